@@ -1,0 +1,21 @@
+//! The runtime of `monitored`, in data-flow order: what the expansion of `#[monitor]` calls, the
+//! rings it writes to, and the collector that carries records into the store.
+
+pub mod call_site;
+pub mod config;
+pub mod guard;
+pub mod future;
+pub mod sampling;
+pub mod capture;
+pub mod record;
+pub mod batch;
+pub mod breaker;
+pub mod store;
+
+/// What the expansion of `#[monitor]` refers to.
+pub mod private {
+    pub use crate::call_site::{CallSite, duration, path_of};
+    pub use crate::capture::{Writer, via};
+    pub use crate::future::{AsyncCall, Finish, Instrumented, instrument};
+    pub use crate::guard::{Call, Scope, none, run};
+}
