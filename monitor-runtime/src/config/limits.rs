@@ -1,0 +1,92 @@
+//! Every bound and default of the recorder, each with its reason. Whatever grows is bounded by a name
+//! in this file; nothing here is computed.
+
+use std::time::Duration;
+
+const KIB: usize = 1024;
+const MIB: u64 = 1024 * 1024;
+
+/// Age at which rows go: a working day's incident is still there when someone looks.
+pub const RETENTION: Duration = Duration::from_secs(6 * 3600);
+/// A shorter retention would delete rows before a reader that polls once a second saw them.
+pub const RETENTION_MIN: Duration = Duration::from_secs(1);
+/// A hundred years; an `i64` of nanoseconds since 1970 still holds any moment minus this.
+pub const RETENTION_MAX: Duration = Duration::from_secs(100 * 365 * 86_400);
+/// Database and write-ahead log together: small beside any disk that runs services.
+pub const MAX_DISK_BYTES: u64 = 512 * MIB;
+/// Below this the schema, its indexes and one batch no longer fit beside the write-ahead log.
+pub const MAX_DISK_BYTES_MIN: u64 = MIB;
+/// Rings and backlog together.
+pub const MAX_MEMORY_BYTES: u64 = 64 * MIB;
+/// Below this there is no room for a few threads' rings and any backlog at all.
+pub const MAX_MEMORY_BYTES_MIN: u64 = MIB;
+/// Detail rows per second and function that the ladder aims for: enough to see single calls, little
+/// enough that a hundred busy functions stay far below what the writer takes.
+pub const MAX_RATE: u32 = 1000;
+/// Share of the process's CPU time that the recorder may cost before it sinks functions.
+pub const MAX_OVERHEAD: f64 = 0.01;
+/// Pause between drains: under the time a person notices, and at about 30 µs of CPU a wake-up cheap.
+pub const DRAIN_INTERVAL: Duration = Duration::from_millis(100);
+/// A shorter pause is a busy loop.
+pub const DRAIN_INTERVAL_MIN: Duration = Duration::from_millis(1);
+/// A longer pause would leave rings full for most of it.
+pub const DRAIN_INTERVAL_MAX: Duration = Duration::from_secs(60);
+/// Most rows in a transaction. Past a few thousand the cost of the commit no longer shows in rows per
+/// second, and a longer transaction only holds the write lock longer.
+pub const BATCH_ROWS: usize = 10_000;
+/// A batch above this would hold the write lock of the store for seconds.
+pub const BATCH_ROWS_MAX: usize = 1_000_000;
+/// Most bytes in a transaction: bounds the write-ahead log that one batch adds.
+pub const BATCH_BYTES_MAX: usize = 4 * KIB * KIB;
+/// A batch is written at this age however few its rows are; readers see a call within about a second.
+pub const BATCH_AGE_MAX: Duration = Duration::from_millis(500);
+
+/// One thread's ring. At 64 bytes a record it holds 4096 calls: 40 000 calls a second between drains.
+pub const RING_BYTES: usize = 256 * KIB;
+/// The largest record that a ring takes: header, arguments, result, error and fields, each within its budget.
+pub const RECORD_BYTES_MAX: usize = 8 * KIB;
+/// Distinct functions: past this (names made at run time) the rest is counted under `other`.
+pub const FUNCTIONS_MAX: usize = 65_536;
+
+/// Items of a sequence that are looked at before it counts as long.
+pub const CAPTURE_ITEMS_MAX: usize = 1000;
+/// Items of a long sequence that are stored.
+pub const CAPTURE_ITEMS_KEPT: usize = 3;
+/// Characters of a string that are stored.
+pub const CAPTURE_CHARS_MAX: usize = 256;
+/// Levels of nesting that are stored.
+pub const CAPTURE_DEPTH_MAX: usize = 4;
+/// Entries of a map or struct that are stored.
+pub const CAPTURE_ENTRIES_MAX: usize = 100;
+/// Bytes of a whole captured value.
+pub const CAPTURE_BYTES_MAX: usize = KIB;
+/// Time that the capture of one value may take.
+pub const CAPTURE_TIME_MAX: Duration = Duration::from_micros(100);
+/// Bytes of an error's text: a chain of sources is longer than a value.
+pub const ERROR_BYTES_MAX: usize = 2 * KIB;
+
+/// Consecutive failures of the store that open the breaker: one or two may be chance.
+pub const BREAKER_FAILURES: u32 = 3;
+/// Pause before the store is tried again: long enough for a disk to be cleaned, short enough that the
+/// backlog usually holds what happens meanwhile.
+pub const BREAKER_PAUSE: Duration = Duration::from_secs(30);
+
+/// Rules of a sampling setting; they are walked once per function, not per call.
+pub const SAMPLING_RULES_MAX: usize = 1000;
+/// Bytes of a sampling pattern: longer than any path of a function.
+pub const PATTERN_BYTES_MAX: usize = 512;
+/// How often the table `sampling` is looked at: a rate set from outside holds within a second.
+pub const RATES_INTERVAL: Duration = Duration::from_millis(500);
+/// How often the process's own resources are sampled.
+pub const RESOURCES_INTERVAL: Duration = Duration::from_secs(10);
+/// Kinds of failure that are folded side by side; the rest is counted under `other`.
+pub const FOLDED_KINDS_MAX: usize = 10_000;
+/// How long the end of the program may wait for the last rows.
+pub const EXIT_DRAIN_MAX: Duration = Duration::from_secs(2);
+
+/// Bytes of the settings file: a hundred times what all settings take.
+pub const CONFIG_FILE_BYTES_MAX: u64 = 256 * 1024;
+/// Characters of a bad value that a warning repeats.
+pub const WARNING_VALUE_CHARS_MAX: usize = 80;
+/// Bytes of a service name.
+pub const SERVICE_BYTES_MAX: usize = 200;

@@ -1,0 +1,154 @@
+//! Patterns over function names: text in which `*` stands for anything, `::` included. Pure.
+//!
+//! Matching costs time linear in the lengths of pattern and name, whatever the pattern: it may come
+//! from a row that someone wrote into the store.
+
+use crate::config::limits;
+
+/// A pattern such as `shop::*`, `*::insert` or `shop::orders::place`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pattern {
+    text: String,
+}
+
+/// What is wrong with a pattern.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PatternError {
+    /// Nothing in it.
+    #[error("a pattern is empty; `*` matches every function")]
+    Empty,
+    /// Longer than any function's path.
+    #[error("a pattern is longer than {} bytes", limits::PATTERN_BYTES_MAX)]
+    TooLong,
+    /// A character that no function name holds.
+    #[error("the pattern `{}` holds `{}`; only `*` is special, and a name holds letters, digits, `_`, `::` and the signs of Rust types", pattern.escape_debug(), character.escape_debug())]
+    Character {
+        /// The pattern.
+        pattern: String,
+        /// The character.
+        character: char,
+    },
+    /// Colons that are not a path separator.
+    #[error("the pattern `{pattern}` holds a single `:`; paths are separated by `::`")]
+    SingleColon {
+        /// The pattern.
+        pattern: String,
+    },
+}
+
+impl Pattern {
+    /// Reads a pattern. Names given by the option `name` may hold `.`, `-`, `/` and spaces; names of
+    /// methods of generic types hold `<`, `>`, `&` and so on.
+    ///
+    /// # Errors
+    /// [`PatternError`] where no function could be meant.
+    pub fn new(text: &str) -> Result<Self, PatternError> {
+        let text = text.trim();
+        if text.is_empty() {
+            return Err(PatternError::Empty);
+        }
+        if text.len() > limits::PATTERN_BYTES_MAX {
+            return Err(PatternError::TooLong);
+        }
+        let allowed =
+            |character: char| character.is_alphanumeric() || "_:*<>&'#.-/ ()[];@+".contains(character);
+        if let Some(character) = text.chars().find(|&character| !allowed(character)) {
+            return Err(PatternError::Character { pattern: text.into(), character });
+        }
+        if text.split(|character| character != ':').any(|colons| colons.len() % 2 == 1) {
+            return Err(PatternError::SingleColon { pattern: text.into() });
+        }
+        Ok(Self { text: text.into() })
+    }
+
+    /// The text of the pattern.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// Whether the pattern covers this whole name.
+    #[must_use]
+    pub fn matches(&self, name: &str) -> bool {
+        let Some((first, rest)) = self.text.split_once('*') else { return self.text == name };
+        let (middle, last) = rest.rsplit_once('*').unwrap_or(("", rest));
+        let Some(name) = name.strip_prefix(first) else { return false };
+        let Some(mut name) = name.strip_suffix(last) else { return false };
+        // Each piece is taken at its first place: if the rest fits after a later one, it fits after this.
+        for piece in middle.split('*').filter(|piece| !piece.is_empty()) {
+            match name.find(piece) {
+                Some(at) => name = &name[at + piece.len()..],
+                None => return false,
+            }
+        }
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_star_stands_for_anything_anywhere() {
+        for (pattern, name, expected) in [
+            ("shop::pay", "shop::pay", true),
+            ("shop::pay", "shop::pay_all", false),
+            ("shop::pay", "my_shop::pay", false),
+            ("shop::*", "shop::orders::OrderBook::insert", true),
+            ("shop::*", "shop", false),
+            ("*::insert", "shop::orders::OrderBook::insert", true),
+            ("*::insert", "insert", false),
+            ("shop::*::insert", "shop::orders::insert", true),
+            ("shop::*::insert", "shop::insert", false),
+            ("*order*", "shop::orders::insert", true),
+            ("*", "", true),
+            ("a*a", "a", false),
+            ("a*a", "aa", true),
+            ("*ab*ab*", "ab", false),
+            ("*ab*ab*", "xabyabz", true),
+            ("<shop::* as Drop>::drop", "<shop::Cart>::drop", false),
+            ("<shop::*>::drop", "<shop::Cart>::drop", true),
+            ("GET /orders", "GET /orders", true),
+            ("größe*", "größen", true),
+        ] {
+            assert_eq!(Pattern::new(pattern).unwrap().matches(name), expected, "{pattern} on {name}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_a_name_is_refused_with_the_reason() {
+        for (pattern, reason) in [
+            ("  ", "empty"),
+            ("shop::?", "only `*` is special"),
+            ("shop::{a}", "only `*` is special"),
+            ("shop\u{1b}", "\\u{1b}"),
+            ("shop:*", "single `:`"),
+            ("shop:::pay", "single `:`"),
+        ] {
+            let error = Pattern::new(pattern).unwrap_err().to_string();
+            assert!(error.contains(reason), "{error}");
+        }
+        assert_eq!(Pattern::new(&"a".repeat(513)).unwrap_err(), PatternError::TooLong);
+    }
+
+    /// The definition, by recursion.
+    fn reference(pattern: &[u8], name: &[u8]) -> bool {
+        match pattern.split_first() {
+            None => name.is_empty(),
+            Some((b'*', rest)) => (0..=name.len()).any(|skipped| reference(rest, &name[skipped..])),
+            Some((first, rest)) => name.first() == Some(first) && reference(rest, &name[1..]),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn matching_agrees_with_its_definition(pattern in "[ab*]{1,8}", name in "[ab]{0,10}") {
+            let expected = reference(pattern.as_bytes(), name.as_bytes());
+            prop_assert_eq!(Pattern::new(&pattern).unwrap().matches(&name), expected);
+        }
+    }
+}
