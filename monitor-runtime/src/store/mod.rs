@@ -1,5 +1,8 @@
 //! Where batches go. A store knows no threads.
 
+pub mod schema;
+pub mod schema_doc;
+
 use crate::batch::Batch;
 use std::time::Duration;
 
