@@ -1,6 +1,11 @@
 //! The runtime of `monitored`, in data-flow order: what the expansion of `#[monitor]` calls, the
 //! rings it writes to, and the collector that carries records into the store.
 
+#![cfg_attr(
+    test,
+    allow(clippy::disallowed_methods, reason = "tests bring their own time, threads and files")
+)]
+
 pub mod call_site;
 pub mod config;
 pub mod guard;

@@ -6,6 +6,8 @@
 //! the environment is read through [`Surroundings`], so that tests bring their own. Whether the store
 //! can be opened at the place named here, this module does not know.
 
+#![allow(clippy::disallowed_methods, reason = "the only reader of the environment and of the settings file")]
+
 pub mod limits;
 mod value;
 mod setting;
