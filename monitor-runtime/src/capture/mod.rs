@@ -1,14 +1,149 @@
 //! Capture: values become compact binary tokens within a budget; the JSON text is made later.
+//!
+//! Comes in, on the caller's thread: arguments, results and errors, each by the best way its type offers
+//! ([`via`]). Goes out: tokens in memory that was handed in; and on the cold side, from these, JSON text
+//! ([`to_json`]). The budget ends the user's `Serialize` or `Debug`, it does not merely cut what they wrote; their
+//! panics stop here. Knows nothing of calls, records and rings.
 
+pub mod limits;
+mod token;
+mod tape;
+mod draft;
+mod containers;
+mod contain;
+mod secret;
+mod text;
+pub mod direct;
+mod summary;
+mod serialize;
+mod errors;
 pub mod via;
+mod json;
 
-/// A bounded writer of tokens over memory handed to it.
+pub use contain::is_capturing;
+pub use json::{to_json, to_json_value, to_text};
+pub use limits::Limits;
+pub use secret::is_secret;
+pub use summary::{Summarize, Summary};
+
+use contain::{Ending, contained};
+use draft::{Draft, Stopped};
+use tape::Tape;
+
+/// A bounded writer of tokens over memory handed to it: one value after the other. Values that no longer fit leave
+/// nothing, which reads as `"[truncated]"`.
 #[derive(Debug)]
 pub struct Writer<'a> {
-    _buffer: &'a mut [u8],
+    tape: Tape<'a>,
+    limits: &'a Limits,
+    panics: u32,
 }
 
-impl Writer<'_> {
+impl<'a> Writer<'a> {
+    /// A writer over a piece of memory.
+    #[inline]
+    #[must_use]
+    pub fn new(buffer: &'a mut [u8], limits: &'a Limits) -> Self {
+        Self { tape: Tape::new(buffer), limits, panics: 0 }
+    }
+
+    /// Ends the stream; the number of bytes written.
+    #[inline]
+    #[must_use]
+    pub fn finish(self) -> usize {
+        self.tape.len()
+    }
+
+    /// How many values panicked while being captured.
+    #[inline]
+    #[must_use]
+    pub fn panics(&self) -> u32 {
+        self.panics
+    }
+
     /// Writes `"[redacted]"` in place of a value.
-    pub fn redacted(&mut self) {}
+    pub fn redacted(&mut self) {
+        self.scalar(|tape| tape.tag(token::REDACTED));
+    }
+
+    /// Writes a value of one token.
+    #[inline]
+    fn scalar(&mut self, write: impl FnOnce(&mut Tape<'a>) -> bool) {
+        if !write(&mut self.tape) {
+            self.seal();
+        }
+    }
+
+    #[inline]
+    fn string(&mut self, text: &str) {
+        let chars_max = self.limits.string_chars;
+        self.scalar(|tape| tape.string(text, chars_max));
+    }
+
+    /// Writes the text of an error, which has the whole budget of a value for itself.
+    fn error_text(&mut self, text: &str) {
+        let end = self.tape.end();
+        self.tape.set_end(end.min(self.tape.len() + self.limits.value_bytes));
+        let is_whole = self.tape.string(text, usize::MAX);
+        self.tape.set_end(end);
+        if !is_whole {
+            self.seal();
+        }
+    }
+
+    /// Lets nothing more in: a later, smaller value would be taken for the one that did not fit.
+    #[cold]
+    fn seal(&mut self) {
+        self.tape.set_end(0);
+    }
+
+    /// Writes a value that calls no user code.
+    fn value(&mut self, write: impl FnOnce(&mut Draft<'_>) -> Result<(), Stopped>) {
+        let mut draft = Draft::new(self.tape.reborrow(), self.limits);
+        // Why it ended, if it ended early, is in the draft.
+        let _ended = write(&mut draft);
+        let (len, is_whole) = draft.finish();
+        self.keep(len, is_whole);
+    }
+
+    /// Writes a value by code of the user's: what it panics with stays here, what it writes stays within the budget.
+    fn user_value(&mut self, type_name: &str, write: &mut dyn FnMut(&mut Draft<'_>) -> Result<(), Stopped>) {
+        if !self.limits.user_code {
+            return self.type_name(type_name);
+        }
+        self.contained_value(type_name, write);
+    }
+
+    fn contained_value(
+        &mut self,
+        type_name: &str,
+        write: &mut dyn FnMut(&mut Draft<'_>) -> Result<(), Stopped>,
+    ) {
+        let mut draft = Draft::new(self.tape.reborrow(), self.limits);
+        let mut outcome = Ok(());
+        let ending = contained(|| outcome = write(&mut draft));
+        match ending {
+            Ending::Returned if outcome.is_err() && draft.stop().is_none() => {
+                draft.replace(token::FAILED, type_name);
+            }
+            Ending::Returned => {}
+            Ending::Escaped => drop(draft.cut()),
+            Ending::Panicked => draft.replace(token::PANICKED, type_name),
+        }
+        let (len, is_whole) = draft.finish();
+        self.keep(len, is_whole);
+        self.panics += u32::from(ending == Ending::Panicked);
+    }
+
+    fn type_name(&mut self, name: &str) {
+        let chars_max = self.limits.string_chars;
+        self.scalar(|tape| tape.name(token::NAME, name, chars_max));
+    }
+
+    fn keep(&mut self, len: usize, is_whole: bool) {
+        self.tape.rewind(len);
+        if !is_whole {
+            self.seal();
+        }
+    }
 }

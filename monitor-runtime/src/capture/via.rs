@@ -1,8 +1,22 @@
 //! Chooses at compile time, by autoref, the best way a type offers of being captured.
+//!
 //! The expansion writes `(&&&&&Value(&x)).capture(w)`, `(&&&&&ErrorValue(e)).write(w)` and
-//! `(&&&Returned(&ret)).probe()`, with all traits of this module in scope.
+//! `(&&&Returned(&ret)).probe()`, with the traits of this module in scope. Method lookup tries the receiver with
+//! all its references, then with one more, then with fewer and fewer: the first implementation whose bounds hold
+//! is taken. The bounds of a generic function count, those of the types it is called with do not.
 
-use super::Writer;
+use std::any::type_name;
+use std::error::Error;
+use std::fmt::{Debug, Display};
+use std::ops::Deref;
+use std::task::Poll;
+
+use serde::Serialize;
+
+use super::direct::Direct;
+use super::summary::Summarize;
+use super::text::WhenFull;
+use super::{Writer, errors};
 
 /// A value to capture.
 #[derive(Debug)]
@@ -29,54 +43,206 @@ pub enum Seen<'a, V: ?Sized, E: ?Sized> {
 #[derive(Debug)]
 pub enum NoError {}
 
-/// Last resort: the type's name.
-pub trait CaptureByName {
+/// A way of capturing a value.
+pub trait Capture {
     /// Captures the value.
     fn capture(&self, writer: &mut Writer<'_>);
 }
-impl<T: ?Sized> CaptureByName for Value<'_, T> {
-    fn capture(&self, _writer: &mut Writer<'_>) {}
+
+/// First: primitives and strings, by copying.
+impl<T: Direct + ?Sized> Capture for &&&&Value<'_, T> {
+    #[inline]
+    fn capture(&self, writer: &mut Writer<'_>) {
+        self.0.capture(writer);
+    }
 }
 
-/// Last resort: the error type's name.
-pub trait WriteByName {
+/// Second (by one reference more than the expansion writes): by shape.
+impl<T: Summarize + ?Sized> Capture for &&&&&Value<'_, T> {
+    fn capture(&self, writer: &mut Writer<'_>) {
+        writer.user_value(type_name::<T>(), &mut |draft| draft.summary(&self.0.summary()));
+    }
+}
+
+/// Third: by `Serialize`.
+impl<T: Serialize + ?Sized> Capture for &&&Value<'_, T> {
+    fn capture(&self, writer: &mut Writer<'_>) {
+        writer.user_value(type_name::<T>(), &mut |draft| self.0.serialize(draft));
+    }
+}
+
+/// Fifth: by `Debug`.
+impl<T: Debug + ?Sized> Capture for &Value<'_, T> {
+    fn capture(&self, writer: &mut Writer<'_>) {
+        by_debug(&self.0, type_name::<T>(), writer);
+    }
+}
+
+/// Last: by the type's name.
+impl<T: ?Sized> Capture for Value<'_, T> {
+    fn capture(&self, writer: &mut Writer<'_>) {
+        writer.type_name(type_name::<T>());
+    }
+}
+
+fn by_debug(value: &dyn Debug, type_name: &str, writer: &mut Writer<'_>) {
+    writer.user_value(type_name, &mut |draft| {
+        draft.text(usize::MAX, WhenFull::Stop, format_args!("{value:?}"))
+    });
+}
+
+/// A way of writing an error's text.
+pub trait WriteError {
     /// Writes the error's text.
     fn write(&self, writer: &mut Writer<'_>);
 }
-impl<T: ?Sized> WriteByName for ErrorValue<'_, T> {
-    fn write(&self, _writer: &mut Writer<'_>) {}
+
+/// First: texts, by copying.
+impl<T: AsText + ?Sized> WriteError for &&&&ErrorValue<'_, T> {
+    #[inline]
+    fn write(&self, writer: &mut Writer<'_>) {
+        writer.error_text(self.0.as_text());
+    }
 }
 
-/// Any type but those that can hold an error.
-pub trait ProbeAny<'a> {
+/// Second (by one reference more than the expansion writes): errors, with their sources.
+impl<T: Error + ?Sized> WriteError for &&&&&ErrorValue<'_, T> {
+    fn write(&self, writer: &mut Writer<'_>) {
+        writer.contained_value(type_name::<T>(), &mut |draft| errors::chain(&self.0, draft));
+    }
+}
+
+/// Third: what stands for an error without being one (`Box<dyn Error>`, `anyhow::Error`).
+impl<T: Deref<Target: Error> + ?Sized> WriteError for &&&ErrorValue<'_, T> {
+    fn write(&self, writer: &mut Writer<'_>) {
+        writer.contained_value(type_name::<T>(), &mut |draft| errors::chain(&&**self.0, draft));
+    }
+}
+
+/// Fourth: by `Display`.
+impl<T: Display + ?Sized> WriteError for &&ErrorValue<'_, T> {
+    fn write(&self, writer: &mut Writer<'_>) {
+        writer.contained_value(type_name::<T>(), &mut |draft| {
+            draft.text(usize::MAX, WhenFull::Count, format_args!("{}", self.0))
+        });
+    }
+}
+
+/// Fifth: by `Debug`.
+impl<T: Debug + ?Sized> WriteError for &ErrorValue<'_, T> {
+    fn write(&self, writer: &mut Writer<'_>) {
+        by_debug(&self.0, type_name::<T>(), writer);
+    }
+}
+
+/// Last: by the type's name.
+impl<T: ?Sized> WriteError for ErrorValue<'_, T> {
+    fn write(&self, writer: &mut Writer<'_>) {
+        writer.type_name(type_name::<T>());
+    }
+}
+
+/// A type that is text.
+pub trait AsText {
+    /// The text.
+    fn as_text(&self) -> &str;
+}
+impl AsText for str {
+    fn as_text(&self) -> &str {
+        self
+    }
+}
+impl AsText for String {
+    fn as_text(&self) -> &str {
+        self
+    }
+}
+impl<T: AsText + ?Sized> AsText for &T {
+    fn as_text(&self) -> &str {
+        (**self).as_text()
+    }
+}
+impl<T: AsText + ?Sized> AsText for Box<T> {
+    fn as_text(&self) -> &str {
+        (**self).as_text()
+    }
+}
+impl<T: AsText + ToOwned + ?Sized> AsText for std::borrow::Cow<'_, T> {
+    fn as_text(&self) -> &str {
+        (**self).as_text()
+    }
+}
+
+/// A way of seeing the outcome of a call.
+pub trait Probe<'a> {
     /// The value seen.
     type Value: ?Sized;
-    /// Never there.
-    fn probe(&self) -> Seen<'a, Self::Value, NoError>;
+    /// The error seen.
+    type Error: ?Sized;
+    /// What the return value shows.
+    fn probe(&self) -> Seen<'a, Self::Value, Self::Error>;
 }
-impl<'a, T: ?Sized> ProbeAny<'a> for Returned<'a, T> {
+
+/// First: `Result`.
+impl<'a, T, E> Probe<'a> for &&Returned<'a, Result<T, E>> {
     type Value = T;
+    type Error = E;
+    #[inline]
+    fn probe(&self) -> Seen<'a, T, E> {
+        match self.0 {
+            Ok(value) => Seen::Value(value),
+            Err(error) => Seen::Error(error),
+        }
+    }
+}
+
+/// Second: `Poll` of a `Result`, the value being the whole.
+impl<'a, P: PollError> Probe<'a> for &Returned<'a, P> {
+    type Value = P;
+    type Error = P::Error;
+    #[inline]
+    fn probe(&self) -> Seen<'a, P, P::Error> {
+        match self.0.error() {
+            Some(error) => Seen::Error(error),
+            None => Seen::Value(self.0),
+        }
+    }
+}
+
+/// Last: any other type.
+impl<'a, T: ?Sized> Probe<'a> for Returned<'a, T> {
+    type Value = T;
+    type Error = NoError;
+    #[inline]
     fn probe(&self) -> Seen<'a, T, NoError> {
         Seen::Value(self.0)
     }
 }
 
-/// `Result`.
-pub trait ProbeResult<'a> {
-    /// The content of `Ok`.
-    type Value;
-    /// The content of `Err`.
+/// The return types of poll functions that can hold an error, those that `?` takes.
+pub trait PollError {
+    /// The error.
     type Error;
-    /// What the result shows.
-    fn probe(&self) -> Seen<'a, Self::Value, Self::Error>;
+    /// The error, if it holds one.
+    fn error(&self) -> Option<&Self::Error>;
 }
-impl<'a, T, E> ProbeResult<'a> for &Returned<'a, Result<T, E>> {
-    type Value = T;
+impl<T, E> PollError for Poll<Result<T, E>> {
     type Error = E;
-    fn probe(&self) -> Seen<'a, T, E> {
-        match self.0 {
-            Ok(value) => Seen::Value(value),
-            Err(error) => Seen::Error(error),
+    #[inline]
+    fn error(&self) -> Option<&E> {
+        match self {
+            Poll::Ready(Err(error)) => Some(error),
+            _ => None,
+        }
+    }
+}
+impl<T, E> PollError for Poll<Option<Result<T, E>>> {
+    type Error = E;
+    #[inline]
+    fn error(&self) -> Option<&E> {
+        match self {
+            Poll::Ready(Some(Err(error))) => Some(error),
+            _ => None,
         }
     }
 }

@@ -1,0 +1,226 @@
+//! Sequences and maps: how many of their items are written, and how the rest is told.
+//!
+//! Comes in: items one by one, and their number where it is known. Goes out: all of them, or the first few and a
+//! token that says how many there were. A container that is complete answers every further item with an `Err`,
+//! so that a loop over ten million items ends after the fourth.
+
+use super::draft::{Draft, Mark, Stop, Stopped};
+use super::secret::is_secret;
+use super::token;
+
+/// A sequence being written.
+#[derive(Debug)]
+pub struct Sequence<'d, 'b> {
+    draft: &'d mut Draft<'b>,
+    seen: usize,
+    /// More items than are written were announced.
+    shortened: bool,
+    complete: bool,
+    /// Where the items that a long sequence keeps end.
+    kept: Option<Mark>,
+    /// The budget is used up; items are only counted, because many of them are told otherwise than few.
+    counting: bool,
+}
+
+impl<'d, 'b> Sequence<'d, 'b> {
+    /// Opens a sequence of so many items.
+    pub(super) fn open(draft: &'d mut Draft<'b>, len: Option<usize>) -> Result<Self, Stopped> {
+        let total = len.filter(|&len| len > draft.limits().items);
+        match total {
+            Some(total) => draft.open(token::SEQUENCE_CUT, Some(total as u64))?,
+            None => draft.open(token::SEQUENCE, None)?,
+        }
+        let shortened = total.is_some();
+        Ok(Self { draft, seen: 0, shortened, complete: false, kept: None, counting: false })
+    }
+
+    /// Writes the next item.
+    pub(super) fn item(
+        &mut self,
+        type_name: &str,
+        write: impl FnOnce(&mut Draft<'b>) -> Result<(), Stopped>,
+    ) -> Result<(), Stopped> {
+        if self.complete {
+            self.draft.refuse();
+            return Err(self.draft.complete());
+        }
+        let limits = self.draft.limits();
+        if self.shortened && self.seen == limits.items_kept {
+            return Err(self.end_early());
+        }
+        if self.seen == limits.items {
+            return Err(self.end_with_the_first());
+        }
+        self.seen += 1;
+        if self.counting {
+            return self.draft.step();
+        }
+        let before = self.draft.mark();
+        let outcome = write(self.draft);
+        match self.draft.settle(before, outcome, type_name) {
+            Ok(()) => {
+                if self.seen == limits.items_kept {
+                    self.kept = Some(self.draft.mark());
+                }
+                Ok(())
+            }
+            Err(Stopped) if self.kept.is_some() && !self.shortened => {
+                self.counting = true;
+                self.draft.go_on();
+                Ok(())
+            }
+            Err(Stopped) => Err(Stopped),
+        }
+    }
+
+    fn end_early(&mut self) -> Stopped {
+        self.draft.close();
+        self.complete = true;
+        self.draft.complete()
+    }
+
+    /// More items came than are written: only the first few stay.
+    fn end_with_the_first(&mut self) -> Stopped {
+        let Some(kept) = self.kept else { return self.draft.cut() };
+        let items = self.draft.limits().items as u64;
+        self.draft.rewind(kept);
+        if self.draft.put(|tape| tape.fixed(token::MORE, &items.to_le_bytes())).is_err() {
+            return Stopped;
+        }
+        self.end_early()
+    }
+
+    /// Ends the sequence and the map around it that holds its tag.
+    pub(super) fn end_with_tag(self) -> Result<(), Stopped> {
+        let Self { draft, seen, shortened, complete, kept, counting } = self;
+        Sequence { draft: &mut *draft, seen, shortened, complete, kept, counting }.end()?;
+        draft.close();
+        Ok(())
+    }
+
+    /// Ends the sequence.
+    pub(super) fn end(self) -> Result<(), Stopped> {
+        if self.complete {
+            self.draft.go_on();
+            return Ok(());
+        }
+        if self.counting || self.draft.stop() == Some(Stop::Cut) {
+            return Err(self.draft.cut());
+        }
+        self.draft.close();
+        Ok(())
+    }
+}
+
+/// A map or struct being written.
+#[derive(Debug)]
+pub struct Entries<'d, 'b> {
+    draft: &'d mut Draft<'b>,
+    seen: usize,
+    shortened: bool,
+    complete: bool,
+    /// A key without its value, and whether that value is a secret.
+    pending: Option<bool>,
+}
+
+impl<'d, 'b> Entries<'d, 'b> {
+    /// Opens a map of so many entries.
+    pub(super) fn open(draft: &'d mut Draft<'b>, len: Option<usize>) -> Result<Self, Stopped> {
+        let total = len.filter(|&len| len > draft.limits().entries);
+        match total {
+            Some(total) => draft.open(token::MAP_CUT, Some(total as u64))?,
+            None => draft.open(token::MAP, None)?,
+        }
+        let shortened = total.is_some();
+        Ok(Self { draft, seen: 0, shortened, complete: false, pending: None })
+    }
+
+    /// Writes a key.
+    pub(super) fn key(
+        &mut self,
+        type_name: &str,
+        write: impl FnOnce(&mut Draft<'b>) -> Result<(), Stopped>,
+    ) -> Result<(), Stopped> {
+        if self.complete {
+            self.draft.refuse();
+            return Err(self.draft.complete());
+        }
+        if self.pending.take().is_some() {
+            self.draft.put(|tape| tape.tag(token::NULL))?;
+        }
+        if self.seen == self.draft.limits().entries {
+            return Err(self.end_early());
+        }
+        self.seen += 1;
+        let before = self.draft.mark();
+        let outcome = write(self.draft);
+        self.draft.settle(before, outcome, type_name)?;
+        let secret = self.draft.string_since(before).is_some_and(is_secret);
+        self.pending = Some(secret);
+        Ok(())
+    }
+
+    /// Writes the value of the last key.
+    pub(super) fn value(
+        &mut self,
+        type_name: &str,
+        write: impl FnOnce(&mut Draft<'b>) -> Result<(), Stopped>,
+    ) -> Result<(), Stopped> {
+        match self.pending.take() {
+            Some(true) => self.draft.put(|tape| tape.tag(token::REDACTED)),
+            Some(false) => {
+                let before = self.draft.mark();
+                let outcome = write(self.draft);
+                self.draft.settle(before, outcome, type_name)
+            }
+            None => Err(self.draft.refuse()),
+        }
+    }
+
+    /// Writes a field.
+    pub(super) fn field(
+        &mut self,
+        name: &str,
+        type_name: &str,
+        write: impl FnOnce(&mut Draft<'b>) -> Result<(), Stopped>,
+    ) -> Result<(), Stopped> {
+        self.key("str", |draft| draft.string(name))?;
+        self.value(type_name, write)
+    }
+
+    fn end_early(&mut self) -> Stopped {
+        if !self.shortened {
+            let entries = self.draft.limits().entries as u64;
+            if self.draft.put(|tape| tape.fixed(token::MORE, &entries.to_le_bytes())).is_err() {
+                return Stopped;
+            }
+        }
+        self.draft.close();
+        self.complete = true;
+        self.draft.complete()
+    }
+
+    /// Ends the map and the map around it that holds its tag.
+    pub(super) fn end_with_tag(self) -> Result<(), Stopped> {
+        let Self { draft, seen, shortened, complete, pending } = self;
+        Entries { draft: &mut *draft, seen, shortened, complete, pending }.end()?;
+        draft.close();
+        Ok(())
+    }
+
+    /// Ends the map.
+    pub(super) fn end(mut self) -> Result<(), Stopped> {
+        if self.complete {
+            self.draft.go_on();
+            return Ok(());
+        }
+        if self.pending.take().is_some() {
+            self.draft.put(|tape| tape.tag(token::NULL))?;
+        }
+        if self.draft.stop() == Some(Stop::Cut) {
+            return Err(Stopped);
+        }
+        self.draft.close();
+        Ok(())
+    }
+}

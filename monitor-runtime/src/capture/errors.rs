@@ -1,0 +1,44 @@
+//! The text of an error: what it says of itself and of each of its sources, `outer: middle: root`.
+//!
+//! Comes in: an error, by `Error`, `Display` or `Debug`. Goes out: one string token within the budget of a value.
+//! A source that the text before it already ends with is not said twice.
+
+use std::error::Error;
+use std::fmt::{self, Write};
+
+use super::draft::{Draft, Stopped};
+use super::limits::SOURCES;
+use super::text::{Text, WhenFull};
+
+/// Writes an error and its sources.
+pub(super) fn chain(error: &dyn Error, draft: &mut Draft<'_>) -> Result<(), Stopped> {
+    let mut text = Text::open(draft, usize::MAX, WhenFull::Count)?;
+    let outcome = write_chain(error, &mut text);
+    text.close(outcome.is_ok());
+    Ok(())
+}
+
+fn write_chain(error: &dyn Error, text: &mut Text<'_, '_>) -> fmt::Result {
+    write!(text, "{error}")?;
+    let mut source = error.source();
+    for _ in 0..SOURCES {
+        let Some(cause) = source else { return Ok(()) };
+        if text.is_full() {
+            return Err(fmt::Error);
+        }
+        write_source(cause, text)?;
+        source = cause.source();
+    }
+    Ok(())
+}
+
+fn write_source(cause: &dyn Error, text: &mut Text<'_, '_>) -> fmt::Result {
+    let end = text.len();
+    text.write_str(": ")?;
+    let start = text.len();
+    write!(text, "{cause}")?;
+    if !text.is_full() && text.repeats(end, start) {
+        text.shorten(end);
+    }
+    Ok(())
+}

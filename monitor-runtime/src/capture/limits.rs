@@ -1,0 +1,76 @@
+//! How much of a value may be captured, and how a budget of time is read.
+//!
+//! Comes in: constants. Goes out: [`Limits`], which a [`super::Writer`] borrows. Whoever makes one names the
+//! clock, so that the budget of time can be tested with a clock that moves as the test says.
+
+/// Most bytes of a value's capture, and most bytes of its JSON text: long enough for a screenful, short
+/// enough that a ring of 256 KiB keeps hundreds of calls.
+pub const VALUE_BYTES: usize = 1024;
+/// Longest time spent on one value: a tenth of a millisecond is noticed by nobody and serializes 1 KiB fifty times.
+pub const VALUE_NS: u64 = 100_000;
+/// Deepest nesting of containers: what a reader still takes in at a glance.
+pub const DEPTH: u32 = 4;
+/// Most items of a sequence that is stored item by item.
+pub const ITEMS: usize = 1000;
+/// Items kept of a longer sequence: enough to see what it holds.
+pub const ITEMS_KEPT: usize = 3;
+/// Most characters of a string.
+pub const STRING_CHARS: usize = 256;
+/// Most entries of a map or struct.
+pub const ENTRIES: usize = 100;
+
+/// Most steps through wrappers that add no nesting of their own (`Some`, newtypes): a recursive type made of
+/// these alone would use up the stack without ever becoming deeper.
+pub(super) const WRAPPERS: u32 = 64;
+/// Most sources of an error that are followed: a chain may be a circle.
+pub(super) const SOURCES: u32 = 32;
+/// Most dimensions of a [`super::Summary`].
+pub(super) const DIMENSIONS: usize = 8;
+/// Tokens between two looks at the clock: a look costs as much as several tokens, and a value of fewer tokens
+/// pays for none.
+pub(super) const STEPS_PER_LOOK: u32 = 16;
+/// Refused writes after which code that does not heed them is left by unwinding. Large, because unwinding
+/// through a lock that the code holds poisons it: only code that would never end comes here.
+pub(super) const REFUSALS: u32 = 100_000;
+
+/// The budget of each captured value.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Most bytes of tokens.
+    pub value_bytes: usize,
+    /// Longest time, in units of `ticks`.
+    pub value_ticks: u64,
+    /// The clock.
+    pub ticks: fn() -> u64,
+    /// Deepest nesting of containers.
+    pub depth: u32,
+    /// Most items of a sequence that is stored whole.
+    pub items: usize,
+    /// Items kept of a longer one.
+    pub items_kept: usize,
+    /// Most characters of a string.
+    pub string_chars: usize,
+    /// Most entries of a map or struct.
+    pub entries: usize,
+    /// Whether `Summarize`, `Serialize` and `Debug` are called. False where a panic cannot be contained: then
+    /// only primitives and strings are captured, and the texts of errors by `Display`, which are their purpose.
+    pub user_code: bool,
+}
+
+impl Limits {
+    /// The default budget, its time read from `ticks`.
+    #[must_use]
+    pub const fn new(ticks: fn() -> u64, value_ticks: u64) -> Self {
+        Self {
+            value_bytes: VALUE_BYTES,
+            value_ticks,
+            ticks,
+            depth: DEPTH,
+            items: ITEMS,
+            items_kept: ITEMS_KEPT,
+            string_chars: STRING_CHARS,
+            entries: ENTRIES,
+            user_code: cfg!(panic = "unwind"),
+        }
+    }
+}

@@ -1,0 +1,285 @@
+//! Values captured by their `Serialize`.
+//!
+//! Comes in: the calls that a `Serialize` makes. Goes out: tokens, in the shape that `serde_json` gives the same
+//! value: externally tagged variants, `null` for unit and `None`, newtypes without a wrapping of their own. Differs
+//! from it where JSON has no word: `NaN` and the infinities are strings, any value may be a key.
+
+use std::any::type_name;
+use std::fmt::{self, Display};
+
+use serde::ser::{
+    Error, Serialize, SerializeMap, SerializeSeq, SerializeStruct, SerializeStructVariant, SerializeTuple,
+    SerializeTupleStruct, SerializeTupleVariant, Serializer,
+};
+
+use super::containers::{Entries, Sequence};
+use super::draft::{Draft, Stopped};
+use super::secret::is_secret;
+use super::text::WhenFull;
+use super::token;
+
+impl Display for Stopped {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("the capture of this value has ended")
+    }
+}
+
+impl std::error::Error for Stopped {}
+
+impl Error for Stopped {
+    fn custom<T: Display>(_message: T) -> Self {
+        Self
+    }
+}
+
+/// The content of a variant; its tag is the key of a map around it.
+#[derive(Debug)]
+pub struct Tagged<C> {
+    content: C,
+}
+
+/// Opens the map that holds a variant's tag, and writes the tag. A tag that looks secret has its content redacted;
+/// the map is then complete, and whoever settles it closes it.
+fn open_tag(draft: &mut Draft<'_>, variant: &str) -> Result<(), Stopped> {
+    draft.open(token::MAP, None)?;
+    draft.string(variant)?;
+    if is_secret(variant) {
+        draft.put(|tape| tape.tag(token::REDACTED))?;
+        return Err(draft.complete());
+    }
+    Ok(())
+}
+
+impl<'d, 'b> Serializer for &'d mut Draft<'b> {
+    type Ok = ();
+    type Error = Stopped;
+    type SerializeSeq = Sequence<'d, 'b>;
+    type SerializeTuple = Sequence<'d, 'b>;
+    type SerializeTupleStruct = Sequence<'d, 'b>;
+    type SerializeTupleVariant = Tagged<Sequence<'d, 'b>>;
+    type SerializeMap = Entries<'d, 'b>;
+    type SerializeStruct = Entries<'d, 'b>;
+    type SerializeStructVariant = Tagged<Entries<'d, 'b>>;
+
+    fn serialize_bool(self, value: bool) -> Result<(), Stopped> {
+        self.put(|tape| tape.boolean(value))
+    }
+    fn serialize_i8(self, value: i8) -> Result<(), Stopped> {
+        self.serialize_i64(value.into())
+    }
+    fn serialize_i16(self, value: i16) -> Result<(), Stopped> {
+        self.serialize_i64(value.into())
+    }
+    fn serialize_i32(self, value: i32) -> Result<(), Stopped> {
+        self.serialize_i64(value.into())
+    }
+    fn serialize_i64(self, value: i64) -> Result<(), Stopped> {
+        self.put(|tape| tape.signed(value))
+    }
+    fn serialize_i128(self, value: i128) -> Result<(), Stopped> {
+        self.put(|tape| tape.signed_wide(value))
+    }
+    fn serialize_u8(self, value: u8) -> Result<(), Stopped> {
+        self.serialize_u64(value.into())
+    }
+    fn serialize_u16(self, value: u16) -> Result<(), Stopped> {
+        self.serialize_u64(value.into())
+    }
+    fn serialize_u32(self, value: u32) -> Result<(), Stopped> {
+        self.serialize_u64(value.into())
+    }
+    fn serialize_u64(self, value: u64) -> Result<(), Stopped> {
+        self.put(|tape| tape.unsigned(value))
+    }
+    fn serialize_u128(self, value: u128) -> Result<(), Stopped> {
+        self.put(|tape| tape.unsigned_wide(value))
+    }
+    fn serialize_f32(self, value: f32) -> Result<(), Stopped> {
+        self.put(|tape| tape.float(value))
+    }
+    fn serialize_f64(self, value: f64) -> Result<(), Stopped> {
+        self.put(|tape| tape.double(value))
+    }
+    fn serialize_char(self, value: char) -> Result<(), Stopped> {
+        self.string(value.encode_utf8(&mut [0; 4]))
+    }
+    fn serialize_str(self, value: &str) -> Result<(), Stopped> {
+        self.string(value)
+    }
+    fn collect_str<T: Display + ?Sized>(self, value: &T) -> Result<(), Stopped> {
+        let chars_max = self.limits().string_chars;
+        self.text(chars_max, WhenFull::Count, format_args!("{value}"))
+    }
+    fn serialize_bytes(self, value: &[u8]) -> Result<(), Stopped> {
+        let mut sequence = Sequence::open(self, Some(value.len()))?;
+        for &byte in value {
+            sequence.item("u8", |draft| draft.serialize_u8(byte))?;
+        }
+        Sequence::end(sequence)
+    }
+    fn serialize_none(self) -> Result<(), Stopped> {
+        self.serialize_unit()
+    }
+    fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<(), Stopped> {
+        self.wrapped(|draft| value.serialize(draft))
+    }
+    fn serialize_unit(self) -> Result<(), Stopped> {
+        self.put(|tape| tape.tag(token::NULL))
+    }
+    fn serialize_unit_struct(self, _name: &'static str) -> Result<(), Stopped> {
+        self.serialize_unit()
+    }
+    fn serialize_unit_variant(
+        self,
+        _name: &'static str,
+        _index: u32,
+        variant: &'static str,
+    ) -> Result<(), Stopped> {
+        self.string(variant)
+    }
+    fn serialize_newtype_struct<T: Serialize + ?Sized>(
+        self,
+        _name: &'static str,
+        value: &T,
+    ) -> Result<(), Stopped> {
+        self.wrapped(|draft| value.serialize(draft))
+    }
+    fn serialize_newtype_variant<T: Serialize + ?Sized>(
+        self,
+        _name: &'static str,
+        _index: u32,
+        variant: &'static str,
+        value: &T,
+    ) -> Result<(), Stopped> {
+        let mut entries = Entries::open(self, Some(1))?;
+        entries.field(variant, type_name::<T>(), |draft| value.serialize(draft))?;
+        Entries::end(entries)
+    }
+    fn serialize_seq(self, len: Option<usize>) -> Result<Self::SerializeSeq, Stopped> {
+        Sequence::open(self, len)
+    }
+    fn serialize_tuple(self, len: usize) -> Result<Self::SerializeTuple, Stopped> {
+        Sequence::open(self, Some(len))
+    }
+    fn serialize_tuple_struct(
+        self,
+        _name: &'static str,
+        len: usize,
+    ) -> Result<Self::SerializeTupleStruct, Stopped> {
+        Sequence::open(self, Some(len))
+    }
+    fn serialize_tuple_variant(
+        self,
+        _name: &'static str,
+        _index: u32,
+        variant: &'static str,
+        len: usize,
+    ) -> Result<Self::SerializeTupleVariant, Stopped> {
+        open_tag(self, variant)?;
+        Ok(Tagged { content: Sequence::open(self, Some(len))? })
+    }
+    fn serialize_map(self, len: Option<usize>) -> Result<Self::SerializeMap, Stopped> {
+        Entries::open(self, len)
+    }
+    fn serialize_struct(self, _name: &'static str, len: usize) -> Result<Self::SerializeStruct, Stopped> {
+        Entries::open(self, Some(len))
+    }
+    fn serialize_struct_variant(
+        self,
+        _name: &'static str,
+        _index: u32,
+        variant: &'static str,
+        len: usize,
+    ) -> Result<Self::SerializeStructVariant, Stopped> {
+        open_tag(self, variant)?;
+        Ok(Tagged { content: Entries::open(self, Some(len))? })
+    }
+}
+
+impl SerializeSeq for Sequence<'_, '_> {
+    type Ok = ();
+    type Error = Stopped;
+    fn serialize_element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Stopped> {
+        self.item(type_name::<T>(), |draft| value.serialize(draft))
+    }
+    fn end(self) -> Result<(), Stopped> {
+        Sequence::end(self)
+    }
+}
+
+impl SerializeTuple for Sequence<'_, '_> {
+    type Ok = ();
+    type Error = Stopped;
+    fn serialize_element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Stopped> {
+        self.item(type_name::<T>(), |draft| value.serialize(draft))
+    }
+    fn end(self) -> Result<(), Stopped> {
+        Sequence::end(self)
+    }
+}
+
+impl SerializeTupleStruct for Sequence<'_, '_> {
+    type Ok = ();
+    type Error = Stopped;
+    fn serialize_field<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Stopped> {
+        self.item(type_name::<T>(), |draft| value.serialize(draft))
+    }
+    fn end(self) -> Result<(), Stopped> {
+        Sequence::end(self)
+    }
+}
+
+impl SerializeTupleVariant for Tagged<Sequence<'_, '_>> {
+    type Ok = ();
+    type Error = Stopped;
+    fn serialize_field<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Stopped> {
+        self.content.item(type_name::<T>(), |draft| value.serialize(draft))
+    }
+    fn end(self) -> Result<(), Stopped> {
+        self.content.end_with_tag()
+    }
+}
+
+impl SerializeMap for Entries<'_, '_> {
+    type Ok = ();
+    type Error = Stopped;
+    fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), Stopped> {
+        self.key(type_name::<T>(), |draft| key.serialize(draft))
+    }
+    fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Stopped> {
+        self.value(type_name::<T>(), |draft| value.serialize(draft))
+    }
+    fn end(self) -> Result<(), Stopped> {
+        Entries::end(self)
+    }
+}
+
+impl SerializeStruct for Entries<'_, '_> {
+    type Ok = ();
+    type Error = Stopped;
+    fn serialize_field<T: Serialize + ?Sized>(
+        &mut self,
+        key: &'static str,
+        value: &T,
+    ) -> Result<(), Stopped> {
+        self.field(key, type_name::<T>(), |draft| value.serialize(draft))
+    }
+    fn end(self) -> Result<(), Stopped> {
+        Entries::end(self)
+    }
+}
+
+impl SerializeStructVariant for Tagged<Entries<'_, '_>> {
+    type Ok = ();
+    type Error = Stopped;
+    fn serialize_field<T: Serialize + ?Sized>(
+        &mut self,
+        key: &'static str,
+        value: &T,
+    ) -> Result<(), Stopped> {
+        self.content.field(key, type_name::<T>(), |draft| value.serialize(draft))
+    }
+    fn end(self) -> Result<(), Stopped> {
+        self.content.end_with_tag()
+    }
+}

@@ -1,0 +1,238 @@
+//! The bytes that tokens are written to.
+//!
+//! Comes in: scalars. Goes out: whole tokens, or nothing: what does not fit leaves the tape as it was and is
+//! answered with `false`. Knows nothing of containers, budgets or values.
+
+use super::token;
+
+/// Longest text of a token: its length has two bytes.
+pub(super) const LONGEST: usize = 0xFFFF;
+
+/// A bounded run of bytes, filled from the front. Nothing is written at or past `end`.
+#[derive(Debug)]
+pub(super) struct Tape<'a> {
+    bytes: &'a mut [u8],
+    len: usize,
+    end: usize,
+}
+
+impl<'a> Tape<'a> {
+    #[inline]
+    pub(super) fn new(bytes: &'a mut [u8]) -> Self {
+        let end = bytes.len();
+        Self { bytes, len: 0, end }
+    }
+
+    /// The same bytes for a while; hand the length reached back with [`Tape::rewind`].
+    pub(super) fn reborrow(&mut self) -> Tape<'_> {
+        Tape { bytes: &mut *self.bytes, len: self.len, end: self.end }
+    }
+
+    #[inline]
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    #[inline]
+    pub(super) fn end(&self) -> usize {
+        self.end
+    }
+
+    /// Moves the end, at most to the end of the memory.
+    #[inline]
+    pub(super) fn set_end(&mut self, end: usize) {
+        self.end = end.min(self.bytes.len());
+    }
+
+    /// Bytes that still fit.
+    pub(super) fn room(&self) -> usize {
+        self.end.saturating_sub(self.len)
+    }
+
+    /// Goes to `len`: back, to forget what was written since, or forward over what a reborrow wrote.
+    #[inline]
+    pub(super) fn rewind(&mut self, len: usize) {
+        self.len = len.min(self.bytes.len());
+    }
+
+    /// What was written from `start` on.
+    pub(super) fn since(&self, start: usize) -> &[u8] {
+        self.bytes.get(start..self.len).unwrap_or_default()
+    }
+
+    /// Overwrites written bytes.
+    pub(super) fn patch(&mut self, at: usize, bytes: &[u8]) {
+        if let Some(place) = self.bytes.get_mut(at..at + bytes.len()) {
+            place.copy_from_slice(bytes);
+        }
+    }
+
+    #[inline]
+    fn next<const N: usize>(&mut self) -> Option<&mut [u8; N]> {
+        self.bytes.get_mut(self.len..self.end)?.first_chunk_mut()
+    }
+
+    #[inline]
+    pub(super) fn tag(&mut self, tag: u8) -> bool {
+        let Some(place) = self.next::<1>() else { return false };
+        place[0] = tag;
+        self.len += 1;
+        true
+    }
+
+    #[inline]
+    pub(super) fn raw(&mut self, bytes: &[u8]) -> bool {
+        let Some(place) = self.bytes.get_mut(self.len..self.end).and_then(|room| room.get_mut(..bytes.len()))
+        else {
+            return false;
+        };
+        place.copy_from_slice(bytes);
+        self.len += bytes.len();
+        true
+    }
+
+    /// A tag and what belongs to it, or neither.
+    pub(super) fn fixed(&mut self, tag: u8, content: &[u8]) -> bool {
+        let before = self.len;
+        let whole = self.tag(tag) && self.raw(content);
+        if !whole {
+            self.len = before;
+        }
+        whole
+    }
+
+    #[inline]
+    pub(super) fn unsigned(&mut self, value: u64) -> bool {
+        if value <= u64::from(token::SMALL_MAX) {
+            return self.tag(value.to_le_bytes()[0]);
+        }
+        self.integer(token::UNSIGNED, value)
+    }
+
+    #[inline]
+    pub(super) fn signed(&mut self, value: i64) -> bool {
+        match u64::try_from(value) {
+            Ok(value) => self.unsigned(value),
+            Err(_) => self.integer(token::NEGATIVE, (!value).unsigned_abs()),
+        }
+    }
+
+    #[inline]
+    pub(super) fn boolean(&mut self, value: bool) -> bool {
+        self.tag(if value { token::TRUE } else { token::FALSE })
+    }
+
+    pub(super) fn unsigned_wide(&mut self, value: u128) -> bool {
+        match u64::try_from(value) {
+            Ok(value) => self.unsigned(value),
+            Err(_) => self.fixed(token::UNSIGNED_WIDE, &value.to_le_bytes()),
+        }
+    }
+
+    pub(super) fn signed_wide(&mut self, value: i128) -> bool {
+        match i64::try_from(value) {
+            Ok(value) => self.signed(value),
+            Err(_) => self.fixed(token::SIGNED_WIDE, &value.to_le_bytes()),
+        }
+    }
+
+    #[inline]
+    pub(super) fn float(&mut self, value: f32) -> bool {
+        self.fixed(token::FLOAT, &value.to_le_bytes())
+    }
+
+    #[inline]
+    pub(super) fn double(&mut self, value: f64) -> bool {
+        self.fixed(token::DOUBLE, &value.to_le_bytes())
+    }
+
+    /// Stores all eight bytes and keeps as many as the number has, so that no branch depends on its size.
+    #[inline]
+    fn integer(&mut self, kind: u8, value: u64) -> bool {
+        let width = 8 - (value | 1).leading_zeros() as usize / 8;
+        let tag = kind + (width - 1).to_le_bytes()[0];
+        if let Some([first, rest @ ..]) = self.next::<9>() {
+            *first = tag;
+            rest.copy_from_slice(&value.to_le_bytes());
+            self.len += 1 + width;
+            return true;
+        }
+        self.fixed(tag, &value.to_le_bytes()[..width])
+    }
+
+    /// A string of at most `chars_max` characters; of a longer one, or one that does not fit, its start.
+    #[inline]
+    pub(super) fn string(&mut self, text: &str, chars_max: usize) -> bool {
+        if text.len() <= chars_max && self.whole_string(text) {
+            return true;
+        }
+        self.cut_string(text, chars_max)
+    }
+
+    #[inline]
+    fn whole_string(&mut self, text: &str) -> bool {
+        let before = self.len;
+        let [low, high, ..] = text.len().to_le_bytes();
+        let header = match text.len() {
+            0..=63 => self.tag(token::SHORT | low),
+            64..=LONGEST => self.fixed(token::STRING, &[low, high]),
+            _ => false,
+        };
+        let whole = header && self.raw(text.as_bytes());
+        if !whole {
+            self.len = before;
+        }
+        whole
+    }
+
+    #[cold]
+    fn cut_string(&mut self, text: &str, chars_max: usize) -> bool {
+        let head = start_of(floor(text, self.room().saturating_sub(3).min(LONGEST)), chars_max);
+        if head.len() == text.len() {
+            return self.whole_string(text);
+        }
+        let head = floor(head, self.room().saturating_sub(3 + 8));
+        if head.is_empty() {
+            return false;
+        }
+        let before = self.len;
+        let total = text.len() as u64;
+        let [low, high, ..] = head.len().to_le_bytes();
+        let whole = self.fixed(token::STRING_CUT, &[low, high])
+            && self.raw(head.as_bytes())
+            && self.raw(&total.to_le_bytes());
+        if !whole {
+            self.len = before;
+        }
+        whole
+    }
+
+    /// A tag, the length of a name, the name; of a long name its start.
+    pub(super) fn name(&mut self, tag: u8, name: &str, chars_max: usize) -> bool {
+        let before = self.len;
+        let name = floor(start_of(name, chars_max), self.room().saturating_sub(3).min(LONGEST));
+        let [low, high, ..] = name.len().to_le_bytes();
+        let whole = self.fixed(tag, &[low, high]) && self.raw(name.as_bytes());
+        if !whole {
+            self.len = before;
+        }
+        whole
+    }
+}
+
+/// The first `chars` characters of a text.
+pub(super) fn start_of(text: &str, chars: usize) -> &str {
+    match text.char_indices().nth(chars) {
+        Some((end, _)) => &text[..end],
+        None => text,
+    }
+}
+
+/// As much of a text as fits into `bytes`, without dividing a character.
+pub(super) fn floor(text: &str, bytes: usize) -> &str {
+    if text.len() <= bytes {
+        return text;
+    }
+    let end = (0..=bytes).rev().find(|&end| text.is_char_boundary(end)).unwrap_or(0);
+    &text[..end]
+}

@@ -1,0 +1,38 @@
+//! What is stored of values, seen as the expansion of `#[monitor]` uses it.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![allow(clippy::needless_borrow, reason = "the references of the expansion choose how a type is captured")]
+
+use monitor_runtime::capture::{Limits, Writer};
+
+mod truncation;
+
+/// A clock that stands still.
+fn still() -> u64 {
+    0
+}
+
+fn limits() -> Limits {
+    Limits::new(still, 1)
+}
+
+/// The JSON text of what a closure captures into ample room.
+fn stored(capture: impl FnOnce(&mut Writer<'_>)) -> String {
+    let limits = limits();
+    let mut buffer = [0; 8192];
+    let mut writer = Writer::new(&mut buffer, &limits);
+    capture(&mut writer);
+    let len = writer.finish();
+    monitor_runtime::capture::to_json_value(&buffer[..len])
+}
+
+/// The JSON text of a value, captured by the best way that its type offers.
+macro_rules! json {
+    ($value:expr) => {
+        crate::stored(|writer| {
+            use monitor_runtime::capture::via::Capture as _;
+            (&&&&&monitor_runtime::capture::via::Value(&$value)).capture(writer)
+        })
+    };
+}
+use json;
