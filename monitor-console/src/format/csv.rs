@@ -1,0 +1,88 @@
+//! Comma-separated values with a header; numbers raw, NULL empty, bytes as `x'00ff'`.
+//!
+//! Line breaks and tabs stay inside their quotes, since readers of CSV expect them there. Every other
+//! control is shown as an escape: a CSV is looked at in a terminal as often as it is parsed.
+
+use std::borrow::Cow;
+use std::io::Write;
+
+use anyhow::Result;
+use rusqlite::types::Value;
+
+use super::Format;
+use super::json::hexadecimal;
+use crate::report::{Cell, Column};
+use crate::terminal;
+
+/// The lines.
+pub(super) struct Csv<W: Write> {
+    out: csv::Writer<W>,
+    shown: Vec<usize>,
+}
+
+impl<W: Write> Csv<W> {
+    pub(super) fn new(out: W) -> Self {
+        Self { out: csv::WriterBuilder::new().flexible(false).from_writer(out), shown: Vec::new() }
+    }
+}
+
+impl<W: Write> Format for Csv<W> {
+    fn columns(&mut self, columns: &[Column]) -> Result<()> {
+        let named = columns.iter().enumerate().filter_map(|(at, column)| Some((at, column.name.as_ref()?)));
+        let (shown, names): (Vec<_>, Vec<_>) = named.map(|(at, name)| (at, harmless(name))).unzip();
+        self.shown = shown;
+        self.out.write_record(names.iter().map(|name| name.as_bytes()))?;
+        Ok(())
+    }
+    fn row(&mut self, cells: &[Cell]) -> Result<()> {
+        self.out.write_record(self.shown.iter().map(|at| text(&cells[*at].value).into_owned()))?;
+        Ok(())
+    }
+    fn flush(&mut self) -> Result<()> {
+        Ok(self.out.flush()?)
+    }
+    fn finish(&mut self) -> Result<()> {
+        self.flush()
+    }
+}
+
+fn text(value: &Value) -> Cow<'_, str> {
+    match value {
+        Value::Null => "".into(),
+        Value::Integer(number) => number.to_string().into(),
+        Value::Real(number) => format!("{number:?}").into(),
+        Value::Text(text) => harmless(text),
+        Value::Blob(bytes) => hexadecimal(bytes).into(),
+    }
+}
+
+fn harmless(text: &str) -> Cow<'_, str> {
+    let is_kept = |c: char| matches!(c, '\n' | '\t');
+    if !text.contains(|c| terminal::is_unsafe(c) && !is_kept(c)) {
+        return text.into();
+    }
+    let mut safe = String::with_capacity(text.len() + 16);
+    for piece in text.split_inclusive(is_kept) {
+        let content = piece.trim_end_matches(is_kept);
+        safe.push_str(&terminal::escape(content));
+        safe.push_str(&piece[content.len()..]);
+    }
+    safe.into()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+    use super::*;
+
+    #[test]
+    fn controls_are_escaped_and_line_breaks_quoted() {
+        let mut out = Vec::new();
+        let mut csv = Csv::new(&mut out);
+        csv.columns(&[Column::data("a"), Column::table("T", crate::report::Unit::Text), Column::data("b")]).unwrap();
+        csv.row(&["x\n\u{1b}[2Jy\r".to_owned().into(), 1.into(), "a,\"b\"".to_owned().into()]).unwrap();
+        csv.finish().unwrap();
+        drop(csv);
+        assert_eq!(String::from_utf8(out).unwrap(), "a,b\n\"x\n\\u{1b}[2Jy\\r\",\"a,\"\"b\"\"\"\n");
+    }
+}
