@@ -2,12 +2,12 @@
 //!
 //! Reads the folder and the dates of its files and nothing else; a file is judged when it is opened.
 
-use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use anyhow::{Context, Result, bail};
+use monitor_runtime::config::{Surroundings, default_folder, process_variable};
 
 /// `--db` or `MONITOR_DB`, else the store written last.
 pub(crate) fn store(named: Option<&PathBuf>) -> Result<PathBuf> {
@@ -21,13 +21,10 @@ pub(crate) fn store(named: Option<&PathBuf>) -> Result<PathBuf> {
     }
 }
 
-/// `$XDG_STATE_HOME/monitor`, else `~/.local/state/monitor`.
+/// The folder where programs keep their stores unless told otherwise.
 pub(crate) fn folder() -> Result<PathBuf> {
-    let absolute = |name| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    absolute("XDG_STATE_HOME")
-        .or_else(|| absolute("HOME").map(|home| home.join(".local/state")))
-        .map(|state| state.join("monitor"))
-        .context("neither XDG_STATE_HOME nor HOME is set: name a store with --db PATH")
+    default_folder(&Surroundings { variable: &process_variable, executable: None })
+        .context("neither XDG_STATE_HOME nor HOME names a folder: name a store with --db PATH")
 }
 
 fn written_last(folder: &Path) -> Result<PathBuf> {

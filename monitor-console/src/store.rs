@@ -14,13 +14,11 @@ use anyhow::{Result, anyhow, bail};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, Params, Row};
 
+use monitor_runtime::store::schema;
+
 use crate::report::{self, Cell, Column, Report};
 use crate::units;
 
-/// "MNTR": what a store says it is.
-const APPLICATION_ID: i64 = 0x4D4E_5452;
-/// The newest layout this program knows.
-const SCHEMA_VERSION_MAX: i64 = 1;
 /// How long a statement of ours may compute. Ten million rows are scanned in a few seconds.
 const DEADLINE: Duration = Duration::from_secs(60);
 /// How long a lock is waited for; longer than the recorder ever holds one.
@@ -96,7 +94,9 @@ impl Store {
     pub(crate) fn report(&self, columns: Vec<Column>, sql: &str, parameters: impl Params) -> Result<Report> {
         let mut rows = Vec::new();
         self.rows(sql, parameters, |row| {
-            rows.push((0..columns.len()).map(|at| Ok(report::cell(row.get_ref(at)?))).collect::<Result<_>>()?);
+            rows.push(
+                (0..columns.len()).map(|at| Ok(report::cell(row.get_ref(at)?))).collect::<Result<_>>()?,
+            );
             Ok(())
         })?;
         Ok(Report { columns, rows })
@@ -214,18 +214,19 @@ fn connect(path: &Path, access: Access) -> Result<Connection> {
 /// Whether it is a store, and one this program can read.
 fn judge(connection: &Connection, path: &Path) -> Result<()> {
     let number = |pragma: &str| connection.query_row(pragma, [], |row| row.get::<_, i64>(0));
-    if number("PRAGMA application_id")? != APPLICATION_ID {
+    if number("PRAGMA application_id")? != i64::from(schema::APPLICATION_ID) {
         bail!(
             "{} is a SQLite database, but not a store of #[monitor]; name a store with --db PATH",
             path.display()
         );
     }
     let version = number("PRAGMA user_version")?;
-    if version > SCHEMA_VERSION_MAX {
+    if version > i64::from(schema::VERSION) {
         bail!(
-            "{} has layout {version}, and this `monitor` knows layouts up to {SCHEMA_VERSION_MAX}: \
-             install the version of `monitor` that belongs to the program",
-            path.display()
+            "{} has layout {version}, and this `monitor` knows layouts up to {}: install the version of \
+             `monitor` that belongs to the program",
+            path.display(),
+            schema::VERSION
         );
     }
     Ok(())

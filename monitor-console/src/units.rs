@@ -6,6 +6,8 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use monitor_runtime::config;
+
 const NS_PER_SECOND: i64 = 1_000_000_000;
 
 /// Now, in ns since the Unix epoch.
@@ -26,31 +28,30 @@ pub(crate) fn nanoseconds(span: Duration) -> i64 {
 
 /// Reads `15m`, `1.5s`, `250us` or `1h30m`.
 pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
-    const EXPECTED: &str = "expected a number and a unit, such as 10ms, 90s, 15m, 1h30m or 2d";
-    let mut rest = text.trim();
-    if rest.is_empty() {
-        return Err(EXPECTED.to_owned());
-    }
     let mut sum = Duration::ZERO;
-    while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.').ok_or(EXPECTED)?;
-        let letters = rest[digits..].find(|c: char| c.is_ascii_digit()).map_or(rest.len(), |at| digits + at);
-        let number: f64 = rest[..digits].parse().map_err(|_| EXPECTED)?;
-        let unit = match rest[digits..letters].trim() {
-            "ns" => 1e-9,
-            "us" | "µs" | "μs" => 1e-6,
-            "ms" => 1e-3,
-            "s" | "sec" => 1.0,
-            "m" | "min" => 60.0,
-            "h" => 3600.0,
-            "d" => 86_400.0,
-            _ => return Err(EXPECTED.to_owned()),
-        };
-        let part = Duration::try_from_secs_f64(number * unit).map_err(|_| "the duration is too long")?;
-        sum = sum.checked_add(part).ok_or("the duration is too long")?;
-        rest = &rest[letters..];
+    for part in parts(text) {
+        let part = config::parse_duration(part)
+            .map_err(|reason| format!("it {reason}; a duration looks like 10ms, 90s, 15m, 1h30m or 2d"))?;
+        sum = sum.checked_add(part).ok_or("it is too long")?;
     }
     Ok(sum)
+}
+
+/// `1h30m` as `1h` and `30m`: a part begins where a digit follows a letter.
+fn parts(text: &str) -> Vec<&str> {
+    let mut parts = Vec::new();
+    let mut rest = text.trim();
+    loop {
+        let unit = rest.find(char::is_alphabetic).unwrap_or(rest.len());
+        match rest[unit..].find(|c: char| c.is_ascii_digit()) {
+            Some(next) => {
+                parts.push(&rest[..unit + next]);
+                rest = &rest[unit + next..];
+            }
+            None => break parts.push(rest),
+        }
+    }
+    parts
 }
 
 /// Reads a sampling rate, 0 to 1.
@@ -172,7 +173,7 @@ mod tests {
             ("1h30m", 5_400_000_000_000),
             ("1.5s", 1_500_000_000),
             ("250us", 250_000),
-            ("250 µs", 250_000),
+            ("250µs", 250_000),
             ("10ms", 10_000_000),
             ("7ns", 7),
             ("2d", 172_800_000_000_000),
@@ -180,7 +181,7 @@ mod tests {
         for (text, ns) in table {
             assert_eq!(parse_duration(text).unwrap().as_nanos(), ns, "{text}");
         }
-        for bad in ["", "15", "m", "1x", "-5s", "1e99s", "99999999999999d", "1.2.3s", "5s foo"] {
+        for bad in ["", "15", "m", "1x", "-5s", "1e99s", "99999999999999d", "1.2.3s", "5s foo", "1h30"] {
             assert!(parse_duration(bad).is_err(), "{bad}");
         }
     }
@@ -213,7 +214,8 @@ mod tests {
 
     #[test]
     fn counts_and_bytes_are_written_short() {
-        let table = [(0.0, "0"), (9_999.0, "9999"), (12_345.0, "12.3 k"), (999_900.0, "1.00 M"), (2.5, "2.50")];
+        let table =
+            [(0.0, "0"), (9_999.0, "9999"), (12_345.0, "12.3 k"), (999_900.0, "1.00 M"), (2.5, "2.50")];
         for (number, text) in table {
             assert_eq!(count(number), text);
         }
@@ -233,7 +235,8 @@ mod tests {
     #[test]
     fn time_past_is_told_roughly() {
         let now = 1_000_000 * NS_PER_SECOND;
-        let table = [(0, "just now"), (12, "12 s ago"), (200, "3 min ago"), (-5, "in 5 s"), (200_000, "2 d ago")];
+        let table =
+            [(0, "just now"), (12, "12 s ago"), (200, "3 min ago"), (-5, "in 5 s"), (200_000, "2 d ago")];
         for (seconds, text) in table {
             assert_eq!(ago(now - seconds * NS_PER_SECOND, now), text);
         }

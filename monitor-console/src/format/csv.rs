@@ -79,7 +79,8 @@ mod tests {
     fn controls_are_escaped_and_line_breaks_quoted() {
         let mut out = Vec::new();
         let mut csv = Csv::new(&mut out);
-        csv.columns(&[Column::data("a"), Column::table("T", crate::report::Unit::Text), Column::data("b")]).unwrap();
+        csv.columns(&[Column::data("a"), Column::table("T", crate::report::Unit::Text), Column::data("b")])
+            .unwrap();
         csv.row(&["x\n\u{1b}[2Jy\r".to_owned().into(), 1.into(), "a,\"b\"".to_owned().into()]).unwrap();
         csv.finish().unwrap();
         drop(csv);

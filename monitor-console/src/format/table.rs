@@ -65,7 +65,8 @@ impl<W: Write> Table<W> {
         for (at, column) in self.columns.iter_mut().enumerate() {
             let cells = || self.waiting.iter().map(|row| &row[at]);
             if column.unit == Unit::Text {
-                column.is_right = cells().any(|cell| cell.is_number) && cells().all(|c| c.is_number || c.is_null);
+                column.is_right =
+                    cells().any(|cell| cell.is_number) && cells().all(|c| c.is_number || c.is_null);
             }
             let widest = cells().map(|cell| terminal::width(&cell.text)).max().unwrap_or(0);
             column.width = column.width.max(widest);
@@ -133,7 +134,8 @@ impl<W: Write> Table<W> {
 
 impl<W: Write> Format for Table<W> {
     fn columns(&mut self, columns: &[Column]) -> Result<()> {
-        let titled = columns.iter().enumerate().filter_map(|(at, column)| Some((at, column, column.title.as_ref()?)));
+        let titled =
+            columns.iter().enumerate().filter_map(|(at, column)| Some((at, column, column.title.as_ref()?)));
         self.columns = titled
             .map(|(at, column, title)| {
                 let title = terminal::escape(title).into_owned();
@@ -262,7 +264,10 @@ a               12.3 k  1.50 ms
 
     #[test]
     fn nothing_hostile_reaches_the_terminal() {
-        let text = table(&[Column::both("x", "\u{1b}X", Unit::Text)], &[vec!["\u{1b}[2J\u{202e}".to_owned().into()]]);
+        let text = table(
+            &[Column::both("x", "\u{1b}X", Unit::Text)],
+            &[vec!["\u{1b}[2J\u{202e}".to_owned().into()]],
+        );
         assert_eq!(text, "\\u{1b}X\n\\u{1b}[2J\\u{202e}\n");
     }
 

@@ -1,0 +1,62 @@
+//! The commands, one file each: from arguments to a report. A command decides what is asked of the
+//! store and which columns are shown; how they are printed is the format's affair.
+
+mod top;
+mod calls;
+mod errors;
+mod trace;
+mod tail;
+mod sample;
+mod health;
+mod sql;
+mod demo;
+mod completions;
+
+use anyhow::Result;
+
+use crate::arguments::{Arguments, Command, Common, FormatName};
+use crate::store::Store;
+use crate::{find, terminal};
+
+/// Runs what was asked for; `top` where nothing was.
+pub(crate) fn run(arguments: Arguments) -> Result<()> {
+    let common = &arguments.common;
+    match arguments.command {
+        None => top::run(common, None, &arguments.top),
+        Some(Command::Top(top)) => top::run(common, top.pattern.as_ref(), &top.options),
+        Some(Command::Calls(calls)) => calls::run(common, &calls),
+        Some(Command::Errors(errors)) => errors::run(common, &errors),
+        Some(Command::Trace(trace)) => trace::run(common, &trace),
+        Some(Command::Tail(tail)) => tail::run(common, &tail),
+        Some(Command::Sample(sample)) => sample::run(common, &sample),
+        Some(Command::Health(_)) => health::run(common),
+        Some(Command::Sql(sql)) => sql::run(common, &sql),
+        Some(Command::Demo(demo)) => demo::run(common, &demo),
+        Some(Command::Completions(completions)) => completions::run(&completions),
+    }
+}
+
+/// The store asked for, open for reading.
+fn open(common: &Common) -> Result<Store> {
+    Store::open(&find::store(common.db())?)
+}
+
+/// Says beside a table which store it shows. On standard error, so that the report alone is piped on;
+/// data needs no heading.
+fn heading(common: &Common, store: &Store, text: &str) {
+    if common.format == FormatName::Table {
+        terminal::remark(&format!("store: {} · {text}", store.path().display()));
+    }
+}
+
+/// Says something beside a table.
+fn remark(common: &Common, text: &str) {
+    if common.format == FormatName::Table {
+        terminal::remark(text);
+    }
+}
+
+/// `1 call`, `2 calls`.
+fn counted(number: usize, noun: &str) -> String {
+    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
+}

@@ -1,0 +1,103 @@
+//! `monitor sample`: rates in force, and rates set from outside.
+//!
+//! Setting a rate is writing a row of the table `sampling`; running processes read it within a second.
+//! What is in force is what the processes themselves report.
+
+use anyhow::{Result, bail};
+use rusqlite::types::Value;
+
+use super::{counted, heading, open, remark};
+use crate::arguments::{Common, Sample};
+use crate::format::{self, Pace};
+use crate::pattern::Pattern;
+use crate::report::{Column, Unit};
+use crate::store::Store;
+use crate::{find, units};
+
+pub(super) fn run(common: &Common, arguments: &Sample) -> Result<()> {
+    if let (Some(pattern), Some(rate)) = (&arguments.pattern, arguments.rate) {
+        set(common, pattern, rate)?;
+    }
+    if let Some(pattern) = &arguments.reset {
+        reset(common, pattern)?;
+    }
+    show(common)
+}
+
+const RATES: &str = "
+SELECT 'pattern' AS kind, pattern AS name, rate, NULL AS calls, NULL AS recorded, set_ns, set_by, 0 AS part
+FROM sampling
+UNION ALL
+SELECT 'function', f.name, f.sample_rate, s.calls, s.recorded, NULL, NULL, 1
+FROM function f LEFT JOIN
+  (SELECT function, SUM(calls) AS calls, SUM(recorded) AS recorded FROM functions GROUP BY function) s
+  ON s.function = f.name
+ORDER BY part, set_ns, name";
+
+fn show(common: &Common) -> Result<()> {
+    let store = open(common)?;
+    let columns = vec![
+        Column::both("kind", "KIND", Unit::Text),
+        Column::both("name", "NAME", Unit::Name),
+        Column::both("rate", "RATE", Unit::Number),
+        Column::both("calls", "CALLS", Unit::Count),
+        Column::both("recorded", "ROWS", Unit::Count),
+        Column::both("set_ns", "SET", Unit::Ago),
+        Column::both("set_by", "BY", Unit::Text),
+    ];
+    let report = store.report(columns, RATES, [])?;
+    heading(common, &store, "rates set from outside, and the rate in force for each function");
+    format::print(&report, format::stdout(common.format, Pace::Whole).as_mut())
+}
+
+fn set(common: &Common, pattern: &Pattern, rate: f64) -> Result<()> {
+    let store = Store::open_to_set(&find::store(common.db())?)?;
+    store.change(
+        "INSERT INTO sampling (pattern, rate, set_ns, set_by) VALUES (?1, ?2, ?3, ?4)
+         ON CONFLICT (pattern) DO UPDATE SET rate = excluded.rate, set_ns = excluded.set_ns, set_by = excluded.set_by",
+        (pattern.as_str(), rate, units::now_ns(), set_by()),
+    )?;
+    remark(common, &format!("set {} to {rate}: {}", pattern.as_str(), effect(&store, pattern)?));
+    Ok(())
+}
+
+fn reset(common: &Common, pattern: &Pattern) -> Result<()> {
+    let store = Store::open_to_set(&find::store(common.db())?)?;
+    if store.change("DELETE FROM sampling WHERE pattern = ?1", [pattern.as_str()])? == 0 {
+        let set = names(&store, "SELECT pattern FROM sampling ORDER BY set_ns")?;
+        let set =
+            if set.is_empty() { "none is set".to_owned() } else { format!("set are {}", set.join(", ")) };
+        bail!("no rate is set for `{}`: {set}", pattern.as_str());
+    }
+    remark(common, &format!("reset {}: {}", pattern.as_str(), effect(&store, pattern)?));
+    Ok(())
+}
+
+/// Whom a rate reaches: `3 functions so far, 2 running processes within a second`.
+fn effect(store: &Store, pattern: &Pattern) -> Result<String> {
+    let functions = names(store, "SELECT DISTINCT name FROM function")?;
+    let functions = functions.iter().filter(|name| pattern.is_whole(name)).count();
+    let running = names(store, "SELECT run_uuid FROM processes WHERE ending = 'running'")?.len();
+    let running = match running {
+        0 => "no process is running, the next one reads it at its start".to_owned(),
+        1 => "1 running process reads it within a second".to_owned(),
+        more => format!("{more} running processes read it within a second"),
+    };
+    Ok(format!("matches {} known so far; {running}", counted(functions, "function")))
+}
+
+fn names(store: &Store, sql: &str) -> Result<Vec<String>> {
+    let report = store.report(vec![Column::data("name")], sql, [])?;
+    let text = |row: Vec<crate::report::Cell>| match row.into_iter().next()?.value {
+        Value::Text(text) => Some(text),
+        _ => None,
+    };
+    Ok(report.rows.into_iter().filter_map(text).collect())
+}
+
+/// `monitor:ada`.
+fn set_by() -> String {
+    let user = ["USER", "LOGNAME"].iter().find_map(|name| monitor_runtime::config::process_variable(name));
+    let user = user.filter(|user| !user.is_empty()).unwrap_or_else(|| "unknown".into());
+    format!("monitor:{}", user.to_string_lossy())
+}
