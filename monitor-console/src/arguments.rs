@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use monitor_runtime::config::process_variable;
 
 use crate::pattern::Pattern;
 use crate::units;
@@ -51,8 +52,8 @@ pub(crate) struct Arguments {
 /// What holds for every command.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Common {
-    /// The store to look at [default: the one written last in the default folder]
-    #[arg(long, value_name = "PATH", env = "MONITOR_DB", hide_env_values = true, global = true)]
+    /// The store to look at [default: `MONITOR_DB`, else the one written last in the default folder]
+    #[arg(long, value_name = "PATH", global = true)]
     db: Option<PathBuf>,
     /// How to print; json, jsonl and csv carry raw numbers and every column
     #[arg(long, value_enum, default_value_t, global = true)]
@@ -64,8 +65,9 @@ pub(crate) struct Common {
 
 impl Common {
     /// The store named by `--db` or `MONITOR_DB`; an empty name is no name.
-    pub(crate) fn db(&self) -> Option<&PathBuf> {
-        self.db.as_ref().filter(|path| !path.as_os_str().is_empty())
+    pub(crate) fn db(&self) -> Option<PathBuf> {
+        let variable = || process_variable("MONITOR_DB").map(PathBuf::from);
+        self.db.clone().or_else(variable).filter(|path| !path.as_os_str().is_empty())
     }
 }
 

@@ -10,13 +10,13 @@ use anyhow::{Context, Result, bail};
 use monitor_runtime::config::{Surroundings, default_folder, process_variable};
 
 /// `--db` or `MONITOR_DB`, else the store written last.
-pub(crate) fn store(named: Option<&PathBuf>) -> Result<PathBuf> {
+pub(crate) fn store(named: Option<PathBuf>) -> Result<PathBuf> {
     match named {
         Some(path) if path.as_os_str() == ":memory:" => bail!(
             "a store in memory can be read only inside its own program; let the program write a file \
              (MONITOR_DB=PATH) and name it with --db PATH"
         ),
-        Some(path) => Ok(path.clone()),
+        Some(path) => Ok(path),
         None => written_last(&folder()?),
     }
 }

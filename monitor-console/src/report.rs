@@ -22,8 +22,6 @@ pub(crate) enum Unit {
     Nanoseconds,
     /// A duration in ms.
     Milliseconds,
-    /// A size.
-    Bytes,
     /// A share in per cent.
     Percent,
     /// A moment, told as time past.

@@ -119,7 +119,7 @@ impl Store {
     /// Names of the columns that a statement gives.
     pub(crate) fn columns(&self, sql: &str) -> Result<Vec<String>> {
         let statement = self.connection.prepare(sql).map_err(|error| self.failed(error))?;
-        Ok(statement.column_names().into_iter().map(str::to_owned).collect())
+        Ok(statement.column_names().map(str::to_owned).collect())
     }
 
     /// Runs a writing statement; says how many rows it changed.

@@ -181,7 +181,7 @@ mod tests {
         for (text, ns) in table {
             assert_eq!(parse_duration(text).unwrap().as_nanos(), ns, "{text}");
         }
-        for bad in ["", "15", "m", "1x", "-5s", "1e99s", "99999999999999d", "1.2.3s", "5s foo", "1h30"] {
+        for bad in ["", "15", "m", "1x", "-5s", "1e99s", "1.2.3s", "5s foo", "1h30"] {
             assert!(parse_duration(bad).is_err(), "{bad}");
         }
     }

@@ -90,14 +90,14 @@ fn found(store: &Store, common: &Common, arguments: &Calls) -> Result<Report> {
     }
     let (inner, outer) = match arguments.sort {
         CallKey::Time => ("c.id", "call_id"),
-        CallKey::Duration => ("c.duration", "duration_ns"),
+        CallKey::Duration => ("c.duration DESC, c.id", "duration_ns DESC, call_id"),
     };
     let filter =
         if conditions.is_empty() { String::new() } else { format!("WHERE {}", conditions.join(" AND ")) };
     let sql = format!(
         "SELECT {} FROM calls
          WHERE call_id IN (SELECT c.id FROM call c {filter} ORDER BY {inner} DESC LIMIT :limit)
-         ORDER BY {outer} DESC, call_id DESC",
+         ORDER BY {outer} DESC",
         COLUMNS.join(", ")
     );
     let bound: Vec<_> = bound.iter().map(|(name, value)| (*name, value as &dyn rusqlite::ToSql)).collect();

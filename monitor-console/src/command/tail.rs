@@ -121,7 +121,7 @@ impl Following {
 
     /// Takes a file that went bad under our eyes for one about to be replaced; any other error ends.
     fn lose(&mut self, common: &Common, error: anyhow::Error) -> Result<()> {
-        if !error.chain().any(|cause| cause.is::<rusqlite::Error>()) {
+        if !error.chain().any(<dyn std::error::Error>::is::<rusqlite::Error>) {
             return Err(error);
         }
         self.is_missing = true;

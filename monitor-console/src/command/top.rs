@@ -9,6 +9,7 @@ mod windows;
 use std::time::Duration;
 
 use anyhow::Result;
+use rusqlite::types::Value;
 
 use super::{heading, open};
 use crate::arguments::{Common, FormatName, TopKey, TopOptions};
@@ -111,8 +112,11 @@ fn draw(frame: &str, is_first: bool, format: FormatName) -> Result<()> {
 /// `3 processes · last 6 h`.
 fn scope(common: &Common, store: &Store) -> Result<String> {
     let number = store.first("SELECT COUNT(*) FROM processes", [])?;
-    let number = number.and_then(|cells| cells.first().and_then(Cell::number)).unwrap_or(0.0);
-    let noun = if number == 1.0 { "process" } else { "processes" };
+    let number = match number.as_deref() {
+        Some([Cell { value: Value::Integer(number), .. }]) => *number,
+        _ => 0,
+    };
+    let noun = if number == 1 { "process" } else { "processes" };
     #[allow(clippy::cast_precision_loss, reason = "the figure is shown with three digits")]
     let span = common.since.map_or("6 h".to_owned(), |span| units::duration(span.as_nanos() as f64));
     Ok(format!("{number} {noun} · last {span}"))
@@ -129,7 +133,7 @@ fn report(store: &Store, common: &Common, pattern: Option<&Pattern>, options: &T
         key => named(row, column(key)).number(),
     };
     let name = |row: &Vec<Cell>| match &named(row, "function").value {
-        rusqlite::types::Value::Text(name) => name.clone(),
+        Value::Text(name) => name.clone(),
         _ => String::new(),
     };
     rows.sort_by(|a, b| {

@@ -178,7 +178,7 @@ fn thread(cells: &[Cell]) -> &str {
     }
 }
 
-fn waterfall(calls: &[Vec<Cell>], nodes: &[Node], places: &[Place]) -> Report {
+fn waterfall(trace: &[Vec<Cell>], nodes: &[Node], places: &[Place]) -> Report {
     let table = [
         Column::table("CALL", Unit::Number),
         Column::table("OFFSET", Unit::Nanoseconds),
@@ -190,17 +190,17 @@ fn waterfall(calls: &[Vec<Cell>], nodes: &[Node], places: &[Place]) -> Report {
     let data = ["depth", "offset_ns"].into_iter().chain(calls::COLUMNS).map(Column::data);
     let (start, end) = tree::extent(nodes);
     let rows = places.iter().map(|place| {
-        let (cells, node) = (&calls[place.node], &nodes[place.node]);
+        let (call, node) = (&trace[place.node], &nodes[place.node]);
         let offset = node.start_ns.saturating_sub(start);
         let depth = i64::try_from(place.depth).unwrap_or(i64::MAX);
         let mut row = vec![Cell::from(depth), Cell::from(offset)];
-        row.extend(cells[..calls::COLUMNS.len()].iter().cloned());
-        row.push(calls::named(cells, "call_id").clone());
+        row.extend(call[..calls::COLUMNS.len()].iter().cloned());
+        row.push(calls::named(call, "call_id").clone());
         row.push(offset.into());
         row.push(node.duration_ns.into());
         row.push(bar(offset, node.duration_ns, end.saturating_sub(start)).into());
-        row.push(calls::named(cells, "outcome").clone());
-        row.push(label(calls, place).into());
+        row.push(calls::named(call, "outcome").clone());
+        row.push(label(trace, place).into());
         row
     });
     Report { columns: data.chain(table).collect(), rows: rows.collect() }
@@ -218,31 +218,31 @@ fn bar(offset_ns: i64, duration_ns: i64, whole_ns: i64) -> String {
 }
 
 /// The function under its caller, with the thread where it changed and the error where there is one.
-fn label(calls: &[Vec<Cell>], place: &Place) -> String {
-    let cells = &calls[place.node];
-    let text = |name: &str| match &calls::named(cells, name).value {
+fn label(trace: &[Vec<Cell>], place: &Place) -> String {
+    let call = &trace[place.node];
+    let text = |name: &str| match &calls::named(call, name).value {
         Value::Text(text) => text.as_str(),
         _ => "",
     };
-    let mut label = match place.depth.checked_sub(DEPTH_SHOWN_MAX) {
+    let branch = match place.depth.checked_sub(DEPTH_SHOWN_MAX) {
         Some(deeper) if deeper > 0 => format!("{}… {deeper} deeper: ", place.branch),
         _ => place.branch.clone(),
     };
-    label.push_str(text("function"));
+    let mut parts = vec![format!("{branch}{}", text("function"))];
     if place.is_orphan {
-        label.push_str(&format!("  (its caller {} has no row)", parent(cells)));
+        parts.push(format!("(its caller {} has no row)", parent(call)));
     }
     match place.parent {
-        Some(parent) if thread(&calls[parent]) != thread(cells) => {
-            label.push_str(&format!("  ↷ on {}", thread(cells)));
+        Some(parent) if thread(&trace[parent]) != thread(call) => {
+            parts.push(format!("↷ on {}", thread(call)));
         }
-        None => label.push_str(&format!("  on {}", thread(cells))),
-        _ => {}
+        None => parts.push(format!("on {}", thread(call))),
+        Some(_) => {}
     }
     if !text("error").is_empty() {
-        label.push_str(&format!("  ✗ {}", text("error")));
+        parts.push(format!("✗ {}", text("error")));
     }
-    label
+    parts.join("  ")
 }
 
 fn parent(cells: &[Cell]) -> i64 {

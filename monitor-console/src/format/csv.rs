@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::io::Write;
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use rusqlite::types::Value;
 
 use super::Format;
@@ -26,17 +26,26 @@ impl<W: Write> Csv<W> {
     }
 }
 
+impl<W: Write> Csv<W> {
+    /// Hands a closed pipe on as the I/O error it is, which the writer's own error hides.
+    fn record<'a>(&mut self, fields: impl Iterator<Item = &'a [u8]>) -> Result<()> {
+        self.out.write_record(fields).map_err(|error| match error.into_kind() {
+            csv::ErrorKind::Io(error) => error.into(),
+            other => anyhow!("cannot be written as CSV: {other:?}"),
+        })
+    }
+}
+
 impl<W: Write> Format for Csv<W> {
     fn columns(&mut self, columns: &[Column]) -> Result<()> {
-        let named = columns.iter().enumerate().filter_map(|(at, column)| Some((at, column.name.as_ref()?)));
-        let (shown, names): (Vec<_>, Vec<_>) = named.map(|(at, name)| (at, harmless(name))).unzip();
+        let titled = columns.iter().enumerate().filter_map(|(at, column)| Some((at, column.name.as_ref()?)));
+        let (shown, names): (Vec<_>, Vec<_>) = titled.map(|(at, name)| (at, harmless(name))).unzip();
         self.shown = shown;
-        self.out.write_record(names.iter().map(|name| name.as_bytes()))?;
-        Ok(())
+        self.record(names.iter().map(|name| name.as_bytes()))
     }
     fn row(&mut self, cells: &[Cell]) -> Result<()> {
-        self.out.write_record(self.shown.iter().map(|at| text(&cells[*at].value).into_owned()))?;
-        Ok(())
+        let texts: Vec<_> = self.shown.iter().map(|at| text(&cells[*at].value)).collect();
+        self.record(texts.iter().map(|text| text.as_bytes()))
     }
     fn flush(&mut self) -> Result<()> {
         Ok(self.out.flush()?)

@@ -95,8 +95,9 @@ impl Serialize for Object<'_> {
 
 /// Bytes as SQL writes them: `x'00ff'`.
 pub(super) fn hexadecimal(bytes: &[u8]) -> String {
-    let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("x'{digits}'")
+    let digit = |nibble: u8| char::from_digit(nibble.into(), 16).unwrap_or('0');
+    let digits = bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]);
+    format!("x'{}'", digits.collect::<String>())
 }
 
 /// Writes strings without anything that acts on a terminal.

@@ -141,7 +141,13 @@ impl<W: Write> Format for Table<W> {
                 let title = terminal::escape(title).into_owned();
                 let expected = if self.pace == Pace::Following { expected_width(column.unit) } else { 0 };
                 let width = terminal::width(&title).max(expected);
-                Shown { at, title, unit: column.unit, width, is_right: !is_text(column.unit) }
+                Shown {
+                    at,
+                    title,
+                    unit: column.unit,
+                    width,
+                    is_right: !is_text(column.unit) && column.unit != Unit::Moment,
+                }
             })
             .collect();
         if self.pace == Pace::Following { self.settle() } else { Ok(()) }
@@ -217,7 +223,6 @@ fn figure(value: &Value, number: f64, unit: Unit, now_ns: i64) -> String {
         (Unit::Count, _) => units::count(number),
         (Unit::Nanoseconds, _) => units::duration(number),
         (Unit::Milliseconds, _) => units::duration(number * 1e6),
-        (Unit::Bytes, _) => units::bytes(number),
         (Unit::Percent, _) => units::percent(number),
         (Unit::Ago, Value::Integer(ns)) => units::ago(*ns, now_ns),
         (Unit::Moment, Value::Integer(ns)) => units::moment(*ns),
@@ -236,7 +241,9 @@ mod tests {
         let mut table = Table::new(&mut out, Pace::Whole);
         table.terminal_width = None;
         table.columns(columns).unwrap();
-        rows.iter().for_each(|row| table.row(row).unwrap());
+        for row in rows {
+            table.row(row).unwrap();
+        }
         table.finish().unwrap();
         drop(table);
         String::from_utf8(out).unwrap()

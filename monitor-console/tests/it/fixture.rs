@@ -1,0 +1,171 @@
+//! Stores to look at: the real schema, filled row by row, so that every figure is known.
+
+use std::path::{Path, PathBuf};
+
+use monitor_runtime::store::schema;
+use rusqlite::{Connection, params};
+use tempfile::TempDir;
+
+pub(crate) const SECOND: i64 = 1_000_000_000;
+/// The upper half of span ids of thread 1; thread 2 has the next.
+pub(crate) const PREFIX: i64 = 7 << 32;
+
+/// A store in a folder that goes with it.
+pub(crate) struct Fixture {
+    pub(crate) folder: TempDir,
+    pub(crate) path: PathBuf,
+    pub(crate) db: Connection,
+    pub(crate) now: i64,
+}
+
+/// A call to be written; `Call::default()` is an `ok` call of function 1 on thread 1.
+#[derive(Clone)]
+pub(crate) struct Call {
+    pub(crate) function: i64,
+    pub(crate) thread: i64,
+    pub(crate) ago_ns: i64,
+    pub(crate) duration_ns: i64,
+    pub(crate) span: i64,
+    pub(crate) parent: Option<i64>,
+    pub(crate) trace: Option<i64>,
+    /// 0 ok, 1 error, 2 panic, 3 cancelled.
+    pub(crate) outcome: i64,
+    /// 0 sampled, 1 slow, 2 failed.
+    pub(crate) kept: i64,
+    pub(crate) weight: f64,
+    pub(crate) args: Option<&'static str>,
+    pub(crate) result: Option<&'static str>,
+    pub(crate) error: Option<&'static str>,
+}
+
+impl Default for Call {
+    fn default() -> Self {
+        Self {
+            function: 1,
+            thread: 1,
+            ago_ns: 60 * SECOND,
+            duration_ns: 1_500_000,
+            span: PREFIX + 1,
+            parent: None,
+            trace: None,
+            outcome: 0,
+            kept: 0,
+            weight: 1.0,
+            args: None,
+            result: None,
+            error: None,
+        }
+    }
+}
+
+impl Fixture {
+    /// A store of two processes (one running as this test, one crashed), two threads and three functions,
+    /// without calls.
+    pub(crate) fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("shop.db");
+        let db = Connection::open(&path).unwrap();
+        db.pragma_update(None, "journal_mode", "WAL").unwrap();
+        schema::create(&db).unwrap();
+        let fixture = Self { folder, path, db, now: now_ns() };
+        fixture.fill();
+        fixture
+    }
+
+    fn fill(&self) {
+        let process = "INSERT INTO process (id, run_uuid, service, version, host, pid, started_ns, ending)
+                       VALUES (?1, ?2, 'shop', '0.1.0', 'elsewhere', ?3, ?4, ?5)";
+        let pid = std::process::id();
+        self.db.execute(process, params![1, "a1", pid, self.now - 600 * SECOND, "running"]).unwrap();
+        self.db.execute(process, params![2, "b2", 4242, self.now - 900 * SECOND, "crash"]).unwrap();
+        let progress = "INSERT INTO progress VALUES (?1, 0, 1, ?2)";
+        self.db.execute(progress, params![1, self.now - SECOND]).unwrap();
+        self.db.execute(progress, params![2, self.now - 700 * SECOND]).unwrap();
+        for (id, name) in
+            [(1, "shop::orders::place"), (2, "shop::stock::reserve"), (3, "shop::bank::Card::charge")]
+        {
+            let function = "INSERT INTO function VALUES (?1, ?2, 'src/shop.rs', ?1 * 10, NULL, 1.0)";
+            self.db.execute(function, params![id, name]).unwrap();
+        }
+        for (id, name) in [(1, "main"), (2, "worker-2")] {
+            let thread = "INSERT INTO thread VALUES (?1, 1, ?2, ?3, ?4)";
+            let span_base = PREFIX + ((id - 1) << 32);
+            self.db.execute(thread, params![id, name, self.now - 600 * SECOND, span_base]).unwrap();
+        }
+    }
+
+    /// Writes calls, each as the store does: as differences.
+    pub(crate) fn calls(&self, calls: &[Call]) {
+        let insert =
+            "INSERT INTO call (function_id, thread_id, start, duration, span, parent, trace, kind, weight)
+                      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+        for call in calls {
+            let base = PREFIX + ((call.thread - 1) << 32);
+            let parent = call.parent.map_or(0, |parent| call.span - parent);
+            let trace = call.span - parent - call.trace.unwrap_or(call.span - parent);
+            let start = 600 * SECOND - call.ago_ns;
+            let (kind, span) = (call.outcome * 4 + call.kept, call.span - base);
+            let row = params![
+                call.function,
+                call.thread,
+                start,
+                call.duration_ns,
+                span,
+                parent,
+                trace,
+                kind,
+                call.weight
+            ];
+            self.db.execute(insert, row).unwrap();
+            let id = self.db.last_insert_rowid();
+            let value = "INSERT INTO call_value VALUES (?1, ?2, ?3, ?4, NULL)";
+            self.db.execute(value, params![id, call.args, call.result, call.error]).unwrap();
+            let range = "INSERT INTO call_range VALUES (?1, ?1, ?2, ?2, ?2)";
+            self.db.execute(range, params![id, self.now - call.ago_ns]).unwrap();
+        }
+    }
+
+    /// Exact figures of a function: calls, errors, panics, cancelled, total and longest duration.
+    pub(crate) fn figures(&self, function: i64, figures: [i64; 6]) {
+        let [calls, errors, panics, cancelled, total, max] = figures;
+        let slice = "INSERT INTO slice VALUES (?1, ?2, 1, ?3, ?4, ?5, ?6, ?3, 0, 0, ?7, ?8)";
+        let at = self.now / schema::SLICE_NS;
+        let row = params![at, function, calls, errors, panics, cancelled, total, max];
+        self.db.execute(slice, row).unwrap();
+        let bucket = "INSERT INTO slice_bucket VALUES (?1, 160, ?2, 1, ?3)";
+        self.db.execute(bucket, params![function, at, calls]).unwrap();
+    }
+
+    /// Figures of a function in the window this long ago.
+    pub(crate) fn window(&self, function: i64, ago_ns: i64, calls: i64, total: i64) {
+        let insert = "INSERT INTO latency_window VALUES (?1, ?2, 1, ?3, 0, 0, 0, ?4, ?4, ?5, ?5, ?5)";
+        let window = (self.now - ago_ns) / schema::WINDOW_NS;
+        self.db.execute(insert, params![window, function, calls, total, total / calls]).unwrap();
+    }
+
+    pub(crate) fn error_group(&self, function: i64, message: &str, count: i64, last_ago_ns: i64) {
+        let insert = "INSERT INTO error_group VALUES (?1, ?2, 1, ?3, ?4, ?5, ?6, 1)";
+        let first = self.now - last_ago_ns - 30 * SECOND;
+        let row = params![count * 31, function, message, count, first, self.now - last_ago_ns];
+        self.db.execute(insert, row).unwrap();
+    }
+
+    pub(crate) fn health(&self, process: i64) {
+        let insert = "INSERT INTO self_report VALUES
+            (?1, ?2, 'degraded', 120000, 17, 5, 0, 3, 2, 'open', 9, 118000, 4000000, 8192000, 65536, 0.5, 21.0)";
+        self.db.execute(insert, params![process, self.now - SECOND]).unwrap();
+        let event = "INSERT INTO event (at_ns, process_id, kind, detail) VALUES (?1, ?2, 'breaker', ?3)";
+        let detail = "Circuit breaker OPEN - 25.3s until retry";
+        self.db.execute(event, params![self.now - 5 * SECOND, process, detail]).unwrap();
+    }
+
+    /// A second file with the same content at another path.
+    pub(crate) fn copy_to(&self, path: &Path) {
+        self.db.execute("VACUUM INTO ?1", [path.to_str().unwrap()]).unwrap();
+    }
+}
+
+fn now_ns() -> i64 {
+    let since_epoch = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    i64::try_from(since_epoch.as_nanos()).unwrap()
+}

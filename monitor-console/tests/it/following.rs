@@ -1,0 +1,109 @@
+//! `monitor tail` and `monitor top --watch`: what comes while one looks.
+//!
+//! The tests read the child's output line by line, so they wait for what must come and for nothing else.
+
+use std::io::{BufRead, BufReader, Lines};
+use std::process::{Child, ChildStdout, Stdio};
+
+use crate::fixture::{Call, Fixture, PREFIX};
+use crate::run::command;
+
+struct Running {
+    child: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+}
+
+impl Running {
+    fn start(fixture: &Fixture, arguments: &[&str]) -> Self {
+        let mut child = command(fixture.folder.path(), arguments)
+            .arg("--db")
+            .arg(&fixture.path)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        Self { child, lines }
+    }
+    fn line(&mut self) -> String {
+        self.lines.next().unwrap().unwrap()
+    }
+    fn call_id(&mut self) -> i64 {
+        let row: serde_json::Value = serde_json::from_str(&self.line()).unwrap();
+        row["call_id"].as_i64().unwrap()
+    }
+    fn interrupt(mut self) -> Option<i32> {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+        self.child.wait().unwrap().code()
+    }
+}
+
+fn call(number: i64) -> Call {
+    Call { span: PREFIX + number, ..Call::default() }
+}
+
+#[test]
+fn new_calls_are_followed_and_ctrl_c_is_success() {
+    let fixture = Fixture::new();
+    fixture.calls(&[call(1), call(2), call(3)]);
+    let mut tail = Running::start(&fixture, &["tail", "-n", "2", "--format", "jsonl"]);
+    assert_eq!([tail.call_id(), tail.call_id()], [2, 3]);
+    fixture.calls(&[call(4)]);
+    assert_eq!(tail.call_id(), 4);
+    assert_eq!(tail.interrupt(), Some(0));
+}
+
+#[test]
+fn only_what_was_asked_for_is_followed() {
+    let fixture = Fixture::new();
+    let mut tail =
+        Running::start(&fixture, &["tail", "reserve", "--failed", "--since", "1h", "--format", "json"]);
+    let failed = Call { function: 2, outcome: 1, kept: 2, ..call(7) };
+    fixture.calls(&[
+        call(1),
+        Call { function: 2, ..call(2) },
+        Call { function: 1, ..failed.clone() },
+        failed,
+    ]);
+    assert_eq!(tail.call_id(), 4);
+    tail.interrupt();
+}
+
+#[test]
+fn a_store_that_is_replaced_is_followed_from_its_beginning() {
+    let fixture = Fixture::new();
+    fixture.calls(&[call(1), call(2), call(3)]);
+    let mut tail = Running::start(&fixture, &["tail", "-n", "1", "--format", "jsonl"]);
+    assert_eq!(tail.call_id(), 3);
+    let other = Fixture::new();
+    other.calls(&[call(1)]);
+    let new = fixture.folder.path().join("new.db");
+    other.copy_to(&new);
+    std::fs::rename(&new, &fixture.path).unwrap();
+    assert_eq!(tail.call_id(), 1);
+    tail.interrupt();
+}
+
+#[test]
+fn a_reader_that_leaves_ends_the_tail_even_where_nothing_comes() {
+    let fixture = Fixture::new();
+    let mut tail = Running::start(&fixture, &["tail"]);
+    assert!(tail.line().starts_with("    CALL  STARTED (UTC)"));
+    let Running { mut child, lines } = tail;
+    drop(lines);
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn top_is_drawn_again_every_second_until_ctrl_c() {
+    let fixture = Fixture::new();
+    fixture.figures(1, [1, 0, 0, 0, 10, 10]);
+    let mut top = Running::start(&fixture, &["--watch", "--format", "csv"]);
+    assert!(top.line().starts_with("function,"));
+    assert!(top.line().contains(",1,0,0,0,"));
+    fixture.db.execute("UPDATE slice SET calls = 2", []).unwrap();
+    assert!(top.line().starts_with("function,"));
+    assert!(top.line().contains(",2,0,0,0,"));
+    assert_eq!(top.interrupt(), Some(0));
+}

@@ -1,0 +1,71 @@
+//! Words, options and exit codes.
+
+use crate::fixture::Fixture;
+use crate::run::{Ran, command, monitor};
+
+fn run(arguments: &[&str]) -> Ran {
+    let home = tempfile::tempdir().unwrap();
+    Ran::from(command(home.path(), arguments).output().unwrap())
+}
+
+#[test]
+fn help_of_every_command_has_examples_and_succeeds() {
+    let words = ["top", "calls", "errors", "trace", "tail", "sample", "health", "sql", "demo", "completions"];
+    let overview = run(&["--help"]).ok();
+    for word in words {
+        assert!(overview.contains(word), "{word} is missing in {overview}");
+        let help = run(&[word, "--help"]).ok();
+        assert!(help.contains("Examples:") && help.contains(&format!("monitor {word}")), "{help}");
+        assert!(help.contains("--db") && help.contains("--format") && help.contains("--since"), "{help}");
+    }
+}
+
+#[test]
+fn wrong_usage_is_exit_code_2_and_says_what_is_allowed() {
+    let table: [(&[&str], &str); 12] = [
+        (&["nonsense"], "nonsense"),
+        (&["top", "--sort", "size"], "total"),
+        (&["calls", "--min", "10"], "unit"),
+        (&["calls", "--since", "soon"], "15m"),
+        (&["calls", "a:b"], "::"),
+        (&["trace"], "ID"),
+        (&["trace", "abc"], "abc"),
+        (&["sample", "shop::*"], "RATE"),
+        (&["sample", "shop::*", "1.5"], "between 0"),
+        (&["sample", "shop::?", "0.5"], "`*`"),
+        (&["--format", "xml"], "jsonl"),
+        (&["--watch", "calls"], "top"),
+    ];
+    for (arguments, expected) in table {
+        let err = run(arguments).failed(2);
+        assert!(err.contains(expected), "{arguments:?}: {err}");
+    }
+}
+
+#[test]
+fn output_off_a_terminal_is_plain() {
+    for ran in [run(&["--help"]), run(&["nonsense"])] {
+        assert!(!ran.out.contains('\u{1b}') && !ran.err.contains('\u{1b}'));
+    }
+    let fixture = Fixture::new();
+    fixture.figures(1, [1, 0, 0, 0, 10, 10]);
+    assert!(!monitor(&fixture.path, &["top"]).ok().contains('\u{1b}'));
+}
+
+#[test]
+fn completions_are_made_for_every_shell() {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let script = run(&["completions", shell]).ok();
+        assert!(script.contains("monitor") && script.contains("trace"), "{shell}");
+    }
+}
+
+#[test]
+fn without_a_word_it_is_top() {
+    let fixture = Fixture::new();
+    fixture.figures(1, [5, 1, 0, 0, 10_000_000, 4_000_000]);
+    fixture.figures(2, [50, 0, 0, 0, 1_000_000, 100_000]);
+    let bare = monitor(&fixture.path, &["--sort", "calls"]).ok();
+    assert_eq!(bare, monitor(&fixture.path, &["top", "--sort", "calls"]).ok());
+    assert!(bare.find("shop::stock::reserve") < bare.find("shop::orders::place"), "{bare}");
+}
