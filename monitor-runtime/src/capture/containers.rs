@@ -15,11 +15,22 @@ pub struct Sequence<'d, 'b> {
     seen: usize,
     /// More items than are written were announced.
     shortened: bool,
-    complete: bool,
+    progress: Progress,
     /// Where the items that a long sequence keeps end.
     kept: Option<Mark>,
+    /// It is a pair, whose first item may name a secret in the second.
+    is_pair: bool,
+    /// The next item is a secret.
+    is_secret: bool,
+}
+
+/// How far a sequence has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Progress {
+    Writing,
     /// The budget is used up; items are only counted, because many of them are told otherwise than few.
-    counting: bool,
+    Counting,
+    Complete,
 }
 
 impl<'d, 'b> Sequence<'d, 'b> {
@@ -31,7 +42,21 @@ impl<'d, 'b> Sequence<'d, 'b> {
             None => draft.open(token::SEQUENCE, None)?,
         }
         let shortened = total.is_some();
-        Ok(Self { draft, seen: 0, shortened, complete: false, kept: None, counting: false })
+        Ok(Self {
+            draft,
+            seen: 0,
+            shortened,
+            progress: Progress::Writing,
+            kept: None,
+            is_pair: false,
+            is_secret: false,
+        })
+    }
+
+    /// Opens a tuple. A pair is read like an entry of a map: many hold their headers as pairs.
+    pub(super) fn open_tuple(draft: &'d mut Draft<'b>, len: usize) -> Result<Self, Stopped> {
+        let sequence = Self::open(draft, Some(len))?;
+        Ok(Self { is_pair: len == 2, ..sequence })
     }
 
     /// Writes the next item.
@@ -40,7 +65,7 @@ impl<'d, 'b> Sequence<'d, 'b> {
         type_name: &str,
         write: impl FnOnce(&mut Draft<'b>) -> Result<(), Stopped>,
     ) -> Result<(), Stopped> {
-        if self.complete {
+        if self.progress == Progress::Complete {
             self.draft.refuse();
             return Err(self.draft.complete());
         }
@@ -52,20 +77,24 @@ impl<'d, 'b> Sequence<'d, 'b> {
             return Err(self.end_with_the_first());
         }
         self.seen += 1;
-        if self.counting {
+        if self.progress == Progress::Counting {
             return self.draft.step();
+        }
+        if self.is_secret {
+            return self.draft.put(|tape| tape.tag(token::REDACTED));
         }
         let before = self.draft.mark();
         let outcome = write(self.draft);
         match self.draft.settle(before, outcome, type_name) {
             Ok(()) => {
+                self.is_secret = self.is_pair && self.draft.string_since(before).is_some_and(is_secret);
                 if self.seen == limits.items_kept {
                     self.kept = Some(self.draft.mark());
                 }
                 Ok(())
             }
             Err(Stopped) if self.kept.is_some() && !self.shortened => {
-                self.counting = true;
+                self.progress = Progress::Counting;
                 self.draft.go_on();
                 Ok(())
             }
@@ -75,7 +104,7 @@ impl<'d, 'b> Sequence<'d, 'b> {
 
     fn end_early(&mut self) -> Stopped {
         self.draft.close();
-        self.complete = true;
+        self.progress = Progress::Complete;
         self.draft.complete()
     }
 
@@ -92,19 +121,19 @@ impl<'d, 'b> Sequence<'d, 'b> {
 
     /// Ends the sequence and the map around it that holds its tag.
     pub(super) fn end_with_tag(self) -> Result<(), Stopped> {
-        let Self { draft, seen, shortened, complete, kept, counting } = self;
-        Sequence { draft: &mut *draft, seen, shortened, complete, kept, counting }.end()?;
+        let Self { draft, .. } = self;
+        Sequence { draft: &mut *draft, ..self }.end()?;
         draft.close();
         Ok(())
     }
 
     /// Ends the sequence.
     pub(super) fn end(self) -> Result<(), Stopped> {
-        if self.complete {
+        if self.progress == Progress::Complete {
             self.draft.go_on();
             return Ok(());
         }
-        if self.counting || self.draft.stop() == Some(Stop::Cut) {
+        if self.progress == Progress::Counting || self.draft.stop() == Some(Stop::Cut) {
             return Err(self.draft.cut());
         }
         self.draft.close();

@@ -155,6 +155,14 @@ impl<'a> Draft<'a> {
         Stopped
     }
 
+    /// Writes that a secret was here; what surrounds it goes on.
+    pub(super) fn redacted(&mut self) -> Stopped {
+        match self.put(|tape| tape.tag(token::REDACTED)) {
+            Ok(()) => self.complete(),
+            Err(stopped) => stopped,
+        }
+    }
+
     /// Takes back a cut or a completion, because the caller deals with it.
     pub(super) fn go_on(&mut self) {
         self.stop = None;
@@ -257,7 +265,7 @@ impl<'a> Draft<'a> {
             }
             None => {
                 self.rewind(before);
-                self.name(token::FAILED, type_name)
+                self.name(token::FAILED, type_name.trim_start_matches('&'))
             }
         }
     }

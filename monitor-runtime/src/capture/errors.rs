@@ -8,11 +8,11 @@ use std::fmt::{self, Write};
 
 use super::draft::{Draft, Stopped};
 use super::limits::SOURCES;
-use super::text::{Text, WhenFull};
+use super::text::Text;
 
 /// Writes an error and its sources.
 pub(super) fn chain(error: &dyn Error, draft: &mut Draft<'_>) -> Result<(), Stopped> {
-    let mut text = Text::open(draft, usize::MAX, WhenFull::Count)?;
+    let mut text = Text::open(draft, usize::MAX)?;
     let outcome = write_chain(error, &mut text);
     text.close(outcome.is_ok());
     Ok(())

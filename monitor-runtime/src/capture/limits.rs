@@ -29,6 +29,8 @@ pub(super) const DIMENSIONS: usize = 8;
 /// Tokens between two looks at the clock: a look costs as much as several tokens, and a value of fewer tokens
 /// pays for none.
 pub(super) const STEPS_PER_LOOK: u32 = 16;
+/// Most characters of a `Debug` that are read, secrets and long strings that are left out included.
+pub(super) const SCANNED_CHARS: usize = 65_536;
 /// Refused writes after which code that does not heed them is left by unwinding. Large, because unwinding
 /// through a lock that the code holds poisons it: only code that would never end comes here.
 pub(super) const REFUSALS: u32 = 100_000;

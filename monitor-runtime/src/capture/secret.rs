@@ -5,35 +5,49 @@
 //! `API-Key` and `db_password2` are recognised and `secretary` is not. The macro has its own copy of this
 //! rule, because a published crate cannot share a file with another.
 
-/// The words, singular; a plural counts too.
-const WORDS: [&str; 11] = [
-    "password",
-    "passwd",
-    "secret",
-    "token",
-    "authorization",
-    "cookie",
-    "credential",
-    "cvv",
-    "ssn",
-    "apikey",
-    "privatekey",
+/// Words, singular, that give away a secret wherever they stand.
+const WORDS: [&[&str]; 11] = [
+    &["password"],
+    &["passwd"],
+    &["secret"],
+    &["authorization"],
+    &["credential"],
+    &["cvv"],
+    &["ssn"],
+    &["apikey"],
+    &["api", "key"],
+    &["privatekey"],
+    &["private", "key"],
 ];
 
-/// Pairs of neighbouring words.
-const PAIRS: [(&str, &str); 2] = [("api", "key"), ("private", "key")];
+/// Words that do so as the name of a value, while types of these names mostly hold something else: the tokens of a
+/// parser, the amounts of a currency.
+const WORDS_OF_VALUES: [&[&str]; 2] = [&["token"], &["cookie"]];
 
-/// Whether a name contains a word that looks secret.
+/// Whether the name of a field, key or argument contains a word that looks secret.
 #[must_use]
 pub fn is_secret(name: &str) -> bool {
+    contains(name, &WORDS) || contains(name, &WORDS_OF_VALUES)
+}
+
+/// Whether the name of a type or variant, whose content has no name of its own, contains such a word.
+pub(super) fn is_secret_type(name: &str) -> bool {
+    contains(name, &WORDS)
+}
+
+/// Whether the words of a name contain those of one of the secrets, side by side.
+fn contains(name: &str, secrets: &[&[&str]]) -> bool {
     let mut previous = "";
     let mut rest = name.as_bytes();
     while let Some((word, after)) = next_word(rest) {
-        // Words are ASCII letters, which a string may be divided between.
+        // Words are made of ASCII letters, between which a string may always be divided.
         let word = std::str::from_utf8(word).unwrap_or_default();
-        if WORDS.iter().any(|secret| matches(word, secret))
-            || PAIRS.iter().any(|(first, second)| matches(previous, first) && matches(word, second))
-        {
+        let is_found = secrets.iter().any(|secret| match **secret {
+            [only] => matches(word, only),
+            [first, second] => matches(previous, first) && matches(word, second),
+            _ => false,
+        });
+        if is_found {
             return true;
         }
         previous = word;

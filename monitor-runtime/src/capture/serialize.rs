@@ -2,7 +2,8 @@
 //!
 //! Comes in: the calls that a `Serialize` makes. Goes out: tokens, in the shape that `serde_json` gives the same
 //! value: externally tagged variants, `null` for unit and `None`, newtypes without a wrapping of their own. Differs
-//! from it where JSON has no word: `NaN` and the infinities are strings, any value may be a key.
+//! from it where JSON has no word: `NaN` and the infinities are strings, any value may be a key. What a secret looking
+//! name has without a field's name of its own (`Password("x")`) is redacted like the value of a field.
 
 use std::any::type_name;
 use std::fmt::{self, Display};
@@ -14,8 +15,7 @@ use serde::ser::{
 
 use super::containers::{Entries, Sequence};
 use super::draft::{Draft, Stopped};
-use super::secret::is_secret;
-use super::text::WhenFull;
+use super::secret::is_secret_type;
 use super::token;
 
 impl Display for Stopped {
@@ -38,16 +38,10 @@ pub struct Tagged<C> {
     content: C,
 }
 
-/// Opens the map that holds a variant's tag, and writes the tag. A tag that looks secret has its content redacted;
-/// the map is then complete, and whoever settles it closes it.
+/// Opens the map that holds a variant's tag, and writes the tag.
 fn open_tag(draft: &mut Draft<'_>, variant: &str) -> Result<(), Stopped> {
     draft.open(token::MAP, None)?;
-    draft.string(variant)?;
-    if is_secret(variant) {
-        draft.put(|tape| tape.tag(token::REDACTED))?;
-        return Err(draft.complete());
-    }
-    Ok(())
+    draft.string(variant)
 }
 
 impl<'d, 'b> Serializer for &'d mut Draft<'b> {
@@ -108,7 +102,7 @@ impl<'d, 'b> Serializer for &'d mut Draft<'b> {
     }
     fn collect_str<T: Display + ?Sized>(self, value: &T) -> Result<(), Stopped> {
         let chars_max = self.limits().string_chars;
-        self.text(chars_max, WhenFull::Count, format_args!("{value}"))
+        self.text(chars_max, format_args!("{value}"))
     }
     fn serialize_bytes(self, value: &[u8]) -> Result<(), Stopped> {
         let mut sequence = Sequence::open(self, Some(value.len()))?;
@@ -139,9 +133,12 @@ impl<'d, 'b> Serializer for &'d mut Draft<'b> {
     }
     fn serialize_newtype_struct<T: Serialize + ?Sized>(
         self,
-        _name: &'static str,
+        name: &'static str,
         value: &T,
     ) -> Result<(), Stopped> {
+        if is_secret_type(name) {
+            return Err(self.redacted());
+        }
         self.wrapped(|draft| value.serialize(draft))
     }
     fn serialize_newtype_variant<T: Serialize + ?Sized>(
@@ -151,21 +148,30 @@ impl<'d, 'b> Serializer for &'d mut Draft<'b> {
         variant: &'static str,
         value: &T,
     ) -> Result<(), Stopped> {
-        let mut entries = Entries::open(self, Some(1))?;
-        entries.field(variant, type_name::<T>(), |draft| value.serialize(draft))?;
-        Entries::end(entries)
+        open_tag(self, variant)?;
+        if is_secret_type(variant) {
+            return Err(self.redacted());
+        }
+        let before = self.mark();
+        let outcome = value.serialize(&mut *self);
+        self.settle(before, outcome, type_name::<T>())?;
+        self.close();
+        Ok(())
     }
     fn serialize_seq(self, len: Option<usize>) -> Result<Self::SerializeSeq, Stopped> {
         Sequence::open(self, len)
     }
     fn serialize_tuple(self, len: usize) -> Result<Self::SerializeTuple, Stopped> {
-        Sequence::open(self, Some(len))
+        Sequence::open_tuple(self, len)
     }
     fn serialize_tuple_struct(
         self,
-        _name: &'static str,
+        name: &'static str,
         len: usize,
     ) -> Result<Self::SerializeTupleStruct, Stopped> {
+        if is_secret_type(name) {
+            return Err(self.redacted());
+        }
         Sequence::open(self, Some(len))
     }
     fn serialize_tuple_variant(
@@ -176,6 +182,9 @@ impl<'d, 'b> Serializer for &'d mut Draft<'b> {
         len: usize,
     ) -> Result<Self::SerializeTupleVariant, Stopped> {
         open_tag(self, variant)?;
+        if is_secret_type(variant) {
+            return Err(self.redacted());
+        }
         Ok(Tagged { content: Sequence::open(self, Some(len))? })
     }
     fn serialize_map(self, len: Option<usize>) -> Result<Self::SerializeMap, Stopped> {

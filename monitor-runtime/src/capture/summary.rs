@@ -77,6 +77,22 @@ impl std::fmt::Display for Summary<'_> {
     }
 }
 
+/// What is captured by shape: a [`Summarize`] type, or an option of one.
+pub trait Shaped {
+    /// The shape, if there is a value.
+    fn shape(&self) -> Option<Summary<'_>>;
+}
+impl<T: Summarize + ?Sized> Shaped for T {
+    fn shape(&self) -> Option<Summary<'_>> {
+        Some(self.summary())
+    }
+}
+impl<T: Summarize> Shaped for Option<T> {
+    fn shape(&self) -> Option<Summary<'_>> {
+        self.as_ref().map(Summarize::summary)
+    }
+}
+
 impl<T: Summarize + ?Sized> Summarize for &T {
     fn summary(&self) -> Summary<'_> {
         (**self).summary()

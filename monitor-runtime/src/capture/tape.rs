@@ -67,6 +67,14 @@ impl<'a> Tape<'a> {
         }
     }
 
+    /// Moves bytes to the front and ends the tape behind them.
+    pub(super) fn shift(&mut self, from: usize, to: usize, len: usize) {
+        if let Some(place) = self.bytes.get_mut(to..from + len) {
+            place.copy_within(from - to.., 0);
+            self.len = to + len;
+        }
+    }
+
     #[inline]
     fn next<const N: usize>(&mut self) -> Option<&mut [u8; N]> {
         self.bytes.get_mut(self.len..self.end)?.first_chunk_mut()

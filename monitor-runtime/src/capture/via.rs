@@ -14,9 +14,9 @@ use std::task::Poll;
 use serde::Serialize;
 
 use super::direct::Direct;
-use super::summary::Summarize;
-use super::text::WhenFull;
-use super::{Writer, errors};
+use super::items::DebugItems;
+use super::summary::Shaped;
+use super::{Writer, errors, token};
 
 /// A value to capture.
 #[derive(Debug)]
@@ -58,9 +58,12 @@ impl<T: Direct + ?Sized> Capture for &&&&Value<'_, T> {
 }
 
 /// Second (by one reference more than the expansion writes): by shape.
-impl<T: Summarize + ?Sized> Capture for &&&&&Value<'_, T> {
+impl<T: Shaped + ?Sized> Capture for &&&&&Value<'_, T> {
     fn capture(&self, writer: &mut Writer<'_>) {
-        writer.user_value(type_name::<T>(), &mut |draft| draft.summary(&self.0.summary()));
+        writer.user_value(type_name::<T>(), &mut |draft| match self.0.shape() {
+            Some(summary) => draft.summary(&summary),
+            None => draft.put(|tape| tape.tag(token::NULL)),
+        });
     }
 }
 
@@ -68,6 +71,13 @@ impl<T: Summarize + ?Sized> Capture for &&&&&Value<'_, T> {
 impl<T: Serialize + ?Sized> Capture for &&&Value<'_, T> {
     fn capture(&self, writer: &mut Writer<'_>) {
         writer.user_value(type_name::<T>(), &mut |draft| self.0.serialize(draft));
+    }
+}
+
+/// Fourth: collections, item by item by `Debug`.
+impl<T: DebugItems + ?Sized> Capture for &&Value<'_, T> {
+    fn capture(&self, writer: &mut Writer<'_>) {
+        writer.user_value(type_name::<T>(), &mut |draft| self.0.write(draft));
     }
 }
 
@@ -86,9 +96,7 @@ impl<T: ?Sized> Capture for Value<'_, T> {
 }
 
 fn by_debug(value: &dyn Debug, type_name: &str, writer: &mut Writer<'_>) {
-    writer.user_value(type_name, &mut |draft| {
-        draft.text(usize::MAX, WhenFull::Stop, format_args!("{value:?}"))
-    });
+    writer.user_value(type_name, &mut |draft| draft.debug(value));
 }
 
 /// A way of writing an error's text.
@@ -123,7 +131,7 @@ impl<T: Deref<Target: Error> + ?Sized> WriteError for &&&ErrorValue<'_, T> {
 impl<T: Display + ?Sized> WriteError for &&ErrorValue<'_, T> {
     fn write(&self, writer: &mut Writer<'_>) {
         writer.contained_value(type_name::<T>(), &mut |draft| {
-            draft.text(usize::MAX, WhenFull::Count, format_args!("{}", self.0))
+            draft.text(usize::MAX, format_args!("{}", self.0))
         });
     }
 }

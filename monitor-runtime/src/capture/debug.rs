@@ -1,0 +1,294 @@
+//! Values captured by their `Debug`: the text it writes, cleaned of secrets before any of it is stored.
+//!
+//! Comes in: the pieces that a `Debug` writes. Goes out: the same text, in which the value after a name that looks
+//! secret (`password: "x"`, `"password": Some("x")`, `password=x`, `Password("x")`, `("password", "x")`) is
+//! `"[redacted]"`, and a quoted string of too many characters is cut. Derived implementations are read exactly; of
+//! text that was composed otherwise it redacts too much rather than too little.
+
+use std::fmt::{self, Debug, Write};
+
+use super::draft::{Draft, Stop, Stopped};
+use super::lexer::{Class, Lexer};
+use super::limits::SCANNED_CHARS;
+use super::secret::{is_secret, is_secret_type};
+use super::text::Text;
+
+const REDACTED: &str = "\"[redacted]\"";
+
+/// How what comes next is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    Open,
+    /// A value may begin here, and the name before it say that it is a secret.
+    Value(Before),
+    /// A value that is left out, with this many brackets open in it.
+    Secret {
+        brackets: u32,
+        end: End,
+    },
+}
+
+/// What stands between a name and its value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Before {
+    /// `name: value`, or the first colon of a path.
+    Colon,
+    /// `name=value`
+    Equals,
+    /// `Name(value`
+    Parenthesis,
+    /// `("name", value`
+    Comma,
+}
+
+/// What ends a value that is left out, besides the bracket that closes what it lies in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// Nothing else: all fields of a tuple.
+    Bracket,
+    /// The comma before the next field.
+    Comma,
+    /// What ends a word, once it has begun: `name=value` in a line of text.
+    Word { has_begun: bool },
+}
+
+/// The name that was read last, by its place in the text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Name {
+    start: usize,
+    end: usize,
+    grows: bool,
+    /// It is the first thing after an opening parenthesis.
+    leads_tuple: bool,
+}
+
+/// The quoted string being read.
+#[derive(Debug, Clone, Copy, Default)]
+struct Quoted {
+    chars: usize,
+    bytes: usize,
+    /// Characters were left out.
+    is_cut: bool,
+}
+
+/// A `Debug` being written.
+#[derive(Debug)]
+struct Scanner<'d, 'b> {
+    text: Text<'d, 'b>,
+    chars_max: usize,
+    lexer: Lexer,
+    mode: Mode,
+    name: Option<Name>,
+    /// The last character that was left out is a space, which the bracket after it wants back.
+    left_out_space: bool,
+    /// The last character of structure.
+    previous: char,
+    quoted: Quoted,
+    scanned: usize,
+    /// The text is one quoted string so far.
+    is_one_string: bool,
+}
+
+impl Draft<'_> {
+    /// Writes what a `Debug` says.
+    pub(super) fn debug(&mut self, value: &dyn Debug) -> Result<(), Stopped> {
+        let chars_max = self.limits().string_chars;
+        let mut scanner = Scanner {
+            text: Text::open(self, usize::MAX)?,
+            chars_max,
+            lexer: Lexer::new(),
+            mode: Mode::Open,
+            name: None,
+            left_out_space: false,
+            previous: ' ',
+            quoted: Quoted::default(),
+            scanned: 0,
+            is_one_string: true,
+        };
+        let outcome = write!(scanner, "{value:?}");
+        let is_whole = scanner.close();
+        match self.stop() {
+            Some(Stop::Cut) => Err(Stopped),
+            _ if outcome.is_err() && is_whole => Err(Stopped),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Scanner<'_, '_> {
+    /// Ends the text; false if it was cut.
+    fn close(mut self) -> bool {
+        let is_whole = !self.text.is_full();
+        if is_whole && self.is_one_string {
+            self.text.unquote();
+        }
+        self.text.close(false);
+        is_whole
+    }
+
+    /// Reads one character; false if it is left out. `at` is its place in the text.
+    fn reads(&mut self, character: char, class: Class, at: usize) -> bool {
+        if let Mode::Value(before) = self.mode {
+            self.mode = Mode::Open;
+            self.begin_value(
+                before,
+                before == Before::Colon && class == Class::Structure && character == ':',
+            );
+        }
+        if let Mode::Secret { brackets, end } = self.mode {
+            self.mode = secret_goes_on(character, class, brackets, end).unwrap_or(Mode::Open);
+            if self.mode != Mode::Open {
+                self.left_out_space = character.is_whitespace();
+                return false;
+            }
+            if self.left_out_space && character != ',' && !character.is_whitespace() {
+                self.text.store(" ");
+            }
+        }
+        match class {
+            Class::Structure => self.structure(character, at),
+            Class::Literal => self.is_one_string = false,
+            Class::QuoteOpens => self.open_quoted(at),
+            Class::Quoted { bytes } => return self.goes_on_quoted(bytes),
+            Class::QuoteCloses => self.close_quoted(at),
+        }
+        true
+    }
+
+    fn begin_value(&mut self, before: Before, is_path: bool) {
+        let Some(name) = self.name.take_if(|_| !is_path) else {
+            self.name = None;
+            return;
+        };
+        let looks_secret = if before == Before::Parenthesis { is_secret_type } else { is_secret };
+        if self.text.stored(name.start, name.end).is_some_and(looks_secret) {
+            let (separator, end) = match before {
+                Before::Colon => (" ", End::Comma),
+                Before::Equals => ("", End::Word { has_begun: false }),
+                Before::Parenthesis => ("", End::Bracket),
+                Before::Comma => (" ", End::Bracket),
+            };
+            self.text.store(separator);
+            self.text.store(REDACTED);
+            self.left_out_space = false;
+            self.mode = Mode::Secret { brackets: 0, end };
+        }
+    }
+
+    fn open_quoted(&mut self, at: usize) {
+        self.is_one_string &= at == 0;
+        self.quoted = Quoted::default();
+        let leads_tuple = self.previous == '(';
+        self.name = Some(Name { start: at + 1, end: at + 1, grows: false, leads_tuple });
+    }
+
+    /// Reads on in a quoted string; false if this is beyond what is kept of it.
+    fn goes_on_quoted(&mut self, bytes: usize) -> bool {
+        self.is_one_string &= bytes > 0;
+        let is_kept = self.quoted.chars < self.chars_max;
+        self.quoted.bytes += bytes;
+        self.quoted.chars += usize::from(bytes > 0);
+        self.quoted.is_cut |= !is_kept;
+        is_kept
+    }
+
+    fn close_quoted(&mut self, at: usize) {
+        if let Some(name) = &mut self.name {
+            name.end = at;
+        }
+        self.previous = '"';
+        if self.quoted.is_cut {
+            let bytes = self.quoted.bytes;
+            // Counted as a step of the value, like everything that is written.
+            let _ended = write!(self.text, "… [{bytes} bytes, truncated]");
+        }
+    }
+    fn structure(&mut self, character: char, at: usize) {
+        self.is_one_string = false;
+        if character.is_alphanumeric() || matches!(character, '_' | '-') {
+            let next = at + character.len_utf8();
+            match &mut self.name {
+                Some(name) if name.grows => name.end = next,
+                name => *name = Some(Name { start: at, end: next, grows: true, leads_tuple: false }),
+            }
+        } else {
+            self.separator(character);
+        }
+        if !character.is_whitespace() {
+            self.previous = character;
+        }
+    }
+
+    fn separator(&mut self, character: char) {
+        let follows_at_once = self.name.is_some_and(|name| name.grows);
+        if let Some(name) = &mut self.name {
+            name.grows = false;
+        }
+        let leads_tuple = self.name.is_some_and(|name| name.leads_tuple);
+        match character {
+            ':' => self.mode = Mode::Value(Before::Colon),
+            '=' => self.mode = Mode::Value(Before::Equals),
+            '(' if follows_at_once => self.mode = Mode::Value(Before::Parenthesis),
+            ',' if leads_tuple => self.mode = Mode::Value(Before::Comma),
+            _ if character.is_whitespace() => {}
+            _ => self.name = None,
+        }
+    }
+}
+
+/// Goes on in a value that is left out; `None` where it ends before this character.
+fn secret_goes_on(character: char, class: Class, brackets: u32, end: End) -> Option<Mode> {
+    let stays = Mode::Secret { brackets, end };
+    let begun = if let End::Word { .. } = end { End::Word { has_begun: true } } else { end };
+    let goes_on = Mode::Secret { brackets, end: begun };
+    if class != Class::Structure {
+        return Some(goes_on);
+    }
+    match character {
+        '(' | '[' | '{' => Some(Mode::Secret { brackets: brackets + 1, end: begun }),
+        ')' | ']' | '}' => Some(Mode::Secret { brackets: brackets.checked_sub(1)?, end: begun }),
+        _ if brackets > 0 => Some(goes_on),
+        ',' if end != End::Bracket => None,
+        ';' | '&' if matches!(end, End::Word { .. }) => None,
+        _ if character.is_whitespace() && end == (End::Word { has_begun: true }) => None,
+        '=' | '>' => Some(stays),
+        _ if character.is_whitespace() => Some(stays),
+        _ => Some(goes_on),
+    }
+}
+
+impl Write for Scanner<'_, '_> {
+    fn write_str(&mut self, piece: &str) -> fmt::Result {
+        if self.text.is_full() {
+            return Err(self.text.refuse());
+        }
+        self.text.step()?;
+        // What lies between here and the character being read is kept, and stored with the next that is not.
+        let mut from = 0;
+        for (index, character) in piece.char_indices() {
+            self.scanned += 1;
+            if self.scanned > SCANNED_CHARS {
+                self.text.fill();
+                break;
+            }
+            let (replayed, class) = self.lexer.read(character);
+            if replayed.is_some() || matches!(self.mode, Mode::Value(_)) {
+                self.text.store(&piece[from..index]);
+                from = index;
+            }
+            let at = self.text.len() + (index - from);
+            if let Some((before, class)) = replayed {
+                self.reads(before, class, at.saturating_sub(before.len_utf8()));
+            }
+            if !self.reads(character, class, at) {
+                self.text.store(piece.get(from..index).unwrap_or_default());
+                from = index + character.len_utf8();
+            }
+            if self.text.is_full() {
+                break;
+            }
+        }
+        self.text.store(piece.get(from..).unwrap_or_default());
+        if self.text.is_full() { Err(fmt::Error) } else { Ok(()) }
+    }
+}

@@ -1,0 +1,236 @@
+//! Secrets are not stored, whatever they are captured by.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt::{self, Debug};
+
+use monitor_runtime::capture::is_secret;
+use serde::Serialize;
+
+use crate::json;
+
+const CANARY: &str = "hunter2";
+
+/// A value whose text is given.
+struct Says(&'static str);
+impl Debug for Says {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // In pieces of one character, so that nothing depends on how a text is divided.
+        self.0.chars().try_for_each(|character| fmt::Write::write_char(formatter, character))
+    }
+}
+
+fn debugged(text: &'static str) -> String {
+    serde_json::from_str(&json!(Says(text))).unwrap()
+}
+
+#[test]
+fn names_are_secret_by_whole_words() {
+    for name in [
+        "password",
+        "Password",
+        "PASSWORD",
+        "user_password",
+        "userPassword",
+        "password2",
+        "passwords",
+        "passwd",
+        "secret",
+        "client-secret",
+        "clientSecrets",
+        "token",
+        "access_token",
+        "tokens",
+        "api_key",
+        "api-key",
+        "apiKey",
+        "APIKey",
+        "APIKEY",
+        "x-api-key",
+        "API_KEYS",
+        "private_key",
+        "privateKey",
+        "authorization",
+        "Authorization",
+        "proxy-authorization",
+        "cookie",
+        "set-cookie",
+        "credential",
+        "credentials",
+        "cvv",
+        "ssn",
+        "SSN",
+        "customerSSN",
+        "r#token",
+    ] {
+        assert!(is_secret(name), "{name}");
+    }
+    for name in [
+        "",
+        "name",
+        "key",
+        "api",
+        "secretary",
+        "tokenizer",
+        "tokenize",
+        "passwordless",
+        "cookies_",
+        "monkey",
+        "public_key",
+        "keyPrivate",
+        "key_api",
+        "assn",
+        "author",
+        "authorized",
+        "passage",
+        "é",
+        "apikeyring",
+    ] {
+        assert_eq!(is_secret(name), name == "cookies_", "{name}");
+    }
+}
+
+#[test]
+fn fields_of_structs_are_redacted() {
+    #[derive(Serialize, Debug)]
+    struct Login {
+        user: &'static str,
+        password: &'static str,
+        #[serde(rename = "apiKey")]
+        key: Option<&'static str>,
+        nested: Vec<Nested>,
+    }
+    #[derive(Serialize, Debug)]
+    struct Nested {
+        session_token: [u8; 3],
+        kept: u8,
+    }
+    #[derive(Debug)]
+    #[expect(dead_code, reason = "read by Debug")]
+    struct Debugged(Login);
+
+    let login = || Login {
+        user: "bob",
+        password: CANARY,
+        key: Some(CANARY),
+        nested: vec![Nested { session_token: [7, 7, 7], kept: 1 }],
+    };
+    assert_eq!(
+        json!(login()),
+        r#"{"user":"bob","password":"[redacted]","apiKey":"[redacted]","nested":[{"session_token":"[redacted]","kept":1}]}"#
+    );
+    assert_eq!(
+        serde_json::from_str::<String>(&json!(Debugged(login()))).unwrap(),
+        "Debugged(Login { user: \"bob\", password: \"[redacted]\", key: Some(\"hunter2\"), \
+         nested: [Nested { session_token: \"[redacted]\", kept: 1 }] })"
+    );
+}
+
+#[test]
+fn entries_of_maps_and_pairs_are_redacted() {
+    let map = BTreeMap::from([("Cookie", CANARY), ("Accept", "*/*")]);
+    assert_eq!(json!(map), r#"{"Accept":"*/*","Cookie":"[redacted]"}"#);
+    let json_value = serde_json::json!({"a": {"secret": {"deep": CANARY}}});
+    assert_eq!(json!(json_value), r#"{"a":{"secret":"[redacted]"}}"#);
+    let headers = vec![("authorization".to_owned(), CANARY.to_owned()), ("accept".into(), "x".into())];
+    assert_eq!(json!(headers), r#"[["authorization","[redacted]"],["accept","x"]]"#);
+    let debugged = HashMap::from([("password", Says(CANARY))]);
+    assert_eq!(json!(debugged), r#"{"password":"[redacted]"}"#);
+}
+
+#[test]
+fn contents_of_variants_and_newtypes_are_redacted_by_the_type_name() {
+    #[derive(Serialize, Debug)]
+    enum Auth {
+        Password(&'static str),
+        ApiKey(&'static str, u8),
+        Basic { user: &'static str, password: &'static str },
+    }
+    #[derive(Serialize, Debug)]
+    struct Secret(&'static str);
+    #[derive(Serialize)]
+    struct Outer(Vec<Auth>, Secret, u8);
+    let outer = Outer(
+        vec![Auth::Password(CANARY), Auth::ApiKey(CANARY, 1), Auth::Basic { user: "bob", password: CANARY }],
+        Secret(CANARY),
+        5,
+    );
+    assert_eq!(
+        json!(outer),
+        r#"[[{"Password":"[redacted]"},{"ApiKey":"[redacted]"},{"Basic":{"user":"bob","password":"[redacted]"}}],"[redacted]",5]"#
+    );
+    assert_eq!(
+        debugged(r#"[Password("hunter2"), Secret(Some((1, "hunter2"))), 5]"#),
+        r#"[Password("[redacted]"), Secret("[redacted]"), 5]"#
+    );
+    // The tokens of a parser are no secrets.
+    assert_eq!(debugged("Token(Ident)"), "Token(Ident)");
+}
+
+#[test]
+fn what_debug_writes_is_cleaned_before_it_is_stored() {
+    for (written, stored) in [
+        (r#"L { password: "hunter2", n: 1 }"#, r#"L { password: "[redacted]", n: 1 }"#),
+        (r#"L { password: "hunter2" }"#, r#"L { password: "[redacted]" }"#),
+        (
+            r#"L { password: Secret { inner: ["hunter2", "}"] }, n: 1 }"#,
+            r#"L { password: "[redacted]", n: 1 }"#,
+        ),
+        (r#"{"password": "hun\"ter2, }", "n": 1}"#, r#"{"password": "[redacted]", "n": 1}"#),
+        ("L {\n    password: \"hunter2\",\n    n: 1,\n}", "L {\n    password: \"[redacted]\",\n    n: 1,\n}"),
+        ("L { password: Some(\n \"hunter2\",\n), n: 1 }", "L { password: \"[redacted]\", n: 1 }"),
+        ("L { tokens: ['\"', '\\'', ','], n: 1 }", "L { tokens: \"[redacted]\", n: 1 }"),
+        ("L { quote: '\"', password: \"hunter2\" }", "L { quote: '\"', password: \"[redacted]\" }"),
+        ("L { note: don't, password: \"hunter2\" }", "L { note: don't, password: \"[redacted]\" }"),
+        ("L { escape: '\\'', password: \"hunter2\" }", "L { escape: '\\'', password: \"[redacted]\" }"),
+        ("L { tab: '\\u{1f}', password: \"hunter2\" }", "L { tab: '\\u{1f}', password: \"[redacted]\" }"),
+        ("a='x': password: 5", "a='x': password: \"[redacted]\""),
+        ("secret::Path { n: 1 }", "secret::Path { n: 1 }"),
+        ("L { n: secret::VALUE }", "L { n: secret::VALUE }"),
+        ("user=bob password=hunter2 n=1", "user=bob password=\"[redacted]\" n=1"),
+        ("token = hunter2; n", "token =\"[redacted]\"; n"),
+        ("a?token=hunter2&n=1", "a?token=\"[redacted]\"&n=1"),
+        ("password => \"hunter2\", 1", "password =\"[redacted]\", 1"),
+        (
+            "[(\"authorization\", \"Bearer hunter2\"), (\"n\", 1)]",
+            "[(\"authorization\", \"[redacted]\"), (\"n\", 1)]",
+        ),
+        ("L { say: \"password: x\", n: 1 }", "L { say: \"password: x\", n: 1 }"),
+        ("L { password: hunter2", "L { password: \"[redacted]\""),
+        ("password:hunter2", "password: \"[redacted]\""),
+        ("password:", "password:"),
+        ("L { password: }, n", "L { password: \"[redacted]\" }, n"),
+        ("L { passwordless: true }", "L { passwordless: true }"),
+    ] {
+        assert_eq!(debugged(written), stored);
+    }
+}
+
+#[test]
+fn a_secret_longer_than_the_budget_leaves_room_for_what_follows() {
+    #[derive(Debug)]
+    #[expect(dead_code, reason = "read by Debug")]
+    struct Keys {
+        private_key: String,
+        n: u8,
+    }
+    let keys = Keys { private_key: CANARY.repeat(2000), n: 1 };
+    assert_eq!(json!(keys), r#""Keys { private_key: \"[redacted]\", n: 1 }""#);
+    let endless = Keys { private_key: CANARY.repeat(200_000), n: 1 };
+    assert_eq!(json!(endless), r#""Keys { private_key: \"[redacted]\"… [truncated]""#);
+}
+
+#[test]
+fn nothing_of_a_secret_remains_in_the_memory_that_was_handed_in() {
+    use monitor_runtime::capture::via::{Capture as _, Value};
+    #[derive(Serialize)]
+    struct Login {
+        password: &'static str,
+    }
+    let limits = crate::limits();
+    let mut buffer = [0; 4096];
+    let mut writer = monitor_runtime::capture::Writer::new(&mut buffer, &limits);
+    (&&&&&Value(&Login { password: CANARY })).capture(&mut writer);
+    (&&&&&Value(&Says(r#"{ password: "hunter2" }"#))).capture(&mut writer);
+    let _len = writer.finish();
+    assert!(!buffer.windows(CANARY.len()).any(|bytes| bytes == CANARY.as_bytes()));
+}
