@@ -20,6 +20,9 @@ impl Call {
     /// Captures the extra fields, in the order of the call site's names, if this call is recorded.
     #[inline]
     pub fn fields(&mut self, _capture: impl FnOnce(&mut Writer<'_>)) {}
+    /// Starts the call's time: the last thing before its body, so that captures do not count.
+    #[inline]
+    pub fn begin(&mut self) {}
     /// Ends the call as `ok`, its result not captured.
     #[inline]
     pub fn ok(self) {}
@@ -49,6 +52,9 @@ impl Scope {
     /// As [`Call::fields`].
     #[inline]
     pub fn fields(&mut self, _capture: impl FnOnce(&mut Writer<'_>)) {}
+    /// As [`Call::begin`].
+    #[inline]
+    pub fn begin(&mut self) {}
 }
 
 impl Drop for Scope {

@@ -9,6 +9,7 @@
 pub mod call_site;
 pub mod config;
 pub mod guard;
+pub mod expansion;
 pub mod future;
 pub mod sampling;
 pub mod capture;
@@ -21,6 +22,10 @@ pub mod store;
 pub mod private {
     pub use crate::call_site::{CallSite, duration, path_of};
     pub use crate::capture::{Writer, via};
+    pub use crate::expansion::{
+        Branch, Function, MayReturn, holds, run0, run1, run2, run3, run4, run5, run6,
+    };
     pub use crate::future::{AsyncCall, Finish, Instrumented, instrument};
     pub use crate::guard::{Call, Scope, none, run};
+    pub use std::boxed::Box;
 }

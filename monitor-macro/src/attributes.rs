@@ -1,0 +1,159 @@
+//! The other attributes of a function: which are our own, which wait to be expanded, and how ours is
+//! put behind them.
+
+use proc_macro2::TokenStream;
+use quote::quote;
+use syn::parse::Parser as _;
+use syn::punctuated::Punctuated;
+use syn::{Attribute, Meta, Result, Token, parse_quote};
+
+use crate::options::Options;
+
+/// Attributes that rustc itself knows and that change no tokens.
+const INERT: &[&str] = &[
+    "allow",
+    "automatically_derived",
+    "bench",
+    "cfg",
+    "cold",
+    "coverage",
+    "deny",
+    "deprecated",
+    "doc",
+    "expect",
+    "export_name",
+    "forbid",
+    "ignore",
+    "inline",
+    "link_section",
+    "monitor",
+    "must_use",
+    "naked",
+    "no_mangle",
+    "optimize",
+    "repr",
+    "should_panic",
+    "target_feature",
+    "test",
+    "track_caller",
+    "unsafe",
+    "warn",
+];
+
+/// Tools whose attributes change no tokens.
+const TOOLS: &[&str] = &["clippy", "diagnostic", "miri", "rust_analyzer", "rustfmt"];
+
+/// Is there an attribute that is, or may be, a macro yet to be expanded?
+pub(crate) fn await_expansion(attributes: &[Attribute]) -> bool {
+    attributes.iter().any(|attribute| may_be_macro(&attribute.meta))
+}
+
+fn may_be_macro(meta: &Meta) -> bool {
+    if meta.path().is_ident("cfg_attr") {
+        return Conditional::parse(meta).is_none_or(|conditional| conditional.metas.iter().any(may_be_macro));
+    }
+    let Some(first) = meta.path().segments.first() else { return true };
+    let known = if meta.path().segments.len() == 1 { INERT } else { TOOLS };
+    known.iter().all(|known| first.ident != known)
+}
+
+/// Is this `#[monitor]`, by whatever path?
+pub(crate) fn is_ours(meta: &Meta) -> bool {
+    meta.path().segments.last().is_some_and(|last| last.ident == "monitor")
+}
+
+/// The options in one of our attributes.
+pub(crate) fn options(meta: &Meta) -> Result<Options> {
+    match meta {
+        Meta::Path(_) => Ok(Options::default()),
+        Meta::List(list) => Options::parse(list.tokens.clone()),
+        Meta::NameValue(value) => {
+            Err(syn::Error::new_spanned(value, "write `#[monitor]` or `#[monitor(…)]`"))
+        }
+    }
+}
+
+/// Takes our plain attributes out of `attributes`, and merges their options; those nearer to the
+/// function win.
+pub(crate) fn take_ours(attributes: &mut Vec<Attribute>) -> Result<Options> {
+    let mut merged = Options::default();
+    for attribute in attributes.iter().filter(|attribute| is_ours(&attribute.meta)) {
+        merged = options(&attribute.meta)?.over(&merged);
+    }
+    attributes.retain(|attribute| !is_ours(&attribute.meta));
+    Ok(merged)
+}
+
+/// Our attribute with these options.
+pub(crate) fn ours(options: &Options) -> Attribute {
+    let meta = meta(options);
+    parse_quote!(#[#meta])
+}
+
+fn meta(options: &Options) -> TokenStream {
+    let krate = options.krate();
+    quote!(#krate::monitor(#options))
+}
+
+/// `cfg_attr(predicate, metas…)`.
+struct Conditional {
+    predicate: TokenStream,
+    metas: Vec<Meta>,
+}
+
+impl Conditional {
+    fn parse(meta: &Meta) -> Option<Self> {
+        let Meta::List(list) = meta else { return None };
+        if !list.path.is_ident("cfg_attr") {
+            return None;
+        }
+        let parts = Punctuated::<Meta, Token![,]>::parse_terminated.parse2(list.tokens.clone()).ok()?;
+        let mut parts = parts.into_iter();
+        let predicate = parts.next()?;
+        Some(Self { predicate: quote!(#predicate), metas: parts.collect() })
+    }
+}
+
+/// Puts `#[monitor]` with the options of the block around it behind a function's other attributes,
+/// where it has no say of its own: `off` leaves it out, options of its own win, and under `cfg_attr` they do
+/// so where the condition holds.
+pub(crate) fn inherit(attributes: &mut Vec<Attribute>, inherited: &Options) -> Result<()> {
+    let own = take_ours(attributes)?;
+    if own.off {
+        return Ok(());
+    }
+    let options = own.over(inherited);
+    let mut unless: Vec<TokenStream> = Vec::new();
+    for attribute in attributes.iter_mut() {
+        let Some(conditional) = Conditional::parse(&attribute.meta) else { continue };
+        if !conditional.metas.iter().any(is_ours) {
+            continue;
+        }
+        let predicate = &conditional.predicate;
+        let metas = conditional_metas(&conditional, &options)?;
+        *attribute = parse_quote!(#[cfg_attr(#predicate #(, #metas)*)]);
+        unless.push(predicate.clone());
+    }
+    attributes.push(if unless.is_empty() {
+        ours(&options)
+    } else {
+        let meta = meta(&options);
+        parse_quote!(#[cfg_attr(not(any(#(#unless),*)), #meta)])
+    });
+    Ok(())
+}
+
+fn conditional_metas(conditional: &Conditional, base: &Options) -> Result<Vec<TokenStream>> {
+    let mut metas = Vec::new();
+    for found in &conditional.metas {
+        if !is_ours(found) {
+            metas.push(quote!(#found));
+            continue;
+        }
+        let own = options(found)?;
+        if !own.off {
+            metas.push(meta(&own.over(base)));
+        }
+    }
+    Ok(metas)
+}

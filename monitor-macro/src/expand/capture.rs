@@ -1,0 +1,155 @@
+//! What a call captures: its arguments, its fields, and on its end the value or the error.
+//!
+//! Types are not looked at here: the runtime's autoref dispatch picks the best way each type offers,
+//! so no bound is added and generic code stays as it is.
+
+use proc_macro2::{Ident, Span, TokenStream};
+use quote::quote;
+use syn::ext::IdentExt as _;
+use syn::{Attribute, LitStr, Type};
+
+use super::Expansion;
+use crate::secret::looks_secret;
+
+/// An argument's name and how it is captured.
+pub(super) struct Captured<'a> {
+    /// `#[cfg(…)]` on the argument: what exists only with it is captured only with it.
+    pub(super) cfg: Vec<&'a Attribute>,
+    pub(super) text: LitStr,
+    name: &'a Ident,
+    redacted: bool,
+}
+
+impl Expansion<'_> {
+    /// The arguments that are captured, in order.
+    pub(super) fn captured_arguments(&self) -> impl Iterator<Item = Captured<'_>> {
+        let options = self.options;
+        let wanted = self.function.arguments.iter().filter(|_| !options.skip_all);
+        wanted.flat_map(move |argument| {
+            argument.bindings.iter().filter_map(move |name| {
+                let listed = |names: &[Ident]| names.iter().any(|listed| listed.unraw() == name.unraw());
+                if listed(&options.skip) {
+                    return None;
+                }
+                let text = name.unraw().to_string();
+                let redacted = listed(&options.redact) || looks_secret(&text);
+                let cfg = argument.attributes.iter().filter(|attribute| is_cfg(attribute)).collect();
+                Some(Captured { cfg, text: LitStr::new(&text, Span::call_site()), name, redacted })
+            })
+        })
+    }
+
+    /// Does the expansion itself use this argument to capture it?
+    pub(super) fn captures(&self, name: &Ident) -> bool {
+        self.captured_arguments().any(|captured| captured.name == name && !captured.redacted)
+    }
+
+    /// Captures arguments and fields into `call`.
+    pub(super) fn capture_on_entry(&self, call: &Ident) -> TokenStream {
+        let private = &self.private;
+        let arguments: Vec<TokenStream> = self
+            .captured_arguments()
+            .map(|Captured { cfg, name, redacted, .. }| {
+                if redacted {
+                    quote!(#(#cfg)* __monitor_writer.redacted();)
+                } else {
+                    quote!(#(#cfg)* (&&&&&#private::via::Value(&#name)).capture(__monitor_writer);)
+                }
+            })
+            .collect();
+        let patterns = self.patterns_taken_later();
+        let mut tokens = TokenStream::new();
+        if !arguments.is_empty() {
+            tokens.extend(quote! {
+                #call.args(|__monitor_writer| {
+                    use #private::via::*;
+                    #patterns
+                    #(#arguments)*
+                });
+            });
+        }
+        let fields: Vec<TokenStream> = self.options.fields.iter().map(|field| self.field(field)).collect();
+        if !fields.is_empty() {
+            tokens.extend(quote!(#call.fields(|__monitor_writer| { #patterns #(#fields)* });));
+        }
+        tokens
+    }
+
+    /// An `async fn` takes a pattern that borrows from its argument apart in its future; on entry only a
+    /// look is taken.
+    fn patterns_taken_later(&self) -> TokenStream {
+        let is_async = self.function.signature.asyncness.is_some();
+        let arguments = &self.function.arguments;
+        let later = arguments.iter().filter(|argument| is_async && argument.binds_by_ref());
+        let looks = later.map(|argument| {
+            let (pattern, hidden, bindings) =
+                (argument.pattern_by_ref(), &argument.hidden, &argument.bindings);
+            quote!(let #pattern = #hidden; #(let _ = &#bindings;)*)
+        });
+        quote!(#(#looks)*)
+    }
+
+    /// The user's expression stays outside of the block that imports our traits.
+    fn field(&self, field: &crate::options::Field) -> TokenStream {
+        if looks_secret(&field.key.value()) {
+            return quote!(__monitor_writer.redacted(););
+        }
+        let value = &field.value;
+        let captured = self.value(&quote!(__monitor_value));
+        quote!({ let __monitor_value = &(#value); #captured })
+    }
+
+    /// Ends `call` by what `result`, a reference to what the function returned, shows.
+    pub(super) fn end(&self, call: &TokenStream, result: &TokenStream) -> TokenStream {
+        let private = &self.private;
+        let ok = if self.options.no_result {
+            quote!(#call.ok())
+        } else {
+            let capture = self.value(&quote!(__monitor_value));
+            quote!(#call.ok_with(|__monitor_writer| #capture))
+        };
+        let value = match &self.options.error_if {
+            None => ok,
+            Some(test) => {
+                let capture =
+                    if self.options.no_result { quote!({}) } else { self.value(&quote!(__monitor_value)) };
+                quote! {
+                    if #private::holds(#result, #test) {
+                        #call.error(|__monitor_writer| #capture)
+                    } else {
+                        #ok
+                    }
+                }
+            }
+        };
+        quote! {
+            match { use #private::via::*; (&&&#private::via::Returned(#result)).probe() } {
+                #private::via::Seen::Value(__monitor_value) => #value,
+                #private::via::Seen::Error(__monitor_error) => #call.error(|__monitor_writer| {
+                    use #private::via::*;
+                    (&&&&&#private::via::ErrorValue(__monitor_error)).write(__monitor_writer)
+                }),
+            }
+        }
+    }
+
+    /// The closure that ends the call of a future, whose output may be named by `output`.
+    pub(super) fn end_of_future(&self, output: Option<&Type>, is_unit: bool) -> TokenStream {
+        if is_unit && self.options.error_if.is_none() {
+            return quote!(|__monitor_finish, _| __monitor_finish.ok());
+        }
+        let end = self.end(&quote!(__monitor_finish), &quote!(__monitor_result));
+        let ty = output.map(|output| quote!(: &#output));
+        quote!(|__monitor_finish, __monitor_result #ty| #end)
+    }
+
+    /// Captures the value behind a reference.
+    fn value(&self, reference: &TokenStream) -> TokenStream {
+        let private = &self.private;
+        quote!({ use #private::via::*; (&&&&&#private::via::Value(#reference)).capture(__monitor_writer) })
+    }
+}
+
+pub(super) fn is_cfg(attribute: &Attribute) -> bool {
+    attribute.path().is_ident("cfg") || attribute.path().is_ident("cfg_attr")
+}

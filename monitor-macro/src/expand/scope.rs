@@ -1,0 +1,25 @@
+//! A function that returns nothing, or never: a guard before its body is enough.
+
+use quote::quote;
+
+use super::{Expansion, Wrapped};
+
+pub(super) fn wrap(expansion: &Expansion<'_>) -> Wrapped {
+    let Expansion { function, private, call, .. } = expansion;
+    let site = expansion.site();
+    let begin = expansion.begin(call);
+    let capture = expansion.capture_on_entry(call);
+    let unused = expansion.unused(|name| expansion.captures(name));
+    // In a block of its own: clippy would have items in it stand before our statements.
+    let block = function.body_block();
+    Wrapped {
+        signature: function.signature.clone(),
+        body: quote! {
+            let mut #call = #private::Scope::enter(#site);
+            #capture
+            #unused
+            #begin
+            #block
+        },
+    }
+}

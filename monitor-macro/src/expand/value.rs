@@ -1,0 +1,30 @@
+//! A function that returns a value: the body runs, the value is looked at, and returned.
+
+use quote::quote;
+use syn::Type;
+
+use super::{Expansion, Wrapped};
+
+pub(super) fn wrap(expansion: &Expansion<'_>, ty: &Type) -> Wrapped {
+    let Expansion { private, call, .. } = expansion;
+    let site = expansion.site();
+    let body = expansion.body(ty);
+    let enter = quote!(#private::Call::enter(#site));
+    let (enter, annotation) = if body.may_return {
+        (quote!(#private::MayReturn::new(#enter)), quote!(: #ty))
+    } else {
+        (enter, quote!())
+    };
+    let end = expansion.end(&quote!(#call), &quote!(&__monitor_result));
+    let (before, expression) = (body.before, body.expression);
+    Wrapped {
+        signature: body.signature,
+        body: quote! {
+            let mut #call = #enter;
+            #before
+            let __monitor_result #annotation = #expression;
+            #end
+            __monitor_result
+        },
+    }
+}

@@ -1,0 +1,321 @@
+//! The options of `#[monitor(…)]`, read by one table.
+//!
+//! In: the tokens inside the parentheses. Out: [`Options`], or every mistake at its own span. What an
+//! option means for the item it stands on is decided in `validate` and `expand`.
+
+use proc_macro2::{Ident, Span, TokenStream};
+use quote::{ToTokens, quote};
+use syn::ext::IdentExt as _;
+use syn::parse::{Parse, ParseStream, Parser as _};
+use syn::{Error, Expr, LitStr, Path, Result, Token, parenthesized};
+
+/// What a user asked for.
+#[derive(Clone, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option that is written or is not")]
+pub(crate) struct Options {
+    pub(crate) off: bool,
+    pub(crate) name: Option<Expr>,
+    pub(crate) group: Option<Expr>,
+    pub(crate) sample: Option<Expr>,
+    pub(crate) slow: Option<Expr>,
+    pub(crate) skip: Vec<Ident>,
+    pub(crate) skip_all: bool,
+    pub(crate) redact: Vec<Ident>,
+    pub(crate) no_result: bool,
+    pub(crate) fields: Vec<Field>,
+    pub(crate) error_if: Option<Expr>,
+    /// Where `monitored` is found.
+    pub(crate) krate: Option<Path>,
+    /// Set by our own expansion: the attribute already stands behind all others of its function.
+    pub(crate) placed: bool,
+}
+
+/// One `key = expr` of `fields(…)`.
+#[derive(Clone)]
+pub(crate) struct Field {
+    pub(crate) key: LitStr,
+    pub(crate) value: Expr,
+}
+
+/// One row of the table: an option's name, how it is written, how it is read.
+struct Spec {
+    name: &'static str,
+    usage: &'static str,
+    read: fn(&mut Options, ParseStream<'_>) -> Result<()>,
+}
+
+const TABLE: &[Spec] = &[
+    Spec {
+        name: "name",
+        usage: "name = \"shop::pay\"",
+        read: |options, input| value(input).map(|value| options.name = Some(value)),
+    },
+    Spec {
+        name: "skip",
+        usage: "skip(argument, …)",
+        read: |options, input| names(input).map(|names| options.skip = names),
+    },
+    Spec {
+        name: "skip_all",
+        usage: "skip_all",
+        read: |options, _| {
+            options.skip_all = true;
+            Ok(())
+        },
+    },
+    Spec {
+        name: "redact",
+        usage: "redact(argument, …)",
+        read: |options, input| names(input).map(|names| options.redact = names),
+    },
+    Spec {
+        name: "no_result",
+        usage: "no_result",
+        read: |options, _| {
+            options.no_result = true;
+            Ok(())
+        },
+    },
+    Spec {
+        name: "fields",
+        usage: "fields(key = expression, …)",
+        read: |options, input| fields(input).map(|fields| options.fields = fields),
+    },
+    Spec {
+        name: "sample",
+        usage: "sample = 0.01",
+        read: |options, input| value(input).map(|value| options.sample = Some(value)),
+    },
+    Spec {
+        name: "slow",
+        usage: "slow = \"10ms\"",
+        read: |options, input| value(input).map(|value| options.slow = Some(value)),
+    },
+    Spec {
+        name: "error_if",
+        usage: "error_if = path_or_closure",
+        read: |options, input| value(input).map(|value| options.error_if = Some(value)),
+    },
+    Spec {
+        name: "group",
+        usage: "group = \"payments\"",
+        read: |options, input| value(input).map(|value| options.group = Some(value)),
+    },
+    Spec {
+        name: "off",
+        usage: "off",
+        read: |options, _| {
+            options.off = true;
+            Ok(())
+        },
+    },
+    Spec {
+        name: "crate",
+        usage: "crate = path::to::monitored",
+        read: |options, input| {
+            input.parse::<Token![=]>()?;
+            options.krate = Some(Path::parse_mod_style(input)?);
+            Ok(())
+        },
+    },
+];
+
+/// Not in the table, because it is not for users and must not be listed to them.
+const PLACED: &str = "__placed";
+
+impl Options {
+    /// Reads all options; on mistakes, one error that holds every one of them.
+    pub(crate) fn parse(tokens: TokenStream) -> Result<Self> {
+        read_all.parse2(tokens)
+    }
+
+    /// The path to `monitored`.
+    pub(crate) fn krate(&self) -> TokenStream {
+        self.krate.as_ref().map_or_else(|| quote!(::monitored), ToTokens::to_token_stream)
+    }
+
+    /// These options over `base`, those of the block around the function: lists of arguments add up,
+    /// so that nothing redacted for a whole block is shown; in all else these win.
+    pub(crate) fn over(mut self, base: &Self) -> Self {
+        let add = |own: &mut Vec<Ident>, base: &[Ident]| {
+            for name in base {
+                if !own.contains(name) {
+                    own.push(name.clone());
+                }
+            }
+        };
+        add(&mut self.skip, &base.skip);
+        add(&mut self.redact, &base.redact);
+        for field in &base.fields {
+            if self.fields.iter().all(|own| own.key.value() != field.key.value()) {
+                self.fields.push(field.clone());
+            }
+        }
+        Self {
+            off: self.off || base.off,
+            name: self.name.or_else(|| base.name.clone()),
+            group: self.group.or_else(|| base.group.clone()),
+            sample: self.sample.or_else(|| base.sample.clone()),
+            slow: self.slow.or_else(|| base.slow.clone()),
+            skip_all: self.skip_all || base.skip_all,
+            no_result: self.no_result || base.no_result,
+            error_if: self.error_if.or_else(|| base.error_if.clone()),
+            krate: self.krate.or_else(|| base.krate.clone()),
+            placed: self.placed || base.placed,
+            ..self
+        }
+    }
+}
+
+/// The options as they are written, to be handed to a function's own attribute.
+impl ToTokens for Options {
+    fn to_tokens(&self, tokens: &mut TokenStream) {
+        let Self { name, group, sample, slow, skip, redact, fields, error_if, krate, .. } = self;
+        let mut put = |option: TokenStream| tokens.extend(quote!(#option,));
+        if let Some(path) = krate {
+            put(quote!(crate = #path));
+        }
+        for (key, value) in [("name", name), ("group", group), ("sample", sample), ("slow", slow)] {
+            if let Some(value) = value {
+                let key = Ident::new(key, Span::call_site());
+                put(quote!(#key = #value));
+            }
+        }
+        if let Some(test) = error_if {
+            put(quote!(error_if = #test));
+        }
+        for (key, names) in [("skip", skip), ("redact", redact)] {
+            if !names.is_empty() {
+                let key = Ident::new(key, Span::call_site());
+                put(quote!(#key(#(#names),*)));
+            }
+        }
+        if !fields.is_empty() {
+            let fields = fields.iter().map(|Field { key, value }| quote!(#key = #value));
+            put(quote!(fields(#(#fields),*)));
+        }
+        for (key, set) in [
+            ("skip_all", self.skip_all),
+            ("no_result", self.no_result),
+            ("off", self.off),
+            (PLACED, self.placed),
+        ] {
+            if set {
+                let key = Ident::new(key, Span::call_site());
+                put(quote!(#key));
+            }
+        }
+    }
+}
+
+fn read_all(input: ParseStream<'_>) -> Result<Options> {
+    let mut options = Options::default();
+    let mut seen: Vec<&'static str> = Vec::new();
+    let mut errors: Option<Error> = None;
+    while !input.is_empty() {
+        if let Err(error) = read_one(&mut options, &mut seen, input) {
+            match &mut errors {
+                Some(errors) => errors.combine(error),
+                None => errors = Some(error),
+            }
+            skip_to_comma(input);
+        }
+        if input.is_empty() {
+            break;
+        }
+        if let Err(error) = input.parse::<Token![,]>() {
+            let error = Error::new(error.span(), "expected `,` between options");
+            match &mut errors {
+                Some(errors) => errors.combine(error),
+                None => errors = Some(error),
+            }
+            skip_to_comma(input);
+            let _: Result<Token![,]> = input.parse();
+        }
+    }
+    errors.map_or(Ok(options), Err)
+}
+
+fn read_one(options: &mut Options, seen: &mut Vec<&'static str>, input: ParseStream<'_>) -> Result<()> {
+    let Ok(name) = input.call(Ident::parse_any) else {
+        return Err(input.error(format!("expected an option; {}", allowed())));
+    };
+    let text = name.unraw().to_string();
+    if text == PLACED {
+        options.placed = true;
+        return Ok(());
+    }
+    let Some(spec) = TABLE.iter().find(|spec| spec.name == text) else {
+        return Err(Error::new(name.span(), format!("unknown option `{text}`; {}", allowed())));
+    };
+    if seen.contains(&spec.name) {
+        return Err(Error::new(name.span(), format!("option `{text}` is given twice")));
+    }
+    seen.push(spec.name);
+    (spec.read)(options, input)
+        .map_err(|error| Error::new(error.span(), format!("{error}; write `{}`", spec.usage)))?;
+    if input.is_empty() || input.peek(Token![,]) {
+        Ok(())
+    } else {
+        Err(input.error(format!("unexpected after option `{text}`; write `{}`", spec.usage)))
+    }
+}
+
+fn allowed() -> String {
+    let usages: Vec<String> = TABLE.iter().map(|spec| format!("`{}`", spec.usage)).collect();
+    format!("allowed are {}", usages.join(", "))
+}
+
+fn skip_to_comma(input: ParseStream<'_>) {
+    while !input.is_empty() && !input.peek(Token![,]) {
+        let _: Result<proc_macro2::TokenTree> = input.parse();
+    }
+}
+
+fn value(input: ParseStream<'_>) -> Result<Expr> {
+    input.parse::<Token![=]>()?;
+    input.parse()
+}
+
+fn names(input: ParseStream<'_>) -> Result<Vec<Ident>> {
+    let content;
+    parenthesized!(content in input);
+    let name = |input: ParseStream<'_>| {
+        if input.peek(Token![_]) {
+            return Err(input.error("expected the name of an argument"));
+        }
+        input.call(Ident::parse_any)
+    };
+    let names = content.parse_terminated(name, Token![,])?;
+    for (index, name) in names.iter().enumerate() {
+        if names.iter().take(index).any(|earlier| earlier.unraw() == name.unraw()) {
+            return Err(Error::new(name.span(), format!("`{name}` is given twice")));
+        }
+    }
+    Ok(names.into_iter().collect())
+}
+
+fn fields(input: ParseStream<'_>) -> Result<Vec<Field>> {
+    let content;
+    parenthesized!(content in input);
+    let fields: Vec<Field> = content.parse_terminated(Field::parse, Token![,])?.into_iter().collect();
+    for (index, field) in fields.iter().enumerate() {
+        if fields[..index].iter().any(|earlier| earlier.key.value() == field.key.value()) {
+            let text = format!("field `{}` is given twice", field.key.value());
+            return Err(Error::new(field.key.span(), text));
+        }
+    }
+    Ok(fields)
+}
+
+impl Parse for Field {
+    fn parse(input: ParseStream<'_>) -> Result<Self> {
+        let key = if input.peek(LitStr) {
+            input.parse()?
+        } else {
+            let key = input.call(Ident::parse_any)?;
+            LitStr::new(&key.unraw().to_string(), key.span())
+        };
+        Ok(Self { key, value: value(input)? })
+    }
+}

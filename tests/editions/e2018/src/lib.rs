@@ -1,0 +1,14 @@
+//! The shapes in edition 2018.
+#![deny(warnings, clippy::all, clippy::pedantic)]
+#![allow(
+    clippy::needless_pass_by_value,
+    clippy::unused_async,
+    clippy::uninlined_format_args,
+    clippy::allow_attributes_without_reason,
+    reason = "shapes have arguments for their own sake, and edition 2018 cannot inline them in `panic!`"
+)]
+#![forbid(unsafe_code)]
+#![cfg(test)]
+
+#[path = "../../../shapes/mod.rs"]
+mod shapes;

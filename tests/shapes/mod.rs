@@ -1,0 +1,6 @@
+//! Every function shape that `#[monitor]` must take, compiled by one crate per edition. A test is named
+//! by its rule: it compiles without a warning, and behaves as without the attribute.
+
+pub mod support;
+mod returns;
+mod arguments;
