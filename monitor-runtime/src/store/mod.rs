@@ -1,7 +1,31 @@
-//! Where batches go. A store knows no threads.
+//! Where batches go: the trait that the collector writes through, and the store on SQLite behind it.
+//!
+//! In the order in which a batch meets them: `options`, `connection` (with `file`, `os`, `migrate`,
+//! `schema`), `sqlite` (with `known`, `rows`, `groups`), `retention`; and for readers `query`. A store
+//! knows no threads and reads no clock: points in time come with what it is asked.
 
 pub mod schema;
 pub mod schema_doc;
+mod error;
+mod options;
+mod os;
+mod file;
+mod migrate;
+mod connection;
+pub mod fingerprint;
+pub mod liveness;
+mod known;
+mod calendar;
+mod rows;
+mod groups;
+mod retention;
+mod sqlite;
+pub mod query;
+
+pub use error::{OpenError, StoreError};
+pub use options::StoreOptions;
+pub use os::FileSystem;
+pub use sqlite::SqliteStore;
 
 use crate::batch::Batch;
 use std::time::Duration;
@@ -45,6 +69,12 @@ pub trait Store: Send {
     /// # Errors
     /// As [`Store::write`].
     fn close(&mut self, now_ns: i64) -> Result<(), StoreError>;
+
+    /// What happened to the store itself since the last call: a damaged file set aside, a file of
+    /// another schema or program left alone, a file that vanished.
+    fn notices(&mut self) -> Vec<Notice> {
+        Vec::new()
+    }
 }
 
 /// What a write achieved.
@@ -80,22 +110,13 @@ pub struct SetRate {
     pub set_by: String,
 }
 
-/// Why a store did not take a batch.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum StoreError {
-    /// Another process holds the lock: wait, it is not a failure. Counts as one after 5 s.
-    #[error("the store is locked by another process: {0}")]
-    Busy(String),
-    /// Not enough room (disk full, or the size bound reached): evict, write less, try again.
-    #[error("no room in the store: {0}")]
-    Full(String),
-    /// It may pass: try again under the breaker.
-    #[error("the store cannot be written: {0}")]
-    Transient(String),
-    /// The file is damaged; it was set aside (the path says where) and a new one begun: write again.
-    #[error("the store was damaged and set aside as {0}")]
-    SetAside(std::path::PathBuf),
+/// Something that happened to the store itself: worth an event row and a line on stderr.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notice {
+    /// `quarantine` or `store`, as the column `kind` of `events`.
+    pub kind: &'static str,
+    /// What happened, in a sentence.
+    pub detail: String,
 }
 
 /// How long another process may hold the lock before it counts as a failure.

@@ -230,7 +230,7 @@ const BEHIND: &[(&str, &str)] = &[
     ("call_value", "Captured values of the calls that have any, by call id."),
     (
         "call_range",
-        "Call ids by time, a row per 10 s or 20 000 calls: turns a time into a bound on `call_id`, and is what retention deletes by.",
+        "Call ids by time, a row per 10 s or 20 000 calls: turns a time into a bound on `call_id`, and is what retention deletes by. `failed_only` is 1 where the size bound has taken all but the failed calls.",
     ),
     ("calendar", "Dates of the days on which a stored call started."),
     ("latency_window", "Behind `latency`, by process; `window` counts 10 s since the Unix epoch."),

@@ -1,0 +1,297 @@
+//! From a path to a hardened connection on a store of this version. What lies at the path decides: an
+//! empty file becomes a store, an older store is migrated, a newer one and a file that is not ours are
+//! left untouched for a sibling, a damaged one is set aside.
+//!
+//! The file may have been planted: SQLite runs defensively, with no trigger, view or function that the
+//! file brings, and our tables must be written exactly as we write them. What is stored, this file
+//! does not know.
+
+use super::error::{Class, OpenError, class};
+use super::file::{self, Identity};
+use super::migrate;
+use super::options::{PAGE_BYTES, StoreOptions};
+use super::os::{self, FileSystem};
+use super::schema::{APPLICATION_ID, TABLES, VERSION};
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Transaction, TransactionBehavior};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// How long SQLite itself waits for another process's lock before the caller is told. Commits are
+/// 100 ms apart, so that most collisions end within it.
+const BUSY_WAIT: Duration = Duration::from_millis(100);
+
+/// The same while opening, which happens once.
+const BUSY_WAIT_OPEN: Duration = Duration::from_secs(2);
+
+/// Steps from one path to the next (sibling, file set aside) before opening is given up.
+const STEPS_MAX: usize = 6;
+
+/// SQLite before 3.51.3 can lose a transaction when a log is reset under a reader.
+const WAL_SAFE_SINCE: i32 = 3_051_003;
+
+/// A connection that is ready, and what was met on the way to it.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    pub(crate) connection: Connection,
+    /// `None` in memory.
+    pub(crate) path: Option<PathBuf>,
+    pub(crate) identity: Option<Identity>,
+    /// What to tell, by kind of event.
+    pub(crate) notices: Vec<(&'static str, String)>,
+}
+
+/// What lies at a path.
+#[derive(Debug)]
+enum Found {
+    Store,
+    Empty,
+    Older(i32),
+    Newer(i32),
+    Foreign(String),
+    Damaged(String),
+}
+
+/// Opens the store that the options name, or the sibling that takes its place.
+pub(crate) fn open(options: &StoreOptions, now_ns: i64) -> Result<Opened, OpenError> {
+    let Some(asked) = &options.path else { return open_in_memory(options) };
+    let mut path = file::settle(asked)?;
+    let mut notices = Vec::new();
+    for _ in 0..STEPS_MAX {
+        file::make(&path)?;
+        let Some(sight) = file::look(&path) else { continue };
+        let (connection, found) = try_open(&path, options)?;
+        let next = match found {
+            Found::Store | Found::Empty | Found::Older(_) => {
+                let identity = Some(sight.identity);
+                return Ok(Opened { connection, path: Some(path), identity, notices });
+            }
+            Found::Newer(version) => {
+                let next = file::sibling(&path, &format!("v{VERSION}"));
+                notices.push((
+                    "store",
+                    format!(
+                        "{} has schema version {version}, newer than {VERSION}: left untouched, using {}",
+                        path.display(),
+                        next.display()
+                    ),
+                ));
+                next
+            }
+            Found::Foreign(why) => {
+                let next = file::sibling(&path, "monitor");
+                notices.push((
+                    "store",
+                    format!("{} {why}: left untouched, using {}", path.display(), next.display()),
+                ));
+                next
+            }
+            Found::Damaged(why) => {
+                abandon(connection);
+                if let Some(aside) = file::set_aside(&path, sight.identity, now_ns)? {
+                    notices.push(("quarantine", quarantined(&path, &why, &aside)));
+                }
+                path.clone()
+            }
+        };
+        path = next;
+    }
+    Err(OpenError::Unwritable { path, why: "neither it nor its siblings are a store of ours".to_owned() })
+}
+
+/// What is told of a file that was set aside.
+pub(crate) fn quarantined(path: &Path, why: &str, aside: &Path) -> String {
+    format!("{} was damaged ({why}): set aside as {}", path.display(), aside.display())
+}
+
+/// Whether a file that is open as a store is still one, asked through a fresh connection: what the old
+/// one holds in its cache proves nothing. `thoroughly` reads every page.
+pub(crate) fn still_a_store(path: &Path, thoroughly: bool) -> Result<(), String> {
+    let found = connect(path).and_then(|connection| {
+        harden(&connection)?;
+        let found = examine(&connection)?;
+        if !thoroughly {
+            return Ok((found, None));
+        }
+        let verdict: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+        Ok((found, Some(verdict)))
+    });
+    match found {
+        Ok((Found::Store, None)) => Ok(()),
+        Ok((Found::Store, Some(verdict))) if verdict == "ok" => Ok(()),
+        Ok((Found::Store, Some(verdict))) => Err(verdict),
+        Ok((found, _)) => Err(format!("{found:?}")),
+        Err(error) if class(&error) == Class::Damaged => Err(error.to_string()),
+        // A lock, or a disk that does not answer, proves nothing against the file.
+        Err(_) => Ok(()),
+    }
+}
+
+/// Closes a connection whose file is damaged or gone, without copying its log into anything and
+/// without deleting the log by name: another file may have that name by now.
+pub(crate) fn abandon(connection: Connection) {
+    let _ = connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
+    drop(connection);
+}
+
+fn open_in_memory(options: &StoreOptions) -> Result<Opened, OpenError> {
+    let path = PathBuf::from(":memory:");
+    let open = || {
+        let connection = Connection::open_in_memory_with_flags(
+            OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+        )?;
+        harden(&connection)?;
+        prepare(&connection, options, None)?;
+        Ok(connection)
+    };
+    let connection = open().map_err(|error| failed(&path, &error))?;
+    Ok(Opened { connection, path: None, identity: None, notices: Vec::new() })
+}
+
+fn try_open(path: &Path, options: &StoreOptions) -> Result<(Connection, Found), OpenError> {
+    let failed = |error: rusqlite::Error| failed(path, &error);
+    let connection = connect(path).map_err(failed)?;
+    harden(&connection).map_err(failed)?;
+    let found = match examine(&connection) {
+        Ok(found) => found,
+        Err(error) if class(&error) == Class::Damaged => not_a_database(path, &error),
+        Err(error) => return Err(failed(error)),
+    };
+    if matches!(found, Found::Newer(_) | Found::Foreign(_) | Found::Damaged(_)) {
+        return Ok((connection, found));
+    }
+    let folder = path.parent().unwrap_or(Path::new("/"));
+    let file_system = options.file_system.unwrap_or_else(|| os::file_system(folder));
+    match prepare(&connection, options, Some(file_system)) {
+        Ok(()) => Ok((connection, found)),
+        Err(error) if class(&error) == Class::Damaged => Ok((connection, Found::Damaged(error.to_string()))),
+        Err(error) => Err(failed(error)),
+    }
+}
+
+/// A file without SQLite's header: a store whose first bytes were overwritten, or not a store at all.
+/// Nothing says which, except the name.
+fn not_a_database(path: &Path, error: &rusqlite::Error) -> Found {
+    if file::named_as_database(path) {
+        Found::Damaged(error.to_string())
+    } else {
+        Found::Foreign("is not a database".to_owned())
+    }
+}
+
+fn connect(path: &Path) -> rusqlite::Result<Connection> {
+    // An absolute path is never read as a URI, whatever the library was built to do.
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+        | OpenFlags::SQLITE_OPEN_NOFOLLOW
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX
+        | OpenFlags::SQLITE_OPEN_EXRESCODE;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(BUSY_WAIT_OPEN)?;
+    Ok(connection)
+}
+
+/// Takes from the file every means of running something in our process.
+pub(crate) fn harden(connection: &Connection) -> rusqlite::Result<()> {
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_FKEY, false)?;
+    connection.execute_batch("PRAGMA mmap_size = 0; PRAGMA temp_store = MEMORY; PRAGMA cell_size_check = ON")
+}
+
+/// What lies in the file that the connection is on. Reads only.
+fn examine(connection: &Connection) -> rusqlite::Result<Found> {
+    let number =
+        |pragma: &str| connection.query_row(&format!("PRAGMA {pragma}"), [], |row| row.get::<_, i32>(0));
+    let (application, version) = (number("application_id")?, number("user_version")?);
+    let objects: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    if objects == 0 && application == 0 && version == 0 {
+        return Ok(Found::Empty);
+    }
+    if application != APPLICATION_ID {
+        return Ok(Found::Foreign(format!("is another program's database (application_id {application})")));
+    }
+    if version > VERSION {
+        return Ok(Found::Newer(version));
+    }
+    if version < VERSION {
+        return Ok(if migrate::reaches(version) {
+            Found::Older(version)
+        } else {
+            Found::Foreign(format!("says schema version {version}, which never was"))
+        });
+    }
+    Ok(match altered(connection)? {
+        None => Found::Store,
+        Some(name) => Found::Foreign(format!("has another table or index {name} than ours")),
+    })
+}
+
+/// The first of our tables and indexes that is missing or written otherwise than we write it. Views,
+/// and what users have added, are not touched by the writer.
+fn altered(connection: &Connection) -> rusqlite::Result<Option<&'static str>> {
+    let mut text =
+        connection.prepare("SELECT sql FROM sqlite_schema WHERE name = ?1 AND type IN ('table', 'index')")?;
+    for (name, expected) in TABLES {
+        let found: Option<Option<String>> = text.query_row([name], |row| row.get(0)).optional()?;
+        if found.flatten().as_deref() != Some(*expected) {
+            return Ok(Some(name));
+        }
+    }
+    Ok(None)
+}
+
+/// Sets the connection up and brings the file to this version.
+fn prepare(
+    connection: &Connection,
+    options: &StoreOptions,
+    file_system: Option<FileSystem>,
+) -> rusqlite::Result<()> {
+    connection.execute_batch(&format!("PRAGMA page_size = {PAGE_BYTES}"))?;
+    if let Some(file_system) = file_system {
+        set_journal(connection, options, file_system)?;
+    }
+    let transaction = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
+    // Another process may have been faster: look again under the lock.
+    match examine(&transaction)? {
+        Found::Empty => super::schema::create_in(&transaction)?,
+        Found::Older(version) => migrate::run(&transaction, version)?,
+        _ => {}
+    }
+    transaction.commit()?;
+    connection.execute_batch(&format!("PRAGMA max_page_count = {}", options.pages_max()))?;
+    connection.busy_timeout(BUSY_WAIT)
+}
+
+/// A write-ahead log where memory can be shared through a file and SQLite resets it safely, the
+/// rollback journal elsewhere. NORMAL is durable against the death of the process; the loss of power
+/// may cost the last transactions, but not the file's consistency.
+fn set_journal(
+    connection: &Connection,
+    options: &StoreOptions,
+    file_system: FileSystem,
+) -> rusqlite::Result<()> {
+    let wal = file_system == FileSystem::Local && rusqlite::version_number() >= WAL_SAFE_SINCE;
+    let mode = if wal { "WAL" } else { "TRUNCATE" };
+    connection.query_row(&format!("PRAGMA journal_mode = {mode}"), [], |row| row.get::<_, String>(0))?;
+    connection.execute_batch(&format!(
+        "PRAGMA synchronous = NORMAL; PRAGMA journal_size_limit = {}; PRAGMA wal_autocheckpoint = {}",
+        options.wal_bytes_max() / 2,
+        options.checkpoint_pages()
+    ))
+}
+
+/// An error while opening, as the caller is told.
+pub(crate) fn failed(path: &Path, error: &rusqlite::Error) -> OpenError {
+    let (path, why) = (path.to_owned(), error.to_string());
+    match class(error) {
+        Class::Busy => OpenError::Busy(path),
+        Class::Full => OpenError::Full { path, why },
+        Class::Unwritable => OpenError::Unwritable { path, why },
+        // SQLite says alike "cannot open" where rights are missing and where descriptors are.
+        Class::Transient if path.parent().is_some_and(file::refuses_files) => {
+            OpenError::Unwritable { path, why }
+        }
+        Class::Transient | Class::Damaged | Class::Rejected => OpenError::Transient { path, why },
+    }
+}

@@ -1,0 +1,155 @@
+//! What an SQLite error means to the store: one table from result code to class, and the errors that
+//! callers see. It knows nothing of files.
+
+use std::path::PathBuf;
+
+/// Why a store did not take a batch. Each variant is something the caller can do.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// Another process holds the lock: wait, it is not a failure. Counts as one after 5 s.
+    #[error("the store is locked by another process: {0}")]
+    Busy(String),
+    /// Not enough room (disk full, or the size bound reached): evict, write less, try again.
+    #[error("no room in the store: {0}")]
+    Full(String),
+    /// It may pass: try again under the breaker.
+    #[error("the store cannot be written: {0}")]
+    Transient(String),
+    /// The file is damaged; it was set aside (the path says where) and a new one begun: write again.
+    #[error("the store was damaged and set aside as {0}")]
+    SetAside(PathBuf),
+    /// Rights are missing and waiting will not bring them: go on elsewhere, in the end in memory.
+    #[error("the store may not be written: {0}")]
+    Unwritable(String),
+    /// The batch itself can never be stored: drop it, count it, go on.
+    #[error("the store refuses these rows: {0}")]
+    Rejected(String),
+}
+
+/// Why a store could not be opened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// No file can be made or written there, or what lies there is not ours and so are its siblings:
+    /// take the next location, in the end memory.
+    #[error("no store can be kept at {path}: {why}")]
+    Unwritable {
+        /// Where.
+        path: PathBuf,
+        /// Why not.
+        why: String,
+    },
+    /// Another process holds the lock: try again.
+    #[error("the store {0} is locked by another process")]
+    Busy(PathBuf),
+    /// The disk is full, or the bound on the store is too small: try again later.
+    #[error("no room for the store {path}: {why}")]
+    Full {
+        /// Where.
+        path: PathBuf,
+        /// What was reported.
+        why: String,
+    },
+    /// It may pass: try again under the breaker.
+    #[error("the store {path} cannot be opened: {why}")]
+    Transient {
+        /// Where.
+        path: PathBuf,
+        /// What was reported.
+        why: String,
+    },
+}
+
+impl From<OpenError> for StoreError {
+    fn from(error: OpenError) -> Self {
+        let text = error.to_string();
+        match error {
+            OpenError::Unwritable { .. } => Self::Unwritable(text),
+            OpenError::Busy(_) => Self::Busy(text),
+            OpenError::Full { .. } => Self::Full(text),
+            OpenError::Transient { .. } => Self::Transient(text),
+        }
+    }
+}
+
+/// What to do about an SQLite error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Class {
+    /// Wait; the connection stays.
+    Busy,
+    /// Evict and write less; the connection stays.
+    Full,
+    /// Close, open again before the next write, and count a failure.
+    Transient,
+    /// Confirm on a fresh connection, then set the file aside.
+    Damaged,
+    /// Go elsewhere.
+    Unwritable,
+    /// Drop the batch.
+    Rejected,
+}
+
+/// SQLite result codes, primary or extended, and their class; an extended code that is not listed
+/// has the class of its primary code (the low byte), and what is not listed at all may pass.
+const CLASSES: &[(i32, Class)] = &[
+    (3, Class::Unwritable),    // PERM
+    (5, Class::Busy),          // BUSY
+    (6, Class::Busy),          // LOCKED
+    (8, Class::Unwritable),    // READONLY
+    (1032, Class::Transient),  // READONLY_DBMOVED: the next write opens what lies there now
+    (776, Class::Transient),   // READONLY_ROLLBACK: a hot journal, rolled back on opening
+    (11, Class::Damaged),      // CORRUPT
+    (13, Class::Full),         // FULL
+    (4874, Class::Full),       // IOERR_SHMSIZE: the -shm file cannot grow
+    (1550, Class::Unwritable), // CANTOPEN_SYMLINK
+    (526, Class::Unwritable),  // CANTOPEN_ISDIR
+    (18, Class::Rejected),     // TOOBIG
+    (19, Class::Rejected),     // CONSTRAINT
+    (20, Class::Rejected),     // MISMATCH
+    (23, Class::Unwritable),   // AUTH
+    (25, Class::Rejected),     // RANGE
+    (26, Class::Damaged),      // NOTADB
+];
+
+/// The class of an error.
+pub(crate) fn class(error: &rusqlite::Error) -> Class {
+    let rusqlite::Error::SqliteFailure(failure, _) = error else {
+        // Conversions and wrong column types: another file lies behind the connection than we think.
+        return Class::Transient;
+    };
+    let listed = |code: i32| CLASSES.iter().find(|(known, _)| *known == code).map(|(_, class)| *class);
+    listed(failure.extended_code).or_else(|| listed(failure.extended_code & 0xff)).unwrap_or(Class::Transient)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failure(code: i32) -> rusqlite::Error {
+        rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), None)
+    }
+
+    #[test]
+    fn an_extended_code_has_its_own_class_or_that_of_its_primary_code() {
+        let expected = [
+            (5, Class::Busy),
+            (261, Class::Busy), // BUSY_RECOVERY
+            (517, Class::Busy), // BUSY_SNAPSHOT
+            (13, Class::Full),
+            (778, Class::Transient),  // IOERR_WRITE
+            (1034, Class::Transient), // IOERR_FSYNC
+            (267, Class::Damaged),    // CORRUPT_VTAB
+            (26, Class::Damaged),
+            (8, Class::Unwritable),
+            (1544, Class::Unwritable), // READONLY_DIRECTORY
+            (1032, Class::Transient),
+            (14, Class::Transient),  // CANTOPEN: no descriptor left
+            (2067, Class::Rejected), // CONSTRAINT_UNIQUE
+            (1, Class::Transient),
+        ];
+        for (code, class_expected) in expected {
+            assert_eq!(class(&failure(code)), class_expected, "{code}");
+        }
+    }
+}

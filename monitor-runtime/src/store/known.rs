@@ -1,0 +1,181 @@
+//! From the ids of this process to those of the store: every function and thread the store was given,
+//! and the id under which the file that is open now has it, if it has.
+//!
+//! Functions and threads are given once; a new file needs them all again, so they are kept. Ids given
+//! out in a transaction that fails are taken back. This file knows no SQL.
+
+use crate::batch::{CallRow, FunctionRow, ThreadRow};
+use std::collections::HashMap;
+
+/// Threads remembered at most. Beyond it those that have no rows in the store are forgotten; should
+/// one call again it is shown as `thread-<id>`.
+const THREADS_MAX: usize = 65_536;
+
+/// How far after its thread's base a start may lie: 2^47 ns, 39 hours, still takes 6 bytes.
+const BASE_REACH_NS: i64 = 1 << 47;
+
+/// A thread as the open file has it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Lane {
+    pub(crate) id: i64,
+    pub(crate) base_ns: i64,
+    pub(crate) span_base: i64,
+    /// Last call written under it.
+    pub(crate) last_call: i64,
+}
+
+#[derive(Debug)]
+struct Function {
+    row: FunctionRow,
+    id: Option<i64>,
+}
+
+#[derive(Debug)]
+struct Thread {
+    row: ThreadRow,
+    lane: Option<Lane>,
+}
+
+/// The store's memory of what it was given.
+#[derive(Debug, Default)]
+pub(crate) struct Known {
+    functions: HashMap<u32, Function>,
+    threads: HashMap<u32, Thread>,
+    /// Functions that the open file does not have yet.
+    missing: Vec<u32>,
+    /// Given an id in the transaction under way.
+    fresh_functions: Vec<u32>,
+    fresh_threads: Vec<u32>,
+}
+
+impl Known {
+    /// Takes in what a batch brings. A function given again is written again, as its rate may differ.
+    pub(crate) fn learn(&mut self, functions: &[FunctionRow], threads: &[ThreadRow]) {
+        for row in functions {
+            let unchanged = self.functions.get(&row.id).is_some_and(|known| known.row == *row);
+            if !unchanged {
+                self.functions.insert(row.id, Function { row: row.clone(), id: None });
+                self.missing.push(row.id);
+            }
+        }
+        for row in threads {
+            self.threads.entry(row.id).or_insert_with(|| Thread { row: row.clone(), lane: None });
+        }
+        if self.threads.len() > THREADS_MAX {
+            self.threads.retain(|_, thread| thread.lane.is_some());
+        }
+    }
+
+    /// The function of that id, made up where it was never given.
+    pub(crate) fn function(&mut self, id: u32) -> &FunctionRow {
+        let missing = &mut self.missing;
+        let known = self.functions.entry(id).or_insert_with(|| {
+            missing.push(id);
+            Function { row: unnamed(id), id: None }
+        });
+        &known.row
+    }
+
+    /// Its id in the open file.
+    pub(crate) fn function_id(&self, id: u32) -> Option<i64> {
+        self.functions.get(&id).and_then(|known| known.id)
+    }
+
+    /// Functions that the open file does not have yet; they count as written from now on.
+    pub(crate) fn take_missing(&mut self) -> Vec<u32> {
+        std::mem::take(&mut self.missing)
+    }
+
+    pub(crate) fn set_function_id(&mut self, id: u32, stored: i64) {
+        if let Some(known) = self.functions.get_mut(&id) {
+            known.id = Some(stored);
+            self.fresh_functions.push(id);
+        }
+    }
+
+    /// The lane for a call, where the open file has one that reaches it; it is noted as used by `call_id`.
+    pub(crate) fn lane(&mut self, call: &CallRow, call_id: i64) -> Option<Lane> {
+        let lane = self.threads.get_mut(&call.thread)?.lane.as_mut()?;
+        let reached = call.start_ns.checked_sub(lane.base_ns).is_some_and(|far| far < BASE_REACH_NS);
+        lane.last_call = lane.last_call.max(call_id);
+        reached.then_some(*lane)
+    }
+
+    /// The thread of a call, made up where it was never given.
+    pub(crate) fn thread(&mut self, call: &CallRow) -> &ThreadRow {
+        &self
+            .threads
+            .entry(call.thread)
+            .or_insert_with(|| Thread {
+                row: ThreadRow {
+                    id: call.thread,
+                    name: format!("thread-{}", call.thread),
+                    prefix: u32::try_from(call.span_id >> 32).unwrap_or(0),
+                },
+                lane: None,
+            })
+            .row
+    }
+
+    pub(crate) fn set_lane(&mut self, thread: u32, lane: Lane) {
+        if let Some(known) = self.threads.get_mut(&thread) {
+            known.lane = Some(lane);
+            self.fresh_threads.push(thread);
+        }
+    }
+
+    /// Lanes whose calls all lie below `first_call`.
+    pub(crate) fn lanes_unused_before(&self, first_call: i64) -> Vec<i64> {
+        let lanes = self.threads.values().filter_map(|thread| thread.lane);
+        lanes.filter(|lane| lane.last_call < first_call).map(|lane| lane.id).collect()
+    }
+
+    /// Forgets lanes that the file no longer has.
+    pub(crate) fn drop_lanes(&mut self, ids: &[i64]) {
+        for thread in self.threads.values_mut() {
+            if thread.lane.is_some_and(|lane| ids.contains(&lane.id)) {
+                thread.lane = None;
+            }
+        }
+    }
+
+    /// The transaction was committed: its ids hold.
+    pub(crate) fn committed(&mut self) {
+        self.fresh_functions.clear();
+        self.fresh_threads.clear();
+    }
+
+    /// The transaction failed: its ids were never given out.
+    pub(crate) fn rolled_back(&mut self) {
+        for id in self.fresh_functions.drain(..) {
+            if let Some(known) = self.functions.get_mut(&id) {
+                known.id = None;
+                self.missing.push(id);
+            }
+        }
+        for id in self.fresh_threads.drain(..) {
+            if let Some(known) = self.threads.get_mut(&id) {
+                known.lane = None;
+            }
+        }
+    }
+
+    /// Another file is open, which has none of it.
+    pub(crate) fn forget_ids(&mut self) {
+        self.functions.values_mut().for_each(|known| known.id = None);
+        self.threads.values_mut().for_each(|known| known.lane = None);
+        self.missing = self.functions.keys().copied().collect();
+        self.committed();
+    }
+}
+
+fn unnamed(id: u32) -> FunctionRow {
+    FunctionRow {
+        id,
+        name: format!("function-{id}"),
+        file: String::new(),
+        line: 0,
+        group: None,
+        sample_rate: 1.0,
+    }
+}

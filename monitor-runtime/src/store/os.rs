@@ -1,0 +1,74 @@
+//! What the store asks of the operating system beyond the standard library: the kind of file system,
+//! the user it runs as. The only file of the store with `unsafe`: two calls that hand over no memory
+//! of ours but one struct.
+
+#![allow(unsafe_code, reason = "statfs and geteuid have no safe counterpart in the standard library")]
+
+use std::ffi::CString;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+
+/// Whether memory can be shared through a file there, which SQLite's write-ahead log needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FileSystem {
+    /// Local: processes of this machine see one memory.
+    Local,
+    /// Network, FUSE, overlay or unknown: the rollback journal is used instead.
+    Shared,
+}
+
+/// File systems on which a write-ahead log is safe, by the numbers of `linux/magic.h`.
+#[cfg(target_os = "linux")]
+const LOCAL: &[u64] = &[
+    0x0000_ef53, // ext2, ext3, ext4
+    0x5846_5342, // XFS
+    0x9123_683e, // Btrfs
+    0x2fc1_2fc1, // ZFS
+    0xf2f5_2010, // F2FS
+    0x0102_1994, // tmpfs
+    0x8584_58f6, // ramfs
+    0xca45_1a4e, // bcachefs
+    0x3153_464a, // JFS
+    0x0000_4d44, // FAT
+    0x2011_bab0, // exFAT
+];
+
+/// The kind of file system that holds a folder.
+#[cfg(target_os = "linux")]
+pub(crate) fn file_system(folder: &Path) -> FileSystem {
+    let Ok(path) = CString::new(folder.as_os_str().as_bytes()) else { return FileSystem::Shared };
+    let mut answer = std::mem::MaybeUninit::<libc::statfs>::uninit();
+    // SAFETY: `path` ends in NUL and lives through the call; `answer` is as large as the call writes.
+    let failed = unsafe { libc::statfs(path.as_ptr(), answer.as_mut_ptr()) } != 0;
+    if failed {
+        return FileSystem::Shared;
+    }
+    // SAFETY: `statfs` returned 0, so it filled the struct; any bits are valid in it.
+    let answer = unsafe { answer.assume_init() };
+    // The field's type differs between targets; the magic numbers have 32 bits.
+    #[allow(clippy::cast_sign_loss, clippy::unnecessary_cast, reason = "a magic number, not a quantity")]
+    let magic = answer.f_type as u64 & 0xffff_ffff;
+    if LOCAL.contains(&magic) { FileSystem::Local } else { FileSystem::Shared }
+}
+
+/// The kind of file system that holds a folder.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn file_system(folder: &Path) -> FileSystem {
+    let Ok(path) = CString::new(folder.as_os_str().as_bytes()) else { return FileSystem::Shared };
+    let mut answer = std::mem::MaybeUninit::<libc::statfs>::uninit();
+    // SAFETY: `path` ends in NUL and lives through the call; `answer` is as large as the call writes.
+    let failed = unsafe { libc::statfs(path.as_ptr(), answer.as_mut_ptr()) } != 0;
+    if failed {
+        return FileSystem::Shared;
+    }
+    // SAFETY: `statfs` returned 0, so it filled the struct; any bits are valid in it.
+    let answer = unsafe { answer.assume_init() };
+    let local = answer.f_flags as u64 & libc::MNT_LOCAL as u64 != 0;
+    if local { FileSystem::Local } else { FileSystem::Shared }
+}
+
+/// The user that files are opened as.
+pub(crate) fn effective_user() -> u32 {
+    // SAFETY: takes nothing, returns a number, cannot fail.
+    unsafe { libc::geteuid() }
+}

@@ -1,0 +1,152 @@
+//! Reading a store: a path goes in, a read-only connection on a store of this version comes out, or the
+//! reason why not. The file may have been planted: nothing that it brings runs, and a query can be given
+//! a deadline. Reading disturbs no writer and needs none to be alive.
+
+use super::connection::harden;
+use super::error::{Class, class};
+use super::schema::{APPLICATION_ID, VERSION};
+use rusqlite::{Connection, OpenFlags};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// How long a reader waits for a lock: only recovery after a crash takes one.
+const BUSY_WAIT: Duration = Duration::from_secs(2);
+
+/// SQLite instructions between two looks at the deadline: about 0.1 ms.
+const DEADLINE_INSTRUCTIONS: i32 = 10_000;
+
+/// Why a store cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum QueryError {
+    /// Nothing lies there.
+    #[error("there is no store at {0}")]
+    Missing(PathBuf),
+    /// It cannot be opened: rights, a symbolic link, a folder.
+    #[error("{path} cannot be read: {why}")]
+    Unreadable {
+        /// Where.
+        path: PathBuf,
+        /// Why not.
+        why: String,
+    },
+    /// The file is no SQLite database, or a damaged one.
+    #[error("{path} is not an intact SQLite database: {why}")]
+    NotADatabase {
+        /// Where.
+        path: PathBuf,
+        /// What was reported.
+        why: String,
+    },
+    /// A database, but of another program.
+    #[error("{path} is a database, but not one of monitored (application_id {application_id:#x})")]
+    Foreign {
+        /// Where.
+        path: PathBuf,
+        /// What it says it is.
+        application_id: i32,
+    },
+    /// Written by a newer version.
+    #[error("{path} has schema version {found}; this program reads up to {VERSION}: use a newer one")]
+    Newer {
+        /// Where.
+        path: PathBuf,
+        /// Its version.
+        found: i32,
+    },
+    /// A writer holds the file for itself.
+    #[error("{0} is locked by another process")]
+    Busy(PathBuf),
+}
+
+/// Opens a store for reading. A store whose writer was killed is brought to its last commit on the way.
+///
+/// # Errors
+/// See [`QueryError`].
+pub fn open_read_only(path: &Path) -> Result<Connection, QueryError> {
+    let path = settle(path)?;
+    let read_only = OpenFlags::SQLITE_OPEN_READ_ONLY;
+    match attempt(&path, read_only) {
+        // What a crash left (a journal to roll back, a log without its index in a folder of ours) takes
+        // the right to write once; then the file opens read-only.
+        Err(error)
+            if matches!(class(&error), Class::Unwritable | Class::Transient) && recover(&path).is_ok() =>
+        {
+            attempt(&path, read_only).map_err(|error| refuse(&path, &error))
+        }
+        result => result.map_err(|error| refuse(&path, &error)),
+    }?
+    .check(&path)
+}
+
+/// Stops a query on this connection once the time has passed; it fails with `SQLITE_INTERRUPT`.
+pub fn set_deadline(connection: &mut Connection, within: Duration) {
+    let end = Instant::now() + within;
+    // Older versions of rusqlite return nothing here, newer ones a result.
+    #[allow(clippy::let_unit_value, clippy::let_underscore_untyped, reason = "the range of versions differs")]
+    let _ = connection.progress_handler(DEADLINE_INSTRUCTIONS, Some(move || Instant::now() >= end));
+}
+
+/// A connection and what its file says it is.
+struct Attempt {
+    connection: Connection,
+    application_id: i32,
+    version: i32,
+}
+
+impl Attempt {
+    fn check(self, path: &Path) -> Result<Connection, QueryError> {
+        if self.application_id != APPLICATION_ID {
+            return Err(QueryError::Foreign { path: path.to_owned(), application_id: self.application_id });
+        }
+        if self.version > VERSION {
+            return Err(QueryError::Newer { path: path.to_owned(), found: self.version });
+        }
+        Ok(self.connection)
+    }
+}
+
+fn attempt(path: &Path, access: OpenFlags) -> rusqlite::Result<Attempt> {
+    let flags = access | OpenFlags::SQLITE_OPEN_NOFOLLOW | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(BUSY_WAIT)?;
+    harden(&connection)?;
+    let number = |pragma: &str| connection.query_row(&format!("PRAGMA {pragma}"), [], |row| row.get(0));
+    let (application_id, version) = (number("application_id")?, number("user_version")?);
+    Ok(Attempt { connection, application_id, version })
+}
+
+fn recover(path: &Path) -> rusqlite::Result<()> {
+    attempt(path, OpenFlags::SQLITE_OPEN_READ_WRITE).map(|_| ())
+}
+
+/// The path made absolute, links in its folders resolved; one at its end is left to be refused.
+fn settle(path: &Path) -> Result<PathBuf, QueryError> {
+    let missing = || QueryError::Missing(path.to_owned());
+    let name = path.file_name().ok_or_else(missing)?;
+    let unreadable = |why: String| QueryError::Unreadable { path: path.to_owned(), why };
+    let absolute = std::path::absolute(path).map_err(|error| unreadable(error.to_string()))?;
+    let folder = absolute.parent().ok_or_else(missing)?.canonicalize().map_err(|_| missing())?;
+    let settled = folder.join(name);
+    let found = match std::fs::symlink_metadata(&settled) {
+        Ok(found) => found,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Err(missing()),
+        Err(error) => return Err(unreadable(error.to_string())),
+    };
+    if found.is_symlink() {
+        return Err(unreadable("it is a symbolic link".to_owned()));
+    }
+    if !found.is_file() {
+        return Err(unreadable("it is not a regular file".to_owned()));
+    }
+    Ok(settled)
+}
+
+fn refuse(path: &Path, error: &rusqlite::Error) -> QueryError {
+    let (path, why) = (path.to_owned(), error.to_string());
+    match class(error) {
+        Class::Busy => QueryError::Busy(path),
+        Class::Damaged => QueryError::NotADatabase { path, why },
+        _ => QueryError::Unreadable { path, why },
+    }
+}

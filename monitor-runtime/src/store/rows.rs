@@ -1,0 +1,384 @@
+//! A batch into tables, within a transaction that someone else opened and will commit: ids of the
+//! process become ids of the store, absolute figures become small differences.
+//!
+//! Calls go in by statements of many rows, each prepared once a batch: 1.3 times the speed of a
+//! prepared statement of one row kept for ever, because a statement's start and end cost more than a
+//! row. Nothing is copied but into SQLite's own bindings.
+
+use super::known::{Known, Lane};
+use super::schema::{SLICE_NS, WINDOW_NS};
+use crate::batch::{Batch, CallRow, EventRow, Figures, HealthRow, ResourcesRow, SliceRow, WindowRow};
+use rusqlite::{Connection, Statement, params};
+
+/// Rows in one statement: 32 need 30 µs to prepare; 128 are 4 % faster and need 100 µs.
+const CHUNK: usize = 32;
+
+/// A row of `call_range` is closed after this long or this many calls, whichever comes first.
+const RANGE_NS: i64 = 10_000_000_000;
+const RANGE_CALLS: i64 = 20_000;
+
+/// Bytes of a call's row without its values, for the count of bytes written.
+pub(crate) const CALL_BYTES: u64 = 32;
+
+/// Unsigned to SQLite's signed integers: what does not fit stays at the largest.
+pub(crate) fn signed(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+/// Writes the functions that the open file lacks.
+pub(crate) fn functions(
+    transaction: &Connection,
+    known: &mut Known,
+    process_id: i64,
+) -> rusqlite::Result<()> {
+    let missing = known.take_missing();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let mut upsert = transaction.prepare(
+        "INSERT INTO function (name, file, line, group_name, sample_rate) VALUES (?1, ?2, ?3, ?4, ?5)
+         ON CONFLICT (name, file, line)
+         DO UPDATE SET group_name = excluded.group_name, sample_rate = excluded.sample_rate
+         RETURNING id",
+    )?;
+    let mut link = transaction.prepare("INSERT OR IGNORE INTO process_function VALUES (?1, ?2)")?;
+    for id in missing {
+        let row = known.function(id);
+        let stored: i64 = upsert
+            .query_row(params![row.name, row.file, row.line, row.group, finite(row.sample_rate)], |row| {
+                row.get(0)
+            })?;
+        link.execute([process_id, stored])?;
+        known.set_function_id(id, stored);
+    }
+    Ok(())
+}
+
+/// What was written of a batch's calls.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct CallsWritten {
+    /// Id of the first; the others follow in order.
+    pub(crate) first_id: i64,
+    /// Bytes of their content.
+    pub(crate) bytes: u64,
+}
+
+/// Writes the calls and notes their range of ids.
+pub(crate) fn calls(
+    transaction: &Connection,
+    known: &mut Known,
+    process_id: i64,
+    batch: &Batch,
+) -> rusqlite::Result<CallsWritten> {
+    let Some(first) = batch.calls.first() else { return Ok(CallsWritten::default()) };
+    let first_id = next_call_id(transaction)?;
+    let mut writer = CallWriter { transaction, known, process_id };
+    let (chunks, rest) = batch.calls.as_chunks::<CHUNK>();
+    let mut id = first_id;
+    if !chunks.is_empty() {
+        let mut insert = transaction.prepare(&insert_calls(CHUNK))?;
+        for chunk in chunks {
+            id = writer.write(&mut insert, chunk, id)?;
+        }
+    }
+    if !rest.is_empty() {
+        let mut insert = transaction.prepare(&insert_calls(1))?;
+        for call in rest {
+            id = writer.write(&mut insert, std::slice::from_ref(call), id)?;
+        }
+    }
+    let bytes = values(transaction, &batch.calls, first_id)?;
+    days(transaction, &batch.calls)?;
+    let starts = batch.calls.iter().map(|call| call.start_ns);
+    let (min, max) =
+        starts.fold((first.start_ns, first.start_ns), |(min, max), at| (min.min(at), max.max(at)));
+    range(transaction, (first_id, id - 1), (min, max), batch.at_ns)?;
+    Ok(CallsWritten { first_id, bytes: bytes + CALL_BYTES * batch.calls.len() as u64 })
+}
+
+/// Ids rise for ever: the newest range stays even when its calls are gone.
+fn next_call_id(transaction: &Connection) -> rusqlite::Result<i64> {
+    let last = "SELECT coalesce((SELECT last_call FROM call_range ORDER BY first_call DESC LIMIT 1), 0) + 1";
+    transaction.query_row(last, [], |row| row.get(0))
+}
+
+fn insert_calls(rows: usize) -> String {
+    let row = "(?,?,?,?,?,?,?,?,?,?,?)";
+    format!("INSERT INTO call VALUES {}", vec![row; rows].join(","))
+}
+
+struct CallWriter<'a> {
+    transaction: &'a Connection,
+    known: &'a mut Known,
+    process_id: i64,
+}
+
+impl CallWriter<'_> {
+    /// Writes as many calls as the statement has rows; returns the id after the last.
+    fn write(
+        &mut self,
+        insert: &mut Statement<'_>,
+        calls: &[CallRow],
+        first_id: i64,
+    ) -> rusqlite::Result<i64> {
+        let mut at = 0;
+        let mut id = first_id;
+        for call in calls {
+            let function_id = self.function_id(call.function)?;
+            let lane = self.lane(call, id)?;
+            let span = signed(call.span_id);
+            let parent = if call.parent_id == 0 { 0 } else { span.wrapping_sub(signed(call.parent_id)) };
+            let trace = span.wrapping_sub(parent).wrapping_sub(signed(call.trace_id));
+            let busy = (call.busy_ns != call.duration_ns).then(|| signed(call.busy_ns));
+            let kind = (call.outcome as i64) * 4 + call.kept as i64;
+            let start = call.start_ns.wrapping_sub(lane.base_ns);
+            insert.raw_bind_parameter(at + 1, id)?;
+            insert.raw_bind_parameter(at + 2, function_id)?;
+            insert.raw_bind_parameter(at + 3, lane.id)?;
+            insert.raw_bind_parameter(at + 4, start)?;
+            insert.raw_bind_parameter(at + 5, signed(call.duration_ns))?;
+            insert.raw_bind_parameter(at + 6, busy)?;
+            insert.raw_bind_parameter(at + 7, span.wrapping_sub(lane.span_base))?;
+            insert.raw_bind_parameter(at + 8, parent)?;
+            insert.raw_bind_parameter(at + 9, trace)?;
+            insert.raw_bind_parameter(at + 10, kind)?;
+            insert.raw_bind_parameter(at + 11, if call.weight.is_finite() { call.weight } else { 1.0 })?;
+            at += 11;
+            id += 1;
+        }
+        insert.raw_execute()?;
+        Ok(id)
+    }
+
+    fn function_id(&mut self, function: u32) -> rusqlite::Result<i64> {
+        if let Some(id) = self.known.function_id(function) {
+            return Ok(id);
+        }
+        // A call of a function that was never given: it gets a made-up row.
+        self.known.function(function);
+        functions(self.transaction, self.known, self.process_id)?;
+        Ok(self.known.function_id(function).unwrap_or_default())
+    }
+
+    fn lane(&mut self, call: &CallRow, call_id: i64) -> rusqlite::Result<Lane> {
+        if let Some(lane) = self.known.lane(call, call_id) {
+            return Ok(lane);
+        }
+        let thread = self.known.thread(call);
+        let span_base = i64::from(thread.prefix) << 32;
+        let mut insert =
+            self.transaction.prepare("INSERT INTO thread VALUES (NULL, ?1, ?2, ?3, ?4) RETURNING id")?;
+        let id = insert
+            .query_row(params![self.process_id, thread.name, call.start_ns, span_base], |row| row.get(0))?;
+        let lane = Lane { id, base_ns: call.start_ns, span_base, last_call: call_id };
+        self.known.set_lane(call.thread, lane);
+        Ok(lane)
+    }
+}
+
+/// Writes the captured values of those calls that have any; returns their bytes.
+fn values(transaction: &Connection, calls: &[CallRow], first_id: i64) -> rusqlite::Result<u64> {
+    let texts = |call: &CallRow| {
+        [&call.args, &call.result, &call.error, &call.fields]
+            .into_iter()
+            .flatten()
+            .map(String::len)
+            .sum::<usize>()
+    };
+    let has_any = |call: &CallRow| {
+        call.args.is_some() || call.result.is_some() || call.error.is_some() || call.fields.is_some()
+    };
+    if !calls.iter().any(has_any) {
+        return Ok(0);
+    }
+    let mut insert = transaction.prepare("INSERT INTO call_value VALUES (?1, ?2, ?3, ?4, ?5)")?;
+    let mut bytes = 0;
+    for (call, id) in calls.iter().zip(first_id..).filter(|(call, _)| has_any(call)) {
+        insert.execute(params![id, call.args, call.result, call.error, call.fields])?;
+        bytes += texts(call) as u64;
+    }
+    Ok(bytes)
+}
+
+/// Extends the newest range of call ids or begins one.
+fn range(
+    transaction: &Connection,
+    (first, last): (i64, i64),
+    (min_start, max_start): (i64, i64),
+    at_ns: i64,
+) -> rusqlite::Result<()> {
+    let extended = transaction
+        .prepare(
+            "UPDATE call_range SET last_call = ?1, min_start_ns = min(min_start_ns, ?2),
+           max_start_ns = max(max_start_ns, ?3), at_ns = max(at_ns, ?4)
+         WHERE first_call = (SELECT max(first_call) FROM call_range) AND first_call <= last_call
+           AND failed_only = 0 AND last_call - first_call < ?5 AND at_ns / ?6 = ?4 / ?6",
+        )?
+        .execute(params![last, min_start, max_start, at_ns, RANGE_CALLS, RANGE_NS])?;
+    if extended == 0 {
+        // Replaces the empty range that retention leaves to say which id comes next.
+        transaction
+            .prepare("INSERT OR REPLACE INTO call_range VALUES (?1, ?2, ?3, ?4, ?5, 0)")?
+            .execute([first, last, min_start, max_start, at_ns])?;
+    }
+    Ok(())
+}
+
+/// Notes the dates on which calls started.
+fn days(transaction: &Connection, calls: &[CallRow]) -> rusqlite::Result<()> {
+    let mut seen: Vec<i64> = Vec::new();
+    for call in calls {
+        let day = super::calendar::day(call.start_ns);
+        if seen.last() != Some(&day) && !seen.contains(&day) {
+            seen.push(day);
+        }
+    }
+    let mut insert = transaction.prepare("INSERT OR IGNORE INTO calendar VALUES (?1, ?2)")?;
+    for day in seen {
+        insert.execute(params![day, super::calendar::date(day)])?;
+    }
+    Ok(())
+}
+
+/// Writes windows; figures are absolute, so a later row replaces an earlier one.
+pub(crate) fn windows(
+    transaction: &Connection,
+    known: &Known,
+    process_id: i64,
+    rows: &[WindowRow],
+) -> rusqlite::Result<()> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let mut replace = transaction.prepare(
+        "INSERT OR REPLACE INTO latency_window VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+    )?;
+    for row in rows {
+        let Some(function_id) = known.function_id(row.function) else { continue };
+        let Figures { calls, errors, panics, cancelled, total_ns, max_ns, .. } = row.figures;
+        let [calls, errors, panics, cancelled, total_ns, max_ns] =
+            [calls, errors, panics, cancelled, total_ns, max_ns].map(signed);
+        let [p50, p95, p99] = [row.p50_ns, row.p95_ns, row.p99_ns].map(signed);
+        let window = row.start_ns.div_euclid(WINDOW_NS);
+        replace.execute([
+            window,
+            function_id,
+            process_id,
+            calls,
+            errors,
+            panics,
+            cancelled,
+            total_ns,
+            max_ns,
+            p50,
+            p95,
+            p99,
+        ])?;
+    }
+    Ok(())
+}
+
+/// Writes slices and the buckets that changed; absolute as well.
+pub(crate) fn slices(
+    transaction: &Connection,
+    known: &Known,
+    process_id: i64,
+    rows: &[SliceRow],
+) -> rusqlite::Result<()> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let mut replace = transaction
+        .prepare("INSERT OR REPLACE INTO slice VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)")?;
+    let mut bucket =
+        transaction.prepare("INSERT OR REPLACE INTO slice_bucket VALUES (?1, ?2, ?3, ?4, ?5)")?;
+    for row in rows {
+        let Some(function_id) = known.function_id(row.function) else { continue };
+        let Figures { calls, errors, panics, cancelled, recorded, sampled_out, dropped, total_ns, max_ns } =
+            row.figures;
+        let slice = row.start_ns.div_euclid(SLICE_NS);
+        let [calls, errors, panics, cancelled, recorded, sampled_out, dropped, total, max] =
+            [calls, errors, panics, cancelled, recorded, sampled_out, dropped, total_ns, max_ns].map(signed);
+        replace.execute([
+            slice,
+            function_id,
+            process_id,
+            calls,
+            errors,
+            panics,
+            cancelled,
+            recorded,
+            sampled_out,
+            dropped,
+            total,
+            max,
+        ])?;
+        for (index, count) in &row.buckets {
+            bucket.execute([function_id, i64::from(*index), slice, process_id, signed(*count)])?;
+        }
+    }
+    Ok(())
+}
+
+/// Writes what the recorder went through.
+pub(crate) fn events(transaction: &Connection, process_id: i64, rows: &[EventRow]) -> rusqlite::Result<()> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let mut insert = transaction.prepare("INSERT INTO event VALUES (NULL, ?1, ?2, ?3, ?4)")?;
+    for row in rows {
+        insert.execute(params![row.at_ns, process_id, row.kind, row.detail])?;
+    }
+    Ok(())
+}
+
+/// Replaces the process's report of itself.
+pub(crate) fn health(transaction: &Connection, process_id: i64, row: &HealthRow) -> rusqlite::Result<()> {
+    transaction
+        .prepare(
+            "INSERT OR REPLACE INTO self_report
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
+        )?
+        .execute(params![
+            process_id,
+            row.at_ns,
+            row.level,
+            signed(row.recorded),
+            signed(row.dropped_ring_full),
+            signed(row.dropped_backlog),
+            signed(row.dropped_no_ring),
+            signed(row.dropped_store),
+            signed(row.folded_errors),
+            row.breaker,
+            signed(row.writer_errors),
+            signed(row.rows_written),
+            signed(row.bytes_written),
+            signed(row.db_bytes),
+            signed(row.wal_bytes),
+            finite(row.own_cpu_pct),
+            finite(row.overhead_ns_per_call),
+        ])?;
+    Ok(())
+}
+
+/// Adds a sample of the process's use of the machine.
+pub(crate) fn resources(
+    transaction: &Connection,
+    process_id: i64,
+    row: &ResourcesRow,
+) -> rusqlite::Result<()> {
+    transaction.prepare("INSERT INTO resource VALUES (NULL, ?1, ?2, ?3, ?4, ?5, ?6)")?.execute(params![
+        process_id,
+        row.at_ns,
+        finite(row.cpu_pct),
+        signed(row.rss_bytes),
+        row.threads,
+        row.open_files
+    ])?;
+    Ok(())
+}
+
+/// SQLite stores NaN as NULL, which a NOT NULL column refuses.
+fn finite(value: f64) -> f64 {
+    if value.is_finite() { value } else { 0.0 }
+}

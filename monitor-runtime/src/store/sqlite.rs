@@ -1,0 +1,529 @@
+//! The store on SQLite: batches go in, each as one transaction, and its progress with it, so that a
+//! batch sent twice is written once. Before each batch it looks whether its file is still there;
+//! after each error it decides, by the error's class, what becomes of connection and file.
+//!
+//! It knows no threads and reads no clock: points in time come with what it is asked.
+
+use super::connection::{self, Opened};
+use super::error::{Class, OpenError, StoreError, class};
+use super::file::{self, Sight};
+use super::known::Known;
+use super::options::{PAGE_BYTES, StoreOptions};
+use super::retention::{Bounds, Retention};
+use super::{Notice, Retained, SetRate, Store, Written, groups, liveness, rows};
+use crate::batch::{Batch, ProcessRow};
+use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior, params};
+use std::path::{Path, PathBuf};
+
+/// Steps of eviction tried within a write that found no room.
+const EVICTIONS_PER_WRITE: usize = 16;
+
+/// A store in a SQLite file or in memory.
+#[derive(Debug)]
+pub struct SqliteStore {
+    options: StoreOptions,
+    process: ProcessRow,
+    pid_mark: Option<String>,
+    known: Known,
+    retention: Retention,
+    /// `None` after an error that asks for a fresh connection, and after `close`.
+    open: Option<Open>,
+    /// Last sequence committed, whatever file it went to.
+    committed: u64,
+    /// What the table `sampling` held when it was last read.
+    rates: Vec<SetRate>,
+    notices: Vec<Notice>,
+    closed: bool,
+}
+
+/// A file that is open.
+#[derive(Debug)]
+struct Open {
+    connection: Connection,
+    place: Option<Place>,
+    process_id: i64,
+    /// `PRAGMA data_version` when the rates were last read.
+    rates_version: Option<i64>,
+}
+
+/// Where an open file lies and how it looked last.
+#[derive(Debug)]
+struct Place {
+    path: PathBuf,
+    wal: PathBuf,
+    sight: Sight,
+}
+
+impl SqliteStore {
+    /// Opens or makes the store and enters the process. The path may turn out to be another than asked
+    /// for (see [`SqliteStore::path`]); why is told by [`Store::notices`].
+    ///
+    /// # Errors
+    /// See [`OpenError`]: each variant is something the caller can do.
+    pub fn open(options: &StoreOptions, process: ProcessRow, now_ns: i64) -> Result<Self, OpenError> {
+        let mut store = Self {
+            options: options.clone(),
+            pid_mark: liveness::mark(process.pid),
+            process,
+            known: Known::default(),
+            retention: Retention::default(),
+            open: None,
+            committed: 0,
+            rates: Vec::new(),
+            notices: Vec::new(),
+            closed: false,
+        };
+        store.reopen(now_ns)?;
+        Ok(store)
+    }
+
+    /// The file that is written to; `None` in memory.
+    #[must_use]
+    pub fn path(&self) -> Option<&Path> {
+        self.open.as_ref().and_then(|open| open.place.as_ref()).map(|place| place.path.as_path())
+    }
+
+    /// Opens what the options name now and gives it everything that a new file lacks.
+    fn reopen(&mut self, now_ns: i64) -> Result<(), OpenError> {
+        self.open = None;
+        self.known.forget_ids();
+        let Opened { connection, path, identity, notices } = connection::open(&self.options, now_ns)?;
+        self.notices.extend(notices.into_iter().map(|(kind, detail)| Notice { kind, detail }));
+        let process_id = self
+            .enter(&connection, now_ns)
+            .map_err(|error| connection::failed(path.as_deref().unwrap_or(Path::new(":memory:")), &error))?;
+        let place = path.and_then(|path| {
+            let sight = file::look(&path).filter(|sight| Some(sight.identity) == identity)?;
+            Some(Place { wal: file::beside(&path, "-wal"), path, sight })
+        });
+        if place.is_none() && self.options.path.is_some() {
+            let path = self.options.path.clone().unwrap_or_default();
+            return Err(OpenError::Transient { path, why: "it was replaced while being opened".to_owned() });
+        }
+        self.open = Some(Open { connection, place, process_id, rates_version: None });
+        Ok(())
+    }
+
+    /// Enters this process, marks those that died as crashed, and brings rates set in a lost file along.
+    fn enter(&self, connection: &Connection, now_ns: i64) -> rusqlite::Result<i64> {
+        let transaction = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
+        let id = enter_process(&transaction, &self.process, self.pid_mark.as_deref())?;
+        mark_crashed(&transaction, &self.process, now_ns)?;
+        let mut insert = transaction.prepare("INSERT OR IGNORE INTO sampling VALUES (?1, ?2, ?3, ?4)")?;
+        for rate in &self.rates {
+            insert.execute(params![rate.pattern, rate.rate, now_ns, rate.set_by])?;
+        }
+        drop(insert);
+        transaction.commit()?;
+        Ok(id)
+    }
+
+    /// The open file, opened again where it is not the one that lies at its path any more.
+    fn ready(&mut self, now_ns: i64) -> Result<(), StoreError> {
+        if self.closed {
+            return Err(StoreError::Unwritable("it was closed".to_owned()));
+        }
+        let Some(open) = &mut self.open else { return Ok(self.reopen(now_ns)?) };
+        let Some(place) = &mut open.place else { return Ok(()) };
+        let seen = file::look(&place.path);
+        match seen {
+            Some(sight) if sight == place.sight => Ok(()),
+            Some(sight) if sight.identity == place.sight.identity => {
+                let shrunk = sight.bytes < place.sight.bytes;
+                place.sight = sight;
+                // Its content changed on disk: by a copy of the log, or by someone's hand.
+                match connection::still_a_store(&place.path, shrunk) {
+                    Ok(()) => Ok(()),
+                    Err(why) => Err(self.set_aside(&why, now_ns)),
+                }
+            }
+            _ => {
+                let path = place.path.display().to_string();
+                self.leave_lost_file();
+                self.notices.push(Notice {
+                    kind: "store",
+                    detail: format!("{path} was removed or replaced: opened again"),
+                });
+                Ok(self.reopen(now_ns)?)
+            }
+        }
+    }
+
+    /// Lets go of a file that has lost its name. Its log is copied into it first: it may have been
+    /// moved rather than deleted, and a log left behind would be applied to whatever has the name now.
+    fn leave_lost_file(&mut self) {
+        let Some(open) = self.open.take() else { return };
+        let _ = open.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+        connection::abandon(open.connection);
+    }
+
+    /// The file is damaged, as a fresh connection has confirmed: moves it away and opens a new one.
+    fn set_aside(&mut self, why: &str, now_ns: i64) -> StoreError {
+        let Some(Open { connection, place: Some(place), .. }) = self.open.take() else {
+            // In memory there is nothing to keep.
+            self.open = None;
+            return StoreError::Transient(why.to_owned());
+        };
+        connection::abandon(connection);
+        match file::set_aside(&place.path, place.sight.identity, now_ns) {
+            Ok(Some(aside)) => {
+                let detail = connection::quarantined(&place.path, why, &aside);
+                self.notices.push(Notice { kind: "quarantine", detail });
+                StoreError::SetAside(aside)
+            }
+            Ok(None) => StoreError::Transient(format!("{why}, and replaced by another process")),
+            Err(error) => error.into(),
+        }
+    }
+
+    /// What becomes of an error, and of the connection that it came from.
+    fn settle(&mut self, error: &rusqlite::Error, now_ns: i64) -> StoreError {
+        let text = error.to_string();
+        match class(error) {
+            Class::Busy => StoreError::Busy(text),
+            Class::Full => {
+                self.retention.pressed = true;
+                StoreError::Full(text)
+            }
+            Class::Rejected => StoreError::Rejected(text),
+            Class::Damaged => self.confirm(&text, now_ns),
+            Class::Unwritable => {
+                self.open = None;
+                StoreError::Unwritable(text)
+            }
+            Class::Transient => {
+                self.open = None;
+                StoreError::Transient(text)
+            }
+        }
+    }
+
+    /// Damage is believed only when a fresh connection, which has nothing in its cache, sees it too: a
+    /// disk that fails to read can look like it.
+    fn confirm(&mut self, text: &str, now_ns: i64) -> StoreError {
+        let place = self.open.as_ref().and_then(|open| open.place.as_ref());
+        let verdict = match place {
+            Some(place) => connection::still_a_store(&place.path, true),
+            None => Err(text.to_owned()),
+        };
+        match verdict {
+            Ok(()) => {
+                self.open = None;
+                StoreError::Transient(text.to_owned())
+            }
+            Err(why) => self.set_aside(&why, now_ns),
+        }
+    }
+
+    /// Makes sure that the log has room for a batch: where it is long, it is copied into the database,
+    /// which a reader in the middle of a long query prevents.
+    fn make_room_in_wal(&self, batch: &Batch) -> Result<(), StoreError> {
+        let Some(Open { connection, place: Some(place), .. }) = &self.open else { return Ok(()) };
+        let bound = self.options.wal_bytes_max();
+        let coming = estimate(batch);
+        let length = || file::look(&place.wal).map_or(0, |sight| sight.bytes);
+        let before = length();
+        if coming > bound && batch.calls.len() > 1 {
+            return Err(StoreError::Full(format!("{coming} bytes at once are more than the log may hold")));
+        }
+        if before == 0 || before + coming <= bound {
+            return Ok(());
+        }
+        let _ = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+        let after = length();
+        if after + coming <= bound || after == 0 {
+            return Ok(());
+        }
+        Err(StoreError::Busy(format!("a reader keeps the log from being copied, it holds {after} bytes")))
+    }
+
+    fn commit(&mut self, batch: &Batch) -> rusqlite::Result<u64> {
+        let Some(open) = &mut self.open else { return Err(rusqlite::Error::InvalidQuery) };
+        let result = write(open, &mut self.known, &self.process, self.pid_mark.as_deref(), batch);
+        match result {
+            Ok(_) => self.known.committed(),
+            Err(_) => self.known.rolled_back(),
+        }
+        result
+    }
+
+    /// Writes; where there is no room, evicts the oldest and tries once more.
+    fn commit_evicting(&mut self, batch: &Batch) -> rusqlite::Result<u64> {
+        let first = self.commit(batch);
+        if !matches!(&first, Err(error) if class(error) == Class::Full) {
+            return first;
+        }
+        for _ in 0..EVICTIONS_PER_WRITE {
+            self.retention.pressed = true;
+            if self.step(batch.at_ns).map_or(0, |step| step.rows) == 0 {
+                break;
+            }
+        }
+        self.commit(batch)
+    }
+
+    fn step(&mut self, now_ns: i64) -> rusqlite::Result<super::retention::Step> {
+        let bounds = Bounds { age_ns: self.options.retention_ns(), pages_evict: self.options.pages_evict() };
+        let Some(open) = &self.open else { return Err(rusqlite::Error::InvalidQuery) };
+        self.retention.step(&open.connection, &mut self.known, bounds, now_ns)
+    }
+
+    /// Sizes of database and log after a change of ours, which also is how the file looks from now on.
+    fn sizes(&mut self) -> (u64, u64) {
+        let Some(open) = &mut self.open else { return (0, 0) };
+        let Some(place) = &mut open.place else {
+            return (super::retention::pages_used(&open.connection).unwrap_or(0) * PAGE_BYTES, 0);
+        };
+        if let Some(sight) = file::look(&place.path).filter(|sight| sight.identity == place.sight.identity) {
+            place.sight = sight;
+        }
+        (place.sight.bytes, file::look(&place.wal).map_or(0, |sight| sight.bytes))
+    }
+
+    /// Runs something on the open file, and settles its error.
+    fn on_connection<T>(
+        &mut self,
+        now_ns: i64,
+        run: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, StoreError> {
+        self.ready(now_ns)?;
+        let result = match &self.open {
+            Some(open) => run(&open.connection),
+            None => Err(rusqlite::Error::InvalidQuery),
+        };
+        let result = result.map_err(|error| self.settle(&error, now_ns));
+        self.sizes();
+        result
+    }
+}
+
+impl Store for SqliteStore {
+    fn write(&mut self, batch: &Batch) -> Result<Written, StoreError> {
+        self.ready(batch.at_ns)?;
+        self.known.learn(&batch.functions, &batch.threads);
+        let rows = batch.calls.len() as u64;
+        let mut bytes = 0;
+        if batch.sequence > self.committed {
+            self.make_room_in_wal(batch)?;
+            bytes = self.commit_evicting(batch).map_err(|error| self.settle(&error, batch.at_ns))?;
+            self.committed = batch.sequence;
+        }
+        let (db_bytes, wal_bytes) = self.sizes();
+        Ok(Written { rows, bytes, db_bytes, wal_bytes })
+    }
+
+    fn retain(&mut self, now_ns: i64) -> Result<Retained, StoreError> {
+        self.ready(now_ns)?;
+        let step = self.step(now_ns).map_err(|error| self.settle(&error, now_ns))?;
+        self.sizes();
+        Ok(Retained { rows: step.rows, more: step.more })
+    }
+
+    fn rates(&mut self) -> Result<Option<Vec<SetRate>>, StoreError> {
+        let Some(open) = &mut self.open else { return Ok(None) };
+        match read_rates(open) {
+            Ok(Some(rates)) if rates != self.rates => {
+                self.rates.clone_from(&rates);
+                Ok(Some(rates))
+            }
+            Ok(_) => Ok(None),
+            // The next write has the time that setting a file aside takes.
+            Err(error) if class(&error) == Class::Damaged => Err(StoreError::Transient(error.to_string())),
+            Err(error) => Err(self.settle(&error, 0)),
+        }
+    }
+
+    fn set_rate(
+        &mut self,
+        pattern: &str,
+        rate: Option<f64>,
+        set_by: &str,
+        now_ns: i64,
+    ) -> Result<(), StoreError> {
+        self.on_connection(now_ns, |connection| match rate {
+            Some(rate) => connection.execute(
+                "INSERT INTO sampling VALUES (?1, ?2, ?3, ?4) ON CONFLICT (pattern)
+                 DO UPDATE SET rate = excluded.rate, set_ns = excluded.set_ns, set_by = excluded.set_by",
+                params![pattern, rate, now_ns, set_by],
+            ),
+            None => connection.execute("DELETE FROM sampling WHERE pattern = ?1", [pattern]),
+        })?;
+        if let Some(open) = &mut self.open {
+            // A connection does not see its own changes in `data_version`.
+            open.rates_version = None;
+        }
+        Ok(())
+    }
+
+    fn close(&mut self, now_ns: i64) -> Result<(), StoreError> {
+        if self.closed {
+            return Ok(());
+        }
+        let run_uuid = self.process.run_uuid.clone();
+        self.on_connection(now_ns, |connection| {
+            connection.execute(
+                "UPDATE process SET ending = 'exit', ended_ns = ?2 WHERE run_uuid = ?1",
+                params![run_uuid, now_ns],
+            )
+        })?;
+        self.closed = true;
+        self.open = None;
+        Ok(())
+    }
+
+    fn notices(&mut self) -> Vec<Notice> {
+        std::mem::take(&mut self.notices)
+    }
+}
+
+/// One batch, one transaction. Returns the bytes of its content.
+fn write(
+    open: &mut Open,
+    known: &mut Known,
+    process: &ProcessRow,
+    pid_mark: Option<&str>,
+    batch: &Batch,
+) -> rusqlite::Result<u64> {
+    let transaction = Transaction::new_unchecked(&open.connection, TransactionBehavior::Immediate)?;
+    let found = progress(&transaction, &process.run_uuid)?;
+    match found {
+        Some(found) if found.sequence >= rows::signed(batch.sequence) => return Ok(0),
+        Some(found) => {
+            open.process_id = found.process_id;
+            if found.ending != "running" {
+                // Another process took this one for dead.
+                revive(&transaction, found.process_id)?;
+            }
+        }
+        None => {
+            // Another process's retention took this one for long gone, with all its rows.
+            open.process_id = enter_process(&transaction, process, pid_mark)?;
+            known.forget_ids();
+        }
+    }
+    let process_id = open.process_id;
+    rows::functions(&transaction, known, process_id)?;
+    let written = rows::calls(&transaction, known, process_id, batch)?;
+    groups::write(&transaction, known, process_id, (&batch.calls, written.first_id), &batch.folded)?;
+    rows::windows(&transaction, known, process_id, &batch.windows)?;
+    rows::slices(&transaction, known, process_id, &batch.slices)?;
+    rows::events(&transaction, process_id, &batch.events)?;
+    if let Some(row) = &batch.health {
+        rows::health(&transaction, process_id, row)?;
+    }
+    if let Some(row) = &batch.resources {
+        rows::resources(&transaction, process_id, row)?;
+    }
+    transaction.prepare("INSERT OR REPLACE INTO progress VALUES (?1, 0, ?2, ?3)")?.execute([
+        process_id,
+        rows::signed(batch.sequence),
+        batch.at_ns,
+    ])?;
+    transaction.commit()?;
+    Ok(written.bytes)
+}
+
+/// How far a process has got in the open file.
+struct Progress {
+    process_id: i64,
+    sequence: i64,
+    ending: String,
+}
+
+fn progress(transaction: &Connection, run_uuid: &str) -> rusqlite::Result<Option<Progress>> {
+    transaction
+        .query_row(
+            "SELECT p.id, coalesce(g.sequence, 0), p.ending FROM process p
+             LEFT JOIN progress g ON g.process_id = p.id AND g.ring = 0 WHERE p.run_uuid = ?1",
+            [run_uuid],
+            |row| Ok(Progress { process_id: row.get(0)?, sequence: row.get(1)?, ending: row.get(2)? }),
+        )
+        .optional()
+}
+
+fn enter_process(
+    transaction: &Connection,
+    process: &ProcessRow,
+    pid_mark: Option<&str>,
+) -> rusqlite::Result<i64> {
+    transaction.query_row(
+        "INSERT INTO process (run_uuid, service, version, host, pid, pid_mark, started_ns)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+         ON CONFLICT (run_uuid) DO UPDATE SET ending = 'running', ended_ns = NULL
+         RETURNING id",
+        params![
+            process.run_uuid,
+            process.service,
+            process.version,
+            process.host,
+            process.pid,
+            pid_mark,
+            process.started_ns
+        ],
+        |row| row.get(0),
+    )
+}
+
+fn revive(transaction: &Connection, process_id: i64) -> rusqlite::Result<()> {
+    transaction
+        .execute("UPDATE process SET ending = 'running', ended_ns = NULL WHERE id = ?1", [process_id])
+        .map(|_| ())
+}
+
+/// Marks processes of this host that are said to be running and are not.
+fn mark_crashed(transaction: &Connection, process: &ProcessRow, now_ns: i64) -> rusqlite::Result<()> {
+    let mut running = transaction.prepare(
+        "SELECT p.id, p.host, p.pid, p.pid_mark, coalesce(g.at_ns, p.started_ns) FROM process p
+         LEFT JOIN progress g ON g.process_id = p.id AND g.ring = 0
+         WHERE p.ending = 'running' AND p.run_uuid <> ?1",
+    )?;
+    let mut gone = Vec::new();
+    let mut rows = running.query([&process.run_uuid])?;
+    while let Some(row) = rows.next()? {
+        let (id, host, pid): (i64, String, u32) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        let (mark, seen_ns): (Option<String>, i64) = (row.get(3)?, row.get(4)?);
+        let silent_ns = now_ns.saturating_sub(seen_ns);
+        let mark = mark.filter(|_| host == process.host);
+        if liveness::is_gone(pid, mark.as_deref(), silent_ns) {
+            gone.push((id, seen_ns));
+        }
+    }
+    for (id, seen_ns) in gone {
+        transaction
+            .execute("UPDATE process SET ending = 'crash', ended_ns = ?2 WHERE id = ?1", [id, seen_ns])?;
+    }
+    Ok(())
+}
+
+/// The rates, where anything at all has changed in the file since they were read last.
+fn read_rates(open: &mut Open) -> rusqlite::Result<Option<Vec<SetRate>>> {
+    let version: i64 = open.connection.query_row("PRAGMA data_version", [], |row| row.get(0))?;
+    if open.rates_version == Some(version) {
+        return Ok(None);
+    }
+    let mut select = open.connection.prepare(
+        "SELECT pattern, rate, coalesce(set_by, '') FROM sampling ORDER BY coalesce(set_ns, 0), pattern",
+    )?;
+    let rows = select
+        .query_map([], |row| Ok(SetRate { pattern: row.get(0)?, rate: row.get(1)?, set_by: row.get(2)? }))?;
+    let rates = rows.collect::<rusqlite::Result<Vec<_>>>()?;
+    open.rates_version = Some(version);
+    Ok(Some(rates))
+}
+
+/// Bytes that a batch may add to the log: its content, and a page for each table it touches.
+fn estimate(batch: &Batch) -> u64 {
+    let texts = |call: &crate::batch::CallRow| {
+        [&call.args, &call.result, &call.error, &call.fields]
+            .into_iter()
+            .flatten()
+            .map(String::len)
+            .sum::<usize>()
+    };
+    let values: usize = batch.calls.iter().map(texts).sum();
+    let buckets: usize = batch.slices.iter().map(|slice| slice.buckets.len()).sum();
+    let small =
+        batch.windows.len() + batch.slices.len() + buckets + batch.events.len() + batch.functions.len();
+    let rows = (batch.calls.len() * 48 + values + small * 96) as u64;
+    rows + rows / 8 + 16 * PAGE_BYTES
+}

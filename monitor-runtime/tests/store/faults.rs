@@ -1,0 +1,237 @@
+//! What happens to a file while it is open.
+
+use crate::rows::*;
+use monitor_runtime::store::{SqliteStore, Store as _, StoreError, StoreOptions};
+use rusqlite::Connection;
+use std::fs::OpenOptions;
+use std::os::unix::fs::FileExt as _;
+
+#[test]
+fn a_file_removed_while_open_is_noticed_at_the_next_batch_and_begun_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("shop.db");
+    let mut store = open(&path, 1);
+    store.write(&batch(1, vec![call(1)])).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    store.write(&batch(2, vec![call(2), failure(3, "x")])).unwrap();
+    assert!(store.notices()[0].detail.contains("removed or replaced"));
+    let tool = tool(&path);
+    assert_eq!(one::<i64>(&tool, "SELECT count(*) FROM calls"), 2);
+    assert_eq!(one::<String>(&tool, "SELECT DISTINCT function || thread FROM calls"), "shop::f1worker-1");
+    assert_eq!(one::<String>(&tool, "PRAGMA quick_check"), "ok");
+}
+
+#[test]
+fn a_file_moved_away_while_open_is_complete_and_a_new_one_is_begun() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("shop.db");
+    let moved = folder.path().join("old.db");
+    let mut store = open(&path, 1);
+    store.write(&batch(1, vec![call(1)])).unwrap();
+    std::fs::rename(&path, &moved).unwrap();
+    store.write(&batch(2, vec![call(2)])).unwrap();
+    store.write(&batch(3, vec![call(3)])).unwrap();
+    store.close(T0).unwrap();
+    assert_eq!((count(&moved, "calls"), count(&path, "calls")), (1, 2));
+    for path in [&moved, &path] {
+        assert_eq!(one::<String>(&tool(path), "PRAGMA quick_check"), "ok");
+    }
+}
+
+#[test]
+fn another_store_put_in_the_files_place_is_written_to_from_then_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, other) = (folder.path().join("shop.db"), folder.path().join("other.db"));
+    open(&other, 2).write(&batch(1, vec![call(1)])).unwrap();
+    let mut store = open(&path, 1);
+    store.write(&batch(1, vec![call(1)])).unwrap();
+    std::fs::rename(&other, &path).unwrap();
+    store.write(&batch(2, vec![call(2)])).unwrap();
+    store.close(T0).unwrap();
+    assert_eq!(count(&path, "calls"), 2);
+    assert_eq!(one::<String>(&tool(&path), "PRAGMA integrity_check"), "ok");
+}
+
+#[test]
+fn a_truncated_file_is_set_aside_and_the_batch_sent_again_arrives() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("shop.db");
+    let mut store = open(&path, 1);
+    store.write(&batch(1, (1..=5000).map(call).collect())).unwrap();
+    tool(&path).execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
+    store.write(&batch(2, vec![call(5001)])).unwrap();
+    tool(&path).execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
+    OpenOptions::new().write(true).open(&path).unwrap().set_len(8192).unwrap();
+    let third = batch(3, vec![call(5002)]);
+    let error = store.write(&third).unwrap_err();
+    let StoreError::SetAside(aside) = error else { panic!("{error}") };
+    assert!(aside.exists());
+    assert_eq!(store.write(&third).unwrap().rows, 1);
+    assert_eq!(count(&path, "calls"), 1);
+    assert_eq!(store.notices().iter().filter(|notice| notice.kind == "quarantine").count(), 1);
+}
+
+#[test]
+fn a_file_overwritten_with_zeros_is_set_aside() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("shop.db");
+    let mut store = open(&path, 1);
+    store.write(&batch(1, (1..=5000).map(call).collect())).unwrap();
+    tool(&path).execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
+    let length = std::fs::metadata(&path).unwrap().len();
+    let file = OpenOptions::new().write(true).open(&path).unwrap();
+    file.write_all_at(&vec![0; usize::try_from(length).unwrap()], 0).unwrap();
+    let second = batch(2, vec![call(5001)]);
+    let error = store.write(&second).unwrap_err();
+    assert!(matches!(error, StoreError::SetAside(_)), "{error}");
+    store.write(&second).unwrap();
+    assert_eq!(count(&path, "calls"), 1);
+}
+
+#[test]
+fn pages_flipped_under_the_store_end_in_a_sound_store_whatever_the_seed() {
+    for seed in 1_u64..=24 {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("shop.db");
+        let mut store = open(&path, 1);
+        store.write(&batch(1, (1..=3000).map(call).collect())).unwrap();
+        tool(&path).execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
+        flip(&path, seed);
+        let mut refused = 0;
+        for sequence in 2..=4 {
+            let next = batch(sequence, vec![call(3000 + u32::try_from(sequence).unwrap())]);
+            while let Err(error) = store.write(&next) {
+                refused += 1;
+                assert!(refused < 5, "seed {seed}: {error}");
+            }
+            while store.retain(T0 + 7 * HOUR).is_ok_and(|step| step.more) {}
+        }
+        let set_aside = store.notices().iter().any(|notice| notice.kind == "quarantine");
+        drop(store);
+        if set_aside {
+            assert_eq!(one::<String>(&tool(&path), "PRAGMA quick_check"), "ok", "seed {seed}");
+        }
+    }
+}
+
+/// Overwrites a few stretches of the file, as a failing disk does.
+fn flip(path: &std::path::Path, seed: u64) {
+    let file = OpenOptions::new().write(true).open(path).unwrap();
+    let length = std::fs::metadata(path).unwrap().len();
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    for _ in 0..64 {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        file.write_all_at(&state.to_le_bytes(), (state >> 20) % (length - 8)).unwrap();
+    }
+}
+
+#[test]
+fn a_full_store_evicts_the_oldest_and_takes_the_batch() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("shop.db");
+    let options = StoreOptions { max_disk_bytes: 2 << 20, ..StoreOptions::file(&path) };
+    let mut store = SqliteStore::open(&options, process(1), T0).unwrap();
+    let mut n = 0;
+    for sequence in 1..=200 {
+        let calls = (0..1000)
+            .map(|_| {
+                n += 1;
+                call(n)
+            })
+            .collect();
+        let written = store.write(&batch(sequence, calls)).unwrap();
+        assert!(written.db_bytes + written.wal_bytes <= 2 << 20, "{written:?}");
+    }
+    let tool = tool(&path);
+    assert_eq!(one::<i64>(&tool, "SELECT max(span_id) & 4294967295 FROM calls"), i64::from(n));
+    let left: i64 = one(&tool, "SELECT count(*) FROM calls");
+    assert!((10_000..100_000).contains(&left), "{left}");
+}
+
+#[test]
+fn a_batch_larger_than_the_bound_is_refused_as_full_and_smaller_ones_arrive() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("shop.db");
+    let options = StoreOptions { max_disk_bytes: 1 << 20, ..StoreOptions::file(&path) };
+    let mut store = SqliteStore::open(&options, process(1), T0).unwrap();
+    let error = store.write(&batch(1, (1..=100_000).map(call).collect())).unwrap_err();
+    assert!(matches!(error, StoreError::Full(_)), "{error}");
+    store.write(&batch(1, (1..=500).map(call).collect())).unwrap();
+    assert_eq!(count(&path, "calls"), 500);
+}
+
+#[test]
+fn a_lock_held_by_another_process_is_busy_and_the_same_batch_arrives_afterwards() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("shop.db");
+    let mut store = open(&path, 1);
+    let other = tool(&path);
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let first = batch(1, vec![call(1)]);
+    let error = store.write(&first).unwrap_err();
+    assert!(matches!(error, StoreError::Busy(_)), "{error}");
+    other.execute_batch("COMMIT").unwrap();
+    store.write(&first).unwrap();
+    assert_eq!(count(&path, "calls"), 1);
+}
+
+#[test]
+fn a_reader_with_a_snapshot_holds_the_log_but_not_beyond_its_bound() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("shop.db");
+    let options = StoreOptions { max_disk_bytes: 8 << 20, ..StoreOptions::file(&path) };
+    let mut store = SqliteStore::open(&options, process(1), T0).unwrap();
+    store.write(&batch(1, vec![call(1)])).unwrap();
+    let reader = tool(&path);
+    reader.execute_batch("BEGIN").unwrap();
+    assert_eq!(one::<i64>(&reader, "SELECT count(*) FROM calls"), 1);
+    let mut refused = None;
+    for sequence in 2..=60 {
+        match store.write(&batch(sequence, (1..=2000).map(call).collect())) {
+            Ok(written) => assert!(written.wal_bytes <= 1 << 20, "{written:?}"),
+            Err(error) => {
+                refused = Some((sequence, error));
+                break;
+            }
+        }
+    }
+    let (sequence, error) = refused.expect("the log cannot take 60 batches");
+    assert!(matches!(error, StoreError::Busy(_)), "{error}");
+    reader.execute_batch("COMMIT").unwrap();
+    store.write(&batch(sequence, vec![call(9)])).unwrap();
+}
+
+#[test]
+fn rates_set_in_a_lost_file_are_in_the_new_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("shop.db");
+    let mut store = open(&path, 1);
+    store.set_rate("shop::*", Some(0.25), "cli", T0).unwrap();
+    assert_eq!(store.rates().unwrap().unwrap().len(), 1);
+    std::fs::remove_file(&path).unwrap();
+    store.write(&batch(1, vec![call(1)])).unwrap();
+    assert_eq!(
+        all::<String>(&tool(&path), "SELECT pattern || rate || set_by FROM sampling"),
+        ["shop::*0.25cli"]
+    );
+    assert_eq!(store.rates().unwrap(), None, "nothing changed for the program");
+}
+
+#[test]
+fn a_process_that_another_one_took_for_long_gone_enters_itself_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("shop.db");
+    let mut store = open(&path, 1);
+    store.write(&batch(1, vec![call(1)])).unwrap();
+    let tool: Connection = tool(&path);
+    tool.execute_batch("UPDATE process SET ending = 'crash', ended_ns = 5").unwrap();
+    store.write(&batch(2, vec![call(2)])).unwrap();
+    assert_eq!(one::<String>(&tool, "SELECT ending FROM processes WHERE ended_ns IS NULL"), "running");
+    tool.execute_batch("DELETE FROM process; DELETE FROM thread; DELETE FROM function; DELETE FROM call")
+        .unwrap();
+    store.write(&batch(3, vec![call(3)])).unwrap();
+    assert_eq!(
+        one::<String>(&tool, "SELECT service || function || thread FROM calls"),
+        "shopshop::f1worker-1"
+    );
+}

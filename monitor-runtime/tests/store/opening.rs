@@ -1,0 +1,186 @@
+//! What lies at the path decides what opening does.
+
+use crate::rows::*;
+use monitor_runtime::store::schema::{APPLICATION_ID, VERSION};
+use monitor_runtime::store::{FileSystem, OpenError, SqliteStore, Store as _, StoreOptions};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+fn names(folder: &Path) -> Vec<String> {
+    let mut names: Vec<String> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn folder_and_files_are_private() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state/monitor/shop.db");
+    let mut store = open(&path, 1);
+    store.write(&batch(1, vec![call(1)])).unwrap();
+    let mode = |path: &Path| std::fs::metadata(path).unwrap().mode() & 0o777;
+    assert_eq!(mode(path.parent().unwrap()), 0o700);
+    for name in names(path.parent().unwrap()) {
+        assert_eq!(mode(&path.with_file_name(&name)), 0o600, "{name}");
+    }
+}
+
+#[test]
+fn a_store_opened_again_keeps_its_rows_and_adds_a_process() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("shop.db");
+    let mut store = open(&path, 1);
+    store.write(&batch(1, vec![call(1)])).unwrap();
+    store.close(T0 + HOUR).unwrap();
+    let mut next = open(&path, 2);
+    next.write(&batch(1, vec![call(1)])).unwrap();
+    let tool = tool(&path);
+    assert_eq!(one::<i64>(&tool, "SELECT count(*) FROM calls"), 2);
+    assert_eq!(all::<String>(&tool, "SELECT ending FROM processes ORDER BY process_id"), ["exit", "running"]);
+    assert_eq!(one::<i64>(&tool, "SELECT ended_ns FROM processes WHERE ending = 'exit'"), T0 + HOUR);
+    assert_eq!(one::<i64>(&tool, "SELECT count(*) FROM functions, function"), 0);
+    assert_eq!(one::<i64>(&tool, "SELECT count(*) FROM function"), 3, "functions are shared");
+    assert_eq!(one::<i32>(&tool, "PRAGMA application_id"), APPLICATION_ID);
+    assert_eq!(one::<i32>(&tool, "PRAGMA user_version"), VERSION);
+}
+
+fn assert_untouched(path: &Path, label: &str) {
+    let before = std::fs::read(path).unwrap();
+    let mut store = open(path, 1);
+    let sibling = store.path().unwrap().to_owned();
+    store.write(&batch(1, vec![call(1)])).unwrap();
+    let notices = store.notices();
+    store.close(T0).unwrap();
+    assert_eq!(std::fs::read(path).unwrap(), before, "{label} is untouched");
+    assert_eq!(sibling.file_name().unwrap().to_str().unwrap(), format!("shop.{label}.db"));
+    assert_eq!(count(&sibling, "calls"), 1);
+    assert!(notices.len() == 1 && notices[0].kind == "store", "{notices:?}");
+    assert!(notices[0].detail.contains(path.to_str().unwrap()) && notices[0].detail.contains("untouched"));
+    assert!(
+        !names(path.parent().unwrap()).iter().any(|name| name == "shop.db-wal" || name == "shop.db-journal")
+    );
+}
+
+#[test]
+fn a_newer_schema_is_left_untouched_and_a_sibling_used() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("shop.db");
+    drop(open(&path, 1));
+    tool(&path).execute_batch("PRAGMA user_version = 99; PRAGMA journal_mode = DELETE").unwrap();
+    assert_untouched(&path, &format!("v{VERSION}"));
+}
+
+#[test]
+fn another_programs_database_is_left_untouched_and_a_sibling_used() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("shop.db");
+    tool(&path).execute_batch("CREATE TABLE t (x); INSERT INTO t VALUES (1)").unwrap();
+    assert_untouched(&path, "monitor");
+}
+
+#[test]
+fn a_file_that_is_no_database_by_name_or_content_is_left_untouched() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("notes.txt");
+    std::fs::write(&path, "dear diary, ".repeat(1000)).unwrap();
+    let store = open(&path, 1);
+    assert_eq!(store.path().unwrap(), folder.path().canonicalize().unwrap().join("notes.monitor.txt"));
+    assert_eq!(std::fs::read(&path).unwrap(), "dear diary, ".repeat(1000).as_bytes());
+}
+
+#[test]
+fn a_store_whose_tables_were_altered_is_taken_for_another_programs() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("shop.db");
+    drop(open(&path, 1));
+    tool(&path)
+        .execute_batch("DROP TABLE event; CREATE TABLE event (id INTEGER PRIMARY KEY, x TEXT CHECK (length(x) < randomblob(9)))")
+        .unwrap();
+    tool(&path).execute_batch("PRAGMA journal_mode = DELETE").unwrap();
+    assert_untouched(&path, "monitor");
+}
+
+#[test]
+fn a_trigger_planted_in_the_file_does_not_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("shop.db");
+    drop(open(&path, 1));
+    tool(&path)
+        .execute_batch(
+            "CREATE TABLE loot (x);
+             CREATE TRIGGER t1 AFTER INSERT ON call BEGIN INSERT INTO loot VALUES (zeroblob(1000)); END;
+             CREATE TRIGGER t2 AFTER INSERT ON process BEGIN DELETE FROM process; END;",
+        )
+        .unwrap();
+    let mut store = open(&path, 2);
+    store.write(&batch(1, vec![call(1)])).unwrap();
+    assert_eq!(store.path().unwrap().file_name(), path.file_name());
+    assert_eq!((count(&path, "loot"), count(&path, "calls"), count(&path, "processes")), (0, 1, 2));
+}
+
+#[test]
+fn garbage_named_as_a_database_is_set_aside_and_a_new_store_begun() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("shop.db");
+    std::fs::write(&path, [7_u8; 10_000]).unwrap();
+    let mut store = open(&path, 1);
+    store.write(&batch(1, vec![call(1)])).unwrap();
+    assert_eq!(store.path().unwrap().file_name(), path.file_name());
+    assert_eq!(store.notices()[0].kind, "quarantine");
+    let aside = path.with_file_name(format!("shop.db.corrupt-{T0}"));
+    assert_eq!(std::fs::read(aside).unwrap(), [7_u8; 10_000]);
+    assert_eq!(count(&path, "calls"), 1);
+}
+
+#[test]
+fn a_symbolic_link_and_a_folder_in_the_files_place_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let target = folder.path().join("target.db");
+    let link = folder.path().join("link.db");
+    std::os::unix::fs::symlink(&target, &link).unwrap();
+    for path in [link, folder.path().to_owned(), PathBuf::from("/proc/nowhere/shop.db")] {
+        let error = SqliteStore::open(&StoreOptions::file(&path), process(1), T0).unwrap_err();
+        assert!(matches!(error, OpenError::Unwritable { .. }), "{error}");
+    }
+    assert!(!target.exists());
+}
+
+#[test]
+fn links_among_the_folders_are_followed_and_odd_names_are_names() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("real")).unwrap();
+    std::os::unix::fs::symlink(folder.path().join("real"), folder.path().join("linked")).unwrap();
+    let path = folder.path().join("linked").join("file:shop?mode=memory%20#.db");
+    open(&path, 1).write(&batch(1, vec![call(1)])).unwrap();
+    assert_eq!(names(&folder.path().join("real"))[0], "file:shop?mode=memory%20#.db");
+}
+
+#[test]
+fn where_memory_cannot_be_shared_the_rollback_journal_is_used() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("shop.db");
+    let options = StoreOptions { file_system: Some(FileSystem::Shared), ..StoreOptions::file(&path) };
+    let mut store = SqliteStore::open(&options, process(1), T0).unwrap();
+    store.write(&batch(1, vec![call(1)])).unwrap();
+    store.write(&batch(2, vec![call(2)])).unwrap();
+    assert!(!path.with_file_name("shop.db-shm").exists());
+    assert_eq!(one::<String>(&tool(&path), "PRAGMA journal_mode"), "delete");
+    assert_eq!(count(&path, "calls"), 2);
+}
+
+#[test]
+fn a_folder_that_takes_no_files_is_said_to_be_unwritable() {
+    let folder = tempfile::tempdir().unwrap();
+    let closed = folder.path().join("closed");
+    std::fs::create_dir(&closed).unwrap();
+    std::fs::set_permissions(&closed, std::fs::Permissions::from_mode(0o500)).unwrap();
+    if std::fs::write(closed.join("probe"), "").is_ok() {
+        // The superuser may write anywhere: only a file system can refuse it.
+        return;
+    }
+    let error = SqliteStore::open(&StoreOptions::file(closed.join("shop.db")), process(1), T0).unwrap_err();
+    assert!(matches!(error, OpenError::Unwritable { .. }), "{error}");
+}

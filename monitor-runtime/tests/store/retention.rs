@@ -1,0 +1,160 @@
+//! What goes, and what stays.
+
+use crate::rows::*;
+use monitor_runtime::batch::{Batch, EventRow, ResourcesRow};
+use monitor_runtime::store::{SqliteStore, Store as _, StoreOptions};
+use std::path::Path;
+
+fn retain_all(store: &mut SqliteStore, now_ns: i64) -> u64 {
+    let mut rows = 0;
+    for _ in 0..10_000 {
+        let step = store.retain(now_ns).unwrap();
+        rows += step.rows;
+        if !step.more {
+            return rows;
+        }
+    }
+    panic!("retention does not come to an end");
+}
+
+fn fill(store: &mut SqliteStore, sequence: u64, at_ns: i64) {
+    let start_ns = at_ns - at_ns % (10 * SECOND);
+    let mut slice = slice(1, 10, vec![(80, 10)]);
+    slice.start_ns = at_ns - at_ns % (HOUR / 2);
+    let mut failed = failure(2, &format!("gone at {}", "x".repeat(usize::try_from(sequence).unwrap())));
+    failed.start_ns = at_ns;
+    let batch = Batch {
+        at_ns,
+        windows: vec![window(1, start_ns, 10, 1000)],
+        slices: vec![slice],
+        events: vec![EventRow { at_ns, kind: "level", detail: "x".to_owned() }],
+        resources: Some(ResourcesRow { at_ns, ..ResourcesRow::default() }),
+        ..batch(sequence, vec![call(1), failed])
+    };
+    store.write(&batch).unwrap();
+}
+
+#[test]
+fn what_is_older_than_the_age_bound_goes_from_every_table_and_the_rest_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("shop.db");
+    let mut store = open(&path, 1);
+    fill(&mut store, 1, T0);
+    fill(&mut store, 2, T0 + 3 * HOUR);
+    assert_eq!(retain_all(&mut store, T0 + 5 * HOUR), 0, "nothing is old enough");
+    retain_all(&mut store, T0 + 7 * HOUR);
+    for (object, left) in [
+        ("calls", 2),
+        ("call_value", 1),
+        ("latency", 1),
+        ("slice", 1),
+        ("slice_bucket", 1),
+        ("events", 1),
+        ("resources", 1),
+        ("error_groups", 1),
+        ("processes", 1),
+    ] {
+        assert_eq!(count(&path, object), left, "{object}");
+    }
+    assert_eq!(one::<i64>(&tool(&path), "SELECT calls FROM functions"), 10);
+}
+
+#[test]
+fn ids_go_on_where_they_were_after_everything_has_expired() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("shop.db");
+    let mut store = open(&path, 1);
+    fill(&mut store, 1, T0);
+    retain_all(&mut store, T0 + 8 * HOUR);
+    assert_eq!(count(&path, "calls") + count(&path, "thread"), 0);
+    fill(&mut store, 2, T0 + 8 * HOUR);
+    fill(&mut store, 3, T0 + 8 * HOUR + SECOND);
+    let tool = tool(&path);
+    assert_eq!(all::<i64>(&tool, "SELECT call_id FROM calls"), [3, 4, 5, 6]);
+    assert_eq!(one::<String>(&tool, "SELECT DISTINCT thread FROM calls"), "worker-1");
+    assert_eq!(one::<i64>(&tool, "SELECT sum(last_call - first_call + 1) FROM call_range"), 4);
+}
+
+#[test]
+fn a_process_goes_when_it_has_ended_and_its_last_row_has_gone_and_its_functions_with_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("shop.db");
+    let mut first = open(&path, 1);
+    fill(&mut first, 1, T0);
+    first.close(T0 + SECOND).unwrap();
+    let mut second = open(&path, 2);
+    let mut only = batch(1, vec![call(1)]);
+    only.functions.truncate(1);
+    only.at_ns = T0 + 8 * HOUR;
+    second.write(&only).unwrap();
+    retain_all(&mut second, T0 + 8 * HOUR);
+    let tool = tool(&path);
+    assert_eq!(all::<String>(&tool, "SELECT run_uuid FROM processes"), [process(2).run_uuid]);
+    assert_eq!(all::<String>(&tool, "SELECT name FROM function"), ["shop::f1"]);
+    assert_eq!(one::<String>(&tool, "SELECT function || thread FROM calls"), "shop::f1worker-1");
+}
+
+#[test]
+fn the_size_bound_takes_the_oldest_calls_first_and_failed_ones_last() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("shop.db");
+    let options = StoreOptions { max_disk_bytes: 4 << 20, ..StoreOptions::file(&path) };
+    let mut store = SqliteStore::open(&options, process(1), T0).unwrap();
+    let mut n = 0;
+    for sequence in 1..=100 {
+        let calls = (0..2000)
+            .map(|at| {
+                n += 1;
+                if at % 100 == 0 { failure(n, "order 5 failed") } else { call(n) }
+            })
+            .collect();
+        store.write(&batch(sequence, calls)).unwrap();
+        while store.retain(T0).unwrap().more {}
+    }
+    let tool = tool(&path);
+    assert_eq!(one::<i64>(&tool, "SELECT count(*) FROM errors"), 2000, "no failed call was evicted");
+    assert_eq!(one::<i64>(&tool, "SELECT count(*) FROM errors WHERE error IS NOT NULL"), 2000);
+    let ordinary: i64 = one(&tool, "SELECT count(*) FROM calls WHERE failed = 0");
+    assert!((20_000..150_000).contains(&ordinary), "{ordinary}");
+    let oldest: i64 = one(&tool, "SELECT min(call_id) FROM calls WHERE failed = 0");
+    assert_eq!(one::<i64>(&tool, "SELECT max(call_id) FROM calls"), i64::from(n));
+    let since = format!("SELECT count(*) FROM calls WHERE call_id >= {oldest}");
+    assert_eq!(one::<i64>(&tool, &since), i64::from(n) - oldest + 1, "what stays is the newest");
+    assert!(std::fs::metadata(&path).unwrap().len() <= (4 << 20) / 8 * 7);
+    assert_eq!(one::<String>(&tool, "PRAGMA integrity_check"), "ok");
+}
+
+#[test]
+fn where_failed_calls_alone_fill_the_store_the_oldest_of_them_go() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("shop.db");
+    let options = StoreOptions { max_disk_bytes: 2 << 20, ..StoreOptions::file(&path) };
+    let mut store = SqliteStore::open(&options, process(1), T0).unwrap();
+    for sequence in 1..=60 {
+        let calls = (1..=1000).map(|n| failure(n, "no")).collect();
+        let written = store.write(&batch(sequence, calls)).unwrap();
+        assert!(written.db_bytes <= 2 << 20);
+        while store.retain(T0).unwrap().more {}
+    }
+    let left = count(&path, "errors");
+    assert!((5_000..60_000).contains(&left), "{left}");
+    assert_eq!(one::<i64>(&tool(&path), "SELECT count FROM error_groups"), 60_000, "their count is exact");
+}
+
+#[test]
+fn freed_pages_are_used_again_so_that_the_file_does_not_grow_for_ever() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("shop.db");
+    let mut store = open(&path, 1);
+    let size = |path: &Path| std::fs::metadata(path).unwrap().len();
+    let mut sizes = Vec::new();
+    for sequence in 1..=60_u64 {
+        let at_ns = T0 + i64::try_from(sequence).unwrap() * HOUR;
+        let calls = (1..=5000).map(call).collect();
+        store.write(&Batch { at_ns, ..batch(sequence, calls) }).unwrap();
+        retain_all(&mut store, at_ns);
+        tool(&path).execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
+        sizes.push(size(&path));
+    }
+    assert!(sizes[59] <= sizes[20] + 65_536, "{sizes:?}");
+}

@@ -1,0 +1,119 @@
+//! Rows to write, and ways to look at what was written.
+
+use monitor_runtime::batch::{
+    Batch, CallRow, Figures, FunctionRow, ProcessRow, SliceRow, ThreadRow, WindowRow,
+};
+use monitor_runtime::record::{Kept, Outcome};
+use monitor_runtime::store::{SqliteStore, StoreOptions};
+use rusqlite::Connection;
+use rusqlite::types::FromSql;
+use std::path::Path;
+
+/// 2024-02-29 12:34:56.000000789 UTC.
+pub(crate) const T0: i64 = 1_709_210_096_000_000_789;
+pub(crate) const SECOND: i64 = 1_000_000_000;
+pub(crate) const HOUR: i64 = 3600 * SECOND;
+
+pub(crate) fn process(run: u32) -> ProcessRow {
+    ProcessRow {
+        run_uuid: format!("{run:032x}"),
+        service: "shop".to_owned(),
+        version: "0.1.0".to_owned(),
+        host: "host-a".to_owned(),
+        pid: std::process::id(),
+        started_ns: T0,
+    }
+}
+
+pub(crate) fn function(id: u32) -> FunctionRow {
+    FunctionRow {
+        id,
+        name: format!("shop::f{id}"),
+        file: "src/shop.rs".to_owned(),
+        line: id * 10,
+        group: (id == 1).then(|| "orders".to_owned()),
+        sample_rate: 1.0,
+    }
+}
+
+pub(crate) fn thread(id: u32) -> ThreadRow {
+    ThreadRow { id, name: format!("worker-{id}"), prefix: id * 7 }
+}
+
+/// An `ok` root call without values; `n` counts its thread's calls.
+pub(crate) fn call(n: u32) -> CallRow {
+    let span = (7_u64 << 32) | u64::from(n);
+    CallRow {
+        function: 1,
+        thread: 1,
+        start_ns: T0 + i64::from(n) * 1000,
+        duration_ns: 1500,
+        busy_ns: 1500,
+        span_id: span,
+        parent_id: 0,
+        trace_id: span,
+        outcome: Outcome::Ok,
+        kept: Kept::Sampled,
+        weight: 1.0,
+        args: None,
+        result: None,
+        error: None,
+        fields: None,
+    }
+}
+
+pub(crate) fn failure(n: u32, error: &str) -> CallRow {
+    CallRow { outcome: Outcome::Error, kept: Kept::Failed, error: Some(error.to_owned()), ..call(n) }
+}
+
+/// A batch that brings the functions 1 to 3 and the threads 1 and 2.
+pub(crate) fn batch(sequence: u64, calls: Vec<CallRow>) -> Batch {
+    Batch {
+        sequence,
+        at_ns: T0 + i64::try_from(sequence).unwrap() * SECOND / 10,
+        functions: if sequence == 1 { (1..=3).map(function).collect() } else { Vec::new() },
+        threads: if sequence == 1 { (1..=2).map(thread).collect() } else { Vec::new() },
+        calls,
+        ..Batch::default()
+    }
+}
+
+pub(crate) fn slice(function: u32, calls: u64, buckets: Vec<(i32, u64)>) -> SliceRow {
+    let figures =
+        Figures { calls, recorded: calls, total_ns: calls * 1000, max_ns: 5000, ..Figures::default() };
+    SliceRow { function, start_ns: T0 - T0 % (HOUR / 2), figures, buckets }
+}
+
+pub(crate) fn window(function: u32, start_ns: i64, calls: u64, p50_ns: u64) -> WindowRow {
+    let figures = Figures {
+        calls,
+        errors: 1,
+        panics: 2,
+        cancelled: 3,
+        total_ns: 2_000_000,
+        max_ns: 9_000_000,
+        ..Figures::default()
+    };
+    WindowRow { function, start_ns, figures, p50_ns, p95_ns: 2 * p50_ns, p99_ns: 3 * p50_ns }
+}
+
+pub(crate) fn open(path: &Path, run: u32) -> SqliteStore {
+    SqliteStore::open(&StoreOptions::file(path), process(run), T0).unwrap()
+}
+
+/// A second connection, as any SQLite tool makes it.
+pub(crate) fn tool(path: &Path) -> Connection {
+    Connection::open(path).unwrap()
+}
+
+pub(crate) fn one<T: FromSql>(connection: &Connection, sql: &str) -> T {
+    connection.query_row(sql, [], |row| row.get(0)).unwrap()
+}
+
+pub(crate) fn all<T: FromSql>(connection: &Connection, sql: &str) -> Vec<T> {
+    connection.prepare(sql).unwrap().query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+}
+
+pub(crate) fn count(path: &Path, object: &str) -> i64 {
+    one(&tool(path), &format!("SELECT count(*) FROM {object}"))
+}

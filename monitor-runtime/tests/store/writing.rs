@@ -1,0 +1,291 @@
+//! What a batch becomes.
+
+use crate::rows::*;
+use monitor_runtime::batch::{Batch, CallRow, EventRow, FoldedRow, HealthRow, ResourcesRow};
+use monitor_runtime::record::{Kept, Outcome};
+use monitor_runtime::store::{SetRate, Store as _};
+
+#[test]
+fn every_figure_of_a_call_comes_back_from_the_view() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("shop.db");
+    let root = CallRow {
+        outcome: Outcome::Panic,
+        kept: Kept::Failed,
+        busy_ns: 900,
+        weight: 2.5,
+        args: Some(r#"{"id":1}"#.to_owned()),
+        result: Some("null".to_owned()),
+        error: Some("boom".to_owned()),
+        fields: Some(r#"{"k":"v"}"#.to_owned()),
+        ..call(5)
+    };
+    let child = CallRow { parent_id: root.span_id, trace_id: root.trace_id, function: 2, ..call(6) };
+    // A task that began on one thread, was called from another and ended on a third.
+    let far = CallRow {
+        span_id: (3 << 32) | 9,
+        parent_id: child.span_id,
+        trace_id: root.trace_id,
+        thread: 2,
+        start_ns: T0 - 50 * HOUR,
+        kept: Kept::Slow,
+        outcome: Outcome::Cancelled,
+        ..call(7)
+    };
+    let mut store = open(&path, 1);
+    store.write(&batch(1, vec![root.clone(), child.clone(), far.clone()])).unwrap();
+
+    let tool = tool(&path);
+    let mut select = tool
+        .prepare(
+            "SELECT start_ns, duration_ns, busy_ns, span_id, coalesce(parent_id, 0), trace_id, outcome, kept, weight,
+                args, result, error, fields, function, thread, failed FROM calls ORDER BY call_id",
+        )
+        .unwrap();
+    let mut rows = select.query([]).unwrap();
+    for expected in [&root, &child, &far] {
+        let row = rows.next().unwrap().unwrap();
+        let number = |at: usize| row.get::<_, i64>(at).unwrap();
+        let text = |at: usize| row.get::<_, Option<String>>(at).unwrap();
+        assert_eq!(number(0), expected.start_ns);
+        assert_eq!(
+            [1, 2, 3, 4, 5].map(|at| u64::try_from(number(at)).unwrap()),
+            [expected.duration_ns, expected.busy_ns, expected.span_id, expected.parent_id, expected.trace_id]
+        );
+        assert_eq!(text(6).unwrap(), format!("{:?}", expected.outcome).to_lowercase());
+        assert_eq!(text(7).unwrap(), format!("{:?}", expected.kept).to_lowercase());
+        assert!((row.get::<_, f64>(8).unwrap() - expected.weight).abs() < 1e-12);
+        assert_eq!(
+            [9, 10, 11, 12].map(text),
+            [expected.args.clone(), expected.result.clone(), expected.error.clone(), expected.fields.clone()]
+        );
+        assert_eq!(text(13).unwrap(), function(expected.function).name);
+        assert_eq!(text(14).unwrap(), thread(expected.thread).name);
+        assert_eq!(number(15), i64::from(expected.outcome != Outcome::Ok));
+    }
+    assert_eq!(one::<Option<i64>>(&tool, "SELECT parent_id FROM calls WHERE call_id = 1"), None);
+}
+
+#[test]
+fn a_batch_sent_twice_is_written_once_by_this_store_and_by_one_that_was_opened_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("shop.db");
+    let first = batch(1, vec![call(1), failure(2, "no")]);
+    let mut store = open(&path, 1);
+    assert_eq!(store.write(&first).unwrap().rows, 2);
+    assert_eq!(store.write(&first).unwrap().rows, 2, "it is acknowledged again");
+    drop(store);
+    let mut again = open(&path, 1);
+    again.write(&first).unwrap();
+    again.write(&batch(2, vec![call(3)])).unwrap();
+    assert_eq!(count(&path, "calls"), 3);
+    assert_eq!(one::<i64>(&tool(&path), "SELECT count FROM error_groups"), 1);
+    assert_eq!(count(&path, "processes"), 1);
+}
+
+#[test]
+fn call_ids_rise_without_reuse_across_batches_of_any_size() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("shop.db");
+    let mut store = open(&path, 1);
+    let mut total = 0;
+    for (sequence, size) in [1_u32, 31, 32, 33, 100, 0, 64].into_iter().enumerate() {
+        let calls = (0..size).map(|n| call(total + n + 1)).collect();
+        total += size;
+        store.write(&batch(sequence as u64 + 1, calls)).unwrap();
+    }
+    let tool = tool(&path);
+    assert_eq!(
+        all::<i64>(&tool, "SELECT call_id FROM calls ORDER BY call_id"),
+        (1..=i64::from(total)).collect::<Vec<_>>()
+    );
+    assert_eq!(
+        all::<i64>(&tool, "SELECT span_id & 4294967295 FROM calls ORDER BY call_id"),
+        (1..=i64::from(total)).collect::<Vec<_>>()
+    );
+    let covered = "SELECT sum(last_call - first_call + 1) FROM call_range";
+    assert_eq!(one::<i64>(&tool, covered), i64::from(total));
+}
+
+#[test]
+fn functions_of_two_processes_share_a_row_and_their_figures_are_summed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("shop.db");
+    for run in 1..=2 {
+        let mut store = open(&path, run);
+        let slices = vec![slice(1, 100, vec![(80, 50), (160, 50)])];
+        // The same slice again with later figures: they replace the earlier ones.
+        store.write(&Batch { slices: vec![slice(1, 10, vec![(80, 5)])], ..batch(1, vec![]) }).unwrap();
+        store
+            .write(&Batch {
+                slices,
+                windows: vec![window(1, T0 - T0 % (10 * SECOND), 50, 1000 * u64::from(run))],
+                ..batch(2, vec![])
+            })
+            .unwrap();
+    }
+    let tool = tool(&path);
+    let row = tool
+        .query_row(
+            "SELECT function, calls, total_ms, p50_ms, p99_ms, max_ms, group_name FROM functions",
+            [],
+            |row| {
+                Ok((
+                    row.get::<_, String>(0)?,
+                    row.get::<_, i64>(1)?,
+                    [2, 3, 4, 5].map(|at| row.get::<_, f64>(at).unwrap()),
+                    row.get::<_, String>(6)?,
+                ))
+            },
+        )
+        .unwrap();
+    assert_eq!((row.0.as_str(), row.1, row.3.as_str()), ("shop::f1", 200, "orders"));
+    let [total, p50, p99, max] = row.2;
+    assert!((total - 0.2).abs() < 1e-12);
+    assert!((p50 / 0.001_024 - 1.0).abs() < 0.1, "bucket 80 begins at 1024 ns: {p50}");
+    assert!((p99 - max).abs() < 1e-12, "bucket 160 lies above the longest call, which bounds it");
+    let p50: f64 = one(&tool, "SELECT p50_ms FROM latency");
+    assert!((p50 - 0.0015).abs() < 1e-12);
+    assert_eq!(one::<i64>(&tool, "SELECT errors FROM latency"), 12);
+}
+
+#[test]
+fn failures_of_one_kind_are_counted_together_with_those_that_were_folded() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("shop.db");
+    let folded = |count| {
+        vec![FoldedRow {
+            function: 1,
+            outcome: Outcome::Error,
+            message: "order # not found".to_owned(),
+            fingerprint: 77,
+            count,
+            first_ns: T0 - 5,
+            last_ns: T0 + HOUR,
+        }]
+    };
+    let mut store = open(&path, 1);
+    let calls =
+        vec![failure(1, "order 17 not found"), failure(2, "order 4711 not found"), failure(3, "disk gone")];
+    store.write(&Batch { folded: folded(10), ..batch(1, calls) }).unwrap();
+    // Counts are absolute: 15 in all, 5 more than before.
+    store.write(&Batch { folded: folded(15), ..batch(2, vec![failure(4, "order 9 not found")]) }).unwrap();
+    let groups: Vec<(String, String, i64, i64, i64, i64)> = tool(&path)
+        .prepare("SELECT message, function, count, first_ns, last_ns, example_call_id FROM error_groups ORDER BY count")
+        .unwrap()
+        .query_map([], |row| row.try_into())
+        .unwrap()
+        .map(Result::unwrap)
+        .collect();
+    let f1 = "shop::f1".to_owned();
+    assert_eq!(
+        groups,
+        [
+            ("disk gone".to_owned(), f1.clone(), 1, T0 + 3000, T0 + 3000, 3),
+            ("order # not found".to_owned(), f1, 18, T0 - 5, T0 + HOUR, 4),
+        ]
+    );
+}
+
+#[test]
+fn the_number_of_error_groups_is_bounded_and_the_rest_counted_as_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("shop.db");
+    let letters = |n: u32| (0..4).map(|at| char::from(b'a' + (n >> (4 * at) & 15) as u8)).collect::<String>();
+    let failures = (0..10_050).map(|n| failure(n + 1, &letters(n))).collect();
+    open(&path, 1).write(&batch(1, failures)).unwrap();
+    let tool = tool(&path);
+    assert_eq!(one::<i64>(&tool, "SELECT sum(count) FROM error_groups"), 10_050);
+    assert_eq!(one::<i64>(&tool, "SELECT count FROM error_groups WHERE message = 'other'"), 50);
+    assert_eq!(one::<i64>(&tool, "SELECT count(*) FROM error_groups"), 10_001);
+}
+
+#[test]
+fn health_is_the_latest_report_and_events_and_resources_add_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("shop.db");
+    let mut store = open(&path, 1);
+    for sequence in 1..=3 {
+        let at_ns = T0 + i64::try_from(sequence).unwrap();
+        let health = HealthRow {
+            at_ns,
+            level: "full".to_owned(),
+            recorded: sequence,
+            breaker: "closed".to_owned(),
+            own_cpu_pct: f64::NAN,
+            ..HealthRow::default()
+        };
+        let event = EventRow { at_ns, kind: "level", detail: format!("step {sequence}") };
+        let resources = ResourcesRow { at_ns, cpu_pct: 12.5, rss_bytes: u64::MAX, threads: 4, open_files: 9 };
+        store
+            .write(&Batch {
+                health: Some(health),
+                events: vec![event],
+                resources: Some(resources),
+                ..batch(sequence, vec![])
+            })
+            .unwrap();
+    }
+    let tool = tool(&path);
+    assert_eq!(all::<i64>(&tool, "SELECT recorded FROM health"), [3]);
+    assert_eq!(all::<String>(&tool, "SELECT detail FROM events"), ["step 1", "step 2", "step 3"]);
+    assert_eq!(all::<i64>(&tool, "SELECT rss_bytes FROM resources"), [i64::MAX; 3]);
+    assert_eq!(one::<i64>(&tool, "SELECT last_seen_ns FROM processes"), T0 + 3 * SECOND / 10);
+}
+
+#[test]
+fn rows_of_functions_and_threads_that_were_never_given_are_kept_under_made_up_names() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("shop.db");
+    let stray = CallRow { function: 90, thread: 80, span_id: (5 << 32) | 1, ..call(1) };
+    let orphan = FoldedRow {
+        function: 91,
+        outcome: Outcome::Panic,
+        message: String::new(),
+        fingerprint: 1,
+        count: 1,
+        first_ns: T0,
+        last_ns: T0,
+    };
+    open(&path, 1).write(&Batch { folded: vec![orphan], ..batch(1, vec![stray]) }).unwrap();
+    let tool = tool(&path);
+    assert_eq!(one::<String>(&tool, "SELECT function || thread FROM calls"), "function-90thread-80");
+    assert_eq!(one::<i64>(&tool, "SELECT span_id FROM calls"), (5 << 32) | 1);
+    assert_eq!(one::<String>(&tool, "SELECT function FROM error_groups"), "function-91");
+}
+
+#[test]
+fn a_rate_inserted_by_any_tool_is_seen_once_and_so_is_its_removal() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("shop.db");
+    let mut store = open(&path, 1);
+    assert_eq!(store.rates().unwrap(), None);
+    let tool = tool(&path);
+    tool.execute_batch("INSERT INTO sampling (pattern, rate) VALUES ('shop::*', 0.1)").unwrap();
+    let rate = |pattern: &str, rate, set_by: &str| SetRate {
+        pattern: pattern.to_owned(),
+        rate,
+        set_by: set_by.to_owned(),
+    };
+    assert_eq!(store.rates().unwrap(), Some(vec![rate("shop::*", 0.1, "sql")]));
+    store.write(&batch(1, vec![call(1)])).unwrap();
+    assert_eq!(store.rates().unwrap(), None, "nothing changed");
+    store.set_rate("a", Some(0.5), "code", i64::MAX).unwrap();
+    assert_eq!(store.rates().unwrap(), Some(vec![rate("shop::*", 0.1, "sql"), rate("a", 0.5, "code")]));
+    store.set_rate("a", None, "code", T0).unwrap();
+    tool.execute_batch("DELETE FROM sampling").unwrap();
+    assert_eq!(store.rates().unwrap(), Some(vec![]));
+    assert!(tool.execute_batch("INSERT INTO sampling (pattern, rate) VALUES ('x', 1.5)").is_err());
+}
+
+#[test]
+fn a_store_in_memory_takes_batches_and_keeps_its_bounds() {
+    use monitor_runtime::store::{SqliteStore, StoreOptions};
+    let mut store = SqliteStore::open(&StoreOptions::memory(), process(1), T0).unwrap();
+    assert_eq!(store.path(), None);
+    let written = store.write(&batch(1, (1..=1000).map(call).collect())).unwrap();
+    assert_eq!(written.rows, 1000);
+    assert!(written.db_bytes > 30_000 && written.wal_bytes == 0);
+    assert!(store.retain(T0 + 7 * HOUR).unwrap().rows >= 1000);
+    store.close(T0).unwrap();
+}
