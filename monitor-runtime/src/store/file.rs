@@ -65,6 +65,7 @@ fn make_folder(folder: &Path) -> std::io::Result<()> {
 /// Makes an empty file (0600) where there is none, and checks what lies there otherwise: a regular
 /// file, not a link, of our own user.
 pub(crate) fn make(path: &Path) -> Result<(), OpenError> {
+    #[allow(clippy::disallowed_methods, reason = "it opens only what it makes, which nobody has locked")]
     let made =
         OpenOptions::new().write(true).create_new(true).mode(0o600).custom_flags(libc::O_NOFOLLOW).open(path);
     match made {
@@ -157,6 +158,7 @@ pub(crate) fn set_aside(path: &Path, damaged: Identity, now_ns: i64) -> Result<O
 /// Whether files can be made in a folder; asked only after SQLite could not make its own.
 pub(crate) fn refuses_files(folder: &Path) -> bool {
     let probe = folder.join(format!(".monitor-probe-{}", std::process::id()));
+    #[allow(clippy::disallowed_methods, reason = "it is not a store's file")]
     match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&probe) {
         Ok(_) => {
             let _ = std::fs::remove_file(&probe);

@@ -1,6 +1,8 @@
 //! Whether a process that is said to be running still is. A mark taken when it began tells it from a
 //! later process with the same pid, from one before a reboot and from one in another container.
 
+#![allow(clippy::disallowed_methods, reason = "what it reads lies in /proc")]
+
 use std::path::Path;
 
 /// How long a process that cannot be looked at may be silent before it is taken for dead; it reports

@@ -1,19 +1,19 @@
 //! Reading a store: a path goes in, a read-only connection on a store of this version comes out, or the
-//! reason why not. The file may have been planted: nothing that it brings runs, and a query can be given
-//! a deadline. Reading disturbs no writer and needs none to be alive.
+//! reason why not. The file may have been planted: nothing that it brings runs, and a query can be
+//! stopped. Reading disturbs no writer and needs none to be alive.
 
 use super::connection::harden;
 use super::error::{Class, class};
 use super::schema::{APPLICATION_ID, VERSION};
 use rusqlite::{Connection, OpenFlags};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// How long a reader waits for a lock: only recovery after a crash takes one.
 const BUSY_WAIT: Duration = Duration::from_secs(2);
 
-/// SQLite instructions between two looks at the deadline: about 0.1 ms.
-const DEADLINE_INSTRUCTIONS: i32 = 10_000;
+/// SQLite instructions between two looks whether a query is to stop: about 0.1 ms.
+const LOOK_INSTRUCTIONS: i32 = 10_000;
 
 /// Why a store cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -79,12 +79,15 @@ pub fn open_read_only(path: &Path) -> Result<Connection, QueryError> {
     .check(&path)
 }
 
-/// Stops a query on this connection once the time has passed; it fails with `SQLITE_INTERRUPT`.
-pub fn set_deadline(connection: &mut Connection, within: Duration) {
-    let end = Instant::now() + within;
+/// Stops a query on this connection, with `SQLITE_INTERRUPT`, as soon as `enough` says so: a deadline
+/// that has passed, a user who has gone.
+pub fn stop_when(
+    connection: &mut Connection,
+    enough: impl FnMut() -> bool + Send + std::panic::RefUnwindSafe + 'static,
+) {
     // Older versions of rusqlite return nothing here, newer ones a result.
-    #[allow(clippy::let_unit_value, clippy::let_underscore_untyped, reason = "the range of versions differs")]
-    let _ = connection.progress_handler(DEADLINE_INSTRUCTIONS, Some(move || Instant::now() >= end));
+    #[allow(clippy::let_unit_value, reason = "the versions that may be built with differ")]
+    let _ = connection.progress_handler(LOOK_INSTRUCTIONS, Some(enough));
 }
 
 /// A connection and what its file says it is.

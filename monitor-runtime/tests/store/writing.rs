@@ -153,7 +153,7 @@ fn functions_of_two_processes_share_a_row_and_their_figures_are_summed() {
 fn failures_of_one_kind_are_counted_together_with_those_that_were_folded() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("shop.db");
-    let folded = |count| {
+    let so_far = |count| {
         vec![FoldedRow {
             function: 1,
             outcome: Outcome::Error,
@@ -167,9 +167,9 @@ fn failures_of_one_kind_are_counted_together_with_those_that_were_folded() {
     let mut store = open(&path, 1);
     let calls =
         vec![failure(1, "order 17 not found"), failure(2, "order 4711 not found"), failure(3, "disk gone")];
-    store.write(&Batch { folded: folded(10), ..batch(1, calls) }).unwrap();
+    store.write(&Batch { folded: so_far(10), ..batch(1, calls) }).unwrap();
     // Counts are absolute: 15 in all, 5 more than before.
-    store.write(&Batch { folded: folded(15), ..batch(2, vec![failure(4, "order 9 not found")]) }).unwrap();
+    store.write(&Batch { folded: so_far(15), ..batch(2, vec![failure(4, "order 9 not found")]) }).unwrap();
     let groups: Vec<(String, String, i64, i64, i64, i64)> = tool(&path)
         .prepare("SELECT message, function, count, first_ns, last_ns, example_call_id FROM error_groups ORDER BY count")
         .unwrap()
