@@ -170,6 +170,16 @@ impl<'d, 'b> Entries<'d, 'b> {
         type_name: &str,
         write: impl FnOnce(&mut Draft<'b>) -> Result<(), Stopped>,
     ) -> Result<(), Stopped> {
+        self.next_entry()?;
+        let before = self.draft.mark();
+        let outcome = write(self.draft);
+        self.draft.settle(before, outcome, type_name)?;
+        let secret = self.draft.string_since(before).is_some_and(is_secret);
+        self.pending = Some(secret);
+        Ok(())
+    }
+
+    fn next_entry(&mut self) -> Result<(), Stopped> {
         if self.complete {
             self.draft.refuse();
             return Err(self.draft.complete());
@@ -181,11 +191,6 @@ impl<'d, 'b> Entries<'d, 'b> {
             return Err(self.end_early());
         }
         self.seen += 1;
-        let before = self.draft.mark();
-        let outcome = write(self.draft);
-        self.draft.settle(before, outcome, type_name)?;
-        let secret = self.draft.string_since(before).is_some_and(is_secret);
-        self.pending = Some(secret);
         Ok(())
     }
 
@@ -213,7 +218,9 @@ impl<'d, 'b> Entries<'d, 'b> {
         type_name: &str,
         write: impl FnOnce(&mut Draft<'b>) -> Result<(), Stopped>,
     ) -> Result<(), Stopped> {
-        self.key("str", |draft| draft.string(name))?;
+        self.next_entry()?;
+        self.draft.string(name)?;
+        self.pending = Some(is_secret(name));
         self.value(type_name, write)
     }
 

@@ -81,7 +81,7 @@ struct Scanner<'d, 'b> {
     name: Option<Name>,
     /// The last character that was left out is a space, which the bracket after it wants back.
     left_out_space: bool,
-    /// The last character of structure.
+    /// The last character of structure; of a name, any letter.
     previous: char,
     quoted: Quoted,
     scanned: usize,
@@ -124,6 +124,40 @@ impl Scanner<'_, '_> {
         }
         self.text.close(false);
         is_whole
+    }
+
+    /// Reads ahead over what needs no decision: the rest of a name, or of a quoted string. The number of bytes read;
+    /// the first lies at `index` of a piece that is stored up to `from`.
+    fn reads_run(&mut self, bytes: &[u8], from: usize, index: usize) -> usize {
+        if self.mode != Mode::Open {
+            return 0;
+        }
+        let length_of = |is_plain: fn(&u8) -> bool| bytes.iter().take_while(|byte| is_plain(byte)).count();
+        if self.lexer.is_in_structure() {
+            let run = length_of(|byte| byte.is_ascii_alphanumeric() || *byte == b'_');
+            if run > 0 {
+                let at = self.text.len() + (index - from);
+                self.goes_on_name(at, at + run);
+            }
+            run
+        } else if self.lexer.is_in_quotes() {
+            let run = length_of(|byte| byte.is_ascii() && *byte != b'"' && *byte != b'\\')
+                .min(self.chars_max.saturating_sub(self.quoted.chars));
+            self.quoted.chars += run;
+            self.quoted.bytes += run;
+            run
+        } else {
+            0
+        }
+    }
+
+    fn goes_on_name(&mut self, start: usize, end: usize) {
+        self.is_one_string = false;
+        self.previous = 'a';
+        match &mut self.name {
+            Some(name) if name.grows => name.end = end,
+            name => *name = Some(Name { start, end, grows: true, leads_tuple: false }),
+        }
     }
 
     /// Reads one character; false if it is left out. `at` is its place in the text.
@@ -203,19 +237,13 @@ impl Scanner<'_, '_> {
             let _ended = write!(self.text, "… [{bytes} bytes, truncated]");
         }
     }
+
     fn structure(&mut self, character: char, at: usize) {
         self.is_one_string = false;
         if character.is_alphanumeric() || matches!(character, '_' | '-') {
-            let next = at + character.len_utf8();
-            match &mut self.name {
-                Some(name) if name.grows => name.end = next,
-                name => *name = Some(Name { start: at, end: next, grows: true, leads_tuple: false }),
-            }
+            self.goes_on_name(at, at + character.len_utf8());
         } else {
             self.separator(character);
-        }
-        if !character.is_whitespace() {
-            self.previous = character;
         }
     }
 
@@ -230,9 +258,10 @@ impl Scanner<'_, '_> {
             '=' => self.mode = Mode::Value(Before::Equals),
             '(' if follows_at_once => self.mode = Mode::Value(Before::Parenthesis),
             ',' if leads_tuple => self.mode = Mode::Value(Before::Comma),
-            _ if character.is_whitespace() => {}
+            _ if character.is_whitespace() => return,
             _ => self.name = None,
         }
+        self.previous = character;
     }
 }
 
@@ -263,14 +292,15 @@ impl Write for Scanner<'_, '_> {
             return Err(self.text.refuse());
         }
         self.text.step()?;
-        // What lies between here and the character being read is kept, and stored with the next that is not.
-        let mut from = 0;
-        for (index, character) in piece.char_indices() {
-            self.scanned += 1;
-            if self.scanned > SCANNED_CHARS {
-                self.text.fill();
-                break;
+        // What lies between `from` and the character being read is kept, and stored with the next that is not.
+        let (mut from, mut index) = (0, 0);
+        while let Some(character) = piece.get(index..).and_then(|rest| rest.chars().next()) {
+            let run = self.reads_run(&piece.as_bytes()[index..], from, index);
+            if run > 0 {
+                index += run;
+                continue;
             }
+            let next = index + character.len_utf8();
             let (replayed, class) = self.lexer.read(character);
             if replayed.is_some() || matches!(self.mode, Mode::Value(_)) {
                 self.text.store(&piece[from..index]);
@@ -282,7 +312,12 @@ impl Write for Scanner<'_, '_> {
             }
             if !self.reads(character, class, at) {
                 self.text.store(piece.get(from..index).unwrap_or_default());
-                from = index + character.len_utf8();
+                from = next;
+            }
+            index = next;
+            self.scanned += 1;
+            if self.scanned > SCANNED_CHARS {
+                self.text.fill();
             }
             if self.text.is_full() {
                 break;

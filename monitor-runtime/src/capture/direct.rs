@@ -9,7 +9,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::Writer;
-use super::containers::Sequence;
 use super::draft::{Draft, Stopped};
 use super::token;
 
@@ -295,11 +294,21 @@ impl<T: Direct> Direct for [T] {
         writer.value(|draft| self.write(draft));
     }
     fn write(&self, draft: &mut Draft<'_>) -> Result<(), Stopped> {
-        let mut sequence = Sequence::open(draft, Some(self.len()))?;
-        for item in self {
-            sequence.item("", |draft| item.write(draft))?;
+        let limits = draft.limits();
+        let items = if self.len() > limits.items {
+            draft.open(token::SEQUENCE_CUT, Some(self.len() as u64))?;
+            self.get(..limits.items_kept).unwrap_or_default()
+        } else {
+            draft.open(token::SEQUENCE, None)?;
+            self
+        };
+        for item in items {
+            let before = draft.mark();
+            let outcome = item.write(draft);
+            draft.settle(before, outcome, "")?;
         }
-        sequence.end()
+        draft.close();
+        Ok(())
     }
 }
 

@@ -48,6 +48,16 @@ impl Lexer {
         Self { state: State::Structure }
     }
 
+    /// Whether the next letter is part of a name.
+    pub(super) fn is_in_structure(&self) -> bool {
+        self.state == State::Structure
+    }
+
+    /// Whether the next letter is part of a quoted string.
+    pub(super) fn is_in_quotes(&self) -> bool {
+        self.state == State::Quoted
+    }
+
     /// Reads a character. The first part of the answer is the character before, if only now it is known to have been
     /// structure and no literal.
     pub(super) fn read(&mut self, character: char) -> (Option<(char, Class)>, Class) {

@@ -100,13 +100,24 @@ impl<'a> Tape<'a> {
     }
 
     /// A tag and what belongs to it, or neither.
+    #[inline]
     pub(super) fn fixed(&mut self, tag: u8, content: &[u8]) -> bool {
-        let before = self.len;
-        let whole = self.tag(tag) && self.raw(content);
-        if !whole {
-            self.len = before;
-        }
-        whole
+        self.headed([tag], content)
+    }
+
+    /// A header and what belongs to it, or neither.
+    #[inline]
+    fn headed<const N: usize>(&mut self, header: [u8; N], content: &[u8]) -> bool {
+        let Some((head, rest)) =
+            self.bytes.get_mut(self.len..self.end).and_then(<[u8]>::split_first_chunk_mut::<N>)
+        else {
+            return false;
+        };
+        let Some(place) = rest.get_mut(..content.len()) else { return false };
+        *head = header;
+        place.copy_from_slice(content);
+        self.len += N + content.len();
+        true
     }
 
     #[inline]
@@ -179,18 +190,12 @@ impl<'a> Tape<'a> {
 
     #[inline]
     fn whole_string(&mut self, text: &str) -> bool {
-        let before = self.len;
         let [low, high, ..] = text.len().to_le_bytes();
-        let header = match text.len() {
-            0..=63 => self.tag(token::SHORT | low),
-            64..=LONGEST => self.fixed(token::STRING, &[low, high]),
+        match text.len() {
+            0..=63 => self.headed([token::SHORT | low], text.as_bytes()),
+            64..=LONGEST => self.headed([token::STRING, low, high], text.as_bytes()),
             _ => false,
-        };
-        let whole = header && self.raw(text.as_bytes());
-        if !whole {
-            self.len = before;
         }
-        whole
     }
 
     #[cold]
@@ -206,25 +211,19 @@ impl<'a> Tape<'a> {
         let before = self.len;
         let total = text.len() as u64;
         let [low, high, ..] = head.len().to_le_bytes();
-        let whole = self.fixed(token::STRING_CUT, &[low, high])
-            && self.raw(head.as_bytes())
-            && self.raw(&total.to_le_bytes());
-        if !whole {
+        let is_whole =
+            self.headed([token::STRING_CUT, low, high], head.as_bytes()) && self.raw(&total.to_le_bytes());
+        if !is_whole {
             self.len = before;
         }
-        whole
+        is_whole
     }
 
     /// A tag, the length of a name, the name; of a long name its start.
     pub(super) fn name(&mut self, tag: u8, name: &str, chars_max: usize) -> bool {
-        let before = self.len;
         let name = floor(start_of(name, chars_max), self.room().saturating_sub(3).min(LONGEST));
         let [low, high, ..] = name.len().to_le_bytes();
-        let whole = self.fixed(tag, &[low, high]) && self.raw(name.as_bytes());
-        if !whole {
-            self.len = before;
-        }
-        whole
+        self.headed([tag, low, high], name.as_bytes())
     }
 }
 

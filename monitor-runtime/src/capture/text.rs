@@ -98,10 +98,15 @@ impl<'d, 'b> Text<'d, 'b> {
         let length_room = LONGEST - self.len();
         let tape = self.draft.tape();
         let room = tape.room().saturating_sub(TOTAL_BYTES).min(length_room);
-        let head = start_of(floor(piece, room), self.chars_left);
+        let mut head = floor(piece, room);
+        if head.len() > self.chars_left {
+            head = start_of(head, self.chars_left);
+        }
         tape.raw(head.as_bytes());
-        self.chars_left = self.chars_left.saturating_sub(head.chars().count());
         self.is_full = head.len() < piece.len();
+        if self.chars_left != usize::MAX {
+            self.chars_left -= head.chars().count();
+        }
     }
 
     /// Whether the text before byte `at` ends with what was stored from byte `from` on.
