@@ -305,6 +305,7 @@ impl Rendering<'_, '_> {
             token::PANICKED => {
                 put(self.text, &format!("[{}: panicked while being captured]", reader.text()?));
             }
+            token::SLOW => put(self.text, &format!("[{}: takes too long to capture]", reader.text()?)),
             token::FAILED => put(self.text, &format!("[{}: could not be captured]", reader.text()?)),
             token::SUMMARY => put(self.text, &shape(reader)?),
             token::DEEP => put(self.text, "..."),

@@ -3,6 +3,8 @@
 //! Comes in: constants. Goes out: [`Limits`], which a [`super::Writer`] borrows. Whoever makes one names the
 //! clock, so that the budget of time can be tested with a clock that moves as the test says.
 
+use super::rests::Rests;
+
 /// Most bytes of a value's capture, and most bytes of its JSON text: long enough for a screenful, short
 /// enough that a ring of 256 KiB keeps hundreds of calls.
 pub const VALUE_BYTES: usize = 1024;
@@ -29,6 +31,10 @@ pub(super) const DIMENSIONS: usize = 8;
 /// Tokens between two looks at the clock: a look costs as much as several tokens, and a value of fewer tokens
 /// pays for none.
 pub(super) const STEPS_PER_LOOK: u32 = 16;
+/// A capture is slow when it takes this many times its budget: a millisecond.
+pub(super) const SLOW_BUDGETS: u64 = 10;
+/// A type that is slow rests this many times as long as its capture took: it costs a thousandth of the time.
+pub(super) const REST_FACTOR: u64 = 1000;
 /// Most characters of a `Debug` that are read, secrets and long strings that are left out included.
 pub(super) const SCANNED_CHARS: usize = 65_536;
 /// Refused writes after which code that does not heed them is left by unwinding. Large, because unwinding
@@ -57,6 +63,8 @@ pub struct Limits {
     /// Whether `Summarize`, `Serialize` and `Debug` are called. False where a panic cannot be contained: then
     /// only primitives and strings are captured, and the texts of errors by `Display`, which are their purpose.
     pub user_code: bool,
+    /// Types left alone because they were slow.
+    pub rests: Rests,
 }
 
 impl Limits {
@@ -73,6 +81,7 @@ impl Limits {
             string_chars: STRING_CHARS,
             entries: ENTRIES,
             user_code: cfg!(panic = "unwind"),
+            rests: Rests::new(),
         }
     }
 }

@@ -6,6 +6,7 @@
 //! panics stop here. Knows nothing of calls, records and rings.
 
 pub mod limits;
+pub mod rests;
 mod token;
 mod tape;
 mod draft;
@@ -109,14 +110,22 @@ impl<'a> Writer<'a> {
         self.keep(len, is_whole);
     }
 
-    /// Writes a value by code of the user's: what it panics with stays here, what it writes stays within the budget.
+    /// Writes a value by code of the user's, unless that cannot be contained or lately took too long.
     fn user_value(&mut self, type_name: &str, write: &mut dyn FnMut(&mut Draft<'_>) -> Result<(), Stopped>) {
-        if !self.limits.user_code {
-            return self.type_name(type_name);
+        let limits = self.limits;
+        if !limits.user_code {
+            return self.type_name(token::NAME, type_name);
+        }
+        let start = (limits.ticks)();
+        if limits.rests.includes(type_name, start) {
+            return self.type_name(token::SLOW, type_name);
         }
         self.contained_value(type_name, write);
+        let now = (limits.ticks)();
+        limits.rests.note(type_name, now.saturating_sub(start), now, limits.value_ticks);
     }
 
+    /// What user code panics with stays here, what it writes stays within the budget.
     fn contained_value(
         &mut self,
         type_name: &str,
@@ -138,9 +147,9 @@ impl<'a> Writer<'a> {
         self.panics += u32::from(ending == Ending::Panicked);
     }
 
-    fn type_name(&mut self, name: &str) {
+    fn type_name(&mut self, tag: u8, name: &str) {
         let chars_max = self.limits.string_chars;
-        self.scalar(|tape| tape.name(token::NAME, name, chars_max));
+        self.scalar(|tape| tape.name(tag, name, chars_max));
     }
 
     fn keep(&mut self, len: usize, is_whole: bool) {

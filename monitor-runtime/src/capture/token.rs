@@ -40,6 +40,8 @@ pub(super) const NAME: u8 = 0xE3;
 pub(super) const PANICKED: u8 = 0xE4;
 /// Length (2), the name of a type whose `Serialize` returned an error.
 pub(super) const FAILED: u8 = 0xE5;
+/// Length (2), the name of a type whose code took too long lately.
+pub(super) const SLOW: u8 = 0xE6;
 /// Opens a sequence.
 pub(super) const SEQUENCE: u8 = 0xE8;
 /// Opens a sequence of which only the first items follow; the number of all (8).

@@ -18,6 +18,11 @@ use super::items::DebugItems;
 use super::summary::Shaped;
 use super::{Writer, errors, token};
 
+/// The traits without their names, for a `use` that brings nothing else into scope.
+pub mod traits {
+    pub use super::{Capture as _, Probe as _, WriteError as _};
+}
+
 /// A value to capture.
 #[derive(Debug)]
 pub struct Value<'a, T: ?Sized>(pub &'a T);
@@ -91,7 +96,7 @@ impl<T: Debug + ?Sized> Capture for &Value<'_, T> {
 /// Last: by the type's name.
 impl<T: ?Sized> Capture for Value<'_, T> {
     fn capture(&self, writer: &mut Writer<'_>) {
-        writer.type_name(type_name::<T>());
+        writer.type_name(token::NAME, type_name::<T>());
     }
 }
 
@@ -146,7 +151,7 @@ impl<T: Debug + ?Sized> WriteError for &ErrorValue<'_, T> {
 /// Last: by the type's name.
 impl<T: ?Sized> WriteError for ErrorValue<'_, T> {
     fn write(&self, writer: &mut Writer<'_>) {
-        writer.type_name(type_name::<T>());
+        writer.type_name(token::NAME, type_name::<T>());
     }
 }
 

@@ -315,3 +315,38 @@ fn a_debug_that_writes_a_character_at_a_time_is_read_the_same() {
     }
     assert_eq!(json!(Slow("Ünïcode → ✓")), "\"Ünïcode → ✓\"");
 }
+
+#[test]
+fn a_type_that_is_slow_twice_in_a_row_rests_a_thousand_times_as_long() {
+    thread_local!(static NOW: Cell<u64> = const { Cell::new(1) });
+    struct Sleeps(u64);
+    impl Debug for Sleeps {
+        fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+            NOW.set(NOW.get() + self.0);
+            formatter.write_str("awake")
+        }
+    }
+    let limits = Limits::new(|| NOW.get(), 100);
+    let capture = |value: &Sleeps| {
+        let mut buffer = [0; 512];
+        let mut writer = Writer::new(&mut buffer, &limits);
+        (&&&&&Value(value)).capture(&mut writer);
+        let len = writer.finish();
+        monitor_runtime::capture::to_text(&buffer[..len])
+    };
+    // Slow once, as a thread that was interrupted is: no rest.
+    assert_eq!(capture(&Sleeps(5000)), "awake");
+    assert_eq!(capture(&Sleeps(1)), "awake");
+    assert_eq!(capture(&Sleeps(5000)), "awake");
+    assert_eq!(capture(&Sleeps(0)), "awake");
+    // Slow twice in a row.
+    assert_eq!(capture(&Sleeps(5000)), "awake");
+    assert_eq!(capture(&Sleeps(5000)), "awake");
+    let rested = "[capture::faults::a_type_that_is_slow_twice_in_a_row_rests_a_thousand_times_as_long::Sleeps: \
+                  takes too long to capture]";
+    assert_eq!(capture(&Sleeps(0)), rested);
+    NOW.set(NOW.get() + 5000 * 1000 - 1);
+    assert_eq!(capture(&Sleeps(0)), rested);
+    NOW.set(NOW.get() + 1);
+    assert_eq!(capture(&Sleeps(0)), "awake");
+}

@@ -5,6 +5,7 @@
     clippy::items_after_statements,
     clippy::needless_pass_by_value,
     clippy::ref_option_ref,
+    clippy::unnecessary_wraps,
     reason = "the shapes of users' functions are what is tested"
 )]
 #![allow(clippy::needless_borrow, reason = "the references of the expansion choose how a type is captured")]

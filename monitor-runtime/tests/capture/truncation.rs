@@ -275,3 +275,39 @@ fn keys_that_are_no_strings_become_strings() {
     let numbers: BTreeMap<i8, u8> = [(-1, 2)].into();
     assert_eq!(json!(numbers), r#"{"-1":2}"#);
 }
+
+#[test]
+fn a_million_levels_of_debug_cost_no_stack() {
+    #[derive(Debug)]
+    #[expect(dead_code, reason = "read by Debug")]
+    struct Node {
+        next: Option<Box<Node>>,
+    }
+    let mut node = Node { next: None };
+    for _ in 0..1_000_000 {
+        node = Node { next: Some(Box::new(node)) };
+    }
+    let stored = json!(node);
+    assert!(
+        stored.starts_with("\"Node { next: Some(Node") && stored.ends_with("… [truncated]\""),
+        "{stored}"
+    );
+    std::mem::forget(node);
+}
+
+#[test]
+fn a_long_string_in_a_debug_text_is_cut_and_what_follows_it_is_kept() {
+    #[derive(Debug)]
+    #[expect(dead_code, reason = "read by Debug")]
+    struct Request {
+        body: String,
+        retries: u8,
+    }
+    let body = format!("é\n\"\u{1}{}", "x".repeat(5000));
+    let stored: String = serde_json::from_str(&json!(Request { body, retries: 3 })).unwrap();
+    let kept = "x".repeat(252);
+    assert_eq!(
+        stored,
+        format!("Request {{ body: \"é\\n\\\"\\u{{1}}{kept}… [5005 bytes, truncated]\", retries: 3 }}")
+    );
+}
