@@ -1,16 +1,27 @@
-//! What goes, and when: rows past the age bound, the oldest rows when the size bound is near, one
-//! short transaction at a time, so that nobody waits long for the write lock.
+//! What goes, and when: rows past the age bound, the oldest rows when the size bound is near, in short
+//! transactions, so that nobody waits long for the write lock.
 //!
-//! Calls go by ranges of ids, oldest first: that frees whole pages and needs no index over time. For
-//! want of room ordinary calls go before failed ones: a range is emptied and its few failed calls are
-//! put back under their own ids, which packs them into few pages. This file opens nothing.
+//! Calls go by ranges of ids, oldest first: that frees whole pages and needs no index over time. While
+//! batches come, as many calls go as come, in the batch's own transaction: the pages freed are filled
+//! again before they are written, so that expiry costs no writing of its own; by itself it would write
+//! each page twice more, to the log and to the database. For want of room ordinary calls go before
+//! failed ones: a range is emptied and its few failed calls are put back under their own ids, which
+//! packs them into few pages. This file opens nothing.
 
 use super::known::Known;
 use super::schema::{SLICE_NS, WINDOW_NS};
-use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior};
 
-/// Call ids deleted in one transaction: about 3 ms.
-const STEP_CALLS: i64 = 8192;
+/// Call ids deleted in a transaction of its own: about 1 ms, with values 5 ms.
+const STEP_CALLS: i64 = 4096;
+
+/// Call ids deleted in the transaction of a batch at most, for each call it brings and in all. More go
+/// than come, so that the store does not stay at its bound for ever.
+const BATCH_CALLS_PER_CALL: i64 = 2;
+const BATCH_CALLS_MAX: i64 = 16_384;
+
+/// Ranges of which only failed calls are left are joined as far as they end within the same 10 min.
+const FAILED_RANGE_NS: i64 = 600 * 1_000_000_000;
 
 /// Windows of 10 s deleted in one transaction, each a row per function.
 const STEP_WINDOWS: i64 = 30;
@@ -60,7 +71,16 @@ pub(crate) struct Step {
 struct Range {
     first: i64,
     last: i64,
+    min_start_ns: i64,
+    max_start_ns: i64,
     at_ns: i64,
+}
+
+/// Calls that are to go.
+#[derive(Debug, Clone, Copy)]
+struct Due {
+    range: Range,
+    keep_failed: bool,
 }
 
 impl Retention {
@@ -73,13 +93,17 @@ impl Retention {
         now_ns: i64,
     ) -> rusqlite::Result<Step> {
         let cutoff = now_ns.saturating_sub(bounds.age_ns);
-        if let Some(range) = oldest(connection, None)?.filter(|range| range.at_ns < cutoff) {
-            return delete_calls(connection, range, false);
+        let pressed = std::mem::take(&mut self.pressed);
+        if let Some(due) = due(connection, bounds, cutoff, pressed)? {
+            let transaction = begin(connection)?;
+            let (rows, _) = delete_calls(&transaction, due, STEP_CALLS)?;
+            transaction.commit()?;
+            return Ok(Step { rows, more: true });
         }
-        if std::mem::take(&mut self.pressed) || pages_used(connection)? > bounds.pages_evict {
-            let step = evict(connection)?;
-            if step.rows > 0 || step.more {
-                return Ok(step);
+        if pressed || pages_used(connection)? > bounds.pages_evict {
+            let rows = evict_windows(connection)?;
+            if rows > 0 {
+                return Ok(Step { rows, more: true });
             }
         }
         if let Some(from) = self.buckets_from {
@@ -153,46 +177,83 @@ pub(crate) fn pages_used(connection: &Connection) -> rusqlite::Result<u64> {
     Ok(u64::try_from(pragma("page_count")? - pragma("freelist_count")?).unwrap_or(0))
 }
 
+/// In the transaction of a batch: deletes calls that are due, about as many as the batch brings.
+pub(crate) fn make_way(
+    transaction: &Connection,
+    bounds: Bounds,
+    now_ns: i64,
+    calls: usize,
+) -> rusqlite::Result<()> {
+    let coming = i64::try_from(calls).unwrap_or(i64::MAX);
+    let mut left = coming.saturating_mul(BATCH_CALLS_PER_CALL).min(BATCH_CALLS_MAX);
+    let cutoff = now_ns.saturating_sub(bounds.age_ns);
+    while left > 0 {
+        let Some(due) = due(transaction, bounds, cutoff, false)? else { break };
+        left -= delete_calls(transaction, due, left)?.1;
+    }
+    Ok(())
+}
+
+/// The calls that are to go first: those past the age bound; then, for want of room, ordinary ones,
+/// and failed ones when no others are left.
+fn due(connection: &Connection, bounds: Bounds, cutoff: i64, pressed: bool) -> rusqlite::Result<Option<Due>> {
+    if let Some(range) = oldest(connection, None)?.filter(|range| range.at_ns < cutoff) {
+        return Ok(Some(Due { range, keep_failed: false }));
+    }
+    if !pressed && pages_used(connection)? <= bounds.pages_evict {
+        return Ok(None);
+    }
+    if let Some(range) = oldest(connection, Some(false))? {
+        return Ok(Some(Due { range, keep_failed: true }));
+    }
+    Ok(oldest(connection, Some(true))?.map(|range| Due { range, keep_failed: false }))
+}
+
 /// The oldest range of calls: of those of which only failed calls are left, of the others, or of all.
 fn oldest(connection: &Connection, failed_only: Option<bool>) -> rusqlite::Result<Option<Range>> {
     connection
         .query_row(
-            "SELECT first_call, last_call, at_ns FROM call_range
+            "SELECT first_call, last_call, min_start_ns, max_start_ns, at_ns FROM call_range
              WHERE first_call <= last_call AND (?1 IS NULL OR failed_only = ?1)
              ORDER BY first_call LIMIT 1",
             [failed_only],
-            |row| Ok(Range { first: row.get(0)?, last: row.get(1)?, at_ns: row.get(2)? }),
+            |row| {
+                Ok(Range {
+                    first: row.get(0)?,
+                    last: row.get(1)?,
+                    min_start_ns: row.get(2)?,
+                    max_start_ns: row.get(3)?,
+                    at_ns: row.get(4)?,
+                })
+            },
         )
         .optional()
 }
 
-/// Frees room: ordinary calls first, then failed ones, then the oldest windows.
-fn evict(connection: &Connection) -> rusqlite::Result<Step> {
-    if let Some(range) = oldest(connection, Some(false))? {
-        return delete_calls(connection, range, true);
-    }
-    if let Some(range) = oldest(connection, Some(true))? {
-        return delete_calls(connection, range, false);
-    }
+/// Where no call is left to go, the oldest windows make room.
+fn evict_windows(connection: &Connection) -> rusqlite::Result<u64> {
     let rows = connection.execute(
         "DELETE FROM latency_window WHERE window < (SELECT min(window) FROM latency_window) + ?1",
         [STEP_WINDOWS],
     )?;
-    Ok(Step { rows: rows as u64, more: rows > 0 })
+    Ok(rows as u64)
 }
 
-/// Deletes calls from the start of a range, with their values; where `keep_failed`, failed ones stay.
-fn delete_calls(connection: &Connection, range: Range, keep_failed: bool) -> rusqlite::Result<Step> {
-    let until = range.last.min(range.first + STEP_CALLS - 1);
+/// Deletes calls with their values from the start of a range, at most so many ids. Returns the rows
+/// that went and the ids passed over.
+fn delete_calls(transaction: &Connection, due: Due, ids: i64) -> rusqlite::Result<(u64, i64)> {
+    let Due { range, keep_failed } = due;
+    let until = range.last.min(range.first + ids - 1);
     let part = [range.first, until];
-    let transaction = begin(connection)?;
-    let kept = if keep_failed { Failed::read(&transaction, part)? } else { Failed::default() };
+    let kept = if keep_failed { Failed::read(transaction, part)? } else { Failed::default() };
     transaction.execute("DELETE FROM call_value WHERE id BETWEEN ?1 AND ?2", part)?;
     let rows = transaction.execute("DELETE FROM call WHERE id BETWEEN ?1 AND ?2", part)?;
-    kept.write(&transaction)?;
-    shorten(&transaction, range, until, !kept.calls.is_empty())?;
-    transaction.commit()?;
-    Ok(Step { rows: (rows - kept.calls.len()) as u64, more: true })
+    kept.write(transaction)?;
+    shorten(transaction, range, until)?;
+    if !kept.calls.is_empty() {
+        keep_range(transaction, Range { last: until, ..range })?;
+    }
+    Ok(((rows - kept.calls.len()) as u64, until - range.first + 1))
 }
 
 /// Failed calls of a range and their values, taken out and put back.
@@ -243,35 +304,37 @@ fn read_rows<const N: usize>(
     rows.collect()
 }
 
-/// Takes the deleted part off its range; where failed calls were kept, the part becomes a range of its
-/// own. The newest range stays, though empty: the next id follows from it.
-fn shorten(transaction: &Connection, range: Range, until: i64, failed_kept: bool) -> rusqlite::Result<()> {
+/// Takes the part that was deleted off its range. The newest range stays, though empty, with its last
+/// id: the next one follows from it.
+fn shorten(transaction: &Connection, range: Range, until: i64) -> rusqlite::Result<()> {
     let newest: i64 =
         transaction.query_row("SELECT max(first_call) FROM call_range", [], |row| row.get(0))?;
-    let whole = until == range.last;
-    if whole && range.first == newest {
-        // An empty range that still says which id comes next.
+    if until < range.last || range.first == newest {
         transaction.execute(
-            "UPDATE call_range SET first_call = last_call + 1, failed_only = 0 WHERE first_call = ?1",
-            [range.first],
-        )?;
-    } else if whole && !failed_kept {
-        transaction.execute("DELETE FROM call_range WHERE first_call = ?1", [range.first])?;
-        return Ok(());
-    } else if whole {
-        transaction.execute("UPDATE call_range SET failed_only = 1 WHERE first_call = ?1", [range.first])?;
-        return Ok(());
-    } else {
-        transaction.execute(
-            "UPDATE call_range SET first_call = ?2 WHERE first_call = ?1",
+            "UPDATE call_range SET first_call = ?2, failed_only = 0 WHERE first_call = ?1",
             [range.first, until + 1],
         )?;
+    } else {
+        transaction.execute("DELETE FROM call_range WHERE first_call = ?1", [range.first])?;
     }
-    if failed_kept {
+    Ok(())
+}
+
+/// Notes a range of which only failed calls are left, joined to the one before where that is such a
+/// range of about the same age: under a lasting load there would be millions of them.
+fn keep_range(transaction: &Connection, range: Range) -> rusqlite::Result<()> {
+    let Range { first, last, min_start_ns, max_start_ns, at_ns } = range;
+    let joined = transaction.execute(
+        "UPDATE call_range SET last_call = ?2, min_start_ns = min(min_start_ns, ?3),
+           max_start_ns = max(max_start_ns, ?4), at_ns = max(at_ns, ?5)
+         WHERE first_call = (SELECT max(first_call) FROM call_range WHERE first_call < ?1)
+           AND failed_only = 1 AND at_ns / ?6 = ?5 / ?6",
+        [first, last, min_start_ns, max_start_ns, at_ns, FAILED_RANGE_NS],
+    )?;
+    if joined == 0 {
         transaction.execute(
-            "INSERT INTO call_range SELECT ?1, ?2, min_start_ns, max_start_ns, at_ns, 1
-             FROM call_range WHERE first_call = ?3",
-            params![range.first, until, until + 1],
+            "INSERT INTO call_range VALUES (?1, ?2, ?3, ?4, ?5, 1)",
+            [first, last, min_start_ns, max_start_ns, at_ns],
         )?;
     }
     Ok(())

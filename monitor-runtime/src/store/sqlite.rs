@@ -9,7 +9,7 @@ use super::error::{Class, OpenError, StoreError, class};
 use super::file::{self, Sight};
 use super::known::Known;
 use super::options::{PAGE_BYTES, StoreOptions};
-use super::retention::{Bounds, Retention};
+use super::retention::{self, Bounds, Retention};
 use super::{Notice, Retained, SetRate, Store, Written, groups, liveness, rows};
 use crate::batch::{Batch, ProcessRow};
 use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior, params};
@@ -238,8 +238,9 @@ impl SqliteStore {
     }
 
     fn commit(&mut self, batch: &Batch) -> rusqlite::Result<u64> {
+        let bounds = self.bounds();
         let Some(open) = &mut self.open else { return Err(rusqlite::Error::InvalidQuery) };
-        let result = write(open, &mut self.known, &self.process, self.pid_mark.as_deref(), batch);
+        let result = write(open, &mut self.known, (&self.process, self.pid_mark.as_deref()), bounds, batch);
         match result {
             Ok(_) => self.known.committed(),
             Err(_) => self.known.rolled_back(),
@@ -255,24 +256,28 @@ impl SqliteStore {
         }
         for _ in 0..EVICTIONS_PER_WRITE {
             self.retention.pressed = true;
-            if self.step(batch.at_ns).map_or(0, |step| step.rows) == 0 {
+            if !self.step(batch.at_ns).is_ok_and(|step| step.more) {
                 break;
             }
         }
         self.commit(batch)
     }
 
-    fn step(&mut self, now_ns: i64) -> rusqlite::Result<super::retention::Step> {
-        let bounds = Bounds { age_ns: self.options.retention_ns(), pages_evict: self.options.pages_evict() };
+    fn step(&mut self, now_ns: i64) -> rusqlite::Result<retention::Step> {
+        let bounds = self.bounds();
         let Some(open) = &self.open else { return Err(rusqlite::Error::InvalidQuery) };
         self.retention.step(&open.connection, &mut self.known, bounds, now_ns)
+    }
+
+    fn bounds(&self) -> Bounds {
+        Bounds { age_ns: self.options.retention_ns(), pages_evict: self.options.pages_evict() }
     }
 
     /// Sizes of database and log after a change of ours, which also is how the file looks from now on.
     fn sizes(&mut self) -> (u64, u64) {
         let Some(open) = &mut self.open else { return (0, 0) };
         let Some(place) = &mut open.place else {
-            return (super::retention::pages_used(&open.connection).unwrap_or(0) * PAGE_BYTES, 0);
+            return (retention::pages_used(&open.connection).unwrap_or(0) * PAGE_BYTES, 0);
         };
         if let Some(sight) = file::look(&place.path).filter(|sight| sight.identity == place.sight.identity) {
             place.sight = sight;
@@ -380,8 +385,8 @@ impl Store for SqliteStore {
 fn write(
     open: &mut Open,
     known: &mut Known,
-    process: &ProcessRow,
-    pid_mark: Option<&str>,
+    (process, pid_mark): (&ProcessRow, Option<&str>),
+    bounds: Bounds,
     batch: &Batch,
 ) -> rusqlite::Result<u64> {
     let transaction = Transaction::new_unchecked(&open.connection, TransactionBehavior::Immediate)?;
@@ -402,6 +407,7 @@ fn write(
         }
     }
     let process_id = open.process_id;
+    retention::make_way(&transaction, bounds, batch.at_ns, batch.calls.len())?;
     rows::functions(&transaction, known, process_id)?;
     let written = rows::calls(&transaction, known, process_id, batch)?;
     groups::write(&transaction, known, process_id, (&batch.calls, written.first_id), &batch.folded)?;
