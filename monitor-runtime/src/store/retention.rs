@@ -245,15 +245,31 @@ fn delete_calls(transaction: &Connection, due: Due, ids: i64) -> rusqlite::Resul
     let Due { range, keep_failed } = due;
     let until = range.last.min(range.first + ids - 1);
     let part = [range.first, until];
-    let kept = if keep_failed { Failed::read(transaction, part)? } else { Failed::default() };
-    transaction.execute("DELETE FROM call_value WHERE id BETWEEN ?1 AND ?2", part)?;
-    let rows = transaction.execute("DELETE FROM call WHERE id BETWEEN ?1 AND ?2", part)?;
-    kept.write(transaction)?;
+    let failed = if keep_failed { count_failed(transaction, part)? } else { 0 };
+    let rows = if failed > 0 && failed == count(transaction, part)? {
+        0
+    } else {
+        let kept = if failed > 0 { Failed::read(transaction, part)? } else { Failed::default() };
+        transaction.execute("DELETE FROM call_value WHERE id BETWEEN ?1 AND ?2", part)?;
+        let rows = transaction.execute("DELETE FROM call WHERE id BETWEEN ?1 AND ?2", part)?;
+        kept.write(transaction)?;
+        (rows - kept.calls.len()) as u64
+    };
     shorten(transaction, range, until)?;
-    if !kept.calls.is_empty() {
+    if failed > 0 {
         keep_range(transaction, Range { last: until, ..range })?;
     }
-    Ok(((rows - kept.calls.len()) as u64, until - range.first + 1))
+    Ok((rows, until - range.first + 1))
+}
+
+fn count(transaction: &Connection, part: [i64; 2]) -> rusqlite::Result<i64> {
+    let sql = "SELECT count(*) FROM call WHERE id BETWEEN ?1 AND ?2";
+    transaction.query_row(sql, part, |row| row.get(0))
+}
+
+fn count_failed(transaction: &Connection, part: [i64; 2]) -> rusqlite::Result<i64> {
+    let sql = "SELECT count(*) FROM call WHERE kind > 3 AND id BETWEEN ?1 AND ?2";
+    transaction.query_row(sql, part, |row| row.get(0))
 }
 
 /// Failed calls of a range and their values, taken out and put back.

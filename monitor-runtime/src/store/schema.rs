@@ -372,12 +372,13 @@ JOIN function f ON f.id = s.function_id
 LEFT JOIN percentiles q ON q.function_id = s.function_id";
 
 /// A window that several processes share has no histogram, so its percentiles are the means of
-/// theirs, weighted by calls; that of one process is exactly what it reported.
+/// theirs, weighted by calls; that of one process is exactly what it reported. `window` stands in
+/// quotes because it is a reserved word in DuckDB.
 const VIEW_LATENCY: &str = "CREATE VIEW latency AS
 SELECT
   f.name AS function,
-  w.window * 10000000000 AS start_ns,
-  w.window * 1e1 AS start_s,
+  w.slot * 10000000000 AS start_ns,
+  w.slot * 1e1 AS start_s,
   w.calls AS calls,
   w.errors AS errors,
   w.total_ms AS total_ms,
@@ -386,7 +387,7 @@ SELECT
   w.p99_ms AS p99_ms,
   w.max_ms AS max_ms
 FROM (
-  SELECT window, function_id,
+  SELECT \"window\" AS slot, function_id,
     CAST(SUM(calls) AS BIGINT) AS calls,
     CAST(SUM(errors + panics + cancelled) AS BIGINT) AS errors,
     SUM(total_ns) / 1e6 AS total_ms,
@@ -395,7 +396,7 @@ FROM (
     CASE WHEN COUNT(*) = 1 THEN MAX(p99_ns) / 1e6 ELSE SUM(p99_ns / 1e6 * calls) / SUM(calls) END AS p99_ms,
     MAX(max_ns) / 1e6 AS max_ms
   FROM latency_window
-  GROUP BY window, function_id
+  GROUP BY \"window\", function_id
 ) w
 JOIN function f ON f.id = w.function_id";
 

@@ -1,0 +1,1 @@
+//! Only resolved, never built.
