@@ -1,6 +1,15 @@
-//! A bounded, always-on, SQL-queryable flight recorder for annotated functions.
+#![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
 
 pub use monitor_macro::monitor;
+pub use monitor_runtime::breaker::{State as BreakerState, Statistics as BreakerStatistics};
+pub use monitor_runtime::capture::{Summarize, Summary};
+pub use monitor_runtime::config::{CaptureMode, Config, InitError};
+pub use monitor_runtime::record::{Kept, Outcome};
+pub use monitor_runtime::{
+    BreakerHandle, Context, Drops, FlushError, Health, Level, RateError, Record, Subscription, WithContext,
+    breaker, flush, health, init, reset_sample_rate, set_sample_rate, shutdown, subscribe,
+};
 
 /// What the expansion of `#[monitor]` refers to. Not part of the public interface.
 #[doc(hidden)]

@@ -1,13 +1,40 @@
 //! The static identity of a monitored function; its id is given out on its first call.
+//!
+//! In: what the expansion of `#[monitor]` knows. Out: one word that the hot side loads to learn what
+//! to do with a call, and the table of all sites for the cold side. It does not know threads or rings.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use crate::tally::SITES_MAX;
+
+/// What to do with a call of a function.
+pub(crate) mod fidelity {
+    /// Never called so far.
+    pub(crate) const UNKNOWN: u32 = 0;
+    /// Leave it alone.
+    pub(crate) const OFF: u32 = 1;
+    /// Record each call that no one above has sampled out. Not used where ticks are those of the OS clock.
+    pub(crate) const RECORDED: u32 = 2;
+    /// Draw each call.
+    pub(crate) const SAMPLED: u32 = 3;
+}
 
 /// One monitored function: a `static` in its expansion.
 #[derive(Debug)]
+#[repr(C)]
 pub struct CallSite {
+    pub(crate) fidelity: AtomicU32,
+    id: AtomicU32,
+    /// Counts changes of the rate, so that threads notice that a gap was drawn for another one.
+    pub(crate) epoch: AtomicU32,
+    rate: AtomicU64,
+    pub(crate) slow_ticks: AtomicU64,
     path: fn() -> &'static str,
     file: &'static str,
     line: u32,
-    arguments: &'static [&'static str],
-    fields: &'static [&'static str],
+    pub(crate) arguments: &'static [&'static str],
+    pub(crate) fields: &'static [&'static str],
     name: Option<&'static str>,
     group: Option<&'static str>,
     sample: Option<f64>,
@@ -26,42 +53,286 @@ impl CallSite {
         arguments: &'static [&'static str],
         fields: &'static [&'static str],
     ) -> Self {
-        Self { path, file, line, arguments, fields, name: None, group: None, sample: None, slow_ns: None }
+        Self {
+            fidelity: AtomicU32::new(fidelity::UNKNOWN),
+            id: AtomicU32::new(0),
+            epoch: AtomicU32::new(0),
+            rate: AtomicU64::new(1_f64.to_bits()),
+            slow_ticks: AtomicU64::new(u64::MAX),
+            path,
+            file,
+            line,
+            arguments,
+            fields,
+            name: None,
+            group: None,
+            sample: None,
+            slow_ns: None,
+        }
     }
+
     /// The option `name`.
     #[must_use]
     pub const fn name(mut self, name: &'static str) -> Self {
         self.name = Some(name);
         self
     }
+
     /// The option `group`.
     #[must_use]
     pub const fn group(mut self, group: &'static str) -> Self {
         self.group = Some(group);
         self
     }
-    /// The option `sample`; panics at compile time outside 0 to 1.
+
+    /// The option `sample`.
+    ///
+    /// # Panics
+    /// At compile time, when the rate lies outside 0 to 1.
     #[must_use]
     pub const fn sample(mut self, rate: f64) -> Self {
         assert!(rate >= 0.0 && rate <= 1.0, "`sample` must lie between 0 and 1");
         self.sample = Some(rate);
         self
     }
+
     /// The option `slow`, in nanoseconds; see [`duration`].
     #[must_use]
     pub const fn slow(mut self, nanoseconds: u64) -> Self {
         self.slow_ns = Some(nanoseconds);
         self
     }
+
+    /// Its id, 0 before its first call.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(crate) fn id(&self) -> u32 {
+        self.id.load(Ordering::Relaxed)
+    }
+
+    #[inline]
+    pub(crate) fn rate(&self) -> f64 {
+        f64::from_bits(self.rate.load(Ordering::Relaxed))
+    }
+
+    /// The rate stated in the source.
+    pub(crate) fn sample_option(&self) -> Option<f64> {
+        self.sample
+    }
+
+    pub(crate) fn slow_ns(&self) -> Option<u64> {
+        self.slow_ns
+    }
+
+    pub(crate) fn group_name(&self) -> Option<&'static str> {
+        self.group
+    }
+
+    pub(crate) fn place(&self) -> (&'static str, u32) {
+        (self.file, self.line)
+    }
+
+    /// The name shown: the option `name`, or the full path with the type.
+    pub(crate) fn shown_name(&self) -> String {
+        self.name.map_or_else(|| shown_path((self.path)()), str::to_owned)
+    }
+
+    /// Puts a rate into force.
+    pub(crate) fn set_rate(&self, rate: f64) {
+        if self.rate().to_bits() == rate.to_bits() && self.fidelity.load(Ordering::Relaxed) > fidelity::OFF {
+            return;
+        }
+        self.rate.store(rate.to_bits(), Ordering::Relaxed);
+        self.epoch.fetch_add(1, Ordering::Relaxed);
+        let next =
+            if rate >= 1.0 && crate::clock::is_counter() { fidelity::RECORDED } else { fidelity::SAMPLED };
+        self.fidelity.store(next, Ordering::Relaxed);
+    }
+
+    /// Leaves the function alone from now on.
+    pub(crate) fn switch_off(&self) {
+        self.fidelity.store(fidelity::OFF, Ordering::Relaxed);
+    }
+
+    /// Gives the site its id and enters it in the table; false when the table is full.
+    #[cold]
+    pub(crate) fn register(&'static self) -> bool {
+        if self.id() != 0 {
+            return true;
+        }
+        let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
+        if id >= SITES_MAX {
+            // Stays here: the counter must not come round.
+            NEXT_ID.store(SITES_MAX, Ordering::Relaxed);
+            return false;
+        }
+        // The loser of a race leaves its number unused.
+        if self.id.compare_exchange(0, id, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+            let block = &TABLE[id as usize / BLOCK];
+            let block = block.get_or_init(|| (0..BLOCK).map(|_| OnceLock::new()).collect());
+            let _ = block[id as usize % BLOCK].set(self);
+        }
+        true
+    }
 }
 
-/// Reads a duration such as `10ms` into nanoseconds, at compile time (`ns`, `us`, `µs`, `ms`, `s`, `m`, `h`).
+static NEXT_ID: AtomicU32 = AtomicU32::new(1);
+const BLOCK: usize = 256;
+/// All sites by id. Append-only and without a lock, so that the child of a fork can go on with it.
+static TABLE: [OnceLock<Box<[OnceLock<&'static CallSite>]>>; (SITES_MAX as usize).div_ceil(BLOCK)] =
+    [const { OnceLock::new() }; (SITES_MAX as usize).div_ceil(BLOCK)];
+
+/// The site with this id.
+pub(crate) fn by_id(id: u32) -> Option<&'static CallSite> {
+    TABLE.get(id as usize / BLOCK)?.get()?.get(id as usize % BLOCK)?.get().copied()
+}
+
+/// All sites registered so far.
+pub(crate) fn all() -> impl Iterator<Item = &'static CallSite> {
+    (1..NEXT_ID.load(Ordering::Relaxed)).filter_map(by_id)
+}
+
+/// Reads a duration such as `10ms` into nanoseconds, at compile time: a whole number and one of `ns`,
+/// `us`, `µs`, `ms`, `s`, `m`, `h`.
+///
+/// # Panics
+/// When the text is not one.
 #[must_use]
-pub const fn duration(_text: &str) -> u64 {
-    0
+pub const fn duration(text: &str) -> u64 {
+    let bytes = text.as_bytes();
+    let mut at = 0;
+    let mut number = 0_u64;
+    while at < bytes.len() && bytes[at].is_ascii_digit() {
+        number = match number.checked_mul(10) {
+            Some(number) => number + (bytes[at] - b'0') as u64,
+            None => panic!("the duration is too long"),
+        };
+        at += 1;
+    }
+    assert!(at > 0, "a duration starts with a whole number, as in `10ms`");
+    let (_, unit) = bytes.split_at(at);
+    let scale = match unit {
+        b"ns" => 1,
+        b"us" | [0xC2, 0xB5, b's'] | [0xCE, 0xBC, b's'] => 1_000,
+        b"ms" => 1_000_000,
+        b"s" => 1_000_000_000,
+        b"m" => 60_000_000_000,
+        b"h" => 3_600_000_000_000,
+        _ => panic!("a duration ends with one of ns, us, ms, s, m, h, as in `10ms`"),
+    };
+    match number.checked_mul(scale) {
+        Some(ns) => ns,
+        None => panic!("the duration is too long"),
+    }
 }
 
 /// The path of the function item handed in: `shop::orders::OrderBook::insert::__monitor_path`.
 pub fn path_of<T>(_function: T) -> &'static str {
     std::any::type_name::<T>()
+}
+
+/// The path that a user would write, from the compiler's name of the item nested in the function:
+/// without our own last segments, closures, generic arguments, and with the type in place of an impl
+/// block (`shop::<impl shop::Book for shop::Ledger<_>>::insert` → `shop::Ledger::insert`).
+fn shown_path(path: &str) -> String {
+    let mut shown: Vec<String> = Vec::new();
+    for segment in split_path(path) {
+        if segment.starts_with("__monitor") || segment.starts_with("__MONITOR") || segment.starts_with("{{") {
+            continue;
+        }
+        match segment.strip_prefix('<').and_then(|inner| inner.strip_suffix('>')) {
+            // A generic argument list of the segment before it.
+            Some(inner) if !inner.starts_with("impl ") && !inner.contains(" as ") && !shown.is_empty() => {}
+            Some(inner) => shown = vec![shown_type(inner)],
+            None => shown.push(without_generics(segment)),
+        }
+    }
+    shown.join("::")
+}
+
+/// The type that an impl block is for: `impl a::T for b::S<_>`, `b::S as a::T`, `impl b::S`.
+fn shown_type(inner: &str) -> String {
+    let inner = inner.strip_prefix("impl ").unwrap_or(inner);
+    let subject = match (find_outside(inner, " for "), find_outside(inner, " as ")) {
+        (Some(at), _) => &inner[at + " for ".len()..],
+        (None, Some(at)) => &inner[..at],
+        (None, None) => inner,
+    };
+    let subject =
+        subject.trim_start_matches(['&', '*']).trim_start_matches("mut ").trim_start_matches("dyn ");
+    split_path(subject).into_iter().map(without_generics).collect::<Vec<_>>().join("::")
+}
+
+/// Splits at `::` outside of angle brackets, parentheses and square brackets.
+fn split_path(path: &str) -> Vec<&str> {
+    let mut parts = Vec::new();
+    let mut rest = path;
+    while let Some(at) = find_outside(rest, "::") {
+        parts.push(&rest[..at]);
+        rest = &rest[at + 2..];
+    }
+    parts.push(rest);
+    parts
+}
+
+fn find_outside(text: &str, needle: &str) -> Option<usize> {
+    let mut depth = 0_i32;
+    let bytes = text.as_bytes();
+    for (at, byte) in bytes.iter().enumerate() {
+        if depth == 0 && bytes[at..].starts_with(needle.as_bytes()) {
+            return Some(at);
+        }
+        match byte {
+            b'<' | b'(' | b'[' => depth += 1,
+            // Not the arrow of a function type.
+            b'>' if at > 0 && bytes[at - 1] == b'-' => {}
+            b'>' | b')' | b']' => depth -= 1,
+            _ => {}
+        }
+    }
+    None
+}
+
+fn without_generics(segment: &str) -> String {
+    segment.split('<').next().unwrap_or(segment).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_shown_as_a_user_would_write_it() {
+        let tail = "__MONITOR_SITE::__monitor_path";
+        for (path, shown) in [
+            ("shop::orders::place", "shop::orders::place"),
+            ("shop::orders::OrderBook::insert", "shop::orders::OrderBook::insert"),
+            ("shop::io::<impl shop::OrderBook<_>>::load", "shop::OrderBook::load"),
+            ("shop::io::<impl shop::Store for shop::OrderBook<u8, _>>::load", "shop::OrderBook::load"),
+            ("shop::io::<impl shop::Store for alloc::vec::Vec<shop::A::B>>::load", "alloc::vec::Vec::load"),
+            ("shop::io::<impl shop::Store for &str>::load", "str::load"),
+            ("<shop::OrderBook as shop::Store>::load", "shop::OrderBook::load"),
+            ("shop::Foo<u8>::z::{{closure}}", "shop::Foo::z"),
+            ("shop::Foo<fn() -> u8>::z", "shop::Foo::z"),
+            ("shop::Store::load", "shop::Store::load"),
+        ] {
+            assert_eq!(shown_path(&format!("{path}::{tail}")), shown, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_duration_is_read_into_nanoseconds() {
+        for (text, ns) in [
+            ("7ns", 7),
+            ("3us", 3_000),
+            ("3µs", 3_000),
+            ("10ms", 10_000_000),
+            ("2s", 2_000_000_000),
+            ("1h", 3_600_000_000_000),
+        ] {
+            assert_eq!(duration(text), ns, "{text}");
+        }
+        for text in ["", "10", "ms", "10 ms", "1.5s", "99999999999999999999ns", "9999999999h"] {
+            assert!(std::panic::catch_unwind(|| duration(text)).is_err(), "{text}");
+        }
+    }
 }

@@ -1,52 +1,298 @@
-//! The wrapper around the future of a monitored async function.
+//! The wrapper around the future of a monitored async function: the call is entered where the
+//! function is called, is current only while its future is polled, and ends when the future does.
+//!
+//! In: polls, on whichever thread. Out: one record. The drop of an unfinished future is `cancelled`,
+//! or `panic` where a poll unwound. Invariant: the thread's context after a poll is what it was before.
 
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::sync::atomic::Ordering;
+use std::task::{self, Poll};
 
-use crate::call_site::CallSite;
+use crate::arena;
+use crate::call_site::{CallSite, fidelity};
 use crate::capture::Writer;
+use crate::clock::{Ticks, ticks};
+use crate::context::Context;
+use crate::guard::{self, Draw, deliver, once};
+use crate::record::{Header, Kept, Outcome};
+use crate::runtime;
+use crate::tally::Unrecorded;
+use crate::thread_rings::{self, Lease, NO_SPAN, ThreadState, UNSAMPLED};
 
 /// An async call: entered where the function is called, current only while its future is polled.
 /// Dropped before its future completed, it is `cancelled`.
 #[derive(Debug)]
-pub struct AsyncCall {}
+pub struct AsyncCall {
+    site: &'static CallSite,
+    state: State,
+    /// What is current while it is polled.
+    own: Context,
+    parent: u64,
+    /// 0 before the first poll.
+    start: Ticks,
+    busy: Ticks,
+    values: Option<Box<[u8]>>,
+    args_bytes: u16,
+    fields_bytes: u16,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// Passes through.
+    Pass,
+    Drawn,
+    Undrawn,
+    /// Being polled; what is found like this on drop unwound.
+    PolledDrawn,
+    PolledUndrawn,
+    /// Ended.
+    Ended,
+}
 
 impl AsyncCall {
     /// Enters a call; its parent is the call that is current here and now.
     #[inline]
     #[must_use]
-    pub fn enter(_site: &'static CallSite) -> Self {
-        Self {}
+    pub fn enter(site: &'static CallSite) -> Self {
+        if site.fidelity.load(Ordering::Relaxed) == fidelity::OFF {
+            return Self::new(site, State::Pass, Context::NONE, NO_SPAN);
+        }
+        let Some((thread, lease)) = guard::thread_for(site) else {
+            return Self::new(site, State::Pass, Context::NONE, NO_SPAN);
+        };
+        let call = Self::draw(site, thread);
+        if lease == Lease::Call {
+            thread.home.release(thread);
+        }
+        call
     }
+
+    #[inline]
+    fn draw(site: &'static CallSite, thread: &ThreadState) -> Self {
+        let here = Context::of(thread);
+        let weight = match guard::draw(site, thread, here.span, here.weight) {
+            Draw::Pass => return Self::new(site, State::Pass, Context::NONE, NO_SPAN),
+            Draw::Undrawn => {
+                let own = Context { span: UNSAMPLED, ..Context::NONE };
+                return Self::new(site, State::Undrawn, own, NO_SPAN);
+            }
+            Draw::Follow if here.span == NO_SPAN => 1.0,
+            Draw::Follow => here.weight,
+            Draw::Drawn(weight) => weight,
+        };
+        let span = thread.next_span();
+        let trace = if here.span == NO_SPAN { span } else { here.trace };
+        Self::new(site, State::Drawn, Context { span, trace, weight }, here.span)
+    }
+
+    #[inline]
+    fn new(site: &'static CallSite, state: State, own: Context, parent: u64) -> Self {
+        Self { site, state, own, parent, start: 0, busy: 0, values: None, args_bytes: 0, fields_bytes: 0 }
+    }
+
     /// As [`crate::guard::Call::args`].
     #[inline]
-    pub fn args(&mut self, _capture: impl FnOnce(&mut Writer<'_>)) {}
+    pub fn args(&mut self, capture: impl FnOnce(&mut Writer<'_>)) {
+        if self.state == State::Drawn
+            && let Some(thread) = thread_rings::current()
+            && thread.captures_args
+        {
+            self.args_bytes = self.capture(thread, &mut once(capture));
+        }
+    }
+
     /// As [`crate::guard::Call::fields`].
     #[inline]
-    pub fn fields(&mut self, _capture: impl FnOnce(&mut Writer<'_>)) {}
+    pub fn fields(&mut self, capture: impl FnOnce(&mut Writer<'_>)) {
+        if self.state == State::Drawn
+            && let Some(thread) = thread_rings::current()
+        {
+            self.fields_bytes = self.capture(thread, &mut once(capture));
+        }
+    }
+
+    /// Captures into the arena and moves the bytes into memory that travels with the future.
+    fn capture(&mut self, thread: &ThreadState, capture: &mut dyn FnMut(&mut Writer<'_>)) -> u16 {
+        let start = arena::top();
+        let bytes = arena::capture(thread, capture);
+        let before = self.values.take().unwrap_or_default();
+        self.values = arena::take(start, |captured| Some([&before, captured].concat().into()));
+        bytes
+    }
+
+    /// Begins a poll: the call is current from here on.
+    #[inline]
+    fn resume(&mut self) -> Option<Polled> {
+        self.state = match self.state {
+            State::Drawn => State::PolledDrawn,
+            State::Undrawn => State::PolledUndrawn,
+            _ => return None,
+        };
+        let (thread, lease) = match thread_rings::current() {
+            Some(thread) => (thread, Lease::Thread),
+            None => runtime::rings()?.acquire()?,
+        };
+        let before = Context::of(thread);
+        self.own.enter(thread);
+        let since = ticks();
+        if self.start == 0 {
+            self.start = since;
+        }
+        Some(Polled { thread, lease, before, since })
+    }
+
+    /// Ends a poll that was not the last.
+    #[inline]
+    fn suspend(&mut self) {
+        self.state = match self.state {
+            State::PolledDrawn => State::Drawn,
+            State::PolledUndrawn => State::Undrawn,
+            state => state,
+        };
+    }
+
+    /// Ends the call. `end` is when; the value captured goes behind the arguments.
+    fn end(&mut self, end: Ticks, outcome: Outcome, value: Option<&mut dyn FnMut(&mut Writer<'_>)>) {
+        let undrawn = matches!(self.state, State::Undrawn | State::PolledUndrawn);
+        if matches!(self.state, State::Pass | State::Ended) {
+            return;
+        }
+        self.state = State::Ended;
+        let (thread, lease) = match thread_rings::current() {
+            Some(thread) => (thread, Lease::Thread),
+            None => match runtime::rings().and_then(thread_rings::ThreadRings::acquire) {
+                Some(taken) => taken,
+                None => return,
+            },
+        };
+        let start = if self.start == 0 { end } else { self.start };
+        let duration = end.wrapping_sub(start);
+        if undrawn && outcome == Outcome::Ok && duration < self.site.slow_ticks.load(Ordering::Relaxed) {
+            guard::count(thread, self.site, outcome, Unrecorded::SampledOut, duration);
+        } else {
+            self.record(thread, outcome, undrawn, (start, duration), value);
+        }
+        if lease == Lease::Call {
+            thread.home.release(thread);
+        }
+    }
+
+    fn record(
+        &mut self,
+        thread: &'static ThreadState,
+        outcome: Outcome,
+        undrawn: bool,
+        (start, duration): (Ticks, Ticks),
+        value: Option<&mut dyn FnMut(&mut Writer<'_>)>,
+    ) {
+        let (kept, weight) = match outcome {
+            Outcome::Ok if undrawn => (Kept::Slow, 1.0),
+            Outcome::Ok => (Kept::Sampled, self.own.weight),
+            _ => (Kept::Failed, 1.0),
+        };
+        let mut header = Header {
+            site: self.site.id(),
+            outcome,
+            kept,
+            is_async: true,
+            start,
+            duration,
+            span: self.own.span,
+            parent: self.parent,
+            trace: self.own.trace,
+            weight,
+            args_bytes: self.args_bytes,
+            fields_bytes: self.fields_bytes,
+            busy: self.busy,
+        };
+        if undrawn {
+            header.span = thread.next_span();
+            header.parent = NO_SPAN;
+            header.trace = header.span;
+        }
+        let values = self.values.take().unwrap_or_default();
+        if value.is_none() && outcome != Outcome::Panic {
+            return deliver(thread, &header, &values);
+        }
+        let begin = arena::top();
+        if !arena::restore(&values) {
+            header.args_bytes = 0;
+            header.fields_bytes = 0;
+        }
+        match value {
+            Some(value) => _ = arena::capture(thread, value),
+            None => _ = guard::capture_panic(thread),
+        }
+        arena::take(begin, |values| deliver(thread, &header, values));
+    }
+}
+
+impl Drop for AsyncCall {
+    #[inline]
+    fn drop(&mut self) {
+        match self.state {
+            State::Pass | State::Ended => {}
+            State::Drawn | State::Undrawn => self.end(ticks(), Outcome::Cancelled, None),
+            State::PolledDrawn | State::PolledUndrawn => self.end(ticks(), Outcome::Panic, None),
+        }
+    }
+}
+
+/// A poll under way on this thread; on drop the thread's context is what it was before.
+struct Polled {
+    thread: &'static ThreadState,
+    lease: Lease,
+    before: Context,
+    since: Ticks,
+}
+
+impl Drop for Polled {
+    #[inline]
+    fn drop(&mut self) {
+        self.before.enter(self.thread);
+        if self.lease == Lease::Call {
+            self.thread.home.release(self.thread);
+        }
+    }
 }
 
 /// The end of an async call, handed to the expansion's last closure.
 #[derive(Debug)]
 pub struct Finish<'a> {
-    _call: &'a mut AsyncCall,
+    call: &'a mut AsyncCall,
+    end: Ticks,
 }
 
 impl Finish<'_> {
     /// As [`crate::guard::Call::ok`].
     #[inline]
-    pub fn ok(self) {}
+    pub fn ok(self) {
+        self.call.end(self.end, Outcome::Ok, None);
+    }
+
     /// As [`crate::guard::Call::ok_with`].
     #[inline]
-    pub fn ok_with(self, _result: impl FnOnce(&mut Writer<'_>)) {}
+    pub fn ok_with(self, result: impl FnOnce(&mut Writer<'_>)) {
+        let captures = self.call.state == State::PolledDrawn
+            && thread_rings::current().is_some_and(|thread| thread.captures_results);
+        if captures {
+            self.call.end(self.end, Outcome::Ok, Some(&mut once(result)));
+        } else {
+            self.call.end(self.end, Outcome::Ok, None);
+        }
+    }
+
     /// As [`crate::guard::Call::error`].
     #[inline]
-    pub fn error(self, _text: impl FnOnce(&mut Writer<'_>)) {}
+    pub fn error(self, text: impl FnOnce(&mut Writer<'_>)) {
+        self.call.end(self.end, Outcome::Error, Some(&mut once(text)));
+    }
 }
 
 pin_project_lite::pin_project! {
-    /// The future of a monitored async function.
+    /// The future of a monitored async function. `call` is declared, and so dropped, behind
+    /// `future`: what the future's destructors do belongs to the call.
     #[must_use = "futures do nothing unless you `.await` or poll them"]
     pub struct Instrumented<F, E> {
         #[pin]
@@ -57,6 +303,7 @@ pin_project_lite::pin_project! {
 }
 
 /// Wraps the future of a monitored function; `end` sees its output and calls one method of [`Finish`].
+#[inline]
 pub fn instrument<F, E>(call: AsyncCall, future: F, end: E) -> Instrumented<F, E>
 where
     F: Future,
@@ -71,16 +318,24 @@ where
     E: FnOnce(Finish<'_>, &F::Output),
 {
     type Output = F::Output;
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, task: &mut task::Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        match this.future.poll(context) {
-            Poll::Pending => Poll::Pending,
+        let Some(polled) = this.call.resume() else { return this.future.poll(task) };
+        let poll = this.future.poll(task);
+        let now = ticks();
+        this.call.busy = this.call.busy.wrapping_add(now.wrapping_sub(polled.since));
+        match &poll {
+            Poll::Pending => this.call.suspend(),
             Poll::Ready(output) => {
+                // The call is over: what its result's capture calls is not below it.
+                drop(polled);
                 if let Some(end) = this.end.take() {
-                    end(Finish { _call: this.call }, &output);
+                    end(Finish { call: this.call, end: now }, output);
                 }
-                Poll::Ready(output)
             }
         }
+        poll
     }
 }

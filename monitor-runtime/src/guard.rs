@@ -1,74 +1,614 @@
 //! The guard of a synchronous call: opened on entry, closed on drop, decides the outcome.
+//!
+//! In: a call site, and what the expansion sees of the call. Out: one record in the thread's ring, or
+//! one count in its tally. The way of a recorded call without values is `enter`, `ok` and
+//! `Ring::push_header`, all inlined; whatever is rarer branches off to a cold function.
 
-use crate::call_site::CallSite;
-use crate::capture::Writer;
+use std::mem::ManuallyDrop;
+use std::sync::atomic::Ordering;
+
+use crate::arena;
+use crate::call_site::{CallSite, fidelity};
+use crate::capture::{Writer, via};
+use crate::clock::{Ticks, counter, is_counter, ticks};
+use crate::panic_text;
+use crate::record::{Header, Kept, Outcome};
+use crate::ring::Push;
+use crate::runtime;
+use crate::sampling;
+use crate::tally::Unrecorded;
+use crate::thread_rings::{
+    self, Lease, NO_SPAN, Overflow, RESERVED_SPANS, SUPPRESSED, ThreadState, UNSAMPLED,
+};
 
 /// A call whose result is seen: ends by `ok`, `ok_with`, `error`; dropped otherwise, it panicked.
 #[derive(Debug)]
-pub struct Call {}
+pub struct Call(Entered);
+
+/// What is known of a call under way. Functions that are not inlined are given its words, never the
+/// struct: so it stays in registers, where it would cost as much as the clock in memory.
+#[derive(Debug, Clone, Copy)]
+struct Entered {
+    site: &'static CallSite,
+    /// `None`: the call passes through.
+    thread: Option<&'static ThreadState>,
+    start: Ticks,
+    span: u64,
+    /// What was current before.
+    parent: u64,
+    /// Nothing for a drawn call without values; else flags, and the weight to put back above them.
+    special: u64,
+    values: Values,
+}
+
+/// Where the captured values lie: start in the arena (32 bits), bytes of arguments and of fields (16).
+#[derive(Debug, Clone, Copy, Default)]
+struct Values(u64);
+
+impl Values {
+    fn new(start: usize) -> Self {
+        Self(start as u64 & 0xFFFF_FFFF)
+    }
+    fn start(self) -> usize {
+        (self.0 & 0xFFFF_FFFF) as usize
+    }
+    fn args_bytes(self) -> u16 {
+        (self.0 >> 32) as u16
+    }
+    fn fields_bytes(self) -> u16 {
+        (self.0 >> 48) as u16
+    }
+    fn with_args(self, bytes: u16) -> Self {
+        Self(self.0 | u64::from(bytes) << 32)
+    }
+    fn with_fields(self, bytes: u16) -> Self {
+        Self(self.0 | u64::from(bytes) << 48)
+    }
+}
+
+/// Flags of `Entered::special`.
+mod special {
+    /// Not drawn: leaves a record only if it fails or is slow.
+    pub(super) const UNDRAWN: u64 = 1;
+    /// The thread's weight is to be put back.
+    pub(super) const OWN_WEIGHT: u64 = 2;
+    /// The thread's state was taken for this call.
+    pub(super) const OWN_STATE: u64 = 4;
+    /// There are captured values in the arena.
+    pub(super) const VALUES: u64 = 8;
+    /// Ticks are those of the OS clock.
+    pub(super) const OS_CLOCK: u64 = 16;
+}
+
+type Capture<'a> = &'a mut dyn FnMut(&mut Writer<'_>);
+
+impl Entered {
+    /// A call that passes through.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn pass(site: &'static CallSite) -> Self {
+        Self { site, thread: None, start: 0, span: NO_SPAN, parent: NO_SPAN, special: 0, values: Values(0) }
+    }
+
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn enter(site: &'static CallSite) -> Self {
+        match site.fidelity.load(Ordering::Relaxed) {
+            fidelity::OFF => return Self::pass(site),
+            fidelity::RECORDED => {
+                if let Some(thread) = thread_rings::current() {
+                    let parent = thread.current.load(Ordering::Relaxed);
+                    if parent == NO_SPAN || parent > RESERVED_SPANS {
+                        return Self::open(site, thread, parent);
+                    }
+                }
+            }
+            _ => {}
+        }
+        // Two words come back in registers; what else there is, is read from the thread.
+        let (thread, special) = Self::enter_specially(site);
+        let Some(thread) = thread else { return Self::pass(site) };
+        let span = thread.current.load(Ordering::Relaxed);
+        let parent = thread.parent.load(Ordering::Relaxed);
+        Self { thread: Some(thread), span, parent, special, ..Self::pass(site) }
+    }
+
+    /// A call that is recorded like the one around it, or as a root.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn open(site: &'static CallSite, thread: &'static ThreadState, parent: u64) -> Self {
+        let span = thread.next_span();
+        if parent == NO_SPAN {
+            thread.trace.store(span, Ordering::Relaxed);
+            thread.set_weight(1.0);
+        }
+        thread.set_current(span);
+        Self { thread: Some(thread), span, parent, ..Self::pass(site) }
+    }
+
+    /// The first call of a function or a thread, a sampled function, a call below one that was not
+    /// drawn or within a capture. Gives the thread, or none for a call that passes through, and
+    /// `Entered::special`; leaves what was current in `ThreadState::parent`.
+    #[cold]
+    #[inline(never)]
+    fn enter_specially(site: &'static CallSite) -> (Option<&'static ThreadState>, u64) {
+        let Some((thread, lease)) = thread_for(site) else { return (None, 0) };
+        let parent = thread.current.load(Ordering::Relaxed);
+        let weight_before = thread.weight();
+        thread.parent.store(parent, Ordering::Relaxed);
+        let mut special = match draw(site, thread, parent, weight_before) {
+            Draw::Pass => {
+                if lease == Lease::Call {
+                    thread.home.release(thread);
+                }
+                return (None, 0);
+            }
+            Draw::Follow => {
+                Self::open(site, thread, parent);
+                0
+            }
+            Draw::Drawn(weight) => {
+                Self::open(site, thread, parent);
+                thread.set_weight(weight);
+                special::OWN_WEIGHT | u64::from(weight_before.to_bits()) << 32
+            }
+            Draw::Undrawn => {
+                thread.set_current(UNSAMPLED);
+                special::UNDRAWN
+            }
+        };
+        if lease == Lease::Call {
+            special |= special::OWN_STATE;
+        }
+        if !is_counter() {
+            special |= special::OS_CLOCK;
+        }
+        (Some(thread), special)
+    }
+
+    /// The thread, if this call has a record in which values can go.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn recording(&self) -> Option<&'static ThreadState> {
+        self.thread.filter(|_| self.special & special::UNDRAWN == 0)
+    }
+
+    /// Captures values behind those captured before.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn capture(&mut self, thread: &ThreadState, part: Part, capture: Capture<'_>) {
+        self.values = capture_part(thread, (self.special, self.values), part, capture);
+        self.special |= special::VALUES;
+    }
+
+    /// Reads the clock.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn now(&self) -> Ticks {
+        if self.special & special::OS_CLOCK == 0 { counter() } else { ticks() }
+    }
+
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn end_ok(self, thread: &'static ThreadState) {
+        let end = self.now();
+        if self.special != 0 {
+            return self.end(end, Outcome::Ok, None);
+        }
+        thread.set_current(self.parent);
+        let duration = end.wrapping_sub(self.start);
+        let header = self.header(thread, Outcome::Ok, Kept::Sampled, thread.weight(), duration);
+        if !thread.ring.push_header(header.encode(0)) {
+            self.end(end, Outcome::Ok, None);
+        }
+    }
+
+    /// Ends the call, whatever it is: also where the ring is at a limit.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn end(self, end: Ticks, outcome: Outcome, value: Option<Capture<'_>>) {
+        let Self { site, thread, start, span, parent, special, values } = self;
+        let Some(thread) = thread else { return };
+        end_specially((site, thread), (start, end), (span, parent), (special, values), outcome, value);
+    }
+
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn header(
+        self,
+        thread: &ThreadState,
+        outcome: Outcome,
+        kept: Kept,
+        weight: f32,
+        duration: Ticks,
+    ) -> Header {
+        Header {
+            site: self.site.id(),
+            outcome,
+            kept,
+            is_async: false,
+            start: self.start,
+            duration,
+            span: self.span,
+            parent: self.parent,
+            trace: thread.trace.load(Ordering::Relaxed),
+            weight,
+            args_bytes: self.values.args_bytes(),
+            fields_bytes: self.values.fields_bytes(),
+            busy: 0,
+        }
+    }
+
+    fn record(
+        self,
+        thread: &'static ThreadState,
+        outcome: Outcome,
+        duration: Ticks,
+        value: Option<Capture<'_>>,
+    ) {
+        let undrawn = self.special & special::UNDRAWN != 0;
+        let (kept, weight) = match outcome {
+            Outcome::Ok if undrawn => (Kept::Slow, 1.0),
+            Outcome::Ok => (Kept::Sampled, thread.weight()),
+            _ => (Kept::Failed, 1.0),
+        };
+        let start = if self.special & special::VALUES != 0 { self.values.start() } else { arena::top() };
+        match value {
+            Some(value) => _ = arena::capture(thread, value),
+            None if outcome == Outcome::Panic => _ = capture_panic(thread),
+            None => {}
+        }
+        let mut header = self.header(thread, outcome, kept, weight, duration);
+        if undrawn {
+            header.span = thread.next_span();
+            header.parent = NO_SPAN;
+            header.trace = header.span;
+        }
+        arena::take(start, |values| deliver(thread, &header, values));
+    }
+}
+
+/// Which of a call's values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Arguments,
+    Fields,
+}
+
+/// Captures values behind those captured before, if there are any.
+#[inline(never)]
+fn capture_part(
+    thread: &ThreadState,
+    (special, values): (u64, Values),
+    part: Part,
+    capture: Capture<'_>,
+) -> Values {
+    let values = if special & special::VALUES == 0 { Values::new(arena::top()) } else { values };
+    let bytes = arena::capture(thread, capture);
+    match part {
+        Part::Arguments => values.with_args(bytes),
+        Part::Fields => values.with_fields(bytes),
+    }
+}
+
+/// The end of a call that has values, failed, was not drawn, holds something to put back, or found the
+/// ring at a limit. The pairs are how the words of an `Entered` stay in registers.
+#[cold]
+#[inline(never)]
+fn end_specially(
+    (site, thread): (&'static CallSite, &'static ThreadState),
+    (start, end): (Ticks, Ticks),
+    (span, parent): (u64, u64),
+    (special, values): (u64, Values),
+    outcome: Outcome,
+    value: Option<Capture<'_>>,
+) {
+    let call = Entered { site, thread: Some(thread), start, span, parent, special, values };
+    let duration = end.wrapping_sub(start);
+    let undrawn = special & special::UNDRAWN != 0;
+    if undrawn && outcome == Outcome::Ok && duration < site.slow_ticks.load(Ordering::Relaxed) {
+        count(thread, site, outcome, Unrecorded::SampledOut, duration);
+    } else {
+        call.record(thread, outcome, duration, value);
+    }
+    if special & special::OWN_WEIGHT != 0 {
+        thread.set_weight(f32::from_bits((special >> 32) as u32));
+    }
+    thread.set_current(parent);
+    if special & special::OWN_STATE != 0 {
+        thread.home.release(thread);
+    }
+}
 
 impl Call {
     /// Enters a call.
-    #[inline]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     #[must_use]
-    pub fn enter(_site: &'static CallSite) -> Self {
-        Self {}
+    pub fn enter(site: &'static CallSite) -> Self {
+        Self(Entered::enter(site))
     }
+
     /// Captures the arguments, in the order of the call site's names, if this call captures them.
-    #[inline]
-    pub fn args(&mut self, _capture: impl FnOnce(&mut Writer<'_>)) {}
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub fn args(&mut self, capture: impl FnOnce(&mut Writer<'_>)) {
+        if let Some(thread) = self.0.recording()
+            && thread.captures_args
+        {
+            self.0.capture(thread, Part::Arguments, &mut once(capture));
+        }
+    }
+
     /// Captures the extra fields, in the order of the call site's names, if this call is recorded.
-    #[inline]
-    pub fn fields(&mut self, _capture: impl FnOnce(&mut Writer<'_>)) {}
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub fn fields(&mut self, capture: impl FnOnce(&mut Writer<'_>)) {
+        if let Some(thread) = self.0.recording() {
+            self.0.capture(thread, Part::Fields, &mut once(capture));
+        }
+    }
+
     /// Starts the call's time: the last thing before its body, so that captures do not count.
-    #[inline]
-    pub fn begin(&mut self) {}
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub fn begin(&mut self) {
+        if self.0.thread.is_some() {
+            self.0.start = self.0.now();
+        }
+    }
+
+    /// What is known of the call, which is not ended by its drop any more.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn into_entered(self) -> Entered {
+        ManuallyDrop::new(self).0
+    }
+
     /// Ends the call as `ok`, its result not captured.
-    #[inline]
-    pub fn ok(self) {}
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub fn ok(self) {
+        let entered = self.into_entered();
+        if let Some(thread) = entered.thread {
+            entered.end_ok(thread);
+        }
+    }
+
     /// Ends the call as `ok`; `result` captures its value.
-    #[inline]
-    pub fn ok_with(self, _result: impl FnOnce(&mut Writer<'_>)) {}
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub fn ok_with(self, result: impl FnOnce(&mut Writer<'_>)) {
+        let entered = self.into_entered();
+        match entered.thread {
+            Some(thread) if thread.captures_results && entered.recording().is_some() => {
+                entered.end(entered.now(), Outcome::Ok, Some(&mut once(result)));
+            }
+            Some(thread) => entered.end_ok(thread),
+            None => {}
+        }
+    }
+
     /// Ends the call as `error`; `text` writes the error's message.
-    #[inline]
-    pub fn error(self, _text: impl FnOnce(&mut Writer<'_>)) {}
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub fn error(self, text: impl FnOnce(&mut Writer<'_>)) {
+        let entered = self.into_entered();
+        if entered.thread.is_some() {
+            entered.end(entered.now(), Outcome::Error, Some(&mut once(text)));
+        }
+    }
+}
+
+impl Drop for Call {
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn drop(&mut self) {
+        if self.0.thread.is_some() {
+            self.0.end(self.0.now(), Outcome::Panic, None);
+        }
+    }
 }
 
 /// A call whose result need not be seen (it returns `()` or never): dropped, it ended `ok`, or
-/// `panic` where the thread is unwinding.
+/// `panic` where the thread has begun to unwind since.
 #[derive(Debug)]
-pub struct Scope {}
+pub struct Scope {
+    call: ManuallyDrop<Call>,
+    unwinding_before: bool,
+}
 
 impl Scope {
     /// Enters a call.
-    #[inline]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     #[must_use]
-    pub fn enter(_site: &'static CallSite) -> Self {
-        Self {}
+    pub fn enter(site: &'static CallSite) -> Self {
+        let call = ManuallyDrop::new(Call::enter(site));
+        Self { unwinding_before: call.0.thread.is_some() && std::thread::panicking(), call }
     }
+
     /// As [`Call::args`].
-    #[inline]
-    pub fn args(&mut self, _capture: impl FnOnce(&mut Writer<'_>)) {}
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub fn args(&mut self, capture: impl FnOnce(&mut Writer<'_>)) {
+        self.call.args(capture);
+    }
+
     /// As [`Call::fields`].
-    #[inline]
-    pub fn fields(&mut self, _capture: impl FnOnce(&mut Writer<'_>)) {}
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub fn fields(&mut self, capture: impl FnOnce(&mut Writer<'_>)) {
+        self.call.fields(capture);
+    }
+
     /// As [`Call::begin`].
-    #[inline]
-    pub fn begin(&mut self) {}
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub fn begin(&mut self) {
+        self.call.begin();
+    }
 }
 
 impl Drop for Scope {
-    fn drop(&mut self) {}
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn drop(&mut self) {
+        let entered = self.call.0;
+        let Some(thread) = entered.thread else { return };
+        if std::thread::panicking() && !self.unwinding_before {
+            entered.end(entered.now(), Outcome::Panic, None);
+        } else {
+            entered.end_ok(thread);
+        }
+    }
+}
+
+/// What becomes of a call.
+pub(crate) enum Draw {
+    /// Nothing: it passes through.
+    Pass,
+    /// As the call around it.
+    Follow,
+    /// Recorded with this weight.
+    Drawn(f32),
+    /// Left out, and all below it.
+    Undrawn,
+}
+
+/// Draws a call: a root at its function's rate, a callee with its root, or less often where its own
+/// rate is lower than the probability that its root was drawn with.
+pub(crate) fn draw(site: &CallSite, thread: &ThreadState, parent: u64, weight: f32) -> Draw {
+    if parent == SUPPRESSED {
+        return Draw::Pass;
+    }
+    if parent == UNSAMPLED {
+        return Draw::Undrawn;
+    }
+    if site.fidelity.load(Ordering::Relaxed) == fidelity::RECORDED {
+        return Draw::Follow;
+    }
+    let rate = site.rate();
+    let drawn = if parent == NO_SPAN {
+        draw_root(site, thread, rate)
+    } else {
+        match sampling::child(1.0 / f64::from(weight), rate) {
+            sampling::Child::Follow => return Draw::Follow,
+            sampling::Child::Subsample { probability } => {
+                sampling::next_gap(probability, random(thread)) == 0
+            }
+        }
+    };
+    if drawn { Draw::Drawn(sampling::weight(rate) as f32) } else { Draw::Undrawn }
+}
+
+/// Counts down to the next root call that is drawn.
+fn draw_root(site: &CallSite, thread: &ThreadState, rate: f64) -> bool {
+    let Some(tally) = thread.tallies.of(site.id()) else {
+        return sampling::next_gap(rate, random(thread)) == 0;
+    };
+    let epoch = site.epoch.load(Ordering::Relaxed);
+    if tally.gap_epoch.load(Ordering::Relaxed) != epoch {
+        tally.gap_epoch.store(epoch, Ordering::Relaxed);
+        tally.gap.store(next_gap(rate, thread), Ordering::Relaxed);
+    }
+    let gap = tally.gap.load(Ordering::Relaxed);
+    if gap & GAP_MASK > 0 {
+        tally.gap.store(gap - 1, Ordering::Relaxed);
+        return false;
+    }
+    tally.gap.store(next_gap(rate, thread), Ordering::Relaxed);
+    gap & REDRAW_FLAG == 0
+}
+
+/// A gap, flagged where it ends in another draw instead of a drawn call.
+fn next_gap(rate: f64, thread: &ThreadState) -> u64 {
+    let gap = sampling::next_gap(rate, random(thread));
+    if gap == sampling::REDRAW { u64::from(gap) | REDRAW_FLAG } else { u64::from(gap) }
+}
+
+const REDRAW_FLAG: u64 = 1 << 32;
+const GAP_MASK: u64 = REDRAW_FLAG - 1;
+
+fn random(thread: &ThreadState) -> u64 {
+    let mut generator = sampling::Random::new(thread.random.load(Ordering::Relaxed));
+    let random = generator.draw();
+    thread.random.store(generator.state(), Ordering::Relaxed);
+    random
+}
+
+/// Registers the site if need be, and finds or takes the calling thread's state.
+pub(crate) fn thread_for(site: &'static CallSite) -> Option<(&'static ThreadState, Lease)> {
+    if site.fidelity.load(Ordering::Relaxed) == fidelity::UNKNOWN {
+        runtime::register(site);
+    }
+    if site.fidelity.load(Ordering::Relaxed) == fidelity::OFF {
+        return None;
+    }
+    match thread_rings::current() {
+        Some(thread) => Some((thread, Lease::Thread)),
+        None => runtime::rings()?.acquire(),
+    }
+}
+
+/// Writes the text of the panic that unwinds this thread.
+pub(crate) fn capture_panic(thread: &ThreadState) -> u16 {
+    let text = panic_text::last();
+    if text.is_empty() {
+        return 0;
+    }
+    arena::capture(thread, &mut |writer| {
+        #[allow(clippy::wildcard_imports, reason = "the dispatch picks the trait")]
+        use via::*;
+        (&&&&&ErrorValue(&text)).write(writer);
+    })
+}
+
+/// Puts a record into the ring.
+pub(crate) fn deliver(thread: &'static ThreadState, header: &Header, values: &[u8]) {
+    match thread.ring.push(&header.encode(values.len()), values) {
+        Push::Written => {}
+        push => pushed(push, thread, header, values),
+    }
+}
+
+/// A push after which much waits, or that found no room: an `ok` call is counted as lost, a failed
+/// one takes the way that has no bound but memory.
+#[cold]
+#[inline(never)]
+fn pushed(push: Push, thread: &'static ThreadState, header: &Header, values: &[u8]) {
+    thread.home.wake();
+    if push != Push::Full {
+        return;
+    }
+    if header.outcome == Outcome::Ok {
+        let reason = if thread.ring.capacity() < header.encode(0).len() {
+            Unrecorded::NoRing
+        } else {
+            Unrecorded::RingFull
+        };
+        if let Some(site) = crate::call_site::by_id(header.site) {
+            count(thread, site, header.outcome, reason, header.duration);
+        }
+        return;
+    }
+    let words = header.encode(values.len()).into_iter().chain(crate::record::pack(values)).collect();
+    let _ = thread.home.overflow.send(Overflow { thread: thread.thread_id.load(Ordering::Relaxed), words });
+}
+
+/// Counts a call that leaves no record.
+pub(crate) fn count(
+    thread: &ThreadState,
+    site: &CallSite,
+    outcome: Outcome,
+    reason: Unrecorded,
+    duration: Ticks,
+) {
+    match thread.tallies.of(site.id()) {
+        Some(tally) => tally.count(outcome, reason, duration),
+        None => {
+            if let Some(tally) = thread.home.shared_tallies.of_unbounded(site.id()) {
+                tally.count_shared(outcome, reason, duration);
+            }
+        }
+    }
+}
+
+/// Makes a closure that is called once out of one that may be called once.
+pub(crate) fn once(capture: impl FnOnce(&mut Writer<'_>)) -> impl FnMut(&mut Writer<'_>) {
+    let mut capture = Some(capture);
+    move |writer| {
+        if let Some(capture) = capture.take() {
+            capture(writer);
+        }
+    }
 }
 
 /// Calls the body as `FnOnce`, so that it may give out what it was given.
-#[inline(always)]
+#[cfg_attr(not(debug_assertions), inline(always))]
 pub fn run<R>(body: impl FnOnce() -> R) -> R {
     body()
 }
 
 /// `None` of a stated type: pins the type that an async block returns.
-#[inline(always)]
+#[cfg_attr(not(debug_assertions), inline(always))]
 #[must_use]
 pub const fn none<R>() -> Option<R> {
     None

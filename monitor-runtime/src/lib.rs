@@ -1,22 +1,56 @@
 //! The runtime of `monitored`, in data-flow order: what the expansion of `#[monitor]` calls, the
 //! rings it writes to, and the collector that carries records into the store.
 
+// The counts, ticks and nanoseconds that are cast here are far from the ends of their types, and
+// figures shown as f64 need no more than its 52 bits.
+#![allow(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "see above")]
+#![allow(clippy::cast_sign_loss, reason = "percentiles are not negative")]
+#![allow(clippy::inline_always, reason = "the hot path is measured with and without")]
+#![deny(unsafe_code)]
 #![cfg_attr(
     test,
-    allow(clippy::disallowed_methods, reason = "tests bring their own time, threads and files")
+    allow(
+        clippy::disallowed_methods,
+        clippy::unwrap_used,
+        reason = "tests bring their own time, threads and files"
+    )
 )]
 
-pub mod call_site;
+mod call_site;
+mod clock;
 pub mod config;
-pub mod guard;
-pub mod expansion;
-pub mod future;
+mod guard;
+mod context;
+mod expansion;
+mod future;
 pub mod sampling;
+mod tally;
 pub mod capture;
+mod arena;
+mod panic_text;
 pub mod record;
+mod region;
+mod ring;
+mod thread_rings;
+mod collector;
+mod figures;
+mod backlog;
+mod decode;
 pub mod batch;
 pub mod breaker;
 pub mod store;
+mod health;
+mod subscribe;
+mod os;
+mod runtime;
+
+pub use context::{Context, WithContext};
+pub use health::{Drops, Health, Level};
+pub use runtime::{
+    BreakerHandle, FlushError, RateError, breaker, flush, health, init, reset_sample_rate, set_sample_rate,
+    shutdown, subscribe,
+};
+pub use subscribe::{Record, Subscription};
 
 /// What the expansion of `#[monitor]` refers to.
 pub mod private {

@@ -1,4 +1,16 @@
-//! The words of a record: how a call ended and why its row was kept.
+//! The byte layout of a record: what the hot side writes into a ring and the cold side reads back.
+//! Pure. A record is a header of eight 64-bit words, one cache line, followed by the captured
+//! tokens, padded to whole words:
+//!
+//! ```text
+//! word 0   words (16) · kind 2, outcome 2, kept 2, flags 2 (8) · padding bytes (8) · call site (32)
+//! word 1   start, ticks          word 4   parent id (0: none)
+//! word 2   duration, ticks       word 5   trace id
+//! word 3   span id               word 6   weight as f32 (32) · bytes of arguments (16) · of fields (16)
+//!                                word 7   busy ticks of an async call
+//! ```
+//!
+//! Whatever follows arguments and fields is the result (outcome `ok`) or the error's text.
 
 /// How a call ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -14,6 +26,28 @@ pub enum Outcome {
     Cancelled = 3,
 }
 
+impl Outcome {
+    /// The word used in SQL and on screen.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Error => "error",
+            Self::Panic => "panic",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    const fn from_bits(bits: u64) -> Self {
+        match bits & 3 {
+            0 => Self::Ok,
+            1 => Self::Error,
+            2 => Self::Panic,
+            _ => Self::Cancelled,
+        }
+    }
+}
+
 /// Why a call has a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
@@ -24,4 +58,214 @@ pub enum Kept {
     Slow = 1,
     /// It failed.
     Failed = 2,
+}
+
+impl Kept {
+    /// The word used in SQL and on screen.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Sampled => "sampled",
+            Self::Slow => "slow",
+            Self::Failed => "failed",
+        }
+    }
+
+    const fn from_bits(bits: u64) -> Self {
+        match bits & 3 {
+            0 => Self::Sampled,
+            1 => Self::Slow,
+            _ => Self::Failed,
+        }
+    }
+}
+
+/// Words of a header.
+pub(crate) const HEADER_WORDS: usize = 8;
+
+const KIND_CALL: u64 = 0;
+const KIND_THREAD: u64 = 1;
+const KIND_SKIP: u64 = 2;
+
+/// The fixed part of a call's record.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Header {
+    pub(crate) site: u32,
+    pub(crate) outcome: Outcome,
+    pub(crate) kept: Kept,
+    /// Whether `busy` was measured; a synchronous call is busy from start to end.
+    pub(crate) is_async: bool,
+    pub(crate) start: u64,
+    pub(crate) duration: u64,
+    pub(crate) span: u64,
+    pub(crate) parent: u64,
+    pub(crate) trace: u64,
+    pub(crate) weight: f32,
+    pub(crate) args_bytes: u16,
+    pub(crate) fields_bytes: u16,
+    pub(crate) busy: u64,
+}
+
+impl Header {
+    /// Lays the header out for a record that carries this many bytes of values.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(crate) fn encode(&self, value_bytes: usize) -> [u64; HEADER_WORDS] {
+        let words = HEADER_WORDS + value_bytes.div_ceil(8);
+        let padding = value_bytes.wrapping_neg() & 7;
+        let bits =
+            KIND_CALL | (self.outcome as u64) << 2 | (self.kept as u64) << 4 | u64::from(self.is_async) << 6;
+        [
+            words as u64 | bits << 16 | (padding as u64) << 24 | u64::from(self.site) << 32,
+            self.start,
+            self.duration,
+            self.span,
+            self.parent,
+            self.trace,
+            u64::from(self.weight.to_bits())
+                | u64::from(self.args_bytes) << 32
+                | u64::from(self.fields_bytes) << 48,
+            self.busy,
+        ]
+    }
+
+    fn decode(words: &[u64; HEADER_WORDS]) -> Self {
+        let bits = words[0] >> 16;
+        Self {
+            site: (words[0] >> 32) as u32,
+            outcome: Outcome::from_bits(bits >> 2),
+            kept: Kept::from_bits(bits >> 4),
+            is_async: bits & 1 << 6 != 0,
+            start: words[1],
+            duration: words[2],
+            span: words[3],
+            parent: words[4],
+            trace: words[5],
+            weight: f32::from_bits(words[6] as u32),
+            args_bytes: (words[6] >> 32) as u16,
+            fields_bytes: (words[6] >> 48) as u16,
+            busy: words[7],
+        }
+    }
+}
+
+/// A record of one word that says which thread the records behind it come from.
+#[inline]
+pub(crate) const fn encode_thread(thread: u32) -> u64 {
+    1 | KIND_THREAD << 16 | (thread as u64) << 32
+}
+
+/// A word that says that this many words, itself included, hold nothing.
+#[inline]
+pub(crate) const fn encode_skip(words: usize) -> u64 {
+    KIND_SKIP << 16 | (words as u64) << 32
+}
+
+/// What a record says. `values` borrows the words it was read from.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Record<'a> {
+    /// A call ended.
+    Call(Header, &'a [u64], usize),
+    /// The ring was taken over by this thread.
+    Thread(u32),
+    /// Nothing.
+    Skip,
+}
+
+/// Reads the record at the start of `words`: what it says and how many words it takes. `None` where
+/// the words are not a record; the input may be hostile.
+pub(crate) fn decode(words: &[u64]) -> Option<(Record<'_>, usize)> {
+    let first = *words.first()?;
+    match first >> 16 & 3 {
+        KIND_CALL => {
+            let length = (first & 0xFFFF) as usize;
+            let padding = (first >> 24 & 0xFF) as usize;
+            let header = words.first_chunk::<HEADER_WORDS>()?;
+            let values = words.get(HEADER_WORDS..length)?;
+            let bytes = (values.len() * 8).checked_sub(padding)?;
+            let header = Header::decode(header);
+            if padding > 7 || usize::from(header.args_bytes) + usize::from(header.fields_bytes) > bytes {
+                return None;
+            }
+            Some((Record::Call(header, values, bytes), length))
+        }
+        KIND_THREAD => Some((Record::Thread((first >> 32) as u32), 1)),
+        KIND_SKIP => {
+            let length = (first >> 32) as usize;
+            (length >= 1 && length <= words.len()).then_some((Record::Skip, length))
+        }
+        _ => None,
+    }
+}
+
+/// Packs bytes into words, little-endian, the last one padded with zeros.
+#[inline]
+pub(crate) fn pack(bytes: &[u8]) -> impl Iterator<Item = u64> + '_ {
+    let (whole, rest) = bytes.as_chunks::<8>();
+    let last = (!rest.is_empty()).then(|| {
+        let mut word = [0; 8];
+        word[..rest.len()].copy_from_slice(rest);
+        u64::from_le_bytes(word)
+    });
+    whole.iter().map(|chunk| u64::from_le_bytes(*chunk)).chain(last)
+}
+
+/// Unpacks what [`pack`] packed.
+pub(crate) fn unpack(words: &[u64], bytes: usize, into: &mut Vec<u8>) {
+    into.clear();
+    into.extend(words.iter().flat_map(|word| word.to_le_bytes()));
+    into.truncate(bytes);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn header() -> impl Strategy<Value = Header> {
+        let words = (any::<u64>(), any::<u64>(), any::<u64>(), any::<u64>(), any::<u64>(), any::<u64>());
+        (any::<u32>(), 0_u64..4, 0_u64..3, any::<bool>(), words, 0_f32..1e9, 0_u16..40, 0_u16..40).prop_map(
+            |(site, outcome, kept, is_async, words, weight, args_bytes, fields_bytes)| Header {
+                site,
+                outcome: Outcome::from_bits(outcome),
+                kept: Kept::from_bits(kept),
+                is_async,
+                start: words.0,
+                duration: words.1,
+                span: words.2,
+                parent: words.3,
+                trace: words.4,
+                weight,
+                args_bytes,
+                fields_bytes,
+                busy: words.5,
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn a_record_reads_back_as_it_was_written(header in header(), extra in prop::collection::vec(any::<u8>(), 0..60)) {
+            let mut bytes = vec![7; usize::from(header.args_bytes) + usize::from(header.fields_bytes)];
+            bytes.extend(extra);
+            let mut words = header.encode(bytes.len()).to_vec();
+            words.extend(pack(&bytes));
+            let length = words.len();
+            words.push(encode_thread(9));
+            let (record, used) = decode(&words).unwrap();
+            prop_assert_eq!(used, length);
+            let Record::Call(read, values, value_bytes) = record else { panic!("not a call") };
+            prop_assert_eq!(read, header);
+            let mut read = Vec::new();
+            unpack(values, value_bytes, &mut read);
+            prop_assert_eq!(read, bytes);
+            prop_assert_eq!(decode(&words[used..]), Some((Record::Thread(9), 1)));
+        }
+
+        #[test]
+        fn hostile_words_are_refused_or_stay_within_bounds(words in prop::collection::vec(any::<u64>(), 0..40)) {
+            if let Some((_, used)) = decode(&words) {
+                prop_assert!(used >= 1 && used <= words.len());
+            }
+        }
+    }
 }

@@ -1,2 +1,12 @@
-//! Placeholder.
-fn main() {}
+//! Behaviour of `monitored`, seen from outside: programs are run under observation, each with a store
+//! of its own, and what lies in the store afterwards is looked at with plain SQL.
+#![allow(clippy::disallowed_methods, reason = "tests look at files and wait for programs")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
+
+mod victim;
+mod outcomes;
+mod counts;
+mod parents;
+mod process;
+mod bounds;
+mod tuning;

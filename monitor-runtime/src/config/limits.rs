@@ -33,7 +33,7 @@ pub const DRAIN_INTERVAL_MIN: Duration = Duration::from_millis(1);
 pub const DRAIN_INTERVAL_MAX: Duration = Duration::from_secs(60);
 /// Most rows in a transaction. Past a few thousand the cost of the commit no longer shows in rows per
 /// second, and a longer transaction only holds the write lock longer.
-pub const BATCH_ROWS: usize = 10_000;
+pub const BATCH_ROWS: usize = 4096;
 /// A batch above this would hold the write lock of the store for seconds.
 pub const BATCH_ROWS_MAX: usize = 1_000_000;
 /// Most bytes in a transaction: bounds the write-ahead log that one batch adds.
@@ -41,10 +41,30 @@ pub const BATCH_BYTES_MAX: usize = 4 * KIB * KIB;
 /// A batch is written at this age however few its rows are; readers see a call within about a second.
 pub const BATCH_AGE_MAX: Duration = Duration::from_millis(500);
 
-/// One thread's ring. At 64 bytes a record it holds 4096 calls: 40 000 calls a second between drains.
-pub const RING_BYTES: usize = 256 * KIB;
+/// One thread's ring: 16 000 calls. With 256 KiB a loop around a trivial function overran it before
+/// the collector woke up; the memory is touched only as far as it is used.
+pub const RING_BYTES: usize = 1024 * KIB;
 /// The largest record that a ring takes: header, arguments, result, error and fields, each within its budget.
 pub const RECORD_BYTES_MAX: usize = 8 * KIB;
+/// The smallest ring, when memory runs short: 256 calls.
+pub const RING_BYTES_MIN: usize = 16 * KIB;
+/// A thread's scratch memory for values of calls under way: at the usual 100 bytes a call, 600 deep.
+pub const ARENA_BYTES: usize = 64 * KIB;
+/// The values of one call; arguments, extra fields and the result take at most this each.
+pub const VALUES_BYTES_MAX: usize = 16 * KIB;
+/// Counters and histograms of calls that leave no record, over all threads: 3 KiB a function that a
+/// thread samples out. Past it, threads share one table.
+pub const TALLY_BYTES_MAX: usize = 32 * KIB * KIB;
+/// Functions whose figures go into every batch; when more change, figures are written once a second.
+pub const FIGURES_AT_ONCE: usize = 32;
+/// Pause between writes of the figures when many functions are busy.
+pub const FIGURES_INTERVAL: Duration = Duration::from_secs(1);
+/// Pause between steps of retention that find nothing to do.
+pub const RETAIN_INTERVAL: Duration = Duration::from_secs(5);
+/// Records waiting for a subscriber; when it is this far behind, it misses some.
+pub const SUBSCRIBER_BATCHES_MAX: usize = 256;
+/// How often the recorder's thread is restarted within a minute after a panic of its own.
+pub const COLLECTOR_RESTARTS_MAX: u32 = 3;
 /// Distinct functions: past this (names made at run time) the rest is counted under `other`.
 pub const FUNCTIONS_MAX: usize = 65_536;
 

@@ -75,6 +75,13 @@ pub fn process_variable(name: &str) -> Option<OsString> {
     std::env::var_os(name)
 }
 
+/// The default place of this process's store.
+#[must_use]
+pub fn process_default_location(secure: bool) -> Option<PathBuf> {
+    let variable = |name: &str| if secure { None } else { process_variable(name) };
+    default_location(&Surroundings { variable: &variable, executable: process_executable().as_ref() })
+}
+
 /// The path of this process's executable.
 #[must_use]
 pub fn process_executable() -> Option<PathBuf> {

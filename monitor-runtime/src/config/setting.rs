@@ -123,7 +123,7 @@ pub(super) const BATCH: Setting<usize> = Setting {
     key: "batch",
     variable: "MONITOR_BATCH",
     allowed: "a whole number of rows from 1 to 1000000",
-    default: "10000",
+    default: "4096",
     parse: parse_whole,
     check: |value| between(value, &1, &limits::BATCH_ROWS_MAX),
 };

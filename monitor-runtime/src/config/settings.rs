@@ -282,7 +282,7 @@ mod tests {
             ("MONITOR_MAX_OVERHEAD", "1", "a percentage", "using 1%"),
             ("MONITOR_CAPTURE", "some", "`all`", "using all"),
             ("MONITOR_DRAIN_INTERVAL", "1h", "a duration", "using 100ms"),
-            ("MONITOR_BATCH", "many", "a whole number", "using 10000"),
+            ("MONITOR_BATCH", "many", "a whole number", "using 4096"),
             ("MONITOR_SERVICE", "a\nb", "a name", "using the executable's name"),
         ] {
             let (settings, warnings) = resolve(None, &[(variable, value)]);

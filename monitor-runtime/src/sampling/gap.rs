@@ -46,6 +46,12 @@ impl Random {
         Self { state: seed }
     }
 
+    /// The seed of a generator that goes on where this one is.
+    #[must_use]
+    pub const fn state(&self) -> u64 {
+        self.state
+    }
+
     /// The next number, uniform over all `u64`.
     pub const fn draw(&mut self) -> u64 {
         self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);

@@ -1,0 +1,265 @@
+//! The cold side: `step` drains the rings, counts what it finds, and carries rows into the store.
+//!
+//! In: rings, tallies, the overflow of failures, moments. Out: one batch after the other, events, the
+//! health report. Everything that waits is bounded. A batch that could not be written is kept as it
+//! is and tried again, so that nothing is lost or written twice; the store alone knows how it is
+//! written, the breaker when. The thread around `step` is `run`; tests call `step` themselves.
+
+mod writing;
+mod reading;
+mod report;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossbeam_channel::Receiver;
+
+use crate::backlog::Backlog;
+use crate::batch::{Batch, CallRow, EventRow, FoldedRow, HealthRow, ResourcesRow, ThreadRow};
+use crate::call_site::CallSite;
+use crate::clock::{Clock, monotonic};
+use crate::config::{Settings, limits};
+use crate::figures::FunctionFigures;
+use crate::health::{Health, Level, Share};
+use crate::record::Outcome;
+use crate::runtime::Shared;
+use crate::store::{Store, fingerprint};
+use crate::thread_rings::{Overflow, ThreadRings};
+
+/// Opens the store, at the place and in the way it was asked for.
+pub(crate) type Opener = Box<dyn FnMut(i64) -> Result<Opened, String> + Send>;
+
+/// A store that was opened.
+pub(crate) struct Opened {
+    pub(crate) store: Box<dyn Store>,
+    /// Where it is; `None` in memory.
+    pub(crate) path: Option<std::path::PathBuf>,
+    /// What a person should know: that it is elsewhere than asked for, say.
+    pub(crate) notice: Option<String>,
+}
+
+/// What the collector knows of a function.
+#[derive(Debug)]
+struct Function {
+    site: &'static CallSite,
+    name: Arc<str>,
+    slow_ns: u64,
+    /// The rate last sent to the store.
+    stored_rate: Option<f64>,
+    figures: FunctionFigures,
+}
+
+/// The cold side of one recorder.
+pub(crate) struct Collector {
+    clock: Clock,
+    rings: &'static ThreadRings,
+    overflow: Receiver<Overflow>,
+    shared: Arc<Shared>,
+    batch_rows: usize,
+    drain_interval: Duration,
+
+    opener: Opener,
+    store: Option<Box<dyn Store>>,
+    /// Which thread each ring belongs to.
+    ring_threads: Vec<u32>,
+    thread_names: HashMap<u32, Arc<str>>,
+    tallies_read: HashMap<(usize, u32), reading::TallyRead>,
+    /// By call site id.
+    functions: Vec<Option<Function>>,
+    backlog: Backlog,
+    scratch: Vec<u8>,
+
+    new_threads: Vec<ThreadRow>,
+    /// Calls taken from the backlog for a batch that the store had no room for.
+    postponed: Vec<CallRow>,
+    folded: HashMap<i64, FoldedRow>,
+    folded_changed: bool,
+    events: Vec<EventRow>,
+    due_report: Option<HealthRow>,
+    due_resources: Option<ResourcesRow>,
+    pending: Option<Batch>,
+    sequence: u64,
+    busy_since: Option<Duration>,
+    next: Due,
+
+    health: Health,
+    own_cpu: Share,
+    process_cpu: Share,
+}
+
+/// When things are due next, on the monotonic clock.
+#[derive(Debug, Default)]
+struct Due {
+    write: Duration,
+    figures: Duration,
+    rates: Duration,
+    retain: Duration,
+    resources: Duration,
+    report: Duration,
+}
+
+/// How a step should go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pace {
+    /// Batches are written when they are full or due.
+    Usual,
+    /// Everything is written now: someone waits for it.
+    Flush,
+}
+
+/// What a step left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Left {
+    /// Nothing that could be done now.
+    Nothing,
+    /// More of the same.
+    More,
+    /// What the store does not take at the moment.
+    Blocked,
+}
+
+impl Collector {
+    pub(crate) fn new(
+        settings: &Settings,
+        rings: &'static ThreadRings,
+        overflow: Receiver<Overflow>,
+        shared: Arc<Shared>,
+        clock: Clock,
+        opener: Opener,
+    ) -> Self {
+        let memory = usize::try_from(settings.max_memory_bytes).unwrap_or(usize::MAX);
+        let queue_bytes_max = settings.max_memory_bytes;
+        Self {
+            clock,
+            rings,
+            overflow,
+            shared,
+            batch_rows: settings.batch_rows,
+            drain_interval: settings.drain_interval,
+            opener,
+            store: None,
+            ring_threads: Vec::new(),
+            thread_names: HashMap::new(),
+            tallies_read: HashMap::new(),
+            functions: Vec::new(),
+            backlog: Backlog::new(memory.saturating_sub(memory / RINGS_SHARE + limits::BATCH_BYTES_MAX / 4)),
+            scratch: Vec::new(),
+            new_threads: Vec::new(),
+            postponed: Vec::new(),
+            folded: HashMap::new(),
+            folded_changed: false,
+            events: Vec::new(),
+            due_report: None,
+            due_resources: None,
+            pending: None,
+            sequence: 0,
+            busy_since: None,
+            next: Due::default(),
+            health: Health { queue_bytes_max, ..Health::default() },
+            own_cpu: Share::since(crate::os::thread_cpu()),
+            process_cpu: Share::since(crate::os::process_cpu()),
+        }
+    }
+
+    /// One round: drain, count, write a batch if one is due, tidy up.
+    pub(crate) fn step(&mut self, pace: Pace) -> Left {
+        let now = monotonic();
+        self.clock.advance();
+        self.meet_functions();
+        // A burst is taken in first, as far as there is memory: the store can wait, rings cannot.
+        if self.drain() && self.backlog.pressure() < BURST_PRESSURE_MAX && pace == Pace::Usual {
+            return Left::More;
+        }
+        self.read_tallies();
+        self.hear_breaker(now);
+        self.keep_bounds();
+        self.report(now, pace);
+        let left = self.write(now, pace);
+        self.tidy(now);
+        self.publish_health(now);
+        left
+    }
+
+    /// The unix time of this moment on the recorder's own time line.
+    fn now_ns(&self) -> i64 {
+        self.clock.now_ns()
+    }
+
+    fn event(&mut self, kind: &'static str, detail: impl Into<String>) {
+        if self.events.len() < EVENTS_MAX {
+            let at_ns = self.now_ns();
+            self.events.push(EventRow { at_ns, kind, detail: detail.into() });
+        }
+    }
+
+    fn set_level(&mut self, level: Level, why: &str) {
+        if self.health.level != level {
+            self.event("level", format!("{} -> {level}: {why}", self.health.level));
+            self.health.level = level;
+        }
+    }
+
+    fn function(&mut self, id: u32) -> Option<&mut Function> {
+        self.functions.get_mut(id as usize)?.as_mut()
+    }
+
+    /// Evicts from the backlog what does not fit; each loss is counted where it belongs.
+    fn keep_bounds(&mut self) {
+        let Self { backlog, functions, clock, health, folded, scratch, .. } = self;
+        let mut folds = Vec::new();
+        backlog.evict(|waiting| {
+            let Some(Some(function)) = functions.get_mut(waiting.header.site as usize) else { return };
+            let end_ns = crate::decode::times(&waiting.header, clock).end_ns;
+            let outcome = waiting.header.outcome;
+            function.figures.lose(end_ns);
+            if outcome == Outcome::Ok {
+                health.dropped.backlog += 1;
+            } else {
+                let error = crate::decode::values(waiting, function.site, scratch).error.unwrap_or_default();
+                folds.push((waiting.header.site, Arc::clone(&function.name), outcome, error, end_ns));
+            }
+        });
+        for (function, name, outcome, error, at_ns) in folds {
+            health.folded_errors += 1;
+            let mut message = fingerprint::pattern(&error);
+            let mut key = fingerprint::fingerprint(&name, outcome, &message);
+            if folded.len() >= limits::FOLDED_KINDS_MAX && !folded.contains_key(&key) {
+                "other".clone_into(&mut message);
+                key = fingerprint::fingerprint(&name, outcome, &message);
+            }
+            let row = folded.entry(key).or_insert(FoldedRow {
+                function,
+                outcome,
+                message,
+                fingerprint: key,
+                count: 0,
+                first_ns: at_ns,
+                last_ns: at_ns,
+            });
+            row.count += 1;
+            row.last_ns = row.last_ns.max(at_ns);
+            self.folded_changed = true;
+        }
+    }
+}
+
+/// Rings may take half of the memory, the backlog the rest less what a batch on its way takes.
+pub(crate) const RINGS_SHARE: usize = 2;
+/// Share of the backlog that a burst may fill before writing goes on.
+const BURST_PRESSURE_MAX: f64 = 0.5;
+/// Events that wait for the store; they are rare, and a store that is down for days must not collect them.
+const EVENTS_MAX: usize = 1000;
+
+/// Starts a thread of the recorder's: named, small, and deaf to signals.
+///
+/// # Errors
+/// When the system gives no thread.
+#[expect(clippy::disallowed_methods, reason = "the one place where the recorder's threads start")]
+pub(crate) fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
+    let body = move || {
+        crate::os::block_signals();
+        body();
+    };
+    std::thread::Builder::new().name(name.to_owned()).spawn(body).map(drop)
+}

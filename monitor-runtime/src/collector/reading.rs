@@ -1,0 +1,240 @@
+//! What the collector reads from the hot side: rings, overflow, tallies.
+
+use std::collections::hash_map::Entry;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::{Collector, Function};
+use crate::backlog::{Segment, Waiting};
+use crate::batch::{Figures, ThreadRow};
+use crate::call_site;
+use crate::decode;
+use crate::figures::{Ended, FunctionFigures};
+use crate::record::{Outcome, Record, decode};
+use crate::subscribe;
+use crate::tally::{Durations, Tally, Unrecorded};
+
+/// What was read from a tally before.
+#[derive(Debug, Default)]
+pub(super) struct TallyRead {
+    calls: [u64; 4],
+    unrecorded: [u64; 3],
+    total_ticks: u64,
+    durations: Vec<u32>,
+}
+
+impl Collector {
+    /// Gets to know functions that were called for the first time.
+    pub(super) fn meet_functions(&mut self) {
+        for site in call_site::all() {
+            let id = site.id() as usize;
+            if self.functions.get(id).is_some_and(Option::is_some) {
+                continue;
+            }
+            if self.functions.len() <= id {
+                self.functions.resize_with(id + 1, || None);
+            }
+            self.functions[id] = Some(Function {
+                site,
+                name: site.shown_name().into(),
+                slow_ns: site.slow_ns().unwrap_or(u64::MAX),
+                stored_rate: None,
+                figures: FunctionFigures::default(),
+            });
+        }
+    }
+
+    /// Moves what is in the rings into the backlog, counted. Whether a ring was filling up.
+    pub(super) fn drain(&mut self) -> bool {
+        let listening = self.shared.subscribers.any();
+        let mut stream = Vec::new();
+        let mut pressed = false;
+        let states = self.rings.all();
+        self.ring_threads.resize(states.len(), 0);
+        for (ring, state) in states.iter().enumerate() {
+            let pending = state.ring.pending();
+            if pending == 0 {
+                continue;
+            }
+            pressed |= pending > state.ring.capacity() / 8;
+            let mut words = Vec::with_capacity(pending);
+            state.ring.drain(|piece| piece.append_to(&mut words));
+            let thread = self.ring_threads[ring];
+            self.meet_threads();
+            self.ring_threads[ring] = self.accept(thread, words, listening.then_some(&mut stream));
+        }
+        while let Ok(overflow) = self.overflow.try_recv() {
+            self.meet_threads();
+            self.accept(overflow.thread, overflow.words, listening.then_some(&mut stream));
+        }
+        if !stream.is_empty() {
+            self.shared.subscribers.publish(&stream.into());
+        }
+        pressed
+    }
+
+    /// Gets to know threads; called behind each drain, so that a record's thread is known.
+    fn meet_threads(&mut self) {
+        for thread in self.rings.introduced() {
+            self.thread_names.insert(thread.id, thread.name.as_str().into());
+            self.new_threads.push(ThreadRow { id: thread.id, name: thread.name, prefix: thread.prefix });
+        }
+    }
+
+    /// Counts records and puts them into the backlog, split where the ring went over to another
+    /// thread; returns the thread that it belongs to at the end.
+    fn accept(
+        &mut self,
+        mut thread: u32,
+        words: Vec<u64>,
+        mut stream: Option<&mut Vec<subscribe::Record>>,
+    ) -> u32 {
+        let mut words = words;
+        let mut at = 0;
+        let mut start = 0;
+        while let Some((record, used)) = decode(&words[at..]) {
+            match record {
+                Record::Call(header, values, value_bytes) => {
+                    let waiting = Waiting { thread, header, values, value_bytes };
+                    self.count(&waiting);
+                    if let Some(stream) = stream.as_deref_mut() {
+                        stream.extend(self.stream_record(&waiting));
+                    }
+                }
+                Record::Thread(next) => {
+                    if at > start {
+                        self.backlog.push(Segment::new(thread, words[start..at].to_vec()));
+                    }
+                    start = at + used;
+                    thread = next;
+                }
+                Record::Skip => {}
+            }
+            at += used;
+        }
+        if start > 0 {
+            words.drain(..start);
+        }
+        if !words.is_empty() {
+            self.backlog.push(Segment::new(thread, words));
+        }
+        thread
+    }
+
+    fn count(&mut self, waiting: &Waiting<'_>) {
+        let times = decode::times(&waiting.header, &self.clock);
+        self.health.recorded += 1;
+        if self.function(waiting.header.site).is_none() {
+            self.meet_functions();
+        }
+        if let Some(function) = self.function(waiting.header.site) {
+            let ended = Ended { outcome: waiting.header.outcome, ns: times.duration_ns, at_ns: times.end_ns };
+            function.figures.count(ended);
+        }
+    }
+
+    fn stream_record(&mut self, waiting: &Waiting<'_>) -> Option<subscribe::Record> {
+        let times = decode::times(&waiting.header, &self.clock);
+        let function = self.functions.get(waiting.header.site as usize)?.as_ref()?;
+        let values = decode::values(waiting, function.site, &mut self.scratch);
+        let (kept, weight) = decode::kept(&waiting.header, times.duration_ns, function.slow_ns);
+        let thread = self.thread_names.get(&waiting.thread).map_or_else(|| Arc::from("unknown"), Arc::clone);
+        Some(subscribe::Record {
+            function: Arc::clone(&function.name),
+            thread,
+            outcome: waiting.header.outcome,
+            kept,
+            start_ns: times.start_ns,
+            duration_ns: times.duration_ns,
+            busy_ns: times.busy_ns,
+            span_id: waiting.header.span,
+            parent_id: (waiting.header.parent != 0).then_some(waiting.header.parent),
+            trace_id: waiting.header.trace,
+            weight,
+            args: values.args,
+            result: values.result,
+            error: values.error,
+            fields: values.fields,
+        })
+    }
+
+    /// Adds what tallies counted since they were last read.
+    pub(super) fn read_tallies(&mut self) {
+        let states = self.rings.all();
+        for (place, state) in states.iter().enumerate() {
+            for (site, tally) in state.tallies.iter() {
+                self.read_tally(place, site, tally);
+            }
+        }
+        for (site, tally) in self.rings.shared_tallies.iter() {
+            self.read_tally(usize::MAX, site, tally);
+        }
+    }
+
+    fn read_tally(&mut self, place: usize, site: u32, tally: &Tally) {
+        if self.function(site).is_none() {
+            self.meet_functions();
+        }
+        let read = match self.tallies_read.entry((place, site)) {
+            Entry::Occupied(read) => read.into_mut(),
+            Entry::Vacant(place) => place.insert(TallyRead::default()),
+        };
+        let calls = differences(&mut read.calls, &tally.calls);
+        if calls == [0; 4] {
+            return;
+        }
+        let reasons = differences(&mut read.unrecorded, &tally.unrecorded);
+        let total = tally.total_ticks.load(Ordering::Relaxed);
+        let total_ticks = total.wrapping_sub(std::mem::replace(&mut read.total_ticks, total));
+        let durations = tally.durations().map(|durations| new_durations(&mut read.durations, durations));
+        let dropped = reasons[Unrecorded::RingFull as usize] + reasons[Unrecorded::NoRing as usize];
+        let sampled_out = reasons[Unrecorded::SampledOut as usize];
+        self.health.dropped.ring_full += reasons[Unrecorded::RingFull as usize];
+        self.health.dropped.no_ring += reasons[Unrecorded::NoRing as usize];
+        self.health.sampled_out += sampled_out;
+        let figures = Figures {
+            calls: calls.iter().sum(),
+            errors: calls[Outcome::Error as usize],
+            panics: calls[Outcome::Panic as usize],
+            cancelled: calls[Outcome::Cancelled as usize],
+            recorded: 0,
+            sampled_out,
+            dropped,
+            total_ns: self.clock.duration_ns(total_ticks),
+            max_ns: self.clock.duration_ns(tally.max_ticks.swap(0, Ordering::Relaxed)),
+        };
+        let clock = &self.clock;
+        let now_ns = clock.now_ns();
+        let durations = durations.unwrap_or_default();
+        let durations = durations.iter().map(|(ticks, count)| (clock.duration_ns(*ticks), *count));
+        if let Some(Some(function)) = self.functions.get_mut(site as usize) {
+            function.figures.add(now_ns, figures, durations);
+        }
+    }
+}
+
+/// What was added to counters since they were last read.
+fn differences<const N: usize>(
+    before: &mut [u64; N],
+    counters: &[std::sync::atomic::AtomicU64; N],
+) -> [u64; N] {
+    std::array::from_fn(|at| {
+        let now = counters[at].load(Ordering::Relaxed);
+        now.wrapping_sub(std::mem::replace(&mut before[at], now))
+    })
+}
+
+/// Durations (the middle of their bucket, in ticks) and counts added since the last reading.
+fn new_durations(before: &mut Vec<u32>, durations: &Durations) -> Vec<(u64, u64)> {
+    let mut added = Vec::new();
+    for (bucket, count) in durations.iter() {
+        if before.len() <= bucket {
+            before.push(0);
+        }
+        let new = count.wrapping_sub(std::mem::replace(&mut before[bucket], count));
+        if new > 0 {
+            added.push((Durations::middle(bucket), u64::from(new)));
+        }
+    }
+    added
+}

@@ -1,0 +1,118 @@
+//! What the collector says of itself and the process, and what it does now and then: rates set from
+//! outside, retention, the slow limits of functions.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::{Collector, Pace};
+use crate::batch::{HealthRow, ResourcesRow};
+use crate::breaker::State;
+use crate::clock::ticks_from_ns;
+use crate::config::limits;
+use crate::health::Level;
+use crate::os;
+
+impl Collector {
+    /// Makes the rows of the process's report that are due.
+    pub(super) fn report(&mut self, now: Duration, pace: Pace) {
+        if self.health.overhead_ns_per_call == 0.0 {
+            self.health.overhead_ns_per_call = crate::health::measure_call_ns();
+        }
+        if now >= self.next.resources {
+            self.next.resources = now + limits::RESOURCES_INTERVAL;
+            self.health.own_cpu_pct = self.own_cpu.look(now, os::thread_cpu());
+            let (rss_bytes, threads, open_files) = os::footprint();
+            let cpu_pct = self.process_cpu.look(now, os::process_cpu());
+            self.due_resources =
+                Some(ResourcesRow { at_ns: self.now_ns(), cpu_pct, rss_bytes, threads, open_files });
+        }
+        if now >= self.next.report || pace == Pace::Flush {
+            self.next.report = now + limits::RESOURCES_INTERVAL;
+            self.due_report = Some(self.health_row(now));
+        }
+    }
+
+    fn health_row(&self, now: Duration) -> HealthRow {
+        let health = &self.health;
+        let breaker = crate::thread_rings::lock(&self.shared.breaker).statistics(now);
+        HealthRow {
+            at_ns: self.now_ns(),
+            level: health.level.as_str().to_owned(),
+            recorded: health.recorded,
+            dropped_ring_full: health.dropped.ring_full,
+            dropped_backlog: health.dropped.backlog,
+            dropped_no_ring: health.dropped.no_ring,
+            dropped_store: health.dropped.store,
+            folded_errors: health.folded_errors,
+            breaker: breaker.state.as_str().to_owned(),
+            writer_errors: health.writer_errors,
+            rows_written: health.rows_written,
+            bytes_written: health.bytes_written,
+            db_bytes: health.db_bytes,
+            wal_bytes: health.wal_bytes,
+            own_cpu_pct: health.own_cpu_pct,
+            overhead_ns_per_call: health.overhead_ns_per_call,
+        }
+    }
+
+    /// Now and then: rates, retention, slow limits.
+    pub(super) fn tidy(&mut self, now: Duration) {
+        if now >= self.next.rates {
+            self.next.rates = now + limits::RATES_INTERVAL;
+            self.exchange_rates();
+            for function in self.functions.iter().flatten() {
+                if let Some(ns) = function.site.slow_ns() {
+                    function.site.slow_ticks.store(ticks_from_ns(ns), Ordering::Relaxed);
+                }
+            }
+        }
+        if now >= self.next.retain
+            && let Some(store) = &mut self.store
+        {
+            let more = store.retain(self.clock.now_ns()).is_ok_and(|step| step.more);
+            self.next.retain = if more { now } else { now + limits::RETAIN_INTERVAL };
+        }
+    }
+
+    /// Writes rates set in code to the store, and takes over those set from outside.
+    fn exchange_rates(&mut self) {
+        let Some(store) = &mut self.store else { return };
+        let now_ns = self.clock.now_ns();
+        let mut changes = Vec::new();
+        for asked in self.shared.rates_to_store() {
+            if store.set_rate(&asked.pattern, asked.rate, &asked.set_by, now_ns).is_err() {
+                break;
+            }
+            changes.push(asked.to_string());
+            self.shared.stored(&asked);
+        }
+        if let Ok(Some(rates)) = store.rates() {
+            changes.extend(self.shared.take_over(&rates));
+        }
+        for change in changes {
+            self.event("rate", change);
+        }
+    }
+
+    /// Finds the service level and shows the report to whoever asks.
+    pub(super) fn publish_health(&mut self, now: Duration) {
+        let breaker = crate::thread_rings::lock(&self.shared.breaker).statistics(now);
+        let pressure = self.backlog.pressure();
+        if self.health.level != Level::Off {
+            if pressure > PRESSURE_HIGH && breaker.state != State::Closed {
+                self.set_level(Level::Minimal, "the memory for waiting records is nearly used up");
+            } else if breaker.state != State::Closed || self.store.is_none() && self.pending.is_some() {
+                self.set_level(Level::Degraded, "the store cannot be written");
+            } else {
+                self.set_level(Level::Full, "the store is written");
+            }
+        }
+        let queued = self.rings.all().iter().map(|state| state.ring.pending() * 8).sum::<usize>();
+        self.health.queue_bytes = (queued + self.backlog.bytes()) as u64;
+        self.health.breaker = breaker;
+        *crate::thread_rings::lock(&self.shared.health) = self.health.clone();
+    }
+}
+
+/// Above this share of its bound the backlog is about to evict.
+const PRESSURE_HIGH: f64 = 0.7;

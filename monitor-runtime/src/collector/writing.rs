@@ -1,0 +1,312 @@
+//! From the backlog into the store: one batch at a time, under the breaker.
+
+use std::time::Duration;
+
+use super::{Collector, Left, Opened, Pace};
+use crate::batch::{Batch, CallRow, FunctionRow};
+use crate::breaker::Event;
+use crate::config::limits;
+use crate::decode;
+use crate::health::Level;
+use crate::store::{BUSY_MAX, Notice, StoreError, Written};
+
+/// What came of an attempt.
+enum Attempt {
+    Written(Written),
+    /// Try again at once.
+    Again,
+    /// Wait: another process writes.
+    Wait,
+    Failed(String),
+}
+
+impl Collector {
+    /// Writes what is due, one batch; a batch that was not taken stays.
+    pub(super) fn write(&mut self, now: Duration, pace: Pace) -> Left {
+        let full = self.backlog.bytes() >= self.batch_rows * RECORD_BYTES;
+        if self.pending.is_none() {
+            if pace == Pace::Usual && !full && now < self.next.write {
+                return Left::Nothing;
+            }
+            self.pending = self.assemble(now, pace);
+            self.next.write = now + self.drain_interval;
+        }
+        if self.pending.is_none() {
+            return Left::Nothing;
+        }
+        if !self.permitted(now) {
+            return Left::Blocked;
+        }
+        for _ in 0..ATTEMPTS_MAX {
+            match self.attempt() {
+                Attempt::Again => {}
+                Attempt::Wait => return self.wait(now),
+                Attempt::Failed(why) => return self.fail(now, &why),
+                Attempt::Written(written) => {
+                    self.succeed(now, written);
+                    let more = !self.backlog.is_empty() || !self.postponed.is_empty();
+                    return if more { Left::More } else { Left::Nothing };
+                }
+            }
+        }
+        self.fail(now, "the store refused a batch again and again")
+    }
+
+    /// Another process holds the lock: that is no failure until it has lasted.
+    fn wait(&mut self, now: Duration) -> Left {
+        let since = *self.busy_since.get_or_insert(now);
+        if now.saturating_sub(since) < BUSY_MAX {
+            return Left::Blocked;
+        }
+        self.busy_since = None;
+        self.fail(now, &format!("another process has held the store's lock for {} s", BUSY_MAX.as_secs()))
+    }
+
+    fn fail(&mut self, now: Duration, why: &str) -> Left {
+        self.health.writer_errors += 1;
+        self.breaker_event(now, Event::Failure(why));
+        Left::Blocked
+    }
+
+    fn succeed(&mut self, now: Duration, written: Written) {
+        self.busy_since = None;
+        self.breaker_event(now, Event::Success);
+        self.pending = None;
+        self.health.rows_written += written.rows;
+        self.health.bytes_written += written.bytes;
+        self.health.db_bytes = written.db_bytes;
+        self.health.wal_bytes = written.wal_bytes;
+    }
+
+    fn permitted(&mut self, now: Duration) -> bool {
+        self.breaker_event(now, Event::Attempt)
+    }
+
+    /// Tells the breaker; a change of its state is an event row and one line for whoever watches.
+    fn breaker_event(&mut self, now: Duration, event: Event<'_>) -> bool {
+        let (step, state) = {
+            let mut breaker = crate::thread_rings::lock(&self.shared.breaker);
+            let step = breaker.step(now, event);
+            (step, breaker.statistics(now))
+        };
+        if let Some(transition) = step.transition {
+            self.note_transition(&transition, &state);
+        }
+        step.permitted
+    }
+
+    /// Takes note of what a person did with the breaker.
+    pub(super) fn hear_breaker(&mut self, now: Duration) {
+        for transition in self.shared.control.told() {
+            let state = crate::thread_rings::lock(&self.shared.breaker).statistics(now);
+            self.note_transition(&transition, &state);
+        }
+    }
+
+    fn note_transition(
+        &mut self,
+        transition: &crate::breaker::Transition,
+        state: &crate::breaker::Statistics,
+    ) {
+        use crate::breaker::State;
+        self.event("breaker", transition.to_string());
+        match transition.to {
+            State::Open if transition.from == State::Closed => {
+                self.shared.notice(&format!("the store cannot be written ({}); {state}", transition.why));
+            }
+            State::Closed => self.shared.notice("the store is written again"),
+            _ => {}
+        }
+    }
+
+    fn attempt(&mut self) -> Attempt {
+        if let Err(why) = self.open() {
+            return Attempt::Failed(why);
+        }
+        let (Some(store), Some(batch)) = (&mut self.store, &self.pending) else { return Attempt::Wait };
+        let written = store.write(batch);
+        self.hear_store();
+        match written {
+            Ok(written) => Attempt::Written(written),
+            Err(StoreError::Busy(_)) => Attempt::Wait,
+            Err(StoreError::Full(why)) => self.make_room(why),
+            Err(StoreError::SetAside(_)) => Attempt::Again,
+            Err(StoreError::Rejected(why)) => self.discard(&why),
+            Err(error @ StoreError::Unwritable(_)) => {
+                // Opened again, it is opened where it can be.
+                self.store = None;
+                Attempt::Failed(error.to_string())
+            }
+            Err(error) => Attempt::Failed(error.to_string()),
+        }
+    }
+
+    /// Gives up the calls of a batch that can never be stored; what else it holds is tried once more.
+    fn discard(&mut self, why: &str) -> Attempt {
+        self.event("config", format!("rows were refused by the store: {why}"));
+        let Some(batch) = &mut self.pending else { return Attempt::Again };
+        let calls = std::mem::take(&mut batch.calls);
+        if calls.is_empty() {
+            self.pending = None;
+            return Attempt::Failed(why.to_owned());
+        }
+        self.health.dropped.store += calls.len() as u64;
+        for call in &calls {
+            let ended_ns = call.start_ns.saturating_add_unsigned(call.duration_ns);
+            if let Some(function) = self.function(call.function) {
+                function.figures.lose(ended_ns);
+            }
+        }
+        Attempt::Again
+    }
+
+    /// Lets the store drop its oldest rows, and halves the batch.
+    fn make_room(&mut self, why: String) -> Attempt {
+        let now_ns = self.now_ns();
+        let freed =
+            self.store.as_mut().is_some_and(|store| store.retain(now_ns).is_ok_and(|step| step.rows > 0));
+        let Some(batch) = &mut self.pending else { return Attempt::Again };
+        if batch.calls.len() > 1 {
+            let rest = batch.calls.split_off(batch.calls.len() / 2);
+            self.postponed.splice(0..0, rest);
+            return Attempt::Again;
+        }
+        if freed { Attempt::Again } else { Attempt::Failed(why) }
+    }
+
+    /// Opens the store if it is not open.
+    fn open(&mut self) -> Result<(), String> {
+        if self.store.is_some() {
+            return Ok(());
+        }
+        let now_ns = self.now_ns();
+        let Opened { store, path, notice } = (self.opener)(now_ns)?;
+        if let Some(notice) = notice {
+            self.event("config", notice.clone());
+            self.shared.notice(&notice);
+        }
+        self.store = Some(store);
+        self.health.store = path;
+        self.hear_store();
+        self.touch_figures();
+        Ok(())
+    }
+
+    /// Takes note of what befell the store itself. Whatever it was, the file may be a new one.
+    fn hear_store(&mut self) {
+        let notices = self.store.as_mut().map(|store| store.notices()).unwrap_or_default();
+        for Notice { kind, detail } in notices {
+            self.shared.notice(&detail);
+            self.event(kind, detail);
+            self.touch_figures();
+        }
+    }
+
+    fn touch_figures(&mut self) {
+        for function in self.functions.iter_mut().flatten() {
+            function.figures.touch();
+        }
+    }
+
+    /// Puts the next batch together: everything small that waits, and as many calls as it may have.
+    fn assemble(&mut self, now: Duration, pace: Pace) -> Option<Batch> {
+        let mut batch = Batch {
+            at_ns: self.now_ns(),
+            functions: self.new_functions(),
+            threads: std::mem::take(&mut self.new_threads),
+            events: std::mem::take(&mut self.events),
+            calls: self.next_calls(),
+            health: self.due_report.take(),
+            resources: self.due_resources.take(),
+            ..Batch::default()
+        };
+        self.add_figures(&mut batch, now, pace);
+        if std::mem::take(&mut self.folded_changed) {
+            batch.folded = self.folded.values().cloned().collect();
+        }
+        if batch == (Batch { at_ns: batch.at_ns, ..Batch::default() }) {
+            return None;
+        }
+        self.sequence += 1;
+        batch.sequence = self.sequence;
+        Some(batch)
+    }
+
+    fn new_functions(&mut self) -> Vec<FunctionRow> {
+        let changed = self.functions.iter_mut().flatten().filter_map(|function| {
+            let sample_rate = function.site.rate();
+            if function.stored_rate.replace(sample_rate) == Some(sample_rate) {
+                return None;
+            }
+            let (file, line) = function.site.place();
+            Some(FunctionRow {
+                id: function.site.id(),
+                name: function.name.as_ref().to_owned(),
+                file: file.to_owned(),
+                line,
+                group: function.site.group_name().map(str::to_owned),
+                sample_rate,
+            })
+        });
+        changed.collect()
+    }
+
+    fn next_calls(&mut self) -> Vec<CallRow> {
+        let Self { backlog, functions, clock, scratch, batch_rows, .. } = self;
+        let mut calls = std::mem::take(&mut self.postponed);
+        let mut bytes = 0;
+        if calls.len() >= *batch_rows {
+            self.postponed = calls.split_off(*batch_rows);
+            return calls;
+        }
+        backlog.take(|waiting| {
+            let Some(Some(function)) = functions.get(waiting.header.site as usize) else { return true };
+            let values = decode::values(waiting, function.site, scratch);
+            let times = decode::times(&waiting.header, clock);
+            bytes += RECORD_BYTES + waiting.value_bytes;
+            calls.push(decode::call_row(waiting, times, function.slow_ns, values));
+            calls.len() < *batch_rows && bytes < limits::BATCH_BYTES_MAX
+        });
+        calls
+    }
+
+    /// Figures go into every batch while few functions are busy, else once a second.
+    fn add_figures(&mut self, batch: &mut Batch, now: Duration, pace: Pace) {
+        let changed =
+            self.functions.iter().flatten().filter(|function| function.figures.is_changed()).count();
+        let due = pace == Pace::Flush || changed <= limits::FIGURES_AT_ONCE || now >= self.next.figures;
+        if changed == 0 || !due {
+            return;
+        }
+        self.next.figures = now + limits::FIGURES_INTERVAL;
+        let now_ns = self.now_ns();
+        for function in self.functions.iter_mut().flatten().filter(|function| function.figures.is_changed()) {
+            let id = function.site.id();
+            function.figures.rows(id, now_ns, &mut batch.windows, &mut batch.slices);
+        }
+    }
+
+    /// Whether nothing is left to be written.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.pending.is_none()
+            && self.backlog.is_empty()
+            && self.postponed.is_empty()
+            && !self.functions.iter().flatten().any(|function| function.figures.is_changed())
+    }
+
+    /// Ends the process's entry in the store and lets go of it.
+    pub(crate) fn close(&mut self) {
+        let now_ns = self.now_ns();
+        self.set_level(Level::Off, "shut down");
+        if let Some(mut store) = self.store.take() {
+            // Nobody is left to be told: what was not closed in order shows as `crash`.
+            let _ = store.close(now_ns);
+        }
+        self.publish_health(crate::clock::monotonic());
+    }
+}
+
+/// A batch that fits after being halved this often is small enough for any store with room at all.
+const ATTEMPTS_MAX: usize = 24;
+/// Bytes of a record without values.
+const RECORD_BYTES: usize = 64;

@@ -1,0 +1,164 @@
+//! How the recorder is doing: the report that `health()` gives and that is written to the store, and
+//! the measurement of what a monitored call costs.
+
+use std::fmt;
+use std::sync::Mutex;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use crate::breaker;
+use crate::call_site::{CallSite, fidelity};
+use crate::clock::{ns_from_ticks, ticks};
+use crate::config::limits;
+use crate::guard::Call;
+use crate::thread_rings::ThreadRings;
+
+/// How well the recorder serves at a moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Level {
+    /// Everything is recorded as asked for.
+    #[default]
+    Full,
+    /// The store cannot be written: records wait in memory.
+    Degraded,
+    /// The memory for waiting records is nearly used up: the oldest `ok` calls lose their rows;
+    /// failures and counts are kept.
+    Minimal,
+    /// Nothing is recorded.
+    Off,
+}
+
+impl Level {
+    /// The word used in the store and on screen.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::Degraded => "degraded",
+            Self::Minimal => "minimal",
+            Self::Off => "off",
+        }
+    }
+}
+
+impl fmt::Display for Level {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.as_str())
+    }
+}
+
+/// Calls that should have had a row and have none, by reason. Each is counted all the same.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Drops {
+    /// The thread's ring was full.
+    pub ring_full: u64,
+    /// The backlog was full, the store being down.
+    pub backlog: u64,
+    /// No ring could be had for the thread.
+    pub no_ring: u64,
+    /// The store could not take the row.
+    pub store: u64,
+}
+
+impl Drops {
+    /// All of them.
+    #[must_use]
+    pub const fn total(&self) -> u64 {
+        self.ring_full + self.backlog + self.no_ring + self.store
+    }
+}
+
+/// The recorder's report of itself, as of its last step (at most one drain interval ago).
+#[derive(Debug, Clone, Default, PartialEq)]
+#[non_exhaustive]
+pub struct Health {
+    /// How well it serves.
+    pub level: Level,
+    /// Calls recorded since start.
+    pub recorded: u64,
+    /// Calls left without a row by sampling.
+    pub sampled_out: u64,
+    /// Calls that lost their row.
+    pub dropped: Drops,
+    /// Failed calls counted by kind instead of stored one by one, for want of room.
+    pub folded_errors: u64,
+    /// Bytes waiting in rings and backlog.
+    pub queue_bytes: u64,
+    /// Bytes that rings and backlog may use.
+    pub queue_bytes_max: u64,
+    /// The circuit breaker around the store.
+    pub breaker: breaker::Statistics,
+    /// Writes that failed since start.
+    pub writer_errors: u64,
+    /// Rows written since start.
+    pub rows_written: u64,
+    /// Bytes of their content.
+    pub bytes_written: u64,
+    /// Size of the database file.
+    pub db_bytes: u64,
+    /// Size of its write-ahead log.
+    pub wal_bytes: u64,
+    /// Where the store is; `None` while it is in memory or not open.
+    pub store: Option<std::path::PathBuf>,
+    /// CPU time of the recorder's thread, in percent of one core, over the last ten seconds.
+    pub own_cpu_pct: f64,
+    /// What a recorded call without values costs its caller, measured at start.
+    pub overhead_ns_per_call: f64,
+}
+
+/// Measures what a recorded call without values costs, on the calling thread, which must have no ring
+/// of its own: the best of a few rounds, so that interruptions do not count.
+pub(crate) fn measure_call_ns() -> f64 {
+    static SITE: CallSite = CallSite::new(|| "monitored::calibration", file!(), line!(), &[], &[]);
+    static RINGS: Mutex<Option<&'static ThreadRings>> = Mutex::new(None);
+    let mut slot = crate::thread_rings::lock(&RINGS);
+    let rings = *slot.get_or_insert_with(|| {
+        let (overflow, _) = crossbeam_channel::bounded(0);
+        Box::leak(Box::new(ThreadRings::new(limits::RING_BYTES, 0, false, false, overflow)))
+    });
+    SITE.fidelity.store(fidelity::RECORDED, Ordering::Relaxed);
+    let Some((state, _)) = rings.acquire() else { return 0.0 };
+    let mut best = u64::MAX;
+    for _ in 0..ROUNDS {
+        let start = ticks();
+        for _ in 0..CALLS {
+            let mut call = Call::enter(&SITE);
+            call.begin();
+            call.ok();
+        }
+        best = best.min(ticks().wrapping_sub(start));
+        state.ring.drain(|_| {});
+    }
+    rings.release(state);
+    ns_from_ticks(best) as f64 / f64::from(CALLS)
+}
+
+/// 8 × 256 calls take some 40 µs.
+const ROUNDS: u32 = 8;
+const CALLS: u32 = 256;
+
+/// Over less than this the granularity of the CPU clocks would show.
+const SHARE_TIME_MIN: Duration = Duration::from_millis(10);
+
+/// CPU time used between two looks at it.
+#[derive(Debug)]
+pub(crate) struct Share {
+    wall: Duration,
+    used: Duration,
+}
+
+impl Share {
+    /// From now on; this much was used before.
+    pub(crate) fn since(used: Duration) -> Self {
+        Self { wall: crate::clock::monotonic(), used }
+    }
+
+    /// Percent of one core since the last look.
+    pub(crate) fn look(&mut self, wall: Duration, used: Duration) -> f64 {
+        let share = used.saturating_sub(self.used).as_secs_f64()
+            / wall.saturating_sub(self.wall).max(SHARE_TIME_MIN).as_secs_f64();
+        *self = Self { wall, used };
+        share * 100.0
+    }
+}

@@ -1,0 +1,101 @@
+//! What only the operating system can tell or do: signal masks, handlers for exit and fork, CPU time,
+//! memory, host name. Everything here is bounded and none of it is called from the hot side.
+#![allow(unsafe_code, reason = "calls into the C library")]
+
+use std::time::Duration;
+
+/// Blocks all signals on the calling thread: the recorder's thread runs no handler of the host's, and
+/// a file size limit shows as an error of the write instead of the signal that ends the process.
+pub(crate) fn block_signals() {
+    // SAFETY: an all-zero signal set is a valid value to be filled.
+    let mut all: libc::sigset_t = unsafe { std::mem::zeroed() };
+    // SAFETY: `all` is valid for writing.
+    unsafe { libc::sigfillset(&raw mut all) };
+    // SAFETY: `all` is an initialised set; the old mask is not asked for.
+    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const all, std::ptr::null_mut()) };
+}
+
+/// Has `handler` called at normal exit of the process. False where that cannot be had.
+pub(crate) fn at_exit(handler: extern "C" fn()) -> bool {
+    // SAFETY: the handler is a function that lives as long as the program.
+    unsafe { libc::atexit(handler) == 0 }
+}
+
+/// Has functions called around each fork: before it, and after it in the parent and in the child. The
+/// last may touch atomics and thread-locals only.
+pub(crate) fn at_fork(before: extern "C" fn(), parent: extern "C" fn(), child: extern "C" fn()) -> bool {
+    // SAFETY: the handlers are functions that live as long as the program.
+    unsafe { libc::pthread_atfork(Some(before), Some(parent), Some(child)) == 0 }
+}
+
+/// Whether the process runs with more rights than who started it.
+pub(crate) fn is_secure() -> bool {
+    #[cfg(target_os = "linux")]
+    {
+        // SAFETY: reads a value handed over by the kernel at start.
+        unsafe { libc::getauxval(libc::AT_SECURE) != 0 }
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        // SAFETY: always succeeds.
+        let (real, effective) = (unsafe { libc::getuid() }, unsafe { libc::geteuid() });
+        real != effective
+    }
+}
+
+/// CPU time used by the whole process.
+pub(crate) fn process_cpu() -> Duration {
+    cpu(libc::CLOCK_PROCESS_CPUTIME_ID)
+}
+
+/// CPU time used by the calling thread.
+pub(crate) fn thread_cpu() -> Duration {
+    cpu(libc::CLOCK_THREAD_CPUTIME_ID)
+}
+
+fn cpu(clock: libc::clockid_t) -> Duration {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `time` is valid for writing.
+    if unsafe { libc::clock_gettime(clock, &raw mut time) } != 0 {
+        return Duration::ZERO;
+    }
+    Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
+}
+
+/// Name of this host.
+pub(crate) fn host_name() -> String {
+    let mut name = [0_u8; 256];
+    // SAFETY: the buffer is valid for writing and one byte longer than what is asked for.
+    let result = unsafe { libc::gethostname(name.as_mut_ptr().cast(), name.len() - 1) };
+    let length = name.iter().position(|byte| *byte == 0).unwrap_or(0);
+    if result != 0 || length == 0 {
+        return "unknown".to_owned();
+    }
+    String::from_utf8_lossy(&name[..length]).into_owned()
+}
+
+/// Resident memory in bytes, threads and open files; zeros where the system does not tell.
+pub(crate) fn footprint() -> (u64, u32, u32) {
+    #[expect(clippy::disallowed_methods, reason = "not a store")]
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let pages: u64 = statm.split_whitespace().nth(1).and_then(|pages| pages.parse().ok()).unwrap_or(0);
+    // SAFETY: asks for a constant of the system.
+    let page = u64::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(4096);
+    let entries =
+        |path| u32::try_from(std::fs::read_dir(path).map_or(0, Iterator::count)).unwrap_or(u32::MAX);
+    // One descriptor is that of the listing itself.
+    (pages * page, entries("/proc/self/task"), entries("/proc/self/fd").saturating_sub(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_process_has_memory_threads_and_files() {
+        let (memory, threads, files) = footprint();
+        assert!(memory > 100_000 && threads >= 1 && files >= 1, "{memory} {threads} {files}");
+        assert!(!host_name().is_empty());
+        assert!(process_cpu() >= thread_cpu());
+    }
+}

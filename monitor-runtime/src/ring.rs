@@ -1,0 +1,272 @@
+//! A bounded ring of variable-length records over words handed to it: one producer, one consumer.
+//!
+//! In: records as words. Out: the same records, in order, or a refusal when there is no room.
+//! Invariant: `head <= tail <= head + capacity`, both count words since the ring's birth; the words
+//! from `head` to `tail` are whole records. Only the producer stores `tail`, only the consumer
+//! stores `head`. A record never wraps: where it does not fit before the end, a skip fills the gap.
+//! The words are atomics written and read with relaxed order, so the ring needs no `unsafe`; on
+//! every machine we know these are plain moves. It does not know what a record means.
+
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use crate::record::{HEADER_WORDS, encode_skip};
+
+/// A cache line of its own, so that producer and consumer do not share one (two: neighbours are
+/// fetched in pairs).
+#[repr(align(128))]
+#[derive(Debug, Default)]
+struct Line<T>(T);
+
+/// What the producer works with.
+#[derive(Debug)]
+struct Producer {
+    words: &'static [AtomicU64],
+    /// The tail, readable by the consumer.
+    tail: AtomicUsize,
+    /// The tail may grow to here without a look at the head.
+    limit: AtomicUsize,
+}
+
+/// The ring. Method names say who may call them.
+#[derive(Debug)]
+pub(crate) struct Ring {
+    producer: Line<Producer>,
+    head: Line<AtomicUsize>,
+}
+
+/// What a push met.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Push {
+    /// Written.
+    Written,
+    /// Written, and a good part of the ring waits: the consumer should be woken.
+    Pressed,
+    /// Not written: no room.
+    Full,
+}
+
+impl Ring {
+    /// A ring over these words, whose number is a power of two.
+    pub(crate) fn new(words: &'static [AtomicU64]) -> Self {
+        assert!(words.len().is_power_of_two());
+        let limit = AtomicUsize::new(words.len() / LOOKS);
+        Self { producer: Line(Producer { words, tail: AtomicUsize::new(0), limit }), head: Line::default() }
+    }
+
+    pub(crate) fn capacity(&self) -> usize {
+        self.producer.0.words.len()
+    }
+
+    /// Producer: appends a record that is just a header, if that can be done without a look at the
+    /// consumer; else it is for [`Self::push`] to do.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(crate) fn push_header(&self, header: [u64; HEADER_WORDS]) -> bool {
+        let tail = self.producer.0.tail.load(Ordering::Relaxed);
+        let end = tail + HEADER_WORDS;
+        let at = tail & (self.producer.0.words.len() - 1);
+        if end <= self.producer.0.limit.load(Ordering::Relaxed)
+            && let Some(slot) =
+                self.producer.0.words.get(at..).and_then(<[AtomicU64]>::first_chunk::<HEADER_WORDS>)
+        {
+            for (word, value) in slot.iter().zip(header) {
+                word.store(value, Ordering::Relaxed);
+            }
+            // Partner: the acquire in `drain`.
+            self.producer.0.tail.store(end, Ordering::Release);
+            return true;
+        }
+        false
+    }
+
+    /// Producer: appends a header and bytes of values.
+    #[inline]
+    pub(crate) fn push(&self, header: &[u64; HEADER_WORDS], values: &[u8]) -> Push {
+        let length = HEADER_WORDS + values.len().div_ceil(8);
+        let tail = self.producer.0.tail.load(Ordering::Relaxed);
+        let at = tail & (self.producer.0.words.len() - 1);
+        if tail + length <= self.producer.0.limit.load(Ordering::Relaxed)
+            && let Some(slots) = self.producer.0.words.get(at..at + length)
+        {
+            store(slots, header, values);
+            // Partner: the acquire in `drain`.
+            self.producer.0.tail.store(tail + length, Ordering::Release);
+            return Push::Written;
+        }
+        self.push_slowly(header, values)
+    }
+
+    /// Producer: the rest of the push: looks at the head, skips to the start where need be.
+    #[cold]
+    #[inline(never)]
+    fn push_slowly(&self, header: &[u64], values: &[u8]) -> Push {
+        let length = header.len() + values.len().div_ceil(8);
+        let capacity = self.producer.0.words.len();
+        let tail = self.producer.0.tail.load(Ordering::Relaxed);
+        let at = tail & (capacity - 1);
+        let gap = if at + length > capacity { capacity - at } else { 0 };
+        // Partner: the release in `drain`: the consumer has read what it freed.
+        let head = self.head.0.load(Ordering::Acquire);
+        let end = tail + gap + length;
+        if length > capacity || end > head + capacity {
+            return Push::Full;
+        }
+        if gap > 0 {
+            self.producer.0.words[at].store(encode_skip(gap), Ordering::Relaxed);
+        }
+        let start = (tail + gap) & (capacity - 1);
+        store(&self.producer.0.words[start..start + length], header, values);
+        let limit = (end + capacity / LOOKS).min(head + capacity);
+        self.producer.0.limit.store(limit, Ordering::Relaxed);
+        // Partner: the acquire in `drain`.
+        self.producer.0.tail.store(end, Ordering::Release);
+        if end - head > capacity / LOOKS { Push::Pressed } else { Push::Written }
+    }
+
+    /// Producer: appends a record of one word.
+    pub(crate) fn push_word(&self, word: u64) -> Push {
+        self.push_slowly(&[word], &[])
+    }
+
+    /// Consumer: hands over what is there in pieces that together are whole records, and frees each
+    /// piece as soon as it is taken.
+    pub(crate) fn drain(&self, mut take: impl FnMut(Words<'_>)) {
+        let words = self.producer.0.words;
+        let capacity = words.len();
+        let mut head = self.head.0.load(Ordering::Relaxed);
+        // Partner: the release in the pushes.
+        let tail = self.producer.0.tail.load(Ordering::Acquire);
+        let end = head.wrapping_add(tail.wrapping_sub(head).min(capacity));
+        while head != end {
+            let at = head & (capacity - 1);
+            let length = end.wrapping_sub(head).min(capacity - at).min(PIECE_WORDS);
+            take(Words(&words[at..at + length]));
+            head = head.wrapping_add(length);
+            // Partner: the acquire in `push_slowly`.
+            self.head.0.store(head, Ordering::Release);
+        }
+    }
+
+    /// Anyone: words not yet drained, as far as can be seen from here.
+    pub(crate) fn pending(&self) -> usize {
+        let head = self.head.0.load(Ordering::Relaxed);
+        self.producer.0.tail.load(Ordering::Relaxed).saturating_sub(head)
+    }
+}
+
+/// Freeing every 128 bare records lets a producer that runs flat out go on; once a sweep does not.
+const PIECE_WORDS: usize = 1024;
+
+/// How often in a round of the ring the producer looks at the consumer: each look costs a cache miss,
+/// and wakes the consumer when as much as lies between two looks waits.
+const LOOKS: usize = 8;
+
+#[inline]
+fn store(slots: &[AtomicU64], header: &[u64], values: &[u8]) {
+    let words = header.iter().copied().chain(crate::record::pack(values));
+    for (slot, word) in slots.iter().zip(words) {
+        slot.store(word, Ordering::Relaxed);
+    }
+}
+
+/// A run of words in a ring, as the consumer sees it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Words<'a>(&'a [AtomicU64]);
+
+impl Words<'_> {
+    /// Copies the words behind what `into` holds.
+    pub(crate) fn append_to(self, into: &mut Vec<u64>) {
+        into.extend(self.0.iter().map(|word| word.load(Ordering::Relaxed)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::{Record, decode};
+
+    fn ring(words: usize) -> Ring {
+        Ring::new(crate::region::heap(words).expect("memory"))
+    }
+
+    fn header(site: u64) -> [u64; HEADER_WORDS] {
+        [8 | site << 32, 1, 2, 3, 4, 5, 6, 7]
+    }
+
+    fn with_values(site: u64, bytes: usize) -> [u64; HEADER_WORDS] {
+        let mut words = header(site);
+        words[0] = (8 + bytes.div_ceil(8)) as u64 | ((bytes.wrapping_neg() & 7) as u64) << 24 | site << 32;
+        words
+    }
+
+    fn drain(ring: &Ring) -> Vec<u32> {
+        let mut words = Vec::new();
+        ring.drain(|piece| piece.append_to(&mut words));
+        let mut sites = Vec::new();
+        let mut rest = &words[..];
+        while let Some((record, used)) = decode(rest) {
+            if let Record::Call(header, ..) = record {
+                sites.push(header.site);
+            }
+            rest = &rest[used..];
+        }
+        assert!(rest.is_empty());
+        sites
+    }
+
+    #[test]
+    fn records_come_out_in_order_and_a_full_ring_refuses() {
+        let ring = ring(64);
+        let mut pushes = Vec::new();
+        for site in 0..9 {
+            pushes.push(if ring.push_header(header(site)) {
+                Push::Written
+            } else {
+                ring.push(&header(site), &[])
+            });
+        }
+        assert!(pushes[..8].contains(&Push::Pressed) && !pushes[..8].contains(&Push::Full), "{pushes:?}");
+        assert_eq!(pushes[8], Push::Full);
+        assert_eq!(drain(&ring), (0..8).collect::<Vec<_>>());
+        assert_eq!(ring.pending(), 0);
+    }
+
+    #[test]
+    fn a_record_that_does_not_fit_before_the_end_starts_over_at_the_start() {
+        let ring = ring(64);
+        for round in 0..500_u32 {
+            let bytes = (round * 13 % 90) as usize;
+            assert_ne!(ring.push(&with_values(u64::from(round), bytes), &vec![9; bytes]), Push::Full);
+            assert_eq!(drain(&ring), [round]);
+        }
+    }
+
+    #[test]
+    fn a_record_larger_than_the_ring_is_refused_and_harms_nothing() {
+        let ring = ring(64);
+        assert_eq!(ring.push(&with_values(1, 1000), &[0; 1000]), Push::Full);
+        assert_eq!(ring.push(&header(2), &[]), Push::Written);
+        assert_eq!(drain(&ring), [2]);
+    }
+
+    #[test]
+    fn what_one_thread_writes_another_reads_whole_and_in_order() {
+        let count = if cfg!(miri) { 300_u64 } else { 200_000 };
+        let ring = ring(256);
+        let mut seen = Vec::new();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for site in 0..count {
+                    let bytes = (site % 40) as usize;
+                    while ring.push(&with_values(site, bytes), &vec![site as u8; bytes]) == Push::Full {
+                        std::thread::yield_now();
+                    }
+                }
+            });
+            while seen.len() < count as usize {
+                seen.extend(drain(&ring));
+                std::thread::yield_now();
+            }
+        });
+        assert_eq!(seen, (0..count as u32).collect::<Vec<_>>());
+    }
+}

@@ -1,0 +1,344 @@
+//! The only statics: the recorder of this process, started by the first monitored call, and what the
+//! public functions do with it. A thin layer over parts that tests build themselves.
+//!
+//! A fork is a new generation: its child finds no recorder in its own and starts one.
+
+mod control;
+mod fork;
+mod opening;
+mod rates;
+
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher, Hasher};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
+
+pub use control::FlushError;
+pub use rates::RateError;
+
+use crate::breaker::{self, Breaker, Event, Statistics};
+use crate::call_site::{self, CallSite};
+use crate::clock::{Clock, monotonic};
+use crate::collector::{self, Collector, RINGS_SHARE};
+use crate::config::{Config, InitError, Settings, Warning, limits};
+use crate::health::{Health, Level};
+use crate::panic_text;
+use crate::sampling::{Rules, effective_rate};
+use crate::subscribe::{Record, Subscribers, Subscription};
+use crate::thread_rings::{ThreadRings, lock};
+use control::Control;
+use fork::GENERATIONS;
+
+/// What the collector and the public functions share.
+#[derive(Debug, Default)]
+pub(crate) struct Shared {
+    pub(crate) breaker: Mutex<Breaker>,
+    pub(crate) health: Mutex<Health>,
+    pub(crate) subscribers: Subscribers,
+    pub(crate) control: Control,
+    base_rates: Rules,
+    rates: Mutex<rates::Rates>,
+}
+
+impl Shared {
+    pub(crate) fn new(base_rates: Rules) -> Self {
+        Self { base_rates, ..Self::default() }
+    }
+
+    /// One line for whoever watches the program. Called on the recorder's thread only.
+    #[expect(clippy::print_stderr, reason = "the one place where the recorder prints")]
+    #[expect(clippy::unused_self, reason = "a recorder's notice, wherever it goes")]
+    pub(crate) fn notice(&self, text: &str) {
+        eprintln!("monitored: {text}");
+    }
+}
+
+/// The recorder of a process.
+#[derive(Debug)]
+struct Runtime {
+    rings: ThreadRings,
+    shared: Arc<Shared>,
+}
+
+/// By generation. `None`: recording is off.
+static RUNTIMES: [OnceLock<Option<&'static Runtime>>; GENERATIONS] = [const { OnceLock::new() }; GENERATIONS];
+
+fn generation() -> Option<&'static OnceLock<Option<&'static Runtime>>> {
+    RUNTIMES.get(fork::generation())
+}
+
+/// The recorder, if it has been started.
+fn running() -> Option<&'static Runtime> {
+    *generation()?.get()?
+}
+
+/// The recorder, started now if it was not.
+fn started() -> Option<&'static Runtime> {
+    *generation()?.get_or_init(|| start(None))
+}
+
+/// The rings of the recorder that runs.
+pub(crate) fn rings() -> Option<&'static ThreadRings> {
+    Some(&started()?.rings)
+}
+
+/// The first call of a function: gives it an id and its rate, or switches it off.
+#[cold]
+pub(crate) fn register(site: &'static CallSite) {
+    let recorder = started().filter(|runtime| !runtime.shared.control.is_stopping());
+    match recorder {
+        Some(runtime) if site.register() => runtime.shared.set_rate_of(site),
+        _ => site.switch_off(),
+    }
+}
+
+/// Reads the settings and starts the collector's thread.
+fn start(config: Option<&Config>) -> Option<&'static Runtime> {
+    let (settings, warnings) = Settings::load(config, crate::os::is_secure());
+    if !settings.enabled {
+        return None;
+    }
+    let clock = Clock::start();
+    let (overflow_in, overflow_out) = crossbeam_channel::unbounded();
+    let memory = usize::try_from(settings.max_memory_bytes).unwrap_or(usize::MAX);
+    let (args, results) = (settings.capture.args(), settings.capture.results());
+    let runtime: &'static Runtime = Box::leak(Box::new(Runtime {
+        rings: ThreadRings::new(memory / RINGS_SHARE, random(), args, results, overflow_in),
+        shared: Arc::new(Shared::new(settings.sample.clone())),
+    }));
+    panic_text::install_hook();
+    let shared = Arc::clone(&runtime.shared);
+    let opener = opening::opener(&settings);
+    let interval = settings.drain_interval;
+    let body = move || {
+        let collector = Collector::new(&settings, &runtime.rings, overflow_out, shared, clock, opener);
+        run(runtime, collector, &warnings, interval);
+    };
+    if collector::spawn("monitored", body).is_err() {
+        // No thread to be had: nothing can be recorded, and nothing is said from the caller's thread.
+        return None;
+    }
+    install_handlers();
+    Some(runtime)
+}
+
+/// A number that differs between processes.
+fn random() -> u64 {
+    RandomState::new().build_hasher().finish()
+}
+
+/// A run's id: 32 hexadecimal digits.
+fn run_uuid() -> String {
+    format!("{:016x}{:016x}", random(), random())
+}
+
+fn install_handlers() {
+    static ONCE: OnceLock<()> = OnceLock::new();
+    ONCE.get_or_init(|| {
+        crate::os::at_exit(at_exit);
+        fork::prepare_for_forks();
+    });
+}
+
+/// Normal end of the process, by return from `main` or `process::exit`: what the rings hold is written.
+extern "C" fn at_exit() {
+    if let Some(runtime) = running() {
+        let _ = runtime.shared.control.stop(&runtime.rings, limits::EXIT_DRAIN_MAX);
+    }
+}
+
+/// The collector's thread: steps, with pauses, until it is told to stop.
+fn run(runtime: &'static Runtime, mut collector: Collector, warnings: &[Warning], interval: Duration) {
+    runtime.rings.set_collector(std::thread::current());
+    panic_text::install_hook();
+    for warning in warnings {
+        runtime.shared.notice(&warning.to_string().replacen("monitored: ", "", 1));
+    }
+    let mut panics = Vec::new();
+    loop {
+        runtime.rings.clear_wake();
+        let asked = runtime.shared.control.asked();
+        let pace = if asked.flush || asked.stop { collector::Pace::Flush } else { collector::Pace::Usual };
+        // A panic of our own must not take the recorder down for good, nor spin.
+        let step = std::panic::AssertUnwindSafe(|| collector.step(pace));
+        let Ok(left) = fork::between_forks(|| std::panic::catch_unwind(step)) else {
+            let now = monotonic();
+            panics.retain(|at| now.saturating_sub(*at) < Duration::from_secs(60));
+            panics.push(now);
+            if panics.len() > limits::COLLECTOR_RESTARTS_MAX as usize {
+                return give_up(runtime);
+            }
+            continue;
+        };
+        if collector.is_settled() {
+            runtime.shared.control.settle(&asked);
+        }
+        if asked.stop && (collector.is_settled() || asked.is_late()) {
+            collector.close();
+            runtime.shared.control.stopped();
+            return;
+        }
+        match left {
+            collector::Left::More => {}
+            collector::Left::Nothing if pace == collector::Pace::Flush && !collector.is_settled() => {}
+            collector::Left::Blocked if pace == collector::Pace::Flush => {
+                std::thread::park_timeout(interval.min(RETRY_WHILE_AWAITED));
+            }
+            _ => std::thread::park_timeout(interval),
+        }
+    }
+}
+
+/// While someone waits for a flush, a store that is locked is tried again this soon.
+const RETRY_WHILE_AWAITED: Duration = Duration::from_millis(5);
+
+/// The recorder's thread keeps failing: recording ends, the program goes on.
+fn give_up(runtime: &Runtime) {
+    call_site::all().for_each(CallSite::switch_off);
+    lock(&runtime.shared.health).level = Level::Off;
+    runtime.shared.notice("recording has ended: the recorder failed repeatedly");
+    runtime.shared.control.stopped();
+}
+
+/// Starts the recorder with settings from code, which win over the environment and the file. Optional:
+/// without it the first monitored call starts the recorder with what these say.
+///
+/// # Errors
+/// [`InitError::Started`] once recording has started; [`InitError::Invalid`] for a value that is not
+/// allowed, in which case nothing is started.
+#[expect(clippy::needless_pass_by_value, reason = "a configuration is made to be handed over")]
+pub fn init(config: Config) -> Result<(), InitError> {
+    config.check()?;
+    let mut first = false;
+    if let Some(runtime) = generation() {
+        runtime.get_or_init(|| {
+            first = true;
+            start(Some(&config))
+        });
+    }
+    if first { Ok(()) } else { Err(InitError::Started) }
+}
+
+/// Waits until everything recorded so far, by any thread, is committed to the store.
+///
+/// # Errors
+/// [`FlushError`] when that did not happen in time; recording goes on, and nothing is lost by it.
+pub fn flush(timeout: Duration) -> Result<(), FlushError> {
+    running().map_or(Ok(()), |runtime| runtime.shared.control.flush(&runtime.rings, timeout, &runtime.shared))
+}
+
+/// Writes everything recorded so far and ends recording: from here on monitored functions run as if
+/// they were not monitored, for good.
+///
+/// # Errors
+/// [`FlushError`] when not everything could be written in time; recording has ended all the same.
+pub fn shutdown(timeout: Duration) -> Result<(), FlushError> {
+    let Some(runtime) = started() else { return Ok(()) };
+    runtime.shared.control.begin_stop();
+    call_site::all().for_each(CallSite::switch_off);
+    runtime.shared.control.stop(&runtime.rings, timeout)
+}
+
+/// How the recorder is doing, as of its last step.
+#[must_use]
+pub fn health() -> Health {
+    running().map_or_else(
+        || Health { level: Level::Off, ..Health::default() },
+        |runtime| lock(&runtime.shared.health).clone(),
+    )
+}
+
+/// Hands every call that ends from now on to `deliver`, on a thread of its own, in batches. A closure
+/// too slow for the stream misses records ([`Subscription::missed`]); the program never waits for it.
+pub fn subscribe(deliver: impl FnMut(&[Record]) + Send + 'static) -> Subscription {
+    started().map_or_else(Subscription::to_nothing, |runtime| runtime.shared.subscribers.add(deliver))
+}
+
+/// Sets the sampling rate of all functions that the pattern matches, as a row in table `sampling`
+/// would: at once in this process, within a second in others on the same store, until it is reset.
+///
+/// # Errors
+/// [`RateError`] for a pattern or rate that is not allowed; nothing changes then.
+pub fn set_sample_rate(pattern: &str, rate: f64) -> Result<(), RateError> {
+    rates::check(pattern, rate)?;
+    if let Some(runtime) = started() {
+        runtime.shared.ask_rate(pattern, Some(rate));
+    }
+    Ok(())
+}
+
+/// Takes back what was set for this pattern, in code or from outside.
+///
+/// # Errors
+/// [`RateError`] for a pattern that is not allowed.
+pub fn reset_sample_rate(pattern: &str) -> Result<(), RateError> {
+    rates::check(pattern, 0.0)?;
+    if let Some(runtime) = started() {
+        runtime.shared.ask_rate(pattern, None);
+    }
+    Ok(())
+}
+
+impl Shared {
+    fn set_rate_of(&self, site: &CallSite) {
+        let (rate, _) =
+            effective_rate(&site.shown_name(), site.sample_option(), &self.base_rates, &self.live_rates());
+        if let Some(ns) = site.slow_ns() {
+            site.slow_ticks.store(crate::clock::ticks_from_ns(ns), Ordering::Relaxed);
+        }
+        if !self.control.is_stopping() {
+            site.set_rate(rate);
+        }
+    }
+}
+
+/// The circuit breaker around the store's writes.
+#[derive(Debug, Clone, Copy)]
+pub struct BreakerHandle(());
+
+/// The circuit breaker around the store's writes: to look at, and to hold open or closed by hand.
+#[must_use]
+pub fn breaker() -> BreakerHandle {
+    BreakerHandle(())
+}
+
+impl BreakerHandle {
+    /// Its state.
+    #[must_use]
+    pub fn state(&self) -> breaker::State {
+        self.statistics().state
+    }
+
+    /// Its state and figures; their `Display` says them in one line.
+    #[must_use]
+    pub fn statistics(&self) -> Statistics {
+        running()
+            .map_or_else(Statistics::default, |runtime| lock(&runtime.shared.breaker).statistics(monotonic()))
+    }
+
+    /// Holds it open: nothing is written, records wait in memory.
+    pub fn force_open(&self, reason: &str) {
+        Self::step(Event::ForceOpen(reason));
+    }
+
+    /// Holds it closed: every write is tried, whatever came of the last.
+    pub fn force_close(&self, reason: &str) {
+        Self::step(Event::ForceClose(reason));
+    }
+
+    /// Lets go of it.
+    pub fn auto(&self) {
+        Self::step(Event::Auto);
+    }
+
+    fn step(event: Event<'_>) {
+        if let Some(runtime) = running() {
+            let step = lock(&runtime.shared.breaker).step(monotonic(), event);
+            if let Some(transition) = step.transition {
+                runtime.shared.control.tell(transition);
+                runtime.rings.wake();
+            }
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! Requests to the collector and their answers: flush and stop. The callers wait on a condition
+//! variable, with a deadline; the collector never waits for them.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Condvar, Mutex, PoisonError};
+use std::time::Duration;
+
+use super::Shared;
+use crate::breaker::Transition;
+use crate::clock::monotonic;
+use crate::thread_rings::{ThreadRings, lock};
+
+/// Why a flush or a shutdown did not complete.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum FlushError {
+    /// The time was up. What was not yet written still waits.
+    #[error("not everything was written within {0:?}")]
+    Timeout(Duration),
+    /// The store cannot be written at the moment, for the reason given.
+    #[error("the store cannot be written: {0}")]
+    Unavailable(String),
+}
+
+#[derive(Debug, Default)]
+struct State {
+    flush_asked: u64,
+    flush_done: u64,
+    stop_by: Option<Duration>,
+    stopped: bool,
+    transitions: Vec<Transition>,
+}
+
+/// The requests.
+#[derive(Debug, Default)]
+pub(crate) struct Control {
+    state: Mutex<State>,
+    changed: Condvar,
+    stopping: AtomicBool,
+}
+
+/// What is asked of the collector at a moment.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Asked {
+    pub(crate) flush: bool,
+    pub(crate) stop: bool,
+    flush_number: u64,
+    stop_by: Option<Duration>,
+}
+
+impl Asked {
+    /// Whether the time given for stopping is over.
+    pub(crate) fn is_late(&self) -> bool {
+        self.stop_by.is_some_and(|by| monotonic() >= by)
+    }
+}
+
+impl Control {
+    pub(crate) fn asked(&self) -> Asked {
+        let state = lock(&self.state);
+        Asked {
+            flush: state.flush_asked > state.flush_done,
+            stop: state.stop_by.is_some(),
+            flush_number: state.flush_asked,
+            stop_by: state.stop_by,
+        }
+    }
+
+    /// Everything that was there when this was asked is written.
+    pub(crate) fn settle(&self, asked: &Asked) {
+        if asked.flush {
+            lock(&self.state).flush_done = asked.flush_number;
+            self.changed.notify_all();
+        }
+    }
+
+    pub(crate) fn stopped(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
+        lock(&self.state).stopped = true;
+        self.changed.notify_all();
+    }
+
+    /// From here on no function is registered any more.
+    pub(super) fn begin_stop(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
+    }
+
+    /// A transition that a person brought about, for the event log.
+    pub(super) fn tell(&self, transition: Transition) {
+        lock(&self.state).transitions.push(transition);
+    }
+
+    pub(crate) fn told(&self) -> Vec<Transition> {
+        std::mem::take(&mut lock(&self.state).transitions)
+    }
+
+    pub(super) fn flush(
+        &self,
+        rings: &ThreadRings,
+        timeout: Duration,
+        shared: &Shared,
+    ) -> Result<(), FlushError> {
+        let number = {
+            let mut state = lock(&self.state);
+            state.flush_asked += 1;
+            state.flush_asked
+        };
+        rings.wake();
+        let done = self.wait(timeout, |state| state.flush_done >= number || state.stopped);
+        if done && lock(&self.state).flush_done >= number {
+            return Ok(());
+        }
+        let breaker = lock(&shared.breaker).statistics(monotonic());
+        match breaker.last_failure {
+            Some(why) if breaker.state != crate::breaker::State::Closed => {
+                Err(FlushError::Unavailable(format!("{why}; Circuit breaker {}", breaker.state)))
+            }
+            _ => Err(FlushError::Timeout(timeout)),
+        }
+    }
+
+    pub(super) fn stop(&self, rings: &ThreadRings, timeout: Duration) -> Result<(), FlushError> {
+        self.begin_stop();
+        {
+            let mut state = lock(&self.state);
+            state.flush_asked += 1;
+            state.stop_by.get_or_insert_with(|| monotonic() + timeout);
+        }
+        rings.wake();
+        let stopped = self.wait(timeout, |state| state.stopped);
+        let state = lock(&self.state);
+        if stopped && state.flush_done >= state.flush_asked {
+            Ok(())
+        } else {
+            Err(FlushError::Timeout(timeout))
+        }
+    }
+
+    fn wait(&self, timeout: Duration, done: impl Fn(&State) -> bool) -> bool {
+        let deadline = monotonic() + timeout;
+        let mut state = lock(&self.state);
+        while !done(&state) {
+            let left = deadline.saturating_sub(monotonic());
+            if left.is_zero() {
+                return false;
+            }
+            state = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        true
+    }
+}

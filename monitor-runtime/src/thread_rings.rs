@@ -1,0 +1,328 @@
+//! The set of rings: what a thread owns while it records, how it comes by it, and what becomes of it
+//! when the thread ends.
+//!
+//! In: a thread's first monitored call, and its end. Out: a `ThreadState`, reached through one
+//! thread-local word. Invariant: a state has at most one owning thread at a time; it is never freed,
+//! only reused, so references to it hold for the life of the process. Everything in it is atomic and
+//! the owner uses plain loads and stores: no `unsafe`, no read-modify-write.
+
+use std::cell::Cell;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::thread::Thread;
+
+use crossbeam_channel::Sender;
+
+use crate::config::limits;
+use crate::record::encode_thread;
+use crate::ring::{Push, Ring};
+use crate::tally::Tallies;
+
+/// No call is current.
+pub(crate) const NO_SPAN: u64 = 0;
+/// The current call, or one above it, was not drawn: its callees are not either.
+pub(crate) const UNSAMPLED: u64 = 1;
+/// The recorder runs user code to capture a value: calls pass through.
+pub(crate) const SUPPRESSED: u64 = 2;
+/// Span ids lie above this.
+pub(crate) const RESERVED_SPANS: u64 = 2;
+
+/// What a thread records with.
+#[derive(Debug)]
+#[repr(align(128))]
+pub(crate) struct ThreadState {
+    /// The current call: its span id, or one of the reserved values.
+    pub(crate) current: AtomicU64,
+    /// What was current before the call that is being entered: how `Entered::enter_specially` says it.
+    pub(crate) parent: AtomicU64,
+    /// The root of the current call; of no meaning while there is none.
+    pub(crate) trace: AtomicU64,
+    /// Weight of the current call, as bits of an f32.
+    pub(crate) weight: AtomicU32,
+    /// Whether arguments, results are captured: fixed when the runtime starts.
+    pub(crate) captures_args: bool,
+    pub(crate) captures_results: bool,
+    last_span: AtomicU64,
+    pub(crate) random: AtomicU64,
+    pub(crate) thread_id: AtomicU32,
+    pub(crate) ring: Ring,
+    pub(crate) tallies: Tallies,
+    pub(crate) home: &'static ThreadRings,
+}
+
+impl ThreadState {
+    /// The next span id.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(crate) fn next_span(&self) -> u64 {
+        let span = self.last_span.load(Ordering::Relaxed) + 1;
+        if span & SPAN_MASK == 0 {
+            return self.next_prefix();
+        }
+        self.last_span.store(span, Ordering::Relaxed);
+        span
+    }
+
+    /// Four thousand million calls later: the thread goes on under a new prefix.
+    #[cold]
+    fn next_prefix(&self) -> u64 {
+        let name = std::thread::current().name().map(str::to_owned);
+        self.home.introduce(self, name);
+        self.next_span()
+    }
+
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(crate) fn weight(&self) -> f32 {
+        f32::from_bits(self.weight.load(Ordering::Relaxed))
+    }
+
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(crate) fn set_weight(&self, weight: f32) {
+        self.weight.store(weight.to_bits(), Ordering::Relaxed);
+    }
+
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(crate) fn set_current(&self, span: u64) {
+        self.current.store(span, Ordering::Relaxed);
+    }
+}
+
+const SPAN_MASK: u64 = u32::MAX as u64;
+
+thread_local! {
+    /// Const and without Drop: an access is one load, and it works in destructors of other thread-locals.
+    static SLOT: Cell<Option<&'static ThreadState>> = const { Cell::new(None) };
+    /// Gives the state back when the thread ends.
+    static EXIT: Exit = const { Exit };
+}
+
+struct Exit;
+
+impl Drop for Exit {
+    fn drop(&mut self) {
+        if let Some(state) = SLOT.take() {
+            state.home.release(state);
+        }
+    }
+}
+
+/// The calling thread's state, if it has one.
+#[cfg_attr(not(debug_assertions), inline(always))]
+pub(crate) fn current() -> Option<&'static ThreadState> {
+    SLOT.get()
+}
+
+/// Forgets the calling thread's state without giving it back: it is the parent's, and this is the
+/// child of a fork.
+pub(crate) fn forget_current() {
+    SLOT.set(None);
+}
+
+/// Whether a state taken for the calling thread will be given back at its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lease {
+    /// Yes, at the thread's end.
+    Thread,
+    /// No: the thread is ending already, so the call that took it gives it back itself.
+    Call,
+}
+
+/// A thread as the collector needs to know it.
+#[derive(Debug, Clone)]
+pub(crate) struct ThreadInfo {
+    pub(crate) id: u32,
+    pub(crate) prefix: u32,
+    pub(crate) name: String,
+}
+
+/// A failed call's record that found no room in its ring.
+#[derive(Debug)]
+pub(crate) struct Overflow {
+    pub(crate) thread: u32,
+    pub(crate) words: Vec<u64>,
+}
+
+/// The set of rings, and the ways from the threads to the collector.
+#[derive(Debug)]
+pub(crate) struct ThreadRings {
+    all: Mutex<Vec<&'static ThreadState>>,
+    free: Mutex<Vec<&'static ThreadState>>,
+    introduced: Mutex<Vec<ThreadInfo>>,
+    next_id: AtomicU32,
+    first_prefix: u32,
+    ring_bytes_max: usize,
+    ring_bytes: AtomicUsize,
+    captures_args: bool,
+    captures_results: bool,
+    pub(crate) overflow: Sender<Overflow>,
+    /// Tallies of threads for which there was no memory.
+    pub(crate) shared_tallies: Tallies,
+    collector: OnceLock<Thread>,
+    woken: AtomicBool,
+}
+
+impl ThreadRings {
+    /// `seed` makes span ids differ between processes.
+    pub(crate) fn new(
+        ring_bytes_max: usize,
+        seed: u64,
+        captures_args: bool,
+        captures_results: bool,
+        overflow: Sender<Overflow>,
+    ) -> Self {
+        Self {
+            all: Mutex::default(),
+            free: Mutex::default(),
+            introduced: Mutex::default(),
+            next_id: AtomicU32::new(1),
+            first_prefix: (seed >> 33) as u32,
+            ring_bytes_max,
+            ring_bytes: AtomicUsize::new(0),
+            captures_args,
+            captures_results,
+            overflow,
+            shared_tallies: Tallies::default(),
+            collector: OnceLock::new(),
+            woken: AtomicBool::new(false),
+        }
+    }
+
+    /// Gives the calling thread a state and puts it into its slot.
+    #[cold]
+    pub(crate) fn acquire(&'static self) -> Option<(&'static ThreadState, Lease)> {
+        let lease = if EXIT.try_with(|_| ()).is_ok() { Lease::Thread } else { Lease::Call };
+        let reused = lock(&self.free).pop();
+        let state = match reused {
+            Some(state) => state,
+            None => self.grow()?,
+        };
+        state.current.store(NO_SPAN, Ordering::Relaxed);
+        // A thread that is ending has no name to ask for any more.
+        let name = match lease {
+            Lease::Thread => std::thread::current().name().map(str::to_owned),
+            Lease::Call => None,
+        };
+        self.introduce(state, name);
+        SLOT.set(Some(state));
+        Some((state, lease))
+    }
+
+    /// Takes back a state whose thread is done with it. What its ring holds stays there, in order,
+    /// before whatever the next owner writes.
+    pub(crate) fn release(&self, state: &'static ThreadState) {
+        SLOT.set(None);
+        lock(&self.free).push(state);
+    }
+
+    /// Makes one more ring: of the usual size, or smaller when memory runs out; the smallest of all
+    /// holds nothing, and its thread's calls are counted but not kept, failures apart.
+    fn grow(&'static self) -> Option<&'static ThreadState> {
+        let bytes = next_ring_bytes(self.ring_bytes.load(Ordering::Relaxed), self.ring_bytes_max);
+        let words = crate::region::heap(bytes / size_of::<u64>())?;
+        self.ring_bytes.fetch_add(bytes, Ordering::Relaxed);
+        let state = Box::leak(Box::new(ThreadState {
+            current: AtomicU64::new(NO_SPAN),
+            parent: AtomicU64::new(NO_SPAN),
+            trace: AtomicU64::new(NO_SPAN),
+            weight: AtomicU32::new(1_f32.to_bits()),
+            captures_args: self.captures_args,
+            captures_results: self.captures_results,
+            last_span: AtomicU64::new(0),
+            random: AtomicU64::new(0),
+            thread_id: AtomicU32::new(0),
+            ring: Ring::new(words),
+            tallies: Tallies::default(),
+            home: self,
+        }));
+        lock(&self.all).push(state);
+        Some(state)
+    }
+
+    /// Gives a state a new thread id and span prefix, and says so in its ring.
+    fn introduce(&self, state: &ThreadState, name: Option<String>) {
+        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
+        // 31 bits, so that ids are positive in SQL; never 0, which is for the reserved spans.
+        let prefix = (self.first_prefix.wrapping_add(id) & (u32::MAX >> 1)).max(1);
+        let name = name.unwrap_or_else(|| format!("thread-{id}"));
+        lock(&self.introduced).push(ThreadInfo { id, prefix, name });
+        state.thread_id.store(id, Ordering::Relaxed);
+        state.last_span.store(u64::from(prefix) << 32, Ordering::Relaxed);
+        state.random.store(u64::from(prefix) << 32 | u64::from(id) | 1, Ordering::Relaxed);
+        if state.ring.push_word(encode_thread(id)) == Push::Full {
+            // The records that follow would be taken for the former owner's: close the gap by the
+            // way that is never full.
+            let _ = self.overflow.send(Overflow { thread: id, words: vec![encode_thread(id)] });
+        }
+    }
+
+    /// All states, for the collector.
+    pub(crate) fn all(&self) -> Vec<&'static ThreadState> {
+        lock(&self.all).clone()
+    }
+
+    /// Threads introduced since the last call.
+    pub(crate) fn introduced(&self) -> Vec<ThreadInfo> {
+        std::mem::take(&mut lock(&self.introduced))
+    }
+
+    /// Says which thread to wake.
+    pub(crate) fn set_collector(&self, thread: Thread) {
+        let _ = self.collector.set(thread);
+    }
+
+    /// Wakes the collector, once until it has run.
+    #[cold]
+    pub(crate) fn wake(&self) {
+        if !self.woken.swap(true, Ordering::Relaxed)
+            && let Some(thread) = self.collector.get()
+        {
+            thread.unpark();
+        }
+    }
+
+    /// The collector runs: the next wake counts again.
+    pub(crate) fn clear_wake(&self) {
+        self.woken.store(false, Ordering::Relaxed);
+    }
+}
+
+/// How large the next ring is: the first threads share half of the memory generously, an eighth of what
+/// is left of it each; the other half is for small rings, of which it holds a thousand by default.
+fn next_ring_bytes(used: usize, max: usize) -> usize {
+    let generous = (max / 2).saturating_sub(used) / 8;
+    if generous >= limits::RING_BYTES_MIN {
+        (1 << generous.ilog2()).min(limits::RING_BYTES)
+    } else if used + limits::RING_BYTES_MIN <= max {
+        limits::RING_BYTES_MIN
+    } else {
+        RING_BYTES_NONE
+    }
+}
+
+/// Room for the word that names the thread, and for no record.
+const RING_BYTES_NONE: usize = 8;
+
+/// Locks, whatever befell an earlier holder: what is guarded here is whole at any moment.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thousand_threads_have_a_ring_and_the_bound_holds() {
+        let max = 32 << 20;
+        let (mut used, mut sizes) = (0, Vec::new());
+        for _ in 0..2000 {
+            let bytes = next_ring_bytes(used, max);
+            used += bytes;
+            sizes.push(bytes);
+        }
+        assert!(used <= max + 2000 * RING_BYTES_NONE);
+        assert!(sizes.is_sorted_by(|a, b| a >= b));
+        assert_eq!(sizes[0], limits::RING_BYTES);
+        assert_eq!(sizes[999], limits::RING_BYTES_MIN);
+        assert!(sizes.iter().all(|bytes| (bytes / 8).is_power_of_two()));
+    }
+}

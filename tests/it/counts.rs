@@ -1,0 +1,84 @@
+//! Counts are exact, whatever becomes of rows.
+
+use crate::victim::Stage;
+
+fn calls_and_rows(stage: &Stage) -> (i64, i64) {
+    let store = stage.store();
+    (store.one("SELECT SUM(calls) FROM functions"), store.one("SELECT COUNT(*) FROM calls"))
+}
+
+#[test]
+fn two_hundred_threads_lose_no_call_and_no_row() {
+    let stage = Stage::new();
+    stage.run("threads", 200);
+    assert_eq!(calls_and_rows(&stage), (20_000, 20_000));
+    assert_eq!(stage.store().one::<i64>("SELECT COUNT(DISTINCT span_id) FROM calls"), 20_000);
+}
+
+#[test]
+fn twenty_thousand_tasks_lose_no_call_and_no_row() {
+    let stage = Stage::new();
+    stage.run("tasks", 20_000);
+    assert_eq!(calls_and_rows(&stage), (60_000, 60_000));
+}
+
+#[test]
+fn ten_thousand_short_threads_reuse_rings_and_lose_nothing() {
+    let stage = Stage::new();
+    stage.run("short-threads", 10_000);
+    assert_eq!(calls_and_rows(&stage), (30_000, 30_000));
+    let threads: i64 = stage.store().one("SELECT COUNT(DISTINCT span_id / 4294967296) FROM calls");
+    assert_eq!(threads, 10_000);
+}
+
+#[test]
+fn under_a_flood_what_has_no_row_is_counted_and_every_failure_kept() {
+    let stage = Stage::new();
+    let output = stage.run("flood", 1500);
+    let numbers: Vec<&str> = output.lines().next().unwrap().split(' ').collect();
+    let (made, failed): (i64, i64) = (numbers[0].parse().unwrap(), numbers[1].parse().unwrap());
+    assert_eq!(numbers[2], "true");
+    let store = stage.store();
+    let (calls, recorded, dropped): (i64, i64, i64) = store
+        .0
+        .query_row("SELECT calls, recorded, dropped FROM functions", [], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+        })
+        .unwrap();
+    assert_eq!(calls, made);
+    assert_eq!(recorded + dropped, made);
+    assert_eq!(store.one::<i64>("SELECT COUNT(*) FROM calls"), recorded);
+    assert_eq!(store.one::<i64>("SELECT COUNT(*) FROM errors"), failed);
+    assert_eq!(store.one::<i64>("SELECT SUM(calls) FROM latency"), made);
+}
+
+#[test]
+fn two_processes_on_one_store_have_each_row_once() {
+    let stage = Stage::new();
+    let programs = [3000, 5000].map(|number| stage.start("return", number));
+    for mut program in programs {
+        assert!(program.wait().unwrap().success());
+    }
+    assert_eq!(calls_and_rows(&stage), (8000, 8000));
+    let store = stage.store();
+    let by_process: Vec<i64> = store.all("SELECT COUNT(*) FROM calls GROUP BY process_id ORDER BY COUNT(*)");
+    assert_eq!(by_process, [3000, 5000]);
+    assert_eq!(store.all::<String>("SELECT ending FROM processes"), ["exit", "exit"]);
+}
+
+#[test]
+fn percentiles_lie_where_the_calls_do() {
+    let stage = Stage::new();
+    stage.run("return", 1000);
+    let store = stage.store();
+    let wrong: i64 = store.one(
+        "SELECT COUNT(*) FROM functions
+         WHERE NOT (p50_ms <= p95_ms AND p95_ms <= p99_ms AND p99_ms <= max_ms AND mean_ms <= max_ms)",
+    );
+    assert_eq!(wrong, 0);
+    let (median, p50): (f64, f64) = (
+        store.one("SELECT duration_ms FROM calls ORDER BY duration_ms LIMIT 1 OFFSET 500"),
+        store.one("SELECT p50_ms FROM functions"),
+    );
+    assert!((p50 / median - 1.0).abs() < 0.1, "{p50} {median}");
+}

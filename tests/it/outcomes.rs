@@ -1,0 +1,79 @@
+//! What is kept of a call.
+
+use crate::victim::Stage;
+
+#[test]
+fn every_outcome_is_recorded_with_its_text_and_counted_exactly() {
+    let stage = Stage::new();
+    assert_eq!(stage.run("outcomes", 110), "120 10000000\n");
+    let store = stage.store();
+    let figures = |function: &str| -> String {
+        store.one(&format!(
+            "SELECT calls || ' ' || errors || ' ' || panics || ' ' || recorded FROM functions
+             WHERE function = 'victim::orders::{function}'"
+        ))
+    };
+    assert_eq!(figures("parse"), "220 110 0 220");
+    assert_eq!(figures("must_be_small"), "110 0 10 110");
+    let texts = |outcome: &str| -> Vec<String> {
+        store.all(&format!("SELECT DISTINCT error FROM errors WHERE outcome = '{outcome}'"))
+    };
+    assert_eq!(texts("error"), ["order refused: invalid digit found in string"]);
+    let panics = texts("panic");
+    assert_eq!(panics.len(), 1);
+    assert!(panics[0].starts_with("10 is not small, ") && panics[0].contains("orders.rs:"), "{panics:?}");
+    let groups: Vec<i64> = store.all("SELECT count FROM error_groups ORDER BY count");
+    assert_eq!(groups, [10, 110]);
+}
+
+#[test]
+fn values_are_captured_truncated_and_redacted() {
+    let stage = Stage::new();
+    stage.run("outcomes", 3);
+    let store = stage.store();
+    let value = |column: &str, function: &str| -> String {
+        store.one(&format!(
+            "SELECT {column} FROM calls WHERE function = 'victim::orders::{function}' ORDER BY call_id LIMIT 1"
+        ))
+    };
+    assert_eq!(value("args", "sum"), r#"{"items":[7,7,7,"[10000000 items, truncated]"]}"#);
+    assert_eq!(value("result", "sum"), "10000000");
+    assert_eq!(value("args", "parse"), r#"{"text":"0"}"#);
+    assert_eq!(value("result", "parse"), "0");
+    let login = r#"{"login":{"user":"ann","password":"[redacted]"},"token":"[redacted]","attempts":3}"#;
+    assert_eq!(value("args", "log_in"), login);
+    assert_eq!(value("fields", "log_in"), r#"{"kind":"known"}"#);
+    for file in std::fs::read_dir(stage.folder()).unwrap() {
+        let bytes = std::fs::read(file.unwrap().path()).unwrap();
+        for secret in ["hunter2", "t0ken"] {
+            assert!(!bytes.windows(secret.len()).any(|window| window == secret.as_bytes()), "{secret}");
+        }
+    }
+}
+
+#[test]
+fn a_slow_call_of_a_function_that_is_sampled_out_is_kept() {
+    let stage = Stage::new();
+    stage.run("outcomes", 1);
+    let store = stage.store();
+    let kept: Vec<String> = store.all(
+        "SELECT kept || ' ' || weight || ' ' || (duration_ms >= 20) FROM calls
+         WHERE function = 'victim::orders::sometimes_slow'",
+    );
+    assert_eq!(kept, ["slow 1.0 1"]);
+    let calls: i64 =
+        store.one("SELECT calls FROM functions WHERE function = 'victim::orders::sometimes_slow'");
+    assert_eq!(calls, 2);
+}
+
+#[test]
+fn a_dropped_future_is_cancelled_once_whether_polled_or_not() {
+    let stage = Stage::new();
+    assert_eq!(stage.run("cancel", 0), "true true\n");
+    let store = stage.store();
+    assert_eq!(store.all::<String>("SELECT outcome FROM calls"), ["cancelled"; 3]);
+    assert_eq!(store.one::<i64>("SELECT cancelled FROM functions"), 3);
+    let longest: i64 = store.one("SELECT MAX(duration_ns) FROM calls");
+    assert!(longest >= 5_000_000, "{longest}");
+    assert!(store.one::<i64>("SELECT MAX(busy_ns) FROM calls") < longest);
+}

@@ -1,0 +1,85 @@
+//! What the life and death of the process do to recording, and what recording does to the process.
+
+use std::io::{BufRead, BufReader};
+
+use crate::victim::Stage;
+
+#[test]
+fn return_from_main_and_exit_write_what_was_recorded() {
+    for (scenario, code) in [("return", 0), ("exit", 7)] {
+        let stage = Stage::new();
+        let output = stage.output(scenario, 1234);
+        assert_eq!(output.status.code(), Some(code));
+        assert_eq!(String::from_utf8_lossy(&output.stdout), "761995\n");
+        assert!(output.stderr.is_empty(), "{output:?}");
+        let store = stage.store();
+        assert_eq!(store.one::<i64>("SELECT COUNT(*) FROM calls"), 1234, "{scenario}");
+        assert_eq!(store.one::<String>("SELECT ending FROM processes"), "exit");
+    }
+}
+
+#[test]
+fn a_flush_brings_all_that_was_recorded_to_the_store() {
+    let stage = Stage::new();
+    assert_eq!(stage.run("flush", 5000), "12502500\nOk(())\n");
+    assert_eq!(stage.store().one::<i64>("SELECT COUNT(*) FROM calls"), 5001);
+}
+
+#[test]
+fn a_killed_program_leaves_a_clean_store_that_lacks_at_most_one_interval() {
+    let stage = Stage::new();
+    let mut program = stage.start("pace", 100_000);
+    let lines = BufReader::new(program.stdout.take().unwrap()).lines();
+    let made = lines.take(1500).map(|line| line.unwrap().parse::<i64>().unwrap()).last().unwrap() + 1;
+    program.kill().unwrap();
+    program.wait().unwrap();
+    let store = stage.store();
+    assert_eq!(store.one::<String>("PRAGMA quick_check"), "ok");
+    let rows: i64 = store.one("SELECT COUNT(*) FROM calls");
+    // At one call a millisecond an interval of 100 ms is 100 calls; a busy machine may stretch it.
+    assert!(rows >= made - 400, "{rows} of {made}");
+    assert_eq!(store.one::<i64>("SELECT COUNT(DISTINCT span_id) FROM calls"), rows);
+    drop(store);
+    // Whoever opens the store next tells that the process died.
+    stage.run("return", 1);
+    let endings: Vec<String> = stage.store().all("SELECT ending FROM processes ORDER BY process_id");
+    assert_eq!(endings, ["crash", "exit"]);
+}
+
+#[test]
+fn recording_can_be_switched_off() {
+    let stage = Stage::new().with("MONITOR", "off");
+    assert_eq!(stage.run("return", 10), "55\n");
+    assert_eq!(std::fs::read_dir(stage.folder()).unwrap().count(), 0);
+}
+
+#[test]
+fn after_a_shutdown_calls_go_on_unrecorded() {
+    let stage = Stage::new();
+    assert_eq!(stage.run("after-shutdown", 0), "3 Ok(()) off\n");
+    assert_eq!(stage.store().one::<i64>("SELECT COUNT(*) FROM calls"), 1);
+}
+
+#[test]
+fn calls_in_destructors_of_thread_locals_are_recorded() {
+    let stage = Stage::new();
+    assert_eq!(stage.run("destructor", 0), "2\n");
+    assert_eq!(stage.store().one::<i64>("SELECT COUNT(*) FROM calls"), 5);
+}
+
+#[test]
+fn parent_and_child_of_a_fork_record_each_for_itself() {
+    let stage = Stage::new();
+    assert_eq!(stage.run("fork", 0), "0\n");
+    let store = stage.store();
+    let rows: Vec<i64> = store.all("SELECT COUNT(*) FROM calls GROUP BY process_id ORDER BY 1");
+    assert_eq!(rows, [31, 150]);
+    assert_eq!(store.one::<i64>("SELECT COUNT(DISTINCT pid) FROM processes"), 2);
+}
+
+#[test]
+fn a_recursion_of_ten_thousand_fits_the_stack() {
+    let stage = Stage::new();
+    assert_eq!(stage.run("recursion", 10_000), "10000\n");
+    assert_eq!(stage.store().one::<i64>("SELECT calls FROM functions"), 10_001);
+}

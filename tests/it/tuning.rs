@@ -1,0 +1,78 @@
+//! Sampling: rates asked for, whole trees, weights, and rates set while the program runs.
+
+use crate::victim::Stage;
+
+#[test]
+fn rows_follow_the_rate_and_counts_do_not() {
+    let stage = Stage::new().with("MONITOR_SAMPLE", "0.1");
+    stage.run("return", 100_000);
+    let store = stage.store();
+    assert_eq!(store.one::<i64>("SELECT calls FROM functions"), 100_000);
+    let rows: i64 = store.one("SELECT COUNT(*) FROM calls");
+    // Five standard deviations of a binomial distribution, 95 each.
+    assert!((9_500..10_500).contains(&rows), "{rows}");
+    let weight: f64 = store.one("SELECT SUM(weight) FROM calls");
+    assert!((95_000.0..105_000.0).contains(&weight), "{weight}");
+    let (recorded, sampled_out): (i64, i64) = (
+        store.one("SELECT recorded FROM functions"),
+        store.one("SELECT calls - recorded - dropped FROM functions"),
+    );
+    assert_eq!((recorded, sampled_out), (rows, 100_000 - rows));
+}
+
+#[test]
+fn a_tree_is_kept_whole_or_not_at_all() {
+    let stage = Stage::new().with("MONITOR_SAMPLE", "victim::root=0.2");
+    stage.run("tree", 2000);
+    let store = stage.store();
+    let roots: i64 = store.one("SELECT COUNT(*) FROM calls WHERE function = 'victim::root'");
+    assert!((300..500).contains(&roots), "{roots}");
+    assert_eq!(store.one::<i64>("SELECT COUNT(*) FROM calls"), roots * 4);
+    assert_eq!(store.all::<f64>("SELECT DISTINCT weight FROM calls"), [5.0]);
+    assert_eq!(store.one::<i64>("SELECT SUM(calls) FROM functions"), 8000);
+}
+
+#[test]
+fn a_callee_with_a_lower_rate_of_its_own_is_thinned_further() {
+    let stage = Stage::new().with("MONITOR_SAMPLE", "victim::root=0.5,victim::leaf=0.1");
+    stage.run("tree", 5000);
+    let store = stage.store();
+    let rows = |function: &str| -> i64 {
+        store.one(&format!("SELECT COUNT(*) FROM calls WHERE function = 'victim::{function}'"))
+    };
+    assert_eq!(rows("root"), rows("branch"));
+    assert!((2_300..2_700).contains(&rows("root")), "{}", rows("root"));
+    assert!((800..1_200).contains(&rows("leaf")), "{}", rows("leaf"));
+    assert_eq!(store.all::<f64>("SELECT DISTINCT weight FROM calls WHERE function = 'victim::leaf'"), [10.0]);
+}
+
+#[test]
+fn failures_are_kept_at_rate_zero() {
+    let stage = Stage::new().with("MONITOR_SAMPLE", "0");
+    stage.run("outcomes", 110);
+    let store = stage.store();
+    assert_eq!(store.one::<i64>("SELECT COUNT(*) FROM errors"), 120);
+    assert_eq!(store.all::<String>("SELECT DISTINCT kept FROM errors"), ["failed"]);
+    assert_eq!(store.one::<i64>("SELECT COUNT(*) FROM calls WHERE outcome = 'ok' AND kept = 'sampled'"), 0);
+}
+
+#[test]
+fn a_rate_written_by_another_program_holds_within_a_second() {
+    let stage = Stage::new();
+    let mut program = stage.start("pace", 4000);
+    std::thread::sleep(std::time::Duration::from_millis(700));
+    let other = rusqlite::Connection::open(stage.db()).unwrap();
+    other.busy_timeout(std::time::Duration::from_secs(5)).unwrap();
+    other.execute("INSERT INTO sampling (pattern, rate) VALUES ('victim::*', 0)", []).unwrap();
+    assert!(other.execute("INSERT INTO sampling (pattern, rate) VALUES ('x', 2)", []).is_err());
+    let set_ns: i64 = other.query_row("SELECT MAX(start_ns) FROM calls", [], |row| row.get(0)).unwrap();
+    std::io::copy(program.stdout.as_mut().unwrap(), &mut std::io::sink()).unwrap();
+    assert!(program.wait().unwrap().success());
+    let store = stage.store();
+    assert_eq!(store.one::<i64>("SELECT calls FROM functions"), 4000);
+    let last_ns: i64 = store.one("SELECT MAX(start_ns) FROM calls");
+    assert!(last_ns - set_ns < 1_500_000_000, "{} ms", (last_ns - set_ns) / 1_000_000);
+    assert!(store.one::<bool>("SELECT sample_rate = 0 FROM functions"));
+    let events: Vec<String> = store.all("SELECT detail FROM events WHERE kind = 'rate'");
+    assert_eq!(events, ["victim::* = 0 by sql"]);
+}

@@ -1,0 +1,86 @@
+//! Runs the victim program in a folder of its own and opens what it left.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+use rusqlite::types::FromSql;
+use rusqlite::{Connection, OpenFlags};
+use tempfile::TempDir;
+
+/// A place for one store, and how to run programs against it.
+#[derive(Debug)]
+pub(crate) struct Stage {
+    folder: TempDir,
+    variables: Vec<(String, String)>,
+}
+
+impl Stage {
+    pub(crate) fn new() -> Self {
+        Self { folder: tempfile::tempdir().unwrap(), variables: Vec::new() }
+    }
+
+    /// With this variable set for every program.
+    pub(crate) fn with(mut self, name: &str, value: &str) -> Self {
+        self.variables.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub(crate) fn db(&self) -> PathBuf {
+        self.folder.path().join("store.db")
+    }
+
+    /// The command for a scenario, in a clean environment.
+    pub(crate) fn command(&self, scenario: &str, number: u64) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_victim"));
+        command.arg(scenario).arg(number.to_string());
+        command.env_clear().env("HOME", self.folder()).env("MONITOR_DB", self.db());
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
+        command
+    }
+
+    /// Runs a scenario to its end, which must be a success.
+    pub(crate) fn run(&self, scenario: &str, number: u64) -> String {
+        let output = self.output(scenario, number);
+        assert!(output.status.success(), "{scenario}: {output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    pub(crate) fn output(&self, scenario: &str, number: u64) -> Output {
+        self.command(scenario, number).output().unwrap()
+    }
+
+    pub(crate) fn start(&self, scenario: &str, number: u64) -> Child {
+        self.command(scenario, number).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    }
+
+    /// The store, as any reader opens it.
+    pub(crate) fn store(&self) -> Store {
+        Store::open(&self.db())
+    }
+}
+
+/// A store to look into.
+#[derive(Debug)]
+pub(crate) struct Store(pub(crate) Connection);
+
+impl Store {
+    pub(crate) fn open(path: &Path) -> Self {
+        Self(Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap())
+    }
+
+    /// The one value that a query gives.
+    pub(crate) fn one<T: FromSql>(&self, sql: &str) -> T {
+        self.0.query_row(sql, [], |row| row.get(0)).unwrap_or_else(|error| panic!("{sql}: {error}"))
+    }
+
+    /// The first column of all rows.
+    pub(crate) fn all<T: FromSql>(&self, sql: &str) -> Vec<T> {
+        let mut statement = self.0.prepare(sql).unwrap();
+        let rows = statement.query_map([], |row| row.get(0)).unwrap();
+        rows.map(|row| row.unwrap_or_else(|error| panic!("{sql}: {error}"))).collect()
+    }
+}

@@ -1,0 +1,215 @@
+//! A program under observation: one scenario per run, each with a known number of calls and failures,
+//! its own result on stdout. Tests run it with a store of their own and look at what it left there.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program, not a library")]
+#![allow(clippy::disallowed_methods, reason = "an ordinary user's program: threads, time and files")]
+
+use std::hint::black_box;
+use std::time::Duration;
+
+use monitored::{Context, monitor};
+
+mod orders;
+mod waiting;
+
+fn main() {
+    let mut arguments = std::env::args().skip(1);
+    let scenario = arguments.next().unwrap_or_default();
+    let number = arguments.next().and_then(|number| number.parse().ok()).unwrap_or(100_u64);
+    match scenario.as_str() {
+        "outcomes" => orders::outcomes(number),
+        "return" => println!("{}", orders::many(number)),
+        "exit" => {
+            println!("{}", orders::many(number));
+            std::process::exit(7);
+        }
+        "threads" => threads(number),
+        "short-threads" => short_threads(number),
+        "pace" => pace(number),
+        "flood" => flood(number),
+        "tree" => tree(number),
+        "context" => context(),
+        "destructor" => destructor(),
+        "after-shutdown" => after_shutdown(),
+        "recursion" => println!("{}", descend(number)),
+        "fork" => fork(),
+        "tasks" => waiting::tasks(number),
+        "cancel" => waiting::cancel(),
+        "spawned" => waiting::spawned(),
+        "flush" => flush(number),
+        other => {
+            eprintln!("no such scenario: {other}");
+            std::process::exit(2);
+        }
+    }
+}
+
+#[monitor]
+fn leaf(number: u64) -> u64 {
+    black_box(number) + 1
+}
+
+#[monitor]
+fn branch(number: u64) -> u64 {
+    leaf(number) + leaf(number + 1)
+}
+
+#[monitor]
+fn root(number: u64) -> u64 {
+    branch(number) + 1
+}
+
+/// Trees three deep.
+fn tree(number: u64) {
+    println!("{}", (0..number).map(root).sum::<u64>());
+}
+
+/// Concurrent threads, each with a hundred calls.
+fn threads(number: u64) {
+    let threads: Vec<_> =
+        (0..number).map(|_| std::thread::spawn(|| (0..100).map(leaf).sum::<u64>())).collect();
+    println!("{}", threads.into_iter().filter_map(|thread| thread.join().ok()).sum::<u64>());
+}
+
+/// Threads one after the other, each with three calls.
+fn short_threads(number: u64) {
+    let mut sum = 0;
+    for at in 0..number {
+        sum +=
+            std::thread::spawn(move || (0..3).map(|call| leaf(at + call)).sum::<u64>()).join().unwrap_or(0);
+    }
+    println!("{sum}");
+}
+
+/// Calls one a millisecond, saying how many were made, until the number is reached or it is killed.
+fn pace(number: u64) {
+    for at in 0..number {
+        leaf(at);
+        println!("{at}");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// Calls flat out on two threads for so many milliseconds, one in a thousand failing; says how many
+/// were made and failed, and the process's memory.
+fn flood(milliseconds: u64) {
+    let until = std::time::Instant::now() + Duration::from_millis(milliseconds);
+    let worker = move || {
+        let (mut calls, mut failed) = (0_u64, 0_u64);
+        while std::time::Instant::now() < until {
+            for at in 0..1000 {
+                failed += u64::from(orders::check(at).is_err());
+                calls += 1;
+            }
+        }
+        (calls, failed)
+    };
+    let threads = [std::thread::spawn(worker), std::thread::spawn(worker)];
+    let (mut calls, mut failed) = (0, 0);
+    for thread in threads {
+        if let Ok(made) = thread.join() {
+            calls += made.0;
+            failed += made.1;
+        }
+    }
+    let flushed = monitored::flush(Duration::from_secs(20)).is_ok();
+    let health = monitored::health();
+    println!(
+        "{calls} {failed} {flushed} {} {} {}",
+        health.dropped.total(),
+        health.folded_errors,
+        health.queue_bytes_max
+    );
+    println!("{}", std::fs::read_to_string("/proc/self/status").unwrap_or_default());
+}
+
+/// A call on another thread, with and without its parent's context.
+fn context() {
+    #[monitor]
+    fn outer() -> u64 {
+        let here = Context::current();
+        let with = std::thread::spawn(move || here.scope(|| leaf(1))).join().unwrap_or(0);
+        let without = std::thread::spawn(|| branch(2)).join().unwrap_or(0);
+        with + without
+    }
+    println!("{}", outer());
+}
+
+struct CallsWhenDropped;
+
+impl Drop for CallsWhenDropped {
+    fn drop(&mut self) {
+        leaf(1);
+    }
+}
+
+/// A call in the destructor of a thread-local, before and after the recorder's own.
+fn destructor() {
+    thread_local!(static LATE: CallsWhenDropped = const { CallsWhenDropped });
+    let work = |calls_first: bool| {
+        if calls_first {
+            leaf(0);
+        }
+        LATE.with(|_| {});
+        leaf(0);
+    };
+    let threads = [true, false].map(|first| std::thread::spawn(move || work(first)));
+    println!("{}", threads.into_iter().filter_map(|thread| thread.join().ok()).count());
+}
+
+fn after_shutdown() {
+    leaf(1);
+    let first = monitored::shutdown(Duration::from_secs(10));
+    println!("{} {:?} {}", leaf(2), first, monitored::health().level);
+}
+
+#[monitor(skip_all, no_result)]
+fn descend(depth: u64) -> u64 {
+    if depth == 0 { 0 } else { descend(black_box(depth - 1)) + 1 }
+}
+
+/// The parent and its child record side by side.
+fn fork() {
+    leaf(1);
+    // A shell's fork would exec; this one does not.
+    match system::fork() {
+        Some(0) => {
+            for number in 0..50 {
+                branch(number);
+            }
+            std::process::exit(0);
+        }
+        Some(child) => {
+            for number in 0..30 {
+                leaf(number);
+            }
+            println!("{}", system::wait(child));
+        }
+        None => println!("no fork"),
+    }
+}
+
+/// The two system calls that the standard library does not offer.
+mod system {
+    #![allow(unsafe_code, reason = "fork and waitpid are not in the standard library")]
+
+    pub(super) fn fork() -> Option<i32> {
+        // SAFETY: the child calls functions of this program only, and exits.
+        let child = unsafe { libc::fork() };
+        (child >= 0).then_some(child)
+    }
+
+    pub(super) fn wait(child: i32) -> i32 {
+        let mut status = 0;
+        // SAFETY: `status` is valid for writing.
+        unsafe { libc::waitpid(child, &raw mut status, 0) };
+        status
+    }
+}
+
+/// Calls, then says what is in the store by then: the number that a flush must have brought there.
+fn flush(number: u64) {
+    println!("{}", orders::many(number));
+    println!("{:?}", monitored::flush(Duration::from_secs(10)));
+    // What follows is for the end of the process.
+    orders::many(1);
+}

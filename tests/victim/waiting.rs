@@ -1,0 +1,62 @@
+//! Async calls.
+
+use std::time::Duration;
+
+use monitored::monitor;
+
+#[monitor]
+async fn fetch(number: u64) -> u64 {
+    tokio::task::yield_now().await;
+    number + 1
+}
+
+#[monitor]
+async fn serve(number: u64) -> u64 {
+    fetch(number).await + fetch(number).await
+}
+
+#[monitor]
+async fn endless() {
+    std::future::pending::<()>().await;
+}
+
+#[monitor]
+async fn starts_tasks() -> u64 {
+    let task = tokio::spawn(fetch(1));
+    let inside = tokio::spawn(monitored::Context::current().instrument(async { fetch(2).await }));
+    task.await.unwrap_or(0) + inside.await.unwrap_or(0)
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime")
+}
+
+/// Concurrent tasks, three calls each.
+pub(crate) fn tasks(number: u64) {
+    let sum = runtime().block_on(async {
+        let tasks: Vec<_> = (0..number).map(|at| tokio::spawn(serve(at))).collect();
+        let mut sum = 0;
+        for task in tasks {
+            sum += task.await.unwrap_or(0);
+        }
+        sum
+    });
+    println!("{sum}");
+}
+
+/// Futures dropped before, at and after their first poll.
+pub(crate) fn cancel() {
+    runtime().block_on(async {
+        drop(endless());
+        let timeout = tokio::time::timeout(Duration::from_millis(5), endless()).await;
+        let task = tokio::spawn(endless());
+        tokio::task::yield_now().await;
+        task.abort();
+        println!("{} {}", timeout.is_err(), task.await.is_err());
+    });
+}
+
+/// Calls in spawned tasks belong to the call that spawned them.
+pub(crate) fn spawned() {
+    println!("{}", runtime().block_on(starts_tasks()));
+}
