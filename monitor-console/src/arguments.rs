@@ -64,6 +64,11 @@ pub(crate) struct Common {
 }
 
 impl Common {
+    /// The same for the store at this path, and for all of its time.
+    pub(crate) fn at(&self, path: PathBuf) -> Self {
+        Self { db: Some(path), since: None, format: self.format }
+    }
+
     /// The store named by `--db` or `MONITOR_DB`; an empty name is no name.
     pub(crate) fn db(&self) -> Option<PathBuf> {
         let variable = || process_variable("MONITOR_DB").map(PathBuf::from);

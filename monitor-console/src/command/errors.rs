@@ -6,7 +6,8 @@ use anyhow::Result;
 use super::{heading, open};
 use crate::arguments::{Common, Errors};
 use crate::format::{self, Pace};
-use crate::report::{Column, Unit};
+use crate::report::{Column, Report, Unit};
+use crate::store::Store;
 use crate::units;
 
 const GROUPS: &str = "
@@ -19,17 +20,27 @@ LIMIT ?4";
 
 pub(super) fn run(common: &Common, arguments: &Errors) -> Result<()> {
     let store = open(common)?;
-    let [whole, ending] =
-        arguments.pattern.as_ref().map(|pattern| pattern.globs().map(Some)).unwrap_or_default();
-    let since = common.since.map_or(i64::MIN, |span| units::before(units::now_ns(), span));
-    let limit = arguments.limit.map_or(-1, i64::from);
-    let report = store.report(columns(), GROUPS, (whole, ending, since, limit))?;
+    let report = groups(common, &store, arguments)?;
     let seen = match report.rows.len() {
         0 => "no failures".to_owned(),
         kinds => super::counted(kinds, "kind") + " of failure",
     };
     heading(common, &store, &seen);
     format::print(&report, format::stdout(common.format, Pace::Whole).as_mut())
+}
+
+/// All kinds of failure of a store, without a heading.
+pub(super) fn show(common: &Common, store: &Store) -> Result<()> {
+    let report = groups(common, store, &Errors { pattern: None, limit: None })?;
+    format::print(&report, format::stdout(common.format, Pace::Whole).as_mut())
+}
+
+fn groups(common: &Common, store: &Store, arguments: &Errors) -> Result<Report> {
+    let [whole, ending] =
+        arguments.pattern.as_ref().map(|pattern| pattern.globs().map(Some)).unwrap_or_default();
+    let since = common.since.map_or(i64::MIN, |span| units::before(units::now_ns(), span));
+    let limit = arguments.limit.map_or(-1, i64::from);
+    store.report(columns(), GROUPS, (whole, ending, since, limit))
 }
 
 fn columns() -> Vec<Column> {

@@ -50,6 +50,16 @@ pub(super) fn run(common: &Common) -> Result<()> {
     Ok(std::io::stdout().write_all(text.as_bytes())?)
 }
 
+/// Whether some process still writes to this store.
+pub(super) fn is_anyone_running(store: &Store) -> Result<bool> {
+    let columns: Vec<_> = PROCESSES.into_iter().map(Column::data).collect();
+    let sql = format!("SELECT {} FROM processes", PROCESSES.join(", "));
+    let report = store.report(columns, &sql, [])?;
+    let now = units::now_ns();
+    let is_running = |row: &Vec<Cell>| state(&Process { columns: &report.columns, row }, now) == "running";
+    Ok(report.rows.iter().any(is_running))
+}
+
 /// Processes beside their latest report, the one seen last first. Which reasons of loss there are, the
 /// view itself tells.
 fn report(store: &Store, common: &Common) -> Result<Report> {

@@ -59,6 +59,12 @@ pub(super) fn run(common: &Common, pattern: Option<&Pattern>, options: &TopOptio
     format::print(&report, format::stdout(common.format, Pace::Whole).as_mut())
 }
 
+/// The functions of a store, without a heading.
+pub(super) fn show(common: &Common, store: &Store) -> Result<()> {
+    let report = report(store, common, None, &TopOptions::default())?;
+    format::print(&report, format::stdout(common.format, Pace::Whole).as_mut())
+}
+
 /// Draws a frame each second: over the last one on a terminal, after it anywhere else.
 fn watch(common: &Common, pattern: Option<&Pattern>, options: &TopOptions) -> Result<()> {
     terminal::end_on_interrupt()?;

@@ -43,39 +43,48 @@ pub(super) fn run(common: &Common, arguments: &Trace) -> Result<()> {
     Ok(())
 }
 
-/// A trace, and by which id it was found.
+/// A trace, by which id it was found, and a call of it.
 struct Found {
     by: &'static str,
     id: i64,
     process_id: i64,
     trace_id: i64,
+    call_id: i64,
     others: usize,
 }
 
+/// Joins that start from the calls: threads are few, and a plan that starts from them reads the calls
+/// over and over. What is compared with a call's differences is worked out once for each thread.
+const CALLS_WITH_THREADS: &str = "FROM call c CROSS JOIN thread t ON t.id = c.thread_id";
+/// Differences that a span id can be stored as. Its upper half is that of its thread.
+const SPANS: &str = "(SELECT :id - span_base FROM thread WHERE span_base >> 32 = :id >> 32)";
+
 /// Call numbers are looked up first: it costs nothing, and span ids start far above them.
 fn find(store: &Store, id: i64) -> Result<Option<Found>> {
-    let by_call = "SELECT process_id, trace_id FROM calls WHERE call_id = ?1";
-    // The upper half of a span id is its thread's, and so names the few threads to look at.
-    let by_span = "
-      SELECT t.process_id, t.span_base + c.span - c.parent - c.trace
-      FROM call c JOIN thread t ON t.id = c.thread_id
-      WHERE c.thread_id IN (SELECT id FROM thread WHERE span_base >> 32 = ?1 >> 32 OR ?1 >> 32 = 0)
-        AND t.span_base + c.span = ?1
-      ORDER BY c.id DESC";
-    let by_trace = "
-      SELECT DISTINCT t.process_id, ?1
-      FROM call c JOIN thread t ON t.id = c.thread_id
-      WHERE t.span_base + c.span - c.parent - c.trace = ?1
-      ORDER BY c.id DESC";
-    for (by, sql) in [("call id", by_call), ("span id", by_span), ("trace id", by_trace)] {
-        let mut matches = Vec::new();
-        store.rows(sql, [id], |row| {
-            matches.push((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?));
+    const TRACE_ID: &str = "t.span_base + c.span - c.parent - c.trace";
+    let searches = [
+        ("call id", "c.id = :id".to_owned()),
+        ("span id", format!("c.span IN {SPANS} AND t.span_base + c.span = :id")),
+        (
+            "trace id",
+            format!(
+                "c.span - c.parent - c.trace IN (SELECT :id - span_base FROM thread) AND {TRACE_ID} = :id"
+            ),
+        ),
+    ];
+    for (by, condition) in searches {
+        let sql = format!("SELECT t.process_id, {TRACE_ID}, c.id {CALLS_WITH_THREADS} WHERE {condition}");
+        let mut found = Vec::new();
+        store.rows(&sql, &[(":id", &id)], |row| {
+            found.push((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, row.get::<_, i64>(2)?));
             Ok(())
         })?;
-        if let Some((process_id, trace_id)) = matches.first().copied() {
+        // Where several runs have the id, the latest is meant.
+        if let Some((process_id, trace_id, call_id)) = found.iter().copied().max_by_key(|(_, _, call)| *call)
+        {
             let by = if by == "span id" && trace_id == id { "trace id" } else { by };
-            return Ok(Some(Found { by, id, process_id, trace_id, others: matches.len() - 1 }));
+            let others = found.iter().filter(|(process, ..)| *process != process_id).count();
+            return Ok(Some(Found { by, id, process_id, trace_id, call_id, others }));
         }
     }
     Ok(None)
@@ -93,33 +102,51 @@ fn unknown(store: &Store, id: i64) -> Result<String> {
     ))
 }
 
-/// The calls of a trace by start. Calls of a trace start after its root, which bounds the search from
-/// below; nothing bounds it from above, since a spawned task may outlive the root.
+/// The calls of a trace by start. They start after its root, which bounds the search from below;
+/// nothing bounds it from above, since a spawned task may outlive the root.
 fn load(store: &Store, found: &Found, limit: i64) -> Result<Vec<Vec<Cell>>> {
     let sql = format!(
-        "WITH root AS (
-           SELECT t.base_ns + c.start AS start_ns FROM call c JOIN thread t ON t.id = c.thread_id
-           WHERE t.process_id = :process AND t.span_base + c.span = :trace
-             AND c.thread_id IN (SELECT id FROM thread WHERE span_base >> 32 = :trace >> 32 OR :trace >> 32 = 0)
-           LIMIT 1)
-         SELECT {} FROM calls
+        "SELECT {} FROM calls
          WHERE call_id IN (
-           SELECT c.id FROM call c JOIN thread t ON t.id = c.thread_id
-           WHERE c.id >= COALESCE((SELECT MIN(first_call) FROM call_range
-                                   WHERE max_start_ns >= (SELECT start_ns FROM root)), 0)
+           SELECT c.id {CALLS_WITH_THREADS}
+           WHERE c.id >= :first
+             AND c.span - c.parent - c.trace IN (SELECT :trace - span_base FROM thread WHERE process_id = :process)
              AND t.process_id = :process AND t.span_base + c.span - c.parent - c.trace = :trace)
          ORDER BY start_ns, duration_ns DESC, call_id
          LIMIT :limit",
         calls::COLUMNS.join(", ")
     );
-    let bound: [(&str, &dyn rusqlite::ToSql); 3] =
-        [(":process", &found.process_id), (":trace", &found.trace_id), (":limit", &limit)];
+    let first = first_call(store, found)?;
+    let bound: [(&str, &dyn rusqlite::ToSql); 4] = [
+        (":first", &first),
+        (":process", &found.process_id),
+        (":trace", &found.trace_id),
+        (":limit", &limit),
+    ];
     let mut calls = Vec::new();
     store.rows(&sql, &bound, |row| {
         calls.push(calls::row(row)?);
         Ok(())
     })?;
     Ok(calls)
+}
+
+/// An id below which no call of the trace lies: that of the first call which can have started after
+/// the root. The root ends last as a rule, so it is looked for from the call found upwards first.
+fn first_call(store: &Store, found: &Found) -> Result<i64> {
+    for reach in ["c.id >= :near ORDER BY c.id", "c.id < :near ORDER BY c.id DESC"] {
+        let sql = format!(
+            "SELECT COALESCE((SELECT MIN(first_call) FROM call_range WHERE max_start_ns >= t.base_ns + c.start), 0)
+             {CALLS_WITH_THREADS}
+             WHERE c.span IN {SPANS} AND t.span_base + c.span = :id AND t.process_id = :process AND {reach}
+             LIMIT 1"
+        );
+        let bound = [(":id", &found.trace_id), (":process", &found.process_id), (":near", &found.call_id)];
+        if let Some([Cell { value: Value::Integer(first), .. }]) = store.first(&sql, &bound)?.as_deref() {
+            return Ok(*first);
+        }
+    }
+    Ok(0)
 }
 
 fn bounded(mut calls: Vec<Vec<Cell>>, limit: usize) -> (Vec<Vec<Cell>>, bool) {
