@@ -26,7 +26,7 @@ pub(crate) enum Unit {
     Percent,
     /// A moment, told as time past.
     Ago,
-    /// A moment, told in full.
+    /// A moment, by the clock; with its date where that is not within a day.
     Moment,
 }
 

@@ -136,6 +136,16 @@ pub(crate) fn moment(ns: i64) -> String {
     format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}.{ms:03}")
 }
 
+/// `14:03:22.123` within a day of now, else with its date; UTC.
+pub(crate) fn clock(ns: i64, now_ns: i64) -> String {
+    let moment = moment(ns);
+    let is_near = now_ns.abs_diff(ns) < 86_400 * NS_PER_SECOND.unsigned_abs();
+    match moment.split_once(' ') {
+        Some((_, clock)) if is_near => clock.to_owned(),
+        _ => moment,
+    }
+}
+
 /// Year, month and day of a day counted from 1970-01-01, in the Gregorian calendar without end.
 /// Years are counted from March, so that the leap day is the last of its year.
 fn date(day: i64) -> (i64, i64, i64) {
@@ -230,6 +240,8 @@ mod tests {
         assert_eq!(moment(951_782_400_000_000_000), "2000-02-29 00:00:00.000");
         assert_eq!(moment(4_107_542_400_000_000_000), "2100-03-01 00:00:00.000");
         assert_eq!(moment(-1), "1969-12-31 23:59:59.999");
+        assert_eq!(clock(0, 86_399_000_000_000), "00:00:00.000");
+        assert_eq!(clock(0, 86_400_000_000_000), "1970-01-01 00:00:00.000");
     }
 
     #[test]

@@ -131,7 +131,7 @@ pub(super) fn columns() -> Vec<Column> {
         Column::table("STARTED (UTC)", Unit::Moment),
         Column::table("DURATION", Unit::Nanoseconds),
         Column::table("OUTCOME", Unit::Outcome),
-        Column::table("STANDS FOR", Unit::Count),
+        Column::table("WEIGHT", Unit::Count),
         Column::table("FUNCTION", Unit::Name),
         Column::table("ARGUMENTS → RESULT", Unit::Text),
     ];

@@ -117,7 +117,8 @@ fn draw(frame: &str, is_first: bool, format: FormatName) -> Result<()> {
 
 /// `3 processes · last 6 h`.
 fn scope(common: &Common, store: &Store) -> Result<String> {
-    let number = store.first("SELECT COUNT(*) FROM processes", [])?;
+    let since = common.since.map_or(i64::MIN, |span| units::before(units::now_ns(), span));
+    let number = store.first("SELECT COUNT(*) FROM processes WHERE last_seen_ns >= ?1", [since])?;
     let number = match number.as_deref() {
         Some([Cell { value: Value::Integer(number), .. }]) => *number,
         _ => 0,

@@ -190,7 +190,7 @@ fn fitted<'a>(column: &Shown, text: &'a str) -> Cow<'a, str> {
 /// What a column of this unit will need, where its rows are not known yet.
 fn expected_width(unit: Unit) -> usize {
     match unit {
-        Unit::Moment => 23,
+        Unit::Moment => 13,
         Unit::Name => 32,
         Unit::Outcome => 9,
         Unit::Ago => 10,
@@ -225,7 +225,7 @@ fn figure(value: &Value, number: f64, unit: Unit, now_ns: i64) -> String {
         (Unit::Milliseconds, _) => units::duration(number * 1e6),
         (Unit::Percent, _) => units::percent(number),
         (Unit::Ago, Value::Integer(ns)) => units::ago(*ns, now_ns),
-        (Unit::Moment, Value::Integer(ns)) => units::moment(*ns),
+        (Unit::Moment, Value::Integer(ns)) => units::clock(*ns, now_ns),
         (_, Value::Integer(number)) => number.to_string(),
         (_, _) => format!("{number:?}"),
     }

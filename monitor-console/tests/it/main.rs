@@ -9,3 +9,4 @@ mod reading;
 mod safety;
 mod following;
 mod sampling;
+mod demo;
