@@ -14,7 +14,7 @@ use anyhow::{Result, anyhow, bail};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, Params, Row};
 
-use monitor_runtime::store::schema;
+use monitor_runtime::store::query::{self, QueryError};
 
 use crate::report::{self, Cell, Column, Report};
 use crate::units;
@@ -23,9 +23,6 @@ use crate::units;
 const DEADLINE: Duration = Duration::from_secs(60);
 /// How long a lock is waited for; longer than the recorder ever holds one.
 const LOCK_WAIT: Duration = Duration::from_secs(5);
-/// Steps of SQLite's machine between two looks at the clock, about 0.1 ms.
-const STEPS_BETWEEN_LOOKS: i32 = 10_000;
-
 /// An open store.
 pub(crate) struct Store {
     connection: Connection,
@@ -33,32 +30,27 @@ pub(crate) struct Store {
     allowance: Arc<Allowance>,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Access {
-    Read,
-    Write,
-}
-
 impl Store {
     /// Opens a store for reading.
     pub(crate) fn open(path: &Path) -> Result<Self> {
-        Self::open_as(path, Access::Read)
-    }
-
-    /// Opens a store for setting a rate.
-    pub(crate) fn open_to_set(path: &Path) -> Result<Self> {
-        Self::open_as(path, Access::Write)
-    }
-
-    fn open_as(path: &Path, access: Access) -> Result<Self> {
         let path = existing(path)?;
-        let mut connection = connect(&path, access)
-            .and_then(|connection| judge(&connection, &path).map(|()| connection))
-            .map_err(|error| explain(error, &path))?;
+        let connection = query::open_read_only(&path).map_err(advise)?;
+        Ok(Self::over(connection, path))
+    }
+
+    /// Opens a store for setting a rate, once it is clear that it is one.
+    pub(crate) fn open_to_set(path: &Path) -> Result<Self> {
+        let Self { path, connection, .. } = Self::open(path)?;
+        drop(connection);
+        let connection = connect_to_write(&path).map_err(|error| explain(error, &path))?;
+        Ok(Self::over(connection, path))
+    }
+
+    fn over(mut connection: Connection, path: PathBuf) -> Self {
         let allowance = Arc::new(Allowance::new(DEADLINE));
-        let handler = Arc::clone(&allowance);
-        connection.progress_handler(STEPS_BETWEEN_LOOKS, Some(move || handler.is_used_up()))?;
-        Ok(Self { connection, path, allowance })
+        let asked = Arc::clone(&allowance);
+        query::stop_when(&mut connection, move || asked.is_used_up());
+        Self { connection, path, allowance }
     }
 
     /// Lets each statement compute for this long.
@@ -134,7 +126,7 @@ impl Store {
             let limit = units::duration(self.allowance.limit_ns.load(Relaxed) as f64);
             return anyhow!("stopped after computing for {limit}: ask for less, for example with --since");
         }
-        explain(error.into(), &self.path)
+        explain(error, &self.path)
     }
 }
 
@@ -196,13 +188,20 @@ fn existing(path: &Path) -> Result<PathBuf> {
     }
 }
 
-fn connect(path: &Path, access: Access) -> Result<Connection> {
-    let mode = match access {
-        Access::Read => OpenFlags::SQLITE_OPEN_READ_ONLY,
-        Access::Write => OpenFlags::SQLITE_OPEN_READ_WRITE,
-    };
+/// What a reader is told, with what to do about it.
+fn advise(error: QueryError) -> anyhow::Error {
+    match error {
+        QueryError::Foreign { .. } | QueryError::NotADatabase { .. } => {
+            anyhow!("{error}: name a store with --db PATH")
+        }
+        _ => error.into(),
+    }
+}
+
+fn connect_to_write(path: &Path) -> rusqlite::Result<Connection> {
     // SQLITE_OPEN_URI is left out: a path is a path, whatever it begins with.
-    let flags = mode | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
+    let flags =
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(LOCK_WAIT)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
@@ -211,47 +210,21 @@ fn connect(path: &Path, access: Access) -> Result<Connection> {
     Ok(connection)
 }
 
-/// Whether it is a store, and one this program can read.
-fn judge(connection: &Connection, path: &Path) -> Result<()> {
-    let number = |pragma: &str| connection.query_row(pragma, [], |row| row.get::<_, i64>(0));
-    if number("PRAGMA application_id")? != i64::from(schema::APPLICATION_ID) {
-        bail!(
-            "{} is a SQLite database, but not a store of #[monitor]; name a store with --db PATH",
-            path.display()
-        );
-    }
-    let version = number("PRAGMA user_version")?;
-    if version > i64::from(schema::VERSION) {
-        bail!(
-            "{} has layout {version}, and this `monitor` knows layouts up to {}: install the version of \
-             `monitor` that belongs to the program",
-            path.display(),
-            schema::VERSION
-        );
-    }
-    Ok(())
-}
-
 /// SQLite's word for it, turned into what can be done.
-fn explain(error: anyhow::Error, path: &Path) -> anyhow::Error {
-    let Some(code) = error.downcast_ref::<rusqlite::Error>().and_then(rusqlite::Error::sqlite_error_code)
-    else {
-        return error;
-    };
+fn explain(error: rusqlite::Error, path: &Path) -> anyhow::Error {
     let path = path.display();
-    let advice = match code {
-        ErrorCode::NotADatabase => format!("{path} is not a store: it is not a SQLite database at all"),
-        ErrorCode::CannotOpen | ErrorCode::PermissionDenied => {
+    let advice = match error.sqlite_error_code() {
+        Some(ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => {
             format!("{path} cannot be opened: look at its rights and those of its folder")
         }
-        ErrorCode::ReadOnly => format!("{path} may not be written by you"),
-        ErrorCode::DatabaseCorrupt => {
+        Some(ErrorCode::ReadOnly) => format!("{path} may not be written by you"),
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
             format!("{path} is damaged: its program will set it aside and begin a new one")
         }
-        ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => {
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
             format!("{path} is locked by another process for longer than {} s", LOCK_WAIT.as_secs())
         }
-        _ => return error,
+        _ => return error.into(),
     };
-    error.context(advice)
+    anyhow::Error::from(error).context(advice)
 }

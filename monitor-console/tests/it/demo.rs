@@ -61,9 +61,9 @@ fn the_demo_s_trees_are_whole_across_tasks_and_threads() {
         let sql = format!(
             "SELECT MAX(call_id) AS id FROM calls WHERE outcome = 'ok' AND function GLOB '*::{function}'"
         );
-        let id = rows(&store, &sql)[0]["id"].to_string();
-        let tree = monitor(&store, &["trace", &id, "--format", "json"]).json();
-        let row = tree.iter().find(|row| row["call_id"].to_string() == id).unwrap();
+        let id = rows(&store, &sql)[0]["id"].as_i64().unwrap();
+        let tree = monitor(&store, &["trace", &id.to_string(), "--format", "json"]).json();
+        let row = tree.iter().find(|row| row["call_id"] == id).unwrap();
         (tree[0]["function"].as_str().unwrap().to_owned(), row["depth"].as_i64().unwrap())
     };
     let place = "monitor::shop::orders::place".to_owned();

@@ -120,7 +120,8 @@ impl Fixture {
             let id = self.db.last_insert_rowid();
             let value = "INSERT INTO call_value VALUES (?1, ?2, ?3, ?4, NULL)";
             self.db.execute(value, params![id, call.args, call.result, call.error]).unwrap();
-            let range = "INSERT INTO call_range VALUES (?1, ?1, ?2, ?2, ?2)";
+            let range = "INSERT INTO call_range (first_call, last_call, min_start_ns, max_start_ns, at_ns)
+                         VALUES (?1, ?1, ?2, ?2, ?2)";
             self.db.execute(range, params![id, self.now - call.ago_ns]).unwrap();
         }
     }

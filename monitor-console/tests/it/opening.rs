@@ -49,11 +49,11 @@ fn what_is_no_store_is_named_with_what_to_do() {
     fixture.db.pragma_update(None, "user_version", 99).unwrap();
     let table = [
         (file("missing.db"), "there is no store"),
-        (file("text.db"), "not a SQLite database"),
+        (file("text.db"), "not an intact SQLite database"),
         (file("empty.db"), "is empty"),
-        (file("foreign.db"), "not a store of #[monitor]"),
+        (file("foreign.db"), "not one of monitored"),
         (folder.path().to_owned(), "is a folder"),
-        (fixture.path.clone(), "layout 99"),
+        (fixture.path.clone(), "schema version 99"),
     ];
     for (path, expected) in table {
         let err = monitor(&path, &["calls"]).failed(1);
