@@ -29,6 +29,7 @@ pub(super) fn run(common: &Common, arguments: &Demo) -> Result<()> {
         None => fresh(&find::folder()?)?,
     };
     let before = if path.exists() { figures(&Store::open(&path)?)? } else { Figures::new() };
+    shop::silence_expected_panics();
     // In code, because settings made in code win: the demo is the same whatever the environment says.
     let config = Config::new().enabled(true).db(&path).service("demo").sample("1").capture(CaptureMode::All);
     monitored::init(config.retention(RETENTION))?;
@@ -36,6 +37,7 @@ pub(super) fn run(common: &Common, arguments: &Demo) -> Result<()> {
     let day = shop::open(arguments.seconds)?;
     monitored::flush(FLUSH).context("not everything could be written")?;
     let store = Store::open(&path).context("nothing was recorded")?;
+    let is_default = common.db().is_none();
     let common = common.at(path);
     let compared = compare(&day.books, &before, &figures(&store)?)?;
     tell(&common, &compared)?;
@@ -45,7 +47,7 @@ pub(super) fn run(common: &Common, arguments: &Demo) -> Result<()> {
     top::show(&common, &store)?;
     tell(&common, "")?;
     errors::show(&common, &store)?;
-    tell(&common, &next(&store)?)
+    tell(&common, &next(&store, is_default)?)
 }
 
 /// As long as the program itself keeps rows unless told otherwise.
@@ -148,7 +150,8 @@ fn stored_arguments(store: &Store, function: &str) -> Result<String> {
     }
 }
 
-fn next(store: &Store) -> Result<String> {
+/// What to try next; the store need not be named where it is the one shown anyway.
+fn next(store: &Store, is_default: bool) -> Result<String> {
     let sql = "SELECT MAX(call_id) FROM errors WHERE function GLOB '*::place'";
     let example = store.report(vec![Column::data("call_id")], sql, [])?;
     let example = match example.rows.first().map(|row| &row[0].value) {
@@ -156,11 +159,12 @@ fn next(store: &Store) -> Result<String> {
         _ => 1,
     };
     let path = store.path().display();
+    let named = if is_default { String::new() } else { format!(" --db '{path}'") };
     Ok(format!(
         "\nthe store: {path}\ntry next:\n  \
-         monitor trace {example} --db '{path}'\n  \
-         monitor calls --failed --db '{path}'\n  \
-         monitor calls --slow --db '{path}'\n  \
-         monitor sql 'SELECT outcome, count(*) FROM calls GROUP BY outcome' --db '{path}'"
+         monitor trace {example}{named}\n  \
+         monitor calls --failed{named}\n  \
+         monitor calls --slow{named}\n  \
+         monitor sql 'SELECT outcome, count(*) FROM calls GROUP BY outcome'{named}"
     ))
 }

@@ -126,6 +126,7 @@ fn scope(common: &Common, store: &Store) -> Result<String> {
     let noun = if number == 1 { "process" } else { "processes" };
     #[allow(clippy::cast_precision_loss, reason = "the figure is shown with three digits")]
     let span = common.since.map_or("6 h".to_owned(), |span| units::duration(span.as_nanos() as f64));
+    let span = span.replacen(".00 ", " ", 1);
     Ok(format!("{number} {noun} · last {span}"))
 }
 

@@ -6,6 +6,9 @@
 
 mod tree;
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write;
+
 use anyhow::{Result, bail};
 use rusqlite::types::Value;
 
@@ -169,13 +172,12 @@ fn node(cells: &[Cell]) -> Node {
 }
 
 fn write_heading(found: &Found, calls: &[Vec<Cell>], nodes: &[Node]) -> Result<()> {
-    use std::io::Write;
     let text = |name: &str| match calls.first().map(|cells| &calls::named(cells, name).value) {
         Some(Value::Text(text)) => text.clone(),
         Some(Value::Integer(number)) => number.to_string(),
         _ => String::new(),
     };
-    let threads: std::collections::BTreeSet<_> = calls.iter().map(|cells| thread(cells)).collect();
+    let threads: BTreeSet<_> = nodes.iter().map(Node::thread).collect();
     let (start, end) = tree::extent(nodes);
     #[allow(clippy::cast_precision_loss, reason = "the figure is shown with three digits")]
     let lasted = units::duration(end.saturating_sub(start) as f64);
@@ -198,11 +200,21 @@ fn write_heading(found: &Found, calls: &[Vec<Cell>], nodes: &[Node]) -> Result<(
     Ok(())
 }
 
-fn thread(cells: &[Cell]) -> &str {
-    match &calls::named(cells, "thread").value {
-        Value::Text(name) => name,
-        _ => "",
+/// What to call each thread: by its name, and by a number as well where another has the same.
+fn threads(calls: &[Vec<Cell>], nodes: &[Node]) -> BTreeMap<i64, String> {
+    let mut names = BTreeMap::new();
+    let mut namesakes: BTreeMap<&str, Vec<i64>> = BTreeMap::new();
+    for (cells, node) in calls.iter().zip(nodes) {
+        let Value::Text(name) = &calls::named(cells, "thread").value else { continue };
+        let same = namesakes.entry(name).or_default();
+        if names.insert(node.thread(), name.clone()).is_none() {
+            same.push(node.thread());
+        }
     }
+    for (name, same) in namesakes.into_iter().filter(|(_, same)| same.len() > 1) {
+        names.extend(same.into_iter().zip(1..).map(|(thread, number)| (thread, format!("{name} #{number}"))));
+    }
+    names
 }
 
 fn waterfall(trace: &[Vec<Cell>], nodes: &[Node], places: &[Place]) -> Report {
@@ -216,6 +228,7 @@ fn waterfall(trace: &[Vec<Cell>], nodes: &[Node], places: &[Place]) -> Report {
     ];
     let data = ["depth", "offset_ns"].into_iter().chain(calls::COLUMNS).map(Column::data);
     let (start, end) = tree::extent(nodes);
+    let threads = threads(trace, nodes);
     let rows = places.iter().map(|place| {
         let (call, node) = (&trace[place.node], &nodes[place.node]);
         let offset = node.start_ns.saturating_sub(start);
@@ -227,7 +240,7 @@ fn waterfall(trace: &[Vec<Cell>], nodes: &[Node], places: &[Place]) -> Report {
         row.push(node.duration_ns.into());
         row.push(bar(offset, node.duration_ns, end.saturating_sub(start)).into());
         row.push(calls::named(call, "outcome").clone());
-        row.push(label(trace, place).into());
+        row.push(label(trace, nodes, &threads, place).into());
         row
     });
     Report { columns: data.chain(table).collect(), rows: rows.collect() }
@@ -245,7 +258,7 @@ fn bar(offset_ns: i64, duration_ns: i64, whole_ns: i64) -> String {
 }
 
 /// The function under its caller, with the thread where it changed and the error where there is one.
-fn label(trace: &[Vec<Cell>], place: &Place) -> String {
+fn label(trace: &[Vec<Cell>], nodes: &[Node], threads: &BTreeMap<i64, String>, place: &Place) -> String {
     let call = &trace[place.node];
     let text = |name: &str| match &calls::named(call, name).value {
         Value::Text(text) => text.as_str(),
@@ -259,11 +272,11 @@ fn label(trace: &[Vec<Cell>], place: &Place) -> String {
     if place.is_orphan {
         parts.push(format!("(its caller {} has no row)", parent(call)));
     }
+    let thread = nodes[place.node].thread();
+    let name = threads.get(&thread).map_or("?", String::as_str);
     match place.parent {
-        Some(parent) if thread(&trace[parent]) != thread(call) => {
-            parts.push(format!("↷ on {}", thread(call)));
-        }
-        None => parts.push(format!("on {}", thread(call))),
+        Some(parent) if nodes[parent].thread() != thread => parts.push(format!("↷ on {name}")),
+        None => parts.push(format!("on {name}")),
         Some(_) => {}
     }
     if !text("error").is_empty() {

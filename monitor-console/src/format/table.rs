@@ -227,6 +227,7 @@ fn figure(value: &Value, number: f64, unit: Unit, now_ns: i64) -> String {
         (Unit::Ago, Value::Integer(ns)) => units::ago(*ns, now_ns),
         (Unit::Moment, Value::Integer(ns)) => units::clock(*ns, now_ns),
         (_, Value::Integer(number)) => number.to_string(),
+        (Unit::Number, _) => number.to_string(),
         (_, _) => format!("{number:?}"),
     }
 }

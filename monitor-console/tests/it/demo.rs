@@ -38,6 +38,7 @@ fn the_demo_records_everything_it_says_it_made() {
         "\"password\":\"[redacted]\"",
         "monitor::shop::orders::place",
         "the order is not paid: payment for order",
+        "is too heavy for its box",
         "monitor trace ",
     ] {
         assert!(out.contains(expected), "{expected} in {out}");

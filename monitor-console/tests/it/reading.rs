@@ -231,6 +231,15 @@ fn a_waterfall_shows_depth_offsets_bars_threads_and_errors() {
 }
 
 #[test]
+fn threads_of_one_name_are_told_apart() {
+    let fixture = trace();
+    fixture.db.execute("UPDATE thread SET name = 'worker'", []).unwrap();
+    let text = monitor(&fixture.path, &["trace", "4"]).ok();
+    assert!(text.contains("2 threads") && text.contains("shop::orders::place  on worker #1"), "{text}");
+    assert!(text.contains("shop::bank::Card::charge  ↷ on worker #2"), "{text}");
+}
+
+#[test]
 fn a_trace_as_data_is_in_the_order_of_the_tree() {
     let rows = monitor(&trace().path, &["trace", "4", "--format", "json"]).json();
     assert_eq!(column(&rows, "depth"), [0, 1, 2, 0]);

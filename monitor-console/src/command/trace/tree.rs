@@ -15,6 +15,14 @@ pub(super) struct Node {
     pub(super) duration_ns: i64,
 }
 
+impl Node {
+    /// The thread it began on, which gives its span ids their upper half. Names are no identity: all
+    /// workers of a pool share one.
+    pub(super) fn thread(&self) -> i64 {
+        self.span_id >> 32
+    }
+}
+
 /// A line of the waterfall.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Place {
