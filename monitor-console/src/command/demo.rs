@@ -65,28 +65,37 @@ fn tell(common: &Common, text: &str) -> Result<()> {
     Ok(())
 }
 
-/// The demo's own file, begun afresh; another one beside it while a demo is still writing there.
+/// Demos that can run at once, each with a file of its own.
+const DEMOS_MAX: u32 = 16;
+
+/// The demo's own file, begun afresh: the first that no other demo is writing to.
 fn fresh(folder: &Path) -> Result<PathBuf> {
-    let path = folder.join("demo.db");
-    if !path.exists() {
-        return Ok(path);
+    for number in 1..=DEMOS_MAX {
+        let name = if number == 1 { "demo.db".to_owned() } else { format!("demo-{number}.db") };
+        let path = folder.join(name);
+        if !path.exists() {
+            return Ok(path);
+        }
+        let is_running = Store::open(&path).and_then(|store| health::is_anyone_running(&store));
+        if matches!(is_running, Ok(false)) {
+            remove(&path).with_context(|| format!("cannot begin {} afresh", path.display()))?;
+            return Ok(path);
+        }
     }
-    let is_over =
-        Store::open(&path).and_then(|store| health::is_anyone_running(&store)).is_ok_and(|any| !any);
-    if !is_over {
-        return Ok(folder.join(format!("demo-{}.db", std::process::id())));
-    }
+    bail!("{DEMOS_MAX} demos have files in {} already: name another with --db PATH", folder.display())
+}
+
+/// Removes a store that nobody writes to, with what belongs to it.
+fn remove(path: &Path) -> std::io::Result<()> {
     for suffix in ["", "-wal", "-shm"] {
-        let mut file = path.clone().into_os_string();
+        let mut file = path.to_owned().into_os_string();
         file.push(suffix);
         match std::fs::remove_file(&file) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(error).with_context(|| format!("cannot begin {} afresh", path.display()));
-            }
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
     }
-    Ok(path)
+    Ok(())
 }
 
 /// Calls, errors, panics and cancellations by function.

@@ -107,6 +107,20 @@ fn a_store_that_is_there_is_added_to_and_data_formats_stay_data() {
 }
 
 #[test]
+fn demos_at_once_have_a_file_each() {
+    let home = tempfile::tempdir().unwrap();
+    let mut command = command(home.path(), &["demo", "--seconds", "3"]);
+    let first = command.stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let store = default_store(home.path());
+    while !monitor(&store, &["health", "--format", "json"]).out.contains("\"state\":\"running\"") {
+        std::thread::yield_now();
+    }
+    let second = demo(home.path(), &[]).ok();
+    assert!(second.contains("the store has exactly these"), "{second}");
+    assert_eq!(first.wait_with_output().unwrap().status.code(), Some(0));
+}
+
+#[test]
 fn no_secret_reaches_the_disk() {
     let home = tempfile::tempdir().unwrap();
     demo(home.path(), &[]).ok();
