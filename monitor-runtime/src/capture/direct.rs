@@ -1,19 +1,26 @@
-//! Primitives, strings, and references, options and sequences of them: captured by copying.
+//! Types captured in a way of our own: primitives, strings and paths, references, options and sequences of them, by
+//! copying; locks, without waiting for them.
 //!
-//! Comes in: a value whose type is known to hold no code of the user's. Goes out: tokens, in the shape that
-//! [`super::serialize`] gives the same value. Nothing here can panic, so nothing is set up to contain a panic: a
-//! number or a short string costs its copy.
+//! Comes in: a value of such a type. Goes out: tokens, in the shape that [`super::serialize`] gives the same value,
+//! save for paths that are no Unicode and for locks. Where no code of the user's is called nothing can panic, and
+//! nothing is set up to contain a panic: a number or a short string costs its copy.
 
+use std::any::type_name;
 use std::borrow::Cow;
+use std::ffi::{OsStr, OsString};
+use std::fmt::Debug;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, RwLock};
 
 use super::Writer;
 use super::draft::{Draft, Stopped};
 use super::token;
 
-/// A type captured without calling user code.
+/// A type captured in a way of our own.
 pub trait Direct {
+    /// Whether capturing it calls code of the user's.
+    const CALLS_USER_CODE: bool = false;
     /// Captures a value that stands alone.
     fn capture(&self, writer: &mut Writer<'_>);
     /// Captures a value within another.
@@ -214,6 +221,7 @@ impl Direct for String {
 }
 
 impl<T: Direct + ?Sized> Direct for &T {
+    const CALLS_USER_CODE: bool = T::CALLS_USER_CODE;
     #[inline]
     fn capture(&self, writer: &mut Writer<'_>) {
         (**self).capture(writer);
@@ -224,6 +232,7 @@ impl<T: Direct + ?Sized> Direct for &T {
 }
 
 impl<T: Direct + ?Sized> Direct for &mut T {
+    const CALLS_USER_CODE: bool = T::CALLS_USER_CODE;
     #[inline]
     fn capture(&self, writer: &mut Writer<'_>) {
         (**self).capture(writer);
@@ -234,6 +243,7 @@ impl<T: Direct + ?Sized> Direct for &mut T {
 }
 
 impl<T: Direct + ?Sized> Direct for Box<T> {
+    const CALLS_USER_CODE: bool = T::CALLS_USER_CODE;
     #[inline]
     fn capture(&self, writer: &mut Writer<'_>) {
         (**self).capture(writer);
@@ -244,6 +254,7 @@ impl<T: Direct + ?Sized> Direct for Box<T> {
 }
 
 impl<T: Direct + ?Sized> Direct for Rc<T> {
+    const CALLS_USER_CODE: bool = T::CALLS_USER_CODE;
     #[inline]
     fn capture(&self, writer: &mut Writer<'_>) {
         (**self).capture(writer);
@@ -254,6 +265,7 @@ impl<T: Direct + ?Sized> Direct for Rc<T> {
 }
 
 impl<T: Direct + ?Sized> Direct for Arc<T> {
+    const CALLS_USER_CODE: bool = T::CALLS_USER_CODE;
     #[inline]
     fn capture(&self, writer: &mut Writer<'_>) {
         (**self).capture(writer);
@@ -264,6 +276,7 @@ impl<T: Direct + ?Sized> Direct for Arc<T> {
 }
 
 impl<T: Direct + ToOwned + ?Sized> Direct for Cow<'_, T> {
+    const CALLS_USER_CODE: bool = T::CALLS_USER_CODE;
     #[inline]
     fn capture(&self, writer: &mut Writer<'_>) {
         (**self).capture(writer);
@@ -274,6 +287,7 @@ impl<T: Direct + ToOwned + ?Sized> Direct for Cow<'_, T> {
 }
 
 impl<T: Direct> Direct for Option<T> {
+    const CALLS_USER_CODE: bool = T::CALLS_USER_CODE;
     #[inline]
     fn capture(&self, writer: &mut Writer<'_>) {
         match self {
@@ -290,8 +304,13 @@ impl<T: Direct> Direct for Option<T> {
 }
 
 impl<T: Direct> Direct for [T] {
+    const CALLS_USER_CODE: bool = T::CALLS_USER_CODE;
     fn capture(&self, writer: &mut Writer<'_>) {
-        writer.value(|draft| self.write(draft));
+        if T::CALLS_USER_CODE {
+            writer.user_value(type_name::<Self>(), &mut |draft| self.write(draft));
+        } else {
+            writer.value(|draft| self.write(draft));
+        }
     }
     fn write(&self, draft: &mut Draft<'_>) -> Result<(), Stopped> {
         let limits = draft.limits();
@@ -313,6 +332,7 @@ impl<T: Direct> Direct for [T] {
 }
 
 impl<T: Direct, const N: usize> Direct for [T; N] {
+    const CALLS_USER_CODE: bool = T::CALLS_USER_CODE;
     fn capture(&self, writer: &mut Writer<'_>) {
         self.as_slice().capture(writer);
     }
@@ -322,10 +342,73 @@ impl<T: Direct, const N: usize> Direct for [T; N] {
 }
 
 impl<T: Direct> Direct for Vec<T> {
+    const CALLS_USER_CODE: bool = T::CALLS_USER_CODE;
     fn capture(&self, writer: &mut Writer<'_>) {
         self.as_slice().capture(writer);
     }
     fn write(&self, draft: &mut Draft<'_>) -> Result<(), Stopped> {
         self.as_slice().write(draft)
+    }
+}
+
+impl Direct for OsStr {
+    fn capture(&self, writer: &mut Writer<'_>) {
+        match self.to_str() {
+            Some(text) => writer.string(text),
+            None => writer.value(|draft| self.write(draft)),
+        }
+    }
+    fn write(&self, draft: &mut Draft<'_>) -> Result<(), Stopped> {
+        match self.to_str() {
+            Some(text) => draft.string(text),
+            None => draft.text(draft.limits().string_chars, format_args!("{}", self.display())),
+        }
+    }
+}
+
+impl Direct for OsString {
+    fn capture(&self, writer: &mut Writer<'_>) {
+        self.as_os_str().capture(writer);
+    }
+    fn write(&self, draft: &mut Draft<'_>) -> Result<(), Stopped> {
+        self.as_os_str().write(draft)
+    }
+}
+
+impl Direct for Path {
+    fn capture(&self, writer: &mut Writer<'_>) {
+        self.as_os_str().capture(writer);
+    }
+    fn write(&self, draft: &mut Draft<'_>) -> Result<(), Stopped> {
+        self.as_os_str().write(draft)
+    }
+}
+
+impl Direct for PathBuf {
+    fn capture(&self, writer: &mut Writer<'_>) {
+        self.as_os_str().capture(writer);
+    }
+    fn write(&self, draft: &mut Draft<'_>) -> Result<(), Stopped> {
+        self.as_os_str().write(draft)
+    }
+}
+
+impl<T: Debug + ?Sized> Direct for Mutex<T> {
+    const CALLS_USER_CODE: bool = true;
+    fn capture(&self, writer: &mut Writer<'_>) {
+        writer.user_value(type_name::<Self>(), &mut |draft| draft.debug(&self));
+    }
+    fn write(&self, draft: &mut Draft<'_>) -> Result<(), Stopped> {
+        draft.debug(&self)
+    }
+}
+
+impl<T: Debug + ?Sized> Direct for RwLock<T> {
+    const CALLS_USER_CODE: bool = true;
+    fn capture(&self, writer: &mut Writer<'_>) {
+        writer.user_value(type_name::<Self>(), &mut |draft| draft.debug(&self));
+    }
+    fn write(&self, draft: &mut Draft<'_>) -> Result<(), Stopped> {
+        draft.debug(&self)
     }
 }

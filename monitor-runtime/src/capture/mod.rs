@@ -19,6 +19,7 @@ mod debug;
 pub mod items;
 pub mod direct;
 mod summary;
+mod locks;
 mod serialize;
 mod errors;
 pub mod via;

@@ -15,6 +15,7 @@ use serde::ser::{
 
 use super::containers::{Entries, Sequence};
 use super::draft::{Draft, Stopped};
+use super::locks;
 use super::secret::is_secret_type;
 use super::token;
 
@@ -30,6 +31,15 @@ impl Error for Stopped {
     fn custom<T: Display>(_message: T) -> Self {
         Self
     }
+}
+
+/// Writes a value by its `Serialize`, unless that would wait for a lock.
+pub(super) fn write<T: Serialize + ?Sized>(value: &T, draft: &mut Draft<'_>) -> Result<(), Stopped> {
+    let type_name = type_name::<T>();
+    if locks::are_taken_to_serialize(type_name) {
+        return draft.name(token::NAME, type_name);
+    }
+    value.serialize(draft)
 }
 
 /// The content of a variant; its tag is the key of a map around it.
@@ -115,7 +125,7 @@ impl<'d, 'b> Serializer for &'d mut Draft<'b> {
         self.serialize_unit()
     }
     fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<(), Stopped> {
-        self.wrapped(|draft| value.serialize(draft))
+        self.wrapped(|draft| write(value, draft))
     }
     fn serialize_unit(self) -> Result<(), Stopped> {
         self.put(|tape| tape.tag(token::NULL))
@@ -139,7 +149,7 @@ impl<'d, 'b> Serializer for &'d mut Draft<'b> {
         if is_secret_type(name) {
             return Err(self.redacted());
         }
-        self.wrapped(|draft| value.serialize(draft))
+        self.wrapped(|draft| write(value, draft))
     }
     fn serialize_newtype_variant<T: Serialize + ?Sized>(
         self,
@@ -153,7 +163,7 @@ impl<'d, 'b> Serializer for &'d mut Draft<'b> {
             return Err(self.redacted());
         }
         let before = self.mark();
-        let outcome = value.serialize(&mut *self);
+        let outcome = write(value, self);
         self.settle(before, outcome, type_name::<T>())?;
         self.close();
         Ok(())
@@ -209,7 +219,7 @@ impl SerializeSeq for Sequence<'_, '_> {
     type Ok = ();
     type Error = Stopped;
     fn serialize_element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Stopped> {
-        self.item(type_name::<T>(), |draft| value.serialize(draft))
+        self.item(type_name::<T>(), |draft| write(value, draft))
     }
     fn end(self) -> Result<(), Stopped> {
         Sequence::end(self)
@@ -220,7 +230,7 @@ impl SerializeTuple for Sequence<'_, '_> {
     type Ok = ();
     type Error = Stopped;
     fn serialize_element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Stopped> {
-        self.item(type_name::<T>(), |draft| value.serialize(draft))
+        self.item(type_name::<T>(), |draft| write(value, draft))
     }
     fn end(self) -> Result<(), Stopped> {
         Sequence::end(self)
@@ -231,7 +241,7 @@ impl SerializeTupleStruct for Sequence<'_, '_> {
     type Ok = ();
     type Error = Stopped;
     fn serialize_field<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Stopped> {
-        self.item(type_name::<T>(), |draft| value.serialize(draft))
+        self.item(type_name::<T>(), |draft| write(value, draft))
     }
     fn end(self) -> Result<(), Stopped> {
         Sequence::end(self)
@@ -242,7 +252,7 @@ impl SerializeTupleVariant for Tagged<Sequence<'_, '_>> {
     type Ok = ();
     type Error = Stopped;
     fn serialize_field<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Stopped> {
-        self.content.item(type_name::<T>(), |draft| value.serialize(draft))
+        self.content.item(type_name::<T>(), |draft| write(value, draft))
     }
     fn end(self) -> Result<(), Stopped> {
         self.content.end_with_tag()
@@ -253,10 +263,10 @@ impl SerializeMap for Entries<'_, '_> {
     type Ok = ();
     type Error = Stopped;
     fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), Stopped> {
-        self.key(type_name::<T>(), |draft| key.serialize(draft))
+        self.key(type_name::<T>(), |draft| write(key, draft))
     }
     fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Stopped> {
-        self.value(type_name::<T>(), |draft| value.serialize(draft))
+        self.value(type_name::<T>(), |draft| write(value, draft))
     }
     fn end(self) -> Result<(), Stopped> {
         Entries::end(self)
@@ -271,7 +281,7 @@ impl SerializeStruct for Entries<'_, '_> {
         key: &'static str,
         value: &T,
     ) -> Result<(), Stopped> {
-        self.field(key, type_name::<T>(), |draft| value.serialize(draft))
+        self.field(key, type_name::<T>(), |draft| write(value, draft))
     }
     fn end(self) -> Result<(), Stopped> {
         Entries::end(self)
@@ -286,7 +296,7 @@ impl SerializeStructVariant for Tagged<Entries<'_, '_>> {
         key: &'static str,
         value: &T,
     ) -> Result<(), Stopped> {
-        self.content.field(key, type_name::<T>(), |draft| value.serialize(draft))
+        self.content.field(key, type_name::<T>(), |draft| write(value, draft))
     }
     fn end(self) -> Result<(), Stopped> {
         self.content.end_with_tag()

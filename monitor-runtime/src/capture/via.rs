@@ -16,7 +16,7 @@ use serde::Serialize;
 use super::direct::Direct;
 use super::items::DebugItems;
 use super::summary::Shaped;
-use super::{Writer, errors, token};
+use super::{Writer, errors, locks, serialize, token};
 
 /// The traits without their names, for a `use` that brings nothing else into scope.
 pub mod traits {
@@ -75,7 +75,7 @@ impl<T: Shaped + ?Sized> Capture for &&&&&Value<'_, T> {
 /// Third: by `Serialize`.
 impl<T: Serialize + ?Sized> Capture for &&&Value<'_, T> {
     fn capture(&self, writer: &mut Writer<'_>) {
-        writer.user_value(type_name::<T>(), &mut |draft| self.0.serialize(draft));
+        writer.user_value(type_name::<T>(), &mut |draft| serialize::write(self.0, draft));
     }
 }
 
@@ -101,6 +101,9 @@ impl<T: ?Sized> Capture for Value<'_, T> {
 }
 
 fn by_debug(value: &dyn Debug, type_name: &str, writer: &mut Writer<'_>) {
+    if locks::are_taken_to_debug(type_name) {
+        return writer.type_name(token::NAME, type_name);
+    }
     writer.user_value(type_name, &mut |draft| draft.debug(value));
 }
 

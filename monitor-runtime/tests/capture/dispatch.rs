@@ -267,3 +267,19 @@ fn arguments_are_an_object_by_their_names_in_order() {
     assert_eq!(json(tokens, &[]), "{}");
     assert_eq!(json(&[], &["lost"]), r#"{"lost":"[truncated]"}"#);
 }
+
+#[test]
+fn paths_are_texts_even_when_they_are_no_unicode() {
+    use std::ffi::{OsStr, OsString};
+    use std::path::{Path, PathBuf};
+    assert_eq!(json!(Path::new("/a b")), "\"/a b\"");
+    assert_eq!(json!(Some(PathBuf::from("/a"))), "\"/a\"");
+    assert_eq!(json!(vec![OsString::from("x")]), "[\"x\"]");
+    #[cfg(unix)]
+    {
+        use std::os::unix::ffi::OsStrExt;
+        let broken = OsStr::from_bytes(b"/a\xFFb");
+        assert_eq!(json!(broken), "\"/a\u{FFFD}b\"");
+        assert_eq!(json!(&[Path::new(broken)]), "[\"/a\u{FFFD}b\"]");
+    }
+}

@@ -350,3 +350,40 @@ fn a_type_that_is_slow_twice_in_a_row_rests_a_thousand_times_as_long() {
     NOW.set(NOW.get() + 1);
     assert_eq!(capture(&Sleeps(0)), "awake");
 }
+
+#[test]
+fn a_lock_is_never_waited_for() {
+    use std::sync::{Arc, RwLock};
+    #[derive(Serialize)]
+    struct Shared {
+        state: Mutex<u8>,
+        boxed: Option<Box<RwLock<u8>>>,
+        after: u8,
+    }
+    let mutex = Arc::new(Mutex::new(1));
+    assert_eq!(json!(mutex), "\"Mutex { data: 1, poisoned: false, .. }\"");
+    let held = mutex.lock().unwrap();
+    assert!(json!(mutex).contains("<locked>"));
+    assert!(json!(&*mutex).contains("<locked>"));
+    assert!(json!([&*mutex]).starts_with("[\"Mutex") && json!([&*mutex]).contains("<locked>"));
+    drop(held);
+    let lock = RwLock::new(1);
+    let held = lock.write().unwrap();
+    assert!(json!(Some(&lock)).contains("<locked>"));
+    drop(held);
+
+    let shared = Shared { state: Mutex::new(1), boxed: Some(Box::new(RwLock::new(1))), after: 2 };
+    let held = (shared.state.lock().unwrap(), shared.boxed.as_ref().unwrap().write().unwrap());
+    let stored = json!(shared);
+    drop(held);
+    assert!(
+        stored.starts_with(r#"{"state":"[std::sync::"#) && stored.ends_with(r#"RwLock<u8>>]","after":2}"#),
+        "{stored}"
+    );
+}
+
+#[test]
+fn a_panic_behind_a_lock_is_contained() {
+    let behind = vec![Mutex::new(PanicsInDebug)];
+    assert!(json!(behind).contains("panicked while being captured"));
+}
