@@ -126,28 +126,53 @@ impl Scanner<'_, '_> {
         is_whole
     }
 
-    /// Reads ahead over what needs no decision: the rest of a name, or of a quoted string. The number of bytes read;
-    /// the first lies at `index` of a piece that is stored up to `from`.
-    fn reads_run(&mut self, bytes: &[u8], from: usize, index: usize) -> usize {
+    /// Reads ahead over what needs no decision: names and the brackets and spaces between them, or the inside of a
+    /// quoted string. The number of bytes read; the first lies at `at` in the text.
+    fn reads_run(&mut self, bytes: &[u8], at: usize) -> usize {
         if self.mode != Mode::Open {
             return 0;
         }
-        let length_of = |is_plain: fn(&u8) -> bool| bytes.iter().take_while(|byte| is_plain(byte)).count();
         if self.lexer.is_in_structure() {
-            let run = length_of(|byte| byte.is_ascii_alphanumeric() || *byte == b'_');
-            if run > 0 {
-                let at = self.text.len() + (index - from);
-                self.goes_on_name(at, at + run);
+            return self.reads_names(bytes, at);
+        }
+        if !self.lexer.is_in_quotes() {
+            return 0;
+        }
+        let room = self.chars_max.saturating_sub(self.quoted.chars);
+        let is_plain = |byte: &&u8| byte.is_ascii() && !matches!(byte, b'"' | b'\\');
+        let run = bytes.iter().take(room).take_while(is_plain).count();
+        self.quoted.chars += run;
+        self.quoted.bytes += run;
+        run
+    }
+
+    fn reads_names(&mut self, bytes: &[u8], at: usize) -> usize {
+        let is_name = |byte: &&u8| byte.is_ascii_alphanumeric() || **byte == b'_';
+        let mut run = 0;
+        while let Some(&byte) = bytes.get(run) {
+            match byte {
+                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_' => {
+                    let start = run;
+                    run += bytes[run..].iter().take_while(is_name).count();
+                    self.goes_on_name(at + start, at + run);
+                    continue;
+                }
+                b' ' => self.end_name(),
+                b'{' | b'}' | b'[' | b']' | b')' | b'.' => {
+                    self.name = None;
+                    self.previous = char::from(byte);
+                }
+                _ => break,
             }
-            run
-        } else if self.lexer.is_in_quotes() {
-            let run = length_of(|byte| byte.is_ascii() && *byte != b'"' && *byte != b'\\')
-                .min(self.chars_max.saturating_sub(self.quoted.chars));
-            self.quoted.chars += run;
-            self.quoted.bytes += run;
-            run
-        } else {
-            0
+            run += 1;
+        }
+        self.is_one_string &= run == 0;
+        run
+    }
+
+    fn end_name(&mut self) {
+        if let Some(name) = &mut self.name {
+            name.grows = false;
         }
     }
 
@@ -249,9 +274,7 @@ impl Scanner<'_, '_> {
 
     fn separator(&mut self, character: char) {
         let follows_at_once = self.name.is_some_and(|name| name.grows);
-        if let Some(name) = &mut self.name {
-            name.grows = false;
-        }
+        self.end_name();
         let leads_tuple = self.name.is_some_and(|name| name.leads_tuple);
         match character {
             ':' => self.mode = Mode::Value(Before::Colon),
@@ -295,7 +318,8 @@ impl Write for Scanner<'_, '_> {
         // What lies between `from` and the character being read is kept, and stored with the next that is not.
         let (mut from, mut index) = (0, 0);
         while let Some(character) = piece.get(index..).and_then(|rest| rest.chars().next()) {
-            let run = self.reads_run(&piece.as_bytes()[index..], from, index);
+            let at = self.text.len() + (index - from);
+            let run = self.reads_run(&piece.as_bytes()[index..], at);
             if run > 0 {
                 index += run;
                 continue;

@@ -11,13 +11,13 @@ const TRANSPARENT: [&str; 3] = ["alloc::sync::Arc<", "alloc::rc::Rc<", "alloc::b
 #[inline]
 pub(super) fn are_taken_to_serialize(type_name: &str) -> bool {
     is_generic(type_name)
-        && matches!(last_segment(type_name), "Mutex" | "RwLock" | "ReentrantMutex" | "DashMap" | "DashSet")
+        && is_one_of(type_name, &["::Mutex", "::RwLock", "::ReentrantMutex", "::DashMap", "::DashSet"])
 }
 
 /// Whether the `Debug` of a type waits for a lock.
 #[inline]
 pub(super) fn are_taken_to_debug(type_name: &str) -> bool {
-    is_generic(type_name) && matches!(last_segment(type_name), "DashMap" | "DashSet")
+    is_generic(type_name) && is_one_of(type_name, &["::DashMap", "::DashSet"])
 }
 
 /// All of these types are; for others the answer is then found at compile time.
@@ -26,8 +26,23 @@ fn is_generic(type_name: &str) -> bool {
     type_name.ends_with('>')
 }
 
-/// `Mutex` of `&alloc::sync::Arc<std::sync::Mutex<u8>>`.
-fn last_segment(mut type_name: &str) -> &str {
+/// Whether a type, or what it refers to, has a path with one of these ends.
+#[inline]
+fn is_one_of(type_name: &str, ends: &[&str]) -> bool {
+    let path_len = type_name.bytes().position(|byte| byte == b'<').unwrap_or(0);
+    // The last letters of the types looked for and of what may hold them; most other types are done with here.
+    matches!(
+        type_name.as_bytes()[..path_len],
+        [.., b'e', b'x']
+            | [.., b'c', b'k']
+            | [.., b'a', b'p']
+            | [.., b'e', b't']
+            | [.., b'r' | b'R', b'c']
+            | [.., b'o', b'x']
+    ) && refers_to_one_of(type_name, ends)
+}
+
+fn refers_to_one_of(mut type_name: &str, ends: &[&str]) -> bool {
     loop {
         type_name = type_name.trim_start_matches('&');
         match TRANSPARENT.iter().find_map(|container| type_name.strip_prefix(container)) {
@@ -35,8 +50,8 @@ fn last_segment(mut type_name: &str) -> &str {
             None => break,
         }
     }
-    let path = type_name.split('<').next().unwrap_or_default();
-    path.rsplit("::").next().unwrap_or_default()
+    let path_len = type_name.bytes().position(|byte| byte == b'<').unwrap_or(0);
+    ends.iter().any(|end| type_name[..path_len].ends_with(end))
 }
 
 #[cfg(test)]

@@ -40,14 +40,24 @@ pub(super) fn is_secret_type(name: &str) -> bool {
     may_be_secret(name) && contains(name, &WORDS)
 }
 
-/// Whether two neighbouring letters occur that some secret word has. Each word has one of these pairs, most other
-/// names have none, and this costs a tenth of dividing the name into words.
+/// Whether two neighbouring letters occur that some secret word has: `ss`, `cr`, `ok`, `th`, `vv` or `ke`. Each word
+/// has one of these pairs, most other names have none, and this costs a tenth of dividing the name into words.
 fn may_be_secret(name: &str) -> bool {
-    let mut previous = 0;
+    const BEFORE: [u8; 32] = {
+        let mut before = [0; 32];
+        before[(b's' & 31) as usize] = b's';
+        before[(b'r' & 31) as usize] = b'c';
+        before[(b'k' & 31) as usize] = b'o';
+        before[(b'h' & 31) as usize] = b't';
+        before[(b'v' & 31) as usize] = b'v';
+        before[(b'e' & 31) as usize] = b'k';
+        before
+    };
+    let mut previous = b' ';
     name.bytes().any(|byte| {
-        let pair = [previous, byte | 0x20];
+        let is_found = BEFORE[usize::from(byte & 31)] == previous;
         previous = byte | 0x20;
-        matches!(&pair, b"ss" | b"cr" | b"ok" | b"th" | b"vv" | b"ke")
+        is_found
     })
 }
 
