@@ -31,15 +31,9 @@ fn is_generic(type_name: &str) -> bool {
 fn is_one_of(type_name: &str, ends: &[&str]) -> bool {
     let path_len = type_name.bytes().position(|byte| byte == b'<').unwrap_or(0);
     // The last letters of the types looked for and of what may hold them; most other types are done with here.
-    matches!(
-        type_name.as_bytes()[..path_len],
-        [.., b'e', b'x']
-            | [.., b'c', b'k']
-            | [.., b'a', b'p']
-            | [.., b'e', b't']
-            | [.., b'r' | b'R', b'c']
-            | [.., b'o', b'x']
-    ) && refers_to_one_of(type_name, ends)
+    let last = type_name.as_bytes()[..path_len].last_chunk::<2>();
+    matches!(last, Some(b"ex" | b"ck" | b"ap" | b"et" | b"rc" | b"Rc" | b"ox"))
+        && refers_to_one_of(type_name, ends)
 }
 
 fn refers_to_one_of(mut type_name: &str, ends: &[&str]) -> bool {

@@ -14,7 +14,8 @@ use super::limits::DIMENSIONS;
 /// kilobyte, and their shape says what the call had to do.
 ///
 /// ```
-/// use monitor_runtime::capture::{Summarize, Summary};
+/// # use monitor_runtime::capture as monitored;
+/// use monitored::{Summarize, Summary};
 ///
 /// struct DataFrame {
 ///     columns: Vec<Vec<f64>>,
