@@ -27,8 +27,9 @@ pub(crate) fn parse() -> Arguments {
     arguments
 }
 
-/// See what #[monitor] recorded: functions, calls, errors and traces.
+/// The whole command line.
 #[derive(Debug, Parser)]
+#[command(about = "See what #[monitor] recorded: functions, calls, errors and traces")]
 #[command(name = "monitor", version, propagate_version = false, max_term_width = 100)]
 #[command(after_help = "\
 Examples:
