@@ -104,26 +104,38 @@ pub(crate) fn quarantined(path: &Path, why: &str, aside: &Path) -> String {
     format!("{} was damaged ({why}): set aside as {}", path.display(), aside.display())
 }
 
-/// Whether a file that is open as a store is still one, asked through a fresh connection: what the old
-/// one holds in its cache proves nothing. `thoroughly` reads every page.
-pub(crate) fn still_a_store(path: &Path, thoroughly: bool) -> Result<(), String> {
-    let found = connect(path).and_then(|connection| {
+/// What has become of a file that is open as a store.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// It still is one, as far as can be told.
+    Sound,
+    /// It is damaged.
+    Damaged(String),
+    /// It is whole, but a newer program's store by now, or no store at all.
+    Another,
+}
+
+/// Judges a file through a fresh connection: what the open one holds in its cache proves nothing.
+/// `thoroughly` reads every page.
+pub(crate) fn judge(path: &Path, thoroughly: bool) -> Verdict {
+    let verdict = connect(path).and_then(|connection| {
         harden(&connection)?;
-        let found = examine(&connection)?;
-        if !thoroughly {
-            return Ok((found, None));
+        match examine(&connection)? {
+            Found::Store if !thoroughly => Ok(Verdict::Sound),
+            Found::Store => {
+                let found: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+                Ok(if found == "ok" { Verdict::Sound } else { Verdict::Damaged(found) })
+            }
+            Found::Empty => Ok(Verdict::Damaged("it was emptied".to_owned())),
+            Found::Damaged(why) => Ok(Verdict::Damaged(why)),
+            Found::Older(_) | Found::Newer(_) | Found::Foreign(_) => Ok(Verdict::Another),
         }
-        let verdict: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
-        Ok((found, Some(verdict)))
     });
-    match found {
-        Ok((Found::Store, None)) => Ok(()),
-        Ok((Found::Store, Some(verdict))) if verdict == "ok" => Ok(()),
-        Ok((Found::Store, Some(verdict))) => Err(verdict),
-        Ok((found, _)) => Err(format!("{found:?}")),
-        Err(error) if class(&error) == Class::Damaged => Err(error.to_string()),
+    match verdict {
+        Ok(verdict) => verdict,
+        Err(error) if class(&error) == Class::Damaged => Verdict::Damaged(error.to_string()),
         // A lock, or a disk that does not answer, proves nothing against the file.
-        Err(_) => Ok(()),
+        Err(_) => Verdict::Sound,
     }
 }
 

@@ -5,7 +5,8 @@
 //! out in a transaction that fails are taken back. This file knows no SQL.
 
 use crate::batch::{CallRow, FunctionRow, ThreadRow};
-use std::collections::HashMap;
+use crate::config::limits::FUNCTIONS_MAX;
+use std::collections::{HashMap, HashSet};
 
 /// Threads remembered at most. Beyond it those that have no rows in the store are forgotten; should
 /// one call again it is shown as `thread-<id>`.
@@ -24,10 +25,12 @@ pub(crate) struct Lane {
     pub(crate) last_call: i64,
 }
 
-#[derive(Debug)]
-struct Function {
-    row: FunctionRow,
-    id: Option<i64>,
+impl Lane {
+    /// Whether the call began near enough after the base; one that began long before it still may use
+    /// the lane, at the price of two bytes.
+    pub(crate) fn reaches(&self, call: &CallRow) -> bool {
+        call.start_ns.checked_sub(self.base_ns).is_some_and(|far| far < BASE_REACH_NS)
+    }
 }
 
 #[derive(Debug)]
@@ -36,13 +39,43 @@ struct Thread {
     lane: Option<Lane>,
 }
 
+/// Ids in the open file by id in the process, 0 for none. Every call asks for one, so those that are
+/// counted up from 1, as they should be, are found by their position.
+#[derive(Debug, Default)]
+struct Ids {
+    near: Vec<i64>,
+    far: HashMap<u32, i64>,
+}
+
+impl Ids {
+    fn get(&self, id: u32) -> Option<i64> {
+        let near = self.near.get(id as usize).copied();
+        near.or_else(|| self.far.get(&id).copied()).filter(|stored| *stored != 0)
+    }
+
+    fn set(&mut self, id: u32, stored: i64) {
+        let at = id as usize;
+        if at >= FUNCTIONS_MAX {
+            self.far.insert(id, stored);
+            return;
+        }
+        if self.near.len() <= at {
+            self.near.resize(at + 1, 0);
+        }
+        self.near[at] = stored;
+    }
+}
+
 /// The store's memory of what it was given.
 #[derive(Debug, Default)]
 pub(crate) struct Known {
-    functions: HashMap<u32, Function>,
+    functions: HashMap<u32, FunctionRow>,
+    function_ids: Ids,
     threads: HashMap<u32, Thread>,
     /// Functions that the open file does not have yet.
     missing: Vec<u32>,
+    /// The day last entered in the calendar.
+    day: Option<i64>,
     /// Given an id in the transaction under way.
     fresh_functions: Vec<u32>,
     fresh_threads: Vec<u32>,
@@ -52,9 +85,8 @@ impl Known {
     /// Takes in what a batch brings. A function given again is written again, as its rate may differ.
     pub(crate) fn learn(&mut self, functions: &[FunctionRow], threads: &[ThreadRow]) {
         for row in functions {
-            let unchanged = self.functions.get(&row.id).is_some_and(|known| known.row == *row);
-            if !unchanged {
-                self.functions.insert(row.id, Function { row: row.clone(), id: None });
+            if self.functions.get(&row.id) != Some(row) {
+                self.functions.insert(row.id, row.clone());
                 self.missing.push(row.id);
             }
         }
@@ -69,16 +101,20 @@ impl Known {
     /// The function of that id, made up where it was never given.
     pub(crate) fn function(&mut self, id: u32) -> &FunctionRow {
         let missing = &mut self.missing;
-        let known = self.functions.entry(id).or_insert_with(|| {
+        self.functions.entry(id).or_insert_with(|| {
             missing.push(id);
-            Function { row: unnamed(id), id: None }
-        });
-        &known.row
+            unnamed(id)
+        })
+    }
+
+    /// Whether a day is another than that last entered; it counts as entered from now on.
+    pub(crate) fn is_new_day(&mut self, day: i64) -> bool {
+        self.day.replace(day) != Some(day)
     }
 
     /// Its id in the open file.
     pub(crate) fn function_id(&self, id: u32) -> Option<i64> {
-        self.functions.get(&id).and_then(|known| known.id)
+        self.function_ids.get(id)
     }
 
     /// Functions that the open file does not have yet; they count as written from now on.
@@ -87,18 +123,16 @@ impl Known {
     }
 
     pub(crate) fn set_function_id(&mut self, id: u32, stored: i64) {
-        if let Some(known) = self.functions.get_mut(&id) {
-            known.id = Some(stored);
-            self.fresh_functions.push(id);
-        }
+        self.function_ids.set(id, stored);
+        self.fresh_functions.push(id);
     }
 
-    /// The lane for a call, where the open file has one that reaches it; it is noted as used by `call_id`.
-    pub(crate) fn lane(&mut self, call: &CallRow, call_id: i64) -> Option<Lane> {
+    /// The lane for a call, where the open file has one that reaches it; it is noted as used up to
+    /// `last_call`.
+    pub(crate) fn lane(&mut self, call: &CallRow, last_call: i64) -> Option<Lane> {
         let lane = self.threads.get_mut(&call.thread)?.lane.as_mut()?;
-        let reached = call.start_ns.checked_sub(lane.base_ns).is_some_and(|far| far < BASE_REACH_NS);
-        lane.last_call = lane.last_call.max(call_id);
-        reached.then_some(*lane)
+        lane.last_call = lane.last_call.max(last_call);
+        lane.reaches(call).then_some(*lane)
     }
 
     /// The thread of a call, made up where it was never given.
@@ -132,6 +166,7 @@ impl Known {
 
     /// Forgets lanes that the file no longer has.
     pub(crate) fn drop_lanes(&mut self, ids: &[i64]) {
+        let ids: HashSet<i64> = ids.iter().copied().collect();
         for thread in self.threads.values_mut() {
             if thread.lane.is_some_and(|lane| ids.contains(&lane.id)) {
                 thread.lane = None;
@@ -147,11 +182,10 @@ impl Known {
 
     /// The transaction failed: its ids were never given out.
     pub(crate) fn rolled_back(&mut self) {
+        self.day = None;
         for id in self.fresh_functions.drain(..) {
-            if let Some(known) = self.functions.get_mut(&id) {
-                known.id = None;
-                self.missing.push(id);
-            }
+            self.function_ids.set(id, 0);
+            self.missing.push(id);
         }
         for id in self.fresh_threads.drain(..) {
             if let Some(known) = self.threads.get_mut(&id) {
@@ -162,7 +196,8 @@ impl Known {
 
     /// Another file is open, which has none of it.
     pub(crate) fn forget_ids(&mut self) {
-        self.functions.values_mut().for_each(|known| known.id = None);
+        self.function_ids = Ids::default();
+        self.day = None;
         self.threads.values_mut().for_each(|known| known.lane = None);
         self.missing = self.functions.keys().copied().collect();
         self.committed();

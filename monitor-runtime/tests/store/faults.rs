@@ -89,6 +89,34 @@ fn a_file_overwritten_with_zeros_is_set_aside() {
 }
 
 #[test]
+fn a_store_that_a_newer_program_migrates_while_open_is_left_to_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("shop.db");
+    let mut store = open(&path, 1);
+    store.write(&batch(1, vec![call(1)])).unwrap();
+    tool(&path).execute_batch("PRAGMA user_version = 2; PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
+    store.write(&batch(2, vec![call(2)])).unwrap();
+    assert_eq!(store.path().unwrap().file_name().unwrap(), "shop.v1.db");
+    assert_eq!((count(&path, "calls"), count(store.path().unwrap(), "calls")), (1, 1));
+    assert!(store.notices()[0].detail.contains("newer"));
+}
+
+#[test]
+fn a_migration_that_still_lies_in_the_log_is_noticed_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("shop.db");
+    let mut store = open(&path, 1);
+    store.write(&batch(1, vec![call(1)])).unwrap();
+    let newer = tool(&path);
+    newer.execute_batch("PRAGMA user_version = 2").unwrap();
+    let second = batch(2, vec![call(2)]);
+    assert!(matches!(store.write(&second).unwrap_err(), StoreError::Transient(_)));
+    store.write(&second).unwrap();
+    assert_eq!(store.path().unwrap().file_name().unwrap(), "shop.v1.db");
+    assert_eq!(one::<i64>(&newer, "SELECT count(*) FROM calls"), 1);
+}
+
+#[test]
 fn pages_flipped_under_the_store_end_in_a_sound_store_whatever_the_seed() {
     for seed in 1_u64..=24 {
         let folder = tempfile::tempdir().unwrap();

@@ -1,0 +1,86 @@
+//! Processes in the store: entering one, how far it has got, which of them have died. Statements only,
+//! within transactions that others open and commit.
+
+use super::liveness;
+use crate::batch::ProcessRow;
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+/// How far a process has got in the open file.
+#[derive(Debug)]
+pub(crate) struct Progress {
+    pub(crate) process_id: i64,
+    pub(crate) sequence: i64,
+    pub(crate) ending: String,
+}
+
+/// Reads it; `None` where the file does not know the process.
+pub(crate) fn progress(transaction: &Connection, run_uuid: &str) -> rusqlite::Result<Option<Progress>> {
+    transaction
+        .query_row(
+            "SELECT p.id, coalesce(g.sequence, 0), p.ending FROM process p
+             LEFT JOIN progress g ON g.process_id = p.id AND g.ring = 0 WHERE p.run_uuid = ?1",
+            [run_uuid],
+            |row| Ok(Progress { process_id: row.get(0)?, sequence: row.get(1)?, ending: row.get(2)? }),
+        )
+        .optional()
+}
+
+/// Enters a process, or takes its entry up again.
+pub(crate) fn enter(
+    transaction: &Connection,
+    process: &ProcessRow,
+    pid_mark: Option<&str>,
+) -> rusqlite::Result<i64> {
+    transaction.query_row(
+        "INSERT INTO process (run_uuid, service, version, host, pid, pid_mark, started_ns)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+         ON CONFLICT (run_uuid) DO UPDATE SET ending = 'running', ended_ns = NULL
+         RETURNING id",
+        params![
+            process.run_uuid,
+            process.service,
+            process.version,
+            process.host,
+            process.pid,
+            pid_mark,
+            process.started_ns
+        ],
+        |row| row.get(0),
+    )
+}
+
+/// Puts right that another process took this one for dead.
+pub(crate) fn revive(transaction: &Connection, process_id: i64) -> rusqlite::Result<()> {
+    transaction
+        .execute("UPDATE process SET ending = 'running', ended_ns = NULL WHERE id = ?1", [process_id])
+        .map(|_| ())
+}
+
+/// Marks processes of this host that are said to be running and are not.
+pub(crate) fn mark_crashed(
+    transaction: &Connection,
+    process: &ProcessRow,
+    now_ns: i64,
+) -> rusqlite::Result<()> {
+    let mut running = transaction.prepare(
+        "SELECT p.id, p.host, p.pid, p.pid_mark, coalesce(g.at_ns, p.started_ns) FROM process p
+         LEFT JOIN progress g ON g.process_id = p.id AND g.ring = 0
+         WHERE p.ending = 'running' AND p.run_uuid <> ?1",
+    )?;
+    let mut gone = Vec::new();
+    let mut rows = running.query([&process.run_uuid])?;
+    while let Some(row) = rows.next()? {
+        let (id, host, pid): (i64, String, u32) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        let (mark, seen_ns): (Option<String>, i64) = (row.get(3)?, row.get(4)?);
+        let silent_ns = now_ns.saturating_sub(seen_ns);
+        let mark = mark.filter(|_| host == process.host);
+        if liveness::is_gone(pid, mark.as_deref(), silent_ns) {
+            gone.push((id, seen_ns));
+        }
+    }
+    for (id, seen_ns) in gone {
+        transaction
+            .execute("UPDATE process SET ending = 'crash', ended_ns = ?2 WHERE id = ?1", [id, seen_ns])?;
+    }
+    Ok(())
+}
