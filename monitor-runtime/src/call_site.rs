@@ -136,6 +136,14 @@ impl CallSite {
         self.name.map_or_else(|| shown_path((self.path)()), str::to_owned)
     }
 
+    /// Tells the hot side from how many ticks on a call counts as slow, by the calibration so far: from
+    /// half the limit on, since the collector, who knows better, decides.
+    pub(crate) fn set_slow_limit(&self) {
+        if let Some(ns) = self.slow_ns {
+            self.slow_ticks.store(crate::clock::ticks_from_ns(ns / 2), Ordering::Relaxed);
+        }
+    }
+
     /// Puts a rate into force.
     pub(crate) fn set_rate(&self, rate: f64) {
         if self.rate().to_bits() == rate.to_bits() && self.fidelity.load(Ordering::Relaxed) > fidelity::OFF {

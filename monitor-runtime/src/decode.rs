@@ -55,6 +55,12 @@ pub(crate) fn values(waiting: &Waiting<'_>, site: &CallSite, scratch: &mut Vec<u
     }
 }
 
+/// Whether a call was taken for a slow one and is not: it was left out by sampling, then.
+#[inline]
+pub(crate) fn is_undrawn(header: &Header, duration_ns: u64, slow_ns: u64) -> bool {
+    header.kept == Kept::Slow && duration_ns < slow_ns
+}
+
 /// Why a row is kept, and its weight, once its duration is known: a call at least as slow as its
 /// function's limit would have been kept in any case.
 pub(crate) fn kept(header: &Header, duration_ns: u64, slow_ns: u64) -> (Kept, f64) {

@@ -134,9 +134,9 @@ pub(crate) struct FunctionFigures {
 const WINDOWS_OPEN_NS: i64 = 2 * WINDOW_NS;
 
 impl FunctionFigures {
-    /// Counts a call that left a record.
+    /// Counts a call that left a record, and is to have a row or not.
     #[inline]
-    pub(crate) fn count(&mut self, ended: Ended) {
+    pub(crate) fn count(&mut self, ended: Ended, has_row: bool) {
         let period = self.window(ended.at_ns);
         period.histogram.add(ended.ns, 1);
         let figures = &mut period.figures;
@@ -149,7 +149,11 @@ impl FunctionFigures {
             Outcome::Panic => figures.panics += 1,
             Outcome::Cancelled => figures.cancelled += 1,
         }
-        figures.recorded += 1;
+        if has_row {
+            figures.recorded += 1;
+        } else {
+            figures.sampled_out += 1;
+        }
     }
 
     /// Adds figures that were summed elsewhere, and the durations that belong to them.
@@ -326,7 +330,7 @@ mod tests {
         for second in 0..200_i64 {
             let at_ns = second * 1_000_000_000;
             let outcome = if second % 10 == 0 { Outcome::Error } else { Outcome::Ok };
-            figures.count(Ended { outcome, ns: 100, at_ns });
+            figures.count(Ended { outcome, ns: 100, at_ns }, true);
             let (mut windows, mut slices) = (Vec::new(), Vec::new());
             figures.rows(1, at_ns, &mut windows, &mut slices);
             assert!(!figures.is_changed());
@@ -344,7 +348,7 @@ mod tests {
     #[test]
     fn a_lost_row_moves_from_recorded_to_dropped() {
         let mut figures = FunctionFigures::default();
-        figures.count(Ended { outcome: Outcome::Ok, ns: 5, at_ns: 1 });
+        figures.count(Ended { outcome: Outcome::Ok, ns: 5, at_ns: 1 }, true);
         figures.lose(1);
         let (mut windows, mut slices) = (Vec::new(), Vec::new());
         figures.rows(1, 1, &mut windows, &mut slices);

@@ -10,7 +10,6 @@ mod rates;
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
@@ -284,9 +283,7 @@ impl Shared {
     fn set_rate_of(&self, site: &CallSite) {
         let (rate, _) =
             effective_rate(&site.shown_name(), site.sample_option(), &self.base_rates, &self.live_rates());
-        if let Some(ns) = site.slow_ns() {
-            site.slow_ticks.store(crate::clock::ticks_from_ns(ns), Ordering::Relaxed);
-        }
+        site.set_slow_limit();
         if !self.control.is_stopping() {
             site.set_rate(rate);
         }

@@ -190,11 +190,7 @@ impl ThreadRings {
     #[cold]
     pub(crate) fn acquire(&'static self) -> Option<(&'static ThreadState, Lease)> {
         let lease = if EXIT.try_with(|_| ()).is_ok() { Lease::Thread } else { Lease::Call };
-        let reused = lock(&self.free).pop();
-        let state = match reused {
-            Some(state) => state,
-            None => self.grow()?,
-        };
+        let state = self.idle(IDLE_SHARE).or_else(|| self.grow()).or_else(|| self.idle(1))?;
         state.current.store(NO_SPAN, Ordering::Relaxed);
         // A thread that is ending has no name to ask for any more.
         let name = match lease {
@@ -213,10 +209,21 @@ impl ThreadRings {
         lock(&self.free).push(state);
     }
 
-    /// Makes one more ring: of the usual size, or smaller when memory runs out; the smallest of all
-    /// holds nothing, and its thread's calls are counted but not kept, failures apart.
+    /// A state without an owner, at most this share of whose ring is still to be drained.
+    fn idle(&self, share: usize) -> Option<&'static ThreadState> {
+        let mut free = lock(&self.free);
+        let place = free.iter().rposition(|state| state.ring.pending() <= state.ring.capacity() / share)?;
+        Some(free.swap_remove(place))
+    }
+
+    /// Makes one more ring: of the usual size, or smaller when memory runs short. Where it has run out,
+    /// and no used ring can be had either, one that holds nothing: its thread's calls are counted but
+    /// not kept, failures apart.
     fn grow(&'static self) -> Option<&'static ThreadState> {
         let bytes = next_ring_bytes(self.ring_bytes.load(Ordering::Relaxed), self.ring_bytes_max);
+        if bytes == RING_BYTES_NONE && !lock(&self.free).is_empty() {
+            return None;
+        }
         let words = crate::region::heap(bytes / size_of::<u64>())?;
         self.ring_bytes.fetch_add(bytes, Ordering::Relaxed);
         let state = Box::leak(Box::new(ThreadState {
@@ -284,6 +291,9 @@ impl ThreadRings {
         self.woken.store(false, Ordering::Relaxed);
     }
 }
+
+/// A used ring is taken at once while at least seven eighths of it are free.
+const IDLE_SHARE: usize = 8;
 
 /// How large the next ring is: the first threads share half of the memory generously, an eighth of what
 /// is left of it each; the other half is for small rings, of which it holds a thousand by default.

@@ -12,7 +12,10 @@ async fn fetch(number: u64) -> u64 {
 
 #[monitor]
 async fn serve(number: u64) -> u64 {
-    fetch(number).await + fetch(number).await
+    let first = fetch(number).await;
+    // All tasks are under way at once before the first of them ends.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    first + fetch(number).await
 }
 
 #[monitor]

@@ -123,19 +123,23 @@ impl Collector {
 
     fn count(&mut self, waiting: &Waiting<'_>) {
         let times = decode::times(&waiting.header, &self.clock);
-        self.health.recorded += 1;
         if self.function(waiting.header.site).is_none() {
             self.meet_functions();
         }
         if let Some(function) = self.function(waiting.header.site) {
             let ended = Ended { outcome: waiting.header.outcome, ns: times.duration_ns, at_ns: times.end_ns };
-            function.figures.count(ended);
+            let has_row = !decode::is_undrawn(&waiting.header, times.duration_ns, function.slow_ns);
+            function.figures.count(ended, has_row);
+            *if has_row { &mut self.health.recorded } else { &mut self.health.sampled_out } += 1;
         }
     }
 
     fn stream_record(&mut self, waiting: &Waiting<'_>) -> Option<subscribe::Record> {
         let times = decode::times(&waiting.header, &self.clock);
         let function = self.functions.get(waiting.header.site as usize)?.as_ref()?;
+        if decode::is_undrawn(&waiting.header, times.duration_ns, function.slow_ns) {
+            return None;
+        }
         let values = decode::values(waiting, function.site, &mut self.scratch);
         let (kept, weight) = decode::kept(&waiting.header, times.duration_ns, function.slow_ns);
         let thread = self.thread_names.get(&waiting.thread).map_or_else(|| Arc::from("unknown"), Arc::clone);

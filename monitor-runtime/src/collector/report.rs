@@ -1,13 +1,11 @@
 //! What the collector says of itself and the process, and what it does now and then: rates set from
 //! outside, retention, the slow limits of functions.
 
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::{Collector, Pace};
 use crate::batch::{HealthRow, ResourcesRow};
 use crate::breaker::State;
-use crate::clock::ticks_from_ns;
 use crate::config::limits;
 use crate::health::Level;
 use crate::os;
@@ -61,9 +59,7 @@ impl Collector {
             self.next.rates = now + limits::RATES_INTERVAL;
             self.exchange_rates();
             for function in self.functions.iter().flatten() {
-                if let Some(ns) = function.site.slow_ns() {
-                    function.site.slow_ticks.store(ticks_from_ns(ns), Ordering::Relaxed);
-                }
+                function.site.set_slow_limit();
             }
         }
         if now >= self.next.retain

@@ -261,8 +261,11 @@ impl Collector {
         }
         backlog.take(|waiting| {
             let Some(Some(function)) = functions.get(waiting.header.site as usize) else { return true };
-            let values = decode::values(waiting, function.site, scratch);
             let times = decode::times(&waiting.header, clock);
+            if decode::is_undrawn(&waiting.header, times.duration_ns, function.slow_ns) {
+                return true;
+            }
+            let values = decode::values(waiting, function.site, scratch);
             bytes += RECORD_BYTES + waiting.value_bytes;
             calls.push(decode::call_row(waiting, times, function.slow_ns, values));
             calls.len() < *batch_rows && bytes < limits::BATCH_BYTES_MAX

@@ -41,9 +41,9 @@ pub const BATCH_BYTES_MAX: usize = 4 * KIB * KIB;
 /// A batch is written at this age however few its rows are; readers see a call within about a second.
 pub const BATCH_AGE_MAX: Duration = Duration::from_millis(500);
 
-/// One thread's ring: 16 000 calls. With 256 KiB a loop around a trivial function overran it before
+/// One thread's ring: 32 000 calls. With 256 KiB a loop around a trivial function overran it before
 /// the collector woke up; the memory is touched only as far as it is used.
-pub const RING_BYTES: usize = 1024 * KIB;
+pub const RING_BYTES: usize = 2048 * KIB;
 /// The largest record that a ring takes: header, arguments, result, error and fields, each within its budget.
 pub const RECORD_BYTES_MAX: usize = 8 * KIB;
 /// The smallest ring, when memory runs short: 256 calls.
