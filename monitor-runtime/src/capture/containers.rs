@@ -148,6 +148,8 @@ pub struct Entries<'d, 'b> {
     seen: usize,
     shortened: bool,
     complete: bool,
+    /// It stands for the value of its only field.
+    is_transparent: bool,
     /// A key without its value, and whether that value is a secret.
     pending: Option<bool>,
 }
@@ -161,7 +163,12 @@ impl<'d, 'b> Entries<'d, 'b> {
             None => draft.open(token::MAP, None)?,
         }
         let shortened = total.is_some();
-        Ok(Self { draft, seen: 0, shortened, complete: false, pending: None })
+        Ok(Self { draft, seen: 0, shortened, complete: false, is_transparent: false, pending: None })
+    }
+
+    /// Opens a struct that is nothing but its only field.
+    pub(super) fn open_transparent(draft: &'d mut Draft<'b>) -> Self {
+        Self { draft, seen: 0, shortened: false, complete: false, is_transparent: true, pending: None }
     }
 
     /// Writes a key.
@@ -218,6 +225,9 @@ impl<'d, 'b> Entries<'d, 'b> {
         type_name: &str,
         write: impl FnOnce(&mut Draft<'b>) -> Result<(), Stopped>,
     ) -> Result<(), Stopped> {
+        if self.is_transparent {
+            return write(self.draft);
+        }
         self.next_entry()?;
         self.draft.string(name)?;
         self.pending = Some(is_secret(name));
@@ -238,14 +248,17 @@ impl<'d, 'b> Entries<'d, 'b> {
 
     /// Ends the map and the map around it that holds its tag.
     pub(super) fn end_with_tag(self) -> Result<(), Stopped> {
-        let Self { draft, seen, shortened, complete, pending } = self;
-        Entries { draft: &mut *draft, seen, shortened, complete, pending }.end()?;
+        let Self { draft, .. } = self;
+        Entries { draft: &mut *draft, ..self }.end()?;
         draft.close();
         Ok(())
     }
 
     /// Ends the map.
     pub(super) fn end(mut self) -> Result<(), Stopped> {
+        if self.is_transparent {
+            return Ok(());
+        }
         if self.complete {
             self.draft.go_on();
             return Ok(());

@@ -3,7 +3,7 @@
 //! Comes in: constants. Goes out: [`Limits`], which a [`super::Writer`] borrows. Whoever makes one names the
 //! clock, so that the budget of time can be tested with a clock that moves as the test says.
 
-use super::rests::Rests;
+use super::rests::{RESTS, Rests};
 
 /// Most bytes of a value's capture, and most bytes of its JSON text: long enough for a screenful, short
 /// enough that a ring of 256 KiB keeps hundreds of calls.
@@ -64,7 +64,7 @@ pub struct Limits {
     /// only primitives and strings are captured, and the texts of errors by `Display`, which are their purpose.
     pub user_code: bool,
     /// Types left alone because they were slow.
-    pub rests: Rests,
+    pub rests: &'static Rests,
 }
 
 impl Limits {
@@ -81,7 +81,7 @@ impl Limits {
             string_chars: STRING_CHARS,
             entries: ENTRIES,
             user_code: cfg!(panic = "unwind"),
-            rests: Rests::new(),
+            rests: &RESTS,
         }
     }
 }

@@ -9,6 +9,9 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 use super::limits::{REST_FACTOR, SLOW_BUDGETS};
 
+/// The types of this process: what one thread has found out spares the others. It is a cache; nothing depends on it.
+pub(super) static RESTS: Rests = Rests::new();
+
 /// Types that may rest at once; a power of two. Two types that share a place replace each other.
 const PLACES: usize = 64;
 
@@ -27,7 +30,7 @@ struct Place {
 }
 
 impl Rests {
-    pub(super) const fn new() -> Self {
+    const fn new() -> Self {
         Self { places: [const { Place { of: AtomicUsize::new(0), until: AtomicU64::new(0) } }; PLACES] }
     }
 
@@ -72,12 +75,5 @@ impl Place {
             }
             (false, _) => self.of.store(0, Relaxed),
         }
-    }
-}
-
-impl Clone for Rests {
-    /// A copy begins with no type at rest.
-    fn clone(&self) -> Self {
-        Self::new()
     }
 }

@@ -200,7 +200,11 @@ impl<'d, 'b> Serializer for &'d mut Draft<'b> {
     fn serialize_map(self, len: Option<usize>) -> Result<Self::SerializeMap, Stopped> {
         Entries::open(self, len)
     }
-    fn serialize_struct(self, _name: &'static str, len: usize) -> Result<Self::SerializeStruct, Stopped> {
+    fn serialize_struct(self, name: &'static str, len: usize) -> Result<Self::SerializeStruct, Stopped> {
+        // How `serde_json` hands itself its numbers of any precision and its raw values.
+        if name.starts_with("$serde_json::private::") {
+            return Ok(Entries::open_transparent(self));
+        }
         Entries::open(self, Some(len))
     }
     fn serialize_struct_variant(

@@ -283,3 +283,18 @@ fn paths_are_texts_even_when_they_are_no_unicode() {
         assert_eq!(json!(&[Path::new(broken)]), "[\"/a\u{FFFD}b\"]");
     }
 }
+
+#[test]
+fn numbers_of_any_precision_are_texts() {
+    // As `serde_json` and decimal types write them where `arbitrary_precision` is on.
+    struct Number(&'static str);
+    impl Serialize for Number {
+        fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            use serde::ser::SerializeStruct;
+            let mut number = serializer.serialize_struct("$serde_json::private::Number", 1)?;
+            number.serialize_field("$serde_json::private::Number", self.0)?;
+            number.end()
+        }
+    }
+    assert_eq!(json!(vec![Number("1.50"), Number("2")]), r#"["1.50","2"]"#);
+}

@@ -154,6 +154,110 @@ proptest! {
     }
 }
 
+/// What a derived `Debug` may be made of. A `Secret` holds the canary, and a name that looks secret stands before it.
+#[derive(Debug, Clone)]
+enum Shape {
+    Number(i32),
+    Text(String),
+    Char(char),
+    Struct(Vec<(&'static str, Shape)>),
+    Tuple(Vec<Shape>),
+    List(Vec<Shape>),
+    Map(Vec<(&'static str, Shape)>),
+    Secret(&'static str, Box<Shape>),
+    Pretty(Box<Shape>),
+}
+
+/// A shape, or with the canary in all of its texts.
+struct Shown<'a>(&'a Shape, bool);
+
+impl std::fmt::Debug for Shown<'_> {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let show = |shape| Shown(shape, self.1);
+        match self.0 {
+            Shape::Number(number) => number.fmt(formatter),
+            Shape::Text(text) if self.1 => format!("{text}hunter2{text}").fmt(formatter),
+            Shape::Text(text) => text.fmt(formatter),
+            Shape::Char(character) => character.fmt(formatter),
+            Shape::Struct(fields) => {
+                let mut shown = formatter.debug_struct("Struct");
+                for (name, shape) in fields {
+                    shown.field(name, &show(shape));
+                }
+                shown.finish()
+            }
+            Shape::Tuple(fields) => {
+                let mut shown = formatter.debug_tuple("Tuple");
+                for shape in fields {
+                    shown.field(&show(shape));
+                }
+                shown.finish()
+            }
+            Shape::List(items) => formatter.debug_list().entries(items.iter().map(show)).finish(),
+            Shape::Map(entries) => formatter
+                .debug_map()
+                .entries(entries.iter().map(|(name, shape)| (name, show(shape))))
+                .finish(),
+            Shape::Secret(name, shape) => {
+                formatter.debug_struct("Login").field(name, &Shown(shape, true)).field("kept", &1).finish()
+            }
+            Shape::Pretty(shape) => write!(formatter, "{:#?}", show(shape)),
+        }
+    }
+}
+
+fn shape() -> impl Strategy<Value = Shape> {
+    let name = prop::sample::select(vec!["name", "id", "tokenizer", "a", "crate_name"]);
+    let leaf = prop_oneof![
+        any::<i32>().prop_map(Shape::Number),
+        any::<char>().prop_map(Shape::Char),
+        "[a-z\"'\\\\,:=(){}\\[\\] \n]{0,8}".prop_map(Shape::Text),
+        prop::sample::select(vec!['"', '\'', '\\', ',', '}', '(']).prop_map(Shape::Char),
+    ];
+    leaf.prop_recursive(4, 24, 4, move |inner| {
+        let named = prop::collection::vec((name.clone(), inner.clone()), 0..4);
+        let secret = prop::sample::select(vec!["password", "api_key", "token", "credentials"]);
+        let boxed = inner.clone().prop_map(Box::new);
+        prop_oneof![
+            named.clone().prop_map(Shape::Struct),
+            prop::collection::vec(inner.clone(), 0..4).prop_map(Shape::Tuple),
+            prop::collection::vec(inner, 0..4).prop_map(Shape::List),
+            named.prop_map(Shape::Map),
+            (secret, boxed.clone()).prop_map(|(name, shape)| Shape::Secret(name, shape)),
+            boxed.prop_map(Shape::Pretty),
+        ]
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, cases: 2000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_secret_leaves_a_derived_debug_and_what_follows_it_stays(shape in shape()) {
+        let secret = Shape::Struct(vec![("before", Shape::Number(1)), ("all", shape), ("after", Shape::Number(2))]);
+        let json = crate::json!(Shown(&secret, false));
+        prop_assert!(is_json(&json), "{}", json);
+        prop_assert!(!json.contains("hunter2"), "{}", json);
+        prop_assert!(json.ends_with("after: 2 }\"") || json.ends_with("truncated]\""), "{}", json);
+    }
+
+    #[test]
+    fn a_derived_debug_without_secrets_is_stored_as_it_is(shape in shape()) {
+        let text = format!("{:?}", Shown(&Shape::List(vec![shape]), false));
+        prop_assume!(text.len() < 900);
+        prop_assume!(["password", "api_key", "token:", "\"token\"", "credentials"].iter().all(|name| !text.contains(name)));
+        let json = crate::json!(Shown(&Shape::Text(String::new()), false));
+        prop_assert_eq!(json, "\"\"");
+        struct Says<'a>(&'a str);
+        impl std::fmt::Debug for Says<'_> {
+            fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str(self.0)
+            }
+        }
+        prop_assert_eq!(crate::json!(Says(&text)), serde_json::to_string(&text).unwrap());
+    }
+}
+
 /// How deep the brackets of a JSON text lie.
 fn nesting(json: &str) -> usize {
     let (mut depth, mut deepest, mut quoted, mut escaped) = (0usize, 0, false, false);

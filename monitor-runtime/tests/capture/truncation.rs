@@ -311,3 +311,25 @@ fn a_long_string_in_a_debug_text_is_cut_and_what_follows_it_is_kept() {
         format!("Request {{ body: \"é\\n\\\"\\u{{1}}{kept}… [5005 bytes, truncated]\", retries: 3 }}")
     );
 }
+
+#[test]
+fn a_value_after_one_that_found_no_room_does_not_take_its_place() {
+    use monitor_runtime::capture::via::{Capture as _, Value};
+    let limits = crate::limits();
+    let args = |size: usize, capture: &dyn Fn(&mut monitor_runtime::capture::Writer<'_>)| {
+        let mut buffer = vec![0; size];
+        let mut writer = monitor_runtime::capture::Writer::new(&mut buffer, &limits);
+        capture(&mut writer);
+        (&&&&&Value(&true)).capture(&mut writer);
+        let len = writer.finish();
+        monitor_runtime::capture::to_json(&buffer[..len], &["first", "second"])
+    };
+    const NEITHER: &str = r#"{"first":"[truncated]","second":"[truncated]"}"#;
+    let text = "x".repeat(40);
+    assert_eq!(args(10, &|writer| (&&&&&Value(&text)).capture(writer)), NEITHER);
+    assert_eq!(args(0, &|writer| (&&&&&Value(&vec![text.as_str()])).capture(writer)), NEITHER);
+    assert_eq!(args(8, &|writer| (&&&&&Value(&u64::MAX)).capture(writer)), NEITHER);
+    // A mark of one byte still fits: then the second value has lost nothing.
+    let second = args(3, &|writer| (&&&&&Value(&vec![text.as_str()])).capture(writer));
+    assert_eq!(second, r#"{"first":"[truncated]","second":true}"#);
+}

@@ -13,9 +13,10 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, RwLock};
 
-use super::Writer;
 use super::draft::{Draft, Stopped};
-use super::token;
+use super::{Writer, token};
+
+mod numbers;
 
 /// A type captured in a way of our own.
 pub trait Direct {
@@ -28,166 +29,6 @@ pub trait Direct {
     /// # Errors
     /// The budget is used up, or the container around it is complete.
     fn write(&self, draft: &mut Draft<'_>) -> Result<(), Stopped>;
-}
-
-impl Direct for u8 {
-    #[inline]
-    fn capture(&self, writer: &mut Writer<'_>) {
-        writer.scalar(|tape| tape.unsigned((*self).into()));
-    }
-    fn write(&self, draft: &mut Draft<'_>) -> Result<(), Stopped> {
-        draft.put(|tape| tape.unsigned((*self).into()))
-    }
-}
-
-impl Direct for u16 {
-    #[inline]
-    fn capture(&self, writer: &mut Writer<'_>) {
-        writer.scalar(|tape| tape.unsigned((*self).into()));
-    }
-    fn write(&self, draft: &mut Draft<'_>) -> Result<(), Stopped> {
-        draft.put(|tape| tape.unsigned((*self).into()))
-    }
-}
-
-impl Direct for u32 {
-    #[inline]
-    fn capture(&self, writer: &mut Writer<'_>) {
-        writer.scalar(|tape| tape.unsigned((*self).into()));
-    }
-    fn write(&self, draft: &mut Draft<'_>) -> Result<(), Stopped> {
-        draft.put(|tape| tape.unsigned((*self).into()))
-    }
-}
-
-impl Direct for u64 {
-    #[inline]
-    fn capture(&self, writer: &mut Writer<'_>) {
-        writer.scalar(|tape| tape.unsigned(*self));
-    }
-    fn write(&self, draft: &mut Draft<'_>) -> Result<(), Stopped> {
-        draft.put(|tape| tape.unsigned(*self))
-    }
-}
-
-impl Direct for usize {
-    #[inline]
-    fn capture(&self, writer: &mut Writer<'_>) {
-        writer.scalar(|tape| tape.unsigned(*self as u64));
-    }
-    fn write(&self, draft: &mut Draft<'_>) -> Result<(), Stopped> {
-        draft.put(|tape| tape.unsigned(*self as u64))
-    }
-}
-
-impl Direct for i8 {
-    #[inline]
-    fn capture(&self, writer: &mut Writer<'_>) {
-        writer.scalar(|tape| tape.signed((*self).into()));
-    }
-    fn write(&self, draft: &mut Draft<'_>) -> Result<(), Stopped> {
-        draft.put(|tape| tape.signed((*self).into()))
-    }
-}
-
-impl Direct for i16 {
-    #[inline]
-    fn capture(&self, writer: &mut Writer<'_>) {
-        writer.scalar(|tape| tape.signed((*self).into()));
-    }
-    fn write(&self, draft: &mut Draft<'_>) -> Result<(), Stopped> {
-        draft.put(|tape| tape.signed((*self).into()))
-    }
-}
-
-impl Direct for i32 {
-    #[inline]
-    fn capture(&self, writer: &mut Writer<'_>) {
-        writer.scalar(|tape| tape.signed((*self).into()));
-    }
-    fn write(&self, draft: &mut Draft<'_>) -> Result<(), Stopped> {
-        draft.put(|tape| tape.signed((*self).into()))
-    }
-}
-
-impl Direct for i64 {
-    #[inline]
-    fn capture(&self, writer: &mut Writer<'_>) {
-        writer.scalar(|tape| tape.signed(*self));
-    }
-    fn write(&self, draft: &mut Draft<'_>) -> Result<(), Stopped> {
-        draft.put(|tape| tape.signed(*self))
-    }
-}
-
-impl Direct for isize {
-    #[inline]
-    fn capture(&self, writer: &mut Writer<'_>) {
-        writer.scalar(|tape| tape.signed(*self as i64));
-    }
-    fn write(&self, draft: &mut Draft<'_>) -> Result<(), Stopped> {
-        draft.put(|tape| tape.signed(*self as i64))
-    }
-}
-
-impl Direct for u128 {
-    #[inline]
-    fn capture(&self, writer: &mut Writer<'_>) {
-        writer.scalar(|tape| tape.unsigned_wide(*self));
-    }
-    fn write(&self, draft: &mut Draft<'_>) -> Result<(), Stopped> {
-        draft.put(|tape| tape.unsigned_wide(*self))
-    }
-}
-
-impl Direct for i128 {
-    #[inline]
-    fn capture(&self, writer: &mut Writer<'_>) {
-        writer.scalar(|tape| tape.signed_wide(*self));
-    }
-    fn write(&self, draft: &mut Draft<'_>) -> Result<(), Stopped> {
-        draft.put(|tape| tape.signed_wide(*self))
-    }
-}
-
-impl Direct for f32 {
-    #[inline]
-    fn capture(&self, writer: &mut Writer<'_>) {
-        writer.scalar(|tape| tape.float(*self));
-    }
-    fn write(&self, draft: &mut Draft<'_>) -> Result<(), Stopped> {
-        draft.put(|tape| tape.float(*self))
-    }
-}
-
-impl Direct for f64 {
-    #[inline]
-    fn capture(&self, writer: &mut Writer<'_>) {
-        writer.scalar(|tape| tape.double(*self));
-    }
-    fn write(&self, draft: &mut Draft<'_>) -> Result<(), Stopped> {
-        draft.put(|tape| tape.double(*self))
-    }
-}
-
-impl Direct for bool {
-    #[inline]
-    fn capture(&self, writer: &mut Writer<'_>) {
-        writer.scalar(|tape| tape.boolean(*self));
-    }
-    fn write(&self, draft: &mut Draft<'_>) -> Result<(), Stopped> {
-        draft.put(|tape| tape.boolean(*self))
-    }
-}
-
-impl Direct for () {
-    #[inline]
-    fn capture(&self, writer: &mut Writer<'_>) {
-        writer.scalar(|tape| tape.tag(token::NULL));
-    }
-    fn write(&self, draft: &mut Draft<'_>) -> Result<(), Stopped> {
-        draft.put(|tape| tape.tag(token::NULL))
-    }
 }
 
 impl Direct for char {
