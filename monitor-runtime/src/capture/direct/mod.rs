@@ -1,7 +1,7 @@
 //! Types captured in a way of our own: primitives, strings and paths, references, options and sequences of them, by
 //! copying; locks, without waiting for them.
 //!
-//! Comes in: a value of such a type. Goes out: tokens, in the shape that [`super::serialize`] gives the same value,
+//! Comes in: a value of such a type. Goes out: tokens, in the shape that `serialize` gives the same value,
 //! save for paths that are no Unicode and for locks. Where no code of the user's is called nothing can panic, and
 //! nothing is set up to contain a panic: a number or a short string costs its copy.
 
