@@ -131,7 +131,8 @@ pub(crate) fn inherit(attributes: &mut Vec<Attribute>, inherited: &Options) -> R
         }
         let predicate = &conditional.predicate;
         let metas = conditional_metas(&conditional, &options)?;
-        *attribute = parse_quote!(#[cfg_attr(#predicate #(, #metas)*)]);
+        // Without any attribute left it would not be valid, and `cfg_attr(predicate,)` is.
+        *attribute = parse_quote!(#[cfg_attr(#predicate, #(#metas),*)]);
         unless.push(predicate.clone());
     }
     attributes.push(if unless.is_empty() {

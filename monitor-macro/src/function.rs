@@ -72,9 +72,12 @@ impl Function {
         group
     }
 
-    /// The body in its braces, without its inner attributes.
-    pub(crate) fn body_block(&self) -> Group {
-        self.in_braces(self.body.clone())
+    /// `tokens` as a block of its own, behind statements of ours. Its braces lie where the user's do, but
+    /// count as ours: otherwise rustc may call them unused.
+    pub(crate) fn nested(&self, tokens: TokenStream) -> Group {
+        let mut group = Group::new(Delimiter::Brace, tokens);
+        group.set_span(Span::call_site().located_at(self.braces));
+        group
     }
 
     /// `self` in any of its forms.
@@ -109,7 +112,7 @@ fn own_unused_underscores(signature: &mut Signature, body: &TokenStream) {
     impl VisitMut for Own<'_> {
         fn visit_pat_ident_mut(&mut self, pattern: &mut syn::PatIdent) {
             if pattern.ident.to_string().starts_with('_') && !mentions(self.0, &pattern.ident) {
-                pattern.ident.set_span(pattern.ident.span().resolved_at(Span::call_site()));
+                pattern.ident = ours(&pattern.ident);
             }
             visit_mut::visit_pat_ident_mut(self, pattern);
         }
@@ -154,11 +157,12 @@ impl Argument {
         }
     }
 
-    /// The name of the whole argument in the expansion.
-    pub(crate) fn whole(&self) -> &Ident {
+    /// The name of the whole argument where its pattern has moved into a closure: that of the user, for
+    /// the sake of documentation, but not to be taken for it.
+    pub(crate) fn whole(&self) -> Ident {
         match (self.shape, self.bindings.first()) {
-            (Shape::Name, Some(name)) => name,
-            _ => &self.hidden,
+            (Shape::Name, Some(name)) => ours(name),
+            _ => self.hidden.clone(),
         }
     }
 
@@ -192,6 +196,13 @@ impl Argument {
         by_ref.visit_pat(&self.pattern);
         by_ref.0
     }
+}
+
+/// The same name at the same place, but one of ours: lints do not blame the user for what happens to it.
+pub(crate) fn ours(name: &Ident) -> Ident {
+    let mut ours = name.clone();
+    ours.set_span(name.span().resolved_at(Span::call_site()));
+    ours
 }
 
 /// A unit struct or a constant is a pattern too, and binds nothing; by convention it begins upper case.

@@ -52,16 +52,17 @@ fn attribute(options: TokenStream, tokens: &TokenStream) -> Result<Option<TokenS
     Ok(expanded.filter(|_| cfg!(feature = "record")))
 }
 
-/// `None` for a function that is switched off, or that does not read as one: then rustc has more to say
-/// about it than we have.
+/// `None` for a function that does not read as one: then rustc has more to say about it than we have.
 fn function(options: &Options, item: &Item, body: &Group) -> Result<Option<TokenStream>> {
     let Ok(mut function) = Function::parse(item, body) else { return Ok(None) };
     let options = attributes::take_ours(&mut function.attributes)?.over(options);
+    if options.off {
+        let Item { head, .. } = item;
+        let attributes = &function.attributes;
+        return Ok(Some(quote!(#(#attributes)* #head #body)));
+    }
     validate::options(&options)?;
     validate::function(&options, &function.signature)?;
-    if options.off {
-        return Ok(None);
-    }
     let waits = function.signature.asyncness.is_some() && !options.placed;
     if waits && attributes::await_expansion(&function.attributes) {
         return Ok(Some(behind_others(options, function.attributes, item)));

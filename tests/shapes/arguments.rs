@@ -178,7 +178,7 @@ fn m22_patterns() {
         Box::pin(async move { sum + c })
     }
     #[monitor]
-    #[expect(clippy::many_single_char_names, clippy::too_many_arguments, reason = "that is the point")]
+    #[allow(clippy::many_single_char_names, clippy::too_many_arguments, reason = "that is the point")]
     fn many(a: u32, (b, _): (u32, u32), c: u32, mut d: u32, _: u32, [e]: [u32; 1], f: u32, g: u32) -> u32 {
         d += 1;
         a + b + c + d + e + f + g

@@ -4,3 +4,7 @@
 pub mod support;
 mod returns;
 mod arguments;
+mod items;
+mod attributes;
+mod flow;
+mod lints;

@@ -62,10 +62,15 @@ impl Expansion<'_> {
     fn closure(&self, ty: &Type) -> Body {
         let Self { function, private, call, .. } = self;
         let arguments = &function.arguments;
-        // What a pattern binds exists only within the closure.
-        let inside = arguments.iter().any(|argument| argument.shape == Shape::Pattern);
+        // What a pattern binds, and what a field may name, exists only within the closure.
+        let inside = arguments.iter().any(|argument| argument.shape == Shape::Pattern)
+            || !self.options.fields.is_empty();
         let entered = if inside { ours("__monitor_entered") } else { call.clone() };
-        let capture = self.capture_on_entry(&entered);
+        let capture = if inside {
+            self.capture_on_entry(&entered)
+        } else {
+            self.capture_by(&entered, crate::function::ours)
+        };
         let begin = self.begin(&entered);
         let (before, within) = if inside {
             let unused = self.unused(|name| self.captures(name));
@@ -74,13 +79,13 @@ impl Expansion<'_> {
             (quote!(#capture #begin), TokenStream::new())
         };
         let whole_receiver = self.whole_receiver();
-        let block = function.body_block();
         let block = if within.is_empty() && whole_receiver.is_empty() {
-            block
+            function.in_braces(function.body.clone())
         } else {
-            function.in_braces(quote!(#whole_receiver #within #block))
+            let body = function.nested(function.body.clone());
+            function.in_braces(quote!(#whole_receiver #within #body))
         };
-        let values: Vec<&Ident> = arguments.iter().map(Argument::whole).collect();
+        let values: Vec<Ident> = arguments.iter().map(Argument::whole).collect();
         let expression = if arguments.len() <= ARGUMENTS_MAX {
             let run = ours(&format!("run{}", arguments.len()));
             let patterns = arguments.iter().map(|argument| {
@@ -117,7 +122,10 @@ impl Expansion<'_> {
             let Some(argument) = arguments.next() else { continue };
             typed.attrs.retain(|attribute| !sets_lint_level(attribute));
             match &mut *typed.pat {
-                Pat::Ident(name) if argument.shape == Shape::Name => name.mutability = None,
+                Pat::Ident(name) if argument.shape == Shape::Name => {
+                    name.mutability = None;
+                    name.ident = argument.whole();
+                }
                 pattern => *pattern = hidden_pattern(&argument.hidden),
             }
         }

@@ -46,10 +46,16 @@ impl Expansion<'_> {
 
     /// Captures arguments and fields into `call`.
     pub(super) fn capture_on_entry(&self, call: &Ident) -> TokenStream {
+        self.capture_by(call, Ident::clone)
+    }
+
+    /// The same, where the names of the arguments have become others.
+    pub(super) fn capture_by(&self, call: &Ident, renamed: fn(&Ident) -> Ident) -> TokenStream {
         let private = &self.private;
         let arguments: Vec<TokenStream> = self
             .captured_arguments()
             .map(|Captured { cfg, name, redacted, .. }| {
+                let name = renamed(name);
                 if redacted {
                     quote!(#(#cfg)* __monitor_writer.redacted();)
                 } else {

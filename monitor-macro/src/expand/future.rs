@@ -37,14 +37,14 @@ pub(super) fn of_async_fn(expansion: &Expansion<'_>) -> Wrapped {
     let pin = output.pin(private);
     let kept = keep_arguments(expansion);
     let unused = expansion.unused(|_| true);
-    let block = function.body_block();
+    let block = function.nested(function.body.clone());
     let end = expansion.end_of_future(None, output.is_unit);
     Wrapped {
         signature,
         body: quote! {
             let mut #call = #private::AsyncCall::enter(#site);
             #on_entry
-            #private::instrument(#call, async move { #pin #kept #unused #block }, #end)
+            return #private::instrument(#call, async move { #pin #kept #unused #block }, #end);
         },
     }
 }
@@ -152,7 +152,7 @@ pub(super) fn of_fn(expansion: &Expansion<'_>, ty: &FutureType) -> Wrapped {
             let mut #call = #private::AsyncCall::enter(#site);
             #before
             let __monitor_future #annotation = #expression;
-            #instrumented
+            return #instrumented;
         },
     }
 }
@@ -173,7 +173,7 @@ fn inside_box(expansion: &Expansion<'_>, end: &TokenStream) -> Option<Wrapped> {
     let site = expansion.site();
     let capture = expansion.capture_on_entry(call);
     let unused = expansion.unused(|name| expansion.captures(name));
-    let block = function.in_braces(quote!(#boxing));
+    let block = function.nested(quote!(#boxing));
     Some(Wrapped {
         signature: function.signature.clone(),
         body: quote! {

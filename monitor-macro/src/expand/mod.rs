@@ -3,6 +3,7 @@
 //! Every expansion is the same three parts: a call site (`site`), what is captured and how the call
 //! ends (`capture`), and the body in between, wrapped by what the function returns:
 //! nothing (`scope`), a value (`value`), or a future, its own or that of an `async fn` (`future`).
+//! What an expansion returns it returns by `return`, since clippy's `implicit_return` does not forgive us.
 //! Invariant: only absolute paths into `__private`, only `__monitor_*` names, no `unsafe`, no bound
 //! added, no lint raised or silenced, and a size that depends on the arguments alone, never on types.
 
@@ -19,6 +20,8 @@ use quote::{ToTokens as _, quote};
 use syn::parse::Parser as _;
 use syn::{Signature, Stmt};
 
+use self::body::sets_lint_level;
+use self::capture::is_cfg;
 use crate::function::Function;
 use crate::mentions::mentions;
 use crate::options::Options;
@@ -85,14 +88,15 @@ impl Expansion<'_> {
         self.options.to_tokens(&mut options);
         let mut statements = TokenStream::new();
         for argument in &self.function.arguments {
-            let lint_levels = argument.attributes.iter().filter(|attribute| body::sets_lint_level(attribute));
-            let lint_levels = quote!(#(#lint_levels)*);
+            let attributes = argument.attributes.iter();
+            let attributes = attributes.filter(|attribute| sets_lint_level(attribute) || is_cfg(attribute));
+            let attributes = quote!(#(#attributes)*);
             for name in &argument.bindings {
                 let is_used = name.to_string().starts_with('_')
                     || mentions(&self.function.body, name)
                     || mentions(&options, name);
                 if uses(name) && !is_used {
-                    statements.extend(quote!(#lint_levels let #name = ();));
+                    statements.extend(quote!(#attributes let #name = ();));
                 }
             }
         }

@@ -34,7 +34,7 @@ impl Expansion<'_> {
         quote!({
             static __MONITOR_SITE: #private::CallSite = {
                 fn __monitor_path() -> &'static ::core::primitive::str {
-                    #private::path_of(__monitor_path)
+                    return #private::path_of(__monitor_path);
                 }
                 #private::CallSite::new(
                     __monitor_path, ::core::file!(), #line, &[#(#arguments),*], &[#(#fields),*],

@@ -24,7 +24,7 @@ pub(super) fn wrap(expansion: &Expansion<'_>, ty: &Type) -> Wrapped {
             #before
             let __monitor_result #annotation = #expression;
             #end
-            __monitor_result
+            return __monitor_result;
         },
     }
 }

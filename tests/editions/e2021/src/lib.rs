@@ -1,7 +1,9 @@
 //! The shapes in edition 2021.
-#![deny(warnings, clippy::all, clippy::pedantic)]
+#![deny(warnings, rust_2018_idioms, rust_2021_compatibility, clippy::all, clippy::pedantic)]
 #![allow(
+    clippy::large_types_passed_by_value,
     clippy::needless_pass_by_value,
+    clippy::too_many_lines,
     clippy::unused_async,
     clippy::uninlined_format_args,
     clippy::allow_attributes_without_reason,
