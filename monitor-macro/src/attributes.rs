@@ -1,11 +1,10 @@
 //! The other attributes of a function: which are our own, which wait to be expanded, and how ours is
 //! put behind them.
 
-use proc_macro2::TokenStream;
-use quote::quote;
+use proc_macro2::{TokenStream, TokenTree};
 use syn::parse::Parser as _;
 use syn::punctuated::Punctuated;
-use syn::{Attribute, Meta, Result, Token, parse_quote};
+use syn::{Attribute, Meta, Path, Result, Token, parse_quote};
 
 use crate::options::Options;
 
@@ -59,7 +58,11 @@ fn may_be_macro(meta: &Meta) -> bool {
 
 /// Is this `#[monitor]`, by whatever path?
 pub(crate) fn is_ours(meta: &Meta) -> bool {
-    meta.path().segments.last().is_some_and(|last| last.ident == "monitor")
+    is_ours_by(meta.path())
+}
+
+fn is_ours_by(path: &Path) -> bool {
+    path.segments.last().is_some_and(|last| last.ident == "monitor")
 }
 
 /// The options in one of our attributes.
@@ -86,13 +89,14 @@ pub(crate) fn take_ours(attributes: &mut Vec<Attribute>) -> Result<Options> {
 
 /// Our attribute with these options.
 pub(crate) fn ours(options: &Options) -> Attribute {
-    let meta = meta(options);
-    parse_quote!(#[#meta])
+    let krate = options.krate();
+    with_options(&parse_quote!(#krate::monitor), options)
 }
 
-fn meta(options: &Options) -> TokenStream {
-    let krate = options.krate();
-    quote!(#krate::monitor(#options))
+/// Our attribute under the path that the user wrote: where that path leads nowhere, it does so with
+/// recording compiled in and out.
+fn with_options(path: &Path, options: &Options) -> Attribute {
+    parse_quote!(#[#path(#options)])
 }
 
 /// `cfg_attr(predicate, metas…)`.
@@ -107,10 +111,12 @@ impl Conditional {
         if !list.path.is_ident("cfg_attr") {
             return None;
         }
-        let parts = Punctuated::<Meta, Token![,]>::parse_terminated.parse2(list.tokens.clone()).ok()?;
-        let mut parts = parts.into_iter();
-        let predicate = parts.next()?;
-        Some(Self { predicate: quote!(#predicate), metas: parts.collect() })
+        // Not every predicate reads as an attribute: `true` is one too.
+        let is_comma = |tree: &TokenTree| matches!(tree, TokenTree::Punct(punct) if punct.as_char() == ',');
+        let mut trees = list.tokens.clone().into_iter();
+        let predicate: TokenStream = trees.by_ref().take_while(|tree| !is_comma(tree)).collect();
+        let metas = Punctuated::<Meta, Token![,]>::parse_terminated.parse2(trees.collect()).ok()?;
+        Some(Self { predicate, metas: metas.into_iter().collect() })
     }
 }
 
@@ -118,43 +124,40 @@ impl Conditional {
 /// where it has no say of its own: `off` leaves it out, options of its own win, and under `cfg_attr` they do
 /// so where the condition holds.
 pub(crate) fn inherit(attributes: &mut Vec<Attribute>, inherited: &Options) -> Result<()> {
-    let own = take_ours(attributes)?;
+    let own_path = attributes.iter().map(Attribute::path).rfind(|path| is_ours_by(path)).cloned();
+    let mut others = attributes.clone();
+    let own = take_ours(&mut others)?;
     if own.off {
         return Ok(());
     }
     let options = own.over(inherited);
     let mut unless: Vec<TokenStream> = Vec::new();
-    for attribute in attributes.iter_mut() {
-        let Some(conditional) = Conditional::parse(&attribute.meta) else { continue };
-        if !conditional.metas.iter().any(is_ours) {
+    for attribute in &mut others {
+        let Some(Conditional { predicate, mut metas }) = Conditional::parse(&attribute.meta) else {
+            continue;
+        };
+        if !metas.iter().any(is_ours) {
             continue;
         }
-        let predicate = &conditional.predicate;
-        let metas = conditional_metas(&conditional, &options)?;
-        // Without any attribute left it would not be valid, and `cfg_attr(predicate,)` is.
+        for meta in metas.iter_mut().filter(|meta| is_ours(meta)) {
+            let own = self::options(meta)?;
+            if !own.off {
+                *meta = with_options(meta.path(), &own.over(&options)).meta;
+            }
+        }
         *attribute = parse_quote!(#[cfg_attr(#predicate, #(#metas),*)]);
-        unless.push(predicate.clone());
+        unless.push(predicate);
     }
-    attributes.push(if unless.is_empty() {
-        ours(&options)
+    let attribute = match own_path {
+        Some(path) => with_options(&path, &options),
+        None => ours(&options),
+    };
+    others.push(if unless.is_empty() {
+        attribute
     } else {
-        let meta = meta(&options);
+        let meta = attribute.meta;
         parse_quote!(#[cfg_attr(not(any(#(#unless),*)), #meta)])
     });
+    *attributes = others;
     Ok(())
-}
-
-fn conditional_metas(conditional: &Conditional, base: &Options) -> Result<Vec<TokenStream>> {
-    let mut metas = Vec::new();
-    for found in &conditional.metas {
-        if !is_ours(found) {
-            metas.push(quote!(#found));
-            continue;
-        }
-        let own = options(found)?;
-        if !own.off {
-            metas.push(meta(&own.over(base)));
-        }
-    }
-    Ok(metas)
 }

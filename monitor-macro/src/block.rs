@@ -5,8 +5,9 @@
 //! block, run before the functions' own attributes do, and need not be known by name.
 //! What cannot be monitored inside a block (a `const fn`, a function without a body) is left alone.
 
-use proc_macro2::{Delimiter, Group, TokenStream, TokenTree};
+use proc_macro2::{Delimiter, Group, Ident, TokenStream, TokenTree};
 use quote::{ToTokens as _, quote};
+use syn::ext::IdentExt as _;
 use syn::parse::Parser as _;
 use syn::{Attribute, Error, Expr, ExprLit, Lit, LitStr, Result};
 
@@ -14,7 +15,7 @@ use crate::attributes;
 use crate::function;
 use crate::items::{End, Item, Kind, cut};
 use crate::options::Options;
-use crate::validate::names_argument;
+use crate::validate::{all, names_argument};
 
 /// The block, with the attribute on everything inside.
 pub(crate) fn expand(options: &Options, block: &Item, body: &Group) -> Result<TokenStream> {
@@ -24,6 +25,8 @@ pub(crate) fn expand(options: &Options, block: &Item, body: &Group) -> Result<To
         // Not items, so rustc says what is wrong with it.
         return Ok(block.to_token_stream());
     };
+    let names = options.skip.iter().chain(&options.redact);
+    all(names.map(|name| bound_somewhere(&items, name)))?;
     for item in &mut items {
         hand_on(options, prefix.as_ref(), item);
     }
@@ -31,6 +34,34 @@ pub(crate) fn expand(options: &Options, block: &Item, body: &Group) -> Result<To
     inside.set_span(body.span());
     let Item { attributes, head, .. } = block;
     Ok(quote!(#(#attributes)* #head #inside))
+}
+
+/// An argument to skip or redact must be one of some function inside: a slip of the pen must not show a
+/// secret.
+fn bound_somewhere(items: &[Item], name: &Ident) -> Result<()> {
+    if items.iter().any(|item| binds(item, name)) {
+        return Ok(());
+    }
+    Err(Error::new(name.span(), format!("no function in this block has an argument `{}`", name.unraw())))
+}
+
+fn binds(item: &Item, name: &Ident) -> bool {
+    match item.kind {
+        Kind::Function => {
+            let signature = function::head.parse2(item.head.clone());
+            signature.map_or(true, |(_, signature)| names_argument(&signature, name))
+        }
+        Kind::Impl | Kind::Trait | Kind::Module => {
+            let inside = item.body().map(Group::stream).and_then(|inside| {
+                let (_, items) = split_inner_attributes(inside).ok()?;
+                cut(items)
+            });
+            inside.is_none_or(|items| items.iter().any(|item| binds(item, name)))
+        }
+        // A macro may define any function.
+        Kind::Macro => true,
+        Kind::Other => false,
+    }
 }
 
 /// On a block, `name` stands for the path of the block, to which each function adds its own name.
@@ -64,23 +95,20 @@ fn hand_on(options: &Options, prefix: Option<&LitStr>, item: &mut Item) {
             {
                 return;
             }
-            inherited.skip.retain(|name| names_argument(&signature, name));
-            inherited.redact.retain(|name| names_argument(&signature, name));
             inherited.placed = true;
             signature.ident.to_string()
         }
         Kind::Impl | Kind::Trait | Kind::Module if item.body().is_some() => name_of_block(item),
         _ => return,
     };
+    inherited.skip.retain(|name| binds(item, name));
+    inherited.redact.retain(|name| binds(item, name));
     inherited.name = prefix.map(|prefix| {
         let name = format!("{}::{}", prefix.value(), own_name.trim_start_matches("r#"));
         Expr::Lit(ExprLit { attrs: Vec::new(), lit: Lit::Str(LitStr::new(&name, prefix.span())) })
     });
     // A mistake in an attribute inside is reported when that attribute itself is expanded.
-    let mut attributes = item.attributes.clone();
-    if attributes::inherit(&mut attributes, &inherited).is_ok() {
-        item.attributes = attributes;
-    }
+    let _reported_later = attributes::inherit(&mut item.attributes, &inherited);
 }
 
 /// A naked function consists of its assembly alone.

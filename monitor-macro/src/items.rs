@@ -25,6 +25,8 @@ pub(crate) enum Kind {
     Impl,
     Trait,
     Module,
+    /// An invocation of a macro.
+    Macro,
     Other,
 }
 
@@ -133,14 +135,15 @@ fn classify(tokens: &[TokenTree]) -> Option<(Kind, Shape)> {
                 TokenTree::Group(group) if group.delimiter() == Delimiter::Brace => {
                     return Some((Kind::Other, Shape::Braced));
                 }
-                TokenTree::Punct(_) => return Some((Kind::Other, Shape::Macro)),
+                TokenTree::Punct(_) => return Some((Kind::Macro, Shape::Macro)),
                 _ => continue,
             }
         };
         if trees.peek().is_some_and(|next| is_punct(next, '!')) {
             // `unsafe impl !Send for T` and the like aside, a bang makes it a macro.
             if word != "impl" {
-                return Some((Kind::Other, Shape::Macro));
+                let kind = if word == "macro_rules" { Kind::Other } else { Kind::Macro };
+                return Some((kind, Shape::Macro));
             }
         }
         let next_is = |words: &[&str], next: Option<&&TokenTree>| match next {
@@ -164,7 +167,7 @@ fn classify(tokens: &[TokenTree]) -> Option<(Kind, Shape)> {
             | "gen" => {
                 continue;
             }
-            _ => (Kind::Other, Shape::Macro),
+            _ => (Kind::Macro, Shape::Macro),
         });
     }
     None
@@ -267,7 +270,8 @@ mod tests {
         "#;
         let kinds = kinds(source);
         assert_eq!(kinds.len(), 16);
-        assert_eq!(kinds.iter().filter(|(kind, _)| *kind == Kind::Other).count(), 11);
+        assert_eq!(kinds.iter().filter(|(kind, _)| *kind == Kind::Other).count(), 9);
+        assert!(kinds[9].0 == Kind::Macro && kinds[10].0 == Kind::Macro);
         assert!(kinds[11].0 == Kind::Function && kinds[11].1.ends_with("Q < { 1 } >"), "{}", kinds[11].1);
         assert!(kinds[12].0 == Kind::Impl && kinds[12].1.ends_with("C < { K } >"));
         assert!(kinds[13].0 == Kind::Trait && kinds[14].0 == Kind::Module && kinds[15].0 == Kind::Module);

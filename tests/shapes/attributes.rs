@@ -206,6 +206,7 @@ fn m64_under_cfg_attr() {
     assert_eq!(on(1) + off(1) + block_on(later(1)), 3);
 }
 
+#[allow(dead_code, reason = "without recording nothing refers to them")]
 mod settings {
     pub(super) const NAME: &str = "settings::named";
     pub(super) const RATE: f64 = 0.5;

@@ -312,10 +312,12 @@ fn m46_async_trait_in_every_arrangement() {
     block_on(Inside(1).nothing());
 }
 
-#[monitor(group = "blocks", skip(unknown_here))]
+#[monitor(group = "blocks", skip(number), redact(hidden))]
 mod block {
     //! A module with an attribute.
     use std::fmt::Debug;
+
+    use monitored::monitor;
 
     pub(super) const LIMIT: u32 = 3;
     static TABLE: [u32; 1 + 1] = [1, 2];
@@ -330,8 +332,8 @@ mod block {
     made!(made);
     made! { also_made }
 
-    pub(super) fn plain(unknown_here: u32) -> u32 {
-        unknown_here + TABLE[0]
+    pub(super) fn plain(hidden: u32) -> u32 {
+        hidden + TABLE[0]
     }
     pub(super) const fn constant(number: u32) -> u32 {
         number + 1
@@ -358,6 +360,8 @@ mod block {
     }
 
     pub(super) mod nested {
+        use monitored::monitor;
+
         pub(crate) async fn later<T: Clone>(value: &T) -> T {
             value.clone()
         }
@@ -578,6 +582,7 @@ mod m51 {
 
 mod reexport {
     pub(super) mod inner {
+        #[allow(unused_imports, reason = "without recording nothing refers to it")]
         pub(crate) use ::monitored::*;
     }
 }
