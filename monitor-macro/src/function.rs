@@ -7,7 +7,9 @@ use syn::ext::IdentExt as _;
 use syn::parse::{ParseStream, Parser as _};
 use syn::visit::{self, Visit};
 use syn::visit_mut::{self, VisitMut};
-use syn::{Attribute, FnArg, Pat, PatType, Receiver, ReceiverKind, Result, Signature, Token, Visibility};
+use syn::{
+    Attribute, Block, FnArg, Pat, PatType, Receiver, ReceiverKind, Result, Signature, Stmt, Token, Visibility,
+};
 
 use crate::items::{Item, Kind};
 use crate::mentions::mentions;
@@ -22,7 +24,8 @@ pub(crate) struct Function {
     /// `#![…]` at the start of the body.
     pub(crate) inner_attributes: Vec<Attribute>,
     pub(crate) body: TokenStream,
-    braces: Span,
+    /// The body in its braces, as the user wrote it.
+    block: Group,
 }
 
 /// One argument other than the receiver.
@@ -61,14 +64,14 @@ impl Function {
             signature,
             inner_attributes,
             body: body_tokens,
-            braces: body.span(),
+            block: body.clone(),
         })
     }
 
     /// `tokens` in the braces of the user's own body, so that rustc and clippy see its extent.
     pub(crate) fn in_braces(&self, tokens: TokenStream) -> Group {
         let mut group = Group::new(Delimiter::Brace, tokens);
-        group.set_span(self.braces);
+        group.set_span(self.block.span());
         group
     }
 
@@ -76,8 +79,27 @@ impl Function {
     /// count as ours: otherwise rustc may call them unused.
     pub(crate) fn nested(&self, tokens: TokenStream) -> Group {
         let mut group = Group::new(Delimiter::Brace, tokens);
-        group.set_span(Span::call_site().located_at(self.braces));
+        group.set_span(located_at(self.block.span()));
         group
+    }
+
+    /// The body as a block of its own, behind statements of ours.
+    pub(crate) fn nested_body(&self) -> Group {
+        if self.statements().is_none() {
+            // What does not parse rustc has reported once, and reports again unless it is the same.
+            return self.block.clone();
+        }
+        self.nested(self.body.clone())
+    }
+
+    /// The body as the user wrote it, all but its inner attributes.
+    pub(crate) fn whole_body(&self) -> Group {
+        if self.inner_attributes.is_empty() { self.block.clone() } else { self.in_braces(self.body.clone()) }
+    }
+
+    /// The body's statements, where syn can read them.
+    pub(crate) fn statements(&self) -> Option<Vec<Stmt>> {
+        Block::parse_within.parse2(self.body.clone()).ok()
     }
 
     /// `self` in any of its forms.
@@ -201,8 +223,13 @@ impl Argument {
 /// The same name at the same place, but one of ours: lints do not blame the user for what happens to it.
 pub(crate) fn ours(name: &Ident) -> Ident {
     let mut ours = name.clone();
-    ours.set_span(name.span().resolved_at(Span::call_site()));
+    ours.set_span(located_at(name.span()));
     ours
+}
+
+/// A span for tokens of ours that shows a place of the user's.
+pub(crate) fn located_at(place: Span) -> Span {
+    Span::call_site().located_at(place)
 }
 
 /// A unit struct or a constant is a pattern too, and binds nothing; by convention it begins upper case.

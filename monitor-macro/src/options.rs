@@ -252,7 +252,10 @@ fn read_one(options: &mut Options, seen: &mut Vec<&'static str>, input: ParseStr
         return Err(Error::new(name.span(), format!("option `{text}` is given twice")));
     }
     seen.push(spec.name);
+    let is_bare = input.is_empty();
     (spec.read)(options, input)
+        // There is no token to point at behind the last one.
+        .map_err(|error| if is_bare { Error::new(name.span(), error.to_string()) } else { error })
         .map_err(|error| Error::new(error.span(), format!("{error}; write `{}`", spec.usage)))?;
     if input.is_empty() || input.peek(Token![,]) {
         Ok(())

@@ -91,7 +91,7 @@ fn sample(value: &Expr) -> Result<()> {
     };
     match rate {
         Some(rate) if (0.0..=1.0).contains(&rate) => Ok(()),
-        _ => Err(Error::new(value.span(), "`sample` must be a number from 0 to 1, such as `sample = 0.01`")),
+        _ => Err(Error::new_spanned(value, "`sample` must be a number from 0 to 1, such as `sample = 0.01`")),
     }
 }
 

@@ -81,6 +81,12 @@ pub fn holds<R: ?Sized>(result: &R, test: impl FnOnce(&R) -> bool) -> bool {
     test(result)
 }
 
+/// Names what a future resolves to, so that its value is known before it is looked at.
+#[inline(always)]
+pub fn resolving_to<R, F: Future<Output = R>>(future: F) -> F {
+    future
+}
+
 /// Names the type `!`, which may be written only as the return type of a function.
 pub trait Function {
     /// What the function returns.

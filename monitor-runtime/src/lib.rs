@@ -57,7 +57,7 @@ pub mod private {
     pub use crate::call_site::{CallSite, duration, path_of};
     pub use crate::capture::{Writer, via};
     pub use crate::expansion::{
-        Branch, Function, MayReturn, holds, run0, run1, run2, run3, run4, run5, run6,
+        Branch, Function, MayReturn, holds, resolving_to, run0, run1, run2, run3, run4, run5, run6,
     };
     pub use crate::future::{AsyncCall, Finish, Instrumented, instrument};
     pub use crate::guard::{Call, Scope, none, run};

@@ -10,3 +10,7 @@ mod parents;
 mod process;
 mod bounds;
 mod tuning;
+
+mod macro_ui;
+mod macro_off;
+mod macro_attributes;

@@ -6,12 +6,12 @@
 //! Theirs becomes a labelled block (see `early_return`).
 
 use proc_macro2::{Ident, TokenStream};
-use quote::quote;
+use quote::{quote, quote_spanned};
 use syn::{Attribute, FnArg, Pat, Signature, Type};
 
 use super::capture::is_cfg;
 use super::{Expansion, early_return, ours};
-use crate::function::{Argument, Shape};
+use crate::function::{Argument, Shape, located_at};
 use crate::mentions::mentions;
 
 /// The most arguments for which the runtime has a `run`; more go in as one tuple.
@@ -46,7 +46,7 @@ impl Expansion<'_> {
         let capture = self.capture_on_entry(call);
         let begin = self.begin(call);
         let unused = self.unused(|name| self.captures(name));
-        let block = match self.statements() {
+        let block = match self.function.statements() {
             Some(statements) => early_return::to_breaks(statements, ty, &self.private),
             None => self.function.body.clone(),
         };
@@ -80,11 +80,13 @@ impl Expansion<'_> {
         };
         let whole_receiver = self.whole_receiver();
         let block = if within.is_empty() && whole_receiver.is_empty() {
-            function.in_braces(function.body.clone())
+            function.whole_body()
         } else {
-            let body = function.nested(function.body.clone());
+            let body = function.nested_body();
             function.in_braces(quote!(#whole_receiver #within #body))
         };
+        // What rustc says about the closure it says about the function.
+        let moving = quote_spanned!(located_at(function.signature.fn_token.span)=> move);
         let values: Vec<Ident> = arguments.iter().map(Argument::whole).collect();
         let expression = if arguments.len() <= ARGUMENTS_MAX {
             let run = ours(&format!("run{}", arguments.len()));
@@ -93,10 +95,10 @@ impl Expansion<'_> {
                 let pattern = &argument.pattern;
                 quote!(#(#lint_levels)* #pattern)
             });
-            quote!(#private::#run(#(#values,)* move |#(#patterns),*| -> #ty #block))
+            quote!(#private::#run(#(#values,)* #moving |#(#patterns),*| -> #ty #block))
         } else {
             let patterns = arguments.iter().map(Argument::pattern_in_tuple);
-            quote!(#private::run1((#(#values),*), move |(#(#patterns),*)| -> #ty #block))
+            quote!(#private::run1((#(#values),*), #moving |(#(#patterns),*)| -> #ty #block))
         };
         Body { signature: self.outer_signature(), before, expression, may_return: false }
     }

@@ -6,7 +6,7 @@
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::quote;
 use syn::ext::IdentExt as _;
-use syn::{Attribute, LitStr, Type};
+use syn::{Attribute, LitStr};
 
 use super::Expansion;
 use crate::secret::looks_secret;
@@ -68,7 +68,7 @@ impl Expansion<'_> {
         if !arguments.is_empty() {
             tokens.extend(quote! {
                 #call.args(|__monitor_writer| {
-                    use #private::via::*;
+                    use #private::via::traits::*;
                     #patterns
                     #(#arguments)*
                 });
@@ -129,30 +129,29 @@ impl Expansion<'_> {
             }
         };
         quote! {
-            match { use #private::via::*; (&&&#private::via::Returned(#result)).probe() } {
+            match { use #private::via::traits::*; (&&&#private::via::Returned(#result)).probe() } {
                 #private::via::Seen::Value(__monitor_value) => #value,
                 #private::via::Seen::Error(__monitor_error) => #call.error(|__monitor_writer| {
-                    use #private::via::*;
+                    use #private::via::traits::*;
                     (&&&&&#private::via::ErrorValue(__monitor_error)).write(__monitor_writer)
                 }),
             }
         }
     }
 
-    /// The closure that ends the call of a future, whose output may be named by `output`.
-    pub(super) fn end_of_future(&self, output: Option<&Type>, is_unit: bool) -> TokenStream {
+    /// The closure that ends the call of a future.
+    pub(super) fn end_of_future(&self, is_unit: bool) -> TokenStream {
         if is_unit && self.options.error_if.is_none() {
             return quote!(|__monitor_finish, _| __monitor_finish.ok());
         }
         let end = self.end(&quote!(__monitor_finish), &quote!(__monitor_result));
-        let ty = output.map(|output| quote!(: &#output));
-        quote!(|__monitor_finish, __monitor_result #ty| #end)
+        quote!(|__monitor_finish, __monitor_result| #end)
     }
 
     /// Captures the value behind a reference.
     fn value(&self, reference: &TokenStream) -> TokenStream {
         let private = &self.private;
-        quote!({ use #private::via::*; (&&&&&#private::via::Value(#reference)).capture(__monitor_writer) })
+        quote!({ use #private::via::traits::*; (&&&&&#private::via::Value(#reference)).capture(__monitor_writer) })
     }
 }
 

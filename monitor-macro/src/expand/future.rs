@@ -6,14 +6,15 @@
 //! order of the original. The `impl` of its return type is ours, of edition 2024, and so captures
 //! every lifetime, as an async fn does in every edition.
 
-use proc_macro2::TokenStream;
-use quote::{ToTokens as _, quote};
-use syn::{Expr, FnArg, ReturnType, Stmt, Type, parse_quote};
+use proc_macro2::{Ident, Span, TokenStream};
+use quote::{ToTokens as _, quote, quote_spanned};
+use syn::spanned::Spanned as _;
+use syn::{Expr, FnArg, ReturnType, Signature, Stmt, Type, parse_quote};
 
 use super::body::hidden_pattern;
 use super::capture::is_cfg;
 use super::{Expansion, Wrapped};
-use crate::function::Shape;
+use crate::function::{Shape, located_at};
 use crate::returns::{FutureType, Pointer, Returns, capturing_all, nameable};
 
 /// An `async fn`.
@@ -34,11 +35,11 @@ pub(super) fn of_async_fn(expansion: &Expansion<'_>) -> Wrapped {
     }
     let site = expansion.site();
     let on_entry = expansion.capture_on_entry(call);
-    let pin = output.pin(private);
+    let pin = output.nameable.map(|ty| pin(&ty, output.place, private));
     let kept = keep_arguments(expansion);
     let unused = expansion.unused(|_| true);
-    let block = function.nested(function.body.clone());
-    let end = expansion.end_of_future(None, output.is_unit);
+    let block = function.nested_body();
+    let end = expansion.end_of_future(output.is_unit);
     Wrapped {
         signature,
         body: quote! {
@@ -55,43 +56,52 @@ struct Output {
     full: TokenStream,
     /// As it may stand in the body; `None` where there is nothing to say.
     nameable: Option<TokenStream>,
+    /// Where it stands.
+    place: Span,
     is_unit: bool,
 }
 
 impl Output {
     fn of(expansion: &Expansion<'_>) -> Self {
         let private = &expansion.private;
-        let output = &expansion.function.signature.output;
+        let signature = &expansion.function.signature;
+        let output = &signature.output;
+        let place = place_of_output(signature);
         match (&expansion.returns, output) {
             (Returns::Never, _) => {
                 // `!` may be written only where a function returns it. A first `return` of that type would
                 // raise `unreachable_code`, and is not needed: there is nothing to coerce.
                 let never = quote!(<fn() -> ! as #private::Function>::Output);
-                Self { full: never, nameable: None, is_unit: true }
+                Self { full: never, nameable: None, place, is_unit: true }
             }
             (Returns::Unit, _) | (_, ReturnType::Default) => {
-                Self { full: quote!(()), nameable: Some(quote!(())), is_unit: true }
+                Self { full: quote!(()), nameable: Some(quote!(())), place, is_unit: true }
             }
             (_, ReturnType::Type(_, ty)) => {
                 let nameable = match nameable(ty) {
                     Type::Infer(_) => None,
                     ty => Some(ty.into_token_stream()),
                 };
-                Self { full: capturing_all(ty), nameable, is_unit: false }
+                Self { full: capturing_all(ty), nameable, place, is_unit: false }
             }
         }
     }
+}
 
-    /// A first `return`, never taken, from which the block takes its type: later ones are coerced to it,
-    /// and errors point at what the user wrote.
-    fn pin(&self, private: &TokenStream) -> TokenStream {
-        match &self.nameable {
-            None => TokenStream::new(),
-            Some(ty) => quote! {
-                if let ::core::option::Option::Some(__monitor_result) = #private::none::<#ty>() {
-                    return __monitor_result;
-                }
-            },
+/// Where the signature says what the function returns.
+fn place_of_output(signature: &Signature) -> Span {
+    match &signature.output {
+        ReturnType::Default => signature.ident.span(),
+        ReturnType::Type(_, ty) => ty.span(),
+    }
+}
+
+/// A first `return`, never taken, from which an async block takes its type: later ones are coerced to it,
+/// and errors point at what the user wrote, here and in the signature.
+fn pin(ty: &TokenStream, place: Span, private: &TokenStream) -> TokenStream {
+    quote_spanned! {located_at(place)=>
+        if let ::core::option::Option::Some(__monitor_result) = #private::none::<#ty>() {
+            return __monitor_result;
         }
     }
 }
@@ -124,13 +134,13 @@ fn keep_arguments(expansion: &Expansion<'_>) -> TokenStream {
 /// A function whose return type is a future.
 pub(super) fn of_fn(expansion: &Expansion<'_>, ty: &FutureType) -> Wrapped {
     let is_unit = matches!(&ty.output, Type::Tuple(tuple) if tuple.elems.is_empty());
-    let end = expansion.end_of_future(Some(&ty.output), is_unit);
+    let end = expansion.end_of_future(is_unit);
     if ty.pointer == Pointer::PinBox
-        && let Some(wrapped) = inside_box(expansion, &end)
+        && let Some(wrapped) = inside_box(expansion, ty, &end)
     {
         return wrapped;
     }
-    let Expansion { private, call, .. } = expansion;
+    let Expansion { function, private, call, .. } = expansion;
     let site = expansion.site();
     let body = expansion.body(&ty.nameable);
     let (before, expression) = (body.before, body.expression);
@@ -140,7 +150,10 @@ pub(super) fn of_fn(expansion: &Expansion<'_>, ty: &FutureType) -> Wrapped {
     } else {
         quote!()
     };
-    let instrumented = quote!(#private::instrument(#call, __monitor_future, #end));
+    // That it resolves to something else rustc says where this name stands.
+    let future = Ident::new("__monitor_future", located_at(place_of_output(&function.signature)));
+    let resolving = resolving_to(&ty.output, quote!(#future), private);
+    let instrumented = quote!(#private::instrument(#call, #resolving, #end));
     let instrumented = match ty.pointer {
         Pointer::None => instrumented,
         Pointer::Box => quote!(#private::Box::new(#instrumented)),
@@ -151,16 +164,24 @@ pub(super) fn of_fn(expansion: &Expansion<'_>, ty: &FutureType) -> Wrapped {
         body: quote! {
             let mut #call = #private::AsyncCall::enter(#site);
             #before
-            let __monitor_future #annotation = #expression;
+            let #future #annotation = #expression;
             return #instrumented;
         },
     }
 }
 
+/// Tells the type of what `future` resolves to, before it is looked at.
+fn resolving_to(output: &Type, future: TokenStream, private: &TokenStream) -> TokenStream {
+    match output {
+        Type::Infer(_) => future,
+        output => quote!(#private::resolving_to::<#output, _>(#future)),
+    }
+}
+
 /// Where all that a body does is `Box::pin(async …)`, as in what `#[async_trait]` makes, the future is
 /// wrapped within its box; boxing it once more would be another allocation.
-fn inside_box(expansion: &Expansion<'_>, end: &TokenStream) -> Option<Wrapped> {
-    let mut statements = expansion.statements()?;
+fn inside_box(expansion: &Expansion<'_>, ty: &FutureType, end: &TokenStream) -> Option<Wrapped> {
+    let mut statements = expansion.function.statements()?;
     let [Stmt::Expr(Expr::Call(boxing), None)] = statements.as_mut_slice() else { return None };
     let Expr::Path(function) = &*boxing.func else { return None };
     let path: Vec<String> = function.path.segments.iter().map(|segment| segment.ident.to_string()).collect();
@@ -169,7 +190,8 @@ fn inside_box(expansion: &Expansion<'_>, end: &TokenStream) -> Option<Wrapped> {
     }
     let Some(future @ Expr::Async(_)) = boxing.args.first_mut() else { return None };
     let Expansion { function, private, call, .. } = expansion;
-    *future = parse_quote!(#private::instrument(#call, #future, #end));
+    let resolving = resolving_to(&ty.output, future.to_token_stream(), private);
+    *future = parse_quote!(#private::instrument(#call, #resolving, #end));
     let site = expansion.site();
     let capture = expansion.capture_on_entry(call);
     let unused = expansion.unused(|name| expansion.captures(name));

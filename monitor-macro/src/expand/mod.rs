@@ -17,8 +17,7 @@ mod future;
 
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{ToTokens as _, quote};
-use syn::parse::Parser as _;
-use syn::{Signature, Stmt};
+use syn::Signature;
 
 use self::body::sets_lint_level;
 use self::capture::is_cfg;
@@ -101,11 +100,6 @@ impl Expansion<'_> {
             }
         }
         statements
-    }
-
-    /// The body's statements, where syn can read them.
-    fn statements(&self) -> Option<Vec<Stmt>> {
-        syn::Block::parse_within.parse2(self.function.body.clone()).ok()
     }
 }
 

@@ -11,7 +11,7 @@ pub(super) fn wrap(expansion: &Expansion<'_>) -> Wrapped {
     let capture = expansion.capture_on_entry(call);
     let unused = expansion.unused(|name| expansion.captures(name));
     // In a block of its own: clippy would have items in it stand before our statements.
-    let block = function.nested(function.body.clone());
+    let block = function.nested_body();
     Wrapped {
         signature: function.signature.clone(),
         body: quote! {

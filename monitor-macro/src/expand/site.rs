@@ -1,10 +1,12 @@
 //! The call site: the `static` that stands for a function, and everything known before it is called.
 
 use proc_macro2::{Literal, TokenStream};
-use quote::quote;
+use quote::{quote, quote_spanned};
+use syn::spanned::Spanned as _;
 use syn::{Expr, Lit, UnOp};
 
 use super::Expansion;
+use crate::function::located_at;
 
 impl Expansion<'_> {
     /// An expression of type `&'static CallSite`. The static lies in a block of its own, so that two
@@ -18,18 +20,19 @@ impl Expansion<'_> {
         });
         let fields = options.fields.iter().map(|field| &field.key);
         let mut settings = TokenStream::new();
+        // What is wrong with a constant, rustc says where it is given.
         if let Some(name) = &options.name {
-            settings.extend(quote!(.name(#name)));
+            settings.extend(quote_spanned!(located_at(name.span())=> .name(#name)));
         }
         if let Some(group) = &options.group {
-            settings.extend(quote!(.group(#group)));
+            settings.extend(quote_spanned!(located_at(group.span())=> .group(#group)));
         }
         if let Some(rate) = &options.sample {
-            let rate = as_float(rate);
-            settings.extend(quote!(.sample(#rate)));
+            let (place, rate) = (rate.span(), as_float(rate));
+            settings.extend(quote_spanned!(located_at(place)=> .sample(#rate)));
         }
         if let Some(slow) = &options.slow {
-            settings.extend(quote!(.slow(#private::duration(#slow))));
+            settings.extend(quote_spanned!(located_at(slow.span())=> .slow(#private::duration(#slow))));
         }
         quote!({
             static __MONITOR_SITE: #private::CallSite = {

@@ -1,0 +1,54 @@
+//! What has no body, and what is no function.
+use monitored::monitor;
+
+#[monitor]
+struct Order;
+
+#[monitor]
+use std::collections::HashMap;
+
+#[monitor]
+const LIMIT: u32 = 1;
+
+trait Ship {
+    #[monitor]
+    fn ship(&self) -> u32;
+
+    #[monitor]
+    async fn ship_later(&self);
+}
+
+impl Ship for Order {
+    fn ship(&self) -> u32 {
+        LIMIT
+    }
+
+    async fn ship_later(&self) {}
+}
+
+extern "C" {
+    #[monitor]
+    fn getpid() -> i32;
+}
+
+#[monitor]
+extern "C" {}
+
+#[monitor]
+macro_rules! nothing {
+    () => {};
+}
+
+// In a trait with the attribute, what has no body is left alone.
+#[monitor]
+trait Declares {
+    fn declared(&self);
+}
+
+fn main() {
+    nothing!();
+    let _: HashMap<u32, u32> = HashMap::new();
+    Order.ship();
+    drop(Order.ship_later());
+    let _ = || unsafe { getpid() };
+}
