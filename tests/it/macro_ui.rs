@@ -3,5 +3,5 @@
 
 #[test]
 fn mistakes_are_reported_where_they_were_made() {
-    trybuild::TestCases::new().compile_fail("tests/ui/*.rs");
+    trybuild::TestCases::new().compile_fail("ui/*.rs");
 }

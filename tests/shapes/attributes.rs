@@ -37,15 +37,15 @@ fn m61_attributes_that_rustc_knows() {
     #[allow(clippy::unused_unit)]
     async fn formatted( number : u32 ) -> u32 { number }
     #[monitor]
-    #[cfg(not(any()))]
+    #[cfg(test)]
     #[cfg_attr(all(), allow(clippy::identity_op))]
-    async fn configured(#[cfg(all())] number: u32, #[cfg(any())] missing: Missing) -> u32 {
+    async fn configured(#[cfg(test)] number: u32, #[cfg(not(test))] missing: Missing) -> u32 {
         number + 0
     }
     #[monitor(skip(left_out))]
     fn parameters(
-        #[cfg(all())] number: u32,
-        #[cfg(any())] missing: Missing,
+        #[cfg(test)] number: u32,
+        #[cfg(not(test))] missing: Missing,
         #[allow(unused_variables)] left_out: u32,
         #[allow(unused_variables)] unused: u32,
     ) -> Result<u32, std::num::ParseIntError> {
