@@ -10,7 +10,7 @@ use super::error::{Class, OpenError, class};
 use super::file::{self, Identity};
 use super::migrate;
 use super::options::{PAGE_BYTES, StoreOptions};
-use super::os::{self, FileSystem};
+use super::os::FileSystem;
 use super::schema::{APPLICATION_ID, TABLES, VERSION};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Transaction, TransactionBehavior};
@@ -173,7 +173,7 @@ fn try_open(path: &Path, options: &StoreOptions) -> Result<(Connection, Found), 
         return Ok((connection, found));
     }
     let folder = path.parent().unwrap_or(Path::new("/"));
-    let file_system = options.file_system.unwrap_or_else(|| os::file_system(folder));
+    let file_system = (options.system.file_system)(folder);
     match prepare(&connection, options, Some(file_system)) {
         Ok(()) => Ok((connection, found)),
         Err(error) if class(&error) == Class::Damaged => Ok((connection, Found::Damaged(error.to_string()))),
@@ -271,7 +271,7 @@ fn prepare(
         _ => {}
     }
     transaction.commit()?;
-    connection.execute_batch(&format!("PRAGMA max_page_count = {}", options.pages_max()))?;
+    connection.execute_batch(&format!("PRAGMA max_page_count = {}", options.shares().pages))?;
     connection.busy_timeout(BUSY_WAIT)
 }
 
@@ -288,8 +288,8 @@ fn set_journal(
     connection.query_row(&format!("PRAGMA journal_mode = {mode}"), [], |row| row.get::<_, String>(0))?;
     connection.execute_batch(&format!(
         "PRAGMA synchronous = NORMAL; PRAGMA journal_size_limit = {}; PRAGMA wal_autocheckpoint = {}",
-        options.wal_bytes_max() / 2,
-        options.checkpoint_pages()
+        options.shares().wal_bytes / 2,
+        options.shares().checkpoint_pages()
     ))
 }
 

@@ -27,7 +27,7 @@ pub mod query;
 
 pub use error::{OpenError, StoreError};
 pub use options::StoreOptions;
-pub use os::FileSystem;
+pub use os::{FileSystem, System};
 pub use sqlite::SqliteStore;
 
 use crate::batch::Batch;

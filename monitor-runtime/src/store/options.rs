@@ -1,9 +1,9 @@
 //! What a store is to be: where, how old its rows may grow, how large its files. The shares of the
 //! size bound are decided here; everything else takes them as given.
 
-use super::os::FileSystem;
+use super::os::System;
 use crate::config::limits;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Bytes of a page: what file systems write at once. Larger ones are no faster, and write more, because
@@ -14,6 +14,9 @@ pub(crate) const PAGE_BYTES: u64 = 4096;
 /// SQLite's own default for the length of the log after which it is copied into the database.
 const CHECKPOINT_PAGES: u64 = 1000;
 
+/// Left free on the disk for what is not ours.
+const DISK_RESERVE_BYTES: u64 = 64 * 1024;
+
 /// What a store is to be.
 #[derive(Debug, Clone)]
 pub struct StoreOptions {
@@ -23,8 +26,8 @@ pub struct StoreOptions {
     pub retention: Duration,
     /// Bound on database and write-ahead log together.
     pub max_disk_bytes: u64,
-    /// The kind of file system, where it is not to be asked of the system.
-    pub file_system: Option<FileSystem>,
+    /// How to see the disk.
+    pub system: System,
 }
 
 impl StoreOptions {
@@ -41,32 +44,49 @@ impl StoreOptions {
             path: None,
             retention: limits::RETENTION,
             max_disk_bytes: limits::MAX_DISK_BYTES,
-            file_system: None,
+            system: System::default(),
         }
     }
 
-    /// The log's share of the size bound: an eighth, at most 64 MiB. A store in memory has no log.
-    pub(crate) fn wal_bytes_max(&self) -> u64 {
-        if self.path.is_none() { 0 } else { (self.max_disk_bytes / 8).min(64 << 20) }
+    /// The shares of the size bound itself.
+    pub(crate) fn shares(&self) -> Shares {
+        Shares::of(self.max_disk_bytes, self.path.is_some())
     }
 
-    /// The database's share, in pages.
-    pub(crate) fn pages_max(&self) -> u64 {
-        (self.max_disk_bytes - self.wal_bytes_max()) / PAGE_BYTES
-    }
-
-    /// Pages in use at which eviction begins: a sixteenth below the bound, so that a batch finds room.
-    pub(crate) fn pages_evict(&self) -> u64 {
-        self.pages_max() - self.pages_max() / 16
-    }
-
-    /// Length of the log, in pages, after which a commit copies it into the database.
-    pub(crate) fn checkpoint_pages(&self) -> u64 {
-        CHECKPOINT_PAGES.min(self.wal_bytes_max() / PAGE_BYTES / 4).max(1)
+    /// The shares of what the disk allows, where that is less than the size bound: of what the store
+    /// has already and what is free.
+    pub(crate) fn shares_on_disk(&self, folder: &Path, own_bytes: u64) -> Shares {
+        let free = (self.system.free_bytes)(folder).map(|free| free.saturating_sub(DISK_RESERVE_BYTES));
+        let allowed = free.map_or(u64::MAX, |free| own_bytes.saturating_add(free));
+        Shares::of(self.max_disk_bytes.min(allowed), true)
     }
 
     /// The age bound in nanoseconds.
     pub(crate) fn retention_ns(&self) -> i64 {
         i64::try_from(self.retention.as_nanos()).unwrap_or(i64::MAX)
+    }
+}
+
+/// How the bytes that a store may take are shared out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Shares {
+    /// The log's: an eighth, at most 64 MiB. A store in memory has no log.
+    pub(crate) wal_bytes: u64,
+    /// The database's, in pages.
+    pub(crate) pages: u64,
+    /// Pages in use at which eviction begins: a sixteenth below, so that a batch finds room.
+    pub(crate) pages_evict: u64,
+}
+
+impl Shares {
+    fn of(bytes: u64, has_log: bool) -> Self {
+        let wal_bytes = if has_log { (bytes / 8).min(64 << 20) } else { 0 };
+        let pages = (bytes - wal_bytes) / PAGE_BYTES;
+        Self { wal_bytes, pages, pages_evict: pages - pages / 16 }
+    }
+
+    /// Length of the log, in pages, after which a commit copies it into the database.
+    pub(crate) fn checkpoint_pages(self) -> u64 {
+        CHECKPOINT_PAGES.min(self.wal_bytes / PAGE_BYTES / 4).max(1)
     }
 }

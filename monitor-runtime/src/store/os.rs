@@ -1,6 +1,6 @@
-//! What the store asks of the operating system beyond the standard library: the kind of file system,
-//! the user it runs as. The only file of the store with `unsafe`: two calls that hand over no memory
-//! of ours but one struct.
+//! What the store asks of the operating system beyond the standard library: the kind of file system
+//! and its free space, the user it runs as. The only file of the store with `unsafe`: calls that hand
+//! over no memory of ours but one struct.
 
 #![allow(unsafe_code, reason = "statfs and geteuid have no safe counterpart in the standard library")]
 
@@ -33,38 +33,65 @@ const LOCAL: &[u64] = &[
     0x2011_bab0, // exFAT
 ];
 
-/// The kind of file system that holds a folder.
-#[cfg(target_os = "linux")]
-pub(crate) fn file_system(folder: &Path) -> FileSystem {
-    let Ok(path) = CString::new(folder.as_os_str().as_bytes()) else { return FileSystem::Shared };
-    let mut answer = std::mem::MaybeUninit::<libc::statfs>::uninit();
-    // SAFETY: `path` ends in NUL and lives through the call; `answer` is as large as the call writes.
-    let failed = unsafe { libc::statfs(path.as_ptr(), answer.as_mut_ptr()) } != 0;
-    if failed {
-        return FileSystem::Shared;
-    }
-    // SAFETY: `statfs` returned 0, so it filled the struct; any bits are valid in it.
-    let answer = unsafe { answer.assume_init() };
-    // The field's type differs between targets; the magic numbers have 32 bits.
-    #[allow(clippy::cast_sign_loss, clippy::unnecessary_cast, reason = "a magic number, not a quantity")]
-    let magic = answer.f_type as u64 & 0xffff_ffff;
-    if LOCAL.contains(&magic) { FileSystem::Local } else { FileSystem::Shared }
+/// How the store sees the disk; tests show it another one.
+#[derive(Debug, Clone, Copy)]
+pub struct System {
+    /// The kind of file system that holds a folder.
+    pub file_system: fn(&Path) -> FileSystem,
+    /// Bytes that may still be written there, where that is known.
+    pub free_bytes: fn(&Path) -> Option<u64>,
 }
 
-/// The kind of file system that holds a folder.
+impl Default for System {
+    fn default() -> Self {
+        Self { file_system, free_bytes }
+    }
+}
+
+fn file_system(folder: &Path) -> FileSystem {
+    match statfs(folder) {
+        Some(answer) if is_local(&answer) => FileSystem::Local,
+        _ => FileSystem::Shared,
+    }
+}
+
+// The fields' types differ between targets.
+#[allow(
+    clippy::unnecessary_cast,
+    clippy::cast_sign_loss,
+    clippy::cast_possible_truncation,
+    reason = "block sizes are positive and small"
+)]
+fn free_bytes(folder: &Path) -> Option<u64> {
+    let answer = statfs(folder)?;
+    Some((answer.f_bavail as u64).saturating_mul(answer.f_bsize as u64))
+}
+
+#[cfg(target_os = "linux")]
+#[allow(
+    clippy::unnecessary_cast,
+    clippy::cast_sign_loss,
+    reason = "a magic number of 32 bits, not a quantity"
+)]
+fn is_local(answer: &libc::statfs) -> bool {
+    LOCAL.contains(&(answer.f_type as u64 & 0xffff_ffff))
+}
+
 #[cfg(not(target_os = "linux"))]
-pub(crate) fn file_system(folder: &Path) -> FileSystem {
-    let Ok(path) = CString::new(folder.as_os_str().as_bytes()) else { return FileSystem::Shared };
+fn is_local(answer: &libc::statfs) -> bool {
+    answer.f_flags as u64 & libc::MNT_LOCAL as u64 != 0
+}
+
+fn statfs(folder: &Path) -> Option<libc::statfs> {
+    let path = CString::new(folder.as_os_str().as_bytes()).ok()?;
     let mut answer = std::mem::MaybeUninit::<libc::statfs>::uninit();
     // SAFETY: `path` ends in NUL and lives through the call; `answer` is as large as the call writes.
     let failed = unsafe { libc::statfs(path.as_ptr(), answer.as_mut_ptr()) } != 0;
     if failed {
-        return FileSystem::Shared;
+        return None;
     }
     // SAFETY: `statfs` returned 0, so it filled the struct; any bits are valid in it.
-    let answer = unsafe { answer.assume_init() };
-    let local = answer.f_flags as u64 & libc::MNT_LOCAL as u64 != 0;
-    if local { FileSystem::Local } else { FileSystem::Shared }
+    Some(unsafe { answer.assume_init() })
 }
 
 /// The user that files are opened as.

@@ -8,7 +8,7 @@ use super::connection::{self, Opened, Verdict};
 use super::error::{Class, OpenError, StoreError, class};
 use super::file::{self, Sight};
 use super::known::Known;
-use super::options::{PAGE_BYTES, StoreOptions};
+use super::options::{PAGE_BYTES, Shares, StoreOptions};
 use super::retention::{self, Bounds, Retention};
 use super::{Notice, Retained, SetRate, Store, Written, liveness, process, transaction};
 use crate::batch::{Batch, ProcessRow};
@@ -220,26 +220,31 @@ impl SqliteStore {
         StoreError::Transient(text.to_owned())
     }
 
-    /// Makes sure that the log has room for a batch: where it is long, it is copied into the database,
-    /// which a reader in the middle of a long query prevents.
+    /// Makes sure that the log has room for a batch: where it is long, it is copied into the database
+    /// and begun anew, which a reader in the middle of a long query prevents. The log keeps its length,
+    /// so that on a full disk there still is a place to write what eviction changes.
     fn make_room_in_wal(&self, batch: &Batch) -> Result<(), StoreError> {
         let Some(Open { connection, place: Some(place), .. }) = &self.open else { return Ok(()) };
-        let bound = self.options.wal_bytes_max();
+        let bound = self.shares().wal_bytes;
         let coming = transaction::estimate(batch);
-        let length = || file::look(&place.wal).map_or(0, |sight| sight.bytes);
-        let before = length();
         if coming > bound && batch.calls.len() > 1 {
             return Err(StoreError::Full(format!("{coming} bytes at once are more than the log may hold")));
         }
-        if before == 0 || before + coming <= bound {
+        let length = file::look(&place.wal).map_or(0, |sight| sight.bytes);
+        if length + coming <= bound {
             return Ok(());
         }
-        let _ = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
-        let after = length();
-        if after + coming <= bound || after == 0 {
-            return Ok(());
+        let (blocked, pages, copied) = connection
+            .query_row("PRAGMA wal_checkpoint(RESTART)", [], |row| {
+                Ok((row.get::<_, bool>(0)?, row.get::<_, i64>(1)?, row.get::<_, i64>(2)?))
+            })
+            .unwrap_or((false, 0, 0));
+        if blocked || copied < pages {
+            return Err(StoreError::Busy(format!(
+                "a reader keeps the log from being copied, {length} bytes long"
+            )));
         }
-        Err(StoreError::Busy(format!("a reader keeps the log from being copied, it holds {after} bytes")))
+        Ok(())
     }
 
     fn commit(&mut self, batch: &Batch) -> rusqlite::Result<u64> {
@@ -275,8 +280,18 @@ impl SqliteStore {
         self.retention.step(&open.connection, &mut self.known, bounds, now_ns)
     }
 
+    /// What the store may take: the bound that was set, or what the disk allows where that is less.
+    fn shares(&self) -> Shares {
+        let place = self.open.as_ref().and_then(|open| open.place.as_ref());
+        let Some((place, folder)) = place.and_then(|place| Some((place, place.path.parent()?))) else {
+            return self.options.shares();
+        };
+        let wal_bytes = file::look(&place.wal).map_or(0, |sight| sight.bytes);
+        self.options.shares_on_disk(folder, place.sight.bytes + wal_bytes)
+    }
+
     fn bounds(&self) -> Bounds {
-        Bounds { age_ns: self.options.retention_ns(), pages_evict: self.options.pages_evict() }
+        Bounds { age_ns: self.options.retention_ns(), pages_evict: self.shares().pages_evict }
     }
 
     /// Sizes of database and log after a change of ours, which also is how the file looks from now on.

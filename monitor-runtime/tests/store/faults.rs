@@ -1,10 +1,11 @@
 //! What happens to a file while it is open.
 
 use crate::rows::*;
-use monitor_runtime::store::{SqliteStore, Store as _, StoreError, StoreOptions};
+use monitor_runtime::store::{SqliteStore, Store as _, StoreError, StoreOptions, System};
 use rusqlite::Connection;
 use std::fs::OpenOptions;
 use std::os::unix::fs::FileExt as _;
+use std::path::Path;
 
 #[test]
 fn a_file_removed_while_open_is_noticed_at_the_next_batch_and_begun_anew() {
@@ -143,7 +144,7 @@ fn pages_flipped_under_the_store_end_in_a_sound_store_whatever_the_seed() {
 }
 
 /// Overwrites a few stretches of the file, as a failing disk does.
-fn flip(path: &std::path::Path, seed: u64) {
+fn flip(path: &Path, seed: u64) {
     let file = OpenOptions::new().write(true).open(path).unwrap();
     let length = std::fs::metadata(path).unwrap().len();
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
@@ -174,6 +175,27 @@ fn a_full_store_evicts_the_oldest_and_takes_the_batch() {
     assert_eq!(one::<i64>(&tool, "SELECT max(span_id) & 4294967295 FROM calls"), i64::from(n));
     let left: i64 = one(&tool, "SELECT count(*) FROM calls");
     assert!((10_000..100_000).contains(&left), "{left}");
+}
+
+#[test]
+fn a_disk_smaller_than_the_bound_is_not_filled_to_the_brim() {
+    /// A disk of 3 MiB that holds nothing but the store.
+    fn free_bytes(folder: &Path) -> Option<u64> {
+        let files = std::fs::read_dir(folder).ok()?;
+        let used: u64 = files.map(|file| file.unwrap().metadata().unwrap().len()).sum();
+        Some((3_u64 << 20).saturating_sub(used))
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("shop.db");
+    let system = System { free_bytes, ..System::default() };
+    let mut store =
+        SqliteStore::open(&StoreOptions { system, ..StoreOptions::file(&path) }, process(1), T0).unwrap();
+    for sequence in 1..=200 {
+        store.write(&batch(sequence, (1..=1000).map(call).collect())).unwrap();
+        assert!(free_bytes(folder.path()) > Some(0), "batch {sequence}");
+    }
+    let left = count(&path, "calls");
+    assert!((20_000..150_000).contains(&left), "{left}");
 }
 
 #[test]

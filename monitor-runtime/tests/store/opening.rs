@@ -2,7 +2,7 @@
 
 use crate::rows::*;
 use monitor_runtime::store::schema::{APPLICATION_ID, VERSION};
-use monitor_runtime::store::{FileSystem, OpenError, SqliteStore, Store as _, StoreOptions};
+use monitor_runtime::store::{OpenError, SqliteStore, Store as _, StoreOptions};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
@@ -162,7 +162,7 @@ fn links_among_the_folders_are_followed_and_odd_names_are_names() {
 fn where_memory_cannot_be_shared_the_rollback_journal_is_used() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("shop.db");
-    let options = StoreOptions { file_system: Some(FileSystem::Shared), ..StoreOptions::file(&path) };
+    let options = StoreOptions { system: shared(), ..StoreOptions::file(&path) };
     let mut store = SqliteStore::open(&options, process(1), T0).unwrap();
     store.write(&batch(1, vec![call(1)])).unwrap();
     store.write(&batch(2, vec![call(2)])).unwrap();

@@ -2,7 +2,7 @@
 
 use crate::rows::*;
 use monitor_runtime::store::query::{QueryError, open_read_only, stop_when};
-use monitor_runtime::store::{FileSystem, SqliteStore, Store as _, StoreOptions};
+use monitor_runtime::store::{SqliteStore, Store as _, StoreOptions, System};
 
 #[test]
 fn a_store_is_read_while_it_is_written_and_cannot_be_changed_by_reading() {
@@ -67,10 +67,10 @@ fn a_query_is_stopped_as_soon_as_it_is_enough() {
 
 #[test]
 fn a_copy_taken_with_its_log_but_without_its_index_is_read_to_the_last_commit() {
-    for file_system in [FileSystem::Local, FileSystem::Shared] {
+    for system in [System::default(), shared()] {
         let folder = tempfile::tempdir().unwrap();
         let (path, copy) = (folder.path().join("shop.db"), folder.path().join("copy.db"));
-        let options = StoreOptions { file_system: Some(file_system), ..StoreOptions::file(&path) };
+        let options = StoreOptions { system, ..StoreOptions::file(&path) };
         let mut store = SqliteStore::open(&options, process(1), T0).unwrap();
         store.write(&batch(1, vec![call(1)])).unwrap();
         for suffix in ["", "-wal"] {

@@ -4,7 +4,7 @@ use monitor_runtime::batch::{
     Batch, CallRow, Figures, FunctionRow, ProcessRow, SliceRow, ThreadRow, WindowRow,
 };
 use monitor_runtime::record::{Kept, Outcome};
-use monitor_runtime::store::{SqliteStore, StoreOptions};
+use monitor_runtime::store::{FileSystem, SqliteStore, StoreOptions, System};
 use rusqlite::Connection;
 use rusqlite::types::FromSql;
 use std::path::Path;
@@ -99,6 +99,11 @@ pub(crate) fn window(function: u32, start_ns: i64, calls: u64, p50_ns: u64) -> W
 
 pub(crate) fn open(path: &Path, run: u32) -> SqliteStore {
     SqliteStore::open(&StoreOptions::file(path), process(run), T0).unwrap()
+}
+
+/// A disk through which processes share no memory.
+pub(crate) fn shared() -> System {
+    System { file_system: |_| FileSystem::Shared, ..System::default() }
 }
 
 /// A second connection, as any SQLite tool makes it.
