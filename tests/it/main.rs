@@ -14,3 +14,6 @@ mod tuning;
 mod macro_ui;
 mod macro_off;
 mod macro_attributes;
+
+mod examples;
+mod examples_surroundings;

@@ -1,0 +1,121 @@
+//! A trading pipeline under the monitor: generated ticks become 5-minute bars, bars are studied by
+//! indicators, and indicators that agree make synergy events, all over an in-process event bus.
+//!
+//! Its point: every stage of a pipeline that handles some hundred thousand events a second can be
+//! monitored, and what that costs can be measured. The same stages run with and without the attribute,
+//! in turns, and must agree to the last bit.
+//!
+//! `cargo run --release --example trading_pipeline -- 2000000` sets the number of ticks per round.
+#![allow(clippy::print_stdout, reason = "an example shows its result")]
+#![allow(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    reason = "counts of this program are far below what a double holds"
+)]
+
+mod market;
+mod bus;
+mod stages;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use bus::{Bus, Topic};
+use market::{Event, Market};
+
+/// Rounds with and rounds without the attribute, in turns; the median counts.
+const ROUNDS: usize = 5;
+
+/// What a round came to: everything but the time must be the same in every round.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Round {
+    events: u64,
+    synergies: u64,
+    watched: u64,
+    checksum: u64,
+}
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let ticks: u32 = std::env::args().nth(1).map_or(Ok(300_000), |text| text.parse())?;
+    let mut plain_times = Vec::new();
+    let mut recorded_times = Vec::new();
+    let mut rounds = Vec::new();
+    for _ in 0..ROUNDS {
+        let (round, time) = run(&stages::plain::wire(), stages::plain::feed, ticks);
+        rounds.push(round);
+        plain_times.push(time);
+        let (round, time) = run(&stages::recorded::wire(), stages::recorded::feed, ticks);
+        rounds.push(round);
+        recorded_times.push(time);
+        // What is still on its way to the store must not run into the next round's time.
+        monitored::flush(Duration::from_secs(60))?;
+    }
+    let first = rounds[0];
+    assert!(rounds.iter().all(|round| *round == first), "the attribute changed a result: {rounds:?}");
+    assert_eq!(first.watched, u64::from(ticks / 3), "a subscriber missed events while it was subscribed");
+    report(first, ticks, median(plain_times), median(recorded_times));
+    Ok(())
+}
+
+/// One round. In its middle third one more subscriber listens to the ticks.
+fn run(bus: &Bus, feed: fn(&Bus, &mut Market, u32), ticks: u32) -> (Round, Duration) {
+    let (synergies, checksum, watched) = (counter(), counter(), counter());
+    let (seen, sum) = (Arc::clone(&synergies), Arc::clone(&checksum));
+    bus.subscribe(Topic::Synergy, move |_, event| {
+        if let Event::Synergy(synergy) = event {
+            seen.fetch_add(1, Ordering::Relaxed);
+            let facts = u64::from(synergy.start_s) << 8 | u64::from(synergy.indicators) << 4;
+            let facts = facts | (synergy.symbol as u64) << 1 | synergy.direction as u64;
+            sum.store(mixed(sum.load(Ordering::Relaxed), facts), Ordering::Relaxed);
+        }
+    });
+    let mut market = Market::new();
+    let start = Instant::now();
+    feed(bus, &mut market, ticks / 3);
+    let ticks_seen = Arc::clone(&watched);
+    let subscription = bus.subscribe(Topic::Tick, move |_, _| {
+        ticks_seen.fetch_add(1, Ordering::Relaxed);
+    });
+    feed(bus, &mut market, ticks / 3);
+    bus.unsubscribe(subscription);
+    feed(bus, &mut market, ticks - 2 * (ticks / 3));
+    let time = start.elapsed();
+    let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+    let round = Round {
+        events: bus.published(),
+        synergies: read(&synergies),
+        watched: read(&watched),
+        checksum: read(&checksum),
+    };
+    (round, time)
+}
+
+fn counter() -> Arc<AtomicU64> {
+    Arc::new(AtomicU64::new(0))
+}
+
+/// FNV-1a over the bytes of a word.
+fn mixed(sum: u64, word: u64) -> u64 {
+    word.to_le_bytes().iter().fold(sum ^ 0xcbf2_9ce4_8422_2325, |sum, byte| {
+        (sum ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
+}
+
+fn median(mut times: Vec<Duration>) -> Duration {
+    times.sort_unstable();
+    times[times.len() / 2]
+}
+
+fn report(round: Round, ticks: u32, plain: Duration, recorded: Duration) {
+    let rate = |time: Duration| round.events as f64 / time.as_secs_f64();
+    let added = recorded.saturating_sub(plain).as_nanos() as f64 / f64::from(ticks);
+    println!("{ticks} ticks made {} events, {} of them synergies", round.events, round.synergies);
+    println!("checksum {:016x}, the same in all {} rounds", round.checksum, 2 * ROUNDS);
+    println!("a subscriber added for a third of the time saw {} ticks", round.watched);
+    println!("without the attribute: {:>10.0} events/s", rate(plain));
+    println!("with the attribute:    {:>10.0} events/s", rate(recorded));
+    println!("added by it: {added:.0} ns a tick, which is three monitored calls");
+    let health = monitored::health();
+    println!("rows written: {}, dropped for want of room: {}", health.rows_written, health.dropped.total());
+}
