@@ -1,8 +1,6 @@
-//! What one transaction carries: rows in, and the bounds (rows, bytes, age) that close a batch. Pure.
+//! What one transaction carries into the store. Rows only; whoever assembles them keeps the bounds.
 //!
 //! Ids of functions and threads are local to this process; the store maps them to its own.
-
-use std::time::Duration;
 
 use crate::record::{Kept, Outcome};
 
@@ -247,76 +245,4 @@ pub struct ResourcesRow {
     pub threads: u32,
     /// Open file descriptors.
     pub open_files: u32,
-}
-
-/// When a batch closes: at whichever of its bounds is reached first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Bounds {
-    /// Rows.
-    pub rows: usize,
-    /// Bytes of their content.
-    pub bytes: usize,
-    /// Time since its first row.
-    pub age: Duration,
-}
-
-/// Why a batch closes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Closing {
-    /// It has all the rows it may have.
-    Rows,
-    /// It has all the bytes it may have.
-    Bytes,
-    /// Its first row has waited long enough.
-    Age,
-}
-
-impl Bounds {
-    /// Whether a batch with these rows and bytes, whose first row is this old, closes now. An empty
-    /// batch never does.
-    #[must_use]
-    pub fn closing(&self, rows: usize, bytes: usize, age: Duration) -> Option<Closing> {
-        if rows == 0 {
-            None
-        } else if rows >= self.rows {
-            Some(Closing::Rows)
-        } else if bytes >= self.bytes {
-            Some(Closing::Bytes)
-        } else {
-            (age >= self.age).then_some(Closing::Age)
-        }
-    }
-
-    /// These bounds for a store that has no room for as much: half the rows and bytes, never none.
-    #[must_use]
-    pub fn halved(&self) -> Self {
-        Self { rows: (self.rows / 2).max(1), bytes: (self.bytes / 2).max(1), age: self.age }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_batch_closes_at_the_first_bound_it_reaches() {
-        let bounds = Bounds { rows: 10, bytes: 1000, age: Duration::from_secs(1) };
-        for (rows, bytes, milliseconds, expected) in [
-            (0, 0, 5000, None),
-            (9, 999, 999, None),
-            (10, 0, 0, Some(Closing::Rows)),
-            (1, 1000, 0, Some(Closing::Bytes)),
-            (1, 0, 1000, Some(Closing::Age)),
-            (10, 1000, 1000, Some(Closing::Rows)),
-        ] {
-            assert_eq!(bounds.closing(rows, bytes, Duration::from_millis(milliseconds)), expected);
-        }
-    }
-
-    #[test]
-    fn halving_never_reaches_zero() {
-        let smallest = Bounds { rows: 1, bytes: 1, age: Duration::ZERO };
-        assert_eq!(smallest.halved(), smallest);
-        assert_eq!(Bounds { rows: 9, ..smallest }.halved().rows, 4);
-    }
 }

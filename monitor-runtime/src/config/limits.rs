@@ -1,5 +1,5 @@
 //! Every bound and default of the recorder, each with its reason. Whatever grows is bounded by a name
-//! in this file; nothing here is computed.
+//! in this file; nothing here is computed. The budget of a captured value is `capture::limits`.
 
 use std::time::Duration;
 
@@ -38,14 +38,10 @@ pub const BATCH_ROWS: usize = 4096;
 pub const BATCH_ROWS_MAX: usize = 1_000_000;
 /// Most bytes in a transaction: bounds the write-ahead log that one batch adds.
 pub const BATCH_BYTES_MAX: usize = 4 * KIB * KIB;
-/// A batch is written at this age however few its rows are; readers see a call within about a second.
-pub const BATCH_AGE_MAX: Duration = Duration::from_millis(500);
 
 /// One thread's ring: 32 000 calls. With 256 KiB a loop around a trivial function overran it before
 /// the collector woke up; the memory is touched only as far as it is used.
 pub const RING_BYTES: usize = 2048 * KIB;
-/// The largest record that a ring takes: header, arguments, result, error and fields, each within its budget.
-pub const RECORD_BYTES_MAX: usize = 8 * KIB;
 /// The smallest ring, when memory runs short: 256 calls.
 pub const RING_BYTES_MIN: usize = 16 * KIB;
 /// A thread's scratch memory for values of calls under way: at the usual 100 bytes a call, 600 deep.
@@ -67,23 +63,6 @@ pub const SUBSCRIBER_BATCHES_MAX: usize = 256;
 pub const COLLECTOR_RESTARTS_MAX: u32 = 3;
 /// Distinct functions: past this (names made at run time) the rest is counted under `other`.
 pub const FUNCTIONS_MAX: usize = 65_536;
-
-/// Items of a sequence that are looked at before it counts as long.
-pub const CAPTURE_ITEMS_MAX: usize = 1000;
-/// Items of a long sequence that are stored.
-pub const CAPTURE_ITEMS_KEPT: usize = 3;
-/// Characters of a string that are stored.
-pub const CAPTURE_CHARS_MAX: usize = 256;
-/// Levels of nesting that are stored.
-pub const CAPTURE_DEPTH_MAX: usize = 4;
-/// Entries of a map or struct that are stored.
-pub const CAPTURE_ENTRIES_MAX: usize = 100;
-/// Bytes of a whole captured value.
-pub const CAPTURE_BYTES_MAX: usize = KIB;
-/// Time that the capture of one value may take.
-pub const CAPTURE_TIME_MAX: Duration = Duration::from_micros(100);
-/// Bytes of an error's text: a chain of sources is longer than a value.
-pub const ERROR_BYTES_MAX: usize = 2 * KIB;
 
 /// Consecutive failures of the store that open the breaker: one or two may be chance.
 pub const BREAKER_FAILURES: u32 = 3;
