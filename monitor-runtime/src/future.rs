@@ -94,7 +94,7 @@ impl AsyncCall {
     /// As [`crate::guard::Call::args`].
     #[inline]
     pub fn args(&mut self, capture: impl FnOnce(&mut Writer<'_>)) {
-        if self.state == State::Drawn
+        if matches!(self.state, State::Drawn | State::PolledDrawn)
             && let Some(thread) = thread_rings::current()
             && thread.captures_args
         {
@@ -105,7 +105,7 @@ impl AsyncCall {
     /// As [`crate::guard::Call::fields`].
     #[inline]
     pub fn fields(&mut self, capture: impl FnOnce(&mut Writer<'_>)) {
-        if self.state == State::Drawn
+        if matches!(self.state, State::Drawn | State::PolledDrawn)
             && let Some(thread) = thread_rings::current()
         {
             self.fields_bytes = self.capture(thread, &mut once(capture));
@@ -121,10 +121,28 @@ impl AsyncCall {
         bytes
     }
 
+    /// Begins the part of a function that makes its future: the call is current and its time runs until
+    /// [`Self::made`]; where that part unwinds, it panicked.
+    #[inline]
+    #[must_use]
+    pub fn making(&mut self) -> Making {
+        Making(self.resume())
+    }
+
+    /// Ends the part of a function that makes its future.
+    #[inline]
+    pub fn made(&mut self, making: Making) {
+        let Making(polled) = making;
+        if let Some(polled) = polled {
+            self.busy = self.busy.wrapping_add(ticks().wrapping_sub(polled.since));
+            self.suspend();
+        }
+    }
+
     /// Begins a poll: the call is current from here on.
     #[inline]
     fn resume(&mut self) -> Option<Polled> {
-        self.state = match self.state {
+        let polled = match self.state {
             State::Drawn => State::PolledDrawn,
             State::Undrawn => State::PolledUndrawn,
             _ => return None,
@@ -133,6 +151,7 @@ impl AsyncCall {
             Some(thread) => (thread, Lease::Thread),
             None => runtime::rings()?.acquire()?,
         };
+        self.state = polled;
         let before = Context::of(thread);
         self.own.enter(thread);
         let since = ticks();
@@ -239,7 +258,12 @@ impl Drop for AsyncCall {
     }
 }
 
+/// The making of a future under way on this thread, from [`AsyncCall::making`] to [`AsyncCall::made`].
+#[derive(Debug)]
+pub struct Making(Option<Polled>);
+
 /// A poll under way on this thread; on drop the thread's context is what it was before.
+#[derive(Debug)]
 struct Polled {
     thread: &'static ThreadState,
     lease: Lease,

@@ -20,8 +20,9 @@ const ARGUMENTS_MAX: usize = 6;
 /// The body, ready to be put where its value is wanted.
 pub(super) struct Body {
     pub(super) signature: Signature,
-    /// Captures on entry, where that is to be done before the body.
+    /// What comes before it: captures on entry, or what they need where they are made within.
     pub(super) before: TokenStream,
+    pub(super) captures_within: bool,
     pub(super) expression: TokenStream,
     /// Whether the function may end without passing the end of the expression.
     pub(super) may_return: bool,
@@ -54,6 +55,7 @@ impl Expansion<'_> {
         Body {
             signature: self.function.signature.clone(),
             before: quote!(#capture #unused #begin),
+            captures_within: false,
             expression: quote!('__monitor_body: #block),
             may_return: true,
         }
@@ -100,7 +102,13 @@ impl Expansion<'_> {
             let patterns = arguments.iter().map(Argument::pattern_in_tuple);
             quote!(#private::run1((#(#values),*), #moving |(#(#patterns),*)| -> #ty #block))
         };
-        Body { signature: self.outer_signature(), before, expression, may_return: false }
+        Body {
+            signature: self.outer_signature(),
+            before,
+            captures_within: inside,
+            expression,
+            may_return: false,
+        }
     }
 
     /// From edition 2021 on a closure captures only those fields of `self` that it mentions; the others

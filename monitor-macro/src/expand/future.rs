@@ -143,7 +143,7 @@ pub(super) fn of_fn(expansion: &Expansion<'_>, ty: &FutureType) -> Wrapped {
     let Expansion { function, private, call, .. } = expansion;
     let site = expansion.site();
     let body = expansion.body(&ty.nameable);
-    let (before, expression) = (body.before, body.expression);
+    let (before, expression) = (&body.before, &body.expression);
     let annotation = if body.may_return {
         let ty = &ty.nameable;
         quote!(: #ty)
@@ -159,12 +159,23 @@ pub(super) fn of_fn(expansion: &Expansion<'_>, ty: &FutureType) -> Wrapped {
         Pointer::Box => quote!(#private::Box::new(#instrumented)),
         Pointer::PinBox => quote!(#private::Box::pin(#instrumented)),
     };
+    // Where all of the body is one async block, nothing happens before the first poll.
+    let (making, made) = match function.statements().as_deref() {
+        Some([Stmt::Expr(Expr::Async(_), None)]) => (None, None),
+        _ => (
+            Some(quote!(let __monitor_making = #call.making();)),
+            Some(quote!(#call.made(__monitor_making);)),
+        ),
+    };
+    // What is captured before the body is not part of its time.
+    let before = if body.captures_within { quote!(#making #before) } else { quote!(#before #making) };
     Wrapped {
         signature: body.signature,
         body: quote! {
             let mut #call = #private::AsyncCall::enter(#site);
             #before
             let #future #annotation = #expression;
+            #made
             return #instrumented;
         },
     }
