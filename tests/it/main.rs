@@ -14,6 +14,7 @@ mod tuning;
 mod macro_ui;
 mod macro_off;
 mod macro_attributes;
+mod macro_behaviour;
 
 mod examples;
 mod examples_surroundings;
