@@ -4,12 +4,15 @@
 //! floor it is compared with, since absolute times drift with the neighbours of a machine while ratios
 //! of neighbouring measurements hold. What it knows of the recorder, each subject knows by itself.
 
+mod burst;
+pub mod floor;
 mod options;
 mod spread;
 mod table;
 mod timing;
 mod worker;
 
+pub use burst::{Bursts, Case};
 pub use options::Options;
 pub use spread::Spread;
 pub use table::Table;

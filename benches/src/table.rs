@@ -41,25 +41,27 @@ impl Table {
     /// which their cases first came.
     pub fn record(&mut self, case: &str, value: f64, floor: f64) {
         let unit = self.unit.clone();
-        let row = self.row(case, &unit);
+        let row = self.row_of(case, &unit);
         row.values.push(value);
         row.floors.push(floor);
     }
 
     /// Adds a round of a case that is compared with nothing, in a unit of its own.
     pub fn figure(&mut self, case: &str, value: f64, unit: &str) {
-        self.row(case, unit).values.push(value);
+        let row = self.row_of(case, unit);
+        unit.clone_into(&mut row.unit);
+        row.values.push(value);
     }
 
-    /// States the goal of a case: the most that its ratio (of a figure, its value) should be. Shown
-    /// beside it; nothing is asserted.
-    pub fn goal(&mut self, case: &str, goal: f64) {
-        if let Some(row) = self.rows.iter_mut().find(|row| row.case == case) {
-            row.goal = Some(goal);
-        }
+    /// Announces a case, and the most that its ratio (of a figure, its value) should be: so rows stand
+    /// in an order of choice, and the goal beside them. Nothing is asserted. A row that stays empty is
+    /// not shown.
+    pub fn row(&mut self, case: &str, goal: Option<f64>) {
+        let unit = self.unit.clone();
+        self.row_of(case, &unit).goal = goal;
     }
 
-    fn row(&mut self, case: &str, unit: &str) -> &mut Row {
+    fn row_of(&mut self, case: &str, unit: &str) -> &mut Row {
         let at = self.rows.iter().position(|row| row.case == case).unwrap_or_else(|| {
             let (case, unit) = (case.to_owned(), unit.to_owned());
             self.rows.push(Row { case, unit, goal: None, values: Vec::new(), floors: Vec::new() });
@@ -80,17 +82,21 @@ impl Table {
         std::fs::write(path, format!("{:#}\n", self.json(options)))
     }
 
+    fn filled(&self) -> impl Iterator<Item = &Row> {
+        self.rows.iter().filter(|row| !row.values.is_empty())
+    }
+
     fn text(&self, options: &Options) -> String {
         let mut lines = vec![format!("\n{}: {} against {}", self.subject, self.unit, self.floor)];
         if options.short {
             lines.push("short form: shows that it runs, the figures mean nothing".to_owned());
         }
-        let width = self.rows.iter().map(|row| row.case.chars().count()).max().unwrap_or(0);
+        let width = self.filled().map(|row| row.case.chars().count()).max().unwrap_or(0);
         lines.push(format!(
             "{:<width$} {:>12} {:<8} {:>8} {:>17} {:>7}",
             "case", "median", "", "ratio", "quartiles", "goal"
         ));
-        lines.extend(self.rows.iter().map(|row| row.text(width)));
+        lines.extend(self.filled().map(|row| row.text(width)));
         lines.join("\n") + "\n"
     }
 
@@ -100,7 +106,7 @@ impl Table {
             "unit": self.unit,
             "floor": self.floor,
             "short": options.short,
-            "rows": self.rows.iter().map(Row::json).collect::<Vec<_>>(),
+            "rows": self.filled().map(Row::json).collect::<Vec<_>>(),
         })
     }
 }

@@ -1,0 +1,48 @@
+//! `functions`: what a recorded call costs when not one function is called, but a hundred or ten
+//! thousand. See `call` for how it is measured.
+
+mod table;
+
+use std::io::Result;
+use std::time::Duration;
+
+use monitor_benches::{Bursts, Figures, Options, Table, Worker, floor, serve};
+
+const VARIABLES: [(&str, &str); 2] = [("MONITOR_MAX_RATE", "0"), ("MONITOR_MAX_OVERHEAD", "100%")];
+const AGAINST_ONE: &str = "10 000 functions against 1";
+
+fn main() -> Result<()> {
+    let options = Options::from_args();
+    if options.worker.is_some() {
+        return serve(|| round(&options));
+    }
+    let mut shown = Table::new("functions", "ns", floor::READS);
+    for (case, goal) in
+        [(floor::READS, None), (table::ONE, Some(1.4)), (table::HUNDRED, None), (table::ALL, None)]
+    {
+        shown.row(case, goal);
+    }
+    shown.row(AGAINST_ONE, Some(1.5));
+    let stores = tempfile::tempdir()?;
+    let store = stores.path().join("functions.db");
+    let mut variables = vec![("MONITOR_DB", store.to_str().unwrap_or(":memory:"))];
+    variables.extend(VARIABLES);
+    let mut worker = Worker::start("functions", &options, &variables)?;
+    for _ in 0..options.rounds() {
+        let figures = worker.round()?;
+        let of = |case: &str| figures.get(case).copied().unwrap_or(f64::NAN);
+        for (case, &value) in &figures {
+            shown.record(case, value, of(floor::READS));
+        }
+        shown.record(AGAINST_ONE, of(table::ALL), of(table::ONE));
+    }
+    drop(worker);
+    shown.finish(&options)
+}
+
+fn round(options: &Options) -> Figures {
+    let settle = || _ = monitored::flush(Duration::from_secs(10));
+    let bursts = Bursts { threads: 1, repeats: options.amount(40, 2), calls: 2_000, settle: &settle };
+    let cases: Vec<_> = floor::cases().into_iter().chain(table::cases()).collect();
+    bursts.measure(&cases)
+}

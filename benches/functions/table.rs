@@ -1,0 +1,106 @@
+//! Ten thousand functions, each monitored and not: what calls cost when their call sites, counts and
+//! code no longer lie in the caches. Each returns something else, so that the compiler merges none.
+
+use std::hint::black_box;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use monitor_benches::Case;
+
+pub(crate) const ONE: &str = "1 function, by pointer";
+pub(crate) const HUNDRED: &str = "100 functions by turns";
+pub(crate) const ALL: &str = "10 000 functions by turns";
+
+pub(crate) fn cases() -> [Case; 3] {
+    [
+        Case { name: ONE, calls: 1, without: turns::<Without, 1>, with: turns::<With, 1> },
+        Case { name: HUNDRED, calls: 1, without: turns::<Without, 100>, with: turns::<With, 100> },
+        Case { name: ALL, calls: 1, without: turns::<Without, 10_000>, with: turns::<With, 10_000> },
+    ]
+}
+
+/// Calls `N` of the functions, each once before any is called again, in an order that no prefetcher
+/// follows: a linear congruence of full period for 1, 100 and 10 000. Each burst goes on where the last
+/// one ended.
+fn turns<K: Kind, const N: usize>(passes: u32) {
+    static PLACE: AtomicUsize = AtomicUsize::new(0);
+    let functions = K::TABLE.as_flattened().as_flattened().as_flattened();
+    let mut place = PLACE.load(Ordering::Relaxed) % N;
+    for _ in 0..passes {
+        black_box(functions[place](black_box(1)));
+        place = (place * 1_441 + 2_531) % N;
+    }
+    PLACE.store(place, Ordering::Relaxed);
+}
+
+type Function = fn(u64) -> u64;
+type Table = [[[[Function; 10]; 10]; 10]; 10];
+
+trait Kind {
+    const TABLE: &'static Table;
+}
+
+struct With;
+
+impl Kind for With {
+    const TABLE: &'static Table = &WITH;
+}
+
+struct Without;
+
+impl Kind for Without {
+    const TABLE: &'static Table = &WITHOUT;
+}
+
+/// Ten modules, each with what another macro puts into it, and tables of what they hold.
+macro_rules! ten {
+    ($inner:ident, $element:ty) => {
+        ten!(@ $inner, $element, _0 = 0, _1 = 1, _2 = 2, _3 = 3, _4 = 4, _5 = 5, _6 = 6, _7 = 7, _8 = 8, _9 = 9);
+    };
+    (@ $inner:ident, $element:ty, $($digit:ident = $value:literal),*) => {
+        $(mod $digit {
+            const HERE: u64 = super::HERE * 10 + $value;
+            $inner!();
+        })*
+        pub(super) const WITH: [$element; 10] = [$($digit::WITH),*];
+        pub(super) const WITHOUT: [$element; 10] = [$($digit::WITHOUT),*];
+    };
+}
+
+macro_rules! function {
+    () => {
+        #[monitored::monitor(skip_all, no_result)]
+        #[inline(never)]
+        fn with(number: u64) -> u64 {
+            ::std::hint::black_box(number) + HERE
+        }
+
+        #[inline(never)]
+        fn without(number: u64) -> u64 {
+            ::std::hint::black_box(number) + HERE
+        }
+
+        pub(super) const WITH: fn(u64) -> u64 = with;
+        pub(super) const WITHOUT: fn(u64) -> u64 = without;
+    };
+}
+
+macro_rules! ones {
+    () => {
+        ten!(function, fn(u64) -> u64);
+    };
+}
+
+macro_rules! tens {
+    () => {
+        ten!(ones, [fn(u64) -> u64; 10]);
+    };
+}
+
+macro_rules! hundreds {
+    () => {
+        ten!(tens, [[fn(u64) -> u64; 10]; 10]);
+    };
+}
+
+const HERE: u64 = 0;
+ten!(hundreds, [[[fn(u64) -> u64; 10]; 10]; 10]);
