@@ -9,12 +9,12 @@ use std::pin::Pin;
 use std::sync::atomic::Ordering;
 use std::task::{self, Poll};
 
-use crate::arena;
+use crate::arena::{self, Capture, Captured};
 use crate::call_site::{CallSite, fidelity};
 use crate::capture::Writer;
 use crate::clock::{Ticks, ticks};
 use crate::context::Context;
-use crate::guard::{self, Draw, deliver, once};
+use crate::guard::{self, Draw, deliver, once, write_panic};
 use crate::record::{Header, Kept, Outcome};
 use crate::runtime;
 use crate::tally::Unrecorded;
@@ -113,12 +113,13 @@ impl AsyncCall {
     }
 
     /// Captures into the arena and moves the bytes into memory that travels with the future.
-    fn capture(&mut self, thread: &ThreadState, capture: &mut dyn FnMut(&mut Writer<'_>)) -> u16 {
-        let start = arena::top();
-        let bytes = arena::capture(thread, capture);
+    fn capture(&mut self, thread: &ThreadState, capture: Capture<'_>) -> u16 {
         let before = self.values.take().unwrap_or_default();
-        self.values = arena::take(start, |captured| Some([&before, captured].concat().into()));
-        bytes
+        self.values = arena::conclude(thread, None, &before, Some(capture), |all| {
+            Some(all.padded.get(..all.bytes).unwrap_or_default().into())
+        });
+        let all = self.values.as_ref().map_or(0, |values| values.len());
+        u16::try_from(all.saturating_sub(before.len())).unwrap_or(0)
     }
 
     /// Begins the part of a function that makes its future: the call is current and its time runs until
@@ -172,7 +173,7 @@ impl AsyncCall {
     }
 
     /// Ends the call. `end` is when; the value captured goes behind the arguments.
-    fn end(&mut self, end: Ticks, outcome: Outcome, value: Option<&mut dyn FnMut(&mut Writer<'_>)>) {
+    fn end(&mut self, end: Ticks, outcome: Outcome, value: Option<Capture<'_>>) {
         let undrawn = matches!(self.state, State::Undrawn | State::PolledUndrawn);
         if matches!(self.state, State::Pass | State::Ended) {
             return;
@@ -203,7 +204,7 @@ impl AsyncCall {
         outcome: Outcome,
         undrawn: bool,
         (start, duration): (Ticks, Ticks),
-        value: Option<&mut dyn FnMut(&mut Writer<'_>)>,
+        value: Option<Capture<'_>>,
     ) {
         let (kept, weight) = match outcome {
             Outcome::Ok if undrawn => (Kept::Slow, 1.0),
@@ -231,19 +232,14 @@ impl AsyncCall {
             header.trace = header.span;
         }
         let values = self.values.take().unwrap_or_default();
-        if value.is_none() && outcome != Outcome::Panic {
-            return deliver(thread, &header, &values);
-        }
-        let begin = arena::top();
-        if !arena::restore(&values) {
-            header.args_bytes = 0;
-            header.fields_bytes = 0;
-        }
+        let deliver = |values: Captured<'_>| deliver(thread, &header, values);
         match value {
-            Some(value) => _ = arena::capture(thread, value),
-            None => _ = guard::capture_panic(thread),
+            None if outcome == Outcome::Panic => {
+                arena::conclude(thread, None, &values, Some(&mut write_panic), deliver);
+            }
+            None if values.is_empty() => deliver(Captured::default()),
+            value => arena::conclude(thread, None, &values, value, deliver),
         }
-        arena::take(begin, |values| deliver(thread, &header, values));
     }
 }
 

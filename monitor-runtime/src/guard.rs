@@ -7,12 +7,12 @@
 use std::mem::ManuallyDrop;
 use std::sync::atomic::Ordering;
 
-use crate::arena;
+use crate::arena::{self, Capture, Captured};
 use crate::call_site::{CallSite, fidelity};
 use crate::capture::{Writer, via};
 use crate::clock::{Ticks, counter, is_counter, ticks};
 use crate::panic_text;
-use crate::record::{Header, Kept, Outcome};
+use crate::record::{HEADER_WORDS, Header, Kept, Outcome};
 use crate::ring::Push;
 use crate::runtime;
 use crate::sampling;
@@ -79,8 +79,6 @@ mod special {
     /// Ticks are those of the OS clock.
     pub(super) const OS_CLOCK: u64 = 16;
 }
-
-type Capture<'a> = &'a mut dyn FnMut(&mut Writer<'_>);
 
 impl Entered {
     /// A call that passes through.
@@ -186,7 +184,11 @@ impl Entered {
     fn end_ok(self, thread: &'static ThreadState) {
         let end = self.now();
         if self.special != 0 {
-            return self.end(end, Outcome::Ok, None);
+            return if self.special == special::VALUES {
+                self.end_with_values(end, thread, None);
+            } else {
+                self.end(end, Outcome::Ok, None);
+            };
         }
         thread.set_current(self.parent);
         let duration = end.wrapping_sub(self.start);
@@ -194,6 +196,15 @@ impl Entered {
         if !thread.ring.push_header(header.encode(0)) {
             self.end(end, Outcome::Ok, None);
         }
+    }
+
+    /// Ends a drawn call that has values, or is about to get one.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn end_with_values(self, end: Ticks, thread: &'static ThreadState, result: Option<Capture<'_>>) {
+        let Self { site, start, span, parent, special, values, .. } = self;
+        let first = if special & special::VALUES == 0 { None } else { Some(values.start()) };
+        let times = (start, end.wrapping_sub(start));
+        end_with_values((site, thread), times, (span, parent), (first, values), result);
     }
 
     /// Ends the call, whatever it is: also where the ring is at a limit.
@@ -230,6 +241,7 @@ impl Entered {
         }
     }
 
+    #[inline]
     fn record(
         self,
         thread: &'static ThreadState,
@@ -243,19 +255,23 @@ impl Entered {
             Outcome::Ok => (Kept::Sampled, thread.weight()),
             _ => (Kept::Failed, 1.0),
         };
-        let start = if self.special & special::VALUES != 0 { self.values.start() } else { arena::top() };
-        match value {
-            Some(value) => _ = arena::capture(thread, value),
-            None if outcome == Outcome::Panic => _ = capture_panic(thread),
-            None => {}
-        }
         let mut header = self.header(thread, outcome, kept, weight, duration);
         if undrawn {
             header.span = thread.next_span();
             header.parent = NO_SPAN;
             header.trace = header.span;
         }
-        arena::take(start, |values| deliver(thread, &header, values));
+        let start = (self.special & special::VALUES != 0).then(|| self.values.start());
+        if start.is_none() && value.is_none() && outcome != Outcome::Panic {
+            return deliver(thread, &header, Captured::default());
+        }
+        let deliver = |values: Captured<'_>| deliver(thread, &header, values);
+        match value {
+            None if outcome == Outcome::Panic => {
+                arena::conclude(thread, start, &[], Some(&mut write_panic), deliver);
+            }
+            value => arena::conclude(thread, start, &[], value, deliver),
+        }
     }
 }
 
@@ -274,17 +290,44 @@ fn capture_part(
     part: Part,
     capture: Capture<'_>,
 ) -> Values {
-    let values = if special & special::VALUES == 0 { Values::new(arena::top()) } else { values };
-    let bytes = arena::capture(thread, capture);
+    let (start, bytes) = arena::capture(thread, capture);
+    let values = if special & special::VALUES == 0 { Values::new(start) } else { values };
     match part {
         Part::Arguments => values.with_args(bytes),
         Part::Fields => values.with_fields(bytes),
     }
 }
 
+/// The end of a drawn call with values and nothing else about it.
+#[inline(never)]
+fn end_with_values(
+    (site, thread): (&'static CallSite, &'static ThreadState),
+    (start, duration): (Ticks, Ticks),
+    (span, parent): (u64, u64),
+    (first, values): (Option<usize>, Values),
+    result: Option<Capture<'_>>,
+) {
+    let header = Header {
+        site: site.id(),
+        outcome: Outcome::Ok,
+        kept: Kept::Sampled,
+        is_async: false,
+        start,
+        duration,
+        span,
+        parent,
+        trace: thread.trace.load(Ordering::Relaxed),
+        weight: thread.weight(),
+        args_bytes: values.args_bytes(),
+        fields_bytes: values.fields_bytes(),
+        busy: 0,
+    };
+    arena::conclude(thread, first, &[], result, |values| deliver(thread, &header, values));
+    thread.set_current(parent);
+}
+
 /// The end of a call that has values, failed, was not drawn, holds something to put back, or found the
 /// ring at a limit. The pairs are how the words of an `Entered` stay in registers.
-#[cold]
 #[inline(never)]
 fn end_specially(
     (site, thread): (&'static CallSite, &'static ThreadState),
@@ -365,6 +408,9 @@ impl Call {
     pub fn ok_with(self, result: impl FnOnce(&mut Writer<'_>)) {
         let entered = self.into_entered();
         match entered.thread {
+            Some(thread) if thread.captures_results && entered.special & !special::VALUES == 0 => {
+                entered.end_with_values(entered.now(), thread, Some(&mut once(result)));
+            }
             Some(thread) if thread.captures_results && entered.recording().is_some() => {
                 entered.end(entered.now(), Outcome::Ok, Some(&mut once(result)));
             }
@@ -529,48 +575,46 @@ pub(crate) fn thread_for(site: &'static CallSite) -> Option<(&'static ThreadStat
 }
 
 /// Writes the text of the panic that unwinds this thread.
-pub(crate) fn capture_panic(thread: &ThreadState) -> u16 {
+pub(crate) fn write_panic(writer: &mut Writer<'_>) {
     let text = panic_text::last();
-    if text.is_empty() {
-        return 0;
+    if !text.is_empty() {
+        use via::traits::*;
+        (&&&&&via::ErrorValue(&text)).write(writer);
     }
-    arena::capture(thread, &mut |writer| {
-        #[allow(clippy::wildcard_imports, reason = "the dispatch picks the trait")]
-        use via::*;
-        (&&&&&ErrorValue(&text)).write(writer);
-    })
 }
 
 /// Puts a record into the ring.
-pub(crate) fn deliver(thread: &'static ThreadState, header: &Header, values: &[u8]) {
-    match thread.ring.push(&header.encode(values.len()), values) {
-        Push::Written => {}
-        push => pushed(push, thread, header, values),
+#[inline]
+pub(crate) fn deliver(thread: &'static ThreadState, header: &Header, values: Captured<'_>) {
+    let words = header.encode(values.bytes);
+    if !thread.ring.push_values(words, values.padded) {
+        deliver_slowly(thread, &words, values.padded);
     }
 }
 
-/// A push after which much waits, or that found no room: an `ok` call is counted as lost, a failed
-/// one takes the way that has no bound but memory.
+/// A push that found the ring at a limit. Where there is no room in any ring, an `ok` call is counted
+/// as lost, and a failed one takes the way that has no bound but memory.
 #[cold]
 #[inline(never)]
-fn pushed(push: Push, thread: &'static ThreadState, header: &Header, values: &[u8]) {
+fn deliver_slowly(thread: &'static ThreadState, words: &[u64; HEADER_WORDS], values: &[u8]) {
+    let push = thread.push(words, values);
+    if push == Push::Written {
+        return;
+    }
     thread.home.wake();
     if push != Push::Full {
         return;
     }
-    if header.outcome == Outcome::Ok {
-        let reason = if thread.ring.capacity() < header.encode(0).len() {
-            Unrecorded::NoRing
-        } else {
-            Unrecorded::RingFull
-        };
-        if let Some(site) = crate::call_site::by_id(header.site) {
-            count(thread, site, header.outcome, reason, header.duration);
-        }
-        return;
+    let header = Header::decode(words);
+    if header.outcome != Outcome::Ok {
+        let words = words.iter().copied().chain(crate::record::pack(values)).collect();
+        let _ =
+            thread.home.overflow.send(Overflow { thread: thread.thread_id.load(Ordering::Relaxed), words });
+    } else if let Some(site) = crate::call_site::by_id(header.site) {
+        let has_ring = thread.ring.capacity() >= HEADER_WORDS;
+        let reason = if has_ring { Unrecorded::RingFull } else { Unrecorded::NoRing };
+        count(thread, site, header.outcome, reason, header.duration);
     }
-    let words = header.encode(values.len()).into_iter().chain(crate::record::pack(values)).collect();
-    let _ = thread.home.overflow.send(Overflow { thread: thread.thread_id.load(Ordering::Relaxed), words });
 }
 
 /// Counts a call that leaves no record.

@@ -83,6 +83,8 @@ pub struct Health {
     pub dropped: Drops,
     /// Failed calls counted by kind instead of stored one by one, for want of room.
     pub folded_errors: u64,
+    /// Values whose `Debug` or `Serialize` panicked while they were captured.
+    pub capture_panics: u64,
     /// Bytes waiting in rings and backlog.
     pub queue_bytes: u64,
     /// Bytes that rings and backlog may use.

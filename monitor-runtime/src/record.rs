@@ -128,7 +128,7 @@ impl Header {
         ]
     }
 
-    fn decode(words: &[u64; HEADER_WORDS]) -> Self {
+    pub(crate) fn decode(words: &[u64; HEADER_WORDS]) -> Self {
         let bits = words[0] >> 16;
         Self {
             site: (words[0] >> 32) as u32,

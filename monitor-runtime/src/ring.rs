@@ -78,28 +78,40 @@ impl Ring {
         false
     }
 
-    /// Producer: appends a header and bytes of values.
+    /// Producer: as [`Self::push_header`], with bytes of values, padded to whole words.
     #[inline]
-    pub(crate) fn push(&self, header: &[u64; HEADER_WORDS], values: &[u8]) -> Push {
-        let length = HEADER_WORDS + values.len().div_ceil(8);
+    pub(crate) fn push_values(&self, header: [u64; HEADER_WORDS], values: &[u8]) -> bool {
+        let values = values.as_chunks::<8>().0;
+        let length = HEADER_WORDS + values.len();
         let tail = self.producer.0.tail.load(Ordering::Relaxed);
         let at = tail & (self.producer.0.words.len() - 1);
         if tail + length <= self.producer.0.limit.load(Ordering::Relaxed)
             && let Some(slots) = self.producer.0.words.get(at..at + length)
+            && let Some((head, rest)) = slots.split_first_chunk::<HEADER_WORDS>()
         {
-            store(slots, header, values);
+            for (slot, word) in head.iter().zip(header) {
+                slot.store(word, Ordering::Relaxed);
+            }
+            for (slot, word) in rest.iter().zip(values) {
+                slot.store(u64::from_le_bytes(*word), Ordering::Relaxed);
+            }
             // Partner: the acquire in `drain`.
             self.producer.0.tail.store(tail + length, Ordering::Release);
-            return Push::Written;
+            return true;
         }
-        self.push_slowly(header, values)
+        false
+    }
+
+    /// Producer: appends a header and bytes of values, padded to whole words.
+    pub(crate) fn push(&self, header: &[u64; HEADER_WORDS], values: &[u8]) -> Push {
+        if self.push_values(*header, values) { Push::Written } else { self.push_slowly(header, values) }
     }
 
     /// Producer: the rest of the push: looks at the head, skips to the start where need be.
     #[cold]
     #[inline(never)]
     fn push_slowly(&self, header: &[u64], values: &[u8]) -> Push {
-        let length = header.len() + values.len().div_ceil(8);
+        let length = header.len() + values.len() / 8;
         let capacity = self.producer.0.words.len();
         let tail = self.producer.0.tail.load(Ordering::Relaxed);
         let at = tail & (capacity - 1);
@@ -120,6 +132,11 @@ impl Ring {
         // Partner: the acquire in `drain`.
         self.producer.0.tail.store(end, Ordering::Release);
         if end - head > capacity / LOOKS { Push::Pressed } else { Push::Written }
+    }
+
+    /// Producer: makes the next push take the slow way, past [`Self::push_header`].
+    pub(crate) fn close(&self) {
+        self.producer.0.limit.store(0, Ordering::Relaxed);
     }
 
     /// Producer: appends a record of one word.
@@ -156,15 +173,18 @@ impl Ring {
 /// Freeing every 128 bare records lets a producer that runs flat out go on; once a sweep does not.
 const PIECE_WORDS: usize = 1024;
 
-/// How often in a round of the ring the producer looks at the consumer: each look costs a cache miss,
-/// and wakes the consumer when as much as lies between two looks waits.
-const LOOKS: usize = 8;
+/// How often in a round of the ring the producer looks at the consumer, which costs a cache miss. The
+/// consumer is woken when as much as lies between two looks waits: half of the ring.
+const LOOKS: usize = 2;
 
 #[inline]
 fn store(slots: &[AtomicU64], header: &[u64], values: &[u8]) {
-    let words = header.iter().copied().chain(crate::record::pack(values));
-    for (slot, word) in slots.iter().zip(words) {
-        slot.store(word, Ordering::Relaxed);
+    let (head, tail) = slots.split_at(header.len().min(slots.len()));
+    for (slot, word) in head.iter().zip(header) {
+        slot.store(*word, Ordering::Relaxed);
+    }
+    for (slot, word) in tail.iter().zip(values.as_chunks::<8>().0) {
+        slot.store(u64::from_le_bytes(*word), Ordering::Relaxed);
     }
 }
 
@@ -235,7 +255,10 @@ mod tests {
         let ring = ring(64);
         for round in 0..500_u32 {
             let bytes = (round * 13 % 90) as usize;
-            assert_ne!(ring.push(&with_values(u64::from(round), bytes), &vec![9; bytes]), Push::Full);
+            assert_ne!(
+                ring.push(&with_values(u64::from(round), bytes), &vec![9; bytes.next_multiple_of(8)]),
+                Push::Full
+            );
             assert_eq!(drain(&ring), [round]);
         }
     }
@@ -257,7 +280,9 @@ mod tests {
             scope.spawn(|| {
                 for site in 0..count {
                     let bytes = (site % 40) as usize;
-                    while ring.push(&with_values(site, bytes), &vec![site as u8; bytes]) == Push::Full {
+                    while ring.push(&with_values(site, bytes), &vec![site as u8; bytes.next_multiple_of(8)])
+                        == Push::Full
+                    {
                         std::thread::yield_now();
                     }
                 }

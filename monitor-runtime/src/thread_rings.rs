@@ -14,7 +14,7 @@ use std::thread::Thread;
 use crossbeam_channel::Sender;
 
 use crate::config::limits;
-use crate::record::encode_thread;
+use crate::record::{HEADER_WORDS, encode_thread};
 use crate::ring::{Push, Ring};
 use crate::tally::Tallies;
 
@@ -42,10 +42,18 @@ pub(crate) struct ThreadState {
     /// Whether arguments, results are captured: fixed when the runtime starts.
     pub(crate) captures_args: bool,
     pub(crate) captures_results: bool,
+    /// Values that panicked while being captured.
+    pub(crate) capture_panics: AtomicU32,
     last_span: AtomicU64,
     pub(crate) random: AtomicU64,
     pub(crate) thread_id: AtomicU32,
     pub(crate) ring: Ring,
+    /// Takes what the ring has no room for, until it has been drained.
+    pub(crate) burst: Option<Ring>,
+    /// Whether records go to `burst`.
+    bursting: AtomicBool,
+    /// Whether the ring that records go to does not say yet which thread they are from.
+    unintroduced: AtomicBool,
     pub(crate) tallies: Tallies,
     pub(crate) home: &'static ThreadRings,
 }
@@ -60,6 +68,15 @@ impl ThreadState {
         }
         self.last_span.store(span, Ordering::Relaxed);
         span
+    }
+
+    /// Counts values that panicked while being captured.
+    #[inline]
+    pub(crate) fn add_capture_panics(&self, panics: u32) {
+        if panics > 0 {
+            let before = self.capture_panics.load(Ordering::Relaxed);
+            self.capture_panics.store(before.wrapping_add(panics), Ordering::Relaxed);
+        }
     }
 
     /// Four thousand million calls later: the thread goes on under a new prefix.
@@ -83,6 +100,58 @@ impl ThreadState {
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn set_current(&self, span: u64) {
         self.current.store(span, Ordering::Relaxed);
+    }
+}
+
+impl ThreadState {
+    /// Puts a record into a ring: the usual one, or while that is full the one for bursts. Each says at
+    /// the start of its run which thread it is from.
+    pub(crate) fn push(&self, header: &[u64; HEADER_WORDS], values: &[u8]) -> Push {
+        if self.bursting.load(Ordering::Relaxed) && self.burst_pending() == 0 {
+            self.bursting.store(false, Ordering::Relaxed);
+            self.unintroduced.store(true, Ordering::Relaxed);
+        }
+        if self.unintroduced.load(Ordering::Relaxed) && !self.introduce() {
+            return Push::Full;
+        }
+        if self.bursting.load(Ordering::Relaxed) {
+            return self.current_ring().push(header, values);
+        }
+        let push = self.ring.push(header, values);
+        let Some(burst) = self.burst.as_ref().filter(|_| push == Push::Full) else { return push };
+        self.bursting.store(true, Ordering::Relaxed);
+        self.ring.close();
+        if self.introduce() { burst.push(header, values) } else { Push::Full }
+    }
+
+    fn current_ring(&self) -> &Ring {
+        self.burst.as_ref().filter(|_| self.bursting.load(Ordering::Relaxed)).unwrap_or(&self.ring)
+    }
+
+    /// Says in the ring whose records follow. Where there is no room for that, there is none for a
+    /// record either: the next push has to say it first, and takes the way that knows that.
+    fn introduce(&self) -> bool {
+        let introduction = encode_thread(self.thread_id.load(Ordering::Relaxed));
+        let introduced = self.current_ring().push_word(introduction) != Push::Full;
+        self.unintroduced.store(!introduced, Ordering::Relaxed);
+        if !introduced {
+            self.ring.close();
+        }
+        introduced
+    }
+
+    fn burst_pending(&self) -> usize {
+        self.burst.as_ref().map_or(0, Ring::pending)
+    }
+
+    /// Words that wait to be drained.
+    pub(crate) fn pending(&self) -> usize {
+        self.ring.pending() + self.burst_pending()
+    }
+
+    /// Whether so much waits that the collector should do nothing else now.
+    pub(crate) fn is_pressed(&self) -> bool {
+        self.pending() > self.ring.capacity() / 4
     }
 }
 
@@ -212,7 +281,7 @@ impl ThreadRings {
     /// A state without an owner, at most this share of whose ring is still to be drained.
     fn idle(&self, share: usize) -> Option<&'static ThreadState> {
         let mut free = lock(&self.free);
-        let place = free.iter().rposition(|state| state.ring.pending() <= state.ring.capacity() / share)?;
+        let place = free.iter().rposition(|state| state.pending() <= state.ring.capacity() / share)?;
         Some(free.swap_remove(place))
     }
 
@@ -224,8 +293,11 @@ impl ThreadRings {
         if bytes == RING_BYTES_NONE && !lock(&self.free).is_empty() {
             return None;
         }
-        let words = crate::region::heap(bytes / size_of::<u64>())?;
-        self.ring_bytes.fetch_add(bytes, Ordering::Relaxed);
+        let (ring, burst) =
+            if bytes > limits::RING_BYTES { (limits::RING_BYTES, Some(bytes)) } else { (bytes, None) };
+        let words = crate::region::heap(ring / size_of::<u64>())?;
+        let burst = burst.and_then(|bytes| crate::region::heap(bytes / size_of::<u64>()));
+        self.ring_bytes.fetch_add(ring + burst.map_or(0, size_of_val), Ordering::Relaxed);
         let state = Box::leak(Box::new(ThreadState {
             current: AtomicU64::new(NO_SPAN),
             parent: AtomicU64::new(NO_SPAN),
@@ -233,10 +305,14 @@ impl ThreadRings {
             weight: AtomicU32::new(1_f32.to_bits()),
             captures_args: self.captures_args,
             captures_results: self.captures_results,
+            capture_panics: AtomicU32::new(0),
             last_span: AtomicU64::new(0),
             random: AtomicU64::new(0),
             thread_id: AtomicU32::new(0),
             ring: Ring::new(words),
+            burst: burst.map(Ring::new),
+            bursting: AtomicBool::new(false),
+            unintroduced: AtomicBool::new(false),
             tallies: Tallies::default(),
             home: self,
         }));
@@ -254,11 +330,7 @@ impl ThreadRings {
         state.thread_id.store(id, Ordering::Relaxed);
         state.last_span.store(u64::from(prefix) << 32, Ordering::Relaxed);
         state.random.store(u64::from(prefix) << 32 | u64::from(id) | 1, Ordering::Relaxed);
-        if state.ring.push_word(encode_thread(id)) == Push::Full {
-            // The records that follow would be taken for the former owner's: close the gap by the
-            // way that is never full.
-            let _ = self.overflow.send(Overflow { thread: id, words: vec![encode_thread(id)] });
-        }
+        state.introduce();
     }
 
     /// All states, for the collector.
@@ -300,7 +372,7 @@ const IDLE_SHARE: usize = 8;
 fn next_ring_bytes(used: usize, max: usize) -> usize {
     let generous = (max / 2).saturating_sub(used) / 8;
     if generous >= limits::RING_BYTES_MIN {
-        (1 << generous.ilog2()).min(limits::RING_BYTES)
+        (1 << generous.ilog2()).min(limits::BURST_BYTES)
     } else if used + limits::RING_BYTES_MIN <= max {
         limits::RING_BYTES_MIN
     } else {
@@ -331,7 +403,7 @@ mod tests {
         }
         assert!(used <= max + 2000 * RING_BYTES_NONE);
         assert!(sizes.is_sorted_by(|a, b| a >= b));
-        assert_eq!(sizes[0], limits::RING_BYTES);
+        assert_eq!(sizes[0], limits::BURST_BYTES);
         assert_eq!(sizes[999], limits::RING_BYTES_MIN);
         assert!(sizes.iter().all(|bytes| (bytes / 8).is_power_of_two()));
     }

@@ -50,18 +50,22 @@ impl Collector {
         let mut stream = Vec::new();
         let mut pressed = false;
         let states = self.rings.all();
-        self.ring_threads.resize(states.len(), 0);
-        for (ring, state) in states.iter().enumerate() {
-            let pending = state.ring.pending();
-            if pending == 0 {
-                continue;
+        self.ring_threads.resize(2 * states.len(), 0);
+        for (place, state) in states.iter().enumerate() {
+            pressed |= state.is_pressed();
+            // What is in the ring for bursts is younger than what is in the other.
+            for (at, ring) in [Some(&state.ring), state.burst.as_ref()].into_iter().flatten().enumerate() {
+                let pending = ring.pending();
+                if pending == 0 {
+                    continue;
+                }
+                let mut words = Vec::with_capacity(pending);
+                ring.drain(|piece| piece.append_to(&mut words));
+                let thread = self.ring_threads[2 * place + at];
+                self.meet_threads();
+                self.ring_threads[2 * place + at] =
+                    self.accept(thread, words, listening.then_some(&mut stream));
             }
-            pressed |= pending > state.ring.capacity() / 8;
-            let mut words = Vec::with_capacity(pending);
-            state.ring.drain(|piece| piece.append_to(&mut words));
-            let thread = self.ring_threads[ring];
-            self.meet_threads();
-            self.ring_threads[ring] = self.accept(thread, words, listening.then_some(&mut stream));
         }
         while let Ok(overflow) = self.overflow.try_recv() {
             self.meet_threads();

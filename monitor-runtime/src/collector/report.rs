@@ -1,6 +1,7 @@
 //! What the collector says of itself and the process, and what it does now and then: rates set from
 //! outside, retention, the slow limits of functions.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::{Collector, Pace};
@@ -103,8 +104,11 @@ impl Collector {
                 self.set_level(Level::Full, "the store is written");
             }
         }
-        let queued = self.rings.all().iter().map(|state| state.ring.pending() * 8).sum::<usize>();
+        let states = self.rings.all();
+        let queued = states.iter().map(|state| state.pending() * 8).sum::<usize>();
         self.health.queue_bytes = (queued + self.backlog.bytes()) as u64;
+        let panics = states.iter().map(|state| state.capture_panics.load(Ordering::Relaxed));
+        self.health.capture_panics = panics.map(u64::from).sum();
         self.health.breaker = breaker;
         *crate::thread_rings::lock(&self.shared.health) = self.health.clone();
     }

@@ -41,8 +41,8 @@ pub(super) fn between_forks<R>(step: impl FnOnce() -> R) -> R {
     result
 }
 
-/// A step takes a few milliseconds unless the disk hangs; a fork is not held up longer than this.
-const FORK_WAIT_MAX: u32 = 100;
+/// A step takes a few milliseconds unless the disk hangs; a fork is held up for 200 ms at most.
+const FORK_WAIT_MAX: u32 = 1000;
 const PAUSE: Duration = Duration::from_micros(200);
 
 extern "C" fn before() {
