@@ -25,7 +25,7 @@ use crate::function::Function;
 use crate::items::{Item, Kind};
 use crate::options::Options;
 
-/// Records every call of a function.
+#[doc = include_str!("monitor.md")]
 #[proc_macro_attribute]
 pub fn monitor(options: proc_macro::TokenStream, item: proc_macro::TokenStream) -> proc_macro::TokenStream {
     match attribute(options.into(), &item.clone().into()) {

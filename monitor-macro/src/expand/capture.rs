@@ -51,7 +51,7 @@ impl Expansion<'_> {
 
     /// The same, where the names of the arguments have become others.
     pub(super) fn capture_by(&self, call: &Ident, renamed: fn(&Ident) -> Ident) -> TokenStream {
-        let private = &self.private;
+        let via = self.via();
         let arguments: Vec<TokenStream> = self
             .captured_arguments()
             .map(|Captured { cfg, name, redacted, .. }| {
@@ -59,7 +59,7 @@ impl Expansion<'_> {
                 if redacted {
                     quote!(#(#cfg)* __monitor_writer.redacted();)
                 } else {
-                    quote!(#(#cfg)* (&&&&&#private::via::Value(&#name)).capture(__monitor_writer);)
+                    quote!(#(#cfg)* (&&&&&#via::Value(&#name)).capture(__monitor_writer);)
                 }
             })
             .collect();
@@ -68,7 +68,7 @@ impl Expansion<'_> {
         if !arguments.is_empty() {
             tokens.extend(quote! {
                 #call.args(|__monitor_writer| {
-                    use #private::via::traits::*;
+                    use #via::traits::*;
                     #patterns
                     #(#arguments)*
                 });
@@ -101,42 +101,47 @@ impl Expansion<'_> {
             return quote!(__monitor_writer.redacted(););
         }
         let value = &field.value;
-        let captured = self.value(&quote!(__monitor_value));
-        quote!({ let __monitor_value = &(#value); #captured })
+        let via = self.via();
+        quote!({
+            let __monitor_value = &(#value);
+            {
+                use #via::traits::*;
+                (&&&&&#via::Value(__monitor_value)).capture(__monitor_writer);
+            }
+        })
     }
 
-    /// Ends `call` by what `result`, a reference to what the function returned, shows.
-    pub(super) fn end(&self, call: &TokenStream, result: &TokenStream) -> TokenStream {
+    /// Ends `call` by what `result`, a reference to what the function returned, shows. The user's own test
+    /// comes before the block that imports our traits.
+    pub(super) fn end(&self, call: &TokenStream, result: &TokenStream) -> (Option<TokenStream>, TokenStream) {
+        let via = self.via();
         let private = &self.private;
-        let ok = if self.options.no_result {
-            quote!(#call.ok())
+        let capture = quote!((&&&&&#via::Value(__monitor_value)).capture(__monitor_writer));
+        let (ok, failure) = if self.options.no_result {
+            (quote!(#call.ok()), quote!({}))
         } else {
-            let capture = self.value(&quote!(__monitor_value));
-            quote!(#call.ok_with(|__monitor_writer| #capture))
+            (quote!(#call.ok_with(|__monitor_writer| #capture)), capture)
         };
-        let value = match &self.options.error_if {
-            None => ok,
-            Some(test) => {
-                let capture =
-                    if self.options.no_result { quote!({}) } else { self.value(&quote!(__monitor_value)) };
-                quote! {
-                    if #private::holds(#result, #test) {
-                        #call.error(|__monitor_writer| #capture)
-                    } else {
-                        #ok
-                    }
+        let test = self.options.error_if.as_ref();
+        let failed = test.map(|test| quote!(let __monitor_failed = #private::holds(#result, #test);));
+        let if_failed = test.map(|_| {
+            quote! {
+                #via::Seen::Value(__monitor_value) if __monitor_failed => {
+                    #call.error(|__monitor_writer| #failure)
                 }
             }
-        };
-        quote! {
-            match { use #private::via::traits::*; (&&&#private::via::Returned(#result)).probe() } {
-                #private::via::Seen::Value(__monitor_value) => #value,
-                #private::via::Seen::Error(__monitor_error) => #call.error(|__monitor_writer| {
-                    use #private::via::traits::*;
-                    (&&&&&#private::via::ErrorValue(__monitor_error)).write(__monitor_writer)
-                }),
+        });
+        let end = quote!({
+            use #via::traits::*;
+            match (&&&#via::Returned(#result)).probe() {
+                #if_failed
+                #via::Seen::Value(__monitor_value) => #ok,
+                #via::Seen::Error(__monitor_error) => #call.error(
+                    |__monitor_writer| (&&&&&#via::ErrorValue(__monitor_error)).write(__monitor_writer)
+                ),
             }
-        }
+        });
+        (failed, end)
     }
 
     /// The closure that ends the call of a future.
@@ -144,14 +149,17 @@ impl Expansion<'_> {
         if is_unit && self.options.error_if.is_none() {
             return quote!(|__monitor_finish, _| __monitor_finish.ok());
         }
-        let end = self.end(&quote!(__monitor_finish), &quote!(__monitor_result));
+        let end = match self.end(&quote!(__monitor_finish), &quote!(__monitor_result)) {
+            (None, end) => end,
+            (test, end) => quote!({ #test #end }),
+        };
         quote!(|__monitor_finish, __monitor_result| #end)
     }
 
-    /// Captures the value behind a reference.
-    fn value(&self, reference: &TokenStream) -> TokenStream {
+    /// The module of the ways of capturing.
+    fn via(&self) -> TokenStream {
         let private = &self.private;
-        quote!({ use #private::via::traits::*; (&&&&&#private::via::Value(#reference)).capture(__monitor_writer) })
+        quote!(#private::via)
     }
 }
 

@@ -107,3 +107,90 @@ impl Expansion<'_> {
 fn ours(name: &str) -> Ident {
     Ident::new(name, Span::call_site())
 }
+
+#[cfg(test)]
+mod tests {
+    use proc_macro2::{TokenStream, TokenTree};
+
+    use super::expand;
+    use crate::function::Function;
+    use crate::items;
+    use crate::options::Options;
+
+    fn expanded(options: &str, function: &str) -> TokenStream {
+        let item = items::single(function.parse().expect("tokens")).expect("an item");
+        let function = Function::parse(&item, item.body().expect("a body")).expect("a function");
+        expand(&Options::parse(options.parse().expect("tokens")).expect("options"), &function)
+    }
+
+    /// How many tokens there are, at any depth.
+    fn count(tokens: TokenStream) -> usize {
+        let trees = tokens.into_iter().map(|tree| match tree {
+            TokenTree::Group(group) => 1 + count(group.stream()),
+            _ => 1,
+        });
+        trees.sum()
+    }
+
+    /// What the attribute adds to a function.
+    fn added(options: &str, function: &str) -> usize {
+        count(expanded(options, function)) - count(function.parse().expect("tokens"))
+    }
+
+    #[test]
+    fn the_documentation_shows_the_true_expansion() {
+        let documentation = include_str!("../monitor.md");
+        let blocks: Vec<&str> =
+            documentation.split("```text\n").skip(1).filter_map(|block| block.split("```").next()).collect();
+        assert_eq!(blocks.len(), 4);
+        for pair in blocks.chunks(2) {
+            let (attribute, function) = pair[0].split_once('\n').expect("an attribute on a line of its own");
+            let options = attribute.trim_start_matches("#[monitor(").trim_end_matches(")]");
+            let shown = pair[1].replace("P::", "::monitored::__private::").replace("2u32", "0u32");
+            let text = |tokens: TokenStream| tokens.to_string().replace(char::is_whitespace, "");
+            assert_eq!(text(expanded(options, function)), text(shown.parse().expect("tokens")));
+        }
+    }
+
+    #[test]
+    fn m95_an_expansion_has_a_size_of_its_own_whatever_the_types_and_the_body() {
+        for (small, large) in [
+            (
+                "fn f(a: A) -> R { a }",
+                "fn f(a: HashMap<Vec<[u8; 4]>, &'static dyn Fn(A) -> B>) -> R { let b = g(a)?; h(b) }",
+            ),
+            (
+                "async fn f(a: A) { a; }",
+                "async fn f<T: Into<A>, const N: usize>(a: [T; N]) { g(a).await; h(); }",
+            ),
+            (
+                "fn f(a: A) { a; }",
+                "fn f<'a>(a: &'a (dyn Fn() -> A + 'a)) where A: Copy { for b in a() { g(b); } }",
+            ),
+        ] {
+            assert_eq!(added("", small), added("", large));
+        }
+        // The tokens of an alias behind the call, its types and its paths; to be raised only with a reason.
+        assert!(added("", "fn f() {}") <= 110, "{}", added("", "fn f() {}"));
+        let value = added("", "fn f() -> R { r }");
+        assert!(value <= 275, "{value}");
+        let future = added("", "async fn f() -> R { r }");
+        assert!(future <= 330, "{future}");
+        let argument = added("", "fn f(a: A) -> R { r }") - added("", "fn f() -> R { r }");
+        let second = added("", "fn f(a: A, b: A) -> R { r }") - added("", "fn f(a: A) -> R { r }");
+        assert!(argument <= 90 && second <= 40, "{argument} {second}");
+    }
+
+    #[test]
+    fn a_function_that_cannot_have_a_closure_has_none() {
+        for function in [
+            "#[track_caller] fn f(a: A) -> Result<R, E> { let b = a?; if b { return Ok(c); } Ok(d(e?)) }",
+            "unsafe extern \"C\" fn f(a: A, mut b: ...) -> Option<R> { Some(b.arg()?) }",
+            "fn f(#[cfg(test)] a: A) -> R { a }",
+        ] {
+            let expansion = expanded("skip_all", function).to_string();
+            assert!(expansion.contains("'__monitor_body") && !expansion.contains("run1"), "{expansion}");
+            assert!(!expansion.contains("break '__monitor_body ;"), "{expansion}");
+        }
+    }
+}

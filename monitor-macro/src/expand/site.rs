@@ -40,7 +40,7 @@ impl Expansion<'_> {
                     return #private::path_of(__monitor_path);
                 }
                 #private::CallSite::new(
-                    __monitor_path, ::core::file!(), #line, &[#(#arguments),*], &[#(#fields),*],
+                    __monitor_path, ::core::file!(), #line, &[#(#arguments),*], &[#(#fields),*]
                 )#settings
             };
             &__MONITOR_SITE

@@ -15,7 +15,7 @@ pub(super) fn wrap(expansion: &Expansion<'_>, ty: &Type) -> Wrapped {
     } else {
         (enter, quote!())
     };
-    let end = expansion.end(&quote!(#call), &quote!(&__monitor_result));
+    let (test, end) = expansion.end(&quote!(#call), &quote!(&__monitor_result));
     let (before, expression) = (body.before, body.expression);
     Wrapped {
         signature: body.signature,
@@ -23,6 +23,7 @@ pub(super) fn wrap(expansion: &Expansion<'_>, ty: &Type) -> Wrapped {
             let mut #call = #enter;
             #before
             let __monitor_result #annotation = #expression;
+            #test
             #end
             return __monitor_result;
         },
