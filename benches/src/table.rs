@@ -24,10 +24,17 @@ pub struct Table {
 struct Row {
     case: String,
     unit: String,
-    goal: Option<f64>,
+    goal: Option<Goal>,
     values: Vec<f64>,
     /// As many as values, or none: then the row is a figure of its own.
     floors: Vec<f64>,
+}
+
+/// The most that a ratio, or the value itself, should be.
+#[derive(Debug, Clone, Copy)]
+struct Goal {
+    most: f64,
+    of_value: bool,
 }
 
 impl Table {
@@ -41,7 +48,13 @@ impl Table {
     /// which their cases first came.
     pub fn record(&mut self, case: &str, value: f64, floor: f64) {
         let unit = self.unit.clone();
-        let row = self.row_of(case, &unit);
+        self.record_in(case, value, floor, &unit);
+    }
+
+    /// The same in a unit of its own, which is the floor's as well.
+    pub fn record_in(&mut self, case: &str, value: f64, floor: f64, unit: &str) {
+        let row = self.row_of(case, unit);
+        unit.clone_into(&mut row.unit);
         row.values.push(value);
         row.floors.push(floor);
     }
@@ -58,7 +71,13 @@ impl Table {
     /// not shown.
     pub fn row(&mut self, case: &str, goal: Option<f64>) {
         let unit = self.unit.clone();
-        self.row_of(case, &unit).goal = goal;
+        self.row_of(case, &unit).goal = goal.map(|most| Goal { most, of_value: false });
+    }
+
+    /// The same for a case whose value is to be judged although it has a floor too.
+    pub fn row_of_value(&mut self, case: &str, goal: f64) {
+        let unit = self.unit.clone();
+        self.row_of(case, &unit).goal = Some(Goal { most: goal, of_value: true });
     }
 
     fn row_of(&mut self, case: &str, unit: &str) -> &mut Row {
@@ -111,6 +130,16 @@ impl Table {
     }
 }
 
+impl Goal {
+    fn text(self, unit: &str) -> String {
+        if self.of_value {
+            format!("≤ {} {unit}", short(self.most))
+        } else {
+            format!("≤ {}", short(self.most))
+        }
+    }
+}
+
 impl Row {
     fn ratios(&self) -> Vec<f64> {
         self.values.iter().zip(&self.floors).map(|(value, floor)| value / floor).collect()
@@ -123,7 +152,7 @@ impl Row {
         let ratio = ratios.map_or_else(String::new, |ratio| number(ratio.median));
         let quartiles =
             shown.map_or_else(String::new, |it| format!("{} – {}", number(it.low), number(it.high)));
-        let goal = self.goal.map_or_else(String::new, |goal| format!("≤ {}", short(goal)));
+        let goal = self.goal.map_or_else(String::new, |goal| goal.text(&self.unit));
         let line = format!(
             "{:<width$} {:>12} {:<8} {:>8} {:>17} {:>7}",
             self.case,
@@ -145,7 +174,8 @@ impl Row {
             "unit": self.unit,
             "value": spread(&self.values),
             "ratio": spread(&self.ratios()),
-            "goal": self.goal,
+            "goal": self.goal.map(|goal| goal.most),
+            "goal_is_of_value": self.goal.is_some_and(|goal| goal.of_value),
             "values": self.values,
             "floors": self.floors,
         })

@@ -1,0 +1,227 @@
+//! Made-up batches for a store: calls of some functions on some threads, as the collector would hand
+//! them over at a given moment, with windows, slices and histograms that fit them. Reads no clock; the
+//! same numbers in, the same batches out.
+
+use std::collections::BTreeMap;
+
+use monitor_runtime::batch::{
+    Batch, CallRow, Figures, FunctionRow, ProcessRow, SliceRow, ThreadRow, WindowRow,
+};
+use monitor_runtime::record::{Kept, Outcome};
+use monitor_runtime::store::schema::{SLICE_NS, WINDOW_NS};
+
+/// What the calls are like.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Shape {
+    pub(crate) functions: u32,
+    pub(crate) threads: u32,
+    /// Of so many calls one fails, with a text; 0 for none.
+    pub(crate) failed_every: u64,
+    /// Of so many calls one is kept for being slow; 0 for none.
+    pub(crate) slow_every: u64,
+    /// Of so many calls one has captured values; 0 for none.
+    pub(crate) values_every: u64,
+}
+
+impl Shape {
+    /// Calls that all go well and bring no values.
+    pub(crate) const BARE: Self =
+        Self { functions: 10, threads: 2, failed_every: 0, slow_every: 0, values_every: 0 };
+    /// What a service might do.
+    pub(crate) const SERVICE: Self =
+        Self { functions: 20, threads: 8, failed_every: 100, slow_every: 200, values_every: 10 };
+}
+
+/// Calls that one thread has made in a row before the next one's come, as rings are drained.
+const RUN: u64 = 64;
+
+/// Calls of the last function, all at the start: it is the one that is seldom called.
+const SELDOM: u64 = 5;
+
+/// A source of batches.
+#[derive(Debug)]
+pub(crate) struct Load {
+    shape: Shape,
+    sequence: u64,
+    calls: u64,
+    random: u64,
+    spans: Vec<u64>,
+    windows: Vec<Interval>,
+    slices: Vec<Interval>,
+}
+
+/// What a function's figures are since the start of an interval.
+#[derive(Debug, Clone, Default)]
+struct Interval {
+    start_ns: i64,
+    figures: Figures,
+    buckets: BTreeMap<i32, u64>,
+    changed: bool,
+}
+
+impl Load {
+    pub(crate) fn new(shape: Shape) -> Self {
+        let functions = vec![Interval::default(); shape.functions as usize];
+        Self {
+            shape,
+            sequence: 0,
+            calls: 0,
+            random: 0x9e37_79b9_7f4a_7c15,
+            spans: vec![0; shape.threads as usize],
+            windows: functions.clone(),
+            slices: functions,
+        }
+    }
+
+    /// The process that all of it comes from.
+    pub(crate) fn process(started_ns: i64) -> ProcessRow {
+        ProcessRow {
+            run_uuid: "5eed".repeat(8),
+            service: "load".to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            host: "here".to_owned(),
+            pid: std::process::id(),
+            started_ns,
+        }
+    }
+
+    /// The next batch: so many calls, evenly over the time between two moments, the later of which is
+    /// when the batch is closed.
+    pub(crate) fn batch(&mut self, rows: usize, (from_ns, at_ns): (i64, i64)) -> Batch {
+        self.sequence += 1;
+        let mut batch = Batch { sequence: self.sequence, at_ns, ..Batch::default() };
+        if self.sequence == 1 {
+            batch.functions = (1..=self.shape.functions).map(function).collect();
+            batch.threads = (1..=self.shape.threads).map(thread).collect();
+        }
+        let step = (at_ns - from_ns) / i64::try_from(rows.max(1)).unwrap_or(i64::MAX);
+        batch.calls = (0_i64..).take(rows).map(|at| self.call(from_ns + at * step)).collect();
+        for (function, interval) in (1..).zip(&mut self.windows).filter(|(_, it)| it.changed) {
+            batch.windows.push(interval.window(function));
+        }
+        for (function, interval) in (1..).zip(&mut self.slices).filter(|(_, it)| it.changed) {
+            batch.slices.push(interval.slice(function));
+        }
+        batch
+    }
+
+    fn call(&mut self, start_ns: i64) -> CallRow {
+        let Shape { functions, threads, failed_every, slow_every, values_every } = self.shape;
+        self.calls += 1;
+        let random = self.random();
+        let usual = 1 + u32::try_from(random % u64::from(functions - 1)).unwrap_or(0);
+        let function = if self.calls <= SELDOM { functions } else { usual };
+        let lane = (self.calls / RUN) % u64::from(threads);
+        let (failed, slow) = (every(self.calls, failed_every), every(self.calls, slow_every));
+        // Most calls take some microseconds, few of them milliseconds.
+        let duration_ns = (random >> 32) % (1000 << (random >> 20 & 7)) + if slow { 10_000_000 } else { 90 };
+        let outcome = if failed { Outcome::Error } else { Outcome::Ok };
+        let span = &mut self.spans[usize::try_from(lane).unwrap_or(0)];
+        *span += 1;
+        let span_id = (lane + 1) << 32 | *span;
+        // Every third call is made by the one before it.
+        let parent_id = if span.is_multiple_of(3) { span_id - 1 } else { 0 };
+        self.count(function, start_ns, duration_ns, outcome);
+        let values = every(self.calls, values_every);
+        CallRow {
+            function,
+            thread: u32::try_from(lane + 1).unwrap_or(1),
+            start_ns,
+            duration_ns,
+            busy_ns: duration_ns,
+            span_id,
+            parent_id,
+            trace_id: if parent_id == 0 { span_id } else { parent_id },
+            outcome,
+            kept: if failed {
+                Kept::Failed
+            } else if slow {
+                Kept::Slow
+            } else {
+                Kept::Sampled
+            },
+            weight: 1.0,
+            args: values.then(|| format!("{{\"id\":{},\"name\":\"order\"}}", random % 100_000)),
+            result: values.then(|| "{\"Ok\":12}".to_owned()),
+            error: failed.then(|| format!("item {} of {function} is out of stock", random % 1000)),
+            fields: None,
+        }
+    }
+
+    fn count(&mut self, function: u32, start_ns: i64, duration_ns: u64, outcome: Outcome) {
+        let at = function as usize - 1;
+        for (interval, width) in [(&mut self.windows[at], WINDOW_NS), (&mut self.slices[at], SLICE_NS)] {
+            let begun = start_ns - start_ns.rem_euclid(width);
+            if interval.start_ns != begun {
+                *interval = Interval { start_ns: begun, ..Interval::default() };
+            }
+            interval.count(duration_ns, outcome);
+        }
+    }
+
+    /// Xorshift: the same numbers in every run.
+    fn random(&mut self) -> u64 {
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 7;
+        self.random ^= self.random << 17;
+        self.random
+    }
+}
+
+impl Interval {
+    fn count(&mut self, duration_ns: u64, outcome: Outcome) {
+        self.changed = true;
+        let figures = &mut self.figures;
+        figures.calls += 1;
+        figures.recorded += 1;
+        figures.errors += u64::from(outcome == Outcome::Error);
+        figures.total_ns += duration_ns;
+        figures.max_ns = figures.max_ns.max(duration_ns);
+        // The power of two is close enough: eight buckets each, of which the first is taken.
+        let bucket = 8 * i32::try_from(duration_ns.max(1).ilog2()).unwrap_or(0);
+        *self.buckets.entry(bucket).or_default() += 1;
+    }
+
+    fn window(&mut self, function: u32) -> WindowRow {
+        self.changed = false;
+        let mean = self.figures.total_ns / self.figures.calls.max(1);
+        WindowRow {
+            function,
+            start_ns: self.start_ns,
+            figures: self.figures,
+            p50_ns: mean,
+            p95_ns: mean * 2,
+            p99_ns: self.figures.max_ns,
+        }
+    }
+
+    fn slice(&mut self, function: u32) -> SliceRow {
+        self.changed = false;
+        let buckets = self.buckets.iter().map(|(bucket, count)| (*bucket, *count)).collect();
+        SliceRow { function, start_ns: self.start_ns, figures: self.figures, buckets }
+    }
+}
+
+fn every(count: u64, n: u64) -> bool {
+    n != 0 && count.is_multiple_of(n)
+}
+
+fn function(id: u32) -> FunctionRow {
+    FunctionRow {
+        id,
+        name: name(id),
+        file: "src/orders.rs".to_owned(),
+        line: id * 12,
+        group: None,
+        sample_rate: 1.0,
+    }
+}
+
+/// What a function is called.
+pub(crate) fn name(id: u32) -> String {
+    format!("shop::orders::step_{id}")
+}
+
+fn thread(id: u32) -> ThreadRow {
+    ThreadRow { id, name: format!("worker-{id}"), prefix: id }
+}
