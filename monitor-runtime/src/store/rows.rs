@@ -74,18 +74,19 @@ pub(crate) fn calls(
     let first_id = next_call_id(transaction)?;
     let last_id = first_id + i64::try_from(batch.calls.len()).unwrap_or(i64::MAX) - 1;
     let mut writer = CallWriter { transaction, known, process_id, last_id, lane: None };
-    let (chunks, rest) = batch.calls.as_chunks::<CHUNK>();
-    let mut id = first_id;
+    let (head, tail) = batch.calls.split_at(1);
+    writer.write(&mut transaction.prepare(&insert_calls(1, &first_id.to_string()))?, head)?;
+    let (chunks, rest) = tail.as_chunks::<CHUNK>();
     if !chunks.is_empty() {
-        let mut insert = transaction.prepare(&insert_calls(CHUNK))?;
+        let mut insert = transaction.prepare(&insert_calls(CHUNK, "NULL"))?;
         for chunk in chunks {
-            id = writer.write(&mut insert, chunk, id)?;
+            writer.write(&mut insert, chunk)?;
         }
     }
     if !rest.is_empty() {
-        let mut insert = transaction.prepare(&insert_calls(1))?;
+        let mut insert = transaction.prepare(&insert_calls(1, "NULL"))?;
         for call in rest {
-            id = writer.write(&mut insert, std::slice::from_ref(call), id)?;
+            writer.write(&mut insert, std::slice::from_ref(call))?;
         }
     }
     let bytes = values(transaction, &batch.calls, first_id)?;
@@ -93,18 +94,22 @@ pub(crate) fn calls(
     let starts = batch.calls.iter().map(|call| call.start_ns);
     let (min, max) =
         starts.fold((first.start_ns, first.start_ns), |(min, max), at| (min.min(at), max.max(at)));
-    range(transaction, (first_id, id - 1), (min, max), batch.at_ns)?;
+    range(transaction, (first_id, last_id), (min, max), batch.at_ns)?;
     Ok(CallsWritten { first_id, bytes: bytes + CALL_BYTES * batch.calls.len() as u64 })
 }
 
-/// Ids rise for ever: the newest range stays even when its calls are gone.
+/// Ids rise for ever: the newest range stays even when its calls are gone. A row that is not ours may
+/// have a larger one.
 fn next_call_id(transaction: &Connection) -> rusqlite::Result<i64> {
-    let last = "SELECT coalesce((SELECT last_call FROM call_range ORDER BY first_call DESC LIMIT 1), 0) + 1";
+    let last = "SELECT max(coalesce((SELECT last_call FROM call_range ORDER BY first_call DESC LIMIT 1), 0),
+                           coalesce((SELECT max(id) FROM call), 0)) + 1";
     transaction.query_row(last, [], |row| row.get(0))
 }
 
-fn insert_calls(rows: usize) -> String {
-    let row = "(?,?,?,?,?,?,?,?,?,?,?)";
+/// A statement of so many rows with this id. `NULL` is the id after the largest: SQLite then appends
+/// without looking for the place of each row, which saves a sixth of the whole insert.
+fn insert_calls(rows: usize, id: &str) -> String {
+    let row = format!("({id},?,?,?,?,?,?,?,?,?,?)");
     format!("INSERT INTO call VALUES {}", vec![row; rows].join(","))
 }
 
@@ -119,15 +124,9 @@ struct CallWriter<'a> {
 }
 
 impl CallWriter<'_> {
-    /// Writes as many calls as the statement has rows; returns the id after the last.
-    fn write(
-        &mut self,
-        insert: &mut Statement<'_>,
-        calls: &[CallRow],
-        first_id: i64,
-    ) -> rusqlite::Result<i64> {
+    /// Writes as many calls as the statement has rows.
+    fn write(&mut self, insert: &mut Statement<'_>, calls: &[CallRow]) -> rusqlite::Result<()> {
         let mut at = 0;
-        let mut id = first_id;
         for call in calls {
             let function_id = self.function_id(call.function)?;
             let lane = self.lane(call)?;
@@ -137,22 +136,20 @@ impl CallWriter<'_> {
             let busy = (call.busy_ns != call.duration_ns).then(|| signed(call.busy_ns));
             let kind = (call.outcome as i64) * 4 + call.kept as i64;
             let start = call.start_ns.wrapping_sub(lane.base_ns);
-            insert.raw_bind_parameter(at + 1, id)?;
-            insert.raw_bind_parameter(at + 2, function_id)?;
-            insert.raw_bind_parameter(at + 3, lane.id)?;
-            insert.raw_bind_parameter(at + 4, start)?;
-            insert.raw_bind_parameter(at + 5, signed(call.duration_ns))?;
-            insert.raw_bind_parameter(at + 6, busy)?;
-            insert.raw_bind_parameter(at + 7, span.wrapping_sub(lane.span_base))?;
-            insert.raw_bind_parameter(at + 8, parent)?;
-            insert.raw_bind_parameter(at + 9, trace)?;
-            insert.raw_bind_parameter(at + 10, kind)?;
-            insert.raw_bind_parameter(at + 11, if call.weight.is_finite() { call.weight } else { 1.0 })?;
-            at += 11;
-            id += 1;
+            insert.raw_bind_parameter(at + 1, function_id)?;
+            insert.raw_bind_parameter(at + 2, lane.id)?;
+            insert.raw_bind_parameter(at + 3, start)?;
+            insert.raw_bind_parameter(at + 4, signed(call.duration_ns))?;
+            insert.raw_bind_parameter(at + 5, busy)?;
+            insert.raw_bind_parameter(at + 6, span.wrapping_sub(lane.span_base))?;
+            insert.raw_bind_parameter(at + 7, parent)?;
+            insert.raw_bind_parameter(at + 8, trace)?;
+            insert.raw_bind_parameter(at + 9, kind)?;
+            insert.raw_bind_parameter(at + 10, if call.weight.is_finite() { call.weight } else { 1.0 })?;
+            at += 10;
         }
         insert.raw_execute()?;
-        Ok(id)
+        Ok(())
     }
 
     fn function_id(&mut self, function: u32) -> rusqlite::Result<i64> {
