@@ -16,8 +16,10 @@ pub(crate) mod fidelity {
     pub(crate) const OFF: u32 = 1;
     /// Record each call that no one above has sampled out. Not used where ticks are those of the OS clock.
     pub(crate) const RECORDED: u32 = 2;
-    /// Draw each call.
+    /// Draw each call; those not drawn are timed.
     pub(crate) const SAMPLED: u32 = 3;
+    /// The same, but only a share of those not drawn is timed: what is called so often costs too much.
+    pub(crate) const COUNTED: u32 = 4;
 }
 
 /// One monitored function: a `static` in its expansion.
@@ -154,6 +156,24 @@ impl CallSite {
         let next =
             if rate >= 1.0 && crate::clock::is_counter() { fidelity::RECORDED } else { fidelity::SAMPLED };
         self.fidelity.store(next, Ordering::Relaxed);
+    }
+
+    /// Whether only a share of the calls that are not drawn is timed.
+    pub(crate) fn is_counted(&self) -> bool {
+        self.fidelity.load(Ordering::Relaxed) == fidelity::COUNTED
+    }
+
+    /// Times all calls that are not drawn, or only a share of them. Of no effect on a function that is
+    /// not sampled.
+    pub(crate) fn set_counted(&self, is_counted: bool) {
+        let (from, to) = if is_counted {
+            (fidelity::SAMPLED, fidelity::COUNTED)
+        } else {
+            (fidelity::COUNTED, fidelity::SAMPLED)
+        };
+        if self.fidelity.compare_exchange(from, to, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+            self.epoch.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     /// Leaves the function alone from now on.

@@ -45,6 +45,8 @@ struct Function {
     site: &'static CallSite,
     name: Arc<str>,
     slow_ns: u64,
+    /// Calls left out since the collector last looked whether they are too many to be timed.
+    left_out: u64,
     /// The rate last sent to the store.
     stored_rate: Option<f64>,
     figures: FunctionFigures,
@@ -82,6 +84,9 @@ pub(crate) struct Collector {
     sequence: u64,
     busy_since: Option<Duration>,
     next: Due,
+    /// Share of a core that timing the calls of one function may cost.
+    max_overhead: f64,
+    left_out_since: Duration,
 
     health: Health,
     own_cpu: Share,
@@ -156,6 +161,8 @@ impl Collector {
             sequence: 0,
             busy_since: None,
             next: Due::default(),
+            max_overhead: settings.max_overhead,
+            left_out_since: monotonic(),
             health: Health { queue_bytes_max, ..Health::default() },
             own_cpu: Share::since(crate::os::thread_cpu()),
             process_cpu: Share::since(crate::os::process_cpu()),
@@ -177,6 +184,7 @@ impl Collector {
         self.report(now, pace);
         let left = self.write(now, pace);
         self.tidy(now);
+        self.choose_counted(now);
         self.publish_health(now);
         left
     }

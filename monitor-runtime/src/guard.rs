@@ -16,7 +16,7 @@ use crate::record::{HEADER_WORDS, Header, Kept, Outcome};
 use crate::ring::Push;
 use crate::runtime;
 use crate::sampling;
-use crate::tally::Unrecorded;
+use crate::tally::{GAP_MASK, Unrecorded};
 use crate::thread_rings::{
     self, Lease, NO_SPAN, Overflow, RESERVED_SPANS, SUPPRESSED, ThreadState, UNSAMPLED,
 };
@@ -78,6 +78,10 @@ mod special {
     pub(super) const VALUES: u64 = 8;
     /// Ticks are those of the OS clock.
     pub(super) const OS_CLOCK: u64 = 16;
+    /// Not drawn and not timed; its tally has counted it.
+    pub(super) const COUNTED: u64 = 32;
+    /// Set for a call that is only counted, and no other.
+    pub(super) const JUST_COUNTED: u64 = UNDRAWN | COUNTED;
 }
 
 impl Entered {
@@ -96,6 +100,19 @@ impl Entered {
                     let parent = thread.current.load(Ordering::Relaxed);
                     if parent == NO_SPAN || parent > RESERVED_SPANS {
                         return Self::open(site, thread, parent);
+                    }
+                }
+            }
+            fidelity::COUNTED => {
+                if let Some(thread) = thread_rings::current() {
+                    let parent = thread.current.load(Ordering::Relaxed);
+                    let epoch = site.epoch.load(Ordering::Relaxed);
+                    if parent <= UNSAMPLED
+                        && thread.tallies.used(site.id()).is_some_and(|tally| tally.leave_out(epoch))
+                    {
+                        thread.set_current(UNSAMPLED);
+                        let special = special::JUST_COUNTED;
+                        return Self { thread: Some(thread), parent, special, ..Self::pass(site) };
                     }
                 }
             }
@@ -182,6 +199,9 @@ impl Entered {
 
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn end_ok(self, thread: &'static ThreadState) {
+        if self.special == special::JUST_COUNTED {
+            return thread.set_current(self.parent);
+        }
         let end = self.now();
         if self.special != 0 {
             return if self.special == special::VALUES {
@@ -337,6 +357,11 @@ fn end_specially(
     outcome: Outcome,
     value: Option<Capture<'_>>,
 ) {
+    // A call that was only counted has no start: it is recorded, for having failed, as ended at once.
+    let start = if special & special::COUNTED == 0 { start } else { end };
+    if special & special::COUNTED != 0 {
+        thread.tallies.used(site.id()).inspect(|tally| tally.take_back());
+    }
     let call = Entered { site, thread: Some(thread), start, span, parent, special, values };
     let duration = end.wrapping_sub(start);
     let undrawn = special & special::UNDRAWN != 0;
@@ -383,7 +408,7 @@ impl Call {
     /// Starts the call's time: the last thing before its body, so that captures do not count.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub fn begin(&mut self) {
-        if self.0.thread.is_some() {
+        if self.0.thread.is_some() && self.0.special != special::JUST_COUNTED {
             self.0.start = self.0.now();
         }
     }
@@ -506,6 +531,10 @@ pub(crate) fn draw(site: &CallSite, thread: &ThreadState, parent: u64, weight: f
         return Draw::Pass;
     }
     if parent == UNSAMPLED {
+        if site.is_counted() {
+            // The countdown has ended with this call, which is timed; it begins anew.
+            draw_root(site, thread, 0.0);
+        }
         return Draw::Undrawn;
     }
     if site.fidelity.load(Ordering::Relaxed) == fidelity::RECORDED {
@@ -527,22 +556,27 @@ pub(crate) fn draw(site: &CallSite, thread: &ThreadState, parent: u64, weight: f
 
 /// Counts down to the next root call that is drawn.
 fn draw_root(site: &CallSite, thread: &ThreadState, rate: f64) -> bool {
+    // Where not all undrawn calls are timed, the countdown ends with one that is either drawn or timed.
+    let stop = if site.is_counted() { rate.max(TIMED_SHARE) } else { rate };
     let Some(tally) = thread.tallies.of(site.id()) else {
         return sampling::next_gap(rate, random(thread)) == 0;
     };
     let epoch = site.epoch.load(Ordering::Relaxed);
     if tally.gap_epoch.load(Ordering::Relaxed) != epoch {
         tally.gap_epoch.store(epoch, Ordering::Relaxed);
-        tally.gap.store(next_gap(rate, thread), Ordering::Relaxed);
+        tally.gap.store(next_gap(stop, thread), Ordering::Relaxed);
     }
     let gap = tally.gap.load(Ordering::Relaxed);
     if gap & GAP_MASK > 0 {
         tally.gap.store(gap - 1, Ordering::Relaxed);
         return false;
     }
-    tally.gap.store(next_gap(rate, thread), Ordering::Relaxed);
-    gap & REDRAW_FLAG == 0
+    tally.gap.store(next_gap(stop, thread), Ordering::Relaxed);
+    gap & REDRAW_FLAG == 0 && (stop <= rate || sampling::next_gap(rate / stop, random(thread)) == 0)
 }
+
+/// Share of the calls that are timed of a function whose calls are otherwise only counted.
+const TIMED_SHARE: f64 = 1.0 / 256.0;
 
 /// A gap, flagged where it ends in another draw instead of a drawn call.
 fn next_gap(rate: f64, thread: &ThreadState) -> u64 {
@@ -550,8 +584,7 @@ fn next_gap(rate: f64, thread: &ThreadState) -> u64 {
     if gap == sampling::REDRAW { u64::from(gap) | REDRAW_FLAG } else { u64::from(gap) }
 }
 
-const REDRAW_FLAG: u64 = 1 << 32;
-const GAP_MASK: u64 = REDRAW_FLAG - 1;
+const REDRAW_FLAG: u64 = GAP_MASK + 1;
 
 fn random(thread: &ThreadState) -> u64 {
     let mut generator = sampling::Random::new(thread.random.load(Ordering::Relaxed));

@@ -28,6 +28,10 @@ pub(crate) struct Tally {
     /// Calls left to leave out before the next drawn one, and the epoch of the rate it was drawn for.
     pub(crate) gap: AtomicU64,
     pub(crate) gap_epoch: AtomicU32,
+    /// Calls that were only counted: neither drawn nor timed. Counted where they begin, as `ok`.
+    pub(crate) counted: AtomicU64,
+    /// Those among them that failed, and so left a record after all.
+    pub(crate) counted_failed: AtomicU64,
     /// By outcome.
     pub(crate) calls: [AtomicU64; 4],
     /// By reason.
@@ -36,6 +40,9 @@ pub(crate) struct Tally {
     pub(crate) max_ticks: AtomicU64,
     durations: OnceLock<Box<Durations>>,
 }
+
+/// The bits of `Tally::gap` that count.
+pub(crate) const GAP_MASK: u64 = u32::MAX as u64;
 
 /// Counts of durations in ticks: sixteen buckets to each doubling, the counter's unit being unknown
 /// here. 32 bits may wrap; the collector takes differences far more often than that.
@@ -95,6 +102,24 @@ impl Tally {
         add(&self.calls[outcome as usize], 1);
     }
 
+    /// Leaves a call out, if it is one that is only to be counted by a countdown of this epoch. Called
+    /// by the owner alone.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(crate) fn leave_out(&self, epoch: u32) -> bool {
+        let gap = self.gap.load(Ordering::Relaxed);
+        if gap & GAP_MASK == 0 || self.gap_epoch.load(Ordering::Relaxed) != epoch {
+            return false;
+        }
+        self.gap.store(gap - 1, Ordering::Relaxed);
+        add(&self.counted, 1);
+        true
+    }
+
+    /// A call that was counted at its beginning has failed. Called by the owner alone.
+    pub(crate) fn take_back(&self) {
+        add(&self.counted_failed, 1);
+    }
+
     /// Counts a call from any thread: for the one table that threads share when there is no memory
     /// for tables of their own.
     #[cold]
@@ -121,7 +146,8 @@ impl Tally {
     }
 
     pub(crate) fn is_untouched(&self) -> bool {
-        self.calls.iter().all(|count| count.load(Ordering::Relaxed) == 0)
+        self.counted.load(Ordering::Relaxed) == 0
+            && self.calls.iter().all(|count| count.load(Ordering::Relaxed) == 0)
     }
 }
 
@@ -136,7 +162,7 @@ const BLOCKS: usize = 12;
 pub(crate) const SITES_MAX: u32 = (FIRST_BLOCK as u32) * ((1 << BLOCKS) - 1);
 
 /// Block of a site, and the place within it.
-#[inline]
+#[cfg_attr(not(debug_assertions), inline(always))]
 fn place(site: u32) -> (usize, usize) {
     let number = site as usize + FIRST_BLOCK;
     let block = (number / FIRST_BLOCK).ilog2() as usize;
@@ -144,6 +170,13 @@ fn place(site: u32) -> (usize, usize) {
 }
 
 impl Tallies {
+    /// The tally of a function, if it was used before.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(crate) fn used(&self, site: u32) -> Option<&Tally> {
+        let (block, place) = place(site);
+        self.0.get(block)?.get()?.get(place)
+    }
+
     /// The tally of a function, made on first use. `None` for want of memory or beyond the bound.
     #[inline]
     pub(crate) fn of(&self, site: u32) -> Option<&Tally> {

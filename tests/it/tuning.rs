@@ -76,3 +76,21 @@ fn a_rate_written_by_another_program_holds_within_a_second() {
     let events: Vec<String> = store.all("SELECT detail FROM events WHERE kind = 'rate'");
     assert_eq!(events, ["victim::* = 0 by sql"]);
 }
+
+#[test]
+fn a_hot_function_that_is_left_out_is_counted_exactly_and_its_failures_kept() {
+    let stage = Stage::new().with("MONITOR_SAMPLE", "0");
+    let output = stage.run("flood", 2500);
+    let numbers: Vec<i64> =
+        output.lines().next().unwrap().split(' ').take(2).map(|number| number.parse().unwrap()).collect();
+    let store = stage.store();
+    let change: String =
+        store.one("SELECT detail FROM events WHERE detail LIKE '%timed -> counted%' LIMIT 1");
+    assert!(change.starts_with("victim::orders::check: "), "{change}");
+    let figures = "SELECT calls || ' ' || errors || ' ' || recorded || ' ' || dropped FROM functions";
+    assert_eq!(store.one::<String>(figures), format!("{} {1} {1} 0", numbers[0], numbers[1]));
+    assert_eq!(store.one::<i64>("SELECT COUNT(*) FROM errors"), numbers[1]);
+    // The histogram speaks for every call, be it timed or not.
+    let buckets: i64 = store.one("SELECT SUM(count) FROM slice_bucket");
+    assert!((numbers[0] - buckets).abs() <= numbers[0] / 1000, "{buckets} of {}", numbers[0]);
+}

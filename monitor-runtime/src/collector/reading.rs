@@ -2,7 +2,7 @@
 
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::{Collector, Function};
 use crate::backlog::{Segment, Waiting};
@@ -19,8 +19,12 @@ use crate::tally::{Durations, Tally, Unrecorded};
 pub(super) struct TallyRead {
     calls: [u64; 4],
     unrecorded: [u64; 3],
+    counted: u64,
+    counted_failed: u64,
     total_ticks: u64,
     durations: Vec<u32>,
+    /// Calls that were only counted, and for whose durations no timed call speaks yet.
+    unspoken: u64,
 }
 
 impl Collector {
@@ -38,6 +42,7 @@ impl Collector {
                 site,
                 name: site.shown_name().into(),
                 slow_ns: site.slow_ns().unwrap_or(u64::MAX),
+                left_out: 0,
                 stored_rate: None,
                 figures: FunctionFigures::default(),
             });
@@ -188,20 +193,25 @@ impl Collector {
             Entry::Vacant(place) => place.insert(TallyRead::default()),
         };
         let calls = differences(&mut read.calls, &tally.calls);
-        if calls == [0; 4] {
+        let counted = difference(&mut read.counted, &tally.counted)
+            .wrapping_sub(difference(&mut read.counted_failed, &tally.counted_failed));
+        if calls == [0; 4] && counted == 0 {
             return;
         }
         let reasons = differences(&mut read.unrecorded, &tally.unrecorded);
         let total = tally.total_ticks.load(Ordering::Relaxed);
-        let total_ticks = total.wrapping_sub(std::mem::replace(&mut read.total_ticks, total));
+        let mut total_ticks = total.wrapping_sub(std::mem::replace(&mut read.total_ticks, total));
         let durations = tally.durations().map(|durations| new_durations(&mut read.durations, durations));
+        let mut durations = durations.unwrap_or_default();
+        read.unspoken = read.unspoken.wrapping_add(counted);
+        total_ticks += speak_for(&mut read.unspoken, &mut durations, total_ticks);
         let dropped = reasons[Unrecorded::RingFull as usize] + reasons[Unrecorded::NoRing as usize];
-        let sampled_out = reasons[Unrecorded::SampledOut as usize];
+        let sampled_out = reasons[Unrecorded::SampledOut as usize].wrapping_add(counted);
         self.health.dropped.ring_full += reasons[Unrecorded::RingFull as usize];
         self.health.dropped.no_ring += reasons[Unrecorded::NoRing as usize];
         self.health.sampled_out += sampled_out;
         let figures = Figures {
-            calls: calls.iter().sum(),
+            calls: calls.iter().sum::<u64>().wrapping_add(counted),
             errors: calls[Outcome::Error as usize],
             panics: calls[Outcome::Panic as usize],
             cancelled: calls[Outcome::Cancelled as usize],
@@ -213,23 +223,42 @@ impl Collector {
         };
         let clock = &self.clock;
         let now_ns = clock.now_ns();
-        let durations = durations.unwrap_or_default();
         let durations = durations.iter().map(|(ticks, count)| (clock.duration_ns(*ticks), *count));
         if let Some(Some(function)) = self.functions.get_mut(site as usize) {
             function.figures.add(now_ns, figures, durations);
+            function.left_out += sampled_out;
         }
     }
 }
 
 /// What was added to counters since they were last read.
-fn differences<const N: usize>(
-    before: &mut [u64; N],
-    counters: &[std::sync::atomic::AtomicU64; N],
-) -> [u64; N] {
-    std::array::from_fn(|at| {
-        let now = counters[at].load(Ordering::Relaxed);
-        now.wrapping_sub(std::mem::replace(&mut before[at], now))
-    })
+fn differences<const N: usize>(before: &mut [u64; N], counters: &[AtomicU64; N]) -> [u64; N] {
+    std::array::from_fn(|at| difference(&mut before[at], &counters[at]))
+}
+
+fn difference(before: &mut u64, counter: &AtomicU64) -> u64 {
+    let now = counter.load(Ordering::Relaxed);
+    now.wrapping_sub(std::mem::replace(before, now))
+}
+
+/// Lets the calls that were timed speak for those that were only counted: their durations are
+/// multiplied to be as many. Returns the ticks that this adds; without timed calls it waits.
+fn speak_for(unspoken: &mut u64, durations: &mut [(u64, u64)], timed_ticks: u64) -> u64 {
+    let timed: u64 = durations.iter().map(|(_, count)| count).sum();
+    if timed == 0 || *unspoken == 0 {
+        return 0;
+    }
+    let all = std::mem::take(unspoken) + timed;
+    let (mut seen, mut given) = (0, 0);
+    for (_, count) in durations {
+        // Cumulative, so that rounding adds up to exactly all of them.
+        seen += *count;
+        let up_to_here = (u128::from(all) * u128::from(seen) / u128::from(timed)) as u64;
+        *count = up_to_here - given;
+        given = up_to_here;
+    }
+    let total = u128::from(timed_ticks) * u128::from(all) / u128::from(timed);
+    (total as u64).saturating_sub(timed_ticks)
 }
 
 /// Durations (the middle of their bucket, in ticks) and counts added since the last reading.
@@ -245,4 +274,22 @@ fn new_durations(before: &mut Vec<u32>, durations: &Durations) -> Vec<(u64, u64)
         }
     }
     added
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn timed_calls_speak_for_all_that_were_counted() {
+        let mut durations = vec![(10, 3), (100, 1)];
+        let mut unspoken = 99;
+        let added = speak_for(&mut unspoken, &mut durations, 130);
+        assert_eq!(durations.iter().map(|(_, count)| count).sum::<u64>(), 103);
+        assert_eq!((durations[0].1, unspoken), (77, 0));
+        assert_eq!(130 + added, 130 * 103 / 4);
+        let mut unspoken = 7;
+        assert_eq!(speak_for(&mut unspoken, &mut [], 0), 0);
+        assert_eq!(unspoken, 7);
+    }
 }

@@ -71,6 +71,31 @@ impl Collector {
         }
     }
 
+    /// Stops timing calls that are left out anyway where there are so many of them that their timing
+    /// would cost more than the recorder may, and takes it up again when there are fewer.
+    pub(super) fn choose_counted(&mut self, now: Duration) {
+        let passed = now.saturating_sub(self.left_out_since);
+        if passed < COUNTED_LOOK {
+            return;
+        }
+        self.left_out_since = now;
+        let calls_max = self.max_overhead * 1e9 / (TIMED_COST * self.health.overhead_ns_per_call.max(1.0));
+        let mut changes = Vec::new();
+        for function in self.functions.iter_mut().flatten() {
+            let calls = std::mem::take(&mut function.left_out) as f64 / passed.as_secs_f64();
+            let was = function.site.is_counted();
+            let is = calls > if was { calls_max / 4.0 } else { calls_max };
+            function.site.set_counted(is);
+            if function.site.is_counted() != was {
+                let (from, to) = if is { ("timed", "counted") } else { ("counted", "timed") };
+                changes.push(format!("{}: {from} -> {to} at {calls:.0} calls/s left out", function.name));
+            }
+        }
+        for change in changes {
+            self.event("rate", change);
+        }
+    }
+
     /// Writes rates set in code to the store, and takes over those set from outside.
     fn exchange_rates(&mut self) {
         let Some(store) = &mut self.store else { return };
@@ -114,5 +139,9 @@ impl Collector {
     }
 }
 
+/// How often the choice between timing and counting is made.
+const COUNTED_LOOK: Duration = Duration::from_millis(250);
+/// What timing a call that is left out costs, in recorded calls.
+const TIMED_COST: f64 = 1.5;
 /// Above this share of its bound the backlog is about to evict.
 const PRESSURE_HIGH: f64 = 0.7;
