@@ -5,10 +5,13 @@
 
 mod plain;
 mod ours;
+mod peers;
 
 use std::io::Result;
 
 use monitor_benches::{Figures, Options, Table, Worker, floor, serve};
+
+use peers::{CALL, KINDS, PEERS};
 
 /// A worker process.
 struct Group {
@@ -61,41 +64,83 @@ const ROWS: &[(&str, Option<f64>)] = &[
     (ours::FIRST_REUSED, Some(20.0)),
 ];
 
+/// Of what is kept of a call: ours against the least that any peer takes for it.
+const AGAINST_PEERS: &str = "recorded, against the fastest peer that keeps data";
+
 fn main() -> Result<()> {
     let options = Options::from_args();
     if let Some(name) = &options.worker {
-        let group = GROUPS.iter().find(|group| group.name == name);
-        return group.map_or(Ok(()), |group| serve(|| (group.round)(&options)));
+        return work(name, &options);
     }
-    let mut table = Table::new("call", "ns", floor::READS);
-    for (case, goal) in ROWS {
-        table.row(case, *goal);
-    }
+    let mut table = announced();
     let stores = tempfile::tempdir()?;
     let mut workers = Vec::new();
-    for group in GROUPS.iter().filter(|group| options.wants(group.name)) {
-        let store = stores.path().join(group.name).with_extension("db");
-        let mut variables = vec![("MONITOR_DB", store.to_str().unwrap_or(":memory:"))];
-        variables.extend_from_slice(group.variables);
-        workers.push(Worker::start(group.name, &options, &variables)?);
+    for (name, variables) in groups().filter(|(name, _)| options.wants(name)) {
+        let store = stores.path().join(format!("{}.db", workers.len()));
+        let mut all = vec![("MONITOR_DB", store.to_str().unwrap_or(":memory:"))];
+        all.extend_from_slice(variables);
+        workers.push(Worker::start(name, &options, &all)?);
     }
     for _ in 0..options.rounds() {
-        for (nth, worker) in workers.iter_mut().enumerate() {
-            enter(&mut table, &worker.round()?, nth == 0);
+        let mut round = Figures::new();
+        for worker in &mut workers {
+            enter(&mut table, &worker.round()?, &mut round);
         }
+        compare(&mut table, &round);
     }
     drop(workers);
     table.finish(&options)
 }
 
-/// Enters a worker's round into the table. The floors stand there once, as the first worker finds them.
-fn enter(table: &mut Table, figures: &Figures, first: bool) {
+/// The worker's part.
+fn work(name: &str, options: &Options) -> Result<()> {
+    if let Some(group) = GROUPS.iter().find(|group| group.name == name) {
+        return serve(|| (group.round)(options));
+    }
+    let Some(peer) = PEERS.iter().find(|peer| peer.name == name) else { return Ok(()) };
+    (peer.start)();
+    serve(|| peer.round(options))
+}
+
+fn groups() -> impl Iterator<Item = (&'static str, &'static [(&'static str, &'static str)])> {
+    GROUPS
+        .iter()
+        .map(|group| (group.name, group.variables))
+        .chain(PEERS.iter().map(|peer| (peer.name, &[][..])))
+}
+
+/// The table with its rows in order.
+fn announced() -> Table {
+    let mut table = Table::new("call", "ns", floor::READS);
+    for (case, goal) in ROWS {
+        table.row(case, *goal);
+    }
+    table.row(AGAINST_PEERS, Some(0.5));
+    for peer in &PEERS {
+        for kind in KINDS {
+            table.row(&peer.row(kind), None);
+        }
+    }
+    table
+}
+
+/// Enters a worker's round into the table, and as ratios into the round of all of them. The floors are
+/// shown as the first worker finds them.
+fn enter(table: &mut Table, figures: &Figures, round: &mut Figures) {
     let Some(&reads) = figures.get(floor::READS) else {
         return figures.iter().for_each(|(case, &value)| table.figure(case, value, "µs"));
     };
     for (case, &value) in figures {
-        if first || ![floor::READS, floor::STORE].contains(&case.as_str()) {
+        if !round.contains_key(case) {
             table.record(case, value, reads);
+            round.insert(case.clone(), value / reads);
         }
+    }
+}
+
+fn compare(table: &mut Table, ratios: &Figures) {
+    let peers = PEERS.iter().filter(|peer| peer.keeps).filter_map(|peer| ratios.get(&peer.row(CALL)));
+    if let (Some(&ours), Some(&least)) = (ratios.get(ours::RECORDED), peers.min_by(|a, b| a.total_cmp(b))) {
+        table.figure(AGAINST_PEERS, ours / least, "×");
     }
 }
