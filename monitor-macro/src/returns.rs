@@ -15,6 +15,9 @@ pub(crate) enum Returns {
     Unit,
     /// `!`: it never returns.
     Never,
+    /// `impl Fn…`: a closure takes the types of its arguments from here, and only where it is returned
+    /// right out of the function; nothing could be seen of it but a name.
+    Closure,
     /// Any other type, with `_` where it says `impl Trait`.
     Value(Box<Type>),
     /// A future, timed until it completes.
@@ -48,6 +51,7 @@ pub(crate) fn returns(output: &ReturnType) -> Returns {
     match ty {
         Type::Never(_) => Returns::Never,
         Type::Tuple(tuple) if tuple.elems.is_empty() => Returns::Unit,
+        Type::ImplTrait(opaque) if opaque.bounds.iter().any(is_function) => Returns::Closure,
         _ => match future(ty) {
             Some((pointer, output)) => {
                 let output = nameable(&output);
@@ -55,6 +59,17 @@ pub(crate) fn returns(output: &ReturnType) -> Returns {
             }
             None => Returns::Value(Box::new(nameable(ty))),
         },
+    }
+}
+
+/// Is this one of the traits that a closure has?
+fn is_function(bound: &TypeParamBound) -> bool {
+    const FUNCTIONS: [&str; 6] = ["Fn", "FnMut", "FnOnce", "AsyncFn", "AsyncFnMut", "AsyncFnOnce"];
+    match bound {
+        TypeParamBound::Trait(bound) => {
+            bound.path.segments.last().is_some_and(|last| FUNCTIONS.iter().any(|name| last.ident == name))
+        }
+        _ => false,
     }
 }
 

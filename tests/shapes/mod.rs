@@ -8,3 +8,4 @@ mod items;
 mod attributes;
 mod flow;
 mod lints;
+mod everyday;

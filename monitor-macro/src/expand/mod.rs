@@ -67,7 +67,7 @@ impl Expansion<'_> {
             return future::of_async_fn(self);
         }
         match &self.returns {
-            Returns::Never => scope::wrap(self),
+            Returns::Never | Returns::Closure => scope::wrap(self),
             Returns::Unit if self.options.error_if.is_none() => scope::wrap(self),
             Returns::Unit => value::wrap(self, &syn::parse_quote!(())),
             Returns::Value(ty) => value::wrap(self, ty),

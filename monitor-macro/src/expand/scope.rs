@@ -1,4 +1,4 @@
-//! A function that returns nothing, or never: a guard before its body is enough.
+//! A function that returns nothing, never, or nothing to look at: a guard before its body is enough.
 
 use quote::quote;
 
