@@ -640,7 +640,7 @@ fn deliver_slowly(thread: &'static ThreadState, words: &[u64; HEADER_WORDS], val
     }
     let header = Header::decode(words);
     if header.outcome != Outcome::Ok {
-        let words = words.iter().copied().chain(crate::record::pack(values)).collect();
+        let words = crate::record::with_values(words, values);
         let _ =
             thread.home.overflow.send(Overflow { thread: thread.thread_id.load(Ordering::Relaxed), words });
     } else if let Some(site) = crate::call_site::by_id(header.site) {

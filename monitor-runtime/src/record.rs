@@ -148,6 +148,12 @@ impl Header {
     }
 }
 
+/// The bits of a record's last word that are not padding, by the record's first word.
+#[inline]
+pub(crate) const fn padding_mask(first: u64) -> u64 {
+    u64::MAX >> ((first >> 24 & 7) * 8)
+}
+
 /// A record of one word that says which thread the records behind it come from.
 #[inline]
 pub(crate) const fn encode_thread(thread: u32) -> u64 {
@@ -197,19 +203,17 @@ pub(crate) fn decode(words: &[u64]) -> Option<(Record<'_>, usize)> {
     }
 }
 
-/// Packs bytes into words, little-endian, the last one padded with zeros.
-#[inline]
-pub(crate) fn pack(bytes: &[u8]) -> impl Iterator<Item = u64> + '_ {
-    let (whole, rest) = bytes.as_chunks::<8>();
-    let last = (!rest.is_empty()).then(|| {
-        let mut word = [0; 8];
-        word[..rest.len()].copy_from_slice(rest);
-        u64::from_le_bytes(word)
-    });
-    whole.iter().map(|chunk| u64::from_le_bytes(*chunk)).chain(last)
+/// A whole record of its own: a header, and bytes padded to whole words.
+pub(crate) fn with_values(header: &[u64; HEADER_WORDS], padded: &[u8]) -> Vec<u64> {
+    let mut words = header.to_vec();
+    words.extend(padded.as_chunks::<8>().0.iter().map(|word| u64::from_le_bytes(*word)));
+    if let Some(last) = words.get_mut(HEADER_WORDS..).and_then(<[u64]>::last_mut) {
+        *last &= padding_mask(header[0]);
+    }
+    words
 }
 
-/// Unpacks what [`pack`] packed.
+/// The bytes of a record's values.
 pub(crate) fn unpack(words: &[u64], bytes: usize, into: &mut Vec<u8>) {
     into.clear();
     into.extend(words.iter().flat_map(|word| word.to_le_bytes()));
@@ -247,8 +251,10 @@ mod tests {
         fn a_record_reads_back_as_it_was_written(header in header(), extra in prop::collection::vec(any::<u8>(), 0..60)) {
             let mut bytes = vec![7; usize::from(header.args_bytes) + usize::from(header.fields_bytes)];
             bytes.extend(extra);
-            let mut words = header.encode(bytes.len()).to_vec();
-            words.extend(pack(&bytes));
+            let mut padded = bytes.clone();
+            padded.resize(bytes.len().next_multiple_of(8), 0xEE);
+            let mut words = with_values(&header.encode(bytes.len()), &padded);
+            prop_assert!(words.last().is_none_or(|last| last & !padding_mask(words[0]) == 0 || bytes.is_empty()));
             let length = words.len();
             words.push(encode_thread(9));
             let (record, used) = decode(&words).unwrap();

@@ -9,7 +9,7 @@
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use crate::record::{HEADER_WORDS, encode_skip};
+use crate::record::{HEADER_WORDS, encode_skip, padding_mask};
 
 /// A cache line of its own, so that producer and consumer do not share one (two: neighbours are
 /// fetched in pairs).
@@ -82,6 +82,7 @@ impl Ring {
     #[inline]
     pub(crate) fn push_values(&self, header: [u64; HEADER_WORDS], values: &[u8]) -> bool {
         let values = values.as_chunks::<8>().0;
+        let mask = padding_mask(header[0]);
         let length = HEADER_WORDS + values.len();
         let tail = self.producer.0.tail.load(Ordering::Relaxed);
         let at = tail & (self.producer.0.words.len() - 1);
@@ -92,9 +93,7 @@ impl Ring {
             for (slot, word) in head.iter().zip(header) {
                 slot.store(word, Ordering::Relaxed);
             }
-            for (slot, word) in rest.iter().zip(values) {
-                slot.store(u64::from_le_bytes(*word), Ordering::Relaxed);
-            }
+            store_values(rest, values, mask);
             // Partner: the acquire in `drain`.
             self.producer.0.tail.store(tail + length, Ordering::Release);
             return true;
@@ -183,9 +182,18 @@ fn store(slots: &[AtomicU64], header: &[u64], values: &[u8]) {
     for (slot, word) in head.iter().zip(header) {
         slot.store(*word, Ordering::Relaxed);
     }
-    for (slot, word) in tail.iter().zip(values.as_chunks::<8>().0) {
+    store_values(tail, values.as_chunks::<8>().0, padding_mask(header[0]));
+}
+
+/// Stores bytes as words, those of the last one that are padding as zeros.
+#[inline]
+fn store_values(slots: &[AtomicU64], values: &[[u8; 8]], mask: u64) {
+    let Some((last, whole)) = values.split_last() else { return };
+    let Some((last_slot, slots)) = slots.split_last() else { return };
+    for (slot, word) in slots.iter().zip(whole) {
         slot.store(u64::from_le_bytes(*word), Ordering::Relaxed);
     }
+    last_slot.store(u64::from_le_bytes(*last) & mask, Ordering::Relaxed);
 }
 
 /// A run of words in a ring, as the consumer sees it.
