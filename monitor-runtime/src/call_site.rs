@@ -29,7 +29,7 @@ pub struct CallSite {
     pub(crate) fidelity: AtomicU32,
     id: AtomicU32,
     /// Counts changes of the rate, so that threads notice that a gap was drawn for another one.
-    pub(crate) epoch: AtomicU32,
+    epoch: AtomicU32,
     rate: AtomicU64,
     pub(crate) slow_ticks: AtomicU64,
     path: fn() -> &'static str,
@@ -152,10 +152,17 @@ impl CallSite {
             return;
         }
         self.rate.store(rate.to_bits(), Ordering::Relaxed);
-        self.epoch.fetch_add(1, Ordering::Relaxed);
         let next =
             if rate >= 1.0 && crate::clock::is_counter() { fidelity::RECORDED } else { fidelity::SAMPLED };
         self.fidelity.store(next, Ordering::Relaxed);
+        // Partner: the acquire in `epoch`: who sees the new epoch sees the new rate and fidelity.
+        self.epoch.fetch_add(1, Ordering::Release);
+    }
+
+    /// Counts changes of rate and fidelity. To be read before these are.
+    #[inline]
+    pub(crate) fn epoch(&self) -> u32 {
+        self.epoch.load(Ordering::Acquire)
     }
 
     /// Whether only a share of the calls that are not drawn is timed.
@@ -172,7 +179,8 @@ impl CallSite {
             (fidelity::COUNTED, fidelity::SAMPLED)
         };
         if self.fidelity.compare_exchange(from, to, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
-            self.epoch.fetch_add(1, Ordering::Relaxed);
+            // Partner: the acquire in `epoch`.
+            self.epoch.fetch_add(1, Ordering::Release);
         }
     }
 

@@ -106,7 +106,7 @@ impl Entered {
             fidelity::COUNTED => {
                 if let Some(thread) = thread_rings::current() {
                     let parent = thread.current.load(Ordering::Relaxed);
-                    let epoch = site.epoch.load(Ordering::Relaxed);
+                    let epoch = site.epoch();
                     if parent <= UNSAMPLED
                         && thread.tallies.used(site.id()).is_some_and(|tally| tally.leave_out(epoch))
                     {
@@ -533,35 +533,37 @@ pub(crate) fn draw(site: &CallSite, thread: &ThreadState, parent: u64, weight: f
     if parent == UNSAMPLED {
         if site.is_counted() {
             // The countdown has ended with this call, which is timed; it begins anew.
-            draw_root(site, thread, 0.0);
+            draw_root(site, thread);
         }
         return Draw::Undrawn;
     }
     if site.fidelity.load(Ordering::Relaxed) == fidelity::RECORDED {
         return Draw::Follow;
     }
-    let rate = site.rate();
-    let drawn = if parent == NO_SPAN {
-        draw_root(site, thread, rate)
+    let (drawn, rate) = if parent == NO_SPAN {
+        draw_root(site, thread)
     } else {
+        let rate = site.rate();
         match sampling::child(1.0 / f64::from(weight), rate) {
             sampling::Child::Follow => return Draw::Follow,
             sampling::Child::Subsample { probability } => {
-                sampling::next_gap(probability, random(thread)) == 0
+                (sampling::next_gap(probability, random(thread)) == 0, rate)
             }
         }
     };
     if drawn { Draw::Drawn(sampling::weight(rate) as f32) } else { Draw::Undrawn }
 }
 
-/// Counts down to the next root call that is drawn.
-fn draw_root(site: &CallSite, thread: &ThreadState, rate: f64) -> bool {
+/// Counts down to the next root call that is drawn; gives the rate as well.
+fn draw_root(site: &CallSite, thread: &ThreadState) -> (bool, f64) {
+    // The epoch first: a countdown that says it is of this epoch must not be of an older rate.
+    let epoch = site.epoch();
+    let rate = site.rate();
     // Where not all undrawn calls are timed, the countdown ends with one that is either drawn or timed.
     let stop = if site.is_counted() { rate.max(TIMED_SHARE) } else { rate };
     let Some(tally) = thread.tallies.of(site.id()) else {
-        return sampling::next_gap(rate, random(thread)) == 0;
+        return (sampling::next_gap(rate, random(thread)) == 0, rate);
     };
-    let epoch = site.epoch.load(Ordering::Relaxed);
     if tally.gap_epoch.load(Ordering::Relaxed) != epoch {
         tally.gap_epoch.store(epoch, Ordering::Relaxed);
         tally.gap.store(next_gap(stop, thread), Ordering::Relaxed);
@@ -569,10 +571,11 @@ fn draw_root(site: &CallSite, thread: &ThreadState, rate: f64) -> bool {
     let gap = tally.gap.load(Ordering::Relaxed);
     if gap & GAP_MASK > 0 {
         tally.gap.store(gap - 1, Ordering::Relaxed);
-        return false;
+        return (false, rate);
     }
     tally.gap.store(next_gap(stop, thread), Ordering::Relaxed);
-    gap & REDRAW_FLAG == 0 && (stop <= rate || sampling::next_gap(rate / stop, random(thread)) == 0)
+    let ends = gap & REDRAW_FLAG == 0;
+    (ends && (stop <= rate || sampling::next_gap(rate / stop, random(thread)) == 0), rate)
 }
 
 /// Share of the calls that are timed of a function whose calls are otherwise only counted.
