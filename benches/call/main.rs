@@ -32,12 +32,13 @@ const GROUPS: &[Group] = &[
     Group {
         name: "disabled",
         variables: &[("MONITOR", "off")],
-        round: |it| ours::passing(it, ours::DISABLED),
+        round: |it| ours::unrecorded(it, ours::DISABLED),
     },
+    Group { name: "counted", variables: &[("MONITOR_SAMPLE", "0")], round: ours::counted },
     Group {
-        name: "sampled-out",
-        variables: &[("MONITOR_SAMPLE", "0")],
-        round: |it| ours::passing(it, ours::SAMPLED_OUT),
+        name: "timed",
+        variables: &[("MONITOR_SAMPLE", "0"), ("MONITOR_MAX_OVERHEAD", "100%")],
+        round: |it| ours::unrecorded(it, ours::TIMED),
     },
     Group { name: "flat-out", variables: UNBOUNDED, round: ours::flat_out },
     Group { name: "2-threads", variables: UNBOUNDED, round: |it| ours::threads(it, 2, ours::THREADS_2) },
@@ -50,7 +51,8 @@ const ROWS: &[(&str, Option<f64>)] = &[
     (floor::READS, None),
     (floor::STORE, None),
     (ours::DISABLED, Some(0.06)),
-    (ours::SAMPLED_OUT, Some(0.15)),
+    (ours::COUNTED, Some(0.15)),
+    (ours::TIMED, None),
     (ours::RECORDED, Some(1.4)),
     (ours::VALUES, Some(1.9)),
     (ours::DEFAULT, None),
@@ -127,9 +129,11 @@ fn announced() -> Table {
 /// Enters a worker's round into the table, and as ratios into the round of all of them. The floors are
 /// shown as the first worker finds them.
 fn enter(table: &mut Table, figures: &Figures, round: &mut Figures) {
-    let Some(&reads) = figures.get(floor::READS) else {
-        return figures.iter().for_each(|(case, &value)| table.figure(case, value, "µs"));
-    };
+    for case in [ours::FIRST_NEW, ours::FIRST_REUSED] {
+        figures.get(case).into_iter().for_each(|&value| table.figure(case, value, "µs"));
+    }
+    // Of threads that never ran at the same time there may be none.
+    let Some(&reads) = figures.get(floor::READS) else { return };
     for (case, &value) in figures {
         if !round.contains_key(case) {
             table.record(case, value, reads);

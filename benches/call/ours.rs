@@ -10,7 +10,8 @@ use monitored::monitor;
 use crate::plain::{self, DEEP, ID, NAME, Refused};
 
 pub(crate) const DISABLED: &str = "disabled";
-pub(crate) const SAMPLED_OUT: &str = "sampled out";
+pub(crate) const COUNTED: &str = "sampled out, counted";
+pub(crate) const TIMED: &str = "sampled out, timed";
 pub(crate) const RECORDED: &str = "recorded";
 pub(crate) const VALUES: &str = "recorded, (u64, &str) captured";
 pub(crate) const DEFAULT: &str = "recorded, argument and result captured";
@@ -68,12 +69,24 @@ fn settle() {
     let _ = monitored::flush(Duration::from_secs(10));
 }
 
-/// Nothing is recorded: all that is seen of the recorder is that it looks.
-pub(crate) fn passing(options: &Options, name: &'static str) -> Figures {
+/// No call is recorded.
+pub(crate) fn unrecorded(options: &Options, name: &'static str) -> Figures {
     let calls = if options.short { 1_000 } else { 50_000 };
     let bursts = Bursts { threads: 1, repeats: options.amount(40, 2), calls, settle: &|| () };
     bursts.measure(&with_floors(&[bare(name)]))
 }
+
+/// No call is recorded, and there have been so many that the recorder has ceased to time them.
+pub(crate) fn counted(options: &Options) -> Figures {
+    let start = Instant::now();
+    while start.elapsed() < NOTICED {
+        (0..1_000).for_each(|_| _ = number(black_box(1)));
+    }
+    unrecorded(options, COUNTED)
+}
+
+/// The recorder looks four times a second.
+const NOTICED: Duration = Duration::from_millis(750);
 
 /// Every call is recorded; the collector catches up between bursts.
 pub(crate) fn recording(options: &Options) -> Figures {
@@ -90,7 +103,8 @@ pub(crate) fn recording(options: &Options) -> Figures {
 
 /// As `recording`, by several threads at once.
 pub(crate) fn threads(options: &Options, threads: usize, name: &'static str) -> Figures {
-    in_bursts(options, threads).measure(&with_floors(&[bare(name)]))
+    let bursts = in_bursts(options, threads);
+    Bursts { repeats: 2 * bursts.repeats, ..bursts }.measure(&with_floors(&[bare(name)]))
 }
 
 /// In bursts that overrun any ring.

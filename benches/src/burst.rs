@@ -57,63 +57,90 @@ pub struct Bursts<'a> {
 /// Calls before a burst that are not measured.
 const WARM: u32 = 64;
 
+/// One form of a case in one burst on one thread.
+#[derive(Debug, Clone, Copy)]
+struct Span {
+    start: Instant,
+    end: Instant,
+    calls: u32,
+}
+
 impl Bursts<'_> {
-    /// Nanoseconds added per call, by case.
+    /// Nanoseconds added per call, by case; none of a case for several threads that never ran at the
+    /// same time.
     ///
     /// # Panics
     /// Where a case does.
     #[must_use]
     pub fn measure(&self, cases: &[Case]) -> Figures {
         let meeting = &Meeting::new(self.threads);
-        let times: Vec<Vec<[f64; 2]>> = std::thread::scope(|scope| {
+        let threads: Vec<Vec<[Vec<Span>; 2]>> = std::thread::scope(|scope| {
             let threads: Vec<_> = (0..self.threads)
                 .map(|nth| scope.spawn(move || self.run(cases, meeting, nth == 0)))
                 .collect();
-            let mut all = vec![Vec::new(); cases.len()];
-            for thread in threads {
-                let of_thread = thread.join().unwrap_or_default();
-                for (times, more) in all.iter_mut().zip(of_thread) {
-                    times.extend(more);
-                }
-            }
-            all
+            threads.into_iter().map(|thread| thread.join().unwrap_or_default()).collect()
         });
-        cases.iter().zip(times).map(|(case, times)| (case.name.to_owned(), added(&times))).collect()
+        let ns = |case: usize, form: usize| {
+            let threads: Vec<&[Span]> =
+                threads.iter().filter_map(|cases| Some(&*cases.get(case)?[form])).collect();
+            ns_per_call(&threads)
+        };
+        let added =
+            cases.iter().enumerate().map(|(nth, case)| (case.name.to_owned(), ns(nth, 1) - ns(nth, 0)));
+        added.filter(|(_, ns)| ns.is_finite()).collect()
     }
 
-    /// One thread's part: the times per call without and with, by case and burst.
-    fn run(&self, cases: &[Case], meeting: &Meeting, leads: bool) -> Vec<Vec<[f64; 2]>> {
-        let mut times = vec![Vec::with_capacity(self.repeats); cases.len()];
+    /// One thread's part: the bursts of each case, without and with.
+    fn run(&self, cases: &[Case], meeting: &Meeting, leads: bool) -> Vec<[Vec<Span>; 2]> {
+        let mut spans = vec![[const { Vec::new() }; 2]; cases.len()];
         for _ in 0..self.repeats {
-            for (case, times) in cases.iter().zip(&mut times) {
-                times.push([case.without, case.with].map(|form| {
+            for (case, spans) in cases.iter().zip(&mut spans) {
+                for (form, spans) in [case.without, case.with].into_iter().zip(spans) {
                     if leads {
                         (self.settle)();
                     }
                     meeting.rest();
                     form(WARM.div_ceil(case.calls));
                     meeting.start();
-                    self.burst(case, form)
-                }));
+                    spans.push(self.burst(case, form));
+                }
             }
         }
-        times
+        spans
     }
 
-    fn burst(&self, case: &Case, form: fn(u32)) -> f64 {
+    fn burst(&self, case: &Case, form: fn(u32)) -> Span {
         let passes = (self.calls / case.calls).max(1);
         let start = Instant::now();
         form(passes);
-        start.elapsed().as_secs_f64() * 1e9 / f64::from(passes * case.calls)
+        Span { start, end: Instant::now(), calls: passes * case.calls }
     }
 }
 
-fn added(times: &[[f64; 2]]) -> f64 {
-    let median = |form: usize| {
-        let times: Vec<f64> = times.iter().map(|forms| forms[form]).collect();
-        Spread::of(&times).map_or(f64::NAN, |spread| spread.median)
-    };
-    median(1) - median(0)
+/// The median over all bursts, of several threads over those that coincided with another thread's: on a
+/// busy machine not all do. Not a number where none did.
+fn ns_per_call(threads: &[&[Span]]) -> f64 {
+    let mut all = Vec::new();
+    let mut together = Vec::new();
+    for (nth, thread) in threads.iter().enumerate() {
+        for (burst, span) in thread.iter().enumerate() {
+            let ns = (span.end - span.start).as_secs_f64() * 1e9 / f64::from(span.calls);
+            all.push(ns);
+            let others = threads.iter().enumerate().filter(|(other, _)| *other != nth);
+            if others.filter_map(|(_, other)| other.get(burst)).any(|other| coincide(span, other)) {
+                together.push(ns);
+            }
+        }
+    }
+    let counts = if threads.len() > 1 { together } else { all };
+    Spread::of(&counts).map_or(f64::NAN, |spread| spread.median)
+}
+
+/// Whether two spans nearly coincide. One that merely covers the other may be that of a thread that
+/// was taken off its processor meanwhile.
+fn coincide(span: &Span, other: &Span) -> bool {
+    let common = span.end.min(other.end).saturating_duration_since(span.start.max(other.start));
+    common * 10 >= (span.end - span.start).max(other.end - other.start) * 9
 }
 
 /// Where threads wait for each other: asleep while one lets the collector catch up, awake to start at

@@ -62,8 +62,13 @@ impl Peer {
 
     /// One round: the floors under their own names, the cases under those of their rows.
     pub(crate) fn round(&self, options: &Options) -> Figures {
-        let bursts =
-            |threads| Bursts { threads, repeats: options.amount(20, 2), calls: 1_000, settle: &self.settle };
+        // Not all bursts of two threads coincide.
+        let bursts = |threads| Bursts {
+            threads,
+            repeats: options.amount(20, 2) * threads * threads,
+            calls: 1_000,
+            settle: &self.settle,
+        };
         let cases = (self.cases)();
         let mut figures = bursts(1).measure(&floor::cases());
         let alone = bursts(1).measure(&cases);
