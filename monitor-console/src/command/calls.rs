@@ -3,7 +3,10 @@
 //!
 //! Ten million rows are nothing special here, so the search runs over the narrow table alone: ids go
 //! down from the newest, partial indexes lead to failed and slow calls, `call_range` turns a moment
-//! into an id. The view is asked only for the few ids found.
+//! into an id, and a function's windows say where its calls can lie. The view is asked only for the few
+//! ids found.
+
+mod ranges;
 
 use anyhow::Result;
 use rusqlite::Row;
@@ -63,50 +66,100 @@ pub(super) fn run(common: &Common, arguments: &Calls) -> Result<()> {
 }
 
 fn found(store: &Store, common: &Common, arguments: &Calls) -> Result<Report> {
-    let mut conditions = Vec::new();
-    let mut bound: Vec<(&str, Value)> = vec![(":limit", i64::from(arguments.limit).into())];
-    match (arguments.failed, arguments.slow) {
-        (true, true) => conditions.push("(c.kind > 3 OR (c.kind & 3) = 1)".to_owned()),
-        (true, false) => conditions.push("c.kind > 3".to_owned()),
-        (false, true) => conditions.push("(c.kind & 3) = 1".to_owned()),
-        (false, false) => {}
-    }
-    if let Some(min) = arguments.min {
-        conditions.push("c.duration >= :min".to_owned());
-        bound.push((":min", units::nanoseconds(min).into()));
-    }
-    if let Some(pattern) = &arguments.pattern {
-        let [whole, ending] = pattern.globs();
-        conditions.push(
-            "c.function_id IN (SELECT id FROM function WHERE name GLOB :whole OR name GLOB :ending)"
-                .to_owned(),
-        );
-        bound.extend([(":whole", whole.into()), (":ending", ending.into())]);
-    }
-    if let Some(span) = common.since {
-        conditions.push(format!("c.id >= {FIRST_SINCE}"));
-        conditions.push("(SELECT base_ns FROM thread WHERE id = c.thread_id) + c.start >= :since".to_owned());
-        bound.push((":since", units::before(units::now_ns(), span).into()));
-    }
-    let (inner, outer) = match arguments.sort {
-        CallKey::Time => ("c.id", "call_id"),
-        CallKey::Duration => ("c.duration DESC, c.id", "duration_ns DESC, call_id"),
+    let mut search = Search::new(common, arguments);
+    let ids = match &arguments.pattern {
+        Some(pattern) => {
+            let mut ids = Vec::new();
+            for range in ranges::of(store, pattern)? {
+                ids.extend(search.ids(store, Some(range))?);
+                // Newer ranges come first; for the longest calls all of them have to be seen.
+                if arguments.sort == CallKey::Time && ids.len() >= arguments.limit as usize {
+                    break;
+                }
+            }
+            ids
+        }
+        None => search.ids(store, None)?,
     };
-    let filter =
-        if conditions.is_empty() { String::new() } else { format!("WHERE {}", conditions.join(" AND ")) };
+    let order = match arguments.sort {
+        CallKey::Time => "call_id",
+        CallKey::Duration => "duration_ns DESC, call_id",
+    };
     let sql = format!(
-        "SELECT {} FROM calls
-         WHERE call_id IN (SELECT c.id FROM call c {filter} ORDER BY {inner} DESC LIMIT :limit)
-         ORDER BY {outer} DESC",
+        "SELECT {} FROM calls WHERE call_id IN (SELECT value FROM json_each(?1))
+         ORDER BY {order} DESC LIMIT ?2",
         COLUMNS.join(", ")
     );
-    let bound: Vec<_> = bound.iter().map(|(name, value)| (*name, value as &dyn rusqlite::ToSql)).collect();
     let mut report = Report { columns: columns(), rows: Vec::new() };
-    store.rows(&sql, bound.as_slice(), |found| {
+    store.rows(&sql, (serde_json::to_string(&ids)?, arguments.limit), |found| {
         report.rows.push(row(found)?);
         Ok(())
     })?;
     Ok(report)
+}
+
+/// What is asked of a call, over the narrow table.
+struct Search {
+    conditions: Vec<String>,
+    bound: Vec<(&'static str, Value)>,
+    order: &'static str,
+}
+
+impl Search {
+    fn new(common: &Common, arguments: &Calls) -> Self {
+        let mut conditions = Vec::new();
+        let mut bound: Vec<(&str, Value)> = vec![(":limit", i64::from(arguments.limit).into())];
+        match (arguments.failed, arguments.slow) {
+            (true, true) => conditions.push("(c.kind > 3 OR (c.kind & 3) = 1)".to_owned()),
+            (true, false) => conditions.push("c.kind > 3".to_owned()),
+            (false, true) => conditions.push("(c.kind & 3) = 1".to_owned()),
+            (false, false) => {}
+        }
+        if let Some(min) = arguments.min {
+            conditions.push("c.duration >= :min".to_owned());
+            bound.push((":min", units::nanoseconds(min).into()));
+        }
+        if let Some(pattern) = &arguments.pattern {
+            let [whole, ending] = pattern.globs();
+            conditions.push(format!("c.function_id IN ({})", ranges::FUNCTIONS));
+            bound.extend([(":whole", whole.into()), (":ending", ending.into())]);
+        }
+        if let Some(span) = common.since {
+            conditions.push(format!("c.id >= {FIRST_SINCE}"));
+            conditions
+                .push("(SELECT base_ns FROM thread WHERE id = c.thread_id) + c.start >= :since".to_owned());
+            bound.push((":since", units::before(units::now_ns(), span).into()));
+        }
+        let order = match arguments.sort {
+            CallKey::Time => "c.id",
+            CallKey::Duration => "c.duration DESC, c.id",
+        };
+        Self { conditions, bound, order }
+    }
+
+    /// The first so many ids, of all calls or of those in a range.
+    fn ids(&mut self, store: &Store, range: Option<ranges::Range>) -> Result<Vec<i64>> {
+        let (conditions, bound) = (self.conditions.len(), self.bound.len());
+        if let Some(range) = range {
+            self.conditions.push("c.id BETWEEN :first AND :last".to_owned());
+            self.bound.extend([(":first", range.first.into()), (":last", range.last.into())]);
+        }
+        let filter = match self.conditions.as_slice() {
+            [] => String::new(),
+            conditions => format!("WHERE {}", conditions.join(" AND ")),
+        };
+        let sql = format!("SELECT c.id FROM call c {filter} ORDER BY {} DESC LIMIT :limit", self.order);
+        let values: Vec<_> =
+            self.bound.iter().map(|(name, value)| (*name, value as &dyn rusqlite::ToSql)).collect();
+        let mut ids = Vec::new();
+        store.rows(&sql, values.as_slice(), |row| {
+            ids.push(row.get(0)?);
+            Ok(())
+        })?;
+        self.conditions.truncate(conditions);
+        self.bound.truncate(bound);
+        Ok(ids)
+    }
 }
 
 /// Tells a name that nothing has from one that had no such calls.
