@@ -19,7 +19,7 @@ use crate::backlog::Backlog;
 use crate::batch::{Batch, CallRow, EventRow, FoldedRow, HealthRow, ResourcesRow, ThreadRow};
 use crate::call_site::CallSite;
 use crate::clock::{Clock, monotonic};
-use crate::config::{Settings, limits};
+use crate::config::{CaptureMode, Settings, limits};
 use crate::figures::FunctionFigures;
 use crate::health::{Health, Level, Share};
 use crate::record::Outcome;
@@ -59,6 +59,7 @@ pub(crate) struct Collector {
     overflow: Receiver<Overflow>,
     shared: Arc<Shared>,
     batch_rows: usize,
+    capture: CaptureMode,
     drain_interval: Duration,
 
     opener: Opener,
@@ -79,6 +80,8 @@ pub(crate) struct Collector {
     folded_changed: bool,
     events: Vec<EventRow>,
     due_report: Option<HealthRow>,
+    /// The last report that was written.
+    reported: Option<HealthRow>,
     due_resources: Option<ResourcesRow>,
     pending: Option<Batch>,
     sequence: u64,
@@ -141,6 +144,7 @@ impl Collector {
             overflow,
             shared,
             batch_rows: settings.batch_rows,
+            capture: settings.capture,
             drain_interval: settings.drain_interval,
             opener,
             store: None,
@@ -156,6 +160,7 @@ impl Collector {
             folded_changed: false,
             events: Vec::new(),
             due_report: None,
+            reported: None,
             due_resources: None,
             pending: None,
             sequence: 0,
@@ -214,7 +219,7 @@ impl Collector {
 
     /// Evicts from the backlog what does not fit; each loss is counted where it belongs.
     fn keep_bounds(&mut self) {
-        let Self { backlog, functions, clock, health, folded, scratch, .. } = self;
+        let Self { backlog, functions, clock, health, folded, scratch, capture, .. } = self;
         let mut folds = Vec::new();
         backlog.evict(|waiting| {
             let Some(Some(function)) = functions.get_mut(waiting.header.site as usize) else { return };
@@ -224,7 +229,8 @@ impl Collector {
             if outcome == Outcome::Ok {
                 health.dropped.backlog += 1;
             } else {
-                let error = crate::decode::values(waiting, function.site, scratch).error.unwrap_or_default();
+                let values = crate::decode::values(waiting, function.site, *capture, scratch);
+                let error = values.error.unwrap_or_default();
                 folds.push((waiting.header.site, Arc::clone(&function.name), outcome, error, end_ns));
             }
         });

@@ -103,7 +103,8 @@ pub struct Health {
     pub wal_bytes: u64,
     /// Where the store is; `None` while it is in memory or not open.
     pub store: Option<std::path::PathBuf>,
-    /// CPU time of the recorder's thread, in percent of one core, over the last ten seconds.
+    /// CPU time of the recorder's thread, in percent of one core, over at most the last ten
+    /// seconds.
     pub own_cpu_pct: f64,
     /// What a recorded call without values costs its caller, measured at start.
     pub overhead_ns_per_call: f64,
@@ -140,8 +141,8 @@ pub(crate) fn measure_call_ns() -> f64 {
 const ROUNDS: u32 = 8;
 const CALLS: u32 = 256;
 
-/// Over less than this the granularity of the CPU clocks would show.
-const SHARE_TIME_MIN: Duration = Duration::from_millis(10);
+/// Shares are of this at least: over the first moments of a program they would say nothing of it.
+const SHARE_TIME_MIN: Duration = Duration::from_secs(1);
 
 /// CPU time used between two looks at it.
 #[derive(Debug)]
@@ -157,10 +158,16 @@ impl Share {
     }
 
     /// Percent of one core since the last look.
-    pub(crate) fn look(&mut self, wall: Duration, used: Duration) -> f64 {
+    pub(crate) fn so_far(&self, wall: Duration, used: Duration) -> f64 {
         let share = used.saturating_sub(self.used).as_secs_f64()
             / wall.saturating_sub(self.wall).max(SHARE_TIME_MIN).as_secs_f64();
-        *self = Self { wall, used };
         share * 100.0
+    }
+
+    /// The same; the next share begins here.
+    pub(crate) fn look(&mut self, wall: Duration, used: Duration) -> f64 {
+        let share = self.so_far(wall, used);
+        *self = Self { wall, used };
+        share
     }
 }

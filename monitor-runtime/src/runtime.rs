@@ -174,8 +174,9 @@ fn run(runtime: &'static Runtime, mut collector: Collector, warnings: &[Warning]
             runtime.shared.control.settle(&asked);
         }
         if asked.stop && (collector.is_settled() || asked.is_late()) {
+            let settled = collector.is_settled();
             collector.close();
-            runtime.shared.control.stopped();
+            runtime.shared.control.stopped(settled);
             return;
         }
         match left {
@@ -197,7 +198,7 @@ fn give_up(runtime: &Runtime) {
     call_site::all().for_each(CallSite::switch_off);
     lock(&runtime.shared.health).level = Level::Off;
     runtime.shared.notice("recording has ended: the recorder failed repeatedly");
-    runtime.shared.control.stopped();
+    runtime.shared.control.stopped(false);
 }
 
 /// Starts the recorder with settings from code, which win over the environment and the file. Optional:

@@ -10,6 +10,9 @@ mod parents;
 mod process;
 mod bounds;
 mod tuning;
+mod control;
+mod settings;
+mod reports;
 
 mod macro_ui;
 mod macro_off;

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use monitored::{Context, monitor};
 
+mod control;
 mod orders;
 mod waiting;
 
@@ -36,6 +37,15 @@ fn main() {
         "cancel" => waiting::cancel(),
         "spawned" => waiting::spawned(),
         "flush" => flush(number),
+        "subscribe" => control::subscribe(number),
+        "rates" => control::rates(number),
+        "breaker" => control::breaker(),
+        "init" => control::init(),
+        "idle" => {
+            leaf(1);
+            std::thread::sleep(Duration::from_millis(number));
+        }
+        "service" => service(number),
         other => {
             eprintln!("no such scenario: {other}");
             std::process::exit(2);
@@ -160,6 +170,29 @@ fn after_shutdown() {
     leaf(1);
     let first = monitored::shutdown(Duration::from_secs(10));
     println!("{} {:?} {}", leaf(2), first, monitored::health().level);
+    let again = monitored::shutdown(Duration::from_secs(10));
+    println!("{:?} {:?}", monitored::flush(Duration::from_secs(10)), again);
+}
+
+/// A bit of everything, again and again for so many milliseconds, at a pace at which every call has a
+/// row. Says when the store has the first of it, and in the end how often it went round.
+fn service(milliseconds: u64) {
+    std::panic::set_hook(Box::new(|_| {}));
+    let until = std::time::Instant::now() + Duration::from_millis(milliseconds);
+    let mut rounds = 0;
+    while std::time::Instant::now() < until {
+        orders::round(rounds);
+        root(rounds);
+        waiting::round(rounds);
+        rounds += 1;
+        if rounds == 3 {
+            // An event to be read: everything else goes as it should.
+            let _ = monitored::set_sample_rate("victim::nothing", 0.5);
+            println!("{:?}", monitored::flush(Duration::from_secs(10)));
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    println!("{rounds}");
 }
 
 #[monitor(skip_all, no_result)]

@@ -71,6 +71,18 @@ pub(crate) fn outcomes(number: u64) {
     sometimes_slow(25);
 }
 
+/// Each outcome a synchronous call can have, and one slow call; for `service`.
+pub(crate) fn round(number: u64) {
+    let _ = parse(&number.to_string());
+    let _ = parse("x12");
+    let _ = std::panic::catch_unwind(|| must_be_small(10));
+    let user = if number.is_multiple_of(2) { "ann" } else { "" };
+    log_in(&Login { user: user.to_owned(), password: "hunter2".to_owned() }, "t0ken", 3);
+    if number.is_multiple_of(50) {
+        sometimes_slow(25);
+    }
+}
+
 #[monitor]
 fn count(at: u64) -> u64 {
     black_box(at) + 1

@@ -59,6 +59,17 @@ pub(crate) fn cancel() {
     });
 }
 
+/// An async call that ends and one that is given up; for `service`.
+pub(crate) fn round(number: u64) {
+    thread_local!(static RUNTIME: tokio::runtime::Runtime = runtime());
+    RUNTIME.with(|runtime| {
+        runtime.block_on(async {
+            fetch(number).await;
+            let _ = tokio::time::timeout(Duration::from_micros(100), endless()).await;
+        });
+    });
+}
+
 /// Calls in spawned tasks belong to the call that spawned them.
 pub(crate) fn spawned() {
     println!("{}", runtime().block_on(starts_tasks()));

@@ -26,14 +26,18 @@ impl Collector {
                 Some(ResourcesRow { at_ns: self.now_ns(), cpu_pct, rss_bytes, threads, open_files });
         }
         if now >= self.next.report || pace == Pace::Flush {
-            self.next.report = now + limits::RESOURCES_INTERVAL;
-            self.due_report = Some(self.health_row(now));
+            self.next.report = now + limits::REPORT_INTERVAL;
+            self.health.own_cpu_pct = self.own_cpu.so_far(now, os::thread_cpu());
+            let row = self.health_row(now);
+            if !self.reported.as_ref().is_some_and(|last| says_nothing_new(&row, last)) {
+                self.due_report = Some(row);
+            }
         }
     }
 
     fn health_row(&self, now: Duration) -> HealthRow {
-        let health = &self.health;
         let breaker = crate::thread_rings::lock(&self.shared.breaker).statistics(now);
+        let health = &self.health;
         HealthRow {
             at_ns: self.now_ns(),
             level: health.level.as_str().to_owned(),
@@ -137,6 +141,23 @@ impl Collector {
         self.health.breaker = breaker;
         *crate::thread_rings::lock(&self.shared.health) = self.health.clone();
     }
+}
+
+/// Whether nothing has happened to calls or store between two reports. Sizes and shares of time move on
+/// their own: a report of them alone would keep an idle program writing.
+fn says_nothing_new(row: &HealthRow, last: &HealthRow) -> bool {
+    let HealthRow { at_ns, bytes_written, db_bytes, wal_bytes, own_cpu_pct, overhead_ns_per_call, .. } =
+        *last;
+    let on_their_own = HealthRow {
+        at_ns,
+        bytes_written,
+        db_bytes,
+        wal_bytes,
+        own_cpu_pct,
+        overhead_ns_per_call,
+        ..row.clone()
+    };
+    on_their_own == *last
 }
 
 /// How often the choice between timing and counting is made.

@@ -71,7 +71,8 @@ impl Collector {
     fn succeed(&mut self, now: Duration, written: Written) {
         self.busy_since = None;
         self.breaker_event(now, Event::Success);
-        self.pending = None;
+        let report = self.pending.take().and_then(|batch| batch.health);
+        self.reported = report.or(self.reported.take());
         self.health.rows_written += written.rows;
         self.health.bytes_written += written.bytes;
         self.health.db_bytes = written.db_bytes;
@@ -123,7 +124,12 @@ impl Collector {
         if let Err(why) = self.open() {
             return Attempt::Failed(why);
         }
-        let (Some(store), Some(batch)) = (&mut self.store, &self.pending) else { return Attempt::Wait };
+        let (Some(store), Some(batch)) = (&mut self.store, &mut self.pending) else { return Attempt::Wait };
+        if let Some(row) = &mut batch.health {
+            // The report holds once the batch that carries it is committed.
+            row.rows_written = self.health.rows_written + batch.calls.len() as u64;
+            row.dropped_store = self.health.dropped.store;
+        }
         let written = store.write(batch);
         self.hear_store();
         match written {
@@ -252,7 +258,7 @@ impl Collector {
     }
 
     fn next_calls(&mut self) -> Vec<CallRow> {
-        let Self { backlog, functions, clock, scratch, batch_rows, .. } = self;
+        let Self { backlog, functions, clock, scratch, batch_rows, capture, .. } = self;
         let mut calls = std::mem::take(&mut self.postponed);
         let mut bytes = 0;
         if calls.len() >= *batch_rows {
@@ -265,7 +271,7 @@ impl Collector {
             if decode::is_undrawn(&waiting.header, times.duration_ns, function.slow_ns) {
                 return true;
             }
-            let values = decode::values(waiting, function.site, scratch);
+            let values = decode::values(waiting, function.site, *capture, scratch);
             bytes += RECORD_BYTES + waiting.value_bytes;
             calls.push(decode::call_row(waiting, times, function.slow_ns, values));
             calls.len() < *batch_rows && bytes < limits::BATCH_BYTES_MAX
@@ -289,9 +295,10 @@ impl Collector {
         }
     }
 
-    /// Whether nothing is left to be written.
+    /// Whether nothing is left to be written, and the last report tells of all that was.
     pub(crate) fn is_settled(&self) -> bool {
         self.pending.is_none()
+            && self.reported.as_ref().is_none_or(|report| report.rows_written == self.health.rows_written)
             && self.backlog.is_empty()
             && self.postponed.is_empty()
             && !self.functions.iter().flatten().any(|function| function.figures.is_changed())

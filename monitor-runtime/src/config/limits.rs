@@ -80,6 +80,9 @@ pub const PATTERN_BYTES_MAX: usize = 512;
 pub const RATES_INTERVAL: Duration = Duration::from_millis(500);
 /// How often the process's own resources are sampled.
 pub const RESOURCES_INTERVAL: Duration = Duration::from_secs(10);
+/// How often the recorder reports of itself while there is something new: what a person looks at is
+/// then at most a second old. A report goes with the batch that is due anyway.
+pub const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 /// Kinds of failure that are folded side by side; the rest is counted under `other`.
 pub const FOLDED_KINDS_MAX: usize = 10_000;
 /// How long the end of the program may wait for the last rows.

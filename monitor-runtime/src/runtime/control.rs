@@ -28,6 +28,8 @@ struct State {
     flush_done: u64,
     stop_by: Option<Duration>,
     stopped: bool,
+    /// Whether nothing was left unwritten when it stopped.
+    stopped_settled: bool,
     transitions: Vec<Transition>,
 }
 
@@ -74,9 +76,14 @@ impl Control {
         }
     }
 
-    pub(crate) fn stopped(&self) {
+    /// Recording has ended, with everything written or not.
+    pub(crate) fn stopped(&self, settled: bool) {
         self.stopping.store(true, Ordering::Relaxed);
-        lock(&self.state).stopped = true;
+        {
+            let mut state = lock(&self.state);
+            state.stopped = true;
+            state.stopped_settled = settled;
+        }
         self.changed.notify_all();
     }
 
@@ -110,16 +117,18 @@ impl Control {
             state.flush_asked
         };
         rings.wake();
-        let done = self.wait(timeout, |state| state.flush_done >= number || state.stopped);
-        if done && lock(&self.state).flush_done >= number {
-            return Ok(());
+        self.wait(timeout, |state| state.flush_done >= number || state.stopped);
+        {
+            let state = lock(&self.state);
+            if state.flush_done >= number || state.stopped_settled {
+                return Ok(());
+            }
         }
         let breaker = lock(&shared.breaker).statistics(monotonic());
-        match breaker.last_failure {
-            Some(why) if breaker.state != crate::breaker::State::Closed => {
-                Err(FlushError::Unavailable(format!("{why}; Circuit breaker {}", breaker.state)))
-            }
-            _ => Err(FlushError::Timeout(timeout)),
+        match (&breaker.held, &breaker.last_failure) {
+            _ if breaker.state == crate::breaker::State::Closed => Err(FlushError::Timeout(timeout)),
+            (None, Some(why)) => Err(FlushError::Unavailable(format!("{why}; {breaker}"))),
+            _ => Err(FlushError::Unavailable(breaker.to_string())),
         }
     }
 
@@ -131,25 +140,19 @@ impl Control {
             state.stop_by.get_or_insert_with(|| monotonic() + timeout);
         }
         rings.wake();
-        let stopped = self.wait(timeout, |state| state.stopped);
-        let state = lock(&self.state);
-        if stopped && state.flush_done >= state.flush_asked {
-            Ok(())
-        } else {
-            Err(FlushError::Timeout(timeout))
-        }
+        self.wait(timeout, |state| state.stopped);
+        if lock(&self.state).stopped_settled { Ok(()) } else { Err(FlushError::Timeout(timeout)) }
     }
 
-    fn wait(&self, timeout: Duration, done: impl Fn(&State) -> bool) -> bool {
+    fn wait(&self, timeout: Duration, done: impl Fn(&State) -> bool) {
         let deadline = monotonic() + timeout;
         let mut state = lock(&self.state);
         while !done(&state) {
             let left = deadline.saturating_sub(monotonic());
             if left.is_zero() {
-                return false;
+                return;
             }
             state = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
         }
-        true
     }
 }

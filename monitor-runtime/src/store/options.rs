@@ -70,7 +70,8 @@ impl StoreOptions {
 /// How the bytes that a store may take are shared out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Shares {
-    /// The log's: an eighth, at most 64 MiB. A store in memory has no log.
+    /// The log's: an eighth, at most 64 MiB, and not less than a small batch and what it evicts take. A
+    /// store in memory has no log.
     pub(crate) wal_bytes: u64,
     /// The database's, in pages.
     pub(crate) pages: u64,
@@ -78,9 +79,12 @@ pub(crate) struct Shares {
     pub(crate) pages_evict: u64,
 }
 
+/// Room for a thousand calls at once and for the pages that evicting as many changes.
+const WAL_BYTES_MIN: u64 = 384 << 10;
+
 impl Shares {
     fn of(bytes: u64, has_log: bool) -> Self {
-        let wal_bytes = if has_log { (bytes / 8).min(64 << 20) } else { 0 };
+        let wal_bytes = if has_log { (bytes / 8).clamp(WAL_BYTES_MIN.min(bytes / 2), 64 << 20) } else { 0 };
         let pages = (bytes - wal_bytes) / PAGE_BYTES;
         Self { wal_bytes, pages, pages_evict: pages - pages / 16 }
     }

@@ -224,12 +224,18 @@ impl SqliteStore {
     /// and begun anew, which a reader in the middle of a long query prevents. The log keeps its length,
     /// so that on a full disk there still is a place to write what eviction changes.
     fn make_room_in_wal(&self, batch: &Batch) -> Result<(), StoreError> {
-        let Some(Open { connection, place: Some(place), .. }) = &self.open else { return Ok(()) };
         let bound = self.shares().wal_bytes;
         let coming = transaction::estimate(batch);
-        if coming > bound && batch.calls.len() > 1 {
+        let has_log = self.open.as_ref().is_some_and(|open| open.place.is_some());
+        if has_log && coming > bound && batch.calls.len() > 1 {
             return Err(StoreError::Full(format!("{coming} bytes at once are more than the log may hold")));
         }
+        self.copy_log_for(coming, bound)
+    }
+
+    /// Copies the log into the database where it would pass its bound with what is coming.
+    fn copy_log_for(&self, coming: u64, bound: u64) -> Result<(), StoreError> {
+        let Some(Open { connection, place: Some(place), .. }) = &self.open else { return Ok(()) };
         let length = file::look(&place.wal).map_or(0, |sight| sight.bytes);
         if length + coming <= bound {
             return Ok(());
@@ -276,6 +282,9 @@ impl SqliteStore {
 
     fn step(&mut self, now_ns: i64) -> rusqlite::Result<retention::Step> {
         let bounds = self.bounds();
+        // A reader may be in the way of that; what frees room goes on all the same.
+        let wal_bytes = self.shares().wal_bytes;
+        let _ = self.copy_log_for(wal_bytes / 2, wal_bytes);
         let Some(open) = &self.open else { return Err(rusqlite::Error::InvalidQuery) };
         self.retention.step(&open.connection, &mut self.known, bounds, now_ns)
     }

@@ -64,7 +64,8 @@ fn check_version(transaction: &Connection) -> rusqlite::Result<()> {
     if version == VERSION { Ok(()) } else { Err(rusqlite::Error::InvalidQuery) }
 }
 
-/// Bytes that a batch may add to the log: its content, and a page for each table it touches.
+/// Bytes that a batch may add to the log: its content and a page for each table it touches, and twice as
+/// much for the rows that may have to go for it: twice as many as come.
 pub(crate) fn estimate(batch: &Batch) -> u64 {
     let texts = |call: &CallRow| {
         [&call.args, &call.result, &call.error, &call.fields]
@@ -78,5 +79,5 @@ pub(crate) fn estimate(batch: &Batch) -> u64 {
     let small =
         batch.windows.len() + batch.slices.len() + buckets + batch.events.len() + batch.functions.len();
     let rows = (batch.calls.len() * 48 + values + small * 96) as u64;
-    rows + rows / 8 + 16 * PAGE_BYTES
+    3 * (rows + rows / 8 + 16 * PAGE_BYTES)
 }

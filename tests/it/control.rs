@@ -1,0 +1,68 @@
+//! The recorder governed by the program: streams, rates, breaker and settings in code.
+
+use crate::victim::Stage;
+
+#[test]
+fn a_subscriber_hears_of_every_call_until_it_ends() {
+    let stage = Stage::new();
+    let failed = r#"victim::control::work main Some("{\"number\":3}") Some("3 is one too many") 1"#;
+    assert_eq!(stage.run("subscribe", 500), format!("Ok(())\n500 0\n{failed}\n"));
+    assert_eq!(stage.store().one::<i64>("SELECT COUNT(*) FROM calls"), 501);
+}
+
+#[test]
+fn rates_set_in_code_hold_at_once_until_they_are_taken_back() {
+    let stage = Stage::new();
+    let lines = "Ok(())\nOk(())\nErr(\"the rate `1.5` is not a number from 0 to 1\")\nOk(())\n";
+    assert_eq!(stage.run("rates", 100), lines);
+    let store = stage.store();
+    assert_eq!(store.one::<i64>("SELECT COUNT(*) FROM calls"), 200);
+    assert_eq!(store.one::<i64>("SELECT calls FROM functions"), 300);
+    assert_eq!(store.one::<i64>("SELECT COUNT(*) FROM sampling"), 0);
+}
+
+#[test]
+fn a_breaker_held_open_keeps_everything_for_later() {
+    let stage = Stage::new();
+    let output = stage.output("breaker", 0);
+    let lines = String::from_utf8(output.stdout).unwrap();
+    let expected = [
+        "Ok(()) Closed",
+        "Open Circuit breaker OPEN - held: the disk is swapped",
+        "true",
+        "degraded",
+        "Closed",
+        "Ok(()) Closed full",
+    ];
+    assert_eq!(lines.lines().collect::<Vec<_>>(), expected);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(said.lines().count(), 2, "{said}");
+    let store = stage.store();
+    assert_eq!(store.one::<i64>("SELECT COUNT(*) FROM calls"), 2);
+    let events: Vec<String> = store.all("SELECT detail FROM events WHERE kind = 'breaker' ORDER BY at_ns");
+    assert_eq!(
+        events,
+        [
+            "CLOSED -> OPEN (manual): held: the disk is swapped",
+            "OPEN -> CLOSED (manual): held: the disk is back"
+        ]
+    );
+    let levels: Vec<String> = store.all("SELECT detail FROM events WHERE kind = 'level' ORDER BY at_ns");
+    assert_eq!(
+        levels,
+        ["full -> degraded: the store cannot be written", "degraded -> full: the store is written"]
+    );
+}
+
+#[test]
+fn settings_in_code_win_over_the_environment_and_come_once() {
+    let stage = Stage::new().with("MONITOR_SERVICE", "named outside").with("MONITOR_SAMPLE", "1");
+    let lines = stage.run("init", 0);
+    let lines: Vec<&str> = lines.lines().collect();
+    assert!(lines[0].starts_with("Err(") && lines[0].contains("victim=7"), "{}", lines[0]);
+    assert_eq!(lines[1], "Ok(())");
+    assert!(lines[2].contains("already started"), "{}", lines[2]);
+    let store = stage.store();
+    assert_eq!(store.all::<String>("SELECT service FROM processes"), ["named in code"]);
+    assert_eq!(store.all::<String>("SELECT outcome FROM calls"), ["error"]);
+}

@@ -1,0 +1,64 @@
+//! What the recorder says of itself and of the process: `health` while calls are made, `resources`
+//! every ten seconds, and silence while nothing happens.
+
+use std::time::{Duration, Instant};
+
+use crate::victim::Stage;
+
+/// Waits for what another process brings about, far longer than it takes.
+pub(crate) fn wait_for(what: &str, mut ready: impl FnMut() -> bool) {
+    let until = Instant::now() + Duration::from_secs(60);
+    while !ready() {
+        assert!(Instant::now() < until, "waited in vain for {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn health_follows_the_calls_while_the_program_runs() {
+    let stage = Stage::new();
+    let mut program = stage.start("pace", 60_000);
+    // Reports are counted by the moments they are of: more than two within ten seconds.
+    let mut moments = std::collections::BTreeSet::new();
+    wait_for("reports", || {
+        if stage.db().exists() {
+            let at: Result<i64, _> =
+                stage.store().0.query_row("SELECT at_ns FROM health", [], |row| row.get(0));
+            moments.extend(at);
+        }
+        moments.len() == 4
+    });
+    program.kill().unwrap();
+    program.wait().unwrap();
+    let (first, last) = (moments.first().unwrap(), moments.last().unwrap());
+    assert!(last - first < 9_000_000_000, "{moments:?}");
+}
+
+#[test]
+fn the_last_report_tells_of_the_last_call() {
+    let stage = Stage::new();
+    stage.run("return", 5000);
+    let store = stage.store();
+    assert_eq!(store.one::<i64>("SELECT recorded FROM health"), 5000);
+    assert_eq!(store.one::<i64>("SELECT rows_written FROM health"), 5000);
+    assert_eq!(store.one::<String>("SELECT level || ' ' || breaker FROM health"), "full closed");
+}
+
+#[test]
+fn an_idle_program_writes_its_resources_every_ten_seconds_and_nothing_else() {
+    let stage = Stage::new();
+    stage.run("idle", 10_900);
+    let store = stage.store();
+    let at: Vec<i64> = store.all("SELECT at_ns FROM resources ORDER BY at_ns");
+    assert_eq!(at.len(), 2);
+    assert!((9_900_000_000..10_900_000_000).contains(&(at[1] - at[0])), "{at:?}");
+    assert_eq!(
+        store.one::<i64>(
+            "SELECT COUNT(*) FROM resources WHERE rss_bytes > 0 AND threads >= 2 AND open_files > 2"
+        ),
+        2
+    );
+    // The call, the report of it at the latest a second later, the resources: each a transaction.
+    let transactions: i64 = store.one("SELECT sequence FROM progress WHERE ring = 0");
+    assert!(transactions <= 4, "{transactions}");
+}

@@ -1,0 +1,115 @@
+//! Variables and the settings file, each by what it changes in the store.
+
+use crate::victim::Stage;
+
+/// Arguments, results and errors that a run of `outcomes` leaves.
+fn captured(mode: &str) -> (i64, i64, i64) {
+    let stage = Stage::new().with("MONITOR_CAPTURE", mode);
+    stage.run("outcomes", 3);
+    let store = stage.store();
+    assert_eq!(store.one::<i64>("SELECT SUM(calls) FROM functions"), 3 * 4 + 3);
+    let count = |column: &str| store.one(&format!("SELECT COUNT({column}) FROM calls"));
+    (count("args"), count("result"), count("error"))
+}
+
+#[test]
+fn what_is_captured_is_what_was_asked_for() {
+    // The slow call has a row though its function is sampled out: that was not known when it began.
+    assert_eq!(captured("all"), (13, 10, 3));
+    assert_eq!(captured("args"), (13, 0, 3));
+    assert_eq!(captured("errors"), (0, 0, 3));
+    assert_eq!(captured("none"), (0, 0, 0));
+}
+
+#[test]
+fn rows_older_than_the_retention_go_while_the_program_runs() {
+    let stage = Stage::new().with("MONITOR_RETENTION", "1s").with("MONITOR_SAMPLE", "1");
+    let mut program = stage.start("pace", 60_000);
+    crate::reports::wait_for("a row that is gone", || {
+        if !stage.db().exists() {
+            return false;
+        }
+        let store = stage.store();
+        let first: Result<Option<i64>, _> =
+            store.0.query_row("SELECT MIN(call_id) FROM calls", [], |row| row.get(0));
+        first.is_ok_and(|first| first.is_some_and(|first| first > 500))
+    });
+    program.kill().unwrap();
+    program.wait().unwrap();
+    let store = stage.store();
+    assert!(store.one::<i64>("SELECT COUNT(*) FROM calls") > 0);
+    assert_eq!(store.one::<String>("PRAGMA quick_check"), "ok");
+}
+
+#[test]
+fn database_and_log_stay_within_the_disk_they_may_use() {
+    let stage = Stage::new().with("MONITOR_MAX_DISK", "1MiB");
+    let mut program = stage.start("flood", 3000);
+    let log = stage.folder().join("store.db-wal");
+    let size = |path: &std::path::Path| std::fs::metadata(path).map_or(0, |file| file.len());
+    let mut most = 0;
+    while program.try_wait().unwrap().is_none() {
+        most = most.max(size(&stage.db()) + size(&log));
+        std::thread::sleep(std::time::Duration::from_millis(2));
+    }
+    assert!(most <= 1024 * 1024, "{most} bytes");
+    let output = program.wait_with_output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let made: i64 = text.split(' ').next().unwrap().parse().unwrap();
+    let store = stage.store();
+    assert_eq!(store.one::<i64>("SELECT calls FROM functions"), made);
+    assert!(store.one::<i64>("SELECT COUNT(*) FROM calls") > 1000);
+    assert_eq!(store.one::<String>("PRAGMA quick_check"), "ok");
+}
+
+#[test]
+fn a_store_in_memory_leaves_no_file() {
+    let stage = Stage::new().with("MONITOR_DB", ":memory:");
+    assert_eq!(stage.run("flush", 10), "55\nOk(())\n");
+    assert_eq!(std::fs::read_dir(stage.folder()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_settings_file_is_read_with_variables_filled_in_and_the_environment_wins() {
+    let stage = Stage::new();
+    let file = stage.folder().join("monitor.toml");
+    let text = "sample = \"${SHOP_RATE:1},victim::root=0\"\nservice = \"${SHOP_NAME:the shop}\"\ncapture = \"none\"\n";
+    std::fs::write(&file, text).unwrap();
+    let stage = stage.with("MONITOR_CONFIG", file.to_str().unwrap()).with("MONITOR_CAPTURE", "all");
+    stage.run("tree", 5);
+    let store = stage.store();
+    assert_eq!(store.all::<String>("SELECT service FROM processes"), ["the shop"]);
+    assert_eq!(store.one::<i64>("SELECT COUNT(*) FROM calls"), 0, "a tree goes with its root");
+    let stage = stage.with("SHOP_NAME", "another").with("MONITOR_SAMPLE", "1");
+    stage.run("tree", 5);
+    let store = stage.store();
+    let services: Vec<String> = store.all("SELECT service FROM processes ORDER BY process_id");
+    assert_eq!(services, ["the shop", "another"]);
+    assert_eq!(store.one::<i64>("SELECT COUNT(args) FROM calls"), 20);
+}
+
+#[test]
+fn the_last_pattern_that_matches_gives_the_rate() {
+    let stage = Stage::new().with("MONITOR_SAMPLE", "0,victim::*=1,victim::b*=0");
+    stage.run("tree", 10);
+    let rates: Vec<String> =
+        stage.store().all("SELECT function || ' ' || sample_rate FROM functions ORDER BY function");
+    assert_eq!(rates, ["victim::branch 0.0", "victim::leaf 1.0", "victim::root 1.0"]);
+}
+
+#[test]
+fn two_programs_with_one_store_write_every_row_once() {
+    let stage = Stage::new();
+    let programs = [stage.start("return", 20_000), stage.start("return", 20_000)];
+    for program in programs {
+        assert!(program.wait_with_output().unwrap().status.success());
+    }
+    let store = stage.store();
+    let rows: Vec<i64> = store.all("SELECT COUNT(*) FROM calls GROUP BY process_id");
+    let recorded: Vec<i64> = store.all("SELECT recorded FROM health ORDER BY process_id");
+    let lost: i64 = store.one("SELECT SUM(dropped) FROM functions");
+    assert_eq!(rows.iter().sum::<i64>() + lost, 40_000);
+    assert_eq!(recorded, rows);
+    assert_eq!(store.one::<i64>("SELECT COUNT(DISTINCT span_id) FROM calls"), rows.iter().sum::<i64>());
+    assert_eq!(store.one::<i64>("SELECT calls FROM functions"), 40_000);
+}

@@ -1,0 +1,83 @@
+//! The recorder governed by the program itself: streams, rates, breaker, settings in code.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use monitored::{Config, Record, monitor};
+
+const SOON: Duration = Duration::from_secs(10);
+
+#[monitor]
+fn work(number: u64) -> Result<u64, String> {
+    if number == 3 { Err(format!("{number} is one too many")) } else { Ok(number) }
+}
+
+/// What a subscriber hears of so many calls, and that it hears nothing once it has ended.
+pub(crate) fn subscribe(number: u64) {
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let into = Arc::clone(&heard);
+    let subscription = monitored::subscribe(move |records: &[Record]| {
+        if let Ok(mut heard) = into.lock() {
+            heard.extend(records.iter().cloned());
+        }
+    });
+    for at in 0..number {
+        let _ = work(at);
+    }
+    let until = std::time::Instant::now() + SOON;
+    while heard.lock().is_ok_and(|heard| (heard.len() as u64) < number) && std::time::Instant::now() < until {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let missed = subscription.missed();
+    drop(subscription);
+    let _ = work(0);
+    println!("{:?}", monitored::flush(SOON));
+    if let Ok(heard) = heard.lock() {
+        println!("{} {missed}", heard.len());
+        for record in heard.iter().filter(|record| record.outcome == monitored::Outcome::Error) {
+            let (args, error) = (record.args.as_deref(), record.error.as_deref());
+            println!("{} {} {args:?} {error:?} {}", record.function, record.thread, record.weight);
+        }
+    }
+}
+
+/// So many calls at the usual rate, as many at rate zero, as many after that was taken back.
+pub(crate) fn rates(number: u64) {
+    let many = || (0..number).for_each(|_| drop(work(0)));
+    many();
+    println!("{:?}", monitored::set_sample_rate("victim::control::*", 0.0));
+    many();
+    println!("{:?}", monitored::reset_sample_rate("victim::control::*"));
+    many();
+    println!("{:?}", monitored::set_sample_rate("victim::*", 1.5).map_err(|error| error.to_string()));
+    println!("{:?}", monitored::flush(SOON));
+}
+
+/// Held open nothing is written, and closed again everything.
+pub(crate) fn breaker() {
+    let breaker = monitored::breaker();
+    let _ = work(1);
+    println!("{:?} {:?}", monitored::flush(SOON), breaker.state());
+    breaker.force_open("the disk is swapped");
+    println!("{:?} {}", breaker.state(), breaker.statistics());
+    let _ = work(2);
+    println!(
+        "{}",
+        monitored::flush(Duration::from_millis(200)).is_err_and(|why| why.to_string().contains("swapped"))
+    );
+    println!("{}", monitored::health().level);
+    breaker.force_close("the disk is back");
+    println!("{:?}", breaker.state());
+    breaker.auto();
+    println!("{:?} {:?} {}", monitored::flush(SOON), breaker.state(), monitored::health().level);
+}
+
+/// Settings from code, once, and before anything is recorded.
+pub(crate) fn init() {
+    let bad = monitored::init(Config::new().sample("victim=7"));
+    println!("{:?}", bad.map_err(|error| error.to_string()));
+    println!("{:?}", monitored::init(Config::new().service("named in code").sample("victim::*=0")));
+    let late = monitored::init(Config::new().service("another"));
+    println!("{:?}", late.map_err(|error| error.to_string()));
+    let _ = (work(1), work(3));
+}
