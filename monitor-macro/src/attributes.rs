@@ -65,6 +65,15 @@ fn is_ours_by(path: &Path) -> bool {
     path.segments.last().is_some_and(|last| last.ident == "monitor")
 }
 
+/// A naked function consists of its assembly alone.
+pub(crate) fn is_naked(attributes: &[Attribute]) -> bool {
+    attributes.iter().any(|attribute| match &attribute.meta {
+        Meta::Path(path) => path.is_ident("naked"),
+        Meta::List(list) => list.path.is_ident("unsafe") && list.tokens.to_string() == "naked",
+        Meta::NameValue(_) => false,
+    })
+}
+
 /// The options in one of our attributes.
 pub(crate) fn options(meta: &Meta) -> Result<Options> {
     match meta {

@@ -91,7 +91,7 @@ fn hand_on(options: &Options, prefix: Option<&LitStr>, item: &mut Item) {
             let Ok((_, signature)) = function::head.parse2(item.head.clone()) else { return };
             if signature.constness.is_some()
                 || matches!(item.end, End::Plain(_))
-                || is_naked(&item.attributes)
+                || attributes::is_naked(&item.attributes)
             {
                 return;
             }
@@ -109,15 +109,6 @@ fn hand_on(options: &Options, prefix: Option<&LitStr>, item: &mut Item) {
     });
     // A mistake in an attribute inside is reported when that attribute itself is expanded.
     let _reported_later = attributes::inherit(&mut item.attributes, &inherited);
-}
-
-/// A naked function consists of its assembly alone.
-fn is_naked(attributes: &[Attribute]) -> bool {
-    attributes.iter().any(|attribute| {
-        attribute.path().is_ident("naked")
-            || attribute.path().is_ident("unsafe")
-                && attribute.to_token_stream().to_string().contains("naked")
-    })
 }
 
 /// The type of an `impl` block, without path and generic arguments; the name of a trait or module.

@@ -63,6 +63,9 @@ fn function(options: &Options, item: &Item, body: &Group) -> Result<Option<Token
     }
     validate::options(&options)?;
     validate::function(&options, &function.signature)?;
+    if attributes::is_naked(&function.attributes) {
+        return Err(validate::naked(&item.head));
+    }
     let waits = function.signature.asyncness.is_some() && !options.placed;
     if waits && attributes::await_expansion(&function.attributes) {
         return Ok(Some(behind_others(options, function.attributes, item)));

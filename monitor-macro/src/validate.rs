@@ -150,6 +150,11 @@ pub(crate) fn no_body(head: &TokenStream) -> Error {
     at_start(head, "a function without a body cannot be monitored; put `#[monitor]` where its body is")
 }
 
+/// The attribute stands on a naked function.
+pub(crate) fn naked(head: &TokenStream) -> Error {
+    at_start(head, "a naked function consists of its assembly alone, and cannot be monitored")
+}
+
 /// The span of a whole item would need an unstable interface; its first tokens tell as much.
 fn at_start(item: &TokenStream, text: &str) -> Error {
     let start: TokenStream = item.clone().into_iter().take(3).collect();

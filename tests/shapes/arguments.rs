@@ -135,6 +135,7 @@ struct Point {
     y: u32,
 }
 struct Meters(u32);
+type Cells = std::cell::RefCell<u32>;
 struct Unit;
 
 #[test]
@@ -173,6 +174,11 @@ fn m22_patterns() {
         a + b + x + c + d
     }
     #[monitor]
+    async fn borrowed_at_the_end((ref a, b): (u32, Cells), cells: Cells) -> u32 {
+        yield_now().await;
+        *b.borrow() + *cells.borrow() + a
+    }
+    #[monitor]
     fn boxed((a, b): (u32, u32), Meters(c): Meters) -> Pin<Box<dyn Future<Output = u32>>> {
         let sum = a + b;
         Box::pin(async move { sum + c })
@@ -189,6 +195,7 @@ fn m22_patterns() {
     assert_eq!(references(&1, &mut 2, 3, 4), 11);
     assert_eq!(slices([1, 2], [3, 4, 5], 6), 10);
     assert_eq!(block_on(later((1, 2), Point { x: 3, y: 0 }, 4, 5, &6)), 18);
+    assert_eq!(block_on(borrowed_at_the_end((1, Cells::new(2)), Cells::new(3))), 6);
     assert_eq!(block_on(boxed((1, 2), Meters(3))), 6);
     assert_eq!(many(1, (2, 0), 3, 3, 0, [5], 6, 7), 28);
     let log = Log::default();

@@ -39,6 +39,12 @@ macro_rules! nothing {
     () => {};
 }
 
+#[monitor]
+#[unsafe(naked)]
+extern "C" fn naked() {
+    core::arch::naked_asm!("ret")
+}
+
 // In a trait with the attribute, what has no body is left alone.
 #[monitor]
 trait Declares {
@@ -46,6 +52,7 @@ trait Declares {
 }
 
 fn main() {
+    naked();
     nothing!();
     let _: HashMap<u32, u32> = HashMap::new();
     Order.ship();

@@ -14,7 +14,7 @@ use syn::{Expr, FnArg, ReturnType, Signature, Stmt, Type, parse_quote};
 use super::body::hidden_pattern;
 use super::capture::is_cfg;
 use super::{Expansion, Wrapped};
-use crate::function::{Shape, located_at};
+use crate::function::{Argument, Shape, located_at};
 use crate::returns::{FutureType, Pointer, Returns, capturing_all, nameable};
 
 /// An `async fn`.
@@ -39,6 +39,13 @@ pub(super) fn of_async_fn(expansion: &Expansion<'_>) -> Wrapped {
     let kept = keep_arguments(expansion);
     let unused = expansion.unused(|_| true);
     let block = function.nested_body();
+    let block = if function.arguments.iter().any(Argument::binds_by_ref) {
+        // Its patterns are locals here, and what the body's last expression borrows from them must be gone
+        // before they are: in an arm it is.
+        quote!(match () { () => #block })
+    } else {
+        quote!(#block)
+    };
     let end = expansion.end_of_future(output.is_unit);
     Wrapped {
         signature,
