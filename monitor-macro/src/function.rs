@@ -112,9 +112,14 @@ impl Function {
         self.receiver().filter(|receiver| !matches!(receiver.kind, ReceiverKind::Reference(..)))
     }
 
-    /// Is one of the function's attributes written just `#[name]` or `#[name(…)]`?
-    pub(crate) fn has_attribute(&self, name: &str) -> bool {
-        self.attributes.iter().any(|attribute| attribute.path().is_ident(name))
+    /// Is the caller's place handed on, `#[track_caller]`, if only under some condition?
+    pub(crate) fn is_tracked(&self) -> bool {
+        let name = Ident::new("track_caller", Span::call_site());
+        self.attributes.iter().any(|attribute| {
+            let path = attribute.path();
+            path.is_ident("track_caller")
+                || path.is_ident("cfg_attr") && mentions(&attribute.meta.to_token_stream(), &name)
+        })
     }
 }
 

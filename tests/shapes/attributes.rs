@@ -112,6 +112,11 @@ fn m61_track_caller_sees_the_callers_place() {
         Some((line(), all))
     }
     #[monitor]
+    #[cfg_attr(test, track_caller)]
+    fn conditionally() -> u32 {
+        line()
+    }
+    #[monitor]
     #[track_caller]
     fn boxed(fails: bool) -> std::pin::Pin<Box<dyn std::future::Future<Output = u32>>> {
         let place = line();
@@ -136,6 +141,7 @@ fn m61_track_caller_sees_the_callers_place() {
     }
     let here = || Location::caller().line();
     assert_eq!(value(), here_plus(0, Location::caller()));
+    assert_eq!(conditionally(), line());
     let mut place = 0;
     unit(&mut place);
     assert_eq!(place, line() - 1);

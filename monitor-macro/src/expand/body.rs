@@ -32,7 +32,7 @@ impl Expansion<'_> {
     /// Must the body stay outside of a closure?
     pub(super) fn needs_no_closure(&self) -> bool {
         let function = self.function;
-        function.has_attribute("track_caller")
+        function.is_tracked()
             || function.signature.variadic.is_some()
             || function.arguments.iter().any(|argument| argument.attributes.iter().any(is_cfg))
     }

@@ -123,7 +123,8 @@ fn keep_arguments(expansion: &Expansion<'_>) -> TokenStream {
             let (hidden, pattern) = (&argument.hidden, &argument.pattern);
             mentions.extend(quote!(#(#cfg)* let _ = &#hidden;));
             if argument.shape == Shape::Pattern {
-                patterns.extend(quote!(#(#cfg)* let #pattern = #hidden;));
+                // What comes later is dropped first.
+                patterns = quote!(#(#cfg)* let #pattern = #hidden; #patterns);
             }
         } else {
             for name in argument.bindings.iter().rev() {
