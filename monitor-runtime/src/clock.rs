@@ -30,6 +30,7 @@ pub(crate) fn counter() -> Ticks {
 }
 
 /// Whether ticks are readings of the time-stamp counter.
+#[inline]
 pub(crate) fn is_counter() -> bool {
     cfg!(all(target_arch = "x86_64", not(miri))) && COUNTER.load(Ordering::Relaxed) != OS_CLOCK
 }

@@ -18,7 +18,7 @@ use crate::guard::{self, Draw, deliver, once, write_panic};
 use crate::record::{Header, Kept, Outcome};
 use crate::runtime;
 use crate::tally::Unrecorded;
-use crate::thread_rings::{self, Lease, NO_SPAN, ThreadState, UNSAMPLED};
+use crate::thread_rings::{self, Lease, NO_SPAN, RESERVED_SPANS, ThreadState, UNSAMPLED};
 
 /// An async call: entered where the function is called, current only while its future is polled.
 /// Dropped before its future completed, it is `cancelled`.
@@ -55,9 +55,26 @@ impl AsyncCall {
     #[inline]
     #[must_use]
     pub fn enter(site: &'static CallSite) -> Self {
-        if site.fidelity.load(Ordering::Relaxed) == fidelity::OFF {
-            return Self::new(site, State::Pass, Context::NONE, NO_SPAN);
+        match site.fidelity.load(Ordering::Relaxed) {
+            fidelity::OFF => return Self::new(site, State::Pass, Context::NONE, NO_SPAN),
+            fidelity::RECORDED => {
+                if let Some(thread) = thread_rings::current() {
+                    let here = Context::of(thread);
+                    if here.span == NO_SPAN || here.span > RESERVED_SPANS {
+                        let weight = if here.span == NO_SPAN { 1.0 } else { here.weight };
+                        return Self::open(site, thread, here, weight);
+                    }
+                }
+            }
+            _ => {}
         }
+        Self::enter_specially(site)
+    }
+
+    /// The first call of a function or a thread, a sampled function, a call below one that was not
+    /// drawn or within a capture.
+    #[cold]
+    fn enter_specially(site: &'static CallSite) -> Self {
         let Some((thread, lease)) = guard::thread_for(site) else {
             return Self::new(site, State::Pass, Context::NONE, NO_SPAN);
         };
@@ -68,7 +85,14 @@ impl AsyncCall {
         call
     }
 
+    /// A call that is recorded with this weight.
     #[inline]
+    fn open(site: &'static CallSite, thread: &ThreadState, here: Context, weight: f32) -> Self {
+        let span = thread.next_span();
+        let trace = if here.span == NO_SPAN { span } else { here.trace };
+        Self::new(site, State::Drawn, Context { span, trace, weight }, here.span)
+    }
+
     fn draw(site: &'static CallSite, thread: &ThreadState) -> Self {
         let here = Context::of(thread);
         let weight = match guard::draw(site, thread, here.span, here.weight) {
@@ -81,9 +105,7 @@ impl AsyncCall {
             Draw::Follow => here.weight,
             Draw::Drawn(weight) => weight,
         };
-        let span = thread.next_span();
-        let trace = if here.span == NO_SPAN { span } else { here.trace };
-        Self::new(site, State::Drawn, Context { span, trace, weight }, here.span)
+        Self::open(site, thread, here, weight)
     }
 
     #[inline]
@@ -172,6 +194,38 @@ impl AsyncCall {
         };
     }
 
+    /// Ends a drawn call without values as `ok`, on a thread that has a ring.
+    #[inline]
+    fn end_plainly(&mut self, end: Ticks) -> bool {
+        let plain = self.state == State::PolledDrawn && self.values.is_none();
+        let Some(thread) = thread_rings::current().filter(|_| plain) else { return false };
+        let header = self.header(Outcome::Ok, Kept::Sampled, self.own.weight, end.wrapping_sub(self.start));
+        let written = thread.ring.push_header(header.encode(0));
+        if written {
+            self.state = State::Ended;
+        }
+        written
+    }
+
+    #[inline]
+    fn header(&self, outcome: Outcome, kept: Kept, weight: f32, duration: Ticks) -> Header {
+        Header {
+            site: self.site.id(),
+            outcome,
+            kept,
+            is_async: true,
+            start: self.start,
+            duration,
+            span: self.own.span,
+            parent: self.parent,
+            trace: self.own.trace,
+            weight,
+            args_bytes: self.args_bytes,
+            fields_bytes: self.fields_bytes,
+            busy: self.busy,
+        }
+    }
+
     /// Ends the call. `end` is when; the value captured goes behind the arguments.
     fn end(&mut self, end: Ticks, outcome: Outcome, value: Option<Capture<'_>>) {
         let undrawn = matches!(self.state, State::Undrawn | State::PolledUndrawn);
@@ -211,21 +265,7 @@ impl AsyncCall {
             Outcome::Ok => (Kept::Sampled, self.own.weight),
             _ => (Kept::Failed, 1.0),
         };
-        let mut header = Header {
-            site: self.site.id(),
-            outcome,
-            kept,
-            is_async: true,
-            start,
-            duration,
-            span: self.own.span,
-            parent: self.parent,
-            trace: self.own.trace,
-            weight,
-            args_bytes: self.args_bytes,
-            fields_bytes: self.fields_bytes,
-            busy: self.busy,
-        };
+        let mut header = Header { start, ..self.header(outcome, kept, weight, duration) };
         if undrawn {
             header.span = thread.next_span();
             header.parent = NO_SPAN;
@@ -288,7 +328,9 @@ impl Finish<'_> {
     /// As [`crate::guard::Call::ok`].
     #[inline]
     pub fn ok(self) {
-        self.call.end(self.end, Outcome::Ok, None);
+        if !self.call.end_plainly(self.end) {
+            self.call.end(self.end, Outcome::Ok, None);
+        }
     }
 
     /// As [`crate::guard::Call::ok_with`].
@@ -299,7 +341,7 @@ impl Finish<'_> {
         if captures {
             self.call.end(self.end, Outcome::Ok, Some(&mut once(result)));
         } else {
-            self.call.end(self.end, Outcome::Ok, None);
+            self.ok();
         }
     }
 
