@@ -24,11 +24,11 @@ use crate::figures::FunctionFigures;
 use crate::health::{Health, Level, Share};
 use crate::record::Outcome;
 use crate::runtime::Shared;
-use crate::store::{Store, fingerprint};
+use crate::store::{Store, StoreError, fingerprint};
 use crate::thread_rings::{Overflow, ThreadRings};
 
 /// Opens the store, at the place and in the way it was asked for.
-pub(crate) type Opener = Box<dyn FnMut(i64) -> Result<Opened, String> + Send>;
+pub(crate) type Opener = Box<dyn FnMut(i64) -> Result<Opened, StoreError> + Send>;
 
 /// A store that was opened.
 pub(crate) struct Opened {

@@ -121,7 +121,7 @@ fn flood(milliseconds: u64) {
             failed += made.1;
         }
     }
-    let flushed = monitored::flush(Duration::from_secs(20)).is_ok();
+    let flushed = monitored::flush(Duration::from_secs(60)).is_ok();
     let health = monitored::health();
     println!(
         "{calls} {failed} {flushed} {} {} {}",

@@ -121,8 +121,10 @@ impl Collector {
     }
 
     fn attempt(&mut self) -> Attempt {
-        if let Err(why) = self.open() {
-            return Attempt::Failed(why);
+        match self.open() {
+            Ok(()) => {}
+            Err(StoreError::Busy(_)) => return Attempt::Wait,
+            Err(error) => return Attempt::Failed(error.to_string()),
         }
         let (Some(store), Some(batch)) = (&mut self.store, &mut self.pending) else { return Attempt::Wait };
         if let Some(row) = &mut batch.health {
@@ -181,7 +183,7 @@ impl Collector {
     }
 
     /// Opens the store if it is not open.
-    fn open(&mut self) -> Result<(), String> {
+    fn open(&mut self) -> Result<(), StoreError> {
         if self.store.is_some() {
             return Ok(());
         }

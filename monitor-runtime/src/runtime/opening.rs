@@ -4,7 +4,7 @@
 use crate::batch::ProcessRow;
 use crate::collector::{Opened, Opener};
 use crate::config::{Location, Settings, process_default_location};
-use crate::store::{OpenError, SqliteStore, StoreOptions};
+use crate::store::{OpenError, SqliteStore, StoreError, StoreOptions};
 
 /// What opens the store of these settings, again and again if need be.
 pub(super) fn opener(settings: &Settings) -> Opener {
@@ -20,7 +20,7 @@ pub(super) fn opener(settings: &Settings) -> Opener {
     Box::new(move |now_ns| open(&settings, &process, now_ns))
 }
 
-fn open(settings: &Settings, process: &ProcessRow, now_ns: i64) -> Result<Opened, String> {
+fn open(settings: &Settings, process: &ProcessRow, now_ns: i64) -> Result<Opened, StoreError> {
     let Location::File(path) = &settings.db else { return open_in_memory(settings, process, now_ns, None) };
     let mut places = vec![path.clone()];
     places.extend(process_default_location(crate::os::is_secure()).filter(|place| place != path));
@@ -38,7 +38,7 @@ fn open(settings: &Settings, process: &ProcessRow, now_ns: i64) -> Result<Opened
             Err(OpenError::Unwritable { path, why }) => {
                 problems.push(format!("no store can be kept at {}: {why}", path.display()));
             }
-            Err(error) => return Err(error.to_string()),
+            Err(error) => return Err(error.into()),
         }
     }
     let notice = format!("{}; recording into memory, until the program ends", problems.join("; "));
@@ -58,8 +58,7 @@ fn open_in_memory(
     process: &ProcessRow,
     now_ns: i64,
     notice: Option<String>,
-) -> Result<Opened, String> {
-    let store =
-        SqliteStore::open(&options(settings), process.clone(), now_ns).map_err(|error| error.to_string())?;
+) -> Result<Opened, StoreError> {
+    let store = SqliteStore::open(&options(settings), process.clone(), now_ns)?;
     Ok(Opened { store: Box::new(store), path: None, notice })
 }

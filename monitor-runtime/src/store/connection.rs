@@ -21,8 +21,9 @@ use std::time::Duration;
 /// 100 ms apart, so that most collisions end within it.
 const BUSY_WAIT: Duration = Duration::from_millis(100);
 
-/// The same while opening, which happens once.
-const BUSY_WAIT_OPEN: Duration = Duration::from_secs(2);
+/// The same while opening, which takes several locks. Rings are not drained meanwhile: a longer wait
+/// would cost the newest calls their rows.
+const BUSY_WAIT_OPEN: Duration = BUSY_WAIT;
 
 /// Steps from one path to the next (sibling, file set aside) before opening is given up.
 const STEPS_MAX: usize = 6;

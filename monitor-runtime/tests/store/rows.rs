@@ -4,7 +4,7 @@ use monitor_runtime::batch::{
     Batch, CallRow, Figures, FunctionRow, ProcessRow, SliceRow, ThreadRow, WindowRow,
 };
 use monitor_runtime::record::{Kept, Outcome};
-use monitor_runtime::store::{FileSystem, SqliteStore, StoreOptions, System};
+use monitor_runtime::store::{FileSystem, OpenError, SqliteStore, StoreOptions, System};
 use rusqlite::Connection;
 use rusqlite::types::FromSql;
 use std::path::Path;
@@ -98,7 +98,13 @@ pub(crate) fn window(function: u32, start_ns: i64, calls: u64, p50_ns: u64) -> W
 }
 
 pub(crate) fn open(path: &Path, run: u32) -> SqliteStore {
-    SqliteStore::open(&StoreOptions::file(path), process(run), T0).unwrap()
+    loop {
+        match SqliteStore::open(&StoreOptions::file(path), process(run), T0) {
+            // Another process is at it: the caller tries again.
+            Err(OpenError::Busy(_)) => {}
+            opened => return opened.unwrap(),
+        }
+    }
 }
 
 /// A disk through which processes share no memory.
