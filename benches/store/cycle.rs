@@ -17,6 +17,9 @@ type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 /// Names of the workers, and the rows they write each tenth of a second.
 pub(crate) const WORKERS: [(&str, usize); 2] = [("cycle-4096", 4096), ("cycle-100", 100)];
 
+/// Calls that all go well and bring no values.
+const BARE: Shape = Shape { functions: 10, threads: 2, failed_every: 0, slow_every: 0, values_every: 0 };
+
 const TICK_NS: i64 = 100_000_000;
 /// Steps of retention are looked for this often.
 const RETAIN_TICKS: usize = 50;
@@ -46,7 +49,7 @@ pub(crate) fn cycle(rows: usize, options: &Options) -> Result<Figures> {
     let age = Duration::from_nanos(u64::try_from(TICK_NS)?) * u32::try_from(ticks)?;
     let store_options = StoreOptions { retention: age, max_disk_bytes: 8 << 30, ..StoreOptions::file(&path) };
     let mut store = SqliteStore::open(&store_options, Load::process(START_NS), START_NS)?;
-    let mut load = Load::new(Shape::BARE);
+    let mut load = Load::new(BARE);
     let mut at_ns = START_NS;
     // First as long as rows live, and half as long again, until as many go as come.
     let mut run = |ticks: usize| -> Result<()> {

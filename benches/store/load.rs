@@ -24,9 +24,6 @@ pub(crate) struct Shape {
 }
 
 impl Shape {
-    /// Calls that all go well and bring no values.
-    pub(crate) const BARE: Self =
-        Self { functions: 10, threads: 2, failed_every: 0, slow_every: 0, values_every: 0 };
     /// What a service might do.
     pub(crate) const SERVICE: Self =
         Self { functions: 20, threads: 8, failed_every: 100, slow_every: 200, values_every: 10 };

@@ -1,0 +1,55 @@
+//! Six hours of steady load, of which a store keeps one: after the first hour file, log and memory are
+//! to stay as they are.
+
+use std::path::Path;
+use std::time::Duration;
+
+use monitor_benches::{Figures, Options};
+use monitor_runtime::store::{SqliteStore, Store, StoreOptions};
+
+use crate::Result;
+use crate::load::{Load, Shape};
+use crate::memory::resident_mib;
+
+const START_NS: i64 = 1_700_000_000_000_000_000;
+const SECOND_NS: i64 = 1_000_000_000;
+const HOURS: usize = 6;
+/// Steps of retention are looked for this often.
+const RETAIN_SECONDS: usize = 5;
+
+/// So many rows a second.
+pub(crate) fn steady(rows: usize, options: &Options) -> Result<Figures> {
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("hours.db");
+    let hour = options.amount(3600, 60);
+    let rows = if options.short { rows / 10 } else { rows };
+    let retention = Duration::from_secs(u64::try_from(hour)?);
+    let store_options = StoreOptions { retention, max_disk_bytes: 8 << 30, ..StoreOptions::file(&path) };
+    let mut store = SqliteStore::open(&store_options, Load::process(START_NS), START_NS)?;
+    let mut load = Load::new(Shape::SERVICE);
+    let mut hours = Vec::new();
+    let mut at_ns = START_NS;
+    for second in 1..=HOURS * hour {
+        let batch = load.batch(rows, (at_ns, at_ns + SECOND_NS));
+        at_ns += SECOND_NS;
+        store.write(&batch)?;
+        if second.is_multiple_of(RETAIN_SECONDS) {
+            while store.retain(at_ns)?.more {}
+        }
+        if second.is_multiple_of(hour) {
+            hours.push([mib(&path)?, mib(&path.with_extension("db-wal"))?, resident_mib()?]);
+        }
+    }
+    let mut figures = Figures::new();
+    for (at, what) in ["file", "log", "memory"].into_iter().enumerate() {
+        // The second hour is the first in which as much goes as comes.
+        figures.insert(format!("MiB {what} after 2 hours"), hours[1][at]);
+        figures.insert(format!("MiB {what} after 6 hours"), hours[HOURS - 1][at]);
+    }
+    Ok(figures)
+}
+
+fn mib(path: &Path) -> Result<f64> {
+    #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
+    Ok(std::fs::metadata(path)?.len() as f64 / f64::from(1 << 20))
+}
