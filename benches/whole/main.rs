@@ -22,7 +22,7 @@ struct Way {
     run: program::Run,
 }
 
-const WAYS: [Way; 6] = [
+const WAYS: [Way; 7] = [
     Way { name: "recorder off", variables: &[("MONITOR", "off")], start: nothing, run: program::ours::run },
     Way { name: "recorder on, as it comes", variables: &[], start: nothing, run: program::ours::run },
     Way {
@@ -31,6 +31,17 @@ const WAYS: [Way; 6] = [
             ("MONITOR_MAX_RATE", "0"),
             ("MONITOR_MAX_OVERHEAD", "100%"),
             ("MONITOR_MAX_DISK", "8GiB"),
+        ],
+        start: nothing,
+        run: program::ours::run,
+    },
+    Way {
+        name: "recorder on, every call recorded, without values",
+        variables: &[
+            ("MONITOR_MAX_RATE", "0"),
+            ("MONITOR_MAX_OVERHEAD", "100%"),
+            ("MONITOR_MAX_DISK", "8GiB"),
+            ("MONITOR_CAPTURE", "errors"),
         ],
         start: nothing,
         run: program::ours::run,
@@ -88,7 +99,7 @@ fn round(way: &Way, input: &str) -> Figures {
     let (kept, left) = (health.recorded, health.sampled_out + health.dropped.total());
     if kept > 0 {
         #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
-        figures.insert("lost".to_owned(), left as f64 * 100.0 / (kept + health.sampled_out) as f64);
+        figures.insert("lost".to_owned(), left as f64 * 100.0 / (kept + left) as f64);
     }
     figures
 }
