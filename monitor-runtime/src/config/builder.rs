@@ -1,5 +1,6 @@
 //! What a program asks for in code: [`Config`], handed to `init`. It wins over environment and file.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -145,14 +146,12 @@ fn check<T: std::fmt::Debug>(setting: &Setting<T>, value: Option<&T>) -> Result<
 }
 
 /// Why `init` was refused. The program runs on with what the environment and the file say.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum InitError {
     /// Recording has begun: settings can no longer change.
-    #[error("recording has already started; call `init` before the first monitored call, and once")]
     Started,
     /// A value is not allowed.
-    #[error("`{setting}`: {value} {reason}; allowed is {allowed}")]
     Invalid {
         /// The setting.
         setting: &'static str,
@@ -164,6 +163,22 @@ pub enum InitError {
         allowed: &'static str,
     },
 }
+
+impl fmt::Display for InitError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Started => write!(
+                formatter,
+                "recording has already started; call `init` before the first monitored call, and once"
+            ),
+            Self::Invalid { setting, value, reason, allowed } => {
+                write!(formatter, "`{setting}`: {value} {reason}; allowed is {allowed}")
+            }
+        }
+    }
+}
+
+impl std::error::Error for InitError {}
 
 impl InitError {
     fn invalid(setting: &'static str, value: &str, reason: String, allowed: &'static str) -> Self {

@@ -2,10 +2,8 @@
 //! strings of the references that stand outside of strings, so that `max_rate = ${RATE:500}` parses;
 //! [`expand`] then replaces the references within one parsed value.
 //!
-//! Expanding after parsing keeps a variable's content from being read as TOML, and only the reference
-//! itself is handed to `subst`, so that `$` and `\` elsewhere stay what they are. Pure.
-
-use std::collections::HashMap;
+//! Expanding after parsing keeps a variable's content from being read as TOML; `$` and `\` elsewhere
+//! stay what they are. Pure.
 
 /// Where in the text the scanner is.
 #[derive(Clone, Copy, PartialEq)]
@@ -74,11 +72,23 @@ fn push_quoted(output: &mut String, reference: &str) {
     output.push('"');
 }
 
-/// Replaces every `${VAR}` and `${VAR:default}` of a value; `\${` stands for `${` itself.
+/// Defaults within defaults, at most.
+const DEPTH_MAX: usize = 8;
+
+/// Replaces every `${VAR}` and `${VAR:default}` of a value; `\${` stands for `${` itself, and `\}` for a
+/// brace within a default.
 ///
 /// # Errors
 /// What is wrong, to be put after "it": a variable without value and default, or a broken reference.
 pub(super) fn expand(value: &str, variable: &dyn Fn(&str) -> Option<String>) -> Result<String, String> {
+    expand_within(value, variable, DEPTH_MAX)
+}
+
+fn expand_within(
+    value: &str,
+    variable: &dyn Fn(&str) -> Option<String>,
+    depth: usize,
+) -> Result<String, String> {
     let mut output = String::with_capacity(value.len());
     let mut rest = value;
     while let Some(start) = rest.find("${") {
@@ -91,31 +101,34 @@ pub(super) fn expand(value: &str, variable: &dyn Fn(&str) -> Option<String>) -> 
         output.push_str(&rest[..start]);
         let length = reference_length(&rest[start..]).ok_or("holds `${` without its `}`")?;
         let reference = &rest[start..start + length];
-        output.push_str(&substitute(reference, variable)?);
+        output.push_str(&substitute(reference, variable, depth)?);
         rest = &rest[start + length..];
     }
     output.push_str(rest);
     Ok(output)
 }
 
-fn substitute(reference: &str, variable: &dyn Fn(&str) -> Option<String>) -> Result<String, String> {
-    let known: HashMap<&str, String> =
-        names(reference).filter_map(|name| Some((name, variable(name)?))).collect();
-    subst::substitute(reference, &known).map_err(|error| match error {
-        subst::Error::NoSuchVariable(missing) => {
-            format!("needs the variable `{}`, which is not set", super::value::shown(&missing.name))
-        }
-        _ => "holds a `${…}` that cannot be read".into(),
-    })
-}
-
-/// The names a reference may ask for: every run of name characters that follows a `$` or `${`.
-fn names(reference: &str) -> impl Iterator<Item = &str> {
-    reference.split('$').skip(1).map(|piece| {
-        let piece = piece.strip_prefix('{').unwrap_or(piece);
-        let end = piece.find(|character: char| !(character.is_ascii_alphanumeric() || character == '_'));
-        &piece[..end.unwrap_or(piece.len())]
-    })
+/// The value of one whole reference: the variable's, else what its default expands to.
+fn substitute(
+    reference: &str,
+    variable: &dyn Fn(&str) -> Option<String>,
+    depth: usize,
+) -> Result<String, String> {
+    let inside = &reference[2..reference.len() - 1];
+    let (name, default) = match inside.split_once(':') {
+        Some((name, default)) => (name, Some(default)),
+        None => (inside, None),
+    };
+    let is_name_character = |character: char| character.is_ascii_alphanumeric() || character == '_';
+    if name.is_empty() || !name.chars().all(is_name_character) {
+        return Err("holds a `${…}` that cannot be read".into());
+    }
+    match (variable(name), default) {
+        (Some(value), _) => Ok(value),
+        (None, Some(_)) if depth == 0 => Err(format!("holds defaults nested deeper than {DEPTH_MAX}")),
+        (None, Some(default)) => Ok(expand_within(default, variable, depth - 1)?.replace("\\}", "}")),
+        (None, None) => Err(format!("needs the variable `{}`, which is not set", super::value::shown(name))),
+    }
 }
 
 /// Bytes of the reference that the text begins with, up to its own closing brace.
@@ -162,6 +175,8 @@ mod tests {
             ("${NONE:}", ""),
             ("costs $5 and C:\\temp", "costs $5 and C:\\temp"),
             ("\\${HOME}", "${HOME}"),
+            ("${NONE:a\\}b}", "a}b"),
+            ("${NONE:C:\\temp}", "C:\\temp"),
             ("${QUOTE}", "a\"b\\c"),
             ("é${HOME}é", "é/home/adaé"),
         ] {
@@ -174,6 +189,8 @@ mod tests {
         assert_eq!(expand("${NONE}", &lookup).unwrap_err(), "needs the variable `NONE`, which is not set");
         assert_eq!(expand("${HOME", &lookup).unwrap_err(), "holds `${` without its `}`");
         assert_eq!(expand("${}", &lookup).unwrap_err(), "holds a `${…}` that cannot be read");
+        let deep = format!("{}x{}", "${NONE:".repeat(10_000), "}".repeat(10_000));
+        assert_eq!(expand(&deep, &lookup).unwrap_err(), "holds defaults nested deeper than 8");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Requests to the collector and their answers: flush and stop. The callers wait on a condition
 //! variable, with a deadline; the collector never waits for them.
 
+use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
@@ -11,16 +12,25 @@ use crate::clock::monotonic;
 use crate::thread_rings::{ThreadRings, lock};
 
 /// Why a flush or a shutdown did not complete.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FlushError {
     /// The time was up. What was not yet written still waits.
-    #[error("not everything was written within {0:?}")]
     Timeout(Duration),
     /// The store cannot be written at the moment, for the reason given.
-    #[error("the store cannot be written: {0}")]
     Unavailable(String),
 }
+
+impl fmt::Display for FlushError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Timeout(limit) => write!(formatter, "not everything was written within {limit:?}"),
+            Self::Unavailable(why) => write!(formatter, "the store cannot be written: {why}"),
+        }
+    }
+}
+
+impl std::error::Error for FlushError {}
 
 #[derive(Debug, Default)]
 struct State {

@@ -10,9 +10,22 @@ use crate::thread_rings::lock;
 use super::Shared;
 
 /// Why a rate was refused.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
-#[error(transparent)]
-pub struct RateError(#[from] RuleError);
+#[derive(Debug, Clone, PartialEq)]
+pub struct RateError(RuleError);
+
+impl fmt::Display for RateError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(formatter)
+    }
+}
+
+impl std::error::Error for RateError {}
+
+impl From<RuleError> for RateError {
+    fn from(error: RuleError) -> Self {
+        Self(error)
+    }
+}
 
 /// A rate asked for in code.
 #[derive(Debug, Clone, PartialEq)]

@@ -4,6 +4,7 @@
 //! from a row that someone wrote into the store.
 
 use crate::config::limits;
+use std::fmt;
 
 /// A pattern such as `shop::*`, `*::insert` or `shop::orders::place`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,17 +13,14 @@ pub struct Pattern {
 }
 
 /// What is wrong with a pattern.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PatternError {
     /// Nothing in it.
-    #[error("a pattern is empty; `*` matches every function")]
     Empty,
     /// Longer than any function's path.
-    #[error("a pattern is longer than {} bytes", limits::PATTERN_BYTES_MAX)]
     TooLong,
     /// A character that no function name holds.
-    #[error("the pattern `{}` holds `{}`; only `*` is special, and a name holds letters, digits, `_`, `::` and the signs of Rust types", pattern.escape_debug(), character.escape_debug())]
     Character {
         /// The pattern.
         pattern: String,
@@ -30,12 +28,33 @@ pub enum PatternError {
         character: char,
     },
     /// Colons that are not a path separator.
-    #[error("the pattern `{pattern}` holds a single `:`; paths are separated by `::`")]
     SingleColon {
         /// The pattern.
         pattern: String,
     },
 }
+
+impl fmt::Display for PatternError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Empty => write!(formatter, "a pattern is empty; `*` matches every function"),
+            Self::TooLong => {
+                write!(formatter, "a pattern is longer than {} bytes", limits::PATTERN_BYTES_MAX)
+            }
+            Self::Character { pattern, character } => write!(
+                formatter,
+                "the pattern `{}` holds `{}`; only `*` is special, and a name holds letters, digits, `_`, `::` and the signs of Rust types",
+                pattern.escape_debug(),
+                character.escape_debug()
+            ),
+            Self::SingleColon { pattern } => {
+                write!(formatter, "the pattern `{pattern}` holds a single `:`; paths are separated by `::`")
+            }
+        }
+    }
+}
+
+impl std::error::Error for PatternError {}
 
 impl Pattern {
     /// Reads a pattern. Names given by the option `name` may hold `.`, `-`, `/` and spaces; names of

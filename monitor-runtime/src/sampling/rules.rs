@@ -2,6 +2,7 @@
 
 use super::pattern::{Pattern, PatternError};
 use crate::config::limits;
+use std::fmt;
 
 /// Rates by pattern, in order.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -17,18 +18,35 @@ struct Rule {
 }
 
 /// What is wrong with a list of rules.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RuleError {
     /// A pattern is wrong.
-    #[error(transparent)]
-    Pattern(#[from] PatternError),
+    Pattern(PatternError),
     /// A rate is not a number from 0 to 1.
-    #[error("the rate `{}` is not a number from 0 to 1", .0.escape_debug())]
     Rate(String),
     /// More rules than are walked.
-    #[error("there are more than {} rules", limits::SAMPLING_RULES_MAX)]
     TooMany,
+}
+
+impl fmt::Display for RuleError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Pattern(error) => error.fmt(formatter),
+            Self::Rate(text) => {
+                write!(formatter, "the rate `{}` is not a number from 0 to 1", text.escape_debug())
+            }
+            Self::TooMany => write!(formatter, "there are more than {} rules", limits::SAMPLING_RULES_MAX),
+        }
+    }
+}
+
+impl std::error::Error for RuleError {}
+
+impl From<PatternError> for RuleError {
+    fn from(error: PatternError) -> Self {
+        Self::Pattern(error)
+    }
 }
 
 impl Rules {

@@ -1,39 +1,50 @@
 //! What an SQLite error means to the store: one table from result code to class, and the errors that
 //! callers see. It knows nothing of files.
 
+use std::fmt;
 use std::path::PathBuf;
 
 /// Why a store did not take a batch. Each variant is something the caller can do.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug)]
 #[non_exhaustive]
 pub enum StoreError {
     /// Another process holds the lock: wait, it is not a failure. Counts as one after 5 s.
-    #[error("the store is locked by another process: {0}")]
     Busy(String),
     /// Not enough room (disk full, or the size bound reached): evict, write less, try again.
-    #[error("no room in the store: {0}")]
     Full(String),
     /// It may pass: try again under the breaker.
-    #[error("the store cannot be written: {0}")]
     Transient(String),
     /// The file is damaged; it was set aside (the path says where) and a new one begun: write again.
-    #[error("the store was damaged and set aside as {0}")]
     SetAside(PathBuf),
     /// Rights are missing and waiting will not bring them: go on elsewhere, in the end in memory.
-    #[error("the store may not be written: {0}")]
     Unwritable(String),
     /// The batch itself can never be stored: drop it, count it, go on.
-    #[error("the store refuses these rows: {0}")]
     Rejected(String),
 }
 
+impl fmt::Display for StoreError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Busy(why) => write!(formatter, "the store is locked by another process: {why}"),
+            Self::Full(why) => write!(formatter, "no room in the store: {why}"),
+            Self::Transient(why) => write!(formatter, "the store cannot be written: {why}"),
+            Self::SetAside(path) => {
+                write!(formatter, "the store was damaged and set aside as {}", path.display())
+            }
+            Self::Unwritable(why) => write!(formatter, "the store may not be written: {why}"),
+            Self::Rejected(why) => write!(formatter, "the store refuses these rows: {why}"),
+        }
+    }
+}
+
+impl std::error::Error for StoreError {}
+
 /// Why a store could not be opened.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug)]
 #[non_exhaustive]
 pub enum OpenError {
     /// No file can be made or written there, or what lies there is not ours and so are its siblings:
     /// take the next location, in the end memory.
-    #[error("no store can be kept at {path}: {why}")]
     Unwritable {
         /// Where.
         path: PathBuf,
@@ -41,10 +52,8 @@ pub enum OpenError {
         why: String,
     },
     /// Another process holds the lock: try again.
-    #[error("the store {0} is locked by another process")]
     Busy(PathBuf),
     /// The disk is full, or the bound on the store is too small: try again later.
-    #[error("no room for the store {path}: {why}")]
     Full {
         /// Where.
         path: PathBuf,
@@ -52,7 +61,6 @@ pub enum OpenError {
         why: String,
     },
     /// It may pass: try again under the breaker.
-    #[error("the store {path} cannot be opened: {why}")]
     Transient {
         /// Where.
         path: PathBuf,
@@ -60,6 +68,25 @@ pub enum OpenError {
         why: String,
     },
 }
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unwritable { path, why } => {
+                write!(formatter, "no store can be kept at {}: {why}", path.display())
+            }
+            Self::Busy(path) => {
+                write!(formatter, "the store {} is locked by another process", path.display())
+            }
+            Self::Full { path, why } => write!(formatter, "no room for the store {}: {why}", path.display()),
+            Self::Transient { path, why } => {
+                write!(formatter, "the store {} cannot be opened: {why}", path.display())
+            }
+        }
+    }
+}
+
+impl std::error::Error for OpenError {}
 
 impl From<OpenError> for StoreError {
     fn from(error: OpenError) -> Self {

@@ -6,6 +6,7 @@ use super::connection::harden;
 use super::error::{Class, class};
 use super::schema::{APPLICATION_ID, VERSION};
 use rusqlite::{Connection, OpenFlags};
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -16,14 +17,12 @@ const BUSY_WAIT: Duration = Duration::from_secs(2);
 const LOOK_INSTRUCTIONS: i32 = 10_000;
 
 /// Why a store cannot be read.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug)]
 #[non_exhaustive]
 pub enum QueryError {
     /// Nothing lies there.
-    #[error("there is no store at {0}")]
     Missing(PathBuf),
     /// It cannot be opened: rights, a symbolic link, a folder.
-    #[error("{path} cannot be read: {why}")]
     Unreadable {
         /// Where.
         path: PathBuf,
@@ -31,7 +30,6 @@ pub enum QueryError {
         why: String,
     },
     /// The file is no SQLite database, or a damaged one.
-    #[error("{path} is not an intact SQLite database: {why}")]
     NotADatabase {
         /// Where.
         path: PathBuf,
@@ -39,7 +37,6 @@ pub enum QueryError {
         why: String,
     },
     /// A database, but of another program.
-    #[error("{path} is a database, but not one of monitored (application_id {application_id:#x})")]
     Foreign {
         /// Where.
         path: PathBuf,
@@ -47,7 +44,6 @@ pub enum QueryError {
         application_id: i32,
     },
     /// Written by a newer version.
-    #[error("{path} has schema version {found}; this program reads up to {VERSION}: use a newer one")]
     Newer {
         /// Where.
         path: PathBuf,
@@ -55,9 +51,33 @@ pub enum QueryError {
         found: i32,
     },
     /// A writer holds the file for itself.
-    #[error("{0} is locked by another process")]
     Busy(PathBuf),
 }
+
+impl fmt::Display for QueryError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing(path) => write!(formatter, "there is no store at {}", path.display()),
+            Self::Unreadable { path, why } => write!(formatter, "{} cannot be read: {why}", path.display()),
+            Self::NotADatabase { path, why } => {
+                write!(formatter, "{} is not an intact SQLite database: {why}", path.display())
+            }
+            Self::Foreign { path, application_id } => write!(
+                formatter,
+                "{} is a database, but not one of monitored (application_id {application_id:#x})",
+                path.display()
+            ),
+            Self::Newer { path, found } => write!(
+                formatter,
+                "{} has schema version {found}; this program reads up to {VERSION}: use a newer one",
+                path.display()
+            ),
+            Self::Busy(path) => write!(formatter, "{} is locked by another process", path.display()),
+        }
+    }
+}
+
+impl std::error::Error for QueryError {}
 
 /// Opens a store for reading. A store whose writer was killed is brought to its last commit on the way.
 ///
