@@ -19,7 +19,7 @@ use crate::backlog::Backlog;
 use crate::batch::{Batch, CallRow, EventRow, FoldedRow, HealthRow, ResourcesRow, ThreadRow};
 use crate::call_site::CallSite;
 use crate::clock::{Clock, monotonic};
-use crate::config::{CaptureMode, Settings, limits};
+use crate::config::{Settings, limits};
 use crate::figures::FunctionFigures;
 use crate::health::{Health, Level, Share};
 use crate::record::Outcome;
@@ -59,7 +59,6 @@ pub(crate) struct Collector {
     overflow: Receiver<Overflow>,
     shared: Arc<Shared>,
     batch_rows: usize,
-    capture: CaptureMode,
     drain_interval: Duration,
 
     opener: Opener,
@@ -144,7 +143,6 @@ impl Collector {
             overflow,
             shared,
             batch_rows: settings.batch_rows,
-            capture: settings.capture,
             drain_interval: settings.drain_interval,
             opener,
             store: None,
@@ -219,7 +217,7 @@ impl Collector {
 
     /// Evicts from the backlog what does not fit; each loss is counted where it belongs.
     fn keep_bounds(&mut self) {
-        let Self { backlog, functions, clock, health, folded, scratch, capture, .. } = self;
+        let Self { backlog, functions, clock, health, folded, scratch, .. } = self;
         let mut folds = Vec::new();
         backlog.evict(|waiting| {
             let Some(Some(function)) = functions.get_mut(waiting.header.site as usize) else { return };
@@ -229,7 +227,7 @@ impl Collector {
             if outcome == Outcome::Ok {
                 health.dropped.backlog += 1;
             } else {
-                let values = crate::decode::values(waiting, function.site, *capture, scratch);
+                let values = crate::decode::values(waiting, function.site, scratch);
                 let error = values.error.unwrap_or_default();
                 folds.push((waiting.header.site, Arc::clone(&function.name), outcome, error, end_ns));
             }

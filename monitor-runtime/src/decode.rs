@@ -5,7 +5,6 @@ use crate::batch::CallRow;
 use crate::call_site::CallSite;
 use crate::capture::{to_json, to_json_value, to_text};
 use crate::clock::Clock;
-use crate::config::CaptureMode;
 use crate::record::{Header, Kept, Outcome, unpack};
 
 /// The times of a record, in nanoseconds.
@@ -37,15 +36,9 @@ pub(crate) struct Values {
     pub(crate) error: Option<String>,
 }
 
-/// Splits the bytes of a record's values and makes text of them, unless nothing was to be captured: then
-/// the text of an error goes no further than here.
-pub(crate) fn values(
-    waiting: &Waiting<'_>,
-    site: &CallSite,
-    mode: CaptureMode,
-    scratch: &mut Vec<u8>,
-) -> Values {
-    if waiting.value_bytes == 0 || mode == CaptureMode::None {
+/// Splits the bytes of a record's values and makes text of them.
+pub(crate) fn values(waiting: &Waiting<'_>, site: &CallSite, scratch: &mut Vec<u8>) -> Values {
+    if waiting.value_bytes == 0 {
         return Values::default();
     }
     unpack(waiting.values, waiting.value_bytes, scratch);

@@ -118,7 +118,7 @@ impl AsyncCall {
     pub fn args(&mut self, capture: impl FnOnce(&mut Writer<'_>)) {
         if matches!(self.state, State::Drawn | State::PolledDrawn)
             && let Some(thread) = thread_rings::current()
-            && thread.captures_args
+            && thread.captures.args()
         {
             self.args_bytes = self.capture(thread, &mut once(capture));
         }
@@ -129,6 +129,7 @@ impl AsyncCall {
     pub fn fields(&mut self, capture: impl FnOnce(&mut Writer<'_>)) {
         if matches!(self.state, State::Drawn | State::PolledDrawn)
             && let Some(thread) = thread_rings::current()
+            && thread.captures.args()
         {
             self.fields_bytes = self.capture(thread, &mut once(capture));
         }
@@ -273,8 +274,9 @@ impl AsyncCall {
         }
         let values = self.values.take().unwrap_or_default();
         let deliver = |values: Captured<'_>| deliver(thread, &header, values);
+        let value = value.filter(|_| outcome == Outcome::Ok || thread.captures.errors());
         match value {
-            None if outcome == Outcome::Panic => {
+            None if outcome == Outcome::Panic && thread.captures.errors() => {
                 arena::conclude(thread, None, &values, Some(&mut write_panic), deliver);
             }
             None if values.is_empty() => deliver(Captured::default()),
@@ -337,7 +339,7 @@ impl Finish<'_> {
     #[inline]
     pub fn ok_with(self, result: impl FnOnce(&mut Writer<'_>)) {
         let captures = self.call.state == State::PolledDrawn
-            && thread_rings::current().is_some_and(|thread| thread.captures_results);
+            && thread_rings::current().is_some_and(|thread| thread.captures.results());
         if captures {
             self.call.end(self.end, Outcome::Ok, Some(&mut once(result)));
         } else {

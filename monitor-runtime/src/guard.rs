@@ -286,8 +286,9 @@ impl Entered {
             return deliver(thread, &header, Captured::default());
         }
         let deliver = |values: Captured<'_>| deliver(thread, &header, values);
+        let value = value.filter(|_| outcome == Outcome::Ok || thread.captures.errors());
         match value {
-            None if outcome == Outcome::Panic => {
+            None if outcome == Outcome::Panic && thread.captures.errors() => {
                 arena::conclude(thread, start, &[], Some(&mut write_panic), deliver);
             }
             value => arena::conclude(thread, start, &[], value, deliver),
@@ -391,7 +392,7 @@ impl Call {
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub fn args(&mut self, capture: impl FnOnce(&mut Writer<'_>)) {
         if let Some(thread) = self.0.recording()
-            && thread.captures_args
+            && thread.captures.args()
         {
             self.0.capture(thread, Part::Arguments, &mut once(capture));
         }
@@ -400,7 +401,9 @@ impl Call {
     /// Captures the extra fields, in the order of the call site's names, if this call is recorded.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub fn fields(&mut self, capture: impl FnOnce(&mut Writer<'_>)) {
-        if let Some(thread) = self.0.recording() {
+        if let Some(thread) = self.0.recording()
+            && thread.captures.args()
+        {
             self.0.capture(thread, Part::Fields, &mut once(capture));
         }
     }
@@ -433,10 +436,10 @@ impl Call {
     pub fn ok_with(self, result: impl FnOnce(&mut Writer<'_>)) {
         let entered = self.into_entered();
         match entered.thread {
-            Some(thread) if thread.captures_results && entered.special & !special::VALUES == 0 => {
+            Some(thread) if thread.captures.results() && entered.special & !special::VALUES == 0 => {
                 entered.end_with_values(entered.now(), thread, Some(&mut once(result)));
             }
-            Some(thread) if thread.captures_results && entered.recording().is_some() => {
+            Some(thread) if thread.captures.results() && entered.recording().is_some() => {
                 entered.end(entered.now(), Outcome::Ok, Some(&mut once(result)));
             }
             Some(thread) => entered.end_ok(thread),

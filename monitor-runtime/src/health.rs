@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::breaker;
 use crate::call_site::{CallSite, fidelity};
 use crate::clock::{ns_from_ticks, ticks};
-use crate::config::limits;
+use crate::config::{CaptureMode, limits};
 use crate::guard::Call;
 use crate::thread_rings::ThreadRings;
 
@@ -118,7 +118,7 @@ pub(crate) fn measure_call_ns() -> f64 {
     let mut slot = crate::thread_rings::lock(&RINGS);
     let rings = *slot.get_or_insert_with(|| {
         let (overflow, _) = crossbeam_channel::bounded(0);
-        Box::leak(Box::new(ThreadRings::new(limits::RING_BYTES, 0, false, false, overflow)))
+        Box::leak(Box::new(ThreadRings::new(limits::RING_BYTES, 0, CaptureMode::None, overflow)))
     });
     SITE.fidelity.store(fidelity::RECORDED, Ordering::Relaxed);
     let Some((state, _)) = rings.acquire() else { return 0.0 };

@@ -101,9 +101,8 @@ fn start(config: Option<&Config>) -> Option<&'static Runtime> {
     let clock = Clock::start();
     let (overflow_in, overflow_out) = crossbeam_channel::unbounded();
     let memory = usize::try_from(settings.max_memory_bytes).unwrap_or(usize::MAX);
-    let (args, results) = (settings.capture.args(), settings.capture.results());
     let runtime: &'static Runtime = Box::leak(Box::new(Runtime {
-        rings: ThreadRings::new(memory / RINGS_SHARE, random(), args, results, overflow_in),
+        rings: ThreadRings::new(memory / RINGS_SHARE, random(), settings.capture, overflow_in),
         shared: Arc::new(Shared::new(settings.sample.clone())),
     }));
     panic_text::install_hook();

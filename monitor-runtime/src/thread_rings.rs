@@ -13,7 +13,7 @@ use std::thread::Thread;
 
 use crossbeam_channel::Sender;
 
-use crate::config::limits;
+use crate::config::{CaptureMode, limits};
 use crate::record::{HEADER_WORDS, encode_thread};
 use crate::ring::{Push, Ring};
 use crate::tally::Tallies;
@@ -39,9 +39,8 @@ pub(crate) struct ThreadState {
     pub(crate) trace: AtomicU64,
     /// Weight of the current call, as bits of an f32.
     pub(crate) weight: AtomicU32,
-    /// Whether arguments, results are captured: fixed when the runtime starts.
-    pub(crate) captures_args: bool,
-    pub(crate) captures_results: bool,
+    /// Which values are captured: fixed when the runtime starts.
+    pub(crate) captures: CaptureMode,
     /// Values that panicked while being captured.
     pub(crate) capture_panics: AtomicU32,
     last_span: AtomicU64,
@@ -220,8 +219,7 @@ pub(crate) struct ThreadRings {
     first_prefix: u32,
     ring_bytes_max: usize,
     ring_bytes: AtomicUsize,
-    captures_args: bool,
-    captures_results: bool,
+    captures: CaptureMode,
     pub(crate) overflow: Sender<Overflow>,
     /// Tallies of threads for which there was no memory.
     pub(crate) shared_tallies: Tallies,
@@ -234,8 +232,7 @@ impl ThreadRings {
     pub(crate) fn new(
         ring_bytes_max: usize,
         seed: u64,
-        captures_args: bool,
-        captures_results: bool,
+        captures: CaptureMode,
         overflow: Sender<Overflow>,
     ) -> Self {
         Self {
@@ -246,8 +243,7 @@ impl ThreadRings {
             first_prefix: (seed >> 33) as u32,
             ring_bytes_max,
             ring_bytes: AtomicUsize::new(0),
-            captures_args,
-            captures_results,
+            captures,
             overflow,
             shared_tallies: Tallies::default(),
             collector: OnceLock::new(),
@@ -303,8 +299,7 @@ impl ThreadRings {
             parent: AtomicU64::new(NO_SPAN),
             trace: AtomicU64::new(NO_SPAN),
             weight: AtomicU32::new(1_f32.to_bits()),
-            captures_args: self.captures_args,
-            captures_results: self.captures_results,
+            captures: self.captures,
             capture_panics: AtomicU32::new(0),
             last_span: AtomicU64::new(0),
             random: AtomicU64::new(0),

@@ -149,7 +149,7 @@ impl Collector {
         if decode::is_undrawn(&waiting.header, times.duration_ns, function.slow_ns) {
             return None;
         }
-        let values = decode::values(waiting, function.site, self.capture, &mut self.scratch);
+        let values = decode::values(waiting, function.site, &mut self.scratch);
         let (kept, weight) = decode::kept(&waiting.header, times.duration_ns, function.slow_ns);
         let thread = self.thread_names.get(&waiting.thread).map_or_else(|| Arc::from("unknown"), Arc::clone);
         Some(subscribe::Record {

@@ -260,7 +260,7 @@ impl Collector {
     }
 
     fn next_calls(&mut self) -> Vec<CallRow> {
-        let Self { backlog, functions, clock, scratch, batch_rows, capture, .. } = self;
+        let Self { backlog, functions, clock, scratch, batch_rows, .. } = self;
         let mut calls = std::mem::take(&mut self.postponed);
         let mut bytes = 0;
         if calls.len() >= *batch_rows {
@@ -273,7 +273,7 @@ impl Collector {
             if decode::is_undrawn(&waiting.header, times.duration_ns, function.slow_ns) {
                 return true;
             }
-            let values = decode::values(waiting, function.site, *capture, scratch);
+            let values = decode::values(waiting, function.site, scratch);
             bytes += RECORD_BYTES + waiting.value_bytes;
             calls.push(decode::call_row(waiting, times, function.slow_ns, values));
             calls.len() < *batch_rows && bytes < limits::BATCH_BYTES_MAX
