@@ -12,7 +12,7 @@ use crate::call_site::{CallSite, fidelity};
 use crate::capture::{Writer, via};
 use crate::clock::{Ticks, counter, is_counter, ticks};
 use crate::panic_text;
-use crate::record::{HEADER_WORDS, Header, Kept, Outcome};
+use crate::record::{HEADER_WORDS, Header, Kept, Outcome, values_word};
 use crate::ring::Push;
 use crate::runtime;
 use crate::sampling;
@@ -283,9 +283,10 @@ impl Entered {
         }
         let start = (self.special & special::VALUES != 0).then(|| self.values.start());
         if start.is_none() && value.is_none() && outcome != Outcome::Panic {
-            return deliver(thread, &header, Captured::default());
+            return deliver(thread, header.encode(0), Captured::default());
         }
-        let deliver = |values: Captured<'_>| deliver(thread, &header, values);
+        let words = header.encode(0);
+        let deliver = |values: Captured<'_>| deliver(thread, words, values);
         let value = value.filter(|_| outcome == Outcome::Ok || thread.captures.errors());
         match value {
             None if outcome == Outcome::Panic && thread.captures.errors() => {
@@ -343,7 +344,10 @@ fn end_with_values(
         fields_bytes: values.fields_bytes(),
         busy: 0,
     };
-    arena::conclude(thread, first, &[], result, |values| deliver(thread, &header, values));
+    // Encoded here, from registers: read back in wider pieces than it was written in, a header in memory
+    // would hold up the processor as long as the clock does.
+    let words = header.encode(0);
+    arena::conclude(thread, first, &[], result, |values| deliver(thread, words, values));
     thread.set_current(parent);
 }
 
@@ -460,9 +464,24 @@ impl Call {
 impl Drop for Call {
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn drop(&mut self) {
-        if self.0.thread.is_some() {
-            self.0.end(self.0.now(), Outcome::Panic, None);
-        }
+        let Entered { site, thread, start, span, parent, special, values } = self.0;
+        end_by_panic((site, thread), (start, span), (parent, special), values);
+    }
+}
+
+/// The end of a call that unwinds. As small a call as can be: what drops the guard in the landing pad is
+/// inlined only if it is tiny, and where it is not, the guard has to lie in memory on every call.
+#[cold]
+#[inline(never)]
+fn end_by_panic(
+    (site, thread): (&'static CallSite, Option<&'static ThreadState>),
+    (start, span): (Ticks, u64),
+    (parent, special): (u64, u64),
+    values: Values,
+) {
+    let entered = Entered { site, thread, start, span, parent, special, values };
+    if thread.is_some() {
+        entered.end(entered.now(), Outcome::Panic, None);
     }
 }
 
@@ -624,8 +643,8 @@ pub(crate) fn write_panic(writer: &mut Writer<'_>) {
 
 /// Puts a record into the ring.
 #[inline]
-pub(crate) fn deliver(thread: &'static ThreadState, header: &Header, values: Captured<'_>) {
-    let words = header.encode(values.bytes);
+pub(crate) fn deliver(thread: &'static ThreadState, mut words: [u64; HEADER_WORDS], values: Captured<'_>) {
+    words[0] += values_word(values.bytes);
     if !thread.ring.push_values(words, values.padded) {
         deliver_slowly(thread, &words, values.padded);
     }

@@ -110,12 +110,10 @@ impl Header {
     /// Lays the header out for a record that carries this many bytes of values.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn encode(&self, value_bytes: usize) -> [u64; HEADER_WORDS] {
-        let words = HEADER_WORDS + value_bytes.div_ceil(8);
-        let padding = value_bytes.wrapping_neg() & 7;
         let bits =
             KIND_CALL | (self.outcome as u64) << 2 | (self.kept as u64) << 4 | u64::from(self.is_async) << 6;
         [
-            words as u64 | bits << 16 | (padding as u64) << 24 | u64::from(self.site) << 32,
+            (HEADER_WORDS as u64 + values_word(value_bytes)) | bits << 16 | u64::from(self.site) << 32,
             self.start,
             self.duration,
             self.span,
@@ -146,6 +144,13 @@ impl Header {
             busy: words[7],
         }
     }
+}
+
+/// What a record's first word gains when this many bytes of values follow its header.
+#[cfg_attr(not(debug_assertions), inline(always))]
+pub(crate) const fn values_word(bytes: usize) -> u64 {
+    let padding = bytes.wrapping_neg() & 7;
+    bytes.div_ceil(8) as u64 | (padding as u64) << 24
 }
 
 /// The bits of a record's last word that are not padding, by the record's first word.
