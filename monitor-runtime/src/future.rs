@@ -50,19 +50,30 @@ enum State {
     Ended,
 }
 
+/// A call that passes through.
+const PASS: (State, Context, u64) = (State::Pass, Context::NONE, NO_SPAN);
+
 impl AsyncCall {
     /// Enters a call; its parent is the call that is current here and now.
     #[inline]
     #[must_use]
     pub fn enter(site: &'static CallSite) -> Self {
+        let (state, own, parent) = Self::entered(site);
+        Self::new(site, state, own, parent)
+    }
+
+    /// What a call begins as, in plain words: the call itself is built where it stays. Were it returned
+    /// through memory, its copy would wait until the processor has put the narrower stores together.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn entered(site: &'static CallSite) -> (State, Context, u64) {
         match site.fidelity.load(Ordering::Relaxed) {
-            fidelity::OFF => return Self::new(site, State::Pass, Context::NONE, NO_SPAN),
+            fidelity::OFF => return PASS,
             fidelity::RECORDED => {
                 if let Some(thread) = thread_rings::current() {
                     let here = Context::of(thread);
                     if here.span == NO_SPAN || here.span > RESERVED_SPANS {
                         let weight = if here.span == NO_SPAN { 1.0 } else { here.weight };
-                        return Self::open(site, thread, here, weight);
+                        return Self::open(thread, here, weight);
                     }
                 }
             }
@@ -74,38 +85,36 @@ impl AsyncCall {
     /// The first call of a function or a thread, a sampled function, a call below one that was not
     /// drawn or within a capture.
     #[cold]
-    fn enter_specially(site: &'static CallSite) -> Self {
-        let Some((thread, lease)) = guard::thread_for(site) else {
-            return Self::new(site, State::Pass, Context::NONE, NO_SPAN);
-        };
-        let call = Self::draw(site, thread);
+    #[inline(never)]
+    fn enter_specially(site: &'static CallSite) -> (State, Context, u64) {
+        let Some((thread, lease)) = guard::thread_for(site) else { return PASS };
+        let entered = Self::draw(site, thread);
         if lease == Lease::Call {
             thread.home.release(thread);
         }
-        call
+        entered
     }
 
     /// A call that is recorded with this weight.
     #[inline]
-    fn open(site: &'static CallSite, thread: &ThreadState, here: Context, weight: f32) -> Self {
+    fn open(thread: &ThreadState, here: Context, weight: f32) -> (State, Context, u64) {
         let span = thread.next_span();
         let trace = if here.span == NO_SPAN { span } else { here.trace };
-        Self::new(site, State::Drawn, Context { span, trace, weight }, here.span)
+        (State::Drawn, Context { span, trace, weight }, here.span)
     }
 
-    fn draw(site: &'static CallSite, thread: &ThreadState) -> Self {
+    fn draw(site: &'static CallSite, thread: &ThreadState) -> (State, Context, u64) {
         let here = Context::of(thread);
         let weight = match guard::draw(site, thread, here.span, here.weight) {
-            Draw::Pass => return Self::new(site, State::Pass, Context::NONE, NO_SPAN),
+            Draw::Pass => return PASS,
             Draw::Undrawn => {
-                let own = Context { span: UNSAMPLED, ..Context::NONE };
-                return Self::new(site, State::Undrawn, own, NO_SPAN);
+                return (State::Undrawn, Context { span: UNSAMPLED, ..Context::NONE }, NO_SPAN);
             }
             Draw::Follow if here.span == NO_SPAN => 1.0,
             Draw::Follow => here.weight,
             Draw::Drawn(weight) => weight,
         };
-        Self::open(site, thread, here, weight)
+        Self::open(thread, here, weight)
     }
 
     #[inline]
@@ -273,7 +282,8 @@ impl AsyncCall {
             header.trace = header.span;
         }
         let values = self.values.take().unwrap_or_default();
-        let deliver = |values: Captured<'_>| deliver(thread, &header, values);
+        let words = header.encode(0);
+        let deliver = |values: Captured<'_>| deliver(thread, words, values);
         let value = value.filter(|_| outcome == Outcome::Ok || thread.captures.errors());
         match value {
             None if outcome == Outcome::Panic && thread.captures.errors() => {

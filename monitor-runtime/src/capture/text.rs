@@ -28,6 +28,7 @@ pub(super) struct Text<'d, 'b> {
 
 impl<'d, 'b> Text<'d, 'b> {
     /// Opens a text of at most so many characters.
+    #[inline]
     pub(super) fn open(draft: &'d mut Draft<'b>, chars_max: usize) -> Result<Self, Stopped> {
         let start = draft.tape().len();
         if draft.tape().room() < HEADER_BYTES + TOTAL_BYTES {
