@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use monitor_runtime::capture::via::{Capture as _, Value};
-use monitor_runtime::capture::{Limits, Writer, to_json, to_json_value, to_text};
+use monitor_runtime::capture::{Limits, Writer, is_secret, to_json, to_json_value, to_text};
 use proptest::prelude::*;
 use serde::Serialize;
 
@@ -55,7 +55,7 @@ fn tree() -> impl Strategy<Value = Tree> {
         prop_oneof![
             inner.clone().prop_map(|tree| Tree::Optional(Some(Box::new(tree)))),
             prop::collection::vec(inner.clone(), 0..8).prop_map(Tree::List),
-            prop::collection::btree_map("[a-z]{0,6}", inner.clone(), 0..8).prop_map(Tree::Map),
+            prop::collection::btree_map(key(), inner.clone(), 0..8).prop_map(Tree::Map),
             prop::collection::btree_map(any::<i16>(), inner.clone(), 0..8).prop_map(Tree::Numbered),
             inner.clone().prop_map(|tree| Tree::Tagged(Tagged::New(Box::new(tree)))),
             inner.clone().prop_map(|tree| Tree::Tagged(Tagged::Pair(Box::new(tree), 1))),
@@ -63,6 +63,11 @@ fn tree() -> impl Strategy<Value = Tree> {
                 .prop_map(|(name, tree)| Tree::Tagged(Tagged::Named { name, content: Box::new(tree) })),
         ]
     })
+}
+
+/// A key whose value is shown.
+fn key() -> impl Strategy<Value = String> {
+    "[a-z]{0,6}".prop_filter("no secret", |key| !is_secret(key))
 }
 
 fn is_json(text: &str) -> bool {
