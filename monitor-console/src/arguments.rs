@@ -106,6 +106,8 @@ pub(crate) enum Command {
     Sample(Sample),
     /// How the recorder is in each process: level, losses, breaker, sizes, cost
     Health(Health),
+    /// Shows the circuit breakers around the store's writes, or holds them open or closed
+    Breaker(Breaker),
     /// Runs a reading SQL statement
     Sql(Sql),
     /// Records a small order-processing workload and shows what was recorded
@@ -270,6 +272,41 @@ Examples:
   monitor health
   monitor health --format json | jq '.[] | {pid, level, dropped_ring_full}'")]
 pub(crate) struct Health {}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  monitor breaker                                        how they stand
+  monitor breaker open --reason 'the disk is swapped'    nothing is written, records wait in memory
+  monitor breaker close --reason 'known noise'           every write is tried, whatever came of the last
+  monitor breaker auto                                   let go
+
+Running processes see it within a second, and processes that start later at their start. Every change is a
+row of `events`, with who and why.")]
+pub(crate) struct Breaker {
+    #[command(subcommand)]
+    pub(crate) action: Option<BreakerAction>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum BreakerAction {
+    /// Holds them open: nothing is written, records wait in memory
+    Open(HoldOptions),
+    /// Holds them closed: every write is tried, whatever came of the last
+    Close(HoldOptions),
+    /// Lets go of them
+    Auto(HoldOptions),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct HoldOptions {
+    /// Why; kept with the events. Needed to hold, not to let go
+    #[arg(long, value_name = "TEXT", value_parser = units::parse_reason)]
+    pub(crate) reason: Option<String>,
+    /// Only the process of this run, as `monitor health` shows it; otherwise every process on the store
+    #[arg(long, value_name = "RUN", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) process: Option<u32>,
+}
 
 #[derive(Debug, Args)]
 #[command(after_help = "\

@@ -62,6 +62,15 @@ pub(crate) fn parse_rate(text: &str) -> Result<f64, String> {
     }
 }
 
+/// Reads a reason: a line that says something, of at most 500 characters.
+pub(crate) fn parse_reason(text: &str) -> Result<String, String> {
+    match text.trim() {
+        "" => Err("it says nothing".to_owned()),
+        text if text.chars().count() > 500 => Err("it is longer than 500 characters".to_owned()),
+        text => Ok(text.to_owned()),
+    }
+}
+
 /// `870 ns`, `1.23 µs`, `12.3 ms`, `1.23 s`, `2.05 min`, `1.20 h`, `3.10 d`.
 #[allow(clippy::cast_precision_loss, reason = "three digits are shown")]
 pub(crate) fn duration(ns: f64) -> String {

@@ -230,6 +230,26 @@ pub struct HealthRow {
     pub own_cpu_pct: f64,
     /// Estimated cost of a monitored call.
     pub overhead_ns_per_call: f64,
+    /// When the breaker entered its state, ns since the Unix epoch.
+    pub breaker_since_ns: i64,
+    /// Why a person holds it, where one does.
+    pub breaker_held: Option<String>,
+    /// How often it opened.
+    pub breaker_openings: u64,
+    /// When the store is tried again, where it waits for that.
+    pub breaker_next_try_ns: Option<i64>,
+    /// Why the last write that failed did.
+    pub last_failure: Option<String>,
+    /// Writes that succeeded, in percent of those tried to their end.
+    pub writes_ok_pct: Option<f64>,
+    /// Writes that the breaker did not permit, in percent of those asked for.
+    pub writes_blocked_pct: Option<f64>,
+    /// Writes that were tried again.
+    pub write_retries: u64,
+    /// The same within the last minute.
+    pub write_retries_per_min: u64,
+    /// Batches that turned out to be committed already when they were sent again.
+    pub duplicates_avoided: u64,
 }
 
 /// The process at a moment.

@@ -1,4 +1,5 @@
-//! The circuit breaker around every write to the store: moments and events in, permission out. Pure.
+//! The circuit breaker around what a sink is handed: moments and events in, permission out. Pure. Each
+//! sink has its own: the store, and every in-process subscriber.
 //!
 //! CLOSED → OPEN after 3 consecutive failures → `HALF_OPEN` 30 s later, for one try → CLOSED after one
 //! success, OPEN again on failure. A person may hold it open or closed. It does not know what a
@@ -53,24 +54,50 @@ pub enum Event<'a> {
     Success,
     /// The write failed, for this reason.
     Failure(&'a str),
-    /// A person holds it open, for this reason.
-    ForceOpen(&'a str),
-    /// A person holds it closed, for this reason.
-    ForceClose(&'a str),
-    /// The person lets go.
-    Auto,
+    /// The write came to nothing: someone else was writing. It will be tried again.
+    Busy,
+    /// A person holds it open.
+    ForceOpen {
+        /// For this reason.
+        why: &'a str,
+        /// This person.
+        by: &'a str,
+    },
+    /// A person holds it closed.
+    ForceClose {
+        /// For this reason.
+        why: &'a str,
+        /// This person.
+        by: &'a str,
+    },
+    /// A person lets go.
+    Auto {
+        /// For this reason, where one was given.
+        why: &'a str,
+        /// This person.
+        by: &'a str,
+    },
 }
 
 /// Who brought a transition about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Cause {
     /// Success, failure or the clock.
     Automatic,
-    /// A person.
-    Manual,
+    /// A person, named here.
+    Manual(String),
 }
 
-/// A change of state, for the event log.
+impl fmt::Display for Cause {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Automatic => formatter.write_str("automatic"),
+            Self::Manual(by) => write!(formatter, "manual, by {by}"),
+        }
+    }
+}
+
+/// A change of state, or of who holds it, for the event log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Transition {
     /// The state left.
@@ -85,11 +112,7 @@ pub struct Transition {
 
 impl fmt::Display for Transition {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let who = match self.cause {
-            Cause::Automatic => "automatic",
-            Cause::Manual => "manual",
-        };
-        write!(formatter, "{} -> {} ({who}): {}", self.from, self.to, self.why)
+        write!(formatter, "{} -> {} ({}): {}", self.from, self.to, self.cause, self.why)
     }
 }
 
@@ -115,7 +138,12 @@ pub struct Breaker {
     successes: u64,
     failures: u64,
     openings: u64,
+    attempts: u64,
     blocked: u64,
+    /// The last write came to nothing, so the next one is a retry.
+    retrying: bool,
+    retries: u64,
+    retried: PerMinute,
     last_failure: Option<String>,
 }
 
@@ -138,10 +166,34 @@ pub struct Statistics {
     pub failures: u64,
     /// How often it opened.
     pub openings: u64,
+    /// Writes that were permitted, retries included.
+    pub attempts: u64,
     /// Writes that were not permitted.
     pub blocked: u64,
+    /// Attempts that followed one that came to nothing.
+    pub retries: u64,
+    /// The same within the last minute.
+    pub retries_last_minute: u64,
     /// Why the last write that failed did.
     pub last_failure: Option<String>,
+}
+
+impl Statistics {
+    /// Share of the writes tried to their end that succeeded; `None` before the first.
+    #[must_use]
+    pub fn success_share(&self) -> Option<f64> {
+        share(self.successes, self.successes + self.failures)
+    }
+
+    /// Share of the writes asked for that were not permitted; `None` before the first.
+    #[must_use]
+    pub fn blocked_share(&self) -> Option<f64> {
+        share(self.blocked, self.blocked + self.attempts)
+    }
+}
+
+fn share(part: u64, whole: u64) -> Option<f64> {
+    (whole > 0).then(|| part as f64 / whole as f64)
 }
 
 impl fmt::Display for Statistics {
@@ -164,9 +216,10 @@ impl Breaker {
             Event::Attempt => self.attempt(now),
             Event::Success => self.succeed(now),
             Event::Failure(reason) => self.fail(now, reason),
-            Event::ForceOpen(reason) => self.hold(now, State::Open, reason),
-            Event::ForceClose(reason) => self.hold(now, State::Closed, reason),
-            Event::Auto => self.release(now),
+            Event::Busy => self.wait(),
+            Event::ForceOpen { why, by } => self.hold(now, State::Open, why, by),
+            Event::ForceClose { why, by } => self.hold(now, State::Closed, why, by),
+            Event::Auto { why, by } => self.release(now, why, by),
         }
     }
 
@@ -182,7 +235,10 @@ impl Breaker {
             successes: self.successes,
             failures: self.failures,
             openings: self.openings,
+            attempts: self.attempts,
             blocked: self.blocked,
+            retries: self.retries,
+            retries_last_minute: self.retried.up_to(now),
             last_failure: self.last_failure.clone(),
         }
     }
@@ -191,7 +247,7 @@ impl Breaker {
         let mut transition = None;
         if self.retry_in(now) == Some(Duration::ZERO) {
             let why = format!("{} s have passed", BREAKER_PAUSE.as_secs());
-            transition = self.enter(now, State::HalfOpen, Cause::Automatic, why);
+            transition = Some(self.enter(now, State::HalfOpen, Cause::Automatic, why));
         }
         let permitted = match self.state {
             State::Closed => true,
@@ -205,15 +261,28 @@ impl Breaker {
             self.trying_since = Some(now);
         }
         self.blocked += u64::from(!permitted);
+        self.attempts += u64::from(permitted);
+        if permitted && self.retrying {
+            self.retries += 1;
+            self.retried.count(now);
+        }
         Step { permitted, transition }
+    }
+
+    /// No verdict on the store: the one try of `HALF_OPEN` may be made again at once.
+    fn wait(&mut self) -> Step {
+        self.trying_since = None;
+        self.retrying = true;
+        self.answer(None)
     }
 
     fn succeed(&mut self, now: Duration) -> Step {
         self.successes += 1;
+        self.retrying = false;
         self.consecutive_failures = 0;
         let transition = match self.state {
             State::HalfOpen => {
-                self.enter(now, State::Closed, Cause::Automatic, "the store took a write".into())
+                Some(self.enter(now, State::Closed, Cause::Automatic, "a write was taken".into()))
             }
             State::Closed | State::Open => None,
         };
@@ -222,6 +291,7 @@ impl Breaker {
 
     fn fail(&mut self, now: Duration, reason: &str) -> Step {
         self.failures += 1;
+        self.retrying = true;
         self.consecutive_failures = self.consecutive_failures.saturating_add(1);
         self.last_failure = Some(reason.to_string());
         let opens = match self.state {
@@ -233,33 +303,36 @@ impl Breaker {
             let why = format!("{} consecutive failures, the last: {reason}", self.consecutive_failures);
             self.enter(now, State::Open, Cause::Automatic, why)
         });
-        self.answer(transition.flatten())
+        self.answer(transition)
     }
 
-    fn hold(&mut self, now: Duration, state: State, reason: &str) -> Step {
-        self.held = Some(reason.to_string());
+    fn hold(&mut self, now: Duration, state: State, why: &str, by: &str) -> Step {
+        self.held = Some(why.to_string());
         self.consecutive_failures = 0;
-        let transition = self.enter(now, state, Cause::Manual, format!("held: {reason}"));
-        self.answer(transition)
+        let transition = self.enter(now, state, Cause::Manual(by.to_owned()), format!("held: {why}"));
+        self.answer(Some(transition))
     }
 
     /// Held open, the store is tried at the next attempt; held closed, failures count from here.
-    fn release(&mut self, now: Duration) -> Step {
-        let held_open = self.held.take().is_some() && self.state == State::Open;
-        let transition =
-            held_open.then(|| self.enter(now, State::HalfOpen, Cause::Manual, "let go".into())).flatten();
-        self.answer(transition)
+    fn release(&mut self, now: Duration, why: &str, by: &str) -> Step {
+        if self.held.take().is_none() {
+            return self.answer(None);
+        }
+        let to = if self.state == State::Open { State::HalfOpen } else { self.state };
+        let why = if why.is_empty() { "let go".to_owned() } else { format!("let go: {why}") };
+        let transition = self.enter(now, to, Cause::Manual(by.to_owned()), why);
+        self.answer(Some(transition))
     }
 
-    fn enter(&mut self, now: Duration, to: State, cause: Cause, why: String) -> Option<Transition> {
+    /// Where a person lays hold of a state that it is in already, the time it has lasted goes on.
+    fn enter(&mut self, now: Duration, to: State, cause: Cause, why: String) -> Transition {
         let from = std::mem::replace(&mut self.state, to);
         self.trying_since = None;
-        if from == to {
-            return None;
+        if from != to {
+            self.since = now;
+            self.openings += u64::from(to == State::Open);
         }
-        self.since = now;
-        self.openings += u64::from(to == State::Open);
-        Some(Transition { from, to, cause, why })
+        Transition { from, to, cause, why }
     }
 
     fn retry_in(&self, now: Duration) -> Option<Duration> {
@@ -272,13 +345,53 @@ impl Breaker {
     }
 }
 
+/// How often something happened within the last minute, by the second.
+#[derive(Debug, Clone)]
+struct PerMinute {
+    seconds: [u32; 60],
+    /// The second that was counted in last.
+    last: u64,
+}
+
+impl Default for PerMinute {
+    fn default() -> Self {
+        Self { seconds: [0; 60], last: 0 }
+    }
+}
+
+impl PerMinute {
+    fn count(&mut self, now: Duration) {
+        let second = now.as_secs();
+        for passed in (self.last + 1..=second).take(self.seconds.len()) {
+            self.seconds[(passed % 60) as usize] = 0;
+        }
+        self.last = self.last.max(second);
+        self.seconds[(second % 60) as usize] += 1;
+    }
+
+    fn up_to(&self, now: Duration) -> u64 {
+        let silent = now.as_secs().saturating_sub(self.last);
+        let heard = (0..60_u64.saturating_sub(silent)).filter_map(|back| self.last.checked_sub(back));
+        heard.map(|second| u64::from(self.seconds[(second % 60) as usize])).sum()
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::Event::{Attempt, Auto, Failure, ForceClose, ForceOpen, Success};
+    use super::Event::{Attempt, Busy, Failure, Success};
     use super::State::{Closed, HalfOpen, Open};
     use super::*;
 
     const BAD: Event<'_> = Failure("disk full");
+    const AUTO: Event<'_> = Event::Auto { why: "", by: "ada" };
+
+    fn force_open(why: &str) -> Event<'_> {
+        Event::ForceOpen { why, by: "ada" }
+    }
+
+    fn force_close(why: &str) -> Event<'_> {
+        Event::ForceClose { why, by: "ada" }
+    }
 
     fn at(seconds: f64) -> Duration {
         Duration::from_secs_f64(seconds)
@@ -294,7 +407,8 @@ mod tests {
             assert_eq!(step.permitted, permitted, "answer of row {row}");
             let expected = (before != state).then_some((before, state));
             let told = step.transition.map(|transition| (transition.from, transition.to));
-            assert_eq!(told, expected, "transition of row {row}");
+            // What a person does is told of even where the state stays.
+            assert_eq!(told.filter(|(from, to)| from != to), expected, "transition of row {row}");
         }
         breaker
     }
@@ -355,10 +469,10 @@ mod tests {
     #[test]
     fn held_open_it_stays_open_until_let_go() {
         play(&[
-            (0.0, ForceOpen("maintenance"), Open, false),
+            (0.0, force_open("maintenance"), Open, false),
             (500.0, Attempt, Open, false),
             (500.0, Success, Open, false),
-            (500.0, Auto, HalfOpen, true),
+            (500.0, AUTO, HalfOpen, true),
             (500.0, Attempt, HalfOpen, true),
             (500.1, Success, Closed, true),
         ]);
@@ -367,12 +481,12 @@ mod tests {
     #[test]
     fn held_closed_it_lets_writes_through_whatever_happens() {
         play(&[
-            (0.0, ForceClose("known noise"), Closed, true),
+            (0.0, force_close("known noise"), Closed, true),
             (0.0, BAD, Closed, true),
             (0.0, BAD, Closed, true),
             (0.0, BAD, Closed, true),
             (0.0, BAD, Closed, true),
-            (0.0, Auto, Closed, true),
+            (0.0, AUTO, Closed, true),
             (0.0, BAD, Open, false),
         ]);
     }
@@ -383,7 +497,7 @@ mod tests {
             (0.0, BAD, Closed, true),
             (0.0, BAD, Closed, true),
             (0.0, BAD, Open, false),
-            (1.0, ForceClose("repaired"), Closed, true),
+            (1.0, force_close("repaired"), Closed, true),
             (1.0, Attempt, Closed, true),
         ]);
     }
@@ -391,11 +505,11 @@ mod tests {
     #[test]
     fn letting_go_of_what_nobody_holds_changes_nothing() {
         play(&[
-            (0.0, Auto, Closed, true),
+            (0.0, AUTO, Closed, true),
             (0.0, BAD, Closed, true),
             (0.0, BAD, Closed, true),
             (0.0, BAD, Open, false),
-            (1.0, Auto, Open, false),
+            (1.0, AUTO, Open, false),
             (2.0, Attempt, Open, false),
         ]);
     }
@@ -407,7 +521,7 @@ mod tests {
         assert_eq!(message(4.7), "Circuit breaker OPEN - 25.3s until retry");
         assert_eq!(message(31.0), "Circuit breaker OPEN - 0.0s until retry");
         assert_eq!(Breaker::default().statistics(at(1.0)).to_string(), "Circuit breaker CLOSED");
-        let held = play(&[(0.0, ForceOpen("maintenance"), Open, false)]);
+        let held = play(&[(0.0, force_open("maintenance"), Open, false)]);
         assert_eq!(held.statistics(at(1.0)).to_string(), "Circuit breaker OPEN - held: maintenance");
     }
 
@@ -415,14 +529,15 @@ mod tests {
     fn transitions_say_who_and_why() {
         let mut breaker = Breaker::default();
         let mut texts = Vec::new();
-        for event in [BAD, BAD, BAD, ForceClose("repaired"), Auto] {
+        for event in [BAD, BAD, BAD, force_close("repaired"), AUTO] {
             texts.extend(breaker.step(at(0.0), event).transition.map(|transition| transition.to_string()));
         }
         assert_eq!(
             texts,
             [
                 "CLOSED -> OPEN (automatic): 3 consecutive failures, the last: disk full",
-                "OPEN -> CLOSED (manual): held: repaired",
+                "OPEN -> CLOSED (manual, by ada): held: repaired",
+                "CLOSED -> CLOSED (manual, by ada): let go",
             ]
         );
     }
@@ -447,9 +562,48 @@ mod tests {
             successes: 1,
             failures: 3,
             openings: 1,
+            attempts: 1,
             blocked: 2,
+            retries: 0,
+            retries_last_minute: 0,
             last_failure: Some("disk full".into()),
         };
         assert_eq!(breaker.statistics(at(10.0)), expected);
+    }
+
+    #[test]
+    fn a_busy_try_is_made_again_at_once() {
+        play(&[
+            (0.0, BAD, Closed, true),
+            (0.0, BAD, Closed, true),
+            (0.0, BAD, Open, false),
+            (30.0, Attempt, HalfOpen, true),
+            (30.0, Busy, HalfOpen, true),
+            (30.1, Attempt, HalfOpen, true),
+            (30.2, Success, Closed, true),
+        ]);
+    }
+
+    #[test]
+    fn what_follows_a_write_that_came_to_nothing_is_a_retry() {
+        let breaker = play(&[
+            (0.0, Attempt, Closed, true),
+            (0.0, BAD, Closed, true),
+            (1.0, Attempt, Closed, true),
+            (1.0, Busy, Closed, true),
+            (50.0, Attempt, Closed, true),
+            (50.0, Success, Closed, true),
+            (51.0, Attempt, Closed, true),
+            (51.0, Success, Closed, true),
+        ]);
+        let retries = |seconds| {
+            let statistics = breaker.statistics(at(seconds));
+            (statistics.retries, statistics.retries_last_minute)
+        };
+        assert_eq!([52.0, 60.0, 61.5, 109.0, 110.5].map(retries), [(2, 2), (2, 2), (2, 1), (2, 1), (2, 0)]);
+        let statistics = breaker.statistics(at(52.0));
+        assert_eq!(statistics.success_share(), Some(2.0 / 3.0));
+        assert_eq!((statistics.attempts, statistics.blocked_share()), (4, Some(0.0)));
+        assert_eq!(Breaker::default().statistics(at(1.0)).success_share(), None);
     }
 }

@@ -23,8 +23,9 @@ use crate::config::{Settings, limits};
 use crate::figures::FunctionFigures;
 use crate::health::{Health, Level, Share};
 use crate::record::Outcome;
+use crate::retry::Retry;
 use crate::runtime::Shared;
-use crate::store::{Store, StoreError, fingerprint};
+use crate::store::{SetHold, Store, StoreError, fingerprint};
 use crate::thread_rings::{Overflow, ThreadRings};
 
 /// Opens the store, at the place and in the way it was asked for.
@@ -85,6 +86,11 @@ pub(crate) struct Collector {
     pending: Option<Batch>,
     sequence: u64,
     busy_since: Option<Duration>,
+    retry: Retry,
+    /// How the breaker was held from outside when the store was last asked.
+    held: Option<SetHold>,
+    /// When the breaker entered its state; 0 before the first report.
+    breaker_since_ns: i64,
     next: Due,
     /// Share of a core that timing the calls of one function may cost.
     max_overhead: f64,
@@ -150,7 +156,9 @@ impl Collector {
             thread_names: HashMap::new(),
             tallies_read: HashMap::new(),
             functions: Vec::new(),
-            backlog: Backlog::new(memory.saturating_sub(memory / RINGS_SHARE + limits::BATCH_BYTES_MAX / 4)),
+            backlog: Backlog::new(memory.saturating_sub(
+                memory / RINGS_SHARE + memory / OVERFLOW_SHARE + limits::BATCH_BYTES_MAX / 4,
+            )),
             scratch: Vec::new(),
             new_threads: Vec::new(),
             postponed: Vec::new(),
@@ -163,6 +171,9 @@ impl Collector {
             pending: None,
             sequence: 0,
             busy_since: None,
+            retry: Retry::new(u64::from(std::process::id()).wrapping_mul(0x9e37_79b9_7f4a_7c15)),
+            held: None,
+            breaker_since_ns: 0,
             next: Due::default(),
             max_overhead: settings.max_overhead,
             left_out_since: monotonic(),
@@ -217,47 +228,60 @@ impl Collector {
 
     /// Evicts from the backlog what does not fit; each loss is counted where it belongs.
     fn keep_bounds(&mut self) {
-        let Self { backlog, functions, clock, health, folded, scratch, .. } = self;
+        let Self { backlog, functions, clock, health, scratch, .. } = self;
         let mut folds = Vec::new();
         backlog.evict(|waiting| {
             let Some(Some(function)) = functions.get_mut(waiting.header.site as usize) else { return };
-            let end_ns = crate::decode::times(&waiting.header, clock).end_ns;
+            let times = crate::decode::times(&waiting.header, clock);
+            if crate::decode::is_undrawn(&waiting.header, times.duration_ns, function.slow_ns) {
+                return;
+            }
             let outcome = waiting.header.outcome;
-            function.figures.lose(end_ns);
+            function.figures.lose(times.end_ns);
             if outcome == Outcome::Ok {
                 health.dropped.backlog += 1;
             } else {
                 let values = crate::decode::values(waiting, function.site, scratch);
                 let error = values.error.unwrap_or_default();
-                folds.push((waiting.header.site, Arc::clone(&function.name), outcome, error, end_ns));
+                folds.push((waiting.header.site, outcome, fingerprint::pattern(&error), times.end_ns));
             }
         });
-        for (function, name, outcome, error, at_ns) in folds {
-            health.folded_errors += 1;
-            let mut message = fingerprint::pattern(&error);
-            let mut key = fingerprint::fingerprint(&name, outcome, &message);
-            if folded.len() >= limits::FOLDED_KINDS_MAX && !folded.contains_key(&key) {
-                "other".clone_into(&mut message);
-                key = fingerprint::fingerprint(&name, outcome, &message);
-            }
-            let row = folded.entry(key).or_insert(FoldedRow {
-                function,
-                outcome,
-                message,
-                fingerprint: key,
-                count: 0,
-                first_ns: at_ns,
-                last_ns: at_ns,
-            });
-            row.count += 1;
-            row.last_ns = row.last_ns.max(at_ns);
-            self.folded_changed = true;
+        for (function, outcome, message, at_ns) in folds {
+            self.fold(function, outcome, message, 1, at_ns);
         }
+    }
+
+    /// Counts failures that get no row of their own, by kind.
+    fn fold(&mut self, function: u32, outcome: Outcome, mut message: String, count: u64, at_ns: i64) {
+        self.health.folded_errors += count;
+        let Some(Some(known)) = self.functions.get(function as usize) else { return };
+        let mut key = fingerprint::fingerprint(&known.name, outcome, &message);
+        if self.folded.len() >= limits::FOLDED_KINDS_MAX && !self.folded.contains_key(&key) {
+            OTHER.clone_into(&mut message);
+            key = fingerprint::fingerprint(&known.name, outcome, &message);
+        }
+        let row = self.folded.entry(key).or_insert(FoldedRow {
+            function,
+            outcome,
+            message,
+            fingerprint: key,
+            count: 0,
+            first_ns: at_ns,
+            last_ns: at_ns,
+        });
+        row.count += count;
+        row.last_ns = row.last_ns.max(at_ns);
+        self.folded_changed = true;
     }
 }
 
-/// Rings may take half of the memory, the backlog the rest less what a batch on its way takes.
+/// The kind of failures whose own is not known, or one too many.
+const OTHER: &str = "other";
+/// Rings may take half of the memory, the backlog the rest less what a batch on its way takes and the
+/// failures that found no room in their rings.
 pub(crate) const RINGS_SHARE: usize = 2;
+/// Share of the memory for failures on their way around a full ring.
+pub(crate) const OVERFLOW_SHARE: usize = 8;
 /// Share of the backlog that a burst may fill before writing goes on.
 const BURST_PRESSURE_MAX: f64 = 0.5;
 /// Events that wait for the store; they are rare, and a store that is down for days must not collect them.

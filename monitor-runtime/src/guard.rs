@@ -17,9 +17,7 @@ use crate::ring::Push;
 use crate::runtime;
 use crate::sampling;
 use crate::tally::{GAP_MASK, Unrecorded};
-use crate::thread_rings::{
-    self, Lease, NO_SPAN, Overflow, RESERVED_SPANS, SUPPRESSED, ThreadState, UNSAMPLED,
-};
+use crate::thread_rings::{self, Lease, NO_SPAN, RESERVED_SPANS, SUPPRESSED, ThreadState, UNSAMPLED};
 
 /// A call whose result is seen: ends by `ok`, `ok_with`, `error`; dropped otherwise, it panicked.
 #[derive(Debug)]
@@ -651,7 +649,7 @@ pub(crate) fn deliver(thread: &'static ThreadState, mut words: [u64; HEADER_WORD
 }
 
 /// A push that found the ring at a limit. Where there is no room in any ring, an `ok` call is counted
-/// as lost, and a failed one takes the way that has no bound but memory.
+/// as lost, and a failed one goes around it; where that way is full too, it is counted to be folded.
 #[cold]
 #[inline(never)]
 fn deliver_slowly(thread: &'static ThreadState, words: &[u64; HEADER_WORDS], values: &[u8]) {
@@ -664,13 +662,17 @@ fn deliver_slowly(thread: &'static ThreadState, words: &[u64; HEADER_WORDS], val
         return;
     }
     let header = Header::decode(words);
-    if header.outcome != Outcome::Ok {
-        let words = crate::record::with_values(words, values);
-        let _ =
-            thread.home.overflow.send(Overflow { thread: thread.thread_id.load(Ordering::Relaxed), words });
-    } else if let Some(site) = crate::call_site::by_id(header.site) {
+    let failed = header.outcome != Outcome::Ok;
+    if failed && thread.home.give_overflow(thread, crate::record::with_values(words, values)) {
+        return;
+    }
+    if let Some(site) = crate::call_site::by_id(header.site) {
         let has_ring = thread.ring.capacity() >= HEADER_WORDS;
-        let reason = if has_ring { Unrecorded::RingFull } else { Unrecorded::NoRing };
+        let reason = match (failed, has_ring) {
+            (true, _) => Unrecorded::Folded,
+            (false, true) => Unrecorded::RingFull,
+            (false, false) => Unrecorded::NoRing,
+        };
         count(thread, site, header.outcome, reason, header.duration);
     }
 }

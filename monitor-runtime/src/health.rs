@@ -41,6 +41,29 @@ impl Level {
     }
 }
 
+impl Level {
+    /// The level that follows, by whether the store takes what it is given and how full the memory for
+    /// what waits is (0 to 1); and why. Off is for good. Between two thresholds a level stays as it is,
+    /// so that it does not flicker.
+    #[must_use]
+    pub(crate) fn next(self, is_taken: bool, pressure: f64) -> (Self, &'static str) {
+        if self == Self::Off {
+            return (Self::Off, "recording has ended");
+        }
+        let limit = if self == Self::Minimal { PRESSURE_LOW } else { PRESSURE_HIGH };
+        match is_taken {
+            _ if pressure > limit => (Self::Minimal, "the memory for waiting records is nearly used up"),
+            false => (Self::Degraded, "the store cannot be written"),
+            true => (Self::Full, "the store is written"),
+        }
+    }
+}
+
+/// Above this share of its bound the backlog is about to evict.
+const PRESSURE_HIGH: f64 = 0.7;
+/// Below this one a pressed backlog has been emptied for good.
+const PRESSURE_LOW: f64 = 0.3;
+
 impl fmt::Display for Level {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(self.as_str())
@@ -91,8 +114,12 @@ pub struct Health {
     pub queue_bytes_max: u64,
     /// The circuit breaker around the store.
     pub breaker: breaker::Statistics,
+    /// The circuit breaker of each in-process subscriber: a second sink, whose failures are its own.
+    pub subscribers: Vec<breaker::Statistics>,
     /// Writes that failed since start.
     pub writer_errors: u64,
+    /// Batches sent again that were found to be committed already.
+    pub duplicates_avoided: u64,
     /// Rows written since start.
     pub rows_written: u64,
     /// Bytes of their content.
@@ -169,5 +196,32 @@ impl Share {
         let share = self.so_far(wall, used);
         *self = Self { wall, used };
         share
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Level::{Degraded, Full, Minimal, Off};
+
+    #[test]
+    fn levels_follow_the_store_and_the_memory_and_do_not_flicker() {
+        let table = [
+            (Full, true, 0.0, Full),
+            (Full, true, 0.69, Full),
+            (Full, false, 0.0, Degraded),
+            (Full, true, 0.71, Minimal),
+            (Degraded, false, 0.69, Degraded),
+            (Degraded, false, 0.71, Minimal),
+            (Degraded, true, 0.5, Full),
+            (Minimal, false, 0.5, Minimal),
+            (Minimal, true, 0.5, Minimal),
+            (Minimal, false, 0.29, Degraded),
+            (Minimal, true, 0.29, Full),
+            (Off, true, 0.0, Off),
+            (Off, false, 1.0, Off),
+        ];
+        for (level, is_taken, pressure, expected) in table {
+            assert_eq!(level.next(is_taken, pressure).0, expected, "{level:?} {is_taken} {pressure}");
+        }
     }
 }

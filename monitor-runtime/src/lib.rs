@@ -38,6 +38,7 @@ mod backlog;
 mod decode;
 pub mod batch;
 pub mod breaker;
+mod retry;
 pub mod store;
 mod health;
 mod subscribe;

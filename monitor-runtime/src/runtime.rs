@@ -27,6 +27,7 @@ use crate::sampling::{Rules, effective_rate};
 use crate::subscribe::{Record, Subscribers, Subscription};
 use crate::thread_rings::{ThreadRings, lock};
 use control::Control;
+pub(crate) use control::Sink;
 use fork::GENERATIONS;
 
 /// What the collector and the public functions share.
@@ -250,8 +251,14 @@ pub fn health() -> Health {
 
 /// Hands every call that ends from now on to `deliver`, on a thread of its own, in batches. A closure
 /// too slow for the stream misses records ([`Subscription::missed`]); the program never waits for it.
+/// One that panics three times in a row is left alone for half a minute, as its own circuit breaker
+/// says ([`Subscription::breaker`]); the store and other subscribers do not notice.
 pub fn subscribe(deliver: impl FnMut(&[Record]) + Send + 'static) -> Subscription {
-    started().map_or_else(Subscription::to_nothing, |runtime| runtime.shared.subscribers.add(deliver))
+    started().map_or_else(Subscription::to_nothing, |runtime| {
+        let shared = Arc::clone(&runtime.shared);
+        let tell = move |transition| shared.control.tell(Sink::Subscriber, transition);
+        runtime.shared.subscribers.add(deliver, tell)
+    })
 }
 
 /// Sets the sampling rate of all functions that the pattern matches, as a row in table `sampling`
@@ -290,6 +297,9 @@ impl Shared {
     }
 }
 
+/// Who holds the breaker where the program itself does.
+const BY_PROGRAM: &str = "program";
+
 /// The circuit breaker around the store's writes.
 #[derive(Debug, Clone, Copy)]
 pub struct BreakerHandle(());
@@ -316,24 +326,24 @@ impl BreakerHandle {
 
     /// Holds it open: nothing is written, records wait in memory.
     pub fn force_open(&self, reason: &str) {
-        Self::step(Event::ForceOpen(reason));
+        Self::step(Event::ForceOpen { why: reason, by: BY_PROGRAM });
     }
 
     /// Holds it closed: every write is tried, whatever came of the last.
     pub fn force_close(&self, reason: &str) {
-        Self::step(Event::ForceClose(reason));
+        Self::step(Event::ForceClose { why: reason, by: BY_PROGRAM });
     }
 
     /// Lets go of it.
     pub fn auto(&self) {
-        Self::step(Event::Auto);
+        Self::step(Event::Auto { why: "", by: BY_PROGRAM });
     }
 
     fn step(event: Event<'_>) {
         if let Some(runtime) = running() {
             let step = lock(&runtime.shared.breaker).step(monotonic(), event);
             if let Some(transition) = step.transition {
-                runtime.shared.control.tell(transition);
+                runtime.shared.control.tell(Sink::Store, transition);
                 runtime.rings.wake();
             }
         }

@@ -20,6 +20,8 @@ pub(crate) enum Unrecorded {
     RingFull,
     /// The thread has no ring.
     NoRing,
+    /// It failed, and all room for failures was used up: it is counted in a row with others.
+    Folded,
 }
 
 /// Figures of one function on one thread.
@@ -35,7 +37,7 @@ pub(crate) struct Tally {
     /// By outcome.
     pub(crate) calls: [AtomicU64; 4],
     /// By reason.
-    pub(crate) unrecorded: [AtomicU64; 3],
+    pub(crate) unrecorded: [AtomicU64; 4],
     pub(crate) total_ticks: AtomicU64,
     pub(crate) max_ticks: AtomicU64,
     durations: OnceLock<Box<Durations>>,

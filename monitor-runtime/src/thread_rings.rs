@@ -13,6 +13,7 @@ use std::thread::Thread;
 
 use crossbeam_channel::Sender;
 
+use crate::collector::{OVERFLOW_SHARE, RINGS_SHARE};
 use crate::config::{CaptureMode, limits};
 use crate::record::{HEADER_WORDS, encode_thread};
 use crate::ring::{Push, Ring};
@@ -194,6 +195,11 @@ pub(crate) enum Lease {
     Call,
 }
 
+/// Bytes that a record takes on its way around the ring, with what holds it there.
+fn overflow_size(words: usize) -> usize {
+    size_of::<Overflow>() + (words + 2) * size_of::<u64>()
+}
+
 /// A thread as the collector needs to know it.
 #[derive(Debug, Clone)]
 pub(crate) struct ThreadInfo {
@@ -220,7 +226,9 @@ pub(crate) struct ThreadRings {
     ring_bytes_max: usize,
     ring_bytes: AtomicUsize,
     captures: CaptureMode,
-    pub(crate) overflow: Sender<Overflow>,
+    overflow: Sender<Overflow>,
+    overflow_bytes: AtomicUsize,
+    overflow_bytes_max: usize,
     /// Tallies of threads for which there was no memory.
     pub(crate) shared_tallies: Tallies,
     collector: OnceLock<Thread>,
@@ -245,10 +253,29 @@ impl ThreadRings {
             ring_bytes: AtomicUsize::new(0),
             captures,
             overflow,
+            overflow_bytes: AtomicUsize::new(0),
+            // The rings' share of the memory is larger by as much as the overflow's is smaller.
+            overflow_bytes_max: ring_bytes_max / (OVERFLOW_SHARE / RINGS_SHARE),
             shared_tallies: Tallies::default(),
             collector: OnceLock::new(),
             woken: AtomicBool::new(false),
         }
+    }
+
+    /// Hands a failed call's record to the collector around the ring. False where too many are on that
+    /// way already, because the collector hangs on its disk, say.
+    pub(crate) fn give_overflow(&self, thread: &ThreadState, words: Vec<u64>) -> bool {
+        let bytes = overflow_size(words.len());
+        if self.overflow_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes > self.overflow_bytes_max {
+            self.overflow_bytes.fetch_sub(bytes, Ordering::Relaxed);
+            return false;
+        }
+        self.overflow.send(Overflow { thread: thread.thread_id.load(Ordering::Relaxed), words }).is_ok()
+    }
+
+    /// The collector took a record of so many words.
+    pub(crate) fn took_overflow(&self, words: usize) {
+        self.overflow_bytes.fetch_sub(overflow_size(words), Ordering::Relaxed);
     }
 
     /// Gives the calling thread a state and puts it into its slot.

@@ -1,5 +1,7 @@
 //! The recorder governed by the program: streams, rates, breaker and settings in code.
 
+use std::io::BufRead;
+
 use crate::victim::Stage;
 
 #[test]
@@ -43,8 +45,9 @@ fn a_breaker_held_open_keeps_everything_for_later() {
     assert_eq!(
         events,
         [
-            "CLOSED -> OPEN (manual): held: the disk is swapped",
-            "OPEN -> CLOSED (manual): held: the disk is back"
+            "CLOSED -> OPEN (manual, by program): held: the disk is swapped",
+            "OPEN -> CLOSED (manual, by program): held: the disk is back",
+            "CLOSED -> CLOSED (manual, by program): let go"
         ]
     );
     let levels: Vec<String> = store.all("SELECT detail FROM events WHERE kind = 'level' ORDER BY at_ns");
@@ -52,6 +55,64 @@ fn a_breaker_held_open_keeps_everything_for_later() {
         levels,
         ["full -> degraded: the store cannot be written", "degraded -> full: the store is written"]
     );
+}
+
+#[test]
+fn a_breaker_is_held_and_let_go_of_from_outside_within_a_second() {
+    let stage = Stage::new();
+    let mut program = stage.start("pace", 4000);
+    let stdout = program.stdout.take().unwrap();
+    let reader = std::thread::spawn(move || std::io::BufReader::new(stdout).lines().count());
+    let rows = |least: i64| {
+        until(|| {
+            let store = stage.db().exists().then(|| stage.store())?;
+            store
+                .0
+                .query_row("SELECT count(*) FROM calls", [], |row| row.get(0))
+                .ok()
+                .filter(|rows: &i64| *rows >= least)
+        })
+    };
+    rows(1);
+    let outside = rusqlite::Connection::open(stage.db()).unwrap();
+    outside.busy_timeout(std::time::Duration::from_secs(5)).unwrap();
+    let hold =
+        "INSERT INTO breaker (process_id, hold, reason, set_by) VALUES (0, 'open', 'disk swap', 'ada')";
+    outside.execute(hold, []).unwrap();
+    // It goes on calling, and rows stop coming.
+    let held = until(|| {
+        let before = rows(1);
+        std::thread::sleep(std::time::Duration::from_millis(400));
+        (rows(1) == before).then_some(before)
+    });
+    outside.execute("DELETE FROM breaker", []).unwrap();
+    rows(held + 1);
+    assert!(program.wait().unwrap().success());
+    assert_eq!(reader.join().unwrap(), 4000);
+    let store = stage.store();
+    assert_eq!(store.one::<i64>("SELECT COUNT(*) FROM calls"), 4000);
+    let events: Vec<String> = store.all("SELECT detail FROM events WHERE kind = 'breaker' ORDER BY at_ns");
+    assert_eq!(
+        events,
+        [
+            "CLOSED -> OPEN (manual, by ada): held: disk swap",
+            "OPEN -> HALF_OPEN (manual, by monitor): let go",
+            "HALF_OPEN -> CLOSED (automatic): a write was taken"
+        ]
+    );
+    let health = "SELECT breaker || breaker_openings || (breaker_held IS NULL) || (writes_blocked_pct > 0) FROM health";
+    assert_eq!(store.one::<String>(health), "closed111");
+}
+
+/// What `look` finds, as soon as it does.
+fn until<T>(look: impl Fn() -> Option<T>) -> T {
+    for _ in 0..1000 {
+        if let Some(found) = look() {
+            return found;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    panic!("it never came");
 }
 
 #[test]

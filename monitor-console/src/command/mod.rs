@@ -8,6 +8,7 @@ mod trace;
 mod tail;
 mod sample;
 mod health;
+mod breaker;
 mod sql;
 mod demo;
 mod completions;
@@ -30,6 +31,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<()> {
         Some(Command::Tail(tail)) => tail::run(common, &tail),
         Some(Command::Sample(sample)) => sample::run(common, &sample),
         Some(Command::Health(_)) => health::run(common),
+        Some(Command::Breaker(breaker)) => breaker::run(common, &breaker),
         Some(Command::Sql(sql)) => sql::run(common, &sql),
         Some(Command::Demo(demo)) => demo::run(common, &demo),
         Some(Command::Completions(completions)) => completions::run(&completions),
@@ -54,6 +56,13 @@ fn remark(common: &Common, text: &str) {
     if common.format == FormatName::Table {
         terminal::remark(text);
     }
+}
+
+/// Who sets something from here: `monitor:ada`.
+fn set_by() -> String {
+    let user = ["USER", "LOGNAME"].iter().find_map(|name| monitor_runtime::config::process_variable(name));
+    let user = user.filter(|user| !user.is_empty()).unwrap_or_else(|| "unknown".into());
+    format!("monitor:{}", user.to_string_lossy())
 }
 
 /// `1 call`, `2 calls`.

@@ -6,7 +6,7 @@
 use anyhow::{Result, bail};
 use rusqlite::types::Value;
 
-use super::{counted, heading, open, remark};
+use super::{counted, heading, open, remark, set_by};
 use crate::arguments::{Common, Sample};
 use crate::format::{self, Pace};
 use crate::pattern::Pattern;
@@ -93,11 +93,4 @@ fn names(store: &Store, sql: &str) -> Result<Vec<String>> {
         _ => None,
     };
     Ok(report.rows.into_iter().filter_map(text).collect())
-}
-
-/// `monitor:ada`.
-fn set_by() -> String {
-    let user = ["USER", "LOGNAME"].iter().find_map(|name| monitor_runtime::config::process_variable(name));
-    let user = user.filter(|user| !user.is_empty()).unwrap_or_else(|| "unknown".into());
-    format!("monitor:{}", user.to_string_lossy())
 }

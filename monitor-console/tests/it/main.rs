@@ -9,4 +9,5 @@ mod reading;
 mod safety;
 mod following;
 mod sampling;
+mod breaker;
 mod demo;

@@ -254,7 +254,7 @@ fn health_shows_every_run_and_marks_the_dead() {
     let text = monitor(&fixture.path, &["health"]).ok();
     for expected in [
         "degraded",
-        "open, failed writes 9",
+        "9 failed · retried 11 times",
         "ring full 17 · backlog 5 · no ring 0 · store 3",
         "2 failures counted",
         "7.81 MiB + 64.0 KiB log",

@@ -18,7 +18,7 @@ use crate::tally::{Durations, Tally, Unrecorded};
 #[derive(Debug, Default)]
 pub(super) struct TallyRead {
     calls: [u64; 4],
-    unrecorded: [u64; 3],
+    unrecorded: [u64; 4],
     counted: u64,
     counted_failed: u64,
     total_ticks: u64,
@@ -73,6 +73,7 @@ impl Collector {
             }
         }
         while let Ok(overflow) = self.overflow.try_recv() {
+            self.rings.took_overflow(overflow.words.len());
             self.meet_threads();
             self.accept(overflow.thread, overflow.words, listening.then_some(&mut stream));
         }
@@ -205,7 +206,9 @@ impl Collector {
         let mut durations = durations.unwrap_or_default();
         read.unspoken = read.unspoken.wrapping_add(counted);
         total_ticks += speak_for(&mut read.unspoken, &mut durations, total_ticks);
-        let dropped = reasons[Unrecorded::RingFull as usize] + reasons[Unrecorded::NoRing as usize];
+        let dropped = reasons[Unrecorded::RingFull as usize]
+            + reasons[Unrecorded::NoRing as usize]
+            + reasons[Unrecorded::Folded as usize];
         let sampled_out = reasons[Unrecorded::SampledOut as usize].wrapping_add(counted);
         self.health.dropped.ring_full += reasons[Unrecorded::RingFull as usize];
         self.health.dropped.no_ring += reasons[Unrecorded::NoRing as usize];
@@ -227,6 +230,12 @@ impl Collector {
         if let Some(Some(function)) = self.functions.get_mut(site as usize) {
             function.figures.add(now_ns, figures, durations);
             function.left_out += sampled_out;
+        }
+        // A failure leaves a record at any rate; one that is only in a tally found no room anywhere.
+        for outcome in [Outcome::Error, Outcome::Panic, Outcome::Cancelled] {
+            if calls[outcome as usize] > 0 {
+                self.fold(site, outcome, super::OTHER.to_owned(), calls[outcome as usize], now_ns);
+            }
         }
     }
 }

@@ -8,7 +8,6 @@ use super::{Collector, Pace};
 use crate::batch::{HealthRow, ResourcesRow};
 use crate::breaker::State;
 use crate::config::limits;
-use crate::health::Level;
 use crate::os;
 
 impl Collector {
@@ -55,6 +54,16 @@ impl Collector {
             wal_bytes: health.wal_bytes,
             own_cpu_pct: health.own_cpu_pct,
             overhead_ns_per_call: health.overhead_ns_per_call,
+            breaker_since_ns: self.breaker_since_ns,
+            breaker_openings: breaker.openings,
+            breaker_next_try_ns: breaker.retry_in.map(|left| self.now_ns() + left.as_nanos() as i64),
+            writes_ok_pct: breaker.success_share().map(|share| share * 100.0),
+            writes_blocked_pct: breaker.blocked_share().map(|share| share * 100.0),
+            write_retries: breaker.retries,
+            write_retries_per_min: breaker.retries_last_minute,
+            duplicates_avoided: health.duplicates_avoided,
+            breaker_held: breaker.held,
+            last_failure: breaker.last_failure,
         }
     }
 
@@ -63,6 +72,7 @@ impl Collector {
         if now >= self.next.rates {
             self.next.rates = now + limits::RATES_INTERVAL;
             self.exchange_rates();
+            self.hold_breaker(now);
             for function in self.functions.iter().flatten() {
                 function.site.set_slow_limit();
             }
@@ -123,22 +133,21 @@ impl Collector {
     /// Finds the service level and shows the report to whoever asks.
     pub(super) fn publish_health(&mut self, now: Duration) {
         let breaker = crate::thread_rings::lock(&self.shared.breaker).statistics(now);
-        let pressure = self.backlog.pressure();
-        if self.health.level != Level::Off {
-            if pressure > PRESSURE_HIGH && breaker.state != State::Closed {
-                self.set_level(Level::Minimal, "the memory for waiting records is nearly used up");
-            } else if breaker.state != State::Closed || self.store.is_none() && self.pending.is_some() {
-                self.set_level(Level::Degraded, "the store cannot be written");
-            } else {
-                self.set_level(Level::Full, "the store is written");
-            }
-        }
+        let is_taken = breaker.state == State::Closed
+            && !(self.store.is_none() && self.pending.is_some())
+            && self.busy_since.is_none_or(|since| now.saturating_sub(since) < BUSY_SHOWN);
+        let (level, why) = self.health.level.next(is_taken, self.backlog.pressure());
+        self.set_level(level, why);
         let states = self.rings.all();
         let queued = states.iter().map(|state| state.pending() * 8).sum::<usize>();
         self.health.queue_bytes = (queued + self.backlog.bytes()) as u64;
         let panics = states.iter().map(|state| state.capture_panics.load(Ordering::Relaxed));
         self.health.capture_panics = panics.map(u64::from).sum();
+        if breaker.state != self.health.breaker.state || self.breaker_since_ns == 0 {
+            self.breaker_since_ns = self.now_ns() - breaker.lasted.as_nanos() as i64;
+        }
         self.health.breaker = breaker;
+        self.health.subscribers = self.shared.subscribers.breakers(now);
         *crate::thread_rings::lock(&self.shared.health) = self.health.clone();
     }
 }
@@ -148,6 +157,8 @@ impl Collector {
 fn says_nothing_new(row: &HealthRow, last: &HealthRow) -> bool {
     let HealthRow { at_ns, bytes_written, db_bytes, wal_bytes, own_cpu_pct, overhead_ns_per_call, .. } =
         *last;
+    let HealthRow { breaker_next_try_ns, writes_ok_pct, writes_blocked_pct, write_retries_per_min, .. } =
+        *last;
     let on_their_own = HealthRow {
         at_ns,
         bytes_written,
@@ -155,6 +166,10 @@ fn says_nothing_new(row: &HealthRow, last: &HealthRow) -> bool {
         wal_bytes,
         own_cpu_pct,
         overhead_ns_per_call,
+        breaker_next_try_ns,
+        writes_ok_pct,
+        writes_blocked_pct,
+        write_retries_per_min,
         ..row.clone()
     };
     on_their_own == *last
@@ -164,5 +179,5 @@ fn says_nothing_new(row: &HealthRow, last: &HealthRow) -> bool {
 const COUNTED_LOOK: Duration = Duration::from_millis(250);
 /// What timing a call that is left out costs, in recorded calls.
 const TIMED_COST: f64 = 1.5;
-/// Above this share of its bound the backlog is about to evict.
-const PRESSURE_HIGH: f64 = 0.7;
+/// A lock that others hold for longer than this shows in the service level.
+const BUSY_SHOWN: Duration = Duration::from_secs(1);

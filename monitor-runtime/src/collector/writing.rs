@@ -8,7 +8,8 @@ use crate::breaker::Event;
 use crate::config::limits;
 use crate::decode;
 use crate::health::Level;
-use crate::store::{BUSY_MAX, Notice, StoreError, Written};
+use crate::runtime::Sink;
+use crate::store::{BUSY_MAX, Hold, Notice, StoreError, Written};
 
 /// What came of an attempt.
 enum Attempt {
@@ -29,12 +30,13 @@ impl Collector {
                 return Left::Nothing;
             }
             self.pending = self.assemble(now, pace);
-            self.next.write = now + self.drain_interval;
+            self.next.write = now + self.drain_interval + self.retry.jitter(self.drain_interval);
         }
         if self.pending.is_none() {
             return Left::Nothing;
         }
-        if !self.permitted(now) {
+        // Who waits for a flush is served at the pace at which the thread around this steps.
+        if pace == Pace::Usual && !self.retry.is_due(now) || !self.permitted(now) {
             return Left::Blocked;
         }
         for _ in 0..ATTEMPTS_MAX {
@@ -56,6 +58,8 @@ impl Collector {
     fn wait(&mut self, now: Duration) -> Left {
         let since = *self.busy_since.get_or_insert(now);
         if now.saturating_sub(since) < BUSY_MAX {
+            self.retry.busy(now);
+            self.breaker_event(now, Event::Busy);
             return Left::Blocked;
         }
         self.busy_since = None;
@@ -64,13 +68,16 @@ impl Collector {
 
     fn fail(&mut self, now: Duration, why: &str) -> Left {
         self.health.writer_errors += 1;
+        self.retry.failed(now);
         self.breaker_event(now, Event::Failure(why));
         Left::Blocked
     }
 
     fn succeed(&mut self, now: Duration, written: Written) {
         self.busy_since = None;
+        self.retry.reset();
         self.breaker_event(now, Event::Success);
+        self.health.duplicates_avoided += u64::from(written.was_there);
         let report = self.pending.take().and_then(|batch| batch.health);
         self.reported = report.or(self.reported.take());
         self.health.rows_written += written.rows;
@@ -98,10 +105,37 @@ impl Collector {
 
     /// Takes note of what a person did with the breaker.
     pub(super) fn hear_breaker(&mut self, now: Duration) {
-        for transition in self.shared.control.told() {
+        for (sink, transition) in self.shared.control.told() {
+            if sink == Sink::Subscriber {
+                self.event("breaker", format!("subscriber: {transition}"));
+                continue;
+            }
+            self.retry.reset();
             let state = crate::thread_rings::lock(&self.shared.breaker).statistics(now);
             self.note_transition(&transition, &state);
         }
+    }
+
+    /// Does with the breaker what was asked for from outside.
+    pub(super) fn hold_breaker(&mut self, now: Duration) {
+        let Some(Ok(asked)) = self.store.as_mut().map(|store| store.hold()) else { return };
+        if asked == self.held {
+            return;
+        }
+        let (hold, why, by) = match &asked {
+            Some(set) => (set.hold, bounded(&set.reason), bounded(&set.set_by)),
+            None => (Hold::Auto, "", "monitor"),
+        };
+        self.breaker_event(
+            now,
+            match hold {
+                Hold::Open => Event::ForceOpen { why, by },
+                Hold::Closed => Event::ForceClose { why, by },
+                Hold::Auto => Event::Auto { why, by },
+            },
+        );
+        self.retry.reset();
+        self.held = asked;
     }
 
     fn note_transition(
@@ -111,11 +145,16 @@ impl Collector {
     ) {
         use crate::breaker::State;
         self.event("breaker", transition.to_string());
-        match transition.to {
-            State::Open if transition.from == State::Closed => {
+        match (transition.from, transition.to) {
+            (State::Closed, State::Open) if state.held.is_some() => {
+                self.shared.notice(&format!("the store is not written ({})", transition.why));
+            }
+            (State::Closed, State::Open) => {
                 self.shared.notice(&format!("the store cannot be written ({}); {state}", transition.why));
             }
-            State::Closed => self.shared.notice("the store is written again"),
+            (State::Open | State::HalfOpen, State::Closed) => {
+                self.shared.notice("the store is written again");
+            }
             _ => {}
         }
     }
@@ -316,6 +355,12 @@ impl Collector {
         }
         self.publish_health(crate::clock::monotonic());
     }
+}
+
+/// Text from outside, as much of it as is kept.
+fn bounded(text: &str) -> &str {
+    let end = (0..=limits::REASON_BYTES_MAX).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+    text.get(..end).filter(|_| text.len() > limits::REASON_BYTES_MAX).unwrap_or(text)
 }
 
 /// A batch that fits after being halved this often is small enough for any store with room at all.

@@ -72,6 +72,17 @@ pub const BREAKER_FAILURES: u32 = 3;
 /// backlog usually holds what happens meanwhile.
 pub const BREAKER_PAUSE: Duration = Duration::from_secs(30);
 
+/// Pause before a write that failed is tried again; it doubles with each try, half of it left to chance.
+pub const RETRY_FAILED_MIN: Duration = Duration::from_millis(200);
+/// The longest such pause: what a breaker that is held closed comes to.
+pub const RETRY_FAILED_MAX: Duration = Duration::from_secs(10);
+/// The same where another process was writing, which takes a few milliseconds.
+pub const RETRY_BUSY_MIN: Duration = Duration::from_millis(5);
+/// The longest pause after which a lock held by others is asked for again.
+pub const RETRY_BUSY_MAX: Duration = Duration::from_millis(400);
+/// Bytes of a reason for which a breaker is held, and of the name of whoever holds it.
+pub const REASON_BYTES_MAX: usize = 500;
+
 /// Rules of a sampling setting; they are walked once per function, not per call.
 pub const SAMPLING_RULES_MAX: usize = 1000;
 /// Bytes of a sampling pattern: longer than any path of a function.

@@ -32,6 +32,18 @@ impl fmt::Display for FlushError {
 
 impl std::error::Error for FlushError {}
 
+/// What a breaker protects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sink {
+    /// The store.
+    Store,
+    /// A subscriber within the process.
+    Subscriber,
+}
+
+/// Transitions that wait for the collector; it takes them several times a second.
+const TRANSITIONS_MAX: usize = 1000;
+
 #[derive(Debug, Default)]
 struct State {
     flush_asked: u64,
@@ -40,7 +52,7 @@ struct State {
     stopped: bool,
     /// Whether nothing was left unwritten when it stopped.
     stopped_settled: bool,
-    transitions: Vec<Transition>,
+    transitions: Vec<(Sink, Transition)>,
 }
 
 /// The requests.
@@ -106,12 +118,15 @@ impl Control {
         self.stopping.load(Ordering::Relaxed)
     }
 
-    /// A transition that a person brought about, for the event log.
-    pub(super) fn tell(&self, transition: Transition) {
-        lock(&self.state).transitions.push(transition);
+    /// A transition that did not come about on the collector's thread, for the event log.
+    pub(crate) fn tell(&self, sink: Sink, transition: Transition) {
+        let transitions = &mut lock(&self.state).transitions;
+        if transitions.len() < TRANSITIONS_MAX {
+            transitions.push((sink, transition));
+        }
     }
 
-    pub(crate) fn told(&self) -> Vec<Transition> {
+    pub(crate) fn told(&self) -> Vec<(Sink, Transition)> {
         std::mem::take(&mut lock(&self.state).transitions)
     }
 

@@ -67,6 +67,15 @@ pub trait Store: Send {
         now_ns: i64,
     ) -> Result<(), StoreError>;
 
+    /// How the breaker of this process is held from outside, as table `breaker` says now; `None` where
+    /// it is not. Works as well while the store itself cannot be written.
+    ///
+    /// # Errors
+    /// As [`Store::write`].
+    fn hold(&mut self) -> Result<Option<SetHold>, StoreError> {
+        Ok(None)
+    }
+
     /// Marks the process as ended by exit and closes the store.
     ///
     /// # Errors
@@ -91,6 +100,8 @@ pub struct Written {
     pub db_bytes: u64,
     /// Size of the write-ahead log.
     pub wal_bytes: u64,
+    /// The batch had been committed before, by a write whose answer was lost.
+    pub was_there: bool,
 }
 
 /// What a step of retention achieved.
@@ -111,6 +122,30 @@ pub struct SetRate {
     pub rate: f64,
     /// Who set it.
     pub set_by: String,
+}
+
+/// A row of the table `breaker`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SetHold {
+    /// How it is held.
+    pub hold: Hold,
+    /// Why.
+    pub reason: String,
+    /// By whom.
+    pub set_by: String,
+    /// Since when, ns since the Unix epoch.
+    pub set_ns: i64,
+}
+
+/// How a breaker is held from outside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hold {
+    /// Nothing is written.
+    Open,
+    /// Every write is tried.
+    Closed,
+    /// Not at all, whatever is said of all processes.
+    Auto,
 }
 
 /// Something that happened to the store itself: worth an event row and a line on stderr.

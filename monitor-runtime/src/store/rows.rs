@@ -347,7 +347,8 @@ pub(crate) fn health(transaction: &Connection, process_id: i64, row: &HealthRow)
     transaction
         .prepare(
             "INSERT OR REPLACE INTO self_report
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20,
+                     ?21, ?22, ?23, ?24, ?25, ?26, ?27)",
         )?
         .execute(params![
             process_id,
@@ -367,6 +368,16 @@ pub(crate) fn health(transaction: &Connection, process_id: i64, row: &HealthRow)
             signed(row.wal_bytes),
             finite(row.own_cpu_pct),
             finite(row.overhead_ns_per_call),
+            row.breaker_since_ns,
+            row.breaker_held,
+            signed(row.breaker_openings),
+            row.breaker_next_try_ns,
+            row.last_failure,
+            row.writes_ok_pct,
+            row.writes_blocked_pct,
+            signed(row.write_retries),
+            signed(row.write_retries_per_min),
+            signed(row.duplicates_avoided),
         ])?;
     Ok(())
 }

@@ -236,7 +236,17 @@ pub(crate) const TABLES: &[(&str, &str)] = &[
   db_bytes INTEGER NOT NULL,
   wal_bytes INTEGER NOT NULL,
   own_cpu_pct REAL NOT NULL,
-  overhead_ns_per_call REAL NOT NULL
+  overhead_ns_per_call REAL NOT NULL,
+  breaker_since_ns INTEGER NOT NULL,
+  breaker_held TEXT,
+  breaker_openings INTEGER NOT NULL,
+  breaker_next_try_ns INTEGER,
+  last_failure TEXT,
+  writes_ok_pct REAL,
+  writes_blocked_pct REAL,
+  write_retries INTEGER NOT NULL,
+  write_retries_per_min INTEGER NOT NULL,
+  duplicates_avoided INTEGER NOT NULL
 ) STRICT",
     ),
     (
@@ -258,6 +268,16 @@ pub(crate) const TABLES: &[(&str, &str)] = &[
   rate REAL NOT NULL CHECK (rate BETWEEN 0 AND 1),
   set_ns INTEGER DEFAULT (unixepoch() * 1000000000),
   set_by TEXT DEFAULT 'sql'
+) STRICT",
+    ),
+    (
+        "breaker",
+        "CREATE TABLE breaker (
+  process_id INTEGER PRIMARY KEY,
+  hold TEXT NOT NULL CHECK (hold IN ('open', 'closed', 'auto')),
+  reason TEXT NOT NULL CHECK (length(reason) BETWEEN 1 AND 500),
+  set_ns INTEGER NOT NULL DEFAULT (unixepoch() * 1000000000),
+  set_by TEXT NOT NULL DEFAULT 'sql'
 ) STRICT",
     ),
     (
@@ -411,7 +431,8 @@ SELECT at_ns, process_id, kind, detail FROM event";
 const VIEW_HEALTH: &str = "CREATE VIEW health AS
 SELECT process_id, at_ns, level, recorded, dropped_ring_full, dropped_backlog, dropped_no_ring, dropped_store,
   folded_errors, breaker, writer_errors, rows_written, bytes_written, db_bytes, wal_bytes, own_cpu_pct,
-  overhead_ns_per_call
+  overhead_ns_per_call, breaker_since_ns, breaker_held, breaker_openings, breaker_next_try_ns, last_failure,
+  writes_ok_pct, writes_blocked_pct, write_retries, write_retries_per_min, duplicates_avoided
 FROM self_report";
 
 const VIEW_RESOURCES: &str = "CREATE VIEW resources AS
@@ -554,7 +575,9 @@ mod tests {
                 "health",
                 "process_id, at_ns, level, recorded, dropped_ring_full, dropped_backlog, dropped_no_ring, \
                  dropped_store, folded_errors, breaker, writer_errors, rows_written, bytes_written, db_bytes, \
-                 wal_bytes, own_cpu_pct, overhead_ns_per_call",
+                 wal_bytes, own_cpu_pct, overhead_ns_per_call, breaker_since_ns, breaker_held, breaker_openings, \
+                 breaker_next_try_ns, last_failure, writes_ok_pct, writes_blocked_pct, write_retries, \
+                 write_retries_per_min, duplicates_avoided",
             ),
             ("resources", "process_id, at_ns, cpu_pct, rss_bytes, threads, open_files"),
         ];

@@ -154,6 +154,16 @@ const HEALTH: Columns = &[
     ("wal_bytes", "Size of its write-ahead log."),
     ("own_cpu_pct", "The recorder's share of the process's CPU time, in percent."),
     ("overhead_ns_per_call", "Estimated cost of a monitored call in nanoseconds."),
+    ("breaker_since_ns", "When the breaker entered its state, nanoseconds since the Unix epoch."),
+    ("breaker_held", "Why a person holds the breaker; NULL where nobody does."),
+    ("breaker_openings", "How often the breaker opened since start."),
+    ("breaker_next_try_ns", "When the store is tried again; NULL where the breaker does not wait for that."),
+    ("last_failure", "Why the last write that failed did; NULL where none has."),
+    ("writes_ok_pct", "Writes that succeeded, in percent of those tried to their end."),
+    ("writes_blocked_pct", "Writes that the breaker did not permit, in percent of those asked for."),
+    ("write_retries", "Writes that were tried again since start."),
+    ("write_retries_per_min", "The same within the last minute."),
+    ("duplicates_avoided", "Batches sent again that were found to be committed already."),
 ];
 
 const RESOURCES: Columns = &[
@@ -168,6 +178,14 @@ const RESOURCES: Columns = &[
 const SAMPLING: Columns = &[
     ("pattern", "Function name, or a pattern in which `*` stands for any characters."),
     ("rate", "Sampling rate to apply, 0 to 1."),
+    ("set_ns", "When it was set, nanoseconds since the Unix epoch."),
+    ("set_by", "Who set it."),
+];
+
+const BREAKER: Columns = &[
+    ("process_id", "Whose breaker, 0 for that of every process; a process's own row wins."),
+    ("hold", "`open` (nothing is written), `closed` (every write is tried) or `auto` (not held)."),
+    ("reason", "Why."),
     ("set_ns", "When it was set, nanoseconds since the Unix epoch."),
     ("set_by", "Who set it."),
 ];
@@ -203,6 +221,11 @@ const API: &[(&str, &str, &[Columns])] = &[
         "sampling",
         "Rates set from outside. Running processes read it within a second: insert, update or delete rows to tune.",
         &[SAMPLING],
+    ),
+    (
+        "breaker",
+        "Breakers held from outside. Running processes read it within a second: insert a row to hold, delete it to let go.",
+        &[BREAKER],
     ),
     ("schema_doc", "This explanation.", &[SCHEMA_DOC]),
 ];
@@ -306,5 +329,7 @@ SELECT span_id, parent_id, function, duration_ms, outcome FROM calls WHERE trace
 SELECT function, sum(weight) FROM calls GROUP BY function;
 -- Record one call in ten of a module, from now on, in every running process
 INSERT INTO sampling (pattern, rate) VALUES ('shop::*', 0.1);
+-- Write nothing for now, in every running process; deleting the row lets go
+INSERT INTO breaker (process_id, hold, reason) VALUES (0, 'open', 'the disk is being swapped');
 ```
 ";

@@ -10,10 +10,13 @@ use super::file::{self, Sight};
 use super::known::Known;
 use super::options::{PAGE_BYTES, Shares, StoreOptions};
 use super::retention::{self, Bounds, Retention};
-use super::{Notice, Retained, SetRate, Store, Written, liveness, process, transaction};
+use super::{
+    Hold, Notice, Retained, SetHold, SetRate, Store, Written, liveness, process, query, transaction,
+};
 use crate::batch::{Batch, ProcessRow};
-use rusqlite::{Connection, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior, params};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Steps of eviction tried within a write that found no room.
 const EVICTIONS_PER_WRITE: usize = 16;
@@ -253,7 +256,7 @@ impl SqliteStore {
         Ok(())
     }
 
-    fn commit(&mut self, batch: &Batch) -> rusqlite::Result<u64> {
+    fn commit(&mut self, batch: &Batch) -> rusqlite::Result<Option<u64>> {
         let bounds = self.bounds();
         let Some(open) = &self.open else { return Err(rusqlite::Error::InvalidQuery) };
         let process = (&self.process, self.pid_mark.as_deref());
@@ -266,7 +269,7 @@ impl SqliteStore {
     }
 
     /// Writes; where there is no room, evicts the oldest and tries once more.
-    fn commit_evicting(&mut self, batch: &Batch) -> rusqlite::Result<u64> {
+    fn commit_evicting(&mut self, batch: &Batch) -> rusqlite::Result<Option<u64>> {
         let first = self.commit(batch);
         if !matches!(&first, Err(error) if class(error) == Class::Full) {
             return first;
@@ -337,14 +340,15 @@ impl Store for SqliteStore {
         self.ready(batch.at_ns)?;
         self.known.learn(&batch.functions, &batch.threads);
         let rows = batch.calls.len() as u64;
-        let mut bytes = 0;
+        let mut bytes = None;
         if batch.sequence > self.committed {
             self.make_room_in_wal(batch)?;
             bytes = self.commit_evicting(batch).map_err(|error| self.settle(&error, batch.at_ns))?;
             self.committed = batch.sequence;
         }
         let (db_bytes, wal_bytes) = self.sizes();
-        Ok(Written { rows, bytes, db_bytes, wal_bytes })
+        let was_there = bytes.is_none();
+        Ok(Written { rows, bytes: bytes.unwrap_or(0), db_bytes, wal_bytes, was_there })
     }
 
     fn retain(&mut self, now_ns: i64) -> Result<Retained, StoreError> {
@@ -390,6 +394,20 @@ impl Store for SqliteStore {
         Ok(())
     }
 
+    fn hold(&mut self) -> Result<Option<SetHold>, StoreError> {
+        let run_uuid = &self.process.run_uuid;
+        if let Some(open) = &self.open {
+            return read_hold(&open.connection, run_uuid)
+                .map_err(|error| StoreError::Transient(error.to_string()));
+        }
+        let Some(path) = &self.options.path else { return Ok(None) };
+        // A store that cannot be written can often still be read, and this is how it is let go of.
+        let reader = query::open_read_only(path).map_err(|error| StoreError::Transient(error.to_string()))?;
+        let hold = reader.busy_timeout(Duration::ZERO).and_then(|()| read_hold(&reader, run_uuid));
+        connection::abandon(reader);
+        hold.map_err(|error| StoreError::Transient(error.to_string()))
+    }
+
     fn close(&mut self, now_ns: i64) -> Result<(), StoreError> {
         if self.closed {
             return Ok(());
@@ -409,6 +427,24 @@ impl Store for SqliteStore {
     fn notices(&mut self) -> Vec<Notice> {
         std::mem::take(&mut self.notices)
     }
+}
+
+/// What is said of this process's breaker, or else of everyone's.
+fn read_hold(connection: &Connection, run_uuid: &str) -> rusqlite::Result<Option<SetHold>> {
+    let row = connection.query_row(
+        "SELECT hold, reason, set_by, set_ns FROM breaker
+         WHERE process_id = 0 OR process_id = (SELECT id FROM process WHERE run_uuid = ?1)
+         ORDER BY process_id DESC LIMIT 1",
+        [run_uuid],
+        |row| Ok((row.get::<_, String>(0)?, row.get(1)?, row.get(2)?, row.get(3)?)),
+    );
+    let Some((hold, reason, set_by, set_ns)) = row.optional()? else { return Ok(None) };
+    let hold = match hold.as_str() {
+        "open" => Hold::Open,
+        "closed" => Hold::Closed,
+        _ => Hold::Auto,
+    };
+    Ok(Some(SetHold { hold, reason, set_by, set_ns }))
 }
 
 /// The rates, where anything at all has changed in the file since they were read last.

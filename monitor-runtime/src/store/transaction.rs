@@ -10,18 +10,18 @@ use super::{groups, rows};
 use crate::batch::{Batch, CallRow, ProcessRow};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
-/// One batch, one transaction. Returns the bytes of its content.
+/// One batch, one transaction. Returns the bytes of its content; `None` where it was committed before.
 pub(crate) fn write(
     connection: &Connection,
     known: &mut Known,
     (process, pid_mark): (&ProcessRow, Option<&str>),
     bounds: Bounds,
     batch: &Batch,
-) -> rusqlite::Result<u64> {
+) -> rusqlite::Result<Option<u64>> {
     let transaction = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
     check_version(&transaction)?;
     let process_id = match progress(&transaction, &process.run_uuid)? {
-        Some(found) if found.sequence >= rows::signed(batch.sequence) => return Ok(0),
+        Some(found) if found.sequence >= rows::signed(batch.sequence) => return Ok(None),
         Some(found) => {
             if found.ending != "running" {
                 // Another process took this one for dead.
@@ -54,7 +54,7 @@ pub(crate) fn write(
         batch.at_ns,
     ])?;
     transaction.commit()?;
-    Ok(written.bytes)
+    Ok(Some(written.bytes))
 }
 
 /// A newer program may have migrated the store since it was opened: its tables may look alike and mean
