@@ -24,6 +24,7 @@ mod context;
 mod expansion;
 mod future;
 pub mod sampling;
+mod sync;
 mod tally;
 pub mod capture;
 mod arena;

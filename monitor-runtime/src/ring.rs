@@ -7,9 +7,8 @@
 //! The words are atomics written and read with relaxed order, so the ring needs no `unsafe`; on
 //! every machine we know these are plain moves. It does not know what a record means.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-
 use crate::record::{HEADER_WORDS, encode_skip, padding_mask};
+use crate::sync::{AtomicU64, AtomicUsize, Ordering};
 
 /// A cache line of its own, so that producer and consumer do not share one (two: neighbours are
 /// fetched in pairs).

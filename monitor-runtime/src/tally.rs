@@ -6,10 +6,11 @@
 //! the collector from that record instead, so it touches nothing here.
 
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::AtomicUsize;
 
 use crate::config::limits;
 use crate::record::Outcome;
+use crate::sync::{AtomicU32, AtomicU64, Ordering};
 
 /// Why a call left no record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -140,7 +141,7 @@ impl Tally {
         if !reserve(size_of::<Durations>()) {
             return None;
         }
-        Some(self.durations.get_or_init(|| Box::new(Durations([const { AtomicU32::new(0) }; BUCKETS]))))
+        Some(self.durations.get_or_init(|| Box::new(Durations(std::array::from_fn(|_| AtomicU32::new(0))))))
     }
 
     pub(crate) fn durations(&self) -> Option<&Durations> {

@@ -1,0 +1,23 @@
+//! The ring and the tally of the runtime, the same source files, over atomics that try all
+//! interleavings and all values a load may see. Out: one function for each model, which fails where the
+//! model does, and how often it ran. A model whose threads never meet passes with one run, so callers
+//! look at that number as well.
+
+#![allow(clippy::cast_possible_truncation, clippy::inline_always, reason = "as in the runtime")]
+#![allow(clippy::missing_panics_doc, reason = "a model fails by a panic, which `explore` catches")]
+#![allow(unreachable_pub, dead_code, reason = "modules of another crate, of which models use a part")]
+
+#[path = "../../../monitor-runtime/src/record.rs"]
+mod record;
+#[path = "../../../monitor-runtime/src/ring.rs"]
+mod ring;
+#[path = "../../../monitor-runtime/src/tally.rs"]
+mod tally;
+
+mod config;
+mod sync;
+mod explore;
+pub mod models;
+
+pub use explore::Explored;
+pub use sync::Weakened;

@@ -1,0 +1,165 @@
+//! The models. Producer and consumer are both threads of their own: with the consumer on the model's
+//! main thread loom sees nothing to interleave.
+
+use loom::thread;
+
+use crate::explore::{Explored, explore};
+use crate::record::{HEADER_WORDS, Outcome, Record, decode};
+use crate::ring::{Push, Ring};
+use crate::sync::{AtomicU64, Ordering, Weakened};
+use crate::tally::{Tally, Unrecorded};
+
+/// Room for two records and for nothing else.
+const RING_WORDS: usize = 2 * HEADER_WORDS;
+
+fn ring(words: usize) -> &'static Ring {
+    let words: Vec<AtomicU64> = (0..words).map(|_| AtomicU64::new(0)).collect();
+    Box::leak(Box::new(Ring::new(Vec::leak(words))))
+}
+
+/// A header whose words say which record they belong to.
+fn header(number: u64, value_words: u64) -> [u64; HEADER_WORDS] {
+    let mut words = [number; HEADER_WORDS];
+    words[0] = (HEADER_WORDS as u64 + value_words) | number << 32;
+    // No bytes of arguments or fields.
+    words[6] = 0;
+    words
+}
+
+/// The numbers of the records in these words, each of which must be whole.
+fn numbers(words: &[u64]) -> Vec<u64> {
+    let mut numbers = Vec::new();
+    let mut rest = words;
+    while let Some((record, used)) = decode(rest) {
+        if let Record::Call(read, values, _) = record {
+            let number = u64::from(read.site);
+            let of_header = [read.start, read.duration, read.span, read.parent, read.trace, read.busy];
+            assert!(of_header.iter().chain(values).all(|word| *word == number), "a torn record: {rest:?}");
+            numbers.push(number);
+        }
+        rest = &rest[used..];
+    }
+    assert!(rest.is_empty(), "words that are no record: {rest:?}");
+    numbers
+}
+
+fn drained(ring: &Ring) -> Vec<u64> {
+    let mut words = Vec::new();
+    ring.drain(|piece| piece.append_to(&mut words));
+    numbers(&words)
+}
+
+/// What the producer wrote and the consumer read, in two sweeps and a last one behind both.
+fn meet(ring: &'static Ring, produce: impl Fn(&Ring) -> Vec<u64> + Send + 'static) {
+    let producer = thread::spawn(move || produce(ring));
+    let consumer = thread::spawn(move || [drained(ring), drained(ring)].concat());
+    let written = producer.join().expect("the producer ends");
+    let mut read = consumer.join().expect("the consumer ends");
+    read.extend(drained(ring));
+    assert_eq!(read, written, "what was written is read, once and in order");
+    assert_eq!(ring.pending(), 0);
+}
+
+/// Records of a header alone, through a ring that is too small for all of them.
+#[must_use]
+pub fn headers(what: Weakened) -> Explored {
+    explore(what, || {
+        meet(ring(RING_WORDS), |ring| {
+            let written = |number: &u64| {
+                let header = header(*number, 0);
+                ring.push_header(header) || ring.push(&header, &[]) != Push::Full
+            };
+            (1..=4).filter(written).collect()
+        });
+    })
+}
+
+/// Records with values, of which the second finds its place behind a skip.
+#[must_use]
+pub fn values(what: Weakened) -> Explored {
+    explore(what, || {
+        meet(ring(2 * RING_WORDS), |ring| {
+            let written = |number: &u64| {
+                let bytes = [number.to_le_bytes(); 4].concat();
+                ring.push(&header(*number, 4), &bytes) != Push::Full
+            };
+            (1..=4).filter(written).collect()
+        });
+    })
+}
+
+/// A ring that is closed by its producer, as a thread does that turns to its ring for bursts.
+#[must_use]
+pub fn closing(what: Weakened) -> Explored {
+    explore(what, || {
+        meet(ring(RING_WORDS), |ring| {
+            let mut written = Vec::new();
+            for number in 1..=3 {
+                if ring.push(&header(number, 0), &[]) != Push::Full {
+                    written.push(number);
+                }
+                ring.close();
+                assert!(!ring.push_header(header(9, 0)), "a closed ring takes the slow way");
+            }
+            written
+        });
+    })
+}
+
+/// Calls counted by their thread while the collector takes differences: what it sees never goes back,
+/// and in the end it has seen every call once.
+#[must_use]
+pub fn tally(what: Weakened) -> Explored {
+    const CALLS: u64 = 3;
+    explore(what, || {
+        let tally: &'static Tally = Box::leak(Box::default());
+        let owner = thread::spawn(move || {
+            for ticks in 1..=CALLS {
+                tally.count(Outcome::Ok, Unrecorded::SampledOut, ticks);
+            }
+        });
+        let reader = thread::spawn(move || {
+            let (before, now) = (seen(tally), seen(tally));
+            assert!(now.0 >= before.0 && now.1 >= before.1, "{before:?} {now:?}");
+        });
+        owner.join().expect("the owner ends");
+        reader.join().expect("the reader ends");
+        assert_eq!(seen(tally), (CALLS, (1..=CALLS).sum()));
+        assert_eq!(tally.max_ticks.load(Ordering::Relaxed), CALLS);
+    })
+}
+
+fn seen(tally: &Tally) -> (u64, u64) {
+    (tally.calls[0].load(Ordering::Relaxed), tally.total_ticks.load(Ordering::Relaxed))
+}
+
+/// A bug: two threads count in a table as if each were its owner.
+#[must_use]
+pub fn tally_of_two_owners() -> Explored {
+    explore(Weakened::Nothing, || {
+        let tally: &'static Tally = Box::leak(Box::default());
+        let count = || thread::spawn(move || tally.count(Outcome::Ok, Unrecorded::SampledOut, 1));
+        let (one, two) = (count(), count());
+        one.join().expect("the first ends");
+        two.join().expect("the second ends");
+        assert_eq!(seen(tally), (2, 2), "no call is lost");
+    })
+}
+
+/// Calls counted by two threads in the table that they share for want of memory.
+#[must_use]
+pub fn shared_tally(what: Weakened) -> Explored {
+    explore(what, || {
+        let tally: &'static Tally = Box::leak(Box::default());
+        let count = |ticks: u64| {
+            thread::spawn(move || tally.count_shared(Outcome::Error, Unrecorded::RingFull, ticks))
+        };
+        let (one, two) = (count(5), count(7));
+        one.join().expect("the first ends");
+        two.join().expect("the second ends");
+        assert_eq!(tally.calls[Outcome::Error as usize].load(Ordering::Relaxed), 2);
+        assert_eq!(tally.unrecorded[Unrecorded::RingFull as usize].load(Ordering::Relaxed), 2);
+        assert_eq!(tally.total_ticks.load(Ordering::Relaxed), 12);
+        assert_eq!(tally.max_ticks.load(Ordering::Relaxed), 7);
+    })
+}

@@ -1,0 +1,72 @@
+//! What the runtime's `crate::sync` is here: loom's atomics, which can be told to weaken one half of
+//! every release-acquire pair. A model that then still passes would prove nothing.
+
+use std::cell::Cell;
+
+pub(crate) use loom::sync::atomic::Ordering;
+
+/// Which orderings are taken for relaxed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Weakened {
+    /// None: the code as it is.
+    Nothing,
+    /// Stores that release.
+    Releases,
+    /// Loads that acquire.
+    Acquires,
+}
+
+thread_local! {
+    /// Loom runs all threads of a model on the thread that started it.
+    static WEAKENED: Cell<Weakened> = const { Cell::new(Weakened::Nothing) };
+}
+
+/// Runs a model with orderings weakened.
+pub(crate) fn weakened<R>(what: Weakened, model: impl FnOnce() -> R) -> R {
+    WEAKENED.set(what);
+    let result = model();
+    WEAKENED.set(Weakened::Nothing);
+    result
+}
+
+fn in_force(ordering: Ordering) -> Ordering {
+    match (WEAKENED.get(), ordering) {
+        (Weakened::Releases, Ordering::Release) | (Weakened::Acquires, Ordering::Acquire) => {
+            Ordering::Relaxed
+        }
+        _ => ordering,
+    }
+}
+
+/// The part of an atomic integer's interface that the runtime uses.
+macro_rules! atomic {
+    ($name:ident, $value:ty) => {
+        #[derive(Debug, Default)]
+        pub(crate) struct $name(loom::sync::atomic::$name);
+
+        impl $name {
+            pub(crate) fn new(value: $value) -> Self {
+                Self(loom::sync::atomic::$name::new(value))
+            }
+            pub(crate) fn load(&self, ordering: Ordering) -> $value {
+                self.0.load(in_force(ordering))
+            }
+            pub(crate) fn store(&self, value: $value, ordering: Ordering) {
+                self.0.store(value, in_force(ordering));
+            }
+            pub(crate) fn swap(&self, value: $value, ordering: Ordering) -> $value {
+                self.0.swap(value, in_force(ordering))
+            }
+            pub(crate) fn fetch_add(&self, value: $value, ordering: Ordering) -> $value {
+                self.0.fetch_add(value, in_force(ordering))
+            }
+            pub(crate) fn fetch_max(&self, value: $value, ordering: Ordering) -> $value {
+                self.0.fetch_max(value, in_force(ordering))
+            }
+        }
+    };
+}
+
+atomic!(AtomicU32, u32);
+atomic!(AtomicU64, u64);
+atomic!(AtomicUsize, usize);

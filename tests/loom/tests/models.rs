@@ -1,0 +1,77 @@
+//! Every model holds, over enough interleavings to mean something, and fails with the orderings that
+//! it is there to check weakened.
+
+#![allow(clippy::print_stdout, reason = "how many interleavings there were is worth knowing")]
+
+use monitor_loom::{Explored, Weakened, models};
+
+/// Asserts that a model held over at least this many interleavings.
+#[track_caller]
+fn holds(explored: Explored, runs_min: usize) {
+    match explored {
+        Explored::Held(runs) => {
+            assert!(runs >= runs_min, "only {runs} interleavings: the threads do not meet");
+            println!("{runs} interleavings");
+        }
+        Explored::Failed(why) => panic!("{why}"),
+    }
+}
+
+/// Asserts that a model with a planted bug failed, and for being wrong, not for being badly made.
+#[track_caller]
+fn fails(explored: &Explored) {
+    match explored {
+        Explored::Held(runs) => panic!("the planted bug went unnoticed in {runs} interleavings"),
+        Explored::Failed(why) => println!("noticed: {why}"),
+    }
+}
+
+#[test]
+fn headers_come_out_whole_once_and_in_order() {
+    holds(models::headers(Weakened::Nothing), 100);
+}
+
+#[test]
+fn headers_published_without_release_are_seen_to_tear() {
+    fails(&models::headers(Weakened::Releases));
+}
+
+#[test]
+fn headers_taken_without_acquire_are_seen_to_tear() {
+    fails(&models::headers(Weakened::Acquires));
+}
+
+#[test]
+fn values_behind_a_skip_come_out_whole() {
+    holds(models::values(Weakened::Nothing), 100);
+}
+
+#[test]
+fn values_published_without_release_are_seen_to_tear() {
+    fails(&models::values(Weakened::Releases));
+}
+
+#[test]
+fn values_taken_without_acquire_are_seen_to_tear() {
+    fails(&models::values(Weakened::Acquires));
+}
+
+#[test]
+fn a_ring_closed_by_its_producer_loses_nothing() {
+    holds(models::closing(Weakened::Nothing), 100);
+}
+
+#[test]
+fn the_collector_sees_each_count_of_a_thread_once() {
+    holds(models::tally(Weakened::Nothing), 100);
+}
+
+#[test]
+fn two_owners_of_a_tally_are_seen_to_lose_calls() {
+    fails(&models::tally_of_two_owners());
+}
+
+#[test]
+fn two_threads_may_count_in_one_table() {
+    holds(models::shared_tally(Weakened::Nothing), 2);
+}
