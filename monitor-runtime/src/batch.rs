@@ -21,6 +21,8 @@ pub struct Batch {
     pub windows: Vec<WindowRow>,
     /// Slices of half an hour whose figures changed, with histogram; absolute as well.
     pub slices: Vec<SliceRow>,
+    /// How functions are sampled, where that changed; a later row replaces an earlier one.
+    pub rates: Vec<RateRow>,
     /// Failures folded by fingerprint for want of room; absolute counts as well.
     pub folded: Vec<FoldedRow>,
     /// What the recorder itself went through.
@@ -132,6 +134,8 @@ pub struct Figures {
     pub total_ns: u64,
     /// Longest duration.
     pub max_ns: u64,
+    /// Whether calls were only counted, so that what is said of durations rests on those that were timed.
+    pub is_estimated: bool,
 }
 
 /// Figures of a function in a window of 10 s.
@@ -163,6 +167,31 @@ pub struct SliceRow {
     /// Non-empty buckets that changed: index and count. Bucket `i` holds durations in
     /// `(2^(i/8), 2^((i+1)/8)]` ns: OpenTelemetry's exponential histogram of scale 3.
     pub buckets: Vec<(i32, u64)>,
+}
+
+/// How a function is sampled, and what it costs.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct RateRow {
+    /// [`FunctionRow::id`].
+    pub function: u32,
+    /// When this was found, ns since the Unix epoch.
+    pub at_ns: i64,
+    /// Rate asked for, in the attribute, the settings or live.
+    pub asked: f64,
+    /// Rate in force: at most what was asked for.
+    pub rate: f64,
+    /// `recorded`, `timed` or `counted`.
+    pub fidelity: &'static str,
+    /// Calls a second.
+    pub calls_per_s: f64,
+    /// Rows a second.
+    pub rows_per_s: f64,
+    /// What recording costs per call, ns: on the caller's thread and in the collector.
+    pub ns_per_call: f64,
+    /// The same in percent of the process's CPU time.
+    pub cpu_pct: f64,
+    /// Why rate and fidelity are what they are.
+    pub why: String,
 }
 
 /// Failures of one kind that got no row of their own.
@@ -250,6 +279,10 @@ pub struct HealthRow {
     pub write_retries_per_min: u64,
     /// Batches that turned out to be committed already when they were sent again.
     pub duplicates_avoided: u64,
+    /// What recording costs, on callers' threads and on its own, in percent of the process's CPU time.
+    pub cost_pct: f64,
+    /// What it may cost, in percent of the process's CPU time.
+    pub budget_pct: f64,
 }
 
 /// The process at a moment.

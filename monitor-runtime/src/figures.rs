@@ -4,85 +4,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::batch::{Figures, SliceRow, WindowRow};
+use crate::histogram::Histogram;
 use crate::record::Outcome;
 
 /// Width of a window of the view `latency`.
 const WINDOW_NS: i64 = 10_000_000_000;
 /// Width of a slice, from which the view `functions` is made.
 const SLICE_NS: i64 = 1_800_000_000_000;
-
-/// OpenTelemetry's exponential histogram of scale 3: bucket `i` counts durations in
-/// `(2^(i/8), 2^((i+1)/8)]` ns. A duration of 0 counts in the lowest bucket.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Histogram(Vec<u64>);
-
-/// Index of the first bucket that is kept: it holds 0 and, in theory, half a nanosecond.
-const FIRST: i32 = -8;
-
-/// `2^(63 + i/8)`, rounded down: the bounds between the eighths of a doubling.
-const EIGHTHS: [u64; 8] = [
-    0x8000_0000_0000_0000,
-    0x8B95_C1E3_EA8B_D6E6,
-    0x9837_F051_8DB8_A96F,
-    0xA5FE_D6A9_B151_38EA,
-    0xB504_F333_F9DE_6484,
-    0xC567_2A11_5506_DADD,
-    0xD744_FCCA_D69D_6AF4,
-    0xEAC0_C6E7_DD24_392E,
-];
-
-/// The bucket that a duration falls into.
-#[inline]
-pub(crate) fn bucket(ns: u64) -> i32 {
-    if ns == 0 {
-        return FIRST;
-    }
-    let zeros = ns.leading_zeros();
-    let scaled = ns << zeros;
-    let above = EIGHTHS.iter().map(|bound| i32::from(scaled > *bound)).sum::<i32>();
-    (63 - zeros.cast_signed()) * 8 + above - 1
-}
-
-impl Histogram {
-    pub(crate) fn add(&mut self, ns: u64, count: u64) {
-        let at = (bucket(ns) - FIRST) as usize;
-        if at >= self.0.len() {
-            self.0.resize(at + 1, 0);
-        }
-        self.0[at] += count;
-    }
-
-    fn merge(&mut self, other: &Self) {
-        if other.0.len() > self.0.len() {
-            self.0.resize(other.0.len(), 0);
-        }
-        for (own, other) in self.0.iter_mut().zip(&other.0) {
-            *own += other;
-        }
-    }
-
-    fn iter(&self) -> impl Iterator<Item = (i32, u64)> + '_ {
-        (FIRST..).zip(self.0.iter().copied()).filter(|(_, count)| *count > 0)
-    }
-
-    /// The duration that this share of the calls did not exceed: the geometric interpolation within
-    /// the bucket that holds it, at most half a bucket (4.5 %) off.
-    pub(crate) fn percentile(&self, share: f64, max_ns: u64) -> u64 {
-        let total: u64 = self.0.iter().sum();
-        let rank = share * total as f64;
-        let mut below = 0_f64;
-        for (bucket, count) in self.iter() {
-            let count = count as f64;
-            if below + count >= rank {
-                let within = ((rank - below) / count).clamp(0.0, 1.0);
-                let ns = ((f64::from(bucket) + within) / 8.0).exp2();
-                return (ns.round() as u64).min(max_ns);
-            }
-            below += count;
-        }
-        0
-    }
-}
 
 /// A duration and what else is told of a call that ended.
 #[derive(Debug, Clone, Copy)]
@@ -102,8 +30,18 @@ struct Period {
 
 impl Period {
     fn merge(&mut self, other: &Self) {
-        let Figures { calls, errors, panics, cancelled, recorded, sampled_out, dropped, total_ns, max_ns } =
-            other.figures;
+        let Figures {
+            calls,
+            errors,
+            panics,
+            cancelled,
+            recorded,
+            sampled_out,
+            dropped,
+            total_ns,
+            max_ns,
+            is_estimated,
+        } = other.figures;
         let own = &mut self.figures;
         own.calls += calls;
         own.errors += errors;
@@ -114,6 +52,7 @@ impl Period {
         own.dropped += dropped;
         own.total_ns += total_ns;
         own.max_ns = own.max_ns.max(max_ns);
+        own.is_estimated |= is_estimated;
         self.histogram.merge(&other.histogram);
         self.changed = true;
     }
@@ -157,11 +96,7 @@ impl FunctionFigures {
     }
 
     /// Adds figures that were summed elsewhere, and the durations that belong to them.
-    pub(crate) fn add(&mut self, at_ns: i64, figures: Figures, durations: impl Iterator<Item = (u64, u64)>) {
-        let mut histogram = Histogram::default();
-        for (ns, count) in durations {
-            histogram.add(ns, count);
-        }
+    pub(crate) fn add(&mut self, at_ns: i64, figures: Figures, histogram: Histogram) {
         self.window(at_ns).merge(&Period { figures, histogram, changed: true });
     }
 
@@ -298,30 +233,6 @@ fn slice_row(function: u32, start_ns: i64, period: &Period) -> SliceRow {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn buckets_have_the_bounds_of_the_standard() {
-        for ns in (1..100_000_u64).chain([1 << 40, (1 << 40) + 1, u64::MAX]) {
-            let index = bucket(ns);
-            let exact = ((ns as f64).log2() * 8.0).ceil() as i32 - 1;
-            assert_eq!(index, exact, "{ns}");
-        }
-        assert_eq!(bucket(0), FIRST);
-        assert_eq!((bucket(1), bucket(2), bucket(3)), (-1, 7, 12));
-    }
-
-    #[test]
-    fn percentiles_are_within_five_percent() {
-        let mut histogram = Histogram::default();
-        for ns in 1..=100_000 {
-            histogram.add(ns, 1);
-        }
-        for (share, exact) in [(0.5, 50_000.0), (0.95, 95_000.0), (0.99, 99_000.0)] {
-            let got = histogram.percentile(share, 100_000) as f64;
-            assert!((got / exact - 1.0).abs() < 0.05, "{share}: {got}");
-        }
-        assert_eq!(Histogram::default().percentile(0.5, 0), 0);
-    }
 
     #[test]
     fn a_slice_sums_its_windows_open_and_closed() {

@@ -135,6 +135,11 @@ pub struct Health {
     pub own_cpu_pct: f64,
     /// What a recorded call without values costs its caller, measured at start.
     pub overhead_ns_per_call: f64,
+    /// What recording cost in the last second, on callers' threads and on its own, in percent of the
+    /// process's CPU time.
+    pub cost_pct: f64,
+    /// What it may cost, in percent of the process's CPU time.
+    pub budget_pct: f64,
 }
 
 /// Measures what a recorded call without values costs, on the calling thread, which must have no ring

@@ -25,6 +25,7 @@ mod expansion;
 mod future;
 pub mod sampling;
 mod sync;
+mod histogram;
 mod tally;
 pub mod capture;
 mod arena;

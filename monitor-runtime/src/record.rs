@@ -58,6 +58,8 @@ pub enum Kept {
     Slow = 1,
     /// It failed.
     Failed = 2,
+    /// It was among the first calls of its function in this process, and would otherwise have been left out.
+    First = 3,
 }
 
 impl Kept {
@@ -68,6 +70,7 @@ impl Kept {
             Self::Sampled => "sampled",
             Self::Slow => "slow",
             Self::Failed => "failed",
+            Self::First => "first",
         }
     }
 
@@ -75,7 +78,8 @@ impl Kept {
         match bits & 3 {
             0 => Self::Sampled,
             1 => Self::Slow,
-            _ => Self::Failed,
+            2 => Self::Failed,
+            _ => Self::First,
         }
     }
 }
@@ -232,7 +236,7 @@ mod tests {
 
     fn header() -> impl Strategy<Value = Header> {
         let words = (any::<u64>(), any::<u64>(), any::<u64>(), any::<u64>(), any::<u64>(), any::<u64>());
-        (any::<u32>(), 0_u64..4, 0_u64..3, any::<bool>(), words, 0_f32..1e9, 0_u16..40, 0_u16..40).prop_map(
+        (any::<u32>(), 0_u64..4, 0_u64..4, any::<bool>(), words, 0_f32..1e9, 0_u16..40, 0_u16..40).prop_map(
             |(site, outcome, kept, is_async, words, weight, args_bytes, fields_bytes)| Header {
                 site,
                 outcome: Outcome::from_bits(outcome),

@@ -8,7 +8,9 @@
 use std::sync::OnceLock;
 use std::sync::atomic::AtomicUsize;
 
+use crate::clock;
 use crate::config::limits;
+use crate::histogram::{self, BUCKETS};
 use crate::record::Outcome;
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
 
@@ -47,36 +49,18 @@ pub(crate) struct Tally {
 /// The bits of `Tally::gap` that count.
 pub(crate) const GAP_MASK: u64 = u32::MAX as u64;
 
-/// Counts of durations in ticks: sixteen buckets to each doubling, the counter's unit being unknown
-/// here. 32 bits may wrap; the collector takes differences far more often than that.
+/// Counts of durations by the place of their bucket. 32 bits may wrap; the collector takes differences
+/// far more often than that.
 #[derive(Debug)]
 pub(crate) struct Durations([AtomicU32; BUCKETS]);
 
-const STEPS: usize = 16;
-const BUCKETS: usize = 48 * STEPS;
-
 impl Durations {
     #[inline]
-    fn bucket(ticks: u64) -> usize {
-        if ticks < STEPS as u64 {
-            return ticks as usize;
-        }
-        let exponent = 63 - ticks.leading_zeros() as usize;
-        let step = (ticks >> (exponent - 4)) as usize & (STEPS - 1);
-        ((exponent - 3) * STEPS + step).min(BUCKETS - 1)
+    fn count_of(&self, ticks: u64) -> &AtomicU32 {
+        &self.0[histogram::place(clock::ns_from_ticks(ticks)).min(BUCKETS - 1)]
     }
 
-    /// The middle of a bucket, in ticks.
-    pub(crate) fn middle(bucket: usize) -> u64 {
-        if bucket < STEPS {
-            return bucket as u64;
-        }
-        let exponent = bucket / STEPS + 3;
-        let width = 1_u64 << (exponent - 4);
-        let low = ((STEPS + bucket % STEPS) as u64) << (exponent - 4);
-        low + width / 2
-    }
-
+    /// Counts by place.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (usize, u32)> + '_ {
         self.0.iter().map(|count| count.load(Ordering::Relaxed)).enumerate()
     }
@@ -97,7 +81,7 @@ impl Tally {
             self.max_ticks.store(ticks, Ordering::Relaxed);
         }
         if let Some(durations) = self.durations().or_else(|| self.first_durations()) {
-            let count = &durations.0[Durations::bucket(ticks)];
+            let count = durations.count_of(ticks);
             count.store(count.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
         }
         add(&self.unrecorded[reason as usize], 1);
@@ -130,7 +114,7 @@ impl Tally {
         self.total_ticks.fetch_add(ticks, Ordering::Relaxed);
         self.max_ticks.fetch_max(ticks, Ordering::Relaxed);
         if let Some(durations) = self.durations().or_else(|| self.first_durations()) {
-            durations.0[Durations::bucket(ticks)].fetch_add(1, Ordering::Relaxed);
+            durations.count_of(ticks).fetch_add(1, Ordering::Relaxed);
         }
         self.unrecorded[reason as usize].fetch_add(1, Ordering::Relaxed);
         self.calls[outcome as usize].fetch_add(1, Ordering::Relaxed);
@@ -246,16 +230,6 @@ mod tests {
         }
         assert_eq!(place(SITES_MAX - 1).0, BLOCKS - 1);
         assert!(Tallies::default().of(SITES_MAX).is_none());
-    }
-
-    #[test]
-    fn the_middle_of_a_bucket_is_within_a_thirtieth_of_what_falls_into_it() {
-        let mut ticks = 1_u64;
-        while ticks < 1 << 46 {
-            let middle = Durations::middle(Durations::bucket(ticks));
-            assert!(middle.abs_diff(ticks) * 30 <= ticks + 30, "{ticks} {middle}");
-            ticks += ticks / 7 + 1;
-        }
     }
 
     #[test]

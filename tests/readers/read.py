@@ -26,9 +26,13 @@ INTEGERS = {
     "call_id", "line", "failed", "trace_id", "span_id", "parent_id", "pid", "process_id", "fingerprint", "count",
     "example_call_id", "calls", "errors", "panics", "cancelled", "recorded", "dropped", "dropped_ring_full",
     "dropped_backlog", "dropped_no_ring", "dropped_store", "folded_errors", "writer_errors", "rows_written",
-    "bytes_written", "db_bytes", "wal_bytes", "rss_bytes", "threads", "open_files",
+    "bytes_written", "db_bytes", "wal_bytes", "rss_bytes", "threads", "open_files", "estimated",
+    "breaker_openings", "write_retries", "write_retries_per_min", "duplicates_avoided",
 }  # fmt: skip
-REALS = {"weight", "error_pct", "sample_rate", "own_cpu_pct", "cpu_pct", "overhead_ns_per_call"}
+REALS = {
+    "weight", "error_pct", "sample_rate", "own_cpu_pct", "cpu_pct", "overhead_ns_per_call", "cost_pct", "budget_pct",
+    "asked", "rate", "ns_per_call", "writes_ok_pct", "writes_blocked_pct",
+}  # fmt: skip
 
 CALL = (
     "call_id start_ns start_s duration_ns duration_ms busy_ns function outcome failed error args result fields "
@@ -39,14 +43,16 @@ VIEWS = {
     "errors": CALL,
     "error_groups": "fingerprint function outcome message count first_ns last_ns example_call_id",
     "functions": "function file line group_name calls errors panics cancelled error_pct recorded dropped total_ms "
-    "mean_ms p50_ms p95_ms p99_ms max_ms sample_rate",
-    "latency": "function start_ns start_s calls errors total_ms p50_ms p95_ms p99_ms max_ms",
+    "mean_ms p50_ms p95_ms p99_ms max_ms sample_rate estimated",
+    "latency": "function start_ns start_s calls errors total_ms p50_ms p95_ms p99_ms max_ms estimated",
     "slow_calls": CALL,
     "processes": "process_id run_uuid service version host pid started_ns last_seen_ns ended_ns ending",
     "events": "at_ns process_id kind detail",
     "health": "process_id at_ns level recorded dropped_ring_full dropped_backlog dropped_no_ring dropped_store "
     "folded_errors breaker writer_errors rows_written bytes_written db_bytes wal_bytes own_cpu_pct "
-    "overhead_ns_per_call",
+    "overhead_ns_per_call breaker_since_ns breaker_held breaker_openings breaker_next_try_ns last_failure "
+    "writes_ok_pct writes_blocked_pct write_retries write_retries_per_min duplicates_avoided cost_pct budget_pct",
+    "rates": "process_id function at_ns asked rate fidelity calls_per_s rows_per_s ns_per_call cpu_pct why",
     "resources": "process_id at_ns cpu_pct rss_bytes threads open_files",
     "calls_readable": CALL + " started_at",
 }

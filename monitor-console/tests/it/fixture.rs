@@ -129,7 +129,7 @@ impl Fixture {
     /// Exact figures of a function: calls, errors, panics, cancelled, total and longest duration.
     pub(crate) fn figures(&self, function: i64, figures: [i64; 6]) {
         let [calls, errors, panics, cancelled, total, max] = figures;
-        let slice = "INSERT INTO slice VALUES (?1, ?2, 1, ?3, ?4, ?5, ?6, ?3, 0, 0, ?7, ?8)";
+        let slice = "INSERT INTO slice VALUES (?1, ?2, 1, ?3, ?4, ?5, ?6, ?3, 0, 0, ?7, ?8, 0)";
         let at = self.now / schema::SLICE_NS;
         let row = params![at, function, calls, errors, panics, cancelled, total, max];
         self.db.execute(slice, row).unwrap();
@@ -139,7 +139,7 @@ impl Fixture {
 
     /// Figures of a function in the window this long ago.
     pub(crate) fn window(&self, function: i64, ago_ns: i64, calls: i64, total: i64) {
-        let insert = "INSERT INTO latency_window VALUES (?1, ?2, 1, ?3, 0, 0, 0, ?4, ?4, ?5, ?5, ?5)";
+        let insert = "INSERT INTO latency_window VALUES (?1, ?2, 1, ?3, 0, 0, 0, ?4, ?4, ?5, ?5, ?5, 0)";
         let window = (self.now - ago_ns) / schema::WINDOW_NS;
         self.db.execute(insert, params![window, function, calls, total, total / calls]).unwrap();
     }
@@ -154,7 +154,7 @@ impl Fixture {
     pub(crate) fn health(&self, process: i64) {
         let insert = "INSERT INTO self_report VALUES
             (?1, ?2, 'degraded', 120000, 17, 5, 0, 3, 2, 'open', 9, 118000, 4000000, 8192000, 65536, 0.5, 21.0,
-             ?3, NULL, 2, ?4, 'disk full', 92.5, 7.25, 11, 4, 1)";
+             ?3, NULL, 2, ?4, 'disk full', 92.5, 7.25, 11, 4, 1, 0.7, 1.0)";
         let (since, next) = (self.now - 12 * SECOND, self.now + 18 * SECOND);
         self.db.execute(insert, params![process, self.now - SECOND, since, next]).unwrap();
         let event = "INSERT INTO event (at_ns, process_id, kind, detail) VALUES (?1, ?2, 'breaker', ?3)";

@@ -10,6 +10,7 @@ use crate::batch::{Figures, ThreadRow};
 use crate::call_site;
 use crate::decode;
 use crate::figures::{Ended, FunctionFigures};
+use crate::histogram::Histogram;
 use crate::record::{Outcome, Record, decode};
 use crate::subscribe;
 use crate::tally::{Durations, Tally, Unrecorded};
@@ -209,6 +210,10 @@ impl Collector {
         let dropped = reasons[Unrecorded::RingFull as usize]
             + reasons[Unrecorded::NoRing as usize]
             + reasons[Unrecorded::Folded as usize];
+        let mut histogram = Histogram::default();
+        for (place, count) in &durations {
+            histogram.add_at(*place, *count);
+        }
         let sampled_out = reasons[Unrecorded::SampledOut as usize].wrapping_add(counted);
         self.health.dropped.ring_full += reasons[Unrecorded::RingFull as usize];
         self.health.dropped.no_ring += reasons[Unrecorded::NoRing as usize];
@@ -223,12 +228,11 @@ impl Collector {
             dropped,
             total_ns: self.clock.duration_ns(total_ticks),
             max_ns: self.clock.duration_ns(tally.max_ticks.swap(0, Ordering::Relaxed)),
+            is_estimated: counted > 0,
         };
-        let clock = &self.clock;
-        let now_ns = clock.now_ns();
-        let durations = durations.iter().map(|(ticks, count)| (clock.duration_ns(*ticks), *count));
+        let now_ns = self.clock.now_ns();
         if let Some(Some(function)) = self.functions.get_mut(site as usize) {
-            function.figures.add(now_ns, figures, durations);
+            function.figures.add(now_ns, figures, histogram);
             function.left_out += sampled_out;
         }
         // A failure leaves a record at any rate; one that is only in a tally found no room anywhere.
@@ -252,7 +256,7 @@ fn difference(before: &mut u64, counter: &AtomicU64) -> u64 {
 
 /// Lets the calls that were timed speak for those that were only counted: their durations are
 /// multiplied to be as many. Returns the ticks that this adds; without timed calls it waits.
-fn speak_for(unspoken: &mut u64, durations: &mut [(u64, u64)], timed_ticks: u64) -> u64 {
+fn speak_for(unspoken: &mut u64, durations: &mut [(usize, u64)], timed_ticks: u64) -> u64 {
     let timed: u64 = durations.iter().map(|(_, count)| count).sum();
     if timed == 0 || *unspoken == 0 {
         return 0;
@@ -270,8 +274,8 @@ fn speak_for(unspoken: &mut u64, durations: &mut [(u64, u64)], timed_ticks: u64)
     (total as u64).saturating_sub(timed_ticks)
 }
 
-/// Durations (the middle of their bucket, in ticks) and counts added since the last reading.
-fn new_durations(before: &mut Vec<u32>, durations: &Durations) -> Vec<(u64, u64)> {
+/// Durations (the place of their bucket) and counts added since the last reading.
+fn new_durations(before: &mut Vec<u32>, durations: &Durations) -> Vec<(usize, u64)> {
     let mut added = Vec::new();
     for (bucket, count) in durations.iter() {
         if before.len() <= bucket {
@@ -279,7 +283,7 @@ fn new_durations(before: &mut Vec<u32>, durations: &Durations) -> Vec<(u64, u64)
         }
         let new = count.wrapping_sub(std::mem::replace(&mut before[bucket], count));
         if new > 0 {
-            added.push((Durations::middle(bucket), u64::from(new)));
+            added.push((bucket, u64::from(new)));
         }
     }
     added

@@ -64,6 +64,8 @@ impl Collector {
             duplicates_avoided: health.duplicates_avoided,
             breaker_held: breaker.held,
             last_failure: breaker.last_failure,
+            cost_pct: health.cost_pct,
+            budget_pct: health.budget_pct,
         }
     }
 
@@ -155,10 +157,19 @@ impl Collector {
 /// Whether nothing has happened to calls or store between two reports. Sizes and shares of time move on
 /// their own: a report of them alone would keep an idle program writing.
 fn says_nothing_new(row: &HealthRow, last: &HealthRow) -> bool {
-    let HealthRow { at_ns, bytes_written, db_bytes, wal_bytes, own_cpu_pct, overhead_ns_per_call, .. } =
-        *last;
     let HealthRow { breaker_next_try_ns, writes_ok_pct, writes_blocked_pct, write_retries_per_min, .. } =
         *last;
+    let HealthRow {
+        at_ns,
+        bytes_written,
+        db_bytes,
+        wal_bytes,
+        own_cpu_pct,
+        overhead_ns_per_call,
+        cost_pct,
+        budget_pct,
+        ..
+    } = *last;
     let on_their_own = HealthRow {
         at_ns,
         bytes_written,
@@ -170,6 +181,8 @@ fn says_nothing_new(row: &HealthRow, last: &HealthRow) -> bool {
         writes_ok_pct,
         writes_blocked_pct,
         write_retries_per_min,
+        cost_pct,
+        budget_pct,
         ..row.clone()
     };
     on_their_own == *last

@@ -395,7 +395,16 @@ fn processes(transaction: &Connection, cutoff: i64) -> rusqlite::Result<(usize, 
         .optional()?;
     let Some(id) = gone else { return Ok((0, false)) };
     let mut rows = 0;
-    for table in ["progress", "process_function", "thread", "folded", "self_report", "resource", "event"] {
+    for table in [
+        "progress",
+        "process_function",
+        "function_rate",
+        "thread",
+        "folded",
+        "self_report",
+        "resource",
+        "event",
+    ] {
         rows += transaction.execute(&format!("DELETE FROM {table} WHERE process_id = ?1"), [id])?;
     }
     rows += transaction.execute("DELETE FROM process WHERE id = ?1", [id])?;

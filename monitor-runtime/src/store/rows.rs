@@ -7,7 +7,9 @@
 
 use super::known::{Known, Lane};
 use super::schema::{SLICE_NS, WINDOW_NS};
-use crate::batch::{Batch, CallRow, EventRow, Figures, HealthRow, ResourcesRow, SliceRow, WindowRow};
+use crate::batch::{
+    Batch, CallRow, EventRow, Figures, HealthRow, RateRow, ResourcesRow, SliceRow, WindowRow,
+};
 use rusqlite::{Connection, Statement, params};
 
 /// Rows in one statement: 32 need 30 µs to prepare; 128 are 4 % faster and need 100 µs.
@@ -261,7 +263,7 @@ pub(crate) fn windows(
         return Ok(());
     }
     let mut replace = transaction.prepare(
-        "INSERT OR REPLACE INTO latency_window VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+        "INSERT OR REPLACE INTO latency_window VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
     )?;
     for row in rows {
         let Some(function_id) = known.function_id(row.function) else { continue };
@@ -283,6 +285,7 @@ pub(crate) fn windows(
             p50,
             p95,
             p99,
+            i64::from(row.figures.is_estimated),
         ])?;
     }
     Ok(())
@@ -298,14 +301,25 @@ pub(crate) fn slices(
     if rows.is_empty() {
         return Ok(());
     }
-    let mut replace = transaction
-        .prepare("INSERT OR REPLACE INTO slice VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)")?;
+    let mut replace = transaction.prepare(
+        "INSERT OR REPLACE INTO slice VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+    )?;
     let mut bucket =
         transaction.prepare("INSERT OR REPLACE INTO slice_bucket VALUES (?1, ?2, ?3, ?4, ?5)")?;
     for row in rows {
         let Some(function_id) = known.function_id(row.function) else { continue };
-        let Figures { calls, errors, panics, cancelled, recorded, sampled_out, dropped, total_ns, max_ns } =
-            row.figures;
+        let Figures {
+            calls,
+            errors,
+            panics,
+            cancelled,
+            recorded,
+            sampled_out,
+            dropped,
+            total_ns,
+            max_ns,
+            ..
+        } = row.figures;
         let slice = row.start_ns.div_euclid(SLICE_NS);
         let [calls, errors, panics, cancelled, recorded, sampled_out, dropped, total, max] =
             [calls, errors, panics, cancelled, recorded, sampled_out, dropped, total_ns, max_ns].map(signed);
@@ -322,6 +336,7 @@ pub(crate) fn slices(
             dropped,
             total,
             max,
+            i64::from(row.figures.is_estimated),
         ])?;
         for (index, count) in &row.buckets {
             bucket.execute([function_id, i64::from(*index), slice, process_id, signed(*count)])?;
@@ -348,7 +363,7 @@ pub(crate) fn health(transaction: &Connection, process_id: i64, row: &HealthRow)
         .prepare(
             "INSERT OR REPLACE INTO self_report
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20,
-                     ?21, ?22, ?23, ?24, ?25, ?26, ?27)",
+                     ?21, ?22, ?23, ?24, ?25, ?26, ?27, ?28, ?29)",
         )?
         .execute(params![
             process_id,
@@ -378,7 +393,41 @@ pub(crate) fn health(transaction: &Connection, process_id: i64, row: &HealthRow)
             signed(row.write_retries),
             signed(row.write_retries_per_min),
             signed(row.duplicates_avoided),
+            finite(row.cost_pct),
+            finite(row.budget_pct),
         ])?;
+    Ok(())
+}
+
+/// Replaces what is known of the sampling of functions.
+pub(crate) fn rates(
+    transaction: &Connection,
+    known: &Known,
+    process_id: i64,
+    rows: &[RateRow],
+) -> rusqlite::Result<()> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let mut replace = transaction.prepare(
+        "INSERT OR REPLACE INTO function_rate VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+    )?;
+    for row in rows {
+        let Some(function_id) = known.function_id(row.function) else { continue };
+        replace.execute(params![
+            process_id,
+            function_id,
+            row.at_ns,
+            finite(row.asked),
+            finite(row.rate),
+            row.fidelity,
+            finite(row.calls_per_s),
+            finite(row.rows_per_s),
+            finite(row.ns_per_call),
+            finite(row.cpu_pct),
+            row.why,
+        ])?;
+    }
     Ok(())
 }
 

@@ -144,6 +144,7 @@ pub(crate) const TABLES: &[(&str, &str)] = &[
   p50_ns INTEGER NOT NULL,
   p95_ns INTEGER NOT NULL,
   p99_ns INTEGER NOT NULL,
+  estimated INTEGER NOT NULL,
   PRIMARY KEY (window, function_id, process_id)
 ) STRICT, WITHOUT ROWID",
     ),
@@ -162,6 +163,7 @@ pub(crate) const TABLES: &[(&str, &str)] = &[
   dropped INTEGER NOT NULL,
   total_ns INTEGER NOT NULL,
   max_ns INTEGER NOT NULL,
+  estimated INTEGER NOT NULL,
   PRIMARY KEY (slice, function_id, process_id)
 ) STRICT, WITHOUT ROWID",
     ),
@@ -246,7 +248,9 @@ pub(crate) const TABLES: &[(&str, &str)] = &[
   writes_blocked_pct REAL,
   write_retries INTEGER NOT NULL,
   write_retries_per_min INTEGER NOT NULL,
-  duplicates_avoided INTEGER NOT NULL
+  duplicates_avoided INTEGER NOT NULL,
+  cost_pct REAL NOT NULL,
+  budget_pct REAL NOT NULL
 ) STRICT",
     ),
     (
@@ -263,12 +267,32 @@ pub(crate) const TABLES: &[(&str, &str)] = &[
     ),
     (
         "sampling",
-        "CREATE TABLE sampling (
-  pattern TEXT PRIMARY KEY NOT NULL,
+        r#"CREATE TABLE sampling (
+  pattern TEXT PRIMARY KEY NOT NULL
+    CHECK (length(trim(pattern)) > 0 AND length(CAST(pattern AS BLOB)) <= 512
+      AND pattern NOT GLOB ('*[' || char(1) || '-' || char(31) || char(127) || ']*')
+      AND pattern NOT GLOB '*[!"$%,=?\^`{|}~]*' AND instr(replace(pattern, '::', ''), ':') = 0),
   rate REAL NOT NULL CHECK (rate BETWEEN 0 AND 1),
   set_ns INTEGER DEFAULT (unixepoch() * 1000000000),
   set_by TEXT DEFAULT 'sql'
-) STRICT",
+) STRICT"#,
+    ),
+    (
+        "function_rate",
+        "CREATE TABLE function_rate (
+  process_id INTEGER NOT NULL,
+  function_id INTEGER NOT NULL,
+  at_ns INTEGER NOT NULL,
+  asked REAL NOT NULL,
+  rate REAL NOT NULL,
+  fidelity TEXT NOT NULL,
+  calls_per_s REAL NOT NULL,
+  rows_per_s REAL NOT NULL,
+  ns_per_call REAL NOT NULL,
+  cpu_pct REAL NOT NULL,
+  why TEXT NOT NULL,
+  PRIMARY KEY (process_id, function_id)
+) STRICT, WITHOUT ROWID",
     ),
     (
         "breaker",
@@ -308,7 +332,7 @@ const CALL_COLUMNS: &str = "
   v.result AS result,
   v.fields AS fields,
   c.weight AS weight,
-  CASE c.kind & 3 WHEN 0 THEN 'sampled' WHEN 1 THEN 'slow' ELSE 'failed' END AS kept,
+  CASE c.kind & 3 WHEN 0 THEN 'sampled' WHEN 1 THEN 'slow' WHEN 2 THEN 'failed' ELSE 'first' END AS kept,
   t.span_base + c.span - c.parent - c.trace AS trace_id,
   t.span_base + c.span AS span_id,
   CASE WHEN c.parent <> 0 THEN t.span_base + c.span - c.parent END AS parent_id,
@@ -347,7 +371,7 @@ const VIEW_FUNCTIONS: &str = "CREATE VIEW functions AS
 WITH figures AS (
   SELECT function_id, SUM(calls) AS calls, SUM(errors) AS errors, SUM(panics) AS panics,
     SUM(cancelled) AS cancelled, SUM(recorded) AS recorded, SUM(dropped) AS dropped,
-    SUM(total_ns) AS total_ns, MAX(max_ns) AS max_ns
+    SUM(total_ns) AS total_ns, MAX(max_ns) AS max_ns, MAX(estimated) AS estimated
   FROM slice
   GROUP BY function_id
 ), buckets AS (
@@ -386,7 +410,8 @@ SELECT
   CASE WHEN q.p95_ns > s.max_ns THEN s.max_ns ELSE q.p95_ns END / 1e6 AS p95_ms,
   CASE WHEN q.p99_ns > s.max_ns THEN s.max_ns ELSE q.p99_ns END / 1e6 AS p99_ms,
   s.max_ns / 1e6 AS max_ms,
-  f.sample_rate AS sample_rate
+  f.sample_rate AS sample_rate,
+  s.estimated AS estimated
 FROM figures s
 JOIN function f ON f.id = s.function_id
 LEFT JOIN percentiles q ON q.function_id = s.function_id";
@@ -406,7 +431,8 @@ SELECT
   CASE WHEN SUM(w.calls) > 0 THEN SUM(w.p50_ns * 1e0 * w.calls) / SUM(w.calls) / 1e6 ELSE 0e0 END AS p50_ms,
   CASE WHEN SUM(w.calls) > 0 THEN SUM(w.p95_ns * 1e0 * w.calls) / SUM(w.calls) / 1e6 ELSE 0e0 END AS p95_ms,
   CASE WHEN SUM(w.calls) > 0 THEN SUM(w.p99_ns * 1e0 * w.calls) / SUM(w.calls) / 1e6 ELSE 0e0 END AS p99_ms,
-  MAX(w.max_ns) / 1e6 AS max_ms
+  MAX(w.max_ns) / 1e6 AS max_ms,
+  MAX(w.estimated) AS estimated
 FROM latency_window w
 GROUP BY w.\"window\", w.function_id";
 
@@ -432,8 +458,25 @@ const VIEW_HEALTH: &str = "CREATE VIEW health AS
 SELECT process_id, at_ns, level, recorded, dropped_ring_full, dropped_backlog, dropped_no_ring, dropped_store,
   folded_errors, breaker, writer_errors, rows_written, bytes_written, db_bytes, wal_bytes, own_cpu_pct,
   overhead_ns_per_call, breaker_since_ns, breaker_held, breaker_openings, breaker_next_try_ns, last_failure,
-  writes_ok_pct, writes_blocked_pct, write_retries, write_retries_per_min, duplicates_avoided
+  writes_ok_pct, writes_blocked_pct, write_retries, write_retries_per_min, duplicates_avoided,
+  cost_pct, budget_pct
 FROM self_report";
+
+const VIEW_RATES: &str = "CREATE VIEW rates AS
+SELECT
+  r.process_id AS process_id,
+  f.name AS function,
+  r.at_ns AS at_ns,
+  r.asked AS asked,
+  r.rate AS rate,
+  r.fidelity AS fidelity,
+  r.calls_per_s AS calls_per_s,
+  r.rows_per_s AS rows_per_s,
+  r.ns_per_call AS ns_per_call,
+  r.cpu_pct AS cpu_pct,
+  r.why AS why
+FROM function_rate r
+LEFT JOIN function f ON f.id = r.function_id";
 
 const VIEW_RESOURCES: &str = "CREATE VIEW resources AS
 SELECT process_id, at_ns, cpu_pct, rss_bytes, threads, open_files FROM resource";
@@ -467,6 +510,7 @@ pub fn views() -> Vec<(&'static str, String)> {
         ("processes", VIEW_PROCESSES.to_owned()),
         ("events", VIEW_EVENTS.to_owned()),
         ("health", VIEW_HEALTH.to_owned()),
+        ("rates", VIEW_RATES.to_owned()),
         ("resources", VIEW_RESOURCES.to_owned()),
         ("calls_readable", VIEW_CALLS_READABLE.to_owned()),
     ]
@@ -560,11 +604,11 @@ mod tests {
             (
                 "functions",
                 "function, file, line, group_name, calls, errors, panics, cancelled, error_pct, recorded, dropped, \
-                 total_ms, mean_ms, p50_ms, p95_ms, p99_ms, max_ms, sample_rate",
+                 total_ms, mean_ms, p50_ms, p95_ms, p99_ms, max_ms, sample_rate, estimated",
             ),
             (
                 "latency",
-                "function, start_ns, start_s, calls, errors, total_ms, p50_ms, p95_ms, p99_ms, max_ms",
+                "function, start_ns, start_s, calls, errors, total_ms, p50_ms, p95_ms, p99_ms, max_ms, estimated",
             ),
             (
                 "processes",
@@ -577,7 +621,12 @@ mod tests {
                  dropped_store, folded_errors, breaker, writer_errors, rows_written, bytes_written, db_bytes, \
                  wal_bytes, own_cpu_pct, overhead_ns_per_call, breaker_since_ns, breaker_held, breaker_openings, \
                  breaker_next_try_ns, last_failure, writes_ok_pct, writes_blocked_pct, write_retries, \
-                 write_retries_per_min, duplicates_avoided",
+                 write_retries_per_min, duplicates_avoided, cost_pct, budget_pct",
+            ),
+            (
+                "rates",
+                "process_id, function, at_ns, asked, rate, fidelity, calls_per_s, rows_per_s, ns_per_call, \
+                 cpu_pct, why",
             ),
             ("resources", "process_id, at_ns, cpu_pct, rss_bytes, threads, open_files"),
         ];

@@ -37,7 +37,10 @@ const CALL: Columns = &[
         "weight",
         "How many calls this row stands for: 1 / probability of being kept. `sum(weight)` estimates the number of calls without bias.",
     ),
-    ("kept", "Why the call has a row: `sampled`, `slow` or `failed`."),
+    (
+        "kept",
+        "Why the call has a row: `sampled` (drawn at the rate in force), `slow`, `failed`, or `first` (among the first calls of its function in its process, where its rate would have left it out).",
+    ),
     ("trace_id", "`span_id` of the root call of this call tree."),
     ("span_id", "Id of this call, unique in its process."),
     ("parent_id", "`span_id` of the calling call; NULL for a root."),
@@ -85,14 +88,17 @@ const FUNCTIONS: Columns = &[
     ("error_pct", "Failed calls (error, panic, cancelled) in percent of all."),
     ("recorded", "Calls handed on for a row."),
     ("dropped", "Calls that should have had a row and lost it for want of room."),
-    ("total_ms", "Sum of durations in milliseconds, exact."),
-    ("mean_ms", "Mean duration in milliseconds, exact."),
+    ("total_ms", "Sum of durations in milliseconds, exact unless `estimated`."),
+    ("mean_ms", "Mean duration in milliseconds, exact unless `estimated`."),
     ("p50_ms", "Median duration in milliseconds, at most 4.5 % off (from the histogram of all timed calls)."),
     ("p95_ms", "95th percentile in milliseconds, at most 4.5 % off."),
     ("p99_ms", "99th percentile in milliseconds, at most 4.5 % off."),
-    ("max_ms", "Longest duration in milliseconds, exact."),
+    ("max_ms", "Longest duration in milliseconds, exact unless `estimated`."),
     ("sample_rate", "Sampling rate last in force, 0 to 1."),
+    ("estimated", ESTIMATED),
 ];
+
+const ESTIMATED: &str = "1 where some calls were only counted, so that durations rest on the share that was timed, else 0; numbers of calls and failures are exact either way.";
 
 const LATENCY: Columns = &[
     ("function", "Name of the function."),
@@ -100,14 +106,15 @@ const LATENCY: Columns = &[
     ("start_s", "The same in seconds."),
     ("calls", "Calls ended in the window, exact."),
     ("errors", "Those of them that failed (error, panic, cancelled), exact."),
-    ("total_ms", "Sum of durations in milliseconds, exact."),
+    ("total_ms", "Sum of durations in milliseconds, exact unless `estimated`."),
     (
         "p50_ms",
         "Median duration in milliseconds. Where several processes share a window, percentiles are the means of theirs weighted by calls.",
     ),
     ("p95_ms", "95th percentile in milliseconds."),
     ("p99_ms", "99th percentile in milliseconds."),
-    ("max_ms", "Longest duration in milliseconds, exact."),
+    ("max_ms", "Longest duration in milliseconds, exact unless `estimated`."),
+    ("estimated", ESTIMATED),
 ];
 
 const PROCESSES: Columns = &[
@@ -164,6 +171,31 @@ const HEALTH: Columns = &[
     ("write_retries", "Writes that were tried again since start."),
     ("write_retries_per_min", "The same within the last minute."),
     ("duplicates_avoided", "Batches sent again that were found to be committed already."),
+    (
+        "cost_pct",
+        "What recording costs over the last second, on the callers' threads and on its own, in percent of the process's CPU time.",
+    ),
+    ("budget_pct", "What it may cost: `MONITOR_MAX_OVERHEAD`."),
+];
+
+const RATES: Columns = &[
+    ("process_id", "Run of the program, see `processes`."),
+    ("function", "Name of the function."),
+    ("at_ns", "When this was found, nanoseconds since the Unix epoch."),
+    ("asked", "Rate asked for: set live, by `MONITOR_SAMPLE` or in the attribute; 1 by default."),
+    ("rate", "Rate in force, at most the rate asked for: the probability with which a call gets a row."),
+    (
+        "fidelity",
+        "`recorded` (each call has a row), `timed` (each call is timed, a share has rows) or `counted` (each call is counted, a share is timed).",
+    ),
+    ("calls_per_s", "Calls a second."),
+    ("rows_per_s", "Rows a second."),
+    (
+        "ns_per_call",
+        "What recording costs per call, on the caller's thread and in the collector, in nanoseconds.",
+    ),
+    ("cpu_pct", "The same in percent of the process's CPU time."),
+    ("why", "Why rate and fidelity are what they are."),
 ];
 
 const RESOURCES: Columns = &[
@@ -215,6 +247,7 @@ const API: &[(&str, &str, &[Columns])] = &[
         &[EVENTS],
     ),
     ("health", "The latest self-report of a process.", &[HEALTH]),
+    ("rates", "How a process samples a function now, what that costs, and why.", &[RATES]),
     ("resources", "A process at a moment.", &[RESOURCES]),
     ("calls_readable", "The rows of `calls` with a readable time.", &[CALL, STARTED_AT]),
     (
@@ -270,6 +303,7 @@ const BEHIND: &[(&str, &str)] = &[
     ("folded", "How many failures of a group each process has folded so far."),
     ("event", "Behind `events`."),
     ("self_report", "Behind `health`."),
+    ("function_rate", "Behind `rates`."),
     ("resource", "Behind `resources`."),
 ];
 

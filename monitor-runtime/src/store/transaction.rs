@@ -41,6 +41,7 @@ pub(crate) fn write(
     groups::write(&transaction, known, process_id, (&batch.calls, written.first_id), &batch.folded)?;
     rows::windows(&transaction, known, process_id, &batch.windows)?;
     rows::slices(&transaction, known, process_id, &batch.slices)?;
+    rows::rates(&transaction, known, process_id, &batch.rates)?;
     rows::events(&transaction, process_id, &batch.events)?;
     if let Some(row) = &batch.health {
         rows::health(&transaction, process_id, row)?;
@@ -76,8 +77,8 @@ pub(crate) fn estimate(batch: &Batch) -> u64 {
     };
     let values: usize = batch.calls.iter().map(texts).sum();
     let buckets: usize = batch.slices.iter().map(|slice| slice.buckets.len()).sum();
-    let small =
-        batch.windows.len() + batch.slices.len() + buckets + batch.events.len() + batch.functions.len();
+    let small = [batch.windows.len(), batch.slices.len(), buckets, batch.events.len(), batch.functions.len()];
+    let small = small.iter().sum::<usize>() + 2 * batch.rates.len();
     let rows = (batch.calls.len() * 48 + values + small * 96) as u64;
     3 * (rows + rows / 8 + 16 * PAGE_BYTES)
 }

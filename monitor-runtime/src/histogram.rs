@@ -1,0 +1,207 @@
+//! Durations by exponential buckets, OpenTelemetry's scale 3: bucket `i` counts those in
+//! `(2^(i/8), 2^((i+1)/8)]` ns, so that histograms of threads, windows and processes add up. Pure.
+//!
+//! A percentile is the geometric middle of the bucket that holds it: whatever the distribution, at most
+//! 2^(1/16), 4.4 %, off. Interpolating within the bucket would be 9 % off where all calls last alike.
+
+/// The bounds between the eighths of a doubling: `2^(63 + i/8)`, rounded down.
+const EIGHTHS: [u64; 8] = [
+    0x8000_0000_0000_0000,
+    0x8B95_C1E3_EA8B_D6E6,
+    0x9837_F051_8DB8_A96F,
+    0xA5FE_D6A9_B151_38EA,
+    0xB504_F333_F9DE_6484,
+    0xC567_2A11_5506_DADD,
+    0xD744_FCCA_D69D_6AF4,
+    0xEAC0_C6E7_DD24_392E,
+];
+
+/// For each thirty-second of a doubling the bounds below it; at most one more lies within it.
+const BELOW: [u8; CELLS] = {
+    let mut below = [0; CELLS];
+    let mut cell = 0;
+    while cell < CELLS {
+        let mut bound = 0;
+        while bound < EIGHTHS.len() {
+            if cell_of(EIGHTHS[bound]) < cell {
+                below[cell] += 1;
+            }
+            bound += 1;
+        }
+        cell += 1;
+    }
+    below
+};
+const CELLS: usize = 32;
+
+const fn cell_of(scaled: u64) -> usize {
+    (scaled >> 58) as usize & (CELLS - 1)
+}
+
+/// Index of the first bucket that is kept: it holds 0 and, in theory, half a nanosecond.
+pub(crate) const FIRST: i32 = -8;
+/// Buckets that any duration of 64 bits falls into.
+pub(crate) const BUCKETS: usize = 64 * 8 + 8;
+
+/// The bucket that a duration falls into.
+#[inline]
+pub(crate) fn bucket(ns: u64) -> i32 {
+    if ns == 0 {
+        return FIRST;
+    }
+    let zeros = ns.leading_zeros();
+    let scaled = ns << zeros;
+    let below = BELOW[cell_of(scaled)];
+    let within = EIGHTHS.get(usize::from(below)).is_some_and(|bound| scaled > *bound);
+    (63 - zeros.cast_signed()) * 8 + i32::from(below) + i32::from(within) - 1
+}
+
+/// The place of a duration's bucket among all, from 0.
+#[inline]
+pub(crate) fn place(ns: u64) -> usize {
+    (bucket(ns) - FIRST) as usize
+}
+
+/// Counts by bucket.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Histogram(Vec<u64>);
+
+impl Histogram {
+    /// Counts durations.
+    #[inline]
+    pub(crate) fn add(&mut self, ns: u64, count: u64) {
+        self.add_at(place(ns), count);
+    }
+
+    /// Counts durations whose bucket is known by its place.
+    #[inline]
+    pub(crate) fn add_at(&mut self, place: usize, count: u64) {
+        if place >= self.0.len() {
+            self.0.resize(place + 1, 0);
+        }
+        self.0[place] += count;
+    }
+
+    pub(crate) fn merge(&mut self, other: &Self) {
+        if other.0.len() > self.0.len() {
+            self.0.resize(other.0.len(), 0);
+        }
+        for (own, other) in self.0.iter_mut().zip(&other.0) {
+            *own += other;
+        }
+    }
+
+    /// Buckets that hold something, by index.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (i32, u64)> + '_ {
+        (FIRST..).zip(self.0.iter().copied()).filter(|(_, count)| *count > 0)
+    }
+
+    /// How many durations it counts.
+    pub(crate) fn total(&self) -> u64 {
+        self.0.iter().sum()
+    }
+
+    /// The duration that this share of the calls did not exceed, where the longest is known.
+    pub(crate) fn percentile(&self, share: f64, max_ns: u64) -> u64 {
+        let rank = share * self.total() as f64;
+        let mut upto = 0;
+        for (bucket, count) in self.iter() {
+            upto += count;
+            if upto as f64 >= rank {
+                let middle = ((f64::from(bucket) + 0.5) / 8.0).exp2();
+                return (middle.round() as u64).min(max_ns);
+            }
+        }
+        0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+    use crate::sampling::Random;
+    use proptest::prelude::*;
+
+    const SHARES: [f64; 5] = [0.5, 0.9, 0.95, 0.99, 0.999];
+    const HOUR_NS: f64 = 3.6e12;
+
+    #[test]
+    fn buckets_have_the_bounds_of_the_standard() {
+        for ns in (1..100_000_u64).chain([1 << 40, (1 << 40) + 1, u64::MAX]) {
+            let index = bucket(ns);
+            let exact = ((ns as f64).log2() * 8.0).ceil() as i32 - 1;
+            assert_eq!(index, exact, "{ns}");
+        }
+        assert_eq!(bucket(0), FIRST);
+        assert_eq!((bucket(1), bucket(2), bucket(3)), (-1, 7, 12));
+        assert!(place(u64::MAX) < BUCKETS);
+    }
+
+    proptest! {
+        #[test]
+        fn a_bucket_holds_what_lies_between_its_bounds(ns in 2_u64..1 << 60) {
+            let index = f64::from(bucket(ns));
+            let (low, high) = ((index / 8.0).exp2(), ((index + 1.0) / 8.0).exp2());
+            let ns = ns as f64;
+            prop_assert!(ns * (1.0 + 1e-12) >= low && ns * (1.0 - 1e-12) <= high, "{ns} in {low} to {high}");
+        }
+    }
+
+    /// Uniform over (0, 1].
+    fn uniform(random: &mut Random) -> f64 {
+        ((random.draw() >> 11) + 1) as f64 / (1_u64 << 53) as f64
+    }
+
+    /// Distributions of durations in ns that programs have, between 10 ns and an hour.
+    fn distributions() -> [(&'static str, fn(&mut Random) -> f64); 6] {
+        [
+            ("all alike", |_| 137.0),
+            ("uniform", |random| 10.0 + 1e6 * uniform(random)),
+            ("exponential with a mean of a millisecond", |random| 10.0 - 1e6 * uniform(random).ln()),
+            ("log-uniform from 10 ns to an hour", |random| 10.0 * (HOUR_NS / 10.0).powf(uniform(random))),
+            ("hits of 60 ns and misses of 40 ms", |random| {
+                if uniform(random) < 0.97 {
+                    60.0 + 5.0 * uniform(random)
+                } else {
+                    4e7 * (1.0 + uniform(random))
+                }
+            }),
+            ("Pareto with a tail of exponent 1.1", |random| {
+                (50.0 / uniform(random).powf(1.0 / 1.1)).min(HOUR_NS)
+            }),
+        ]
+    }
+
+    #[test]
+    fn percentiles_are_within_five_percent_of_the_exact_ones_and_so_are_those_of_merged_histograms() {
+        for (name, draw) in distributions() {
+            let mut random = Random::new(42);
+            let mut exact: Vec<u64> = (0..200_000).map(|_| draw(&mut random).round() as u64).collect();
+            // Counted in eight parts, as windows, threads and processes do.
+            let mut parts = vec![Histogram::default(); 8];
+            for (at, ns) in exact.iter().enumerate() {
+                parts[at % 8].add(*ns, 1);
+            }
+            let mut whole = Histogram::default();
+            for part in &parts {
+                whole.merge(part);
+            }
+            assert_eq!(whole.total(), 200_000);
+            exact.sort_unstable();
+            let max = *exact.last().unwrap();
+            for share in SHARES {
+                let rank = (share * exact.len() as f64).ceil() as usize;
+                let truth = exact[rank - 1] as f64;
+                let found = whole.percentile(share, max) as f64;
+                // Below 20 ns a nanosecond is 5 %.
+                assert!((found / truth - 1.0).abs() < 0.05, "{name}: p{share}: {found} for {truth}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_empty_histogram_has_no_percentile() {
+        assert_eq!(Histogram::default().percentile(0.5, 0), 0);
+    }
+}
