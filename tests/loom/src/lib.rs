@@ -11,9 +11,12 @@
 mod record;
 #[path = "../../../monitor-runtime/src/ring.rs"]
 mod ring;
+#[path = "../../../monitor-runtime/src/histogram.rs"]
+mod histogram;
 #[path = "../../../monitor-runtime/src/tally.rs"]
 mod tally;
 
+mod clock;
 mod config;
 mod sync;
 mod explore;
