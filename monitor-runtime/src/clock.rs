@@ -176,6 +176,24 @@ impl Clock {
     }
 }
 
+/// How ticks become Unix time, as one process tells another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Calibration {
+    /// Ticks at a moment.
+    pub(crate) ticks: Ticks,
+    /// Unix time of that moment.
+    pub(crate) unix_ns: i64,
+    /// Nanoseconds per tick as 32.32 fixed point.
+    pub(crate) rate: u64,
+}
+
+impl Clock {
+    /// What another process needs to convert ticks of this one.
+    pub(crate) fn calibration(&self) -> Calibration {
+        Calibration { ticks: self.latest.ticks, unix_ns: self.unix_ns(self.latest.ticks), rate: self.rate }
+    }
+}
+
 /// An anchor's error of 20 ns is 0.02 % of this.
 const CALIBRATION_MIN_NS: u64 = 100_000;
 

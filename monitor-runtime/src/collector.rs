@@ -187,6 +187,7 @@ impl Collector {
     pub(crate) fn step(&mut self, pace: Pace) -> Left {
         let now = monotonic();
         self.clock.advance();
+        self.keep_rings();
         self.meet_functions();
         // A burst is taken in first, as far as there is memory: the store can wait, rings cannot.
         if self.drain() && self.backlog.pressure() < BURST_PRESSURE_MAX && pace == Pace::Usual {
@@ -201,6 +202,15 @@ impl Collector {
         self.choose_counted(now);
         self.publish_health(now);
         left
+    }
+
+    /// Tells whoever will find the ring file that the process was alive, and has rings for bursts ready.
+    fn keep_rings(&mut self) {
+        self.rings.prepare_bursts(SPARE_BURSTS);
+        self.rings.legend.calibrate(self.clock.calibration(), self.clock.now_ns());
+        if let Some(why) = self.rings.memory.take_refusal() {
+            self.event("rings", format!("kept on the heap, where they do not survive a crash: {why}"));
+        }
     }
 
     /// The unix time of this moment on the recorder's own time line.
@@ -282,6 +292,8 @@ const OTHER: &str = "other";
 pub(crate) const RINGS_SHARE: usize = 2;
 /// Share of the memory for failures on their way around a full ring.
 pub(crate) const OVERFLOW_SHARE: usize = 8;
+/// Rings for bursts that lie ready: as many threads may begin one between two steps.
+const SPARE_BURSTS: usize = 2;
 /// Share of the backlog that a burst may fill before writing goes on.
 const BURST_PRESSURE_MAX: f64 = 0.5;
 /// Events that wait for the store; they are rare, and a store that is down for days must not collect them.

@@ -11,6 +11,7 @@ use crate::call_site::{CallSite, fidelity};
 use crate::clock::{ns_from_ticks, ticks};
 use crate::config::{CaptureMode, limits};
 use crate::guard::Call;
+use crate::region::Memory;
 use crate::thread_rings::ThreadRings;
 
 /// How well the recorder serves at a moment.
@@ -150,7 +151,8 @@ pub(crate) fn measure_call_ns() -> f64 {
     let mut slot = crate::thread_rings::lock(&RINGS);
     let rings = *slot.get_or_insert_with(|| {
         let (overflow, _) = crossbeam_channel::bounded(0);
-        Box::leak(Box::new(ThreadRings::new(limits::RING_BYTES, 0, CaptureMode::None, overflow)))
+        let memory = Memory::on_heap(None);
+        Box::leak(Box::new(ThreadRings::new(limits::RING_BYTES, 0, CaptureMode::None, overflow, memory)))
     });
     SITE.fidelity.store(fidelity::RECORDED, Ordering::Relaxed);
     let Some((state, _)) = rings.acquire() else { return 0.0 };
@@ -163,7 +165,7 @@ pub(crate) fn measure_call_ns() -> f64 {
             call.ok();
         }
         best = best.min(ticks().wrapping_sub(start));
-        state.ring.drain(|_| {});
+        state.ring.drain(|_, _| {});
     }
     rings.release(state);
     ns_from_ticks(best) as f64 / f64::from(CALLS)

@@ -31,7 +31,10 @@ pub mod capture;
 mod arena;
 mod panic_text;
 pub mod record;
+mod layout;
+mod mapping;
 mod region;
+mod legend;
 mod ring;
 mod thread_rings;
 mod collector;
@@ -45,6 +48,7 @@ pub mod store;
 mod health;
 mod subscribe;
 mod os;
+pub mod recovery;
 mod runtime;
 
 pub use context::{Context, WithContext};

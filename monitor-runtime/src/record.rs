@@ -175,6 +175,16 @@ pub(crate) const fn encode_skip(words: usize) -> u64 {
     KIND_SKIP << 16 | (words as u64) << 32
 }
 
+/// How many words the record takes that begins with this one, as far as that word can be believed.
+#[inline]
+pub(crate) const fn words_of(first: u64) -> usize {
+    match first >> 16 & 3 {
+        KIND_CALL => (first & 0xFFFF) as usize,
+        KIND_SKIP => (first >> 32) as usize,
+        _ => 1,
+    }
+}
+
 /// What a record says. `values` borrows the words it was read from.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Record<'a> {

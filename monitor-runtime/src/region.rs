@@ -1,15 +1,85 @@
-//! Memory for rings: zeroed words that live as long as the process. In: a size. Out: a slice of
-//! atomic words, which plain heap memory and a shared mapping look like alike.
+//! Memory for rings and what goes with them: zeroed words that live as long as the process. In: what it
+//! is for and how much. Out: a block of atomic words, in the mapped file where there is one and it has
+//! room, on the heap otherwise; both look alike. Where memory comes from the heap although a file was
+//! wanted, why is remembered for whoever reports it.
 #![allow(unsafe_code, reason = "safe code cannot take zeroed memory without touching its pages")]
 
 use std::alloc::{Layout, alloc_zeroed};
-use std::sync::atomic::AtomicU64;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::layout::{Kind, PAGE_WORDS, block};
+use crate::mapping::Mapping;
+use crate::thread_rings::lock;
+
+/// Where blocks come from.
+#[derive(Debug)]
+pub(crate) struct Memory {
+    mapping: Option<Mapping>,
+    /// The head page, mapped or not.
+    head: &'static [AtomicU64],
+    /// Why memory was taken from the heap, until it is told.
+    refused: Mutex<Option<String>>,
+}
+
+impl Memory {
+    /// Memory in this file.
+    pub(crate) fn mapped(mapping: Mapping) -> Self {
+        let head = mapping.head();
+        Self { mapping: Some(mapping), head, refused: Mutex::default() }
+    }
+
+    /// Memory on the heap; `why`, where a file was wanted.
+    pub(crate) fn on_heap(why: Option<String>) -> Self {
+        static NO_HEAD: [AtomicU64; PAGE_WORDS] = [const { AtomicU64::new(0) }; PAGE_WORDS];
+        let head = heap(PAGE_WORDS).unwrap_or(&NO_HEAD);
+        Self { mapping: None, head, refused: Mutex::new(why) }
+    }
+
+    /// The head page of the file; on the heap one that nobody reads.
+    pub(crate) fn head(&self) -> &'static [AtomicU64] {
+        self.head
+    }
+
+    pub(crate) fn mapping(&self) -> Option<&Mapping> {
+        self.mapping.as_ref()
+    }
+
+    /// A block of so many bytes, whole pages; `None` when there is no memory at all.
+    pub(crate) fn take(&self, kind: Kind, id: u32, bytes: usize) -> Option<&'static [AtomicU64]> {
+        if let Some(words) = self.take_mapped(kind, id, bytes) {
+            return Some(words);
+        }
+        let words = heap(bytes / size_of::<u64>())?;
+        words[block::BYTES].store(bytes as u64, Ordering::Relaxed);
+        words[block::KIND].store(kind as u64 | u64::from(id) << 32, Ordering::Relaxed);
+        Some(words)
+    }
+
+    /// A block that survives the process, or none.
+    pub(crate) fn take_mapped(&self, kind: Kind, id: u32, bytes: usize) -> Option<&'static [AtomicU64]> {
+        let mapping = self.mapping.as_ref()?;
+        let words = mapping.take(kind, id, bytes);
+        if words.is_none() {
+            lock(&self.refused).get_or_insert_with(|| {
+                let folder = mapping.path().parent().unwrap_or(mapping.path());
+                format!("{} has no room for more of them", folder.display())
+            });
+        }
+        words
+    }
+
+    /// Why memory had to come from the heap, once.
+    pub(crate) fn take_refusal(&self) -> Option<String> {
+        lock(&self.refused).take()
+    }
+}
 
 /// Takes this many zeroed words from the heap; `None` when there is no memory.
 ///
 /// The alignment is that of a word: with a larger one the allocator clears the memory by hand, and
 /// all of it becomes resident. The memory is never given back: rings are reused instead.
-pub(crate) fn heap(words: usize) -> Option<&'static [AtomicU64]> {
+fn heap(words: usize) -> Option<&'static [AtomicU64]> {
     let layout = Layout::array::<AtomicU64>(words).ok().filter(|layout| layout.size() > 0)?;
     // SAFETY: the layout's size is not zero.
     let memory = unsafe { alloc_zeroed(layout) };

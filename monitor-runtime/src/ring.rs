@@ -4,33 +4,25 @@
 //! Invariant: `head <= tail <= head + capacity`, both count words since the ring's birth; the words
 //! from `head` to `tail` are whole records. Only the producer stores `tail`, only the consumer
 //! stores `head`. A record never wraps: where it does not fit before the end, a skip fills the gap.
+//! Both lie with the words, on lines of their own, so that in a mapped file all of it survives the
+//! process: what `tail` has passed is committed, by that one store.
 //! The words are atomics written and read with relaxed order, so the ring needs no `unsafe`; on
 //! every machine we know these are plain moves. It does not know what a record means.
 
-use crate::record::{HEADER_WORDS, encode_skip, padding_mask};
+use crate::layout::ring::{HEAD, TAIL};
+use crate::record::{HEADER_WORDS, encode_skip, padding_mask, words_of};
 use crate::sync::{AtomicU64, AtomicUsize, Ordering};
-
-/// A cache line of its own, so that producer and consumer do not share one (two: neighbours are
-/// fetched in pairs).
-#[repr(align(128))]
-#[derive(Debug, Default)]
-struct Line<T>(T);
-
-/// What the producer works with.
-#[derive(Debug)]
-struct Producer {
-    words: &'static [AtomicU64],
-    /// The tail, readable by the consumer.
-    tail: AtomicUsize,
-    /// The tail may grow to here without a look at the head.
-    limit: AtomicUsize,
-}
 
 /// The ring. Method names say who may call them.
 #[derive(Debug)]
 pub(crate) struct Ring {
-    producer: Line<Producer>,
-    head: Line<AtomicUsize>,
+    /// Words written since the ring's birth. The producer's.
+    tail: &'static AtomicU64,
+    words: &'static [AtomicU64],
+    /// The tail may grow to here without a look at the head. The producer's.
+    limit: AtomicUsize,
+    /// Words read since the ring's birth. The consumer's.
+    head: &'static AtomicU64,
 }
 
 /// What a push met.
@@ -45,33 +37,33 @@ pub(crate) enum Push {
 }
 
 impl Ring {
-    /// A ring over these words, whose number is a power of two.
-    pub(crate) fn new(words: &'static [AtomicU64]) -> Self {
+    /// A ring over these words, whose number is a power of two, with its tail and head in a control page;
+    /// all of them zeros.
+    pub(crate) fn new(control: &'static [AtomicU64], words: &'static [AtomicU64]) -> Self {
         assert!(words.len().is_power_of_two());
         let limit = AtomicUsize::new(words.len() / LOOKS);
-        Self { producer: Line(Producer { words, tail: AtomicUsize::new(0), limit }), head: Line::default() }
+        Self { tail: &control[TAIL], words, limit, head: &control[HEAD] }
     }
 
     pub(crate) fn capacity(&self) -> usize {
-        self.producer.0.words.len()
+        self.words.len()
     }
 
     /// Producer: appends a record that is just a header, if that can be done without a look at the
     /// consumer; else it is for [`Self::push`] to do.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn push_header(&self, header: [u64; HEADER_WORDS]) -> bool {
-        let tail = self.producer.0.tail.load(Ordering::Relaxed);
+        let tail = self.tail.load(Ordering::Relaxed) as usize;
         let end = tail + HEADER_WORDS;
-        let at = tail & (self.producer.0.words.len() - 1);
-        if end <= self.producer.0.limit.load(Ordering::Relaxed)
-            && let Some(slot) =
-                self.producer.0.words.get(at..).and_then(<[AtomicU64]>::first_chunk::<HEADER_WORDS>)
+        let at = tail & (self.words.len() - 1);
+        if end <= self.limit.load(Ordering::Relaxed)
+            && let Some(slot) = self.words.get(at..).and_then(<[AtomicU64]>::first_chunk::<HEADER_WORDS>)
         {
             for (word, value) in slot.iter().zip(header) {
                 word.store(value, Ordering::Relaxed);
             }
             // Partner: the acquire in `drain`.
-            self.producer.0.tail.store(end, Ordering::Release);
+            self.tail.store(end as u64, Ordering::Release);
             return true;
         }
         false
@@ -83,10 +75,10 @@ impl Ring {
         let values = values.as_chunks::<8>().0;
         let mask = padding_mask(header[0]);
         let length = HEADER_WORDS + values.len();
-        let tail = self.producer.0.tail.load(Ordering::Relaxed);
-        let at = tail & (self.producer.0.words.len() - 1);
-        if tail + length <= self.producer.0.limit.load(Ordering::Relaxed)
-            && let Some(slots) = self.producer.0.words.get(at..at + length)
+        let tail = self.tail.load(Ordering::Relaxed) as usize;
+        let at = tail & (self.words.len() - 1);
+        if tail + length <= self.limit.load(Ordering::Relaxed)
+            && let Some(slots) = self.words.get(at..at + length)
             && let Some((head, rest)) = slots.split_first_chunk::<HEADER_WORDS>()
         {
             for (slot, word) in head.iter().zip(header) {
@@ -94,7 +86,7 @@ impl Ring {
             }
             store_values(rest, values, mask);
             // Partner: the acquire in `drain`.
-            self.producer.0.tail.store(tail + length, Ordering::Release);
+            self.tail.store((tail + length) as u64, Ordering::Release);
             return true;
         }
         false
@@ -110,31 +102,31 @@ impl Ring {
     #[inline(never)]
     fn push_slowly(&self, header: &[u64], values: &[u8]) -> Push {
         let length = header.len() + values.len() / 8;
-        let capacity = self.producer.0.words.len();
-        let tail = self.producer.0.tail.load(Ordering::Relaxed);
+        let capacity = self.words.len();
+        let tail = self.tail.load(Ordering::Relaxed) as usize;
         let at = tail & (capacity - 1);
         let gap = if at + length > capacity { capacity - at } else { 0 };
         // Partner: the release in `drain`: the consumer has read what it freed.
-        let head = self.head.0.load(Ordering::Acquire);
+        let head = self.head.load(Ordering::Acquire) as usize;
         let end = tail + gap + length;
         if length > capacity || end > head + capacity {
             return Push::Full;
         }
         if gap > 0 {
-            self.producer.0.words[at].store(encode_skip(gap), Ordering::Relaxed);
+            self.words[at].store(encode_skip(gap), Ordering::Relaxed);
         }
         let start = (tail + gap) & (capacity - 1);
-        store(&self.producer.0.words[start..start + length], header, values);
+        store(&self.words[start..start + length], header, values);
         let limit = (end + capacity / LOOKS).min(head + capacity);
-        self.producer.0.limit.store(limit, Ordering::Relaxed);
+        self.limit.store(limit, Ordering::Relaxed);
         // Partner: the acquire in `drain`.
-        self.producer.0.tail.store(end, Ordering::Release);
+        self.tail.store(end as u64, Ordering::Release);
         if end - head > capacity / LOOKS { Push::Pressed } else { Push::Written }
     }
 
     /// Producer: makes the next push take the slow way, past [`Self::push_header`].
     pub(crate) fn close(&self) {
-        self.producer.0.limit.store(0, Ordering::Relaxed);
+        self.limit.store(0, Ordering::Relaxed);
     }
 
     /// Producer: appends a record of one word.
@@ -142,34 +134,47 @@ impl Ring {
         self.push_slowly(&[word], &[])
     }
 
-    /// Consumer: hands over what is there in pieces that together are whole records, and frees each
-    /// piece as soon as it is taken.
-    pub(crate) fn drain(&self, mut take: impl FnMut(Words<'_>)) {
-        let words = self.producer.0.words;
+    /// Consumer: hands over what is there in pieces of whole records, each with its position, and frees
+    /// each piece as soon as it is taken.
+    pub(crate) fn drain(&self, mut take: impl FnMut(u64, Words<'_>)) {
+        let words = self.words;
         let capacity = words.len();
-        let mut head = self.head.0.load(Ordering::Relaxed);
+        let mut head = self.head.load(Ordering::Relaxed) as usize;
         // Partner: the release in the pushes.
-        let tail = self.producer.0.tail.load(Ordering::Acquire);
+        let tail = self.tail.load(Ordering::Acquire) as usize;
         let end = head.wrapping_add(tail.wrapping_sub(head).min(capacity));
         while head != end {
             let at = head & (capacity - 1);
-            let length = end.wrapping_sub(head).min(capacity - at).min(PIECE_WORDS);
-            take(Words(&words[at..at + length]));
+            let piece = whole_records(&words[at..at + end.wrapping_sub(head).min(capacity - at)]);
+            let length = piece.len();
+            take(head as u64, Words(piece));
             head = head.wrapping_add(length);
             // Partner: the acquire in `push_slowly`.
-            self.head.0.store(head, Ordering::Release);
+            self.head.store(head as u64, Ordering::Release);
         }
     }
 
     /// Anyone: words not yet drained, as far as can be seen from here.
     pub(crate) fn pending(&self) -> usize {
-        let head = self.head.0.load(Ordering::Relaxed);
-        self.producer.0.tail.load(Ordering::Relaxed).saturating_sub(head)
+        let head = self.head.load(Ordering::Relaxed) as usize;
+        (self.tail.load(Ordering::Relaxed) as usize).saturating_sub(head)
     }
 }
 
-/// Freeing every 128 bare records lets a producer that runs flat out go on; once a sweep does not.
+/// As many records as reach this many words. Freeing every 128 bare records lets a producer that runs
+/// flat out go on; once a sweep does not.
 const PIECE_WORDS: usize = 1024;
+
+/// The records at the start of these words that make a piece; all of them where they are fewer.
+fn whole_records(words: &[AtomicU64]) -> &[AtomicU64] {
+    let mut length = 0;
+    while length < PIECE_WORDS
+        && let Some(first) = words.get(length)
+    {
+        length += words_of(first.load(Ordering::Relaxed)).max(1);
+    }
+    &words[..length.min(words.len())]
+}
 
 /// How often in a round of the ring the producer looks at the consumer, which costs a cache miss. The
 /// consumer is woken when as much as lies between two looks waits: half of the ring.
@@ -199,20 +204,30 @@ fn store_values(slots: &[AtomicU64], values: &[[u8; 8]], mask: u64) {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Words<'a>(&'a [AtomicU64]);
 
-impl Words<'_> {
+impl<'a> Words<'a> {
+    /// One after the other.
+    pub(crate) fn iter(self) -> impl Iterator<Item = u64> + 'a {
+        self.0.iter().map(|word| word.load(Ordering::Relaxed))
+    }
+
     /// Copies the words behind what `into` holds.
     pub(crate) fn append_to(self, into: &mut Vec<u64>) {
-        into.extend(self.0.iter().map(|word| word.load(Ordering::Relaxed)));
+        into.extend(self.iter());
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::layout::Kind;
+    use crate::layout::ring::CONTROL;
     use crate::record::{Record, decode};
+    use crate::region::Memory;
 
     fn ring(words: usize) -> Ring {
-        Ring::new(crate::region::heap(words).expect("memory"))
+        let block = Memory::on_heap(None).take(Kind::Ring, 1, (CONTROL + words) * 8);
+        let (control, words) = block.expect("memory").split_at(CONTROL);
+        Ring::new(control, words)
     }
 
     fn header(site: u64) -> [u64; HEADER_WORDS] {
@@ -227,7 +242,10 @@ mod tests {
 
     fn drain(ring: &Ring) -> Vec<u32> {
         let mut words = Vec::new();
-        ring.drain(|piece| piece.append_to(&mut words));
+        ring.drain(|position, piece| {
+            assert!(position < 1 << 40 && piece.iter().count() > 0);
+            piece.append_to(&mut words);
+        });
         let mut sites = Vec::new();
         let mut rest = &words[..];
         while let Some((record, used)) = decode(rest) {

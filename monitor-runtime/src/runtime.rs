@@ -7,6 +7,7 @@ mod control;
 mod fork;
 mod opening;
 mod rates;
+mod ring_file;
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
@@ -88,7 +89,10 @@ pub(crate) fn rings() -> Option<&'static ThreadRings> {
 pub(crate) fn register(site: &'static CallSite) {
     let recorder = started().filter(|runtime| !runtime.shared.control.is_stopping());
     match recorder {
-        Some(runtime) if site.register() => runtime.shared.set_rate_of(site),
+        Some(runtime) if site.register() => {
+            runtime.rings.legend.site(&runtime.rings.memory, site);
+            runtime.shared.set_rate_of(site);
+        }
         _ => site.switch_off(),
     }
 }
@@ -102,13 +106,22 @@ fn start(config: Option<&Config>) -> Option<&'static Runtime> {
     let clock = Clock::start();
     let (overflow_in, overflow_out) = crossbeam_channel::unbounded();
     let memory = usize::try_from(settings.max_memory_bytes).unwrap_or(usize::MAX);
-    let runtime: &'static Runtime = Box::leak(Box::new(Runtime {
-        rings: ThreadRings::new(memory / RINGS_SHARE, random(), settings.capture, overflow_in),
-        shared: Arc::new(Shared::new(settings.sample.clone())),
-    }));
+    let process = ring_file::process(&settings);
+    let (ring_memory, identity) = ring_file::open(&settings, &process);
+    let rings = ThreadRings::new(memory / RINGS_SHARE, random(), settings.capture, overflow_in, ring_memory);
+    let runtime: &'static Runtime =
+        Box::leak(Box::new(Runtime { rings, shared: Arc::new(Shared::new(settings.sample.clone())) }));
+    if let Some(identity) = identity {
+        runtime.rings.legend.calibrate(clock.calibration(), process.started_ns);
+        runtime.rings.declare(&identity);
+        // In the child of a fork functions are known already.
+        call_site::all().for_each(|site| runtime.rings.legend.site(&runtime.rings.memory, site));
+    }
+    // A program that calls flat out from the start needs it before the collector has begun.
+    runtime.rings.prepare_bursts(1);
     panic_text::install_hook();
     let shared = Arc::clone(&runtime.shared);
-    let opener = opening::opener(&settings);
+    let opener = opening::opener(&settings, process);
     let interval = settings.drain_interval;
     let body = move || {
         let collector = Collector::new(&settings, &runtime.rings, overflow_out, shared, clock, opener);
@@ -175,7 +188,7 @@ fn run(runtime: &'static Runtime, mut collector: Collector, warnings: &[Warning]
         }
         if asked.stop && (collector.is_settled() || asked.is_late()) {
             let settled = collector.is_settled();
-            collector.close();
+            collector.close(settled);
             runtime.shared.control.stopped(settled);
             return;
         }

@@ -15,7 +15,10 @@ use crossbeam_channel::Sender;
 
 use crate::collector::{OVERFLOW_SHARE, RINGS_SHARE};
 use crate::config::{CaptureMode, limits};
+use crate::layout::{Kind, PAGE_BYTES, ring as layout};
+use crate::legend::{Identity, Legend};
 use crate::record::{HEADER_WORDS, encode_thread};
+use crate::region::Memory;
 use crate::ring::{Push, Ring};
 use crate::tally::Tallies;
 
@@ -48,8 +51,10 @@ pub(crate) struct ThreadState {
     pub(crate) random: AtomicU64,
     pub(crate) thread_id: AtomicU32,
     pub(crate) ring: Ring,
-    /// Takes what the ring has no room for, until it has been drained.
-    pub(crate) burst: Option<Ring>,
+    /// Takes what the ring has no room for, until it has been drained; had from the first burst on.
+    burst: OnceLock<(Page, Ring)>,
+    /// The page before the ring's words.
+    pub(crate) page: Page,
     /// Whether records go to `burst`.
     bursting: AtomicBool,
     /// Whether the ring that records go to does not say yet which thread they are from.
@@ -118,14 +123,34 @@ impl ThreadState {
             return self.current_ring().push(header, values);
         }
         let push = self.ring.push(header, values);
-        let Some(burst) = self.burst.as_ref().filter(|_| push == Push::Full) else { return push };
+        if push != Push::Full {
+            return push;
+        }
+        let Some(burst) = self.burst_ring().or_else(|| self.first_burst()) else { return push };
         self.bursting.store(true, Ordering::Relaxed);
         self.ring.close();
         if self.introduce() { burst.push(header, values) } else { Push::Full }
     }
 
+    /// A ring for bursts, if one lies ready: making one takes longer than a call should.
+    fn first_burst(&self) -> Option<&Ring> {
+        let placed = self.home.spares.try_lock().ok()?.pop()?;
+        Some(&self.burst.get_or_init(|| placed).1)
+    }
+
+    /// Its rings, in the order in which their records are to be read: what is in the one for bursts is
+    /// younger than what is in the other.
+    pub(crate) fn rings(&self) -> impl Iterator<Item = (Page, &Ring)> {
+        let burst = self.burst.get().map(|(page, ring)| (*page, ring));
+        [Some((self.page, &self.ring)), burst].into_iter().flatten()
+    }
+
+    fn burst_ring(&self) -> Option<&Ring> {
+        self.burst.get().map(|(_, ring)| ring)
+    }
+
     fn current_ring(&self) -> &Ring {
-        self.burst.as_ref().filter(|_| self.bursting.load(Ordering::Relaxed)).unwrap_or(&self.ring)
+        self.burst_ring().filter(|_| self.bursting.load(Ordering::Relaxed)).unwrap_or(&self.ring)
     }
 
     /// Says in the ring whose records follow. Where there is no room for that, there is none for a
@@ -141,7 +166,7 @@ impl ThreadState {
     }
 
     fn burst_pending(&self) -> usize {
-        self.burst.as_ref().map_or(0, Ring::pending)
+        self.burst_ring().map_or(0, Ring::pending)
     }
 
     /// Words that wait to be drained.
@@ -153,6 +178,14 @@ impl ThreadState {
     pub(crate) fn is_pressed(&self) -> bool {
         self.pending() > self.ring.capacity() / 4
     }
+}
+
+/// The control page of a ring, and its number in the ring file.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Page {
+    #[expect(dead_code, reason = "seen in debug output")]
+    pub(crate) id: u32,
+    pub(crate) words: &'static [AtomicU64; layout::CONTROL],
 }
 
 const SPAN_MASK: u64 = u32::MAX as u64;
@@ -222,7 +255,12 @@ pub(crate) struct ThreadRings {
     free: Mutex<Vec<&'static ThreadState>>,
     introduced: Mutex<Vec<ThreadInfo>>,
     next_id: AtomicU32,
+    next_ring: AtomicU32,
     first_prefix: u32,
+    pub(crate) memory: Memory,
+    pub(crate) legend: Legend,
+    /// Rings for bursts that no thread has needed so far.
+    spares: Mutex<Vec<(Page, Ring)>>,
     ring_bytes_max: usize,
     ring_bytes: AtomicUsize,
     captures: CaptureMode,
@@ -242,8 +280,13 @@ impl ThreadRings {
         seed: u64,
         captures: CaptureMode,
         overflow: Sender<Overflow>,
+        memory: Memory,
     ) -> Self {
         Self {
+            legend: Legend::new(&memory),
+            memory,
+            spares: Mutex::default(),
+            next_ring: AtomicU32::new(1),
             all: Mutex::default(),
             free: Mutex::default(),
             introduced: Mutex::default(),
@@ -316,11 +359,7 @@ impl ThreadRings {
         if bytes == RING_BYTES_NONE && !lock(&self.free).is_empty() {
             return None;
         }
-        let (ring, burst) =
-            if bytes > limits::RING_BYTES { (limits::RING_BYTES, Some(bytes)) } else { (bytes, None) };
-        let words = crate::region::heap(ring / size_of::<u64>())?;
-        let burst = burst.and_then(|bytes| crate::region::heap(bytes / size_of::<u64>()));
-        self.ring_bytes.fetch_add(ring + burst.map_or(0, size_of_val), Ordering::Relaxed);
+        let (page, ring) = self.new_ring(bytes.min(limits::RING_BYTES))?;
         let state = Box::leak(Box::new(ThreadState {
             current: AtomicU64::new(NO_SPAN),
             parent: AtomicU64::new(NO_SPAN),
@@ -331,8 +370,9 @@ impl ThreadRings {
             last_span: AtomicU64::new(0),
             random: AtomicU64::new(0),
             thread_id: AtomicU32::new(0),
-            ring: Ring::new(words),
-            burst: burst.map(Ring::new),
+            ring,
+            page,
+            burst: OnceLock::new(),
             bursting: AtomicBool::new(false),
             unintroduced: AtomicBool::new(false),
             tallies: Tallies::default(),
@@ -342,17 +382,47 @@ impl ThreadRings {
         Some(state)
     }
 
+    /// Takes memory for a ring, and reckons it up.
+    fn new_ring(&self, bytes: usize) -> Option<(Page, Ring)> {
+        let block_bytes = PAGE_BYTES + bytes.next_multiple_of(PAGE_BYTES);
+        let id = self.next_ring.fetch_add(1, Ordering::Relaxed);
+        let (control, words) = self.memory.take(Kind::Ring, id, block_bytes)?.split_first_chunk()?;
+        let ring = Ring::new(control, &words[..bytes / size_of::<u64>()]);
+        self.ring_bytes.fetch_add(block_bytes, Ordering::Relaxed);
+        Some((Page { id, words: control }, ring))
+    }
+
+    /// Has rings for bursts ready, this many, as far as there is memory. Not for a caller's thread once
+    /// it records: the file system takes 100 µs to promise a megabyte.
+    pub(crate) fn prepare_bursts(&self, count: usize) {
+        while lock(&self.spares).len() < count {
+            let bytes = next_ring_bytes(self.ring_bytes.load(Ordering::Relaxed), self.ring_bytes_max);
+            if bytes <= limits::RING_BYTES {
+                return;
+            }
+            let Some(placed) = self.new_ring(bytes) else { return };
+            lock(&self.spares).push(placed);
+        }
+    }
+
     /// Gives a state a new thread id and span prefix, and says so in its ring.
     fn introduce(&self, state: &ThreadState, name: Option<String>) {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         // 31 bits, so that ids are positive in SQL; never 0, which is for the reserved spans.
-        let prefix = (self.first_prefix.wrapping_add(id) & (u32::MAX >> 1)).max(1);
+        let prefix = prefix_of(self.first_prefix, id);
         let name = name.unwrap_or_else(|| format!("thread-{id}"));
+        self.legend.thread(id, &name);
+        state.page.words[layout::THREAD].store(u64::from(id), Ordering::Relaxed);
         lock(&self.introduced).push(ThreadInfo { id, prefix, name });
         state.thread_id.store(id, Ordering::Relaxed);
         state.last_span.store(u64::from(prefix) << 32, Ordering::Relaxed);
         state.random.store(u64::from(prefix) << 32 | u64::from(id) | 1, Ordering::Relaxed);
         state.introduce();
+    }
+
+    /// Says who this process is to whoever finds its ring file.
+    pub(crate) fn declare(&self, identity: &Identity) {
+        self.legend.declare(&self.memory, identity, self.first_prefix);
     }
 
     /// All states, for the collector.
@@ -384,6 +454,11 @@ impl ThreadRings {
     pub(crate) fn clear_wake(&self) {
         self.woken.store(false, Ordering::Relaxed);
     }
+}
+
+/// The upper half of the span ids of a thread.
+pub(crate) fn prefix_of(first_prefix: u32, id: u32) -> u32 {
+    (first_prefix.wrapping_add(id) & (u32::MAX >> 1)).max(1)
 }
 
 /// A used ring is taken at once while at least seven eighths of it are free.

@@ -59,14 +59,13 @@ impl Collector {
         self.ring_threads.resize(2 * states.len(), 0);
         for (place, state) in states.iter().enumerate() {
             pressed |= state.is_pressed();
-            // What is in the ring for bursts is younger than what is in the other.
-            for (at, ring) in [Some(&state.ring), state.burst.as_ref()].into_iter().flatten().enumerate() {
+            for (at, (_, ring)) in state.rings().enumerate() {
                 let pending = ring.pending();
                 if pending == 0 {
                     continue;
                 }
                 let mut words = Vec::with_capacity(pending);
-                ring.drain(|piece| piece.append_to(&mut words));
+                ring.drain(|_, piece| piece.append_to(&mut words));
                 let thread = self.ring_threads[2 * place + at];
                 self.meet_threads();
                 self.ring_threads[2 * place + at] =

@@ -345,13 +345,17 @@ impl Collector {
             && !self.functions.iter().flatten().any(|function| function.figures.is_changed())
     }
 
-    /// Ends the process's entry in the store and lets go of it.
-    pub(crate) fn close(&mut self) {
+    /// Ends the process's entry in the store and lets go of it. The ring file goes where nothing in it is
+    /// needed any more.
+    pub(crate) fn close(&mut self, settled: bool) {
         let now_ns = self.now_ns();
         self.set_level(Level::Off, "shut down");
         if let Some(mut store) = self.store.take() {
             // Nobody is left to be told: what was not closed in order shows as `crash`.
             let _ = store.close(now_ns);
+        }
+        if settled && let Some(mapping) = self.rings.memory.mapping() {
+            mapping.remove();
         }
         self.publish_health(crate::clock::monotonic());
     }

@@ -34,6 +34,51 @@ impl Location {
     }
 }
 
+/// Where ring files are kept.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) enum RingPlace {
+    /// Where every process of this user finds them.
+    #[default]
+    Usual,
+    /// In this folder.
+    Folder(PathBuf),
+    /// Nowhere: rings are on the heap.
+    Heap,
+}
+
+impl RingPlace {
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
+        match text.trim() {
+            "off" => Ok(Self::Heap),
+            path if Path::new(path).is_absolute() => Ok(Self::Folder(path.into())),
+            _ => Err("is no absolute path".into()),
+        }
+    }
+
+    /// The folders, best first. `/dev/shm` comes before the user's own: it is the same one for a service, a
+    /// login and a job, so that each finds what another left.
+    pub(super) fn folders(self, surroundings: &Surroundings<'_>) -> Vec<PathBuf> {
+        match self {
+            Self::Heap => Vec::new(),
+            Self::Folder(folder) => vec![folder],
+            Self::Usual => {
+                let own = surroundings.filled("XDG_RUNTIME_DIR").map(PathBuf::from);
+                [Some(PathBuf::from("/dev/shm")), own.filter(|path| path.is_absolute())]
+                    .into_iter()
+                    .flatten()
+                    .collect()
+            }
+        }
+    }
+}
+
+/// The folders in which programs of this user keep their ring files, by `MONITOR_RINGS` or the default.
+#[must_use]
+pub fn ring_folders(surroundings: &Surroundings<'_>) -> Vec<PathBuf> {
+    let asked = surroundings.filled("MONITOR_RINGS").and_then(|text| RingPlace::parse(text.to_str()?).ok());
+    asked.unwrap_or_default().folders(surroundings)
+}
+
 /// The folder of default stores: `$XDG_STATE_HOME/monitor`, or `~/.local/state/monitor`.
 #[must_use]
 pub fn default_folder(surroundings: &Surroundings<'_>) -> Option<PathBuf> {

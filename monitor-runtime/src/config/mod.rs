@@ -18,7 +18,7 @@ mod builder;
 mod settings;
 
 pub use builder::{Config, InitError};
-pub use location::{Location, default_folder, default_location};
+pub use location::{Location, default_folder, default_location, ring_folders};
 pub use settings::{CaptureMode, Settings};
 pub use value::{format_bytes, parse_duration};
 

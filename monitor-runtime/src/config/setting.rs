@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use super::limits;
+use super::location::RingPlace;
 use super::settings::CaptureMode;
 use super::value::{parse_bytes, parse_duration, parse_percent, parse_switch, parse_whole};
 use crate::sampling::Rules;
@@ -147,8 +148,17 @@ pub(super) const SERVICE: Setting<String> = Setting {
     },
 };
 
+pub(super) const RINGS: Setting<RingPlace> = Setting {
+    key: "rings",
+    variable: "MONITOR_RINGS",
+    allowed: "the absolute path of a folder in memory, or `off` for the heap",
+    default: "/dev/shm, else $XDG_RUNTIME_DIR",
+    parse: RingPlace::parse,
+    check: |_| Ok(()),
+};
+
 /// Every key that a settings file may hold.
-pub(super) const KEYS: [&str; 12] = [
+pub(super) const KEYS: [&str; 13] = [
     ENABLED.key,
     DB.0,
     SAMPLE.key,
@@ -161,6 +171,7 @@ pub(super) const KEYS: [&str; 12] = [
     DRAIN_INTERVAL.key,
     BATCH.key,
     SERVICE.key,
+    RINGS.key,
 ];
 
 fn between<T: PartialOrd>(value: &T, least: &T, most: &T) -> Result<(), String> {

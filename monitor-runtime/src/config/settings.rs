@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::builder::Config;
 use super::file::{self, Texts};
-use super::location::{Location, default_location, executable_name};
+use super::location::{Location, RingPlace, default_location, executable_name};
 use super::setting::{self, Setting};
 use super::value::shown;
 use super::{Surroundings, Warning, limits};
@@ -81,6 +81,8 @@ pub struct Settings {
     pub batch_rows: usize,
     /// Service name in the store.
     pub service: String,
+    /// Folders in memory for ring files, best first; none where rings are on the heap.
+    pub ring_folders: Vec<PathBuf>,
     /// The settings file that was named.
     pub config_file: Option<PathBuf>,
 }
@@ -126,6 +128,7 @@ impl Settings {
             batch_rows: sources.pick(&setting::BATCH, init.batch, || limits::BATCH_ROWS),
             service: sources
                 .pick(&setting::SERVICE, init.service.clone(), || name.to_string_lossy().into_owned()),
+            ring_folders: sources.pick(&setting::RINGS, None, RingPlace::default).folders(surroundings),
             config_file,
         };
         (settings, sources.warnings)
@@ -233,6 +236,7 @@ mod tests {
         assert_eq!(settings.capture, CaptureMode::All);
         assert_eq!(settings.drain_interval, Duration::from_millis(100));
         assert_eq!(settings.sample.rate("any"), None);
+        assert_eq!(settings.ring_folders, [Path::new("/dev/shm")]);
     }
 
     #[test]
@@ -252,6 +256,7 @@ mod tests {
                 ("MONITOR_DRAIN_INTERVAL", "10ms"),
                 ("MONITOR_BATCH", "500"),
                 ("MONITOR_SERVICE", "checkout"),
+                ("MONITOR_RINGS", "/run/rings"),
             ],
         );
         assert_eq!(warnings, Vec::<String>::new());
@@ -267,6 +272,9 @@ mod tests {
         assert_eq!(settings.drain_interval, Duration::from_millis(10));
         assert_eq!(settings.batch_rows, 500);
         assert_eq!(settings.service, "checkout");
+        assert_eq!(settings.ring_folders, [Path::new("/run/rings")]);
+        let (settings, _) = resolve(None, &[("MONITOR_RINGS", "off")]);
+        assert!(settings.ring_folders.is_empty());
     }
 
     #[test]
@@ -284,6 +292,7 @@ mod tests {
             ("MONITOR_DRAIN_INTERVAL", "1h", "a duration", "using 100ms"),
             ("MONITOR_BATCH", "many", "a whole number", "using 4096"),
             ("MONITOR_SERVICE", "a\nb", "a name", "using the executable's name"),
+            ("MONITOR_RINGS", "here", "absolute path", "using /dev/shm"),
         ] {
             let (settings, warnings) = resolve(None, &[(variable, value)]);
             assert_eq!(warnings.len(), 1, "{variable}: {warnings:?}");

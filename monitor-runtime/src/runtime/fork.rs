@@ -5,6 +5,7 @@
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use crate::mapping::leave_to_parent;
 use crate::thread_rings::forget_current;
 
 /// Forks of forks that record; a process further down does not.
@@ -61,8 +62,9 @@ extern "C" fn in_parent() {
     FORKING.store(false, Ordering::SeqCst);
 }
 
-/// The thread's state and the recorder are the parent's.
+/// The thread's state, the recorder and the ring file are the parent's.
 extern "C" fn in_child() {
+    leave_to_parent();
     let was_stepping = STEPPING.swap(false, Ordering::SeqCst);
     FORKING.store(false, Ordering::SeqCst);
     let generations = if was_stepping { GENERATIONS } else { 1 };

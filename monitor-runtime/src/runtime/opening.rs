@@ -7,16 +7,8 @@ use crate::config::{Location, Settings, process_default_location};
 use crate::store::{OpenError, SqliteStore, StoreError, StoreOptions};
 
 /// What opens the store of these settings, again and again if need be.
-pub(super) fn opener(settings: &Settings) -> Opener {
+pub(super) fn opener(settings: &Settings, process: ProcessRow) -> Opener {
     let settings = settings.clone();
-    let process = ProcessRow {
-        run_uuid: super::run_uuid(),
-        service: settings.service.clone(),
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        host: crate::os::host_name(),
-        pid: std::process::id(),
-        started_ns: crate::clock::wall_ns(),
-    };
     Box::new(move |now_ns| open(&settings, &process, now_ns))
 }
 

@@ -27,6 +27,7 @@ pub mod query;
 
 pub use error::{OpenError, StoreError};
 pub use options::StoreOptions;
+pub(crate) use os::effective_user;
 pub use os::{FileSystem, System};
 pub use sqlite::SqliteStore;
 

@@ -7,6 +7,8 @@
 #![allow(clippy::missing_panics_doc, reason = "a model fails by a panic, which `explore` catches")]
 #![allow(unreachable_pub, dead_code, reason = "modules of another crate, of which models use a part")]
 
+#[path = "../../../monitor-runtime/src/layout.rs"]
+mod layout;
 #[path = "../../../monitor-runtime/src/record.rs"]
 mod record;
 #[path = "../../../monitor-runtime/src/ring.rs"]

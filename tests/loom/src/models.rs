@@ -4,6 +4,7 @@
 use loom::thread;
 
 use crate::explore::{Explored, explore};
+use crate::layout::ring::HEAD;
 use crate::record::{HEADER_WORDS, Outcome, Record, decode};
 use crate::ring::{Push, Ring};
 use crate::sync::{AtomicU64, Ordering, Weakened};
@@ -13,8 +14,9 @@ use crate::tally::{Tally, Unrecorded};
 const RING_WORDS: usize = 2 * HEADER_WORDS;
 
 fn ring(words: usize) -> &'static Ring {
-    let words: Vec<AtomicU64> = (0..words).map(|_| AtomicU64::new(0)).collect();
-    Box::leak(Box::new(Ring::new(Vec::leak(words))))
+    let zeros = |words| Vec::leak((0..words).map(|_| AtomicU64::new(0)).collect());
+    // Of the control page only what the ring itself uses.
+    Box::leak(Box::new(Ring::new(zeros(HEAD + 1), zeros(words))))
 }
 
 /// A header whose words say which record they belong to.
@@ -45,7 +47,7 @@ fn numbers(words: &[u64]) -> Vec<u64> {
 
 fn drained(ring: &Ring) -> Vec<u64> {
     let mut words = Vec::new();
-    ring.drain(|piece| piece.append_to(&mut words));
+    ring.drain(|_, piece| piece.append_to(&mut words));
     numbers(&words)
 }
 
