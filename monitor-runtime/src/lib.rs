@@ -51,6 +51,10 @@ mod os;
 pub mod recovery;
 mod runtime;
 
+#[cfg(test)]
+#[path = "../tests/pipeline/mod.rs"]
+mod pipeline;
+
 pub use context::{Context, WithContext};
 pub use health::{Drops, Health, Level};
 pub use runtime::{

@@ -1,0 +1,137 @@
+//! Compares what was written with what was seen.
+
+use std::collections::{HashMap, HashSet};
+
+use super::ledger::Entries;
+use super::program::{ALWAYS, FUNCTIONS, Functions, Program, Seen, error_text};
+use crate::batch::{CallRow, Figures};
+use crate::health::Health;
+use crate::record::{Kept, Outcome};
+
+const OUTCOMES: [Outcome; 4] = [Outcome::Ok, Outcome::Error, Outcome::Panic, Outcome::Cancelled];
+
+pub(super) fn check(
+    program: &Program,
+    functions: &Functions,
+    seen: &[Seen],
+    entries: &Entries,
+    health: &Health,
+) {
+    each_call_has_one_row(entries);
+    let mut dropped = 0;
+    for function in 0..FUNCTIONS {
+        let id = functions.id(function);
+        let figures = figures(entries, id);
+        dropped += figures.dropped;
+        counts_are_exact(id, &figures, seen.iter().filter(|call| call.function == function));
+        let rows = entries.calls.iter().filter(|row| row.function == id).count() as u64;
+        assert_eq!(rows, figures.recorded, "a row for each call that counts as recorded: {figures:?}");
+        for outcome in &OUTCOMES[1..] {
+            no_failure_is_lost(id, function, *outcome, seen, entries);
+        }
+    }
+    rows_say_what_was_seen(functions, seen, entries);
+    let told = health.dropped.total() + health.folded_errors;
+    assert_eq!(dropped, told, "every loss has a reason: {health:?}");
+    if program.is_ample() {
+        assert_eq!(dropped, 0, "nothing is lost without need: {health:?}");
+    }
+}
+
+impl Program {
+    /// Whether there is memory enough for all of it and the store never refuses a row.
+    fn is_ample(&self) -> bool {
+        self.rings_bytes >= 32 << 20
+            && self.memory_bytes >= 64 << 20
+            && !self.answers.contains(&super::ledger::Answer::Rejected)
+    }
+}
+
+fn each_call_has_one_row(entries: &Entries) {
+    let mut spans = HashSet::new();
+    for row in &entries.calls {
+        assert!(spans.insert(row.span_id), "written twice: {row:?}");
+        assert!(row.trace_id != 0 && row.busy_ns <= row.duration_ns, "{row:?}");
+    }
+}
+
+fn figures(entries: &Entries, id: u32) -> Figures {
+    let of_function = entries.windows.iter().filter(|((function, _), _)| *function == id);
+    of_function.fold(Figures::default(), |sum, (_, window)| Figures {
+        calls: sum.calls + window.calls,
+        errors: sum.errors + window.errors,
+        panics: sum.panics + window.panics,
+        cancelled: sum.cancelled + window.cancelled,
+        recorded: sum.recorded + window.recorded,
+        sampled_out: sum.sampled_out + window.sampled_out,
+        dropped: sum.dropped + window.dropped,
+        ..sum
+    })
+}
+
+fn counts_are_exact<'a>(id: u32, figures: &Figures, seen: impl Iterator<Item = &'a Seen>) {
+    let mut counts = [0; 4];
+    seen.for_each(|call| counts[call.outcome as usize] += 1);
+    let Figures { calls, errors, panics, cancelled, recorded, sampled_out, dropped, .. } = *figures;
+    let ok = calls - errors - panics - cancelled;
+    assert_eq!([ok, errors, panics, cancelled], counts, "calls of function {id} by outcome");
+    assert_eq!(calls, recorded + sampled_out + dropped, "conservation: {figures:?}");
+}
+
+fn no_failure_is_lost(id: u32, function: usize, outcome: Outcome, seen: &[Seen], entries: &Entries) {
+    let failed = seen.iter().filter(|call| call.function == function && call.outcome == outcome).count();
+    let rows = entries.calls.iter().filter(|row| row.function == id && row.outcome == outcome).count();
+    let rejected = entries.rejected.iter().filter(|refused| **refused == (id, outcome)).count();
+    let folded = entries.folded.values().filter(|row| row.function == id && row.outcome == outcome);
+    let folded = folded.map(|row| row.count as usize).sum::<usize>();
+    assert_eq!(
+        rows + folded + rejected,
+        failed,
+        "{outcome:?}: {rows} rows, {folded} folded, {rejected} refused"
+    );
+}
+
+/// Rows are recognised by the number that their call captured; one that was not drawn captured none.
+fn rows_say_what_was_seen(functions: &Functions, seen: &[Seen], entries: &Entries) {
+    let seen: HashMap<u64, &Seen> = seen.iter().map(|call| (call.number, call)).collect();
+    let mut numbers = HashMap::new();
+    for row in &entries.calls {
+        let Some(number) = number_of(row) else { continue };
+        assert!(numbers.insert(row.span_id, number).is_none());
+        let call = seen[&number];
+        assert_eq!((functions.id(call.function), call.outcome), (row.function, row.outcome), "{row:?}");
+        assert_eq!(entries.threads[&row.thread], call.thread, "{row:?}");
+        if let Some(error) = row.error.as_ref().filter(|_| row.outcome == Outcome::Error) {
+            assert_eq!(*error, error_text(number));
+        }
+        if row.kept == Kept::Sampled && is_always_recorded(call, &seen) {
+            assert!((row.weight - 1.0).abs() < f64::EPSILON, "it stands for itself alone: {row:?}");
+        }
+    }
+    let distinct: HashSet<&u64> = numbers.values().collect();
+    assert_eq!(distinct.len(), numbers.len(), "no number in two rows");
+    for row in entries.calls.iter().filter(|row| row.parent_id != 0) {
+        if let (Some(number), Some(parent)) = (numbers.get(&row.span_id), numbers.get(&row.parent_id)) {
+            assert_eq!(seen[number].parent, Some(*parent), "{row:?}");
+        }
+    }
+}
+
+fn number_of(row: &CallRow) -> Option<u64> {
+    let args = row.args.as_ref()?;
+    Some(args.strip_prefix(r#"{"number":"#)?.strip_suffix('}')?.parse().expect("a number"))
+}
+
+/// Neither the call nor one above it is of a function whose rate may change.
+fn is_always_recorded(call: &Seen, seen: &HashMap<u64, &Seen>) -> bool {
+    let mut call = call;
+    loop {
+        if call.function >= ALWAYS {
+            return false;
+        }
+        match call.parent {
+            Some(parent) => call = seen[&parent],
+            None => return true,
+        }
+    }
+}

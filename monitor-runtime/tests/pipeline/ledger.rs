@@ -1,0 +1,126 @@
+//! A store that keeps everything in plain sight and fails when told to. As a real one it applies a
+//! sequence once, and as a real one it may commit and have its answer lost.
+
+use std::collections::{HashMap, VecDeque};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+use crate::batch::{Batch, CallRow, Figures, FoldedRow};
+use crate::record::Outcome;
+use crate::store::{Retained, SetRate, Store, StoreError, Written};
+use crate::thread_rings::lock;
+
+/// What the store says to one write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Answer {
+    Written,
+    /// Committed, but the caller is told that it failed.
+    WrittenButFailed,
+    Busy,
+    Full,
+    Transient,
+    SetAside,
+    Unwritable,
+    Rejected,
+}
+
+/// What was written.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Entries {
+    pub(super) calls: Vec<CallRow>,
+    /// Absolute, by function and start of the window.
+    pub(super) windows: HashMap<(u32, i64), Figures>,
+    /// Absolute, by fingerprint.
+    pub(super) folded: HashMap<i64, FoldedRow>,
+    /// By id.
+    pub(super) threads: HashMap<u32, String>,
+    /// Functions and outcomes of rows that it refused for good.
+    pub(super) rejected: Vec<(u32, Outcome)>,
+    sequence: u64,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    answers: VecDeque<Answer>,
+    entries: Entries,
+}
+
+/// The store; its clones are the same one.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Ledger(Arc<Mutex<State>>);
+
+impl Ledger {
+    pub(super) fn new(answers: Vec<Answer>) -> Self {
+        Self(Arc::new(Mutex::new(State { answers: answers.into(), entries: Entries::default() })))
+    }
+
+    /// Takes everything from here on.
+    pub(super) fn behave(&self) {
+        lock(&self.0).answers.clear();
+    }
+
+    pub(super) fn entries(&self) -> Entries {
+        lock(&self.0).entries.clone()
+    }
+}
+
+impl Entries {
+    fn apply(&mut self, batch: &Batch) {
+        self.sequence = batch.sequence;
+        self.calls.extend(batch.calls.iter().cloned());
+        self.threads.extend(batch.threads.iter().map(|thread| (thread.id, thread.name.clone())));
+        self.folded.extend(batch.folded.iter().map(|row| (row.fingerprint, row.clone())));
+        let windows = batch.windows.iter().map(|row| ((row.function, row.start_ns), row.figures));
+        self.windows.extend(windows);
+    }
+}
+
+impl Store for Ledger {
+    fn write(&mut self, batch: &Batch) -> Result<Written, StoreError> {
+        let State { answers, entries } = &mut *lock(&self.0);
+        if batch.sequence <= entries.sequence {
+            return Ok(Written { was_there: true, ..Written::default() });
+        }
+        let why = || "told to".to_owned();
+        match answers.pop_front().unwrap_or(Answer::Written) {
+            Answer::Written => {
+                entries.apply(batch);
+                Ok(Written { rows: batch.calls.len() as u64, ..Written::default() })
+            }
+            Answer::WrittenButFailed => {
+                entries.apply(batch);
+                Err(StoreError::Transient(why()))
+            }
+            Answer::Busy => Err(StoreError::Busy(why())),
+            Answer::Full => Err(StoreError::Full(why())),
+            Answer::Transient => Err(StoreError::Transient(why())),
+            Answer::SetAside => Err(StoreError::SetAside(PathBuf::from("aside"))),
+            Answer::Unwritable => Err(StoreError::Unwritable(why())),
+            // It is calls that a store refuses: what else a batch holds is of our own making.
+            Answer::Rejected if batch.calls.is_empty() => {
+                entries.apply(batch);
+                Ok(Written::default())
+            }
+            Answer::Rejected => {
+                entries.rejected.extend(batch.calls.iter().map(|row| (row.function, row.outcome)));
+                Err(StoreError::Rejected(why()))
+            }
+        }
+    }
+
+    fn retain(&mut self, _now_ns: i64) -> Result<Retained, StoreError> {
+        Ok(Retained::default())
+    }
+
+    fn rates(&mut self) -> Result<Option<Vec<SetRate>>, StoreError> {
+        Ok(None)
+    }
+
+    fn set_rate(&mut self, _: &str, _: Option<f64>, _: &str, _: i64) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    fn close(&mut self, _now_ns: i64) -> Result<(), StoreError> {
+        Ok(())
+    }
+}

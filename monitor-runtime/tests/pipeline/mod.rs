@@ -1,0 +1,99 @@
+//! The whole pipeline, guard to store, against a model: whatever random programs do on several threads,
+//! whatever the store answers and however little memory there is, every call is accounted for.
+//!
+//! `program` is what is drawn and run, `ledger` the store that fails on command, `account` the check.
+//! Nothing here starts the process's own recorder: rings, collector and store are built from parts.
+
+mod program;
+mod ledger;
+mod account;
+mod random;
+
+use std::sync::Arc;
+
+use proptest::prelude::*;
+
+use crate::breaker::Event;
+use crate::clock::{Clock, monotonic};
+use crate::collector::{Collector, Opened, Pace};
+use crate::config::{CaptureMode, Location, Settings, Surroundings};
+use crate::region::Memory;
+use crate::runtime::Shared;
+use crate::thread_rings::{ThreadRings, lock};
+use ledger::Ledger;
+use program::{Functions, Program, Run};
+
+/// One recorder, built from parts, that no other test shares.
+struct Recorder {
+    rings: &'static ThreadRings,
+    shared: Arc<Shared>,
+    collector: Collector,
+    ledger: Ledger,
+}
+
+impl Recorder {
+    fn new(program: &Program) -> Self {
+        let nowhere = Surroundings { variable: &|_| None, executable: None };
+        let settings = Settings {
+            db: Location::Memory,
+            max_memory_bytes: program.memory_bytes,
+            batch_rows: program.batch_rows,
+            ..Settings::resolve(None, &nowhere).0
+        };
+        let (overflow_in, overflow_out) = crossbeam_channel::unbounded();
+        let rings = ThreadRings::new(
+            program.rings_bytes,
+            0x5EED << 33,
+            CaptureMode::All,
+            overflow_in,
+            Memory::on_heap(None),
+        );
+        let rings: &'static ThreadRings = Box::leak(Box::new(rings));
+        let shared = Arc::new(Shared::new(settings.sample.clone()));
+        let ledger = Ledger::new(program.answers.clone());
+        let store = ledger.clone();
+        let opener =
+            Box::new(move |_| Ok(Opened { store: Box::new(store.clone()), path: None, notice: None }));
+        let collector =
+            Collector::new(&settings, rings, overflow_out, Arc::clone(&shared), Clock::start(), opener);
+        Self { rings, shared, collector, ledger }
+    }
+
+    /// Nothing is asked of the store any more but to write: what waits is written now.
+    fn settle(&mut self) {
+        self.ledger.behave();
+        let close = Event::ForceClose { why: "the end of a test", by: "the test" };
+        lock(&self.shared.breaker).step(monotonic(), close);
+        for _ in 0..STEPS_MAX {
+            self.collector.step(Pace::Flush);
+            if self.collector.is_settled() {
+                return;
+            }
+        }
+        panic!("a flush comes to an end");
+    }
+}
+
+/// Far more steps than any program here needs.
+const STEPS_MAX: usize = 100_000;
+
+fn check(program: &Program) {
+    let mut recorder = Recorder::new(program);
+    let functions = Functions::new();
+    let mut run = Run::default();
+    for round in &program.rounds {
+        run.round(round, &functions, &mut recorder);
+    }
+    recorder.settle();
+    let health = lock(&recorder.shared.health).clone();
+    account::check(program, &functions, &run.calls, &recorder.ledger.entries(), &health);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: random::cases(), failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_call_is_accounted_for_whatever_happens(program in random::program()) {
+        check(&program);
+    }
+}

@@ -1,0 +1,301 @@
+//! A program of monitored calls: what it is made of, and how it is run on real threads through the real
+//! guard, while the collector steps. What comes out is what an onlooker would write down: each call with
+//! its function, outcome, caller and thread.
+
+use std::future::{Future, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::pin::pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, mpsc};
+use std::task::{Context, Poll, Waker};
+
+use super::Recorder;
+use super::ledger::Answer;
+use crate::call_site::CallSite;
+use crate::capture::via::{ErrorValue, Value, traits::*};
+use crate::collector::Pace;
+use crate::private::{AsyncCall, Call, instrument};
+use crate::record::Outcome;
+use crate::thread_rings::{ThreadRings, lock};
+
+/// How many functions there are. The first two are always recorded, the others at rates that change.
+pub(super) const FUNCTIONS: usize = 4;
+/// Functions whose rate stays 1.
+pub(super) const ALWAYS: usize = 2;
+
+#[derive(Debug, Clone)]
+pub(super) struct Program {
+    /// 0: there is no room for a ring.
+    pub(super) rings_bytes: usize,
+    pub(super) memory_bytes: u64,
+    pub(super) batch_rows: usize,
+    pub(super) answers: Vec<Answer>,
+    pub(super) rounds: Vec<Round>,
+}
+
+/// Threads that begin and end, while the collector takes some steps.
+#[derive(Debug, Clone)]
+pub(super) struct Round {
+    pub(super) threads: Vec<Vec<Work>>,
+    pub(super) changes: Vec<(usize, Change)>,
+    /// All that a thread does is done within one call, and while that lasts accounts are made.
+    pub(super) held: bool,
+    pub(super) steps: usize,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Change {
+    Rate(f64),
+    Counted(bool),
+}
+
+/// A call and what it calls.
+#[derive(Debug, Clone)]
+pub(super) struct Work {
+    pub(super) function: usize,
+    pub(super) ending: Ending,
+    pub(super) times: usize,
+    pub(super) callees: Vec<Work>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ending {
+    Ok,
+    OkWithResult,
+    Error,
+    Panic,
+    AsyncOk,
+    AsyncError,
+    AsyncPanic,
+    AsyncCancelled,
+}
+
+impl Ending {
+    fn outcome(self) -> Outcome {
+        match self {
+            Self::Ok | Self::OkWithResult | Self::AsyncOk => Outcome::Ok,
+            Self::Error | Self::AsyncError => Outcome::Error,
+            Self::Panic | Self::AsyncPanic => Outcome::Panic,
+            Self::AsyncCancelled => Outcome::Cancelled,
+        }
+    }
+}
+
+/// A call as the onlooker saw it.
+#[derive(Debug, Clone)]
+pub(super) struct Seen {
+    pub(super) number: u64,
+    pub(super) function: usize,
+    pub(super) outcome: Outcome,
+    /// The number of its caller.
+    pub(super) parent: Option<u64>,
+    pub(super) thread: String,
+}
+
+/// Call sites of this program alone.
+pub(super) struct Functions([&'static CallSite; FUNCTIONS]);
+
+impl Functions {
+    pub(super) fn new() -> Self {
+        Self(std::array::from_fn(|function| {
+            let name =
+                ["pipeline::first", "pipeline::second", "pipeline::third", "pipeline::fourth"][function];
+            let site = CallSite::new(|| "pipeline", file!(), line!(), &["number"], &[]).name(name);
+            let site: &'static CallSite = Box::leak(Box::new(site));
+            assert!(site.register());
+            site.set_rate(1.0);
+            site
+        }))
+    }
+
+    pub(super) fn id(&self, function: usize) -> u32 {
+        self.0[function].id()
+    }
+}
+
+/// What was run so far.
+#[derive(Debug, Default)]
+pub(super) struct Run {
+    pub(super) calls: Vec<Seen>,
+    numbers: Arc<AtomicU64>,
+    threads: usize,
+    /// A function was only counted at some time: its calls may count where they begin.
+    counted: bool,
+}
+
+impl Run {
+    /// Runs the threads of a round to their end, with the collector at work.
+    pub(super) fn round(&mut self, round: &Round, functions: &Functions, recorder: &mut Recorder) {
+        let rings = recorder.rings;
+        let numbers = &*Arc::clone(&self.numbers);
+        let mut seen = Vec::new();
+        std::thread::scope(|scope| {
+            let (quiet, quiets) = mpsc::channel();
+            let mut workers = Vec::new();
+            let mut ends = Vec::new();
+            for works in &round.threads {
+                self.threads += 1;
+                let name = format!("worker-{}", self.threads);
+                let worker = Worker { functions, numbers, thread: name.clone(), seen: Vec::new() };
+                let (end, ended) = mpsc::channel::<()>();
+                ends.push(end);
+                let quiet = quiet.clone();
+                let body = move || worker.run(rings, works, round.held, &quiet, &ended);
+                workers.push(std::thread::Builder::new().name(name).spawn_scoped(scope, body).unwrap());
+            }
+            drop(quiet);
+            for (function, change) in &round.changes {
+                self.counted |= matches!(change, Change::Counted(true));
+                functions.change(*function, *change);
+            }
+            for _ in 0..round.steps {
+                recorder.collector.step(Pace::Usual);
+            }
+            let calls: u64 = quiets.iter().take(workers.len()).sum();
+            self.balance(calls, if round.held { workers.len() } else { 0 }, recorder);
+            drop(ends);
+            for worker in workers {
+                seen.extend(worker.join().unwrap());
+            }
+        });
+        self.calls.extend(seen);
+    }
+
+    /// At this quiet moment: calls = recorded + sampled out + dropped + in flight.
+    fn balance(&self, ended_now: u64, in_flight: usize, recorder: &mut Recorder) {
+        recorder.collector.step(Pace::Flush);
+        let health = lock(&recorder.shared.health).clone();
+        let ended = self.calls.len() as u64 + ended_now;
+        // A failure that found no room in ring or channel is folded without having been recorded.
+        let told = health.recorded + health.sampled_out + health.dropped.ring_full + health.dropped.no_ring;
+        let folded = health.folded_errors;
+        let counted_early = if self.counted { in_flight as u64 } else { 0 };
+        assert!(
+            told <= ended + counted_early && told + folded >= ended,
+            "{ended} calls ended, {in_flight} are in flight, and the report says {health:?}"
+        );
+    }
+}
+
+impl Functions {
+    fn change(&self, function: usize, change: Change) {
+        match change {
+            Change::Rate(rate) => self.0[function].set_rate(rate),
+            Change::Counted(is_counted) => self.0[function].set_counted(is_counted),
+        }
+    }
+}
+
+/// One thread of a program.
+struct Worker<'a> {
+    functions: &'a Functions,
+    numbers: &'a AtomicU64,
+    thread: String,
+    seen: Vec<Seen>,
+}
+
+impl Worker<'_> {
+    /// Does the work, says how many calls have ended, waits to be released, ends.
+    fn run(
+        mut self,
+        rings: &'static ThreadRings,
+        works: &[Work],
+        held: bool,
+        quiet: &mpsc::Sender<u64>,
+        ended: &mpsc::Receiver<()>,
+    ) -> Vec<Seen> {
+        rings.acquire().expect("memory for a thread's state");
+        let within = |worker: &mut Self, parent| {
+            for work in works {
+                worker.work(work, parent);
+            }
+            // The call that holds all others has been seen, but has not ended.
+            let calls = worker.seen.len() as u64 - u64::from(held);
+            quiet.send(calls).expect("the test waits");
+            let _ = ended.recv();
+        };
+        if held {
+            self.call(0, Ending::Ok, None, within);
+        } else {
+            within(&mut self, None);
+        }
+        self.seen
+    }
+
+    fn work(&mut self, work: &Work, parent: Option<u64>) {
+        for _ in 0..work.times {
+            self.call(work.function, work.ending, parent, |worker, parent| {
+                for callee in &work.callees {
+                    worker.work(callee, parent);
+                }
+            });
+        }
+    }
+
+    /// Makes a monitored call, as the expansion of the attribute would.
+    fn call(
+        &mut self,
+        function: usize,
+        ending: Ending,
+        parent: Option<u64>,
+        body: impl FnOnce(&mut Self, Option<u64>),
+    ) {
+        let number = self.numbers.fetch_add(1, Ordering::Relaxed);
+        let thread = self.thread.clone();
+        self.seen.push(Seen { number, function, outcome: ending.outcome(), parent, thread });
+        let site = self.functions.0[function];
+        match ending {
+            Ending::Ok | Ending::OkWithResult | Ending::Error | Ending::Panic => {
+                let body = || body(self, Some(number));
+                let _ = catch_unwind(AssertUnwindSafe(|| call(site, number, ending, body)));
+            }
+            _ => {
+                let body = || body(self, Some(number));
+                let _ = catch_unwind(AssertUnwindSafe(|| call_async(site, number, ending, body)));
+            }
+        }
+    }
+}
+
+fn call(site: &'static CallSite, number: u64, ending: Ending, body: impl FnOnce()) {
+    let mut call = Call::enter(site);
+    call.args(|writer| (&&&&&Value(&number)).capture(writer));
+    call.begin();
+    body();
+    match ending {
+        Ending::OkWithResult => call.ok_with(|writer| (&&&&&Value(&number)).capture(writer)),
+        Ending::Error => call.error(|writer| (&&&&&ErrorValue(&error_text(number))).write(writer)),
+        Ending::Panic => resume_unwind(Box::new(())),
+        _ => call.ok(),
+    }
+}
+
+/// The text of an error: its kind is told by what it says apart from numbers.
+pub(super) fn error_text(number: u64) -> String {
+    format!("{} {number}", ["refused", "too late", "no such thing"][number as usize % 3])
+}
+
+fn call_async(site: &'static CallSite, number: u64, ending: Ending, body: impl FnOnce()) {
+    let mut call = AsyncCall::enter(site);
+    call.args(|writer| (&&&&&Value(&number)).capture(writer));
+    let mut body = Some(body);
+    let polled = poll_fn(move |_| {
+        if let Some(body) = body.take() {
+            body();
+            return Poll::Pending;
+        }
+        match ending {
+            Ending::AsyncPanic => resume_unwind(Box::new(())),
+            _ => Poll::Ready(()),
+        }
+    });
+    let mut future = pin!(instrument(call, polled, move |finish, ()| match ending {
+        Ending::AsyncError => finish.error(|writer| (&&&&&ErrorValue(&error_text(number))).write(writer)),
+        _ => finish.ok_with(|writer| (&&&&&Value(&number)).capture(writer)),
+    }));
+    let mut task = Context::from_waker(Waker::noop());
+    assert!(future.as_mut().poll(&mut task).is_pending());
+    if ending != Ending::AsyncCancelled {
+        let _ = future.as_mut().poll(&mut task);
+    }
+}

@@ -1,0 +1,87 @@
+//! Draws programs: call trees over a few functions and threads, rates that change under way, answers of
+//! the store, and how much memory there is.
+
+use proptest::prelude::*;
+
+use super::ledger::Answer;
+use super::program::{Change, Ending, FUNCTIONS, Program, Round, Work};
+
+/// As many as a short run takes; `PROPTEST_CASES` asks for more.
+pub(super) fn cases() -> u32 {
+    std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(48)
+}
+
+pub(super) fn program() -> impl Strategy<Value = Program> {
+    let memory = (
+        prop_oneof![Just(0_usize), Just(40 << 10), Just(32 << 20)],
+        prop_oneof![Just(2_900_000_u64), Just(64 << 20)],
+        prop_oneof![Just(7_usize), Just(100), Just(4096)],
+    );
+    let answers = prop_oneof![
+        Just(Vec::new()),
+        prop::collection::vec(answer(), 1..12),
+        // Long enough that the breaker opens and memory runs out.
+        (3_usize..40).prop_map(|failures| vec![Answer::Transient; failures]),
+    ];
+    (memory, answers, prop::collection::vec(round(), 1..4)).prop_map(|(memory, answers, rounds)| {
+        let (rings_bytes, memory_bytes, batch_rows) = memory;
+        Program { rings_bytes, memory_bytes, batch_rows, answers, rounds }
+    })
+}
+
+fn answer() -> impl Strategy<Value = Answer> {
+    prop_oneof![
+        Just(Answer::Written),
+        Just(Answer::WrittenButFailed),
+        Just(Answer::Busy),
+        Just(Answer::Full),
+        Just(Answer::Transient),
+        Just(Answer::SetAside),
+        Just(Answer::Unwritable),
+        Just(Answer::Rejected),
+    ]
+}
+
+fn round() -> impl Strategy<Value = Round> {
+    let threads = prop::collection::vec(prop::collection::vec(work(), 0..6), 1..4);
+    let changes = prop::collection::vec((2..FUNCTIONS, change()), 0..3);
+    (threads, changes, any::<bool>(), 0_usize..4).prop_map(|(threads, changes, held, steps)| Round {
+        threads,
+        changes,
+        held,
+        steps,
+    })
+}
+
+fn change() -> impl Strategy<Value = Change> {
+    prop_oneof![
+        Just(Change::Rate(1.0)),
+        Just(Change::Rate(0.3)),
+        Just(Change::Rate(0.01)),
+        Just(Change::Rate(0.0)),
+        any::<bool>().prop_map(Change::Counted),
+    ]
+}
+
+fn work() -> impl Strategy<Value = Work> {
+    let one = (0..FUNCTIONS, ending(), prop_oneof![9 => 1_usize..4, 1 => 200_usize..900]);
+    let leaf =
+        one.prop_map(|(function, ending, times)| Work { function, ending, times, callees: Vec::new() });
+    leaf.prop_recursive(3, 12, 4, |inner| {
+        (0..FUNCTIONS, ending(), prop::collection::vec(inner, 1..4))
+            .prop_map(|(function, ending, callees)| Work { function, ending, times: 1, callees })
+    })
+}
+
+fn ending() -> impl Strategy<Value = Ending> {
+    prop_oneof![
+        4 => Just(Ending::Ok),
+        4 => Just(Ending::OkWithResult),
+        2 => Just(Ending::Error),
+        1 => Just(Ending::Panic),
+        2 => Just(Ending::AsyncOk),
+        1 => Just(Ending::AsyncError),
+        1 => Just(Ending::AsyncPanic),
+        1 => Just(Ending::AsyncCancelled),
+    ]
+}
