@@ -4,8 +4,10 @@
 //! to do with a call, and the table of all sites for the cold side. It does not know threads or rings.
 
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
+use crate::config::limits;
+use crate::sampling::Source;
 use crate::tally::SITES_MAX;
 
 /// What to do with a call of a function.
@@ -32,6 +34,14 @@ pub struct CallSite {
     epoch: AtomicU32,
     rate: AtomicU64,
     pub(crate) slow_ticks: AtomicU64,
+    /// First calls that are still to be kept whatever the rate.
+    first: AtomicU32,
+    /// The rate asked for, and by what.
+    asked: AtomicU64,
+    source: AtomicU32,
+    /// What the ladder allows: at most this rate, and whether undrawn calls are timed.
+    cap: AtomicU64,
+    counted: AtomicBool,
     path: fn() -> &'static str,
     file: &'static str,
     line: u32,
@@ -61,6 +71,11 @@ impl CallSite {
             epoch: AtomicU32::new(0),
             rate: AtomicU64::new(1_f64.to_bits()),
             slow_ticks: AtomicU64::new(u64::MAX),
+            first: AtomicU32::new(limits::FIRST_CALLS),
+            asked: AtomicU64::new(1_f64.to_bits()),
+            source: AtomicU32::new(Source::Default as u32),
+            cap: AtomicU64::new(1_f64.to_bits()),
+            counted: AtomicBool::new(false),
             path,
             file,
             line,
@@ -138,25 +153,72 @@ impl CallSite {
         self.name.map_or_else(|| shown_path((self.path)()), str::to_owned)
     }
 
-    /// Tells the hot side from how many ticks on a call counts as slow, by the calibration so far: from
-    /// half the limit on, since the collector, who knows better, decides.
-    pub(crate) fn set_slow_limit(&self) {
-        if let Some(ns) = self.slow_ns {
-            self.slow_ticks.store(crate::clock::ticks_from_ns(ns / 2), Ordering::Relaxed);
-        }
+    /// Tells the hot side from which duration on a call counts as slow, by the calibration so far. What
+    /// is written as slow, the collector decides, who knows better.
+    pub(crate) fn set_slow_limit(&self, ns: u64) {
+        let ticks = if ns == u64::MAX { u64::MAX } else { crate::clock::ticks_from_ns(ns) };
+        self.slow_ticks.store(ticks, Ordering::Relaxed);
     }
 
-    /// Puts a rate into force.
-    pub(crate) fn set_rate(&self, rate: f64) {
-        if self.rate().to_bits() == rate.to_bits() && self.fidelity.load(Ordering::Relaxed) > fidelity::OFF {
+    /// The rate asked for, and by what.
+    pub(crate) fn asked(&self) -> (f64, Source) {
+        let rate = f64::from_bits(self.asked.load(Ordering::Relaxed));
+        (rate, Source::from_number(self.source.load(Ordering::Relaxed)))
+    }
+
+    /// Asks for a rate; what is in force is that, as far as the ladder allows.
+    pub(crate) fn ask(&self, rate: f64, source: Source) {
+        self.asked.store(rate.to_bits(), Ordering::Relaxed);
+        self.source.store(source as u32, Ordering::Relaxed);
+        self.apply();
+    }
+
+    /// The ladder's word: at most this rate, and calls that are not drawn timed or only counted.
+    pub(crate) fn limit(&self, cap: f64, is_counted: bool) {
+        self.cap.store(cap.to_bits(), Ordering::Relaxed);
+        self.counted.store(is_counted, Ordering::Relaxed);
+        self.apply();
+    }
+
+    /// For the site by which costs are measured: sets what calls look at, and nothing else.
+    pub(crate) fn calibrate(&self, rate: f64, fidelity: u32) {
+        self.first.store(0, Ordering::Relaxed);
+        self.rate.store(rate.to_bits(), Ordering::Relaxed);
+        self.fidelity.store(fidelity, Ordering::Relaxed);
+        self.epoch.fetch_add(1, Ordering::Release);
+    }
+
+    /// Puts into force what is asked for and allowed.
+    fn apply(&self) {
+        let cap = f64::from_bits(self.cap.load(Ordering::Relaxed));
+        let rate = f64::from_bits(self.asked.load(Ordering::Relaxed)).min(cap);
+        let before = self.fidelity.load(Ordering::Relaxed);
+        let next = match self.counted.load(Ordering::Relaxed) {
+            _ if rate >= 1.0 && crate::clock::is_counter() => fidelity::RECORDED,
+            true => fidelity::COUNTED,
+            false => fidelity::SAMPLED,
+        };
+        if before == fidelity::OFF || (before == next && self.rate().to_bits() == rate.to_bits()) {
             return;
         }
+        if before == fidelity::RECORDED && next != before {
+            // Its first calls have their rows.
+            self.first.store(0, Ordering::Relaxed);
+        }
         self.rate.store(rate.to_bits(), Ordering::Relaxed);
-        let next =
-            if rate >= 1.0 && crate::clock::is_counter() { fidelity::RECORDED } else { fidelity::SAMPLED };
-        self.fidelity.store(next, Ordering::Relaxed);
+        // Not where it has been switched off meanwhile.
+        let _ = self.fidelity.compare_exchange(before, next, Ordering::Relaxed, Ordering::Relaxed);
         // Partner: the acquire in `epoch`: who sees the new epoch sees the new rate and fidelity.
         self.epoch.fetch_add(1, Ordering::Release);
+    }
+
+    /// Whether this is one of the first calls, which are kept at any rate but zero.
+    #[cold]
+    pub(crate) fn take_first(&self) -> bool {
+        let take = |left: u32| left.checked_sub(1);
+        self.first.load(Ordering::Relaxed) > 0
+            && self.rate() > 0.0
+            && self.first.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok()
     }
 
     /// Counts changes of rate and fidelity. To be read before these are.
@@ -168,20 +230,6 @@ impl CallSite {
     /// Whether only a share of the calls that are not drawn is timed.
     pub(crate) fn is_counted(&self) -> bool {
         self.fidelity.load(Ordering::Relaxed) == fidelity::COUNTED
-    }
-
-    /// Times all calls that are not drawn, or only a share of them. Of no effect on a function that is
-    /// not sampled.
-    pub(crate) fn set_counted(&self, is_counted: bool) {
-        let (from, to) = if is_counted {
-            (fidelity::SAMPLED, fidelity::COUNTED)
-        } else {
-            (fidelity::COUNTED, fidelity::SAMPLED)
-        };
-        if self.fidelity.compare_exchange(from, to, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
-            // Partner: the acquire in `epoch`.
-            self.epoch.fetch_add(1, Ordering::Release);
-        }
     }
 
     /// Leaves the function alone from now on.

@@ -11,6 +11,8 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use crate::config::limits;
+
 /// Raw counter value.
 pub(crate) type Ticks = u64;
 
@@ -87,6 +89,40 @@ pub(crate) fn ns_from_ticks(ticks: Ticks) -> u64 {
 #[inline]
 fn scale(ticks: Ticks, rate: u64) -> u64 {
     u64::try_from((u128::from(ticks) * u128::from(rate)) >> 32).unwrap_or(u64::MAX)
+}
+
+/// The coarse clock: two words that the collector writes every few milliseconds while some function is
+/// only counted. Read by its calls, which cannot afford the counter.
+#[derive(Debug)]
+#[repr(align(128))]
+struct Coarse {
+    latest: AtomicU64,
+    /// What `latest` was before.
+    before: AtomicU64,
+}
+
+static COARSE: Coarse = Coarse { latest: AtomicU64::new(0), before: AtomicU64::new(0) };
+
+/// Ticks, as the coarse clock shows them: one plain load.
+#[cfg_attr(not(debug_assertions), inline(always))]
+pub(crate) fn coarse() -> Ticks {
+    COARSE.latest.load(Ordering::Relaxed)
+}
+
+/// Moves the coarse clock on.
+pub(crate) fn advance_coarse() {
+    COARSE.before.store(coarse(), Ordering::Relaxed);
+    COARSE.latest.store(ticks(), Ordering::Relaxed);
+}
+
+/// When something began that saw the coarse clock at `seen`, at most a period too early: where the clock
+/// has moved once since, and late at that, only the last period before it moved is believed.
+pub(crate) fn coarse_start(seen: Ticks) -> Ticks {
+    if COARSE.before.load(Ordering::Relaxed) != seen {
+        return seen;
+    }
+    let period = ticks_from_ns(limits::COARSE_PERIOD.as_nanos() as u64);
+    seen.max(coarse().saturating_sub(period))
 }
 
 /// A pair of readings taken together.

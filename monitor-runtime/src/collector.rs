@@ -7,6 +7,7 @@
 
 mod writing;
 mod reading;
+mod ladder;
 mod report;
 
 use std::collections::HashMap;
@@ -25,6 +26,7 @@ use crate::health::{Health, Level, Share};
 use crate::record::Outcome;
 use crate::retry::Retry;
 use crate::runtime::Shared;
+use crate::sampling::ladder::Bounds;
 use crate::store::{SetHold, Store, StoreError, fingerprint};
 use crate::thread_rings::{Overflow, ThreadRings};
 
@@ -45,9 +47,7 @@ pub(crate) struct Opened {
 struct Function {
     site: &'static CallSite,
     name: Arc<str>,
-    slow_ns: u64,
-    /// Calls left out since the collector last looked whether they are too many to be timed.
-    left_out: u64,
+    standing: ladder::Standing,
     /// The rate last sent to the store.
     stored_rate: Option<f64>,
     figures: FunctionFigures,
@@ -92,9 +92,7 @@ pub(crate) struct Collector {
     /// When the breaker entered its state; 0 before the first report.
     breaker_since_ns: i64,
     next: Due,
-    /// Share of a core that timing the calls of one function may cost.
-    max_overhead: f64,
-    left_out_since: Duration,
+    ladder: ladder::Ladder,
 
     health: Health,
     own_cpu: Share,
@@ -175,8 +173,7 @@ impl Collector {
             held: None,
             breaker_since_ns: 0,
             next: Due::default(),
-            max_overhead: settings.max_overhead,
-            left_out_since: monotonic(),
+            ladder: ladder::Ladder::new(Bounds::new(settings.max_rate, settings.max_overhead)),
             health: Health { queue_bytes_max, ..Health::default() },
             own_cpu: Share::since(crate::os::thread_cpu()),
             process_cpu: Share::since(crate::os::process_cpu()),
@@ -199,7 +196,7 @@ impl Collector {
         self.report(now, pace);
         let left = self.write(now, pace);
         self.tidy(now);
-        self.choose_counted(now);
+        self.climb(now);
         self.publish_health(now);
         left
     }
@@ -243,9 +240,6 @@ impl Collector {
         backlog.evict(|waiting| {
             let Some(Some(function)) = functions.get_mut(waiting.header.site as usize) else { return };
             let times = crate::decode::times(&waiting.header, clock);
-            if crate::decode::is_undrawn(&waiting.header, times.duration_ns, function.slow_ns) {
-                return;
-            }
             let outcome = waiting.header.outcome;
             function.figures.lose(times.end_ns);
             if outcome == Outcome::Ok {

@@ -5,7 +5,7 @@ use crate::batch::CallRow;
 use crate::call_site::CallSite;
 use crate::capture::{to_json, to_json_value, to_text};
 use crate::clock::Clock;
-use crate::record::{Header, Kept, Outcome, unpack};
+use crate::record::{Header, Outcome, unpack};
 
 /// The times of a record, in nanoseconds.
 #[expect(clippy::struct_field_names, reason = "the unit, as everywhere")]
@@ -55,26 +55,9 @@ pub(crate) fn values(waiting: &Waiting<'_>, site: &CallSite, scratch: &mut Vec<u
     }
 }
 
-/// Whether a call was taken for a slow one and is not: it was left out by sampling, then.
-#[inline]
-pub(crate) fn is_undrawn(header: &Header, duration_ns: u64, slow_ns: u64) -> bool {
-    header.kept == Kept::Slow && duration_ns < slow_ns
-}
-
-/// Why a row is kept, and its weight, once its duration is known: a call at least as slow as its
-/// function's limit would have been kept in any case.
-pub(crate) fn kept(header: &Header, duration_ns: u64, slow_ns: u64) -> (Kept, f64) {
-    if header.outcome == Outcome::Ok && duration_ns >= slow_ns {
-        (Kept::Slow, 1.0)
-    } else {
-        (header.kept, f64::from(header.weight))
-    }
-}
-
 /// Makes the row of a call.
-pub(crate) fn call_row(waiting: &Waiting<'_>, times: Times, slow_ns: u64, values: Values) -> CallRow {
+pub(crate) fn call_row(waiting: &Waiting<'_>, times: Times, values: Values) -> CallRow {
     let header = &waiting.header;
-    let (kept, weight) = kept(header, times.duration_ns, slow_ns);
     CallRow {
         function: header.site,
         thread: waiting.thread,
@@ -85,8 +68,8 @@ pub(crate) fn call_row(waiting: &Waiting<'_>, times: Times, slow_ns: u64, values
         parent_id: header.parent,
         trace_id: header.trace,
         outcome: header.outcome,
-        kept,
-        weight,
+        kept: header.kept,
+        weight: f64::from(header.weight),
         args: values.args,
         result: values.result,
         error: values.error,

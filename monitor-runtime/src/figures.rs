@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::batch::{Figures, SliceRow, WindowRow};
+use crate::config::limits;
 use crate::histogram::Histogram;
 use crate::record::Outcome;
 
@@ -68,6 +69,9 @@ pub(crate) struct FunctionFigures {
     slices: BTreeMap<i64, Period>,
     changed: bool,
 }
+
+/// Calls slower than this share of their function's are slow.
+const SLOW_SHARE: f64 = 0.99;
 
 /// A window that got a call late is still open; one that is this much older is not.
 const WINDOWS_OPEN_NS: i64 = 2 * WINDOW_NS;
@@ -135,6 +139,17 @@ impl FunctionFigures {
         }
         self.current.changed = true;
         &mut self.current
+    }
+
+    /// The duration that few enough of the latest calls exceed to have a row each: one in a hundred, and
+    /// of so many calls a second fewer. `None` where there were too few calls to tell.
+    pub(crate) fn slow_limit(&self, calls_per_s: f64) -> Option<u64> {
+        let mut recent = self.current.histogram.clone();
+        if let Some((_, last)) = self.earlier.last_key_value() {
+            recent.merge(&last.histogram);
+        }
+        let share = SLOW_SHARE.max(1.0 - f64::from(limits::SLOW_ROWS) / calls_per_s.max(1.0));
+        (recent.total() >= limits::SLOW_CALLS_LEAST).then(|| recent.bound(share))
     }
 
     pub(crate) fn is_changed(&self) -> bool {

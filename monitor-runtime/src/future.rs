@@ -50,6 +50,9 @@ enum State {
     Ended,
 }
 
+/// In place of a parent: a root that is kept for being among the first calls of its function.
+const FIRST: u64 = UNSAMPLED;
+
 /// A call that passes through.
 const PASS: (State, Context, u64) = (State::Pass, Context::NONE, NO_SPAN);
 
@@ -109,6 +112,10 @@ impl AsyncCall {
             Draw::Pass => return PASS,
             Draw::Undrawn => {
                 return (State::Undrawn, Context { span: UNSAMPLED, ..Context::NONE }, NO_SPAN);
+            }
+            Draw::First => {
+                let (state, own, _) = Self::open(thread, here, 1.0);
+                return (state, own, FIRST);
             }
             Draw::Follow if here.span == NO_SPAN => 1.0,
             Draw::Follow => here.weight,
@@ -207,7 +214,7 @@ impl AsyncCall {
     /// Ends a drawn call without values as `ok`, on a thread that has a ring.
     #[inline]
     fn end_plainly(&mut self, end: Ticks) -> bool {
-        let plain = self.state == State::PolledDrawn && self.values.is_none();
+        let plain = self.state == State::PolledDrawn && self.values.is_none() && self.parent != FIRST;
         let Some(thread) = thread_rings::current().filter(|_| plain) else { return false };
         let header = self.header(Outcome::Ok, Kept::Sampled, self.own.weight, end.wrapping_sub(self.start));
         let written = thread.ring.push_header(header.encode(0));
@@ -227,7 +234,7 @@ impl AsyncCall {
             start: self.start,
             duration,
             span: self.own.span,
-            parent: self.parent,
+            parent: if self.parent == FIRST { NO_SPAN } else { self.parent },
             trace: self.own.trace,
             weight,
             args_bytes: self.args_bytes,
@@ -270,8 +277,10 @@ impl AsyncCall {
         (start, duration): (Ticks, Ticks),
         value: Option<Capture<'_>>,
     ) {
+        let is_first = self.parent == FIRST;
         let (kept, weight) = match outcome {
             Outcome::Ok if undrawn => (Kept::Slow, 1.0),
+            Outcome::Ok if is_first => (Kept::First, 1.0),
             Outcome::Ok => (Kept::Sampled, self.own.weight),
             _ => (Kept::Failed, 1.0),
         };

@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering;
 use crate::arena::{self, Capture, Captured};
 use crate::call_site::{CallSite, fidelity};
 use crate::capture::{Writer, via};
-use crate::clock::{Ticks, counter, is_counter, ticks};
+use crate::clock::{Ticks, coarse, coarse_start, counter, is_counter, ticks};
 use crate::panic_text;
 use crate::record::{HEADER_WORDS, Header, Kept, Outcome, values_word};
 use crate::ring::Push;
@@ -76,8 +76,10 @@ mod special {
     pub(super) const VALUES: u64 = 8;
     /// Ticks are those of the OS clock.
     pub(super) const OS_CLOCK: u64 = 16;
-    /// Not drawn and not timed; its tally has counted it.
+    /// Not drawn and not timed; its tally has counted it, and its start is that of the coarse clock.
     pub(super) const COUNTED: u64 = 32;
+    /// Among the first calls of its function.
+    pub(super) const FIRST: u64 = 64;
     /// Set for a call that is only counted, and no other.
     pub(super) const JUST_COUNTED: u64 = UNDRAWN | COUNTED;
 }
@@ -105,12 +107,13 @@ impl Entered {
                 if let Some(thread) = thread_rings::current() {
                     let parent = thread.current.load(Ordering::Relaxed);
                     let epoch = site.epoch();
-                    if parent <= UNSAMPLED
-                        && thread.tallies.used(site.id()).is_some_and(|tally| tally.leave_out(epoch))
-                    {
+                    // The countdown is that of a root; it fits below one that was drawn for certain too.
+                    let fits =
+                        parent <= UNSAMPLED || (parent > RESERVED_SPANS && is_certain(thread.weight()));
+                    if fits && thread.tallies.used(site.id()).is_some_and(|tally| tally.leave_out(epoch)) {
                         thread.set_current(UNSAMPLED);
-                        let special = special::JUST_COUNTED;
-                        return Self { thread: Some(thread), parent, special, ..Self::pass(site) };
+                        let (start, special) = (coarse(), special::JUST_COUNTED);
+                        return Self { thread: Some(thread), start, parent, special, ..Self::pass(site) };
                     }
                 }
             }
@@ -162,6 +165,10 @@ impl Entered {
                 thread.set_weight(weight);
                 special::OWN_WEIGHT | u64::from(weight_before.to_bits()) << 32
             }
+            Draw::First => {
+                Self::open(site, thread, parent);
+                special::FIRST
+            }
             Draw::Undrawn => {
                 thread.set_current(UNSAMPLED);
                 special::UNDRAWN
@@ -197,7 +204,7 @@ impl Entered {
 
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn end_ok(self, thread: &'static ThreadState) {
-        if self.special == special::JUST_COUNTED {
+        if self.special == special::JUST_COUNTED && coarse() == self.start {
             return thread.set_current(self.parent);
         }
         let end = self.now();
@@ -269,6 +276,7 @@ impl Entered {
     ) {
         let undrawn = self.special & special::UNDRAWN != 0;
         let (kept, weight) = match outcome {
+            Outcome::Ok if self.special & special::FIRST != 0 => (Kept::First, 1.0),
             Outcome::Ok if undrawn => (Kept::Slow, 1.0),
             Outcome::Ok => (Kept::Sampled, thread.weight()),
             _ => (Kept::Failed, 1.0),
@@ -360,17 +368,19 @@ fn end_specially(
     outcome: Outcome,
     value: Option<Capture<'_>>,
 ) {
-    // A call that was only counted has no start: it is recorded, for having failed, as ended at once.
-    let start = if special & special::COUNTED == 0 { start } else { end };
-    if special & special::COUNTED != 0 {
-        thread.tallies.used(site.id()).inspect(|tally| tally.take_back());
-    }
-    let call = Entered { site, thread: Some(thread), start, span, parent, special, values };
+    let counted = special & special::COUNTED != 0;
+    let (start, end) = if counted { end_of_counted(start, end) } else { (start, end) };
     let duration = end.wrapping_sub(start);
-    let undrawn = special & special::UNDRAWN != 0;
-    if undrawn && outcome == Outcome::Ok && duration < site.slow_ticks.load(Ordering::Relaxed) {
+    let leaves_none = special & special::UNDRAWN != 0
+        && outcome == Outcome::Ok
+        && duration < site.slow_ticks.load(Ordering::Relaxed);
+    if leaves_none && !counted {
         count(thread, site, outcome, Unrecorded::SampledOut, duration);
-    } else {
+    } else if !leaves_none {
+        if counted {
+            thread.tallies.used(site.id()).inspect(|tally| tally.take_back());
+        }
+        let call = Entered { site, thread: Some(thread), start, span, parent, special, values };
         call.record(thread, outcome, duration, value);
     }
     if special & special::OWN_WEIGHT != 0 {
@@ -380,6 +390,14 @@ fn end_specially(
     if special & special::OWN_STATE != 0 {
         thread.home.release(thread);
     }
+}
+
+/// Start and end of a call that was only counted: as far as the coarse clock has moved. Where it has not,
+/// it ended at once. The end was read by the counter, of whatever kind ticks are.
+#[cold]
+fn end_of_counted(seen: Ticks, end: Ticks) -> (Ticks, Ticks) {
+    let end = if is_counter() { end } else { ticks() };
+    (if coarse() == seen { end } else { coarse_start(seen).min(end) }, end)
 }
 
 impl Call {
@@ -532,6 +550,12 @@ impl Drop for Scope {
     }
 }
 
+/// Whether what has this weight was drawn for certain.
+#[cfg_attr(not(debug_assertions), inline(always))]
+pub(crate) fn is_certain(weight: f32) -> bool {
+    weight.to_bits() == 1_f32.to_bits()
+}
+
 /// What becomes of a call.
 pub(crate) enum Draw {
     /// Nothing: it passes through.
@@ -540,6 +564,8 @@ pub(crate) enum Draw {
     Follow,
     /// Recorded with this weight.
     Drawn(f32),
+    /// Recorded for being among the first calls of its function.
+    First,
     /// Left out, and all below it.
     Undrawn,
 }
@@ -560,7 +586,10 @@ pub(crate) fn draw(site: &CallSite, thread: &ThreadState, parent: u64, weight: f
     if site.fidelity.load(Ordering::Relaxed) == fidelity::RECORDED {
         return Draw::Follow;
     }
-    let (drawn, rate) = if parent == NO_SPAN {
+    if parent == NO_SPAN && site.take_first() {
+        return Draw::First;
+    }
+    let (drawn, rate) = if parent == NO_SPAN || (site.is_counted() && is_certain(weight)) {
         draw_root(site, thread)
     } else {
         let rate = site.rate();
@@ -580,7 +609,7 @@ fn draw_root(site: &CallSite, thread: &ThreadState) -> (bool, f64) {
     let epoch = site.epoch();
     let rate = site.rate();
     // Where not all undrawn calls are timed, the countdown ends with one that is either drawn or timed.
-    let stop = if site.is_counted() { rate.max(TIMED_SHARE) } else { rate };
+    let stop = if site.is_counted() { (rate + TIMED_SHARE).min(1.0) } else { rate };
     let Some(tally) = thread.tallies.of(site.id()) else {
         return (sampling::next_gap(rate, random(thread)) == 0, rate);
     };

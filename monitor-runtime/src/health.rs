@@ -3,16 +3,17 @@
 
 use std::fmt;
 use std::sync::Mutex;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::breaker;
 use crate::call_site::{CallSite, fidelity};
+use crate::capture::via;
 use crate::clock::{ns_from_ticks, ticks};
 use crate::config::{CaptureMode, limits};
 use crate::guard::Call;
 use crate::region::Memory;
-use crate::thread_rings::ThreadRings;
+use crate::sampling::ladder::Costs;
+use crate::thread_rings::{ThreadRings, ThreadState};
 
 /// How well the recorder serves at a moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -143,35 +144,67 @@ pub struct Health {
     pub budget_pct: f64,
 }
 
-/// Measures what a recorded call without values costs, on the calling thread, which must have no ring
-/// of its own: the best of a few rounds, so that interruptions do not count.
-pub(crate) fn measure_call_ns() -> f64 {
-    static SITE: CallSite = CallSite::new(|| "monitored::calibration", file!(), line!(), &[], &[]);
+/// Measures what a call costs its caller, on each rung and by the very code that callers run, on the
+/// calling thread, which must have no ring of its own.
+pub(crate) fn measure_costs() -> Option<Costs> {
+    static SITE: CallSite =
+        CallSite::new(|| "monitored::calibration", file!(), line!(), &["id", "name"], &[]);
     static RINGS: Mutex<Option<&'static ThreadRings>> = Mutex::new(None);
     let mut slot = crate::thread_rings::lock(&RINGS);
     let rings = *slot.get_or_insert_with(|| {
         let (overflow, _) = crossbeam_channel::bounded(0);
         let memory = Memory::on_heap(None);
-        Box::leak(Box::new(ThreadRings::new(limits::RING_BYTES, 0, CaptureMode::None, overflow, memory)))
+        Box::leak(Box::new(ThreadRings::new(limits::RING_BYTES, 0, CaptureMode::Args, overflow, memory)))
     });
-    SITE.fidelity.store(fidelity::RECORDED, Ordering::Relaxed);
-    let Some((state, _)) = rings.acquire() else { return 0.0 };
+    let (state, _) = rings.acquire()?;
+    let call = || {
+        let mut call = Call::enter(&SITE);
+        call.begin();
+        call.ok();
+    };
+    let call_with_values = || {
+        let mut call = Call::enter(&SITE);
+        call.args(|writer| {
+            use crate::capture::via::traits::*;
+            (&&&&&via::Value(&7_u64)).capture(writer);
+            (&&&&&via::Value("seven")).capture(writer);
+        });
+        call.begin();
+        call.ok();
+    };
+    let empty = best_of(state, || {});
+    let on = |rate: f64, fidelity: u32, call: &dyn Fn(&ThreadState) -> f64| {
+        SITE.calibrate(rate, fidelity);
+        (call(state) - empty).max(0.0)
+    };
+    let recorded = on(1.0, fidelity::RECORDED, &|state| best_of(state, call));
+    let with_values = on(1.0, fidelity::RECORDED, &|state| best_of(state, call_with_values));
+    let timed = on(0.0, fidelity::SAMPLED, &|state| best_of(state, call));
+    let counted = on(0.0, fidelity::COUNTED, &|state| best_of(state, call));
+    rings.release(state);
+    Some(Costs { recorded, values: (with_values - recorded).max(0.0), timed, counted, drained: DRAINED_NS })
+}
+
+/// What one of these costs, ns: the best of a few rounds, so that interruptions do not count.
+#[inline(never)]
+fn best_of(state: &ThreadState, call: impl Fn()) -> f64 {
     let mut best = u64::MAX;
     for _ in 0..ROUNDS {
         let start = ticks();
         for _ in 0..CALLS {
-            let mut call = Call::enter(&SITE);
-            call.begin();
-            call.ok();
+            call();
+            std::hint::black_box(());
         }
         best = best.min(ticks().wrapping_sub(start));
         state.ring.drain(|_, _| {});
     }
-    rings.release(state);
     ns_from_ticks(best) as f64 / f64::from(CALLS)
 }
 
-/// 8 × 256 calls take some 40 µs.
+/// What a record costs the collector before that has been measured: about a row's way into SQLite.
+const DRAINED_NS: f64 = 1000.0;
+
+/// 8 × 256 calls take some 40 µs; there are five kinds.
 const ROUNDS: u32 = 8;
 const CALLS: u32 = 256;
 

@@ -103,16 +103,24 @@ impl Histogram {
 
     /// The duration that this share of the calls did not exceed, where the longest is known.
     pub(crate) fn percentile(&self, share: f64, max_ns: u64) -> u64 {
+        let middle = |bucket: i32| ((f64::from(bucket) + 0.5) / 8.0).exp2();
+        self.reaching(share).map_or(0, |bucket| (middle(bucket).round() as u64).min(max_ns))
+    }
+
+    /// A duration that no call of this share exceeded: where the bucket ends that holds the percentile.
+    pub(crate) fn bound(&self, share: f64) -> u64 {
+        self.reaching(share).map_or(0, |bucket| (f64::from(bucket + 1) / 8.0).exp2().ceil() as u64)
+    }
+
+    /// The bucket with which this share of the calls is reached.
+    fn reaching(&self, share: f64) -> Option<i32> {
         let rank = share * self.total() as f64;
         let mut upto = 0;
-        for (bucket, count) in self.iter() {
+        let mut reached = self.iter().filter(|(_, count)| {
             upto += count;
-            if upto as f64 >= rank {
-                let middle = ((f64::from(bucket) + 0.5) / 8.0).exp2();
-                return (middle.round() as u64).min(max_ns);
-            }
-        }
-        0
+            upto as f64 >= rank
+        });
+        reached.next().map(|(bucket, _)| bucket)
     }
 }
 
@@ -153,8 +161,10 @@ mod tests {
         ((random.draw() >> 11) + 1) as f64 / (1_u64 << 53) as f64
     }
 
+    type Draw = fn(&mut Random) -> f64;
+
     /// Distributions of durations in ns that programs have, between 10 ns and an hour.
-    fn distributions() -> [(&'static str, fn(&mut Random) -> f64); 6] {
+    fn distributions() -> [(&'static str, Draw); 6] {
         [
             ("all alike", |_| 137.0),
             ("uniform", |random| 10.0 + 1e6 * uniform(random)),

@@ -19,7 +19,7 @@ pub use rates::RateError;
 
 use crate::breaker::{self, Breaker, Event, Statistics};
 use crate::call_site::{self, CallSite};
-use crate::clock::{Clock, monotonic};
+use crate::clock::{Clock, advance_coarse, monotonic};
 use crate::collector::{self, Collector, RINGS_SHARE};
 use crate::config::{Config, InitError, Settings, Warning, limits};
 use crate::health::{Health, Level};
@@ -91,6 +91,8 @@ pub(crate) fn register(site: &'static CallSite) {
     match recorder {
         Some(runtime) if site.register() => {
             runtime.rings.legend.site(&runtime.rings.memory, site);
+            // From half the limit on, while the clock is hardly calibrated.
+            site.set_slow_limit(site.slow_ns().map_or(u64::MAX, |ns| ns / 2));
             runtime.shared.set_rate_of(site);
         }
         _ => site.switch_off(),
@@ -198,9 +200,22 @@ fn run(runtime: &'static Runtime, mut collector: Collector, warnings: &[Warning]
             collector::Left::Blocked if pace == collector::Pace::Flush => {
                 std::thread::park_timeout(interval.min(RETRY_WHILE_AWAITED));
             }
-            _ => std::thread::park_timeout(interval),
+            _ => pause(&runtime.rings, interval, collector.is_counting()),
         }
     }
+}
+
+/// Waits for the next drain or to be woken; where calls are only counted, the coarse clock goes on meanwhile.
+fn pause(rings: &ThreadRings, interval: Duration, is_counting: bool) {
+    if !is_counting {
+        return std::thread::park_timeout(interval);
+    }
+    let until = monotonic() + interval;
+    while monotonic() < until && !rings.is_woken() {
+        advance_coarse();
+        std::thread::park_timeout(limits::COARSE_PERIOD.min(interval));
+    }
+    advance_coarse();
 }
 
 /// While someone waits for a flush, a store that is locked is tried again this soon.
@@ -301,11 +316,10 @@ pub fn reset_sample_rate(pattern: &str) -> Result<(), RateError> {
 
 impl Shared {
     fn set_rate_of(&self, site: &CallSite) {
-        let (rate, _) =
+        let (rate, source) =
             effective_rate(&site.shown_name(), site.sample_option(), &self.base_rates, &self.live_rates());
-        site.set_slow_limit();
         if !self.control.is_stopping() {
-            site.set_rate(rate);
+            site.ask(rate, source);
         }
     }
 }

@@ -450,6 +450,11 @@ impl ThreadRings {
         }
     }
 
+    /// Whether the collector has been woken since it ran.
+    pub(crate) fn is_woken(&self) -> bool {
+        self.woken.load(Ordering::Relaxed)
+    }
+
     /// The collector runs: the next wake counts again.
     pub(crate) fn clear_wake(&self) {
         self.woken.store(false, Ordering::Relaxed);

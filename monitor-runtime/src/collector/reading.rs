@@ -1,17 +1,20 @@
 //! What the collector reads from the hot side: rings, overflow, tallies.
 
+use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::ladder::Standing;
 use super::{Collector, Function};
 use crate::backlog::{Segment, Waiting};
 use crate::batch::{Figures, ThreadRow};
 use crate::call_site;
-use crate::decode;
+use crate::clock::monotonic;
+use crate::decode::{self, Times};
 use crate::figures::{Ended, FunctionFigures};
 use crate::histogram::Histogram;
-use crate::record::{Outcome, Record, decode};
+use crate::record::{HEADER_WORDS, Header, Outcome, Record, decode};
 use crate::subscribe;
 use crate::tally::{Durations, Tally, Unrecorded};
 
@@ -42,8 +45,7 @@ impl Collector {
             self.functions[id] = Some(Function {
                 site,
                 name: site.shown_name().into(),
-                slow_ns: site.slow_ns().unwrap_or(u64::MAX),
-                left_out: 0,
+                standing: Standing::new(site),
                 stored_rate: None,
                 figures: FunctionFigures::default(),
             });
@@ -55,6 +57,7 @@ impl Collector {
         let listening = self.shared.subscribers.any();
         let mut stream = Vec::new();
         let mut pressed = false;
+        let mut drained = Vec::new();
         let states = self.rings.all();
         self.ring_threads.resize(2 * states.len(), 0);
         for (place, state) in states.iter().enumerate() {
@@ -66,16 +69,21 @@ impl Collector {
                 }
                 let mut words = Vec::with_capacity(pending);
                 ring.drain(|_, piece| piece.append_to(&mut words));
-                let thread = self.ring_threads[2 * place + at];
-                self.meet_threads();
-                self.ring_threads[2 * place + at] =
-                    self.accept(thread, words, listening.then_some(&mut stream));
+                drained.push((2 * place + at, words));
             }
+        }
+        // Behind the drain, so that each record's thread is known.
+        self.meet_threads();
+        let thinned = self.thin(&drained, monotonic());
+        for (ring, words) in drained {
+            let thread = self.ring_threads[ring];
+            self.ring_threads[ring] =
+                self.accept(thread, words, thinned.as_ref(), listening.then_some(&mut stream));
         }
         while let Ok(overflow) = self.overflow.try_recv() {
             self.rings.took_overflow(overflow.words.len());
             self.meet_threads();
-            self.accept(overflow.thread, overflow.words, listening.then_some(&mut stream));
+            self.accept(overflow.thread, overflow.words, None, listening.then_some(&mut stream));
         }
         if !stream.is_empty() {
             self.shared.subscribers.publish(&stream.into());
@@ -91,80 +99,89 @@ impl Collector {
         }
     }
 
-    /// Counts records and puts them into the backlog, split where the ring went over to another
-    /// thread; returns the thread that it belongs to at the end.
+    /// Counts records and puts those that become rows into the backlog, split where the ring went over to
+    /// another thread; returns the thread that it belongs to at the end.
     fn accept(
         &mut self,
         mut thread: u32,
-        words: Vec<u64>,
+        mut words: Vec<u64>,
+        thinned: Option<&HashMap<u64, f64>>,
         mut stream: Option<&mut Vec<subscribe::Record>>,
     ) -> u32 {
-        let mut words = words;
-        let mut at = 0;
-        let mut start = 0;
+        // What becomes a row moves up over what does not: `end` is where it ends.
+        let (mut at, mut start, mut end) = (0, 0, 0);
         while let Some((record, used)) = decode(&words[at..]) {
             match record {
                 Record::Call(header, values, value_bytes) => {
-                    let waiting = Waiting { thread, header, values, value_bytes };
-                    self.count(&waiting);
-                    if let Some(stream) = stream.as_deref_mut() {
-                        stream.extend(self.stream_record(&waiting));
+                    let times = decode::times(&header, &self.clock);
+                    if let Some(header) = self.count(header, &times, value_bytes > 0, thinned) {
+                        if let Some(stream) = stream.as_deref_mut() {
+                            let waiting = Waiting { thread, header, values, value_bytes };
+                            stream.extend(self.stream_record(&waiting, times));
+                        }
+                        words[at..at + HEADER_WORDS].copy_from_slice(&header.encode(value_bytes));
+                        words.copy_within(at..at + used, end);
+                        end += used;
                     }
                 }
                 Record::Thread(next) => {
-                    if at > start {
-                        self.backlog.push(Segment::new(thread, words[start..at].to_vec()));
+                    if end > start {
+                        self.backlog.push(Segment::new(thread, words[start..end].to_vec()));
                     }
-                    start = at + used;
+                    start = end;
                     thread = next;
                 }
                 Record::Skip => {}
             }
             at += used;
         }
-        if start > 0 {
-            words.drain(..start);
-        }
+        words.truncate(end);
+        words.drain(..start);
         if !words.is_empty() {
+            words.shrink_to(words.len() * 2);
             self.backlog.push(Segment::new(thread, words));
         }
         thread
     }
 
-    fn count(&mut self, waiting: &Waiting<'_>) {
-        let times = decode::times(&waiting.header, &self.clock);
-        if self.function(waiting.header.site).is_none() {
+    /// Counts a call; returns its header as its row is to be written, if it gets one.
+    fn count(
+        &mut self,
+        header: Header,
+        times: &Times,
+        has_values: bool,
+        thinned: Option<&HashMap<u64, f64>>,
+    ) -> Option<Header> {
+        if self.function(header.site).is_none() {
             self.meet_functions();
         }
-        if let Some(function) = self.function(waiting.header.site) {
-            let ended = Ended { outcome: waiting.header.outcome, ns: times.duration_ns, at_ns: times.end_ns };
-            let has_row = !decode::is_undrawn(&waiting.header, times.duration_ns, function.slow_ns);
-            function.figures.count(ended, has_row);
-            *if has_row { &mut self.health.recorded } else { &mut self.health.sampled_out } += 1;
-        }
+        let fate = self.fate(header, times, thinned);
+        let function = self.function(header.site)?;
+        function.standing.since.records += 1;
+        function.standing.since.with_values += u64::from(has_values);
+        let ended = Ended { outcome: header.outcome, ns: times.duration_ns, at_ns: times.end_ns };
+        let has_row = fate.is_some();
+        function.figures.count(ended, has_row);
+        *if has_row { &mut self.health.recorded } else { &mut self.health.sampled_out } += 1;
+        fate
     }
 
-    fn stream_record(&mut self, waiting: &Waiting<'_>) -> Option<subscribe::Record> {
-        let times = decode::times(&waiting.header, &self.clock);
+    fn stream_record(&mut self, waiting: &Waiting<'_>, times: Times) -> Option<subscribe::Record> {
         let function = self.functions.get(waiting.header.site as usize)?.as_ref()?;
-        if decode::is_undrawn(&waiting.header, times.duration_ns, function.slow_ns) {
-            return None;
-        }
         let values = decode::values(waiting, function.site, &mut self.scratch);
-        let (kept, weight) = decode::kept(&waiting.header, times.duration_ns, function.slow_ns);
         let thread = self.thread_names.get(&waiting.thread).map_or_else(|| Arc::from("unknown"), Arc::clone);
         Some(subscribe::Record {
             function: Arc::clone(&function.name),
             thread,
             outcome: waiting.header.outcome,
-            kept,
+            kept: waiting.header.kept,
             start_ns: times.start_ns,
             duration_ns: times.duration_ns,
             busy_ns: times.busy_ns,
             span_id: waiting.header.span,
             parent_id: (waiting.header.parent != 0).then_some(waiting.header.parent),
             trace_id: waiting.header.trace,
-            weight,
+            weight: f64::from(waiting.header.weight),
             args: values.args,
             result: values.result,
             error: values.error,
@@ -232,7 +249,10 @@ impl Collector {
         let now_ns = self.clock.now_ns();
         if let Some(Some(function)) = self.functions.get_mut(site as usize) {
             function.figures.add(now_ns, figures, histogram);
-            function.left_out += sampled_out;
+            let since = &mut function.standing.since;
+            since.timed += reasons[Unrecorded::SampledOut as usize];
+            since.counted += counted;
+            since.dropped += dropped;
         }
         // A failure leaves a record at any rate; one that is only in a tally found no room anywhere.
         for outcome in [Outcome::Error, Outcome::Panic, Outcome::Cancelled] {

@@ -13,9 +13,7 @@ use crate::os;
 impl Collector {
     /// Makes the rows of the process's report that are due.
     pub(super) fn report(&mut self, now: Duration, pace: Pace) {
-        if self.health.overhead_ns_per_call == 0.0 {
-            self.health.overhead_ns_per_call = crate::health::measure_call_ns();
-        }
+        self.calibrate();
         if now >= self.next.resources {
             self.next.resources = now + limits::RESOURCES_INTERVAL;
             self.health.own_cpu_pct = self.own_cpu.look(now, os::thread_cpu());
@@ -75,40 +73,12 @@ impl Collector {
             self.next.rates = now + limits::RATES_INTERVAL;
             self.exchange_rates();
             self.hold_breaker(now);
-            for function in self.functions.iter().flatten() {
-                function.site.set_slow_limit();
-            }
         }
         if now >= self.next.retain
             && let Some(store) = &mut self.store
         {
             let more = store.retain(self.clock.now_ns()).is_ok_and(|step| step.more);
             self.next.retain = if more { now } else { now + limits::RETAIN_INTERVAL };
-        }
-    }
-
-    /// Stops timing calls that are left out anyway where there are so many of them that their timing
-    /// would cost more than the recorder may, and takes it up again when there are fewer.
-    pub(super) fn choose_counted(&mut self, now: Duration) {
-        let passed = now.saturating_sub(self.left_out_since);
-        if passed < COUNTED_LOOK {
-            return;
-        }
-        self.left_out_since = now;
-        let calls_max = self.max_overhead * 1e9 / (TIMED_COST * self.health.overhead_ns_per_call.max(1.0));
-        let mut changes = Vec::new();
-        for function in self.functions.iter_mut().flatten() {
-            let calls = std::mem::take(&mut function.left_out) as f64 / passed.as_secs_f64();
-            let was = function.site.is_counted();
-            let is = calls > if was { calls_max / 4.0 } else { calls_max };
-            function.site.set_counted(is);
-            if function.site.is_counted() != was {
-                let (from, to) = if is { ("timed", "counted") } else { ("counted", "timed") };
-                changes.push(format!("{}: {from} -> {to} at {calls:.0} calls/s left out", function.name));
-            }
-        }
-        for change in changes {
-            self.event("rate", change);
         }
     }
 
@@ -188,9 +158,5 @@ fn says_nothing_new(row: &HealthRow, last: &HealthRow) -> bool {
     on_their_own == *last
 }
 
-/// How often the choice between timing and counting is made.
-const COUNTED_LOOK: Duration = Duration::from_millis(250);
-/// What timing a call that is left out costs, in recorded calls.
-const TIMED_COST: f64 = 1.5;
 /// A lock that others hold for longer than this shows in the service level.
 const BUSY_SHOWN: Duration = Duration::from_secs(1);

@@ -274,6 +274,8 @@ impl Collector {
         if batch == (Batch { at_ns: batch.at_ns, ..Batch::default() }) {
             return None;
         }
+        // Alone they are not worth a transaction.
+        batch.rates = self.next_rates();
         self.sequence += 1;
         batch.sequence = self.sequence;
         Some(batch)
@@ -309,12 +311,9 @@ impl Collector {
         backlog.take(|waiting| {
             let Some(Some(function)) = functions.get(waiting.header.site as usize) else { return true };
             let times = decode::times(&waiting.header, clock);
-            if decode::is_undrawn(&waiting.header, times.duration_ns, function.slow_ns) {
-                return true;
-            }
             let values = decode::values(waiting, function.site, scratch);
             bytes += RECORD_BYTES + waiting.value_bytes;
-            calls.push(decode::call_row(waiting, times, function.slow_ns, values));
+            calls.push(decode::call_row(waiting, times, values));
             calls.len() < *batch_rows && bytes < limits::BATCH_BYTES_MAX
         });
         calls

@@ -25,6 +25,22 @@ pub const MAX_MEMORY_BYTES_MIN: u64 = MIB;
 pub const MAX_RATE: u32 = 1000;
 /// Share of the process's CPU time that the recorder may cost before it sinks functions.
 pub const MAX_OVERHEAD: f64 = 0.01;
+/// The first calls of a function in a process get a row whatever its rate: that it runs, and what it looks
+/// like, is seen at once.
+pub const FIRST_CALLS: u32 = 5;
+/// Rows a second and function of calls that are slower than the function's own 99th percentile.
+pub const SLOW_ROWS: u32 = 10;
+/// Calls of the last seconds from which on a function has a 99th percentile worth the name.
+pub const SLOW_CALLS_LEAST: u64 = 1000;
+/// How far the coarse clock may lag behind, by which slow calls are noticed that are only counted: a
+/// wake-up each costs a quarter of a percent of a core, and only while there are such calls.
+pub const COARSE_PERIOD: Duration = Duration::from_millis(4);
+/// How often the ladder looks at what functions cost.
+pub const LADDER_INTERVAL: Duration = Duration::from_secs(1);
+/// Its first look: what is very hot should not be timed for a whole second.
+pub const LADDER_FIRST: Duration = Duration::from_millis(250);
+/// How often what is known of a function's sampling is written where nothing but its figures changed.
+pub const RATE_ROWS_INTERVAL: Duration = Duration::from_secs(5);
 /// Pause between drains: under the time a person notices, and at about 30 µs of CPU a wake-up cheap.
 pub const DRAIN_INTERVAL: Duration = Duration::from_millis(100);
 /// A shorter pause is a busy loop.

@@ -8,6 +8,8 @@
 mod pattern;
 mod rules;
 mod gap;
+pub(crate) mod ladder;
+pub(crate) mod thin;
 
 pub use gap::{REDRAW, Random, next_gap};
 pub use pattern::{Pattern, PatternError};
@@ -24,6 +26,28 @@ pub enum Source {
     Attribute,
     /// A rule of `MONITOR_SAMPLE` without pattern, or 1.
     Default,
+}
+
+impl Source {
+    /// The source with this number; see `as u32`.
+    pub(crate) const fn from_number(number: u32) -> Self {
+        match number {
+            0 => Self::Live,
+            1 => Self::Rule,
+            2 => Self::Attribute,
+            _ => Self::Default,
+        }
+    }
+
+    /// What it is, in words.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Live => "set live",
+            Self::Rule => "a pattern of MONITOR_SAMPLE",
+            Self::Attribute => "the attribute's `sample`",
+            Self::Default => "the default",
+        }
+    }
 }
 
 /// The rate of a function: what is set live wins over a rule that names the function, this over the

@@ -16,6 +16,7 @@ use crate::capture::via::{ErrorValue, Value, traits::*};
 use crate::collector::Pace;
 use crate::private::{AsyncCall, Call, instrument};
 use crate::record::Outcome;
+use crate::sampling::Source;
 use crate::thread_rings::{ThreadRings, lock};
 
 /// How many functions there are. The first two are always recorded, the others at rates that change.
@@ -103,7 +104,7 @@ impl Functions {
             let site = CallSite::new(|| "pipeline", file!(), line!(), &["number"], &[]).name(name);
             let site: &'static CallSite = Box::leak(Box::new(site));
             assert!(site.register());
-            site.set_rate(1.0);
+            site.ask(1.0, Source::Default);
             site
         }))
     }
@@ -180,8 +181,8 @@ impl Run {
 impl Functions {
     fn change(&self, function: usize, change: Change) {
         match change {
-            Change::Rate(rate) => self.0[function].set_rate(rate),
-            Change::Counted(is_counted) => self.0[function].set_counted(is_counted),
+            Change::Rate(rate) => self.0[function].ask(rate, Source::Live),
+            Change::Counted(is_counted) => self.0[function].limit(1.0, is_counted),
         }
     }
 }

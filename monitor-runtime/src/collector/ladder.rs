@@ -1,0 +1,449 @@
+//! Fidelity: which drained records become rows, and how much of each function is recorded from now on.
+//!
+//! In: drained records, tallies, CPU times. Out: records that are final, with the weight and the
+//! reason that their rows will have; rates in force; an event for each change, and what the view
+//! `rates` shows. How much is right, `sampling::ladder` and `sampling::thin` decide.
+
+use std::collections::HashMap;
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher, Hasher};
+use std::time::Duration;
+
+use super::{Collector, Function};
+use crate::batch::RateRow;
+use crate::call_site::CallSite;
+use crate::config::limits;
+use crate::decode::Times;
+use crate::os;
+use crate::record::{Header, Kept, Outcome, Record, decode};
+use crate::sampling::Source;
+use crate::sampling::ladder::{Balance, Bounds, Costs, Load, Overhead, Place, Reason, Rung};
+use crate::sampling::thin::{Allowance, Drawn, thin};
+
+/// Where a function stands, and what it did since the last look.
+#[derive(Debug, Default)]
+pub(super) struct Standing {
+    rung: Rung,
+    allowance: Allowance,
+    /// Rows of its first calls so far.
+    first: u32,
+    slow: SlowLimit,
+    pub(super) since: Counts,
+    stored: Option<RateRow>,
+    due: Option<RateRow>,
+}
+
+impl Standing {
+    pub(super) fn new(site: &CallSite) -> Self {
+        let slow = SlowLimit { ns: site.slow_ns().unwrap_or(u64::MAX), ..SlowLimit::default() };
+        Self { slow, ..Self::default() }
+    }
+}
+
+/// Calls counted since the last look.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Counts {
+    pub(super) records: u64,
+    pub(super) with_values: u64,
+    /// Drawn, before they were thinned out.
+    pub(super) drawn: u64,
+    pub(super) rows: u64,
+    pub(super) timed: u64,
+    pub(super) counted: u64,
+    pub(super) dropped: u64,
+}
+
+impl Counts {
+    fn calls(&self) -> u64 {
+        self.records + self.timed + self.counted + self.dropped
+    }
+
+    fn load(&self, seconds: f64) -> Load {
+        let per_second = |count: u64| count as f64 / seconds;
+        Load {
+            calls: per_second(self.calls()),
+            records: per_second(self.records),
+            with_values: per_second(self.with_values),
+            drawn: per_second(self.drawn),
+            timed: per_second(self.timed + self.dropped),
+            counted: per_second(self.counted),
+        }
+    }
+}
+
+/// From which duration on calls have a row for being slow.
+#[derive(Debug, Clone, Copy)]
+struct SlowLimit {
+    ns: u64,
+    /// What it was before this moment: by then calls that were not drawn were left out by it.
+    since_ns: i64,
+    before_ns: u64,
+    /// Rows left this second, where the limit is the function's own percentile.
+    left: u32,
+}
+
+impl Default for SlowLimit {
+    fn default() -> Self {
+        Self { ns: u64::MAX, since_ns: i64::MIN, before_ns: u64::MAX, left: u32::MAX }
+    }
+}
+
+impl SlowLimit {
+    fn set(&mut self, ns: u64, left: u32, now_ns: i64) {
+        *self = Self { ns, since_ns: now_ns, before_ns: self.ns, left };
+    }
+
+    /// Whether a call is slow and may have a row for that.
+    fn takes(&mut self, times: &Times) -> bool {
+        let limit = if times.end_ns < self.since_ns { self.before_ns } else { self.ns };
+        let takes = times.duration_ns >= limit && self.left > 0;
+        if takes && self.left != u32::MAX {
+            self.left -= 1;
+        }
+        takes
+    }
+}
+
+/// All that the ladder keeps for the process.
+#[derive(Debug)]
+pub(super) struct Ladder {
+    pub(super) bounds: Bounds,
+    costs: Costs,
+    balance: Balance,
+    looked: Duration,
+    next: Duration,
+    drained: Duration,
+    own_cpu: Duration,
+    process_cpu: Duration,
+    seed: u64,
+    is_counting: bool,
+}
+
+impl Ladder {
+    pub(super) fn new(bounds: Bounds) -> Self {
+        let now = crate::clock::monotonic();
+        Self {
+            bounds,
+            costs: Costs::default(),
+            balance: Balance::default(),
+            looked: now,
+            next: now + limits::LADDER_FIRST,
+            drained: now,
+            own_cpu: os::thread_cpu(),
+            process_cpu: os::process_cpu(),
+            seed: RandomState::new().build_hasher().finish(),
+            is_counting: false,
+        }
+    }
+}
+
+impl Collector {
+    /// Whether there are calls that rely on the coarse clock.
+    pub(crate) fn is_counting(&self) -> bool {
+        self.ladder.is_counting
+    }
+
+    /// Finds what is to be thinned out of drained records: none, where each function stays within its
+    /// allowance. A function that does not is recorded less from this moment on.
+    pub(super) fn thin(&mut self, drained: &[(usize, Vec<u64>)], now: Duration) -> Option<HashMap<u64, f64>> {
+        let passed = now.saturating_sub(self.ladder.drained).as_secs_f64();
+        self.ladder.drained = now;
+        let bounds = self.ladder.bounds;
+        if bounds.rows_per_s.is_infinite() {
+            return None;
+        }
+        let mut offered: HashMap<u32, u64> = HashMap::new();
+        let mut last = (0, 0);
+        each_drawn(drained, |call| {
+            if call.site != last.0 {
+                *offered.entry(last.0).or_default() += std::mem::take(&mut last.1);
+                last.0 = call.site;
+            }
+            last.1 += 1;
+        });
+        *offered.entry(last.0).or_default() += last.1;
+        for function in self.functions.iter_mut().flatten() {
+            function.standing.allowance.fill(passed, bounds.rows_per_s);
+        }
+        let mut shares: HashMap<u32, f64> = HashMap::new();
+        let mut changes = Vec::new();
+        for (site, rows) in offered {
+            let Some(function) = self.function(site) else { continue };
+            let share = function.standing.allowance.take(rows);
+            if share < 1.0 {
+                shares.insert(site, share);
+                let calls = rows as f64 / function.site.rate().max(f64::MIN_POSITIVE);
+                let before = function.standing.rung;
+                function.standing.rung.brake(calls / passed.max(PASSED_LEAST), &bounds);
+                changes.extend(function.change_rung(before));
+            }
+        }
+        self.tell_changes(changes);
+        if shares.is_empty() {
+            return None;
+        }
+        let mut calls = Vec::new();
+        each_drawn(drained, |call| calls.push(call));
+        Some(thin(calls, |site| shares.get(&site).copied().unwrap_or(1.0), self.ladder.seed))
+    }
+
+    /// Decides what becomes of a record, for good: its header says why it is kept and with which weight;
+    /// `None` where it has no row.
+    pub(super) fn fate(
+        &mut self,
+        mut header: Header,
+        times: &Times,
+        thinned: Option<&HashMap<u64, f64>>,
+    ) -> Option<Header> {
+        let function = self.function(header.site)?;
+        let standing = &mut function.standing;
+        let share = thinned.and_then(|kept| kept.get(&header.span)).copied().unwrap_or(1.0);
+        if header.outcome == Outcome::Ok {
+            if standing.slow.takes(times) {
+                (header.kept, header.weight) = (Kept::Slow, 1.0);
+            } else if header.kept == Kept::Slow {
+                return None;
+            } else if header.kept == Kept::Sampled {
+                standing.since.drawn += 1;
+                let is_first = standing.first < limits::FIRST_CALLS;
+                standing.first += u32::from(is_first);
+                if is_first && share < 1.0 && crate::guard::is_certain(header.weight) {
+                    header.kept = Kept::First;
+                } else if share > 0.0 {
+                    header.weight = (f64::from(header.weight) / share) as f32;
+                } else {
+                    return None;
+                }
+            }
+        }
+        standing.since.rows += 1;
+        if share <= 0.0 {
+            // The tree that it was part of is gone.
+            (header.parent, header.trace) = (0, header.span);
+        }
+        Some(header)
+    }
+
+    /// Once a second: finds how much of each function is to be recorded.
+    pub(super) fn climb(&mut self, now: Duration) {
+        if now < self.ladder.next {
+            return;
+        }
+        self.ladder.next = now + limits::LADDER_INTERVAL;
+        let seconds = now.saturating_sub(self.ladder.looked).as_secs_f64().max(PASSED_LEAST);
+        self.ladder.looked = now;
+        let overhead = self.overhead(seconds);
+        let now_ns = self.now_ns();
+        let Self { ladder, functions, health, .. } = self;
+        let before: Vec<Rung> = functions.iter().flatten().map(|function| function.standing.rung).collect();
+        let mut records = 0.0;
+        let mut places = Vec::with_capacity(before.len());
+        let mut rows = Vec::with_capacity(before.len());
+        for function in functions.iter_mut().flatten() {
+            let counts = std::mem::take(&mut function.standing.since);
+            let (load, (asked, _)) = (counts.load(seconds), function.site.asked());
+            records += load.records;
+            rows.push((load, counts.rows as f64 / seconds));
+            function.standing.rung.adapt(&load, asked, &ladder.bounds);
+            places.push(Place { rung: &mut function.standing.rung, load, asked });
+        }
+        if records > RECORDS_TO_MEASURE {
+            // What this thread does besides, its wake-ups among it, is little then.
+            ladder.costs.drained = f64::midpoint(ladder.costs.drained, overhead.collector / records);
+        }
+        let (total, _) = ladder.balance.keep(&mut places, &ladder.costs, overhead, &ladder.bounds);
+        let percent_of = |ns: f64| 100.0 * ns / overhead.process.max(1.0);
+        health.cost_pct = percent_of(total);
+        health.budget_pct = 100.0 * ladder.bounds.overhead;
+        let mut changes = Vec::new();
+        ladder.is_counting = false;
+        for (at, function) in functions.iter_mut().flatten().enumerate() {
+            changes.extend(before.get(at).and_then(|before| function.change_rung(*before)));
+            ladder.is_counting |= function.standing.rung.is_counted;
+            let (load, rows_per_s) = rows.get(at).copied().unwrap_or_default();
+            function.find_slow_limit(now_ns, load.calls);
+            let cost = load.in_all(&ladder.costs);
+            let row = RateRow {
+                at_ns: now_ns,
+                rows_per_s,
+                calls_per_s: load.calls,
+                ns_per_call: if load.calls > 0.0 { cost / load.calls } else { 0.0 },
+                cpu_pct: percent_of(cost),
+                ..function.rate_row(&ladder.bounds)
+            };
+            function.tell(row);
+        }
+        self.tell_changes(changes);
+    }
+
+    /// CPU time used a second, by the recorder's thread and by all.
+    fn overhead(&mut self, seconds: f64) -> Overhead {
+        let (own, process) = (os::thread_cpu(), os::process_cpu());
+        let ladder = &mut self.ladder;
+        let per_second = |from: Duration, to: Duration| to.saturating_sub(from).as_nanos() as f64 / seconds;
+        let overhead = Overhead {
+            process: per_second(ladder.process_cpu, process),
+            collector: per_second(ladder.own_cpu, own),
+        };
+        (ladder.own_cpu, ladder.process_cpu) = (own, process);
+        overhead
+    }
+
+    /// Measures what calls cost, if that has not been done.
+    pub(super) fn calibrate(&mut self) {
+        if self.health.overhead_ns_per_call == 0.0
+            && let Some(costs) = crate::health::measure_costs()
+        {
+            self.health.overhead_ns_per_call = costs.recorded;
+            self.ladder.costs = costs;
+        }
+    }
+
+    fn tell_changes(&mut self, changes: Vec<String>) {
+        for change in changes {
+            self.event("rate", change);
+        }
+    }
+
+    /// What is to be written of the sampling of functions.
+    pub(super) fn next_rates(&mut self) -> Vec<RateRow> {
+        self.functions.iter_mut().flatten().filter_map(|function| function.standing.due.take()).collect()
+    }
+}
+
+impl Function {
+    /// Puts a rung into force; says what changed since it was that one.
+    fn change_rung(&mut self, before: Rung) -> Option<String> {
+        let rung = self.standing.rung;
+        let now_alone = matches!(rung.reason, Reason::CountingAlone { .. });
+        let was_alone = matches!(before.reason, Reason::CountingAlone { .. });
+        let (asked, _) = self.site.asked();
+        self.site.limit(rung.cap, rung.is_counted);
+        let [from, to] = [before, rung].map(|rung| asked.min(rung.cap));
+        let [from_rung, to_rung] =
+            [(from, before), (to, rung)].map(|(rate, rung)| fidelity(rate, rung.is_counted));
+        if from.to_bits() == to.to_bits() && from_rung == to_rung && now_alone <= was_alone {
+            return None;
+        }
+        let fidelity =
+            if from_rung == to_rung { to_rung.to_owned() } else { format!("{from_rung} -> {to_rung}") };
+        let rate =
+            if from.to_bits() == to.to_bits() { rate(to) } else { format!("{} -> {}", rate(from), rate(to)) };
+        let why = why(&rung, self.site.asked().1);
+        Some(format!("{}: {fidelity}, rate {rate}: {why}", self.name))
+    }
+
+    /// Finds from which duration on calls are kept for being slow, and tells the hot side.
+    fn find_slow_limit(&mut self, now_ns: i64, calls_per_s: f64) {
+        let is_counted = self.standing.rung.is_counted;
+        let coarse_ns = limits::COARSE_PERIOD.as_nanos() as u64;
+        let least = if is_counted { coarse_ns } else { 0 };
+        let slow = &mut self.standing.slow;
+        if let Some(own) = self.site.slow_ns() {
+            slow.set(own.max(least), u32::MAX, now_ns);
+            // The coarse clock may be as much behind at the start as at the end.
+            self.site.set_slow_limit(if is_counted { own.max(least) } else { own / 2 });
+            return;
+        }
+        // At rate 1 slow calls have rows as it is, and at rate 0 none were asked for.
+        let is_sampled = self.site.rate() > 0.0 && self.site.rate() < 1.0;
+        let ns = if is_sampled { self.figures.slow_limit(calls_per_s) } else { None };
+        slow.set(ns.unwrap_or(u64::MAX).max(least), limits::SLOW_ROWS, now_ns);
+        self.site.set_slow_limit(slow.ns);
+    }
+
+    /// The part of the row that does not come from a look's figures.
+    fn rate_row(&self, bounds: &Bounds) -> RateRow {
+        let (asked, source) = self.site.asked();
+        let rung = &self.standing.rung;
+        let in_force = asked.min(rung.cap);
+        let why = match rung.reason {
+            Reason::AsAsked => why(rung, source),
+            Reason::Rows { .. } => format!("{}, MONITOR_MAX_RATE={}", why(rung, source), bounds.rows_per_s),
+            _ => format!("{}, MONITOR_MAX_OVERHEAD={}%", why(rung, source), bounds.overhead * 100.0),
+        };
+        RateRow {
+            function: self.site.id(),
+            asked,
+            rate: in_force,
+            fidelity: fidelity(in_force, rung.is_counted),
+            why,
+            ..RateRow::default()
+        }
+    }
+
+    /// Has a row written, if it says something new.
+    fn tell(&mut self, row: RateRow) {
+        let says_something_new = self.standing.stored.as_ref().is_none_or(|last| {
+            let same = (last.asked.to_bits(), last.rate.to_bits(), last.fidelity)
+                == (row.asked.to_bits(), row.rate.to_bits(), row.fidelity);
+            let moved = |a: f64, b: f64| (a - b).abs() > 0.1 * a.max(b);
+            let aged = row.at_ns - last.at_ns >= limits::RATE_ROWS_INTERVAL.as_nanos() as i64;
+            !same
+                || aged
+                    && (moved(last.calls_per_s, row.calls_per_s) || moved(last.rows_per_s, row.rows_per_s))
+        });
+        if says_something_new {
+            self.standing.stored = Some(row.clone());
+            self.standing.due = Some(row);
+        }
+    }
+}
+
+/// How much is recorded of a function, in a word.
+fn fidelity(rate: f64, is_counted: bool) -> &'static str {
+    match is_counted {
+        _ if rate >= 1.0 => "recorded",
+        true => "counted",
+        false => "timed",
+    }
+}
+
+fn why(rung: &Rung, source: Source) -> String {
+    match rung.reason {
+        Reason::AsAsked => format!("as asked by {}", source.as_str()),
+        Reason::Rows { calls } => format!("{} calls/s are more than rows may be written", count(calls)),
+        Reason::Overhead { percent } => format!("recording more would cost about {percent:.1} % of the CPU"),
+        Reason::CountingAlone { percent } => format!("counting alone costs {percent:.1} % of the CPU"),
+    }
+}
+
+/// A rate with three digits.
+fn rate(rate: f64) -> String {
+    if rate <= 0.0 {
+        return "0".to_owned();
+    }
+    let digits = (2 - rate.log10().floor() as i32).clamp(0, 12) as usize;
+    let text = format!("{rate:.digits$}");
+    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
+}
+
+/// A large number, shortened.
+fn count(number: f64) -> String {
+    match number {
+        _ if number >= 1e6 => format!("{:.1} million", number / 1e6),
+        _ if number >= 1e4 => format!("{:.0} thousand", number / 1e3),
+        _ => format!("{number:.0}"),
+    }
+}
+
+/// Hands over the calls that were drawn for a row.
+fn each_drawn(drained: &[(usize, Vec<u64>)], mut found: impl FnMut(Drawn)) {
+    for (_, words) in drained {
+        let mut at = 0;
+        while let Some((record, used)) = words.get(at..).and_then(decode) {
+            if let Record::Call(header, ..) = record
+                && header.kept == Kept::Sampled
+            {
+                let Header { site, span, parent, start, .. } = header;
+                found(Drawn { site, span, parent, start });
+            }
+            at += used;
+        }
+    }
+}
+
+/// Less time than this says nothing of how much there is in a second.
+const PASSED_LEAST: f64 = 1e-4;
+/// So many records a second make this thread's time their own.
+const RECORDS_TO_MEASURE: f64 = 10_000.0;

@@ -1,0 +1,495 @@
+//! The fidelity ladder: how much is recorded of each function, from what it did in the last second.
+//!
+//! In: calls, rows and costs of each function, the bounds, what was asked for. Out: a cap on the rate of
+//! its rows and whether its calls are timed or only counted. Down at once, up slowly. Pure: what is done
+//! about it, and when it is looked at, others know.
+
+/// What holds for all functions.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Bounds {
+    /// Most rows a second and function; infinite for no bound.
+    pub(crate) rows_per_s: f64,
+    /// Share of the process's CPU time that recording may cost; 1 for no bound.
+    pub(crate) overhead: f64,
+}
+
+impl Bounds {
+    /// From the settings' own figures: no rows means no bound on them.
+    pub(crate) fn new(max_rate: u32, max_overhead: f64) -> Self {
+        let rows_per_s = if max_rate == 0 { f64::INFINITY } else { f64::from(max_rate) };
+        Self { rows_per_s, overhead: max_overhead }
+    }
+}
+
+/// What things cost, ns each.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(crate) struct Costs {
+    /// A call that leaves a record without values, to its caller.
+    pub(crate) recorded: f64,
+    /// What captured values add.
+    pub(crate) values: f64,
+    /// A call that is timed and leaves no record.
+    pub(crate) timed: f64,
+    /// A call that is only counted.
+    pub(crate) counted: f64,
+    /// A record, to the collector.
+    pub(crate) drained: f64,
+}
+
+/// What a function did, each a second.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(crate) struct Load {
+    /// Calls ended.
+    pub(crate) calls: f64,
+    /// Calls that left a record.
+    pub(crate) records: f64,
+    /// Records that carried values.
+    pub(crate) with_values: f64,
+    /// Calls that were drawn for a row.
+    pub(crate) drawn: f64,
+    /// Calls that were timed and left no record.
+    pub(crate) timed: f64,
+    /// Calls that were only counted.
+    pub(crate) counted: f64,
+}
+
+impl Load {
+    /// What its callers pay, ns a second.
+    pub(crate) fn on_callers(&self, costs: &Costs) -> f64 {
+        self.records * costs.recorded
+            + self.with_values * costs.values
+            + self.timed * costs.timed
+            + self.counted * costs.counted
+    }
+
+    /// The same with the collector's part.
+    pub(crate) fn in_all(&self, costs: &Costs) -> f64 {
+        self.on_callers(costs) + self.records * costs.drained
+    }
+
+    /// What a call that is drawn costs more than one that is not.
+    fn of_a_row(&self, costs: &Costs) -> f64 {
+        let values = if self.records > 0.0 { self.with_values / self.records } else { 0.0 };
+        costs.recorded + values * costs.values + costs.drained
+    }
+}
+
+/// Why a function is recorded less than was asked for.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(crate) enum Reason {
+    /// It is not.
+    #[default]
+    AsAsked,
+    /// It makes more calls a second than rows may be written.
+    Rows {
+        /// How many calls a second.
+        calls: f64,
+    },
+    /// Recording would cost more than it may.
+    Overhead {
+        /// What it would cost, in percent of the process's CPU time.
+        percent: f64,
+    },
+    /// Even counting its calls costs more than recording may, and less than that is not to be had.
+    CountingAlone {
+        /// What counting costs, in percent of the process's CPU time.
+        percent: f64,
+    },
+}
+
+/// Where a function stands.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Rung {
+    /// The rate of its rows is at most this.
+    pub(crate) cap: f64,
+    /// Whether its calls are only counted.
+    pub(crate) is_counted: bool,
+    pub(crate) reason: Reason,
+    /// Rows a second that the overhead leaves it; infinite for no bound.
+    rows_max: f64,
+    /// Looks in a row at which the cap could have been higher.
+    calm: u32,
+}
+
+impl Default for Rung {
+    fn default() -> Self {
+        Self { cap: 1.0, is_counted: false, reason: Reason::AsAsked, rows_max: f64::INFINITY, calm: 0 }
+    }
+}
+
+/// A new cap aims at this share of the rows that are allowed, so that chance does not pass the bound.
+const AIM: f64 = 0.75;
+/// The cap rises when there were fewer rows than this share of those allowed,
+const RISE_BELOW: f64 = 0.4;
+/// at so many looks in a row,
+const RISE_AFTER: u32 = 3;
+/// by this factor.
+const RISE: f64 = 2.0;
+/// A function that costs too much keeps a tenth of its rows,
+const SINK: f64 = 10.0;
+/// and at least so many a second: a trickle is still worth reading.
+const ROWS_LEAST: f64 = 10.0;
+
+impl Rung {
+    /// Makes the cap such that so many calls a second stay within the bound. Never raises it.
+    pub(crate) fn brake(&mut self, calls_per_s: f64, bounds: &Bounds) {
+        let aim = self.aim(calls_per_s, bounds);
+        if aim < self.cap {
+            self.cap = aim;
+            self.reason = Reason::Rows { calls: calls_per_s };
+        }
+        self.calm = 0;
+    }
+
+    /// Adapts the cap to the rows of the last second.
+    pub(crate) fn adapt(&mut self, load: &Load, asked: f64, bounds: &Bounds) {
+        let rows_max = self.rows_max.min(bounds.rows_per_s);
+        if load.drawn > rows_max {
+            self.brake(load.calls, bounds);
+        } else if self.cap < 1.0 && load.drawn < RISE_BELOW * rows_max {
+            self.calm += 1;
+            if self.calm >= RISE_AFTER || rows_max.is_infinite() {
+                self.calm = 0;
+                self.cap = (self.cap * RISE).min(self.aim(load.calls, bounds));
+            }
+        } else {
+            self.calm = 0;
+        }
+        if self.cap >= asked {
+            self.cap = 1.0;
+            if !self.is_counted {
+                self.reason = Reason::AsAsked;
+            }
+        }
+    }
+
+    fn aim(&self, calls_per_s: f64, bounds: &Bounds) -> f64 {
+        let rows = AIM * self.rows_max.min(bounds.rows_per_s);
+        if rows < calls_per_s { rows / calls_per_s } else { 1.0 }
+    }
+}
+
+/// A function on the ladder.
+#[derive(Debug)]
+pub(crate) struct Place<'a> {
+    pub(crate) rung: &'a mut Rung,
+    pub(crate) load: Load,
+    pub(crate) asked: f64,
+}
+
+impl Place<'_> {
+    fn rate(&self) -> f64 {
+        self.asked.min(self.rung.cap)
+    }
+
+    /// What it would save to sink it, and how.
+    fn sinking(&self, costs: &Costs) -> Option<(f64, Step)> {
+        let Load { calls, drawn, timed, .. } = self.load;
+        let rows_left = (drawn / SINK).max(ROWS_LEAST);
+        let of_rows = (drawn - rows_left) * self.load.of_a_row(costs);
+        if self.rate() >= 1.0 {
+            // Calls without a row are timed instead.
+            let saving = of_rows - (calls - rows_left) * costs.timed;
+            return (saving > 0.0).then_some((saving, Step::Rows(rows_left)));
+        }
+        let of_timing = if self.rung.is_counted { 0.0 } else { timed * (costs.timed - costs.counted) };
+        if of_timing >= of_rows && of_timing > 0.0 {
+            Some((of_timing, Step::Timing))
+        } else {
+            (of_rows > 0.0).then_some((of_rows, Step::Rows(rows_left)))
+        }
+    }
+
+    /// What it would cost to raise it, and how.
+    fn raising(&self, costs: &Costs) -> Option<(f64, Step)> {
+        let Load { drawn, counted, .. } = self.load;
+        if self.rung.is_counted {
+            return Some((counted * (costs.timed - costs.counted), Step::Timing));
+        }
+        let rows = self.rung.rows_max * SINK;
+        rows.is_finite().then(|| ((SINK - 1.0) * drawn * self.load.of_a_row(costs), Step::Rows(rows)))
+    }
+
+    fn sink(&mut self, step: Step, bounds: &Bounds, percent: f64) {
+        match step {
+            Step::Timing => self.rung.is_counted = true,
+            Step::Rows(rows) => {
+                self.rung.rows_max = rows;
+                self.rung.brake(self.load.calls, bounds);
+            }
+        }
+        self.rung.reason = Reason::Overhead { percent };
+    }
+
+    fn raise(&mut self, step: Step, bounds: &Bounds) {
+        match step {
+            Step::Timing => self.rung.is_counted = false,
+            Step::Rows(rows) => {
+                self.rung.rows_max = if rows >= bounds.rows_per_s { f64::INFINITY } else { rows };
+            }
+        }
+        self.rung.reason = if self.rung.rows_max.is_finite() || self.rung.cap >= 1.0 {
+            self.rung.reason
+        } else {
+            Reason::Rows { calls: self.load.calls }
+        };
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Step {
+    /// Between timing all calls and a share of them.
+    Timing,
+    /// To so many rows a second.
+    Rows(f64),
+}
+
+/// What a second of recording cost, against what it may.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(crate) struct Overhead {
+    /// CPU time of the whole process, ns a second.
+    pub(crate) process: f64,
+    /// CPU time of the recorder's thread, ns a second.
+    pub(crate) collector: f64,
+}
+
+/// Keeps the costs of all functions together within the budget.
+#[derive(Debug, Default)]
+pub(crate) struct Balance {
+    /// Looks in a row that left room.
+    calm: u32,
+}
+
+/// A budget is at least this, ns a second: a tenth of a percent of a core, which is what an idle
+/// recorder takes. A program that sleeps most of its time need not lose its rows over that.
+const BUDGET_LEAST: f64 = 1e6;
+/// Sinking a function is worth it from this share of the budget on.
+const SAVING_LEAST: f64 = 0.01;
+/// A function rises after so many looks
+const RAISE_AFTER: u32 = 5;
+/// with costs below this share of the budget,
+const RAISE_BELOW: f64 = 0.5;
+/// if they then stay below this one.
+const RAISE_TO: f64 = 0.75;
+
+impl Balance {
+    /// Sinks the most expensive functions while recording costs more than it may; lets one rise again
+    /// after a while with room. Returns the costs of the last second and the budget, ns a second.
+    pub(crate) fn keep(
+        &mut self,
+        places: &mut [Place<'_>],
+        costs: &Costs,
+        overhead: Overhead,
+        bounds: &Bounds,
+    ) -> (f64, f64) {
+        let on_callers: f64 = places.iter().map(|place| place.load.on_callers(costs)).sum();
+        let total = on_callers + overhead.collector;
+        let budget = (bounds.overhead * overhead.process).max(BUDGET_LEAST);
+        if bounds.overhead >= 1.0 {
+            for place in places {
+                place.rung.is_counted = false;
+                place.rung.rows_max = f64::INFINITY;
+            }
+        } else if total > budget {
+            self.calm = 0;
+            sink(places, costs, (total, budget), overhead.process, bounds);
+        } else {
+            self.calm = if total < RAISE_BELOW * budget { self.calm + 1 } else { 0 };
+            if self.calm >= RAISE_AFTER && raise(places, costs, RAISE_TO * budget - total, bounds) {
+                self.calm = 0;
+            }
+        }
+        (total, budget)
+    }
+}
+
+fn sink(
+    places: &mut [Place<'_>],
+    costs: &Costs,
+    (mut total, budget): (f64, f64),
+    process: f64,
+    bounds: &Bounds,
+) {
+    let percent_of = |ns: f64| 100.0 * ns / process.max(1.0);
+    places.sort_by(|a, b| b.load.in_all(costs).total_cmp(&a.load.in_all(costs)));
+    for place in places {
+        if total <= budget {
+            return;
+        }
+        let in_all = place.load.in_all(costs);
+        match place.sinking(costs).filter(|(saving, _)| *saving >= SAVING_LEAST * budget) {
+            Some((saving, step)) => {
+                place.sink(step, bounds, percent_of(in_all));
+                total -= saving;
+            }
+            None if place.rung.is_counted && place.load.counted * costs.counted > budget => {
+                let percent = percent_of(place.load.counted * costs.counted);
+                place.rung.reason = Reason::CountingAlone { percent };
+            }
+            None => {}
+        }
+    }
+}
+
+/// Raises the function that costs least to raise, if that fits.
+fn raise(places: &mut [Place<'_>], costs: &Costs, room: f64, bounds: &Bounds) -> bool {
+    let cheapest = places
+        .iter_mut()
+        .filter_map(|place| place.raising(costs).map(|(cost, step)| (cost, step, place)))
+        .min_by(|a, b| a.0.total_cmp(&b.0));
+    match cheapest {
+        Some((cost, step, place)) if cost <= room => {
+            place.raise(step, bounds);
+            true
+        }
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::float_cmp, reason = "exact values are meant")]
+    use super::*;
+
+    const BOUNDS: Bounds = Bounds { rows_per_s: 1000.0, overhead: 0.01 };
+    const COSTS: Costs = Costs { recorded: 20.0, values: 20.0, timed: 25.0, counted: 2.0, drained: 1000.0 };
+    const CORE: Overhead = Overhead { process: 1e9, collector: 1e6 };
+
+    /// What a function with so many calls a second does on this rung.
+    fn load(calls: f64, rung: &Rung, asked: f64) -> Load {
+        let drawn = calls * asked.min(rung.cap);
+        let left = calls - drawn;
+        let (timed, counted) =
+            if rung.is_counted { (left / 256.0, left * 255.0 / 256.0) } else { (left, 0.0) };
+        Load { calls, records: drawn, with_values: 0.0, drawn, timed, counted }
+    }
+
+    /// Looks so many times at functions with these calls a second.
+    fn look(rungs: &mut [Rung], calls: &[f64], looks: usize) -> (f64, f64) {
+        let mut balance = Balance::default();
+        let mut last = (0.0, 0.0);
+        for _ in 0..looks {
+            let mut places: Vec<Place<'_>> = Vec::new();
+            for (rung, calls) in rungs.iter_mut().zip(calls) {
+                let load = load(*calls, rung, 1.0);
+                rung.adapt(&load, 1.0, &BOUNDS);
+                places.push(Place { rung, load, asked: 1.0 });
+            }
+            last = balance.keep(&mut places, &COSTS, CORE, &BOUNDS);
+        }
+        last
+    }
+
+    #[test]
+    fn what_stays_within_the_bounds_is_recorded_as_asked() {
+        let mut rungs = [Rung::default(); 3];
+        look(&mut rungs, &[1.0, 500.0, 999.0], 20);
+        assert_eq!(rungs, [Rung::default(); 3]);
+    }
+
+    #[test]
+    fn rows_come_down_at_once_and_go_up_slowly() {
+        let mut rung = Rung::default();
+        let busy = Load { calls: 30_000.0, drawn: 30_000.0, ..Load::default() };
+        rung.adapt(&busy, 1.0, &BOUNDS);
+        assert_eq!((rung.cap, rung.reason), (0.025, Reason::Rows { calls: 30_000.0 }));
+        // As busy as before it stays where it is.
+        for _ in 0..50 {
+            rung.adapt(&load(30_000.0, &rung, 1.0), 1.0, &BOUNDS);
+        }
+        assert_eq!(rung.cap, 0.025);
+        let mut caps = Vec::new();
+        while rung.cap < 1.0 {
+            rung.adapt(&load(100.0, &rung, 1.0), 1.0, &BOUNDS);
+            caps.push(rung.cap);
+        }
+        assert_eq!(caps[..6], [0.025, 0.025, 0.05, 0.05, 0.05, 0.1]);
+        assert_eq!((caps.len(), rung.reason), (18, Reason::AsAsked));
+    }
+
+    #[test]
+    fn a_rate_asked_for_is_never_raised() {
+        let mut rung = Rung::default();
+        rung.brake(1e6, &BOUNDS);
+        for _ in 0..100 {
+            rung.adapt(&load(10.0, &rung, 0.01), 0.01, &BOUNDS);
+        }
+        let load = load(10.0, &rung, 0.01);
+        assert_eq!(Place { rung: &mut rung, load, asked: 0.01 }.rate(), 0.01);
+    }
+
+    #[test]
+    fn a_very_hot_function_is_counted_and_what_is_called_seldom_beside_it_recorded() {
+        let mut rungs = [Rung::default(); 2];
+        look(&mut rungs, &[4e6, 1.0], 3);
+        assert!(rungs[0].is_counted && rungs[0].cap < 2e-4, "{:?}", rungs[0]);
+        assert!(matches!(rungs[0].reason, Reason::Overhead { .. }), "{:?}", rungs[0]);
+        assert_eq!(rungs[1], Rung::default());
+        // There it stays: it would cost too much again.
+        let (total, budget) = look(&mut rungs, &[4e6, 1.0], 50);
+        assert!(rungs[0].is_counted && total < 1.2 * budget, "{total} {budget}");
+    }
+
+    #[test]
+    fn it_is_said_where_counting_alone_costs_too_much() {
+        let mut rungs = [Rung::default()];
+        look(&mut rungs, &[2e7], 5);
+        let Reason::CountingAlone { percent } = rungs[0].reason else { panic!("{:?}", rungs[0]) };
+        assert!((3.9..4.1).contains(&percent), "{percent}");
+    }
+
+    #[test]
+    fn the_most_expensive_functions_sink_first_and_only_as_many_as_need_be() {
+        let mut rungs = vec![Rung::default(); 40];
+        let calls: Vec<f64> = (0..40).map(|at| f64::from(at) * 5_000.0).collect();
+        let (total, budget) = look(&mut rungs, &calls, 30);
+        assert!(total <= budget, "{total} {budget}");
+        let first = rungs.iter().position(|rung| rung.is_counted);
+        assert!(first.is_some_and(|first| first > 3), "{first:?}");
+        assert!(rungs[first.unwrap_or(0)..].iter().all(|rung| rung.is_counted));
+    }
+
+    #[test]
+    fn many_functions_within_their_own_rows_give_way_together() {
+        let mut rungs = vec![Rung::default(); 100];
+        let (total, budget) = look(&mut rungs, &[900.0; 100], 30);
+        // The collector's own time is given here and does not fall with the rows.
+        assert!(total <= budget, "{total} {budget}");
+    }
+
+    #[test]
+    fn a_function_that_has_become_quiet_rises_again() {
+        let mut rungs = [Rung::default()];
+        look(&mut rungs, &[4e6], 5);
+        assert!(rungs[0].is_counted);
+        look(&mut rungs, &[10.0], 80);
+        assert_eq!(rungs[0], Rung::default());
+    }
+
+    #[test]
+    fn without_bounds_nothing_sinks() {
+        let none = Bounds::new(0, 1.0);
+        let mut rung = Rung::default();
+        let load = Load { calls: 1e7, drawn: 1e7, records: 1e7, ..Load::default() };
+        rung.adapt(&load, 1.0, &none);
+        rung.brake(1e7, &none);
+        Balance::default().keep(&mut [Place { rung: &mut rung, load, asked: 1.0 }], &COSTS, CORE, &none);
+        assert_eq!(rung, Rung::default());
+    }
+
+    #[test]
+    fn a_program_that_mostly_sleeps_keeps_its_rows() {
+        let mut rung = Rung::default();
+        let idle = Overhead { process: 3e6, collector: 2e6 };
+        for _ in 0..10 {
+            let load = load(20.0, &rung, 1.0);
+            Balance::default().keep(
+                &mut [Place { rung: &mut rung, load, asked: 1.0 }],
+                &COSTS,
+                idle,
+                &BOUNDS,
+            );
+        }
+        assert_eq!(rung, Rung::default());
+    }
+}
