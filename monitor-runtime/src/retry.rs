@@ -76,7 +76,7 @@ mod tests {
         for _ in 0..failures {
             retry.failed(now);
             assert!(!retry.is_due(now) && retry.is_due(retry.next));
-            pauses.push((retry.next - now).as_millis());
+            pauses.push(retry.next.saturating_sub(now).as_millis());
             now = retry.next;
         }
         pauses

@@ -202,10 +202,10 @@ mod tests {
         let (told, transitions) = mpsc::channel();
         let panics = subscribers.add(
             |_: &[Record]| std::panic::resume_unwind(Box::new("no")),
-            move |transition| drop(told.send(transition)),
+            move |transition| _ = told.send(transition),
         );
         let (heard, arrivals) = mpsc::channel();
-        let sound = subscribers.add(move |records: &[Record]| drop(heard.send(records.len())), |_| {});
+        let sound = subscribers.add(move |records: &[Record]| _ = heard.send(records.len()), |_| {});
         for _ in 0..5 {
             subscribers.publish(&records(2));
         }

@@ -8,8 +8,9 @@ use crate::breaker::Event;
 use crate::config::limits;
 use crate::decode;
 use crate::health::Level;
+use crate::record::Outcome;
 use crate::runtime::Sink;
-use crate::store::{BUSY_MAX, Hold, Notice, StoreError, Written};
+use crate::store::{BUSY_MAX, Hold, Notice, StoreError, Written, fingerprint};
 
 /// What came of an attempt.
 enum Attempt {
@@ -197,11 +198,16 @@ impl Collector {
             self.pending = None;
             return Attempt::Failed(why.to_owned());
         }
-        self.health.dropped.store += calls.len() as u64;
-        for call in &calls {
+        for call in calls {
             let ended_ns = call.start_ns.saturating_add_unsigned(call.duration_ns);
             if let Some(function) = self.function(call.function) {
                 function.figures.lose(ended_ns);
+            }
+            if call.outcome == Outcome::Ok {
+                self.health.dropped.store += 1;
+            } else {
+                let message = fingerprint::pattern(&call.error.unwrap_or_default());
+                self.fold(call.function, call.outcome, message, 1, ended_ns);
             }
         }
         Attempt::Again

@@ -154,7 +154,7 @@ fn open_in_memory(options: &StoreOptions) -> Result<Opened, OpenError> {
             OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
         )?;
         harden(&connection)?;
-        prepare(&connection, options, None)?;
+        prepare(&connection, &Found::Empty, options, None)?;
         Ok(connection)
     };
     let connection = open().map_err(|error| failed(&path, &error))?;
@@ -175,7 +175,7 @@ fn try_open(path: &Path, options: &StoreOptions) -> Result<(Connection, Found), 
     }
     let folder = path.parent().unwrap_or(Path::new("/"));
     let file_system = (options.system.file_system)(folder);
-    match prepare(&connection, options, Some(file_system)) {
+    match prepare(&connection, &found, options, Some(file_system)) {
         Ok(()) => Ok((connection, found)),
         Err(error) if class(&error) == Class::Damaged => Ok((connection, Found::Damaged(error.to_string()))),
         Err(error) => Err(failed(error)),
@@ -257,6 +257,7 @@ fn altered(connection: &Connection) -> rusqlite::Result<Option<&'static str>> {
 /// Sets the connection up and brings the file to this version.
 fn prepare(
     connection: &Connection,
+    found: &Found,
     options: &StoreOptions,
     file_system: Option<FileSystem>,
 ) -> rusqlite::Result<()> {
@@ -264,14 +265,16 @@ fn prepare(
     if let Some(file_system) = file_system {
         set_journal(connection, options, file_system)?;
     }
-    let transaction = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
-    // Another process may have been faster: look again under the lock.
-    match examine(&transaction)? {
-        Found::Empty => super::schema::create_in(&transaction)?,
-        Found::Older(version) => migrate::run(&transaction, version)?,
-        _ => {}
+    if !matches!(found, Found::Store) {
+        let transaction = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
+        // Another process may have been faster: look again under the lock.
+        match examine(&transaction)? {
+            Found::Empty => super::schema::create_in(&transaction)?,
+            Found::Older(version) => migrate::run(&transaction, version)?,
+            _ => {}
+        }
+        transaction.commit()?;
     }
-    transaction.commit()?;
     connection.execute_batch(&format!("PRAGMA max_page_count = {}", options.shares().pages))?;
     connection.busy_timeout(BUSY_WAIT)
 }

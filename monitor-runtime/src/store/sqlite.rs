@@ -6,7 +6,7 @@
 
 use super::connection::{self, Opened, Verdict};
 use super::error::{Class, OpenError, StoreError, class};
-use super::file::{self, Sight};
+use super::file::{self, Identity, Sight};
 use super::known::Known;
 use super::options::{PAGE_BYTES, Shares, StoreOptions};
 use super::retention::{self, Bounds, Retention};
@@ -20,6 +20,10 @@ use std::time::Duration;
 
 /// Steps of eviction tried within a write that found no room.
 const EVICTIONS_PER_WRITE: usize = 16;
+
+/// Rows evicted for want of room between two writes that succeed: where those of four full batches made
+/// none, the disk is filled by something else, and what is stored is worth more than what comes.
+const EVICTED_IN_VAIN_MAX: u64 = 4 * 4096;
 
 /// A store in a SQLite file or in memory.
 #[derive(Debug)]
@@ -36,6 +40,8 @@ pub struct SqliteStore {
     /// What the table `sampling` held when it was last read.
     rates: Vec<SetRate>,
     notices: Vec<Notice>,
+    /// Rows evicted for want of room since a write succeeded.
+    evicted_in_vain: u64,
     closed: bool,
 }
 
@@ -53,7 +59,47 @@ struct Open {
 struct Place {
     path: PathBuf,
     wal: PathBuf,
+    shm: PathBuf,
     sight: Sight,
+    /// The log and its index as they were when they were last seen whole; `None` where there are none.
+    beside: Option<(Identity, Sight)>,
+}
+
+impl Place {
+    fn new(path: PathBuf, sight: Sight) -> Self {
+        let (wal, shm) = (file::beside(&path, "-wal"), file::beside(&path, "-shm"));
+        Self { path, wal, shm, sight, beside: None }
+    }
+
+    fn look_beside(&self) -> Option<(Identity, Sight)> {
+        Some((file::look(&self.wal)?.identity, file::look(&self.shm)?))
+    }
+
+    /// Whether log and index are the files that are open, and no shorter than what is mapped of them.
+    /// One that was removed would be written to unseen by everyone else, and touching an index that was
+    /// cut ends the process, with a signal that nothing stops.
+    fn is_whole_beside(&mut self) -> bool {
+        let seen = self.look_beside();
+        let is_whole = match (&self.beside, &seen) {
+            (Some((wal, shm)), Some((wal_seen, shm_seen))) => {
+                wal == wal_seen && shm.identity == shm_seen.identity && shm_seen.bytes >= shm.bytes
+            }
+            (Some(_), None) => false,
+            (None, _) => true,
+        };
+        if is_whole {
+            self.beside = seen;
+        }
+        is_whole
+    }
+
+    /// Whether nothing lies there but what is open, uncut, as far as it is there at all.
+    fn is_alone_beside(&self) -> bool {
+        let Some((wal, shm)) = &self.beside else { return false };
+        file::look(&self.wal).is_none_or(|seen| seen.identity == *wal)
+            && file::look(&self.shm)
+                .is_none_or(|seen| seen.identity == shm.identity && seen.bytes >= shm.bytes)
+    }
 }
 
 impl SqliteStore {
@@ -73,6 +119,7 @@ impl SqliteStore {
             committed: 0,
             rates: Vec::new(),
             notices: Vec::new(),
+            evicted_in_vain: 0,
             closed: false,
         };
         store.reopen(now_ns)?;
@@ -95,7 +142,7 @@ impl SqliteStore {
             .map_err(|error| connection::failed(path.as_deref().unwrap_or(Path::new(":memory:")), &error))?;
         let place = path.and_then(|path| {
             let sight = file::look(&path).filter(|sight| Some(sight.identity) == identity)?;
-            Some(Place { wal: file::beside(&path, "-wal"), path, sight })
+            Some(Place::new(path, sight))
         });
         if place.is_none() && self.options.path.is_some() {
             let path = self.options.path.clone().unwrap_or_default();
@@ -128,6 +175,11 @@ impl SqliteStore {
         }
         let Some(open) = &mut self.open else { return Ok(self.reopen(now_ns)?) };
         let Some(place) = &mut open.place else { return Ok(()) };
+        if !place.is_whole_beside() {
+            self.leave_lost_log();
+            return Ok(self.reopen(now_ns)?);
+        }
+        let Some(Open { place: Some(place), .. }) = &mut self.open else { return Ok(()) };
         let seen = file::look(&place.path);
         match seen {
             Some(sight) if sight == place.sight => Ok(()),
@@ -157,6 +209,20 @@ impl SqliteStore {
                 Ok(self.reopen(now_ns)?)
             }
         }
+    }
+
+    /// Lets go of a log that was removed, or whose index was cut or removed. What only the log holds is
+    /// copied into the database first, unless someone has begun a new log meanwhile, which an old one
+    /// would undo, or the index cannot be touched.
+    fn leave_lost_log(&mut self) {
+        let Some(Open { connection, place: Some(place), .. }) = self.open.take() else { return };
+        if place.is_alone_beside() {
+            let _ = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+        }
+        connection::abandon(connection);
+        let path = place.path.display();
+        let detail = format!("the log of {path}, or its index, was removed or cut: opened again");
+        self.notices.push(Notice { kind: "store", detail });
     }
 
     /// Lets go of a file that has lost its name. Its log is copied into it first: it may have been
@@ -192,7 +258,7 @@ impl SqliteStore {
         match class(error) {
             Class::Busy => StoreError::Busy(text),
             Class::Full => {
-                self.retention.pressed = true;
+                self.press();
                 StoreError::Full(text)
             }
             Class::Rejected => StoreError::Rejected(text),
@@ -262,7 +328,10 @@ impl SqliteStore {
         let process = (&self.process, self.pid_mark.as_deref());
         let result = transaction::write(&open.connection, &mut self.known, process, bounds, batch);
         match result {
-            Ok(_) => self.known.committed(),
+            Ok(_) => {
+                self.evicted_in_vain = 0;
+                self.known.committed();
+            }
             Err(_) => self.known.rolled_back(),
         }
         result
@@ -275,21 +344,29 @@ impl SqliteStore {
             return first;
         }
         for _ in 0..EVICTIONS_PER_WRITE {
-            self.retention.pressed = true;
-            if !self.step(batch.at_ns).is_ok_and(|step| step.more) {
+            self.press();
+            if !self.retention.pressed || !self.step(batch.at_ns).is_ok_and(|step| step.more) {
                 break;
             }
         }
         self.commit(batch)
     }
 
+    /// The next step of retention is to make room, unless that has not helped.
+    fn press(&mut self) {
+        self.retention.pressed = self.evicted_in_vain < EVICTED_IN_VAIN_MAX;
+    }
+
     fn step(&mut self, now_ns: i64) -> rusqlite::Result<retention::Step> {
+        let is_pressed = self.retention.pressed;
         let bounds = self.bounds();
         // A reader may be in the way of that; what frees room goes on all the same.
         let wal_bytes = self.shares().wal_bytes;
         let _ = self.copy_log_for(wal_bytes / 2, wal_bytes);
         let Some(open) = &self.open else { return Err(rusqlite::Error::InvalidQuery) };
-        self.retention.step(&open.connection, &mut self.known, bounds, now_ns)
+        let step = self.retention.step(&open.connection, &mut self.known, bounds, now_ns)?;
+        self.evicted_in_vain += if is_pressed { step.rows } else { 0 };
+        Ok(step)
     }
 
     /// What the store may take: the bound that was set, or what the disk allows where that is less.
@@ -360,6 +437,10 @@ impl Store for SqliteStore {
 
     fn rates(&mut self) -> Result<Option<Vec<SetRate>>, StoreError> {
         let Some(open) = &mut self.open else { return Ok(None) };
+        if open.place.as_mut().is_some_and(|place| !place.is_whole_beside()) {
+            // The next write sees to it.
+            return Ok(None);
+        }
         match read_rates(open) {
             Ok(Some(rates)) if rates != self.rates => {
                 self.rates.clone_from(&rates);
@@ -396,7 +477,10 @@ impl Store for SqliteStore {
 
     fn hold(&mut self) -> Result<Option<SetHold>, StoreError> {
         let run_uuid = &self.process.run_uuid;
-        if let Some(open) = &self.open {
+        if let Some(open) = &mut self.open {
+            if open.place.as_mut().is_some_and(|place| !place.is_whole_beside()) {
+                return Err(StoreError::Transient("its log was removed".to_owned()));
+            }
             return read_hold(&open.connection, run_uuid)
                 .map_err(|error| StoreError::Transient(error.to_string()));
         }

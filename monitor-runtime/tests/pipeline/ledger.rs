@@ -6,7 +6,6 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use crate::batch::{Batch, CallRow, Figures, FoldedRow};
-use crate::record::Outcome;
 use crate::store::{Retained, SetRate, Store, StoreError, Written};
 use crate::thread_rings::lock;
 
@@ -34,8 +33,6 @@ pub(super) struct Entries {
     pub(super) folded: HashMap<i64, FoldedRow>,
     /// By id.
     pub(super) threads: HashMap<u32, String>,
-    /// Functions and outcomes of rows that it refused for good.
-    pub(super) rejected: Vec<(u32, Outcome)>,
     sequence: u64,
 }
 
@@ -101,10 +98,7 @@ impl Store for Ledger {
                 entries.apply(batch);
                 Ok(Written::default())
             }
-            Answer::Rejected => {
-                entries.rejected.extend(batch.calls.iter().map(|row| (row.function, row.outcome)));
-                Err(StoreError::Rejected(why()))
-            }
+            Answer::Rejected => Err(StoreError::Rejected(why())),
         }
     }
 
