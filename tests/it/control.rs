@@ -80,13 +80,13 @@ fn a_breaker_is_held_and_let_go_of_from_outside_within_a_second() {
         "INSERT INTO breaker (process_id, hold, reason, set_by) VALUES (0, 'open', 'disk swap', 'ada')";
     outside.execute(hold, []).unwrap();
     // It goes on calling, and rows stop coming.
-    let held = until(|| {
+    let reached = until(|| {
         let before = rows(1);
         std::thread::sleep(std::time::Duration::from_millis(400));
         (rows(1) == before).then_some(before)
     });
     outside.execute("DELETE FROM breaker", []).unwrap();
-    rows(held + 1);
+    rows(reached + 1);
     assert!(program.wait().unwrap().success());
     assert_eq!(reader.join().unwrap(), 4000);
     let store = stage.store();

@@ -10,6 +10,7 @@ use monitored::{Context, monitor};
 
 mod control;
 mod orders;
+mod phases;
 mod waiting;
 
 fn main() {
@@ -46,6 +47,9 @@ fn main() {
             std::thread::sleep(Duration::from_millis(number));
         }
         "service" => service(number),
+        "phases" => phases::run(number),
+        "acknowledge" => acknowledge(),
+        "failures" => failures(number),
         other => {
             eprintln!("no such scenario: {other}");
             std::process::exit(2);
@@ -172,6 +176,36 @@ fn after_shutdown() {
     println!("{} {:?} {}", leaf(2), first, monitored::health().level);
     let again = monitored::shutdown(Duration::from_secs(10));
     println!("{:?} {:?}", monitored::flush(Duration::from_secs(10)), again);
+}
+
+/// Calls and flushes until it is killed, saying after each flush how many calls are committed by then.
+fn acknowledge() {
+    let mut made = 0;
+    loop {
+        orders::many(50);
+        made += 50;
+        if monitored::flush(Duration::from_secs(10)).is_ok() {
+            println!("{made}");
+        }
+    }
+}
+
+/// Failing calls flat out on two threads for so many milliseconds; says how many.
+fn failures(milliseconds: u64) {
+    let until = std::time::Instant::now() + Duration::from_millis(milliseconds);
+    let worker = move || {
+        let mut made = 0_u64;
+        while std::time::Instant::now() < until {
+            made += u64::from(orders::check(500).is_err());
+        }
+        made
+    };
+    let threads = [std::thread::spawn(worker), std::thread::spawn(worker)];
+    let made: u64 = threads.into_iter().filter_map(|thread| thread.join().ok()).sum();
+    println!("made {made}");
+    println!("flushed {}", u8::from(monitored::flush(Duration::from_secs(60)).is_ok()));
+    println!("folded {}", monitored::health().folded_errors);
+    println!("{}", std::fs::read_to_string("/proc/self/status").unwrap_or_default());
 }
 
 /// A bit of everything, again and again for so many milliseconds, at a pace at which every call has a

@@ -1,0 +1,150 @@
+//! Disks that are full, failing, slow or not there.
+
+use std::time::Duration;
+
+use crate::place::Place;
+use crate::play::{Allowed, Play, Victim};
+use crate::row::{Case, Length, Need, Row};
+
+const fn case(fault: &'static str, how: &'static str, need: Need, length: Length, run: fn() -> Row) -> Case {
+    Case { fault, how, need, length, run }
+}
+
+pub(crate) const CASES: &[Case] = &[
+    case("no fault", "nothing", Need::Nothing, Length::Short, || Play::new().run(nothing, nothing)),
+    case(
+        "disk full for a while",
+        "tmpfs of 2 MiB, filled up",
+        Need::Root,
+        Length::Short,
+        disk_full_for_a_while,
+    ),
+    case("disk full at start", "tmpfs of 1 MiB, full before", Need::Root, Length::Long, disk_full_at_start),
+    case("disk full, by system call", "ENOSPC for a range of writes", Need::Compiler, Length::Long, || {
+        let gone = Allowed { gone: true, ..Allowed::default() };
+        Play::new().rules("write:28:1:0:0").lines(2).allow(gone).lasting(Duration::from_secs(2)).run(on, off)
+    }),
+    case("file size limit", "ulimit -f, half a megabyte", Need::Nothing, Length::Short, file_size_limit),
+    case("size bound reached", "MONITOR_MAX_DISK=1MiB", Need::Nothing, Length::Short, size_bound),
+    case("a write fails once", "EIO at the 3rd write", Need::Compiler, Length::Short, || {
+        Play::new().rules("write:5:3:1:0").run(on, off)
+    }),
+    case("writes fail", "EIO at every write", Need::Compiler, Length::Long, || {
+        Play::new().rules("write:5:1:0:0").lines(2).lasting(Duration::from_secs(2)).run(on, off)
+    }),
+    case("a sync fails once", "EIO at the 1st fsync", Need::Compiler, Length::Short, || {
+        Play::new().with("MONITOR_MAX_DISK", "2MiB").rules("fsync:5:1:1:0").run(on, off)
+    }),
+    case("syncs fail", "EIO at every fsync", Need::Compiler, Length::Short, || {
+        Play::new().with("MONITOR_MAX_DISK", "2MiB").rules("fsync:5:1:0:0").lines(2).run(on, off)
+    }),
+    case("a read fails once", "EIO at the 1st read", Need::Compiler, Length::Short, || {
+        Play::new().rules("read:5:1:1:0").run(on, off)
+    }),
+    case("reads fail", "EIO at every read", Need::Compiler, Length::Long, || {
+        Play::new().rules("read:5:1:0:0").lines(2).lasting(Duration::from_secs(1)).run(reopened, off)
+    }),
+    case("a sync takes 400 ms", "delayed fsync and write", Need::Compiler, Length::Short, || {
+        Play::new().rules("fsync:0:1:0:400,write:0:1:1:400").run(on, off)
+    }),
+    case("the disk hangs for 5 s", "delayed write", Need::Compiler, Length::Long, || {
+        Play::new().rules("write:0:1:1:5000").run(on, off)
+    }),
+    case("locks not available", "ENOLCK at every lock", Need::Compiler, Length::Long, || {
+        Play::new().rules("lock:37:1:0:0").lines(2).lasting(Duration::from_secs(1)).run(on, off)
+    }),
+    case("no descriptors at start", "ulimit -n 5, raised later", Need::Nothing, Length::Long, no_descriptors),
+    case("network file system", "statfs says NFS", Need::Compiler, Length::Short, network),
+    case("read-only file system", "bind mount, remounted ro", Need::Root, Length::Short, read_only_mount),
+];
+
+/// For rows whose fault lies in the command.
+pub(crate) fn nothing(_: &Place, _: &Victim) {}
+
+pub(crate) fn on(place: &Place, _: &Victim) {
+    place.switch_on();
+}
+
+pub(crate) fn off(place: &Place, _: &Victim) {
+    place.switch_off();
+}
+
+/// Switches the fault on and has the victim open its store again.
+fn reopened(place: &Place, _: &Victim) {
+    place.switch_on();
+    let moved = place.data().join("moved.db");
+    std::fs::rename(place.db(), moved).unwrap();
+}
+
+fn ballast(place: &Place) {
+    let mut bytes: u64 = 8 << 20;
+    let file =
+        std::fs::OpenOptions::new().append(true).create(true).open(place.data().join("ballast")).unwrap();
+    while bytes >= 512 {
+        let chunk = vec![1_u8; usize::try_from(bytes).unwrap()];
+        while std::io::Write::write(&mut &file, &chunk).is_ok_and(|written| written > 0) {}
+        bytes /= 2;
+    }
+}
+
+fn drop_ballast(place: &Place) {
+    std::fs::remove_file(place.data().join("ballast")).unwrap();
+}
+
+fn disk_full_for_a_while() -> Row {
+    let play = Play::new()
+        .lines(4)
+        .lasting(Duration::from_secs(1))
+        .allow(Allowed { gone: true, ..Allowed::default() });
+    play.place.mount_tmpfs(2 << 20);
+    play.run(|place, _| ballast(place), |place, _| drop_ballast(place))
+}
+
+fn disk_full_at_start() -> Row {
+    let play = Play::new().lines(3);
+    play.place.mount_tmpfs(1 << 20);
+    ballast(&play.place);
+    play.run(nothing, |place, _| drop_ballast(place))
+}
+
+fn file_size_limit() -> Row {
+    let allowed = Allowed { gone: true, unsettled: true, ..Allowed::default() };
+    // The limit is in units of 512 bytes or a kilobyte, depending on the shell.
+    Play::new().limited("ulimit -f 1024").lines(3).allow(allowed).run(nothing, nothing)
+}
+
+fn size_bound() -> Row {
+    let mut play =
+        Play::new().with("MONITOR_MAX_DISK", "1MiB").allow(Allowed { gone: true, ..Allowed::default() });
+    play.rounds = 1000;
+    let mut row = play.run(nothing, nothing);
+    row.expect(row.lost.iter().any(|(reason, _)| *reason == "with the file"), || {
+        "the bound was not reached".to_owned()
+    });
+    row
+}
+
+fn no_descriptors() -> Row {
+    let play = Play::new().limited("ulimit -Sn 5").lines(2);
+    play.run(nothing, |_, victim| {
+        let mut prlimit = std::process::Command::new("prlimit");
+        let status = prlimit.args(["--nofile=1024:", "--pid", &victim.pid().to_string()]).status();
+        assert!(status.is_ok_and(|status| status.success()), "prlimit is not there");
+    })
+}
+
+fn network() -> Row {
+    let play = Play::new().rules_always("statfs:1:1:0:0");
+    let shm = play.place.shm();
+    let mut was_wal = false;
+    let mut row = play.run(|_, _| was_wal = shm.exists(), nothing);
+    row.expect(!was_wal, || "it used shared memory there".to_owned());
+    row
+}
+
+fn read_only_mount() -> Row {
+    let play = Play::new().lines(1);
+    play.place.mount_itself();
+    play.place.remount("remount,bind,ro");
+    play.run(nothing, nothing)
+}

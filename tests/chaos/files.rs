@@ -1,0 +1,173 @@
+//! Files that someone removes, moves, cuts, overwrites or puts there, and rights that are not there.
+
+use std::fs::{OpenOptions, Permissions};
+use std::os::unix::fs::{FileExt as _, PermissionsExt as _};
+
+use crate::disk::nothing;
+use crate::place::Place;
+use crate::play::{Allowed, Play};
+use crate::row::{Case, Length, Need, Row};
+
+const GONE: Allowed = Allowed { gone: true, unsettled: false, nothing_stored: false };
+
+const fn case(fault: &'static str, how: &'static str, need: Need, run: fn() -> Row) -> Case {
+    Case { fault, how, need, length: Length::Short, run }
+}
+
+pub(crate) const CASES: &[Case] = &[
+    case("store removed while open", "rm store.db", Need::Nothing, || {
+        Play::new().lines(1).allow(GONE).run(|place, _| std::fs::remove_file(place.db()).unwrap(), nothing)
+    }),
+    case("store and log removed", "rm store.db*", Need::Nothing, || {
+        let remove = |place: &Place| {
+            for path in [place.db(), place.wal(), place.shm()] {
+                std::fs::remove_file(path).unwrap();
+            }
+        };
+        Play::new().lines(1).allow(GONE).run(|place, _| remove(place), nothing)
+    }),
+    case("store moved away", "mv store.db moved.db", Need::Nothing, || {
+        let to = |place: &Place| std::fs::rename(place.db(), place.data().join("moved.db")).unwrap();
+        Play::new().lines(1).run(|place, _| to(place), nothing)
+    }),
+    case("store replaced by an older copy", "cp over it, mv", Need::Nothing, replaced),
+    case("store truncated", "truncate -s 8192", Need::Nothing, || {
+        Play::new().lines(1).allow(GONE).run(|place, _| cut(place, 8192), nothing)
+    }),
+    case("store emptied", "truncate -s 0", Need::Nothing, || {
+        Play::new().lines(1).allow(GONE).run(|place, _| cut(place, 0), nothing)
+    }),
+    case("store overwritten", "dd if=/dev/zero, whole file", Need::Nothing, || {
+        Play::new().lines(1).allow(GONE).run(|place, _| overwrite(place), nothing)
+    }),
+    case("log removed", "rm store.db-wal", Need::Nothing, || {
+        Play::new().lines(1).allow(GONE).run(|place, _| std::fs::remove_file(place.wal()).unwrap(), nothing)
+    }),
+    case("shared memory truncated", "truncate -s 0 store.db-shm", Need::Nothing, || {
+        let cut =
+            |place: &Place| OpenOptions::new().write(true).open(place.shm()).unwrap().set_len(0).unwrap();
+        Play::new().lines(1).allow(GONE).run(|place, _| cut(place), nothing)
+    }),
+    case("shared memory removed", "rm store.db-shm", Need::Nothing, || {
+        Play::new().lines(1).allow(GONE).run(|place, _| std::fs::remove_file(place.shm()).unwrap(), nothing)
+    }),
+    case("folder removed", "rm -r data", Need::Nothing, || {
+        Play::new()
+            .lines(1)
+            .allow(GONE)
+            .run(|place, _| std::fs::remove_dir_all(place.data()).unwrap(), nothing)
+    }),
+    case("folder not writable", "chmod 500, another user", Need::Root, || {
+        let play = Play::new().without_rights().lines(1);
+        std::fs::set_permissions(play.place.data(), Permissions::from_mode(0o500)).unwrap();
+        let mut row = play.run(nothing, nothing);
+        row.remark.push_str("the default folder takes its place");
+        row
+    }),
+    case("no folder writable", "chmod 500 everywhere", Need::Root, || {
+        let play = Play::new().without_rights().lines(1);
+        std::fs::write(play.place.report(), "").unwrap();
+        std::fs::set_permissions(play.place.report(), Permissions::from_mode(0o666)).unwrap();
+        for folder in [play.place.data(), play.place.home()] {
+            std::fs::set_permissions(folder, Permissions::from_mode(0o500)).unwrap();
+        }
+        play.run(nothing, nothing)
+    }),
+    case("rights revoked while open", "chmod 0 on file and folder", Need::Root, || {
+        let rights = |place: &Place, folder: u32, file: u32| {
+            std::fs::set_permissions(place.db(), Permissions::from_mode(file)).unwrap();
+            std::fs::set_permissions(place.data(), Permissions::from_mode(folder)).unwrap();
+        };
+        Play::new()
+            .without_rights()
+            .lines(4)
+            .run(|place, _| rights(place, 0, 0), move |place, _| rights(place, 0o700, 0o600))
+    }),
+    case("newer schema at the path", "user_version = 99", Need::Nothing, || {
+        left_alone("PRAGMA user_version = 99", ".v1.db")
+    }),
+    case("another program's database", "application_id = 7", Need::Nothing, || {
+        left_alone("PRAGMA application_id = 7; CREATE TABLE theirs (x)", ".monitor.db")
+    }),
+    case("a text file at the path", "notes.txt", Need::Nothing, text_file),
+    case("a symbolic link at the path", "ln -s", Need::Nothing, link),
+];
+
+fn cut(place: &Place, bytes: u64) {
+    checkpoint(place);
+    OpenOptions::new().write(true).open(place.db()).unwrap().set_len(bytes).unwrap();
+}
+
+fn overwrite(place: &Place) {
+    checkpoint(place);
+    let length = usize::try_from(std::fs::metadata(place.db()).unwrap().len()).unwrap();
+    OpenOptions::new().write(true).open(place.db()).unwrap().write_all_at(&vec![0; length], 0).unwrap();
+}
+
+/// Brings what the log holds into the file, so that the file is what counts.
+fn checkpoint(place: &Place) {
+    let store = rusqlite::Connection::open(place.db()).unwrap();
+    store.busy_timeout(std::time::Duration::from_secs(5)).unwrap();
+    store.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
+    // Closing would drop nothing of another process's, but this one stays out of its way altogether.
+    std::mem::forget(store);
+}
+
+fn replaced() -> Row {
+    let play = Play::new().lines(1).allow(GONE);
+    play.run(
+        |place, _| {
+            let copy = place.data().join("copy");
+            let store = rusqlite::Connection::open(place.db()).unwrap();
+            store.execute("VACUUM INTO ?1", [copy.to_str().unwrap()]).unwrap();
+            std::fs::rename(copy, place.db()).unwrap();
+        },
+        nothing,
+    )
+}
+
+/// Another's file lies at the path: it stays as it is, and a sibling is used.
+fn left_alone(sql: &str, sibling: &str) -> Row {
+    let play = Play::new().lines(1);
+    let path = play.place.db();
+    let theirs = rusqlite::Connection::open(&path).unwrap();
+    if sql.contains("user_version") {
+        theirs.execute_batch("PRAGMA application_id = 0x4D4E5452").unwrap();
+    }
+    theirs.execute_batch(sql).unwrap();
+    drop(theirs);
+    let before = std::fs::read(&path).unwrap();
+    let data = play.place.data();
+    let (mut is_same, mut is_beside) = (false, false);
+    let mut row = play.run(nothing, |_, _| {
+        is_same = std::fs::read(&path).unwrap() == before;
+        let mut names = std::fs::read_dir(&data).unwrap().flatten().map(|entry| entry.file_name());
+        is_beside = names.any(|name| name.to_string_lossy().ends_with(sibling));
+    });
+    row.expect(is_same, || "the file was written to".to_owned());
+    row.expect(is_beside, || format!("there is no sibling store{sibling}"));
+    row
+}
+
+fn text_file() -> Row {
+    let play = Play::new().lines(1);
+    let notes = play.place.data().join("notes.txt");
+    std::fs::write(&notes, "milk, eggs, flour\n".repeat(400)).unwrap();
+    let play = play.with("MONITOR_DB", notes.to_str().unwrap());
+    let mut left = String::new();
+    let mut row = play.run(nothing, |_, _| left = std::fs::read_to_string(&notes).unwrap());
+    let is_same = left == "milk, eggs, flour\n".repeat(400);
+    row.expect(is_same, || "the notes were written to".to_owned());
+    row
+}
+
+fn link() -> Row {
+    let play = Play::new().lines(1);
+    let target = play.place.root().join("target");
+    std::fs::write(&target, "").unwrap();
+    std::os::unix::fs::symlink(&target, play.place.db()).unwrap();
+    let mut is_empty = false;
+    let mut row = play.run(nothing, |_, _| is_empty = std::fs::metadata(&target).unwrap().len() == 0);
+    row.expect(is_empty, || "the link was followed".to_owned());
+    row
+}

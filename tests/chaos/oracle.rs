@@ -1,0 +1,242 @@
+//! The oracle, the same for every row: the host is as it would be without the recorder, and every call
+//! has a row or is counted with the reason why not.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags};
+
+use crate::place::Place;
+use crate::play::{Ended, MEMORY_MIB, Play, Reference};
+use crate::row::{Calls, Row};
+
+/// What the recorder may use beyond the bound on its memory.
+const MEMORY_BEYOND_KB: u64 = 4 * 1024;
+
+/// What lies in all stores of a place.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    pub(crate) stored: Calls,
+    /// Failures by the counts of their groups: rows, and those folded.
+    pub(crate) failed_in_groups: u64,
+    /// Rows of calls begun between two moments.
+    pub(crate) between: u64,
+    pub(crate) twice: u64,
+    /// Calls that lost their row, by the figures of their functions.
+    pub(crate) dropped: u64,
+    /// Whole stores, and those that are not.
+    pub(crate) sound: Vec<PathBuf>,
+    pub(crate) damaged: Vec<PathBuf>,
+}
+
+/// Judges a run by what it left.
+pub(crate) fn judge(
+    play: &Play,
+    ended: &Ended,
+    reference: &Reference,
+    (fault_ns, lift_ns): (i64, i64),
+    again: Option<Duration>,
+) -> Row {
+    let report = read_report(&play.place);
+    let number = |name: &str| report.get(name).copied().unwrap_or(0);
+    let found = find(&play.place, (fault_ns, lift_ns));
+    let mut row = Row {
+        emitted: Calls { ok: number("ok"), failed: number("failed") },
+        stored: found.stored,
+        recovered: Some(found.between),
+        again,
+        writer_errors: number("writer_errors"),
+        ..Row::default()
+    };
+    judge_host(&mut row, play, ended, reference, &report);
+    judge_stores(&mut row, play, &found);
+    judge_calls(&mut row, play, &found, &report);
+    let may_wait = play.allowed.unsettled || number("in_memory") == 1 || play.allowed.nothing_stored;
+    row.expect(may_wait || again.is_some(), || "no rows arrived once the fault was over".to_owned());
+    let flush_ms = number("flush_ms");
+    row.expect(flush_ms < 4000, || format!("a flush of at most 3 s took {flush_ms} ms"));
+    row
+}
+
+fn judge_host(
+    row: &mut Row,
+    play: &Play,
+    ended: &Ended,
+    reference: &Reference,
+    report: &HashMap<String, u64>,
+) {
+    row.is_host_unchanged = ended.code == reference.ended.code && ended.said == reference.ended.said;
+    row.expect(row.is_host_unchanged, || {
+        format!(
+            "exit {:?} and output, without a recorder {:?}:\n{}",
+            ended.code, reference.ended.code, ended.said
+        )
+    });
+    let number = |name: &str| report.get(name).copied().unwrap_or(0);
+    let more = |name: &str| number(name).saturating_sub(reference.report.get(name).copied().unwrap_or(0));
+    let memory = MEMORY_MIB * 1024 + MEMORY_BEYOND_KB;
+    row.expect(more("peak_kb") <= memory, || format!("{} kB more memory", more("peak_kb")));
+    row.expect(more("threads") <= 1, || format!("{} more threads", more("threads")));
+    // Database, log, index; and one that SQLite keeps where it has looked at a file a second time, since
+    // closing it would drop the locks of the first.
+    row.expect(more("files_left") <= 4, || format!("{} more descriptors", more("files_left")));
+    // A store that is judged, or opened again, is open twice for a moment.
+    row.expect(more("files") <= 7, || format!("{} more descriptors for a moment", more("files")));
+    // Threads of a process wait for each other's page tables, and on a busy machine one can be stopped
+    // in the middle of that. What waits for a disk or a lock waits longer, and again and again.
+    row.expect(number("slowed") <= 2 && number("slowed_us_max") < 20_000, || {
+        format!("{} rounds of calls had to wait, {} µs at most", number("slowed"), number("slowed_us_max"))
+    });
+    let lines: Vec<&str> = ended.errors.lines().collect();
+    row.expect(
+        lines.len() <= play.lines_max && lines.iter().all(|line| line.starts_with("monitored: ")),
+        || format!("{} lines on stderr, {} expected at most:\n{}", lines.len(), play.lines_max, ended.errors),
+    );
+}
+
+fn judge_stores(row: &mut Row, play: &Play, found: &Found) {
+    let whole = |path: &PathBuf| !path.to_string_lossy().contains(".corrupt-");
+    for path in found.damaged.iter().filter(|path| whole(path)) {
+        row.problems.push(format!("{} is damaged and was not set aside", path.display()));
+    }
+    row.expect(found.twice == 0, || format!("{} calls have more than one row", found.twice));
+    row.expect(play.allowed.nothing_stored || !found.sound.is_empty() || row.stored.all() == 0, || {
+        "no sound store is left".to_owned()
+    });
+}
+
+/// Every call has its row, or is counted where it was lost; every failure is in its group.
+fn judge_calls(row: &mut Row, play: &Play, found: &Found, report: &HashMap<String, u64>) {
+    let number = |name: &str| report.get(name).copied().unwrap_or(0);
+    if play.allowed.nothing_stored {
+        return;
+    }
+    if report.is_empty() {
+        row.problems.push("the victim left no report".to_owned());
+        return;
+    }
+    let reasons = [
+        ("ring full", "ring_full"),
+        ("backlog", "backlog"),
+        ("no ring", "no_ring"),
+        ("store", "store"),
+        ("folded", "folded"),
+    ];
+    for (reason, name) in reasons {
+        if number(name) > 0 {
+            row.lost.push((reason, number(name)));
+        }
+    }
+    let lost: u64 = reasons.iter().map(|(_, name)| number(name)).sum();
+    let (written, emitted) = (number("rows_written"), row.emitted.all());
+    let is_settled = number("flushed") == 1;
+    row.expect(is_settled || play.allowed.unsettled || play.allowed.nothing_stored, || {
+        "the last flush did not succeed".to_owned()
+    });
+    if is_settled {
+        row.expect(emitted == written + lost, || {
+            format!("{emitted} calls are not {written} rows written and {lost} lost")
+        });
+    } else {
+        let waiting = emitted.saturating_sub(written + lost);
+        row.expect(emitted >= written + lost, || format!("{emitted} calls, {written} written, {lost} lost"));
+        // At exit what waited is written as far as there is time.
+        let late = row.stored.all().saturating_sub(written);
+        row.lost.push(("waiting at exit", waiting.saturating_sub(late)));
+    }
+    let gone = written.saturating_sub(row.stored.all());
+    if number("in_memory") == 1 {
+        row.remark = format!("{gone} rows in memory, {} failures among them", row.emitted.failed);
+        return;
+    }
+    if gone > 0 {
+        row.lost.push(("with the file", gone));
+    }
+    row.expect(gone == 0 || play.allowed.gone, || format!("{gone} rows that were written are gone"));
+    if is_settled && !play.allowed.gone {
+        let failed = row.emitted.failed;
+        row.expect(found.failed_in_groups == failed, || {
+            format!("{} failures are counted in their groups, {failed} were made", found.failed_in_groups)
+        });
+        let folded = number("folded");
+        let stored = row.stored.failed;
+        row.expect(stored + folded == failed, || {
+            format!("{stored} rows of failures and {folded} folded are not {failed}")
+        });
+    }
+}
+
+/// Whether some store of the place has rows of calls begun since a moment.
+pub(crate) fn has_rows_since(place: &Place, since_ns: i64) -> bool {
+    stores(place).iter().any(|path| {
+        let count = open(path).and_then(|store| {
+            store.query_row("SELECT count(*) FROM calls WHERE start_ns >= ?1", [since_ns], |row| row.get(0))
+        });
+        count.unwrap_or(0_i64) > 0
+    })
+}
+
+pub(crate) fn find(place: &Place, (from_ns, to_ns): (i64, i64)) -> Found {
+    let mut found = Found::default();
+    for path in stores(place) {
+        let Ok(store) = open(&path) else { continue };
+        let number =
+            |sql: &str| store.query_row(sql, [], |row| row.get::<_, i64>(0)).map_or(0, i64::unsigned_abs);
+        found.stored.ok += number("SELECT count(*) FROM calls WHERE outcome = 'ok'");
+        found.stored.failed += number("SELECT count(*) FROM errors");
+        found.failed_in_groups += number("SELECT coalesce(sum(count), 0) FROM error_groups");
+        found.between +=
+            number(&format!("SELECT count(*) FROM calls WHERE start_ns >= {from_ns} AND start_ns < {to_ns}"));
+        found.dropped += number("SELECT coalesce(sum(dropped), 0) FROM functions");
+        found.twice += number("SELECT count(*) - count(DISTINCT span_id || ' ' || process_id) FROM calls");
+        let check = store.query_row("PRAGMA quick_check(1)", [], |row| row.get::<_, String>(0));
+        let is_sound = check.is_ok_and(|answer| answer == "ok");
+        if is_sound { &mut found.sound } else { &mut found.damaged }.push(path);
+    }
+    found
+}
+
+/// Everything below the place that says it is a store of ours, or has the name of one.
+pub(crate) fn stores(place: &Place) -> Vec<PathBuf> {
+    let mut folders = vec![place.root().to_owned()];
+    let mut found = Vec::new();
+    while let Some(folder) = folders.pop() {
+        let Ok(entries) = std::fs::read_dir(&folder) else { continue };
+        for entry in entries.flatten() {
+            let path = entry.path();
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let is_beside = ["-wal", "-shm", "-journal"].iter().any(|end| name.ends_with(end));
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                folders.push(path);
+            } else if !is_beside && is_ours(&path) {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+fn is_ours(path: &Path) -> bool {
+    let number =
+        open(path).and_then(|store| store.query_row("PRAGMA application_id", [], |row| row.get::<_, i32>(0)));
+    number.is_ok_and(|number| number == 0x4D4E_5452)
+}
+
+/// A store as any reader opens it.
+pub(crate) fn open(path: &Path) -> rusqlite::Result<Connection> {
+    let store = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    store.busy_timeout(Duration::from_secs(5))?;
+    Ok(store)
+}
+
+/// What the victim said of itself.
+pub(crate) fn read_report(place: &Place) -> HashMap<String, u64> {
+    let text = std::fs::read_to_string(place.report()).unwrap_or_default();
+    let pair = |line: &str| {
+        let (name, number) = line.split_once(' ')?;
+        Some((name.to_owned(), number.parse().ok()?))
+    };
+    text.lines().filter_map(pair).collect()
+}

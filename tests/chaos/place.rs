@@ -1,0 +1,130 @@
+//! A folder for one store, with what was mounted there; all of it goes when the row ends.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use tempfile::TempDir;
+
+/// A user without rights.
+pub(crate) const NOBODY: u32 = 65534;
+
+/// Whether mounts can be made and users changed.
+pub(crate) fn is_root() -> bool {
+    static IS_ROOT: std::sync::OnceLock<bool> = std::sync::OnceLock::new();
+    *IS_ROOT.get_or_init(|| {
+        let probe = Place::new();
+        probe.try_mount(&["-t", "tmpfs", "-o", "size=64k", "tmpfs"])
+    })
+}
+
+/// Where a victim keeps its store.
+#[derive(Debug)]
+pub(crate) struct Place {
+    folder: TempDir,
+    mounted: std::cell::Cell<bool>,
+}
+
+impl Place {
+    pub(crate) fn new() -> Self {
+        let place = Self { folder: tempfile::tempdir().unwrap(), mounted: std::cell::Cell::new(false) };
+        std::fs::create_dir(place.home()).unwrap();
+        std::fs::create_dir(place.data()).unwrap();
+        place
+    }
+
+    /// The folder that the victim's store is in.
+    pub(crate) fn data(&self) -> PathBuf {
+        self.root().join("data")
+    }
+
+    pub(crate) fn db(&self) -> PathBuf {
+        self.data().join("store.db")
+    }
+
+    pub(crate) fn wal(&self) -> PathBuf {
+        self.data().join("store.db-wal")
+    }
+
+    pub(crate) fn shm(&self) -> PathBuf {
+        self.data().join("store.db-shm")
+    }
+
+    /// Where the victim goes when it can keep no store at the place asked for.
+    pub(crate) fn home(&self) -> PathBuf {
+        self.root().join("home")
+    }
+
+    pub(crate) fn root(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The file whose existence holds the shim's rules in force.
+    pub(crate) fn switch(&self) -> PathBuf {
+        self.root().join("switch")
+    }
+
+    pub(crate) fn report(&self) -> PathBuf {
+        self.home().join("report")
+    }
+
+    pub(crate) fn switch_on(&self) {
+        std::fs::write(self.switch(), "").unwrap();
+    }
+
+    pub(crate) fn switch_off(&self) {
+        std::fs::remove_file(self.switch()).unwrap();
+    }
+
+    /// Mounts a file system of this many bytes over the data folder.
+    pub(crate) fn mount_tmpfs(&self, bytes: u64) {
+        assert!(self.try_mount(&["-t", "tmpfs", "-o", &format!("size={bytes}"), "tmpfs"]));
+    }
+
+    /// Makes the data folder a mount of its own, which can be made read-only.
+    pub(crate) fn mount_itself(&self) {
+        let data = self.data();
+        assert!(self.try_mount(&["--bind", data.to_str().unwrap()]));
+    }
+
+    fn try_mount(&self, options: &[&str]) -> bool {
+        let mut mount = Command::new("mount");
+        let done = mount.args(options).arg(self.data()).stderr(std::process::Stdio::null()).status();
+        let is_mounted = done.is_ok_and(|status| status.success());
+        self.mounted.set(is_mounted || self.mounted.get());
+        is_mounted
+    }
+
+    /// Changes the mount over the data folder.
+    pub(crate) fn remount(&self, options: &str) {
+        let status = Command::new("mount").args(["-o", options]).arg(self.data()).status().unwrap();
+        assert!(status.success(), "mount -o {options}");
+    }
+
+    /// Gives everything to the user without rights, who must be able to get here.
+    pub(crate) fn give_away(&self) {
+        use std::os::unix::fs::{PermissionsExt as _, chown};
+        std::fs::set_permissions(self.root(), std::fs::Permissions::from_mode(0o755)).unwrap();
+        for path in [self.home(), self.data()] {
+            chown(path, Some(NOBODY), Some(NOBODY)).unwrap();
+        }
+    }
+
+    /// A copy of the victim that any user may run.
+    pub(crate) fn public_victim(&self) -> PathBuf {
+        use std::os::unix::fs::PermissionsExt as _;
+        let copy = self.root().join("victim");
+        if !copy.exists() {
+            std::fs::copy(env!("CARGO_BIN_EXE_victim"), &copy).unwrap();
+            std::fs::set_permissions(&copy, std::fs::Permissions::from_mode(0o755)).unwrap();
+        }
+        copy
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if self.mounted.get() {
+            let _ = Command::new("umount").arg("-l").arg(self.data()).status();
+        }
+    }
+}

@@ -1,0 +1,248 @@
+//! One run of the victim: a phase of work before a fault, one under it and one after, and what came of
+//! it; beside it, the same without a recorder.
+
+use std::collections::HashMap;
+use std::io::{BufRead as _, BufReader, Lines, Read as _, Write as _};
+use std::os::unix::process::CommandExt as _;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use crate::oracle;
+use crate::place::{NOBODY, Place};
+use crate::row::Row;
+use crate::shim;
+
+/// Rounds of twelve calls in a phase; a round takes a millisecond and a bit.
+pub(crate) const ROUNDS: u64 = 150;
+/// Bound on the victim's rings and backlog.
+pub(crate) const MEMORY_MIB: u64 = 4;
+/// By when rows must arrive again once a fault is over: the breaker's pause and a bit.
+const AGAIN_MAX: Duration = Duration::from_secs(35);
+
+/// What the oracle has to put up with in a row.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Allowed {
+    /// Rows that were committed may be gone: the fault took the file that they were in, or the size
+    /// bound their place.
+    pub(crate) gone: bool,
+    /// The fault is never over: rows may wait in memory until the end.
+    pub(crate) unsettled: bool,
+    /// Nothing is stored at all, as is right here.
+    pub(crate) nothing_stored: bool,
+}
+
+/// A run to be made.
+#[derive(Debug)]
+pub(crate) struct Play {
+    pub(crate) place: Place,
+    pub(crate) variables: Vec<(String, String)>,
+    /// `ulimit` and the like, put before the victim.
+    pub(crate) limits: Option<&'static str>,
+    pub(crate) is_nobody: bool,
+    pub(crate) rounds: u64,
+    /// Lines that it may print on stderr.
+    pub(crate) lines_max: usize,
+    pub(crate) allowed: Allowed,
+    /// How long the fault lasts beyond the work under it.
+    pub(crate) lasts: Duration,
+}
+
+impl Play {
+    pub(crate) fn new() -> Self {
+        Self::at(Place::new())
+    }
+
+    pub(crate) fn at(place: Place) -> Self {
+        Self {
+            place,
+            variables: Vec::new(),
+            limits: None,
+            is_nobody: false,
+            rounds: ROUNDS,
+            lines_max: 0,
+            allowed: Allowed::default(),
+            lasts: Duration::ZERO,
+        }
+    }
+
+    /// With this variable.
+    pub(crate) fn with(mut self, name: &str, value: &str) -> Self {
+        self.variables.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// With the shim and these rules, which hold while the place is switched on.
+    pub(crate) fn rules(self, rules: &str) -> Self {
+        let switch = self.place.switch().to_str().unwrap().to_owned();
+        self.rules_always(rules).with("CHAOS_SWITCH", &switch)
+    }
+
+    /// With the shim and these rules, from the victim's start to its end.
+    pub(crate) fn rules_always(self, rules: &str) -> Self {
+        let shim = shim::built().unwrap().to_str().unwrap().to_owned();
+        self.with("LD_PRELOAD", &shim).with("CHAOS_MATCH", "/data/").with("CHAOS_RULES", rules)
+    }
+
+    /// Printing so many lines at most.
+    pub(crate) fn lines(mut self, lines_max: usize) -> Self {
+        self.lines_max = lines_max;
+        self
+    }
+
+    pub(crate) fn allow(mut self, allowed: Allowed) -> Self {
+        self.allowed = allowed;
+        self
+    }
+
+    /// With the fault in force for this long after the work under it.
+    pub(crate) fn lasting(mut self, lasts: Duration) -> Self {
+        self.lasts = lasts;
+        self
+    }
+
+    pub(crate) fn limited(mut self, limits: &'static str) -> Self {
+        self.limits = Some(limits);
+        self
+    }
+
+    /// As the user without rights.
+    pub(crate) fn without_rights(mut self) -> Self {
+        self.is_nobody = true;
+        self.place.give_away();
+        self
+    }
+
+    /// The victim's command in an environment of its own.
+    pub(crate) fn command(&self, scenario: &str, number: u64) -> Command {
+        let victim =
+            if self.is_nobody { self.place.public_victim() } else { env!("CARGO_BIN_EXE_victim").into() };
+        let mut command = Command::new(&victim);
+        command.args([scenario, &number.to_string()]);
+        if let Some(limits) = self.limits {
+            command = Command::new("sh");
+            command.args(["-c", &format!("{limits}; exec {} {scenario} {number}", victim.display())]);
+        }
+        command.env_clear().env("HOME", self.place.home()).env("MONITOR_DB", self.place.db());
+        command.env("CHAOS_REPORT", self.place.report());
+        command.env("MONITOR_MAX_MEMORY", format!("{MEMORY_MIB}MiB"));
+        // Every call is to have its row.
+        command.env("MONITOR_MAX_RATE", "0").env("MONITOR_MAX_OVERHEAD", "100%");
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
+        if self.is_nobody {
+            command.uid(NOBODY).gid(NOBODY);
+        }
+        command
+    }
+
+    /// Runs the phases: work, the fault, work under it, its end, work after it.
+    pub(crate) fn run(self, fault: impl FnOnce(&Place, &Victim), lift: impl FnOnce(&Place, &Victim)) -> Row {
+        let mut victim = Victim::start(self.command("phases", self.rounds));
+        victim.tell("work");
+        victim.tell("flush");
+        fault(&self.place, &victim);
+        let fault_ns = now_ns();
+        victim.tell("work");
+        std::thread::sleep(self.lasts);
+        lift(&self.place, &victim);
+        let (lift_ns, lifted) = (now_ns(), Instant::now());
+        victim.tell("work");
+        let mut again = None;
+        while !self.allowed.unsettled && lifted.elapsed() < AGAIN_MAX {
+            if oracle::has_rows_since(&self.place, lift_ns) {
+                again = Some(lifted.elapsed());
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        victim.tell("flush");
+        let ended = victim.end();
+        oracle::judge(&self, &ended, reference(self.rounds), (fault_ns, lift_ns), again)
+    }
+}
+
+/// A victim that runs.
+#[derive(Debug)]
+pub(crate) struct Victim {
+    child: Child,
+    orders: Option<ChildStdin>,
+    answers: Lines<BufReader<ChildStdout>>,
+    said: String,
+}
+
+/// How a victim ended.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) code: Option<i32>,
+    pub(crate) said: String,
+    pub(crate) errors: String,
+}
+
+impl Victim {
+    pub(crate) fn start(mut command: Command) -> Self {
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let answers = BufReader::new(child.stdout.take().unwrap()).lines();
+        Self { orders: child.stdin.take(), child, answers, said: String::new() }
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Has something done, and waits for its answer.
+    pub(crate) fn tell(&mut self, order: &str) {
+        if let Some(orders) = &mut self.orders {
+            let _ = writeln!(orders, "{order}");
+        }
+        if let Some(Ok(answer)) = self.answers.next() {
+            self.said += &answer;
+            self.said.push('\n');
+        }
+    }
+
+    pub(crate) fn end(mut self) -> Ended {
+        if let Some(mut orders) = self.orders.take() {
+            let _ = writeln!(orders, "end");
+        }
+        for answer in self.answers.by_ref().map_while(Result::ok) {
+            self.said += &answer;
+            self.said.push('\n');
+        }
+        let mut errors = String::new();
+        let _ = self.child.stderr.take().unwrap().read_to_string(&mut errors);
+        Ended { code: self.child.wait().unwrap().code(), said: self.said, errors }
+    }
+}
+
+/// What the victim is without a recorder.
+#[derive(Debug)]
+pub(crate) struct Reference {
+    pub(crate) ended: Ended,
+    pub(crate) report: HashMap<String, u64>,
+}
+
+fn reference(rounds: u64) -> &'static Reference {
+    static USUAL: OnceLock<Reference> = OnceLock::new();
+    if rounds == ROUNDS {
+        USUAL.get_or_init(|| run_reference(rounds))
+    } else {
+        Box::leak(Box::new(run_reference(rounds)))
+    }
+}
+
+fn run_reference(rounds: u64) -> Reference {
+    let play = Play::new().with("MONITOR", "off");
+    let mut victim = Victim::start(play.command("phases", rounds));
+    for order in ["work", "flush", "work", "work", "flush"] {
+        victim.tell(order);
+    }
+    let ended = victim.end();
+    Reference { ended, report: oracle::read_report(&play.place) }
+}
+
+/// Now, in nanoseconds since the Unix epoch.
+pub(crate) fn now_ns() -> i64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    i64::try_from(now.as_nanos()).unwrap()
+}

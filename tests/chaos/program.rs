@@ -1,0 +1,150 @@
+//! What the program itself does, and what befalls it: its clock, its memory, its threads, its end.
+
+use std::time::Duration;
+
+use crate::disk::{nothing, off, on};
+use crate::oracle;
+use crate::play::Play;
+use crate::row::{Calls, Case, Length, Need, Row};
+
+const fn case(fault: &'static str, how: &'static str, need: Need, length: Length, run: fn() -> Row) -> Case {
+    Case { fault, how, need, length, run }
+}
+
+pub(crate) const CASES: &[Case] = &[
+    case("clock jumps a year ahead", "clock_gettime + 365 d", Need::Compiler, Length::Short, || {
+        clock(365 * 86_400)
+    }),
+    case("clock jumps a year back", "clock_gettime - 365 d", Need::Compiler, Length::Short, || {
+        clock(-365 * 86_400)
+    }),
+    case("no thread to be had", "pthread_create: EAGAIN", Need::Compiler, Length::Short, no_thread),
+    case("no memory for rings", "calloc: ENOMEM", Need::Compiler, Length::Short, no_rings),
+    case(
+        "hung disk, failures flat out",
+        "write takes 4 s, two threads",
+        Need::Compiler,
+        Length::Long,
+        hung_and_failing,
+    ),
+    case("return from main", "return", Need::Nothing, Length::Short, || {
+        scenario("return", 500, Some(0), 500, 0)
+    }),
+    case("exit", "process::exit(7)", Need::Nothing, Length::Short, || scenario("exit", 500, Some(7), 500, 0)),
+    case("fork without exec", "fork, both go on", Need::Nothing, Length::Short, || {
+        scenario("fork", 1, Some(0), 181, 0)
+    }),
+    case("call in a destructor of a thread-local", "two threads", Need::Nothing, Length::Short, || {
+        scenario("destructor", 1, Some(0), 5, 0)
+    }),
+    case("call after shutdown", "monitored::shutdown", Need::Nothing, Length::Short, || {
+        scenario("after-shutdown", 1, Some(0), 1, 0)
+    }),
+    case("recursion 100 000 deep", "one thread", Need::Nothing, Length::Short, || {
+        scenario("recursion", 100_000, Some(0), 100_001, 0)
+    }),
+    case("10 000 short threads", "three calls each", Need::Nothing, Length::Long, || {
+        scenario("short-threads", 10_000, Some(0), 30_000, 0)
+    }),
+    case("20 000 tasks at once", "tokio, three calls each", Need::Nothing, Length::Long, || {
+        scenario("tasks", 20_000, Some(0), 60_000, 0)
+    }),
+    case("futures dropped", "tokio, timeout and abort", Need::Nothing, Length::Short, || {
+        scenario("cancel", 1, Some(0), 0, 3)
+    }),
+];
+
+/// The rows of calls made under the jump have times beside the others', not a year off.
+fn clock(seconds: i64) -> Row {
+    let play = Play::new().rules("clock:0:0:0:0").with("CHAOS_JUMP_S", &seconds.to_string());
+    let db = play.place.db();
+    let mut spread = (0_i64, 0_i64);
+    let mut row = play.run(on, |place, victim| {
+        std::thread::sleep(Duration::from_millis(300));
+        off(place, victim);
+        let store = oracle::open(&db).unwrap();
+        let range = "SELECT max(start_ns) - min(start_ns), min(duration_ns) FROM calls";
+        spread = store.query_row(range, [], |row| row.try_into()).unwrap();
+    });
+    row.expect(spread.0 < 60_000_000_000, || format!("calls {} s apart", spread.0 / 1_000_000_000));
+    row.expect(spread.1 >= 0, || "negative durations".to_owned());
+    row
+}
+
+fn no_thread() -> Row {
+    let mut play = Play::new().rules_always("thread:11:1:0:0");
+    play.allowed.nothing_stored = true;
+    play.allowed.unsettled = true;
+    let mut row = play.run(nothing, nothing);
+    row.expect(row.stored.all() == 0, || "rows without a thread".to_owned());
+    row.lost = vec![("not recorded", row.emitted.all())];
+    row
+}
+
+/// Without rings calls are counted, and failures go around them.
+fn no_rings() -> Row {
+    let mut play = Play::new().rules_always("alloc:12:1:0:0");
+    play.allowed.gone = true;
+    play.run(nothing, nothing)
+}
+
+/// Two threads fail as fast as they can while the writer hangs: what goes around the rings is bounded.
+fn hung_and_failing() -> Row {
+    let play = Play::new().rules_always("write:0:40:1:4000");
+    let mut command = play.command("failures", 3000);
+    let output = command.output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let number = |name: &str| -> u64 {
+        let line = text.lines().find_map(|line| line.strip_prefix(name));
+        line.and_then(|rest| rest.split_whitespace().next()?.parse().ok()).unwrap_or(0)
+    };
+    let made = number("made");
+    let mut row = Row {
+        emitted: Calls { ok: 0, failed: made },
+        is_host_unchanged: output.status.success(),
+        lost: vec![("folded", number("folded"))],
+        ..Row::default()
+    };
+    let found = oracle::find(&play.place, (0, i64::MAX));
+    row.stored = found.stored;
+    row.expect(made > 0 && number("folded") > 0, || text.clone());
+    row.expect(found.failed_in_groups == made, || {
+        format!("{} failures are counted in their groups, {made} were made", found.failed_in_groups)
+    });
+    let (peak, peak_max) = (number("VmHWM:"), (4 + 4 + 16) * 1024);
+    row.expect(peak <= peak_max, || format!("{peak} kB"));
+    row.remark = format!("{peak} kB of memory at most");
+    row
+}
+
+/// A scenario of the victim's, with and without the recorder: the same end, and every call's row.
+fn scenario(name: &str, number: u64, code: Option<i32>, ok: u64, failed: u64) -> Row {
+    let play = Play::new().with("MONITOR_MAX_MEMORY", "64MiB").limited("ulimit -s 65536");
+    let with = play.command(name, number).output().unwrap();
+    let without = play.command(name, number).env("MONITOR", "off").output().unwrap();
+    let mut row = Row { emitted: Calls { ok, failed }, ..Row::default() };
+    // What a program asks the recorder itself, of its health say, differs.
+    let asks = name == "after-shutdown";
+    row.is_host_unchanged = with.status == without.status && (asks || with.stdout == without.stdout);
+    row.expect(row.is_host_unchanged && with.status.code() == code, || format!("{with:?}\n{without:?}"));
+    row.expect(with.stderr == without.stderr, || String::from_utf8_lossy(&with.stderr).into_owned());
+    let found = oracle::find(&play.place, (0, i64::MAX));
+    row.stored = found.stored;
+    if ok == 0 {
+        row.emitted.ok = found.stored.ok;
+    }
+    // Calls flat out may outrun their ring: each is counted all the same.
+    let dropped = row.emitted.ok.saturating_sub(found.stored.ok);
+    row.expect(found.stored.failed == failed && found.dropped == dropped, || {
+        format!("{} rows and {} dropped for {} calls", found.stored, found.dropped, row_calls(ok, failed))
+    });
+    if dropped > 0 {
+        row.lost = vec![("ring full", dropped)];
+    }
+    row.expect(found.twice == 0 && found.damaged.is_empty(), || format!("{found:?}"));
+    row
+}
+
+fn row_calls(ok: u64, failed: u64) -> Calls {
+    Calls { ok, failed }
+}

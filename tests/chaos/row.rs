@@ -1,0 +1,151 @@
+//! A row of the table: what a fault is, how it is brought about, and what came of it.
+
+use std::fmt;
+use std::time::Duration;
+
+/// A fault to be tried.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Case {
+    pub(crate) fault: &'static str,
+    pub(crate) how: &'static str,
+    pub(crate) need: Need,
+    pub(crate) length: Length,
+    pub(crate) run: fn() -> Row,
+}
+
+/// What a row cannot do without.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Need {
+    Nothing,
+    /// Mounts and other users.
+    Root,
+    /// A C compiler, for the shim.
+    Compiler,
+}
+
+impl fmt::Display for Need {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Nothing => "nothing",
+            Self::Root => "root",
+            Self::Compiler => "a C compiler",
+        })
+    }
+}
+
+/// Whether a row runs with every `cargo test`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Length {
+    Short,
+    /// It waits for the breaker, or repeats something hundreds of times.
+    Long,
+}
+
+impl Case {
+    /// What this machine lacks for it.
+    pub(crate) fn missing(&self) -> Option<Need> {
+        let is_there = match self.need {
+            Need::Nothing => true,
+            Need::Root => crate::place::is_root(),
+            Need::Compiler => crate::shim::built().is_some(),
+        };
+        (!is_there).then_some(self.need)
+    }
+}
+
+/// Calls by class.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Calls {
+    pub(crate) ok: u64,
+    pub(crate) failed: u64,
+}
+
+impl Calls {
+    pub(crate) fn all(self) -> u64 {
+        self.ok + self.failed
+    }
+}
+
+impl fmt::Display for Calls {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}+{}", self.ok, self.failed)
+    }
+}
+
+/// What came of a fault.
+#[derive(Debug, Default)]
+pub(crate) struct Row {
+    pub(crate) fault: &'static str,
+    pub(crate) how: &'static str,
+    pub(crate) emitted: Calls,
+    /// Rows found in stores.
+    pub(crate) stored: Calls,
+    /// Rows among them of calls made while the fault lasted.
+    pub(crate) recovered: Option<u64>,
+    /// Calls without a row, by reason.
+    pub(crate) lost: Vec<(&'static str, u64)>,
+    /// From the end of the fault to the first new row.
+    pub(crate) again: Option<Duration>,
+    /// Whether exit status and output were those of the run without a recorder.
+    pub(crate) is_host_unchanged: bool,
+    /// What the oracle objects to.
+    pub(crate) problems: Vec<String>,
+    /// Writes that failed, as the victim's recorder counted.
+    pub(crate) writer_errors: u64,
+    /// Anything else worth a word.
+    pub(crate) remark: String,
+}
+
+impl Row {
+    pub(crate) fn verdict(&self) -> &'static str {
+        if self.problems.is_empty() { "ok    " } else { "FAILED" }
+    }
+
+    /// Objects unless it is so.
+    pub(crate) fn expect(&mut self, is_so: bool, problem: impl FnOnce() -> String) {
+        if !is_so {
+            self.problems.push(problem());
+        }
+    }
+
+    fn cells(&self) -> [String; 8] {
+        let lost: Vec<String> = self.lost.iter().map(|(reason, calls)| format!("{reason} {calls}")).collect();
+        [
+            self.fault.to_owned(),
+            self.how.to_owned(),
+            self.emitted.to_string(),
+            self.stored.to_string(),
+            self.recovered.map_or_else(|| "-".to_owned(), |calls| calls.to_string()),
+            if lost.is_empty() { "0".to_owned() } else { lost.join(", ") },
+            self.again.map_or_else(|| "-".to_owned(), |again| format!("{:.1} s", again.as_secs_f64())),
+            if self.is_host_unchanged { "yes" } else { "NO" }.to_owned(),
+        ]
+    }
+}
+
+const HEADINGS: [&str; 8] =
+    ["fault", "injected how", "emitted", "stored", "recovered", "lost", "again after", "host unchanged"];
+
+/// Prints all rows as an aligned table; `emitted` and `stored` are ok + failed calls.
+pub(crate) fn print(rows: &[Row]) {
+    let cells: Vec<[String; 8]> = rows.iter().map(Row::cells).collect();
+    let widths: [usize; 8] = std::array::from_fn(|at| {
+        let widest = cells.iter().map(|row| row[at].chars().count()).max();
+        widest.unwrap_or(0).max(HEADINGS[at].len())
+    });
+    let line = |cells: [&str; 8]| {
+        let padded = cells.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}"));
+        padded.collect::<Vec<_>>().join(" | ").trim_end().to_owned()
+    };
+    println!("\n{}", line(HEADINGS));
+    println!("{}", widths.map(|width| "-".repeat(width)).join("-|-"));
+    for (row, cells) in rows.iter().zip(&cells) {
+        println!("{}", line(std::array::from_fn(|at| cells[at].as_str())));
+        if !row.remark.is_empty() {
+            println!("    {}", row.remark);
+        }
+        for problem in &row.problems {
+            println!("    FAILED: {}", problem.trim_end().replace('\n', "\n      "));
+        }
+    }
+}

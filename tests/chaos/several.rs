@@ -1,0 +1,165 @@
+//! Several processes on one store, readers, locks, and processes that are killed.
+
+use std::collections::HashMap;
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use rusqlite::Connection;
+
+use crate::oracle;
+use crate::place::Place;
+use crate::play::{Play, now_ns};
+use crate::row::{Calls, Case, Length, Need, Row};
+
+const fn case(fault: &'static str, how: &'static str, length: Length, run: fn() -> Row) -> Case {
+    Case { fault, how, need: Need::Nothing, length, run }
+}
+
+pub(crate) const CASES: &[Case] = &[
+    case("lock held for 2 s", "BEGIN IMMEDIATE by another", Length::Short, || {
+        let mut row = locked(Duration::from_secs(2), 0);
+        row.expect(row.remark == "0 writes failed", || "waiting counted as a failure".to_owned());
+        row
+    }),
+    case("lock held for 20 s", "BEGIN IMMEDIATE by another", Length::Long, || {
+        let mut row = locked(Duration::from_secs(20), 2);
+        row.expect(row.remark != "0 writes failed", || "it never counted as a failure".to_owned());
+        row
+    }),
+    case("a reader holds a snapshot", "BEGIN, SELECT; 12 000 rounds", Length::Short, snapshot),
+    case("64 processes on one store", "64 victims at once", Length::Long, || many(64)),
+    case("8 processes on one store", "8 victims at once", Length::Short, || many(8)),
+    case("killed 20 times", "kill -9 at random moments", Length::Short, || killed(20)),
+    case("killed 200 times", "kill -9 at random moments", Length::Long, || killed(200)),
+];
+
+fn locked(lasts: Duration, lines: usize) -> Row {
+    let play = Play::new().lines(lines).lasting(lasts);
+    let lock = std::cell::RefCell::new(None);
+    let mut row = play.run(
+        |place, _| {
+            let other = Connection::open(place.db()).unwrap();
+            other.busy_timeout(Duration::from_secs(5)).unwrap();
+            other.execute_batch("BEGIN IMMEDIATE").unwrap();
+            *lock.borrow_mut() = Some(other);
+        },
+        |_, _| drop(lock.borrow_mut().take()),
+    );
+    row.remark = format!("{} writes failed", row.writer_errors);
+    row
+}
+
+fn snapshot() -> Row {
+    let mut play = Play::new().with("MONITOR_MAX_DISK", "1MiB").lines(2);
+    play.allowed.gone = true;
+    play.rounds = 4000;
+    let wal = play.place.wal();
+    let reader = std::cell::RefCell::new(None);
+    let mut longest = 0;
+    let mut row = play.run(
+        |place, _| {
+            let store = oracle::open(&place.db()).unwrap();
+            store.execute_batch("BEGIN").unwrap();
+            store.query_row("SELECT count(*) FROM calls", [], |row| row.get::<_, i64>(0)).unwrap();
+            *reader.borrow_mut() = Some(store);
+        },
+        |_, _| {
+            longest = std::fs::metadata(&wal).map_or(0, |found| found.len());
+            drop(reader.borrow_mut().take());
+        },
+    );
+    row.expect(longest <= 512 << 10, || format!("the log grew to {longest} bytes"));
+    row.remark = format!("log of {longest} bytes at most");
+    row
+}
+
+/// Victims that make so many calls each, all at once.
+fn many(number: u64) -> Row {
+    const CALLS: u64 = 500;
+    let play = Play::new().with("MONITOR_MAX_MEMORY", "64MiB");
+    let began = Instant::now();
+    let start =
+        |_| play.command("return", CALLS).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let victims: Vec<Child> = (0..number).map(start).collect();
+    let mut row =
+        Row { emitted: Calls { ok: number * CALLS, failed: 0 }, is_host_unchanged: true, ..Row::default() };
+    for victim in victims {
+        let output = victim.wait_with_output().unwrap();
+        let same = output.status.success() && output.stdout == b"125250\n" && output.stderr.is_empty();
+        row.is_host_unchanged &= same;
+        row.expect(same, || format!("{output:?}"));
+    }
+    let took = began.elapsed();
+    judge(&mut row, &play.place);
+    let store = oracle::open(&play.place.db()).unwrap();
+    let by_process = column(&store, "SELECT count(*) FROM calls GROUP BY process_id");
+    row.expect(by_process == vec![CALLS.cast_signed(); usize::try_from(number).unwrap()], || {
+        format!("rows by process: {by_process:?}")
+    });
+    let commits = column(&store, "SELECT sequence FROM progress").into_iter().max().unwrap_or(0);
+    // One at the start, then no more often than every 100 ms, and the last two when it ends.
+    let allowed = i64::try_from(took.as_millis() / 100).unwrap() + 4;
+    row.expect(commits <= allowed, || format!("{commits} commits of one process in {took:?}"));
+    row.remark = format!("at most {commits} commits of a process in {took:.1?}");
+    row
+}
+
+/// A victim that says how much is committed, killed at a random moment, again and again, on one store.
+fn killed(times: u64) -> Row {
+    let play = Play::new();
+    let mut row = Row { is_host_unchanged: true, ..Row::default() };
+    let mut random = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut acknowledged: HashMap<u32, i64> = HashMap::new();
+    for at in 0..times {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let mut command = play.command("acknowledge", 0);
+        let mut victim = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let lines = BufReader::new(victim.stdout.take().unwrap()).lines();
+        let mut last = 0;
+        let mut lines = lines.map_while(Result::ok);
+        // Killed after this many acknowledgements and a bit, in the middle of what comes next.
+        for line in lines.by_ref().take(1 + usize::try_from(random >> 61).unwrap()) {
+            last = line.parse().unwrap();
+        }
+        std::thread::sleep(Duration::from_micros((random >> 20) % 6000));
+        victim.kill().unwrap();
+        for line in lines {
+            last = line.parse().unwrap_or(last);
+        }
+        acknowledged.insert(victim.id(), last);
+        victim.wait().unwrap();
+        let store = oracle::open(&play.place.db()).unwrap();
+        let check: String = store.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).unwrap();
+        row.expect(check == "ok", || format!("after kill {at}: {check}"));
+        let kept = format!(
+            "SELECT count(*) FROM calls WHERE process_id = (SELECT max(process_id) FROM processes WHERE pid = {})",
+            victim.id()
+        );
+        let kept: i64 = store.query_row(&kept, [], |row| row.get(0)).unwrap();
+        row.expect(kept >= last, || {
+            format!("after kill {at}: {last} calls were acknowledged, {kept} are there")
+        });
+    }
+    let sum: i64 = acknowledged.values().sum();
+    row.emitted = Calls { ok: sum.unsigned_abs(), failed: 0 };
+    judge(&mut row, &play.place);
+    row.expect(row.stored.ok >= row.emitted.ok, || "acknowledged rows are missing".to_owned());
+    row.remark = format!("emitted: those that a flush said to be committed; {times} of {times} kills");
+    row
+}
+
+/// What lies in the place's stores: whole, and nothing twice.
+fn judge(row: &mut Row, place: &Place) {
+    let found = oracle::find(place, (0, now_ns()));
+    row.stored = found.stored;
+    row.expect(found.damaged.is_empty(), || format!("damaged: {:?}", found.damaged));
+    row.expect(found.twice == 0, || format!("{} calls have more than one row", found.twice));
+    row.expect(found.sound.len() == 1, || format!("stores: {:?}", found.sound));
+}
+
+fn column(store: &Connection, sql: &str) -> Vec<i64> {
+    let mut statement = store.prepare(sql).unwrap();
+    let rows = statement.query_map([], |row| row.get(0)).unwrap();
+    rows.map(Result::unwrap).collect()
+}

@@ -1,0 +1,184 @@
+/* Makes system calls fail or take long: loaded before the C library, it stands between a program and it.
+ *
+ * CHAOS_RULES   op:errno:first:times:delay_ms, by comma; times 0 is for ever, errno 0 only delays
+ * CHAOS_MATCH   files whose path contains this are meant; other files are left alone
+ * CHAOS_SWITCH  rules hold only while this file exists, and calls are counted from then on
+ * CHAOS_JUMP_S  seconds that the wall clock is off while the rules hold
+ */
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/vfs.h>
+#include <time.h>
+#include <unistd.h>
+
+enum op { WRITE, READ, FSYNC, OPEN, LOCK, TRUNCATE, STATFS, THREAD, ALLOC, CLOCK, OPS };
+static const char *const names[OPS] = {"write", "read", "fsync", "open", "lock", "truncate", "statfs",
+                                       "thread", "alloc", "clock"};
+
+struct rule {
+    enum op op;
+    int error;
+    long first, times, delay_ms;
+    atomic_long seen;
+};
+
+static struct rule rules[8];
+static int rule_count;
+static const char *match, *switch_path;
+static long jump_s;
+static atomic_char watched[4096];
+
+#define REAL(name) \
+    static __typeof__(&name) real; \
+    if (!real) real = (__typeof__(&name))dlsym(RTLD_NEXT, #name)
+
+__attribute__((constructor)) static void read_rules(void) {
+    match = getenv("CHAOS_MATCH");
+    switch_path = getenv("CHAOS_SWITCH");
+    const char *jump = getenv("CHAOS_JUMP_S");
+    jump_s = jump ? atol(jump) : 0;
+    const char *text = getenv("CHAOS_RULES");
+    while (text && *text && rule_count < 8) {
+        struct rule *rule = &rules[rule_count];
+        size_t length = strcspn(text, ":");
+        for (int op = 0; op < OPS; op++) {
+            if (strlen(names[op]) == length && !strncmp(names[op], text, length)) {
+                char *rest = (char *)text + length;
+                rule->op = op;
+                rule->error = strtol(rest + 1, &rest, 10);
+                rule->first = strtol(rest + 1, &rest, 10);
+                rule->times = strtol(rest + 1, &rest, 10);
+                rule->delay_ms = strtol(rest + 1, &rest, 10);
+                rule_count++;
+            }
+        }
+        text += strcspn(text, ",");
+        text += *text == ',';
+    }
+}
+
+static int is_on(void) {
+    return !switch_path || syscall(SYS_faccessat, AT_FDCWD, switch_path, F_OK) == 0;
+}
+
+/* Whether the call is to fail; errno is set then. */
+static int fails(enum op op) {
+    for (int at = 0; at < rule_count; at++) {
+        struct rule *rule = &rules[at];
+        if (rule->op != op || !is_on()) continue;
+        long number = atomic_fetch_add(&rule->seen, 1) + 1;
+        if (number < rule->first || (rule->times && number >= rule->first + rule->times)) continue;
+        if (rule->delay_ms) {
+            struct timespec pause = {rule->delay_ms / 1000, rule->delay_ms % 1000 * 1000000};
+            nanosleep(&pause, NULL);
+        }
+        if (rule->error) {
+            errno = rule->error;
+            return 1;
+        }
+    }
+    return 0;
+}
+
+static int is_watched(int fd) { return fd >= 0 && fd < 4096 && watched[fd]; }
+static int is_meant(const char *path) { return match && path && strstr(path, match); }
+
+static int opened(const char *path, int fd) {
+    if (fd >= 0 && fd < 4096) watched[fd] = is_meant(path);
+    return fd;
+}
+
+#define OPEN_AS(name) \
+    int name(const char *path, int flags, ...) { \
+        REAL(name); \
+        va_list rest; \
+        va_start(rest, flags); \
+        int mode = va_arg(rest, int); \
+        va_end(rest); \
+        if (is_meant(path) && fails(OPEN)) return -1; \
+        return opened(path, real(path, flags, mode)); \
+    }
+OPEN_AS(open)
+OPEN_AS(open64)
+
+int close(int fd) {
+    REAL(close);
+    if (fd >= 0 && fd < 4096) watched[fd] = 0;
+    return real(fd);
+}
+
+#define IO_AS(name, op, buffer, ...) \
+    if (is_watched(fd) && fails(op)) return -1; \
+    return real(fd, buffer, size, ##__VA_ARGS__)
+
+ssize_t write(int fd, const void *from, size_t size) { REAL(write); IO_AS(write, WRITE, from); }
+ssize_t pwrite(int fd, const void *from, size_t size, off_t at) { REAL(pwrite); IO_AS(pwrite, WRITE, from, at); }
+ssize_t pwrite64(int fd, const void *from, size_t size, off64_t at) { REAL(pwrite64); IO_AS(pwrite64, WRITE, from, at); }
+ssize_t read(int fd, void *into, size_t size) { REAL(read); IO_AS(read, READ, into); }
+ssize_t pread(int fd, void *into, size_t size, off_t at) { REAL(pread); IO_AS(pread, READ, into, at); }
+ssize_t pread64(int fd, void *into, size_t size, off64_t at) { REAL(pread64); IO_AS(pread64, READ, into, at); }
+
+#define FILE_AS(name, op) \
+    int name(int fd) { \
+        REAL(name); \
+        if (is_watched(fd) && fails(op)) return -1; \
+        return real(fd); \
+    }
+FILE_AS(fsync, FSYNC)
+FILE_AS(fdatasync, FSYNC)
+
+int ftruncate(int fd, off_t size) { REAL(ftruncate); if (is_watched(fd) && fails(TRUNCATE)) return -1; return real(fd, size); }
+int ftruncate64(int fd, off64_t size) { REAL(ftruncate64); if (is_watched(fd) && fails(TRUNCATE)) return -1; return real(fd, size); }
+
+#define FCNTL_AS(name) \
+    int name(int fd, int command, ...) { \
+        REAL(name); \
+        va_list rest; \
+        va_start(rest, command); \
+        void *argument = va_arg(rest, void *); \
+        va_end(rest); \
+        if ((command == F_SETLK || command == F_SETLKW) && is_watched(fd) && fails(LOCK)) return -1; \
+        return real(fd, command, argument); \
+    }
+FCNTL_AS(fcntl)
+FCNTL_AS(fcntl64)
+
+/* Says that every folder lies on a network file system. */
+#define STATFS_AS(name, type) \
+    int name(const char *path, struct type *answer) { \
+        REAL(name); \
+        int result = real(path, answer); \
+        if (result == 0 && fails(STATFS)) answer->f_type = 0x6969; \
+        return result; \
+    }
+STATFS_AS(statfs, statfs)
+STATFS_AS(statfs64, statfs64)
+
+int pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*run)(void *), void *argument) {
+    REAL(pthread_create);
+    if (fails(THREAD)) return errno;
+    return real(thread, attributes, run, argument);
+}
+
+/* Rings are the only zeroed memory of this size that the victim asks for. */
+void *calloc(size_t count, size_t size) {
+    extern void *__libc_calloc(size_t, size_t);
+    if (rule_count && count * size >= 128 * 1024 && fails(ALLOC)) return NULL;
+    return __libc_calloc(count, size);
+}
+
+int clock_gettime(clockid_t clock, struct timespec *time) {
+    REAL(clock_gettime);
+    int result = real(clock, time);
+    if (jump_s && clock == CLOCK_REALTIME && result == 0 && is_on()) time->tv_sec += jump_s;
+    return result;
+}
