@@ -85,8 +85,8 @@ pub(crate) fn counted(options: &Options) -> Figures {
     unrecorded(options, COUNTED)
 }
 
-/// The recorder looks four times a second.
-const NOTICED: Duration = Duration::from_millis(750);
+/// The recorder looks once a second.
+const NOTICED: Duration = Duration::from_millis(1500);
 
 /// Every call is recorded; the collector catches up between bursts.
 pub(crate) fn recording(options: &Options) -> Figures {

@@ -188,6 +188,19 @@ impl CallSite {
         self.epoch.fetch_add(1, Ordering::Release);
     }
 
+    /// Most of what waits for the collector is likely of this function, and it cannot follow: from here on
+    /// few of its calls are drawn, until the ladder knows better.
+    #[cold]
+    pub(crate) fn brake(&self) {
+        self.cap.store((self.rate() / BRAKE).max(BRAKED_LEAST).to_bits(), Ordering::Relaxed);
+        self.apply();
+    }
+
+    /// The rate that is allowed.
+    pub(crate) fn cap(&self) -> f64 {
+        f64::from_bits(self.cap.load(Ordering::Relaxed))
+    }
+
     /// Puts into force what is asked for and allowed.
     fn apply(&self) {
         let cap = f64::from_bits(self.cap.load(Ordering::Relaxed));
@@ -258,6 +271,11 @@ impl CallSite {
         true
     }
 }
+
+/// Three eighths of a ring, braked by this at each, hold two million calls.
+const BRAKE: f64 = 16.0;
+/// A rate that no function is so hot as to overrun a ring with.
+const BRAKED_LEAST: f64 = 1e-6;
 
 static NEXT_ID: AtomicU32 = AtomicU32::new(1);
 const BLOCK: usize = 256;

@@ -139,6 +139,7 @@ impl Collector {
         clock: Clock,
         opener: Opener,
     ) -> Self {
+        rings.brakes.store(settings.max_rate > 0, std::sync::atomic::Ordering::Relaxed);
         let memory = usize::try_from(settings.max_memory_bytes).unwrap_or(usize::MAX);
         let queue_bytes_max = settings.max_memory_bytes;
         Self {

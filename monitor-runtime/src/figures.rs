@@ -120,6 +120,21 @@ impl FunctionFigures {
         period.figures.dropped += 1;
     }
 
+    /// Takes back calls that were counted without a row when they began: they have left a record since, by
+    /// which they are counted again.
+    pub(crate) fn take_back(&mut self, mut calls: u64) {
+        let earlier = self.earlier.values_mut().rev().chain(self.slices.values_mut().rev());
+        for period in std::iter::once(&mut self.current).chain(earlier) {
+            let figures = &mut period.figures;
+            let taken = calls.min(figures.sampled_out);
+            figures.calls -= taken;
+            figures.sampled_out -= taken;
+            period.changed |= taken > 0;
+            calls -= taken;
+        }
+        self.changed = true;
+    }
+
     #[inline]
     fn window(&mut self, at_ns: i64) -> &mut Period {
         self.changed = true;
@@ -269,6 +284,20 @@ mod tests {
         }
         assert_eq!(totals.len(), 20);
         assert!(totals.values().all(|calls| *calls == 10));
+    }
+
+    #[test]
+    fn a_call_counted_too_early_is_taken_back_from_where_it_was_counted() {
+        let mut figures = FunctionFigures::default();
+        let left_out = |calls| Figures { calls, sampled_out: calls, ..Figures::default() };
+        figures.add(1, left_out(1), Histogram::default());
+        figures.add(WINDOW_NS + 1, left_out(1), Histogram::default());
+        figures.count(Ended { outcome: Outcome::Ok, ns: 5, at_ns: WINDOW_NS + 2 }, true);
+        figures.take_back(2);
+        let (mut windows, mut slices) = (Vec::new(), Vec::new());
+        figures.rows(1, WINDOW_NS + 3, &mut windows, &mut slices);
+        let calls: Vec<_> = windows.iter().map(|row| (row.figures.calls, row.figures.sampled_out)).collect();
+        assert_eq!(calls, [(0, 0), (1, 0)]);
     }
 
     #[test]

@@ -686,11 +686,17 @@ fn deliver_slowly(thread: &'static ThreadState, words: &[u64; HEADER_WORDS], val
     if push == Push::Written {
         return;
     }
-    thread.home.wake();
+    let is_late = thread.home.wake();
+    let header = Header::decode(words);
+    if is_late
+        && thread.home.brakes.load(Ordering::Relaxed)
+        && let Some(site) = crate::call_site::by_id(header.site)
+    {
+        site.brake();
+    }
     if push != Push::Full {
         return;
     }
-    let header = Header::decode(words);
     let failed = header.outcome != Outcome::Ok;
     if failed && thread.home.give_overflow(thread, crate::record::with_values(words, values)) {
         return;

@@ -121,7 +121,7 @@ impl Ring {
         self.limit.store(limit, Ordering::Relaxed);
         // Partner: the acquire in `drain`.
         self.tail.store(end as u64, Ordering::Release);
-        if end - head > capacity / LOOKS { Push::Pressed } else { Push::Written }
+        if end - head > capacity / 2 { Push::Pressed } else { Push::Written }
     }
 
     /// Producer: makes the next push take the slow way, past [`Self::push_header`].
@@ -177,8 +177,9 @@ fn whole_records(words: &[AtomicU64]) -> &[AtomicU64] {
 }
 
 /// How often in a round of the ring the producer looks at the consumer, which costs a cache miss. The
-/// consumer is woken when as much as lies between two looks waits: half of the ring.
-const LOOKS: usize = 2;
+/// consumer is woken at the first look that finds half of the ring waiting; those after it tell how
+/// late it is.
+const LOOKS: usize = 8;
 
 #[inline]
 fn store(slots: &[AtomicU64], header: &[u64], values: &[u8]) {

@@ -271,6 +271,8 @@ pub(crate) struct ThreadRings {
     pub(crate) shared_tallies: Tallies,
     collector: OnceLock<Thread>,
     woken: AtomicBool,
+    /// Whether a function that overruns its ring is to be recorded less at once.
+    pub(crate) brakes: AtomicBool,
 }
 
 impl ThreadRings {
@@ -302,6 +304,7 @@ impl ThreadRings {
             shared_tallies: Tallies::default(),
             collector: OnceLock::new(),
             woken: AtomicBool::new(false),
+            brakes: AtomicBool::new(false),
         }
     }
 
@@ -440,14 +443,17 @@ impl ThreadRings {
         let _ = self.collector.set(thread);
     }
 
-    /// Wakes the collector, once until it has run.
+    /// Wakes the collector, once until it has run; whether it has been woken before and is late.
     #[cold]
-    pub(crate) fn wake(&self) {
-        if !self.woken.swap(true, Ordering::Relaxed)
-            && let Some(thread) = self.collector.get()
-        {
+    pub(crate) fn wake(&self) -> bool {
+        // Callers whose rings are full come here with every call: what they share is only read then.
+        if self.woken.load(Ordering::Relaxed) || self.woken.swap(true, Ordering::Relaxed) {
+            return true;
+        }
+        if let Some(thread) = self.collector.get() {
             thread.unpark();
         }
+        false
     }
 
     /// Whether the collector has been woken since it ran.

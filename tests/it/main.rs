@@ -10,6 +10,7 @@ mod parents;
 mod process;
 mod bounds;
 mod tuning;
+mod ladder;
 mod control;
 mod settings;
 mod reports;

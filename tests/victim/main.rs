@@ -9,6 +9,7 @@ use std::time::Duration;
 use monitored::{Context, monitor};
 
 mod control;
+mod hot;
 mod orders;
 mod phases;
 mod waiting;
@@ -29,6 +30,8 @@ fn main() {
         "pace" => pace(number),
         "flood" => flood(number),
         "tree" => tree(number),
+        "hot" => hot::hot_and_rare(number),
+        "burst" => hot::burst(number),
         "context" => context(),
         "destructor" => destructor(),
         "after-shutdown" => after_shutdown(),

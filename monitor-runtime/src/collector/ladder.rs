@@ -167,14 +167,16 @@ impl Collector {
         }
         let mut shares: HashMap<u32, f64> = HashMap::new();
         let mut changes = Vec::new();
+        let interval = self.drain_interval.as_secs_f64();
         for (site, rows) in offered {
             let Some(function) = self.function(site) else { continue };
             let share = function.standing.allowance.take(rows);
             if share < 1.0 {
                 shares.insert(site, share);
+                let before = function.hear_brake();
                 let calls = rows as f64 / function.site.rate().max(f64::MIN_POSITIVE);
-                let before = function.standing.rung;
-                function.standing.rung.brake(calls / passed.max(PASSED_LEAST), &bounds);
+                // Of what came in a moment not so many may follow.
+                function.standing.rung.brake(calls / passed.max(interval), &bounds);
                 changes.extend(function.change_rung(before));
             }
         }
@@ -235,7 +237,7 @@ impl Collector {
         let overhead = self.overhead(seconds);
         let now_ns = self.now_ns();
         let Self { ladder, functions, health, .. } = self;
-        let before: Vec<Rung> = functions.iter().flatten().map(|function| function.standing.rung).collect();
+        let before: Vec<Rung> = functions.iter_mut().flatten().map(Function::hear_brake).collect();
         let mut records = 0.0;
         let mut places = Vec::with_capacity(before.len());
         let mut rows = Vec::with_capacity(before.len());
@@ -312,6 +314,17 @@ impl Collector {
 }
 
 impl Function {
+    /// Takes over how its callers have braked; returns where it stood before.
+    fn hear_brake(&mut self) -> Rung {
+        let before = self.standing.rung;
+        let cap = self.site.cap();
+        if cap < before.cap {
+            self.standing.rung.cap = cap;
+            self.standing.rung.reason = Reason::Overrun;
+        }
+        before
+    }
+
     /// Puts a rung into force; says what changed since it was that one.
     fn change_rung(&mut self, before: Rung) -> Option<String> {
         let rung = self.standing.rung;
@@ -359,7 +372,9 @@ impl Function {
         let in_force = asked.min(rung.cap);
         let why = match rung.reason {
             Reason::AsAsked => why(rung, source),
-            Reason::Rows { .. } => format!("{}, MONITOR_MAX_RATE={}", why(rung, source), bounds.rows_per_s),
+            Reason::Rows { .. } | Reason::Overrun => {
+                format!("{}, MONITOR_MAX_RATE={}", why(rung, source), bounds.rows_per_s)
+            }
             _ => format!("{}, MONITOR_MAX_OVERHEAD={}%", why(rung, source), bounds.overhead * 100.0),
         };
         RateRow {
@@ -403,6 +418,7 @@ fn why(rung: &Rung, source: Source) -> String {
     match rung.reason {
         Reason::AsAsked => format!("as asked by {}", source.as_str()),
         Reason::Rows { calls } => format!("{} calls/s are more than rows may be written", count(calls)),
+        Reason::Overrun => "calls came faster than they could be collected".to_owned(),
         Reason::Overhead { percent } => format!("recording more would cost about {percent:.1} % of the CPU"),
         Reason::CountingAlone { percent } => format!("counting alone costs {percent:.1} % of the CPU"),
     }

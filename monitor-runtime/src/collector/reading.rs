@@ -211,8 +211,18 @@ impl Collector {
             Entry::Vacant(place) => place.insert(TallyRead::default()),
         };
         let calls = differences(&mut read.calls, &tally.calls);
-        let counted = difference(&mut read.counted, &tally.counted)
-            .wrapping_sub(difference(&mut read.counted_failed, &tally.counted_failed));
+        let begun = difference(&mut read.counted, &tally.counted);
+        let taken_back = difference(&mut read.counted_failed, &tally.counted_failed);
+        let counted = begun.saturating_sub(taken_back);
+        // What began before the last reading and left a record since was counted too early.
+        let too_early = taken_back - (begun - counted);
+        read.unspoken = read.unspoken.saturating_sub(too_early);
+        if too_early > 0
+            && let Some(Some(function)) = self.functions.get_mut(site as usize)
+        {
+            function.figures.take_back(too_early);
+            self.health.sampled_out = self.health.sampled_out.saturating_sub(too_early);
+        }
         if calls == [0; 4] && counted == 0 {
             return;
         }

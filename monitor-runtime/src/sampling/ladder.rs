@@ -85,6 +85,8 @@ pub(crate) enum Reason {
         /// How many calls a second.
         calls: f64,
     },
+    /// Its calls came faster than the collector could take them in.
+    Overrun,
     /// Recording would cost more than it may.
     Overhead {
         /// What it would cost, in percent of the process's CPU time.

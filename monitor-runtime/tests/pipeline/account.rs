@@ -30,7 +30,7 @@ pub(super) fn check(
             no_failure_is_lost(id, function, *outcome, seen, entries);
         }
     }
-    rows_say_what_was_seen(functions, seen, entries);
+    rows_say_what_was_seen(program, functions, seen, entries);
     let told = health.dropped.total() + health.folded_errors;
     assert_eq!(dropped, told, "every loss has a reason: {health:?}");
     if program.is_ample() {
@@ -88,7 +88,7 @@ fn no_failure_is_lost(id: u32, function: usize, outcome: Outcome, seen: &[Seen],
 }
 
 /// Rows are recognised by the number that their call captured; one that was not drawn captured none.
-fn rows_say_what_was_seen(functions: &Functions, seen: &[Seen], entries: &Entries) {
+fn rows_say_what_was_seen(program: &Program, functions: &Functions, seen: &[Seen], entries: &Entries) {
     let seen: HashMap<u64, &Seen> = seen.iter().map(|call| (call.number, call)).collect();
     let mut numbers = HashMap::new();
     for row in &entries.calls {
@@ -100,7 +100,8 @@ fn rows_say_what_was_seen(functions: &Functions, seen: &[Seen], entries: &Entrie
         if let Some(error) = row.error.as_ref().filter(|_| row.outcome == Outcome::Error) {
             assert_eq!(*error, error_text(number));
         }
-        if row.kept == Kept::Sampled && is_always_recorded(call, &seen) {
+        assert!(row.weight >= 1.0, "{row:?}");
+        if program.max_rate == 0 && row.kept == Kept::Sampled && is_always_recorded(call, &seen) {
             assert!((row.weight - 1.0).abs() < f64::EPSILON, "it stands for itself alone: {row:?}");
         }
     }

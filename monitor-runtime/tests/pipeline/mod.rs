@@ -38,6 +38,7 @@ impl Recorder {
             db: Location::Memory,
             max_memory_bytes: program.memory_bytes,
             batch_rows: program.batch_rows,
+            max_rate: program.max_rate,
             ..Settings::resolve(None, &nowhere).0
         };
         let (overflow_in, overflow_out) = crossbeam_channel::unbounded();

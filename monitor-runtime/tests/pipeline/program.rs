@@ -30,6 +30,8 @@ pub(super) struct Program {
     pub(super) rings_bytes: usize,
     pub(super) memory_bytes: u64,
     pub(super) batch_rows: usize,
+    /// Rows a second and function; 0 for no bound.
+    pub(super) max_rate: u32,
     pub(super) answers: Vec<Answer>,
     pub(super) rounds: Vec<Round>,
 }

@@ -16,6 +16,7 @@ pub(super) fn program() -> impl Strategy<Value = Program> {
         prop_oneof![Just(0_usize), Just(40 << 10), Just(32 << 20)],
         prop_oneof![Just(2_900_000_u64), Just(64 << 20)],
         prop_oneof![Just(7_usize), Just(100), Just(4096)],
+        prop_oneof![Just(0_u32), Just(20), Just(1000)],
     );
     let answers = prop_oneof![
         Just(Vec::new()),
@@ -24,8 +25,8 @@ pub(super) fn program() -> impl Strategy<Value = Program> {
         (3_usize..40).prop_map(|failures| vec![Answer::Transient; failures]),
     ];
     (memory, answers, prop::collection::vec(round(), 1..4)).prop_map(|(memory, answers, rounds)| {
-        let (rings_bytes, memory_bytes, batch_rows) = memory;
-        Program { rings_bytes, memory_bytes, batch_rows, answers, rounds }
+        let (rings_bytes, memory_bytes, batch_rows, max_rate) = memory;
+        Program { rings_bytes, memory_bytes, batch_rows, max_rate, answers, rounds }
     })
 }
 

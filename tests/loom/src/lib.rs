@@ -4,6 +4,7 @@
 //! look at that number as well.
 
 #![allow(clippy::cast_possible_truncation, clippy::inline_always, reason = "as in the runtime")]
+#![allow(clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "as in the runtime")]
 #![allow(clippy::missing_panics_doc, reason = "a model fails by a panic, which `explore` catches")]
 #![allow(unreachable_pub, dead_code, reason = "modules of another crate, of which models use a part")]
 

@@ -1,0 +1,160 @@
+//! The ladder: rows and costs are kept within their bounds from the first call on, counts stay exact, and
+//! nothing that failed or was slow goes without its row.
+
+use std::io::Read;
+
+use crate::victim::{Stage, Store};
+
+/// What the scenario `hot` made of one function: calls, failed and slow ones.
+fn made(output: &str) -> [[i64; 3]; 2] {
+    let mut lines = output.lines().map(|line| {
+        let mut numbers = line.split(' ').map(|number| number.parse().unwrap());
+        std::array::from_fn(|_| numbers.next().unwrap())
+    });
+    std::array::from_fn(|_| lines.next().unwrap())
+}
+
+fn of(store: &Store, function: &str, sql: &str) -> i64 {
+    store.one(&format!(
+        "{sql} {} function = 'victim::hot::{function}'",
+        if sql.contains("WHERE") { "AND" } else { "WHERE" }
+    ))
+}
+
+/// Exact counts, and a row for each call that failed or was slow.
+fn check_counts(store: &Store, function: &str, [calls, failed, slow]: [i64; 3]) {
+    assert_eq!(of(store, function, "SELECT calls FROM functions"), calls, "{function}");
+    assert_eq!(of(store, function, "SELECT errors FROM functions"), failed, "{function}");
+    assert_eq!(of(store, function, "SELECT COUNT(*) FROM errors"), failed, "{function}");
+    assert_eq!(of(store, function, "SELECT dropped FROM functions"), 0, "{function}");
+    // On a busy machine more are slow than were made to be.
+    let found = of(store, function, "SELECT COUNT(*) FROM slow_calls WHERE duration_ms >= 40");
+    assert!(found >= slow, "{function}: {found} of {slow} slow calls");
+    let rows = of(store, function, "SELECT COUNT(*) FROM calls");
+    assert_eq!(of(store, function, "SELECT recorded FROM functions"), rows, "{function}");
+}
+
+#[test]
+fn a_very_hot_function_is_only_counted_and_one_beside_it_recorded() {
+    let stage = Stage::bounded();
+    let output = stage.run("hot", 4000);
+    let [hot, rare] = made(&output);
+    let store = stage.store();
+    check_counts(&store, "hot", hot);
+    check_counts(&store, "rare", rare);
+    // Five seconds of rows at most, and what is kept whatever the rate.
+    let sampled = of(&store, "hot", "SELECT COUNT(*) FROM calls WHERE kept = 'sampled'");
+    assert!(sampled <= 5000, "{sampled}");
+    assert_eq!(of(&store, "rare", "SELECT COUNT(*) FROM calls"), rare[0]);
+    let estimated: Vec<i64> = store.all("SELECT estimated FROM functions ORDER BY function");
+    assert_eq!(estimated, [1, 0]);
+    let change: String =
+        store.one("SELECT detail FROM events WHERE kind = 'rate' AND detail LIKE '%-> counted%' LIMIT 1");
+    assert!(change.starts_with("victim::hot::hot: "), "{change}");
+    let rates: Vec<String> = store.all(
+        "SELECT function || ' ' || fidelity || ' ' || (rate < asked) || ' ' || (calls_per_s > 0)
+         || ' ' || (ns_per_call > 0) FROM rates ORDER BY function",
+    );
+    assert_eq!(rates, ["victim::hot::hot counted 1 1 1", "victim::hot::rare recorded 0 1 1"]);
+    let cost: f64 = store.one("SELECT cost_pct FROM health");
+    assert!(cost > 0.0 && store.one::<f64>("SELECT budget_pct FROM health") > 0.99, "{cost}");
+}
+
+#[test]
+fn a_burst_from_the_first_moment_on_leaves_no_more_rows_than_a_second_may() {
+    let stage = Stage::bounded().with("MONITOR_MAX_OVERHEAD", "100%");
+    stage.run("burst", 200_000);
+    let store = stage.store();
+    assert_eq!(store.one::<i64>("SELECT calls FROM functions"), 200_000);
+    assert_eq!(store.one::<i64>("SELECT dropped FROM functions"), 0);
+    let rows: i64 = store.one("SELECT COUNT(*) FROM calls");
+    assert!((900..2_500).contains(&rows), "{rows}");
+    assert_eq!(store.one::<i64>("SELECT recorded FROM functions"), rows);
+    assert_eq!(store.one::<i64>("SELECT COUNT(*) FROM calls WHERE kept = 'first'"), 5);
+    // Those that came first, by the order of their ids.
+    let first: i64 = store.one(
+        "SELECT COUNT(*) FROM calls WHERE kept = 'first'
+         AND span_id < (SELECT MIN(span_id) FROM calls) + 5",
+    );
+    assert_eq!(first, 5);
+}
+
+#[test]
+fn as_many_calls_as_a_second_may_have_rows_have_theirs() {
+    let stage = Stage::bounded();
+    stage.run("burst", 1000);
+    let store = stage.store();
+    assert_eq!(store.one::<i64>("SELECT COUNT(*) FROM calls WHERE kept = 'sampled' AND weight = 1"), 1000);
+}
+
+#[test]
+fn trees_of_a_burst_are_thinned_whole() {
+    let stage = Stage::bounded().with("MONITOR_MAX_OVERHEAD", "100%").with("MONITOR_MAX_RATE", "200");
+    stage.run("tree", 20_000);
+    let store = stage.store();
+    let rows = |function: &str| -> i64 {
+        store.one(&format!("SELECT COUNT(*) FROM calls WHERE function = 'victim::{function}'"))
+    };
+    assert!(rows("root") > 100 && rows("leaf") < 2000, "{} {}", rows("root"), rows("leaf"));
+    // A callee is there only where its caller is, save the first calls of each function.
+    let orphans: i64 = store.one(
+        "SELECT COUNT(*) FROM calls c WHERE parent_id IS NOT NULL
+         AND NOT EXISTS (SELECT 1 FROM calls p WHERE p.span_id = c.parent_id)",
+    );
+    assert_eq!(orphans, 0);
+    assert_eq!(store.one::<i64>("SELECT SUM(calls) FROM functions"), 80_000);
+}
+
+/// For how long the store is locked in the test below; `MONITOR_TEST_OUTAGE_SECS=10` makes it longer.
+fn outage_secs() -> u64 {
+    std::env::var("MONITOR_TEST_OUTAGE_SECS").ok().and_then(|text| text.parse().ok()).unwrap_or(3)
+}
+
+#[test]
+fn rates_are_turned_up_and_down_from_outside_while_the_store_is_locked_in_between() {
+    let stage = Stage::bounded();
+    let mut program = stage.start("hot", (outage_secs() + 6) * 1000);
+    crate::reports::wait_for("rows", || {
+        stage.db().exists() && stage.store().0.query_row("SELECT 1 FROM calls", [], |_| Ok(())).is_ok()
+    });
+    let other = rusqlite::Connection::open(stage.db()).unwrap();
+    other.busy_timeout(std::time::Duration::from_secs(10)).unwrap();
+    let set = |rate: f64| {
+        other
+            .execute(
+                "INSERT OR REPLACE INTO sampling (pattern, rate, set_by) VALUES ('victim::hot::hot', ?1, 'test')",
+                [rate],
+            )
+            .unwrap();
+    };
+    let asked = || -> f64 {
+        stage
+            .store()
+            .0
+            .query_row("SELECT asked FROM rates WHERE function = 'victim::hot::hot'", [], |row| row.get(0))
+            .unwrap_or(-1.0)
+    };
+    set(0.0);
+    crate::reports::wait_for("the rate to hold", || asked() == 0.0);
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    std::thread::sleep(std::time::Duration::from_secs(outage_secs()));
+    other.execute_batch("ROLLBACK").unwrap();
+    set(0.25);
+    crate::reports::wait_for("the new rate to hold", || asked() == 0.25);
+    let mut output = String::new();
+    program.stdout.as_mut().unwrap().read_to_string(&mut output).unwrap();
+    assert!(program.wait().unwrap().success());
+    let [hot, rare] = made(&output);
+    let store = stage.store();
+    check_counts(&store, "hot", hot);
+    check_counts(&store, "rare", rare);
+    let events: Vec<String> =
+        store.all("SELECT detail FROM events WHERE kind = 'rate' AND detail LIKE '%by test' ORDER BY at_ns");
+    assert_eq!(events, ["victim::hot::hot = 0 by test", "victim::hot::hot = 0.25 by test"]);
+    // While it was 0 nothing was drawn.
+    let gap_ns: i64 = store.one(
+        "SELECT MAX(gap) FROM (SELECT start_ns - LAG(start_ns) OVER (ORDER BY start_ns) AS gap FROM calls
+         WHERE function = 'victim::hot::hot' AND kept = 'sampled')",
+    );
+    assert!(gap_ns >= outage_secs() as i64 * 1_000_000_000, "{gap_ns}");
+}

@@ -1,0 +1,91 @@
+//! A function called as often as can be beside one that is called now and then; calls of both fail and are
+//! slow, a known number of them.
+
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use monitored::monitor;
+
+/// Longer than the limit of both functions, the coarse clock's resolution included.
+const SLOW: Duration = Duration::from_millis(60);
+
+#[monitor(skip_all, no_result, slow = "40ms")]
+fn hot(number: u64) -> Result<u64, String> {
+    match number {
+        0 => Err("nothing to work on".to_owned()),
+        1 => {
+            std::thread::sleep(SLOW);
+            Ok(1)
+        }
+        number => Ok(black_box(number) / 3),
+    }
+}
+
+#[monitor(slow = "40ms")]
+fn rare(number: u64) -> Result<u64, String> {
+    if number.is_multiple_of(3) {
+        return Err(format!("{number} is a multiple of three"));
+    }
+    if number.is_multiple_of(5) {
+        std::thread::sleep(SLOW);
+    }
+    Ok(number)
+}
+
+/// What was called, failed and was slow.
+#[derive(Debug, Default, Clone, Copy)]
+struct Made {
+    calls: u64,
+    failed: u64,
+    slow: u64,
+}
+
+fn hot_until(until: Instant) -> Made {
+    let mut made = Made::default();
+    while Instant::now() < until {
+        for number in 2..100_000 {
+            let _ = black_box(hot(number));
+        }
+        let _ = hot(0);
+        made.calls += 99_999;
+        made.failed += 1;
+        if made.failed.is_multiple_of(64) {
+            let _ = hot(1);
+            made.calls += 1;
+            made.slow += 1;
+        }
+    }
+    made
+}
+
+fn rare_until(until: Instant, pause: Duration) -> Made {
+    let mut made = Made::default();
+    while Instant::now() < until {
+        made.calls += 1;
+        made.failed += u64::from(rare(made.calls).is_err());
+        made.slow += u64::from(made.calls.is_multiple_of(5) && !made.calls.is_multiple_of(3));
+        std::thread::sleep(pause);
+    }
+    made
+}
+
+/// Both for so many milliseconds; says what was made of each.
+pub(crate) fn hot_and_rare(milliseconds: u64) {
+    let until = Instant::now() + Duration::from_millis(milliseconds);
+    let rare = std::thread::spawn(move || rare_until(until, Duration::from_millis(100)));
+    let hot = hot_until(until);
+    let rare = rare.join().unwrap_or_default();
+    for Made { calls, failed, slow } in [hot, rare] {
+        println!("{calls} {failed} {slow}");
+    }
+}
+
+#[monitor(skip_all, no_result)]
+fn bursting(number: u64) -> u64 {
+    black_box(number) + 1
+}
+
+/// So many calls at once, from the first moment on.
+pub(crate) fn burst(number: u64) {
+    println!("{}", (0..number).map(bursting).sum::<u64>());
+}
