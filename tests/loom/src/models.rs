@@ -14,9 +14,11 @@ use crate::tally::{Tally, Unrecorded};
 const RING_WORDS: usize = 2 * HEADER_WORDS;
 
 fn ring(words: usize) -> &'static Ring {
-    let zeros = |words| Vec::leak((0..words).map(|_| AtomicU64::new(0)).collect());
     // Of the control page only what the ring itself uses.
-    Box::leak(Box::new(Ring::new(zeros(HEAD + 1), zeros(words))))
+    let control = Vec::leak((0..=HEAD).map(|_| AtomicU64::new(0)).collect());
+    // What lies between head and tail is the consumer's, the rest the producer's.
+    let words = Vec::leak((0..words).map(|_| AtomicU64::plain(0)).collect());
+    Box::leak(Box::new(Ring::new(control, words)))
 }
 
 /// A header whose words say which record they belong to.

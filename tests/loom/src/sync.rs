@@ -38,20 +38,51 @@ fn in_force(ordering: Ordering) -> Ordering {
     }
 }
 
+/// Memory that a thread may touch only after whoever touched it before has handed it over. Loom's loads
+/// never see a store that is yet to come, as the machine's may: that such a load is ordered before the
+/// store shows here.
+#[derive(Debug, Default)]
+struct Owned(Option<loom::cell::UnsafeCell<()>>);
+
+#[allow(unsafe_code, reason = "it is there to be shared, so that sharing it shows")]
+// SAFETY: the cell holds nothing; loom looks at who may have accessed it and when.
+unsafe impl Sync for Owned {}
+
+impl Owned {
+    fn read(&self) {
+        if let Some(cell) = &self.0 {
+            cell.with(|_| ());
+        }
+    }
+
+    fn write(&self) {
+        if let Some(cell) = &self.0 {
+            cell.with_mut(|_| ());
+        }
+    }
+}
+
 /// The part of an atomic integer's interface that the runtime uses.
 macro_rules! atomic {
     ($name:ident, $value:ty) => {
         #[derive(Debug, Default)]
-        pub(crate) struct $name(loom::sync::atomic::$name);
+        pub(crate) struct $name(loom::sync::atomic::$name, Owned);
 
         impl $name {
             pub(crate) fn new(value: $value) -> Self {
-                Self(loom::sync::atomic::$name::new(value))
+                Self(loom::sync::atomic::$name::new(value), Owned(None))
+            }
+            /// One that counts as plain memory: no two threads may touch it without an order between them.
+            pub(crate) fn plain(value: $value) -> Self {
+                let owned = Owned(Some(loom::cell::UnsafeCell::new(())));
+                Self(loom::sync::atomic::$name::new(value), owned)
             }
             pub(crate) fn load(&self, ordering: Ordering) -> $value {
+                self.1.read();
                 self.0.load(in_force(ordering))
             }
             pub(crate) fn store(&self, value: $value, ordering: Ordering) {
+                self.1.write();
                 self.0.store(value, in_force(ordering));
             }
             pub(crate) fn swap(&self, value: $value, ordering: Ordering) -> $value {
