@@ -69,6 +69,10 @@ impl<'d, 'b> Sequence<'d, 'b> {
             self.draft.refuse();
             return Err(self.draft.complete());
         }
+        if self.draft.stop() == Some(Stop::Cut) {
+            // Code that does not heed its errors goes on in the midst of what was cut.
+            return Err(self.draft.refuse());
+        }
         let limits = self.draft.limits();
         if self.shortened && self.seen == limits.items_kept {
             return Err(self.end_early());
@@ -190,6 +194,9 @@ impl<'d, 'b> Entries<'d, 'b> {
         if self.complete {
             self.draft.refuse();
             return Err(self.draft.complete());
+        }
+        if self.draft.stop() == Some(Stop::Cut) {
+            return Err(self.draft.refuse());
         }
         if self.pending.take().is_some() {
             self.draft.put(|tape| tape.tag(token::NULL))?;

@@ -1,0 +1,33 @@
+//! Each target, for as many executions as an ordinary run of the tests affords.
+#![allow(clippy::print_stdout, reason = "how many executions there were is worth knowing")]
+
+use monitor_fuzz::{drive, targets};
+
+fn run(name: &str, target: drive::Target, executions: u64) {
+    println!("{name}: {} executions", drive::run(name, target, executions));
+}
+
+#[test]
+fn ring_words() {
+    run("ring_words", targets::words, 20_000);
+}
+
+#[test]
+fn tokens() {
+    run("tokens", targets::tokens, 20_000);
+}
+
+#[test]
+fn serializer() {
+    run("serializer", targets::serializer, 20_000);
+}
+
+#[test]
+fn settings() {
+    run("settings", targets::settings, 2_000);
+}
+
+#[test]
+fn rates() {
+    run("rates", targets::rates, 10_000);
+}
