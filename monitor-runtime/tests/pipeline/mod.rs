@@ -13,14 +13,14 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 
-use crate::breaker::Event;
+use crate::breaker::{Event, State};
 use crate::clock::{Clock, monotonic};
 use crate::collector::{Collector, Opened, Pace};
 use crate::config::{CaptureMode, Location, Settings, Surroundings};
 use crate::region::Memory;
 use crate::runtime::Shared;
 use crate::thread_rings::{ThreadRings, lock};
-use ledger::Ledger;
+use ledger::{Answer, Ledger};
 use program::{Functions, Program, Run};
 
 /// One recorder, built from parts, that no other test shares.
@@ -97,4 +97,21 @@ proptest! {
     fn every_call_is_accounted_for_whatever_happens(program in random::program()) {
         check(&program);
     }
+}
+
+#[test]
+fn a_store_that_others_write_to_is_waited_for_and_no_failure() {
+    let answers = vec![Answer::Busy; 20];
+    let mut program = random::quiet(answers);
+    program.rounds = vec![random::one_call()];
+    let (mut recorder, functions, mut run) = (Recorder::new(&program), Functions::new(), Run::default());
+    run.round(&program.rounds[0], &functions, &mut recorder);
+    for _ in 0..10 {
+        recorder.collector.step(Pace::Flush);
+    }
+    let health = lock(&recorder.shared.health).clone();
+    assert_eq!((health.writer_errors, health.breaker.state), (0, State::Closed));
+    assert!(recorder.ledger.entries().calls.is_empty());
+    recorder.settle();
+    assert_eq!(recorder.ledger.entries().calls.len(), 1);
 }

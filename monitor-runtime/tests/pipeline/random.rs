@@ -30,6 +30,24 @@ pub(super) fn program() -> impl Strategy<Value = Program> {
     })
 }
 
+/// A program that has all the memory it wants, and does nothing.
+pub(super) fn quiet(answers: Vec<Answer>) -> Program {
+    Program {
+        rings_bytes: 32 << 20,
+        memory_bytes: 64 << 20,
+        max_rate: 0,
+        batch_rows: 100,
+        answers,
+        rounds: Vec::new(),
+    }
+}
+
+/// A thread that makes one call.
+pub(super) fn one_call() -> Round {
+    let work = Work { function: 0, ending: Ending::Ok, times: 1, callees: Vec::new() };
+    Round { threads: vec![vec![work]], changes: Vec::new(), held: false, steps: 0 }
+}
+
 fn answer() -> impl Strategy<Value = Answer> {
     prop_oneof![
         Just(Answer::Written),

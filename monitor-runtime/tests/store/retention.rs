@@ -158,3 +158,20 @@ fn freed_pages_are_used_again_so_that_the_file_does_not_grow_for_ever() {
     }
     assert!(sizes[59] <= sizes[20] + 65_536, "{sizes:?}");
 }
+
+#[test]
+fn one_step_takes_no_more_than_its_share() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = open(&folder.path().join("shop.db"), 1);
+    for sequence in 1..=4 {
+        store.write(&batch(sequence, (0..5000).map(call).collect())).unwrap();
+    }
+    let (mut rows, mut steps) = (0, 0);
+    while rows < 20_000 {
+        let step = store.retain(T0 + 100 * HOUR).unwrap();
+        assert!(step.rows <= 10_000, "the write lock is held for {} rows at once", step.rows);
+        rows += step.rows;
+        steps += 1;
+    }
+    assert!(steps >= 4, "{steps}");
+}
