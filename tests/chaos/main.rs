@@ -18,6 +18,11 @@ mod disk;
 mod files;
 mod several;
 mod program;
+mod vfs;
+mod sweep;
+#[path = "../../monitor-runtime/tests/store/rows.rs"]
+#[allow(dead_code, reason = "the store's own tests use all of it")]
+mod rows;
 
 use std::collections::VecDeque;
 use std::io::Write as _;
@@ -62,7 +67,7 @@ fn main() -> ExitCode {
         let named = asked.words.iter().any(|word| case.fault.contains(word.as_str()));
         if asked.words.is_empty() { asked.all || case.length == Length::Short } else { named }
     };
-    let cases = [disk::CASES, files::CASES, several::CASES, program::CASES].concat();
+    let cases = [disk::CASES, files::CASES, several::CASES, program::CASES, sweep::CASES].concat();
     let cases: Vec<Case> = cases.into_iter().filter(chosen).collect();
     if asked.list {
         for case in &cases {
@@ -95,8 +100,10 @@ fn run_all(cases: &[Case]) -> (Vec<Row>, Vec<(Case, Need)>) {
             scope.spawn(|| {
                 loop {
                     let Some((place, case)) = waiting.lock().unwrap().pop_front() else { break };
+                    let began = Instant::now();
                     let row = run(case);
-                    let _ = writeln!(std::io::stderr(), "{} {}", row.verdict(), case.fault);
+                    let took = began.elapsed().as_secs_f64();
+                    let _ = writeln!(std::io::stderr(), "{} {took:6.1} s  {}", row.verdict(), case.fault);
                     ran.lock().unwrap().push((place, row));
                 }
             });

@@ -308,6 +308,8 @@ pub(crate) fn failed(path: &Path, error: &rusqlite::Error) -> OpenError {
         Class::Transient if path.parent().is_some_and(file::refuses_files) => {
             OpenError::Unwritable { path, why }
         }
-        Class::Transient | Class::Damaged | Class::Rejected => OpenError::Transient { path, why },
+        Class::Transient | Class::Damaged | Class::Contradicted | Class::Rejected => {
+            OpenError::Transient { path, why }
+        }
     }
 }

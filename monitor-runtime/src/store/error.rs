@@ -111,6 +111,8 @@ pub(crate) enum Class {
     Transient,
     /// Confirm on a fresh connection, then set the file aside.
     Damaged,
+    /// The store's own keys are there twice: open it again, and where that does not help, set it aside.
+    Contradicted,
     /// Go elsewhere.
     Unwritable,
     /// Drop the batch.
@@ -120,23 +122,26 @@ pub(crate) enum Class {
 /// SQLite result codes, primary or extended, and their class; an extended code that is not listed
 /// has the class of its primary code (the low byte), and what is not listed at all may pass.
 const CLASSES: &[(i32, Class)] = &[
-    (3, Class::Unwritable),    // PERM
-    (5, Class::Busy),          // BUSY
-    (6, Class::Busy),          // LOCKED
-    (8, Class::Unwritable),    // READONLY
-    (1032, Class::Transient),  // READONLY_DBMOVED: the next write opens what lies there now
-    (776, Class::Transient),   // READONLY_ROLLBACK: a hot journal, rolled back on opening
-    (11, Class::Damaged),      // CORRUPT
-    (13, Class::Full),         // FULL
-    (4874, Class::Full),       // IOERR_SHMSIZE: the -shm file cannot grow
-    (1550, Class::Unwritable), // CANTOPEN_SYMLINK
-    (526, Class::Unwritable),  // CANTOPEN_ISDIR
-    (18, Class::Rejected),     // TOOBIG
-    (19, Class::Rejected),     // CONSTRAINT
-    (20, Class::Rejected),     // MISMATCH
-    (23, Class::Unwritable),   // AUTH
-    (25, Class::Rejected),     // RANGE
-    (26, Class::Damaged),      // NOTADB
+    (3, Class::Unwritable),      // PERM
+    (5, Class::Busy),            // BUSY
+    (6, Class::Busy),            // LOCKED
+    (8, Class::Unwritable),      // READONLY
+    (1032, Class::Transient),    // READONLY_DBMOVED: the next write opens what lies there now
+    (776, Class::Transient),     // READONLY_ROLLBACK: a hot journal, rolled back on opening
+    (11, Class::Damaged),        // CORRUPT
+    (13, Class::Full),           // FULL
+    (4874, Class::Full),         // IOERR_SHMSIZE: the -shm file cannot grow
+    (1550, Class::Unwritable),   // CANTOPEN_SYMLINK
+    (526, Class::Unwritable),    // CANTOPEN_ISDIR
+    (18, Class::Rejected),       // TOOBIG
+    (1555, Class::Contradicted), // CONSTRAINT_PRIMARYKEY: keys are given out by the store itself
+    (2579, Class::Contradicted), // CONSTRAINT_ROWID
+    (2067, Class::Contradicted), // CONSTRAINT_UNIQUE
+    (19, Class::Rejected),       // CONSTRAINT
+    (20, Class::Rejected),       // MISMATCH
+    (23, Class::Unwritable),     // AUTH
+    (25, Class::Rejected),       // RANGE
+    (26, Class::Damaged),        // NOTADB
 ];
 
 /// The class of an error.
@@ -171,8 +176,9 @@ mod tests {
             (8, Class::Unwritable),
             (1544, Class::Unwritable), // READONLY_DIRECTORY
             (1032, Class::Transient),
-            (14, Class::Transient),  // CANTOPEN: no descriptor left
-            (2067, Class::Rejected), // CONSTRAINT_UNIQUE
+            (14, Class::Transient),      // CANTOPEN: no descriptor left
+            (2067, Class::Contradicted), // CONSTRAINT_UNIQUE
+            (275, Class::Rejected),      // CONSTRAINT_CHECK
             (1, Class::Transient),
         ];
         for (code, class_expected) in expected {

@@ -25,6 +25,9 @@ const EVICTIONS_PER_WRITE: usize = 16;
 /// none, the disk is filled by something else, and what is stored is worth more than what comes.
 const EVICTED_IN_VAIN_MAX: u64 = 4 * 4096;
 
+/// Such writes after which a file is set aside: the first may be for ids that were remembered wrongly.
+const CONTRADICTIONS_MAX: u32 = 2;
+
 /// A store in a SQLite file or in memory.
 #[derive(Debug)]
 pub struct SqliteStore {
@@ -42,6 +45,8 @@ pub struct SqliteStore {
     notices: Vec<Notice>,
     /// Rows evicted for want of room since a write succeeded.
     evicted_in_vain: u64,
+    /// Writes in a row that met a key of the store's own twice.
+    contradictions: u32,
     closed: bool,
 }
 
@@ -120,6 +125,7 @@ impl SqliteStore {
             rates: Vec::new(),
             notices: Vec::new(),
             evicted_in_vain: 0,
+            contradictions: 0,
             closed: false,
         };
         store.reopen(now_ns)?;
@@ -263,6 +269,10 @@ impl SqliteStore {
             }
             Class::Rejected => StoreError::Rejected(text),
             Class::Damaged => self.confirm(&text, now_ns),
+            Class::Contradicted => {
+                self.contradictions += 1;
+                self.confirm(&text, now_ns)
+            }
             Class::Unwritable => {
                 self.open = None;
                 StoreError::Unwritable(text)
@@ -284,6 +294,10 @@ impl SqliteStore {
         };
         if let Verdict::Damaged(why) = verdict {
             return self.set_aside(&why, now_ns);
+        }
+        // No page is damaged, and still the tables contradict each other: a number in them was changed.
+        if self.contradictions >= CONTRADICTIONS_MAX {
+            return self.set_aside(text, now_ns);
         }
         self.open = None;
         StoreError::Transient(text.to_owned())
@@ -330,6 +344,7 @@ impl SqliteStore {
         match result {
             Ok(_) => {
                 self.evicted_in_vain = 0;
+                self.contradictions = 0;
                 self.known.committed();
             }
             Err(_) => self.known.rolled_back(),
