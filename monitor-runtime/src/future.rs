@@ -291,12 +291,18 @@ impl AsyncCall {
             header.trace = header.span;
         }
         let values = self.values.take().unwrap_or_default();
-        let words = header.encode(0);
+        let (began, words) = (header.start, header.encode(0));
         let deliver = |values: Captured<'_>| deliver(thread, words, values);
         let value = value.filter(|_| outcome == Outcome::Ok || thread.captures.errors());
         match value {
             None if outcome == Outcome::Panic && thread.captures.errors() => {
-                arena::conclude(thread, None, &values, Some(&mut write_panic), deliver);
+                arena::conclude(
+                    thread,
+                    None,
+                    &values,
+                    Some(&mut |writer| write_panic(began, writer)),
+                    deliver,
+                );
             }
             None if values.is_empty() => deliver(Captured::default()),
             value => arena::conclude(thread, None, &values, value, deliver),

@@ -291,12 +291,12 @@ impl Entered {
         if start.is_none() && value.is_none() && outcome != Outcome::Panic {
             return deliver(thread, header.encode(0), Captured::default());
         }
-        let words = header.encode(0);
+        let (began, words) = (header.start, header.encode(0));
         let deliver = |values: Captured<'_>| deliver(thread, words, values);
         let value = value.filter(|_| outcome == Outcome::Ok || thread.captures.errors());
         match value {
             None if outcome == Outcome::Panic && thread.captures.errors() => {
-                arena::conclude(thread, start, &[], Some(&mut write_panic), deliver);
+                arena::conclude(thread, start, &[], Some(&mut |writer| write_panic(began, writer)), deliver);
             }
             value => arena::conclude(thread, start, &[], value, deliver),
         }
@@ -659,9 +659,9 @@ pub(crate) fn thread_for(site: &'static CallSite) -> Option<(&'static ThreadStat
     }
 }
 
-/// Writes the text of the panic that unwinds this thread.
-pub(crate) fn write_panic(writer: &mut Writer<'_>) {
-    let text = panic_text::last();
+/// Writes the text of the panic that ends a call begun at this moment.
+pub(crate) fn write_panic(start: Ticks, writer: &mut Writer<'_>) {
+    let text = panic_text::since(start);
     if !text.is_empty() {
         use via::traits::*;
         (&&&&&via::ErrorValue(&text)).write(writer);

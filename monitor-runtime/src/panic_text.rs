@@ -1,39 +1,87 @@
 //! What the last panic on a thread said: message and place, taken down by a panic hook that then
 //! calls the hook it found. In: a panic. Out: its text, for the records of the calls it unwinds.
 //! A panic inside user code that runs for a capture is contained there and stays silent.
+//!
+//! A program may put a hook of its own in the place of this one. That shows at the first panic that a
+//! call ends by and this hook has not seen; the hook is put back then, in front of the program's.
 
 use std::cell::RefCell;
 use std::fmt::Write as _;
 use std::panic::PanicHookInfo;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 
-thread_local! {
-    static TEXT: RefCell<String> = const { RefCell::new(String::new()) };
+use crate::clock::{Ticks, ticks};
+
+/// The last panic on a thread.
+#[derive(Debug)]
+struct Last {
+    text: String,
+    at: Ticks,
 }
 
+thread_local! {
+    static LAST: RefCell<Last> = const { RefCell::new(Last { text: String::new(), at: 0 }) };
+}
+
+type Hook = Box<dyn Fn(&PanicHookInfo<'_>) + Sync + Send + 'static>;
+
 static INSTALLED: AtomicBool = AtomicBool::new(false);
+/// Where our hook lies, so that it is known again. All of these are hints, so relaxed order will do.
+static ADDRESS: AtomicUsize = AtomicUsize::new(0);
+/// A call ended by a panic that the hook has not seen.
+static MISSED: AtomicBool = AtomicBool::new(false);
+static RENEWALS: AtomicU32 = AtomicU32::new(0);
+
+/// A program that puts its own hook back each time is left alone in the end.
+const RENEWALS_MAX: u32 = 16;
 
 /// Chains the hook, once. A thread that is panicking may not; it is done by the next caller then.
 pub(crate) fn install_hook() {
     if std::thread::panicking() || INSTALLED.swap(true, Ordering::Relaxed) {
         return;
     }
-    let previous = std::panic::take_hook();
-    std::panic::set_hook(Box::new(move |info| {
+    chain(std::panic::take_hook());
+}
+
+/// Puts the hook back in front of the one that took its place, if one did. Payloads that are thrown on
+/// with `resume_unwind` pass by all hooks, so what was missed may not mean anything.
+pub(crate) fn renew_hook() {
+    if !MISSED.swap(false, Ordering::Relaxed) || RENEWALS.load(Ordering::Relaxed) >= RENEWALS_MAX {
+        return;
+    }
+    RENEWALS.fetch_add(1, Ordering::Relaxed);
+    let hook = std::panic::take_hook();
+    if address(&hook) == ADDRESS.load(Ordering::Relaxed) {
+        std::panic::set_hook(hook);
+    } else {
+        chain(hook);
+    }
+}
+
+fn chain(previous: Hook) {
+    let hook: Hook = Box::new(move |info| {
         if crate::capture::is_capturing() {
             return;
         }
         remember(info);
         previous(info);
-    }));
+    });
+    ADDRESS.store(address(&hook), Ordering::Relaxed);
+    std::panic::set_hook(hook);
+}
+
+fn address(hook: &Hook) -> usize {
+    std::ptr::from_ref(&**hook).cast::<()>().addr()
 }
 
 fn remember(info: &PanicHookInfo<'_>) {
     if crate::thread_rings::current().is_none() {
         return;
     }
-    let _ = TEXT.try_with(|text| {
-        let Ok(mut text) = text.try_borrow_mut() else { return };
+    let _ = LAST.try_with(|last| {
+        let Ok(mut last) = last.try_borrow_mut() else { return };
+        last.at = ticks();
+        let text = &mut last.text;
         text.clear();
         let payload = info.payload();
         let message = payload.downcast_ref::<&str>().copied();
@@ -45,7 +93,16 @@ fn remember(info: &PanicHookInfo<'_>) {
     });
 }
 
-/// The text of the last panic on this thread, empty where there was none.
-pub(crate) fn last() -> String {
-    TEXT.try_with(|text| text.try_borrow().map(|text| text.clone()).unwrap_or_default()).unwrap_or_default()
+/// The text of the panic that ends a call begun at this moment on this thread; empty where the hook has
+/// seen none since.
+pub(crate) fn since(start: Ticks) -> String {
+    let text = LAST.try_with(|last| {
+        let last = last.try_borrow().ok()?;
+        (last.at.wrapping_sub(start).cast_signed() >= 0 && last.at != 0).then(|| last.text.clone())
+    });
+    let text = text.ok().flatten();
+    if text.is_none() {
+        MISSED.store(true, Ordering::Relaxed);
+    }
+    text.unwrap_or_default()
 }

@@ -223,7 +223,7 @@ fn afterwards(world: &mut World, may_evict: bool) -> Vec<String> {
         problems.push("the next batch did not arrive".to_owned());
         return problems;
     }
-    let notices = world.store.as_mut().map(|store| store.notices()).unwrap_or_default();
+    let notices = world.store.as_mut().map(SqliteStore::notices).unwrap_or_default();
     let is_set_aside = set_aside(world.folder.path());
     if is_set_aside && !world.is_damaged {
         problems.push(format!("a sound file was set aside: {notices:?}"));
@@ -264,7 +264,7 @@ fn flips(seeds: u64) -> Row {
         let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let length = std::fs::metadata(&path).unwrap().len();
         let file = OpenOptions::new().read(true).write(true).open(&path).unwrap();
-        for _ in 0..1 + seed % 16 {
+        for _ in 0..=seed % 16 {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             let mut byte = [0];
             let at = (state >> 20) % length;

@@ -77,3 +77,17 @@ fn a_dropped_future_is_cancelled_once_whether_polled_or_not() {
     assert!(longest >= 5_000_000, "{longest}");
     assert!(store.one::<i64>("SELECT MAX(busy_ns) FROM calls") < longest);
 }
+
+#[test]
+fn a_hook_of_the_programs_is_called_and_texts_are_kept_again_soon_after() {
+    let stage = Stage::new();
+    assert_eq!(stage.run("hook", 0), "2\n");
+    let texts: Vec<Option<String>> =
+        stage.store().all("SELECT error FROM errors WHERE outcome = 'panic' ORDER BY start_ns");
+    let starts = |text: &Option<String>, with: &str| text.as_ref().is_some_and(|text| text.starts_with(with));
+    assert!(starts(&texts[0], "11 is not small"), "{texts:?}");
+    // What nobody has told the recorder is not another panic's text.
+    assert!(!starts(&texts[1], "11"), "{texts:?}");
+    assert!(starts(&texts[2], "13 is not small"), "{texts:?}");
+    assert!(!starts(&texts[3], "13"), "{texts:?}");
+}

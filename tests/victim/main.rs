@@ -51,6 +51,7 @@ fn main() {
         }
         "service" => service(number),
         "phases" => phases::run(number),
+        "hook" => orders::hook(),
         "acknowledge" => acknowledge(),
         "failures" => failures(number),
         other => {

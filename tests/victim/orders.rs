@@ -71,6 +71,28 @@ pub(crate) fn outcomes(number: u64) {
     sometimes_slow(25);
 }
 
+/// Panics before and after the program has put a panic hook of its own in place of the recorder's, until
+/// the recorder has noticed; says how often the program's hook was called.
+pub(crate) fn hook() {
+    use std::sync::atomic::{AtomicU32, Ordering};
+    static CALLED: AtomicU32 = AtomicU32::new(0);
+    std::panic::set_hook(Box::new(|_| {}));
+    let fails = |number: u64| std::panic::catch_unwind(|| must_be_small(number)).is_err();
+    fails(11);
+    std::panic::set_hook(Box::new(|_| _ = CALLED.fetch_add(1, Ordering::Relaxed)));
+    fails(12);
+    std::thread::sleep(std::time::Duration::from_millis(1500));
+    fails(13);
+    let _ = std::panic::catch_unwind(|| again(Box::new("thrown on")));
+    println!("{}", CALLED.load(Ordering::Relaxed));
+}
+
+/// Throws a payload on, which calls no hook.
+#[monitor(skip_all)]
+fn again(payload: Box<dyn std::any::Any + Send>) {
+    std::panic::resume_unwind(payload);
+}
+
 /// Each outcome a synchronous call can have, and one slow call; for `service`.
 pub(crate) fn round(number: u64) {
     let _ = parse(&number.to_string());

@@ -71,6 +71,7 @@ impl Collector {
     pub(super) fn tidy(&mut self, now: Duration) {
         if now >= self.next.rates {
             self.next.rates = now + limits::RATES_INTERVAL;
+            crate::panic_text::renew_hook();
             self.exchange_rates();
             self.hold_breaker(now);
         }
