@@ -33,13 +33,14 @@ fn step(number: u64) -> u64 {
 /// Goes through all rounds.
 pub(crate) fn measure(options: &Options, table: &mut Table) -> Result<()> {
     for _ in 0..options.rounds() {
-        let floor = bare_loop(options)?;
+        let (floor, floor_cpu) = bare_loop(options)?;
         table.record("bare loop of prepared inserts", floor, floor);
         for (name, _) in WORKERS {
             let figures = round(options, name)?;
             let case = format!("{name} flat out, end to end");
             table.record(&case, figures["ns_per_row"], floor);
             table.row(&case, Some(1.67));
+            table.record(&format!("{name}: the writer's own CPU time"), figures["cpu_per_row"], floor_cpu);
             table.figure(&format!("{name}: calls that got a row"), figures["stored_pct"], "%");
             table.figure(&format!("{name}: calls unaccounted for"), figures["unaccounted"], "calls");
             table.figure(&format!("{name}: disk"), figures["bytes_per_row"], "B/row");
@@ -75,7 +76,7 @@ fn round(options: &Options, name: &str) -> Result<Figures> {
 /// The worker's side: callers flat out for a while.
 pub(crate) fn flat_out(callers: usize, options: &Options) -> Result<Figures> {
     warm_up()?;
-    let before = rows_written()?;
+    let (before, cpu_before) = (rows_written()?, cpu_ns(WRITER)?);
     let span = if options.short { Duration::from_millis(200) } else { Duration::from_secs(2) };
     let stop = AtomicBool::new(false);
     let start = Instant::now();
@@ -92,10 +93,12 @@ pub(crate) fn flat_out(callers: usize, options: &Options) -> Result<Figures> {
         std::thread::sleep(span);
         stop.store(true, Relaxed);
     });
-    let written = rows_written()? - before;
     let nanoseconds = start.elapsed().as_secs_f64() * 1e9;
+    let cpu = cpu_ns(WRITER)? - cpu_before;
+    let written = (rows_written()? - before).max(1.0);
     let mut figures = settle()?;
-    figures.insert("ns_per_row".to_owned(), nanoseconds / written.max(1.0));
+    figures.insert("ns_per_row".to_owned(), nanoseconds / written);
+    figures.insert("cpu_per_row".to_owned(), cpu / written);
     Ok(figures)
 }
 
@@ -158,8 +161,29 @@ fn settle() -> Result<Figures> {
     ]))
 }
 
-/// Nanoseconds a row of the floor.
-fn bare_loop(options: &Options) -> Result<f64> {
+/// The recorder's thread, by its name.
+const WRITER: &str = "monitored";
+
+/// CPU time of this process's thread of that name: what it needs when others want the cores as well.
+fn cpu_ns(thread: &str) -> Result<f64> {
+    for task in std::fs::read_dir("/proc/self/task")? {
+        let task = task?.path();
+        if std::fs::read_to_string(task.join("comm"))?.trim_end() == thread {
+            return on_cpu(&task.join("schedstat"));
+        }
+    }
+    Err(format!("no thread is called {thread}").into())
+}
+
+/// The first number there: nanoseconds on a core.
+fn on_cpu(schedstat: &Path) -> Result<f64> {
+    let text = std::fs::read_to_string(schedstat)?;
+    Ok(text.split_whitespace().next().ok_or("no time on a core")?.parse()?)
+}
+
+/// Nanoseconds a row of the floor: by the clock, and of CPU time.
+fn bare_loop(options: &Options) -> Result<(f64, f64)> {
+    let own_time = Path::new("/proc/thread-self/schedstat");
     let folder = tempfile::tempdir()?;
     let mut connection = Connection::open(folder.path().join("bare.db"))?;
     connection.execute_batch("PRAGMA page_size = 4096; PRAGMA mmap_size = 0; PRAGMA temp_store = MEMORY")?;
@@ -167,7 +191,7 @@ fn bare_loop(options: &Options) -> Result<f64> {
     connection.execute_batch("PRAGMA synchronous = NORMAL; PRAGMA cell_size_check = ON")?;
     schema::create(&connection)?;
     let rows = options.amount(1_500_000, 50_000);
-    let start = Instant::now();
+    let (start, cpu_before) = (Instant::now(), on_cpu(own_time)?);
     let mut id = 0_i64;
     while id < i64::try_from(rows)? {
         let transaction = connection.transaction()?;
@@ -180,7 +204,7 @@ fn bare_loop(options: &Options) -> Result<f64> {
         transaction.commit()?;
     }
     #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
-    Ok(start.elapsed().as_secs_f64() * 1e9 / id as f64)
+    Ok((start.elapsed().as_secs_f64() * 1e9 / id as f64, (on_cpu(own_time)? - cpu_before) / id as f64))
 }
 
 /// Bytes of a store without calls.

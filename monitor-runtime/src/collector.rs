@@ -91,6 +91,8 @@ pub(crate) struct Collector {
     held: Option<SetHold>,
     /// When the breaker entered its state; 0 before the first report.
     breaker_since_ns: i64,
+    /// Whether the last step wrote a batch and left more to write.
+    flowing: bool,
     next: Due,
     ladder: ladder::Ladder,
 
@@ -173,6 +175,7 @@ impl Collector {
             retry: Retry::new(u64::from(std::process::id()).wrapping_mul(0x9e37_79b9_7f4a_7c15)),
             held: None,
             breaker_since_ns: 0,
+            flowing: false,
             next: Due::default(),
             ladder: ladder::Ladder::new(Bounds::new(settings.max_rate, settings.max_overhead)),
             health: Health { queue_bytes_max, ..Health::default() },
@@ -187,15 +190,23 @@ impl Collector {
         self.clock.advance();
         self.keep_rings();
         self.meet_functions();
-        // A burst is taken in first, as far as there is memory: the store can wait, rings cannot.
-        if self.drain() && self.backlog.pressure() < BURST_PRESSURE_MAX && pace == Pace::Usual {
-            return Left::More;
+        // A burst is taken in first, as far as there is memory: the store can wait, rings cannot. Beyond
+        // that, while batches are written, rings stay full: calls that find no room are counted at once,
+        // where taking them in only to evict them took a third of this thread's time.
+        let has_room = self.backlog.pressure() < BURST_PRESSURE_MAX;
+        if has_room || !self.flowing {
+            if self.drain() && has_room && pace == Pace::Usual {
+                return Left::More;
+            }
+        } else {
+            self.drain_overflow();
         }
         self.read_tallies();
         self.hear_breaker(now);
         self.keep_bounds();
         self.report(now, pace);
         let left = self.write(now, pace);
+        self.flowing = left == Left::More;
         self.tidy(now);
         self.climb(now);
         self.publish_health(now);

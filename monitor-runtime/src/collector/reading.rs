@@ -54,8 +54,7 @@ impl Collector {
 
     /// Moves what is in the rings into the backlog, counted. Whether a ring was filling up.
     pub(super) fn drain(&mut self) -> bool {
-        let listening = self.shared.subscribers.any();
-        let mut stream = Vec::new();
+        let mut stream = self.shared.subscribers.any().then(Vec::new);
         let mut pressed = false;
         let mut drained = Vec::new();
         let states = self.rings.all();
@@ -77,18 +76,28 @@ impl Collector {
         let thinned = self.thin(&drained, monotonic());
         for (ring, words) in drained {
             let thread = self.ring_threads[ring];
-            self.ring_threads[ring] =
-                self.accept(thread, words, thinned.as_ref(), listening.then_some(&mut stream));
+            self.ring_threads[ring] = self.accept(thread, words, thinned.as_ref(), stream.as_mut());
         }
+        self.publish(stream);
+        self.drain_overflow();
+        pressed
+    }
+
+    /// Moves failures that found their ring full into the backlog, counted.
+    pub(super) fn drain_overflow(&mut self) {
+        let mut stream = self.shared.subscribers.any().then(Vec::new);
         while let Ok(overflow) = self.overflow.try_recv() {
             self.rings.took_overflow(overflow.words.len());
             self.meet_threads();
-            self.accept(overflow.thread, overflow.words, None, listening.then_some(&mut stream));
+            self.accept(overflow.thread, overflow.words, None, stream.as_mut());
         }
-        if !stream.is_empty() {
+        self.publish(stream);
+    }
+
+    fn publish(&self, stream: Option<Vec<subscribe::Record>>) {
+        if let Some(stream) = stream.filter(|stream| !stream.is_empty()) {
             self.shared.subscribers.publish(&stream.into());
         }
-        pressed
     }
 
     /// Gets to know threads; called behind each drain, so that a record's thread is known.
