@@ -9,6 +9,7 @@ use crate::batch::{HealthRow, ResourcesRow};
 use crate::breaker::State;
 use crate::config::limits;
 use crate::os;
+use crate::store::StoreError;
 
 impl Collector {
     /// Makes the rows of the process's report that are due.
@@ -78,8 +79,11 @@ impl Collector {
         if now >= self.next.retain
             && let Some(store) = &mut self.store
         {
-            let more = store.retain(self.clock.now_ns()).is_ok_and(|step| step.more);
-            self.next.retain = if more { now } else { now + limits::RETAIN_INTERVAL };
+            self.next.retain = match store.retain(self.clock.now_ns()) {
+                Ok(step) if step.more => now,
+                Err(StoreError::Busy(_)) => now + limits::RETRY_BUSY_MAX,
+                _ => now + limits::RETAIN_INTERVAL,
+            };
         }
     }
 

@@ -17,13 +17,16 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Transaction, Trans
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// How long SQLite itself waits for another process's lock before the caller is told. Commits are
-/// 100 ms apart, so that most collisions end within it.
+/// How long SQLite itself waits for another's lock, with a rollback journal, where a commit needs all
+/// readers gone: most queries end within it. Rings are not drained meanwhile.
 const BUSY_WAIT: Duration = Duration::from_millis(100);
 
-/// The same while opening, which takes several locks. Rings are not drained meanwhile: a longer wait
-/// would cost the newest calls their rows.
-const BUSY_WAIT_OPEN: Duration = BUSY_WAIT;
+/// The same with a write-ahead log, where only other writers are in the way: whoever waits for them
+/// drains rings between two attempts.
+const BUSY_WAIT_WAL: Duration = Duration::ZERO;
+
+/// The same while opening, which takes several locks.
+const BUSY_WAIT_OPEN: Duration = Duration::from_millis(10);
 
 /// Steps from one path to the next (sibling, file set aside) before opening is given up.
 const STEPS_MAX: usize = 6;
@@ -262,9 +265,10 @@ fn prepare(
     file_system: Option<FileSystem>,
 ) -> rusqlite::Result<()> {
     connection.execute_batch(&format!("PRAGMA page_size = {PAGE_BYTES}"))?;
-    if let Some(file_system) = file_system {
-        set_journal(connection, options, file_system)?;
-    }
+    let has_log = match file_system {
+        Some(file_system) => set_journal(connection, options, file_system)?,
+        None => false,
+    };
     if !matches!(found, Found::Store) {
         let transaction = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
         // Another process may have been faster: look again under the lock.
@@ -276,17 +280,17 @@ fn prepare(
         transaction.commit()?;
     }
     connection.execute_batch(&format!("PRAGMA max_page_count = {}", options.shares().pages))?;
-    connection.busy_timeout(BUSY_WAIT)
+    connection.busy_timeout(if has_log { BUSY_WAIT_WAL } else { BUSY_WAIT })
 }
 
 /// A write-ahead log where memory can be shared through a file and SQLite resets it safely, the
 /// rollback journal elsewhere. NORMAL is durable against the death of the process; the loss of power
-/// may cost the last transactions, but not the file's consistency.
+/// may cost the last transactions, but not the file's consistency. Whether it is a write-ahead log.
 fn set_journal(
     connection: &Connection,
     options: &StoreOptions,
     file_system: FileSystem,
-) -> rusqlite::Result<()> {
+) -> rusqlite::Result<bool> {
     let wal = file_system == FileSystem::Local && rusqlite::version_number() >= WAL_SAFE_SINCE;
     let mode = if wal { "WAL" } else { "TRUNCATE" };
     connection.query_row(&format!("PRAGMA journal_mode = {mode}"), [], |row| row.get::<_, String>(0))?;
@@ -294,7 +298,8 @@ fn set_journal(
         "PRAGMA synchronous = NORMAL; PRAGMA journal_size_limit = {}; PRAGMA wal_autocheckpoint = {}",
         options.shares().wal_bytes / 2,
         options.shares().checkpoint_pages()
-    ))
+    ))?;
+    Ok(wal)
 }
 
 /// An error while opening, as the caller is told.

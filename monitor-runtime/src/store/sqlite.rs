@@ -18,6 +18,9 @@ use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehav
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+/// How long the end of the process waits for others' locks.
+const BUSY_WAIT_CLOSING: Duration = Duration::from_millis(100);
+
 /// Steps of eviction tried within a write that found no room.
 const EVICTIONS_PER_WRITE: usize = 16;
 
@@ -340,7 +343,8 @@ impl SqliteStore {
         let bounds = self.bounds();
         let Some(open) = &self.open else { return Err(rusqlite::Error::InvalidQuery) };
         let process = (&self.process, self.pid_mark.as_deref());
-        let result = transaction::write(&open.connection, &mut self.known, process, bounds, batch);
+        let retention = (&mut self.retention, bounds);
+        let result = transaction::write(&open.connection, &mut self.known, process, retention, batch);
         match result {
             Ok(_) => {
                 self.evicted_in_vain = 0;
@@ -513,6 +517,8 @@ impl Store for SqliteStore {
         }
         let run_uuid = self.process.run_uuid.clone();
         self.on_connection(now_ns, |connection| {
+            // Nobody tries again.
+            connection.busy_timeout(BUSY_WAIT_CLOSING)?;
             connection.execute(
                 "UPDATE process SET ending = 'exit', ended_ns = ?2 WHERE run_uuid = ?1",
                 params![run_uuid, now_ns],
