@@ -133,7 +133,7 @@ impl Fixture {
         let at = self.now / schema::SLICE_NS;
         let row = params![at, function, calls, errors, panics, cancelled, total, max];
         self.db.execute(slice, row).unwrap();
-        let bucket = "INSERT INTO slice_bucket VALUES (?1, 160, ?2, 1, ?3)";
+        let bucket = "INSERT INTO slice_bucket VALUES (?2, ?1, 160, 1, ?3)";
         self.db.execute(bucket, params![function, at, calls]).unwrap();
     }
 

@@ -15,13 +15,18 @@ use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehav
 /// Call ids deleted in a transaction of its own: about 1 ms, with values 5 ms.
 const STEP_CALLS: i64 = 4096;
 
-/// Call ids deleted in the transaction of a batch at most, for each call it brings and in all. More go
-/// than come, so that the store does not stay at its bound for ever.
-const BATCH_CALLS_PER_CALL: i64 = 2;
+/// Call ids deleted in the transaction of a batch at most. As many go as come, because a page that is
+/// freed and not filled again in the same transaction is written for nothing; twice as many where that
+/// did not suffice, so that the store does not stay at its bound for ever.
 const BATCH_CALLS_MAX: i64 = 16_384;
 
-/// A smaller batch leaves expiry to steps of its own: it would spend a quarter of its time looking.
+/// A smaller batch leaves expiry to steps of its own: it would change more pages by it than they do.
 const BATCH_CALLS_MIN: usize = 256;
+
+/// While batches come, steps of their own leave calls to them that are past the age bound by no more
+/// than this, or than a sixteenth of that bound.
+const LEFT_TO_BATCHES_NS: i64 = 60 * 1_000_000_000;
+const LEFT_TO_BATCHES_SHARE: i64 = 16;
 
 /// Ranges of which only failed calls are left are joined as far as they end within the same 10 min.
 const FAILED_RANGE_NS: i64 = 600 * 1_000_000_000;
@@ -29,8 +34,9 @@ const FAILED_RANGE_NS: i64 = 600 * 1_000_000_000;
 /// Windows of 10 s deleted in one transaction, each a row per function.
 const STEP_WINDOWS: i64 = 30;
 
-/// Functions whose expired histogram buckets are deleted in one transaction.
-const STEP_FUNCTIONS: i64 = 50;
+/// Functions whose slices, and functions whose histogram buckets, are deleted in one transaction.
+const STEP_SLICES: i64 = 2000;
+const STEP_BUCKETS: i64 = 100;
 
 /// Stretches of threads deleted in one transaction.
 const STEP_LANES: usize = 2000;
@@ -56,8 +62,8 @@ pub(crate) struct Bounds {
 #[derive(Debug, Default)]
 pub(crate) struct Retention {
     tidied_ns: Option<i64>,
-    /// Next function whose buckets are to be looked at, while slices have just expired.
-    buckets_from: Option<i64>,
+    /// When a batch last came that made way for itself.
+    batch_ns: Option<i64>,
     /// A write found no room: evict even below the bound.
     pub(crate) pressed: bool,
 }
@@ -97,7 +103,11 @@ impl Retention {
     ) -> rusqlite::Result<Step> {
         let cutoff = now_ns.saturating_sub(bounds.age_ns);
         let pressed = std::mem::take(&mut self.pressed);
-        if let Some(due) = due(connection, bounds, cutoff, pressed)? {
+        let left_to_batches = bounds.left_to_batches_ns();
+        let batches_come =
+            self.batch_ns.is_some_and(|at| (0..left_to_batches).contains(&now_ns.saturating_sub(at)));
+        let calls_cutoff = if batches_come { cutoff.saturating_sub(left_to_batches) } else { cutoff };
+        if let Some(due) = due(connection, bounds, calls_cutoff, pressed)? {
             let transaction = begin(connection)?;
             let (rows, _) = delete_calls(&transaction, due, STEP_CALLS)?;
             transaction.commit()?;
@@ -109,13 +119,14 @@ impl Retention {
                 return Ok(Step { rows, more: true });
             }
         }
-        if let Some(from) = self.buckets_from {
-            return self.buckets(connection, from, cutoff);
+        let rows = expire_slices(connection, cutoff.div_euclid(SLICE_NS))?;
+        if rows > 0 {
+            return Ok(Step { rows, more: true });
         }
         if self.tidied_ns.is_some_and(|at| (0..TIDY_NS).contains(&now_ns.saturating_sub(at))) {
             return Ok(Step::default());
         }
-        let step = self.tidy(connection, known, cutoff)?;
+        let step = Self::tidy(connection, known, cutoff)?;
         if !step.more {
             self.tidied_ns = Some(now_ns);
         }
@@ -123,7 +134,7 @@ impl Retention {
     }
 
     /// Expired rows of the small tables.
-    fn tidy(&mut self, connection: &Connection, known: &mut Known, cutoff: i64) -> rusqlite::Result<Step> {
+    fn tidy(connection: &Connection, known: &mut Known, cutoff: i64) -> rusqlite::Result<Step> {
         let transaction = begin(connection)?;
         let execute = |sql: &str, bound: i64| transaction.execute(sql, [bound]);
         let oldest_window: Option<i64> =
@@ -131,8 +142,6 @@ impl Retention {
         let expired = cutoff.div_euclid(WINDOW_NS);
         let until = oldest_window.map_or(expired, |oldest| expired.min(oldest + STEP_WINDOWS));
         let windows = execute("DELETE FROM latency_window WHERE window < ?1", until)?;
-        // A slice expires when its end does.
-        let slices = execute("DELETE FROM slice WHERE slice < ?1", cutoff.div_euclid(SLICE_NS))?;
         let small = execute("DELETE FROM error_group WHERE last_ns < ?1", cutoff)?
             + execute("DELETE FROM event WHERE at_ns < ?1", cutoff)?
             + execute("DELETE FROM event WHERE id <= (SELECT max(id) FROM event) - ?1", EVENTS_MAX)?
@@ -145,29 +154,60 @@ impl Retention {
         let (processes, more_processes) = processes(&transaction, cutoff)?;
         transaction.commit()?;
         known.drop_lanes(&lanes);
-        if slices > 0 || self.tidied_ns.is_none() {
-            self.buckets_from = Some(0);
-        }
         let more_windows = windows > 0 && until < expired;
-        let more = slices > 0 || more_processes || more_windows || lanes.len() == STEP_LANES;
-        Ok(Step { rows: (windows + slices + small + lanes.len() + processes) as u64, more })
+        let more = more_processes || more_windows || lanes.len() == STEP_LANES;
+        Ok(Step { rows: (windows + small + lanes.len() + processes) as u64, more })
     }
 
-    /// Histogram buckets of expired slices, some functions at a time: their table is ordered by
-    /// function, which is what `functions` reads it by.
-    fn buckets(&mut self, connection: &Connection, from: i64, cutoff: i64) -> rusqlite::Result<Step> {
-        let until = from + STEP_FUNCTIONS;
-        let transaction = begin(connection)?;
-        let rows = transaction.execute(
-            "DELETE FROM slice_bucket WHERE function_id >= ?1 AND function_id < ?2 AND slice < ?3",
-            [from, until, cutoff.div_euclid(SLICE_NS)],
-        )?;
-        let last: Option<i64> =
-            transaction.query_row("SELECT max(function_id) FROM slice_bucket", [], |row| row.get(0))?;
-        transaction.commit()?;
-        self.buckets_from = last.is_some_and(|last| last >= until).then_some(until);
-        Ok(Step { rows: rows as u64, more: true })
+    /// In the transaction of a batch: deletes calls that are due, about as many as the batch brings.
+    pub(crate) fn make_way(
+        &mut self,
+        transaction: &Connection,
+        bounds: Bounds,
+        now_ns: i64,
+        calls: usize,
+    ) -> rusqlite::Result<()> {
+        if calls < BATCH_CALLS_MIN {
+            return Ok(());
+        }
+        self.batch_ns = Some(now_ns);
+        let coming = i64::try_from(calls).unwrap_or(i64::MAX);
+        let cutoff = now_ns.saturating_sub(bounds.age_ns);
+        let overdue = cutoff.saturating_sub(bounds.left_to_batches_ns() / 2);
+        let mut gone = 0;
+        while let Some(due) = due(transaction, bounds, cutoff, false)? {
+            let expires = (overdue..cutoff).contains(&due.range.at_ns);
+            let most = if expires { coming } else { coming.saturating_mul(2) }.min(BATCH_CALLS_MAX);
+            if gone >= most {
+                break;
+            }
+            gone += delete_calls(transaction, due, most - gone)?.1;
+        }
+        Ok(())
     }
+}
+
+impl Bounds {
+    fn left_to_batches_ns(self) -> i64 {
+        LEFT_TO_BATCHES_NS.min(self.age_ns / LEFT_TO_BATCHES_SHARE)
+    }
+}
+
+/// Slices before this one and their histogram buckets, those of some functions at a time. A slice expires
+/// when its end does.
+fn expire_slices(connection: &Connection, before: i64) -> rusqlite::Result<u64> {
+    let mut rows = 0;
+    for (table, step) in [("slice", STEP_SLICES), ("slice_bucket", STEP_BUCKETS)] {
+        rows += connection.execute(
+            &format!(
+                "DELETE FROM {table} WHERE slice = (SELECT min(slice) FROM {table}) AND slice < ?1
+                 AND function_id < ?2 + (SELECT min(function_id) FROM {table}
+                   WHERE slice = (SELECT min(slice) FROM {table}))"
+            ),
+            [before, step],
+        )?;
+    }
+    Ok(rows as u64)
 }
 
 fn begin(connection: &Connection) -> rusqlite::Result<Transaction<'_>> {
@@ -178,26 +218,6 @@ fn begin(connection: &Connection) -> rusqlite::Result<Transaction<'_>> {
 pub(crate) fn pages_used(connection: &Connection) -> rusqlite::Result<u64> {
     let pragma = |name: &str| connection.query_row(&format!("PRAGMA {name}"), [], |row| row.get::<_, i64>(0));
     Ok(u64::try_from(pragma("page_count")? - pragma("freelist_count")?).unwrap_or(0))
-}
-
-/// In the transaction of a batch: deletes calls that are due, about as many as the batch brings.
-pub(crate) fn make_way(
-    transaction: &Connection,
-    bounds: Bounds,
-    now_ns: i64,
-    calls: usize,
-) -> rusqlite::Result<()> {
-    if calls < BATCH_CALLS_MIN {
-        return Ok(());
-    }
-    let coming = i64::try_from(calls).unwrap_or(i64::MAX);
-    let mut left = coming.saturating_mul(BATCH_CALLS_PER_CALL).min(BATCH_CALLS_MAX);
-    let cutoff = now_ns.saturating_sub(bounds.age_ns);
-    while left > 0 {
-        let Some(due) = due(transaction, bounds, cutoff, false)? else { break };
-        left -= delete_calls(transaction, due, left)?.1;
-    }
-    Ok(())
 }
 
 /// The calls that are to go first: those past the age bound; then, for want of room, ordinary ones,

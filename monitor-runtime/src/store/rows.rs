@@ -339,7 +339,7 @@ pub(crate) fn slices(
             i64::from(row.figures.is_estimated),
         ])?;
         for (index, count) in &row.buckets {
-            bucket.execute([function_id, i64::from(*index), slice, process_id, signed(*count)])?;
+            bucket.execute([slice, function_id, i64::from(*index), process_id, signed(*count)])?;
         }
     }
     Ok(())

@@ -170,12 +170,12 @@ pub(crate) const TABLES: &[(&str, &str)] = &[
     (
         "slice_bucket",
         "CREATE TABLE slice_bucket (
+  slice INTEGER NOT NULL,
   function_id INTEGER NOT NULL,
   bucket INTEGER NOT NULL,
-  slice INTEGER NOT NULL,
   process_id INTEGER NOT NULL,
   count INTEGER NOT NULL,
-  PRIMARY KEY (function_id, bucket, slice, process_id)
+  PRIMARY KEY (slice, function_id, bucket, process_id)
 ) STRICT, WITHOUT ROWID",
     ),
     (

@@ -4,7 +4,7 @@
 use super::known::Known;
 use super::options::PAGE_BYTES;
 use super::process::{enter, progress, revive};
-use super::retention::{self, Bounds};
+use super::retention::{Bounds, Retention};
 use super::schema::VERSION;
 use super::{groups, rows};
 use crate::batch::{Batch, CallRow, ProcessRow};
@@ -15,7 +15,7 @@ pub(crate) fn write(
     connection: &Connection,
     known: &mut Known,
     (process, pid_mark): (&ProcessRow, Option<&str>),
-    bounds: Bounds,
+    (retention, bounds): (&mut Retention, Bounds),
     batch: &Batch,
 ) -> rusqlite::Result<Option<u64>> {
     let transaction = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
@@ -35,7 +35,7 @@ pub(crate) fn write(
             enter(&transaction, process, pid_mark)?
         }
     };
-    retention::make_way(&transaction, bounds, batch.at_ns, batch.calls.len())?;
+    retention.make_way(&transaction, bounds, batch.at_ns, batch.calls.len())?;
     rows::functions(&transaction, known, process_id)?;
     let written = rows::calls(&transaction, known, process_id, batch)?;
     groups::write(&transaction, known, process_id, (&batch.calls, written.first_id), &batch.folded)?;

@@ -95,6 +95,29 @@ fn a_process_goes_when_it_has_ended_and_its_last_row_has_gone_and_its_functions_
 }
 
 #[test]
+fn while_batches_come_they_alone_take_as_many_expired_calls_along_as_they_bring() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("shop.db");
+    let mut store = open(&path, 1);
+    let write = |store: &mut SqliteStore, sequence: u64, at_ns: i64| {
+        let calls = (1..=1000).map(call).collect();
+        store.write(&Batch { at_ns, ..batch(sequence, calls) }).unwrap();
+    };
+    for sequence in 1..=5 {
+        write(&mut store, sequence, T0);
+    }
+    let expired = T0 + 6 * HOUR + SECOND;
+    for (sequence, left) in [(6, 5000), (7, 5000), (8, 5000)] {
+        write(&mut store, sequence, expired);
+        retain_all(&mut store, expired);
+        assert_eq!(count(&path, "calls"), left, "batch {sequence}");
+    }
+    assert_eq!(one::<i64>(&tool(&path), "SELECT min(call_id) FROM calls"), 3001, "the oldest went");
+    retain_all(&mut store, expired + 120 * SECOND);
+    assert_eq!(count(&path, "calls"), 3000, "without batches, steps of its own take what is left");
+}
+
+#[test]
 fn the_size_bound_takes_the_oldest_calls_first_and_failed_ones_last() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("shop.db");
