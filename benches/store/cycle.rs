@@ -1,6 +1,6 @@
 //! What a row costs the disk over its life: bytes written, by the store's own account with the kernel,
-//! while as many rows expire as come. In batches as full as a busy program makes them, and in the small
-//! ones of a quiet one.
+//! while as many rows expire as come: at a pace that fills every batch, and at two that do not, where
+//! batches are as far apart as the recorder lets them be.
 //!
 //! Runs in a process of its own, so that nothing else is on its account.
 
@@ -14,26 +14,43 @@ use crate::load::{Load, Shape};
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
-/// Names of the workers, and the rows they write each tenth of a second.
-pub(crate) const WORKERS: [(&str, usize); 2] = [("cycle-4096", 4096), ("cycle-100", 100)];
+/// A pace at which rows come, each batch after the same time.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Pace {
+    /// Name of the worker.
+    pub(crate) name: &'static str,
+    rows: usize,
+    tick_ns: i64,
+}
+
+pub(crate) const PACES: [Pace; 3] = [
+    Pace { name: "cycle-40960", rows: 4096, tick_ns: SECOND_NS / 10 },
+    Pace { name: "cycle-1000", rows: 2000, tick_ns: 2 * SECOND_NS },
+    Pace { name: "cycle-100", rows: 100, tick_ns: SECOND_NS },
+];
 
 /// Calls that all go well and bring no values.
 const BARE: Shape = Shape { functions: 10, threads: 2, failed_every: 0, slow_every: 0, values_every: 0 };
 
-const TICK_NS: i64 = 100_000_000;
+const SECOND_NS: i64 = 1_000_000_000;
+/// Rows that come while one lives.
+const LIVING: usize = 1_600_000;
+const LIVING_SHORT: usize = 80_000;
+/// Batches that come while a row lives, at least and at most.
+const TICKS: std::ops::RangeInclusive<usize> = 20..=3600;
 /// Steps of retention are looked for this often.
-const RETAIN_TICKS: usize = 50;
+const RETAIN_NS: i64 = 5 * SECOND_NS;
 const START_NS: i64 = 1_700_000_000_000_000_000;
 
 /// Goes through all rounds.
 pub(crate) fn measure(options: &Options, table: &mut Table) -> Result<()> {
     for _ in 0..options.rounds() {
-        for (name, rows) in WORKERS {
-            let figures = Worker::start(name, options, &[])?.round()?;
-            let case = format!("written over a row's life, {rows} rows a batch");
+        for pace in PACES {
+            let figures = Worker::start(pace.name, options, &[])?.round()?;
+            let case = format!("written over a row's life, {} rows/s", pace.rows_a_second());
             table.figure(&case, figures["written"], "B/row");
             table.row(&case, Some(100.0));
-            let case = format!("on disk, {rows} rows a batch, while they come and go");
+            let case = format!("on disk, {} rows/s, while they come and go", pace.rows_a_second());
             table.figure(&case, figures["on_disk"], "B/row");
             table.row(&case, Some(40.0));
         }
@@ -41,12 +58,20 @@ pub(crate) fn measure(options: &Options, table: &mut Table) -> Result<()> {
     Ok(())
 }
 
+impl Pace {
+    fn rows_a_second(self) -> i64 {
+        i64::try_from(self.rows).unwrap_or(i64::MAX) * SECOND_NS / self.tick_ns
+    }
+}
+
 /// The worker's side.
-pub(crate) fn cycle(rows: usize, options: &Options) -> Result<Figures> {
+pub(crate) fn cycle(pace: Pace, options: &Options) -> Result<Figures> {
+    let Pace { rows, tick_ns, .. } = pace;
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("cycle.db");
-    let ticks = if rows > 1000 { options.amount(400, 20) } else { options.amount(3000, 100) };
-    let age = Duration::from_nanos(u64::try_from(TICK_NS)?) * u32::try_from(ticks)?;
+    let ticks = (options.amount(LIVING, LIVING_SHORT) / rows).clamp(*TICKS.start(), *TICKS.end());
+    let retain_ticks = usize::try_from((RETAIN_NS / tick_ns).max(1))?;
+    let age = Duration::from_nanos(u64::try_from(tick_ns)?) * u32::try_from(ticks)?;
     let store_options = StoreOptions { retention: age, max_disk_bytes: 8 << 30, ..StoreOptions::file(&path) };
     let mut store = SqliteStore::open(&store_options, Load::process(START_NS), START_NS)?;
     let mut load = Load::new(BARE);
@@ -54,10 +79,10 @@ pub(crate) fn cycle(rows: usize, options: &Options) -> Result<Figures> {
     // First as long as rows live, and half as long again, until as many go as come.
     let mut run = |ticks: usize| -> Result<()> {
         for tick in 0..ticks {
-            let batch = load.batch(rows, (at_ns, at_ns + TICK_NS));
-            at_ns += TICK_NS;
+            let batch = load.batch(rows, (at_ns, at_ns + tick_ns));
+            at_ns += tick_ns;
             store.write(&batch)?;
-            if tick.is_multiple_of(RETAIN_TICKS) {
+            if tick.is_multiple_of(retain_ticks) {
                 while store.retain(at_ns)?.more {}
             }
         }

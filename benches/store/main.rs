@@ -39,10 +39,10 @@ fn main() -> Result<(), Box<dyn Error>> {
 #[expect(clippy::print_stderr, reason = "stdout is where its figures go")]
 fn figures(worker: &str, options: &Options) -> Figures {
     let callers = end_to_end::WORKERS.iter().find(|(name, _)| *name == worker);
-    let cycle = cycle::WORKERS.iter().find(|(name, _)| *name == worker);
+    let cycle = cycle::PACES.into_iter().find(|pace| pace.name == worker);
     let round = match (callers, cycle) {
         (Some((_, callers)), _) => end_to_end::flat_out(*callers, options),
-        (_, Some((_, rows))) => cycle::cycle(*rows, options),
+        (_, Some(pace)) => cycle::cycle(pace, options),
         _ => end_to_end::paced(options),
     };
     round.unwrap_or_else(|error| {

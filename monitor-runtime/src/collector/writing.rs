@@ -25,16 +25,16 @@ enum Attempt {
 impl Collector {
     /// Writes what is due, one batch; a batch that was not taken stays.
     pub(super) fn write(&mut self, now: Duration, pace: Pace) -> Left {
-        let full = self.backlog.bytes() >= self.batch_rows * RECORD_BYTES;
         if self.pending.is_none() {
-            if pace == Pace::Usual && !full && now < self.next.write {
+            if pace == Pace::Usual && now < self.due() {
                 return Left::Nothing;
             }
             self.pending = self.assemble(now, pace);
-            self.next.write = now + self.drain_interval + self.retry.jitter(self.drain_interval);
-        }
-        if self.pending.is_none() {
-            return Left::Nothing;
+            if self.pending.is_none() {
+                return Left::Nothing;
+            }
+            let pause = self.drain_interval.max(limits::BATCH_INTERVAL);
+            self.next.write = now + pause + self.retry.jitter(self.drain_interval);
         }
         // Who waits for a flush is served at the pace at which the thread around this steps.
         if pace == Pace::Usual && !self.retry.is_due(now) || !self.permitted(now) {
@@ -53,6 +53,17 @@ impl Collector {
             }
         }
         self.fail(now, "the store refused a batch again and again")
+    }
+
+    /// When the next batch goes, by what waits for it.
+    fn due(&self) -> Duration {
+        match self.backlog.bytes() / RECORD_BYTES {
+            rows if rows >= self.batch_rows || self.backlog.pressure() > PRESSURE_WAITING_MAX => {
+                Duration::ZERO
+            }
+            rows if rows >= limits::BATCH_ROWS_MANY => self.next.write + limits::BATCH_INTERVAL,
+            _ => self.next.write,
+        }
     }
 
     /// Another process holds the lock: that is no failure until it has lasted.
@@ -374,5 +385,7 @@ fn bounded(text: &str) -> &str {
 
 /// A batch that fits after being halved this often is small enough for any store with room at all.
 const ATTEMPTS_MAX: usize = 24;
+/// Share of the backlog that calls may fill while they wait for a batch to become worth its pages.
+const PRESSURE_WAITING_MAX: f64 = 0.25;
 /// Bytes of a record without values.
 const RECORD_BYTES: usize = 64;
