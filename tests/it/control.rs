@@ -59,7 +59,8 @@ fn a_breaker_held_open_keeps_everything_for_later() {
 
 #[test]
 fn a_breaker_is_held_and_let_go_of_from_outside_within_a_second() {
-    let stage = Stage::new();
+    // Small batches go as soon as they are full, with every drain.
+    let stage = Stage::new().with("MONITOR_BATCH", "10");
     let mut program = stage.start("pace", 4000);
     let stdout = program.stdout.take().unwrap();
     let reader = std::thread::spawn(move || std::io::BufReader::new(stdout).lines().count());
