@@ -27,7 +27,8 @@ fn a_flush_brings_all_that_was_recorded_to_the_store() {
 
 #[test]
 fn a_killed_program_leaves_a_clean_store_that_lacks_at_most_one_interval() {
-    let stage = Stage::new();
+    // A batch of as many goes as soon as it is full, which is with every drain.
+    let stage = Stage::new().with("MONITOR_BATCH", "50");
     let mut program = stage.start("pace", 100_000);
     let lines = BufReader::new(program.stdout.take().unwrap()).lines();
     let made = lines.take(1500).map(|line| line.unwrap().parse::<i64>().unwrap()).last().unwrap() + 1;
