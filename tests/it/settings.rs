@@ -111,5 +111,6 @@ fn two_programs_with_one_store_write_every_row_once() {
     assert_eq!(rows.iter().sum::<i64>() + lost, 40_000);
     assert_eq!(recorded, rows);
     assert_eq!(store.one::<i64>("SELECT COUNT(DISTINCT span_id) FROM calls"), rows.iter().sum::<i64>());
-    assert_eq!(store.one::<i64>("SELECT calls FROM functions"), 40_000);
+    let slices = "SELECT name || ' ' || process_id || ' ' || calls FROM slice JOIN function ON id = function_id ORDER BY process_id";
+    assert_eq!(store.one::<i64>("SELECT calls FROM functions"), 40_000, "{:?}", store.all::<String>(slices));
 }
