@@ -194,7 +194,7 @@ impl Collector {
         // that, while batches are written, rings stay full: calls that find no room are counted at once,
         // where taking them in only to evict them took a third of this thread's time.
         let has_room = self.backlog.pressure() < BURST_PRESSURE_MAX;
-        if has_room || !self.flowing {
+        if has_room || !self.flowing || pace == Pace::Flush {
             if self.drain() && has_room && pace == Pace::Usual {
                 return Left::More;
             }
