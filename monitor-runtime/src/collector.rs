@@ -20,7 +20,7 @@ use crate::backlog::Backlog;
 use crate::batch::{Batch, CallRow, EventRow, FoldedRow, HealthRow, ResourcesRow, ThreadRow};
 use crate::call_site::CallSite;
 use crate::clock::{Clock, monotonic};
-use crate::config::{Settings, limits};
+use crate::config::{Settings, Watch, limits};
 use crate::figures::FunctionFigures;
 use crate::health::{Health, Level, Share};
 use crate::record::Outcome;
@@ -94,6 +94,8 @@ pub(crate) struct Collector {
     /// Whether the last step wrote a batch and left more to write.
     flowing: bool,
     next: Due,
+    /// The settings file, where there is one.
+    pub(crate) watch: Option<Watch>,
     ladder: ladder::Ladder,
 
     health: Health,
@@ -107,6 +109,7 @@ struct Due {
     write: Duration,
     figures: Duration,
     rates: Duration,
+    config: Duration,
     retain: Duration,
     resources: Duration,
     report: Duration,
@@ -177,6 +180,7 @@ impl Collector {
             breaker_since_ns: 0,
             flowing: false,
             next: Due::default(),
+            watch: None,
             ladder: ladder::Ladder::new(Bounds::new(settings.max_rate, settings.max_overhead)),
             health: Health { queue_bytes_max, ..Health::default() },
             own_cpu: Share::since(crate::os::thread_cpu()),

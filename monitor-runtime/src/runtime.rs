@@ -21,7 +21,7 @@ use crate::breaker::{self, Breaker, Event, Statistics};
 use crate::call_site::{self, CallSite};
 use crate::clock::{Clock, advance_coarse, monotonic};
 use crate::collector::{self, Collector, RINGS_SHARE};
-use crate::config::{Config, InitError, Settings, Warning, limits};
+use crate::config::{Config, InitError, Settings, Warning, Watch, limits};
 use crate::health::{Health, Level};
 use crate::panic_text;
 use crate::sampling::{Rules, effective_rate};
@@ -38,13 +38,13 @@ pub(crate) struct Shared {
     pub(crate) health: Mutex<Health>,
     pub(crate) subscribers: Subscribers,
     pub(crate) control: Control,
-    base_rates: Rules,
+    base_rates: Mutex<Rules>,
     rates: Mutex<rates::Rates>,
 }
 
 impl Shared {
     pub(crate) fn new(base_rates: Rules) -> Self {
-        Self { base_rates, ..Self::default() }
+        Self { base_rates: Mutex::new(base_rates), ..Self::default() }
     }
 
     /// One line for whoever watches the program. Called on the recorder's thread only.
@@ -125,8 +125,10 @@ fn start(config: Option<&Config>) -> Option<&'static Runtime> {
     let shared = Arc::clone(&runtime.shared);
     let opener = opening::opener(&settings, process);
     let interval = settings.drain_interval;
+    let watch = Watch::new(&settings, config, crate::os::is_secure());
     let body = move || {
-        let collector = Collector::new(&settings, &runtime.rings, overflow_out, shared, clock, opener);
+        let mut collector = Collector::new(&settings, &runtime.rings, overflow_out, shared, clock, opener);
+        collector.watch = watch;
         run(runtime, collector, &warnings, interval);
     };
     if collector::spawn("monitored", body).is_err() {
@@ -316,8 +318,9 @@ pub fn reset_sample_rate(pattern: &str) -> Result<(), RateError> {
 
 impl Shared {
     fn set_rate_of(&self, site: &CallSite) {
+        let base = lock(&self.base_rates).clone();
         let (rate, source) =
-            effective_rate(&site.shown_name(), site.sample_option(), &self.base_rates, &self.live_rates());
+            effective_rate(&site.shown_name(), site.sample_option(), &base, &self.live_rates());
         if !self.control.is_stopping() {
             site.ask(rate, source);
         }

@@ -127,20 +127,17 @@ fn rates_are_turned_up_and_down_from_outside_while_the_store_is_locked_in_betwee
             )
             .unwrap();
     };
-    let asked = || -> f64 {
-        stage
-            .store()
-            .0
-            .query_row("SELECT asked FROM rates WHERE function = 'victim::hot::hot'", [], |row| row.get(0))
-            .unwrap_or(-1.0)
+    let holds = |rate: f64| {
+        let sql = "SELECT asked = ?1 FROM rates WHERE function = 'victim::hot::hot'";
+        stage.store().0.query_row(sql, [rate], |row| row.get(0)).unwrap_or(false)
     };
     set(0.0);
-    crate::reports::wait_for("the rate to hold", || asked() == 0.0);
+    crate::reports::wait_for("the rate to hold", || holds(0.0));
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
     std::thread::sleep(std::time::Duration::from_secs(outage_secs()));
     other.execute_batch("ROLLBACK").unwrap();
     set(0.25);
-    crate::reports::wait_for("the new rate to hold", || asked() == 0.25);
+    crate::reports::wait_for("the new rate to hold", || holds(0.25));
     let mut output = String::new();
     program.stdout.as_mut().unwrap().read_to_string(&mut output).unwrap();
     assert!(program.wait().unwrap().success());
@@ -156,5 +153,5 @@ fn rates_are_turned_up_and_down_from_outside_while_the_store_is_locked_in_betwee
         "SELECT MAX(gap) FROM (SELECT start_ns - LAG(start_ns) OVER (ORDER BY start_ns) AS gap FROM calls
          WHERE function = 'victim::hot::hot' AND kept = 'sampled')",
     );
-    assert!(gap_ns >= outage_secs() as i64 * 1_000_000_000, "{gap_ns}");
+    assert!(gap_ns >= outage_secs().cast_signed() * 1_000_000_000, "{gap_ns}");
 }

@@ -97,3 +97,98 @@ fn a_hot_function_that_is_left_out_is_counted_exactly_and_its_failures_kept() {
     let buckets: i64 = store.one("SELECT SUM(count) FROM slice_bucket");
     assert!((numbers[0] - buckets).abs() <= numbers[0] / 1000, "{buckets} of {}", numbers[0]);
 }
+
+#[test]
+fn a_change_of_the_settings_file_holds_within_a_second_and_a_bad_one_not_at_all() {
+    let stage = Stage::bounded();
+    let file = stage.folder().join("monitor.toml");
+    let write = |text: &str| {
+        let new = file.with_extension("new");
+        std::fs::write(&new, text).unwrap();
+        std::fs::rename(new, &file).unwrap();
+    };
+    write("sample = 1\nmax_rate = 0\nmax_overhead = '100%'");
+    let stage = stage.with("MONITOR_CONFIG", file.to_str().unwrap());
+    let program = stage.start("pace", 3500);
+    std::thread::sleep(std::time::Duration::from_millis(700));
+    write("sample = 'victim::*=0'\nmax_rate = 0\nmax_overhead = '100%'");
+    let set_ns = now_ns();
+    std::thread::sleep(std::time::Duration::from_millis(1200));
+    write("sample = 'victim::*=2'");
+    let output = program.wait_with_output().unwrap();
+    assert!(output.status.success());
+    let warning = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(warning.lines().count(), 1, "{warning}");
+    assert!(warning.contains("victim::*=2") && warning.contains("stay as they were"), "{warning}");
+    let store = stage.store();
+    let last_ns: i64 = store.one("SELECT MAX(start_ns) FROM calls");
+    assert!(last_ns > set_ns && last_ns - set_ns < 1_000_000_000, "{} ms", (last_ns - set_ns) / 1_000_000);
+    assert_eq!(store.one::<i64>("SELECT calls FROM functions"), 3500);
+    let event: String = store.one("SELECT detail FROM events WHERE kind = 'rate'");
+    assert!(event.starts_with("sample = victim::*=0 by settings file "), "{event}");
+    assert_eq!(store.one::<String>("SELECT why FROM rates"), "as asked by a pattern of MONITOR_SAMPLE");
+}
+
+fn now_ns() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    i64::try_from(since.as_nanos()).unwrap()
+}
+
+#[test]
+fn a_rate_set_in_the_store_holds_for_the_next_run_until_it_is_reset() {
+    let stage = Stage::new();
+    stage.run("return", 10);
+    let other = rusqlite::Connection::open(stage.db()).unwrap();
+    other.execute("INSERT INTO sampling (pattern, rate, set_by) VALUES ('victim::*', 0, 'ada')", []).unwrap();
+    let mut program = stage.start("pace", 1500);
+    assert!(program.wait().unwrap().success());
+    let store = stage.store();
+    let sampled = "SELECT COUNT(*) FROM calls WHERE function = 'victim::leaf'";
+    // Those before the store was open and read.
+    assert!(store.one::<i64>(sampled) < 600);
+    assert_eq!(
+        store.all::<String>("SELECT detail FROM events WHERE kind = 'rate'"),
+        ["victim::* = 0 by ada"]
+    );
+    assert!(store.one::<bool>("SELECT rate = 0 FROM rates WHERE function = 'victim::leaf'"));
+    other.execute("DELETE FROM sampling", []).unwrap();
+    let before: i64 = store.one(sampled);
+    stage.run("tree", 5);
+    assert_eq!(store.one::<i64>(sampled) - before, 10);
+}
+
+#[test]
+fn a_pattern_or_rate_without_sense_is_refused_by_the_store() {
+    let stage = Stage::new();
+    stage.run("return", 1);
+    let other = rusqlite::Connection::open(stage.db()).unwrap();
+    let insert = |pattern: &str, rate: f64| {
+        other.execute("INSERT INTO sampling (pattern, rate) VALUES (?1, ?2)", (pattern, rate))
+    };
+    for (pattern, rate) in [
+        ("victim::*", 1.5),
+        ("victim::*", -0.1),
+        ("", 1.0),
+        ("   ", 1.0),
+        ("victim:*", 1.0),
+        ("victim::*?", 1.0),
+        ("vic\ntim", 1.0),
+        ("a=b", 1.0),
+        ("{}", 1.0),
+        ("victim\\*", 1.0),
+    ] {
+        assert!(insert(pattern, rate).is_err(), "{pattern:?} {rate}");
+        let refused = is_refused(pattern) || !(0.0..=1.0).contains(&rate);
+        assert!(refused, "the store and the recorder agree on {pattern:?}");
+    }
+    for pattern in ["*", "victim::*", "<shop::Cart<u8> as Drop>::drop", "GET /orders", "größe::*", "a.b-c"]
+    {
+        insert(pattern, 0.5).unwrap();
+        assert!(!is_refused(pattern), "{pattern:?}");
+    }
+}
+
+/// Whether the recorder refuses a pattern.
+fn is_refused(pattern: &str) -> bool {
+    monitor_runtime::sampling::Pattern::new(pattern.trim_matches(' ')).is_err()
+}

@@ -206,7 +206,9 @@ fn figures(process: &Process<'_>) -> Vec<(&'static str, String)> {
         (
             "own cost",
             format!(
-                "{} of the process's CPU, about {} a call",
+                "{} of the process's CPU, of {} allowed; own thread {} of a core, about {} a call",
+                process.figure("cost_pct", units::percent),
+                process.figure("budget_pct", units::percent),
                 process.figure("own_cpu_pct", units::percent),
                 process.figure("overhead_ns_per_call", units::duration)
             ),

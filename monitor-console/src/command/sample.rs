@@ -24,29 +24,42 @@ pub(super) fn run(common: &Common, arguments: &Sample) -> Result<()> {
     show(common)
 }
 
+/// Patterns first, in the order in which they were set, since the last that matches holds; then functions, as
+/// each running process samples them, or where none runs, as the last one did.
 const RATES: &str = "
-SELECT 'pattern' AS kind, pattern AS name, rate, NULL AS calls, NULL AS recorded, set_ns, set_by, 0 AS part
+WITH shown AS (
+  SELECT process_id FROM processes WHERE ending = 'running'
+  UNION SELECT MAX(process_id) FROM processes WHERE NOT EXISTS (SELECT 1 FROM processes WHERE ending = 'running')
+)
+SELECT 'pattern' AS kind, pattern AS name, rate AS asked, NULL AS rate, NULL AS fidelity, NULL AS calls_per_s,
+  NULL AS rows_per_s, NULL AS ns_per_call, NULL AS cpu_pct, NULL AS why, NULL AS process_id, set_ns, set_by, 0 AS part
 FROM sampling
 UNION ALL
-SELECT 'function', f.name, f.sample_rate, s.calls, s.recorded, NULL, NULL, 1
-FROM function f LEFT JOIN
-  (SELECT function, SUM(calls) AS calls, SUM(recorded) AS recorded FROM functions GROUP BY function) s
-  ON s.function = f.name
-ORDER BY part, set_ns, name";
+SELECT 'function', f.name, r.asked, COALESCE(r.rate, f.sample_rate), r.fidelity, r.calls_per_s, r.rows_per_s,
+  r.ns_per_call, r.cpu_pct, r.why, r.process_id, NULL, NULL, 1
+FROM function f
+LEFT JOIN rates r ON r.function = f.name AND r.process_id IN (SELECT process_id FROM shown)
+ORDER BY part, set_ns, name, process_id";
 
 fn show(common: &Common) -> Result<()> {
     let store = open(common)?;
     let columns = vec![
         Column::both("kind", "KIND", Unit::Text),
         Column::both("name", "NAME", Unit::Name),
+        Column::both("asked", "ASKED", Unit::Number),
         Column::both("rate", "RATE", Unit::Number),
-        Column::both("calls", "CALLS", Unit::Count),
-        Column::both("recorded", "ROWS", Unit::Count),
+        Column::both("fidelity", "FIDELITY", Unit::Text),
+        Column::both("calls_per_s", "CALLS/S", Unit::Count),
+        Column::both("rows_per_s", "ROWS/S", Unit::Count),
+        Column::both("ns_per_call", "COST", Unit::Nanoseconds),
+        Column::both("cpu_pct", "CPU", Unit::Percent),
+        Column::both("why", "WHY", Unit::Text),
+        Column::both("process_id", "RUN", Unit::Number),
         Column::both("set_ns", "SET", Unit::Ago),
         Column::both("set_by", "BY", Unit::Text),
     ];
     let report = store.report(columns, RATES, [])?;
-    heading(common, &store, "rates set from outside, and the rate in force for each function");
+    heading(common, &store, "rates set from outside, and what is in force for each function, and why");
     format::print(&report, format::stdout(common.format, Pace::Whole).as_mut())
 }
 
@@ -63,6 +76,10 @@ fn set(common: &Common, pattern: &Pattern, rate: f64) -> Result<()> {
 
 fn reset(common: &Common, pattern: &Pattern) -> Result<()> {
     let store = Store::open_to_set(&find::store(common.db())?)?;
+    // A row that is gone says nothing of who took it away, so the reset is an event of its own.
+    let event = "INSERT INTO event (at_ns, process_id, kind, detail)
+         SELECT ?1, 0, 'rate', pattern || ' reset by ' || ?2 FROM sampling WHERE pattern = ?3";
+    store.change(event, (units::now_ns(), set_by(), pattern.as_str()))?;
     if store.change("DELETE FROM sampling WHERE pattern = ?1", [pattern.as_str()])? == 0 {
         let set = names(&store, "SELECT pattern FROM sampling ORDER BY set_ns")?;
         let set =

@@ -20,7 +20,7 @@ use crate::store::Store;
 use crate::{terminal, units};
 
 /// The columns of the view, in its order, and how the table calls them.
-const COLUMNS: [(&str, &str, Unit); 18] = [
+const COLUMNS: [(&str, &str, Unit); 19] = [
     ("function", "FUNCTION", Unit::Name),
     ("file", "", Unit::Text),
     ("line", "", Unit::Number),
@@ -39,7 +39,11 @@ const COLUMNS: [(&str, &str, Unit); 18] = [
     ("p99_ms", "P99", Unit::Milliseconds),
     ("max_ms", "MAX", Unit::Milliseconds),
     ("sample_rate", "", Unit::Number),
+    ("estimated", "", Unit::Number),
 ];
+
+/// Columns that rest on the calls that were timed, where not all were.
+const OF_DURATIONS: [&str; 6] = ["total_ms", "mean_ms", "p50_ms", "p95_ms", "p99_ms", "max_ms"];
 
 /// Pause between two frames of `--watch`.
 const REFRESH: Duration = Duration::from_secs(1);
@@ -150,6 +154,7 @@ fn report(store: &Store, common: &Common, pattern: Option<&Pattern>, options: &T
     });
     rows.truncate(options.limit.map_or(usize::MAX, |limit| limit as usize));
     for row in &mut rows {
+        mark_estimates(row);
         row.insert(CALLS_AT + 1, failed(row));
     }
     Ok(Report { columns: columns(), rows })
@@ -200,6 +205,16 @@ fn column(key: TopKey) -> &'static str {
 
 fn named<'a>(row: &'a [Cell], name: &str) -> &'a Cell {
     &row[COLUMNS.iter().position(|(column, ..)| *column == name).unwrap_or(0)]
+}
+
+/// Marks figures of durations where some calls were only counted.
+fn mark_estimates(row: &mut [Cell]) {
+    if named(row, "estimated").number() != Some(1.0) {
+        return;
+    }
+    for (cell, (name, ..)) in row.iter_mut().zip(COLUMNS) {
+        cell.is_estimate |= OF_DURATIONS.contains(&name);
+    }
 }
 
 /// Calls that ended in any other way than `ok`.

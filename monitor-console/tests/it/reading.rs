@@ -61,6 +61,19 @@ fn columns_of_a_table_are_aligned() {
 }
 
 #[test]
+fn top_marks_durations_that_rest_on_the_calls_that_were_timed() {
+    let fixture = Fixture::new();
+    fixture.figures(1, [12_345, 2, 1, 1, 24_690_000_000, 9_000_000]);
+    let exact = monitor(&fixture.path, &["top"]).ok();
+    assert!(!exact.contains('~'), "{exact}");
+    fixture.db.execute("UPDATE slice SET estimated = 1", []).unwrap();
+    let table = monitor(&fixture.path, &["top"]).ok();
+    assert_eq!(table.matches('~').count(), 6, "total, mean, percentiles and longest: {table}");
+    let row = &monitor(&fixture.path, &["top", "--format", "json"]).json()[0];
+    assert_eq!((&row["calls"], &row["estimated"]), (&json!(12_345), &json!(1)));
+}
+
+#[test]
 fn top_since_sums_windows_and_marks_estimates() {
     let fixture = shop();
     fixture.window(1, 20 * SECOND, 10, 10_000_000);
@@ -258,7 +271,7 @@ fn health_shows_every_run_and_marks_the_dead() {
         "ring full 17 · backlog 5 · no ring 0 · store 3",
         "2 failures counted",
         "7.81 MiB + 64.0 KiB log",
-        "0.50 % of the process's CPU, about 21 ns a call",
+        "0.70 % of the process's CPU, of 1.00 % allowed",
         "breaker: Circuit breaker OPEN - 25.3s until retry",
         "✗ crashed, last seen 11 min ago",
         "has not reported yet",

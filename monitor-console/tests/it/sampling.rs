@@ -26,10 +26,37 @@ fn rates_set_and_rates_in_force_are_shown() {
     fixture.db.execute("UPDATE function SET sample_rate = 0.125 WHERE id = 2", []).unwrap();
     monitor(&fixture.path, &["sample", "*::reserve", "0.125"]).ok();
     let rows = monitor(&fixture.path, &["sample", "--format", "json"]).json();
+    assert_eq!((&rows[0]["kind"], &rows[0]["asked"]), (&json!("pattern"), &json!(0.125)));
+    assert_eq!(rows[0]["name"], json!("*::reserve"));
     let shown: Vec<_> = rows.iter().map(|row| (&row["kind"], &row["name"], &row["rate"])).collect();
-    assert_eq!(shown[0], (&json!("pattern"), &json!("*::reserve"), &json!(0.125)));
     assert!(shown.contains(&(&json!("function"), &json!("shop::stock::reserve"), &json!(0.125))));
     assert_eq!(rows.len(), 4);
+}
+
+#[test]
+fn what_a_function_costs_is_shown_with_why_it_is_sampled_like_that() {
+    let fixture = Fixture::new();
+    let insert = "INSERT INTO function_rate VALUES
+        (1, 2, ?1, 1.0, 0.0004, 'counted', 2000000.0, 750.0, 2.5, 0.8, 'recording more would cost')";
+    fixture.db.execute(insert, [fixture.now]).unwrap();
+    let rows = monitor(&fixture.path, &["sample", "--format", "json"]).json();
+    let row = rows.iter().find(|row| row["fidelity"] == "counted").unwrap();
+    assert_eq!((&row["asked"], &row["rate"]), (&json!(1.0), &json!(0.0004)));
+    let table = monitor(&fixture.path, &["sample"]).ok();
+    let line = table.lines().find(|line| line.contains("counted")).unwrap();
+    for part in ["0.0004", "2.00 M", "750", "2 ns", "0.80 %", "recording more would cost"] {
+        assert!(line.contains(part), "{part} in {line}");
+    }
+}
+
+#[test]
+fn a_reset_is_an_event_that_says_who() {
+    let fixture = Fixture::new();
+    monitor(&fixture.path, &["sample", "shop::a", "0"]).ok();
+    monitor(&fixture.path, &["sample", "--reset", "shop::a"]).ok();
+    let event: String =
+        fixture.db.query_row("SELECT detail FROM events WHERE kind = 'rate'", [], |row| row.get(0)).unwrap();
+    assert_eq!(event, "shop::a reset by monitor:ada");
 }
 
 #[test]

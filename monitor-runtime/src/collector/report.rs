@@ -7,8 +7,9 @@ use std::time::Duration;
 use super::{Collector, Pace};
 use crate::batch::{HealthRow, ResourcesRow};
 use crate::breaker::State;
-use crate::config::limits;
+use crate::config::{Found, limits};
 use crate::os;
+use crate::sampling::ladder::Bounds;
 use crate::store::StoreError;
 
 impl Collector {
@@ -76,6 +77,10 @@ impl Collector {
             self.exchange_rates();
             self.hold_breaker(now);
         }
+        if now >= self.next.config {
+            self.next.config = now + limits::CONFIG_INTERVAL;
+            self.look_at_config();
+        }
         if now >= self.next.retain
             && let Some(store) = &mut self.store
         {
@@ -84,6 +89,36 @@ impl Collector {
                 Err(StoreError::Busy(_)) => now + limits::RETRY_BUSY_MAX,
                 _ => now + limits::RETAIN_INTERVAL,
             };
+        }
+    }
+
+    /// Takes over what has changed in the settings file, as far as that is possible while recording.
+    fn look_at_config(&mut self) {
+        let Some(watch) = &mut self.watch else { return };
+        let Some(found) = watch.look() else { return };
+        let by = format!("settings file {}", watch.path().display());
+        let changed = match found {
+            Found::Bad(warning) => {
+                let told = format!("{warning}; the settings stay as they were");
+                self.shared.notice(&told.replacen("monitored: ", "", 1));
+                return self.event("config", told.replacen("monitored: ", "", 1));
+            }
+            Found::Settings(changed) => changed,
+        };
+        let (before, after) = (&changed.before, &changed.after);
+        if before.sample != after.sample {
+            self.shared.set_base_rates(after.sample.clone());
+            self.event("rate", format!("sample = {} by {by}", after.sample));
+        }
+        let bounds = Bounds::new(after.max_rate, after.max_overhead);
+        if bounds != self.ladder.bounds {
+            self.ladder.bounds = bounds;
+            self.rings.brakes.store(after.max_rate > 0, Ordering::Relaxed);
+            let overhead = after.max_overhead * 100.0;
+            self.event("rate", format!("max_rate = {}, max_overhead = {overhead}% by {by}", after.max_rate));
+        }
+        for name in changed.for_next_start() {
+            self.event("config", format!("{name} was changed by {by}: holds from the next start on"));
         }
     }
 

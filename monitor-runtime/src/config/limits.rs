@@ -112,6 +112,8 @@ pub const SAMPLING_RULES_MAX: usize = 1000;
 pub const PATTERN_BYTES_MAX: usize = 512;
 /// How often the table `sampling` is looked at: a rate set from outside holds within a second.
 pub const RATES_INTERVAL: Duration = Duration::from_millis(500);
+/// How often the settings file is looked at: what has changed and settled holds after two looks.
+pub const CONFIG_INTERVAL: Duration = Duration::from_millis(250);
 /// How often the process's own resources are sampled.
 pub const RESOURCES_INTERVAL: Duration = Duration::from_secs(10);
 /// How often the recorder reports of itself while there is something new: what a person looks at is

@@ -16,11 +16,13 @@ mod file;
 mod location;
 mod builder;
 mod settings;
+mod watch;
 
 pub use builder::{Config, InitError};
 pub use location::{Location, default_folder, default_location, ring_folders};
 pub use settings::{CaptureMode, Settings};
 pub use value::{format_bytes, parse_duration};
+pub(crate) use watch::{Found, Watch};
 
 use std::ffi::OsString;
 use std::fmt;

@@ -121,6 +121,12 @@ impl Shared {
         changes
     }
 
+    /// Replaces the rates of the settings.
+    pub(crate) fn set_base_rates(&self, rates: Rules) {
+        *lock(&self.base_rates) = rates;
+        self.apply_rates();
+    }
+
     fn apply_rates(&self) {
         for site in call_site::all() {
             self.set_rate_of(site);

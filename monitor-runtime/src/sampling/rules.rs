@@ -49,6 +49,20 @@ impl From<PatternError> for RuleError {
     }
 }
 
+impl fmt::Display for Rules {
+    /// As they are written in a setting.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, (pattern, rate)) in self.iter().enumerate() {
+            let comma = if at == 0 { "" } else { "," };
+            match pattern {
+                Some(pattern) => write!(formatter, "{comma}{pattern}={rate}")?,
+                None => write!(formatter, "{comma}{rate}")?,
+            }
+        }
+        if self.rules.is_empty() { formatter.write_str("1") } else { Ok(()) }
+    }
+}
+
 impl Rules {
     /// Reads rules such as `1,shop::hot::*=0.001,shop::pay=1`: rates, each alone or after a pattern.
     ///
@@ -128,6 +142,7 @@ mod tests {
         assert_eq!(rules.rate("shop::cart"), Some(1.0));
         assert_eq!(rules.rate("shop::hot::spin"), Some(0.001));
         assert_eq!(rules.rate("shop::hot::pay"), Some(1.0));
+        assert_eq!(rules.to_string(), "1,shop::hot::*=0.001,shop::hot::pay=1");
     }
 
     #[test]

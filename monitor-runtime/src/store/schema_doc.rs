@@ -135,7 +135,7 @@ const PROCESSES: Columns = &[
 
 const EVENTS: Columns = &[
     ("at_ns", "When, nanoseconds since the Unix epoch."),
-    ("process_id", "Whose recorder."),
+    ("process_id", "Whose recorder; 0 for the command `monitor`."),
     ("kind", "`level`, `breaker`, `quarantine`, `retention`, `rate`, `config` or `store`."),
     ("detail", "What happened, in a sentence."),
 ];

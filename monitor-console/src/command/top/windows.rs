@@ -33,6 +33,7 @@ pub(super) fn functions(store: &Store, pattern: Option<&Pattern>, since_ns: i64)
         "total_ns",
         "max_ns",
         "sample_rate",
+        "estimated",
     ];
     let report =
         store.report(columns.into_iter().map(Column::data).collect(), SUMS, (first, whole, ending))?;
@@ -41,7 +42,7 @@ pub(super) fn functions(store: &Store, pattern: Option<&Pattern>, since_ns: i64)
 
 const SUMS: &str = "
 SELECT f.id, f.name, f.file, f.line, f.group_name, SUM(w.calls), SUM(w.errors), SUM(w.panics), SUM(w.cancelled),
-  SUM(w.total_ns), MAX(w.max_ns), f.sample_rate
+  SUM(w.total_ns), MAX(w.max_ns), f.sample_rate, MAX(w.estimated)
 FROM latency_window w JOIN function f ON f.id = w.function_id
 WHERE w.window >= ?1 AND (?2 IS NULL OR f.name GLOB ?2 OR f.name GLOB ?3)
 GROUP BY f.id";
@@ -85,7 +86,7 @@ fn function(row: &[Cell], distributions: &HashMap<i64, Vec<Window>>) -> Vec<Cell
     cells.extend([Value::Null, Value::Null].map(Cell::from));
     cells.extend([Cell::from(total_ms), per_call(total_ms).into()]);
     cells.extend([percentile(0.5), percentile(0.95), percentile(0.99)]);
-    cells.extend([(number(10) / 1e6).into(), row[11].clone()]);
+    cells.extend([(number(10) / 1e6).into(), row[11].clone(), row[12].clone()]);
     cells
 }
 
