@@ -6,7 +6,7 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use monitor_benches::{Figures, Options, Spread, floor, ns_per_call, seconds};
-use monitored::__private::{Call, CallSite, path_of};
+use monitored::__private::{Call, CallSite, Description, path_of};
 
 use crate::memory::resident_mib;
 use crate::{CALL, FLOOR, Result};
@@ -55,13 +55,13 @@ fn site(line: usize) -> Result<&'static CallSite> {
         path_of(here)
     }
     let line = u32::try_from(line)?;
-    Ok(Box::leak(Box::new(CallSite::new(here, "src/orders.rs", line, &[], &[]))))
+    let about = Box::leak(Box::new(Description::new(here, "src/orders.rs", line, &[], &[])));
+    Ok(Box::leak(Box::new(CallSite::new(about))))
 }
 
 #[inline(never)]
 fn call(site: &'static CallSite) {
     let mut call = Call::enter(site);
-    call.begin();
     black_box(plain(black_box(1)));
     call.ok();
 }

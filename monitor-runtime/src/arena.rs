@@ -1,9 +1,13 @@
 //! A thread's scratch memory for captured values: a stack of bytes that grows with the nesting of
-//! calls. In: closures that write values. Out: their bytes, kept until the call that captured them
-//! ends and moves them into its record. While user code runs here, monitored calls pass through.
+//! calls. In: a thread. Out: its writer, and the bytes written, kept until the call that captured them
+//! ends and moves them into its record.
+//!
+//! The writer is lent to one user at a time. It goes with the thread's state, so that who reuses the one
+//! reuses the other; while the thread runs, it lies in a word of its own without a destructor.
 
-use std::cell::RefCell;
+use std::cell::Cell;
 use std::sync::atomic::Ordering;
+use std::sync::{OnceLock, PoisonError};
 
 use crate::capture::limits::VALUE_NS;
 use crate::capture::{Limits, Writer};
@@ -14,15 +18,11 @@ use crate::thread_rings::{SUPPRESSED, ThreadState};
 /// A closure that writes values.
 pub(crate) type Capture<'a> = &'a mut dyn FnMut(&mut Writer<'_>);
 
-struct Arena {
-    bytes: Vec<u8>,
-    top: usize,
-    budget: Limits,
-}
+/// A thread's writer. What lies before its place are the values of the calls under way.
+pub(crate) type Arena = &'static mut Writer<'static>;
 
 thread_local! {
-    static ARENA: RefCell<Arena> =
-        const { RefCell::new(Arena { bytes: Vec::new(), top: 0, budget: Limits::new(ticks, 0) }) };
+    static ARENA: Cell<Option<Arena>> = const { Cell::new(None) };
 }
 
 /// Captured bytes, followed by others up to the next whole word: a copy masks them out, which is
@@ -33,116 +33,123 @@ pub(crate) struct Captured<'a> {
     pub(crate) bytes: usize,
 }
 
-/// Makes monitored calls on this thread pass through until it is dropped.
-struct Suppress<'a>(&'a ThreadState, u64);
-
-impl<'a> Suppress<'a> {
-    #[inline]
-    fn new(thread: &'a ThreadState) -> Self {
-        let current = thread.current.load(Ordering::Relaxed);
-        thread.set_current(SUPPRESSED);
-        Self(thread, current)
-    }
-}
-
-impl Drop for Suppress<'_> {
-    #[inline]
-    fn drop(&mut self) {
-        self.0.set_current(self.1);
-    }
-}
-
-impl Arena {
-    /// Takes the memory, on first use.
-    #[cold]
-    fn prepare(&mut self) {
-        self.bytes = vec![0; limits::ARENA_BYTES + WORD];
-        self.budget.value_ticks = ticks_from_ns(VALUE_NS);
-    }
-
-    #[inline]
-    fn capture(&mut self, thread: &ThreadState, fill: Capture<'_>) -> usize {
-        if self.bytes.is_empty() {
-            self.prepare();
-        }
-        let _suppress = Suppress::new(thread);
-        let Self { bytes, top, budget } = self;
-        let end = (bytes.len() - WORD).min(*top + limits::VALUES_BYTES_MAX);
-        let Some(room) = bytes.get_mut(*top..end) else { return 0 };
-        let mut writer = Writer::new(room, budget);
-        fill(&mut writer);
-        thread.add_capture_panics(writer.panics());
-        let used = writer.finish();
-        *top += used;
-        used
-    }
-
-    #[inline]
-    fn captured(&mut self, start: usize) -> Captured<'_> {
-        let bytes = self.top.saturating_sub(start);
-        let padded = self.bytes.get(start..start + bytes.next_multiple_of(WORD)).unwrap_or_default();
-        Captured { padded, bytes }
-    }
-}
-
 /// The unit of a record; as many bytes lie behind the arena's end, for the padding.
 const WORD: usize = size_of::<u64>();
 
-/// Captures values behind those already there; gives where they begin and how many bytes they took.
-/// Nothing where the thread's arena is gone (the thread is ending) or in use.
-#[inline(never)]
-pub(crate) fn capture(thread: &ThreadState, fill: Capture<'_>) -> (usize, u16) {
-    let captured = ARENA.try_with(|arena| {
-        let Ok(mut arena) = arena.try_borrow_mut() else { return (0, 0) };
-        let start = arena.top;
-        let bytes = arena.capture(thread, fill);
-        (start, u16::try_from(bytes).unwrap_or(0))
-    });
-    captured.unwrap_or((0, 0))
-}
-
-/// Ends a call's values: puts `earlier` ones (which travelled with a future) and what `last` writes
-/// behind those from `start` on (from the top, if there are none), hands all of them over, and drops
-/// them. Hands over nothing where there is no arena.
+/// Opens the thread's writer behind what lies there; none where it is lent already.
 #[inline]
-pub(crate) fn conclude<R>(
-    thread: &ThreadState,
-    start: Option<usize>,
-    earlier: &[u8],
-    last: Option<Capture<'_>>,
-    deliver: impl FnOnce(Captured<'_>) -> R,
-) -> R {
-    let mut deliver = Some(deliver);
-    let delivered = ARENA.try_with(|arena| {
-        let mut arena = arena.try_borrow_mut().ok()?;
-        let start = start.unwrap_or(arena.top);
-        if !earlier.is_empty() {
-            arena.put(earlier);
-        }
-        if let Some(last) = last {
-            arena.capture(thread, last);
-        }
-        let result = deliver.take()?(arena.captured(start));
-        arena.top = start;
-        Some(result)
-    });
-    match (delivered, deliver) {
-        (Ok(Some(result)), _) => result,
-        (_, Some(deliver)) => deliver(Captured::default()),
-        // `deliver` is taken only where its result is returned.
-        (_, None) => unreachable!("the values of a call are handed over once"),
+pub(crate) fn open(thread: &ThreadState) -> Option<Arena> {
+    let arena = match ARENA.take() {
+        Some(arena) => arena,
+        None => first(thread)?,
+    };
+    arena.open(limits::VALUES_BYTES_MAX, WORD);
+    Some(arena)
+}
+
+/// Writes values that were captured before.
+pub(crate) fn put(arena: &mut Writer<'_>, values: &[u8]) {
+    arena.open(values.len(), WORD);
+    arena.put(values);
+    arena.open(limits::VALUES_BYTES_MAX, WORD);
+}
+
+/// What lies in the memory from `start` on.
+#[inline]
+pub(crate) fn since<'a>(arena: &'a Writer<'_>, start: usize) -> Captured<'a> {
+    let bytes = arena.len().saturating_sub(start);
+    let padded = arena.memory().get(start..start + bytes.next_multiple_of(WORD)).unwrap_or_default();
+    Captured { padded, bytes }
+}
+
+/// Gives the writer back; what was written stays.
+#[inline]
+pub(crate) fn keep(arena: Arena) {
+    ARENA.set(Some(arena));
+}
+
+/// Gives the writer back; what lies in it from `top` on is dropped.
+#[inline]
+pub(crate) fn close(thread: &ThreadState, arena: Arena, top: usize) {
+    thread.add_capture_panics(arena.close(top));
+    keep(arena);
+}
+
+/// The writer of a thread that has none in hand: made on first use; none where it is lent.
+#[cold]
+fn first(thread: &ThreadState) -> Option<Arena> {
+    static BUDGET: OnceLock<Limits> = OnceLock::new();
+    if thread.has_arena.swap(true, Ordering::Relaxed) {
+        return None;
+    }
+    let budget = BUDGET.get_or_init(|| Limits::new(ticks, ticks_from_ns(VALUE_NS)));
+    let bytes = vec![0; limits::ARENA_BYTES + WORD].leak();
+    Some(Box::leak(Box::new(Writer::new(bytes, budget))))
+}
+
+/// The calling thread's writer goes with the state that it gives back.
+pub(crate) fn give_back(thread: &ThreadState) {
+    if let Some(arena) = ARENA.take() {
+        *thread.arena.lock().unwrap_or_else(PoisonError::into_inner) = Some(arena);
     }
 }
 
-impl Arena {
-    fn put(&mut self, earlier: &[u8]) {
-        if self.bytes.is_empty() {
-            self.prepare();
-        }
-        let end = self.top + earlier.len();
-        if end + WORD <= self.bytes.len() {
-            self.bytes[self.top..end].copy_from_slice(earlier);
-            self.top = end;
+/// The calling thread takes the writer that lies with the state it has taken. A thread of a forked
+/// process has one in hand that was another state's.
+pub(crate) fn take_over(thread: &ThreadState) {
+    let left = thread.arena.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let arena = ARENA.take().or(left);
+    thread.has_arena.store(arena.is_some(), Ordering::Relaxed);
+    if let Some(arena) = arena {
+        arena.close(0);
+        keep(arena);
+    }
+}
+
+/// A writer in the hands of code of the user's; monitored calls pass through until this is dropped. What
+/// the code wrote is kept if it returned.
+pub(crate) struct Lent {
+    thread: &'static ThreadState,
+    current: u64,
+    top: usize,
+    arena: Option<Arena>,
+}
+
+impl Lent {
+    pub(crate) fn new(thread: &'static ThreadState, arena: Arena) -> Self {
+        let current = thread.current.load(Ordering::Relaxed);
+        thread.set_current(SUPPRESSED);
+        Self { thread, current, top: arena.len(), arena: Some(arena) }
+    }
+
+    /// Has it written to.
+    pub(crate) fn fill(&mut self, capture: impl FnOnce(&mut Writer<'_>)) {
+        if let Some(arena) = &mut self.arena {
+            capture(arena);
+            self.top = arena.len();
         }
     }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        self.thread.set_current(self.current);
+        if let Some(arena) = self.arena.take() {
+            close(self.thread, arena, self.top);
+        }
+    }
+}
+
+/// The values that `capture` writes, behind `earlier` ones. Monitored calls within it pass through.
+#[inline(never)]
+pub(crate) fn collect(thread: &'static ThreadState, earlier: &[u8], capture: Capture<'_>) -> Box<[u8]> {
+    let Some(arena) = open(thread) else { return earlier.into() };
+    let start = arena.len();
+    put(arena, earlier);
+    Lent::new(thread, arena).fill(capture);
+    let Some(arena) = open(thread) else { return earlier.into() };
+    let all = since(arena, start);
+    let all = all.padded.get(..all.bytes).unwrap_or_default().into();
+    close(thread, arena, start);
+    all
 }

@@ -24,36 +24,43 @@ pub(crate) mod fidelity {
     pub(crate) const COUNTED: u32 = 4;
 }
 
-/// One monitored function: a `static` in its expansion.
+/// One monitored function: a `static` in its expansion. What calls look at lies in one cache line, what
+/// does not change lies elsewhere.
 #[derive(Debug)]
-#[repr(C)]
+#[repr(C, align(64))]
 pub struct CallSite {
     pub(crate) fidelity: AtomicU32,
     id: AtomicU32,
     /// Counts changes of the rate, so that threads notice that a gap was drawn for another one.
     epoch: AtomicU32,
-    rate: AtomicU64,
-    pub(crate) slow_ticks: AtomicU64,
     /// First calls that are still to be kept whatever the rate.
     first: AtomicU32,
-    /// The rate asked for, and by what.
+    rate: AtomicU64,
+    pub(crate) slow_ticks: AtomicU64,
+    /// The rate asked for, and below by what.
     asked: AtomicU64,
-    source: AtomicU32,
-    /// What the ladder allows: at most this rate, and whether undrawn calls are timed.
+    /// What the ladder allows: at most this rate, and below whether undrawn calls are timed.
     cap: AtomicU64,
+    about: &'static Description,
+    source: AtomicU32,
     counted: AtomicBool,
+}
+
+/// What is known of a monitored function before it is called.
+#[derive(Debug)]
+pub struct Description {
     path: fn() -> &'static str,
     file: &'static str,
     line: u32,
-    pub(crate) arguments: &'static [&'static str],
-    pub(crate) fields: &'static [&'static str],
+    arguments: &'static [&'static str],
+    fields: &'static [&'static str],
     name: Option<&'static str>,
     group: Option<&'static str>,
     sample: Option<f64>,
     slow_ns: Option<u64>,
 }
 
-impl CallSite {
+impl Description {
     /// `path` is `fn __monitor_path() -> &'static str { path_of(__monitor_path) }`, nested in the
     /// monitored function (or in the initializer of its static); `arguments` and `fields` name, in
     /// order, the values that the expansion captures (redacted ones included).
@@ -65,27 +72,7 @@ impl CallSite {
         arguments: &'static [&'static str],
         fields: &'static [&'static str],
     ) -> Self {
-        Self {
-            fidelity: AtomicU32::new(fidelity::UNKNOWN),
-            id: AtomicU32::new(0),
-            epoch: AtomicU32::new(0),
-            rate: AtomicU64::new(1_f64.to_bits()),
-            slow_ticks: AtomicU64::new(u64::MAX),
-            first: AtomicU32::new(limits::FIRST_CALLS),
-            asked: AtomicU64::new(1_f64.to_bits()),
-            source: AtomicU32::new(Source::Default as u32),
-            cap: AtomicU64::new(1_f64.to_bits()),
-            counted: AtomicBool::new(false),
-            path,
-            file,
-            line,
-            arguments,
-            fields,
-            name: None,
-            group: None,
-            sample: None,
-            slow_ns: None,
-        }
+        Self { path, file, line, arguments, fields, name: None, group: None, sample: None, slow_ns: None }
     }
 
     /// The option `name`.
@@ -119,11 +106,37 @@ impl CallSite {
         self.slow_ns = Some(nanoseconds);
         self
     }
+}
+
+impl CallSite {
+    /// A function that was never called.
+    #[must_use]
+    pub const fn new(about: &'static Description) -> Self {
+        Self {
+            fidelity: AtomicU32::new(fidelity::UNKNOWN),
+            id: AtomicU32::new(0),
+            epoch: AtomicU32::new(0),
+            rate: AtomicU64::new(1_f64.to_bits()),
+            slow_ticks: AtomicU64::new(u64::MAX),
+            first: AtomicU32::new(limits::FIRST_CALLS),
+            asked: AtomicU64::new(1_f64.to_bits()),
+            source: AtomicU32::new(Source::Default as u32),
+            cap: AtomicU64::new(1_f64.to_bits()),
+            counted: AtomicBool::new(false),
+            about,
+        }
+    }
 
     /// Its id, 0 before its first call.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn id(&self) -> u32 {
         self.id.load(Ordering::Relaxed)
+    }
+
+    /// Whether its calls pass through.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(crate) fn is_off(&self) -> bool {
+        self.fidelity.load(Ordering::Relaxed) == fidelity::OFF
     }
 
     #[inline]
@@ -133,24 +146,34 @@ impl CallSite {
 
     /// The rate stated in the source.
     pub(crate) fn sample_option(&self) -> Option<f64> {
-        self.sample
+        self.about.sample
     }
 
     pub(crate) fn slow_ns(&self) -> Option<u64> {
-        self.slow_ns
+        self.about.slow_ns
+    }
+
+    /// The names of its arguments, as they are captured.
+    pub(crate) fn arguments(&self) -> &'static [&'static str] {
+        self.about.arguments
+    }
+
+    /// The names of its extra fields.
+    pub(crate) fn fields(&self) -> &'static [&'static str] {
+        self.about.fields
     }
 
     pub(crate) fn group_name(&self) -> Option<&'static str> {
-        self.group
+        self.about.group
     }
 
     pub(crate) fn place(&self) -> (&'static str, u32) {
-        (self.file, self.line)
+        (self.about.file, self.about.line)
     }
 
     /// The name shown: the option `name`, or the full path with the type.
     pub(crate) fn shown_name(&self) -> String {
-        self.name.map_or_else(|| shown_path((self.path)()), str::to_owned)
+        self.about.name.map_or_else(|| shown_path((self.about.path)()), str::to_owned)
     }
 
     /// Tells the hot side from which duration on a call counts as slow, by the calibration so far. What

@@ -48,8 +48,8 @@ pub(crate) fn values(waiting: &Waiting<'_>, site: &CallSite, scratch: &mut Vec<u
     let some = |bytes: &[u8], text: &dyn Fn(&[u8]) -> String| (!bytes.is_empty()).then(|| text(bytes));
     let is_ok = outcome == Outcome::Ok;
     Values {
-        args: some(args, &|bytes| to_json(bytes, site.arguments)),
-        fields: some(fields, &|bytes| to_json(bytes, site.fields)),
+        args: some(args, &|bytes| to_json(bytes, site.arguments())),
+        fields: some(fields, &|bytes| to_json(bytes, site.fields())),
         result: is_ok.then(|| some(last, &to_json_value)).flatten(),
         error: (!is_ok).then(|| some(last, &to_text)).flatten(),
     }

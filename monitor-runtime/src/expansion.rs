@@ -9,6 +9,7 @@ use std::convert::Infallible;
 use std::ops::ControlFlow;
 use std::task::Poll;
 
+use crate::call_site::CallSite;
 use crate::capture::Writer;
 use crate::guard::Call;
 
@@ -100,69 +101,53 @@ impl<R> Function for fn() -> R {
 /// A call whose body is no closure (`#[track_caller]`, variadic): a return that a macro hides skips the
 /// end of the call, which is then `ok` without a result.
 #[derive(Debug)]
-pub struct MayReturn {
-    /// Taken when the call ends.
-    call: Option<Call>,
-}
+pub struct MayReturn(Call);
 
 impl MayReturn {
-    /// Takes charge of a call.
+    /// As [`Call::enter`].
     #[inline]
     #[must_use]
-    pub fn new(call: Call) -> Self {
-        Self { call: Some(call) }
+    pub fn enter(site: &'static CallSite) -> Self {
+        Self(Call::enter(site))
+    }
+    /// As [`Call::prepare`].
+    #[inline]
+    #[must_use]
+    pub fn prepare(site: &'static CallSite) -> Self {
+        Self(Call::prepare(site))
     }
     /// As [`Call::args`].
     #[inline]
     pub fn args(&mut self, capture: impl FnOnce(&mut Writer<'_>)) {
-        if let Some(call) = &mut self.call {
-            call.args(capture);
-        }
+        self.0.args(capture);
     }
     /// As [`Call::fields`].
     #[inline]
     pub fn fields(&mut self, capture: impl FnOnce(&mut Writer<'_>)) {
-        if let Some(call) = &mut self.call {
-            call.fields(capture);
-        }
-    }
-    /// As [`Call::begin`].
-    #[inline]
-    pub fn begin(&mut self) {
-        if let Some(call) = &mut self.call {
-            call.begin();
-        }
+        self.0.fields(capture);
     }
     /// As [`Call::ok`].
     #[inline]
-    pub fn ok(mut self) {
-        if let Some(call) = self.call.take() {
-            call.ok();
-        }
+    pub fn ok(&mut self) {
+        self.0.ok();
     }
     /// As [`Call::ok_with`].
     #[inline]
-    pub fn ok_with(mut self, result: impl FnOnce(&mut Writer<'_>)) {
-        if let Some(call) = self.call.take() {
-            call.ok_with(result);
-        }
+    pub fn ok_with(&mut self, result: impl FnOnce(&mut Writer<'_>)) {
+        self.0.ok_with(result);
     }
     /// As [`Call::error`].
     #[inline]
-    pub fn error(mut self, text: impl FnOnce(&mut Writer<'_>)) {
-        if let Some(call) = self.call.take() {
-            call.error(text);
-        }
+    pub fn error(&mut self, text: impl FnOnce(&mut Writer<'_>)) {
+        self.0.error(text);
     }
 }
 
 impl Drop for MayReturn {
     #[inline]
     fn drop(&mut self) {
-        if let Some(call) = self.call.take()
-            && !std::thread::panicking()
-        {
-            call.ok();
+        if !std::thread::panicking() {
+            self.0.ok();
         }
     }
 }

@@ -14,7 +14,7 @@ use crate::call_site::{CallSite, fidelity};
 use crate::capture::Writer;
 use crate::clock::{Ticks, ticks};
 use crate::context::Context;
-use crate::guard::{self, Draw, deliver, once, write_panic};
+use crate::guard::{self, Draw, deliver, write_panic};
 use crate::record::{Header, Kept, Outcome};
 use crate::runtime;
 use crate::tally::Unrecorded;
@@ -152,13 +152,12 @@ impl AsyncCall {
     }
 
     /// Captures into the arena and moves the bytes into memory that travels with the future.
-    fn capture(&mut self, thread: &ThreadState, capture: Capture<'_>) -> u16 {
+    fn capture(&mut self, thread: &'static ThreadState, capture: Capture<'_>) -> u16 {
         let before = self.values.take().unwrap_or_default();
-        self.values = arena::conclude(thread, None, &before, Some(capture), |all| {
-            Some(all.padded.get(..all.bytes).unwrap_or_default().into())
-        });
-        let all = self.values.as_ref().map_or(0, |values| values.len());
-        u16::try_from(all.saturating_sub(before.len())).unwrap_or(0)
+        let all = arena::collect(thread, &before, capture);
+        let added = all.len().saturating_sub(before.len());
+        self.values = Some(all);
+        u16::try_from(added).unwrap_or(0)
     }
 
     /// Begins the part of a function that makes its future: the call is current and its time runs until
@@ -290,23 +289,23 @@ impl AsyncCall {
             header.parent = NO_SPAN;
             header.trace = header.span;
         }
-        let values = self.values.take().unwrap_or_default();
-        let (began, words) = (header.start, header.encode(0));
-        let deliver = |values: Captured<'_>| deliver(thread, words, values);
+        let earlier = self.values.take().unwrap_or_default();
         let value = value.filter(|_| outcome == Outcome::Ok || thread.captures.errors());
-        match value {
-            None if outcome == Outcome::Panic && thread.captures.errors() => {
-                arena::conclude(
-                    thread,
-                    None,
-                    &values,
-                    Some(&mut |writer| write_panic(began, writer)),
-                    deliver,
-                );
-            }
-            None if values.is_empty() => deliver(Captured::default()),
-            value => arena::conclude(thread, None, &values, value, deliver),
+        let panicked = outcome == Outcome::Panic && thread.captures.errors();
+        if earlier.is_empty() && value.is_none() && !panicked {
+            return deliver(thread, header.encode(0), Captured::default());
         }
+        let words = header.encode(0);
+        let Some(arena) = arena::open(thread) else { return deliver(thread, words, Captured::default()) };
+        let top = arena.len();
+        arena::put(arena, &earlier);
+        match value {
+            Some(value) => value(arena),
+            None if panicked => write_panic(start, arena),
+            None => {}
+        }
+        deliver(thread, words, arena::since(arena, top));
+        arena::close(thread, arena, top);
     }
 }
 
@@ -340,6 +339,16 @@ impl Drop for Polled {
         self.before.enter(self.thread);
         if self.lease == Lease::Call {
             self.thread.home.release(self.thread);
+        }
+    }
+}
+
+/// Makes a closure that is called once out of one that may be called once.
+fn once(capture: impl FnOnce(&mut Writer<'_>)) -> impl FnMut(&mut Writer<'_>) {
+    let mut capture = Some(capture);
+    move |writer| {
+        if let Some(capture) = capture.take() {
+            capture(writer);
         }
     }
 }

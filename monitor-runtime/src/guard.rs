@@ -1,13 +1,12 @@
 //! The guard of a synchronous call: opened on entry, closed on drop, decides the outcome.
 //!
 //! In: a call site, and what the expansion sees of the call. Out: one record in the thread's ring, or
-//! one count in its tally. The way of a recorded call without values is `enter`, `ok` and
-//! `Ring::push_header`, all inlined; whatever is rarer branches off to a cold function.
+//! one count in its tally. The way of a recorded call without values is `Call::open` and
+//! `Entered::end_ok`; whatever is rarer branches off from there.
 
-use std::mem::ManuallyDrop;
 use std::sync::atomic::Ordering;
 
-use crate::arena::{self, Capture, Captured};
+use crate::arena::{self, Arena, Captured, Lent};
 use crate::call_site::{CallSite, fidelity};
 use crate::capture::{Writer, via};
 use crate::clock::{Ticks, coarse, coarse_start, counter, is_counter, ticks};
@@ -20,17 +19,22 @@ use crate::tally::{GAP_MASK, Unrecorded};
 use crate::thread_rings::{self, Lease, NO_SPAN, RESERVED_SPANS, SUPPRESSED, ThreadState, UNSAMPLED};
 
 /// A call whose result is seen: ends by `ok`, `ok_with`, `error`; dropped otherwise, it panicked.
+///
+/// It is built where the expansion puts it and stays there; what it does is behind calls that take it by
+/// reference. Inlined, entry and exit took a kilobyte of every monitored function, which a program
+/// with many of them pays for in cache misses; copied, it would keep the processor waiting for
+/// its words to come together.
 #[derive(Debug)]
-pub struct Call(Entered);
+pub struct Call(Option<Entered>);
 
-/// What is known of a call under way. Functions that are not inlined are given its words, never the
-/// struct: so it stays in registers, where it would cost as much as the clock in memory.
-#[derive(Debug, Clone, Copy)]
+/// What is known of a call under way that does not pass through.
+#[derive(Debug)]
 struct Entered {
+    thread: &'static ThreadState,
     site: &'static CallSite,
-    /// `None`: the call passes through.
-    thread: Option<&'static ThreadState>,
     start: Ticks,
+    /// Of meaning only while the call's last value is captured.
+    end: Ticks,
     span: u64,
     /// What was current before.
     parent: u64,
@@ -80,175 +84,116 @@ mod special {
     pub(super) const COUNTED: u64 = 32;
     /// Among the first calls of its function.
     pub(super) const FIRST: u64 = 64;
+    /// The thread was unwinding when the call was entered.
+    pub(super) const UNWINDING: u64 = 128;
     /// Set for a call that is only counted, and no other.
     pub(super) const JUST_COUNTED: u64 = UNDRAWN | COUNTED;
 }
 
+// The way of a recorded call without values.
+
+impl Call {
+    /// Enters a call; its time starts.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    #[must_use]
+    pub fn enter(site: &'static CallSite) -> Self {
+        if site.is_off() { Self::pass() } else { Self::open(site) }
+    }
+
+    /// Enters a call whose time starts with the last of its captures, so that they do not count.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    #[must_use]
+    pub fn prepare(site: &'static CallSite) -> Self {
+        if site.is_off() { Self::pass() } else { Self::open_untimed(site) }
+    }
+
+    /// A call that passes through. Cold, so that others run straight on.
+    #[cold]
+    #[inline]
+    fn pass() -> Self {
+        Self(None)
+    }
+
+    #[inline(never)]
+    fn open(site: &'static CallSite) -> Self {
+        match Entered::recorded(site) {
+            // The clock last: nothing of ours counts.
+            Some(entered) => Self(Some(Entered { start: counter(), ..entered })),
+            None => Self::open_otherwise(site),
+        }
+    }
+
+    #[inline(never)]
+    fn open_untimed(site: &'static CallSite) -> Self {
+        match Entered::recorded(site) {
+            Some(entered) => Self(Some(entered)),
+            None => Self::open_otherwise(site),
+        }
+    }
+
+    /// Ends the call as `ok`, its result not captured.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub fn ok(&mut self) {
+        if let Some(entered) = &self.0 {
+            entered.end_ok();
+        }
+        self.0 = None;
+    }
+}
+
 impl Entered {
-    /// A call that passes through.
+    /// A call that is recorded like the one around it, or as a root; none where that is not so.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    fn pass(site: &'static CallSite) -> Self {
-        Self { site, thread: None, start: 0, span: NO_SPAN, parent: NO_SPAN, special: 0, values: Values(0) }
-    }
-
-    #[cfg_attr(not(debug_assertions), inline(always))]
-    fn enter(site: &'static CallSite) -> Self {
-        match site.fidelity.load(Ordering::Relaxed) {
-            fidelity::OFF => return Self::pass(site),
-            fidelity::RECORDED => {
-                if let Some(thread) = thread_rings::current() {
-                    let parent = thread.current.load(Ordering::Relaxed);
-                    if parent == NO_SPAN || parent > RESERVED_SPANS {
-                        return Self::open(site, thread, parent);
-                    }
-                }
-            }
-            fidelity::COUNTED => {
-                if let Some(thread) = thread_rings::current() {
-                    let parent = thread.current.load(Ordering::Relaxed);
-                    let epoch = site.epoch();
-                    // The countdown is that of a root; it fits below one that was drawn for certain too.
-                    let fits =
-                        parent <= UNSAMPLED || (parent > RESERVED_SPANS && is_certain(thread.weight()));
-                    if fits && thread.tallies.used(site.id()).is_some_and(|tally| tally.leave_out(epoch)) {
-                        thread.set_current(UNSAMPLED);
-                        let (start, special) = (coarse(), special::JUST_COUNTED);
-                        return Self { thread: Some(thread), start, parent, special, ..Self::pass(site) };
-                    }
-                }
-            }
-            _ => {}
+    fn recorded(site: &'static CallSite) -> Option<Self> {
+        if site.fidelity.load(Ordering::Relaxed) != fidelity::RECORDED {
+            return None;
         }
-        // Two words come back in registers; what else there is, is read from the thread.
-        let (thread, special) = Self::enter_specially(site);
-        let Some(thread) = thread else { return Self::pass(site) };
-        let span = thread.current.load(Ordering::Relaxed);
-        let parent = thread.parent.load(Ordering::Relaxed);
-        Self { thread: Some(thread), span, parent, special, ..Self::pass(site) }
-    }
-
-    /// A call that is recorded like the one around it, or as a root.
-    #[cfg_attr(not(debug_assertions), inline(always))]
-    fn open(site: &'static CallSite, thread: &'static ThreadState, parent: u64) -> Self {
-        let span = thread.next_span();
-        if parent == NO_SPAN {
-            thread.trace.store(span, Ordering::Relaxed);
-            thread.set_weight(1.0);
+        let thread = thread_rings::current()?;
+        let parent = thread.current.load(Ordering::Relaxed);
+        if parent != NO_SPAN && parent <= RESERVED_SPANS {
+            return None;
         }
-        thread.set_current(span);
-        Self { thread: Some(thread), span, parent, ..Self::pass(site) }
+        // No call from here: it would have to save what it finds in registers.
+        let span = thread.span_at_hand()?;
+        begin_span(thread, parent, span);
+        Some(Self { span, parent, ..Self::nothing(site, thread) })
     }
 
-    /// The first call of a function or a thread, a sampled function, a call below one that was not
-    /// drawn or within a capture. Gives the thread, or none for a call that passes through, and
-    /// `Entered::special`; leaves what was current in `ThreadState::parent`.
+    #[inline(never)]
+    fn end_ok(&self) {
+        let Self { thread, start, parent, special, .. } = *self;
+        if special != 0 {
+            return self.end_ok_specially();
+        }
+        let end = counter();
+        thread.set_current(parent);
+        let header = self.header(Outcome::Ok, Kept::Sampled, thread.weight(), end.wrapping_sub(start));
+        if !thread.ring.push_header(header.encode(0)) {
+            self.end_slowly(end, Outcome::Ok, Captured::default());
+        }
+    }
+
+    /// The end of a drawn call that found the ring at a limit.
     #[cold]
     #[inline(never)]
-    fn enter_specially(site: &'static CallSite) -> (Option<&'static ThreadState>, u64) {
-        let Some((thread, lease)) = thread_for(site) else { return (None, 0) };
-        let parent = thread.current.load(Ordering::Relaxed);
-        let weight_before = thread.weight();
-        thread.parent.store(parent, Ordering::Relaxed);
-        let mut special = match draw(site, thread, parent, weight_before) {
-            Draw::Pass => {
-                if lease == Lease::Call {
-                    thread.home.release(thread);
-                }
-                return (None, 0);
-            }
-            Draw::Follow => {
-                Self::open(site, thread, parent);
-                0
-            }
-            Draw::Drawn(weight) => {
-                Self::open(site, thread, parent);
-                thread.set_weight(weight);
-                special::OWN_WEIGHT | u64::from(weight_before.to_bits()) << 32
-            }
-            Draw::First => {
-                Self::open(site, thread, parent);
-                special::FIRST
-            }
-            Draw::Undrawn => {
-                thread.set_current(UNSAMPLED);
-                special::UNDRAWN
-            }
+    fn end_slowly(&self, end: Ticks, outcome: Outcome, values: Captured<'_>) {
+        let mut words = self.drawn(end, outcome).encode(0);
+        words[0] += values_word(values.bytes);
+        deliver_slowly(self.thread, &words, values.padded);
+    }
+
+    /// The header of a drawn call.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn drawn(&self, end: Ticks, outcome: Outcome) -> Header {
+        let (kept, weight) = match outcome {
+            Outcome::Ok => (Kept::Sampled, self.thread.weight()),
+            _ => (Kept::Failed, 1.0),
         };
-        if lease == Lease::Call {
-            special |= special::OWN_STATE;
-        }
-        if !is_counter() {
-            special |= special::OS_CLOCK;
-        }
-        (Some(thread), special)
-    }
-
-    /// The thread, if this call has a record in which values can go.
-    #[cfg_attr(not(debug_assertions), inline(always))]
-    fn recording(&self) -> Option<&'static ThreadState> {
-        self.thread.filter(|_| self.special & special::UNDRAWN == 0)
-    }
-
-    /// Captures values behind those captured before.
-    #[cfg_attr(not(debug_assertions), inline(always))]
-    fn capture(&mut self, thread: &ThreadState, part: Part, capture: Capture<'_>) {
-        self.values = capture_part(thread, (self.special, self.values), part, capture);
-        self.special |= special::VALUES;
-    }
-
-    /// Reads the clock.
-    #[cfg_attr(not(debug_assertions), inline(always))]
-    fn now(&self) -> Ticks {
-        if self.special & special::OS_CLOCK == 0 { counter() } else { ticks() }
+        self.header(outcome, kept, weight, end.wrapping_sub(self.start))
     }
 
     #[cfg_attr(not(debug_assertions), inline(always))]
-    fn end_ok(self, thread: &'static ThreadState) {
-        if self.special == special::JUST_COUNTED && coarse() == self.start {
-            return thread.set_current(self.parent);
-        }
-        let end = self.now();
-        if self.special != 0 {
-            return if self.special == special::VALUES {
-                self.end_with_values(end, thread, None);
-            } else {
-                self.end(end, Outcome::Ok, None);
-            };
-        }
-        thread.set_current(self.parent);
-        let duration = end.wrapping_sub(self.start);
-        let header = self.header(thread, Outcome::Ok, Kept::Sampled, thread.weight(), duration);
-        if !thread.ring.push_header(header.encode(0)) {
-            self.end(end, Outcome::Ok, None);
-        }
-    }
-
-    /// Ends a drawn call that has values, or is about to get one.
-    #[cfg_attr(not(debug_assertions), inline(always))]
-    fn end_with_values(self, end: Ticks, thread: &'static ThreadState, result: Option<Capture<'_>>) {
-        let Self { site, start, span, parent, special, values, .. } = self;
-        let first = if special & special::VALUES == 0 { None } else { Some(values.start()) };
-        let times = (start, end.wrapping_sub(start));
-        end_with_values((site, thread), times, (span, parent), (first, values), result);
-    }
-
-    /// Ends the call, whatever it is: also where the ring is at a limit.
-    #[cfg_attr(not(debug_assertions), inline(always))]
-    fn end(self, end: Ticks, outcome: Outcome, value: Option<Capture<'_>>) {
-        let Self { site, thread, start, span, parent, special, values } = self;
-        let Some(thread) = thread else { return };
-        end_specially((site, thread), (start, end), (span, parent), (special, values), outcome, value);
-    }
-
-    #[cfg_attr(not(debug_assertions), inline(always))]
-    fn header(
-        self,
-        thread: &ThreadState,
-        outcome: Outcome,
-        kept: Kept,
-        weight: f32,
-        duration: Ticks,
-    ) -> Header {
+    fn header(&self, outcome: Outcome, kept: Kept, weight: f32, duration: Ticks) -> Header {
         Header {
             site: self.site.id(),
             outcome,
@@ -258,7 +203,7 @@ impl Entered {
             duration,
             span: self.span,
             parent: self.parent,
-            trace: thread.trace.load(Ordering::Relaxed),
+            trace: self.thread.trace.load(Ordering::Relaxed),
             weight,
             args_bytes: self.values.args_bytes(),
             fields_bytes: self.values.fields_bytes(),
@@ -266,129 +211,181 @@ impl Entered {
         }
     }
 
-    #[inline]
-    fn record(
-        self,
-        thread: &'static ThreadState,
-        outcome: Outcome,
-        duration: Ticks,
-        value: Option<Capture<'_>>,
-    ) {
-        let undrawn = self.special & special::UNDRAWN != 0;
-        let (kept, weight) = match outcome {
-            Outcome::Ok if self.special & special::FIRST != 0 => (Kept::First, 1.0),
-            Outcome::Ok if undrawn => (Kept::Slow, 1.0),
-            Outcome::Ok => (Kept::Sampled, thread.weight()),
-            _ => (Kept::Failed, 1.0),
-        };
-        let mut header = self.header(thread, outcome, kept, weight, duration);
-        if undrawn {
-            header.span = thread.next_span();
-            header.parent = NO_SPAN;
-            header.trace = header.span;
-        }
-        let start = (self.special & special::VALUES != 0).then(|| self.values.start());
-        if start.is_none() && value.is_none() && outcome != Outcome::Panic {
-            return deliver(thread, header.encode(0), Captured::default());
-        }
-        let (began, words) = (header.start, header.encode(0));
-        let deliver = |values: Captured<'_>| deliver(thread, words, values);
-        let value = value.filter(|_| outcome == Outcome::Ok || thread.captures.errors());
-        match value {
-            None if outcome == Outcome::Panic && thread.captures.errors() => {
-                arena::conclude(thread, start, &[], Some(&mut |writer| write_panic(began, writer)), deliver);
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn nothing(site: &'static CallSite, thread: &'static ThreadState) -> Self {
+        let values = Values::default();
+        Self { thread, site, start: 0, end: 0, span: NO_SPAN, parent: NO_SPAN, special: 0, values }
+    }
+
+    /// Reads the clock.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn now(&self) -> Ticks {
+        if self.special & special::OS_CLOCK == 0 { counter() } else { ticks() }
+    }
+}
+
+/// Makes a drawn call current.
+#[cfg_attr(not(debug_assertions), inline(always))]
+fn begin_span(thread: &ThreadState, parent: u64, span: u64) {
+    if parent == NO_SPAN {
+        thread.trace.store(span, Ordering::Relaxed);
+        thread.set_weight(1.0);
+    }
+    thread.set_current(span);
+}
+
+// Calls that are sampled, and first ones.
+
+impl Call {
+    #[inline(never)]
+    fn open_otherwise(site: &'static CallSite) -> Self {
+        if site.is_counted()
+            && let Some(thread) = thread_rings::current()
+        {
+            let parent = thread.current.load(Ordering::Relaxed);
+            let epoch = site.epoch();
+            // The countdown is that of a root; it fits below one that was drawn for certain too.
+            let fits = parent <= UNSAMPLED || (parent > RESERVED_SPANS && is_certain(thread.weight()));
+            if fits && thread.tallies.used(site.id()).is_some_and(|tally| tally.leave_out(epoch)) {
+                thread.set_current(UNSAMPLED);
+                let (start, special) = (coarse(), special::JUST_COUNTED);
+                return Self(Some(Entered { start, parent, special, ..Entered::nothing(site, thread) }));
             }
-            value => arena::conclude(thread, start, &[], value, deliver),
+        }
+        Self::open_specially(site)
+    }
+
+    /// The first call of a function or a thread, a sampled function, a call below one that was not
+    /// drawn or within a capture.
+    #[cold]
+    #[inline(never)]
+    fn open_specially(site: &'static CallSite) -> Self {
+        let Some((thread, lease)) = thread_for(site) else { return Self(None) };
+        let parent = thread.current.load(Ordering::Relaxed);
+        let weight_before = thread.weight();
+        let mut entered = Entered { parent, ..Entered::nothing(site, thread) };
+        match draw(site, thread, parent, weight_before) {
+            Draw::Pass => {
+                if lease == Lease::Call {
+                    thread.home.release(thread);
+                }
+                return Self(None);
+            }
+            Draw::Follow => {
+                entered.span = thread.next_span();
+                begin_span(thread, parent, entered.span);
+            }
+            Draw::Drawn(weight) => {
+                entered.span = thread.next_span();
+                begin_span(thread, parent, entered.span);
+                thread.set_weight(weight);
+                entered.special = special::OWN_WEIGHT | u64::from(weight_before.to_bits()) << 32;
+            }
+            Draw::First => {
+                entered.span = thread.next_span();
+                begin_span(thread, parent, entered.span);
+                entered.special = special::FIRST;
+            }
+            Draw::Undrawn => {
+                thread.set_current(UNSAMPLED);
+                entered.special = special::UNDRAWN;
+            }
+        }
+        if lease == Lease::Call {
+            entered.special |= special::OWN_STATE;
+        }
+        if !is_counter() {
+            entered.special |= special::OS_CLOCK;
+        }
+        entered.start = entered.now();
+        Self(Some(entered))
+    }
+}
+
+impl Entered {
+    /// Starts the call's time.
+    #[inline(never)]
+    fn begin(&mut self) {
+        if self.special & special::COUNTED == 0 {
+            self.start = self.now();
         }
     }
-}
 
-/// Which of a call's values.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Part {
-    Arguments,
-    Fields,
-}
-
-/// Captures values behind those captured before, if there are any.
-#[inline(never)]
-fn capture_part(
-    thread: &ThreadState,
-    (special, values): (u64, Values),
-    part: Part,
-    capture: Capture<'_>,
-) -> Values {
-    let (start, bytes) = arena::capture(thread, capture);
-    let values = if special & special::VALUES == 0 { Values::new(start) } else { values };
-    match part {
-        Part::Arguments => values.with_args(bytes),
-        Part::Fields => values.with_fields(bytes),
-    }
-}
-
-/// The end of a drawn call with values and nothing else about it.
-#[inline(never)]
-fn end_with_values(
-    (site, thread): (&'static CallSite, &'static ThreadState),
-    (start, duration): (Ticks, Ticks),
-    (span, parent): (u64, u64),
-    (first, values): (Option<usize>, Values),
-    result: Option<Capture<'_>>,
-) {
-    let header = Header {
-        site: site.id(),
-        outcome: Outcome::Ok,
-        kept: Kept::Sampled,
-        is_async: false,
-        start,
-        duration,
-        span,
-        parent,
-        trace: thread.trace.load(Ordering::Relaxed),
-        weight: thread.weight(),
-        args_bytes: values.args_bytes(),
-        fields_bytes: values.fields_bytes(),
-        busy: 0,
-    };
-    // Encoded here, from registers: read back in wider pieces than it was written in, a header in memory
-    // would hold up the processor as long as the clock does.
-    let words = header.encode(0);
-    arena::conclude(thread, first, &[], result, |values| deliver(thread, words, values));
-    thread.set_current(parent);
-}
-
-/// The end of a call that has values, failed, was not drawn, holds something to put back, or found the
-/// ring at a limit. The pairs are how the words of an `Entered` stay in registers.
-#[inline(never)]
-fn end_specially(
-    (site, thread): (&'static CallSite, &'static ThreadState),
-    (start, end): (Ticks, Ticks),
-    (span, parent): (u64, u64),
-    (special, values): (u64, Values),
-    outcome: Outcome,
-    value: Option<Capture<'_>>,
-) {
-    let counted = special & special::COUNTED != 0;
-    let (start, end) = if counted { end_of_counted(start, end) } else { (start, end) };
-    let duration = end.wrapping_sub(start);
-    let leaves_none = special & special::UNDRAWN != 0
-        && outcome == Outcome::Ok
-        && duration < site.slow_ticks.load(Ordering::Relaxed);
-    if leaves_none && !counted {
-        count(thread, site, outcome, Unrecorded::SampledOut, duration);
-    } else if !leaves_none {
-        if counted {
-            thread.tallies.used(site.id()).inspect(|tally| tally.take_back());
+    #[inline(never)]
+    fn end_ok_specially(&self) {
+        if self.special == special::VALUES
+            && let Some(arena) = arena::open(self.thread)
+        {
+            return self.end_with_values(counter(), Outcome::Ok, arena);
         }
-        let call = Entered { site, thread: Some(thread), start, span, parent, special, values };
-        call.record(thread, outcome, duration, value);
+        if self.special & special::COUNTED != 0 && coarse() == self.start {
+            return self.thread.set_current(self.parent);
+        }
+        self.end(self.now(), Outcome::Ok);
     }
-    if special & special::OWN_WEIGHT != 0 {
-        thread.set_weight(f32::from_bits((special >> 32) as u32));
+
+    /// Ends the call without a last value.
+    #[inline(never)]
+    fn end(&self, end: Ticks, outcome: Outcome) {
+        if self.special & special::VALUES != 0
+            && let Some(arena) = arena::open(self.thread)
+        {
+            return self.end_with_values(end, outcome, arena);
+        }
+        self.end_with(end, outcome, Captured::default());
     }
-    thread.set_current(parent);
-    if special & special::OWN_STATE != 0 {
-        thread.home.release(thread);
+
+    /// Ends the call, whatever it is.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn end_with(&self, end: Ticks, outcome: Outcome, values: Captured<'_>) {
+        if self.special & !special::VALUES != 0 {
+            return self.end_specially(end, outcome, values);
+        }
+        self.thread.set_current(self.parent);
+        let mut words = self.drawn(end, outcome).encode(0);
+        words[0] += values_word(values.bytes);
+        if !self.thread.ring.push_values(words, values.padded) {
+            self.end_slowly(end, outcome, values);
+        }
+    }
+
+    /// The end of a call that was not drawn or holds something to put back.
+    #[inline(never)]
+    fn end_specially(&self, end: Ticks, outcome: Outcome, values: Captured<'_>) {
+        let Self { thread, site, parent, special, .. } = *self;
+        let counted = special & special::COUNTED != 0;
+        let (start, end) = if counted { end_of_counted(self.start, end) } else { (self.start, end) };
+        let duration = end.wrapping_sub(start);
+        let undrawn = special & special::UNDRAWN != 0;
+        let leaves_none =
+            undrawn && outcome == Outcome::Ok && duration < site.slow_ticks.load(Ordering::Relaxed);
+        if leaves_none && !counted {
+            count(thread, site, outcome, Unrecorded::SampledOut, duration);
+        } else if !leaves_none {
+            if counted {
+                thread.tallies.used(site.id()).inspect(|tally| tally.take_back());
+            }
+            let (kept, weight) = match outcome {
+                Outcome::Ok if special & special::FIRST != 0 => (Kept::First, 1.0),
+                Outcome::Ok if undrawn => (Kept::Slow, 1.0),
+                Outcome::Ok => (Kept::Sampled, thread.weight()),
+                _ => (Kept::Failed, 1.0),
+            };
+            let mut header = Header { start, ..self.header(outcome, kept, weight, duration) };
+            if undrawn {
+                header.span = thread.next_span();
+                header.parent = NO_SPAN;
+                header.trace = header.span;
+            }
+            deliver(thread, header.encode(0), values);
+        }
+        if special & special::OWN_WEIGHT != 0 {
+            thread.set_weight(f32::from_bits((special >> 32) as u32));
+        }
+        thread.set_current(parent);
+        if special & special::OWN_STATE != 0 {
+            thread.home.release(thread);
+        }
     }
 }
 
@@ -400,152 +397,210 @@ fn end_of_counted(seen: Ticks, end: Ticks) -> (Ticks, Ticks) {
     (if coarse() == seen { end } else { coarse_start(seen).min(end) }, end)
 }
 
-impl Call {
-    /// Enters a call.
-    #[cfg_attr(not(debug_assertions), inline(always))]
-    #[must_use]
-    pub fn enter(site: &'static CallSite) -> Self {
-        Self(Entered::enter(site))
-    }
+// Values, and calls that fail.
 
-    /// Captures the arguments, in the order of the call site's names, if this call captures them.
+impl Call {
+    /// Captures the arguments, in the order of the call site's names, if this call captures them. No
+    /// code of the user's runs in `capture` but what is contained.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub fn args(&mut self, capture: impl FnOnce(&mut Writer<'_>)) {
-        if let Some(thread) = self.0.recording()
-            && thread.captures.args()
-        {
-            self.0.capture(thread, Part::Arguments, &mut once(capture));
+        let Some(entered) = &mut self.0 else { return };
+        match entered.open_values() {
+            Some(arena) => {
+                capture(arena);
+                entered.keep_arguments(arena);
+            }
+            None => entered.begin(),
         }
     }
 
     /// Captures the extra fields, in the order of the call site's names, if this call is recorded.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub fn fields(&mut self, capture: impl FnOnce(&mut Writer<'_>)) {
-        if let Some(thread) = self.0.recording()
-            && thread.captures.args()
-        {
-            self.0.capture(thread, Part::Fields, &mut once(capture));
+        let Some(entered) = &mut self.0 else { return };
+        if let Some(arena) = entered.open_values() {
+            Lent::new(entered.thread, arena).fill(capture);
+            entered.note_fields();
         }
-    }
-
-    /// Starts the call's time: the last thing before its body, so that captures do not count.
-    #[cfg_attr(not(debug_assertions), inline(always))]
-    pub fn begin(&mut self) {
-        if self.0.thread.is_some() && self.0.special != special::JUST_COUNTED {
-            self.0.start = self.0.now();
-        }
-    }
-
-    /// What is known of the call, which is not ended by its drop any more.
-    #[cfg_attr(not(debug_assertions), inline(always))]
-    fn into_entered(self) -> Entered {
-        ManuallyDrop::new(self).0
-    }
-
-    /// Ends the call as `ok`, its result not captured.
-    #[cfg_attr(not(debug_assertions), inline(always))]
-    pub fn ok(self) {
-        let entered = self.into_entered();
-        if let Some(thread) = entered.thread {
-            entered.end_ok(thread);
-        }
+        entered.begin();
     }
 
     /// Ends the call as `ok`; `result` captures its value.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    pub fn ok_with(self, result: impl FnOnce(&mut Writer<'_>)) {
-        let entered = self.into_entered();
-        match entered.thread {
-            Some(thread) if thread.captures.results() && entered.special & !special::VALUES == 0 => {
-                entered.end_with_values(entered.now(), thread, Some(&mut once(result)));
-            }
-            Some(thread) if thread.captures.results() && entered.recording().is_some() => {
-                entered.end(entered.now(), Outcome::Ok, Some(&mut once(result)));
-            }
-            Some(thread) => entered.end_ok(thread),
-            None => {}
-        }
+    pub fn ok_with(&mut self, result: impl FnOnce(&mut Writer<'_>)) {
+        self.end_by(Outcome::Ok, result);
     }
 
     /// Ends the call as `error`; `text` writes the error's message.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    pub fn error(self, text: impl FnOnce(&mut Writer<'_>)) {
-        let entered = self.into_entered();
-        if entered.thread.is_some() {
-            entered.end(entered.now(), Outcome::Error, Some(&mut once(text)));
+    pub fn error(&mut self, text: impl FnOnce(&mut Writer<'_>)) {
+        self.end_by(Outcome::Error, text);
+    }
+
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn end_by(&mut self, outcome: Outcome, capture: impl FnOnce(&mut Writer<'_>)) {
+        if let Some(entered) = &mut self.0
+            && let Some(arena) = entered.open_last(outcome)
+        {
+            capture(arena);
+            entered.end_with_values(entered.end, outcome, arena);
         }
+        self.0 = None;
+    }
+}
+
+impl Entered {
+    /// Opens the values that come before the body, if this call captures them.
+    #[inline(never)]
+    fn open_values(&mut self) -> Option<Arena> {
+        if self.special & special::UNDRAWN != 0 || !self.thread.captures.args() {
+            return None;
+        }
+        self.open_arena()
+    }
+
+    /// Keeps what was written, and starts the call's time.
+    #[inline(never)]
+    fn keep_arguments(&mut self, arena: Arena) {
+        let written = arena.len() - self.values.start();
+        self.values = self.values.with_args(written as u16);
+        arena::keep(arena);
+        self.start = self.now();
+    }
+
+    #[inline(never)]
+    fn note_fields(&mut self) {
+        if let Some(arena) = arena::open(self.thread) {
+            let written = arena.len() - self.values.start() - usize::from(self.values.args_bytes());
+            self.values = self.values.with_fields(written as u16);
+            arena::keep(arena);
+        }
+    }
+
+    /// Ends the call's time and opens its last value; where there is none to capture, ends the call.
+    #[inline(never)]
+    fn open_last(&mut self, outcome: Outcome) -> Option<Arena> {
+        let captures = self.thread.captures;
+        let is_captured = match outcome {
+            Outcome::Ok => captures.results() && self.special & special::UNDRAWN == 0,
+            _ => captures.errors(),
+        };
+        if is_captured {
+            self.end = self.now();
+            let arena = self.open_arena();
+            if arena.is_some() {
+                return arena;
+            }
+        }
+        match outcome {
+            Outcome::Ok => self.end_ok(),
+            _ => self.end(self.now(), outcome),
+        }
+        None
+    }
+
+    #[inline]
+    fn open_arena(&mut self) -> Option<Arena> {
+        let arena = arena::open(self.thread)?;
+        if self.special & special::VALUES == 0 {
+            self.values = Values::new(arena.len());
+            self.special |= special::VALUES;
+        }
+        Some(arena)
+    }
+
+    #[inline(never)]
+    fn end_with_values(&self, end: Ticks, outcome: Outcome, arena: Arena) {
+        let start = self.values.start();
+        self.end_with(end, outcome, arena::since(arena, start));
+        arena::close(self.thread, arena, start);
     }
 }
 
 impl Drop for Call {
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn drop(&mut self) {
-        let Entered { site, thread, start, span, parent, special, values } = self.0;
-        end_by_panic((site, thread), (start, span), (parent, special), values);
+        if let Some(entered) = &mut self.0 {
+            entered.end_by_panic();
+        }
     }
 }
 
-/// The end of a call that unwinds. As small a call as can be: what drops the guard in the landing pad is
-/// inlined only if it is tiny, and where it is not, the guard has to lie in memory on every call.
-#[cold]
-#[inline(never)]
-fn end_by_panic(
-    (site, thread): (&'static CallSite, Option<&'static ThreadState>),
-    (start, span): (Ticks, u64),
-    (parent, special): (u64, u64),
-    values: Values,
-) {
-    let entered = Entered { site, thread, start, span, parent, special, values };
-    if thread.is_some() {
-        entered.end(entered.now(), Outcome::Panic, None);
+impl Entered {
+    #[cold]
+    #[inline(never)]
+    fn end_by_panic(&mut self) {
+        if let Some(arena) = self.open_last(Outcome::Panic) {
+            write_panic(self.start, arena);
+            self.end_with_values(self.end, Outcome::Panic, arena);
+        }
     }
 }
 
 /// A call whose result need not be seen (it returns `()` or never): dropped, it ended `ok`, or
 /// `panic` where the thread has begun to unwind since.
 #[derive(Debug)]
-pub struct Scope {
-    call: ManuallyDrop<Call>,
-    unwinding_before: bool,
-}
+pub struct Scope(Call);
 
 impl Scope {
-    /// Enters a call.
+    /// As [`Call::enter`].
     #[cfg_attr(not(debug_assertions), inline(always))]
     #[must_use]
     pub fn enter(site: &'static CallSite) -> Self {
-        let call = ManuallyDrop::new(Call::enter(site));
-        Self { unwinding_before: call.0.thread.is_some() && std::thread::panicking(), call }
+        if site.is_off() { Self(Call::pass()) } else { Self::open(site) }
+    }
+
+    /// As [`Call::prepare`].
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    #[must_use]
+    pub fn prepare(site: &'static CallSite) -> Self {
+        Self::enter(site)
+    }
+
+    #[inline(never)]
+    fn open(site: &'static CallSite) -> Self {
+        if std::thread::panicking() { Self::open_unwinding(site) } else { Self(Call::open(site)) }
+    }
+
+    #[cold]
+    fn open_unwinding(site: &'static CallSite) -> Self {
+        let mut scope = Self(Call::open(site));
+        if let Some(entered) = &mut scope.0.0 {
+            entered.special |= special::UNWINDING;
+        }
+        scope
     }
 
     /// As [`Call::args`].
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub fn args(&mut self, capture: impl FnOnce(&mut Writer<'_>)) {
-        self.call.args(capture);
+        self.0.args(capture);
     }
 
     /// As [`Call::fields`].
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub fn fields(&mut self, capture: impl FnOnce(&mut Writer<'_>)) {
-        self.call.fields(capture);
-    }
-
-    /// As [`Call::begin`].
-    #[cfg_attr(not(debug_assertions), inline(always))]
-    pub fn begin(&mut self) {
-        self.call.begin();
+        self.0.fields(capture);
     }
 }
 
 impl Drop for Scope {
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn drop(&mut self) {
-        let entered = self.call.0;
-        let Some(thread) = entered.thread else { return };
-        if std::thread::panicking() && !self.unwinding_before {
-            entered.end(entered.now(), Outcome::Panic, None);
+        if let Some(entered) = &mut self.0.0 {
+            entered.end_scope();
+        }
+        self.0.0 = None;
+    }
+}
+
+impl Entered {
+    #[inline(never)]
+    fn end_scope(&mut self) {
+        if std::thread::panicking() && self.special & special::UNWINDING == 0 {
+            self.end_by_panic();
         } else {
-            entered.end_ok(thread);
+            self.end_ok();
         }
     }
 }
@@ -726,16 +781,6 @@ pub(crate) fn count(
             if let Some(tally) = thread.home.shared_tallies.of_unbounded(site.id()) {
                 tally.count_shared(outcome, reason, duration);
             }
-        }
-    }
-}
-
-/// Makes a closure that is called once out of one that may be called once.
-pub(crate) fn once(capture: impl FnOnce(&mut Writer<'_>)) -> impl FnMut(&mut Writer<'_>) {
-    let mut capture = Some(capture);
-    move |writer| {
-        if let Some(capture) = capture.take() {
-            capture(writer);
         }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use crate::breaker;
-use crate::call_site::{CallSite, fidelity};
+use crate::call_site::{CallSite, Description, fidelity};
 use crate::capture::via;
 use crate::clock::{ns_from_ticks, ticks};
 use crate::config::{CaptureMode, limits};
@@ -147,8 +147,9 @@ pub struct Health {
 /// Measures what a call costs its caller, on each rung and by the very code that callers run, on the
 /// calling thread, which must have no ring of its own.
 pub(crate) fn measure_costs() -> Option<Costs> {
-    static SITE: CallSite =
-        CallSite::new(|| "monitored::calibration", file!(), line!(), &["id", "name"], &[]);
+    static ABOUT: Description =
+        Description::new(|| "monitored::calibration", file!(), line!(), &["id", "name"], &[]);
+    static SITE: CallSite = CallSite::new(&ABOUT);
     static RINGS: Mutex<Option<&'static ThreadRings>> = Mutex::new(None);
     let mut slot = crate::thread_rings::lock(&RINGS);
     let rings = *slot.get_or_insert_with(|| {
@@ -157,19 +158,14 @@ pub(crate) fn measure_costs() -> Option<Costs> {
         Box::leak(Box::new(ThreadRings::new(limits::RING_BYTES, 0, CaptureMode::Args, overflow, memory)))
     });
     let (state, _) = rings.acquire()?;
-    let call = || {
-        let mut call = Call::enter(&SITE);
-        call.begin();
-        call.ok();
-    };
+    let call = || Call::enter(&SITE).ok();
     let call_with_values = || {
-        let mut call = Call::enter(&SITE);
+        let mut call = Call::prepare(&SITE);
         call.args(|writer| {
             use crate::capture::via::traits::*;
             (&&&&&via::Value(&7_u64)).capture(writer);
             (&&&&&via::Value("seven")).capture(writer);
         });
-        call.begin();
         call.ok();
     };
     let empty = best_of(state, || {});

@@ -170,7 +170,7 @@ fn texts(site: &CallSite, with_names: bool) -> Vec<u8> {
     push(&site.shown_name());
     push(site.place().0);
     push(site.group_name().unwrap_or_default());
-    for names in [site.arguments, site.fields] {
+    for names in [site.arguments(), site.fields()] {
         let names = if with_names { names } else { &[] };
         push(&names.len().to_string());
         for name in names {

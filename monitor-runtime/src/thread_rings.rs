@@ -13,6 +13,7 @@ use std::thread::Thread;
 
 use crossbeam_channel::Sender;
 
+use crate::arena::{self, Arena};
 use crate::collector::{OVERFLOW_SHARE, RINGS_SHARE};
 use crate::config::{CaptureMode, limits};
 use crate::layout::{Kind, PAGE_BYTES, ring as layout};
@@ -37,8 +38,6 @@ pub(crate) const RESERVED_SPANS: u64 = 2;
 pub(crate) struct ThreadState {
     /// The current call: its span id, or one of the reserved values.
     pub(crate) current: AtomicU64,
-    /// What was current before the call that is being entered: how `Entered::enter_specially` says it.
-    pub(crate) parent: AtomicU64,
     /// The root of the current call; of no meaning while there is none.
     pub(crate) trace: AtomicU64,
     /// Weight of the current call, as bits of an f32.
@@ -60,19 +59,29 @@ pub(crate) struct ThreadState {
     /// Whether the ring that records go to does not say yet which thread they are from.
     unintroduced: AtomicBool,
     pub(crate) tallies: Tallies,
+    /// Whether there is an arena, here or in the owner's hands.
+    pub(crate) has_arena: AtomicBool,
+    /// The arena, while the state has no owner.
+    pub(crate) arena: Mutex<Option<Arena>>,
     pub(crate) home: &'static ThreadRings,
 }
 
 impl ThreadState {
-    /// The next span id.
+    /// The next span id, unless the thread needs a new prefix for it.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    pub(crate) fn next_span(&self) -> u64 {
+    pub(crate) fn span_at_hand(&self) -> Option<u64> {
         let span = self.last_span.load(Ordering::Relaxed) + 1;
         if span & SPAN_MASK == 0 {
-            return self.next_prefix();
+            return None;
         }
         self.last_span.store(span, Ordering::Relaxed);
-        span
+        Some(span)
+    }
+
+    /// The next span id.
+    #[inline]
+    pub(crate) fn next_span(&self) -> u64 {
+        self.span_at_hand().unwrap_or_else(|| self.next_prefix())
     }
 
     /// Counts values that panicked while being captured.
@@ -213,6 +222,16 @@ pub(crate) fn current() -> Option<&'static ThreadState> {
     SLOT.get()
 }
 
+/// Makes monitored calls on this thread pass through while user code runs for a capture; gives what was
+/// current.
+#[inline]
+pub(crate) fn suppress() -> Option<(&'static ThreadState, u64)> {
+    let thread = current()?;
+    let before = thread.current.load(Ordering::Relaxed);
+    thread.set_current(SUPPRESSED);
+    Some((thread, before))
+}
+
 /// Forgets the calling thread's state without giving it back: it is the parent's, and this is the
 /// child of a fork.
 pub(crate) fn forget_current() {
@@ -336,6 +355,7 @@ impl ThreadRings {
             Lease::Call => None,
         };
         self.introduce(state, name);
+        arena::take_over(state);
         SLOT.set(Some(state));
         Some((state, lease))
     }
@@ -344,6 +364,7 @@ impl ThreadRings {
     /// before whatever the next owner writes.
     pub(crate) fn release(&self, state: &'static ThreadState) {
         SLOT.set(None);
+        arena::give_back(state);
         lock(&self.free).push(state);
     }
 
@@ -365,7 +386,6 @@ impl ThreadRings {
         let (page, ring) = self.new_ring(bytes.min(limits::RING_BYTES))?;
         let state = Box::leak(Box::new(ThreadState {
             current: AtomicU64::new(NO_SPAN),
-            parent: AtomicU64::new(NO_SPAN),
             trace: AtomicU64::new(NO_SPAN),
             weight: AtomicU32::new(1_f32.to_bits()),
             captures: self.captures,
@@ -379,6 +399,8 @@ impl ThreadRings {
             bursting: AtomicBool::new(false),
             unintroduced: AtomicBool::new(false),
             tallies: Tallies::default(),
+            has_arena: AtomicBool::new(false),
+            arena: Mutex::default(),
             home: self,
         }));
         lock(&self.all).push(state);

@@ -45,7 +45,6 @@ impl Expansion<'_> {
     fn block(&self, ty: &Type) -> Body {
         let call = &self.call;
         let capture = self.capture_on_entry(call);
-        let begin = self.begin(call);
         let unused = self.unused(|name| self.captures(name));
         let block = match self.function.statements() {
             Some(statements) => early_return::to_breaks(statements, ty, &self.private),
@@ -54,7 +53,7 @@ impl Expansion<'_> {
         let block = self.function.in_braces(block);
         Body {
             signature: self.function.signature.clone(),
-            before: quote!(#capture #unused #begin),
+            before: quote!(#capture #unused),
             captures_within: false,
             expression: quote!('__monitor_body: #block),
             may_return: true,
@@ -73,12 +72,11 @@ impl Expansion<'_> {
         } else {
             self.capture_by(&entered, crate::function::ours)
         };
-        let begin = self.begin(&entered);
         let (before, within) = if inside {
             let unused = self.unused(|name| self.captures(name));
-            (quote!(let __monitor_entered = &mut #call;), quote!(#capture #unused #begin))
+            (quote!(let __monitor_entered = &mut #call;), quote!(#capture #unused))
         } else {
-            (quote!(#capture #begin), TokenStream::new())
+            (capture, TokenStream::new())
         };
         let whole_receiver = self.whole_receiver();
         let block = if within.is_empty() && whole_receiver.is_empty() {

@@ -44,6 +44,11 @@ impl Expansion<'_> {
         self.captured_arguments().any(|captured| captured.name == name && !captured.redacted)
     }
 
+    /// Is anything captured before the body?
+    pub(super) fn captures_on_entry(&self) -> bool {
+        !self.options.fields.is_empty() || self.captured_arguments().next().is_some()
+    }
+
     /// Captures arguments and fields into `call`.
     pub(super) fn capture_on_entry(&self, call: &Ident) -> TokenStream {
         self.capture_by(call, Ident::clone)

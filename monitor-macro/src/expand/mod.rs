@@ -75,9 +75,10 @@ impl Expansion<'_> {
         }
     }
 
-    /// Starts the time of `call`, after all that is captured; that of a future starts when it is polled.
-    fn begin(&self, call: &Ident) -> TokenStream {
-        if matches!(self.returns, Returns::Future(_)) { TokenStream::new() } else { quote!(#call.begin();) }
+    /// How the call of a function is entered: its time starts at once, or where something is captured
+    /// first, with the end of that.
+    fn enter(&self) -> Ident {
+        ours(if self.captures_on_entry() { "prepare" } else { "enter" })
     }
 
     /// Statements that keep rustc's `unused_variables` alive for arguments that only the expansion
@@ -170,10 +171,11 @@ mod tests {
         ] {
             assert_eq!(added("", small), added("", large));
         }
-        // The tokens of an alias behind the call, its types and its paths; to be raised only with a reason.
-        assert!(added("", "fn f() {}") <= 110, "{}", added("", "fn f() {}"));
+        // The tokens of an alias behind the call, its types and its paths, and what lies apart from
+        // the call site; to be raised only with a reason.
+        assert!(added("", "fn f() {}") <= 115, "{}", added("", "fn f() {}"));
         let value = added("", "fn f() -> R { r }");
-        assert!(value <= 275, "{value}");
+        assert!(value <= 280, "{value}");
         let future = added("", "async fn f() -> R { r }");
         assert!(future <= 330, "{future}");
         let argument = added("", "fn f(a: A) -> R { r }") - added("", "fn f() -> R { r }");

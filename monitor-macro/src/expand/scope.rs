@@ -7,7 +7,7 @@ use super::{Expansion, Wrapped};
 pub(super) fn wrap(expansion: &Expansion<'_>) -> Wrapped {
     let Expansion { function, private, call, .. } = expansion;
     let site = expansion.site();
-    let begin = expansion.begin(call);
+    let enter = expansion.enter();
     let capture = expansion.capture_on_entry(call);
     let unused = expansion.unused(|name| expansion.captures(name));
     // In a block of its own: clippy would have items in it stand before our statements.
@@ -15,10 +15,9 @@ pub(super) fn wrap(expansion: &Expansion<'_>) -> Wrapped {
     Wrapped {
         signature: function.signature.clone(),
         body: quote! {
-            let mut #call = #private::Scope::enter(#site);
+            let mut #call = #private::Scope::#enter(#site);
             #capture
             #unused
-            #begin
             #block
         },
     }

@@ -39,9 +39,9 @@ impl Expansion<'_> {
                 fn __monitor_path() -> &'static ::core::primitive::str {
                     return #private::path_of(__monitor_path);
                 }
-                #private::CallSite::new(
+                #private::CallSite::new(&#private::Description::new(
                     __monitor_path, ::core::file!(), #line, &[#(#arguments),*], &[#(#fields),*]
-                )#settings
+                )#settings)
             };
             &__MONITOR_SITE
         })

@@ -9,11 +9,11 @@ pub(super) fn wrap(expansion: &Expansion<'_>, ty: &Type) -> Wrapped {
     let Expansion { private, call, .. } = expansion;
     let site = expansion.site();
     let body = expansion.body(ty);
-    let enter = quote!(#private::Call::enter(#site));
+    let enter = expansion.enter();
     let (enter, annotation) = if body.may_return {
-        (quote!(#private::MayReturn::new(#enter)), quote!(: #ty))
+        (quote!(#private::MayReturn::#enter(#site)), quote!(: #ty))
     } else {
-        (enter, quote!())
+        (quote!(#private::Call::#enter(#site)), quote!())
     };
     let (test, end) = expansion.end(&quote!(#call), &quote!(&__monitor_result));
     let (before, expression) = (body.before, body.expression);

@@ -8,6 +8,8 @@ use std::any::Any;
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
+use crate::thread_rings;
+
 thread_local! {
     static CAPTURING: Cell<bool> = const { Cell::new(false) };
 }
@@ -43,10 +45,14 @@ pub(super) fn escape() {
 #[inline]
 pub(super) fn contained(code: impl FnOnce()) -> Ending {
     let outer = CAPTURING.replace(true);
+    let suppressed = thread_rings::suppress();
     let ending = match catch_unwind(AssertUnwindSafe(code)) {
         Ok(()) => Ending::Returned,
         Err(payload) => ending_of(payload),
     };
+    if let Some((thread, current)) = suppressed {
+        thread.set_current(current);
+    }
     CAPTURING.set(outer);
     ending
 }

@@ -52,6 +52,37 @@ impl<'a> Writer<'a> {
         Self { tape: Tape::new(buffer), limits, panics: 0 }
     }
 
+    /// Goes on behind what was written, for so many bytes at most, and not into the last `margin` ones.
+    #[inline]
+    pub(crate) fn open(&mut self, bytes_max: usize, margin: usize) {
+        let end = self.tape.memory().len().saturating_sub(margin);
+        self.tape.set_end(end.min(self.tape.len() + bytes_max));
+    }
+
+    /// Forgets what was written from `len` on; how many values have panicked meanwhile.
+    #[inline]
+    pub(crate) fn close(&mut self, len: usize) -> u32 {
+        self.tape.rewind(len);
+        std::mem::take(&mut self.panics)
+    }
+
+    /// Where the next value goes.
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        self.tape.len()
+    }
+
+    /// The memory, with all that lies in it.
+    #[inline]
+    pub(crate) fn memory(&self) -> &[u8] {
+        self.tape.memory()
+    }
+
+    /// Writes values that were captured before.
+    pub(crate) fn put(&mut self, values: &[u8]) {
+        self.scalar(|tape| tape.raw(values));
+    }
+
     /// Ends the stream; the number of bytes written.
     #[inline]
     #[must_use]
@@ -79,10 +110,35 @@ impl<'a> Writer<'a> {
         }
     }
 
-    #[inline]
+    // These are not inlined: they are what the expansion calls for each argument. Where a token has
+    // ample room they call nothing in turn.
+
+    #[inline(never)]
+    fn unsigned(&mut self, value: u64) {
+        if !self.tape.unsigned_amply(value) {
+            self.scalar_slowly(|tape| tape.unsigned(value));
+        }
+    }
+
+    #[inline(never)]
+    fn signed(&mut self, value: i64) {
+        if value < 0 || !self.tape.unsigned_amply(value.cast_unsigned()) {
+            self.scalar_slowly(|tape| tape.signed(value));
+        }
+    }
+
+    #[inline(never)]
     fn string(&mut self, text: &str) {
         let chars_max = self.limits.string_chars;
-        self.scalar(|tape| tape.string(text, chars_max));
+        if text.len() > chars_max || !self.tape.string_amply(text.as_bytes()) {
+            self.scalar_slowly(|tape| tape.string(text, chars_max));
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn scalar_slowly(&mut self, write: impl FnOnce(&mut Tape<'a>) -> bool) {
+        self.scalar(write);
     }
 
     /// Writes the text of an error, which has the whole budget of a value for itself.

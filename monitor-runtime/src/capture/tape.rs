@@ -60,6 +60,12 @@ impl<'a> Tape<'a> {
         self.bytes.get(start..self.len).unwrap_or_default()
     }
 
+    /// All of the memory.
+    #[inline]
+    pub(super) fn memory(&self) -> &[u8] {
+        self.bytes
+    }
+
     /// Overwrites written bytes.
     pub(super) fn patch(&mut self, at: usize, bytes: &[u8]) {
         if let Some(place) = self.bytes.get_mut(at..at + bytes.len()) {
@@ -179,6 +185,38 @@ impl<'a> Tape<'a> {
         self.fixed(tag, &value.to_le_bytes()[..width])
     }
 
+    /// As [`Self::unsigned`], where there is room for the longest number.
+    #[inline]
+    pub(super) fn unsigned_amply(&mut self, value: u64) -> bool {
+        let Some([first, rest @ ..]) = self.next::<9>() else { return false };
+        let width = 8 - (value | 1).leading_zeros() as usize / 8;
+        let is_small = value <= u64::from(token::SMALL_MAX);
+        let tag = if is_small { value } else { u64::from(token::UNSIGNED) + width as u64 - 1 };
+        *first = tag.to_le_bytes()[0];
+        *rest = value.to_le_bytes();
+        self.len += if is_small { 1 } else { 1 + width };
+        true
+    }
+
+    /// A string of up to [`SHORT_AMPLE`] bytes, where there is room for the longest.
+    #[inline]
+    pub(super) fn string_amply(&mut self, text: &[u8]) -> bool {
+        let Some([head, rest @ ..]) = self.next::<{ 1 + SHORT_AMPLE }>() else { return false };
+        // The pieces overlap: so each length takes two copies, and none a call.
+        match text.len() {
+            17..=SHORT_AMPLE => overlap::<16>(rest, text),
+            8..=16 => overlap::<8>(rest, text),
+            4..=7 => overlap::<4>(rest, text),
+            2..=3 => overlap::<2>(rest, text),
+            1 => rest[0] = text[0],
+            0 => {}
+            _ => return false,
+        }
+        *head = token::SHORT | text.len().to_le_bytes()[0];
+        self.len += 1 + text.len();
+        true
+    }
+
     /// A string of at most `chars_max` characters; of a longer one, or one that does not fit, its start.
     #[inline]
     pub(super) fn string(&mut self, text: &str, chars_max: usize) -> bool {
@@ -224,6 +262,21 @@ impl<'a> Tape<'a> {
         let name = floor(start_of(name, chars_max), self.room().saturating_sub(3).min(LONGEST));
         let [low, high, ..] = name.len().to_le_bytes();
         self.headed([tag, low, high], name.as_bytes())
+    }
+}
+
+/// The longest string that is copied without a call.
+const SHORT_AMPLE: usize = 32;
+
+/// Copies `from`, of `N` to 2 `N` bytes.
+#[inline]
+fn overlap<const N: usize>(to: &mut [u8; SHORT_AMPLE], from: &[u8]) {
+    let (Some(first), Some(last)) = (from.first_chunk::<N>(), from.last_chunk::<N>()) else { return };
+    if let Some(place) = to.first_chunk_mut::<N>() {
+        *place = *first;
+    }
+    if let Some(place) = to.get_mut(..from.len()).and_then(<[u8]>::last_chunk_mut::<N>) {
+        *place = *last;
     }
 }
 

@@ -10,7 +10,7 @@ use crate::capture::{Writer, token};
 impl Direct for u8 {
     #[inline]
     fn capture(&self, writer: &mut Writer<'_>) {
-        writer.scalar(|tape| tape.unsigned((*self).into()));
+        writer.unsigned((*self).into());
     }
     fn write(&self, draft: &mut Draft<'_>) -> Result<(), Stopped> {
         draft.put(|tape| tape.unsigned((*self).into()))
@@ -20,7 +20,7 @@ impl Direct for u8 {
 impl Direct for u16 {
     #[inline]
     fn capture(&self, writer: &mut Writer<'_>) {
-        writer.scalar(|tape| tape.unsigned((*self).into()));
+        writer.unsigned((*self).into());
     }
     fn write(&self, draft: &mut Draft<'_>) -> Result<(), Stopped> {
         draft.put(|tape| tape.unsigned((*self).into()))
@@ -30,7 +30,7 @@ impl Direct for u16 {
 impl Direct for u32 {
     #[inline]
     fn capture(&self, writer: &mut Writer<'_>) {
-        writer.scalar(|tape| tape.unsigned((*self).into()));
+        writer.unsigned((*self).into());
     }
     fn write(&self, draft: &mut Draft<'_>) -> Result<(), Stopped> {
         draft.put(|tape| tape.unsigned((*self).into()))
@@ -40,7 +40,7 @@ impl Direct for u32 {
 impl Direct for u64 {
     #[inline]
     fn capture(&self, writer: &mut Writer<'_>) {
-        writer.scalar(|tape| tape.unsigned(*self));
+        writer.unsigned(*self);
     }
     fn write(&self, draft: &mut Draft<'_>) -> Result<(), Stopped> {
         draft.put(|tape| tape.unsigned(*self))
@@ -50,7 +50,7 @@ impl Direct for u64 {
 impl Direct for usize {
     #[inline]
     fn capture(&self, writer: &mut Writer<'_>) {
-        writer.scalar(|tape| tape.unsigned(*self as u64));
+        writer.unsigned(*self as u64);
     }
     fn write(&self, draft: &mut Draft<'_>) -> Result<(), Stopped> {
         draft.put(|tape| tape.unsigned(*self as u64))
@@ -60,7 +60,7 @@ impl Direct for usize {
 impl Direct for i8 {
     #[inline]
     fn capture(&self, writer: &mut Writer<'_>) {
-        writer.scalar(|tape| tape.signed((*self).into()));
+        writer.signed((*self).into());
     }
     fn write(&self, draft: &mut Draft<'_>) -> Result<(), Stopped> {
         draft.put(|tape| tape.signed((*self).into()))
@@ -70,7 +70,7 @@ impl Direct for i8 {
 impl Direct for i16 {
     #[inline]
     fn capture(&self, writer: &mut Writer<'_>) {
-        writer.scalar(|tape| tape.signed((*self).into()));
+        writer.signed((*self).into());
     }
     fn write(&self, draft: &mut Draft<'_>) -> Result<(), Stopped> {
         draft.put(|tape| tape.signed((*self).into()))
@@ -80,7 +80,7 @@ impl Direct for i16 {
 impl Direct for i32 {
     #[inline]
     fn capture(&self, writer: &mut Writer<'_>) {
-        writer.scalar(|tape| tape.signed((*self).into()));
+        writer.signed((*self).into());
     }
     fn write(&self, draft: &mut Draft<'_>) -> Result<(), Stopped> {
         draft.put(|tape| tape.signed((*self).into()))
@@ -90,7 +90,7 @@ impl Direct for i32 {
 impl Direct for i64 {
     #[inline]
     fn capture(&self, writer: &mut Writer<'_>) {
-        writer.scalar(|tape| tape.signed(*self));
+        writer.signed(*self);
     }
     fn write(&self, draft: &mut Draft<'_>) -> Result<(), Stopped> {
         draft.put(|tape| tape.signed(*self))
@@ -100,7 +100,7 @@ impl Direct for i64 {
 impl Direct for isize {
     #[inline]
     fn capture(&self, writer: &mut Writer<'_>) {
-        writer.scalar(|tape| tape.signed(*self as i64));
+        writer.signed(*self as i64);
     }
     fn write(&self, draft: &mut Draft<'_>) -> Result<(), Stopped> {
         draft.put(|tape| tape.signed(*self as i64))
