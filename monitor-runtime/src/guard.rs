@@ -97,37 +97,41 @@ impl Call {
     #[cfg_attr(not(debug_assertions), inline(always))]
     #[must_use]
     pub fn enter(site: &'static CallSite) -> Self {
-        if site.is_off() { Self::pass() } else { Self::open(site) }
+        let mut call = Self(None);
+        if !site.is_off() {
+            call.open(site);
+        }
+        call
     }
 
     /// Enters a call whose time starts with the last of its captures, so that they do not count.
     #[cfg_attr(not(debug_assertions), inline(always))]
     #[must_use]
     pub fn prepare(site: &'static CallSite) -> Self {
-        if site.is_off() { Self::pass() } else { Self::open_untimed(site) }
+        let mut call = Self(None);
+        if !site.is_off() {
+            call.open_untimed(site);
+        }
+        call
     }
 
-    /// A call that passes through. Cold, so that others run straight on.
-    #[cold]
-    #[inline]
-    fn pass() -> Self {
-        Self(None)
-    }
+    // These write to where the call lies, rather than return it: so what one leaves to another it leaves
+    // without a way back, and saves no registers for that.
 
     #[inline(never)]
-    fn open(site: &'static CallSite) -> Self {
+    fn open(&mut self, site: &'static CallSite) {
         match Entered::recorded(site) {
             // The clock last: nothing of ours counts.
-            Some(entered) => Self(Some(Entered { start: counter(), ..entered })),
-            None => Self::open_otherwise(site),
+            Some(entered) => self.0 = Some(Entered { start: counter(), ..entered }),
+            None => self.open_otherwise(site),
         }
     }
 
     #[inline(never)]
-    fn open_untimed(site: &'static CallSite) -> Self {
+    fn open_untimed(&mut self, site: &'static CallSite) {
         match Entered::recorded(site) {
-            Some(entered) => Self(Some(entered)),
-            None => Self::open_otherwise(site),
+            Some(entered) => self.0 = Some(entered),
+            None => self.open_otherwise(site),
         }
     }
 
@@ -238,7 +242,7 @@ fn begin_span(thread: &ThreadState, parent: u64, span: u64) {
 
 impl Call {
     #[inline(never)]
-    fn open_otherwise(site: &'static CallSite) -> Self {
+    fn open_otherwise(&mut self, site: &'static CallSite) {
         if site.is_counted()
             && let Some(thread) = thread_rings::current()
         {
@@ -249,18 +253,19 @@ impl Call {
             if fits && thread.tallies.used(site.id()).is_some_and(|tally| tally.leave_out(epoch)) {
                 thread.set_current(UNSAMPLED);
                 let (start, special) = (coarse(), special::JUST_COUNTED);
-                return Self(Some(Entered { start, parent, special, ..Entered::nothing(site, thread) }));
+                self.0 = Some(Entered { start, parent, special, ..Entered::nothing(site, thread) });
+                return;
             }
         }
-        Self::open_specially(site)
+        self.open_specially(site);
     }
 
     /// The first call of a function or a thread, a sampled function, a call below one that was not
     /// drawn or within a capture.
     #[cold]
     #[inline(never)]
-    fn open_specially(site: &'static CallSite) -> Self {
-        let Some((thread, lease)) = thread_for(site) else { return Self(None) };
+    fn open_specially(&mut self, site: &'static CallSite) {
+        let Some((thread, lease)) = thread_for(site) else { return };
         let parent = thread.current.load(Ordering::Relaxed);
         let weight_before = thread.weight();
         let mut entered = Entered { parent, ..Entered::nothing(site, thread) };
@@ -269,7 +274,7 @@ impl Call {
                 if lease == Lease::Call {
                     thread.home.release(thread);
                 }
-                return Self(None);
+                return;
             }
             Draw::Follow => {
                 entered.span = thread.next_span();
@@ -298,7 +303,7 @@ impl Call {
             entered.special |= special::OS_CLOCK;
         }
         entered.start = entered.now();
-        Self(Some(entered))
+        self.0 = Some(entered);
     }
 }
 
@@ -547,7 +552,11 @@ impl Scope {
     #[cfg_attr(not(debug_assertions), inline(always))]
     #[must_use]
     pub fn enter(site: &'static CallSite) -> Self {
-        if site.is_off() { Self(Call::pass()) } else { Self::open(site) }
+        let mut scope = Self(Call(None));
+        if !site.is_off() {
+            scope.open(site);
+        }
+        scope
     }
 
     /// As [`Call::prepare`].
@@ -558,17 +567,20 @@ impl Scope {
     }
 
     #[inline(never)]
-    fn open(site: &'static CallSite) -> Self {
-        if std::thread::panicking() { Self::open_unwinding(site) } else { Self(Call::open(site)) }
+    fn open(&mut self, site: &'static CallSite) {
+        if std::thread::panicking() {
+            self.open_unwinding(site);
+        } else {
+            self.0.open(site);
+        }
     }
 
     #[cold]
-    fn open_unwinding(site: &'static CallSite) -> Self {
-        let mut scope = Self(Call::open(site));
-        if let Some(entered) = &mut scope.0.0 {
+    fn open_unwinding(&mut self, site: &'static CallSite) {
+        self.0.open(site);
+        if let Some(entered) = &mut self.0.0 {
             entered.special |= special::UNWINDING;
         }
-        scope
     }
 
     /// As [`Call::args`].
@@ -670,14 +682,14 @@ fn draw_root(site: &CallSite, thread: &ThreadState) -> (bool, f64) {
     };
     if tally.gap_epoch.load(Ordering::Relaxed) != epoch {
         tally.gap_epoch.store(epoch, Ordering::Relaxed);
-        tally.gap.store(next_gap(stop, thread), Ordering::Relaxed);
+        tally.set_gap(next_gap(stop, thread));
     }
-    let gap = tally.gap.load(Ordering::Relaxed);
+    let gap = tally.gap();
     if gap & GAP_MASK > 0 {
-        tally.gap.store(gap - 1, Ordering::Relaxed);
+        tally.set_gap(gap - 1);
         return (false, rate);
     }
-    tally.gap.store(next_gap(stop, thread), Ordering::Relaxed);
+    tally.set_gap(next_gap(stop, thread));
     let ends = gap & REDRAW_FLAG == 0;
     (ends && (stop <= rate || sampling::next_gap(rate / stop, random(thread)) == 0), rate)
 }
@@ -685,13 +697,14 @@ fn draw_root(site: &CallSite, thread: &ThreadState) -> (bool, f64) {
 /// Share of the calls that are timed of a function whose calls are otherwise only counted.
 const TIMED_SHARE: f64 = 1.0 / 256.0;
 
-/// A gap, flagged where it ends in another draw instead of a drawn call.
-fn next_gap(rate: f64, thread: &ThreadState) -> u64 {
+/// A gap, flagged where it ends in another draw instead of a drawn call: gaps have no memory, so a long
+/// one may be taken in pieces.
+fn next_gap(rate: f64, thread: &ThreadState) -> u32 {
     let gap = sampling::next_gap(rate, random(thread));
-    if gap == sampling::REDRAW { u64::from(gap) | REDRAW_FLAG } else { u64::from(gap) }
+    if gap >= GAP_MASK { GAP_MASK | REDRAW_FLAG } else { gap }
 }
 
-const REDRAW_FLAG: u64 = GAP_MASK + 1;
+const REDRAW_FLAG: u32 = GAP_MASK + 1;
 
 fn random(thread: &ThreadState) -> u64 {
     let mut generator = sampling::Random::new(thread.random.load(Ordering::Relaxed));

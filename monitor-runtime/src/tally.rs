@@ -30,11 +30,12 @@ pub(crate) enum Unrecorded {
 /// Figures of one function on one thread.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
-    /// Calls left to leave out before the next drawn one, and the epoch of the rate it was drawn for.
-    pub(crate) gap: AtomicU64,
+    /// Low half: calls left to leave out before the next drawn one. High half: calls that were only
+    /// counted, neither drawn nor timed; counted where they begin, as `ok`. In one word, because what
+    /// one loses the other gains.
+    countdown: AtomicU64,
+    /// The epoch of the rate that the gap was drawn for.
     pub(crate) gap_epoch: AtomicU32,
-    /// Calls that were only counted: neither drawn nor timed. Counted where they begin, as `ok`.
-    pub(crate) counted: AtomicU64,
     /// Those among them that failed, and so left a record after all.
     pub(crate) counted_failed: AtomicU64,
     /// By outcome.
@@ -46,8 +47,8 @@ pub(crate) struct Tally {
     durations: OnceLock<Box<Durations>>,
 }
 
-/// The bits of `Tally::gap` that count.
-pub(crate) const GAP_MASK: u64 = u32::MAX as u64;
+/// The bits of a gap that count; the one above is a flag.
+pub(crate) const GAP_MASK: u32 = u32::MAX >> 1;
 
 /// Counts of durations by the place of their bucket. 32 bits may wrap; the collector takes differences
 /// far more often than that.
@@ -93,13 +94,29 @@ impl Tally {
     /// by the owner alone.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn leave_out(&self, epoch: u32) -> bool {
-        let gap = self.gap.load(Ordering::Relaxed);
-        if gap & GAP_MASK == 0 || self.gap_epoch.load(Ordering::Relaxed) != epoch {
+        let countdown = self.countdown.load(Ordering::Relaxed);
+        if countdown as u32 & GAP_MASK == 0 || self.gap_epoch.load(Ordering::Relaxed) != epoch {
             return false;
         }
-        self.gap.store(gap - 1, Ordering::Relaxed);
-        add(&self.counted, 1);
+        // One more in the high half, one less in the low one, which is not zero.
+        self.countdown.store(countdown.wrapping_add((1 << 32) - 1), Ordering::Relaxed);
         true
+    }
+
+    /// Calls left to leave out, flagged or not.
+    pub(crate) fn gap(&self) -> u32 {
+        self.countdown.load(Ordering::Relaxed) as u32
+    }
+
+    /// Sets how many calls to leave out. Called by the owner alone.
+    pub(crate) fn set_gap(&self, gap: u32) {
+        let counted = self.countdown.load(Ordering::Relaxed) >> 32;
+        self.countdown.store(counted << 32 | u64::from(gap), Ordering::Relaxed);
+    }
+
+    /// Calls that were only counted so far. May wrap; the collector takes differences far more often.
+    pub(crate) fn counted(&self) -> u32 {
+        (self.countdown.load(Ordering::Relaxed) >> 32) as u32
     }
 
     /// A call that was counted at its beginning has failed. Called by the owner alone.
@@ -133,8 +150,7 @@ impl Tally {
     }
 
     pub(crate) fn is_untouched(&self) -> bool {
-        self.counted.load(Ordering::Relaxed) == 0
-            && self.calls.iter().all(|count| count.load(Ordering::Relaxed) == 0)
+        self.counted() == 0 && self.calls.iter().all(|count| count.load(Ordering::Relaxed) == 0)
     }
 }
 

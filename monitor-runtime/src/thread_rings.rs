@@ -32,9 +32,9 @@ pub(crate) const SUPPRESSED: u64 = 2;
 /// Span ids lie above this.
 pub(crate) const RESERVED_SPANS: u64 = 2;
 
-/// What a thread records with.
+/// What a thread records with. What every call looks at comes first, in one cache line.
 #[derive(Debug)]
-#[repr(align(128))]
+#[repr(C, align(128))]
 pub(crate) struct ThreadState {
     /// The current call: its span id, or one of the reserved values.
     pub(crate) current: AtomicU64,
@@ -44,9 +44,9 @@ pub(crate) struct ThreadState {
     pub(crate) weight: AtomicU32,
     /// Which values are captured: fixed when the runtime starts.
     pub(crate) captures: CaptureMode,
+    last_span: AtomicU64,
     /// Values that panicked while being captured.
     pub(crate) capture_panics: AtomicU32,
-    last_span: AtomicU64,
     pub(crate) random: AtomicU64,
     pub(crate) thread_id: AtomicU32,
     pub(crate) ring: Ring,

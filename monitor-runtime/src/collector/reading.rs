@@ -23,7 +23,7 @@ use crate::tally::{Durations, Tally, Unrecorded};
 pub(super) struct TallyRead {
     calls: [u64; 4],
     unrecorded: [u64; 4],
-    counted: u64,
+    counted: u32,
     counted_failed: u64,
     total_ticks: u64,
     durations: Vec<u32>,
@@ -220,7 +220,8 @@ impl Collector {
             Entry::Vacant(place) => place.insert(TallyRead::default()),
         };
         let calls = differences(&mut read.calls, &tally.calls);
-        let begun = difference(&mut read.counted, &tally.counted);
+        let counted_before = std::mem::replace(&mut read.counted, tally.counted());
+        let begun = u64::from(read.counted.wrapping_sub(counted_before));
         let taken_back = difference(&mut read.counted_failed, &tally.counted_failed);
         let counted = begun.saturating_sub(taken_back);
         // What began before the last reading and left a record since was counted too early.

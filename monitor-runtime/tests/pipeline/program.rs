@@ -11,7 +11,7 @@ use std::task::{Context, Poll, Waker};
 
 use super::Recorder;
 use super::ledger::Answer;
-use crate::call_site::CallSite;
+use crate::call_site::{CallSite, Description};
 use crate::capture::via::{ErrorValue, Value, traits::*};
 use crate::collector::Pace;
 use crate::private::{AsyncCall, Call, instrument};
@@ -103,7 +103,8 @@ impl Functions {
         Self(std::array::from_fn(|function| {
             let name =
                 ["pipeline::first", "pipeline::second", "pipeline::third", "pipeline::fourth"][function];
-            let site = CallSite::new(|| "pipeline", file!(), line!(), &["number"], &[]).name(name);
+            let about = Description::new(|| "pipeline", file!(), line!(), &["number"], &[]).name(name);
+            let site = CallSite::new(Box::leak(Box::new(about)));
             let site: &'static CallSite = Box::leak(Box::new(site));
             assert!(site.register());
             site.ask(1.0, Source::Default);
@@ -261,9 +262,8 @@ impl Worker<'_> {
 }
 
 fn call(site: &'static CallSite, number: u64, ending: Ending, body: impl FnOnce()) {
-    let mut call = Call::enter(site);
+    let mut call = Call::prepare(site);
     call.args(|writer| (&&&&&Value(&number)).capture(writer));
-    call.begin();
     body();
     match ending {
         Ending::OkWithResult => call.ok_with(|writer| (&&&&&Value(&number)).capture(writer)),
