@@ -12,13 +12,13 @@ use super::known::Known;
 use super::schema::{SLICE_NS, WINDOW_NS};
 use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior};
 
-/// Call ids deleted in a transaction of its own: about 1 ms, with values 5 ms.
-const STEP_CALLS: i64 = 4096;
+/// Call ids deleted in a transaction of its own: half a millisecond, with values 2 ms.
+const STEP_CALLS: i64 = 2048;
 
 /// Call ids deleted in the transaction of a batch at most. As many go as come, because a page that is
 /// freed and not filled again in the same transaction is written for nothing; twice as many where that
 /// did not suffice, so that the store does not stay at its bound for ever.
-const BATCH_CALLS_MAX: i64 = 16_384;
+const BATCH_CALLS_MAX: i64 = 6144;
 
 /// A smaller batch leaves expiry to steps of its own: it would change more pages by it than they do.
 const BATCH_CALLS_MIN: usize = 256;

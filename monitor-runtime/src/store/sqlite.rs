@@ -326,6 +326,8 @@ impl SqliteStore {
         if length + coming <= bound {
             return Ok(());
         }
+        // What is copied before needs no lock: other writers wait only for what comes in between.
+        let _ = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
         let (blocked, pages, copied) = connection
             .query_row("PRAGMA wal_checkpoint(RESTART)", [], |row| {
                 Ok((row.get::<_, bool>(0)?, row.get::<_, i64>(1)?, row.get::<_, i64>(2)?))
