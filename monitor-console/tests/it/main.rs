@@ -7,6 +7,7 @@ mod usage;
 mod opening;
 mod reading;
 mod safety;
+mod hostile;
 mod following;
 mod sampling;
 mod breaker;

@@ -6,9 +6,9 @@ use std::process::Stdio;
 use crate::fixture::{Call, Fixture, SECOND};
 use crate::run::{command, monitor};
 
-const HOSTILE: &str = "\u{1b}[2J\u{1b}]0;owned\u{7}\u{9b}31m\u{202e}gpj\r\u{7f}\u{2066}";
+pub(crate) const HOSTILE: &str = "\u{1b}[2J\u{1b}]0;owned\u{7}\u{9b}31m\u{202e}gpj\r\u{7f}\u{2066}";
 
-fn is_harmless(text: &str) -> bool {
+pub(crate) fn is_harmless(text: &str) -> bool {
     text.chars().all(|c| matches!(c, '\n' | '\t') || !(c.is_control() || "\u{202e}\u{2066}".contains(c)))
 }
 

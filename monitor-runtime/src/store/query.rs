@@ -125,8 +125,26 @@ impl Attempt {
         if self.version > VERSION {
             return Err(QueryError::Newer { path: path.to_owned(), found: self.version });
         }
+        if !has_readable_schema(&self.connection).map_err(|error| refuse(path, &error))? {
+            let why = "its schema is no text".to_owned();
+            return Err(QueryError::NotADatabase { path: path.to_owned(), why });
+        }
         Ok(self.connection)
     }
+}
+
+/// Whether the schema is UTF-8, so that names of columns are: rusqlite panics on others. SQLite itself
+/// takes any bytes.
+fn has_readable_schema(connection: &Connection) -> rusqlite::Result<bool> {
+    let mut statement =
+        connection.prepare("SELECT CAST(sql AS BLOB) FROM sqlite_schema WHERE sql NOT NULL")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        if std::str::from_utf8(row.get_ref(0)?.as_blob()?).is_err() {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 fn attempt(path: &Path, access: OpenFlags) -> rusqlite::Result<Attempt> {
