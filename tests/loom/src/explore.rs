@@ -25,6 +25,8 @@ pub(crate) fn explore(what: Weakened, model: impl Fn() + Sync + Send + 'static) 
     let counted = Arc::clone(&runs);
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = Some(PREEMPTIONS_MAX);
+    // Accesses of an execution; the usual thousand is for smaller things.
+    builder.max_branches = 20_000;
     let check = || {
         builder.check(move || {
             counted.fetch_add(1, Ordering::Relaxed);

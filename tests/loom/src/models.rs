@@ -10,8 +10,8 @@ use crate::ring::{Push, Ring};
 use crate::sync::{AtomicU64, Ordering, Weakened};
 use crate::tally::{Tally, Unrecorded};
 
-/// Room for two records and for nothing else.
-const RING_WORDS: usize = 2 * HEADER_WORDS;
+/// Room for eight bare records: the smallest ring in which a push may do without a look at the head.
+const RING_WORDS: usize = 8 * HEADER_WORDS;
 
 fn ring(words: usize) -> &'static Ring {
     // Of the control page only what the ring itself uses.
@@ -64,30 +64,74 @@ fn meet(ring: &'static Ring, produce: impl Fn(&Ring) -> Vec<u64> + Send + 'stati
     assert_eq!(ring.pending(), 0);
 }
 
-/// Records of a header alone, through a ring that is too small for all of them.
+/// A bare record in the ring, by the quick way where that is open. Whether it is written, and how.
+fn push_bare(ring: &Ring, number: u64) -> Way {
+    let header = header(number, 0);
+    if ring.push_header(header) {
+        Way::Quick
+    } else if ring.push(&header, &[]) == Push::Full {
+        Way::None
+    } else {
+        Way::Slow
+    }
+}
+
+/// A record with four words of values.
+fn push_with_values(ring: &Ring, number: u64) -> Way {
+    let (header, bytes) = (header(number, 4), [number.to_le_bytes(); 4].concat());
+    if ring.push_values(header, &bytes) {
+        Way::Quick
+    } else if ring.push(&header, &bytes) == Push::Full {
+        Way::None
+    } else {
+        Way::Slow
+    }
+}
+
+/// How a record went into the ring.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// Without a look at the head.
+    Quick,
+    Slow,
+    /// There was no room.
+    None,
+}
+
+/// The numbers of what was written. Both ways of writing have to be among them: a model of one says
+/// nothing of the other.
+fn written(ways: &[(u64, Way)]) -> Vec<u64> {
+    for way in [Way::Quick, Way::Slow] {
+        assert!(ways.iter().any(|(_, taken)| *taken == way), "nothing went the {way:?} way: {ways:?}");
+    }
+    ways.iter().filter(|(_, way)| *way != Way::None).map(|(number, _)| *number).collect()
+}
+
+/// Records of a header alone, through a ring that holds some already and has no room for all.
 #[must_use]
 pub fn headers(what: Weakened) -> Explored {
     explore(what, || {
-        meet(ring(RING_WORDS), |ring| {
-            let written = |number: &u64| {
-                let header = header(*number, 0);
-                ring.push_header(header) || ring.push(&header, &[]) != Push::Full
-            };
-            (1..=4).filter(written).collect()
+        let ring = ring(RING_WORDS);
+        let before: Vec<u64> = (1..=5).filter(|number| push_bare(ring, *number) != Way::None).collect();
+        meet(ring, move |ring| {
+            let ways: Vec<_> = (6..=10).map(|number| (number, push_bare(ring, number))).collect();
+            [before.clone(), written(&ways)].concat()
         });
     })
 }
 
-/// Records with values, of which the second finds its place behind a skip.
+/// Records with values, of which one finds its place behind a skip at the end of the ring.
 #[must_use]
 pub fn values(what: Weakened) -> Explored {
     explore(what, || {
-        meet(ring(2 * RING_WORDS), |ring| {
-            let written = |number: &u64| {
-                let bytes = [number.to_le_bytes(); 4].concat();
-                ring.push(&header(*number, 4), &bytes) != Push::Full
-            };
-            (1..=4).filter(written).collect()
+        let ring = ring(2 * RING_WORDS);
+        for number in 1..=8 {
+            assert_ne!(push_with_values(ring, number), Way::None);
+        }
+        assert_eq!(drained(ring), (1..=8).collect::<Vec<_>>());
+        meet(ring, |ring| {
+            let ways: Vec<_> = (9..=12).map(|number| (number, push_with_values(ring, number))).collect();
+            written(&ways)
         });
     })
 }
@@ -97,15 +141,11 @@ pub fn values(what: Weakened) -> Explored {
 pub fn closing(what: Weakened) -> Explored {
     explore(what, || {
         meet(ring(RING_WORDS), |ring| {
-            let mut written = Vec::new();
-            for number in 1..=3 {
-                if ring.push(&header(number, 0), &[]) != Push::Full {
-                    written.push(number);
-                }
-                ring.close();
-                assert!(!ring.push_header(header(9, 0)), "a closed ring takes the slow way");
-            }
-            written
+            let ways: Vec<_> = (1..=3).map(|number| (number, push_bare(ring, number))).collect();
+            ring.close();
+            assert!(!ring.push_header(header(9, 0)), "a closed ring takes the slow way");
+            assert_ne!(push_bare(ring, 4), Way::None);
+            [written(&ways), vec![4]].concat()
         });
     })
 }
