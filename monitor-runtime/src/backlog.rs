@@ -206,6 +206,22 @@ mod tests {
     }
 
     #[test]
+    fn failures_within_their_own_bound_outlive_any_number_of_other_calls() {
+        let mut backlog = Backlog::new(64 * 100);
+        for site in 0..1000 {
+            let outcome = if site % 100 == 7 { Outcome::Panic } else { Outcome::Ok };
+            backlog.push(Segment::new(1, call(site, outcome)));
+            backlog.evict(|waiting| assert_eq!(waiting.header.outcome, Outcome::Ok));
+        }
+        let mut failed = 0;
+        backlog.take(|waiting| {
+            failed += u32::from(waiting.header.outcome == Outcome::Panic);
+            true
+        });
+        assert_eq!(failed, 10);
+    }
+
+    #[test]
     fn taking_stops_where_it_is_told_to_and_goes_on_from_there() {
         let mut backlog = Backlog::new(1 << 20);
         backlog.push(Segment::new(1, [call(1, Outcome::Ok), call(2, Outcome::Ok)].concat()));
