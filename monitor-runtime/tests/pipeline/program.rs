@@ -185,7 +185,11 @@ impl Functions {
     fn change(&self, function: usize, change: Change) {
         match change {
             Change::Rate(rate) => self.0[function].ask(rate, Source::Live),
-            Change::Counted(is_counted) => self.0[function].limit(1.0, is_counted),
+            Change::Counted(is_counted) => {
+                // Only what is left out is counted.
+                self.0[function].ask(0.01, Source::Live);
+                self.0[function].limit(1.0, is_counted);
+            }
         }
     }
 }
