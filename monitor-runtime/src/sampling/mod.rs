@@ -11,6 +11,9 @@ mod gap;
 pub(crate) mod ladder;
 pub(crate) mod thin;
 
+#[cfg(test)]
+mod closed_loop;
+
 pub use gap::{REDRAW, Random, next_gap};
 pub use pattern::{Pattern, PatternError};
 pub use rules::{RuleError, Rules};

@@ -1,0 +1,169 @@
+//! `cargo bench -p monitor-benches --bench ladder`: what is left of the cost of functions that nobody has
+//! set anything for, two seconds after the start: one that is called tens of millions of times a second
+//! beside one that is called once, as a root and below a caller that is recorded; and a program whose
+//! functions take a microsecond each.
+//!
+//! The recorder is set up as it comes. Each program runs in a process of its own, and its floor (two
+//! readings of the counter; the program without attributes) is measured next to it.
+
+use std::hint::black_box;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use monitor_benches::{Bursts, Case, Figures, Options, Table, Worker, case, floor, seconds, serve};
+use monitored::monitor;
+
+const HOT: &str = "called as often as can be, 2 s after the start";
+const BELOW: &str = "the same, below a caller that is recorded";
+const MICRO: &str = "a program of functions of 1 µs, its whole time";
+const CALLS: &str = "calls a second meanwhile";
+
+fn plain(number: u64) -> u64 {
+    black_box(number) + 1
+}
+
+#[inline(never)]
+fn bare(number: u64) -> u64 {
+    plain(number)
+}
+
+#[monitor(skip_all, no_result)]
+#[inline(never)]
+fn hot(number: u64) -> u64 {
+    plain(number)
+}
+
+#[monitor]
+fn once_a_second(number: u64) -> u64 {
+    plain(number)
+}
+
+/// Called once for a whole burst, so that it is recorded and what it calls is not a root.
+#[monitor(skip_all, no_result)]
+#[inline(never)]
+fn caller(passes: u32, call: fn(u64) -> u64) {
+    (0..passes).for_each(|_| _ = black_box(call(black_box(1))));
+}
+
+/// About a microsecond of arithmetic that does not fold.
+#[inline(always)]
+#[expect(clippy::inline_always, reason = "the body of both forms")]
+fn work(number: u64) -> u64 {
+    let mut value = black_box(number) | 1;
+    for _ in 0..ROUNDS_OF_A_MICROSECOND {
+        value = value.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(7);
+    }
+    value
+}
+
+/// A multiplication and a rotation, each waiting for the one before, are four cycles.
+const ROUNDS_OF_A_MICROSECOND: u32 = 700;
+
+#[inline(never)]
+fn micro_bare(number: u64) -> u64 {
+    work(number)
+}
+
+#[monitor(skip_all, no_result)]
+#[inline(never)]
+fn micro(number: u64) -> u64 {
+    work(number)
+}
+
+fn main() -> std::io::Result<()> {
+    let options = Options::from_args();
+    match options.worker.as_deref() {
+        Some("hot") => return hot_program(&options),
+        Some("micro") => return micro_program(&options),
+        _ => {}
+    }
+    let mut table = Table::new("ladder", "ns", floor::READS);
+    table.row(floor::READS, None);
+    table.row(HOT, Some(0.15));
+    table.row(BELOW, Some(0.15));
+    table.row(MICRO, Some(1.015));
+    let folder = tempfile::tempdir()?;
+    let start = |name: &str| {
+        let store = folder.path().join(format!("{name}.db"));
+        Worker::start(name, &options, &[("MONITOR_DB", store.to_str().unwrap_or(":memory:"))])
+    };
+    let (mut hot, mut micro) = (start("hot")?, start("micro")?);
+    for _ in 0..options.rounds() {
+        let figures = hot.round()?;
+        for name in [HOT, BELOW] {
+            table.record(name, figures[name], figures[floor::READS]);
+        }
+        table.figure(CALLS, figures[CALLS] / 1e6, "million");
+        let figures = micro.round()?;
+        table.record_in(MICRO, figures["with"], figures["without"], "ms");
+    }
+    drop((hot, micro));
+    table.finish(&options)
+}
+
+/// Calls flat out for two seconds, and after that as often as measuring lets it.
+fn hot_program(options: &Options) -> std::io::Result<()> {
+    static RUNNING: AtomicBool = AtomicBool::new(true);
+    let rare = std::thread::spawn(|| {
+        while RUNNING.load(Ordering::Relaxed) {
+            once_a_second(1);
+            std::thread::park_timeout(Duration::from_secs(1));
+        }
+    });
+    let warm = Duration::from_secs(if options.short { 0 } else { 2 });
+    let bursts = Bursts { threads: 1, repeats: options.amount(60, 2), calls: 200_000, settle: &|| () };
+    let below = Case {
+        name: BELOW,
+        calls: 1,
+        without: |passes| (0..passes).for_each(|_| _ = black_box(bare(black_box(1)))),
+        with: |passes| caller(passes, hot),
+    };
+    let [reads, _] = floor::cases();
+    let cases = [reads, case!(HOT, bare(black_box(1)), hot(black_box(1))), below];
+    let mut is_warm = false;
+    let answer = serve(|| {
+        if !std::mem::replace(&mut is_warm, true) {
+            let until = Instant::now() + warm;
+            while Instant::now() < until {
+                (0..10_000).for_each(|_| _ = black_box(hot(black_box(1))));
+            }
+        }
+        let before = counted();
+        let mut figures = Figures::new();
+        let spent = seconds(|| figures = bursts.measure(&cases));
+        #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
+        figures.insert(CALLS.to_owned(), (counted() - before) as f64 / spent);
+        figures
+    });
+    RUNNING.store(false, Ordering::Relaxed);
+    rare.thread().unpark();
+    let _ = rare.join();
+    answer
+}
+
+fn counted() -> u64 {
+    let _ = monitored::flush(Duration::from_secs(10));
+    let health = monitored::health();
+    health.recorded + health.sampled_out
+}
+
+/// The same work without the attribute and with it, in turns.
+fn micro_program(options: &Options) -> std::io::Result<()> {
+    let calls = options.amount(100_000, 1_000);
+    let pass = |call: fn(u64) -> u64| (0..calls).for_each(|_| _ = black_box(call(black_box(1))));
+    let mut is_warm = options.short;
+    serve(|| {
+        if !std::mem::replace(&mut is_warm, true) {
+            let until = Instant::now() + Duration::from_secs(2);
+            while Instant::now() < until {
+                pass(micro);
+            }
+        }
+        let (mut with, mut without) = (0.0, 0.0);
+        for _ in 0..5 {
+            without += seconds(|| pass(micro_bare)) * 1e3;
+            with += seconds(|| pass(micro)) * 1e3;
+        }
+        Figures::from([("with".to_owned(), with), ("without".to_owned(), without)])
+    })
+}
