@@ -10,6 +10,7 @@ use monitor_benches::{Bursts, Figures, Options, Table, Worker, floor, serve};
 
 const VARIABLES: [(&str, &str); 2] = [("MONITOR_MAX_RATE", "0"), ("MONITOR_MAX_OVERHEAD", "100%")];
 const AGAINST_ONE: &str = "10 000 functions against 1";
+const READS_AGAINST_ONE: &str = "10 000 functions against 1, two counter reads alone";
 
 fn main() -> Result<()> {
     let options = Options::from_args();
@@ -17,12 +18,18 @@ fn main() -> Result<()> {
         return serve(|| round(&options));
     }
     let mut shown = Table::new("functions", "ns", floor::READS);
-    for (case, goal) in
-        [(floor::READS, None), (table::ONE, Some(1.4)), (table::HUNDRED, None), (table::ALL, None)]
-    {
+    for (case, goal) in [
+        (floor::READS, None),
+        (table::READS_ONE, None),
+        (table::READS_ALL, None),
+        (table::ONE, Some(1.4)),
+        (table::HUNDRED, None),
+        (table::ALL, None),
+    ] {
         shown.row(case, goal);
     }
     shown.row(AGAINST_ONE, Some(1.5));
+    shown.row(READS_AGAINST_ONE, None);
     let stores = tempfile::tempdir()?;
     let store = stores.path().join("functions.db");
     let mut variables = vec![("MONITOR_DB", store.to_str().unwrap_or(":memory:"))];
@@ -35,6 +42,7 @@ fn main() -> Result<()> {
             shown.record(case, value, of(floor::READS));
         }
         shown.record(AGAINST_ONE, of(table::ALL), of(table::ONE));
+        shown.record(READS_AGAINST_ONE, of(table::READS_ALL), of(table::READS_ONE));
     }
     drop(worker);
     shown.finish(&options)

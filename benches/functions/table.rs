@@ -9,9 +9,13 @@ use monitor_benches::Case;
 pub(crate) const ONE: &str = "1 function, by pointer";
 pub(crate) const HUNDRED: &str = "100 functions by turns";
 pub(crate) const ALL: &str = "10 000 functions by turns";
+pub(crate) const READS_ONE: &str = "two counter reads, 1 function by pointer";
+pub(crate) const READS_ALL: &str = "two counter reads, 10 000 functions by turns";
 
-pub(crate) fn cases() -> [Case; 3] {
+pub(crate) fn cases() -> [Case; 5] {
     [
+        Case { name: READS_ONE, calls: 1, without: turns::<Without, 1>, with: turns::<Reads, 1> },
+        Case { name: READS_ALL, calls: 1, without: turns::<Without, 10_000>, with: turns::<Reads, 10_000> },
         Case { name: ONE, calls: 1, without: turns::<Without, 1>, with: turns::<With, 1> },
         Case { name: HUNDRED, calls: 1, without: turns::<Without, 100>, with: turns::<With, 100> },
         Case { name: ALL, calls: 1, without: turns::<Without, 10_000>, with: turns::<With, 10_000> },
@@ -45,6 +49,13 @@ impl Kind for With {
     const TABLE: &'static Table = &WITH;
 }
 
+/// What remains of any recorder: each function reads the counter twice, and nothing else.
+struct Reads;
+
+impl Kind for Reads {
+    const TABLE: &'static Table = &READS;
+}
+
 struct Without;
 
 impl Kind for Without {
@@ -63,6 +74,7 @@ macro_rules! ten {
         })*
         pub(super) const WITH: [$element; 10] = [$($digit::WITH),*];
         pub(super) const WITHOUT: [$element; 10] = [$($digit::WITHOUT),*];
+        pub(super) const READS: [$element; 10] = [$($digit::READS),*];
     };
 }
 
@@ -79,6 +91,15 @@ macro_rules! function {
             ::std::hint::black_box(number) + HERE
         }
 
+        #[inline(never)]
+        fn reads(number: u64) -> u64 {
+            let start = ::monitor_benches::floor::counter();
+            let result = ::std::hint::black_box(number) + HERE;
+            ::std::hint::black_box(::monitor_benches::floor::counter().wrapping_sub(start));
+            result
+        }
+
+        pub(super) const READS: fn(u64) -> u64 = reads;
         pub(super) const WITH: fn(u64) -> u64 = with;
         pub(super) const WITHOUT: fn(u64) -> u64 = without;
     };

@@ -25,9 +25,11 @@ fn plain(number: u64) -> u64 {
     black_box(number) + 1
 }
 
+/// Reads the counter.
 #[inline(always)]
+#[must_use]
 #[expect(clippy::inline_always, reason = "a call around the counter would be measured with it")]
-fn counter() -> u64 {
+pub fn counter() -> u64 {
     #[cfg(target_arch = "x86_64")]
     {
         // SAFETY: every x86_64 processor has the instruction, which reads a register.

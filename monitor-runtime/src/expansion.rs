@@ -104,17 +104,21 @@ impl<R> Function for fn() -> R {
 pub struct MayReturn(Call);
 
 impl MayReturn {
-    /// As [`Call::enter`].
+    /// As [`Call::none`].
     #[inline]
     #[must_use]
-    pub fn enter(site: &'static CallSite) -> Self {
-        Self(Call::enter(site))
+    pub const fn none() -> Self {
+        Self(Call::none())
+    }
+    /// As [`Call::enter`].
+    #[inline]
+    pub fn enter(&mut self, site: &'static CallSite) {
+        self.0.enter(site);
     }
     /// As [`Call::prepare`].
     #[inline]
-    #[must_use]
-    pub fn prepare(site: &'static CallSite) -> Self {
-        Self(Call::prepare(site))
+    pub fn prepare(&mut self, site: &'static CallSite) {
+        self.0.prepare(site);
     }
     /// As [`Call::args`].
     #[inline]

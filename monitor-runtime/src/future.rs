@@ -216,7 +216,7 @@ impl AsyncCall {
         let plain = self.state == State::PolledDrawn && self.values.is_none() && self.parent != FIRST;
         let Some(thread) = thread_rings::current().filter(|_| plain) else { return false };
         let header = self.header(Outcome::Ok, Kept::Sampled, self.own.weight, end.wrapping_sub(self.start));
-        let written = thread.ring.push_header(header.encode(0));
+        let written = thread.ring.push_header(|| header.encode(0));
         if written {
             self.state = State::Ended;
         }

@@ -158,9 +158,14 @@ pub(crate) fn measure_costs() -> Option<Costs> {
         Box::leak(Box::new(ThreadRings::new(limits::RING_BYTES, 0, CaptureMode::Args, overflow, memory)))
     });
     let (state, _) = rings.acquire()?;
-    let call = || Call::enter(&SITE).ok();
+    let call = || {
+        let mut call = Call::none();
+        call.enter(&SITE);
+        call.ok();
+    };
     let call_with_values = || {
-        let mut call = Call::prepare(&SITE);
+        let mut call = Call::none();
+        call.prepare(&SITE);
         call.args(|writer| {
             use crate::capture::via::traits::*;
             (&&&&&via::Value(&7_u64)).capture(writer);

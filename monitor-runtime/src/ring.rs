@@ -50,16 +50,17 @@ impl Ring {
     }
 
     /// Producer: appends a record that is just a header, if that can be done without a look at the
-    /// consumer; else it is for [`Self::push`] to do.
+    /// consumer; else it is for [`Self::push`] to do. The header is made where there is room for it, so
+    /// that its words need not all be at hand at once.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    pub(crate) fn push_header(&self, header: [u64; HEADER_WORDS]) -> bool {
+    pub(crate) fn push_header(&self, header: impl FnOnce() -> [u64; HEADER_WORDS]) -> bool {
         let tail = self.tail.load(Ordering::Relaxed) as usize;
         let end = tail + HEADER_WORDS;
         let at = tail & (self.words.len() - 1);
         if end <= self.limit.load(Ordering::Relaxed)
             && let Some(slot) = self.words.get(at..).and_then(<[AtomicU64]>::first_chunk::<HEADER_WORDS>)
         {
-            for (word, value) in slot.iter().zip(header) {
+            for (word, value) in slot.iter().zip(header()) {
                 word.store(value, Ordering::Relaxed);
             }
             // Partner: the acquire in `drain`.
@@ -264,7 +265,7 @@ mod tests {
         let ring = ring(64);
         let mut pushes = Vec::new();
         for site in 0..9 {
-            pushes.push(if ring.push_header(header(site)) {
+            pushes.push(if ring.push_header(|| header(site)) {
                 Push::Written
             } else {
                 ring.push(&header(site), &[])

@@ -173,9 +173,9 @@ mod tests {
         }
         // The tokens of an alias behind the call, its types and its paths, and what lies apart from
         // the call site; to be raised only with a reason.
-        assert!(added("", "fn f() {}") <= 115, "{}", added("", "fn f() {}"));
+        assert!(added("", "fn f() {}") <= 120, "{}", added("", "fn f() {}"));
         let value = added("", "fn f() -> R { r }");
-        assert!(value <= 280, "{value}");
+        assert!(value <= 290, "{value}");
         let future = added("", "async fn f() -> R { r }");
         assert!(future <= 330, "{future}");
         let argument = added("", "fn f(a: A) -> R { r }") - added("", "fn f() -> R { r }");

@@ -15,7 +15,8 @@ pub(super) fn wrap(expansion: &Expansion<'_>) -> Wrapped {
     Wrapped {
         signature: function.signature.clone(),
         body: quote! {
-            let mut #call = #private::Scope::#enter(#site);
+            let mut #call = #private::Scope::none();
+            #call.#enter(#site);
             #capture
             #unused
             #block

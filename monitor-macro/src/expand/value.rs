@@ -10,17 +10,15 @@ pub(super) fn wrap(expansion: &Expansion<'_>, ty: &Type) -> Wrapped {
     let site = expansion.site();
     let body = expansion.body(ty);
     let enter = expansion.enter();
-    let (enter, annotation) = if body.may_return {
-        (quote!(#private::MayReturn::#enter(#site)), quote!(: #ty))
-    } else {
-        (quote!(#private::Call::#enter(#site)), quote!())
-    };
+    let (guard, annotation) =
+        if body.may_return { (quote!(MayReturn), quote!(: #ty)) } else { (quote!(Call), quote!()) };
     let (test, end) = expansion.end(&quote!(#call), &quote!(&__monitor_result));
     let (before, expression) = (body.before, body.expression);
     Wrapped {
         signature: body.signature,
         body: quote! {
-            let mut #call = #enter;
+            let mut #call = #private::#guard::none();
+            #call.#enter(#site);
             #before
             let __monitor_result #annotation = #expression;
             #test

@@ -266,7 +266,8 @@ impl Worker<'_> {
 }
 
 fn call(site: &'static CallSite, number: u64, ending: Ending, body: impl FnOnce()) {
-    let mut call = Call::prepare(site);
+    let mut call = Call::none();
+    call.prepare(site);
     call.args(|writer| (&&&&&Value(&number)).capture(writer));
     body();
     match ending {
