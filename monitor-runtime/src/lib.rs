@@ -35,6 +35,8 @@ mod layout;
 mod mapping;
 mod region;
 mod legend;
+mod journal;
+mod ledger;
 mod ring;
 mod thread_rings;
 mod collector;

@@ -192,7 +192,6 @@ impl ThreadState {
 /// The control page of a ring, and its number in the ring file.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Page {
-    #[expect(dead_code, reason = "seen in debug output")]
     pub(crate) id: u32,
     pub(crate) words: &'static [AtomicU64; layout::CONTROL],
 }
@@ -412,7 +411,9 @@ impl ThreadRings {
         let block_bytes = PAGE_BYTES + bytes.next_multiple_of(PAGE_BYTES);
         let id = self.next_ring.fetch_add(1, Ordering::Relaxed);
         let (control, words) = self.memory.take(Kind::Ring, id, block_bytes)?.split_first_chunk()?;
-        let ring = Ring::new(control, &words[..bytes / size_of::<u64>()]);
+        let words = &words[..bytes / size_of::<u64>()];
+        control[layout::CAPACITY].store(words.len() as u64, Ordering::Relaxed);
+        let ring = Ring::new(control, words);
         self.ring_bytes.fetch_add(block_bytes, Ordering::Relaxed);
         Some((Page { id, words: control }, ring))
     }
