@@ -10,6 +10,7 @@ mod reading;
 mod ladder;
 mod report;
 mod keeping;
+mod overdue;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -79,6 +80,7 @@ pub(crate) struct Collector {
     /// Calls taken from the backlog for a batch that the store had no room for.
     postponed: Vec<CallRow>,
     keeping: Keeping,
+    told: overdue::ToldByFunction,
     folded: HashMap<i64, FoldedRow>,
     folded_changed: bool,
     events: Vec<EventRow>,
@@ -173,6 +175,7 @@ impl Collector {
             new_threads: Vec::new(),
             postponed: Vec::new(),
             keeping: Keeping::new(&rings.memory, waiting_bytes),
+            told: overdue::ToldByFunction::new(),
             folded: HashMap::new(),
             folded_changed: false,
             events: Vec::new(),
@@ -216,6 +219,7 @@ impl Collector {
         self.hear_breaker(now);
         self.keep_bounds();
         self.note_counted();
+        self.report_overdue(now);
         self.report(now, pace);
         let left = self.write(now, pace);
         self.flowing = left == Left::More;

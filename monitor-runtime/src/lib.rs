@@ -35,6 +35,7 @@ mod layout;
 mod mapping;
 mod region;
 mod legend;
+mod frames;
 mod journal;
 mod ledger;
 mod ring;

@@ -16,6 +16,7 @@ use crossbeam_channel::Sender;
 use crate::arena::{self, Arena};
 use crate::collector::{OVERFLOW_SHARE, RINGS_SHARE};
 use crate::config::{CaptureMode, limits};
+use crate::frames::Flights;
 use crate::layout::{Kind, PAGE_BYTES, ring as layout};
 use crate::legend::{Identity, Legend};
 use crate::record::{HEADER_WORDS, encode_thread};
@@ -277,6 +278,7 @@ pub(crate) struct ThreadRings {
     first_prefix: u32,
     pub(crate) memory: Memory,
     pub(crate) legend: Legend,
+    pub(crate) flights: Flights,
     /// Rings for bursts that no thread has needed so far.
     spares: Mutex<Vec<(Page, Ring)>>,
     ring_bytes_max: usize,
@@ -304,6 +306,7 @@ impl ThreadRings {
     ) -> Self {
         Self {
             legend: Legend::new(&memory),
+            flights: Flights::new(&memory),
             memory,
             spares: Mutex::default(),
             next_ring: AtomicU32::new(1),
@@ -348,6 +351,7 @@ impl ThreadRings {
         let lease = if EXIT.try_with(|_| ()).is_ok() { Lease::Thread } else { Lease::Call };
         let state = self.idle(IDLE_SHARE).or_else(|| self.grow()).or_else(|| self.idle(1))?;
         state.current.store(NO_SPAN, Ordering::Relaxed);
+        state.page.words[layout::DEPTH].store(0, Ordering::Relaxed);
         // A thread that is ending has no name to ask for any more.
         let name = match lease {
             Lease::Thread => std::thread::current().name().map(str::to_owned),

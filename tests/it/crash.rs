@@ -203,6 +203,17 @@ fn the_ring_file_is_private_and_goes_with_an_orderly_end() {
 }
 
 #[test]
+fn a_ring_file_whose_store_is_gone_does_not_stay_in_memory_for_ever() {
+    let shelf = Shelf::new();
+    let stage = shelf.stage();
+    Numbered::start(&stage, 1).kill(Duration::from_millis(5));
+    drop(stage);
+    assert_eq!(shelf.files().len(), 1);
+    shelf.stage().run("return", 1);
+    assert!(shelf.files().is_empty(), "{:?}", shelf.files());
+}
+
+#[test]
 fn without_a_folder_in_memory_rings_are_on_the_heap_and_all_else_is_as_usual() {
     for folder in [Path::new("off"), Path::new("/proc"), Path::new("/dev/shm/no/such/folder")] {
         let stage = Stage::new().with("MONITOR_RINGS", folder.to_str().unwrap());
@@ -231,7 +242,7 @@ fn a_ring_file_damaged_at_random_never_harms_who_recovers_it() {
     };
     for seed in 0..damages() {
         let mut bytes = sound[..used].to_vec();
-        for _ in 0..1 + seed % 40 {
+        for _ in 0..=seed % 40 {
             // Half of the time where lengths and offsets lie.
             let at =
                 if draw() % 2 == 0 { draw() % used } else { draw() % (used / 4096) * 4096 + draw() % 512 };

@@ -146,7 +146,7 @@ impl Collector {
         &mut self,
         mut thread: u32,
         mut words: Vec<u64>,
-        origin: Origin,
+        origin: &Origin,
         thinned: Option<&HashMap<u64, f64>>,
         mut stream: Option<&mut Vec<subscribe::Record>>,
     ) -> u32 {

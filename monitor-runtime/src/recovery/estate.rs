@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use rusqlite::Connection;
 
 use super::files::Claim;
+use super::flights::Flying;
 use super::image::{Image, Site, latest};
 use super::records::{Done, Place, Records};
 use crate::backlog::Waiting;
@@ -16,7 +17,7 @@ use crate::decode;
 use crate::figures::{Ended, FunctionFigures};
 use crate::histogram::Histogram;
 use crate::record::{Kept, Record};
-use crate::store::recovered::{self, Death, Flight, Span};
+use crate::store::recovered::{self, Death, Span};
 
 /// The estate of a process, and how far it is recovered.
 #[derive(Debug)]
@@ -170,18 +171,17 @@ impl Estate {
     fn spans(&self, range: std::ops::Range<usize>) -> Vec<Span> {
         let mut spans: Vec<Span> = Vec::new();
         for place in self.records.places.get(range).unwrap_or_default() {
-            match spans.last_mut().filter(|span| span.ring == place.ring) {
-                Some(span) => span.to = place.to,
-                None => {
-                    let from = self.done.rings.get(&place.ring).copied();
-                    spans.push(Span { ring: place.ring, from, to: place.to });
-                }
+            if let Some(span) = spans.last_mut().filter(|span| span.ring == place.ring) {
+                span.to = place.to;
+            } else {
+                let from = self.done.rings.get(&place.ring).copied();
+                spans.push(Span { ring: place.ring, from, to: place.to });
             }
         }
         spans
     }
 
-    fn functions(&self, batch: &Batch, flights: &[Flight]) -> Vec<FunctionRow> {
+    fn functions(&self, batch: &Batch, flights: &[Flying]) -> Vec<FunctionRow> {
         let of_calls = batch.calls.iter().map(|call| call.function);
         let of_windows = batch.windows.iter().map(|window| window.function);
         let of_slices = batch.slices.iter().map(|slice| slice.function);
@@ -215,7 +215,7 @@ impl Estate {
     }
 
     /// The calls that were under way: on the threads, and those that waited to be polled again.
-    fn flights(&self) -> Vec<Flight> {
+    fn flights(&self) -> Vec<Flying> {
         super::flights::of(&self.image)
     }
 

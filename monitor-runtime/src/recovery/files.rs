@@ -101,7 +101,8 @@ pub(crate) fn of_living(folders: &[PathBuf], store: &Path, now_ns: i64) -> Vec<I
 fn claim(path: PathBuf, store: &Path, now_ns: i64) -> Option<(Claim, Image)> {
     let head = read(open(&path)?, PAGE_BYTES as u64)?;
     match Image::parse(head) {
-        Ok(image) if !is_for(&image, store) || !is_dead(&image, &path, now_ns) => return None,
+        Ok(image) if !is_dead(&image, &path, now_ns) => return None,
+        Ok(image) if !is_for(&image, store) && !is_useless(&image, now_ns) => return None,
         Ok(_) | Err(Refused::NotOne) => {}
         // A newer program's, which will see to it.
         Err(Refused::Version(_)) => return None,
@@ -109,15 +110,19 @@ fn claim(path: PathBuf, store: &Path, now_ns: i64) -> Option<(Claim, Image)> {
     let file = open(&path)?;
     // Its process holds the lock until the file is mapped; another that recovers it, until it is done.
     crate::mapping::lock(&file).ok()?;
-    let (held, there) = (file.metadata().ok()?, std::fs::symlink_metadata(&path).ok()?);
-    if (held.dev(), held.ino()) != (there.dev(), there.ino()) {
+    let (found, there) = (file.metadata().ok()?, std::fs::symlink_metadata(&path).ok()?);
+    if (found.dev(), found.ino()) != (there.dev(), there.ino()) {
         return None;
     }
     let claim = Claim { path, _file: file.try_clone().ok()? };
     match read(file, BYTES_MAX).map(Image::parse)? {
         // Looked at again, under the lock.
-        Ok(image) if is_dead(&image, &claim.path, now_ns) => Some((claim, image)),
-        Err(Refused::NotOne) if now_ns - held.mtime().saturating_mul(1_000_000_000) > SILENT_MAX_NS => {
+        Ok(image) if is_dead(&image, &claim.path, now_ns) && is_for(&image, store) => Some((claim, image)),
+        Ok(image) if is_dead(&image, &claim.path, now_ns) && is_useless(&image, now_ns) => {
+            claim.remove();
+            None
+        }
+        Err(Refused::NotOne) if now_ns - found.mtime().saturating_mul(1_000_000_000) > SILENT_MAX_NS => {
             claim.remove();
             None
         }
@@ -149,6 +154,16 @@ fn is_for(image: &Image, store: &Path) -> bool {
     let named = if image.store.is_empty() { &image.store_asked } else { &image.store };
     let named = Path::new(OsStr::from_bytes(named));
     named == store || settled(named).is_some_and(|named| Some(named) == settled(store))
+}
+
+/// Whether nobody will ever ask for it: its store's folder is gone, or the store would have let go of all
+/// of it by now.
+fn is_useless(image: &Image, now_ns: i64) -> bool {
+    let named = if image.store.is_empty() { &image.store_asked } else { &image.store };
+    let folder = Path::new(OsStr::from_bytes(named)).parent();
+    let age_ns = now_ns.saturating_sub(image.alive_ns).max(0).cast_unsigned();
+    age_ns > image.retention_ns
+        || folder.is_some_and(|folder| folder.try_exists().is_ok_and(|is_there| !is_there))
 }
 
 /// A path with the links in its folder resolved.

@@ -32,6 +32,8 @@ pub(crate) struct Image {
     /// Empty where none was opened.
     pub(crate) store: Vec<u8>,
     pub(crate) alive_ns: i64,
+    /// How old the store let rows grow.
+    pub(crate) retention_ns: u64,
     /// When the last panic was, and its text.
     pub(crate) panic: Option<(i64, String)>,
     pub(crate) acknowledged: u64,
@@ -70,8 +72,6 @@ pub(crate) struct RingImage {
     pub(crate) marks: Marks,
     /// Calls under way on its thread, the outermost first.
     pub(crate) frames: Vec<Frame>,
-    /// Number of calls under way.
-    pub(crate) depth: u32,
     pub(crate) thread: u32,
 }
 
@@ -140,7 +140,6 @@ impl Image {
             data: 0..0,
             marks: read_marks(overflow, snapshot),
             frames: Vec::new(),
-            depth: 0,
             thread: 0,
         });
         let end = usize::try_from(words[head::END] / 8).unwrap_or(usize::MAX).min(words.len());
@@ -175,6 +174,7 @@ impl Image {
             store_asked: bytes_at(words, head::STORE_ASKED),
             store: bytes_at(words, head::STORE),
             alive_ns: words[head::ALIVE_NS].cast_signed(),
+            retention_ns: words[head::RETENTION_NS],
             panic: (panic_ns > 0).then(|| (panic_ns, text(head::PANIC))),
             acknowledged: words[head::ACKNOWLEDGED],
             first_prefix: words[head::FIRST_PREFIX] as u32,
@@ -324,7 +324,6 @@ fn read_ring(words: &[u64], first: usize, id: u32, snapshot: u64) -> Option<Ring
         data: from..from + capacity,
         marks: read_marks(&control[ring::MARKS..], snapshot),
         frames: read_frames(&control[ring::FRAMES..], depth),
-        depth,
         thread: control[ring::THREAD] as u32,
     })
 }
@@ -337,7 +336,8 @@ pub(crate) fn read_frames(words: &[u64], depth: u32) -> Vec<Frame> {
         let at = depth as usize % ring::FRAMES_MAX * frame::WORDS;
         let words = words.get(at..at + frame::WORDS)?;
         let site = words[frame::SITE] as u32;
-        let is_it = (words[frame::SITE] >> 32) as u32 == depth && site != 0;
+        // Without a start its arguments are still being captured.
+        let is_it = (words[frame::SITE] >> 32) as u32 == depth && site != 0 && words[frame::START] != 0;
         is_it.then(|| Frame { site, depth, start: words[frame::START], span: words[frame::SPAN] })
     };
     (first..depth).filter_map(frame).collect()

@@ -8,8 +8,12 @@ mod files;
 mod records;
 mod flights;
 mod estate;
+mod live;
 
 pub(crate) use files::file_name;
+pub(crate) use flights::Flying;
+pub(crate) use image::read_frames;
+pub use live::{Living, UnderWay, living};
 pub(crate) use records::Done;
 
 use std::path::{Path, PathBuf};

@@ -7,7 +7,7 @@ use super::process::{enter, progress};
 use super::rows::{self, Figured, signed};
 use super::{groups, transaction};
 use crate::batch::{Batch, ProcessRow};
-use crate::recovery::Done;
+use crate::recovery::{Done, Flying};
 use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior, params};
 
 /// A process that died.
@@ -17,19 +17,6 @@ pub(crate) struct Death<'a> {
     pub(crate) mark: &'a str,
     /// When, as far as is known.
     pub(crate) at_ns: i64,
-}
-
-/// A call that was under way.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Flight {
-    /// Id of the function in the process.
-    pub(crate) function: u32,
-    /// Its thread, or none for an async call that waited to be polled again.
-    pub(crate) thread: Option<String>,
-    /// Number of calls around it.
-    pub(crate) depth: u32,
-    pub(crate) start_ns: i64,
-    pub(crate) span_id: u64,
 }
 
 /// How far a ring is recovered by a transaction.
@@ -73,7 +60,7 @@ pub(crate) fn write(
     known: &mut Known,
     death: Death<'_>,
     batch: &Batch,
-    flights: &[Flight],
+    flights: &[Flying],
     spans: &[Span],
 ) -> rusqlite::Result<()> {
     known.learn(&batch.functions, &batch.threads);
@@ -90,7 +77,7 @@ fn write_in(
     known: &mut Known,
     death: Death<'_>,
     batch: &Batch,
-    flights: &[Flight],
+    flights: &[Flying],
     spans: &[Span],
 ) -> rusqlite::Result<()> {
     let transaction = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
