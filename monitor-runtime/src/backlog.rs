@@ -236,8 +236,10 @@ mod tests {
         let mut backlog = Backlog::new(64 * 100);
         for site in 0..1000 {
             let outcome = if site % 100 == 7 { Outcome::Panic } else { Outcome::Ok };
-            backlog.push(Segment::new(1, call(site, outcome)));
-            backlog.evict(|waiting| assert_eq!(waiting.header.outcome, Outcome::Ok));
+            let ends = [u64::from(site) * 8 + 8].into();
+            backlog.push(Segment::new(1, call(site, outcome), 1, ends, Held::new()));
+            let gone = |waiting: &Waiting<'_>| assert_eq!(waiting.header.outcome, Outcome::Ok);
+            backlog.evict(gone, |_, _| Held::new());
         }
         let mut failed = 0;
         backlog.take(|waiting| {
