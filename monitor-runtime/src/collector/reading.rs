@@ -113,9 +113,10 @@ impl Collector {
     /// Moves failures that found their ring full into the backlog, counted.
     pub(super) fn drain_overflow(&mut self) {
         let mut stream = self.shared.subscribers.any().then(Vec::new);
-        while let Ok(Overflow { thread, words }) = self.overflow.try_recv() {
-            self.rings.took_overflow(words.len());
+        while let Ok(overflow) = self.overflow.try_recv() {
+            self.rings.took_overflow(overflow.words.len());
             self.meet_threads();
+            let Overflow { thread, words } = overflow;
             let Keeping { journal, overflow_position, .. } = &mut self.keeping;
             let position = *overflow_position;
             *overflow_position += words.len() as u64;
