@@ -6,11 +6,11 @@
 
 use std::sync::atomic::Ordering;
 
+use crate::apart::apart;
 use crate::arena::{self, Arena, Captured, Lent};
 use crate::call_site::{CallSite, fidelity};
 use crate::capture::{Writer, via};
 use crate::clock::{Ticks, coarse, coarse_start, counter, is_counter, ticks};
-use crate::frames;
 use crate::panic_text;
 use crate::record::{HEADER_WORDS, Header, Kept, Outcome, values_word};
 use crate::ring::Push;
@@ -126,11 +126,7 @@ impl Call {
     fn open(&mut self, site: &'static CallSite) {
         match Entered::recorded(site) {
             // The clock last: nothing of ours counts.
-            Some(entered) => {
-                let start = counter();
-                frames::push(entered.thread.page.words, site.id(), start, entered.span);
-                self.0 = Some(Entered { start, ..entered });
-            }
+            Some(entered) => self.0 = Some(Entered { start: counter(), ..entered }),
             None => self.open_otherwise(site),
         }
     }
@@ -138,10 +134,7 @@ impl Call {
     #[inline(never)]
     fn open_untimed(&mut self, site: &'static CallSite) {
         match Entered::recorded(site) {
-            Some(entered) => {
-                frames::push(entered.thread.page.words, site.id(), 0, entered.span);
-                self.0 = Some(entered);
-            }
+            Some(entered) => self.0 = Some(entered),
             None => self.open_otherwise(site),
         }
     }
@@ -187,7 +180,6 @@ impl Entered {
         if !thread.ring.push_header(header) {
             self.end_at_limit(end);
         }
-        frames::pop(thread.page.words);
     }
 
     /// A call of its own, so that nothing has to be saved for it on the way there.
@@ -323,7 +315,6 @@ impl Call {
             entered.special |= special::OS_CLOCK;
         }
         entered.start = entered.now();
-        frames::push(thread.page.words, site.id(), entered.start, entered.frame_span());
         self.0 = Some(entered);
     }
 }
@@ -334,13 +325,7 @@ impl Entered {
     fn begin(&mut self) {
         if self.special & special::COUNTED == 0 {
             self.start = self.now();
-            frames::start(self.thread.page.words, self.start);
         }
-    }
-
-    /// The span that its frame shows.
-    fn frame_span(&self) -> u64 {
-        if self.special & special::UNDRAWN == 0 { self.span } else { UNSAMPLED }
     }
 
     #[inline(never)]
@@ -379,7 +364,6 @@ impl Entered {
         if !self.thread.ring.push_values(words, values.padded) {
             self.end_slowly(end, outcome, values);
         }
-        frames::pop(self.thread.page.words);
     }
 
     /// The end of a call that was not drawn or holds something to put back.
@@ -416,9 +400,6 @@ impl Entered {
             thread.set_weight(f32::from_bits((special >> 32) as u32));
         }
         thread.set_current(parent);
-        if !counted {
-            frames::pop(thread.page.words);
-        }
         if special & special::OWN_STATE != 0 {
             thread.home.release(thread);
         }
@@ -502,7 +483,6 @@ impl Entered {
         self.values = self.values.with_args(written as u16);
         arena::keep(arena);
         self.start = self.now();
-        frames::start(self.thread.page.words, self.start);
     }
 
     #[inline(never)]
@@ -751,14 +731,14 @@ fn random(thread: &ThreadState) -> u64 {
 /// Registers the site if need be, and finds or takes the calling thread's state.
 pub(crate) fn thread_for(site: &'static CallSite) -> Option<(&'static ThreadState, Lease)> {
     if site.fidelity.load(Ordering::Relaxed) == fidelity::UNKNOWN {
-        runtime::register(site);
+        apart(|| runtime::register(site))?;
     }
     if site.fidelity.load(Ordering::Relaxed) == fidelity::OFF {
         return None;
     }
     match thread_rings::current() {
         Some(thread) => Some((thread, Lease::Thread)),
-        None => runtime::rings()?.acquire(),
+        None => apart(|| runtime::rings()?.acquire())?,
     }
 }
 

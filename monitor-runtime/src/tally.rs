@@ -8,6 +8,7 @@
 use std::sync::OnceLock;
 use std::sync::atomic::AtomicUsize;
 
+use crate::apart::apart;
 use crate::clock;
 use crate::config::limits;
 use crate::histogram::{self, BUCKETS};
@@ -139,10 +140,13 @@ impl Tally {
 
     #[cold]
     fn first_durations(&self) -> Option<&Durations> {
-        if !reserve(size_of::<Durations>()) {
-            return None;
-        }
-        Some(self.durations.get_or_init(|| Box::new(Durations(std::array::from_fn(|_| AtomicU32::new(0))))))
+        apart(|| {
+            if !reserve(size_of::<Durations>()) {
+                return None;
+            }
+            let new = || Box::new(Durations(std::array::from_fn(|_| AtomicU32::new(0))));
+            Some(&**self.durations.get_or_init(new))
+        })?
     }
 
     pub(crate) fn durations(&self) -> Option<&Durations> {
@@ -196,15 +200,19 @@ impl Tallies {
         if !reserve(length * size_of::<Tally>()) {
             return None;
         }
-        Some(self.0.get(block)?.get_or_init(|| (0..length).map(|_| Tally::default()).collect()))
+        let block = self.0.get(block)?;
+        apart(|| &**block.get_or_init(|| (0..length).map(|_| Tally::default()).collect()))
     }
 
     /// The same without the bound: for the table that threads share.
     pub(crate) fn of_unbounded(&self, site: u32) -> Option<&Tally> {
         let (block, place) = place(site);
         let length = FIRST_BLOCK << block;
-        let tallies = self.0.get(block)?.get_or_init(|| (0..length).map(|_| Tally::default()).collect());
-        tallies.get(place)
+        let block = self.0.get(block)?;
+        if let Some(tallies) = block.get() {
+            return tallies.get(place);
+        }
+        apart(|| block.get_or_init(|| (0..length).map(|_| Tally::default()).collect()))?.get(place)
     }
 
     /// All tallies that were ever used, with their sites.

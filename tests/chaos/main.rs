@@ -20,6 +20,7 @@ mod several;
 mod program;
 mod vfs;
 mod sweep;
+mod soak;
 #[path = "../../monitor-runtime/tests/store/rows.rs"]
 #[allow(dead_code, reason = "the store's own tests use all of it")]
 mod rows;
@@ -65,9 +66,15 @@ fn main() -> ExitCode {
     let asked = asked();
     let chosen = |case: &Case| {
         let named = asked.words.iter().any(|word| case.fault.contains(word.as_str()));
-        if asked.words.is_empty() { asked.all || case.length == Length::Short } else { named }
+        match case.length {
+            _ if !asked.words.is_empty() => named,
+            Length::Short => true,
+            Length::Long => asked.all,
+            Length::ByName => false,
+        }
     };
-    let cases = [disk::CASES, files::CASES, several::CASES, program::CASES, sweep::CASES].concat();
+    let cases =
+        [disk::CASES, files::CASES, several::CASES, program::CASES, sweep::CASES, soak::CASES].concat();
     let cases: Vec<Case> = cases.into_iter().filter(chosen).collect();
     if asked.list {
         for case in &cases {

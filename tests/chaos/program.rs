@@ -49,6 +49,18 @@ pub(crate) const CASES: &[Case] = &[
     case("20 000 tasks at once", "tokio, three calls each", Need::Nothing, Length::Long, || {
         scenario("tasks", 20_000, Some(0), 60_000, 0)
     }),
+    case(
+        "values that misbehave",
+        "Debug panics, never ends, is deep, calls",
+        Need::Nothing,
+        Length::Short,
+        || scenario("hostile", 1, Some(0), 51, 0),
+    ),
+    case("call in a handler of exit", "atexit, before and after ours", Need::Nothing, Length::Short, late),
+    case("call in a signal handler", "SIGALRM every ms", Need::Nothing, Length::Short, signals),
+    case("umask 0 and 777", "umask before start", Need::Nothing, Length::Short, umask),
+    case("program with more rights", "set-user-id, MONITOR_DB set", Need::Root, Length::Short, set_user_id),
+    case("secrets in arguments", "killed; files and rings searched", Need::Nothing, Length::Short, canary),
     case("futures dropped", "tokio, timeout and abort", Need::Nothing, Length::Short, || {
         scenario("cancel", 1, Some(0), 0, 3)
     }),
@@ -143,6 +155,116 @@ fn scenario(name: &str, number: u64, code: Option<i32>, ok: u64, failed: u64) ->
     }
     row.expect(found.twice == 0 && found.damaged.is_empty(), || format!("{found:?}"));
     row
+}
+
+/// The later handlers run before the recorder's, the earlier ones after it: each result is right.
+fn late() -> Row {
+    let play = Play::new();
+    let output = play.command("late", 1).output().unwrap();
+    let mut row = Row { emitted: Calls { ok: 3, failed: 0 }, ..Row::default() };
+    row.is_host_unchanged =
+        output.status.code() == Some(0) && output.stdout == b"2\n" && output.stderr.is_empty();
+    row.expect(row.is_host_unchanged, || format!("{output:?}"));
+    row.stored = oracle::find(&play.place, (0, i64::MAX)).stored;
+    row.lost = vec![("after the end of recording", 3 - row.stored.ok.min(3))];
+    row
+}
+
+/// The host is what counts here: a call that interrupts the recording of another on its thread may cost both
+/// their rows.
+fn signals() -> Row {
+    const CALLS: u64 = 200_000;
+    let play = Play::new();
+    let mut row = Row { emitted: Calls { ok: CALLS, failed: 0 }, is_host_unchanged: true, ..Row::default() };
+    for _ in 0..5 {
+        let output = play.command("signals", CALLS).output().unwrap();
+        let same = output.status.success() && output.stdout == b"20000100000\n" && output.stderr.is_empty();
+        row.is_host_unchanged &= same;
+        row.expect(same, || format!("{output:?}"));
+    }
+    let found = oracle::find(&play.place, (0, i64::MAX));
+    row.expect(found.damaged.is_empty(), || format!("{found:?}"));
+    row.emitted.ok *= 5;
+    row.stored = found.stored;
+    row.remark.push_str("calls flat out and those of the handler; what has no row was outrun or interrupted");
+    row
+}
+
+fn umask() -> Row {
+    use std::os::unix::fs::PermissionsExt as _;
+    let mut row = Row { emitted: Calls { ok: 20, failed: 0 }, is_host_unchanged: true, ..Row::default() };
+    for limits in ["umask 0", "umask 777"] {
+        let play = Play::new().limited(limits);
+        let folder = play.place.data().join("made/here");
+        let play = play.with("MONITOR_DB", folder.join("store.db").to_str().unwrap());
+        let output = play.command("return", 10).output().unwrap();
+        row.is_host_unchanged &= output.status.success() && output.stdout == b"55\n";
+        let mode = |path: &std::path::Path| {
+            std::fs::metadata(path).map_or(0, |found| found.permissions().mode() & 0o777)
+        };
+        let modes = (mode(&folder), mode(&folder.join("store.db")));
+        row.expect(modes == (0o700, 0o600), || format!("{limits}: {:o} {:o}, {output:?}", modes.0, modes.1));
+        row.stored.ok += oracle::find(&play.place, (0, i64::MAX)).stored.ok;
+    }
+    row.expect(row.stored.ok == 20, || "rows are missing".to_owned());
+    row
+}
+
+/// The environment of whoever starts it does not say where such a program writes.
+fn set_user_id() -> Row {
+    use std::os::unix::fs::{PermissionsExt as _, chown};
+    use std::os::unix::process::CommandExt as _;
+    let play = Play::new().without_rights();
+    let victim = play.place.public_victim();
+    chown(&victim, Some(0), Some(0)).unwrap();
+    std::fs::set_permissions(&victim, std::fs::Permissions::from_mode(0o4755)).unwrap();
+    let mut command = play.command("return", 10);
+    command.uid(crate::place::NOBODY);
+    let output = command.output().unwrap();
+    let mut row = Row { emitted: Calls { ok: 10, failed: 0 }, ..Row::default() };
+    row.is_host_unchanged = output.status.success() && output.stdout == b"55\n";
+    row.expect(row.is_host_unchanged, || format!("{output:?}"));
+    row.expect(!play.place.db().exists(), || "it wrote where it was told to".to_owned());
+    row.lost = vec![("in memory or elsewhere", 10)];
+    row
+}
+
+/// What must not be stored is in no file of the recorder's, while the program runs and after it was killed.
+fn canary() -> Row {
+    use std::io::Read as _;
+    let play = Play::new();
+    let mut command = play.command("service", 60_000);
+    let mut victim = command.stdout(std::process::Stdio::piped()).spawn().unwrap();
+    // The first line says that everything has been in the store.
+    victim.stdout.as_mut().unwrap().read_exact(&mut [0; 6]).unwrap();
+    std::thread::sleep(Duration::from_millis(300));
+    let mut searched = 0;
+    let mut row = Row { is_host_unchanged: true, ..Row::default() };
+    for round in ["running", "killed"] {
+        for path in files_of(&play, victim.id()) {
+            let bytes = std::fs::read(&path).unwrap_or_default();
+            searched += bytes.len();
+            for secret in ["hunter2", "t0ken"] {
+                let is_there = bytes.windows(secret.len()).any(|window| window == secret.as_bytes());
+                row.expect(!is_there, || format!("{round}: {secret} is in {}", path.display()));
+            }
+        }
+        let _ = victim.kill();
+        let _ = victim.wait();
+    }
+    row.stored = oracle::find(&play.place, (0, i64::MAX)).stored;
+    row.emitted = row.stored;
+    row.expect(row.stored.ok > 0 && searched > 100_000, || format!("{searched} bytes searched"));
+    row.remark = format!("{} KiB of store, log, index and rings searched", searched / 1024);
+    row
+}
+
+/// The files of a victim: all of its place, and what it has mapped.
+fn files_of(play: &Play, pid: u32) -> Vec<std::path::PathBuf> {
+    let data = std::fs::read_dir(play.place.data()).unwrap().flatten().map(|entry| entry.path());
+    let maps = std::fs::read_to_string(format!("/proc/{pid}/maps")).unwrap_or_default();
+    let mapped = maps.lines().filter_map(|line| line.find("/dev/shm/").map(|at| line[at..].into()));
+    data.chain(mapped).collect()
 }
 
 fn row_calls(ok: u64, failed: u64) -> Calls {

@@ -39,6 +39,8 @@ pub(crate) enum Length {
     Short,
     /// It waits for the breaker, or repeats something hundreds of times.
     Long,
+    /// It takes minutes: only when asked for by name.
+    ByName,
 }
 
 impl Case {

@@ -8,7 +8,6 @@ mod outcomes;
 mod counts;
 mod parents;
 mod process;
-mod crash;
 mod bounds;
 mod tuning;
 mod ladder;

@@ -1,0 +1,145 @@
+//! Values that misbehave while they are captured, and calls at moments at which little works.
+
+use std::fmt;
+use std::hint::black_box;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use monitored::monitor;
+
+#[monitor]
+fn leaf(number: u64) -> u64 {
+    black_box(number) + 1
+}
+
+#[derive(Clone, Copy)]
+enum Hostile {
+    Panics,
+    Endless,
+    Deaf,
+    Deep,
+    Calls,
+}
+
+impl fmt::Debug for Hostile {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Panics => panic!("no debug today"),
+            Self::Endless => loop {
+                formatter.write_str("and on ")?;
+            },
+            Self::Deaf => {
+                for _ in 0..1_000_000 {
+                    let _ = formatter.write_str("not listening ");
+                }
+                Ok(())
+            }
+            Self::Deep => formatter.write_str(&"[".repeat(1_000_000)),
+            Self::Calls => write!(formatter, "{}", leaf(3)),
+        }
+    }
+}
+
+#[monitor]
+fn takes(value: Hostile) -> u64 {
+    matches!(value, Hostile::Deaf).into()
+}
+
+/// Ten calls of each kind of value, and one of `leaf`: those made while a value is captured do not count.
+pub(crate) fn values() {
+    let mut sum = 0;
+    for _ in 0..10 {
+        for value in [Hostile::Panics, Hostile::Endless, Hostile::Deaf, Hostile::Deep, Hostile::Calls] {
+            sum += takes(value);
+        }
+    }
+    println!("{sum} {}", leaf(1));
+}
+
+/// Calls in handlers of exit, registered before and after the recorder's own.
+pub(crate) fn late() {
+    system::at_exit(at_exit);
+    println!("{}", leaf(1));
+    system::at_exit(at_exit);
+}
+
+extern "C" fn at_exit() {
+    // The result must come out right, recorded or not.
+    if leaf(41) != 42 {
+        system::leave(3);
+    }
+}
+
+static SIGNALS: AtomicU64 = AtomicU64::new(0);
+
+extern "C" fn on_signal(_: i32) {
+    if leaf(7) == 8 {
+        SIGNALS.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// So many calls, interrupted a thousand times a second by a signal whose handler makes one.
+pub(crate) fn signals(number: u64) {
+    leaf(1);
+    system::alarm_each_millisecond(on_signal);
+    let sum: u64 = (0..number).map(leaf).sum();
+    system::no_alarm();
+    println!("{sum}");
+    assert!(SIGNALS.load(Ordering::Relaxed) > 0, "no signal came");
+}
+
+/// So many calls, and then the process ends at once, in the way named.
+pub(crate) fn ends(number: u64, how: &str) {
+    for at in 0..number {
+        leaf(at);
+    }
+    println!("{number}");
+    match how {
+        "abort" => std::process::abort(),
+        "_exit" => system::leave(9),
+        "kill" => system::kill_self(),
+        "exec" => system::execute(),
+        _ => {}
+    }
+}
+
+mod system {
+    #![allow(unsafe_code, reason = "handlers and ways to end are not in the standard library")]
+
+    pub(super) fn at_exit(handler: extern "C" fn()) {
+        // SAFETY: the handler lives as long as the program.
+        unsafe { libc::atexit(handler) };
+    }
+
+    pub(super) fn leave(code: i32) -> ! {
+        // SAFETY: ends the process, whatever its state.
+        unsafe { libc::_exit(code) }
+    }
+
+    pub(super) fn kill_self() {
+        // SAFETY: raises a signal on the calling thread, which ends the process.
+        unsafe { libc::raise(libc::SIGKILL) };
+    }
+
+    pub(super) fn execute() {
+        use std::os::unix::process::CommandExt as _;
+        let error = std::process::Command::new("true").exec();
+        println!("{error}");
+    }
+
+    pub(super) fn alarm_each_millisecond(handler: extern "C" fn(i32)) {
+        // SAFETY: the handler lives as long as the program.
+        unsafe { libc::signal(libc::SIGALRM, handler as *const () as libc::sighandler_t) };
+        every(1000);
+    }
+
+    pub(super) fn no_alarm() {
+        every(0);
+    }
+
+    fn every(microseconds: i64) {
+        let period = libc::timeval { tv_sec: 0, tv_usec: microseconds };
+        let timer = libc::itimerval { it_interval: period, it_value: period };
+        // SAFETY: `timer` is valid for reading; the old one is not asked for.
+        unsafe { libc::setitimer(libc::ITIMER_REAL, &raw const timer, std::ptr::null_mut()) };
+    }
+}
