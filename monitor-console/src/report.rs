@@ -16,6 +16,8 @@ pub(crate) enum Unit {
     Outcome,
     /// A number as it stands: an id, a line.
     Number,
+    /// A sampling rate, 0 to 1.
+    Rate,
     /// How many.
     Count,
     /// A duration in ns.

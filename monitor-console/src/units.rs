@@ -180,10 +180,29 @@ fn three_digits(number: f64) -> String {
     }
 }
 
+/// A rate with three digits: `1`, `0.125`, `4.24e-7`.
+pub(crate) fn rate(rate: f64) -> String {
+    if rate > 0.0 && rate < 1e-4 {
+        return format!("{rate:.2e}");
+    }
+    let digits = if rate >= 0.1 { 3 } else { 6 };
+    let text = format!("{rate:.digits$}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
     use super::*;
+
+    #[test]
+    fn rates_have_three_digits() {
+        for (number, text) in
+            [(1.0, "1"), (0.0, "0"), (0.125, "0.125"), (0.0004, "0.0004"), (4.2406e-7, "4.24e-7")]
+        {
+            assert_eq!(rate(number), text);
+        }
+    }
 
     #[test]
     fn durations_are_read_with_their_units() {

@@ -46,8 +46,8 @@ fn show(common: &Common) -> Result<()> {
     let columns = vec![
         Column::both("kind", "KIND", Unit::Text),
         Column::both("name", "NAME", Unit::Name),
-        Column::both("asked", "ASKED", Unit::Number),
-        Column::both("rate", "RATE", Unit::Number),
+        Column::both("asked", "ASKED", Unit::Rate),
+        Column::both("rate", "RATE", Unit::Rate),
         Column::both("fidelity", "FIDELITY", Unit::Text),
         Column::both("calls_per_s", "CALLS/S", Unit::Count),
         Column::both("rows_per_s", "ROWS/S", Unit::Count),

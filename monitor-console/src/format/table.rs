@@ -220,6 +220,7 @@ fn drawn(cell: &Cell, unit: Unit, now_ns: i64) -> Drawn {
 
 fn figure(value: &Value, number: f64, unit: Unit, now_ns: i64) -> String {
     match (unit, value) {
+        (Unit::Rate, _) => units::rate(number),
         (Unit::Count, _) => units::count(number),
         (Unit::Nanoseconds, _) => units::duration(number),
         (Unit::Milliseconds, _) => units::duration(number * 1e6),

@@ -146,7 +146,8 @@ impl Rung {
     /// Adapts the cap to the rows of the last second.
     pub(crate) fn adapt(&mut self, load: &Load, asked: f64, bounds: &Bounds) {
         let rows_max = self.rows_max.min(bounds.rows_per_s);
-        if load.drawn > rows_max {
+        // Up to three standard deviations more are chance; what is too much is thinned out all the same.
+        if load.drawn > rows_max + 3.0 * rows_max.sqrt() {
             self.brake(load.calls, bounds);
         } else if self.cap < 1.0 && load.drawn < RISE_BELOW * rows_max {
             self.calm += 1;
@@ -318,17 +319,17 @@ fn sink(
         if total <= budget {
             return;
         }
+        let counting = place.load.counted * costs.counted;
+        if place.rung.is_counted && counting > budget {
+            // Fewer rows would not help, and are all that is left to see of it.
+            place.rung.reason = Reason::CountingAlone { percent: percent_of(counting) };
+            continue;
+        }
         let in_all = place.load.in_all(costs);
-        match place.sinking(costs).filter(|(saving, _)| *saving >= SAVING_LEAST * budget) {
-            Some((saving, step)) => {
-                place.sink(step, bounds, percent_of(in_all));
-                total -= saving;
-            }
-            None if place.rung.is_counted && place.load.counted * costs.counted > budget => {
-                let percent = percent_of(place.load.counted * costs.counted);
-                place.rung.reason = Reason::CountingAlone { percent };
-            }
-            None => {}
+        let sinking = place.sinking(costs).filter(|(saving, _)| *saving >= SAVING_LEAST * budget);
+        if let Some((saving, step)) = sinking {
+            place.sink(step, bounds, percent_of(in_all));
+            total -= saving;
         }
     }
 }
