@@ -6,6 +6,7 @@
 
 use std::collections::VecDeque;
 
+use crate::journal::Held;
 use crate::record::{Header, Outcome, Record, decode};
 
 /// Records of one thread, in order.
@@ -15,15 +16,21 @@ pub(crate) struct Segment {
     pub(crate) words: Vec<u64>,
     /// Words already taken.
     pub(crate) taken: usize,
+    /// The ring it comes from.
+    ring: u32,
+    /// Where its records end there.
+    ends: VecDeque<u64>,
+    /// Where it lies in the journal.
+    pub(crate) held: Held,
 }
 
 impl Segment {
-    pub(crate) fn new(thread: u32, words: Vec<u64>) -> Self {
-        Self { thread, words, taken: 0 }
+    pub(crate) fn new(thread: u32, words: Vec<u64>, ring: u32, ends: VecDeque<u64>, held: Held) -> Self {
+        Self { thread, words, taken: 0, ring, ends, held }
     }
 
     fn bytes(&self) -> usize {
-        self.words.capacity() * size_of::<u64>()
+        (self.words.capacity() + self.ends.capacity()) * size_of::<u64>()
     }
 
     fn is_done(&self) -> bool {
@@ -38,6 +45,8 @@ pub(crate) struct Waiting<'a> {
     pub(crate) header: Header,
     pub(crate) values: &'a [u64],
     pub(crate) value_bytes: usize,
+    /// The ring it comes from, and the position behind it there.
+    pub(crate) end: (u32, u64),
 }
 
 /// The queue.
@@ -79,49 +88,60 @@ impl Backlog {
     }
 
     /// Makes room until the bound is kept: the oldest `ok` calls go, failed ones are moved aside; when
-    /// those pass their own bound, the oldest of them go as well. `gone` is told of each.
-    pub(crate) fn evict(&mut self, mut gone: impl FnMut(&Waiting<'_>)) {
+    /// those pass their own bound, the oldest of them go as well. `gone` is told of each; `keep` puts what
+    /// is moved aside into the journal again, so that the blocks it lay in can go.
+    pub(crate) fn evict(
+        &mut self,
+        mut gone: impl FnMut(&Waiting<'_>),
+        mut keep: impl FnMut(&Waiting<'_>, &[u64]) -> Held,
+    ) {
         let failures_max = self.bytes_max / FAILURES_SHARE;
         while self.bytes > self.bytes_max - failures_max {
-            let Some(segment) = self.segments.pop_front() else { break };
+            let Some(mut segment) = self.segments.pop_front() else { break };
             self.bytes -= segment.bytes();
-            let mut saved = Vec::new();
-            each(&segment, |waiting, words| {
+            let (thread, ring) = (segment.thread, segment.ring);
+            let mut saved = Segment { thread, ring, ..Segment::default() };
+            each(&mut segment, |waiting, words| {
                 if waiting.header.outcome == Outcome::Ok {
                     gone(&waiting);
                 } else {
-                    saved.extend_from_slice(words);
+                    saved.words.extend_from_slice(words);
+                    saved.ends.push_back(waiting.end.1);
+                    saved.held.extend(keep(&waiting, words));
                 }
             });
-            if !saved.is_empty() {
-                let saved = Segment::new(segment.thread, saved);
+            if !saved.words.is_empty() {
                 self.failure_bytes += saved.bytes();
                 self.failures.push_back(saved);
             }
         }
         while self.failure_bytes > failures_max {
-            let Some(segment) = self.failures.pop_front() else { break };
+            let Some(mut segment) = self.failures.pop_front() else { break };
             self.failure_bytes -= segment.bytes();
-            each(&segment, |waiting, _| gone(&waiting));
+            each(&mut segment, |waiting, _| gone(&waiting));
         }
     }
 
-    /// Hands over the oldest calls, those saved from eviction first, as long as `take` says so.
-    pub(crate) fn take(&mut self, mut take: impl FnMut(&Waiting<'_>) -> bool) {
+    /// Hands over the oldest calls, those saved from eviction first, as long as `take` says so; and where
+    /// they lie in the journal, to be held on.
+    pub(crate) fn take(&mut self, mut take: impl FnMut(&Waiting<'_>) -> bool) -> Held {
+        let mut held = Held::new();
         for (queue, bytes) in
             [(&mut self.failures, &mut self.failure_bytes), (&mut self.segments, &mut self.bytes)]
         {
             while let Some(segment) = queue.front_mut() {
                 let more = take_from(segment, &mut take);
+                held.extend_from_slice(&segment.held);
                 if segment.is_done() {
                     *bytes -= segment.bytes();
                     queue.pop_front();
                 }
                 if !more {
-                    return;
+                    return held;
                 }
             }
         }
+        held
     }
 }
 
@@ -133,22 +153,25 @@ fn take_from(segment: &mut Segment, take: &mut impl FnMut(&Waiting<'_>) -> bool)
             return true;
         };
         segment.taken += used;
-        if let Record::Call(header, values, value_bytes) = record
-            && !take(&Waiting { thread: segment.thread, header, values, value_bytes })
-        {
-            return false;
+        if let Record::Call(header, values, value_bytes) = record {
+            let end = (segment.ring, segment.ends.pop_front().unwrap_or(0));
+            if !take(&Waiting { thread: segment.thread, header, values, value_bytes, end }) {
+                return false;
+            }
         }
     }
     true
 }
 
-fn each(segment: &Segment, mut visit: impl FnMut(Waiting<'_>, &[u64])) {
-    let mut rest = &segment.words[segment.taken..];
-    while let Some((record, used)) = decode(rest) {
+fn each(segment: &mut Segment, mut visit: impl FnMut(Waiting<'_>, &[u64])) {
+    let mut last = segment.taken;
+    while let Some((record, used)) = decode(&segment.words[last..]) {
         if let Record::Call(header, values, value_bytes) = record {
-            visit(Waiting { thread: segment.thread, header, values, value_bytes }, &rest[..used]);
+            let end = (segment.ring, segment.ends.pop_front().unwrap_or(0));
+            let waiting = Waiting { thread: segment.thread, header, values, value_bytes, end };
+            visit(waiting, &segment.words[last..last + used]);
         }
-        rest = &rest[used..];
+        last += used;
     }
 }
 
@@ -184,16 +207,19 @@ mod tests {
         let (mut lost, mut folded) = (Vec::new(), Vec::new());
         for site in 0..400 {
             let outcome = if site % 5 == 0 { Outcome::Error } else { Outcome::Ok };
-            backlog.push(Segment::new(1, call(site, outcome)));
-            backlog.evict(|waiting| match waiting.header.outcome {
+            let ends = [u64::from(site) * 8 + 8].into();
+            backlog.push(Segment::new(1, call(site, outcome), 1, ends, Held::new()));
+            let gone = |waiting: &Waiting<'_>| match waiting.header.outcome {
                 Outcome::Ok => lost.push(waiting.header.site),
                 _ => folded.push(waiting.header.site),
-            });
+            };
+            backlog.evict(gone, |_, _| Held::new());
             assert!(backlog.bytes() <= 64 * 100);
         }
         let mut taken = Vec::new();
         backlog.take(|waiting| {
             taken.push(waiting.header.site);
+            assert_eq!(waiting.end, (1, u64::from(waiting.header.site) * 8 + 8), "it knows its place");
             true
         });
         assert!(backlog.is_empty());
@@ -210,8 +236,10 @@ mod tests {
         let mut backlog = Backlog::new(64 * 100);
         for site in 0..1000 {
             let outcome = if site % 100 == 7 { Outcome::Panic } else { Outcome::Ok };
-            backlog.push(Segment::new(1, call(site, outcome)));
-            backlog.evict(|waiting| assert_eq!(waiting.header.outcome, Outcome::Ok));
+            let ends = [u64::from(site) * 8 + 8].into();
+            backlog.push(Segment::new(1, call(site, outcome), 1, ends, Held::new()));
+            let gone = |waiting: &Waiting<'_>| assert_eq!(waiting.header.outcome, Outcome::Ok);
+            backlog.evict(gone, |_, _| Held::new());
         }
         let mut failed = 0;
         backlog.take(|waiting| {
@@ -224,8 +252,9 @@ mod tests {
     #[test]
     fn taking_stops_where_it_is_told_to_and_goes_on_from_there() {
         let mut backlog = Backlog::new(1 << 20);
-        backlog.push(Segment::new(1, [call(1, Outcome::Ok), call(2, Outcome::Ok)].concat()));
-        backlog.push(Segment::new(2, call(3, Outcome::Ok)));
+        let two = [call(1, Outcome::Ok), call(2, Outcome::Ok)].concat();
+        backlog.push(Segment::new(1, two, 1, [8, 16].into(), Held::new()));
+        backlog.push(Segment::new(2, call(3, Outcome::Ok), 2, [8].into(), Held::new()));
         for expected in 1..=3 {
             let mut seen = Vec::new();
             backlog.take(|waiting| {

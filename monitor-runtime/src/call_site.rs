@@ -167,6 +167,11 @@ impl CallSite {
         self.about.group
     }
 
+    /// Names of arguments and of fields.
+    pub(crate) fn names(&self) -> (&'static [&'static str], &'static [&'static str]) {
+        (self.arguments(), self.fields())
+    }
+
     pub(crate) fn place(&self) -> (&'static str, u32) {
         (self.about.file, self.about.line)
     }
@@ -276,7 +281,8 @@ impl CallSite {
     /// Gives the site its id and enters it in the table; false when the table is full.
     #[cold]
     pub(crate) fn register(&'static self) -> bool {
-        if self.id() != 0 {
+        // Partner: the release below: who sees the id finds the site in the table.
+        if self.id.load(Ordering::Acquire) != 0 {
             return true;
         }
         let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
@@ -285,12 +291,12 @@ impl CallSite {
             NEXT_ID.store(SITES_MAX, Ordering::Relaxed);
             return false;
         }
+        // The table first: as soon as the site has its id, other threads record calls of it.
+        let block = &TABLE[id as usize / BLOCK];
+        let block = block.get_or_init(|| (0..BLOCK).map(|_| OnceLock::new()).collect());
+        let _ = block[id as usize % BLOCK].set(self);
         // The loser of a race leaves its number unused.
-        if self.id.compare_exchange(0, id, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
-            let block = &TABLE[id as usize / BLOCK];
-            let block = block.get_or_init(|| (0..BLOCK).map(|_| OnceLock::new()).collect());
-            let _ = block[id as usize % BLOCK].set(self);
-        }
+        let _ = self.id.compare_exchange(0, id, Ordering::Release, Ordering::Relaxed);
         true
     }
 }
@@ -313,7 +319,8 @@ pub(crate) fn by_id(id: u32) -> Option<&'static CallSite> {
 
 /// All sites registered so far.
 pub(crate) fn all() -> impl Iterator<Item = &'static CallSite> {
-    (1..NEXT_ID.load(Ordering::Relaxed)).filter_map(by_id)
+    let numbers = 1..NEXT_ID.load(Ordering::Relaxed);
+    numbers.filter_map(|id| by_id(id).filter(|site| site.id() == id))
 }
 
 /// Reads a duration such as `10ms` into nanoseconds, at compile time: a whole number and one of `ns`,

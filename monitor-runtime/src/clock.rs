@@ -203,7 +203,8 @@ impl Clock {
             - self.first.monotonic_ns.cast_signed();
         let delta = ticks.wrapping_sub(self.latest.ticks).cast_signed();
         let ns = scale(delta.unsigned_abs(), self.rate).cast_signed();
-        if delta < 0 { base - ns } else { base + ns }
+        // Ticks of another process may be anything.
+        if delta < 0 { base.saturating_sub(ns) } else { base.saturating_add(ns) }
     }
 
     /// Unix time now.
@@ -227,6 +228,13 @@ impl Clock {
     /// What another process needs to convert ticks of this one.
     pub(crate) fn calibration(&self) -> Calibration {
         Calibration { ticks: self.latest.ticks, unix_ns: self.unix_ns(self.latest.ticks), rate: self.rate }
+    }
+
+    /// A clock that converts the ticks of another process.
+    pub(crate) fn of_another(calibration: Calibration) -> Self {
+        let Calibration { ticks, unix_ns, rate } = calibration;
+        let first = Anchor { ticks, monotonic_ns: 0 };
+        Self { first, latest: first, unix_ns_at_first: unix_ns, rate }
     }
 }
 

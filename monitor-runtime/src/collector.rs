@@ -9,6 +9,8 @@ mod writing;
 mod reading;
 mod ladder;
 mod report;
+mod keeping;
+mod overdue;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,7 +18,7 @@ use std::time::Duration;
 
 use crossbeam_channel::Receiver;
 
-use crate::backlog::Backlog;
+use crate::backlog::{Backlog, Waiting};
 use crate::batch::{Batch, CallRow, EventRow, FoldedRow, HealthRow, ResourcesRow, ThreadRow};
 use crate::call_site::CallSite;
 use crate::clock::{Clock, monotonic};
@@ -29,6 +31,7 @@ use crate::runtime::Shared;
 use crate::sampling::ladder::Bounds;
 use crate::store::{SetHold, Store, StoreError, fingerprint};
 use crate::thread_rings::{Overflow, ThreadRings};
+use keeping::Keeping;
 
 /// Opens the store, at the place and in the way it was asked for.
 pub(crate) type Opener = Box<dyn FnMut(i64) -> Result<Opened, StoreError> + Send>;
@@ -76,6 +79,8 @@ pub(crate) struct Collector {
     new_threads: Vec<ThreadRow>,
     /// Calls taken from the backlog for a batch that the store had no room for.
     postponed: Vec<CallRow>,
+    keeping: Keeping,
+    told: overdue::ToldByFunction,
     folded: HashMap<i64, FoldedRow>,
     folded_changed: bool,
     events: Vec<EventRow>,
@@ -111,6 +116,7 @@ struct Due {
     rates: Duration,
     config: Duration,
     retain: Duration,
+    recover: Duration,
     resources: Duration,
     report: Duration,
 }
@@ -147,6 +153,10 @@ impl Collector {
         rings.brakes.store(settings.max_rate > 0, std::sync::atomic::Ordering::Relaxed);
         let memory = usize::try_from(settings.max_memory_bytes).unwrap_or(usize::MAX);
         let queue_bytes_max = settings.max_memory_bytes;
+        let taken = memory / RINGS_SHARE + memory / OVERFLOW_SHARE + limits::BATCH_BYTES_MAX / 4;
+        // What waits lies in the journal as well, where there is one.
+        let copies = if rings.memory.mapping().is_some() { 2 } else { 1 };
+        let waiting_bytes = memory.saturating_sub(taken) / copies;
         Self {
             clock,
             rings,
@@ -160,12 +170,12 @@ impl Collector {
             thread_names: HashMap::new(),
             tallies_read: HashMap::new(),
             functions: Vec::new(),
-            backlog: Backlog::new(memory.saturating_sub(
-                memory / RINGS_SHARE + memory / OVERFLOW_SHARE + limits::BATCH_BYTES_MAX / 4,
-            )),
+            backlog: Backlog::new(waiting_bytes),
             scratch: Vec::new(),
             new_threads: Vec::new(),
             postponed: Vec::new(),
+            keeping: Keeping::new(&rings.memory, waiting_bytes),
+            told: overdue::ToldByFunction::new(),
             folded: HashMap::new(),
             folded_changed: false,
             events: Vec::new(),
@@ -208,22 +218,16 @@ impl Collector {
         self.read_tallies();
         self.hear_breaker(now);
         self.keep_bounds();
+        self.note_counted();
+        self.report_overdue(now);
         self.report(now, pace);
         let left = self.write(now, pace);
         self.flowing = left == Left::More;
         self.tidy(now);
+        let left = if self.recover(now) { Left::More } else { left };
         self.climb(now);
         self.publish_health(now);
         left
-    }
-
-    /// Tells whoever will find the ring file that the process was alive, and has rings for bursts ready.
-    fn keep_rings(&mut self) {
-        self.rings.prepare_bursts(SPARE_BURSTS);
-        self.rings.legend.calibrate(self.clock.calibration(), self.clock.now_ns());
-        if let Some(why) = self.rings.memory.take_refusal() {
-            self.event("rings", format!("kept on the heap, where they do not survive a crash: {why}"));
-        }
     }
 
     /// The unix time of this moment on the recorder's own time line.
@@ -251,9 +255,9 @@ impl Collector {
 
     /// Evicts from the backlog what does not fit; each loss is counted where it belongs.
     fn keep_bounds(&mut self) {
-        let Self { backlog, functions, clock, health, scratch, .. } = self;
+        let Self { backlog, functions, clock, health, scratch, keeping, .. } = self;
         let mut folds = Vec::new();
-        backlog.evict(|waiting| {
+        let gone = |waiting: &Waiting<'_>| {
             let Some(Some(function)) = functions.get_mut(waiting.header.site as usize) else { return };
             let times = crate::decode::times(&waiting.header, clock);
             let outcome = waiting.header.outcome;
@@ -261,10 +265,16 @@ impl Collector {
             if outcome == Outcome::Ok {
                 health.dropped.backlog += 1;
             } else {
-                let values = crate::decode::values(waiting, function.site, scratch);
+                let values = crate::decode::values(waiting, function.site.names(), scratch);
                 let error = values.error.unwrap_or_default();
                 folds.push((waiting.header.site, outcome, fingerprint::pattern(&error), times.end_ns));
             }
+        };
+        let journal = &mut keeping.journal;
+        backlog.evict(gone, |waiting, words| {
+            let (ring, end) = waiting.end;
+            journal.append((ring, end.saturating_sub(words.len() as u64)), waiting.thread, words);
+            journal.take_pieces().held()
         });
         for (function, outcome, message, at_ns) in folds {
             self.fold(function, outcome, message, 1, at_ns);
@@ -302,8 +312,6 @@ const OTHER: &str = "other";
 pub(crate) const RINGS_SHARE: usize = 2;
 /// Share of the memory for failures on their way around a full ring.
 pub(crate) const OVERFLOW_SHARE: usize = 8;
-/// Rings for bursts that lie ready: as many threads may begin one between two steps.
-const SPARE_BURSTS: usize = 2;
 /// Share of the backlog that a burst may fill before writing goes on.
 const BURST_PRESSURE_MAX: f64 = 0.5;
 /// Events that wait for the store; they are rare, and a store that is down for days must not collect them.

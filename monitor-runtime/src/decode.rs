@@ -2,7 +2,6 @@
 
 use crate::backlog::Waiting;
 use crate::batch::CallRow;
-use crate::call_site::CallSite;
 use crate::capture::{to_json, to_json_value, to_text};
 use crate::clock::Clock;
 use crate::record::{Header, Outcome, unpack};
@@ -37,7 +36,11 @@ pub(crate) struct Values {
 }
 
 /// Splits the bytes of a record's values and makes text of them.
-pub(crate) fn values(waiting: &Waiting<'_>, site: &CallSite, scratch: &mut Vec<u8>) -> Values {
+pub(crate) fn values(
+    waiting: &Waiting<'_>,
+    (arguments, names): (&[&str], &[&str]),
+    scratch: &mut Vec<u8>,
+) -> Values {
     if waiting.value_bytes == 0 {
         return Values::default();
     }
@@ -48,8 +51,8 @@ pub(crate) fn values(waiting: &Waiting<'_>, site: &CallSite, scratch: &mut Vec<u
     let some = |bytes: &[u8], text: &dyn Fn(&[u8]) -> String| (!bytes.is_empty()).then(|| text(bytes));
     let is_ok = outcome == Outcome::Ok;
     Values {
-        args: some(args, &|bytes| to_json(bytes, site.arguments())),
-        fields: some(fields, &|bytes| to_json(bytes, site.fields())),
+        args: some(args, &|bytes| to_json(bytes, arguments)),
+        fields: some(fields, &|bytes| to_json(bytes, names)),
         result: is_ok.then(|| some(last, &to_json_value)).flatten(),
         error: (!is_ok).then(|| some(last, &to_text)).flatten(),
     }

@@ -29,7 +29,7 @@ struct Period {
     changed: bool,
 }
 
-impl Period {
+impl Figures {
     fn merge(&mut self, other: &Self) {
         let Figures {
             calls,
@@ -42,18 +42,42 @@ impl Period {
             total_ns,
             max_ns,
             is_estimated,
-        } = other.figures;
-        let own = &mut self.figures;
-        own.calls += calls;
-        own.errors += errors;
-        own.panics += panics;
-        own.cancelled += cancelled;
-        own.recorded += recorded;
-        own.sampled_out += sampled_out;
-        own.dropped += dropped;
-        own.total_ns += total_ns;
-        own.max_ns = own.max_ns.max(max_ns);
-        own.is_estimated |= is_estimated;
+        } = *other;
+        self.calls += calls;
+        self.errors += errors;
+        self.panics += panics;
+        self.cancelled += cancelled;
+        self.recorded += recorded;
+        self.sampled_out += sampled_out;
+        self.dropped += dropped;
+        self.total_ns += total_ns;
+        self.max_ns = self.max_ns.max(max_ns);
+        self.is_estimated |= is_estimated;
+    }
+
+    /// Counts a call that left a record, and is to have a row or not.
+    #[inline]
+    pub(crate) fn count(&mut self, outcome: Outcome, ns: u64, has_row: bool) {
+        self.total_ns = self.total_ns.saturating_add(ns);
+        self.max_ns = self.max_ns.max(ns);
+        self.calls += 1;
+        match outcome {
+            Outcome::Ok => {}
+            Outcome::Error => self.errors += 1,
+            Outcome::Panic => self.panics += 1,
+            Outcome::Cancelled => self.cancelled += 1,
+        }
+        if has_row {
+            self.recorded += 1;
+        } else {
+            self.sampled_out += 1;
+        }
+    }
+}
+
+impl Period {
+    fn merge(&mut self, other: &Self) {
+        self.figures.merge(&other.figures);
         self.histogram.merge(&other.histogram);
         self.changed = true;
     }
@@ -67,6 +91,9 @@ pub(crate) struct FunctionFigures {
     current: Period,
     earlier: BTreeMap<i64, Period>,
     slices: BTreeMap<i64, Period>,
+    /// All of it since the process began.
+    sum: Figures,
+    sum_changed: bool,
     changed: bool,
 }
 
@@ -80,32 +107,25 @@ impl FunctionFigures {
     /// Counts a call that left a record, and is to have a row or not.
     #[inline]
     pub(crate) fn count(&mut self, ended: Ended, has_row: bool) {
+        self.sum.count(ended.outcome, ended.ns, has_row);
+        self.sum_changed = true;
         let period = self.window(ended.at_ns);
         period.histogram.add(ended.ns, 1);
-        let figures = &mut period.figures;
-        figures.total_ns = figures.total_ns.saturating_add(ended.ns);
-        figures.max_ns = figures.max_ns.max(ended.ns);
-        figures.calls += 1;
-        match ended.outcome {
-            Outcome::Ok => {}
-            Outcome::Error => figures.errors += 1,
-            Outcome::Panic => figures.panics += 1,
-            Outcome::Cancelled => figures.cancelled += 1,
-        }
-        if has_row {
-            figures.recorded += 1;
-        } else {
-            figures.sampled_out += 1;
-        }
+        period.figures.count(ended.outcome, ended.ns, has_row);
     }
 
     /// Adds figures that were summed elsewhere, and the durations that belong to them.
     pub(crate) fn add(&mut self, at_ns: i64, figures: Figures, histogram: Histogram) {
+        self.sum.merge(&figures);
+        self.sum_changed = true;
         self.window(at_ns).merge(&Period { figures, histogram, changed: true });
     }
 
     /// Takes back that a call which ended then was recorded: its row was lost on the way.
     pub(crate) fn lose(&mut self, ended_ns: i64) {
+        self.sum.recorded = self.sum.recorded.saturating_sub(1);
+        self.sum.dropped += 1;
+        self.sum_changed = true;
         let window = window_start(ended_ns);
         self.changed = true;
         let period = if window == self.current_ns {
@@ -165,6 +185,16 @@ impl FunctionFigures {
         }
         let share = SLOW_SHARE.max(1.0 - f64::from(limits::SLOW_ROWS) / calls_per_s.max(1.0));
         (recent.total() >= limits::SLOW_CALLS_LEAST).then(|| recent.bound(share))
+    }
+
+    /// All figures since the process began.
+    pub(crate) fn sum(&self) -> Figures {
+        self.sum
+    }
+
+    /// The same where they changed since they were last asked for by this.
+    pub(crate) fn take_changed_sum(&mut self) -> Option<Figures> {
+        std::mem::take(&mut self.sum_changed).then_some(self.sum)
     }
 
     pub(crate) fn is_changed(&self) -> bool {

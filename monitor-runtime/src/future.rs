@@ -14,6 +14,7 @@ use crate::call_site::{CallSite, fidelity};
 use crate::capture::Writer;
 use crate::clock::{Ticks, ticks};
 use crate::context::Context;
+use crate::frames;
 use crate::guard::{self, Draw, deliver, write_panic};
 use crate::record::{Header, Kept, Outcome};
 use crate::runtime;
@@ -35,6 +36,8 @@ pub struct AsyncCall {
     values: Option<Box<[u8]>>,
     args_bytes: u16,
     fields_bytes: u16,
+    /// Its slot among the calls that wait, from its first wait on; 0 for none.
+    slot: u32,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -126,7 +129,18 @@ impl AsyncCall {
 
     #[inline]
     fn new(site: &'static CallSite, state: State, own: Context, parent: u64) -> Self {
-        Self { site, state, own, parent, start: 0, busy: 0, values: None, args_bytes: 0, fields_bytes: 0 }
+        Self {
+            site,
+            state,
+            own,
+            parent,
+            start: 0,
+            busy: 0,
+            values: None,
+            args_bytes: 0,
+            fields_bytes: 0,
+            slot: 0,
+        }
     }
 
     /// As [`crate::guard::Call::args`].
@@ -173,8 +187,9 @@ impl AsyncCall {
     pub fn made(&mut self, making: Making) {
         let Making(polled) = making;
         if let Some(polled) = polled {
-            self.busy = self.busy.wrapping_add(ticks().wrapping_sub(polled.since));
-            self.suspend();
+            let now = ticks();
+            self.busy = self.busy.wrapping_add(now.wrapping_sub(polled.since));
+            self.suspend(polled.thread, now);
         }
     }
 
@@ -197,12 +212,18 @@ impl AsyncCall {
         if self.start == 0 {
             self.start = since;
         }
+        frames::push(thread.page.words, self.site.id(), self.start, self.own.span);
         Some(Polled { thread, lease, before, since })
     }
 
     /// Ends a poll that was not the last.
-    #[inline]
-    fn suspend(&mut self) {
+    fn suspend(&mut self, thread: &ThreadState, now: Ticks) {
+        let flights = &thread.home.flights;
+        if self.slot == 0 {
+            self.slot = flights.take(self.site.id(), self.start, self.own.span, now);
+        } else {
+            flights.wait(self.slot, now);
+        }
         self.state = match self.state {
             State::PolledDrawn => State::Drawn,
             State::PolledUndrawn => State::Undrawn,
@@ -219,8 +240,17 @@ impl AsyncCall {
         let written = thread.ring.push_header(|| header.encode(0));
         if written {
             self.state = State::Ended;
+            self.leave_slot(thread);
         }
         written
+    }
+
+    /// The call waits no more.
+    #[inline]
+    fn leave_slot(&self, thread: &ThreadState) {
+        if self.slot != 0 {
+            thread.home.flights.give_back(self.slot, self.start, self.own.span);
+        }
     }
 
     #[inline]
@@ -256,6 +286,7 @@ impl AsyncCall {
                 None => return,
             },
         };
+        self.leave_slot(thread);
         let start = if self.start == 0 { end } else { self.start };
         let duration = end.wrapping_sub(start);
         if undrawn && outcome == Outcome::Ok && duration < self.site.slow_ticks.load(Ordering::Relaxed) {
@@ -337,6 +368,7 @@ impl Drop for Polled {
     #[inline]
     fn drop(&mut self) {
         self.before.enter(self.thread);
+        frames::pop(self.thread.page.words);
         if self.lease == Lease::Call {
             self.thread.home.release(self.thread);
         }
@@ -425,7 +457,7 @@ where
         let now = ticks();
         this.call.busy = this.call.busy.wrapping_add(now.wrapping_sub(polled.since));
         match &poll {
-            Poll::Pending => this.call.suspend(),
+            Poll::Pending => this.call.suspend(polled.thread, now),
             Poll::Ready(output) => {
                 // The call is over: what its result's capture calls is not below it.
                 drop(polled);

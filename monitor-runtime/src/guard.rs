@@ -11,6 +11,7 @@ use crate::arena::{self, Arena, Captured, Lent};
 use crate::call_site::{CallSite, fidelity};
 use crate::capture::{Writer, via};
 use crate::clock::{Ticks, coarse, coarse_start, counter, is_counter, ticks};
+use crate::frames;
 use crate::panic_text;
 use crate::record::{HEADER_WORDS, Header, Kept, Outcome, values_word};
 use crate::ring::Push;
@@ -126,7 +127,11 @@ impl Call {
     fn open(&mut self, site: &'static CallSite) {
         match Entered::recorded(site) {
             // The clock last: nothing of ours counts.
-            Some(entered) => self.0 = Some(Entered { start: counter(), ..entered }),
+            Some(entered) => {
+                let start = counter();
+                frames::push(entered.thread.page.words, site.id(), start, entered.span);
+                self.0 = Some(Entered { start, ..entered });
+            }
             None => self.open_otherwise(site),
         }
     }
@@ -134,7 +139,10 @@ impl Call {
     #[inline(never)]
     fn open_untimed(&mut self, site: &'static CallSite) {
         match Entered::recorded(site) {
-            Some(entered) => self.0 = Some(entered),
+            Some(entered) => {
+                frames::push(entered.thread.page.words, site.id(), 0, entered.span);
+                self.0 = Some(entered);
+            }
             None => self.open_otherwise(site),
         }
     }
@@ -180,6 +188,7 @@ impl Entered {
         if !thread.ring.push_header(header) {
             self.end_at_limit(end);
         }
+        frames::pop(thread.page.words);
     }
 
     /// A call of its own, so that nothing has to be saved for it on the way there.
@@ -315,6 +324,7 @@ impl Call {
             entered.special |= special::OS_CLOCK;
         }
         entered.start = entered.now();
+        frames::push(thread.page.words, site.id(), entered.start, entered.frame_span());
         self.0 = Some(entered);
     }
 }
@@ -325,7 +335,13 @@ impl Entered {
     fn begin(&mut self) {
         if self.special & special::COUNTED == 0 {
             self.start = self.now();
+            frames::start(self.thread.page.words, self.start);
         }
+    }
+
+    /// The span that its frame shows.
+    fn frame_span(&self) -> u64 {
+        if self.special & special::UNDRAWN == 0 { self.span } else { UNSAMPLED }
     }
 
     #[inline(never)]
@@ -364,6 +380,7 @@ impl Entered {
         if !self.thread.ring.push_values(words, values.padded) {
             self.end_slowly(end, outcome, values);
         }
+        frames::pop(self.thread.page.words);
     }
 
     /// The end of a call that was not drawn or holds something to put back.
@@ -400,6 +417,9 @@ impl Entered {
             thread.set_weight(f32::from_bits((special >> 32) as u32));
         }
         thread.set_current(parent);
+        if !counted {
+            frames::pop(thread.page.words);
+        }
         if special & special::OWN_STATE != 0 {
             thread.home.release(thread);
         }
@@ -483,6 +503,7 @@ impl Entered {
         self.values = self.values.with_args(written as u16);
         arena::keep(arena);
         self.start = self.now();
+        frames::start(self.thread.page.words, self.start);
     }
 
     #[inline(never)]

@@ -100,7 +100,10 @@ pub(crate) mod block {
 pub(crate) mod ring {
     /// The thread that it belongs to; 0 for none.
     pub(crate) const THREAD: usize = 8;
-    /// Unix time in ticks at which the thread was found in flight: none, readers ask the frames.
+    /// The thread that the record at the head is from, once the ring was drained.
+    pub(crate) const HEAD_THREAD: usize = 9;
+    /// Words for records: a power of two.
+    pub(crate) const CAPACITY: usize = 10;
     pub(crate) const TAIL: usize = 16;
     /// Calls under way on the thread; beside the tail, which every call writes as well.
     pub(crate) const DEPTH: usize = 17;

@@ -175,6 +175,19 @@ pub(crate) const fn encode_skip(words: usize) -> u64 {
     KIND_SKIP << 16 | (words as u64) << 32
 }
 
+/// The first word of a record that is counted and has no row: how the journal says so.
+pub(crate) const fn settle(first: u64) -> u64 {
+    first | SETTLED
+}
+
+/// Whether a record is counted and has no row.
+pub(crate) const fn is_settled(first: u64) -> bool {
+    first & SETTLED != 0
+}
+
+/// The last of the flags; no ring has it set.
+const SETTLED: u64 = 1 << 23;
+
 /// How many words the record takes that begins with this one, as far as that word can be believed.
 #[inline]
 pub(crate) const fn words_of(first: u64) -> usize {

@@ -49,6 +49,11 @@ impl Ring {
         self.words.len()
     }
 
+    /// Anyone: how far it was drained, in words since its birth.
+    pub(crate) fn drained(&self) -> u64 {
+        self.head.load(Ordering::Relaxed)
+    }
+
     /// Producer: appends a record that is just a header, if that can be done without a look at the
     /// consumer; else it is for [`Self::push`] to do. The header is made where there is room for it, so
     /// that its words need not all be at hand at once.

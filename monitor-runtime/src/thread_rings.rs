@@ -17,6 +17,7 @@ use crate::apart::apart;
 use crate::arena::{self, Arena};
 use crate::collector::{OVERFLOW_SHARE, RINGS_SHARE};
 use crate::config::{CaptureMode, limits};
+use crate::frames::Flights;
 use crate::layout::{Kind, PAGE_BYTES, ring as layout};
 use crate::legend::{Identity, Legend};
 use crate::record::{HEADER_WORDS, encode_thread};
@@ -193,7 +194,6 @@ impl ThreadState {
 /// The control page of a ring, and its number in the ring file.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Page {
-    #[expect(dead_code, reason = "seen in debug output")]
     pub(crate) id: u32,
     pub(crate) words: &'static [AtomicU64; layout::CONTROL],
 }
@@ -279,6 +279,7 @@ pub(crate) struct ThreadRings {
     first_prefix: u32,
     pub(crate) memory: Memory,
     pub(crate) legend: Legend,
+    pub(crate) flights: Flights,
     /// Rings for bursts that no thread has needed so far.
     spares: Mutex<Vec<(Page, Ring)>>,
     ring_bytes_max: usize,
@@ -306,6 +307,7 @@ impl ThreadRings {
     ) -> Self {
         Self {
             legend: Legend::new(&memory),
+            flights: Flights::new(&memory),
             memory,
             spares: Mutex::default(),
             next_ring: AtomicU32::new(1),
@@ -359,6 +361,7 @@ impl ThreadRings {
         let lease = if EXIT.try_with(|_| ()).is_ok() { Lease::Thread } else { Lease::Call };
         let state = self.idle(IDLE_SHARE).or_else(|| self.grow()).or_else(|| self.idle(1))?;
         state.current.store(NO_SPAN, Ordering::Relaxed);
+        state.page.words[layout::DEPTH].store(0, Ordering::Relaxed);
         // A thread that is ending has no name to ask for any more.
         let name = match lease {
             Lease::Thread => std::thread::current().name().map(str::to_owned),
@@ -422,7 +425,9 @@ impl ThreadRings {
         let block_bytes = PAGE_BYTES + bytes.next_multiple_of(PAGE_BYTES);
         let id = self.next_ring.fetch_add(1, Ordering::Relaxed);
         let (control, words) = self.memory.take(Kind::Ring, id, block_bytes)?.split_first_chunk()?;
-        let ring = Ring::new(control, &words[..bytes / size_of::<u64>()]);
+        let words = &words[..bytes / size_of::<u64>()];
+        control[layout::CAPACITY].store(words.len() as u64, Ordering::Relaxed);
+        let ring = Ring::new(control, words);
         self.ring_bytes.fetch_add(block_bytes, Ordering::Relaxed);
         Some((Page { id, words: control }, ring))
     }

@@ -8,6 +8,7 @@ mod outcomes;
 mod counts;
 mod parents;
 mod process;
+mod crash;
 mod bounds;
 mod tuning;
 mod ladder;

@@ -14,6 +14,7 @@ mod hot;
 mod orders;
 mod phases;
 mod waiting;
+mod dying;
 
 fn main() {
     let mut arguments = std::env::args().skip(1);
@@ -59,6 +60,11 @@ fn main() {
         "hook" => orders::hook(),
         "acknowledge" => acknowledge(),
         "failures" => failures(number),
+        "numbered" => dying::numbered(number),
+        "abort" => dying::abort(number),
+        "_exit" => dying::exit_at_once(number),
+        "exec" => dying::exec(number),
+        "stuck" => dying::stuck(),
         other => {
             eprintln!("no such scenario: {other}");
             std::process::exit(2);
@@ -272,6 +278,11 @@ mod system {
         // SAFETY: the child calls functions of this program only, and exits.
         let child = unsafe { libc::fork() };
         (child >= 0).then_some(child)
+    }
+
+    pub(super) fn exit_at_once(code: i32) -> ! {
+        // SAFETY: takes a number and does not return.
+        unsafe { libc::_exit(code) }
     }
 
     pub(super) fn wait(child: i32) -> i32 {

@@ -74,3 +74,13 @@ pub(crate) fn round(number: u64) {
 pub(crate) fn spawned() {
     println!("{}", runtime().block_on(starts_tasks()));
 }
+
+/// Async calls that wait for what never comes, on a runtime that is busy for as long.
+pub(crate) fn stuck() {
+    runtime().block_on(async {
+        for _ in 0..3 {
+            tokio::spawn(endless());
+        }
+        tokio::time::sleep(Duration::from_secs(600)).await;
+    });
+}

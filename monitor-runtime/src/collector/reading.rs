@@ -1,10 +1,11 @@
 //! What the collector reads from the hot side: rings, overflow, tallies.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::keeping::{Keeping, OVERFLOW};
 use super::ladder::Standing;
 use super::{Collector, Function};
 use crate::backlog::{Segment, Waiting};
@@ -14,9 +15,12 @@ use crate::clock::monotonic;
 use crate::decode::{self, Times};
 use crate::figures::{Ended, FunctionFigures};
 use crate::histogram::Histogram;
-use crate::record::{HEADER_WORDS, Header, Outcome, Record, decode};
+use crate::journal::Pieces;
+use crate::layout::ring::HEAD_THREAD;
+use crate::record::{HEADER_WORDS, Header, Outcome, Record, decode, settle};
 use crate::subscribe;
 use crate::tally::{Durations, Tally, Unrecorded};
+use crate::thread_rings::{Overflow, Page};
 
 /// What was read from a tally before.
 #[derive(Debug, Default)]
@@ -29,6 +33,17 @@ pub(super) struct TallyRead {
     durations: Vec<u32>,
     /// Calls that were only counted, and for whose durations no timed call speaks yet.
     unspoken: u64,
+}
+
+/// Where drained words come from.
+struct Origin {
+    /// The ring's page; none for failures that came around the rings.
+    page: Option<Page>,
+    ring: u32,
+    /// Position of the first word in the ring.
+    position: u64,
+    /// Where they lie in the journal.
+    pieces: Pieces,
 }
 
 impl Collector {
@@ -56,27 +71,39 @@ impl Collector {
     pub(super) fn drain(&mut self) -> bool {
         let mut stream = self.shared.subscribers.any().then(Vec::new);
         let mut pressed = false;
-        let mut drained = Vec::new();
+        let (mut drained, mut origins) = (Vec::new(), Vec::new());
         let states = self.rings.all();
         self.ring_threads.resize(2 * states.len(), 0);
         for (place, state) in states.iter().enumerate() {
             pressed |= state.is_pressed();
-            for (at, (_, ring)) in state.rings().enumerate() {
+            for (at, (page, ring)) in state.rings().enumerate() {
                 let pending = ring.pending();
                 if pending == 0 {
                     continue;
                 }
                 let mut words = Vec::with_capacity(pending);
-                ring.drain(|_, piece| piece.append_to(&mut words));
+                let thread = self.ring_threads[2 * place + at];
+                let position = ring.drained();
+                let journal = &mut self.keeping.journal;
+                ring.drain(|position, piece| {
+                    let begun = words.len();
+                    piece.append_to(&mut words);
+                    // Before the ring forgets it.
+                    journal.append((page.id, position), thread, &words[begun..]);
+                });
+                let pieces = journal.take_pieces();
+                origins.push(Origin { page: Some(page), ring: page.id, position, pieces });
                 drained.push((2 * place + at, words));
             }
         }
         // Behind the drain, so that each record's thread is known.
         self.meet_threads();
         let thinned = self.thin(&drained, monotonic());
-        for (ring, words) in drained {
+        for ((ring, words), origin) in drained.into_iter().zip(origins) {
             let thread = self.ring_threads[ring];
-            self.ring_threads[ring] = self.accept(thread, words, thinned.as_ref(), stream.as_mut());
+            let thread = self.accept(thread, words, &origin, thinned.as_ref(), stream.as_mut());
+            self.ring_threads[ring] = thread;
+            origin.page.inspect(|page| page.words[HEAD_THREAD].store(u64::from(thread), Ordering::Relaxed));
         }
         self.publish(stream);
         self.drain_overflow();
@@ -89,7 +116,13 @@ impl Collector {
         while let Ok(overflow) = self.overflow.try_recv() {
             self.rings.took_overflow(overflow.words.len());
             self.meet_threads();
-            self.accept(overflow.thread, overflow.words, None, stream.as_mut());
+            let Overflow { thread, words } = overflow;
+            let Keeping { journal, overflow_position, .. } = &mut self.keeping;
+            let position = *overflow_position;
+            *overflow_position += words.len() as u64;
+            journal.append((OVERFLOW, position), thread, &words);
+            let origin = Origin { page: None, ring: OVERFLOW, position, pieces: journal.take_pieces() };
+            self.accept(thread, words, &origin, None, stream.as_mut());
         }
         self.publish(stream);
     }
@@ -114,28 +147,46 @@ impl Collector {
         &mut self,
         mut thread: u32,
         mut words: Vec<u64>,
+        origin: &Origin,
         thinned: Option<&HashMap<u64, f64>>,
         mut stream: Option<&mut Vec<subscribe::Record>>,
     ) -> u32 {
         // What becomes a row moves up over what does not: `end` is where it ends.
         let (mut at, mut start, mut end) = (0, 0, 0);
+        let mut ends = VecDeque::new();
+        let mut pieces = origin.pieces.walk();
         while let Some((record, used)) = decode(&words[at..]) {
             match record {
                 Record::Call(header, values, value_bytes) => {
                     let times = decode::times(&header, &self.clock);
+                    let position = origin.position + (at + used) as u64;
                     if let Some(header) = self.count(header, &times, value_bytes > 0, thinned) {
                         if let Some(stream) = stream.as_deref_mut() {
-                            let waiting = Waiting { thread, header, values, value_bytes };
+                            let waiting =
+                                Waiting { thread, header, values, value_bytes, end: (origin.ring, position) };
                             stream.extend(self.stream_record(&waiting, times));
                         }
-                        words[at..at + HEADER_WORDS].copy_from_slice(&header.encode(value_bytes));
+                        let header = header.encode(value_bytes);
+                        words[at..at + HEADER_WORDS].copy_from_slice(&header);
+                        pieces.amend(at, &header);
                         words.copy_within(at..at + used, end);
                         end += used;
+                        ends.push_back(position);
+                    } else {
+                        pieces.amend(at, &[settle(words[at])]);
                     }
                 }
                 Record::Thread(next) => {
                     if end > start {
-                        self.backlog.push(Segment::new(thread, words[start..end].to_vec()));
+                        let ends = std::mem::take(&mut ends);
+                        let words = words[start..end].to_vec();
+                        self.backlog.push(Segment::new(
+                            thread,
+                            words,
+                            origin.ring,
+                            ends,
+                            origin.pieces.held(),
+                        ));
                     }
                     start = end;
                     thread = next;
@@ -148,7 +199,7 @@ impl Collector {
         words.drain(..start);
         if !words.is_empty() {
             words.shrink_to(words.len() * 2);
-            self.backlog.push(Segment::new(thread, words));
+            self.backlog.push(Segment::new(thread, words, origin.ring, ends, origin.pieces.held()));
         }
         thread
     }
@@ -177,7 +228,7 @@ impl Collector {
 
     fn stream_record(&mut self, waiting: &Waiting<'_>, times: Times) -> Option<subscribe::Record> {
         let function = self.functions.get(waiting.header.site as usize)?.as_ref()?;
-        let values = decode::values(waiting, function.site, &mut self.scratch);
+        let values = decode::values(waiting, function.site.names(), &mut self.scratch);
         let thread = self.thread_names.get(&waiting.thread).map_or_else(|| Arc::from("unknown"), Arc::clone);
         Some(subscribe::Record {
             function: Arc::clone(&function.name),

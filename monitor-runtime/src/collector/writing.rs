@@ -90,7 +90,11 @@ impl Collector {
         self.retry.reset();
         self.breaker_event(now, Event::Success);
         self.health.duplicates_avoided += u64::from(written.was_there);
-        let report = self.pending.take().and_then(|batch| batch.health);
+        let written_batch = self.pending.take();
+        if let Some(batch) = &written_batch {
+            self.note_written(batch.sequence);
+        }
+        let report = written_batch.and_then(|batch| batch.health);
         self.reported = report.or(self.reported.take());
         self.health.rows_written += written.rows;
         self.health.bytes_written += written.bytes;
@@ -177,6 +181,7 @@ impl Collector {
             Err(StoreError::Busy(_)) => return Attempt::Wait,
             Err(error) => return Attempt::Failed(error.to_string()),
         }
+        self.note_intent();
         let (Some(store), Some(batch)) = (&mut self.store, &mut self.pending) else { return Attempt::Wait };
         if let Some(row) = &mut batch.health {
             // The report holds once the batch that carries it is committed.
@@ -231,8 +236,10 @@ impl Collector {
             self.store.as_mut().is_some_and(|store| store.retain(now_ns).is_ok_and(|step| step.rows > 0));
         let Some(batch) = &mut self.pending else { return Attempt::Again };
         if batch.calls.len() > 1 {
-            let rest = batch.calls.split_off(batch.calls.len() / 2);
+            let half = batch.calls.len() / 2;
+            let rest = batch.calls.split_off(half);
             self.postponed.splice(0..0, rest);
+            self.keeping.ends_postponed.splice(0..0, self.keeping.ends.split_off(half));
             return Attempt::Again;
         }
         if freed { Attempt::Again } else { Attempt::Failed(why) }
@@ -251,6 +258,7 @@ impl Collector {
         }
         self.store = Some(store);
         self.health.store = path;
+        self.note_store();
         self.hear_store();
         self.touch_figures();
         Ok(())
@@ -318,21 +326,27 @@ impl Collector {
     }
 
     fn next_calls(&mut self) -> Vec<CallRow> {
-        let Self { backlog, functions, clock, scratch, batch_rows, .. } = self;
+        let Self { backlog, functions, clock, scratch, batch_rows, keeping, .. } = self;
         let mut calls = std::mem::take(&mut self.postponed);
+        let mut ends = std::mem::take(&mut keeping.ends_postponed);
         let mut bytes = 0;
         if calls.len() >= *batch_rows {
             self.postponed = calls.split_off(*batch_rows);
+            keeping.ends_postponed = ends.split_off(*batch_rows);
+            keeping.ends = ends;
             return calls;
         }
-        backlog.take(|waiting| {
+        let held = backlog.take(|waiting| {
             let Some(Some(function)) = functions.get(waiting.header.site as usize) else { return true };
             let times = decode::times(&waiting.header, clock);
-            let values = decode::values(waiting, function.site, scratch);
+            let values = decode::values(waiting, function.site.names(), scratch);
             bytes += RECORD_BYTES + waiting.value_bytes;
             calls.push(decode::call_row(waiting, times, values));
+            ends.push(waiting.end);
             calls.len() < *batch_rows && bytes < limits::BATCH_BYTES_MAX
         });
+        keeping.held.extend(held);
+        keeping.ends = ends;
         calls
     }
 
@@ -349,12 +363,14 @@ impl Collector {
         for function in self.functions.iter_mut().flatten().filter(|function| function.figures.is_changed()) {
             let id = function.site.id();
             function.figures.rows(id, now_ns, &mut batch.windows, &mut batch.slices);
+            self.keeping.ledger.figures_written(self.sequence + 1, id, &function.figures.sum());
         }
     }
 
     /// Whether nothing is left to be written, and the last report tells of all that was.
     pub(crate) fn is_settled(&self) -> bool {
         self.pending.is_none()
+            && !self.keeping.recovering
             && self.reported.as_ref().is_none_or(|report| report.rows_written == self.health.rows_written)
             && self.backlog.is_empty()
             && self.postponed.is_empty()

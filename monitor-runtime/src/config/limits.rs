@@ -82,6 +82,8 @@ pub const FIGURES_AT_ONCE: usize = 32;
 pub const FIGURES_INTERVAL: Duration = Duration::from_secs(1);
 /// Pause between steps of retention that find nothing to do.
 pub const RETAIN_INTERVAL: Duration = Duration::from_secs(5);
+/// How often a process looks for what others on its store left when they died.
+pub const RECOVER_INTERVAL: Duration = Duration::from_secs(10);
 /// Records waiting for a subscriber; when it is this far behind, it misses some.
 pub const SUBSCRIBER_BATCHES_MAX: usize = 256;
 /// How often the recorder's thread is restarted within a minute after a panic of its own.

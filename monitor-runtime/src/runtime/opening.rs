@@ -41,6 +41,7 @@ fn options(settings: &Settings) -> StoreOptions {
     StoreOptions {
         retention: settings.retention,
         max_disk_bytes: settings.max_disk_bytes,
+        ring_folders: settings.ring_folders.clone(),
         ..StoreOptions::memory()
     }
 }

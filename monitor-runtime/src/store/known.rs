@@ -98,6 +98,20 @@ impl Known {
         }
     }
 
+    /// Gives functions that the store has the rate that stands there: who gave them does not know it.
+    pub(crate) fn keep_rates(&mut self, connection: &rusqlite::Connection) -> rusqlite::Result<()> {
+        let mut select = connection
+            .prepare("SELECT sample_rate FROM function WHERE name = ?1 AND file = ?2 AND line = ?3")?;
+        for id in &self.missing {
+            if let Some(row) = self.functions.get_mut(id)
+                && let Some(found) = select.query((&row.name, &row.file, row.line))?.next()?
+            {
+                row.sample_rate = found.get(0)?;
+            }
+        }
+        Ok(())
+    }
+
     /// The function of that id, made up where it was never given.
     pub(crate) fn function(&mut self, id: u32) -> &FunctionRow {
         let missing = &mut self.missing;

@@ -28,10 +28,22 @@ pub fn is_gone(pid: u32, mark: Option<&str>, silent_ns: i64) -> bool {
     silent_ns > SILENT_MAX_NS
 }
 
+/// Whether a process of this mark, if it runs, runs where it can be looked at.
+#[must_use]
+pub(crate) fn is_here(mark: &str) -> bool {
+    here().is_some_and(|here| mark.rsplit_once('/').is_some_and(|(place, _)| place == here))
+}
+
 fn here() -> Option<String> {
     let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
     let namespace = std::fs::read_link("/proc/self/ns/pid").ok()?;
     Some(format!("{}/{}", boot.trim(), namespace.display()))
+}
+
+/// Whether threads run on where the first one has ended.
+fn has_threads(pid: u32) -> bool {
+    let tasks = std::fs::read_dir(Path::new("/proc").join(pid.to_string()).join("task"));
+    tasks.is_ok_and(|tasks| tasks.count() > 1)
 }
 
 /// Field 22 of `/proc/<pid>/stat`. The second field is the program's name in parentheses and may
@@ -39,7 +51,7 @@ fn here() -> Option<String> {
 fn started(pid: u32) -> Option<String> {
     let stat = std::fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("stat")).ok()?;
     let mut fields = stat.rsplit_once(") ")?.1.split(' ');
-    if matches!(fields.next()?, "Z" | "X") {
+    if matches!(fields.next()?, "Z" | "X") && !has_threads(pid) {
         return None;
     }
     fields.nth(18).map(str::to_owned)

@@ -22,6 +22,7 @@ mod groups;
 mod retention;
 mod process;
 mod transaction;
+pub(crate) mod recovered;
 mod sqlite;
 pub mod query;
 
@@ -33,6 +34,19 @@ pub use sqlite::SqliteStore;
 
 use crate::batch::Batch;
 use std::time::Duration;
+
+/// Runs something on a connection to the store that these options name, which is made where it is missing.
+/// Another process's lock is waited for.
+pub(crate) fn with_connection(
+    options: &StoreOptions,
+    now_ns: i64,
+    run: impl FnOnce(&rusqlite::Connection, &std::path::Path) -> rusqlite::Result<()>,
+) -> Result<(), OpenError> {
+    let opened = connection::open(options, now_ns)?;
+    let path = opened.path.unwrap_or_default();
+    let waiting = opened.connection.busy_timeout(BUSY_MAX);
+    waiting.and_then(|()| run(&opened.connection, &path)).map_err(|error| connection::failed(&path, &error))
+}
 
 /// A place that takes batches. The trait exists so that tests can make it fail.
 pub trait Store: Send {
@@ -82,6 +96,14 @@ pub trait Store: Send {
     /// # Errors
     /// As [`Store::write`].
     fn close(&mut self, now_ns: i64) -> Result<(), StoreError>;
+
+    /// One step of recovering what dead processes left for this store. Whether there is more to do.
+    ///
+    /// # Errors
+    /// As [`Store::write`].
+    fn recover(&mut self, _now_ns: i64) -> Result<bool, StoreError> {
+        Ok(false)
+    }
 
     /// What happened to the store itself since the last call: a damaged file set aside, a file of
     /// another schema or program left alone, a file that vanished.

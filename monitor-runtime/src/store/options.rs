@@ -26,6 +26,8 @@ pub struct StoreOptions {
     pub retention: Duration,
     /// Bound on database and write-ahead log together.
     pub max_disk_bytes: u64,
+    /// Folders in which dead processes may have left ring files for this store.
+    pub ring_folders: Vec<PathBuf>,
     /// How to see the disk.
     pub system: System,
 }
@@ -44,6 +46,7 @@ impl StoreOptions {
             path: None,
             retention: limits::RETENTION,
             max_disk_bytes: limits::MAX_DISK_BYTES,
+            ring_folders: Vec::new(),
             system: System::default(),
         }
     }

@@ -423,6 +423,7 @@ fn processes(transaction: &Connection, cutoff: i64) -> rusqlite::Result<(usize, 
         "folded",
         "self_report",
         "resource",
+        "flight",
         "event",
     ] {
         rows += transaction.execute(&format!("DELETE FROM {table} WHERE process_id = ?1"), [id])?;

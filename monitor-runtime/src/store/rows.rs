@@ -252,19 +252,51 @@ fn days(transaction: &Connection, known: &mut Known, calls: &[CallRow]) -> rusql
     Ok(())
 }
 
+/// What figures are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Figured {
+    /// All there are: they replace what is there.
+    All,
+    /// What comes on top of what is there.
+    More,
+}
+
+/// What becomes of a row that is there already, with the columns of `latency_window` or `slice` that are
+/// sums. The percentiles of the more calls hold.
+fn onto(figured: Figured, key: &str, sums: &[&str], percentiles: &[&str]) -> String {
+    if figured == Figured::All {
+        return String::new();
+    }
+    let sums = sums.iter().map(|name| format!("{name} = {name} + excluded.{name}"));
+    let percentiles = percentiles.iter().map(|name| {
+        format!("{name} = CASE WHEN excluded.calls > calls THEN excluded.{name} ELSE {name} END")
+    });
+    let others = ["max_ns = max(max_ns, excluded.max_ns)", "estimated = max(estimated, excluded.estimated)"];
+    let all: Vec<String> = sums.chain(percentiles).chain(others.map(str::to_owned)).collect();
+    format!(" ON CONFLICT ({key}) DO UPDATE SET {}", all.join(", "))
+}
+
+fn insert_or(figured: Figured) -> &'static str {
+    if figured == Figured::All { "INSERT OR REPLACE" } else { "INSERT" }
+}
+
 /// Writes windows; figures are absolute, so a later row replaces an earlier one.
 pub(crate) fn windows(
     transaction: &Connection,
     known: &Known,
     process_id: i64,
     rows: &[WindowRow],
+    figured: Figured,
 ) -> rusqlite::Result<()> {
     if rows.is_empty() {
         return Ok(());
     }
-    let mut replace = transaction.prepare(
-        "INSERT OR REPLACE INTO latency_window VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
-    )?;
+    let sums = ["calls", "errors", "panics", "cancelled", "total_ns"];
+    let mut replace = transaction.prepare(&format!(
+        "{} INTO latency_window VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13){}",
+        insert_or(figured),
+        onto(figured, "window, function_id, process_id", &sums, &["p50_ns", "p95_ns", "p99_ns"])
+    ))?;
     for row in rows {
         let Some(function_id) = known.function_id(row.function) else { continue };
         let Figures { calls, errors, panics, cancelled, total_ns, max_ns, .. } = row.figures;
@@ -297,15 +329,24 @@ pub(crate) fn slices(
     known: &Known,
     process_id: i64,
     rows: &[SliceRow],
+    figured: Figured,
 ) -> rusqlite::Result<()> {
     if rows.is_empty() {
         return Ok(());
     }
-    let mut replace = transaction.prepare(
-        "INSERT OR REPLACE INTO slice VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
-    )?;
-    let mut bucket =
-        transaction.prepare("INSERT OR REPLACE INTO slice_bucket VALUES (?1, ?2, ?3, ?4, ?5)")?;
+    let sums = ["calls", "errors", "panics", "cancelled", "recorded", "sampled_out", "dropped", "total_ns"];
+    let mut replace = transaction.prepare(&format!(
+        "{} INTO slice VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13){}",
+        insert_or(figured),
+        onto(figured, "slice, function_id, process_id", &sums, &[])
+    ))?;
+    let added =
+        " ON CONFLICT (function_id, bucket, slice, process_id) DO UPDATE SET count = count + excluded.count";
+    let mut bucket = transaction.prepare(&format!(
+        "{} INTO slice_bucket VALUES (?1, ?2, ?3, ?4, ?5){}",
+        insert_or(figured),
+        if figured == Figured::More { added } else { "" }
+    ))?;
     for row in rows {
         let Some(function_id) = known.function_id(row.function) else { continue };
         let Figures {

@@ -210,6 +210,18 @@ pub(crate) const TABLES: &[(&str, &str)] = &[
 ) STRICT, WITHOUT ROWID",
     ),
     (
+        "flight",
+        "CREATE TABLE flight (
+  id INTEGER PRIMARY KEY,
+  process_id INTEGER NOT NULL,
+  thread TEXT,
+  depth INTEGER NOT NULL,
+  function_id INTEGER NOT NULL,
+  start_ns INTEGER NOT NULL,
+  span INTEGER NOT NULL
+) STRICT",
+    ),
+    (
         "event",
         "CREATE TABLE event (
   id INTEGER PRIMARY KEY,
@@ -451,6 +463,20 @@ SELECT
 FROM process p
 LEFT JOIN progress g ON g.process_id = p.id AND g.ring = 0";
 
+const VIEW_IN_FLIGHT: &str = "CREATE VIEW in_flight AS
+SELECT
+  g.process_id AS process_id,
+  g.thread AS thread,
+  g.depth AS depth,
+  f.name AS function,
+  g.start_ns AS start_ns,
+  p.ended_ns AS died_ns,
+  (p.ended_ns - g.start_ns) / 1e6 AS elapsed_ms,
+  g.span AS span_id
+FROM flight g
+LEFT JOIN function f ON f.id = g.function_id
+LEFT JOIN process p ON p.id = g.process_id";
+
 const VIEW_EVENTS: &str = "CREATE VIEW events AS
 SELECT at_ns, process_id, kind, detail FROM event";
 
@@ -508,6 +534,7 @@ pub fn views() -> Vec<(&'static str, String)> {
         ("functions", VIEW_FUNCTIONS.to_owned()),
         ("latency", VIEW_LATENCY.to_owned()),
         ("processes", VIEW_PROCESSES.to_owned()),
+        ("in_flight", VIEW_IN_FLIGHT.to_owned()),
         ("events", VIEW_EVENTS.to_owned()),
         ("health", VIEW_HEALTH.to_owned()),
         ("rates", VIEW_RATES.to_owned()),
@@ -614,6 +641,7 @@ mod tests {
                 "processes",
                 "process_id, run_uuid, service, version, host, pid, started_ns, last_seen_ns, ended_ns, ending",
             ),
+            ("in_flight", "process_id, thread, depth, function, start_ns, died_ns, elapsed_ms, span_id"),
             ("events", "at_ns, process_id, kind, detail"),
             (
                 "health",

@@ -198,6 +198,17 @@ const RATES: Columns = &[
     ("why", "Why rate and fidelity are what they are."),
 ];
 
+const IN_FLIGHT: Columns = &[
+    ("process_id", "Run of the program that died, see `processes`."),
+    ("thread", "Thread whose stack it was on; NULL for an async call that waited to be polled again."),
+    ("depth", "Number of monitored calls around it on that stack."),
+    ("function", "Name of the function."),
+    ("start_ns", "Start, nanoseconds since the Unix epoch."),
+    ("died_ns", "When the process died, as far as is known."),
+    ("elapsed_ms", "For how long it had been running by then, in milliseconds."),
+    ("span_id", "Id that the call would have had; 1 for one that was not drawn."),
+];
+
 const RESOURCES: Columns = &[
     ("process_id", "Whose."),
     ("at_ns", "When, nanoseconds since the Unix epoch; every 10 s."),
@@ -241,6 +252,11 @@ const API: &[(&str, &str, &[Columns])] = &[
     ("latency", "A function in a window of 10 s, over all processes.", &[LATENCY]),
     ("slow_calls", "A call kept for being slow: the rows of `calls` whose `kept` is `slow`.", &[CALL]),
     ("processes", "A run of a program.", &[PROCESSES]),
+    (
+        "in_flight",
+        "A call that was under way when its process died, as far as its ring file was found.",
+        &[IN_FLIGHT],
+    ),
     (
         "events",
         "What the recorder itself went through: level changes, breaker transitions, quarantined files, retention, rate changes.",
@@ -301,6 +317,7 @@ const BEHIND: &[(&str, &str)] = &[
     ("histogram_bucket", "Bounds and geometric middle of each bucket, in ns."),
     ("error_group", "Behind `error_groups`."),
     ("folded", "How many failures of a group each process has folded so far."),
+    ("flight", "Behind `in_flight`."),
     ("event", "Behind `events`."),
     ("self_report", "Behind `health`."),
     ("function_rate", "Behind `rates`."),

@@ -14,6 +14,7 @@ use super::{
     Hold, Notice, Retained, SetHold, SetRate, Store, Written, liveness, process, query, transaction,
 };
 use crate::batch::{Batch, ProcessRow};
+use crate::recovery::{Recovered, Recovery};
 use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior, params};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -50,6 +51,7 @@ pub struct SqliteStore {
     evicted_in_vain: u64,
     /// Writes in a row that met a key of the store's own twice.
     contradictions: u32,
+    recovery: Recovery,
     closed: bool,
 }
 
@@ -129,6 +131,7 @@ impl SqliteStore {
             notices: Vec::new(),
             evicted_in_vain: 0,
             contradictions: 0,
+            recovery: Recovery::default(),
             closed: false,
         };
         store.reopen(now_ns)?;
@@ -529,6 +532,20 @@ impl Store for SqliteStore {
         self.closed = true;
         self.open = None;
         Ok(())
+    }
+
+    fn recover(&mut self, now_ns: i64) -> Result<bool, StoreError> {
+        let Some(path) = self.path().map(Path::to_path_buf) else { return Ok(false) };
+        let wal_bytes = self.shares().wal_bytes;
+        let mut recovery = std::mem::take(&mut self.recovery);
+        let folders = self.options.ring_folders.clone();
+        let more = self.copy_log_for(wal_bytes / 2, wal_bytes).and_then(|()| {
+            self.on_connection(now_ns, |connection| {
+                recovery.step(connection, (&folders, &path), now_ns, &mut Recovered::default())
+            })
+        });
+        self.recovery = recovery;
+        more
     }
 
     fn notices(&mut self) -> Vec<Notice> {

@@ -5,6 +5,7 @@ use super::known::Known;
 use super::options::PAGE_BYTES;
 use super::process::{enter, progress, revive};
 use super::retention::{Bounds, Retention};
+use super::rows::Figured;
 use super::schema::VERSION;
 use super::{groups, rows};
 use crate::batch::{Batch, CallRow, ProcessRow};
@@ -39,8 +40,8 @@ pub(crate) fn write(
     rows::functions(&transaction, known, process_id)?;
     let written = rows::calls(&transaction, known, process_id, batch)?;
     groups::write(&transaction, known, process_id, (&batch.calls, written.first_id), &batch.folded)?;
-    rows::windows(&transaction, known, process_id, &batch.windows)?;
-    rows::slices(&transaction, known, process_id, &batch.slices)?;
+    rows::windows(&transaction, known, process_id, &batch.windows, Figured::All)?;
+    rows::slices(&transaction, known, process_id, &batch.slices, Figured::All)?;
     rows::rates(&transaction, known, process_id, &batch.rates)?;
     rows::events(&transaction, process_id, &batch.events)?;
     if let Some(row) = &batch.health {
@@ -60,7 +61,7 @@ pub(crate) fn write(
 
 /// A newer program may have migrated the store since it was opened: its tables may look alike and mean
 /// something else. Any error that says nothing of the file makes the caller open it again, and see.
-fn check_version(transaction: &Connection) -> rusqlite::Result<()> {
+pub(crate) fn check_version(transaction: &Connection) -> rusqlite::Result<()> {
     let version: i32 = transaction.query_row("PRAGMA user_version", [], |row| row.get(0))?;
     if version == VERSION { Ok(()) } else { Err(rusqlite::Error::InvalidQuery) }
 }

@@ -21,7 +21,7 @@ use crate::region::Memory;
 use crate::runtime::Shared;
 use crate::thread_rings::{ThreadRings, lock};
 use ledger::{Answer, Ledger};
-use program::{Functions, Program, Run};
+use program::{ALWAYS, Change, Ending, Functions, Program, Round, Run, Work};
 
 /// One recorder, built from parts, that no other test shares.
 struct Recorder {
@@ -91,7 +91,7 @@ fn check(program: &Program) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: random::cases(), failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: random::cases(), rng_seed: random::seed(), failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn every_call_is_accounted_for_whatever_happens(program in random::program()) {
@@ -114,4 +114,15 @@ fn a_store_that_others_write_to_is_waited_for_and_no_failure() {
     assert!(recorder.ledger.entries().calls.is_empty());
     recorder.settle();
     assert_eq!(recorder.ledger.entries().calls.len(), 1);
+}
+
+#[test]
+fn a_callee_that_is_thinned_leaves_the_weight_of_the_next_as_it_was() {
+    let call = |function, times| Work { function, ending: Ending::Ok, times, callees: Vec::new() };
+    let root = Work { callees: vec![call(ALWAYS, 20), call(1, 1)], ..call(0, 20) };
+    let thinned =
+        Round { threads: Vec::new(), changes: vec![(ALWAYS, Change::Rate(0.3))], ..random::one_call() };
+    let mut program = random::quiet(Vec::new());
+    program.rounds = vec![thinned, Round { threads: vec![vec![root]], ..random::one_call() }];
+    check(&program);
 }

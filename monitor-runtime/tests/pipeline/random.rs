@@ -2,6 +2,7 @@
 //! the store, and how much memory there is.
 
 use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
 
 use super::ledger::Answer;
 use super::program::{Change, Ending, FUNCTIONS, Program, Round, Work};
@@ -9,6 +10,15 @@ use super::program::{Change, Ending, FUNCTIONS, Program, Round, Work};
 /// As many as a short run takes; `PROPTEST_CASES` asks for more.
 pub(super) fn cases() -> u32 {
     std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(48)
+}
+
+/// The same programs each time, so that a change is not blamed for what it did not do; `PROPTEST_RNG_SEED`
+/// asks for others.
+pub(super) fn seed() -> RngSeed {
+    match ProptestConfig::default().rng_seed {
+        RngSeed::Random => RngSeed::Fixed(1),
+        asked @ RngSeed::Fixed(_) => asked,
+    }
 }
 
 pub(super) fn program() -> impl Strategy<Value = Program> {

@@ -1,0 +1,261 @@
+//! What was recorded survives the death of the process: it is brought into the store by whoever comes
+//! next, each record once.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::victim::{Stage, Store};
+
+/// Ring files in a folder of this test's own, on the same file system as those of everyone.
+struct Shelf(tempfile::TempDir);
+
+impl Shelf {
+    fn new() -> Self {
+        Self(tempfile::tempdir_in("/dev/shm").unwrap())
+    }
+
+    fn stage(&self) -> Stage {
+        Stage::new()
+            .with("MONITOR_RINGS", self.0.path().to_str().unwrap())
+            // Every call has its row, however fast they come.
+            .with("MONITOR_MAX_RATE", "0")
+            .with("MONITOR_MAX_OVERHEAD", "100%")
+    }
+
+    fn files(&self) -> Vec<PathBuf> {
+        std::fs::read_dir(self.0.path()).unwrap().map(|entry| entry.unwrap().path()).collect()
+    }
+
+    fn recover(&self, stage: &Stage) -> monitor_runtime::recovery::Recovered {
+        monitor_runtime::recovery::recover(&stage.db(), &[self.0.path().to_owned()], now_ns()).unwrap()
+    }
+}
+
+fn now_ns() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    i64::try_from(since.as_nanos()).unwrap()
+}
+
+/// How often the tests below kill. `MONITOR_TEST_KILLS=1000 cargo test -p monitor-tests --test it kills`
+/// does it a thousand times.
+fn kills() -> u64 {
+    std::env::var("MONITOR_TEST_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(40)
+}
+
+/// A victim of which it is known from outside how far it came.
+struct Numbered {
+    program: Child,
+    progress: PathBuf,
+}
+
+impl Numbered {
+    fn start(stage: &Stage, round: u64) -> Self {
+        let progress = stage.folder().join(format!("progress-{round}"));
+        std::fs::write(&progress, [0; 16]).unwrap();
+        let mut command = stage.command("numbered", 20 + round % 80);
+        let program = command.env("VICTIM_PROGRESS", &progress).stdout(Stdio::null()).spawn().unwrap();
+        Self { program, progress }
+    }
+
+    /// Calls that each of its threads has made.
+    fn made(&self) -> [u64; 2] {
+        let bytes = std::fs::read(&self.progress).unwrap();
+        [0, 8].map(|at| u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap()))
+    }
+
+    /// Kills it once it has made some calls, this much later.
+    fn kill(mut self, after: Duration) -> (i64, [u64; 2]) {
+        let until = Instant::now() + Duration::from_secs(60);
+        while self.made() == [0, 0] && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        std::thread::sleep(after);
+        self.program.kill().unwrap();
+        self.program.wait().unwrap();
+        (i64::from(self.program.id()), self.made())
+    }
+}
+
+/// Every call that is known to have ended has one row, and one count.
+fn verify(store: &Store, (pid, made): (i64, [u64; 2])) {
+    let process: i64 = store.one(&format!("SELECT max(process_id) FROM processes WHERE pid = {pid}"));
+    let mut all = 0;
+    for (thread, made) in made.into_iter().enumerate() {
+        let of_thread = format!(
+            "FROM calls WHERE process_id = {process} AND function LIKE '%step'
+             AND json_extract(args, '$.thread') = {thread}"
+        );
+        let number = "json_extract(args, '$.number')";
+        let rows: i64 = store.one(&format!("SELECT count(*) {of_thread}"));
+        let distinct: i64 = store.one(&format!("SELECT count(DISTINCT {number}) {of_thread}"));
+        let last: i64 = store.one(&format!("SELECT coalesce(max({number}), -1) + 1 {of_thread}"));
+        assert_eq!((rows, distinct), (last, last), "process {process}, thread {thread}, {made} made");
+        let made = i64::try_from(made).unwrap();
+        // It may have died between the end of a call and the note of it.
+        assert!((made..=made + 1).contains(&rows), "process {process}: {rows} rows of {made} calls");
+        all += rows;
+    }
+    let counted: i64 = store.one(&format!(
+        "SELECT sum(calls) FROM slice JOIN function f ON f.id = function_id
+         WHERE process_id = {process} AND f.name LIKE '%step'"
+    ));
+    assert_eq!(counted, all, "process {process}: calls counted");
+    let ending: String = store.one(&format!("SELECT ending FROM processes WHERE process_id = {process}"));
+    assert_eq!(ending, "crash");
+}
+
+#[test]
+fn every_record_of_a_killed_program_is_found_once_however_often_programs_are_killed() {
+    let shelf = Shelf::new();
+    let stage = shelf.stage();
+    let mut killed = Vec::new();
+    for round in 0..kills() {
+        let after = Duration::from_millis(round * 37 % 230);
+        killed.push(Numbered::start(&stage, round).kill(after));
+        if killed.len() == 20 || round + 1 == kills() {
+            shelf.recover(&stage);
+            let store = stage.store();
+            killed.drain(..).for_each(|death| verify(&store, death));
+            assert!(shelf.files().is_empty(), "{:?}", shelf.files());
+        }
+    }
+    let store = stage.store();
+    assert_eq!(store.one::<String>("PRAGMA quick_check"), "ok");
+    assert_eq!(
+        store.one::<i64>("SELECT count(*) - count(DISTINCT span_id || ' ' || process_id) FROM calls"),
+        0
+    );
+    let failures: i64 = store.one("SELECT count(*) FROM errors");
+    assert_eq!(store.one::<i64>("SELECT coalesce(sum(count), 0) FROM error_groups"), failures);
+}
+
+#[test]
+fn several_recoverers_at_once_recover_a_program_once() {
+    let shelf = Shelf::new();
+    let stage = shelf.stage();
+    for round in 0..4 {
+        let death = Numbered::start(&stage, round).kill(Duration::from_millis(150));
+        let others: Vec<Child> = (0..3).map(|_| stage.start("return", 10)).collect();
+        let recovered = shelf.recover(&stage);
+        assert!(recovered.processes <= 1);
+        for mut other in others {
+            assert!(other.wait().unwrap().success());
+        }
+        shelf.recover(&stage);
+        verify(&stage.store(), death);
+    }
+}
+
+#[test]
+fn the_next_start_of_a_program_recovers_those_that_ended_without_their_handlers() {
+    for scenario in ["abort", "_exit"] {
+        let shelf = Shelf::new();
+        let stage = shelf.stage();
+        let output = stage.output(scenario, 700);
+        assert!(!output.status.success());
+        assert_eq!(shelf.files().len(), 1, "{scenario}");
+        stage.run("return", 5);
+        let store = stage.store();
+        let rows: i64 = store.one("SELECT count(*) FROM calls WHERE function LIKE '%step'");
+        assert_eq!(rows, 700, "{scenario}");
+        assert_eq!(store.one::<i64>("SELECT sum(calls) FROM functions WHERE function LIKE '%step'"), 700);
+        assert_eq!(store.one::<i64>("SELECT count(*) FROM processes WHERE ending = 'crash'"), 1);
+        assert!(shelf.files().is_empty(), "{scenario}: {:?}", shelf.files());
+    }
+}
+
+#[test]
+fn a_program_that_became_another_is_recovered_while_the_other_runs() {
+    let shelf = Shelf::new();
+    let stage = shelf.stage();
+    let mut program = stage.command("exec", 300).spawn().unwrap();
+    let name = PathBuf::from(format!("/proc/{}/comm", program.id()));
+    let until = Instant::now() + Duration::from_secs(60);
+    while std::fs::read_to_string(&name).unwrap() != "sleep\n" && Instant::now() < until {
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    assert_eq!(shelf.recover(&stage).processes, 1);
+    program.kill().unwrap();
+    program.wait().unwrap();
+    assert_eq!(stage.store().one::<i64>("SELECT count(*) FROM calls WHERE function LIKE '%step'"), 300);
+}
+
+#[test]
+fn the_ring_file_is_private_and_goes_with_an_orderly_end() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let shelf = Shelf::new();
+    let stage = shelf.stage();
+    let mut program = stage.start("pace", 100_000);
+    let mut lines = BufReader::new(program.stdout.take().unwrap()).lines();
+    lines.next().unwrap().unwrap();
+    let files = shelf.files();
+    assert_eq!(files.len(), 1);
+    assert_eq!(std::fs::metadata(&files[0]).unwrap().permissions().mode() & 0o777, 0o600);
+    // A program that runs is not recovered.
+    assert_eq!(shelf.recover(&stage).processes, 0);
+    program.kill().unwrap();
+    program.wait().unwrap();
+    stage.run("return", 10);
+    stage.run("fork", 0);
+    assert!(shelf.files().is_empty(), "{:?}", shelf.files());
+}
+
+#[test]
+fn a_ring_file_whose_store_is_gone_does_not_stay_in_memory_for_ever() {
+    let shelf = Shelf::new();
+    let stage = shelf.stage();
+    Numbered::start(&stage, 1).kill(Duration::from_millis(5));
+    drop(stage);
+    assert_eq!(shelf.files().len(), 1);
+    shelf.stage().run("return", 1);
+    assert!(shelf.files().is_empty(), "{:?}", shelf.files());
+}
+
+#[test]
+fn without_a_folder_in_memory_rings_are_on_the_heap_and_all_else_is_as_usual() {
+    for folder in [Path::new("off"), Path::new("/proc"), Path::new("/dev/shm/no/such/folder")] {
+        let stage = Stage::new().with("MONITOR_RINGS", folder.to_str().unwrap());
+        assert_eq!(stage.run("return", 100), "5050\n");
+        let store = stage.store();
+        assert_eq!(store.one::<i64>("SELECT count(*) FROM calls"), 100);
+        let told: i64 = store.one("SELECT count(*) FROM events WHERE kind = 'rings'");
+        assert_eq!(told, i64::from(folder != Path::new("off")), "{}", folder.display());
+    }
+}
+
+#[test]
+fn a_ring_file_damaged_at_random_never_harms_who_recovers_it() {
+    let shelf = Shelf::new();
+    let stage = shelf.stage();
+    Numbered::start(&stage, 3).kill(Duration::from_millis(50));
+    let file = shelf.files().remove(0);
+    let sound = std::fs::read(&file).unwrap();
+    let used = usize::try_from(u64::from_le_bytes(sound[16..24].try_into().unwrap())).unwrap();
+    let mut random = 0x9E37_79B9_7F4A_7C15_u64;
+    let mut draw = || {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        usize::try_from(random >> 16).unwrap()
+    };
+    for seed in 0..damages() {
+        let mut bytes = sound[..used].to_vec();
+        for _ in 0..=seed % 40 {
+            // Half of the time where lengths and offsets lie.
+            let at =
+                if draw() % 2 == 0 { draw() % used } else { draw() % (used / 4096) * 4096 + draw() % 512 };
+            bytes[at] = u8::try_from(draw() % 256).unwrap();
+        }
+        bytes.truncate(if seed % 5 == 0 { draw() % used } else { used });
+        std::fs::write(&file, bytes).unwrap();
+        let _ = monitor_runtime::recovery::recover(&stage.db(), &[shelf.0.path().to_owned()], now_ns());
+    }
+    assert_eq!(stage.store().one::<String>("PRAGMA quick_check"), "ok");
+}
+
+/// Damaged files tried; `MONITOR_TEST_DAMAGES=1000` is the full number.
+fn damages() -> usize {
+    std::env::var("MONITOR_TEST_DAMAGES").ok().and_then(|text| text.parse().ok()).unwrap_or(100)
+}
