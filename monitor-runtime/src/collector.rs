@@ -69,7 +69,8 @@ pub(crate) struct Collector {
     store: Option<Box<dyn Store>>,
     /// Which thread each ring belongs to.
     ring_threads: Vec<u32>,
-    thread_names: HashMap<u32, Arc<str>>,
+    /// Name and prefix of each thread, by its id.
+    threads: HashMap<u32, (Arc<str>, u32)>,
     tallies_read: HashMap<(usize, u32), reading::TallyRead>,
     /// By call site id.
     functions: Vec<Option<Function>>,
@@ -167,7 +168,7 @@ impl Collector {
             opener,
             store: None,
             ring_threads: Vec::new(),
-            thread_names: HashMap::new(),
+            threads: HashMap::new(),
             tallies_read: HashMap::new(),
             functions: Vec::new(),
             backlog: Backlog::new(waiting_bytes),

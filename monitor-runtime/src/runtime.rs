@@ -192,9 +192,12 @@ fn run(runtime: &'static Runtime, mut collector: Collector, warnings: &[Warning]
         }
         if asked.stop && (collector.is_settled() || asked.is_late()) {
             let settled = collector.is_settled();
-            collector.close(settled);
-            runtime.shared.control.stopped(settled);
-            return;
+            if collector.close(settled, asked.is_late()) {
+                runtime.shared.control.stopped(settled);
+                return;
+            }
+            std::thread::park_timeout(RETRY_WHILE_AWAITED);
+            continue;
         }
         match left {
             collector::Left::More => {}
@@ -220,7 +223,7 @@ fn pause(rings: &ThreadRings, interval: Duration, is_counting: bool) {
     advance_coarse();
 }
 
-/// While someone waits for a flush, a store that is locked is tried again this soon.
+/// While someone waits for a flush or the end, a store that is locked is tried again this soon.
 const RETRY_WHILE_AWAITED: Duration = Duration::from_millis(5);
 
 /// The recorder's thread keeps failing: recording ends, the program goes on.

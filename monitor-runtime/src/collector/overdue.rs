@@ -46,8 +46,8 @@ impl Collector {
                 told.starts.remove(0);
             }
             let elapsed = Duration::from_nanos(self.clock.duration_ns(now_ticks.wrapping_sub(call.start)));
-            let place = match call.thread.map(|id| self.thread_names.get(&id)) {
-                Some(Some(name)) => format!("on thread {name}"),
+            let place = match call.thread.map(|id| self.threads.get(&id)) {
+                Some(Some((name, _))) => format!("on thread {name}"),
                 Some(None) => "on a thread".to_owned(),
                 None => "waiting to be polled".to_owned(),
             };

@@ -1,7 +1,7 @@
 //! What the collector reads from the hot side: rings, overflow, tallies.
 
 use std::collections::hash_map::Entry;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -12,6 +12,7 @@ use crate::backlog::{Segment, Waiting};
 use crate::batch::{Figures, ThreadRow};
 use crate::call_site;
 use crate::clock::monotonic;
+use crate::config::limits;
 use crate::decode::{self, Times};
 use crate::figures::{Ended, FunctionFigures};
 use crate::histogram::Histogram;
@@ -135,8 +136,12 @@ impl Collector {
 
     /// Gets to know threads; called behind each drain, so that a record's thread is known.
     fn meet_threads(&mut self) {
+        if self.threads.len() > limits::THREADS_KNOWN_MAX {
+            let threads: HashSet<u32> = self.ring_threads.iter().copied().collect();
+            self.threads.retain(|id, _| threads.contains(id));
+        }
         for thread in self.rings.introduced() {
-            self.thread_names.insert(thread.id, thread.name.as_str().into());
+            self.threads.insert(thread.id, (thread.name.as_str().into(), thread.prefix));
             self.new_threads.push(ThreadRow { id: thread.id, name: thread.name, prefix: thread.prefix });
         }
     }
@@ -229,7 +234,8 @@ impl Collector {
     fn stream_record(&mut self, waiting: &Waiting<'_>, times: Times) -> Option<subscribe::Record> {
         let function = self.functions.get(waiting.header.site as usize)?.as_ref()?;
         let values = decode::values(waiting, function.site.names(), &mut self.scratch);
-        let thread = self.thread_names.get(&waiting.thread).map_or_else(|| Arc::from("unknown"), Arc::clone);
+        let thread = self.threads.get(&waiting.thread);
+        let thread = thread.map_or_else(|| Arc::from("unknown"), |(name, _)| Arc::clone(name));
         Some(subscribe::Record {
             function: Arc::clone(&function.name),
             thread,

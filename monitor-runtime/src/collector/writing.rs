@@ -1,9 +1,10 @@
 //! From the backlog into the store: one batch at a time, under the breaker.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Collector, Left, Opened, Pace};
-use crate::batch::{Batch, CallRow, FunctionRow};
+use crate::batch::{Batch, CallRow, FunctionRow, ThreadRow};
 use crate::breaker::Event;
 use crate::config::limits;
 use crate::decode;
@@ -259,9 +260,29 @@ impl Collector {
         self.store = Some(store);
         self.health.store = path;
         self.note_store();
+        self.introduce_all();
         self.hear_store();
         self.touch_figures();
         Ok(())
+    }
+
+    /// Gives a store that was opened everything that was given to the one before it: it knows nothing.
+    fn introduce_all(&mut self) {
+        for function in self.functions.iter_mut().flatten() {
+            function.stored_rate = None;
+        }
+        let functions = self.new_functions();
+        let row = |(id, (name, prefix)): (&u32, &(Arc<str>, u32))| ThreadRow {
+            id: *id,
+            name: name.as_ref().to_owned(),
+            prefix: *prefix,
+        };
+        if let Some(batch) = &mut self.pending {
+            batch.functions = functions;
+            batch.threads = self.threads.iter().map(row).collect();
+        }
+        // What is folded is counted from the start of the process, as figures are.
+        self.folded_changed |= !self.folded.is_empty();
     }
 
     /// Takes note of what befell the store itself. Whatever it was, the file may be a new one.
@@ -377,19 +398,25 @@ impl Collector {
             && !self.functions.iter().flatten().any(|function| function.figures.is_changed())
     }
 
-    /// Ends the process's entry in the store and lets go of it. The ring file goes where nothing in it is
-    /// needed any more.
-    pub(crate) fn close(&mut self, settled: bool) {
+    /// Ends the process's entry in the store and lets go of it; `false` while another process holds the
+    /// lock, for which the end waits unless it is late. The ring file goes where nothing in it is needed
+    /// any more.
+    pub(crate) fn close(&mut self, settled: bool, is_late: bool) -> bool {
         let now_ns = self.now_ns();
-        self.set_level(Level::Off, "shut down");
-        if let Some(mut store) = self.store.take() {
-            // Nobody is left to be told: what was not closed in order shows as `crash`.
-            let _ = store.close(now_ns);
+        if let Some(store) = &mut self.store
+            && matches!(store.close(now_ns), Err(StoreError::Busy(_)))
+            && !is_late
+        {
+            return false;
         }
+        // Nobody is left to be told: what was not closed in order shows as `crash`.
+        self.store = None;
+        self.set_level(Level::Off, "shut down");
         if settled && let Some(mapping) = self.rings.memory.mapping() {
             mapping.remove();
         }
         self.publish_health(crate::clock::monotonic());
+        true
     }
 }
 

@@ -215,8 +215,11 @@ pub(crate) fn harden(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute_batch("PRAGMA mmap_size = 0; PRAGMA temp_store = MEMORY; PRAGMA cell_size_check = ON")
 }
 
-/// What lies in the file that the connection is on. Reads only.
+/// What lies in the file that the connection is on. Reads only, and all of it at one moment: another
+/// process may be making a store of it.
 fn examine(connection: &Connection) -> rusqlite::Result<Found> {
+    let is_alone = connection.is_autocommit();
+    let _moment = is_alone.then(|| connection.unchecked_transaction()).transpose()?;
     let number =
         |pragma: &str| connection.query_row(&format!("PRAGMA {pragma}"), [], |row| row.get::<_, i32>(0));
     let (application, version) = (number("application_id")?, number("user_version")?);

@@ -5,12 +5,8 @@
 //! out in a transaction that fails are taken back. This file knows no SQL.
 
 use crate::batch::{CallRow, FunctionRow, ThreadRow};
-use crate::config::limits::FUNCTIONS_MAX;
+use crate::config::limits::{FUNCTIONS_MAX, THREADS_KNOWN_MAX};
 use std::collections::{HashMap, HashSet};
-
-/// Threads remembered at most. Beyond it those that have no rows in the store are forgotten; should
-/// one call again it is shown as `thread-<id>`.
-const THREADS_MAX: usize = 65_536;
 
 /// How far after its thread's base a start may lie: 2^47 ns, 39 hours, still takes 6 bytes.
 const BASE_REACH_NS: i64 = 1 << 47;
@@ -76,7 +72,7 @@ pub(crate) struct Known {
     missing: Vec<u32>,
     /// The day last entered in the calendar.
     day: Option<i64>,
-    /// Given an id in the transaction under way.
+    /// Written, or to be written, in the transaction under way; given a lane in it.
     fresh_functions: Vec<u32>,
     fresh_threads: Vec<u32>,
 }
@@ -93,7 +89,7 @@ impl Known {
         for row in threads {
             self.threads.entry(row.id).or_insert_with(|| Thread { row: row.clone(), lane: None });
         }
-        if self.threads.len() > THREADS_MAX {
+        if self.threads.len() > THREADS_KNOWN_MAX {
             self.threads.retain(|_, thread| thread.lane.is_some());
         }
     }
@@ -131,14 +127,15 @@ impl Known {
         self.function_ids.get(id)
     }
 
-    /// Functions that the open file does not have yet; they count as written from now on.
+    /// Functions that the open file does not have yet; they count as written from now on, unless the
+    /// transaction fails, however far it got with them.
     pub(crate) fn take_missing(&mut self) -> Vec<u32> {
+        self.fresh_functions.extend(&self.missing);
         std::mem::take(&mut self.missing)
     }
 
     pub(crate) fn set_function_id(&mut self, id: u32, stored: i64) {
         self.function_ids.set(id, stored);
-        self.fresh_functions.push(id);
     }
 
     /// The lane for a call, where the open file has one that reaches it; it is noted as used up to
@@ -226,5 +223,27 @@ fn unnamed(id: u32) -> FunctionRow {
         line: 0,
         group: None,
         sample_rate: 1.0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn functions_of_a_transaction_that_failed_midway_are_all_missing_again() {
+        let mut known = Known::default();
+        known.learn(&[unnamed(1), unnamed(2), unnamed(3)], &[]);
+        assert_eq!(known.take_missing(), [1, 2, 3]);
+        known.set_function_id(1, 11);
+        known.rolled_back();
+        assert_eq!(known.function_id(1), None);
+        assert_eq!(known.take_missing(), [1, 2, 3]);
+        for id in 1..=3 {
+            known.set_function_id(id, 10 + i64::from(id));
+        }
+        known.committed();
+        known.rolled_back();
+        assert_eq!((known.function_id(3), known.take_missing().len()), (Some(13), 0));
     }
 }

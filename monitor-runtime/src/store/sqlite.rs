@@ -19,7 +19,7 @@ use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehav
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// How long the end of the process waits for others' locks.
+/// How long one attempt to close waits for others' locks.
 const BUSY_WAIT_CLOSING: Duration = Duration::from_millis(100);
 
 /// Steps of eviction tried within a write that found no room.
@@ -522,7 +522,6 @@ impl Store for SqliteStore {
         }
         let run_uuid = self.process.run_uuid.clone();
         self.on_connection(now_ns, |connection| {
-            // Nobody tries again.
             connection.busy_timeout(BUSY_WAIT_CLOSING)?;
             connection.execute(
                 "UPDATE process SET ending = 'exit', ended_ns = ?2 WHERE run_uuid = ?1",

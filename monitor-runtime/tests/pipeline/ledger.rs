@@ -32,6 +32,7 @@ pub(super) struct Entries {
     /// Absolute, by fingerprint.
     pub(super) folded: HashMap<i64, FoldedRow>,
     /// By id.
+    pub(super) functions: HashMap<u32, String>,
     pub(super) threads: HashMap<u32, String>,
     sequence: u64,
 }
@@ -39,6 +40,9 @@ pub(super) struct Entries {
 #[derive(Debug, Default)]
 struct State {
     answers: VecDeque<Answer>,
+    /// Attempts to close that meet another's lock.
+    closings_held: usize,
+    is_closed: bool,
     entries: Entries,
 }
 
@@ -48,12 +52,21 @@ pub(super) struct Ledger(Arc<Mutex<State>>);
 
 impl Ledger {
     pub(super) fn new(answers: Vec<Answer>) -> Self {
-        Self(Arc::new(Mutex::new(State { answers: answers.into(), entries: Entries::default() })))
+        Self(Arc::new(Mutex::new(State { answers: answers.into(), ..State::default() })))
     }
 
     /// Takes everything from here on.
     pub(super) fn behave(&self) {
         lock(&self.0).answers.clear();
+    }
+
+    /// Has so many attempts to close it meet another's lock.
+    pub(super) fn hold(&self, closings: usize) {
+        lock(&self.0).closings_held = closings;
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        lock(&self.0).is_closed
     }
 
     pub(super) fn entries(&self) -> Entries {
@@ -65,6 +78,7 @@ impl Entries {
     fn apply(&mut self, batch: &Batch) {
         self.sequence = batch.sequence;
         self.calls.extend(batch.calls.iter().cloned());
+        self.functions.extend(batch.functions.iter().map(|function| (function.id, function.name.clone())));
         self.threads.extend(batch.threads.iter().map(|thread| (thread.id, thread.name.clone())));
         self.folded.extend(batch.folded.iter().map(|row| (row.fingerprint, row.clone())));
         let windows = batch.windows.iter().map(|row| ((row.function, row.start_ns), row.figures));
@@ -74,7 +88,7 @@ impl Entries {
 
 impl Store for Ledger {
     fn write(&mut self, batch: &Batch) -> Result<Written, StoreError> {
-        let State { answers, entries } = &mut *lock(&self.0);
+        let State { answers, entries, .. } = &mut *lock(&self.0);
         if batch.sequence <= entries.sequence {
             return Ok(Written { was_there: true, ..Written::default() });
         }
@@ -115,6 +129,12 @@ impl Store for Ledger {
     }
 
     fn close(&mut self, _now_ns: i64) -> Result<(), StoreError> {
+        let state = &mut *lock(&self.0);
+        if state.closings_held > 0 {
+            state.closings_held -= 1;
+            return Err(StoreError::Busy("told to".to_owned()));
+        }
+        state.is_closed = true;
         Ok(())
     }
 }

@@ -9,7 +9,7 @@ mod ledger;
 mod account;
 mod random;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use proptest::prelude::*;
 
@@ -29,6 +29,8 @@ struct Recorder {
     shared: Arc<Shared>,
     collector: Collector,
     ledger: Ledger,
+    /// What the next opening of the store gives.
+    opens: Arc<Mutex<Ledger>>,
 }
 
 impl Recorder {
@@ -52,12 +54,13 @@ impl Recorder {
         let rings: &'static ThreadRings = Box::leak(Box::new(rings));
         let shared = Arc::new(Shared::new(settings.sample.clone()));
         let ledger = Ledger::new(program.answers.clone());
-        let store = ledger.clone();
+        let opens = Arc::new(Mutex::new(ledger.clone()));
+        let next = Arc::clone(&opens);
         let opener =
-            Box::new(move |_| Ok(Opened { store: Box::new(store.clone()), path: None, notice: None }));
+            Box::new(move |_| Ok(Opened { store: Box::new(lock(&next).clone()), path: None, notice: None }));
         let collector =
             Collector::new(&settings, rings, overflow_out, Arc::clone(&shared), Clock::start(), opener);
-        Self { rings, shared, collector, ledger }
+        Self { rings, shared, collector, ledger, opens }
     }
 
     /// Nothing is asked of the store any more but to write: what waits is written now.
@@ -125,4 +128,40 @@ fn a_callee_that_is_thinned_leaves_the_weight_of_the_next_as_it_was() {
     let mut program = random::quiet(Vec::new());
     program.rounds = vec![thinned, Round { threads: vec![vec![root]], ..random::one_call() }];
     check(&program);
+}
+
+#[test]
+fn a_store_opened_elsewhere_is_given_all_functions_and_threads_again() {
+    let mut program = random::quiet(vec![Answer::Written, Answer::Unwritable]);
+    program.rounds = vec![random::one_call(), random::one_call()];
+    let (mut recorder, functions, mut run) = (Recorder::new(&program), Functions::new(), Run::default());
+    run.round(&program.rounds[0], &functions, &mut recorder);
+    assert_eq!(recorder.ledger.entries().calls.len(), 1);
+    let elsewhere = Ledger::new(Vec::new());
+    *lock(&recorder.opens) = elsewhere.clone();
+    run.round(&program.rounds[1], &functions, &mut recorder);
+    recorder.settle();
+    let entries = elsewhere.entries();
+    assert_eq!(entries.calls.len(), 1);
+    for call in &entries.calls {
+        assert!(entries.functions.contains_key(&call.function), "{entries:?}");
+        assert!(entries.threads.contains_key(&call.thread), "{entries:?}");
+    }
+    let thread_before = recorder.ledger.entries().calls[0].thread;
+    assert!(entries.threads.contains_key(&thread_before), "{entries:?}");
+}
+
+#[test]
+fn the_end_waits_for_the_lock_until_it_is_late() {
+    for (held, is_late_at, closed) in [(3, 10, true), (10, 3, false)] {
+        let mut recorder = Recorder::new(&random::quiet(Vec::new()));
+        let (functions, mut run) = (Functions::new(), Run::default());
+        run.round(&random::one_call(), &functions, &mut recorder);
+        recorder.ledger.hold(held);
+        let mut attempts = 0;
+        while !recorder.collector.close(true, attempts >= is_late_at) {
+            attempts += 1;
+        }
+        assert_eq!((attempts, recorder.ledger.is_closed()), (held.min(is_late_at), closed));
+    }
 }
