@@ -108,6 +108,10 @@ pub(crate) enum Command {
     Health(Health),
     /// Shows the circuit breakers around the store's writes, or holds them open or closed
     Breaker(Breaker),
+    /// What is under way in running processes now, stuck calls first
+    Live(Live),
+    /// Processes that died: when, how, what was running, the last calls before
+    Crash(Crash),
     /// Runs a reading SQL statement
     Sql(Sql),
     /// Records a small order-processing workload and shows what was recorded
@@ -311,12 +315,50 @@ pub(crate) struct HoldOptions {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
+  monitor live
+  monitor live 'shop::*' --min 5s
+  monitor live --format jsonl | jq 'select(.state | startswith(\"stuck\"))'
+
+Reads the ring files of running processes and asks nothing of them. `stuck`: past the limit that the
+function states with `slow`. A call that is only counted is not shown.")]
+pub(crate) struct Live {
+    /// Only functions of this name; `*` stands for anything
+    #[arg(value_name = "PATTERN")]
+    pub(crate) pattern: Option<Pattern>,
+    /// Only calls that have been under way for at least this long, such as 5s
+    #[arg(long, value_name = "DURATION", value_parser = units::parse_duration)]
+    pub(crate) min: Option<Duration>,
+    /// At most this many calls
+    #[arg(long, value_name = "N")]
+    pub(crate) limit: Option<u32>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  monitor crash                        the latest five, with ten calls each
+  monitor crash --since 1h --calls 50
+  monitor crash --format json          a row for each call that was under way
+
+What a process left in its ring file is brought into the store first, each call once.")]
+pub(crate) struct Crash {
+    /// At most this many processes
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    pub(crate) limit: u32,
+    /// How many of the last calls before the death
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    pub(crate) calls: u32,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
   monitor sql 'SELECT outcome, count(*) FROM calls GROUP BY outcome'
   monitor sql 'SELECT * FROM schema_doc'          what every view and column means
   monitor sql - < report.sql                      the statement from standard input
 
 The store is opened read-only. Views: calls, errors, error_groups, functions, latency, slow_calls,
-processes, events, health, resources, calls_readable.")]
+processes, in_flight, events, health, resources, calls_readable.")]
 pub(crate) struct Sql {
     /// One reading statement, or `-` for standard input
     #[arg(value_name = "STATEMENT")]

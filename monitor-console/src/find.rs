@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use anyhow::{Context, Result, bail};
-use monitor_runtime::config::{Surroundings, default_folder, process_variable};
+use monitor_runtime::config::{
+    Surroundings, default_folder, process_variable, ring_folders as ring_folders_of,
+};
 
 /// `--db` or `MONITOR_DB`, else the store written last.
 pub(crate) fn store(named: Option<PathBuf>) -> Result<PathBuf> {
@@ -25,6 +27,11 @@ pub(crate) fn store(named: Option<PathBuf>) -> Result<PathBuf> {
 pub(crate) fn folder() -> Result<PathBuf> {
     default_folder(&Surroundings { variable: &process_variable, executable: None })
         .context("neither XDG_STATE_HOME nor HOME names a folder: name a store with --db PATH")
+}
+
+/// The folders in which programs keep their ring files.
+pub(crate) fn ring_folders() -> Vec<PathBuf> {
+    ring_folders_of(&Surroundings { variable: &process_variable, executable: None })
 }
 
 fn written_last(folder: &Path) -> Result<PathBuf> {

@@ -24,6 +24,12 @@ impl Pattern {
         self.0.matches(name)
     }
 
+    /// Whether it matches a name as the commands take it: as a whole, or its last segments.
+    pub(crate) fn is_match(&self, name: &str) -> bool {
+        let ends = name.match_indices("::").map(|(at, _)| &name[at + 2..]);
+        self.is_whole(name) || ends.into_iter().any(|end| self.is_whole(end))
+    }
+
     /// The name, whole or by its end, for GLOB: a name is meant that matches one or the other.
     pub(crate) fn globs(&self) -> [String; 2] {
         let whole = self.as_str().replace('[', "[[]").replace('?', "[?]");

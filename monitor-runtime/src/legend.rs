@@ -98,6 +98,12 @@ impl Legend {
         self.head[head::ALIVE_NS].store(alive_ns.cast_unsigned(), Ordering::Relaxed);
     }
 
+    /// Takes down what the last panic said.
+    pub(crate) fn panicked(&self, at_ns: i64, text: &str) {
+        self.text(head::PANIC, text.as_bytes());
+        self.head[head::PANIC_NS].store(at_ns.cast_unsigned(), Ordering::Relaxed);
+    }
+
     /// Names a thread.
     pub(crate) fn thread(&self, id: u32, name: &str) {
         let Some(threads) = self.threads else { return };

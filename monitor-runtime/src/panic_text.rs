@@ -75,9 +75,7 @@ fn address(hook: &Hook) -> usize {
 }
 
 fn remember(info: &PanicHookInfo<'_>) {
-    if crate::thread_rings::current().is_none() {
-        return;
-    }
+    let Some(thread) = crate::thread_rings::current() else { return };
     let _ = LAST.try_with(|last| {
         let Ok(mut last) = last.try_borrow_mut() else { return };
         last.at = ticks();
@@ -90,6 +88,8 @@ fn remember(info: &PanicHookInfo<'_>) {
         if let Some(place) = info.location() {
             let _ = write!(text, ", {place}");
         }
+        // For whoever finds the ring file, should this be the end of the process.
+        thread.home.legend.panicked(crate::clock::wall_ns(), text);
     });
 }
 

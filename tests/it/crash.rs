@@ -214,6 +214,74 @@ fn a_ring_file_whose_store_is_gone_does_not_stay_in_memory_for_ever() {
 }
 
 #[test]
+fn calls_under_way_are_seen_while_it_runs_and_after_it_was_killed() {
+    let shelf = Shelf::new();
+    let stage = shelf.stage();
+    let mut program = stage.start("stuck", 0);
+    BufReader::new(program.stdout.take().unwrap()).lines().next().unwrap().unwrap();
+    let slow = "SELECT count(*) FROM events WHERE kind = 'slow' AND detail LIKE '%handles%'";
+    crate::reports::wait_for("the report of a call that goes on", || {
+        stage.db().exists() && Store::open(&stage.db()).0.query_row(slow, [], |row| row.get(0)) == Ok(1)
+    });
+    let living = || monitor_runtime::recovery::living(&stage.db(), &[shelf.0.path().to_owned()], now_ns());
+    crate::reports::wait_for("all calls to be under way", || living().iter().any(|it| it.calls.len() == 7));
+    let seen = living().remove(0);
+    assert_eq!(seen.process.pid, program.id());
+    let worker: Vec<_> = seen.calls.iter().filter(|call| call.thread.as_deref() == Some("worker")).collect();
+    let names: Vec<_> = worker.iter().map(|call| call.function.rsplit("::").next().unwrap()).collect();
+    assert_eq!(names, ["handles", "waits", "waits", "waits"]);
+    assert!(worker.iter().zip(0..).all(|(call, depth)| call.depth == depth));
+    assert_eq!(worker[0].slow_ns, Some(50_000_000));
+    assert_eq!(seen.calls.iter().filter(|call| call.waiting_since_ns.is_some()).count(), 3);
+    program.kill().unwrap();
+    program.wait().unwrap();
+    assert!(living().is_empty());
+    shelf.recover(&stage);
+    let store = stage.store();
+    let functions: Vec<String> =
+        store.all("SELECT function FROM in_flight WHERE thread = 'worker' ORDER BY depth");
+    assert_eq!(functions.len(), 4);
+    assert!(functions[0].ends_with("handles") && functions[3].ends_with("waits"), "{functions:?}");
+    assert_eq!(store.one::<i64>("SELECT count(*) FROM in_flight WHERE thread IS NULL"), 3);
+    assert_eq!(
+        store.one::<i64>("SELECT count(*) FROM in_flight WHERE elapsed_ms < 0 OR elapsed_ms > 60000"),
+        0
+    );
+    assert_eq!(store.one::<i64>("SELECT count(*) FROM events WHERE kind = 'crash'"), 1);
+}
+
+#[test]
+fn nothing_is_under_way_on_a_thread_whose_calls_have_all_ended() {
+    let shelf = Shelf::new();
+    let stage = shelf.stage();
+    let mut program = stage.start("service", 600_000);
+    crate::reports::wait_for("some rounds", || stage.db().exists() && !shelf.files().is_empty());
+    for _ in 0..20 {
+        std::thread::sleep(Duration::from_millis(20));
+        for it in monitor_runtime::recovery::living(&stage.db(), &[shelf.0.path().to_owned()], now_ns()) {
+            // Errors, panics and cancellations included, each call takes its frame with it.
+            assert!(it.calls.iter().all(|call| call.depth < 4), "{:?}", it.calls);
+            assert!(it.calls.len() <= 4, "{:?}", it.calls);
+        }
+    }
+    program.kill().unwrap();
+    program.wait().unwrap();
+}
+
+#[test]
+fn the_panic_that_ended_a_program_is_told() {
+    let shelf = Shelf::new();
+    let stage = shelf.stage();
+    assert!(!stage.output("panic", 5).status.success());
+    shelf.recover(&stage);
+    let store = stage.store();
+    let how: String = store.one("SELECT detail FROM events WHERE kind = 'crash'");
+    assert!(how.contains("the reactor is at 5 degrees"), "{how}");
+    let dying: Vec<String> = store.all("SELECT function FROM in_flight");
+    assert!(dying.len() == 1 && dying[0].ends_with("dies"), "{dying:?}");
+}
+
+#[test]
 fn without_a_folder_in_memory_rings_are_on_the_heap_and_all_else_is_as_usual() {
     for folder in [Path::new("off"), Path::new("/proc"), Path::new("/dev/shm/no/such/folder")] {
         let stage = Stage::new().with("MONITOR_RINGS", folder.to_str().unwrap());

@@ -86,3 +86,15 @@ pub(crate) fn stuck() {
     super::waiting::stuck();
     drop(worker.map(std::thread::JoinHandle::join));
 }
+
+/// A panic that ends the process.
+pub(crate) fn panic(number: u64) {
+    std::panic::set_hook(Box::new(|_| std::process::abort()));
+    many(number);
+    dies(number);
+}
+
+#[monitor]
+fn dies(number: u64) {
+    assert!(number == 0, "the reactor is at {number} degrees");
+}

@@ -65,6 +65,7 @@ fn main() {
         "_exit" => dying::exit_at_once(number),
         "exec" => dying::exec(number),
         "stuck" => dying::stuck(),
+        "panic" => dying::panic(number),
         other => {
             eprintln!("no such scenario: {other}");
             std::process::exit(2);

@@ -9,15 +9,18 @@ mod tail;
 mod sample;
 mod health;
 mod breaker;
+mod live;
+mod crash;
 mod sql;
 mod demo;
 mod completions;
 
 use anyhow::Result;
+use monitor_runtime::recovery;
 
 use crate::arguments::{Arguments, Command, Common, FormatName};
 use crate::store::Store;
-use crate::{find, terminal};
+use crate::{find, terminal, units};
 
 /// Runs what was asked for; `top` where nothing was.
 pub(crate) fn run(arguments: Arguments) -> Result<()> {
@@ -32,15 +35,29 @@ pub(crate) fn run(arguments: Arguments) -> Result<()> {
         Some(Command::Sample(sample)) => sample::run(common, &sample),
         Some(Command::Health(_)) => health::run(common),
         Some(Command::Breaker(breaker)) => breaker::run(common, &breaker),
+        Some(Command::Live(live)) => live::run(common, &live),
+        Some(Command::Crash(crash)) => crash::run(common, &crash),
         Some(Command::Sql(sql)) => sql::run(common, &sql),
         Some(Command::Demo(demo)) => demo::run(common, &demo),
         Some(Command::Completions(completions)) => completions::run(&completions),
     }
 }
 
-/// The store asked for, open for reading.
+/// The store asked for, open for reading, with all that dead processes left for it.
 fn open(common: &Common) -> Result<Store> {
-    Store::open(&find::store(common.db())?)
+    let path = find::store(common.db())?;
+    match recovery::recover(&path, &find::ring_folders(), units::now_ns()) {
+        Ok(recovered) if recovered.processes > 0 => {
+            let recovery::Recovered { processes, calls, .. } = recovered;
+            remark(
+                common,
+                &format!("recovered from ring files: {calls} calls, {processes} processes that died"),
+            );
+        }
+        Ok(_) => {}
+        Err(error) => terminal::remark(&format!("what dead processes left could not be recovered: {error}")),
+    }
+    Store::open(&path)
 }
 
 /// Says beside a table which store it shows. On standard error, so that the report alone is piped on;
