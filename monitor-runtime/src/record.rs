@@ -7,7 +7,7 @@
 //! word 1   start, ticks          word 4   parent id (0: none)
 //! word 2   duration, ticks       word 5   trace id
 //! word 3   span id               word 6   weight as f32 (32) · bytes of arguments (16) · of fields (16)
-//!                                word 7   busy ticks of an async call
+//!                                word 7   busy ticks of an async call (48) · checksum of the values (16)
 //! ```
 //!
 //! Whatever follows arguments and fields is the result (outcome `ok`) or the error's text.
@@ -126,7 +126,7 @@ impl Header {
             u64::from(self.weight.to_bits())
                 | u64::from(self.args_bytes) << 32
                 | u64::from(self.fields_bytes) << 48,
-            self.busy,
+            self.busy & BUSY_MASK,
         ]
     }
 
@@ -145,7 +145,7 @@ impl Header {
             weight: f32::from_bits(words[6] as u32),
             args_bytes: (words[6] >> 32) as u16,
             fields_bytes: (words[6] >> 48) as u16,
-            busy: words[7],
+            busy: words[7] & BUSY_MASK,
         }
     }
 }
@@ -155,6 +155,33 @@ impl Header {
 pub(crate) const fn values_word(bytes: usize) -> u64 {
     let padding = bytes.wrapping_neg() & 7;
     bytes.div_ceil(8) as u64 | (padding as u64) << 24
+}
+
+/// The bits of a header's last word that say how long a call was busy: at 3 GHz a day's worth.
+const BUSY_MASK: u64 = (1 << 48) - 1;
+
+/// Adds a word of values to a checksum, which tells damage from what was written.
+#[inline]
+pub(crate) const fn add_to_checksum(sum: u64, word: u64) -> u64 {
+    sum.rotate_left(7).wrapping_add(word)
+}
+
+/// The last word of a header, with the checksum of its record's values.
+#[inline]
+pub(crate) const fn seal(last: u64, sum: u64) -> u64 {
+    (last & BUSY_MASK) | (sum.wrapping_mul(0x9E37_79B9_7F4A_7C15) & !BUSY_MASK)
+}
+
+/// Whether a call's record says of its values what they are.
+pub(crate) fn is_intact(words: &[u64], values: &[u64]) -> bool {
+    let sum = values.iter().fold(0, |sum, word| add_to_checksum(sum, *word));
+    words.get(HEADER_WORDS - 1).is_some_and(|last| values.is_empty() || seal(*last, sum) == *last)
+}
+
+/// The same header with another's checksum: that of the record it takes the place in.
+pub(crate) const fn sealed_as(mut header: [u64; HEADER_WORDS], last: u64) -> [u64; HEADER_WORDS] {
+    header[HEADER_WORDS - 1] |= last & !BUSY_MASK;
+    header
 }
 
 /// The bits of a record's last word that are not padding, by the record's first word.
@@ -241,6 +268,8 @@ pub(crate) fn with_values(header: &[u64; HEADER_WORDS], padded: &[u8]) -> Vec<u6
     words.extend(padded.as_chunks::<8>().0.iter().map(|word| u64::from_le_bytes(*word)));
     if let Some(last) = words.get_mut(HEADER_WORDS..).and_then(<[u64]>::last_mut) {
         *last &= padding_mask(header[0]);
+        let sum = words[HEADER_WORDS..].iter().fold(0, |sum, word| add_to_checksum(sum, *word));
+        words[HEADER_WORDS - 1] = seal(header[HEADER_WORDS - 1], sum);
     }
     words
 }
@@ -273,7 +302,7 @@ mod tests {
                 weight,
                 args_bytes,
                 fields_bytes,
-                busy: words.5,
+                busy: words.5 & BUSY_MASK,
             },
         )
     }
@@ -292,6 +321,12 @@ mod tests {
             let (record, used) = decode(&words).unwrap();
             prop_assert_eq!(used, length);
             let Record::Call(read, values, value_bytes) = record else { panic!("not a call") };
+            prop_assert!(is_intact(&words, values));
+            if let Some(first) = values.first() {
+                let mut damaged = values.to_vec();
+                damaged[0] = first ^ 1 << 9;
+                prop_assert!(!is_intact(&words, &damaged));
+            }
             prop_assert_eq!(read, header);
             let mut read = Vec::new();
             unpack(values, value_bytes, &mut read);

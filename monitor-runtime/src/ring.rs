@@ -10,7 +10,7 @@
 //! every machine we know these are plain moves. It does not know what a record means.
 
 use crate::layout::ring::{HEAD, TAIL};
-use crate::record::{HEADER_WORDS, encode_skip, padding_mask, words_of};
+use crate::record::{HEADER_WORDS, add_to_checksum, encode_skip, padding_mask, seal, words_of};
 use crate::sync::{AtomicU64, AtomicUsize, Ordering};
 
 /// The ring. Method names say who may call them.
@@ -90,7 +90,8 @@ impl Ring {
             for (slot, word) in head.iter().zip(header) {
                 slot.store(word, Ordering::Relaxed);
             }
-            store_values(rest, values, mask);
+            let sum = store_values(rest, values, mask);
+            head[LAST].store(seal(header[LAST], sum), Ordering::Relaxed);
             // Partner: the acquire in `drain`.
             self.tail.store((tail + length) as u64, Ordering::Release);
             return true;
@@ -193,18 +194,29 @@ fn store(slots: &[AtomicU64], header: &[u64], values: &[u8]) {
     for (slot, word) in head.iter().zip(header) {
         slot.store(*word, Ordering::Relaxed);
     }
-    store_values(tail, values.as_chunks::<8>().0, padding_mask(header[0]));
+    let sum = store_values(tail, values.as_chunks::<8>().0, padding_mask(header[0]));
+    if let (Some(slot), Some(last)) = (head.get(LAST), header.get(LAST)) {
+        slot.store(seal(*last, sum), Ordering::Relaxed);
+    }
 }
 
-/// Stores bytes as words, those of the last one that are padding as zeros.
+/// The word of a header that its values' checksum goes into.
+const LAST: usize = HEADER_WORDS - 1;
+
+/// Stores bytes as words, those of the last one that are padding as zeros; returns their checksum.
 #[inline]
-fn store_values(slots: &[AtomicU64], values: &[[u8; 8]], mask: u64) {
-    let Some((last, whole)) = values.split_last() else { return };
-    let Some((last_slot, slots)) = slots.split_last() else { return };
+fn store_values(slots: &[AtomicU64], values: &[[u8; 8]], mask: u64) -> u64 {
+    let mut sum = 0;
+    let Some((last, whole)) = values.split_last() else { return sum };
+    let Some((last_slot, slots)) = slots.split_last() else { return sum };
     for (slot, word) in slots.iter().zip(whole) {
-        slot.store(u64::from_le_bytes(*word), Ordering::Relaxed);
+        let word = u64::from_le_bytes(*word);
+        sum = add_to_checksum(sum, word);
+        slot.store(word, Ordering::Relaxed);
     }
-    last_slot.store(u64::from_le_bytes(*last) & mask, Ordering::Relaxed);
+    let last = u64::from_le_bytes(*last) & mask;
+    last_slot.store(last, Ordering::Relaxed);
+    add_to_checksum(sum, last)
 }
 
 /// A run of words in a ring, as the consumer sees it.

@@ -10,5 +10,6 @@ mod safety;
 mod hostile;
 mod following;
 mod sampling;
+mod crash;
 mod breaker;
 mod demo;

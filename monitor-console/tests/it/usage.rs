@@ -10,7 +10,20 @@ fn run(arguments: &[&str]) -> Ran {
 
 #[test]
 fn help_of_every_command_has_examples_and_succeeds() {
-    let words = ["top", "calls", "errors", "trace", "tail", "sample", "health", "sql", "demo", "completions"];
+    let words = [
+        "top",
+        "calls",
+        "errors",
+        "trace",
+        "tail",
+        "sample",
+        "health",
+        "live",
+        "crash",
+        "sql",
+        "demo",
+        "completions",
+    ];
     let overview = run(&["--help"]).ok();
     for word in words {
         assert!(overview.contains(word), "{word} is missing in {overview}");

@@ -18,7 +18,7 @@ use crate::figures::{Ended, FunctionFigures};
 use crate::histogram::Histogram;
 use crate::journal::Pieces;
 use crate::layout::ring::HEAD_THREAD;
-use crate::record::{HEADER_WORDS, Header, Outcome, Record, decode, settle};
+use crate::record::{HEADER_WORDS, Header, Outcome, Record, decode, sealed_as, settle};
 use crate::subscribe;
 use crate::tally::{Durations, Tally, Unrecorded};
 use crate::thread_rings::{Overflow, Page};
@@ -171,7 +171,7 @@ impl Collector {
                                 Waiting { thread, header, values, value_bytes, end: (origin.ring, position) };
                             stream.extend(self.stream_record(&waiting, times));
                         }
-                        let header = header.encode(value_bytes);
+                        let header = sealed_as(header.encode(value_bytes), words[at + HEADER_WORDS - 1]);
                         words[at..at + HEADER_WORDS].copy_from_slice(&header);
                         pieces.amend(at, &header);
                         words.copy_within(at..at + used, end);

@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 
 use super::image::{Entry, Image, RingImage, latest};
-use crate::record::{Record, decode, is_settled};
+use crate::record::{Header, Record, decode, is_intact, is_settled};
 
 /// Where a record lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -124,8 +124,14 @@ impl Records {
         next
     }
 
-    /// The record that lies there.
+    /// The record that lies there; without its values where they are not what was written.
     pub(crate) fn get(&self, place: &Place) -> Option<Record<'_>> {
-        Some(decode(self.runs.get(place.run)?.get(place.at..)?)?.0)
+        let words = self.runs.get(place.run)?.get(place.at..)?;
+        match decode(words)?.0 {
+            Record::Call(header, values, _) if !is_intact(words, values) => {
+                Some(Record::Call(Header { args_bytes: 0, fields_bytes: 0, ..header }, &[], 0))
+            }
+            record => Some(record),
+        }
     }
 }

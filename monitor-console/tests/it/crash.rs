@@ -1,0 +1,56 @@
+//! What was running in processes that died, and what is under way in those that run.
+
+use crate::fixture::{Call, Fixture, SECOND};
+use crate::run::monitor;
+
+fn crashed() -> Fixture {
+    let fixture = Fixture::new();
+    fixture.calls(&[Call { duration_ns: 2_000_000, ..Call::default() }]);
+    fixture.db.execute("UPDATE thread SET process_id = 2", []).unwrap();
+    let died = fixture.now - 30 * SECOND;
+    fixture.db.execute("UPDATE process SET ended_ns = ?1 WHERE id = 2", [died]).unwrap();
+    let event = "INSERT INTO event (at_ns, process_id, kind, detail) VALUES (?1, 2, 'crash', 'died after a panic: boom')";
+    fixture.db.execute(event, [died]).unwrap();
+    let flight = "INSERT INTO flight VALUES (NULL, 2, ?1, ?2, ?3, ?4, 77)";
+    for (thread, depth, function) in
+        [(Some("wor\u{1b}[31mker"), 0, 1), (Some("wor\u{1b}[31mker"), 1, 2), (None, 0, 3)]
+    {
+        fixture.db.execute(flight, rusqlite::params![thread, depth, function, died - 4 * SECOND]).unwrap();
+    }
+    fixture
+}
+
+#[test]
+fn a_process_that_died_is_shown_with_what_it_was_doing_and_the_calls_before() {
+    let fixture = crashed();
+    let out = monitor(&fixture.path, &["crash"]).ok();
+    for part in [
+        "pid 4242",
+        "boom",
+        "shop::orders::place for 4.00 s",
+        "  shop::stock::reserve",
+        "waiting to be polled",
+    ] {
+        assert!(out.contains(part), "{part} is missing in {out}");
+    }
+    assert!(out.contains("took 2.00 ms"), "{out}");
+    assert!(!out.contains('\u{1b}'), "{out:?}");
+}
+
+#[test]
+fn data_has_a_row_for_each_call_that_was_under_way() {
+    let fixture = crashed();
+    let rows = monitor(&fixture.path, &["crash", "--format", "json"]).json();
+    assert_eq!(rows.len(), 3);
+    assert_eq!(rows[1]["function"], "shop::stock::reserve");
+    assert_eq!(rows[1]["depth"], 1);
+    assert_eq!(rows[2]["thread"], serde_json::Value::Null);
+    assert!((rows[0]["elapsed_ms"].as_f64().unwrap() - 4000.0).abs() < 1.0);
+    assert!(monitor(&fixture.path, &["crash", "--since", "1s", "--format", "json"]).json().is_empty());
+}
+
+#[test]
+fn nothing_is_under_way_where_no_process_runs() {
+    let fixture = crashed();
+    assert!(monitor(&fixture.path, &["live", "--format", "json"]).json().is_empty());
+}
