@@ -47,6 +47,9 @@ impl Collector {
     /// Tells whoever will find the ring file that the process was alive, and has rings for bursts ready.
     pub(super) fn keep_rings(&mut self) {
         self.rings.prepare_bursts(SPARE_BURSTS);
+        if let Some(mapping) = self.rings.memory.mapping() {
+            mapping.promise_ahead(PROMISED_AHEAD);
+        }
         self.rings.legend.calibrate(self.clock.calibration(), self.clock.now_ns());
         if let Some(why) = self.rings.memory.take_refusal() {
             self.event("rings", format!("kept on the heap, where they do not survive a crash: {why}"));
@@ -130,5 +133,9 @@ impl Collector {
 
 /// The number under which failures go that came around their rings.
 pub(super) const OVERFLOW: u32 = 0;
-/// Rings for bursts that lie ready: as many threads may begin one between two steps.
+/// Rings for bursts that lie ready: as many threads may begin their first one between two steps. A step
+/// can be long: it may wait for the disk.
 const SPARE_BURSTS: usize = 2;
+/// Bytes that the file system has promised beyond what is in use, so that the first call of a thread finds
+/// its ring without a word to it: three rings and the tables beside them.
+const PROMISED_AHEAD: usize = 1 << 20;
