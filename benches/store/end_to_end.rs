@@ -175,6 +175,11 @@ fn cpu_ns(thread: &str) -> Result<f64> {
     Err(format!("no thread is called {thread}").into())
 }
 
+/// Nanoseconds that this thread has been on a core.
+pub(crate) fn own_cpu_ns() -> Result<f64> {
+    on_cpu(Path::new("/proc/thread-self/schedstat"))
+}
+
 /// The first number there: nanoseconds on a core.
 fn on_cpu(schedstat: &Path) -> Result<f64> {
     let text = std::fs::read_to_string(schedstat)?;
@@ -183,7 +188,6 @@ fn on_cpu(schedstat: &Path) -> Result<f64> {
 
 /// Nanoseconds a row of the floor: by the clock, and of CPU time.
 fn bare_loop(options: &Options) -> Result<(f64, f64)> {
-    let own_time = Path::new("/proc/thread-self/schedstat");
     let folder = tempfile::tempdir()?;
     let mut connection = Connection::open(folder.path().join("bare.db"))?;
     connection.execute_batch("PRAGMA page_size = 4096; PRAGMA mmap_size = 0; PRAGMA temp_store = MEMORY")?;
@@ -191,7 +195,7 @@ fn bare_loop(options: &Options) -> Result<(f64, f64)> {
     connection.execute_batch("PRAGMA synchronous = NORMAL; PRAGMA cell_size_check = ON")?;
     schema::create(&connection)?;
     let rows = options.amount(1_500_000, 50_000);
-    let (start, cpu_before) = (Instant::now(), on_cpu(own_time)?);
+    let (start, cpu_before) = (Instant::now(), own_cpu_ns()?);
     let mut id = 0_i64;
     while id < i64::try_from(rows)? {
         let transaction = connection.transaction()?;
@@ -204,7 +208,7 @@ fn bare_loop(options: &Options) -> Result<(f64, f64)> {
         transaction.commit()?;
     }
     #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
-    Ok((start.elapsed().as_secs_f64() * 1e9 / id as f64, (on_cpu(own_time)? - cpu_before) / id as f64))
+    Ok((start.elapsed().as_secs_f64() * 1e9 / id as f64, (own_cpu_ns()? - cpu_before) / id as f64))
 }
 
 /// Bytes of a store without calls.

@@ -6,6 +6,7 @@
 //! written, the breaker when. The thread around `step` is `run`; tests call `step` themselves.
 
 mod writing;
+mod pacing;
 mod reading;
 mod ladder;
 mod report;
@@ -99,6 +100,7 @@ pub(crate) struct Collector {
     breaker_since_ns: i64,
     /// Whether the last step wrote a batch and left more to write.
     flowing: bool,
+    pacing: pacing::Pacing,
     next: Due,
     /// The settings file, where there is one.
     pub(crate) watch: Option<Watch>,
@@ -112,7 +114,6 @@ pub(crate) struct Collector {
 /// When things are due next, on the monotonic clock.
 #[derive(Debug, Default)]
 struct Due {
-    write: Duration,
     figures: Duration,
     rates: Duration,
     config: Duration,
@@ -190,6 +191,7 @@ impl Collector {
             held: None,
             breaker_since_ns: 0,
             flowing: false,
+            pacing: pacing::Pacing::new(settings.drain_interval),
             next: Due::default(),
             watch: None,
             ladder: ladder::Ladder::new(Bounds::new(settings.max_rate, settings.max_overhead)),

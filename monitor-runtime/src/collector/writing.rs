@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::pacing::Waiting;
 use super::{Collector, Left, Opened, Pace};
 use crate::batch::{Batch, CallRow, FunctionRow, ThreadRow};
 use crate::breaker::Event;
@@ -27,15 +28,14 @@ impl Collector {
     /// Writes what is due, one batch; a batch that was not taken stays.
     pub(super) fn write(&mut self, now: Duration, pace: Pace) -> Left {
         if self.pending.is_none() {
-            if pace == Pace::Usual && now < self.due() {
+            if !self.pacing.is_due(now, self.waiting(), pace) {
                 return Left::Nothing;
             }
             self.pending = self.assemble(now, pace);
             if self.pending.is_none() {
                 return Left::Nothing;
             }
-            let pause = self.drain_interval.max(limits::BATCH_INTERVAL);
-            self.next.write = now + pause + self.retry.jitter(self.drain_interval);
+            self.pacing.begin(now, self.retry.jitter(self.drain_interval));
         }
         // Who waits for a flush is served at the pace at which the thread around this steps.
         if pace == Pace::Usual && !self.retry.is_due(now) || !self.permitted(now) {
@@ -56,15 +56,11 @@ impl Collector {
         self.fail(now, "the store refused a batch again and again")
     }
 
-    /// When the next batch goes, by what waits for it.
-    fn due(&self) -> Duration {
-        match self.backlog.bytes() / RECORD_BYTES {
-            rows if rows >= self.batch_rows || self.backlog.pressure() > PRESSURE_WAITING_MAX => {
-                Duration::ZERO
-            }
-            rows if rows >= limits::BATCH_ROWS_MANY => self.next.write + limits::BATCH_INTERVAL,
-            _ => self.next.write,
-        }
+    /// What waits for the next batch.
+    fn waiting(&self) -> Waiting {
+        let rows = self.backlog.bytes() / RECORD_BYTES;
+        let is_full = rows >= self.batch_rows || self.backlog.pressure() > PRESSURE_WAITING_MAX;
+        Waiting { rows, is_full }
     }
 
     /// Another process holds the lock: that is no failure until it has lasted.

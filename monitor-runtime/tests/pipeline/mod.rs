@@ -165,3 +165,21 @@ fn the_end_waits_for_the_lock_until_it_is_late() {
         assert_eq!((attempts, recorder.ledger.is_closed()), (held.min(is_late_at), closed));
     }
 }
+
+#[test]
+fn rings_are_drained_between_two_attempts_to_get_the_lock() {
+    let mut program = random::quiet(vec![Answer::Busy; 1000]);
+    program.rounds = vec![random::one_call(), random::one_call(), random::one_call()];
+    let (mut recorder, functions, mut run) = (Recorder::new(&program), Functions::new(), Run::default());
+    for round in &program.rounds {
+        run.round(round, &functions, &mut recorder);
+        let pending: usize =
+            recorder.rings.all().iter().flat_map(|state| state.rings().map(|(_, ring)| ring.pending())).sum();
+        assert_eq!(pending, 0, "it waits in the backlog, not in the rings");
+        assert!(recorder.ledger.entries().calls.is_empty());
+    }
+    let health = lock(&recorder.shared.health).clone();
+    assert_eq!((health.writer_errors, health.dropped.total()), (0, 0));
+    recorder.settle();
+    assert_eq!(recorder.ledger.entries().calls.len(), 3);
+}
