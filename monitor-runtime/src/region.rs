@@ -18,8 +18,8 @@ pub(crate) struct Memory {
     mapping: Option<Mapping>,
     /// The head page, mapped or not.
     head: &'static [AtomicU64],
-    /// Why memory was taken from the heap, until it is told.
-    refused: Mutex<Option<String>>,
+    /// Why memory was taken from the heap, and whether that is told.
+    refused: Mutex<(Option<String>, bool)>,
 }
 
 impl Memory {
@@ -33,7 +33,7 @@ impl Memory {
     pub(crate) fn on_heap(why: Option<String>) -> Self {
         static NO_HEAD: [AtomicU64; PAGE_WORDS] = [const { AtomicU64::new(0) }; PAGE_WORDS];
         let head = heap(PAGE_WORDS).unwrap_or(&NO_HEAD);
-        Self { mapping: None, head, refused: Mutex::new(why) }
+        Self { mapping: None, head, refused: Mutex::new((why, false)) }
     }
 
     /// The head page of the file; on the heap one that nobody reads.
@@ -61,7 +61,7 @@ impl Memory {
         let mapping = self.mapping.as_ref()?;
         let words = mapping.take(kind, id, bytes);
         if words.is_none() {
-            lock(&self.refused).get_or_insert_with(|| {
+            lock(&self.refused).0.get_or_insert_with(|| {
                 let folder = mapping.path().parent().unwrap_or(mapping.path());
                 format!("{} has no room for more of them", folder.display())
             });
@@ -71,7 +71,11 @@ impl Memory {
 
     /// Why memory had to come from the heap, once.
     pub(crate) fn take_refusal(&self) -> Option<String> {
-        lock(&self.refused).take()
+        let mut refused = lock(&self.refused);
+        if refused.0.is_none() || std::mem::replace(&mut refused.1, true) {
+            return None;
+        }
+        refused.0.clone()
     }
 }
 

@@ -294,6 +294,33 @@ fn without_a_folder_in_memory_rings_are_on_the_heap_and_all_else_is_as_usual() {
 }
 
 #[test]
+fn a_folder_in_memory_that_is_full_costs_survival_and_nothing_else() {
+    let stage = Stage::new();
+    let folder = stage.folder().join("small");
+    std::fs::create_dir(&folder).unwrap();
+    // A mount of its own, which goes with the program.
+    let script = "mount -t tmpfs -o size=512k tmpfs \"$1\" && MONITOR_RINGS=\"$1\" exec \"$2\" threads 30";
+    let run = |script: &str| {
+        let mut command = std::process::Command::new("unshare");
+        command.args(["--user", "--map-root-user", "--mount", "sh", "-c", script, "sh"]).arg(&folder);
+        command.arg(env!("CARGO_BIN_EXE_victim")).env("MONITOR_DB", stage.db()).output()
+    };
+    if !run("true").is_ok_and(|output| output.status.success()) {
+        // Where no program may mount anything, the chaos suite tells what could not be tried.
+        return;
+    }
+    let output = run(script).unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "151500\n");
+    let store = stage.store();
+    assert_eq!(store.one::<i64>("SELECT sum(calls) FROM functions"), 3000);
+    assert_eq!(
+        store.one::<i64>("SELECT count(*) FROM events WHERE kind = 'rings' AND detail LIKE '%no room%'"),
+        1
+    );
+}
+
+#[test]
 fn a_ring_file_damaged_at_random_never_harms_who_recovers_it() {
     let shelf = Shelf::new();
     let stage = shelf.stage();
