@@ -133,6 +133,12 @@ impl CallSite {
         self.id.load(Ordering::Relaxed)
     }
 
+    /// What to do with its calls.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(crate) fn fidelity(&self) -> u32 {
+        self.fidelity.load(Ordering::Relaxed)
+    }
+
     /// Whether its calls pass through.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn is_off(&self) -> bool {

@@ -90,8 +90,12 @@ mod special {
     pub(super) const FIRST: u64 = 64;
     /// The thread was unwinding when the call was entered.
     pub(super) const UNWINDING: u64 = 128;
+    /// There was no call around it. Said only of calls that are just counted.
+    pub(super) const ROOT: u64 = 256;
     /// Set for a call that is only counted, and no other.
     pub(super) const JUST_COUNTED: u64 = UNDRAWN | COUNTED;
+    /// The same of a root.
+    pub(super) const ROOT_COUNTED: u64 = JUST_COUNTED | ROOT;
 }
 
 // The way of a recorded call without values.
@@ -107,25 +111,67 @@ impl Call {
     /// Enters a call; its time starts.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub fn enter(&mut self, site: &'static CallSite) {
-        if !site.is_off() {
-            self.open(site);
+        match (site.fidelity(), thread_rings::current()) {
+            (fidelity::OFF, _) => {}
+            (fidelity::RECORDED, Some(thread)) => self.open(site, thread),
+            (fidelity::COUNTED, Some(thread)) if self.leave_out(site, thread) => {}
+            _ => self.open_otherwise(site),
         }
     }
 
     /// Enters a call whose time starts with the last of its captures, so that they do not count.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub fn prepare(&mut self, site: &'static CallSite) {
-        if !site.is_off() {
-            self.open_untimed(site);
+        match (site.fidelity(), thread_rings::current()) {
+            (fidelity::OFF, _) => {}
+            (fidelity::RECORDED, Some(thread)) => self.open_untimed(site, thread),
+            (fidelity::COUNTED, Some(thread)) if self.leave_out(site, thread) => {}
+            _ => self.open_otherwise(site),
         }
+    }
+
+    /// Enters a call that is only counted, if this is one. Inlined: what is called so often that not even
+    /// its time is read should not be kept waiting by a call of ours.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn leave_out(&mut self, site: &'static CallSite, thread: &'static ThreadState) -> bool {
+        // The countdown is that of a root.
+        let is_root = match thread.current.load(Ordering::Relaxed) {
+            NO_SPAN => true,
+            UNSAMPLED => false,
+            _ => return false,
+        };
+        if !thread.tallies.used(site.id()).is_some_and(|tally| tally.leave_out(site.epoch())) {
+            return false;
+        }
+        // Constants and a branch: read from where it was put, what was current would keep the next call
+        // waiting for this one.
+        if is_root {
+            self.be_counted(site, thread, NO_SPAN, special::ROOT_COUNTED);
+        } else {
+            self.be_counted(site, thread, UNSAMPLED, special::JUST_COUNTED);
+        }
+        true
+    }
+
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn be_counted(
+        &mut self,
+        site: &'static CallSite,
+        thread: &'static ThreadState,
+        parent: u64,
+        special: u64,
+    ) {
+        thread.set_current(UNSAMPLED);
+        let start = coarse();
+        self.0 = Some(Entered { start, parent, special, ..Entered::nothing(site, thread) });
     }
 
     // These write to where the call lies. Returned, it was copied, in wider pieces than it had been
     // written in, for which the processor waited 7 ns.
 
     #[inline(never)]
-    fn open(&mut self, site: &'static CallSite) {
-        match Entered::recorded(site) {
+    fn open(&mut self, site: &'static CallSite, thread: &'static ThreadState) {
+        match Entered::recorded(site, thread) {
             // The clock last: nothing of ours counts.
             Some(entered) => {
                 let start = counter();
@@ -137,8 +183,8 @@ impl Call {
     }
 
     #[inline(never)]
-    fn open_untimed(&mut self, site: &'static CallSite) {
-        match Entered::recorded(site) {
+    fn open_untimed(&mut self, site: &'static CallSite, thread: &'static ThreadState) {
+        match Entered::recorded(site, thread) {
             Some(entered) => {
                 frames::push(entered.thread.page.words, site.id(), 0, entered.span);
                 self.0 = Some(entered);
@@ -150,7 +196,9 @@ impl Call {
     /// Ends the call as `ok`, its result not captured.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub fn ok(&mut self) {
-        if let Some(entered) = &self.0 {
+        if let Some(entered) = &self.0
+            && !entered.end_counted()
+        {
             entered.end_ok();
         }
         self.0 = None;
@@ -160,11 +208,7 @@ impl Call {
 impl Entered {
     /// A call that is recorded like the one around it, or as a root; none where that is not so.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    fn recorded(site: &'static CallSite) -> Option<Self> {
-        if site.fidelity.load(Ordering::Relaxed) != fidelity::RECORDED {
-            return None;
-        }
-        let thread = thread_rings::current()?;
+    fn recorded(site: &'static CallSite, thread: &'static ThreadState) -> Option<Self> {
         let parent = thread.current.load(Ordering::Relaxed);
         if parent != NO_SPAN && parent <= RESERVED_SPANS {
             return None;
@@ -183,12 +227,26 @@ impl Entered {
         }
         let end = counter();
         thread.set_current(parent);
+        frames::pop(thread.page.words);
         let header =
             || self.header(Outcome::Ok, Kept::Sampled, thread.weight(), end.wrapping_sub(start)).encode(0);
         if !thread.ring.push_header(header) {
             self.end_at_limit(end);
         }
-        frames::pop(thread.page.words);
+    }
+
+    /// Ends a call that was only counted, unless the coarse clock has moved under it. Whether it did.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn end_counted(&self) -> bool {
+        if coarse() != self.start {
+            return false;
+        }
+        match self.special {
+            special::ROOT_COUNTED => self.thread.set_current(NO_SPAN),
+            special::JUST_COUNTED => self.thread.set_current(self.parent),
+            _ => return false,
+        }
+        true
     }
 
     /// A call of its own, so that nothing has to be saved for it on the way there.
@@ -268,14 +326,10 @@ impl Call {
             && let Some(thread) = thread_rings::current()
         {
             let parent = thread.current.load(Ordering::Relaxed);
-            let epoch = site.epoch();
-            // The countdown is that of a root; it fits below one that was drawn for certain too.
-            let fits = parent <= UNSAMPLED || (parent > RESERVED_SPANS && is_certain(thread.weight()));
-            if fits && thread.tallies.used(site.id()).is_some_and(|tally| tally.leave_out(epoch)) {
-                thread.set_current(UNSAMPLED);
-                let (start, special) = (coarse(), special::JUST_COUNTED);
-                self.0 = Some(Entered { start, parent, special, ..Entered::nothing(site, thread) });
-                return;
+            // A root's countdown fits below a call that was drawn for certain, too.
+            let fits = parent > RESERVED_SPANS && is_certain(thread.weight());
+            if fits && thread.tallies.used(site.id()).is_some_and(|tally| tally.leave_out(site.epoch())) {
+                return self.be_counted(site, thread, parent, special::JUST_COUNTED);
             }
         }
         self.open_specially(site);
@@ -346,8 +400,8 @@ impl Entered {
 
     #[inline(never)]
     fn end_ok_specially(&self) {
-        if self.special & special::COUNTED != 0 && coarse() == self.start {
-            return self.thread.set_current(self.parent);
+        if self.end_counted() {
+            return;
         }
         if self.special == special::VALUES
             && let Some(arena) = arena::open(self.thread)
@@ -442,6 +496,9 @@ impl Call {
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub fn args(&mut self, capture: impl FnOnce(&mut Writer<'_>)) {
         let Some(entered) = &mut self.0 else { return };
+        if entered.special & special::COUNTED != 0 {
+            return;
+        }
         match entered.open_values() {
             Some(arena) => {
                 capture(arena);
@@ -477,6 +534,7 @@ impl Call {
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn end_by(&mut self, outcome: Outcome, capture: impl FnOnce(&mut Writer<'_>)) {
         if let Some(entered) = &mut self.0
+            && !(outcome == Outcome::Ok && entered.end_counted())
             && let Some(arena) = entered.open_last(outcome)
         {
             capture(arena);
@@ -591,9 +649,10 @@ impl Scope {
     /// As [`Call::enter`].
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub fn enter(&mut self, site: &'static CallSite) {
-        if !site.is_off() {
-            self.open(site);
+        if !site.is_off() && std::thread::panicking() {
+            return self.open_unwinding(site);
         }
+        self.0.enter(site);
     }
 
     /// As [`Call::prepare`].
@@ -602,18 +661,10 @@ impl Scope {
         self.enter(site);
     }
 
-    #[inline(never)]
-    fn open(&mut self, site: &'static CallSite) {
-        if std::thread::panicking() {
-            self.open_unwinding(site);
-        } else {
-            self.0.open(site);
-        }
-    }
-
     #[cold]
+    #[inline(never)]
     fn open_unwinding(&mut self, site: &'static CallSite) {
-        self.0.open(site);
+        self.0.enter(site);
         if let Some(entered) = &mut self.0.0 {
             entered.special |= special::UNWINDING;
         }
@@ -635,7 +686,10 @@ impl Scope {
 impl Drop for Scope {
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn drop(&mut self) {
-        if let Some(entered) = &mut self.0.0 {
+        // A call that was only counted is not looked at for having panicked where nothing is unwinding.
+        if let Some(entered) = &mut self.0.0
+            && (std::thread::panicking() || !entered.end_counted())
+        {
             entered.end_scope();
         }
         self.0.0 = None;
