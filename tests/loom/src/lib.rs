@@ -12,6 +12,8 @@
 )]
 #![allow(unreachable_pub, dead_code, reason = "modules of another crate, of which models use a part")]
 
+#[path = "../../../monitor-runtime/src/apart.rs"]
+mod apart;
 #[path = "../../../monitor-runtime/src/layout.rs"]
 mod layout;
 #[path = "../../../monitor-runtime/src/record.rs"]
