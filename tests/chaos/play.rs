@@ -181,7 +181,15 @@ pub(crate) struct Ended {
 impl Victim {
     pub(crate) fn start(mut command: Command) -> Self {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap();
+        // A program just copied is busy while a child that another row has forked holds its descriptor.
+        let mut child = loop {
+            match command.spawn() {
+                Err(error) if error.kind() == std::io::ErrorKind::ExecutableFileBusy => {
+                    std::thread::yield_now();
+                }
+                spawned => break spawned.unwrap(),
+            }
+        };
         let answers = BufReader::new(child.stdout.take().unwrap()).lines();
         Self { orders: child.stdin.take(), child, answers, said: String::new() }
     }

@@ -27,6 +27,9 @@ fn run(example: &str, argument: Option<&str>, store: &Path) -> String {
     let output = Command::new(program(example))
         .args(argument)
         .env("MONITOR_DB", store)
+        // Rows are looked at here, not how they are kept few.
+        .env("MONITOR_MAX_RATE", "0")
+        .env("MONITOR_MAX_OVERHEAD", "100%")
         .env_remove("MONITOR")
         .env_remove("MONITOR_SAMPLE")
         .env_remove("MONITOR_CONFIG")
