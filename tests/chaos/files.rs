@@ -4,6 +4,7 @@ use std::fs::{OpenOptions, Permissions};
 use std::os::unix::fs::{FileExt as _, PermissionsExt as _};
 
 use crate::disk::nothing;
+use crate::oracle;
 use crate::place::Place;
 use crate::play::{Allowed, Play};
 use crate::row::{Case, Length, Need, Row};
@@ -90,6 +91,7 @@ pub(crate) const CASES: &[Case] = &[
         left_alone("PRAGMA application_id = 7; CREATE TABLE theirs (x)", ".monitor.db")
     }),
     case("a text file at the path", "notes.txt", Need::Nothing, text_file),
+    case("hostile stores at the path", "every file of tests/data/stores", Need::Nothing, hostile_stores),
     case("a symbolic link at the path", "ln -s", Need::Nothing, link),
 ];
 
@@ -158,6 +160,37 @@ fn text_file() -> Row {
     let mut row = play.run(nothing, |_, _| left = std::fs::read_to_string(&notes).unwrap());
     let is_same = left == "milk, eggs, flour\n".repeat(400);
     row.expect(is_same, || "the notes were written to".to_owned());
+    row
+}
+
+/// Each of them lies where the victim is to record: it goes on, beside or without it.
+fn hostile_stores() -> Row {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/data/stores");
+    let mut row = Row { is_host_unchanged: true, ..Row::default() };
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap().flatten() {
+        let play = Play::new();
+        std::fs::copy(entry.path(), play.place.db()).unwrap();
+        let output = play.command("return", 10).output().unwrap();
+        let lines = String::from_utf8_lossy(&output.stderr).lines().count();
+        let same = output.status.success() && output.stdout == b"55\n" && lines <= 1;
+        row.is_host_unchanged &= same;
+        row.expect(same, || format!("{:?}: {output:?}", entry.file_name()));
+        // Only a store with the victim's function in its table is asked: the views of others never end.
+        let rows = |path: &std::path::PathBuf| {
+            let store = oracle::open(path).ok()?;
+            let number = |sql: &str| store.query_row(sql, [], |row| row.get::<_, i64>(0)).ok();
+            number("SELECT id FROM function WHERE name LIKE 'victim::%'")?;
+            number("SELECT count(*) FROM calls")
+        };
+        let stored: i64 = oracle::stores(&play.place).iter().filter_map(rows).sum();
+        let stored = stored.unsigned_abs();
+        row.expect(stored == 10, || format!("{:?}: {stored} rows of 10, {output:?}", entry.file_name()));
+        row.emitted.ok += 10;
+        row.stored.ok += stored;
+        names.push(entry.file_name());
+    }
+    row.remark = format!("{} stores", names.len());
     row
 }
 

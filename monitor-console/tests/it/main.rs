@@ -12,4 +12,5 @@ mod following;
 mod sampling;
 mod crash;
 mod breaker;
+mod corpus;
 mod demo;

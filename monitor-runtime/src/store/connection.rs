@@ -212,8 +212,15 @@ pub(crate) fn harden(connection: &Connection) -> rusqlite::Result<()> {
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_FKEY, false)?;
+    // Older versions of rusqlite return nothing here, newer ones a result.
+    #[allow(clippy::let_unit_value, reason = "the versions that may be built with differ")]
+    let _ = connection.set_limit(rusqlite::limits::Limit::SQLITE_LIMIT_LENGTH, VALUE_BYTES_MAX);
     connection.execute_batch("PRAGMA mmap_size = 0; PRAGMA temp_store = MEMORY; PRAGMA cell_size_check = ON")
 }
+
+/// Bytes of a value or row: a hundred times the largest of ours. A planted view that computes values of
+/// a gigabyte within one instruction could not be stopped between two.
+const VALUE_BYTES_MAX: i32 = 64 << 20;
 
 /// What lies in the file that the connection is on. Reads only, and all of it at one moment: another
 /// process may be making a store of it.
