@@ -175,7 +175,7 @@ fn hostile_stores() -> Row {
         let lines = String::from_utf8_lossy(&output.stderr).lines().count();
         let same = output.status.success() && output.stdout == b"55\n" && lines <= 1;
         row.is_host_unchanged &= same;
-        row.expect(same, || format!("{:?}: {output:?}", entry.file_name()));
+        row.expect(same, || format!("{}: {output:?}", entry.path().display()));
         // Only a store with the victim's function in its table is asked: the views of others never end.
         let rows = |path: &std::path::PathBuf| {
             let store = oracle::open(path).ok()?;
@@ -185,7 +185,7 @@ fn hostile_stores() -> Row {
         };
         let stored: i64 = oracle::stores(&play.place).iter().filter_map(rows).sum();
         let stored = stored.unsigned_abs();
-        row.expect(stored == 10, || format!("{:?}: {stored} rows of 10, {output:?}", entry.file_name()));
+        row.expect(stored == 10, || format!("{}: {stored} rows of 10, {output:?}", entry.path().display()));
         row.emitted.ok += 10;
         row.stored.ok += stored;
         names.push(entry.file_name());

@@ -84,8 +84,9 @@ fn judge_host(
     // A store that is judged, or opened again, is open twice for a moment.
     row.expect(more("files") <= 7, || format!("{} more descriptors for a moment", more("files")));
     // Threads of a process wait for each other's page tables, and on a busy machine one can be stopped
-    // in the middle of that. What waits for a disk or a lock waits longer, and again and again.
-    row.expect(number("slowed") <= 2 && number("slowed_us_max") < 20_000, || {
+    // in the middle of that: 25 ms were seen. What waits for the disk waits longer (the faults delay it by 400 ms
+    // and more), and what waits for a lock does so again and again.
+    row.expect(number("slowed") <= 2 && number("slowed_us_max") < 200_000, || {
         format!("{} rounds of calls had to wait, {} µs at most", number("slowed"), number("slowed_us_max"))
     });
     let lines: Vec<&str> = ended.errors.lines().collect();

@@ -22,11 +22,15 @@ pub(crate) fn is_root() -> bool {
 pub(crate) struct Place {
     folder: TempDir,
     mounted: std::cell::Cell<bool>,
+    /// For ring files, which a killed victim leaves behind.
+    rings: Option<TempDir>,
 }
 
 impl Place {
     pub(crate) fn new() -> Self {
-        let place = Self { folder: tempfile::tempdir().unwrap(), mounted: std::cell::Cell::new(false) };
+        let rings = tempfile::Builder::new().prefix("chaos-").tempdir_in("/dev/shm").ok();
+        let place =
+            Self { folder: tempfile::tempdir().unwrap(), mounted: std::cell::Cell::new(false), rings };
         std::fs::create_dir(place.home()).unwrap();
         std::fs::create_dir(place.data()).unwrap();
         place
@@ -56,6 +60,11 @@ impl Place {
 
     pub(crate) fn root(&self) -> &Path {
         self.folder.path()
+    }
+
+    /// A folder in memory for ring files, where there is one.
+    pub(crate) fn rings(&self) -> Option<&Path> {
+        self.rings.as_ref().map(TempDir::path)
     }
 
     /// The file whose existence holds the shim's rules in force.
@@ -104,7 +113,7 @@ impl Place {
     pub(crate) fn give_away(&self) {
         use std::os::unix::fs::{PermissionsExt as _, chown};
         std::fs::set_permissions(self.root(), std::fs::Permissions::from_mode(0o755)).unwrap();
-        for path in [self.home(), self.data()] {
+        for path in [self.home(), self.data()].into_iter().chain(self.rings().map(Path::to_owned)) {
             chown(path, Some(NOBODY), Some(NOBODY)).unwrap();
         }
     }
@@ -116,6 +125,10 @@ impl Place {
         if !copy.exists() {
             std::fs::copy(env!("CARGO_BIN_EXE_victim"), &copy).unwrap();
             std::fs::set_permissions(&copy, std::fs::Permissions::from_mode(0o755)).unwrap();
+            // Another row's child may hold what was just written open for a moment; it cannot be run then.
+            while Command::new(&copy).stderr(std::process::Stdio::null()).status().is_err() {
+                std::thread::yield_now();
+            }
         }
         copy
     }

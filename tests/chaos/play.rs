@@ -126,6 +126,9 @@ impl Play {
         command.env_clear().env("HOME", self.place.home()).env("MONITOR_DB", self.place.db());
         command.env("CHAOS_REPORT", self.place.report());
         command.env("MONITOR_MAX_MEMORY", format!("{MEMORY_MIB}MiB"));
+        if let Some(rings) = self.place.rings() {
+            command.env("MONITOR_RINGS", rings);
+        }
         // Every call is to have its row.
         command.env("MONITOR_MAX_RATE", "0").env("MONITOR_MAX_OVERHEAD", "100%");
         command.envs(self.variables.iter().map(|(name, value)| (name, value)));

@@ -31,6 +31,10 @@ pub(crate) const CASES: &[Case] = &[
         scenario("return", 500, Some(0), 500, 0)
     }),
     case("exit", "process::exit(7)", Need::Nothing, Length::Short, || scenario("exit", 500, Some(7), 500, 0)),
+    case("abort", "then the next start", Need::Nothing, Length::Short, || ends("abort")),
+    case("_exit", "then the next start", Need::Nothing, Length::Short, || ends("_exit")),
+    case("SIGKILL", "then the next start", Need::Nothing, Length::Short, || ends("kill")),
+    case("exec", "then the next start", Need::Nothing, Length::Short, || ends("exec")),
     case("fork without exec", "fork, both go on", Need::Nothing, Length::Short, || {
         scenario("fork", 1, Some(0), 181, 0)
     }),
@@ -154,6 +158,27 @@ fn scenario(name: &str, number: u64, code: Option<i32>, ok: u64, failed: u64) ->
         row.lost = vec![("ring full", dropped)];
     }
     row.expect(found.twice == 0 && found.damaged.is_empty(), || format!("{found:?}"));
+    row
+}
+
+/// The process ends at once; what its rings held is in the store once another program has started there.
+fn ends(how: &str) -> Row {
+    let play = Play::new();
+    let run = |off: bool| {
+        let mut command = play.command("ends", 500);
+        command.arg(how).env("MONITOR", if off { "off" } else { "on" }).output().unwrap()
+    };
+    let (with, without) = (run(false), run(true));
+    let mut row = Row { emitted: Calls { ok: 500, failed: 0 }, ..Row::default() };
+    row.is_host_unchanged =
+        (with.status, &with.stdout, &with.stderr) == (without.status, &without.stdout, &without.stderr);
+    row.expect(row.is_host_unchanged, || format!("{with:?} {without:?}"));
+    let before = oracle::find(&play.place, (0, i64::MAX)).stored.ok;
+    assert!(play.command("return", 1).output().unwrap().status.success());
+    let found = oracle::find(&play.place, (0, i64::MAX));
+    row.stored.ok = found.stored.ok.saturating_sub(1);
+    row.recovered = Some(row.stored.ok.saturating_sub(before));
+    row.expect(row.stored == row.emitted && found.twice == 0, || format!("{found:?}"));
     row
 }
 

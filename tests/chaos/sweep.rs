@@ -56,6 +56,8 @@ struct World {
     acknowledged: Vec<u64>,
     next: u64,
     is_damaged: bool,
+    /// Why the last batch was not acknowledged.
+    why: String,
 }
 
 type Step = fn(&mut World);
@@ -65,7 +67,15 @@ impl World {
         crate::vfs::install();
         let folder = tempfile::tempdir().unwrap();
         let options = StoreOptions::file(folder.path().join("shop.db"));
-        Self { folder, options, store: None, acknowledged: Vec::new(), next: 1, is_damaged: false }
+        Self {
+            folder,
+            options,
+            store: None,
+            acknowledged: Vec::new(),
+            next: 1,
+            is_damaged: false,
+            why: String::new(),
+        }
     }
 
     fn path(&self) -> PathBuf {
@@ -75,7 +85,8 @@ impl World {
     /// Sends the next batch; whether it was acknowledged.
     fn send(&mut self) -> bool {
         if self.store.is_none() {
-            self.store = SqliteStore::open(&self.options, process(1), T0).ok();
+            let store = SqliteStore::open(&self.options, process(1), T0);
+            self.store = store.map_err(|error| self.why = error.to_string()).ok();
         }
         let Some(store) = &mut self.store else { return false };
         let number = u32::try_from(self.next).unwrap();
@@ -88,7 +99,10 @@ impl World {
                 true
             }
             Err(StoreError::Rejected(why)) => panic!("the batch was refused: {why}"),
-            Err(_) => false,
+            Err(error) => {
+                self.why = error.to_string();
+                false
+            }
         }
     }
 }
@@ -273,7 +287,7 @@ fn flips(seeds: u64) -> Row {
         }
         world.is_damaged = true;
         let sent = (0..TRIES_MAX).any(|_| world.send());
-        row.expect(sent, || format!("seed {seed}: the next batch did not arrive"));
+        row.expect(sent, || format!("seed {seed}: the next batch did not arrive: {}", world.why));
         while world
             .store
             .as_mut()

@@ -150,8 +150,10 @@ impl SqliteStore {
         self.known.forget_ids();
         let Opened { connection, path, identity, notices } = connection::open(&self.options, now_ns)?;
         self.notices.extend(notices.into_iter().map(|(kind, detail)| Notice { kind, detail }));
-        self.enter(&connection, now_ns)
-            .map_err(|error| connection::failed(path.as_deref().unwrap_or(Path::new(":memory:")), &error))?;
+        if let Err(error) = self.enter(&connection, now_ns) {
+            connection::abandon(connection);
+            return Err(self.refused(path.as_deref().zip(identity), &error, now_ns));
+        }
         let place = path.and_then(|path| {
             let sight = file::look(&path).filter(|sight| Some(sight.identity) == identity)?;
             Some(Place::new(path, sight))
@@ -162,6 +164,35 @@ impl SqliteStore {
         }
         self.open = Some(Open { connection, place, rates_version: None });
         Ok(())
+    }
+
+    /// What becomes of a file that this process cannot be entered in. Where that is for what it holds,
+    /// text that is none, say, it will be so next time as well: it is set aside, and a new one begun then.
+    fn refused(
+        &mut self,
+        file: Option<(&Path, Identity)>,
+        error: &rusqlite::Error,
+        now_ns: i64,
+    ) -> OpenError {
+        let failed = connection::failed(file.map_or(Path::new(":memory:"), |(path, _)| path), error);
+        let is_content = match (error, class(error)) {
+            // A disk that fails to read can look like it.
+            (rusqlite::Error::SqliteFailure(..), Class::Damaged) => {
+                file.is_some_and(|(path, _)| matches!(connection::judge(path, true), Verdict::Damaged(_)))
+            }
+            (rusqlite::Error::SqliteFailure(..), class) => class == Class::Contradicted,
+            _ => true,
+        };
+        let Some((path, identity)) = file.filter(|_| is_content) else { return failed };
+        match file::set_aside(path, identity, now_ns) {
+            Ok(Some(aside)) => {
+                let detail = connection::quarantined(path, &error.to_string(), &aside);
+                self.notices.push(Notice { kind: "quarantine", detail });
+                failed
+            }
+            Ok(None) => failed,
+            Err(error) => error,
+        }
     }
 
     /// Enters this process, marks those that died as crashed, and brings rates set in a lost file along.
