@@ -9,6 +9,7 @@ import json
 import math
 import pathlib
 import socket
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -202,6 +203,14 @@ def order(view):
     return key.get(view) or ("call_id" if view in by_call else ", ".join(VIEWS[view].split()[:4]))
 
 
+def tune(store):
+    """Sets a rate, which is an event; that of a function which is never called."""
+    connection = sqlite3.connect(store, timeout=5)
+    with connection:
+        connection.execute("INSERT INTO sampling (pattern, rate) VALUES ('nobody::calls_this', 0.5)")
+    connection.close()
+
+
 def read_while_recording(readers):
     """Every view by every reader; what no longer changes must be the same in all of them."""
     shell, datasette, duck = readers
@@ -257,6 +266,8 @@ def main():
             # One after the other: a failure in the second must not leave the first running.
             for reader in (Shell, Datasette, Duck):
                 readers.append(reader(store))
+            tune(store)
+            wait_for("an event", lambda: readers[0].rows("SELECT * FROM events"))
             read_while_recording(readers)
             if recording.poll() is not None:
                 fail("the program had ended before everything was read")
