@@ -3,7 +3,7 @@
 //! Out: the blocks they lie in, to be held until their records are committed; the last holder's drop
 //! frees a block. The process itself never reads them.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use crate::layout::{Kind, block, block_bytes, entry};
@@ -17,7 +17,15 @@ pub(crate) type Held = Vec<Arc<Block>>;
 #[derive(Debug)]
 pub(crate) struct Block {
     words: &'static [AtomicU64],
-    free: Arc<Mutex<Vec<&'static [AtomicU64]>>>,
+    free: Arc<Free>,
+}
+
+/// Blocks that nobody holds.
+#[derive(Debug, Default)]
+struct Free {
+    blocks: Mutex<Vec<&'static [AtomicU64]>>,
+    /// What is in the journal from now on is for whoever recovers it.
+    is_left: AtomicBool,
 }
 
 /// Where words that were appended lie: the number of the first word of each piece, its block, its place
@@ -68,8 +76,10 @@ impl Walk<'_> {
 
 impl Drop for Block {
     fn drop(&mut self) {
-        self.words[block::FILLED].store(block::HEADER as u64, Ordering::Release);
-        lock(&self.free).push(self.words);
+        if !self.free.is_left.load(Ordering::Relaxed) {
+            self.words[block::FILLED].store(block::HEADER as u64, Ordering::Release);
+            lock(&self.free.blocks).push(self.words);
+        }
     }
 }
 
@@ -81,7 +91,7 @@ pub(crate) struct Journal {
     /// Ring and position behind the last entry of the current block, and where that entry begins.
     last: (u32, u64, usize),
     pieces: Pieces,
-    free: Arc<Mutex<Vec<&'static [AtomicU64]>>>,
+    free: Arc<Free>,
     blocks: usize,
     blocks_max: usize,
 }
@@ -142,6 +152,12 @@ impl Journal {
         std::mem::take(&mut self.pieces)
     }
 
+    /// Leaves what it holds in the file, whoever lets go of it: the collector ends before the store has
+    /// taken everything.
+    pub(crate) fn leave(&self) {
+        self.free.is_left.store(true, Ordering::Relaxed);
+    }
+
     /// Sees to it that the current block has room for this many words.
     fn make_room(&mut self, words: usize) -> bool {
         let filled = |block: &Block| block.words[block::FILLED].load(Ordering::Relaxed) as usize;
@@ -149,7 +165,7 @@ impl Journal {
             return true;
         }
         self.current = None;
-        let free = lock(&self.free).pop();
+        let free = lock(&self.free.blocks).pop();
         let Some(words) = free.or_else(|| self.new_block()) else { return false };
         words[block::FILLED].store(block::HEADER as u64, Ordering::Release);
         self.current = Some(Arc::new(Block { words, free: Arc::clone(&self.free) }));

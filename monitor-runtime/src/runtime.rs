@@ -183,6 +183,7 @@ fn run(runtime: &'static Runtime, mut collector: Collector, warnings: &[Warning]
             panics.retain(|at| now.saturating_sub(*at) < Duration::from_secs(60));
             panics.push(now);
             if panics.len() > limits::COLLECTOR_RESTARTS_MAX as usize {
+                collector.leave();
                 return give_up(runtime);
             }
             continue;

@@ -167,6 +167,22 @@ fn the_next_start_of_a_program_recovers_those_that_ended_without_their_handlers(
 }
 
 #[test]
+fn what_an_orderly_end_had_no_time_to_write_is_recovered() {
+    let shelf = Shelf::new();
+    let stage = shelf.stage();
+    stage.run("return", 5);
+    let mut other = rusqlite::Connection::open(stage.db()).unwrap();
+    let lock = other.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).unwrap();
+    assert!(stage.run("late-shutdown", 500).ends_with("false\n"));
+    assert_eq!(shelf.files().len(), 1);
+    lock.rollback().unwrap();
+    stage.run("return", 7);
+    assert_eq!(stage.store().one::<i64>("SELECT count(*) FROM calls"), 5 + 500 + 7);
+    assert_eq!(stage.store().one::<i64>("SELECT sum(calls) FROM functions"), 5 + 500 + 7);
+    assert!(shelf.files().is_empty(), "{:?}", shelf.files());
+}
+
+#[test]
 fn a_program_that_became_another_is_recovered_while_the_other_runs() {
     let shelf = Shelf::new();
     let stage = shelf.stage();

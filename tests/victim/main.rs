@@ -37,6 +37,7 @@ fn main() {
         "context" => context(),
         "destructor" => destructor(),
         "after-shutdown" => after_shutdown(),
+        "late-shutdown" => late_shutdown(number),
         "recursion" => println!("{}", descend(number)),
         "fork" => fork(),
         "tasks" => waiting::tasks(number),
@@ -184,6 +185,16 @@ fn destructor() {
     };
     let threads = [true, false].map(|first| std::thread::spawn(move || work(first)));
     println!("{}", threads.into_iter().filter_map(|thread| thread.join().ok()).count());
+}
+
+/// Leaves the recorder no time to write, and ends when its thread has let go of everything.
+fn late_shutdown(number: u64) {
+    println!("{}", orders::many(number));
+    let in_time = monitored::shutdown(Duration::from_millis(50)).is_ok();
+    while std::fs::read_dir("/proc/self/task").is_ok_and(|threads| threads.count() > 1) {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    println!("{in_time}");
 }
 
 fn after_shutdown() {

@@ -408,11 +408,18 @@ impl Collector {
         // Nobody is left to be told: what was not closed in order shows as `crash`.
         self.store = None;
         self.set_level(Level::Off, "shut down");
-        if settled && let Some(mapping) = self.rings.memory.mapping() {
+        if !settled {
+            self.leave();
+        } else if let Some(mapping) = self.rings.memory.mapping() {
             mapping.remove();
         }
         self.publish_health(crate::clock::monotonic());
         true
+    }
+
+    /// Leaves what is not in the store for whoever recovers the ring file.
+    pub(crate) fn leave(&self) {
+        self.keeping.journal.leave();
     }
 }
 
