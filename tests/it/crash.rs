@@ -108,28 +108,28 @@ fn verify(store: &Store, (pid, made): (i64, [u64; 2])) {
 
 #[test]
 fn every_record_of_a_killed_program_is_found_once_however_often_programs_are_killed() {
-    let shelf = Shelf::new();
-    let stage = shelf.stage();
-    let mut killed = Vec::new();
-    for round in 0..kills() {
-        let after = Duration::from_millis(round * 37 % 230);
-        killed.push(Numbered::start(&stage, round).kill(after));
-        if killed.len() == 20 || round + 1 == kills() {
-            shelf.recover(&stage);
-            let store = stage.store();
-            killed.drain(..).for_each(|death| verify(&store, death));
-            assert!(shelf.files().is_empty(), "{:?}", shelf.files());
-        }
+    // Each program recovers those before it, and may be killed while it does.
+    for first in (0..kills()).step_by(KILLS_PER_STORE) {
+        let shelf = Shelf::new();
+        let stage = shelf.stage();
+        let rounds = first..kills().min(first + KILLS_PER_STORE as u64);
+        let killed: Vec<_> = rounds
+            .map(|round| Numbered::start(&stage, round).kill(Duration::from_millis(round * 37 % 230)))
+            .collect();
+        shelf.recover(&stage);
+        let store = stage.store();
+        killed.into_iter().for_each(|death| verify(&store, death));
+        assert!(shelf.files().is_empty(), "{:?}", shelf.files());
+        assert_eq!(store.one::<String>("PRAGMA quick_check"), "ok");
+        let twice = "SELECT count(*) - count(DISTINCT span_id || ' ' || process_id) FROM calls";
+        assert_eq!(store.one::<i64>(twice), 0);
+        let failures: i64 = store.one("SELECT count(*) FROM errors");
+        assert_eq!(store.one::<i64>("SELECT coalesce(sum(count), 0) FROM error_groups"), failures);
     }
-    let store = stage.store();
-    assert_eq!(store.one::<String>("PRAGMA quick_check"), "ok");
-    assert_eq!(
-        store.one::<i64>("SELECT count(*) - count(DISTINCT span_id || ' ' || process_id) FROM calls"),
-        0
-    );
-    let failures: i64 = store.one("SELECT count(*) FROM errors");
-    assert_eq!(store.one::<i64>("SELECT coalesce(sum(count), 0) FROM error_groups"), failures);
 }
+
+/// Programs killed one after the other on the same store.
+const KILLS_PER_STORE: usize = 10;
 
 #[test]
 fn several_recoverers_at_once_recover_a_program_once() {
