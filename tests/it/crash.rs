@@ -118,7 +118,9 @@ fn every_record_of_a_killed_program_is_found_once_however_often_programs_are_kil
             .collect();
         shelf.recover(&stage);
         let store = stage.store();
-        killed.into_iter().for_each(|death| verify(&store, death));
+        for death in killed {
+            verify(&store, death);
+        }
         assert!(shelf.files().is_empty(), "{:?}", shelf.files());
         assert_eq!(store.one::<String>("PRAGMA quick_check"), "ok");
         let twice = "SELECT count(*) - count(DISTINCT span_id || ' ' || process_id) FROM calls";
