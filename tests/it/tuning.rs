@@ -59,11 +59,19 @@ fn failures_are_kept_at_rate_zero() {
     assert_eq!(store.one::<i64>("SELECT COUNT(*) FROM calls WHERE outcome = 'ok' AND kept = 'sampled'"), 0);
 }
 
+/// Waits until the store has a call.
+fn wait_for_rows(stage: &Stage) {
+    let has_rows = "SELECT call_id > 0 FROM calls LIMIT 1";
+    crate::reports::wait_for("rows of calls", || {
+        stage.db().exists() && stage.store().0.query_row(has_rows, [], |row| row.get(0)) == Ok(true)
+    });
+}
+
 #[test]
 fn a_rate_written_by_another_program_holds_within_a_second() {
     let stage = Stage::new();
     let mut program = stage.start("pace", 4000);
-    std::thread::sleep(std::time::Duration::from_millis(700));
+    wait_for_rows(&stage);
     let other = rusqlite::Connection::open(stage.db()).unwrap();
     other.busy_timeout(std::time::Duration::from_secs(5)).unwrap();
     other.execute("INSERT INTO sampling (pattern, rate) VALUES ('victim::*', 0)", []).unwrap();
@@ -110,7 +118,7 @@ fn a_change_of_the_settings_file_holds_within_a_second_and_a_bad_one_not_at_all(
     write("sample = 1\nmax_rate = 0\nmax_overhead = '100%'");
     let stage = stage.with("MONITOR_CONFIG", file.to_str().unwrap());
     let program = stage.start("pace", 3500);
-    std::thread::sleep(std::time::Duration::from_millis(700));
+    wait_for_rows(&stage);
     write("sample = 'victim::*=0'\nmax_rate = 0\nmax_overhead = '100%'");
     let set_ns = now_ns();
     std::thread::sleep(std::time::Duration::from_millis(1200));
