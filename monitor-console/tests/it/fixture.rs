@@ -99,6 +99,8 @@ impl Fixture {
         let insert =
             "INSERT INTO call (function_id, thread_id, start, duration, span, parent, trace, kind, weight)
                       VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+        // As the recorder writes them: whoever reads meanwhile sees all of it or nothing.
+        let transaction = self.db.unchecked_transaction().unwrap();
         for call in calls {
             let base = PREFIX + ((call.thread - 1) << 32);
             let parent = call.parent.map_or(0, |parent| call.span - parent);
@@ -124,6 +126,7 @@ impl Fixture {
                          VALUES (?1, ?1, ?2, ?2, ?2)";
             self.db.execute(range, params![id, self.now - call.ago_ns]).unwrap();
         }
+        transaction.commit().unwrap();
     }
 
     /// Exact figures of a function: calls, errors, panics, cancelled, total and longest duration.
