@@ -13,6 +13,7 @@ use crate::capture::limits::VALUE_NS;
 use crate::capture::{Limits, Writer};
 use crate::clock::{ticks, ticks_from_ns};
 use crate::config::limits;
+use crate::record::Word;
 use crate::thread_rings::{SUPPRESSED, ThreadState};
 
 /// A closure that writes values.
@@ -25,41 +26,36 @@ thread_local! {
     static ARENA: Cell<Option<Arena>> = const { Cell::new(None) };
 }
 
-/// Captured bytes, followed by others up to the next whole word: a copy masks them out, which is
-/// quicker than to write zeros here and to read them back at once.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Captured<'a> {
-    pub(crate) padded: &'a [u8],
-    pub(crate) bytes: usize,
+/// Takes the thread's writer; none where it is lent already. It stands at the start of a word.
+#[inline]
+pub(crate) fn take(thread: &ThreadState) -> Option<Arena> {
+    match ARENA.take() {
+        Some(arena) => Some(arena),
+        None => first(thread),
+    }
 }
 
-/// The unit of a record; as many bytes lie behind the arena's end, for the padding.
-const WORD: usize = size_of::<u64>();
-
-/// Opens the thread's writer behind what lies there; none where it is lent already.
+/// Opens the thread's writer behind what lies there, for the values of one call.
 #[inline]
 pub(crate) fn open(thread: &ThreadState) -> Option<Arena> {
-    let arena = match ARENA.take() {
-        Some(arena) => arena,
-        None => first(thread)?,
-    };
-    arena.open(limits::VALUES_BYTES_MAX, WORD);
+    let arena = take(thread)?;
+    arena.open(limits::VALUES_BYTES_MAX);
     Some(arena)
 }
 
 /// Writes values that were captured before.
 pub(crate) fn put(arena: &mut Writer<'_>, values: &[u8]) {
-    arena.open(values.len(), WORD);
+    arena.open(values.len());
     arena.put(values);
-    arena.open(limits::VALUES_BYTES_MAX, WORD);
+    arena.open(limits::VALUES_BYTES_MAX);
 }
 
-/// What lies in the memory from `start` on.
+/// What lies in the memory from `start` on, the start of a word.
 #[inline]
-pub(crate) fn since<'a>(arena: &'a Writer<'_>, start: usize) -> Captured<'a> {
-    let bytes = arena.len().saturating_sub(start);
-    let padded = arena.memory().get(start..start + bytes.next_multiple_of(WORD)).unwrap_or_default();
-    Captured { padded, bytes }
+pub(crate) fn since<'a>(arena: &'a Writer<'_>, start: usize) -> &'a [Word] {
+    let words = arena.memory().as_chunks().0;
+    let word = size_of::<Word>();
+    words.get(start / word..arena.len() / word).unwrap_or_default()
 }
 
 /// Gives the writer back; what was written stays.
@@ -83,7 +79,8 @@ fn first(thread: &ThreadState) -> Option<Arena> {
         return None;
     }
     let budget = BUDGET.get_or_init(|| Limits::new(ticks, ticks_from_ns(VALUE_NS)));
-    let bytes = vec![0; limits::ARENA_BYTES + WORD].leak();
+    // Whatever lies in it, the values of one call more have room.
+    let bytes = vec![0; limits::ARENA_BYTES + limits::VALUES_BYTES_MAX].leak();
     Some(Box::leak(Box::new(Writer::new(bytes, budget))))
 }
 
@@ -148,8 +145,7 @@ pub(crate) fn collect(thread: &'static ThreadState, earlier: &[u8], capture: Cap
     put(arena, earlier);
     Lent::new(thread, arena).fill(capture);
     let Some(arena) = open(thread) else { return earlier.into() };
-    let all = since(arena, start);
-    let all = all.padded.get(..all.bytes).unwrap_or_default().into();
+    let all = since(arena, start).as_flattened().into();
     close(thread, arena, start);
     all
 }

@@ -9,7 +9,7 @@ use std::pin::Pin;
 use std::sync::atomic::Ordering;
 use std::task::{self, Poll};
 
-use crate::arena::{self, Capture, Captured};
+use crate::arena::{self, Capture};
 use crate::call_site::{CallSite, fidelity};
 use crate::capture::Writer;
 use crate::clock::{Ticks, ticks};
@@ -109,7 +109,7 @@ impl AsyncCall {
         (State::Drawn, Context { span, trace, weight }, here.span)
     }
 
-    fn draw(site: &'static CallSite, thread: &ThreadState) -> (State, Context, u64) {
+    fn draw(site: &'static CallSite, thread: &'static ThreadState) -> (State, Context, u64) {
         let here = Context::of(thread);
         let weight = match guard::draw(site, thread, here.span, here.weight) {
             Draw::Pass => return PASS,
@@ -324,10 +324,9 @@ impl AsyncCall {
         let value = value.filter(|_| outcome == Outcome::Ok || thread.captures.errors());
         let panicked = outcome == Outcome::Panic && thread.captures.errors();
         if earlier.is_empty() && value.is_none() && !panicked {
-            return deliver(thread, header.encode(0), Captured::default());
+            return deliver(thread, &header.encode(0), &[]);
         }
-        let words = header.encode(0);
-        let Some(arena) = arena::open(thread) else { return deliver(thread, words, Captured::default()) };
+        let Some(arena) = arena::open(thread) else { return deliver(thread, &header.encode(0), &[]) };
         let top = arena.len();
         arena::put(arena, &earlier);
         match value {
@@ -335,7 +334,8 @@ impl AsyncCall {
             None if panicked => write_panic(start, arena),
             None => {}
         }
-        deliver(thread, words, arena::since(arena, top));
+        let values = arena::since(arena, top);
+        deliver(thread, &header.encode(values.len()), values);
         arena::close(thread, arena, top);
     }
 }

@@ -7,17 +7,18 @@
 use std::sync::atomic::Ordering;
 
 use crate::apart::apart;
-use crate::arena::{self, Arena, Captured, Lent};
+use crate::arena::{self, Arena, Lent};
 use crate::call_site::{CallSite, fidelity};
 use crate::capture::{Writer, via};
 use crate::clock::{Ticks, coarse, coarse_start, counter, is_counter, ticks};
+use crate::countdown::GAP_MASK;
 use crate::frames;
 use crate::panic_text;
-use crate::record::{HEADER_WORDS, Header, Kept, Outcome, values_word};
+use crate::record::{HEADER_WORDS, Header, Kept, Outcome, Word};
 use crate::ring::Push;
 use crate::runtime;
 use crate::sampling;
-use crate::tally::{GAP_MASK, Unrecorded};
+use crate::tally::Unrecorded;
 use crate::thread_rings::{self, Lease, NO_SPAN, RESERVED_SPANS, SUPPRESSED, ThreadState, UNSAMPLED};
 
 /// A call whose result is seen: ends by `ok`, `ok_with`, `error`; dropped otherwise, it panicked.
@@ -27,9 +28,27 @@ use crate::thread_rings::{self, Lease, NO_SPAN, RESERVED_SPANS, SUPPRESSED, Thre
 /// with many of them pays for in cache misses; copied, it would keep the processor waiting for
 /// its words to come together.
 #[derive(Debug)]
-pub struct Call(Option<Entered>);
+pub struct Call(State);
 
-/// What is known of a call under way that does not pass through. Aligned as the stack is, so that two
+#[derive(Debug)]
+enum State {
+    /// No call so far, or one that passes through or has ended.
+    None,
+    Counted(Counted),
+    Entered(Entered),
+}
+
+/// A call under way that is only counted, and has been. Below another such call, or a root.
+#[derive(Debug, Clone, Copy)]
+struct Counted {
+    thread: &'static ThreadState,
+    site: &'static CallSite,
+    /// By the coarse clock.
+    start: Ticks,
+    is_root: bool,
+}
+
+/// Any other call under way that does not pass through. Aligned as the stack is, so that two
 /// words that are written at once never lie in two cache lines.
 #[derive(Debug)]
 #[repr(align(16))]
@@ -37,14 +56,14 @@ struct Entered {
     thread: &'static ThreadState,
     site: &'static CallSite,
     start: Ticks,
-    /// Of meaning only while the call's last value is captured.
-    end: Ticks,
     span: u64,
     /// What was current before.
     parent: u64,
     /// Nothing for a drawn call without values; else flags, and the weight to put back above them.
     special: u64,
     values: Values,
+    /// The writer, from the entry of a call that captures arguments until these are written.
+    arena: Option<Arena>,
 }
 
 /// Where the captured values lie: start in the arena (32 bits), bytes of arguments and of fields (16).
@@ -90,12 +109,8 @@ mod special {
     pub(super) const FIRST: u64 = 64;
     /// The thread was unwinding when the call was entered.
     pub(super) const UNWINDING: u64 = 128;
-    /// There was no call around it. Said only of calls that are just counted.
-    pub(super) const ROOT: u64 = 256;
     /// Set for a call that is only counted, and no other.
     pub(super) const JUST_COUNTED: u64 = UNDRAWN | COUNTED;
-    /// The same of a root.
-    pub(super) const ROOT_COUNTED: u64 = JUST_COUNTED | ROOT;
 }
 
 // The way of a recorded call without values.
@@ -105,16 +120,16 @@ impl Call {
     #[cfg_attr(not(debug_assertions), inline(always))]
     #[must_use]
     pub const fn none() -> Self {
-        Self(None)
+        Self(State::None)
     }
 
     /// Enters a call; its time starts.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub fn enter(&mut self, site: &'static CallSite) {
-        match (site.fidelity(), thread_rings::current()) {
-            (fidelity::OFF, _) => {}
-            (fidelity::RECORDED, Some(thread)) => self.open(site, thread),
-            (fidelity::COUNTED, Some(thread)) if self.leave_out(site, thread) => {}
+        match site.fidelity() {
+            fidelity::OFF => {}
+            fidelity::RECORDED => self.open(site),
+            fidelity::COUNTED if self.leave_out(site) => {}
             _ => self.open_otherwise(site),
         }
     }
@@ -122,10 +137,10 @@ impl Call {
     /// Enters a call whose time starts with the last of its captures, so that they do not count.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub fn prepare(&mut self, site: &'static CallSite) {
-        match (site.fidelity(), thread_rings::current()) {
-            (fidelity::OFF, _) => {}
-            (fidelity::RECORDED, Some(thread)) => self.open_untimed(site, thread),
-            (fidelity::COUNTED, Some(thread)) if self.leave_out(site, thread) => {}
+        match site.fidelity() {
+            fidelity::OFF => {}
+            fidelity::RECORDED => self.open_untimed(site),
+            fidelity::COUNTED if self.leave_out(site) => {}
             _ => self.open_otherwise(site),
         }
     }
@@ -133,61 +148,47 @@ impl Call {
     /// Enters a call that is only counted, if this is one. Inlined: what is called so often that not even
     /// its time is read should not be kept waiting by a call of ours.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    fn leave_out(&mut self, site: &'static CallSite, thread: &'static ThreadState) -> bool {
+    fn leave_out(&mut self, site: &'static CallSite) -> bool {
+        let Some(thread) = thread_rings::current() else { return false };
         // The countdown is that of a root.
         let is_root = match thread.current.load(Ordering::Relaxed) {
             NO_SPAN => true,
             UNSAMPLED => false,
             _ => return false,
         };
-        if !thread.tallies.used(site.id()).is_some_and(|tally| tally.leave_out(site.epoch())) {
+        if !thread_rings::countdown(site.id()).is_some_and(|countdown| countdown.leave_out(site.epoch())) {
             return false;
         }
-        // Constants and a branch: read from where it was put, what was current would keep the next call
-        // waiting for this one.
         if is_root {
-            self.be_counted(site, thread, NO_SPAN, special::ROOT_COUNTED);
-        } else {
-            self.be_counted(site, thread, UNSAMPLED, special::JUST_COUNTED);
+            thread.set_current(UNSAMPLED);
         }
+        self.0 = State::Counted(Counted { thread, site, start: coarse(), is_root });
         true
-    }
-
-    #[cfg_attr(not(debug_assertions), inline(always))]
-    fn be_counted(
-        &mut self,
-        site: &'static CallSite,
-        thread: &'static ThreadState,
-        parent: u64,
-        special: u64,
-    ) {
-        thread.set_current(UNSAMPLED);
-        let start = coarse();
-        self.0 = Some(Entered { start, parent, special, ..Entered::nothing(site, thread) });
     }
 
     // These write to where the call lies. Returned, it was copied, in wider pieces than it had been
     // written in, for which the processor waited 7 ns.
 
     #[inline(never)]
-    fn open(&mut self, site: &'static CallSite, thread: &'static ThreadState) {
-        match Entered::recorded(site, thread) {
+    fn open(&mut self, site: &'static CallSite) {
+        match Entered::recorded(site) {
             // The clock last: nothing of ours counts.
             Some(entered) => {
                 let start = counter();
                 frames::push(entered.thread.page.words, site.id(), start, entered.span);
-                self.0 = Some(Entered { start, ..entered });
+                self.0 = State::Entered(Entered { start, ..entered });
             }
             None => self.open_otherwise(site),
         }
     }
 
     #[inline(never)]
-    fn open_untimed(&mut self, site: &'static CallSite, thread: &'static ThreadState) {
-        match Entered::recorded(site, thread) {
-            Some(entered) => {
+    fn open_untimed(&mut self, site: &'static CallSite) {
+        match Entered::recorded(site) {
+            Some(mut entered) => {
                 frames::push(entered.thread.page.words, site.id(), 0, entered.span);
-                self.0 = Some(entered);
+                entered.prepare();
+                self.0 = State::Entered(entered);
             }
             None => self.open_otherwise(site),
         }
@@ -196,19 +197,55 @@ impl Call {
     /// Ends the call as `ok`, its result not captured.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub fn ok(&mut self) {
-        if let Some(entered) = &self.0
-            && !entered.end_counted()
-        {
-            entered.end_ok();
+        match &mut self.0 {
+            State::None => {}
+            State::Counted(counted) => counted.end_ok(),
+            State::Entered(entered) => entered.end_ok(),
         }
-        self.0 = None;
+        self.0 = State::None;
+    }
+}
+
+impl Counted {
+    /// Ends the call, unless the coarse clock has moved under it. Whether it did. What is put back is a
+    /// constant: read from where it was put, what was current would keep the next call waiting for this one.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn end(&self) -> bool {
+        if coarse() != self.start {
+            return false;
+        }
+        if self.is_root {
+            self.thread.set_current(NO_SPAN);
+        }
+        true
+    }
+
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn end_ok(&self) {
+        if !self.end() {
+            self.end_late();
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn end_late(&self) {
+        self.entered().end(counter(), Outcome::Ok);
+    }
+
+    /// The same call, as one that has to be looked at.
+    fn entered(&self) -> Entered {
+        let Self { thread, site, start, is_root } = *self;
+        let parent = if is_root { NO_SPAN } else { UNSAMPLED };
+        Entered { start, parent, special: special::JUST_COUNTED, ..Entered::nothing(site, thread) }
     }
 }
 
 impl Entered {
     /// A call that is recorded like the one around it, or as a root; none where that is not so.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    fn recorded(site: &'static CallSite, thread: &'static ThreadState) -> Option<Self> {
+    fn recorded(site: &'static CallSite) -> Option<Self> {
+        let thread = thread_rings::current()?;
         let parent = thread.current.load(Ordering::Relaxed);
         if parent != NO_SPAN && parent <= RESERVED_SPANS {
             return None;
@@ -220,49 +257,25 @@ impl Entered {
     }
 
     #[inline(never)]
-    fn end_ok(&self) {
-        let Self { thread, start, parent, special, .. } = *self;
+    fn end_ok(&mut self) {
+        let Self { thread, parent, special, .. } = *self;
         if special != 0 {
             return self.end_ok_specially();
         }
         let end = counter();
-        thread.set_current(parent);
         frames::pop(thread.page.words);
-        let header =
-            || self.header(Outcome::Ok, Kept::Sampled, thread.weight(), end.wrapping_sub(start)).encode(0);
-        if !thread.ring.push_header(header) {
-            self.end_at_limit(end);
+        thread.suppress();
+        if !thread.ring.push_header(|| self.drawn(end, Outcome::Ok).encode(0)) {
+            self.end_slowly(end, Outcome::Ok, &[]);
         }
-    }
-
-    /// Ends a call that was only counted, unless the coarse clock has moved under it. Whether it did.
-    #[cfg_attr(not(debug_assertions), inline(always))]
-    fn end_counted(&self) -> bool {
-        if coarse() != self.start {
-            return false;
-        }
-        match self.special {
-            special::ROOT_COUNTED => self.thread.set_current(NO_SPAN),
-            special::JUST_COUNTED => self.thread.set_current(self.parent),
-            _ => return false,
-        }
-        true
+        thread.restore(parent);
     }
 
     /// A call of its own, so that nothing has to be saved for it on the way there.
     #[cold]
     #[inline(never)]
-    fn end_at_limit(&self, end: Ticks) {
-        self.end_slowly(end, Outcome::Ok, Captured::default());
-    }
-
-    /// The end of a drawn call that found the ring at a limit.
-    #[cold]
-    #[inline(never)]
-    fn end_slowly(&self, end: Ticks, outcome: Outcome, values: Captured<'_>) {
-        let mut words = self.drawn(end, outcome).encode(0);
-        words[0] += values_word(values.bytes);
-        deliver_slowly(self.thread, &words, values.padded);
+    fn end_slowly(&self, end: Ticks, outcome: Outcome, values: &[Word]) {
+        deliver_slowly(self.thread, &self.drawn(end, outcome).encode(values.len()), values);
     }
 
     /// The header of a drawn call.
@@ -296,8 +309,8 @@ impl Entered {
 
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn nothing(site: &'static CallSite, thread: &'static ThreadState) -> Self {
-        let values = Values::default();
-        Self { thread, site, start: 0, end: 0, span: NO_SPAN, parent: NO_SPAN, special: 0, values }
+        let (span, parent, values) = (NO_SPAN, NO_SPAN, Values::default());
+        Self { thread, site, start: 0, span, parent, special: 0, values, arena: None }
     }
 
     /// Reads the clock.
@@ -328,8 +341,15 @@ impl Call {
             let parent = thread.current.load(Ordering::Relaxed);
             // A root's countdown fits below a call that was drawn for certain, too.
             let fits = parent > RESERVED_SPANS && is_certain(thread.weight());
-            if fits && thread.tallies.used(site.id()).is_some_and(|tally| tally.leave_out(site.epoch())) {
-                return self.be_counted(site, thread, parent, special::JUST_COUNTED);
+            if fits
+                && thread_rings::countdown(site.id())
+                    .is_some_and(|countdown| countdown.leave_out(site.epoch()))
+            {
+                thread.set_current(UNSAMPLED);
+                let (start, special) = (coarse(), special::JUST_COUNTED);
+                let nothing = Entered::nothing(site, thread);
+                self.0 = State::Entered(Entered { start, parent, special, ..nothing });
+                return;
             }
         }
         self.open_specially(site);
@@ -379,7 +399,7 @@ impl Call {
         }
         entered.start = entered.now();
         frames::push(thread.page.words, site.id(), entered.start, entered.frame_span());
-        self.0 = Some(entered);
+        self.0 = State::Entered(entered);
     }
 }
 
@@ -399,47 +419,65 @@ impl Entered {
     }
 
     #[inline(never)]
-    fn end_ok_specially(&self) {
-        if self.end_counted() {
-            return;
-        }
+    fn end_ok_specially(&mut self) {
         if self.special == special::VALUES
-            && let Some(arena) = arena::open(self.thread)
+            && let Some(arena) = arena::take(self.thread)
         {
-            return self.end_with_values(counter(), Outcome::Ok, arena);
+            let start = self.values.start();
+            self.end_drawn(counter(), Outcome::Ok, arena::since(arena, start));
+            arena::close(self.thread, arena, start);
+        } else if !self.end_counted() {
+            self.end(self.now(), Outcome::Ok);
         }
-        self.end(self.now(), Outcome::Ok);
+    }
+
+    /// Ends a drawn call that has nothing to put back.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn end_drawn(&self, end: Ticks, outcome: Outcome, values: &[Word]) {
+        let thread = self.thread;
+        frames::pop(thread.page.words);
+        thread.suppress();
+        if !thread.ring.push_values(|| self.drawn(end, outcome).encode(values.len()), values) {
+            self.end_slowly(end, outcome, values);
+        }
+        thread.restore(self.parent);
+    }
+
+    /// Ends a call that was only counted below one that was drawn, unless the coarse clock has moved under
+    /// it. Whether it did.
+    fn end_counted(&self) -> bool {
+        let ends = self.special == special::JUST_COUNTED && coarse() == self.start;
+        if ends {
+            self.thread.set_current(self.parent);
+        }
+        ends
     }
 
     /// Ends the call without a last value.
     #[inline(never)]
-    fn end(&self, end: Ticks, outcome: Outcome) {
+    fn end(&mut self, end: Ticks, outcome: Outcome) {
         if self.special & special::VALUES != 0
-            && let Some(arena) = arena::open(self.thread)
+            && let Some(arena) = arena::take(self.thread)
         {
             return self.end_with_values(end, outcome, arena);
         }
-        self.end_with(end, outcome, Captured::default());
+        self.end_with(end, outcome, &[]);
     }
 
     /// Ends the call, whatever it is.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    fn end_with(&self, end: Ticks, outcome: Outcome, values: Captured<'_>) {
-        if self.special & !special::VALUES != 0 {
-            return self.end_specially(end, outcome, values);
+    fn end_with(&self, end: Ticks, outcome: Outcome, values: &[Word]) {
+        if self.special & !special::VALUES == 0 {
+            self.end_drawn(end, outcome, values);
+        } else {
+            self.thread.suppress();
+            self.end_specially(end, outcome, values);
         }
-        self.thread.set_current(self.parent);
-        let mut words = self.drawn(end, outcome).encode(0);
-        words[0] += values_word(values.bytes);
-        if !self.thread.ring.push_values(words, values.padded) {
-            self.end_slowly(end, outcome, values);
-        }
-        frames::pop(self.thread.page.words);
     }
 
     /// The end of a call that was not drawn or holds something to put back.
     #[inline(never)]
-    fn end_specially(&self, end: Ticks, outcome: Outcome, values: Captured<'_>) {
+    fn end_specially(&self, end: Ticks, outcome: Outcome, values: &[Word]) {
         let Self { thread, site, parent, special, .. } = *self;
         let counted = special & special::COUNTED != 0;
         let (start, end) = if counted { end_of_counted(self.start, end) } else { (self.start, end) };
@@ -451,7 +489,7 @@ impl Entered {
             count(thread, site, outcome, Unrecorded::SampledOut, duration);
         } else if !leaves_none {
             if counted {
-                thread.tallies.used(site.id()).inspect(|tally| tally.take_back());
+                thread_rings::countdown(site.id()).inspect(|countdown| countdown.take_back());
             }
             let (kept, weight) = match outcome {
                 Outcome::Ok if special & special::FIRST != 0 => (Kept::First, 1.0),
@@ -465,15 +503,15 @@ impl Entered {
                 header.parent = NO_SPAN;
                 header.trace = header.span;
             }
-            deliver(thread, header.encode(0), values);
+            deliver(thread, &header.encode(values.len()), values);
         }
         if special & special::OWN_WEIGHT != 0 {
             thread.set_weight(f32::from_bits((special >> 32) as u32));
         }
-        thread.set_current(parent);
         if !counted {
             frames::pop(thread.page.words);
         }
+        thread.restore(parent);
         if special & special::OWN_STATE != 0 {
             thread.home.release(thread);
         }
@@ -495,11 +533,8 @@ impl Call {
     /// code of the user's runs in `capture` but what is contained.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub fn args(&mut self, capture: impl FnOnce(&mut Writer<'_>)) {
-        let Some(entered) = &mut self.0 else { return };
-        if entered.special & special::COUNTED != 0 {
-            return;
-        }
-        match entered.open_values() {
+        let State::Entered(entered) = &mut self.0 else { return };
+        match entered.arena.take() {
             Some(arena) => {
                 capture(arena);
                 entered.keep_arguments(arena);
@@ -511,8 +546,8 @@ impl Call {
     /// Captures the extra fields, in the order of the call site's names, if this call is recorded.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub fn fields(&mut self, capture: impl FnOnce(&mut Writer<'_>)) {
-        let Some(entered) = &mut self.0 else { return };
-        if let Some(arena) = entered.open_values() {
+        let State::Entered(entered) = &mut self.0 else { return };
+        if let Some(arena) = entered.open_fields() {
             Lent::new(entered.thread, arena).fill(capture);
             entered.note_fields();
         }
@@ -533,25 +568,42 @@ impl Call {
 
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn end_by(&mut self, outcome: Outcome, capture: impl FnOnce(&mut Writer<'_>)) {
-        if let Some(entered) = &mut self.0
-            && !(outcome == Outcome::Ok && entered.end_counted())
-            && let Some(arena) = entered.open_last(outcome)
+        let opened = match &mut self.0 {
+            State::None => None,
+            State::Counted(counted) if outcome == Outcome::Ok && counted.end() => None,
+            State::Counted(_) => self.open_last_of_counted(outcome),
+            State::Entered(entered) => entered.open_last(outcome),
+        };
+        if let Some((arena, end)) = opened
+            && let State::Entered(entered) = &mut self.0
         {
             capture(arena);
-            entered.end_with_values(entered.end, outcome, arena);
+            entered.end_with_values(end, outcome, arena);
         }
-        self.0 = None;
+        self.0 = State::None;
+    }
+
+    /// As [`Entered::open_last`] of a call that was only counted, and has to be looked at.
+    #[cold]
+    #[inline(never)]
+    fn open_last_of_counted(&mut self, outcome: Outcome) -> Option<(Arena, Ticks)> {
+        if let State::Counted(counted) = &self.0 {
+            self.0 = State::Entered(counted.entered());
+        }
+        match &mut self.0 {
+            State::Entered(entered) => entered.open_last(outcome),
+            _ => None,
+        }
     }
 }
 
 impl Entered {
-    /// Opens the values that come before the body, if this call captures them.
-    #[inline(never)]
-    fn open_values(&mut self) -> Option<Arena> {
-        if self.special & special::UNDRAWN != 0 || !self.thread.captures.args() {
-            return None;
+    /// Has the writer ready for the arguments, if this call captures them.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn prepare(&mut self) {
+        if self.special & special::UNDRAWN == 0 && self.thread.captures.args() {
+            self.arena = self.open_arena();
         }
-        self.open_arena()
     }
 
     /// Keeps what was written, and starts the call's time.
@@ -564,9 +616,21 @@ impl Entered {
         frames::start(self.thread.page.words, self.start);
     }
 
+    /// Opens the fields, if this call captures them: behind the arguments, if it has any.
+    #[inline(never)]
+    fn open_fields(&mut self) -> Option<Arena> {
+        if let Some(arena) = self.arena.take() {
+            return Some(arena);
+        }
+        if self.special & special::UNDRAWN != 0 || !self.thread.captures.args() {
+            return None;
+        }
+        self.open_arena()
+    }
+
     #[inline(never)]
     fn note_fields(&mut self) {
-        if let Some(arena) = arena::open(self.thread) {
+        if let Some(arena) = arena::take(self.thread) {
             let written = arena.len() - self.values.start() - usize::from(self.values.args_bytes());
             self.values = self.values.with_fields(written as u16);
             arena::keep(arena);
@@ -575,17 +639,16 @@ impl Entered {
 
     /// Ends the call's time and opens its last value; where there is none to capture, ends the call.
     #[inline(never)]
-    fn open_last(&mut self, outcome: Outcome) -> Option<Arena> {
+    fn open_last(&mut self, outcome: Outcome) -> Option<(Arena, Ticks)> {
         let captures = self.thread.captures;
-        let is_captured = match outcome {
-            Outcome::Ok => captures.results() && self.special & special::UNDRAWN == 0,
-            _ => captures.errors(),
+        let (special, is_captured) = match outcome {
+            Outcome::Ok => (self.special, captures.results()),
+            _ => (self.special & !special::UNDRAWN, captures.errors()),
         };
-        if is_captured {
-            self.end = self.now();
-            let arena = self.open_arena();
-            if arena.is_some() {
-                return arena;
+        if special & special::UNDRAWN == 0 && is_captured {
+            let end = self.now();
+            if let Some(arena) = self.open_arena() {
+                return Some((arena, end));
             }
         }
         match outcome {
@@ -595,7 +658,7 @@ impl Entered {
         None
     }
 
-    #[inline]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn open_arena(&mut self) -> Option<Arena> {
         let arena = arena::open(self.thread)?;
         if self.special & special::VALUES == 0 {
@@ -606,7 +669,7 @@ impl Entered {
     }
 
     #[inline(never)]
-    fn end_with_values(&self, end: Ticks, outcome: Outcome, arena: Arena) {
+    fn end_with_values(&mut self, end: Ticks, outcome: Outcome, arena: Arena) {
         let start = self.values.start();
         self.end_with(end, outcome, arena::since(arena, start));
         arena::close(self.thread, arena, start);
@@ -616,19 +679,21 @@ impl Entered {
 impl Drop for Call {
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn drop(&mut self) {
-        if let Some(entered) = &mut self.0 {
-            entered.end_by_panic();
+        if !matches!(self.0, State::None) {
+            self.end_by_panic();
         }
     }
 }
 
-impl Entered {
+impl Call {
     #[cold]
     #[inline(never)]
     fn end_by_panic(&mut self) {
-        if let Some(arena) = self.open_last(Outcome::Panic) {
-            write_panic(self.start, arena);
-            self.end_with_values(self.end, Outcome::Panic, arena);
+        if let Some((arena, end)) = self.open_last_of_counted(Outcome::Panic)
+            && let State::Entered(entered) = &mut self.0
+        {
+            write_panic(entered.start, arena);
+            entered.end_with_values(end, Outcome::Panic, arena);
         }
     }
 }
@@ -664,8 +729,9 @@ impl Scope {
     #[cold]
     #[inline(never)]
     fn open_unwinding(&mut self, site: &'static CallSite) {
-        self.0.enter(site);
-        if let Some(entered) = &mut self.0.0 {
+        // A call that is only counted would have no place for it.
+        self.0.open_specially(site);
+        if let State::Entered(entered) = &mut self.0.0 {
             entered.special |= special::UNWINDING;
         }
     }
@@ -687,22 +753,24 @@ impl Drop for Scope {
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn drop(&mut self) {
         // A call that was only counted is not looked at for having panicked where nothing is unwinding.
-        if let Some(entered) = &mut self.0.0
-            && (std::thread::panicking() || !entered.end_counted())
-        {
-            entered.end_scope();
+        match &mut self.0.0 {
+            State::None => {}
+            State::Counted(counted) if !std::thread::panicking() && counted.end() => {}
+            _ => self.end(),
         }
-        self.0.0 = None;
+        self.0.0 = State::None;
     }
 }
 
-impl Entered {
+impl Scope {
     #[inline(never)]
-    fn end_scope(&mut self) {
-        if std::thread::panicking() && self.special & special::UNWINDING == 0 {
-            self.end_by_panic();
+    fn end(&mut self) {
+        let was_unwinding =
+            matches!(&self.0.0, State::Entered(entered) if entered.special & special::UNWINDING != 0);
+        if std::thread::panicking() && !was_unwinding {
+            self.0.end_by_panic();
         } else {
-            self.end_ok();
+            self.0.ok();
         }
     }
 }
@@ -729,7 +797,7 @@ pub(crate) enum Draw {
 
 /// Draws a call: a root at its function's rate, a callee with its root, or less often where its own
 /// rate is lower than the probability that its root was drawn with.
-pub(crate) fn draw(site: &CallSite, thread: &ThreadState, parent: u64, weight: f32) -> Draw {
+pub(crate) fn draw(site: &CallSite, thread: &'static ThreadState, parent: u64, weight: f32) -> Draw {
     if parent == SUPPRESSED {
         return Draw::Pass;
     }
@@ -761,25 +829,21 @@ pub(crate) fn draw(site: &CallSite, thread: &ThreadState, parent: u64, weight: f
 }
 
 /// Counts down to the next root call that is drawn; gives the rate as well.
-fn draw_root(site: &CallSite, thread: &ThreadState) -> (bool, f64) {
+fn draw_root(site: &CallSite, thread: &'static ThreadState) -> (bool, f64) {
     // The epoch first: a countdown that says it is of this epoch must not be of an older rate.
     let epoch = site.epoch();
     let rate = site.rate();
     // Where not all undrawn calls are timed, the countdown ends with one that is either drawn or timed.
     let stop = if site.is_counted() { (rate + TIMED_SHARE).min(1.0) } else { rate };
-    let Some(tally) = thread.tallies.of(site.id()) else {
+    let Some(countdown) = thread_rings::countdown_of(thread, site.id()) else {
         return (sampling::next_gap(rate, random(thread)) == 0, rate);
     };
-    if tally.gap_epoch.load(Ordering::Relaxed) != epoch {
-        tally.gap_epoch.store(epoch, Ordering::Relaxed);
-        tally.set_gap(next_gap(stop, thread));
-    }
-    let gap = tally.gap();
+    let gap = countdown.gap(epoch).unwrap_or_else(|| next_gap(stop, thread));
     if gap & GAP_MASK > 0 {
-        tally.set_gap(gap - 1);
+        countdown.set_gap(epoch, gap - 1);
         return (false, rate);
     }
-    tally.set_gap(next_gap(stop, thread));
+    countdown.set_gap(epoch, next_gap(stop, thread));
     let ends = gap & REDRAW_FLAG == 0;
     (ends && (stop <= rate || sampling::next_gap(rate / stop, random(thread)) == 0), rate)
 }
@@ -827,11 +891,9 @@ pub(crate) fn write_panic(start: Ticks, writer: &mut Writer<'_>) {
 }
 
 /// Puts a record into the ring.
-#[inline]
-pub(crate) fn deliver(thread: &'static ThreadState, mut words: [u64; HEADER_WORDS], values: Captured<'_>) {
-    words[0] += values_word(values.bytes);
-    if !thread.ring.push_values(words, values.padded) {
-        deliver_slowly(thread, &words, values.padded);
+pub(crate) fn deliver(thread: &'static ThreadState, header: &[u64; HEADER_WORDS], values: &[Word]) {
+    if !thread.ring.push_values(|| *header, values) {
+        deliver_slowly(thread, header, values);
     }
 }
 
@@ -839,7 +901,7 @@ pub(crate) fn deliver(thread: &'static ThreadState, mut words: [u64; HEADER_WORD
 /// as lost, and a failed one goes around it; where that way is full too, it is counted to be folded.
 #[cold]
 #[inline(never)]
-fn deliver_slowly(thread: &'static ThreadState, words: &[u64; HEADER_WORDS], values: &[u8]) {
+fn deliver_slowly(thread: &'static ThreadState, words: &[u64; HEADER_WORDS], values: &[Word]) {
     let push = thread.push(words, values);
     if push == Push::Written {
         return;

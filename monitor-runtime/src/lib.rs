@@ -27,6 +27,7 @@ pub mod sampling;
 mod sync;
 mod histogram;
 mod tally;
+mod countdown;
 pub mod capture;
 mod arena;
 mod panic_text;

@@ -1,6 +1,6 @@
 //! The byte layout of a record: what the hot side writes into a ring and the cold side reads back.
 //! Pure. A record is a header of eight 64-bit words, one cache line, followed by the captured
-//! tokens, padded to whole words:
+//! tokens, which fill whole words (what is read may say that its last word is less than full):
 //!
 //! ```text
 //! word 0   words (16) · kind 2, outcome 2, kept 2, flags 2 (8) · padding bytes (8) · call site (32)
@@ -87,6 +87,9 @@ impl Kept {
 /// Words of a header.
 pub(crate) const HEADER_WORDS: usize = 8;
 
+/// A word of values, as the bytes that it was written as.
+pub(crate) type Word = [u8; 8];
+
 const KIND_CALL: u64 = 0;
 const KIND_THREAD: u64 = 1;
 const KIND_SKIP: u64 = 2;
@@ -111,13 +114,13 @@ pub(crate) struct Header {
 }
 
 impl Header {
-    /// Lays the header out for a record that carries this many bytes of values.
+    /// Lays the header out for a record that carries this many words of values.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    pub(crate) fn encode(&self, value_bytes: usize) -> [u64; HEADER_WORDS] {
+    pub(crate) fn encode(&self, value_words: usize) -> [u64; HEADER_WORDS] {
         let bits =
             KIND_CALL | (self.outcome as u64) << 2 | (self.kept as u64) << 4 | u64::from(self.is_async) << 6;
         [
-            (HEADER_WORDS as u64 + values_word(value_bytes)) | bits << 16 | u64::from(self.site) << 32,
+            (HEADER_WORDS + value_words) as u64 | bits << 16 | u64::from(self.site) << 32,
             self.start,
             self.duration,
             self.span,
@@ -150,13 +153,6 @@ impl Header {
     }
 }
 
-/// What a record's first word gains when this many bytes of values follow its header.
-#[cfg_attr(not(debug_assertions), inline(always))]
-pub(crate) const fn values_word(bytes: usize) -> u64 {
-    let padding = bytes.wrapping_neg() & 7;
-    bytes.div_ceil(8) as u64 | (padding as u64) << 24
-}
-
 /// The bits of a header's last word that say how long a call was busy: at 3 GHz a day's worth.
 const BUSY_MASK: u64 = (1 << 48) - 1;
 
@@ -182,12 +178,6 @@ pub(crate) fn is_intact(words: &[u64], values: &[u64]) -> bool {
 pub(crate) const fn sealed_as(mut header: [u64; HEADER_WORDS], last: u64) -> [u64; HEADER_WORDS] {
     header[HEADER_WORDS - 1] |= last & !BUSY_MASK;
     header
-}
-
-/// The bits of a record's last word that are not padding, by the record's first word.
-#[inline]
-pub(crate) const fn padding_mask(first: u64) -> u64 {
-    u64::MAX >> ((first >> 24 & 7) * 8)
 }
 
 /// A record of one word that says which thread the records behind it come from.
@@ -262,13 +252,12 @@ pub(crate) fn decode(words: &[u64]) -> Option<(Record<'_>, usize)> {
     }
 }
 
-/// A whole record of its own: a header, and bytes padded to whole words.
-pub(crate) fn with_values(header: &[u64; HEADER_WORDS], padded: &[u8]) -> Vec<u64> {
+/// A whole record of its own: a header that says how many words of values there are, and these.
+pub(crate) fn with_values(header: &[u64; HEADER_WORDS], values: &[Word]) -> Vec<u64> {
     let mut words = header.to_vec();
-    words.extend(padded.as_chunks::<8>().0.iter().map(|word| u64::from_le_bytes(*word)));
-    if let Some(last) = words.get_mut(HEADER_WORDS..).and_then(<[u64]>::last_mut) {
-        *last &= padding_mask(header[0]);
-        let sum = words[HEADER_WORDS..].iter().fold(0, |sum, word| add_to_checksum(sum, *word));
+    words.extend(values.iter().map(|word| u64::from_le_bytes(*word)));
+    let sum = words[HEADER_WORDS..].iter().fold(0, |sum, word| add_to_checksum(sum, *word));
+    if !values.is_empty() {
         words[HEADER_WORDS - 1] = seal(header[HEADER_WORDS - 1], sum);
     }
     words
@@ -312,10 +301,9 @@ mod tests {
         fn a_record_reads_back_as_it_was_written(header in header(), extra in prop::collection::vec(any::<u8>(), 0..60)) {
             let mut bytes = vec![7; usize::from(header.args_bytes) + usize::from(header.fields_bytes)];
             bytes.extend(extra);
-            let mut padded = bytes.clone();
-            padded.resize(bytes.len().next_multiple_of(8), 0xEE);
-            let mut words = with_values(&header.encode(bytes.len()), &padded);
-            prop_assert!(words.last().is_none_or(|last| last & !padding_mask(words[0]) == 0 || bytes.is_empty()));
+            bytes.resize(bytes.len().next_multiple_of(8), 0xEE);
+            let values = bytes.as_chunks().0;
+            let mut words = with_values(&header.encode(values.len()), values);
             let length = words.len();
             words.push(encode_thread(9));
             let (record, used) = decode(&words).unwrap();

@@ -10,7 +10,7 @@
 //! every machine we know these are plain moves. It does not know what a record means.
 
 use crate::layout::ring::{HEAD, TAIL};
-use crate::record::{HEADER_WORDS, add_to_checksum, encode_skip, padding_mask, seal, words_of};
+use crate::record::{HEADER_WORDS, Word, add_to_checksum, encode_skip, seal, words_of};
 use crate::sync::{AtomicU64, AtomicUsize, Ordering};
 
 /// The ring. Method names say who may call them.
@@ -75,11 +75,9 @@ impl Ring {
         false
     }
 
-    /// Producer: as [`Self::push_header`], with bytes of values, padded to whole words.
-    #[inline]
-    pub(crate) fn push_values(&self, header: [u64; HEADER_WORDS], values: &[u8]) -> bool {
-        let values = values.as_chunks::<8>().0;
-        let mask = padding_mask(header[0]);
+    /// Producer: as [`Self::push_header`], with words of values.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(crate) fn push_values(&self, header: impl FnOnce() -> [u64; HEADER_WORDS], values: &[Word]) -> bool {
         let length = HEADER_WORDS + values.len();
         let tail = self.tail.load(Ordering::Relaxed) as usize;
         let at = tail & (self.words.len() - 1);
@@ -87,11 +85,11 @@ impl Ring {
             && let Some(slots) = self.words.get(at..at + length)
             && let Some((head, rest)) = slots.split_first_chunk::<HEADER_WORDS>()
         {
-            for (slot, word) in head.iter().zip(header) {
-                slot.store(word, Ordering::Relaxed);
+            let header = header();
+            for (slot, word) in head.iter().zip(&header[..LAST]) {
+                slot.store(*word, Ordering::Relaxed);
             }
-            let sum = store_values(rest, values, mask);
-            head[LAST].store(seal(header[LAST], sum), Ordering::Relaxed);
+            head[LAST].store(seal(header[LAST], store_values(rest, values)), Ordering::Relaxed);
             // Partner: the acquire in `drain`.
             self.tail.store((tail + length) as u64, Ordering::Release);
             return true;
@@ -99,16 +97,21 @@ impl Ring {
         false
     }
 
-    /// Producer: appends a header and bytes of values, padded to whole words.
-    pub(crate) fn push(&self, header: &[u64; HEADER_WORDS], values: &[u8]) -> Push {
-        if self.push_values(*header, values) { Push::Written } else { self.push_slowly(header, values) }
+    /// Producer: appends a header and words of values.
+    pub(crate) fn push(&self, header: &[u64; HEADER_WORDS], values: &[Word]) -> Push {
+        let is_written = if values.is_empty() {
+            self.push_header(|| *header)
+        } else {
+            self.push_values(|| *header, values)
+        };
+        if is_written { Push::Written } else { self.push_slowly(header, values) }
     }
 
     /// Producer: the rest of the push: looks at the head, skips to the start where need be.
     #[cold]
     #[inline(never)]
-    fn push_slowly(&self, header: &[u64], values: &[u8]) -> Push {
-        let length = header.len() + values.len() / 8;
+    fn push_slowly(&self, header: &[u64], values: &[Word]) -> Push {
+        let length = header.len() + values.len();
         let capacity = self.words.len();
         let tail = self.tail.load(Ordering::Relaxed) as usize;
         let at = tail & (capacity - 1);
@@ -189,13 +192,13 @@ fn whole_records(words: &[AtomicU64]) -> &[AtomicU64] {
 const LOOKS: usize = 8;
 
 #[inline]
-fn store(slots: &[AtomicU64], header: &[u64], values: &[u8]) {
-    let (head, tail) = slots.split_at(header.len().min(slots.len()));
+fn store(slots: &[AtomicU64], header: &[u64], values: &[Word]) {
+    let (head, rest) = slots.split_at(header.len().min(slots.len()));
     for (slot, word) in head.iter().zip(header) {
         slot.store(*word, Ordering::Relaxed);
     }
-    let sum = store_values(tail, values.as_chunks::<8>().0, padding_mask(header[0]));
-    if let (Some(slot), Some(last)) = (head.get(LAST), header.get(LAST)) {
+    let sum = store_values(rest, values);
+    if let (Some(slot), Some(last), false) = (head.get(LAST), header.get(LAST), values.is_empty()) {
         slot.store(seal(*last, sum), Ordering::Relaxed);
     }
 }
@@ -203,20 +206,35 @@ fn store(slots: &[AtomicU64], header: &[u64], values: &[u8]) {
 /// The word of a header that its values' checksum goes into.
 const LAST: usize = HEADER_WORDS - 1;
 
-/// Stores bytes as words, those of the last one that are padding as zeros; returns their checksum.
-#[inline]
-fn store_values(slots: &[AtomicU64], values: &[[u8; 8]], mask: u64) -> u64 {
-    let mut sum = 0;
-    let Some((last, whole)) = values.split_last() else { return sum };
-    let Some((last_slot, slots)) = slots.split_last() else { return sum };
-    for (slot, word) in slots.iter().zip(whole) {
-        let word = u64::from_le_bytes(*word);
-        sum = add_to_checksum(sum, word);
-        slot.store(word, Ordering::Relaxed);
+/// Stores words of values; returns their checksum. The few that most calls have are stored without the loop
+/// that the compiler makes for many.
+#[cfg_attr(not(debug_assertions), inline(always))]
+fn store_values(slots: &[AtomicU64], values: &[Word]) -> u64 {
+    let (mut sum, mut slots, mut values) = (0, slots, values);
+    for _ in 0..FEW {
+        let (Some((slot, next_slots)), Some((word, next_values))) =
+            (slots.split_first(), values.split_first())
+        else {
+            return sum;
+        };
+        sum = store_value(sum, slot, *word);
+        (slots, values) = (next_slots, next_values);
     }
-    let last = u64::from_le_bytes(*last) & mask;
-    last_slot.store(last, Ordering::Relaxed);
-    add_to_checksum(sum, last)
+    store_many(sum, slots, values)
+}
+
+const FEW: usize = 4;
+
+#[inline(never)]
+fn store_many(sum: u64, slots: &[AtomicU64], values: &[Word]) -> u64 {
+    slots.iter().zip(values).fold(sum, |sum, (slot, word)| store_value(sum, slot, *word))
+}
+
+#[cfg_attr(not(debug_assertions), inline(always))]
+fn store_value(sum: u64, slot: &AtomicU64, word: Word) -> u64 {
+    let word = u64::from_le_bytes(word);
+    slot.store(word, Ordering::Relaxed);
+    add_to_checksum(sum, word)
 }
 
 /// A run of words in a ring, as the consumer sees it.
@@ -253,9 +271,9 @@ mod tests {
         [8 | site << 32, 1, 2, 3, 4, 5, 6, 7]
     }
 
-    fn with_values(site: u64, bytes: usize) -> [u64; HEADER_WORDS] {
+    fn with_values(site: u64, values: usize) -> [u64; HEADER_WORDS] {
         let mut words = header(site);
-        words[0] = (8 + bytes.div_ceil(8)) as u64 | ((bytes.wrapping_neg() & 7) as u64) << 24 | site << 32;
+        words[0] = (8 + values) as u64 | site << 32;
         words
     }
 
@@ -298,11 +316,9 @@ mod tests {
     fn a_record_that_does_not_fit_before_the_end_starts_over_at_the_start() {
         let ring = ring(64);
         for round in 0..500_u32 {
-            let bytes = (round * 13 % 90) as usize;
-            assert_ne!(
-                ring.push(&with_values(u64::from(round), bytes), &vec![9; bytes.next_multiple_of(8)]),
-                Push::Full
-            );
+            let values = (round * 5 % 12) as usize;
+            let header = with_values(u64::from(round), values);
+            assert_ne!(ring.push(&header, &vec![[9; 8]; values]), Push::Full);
             assert_eq!(drain(&ring), [round]);
         }
     }
@@ -310,7 +326,7 @@ mod tests {
     #[test]
     fn a_record_larger_than_the_ring_is_refused_and_harms_nothing() {
         let ring = ring(64);
-        assert_eq!(ring.push(&with_values(1, 1000), &[0; 1000]), Push::Full);
+        assert_eq!(ring.push(&with_values(1, 125), &[[0; 8]; 125]), Push::Full);
         assert_eq!(ring.push(&header(2), &[]), Push::Written);
         assert_eq!(drain(&ring), [2]);
     }
@@ -323,10 +339,9 @@ mod tests {
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 for site in 0..count {
-                    let bytes = (site % 40) as usize;
-                    while ring.push(&with_values(site, bytes), &vec![site as u8; bytes.next_multiple_of(8)])
-                        == Push::Full
-                    {
+                    let values = (site % 6) as usize;
+                    let header = with_values(site, values);
+                    while ring.push(&header, &vec![[site as u8; 8]; values]) == Push::Full {
                         std::thread::yield_now();
                     }
                 }

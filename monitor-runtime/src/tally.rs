@@ -31,14 +31,6 @@ pub(crate) enum Unrecorded {
 /// Figures of one function on one thread.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
-    /// Low half: calls left to leave out before the next drawn one. High half: calls that were only
-    /// counted, neither drawn nor timed; counted where they begin, as `ok`. In one word, because what
-    /// one loses the other gains.
-    countdown: AtomicU64,
-    /// The epoch of the rate that the gap was drawn for.
-    pub(crate) gap_epoch: AtomicU32,
-    /// Those among them that failed, and so left a record after all.
-    pub(crate) counted_failed: AtomicU64,
     /// By outcome.
     pub(crate) calls: [AtomicU64; 4],
     /// By reason.
@@ -47,9 +39,6 @@ pub(crate) struct Tally {
     pub(crate) max_ticks: AtomicU64,
     durations: OnceLock<Box<Durations>>,
 }
-
-/// The bits of a gap that count; the one above is a flag.
-pub(crate) const GAP_MASK: u32 = u32::MAX >> 1;
 
 /// Counts of durations by the place of their bucket. 32 bits may wrap; the collector takes differences
 /// far more often than that.
@@ -91,40 +80,6 @@ impl Tally {
         add(&self.calls[outcome as usize], 1);
     }
 
-    /// Leaves a call out, if it is one that is only to be counted by a countdown of this epoch. Called
-    /// by the owner alone.
-    #[cfg_attr(not(debug_assertions), inline(always))]
-    pub(crate) fn leave_out(&self, epoch: u32) -> bool {
-        let countdown = self.countdown.load(Ordering::Relaxed);
-        if countdown as u32 & GAP_MASK == 0 || self.gap_epoch.load(Ordering::Relaxed) != epoch {
-            return false;
-        }
-        // One more in the high half, one less in the low one, which is not zero.
-        self.countdown.store(countdown.wrapping_add((1 << 32) - 1), Ordering::Relaxed);
-        true
-    }
-
-    /// Calls left to leave out, flagged or not.
-    pub(crate) fn gap(&self) -> u32 {
-        self.countdown.load(Ordering::Relaxed) as u32
-    }
-
-    /// Sets how many calls to leave out. Called by the owner alone.
-    pub(crate) fn set_gap(&self, gap: u32) {
-        let counted = self.countdown.load(Ordering::Relaxed) >> 32;
-        self.countdown.store(counted << 32 | u64::from(gap), Ordering::Relaxed);
-    }
-
-    /// Calls that were only counted so far. May wrap; the collector takes differences far more often.
-    pub(crate) fn counted(&self) -> u32 {
-        (self.countdown.load(Ordering::Relaxed) >> 32) as u32
-    }
-
-    /// A call that was counted at its beginning has failed. Called by the owner alone.
-    pub(crate) fn take_back(&self) {
-        add(&self.counted_failed, 1);
-    }
-
     /// Counts a call from any thread: for the one table that threads share when there is no memory
     /// for tables of their own.
     #[cold]
@@ -154,7 +109,7 @@ impl Tally {
     }
 
     pub(crate) fn is_untouched(&self) -> bool {
-        self.counted() == 0 && self.calls.iter().all(|count| count.load(Ordering::Relaxed) == 0)
+        self.calls.iter().all(|count| count.load(Ordering::Relaxed) == 0)
     }
 }
 
@@ -177,13 +132,6 @@ fn place(site: u32) -> (usize, usize) {
 }
 
 impl Tallies {
-    /// The tally of a function, if it was used before.
-    #[cfg_attr(not(debug_assertions), inline(always))]
-    pub(crate) fn used(&self, site: u32) -> Option<&Tally> {
-        let (block, place) = place(site);
-        self.0.get(block)?.get()?.get(place)
-    }
-
     /// The tally of a function, made on first use. `None` for want of memory or beyond the bound.
     #[inline]
     pub(crate) fn of(&self, site: u32) -> Option<&Tally> {
@@ -215,6 +163,13 @@ impl Tallies {
         apart(|| block.get_or_init(|| (0..length).map(|_| Tally::default()).collect()))?.get(place)
     }
 
+    /// Whether anything was counted of a function.
+    pub(crate) fn is_used(&self, site: u32) -> bool {
+        let (block, place) = place(site);
+        let tally = self.0.get(block).and_then(OnceLock::get).and_then(|tallies| tallies.get(place));
+        tally.is_some_and(|tally| !tally.is_untouched())
+    }
+
     /// All tallies that were ever used, with their sites.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &Tally)> {
         self.0.iter().enumerate().flat_map(|(block, tallies)| {
@@ -227,11 +182,11 @@ impl Tallies {
     }
 }
 
-/// Bytes of tallies in this process.
+/// Bytes of tallies and countdowns in this process.
 static BYTES: AtomicUsize = AtomicUsize::new(0);
 
-/// Reserves memory for tallies while they stay within their bound.
-fn reserve(bytes: usize) -> bool {
+/// Reserves memory for tallies and countdowns while they stay within their bound.
+pub(crate) fn reserve(bytes: usize) -> bool {
     let before = BYTES.fetch_add(bytes, Ordering::Relaxed);
     if before + bytes > limits::TALLY_BYTES_MAX {
         BYTES.fetch_sub(bytes, Ordering::Relaxed);

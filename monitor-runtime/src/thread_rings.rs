@@ -7,7 +7,7 @@
 //! the owner uses plain loads and stores: no `unsafe`, no read-modify-write.
 
 use std::cell::Cell;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering, compiler_fence};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::thread::Thread;
 
@@ -17,10 +17,11 @@ use crate::apart::apart;
 use crate::arena::{self, Arena};
 use crate::collector::{OVERFLOW_SHARE, RINGS_SHARE};
 use crate::config::{CaptureMode, limits};
+use crate::countdown::{Countdown, Countdowns};
 use crate::frames::Flights;
 use crate::layout::{Kind, PAGE_BYTES, ring as layout};
 use crate::legend::{Identity, Legend};
-use crate::record::{HEADER_WORDS, encode_thread};
+use crate::record::{HEADER_WORDS, Word, encode_thread};
 use crate::region::Memory;
 use crate::ring::{Push, Ring};
 use crate::tally::Tallies;
@@ -60,6 +61,7 @@ pub(crate) struct ThreadState {
     bursting: AtomicBool,
     /// Whether the ring that records go to does not say yet which thread they are from.
     unintroduced: AtomicBool,
+    pub(crate) countdowns: Countdowns,
     pub(crate) tallies: Tallies,
     /// Whether there is an arena, here or in the owner's hands.
     pub(crate) has_arena: AtomicBool,
@@ -117,12 +119,27 @@ impl ThreadState {
     pub(crate) fn set_current(&self, span: u64) {
         self.current.store(span, Ordering::Relaxed);
     }
+
+    /// From here on what interrupts this thread, a signal handler that makes monitored calls, passes through:
+    /// a record is being written.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(crate) fn suppress(&self) {
+        self.set_current(SUPPRESSED);
+        compiler_fence(Ordering::SeqCst);
+    }
+
+    /// The end of what [`Self::suppress`] began: this is current again.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(crate) fn restore(&self, span: u64) {
+        compiler_fence(Ordering::SeqCst);
+        self.set_current(span);
+    }
 }
 
 impl ThreadState {
     /// Puts a record into a ring: the usual one, or while that is full the one for bursts. Each says at
     /// the start of its run which thread it is from.
-    pub(crate) fn push(&self, header: &[u64; HEADER_WORDS], values: &[u8]) -> Push {
+    pub(crate) fn push(&self, header: &[u64; HEADER_WORDS], values: &[Word]) -> Push {
         if self.bursting.load(Ordering::Relaxed) && self.burst_pending() == 0 {
             self.bursting.store(false, Ordering::Relaxed);
             self.unintroduced.store(true, Ordering::Relaxed);
@@ -202,16 +219,30 @@ const SPAN_MASK: u64 = u32::MAX as u64;
 
 thread_local! {
     /// Const and without Drop: an access is one load, and it works in destructors of other thread-locals.
-    static SLOT: Cell<Option<&'static ThreadState>> = const { Cell::new(None) };
+    static HERE: Here = const { Here { state: Cell::new(None), countdowns: Cell::new(&[]) } };
     /// Gives the state back when the thread ends.
     static EXIT: Exit = const { Exit };
+}
+
+/// What a thread finds of its own at hand.
+struct Here {
+    state: Cell<Option<&'static ThreadState>>,
+    /// The table of its state's countdowns, where one step leads to it.
+    countdowns: Cell<&'static [Countdown]>,
+}
+
+impl Here {
+    fn set(&self, state: Option<&'static ThreadState>) {
+        self.countdowns.set(state.map_or(&[], |state| state.countdowns.table()));
+        self.state.set(state);
+    }
 }
 
 struct Exit;
 
 impl Drop for Exit {
     fn drop(&mut self) {
-        if let Some(state) = SLOT.take() {
+        if let Some(state) = current() {
             state.home.release(state);
         }
     }
@@ -220,7 +251,22 @@ impl Drop for Exit {
 /// The calling thread's state, if it has one.
 #[cfg_attr(not(debug_assertions), inline(always))]
 pub(crate) fn current() -> Option<&'static ThreadState> {
-    SLOT.get()
+    HERE.with(|here| here.state.get())
+}
+
+/// The calling thread's countdown of a function, if it was used before.
+#[cfg_attr(not(debug_assertions), inline(always))]
+pub(crate) fn countdown(site: u32) -> Option<&'static Countdown> {
+    HERE.with(|here| here.countdowns.get()).get(site as usize)
+}
+
+/// The calling thread's countdown of a function. `None` for want of memory or beyond the bound.
+pub(crate) fn countdown_of(thread: &'static ThreadState, site: u32) -> Option<&'static Countdown> {
+    countdown(site).or_else(|| {
+        let table = thread.countdowns.grow(site)?;
+        HERE.with(|here| here.countdowns.set(table));
+        table.get(site as usize)
+    })
 }
 
 /// Makes monitored calls on this thread pass through while user code runs for a capture; gives what was
@@ -236,7 +282,7 @@ pub(crate) fn suppress() -> Option<(&'static ThreadState, u64)> {
 /// Forgets the calling thread's state without giving it back: it is the parent's, and this is the
 /// child of a fork.
 pub(crate) fn forget_current() {
-    SLOT.set(None);
+    HERE.with(|here| here.set(None));
 }
 
 /// Whether a state taken for the calling thread will be given back at its end.
@@ -369,14 +415,14 @@ impl ThreadRings {
         };
         self.introduce(state, name);
         arena::take_over(state);
-        SLOT.set(Some(state));
+        HERE.with(|here| here.set(Some(state)));
         Some((state, lease))
     }
 
     /// Takes back a state whose thread is done with it. What its ring holds stays there, in order,
     /// before whatever the next owner writes.
     pub(crate) fn release(&self, state: &'static ThreadState) {
-        SLOT.set(None);
+        HERE.with(|here| here.set(None));
         arena::give_back(state);
         lock(&self.free).push(state);
     }
@@ -411,6 +457,7 @@ impl ThreadRings {
             burst: OnceLock::new(),
             bursting: AtomicBool::new(false),
             unintroduced: AtomicBool::new(false),
+            countdowns: Countdowns::default(),
             tallies: Tallies::default(),
             has_arena: AtomicBool::new(false),
             arena: Mutex::default(),

@@ -57,6 +57,7 @@ pub fn to_text(tokens: &[u8]) -> String {
 /// Writes the next value; one that is unreadable makes the rest of the stream so.
 fn next_value(reader: &mut Reader<'_>, text: &mut Vec<u8>) {
     let start = text.len();
+    reader.skip_padding();
     let mut rendering = Rendering { reader, text, start, is_cut: false, is_full: false };
     if rendering.value(0).is_err() {
         rendering.text.truncate(start);
@@ -85,6 +86,13 @@ struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
+    /// Goes on to the next value.
+    fn skip_padding(&mut self) {
+        while let [token::PADDING, rest @ ..] = self.rest {
+            self.rest = rest;
+        }
+    }
+
     fn tag(&mut self) -> Option<u8> {
         let (&tag, rest) = self.rest.split_first()?;
         self.rest = rest;
@@ -151,12 +159,13 @@ const MAP: Kind = Kind { open: b'{', close: b'}', note_key: "\"...\":", noun: "e
 impl Rendering<'_, '_> {
     /// Renders the next value. `depth` is the number of containers around it.
     fn value(&mut self, depth: u32) -> Result<(), Unreadable> {
-        let Some(tag) = self.reader.tag() else {
-            self.is_cut = true;
-            put(self.text, TRUNCATED);
-            return Ok(());
-        };
-        match tag {
+        match self.reader.tag().unwrap_or(token::PADDING) {
+            // Where a value should be there is none.
+            token::PADDING => {
+                self.is_cut = true;
+                put(self.text, TRUNCATED);
+                Ok(())
+            }
             token::SEQUENCE => self.container(SEQUENCE, None, depth),
             token::MAP => self.container(MAP, None, depth),
             token::SEQUENCE_CUT => {
@@ -167,7 +176,7 @@ impl Rendering<'_, '_> {
                 let total = self.reader.number()?;
                 self.container(MAP, Some(total), depth)
             }
-            _ => self.scalar(tag, depth),
+            tag => self.scalar(tag, depth),
         }
     }
 
@@ -180,7 +189,7 @@ impl Rendering<'_, '_> {
         let mut note = total.map(|total| format!("[{total} {}, truncated]", kind.noun));
         while !self.is_cut {
             match self.reader.rest.first() {
-                None | Some(&token::CUT) => {
+                None | Some(&(token::CUT | token::PADDING)) => {
                     self.reader.tag();
                     self.is_cut = true;
                     note.get_or_insert_with(|| TRUNCATED.into());

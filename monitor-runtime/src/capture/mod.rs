@@ -33,10 +33,10 @@ pub use summary::{Summarize, Summary};
 
 use contain::{Ending, contained};
 use draft::{Draft, Stopped};
-use tape::Tape;
+use tape::{Tape, WORD};
 
-/// A bounded writer of tokens over memory handed to it: one value after the other. Values that no longer fit leave
-/// nothing, which reads as `"[truncated]"`.
+/// A bounded writer of tokens over memory handed to it: one value after the other, each from the start of a word.
+/// Values that no longer fit leave nothing, which reads as `"[truncated]"`.
 #[derive(Debug)]
 pub struct Writer<'a> {
     tape: Tape<'a>,
@@ -49,14 +49,16 @@ impl<'a> Writer<'a> {
     #[inline]
     #[must_use]
     pub fn new(buffer: &'a mut [u8], limits: &'a Limits) -> Self {
-        Self { tape: Tape::new(buffer), limits, panics: 0 }
+        let whole = buffer.len() / WORD * WORD;
+        let mut tape = Tape::new(buffer);
+        tape.set_end(whole);
+        Self { tape, limits, panics: 0 }
     }
 
-    /// Goes on behind what was written, for so many bytes at most, and not into the last `margin` ones.
+    /// Goes on behind what was written, for so many bytes at most, in whole words.
     #[inline]
-    pub(crate) fn open(&mut self, bytes_max: usize, margin: usize) {
-        let end = self.tape.memory().len().saturating_sub(margin);
-        self.tape.set_end(end.min(self.tape.len() + bytes_max));
+    pub(crate) fn open(&mut self, bytes_max: usize) {
+        self.tape.set_end(self.tape.len() + bytes_max);
     }
 
     /// Forgets what was written from `len` on; how many values have panicked meanwhile.
@@ -99,30 +101,42 @@ impl<'a> Writer<'a> {
 
     /// Writes `"[redacted]"` in place of a value.
     pub fn redacted(&mut self) {
-        self.scalar(|tape| tape.tag(token::REDACTED));
+        self.scalar(|tape| tape.tag_word(token::REDACTED));
     }
 
     /// Writes a value of one token.
     #[inline]
     fn scalar(&mut self, write: impl FnOnce(&mut Tape<'a>) -> bool) {
-        if !write(&mut self.tape) {
+        let is_whole = write(&mut self.tape);
+        self.end_value(is_whole);
+    }
+
+    /// The next value starts with a word; there is none where this one did not fit.
+    #[inline]
+    fn end_value(&mut self, is_whole: bool) {
+        self.tape.pad();
+        if !is_whole {
             self.seal();
         }
     }
 
-    // These are not inlined: they are what the expansion calls for each argument. Where a token has
-    // ample room they call nothing in turn.
+    // These are not inlined: they are what the expansion calls for each argument. Usually they write whole
+    // words, and call nothing in turn.
 
     #[inline(never)]
     fn unsigned(&mut self, value: u64) {
-        if !self.tape.unsigned_amply(value) {
+        if !self.tape.unsigned_word(value) {
             self.scalar_slowly(|tape| tape.unsigned(value));
         }
     }
 
     #[inline(never)]
     fn signed(&mut self, value: i64) {
-        if value < 0 || !self.tape.unsigned_amply(value.cast_unsigned()) {
+        let is_written = match u64::try_from(value) {
+            Ok(value) => self.tape.unsigned_word(value),
+            Err(_) => self.tape.negative_word(value),
+        };
+        if !is_written {
             self.scalar_slowly(|tape| tape.signed(value));
         }
     }
@@ -130,7 +144,7 @@ impl<'a> Writer<'a> {
     #[inline(never)]
     fn string(&mut self, text: &str) {
         let chars_max = self.limits.string_chars;
-        if text.len() > chars_max || !self.tape.string_amply(text.as_bytes()) {
+        if text.len() > chars_max || !self.tape.string_words(text.as_bytes()) {
             self.scalar_slowly(|tape| tape.string(text, chars_max));
         }
     }
@@ -145,11 +159,9 @@ impl<'a> Writer<'a> {
     fn error_text(&mut self, text: &str) {
         let end = self.tape.end();
         self.tape.set_end(end.min(self.tape.len() + self.limits.value_bytes));
-        let is_whole = self.tape.string(text, usize::MAX);
+        let is_whole = self.tape.string_words(text.as_bytes()) || self.tape.string(text, usize::MAX);
         self.tape.set_end(end);
-        if !is_whole {
-            self.seal();
-        }
+        self.end_value(is_whole);
     }
 
     /// Lets nothing more in: a later, smaller value would be taken for the one that did not fit.
@@ -211,8 +223,6 @@ impl<'a> Writer<'a> {
 
     fn keep(&mut self, len: usize, is_whole: bool) {
         self.tape.rewind(len);
-        if !is_whole {
-            self.seal();
-        }
+        self.end_value(is_whole);
     }
 }

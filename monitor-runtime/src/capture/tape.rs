@@ -38,10 +38,10 @@ impl<'a> Tape<'a> {
         self.end
     }
 
-    /// Moves the end, at most to the end of the memory.
+    /// Moves the end. Behind the end of the memory nothing fits.
     #[inline]
     pub(super) fn set_end(&mut self, end: usize) {
-        self.end = end.min(self.bytes.len());
+        self.end = end;
     }
 
     /// Bytes that still fit.
@@ -52,7 +52,7 @@ impl<'a> Tape<'a> {
     /// Goes to `len`: back, to forget what was written since, or forward over what a reborrow wrote.
     #[inline]
     pub(super) fn rewind(&mut self, len: usize) {
-        self.len = len.min(self.bytes.len());
+        self.len = len;
     }
 
     /// What was written from `start` on.
@@ -105,6 +105,19 @@ impl<'a> Tape<'a> {
         true
     }
 
+    /// Bytes that end at or before `limit`, or none.
+    #[inline]
+    pub(super) fn raw_before(&mut self, limit: usize, bytes: &[u8]) -> bool {
+        let end = self.len + bytes.len();
+        if end > limit {
+            return false;
+        }
+        let Some(place) = self.bytes.get_mut(self.len..end) else { return false };
+        place.copy_from_slice(bytes);
+        self.len = end;
+        true
+    }
+
     /// A tag and what belongs to it, or neither.
     #[inline]
     pub(super) fn fixed(&mut self, tag: u8, content: &[u8]) -> bool {
@@ -144,7 +157,7 @@ impl<'a> Tape<'a> {
 
     #[inline]
     pub(super) fn boolean(&mut self, value: bool) -> bool {
-        self.tag(if value { token::TRUE } else { token::FALSE })
+        self.tag(boolean_tag(value))
     }
 
     pub(super) fn unsigned_wide(&mut self, value: u128) -> bool {
@@ -185,36 +198,107 @@ impl<'a> Tape<'a> {
         self.fixed(tag, &value.to_le_bytes()[..width])
     }
 
-    /// As [`Self::unsigned`], where there is room for the longest number.
+    /// A number of at most seven bytes, as one whole word.
     #[inline]
-    pub(super) fn unsigned_amply(&mut self, value: u64) -> bool {
-        let Some([first, rest @ ..]) = self.next::<9>() else { return false };
-        let width = 8 - (value | 1).leading_zeros() as usize / 8;
-        let is_small = value <= u64::from(token::SMALL_MAX);
-        let tag = if is_small { value } else { u64::from(token::UNSIGNED) + width as u64 - 1 };
-        *first = tag.to_le_bytes()[0];
-        *rest = value.to_le_bytes();
-        self.len += if is_small { 1 } else { 1 + width };
+    pub(super) fn unsigned_word(&mut self, value: u64) -> bool {
+        self.integer_word(token::UNSIGNED, value)
+    }
+
+    /// A negative number whose complement has at most seven bytes, as one whole word.
+    #[inline]
+    pub(super) fn negative_word(&mut self, value: i64) -> bool {
+        self.integer_word(token::NEGATIVE, (!value).cast_unsigned())
+    }
+
+    #[inline]
+    fn integer_word(&mut self, kind: u8, value: u64) -> bool {
+        if value >> 56 != 0 {
+            return false;
+        }
+        let Some(place) = self.next::<WORD>() else { return false };
+        *place = (value << 8 | u64::from(kind | 6)).to_le_bytes();
+        self.len += WORD;
         true
     }
 
-    /// A string of up to [`SHORT_AMPLE`] bytes, where there is room for the longest.
+    /// A token of up to seven bytes, as one whole word.
     #[inline]
-    pub(super) fn string_amply(&mut self, text: &[u8]) -> bool {
-        let Some([head, rest @ ..]) = self.next::<{ 1 + SHORT_AMPLE }>() else { return false };
-        // The pieces overlap: so each length takes two copies, and none a call.
-        match text.len() {
-            17..=SHORT_AMPLE => overlap::<16>(rest, text),
-            8..=16 => overlap::<8>(rest, text),
-            4..=7 => overlap::<4>(rest, text),
-            2..=3 => overlap::<2>(rest, text),
-            1 => rest[0] = text[0],
-            0 => {}
-            _ => return false,
-        }
-        *head = token::SHORT | text.len().to_le_bytes()[0];
-        self.len += 1 + text.len();
+    fn short_word(&mut self, token: u64, bytes: u32) -> bool {
+        let Some(place) = self.next::<WORD>() else { return false };
+        *place = (token | u64::MAX << (bytes * 8)).to_le_bytes();
+        self.len += WORD;
         true
+    }
+
+    #[inline]
+    pub(super) fn tag_word(&mut self, tag: u8) -> bool {
+        self.short_word(tag.into(), 1)
+    }
+
+    #[inline]
+    pub(super) fn boolean_word(&mut self, value: bool) -> bool {
+        self.tag_word(boolean_tag(value))
+    }
+
+    #[inline]
+    pub(super) fn float_word(&mut self, value: f32) -> bool {
+        self.short_word(u64::from(token::FLOAT) | u64::from(value.to_bits()) << 8, 5)
+    }
+
+    #[inline]
+    pub(super) fn double_words(&mut self, value: f64) -> bool {
+        let Some(place) = self.next::<{ 2 * WORD }>() else { return false };
+        let bits = u128::from(token::DOUBLE) | u128::from(value.to_bits()) << 8;
+        *place = (bits | u128::MAX << 72).to_le_bytes();
+        self.len += 2 * WORD;
+        true
+    }
+
+    /// A string of up to 22 bytes in whole words.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(super) fn string_words(&mut self, text: &[u8]) -> bool {
+        let place = self.next::<{ WORD * STRING_WORDS }>();
+        let words = place.and_then(|place| place.as_chunks_mut().0.first_chunk_mut::<STRING_WORDS>());
+        let Some([first, second, third]) = words else { return false };
+        let tag = u64::from(token::SHORT) | text.len() as u64;
+        let bits = text.len() as u32 * 8;
+        let (Some(head), Some(tail)) = (text.first_chunk(), text.last_chunk()) else {
+            *first = (few_bytes(text) << 8 | tag | u64::MAX.unbounded_shl(bits + 8)).to_le_bytes();
+            self.len += WORD;
+            return true;
+        };
+        // Seven bytes go with the tag. The last word is the end of the text, with what lies before it
+        // shifted out.
+        *first = (u64::from_le_bytes(*head) << 8 | tag).to_le_bytes();
+        let used = (bits + 8) % 64;
+        let last = (u64::from_le_bytes(*tail).unbounded_shr(64 - used) | u64::MAX << used).to_le_bytes();
+        let whole = (1 + text.len()) / WORD;
+        if whole == 1 {
+            *second = last;
+        } else if whole == 2
+            && let Some(middle) = text.get(WORD - 1..).and_then(<[u8]>::first_chunk)
+        {
+            *second = *middle;
+            *third = last;
+        } else {
+            return false;
+        }
+        self.len += WORD * (whole + usize::from(used != 0));
+        true
+    }
+
+    /// Fills the word that is begun. Room for that there is where the end is that of a word.
+    #[inline]
+    pub(super) fn pad(&mut self) {
+        let begun = self.len % WORD;
+        if begun == 0 {
+            return;
+        }
+        if let Some(place) = self.bytes.get_mut(self.len - begun..).and_then(<[u8]>::first_chunk_mut) {
+            let filling = u64::MAX << (begun * 8);
+            *place = (u64::from_le_bytes(*place) | filling).to_le_bytes();
+            self.len += WORD - begun;
+        }
     }
 
     /// A string of at most `chars_max` characters; of a longer one, or one that does not fit, its start.
@@ -265,18 +349,26 @@ impl<'a> Tape<'a> {
     }
 }
 
-/// The longest string that is copied without a call.
-const SHORT_AMPLE: usize = 32;
+/// The unit in which values lie in a record.
+pub(super) const WORD: usize = size_of::<u64>();
+/// Words of the longest string that is copied by words.
+const STRING_WORDS: usize = 3;
 
-/// Copies `from`, of `N` to 2 `N` bytes.
 #[inline]
-fn overlap<const N: usize>(to: &mut [u8; SHORT_AMPLE], from: &[u8]) {
-    let (Some(first), Some(last)) = (from.first_chunk::<N>(), from.last_chunk::<N>()) else { return };
-    if let Some(place) = to.first_chunk_mut::<N>() {
-        *place = *first;
-    }
-    if let Some(place) = to.get_mut(..from.len()).and_then(<[u8]>::last_chunk_mut::<N>) {
-        *place = *last;
+fn boolean_tag(value: bool) -> u8 {
+    if value { token::TRUE } else { token::FALSE }
+}
+
+/// Up to seven bytes as a number, little endian. The pieces overlap: so each length takes two loads.
+#[inline]
+fn few_bytes(text: &[u8]) -> u64 {
+    let shift = |piece: usize| (text.len() - piece) as u32 * 8;
+    if let (Some(first), Some(last)) = (text.first_chunk::<4>(), text.last_chunk()) {
+        u64::from(u32::from_le_bytes(*first)) | u64::from(u32::from_le_bytes(*last)) << shift(4)
+    } else if let (Some(first), Some(last)) = (text.first_chunk::<2>(), text.last_chunk()) {
+        u64::from(u16::from_le_bytes(*first)) | u64::from(u16::from_le_bytes(*last)) << shift(2)
+    } else {
+        text.first().copied().map_or(0, u64::from)
     }
 }
 

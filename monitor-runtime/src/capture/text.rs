@@ -20,6 +20,8 @@ const HEADER_BYTES: usize = 3;
 pub(super) struct Text<'d, 'b> {
     draft: &'d mut Draft<'b>,
     start: usize,
+    /// Pieces that end before this place fit.
+    limit: usize,
     chars_left: usize,
     total: u64,
     is_full: bool,
@@ -35,7 +37,8 @@ impl<'d, 'b> Text<'d, 'b> {
             return Err(draft.cut());
         }
         draft.put(|tape| tape.fixed(token::STRING, &[0, 0]))?;
-        Ok(Self { draft, start, chars_left: chars_max, total: 0, is_full: false, is_closed: false })
+        let limit = (draft.tape().end() - TOTAL_BYTES).min(start + LONGEST);
+        Ok(Self { draft, start, limit, chars_left: chars_max, total: 0, is_full: false, is_closed: false })
     }
 
     /// Ends the text. `knows_total`: its code has written all of it.
@@ -92,7 +95,16 @@ impl<'d, 'b> Text<'d, 'b> {
     }
 
     /// Stores as much of a piece as fits.
+    #[inline]
     pub(super) fn store(&mut self, piece: &str) {
+        let fits = !self.is_full && self.chars_left == usize::MAX;
+        if !(fits && self.draft.tape().raw_before(self.limit, piece.as_bytes())) {
+            self.store_slowly(piece);
+        }
+    }
+
+    #[inline(never)]
+    fn store_slowly(&mut self, piece: &str) {
         if self.is_full || piece.is_empty() {
             return;
         }

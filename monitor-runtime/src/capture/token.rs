@@ -64,7 +64,10 @@ pub(super) const REDACTED: u8 = 0xF2;
 pub(super) const SUMMARY: u8 = 0xF3;
 
 /// Never written: reading it fails.
-pub(super) const UNREADABLE: u8 = 0xFF;
+pub(super) const UNREADABLE: u8 = 0xFE;
+/// Fills the word in which a value ends: the next one starts with a word, so that what is written word by
+/// word is read by the same words.
+pub(super) const PADDING: u8 = 0xFF;
 
 /// The text of a token that is a whole string.
 pub(super) fn string_of(token: &[u8]) -> Option<&str> {

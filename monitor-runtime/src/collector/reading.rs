@@ -13,6 +13,7 @@ use crate::batch::{Figures, ThreadRow};
 use crate::call_site;
 use crate::clock::monotonic;
 use crate::config::limits;
+use crate::countdown::Countdown;
 use crate::decode::{self, Times};
 use crate::figures::{Ended, FunctionFigures};
 use crate::histogram::Histogram;
@@ -29,7 +30,7 @@ pub(super) struct TallyRead {
     calls: [u64; 4],
     unrecorded: [u64; 4],
     counted: u32,
-    counted_failed: u64,
+    counted_failed: u32,
     total_ticks: u64,
     durations: Vec<u32>,
     /// Calls that were only counted, and for whose durations no timed call speaks yet.
@@ -171,7 +172,7 @@ impl Collector {
                                 Waiting { thread, header, values, value_bytes, end: (origin.ring, position) };
                             stream.extend(self.stream_record(&waiting, times));
                         }
-                        let header = sealed_as(header.encode(value_bytes), words[at + HEADER_WORDS - 1]);
+                        let header = sealed_as(header.encode(values.len()), words[at + HEADER_WORDS - 1]);
                         words[at..at + HEADER_WORDS].copy_from_slice(&header);
                         pieces.amend(at, &header);
                         words.copy_within(at..at + used, end);
@@ -258,17 +259,25 @@ impl Collector {
     /// Adds what tallies counted since they were last read.
     pub(super) fn read_tallies(&mut self) {
         let states = self.rings.all();
+        let (no_tally, no_countdown) = (Tally::default(), Countdown::default());
         for (place, state) in states.iter().enumerate() {
+            let countdowns = state.countdowns.table();
             for (site, tally) in state.tallies.iter() {
-                self.read_tally(place, site, tally);
+                let countdown = countdowns.get(site as usize).unwrap_or(&no_countdown);
+                self.read_tally(place, site, tally, countdown);
+            }
+            for (site, countdown) in state.countdowns.iter() {
+                if !state.tallies.is_used(site) {
+                    self.read_tally(place, site, &no_tally, countdown);
+                }
             }
         }
         for (site, tally) in self.rings.shared_tallies.iter() {
-            self.read_tally(usize::MAX, site, tally);
+            self.read_tally(usize::MAX, site, tally, &no_countdown);
         }
     }
 
-    fn read_tally(&mut self, place: usize, site: u32, tally: &Tally) {
+    fn read_tally(&mut self, place: usize, site: u32, tally: &Tally, countdown: &Countdown) {
         if self.function(site).is_none() {
             self.meet_functions();
         }
@@ -277,9 +286,10 @@ impl Collector {
             Entry::Vacant(place) => place.insert(TallyRead::default()),
         };
         let calls = differences(&mut read.calls, &tally.calls);
-        let counted_before = std::mem::replace(&mut read.counted, tally.counted());
+        let counted_before = std::mem::replace(&mut read.counted, countdown.counted());
         let begun = u64::from(read.counted.wrapping_sub(counted_before));
-        let taken_back = difference(&mut read.counted_failed, &tally.counted_failed);
+        let failed_before = std::mem::replace(&mut read.counted_failed, countdown.failed());
+        let taken_back = u64::from(read.counted_failed.wrapping_sub(failed_before));
         let counted = begun.saturating_sub(taken_back);
         // What began before the last reading and left a record since was counted too early.
         let too_early = taken_back - (begun - counted);

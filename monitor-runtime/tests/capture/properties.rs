@@ -103,6 +103,36 @@ proptest! {
     }
 
     #[test]
+    fn values_that_stand_side_by_side_read_as_what_they_are(
+        text in "\\PC{0,40}", ascii in "[a-z]{0,70}", number in any::<u64>(), shift in 0_u32..64,
+        signed in any::<i64>(), double in any::<f64>(), single in any::<f32>(),
+        truth in any::<bool>()
+    ) {
+        let limits = no_limits();
+        let mut buffer = vec![0xEE; 2000];
+        let mut writer = Writer::new(&mut buffer, &limits);
+        let (number, signed) = (number >> shift, signed >> shift);
+        (&&&&&Value(&text)).capture(&mut writer);
+        (&&&&&Value(&number)).capture(&mut writer);
+        (&&&&&Value(&ascii)).capture(&mut writer);
+        (&&&&&Value(&truth)).capture(&mut writer);
+        (&&&&&Value(&signed)).capture(&mut writer);
+        (&&&&&Value(&Some(double))).capture(&mut writer);
+        (&&&&&Value(&None::<u8>)).capture(&mut writer);
+        (&&&&&Value(&single)).capture(&mut writer);
+        let len = writer.finish();
+        prop_assert_eq!(len % 8, 0);
+        prop_assume!(double.is_finite() && single.is_finite());
+        let (text, ascii) = (serde_json::to_string(&text).unwrap(), serde_json::to_string(&ascii).unwrap());
+        let (double, single) =
+            (serde_json::to_string(&double).unwrap(), serde_json::to_string(&single).unwrap());
+        let values = format!(
+            r#"{{"a":{text},"b":{number},"c":{ascii},"d":{truth},"e":{signed},"f":{double},"g":null,"h":{single}}}"#
+        );
+        prop_assert_eq!(to_json(&buffer[..len], &["a", "b", "c", "d", "e", "f", "g", "h"]), values);
+    }
+
+    #[test]
     fn the_text_is_valid_json_and_bounded_whatever_the_value_and_the_memory(tree in tree(), size in 0usize..1500) {
         let limits = crate::limits();
         let tokens = tokens(&tree, size, &limits);

@@ -78,10 +78,10 @@ fn push_bare(ring: &Ring, number: u64) -> Way {
 
 /// A record with four words of values.
 fn push_with_values(ring: &Ring, number: u64) -> Way {
-    let (header, bytes) = (header(number, 4), [number.to_le_bytes(); 4].concat());
-    if ring.push_values(header, &bytes) {
+    let (header, values) = (header(number, 4), [number.to_le_bytes(); 4]);
+    if ring.push_values(|| header, &values) {
         Way::Quick
-    } else if ring.push(&header, &bytes) == Push::Full {
+    } else if ring.push(&header, &values) == Push::Full {
         Way::None
     } else {
         Way::Slow

@@ -133,7 +133,7 @@ impl<T: Direct> Direct for Option<T> {
     fn capture(&self, writer: &mut Writer<'_>) {
         match self {
             Some(value) => value.capture(writer),
-            None => writer.scalar(|tape| tape.tag(token::NULL)),
+            None => writer.scalar(|tape| tape.tag_word(token::NULL)),
         }
     }
     fn write(&self, draft: &mut Draft<'_>) -> Result<(), Stopped> {

@@ -130,7 +130,7 @@ impl Direct for i128 {
 impl Direct for f32 {
     #[inline]
     fn capture(&self, writer: &mut Writer<'_>) {
-        writer.scalar(|tape| tape.float(*self));
+        writer.scalar(|tape| tape.float_word(*self));
     }
     fn write(&self, draft: &mut Draft<'_>) -> Result<(), Stopped> {
         draft.put(|tape| tape.float(*self))
@@ -140,7 +140,7 @@ impl Direct for f32 {
 impl Direct for f64 {
     #[inline]
     fn capture(&self, writer: &mut Writer<'_>) {
-        writer.scalar(|tape| tape.double(*self));
+        writer.scalar(|tape| tape.double_words(*self));
     }
     fn write(&self, draft: &mut Draft<'_>) -> Result<(), Stopped> {
         draft.put(|tape| tape.double(*self))
@@ -150,7 +150,7 @@ impl Direct for f64 {
 impl Direct for bool {
     #[inline]
     fn capture(&self, writer: &mut Writer<'_>) {
-        writer.scalar(|tape| tape.boolean(*self));
+        writer.scalar(|tape| tape.boolean_word(*self));
     }
     fn write(&self, draft: &mut Draft<'_>) -> Result<(), Stopped> {
         draft.put(|tape| tape.boolean(*self))
@@ -160,7 +160,7 @@ impl Direct for bool {
 impl Direct for () {
     #[inline]
     fn capture(&self, writer: &mut Writer<'_>) {
-        writer.scalar(|tape| tape.tag(token::NULL));
+        writer.scalar(|tape| tape.tag_word(token::NULL));
     }
     fn write(&self, draft: &mut Draft<'_>) -> Result<(), Stopped> {
         draft.put(|tape| tape.tag(token::NULL))
