@@ -12,7 +12,7 @@ use std::task::{self, Poll};
 use crate::arena::{self, Capture};
 use crate::call_site::{CallSite, fidelity};
 use crate::capture::Writer;
-use crate::clock::{Ticks, ticks};
+use crate::clock::{Ticks, coarse, ticks};
 use crate::context::Context;
 use crate::frames;
 use crate::guard::{self, Draw, deliver, write_panic};
@@ -23,21 +23,31 @@ use crate::thread_rings::{self, Lease, NO_SPAN, RESERVED_SPANS, ThreadState, UNS
 
 /// An async call: entered where the function is called, current only while its future is polled.
 /// Dropped before its future completed, it is `cancelled`.
+///
+/// It moves with the future, and soon after it was made: the smaller, the fewer words to wait for.
 #[derive(Debug)]
 pub struct AsyncCall {
     site: &'static CallSite,
-    state: State,
-    /// What is current while it is polled.
-    own: Context,
-    parent: u64,
-    /// 0 before the first poll.
-    start: Ticks,
-    busy: Ticks,
-    values: Option<Box<[u8]>>,
-    args_bytes: u16,
-    fields_bytes: u16,
+    /// What is current while it is polled: its span, its tree, and the weight of that.
+    span: u64,
+    trace: u64,
+    weight: f32,
     /// Its slot among the calls that wait, from its first wait on; 0 for none.
     slot: u32,
+    parent: u64,
+    /// 0 before the first poll; of a call that is only counted, when it was called by the coarse clock.
+    start: Ticks,
+    busy: Ticks,
+    values: Option<Box<Values>>,
+    state: State,
+}
+
+/// Captured values, in memory that travels with the future.
+#[derive(Debug, Default)]
+struct Values {
+    tokens: Box<[u8]>,
+    args_bytes: u16,
+    fields_bytes: u16,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,18 +56,61 @@ enum State {
     Pass,
     Drawn,
     Undrawn,
+    /// Not drawn, and only counted: it was when it was called.
+    Counted,
     /// Being polled; what is found like this on drop unwound.
     PolledDrawn,
     PolledUndrawn,
+    PolledCounted,
     /// Ended.
     Ended,
+}
+
+impl State {
+    #[inline]
+    const fn is_drawn(self) -> bool {
+        matches!(self, Self::Drawn | Self::PolledDrawn)
+    }
+    #[inline]
+    const fn is_counted(self) -> bool {
+        matches!(self, Self::Counted | Self::PolledCounted)
+    }
+    #[inline]
+    const fn is_over(self) -> bool {
+        matches!(self, Self::Pass | Self::Ended)
+    }
+    /// The same call while it is polled.
+    #[inline]
+    const fn polled(self) -> Option<Self> {
+        match self {
+            Self::Drawn => Some(Self::PolledDrawn),
+            Self::Undrawn => Some(Self::PolledUndrawn),
+            Self::Counted => Some(Self::PolledCounted),
+            _ => None,
+        }
+    }
+    /// The same call while it waits.
+    #[inline]
+    const fn waiting(self) -> Self {
+        match self {
+            Self::PolledDrawn => Self::Drawn,
+            Self::PolledUndrawn => Self::Undrawn,
+            Self::PolledCounted => Self::Counted,
+            state => state,
+        }
+    }
 }
 
 /// In place of a parent: a root that is kept for being among the first calls of its function.
 const FIRST: u64 = UNSAMPLED;
 
+/// What a call begins as: its state, what is current in it, its parent.
+type Begun = (State, Context, u64);
+
 /// A call that passes through.
-const PASS: (State, Context, u64) = (State::Pass, Context::NONE, NO_SPAN);
+const PASS: Begun = (State::Pass, Context::NONE, NO_SPAN);
+/// What is current in a call that was not drawn.
+const LEFT_OUT: Context = Context { span: UNSAMPLED, ..Context::NONE };
 
 impl AsyncCall {
     /// Enters a call; its parent is the call that is current here and now.
@@ -65,22 +118,32 @@ impl AsyncCall {
     #[must_use]
     pub fn enter(site: &'static CallSite) -> Self {
         let (state, own, parent) = Self::entered(site);
-        Self::new(site, state, own, parent)
+        let Context { span, trace, weight } = own;
+        let start = if state.is_counted() { coarse() } else { 0 };
+        Self { site, span, trace, weight, slot: 0, parent, start, busy: 0, values: None, state }
     }
 
     /// What a call begins as, in plain words: the call itself is built where it stays. Were it returned
     /// through memory, its copy would wait until the processor has put the narrower stores together.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    fn entered(site: &'static CallSite) -> (State, Context, u64) {
-        match site.fidelity.load(Ordering::Relaxed) {
-            fidelity::OFF => return PASS,
-            fidelity::RECORDED => {
-                if let Some(thread) = thread_rings::current() {
-                    let here = Context::of(thread);
-                    if here.span == NO_SPAN || here.span > RESERVED_SPANS {
-                        let weight = if here.span == NO_SPAN { 1.0 } else { here.weight };
-                        return Self::open(thread, here, weight);
-                    }
+    fn entered(site: &'static CallSite) -> Begun {
+        match (site.fidelity(), thread_rings::current()) {
+            (fidelity::OFF, _) => return PASS,
+            (fidelity::RECORDED, Some(thread)) => {
+                let here = Context::of(thread);
+                if here.span == NO_SPAN || here.span > RESERVED_SPANS {
+                    let weight = if here.span == NO_SPAN { 1.0 } else { here.weight };
+                    return Self::open(thread, here, weight);
+                }
+            }
+            // The countdown is that of a root.
+            (fidelity::COUNTED, Some(thread)) => {
+                let current = thread.current.load(Ordering::Relaxed);
+                if matches!(current, NO_SPAN | UNSAMPLED)
+                    && thread_rings::countdown(site.id())
+                        .is_some_and(|countdown| countdown.leave_out(site.epoch()))
+                {
+                    return (State::Counted, LEFT_OUT, NO_SPAN);
                 }
             }
             _ => {}
@@ -92,7 +155,7 @@ impl AsyncCall {
     /// drawn or within a capture.
     #[cold]
     #[inline(never)]
-    fn enter_specially(site: &'static CallSite) -> (State, Context, u64) {
+    fn enter_specially(site: &'static CallSite) -> Begun {
         let Some((thread, lease)) = guard::thread_for(site) else { return PASS };
         let entered = Self::draw(site, thread);
         if lease == Lease::Call {
@@ -103,19 +166,17 @@ impl AsyncCall {
 
     /// A call that is recorded with this weight.
     #[inline]
-    fn open(thread: &ThreadState, here: Context, weight: f32) -> (State, Context, u64) {
+    fn open(thread: &ThreadState, here: Context, weight: f32) -> Begun {
         let span = thread.next_span();
         let trace = if here.span == NO_SPAN { span } else { here.trace };
         (State::Drawn, Context { span, trace, weight }, here.span)
     }
 
-    fn draw(site: &'static CallSite, thread: &'static ThreadState) -> (State, Context, u64) {
+    fn draw(site: &'static CallSite, thread: &'static ThreadState) -> Begun {
         let here = Context::of(thread);
         let weight = match guard::draw(site, thread, here.span, here.weight) {
             Draw::Pass => return PASS,
-            Draw::Undrawn => {
-                return (State::Undrawn, Context { span: UNSAMPLED, ..Context::NONE }, NO_SPAN);
-            }
+            Draw::Undrawn => return (State::Undrawn, LEFT_OUT, NO_SPAN),
             Draw::First => {
                 let (state, own, _) = Self::open(thread, here, 1.0);
                 return (state, own, FIRST);
@@ -127,51 +188,41 @@ impl AsyncCall {
         Self::open(thread, here, weight)
     }
 
-    #[inline]
-    fn new(site: &'static CallSite, state: State, own: Context, parent: u64) -> Self {
-        Self {
-            site,
-            state,
-            own,
-            parent,
-            start: 0,
-            busy: 0,
-            values: None,
-            args_bytes: 0,
-            fields_bytes: 0,
-            slot: 0,
-        }
-    }
-
     /// As [`crate::guard::Call::args`].
     #[inline]
     pub fn args(&mut self, capture: impl FnOnce(&mut Writer<'_>)) {
-        if matches!(self.state, State::Drawn | State::PolledDrawn)
-            && let Some(thread) = thread_rings::current()
-            && thread.captures.args()
-        {
-            self.args_bytes = self.capture(thread, &mut once(capture));
+        if let Some(thread) = self.captures() {
+            let bytes = self.capture(thread, &mut once(capture));
+            if let Some(values) = &mut self.values {
+                values.args_bytes = bytes;
+            }
         }
     }
 
     /// As [`crate::guard::Call::fields`].
     #[inline]
     pub fn fields(&mut self, capture: impl FnOnce(&mut Writer<'_>)) {
-        if matches!(self.state, State::Drawn | State::PolledDrawn)
-            && let Some(thread) = thread_rings::current()
-            && thread.captures.args()
-        {
-            self.fields_bytes = self.capture(thread, &mut once(capture));
+        if let Some(thread) = self.captures() {
+            let bytes = self.capture(thread, &mut once(capture));
+            if let Some(values) = &mut self.values {
+                values.fields_bytes = bytes;
+            }
         }
     }
 
-    /// Captures into the arena and moves the bytes into memory that travels with the future.
+    /// The thread, where it captures arguments and the call is recorded.
+    #[inline]
+    fn captures(&self) -> Option<&'static ThreadState> {
+        thread_rings::current().filter(|thread| self.state.is_drawn() && thread.captures.args())
+    }
+
+    /// Captures behind what was captured before; how many bytes that adds.
+    #[inline(never)]
     fn capture(&mut self, thread: &'static ThreadState, capture: Capture<'_>) -> u16 {
-        let before = self.values.take().unwrap_or_default();
-        let all = arena::collect(thread, &before, capture);
-        let added = all.len().saturating_sub(before.len());
-        self.values = Some(all);
-        u16::try_from(added).unwrap_or(0)
+        let values = self.values.get_or_insert_default();
+        let before = values.tokens.len();
+        values.tokens = arena::collect(thread, &values.tokens, capture);
+        u16::try_from(values.tokens.len().saturating_sub(before)).unwrap_or(0)
     }
 
     /// Begins the part of a function that makes its future: the call is current and its time runs until
@@ -185,10 +236,8 @@ impl AsyncCall {
     /// Ends the part of a function that makes its future.
     #[inline]
     pub fn made(&mut self, making: Making) {
-        let Making(polled) = making;
-        if let Some(polled) = polled {
-            let now = ticks();
-            self.busy = self.busy.wrapping_add(now.wrapping_sub(polled.since));
+        if let Making(Some(polled)) = making {
+            let now = self.pause(&polled);
             self.suspend(polled.thread, now);
         }
     }
@@ -196,65 +245,84 @@ impl AsyncCall {
     /// Begins a poll: the call is current from here on.
     #[inline]
     fn resume(&mut self) -> Option<Polled> {
-        let polled = match self.state {
-            State::Drawn => State::PolledDrawn,
-            State::Undrawn => State::PolledUndrawn,
-            _ => return None,
-        };
+        let state = self.state.polled()?;
         let (thread, lease) = match thread_rings::current() {
             Some(thread) => (thread, Lease::Thread),
             None => runtime::rings()?.acquire()?,
         };
-        self.state = polled;
+        self.state = state;
         let before = Context::of(thread);
-        self.own.enter(thread);
+        if state.is_counted() {
+            thread.set_current(UNSAMPLED);
+            return Some(Polled { thread, lease, before, since: 0, is_timed: false });
+        }
+        Context { span: self.span, trace: self.trace, weight: self.weight }.enter(thread);
         let since = ticks();
         if self.start == 0 {
             self.start = since;
         }
-        frames::push(thread.page.words, self.site.id(), self.start, self.own.span);
-        Some(Polled { thread, lease, before, since })
+        frames::push(thread.page.words, self.site.id(), self.start, self.span);
+        Some(Polled { thread, lease, before, since, is_timed: true })
     }
 
-    /// Ends a poll that was not the last.
+    /// Ends the time of a poll; when that was.
+    #[inline]
+    fn pause(&mut self, polled: &Polled) -> Ticks {
+        if !polled.is_timed {
+            return 0;
+        }
+        let now = ticks();
+        self.busy = self.busy.wrapping_add(now.wrapping_sub(polled.since));
+        now
+    }
+
+    /// Ends a poll that was not the last, at this moment; 0 where its time was not taken.
+    #[inline(never)]
     fn suspend(&mut self, thread: &ThreadState, now: Ticks) {
+        let now = if now == 0 { ticks() } else { now };
         let flights = &thread.home.flights;
         if self.slot == 0 {
-            self.slot = flights.take(self.site.id(), self.start, self.own.span, now);
+            self.slot = flights.take(self.site.id(), self.start, self.span, now);
         } else {
             flights.wait(self.slot, now);
         }
-        self.state = match self.state {
-            State::PolledDrawn => State::Drawn,
-            State::PolledUndrawn => State::Undrawn,
-            state => state,
-        };
+        self.state = self.state.waiting();
     }
 
-    /// Ends a drawn call without values as `ok`, on a thread that has a ring.
+    /// Ends a call as `ok` that leaves no more than a header, or nothing, on a thread that has a ring.
     #[inline]
-    fn end_plainly(&mut self, end: Ticks) -> bool {
-        let plain = self.state == State::PolledDrawn && self.values.is_none() && self.parent != FIRST;
-        let Some(thread) = thread_rings::current().filter(|_| plain) else { return false };
-        let header = self.header(Outcome::Ok, Kept::Sampled, self.own.weight, end.wrapping_sub(self.start));
-        let written = thread.ring.push_header(|| header.encode(0));
-        if written {
+    fn end_plainly(&mut self, thread: &ThreadState, end: Ticks) -> bool {
+        let is_over = match self.state {
+            State::PolledDrawn if self.values.is_none() && self.parent != FIRST => {
+                let duration = end.wrapping_sub(self.start);
+                let current = thread.current.load(Ordering::Relaxed);
+                thread.suppress();
+                let header = || self.header(Outcome::Ok, Kept::Sampled, self.weight, duration).encode(0);
+                let is_written = thread.ring.push_header(header);
+                thread.restore(current);
+                is_written
+            }
+            State::PolledCounted => coarse() == self.start,
+            _ => false,
+        };
+        if is_over {
             self.state = State::Ended;
             self.leave_slot(thread);
         }
-        written
+        is_over
     }
 
     /// The call waits no more.
     #[inline]
     fn leave_slot(&self, thread: &ThreadState) {
         if self.slot != 0 {
-            thread.home.flights.give_back(self.slot, self.start, self.own.span);
+            thread.home.flights.give_back(self.slot, self.start, self.span);
         }
     }
 
     #[inline]
     fn header(&self, outcome: Outcome, kept: Kept, weight: f32, duration: Ticks) -> Header {
+        let bytes = self.values.as_ref().map_or((0, 0), |values| (values.args_bytes, values.fields_bytes));
         Header {
             site: self.site.id(),
             outcome,
@@ -262,23 +330,23 @@ impl AsyncCall {
             is_async: true,
             start: self.start,
             duration,
-            span: self.own.span,
+            span: self.span,
             parent: if self.parent == FIRST { NO_SPAN } else { self.parent },
-            trace: self.own.trace,
+            trace: self.trace,
             weight,
-            args_bytes: self.args_bytes,
-            fields_bytes: self.fields_bytes,
+            args_bytes: bytes.0,
+            fields_bytes: bytes.1,
             busy: self.busy,
         }
     }
 
     /// Ends the call. `end` is when; the value captured goes behind the arguments.
+    #[inline(never)]
     fn end(&mut self, end: Ticks, outcome: Outcome, value: Option<Capture<'_>>) {
-        let undrawn = matches!(self.state, State::Undrawn | State::PolledUndrawn);
-        if matches!(self.state, State::Pass | State::Ended) {
+        let state = std::mem::replace(&mut self.state, State::Ended);
+        if state.is_over() {
             return;
         }
-        self.state = State::Ended;
         let (thread, lease) = match thread_rings::current() {
             Some(thread) => (thread, Lease::Thread),
             None => match runtime::rings().and_then(thread_rings::ThreadRings::acquire) {
@@ -287,12 +355,28 @@ impl AsyncCall {
             },
         };
         self.leave_slot(thread);
-        let start = if self.start == 0 { end } else { self.start };
+        let undrawn = !state.is_drawn();
+        let (start, end) =
+            if state.is_counted() { guard::end_of_counted(self.start, end) } else { (self.start, end) };
+        let start = if start == 0 { end } else { start };
         let duration = end.wrapping_sub(start);
-        if undrawn && outcome == Outcome::Ok && duration < self.site.slow_ticks.load(Ordering::Relaxed) {
-            guard::count(thread, self.site, outcome, Unrecorded::SampledOut, duration);
-        } else {
-            self.record(thread, outcome, undrawn, (start, duration), value);
+        let leaves_none =
+            undrawn && outcome == Outcome::Ok && duration < self.site.slow_ticks.load(Ordering::Relaxed);
+        let current = thread.current.load(Ordering::Relaxed);
+        match (leaves_none, state.is_counted()) {
+            (true, true) => {}
+            (true, false) => {
+                thread.suppress();
+                guard::count(thread, self.site, outcome, Unrecorded::SampledOut, duration);
+                thread.restore(current);
+            }
+            (false, is_counted) => {
+                if is_counted {
+                    let countdown = thread_rings::countdown_of(thread, self.site.id());
+                    countdown.inspect(|countdown| countdown.take_back());
+                }
+                self.record(thread, outcome, undrawn, (start, duration), value);
+            }
         }
         if lease == Lease::Call {
             thread.home.release(thread);
@@ -311,7 +395,7 @@ impl AsyncCall {
         let (kept, weight) = match outcome {
             Outcome::Ok if undrawn => (Kept::Slow, 1.0),
             Outcome::Ok if is_first => (Kept::First, 1.0),
-            Outcome::Ok => (Kept::Sampled, self.own.weight),
+            Outcome::Ok => (Kept::Sampled, self.weight),
             _ => (Kept::Failed, 1.0),
         };
         let mut header = Header { start, ..self.header(outcome, kept, weight, duration) };
@@ -320,7 +404,7 @@ impl AsyncCall {
             header.parent = NO_SPAN;
             header.trace = header.span;
         }
-        let earlier = self.values.take().unwrap_or_default();
+        let earlier = self.values.take().map(|values| values.tokens).unwrap_or_default();
         let value = value.filter(|_| outcome == Outcome::Ok || thread.captures.errors());
         let panicked = outcome == Outcome::Panic && thread.captures.errors();
         if earlier.is_empty() && value.is_none() && !panicked {
@@ -345,8 +429,10 @@ impl Drop for AsyncCall {
     fn drop(&mut self) {
         match self.state {
             State::Pass | State::Ended => {}
-            State::Drawn | State::Undrawn => self.end(ticks(), Outcome::Cancelled, None),
-            State::PolledDrawn | State::PolledUndrawn => self.end(ticks(), Outcome::Panic, None),
+            State::Drawn | State::Undrawn | State::Counted => self.end(ticks(), Outcome::Cancelled, None),
+            State::PolledDrawn | State::PolledUndrawn | State::PolledCounted => {
+                self.end(ticks(), Outcome::Panic, None);
+            }
         }
     }
 }
@@ -362,13 +448,29 @@ struct Polled {
     lease: Lease,
     before: Context,
     since: Ticks,
+    /// Whether its time is taken, and a frame shows it.
+    is_timed: bool,
+}
+
+impl Polled {
+    /// Ends the poll; the thread, where it keeps its state.
+    #[inline]
+    fn leave(self) -> Option<&'static ThreadState> {
+        let Self { thread, lease, .. } = self;
+        drop(self);
+        (lease == Lease::Thread).then_some(thread)
+    }
 }
 
 impl Drop for Polled {
     #[inline]
     fn drop(&mut self) {
-        self.before.enter(self.thread);
-        frames::pop(self.thread.page.words);
+        if self.is_timed {
+            self.before.enter(self.thread);
+            frames::pop(self.thread.page.words);
+        } else {
+            self.thread.set_current(self.before.span);
+        }
         if self.lease == Lease::Call {
             self.thread.home.release(self.thread);
         }
@@ -389,6 +491,7 @@ fn once(capture: impl FnOnce(&mut Writer<'_>)) -> impl FnMut(&mut Writer<'_>) {
 #[derive(Debug)]
 pub struct Finish<'a> {
     call: &'a mut AsyncCall,
+    thread: Option<&'static ThreadState>,
     end: Ticks,
 }
 
@@ -396,8 +499,8 @@ impl Finish<'_> {
     /// As [`crate::guard::Call::ok`].
     #[inline]
     pub fn ok(self) {
-        if !self.call.end_plainly(self.end) {
-            self.call.end(self.end, Outcome::Ok, None);
+        if !self.thread.is_some_and(|thread| self.call.end_plainly(thread, self.end)) {
+            self.end_otherwise(Outcome::Ok, None);
         }
     }
 
@@ -405,9 +508,9 @@ impl Finish<'_> {
     #[inline]
     pub fn ok_with(self, result: impl FnOnce(&mut Writer<'_>)) {
         let captures = self.call.state == State::PolledDrawn
-            && thread_rings::current().is_some_and(|thread| thread.captures.results());
+            && self.thread.is_some_and(|thread| thread.captures.results());
         if captures {
-            self.call.end(self.end, Outcome::Ok, Some(&mut once(result)));
+            self.end_otherwise(Outcome::Ok, Some(&mut once(result)));
         } else {
             self.ok();
         }
@@ -416,7 +519,13 @@ impl Finish<'_> {
     /// As [`crate::guard::Call::error`].
     #[inline]
     pub fn error(self, text: impl FnOnce(&mut Writer<'_>)) {
-        self.call.end(self.end, Outcome::Error, Some(&mut once(text)));
+        self.end_otherwise(Outcome::Error, Some(&mut once(text)));
+    }
+
+    #[inline(never)]
+    fn end_otherwise(self, outcome: Outcome, value: Option<Capture<'_>>) {
+        let end = if self.call.state.is_counted() { ticks() } else { self.end };
+        self.call.end(end, outcome, value);
     }
 }
 
@@ -454,15 +563,14 @@ where
         let this = self.project();
         let Some(polled) = this.call.resume() else { return this.future.poll(task) };
         let poll = this.future.poll(task);
-        let now = ticks();
-        this.call.busy = this.call.busy.wrapping_add(now.wrapping_sub(polled.since));
+        let now = this.call.pause(&polled);
         match &poll {
             Poll::Pending => this.call.suspend(polled.thread, now),
             Poll::Ready(output) => {
                 // The call is over: what its result's capture calls is not below it.
-                drop(polled);
+                let thread = polled.leave();
                 if let Some(end) = this.end.take() {
-                    end(Finish { call: this.call, end: now }, output);
+                    end(Finish { call: this.call, thread, end: now }, output);
                 }
             }
         }

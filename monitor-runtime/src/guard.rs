@@ -521,7 +521,7 @@ impl Entered {
 /// Start and end of a call that was only counted: as far as the coarse clock has moved. Where it has not,
 /// it ended at once. The end was read by the counter, of whatever kind ticks are.
 #[cold]
-fn end_of_counted(seen: Ticks, end: Ticks) -> (Ticks, Ticks) {
+pub(crate) fn end_of_counted(seen: Ticks, end: Ticks) -> (Ticks, Ticks) {
     let end = if is_counter() { end } else { ticks() };
     (if coarse() == seen { end } else { coarse_start(seen).min(end) }, end)
 }
