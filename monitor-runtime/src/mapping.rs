@@ -23,7 +23,8 @@ pub(crate) struct Mapping {
     words: &'static [AtomicU64],
     path: PathBuf,
     identity: (u64, u64),
-    /// Bytes given out, and bytes that the file system has promised.
+    /// Bytes given out, and bytes that the file system has promised, or that belong to a block whose owner
+    /// asks for them.
     taken: Mutex<(usize, usize)>,
 }
 
@@ -108,26 +109,47 @@ impl Mapping {
     /// A zeroed block of so many bytes, whole pages, its header written. `None` at the bound or where the
     /// file system has no room.
     pub(crate) fn take(&self, kind: Kind, id: u32, bytes: usize) -> Option<&'static [AtomicU64]> {
+        self.take_in_part(kind, id, bytes, bytes).map(|(words, _)| words)
+    }
+
+    /// A block of which only the first bytes have to be promised by now; how many are. What lies beyond is
+    /// not to be touched before [`Self::promise_rest`].
+    pub(crate) fn take_in_part(
+        &self,
+        kind: Kind,
+        id: u32,
+        bytes: usize,
+        first: usize,
+    ) -> Option<(&'static [AtomicU64], usize)> {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         let (start, promised) = *taken;
         let end = start.checked_add(bytes).filter(|end| *end <= self.words.len() * 8)?;
-        if end > promised {
-            let goal = end.next_multiple_of(PROMISE_STEP).min(self.words.len() * 8);
+        let needed = start + first.min(bytes);
+        if needed > promised {
+            let step = if needed == end { PROMISE_STEP } else { PAGE_BYTES };
+            let goal = needed.next_multiple_of(step).min(self.words.len() * 8);
             let file = self.reopen()?;
             // What is not there for the step may be there for the block.
-            let goal = match promise(&file, promised, goal - promised) {
+            taken.1 = match promise(&file, promised, goal - promised) {
                 Ok(()) => goal,
-                Err(_) => promise(&file, promised, end - promised).ok().map(|()| end)?,
+                Err(_) => promise(&file, promised, needed - promised).ok().map(|()| needed)?,
             };
-            taken.1 = goal;
         }
-        taken.0 = end;
+        let ready = taken.1.min(end) - start;
+        *taken = (end, taken.1.max(end));
         let words = &self.words[start / 8..end / 8];
         words[block::BYTES].store(bytes as u64, Ordering::Relaxed);
         words[block::KIND].store(kind as u64 | u64::from(id) << 32, Ordering::Relaxed);
         // A reader walks the blocks up to here.
         self.words[head::END].store(end as u64, Ordering::Release);
-        Some(words)
+        Some((words, ready))
+    }
+
+    /// Has the rest of a block promised that was taken in part. Whether the file system has room.
+    pub(crate) fn promise_rest(&self, block: &[AtomicU64]) -> bool {
+        let start = block.as_ptr().addr().saturating_sub(self.words.as_ptr().addr());
+        let is_ours = start + block.len() * 8 <= self.words.len() * 8;
+        is_ours && self.reopen().is_some_and(|file| promise(&file, start, block.len() * 8).is_ok())
     }
 
     /// Has this many bytes promised beyond those in use, as far as there is room: asking takes 25 µs for a

@@ -56,6 +56,24 @@ impl Memory {
         Some(words)
     }
 
+    /// A block of which only the first bytes will be touched before [`Self::complete`]; how many may be.
+    pub(crate) fn take_in_part(
+        &self,
+        kind: Kind,
+        id: u32,
+        bytes: usize,
+        first: usize,
+    ) -> Option<(&'static [AtomicU64], usize)> {
+        let mapping = self.mapping.as_ref();
+        let mapped = mapping.and_then(|mapping| mapping.take_in_part(kind, id, bytes, first));
+        mapped.or_else(|| self.take(kind, id, bytes).map(|words| (words, bytes)))
+    }
+
+    /// Makes all of a block that was taken in part fit to be touched; whether that could be done.
+    pub(crate) fn complete(&self, block: &[AtomicU64]) -> bool {
+        self.mapping.as_ref().is_some_and(|mapping| mapping.promise_rest(block))
+    }
+
     /// A block that survives the process, or none.
     pub(crate) fn take_mapped(&self, kind: Kind, id: u32, bytes: usize) -> Option<&'static [AtomicU64]> {
         let mapping = self.mapping.as_ref()?;

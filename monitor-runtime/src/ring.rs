@@ -21,6 +21,8 @@ pub(crate) struct Ring {
     words: &'static [AtomicU64],
     /// The tail may grow to here without a look at the head. The producer's.
     limit: AtomicUsize,
+    /// Words that may be touched: all of them, or for a start fewer, which then are the ring's first.
+    ready: AtomicUsize,
     /// Words read since the ring's birth. The consumer's.
     head: &'static AtomicU64,
 }
@@ -38,11 +40,23 @@ pub(crate) enum Push {
 
 impl Ring {
     /// A ring over these words, whose number is a power of two, with its tail and head in a control page;
-    /// all of them zeros.
-    pub(crate) fn new(control: &'static [AtomicU64], words: &'static [AtomicU64]) -> Self {
+    /// all of them zeros. Of the words, so many may be touched before [`Self::complete`].
+    pub(crate) fn new(control: &'static [AtomicU64], words: &'static [AtomicU64], ready: usize) -> Self {
         assert!(words.len().is_power_of_two());
-        let limit = AtomicUsize::new(words.len() / LOOKS);
-        Self { tail: &control[TAIL], words, limit, head: &control[HEAD] }
+        let limit = AtomicUsize::new((words.len() / LOOKS).min(ready));
+        let ready = AtomicUsize::new(ready.min(words.len()));
+        Self { tail: &control[TAIL], words, limit, ready, head: &control[HEAD] }
+    }
+
+    /// Whether all of it may be touched.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.ready.load(Ordering::Relaxed) == self.words.len()
+    }
+
+    /// All of it may be touched from now on.
+    pub(crate) fn complete(&self) {
+        // Partner: the load in `push_slowly`.
+        self.ready.store(self.words.len(), Ordering::Release);
     }
 
     pub(crate) fn capacity(&self) -> usize {
@@ -119,7 +133,10 @@ impl Ring {
         // Partner: the release in `drain`: the consumer has read what it freed.
         let head = self.head.load(Ordering::Acquire) as usize;
         let end = tail + gap + length;
-        if length > capacity || end > head + capacity {
+        // Partner: the release in `complete`. What is not complete has not come round either.
+        let ready = self.ready.load(Ordering::Acquire);
+        let last = if ready < capacity { ready } else { head + capacity };
+        if length > capacity || end > last {
             return Push::Full;
         }
         if gap > 0 {
@@ -127,7 +144,7 @@ impl Ring {
         }
         let start = (tail + gap) & (capacity - 1);
         store(&self.words[start..start + length], header, values);
-        let limit = (end + capacity / LOOKS).min(head + capacity);
+        let limit = (end + capacity / LOOKS).min(last);
         self.limit.store(limit, Ordering::Relaxed);
         // Partner: the acquire in `drain`.
         self.tail.store(end as u64, Ordering::Release);
@@ -184,6 +201,11 @@ fn whole_records(words: &[AtomicU64]) -> &[AtomicU64] {
         length += words_of(first.load(Ordering::Relaxed)).max(1);
     }
     &words[..length.min(words.len())]
+}
+
+/// Bytes that a ring of so many needs at first: up to where its producer first looks around.
+pub(crate) const fn bytes_at_first(bytes: usize) -> usize {
+    bytes / LOOKS
 }
 
 /// How often in a round of the ring the producer looks at the consumer, which costs a cache miss. The
@@ -264,7 +286,7 @@ mod tests {
     fn ring(words: usize) -> Ring {
         let block = Memory::on_heap(None).take(Kind::Ring, 1, (CONTROL + words) * 8);
         let (control, words) = block.expect("memory").split_at(CONTROL);
-        Ring::new(control, words)
+        Ring::new(control, words, words.len())
     }
 
     fn header(site: u64) -> [u64; HEADER_WORDS] {
@@ -310,6 +332,22 @@ mod tests {
         assert_eq!(pushes[8], Push::Full);
         assert_eq!(drain(&ring), (0..8).collect::<Vec<_>>());
         assert_eq!(ring.pending(), 0);
+    }
+
+    #[test]
+    fn a_ring_that_is_not_complete_ends_where_its_memory_does() {
+        let block = Memory::on_heap(None).take(Kind::Ring, 1, (CONTROL + 64) * 8);
+        let (control, words) = block.expect("memory").split_at(CONTROL);
+        let ring = Ring::new(control, words, 16);
+        let push = |site| ring.push(&header(site), &[]);
+        assert_eq!([push(1), push(2), push(3)].map(|push| push == Push::Full), [false, false, true]);
+        assert!(words[16..].iter().all(|word| word.load(Ordering::Relaxed) == 0));
+        assert_eq!(drain(&ring), [1, 2]);
+        assert_eq!(push(4), Push::Full);
+        ring.complete();
+        assert!(ring.is_complete());
+        assert_ne!(push(5), Push::Full);
+        assert_eq!(drain(&ring), [5]);
     }
 
     #[test]

@@ -23,7 +23,7 @@ use crate::layout::{Kind, PAGE_BYTES, ring as layout};
 use crate::legend::{Identity, Legend};
 use crate::record::{HEADER_WORDS, Word, encode_thread};
 use crate::region::Memory;
-use crate::ring::{Push, Ring};
+use crate::ring::{self, Push, Ring};
 use crate::tally::Tallies;
 
 /// No call is current.
@@ -57,6 +57,10 @@ pub(crate) struct ThreadState {
     burst: OnceLock<(Page, Ring)>,
     /// The page before the ring's words.
     pub(crate) page: Page,
+    /// The memory of the ring with its page, of which the first part is enough for a start.
+    block: &'static [AtomicU64],
+    /// Whether there is no room for more than that.
+    stays_small: AtomicBool,
     /// Whether records go to `burst`.
     bursting: AtomicBool,
     /// Whether the ring that records go to does not say yet which thread they are from.
@@ -150,7 +154,10 @@ impl ThreadState {
         if self.bursting.load(Ordering::Relaxed) {
             return self.current_ring().push(header, values);
         }
-        let push = self.ring.push(header, values);
+        let mut push = self.ring.push(header, values);
+        if push == Push::Full && self.complete_ring() {
+            push = self.ring.push(header, values);
+        }
         if push != Push::Full {
             return push;
         }
@@ -158,6 +165,21 @@ impl ThreadState {
         self.bursting.store(true, Ordering::Relaxed);
         self.ring.close();
         if self.introduce() { burst.push(header, values) } else { Push::Full }
+    }
+
+    /// Makes all of the ring fit to be used, where it is not yet; whether that was so, and has been done. Once
+    /// there is no room for that, the ring for bursts takes what this one cannot.
+    pub(crate) fn complete_ring(&self) -> bool {
+        if self.ring.is_complete() || self.stays_small.load(Ordering::Relaxed) {
+            return false;
+        }
+        let has_room = self.home.memory.complete(self.block);
+        if has_room {
+            self.ring.complete();
+        } else {
+            self.stays_small.store(true, Ordering::Relaxed);
+        }
+        has_room
     }
 
     /// A ring for bursts, if one lies ready: making one takes longer than a call should.
@@ -442,7 +464,8 @@ impl ThreadRings {
         if bytes == RING_BYTES_NONE && !lock(&self.free).is_empty() {
             return None;
         }
-        let (page, ring) = self.new_ring(bytes.min(limits::RING_BYTES))?;
+        let bytes = bytes.min(limits::RING_BYTES);
+        let (block, page, ring) = self.new_ring(bytes, ring::bytes_at_first(bytes))?;
         let state = Box::leak(Box::new(ThreadState {
             current: AtomicU64::new(NO_SPAN),
             trace: AtomicU64::new(NO_SPAN),
@@ -454,6 +477,8 @@ impl ThreadRings {
             thread_id: AtomicU32::new(0),
             ring,
             page,
+            block,
+            stays_small: AtomicBool::new(false),
             burst: OnceLock::new(),
             bursting: AtomicBool::new(false),
             unintroduced: AtomicBool::new(false),
@@ -467,16 +492,18 @@ impl ThreadRings {
         Some(state)
     }
 
-    /// Takes memory for a ring, and reckons it up.
-    fn new_ring(&self, bytes: usize) -> Option<(Page, Ring)> {
+    /// Takes memory for a ring, and reckons it up. So many bytes of it have to be ready at once: the file
+    /// system takes 75 µs to promise those of a whole ring, which the first call of a thread would wait for.
+    fn new_ring(&self, bytes: usize, first: usize) -> Option<(&'static [AtomicU64], Page, Ring)> {
         let block_bytes = PAGE_BYTES + bytes.next_multiple_of(PAGE_BYTES);
         let id = self.next_ring.fetch_add(1, Ordering::Relaxed);
-        let (control, words) = self.memory.take(Kind::Ring, id, block_bytes)?.split_first_chunk()?;
+        let (block, ready) = self.memory.take_in_part(Kind::Ring, id, block_bytes, PAGE_BYTES + first)?;
+        let (control, words) = block.split_first_chunk()?;
         let words = &words[..bytes / size_of::<u64>()];
         control[layout::CAPACITY].store(words.len() as u64, Ordering::Relaxed);
-        let ring = Ring::new(control, words);
+        let ring = Ring::new(control, words, (ready - PAGE_BYTES) / size_of::<u64>());
         self.ring_bytes.fetch_add(block_bytes, Ordering::Relaxed);
-        Some((Page { id, words: control }, ring))
+        Some((block, Page { id, words: control }, ring))
     }
 
     /// Has rings for bursts ready, this many, as far as there is memory. Not for a caller's thread once
@@ -487,8 +514,8 @@ impl ThreadRings {
             if bytes <= limits::RING_BYTES {
                 return;
             }
-            let Some(placed) = self.new_ring(bytes) else { return };
-            lock(&self.spares).push(placed);
+            let Some((_, page, ring)) = self.new_ring(bytes, bytes) else { return };
+            lock(&self.spares).push((page, ring));
         }
     }
 

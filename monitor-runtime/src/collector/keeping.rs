@@ -47,6 +47,9 @@ impl Collector {
     /// Tells whoever will find the ring file that the process was alive, and has rings for bursts ready.
     pub(super) fn keep_rings(&mut self) {
         self.rings.prepare_bursts(SPARE_BURSTS);
+        for state in self.rings.all() {
+            state.complete_ring();
+        }
         if let Some(mapping) = self.rings.memory.mapping() {
             mapping.promise_ahead(PROMISED_AHEAD);
         }

@@ -18,7 +18,7 @@ fn ring(words: usize) -> &'static Ring {
     let control = Vec::leak((0..=HEAD).map(|_| AtomicU64::new(0)).collect());
     // What lies between head and tail is the consumer's, the rest the producer's.
     let words = Vec::leak((0..words).map(|_| AtomicU64::plain(0)).collect());
-    Box::leak(Box::new(Ring::new(control, words)))
+    Box::leak(Box::new(Ring::new(control, words, words.len())))
 }
 
 /// A header whose words say which record they belong to.
