@@ -534,7 +534,7 @@ impl Call {
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub fn args(&mut self, capture: impl FnOnce(&mut Writer<'_>)) {
         let State::Entered(entered) = &mut self.0 else { return };
-        match entered.arena.take() {
+        match entered.arena.take().or_else(|| entered.open_values()) {
             Some(arena) => {
                 capture(arena);
                 entered.keep_arguments(arena);
@@ -547,7 +547,7 @@ impl Call {
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub fn fields(&mut self, capture: impl FnOnce(&mut Writer<'_>)) {
         let State::Entered(entered) = &mut self.0 else { return };
-        if let Some(arena) = entered.open_fields() {
+        if let Some(arena) = entered.arena.take().or_else(|| entered.open_values()) {
             Lent::new(entered.thread, arena).fill(capture);
             entered.note_fields();
         }
@@ -616,16 +616,11 @@ impl Entered {
         frames::start(self.thread.page.words, self.start);
     }
 
-    /// Opens the fields, if this call captures them: behind the arguments, if it has any.
+    /// The writer for values that come before the body, if this call captures them and it is not at hand.
     #[inline(never)]
-    fn open_fields(&mut self) -> Option<Arena> {
-        if let Some(arena) = self.arena.take() {
-            return Some(arena);
-        }
-        if self.special & special::UNDRAWN != 0 || !self.thread.captures.args() {
-            return None;
-        }
-        self.open_arena()
+    fn open_values(&mut self) -> Option<Arena> {
+        self.prepare();
+        self.arena.take()
     }
 
     #[inline(never)]

@@ -92,7 +92,10 @@ fn rows_say_what_was_seen(program: &Program, functions: &Functions, seen: &[Seen
     let seen: HashMap<u64, &Seen> = seen.iter().map(|call| (call.number, call)).collect();
     let mut numbers = HashMap::new();
     for row in &entries.calls {
-        let Some(number) = number_of(row) else { continue };
+        let Some(number) = number_of(row) else {
+            assert_ne!(row.kept, Kept::Sampled, "what was drawn has its arguments: {row:?}");
+            continue;
+        };
         assert!(numbers.insert(row.span_id, number).is_none());
         let call = seen[&number];
         assert_eq!((functions.id(call.function), call.outcome), (row.function, row.outcome), "{row:?}");
