@@ -127,8 +127,8 @@ impl Call {
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub fn enter(&mut self, site: &'static CallSite) {
         match site.fidelity() {
-            fidelity::OFF => {}
             fidelity::RECORDED => self.open(site),
+            fidelity::OFF => {}
             fidelity::COUNTED if self.leave_out(site) => {}
             _ => self.open_otherwise(site),
         }
@@ -150,19 +150,16 @@ impl Call {
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn leave_out(&mut self, site: &'static CallSite) -> bool {
         let Some(thread) = thread_rings::current() else { return false };
+        let current = thread.current.load(Ordering::Relaxed);
         // The countdown is that of a root.
-        let is_root = match thread.current.load(Ordering::Relaxed) {
-            NO_SPAN => true,
-            UNSAMPLED => false,
-            _ => return false,
-        };
-        if !thread_rings::countdown(site.id()).is_some_and(|countdown| countdown.leave_out(site.epoch())) {
+        let fits = current <= UNSAMPLED;
+        if !fits
+            || !thread_rings::countdown(site.id()).is_some_and(|countdown| countdown.leave_out(site.epoch()))
+        {
             return false;
         }
-        if is_root {
-            thread.set_current(UNSAMPLED);
-        }
-        self.0 = State::Counted(Counted { thread, site, start: coarse(), is_root });
+        thread.set_current(UNSAMPLED);
+        self.0 = State::Counted(Counted { thread, site, start: coarse(), is_root: current == NO_SPAN });
         true
     }
 
@@ -222,8 +219,10 @@ impl Counted {
 
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn end_ok(&self) {
-        if !self.end() {
+        if coarse() != self.start {
             self.end_late();
+        } else if self.is_root {
+            self.thread.set_current(NO_SPAN);
         }
     }
 

@@ -36,12 +36,17 @@ struct Recorder {
 impl Recorder {
     fn new(program: &Program) -> Self {
         let nowhere = Surroundings { variable: &|_| None, executable: None };
+        let usual = Settings::resolve(None, &nowhere).0;
+        // Where there is no bound, there is none on what recording costs either: a step that takes long,
+        // because others have the processor, must not make functions be recorded less.
+        let max_overhead = if program.max_rate == 0 { 1.0 } else { usual.max_overhead };
         let settings = Settings {
             db: Location::Memory,
             max_memory_bytes: program.memory_bytes,
             batch_rows: program.batch_rows,
             max_rate: program.max_rate,
-            ..Settings::resolve(None, &nowhere).0
+            max_overhead,
+            ..usual
         };
         let (overflow_in, overflow_out) = crossbeam_channel::unbounded();
         let rings = ThreadRings::new(
