@@ -249,8 +249,12 @@ impl Entered {
         if parent != NO_SPAN && parent <= RESERVED_SPANS {
             return None;
         }
+        thread.suppress();
         // No call from here: it would have to save what it finds in registers.
-        let span = thread.span_at_hand()?;
+        let Some(span) = thread.span_at_hand() else {
+            thread.restore(parent);
+            return None;
+        };
         begin_span(thread, parent, span);
         Some(Self { span, parent, ..Self::nothing(site, thread) })
     }
@@ -319,14 +323,14 @@ impl Entered {
     }
 }
 
-/// Makes a drawn call current.
+/// Makes a drawn call current, which ends what [`ThreadState::suppress`] began.
 #[cfg_attr(not(debug_assertions), inline(always))]
 fn begin_span(thread: &ThreadState, parent: u64, span: u64) {
     if parent == NO_SPAN {
         thread.trace.store(span, Ordering::Relaxed);
         thread.set_weight(1.0);
     }
-    thread.set_current(span);
+    thread.restore(span);
 }
 
 // Calls that are sampled, and first ones.
@@ -363,8 +367,10 @@ impl Call {
         let parent = thread.current.load(Ordering::Relaxed);
         let weight_before = thread.weight();
         let mut entered = Entered { parent, ..Entered::nothing(site, thread) };
+        thread.suppress();
         match draw(site, thread, parent, weight_before) {
             Draw::Pass => {
+                thread.restore(parent);
                 if lease == Lease::Call {
                     thread.home.release(thread);
                 }
@@ -386,7 +392,7 @@ impl Call {
                 entered.special = special::FIRST;
             }
             Draw::Undrawn => {
-                thread.set_current(UNSAMPLED);
+                thread.restore(UNSAMPLED);
                 entered.special = special::UNDRAWN;
             }
         }

@@ -24,6 +24,8 @@ mod ring;
 mod histogram;
 #[path = "../../../monitor-runtime/src/tally.rs"]
 mod tally;
+#[path = "../../../monitor-runtime/src/countdown.rs"]
+mod countdown;
 
 mod clock;
 mod config;

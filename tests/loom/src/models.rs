@@ -3,6 +3,7 @@
 
 use loom::thread;
 
+use crate::countdown::Countdown;
 use crate::explore::{Explored, explore};
 use crate::layout::ring::HEAD;
 use crate::record::{HEADER_WORDS, Outcome, Record, decode};
@@ -14,11 +15,15 @@ use crate::tally::{Tally, Unrecorded};
 const RING_WORDS: usize = 8 * HEADER_WORDS;
 
 fn ring(words: usize) -> &'static Ring {
+    incomplete_ring(words, words)
+}
+
+fn incomplete_ring(words: usize, ready: usize) -> &'static Ring {
     // Of the control page only what the ring itself uses.
     let control = Vec::leak((0..=HEAD).map(|_| AtomicU64::new(0)).collect());
     // What lies between head and tail is the consumer's, the rest the producer's.
     let words = Vec::leak((0..words).map(|_| AtomicU64::plain(0)).collect());
-    Box::leak(Box::new(Ring::new(control, words, words.len())))
+    Box::leak(Box::new(Ring::new(control, words, ready)))
 }
 
 /// A header whose words say which record they belong to.
@@ -147,6 +152,65 @@ pub fn closing(what: Weakened) -> Explored {
             assert_ne!(push_bare(ring, 4), Way::None);
             [written(&ways), vec![4]].concat()
         });
+    })
+}
+
+/// A ring of which the producer may use a part, while the collector has the rest made ready and drains.
+#[must_use]
+pub fn completing(what: Weakened) -> Explored {
+    explore(what, || {
+        let ring = incomplete_ring(RING_WORDS, 2 * HEADER_WORDS);
+        let producer = thread::spawn(move || {
+            let numbers = (1..=3).filter(|number| push_bare(ring, *number) != Way::None);
+            numbers.collect::<Vec<u64>>()
+        });
+        let collector = thread::spawn(move || {
+            ring.complete();
+            drained(ring)
+        });
+        let written = producer.join().expect("the producer ends");
+        let mut read = collector.join().expect("the collector ends");
+        read.extend(drained(ring));
+        assert_eq!(read, written, "what was written is read, once and in order");
+        assert!(written.starts_with(&[1, 2]), "what is ready is used: {written:?}");
+        assert_ne!(push_bare(ring, 4), Way::None);
+        assert_eq!(drained(ring), [4]);
+    })
+}
+
+/// Calls counted where they begin, of which one fails, while the collector reads: neither number goes back.
+#[must_use]
+pub fn countdown(what: Weakened) -> Explored {
+    explore(what, || {
+        let countdown: &'static Countdown = Box::leak(Box::default());
+        countdown.set_gap(1, 2);
+        let owner = thread::spawn(move || {
+            let left_out = (0..3).filter(|_| countdown.leave_out(1)).count();
+            countdown.take_back();
+            countdown.set_gap(2, 1);
+            left_out + usize::from(countdown.leave_out(2)) + usize::from(countdown.leave_out(1))
+        });
+        let reader = thread::spawn(move || {
+            let (before, now) = (countdown.counted(), countdown.counted());
+            assert!(now >= before && countdown.failed() <= 1, "{before} {now}");
+        });
+        assert_eq!(owner.join().expect("the owner ends"), 3);
+        reader.join().expect("the reader ends");
+        assert_eq!((countdown.counted(), countdown.failed()), (3, 1));
+    })
+}
+
+/// A bug: two threads count down in a table as if each were its owner.
+#[must_use]
+pub fn countdown_of_two_owners() -> Explored {
+    explore(Weakened::Nothing, || {
+        let countdown: &'static Countdown = Box::leak(Box::default());
+        countdown.set_gap(1, 9);
+        let count = || thread::spawn(move || countdown.leave_out(1));
+        let (one, two) = (count(), count());
+        one.join().expect("the first ends");
+        two.join().expect("the second ends");
+        assert_eq!(countdown.counted(), 2, "no call is lost");
     })
 }
 

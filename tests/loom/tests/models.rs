@@ -57,6 +57,21 @@ fn values_taken_without_acquire_are_seen_to_tear() {
 }
 
 #[test]
+fn a_ring_that_is_completed_meanwhile_loses_nothing() {
+    holds(models::completing(Weakened::Nothing), 200);
+}
+
+#[test]
+fn a_countdown_is_read_while_it_counts() {
+    holds(models::countdown(Weakened::Nothing), 500);
+}
+
+#[test]
+fn a_countdown_of_two_owners_is_seen_to_lose_calls() {
+    fails(&models::countdown_of_two_owners());
+}
+
+#[test]
 fn a_ring_closed_by_its_producer_loses_nothing() {
     holds(models::closing(Weakened::Nothing), 300);
 }
