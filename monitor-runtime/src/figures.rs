@@ -50,7 +50,7 @@ impl Figures {
         self.recorded += recorded;
         self.sampled_out += sampled_out;
         self.dropped += dropped;
-        self.total_ns += total_ns;
+        self.total_ns = self.total_ns.saturating_add(total_ns);
         self.max_ns = self.max_ns.max(max_ns);
         self.is_estimated |= is_estimated;
     }

@@ -144,6 +144,10 @@ impl Estate {
     /// known, so they go into the bucket of their mean.
     fn add_counted(&self, figures: &mut HashMap<u32, FunctionFigures>) {
         for entry in &self.image.ledger {
+            // A site has one place; whatever else says that it is this site's is not believed.
+            if figures.contains_key(&entry.site) {
+                continue;
+            }
             let written = latest(&entry.written, self.done.batch).unwrap_or_default();
             let counted = entry.counted;
             let less = |now: u64, before: u64| now.saturating_sub(before);

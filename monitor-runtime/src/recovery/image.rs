@@ -212,10 +212,11 @@ impl Image {
                 }
             }
             Some(Kind::Ledger) => {
-                let first = id.saturating_mul(ledger::SITES as u32);
-                for (site, words) in
-                    (first..).zip(content.as_chunks::<{ ledger::WORDS }>().0).take(ledger::SITES)
-                {
+                let slots = content.as_chunks::<{ ledger::WORDS }>().0.iter().take(ledger::SITES);
+                for (at, words) in slots.enumerate() {
+                    // Past the last number there is no function.
+                    let first = id.checked_mul(ledger::SITES as u32);
+                    let Some(site) = first.and_then(|first| first.checked_add(at as u32)) else { break };
                     self.ledger.extend(read_ledger(site, words, snapshot));
                 }
             }
@@ -363,8 +364,22 @@ fn read_ledger(site: u32, words: &[u64; ledger::WORDS], snapshot: u64) -> Option
     let slot = |at: usize| (words[at], read_figures(&words[at + 1..at + ledger::SLOT]));
     let counted = [slot(ledger::COUNTED), slot(ledger::COUNTED + ledger::SLOT)];
     let written = [slot(ledger::WRITTEN), slot(ledger::WRITTEN + ledger::SLOT)];
-    Some(LedgerImage { site, counted: latest(&counted, snapshot)?, written })
+    let counted = latest(&counted, snapshot).filter(is_plausible)?;
+    Some(LedgerImage { site, counted, written })
 }
+
+/// Whether figures can be those of a process; sums of a few that cannot would not fit the store's numbers.
+fn is_plausible(figures: &Figures) -> bool {
+    let Figures {
+        calls, errors, panics, cancelled, recorded, sampled_out, dropped, total_ns, max_ns, ..
+    } = *figures;
+    [calls, errors, panics, cancelled, recorded, sampled_out, dropped, total_ns, max_ns]
+        .iter()
+        .all(|figure| *figure <= FIGURE_MAX)
+}
+
+/// A call a nanosecond, or a nanosecond of a call, for 36 years.
+const FIGURE_MAX: u64 = 1 << 60;
 
 fn read_figures(words: &[u64]) -> Figures {
     let at = |place: usize| words.get(place).copied().unwrap_or_default();

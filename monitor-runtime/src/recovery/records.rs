@@ -95,7 +95,8 @@ impl Records {
         let (run, mut at, mut next) = (self.runs.len(), 0, next);
         while let Some((record, used)) = decode(words.get(at..).unwrap_or_default()) {
             let Some(from) = position.checked_add(at as u64) else { break };
-            let to = from.saturating_add(used as u64);
+            // One that ends past the last position there is would be found again and again.
+            let Some(to) = from.checked_add(used as u64) else { break };
             if let Record::Thread(owner) = record {
                 *thread = owner;
             }

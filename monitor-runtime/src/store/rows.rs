@@ -267,7 +267,8 @@ fn onto(figured: Figured, key: &str, sums: &[&str], percentiles: &[&str]) -> Str
     if figured == Figured::All {
         return String::new();
     }
-    let sums = sums.iter().map(|name| format!("{name} = {name} + excluded.{name}"));
+    // A sum that does not fit an integer would become a float, which the table refuses for ever.
+    let sums = sums.iter().map(|name| format!("{name} = min({name} + excluded.{name}, {})", i64::MAX));
     let percentiles = percentiles.iter().map(|name| {
         format!("{name} = CASE WHEN excluded.calls > calls THEN excluded.{name} ELSE {name} END")
     });

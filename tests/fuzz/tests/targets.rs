@@ -13,6 +13,16 @@ fn ring_words() {
 }
 
 #[test]
+fn ring_images() {
+    run("ring_images", targets::image, 20_000);
+}
+
+#[test]
+fn ring_files() {
+    run("ring_files", targets::ring_file, 300);
+}
+
+#[test]
 fn tokens() {
     run("tokens", targets::tokens, 20_000);
 }

@@ -1,10 +1,14 @@
 //! The targets, by what they feed.
 
 mod ring;
+mod image;
+mod recovery;
 mod tokens;
 mod serializer;
 mod settings;
 
+pub use image::image;
+pub use recovery::ring_file;
 pub use ring::words;
 pub use serializer::serializer;
 pub use settings::{rates, settings};

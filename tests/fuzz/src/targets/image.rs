@@ -1,0 +1,61 @@
+//! A ring file that a dead process left, or someone in its place: whatever its words say, they are read to
+//! their end, nothing is made of them that is larger than they are, and each record is found once.
+
+use std::collections::HashMap;
+
+use crate::input::Input;
+use crate::layout::{frame, ring};
+use crate::record::Record;
+use crate::recovery::image::Image;
+use crate::recovery::records::{Done, Records};
+use crate::recovery::under_way;
+use crate::ring_file;
+
+/// Bytes of text that may stand for one of the file: a broken character becomes three.
+const TEXT_PER_BYTE: usize = 3;
+
+/// Reads the file as whoever recovers it does, from the start and from where an earlier recovery came to.
+pub fn image(bytes: &[u8]) {
+    let mut input = Input(bytes);
+    let begun = input.byte();
+    let words = ring_file::made_of(&mut input, b"/somewhere/shop.db");
+    let length = words.len();
+    let Ok(image) = Image::parse(words) else { return };
+    let texts = image.sites.values().map(|site| {
+        let lists = site.arguments.iter().chain(&site.fields).map(String::len);
+        site.name.len() + site.file.len() + site.group.as_ref().map_or(0, String::len) + lists.sum::<usize>()
+    });
+    let texts: usize = texts.sum();
+    assert!(texts <= length * 8 * TEXT_PER_BYTE, "{texts} bytes of text of {length} words");
+    let frames: usize = image.rings.iter().map(|ring| ring.frames.len()).sum();
+    assert!(frames <= image.rings.len() * ring::FRAMES_MAX && frames * frame::WORDS <= length);
+    let flying = under_way(&image);
+    assert!(flying.iter().all(|call| image.sites.contains_key(&call.function) && call.start_ns >= 0));
+    let first = found(&image, &Done::default(), length);
+    // An earlier recovery came this far with each ring: what lies before is not found again.
+    let came_to: HashMap<u32, u64> = first
+        .iter()
+        .filter(|(_, from, _)| from.wrapping_mul(31).wrapping_add(u64::from(begun)) % 3 == 0)
+        .map(|(ring, _, to)| (*ring, *to))
+        .collect();
+    let done = Done { batch: u64::from(begun), begun: true, rings: came_to.clone() };
+    for (ring, from, _) in found(&image, &done, length) {
+        assert!(came_to.get(&ring).is_none_or(|to| from >= *to), "{from} of ring {ring} is found again");
+    }
+}
+
+/// The places of all calls, each of which can be read and lies behind the one before.
+fn found(image: &Image, done: &Done, length: usize) -> Vec<(u32, u64, u64)> {
+    let records = Records::of(image, done);
+    let mut ends: HashMap<u32, u64> = HashMap::new();
+    let mut used = 0;
+    for place in &records.places {
+        assert!(matches!(records.get(place), Some(Record::Call(..))), "{place:?} is no call");
+        assert!(place.from < place.to, "{place:?} is empty");
+        let end = ends.insert(place.ring, place.to);
+        assert!(end.is_none_or(|end| end <= place.from), "{place:?} overlaps what ends at {end:?}");
+        used += (place.to - place.from) as usize;
+    }
+    assert!(used <= length, "{used} words of records of {length}");
+    records.places.iter().map(|place| (place.ring, place.from, place.to)).collect()
+}
