@@ -85,6 +85,8 @@ struct Range {
     min_start_ns: i64,
     max_start_ns: i64,
     at_ns: i64,
+    /// Only failed calls are left of it: far fewer than it has ids.
+    is_failed_only: bool,
 }
 
 /// Calls that are to go.
@@ -241,7 +243,7 @@ fn due(connection: &Connection, bounds: Bounds, cutoff: i64, pressed: bool) -> r
 fn oldest(connection: &Connection, failed_only: Option<bool>) -> rusqlite::Result<Option<Range>> {
     connection
         .query_row(
-            "SELECT first_call, last_call, min_start_ns, max_start_ns, at_ns FROM call_range
+            "SELECT first_call, last_call, min_start_ns, max_start_ns, at_ns, failed_only FROM call_range
              WHERE first_call <= last_call AND (?1 IS NULL OR failed_only = ?1)
              ORDER BY first_call LIMIT 1",
             [failed_only],
@@ -252,6 +254,7 @@ fn oldest(connection: &Connection, failed_only: Option<bool>) -> rusqlite::Resul
                     min_start_ns: row.get(2)?,
                     max_start_ns: row.get(3)?,
                     at_ns: row.get(4)?,
+                    is_failed_only: row.get(5)?,
                 })
             },
         )
@@ -267,11 +270,16 @@ fn evict_windows(connection: &Connection) -> rusqlite::Result<u64> {
     Ok(rows as u64)
 }
 
-/// Deletes calls with their values from the start of a range, at most so many ids. Returns the rows
-/// that went and the ids passed over.
-fn delete_calls(transaction: &Connection, due: Due, ids: i64) -> rusqlite::Result<(u64, i64)> {
+/// Deletes calls with their values from the start of a range, at most so many: ids, or of a range of which
+/// only failed calls are left, rows. Returns the rows that went and how many of those it were.
+fn delete_calls(transaction: &Connection, due: Due, most: i64) -> rusqlite::Result<(u64, i64)> {
     let Due { range, keep_failed } = due;
-    let until = range.last.min(range.first + ids - 1);
+    let until = if range.is_failed_only {
+        // By ids next to nothing would go: where one call in a thousand fails, two rows of 2048.
+        nth_call(transaction, range, most)?.unwrap_or(range.last)
+    } else {
+        range.last.min(range.first + most - 1)
+    };
     let part = [range.first, until];
     let failed = if keep_failed { count_failed(transaction, part)? } else { 0 };
     let rows = if failed > 0 && failed == count(transaction, part)? {
@@ -287,7 +295,14 @@ fn delete_calls(transaction: &Connection, due: Due, ids: i64) -> rusqlite::Resul
     if failed > 0 {
         keep_range(transaction, Range { last: until, ..range })?;
     }
-    Ok((rows, until - range.first + 1))
+    let passed = if range.is_failed_only { rows.cast_signed() } else { until - range.first + 1 };
+    Ok((rows, passed))
+}
+
+/// The id of the n-th call of a range, if it has so many.
+fn nth_call(transaction: &Connection, range: Range, number: i64) -> rusqlite::Result<Option<i64>> {
+    let sql = "SELECT id FROM call WHERE id BETWEEN ?1 AND ?2 ORDER BY id LIMIT 1 OFFSET ?3";
+    transaction.query_row(sql, [range.first, range.last, number - 1], |row| row.get(0)).optional()
 }
 
 fn count(transaction: &Connection, part: [i64; 2]) -> rusqlite::Result<i64> {
@@ -367,7 +382,7 @@ fn shorten(transaction: &Connection, range: Range, until: i64) -> rusqlite::Resu
 /// Notes a range of which only failed calls are left, joined to the one before where that is such a
 /// range of about the same age: under a lasting load there would be millions of them.
 fn keep_range(transaction: &Connection, range: Range) -> rusqlite::Result<()> {
-    let Range { first, last, min_start_ns, max_start_ns, at_ns } = range;
+    let Range { first, last, min_start_ns, max_start_ns, at_ns, .. } = range;
     let joined = transaction.execute(
         "UPDATE call_range SET last_call = ?2, min_start_ns = min(min_start_ns, ?3),
            max_start_ns = max(max_start_ns, ?4), at_ns = max(at_ns, ?5)

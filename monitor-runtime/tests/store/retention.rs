@@ -164,6 +164,34 @@ fn where_failed_calls_alone_fill_the_store_the_oldest_of_them_go() {
     assert_eq!(one::<i64>(&tool(&path), "SELECT count FROM error_groups"), 60_000, "their count is exact");
 }
 
+/// Of calls of which one in a thousand failed, eviction leaves next to none: a full batch of failures finds
+/// its room among them all the same, at the first try.
+#[test]
+fn failures_scattered_over_many_ids_make_way_for_a_full_batch() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("shop.db");
+    let mut options = StoreOptions::file(&path);
+    options.max_disk_bytes = 1 << 20;
+    let mut store = SqliteStore::open(&options, process(1), T0).unwrap();
+    let (mut sequence, mut number) = (0, 0);
+    let mut write = |calls: u32, one_failed_in: u32| {
+        let calls = (number..number + calls)
+            .map(|n| if n % one_failed_in == 0 { failure(n, &"x".repeat(100)) } else { call(n) });
+        let calls: Vec<_> = calls.collect();
+        number += u32::try_from(calls.len()).unwrap();
+        sequence += 1;
+        store.write(&batch(sequence, calls)).map(drop)
+    };
+    // As many as the store holds of them: no other call has a row any more.
+    while count(&path, "errors") < 2000 {
+        write(1000, 200).unwrap();
+    }
+    for at in 0..8 {
+        let written = write(300, 1);
+        assert!(written.is_ok(), "batch {at}: {written:?}");
+    }
+}
+
 #[test]
 fn freed_pages_are_used_again_so_that_the_file_does_not_grow_for_ever() {
     let folder = tempfile::tempdir().unwrap();
