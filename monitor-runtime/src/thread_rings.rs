@@ -444,9 +444,12 @@ impl ThreadRings {
     /// Takes back a state whose thread is done with it. What its ring holds stays there, in order,
     /// before whatever the next owner writes.
     pub(crate) fn release(&self, state: &'static ThreadState) {
-        HERE.with(|here| here.set(None));
-        arena::give_back(state);
-        lock(&self.free).push(state);
+        // The list may grow, and an allocator of the program's make a monitored call that asks for a state.
+        apart(|| {
+            HERE.with(|here| here.set(None));
+            arena::give_back(state);
+            lock(&self.free).push(state);
+        });
     }
 
     /// A state without an owner, at most this share of whose ring is still to be drained.
@@ -465,7 +468,10 @@ impl ThreadRings {
             return None;
         }
         let bytes = bytes.min(limits::RING_BYTES);
-        let (block, page, ring) = self.new_ring(bytes, ring::bytes_at_first(bytes))?;
+        let ring = self.new_ring(bytes, ring::bytes_at_first(bytes));
+        // Where the machine refuses so much, calls are counted all the same.
+        let ring = ring.or_else(|| self.new_ring(RING_BYTES_NONE, RING_BYTES_NONE));
+        let (block, page, ring) = ring?;
         let state = Box::leak(Box::new(ThreadState {
             current: AtomicU64::new(NO_SPAN),
             trace: AtomicU64::new(NO_SPAN),

@@ -38,8 +38,10 @@ pub(crate) const CASES: &[Case] = &[
     case("syncs fail", "EIO at every fsync", Need::Compiler, Length::Short, || {
         Play::new().with("MONITOR_MAX_DISK", "2MiB").rules("fsync:5:1:0:0").lines(2).run(on, off)
     }),
-    case("a read fails once", "EIO at the 1st read", Need::Compiler, Length::Short, || {
-        Play::new().rules("read:5:1:1:0").run(on, off)
+    case("a read fails once", "EIO at the 1st read, store moved", Need::Compiler, Length::Short, || {
+        // As below: the log of the moved file goes with it.
+        let gone = Allowed { gone: true, ..Allowed::default() };
+        Play::new().rules("read:5:1:1:0").lines(1).allow(gone).run(reopened, off)
     }),
     case("reads fail", "EIO at every read, store moved", Need::Compiler, Length::Long, || {
         // What the log of the moved file holds cannot be copied into it then.
@@ -52,7 +54,7 @@ pub(crate) const CASES: &[Case] = &[
             .run(reopened, off)
     }),
     case("a sync takes 400 ms", "delayed fsync and write", Need::Compiler, Length::Short, || {
-        Play::new().rules("fsync:0:1:0:400,write:0:1:1:400").run(on, off)
+        Play::new().with("MONITOR_MAX_DISK", "2MiB").rules("fsync:0:1:0:400,write:0:1:1:400").run(on, off)
     }),
     case("the disk hangs for 5 s", "delayed write", Need::Compiler, Length::Long, || {
         Play::new().rules("write:0:1:1:5000").run(on, off)

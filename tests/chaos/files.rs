@@ -87,6 +87,9 @@ pub(crate) const CASES: &[Case] = &[
     case("newer schema at the path", "user_version = 99", Need::Nothing, || {
         left_alone("PRAGMA user_version = 99", ".v1.db")
     }),
+    case("a schema that never was at the path", "user_version = 0", Need::Nothing, || {
+        left_alone("PRAGMA user_version = 0", ".monitor.db")
+    }),
     case("another program's database", "application_id = 7", Need::Nothing, || {
         left_alone("PRAGMA application_id = 7; CREATE TABLE theirs (x)", ".monitor.db")
     }),

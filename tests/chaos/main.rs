@@ -16,8 +16,10 @@ mod oracle;
 mod shim;
 mod disk;
 mod files;
+mod rings;
 mod several;
 mod program;
+mod moments;
 mod vfs;
 mod sweep;
 mod soak;
@@ -73,8 +75,17 @@ fn main() -> ExitCode {
             Length::ByName => false,
         }
     };
-    let cases =
-        [disk::CASES, files::CASES, several::CASES, program::CASES, sweep::CASES, soak::CASES].concat();
+    let cases = [
+        disk::CASES,
+        files::CASES,
+        rings::CASES,
+        several::CASES,
+        program::CASES,
+        moments::CASES,
+        sweep::CASES,
+        soak::CASES,
+    ]
+    .concat();
     let cases: Vec<Case> = cases.into_iter().filter(chosen).collect();
     if asked.list {
         for case in &cases {

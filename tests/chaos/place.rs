@@ -13,7 +13,7 @@ pub(crate) fn is_root() -> bool {
     static IS_ROOT: std::sync::OnceLock<bool> = std::sync::OnceLock::new();
     *IS_ROOT.get_or_init(|| {
         let probe = Place::new();
-        probe.try_mount(&["-t", "tmpfs", "-o", "size=64k", "tmpfs"])
+        probe.try_mount(&["-t", "tmpfs", "-o", "size=64k", "tmpfs"], &probe.data())
     })
 }
 
@@ -21,7 +21,7 @@ pub(crate) fn is_root() -> bool {
 #[derive(Debug)]
 pub(crate) struct Place {
     folder: TempDir,
-    mounted: std::cell::Cell<bool>,
+    mounted: std::cell::RefCell<Vec<PathBuf>>,
     /// For ring files, which a killed victim leaves behind.
     rings: Option<TempDir>,
 }
@@ -30,7 +30,7 @@ impl Place {
     pub(crate) fn new() -> Self {
         let rings = tempfile::Builder::new().prefix("chaos-").tempdir_in("/dev/shm").ok();
         let place =
-            Self { folder: tempfile::tempdir().unwrap(), mounted: std::cell::Cell::new(false), rings };
+            Self { folder: tempfile::tempdir().unwrap(), mounted: std::cell::RefCell::default(), rings };
         std::fs::create_dir(place.home()).unwrap();
         std::fs::create_dir(place.data()).unwrap();
         place
@@ -72,6 +72,11 @@ impl Place {
         self.root().join("switch")
     }
 
+    /// Where the shim says which of its rules have come into effect.
+    pub(crate) fn struck(&self) -> PathBuf {
+        self.home().join("struck")
+    }
+
     pub(crate) fn report(&self) -> PathBuf {
         self.home().join("report")
     }
@@ -86,20 +91,28 @@ impl Place {
 
     /// Mounts a file system of this many bytes over the data folder.
     pub(crate) fn mount_tmpfs(&self, bytes: u64) {
-        assert!(self.try_mount(&["-t", "tmpfs", "-o", &format!("size={bytes}"), "tmpfs"]));
+        assert!(self.try_mount(&["-t", "tmpfs", "-o", &format!("size={bytes}"), "tmpfs"], &self.data()));
+    }
+
+    /// Mounts a file system in memory of this many bytes, for ring files.
+    pub(crate) fn mount_rings(&self, bytes: u64) -> PathBuf {
+        let folder = self.root().join("rings");
+        std::fs::create_dir(&folder).unwrap();
+        assert!(self.try_mount(&["-t", "tmpfs", "-o", &format!("size={bytes}"), "tmpfs"], &folder));
+        folder
     }
 
     /// Makes the data folder a mount of its own, which can be made read-only.
     pub(crate) fn mount_itself(&self) {
         let data = self.data();
-        assert!(self.try_mount(&["--bind", data.to_str().unwrap()]));
+        assert!(self.try_mount(&["--bind", data.to_str().unwrap()], &data));
     }
 
-    fn try_mount(&self, options: &[&str]) -> bool {
+    fn try_mount(&self, options: &[&str], folder: &Path) -> bool {
         let mut mount = Command::new("mount");
-        let done = mount.args(options).arg(self.data()).stderr(std::process::Stdio::null()).status();
+        let done = mount.args(options).arg(folder).stderr(std::process::Stdio::null()).status();
         let is_mounted = done.is_ok_and(|status| status.success());
-        self.mounted.set(is_mounted || self.mounted.get());
+        self.mounted.borrow_mut().extend(is_mounted.then(|| folder.to_owned()));
         is_mounted
     }
 
@@ -136,8 +149,8 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        if self.mounted.get() {
-            let _ = Command::new("umount").arg("-l").arg(self.data()).status();
+        for folder in self.mounted.get_mut() {
+            let _ = Command::new("umount").arg("-l").arg(folder).status();
         }
     }
 }

@@ -4,7 +4,8 @@
 use std::collections::HashMap;
 use std::io::{BufRead as _, BufReader, Lines, Read as _, Write as _};
 use std::os::unix::process::CommandExt as _;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::path::PathBuf;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Output, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
@@ -19,6 +20,9 @@ pub(crate) const ROUNDS: u64 = 150;
 pub(crate) const MEMORY_MIB: u64 = 4;
 /// By when rows must arrive again once a fault is over: the breaker's pause and a bit.
 const AGAIN_MAX: Duration = Duration::from_secs(35);
+
+/// By when a fault that can strike has.
+const STRIKES_WITHIN: Duration = Duration::from_secs(10);
 
 /// What the oracle has to put up with in a row.
 #[derive(Debug, Clone, Copy, Default)]
@@ -40,6 +44,8 @@ pub(crate) struct Play {
     /// `ulimit` and the like, put before the victim.
     pub(crate) limits: Option<&'static str>,
     pub(crate) is_nobody: bool,
+    /// Another build of the victim than the usual one.
+    pub(crate) victim: Option<PathBuf>,
     pub(crate) rounds: u64,
     /// Lines that it may print on stderr.
     pub(crate) lines_max: usize,
@@ -59,6 +65,7 @@ impl Play {
             variables: Vec::new(),
             limits: None,
             is_nobody: false,
+            victim: None,
             rounds: ROUNDS,
             lines_max: 0,
             allowed: Allowed::default(),
@@ -81,7 +88,18 @@ impl Play {
     /// With the shim and these rules, from the victim's start to its end.
     pub(crate) fn rules_always(self, rules: &str) -> Self {
         let shim = shim::built().unwrap().to_str().unwrap().to_owned();
-        self.with("LD_PRELOAD", &shim).with("CHAOS_MATCH", "/data/").with("CHAOS_RULES", rules)
+        let struck = self.place.struck().to_str().unwrap().to_owned();
+        let play = self.with("LD_PRELOAD", &shim).with("CHAOS_MATCH", "/data/").with("CHAOS_RULES", rules);
+        play.with("CHAOS_STRUCK", &struck)
+    }
+
+    /// What the rules are for and did not come to: a row that this names has shown nothing.
+    pub(crate) fn not_struck(&self) -> Vec<&str> {
+        let struck = std::fs::read_to_string(self.place.struck()).unwrap_or_default();
+        let rules = self.variables.iter().find(|(name, _)| name == "CHAOS_RULES");
+        let rules = rules.map_or("", |(_, rules)| rules.as_str());
+        let ops = rules.split(',').filter_map(|rule| rule.split_once(':')).map(|(op, _)| op);
+        ops.filter(|op| !struck.lines().any(|line| line == *op)).collect()
     }
 
     /// Printing so many lines at most.
@@ -113,10 +131,21 @@ impl Play {
         self
     }
 
+    /// Waits until each rule has come into effect: a batch may wait a second or two before it is written.
+    fn await_strike(&self) {
+        let began = Instant::now();
+        while !self.not_struck().is_empty() && began.elapsed() < STRIKES_WITHIN {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
     /// The victim's command in an environment of its own.
     pub(crate) fn command(&self, scenario: &str, number: u64) -> Command {
-        let victim =
-            if self.is_nobody { self.place.public_victim() } else { env!("CARGO_BIN_EXE_victim").into() };
+        let victim = match &self.victim {
+            Some(victim) => victim.clone(),
+            None if self.is_nobody => self.place.public_victim(),
+            None => env!("CARGO_BIN_EXE_victim").into(),
+        };
         let mut command = Command::new(&victim);
         command.args([scenario, &number.to_string()]);
         if let Some(limits) = self.limits {
@@ -147,6 +176,7 @@ impl Play {
         let fault_ns = now_ns();
         victim.tell("work");
         std::thread::sleep(self.lasts);
+        self.await_strike();
         lift(&self.place, &victim);
         let (lift_ns, lifted) = (now_ns(), Instant::now());
         victim.tell("work");
@@ -163,6 +193,23 @@ impl Play {
         oracle::judge(&self, &ended, reference(self.rounds), (fault_ns, lift_ns), again)
     }
 }
+
+/// Runs a command that a fault may make hang: it is killed then, which shows in its status.
+pub(crate) fn bounded(mut command: Command) -> Output {
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let began = Instant::now();
+    while child.try_wait().unwrap().is_none() {
+        if began.elapsed() > HANGS_AFTER {
+            child.kill().unwrap();
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    child.wait_with_output().unwrap()
+}
+
+/// Far more than any scenario takes that says little and waits for nothing.
+const HANGS_AFTER: Duration = Duration::from_secs(60);
 
 /// A victim that runs.
 #[derive(Debug)]

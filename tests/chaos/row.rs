@@ -88,6 +88,8 @@ pub(crate) struct Row {
     pub(crate) lost: Vec<(&'static str, u64)>,
     /// From the end of the fault to the first new row.
     pub(crate) again: Option<Duration>,
+    /// For how long a caller had to stand still at most, in a round of twelve calls.
+    pub(crate) waited: Duration,
     /// Whether exit status and output were those of the run without a recorder.
     pub(crate) is_host_unchanged: bool,
     /// What the oracle objects to.
@@ -110,7 +112,7 @@ impl Row {
         }
     }
 
-    fn cells(&self) -> [String; 8] {
+    fn cells(&self) -> [String; 9] {
         let lost: Vec<String> = self.lost.iter().map(|(reason, calls)| format!("{reason} {calls}")).collect();
         [
             self.fault.to_owned(),
@@ -120,22 +122,32 @@ impl Row {
             self.recovered.map_or_else(|| "-".to_owned(), |calls| calls.to_string()),
             if lost.is_empty() { "0".to_owned() } else { lost.join(", ") },
             self.again.map_or_else(|| "-".to_owned(), |again| format!("{:.1} s", again.as_secs_f64())),
+            if self.waited.is_zero() { "-".to_owned() } else { format!("{:.0?}", self.waited) },
             if self.is_host_unchanged { "yes" } else { "NO" }.to_owned(),
         ]
     }
 }
 
-const HEADINGS: [&str; 8] =
-    ["fault", "injected how", "emitted", "stored", "recovered", "lost", "again after", "host unchanged"];
+const HEADINGS: [&str; 9] = [
+    "fault",
+    "injected how",
+    "emitted",
+    "stored",
+    "recovered",
+    "lost",
+    "again after",
+    "caller waited",
+    "host unchanged",
+];
 
 /// Prints all rows as an aligned table; `emitted` and `stored` are ok + failed calls.
 pub(crate) fn print(rows: &[Row]) {
-    let cells: Vec<[String; 8]> = rows.iter().map(Row::cells).collect();
-    let widths: [usize; 8] = std::array::from_fn(|at| {
+    let cells: Vec<[String; 9]> = rows.iter().map(Row::cells).collect();
+    let widths: [usize; 9] = std::array::from_fn(|at| {
         let widest = cells.iter().map(|row| row[at].chars().count()).max();
         widest.unwrap_or(0).max(HEADINGS[at].len())
     });
-    let line = |cells: [&str; 8]| {
+    let line = |cells: [&str; 9]| {
         let padded = cells.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}"));
         padded.collect::<Vec<_>>().join(" | ").trim_end().to_owned()
     };

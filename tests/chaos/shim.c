@@ -3,6 +3,7 @@
  * CHAOS_RULES   op:errno:first:times:delay_ms, by comma; times 0 is for ever, errno 0 only delays
  * CHAOS_MATCH   files whose path contains this are meant; other files are left alone
  * CHAOS_SWITCH  rules hold only while this file exists, and calls are counted from then on
+ * CHAOS_STRUCK a file that gets the name of each op whose rule has come into effect
  * CHAOS_JUMP_S  seconds that the wall clock is off while the rules hold
  */
 #define _GNU_SOURCE
@@ -29,11 +30,12 @@ struct rule {
     int error;
     long first, times, delay_ms;
     atomic_long seen;
+    atomic_int told;
 };
 
 static struct rule rules[8];
 static int rule_count;
-static const char *match, *switch_path;
+static const char *match, *switch_path, *struck_path;
 static long jump_s;
 static atomic_char watched[4096];
 
@@ -44,6 +46,7 @@ static atomic_char watched[4096];
 __attribute__((constructor)) static void read_rules(void) {
     match = getenv("CHAOS_MATCH");
     switch_path = getenv("CHAOS_SWITCH");
+    struck_path = getenv("CHAOS_STRUCK");
     const char *jump = getenv("CHAOS_JUMP_S");
     jump_s = jump ? atol(jump) : 0;
     const char *text = getenv("CHAOS_RULES");
@@ -70,6 +73,19 @@ static int is_on(void) {
     return !switch_path || syscall(SYS_faccessat, AT_FDCWD, switch_path, F_OK) == 0;
 }
 
+/* Says once that a rule has come into effect. */
+static void tell(struct rule *rule) {
+    if (!struck_path || atomic_exchange(&rule->told, 1)) return;
+    int fd = syscall(SYS_openat, AT_FDCWD, struck_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+    if (fd < 0) return;
+    char line[16];
+    size_t length = strlen(names[rule->op]);
+    memcpy(line, names[rule->op], length);
+    line[length] = '\n';
+    syscall(SYS_write, fd, line, length + 1);
+    syscall(SYS_close, fd);
+}
+
 /* Whether the call is to fail; errno is set then. */
 static int fails(enum op op) {
     for (int at = 0; at < rule_count; at++) {
@@ -77,6 +93,7 @@ static int fails(enum op op) {
         if (rule->op != op || !is_on()) continue;
         long number = atomic_fetch_add(&rule->seen, 1) + 1;
         if (number < rule->first || (rule->times && number >= rule->first + rule->times)) continue;
+        tell(rule);
         if (rule->delay_ms) {
             struct timespec pause = {rule->delay_ms / 1000, rule->delay_ms % 1000 * 1000000};
             nanosleep(&pause, NULL);
@@ -179,6 +196,11 @@ void *calloc(size_t count, size_t size) {
 int clock_gettime(clockid_t clock, struct timespec *time) {
     REAL(clock_gettime);
     int result = real(clock, time);
-    if (jump_s && clock == CLOCK_REALTIME && result == 0 && is_on()) time->tv_sec += jump_s;
+    if (jump_s && clock == CLOCK_REALTIME && result == 0 && is_on()) {
+        time->tv_sec += jump_s;
+        for (int at = 0; at < rule_count; at++) {
+            if (rules[at].op == CLOCK) tell(&rules[at]);
+        }
+    }
     return result;
 }

@@ -1,14 +1,17 @@
 #!/usr/bin/env python3
-"""Makes the hostile corpus beside it: stores that are none, or worse, and strings that act on terminals.
+"""Makes the hostile corpus beside it: stores and ring files that are none, or worse, and strings that act on
+terminals.
 
 The same files come out each time. Run it after a change here and commit what it makes.
 """
 import json
 import pathlib
 import sqlite3
+import struct
 
 HERE = pathlib.Path(__file__).parent
 STORES = HERE / "stores"
+RINGS = HERE / "rings"
 ESCAPES = "\x1b[2J\x1b]0;owned\x07\x9b31m\u202egpj\r\x7f\u2066"
 APPLICATION_ID = 0x4D4E5452
 
@@ -42,7 +45,109 @@ def put(at, *values):
     return change
 
 
+# A ring file, as docs/record-format.md draws it: words of 64 bits, a head page of 512 of them, then blocks.
+PAGE = 512
+RING, JOURNAL, SITES, THREADS, LEDGER, FLIGHTS = range(1, 7)
+LARGEST = 2**64 - 1
+ALIVE_NS = 1_700_000_000_000_000_000
+# Whoever tries the file writes the path of its store there: a word with the length, then the bytes.
+STORE_ASKED = 144
+
+
+def text(words, at, value):
+    value = value.encode()
+    words[at] = len(value)
+    for place in range(0, len(value), 8):
+        words[at + 1 + place // 8] = int.from_bytes(value[place:place + 8], "little")
+
+
+def block(kind, content, number=1, filled=None, length=None):
+    words = [kind | number << 32, 0, 8 + len(content) if filled is None else filled, 0, 0, 0, 0, 0] + content
+    words += [0] * (-len(words) % PAGE)
+    words[1] = len(words) * 8 if length is None else length
+    return words
+
+
+def call(span, site=1, length=8, start=1_000_000, duration=500, weight=0x3F800000):
+    return [length | site << 32, start, duration, span, 0, span, weight, 0]
+
+
+def site(name, number=1, told=None, lists=("0", "0")):
+    texts = b"".join(struct.pack("<H", len(part.encode())) + part.encode() for part in (name, "src/a.rs", "") + lists)
+    words = [int.from_bytes(texts[at:at + 8], "little") for at in range(0, len(texts), 8)]
+    length = 4 + len(words) if told is None else told
+    return [length & 0xFFFFFFFF | number << 32, 7, LARGEST, len(texts)] + words
+
+
+def ring_block(records, capacity=512, head=0, tail=None, depth=0, frames=()):
+    control = [0] * PAGE
+    control[8:11] = [1, 1, capacity]
+    control[16:18] = [head + len(records) if tail is None else tail, depth]
+    control[32] = head
+    control[128:128 + len(frames)] = frames
+    return block(RING, control[8:] + records + [0] * (512 - len(records)))
+
+
+def ring_file(name, *blocks, cut=None, **changes):
+    words = [0] * PAGE
+    words[0] = int.from_bytes(b"MNTRRING", "little")
+    words[1:6] = [1, 0, 17, ALIVE_NS - 10**9, 1 << 16]
+    words[6:10] = [0, 1, ALIVE_NS, LARGEST]
+    words[12:15] = [1_000_000, ALIVE_NS, 1 << 32]
+    for at, value in [(32, name), (40, "elsewhere/pid:[1]/17"), (64, "shop"), (96, "0.1.0"), (104, "here"),
+                      (STORE_ASKED, "/nowhere/shop.db")]:
+        text(words, at, value)
+    for part in blocks:
+        words += part
+    words[2] = len(words) * 8
+    for at, value in changes.items():
+        words[int(at.lstrip("w"))] = value
+    data = struct.pack(f"<{len(words)}Q", *words)
+    (RINGS / name).write_bytes(data[:cut])
+
+
+def rings():
+    RINGS.mkdir(exist_ok=True)
+    for old in RINGS.iterdir():
+        old.unlink()
+    known = block(SITES, site("shop::a"))
+    three = call(1) + call(2) + call(3)
+    ring_file("sound", known, ring_block(three))
+    ring_file("of_another_version", known, ring_block(three), w1=LARGEST)
+    ring_file("no_magic", known, ring_block(three), w0=0)
+    ring_file("cut_in_a_block", known, ring_block(three), cut=6000)
+    ring_file("cut_in_the_head", cut=777)
+    ring_file("end_beyond_everything", known, ring_block(three), w2=LARGEST)
+    ring_file("block_of_no_length", known, block(JOURNAL, three, length=0), ring_block(three))
+    ring_file("block_of_all_length", block(JOURNAL, three, length=LARGEST - 4095), known)
+    ring_file("filled_beyond_the_block", known, block(JOURNAL, [LARGEST, 0, 1] + three, filled=LARGEST))
+    ring_file("journal_at_the_last_position", known, block(JOURNAL, [8 | 1 << 32, LARGEST - 3, 1] + call(1)))
+    ring_file("journal_entries_again", known, *[block(JOURNAL, [24 | 1 << 32, 0, 1] + three) for _ in range(5)])
+    ring_file("ring_of_all_capacity", known, ring_block(three, capacity=1 << 63))
+    ring_file("ring_not_a_power_of_two", known, ring_block(three, capacity=511))
+    ring_file("ring_head_past_its_tail", known, ring_block(three, head=LARGEST, tail=3))
+    ring_file("ring_many_times_full", known, ring_block(three, tail=LARGEST))
+    ring_file("ring_twice", known, ring_block(three), ring_block(three))
+    ring_file("depth_without_end", known, ring_block(three, depth=0xFFFFFFFF, frames=[1, 1, 1, 0] * 64))
+    ring_file("records_that_lie", known, ring_block(
+        call(1, length=0) + call(2, length=0xFFFF) + call(3, weight=0x7FC00000) + [2 << 16] + call(4, start=LARGEST)))
+    ring_file("times_of_another_age", known, ring_block(call(1, duration=LARGEST) + call(2, start=0)), w14=LARGEST)
+    ring_file("figures_beyond_belief", known, *[block(LEDGER, ([1] + [LARGEST] * 9) * 4, number) for number in range(3)])
+    ring_file("figures_at_the_bound", known, *[block(LEDGER, ([0] * 40) + ([1] + [1 << 60] * 9) * 4, 0)] * 40)
+    ring_file("ledger_past_the_last_function", known, block(LEDGER, ([1] + [5] * 9) * 4, 0xFFFFFFFF))
+    ring_file("site_of_no_length", block(SITES, site("shop::a", told=0) * 20), ring_block(three))
+    ring_file("site_of_all_length", block(SITES, site("shop::a", told=0xFFFFFFFF)), ring_block(three))
+    ring_file("lists_without_end", block(SITES, site("shop::a", lists=(str(2**63), str(2**63)))), ring_block(three))
+    ring_file("names_that_act", block(SITES, site(ESCAPES)), ring_block(three))
+    ring_file("threads_of_long_names", known, block(THREADS, [1 | 0xFFFFFFFF << 32] + [LARGEST] * 7), ring_block(three))
+    ring_file("flights_of_nobody", known, block(FLIGHTS, [LARGEST] * 400))
+    (RINGS / "empty").write_bytes(b"")
+    (RINGS / "zeros").write_bytes(bytes(8192))
+    (RINGS / "text").write_bytes(b"MNTRRING, or so they say\n" * 300)
+
+
 def main():
+    rings()
     STORES.mkdir(exist_ok=True)
     for old in STORES.iterdir():
         old.unlink()

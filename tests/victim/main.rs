@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use monitored::{Context, monitor};
 
+mod allocator;
 mod control;
 mod hostile;
 mod hot;
@@ -56,6 +57,7 @@ fn main() {
         "phases" => phases::run(number),
         "hostile" => hostile::values(),
         "late" => hostile::late(),
+        "allocator" => allocator::allocator(number),
         "signals" => hostile::signals(number),
         "ends" => hostile::ends(number, &arguments.next().unwrap_or_default()),
         "hook" => orders::hook(),

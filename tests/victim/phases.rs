@@ -42,9 +42,15 @@ struct Totals {
     ok: u64,
     failed: u64,
     checksum: u64,
-    /// Rounds that took more than a millisecond and in which the thread had to wait for something.
-    slowed: u64,
-    slowed_max: Duration,
+    /// Rounds in which the thread stood still for more than a millisecond, and those that took it more than
+    /// that to work through. Neither counts the time for which it could have run and was not let, nor that
+    /// for which another thread of the program was not, which it may have had to wait for.
+    stood_still: u64,
+    stood_still_max: Duration,
+    worked_long: u64,
+    worked_max: Duration,
+    /// What the first round worked, in which the recorder starts.
+    started: Duration,
     longest: Duration,
     threads: usize,
     files: usize,
@@ -75,16 +81,29 @@ impl Totals {
         }
     }
 
+    /// What a round took, and what the scheduler says of the thread before and after it.
+    fn time(&mut self, took: Duration, before: Scheduled, after: Scheduled) {
+        let worked = after.worked.saturating_sub(before.worked);
+        let kept_waiting = after.kept_waiting.saturating_sub(before.kept_waiting);
+        let stood_still = took.saturating_sub(worked + kept_waiting);
+        self.longest = self.longest.max(took);
+        self.stood_still += u64::from(stood_still > SLOW);
+        self.stood_still_max = self.stood_still_max.max(stood_still);
+        if self.started.is_zero() {
+            self.started = worked;
+        } else {
+            self.worked_long += u64::from(worked > SLOW);
+            self.worked_max = self.worked_max.max(worked);
+        }
+    }
+
     fn work(&mut self, rounds: u64, from: u64) {
         for at in from..from + rounds {
-            let (began, waited) = (Instant::now(), system::waits());
+            let before = scheduled();
+            let began = Instant::now();
             self.round(at);
-            let took = began.elapsed();
-            self.longest = self.longest.max(took);
-            if took > Duration::from_millis(1) && system::waits() > waited {
-                self.slowed += 1;
-                self.slowed_max = self.slowed_max.max(took);
-            }
+            let (took, worked) = (began.elapsed(), system::worked());
+            self.time(took, before, Scheduled { worked, ..scheduled() });
             if at.is_multiple_of(20) {
                 self.threads = self.threads.max(entries("/proc/self/task"));
                 // One descriptor is that of the listing itself.
@@ -93,6 +112,32 @@ impl Totals {
             std::thread::sleep(Duration::from_millis(1));
         }
     }
+}
+
+/// What a monitored call may add, and more than twelve of them take.
+const SLOW: Duration = Duration::from_millis(1);
+
+/// The time for which this thread ran, and for which threads of the program could have and others did.
+#[derive(Debug, Clone, Copy)]
+struct Scheduled {
+    worked: Duration,
+    kept_waiting: Duration,
+}
+
+fn scheduled() -> Scheduled {
+    let threads = std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+    let kept_waiting = threads.filter_map(|thread| {
+        let text = std::fs::read_to_string(thread.path().join("schedstat")).ok()?;
+        text.split_whitespace().nth(1)?.parse().ok().map(Duration::from_nanos)
+    });
+    Scheduled { kept_waiting: kept_waiting.sum(), worked: system::worked() }
+}
+
+/// The signals for which there are handlers, as a mask.
+fn signals_caught() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0)
 }
 
 fn entries(folder: &str) -> usize {
@@ -142,9 +187,13 @@ fn report(totals: &Totals, flushes: &str) {
     let numbers = [
         ("ok", totals.ok),
         ("failed", totals.failed),
-        ("slowed", totals.slowed),
-        ("slowed_us_max", u64::try_from(totals.slowed_max.as_micros()).unwrap_or(u64::MAX)),
-        ("longest_us", u64::try_from(totals.longest.as_micros()).unwrap_or(u64::MAX)),
+        ("stood_still", totals.stood_still),
+        ("stood_still_us_max", micros(totals.stood_still_max)),
+        ("worked_long", totals.worked_long),
+        ("worked_us_max", micros(totals.worked_max)),
+        ("started_us", micros(totals.started)),
+        ("longest_us", micros(totals.longest)),
+        ("signals_caught", signals_caught()),
         ("threads", totals.threads as u64),
         ("files", totals.files as u64),
         ("files_left", entries("/proc/self/fd").saturating_sub(1) as u64),
@@ -169,15 +218,20 @@ fn report(totals: &Totals, flushes: &str) {
     let _ = std::fs::write(path, text);
 }
 
-mod system {
-    #![allow(unsafe_code, reason = "getrusage is not in the standard library")]
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
 
-    /// How often this thread gave up the processor because it had to wait.
-    pub(super) fn waits() -> i64 {
-        // SAFETY: all zeros are a valid value of this struct of numbers.
-        let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
-        // SAFETY: `usage` is valid for writing.
-        unsafe { libc::getrusage(libc::RUSAGE_THREAD, &raw mut usage) };
-        usage.ru_nvcsw
+mod system {
+    #![allow(unsafe_code, reason = "the clock of a thread is not in the standard library")]
+
+    use std::time::Duration;
+
+    /// The time for which this thread has run.
+    pub(super) fn worked() -> Duration {
+        let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+        // SAFETY: `time` is valid for writing.
+        unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
+        Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or(0))
     }
 }

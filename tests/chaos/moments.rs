@@ -1,0 +1,188 @@
+//! Calls at moments at which little works, a program that stands still, hangs at its end, or is built so that
+//! it cannot unwind.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use crate::disk::nothing;
+use crate::oracle;
+use crate::play::{Play, Victim, bounded};
+use crate::row::{Calls, Case, Length, Need, Row};
+
+const fn case(fault: &'static str, how: &'static str, need: Need, length: Length, run: fn() -> Row) -> Case {
+    Case { fault, how, need, length, run }
+}
+
+pub(crate) const CASES: &[Case] = &[
+    case("call in a handler of exit", "atexit, before and after ours", Need::Nothing, Length::Short, late),
+    case("call in a signal handler", "SIGALRM every ms", Need::Nothing, Length::Short, signals),
+    case(
+        "call in an allocator",
+        "at each allocation, on all threads",
+        Need::Nothing,
+        Length::Short,
+        allocator,
+    ),
+    case("program stopped for 3 s", "SIGSTOP, SIGCONT", Need::Nothing, Length::Short, stopped),
+    case("the disk hangs at exit", "write takes 30 s", Need::Compiler, Length::Long, hung_at_exit),
+    case("panics abort", "panic = \"abort\"", Need::Nothing, Length::Long, aborting),
+];
+
+/// The later handlers run before the recorder's, the earlier ones after it: each result is right.
+fn late() -> Row {
+    let play = Play::new();
+    let output = play.command("late", 1).output().unwrap();
+    let mut row = Row { emitted: Calls { ok: 3, failed: 0 }, ..Row::default() };
+    row.is_host_unchanged =
+        output.status.code() == Some(0) && output.stdout == b"2\n" && output.stderr.is_empty();
+    row.expect(row.is_host_unchanged, || format!("{output:?}"));
+    row.stored = oracle::find(&play.place, (0, i64::MAX)).stored;
+    row.lost = vec![("after the end of recording", 3 - row.stored.ok.min(3))];
+    row
+}
+
+/// Those outside of the handler are counted to the last, and so are read to the last: nothing that a handler
+/// does puts the records behind it out of step.
+fn signals() -> Row {
+    const CALLS: u64 = 100_000;
+    let mut row = Row { is_host_unchanged: true, ..Row::default() };
+    for _ in 0..5 {
+        let play = Play::new();
+        let output = bounded(play.command("signals", CALLS));
+        let sum = CALLS * (CALLS + 1) / 2 + 5050;
+        let said = format!("{sum}\n");
+        let same = output.status.success() && output.stdout == said.as_bytes() && output.stderr.is_empty();
+        row.is_host_unchanged &= same;
+        row.expect(same, || format!("{output:?}"));
+        let found = oracle::find(&play.place, (0, i64::MAX));
+        row.expect(found.damaged.is_empty() && found.twice == 0, || format!("{found:?}"));
+        let store = oracle::open(&play.place.db()).unwrap();
+        let number = |sql: &str| store.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap().unsigned_abs();
+        let leaf = "function LIKE '%::leaf'";
+        let counted = number(&format!("SELECT calls FROM functions WHERE {leaf}"));
+        let dropped = number(&format!("SELECT dropped FROM functions WHERE {leaf}"));
+        let rows = number(&format!("SELECT count(*) FROM calls WHERE {leaf}"));
+        row.expect(counted == CALLS + 100 && rows + dropped == counted, || {
+            format!("{} calls, {counted} counted, {rows} rows, {dropped} dropped", CALLS + 100)
+        });
+        row.emitted.ok += CALLS + 100;
+        row.stored.ok += rows;
+        row.lost = vec![("ring full", row.lost.iter().map(|(_, lost)| lost).sum::<u64>() + dropped)];
+    }
+    row.remark = "calls outside of the handler; its own have a row or are let through".to_owned();
+    row
+}
+
+/// Every one of its calls may be let through; none may wait, and none may come out of place.
+fn allocator() -> Row {
+    const CALLS: u64 = 5000;
+    let play = Play::new();
+    let run = |off: bool| {
+        let mut command = play.command("allocator", CALLS);
+        command.env("MONITOR", if off { "off" } else { "on" });
+        bounded(command)
+    };
+    let (with, without) = (run(false), run(true));
+    let mut row = Row { emitted: Calls { ok: 2 * CALLS, failed: 0 }, ..Row::default() };
+    row.is_host_unchanged =
+        (with.status, &with.stdout, &with.stderr) == (without.status, &without.stdout, &without.stderr);
+    row.expect(row.is_host_unchanged && with.status.success(), || format!("{with:?} {without:?}"));
+    let found = oracle::find(&play.place, (0, i64::MAX));
+    row.expect(found.damaged.is_empty() && found.twice == 0 && found.is_readable, || format!("{found:?}"));
+    let store = oracle::open(&play.place.db()).unwrap();
+    let number = |sql: &str| store.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap().unsigned_abs();
+    row.stored.ok = number("SELECT count(*) FROM calls WHERE function LIKE '%::words'");
+    let counted = number("SELECT calls FROM functions WHERE function LIKE '%::words'");
+    let dropped = number("SELECT dropped FROM functions WHERE function LIKE '%::words'");
+    row.lost = vec![("ring full", dropped)];
+    let rows = row.stored.ok;
+    row.expect(counted == 2 * CALLS && counted == rows + dropped, || {
+        format!("{counted} counted, {rows} rows, {dropped} dropped")
+    });
+    let inside = number("SELECT coalesce(sum(calls), 0) FROM functions WHERE function LIKE '%::allocated'");
+    row.remark = format!("emitted: those around the allocator's; of its own {inside} were recorded");
+    row
+}
+
+/// As when a machine is suspended: the clocks go on, the program does not.
+fn stopped() -> Row {
+    let play = Play::new();
+    let signal = |victim: &Victim, signal: &str| {
+        let status = Command::new("kill").args([signal, &victim.pid().to_string()]).status();
+        assert!(status.is_ok_and(|status| status.success()), "kill {signal}");
+    };
+    let mut row = play.run(
+        |_, victim| {
+            signal(victim, "-STOP");
+            std::thread::sleep(Duration::from_secs(3));
+            signal(victim, "-CONT");
+        },
+        nothing,
+    );
+    row.remark = "times go on as the machine's do".to_owned();
+    row
+}
+
+/// Its end does not wait for the disk; the next program brings what it could not write.
+fn hung_at_exit() -> Row {
+    const HANGS: Duration = Duration::from_secs(30);
+    let play = Play::new().rules_always("write:0:1:0:30000");
+    let began = Instant::now();
+    let output = play.command("return", 500).output().unwrap();
+    let took = began.elapsed();
+    let mut row = Row { emitted: Calls { ok: 500, failed: 0 }, ..Row::default() };
+    row.is_host_unchanged = output.status.success() && output.stdout == b"125250\n";
+    row.expect(row.is_host_unchanged, || format!("{output:?}"));
+    row.expect(took < HANGS / 2, || format!("its end took {took:?}"));
+    row.expect(play.not_struck().is_empty(), || "the fault never struck".to_owned());
+    let mut next = play.command("return", 1);
+    assert!(next.env_remove("LD_PRELOAD").output().unwrap().status.success());
+    let found = oracle::find(&play.place, (0, i64::MAX));
+    row.stored.ok = found.stored.ok.saturating_sub(1);
+    row.recovered = Some(row.stored.ok);
+    row.expect(row.stored == row.emitted && found.twice == 0, || format!("{found:?}"));
+    row.remark = format!("ended after {took:.1?}");
+    row
+}
+
+/// The victim, built anew without unwinding.
+fn aborting_victim() -> Option<PathBuf> {
+    static BUILT: OnceLock<Option<PathBuf>> = OnceLock::new();
+    let build = || {
+        let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("abort");
+        let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        cargo.args(["build", "--quiet", "--locked", "--bin", "victim", "--manifest-path"]);
+        cargo.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")).arg("--target-dir").arg(&folder);
+        let built = cargo.env("CARGO_PROFILE_DEV_PANIC", "abort").status();
+        built.is_ok_and(|status| status.success()).then(|| folder.join("debug/victim"))
+    };
+    BUILT.get_or_init(build).clone()
+}
+
+/// No panic can be contained there: no code of the user's is run for a value, and one in a monitored
+/// function ends the program as it does without a recorder, with all calls before it kept.
+fn aborting() -> Row {
+    let Some(victim) = aborting_victim() else { panic!("the victim cannot be built") };
+    let mut row = Row { is_host_unchanged: true, ..Row::default() };
+    // Values that panic, never end or are a million deep; calls that end; a panic after calls.
+    for (scenario, number, ok) in [("hostile", 1, 51), ("return", 500, 500), ("panic", 300, 300)] {
+        let mut play = Play::new().with("MONITOR_MAX_MEMORY", "64MiB");
+        play.victim = Some(victim.clone());
+        let with = play.command(scenario, number).output().unwrap();
+        let without = play.command(scenario, number).env("MONITOR", "off").output().unwrap();
+        let same =
+            (with.status, &with.stdout, &with.stderr) == (without.status, &without.stdout, &without.stderr);
+        row.is_host_unchanged &= same;
+        row.expect(same, || format!("{scenario}: {with:?}\n{without:?}"));
+        assert!(play.command("return", 1).output().unwrap().status.success());
+        let found = oracle::find(&play.place, (0, i64::MAX));
+        row.emitted.ok += ok;
+        row.stored.ok += found.stored.ok.saturating_sub(1);
+        row.expect(found.stored.ok == ok + 1 && found.twice == 0 && found.damaged.is_empty(), || {
+            format!("{scenario}: {found:?}")
+        });
+    }
+    row
+}

@@ -1,0 +1,79 @@
+//! The folder in memory for ring files: full, small, missing, or with files in it that others have left.
+
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+
+use crate::disk::nothing;
+use crate::oracle;
+use crate::play::Play;
+use crate::row::{Case, Length, Need, Row};
+
+const fn case(fault: &'static str, how: &'static str, need: Need, run: fn() -> Row) -> Case {
+    Case { fault, how, need, length: Length::Short, run }
+}
+
+pub(crate) const CASES: &[Case] = &[
+    case("folder for rings full", "tmpfs of 512 KiB", Need::Root, || on_tmpfs(512 << 10)),
+    case("folder for rings small", "tmpfs of 4 MiB", Need::Root, || on_tmpfs(4 << 20)),
+    case("no folder for rings", "MONITOR_RINGS=/nowhere", Need::Nothing, || {
+        Play::new().with("MONITOR_RINGS", "/nowhere").run(nothing, nothing)
+    }),
+    case("ring file removed while open", "rm", Need::Nothing, || {
+        Play::new().run(|place, _| remove_all(place.rings().unwrap()), nothing)
+    }),
+    case("hostile ring files", "every file of tests/data/rings", Need::Nothing, hostile),
+];
+
+/// A file there that has holes would end the program once memory is short.
+fn on_tmpfs(bytes: u64) -> Row {
+    let play = Play::new();
+    let folder = play.place.mount_rings(bytes);
+    let play = play.with("MONITOR_RINGS", folder.to_str().unwrap());
+    play.run(nothing, nothing)
+}
+
+fn remove_all(folder: &std::path::Path) {
+    for entry in std::fs::read_dir(folder).unwrap().flatten() {
+        std::fs::remove_file(entry.path()).unwrap();
+    }
+}
+
+/// Where the path of the store stands in a ring file: a word with its length, then its bytes.
+const STORE_AT: usize = 144 * 8;
+
+/// Each lies in the folder as if a process of this store had left it.
+fn hostile() -> Row {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/data/rings");
+    let mut row = Row { is_host_unchanged: true, ..Row::default() };
+    let mut files = 0;
+    for entry in std::fs::read_dir(folder).unwrap().flatten() {
+        let play = Play::new();
+        let mut bytes = std::fs::read(entry.path()).unwrap();
+        let db = play.place.db();
+        let path = db.as_os_str().as_encoded_bytes();
+        if let Some(place) = bytes.get_mut(STORE_AT..STORE_AT + 8 + path.len()) {
+            place[..8].copy_from_slice(&(path.len() as u64).to_le_bytes());
+            place[8..].copy_from_slice(path);
+        }
+        let rings = play.place.rings().unwrap();
+        let user = std::fs::metadata(rings).unwrap().uid();
+        let left = rings.join(format!("monitored-{user}-{files:016x}-17-1-hostile"));
+        std::fs::write(&left, bytes).unwrap();
+        std::fs::set_permissions(&left, std::fs::Permissions::from_mode(0o600)).unwrap();
+        let output = play.command("return", 10).output().unwrap();
+        let name = entry.file_name();
+        let same = output.status.success() && output.stdout == b"55\n" && output.stderr.is_empty();
+        row.is_host_unchanged &= same;
+        row.expect(same, || format!("{}: {output:?}", name.display()));
+        let found = oracle::find(&play.place, (0, i64::MAX));
+        let is_sound = found.damaged.is_empty() && found.twice == 0;
+        row.expect(is_sound && found.victims == 10, || format!("{}: {found:?}", name.display()));
+        row.emitted.ok += 10;
+        row.stored.ok += found.victims;
+        // The views can still be read: no figure in them is beyond what they can sum.
+        row.expect(found.is_readable, || format!("{}: its views fail", name.display()));
+        files += 1;
+    }
+    row.expect(files >= 12, || format!("{files} files"));
+    row.remark = format!("{files} files");
+    row
+}
