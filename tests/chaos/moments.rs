@@ -71,7 +71,7 @@ fn signals() -> Row {
         row.stored.ok += rows;
         row.lost = vec![("ring full", row.lost.iter().map(|(_, lost)| lost).sum::<u64>() + dropped)];
     }
-    row.remark = "calls outside of the handler; its own have a row or are let through".to_owned();
+    row.remark.push_str("calls outside of the handler; its own have a row or are let through");
     row
 }
 
@@ -121,7 +121,7 @@ fn stopped() -> Row {
         },
         nothing,
     );
-    row.remark = "times go on as the machine's do".to_owned();
+    row.remark.push_str("times go on as the machine's do");
     row
 }
 

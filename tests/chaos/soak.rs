@@ -225,10 +225,14 @@ fn real() -> Row {
     let mut random = Random(now_ns().unsigned_abs());
     let until = Instant::now() + Duration::from_secs(soak_secs());
     let (mut memory, mut faults) = (Vec::new(), 0);
+    let (mut file_bytes, mut log_bytes) = (0, 0);
     victim.tell("work");
     while Instant::now() < until {
         let mut lock = None;
         faults += 1;
+        if faults % TIDY_EVERY == 0 {
+            tidy_up(&place.data());
+        }
         match random.below(6) {
             0 => drop(std::fs::remove_file(place.db())),
             1 => drop(OpenOptions::new().write(true).open(place.db()).and_then(|file| file.set_len(12_288))),
@@ -247,6 +251,9 @@ fn real() -> Row {
         let _ = std::fs::remove_file(place.switch());
         memory.push(resident_kb(victim.pid()));
         victim.tell("work");
+        let bytes = |path: &Path| std::fs::metadata(path).map_or(0, |found| found.len());
+        file_bytes = file_bytes.max(bytes(&place.db()));
+        log_bytes = log_bytes.max(bytes(&place.wal()));
     }
     let calm_ns = now_ns();
     victim.tell("work");
@@ -280,9 +287,17 @@ fn real() -> Row {
     let most = |part: &[u64]| part.iter().copied().max().unwrap_or(0);
     let (early, late) = (most(&memory[..quarter]), most(&memory[memory.len() - quarter..]));
     row.expect(late <= early + 4096, || format!("memory grew from {early} to {late} kB"));
-    row.remark = format!("{faults} faults, memory {early} kB early and {late} kB late");
+    row.expect(file_bytes + log_bytes <= MAX_DISK, || {
+        format!("a file of {file_bytes} and a log of {log_bytes} bytes, {MAX_DISK} allowed in all")
+    });
+    row.remark = format!(
+        "{faults} faults, memory {early} kB early and {late} kB late, file {file_bytes} and log {log_bytes} bytes at most"
+    );
     row
 }
+
+/// Faults between two looks of whoever removes the damaged files.
+const TIDY_EVERY: u32 = 10;
 
 fn resident_kb(pid: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();

@@ -84,3 +84,14 @@ fn a_recursion_of_ten_thousand_fits_the_stack() {
     assert_eq!(stage.run("recursion", 10_000), "10000\n");
     assert_eq!(stage.store().one::<i64>("SELECT calls FROM functions"), 10_001);
 }
+
+#[test]
+fn a_call_at_each_allocation_neither_hangs_nor_changes_the_program() {
+    let stage = Stage::new();
+    let said = stage.run("allocator", 300);
+    let sum: usize =
+        (0..300).map(|at| (0..at % 7).map(|word| format!("word {word} of {at}").len()).sum::<usize>()).sum();
+    assert_eq!(said, format!("{} true\n", 2 * sum));
+    let counted: i64 = stage.store().one("SELECT calls FROM functions WHERE function LIKE '%::words'");
+    assert_eq!(counted, 600);
+}

@@ -200,7 +200,7 @@ fn journal(input: &mut Input<'_>, content: &mut Vec<u64>) -> Vec<usize> {
         content[first + entry::THREAD] = input.below(5) as u64;
         position += records.len() as u64;
         content.extend(records);
-        places.extend(first..first + entry::HEADER + 1);
+        places.extend(first..=first + entry::HEADER);
     }
     places
 }
@@ -227,7 +227,7 @@ fn sites(input: &mut Input<'_>, content: &mut Vec<u64>) -> Vec<usize> {
         content[first + site::SLOW_NS] = if input.below(2) == 0 { u64::MAX } else { 100 };
         content[first + site::TEXT] = texts.len() as u64;
         content.extend(words);
-        places.extend(first..first + site::HEADER + 1);
+        places.extend(first..=first + site::HEADER);
     }
     places
 }
