@@ -64,11 +64,13 @@ fn hostile() -> Row {
         let same = output.status.success() && output.stdout == b"55\n" && output.stderr.is_empty();
         row.is_host_unchanged &= same;
         row.expect(same, || format!("{}: {output:?}", name.display()));
+        // On a busy machine its end may come before its rows are written: the next start brings them.
+        assert!(play.command("return", 1).output().unwrap().status.success());
         let found = oracle::find(&play.place, (0, i64::MAX));
         let is_sound = found.damaged.is_empty() && found.twice == 0;
-        row.expect(is_sound && found.victims == 10, || format!("{}: {found:?}", name.display()));
+        row.expect(is_sound && found.victims == 11, || format!("{}: {found:?}", name.display()));
         row.emitted.ok += 10;
-        row.stored.ok += found.victims;
+        row.stored.ok += found.victims.saturating_sub(1);
         // The views can still be read: no figure in them is beyond what they can sum.
         row.expect(found.is_readable, || format!("{}: its views fail", name.display()));
         files += 1;
