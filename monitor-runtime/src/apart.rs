@@ -9,6 +9,30 @@ thread_local! {
     static APART: Cell<bool> = const { Cell::new(false) };
 }
 
+thread_local! {
+    static OURS: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Says that this thread is the recorder's own: monitored calls on it, by an allocator of the program's, are
+/// let through. Their records would be drained by the step that makes them, which would never end.
+pub(crate) fn claim_thread() {
+    OURS.set(true);
+}
+
+/// Runs it on the recorder's own thread as on one of the program's, whose calls are recorded: what a call
+/// costs is measured that way.
+pub(crate) fn as_the_programs<R>(run: impl FnOnce() -> R) -> R {
+    let before = OURS.replace(false);
+    let result = run();
+    OURS.set(before);
+    result
+}
+
+/// Whether this thread is the recorder's own.
+pub(crate) fn is_ours() -> bool {
+    OURS.get()
+}
+
 /// Runs it, unless this thread has been interrupted while it ran something here.
 pub(crate) fn apart<R>(run: impl FnOnce() -> R) -> Option<R> {
     if APART.replace(true) {

@@ -17,7 +17,7 @@ use std::time::Duration;
 pub use control::FlushError;
 pub use rates::RateError;
 
-use crate::apart::apart;
+use crate::apart::claim_thread;
 use crate::breaker::{self, Breaker, Event, Statistics};
 use crate::call_site::{self, CallSite};
 use crate::clock::{Clock, advance_coarse, monotonic};
@@ -128,11 +128,10 @@ fn start(config: Option<&Config>) -> Option<&'static Runtime> {
     let interval = settings.drain_interval;
     let watch = Watch::new(&settings, config, crate::os::is_secure());
     let body = move || {
+        claim_thread();
         let mut collector = Collector::new(&settings, &runtime.rings, overflow_out, shared, clock, opener);
         collector.watch = watch;
-        // A monitored call on this thread, by an allocator of the program's, is let through: its record would
-        // be drained by the step that makes it, which would never end.
-        apart(|| run(runtime, collector, &warnings, interval));
+        run(runtime, collector, &warnings, interval);
     };
     if collector::spawn("monitored", body).is_err() {
         // No thread to be had: nothing can be recorded, and nothing is said from the caller's thread.

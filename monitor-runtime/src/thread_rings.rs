@@ -13,7 +13,7 @@ use std::thread::Thread;
 
 use crossbeam_channel::Sender;
 
-use crate::apart::apart;
+use crate::apart::{apart, as_the_programs, is_ours};
 use crate::arena::{self, Arena};
 use crate::collector::{OVERFLOW_SHARE, RINGS_SHARE};
 use crate::config::{CaptureMode, limits};
@@ -301,6 +301,15 @@ pub(crate) fn suppress() -> Option<(&'static ThreadState, u64)> {
     Some((thread, before))
 }
 
+/// Runs it with a state for the recorder's own thread, which has none otherwise and keeps none.
+pub(crate) fn borrowed<R>(run: impl FnOnce() -> R) -> R {
+    let result = as_the_programs(run);
+    if let Some(state) = current() {
+        state.home.release(state);
+    }
+    result
+}
+
 /// Forgets the calling thread's state without giving it back: it is the parent's, and this is the
 /// child of a fork.
 pub(crate) fn forget_current() {
@@ -426,6 +435,9 @@ impl ThreadRings {
     /// Gives the calling thread a state and puts it into its slot.
     #[cold]
     pub(crate) fn acquire(&'static self) -> Option<(&'static ThreadState, Lease)> {
+        if is_ours() {
+            return None;
+        }
         let lease = if EXIT.try_with(|_| ()).is_ok() { Lease::Thread } else { Lease::Call };
         let state = self.idle(IDLE_SHARE).or_else(|| self.grow()).or_else(|| self.idle(1))?;
         state.current.store(NO_SPAN, Ordering::Relaxed);

@@ -19,6 +19,7 @@ use crate::record::{Header, Kept, Outcome, Record, decode};
 use crate::sampling::Source;
 use crate::sampling::ladder::{Balance, Bounds, Costs, Load, Overhead, Place, Reason, Rung};
 use crate::sampling::thin::{Allowance, Drawn, thin};
+use crate::thread_rings;
 
 /// Where a function stands, and what it did since the last look.
 #[derive(Debug, Default)]
@@ -294,7 +295,7 @@ impl Collector {
     /// Measures what calls cost, if that has not been done.
     pub(super) fn calibrate(&mut self) {
         if self.health.overhead_ns_per_call == 0.0
-            && let Some(costs) = crate::health::measure_costs()
+            && let Some(costs) = thread_rings::borrowed(crate::health::measure_costs)
         {
             self.health.overhead_ns_per_call = costs.recorded;
             self.ladder.costs = costs;
