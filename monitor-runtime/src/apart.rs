@@ -7,9 +7,6 @@ use std::cell::Cell;
 thread_local! {
     /// Const and without Drop: an access is one load, and works in destructors of other thread-locals.
     static APART: Cell<bool> = const { Cell::new(false) };
-}
-
-thread_local! {
     static OURS: Cell<bool> = const { Cell::new(false) };
 }
 
