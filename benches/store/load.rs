@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use monitor_runtime::batch::{
     Batch, CallRow, Figures, FunctionRow, ProcessRow, SliceRow, ThreadRow, WindowRow,
 };
+use monitor_runtime::histogram;
 use monitor_runtime::record::{Kept, Outcome};
 use monitor_runtime::store::schema::{SLICE_NS, WINDOW_NS};
 
@@ -174,22 +175,14 @@ impl Interval {
         figures.errors += u64::from(outcome == Outcome::Error);
         figures.total_ns += duration_ns;
         figures.max_ns = figures.max_ns.max(duration_ns);
-        // The power of two is close enough: eight buckets each, of which the first is taken.
-        let bucket = 8 * i32::try_from(duration_ns.max(1).ilog2()).unwrap_or(0);
+        let bucket = histogram::bucket(duration_ns);
         *self.buckets.entry(bucket).or_default() += 1;
     }
 
     fn window(&mut self, function: u32) -> WindowRow {
         self.changed = false;
-        let mean = self.figures.total_ns / self.figures.calls.max(1);
-        WindowRow {
-            function,
-            start_ns: self.start_ns,
-            figures: self.figures,
-            p50_ns: mean,
-            p95_ns: mean * 2,
-            p99_ns: self.figures.max_ns,
-        }
+        let buckets = self.buckets.iter().map(|(bucket, count)| (*bucket, *count)).collect();
+        WindowRow { function, start_ns: self.start_ns, figures: self.figures, buckets }
     }
 
     fn slice(&mut self, function: u32) -> SliceRow {

@@ -138,7 +138,7 @@ pub struct Figures {
     pub is_estimated: bool,
 }
 
-/// Figures of a function in a window of 10 s.
+/// Figures of a function in a window of 10 s, with its histogram.
 #[derive(Debug, Clone, PartialEq)]
 pub struct WindowRow {
     /// [`FunctionRow::id`].
@@ -147,12 +147,8 @@ pub struct WindowRow {
     pub start_ns: i64,
     /// The figures.
     pub figures: Figures,
-    /// Median, 95th and 99th percentile of the durations.
-    pub p50_ns: u64,
-    /// 95th percentile.
-    pub p95_ns: u64,
-    /// 99th percentile.
-    pub p99_ns: u64,
+    /// Non-empty buckets, as in [`SliceRow`].
+    pub buckets: Vec<(i32, u64)>,
 }
 
 /// Figures of a function in a slice of half an hour, with its histogram.

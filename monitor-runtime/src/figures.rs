@@ -30,7 +30,7 @@ struct Period {
 }
 
 impl Figures {
-    fn merge(&mut self, other: &Self) {
+    pub(crate) fn merge(&mut self, other: &Self) {
         let Figures {
             calls,
             errors,
@@ -43,14 +43,20 @@ impl Figures {
             max_ns,
             is_estimated,
         } = *other;
-        self.calls += calls;
-        self.errors += errors;
-        self.panics += panics;
-        self.cancelled += cancelled;
-        self.recorded += recorded;
-        self.sampled_out += sampled_out;
-        self.dropped += dropped;
-        self.total_ns = self.total_ns.saturating_add(total_ns);
+        // What a store says may be anything.
+        let sums = [
+            (&mut self.calls, calls),
+            (&mut self.errors, errors),
+            (&mut self.panics, panics),
+            (&mut self.cancelled, cancelled),
+            (&mut self.recorded, recorded),
+            (&mut self.sampled_out, sampled_out),
+            (&mut self.dropped, dropped),
+            (&mut self.total_ns, total_ns),
+        ];
+        for (sum, more) in sums {
+            *sum = sum.saturating_add(more);
+        }
         self.max_ns = self.max_ns.max(max_ns);
         self.is_estimated |= is_estimated;
     }
@@ -275,15 +281,7 @@ fn slice_start(at_ns: i64) -> i64 {
 }
 
 fn window_row(function: u32, start_ns: i64, period: &Period) -> WindowRow {
-    let max_ns = period.figures.max_ns;
-    WindowRow {
-        function,
-        start_ns,
-        figures: period.figures,
-        p50_ns: period.histogram.percentile(0.5, max_ns),
-        p95_ns: period.histogram.percentile(0.95, max_ns),
-        p99_ns: period.histogram.percentile(0.99, max_ns),
-    }
+    WindowRow { function, start_ns, figures: period.figures, buckets: period.histogram.iter().collect() }
 }
 
 fn slice_row(function: u32, start_ns: i64, period: &Period) -> SliceRow {

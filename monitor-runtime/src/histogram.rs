@@ -45,7 +45,8 @@ pub(crate) const BUCKETS: usize = 64 * 8 + 8;
 
 /// The bucket that a duration falls into.
 #[inline]
-pub(crate) fn bucket(ns: u64) -> i32 {
+#[must_use]
+pub fn bucket(ns: u64) -> i32 {
     if ns == 0 {
         return FIRST;
     }
@@ -63,10 +64,51 @@ pub(crate) fn place(ns: u64) -> usize {
 }
 
 /// Counts by bucket.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Histogram(Vec<u64>);
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Histogram(Vec<u64>);
 
 impl Histogram {
+    /// Those that buckets count, each by its index.
+    #[must_use]
+    pub fn of(buckets: &[(i32, u64)]) -> Self {
+        let mut histogram = Self::default();
+        for (bucket, count) in buckets {
+            let place = usize::try_from(bucket - FIRST).unwrap_or(0);
+            histogram.add_at(place.min(BUCKETS - 1), *count);
+        }
+        histogram
+    }
+
+    /// The buckets that hold something, each as two numbers of seven bits a byte: how many empty ones lie
+    /// before it, and its count. A window of a function is some 50 bytes.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let mut next = FIRST;
+        for (bucket, count) in self.iter() {
+            push(&mut bytes, (bucket - next) as u64);
+            push(&mut bytes, count);
+            next = bucket + 1;
+        }
+        bytes
+    }
+
+    /// What [`Histogram::to_bytes`] wrote, as far as it is that: a store may have been tampered with.
+    #[must_use]
+    pub fn from_bytes(mut bytes: &[u8]) -> Self {
+        let mut histogram = Self::default();
+        let mut next = 0;
+        while let (Some(gap), Some(count)) = (pull(&mut bytes), pull(&mut bytes)) {
+            let place = usize::try_from(gap).unwrap_or(BUCKETS).saturating_add(next);
+            if place >= BUCKETS {
+                break;
+            }
+            histogram.add_at(place, count);
+            next = place + 1;
+        }
+        histogram
+    }
+
     /// Counts durations.
     #[inline]
     pub(crate) fn add(&mut self, ns: u64, count: u64) {
@@ -82,12 +124,13 @@ impl Histogram {
         self.0[place] += count;
     }
 
-    pub(crate) fn merge(&mut self, other: &Self) {
+    /// Adds what another one counts.
+    pub fn merge(&mut self, other: &Self) {
         if other.0.len() > self.0.len() {
             self.0.resize(other.0.len(), 0);
         }
         for (own, other) in self.0.iter_mut().zip(&other.0) {
-            *own += other;
+            *own = own.saturating_add(*other);
         }
     }
 
@@ -97,12 +140,14 @@ impl Histogram {
     }
 
     /// How many durations it counts.
-    pub(crate) fn total(&self) -> u64 {
-        self.0.iter().sum()
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.0.iter().fold(0, |sum, count| sum.saturating_add(*count))
     }
 
     /// The duration that this share of the calls did not exceed, where the longest is known.
-    pub(crate) fn percentile(&self, share: f64, max_ns: u64) -> u64 {
+    #[must_use]
+    pub fn percentile(&self, share: f64, max_ns: u64) -> u64 {
         let middle = |bucket: i32| ((f64::from(bucket) + 0.5) / 8.0).exp2();
         self.reaching(share).map_or(0, |bucket| (middle(bucket).round() as u64).min(max_ns))
     }
@@ -117,11 +162,34 @@ impl Histogram {
         let rank = share * self.total() as f64;
         let mut upto = 0;
         let mut reached = self.iter().filter(|(_, count)| {
-            upto += count;
+            upto = count.saturating_add(upto);
             upto as f64 >= rank
         });
         reached.next().map(|(bucket, _)| bucket)
     }
+}
+
+/// Appends a number, seven bits a byte, the lowest first; the highest bit says that more follow.
+fn push(bytes: &mut Vec<u8>, mut number: u64) {
+    while number >= 0x80 {
+        bytes.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    bytes.push(number as u8);
+}
+
+/// Takes such a number off the front; `None` where there is none.
+fn pull(bytes: &mut &[u8]) -> Option<u64> {
+    let mut number = 0;
+    for shift in (0..64).step_by(7) {
+        let (byte, rest) = bytes.split_first()?;
+        *bytes = rest;
+        number |= u64::from(byte & 0x7F) << shift;
+        if byte & 0x80 == 0 {
+            return Some(number);
+        }
+    }
+    None
 }
 
 #[cfg(test)]
@@ -159,6 +227,24 @@ mod tests {
     /// Uniform over (0, 1].
     fn uniform(random: &mut Random) -> f64 {
         ((random.draw() >> 11) + 1) as f64 / (1_u64 << 53) as f64
+    }
+
+    proptest! {
+        #[test]
+        fn a_histogram_is_read_as_it_was_written(durations in prop::collection::vec((any::<u64>(), 1_u64..1 << 40), 0..100)) {
+            let mut histogram = Histogram::default();
+            for (ns, count) in durations {
+                histogram.add(ns, count);
+            }
+            prop_assert_eq!(Histogram::from_bytes(&histogram.to_bytes()), histogram.clone());
+            prop_assert_eq!(Histogram::of(&histogram.iter().collect::<Vec<_>>()), histogram);
+        }
+
+        #[test]
+        fn any_bytes_are_some_histogram(bytes: Vec<u8>) {
+            let histogram = Histogram::from_bytes(&bytes);
+            prop_assert!(histogram.percentile(0.5, 1 << 40) <= 1 << 40);
+        }
     }
 
     type Draw = fn(&mut Random) -> f64;

@@ -25,7 +25,7 @@ mod expansion;
 mod future;
 pub mod sampling;
 mod sync;
-mod histogram;
+pub mod histogram;
 mod tally;
 mod countdown;
 pub mod capture;

@@ -85,7 +85,7 @@ pub(crate) const CASES: &[Case] = &[
             .run(|place, _| rights(place, 0, 0), move |place, _| rights(place, 0o700, 0o600))
     }),
     case("newer schema at the path", "user_version = 99", Need::Nothing, || {
-        left_alone("PRAGMA user_version = 99", ".v1.db")
+        left_alone("PRAGMA user_version = 99", ".v2.db")
     }),
     case("a schema that never was at the path", "user_version = 0", Need::Nothing, || {
         left_alone("PRAGMA user_version = 0", ".monitor.db")

@@ -1,8 +1,7 @@
 //! `monitor top`: functions, the costliest first, once or refreshed every second.
 //!
 //! Without `--since` the figures are those of the view `functions`. With it they are summed from
-//! windows of 10 s: counts, total and maximum stay exact, percentiles are put together from those of
-//! the windows and therefore estimates.
+//! windows of 10 s, counts as well as histograms.
 
 mod windows;
 

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use monitor_runtime::histogram::{self, Histogram};
 use monitor_runtime::store::schema;
 use rusqlite::{Connection, params};
 use tempfile::TempDir;
@@ -140,11 +141,14 @@ impl Fixture {
         self.db.execute(bucket, params![function, at, calls]).unwrap();
     }
 
-    /// Figures of a function in the window this long ago.
+    /// Figures of a function in the window this long ago: calls that all lasted alike.
     pub(crate) fn window(&self, function: i64, ago_ns: i64, calls: i64, total: i64) {
-        let insert = "INSERT INTO latency_window VALUES (?1, ?2, 1, ?3, 0, 0, 0, ?4, ?4, ?5, ?5, ?5, 0)";
+        let insert =
+            "INSERT INTO latency_window VALUES (?1, ?2, 1, 1, ?3, 0, 0, 0, ?4, ?4, ?5, ?5, ?5, 0, ?6)";
         let window = (self.now - ago_ns) / schema::WINDOW_NS;
-        self.db.execute(insert, params![window, function, calls, total, total / calls]).unwrap();
+        let bucket = histogram::bucket(u64::try_from(total / calls).unwrap());
+        let histogram = Histogram::of(&[(bucket, u64::try_from(calls).unwrap())]).to_bytes();
+        self.db.execute(insert, params![window, function, calls, total, total / calls, histogram]).unwrap();
     }
 
     pub(crate) fn error_group(&self, function: i64, message: &str, count: i64, last_ago_ns: i64) {

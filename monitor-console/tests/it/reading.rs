@@ -74,18 +74,30 @@ fn top_marks_durations_that_rest_on_the_calls_that_were_timed() {
 }
 
 #[test]
-fn top_since_sums_windows_and_marks_estimates() {
+fn top_since_sums_windows_and_takes_percentiles_from_merged_histograms() {
     let fixture = shop();
     fixture.window(1, 20 * SECOND, 10, 10_000_000);
     fixture.window(1, 60 * SECOND, 30, 90_000_000);
     fixture.window(1, 3000 * SECOND, 1000, 1_000_000_000);
     fixture.window(2, 20 * SECOND, 4, 4_000_000);
+    // What processes share is counted once, in the row that is shown.
+    let share =
+        "INSERT INTO latency_window SELECT window, function_id, 7, 0, calls, errors, panics, cancelled,
+                   total_ns, max_ns, p50_ns, p95_ns, p99_ns, estimated, histogram FROM latency_window";
+    fixture.db.execute(share, []).unwrap();
     let rows = monitor(&fixture.path, &["top", "--since", "15m", "--format", "json"]).json();
     assert_eq!(column(&rows, "calls"), [json!(40), json!(4)]);
     assert_eq!(rows[0]["total_ms"], json!(100.0));
+    // Ten calls of 1 ms and thirty of 3 ms.
+    for (row, column, expected) in [(0, "p50_ms", 3.0), (0, "p99_ms", 3.0), (1, "p50_ms", 1.0)] {
+        let found = rows[row][column].as_f64().unwrap();
+        assert!((found / expected - 1.0).abs() < 0.045, "{column}: {found} for {expected}");
+    }
+    let table = monitor(&fixture.path, &["top", "--since", "15m"]).ok();
+    assert!(!table.contains('~'), "{table}");
+    fixture.db.execute("UPDATE latency_window SET estimated = 1 WHERE function_id = 1", []).unwrap();
     let table = monitor(&fixture.path, &["top", "--since", "15m"]).ok();
     assert!(table.lines().any(|line| line.contains("orders::place") && line.contains('~')), "{table}");
-    assert!(!table.lines().any(|line| line.contains("stock::reserve") && line.contains('~')), "{table}");
 }
 
 #[test]

@@ -240,27 +240,25 @@ fn examine(connection: &Connection) -> rusqlite::Result<Found> {
     if version > VERSION {
         return Ok(Found::Newer(version));
     }
-    if version < VERSION {
-        return Ok(if migrate::reaches(version) {
-            Found::Older(version)
-        } else {
-            Found::Foreign(format!("says schema version {version}, which never was"))
-        });
+    if version < VERSION && !migrate::reaches(version) {
+        return Ok(Found::Foreign(format!("says schema version {version}, which never was")));
     }
-    Ok(match altered(connection)? {
+    Ok(match altered(connection, version)? {
+        None if version < VERSION => Found::Older(version),
         None => Found::Store,
         Some(name) => Found::Foreign(format!("has another table or index {name} than ours")),
     })
 }
 
-/// The first of our tables and indexes that is missing or written otherwise than we write it. Views,
-/// and what users have added, are not touched by the writer.
-fn altered(connection: &Connection) -> rusqlite::Result<Option<&'static str>> {
+/// The first of our tables and indexes that is missing or written otherwise than that version writes it.
+/// Views, and what users have added, are not touched by the writer.
+fn altered(connection: &Connection, version: i32) -> rusqlite::Result<Option<&'static str>> {
     let mut text =
         connection.prepare("SELECT sql FROM sqlite_schema WHERE name = ?1 AND type IN ('table', 'index')")?;
     for (name, expected) in TABLES {
         let found: Option<Option<String>> = text.query_row([name], |row| row.get(0)).optional()?;
-        if found.flatten().as_deref() != Some(*expected) {
+        let expected = migrate::text(version, name).unwrap_or(expected);
+        if found.flatten().as_deref() != Some(expected) {
             return Ok(Some(name));
         }
     }

@@ -1,23 +1,92 @@
 //! From an older schema to this one: each step takes a store from one version to the next, all of
 //! them in the caller's transaction, so that a store is never seen halfway.
 
-use super::schema::VERSION;
+use super::schema::{self, VERSION};
 use rusqlite::Connection;
 
 /// A step: the version it starts from and the statements that lead to the next one.
 type Step = (i32, &'static str);
 
 /// Every step there is, oldest first. Version 1 is the first schema.
-const STEPS: &[Step] = &[];
+const STEPS: &[Step] = &[(1, HISTOGRAMS_OF_WINDOWS)];
+
+/// Tables and indexes that an older version had otherwise: the last version that did, name, text.
+const BEFORE: &[(i32, &str, &str)] = &[(1, "latency_window", WINDOWS_1)];
+
+/// The table of windows as version 1 had it.
+const WINDOWS_1: &str = "CREATE TABLE latency_window (
+  window INTEGER NOT NULL,
+  function_id INTEGER NOT NULL,
+  process_id INTEGER NOT NULL,
+  calls INTEGER NOT NULL,
+  errors INTEGER NOT NULL,
+  panics INTEGER NOT NULL,
+  cancelled INTEGER NOT NULL,
+  total_ns INTEGER NOT NULL,
+  max_ns INTEGER NOT NULL,
+  p50_ns INTEGER NOT NULL,
+  p95_ns INTEGER NOT NULL,
+  p99_ns INTEGER NOT NULL,
+  estimated INTEGER NOT NULL,
+  PRIMARY KEY (window, function_id, process_id)
+) STRICT, WITHOUT ROWID";
+
+/// Windows get a histogram, and one row that is shown where several processes share one. Those that are
+/// there have none, so what they share stays the mean of their percentiles. `total` cannot overflow.
+const HISTOGRAMS_OF_WINDOWS: &str = "
+CREATE TABLE latency_window_1 AS SELECT * FROM latency_window;
+DROP TABLE latency_window;
+CREATE TABLE latency_window (
+  window INTEGER NOT NULL,
+  function_id INTEGER NOT NULL,
+  process_id INTEGER NOT NULL,
+  shown INTEGER NOT NULL,
+  calls INTEGER NOT NULL,
+  errors INTEGER NOT NULL,
+  panics INTEGER NOT NULL,
+  cancelled INTEGER NOT NULL,
+  total_ns INTEGER NOT NULL,
+  max_ns INTEGER NOT NULL,
+  p50_ns INTEGER NOT NULL,
+  p95_ns INTEGER NOT NULL,
+  p99_ns INTEGER NOT NULL,
+  estimated INTEGER NOT NULL,
+  histogram BLOB NOT NULL,
+  PRIMARY KEY (window, function_id, process_id)
+) STRICT, WITHOUT ROWID;
+INSERT INTO latency_window
+SELECT window, function_id, process_id, count(*) OVER (PARTITION BY window, function_id) = 1, calls, errors,
+  panics, cancelled, total_ns, max_ns, p50_ns, p95_ns, p99_ns, estimated, x''
+FROM latency_window_1;
+INSERT INTO latency_window
+SELECT window, function_id, 0, 1, CAST(total(calls) AS INTEGER), CAST(total(errors) AS INTEGER),
+  CAST(total(panics) AS INTEGER), CAST(total(cancelled) AS INTEGER), CAST(total(total_ns) AS INTEGER),
+  max(max_ns), CAST(total(p50_ns * 1e0 * calls) / max(total(calls), 1) AS INTEGER),
+  CAST(total(p95_ns * 1e0 * calls) / max(total(calls), 1) AS INTEGER),
+  CAST(total(p99_ns * 1e0 * calls) / max(total(calls), 1) AS INTEGER), max(estimated), x''
+FROM latency_window_1 GROUP BY window, function_id HAVING count(*) > 1;
+DROP TABLE latency_window_1;";
 
 /// Whether steps lead from a version to this one.
 pub(crate) fn reaches(version: i32) -> bool {
     leads(STEPS, version, VERSION)
 }
 
-/// Runs the steps from a version to this one and says so in the file.
+/// Runs the steps from a version to this one and says so in the file. Views and what explains them follow
+/// from the version, and are made anew.
 pub(crate) fn run(connection: &Connection, version: i32) -> rusqlite::Result<()> {
-    run_steps(connection, STEPS, version, VERSION)
+    for (view, _) in schema::views() {
+        connection.execute_batch(&format!("DROP VIEW IF EXISTS {view}"))?;
+    }
+    run_steps(connection, STEPS, version, VERSION)?;
+    connection.execute_batch("DELETE FROM schema_doc")?;
+    schema::create_views(connection)
+}
+
+/// A table or index as that version has it, where this one has it otherwise.
+pub(crate) fn text(version: i32, name: &str) -> Option<&'static str> {
+    let mut before = BEFORE.iter().filter(|(last, table, _)| version <= *last && *table == name);
+    before.next().map(|(_, _, text)| *text)
 }
 
 fn leads(steps: &[Step], from: i32, to: i32) -> bool {
@@ -69,6 +138,34 @@ mod tests {
             )
             .unwrap();
         assert_eq!(found, (0, 1));
+    }
+
+    fn texts(connection: &Connection) -> Vec<(String, Option<String>)> {
+        let mut select = connection.prepare("SELECT name, sql FROM sqlite_schema ORDER BY name").unwrap();
+        select.query_map([], |row| row.try_into()).unwrap().map(Result::unwrap).collect()
+    }
+
+    #[test]
+    fn a_store_of_version_1_becomes_one_as_it_is_made_now_and_keeps_its_windows() {
+        let (new, old) = (Connection::open_in_memory().unwrap(), Connection::open_in_memory().unwrap());
+        schema::create(&new).unwrap();
+        schema::create(&old).unwrap();
+        old.execute_batch(&format!(
+            "DROP VIEW latency; DROP TABLE latency_window; {WINDOWS_1}; PRAGMA user_version = 1;
+             INSERT INTO function VALUES (1, 'f', 'a.rs', 1, NULL, 1.0);
+             INSERT INTO latency_window VALUES (7, 1, 1, 10, 1, 0, 0, 5000, 900, 100, 200, 300, 0),
+               (8, 1, 1, 10, 1, 0, 0, 5000, 900, 100, 200, 300, 0),
+               (8, 1, 2, 30, 0, 2, 0, 9000, 800, 500, 600, 700, 1)"
+        ))
+        .unwrap();
+        run(&old, 1).unwrap();
+        assert_eq!(texts(&old), texts(&new));
+        let mut select = old
+            .prepare("SELECT calls, errors, CAST(p50_ms * 1e6 AS INTEGER), CAST(max_ms * 1e6 AS INTEGER) FROM latency")
+            .unwrap();
+        let rows: Vec<(i64, i64, i64, i64)> =
+            select.query_map([], |row| row.try_into()).unwrap().map(Result::unwrap).collect();
+        assert_eq!(rows, [(10, 1, 100, 900), (40, 3, 400, 900)]);
     }
 
     #[test]

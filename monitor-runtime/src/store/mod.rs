@@ -1,7 +1,7 @@
 //! Where batches go: the trait that the collector writes through, and the store on SQLite behind it.
 //!
 //! In the order in which a batch meets them: `options`, `connection` (with `file`, `os`, `migrate`,
-//! `schema`), `sqlite`, `transaction` (with `process`, `known`, `rows`, `groups`, `retention`); and for
+//! `schema`), `sqlite`, `transaction` (with `process`, `known`, `rows`, `windows`, `groups`, `retention`); and for
 //! readers `query`. A store
 //! knows no threads and reads no clock: points in time come with what it is asked.
 
@@ -18,6 +18,7 @@ pub mod liveness;
 mod known;
 mod calendar;
 mod rows;
+mod windows;
 mod groups;
 mod retention;
 mod process;

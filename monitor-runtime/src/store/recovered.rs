@@ -5,7 +5,7 @@
 pub(crate) use super::known::Known;
 use super::process::{enter, progress};
 use super::rows::{self, Figured, signed};
-use super::{groups, transaction};
+use super::{groups, transaction, windows};
 use crate::batch::{Batch, ProcessRow};
 use crate::recovery::{Done, Flying};
 use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior, params};
@@ -93,7 +93,7 @@ fn write_in(
     rows::functions(&transaction, known, process_id)?;
     let written = rows::calls(&transaction, known, process_id, batch)?;
     groups::write(&transaction, known, process_id, (&batch.calls, written.first_id), &[])?;
-    rows::windows(&transaction, known, process_id, &batch.windows, Figured::More)?;
+    windows::write(&transaction, known, process_id, &batch.windows, Figured::More)?;
     rows::slices(&transaction, known, process_id, &batch.slices, Figured::More)?;
     rows::events(&transaction, process_id, &batch.events)?;
     for flight in flights {

@@ -6,10 +6,8 @@
 //! row. Nothing is copied but into SQLite's own bindings.
 
 use super::known::{Known, Lane};
-use super::schema::{SLICE_NS, WINDOW_NS};
-use crate::batch::{
-    Batch, CallRow, EventRow, Figures, HealthRow, RateRow, ResourcesRow, SliceRow, WindowRow,
-};
+use super::schema::SLICE_NS;
+use crate::batch::{Batch, CallRow, EventRow, Figures, HealthRow, RateRow, ResourcesRow, SliceRow};
 use rusqlite::{Connection, Statement, params};
 
 /// Rows in one statement: 32 need 30 µs to prepare; 128 are 4 % faster and need 100 µs.
@@ -261,67 +259,20 @@ pub(crate) enum Figured {
     More,
 }
 
-/// What becomes of a row that is there already, with the columns of `latency_window` or `slice` that are
-/// sums. The percentiles of the more calls hold.
-fn onto(figured: Figured, key: &str, sums: &[&str], percentiles: &[&str]) -> String {
+/// What becomes of a slice that is there already, with its columns that are sums.
+fn onto(figured: Figured, sums: &[&str]) -> String {
     if figured == Figured::All {
         return String::new();
     }
     // A sum that does not fit an integer would become a float, which the table refuses for ever.
     let sums = sums.iter().map(|name| format!("{name} = min({name} + excluded.{name}, {})", i64::MAX));
-    let percentiles = percentiles.iter().map(|name| {
-        format!("{name} = CASE WHEN excluded.calls > calls THEN excluded.{name} ELSE {name} END")
-    });
     let others = ["max_ns = max(max_ns, excluded.max_ns)", "estimated = max(estimated, excluded.estimated)"];
-    let all: Vec<String> = sums.chain(percentiles).chain(others.map(str::to_owned)).collect();
-    format!(" ON CONFLICT ({key}) DO UPDATE SET {}", all.join(", "))
+    let all: Vec<String> = sums.chain(others.map(str::to_owned)).collect();
+    format!(" ON CONFLICT (slice, function_id, process_id) DO UPDATE SET {}", all.join(", "))
 }
 
 fn insert_or(figured: Figured) -> &'static str {
     if figured == Figured::All { "INSERT OR REPLACE" } else { "INSERT" }
-}
-
-/// Writes windows; figures are absolute, so a later row replaces an earlier one.
-pub(crate) fn windows(
-    transaction: &Connection,
-    known: &Known,
-    process_id: i64,
-    rows: &[WindowRow],
-    figured: Figured,
-) -> rusqlite::Result<()> {
-    if rows.is_empty() {
-        return Ok(());
-    }
-    let sums = ["calls", "errors", "panics", "cancelled", "total_ns"];
-    let mut replace = transaction.prepare(&format!(
-        "{} INTO latency_window VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13){}",
-        insert_or(figured),
-        onto(figured, "window, function_id, process_id", &sums, &["p50_ns", "p95_ns", "p99_ns"])
-    ))?;
-    for row in rows {
-        let Some(function_id) = known.function_id(row.function) else { continue };
-        let Figures { calls, errors, panics, cancelled, total_ns, max_ns, .. } = row.figures;
-        let [calls, errors, panics, cancelled, total_ns, max_ns] =
-            [calls, errors, panics, cancelled, total_ns, max_ns].map(signed);
-        let [p50, p95, p99] = [row.p50_ns, row.p95_ns, row.p99_ns].map(signed);
-        let window = row.start_ns.div_euclid(WINDOW_NS);
-        replace.execute([
-            window,
-            function_id,
-            process_id,
-            calls,
-            errors,
-            panics,
-            cancelled,
-            total_ns,
-            max_ns,
-            p50,
-            p95,
-            p99,
-            i64::from(row.figures.is_estimated),
-        ])?;
-    }
-    Ok(())
 }
 
 /// Writes slices and the buckets that changed; absolute as well.
@@ -339,7 +290,7 @@ pub(crate) fn slices(
     let mut replace = transaction.prepare(&format!(
         "{} INTO slice VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13){}",
         insert_or(figured),
-        onto(figured, "slice, function_id, process_id", &sums, &[])
+        onto(figured, &sums)
     ))?;
     let added =
         " ON CONFLICT (function_id, bucket, slice, process_id) DO UPDATE SET count = count + excluded.count";

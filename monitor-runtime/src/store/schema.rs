@@ -1,4 +1,4 @@
-//! The store's schema, version 1: base tables, which are ours to change, and views, which are the API.
+//! The store's schema, version 2: base tables, which are ours to change, and views, which are the API.
 //!
 //! In comes an empty database, out goes one with every table and view, stamped with our
 //! `application_id` and the schema version. A row of `call` holds small differences instead of
@@ -14,7 +14,7 @@ use rusqlite::Connection;
 pub const APPLICATION_ID: i32 = 0x4D4E_5452;
 
 /// `user_version` of the stores that this crate writes.
-pub const VERSION: i32 = 1;
+pub const VERSION: i32 = 2;
 
 /// Width of a row of `latency_window`.
 pub const WINDOW_NS: i64 = 10_000_000_000;
@@ -135,6 +135,7 @@ pub(crate) const TABLES: &[(&str, &str)] = &[
   window INTEGER NOT NULL,
   function_id INTEGER NOT NULL,
   process_id INTEGER NOT NULL,
+  shown INTEGER NOT NULL,
   calls INTEGER NOT NULL,
   errors INTEGER NOT NULL,
   panics INTEGER NOT NULL,
@@ -145,6 +146,7 @@ pub(crate) const TABLES: &[(&str, &str)] = &[
   p95_ns INTEGER NOT NULL,
   p99_ns INTEGER NOT NULL,
   estimated INTEGER NOT NULL,
+  histogram BLOB NOT NULL,
   PRIMARY KEY (window, function_id, process_id)
 ) STRICT, WITHOUT ROWID",
     ),
@@ -428,25 +430,25 @@ FROM figures s
 JOIN function f ON f.id = s.function_id
 LEFT JOIN percentiles q ON q.function_id = s.function_id";
 
-/// A window that several processes share has no histogram, so its percentiles are the means of
-/// theirs, weighted by calls; that of one process is what it reported, since the product is exact below
-/// 2^53. The name is looked up once a row of the result: a join looks it up once a row of the table.
+/// A window is one row, whoever shares it: percentiles of several processes follow from their histograms,
+/// which the writer merges, because no SQL that SQLite and DuckDB share could. So nothing is grouped here.
 /// `window` stands in quotes because it is a reserved word in DuckDB.
 const VIEW_LATENCY: &str = "CREATE VIEW latency AS
 SELECT
-  (SELECT f.name FROM function f WHERE f.id = w.function_id) AS function,
+  f.name AS function,
   w.\"window\" * 10000000000 AS start_ns,
   w.\"window\" * 1e1 AS start_s,
-  CAST(SUM(w.calls) AS BIGINT) AS calls,
-  CAST(SUM(w.errors + w.panics + w.cancelled) AS BIGINT) AS errors,
-  SUM(w.total_ns) / 1e6 AS total_ms,
-  CASE WHEN SUM(w.calls) > 0 THEN SUM(w.p50_ns * 1e0 * w.calls) / SUM(w.calls) / 1e6 ELSE 0e0 END AS p50_ms,
-  CASE WHEN SUM(w.calls) > 0 THEN SUM(w.p95_ns * 1e0 * w.calls) / SUM(w.calls) / 1e6 ELSE 0e0 END AS p95_ms,
-  CASE WHEN SUM(w.calls) > 0 THEN SUM(w.p99_ns * 1e0 * w.calls) / SUM(w.calls) / 1e6 ELSE 0e0 END AS p99_ms,
-  MAX(w.max_ns) / 1e6 AS max_ms,
-  MAX(w.estimated) AS estimated
+  w.calls AS calls,
+  w.errors + w.panics + w.cancelled AS errors,
+  w.total_ns / 1e6 AS total_ms,
+  w.p50_ns / 1e6 AS p50_ms,
+  w.p95_ns / 1e6 AS p95_ms,
+  w.p99_ns / 1e6 AS p99_ms,
+  w.max_ns / 1e6 AS max_ms,
+  w.estimated AS estimated
 FROM latency_window w
-GROUP BY w.\"window\", w.function_id";
+LEFT JOIN function f ON f.id = w.function_id
+WHERE w.shown = 1";
 
 const VIEW_PROCESSES: &str = "CREATE VIEW processes AS
 SELECT
@@ -558,13 +560,18 @@ pub(crate) fn create_in(connection: &Connection) -> rusqlite::Result<()> {
     for (_, sql) in TABLES {
         connection.execute_batch(sql)?;
     }
+    create_views(connection)?;
+    fill_buckets(connection)?;
+    connection.pragma_update(None, "application_id", APPLICATION_ID)?;
+    connection.pragma_update(None, "user_version", VERSION)
+}
+
+/// Creates the views, and explains every table and view.
+pub(crate) fn create_views(connection: &Connection) -> rusqlite::Result<()> {
     for (_, sql) in views() {
         connection.execute_batch(&sql)?;
     }
-    fill_buckets(connection)?;
-    fill_docs(connection)?;
-    connection.pragma_update(None, "application_id", APPLICATION_ID)?;
-    connection.pragma_update(None, "user_version", VERSION)
+    fill_docs(connection)
 }
 
 fn fill_buckets(connection: &Connection) -> rusqlite::Result<()> {

@@ -109,7 +109,7 @@ const LATENCY: Columns = &[
     ("total_ms", "Sum of durations in milliseconds, exact unless `estimated`."),
     (
         "p50_ms",
-        "Median duration in milliseconds. Where several processes share a window, percentiles are the means of theirs weighted by calls.",
+        "Median duration in milliseconds, at most 4.5 % off (from the merged histograms of all processes).",
     ),
     ("p95_ms", "95th percentile in milliseconds."),
     ("p99_ms", "99th percentile in milliseconds."),
@@ -305,7 +305,10 @@ const BEHIND: &[(&str, &str)] = &[
         "Call ids by time, a row per 10 s or 20 000 calls: turns a time into a bound on `call_id`, and is what retention deletes by. `failed_only` is 1 where the size bound has taken all but the failed calls.",
     ),
     ("calendar", "Dates of the days on which a stored call started."),
-    ("latency_window", "Behind `latency`, by process; `window` counts 10 s since the Unix epoch."),
+    (
+        "latency_window",
+        "Behind `latency`, by process; `window` counts 10 s since the Unix epoch. Where several processes called the function in a window, a row of process 0 is their sum; `shown` is 1 for the row that `latency` shows. `histogram` has the window's buckets as in `slice_bucket`, from bucket -8 on: for each that is not empty, how many empty ones come before it and its count, in seven bits a byte, the lowest first, the highest bit set where more follow.",
+    ),
     (
         "slice",
         "Behind `functions`, by process and half hour; `slice` counts half hours since the Unix epoch.",

@@ -7,7 +7,7 @@ use super::process::{enter, progress, revive};
 use super::retention::{Bounds, Retention};
 use super::rows::Figured;
 use super::schema::VERSION;
-use super::{groups, rows};
+use super::{groups, rows, windows};
 use crate::batch::{Batch, CallRow, ProcessRow};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
@@ -40,7 +40,7 @@ pub(crate) fn write(
     rows::functions(&transaction, known, process_id)?;
     let written = rows::calls(&transaction, known, process_id, batch)?;
     groups::write(&transaction, known, process_id, (&batch.calls, written.first_id), &batch.folded)?;
-    rows::windows(&transaction, known, process_id, &batch.windows, Figured::All)?;
+    windows::write(&transaction, known, process_id, &batch.windows, Figured::All)?;
     rows::slices(&transaction, known, process_id, &batch.slices, Figured::All)?;
     rows::rates(&transaction, known, process_id, &batch.rates)?;
     rows::events(&transaction, process_id, &batch.events)?;
@@ -80,6 +80,7 @@ pub(crate) fn estimate(batch: &Batch) -> u64 {
     let buckets: usize = batch.slices.iter().map(|slice| slice.buckets.len()).sum();
     let small = [batch.windows.len(), batch.slices.len(), buckets, batch.events.len(), batch.functions.len()];
     let small = small.iter().sum::<usize>() + 2 * batch.rates.len();
-    let rows = (batch.calls.len() * 48 + values + small * 96) as u64;
+    let of_windows: usize = batch.windows.iter().map(|window| window.buckets.len()).sum();
+    let rows = (batch.calls.len() * 48 + values + small * 96 + of_windows * 4) as u64;
     3 * (rows + rows / 8 + 16 * PAGE_BYTES)
 }

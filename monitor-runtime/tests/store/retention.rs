@@ -25,7 +25,7 @@ fn fill(store: &mut SqliteStore, sequence: u64, at_ns: i64) {
     failed.start_ns = at_ns;
     let batch = Batch {
         at_ns,
-        windows: vec![window(1, start_ns, 10, 1000)],
+        windows: vec![window(1, start_ns, vec![(80, 10)])],
         slices: vec![slice],
         events: vec![EventRow { at_ns, kind: "level", detail: "x".to_owned() }],
         resources: Some(ResourcesRow { at_ns, ..ResourcesRow::default() }),

@@ -84,9 +84,9 @@ pub(crate) fn slice(function: u32, calls: u64, buckets: Vec<(i32, u64)>) -> Slic
     SliceRow { function, start_ns: T0 - T0 % (HOUR / 2), figures, buckets }
 }
 
-pub(crate) fn window(function: u32, start_ns: i64, calls: u64, p50_ns: u64) -> WindowRow {
+pub(crate) fn window(function: u32, start_ns: i64, buckets: Vec<(i32, u64)>) -> WindowRow {
     let figures = Figures {
-        calls,
+        calls: buckets.iter().map(|(_, count)| count).sum(),
         errors: 1,
         panics: 2,
         cancelled: 3,
@@ -94,7 +94,7 @@ pub(crate) fn window(function: u32, start_ns: i64, calls: u64, p50_ns: u64) -> W
         max_ns: 9_000_000,
         ..Figures::default()
     };
-    WindowRow { function, start_ns, figures, p50_ns, p95_ns: 2 * p50_ns, p99_ns: 3 * p50_ns }
+    WindowRow { function, start_ns, figures, buckets }
 }
 
 pub(crate) fn open(path: &Path, run: u32) -> SqliteStore {

@@ -116,13 +116,7 @@ fn functions_of_two_processes_share_a_row_and_their_figures_are_summed() {
         let slices = vec![slice(1, 100, vec![(80, 50), (160, 50)])];
         // The same slice again with later figures: they replace the earlier ones.
         store.write(&Batch { slices: vec![slice(1, 10, vec![(80, 5)])], ..batch(1, vec![]) }).unwrap();
-        store
-            .write(&Batch {
-                slices,
-                windows: vec![window(1, T0 - T0 % (10 * SECOND), 50, 1000 * u64::from(run))],
-                ..batch(2, vec![])
-            })
-            .unwrap();
+        store.write(&Batch { slices, ..batch(2, vec![]) }).unwrap();
     }
     let tool = tool(&path);
     let row = tool
@@ -144,9 +138,39 @@ fn functions_of_two_processes_share_a_row_and_their_figures_are_summed() {
     assert!((total - 0.2).abs() < 1e-12);
     assert!((p50 / 0.001_024 - 1.0).abs() < 0.1, "bucket 80 begins at 1024 ns: {p50}");
     assert!((p99 - max).abs() < 1e-12, "bucket 160 lies above the longest call, which bounds it");
-    let p50: f64 = one(&tool, "SELECT p50_ms FROM latency");
-    assert!((p50 - 0.0015).abs() < 1e-12);
-    assert_eq!(one::<i64>(&tool, "SELECT errors FROM latency"), 12);
+}
+
+#[test]
+fn a_window_that_processes_share_has_the_percentiles_of_their_merged_histograms() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("shop.db");
+    let start = T0 - T0 % (10 * SECOND);
+    // Bucket 80 begins at 1024 ns. One process has 95 short calls, the other 60 of which 5 are 1024 times as
+    // long: of all 155 the median is short, and so is the 95th percentile, which the mean of theirs is not.
+    let shares = [vec![(80, 95)], vec![(80, 55), (160, 5)]];
+    let mut stores: Vec<_> = (1..=3).map(|run| open(&path, run)).collect();
+    for (store, buckets) in stores.iter_mut().zip(&shares) {
+        // An earlier state of the same window is replaced.
+        for (sequence, buckets) in [(1, vec![(90, 3)]), (2, buckets.clone())] {
+            store
+                .write(&Batch { windows: vec![window(1, start, buckets)], ..batch(sequence, vec![]) })
+                .unwrap();
+        }
+    }
+    let elsewhere = vec![window(1, start + 10 * SECOND, vec![(160, 1)]), window(2, start, vec![(160, 1)])];
+    stores[2].write(&Batch { windows: elsewhere, ..batch(1, vec![]) }).unwrap();
+    let tool = tool(&path);
+    assert_eq!(one::<i64>(&tool, "SELECT count(*) FROM latency"), 3);
+    let shared = format!("FROM latency WHERE function = 'shop::f1' AND start_ns = {start}");
+    assert_eq!(one::<i64>(&tool, &format!("SELECT calls {shared}")), 155);
+    assert_eq!(one::<i64>(&tool, &format!("SELECT errors {shared}")), 12);
+    let short = 2_f64.powf(80.5 / 8.0).round() / 1e6;
+    for (column, expected) in
+        [("p50_ms", short), ("p95_ms", short), ("p99_ms", 1024.0 * short), ("max_ms", 9.0)]
+    {
+        let found: f64 = one(&tool, &format!("SELECT {column} {shared}"));
+        assert!((found / expected - 1.0).abs() < 0.001, "{column}: {found} for {expected}");
+    }
 }
 
 #[test]
