@@ -26,7 +26,7 @@ pub(crate) struct Pace {
 pub(crate) const PACES: [Pace; 3] = [
     Pace { name: "cycle-40960", rows: 4096, tick_ns: SECOND_NS / 10 },
     Pace { name: "cycle-1000", rows: 2000, tick_ns: 2 * SECOND_NS },
-    Pace { name: "cycle-100", rows: 100, tick_ns: SECOND_NS },
+    Pace { name: "cycle-100", rows: 200, tick_ns: 2 * SECOND_NS },
 ];
 
 /// Calls that all go well and bring no values.

@@ -157,6 +157,10 @@ fn expire(store: &mut SqliteStore, path: &Path, rows: usize, table: &mut Table) 
     table.row(&case, Some(10.0));
     let often = waits.get(waits.len() * 99 / 100).copied().unwrap_or(0.0);
     table.figure(&format!("the same, all but 1 % of {} steps, {}", waits.len(), size(rows)), often, "ms");
+    // No store with a write-ahead log that survives a loss of power can do without one within the lock.
+    let syncs = sync_milliseconds(path)?;
+    table.figure(&format!("a sync of a few bytes of such a log, longest of {SYNCS}"), syncs[SYNCS - 1], "ms");
+    table.figure("the same, median", syncs[SYNCS / 2], "ms");
     // What of it is the step's own work: another program on the same cores makes the wait longer, not this.
     table.figure(&format!("CPU time of the longest step, {}", size(rows)), longest / 1e6, "ms");
     if deleted < rows as u64 {
@@ -164,6 +168,30 @@ fn expire(store: &mut SqliteStore, path: &Path, rows: usize, table: &mut Table) 
     }
     Ok(())
 }
+
+/// Logs that begin anew while ten million rows expire.
+const SYNCS: usize = 36;
+
+/// What the disk takes to sync the bytes of a log's header, beside the store: sorted.
+fn sync_milliseconds(store: &Path) -> Result<Vec<f64>> {
+    use std::io::{Seek as _, Write as _};
+
+    let mut log = tempfile::tempfile_in(store.parent().ok_or("the store is in no folder")?)?;
+    log.write_all(&vec![1; 16 << 20])?;
+    log.sync_all()?;
+    let mut spent = Vec::new();
+    for round in 0..SYNCS {
+        std::thread::sleep(BETWEEN_SYNCS);
+        log.rewind()?;
+        log.write_all(&[u8::try_from(round)?; 32])?;
+        spent.push(milliseconds(|| Ok(log.sync_all()?))?);
+    }
+    spent.sort_by(f64::total_cmp);
+    Ok(spent)
+}
+
+/// Long enough for the file to have another time of change, which is synced with it.
+const BETWEEN_SYNCS: Duration = Duration::from_millis(20);
 
 /// Another writer, who tries for the lock all the time and notes how long it is refused.
 struct Other<'a> {

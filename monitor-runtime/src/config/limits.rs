@@ -56,9 +56,9 @@ pub const BATCH_ROWS_MAX: usize = 1_000_000;
 /// each page is written whole: at 1000 calls a second, a batch every 100 ms wrote 460 bytes a row over
 /// its life, one a second writes 120. The first batch after a pause goes at once.
 pub const BATCH_INTERVAL: Duration = Duration::from_secs(1);
-/// With at least so many calls waiting, which nobody follows by eye, the pause is twice as long: at 1000
-/// calls a second that writes 90 bytes a row.
-pub const BATCH_ROWS_MANY: usize = 512;
+/// With at least so many calls waiting, which nobody follows by eye, the pause is twice as long: at 100
+/// calls a second that writes 400 bytes a row instead of 620, at 1000 some 100.
+pub const BATCH_ROWS_MANY: usize = 64;
 /// Most bytes in a transaction: bounds the write-ahead log that one batch adds.
 pub const BATCH_BYTES_MAX: usize = 4 * KIB * KIB;
 

@@ -13,7 +13,7 @@ use super::schema::{SLICE_NS, WINDOW_NS};
 use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior};
 
 /// Call ids deleted in a transaction of its own: half a millisecond, with values 2 ms. The first commit to a
-/// log that begins anew, one step in 35, holds the lock for as long as the disk takes to sync the log's
+/// log that begins anew, one step in 140, holds the lock for as long as the disk takes to sync the log's
 /// header as well: without that a loss of power in this moment could damage the file.
 const STEP_CALLS: i64 = 2048;
 

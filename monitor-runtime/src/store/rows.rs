@@ -75,16 +75,16 @@ pub(crate) fn calls(
     let last_id = first_id + i64::try_from(batch.calls.len()).unwrap_or(i64::MAX) - 1;
     let mut writer = CallWriter { transaction, known, process_id, last_id, lane: None };
     let (head, tail) = batch.calls.split_at(1);
-    writer.write(&mut transaction.prepare(&insert_calls(1, &first_id.to_string()))?, head)?;
+    writer.write(&mut Insert::prepare(transaction, 1, &first_id.to_string())?, head)?;
     let (chunks, rest) = tail.as_chunks::<CHUNK>();
     if !chunks.is_empty() {
-        let mut insert = transaction.prepare(&insert_calls(CHUNK, "NULL"))?;
+        let mut insert = Insert::prepare(transaction, CHUNK, "NULL")?;
         for chunk in chunks {
             writer.write(&mut insert, chunk)?;
         }
     }
     if !rest.is_empty() {
-        let mut insert = transaction.prepare(&insert_calls(1, "NULL"))?;
+        let mut insert = Insert::prepare(transaction, 1, "NULL")?;
         for call in rest {
             writer.write(&mut insert, std::slice::from_ref(call))?;
         }
@@ -106,11 +106,47 @@ fn next_call_id(transaction: &Connection) -> rusqlite::Result<i64> {
     transaction.query_row(last, [], |row| row.get(0))
 }
 
-/// A statement of so many rows with this id. `NULL` is the id after the largest: SQLite then appends
-/// without looking for the place of each row, which saves a sixth of the whole insert.
-fn insert_calls(rows: usize, id: &str) -> String {
-    let row = format!("({id},?,?,?,?,?,?,?,?,?,?)");
-    format!("INSERT INTO call VALUES {}", vec![row; rows].join(","))
+/// Columns of `call` but the id.
+const COLUMNS: usize = 10;
+
+/// A row of `call` but for its id, as bits: `busy` is -1 where it is NULL, the weight that of a float.
+type Cells = [i64; COLUMNS];
+const BUSY: usize = 4;
+const WEIGHT: usize = 9;
+
+/// A statement of some rows, and what is bound to it. Most cells of a row are those of the row in the same
+/// place of the statement's last run (function, thread, outcome, weight): not binding them again saves 7 %
+/// of the instructions that a row costs from its ring to the file.
+struct Insert<'a> {
+    statement: Statement<'a>,
+    bound: Vec<Option<Cells>>,
+}
+
+impl<'a> Insert<'a> {
+    /// A statement of so many rows with this id. `NULL` is the id after the largest: SQLite then appends
+    /// without looking for the place of each row, which saves a sixth of the whole insert.
+    fn prepare(transaction: &'a Connection, rows: usize, id: &str) -> rusqlite::Result<Self> {
+        let row = format!("({id}{})", ",?".repeat(COLUMNS));
+        let sql = format!("INSERT INTO call VALUES {}", vec![row; rows].join(","));
+        Ok(Self { statement: transaction.prepare(&sql)?, bound: vec![None; rows] })
+    }
+
+    /// Binds a row, as far as it is not bound.
+    fn bind(&mut self, row: usize, cells: Cells) -> rusqlite::Result<()> {
+        let bound = self.bound[row].replace(cells);
+        for (column, cell) in cells.into_iter().enumerate() {
+            if bound.is_some_and(|bound| bound[column] == cell) {
+                continue;
+            }
+            let place = row * COLUMNS + column + 1;
+            match column {
+                BUSY if cell < 0 => self.statement.raw_bind_parameter(place, None::<i64>)?,
+                WEIGHT => self.statement.raw_bind_parameter(place, f64::from_bits(cell.cast_unsigned()))?,
+                _ => self.statement.raw_bind_parameter(place, cell)?,
+            }
+        }
+        Ok(())
+    }
 }
 
 struct CallWriter<'a> {
@@ -125,30 +161,32 @@ struct CallWriter<'a> {
 
 impl CallWriter<'_> {
     /// Writes as many calls as the statement has rows.
-    fn write(&mut self, insert: &mut Statement<'_>, calls: &[CallRow]) -> rusqlite::Result<()> {
-        let mut at = 0;
-        for call in calls {
+    fn write(&mut self, insert: &mut Insert<'_>, calls: &[CallRow]) -> rusqlite::Result<()> {
+        for (row, call) in calls.iter().enumerate() {
             let function_id = self.function_id(call.function)?;
             let lane = self.lane(call)?;
             let span = signed(call.span_id);
             let parent = if call.parent_id == 0 { 0 } else { span.wrapping_sub(signed(call.parent_id)) };
             let trace = span.wrapping_sub(parent).wrapping_sub(signed(call.trace_id));
-            let busy = (call.busy_ns != call.duration_ns).then(|| signed(call.busy_ns));
+            let busy = if call.busy_ns == call.duration_ns { -1 } else { signed(call.busy_ns) };
             let kind = (call.outcome as i64) * 4 + call.kept as i64;
             let start = call.start_ns.wrapping_sub(lane.base_ns);
-            insert.raw_bind_parameter(at + 1, function_id)?;
-            insert.raw_bind_parameter(at + 2, lane.id)?;
-            insert.raw_bind_parameter(at + 3, start)?;
-            insert.raw_bind_parameter(at + 4, signed(call.duration_ns))?;
-            insert.raw_bind_parameter(at + 5, busy)?;
-            insert.raw_bind_parameter(at + 6, span.wrapping_sub(lane.span_base))?;
-            insert.raw_bind_parameter(at + 7, parent)?;
-            insert.raw_bind_parameter(at + 8, trace)?;
-            insert.raw_bind_parameter(at + 9, kind)?;
-            insert.raw_bind_parameter(at + 10, if call.weight.is_finite() { call.weight } else { 1.0 })?;
-            at += 10;
+            let weight = if call.weight.is_finite() { call.weight } else { 1.0 };
+            let cells = [
+                function_id,
+                lane.id,
+                start,
+                signed(call.duration_ns),
+                busy,
+                span.wrapping_sub(lane.span_base),
+                parent,
+                trace,
+                kind,
+                weight.to_bits().cast_signed(),
+            ];
+            insert.bind(row, cells)?;
         }
-        insert.raw_execute()?;
+        insert.statement.raw_execute()?;
         Ok(())
     }
 
