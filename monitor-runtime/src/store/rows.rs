@@ -162,7 +162,7 @@ struct CallWriter<'a> {
 impl CallWriter<'_> {
     /// Writes as many calls as the statement has rows.
     fn write(&mut self, insert: &mut Insert<'_>, calls: &[CallRow]) -> rusqlite::Result<()> {
-        for (row, call) in calls.iter().enumerate() {
+        for (at, call) in calls.iter().enumerate() {
             let function_id = self.function_id(call.function)?;
             let lane = self.lane(call)?;
             let span = signed(call.span_id);
@@ -172,7 +172,7 @@ impl CallWriter<'_> {
             let kind = (call.outcome as i64) * 4 + call.kept as i64;
             let start = call.start_ns.wrapping_sub(lane.base_ns);
             let weight = if call.weight.is_finite() { call.weight } else { 1.0 };
-            let cells = [
+            let row = [
                 function_id,
                 lane.id,
                 start,
@@ -184,7 +184,7 @@ impl CallWriter<'_> {
                 kind,
                 weight.to_bits().cast_signed(),
             ];
-            insert.bind(row, cells)?;
+            insert.bind(at, row)?;
         }
         insert.statement.raw_execute()?;
         Ok(())

@@ -108,6 +108,38 @@ fn call_ids_rise_without_reuse_across_batches_of_any_size() {
 }
 
 #[test]
+fn each_of_many_calls_keeps_its_own_figures_however_alike_they_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("shop.db");
+    // Periods that fit no number of rows in a statement.
+    let calls: Vec<_> = (1..=500)
+        .map(|n| CallRow {
+            function: 1 + n / 37 % 3,
+            duration_ns: 1500 + u64::from(n % 7),
+            busy_ns: 1500 + u64::from(n / 11 % 2),
+            weight: if n / 41 % 2 == 0 { 1.0 } else { f64::from(n % 5) },
+            kept: if n % 13 == 0 { Kept::Slow } else { Kept::Sampled },
+            ..call(n)
+        })
+        .collect();
+    open(&path, 1).write(&batch(1, calls.clone())).unwrap();
+    let tool = tool(&path);
+    let sql = "SELECT function, duration_ns, busy_ns, weight, kept FROM calls ORDER BY call_id";
+    let mut select = tool.prepare(sql).unwrap();
+    let found = select.query_map([], |row| row.try_into()).unwrap();
+    let found: Vec<(String, i64, i64, f64, String)> = found.map(Result::unwrap).collect();
+    let expected: Vec<_> = calls
+        .iter()
+        .map(|call| {
+            let kept = if call.kept == Kept::Slow { "slow" } else { "sampled" };
+            let [duration, busy] = [call.duration_ns, call.busy_ns].map(|ns| i64::try_from(ns).unwrap());
+            (format!("shop::f{}", call.function), duration, busy, call.weight, kept.to_owned())
+        })
+        .collect();
+    assert_eq!(found, expected);
+}
+
+#[test]
 fn functions_of_two_processes_share_a_row_and_their_figures_are_summed() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("shop.db");
@@ -147,9 +179,9 @@ fn a_window_that_processes_share_has_the_percentiles_of_their_merged_histograms(
     let start = T0 - T0 % (10 * SECOND);
     // Bucket 80 begins at 1024 ns. One process has 95 short calls, the other 60 of which 5 are 1024 times as
     // long: of all 155 the median is short, and so is the 95th percentile, which the mean of theirs is not.
-    let shares = [vec![(80, 95)], vec![(80, 55), (160, 5)]];
+    let histograms = [vec![(80, 95)], vec![(80, 55), (160, 5)]];
     let mut stores: Vec<_> = (1..=3).map(|run| open(&path, run)).collect();
-    for (store, buckets) in stores.iter_mut().zip(&shares) {
+    for (store, buckets) in stores.iter_mut().zip(&histograms) {
         // An earlier state of the same window is replaced.
         for (sequence, buckets) in [(1, vec![(90, 3)]), (2, buckets.clone())] {
             store

@@ -80,7 +80,7 @@ fn function(row: &[Cell], histograms: &HashMap<i64, Histogram>) -> Vec<Cell> {
     let (number_of_calls, total_ms) = (number(5), number(9) / 1e6);
     let per_call = |sum: f64| if number_of_calls > 0.0 { sum / number_of_calls } else { 0.0 };
     let percentile = |share: f64| match histogram {
-        Some(histogram) => Cell::from(histogram.percentile(share, max_ns) as f64 / 1e6),
+        Some(histogram) => milliseconds(histogram.percentile(share, max_ns)).into(),
         None => Value::Null.into(),
     };
     let mut cells = row[1..9].to_vec();
@@ -90,4 +90,9 @@ fn function(row: &[Cell], histograms: &HashMap<i64, Histogram>) -> Vec<Cell> {
     cells.extend([percentile(0.5), percentile(0.95), percentile(0.99)]);
     cells.extend([(number(10) / 1e6).into(), row[11].clone(), row[12].clone()]);
     cells
+}
+
+#[expect(clippy::cast_precision_loss, reason = "figures are shown with three digits")]
+fn milliseconds(ns: u64) -> f64 {
+    ns as f64 / 1e6
 }
