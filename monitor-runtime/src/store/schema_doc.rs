@@ -365,7 +365,7 @@ One SQLite file that any SQLite tool opens. The views below are the interface: t
 hold; the base tables behind them may change with the schema version. The same explanations lie in the store
 itself: `SELECT * FROM schema_doc`.
 
-- `PRAGMA application_id` is `0x4D4E5452` (\"MNTR\"), `PRAGMA user_version` is the schema version, 1.
+- `PRAGMA application_id` is `0x4D4E5452` (\"MNTR\"), `PRAGMA user_version` is the schema version, 2.
 - Times ending in `_ns` are integer nanoseconds, points in time are counted from the Unix epoch in UTC.
 - Captured values are JSON text, truncated to a budget but always valid.
 - The views use nothing that SQLite alone knows, so DuckDB reads them typed as well:
