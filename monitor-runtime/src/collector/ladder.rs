@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::{Collector, Function};
@@ -14,12 +15,14 @@ use crate::batch::RateRow;
 use crate::call_site::CallSite;
 use crate::config::limits;
 use crate::decode::Times;
+use crate::layout::{flight, frame, ring};
 use crate::os;
 use crate::record::{Header, Kept, Outcome, Record, decode};
+use crate::recovery::read_frames;
 use crate::sampling::Source;
 use crate::sampling::ladder::{Balance, Bounds, Costs, Load, Overhead, Place, Reason, Rung};
-use crate::sampling::thin::{Allowance, Drawn, thin};
-use crate::thread_rings;
+use crate::sampling::thin::{Allowance, Awaited, By, Drawn, Fates, Round, Thinned, UnderWay};
+use crate::thread_rings::{self, RESERVED_SPANS};
 
 /// Where a function stands, and what it did since the last look.
 #[derive(Debug, Default)]
@@ -38,6 +41,13 @@ impl Standing {
     pub(super) fn new(site: &CallSite) -> Self {
         let slow = SlowLimit { ns: site.slow_ns().unwrap_or(u64::MAX), ..SlowLimit::default() };
         Self { slow, ..Self::default() }
+    }
+
+    /// Counts one of the first calls; whether it was one.
+    fn take_first(&mut self) -> bool {
+        let is_first = self.first < limits::FIRST_CALLS;
+        self.first += u32::from(is_first);
+        is_first
     }
 }
 
@@ -117,6 +127,7 @@ pub(super) struct Ladder {
     own_cpu: Duration,
     process_cpu: Duration,
     seed: u64,
+    fates: Fates,
     is_counting: bool,
 }
 
@@ -133,6 +144,7 @@ impl Ladder {
             own_cpu: os::thread_cpu(),
             process_cpu: os::process_cpu(),
             seed: RandomState::new().build_hasher().finish(),
+            fates: Fates::default(),
             is_counting: false,
         }
     }
@@ -145,24 +157,17 @@ impl Collector {
     }
 
     /// Finds what is to be thinned out of drained records: none, where each function stays within its
-    /// allowance. A function that does not is recorded less from this moment on.
-    pub(super) fn thin(&mut self, drained: &[(usize, Vec<u64>)], now: Duration) -> Option<HashMap<u64, f64>> {
+    /// allowance and nothing was thinned out before that they belong to. A function that does not stay
+    /// within it is recorded less from this moment on.
+    pub(super) fn thin(&mut self, drained: &[(usize, Vec<u64>)], now: Duration) -> Option<Thinned> {
         let passed = now.saturating_sub(self.ladder.drained).as_secs_f64();
         self.ladder.drained = now;
+        self.ladder.fates.age(now);
         let bounds = self.ladder.bounds;
         if bounds.rows_per_s.is_infinite() {
             return None;
         }
-        let mut offered: HashMap<u32, u64> = HashMap::new();
-        let mut last = (0, 0);
-        each_drawn(drained, |call| {
-            if call.site != last.0 {
-                *offered.entry(last.0).or_default() += std::mem::take(&mut last.1);
-                last.0 = call.site;
-            }
-            last.1 += 1;
-        });
-        *offered.entry(last.0).or_default() += last.1;
+        let Survey { offered, awaited, arrived, is_concerned } = Survey::of(drained, &self.ladder.fates);
         for function in self.functions.iter_mut().flatten() {
             function.standing.allowance.fill(passed, bounds.rows_per_s);
         }
@@ -182,12 +187,51 @@ impl Collector {
             }
         }
         self.tell_changes(changes);
-        if shares.is_empty() {
+        let under_way = if awaited.spans().is_empty() { HashMap::new() } else { self.under_way() };
+        if shares.is_empty() && !is_concerned {
+            self.ladder.fates.keep_all(&arrived, awaited.spans(), &under_way);
             return None;
         }
         let mut calls = Vec::new();
-        each_drawn(drained, |call| calls.push(call));
-        Some(thin(calls, |site| shares.get(&site).copied().unwrap_or(1.0), self.ladder.seed))
+        each_call(drained, |call| calls.push(call));
+        let Self { ladder, functions, .. } = self;
+        let round = Round {
+            shares: &shares,
+            under_way: &under_way,
+            take_first: |site: u32| {
+                let function = functions.get_mut(site as usize).and_then(Option::as_mut);
+                function.is_some_and(|function| function.standing.take_first())
+            },
+            seed: ladder.seed,
+        };
+        Some(ladder.fates.thin(calls, round))
+    }
+
+    /// The calls that have begun and not ended, as far as frames and slots show them.
+    fn under_way(&self) -> HashMap<u64, UnderWay> {
+        let mut calls = HashMap::new();
+        for slot in self.rings.flights.slots() {
+            let site = slot[flight::SITE].load(Ordering::Acquire) as u32;
+            let span = slot[flight::SPAN].load(Ordering::Relaxed);
+            calls.insert(span, UnderWay { site, parent: 0 });
+        }
+        for state in self.rings.all() {
+            let page = state.page.words;
+            let depth = page[ring::DEPTH].load(Ordering::Acquire);
+            if depth == 0 {
+                continue;
+            }
+            let words = &page[ring::FRAMES..ring::FRAMES + ring::FRAMES_MAX * frame::WORDS];
+            let words: Vec<u64> = words.iter().map(|word| word.load(Ordering::Relaxed)).collect();
+            let mut parent = 0;
+            for frame in read_frames(&words, u32::try_from(depth).unwrap_or(0)) {
+                calls.insert(frame.span, UnderWay { site: frame.site, parent });
+                parent = frame.span;
+            }
+        }
+        // Not those below a call that was not drawn.
+        calls.retain(|span, _| *span > RESERVED_SPANS);
+        calls
     }
 
     /// Decides what becomes of a record, for good: its header says why it is kept and with which weight;
@@ -196,11 +240,12 @@ impl Collector {
         &mut self,
         mut header: Header,
         times: &Times,
-        thinned: Option<&HashMap<u64, f64>>,
+        thinned: Option<&Thinned>,
     ) -> Option<Header> {
         let function = self.function(header.site)?;
         let standing = &mut function.standing;
-        let share = thinned.and_then(|kept| kept.get(&header.span)).copied().unwrap_or(1.0);
+        let fate = thinned.map(|thinned| thinned.of(header.span));
+        let share = fate.map_or(1.0, |fate| fate.probability);
         if header.outcome == Outcome::Ok {
             if standing.slow.takes(times) {
                 (header.kept, header.weight) = (Kept::Slow, 1.0);
@@ -208,9 +253,10 @@ impl Collector {
                 return None;
             } else if header.kept == Kept::Sampled {
                 standing.since.drawn += 1;
-                let is_first = standing.first < limits::FIRST_CALLS;
-                standing.first += u32::from(is_first);
-                if is_first && share < 1.0 && crate::guard::is_certain(header.weight) {
+                if fate.is_none() {
+                    standing.take_first();
+                }
+                if fate.is_some_and(|fate| fate.is_first) {
                     header.kept = Kept::First;
                 } else if share > 0.0 {
                     header.weight = (f64::from(header.weight) / share) as f32;
@@ -220,9 +266,11 @@ impl Collector {
             }
         }
         standing.since.rows += 1;
-        if share <= 0.0 {
-            // The tree that it was part of is gone.
-            (header.parent, header.trace) = (0, header.span);
+        let root = fate.map_or(0, |fate| if share > 0.0 { fate.root } else { header.span });
+        if root != 0 {
+            // The tree that it was part of is gone, or its caller's is.
+            header.trace = root;
+            header.parent = if root == header.span { 0 } else { header.parent };
         }
         Some(header)
     }
@@ -444,16 +492,56 @@ fn count(number: f64) -> String {
     }
 }
 
-/// Hands over the calls that were drawn for a row.
-fn each_drawn(drained: &[(usize, Vec<u64>)], mut found: impl FnMut(Drawn)) {
+/// What there is in a drain.
+#[derive(Default)]
+struct Survey {
+    /// Calls drawn, by function.
+    offered: HashMap<u32, u64>,
+    awaited: Awaited,
+    /// Calls that were awaited.
+    arrived: Vec<u64>,
+    /// Whether something was thinned out before that these calls belong to.
+    is_concerned: bool,
+}
+
+impl Survey {
+    fn of(drained: &[(usize, Vec<u64>)], fates: &Fates) -> Self {
+        let mut survey = Self::default();
+        let mut last = (0, 0);
+        each_call(drained, |call| {
+            survey.awaited.pass(call.span, call.parent);
+            survey.is_concerned |= fates.concern(&call);
+            if fates.awaits(call.span) {
+                survey.arrived.push(call.span);
+            }
+            if !matches!(call.by, By::Certainty | By::Chance) {
+                return;
+            }
+            if call.site != last.0 {
+                *survey.offered.entry(last.0).or_default() += std::mem::take(&mut last.1);
+                last.0 = call.site;
+            }
+            last.1 += 1;
+        });
+        *survey.offered.entry(last.0).or_default() += last.1;
+        survey
+    }
+}
+
+/// Hands over the calls of a drain.
+fn each_call(drained: &[(usize, Vec<u64>)], mut found: impl FnMut(Drawn)) {
     for (_, words) in drained {
         let mut at = 0;
         while let Some((record, used)) = words.get(at..).and_then(decode) {
-            if let Record::Call(header, ..) = record
-                && header.kept == Kept::Sampled
-            {
+            if let Record::Call(header, ..) = record {
+                let by = match header.kept {
+                    Kept::Sampled if crate::guard::is_certain(header.weight) => By::Certainty,
+                    Kept::Sampled => By::Chance,
+                    Kept::First => By::BeingFirst,
+                    Kept::Failed | Kept::Slow => By::Itself,
+                };
                 let Header { site, span, parent, start, .. } = header;
-                found(Drawn { site, span, parent, start });
+                found(Drawn { site, span, parent, start, by });
             }
             at += used;
         }

@@ -1,7 +1,7 @@
 //! What the collector reads from the hot side: rings, overflow, tallies.
 
 use std::collections::hash_map::Entry;
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -20,6 +20,7 @@ use crate::histogram::Histogram;
 use crate::journal::Pieces;
 use crate::layout::ring::HEAD_THREAD;
 use crate::record::{HEADER_WORDS, Header, Outcome, Record, decode, sealed_as, settle};
+use crate::sampling::thin::Thinned;
 use crate::subscribe;
 use crate::tally::{Durations, Tally, Unrecorded};
 use crate::thread_rings::{Overflow, Page};
@@ -124,7 +125,11 @@ impl Collector {
             *overflow_position += words.len() as u64;
             journal.append((OVERFLOW, position), thread, &words);
             let origin = Origin { page: None, ring: OVERFLOW, position, pieces: journal.take_pieces() };
-            self.accept(thread, words, &origin, None, stream.as_mut());
+            // A failure stays; whether its caller does is decided here as anywhere.
+            let drained = [(0, words)];
+            let thinned = self.thin(&drained, monotonic());
+            let [(_, words)] = drained;
+            self.accept(thread, words, &origin, thinned.as_ref(), stream.as_mut());
         }
         self.publish(stream);
     }
@@ -154,7 +159,7 @@ impl Collector {
         mut thread: u32,
         mut words: Vec<u64>,
         origin: &Origin,
-        thinned: Option<&HashMap<u64, f64>>,
+        thinned: Option<&Thinned>,
         mut stream: Option<&mut Vec<subscribe::Record>>,
     ) -> u32 {
         // What becomes a row moves up over what does not: `end` is where it ends.
@@ -216,7 +221,7 @@ impl Collector {
         header: Header,
         times: &Times,
         has_values: bool,
-        thinned: Option<&HashMap<u64, f64>>,
+        thinned: Option<&Thinned>,
     ) -> Option<Header> {
         if self.function(header.site).is_none() {
             self.meet_functions();

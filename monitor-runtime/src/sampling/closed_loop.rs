@@ -1,8 +1,10 @@
 //! Tests the whole of sampling in a closed loop: calls drawn at a rate that the ladder moves, thinned out
 //! where a drain brings more rows than are allowed, in many runs with fixed seeds.
 
+use std::collections::HashMap;
+
 use super::ladder::{Bounds, Load, Rung};
-use super::thin::{Allowance, Drawn, thin};
+use super::thin::{Allowance, By, Drawn, Fates, Round};
 use super::{Random, next_gap, weight};
 
 const BOUNDS: Bounds = Bounds { rows_per_s: 200.0, overhead: 1.0 };
@@ -31,7 +33,7 @@ fn run(seed: u64, asked: f64) -> (f64, f64, f64) {
         let mut at = u64::from(next_gap(rate, random.draw()));
         while at < u64::from(calls) {
             let span = first + at;
-            drawn.push(Drawn { site: 1, span, parent: 0, start: span });
+            drawn.push(Drawn { site: 1, span, parent: 0, start: span, by: By::Chance });
             at += 1 + u64::from(next_gap(rate, random.draw()));
         }
         first += u64::from(calls);
@@ -43,8 +45,12 @@ fn run(seed: u64, asked: f64) -> (f64, f64, f64) {
         if share < 1.0 {
             rung.brake(drawn.len() as f64 / rate / DRAIN_S, &BOUNDS);
         }
-        let kept = thin(drawn, |_| share, seed);
-        for share in kept.values().filter(|share| **share > 0.0) {
+        let (shares, none) = ([(1, share)].into(), HashMap::new());
+        let round = Round { shares: &shares, under_way: &none, take_first: |_| false, seed };
+        let spans: Vec<u64> = drawn.iter().map(|call| call.span).collect();
+        let thinned = Fates::default().thin(drawn, round);
+        let shares = spans.iter().map(|span| thinned.of(*span).probability);
+        for share in shares.filter(|share| *share > 0.0) {
             estimate += weight(rate) / share;
             rows += 1.0;
         }
