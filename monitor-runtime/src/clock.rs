@@ -115,6 +115,16 @@ pub(crate) fn advance_coarse() {
     COARSE.latest.store(ticks(), Ordering::Relaxed);
 }
 
+/// Moves the coarse clock on where it is due: for the collector's thread wherever it may be busy for longer
+/// than a period. Returns by how much the clock was behind.
+pub(crate) fn keep_coarse() -> Duration {
+    let behind = ticks().saturating_sub(coarse());
+    if behind >= ticks_from_ns(limits::COARSE_PERIOD.as_nanos() as u64) {
+        advance_coarse();
+    }
+    Duration::from_nanos(ns_from_ticks(behind))
+}
+
 /// When something began that saw the coarse clock at `seen`, at most a period too early: where the clock
 /// has moved once since, and late at that, only the last period before it moved is believed.
 pub(crate) fn coarse_start(seen: Ticks) -> Ticks {

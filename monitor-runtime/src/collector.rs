@@ -205,6 +205,8 @@ impl Collector {
     pub(crate) fn step(&mut self, pace: Pace) -> Left {
         let now = monotonic();
         self.clock.advance();
+        // Steps follow one another without a pause where there is much to write.
+        self.watch_clock();
         self.keep_rings();
         self.meet_functions();
         // A burst is taken in first, as far as there is memory: the store can wait, rings cannot. Beyond
@@ -219,15 +221,18 @@ impl Collector {
             self.drain_overflow();
         }
         self.read_tallies();
+        self.watch_clock();
         self.hear_breaker(now);
         self.keep_bounds();
         self.note_counted();
         self.report_overdue(now);
         self.report(now, pace);
         let left = self.write(now, pace);
+        self.watch_clock();
         self.flowing = left == Left::More;
         self.tidy(now);
         let left = if self.recover(now) { Left::More } else { left };
+        self.watch_clock();
         self.climb(now);
         self.publish_health(now);
         left

@@ -13,6 +13,7 @@ use std::time::Duration;
 use super::{Collector, Function};
 use crate::batch::RateRow;
 use crate::call_site::CallSite;
+use crate::clock::keep_coarse;
 use crate::config::limits;
 use crate::decode::Times;
 use crate::layout::{flight, frame, ring};
@@ -34,6 +35,8 @@ pub(super) struct Standing {
     slow: SlowLimit,
     pub(super) since: Counts,
     stored: Option<RateRow>,
+    /// Whether rate or fidelity had changed when that was written.
+    is_news: bool,
     due: Option<RateRow>,
 }
 
@@ -129,6 +132,8 @@ pub(super) struct Ladder {
     seed: u64,
     fates: Fates,
     is_counting: bool,
+    /// For how long the coarse clock stood still since the last look, and was relied on.
+    stood: Duration,
 }
 
 impl Ladder {
@@ -146,6 +151,7 @@ impl Ladder {
             seed: RandomState::new().build_hasher().finish(),
             fates: Fates::default(),
             is_counting: false,
+            stood: Duration::ZERO,
         }
     }
 }
@@ -154,6 +160,27 @@ impl Collector {
     /// Whether there are calls that rely on the coarse clock.
     pub(crate) fn is_counting(&self) -> bool {
         self.ladder.is_counting
+    }
+
+    /// Moves the coarse clock on, and takes note where it stood still for longer than a slow call may take to
+    /// be noticed.
+    pub(super) fn watch_clock(&mut self) {
+        let behind = keep_coarse();
+        if behind >= limits::COARSE_STOOD && self.ladder.is_counting {
+            self.ladder.stood += behind;
+        }
+    }
+
+    /// Says for how long calls that are only counted could be slow without being noticed.
+    fn tell_of_clock(&mut self) {
+        let stood = std::mem::take(&mut self.ladder.stood);
+        if !stood.is_zero() {
+            let detail = format!(
+                "the recorder was held up for {stood:.1?}: calls that were slow in it, of functions that are \
+                 only counted, have no row"
+            );
+            self.event("slow", detail);
+        }
     }
 
     /// Finds what is to be thinned out of drained records: none, where each function stays within its
@@ -281,6 +308,7 @@ impl Collector {
             return;
         }
         self.ladder.next = now + limits::LADDER_INTERVAL;
+        self.tell_of_clock();
         let seconds = now.saturating_sub(self.ladder.looked).as_secs_f64().max(PASSED_LEAST);
         self.ladder.looked = now;
         let overhead = self.overhead(seconds);
@@ -443,11 +471,15 @@ impl Function {
                 == (row.asked.to_bits(), row.rate.to_bits(), row.fidelity);
             let moved = |a: f64, b: f64| (a - b).abs() > 0.1 * a.max(b);
             let aged = row.at_ns - last.at_ns >= limits::RATE_ROWS_INTERVAL.as_nanos() as i64;
+            // The figures beside a change are those of the time before it.
             !same
+                || self.standing.is_news
                 || aged
                     && (moved(last.calls_per_s, row.calls_per_s) || moved(last.rows_per_s, row.rows_per_s))
         });
         if says_something_new {
+            let rate = |row: &RateRow| (row.rate.to_bits(), row.fidelity);
+            self.standing.is_news = self.standing.stored.as_ref().is_none_or(|last| rate(last) != rate(&row));
             self.standing.stored = Some(row.clone());
             self.standing.due = Some(row);
         }

@@ -11,7 +11,7 @@ use super::{Collector, Function};
 use crate::backlog::{Segment, Waiting};
 use crate::batch::{Figures, ThreadRow};
 use crate::call_site;
-use crate::clock::monotonic;
+use crate::clock::{keep_coarse, monotonic};
 use crate::config::limits;
 use crate::countdown::Countdown;
 use crate::decode::{self, Times};
@@ -166,7 +166,12 @@ impl Collector {
         let (mut at, mut start, mut end) = (0, 0, 0);
         let mut ends = VecDeque::new();
         let mut pieces = origin.pieces.walk();
+        let mut looked = 0;
         while let Some((record, used)) = decode(&words[at..]) {
+            if at - looked >= LOOK_WORDS {
+                looked = at;
+                keep_coarse();
+            }
             match record {
                 Record::Call(header, values, value_bytes) => {
                     let times = decode::times(&header, &self.clock);
@@ -354,6 +359,9 @@ impl Collector {
         }
     }
 }
+
+/// Words of records between two looks at the clock: less than a millisecond.
+const LOOK_WORDS: usize = 8192;
 
 /// What was added to counters since they were last read.
 fn differences<const N: usize>(before: &mut [u64; N], counters: &[AtomicU64; N]) -> [u64; N] {

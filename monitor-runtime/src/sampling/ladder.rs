@@ -121,6 +121,8 @@ impl Default for Rung {
 
 /// A new cap aims at this share of the rows that are allowed, so that chance does not pass the bound.
 const AIM: f64 = 0.75;
+/// Calls that are not more than this share of it all have their rows.
+const FITS: f64 = 0.9;
 /// The cap rises when there were fewer rows than this share of those allowed,
 const RISE_BELOW: f64 = 0.4;
 /// at so many looks in a row,
@@ -149,7 +151,7 @@ impl Rung {
         // Up to three standard deviations more are chance; what is too much is thinned out all the same.
         if load.drawn > rows_max + 3.0 * rows_max.sqrt() {
             self.brake(load.calls, bounds);
-        } else if self.cap < 1.0 && load.drawn < RISE_BELOW * rows_max {
+        } else if self.cap < 1.0 && (load.drawn < RISE_BELOW * rows_max || load.calls <= FITS * rows_max) {
             self.calm += 1;
             if self.calm >= RISE_AFTER || rows_max.is_infinite() {
                 self.calm = 0;
@@ -167,8 +169,8 @@ impl Rung {
     }
 
     fn aim(&self, calls_per_s: f64, bounds: &Bounds) -> f64 {
-        let rows = AIM * self.rows_max.min(bounds.rows_per_s);
-        if rows < calls_per_s { rows / calls_per_s } else { 1.0 }
+        let rows = self.rows_max.min(bounds.rows_per_s);
+        if calls_per_s <= FITS * rows { 1.0 } else { AIM * rows / calls_per_s }
     }
 }
 
@@ -183,6 +185,12 @@ pub(crate) struct Place<'a> {
 impl Place<'_> {
     fn rate(&self) -> f64 {
         self.asked.min(self.rung.cap)
+    }
+
+    /// What counting its calls costs where that alone is more than recording may cost; 0 else.
+    fn counting_alone(&self, costs: &Costs, budget: f64) -> f64 {
+        let counting = self.load.counted * costs.counted;
+        if self.rung.is_counted && counting > budget { counting } else { 0.0 }
     }
 
     /// What it would save to sink it, and how.
@@ -288,17 +296,21 @@ impl Balance {
         let on_callers: f64 = places.iter().map(|place| place.load.on_callers(costs)).sum();
         let total = on_callers + overhead.collector;
         let budget = (bounds.overhead * overhead.process).max(BUDGET_LEAST);
+        // What no rung saves. Others would lose their rows to it, and nothing would be won.
+        let alone = places.iter().map(|place| place.counting_alone(costs, budget)).sum::<f64>();
+        let to_save = total - alone;
         if bounds.overhead >= 1.0 {
             for place in places {
                 place.rung.is_counted = false;
                 place.rung.rows_max = f64::INFINITY;
             }
-        } else if total > budget {
+        } else if to_save > budget {
             self.calm = 0;
-            sink(places, costs, (total, budget), overhead.process, bounds);
+            sink(places, costs, (to_save, budget), overhead.process, bounds);
         } else {
-            self.calm = if total < RAISE_BELOW * budget { self.calm + 1 } else { 0 };
-            if self.calm >= RAISE_AFTER && raise(places, costs, RAISE_TO * budget - total, bounds) {
+            say_alone(places, costs, budget, overhead.process);
+            self.calm = if to_save < RAISE_BELOW * budget { self.calm + 1 } else { 0 };
+            if self.calm >= RAISE_AFTER && raise(places, costs, RAISE_TO * budget - to_save, bounds) {
                 self.calm = 0;
             }
         }
@@ -313,16 +325,15 @@ fn sink(
     process: f64,
     bounds: &Bounds,
 ) {
+    say_alone(places, costs, budget, process);
     let percent_of = |ns: f64| 100.0 * ns / process.max(1.0);
     places.sort_by(|a, b| b.load.in_all(costs).total_cmp(&a.load.in_all(costs)));
     for place in places {
         if total <= budget {
             return;
         }
-        let counting = place.load.counted * costs.counted;
-        if place.rung.is_counted && counting > budget {
+        if place.counting_alone(costs, budget) > 0.0 {
             // Fewer rows would not help, and are all that is left to see of it.
-            place.rung.reason = Reason::CountingAlone { percent: percent_of(counting) };
             continue;
         }
         let in_all = place.load.in_all(costs);
@@ -330,6 +341,16 @@ fn sink(
         if let Some((saving, step)) = sinking {
             place.sink(step, bounds, percent_of(in_all));
             total -= saving;
+        }
+    }
+}
+
+/// Says so where counting a function's calls costs more than all recording may.
+fn say_alone(places: &mut [Place<'_>], costs: &Costs, budget: f64, process: f64) {
+    for place in places {
+        let alone = place.counting_alone(costs, budget);
+        if alone > 0.0 {
+            place.rung.reason = Reason::CountingAlone { percent: 100.0 * alone / process.max(1.0) };
         }
     }
 }
@@ -411,6 +432,17 @@ mod tests {
     }
 
     #[test]
+    fn a_function_all_of_whose_calls_fit_again_has_all_its_rows_again() {
+        let mut rung = Rung::default();
+        rung.adapt(&load(5000.0, &rung, 1.0), 1.0, &BOUNDS);
+        assert_eq!(rung.cap, 0.15);
+        for _ in 0..20 {
+            rung.adapt(&load(900.0, &rung, 1.0), 1.0, &BOUNDS);
+        }
+        assert_eq!(rung, Rung::default());
+    }
+
+    #[test]
     fn a_rate_asked_for_is_never_raised() {
         let mut rung = Rung::default();
         rung.brake(1e6, &BOUNDS);
@@ -439,6 +471,19 @@ mod tests {
         look(&mut rungs, &[2e7], 5);
         let Reason::CountingAlone { percent } = rungs[0].reason else { panic!("{:?}", rungs[0]) };
         assert!((3.9..4.1).contains(&percent), "{percent}");
+    }
+
+    #[test]
+    fn a_function_that_costs_too_much_to_count_takes_no_rows_from_others() {
+        let mut rungs = [Rung::default(), Rung::default(), Rung::default()];
+        look(&mut rungs, &[2e7, 900.0, 1.0], 5);
+        assert!(matches!(rungs[0].reason, Reason::CountingAlone { .. }), "{:?}", rungs[0]);
+        // What sank while the first was still timed rises again.
+        look(&mut rungs, &[2e7, 900.0, 1.0], 60);
+        assert!(matches!(rungs[0].reason, Reason::CountingAlone { .. }), "{:?}", rungs[0]);
+        assert_eq!(rungs[1..], [Rung::default(); 2]);
+        look(&mut rungs, &[10.0, 900.0, 1.0], 80);
+        assert_eq!(rungs, [Rung::default(); 3]);
     }
 
     #[test]

@@ -5,6 +5,10 @@
 //! The file may have been planted: SQLite runs defensively, with no trigger, view or function that the
 //! file brings, and our tables must be written exactly as we write them. What is stored, this file
 //! does not know.
+//!
+//! While SQLite works or waits for a lock it moves the coarse clock on, by which slow calls are noticed
+//! that are only counted: the thread that does this otherwise is the one that is in here. Only the disk
+//! can hold that up, when a page is written or synced.
 
 use super::error::{Class, OpenError, class};
 use super::file::{self, Identity};
@@ -12,6 +16,8 @@ use super::migrate;
 use super::options::{PAGE_BYTES, StoreOptions};
 use super::os::FileSystem;
 use super::schema::{APPLICATION_ID, TABLES, VERSION};
+use crate::clock::keep_coarse;
+use crate::config::limits::COARSE_PERIOD;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Transaction, TransactionBehavior};
 use std::path::{Path, PathBuf};
@@ -30,6 +36,9 @@ const BUSY_WAIT_OPEN: Duration = Duration::from_millis(10);
 
 /// Steps from one path to the next (sibling, file set aside) before opening is given up.
 const STEPS_MAX: usize = 6;
+
+/// Instructions of SQLite's between two looks at the clock: some 100 µs.
+const LOOK_INSTRUCTIONS: i32 = 10_000;
 
 /// SQLite before 3.51.3 can lose a transaction when a log is reset under a reader.
 const WAL_SAFE_SINCE: i32 = 3_051_003;
@@ -153,11 +162,11 @@ pub(crate) fn abandon(connection: Connection) {
 fn open_in_memory(options: &StoreOptions) -> Result<Opened, OpenError> {
     let path = PathBuf::from(":memory:");
     let open = || {
-        let connection = Connection::open_in_memory_with_flags(
+        let mut connection = Connection::open_in_memory_with_flags(
             OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
         )?;
         harden(&connection)?;
-        prepare(&connection, &Found::Empty, options, None)?;
+        prepare(&mut connection, &Found::Empty, options, None)?;
         Ok(connection)
     };
     let connection = open().map_err(|error| failed(&path, &error))?;
@@ -166,7 +175,7 @@ fn open_in_memory(options: &StoreOptions) -> Result<Opened, OpenError> {
 
 fn try_open(path: &Path, options: &StoreOptions) -> Result<(Connection, Found), OpenError> {
     let failed = |error: rusqlite::Error| failed(path, &error);
-    let connection = connect(path).map_err(failed)?;
+    let mut connection = connect(path).map_err(failed)?;
     harden(&connection).map_err(failed)?;
     let found = match examine(&connection) {
         Ok(found) => found,
@@ -178,7 +187,7 @@ fn try_open(path: &Path, options: &StoreOptions) -> Result<(Connection, Found), 
     }
     let folder = path.parent().unwrap_or(Path::new("/"));
     let file_system = (options.system.file_system)(folder);
-    match prepare(&connection, &found, options, Some(file_system)) {
+    match prepare(&mut connection, &found, options, Some(file_system)) {
         Ok(()) => Ok((connection, found)),
         Err(error) if class(&error) == Class::Damaged => Ok((connection, Found::Damaged(error.to_string()))),
         Err(error) => Err(failed(error)),
@@ -267,7 +276,7 @@ fn altered(connection: &Connection, version: i32) -> rusqlite::Result<Option<&'s
 
 /// Sets the connection up and brings the file to this version.
 fn prepare(
-    connection: &Connection,
+    connection: &mut Connection,
     found: &Found,
     options: &StoreOptions,
     file_system: Option<FileSystem>,
@@ -288,7 +297,27 @@ fn prepare(
         transaction.commit()?;
     }
     connection.execute_batch(&format!("PRAGMA max_page_count = {}", options.shares().pages))?;
-    connection.busy_timeout(if has_log { BUSY_WAIT_WAL } else { BUSY_WAIT })
+    // Older versions of rusqlite return nothing here, newer ones a result.
+    #[allow(clippy::let_unit_value, reason = "the versions that may be built with differ")]
+    let _ = connection.progress_handler(LOOK_INSTRUCTIONS, Some(look_at_clock as fn() -> bool));
+    if has_log {
+        return connection.busy_timeout(BUSY_WAIT_WAL);
+    }
+    connection.busy_handler(Some(wait_for_lock as fn(i32) -> bool))
+}
+
+/// Called between two instructions of SQLite's; whether to stop.
+fn look_at_clock() -> bool {
+    keep_coarse();
+    false
+}
+
+/// Called after so many tries for a lock that another has; whether to try once more.
+fn wait_for_lock(tries: i32) -> bool {
+    keep_coarse();
+    std::thread::park_timeout(COARSE_PERIOD);
+    keep_coarse();
+    COARSE_PERIOD * tries.unsigned_abs() < BUSY_WAIT
 }
 
 /// A write-ahead log where memory can be shared through a file and SQLite resets it safely, the
