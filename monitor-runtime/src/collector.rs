@@ -238,6 +238,11 @@ impl Collector {
         left
     }
 
+    /// The pause between steps that find nothing more to do.
+    pub(crate) fn interval(&self) -> Duration {
+        self.drain_interval
+    }
+
     /// The unix time of this moment on the recorder's own time line.
     fn now_ns(&self) -> i64 {
         self.clock.now_ns()

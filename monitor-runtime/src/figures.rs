@@ -315,6 +315,35 @@ mod tests {
     }
 
     #[test]
+    fn the_slow_limit_lets_one_call_in_a_hundred_pass_or_ten_a_second() {
+        let mut figures = FunctionFigures::default();
+        let count = |figures: &mut FunctionFigures, number: u64, second: i64| {
+            for call in 0..number {
+                // 1 to 1000 µs, evenly.
+                let ended = Ended {
+                    outcome: Outcome::Ok,
+                    ns: (1 + call % 1000) * 1000,
+                    at_ns: second * 1_000_000_000,
+                };
+                figures.count(ended, true);
+            }
+        };
+        count(&mut figures, limits::SLOW_CALLS_LEAST - 1, 1);
+        assert_eq!(figures.slow_limit(1000.0), None);
+        count(&mut figures, 100_001, 1);
+        for (calls_per_s, slower) in [(1.0, 0.01), (1000.0, 0.01), (10_000.0, 0.001), (1e9, 0.0)] {
+            let limit = figures.slow_limit(calls_per_s).unwrap() as f64 / 1e6;
+            // The bound of a bucket: up to a twelfth more.
+            let exact = 1.0 - slower;
+            assert!((exact * 0.999..=exact * 1.1).contains(&limit), "{calls_per_s}: {limit}");
+        }
+        // What was two windows ago no longer counts.
+        count(&mut figures, 1, 100);
+        count(&mut figures, 1, 200);
+        assert_eq!(figures.slow_limit(1.0), None);
+    }
+
+    #[test]
     fn a_call_counted_too_early_is_taken_back_from_where_it_was_counted() {
         let mut figures = FunctionFigures::default();
         let left_out = |calls| Figures { calls, sampled_out: calls, ..Figures::default() };

@@ -39,6 +39,8 @@ pub(crate) struct Shared {
     pub(crate) health: Mutex<Health>,
     pub(crate) subscribers: Subscribers,
     pub(crate) control: Control,
+    /// Age and bytes that the store is bounded by since the settings file was changed.
+    pub(crate) store_bounds: Mutex<Option<(Duration, u64)>>,
     base_rates: Mutex<Rules>,
     rates: Mutex<rates::Rates>,
 }
@@ -52,7 +54,9 @@ impl Shared {
     #[expect(clippy::print_stderr, reason = "the one place where the recorder prints")]
     #[expect(clippy::unused_self, reason = "a recorder's notice, wherever it goes")]
     pub(crate) fn notice(&self, text: &str) {
-        eprintln!("monitored: {text}");
+        // In one piece: what the program prints at the same time must not come between.
+        let line = format!("monitored: {text}\n");
+        eprint!("{line}");
     }
 }
 
@@ -124,14 +128,13 @@ fn start(config: Option<&Config>) -> Option<&'static Runtime> {
     runtime.rings.prepare_bursts(1);
     panic_text::install_hook();
     let shared = Arc::clone(&runtime.shared);
-    let opener = opening::opener(&settings, process);
-    let interval = settings.drain_interval;
+    let opener = opening::opener(&settings, process, Arc::clone(&shared));
     let watch = Watch::new(&settings, config, crate::os::is_secure());
     let body = move || {
         claim_thread();
         let mut collector = Collector::new(&settings, &runtime.rings, overflow_out, shared, clock, opener);
         collector.watch = watch;
-        run(runtime, collector, &warnings, interval);
+        run(runtime, collector, &warnings);
     };
     if collector::spawn("monitored", body).is_err() {
         // No thread to be had: nothing can be recorded, and nothing is said from the caller's thread.
@@ -167,7 +170,7 @@ extern "C" fn at_exit() {
 }
 
 /// The collector's thread: steps, with pauses, until it is told to stop.
-fn run(runtime: &'static Runtime, mut collector: Collector, warnings: &[Warning], interval: Duration) {
+fn run(runtime: &'static Runtime, mut collector: Collector, warnings: &[Warning]) {
     runtime.rings.set_collector(std::thread::current());
     panic_text::install_hook();
     for warning in warnings {
@@ -206,9 +209,9 @@ fn run(runtime: &'static Runtime, mut collector: Collector, warnings: &[Warning]
             collector::Left::More => {}
             collector::Left::Nothing if pace == collector::Pace::Flush && !collector.is_settled() => {}
             collector::Left::Blocked if pace == collector::Pace::Flush => {
-                std::thread::park_timeout(interval.min(RETRY_WHILE_AWAITED));
+                std::thread::park_timeout(collector.interval().min(RETRY_WHILE_AWAITED));
             }
-            _ => pause(&runtime.rings, interval, collector.is_counting()),
+            _ => pause(&runtime.rings, collector.interval(), collector.is_counting()),
         }
     }
 }

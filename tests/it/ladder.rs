@@ -61,6 +61,29 @@ fn a_very_hot_function_is_only_counted_and_one_beside_it_recorded() {
 }
 
 #[test]
+fn without_a_stated_limit_the_slowest_have_rows_and_a_bad_minute_does_not_flood_the_store() {
+    let stage = Stage::bounded().with("MONITOR_SAMPLE", "victim::hot::answer=0.001");
+    let output = stage.run("bad-minute", 8000);
+    let numbers: Vec<i64> = output.trim().split(' ').map(|number| number.parse().unwrap()).collect();
+    let [calls, slow, bad_from_ns] = numbers[..] else { panic!("{output}") };
+    let store = stage.store();
+    assert_eq!(of(&store, "answer", "SELECT calls FROM functions"), calls);
+    let slow_rows =
+        |when: String| of(&store, "answer", &format!("SELECT COUNT(*) FROM slow_calls WHERE {when}"));
+    // The first second or two go by before enough is known; preempted calls may take the place of some.
+    let found = slow_rows(format!("start_ns < {bad_from_ns} AND duration_ms >= 5"));
+    assert!(found >= slow / 4 && slow > 8, "{found} of {slow}");
+    // Each of 800 bad calls is slower than 99 in 100 of the last; ten a second have rows for that.
+    let bad = slow_rows(format!("start_ns >= {bad_from_ns}"));
+    assert!((10..=60).contains(&bad), "{bad}");
+    let most: i64 = store.one(
+        "SELECT MAX(rows) FROM (SELECT COUNT(*) AS rows FROM slow_calls GROUP BY start_ns / 1000000000)",
+    );
+    assert!(most <= 20, "two looks at most in a second: {most}");
+    assert_eq!(store.all::<f64>("SELECT DISTINCT weight FROM slow_calls"), [1.0]);
+}
+
+#[test]
 fn a_burst_from_the_first_moment_on_leaves_no_more_rows_than_a_second_may() {
     let stage = Stage::bounded().with("MONITOR_MAX_OVERHEAD", "100%");
     stage.run("burst", 200_000);
@@ -114,6 +137,32 @@ fn outage_secs() -> u64 {
     std::env::var("MONITOR_TEST_OUTAGE_SECS").ok().and_then(|text| text.parse().ok()).unwrap_or(3)
 }
 
+/// Waits until calls have rows by chance that began after this moment.
+fn wait_for_rows_since(stage: &Stage, since_ns: i64) {
+    let sql =
+        "SELECT 1 FROM calls WHERE kept = 'sampled' AND function = 'victim::hot::hot' AND start_ns > ?1";
+    crate::reports::wait_for("rows at the new rate", || {
+        stage.store().0.query_row(sql, [since_ns], |_| Ok(())).is_ok()
+    });
+}
+
+/// The store has no more rows than so many seconds may bring, and is not larger than these make it.
+fn check_growth(stage: &Stage, seconds: u64) {
+    let store = stage.store();
+    let sampled = of(&store, "hot", "SELECT COUNT(*) FROM calls WHERE kept = 'sampled'");
+    // One second more is allowed at once, and five calls are kept for being the first.
+    let most = 1000 * (seconds.cast_signed() + 1) + 5;
+    assert!(sampled <= most, "{sampled} of {most} rows");
+    let rows: u64 = store.one::<i64>("SELECT COUNT(*) FROM calls").cast_unsigned();
+    let bytes: u64 = ["", "-wal"]
+        .iter()
+        .filter_map(|end| std::fs::metadata(format!("{}{end}", stage.db().display())).ok())
+        .map(|file| file.len())
+        .sum();
+    // The schema, figures and events, and a log before it is copied.
+    assert!(bytes < (6 << 20) + 300 * rows, "{bytes} bytes for {rows} rows");
+}
+
 #[test]
 fn rates_are_turned_up_and_down_from_outside_while_the_store_is_locked_in_between() {
     let stage = Stage::bounded();
@@ -141,7 +190,11 @@ fn rates_are_turned_up_and_down_from_outside_while_the_store_is_locked_in_betwee
     std::thread::sleep(std::time::Duration::from_secs(outage_secs()));
     other.execute_batch("ROLLBACK").unwrap();
     set(0.25);
+    let up_ns: i64 = other
+        .query_row("SELECT set_ns FROM sampling WHERE pattern = 'victim::hot::hot'", [], |row| row.get(0))
+        .unwrap();
     crate::reports::wait_for("the new rate to hold", || holds(0.25));
+    wait_for_rows_since(&stage, up_ns);
     let mut output = String::new();
     program.stdout.as_mut().unwrap().read_to_string(&mut output).unwrap();
     assert!(program.wait().unwrap().success());
@@ -152,6 +205,7 @@ fn rates_are_turned_up_and_down_from_outside_while_the_store_is_locked_in_betwee
     let events: Vec<String> =
         store.all("SELECT detail FROM events WHERE kind = 'rate' AND detail LIKE '%by test' ORDER BY at_ns");
     assert_eq!(events, ["victim::hot::hot = 0 by test", "victim::hot::hot = 0.25 by test"]);
+    check_growth(&stage, outage_secs() + 6);
     // While it was 0 nothing was drawn.
     let gap_ns: i64 = store.one(
         "SELECT MAX(gap) FROM (SELECT start_ns - LAG(start_ns) OVER (ORDER BY start_ns) AS gap FROM calls

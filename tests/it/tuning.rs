@@ -137,6 +137,40 @@ fn a_change_of_the_settings_file_holds_within_a_second_and_a_bad_one_not_at_all(
     assert_eq!(store.one::<String>("SELECT why FROM rates"), "as asked by a pattern of MONITOR_SAMPLE");
 }
 
+#[test]
+fn bounds_and_batches_of_the_settings_file_hold_at_once_and_what_waits_for_a_start_is_said() {
+    let stage = Stage::bounded();
+    let file = stage.folder().join("monitor.toml");
+    let write = |text: &str| {
+        let new = file.with_extension("new");
+        std::fs::write(&new, text).unwrap();
+        std::fs::rename(new, &file).unwrap();
+    };
+    write("max_rate = 0\nmax_overhead = '100%'");
+    let stage = stage.with("MONITOR_CONFIG", file.to_str().unwrap());
+    let program = stage.start("pace", 3000);
+    wait_for_rows(&stage);
+    write(
+        "max_rate = 0\nmax_overhead = '100%'\nretention = '2h'\nmax_disk = '8MiB'\ndrain_interval = '20ms'
+         batch = 100\ncapture = 'none'\nmax_memory = '32MiB'",
+    );
+    let has_event = |like: &str| {
+        let sql = format!("SELECT 1 FROM events WHERE kind = 'config' AND detail LIKE '{like}'");
+        stage.store().0.query_row(&sql, [], |_| Ok(())).is_ok()
+    };
+    crate::reports::wait_for("the new bounds", || {
+        has_event("retention = 7200s, max_disk = 8388608 bytes by %")
+    });
+    let output = program.wait_with_output().unwrap();
+    assert!(output.status.success());
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(told.lines().count(), 1, "{told}");
+    assert!(told.contains("max_memory, capture changed by settings file"), "{told}");
+    assert!(has_event("drain_interval = 20ms, batch = 100 by %"));
+    assert!(has_event("max_memory, capture changed by % holds from the next start of the program on"));
+    assert_eq!(stage.store().one::<String>("SELECT calls || ' ' || dropped FROM functions"), "3000 0");
+}
+
 fn now_ns() -> i64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
     i64::try_from(since.as_nanos()).unwrap()

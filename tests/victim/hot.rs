@@ -80,6 +80,39 @@ pub(crate) fn hot_and_rare(milliseconds: u64) {
     }
 }
 
+/// No limit is stated from which on it is slow.
+#[monitor(skip_all, no_result)]
+fn answer(pause: Duration) -> u64 {
+    if pause.is_zero() {
+        let until = Instant::now() + Duration::from_micros(20);
+        while Instant::now() < until {}
+    } else {
+        std::thread::sleep(pause);
+    }
+    1
+}
+
+/// For half of so many milliseconds calls are quick but four a second, in the other half all are slow.
+/// Says how many calls there were, how many slow ones among the quick, and from when on all were slow.
+pub(crate) fn bad_minute(milliseconds: u64) {
+    let half = Duration::from_millis(milliseconds / 2);
+    let begun = Instant::now();
+    let (mut calls, mut slow) = (0, 0);
+    while begun.elapsed() < half {
+        let is_slow = begun.elapsed().as_millis() / 250 > slow;
+        slow += u128::from(is_slow);
+        calls += answer(if is_slow { BAD } else { Duration::ZERO });
+    }
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    while begun.elapsed() < 2 * half {
+        calls += answer(BAD);
+    }
+    println!("{calls} {slow} {}", since.as_nanos());
+}
+
+/// What a slow call of `answer` takes.
+const BAD: Duration = Duration::from_millis(5);
+
 #[monitor(skip_all, no_result)]
 fn bursting(number: u64) -> u64 {
     black_box(number) + 1

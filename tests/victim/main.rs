@@ -35,6 +35,7 @@ fn main() {
         "tree" => tree(number),
         "hot" => hot::hot_and_rare(number),
         "burst" => hot::burst(number),
+        "bad-minute" => hot::bad_minute(number),
         "context" => context(),
         "destructor" => destructor(),
         "after-shutdown" => after_shutdown(),

@@ -584,3 +584,34 @@ fn each_call(drained: &[(usize, Vec<u64>)], mut found: impl FnMut(Drawn)) {
 const PASSED_LEAST: f64 = 1e-4;
 /// So many records a second make this thread's time their own.
 const RECORDS_TO_MEASURE: f64 = 10_000.0;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn takes(limit: &mut SlowLimit, duration_ns: u64, end_ns: i64) -> bool {
+        let start_ns = end_ns - duration_ns.cast_signed();
+        limit.takes(&Times { start_ns, end_ns, duration_ns, busy_ns: duration_ns })
+    }
+
+    #[test]
+    fn no_more_calls_a_look_have_rows_for_being_slower_than_usual_than_may() {
+        let mut limit = SlowLimit::default();
+        assert!(!takes(&mut limit, u64::MAX / 4, 10), "there is no limit yet");
+        limit.set(1000, limits::SLOW_ROWS, 100);
+        assert!(!takes(&mut limit, 999, 110));
+        assert!(!takes(&mut limit, 5000, 90), "it ended before the limit held");
+        let taken = (0..1_000).filter(|call| takes(&mut limit, 1000 + call, 200)).count();
+        assert_eq!(taken, limits::SLOW_ROWS as usize);
+        limit.set(2000, limits::SLOW_ROWS, 1_000_000);
+        assert!(takes(&mut limit, 1500, 999_999) && !takes(&mut limit, 1500, 1_000_001));
+        assert!(takes(&mut limit, 2000, 1_000_001));
+    }
+
+    #[test]
+    fn all_calls_past_a_stated_limit_have_rows() {
+        let mut limit = SlowLimit::default();
+        limit.set(1000, u32::MAX, 100);
+        assert!((0..100_000).all(|call| takes(&mut limit, 1000 + call, 200)));
+    }
+}

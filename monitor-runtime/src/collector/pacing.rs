@@ -30,6 +30,11 @@ impl Pacing {
         Self { pause: drain_interval.max(BATCH_INTERVAL), next: Duration::ZERO }
     }
 
+    /// Rings are drained at another pace from now on.
+    pub(super) fn set_interval(&mut self, drain_interval: Duration) {
+        self.pause = drain_interval.max(BATCH_INTERVAL);
+    }
+
     /// Whether what waits is to go now.
     pub(super) fn is_due(&self, now: Duration, waiting: Waiting, pace: Pace) -> bool {
         let more = if waiting.rows >= BATCH_ROWS_MANY { BATCH_INTERVAL } else { Duration::ZERO };

@@ -11,6 +11,7 @@ use crate::config::{Found, limits};
 use crate::os;
 use crate::sampling::ladder::Bounds;
 use crate::store::StoreError;
+use crate::thread_rings::lock;
 
 impl Collector {
     /// Makes the rows of the process's report that are due.
@@ -35,7 +36,7 @@ impl Collector {
     }
 
     fn health_row(&self, now: Duration) -> HealthRow {
-        let breaker = crate::thread_rings::lock(&self.shared.breaker).statistics(now);
+        let breaker = lock(&self.shared.breaker).statistics(now);
         let health = &self.health;
         HealthRow {
             at_ns: self.now_ns(),
@@ -117,8 +118,29 @@ impl Collector {
             let overhead = after.max_overhead * 100.0;
             self.event("rate", format!("max_rate = {}, max_overhead = {overhead}% by {by}", after.max_rate));
         }
-        for name in changed.for_next_start() {
-            self.event("config", format!("{name} was changed by {by}: holds from the next start on"));
+        if let Some(what) = changed.of_batches() {
+            self.batch_rows = after.batch_rows;
+            self.drain_interval = after.drain_interval;
+            self.pacing.set_interval(after.drain_interval);
+            self.event("config", format!("{what} by {by}"));
+        }
+        if let Some(what) = changed.of_store() {
+            *lock(&self.shared.store_bounds) = Some((after.retention, after.max_disk_bytes));
+            if let Some(store) = &mut self.store
+                && store.bound(after.retention, after.max_disk_bytes).is_err()
+            {
+                // Opened again it has them.
+                self.store = None;
+            }
+            self.next.retain = Duration::ZERO;
+            self.event("config", format!("{what} by {by}"));
+        }
+        let waiting = changed.for_next_start();
+        if !waiting.is_empty() {
+            let names = waiting.join(", ");
+            let told = format!("{names} changed by {by}: holds from the next start of the program on");
+            self.shared.notice(&told);
+            self.event("config", told);
         }
     }
 
@@ -144,7 +166,7 @@ impl Collector {
 
     /// Finds the service level and shows the report to whoever asks.
     pub(super) fn publish_health(&mut self, now: Duration) {
-        let breaker = crate::thread_rings::lock(&self.shared.breaker).statistics(now);
+        let breaker = lock(&self.shared.breaker).statistics(now);
         let is_taken = breaker.state == State::Closed
             && !(self.store.is_none() && self.pending.is_some())
             && self.busy_since.is_none_or(|since| now.saturating_sub(since) < BUSY_SHOWN);
@@ -160,7 +182,7 @@ impl Collector {
         }
         self.health.breaker = breaker;
         self.health.subscribers = self.shared.subscribers.breakers(now);
-        *crate::thread_rings::lock(&self.shared.health) = self.health.clone();
+        *lock(&self.shared.health) = self.health.clone();
     }
 }
 

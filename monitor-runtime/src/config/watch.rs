@@ -90,18 +90,31 @@ impl Watch {
 }
 
 impl Changed {
-    /// Settings that differ and hold only from the next start on.
+    /// How often rings are drained and how much goes into a transaction, where that differs; in words.
+    pub(crate) fn of_batches(&self) -> Option<String> {
+        let Self { before, after } = self;
+        let of = |settings: &Settings| (settings.drain_interval, settings.batch_rows);
+        (of(before) != of(after))
+            .then(|| format!("drain_interval = {:?}, batch = {}", after.drain_interval, after.batch_rows))
+    }
+
+    /// The bounds on the store, where they differ; in words.
+    pub(crate) fn of_store(&self) -> Option<String> {
+        let Self { before, after } = self;
+        let of = |settings: &Settings| (settings.retention, settings.max_disk_bytes);
+        let text = || format!("retention = {:?}, max_disk = {} bytes", after.retention, after.max_disk_bytes);
+        (of(before) != of(after)).then(text)
+    }
+
+    /// Settings that differ and hold only from the next start on: what threads and memory are laid out by,
+    /// and who the process is.
     pub(crate) fn for_next_start(&self) -> Vec<&'static str> {
         let Self { before, after } = self;
         let differ = [
             ("monitor", before.enabled != after.enabled),
             ("db", before.db != after.db),
-            ("retention", before.retention != after.retention),
-            ("max_disk", before.max_disk_bytes != after.max_disk_bytes),
             ("max_memory", before.max_memory_bytes != after.max_memory_bytes),
             ("capture", before.capture != after.capture),
-            ("drain_interval", before.drain_interval != after.drain_interval),
-            ("batch", before.batch_rows != after.batch_rows),
             ("service", before.service != after.service),
         ];
         differ.into_iter().filter_map(|(name, differs)| differs.then_some(name)).collect()
@@ -149,8 +162,18 @@ mod tests {
         let change = changed(&mut watch);
         assert_eq!((change.before.max_rate, change.after.max_rate), (1000, 5));
         assert_eq!(change.after.sample.rate("any"), Some(0.25));
-        assert_eq!(change.for_next_start(), ["batch"]);
+        assert_eq!(change.for_next_start(), [""; 0]);
+        assert_eq!(change.of_batches().as_deref(), Some("drain_interval = 100ms, batch = 9"));
+        assert_eq!(change.of_store(), None);
         assert!(watch.look().is_none());
+        write(
+            &path,
+            "sample = 0.25\nmax_rate = 5\nbatch = 9\nretention = '1h'\ncapture = 'none'\nservice = 's'\ndb = 'x.db'",
+        );
+        let change = changed(&mut watch);
+        assert_eq!(change.of_batches(), None);
+        assert_eq!(change.of_store().as_deref(), Some("retention = 3600s, max_disk = 536870912 bytes"));
+        assert_eq!(change.for_next_start(), ["db", "capture"]);
     }
 
     #[test]

@@ -1,15 +1,24 @@
 //! Opens the store where the settings say, or as near as can be: there, else in the default folder,
 //! else in memory; and says so.
 
+use std::sync::Arc;
+
+use super::Shared;
 use crate::batch::ProcessRow;
 use crate::collector::{Opened, Opener};
 use crate::config::{Location, Settings, process_default_location};
 use crate::store::{OpenError, SqliteStore, StoreError, StoreOptions};
+use crate::thread_rings::lock;
 
-/// What opens the store of these settings, again and again if need be.
-pub(super) fn opener(settings: &Settings, process: ProcessRow) -> Opener {
-    let settings = settings.clone();
-    Box::new(move |now_ns| open(&settings, &process, now_ns))
+/// What opens the store of these settings, again and again if need be; with other bounds, once there are.
+pub(super) fn opener(settings: &Settings, process: ProcessRow, shared: Arc<Shared>) -> Opener {
+    let mut settings = settings.clone();
+    Box::new(move |now_ns| {
+        if let Some(bounds) = *lock(&shared.store_bounds) {
+            (settings.retention, settings.max_disk_bytes) = bounds;
+        }
+        open(&settings, &process, now_ns)
+    })
 }
 
 fn open(settings: &Settings, process: &ProcessRow, now_ns: i64) -> Result<Opened, StoreError> {

@@ -141,7 +141,9 @@ impl Fates {
         awaited: &HashSet<u64>,
         under_way: &HashMap<u64, UnderWay>,
     ) {
-        arrived.iter().for_each(|span| self.under_way.remove(*span));
+        for span in arrived {
+            self.under_way.remove(*span);
+        }
         for span in awaited {
             let mut next = *span;
             while next != 0 && self.under_way.get(next).is_none() {
@@ -191,7 +193,9 @@ impl Fates {
     fn remember(&mut self, thinned: &Thinned) {
         let decided = || thinned.probabilities.iter().map(|(span, probability)| (*span, *probability));
         if !self.under_way.is_empty() {
-            decided().for_each(|(span, _)| self.under_way.remove(span));
+            for (span, _) in decided() {
+                self.under_way.remove(span);
+            }
         }
         let stay = decided().filter(|(_, probability)| *probability > 0.0 && *probability < 1.0);
         let gone = decided().filter(|(_, probability)| *probability <= 0.0);
@@ -453,7 +457,9 @@ mod tests {
             let under_way = |call: &Drawn| (call.span, UnderWay { site: call.site, parent: call.parent });
             let under_way = rest.iter().take(if knows { 3 } else { 0 }).map(under_way).collect();
             let mut awaited = Awaited::default();
-            calls.iter().for_each(|call| awaited.pass(call.span, call.parent));
+            for call in calls {
+                awaited.pass(call.span, call.parent);
+            }
             let shares = SHARES[at % SHARES.len()];
             if shares == SHARES[0] && !calls.iter().any(|call| fates.concern(call)) {
                 let arrived: Vec<u64> = calls.iter().map(|call| call.span).collect();

@@ -296,7 +296,7 @@ fn prepare(
         }
         transaction.commit()?;
     }
-    connection.execute_batch(&format!("PRAGMA max_page_count = {}", options.shares().pages))?;
+    bound_pages(connection, options)?;
     // Older versions of rusqlite return nothing here, newer ones a result.
     #[allow(clippy::let_unit_value, reason = "the versions that may be built with differ")]
     let _ = connection.progress_handler(LOOK_INSTRUCTIONS, Some(look_at_clock as fn() -> bool));
@@ -331,12 +331,27 @@ fn set_journal(
     let wal = file_system == FileSystem::Local && rusqlite::version_number() >= WAL_SAFE_SINCE;
     let mode = if wal { "WAL" } else { "TRUNCATE" };
     connection.query_row(&format!("PRAGMA journal_mode = {mode}"), [], |row| row.get::<_, String>(0))?;
+    connection.execute_batch("PRAGMA synchronous = NORMAL")?;
+    bound_log(connection, options)?;
+    Ok(wal)
+}
+
+/// Bounds database and log as the options say, on a connection that is ready.
+pub(crate) fn bound(connection: &Connection, options: &StoreOptions) -> rusqlite::Result<()> {
+    bound_pages(connection, options)?;
+    bound_log(connection, options)
+}
+
+fn bound_pages(connection: &Connection, options: &StoreOptions) -> rusqlite::Result<()> {
+    connection.execute_batch(&format!("PRAGMA max_page_count = {}", options.shares().pages))
+}
+
+fn bound_log(connection: &Connection, options: &StoreOptions) -> rusqlite::Result<()> {
     connection.execute_batch(&format!(
-        "PRAGMA synchronous = NORMAL; PRAGMA journal_size_limit = {}; PRAGMA wal_autocheckpoint = {}",
+        "PRAGMA journal_size_limit = {}; PRAGMA wal_autocheckpoint = {}",
         options.shares().wal_bytes / 2,
         options.shares().checkpoint_pages()
-    ))?;
-    Ok(wal)
+    ))
 }
 
 /// An error while opening, as the caller is told.

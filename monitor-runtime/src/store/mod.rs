@@ -65,6 +65,14 @@ pub trait Store: Send {
     /// As [`Store::write`].
     fn retain(&mut self, now_ns: i64) -> Result<Retained, StoreError>;
 
+    /// Other bounds hold from now on: on the age of rows, and on the bytes of all files.
+    ///
+    /// # Errors
+    /// As [`Store::write`].
+    fn bound(&mut self, _retention: Duration, _max_disk_bytes: u64) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     /// The rates set from outside, newest last, where they changed since the last call.
     ///
     /// # Errors

@@ -136,7 +136,7 @@ const PROCESSES: Columns = &[
 const EVENTS: Columns = &[
     ("at_ns", "When, nanoseconds since the Unix epoch."),
     ("process_id", "Whose recorder; 0 for the command `monitor`."),
-    ("kind", "`level`, `breaker`, `quarantine`, `retention`, `rate`, `config` or `store`."),
+    ("kind", "`level`, `breaker`, `quarantine`, `retention`, `rate`, `config`, `store` or `slow`."),
     ("detail", "What happened, in a sentence."),
 ];
 

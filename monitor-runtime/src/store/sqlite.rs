@@ -490,6 +490,12 @@ impl Store for SqliteStore {
         Ok(Retained { rows: step.rows, more: step.more })
     }
 
+    fn bound(&mut self, retention: Duration, max_disk_bytes: u64) -> Result<(), StoreError> {
+        (self.options.retention, self.options.max_disk_bytes) = (retention, max_disk_bytes);
+        let Some(open) = &self.open else { return Ok(()) };
+        connection::bound(&open.connection, &self.options).map_err(|error| self.settle(&error, 0))
+    }
+
     fn rates(&mut self) -> Result<Option<Vec<SetRate>>, StoreError> {
         let Some(open) = &mut self.open else { return Ok(None) };
         if open.place.as_mut().is_some_and(|place| !place.is_whole_beside()) {

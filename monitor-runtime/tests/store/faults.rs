@@ -216,16 +216,20 @@ fn a_batch_larger_than_the_bound_is_refused_as_full_and_smaller_ones_arrive() {
 #[test]
 fn a_lock_held_by_another_process_is_busy_and_the_same_batch_arrives_afterwards() {
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("shop.db");
-    let mut store = open(&path, 1);
-    let other = tool(&path);
-    other.execute_batch("BEGIN IMMEDIATE").unwrap();
-    let first = batch(1, vec![call(1)]);
-    let error = store.write(&first).unwrap_err();
-    assert!(matches!(error, StoreError::Busy(_)), "{error}");
-    other.execute_batch("COMMIT").unwrap();
-    store.write(&first).unwrap();
-    assert_eq!(count(&path, "calls"), 1);
+    // With a write-ahead log, and with a rollback journal, which is waited for otherwise.
+    for (name, system) in [("log.db", System::default()), ("journal.db", shared())] {
+        let path = folder.path().join(name);
+        let options = StoreOptions { system, ..StoreOptions::file(&path) };
+        let mut store = SqliteStore::open(&options, process(1), T0).unwrap();
+        let other = tool(&path);
+        other.execute_batch("BEGIN IMMEDIATE").unwrap();
+        let first = batch(1, vec![call(1)]);
+        let error = store.write(&first).unwrap_err();
+        assert!(matches!(error, StoreError::Busy(_)), "{error}");
+        other.execute_batch("COMMIT").unwrap();
+        store.write(&first).unwrap();
+        assert_eq!(count(&path, "calls"), 1);
+    }
 }
 
 #[test]

@@ -4,6 +4,7 @@ use crate::rows::*;
 use monitor_runtime::batch::{Batch, EventRow, ResourcesRow};
 use monitor_runtime::store::{SqliteStore, Store as _, StoreOptions};
 use std::path::Path;
+use std::time::Duration;
 
 fn retain_all(store: &mut SqliteStore, now_ns: i64) -> u64 {
     let mut rows = 0;
@@ -57,6 +58,25 @@ fn what_is_older_than_the_age_bound_goes_from_every_table_and_the_rest_stays() {
         assert_eq!(count(&path, object), left, "{object}");
     }
     assert_eq!(one::<i64>(&tool(&path), "SELECT calls FROM functions"), 10);
+}
+
+#[test]
+fn other_bounds_hold_from_the_moment_on_at_which_they_are_set() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("shop.db");
+    let mut store = open(&path, 1);
+    for sequence in 1..=100 {
+        let calls = (0..1000).map(|at| call(at + u32::try_from(sequence).unwrap() * 1000)).collect();
+        store.write(&batch(sequence, calls)).unwrap();
+    }
+    assert_eq!(retain_all(&mut store, T0 + HOUR), 0);
+    store.bound(6 * Duration::from_secs(3600), 2 << 20).unwrap();
+    retain_all(&mut store, T0 + HOUR);
+    let left = count(&path, "calls");
+    assert!((10_000..80_000).contains(&left), "{left} in 2 MiB");
+    store.bound(Duration::from_secs(600), 2 << 20).unwrap();
+    retain_all(&mut store, T0 + HOUR);
+    assert_eq!(count(&path, "calls"), 0);
 }
 
 #[test]
