@@ -132,6 +132,33 @@ fn trees_of_a_burst_are_thinned_whole() {
     assert_eq!(store.one::<i64>("SELECT SUM(calls) FROM functions"), 80_000);
 }
 
+#[test]
+fn trees_are_whole_while_the_ladder_keeps_their_rows_within_bounds() {
+    let stage = Stage::bounded().with("MONITOR_MAX_OVERHEAD", "100%");
+    let trees: i64 = stage.run("forest", 6000).trim().parse().unwrap();
+    let store = stage.store();
+    assert_eq!(store.one::<i64>("SELECT dropped FROM functions ORDER BY dropped DESC LIMIT 1"), 0);
+    let calls: Vec<i64> =
+        store.all("SELECT calls FROM functions WHERE function NOT LIKE '%twig' ORDER BY function");
+    let twigs = trees / 16;
+    assert_eq!(calls, [2 * trees, 6 * trees + 2 * twigs, trees]);
+    check_trees(&store);
+    let rows: i64 = store.one("SELECT MAX(rows) FROM (SELECT COUNT(*) AS rows FROM calls GROUP BY function)");
+    assert!(rows <= 7 * 1000 + 1000, "{rows}");
+    // Once the ladder knows how often each is called, a trunk that is there has its two branches and these
+    // their three leaves each.
+    for (caller, callee, number) in [("trunk", "branch", 2), ("branch", "leaf", 3)] {
+        let partial: i64 = store.one(&format!(
+            "SELECT COUNT(*) FROM (SELECT t.span_id, COUNT(b.span_id) AS n FROM
+             (SELECT * FROM calls WHERE function = 'victim::forest::{caller}' AND kept = 'sampled'
+              AND start_ns > (SELECT MAX(start_ns) FROM calls) - 1000000000) t
+             LEFT JOIN (SELECT * FROM calls WHERE function = 'victim::forest::{callee}') b
+             ON b.parent_id = t.span_id GROUP BY 1) WHERE n <> {number}"
+        ));
+        assert_eq!(partial, 0, "{caller}");
+    }
+}
+
 /// For how long the store is locked in the test below; `MONITOR_TEST_OUTAGE_SECS=10` makes it longer.
 fn outage_secs() -> u64 {
     std::env::var("MONITOR_TEST_OUTAGE_SECS").ok().and_then(|text| text.parse().ok()).unwrap_or(3)

@@ -11,6 +11,7 @@ use monitored::{Context, monitor};
 mod allocator;
 mod control;
 mod hostile;
+mod forest;
 mod hot;
 mod orders;
 mod phases;
@@ -35,6 +36,7 @@ fn main() {
         "tree" => tree(number),
         "hot" => hot::hot_and_rare(number),
         "burst" => hot::burst(number),
+        "forest" => forest::grow(number),
         "bad-minute" => hot::bad_minute(number),
         "context" => context(),
         "destructor" => destructor(),

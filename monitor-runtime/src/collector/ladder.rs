@@ -22,7 +22,9 @@ use crate::record::{Header, Kept, Outcome, Record, decode};
 use crate::recovery::read_frames;
 use crate::sampling::Source;
 use crate::sampling::ladder::{Balance, Bounds, Costs, Load, Overhead, Place, Reason, Rung};
-use crate::sampling::thin::{Allowance, Awaited, By, Drawn, Fates, Round, Thinned, UnderWay};
+use crate::sampling::thin::{
+    Allowance, Awaited, By, CALLEES_WHOLE_MAX, Drawn, Fates, Limited, Round, Thinned, UnderWay,
+};
 use crate::thread_rings::{self, RESERVED_SPANS};
 
 /// Where a function stands, and what it did since the last look.
@@ -33,6 +35,8 @@ pub(super) struct Standing {
     /// Rows of its first calls so far.
     first: u32,
     slow: SlowLimit,
+    /// As of the last look.
+    calls_per_s: f64,
     pub(super) since: Counts,
     stored: Option<RateRow>,
     /// Whether rate or fidelity had changed when that was written.
@@ -198,29 +202,14 @@ impl Collector {
         for function in self.functions.iter_mut().flatten() {
             function.standing.allowance.fill(passed, bounds.rows_per_s);
         }
-        let mut shares: HashMap<u32, f64> = HashMap::new();
-        let mut changes = Vec::new();
-        let interval = self.drain_interval.as_secs_f64();
-        for (site, rows) in offered {
-            let Some(function) = self.function(site) else { continue };
-            let share = function.standing.allowance.take(rows);
-            if share < 1.0 {
-                shares.insert(site, share);
-                let before = function.hear_brake();
-                let calls = rows as f64 / function.site.rate().max(f64::MIN_POSITIVE);
-                // Of what came in a moment not so many may follow.
-                function.standing.rung.brake(calls / passed.max(interval), &bounds);
-                changes.extend(function.change_rung(before));
-            }
-        }
-        self.tell_changes(changes);
+        let shares = self.share_out(&offered, passed);
         let under_way = if awaited.spans().is_empty() { HashMap::new() } else { self.under_way() };
         if shares.is_empty() && !is_concerned {
             self.ladder.fates.keep_all(&arrived, awaited.spans(), &under_way);
             return None;
         }
         let mut calls = Vec::new();
-        each_call(drained, |call| calls.push(call));
+        each_call(drained, |call, _| calls.push(call));
         let Self { ladder, functions, .. } = self;
         let round = Round {
             shares: &shares,
@@ -232,6 +221,43 @@ impl Collector {
             seed: ladder.seed,
         };
         Some(ladder.fates.thin(calls, round))
+    }
+
+    /// Finds which share of the rows offered may stay, by function: of those that are offered too many, and
+    /// of those busy enough to give some for whole trees. The former are recorded less from now on.
+    fn share_out(&mut self, offered: &HashMap<u32, Offered>, passed: f64) -> HashMap<u32, f64> {
+        let bounds = self.ladder.bounds;
+        let seconds = passed.max(self.drain_interval.as_secs_f64());
+        let mut shares = HashMap::new();
+        for function in self.functions.iter_mut().flatten() {
+            function.standing.allowance.fill(passed, bounds.rows_per_s);
+            if let Some(Offered { rows, .. }) = offered.get(&function.site.id()) {
+                shares.insert(function.site.id(), function.standing.allowance.take(*rows));
+            }
+        }
+        if shares.values().all(|share| *share >= 1.0) {
+            return HashMap::new();
+        }
+        let Self { functions, ladder, .. } = self;
+        let before: Vec<Rung> = functions.iter_mut().flatten().map(Function::hear_brake).collect();
+        for function in functions.iter_mut().flatten() {
+            let id = function.site.id();
+            if let Some(Offered { calls, .. }) = offered.get(&id)
+                && shares.get(&id).is_some_and(|share| *share < 1.0)
+            {
+                // Of what came in a moment not so many may follow.
+                function.standing.rung.brake(calls / seconds, &bounds);
+            }
+        }
+        keep_trees_whole(functions, &ladder.fates);
+        let changes = functions.iter_mut().flatten().zip(before);
+        let changes = changes.filter_map(|(function, before)| function.change_rung(before)).collect();
+        self.tell_changes(changes);
+        shares.retain(|site, share| {
+            let rows = offered.get(site).map_or(0, |offered| offered.rows);
+            *share < 1.0 || rows as f64 * CALLEES_WHOLE_MAX >= bounds.rows_per_s
+        });
+        shares
     }
 
     /// The calls that have begun and not ended, as far as frames and slots show them.
@@ -323,6 +349,7 @@ impl Collector {
             let (load, (asked, _)) = (counts.load(seconds), function.site.asked());
             records += load.records;
             rows.push((load, counts.rows as f64 / seconds));
+            function.standing.calls_per_s = load.calls;
             function.standing.rung.adapt(&load, asked, &ladder.bounds);
             places.push(Place { rung: &mut function.standing.rung, load, asked });
         }
@@ -331,6 +358,7 @@ impl Collector {
             ladder.costs.drained = f64::midpoint(ladder.costs.drained, overhead.collector / records);
         }
         let (total, _) = ladder.balance.keep(&mut places, &ladder.costs, overhead, &ladder.bounds);
+        keep_trees_whole(functions, &ladder.fates);
         let percent_of = |ns: f64| 100.0 * ns / overhead.process.max(1.0);
         health.cost_pct = percent_of(total);
         health.budget_pct = 100.0 * ladder.bounds.overhead;
@@ -395,7 +423,7 @@ impl Function {
     fn hear_brake(&mut self) -> Rung {
         let before = self.standing.rung;
         let cap = self.site.cap();
-        if cap < before.cap {
+        if cap < before.limit() {
             self.standing.rung.cap = cap;
             self.standing.rung.reason = Reason::Overrun;
         }
@@ -408,8 +436,8 @@ impl Function {
         let now_alone = matches!(rung.reason, Reason::CountingAlone { .. });
         let was_alone = matches!(before.reason, Reason::CountingAlone { .. });
         let (asked, _) = self.site.asked();
-        self.site.limit(rung.cap, rung.is_counted);
-        let [from, to] = [before, rung].map(|rung| asked.min(rung.cap));
+        self.site.limit(rung.limit(), rung.is_counted);
+        let [from, to] = [before, rung].map(|rung| asked.min(rung.limit()));
         let [from_rung, to_rung] =
             [(from, before), (to, rung)].map(|(rate, rung)| fidelity(rate, rung.is_counted));
         if from.to_bits() == to.to_bits() && from_rung == to_rung && now_alone <= was_alone {
@@ -446,7 +474,7 @@ impl Function {
     fn rate_row(&self, bounds: &Bounds) -> RateRow {
         let (asked, source) = self.site.asked();
         let rung = &self.standing.rung;
-        let in_force = asked.min(rung.cap);
+        let in_force = asked.min(rung.limit());
         let why = match rung.reason {
             Reason::AsAsked => why(rung, source),
             Reason::Rows { .. } | Reason::Overrun => {
@@ -486,6 +514,22 @@ impl Function {
     }
 }
 
+/// Lowers the rates of functions that are recorded less than was asked for to those of what they call.
+fn keep_trees_whole(functions: &mut [Option<Function>], fates: &Fates) {
+    let mut sunk = HashMap::new();
+    for function in functions.iter().flatten() {
+        let (rate, calls) = (function.standing.rung.cap, function.standing.calls_per_s);
+        if rate < function.site.asked().0 {
+            sunk.insert(function.site.id(), Limited { rate, calls });
+        }
+    }
+    let lowered = fates.lowered(&sunk);
+    for function in functions.iter_mut().flatten() {
+        let limited = lowered.get(&function.site.id());
+        function.standing.rung.whole = limited.map_or(1.0, |limited| limited.rate);
+    }
+}
+
 /// How much is recorded of a function, in a word.
 fn fidelity(rate: f64, is_counted: bool) -> &'static str {
     match is_counted {
@@ -497,6 +541,9 @@ fn fidelity(rate: f64, is_counted: bool) -> &'static str {
 
 fn why(rung: &Rung, source: Source) -> String {
     match rung.reason {
+        _ if rung.whole < rung.cap => {
+            "what it calls is called more often than rows may be written, and trees are kept whole".to_owned()
+        }
         Reason::AsAsked => format!("as asked by {}", source.as_str()),
         Reason::Rows { calls } => format!("{} calls/s are more than rows may be written", count(calls)),
         Reason::Overrun => "calls came faster than they could be collected".to_owned(),
@@ -524,11 +571,19 @@ fn count(number: f64) -> String {
     }
 }
 
+/// Calls of a function that were drawn.
+#[derive(Debug, Clone, Copy, Default)]
+struct Offered {
+    rows: u64,
+    /// What these stand for: they were drawn at different rates, where one was lowered meanwhile.
+    calls: f64,
+}
+
 /// What there is in a drain.
 #[derive(Default)]
 struct Survey {
-    /// Calls drawn, by function.
-    offered: HashMap<u32, u64>,
+    /// By function.
+    offered: HashMap<u32, Offered>,
     awaited: Awaited,
     /// Calls that were awaited.
     arrived: Vec<u64>,
@@ -539,9 +594,13 @@ struct Survey {
 impl Survey {
     fn of(drained: &[(usize, Vec<u64>)], fates: &Fates) -> Self {
         let mut survey = Self::default();
-        let mut last = (0, 0);
-        each_call(drained, |call| {
-            survey.awaited.pass(call.span, call.parent);
+        let mut last = (0, Offered::default());
+        let mut add = |(site, more): (u32, Offered)| {
+            let sum = survey.offered.entry(site).or_default();
+            (sum.rows, sum.calls) = (sum.rows + more.rows, sum.calls + more.calls);
+        };
+        each_call(drained, |call, weight| {
+            survey.awaited.pass(&call);
             survey.is_concerned |= fates.concern(&call);
             if fates.awaits(call.span) {
                 survey.arrived.push(call.span);
@@ -550,18 +609,18 @@ impl Survey {
                 return;
             }
             if call.site != last.0 {
-                *survey.offered.entry(last.0).or_default() += std::mem::take(&mut last.1);
-                last.0 = call.site;
+                add(std::mem::replace(&mut last, (call.site, Offered::default())));
             }
-            last.1 += 1;
+            last.1.rows += 1;
+            last.1.calls += f64::from(weight);
         });
-        *survey.offered.entry(last.0).or_default() += last.1;
+        add(last);
         survey
     }
 }
 
-/// Hands over the calls of a drain.
-fn each_call(drained: &[(usize, Vec<u64>)], mut found: impl FnMut(Drawn)) {
+/// Hands over the calls of a drain and their weights.
+fn each_call(drained: &[(usize, Vec<u64>)], mut found: impl FnMut(Drawn, f32)) {
     for (_, words) in drained {
         let mut at = 0;
         while let Some((record, used)) = words.get(at..).and_then(decode) {
@@ -572,8 +631,8 @@ fn each_call(drained: &[(usize, Vec<u64>)], mut found: impl FnMut(Drawn)) {
                     Kept::First => By::BeingFirst,
                     Kept::Failed | Kept::Slow => By::Itself,
                 };
-                let Header { site, span, parent, start, .. } = header;
-                found(Drawn { site, span, parent, start, by });
+                let Header { site, span, parent, trace, start, .. } = header;
+                found(Drawn { site, span, parent, trace, start, by }, header.weight);
             }
             at += used;
         }

@@ -33,7 +33,7 @@ fn run(seed: u64, asked: f64) -> (f64, f64, f64) {
         let mut at = u64::from(next_gap(rate, random.draw()));
         while at < u64::from(calls) {
             let span = first + at;
-            drawn.push(Drawn { site: 1, span, parent: 0, start: span, by: By::Chance });
+            drawn.push(Drawn { site: 1, span, parent: 0, trace: span, start: span, by: By::Chance });
             at += 1 + u64::from(next_gap(rate, random.draw()));
         }
         first += u64::from(calls);

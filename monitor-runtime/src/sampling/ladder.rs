@@ -107,6 +107,8 @@ pub(crate) struct Rung {
     /// Whether its calls are only counted.
     pub(crate) is_counted: bool,
     pub(crate) reason: Reason,
+    /// And at most this, lest its callees' caps take them out of its trees.
+    pub(crate) whole: f64,
     /// Rows a second that the overhead leaves it; infinite for no bound.
     rows_max: f64,
     /// Looks in a row at which the cap could have been higher.
@@ -115,7 +117,8 @@ pub(crate) struct Rung {
 
 impl Default for Rung {
     fn default() -> Self {
-        Self { cap: 1.0, is_counted: false, reason: Reason::AsAsked, rows_max: f64::INFINITY, calm: 0 }
+        let (reason, rows_max) = (Reason::AsAsked, f64::INFINITY);
+        Self { cap: 1.0, is_counted: false, reason, whole: 1.0, rows_max, calm: 0 }
     }
 }
 
@@ -135,6 +138,11 @@ const SINK: f64 = 10.0;
 const ROWS_LEAST: f64 = 10.0;
 
 impl Rung {
+    /// The most that the rate of its rows may be.
+    pub(crate) fn limit(&self) -> f64 {
+        self.cap.min(self.whole)
+    }
+
     /// Makes the cap such that so many calls a second stay within the bound. Never raises it.
     pub(crate) fn brake(&mut self, calls_per_s: f64, bounds: &Bounds) {
         let aim = self.aim(calls_per_s, bounds);
@@ -153,9 +161,14 @@ impl Rung {
             self.brake(load.calls, bounds);
         } else if self.cap < 1.0 && (load.drawn < RISE_BELOW * rows_max || load.calls <= FITS * rows_max) {
             self.calm += 1;
-            if self.calm >= RISE_AFTER || rows_max.is_infinite() {
+            let aim = self.aim(load.calls, bounds);
+            if self.reason == Reason::Overrun && rows_max.is_finite() {
+                // Callers braked as hard as they could, not knowing how often they call.
+                self.cap = self.cap.max(aim);
+                self.reason = Reason::Rows { calls: load.calls };
+            } else if self.calm >= RISE_AFTER || rows_max.is_infinite() {
                 self.calm = 0;
-                self.cap = (self.cap * RISE).min(self.aim(load.calls, bounds));
+                self.cap = (self.cap * RISE).min(aim);
             }
         } else {
             self.calm = 0;
@@ -184,7 +197,7 @@ pub(crate) struct Place<'a> {
 
 impl Place<'_> {
     fn rate(&self) -> f64 {
-        self.asked.min(self.rung.cap)
+        self.asked.min(self.rung.limit())
     }
 
     /// What counting its calls costs where that alone is more than recording may cost; 0 else.
@@ -429,6 +442,13 @@ mod tests {
         }
         assert_eq!(caps[..6], [0.025, 0.025, 0.05, 0.05, 0.05, 0.1]);
         assert_eq!((caps.len(), rung.reason), (18, Reason::AsAsked));
+    }
+
+    #[test]
+    fn what_callers_braked_for_themselves_is_put_right_at_the_next_look() {
+        let mut rung = Rung { cap: 1e-5, reason: Reason::Overrun, ..Rung::default() };
+        rung.adapt(&load(1e5, &rung, 1.0), 1.0, &BOUNDS);
+        assert_eq!((rung.cap, rung.reason), (0.0075, Reason::Rows { calls: 1e5 }));
     }
 
     #[test]

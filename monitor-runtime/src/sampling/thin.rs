@@ -23,6 +23,8 @@ pub(crate) struct Drawn {
     pub(crate) span: u64,
     /// 0 for none.
     pub(crate) parent: u64,
+    /// The root of its tree.
+    pub(crate) trace: u64,
     pub(crate) start: u64,
     pub(crate) by: By,
 }
@@ -81,7 +83,7 @@ pub(crate) struct Fate {
 
 /// What holds in one drain.
 pub(crate) struct Round<'a, First> {
-    /// By function, where that is less than 1.
+    /// By function, where that is less than 1 or the function is busy enough to give rows for whole trees.
     pub(crate) shares: &'a HashMap<u32, f64>,
     /// By span.
     pub(crate) under_way: &'a HashMap<u64, UnderWay>,
@@ -111,6 +113,8 @@ pub(crate) struct Fates {
     /// Of calls that have ended, where it is not that they stay for certain.
     ended: Recent,
     aged: Duration,
+    /// Functions that call others, and whom.
+    edges: HashSet<(u32, u32)>,
 }
 
 impl Fates {
@@ -138,17 +142,21 @@ impl Fates {
     pub(crate) fn keep_all(
         &mut self,
         arrived: &[u64],
-        awaited: &HashSet<u64>,
+        awaited: &HashMap<u64, u64>,
         under_way: &HashMap<u64, UnderWay>,
     ) {
         for span in arrived {
             self.under_way.remove(*span);
         }
-        for span in awaited {
+        for (span, trace) in awaited {
             let mut next = *span;
             while next != 0 && self.under_way.get(next).is_none() {
                 self.under_way.insert(next, 1.0);
                 next = under_way.get(&next).map_or(0, |call| call.parent);
+            }
+            // It may be on another thread.
+            if self.of(*trace).is_none() {
+                self.under_way.insert(*trace, 1.0);
             }
         }
     }
@@ -161,7 +169,14 @@ impl Fates {
     ) -> Thinned {
         // Whoever calls has begun before whom it calls.
         calls.sort_unstable_by_key(|call| (call.start, call.span));
-        let shares = for_whole_trees(&calls, round.shares);
+        self.learn_edges(&calls, round.shares);
+        let mut limited: HashMap<u32, Limited> =
+            round.shares.iter().map(|(site, rate)| (*site, Limited { rate: *rate, calls: 0.0 })).collect();
+        for call in &calls {
+            limited.entry(call.site).and_modify(|limited| limited.calls += 1.0);
+        }
+        let limited = lower(&limited, &self.edges);
+        let shares = limited.into_iter().map(|(site, limited)| (site, limited.rate)).collect();
         let mut round = Round { shares: &shares, ..round };
         let mut thinned =
             Thinned { probabilities: HashMap::with_capacity(calls.len()), ..Thinned::default() };
@@ -169,7 +184,11 @@ impl Fates {
             let above = match thinned.probabilities.get(&call.parent) {
                 _ if call.parent == 0 => 1.0,
                 Some(probability) => *probability,
-                None => self.of_caller(call.parent, &round),
+                None => {
+                    let root = thinned.probabilities.get(&call.trace).copied();
+                    let root = root.unwrap_or_else(|| self.of_caller(call.trace, 1.0, &round));
+                    self.of_caller(call.parent, root, &round)
+                }
             };
             let by_chance = self.of(call.span).unwrap_or_else(|| round.decide(call.span, call.site, above));
             let is_first = call.by == By::Certainty && (round.take_first)(call.site) && by_chance < 1.0;
@@ -187,6 +206,28 @@ impl Fates {
         }
         self.remember(&thinned);
         thinned
+    }
+
+    /// Takes note of who calls whom, while something is thinned out: of any of these less may be recorded soon.
+    fn learn_edges(&mut self, calls: &[Drawn], shares: &HashMap<u32, f64>) {
+        if shares.is_empty() {
+            return;
+        }
+        let mut sites: HashMap<u64, u32> = HashMap::with_capacity(calls.len());
+        for call in calls {
+            sites.insert(call.span, call.site);
+            if self.edges.len() < limits::FATES_MAX
+                && let Some(caller) = sites.get(&call.parent)
+            {
+                self.edges.insert((*caller, call.site));
+            }
+        }
+    }
+
+    /// The caps on functions' rates, lowered for callers to bring their callees, as far as it is known who
+    /// calls whom.
+    pub(crate) fn lowered(&self, caps: &HashMap<u32, Limited>) -> HashMap<u32, Limited> {
+        lower(caps, &self.edges)
     }
 
     /// What stays comes first: of all that goes, should it be too much, few have callees that outlive it.
@@ -208,46 +249,47 @@ impl Fates {
         self.under_way.get(span).or_else(|| self.ended.get(span))
     }
 
-    /// The probability of a caller that is not here. It is decided now, unless it was before.
-    fn of_caller<First>(&mut self, span: u64, round: &Round<'_, First>) -> f64 {
+    /// The probability of a caller that is not here, given that of its root. It is decided now, unless it was
+    /// before.
+    fn of_caller<First>(&mut self, span: u64, root: f64, round: &Round<'_, First>) -> f64 {
         if let Some(probability) = self.of(span) {
             return probability;
         }
         let probability = match round.under_way.get(&span) {
-            Some(UnderWay { site, parent: 0 }) => round.decide(span, *site, 1.0),
+            // Between it and its root there may be calls on other threads.
+            Some(UnderWay { site, parent: 0 }) => round.decide(span, *site, root),
             Some(UnderWay { site, parent }) => {
-                let above = self.of_caller(*parent, round);
+                let above = self.of_caller(*parent, root, round);
                 round.decide(span, *site, above)
             }
             // It ended since the drain, or before anything was thinned out.
-            None => 1.0,
+            None => root,
         };
         self.under_way.insert(span, probability);
         probability
     }
 }
 
-/// Lowers the shares of functions to those of the functions they call, so that what stays of them stays with
-/// its callees. Not of a function all of which may stay, nor where a callee is called so much more often
-/// that hardly anything would be left.
-fn for_whole_trees(calls: &[Drawn], shares: &HashMap<u32, f64>) -> HashMap<u32, f64> {
-    let mut lowered = shares.clone();
-    if shares.len() < 2 {
-        return lowered;
-    }
-    let mut sites: HashMap<u64, u32> = HashMap::with_capacity(calls.len());
-    let mut edges = HashSet::new();
-    for call in calls.iter().filter(|call| shares.contains_key(&call.site)) {
-        sites.insert(call.span, call.site);
-        edges.extend(sites.get(&call.parent).map(|caller| (*caller, call.site)));
-    }
+/// How much of a function may stay, and how often it is called.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Limited {
+    pub(crate) rate: f64,
+    pub(crate) calls: f64,
+}
+
+/// Lowers the rates of functions to those of the functions they call, so that what stays of them stays with
+/// its callees. Not where a callee is called so much more often that hardly anything would be left, nor of
+/// a function that is not among them: one that is called seldom loses no row over whom it calls.
+fn lower(limited: &HashMap<u32, Limited>, edges: &HashSet<(u32, u32)>) -> HashMap<u32, Limited> {
+    let mut lowered = limited.clone();
     // As often as trees of functions are deep.
-    for _ in 0..shares.len() {
+    for _ in 0..limited.len() {
         let mut is_done = true;
-        for (caller, callee) in &edges {
-            let (above, below) = (lowered[caller], lowered[callee]);
-            if below < above && below * CALLEES_WHOLE_MAX >= shares[caller] {
-                lowered.insert(*caller, below);
+        for (caller, callee) in edges {
+            let (Some(above), Some(below)) = (lowered.get(caller), lowered.get(callee)) else { continue };
+            if below.rate < above.rate && below.calls <= CALLEES_WHOLE_MAX * above.calls {
+                let next = Limited { rate: below.rate, ..*above };
+                lowered.insert(*caller, next);
                 is_done = false;
             }
         }
@@ -259,7 +301,7 @@ fn for_whole_trees(calls: &[Drawn], shares: &HashMap<u32, f64>) -> HashMap<u32, 
 }
 
 /// Up to so many calls of one function in a tree the tree is thinned out whole rather than they in it.
-const CALLEES_WHOLE_MAX: f64 = 16.0;
+pub(crate) const CALLEES_WHOLE_MAX: f64 = 16.0;
 
 /// Probabilities by span: the latest, between one and two times `FATES_MAX` of them.
 #[derive(Debug, Default)]
@@ -301,24 +343,26 @@ impl Recent {
 /// Callers of calls in a drain whose own records are not in it.
 #[derive(Debug, Default)]
 pub(crate) struct Awaited {
-    spans: HashSet<u64>,
+    /// With the roots of their trees.
+    spans: HashMap<u64, u64>,
     last: u64,
 }
 
 impl Awaited {
     /// The next call, in the order in which the calls of a thread ended.
-    pub(crate) fn pass(&mut self, span: u64, parent: u64) {
+    pub(crate) fn pass(&mut self, call: &Drawn) {
+        let Drawn { span, parent, trace, .. } = *call;
         if !self.spans.is_empty() {
             self.spans.remove(&span);
         }
         // Most calls have the caller of the call before.
         if parent != 0 && parent != self.last {
-            self.spans.insert(parent);
+            self.spans.insert(parent, trace);
         }
         self.last = parent;
     }
 
-    pub(crate) fn spans(&self) -> &HashSet<u64> {
+    pub(crate) fn spans(&self) -> &HashMap<u64, u64> {
         &self.spans
     }
 }
@@ -372,6 +416,7 @@ mod tests {
                 site,
                 span: root + at,
                 parent,
+                trace: root,
                 start: root + at,
                 by: By::Certainty,
             };
@@ -412,19 +457,23 @@ mod tests {
 
     #[test]
     fn where_callees_are_not_many_more_than_callers_what_stays_of_a_caller_brings_them_all() {
-        let shares = |shares: [f64; 3]| {
-            let shares = (1..=3).zip(shares).filter(|(_, share)| *share < 1.0).collect();
-            let mut calls = trees(2, 8);
-            calls.sort_unstable_by_key(|call| call.start);
-            let lowered = for_whole_trees(&calls, &shares);
-            [1, 2, 3].map(|site| lowered.get(&site).copied().unwrap_or(1.0))
+        let rates = |rates: [f64; 3], calls: [f64; 3]| {
+            let limited = (1..=3).zip(rates.into_iter().zip(calls));
+            let limited = limited.filter(|(_, (rate, _))| *rate < 1.0);
+            let limited = limited.map(|(site, (rate, calls))| (site, Limited { rate, calls })).collect();
+            let lowered = lower(&limited, &[(1, 2), (2, 3)].into());
+            [1, 2, 3].map(|site| lowered.get(&site).map_or(1.0, |limited| limited.rate))
         };
-        assert_eq!(shares([0.5, 0.5, 0.25]), [0.25, 0.25, 0.25]);
-        assert_eq!(shares([0.25, 0.5, 0.25]), [0.25, 0.25, 0.25]);
-        // A function all of which may stay, or one of which next to nothing would.
-        assert_eq!(shares([1.0, 1.0, 0.25]), [1.0, 1.0, 0.25]);
-        assert_eq!(shares([0.5, 0.5, 0.01]), [0.5, 0.5, 0.01]);
-        let kept = thin(&trees(5000, 8), [0.5, 0.5, 0.1], 7);
+        let usual = [100.0, 100.0, 200.0];
+        assert_eq!(rates([0.5, 0.5, 0.25], usual), [0.25, 0.25, 0.25]);
+        assert_eq!(rates([0.25, 0.5, 0.25], usual), [0.25, 0.25, 0.25]);
+        assert_eq!(rates([0.5, 0.5, 0.001], usual), [0.001, 0.001, 0.001]);
+        // A function that is not limited, and one whose callee is called far more often.
+        assert_eq!(rates([1.0, 1.0, 0.25], usual), [1.0, 1.0, 0.25]);
+        assert_eq!(rates([0.5, 0.5, 0.01], [100.0, 100.0, 1700.0]), [0.5, 0.5, 0.01]);
+        let mut fates = Fates::default();
+        let kept = drain(&mut fates, &trees(5000, 8), &HashMap::new(), [0.5, 0.5, 0.1], 7).probabilities;
+        assert_eq!(fates.edges, [(1, 2), (2, 3)].into());
         assert!((0..5000).all(|tree| {
             let first = kept[&(8 + tree * 4)];
             (1..4).all(|at| kept[&(8 + tree * 4 + at)] == first)
@@ -433,6 +482,7 @@ mod tests {
 
     #[test]
     fn a_callee_that_is_thinned_further_stays_only_where_its_caller_does() {
+        // No share is known of the branches between them, so that roots are not lowered to leaves.
         let kept = thin(&trees(5000, 8), [0.5, 1.0, 0.01], 7);
         let leaves =
             (0..5000).flat_map(|tree| [2, 3].map(|at| (kept[&(8 + tree * 4)], kept[&(8 + tree * 4 + at)])));
@@ -458,7 +508,7 @@ mod tests {
             let under_way = rest.iter().take(if knows { 3 } else { 0 }).map(under_way).collect();
             let mut awaited = Awaited::default();
             for call in calls {
-                awaited.pass(call.span, call.parent);
+                awaited.pass(call);
             }
             let shares = SHARES[at % SHARES.len()];
             if shares == SHARES[0] && !calls.iter().any(|call| fates.concern(call)) {
@@ -552,7 +602,7 @@ mod tests {
     #[test]
     fn first_calls_stay_with_their_callees_and_are_roots_where_their_callers_go() {
         let mut fates = Fates::default();
-        let (shares, none) = ([(1, 1e-9), (2, 1.0), (3, 1e-9)].into(), HashMap::new());
+        let (shares, none) = ([(1, 1e-9), (3, 1e-9)].into(), HashMap::new());
         let mut left = HashMap::from([(1, 2), (3, 6)]);
         let take_first = |site| {
             let left = left.entry(site).or_default();
@@ -576,7 +626,7 @@ mod tests {
         let (mut fates, none) = (Fates::default(), HashMap::new());
         for round in 0..8 {
             drain(&mut fates, &trees(10_000, 8 + round * 40_000), &none, [0.01, 1.0, 1.0], 7);
-            let awaited = (0..10_000).map(|span| 1 << 40 | round << 20 | span).collect();
+            let awaited = (0..10_000).map(|span| (1 << 40 | round << 20 | span, 1 << 41)).collect();
             fates.keep_all(&[], &awaited, &none);
         }
         for recent in [&fates.ended, &fates.under_way] {

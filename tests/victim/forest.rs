@@ -1,0 +1,67 @@
+//! Trees that are made as fast as can be, on two threads: callees on the other thread end before their caller
+//! or after it.
+
+use std::hint::black_box;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::{Duration, Instant};
+
+use monitored::{Context, monitor};
+
+/// A twig to grow, and where to say that it has.
+type Order = (Context, Option<Sender<()>>);
+
+#[monitor(skip_all, no_result)]
+fn trunk(number: u64, orders: &Sender<Order>) -> u64 {
+    // Now and then it is waited for, or else it may well outlive the trunk.
+    let answer = number.is_multiple_of(64).then(channel);
+    if number.is_multiple_of(16) {
+        let give = answer.as_ref().map(|(give, _)| give.clone());
+        let _ = orders.send((Context::current(), give));
+    }
+    let sum = branch(number) + branch(number + 1);
+    if let Some((_, grown)) = &answer {
+        let _ = grown.recv_timeout(Duration::from_secs(1));
+    }
+    sum
+}
+
+#[monitor(skip_all, no_result)]
+fn branch(number: u64) -> u64 {
+    (0..3).map(|at| leaf(number + at)).sum()
+}
+
+#[monitor(skip_all, no_result)]
+fn leaf(number: u64) -> u64 {
+    black_box(number) / 3
+}
+
+#[monitor(skip_all, no_result)]
+fn twig() -> u64 {
+    leaf(1) + leaf(2)
+}
+
+fn grow_twigs(orders: &Receiver<Order>) -> u64 {
+    let mut grown = 0;
+    for (context, answer) in orders {
+        grown += context.scope(twig) + 1;
+        if let Some(answer) = answer {
+            let _ = answer.send(());
+        }
+    }
+    grown
+}
+
+/// Trees for so many milliseconds. Says how many.
+pub(crate) fn grow(milliseconds: u64) {
+    let (give, orders) = channel();
+    let twigs = std::thread::spawn(move || grow_twigs(&orders));
+    let until = Instant::now() + Duration::from_millis(milliseconds);
+    let mut number = 0;
+    while Instant::now() < until {
+        number += 1;
+        black_box(trunk(number, &give));
+    }
+    drop(give);
+    let _ = twigs.join();
+    println!("{number}");
+}
