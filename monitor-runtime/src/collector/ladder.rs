@@ -229,6 +229,10 @@ impl Collector {
         let bounds = self.ladder.bounds;
         let seconds = passed.max(self.drain_interval.as_secs_f64());
         let mut shares = HashMap::new();
+        // One that was called first since the step began has no more than its allowance either.
+        if offered.keys().any(|site| self.function(*site).is_none()) {
+            self.meet_functions();
+        }
         for function in self.functions.iter_mut().flatten() {
             function.standing.allowance.fill(passed, bounds.rows_per_s);
             if let Some(Offered { rows, .. }) = offered.get(&function.site.id()) {
