@@ -57,11 +57,11 @@ struct Entered {
     site: &'static CallSite,
     start: Ticks,
     span: u64,
-    /// What was current before.
-    parent: u64,
     /// Nothing for a drawn call without values; else flags, and the weight to put back above them.
     special: u64,
     values: Values,
+    /// What was current before.
+    parent: u64,
     /// The writer, from the entry of a call that captures arguments until these are written.
     arena: Option<Arena>,
 }
@@ -249,12 +249,8 @@ impl Entered {
         if parent != NO_SPAN && parent <= RESERVED_SPANS {
             return None;
         }
-        thread.suppress();
         // No call from here: it would have to save what it finds in registers.
-        let Some(span) = thread.span_at_hand() else {
-            thread.restore(parent);
-            return None;
-        };
+        let span = thread.span_at_hand()?;
         begin_span(thread, parent, span);
         Some(Self { span, parent, ..Self::nothing(site, thread) })
     }
@@ -323,14 +319,15 @@ impl Entered {
     }
 }
 
-/// Makes a drawn call current, which ends what [`ThreadState::suppress`] began.
+/// Makes a drawn call current; that first, so that a call in a signal handler that comes between is below
+/// it, and does not begin a tree of its own here.
 #[cfg_attr(not(debug_assertions), inline(always))]
 fn begin_span(thread: &ThreadState, parent: u64, span: u64) {
+    thread.restore(span);
     if parent == NO_SPAN {
         thread.trace.store(span, Ordering::Relaxed);
         thread.set_weight(1.0);
     }
-    thread.restore(span);
 }
 
 // Calls that are sampled, and first ones.

@@ -13,8 +13,9 @@ use crate::layout::ring::{HEAD, TAIL};
 use crate::record::{HEADER_WORDS, Word, add_to_checksum, encode_skip, seal, words_of};
 use crate::sync::{AtomicU64, AtomicUsize, Ordering};
 
-/// The ring. Method names say who may call them.
+/// The ring. Method names say who may call them. What a push looks at comes first.
 #[derive(Debug)]
+#[repr(C)]
 pub(crate) struct Ring {
     /// Words written since the ring's birth. The producer's.
     tail: &'static AtomicU64,

@@ -35,7 +35,7 @@ pub(crate) const SUPPRESSED: u64 = 2;
 /// Span ids lie above this.
 pub(crate) const RESERVED_SPANS: u64 = 2;
 
-/// What a thread records with. What every call looks at comes first, in one cache line.
+/// What a thread records with. What every call looks at comes first, in one cache line and the next word.
 #[derive(Debug)]
 #[repr(C, align(128))]
 pub(crate) struct ThreadState {
@@ -48,15 +48,15 @@ pub(crate) struct ThreadState {
     /// Which values are captured: fixed when the runtime starts.
     pub(crate) captures: CaptureMode,
     last_span: AtomicU64,
+    pub(crate) ring: Ring,
+    /// The page before the ring's words.
+    pub(crate) page: Page,
     /// Values that panicked while being captured.
     pub(crate) capture_panics: AtomicU32,
     pub(crate) random: AtomicU64,
     pub(crate) thread_id: AtomicU32,
-    pub(crate) ring: Ring,
     /// Takes what the ring has no room for, until it has been drained; had from the first burst on.
     burst: OnceLock<(Page, Ring)>,
-    /// The page before the ring's words.
-    pub(crate) page: Page,
     /// The memory of the ring with its page, of which the first part is enough for a start.
     block: &'static [AtomicU64],
     /// Whether there is no room for more than that.
@@ -232,9 +232,10 @@ impl ThreadState {
 
 /// The control page of a ring, and its number in the ring file.
 #[derive(Debug, Clone, Copy)]
+#[repr(C)]
 pub(crate) struct Page {
-    pub(crate) id: u32,
     pub(crate) words: &'static [AtomicU64; layout::CONTROL],
+    pub(crate) id: u32,
 }
 
 const SPAN_MASK: u64 = u32::MAX as u64;
