@@ -199,9 +199,6 @@ impl Collector {
             return None;
         }
         let Survey { offered, awaited, arrived, is_concerned } = Survey::of(drained, &self.ladder.fates);
-        for function in self.functions.iter_mut().flatten() {
-            function.standing.allowance.fill(passed, bounds.rows_per_s);
-        }
         let shares = self.share_out(&offered, passed);
         let under_way = if awaited.spans().is_empty() { HashMap::new() } else { self.under_way() };
         if shares.is_empty() && !is_concerned {
