@@ -42,11 +42,9 @@ fn a_very_hot_function_is_only_counted_and_one_beside_it_recorded() {
     let store = stage.store();
     check_counts(&store, "hot", hot);
     check_counts(&store, "rare", rare);
-    // A thousand at once and as many a second, for as long as it ran, which on a busy machine is longer than
-    // it was told to. Each drain keeps that many in the mean: four standard deviations more.
+    // Five seconds of rows at most, and what is kept whatever the rate.
     let sampled = of(&store, "hot", "SELECT COUNT(*) FROM calls WHERE kept = 'sampled'");
-    let lasted_ms: i64 = store.one("SELECT (ended_ns - started_ns) / 1000000 FROM processes");
-    assert!(sampled <= 1000 + lasted_ms + 300, "{sampled} rows in {lasted_ms} ms");
+    assert!(sampled <= 5000, "{sampled}");
     assert_eq!(of(&store, "rare", "SELECT COUNT(*) FROM calls"), rare[0]);
     let estimated: Vec<i64> = store.all("SELECT estimated FROM functions ORDER BY function");
     assert_eq!(estimated, [1, 0]);
