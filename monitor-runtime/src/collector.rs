@@ -15,9 +15,8 @@ mod overdue;
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::mpsc::Receiver;
 use std::time::Duration;
-
-use crossbeam_channel::Receiver;
 
 use crate::backlog::{Backlog, Waiting};
 use crate::batch::{Batch, CallRow, EventRow, FoldedRow, HealthRow, ResourcesRow, ThreadRow};

@@ -153,7 +153,7 @@ pub(crate) fn measure_costs() -> Option<Costs> {
     static RINGS: Mutex<Option<&'static ThreadRings>> = Mutex::new(None);
     let mut slot = crate::thread_rings::lock(&RINGS);
     let rings = *slot.get_or_insert_with(|| {
-        let (overflow, _) = crossbeam_channel::bounded(0);
+        let (overflow, _) = std::sync::mpsc::channel();
         let memory = Memory::on_heap(None);
         Box::leak(Box::new(ThreadRings::new(limits::RING_BYTES, 0, CaptureMode::Args, overflow, memory)))
     });

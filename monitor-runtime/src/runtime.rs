@@ -111,7 +111,7 @@ fn start(config: Option<&Config>) -> Option<&'static Runtime> {
         return None;
     }
     let clock = Clock::start();
-    let (overflow_in, overflow_out) = crossbeam_channel::unbounded();
+    let (overflow_in, overflow_out) = std::sync::mpsc::channel();
     let memory = usize::try_from(settings.max_memory_bytes).unwrap_or(usize::MAX);
     let process = ring_file::process(&settings);
     let (ring_memory, identity) = ring_file::open(&settings, &process);

@@ -4,10 +4,9 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-
-use crossbeam_channel::{Receiver, Sender, TrySendError};
 
 use crate::breaker::{Breaker, Event, Statistics, Transition};
 use crate::clock::monotonic;
@@ -93,7 +92,7 @@ impl Drop for Subscription {
 
 #[derive(Debug)]
 struct Subscriber {
-    records: Sender<Arc<[Record]>>,
+    records: SyncSender<Arc<[Record]>>,
     shared: Arc<Shared>,
 }
 
@@ -109,7 +108,7 @@ impl Subscribers {
         deliver: impl FnMut(&[Record]) + Send + 'static,
         tell: impl Fn(Transition) + Send + 'static,
     ) -> Subscription {
-        let (sender, receiver) = crossbeam_channel::bounded(limits::SUBSCRIBER_BATCHES_MAX);
+        let (sender, receiver) = sync_channel(limits::SUBSCRIBER_BATCHES_MAX);
         let shared = Arc::new(Shared::default());
         let thread = Arc::clone(&shared);
         if crate::collector::spawn("monitored-sub", move || run(&receiver, &thread, deliver, tell)).is_ok() {

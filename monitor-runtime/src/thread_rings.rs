@@ -8,10 +8,9 @@
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering, compiler_fence};
+use std::sync::mpsc::Sender;
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::thread::Thread;
-
-use crossbeam_channel::Sender;
 
 use crate::apart::{apart, as_the_programs, is_ours};
 use crate::arena::{self, Arena};

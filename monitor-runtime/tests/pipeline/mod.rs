@@ -48,7 +48,7 @@ impl Recorder {
             max_overhead,
             ..usual
         };
-        let (overflow_in, overflow_out) = crossbeam_channel::unbounded();
+        let (overflow_in, overflow_out) = std::sync::mpsc::channel();
         let rings = ThreadRings::new(
             program.rings_bytes,
             0x5EED << 33,
