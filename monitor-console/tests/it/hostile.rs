@@ -140,6 +140,25 @@ fn pages_changed_at_random_are_an_answer_or_an_error() {
     }
 }
 
+/// SQLite takes any bytes for the names of columns; whoever reads them as text must not end over it.
+#[test]
+fn a_schema_that_is_no_text_is_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("shop.db");
+    let mut bytes = image();
+    let name = b"started_at";
+    let places: Vec<usize> =
+        (0..bytes.len() - name.len()).filter(|at| bytes[*at..].starts_with(name)).collect();
+    assert!(!places.is_empty());
+    places.iter().for_each(|at| bytes[at + 1] = 0xFF);
+    std::fs::write(&path, &bytes).unwrap();
+    let output = bounded(&path, &["sql", "SELECT * FROM calls_readable"]);
+    let err = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{err}");
+    assert!(err.contains("schema is no text") && !err.contains("panicked"), "{err}");
+    assert!(std::fs::read(&path).unwrap() == bytes);
+}
+
 #[test]
 fn figures_at_the_ends_of_their_types_are_an_answer_or_an_error() {
     let image = image();

@@ -136,3 +136,29 @@ impl Records {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::HEADER_WORDS;
+
+    /// Where two records of a run are found that starts at this position.
+    fn found(position: u64) -> Vec<(u64, u64)> {
+        let mut words = vec![0; 2 * HEADER_WORDS];
+        for record in words.chunks_mut(HEADER_WORDS) {
+            record[0] = HEADER_WORDS as u64 | 1 << 32;
+        }
+        let mut records = Records::default();
+        records.add_run(1, (position, words), &mut 1, position, (position, position));
+        records.places.iter().map(|place| (place.from, place.to)).collect()
+    }
+
+    #[test]
+    fn a_record_that_ends_past_the_last_position_is_none() {
+        let words = HEADER_WORDS as u64;
+        assert_eq!(found(100), [(100, 100 + words), (100 + words, 100 + 2 * words)]);
+        let last = u64::MAX - words;
+        assert_eq!(found(last), [(last, u64::MAX)]);
+        assert_eq!(found(last + 1), []);
+    }
+}
