@@ -167,7 +167,9 @@ impl AsyncCall {
     /// A call that is recorded with this weight.
     #[inline]
     fn open(thread: &ThreadState, here: Context, weight: f32) -> Begun {
+        thread.suppress();
         let span = thread.next_span();
+        thread.restore(here.span);
         let trace = if here.span == NO_SPAN { span } else { here.trace };
         (State::Drawn, Context { span, trace, weight }, here.span)
     }
@@ -375,7 +377,9 @@ impl AsyncCall {
                     let countdown = thread_rings::countdown_of(thread, self.site.id());
                     countdown.inspect(|countdown| countdown.take_back());
                 }
+                thread.suppress();
                 self.record(thread, outcome, undrawn, (start, duration), value);
+                thread.restore(current);
             }
         }
         if lease == Lease::Call {

@@ -249,8 +249,13 @@ impl Entered {
         if parent != NO_SPAN && parent <= RESERVED_SPANS {
             return None;
         }
+        // What comes between would be given the same span.
+        thread.suppress();
         // No call from here: it would have to save what it finds in registers.
-        let span = thread.span_at_hand()?;
+        let Some(span) = thread.span_at_hand() else {
+            thread.restore(parent);
+            return None;
+        };
         begin_span(thread, parent, span);
         Some(Self { span, parent, ..Self::nothing(site, thread) })
     }
@@ -319,15 +324,14 @@ impl Entered {
     }
 }
 
-/// Makes a drawn call current; that first, so that a call in a signal handler that comes between is below
-/// it, and does not begin a tree of its own here.
+/// Makes a drawn call current, which ends what [`ThreadState::suppress`] began.
 #[cfg_attr(not(debug_assertions), inline(always))]
 fn begin_span(thread: &ThreadState, parent: u64, span: u64) {
-    thread.restore(span);
     if parent == NO_SPAN {
         thread.trace.store(span, Ordering::Relaxed);
         thread.set_weight(1.0);
     }
+    thread.restore(span);
 }
 
 // Calls that are sampled, and first ones.

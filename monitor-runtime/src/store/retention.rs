@@ -421,11 +421,14 @@ fn lanes(transaction: &Connection, known: &Known) -> rusqlite::Result<Vec<i64>> 
 fn processes(transaction: &Connection, cutoff: i64) -> rusqlite::Result<(usize, bool)> {
     let gone: Option<i64> = transaction
         .query_row(
-            "SELECT p.id FROM process p LEFT JOIN progress g ON g.process_id = p.id AND g.ring = 0
-             WHERE p.ending <> 'running' AND coalesce(g.at_ns, p.started_ns) < ?1
-               AND coalesce(g.at_ns, p.started_ns) < coalesce(
-                 (SELECT min(at_ns) FROM call_range WHERE first_call <= last_call), ?1)
-             ORDER BY p.id LIMIT 1",
+            // What was recovered of it was written later than it ended.
+            "SELECT id FROM (
+               SELECT id, coalesce(
+                 (SELECT max(at_ns) FROM progress WHERE process_id = process.id), started_ns) AS at_ns
+               FROM process WHERE ending <> 'running')
+             WHERE at_ns < ?1
+               AND at_ns < coalesce((SELECT min(at_ns) FROM call_range WHERE first_call <= last_call), ?1)
+             ORDER BY id LIMIT 1",
             [cutoff.saturating_sub(SLICE_NS)],
             |row| row.get(0),
         )

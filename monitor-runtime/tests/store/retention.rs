@@ -115,6 +115,23 @@ fn a_process_goes_when_it_has_ended_and_its_last_row_has_gone_and_its_functions_
 }
 
 #[test]
+fn a_process_whose_records_were_recovered_late_stays_as_long_as_these() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("shop.db");
+    let mut first = open(&path, 1);
+    first.close(T0).unwrap();
+    let now = T0 + 8 * HOUR;
+    tool(&path).execute("INSERT INTO progress VALUES (1, 3, 8, ?1)", [now]).unwrap();
+    let mut second = open(&path, 2);
+    fill(&mut second, 1, now);
+    retain_all(&mut second, now + SECOND);
+    let processes = || all::<i64>(&tool(&path), "SELECT process_id FROM processes");
+    assert_eq!(processes(), [1, 2]);
+    retain_all(&mut second, now + 8 * HOUR);
+    assert_eq!(processes(), [2]);
+}
+
+#[test]
 fn while_batches_come_they_alone_take_as_many_expired_calls_along_as_they_bring() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("shop.db");
