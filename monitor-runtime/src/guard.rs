@@ -352,7 +352,7 @@ impl Call {
                 thread.set_current(UNSAMPLED);
                 let (start, special) = (coarse(), special::JUST_COUNTED);
                 let nothing = Entered::nothing(site, thread);
-                self.0 = State::Entered(Entered { start, parent, special, ..nothing });
+                self.0 = State::Entered(Entered { start, special, parent, ..nothing });
                 return;
             }
         }
