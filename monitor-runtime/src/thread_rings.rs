@@ -55,11 +55,9 @@ pub(crate) struct ThreadState {
     pub(crate) random: AtomicU64,
     pub(crate) thread_id: AtomicU32,
     /// Takes what the ring has no room for, until it has been drained; had from the first burst on.
-    burst: OnceLock<(Page, Ring)>,
-    /// The memory of the ring with its page, of which the first part is enough for a start.
-    block: &'static [AtomicU64],
-    /// Whether there is no room for more than that.
-    stays_small: AtomicBool,
+    burst: OnceLock<Placed>,
+    /// What of the ring's memory is not ready yet.
+    rest: Rest,
     /// Whether records go to `burst`.
     bursting: AtomicBool,
     /// Whether the ring that records go to does not say yet which thread they are from.
@@ -150,13 +148,12 @@ impl ThreadState {
         if self.unintroduced.load(Ordering::Relaxed) && !self.introduce() {
             return Push::Full;
         }
-        if self.bursting.load(Ordering::Relaxed) {
-            return self.current_ring().push(header, values);
+        if self.bursting.load(Ordering::Relaxed)
+            && let Some(burst) = self.burst.get()
+        {
+            return self.push_to(&burst.ring, &burst.rest, header, values);
         }
-        let mut push = self.ring.push(header, values);
-        if push == Push::Full && self.complete_ring() {
-            push = self.ring.push(header, values);
-        }
+        let push = self.push_to(&self.ring, &self.rest, header, values);
         if push != Push::Full {
             return push;
         }
@@ -166,36 +163,35 @@ impl ThreadState {
         if self.introduce() { burst.push(header, values) } else { Push::Full }
     }
 
-    /// Makes all of the ring fit to be used, where it is not yet; whether that was so, and has been done. Once
-    /// there is no room for that, the ring for bursts takes what this one cannot.
-    pub(crate) fn complete_ring(&self) -> bool {
-        if self.ring.is_complete() || self.stays_small.load(Ordering::Relaxed) {
-            return false;
+    fn push_to(&self, ring: &Ring, rest: &Rest, header: &[u64; HEADER_WORDS], values: &[Word]) -> Push {
+        let push = ring.push(header, values);
+        let again = push == Push::Full && rest.complete(ring, &self.home.memory);
+        if again { ring.push(header, values) } else { push }
+    }
+
+    /// Makes all of its rings' memory fit to be used.
+    pub(crate) fn complete_rings(&self) {
+        self.rest.complete(&self.ring, &self.home.memory);
+        if let Some(burst) = self.burst.get() {
+            burst.rest.complete(&burst.ring, &self.home.memory);
         }
-        let has_room = self.home.memory.complete(self.block);
-        if has_room {
-            self.ring.complete();
-        } else {
-            self.stays_small.store(true, Ordering::Relaxed);
-        }
-        has_room
     }
 
     /// A ring for bursts, if one lies ready: making one takes longer than a call should.
     fn first_burst(&self) -> Option<&Ring> {
         let placed = self.home.spares.try_lock().ok()?.pop()?;
-        Some(&self.burst.get_or_init(|| placed).1)
+        Some(&self.burst.get_or_init(|| placed).ring)
     }
 
     /// Its rings, in the order in which their records are to be read: what is in the one for bursts is
     /// younger than what is in the other.
     pub(crate) fn rings(&self) -> impl Iterator<Item = (Page, &Ring)> {
-        let burst = self.burst.get().map(|(page, ring)| (*page, ring));
+        let burst = self.burst.get().map(|burst| (burst.page, &burst.ring));
         [Some((self.page, &self.ring)), burst].into_iter().flatten()
     }
 
     fn burst_ring(&self) -> Option<&Ring> {
-        self.burst.get().map(|(_, ring)| ring)
+        self.burst.get().map(|burst| &burst.ring)
     }
 
     fn current_ring(&self) -> &Ring {
@@ -235,6 +231,39 @@ impl ThreadState {
 pub(crate) struct Page {
     pub(crate) words: &'static [AtomicU64; layout::CONTROL],
     pub(crate) id: u32,
+}
+
+/// A ring where it lies.
+#[derive(Debug)]
+struct Placed {
+    page: Page,
+    ring: Ring,
+    rest: Rest,
+}
+
+/// Memory of a ring and its page, of which at first a part may be touched.
+#[derive(Debug)]
+struct Rest {
+    block: &'static [AtomicU64],
+    /// There is no room for more.
+    stays_small: AtomicBool,
+}
+
+impl Rest {
+    /// Makes all of the ring fit to be used, where it is not yet; whether that was so, and has been done. Where
+    /// there is no room for it, another ring takes what this one cannot.
+    fn complete(&self, ring: &Ring, memory: &Memory) -> bool {
+        if ring.is_complete() || self.stays_small.load(Ordering::Relaxed) {
+            return false;
+        }
+        let has_room = memory.complete(self.block);
+        if has_room {
+            ring.complete();
+        } else {
+            self.stays_small.store(true, Ordering::Relaxed);
+        }
+        has_room
+    }
 }
 
 const SPAN_MASK: u64 = u32::MAX as u64;
@@ -357,8 +386,10 @@ pub(crate) struct ThreadRings {
     pub(crate) memory: Memory,
     pub(crate) legend: Legend,
     pub(crate) flights: Flights,
+    /// Rings that lie ready for threads to come.
+    ready: Mutex<Vec<Placed>>,
     /// Rings for bursts that no thread has needed so far.
-    spares: Mutex<Vec<(Page, Ring)>>,
+    spares: Mutex<Vec<Placed>>,
     ring_bytes_max: usize,
     ring_bytes: AtomicUsize,
     captures: CaptureMode,
@@ -386,6 +417,7 @@ impl ThreadRings {
             legend: Legend::new(&memory),
             flights: Flights::new(&memory),
             memory,
+            ready: Mutex::default(),
             spares: Mutex::default(),
             next_ring: AtomicU32::new(1),
             all: Mutex::default(),
@@ -475,15 +507,8 @@ impl ThreadRings {
     /// and no used ring can be had either, one that holds nothing: its thread's calls are counted but
     /// not kept, failures apart.
     fn grow(&'static self) -> Option<&'static ThreadState> {
-        let bytes = next_ring_bytes(self.ring_bytes.load(Ordering::Relaxed), self.ring_bytes_max);
-        if bytes == RING_BYTES_NONE && !lock(&self.free).is_empty() {
-            return None;
-        }
-        let bytes = bytes.min(limits::RING_BYTES);
-        let ring = self.new_ring(bytes, ring::bytes_at_first(bytes));
-        // Where the machine refuses so much, calls are counted all the same.
-        let ring = ring.or_else(|| self.new_ring(RING_BYTES_NONE, RING_BYTES_NONE));
-        let (block, page, ring) = ring?;
+        let ready = lock(&self.ready).pop();
+        let Placed { page, ring, rest } = ready.or_else(|| self.new_usual_ring())?;
         let state = Box::leak(Box::new(ThreadState {
             current: AtomicU64::new(NO_SPAN),
             trace: AtomicU64::new(NO_SPAN),
@@ -495,8 +520,7 @@ impl ThreadRings {
             thread_id: AtomicU32::new(0),
             ring,
             page,
-            block,
-            stays_small: AtomicBool::new(false),
+            rest,
             burst: OnceLock::new(),
             bursting: AtomicBool::new(false),
             unintroduced: AtomicBool::new(false),
@@ -510,30 +534,58 @@ impl ThreadRings {
         Some(state)
     }
 
-    /// Takes memory for a ring, and reckons it up. So many bytes of it have to be ready at once: the file
-    /// system takes 75 µs to promise those of a whole ring, which the first call of a thread would wait for.
-    fn new_ring(&self, bytes: usize, first: usize) -> Option<(&'static [AtomicU64], Page, Ring)> {
+    /// A ring for a thread, of the usual size or smaller; none where used ones have to do.
+    fn new_usual_ring(&self) -> Option<Placed> {
+        let bytes = self.next_ring_bytes();
+        if bytes == RING_BYTES_NONE && !lock(&self.free).is_empty() {
+            return None;
+        }
+        let bytes = bytes.min(limits::RING_BYTES);
+        let ring = self.new_ring(bytes);
+        // Where the machine refuses so much, calls are counted all the same.
+        ring.or_else(|| self.new_ring(RING_BYTES_NONE))
+    }
+
+    fn next_ring_bytes(&self) -> usize {
+        next_ring_bytes(self.ring_bytes.load(Ordering::Relaxed), self.ring_bytes_max)
+    }
+
+    /// Has rings ready, this many, while memory is ample: a thread that finds one asks the file system for
+    /// nothing in its first call.
+    pub(crate) fn prepare_rings(&self, count: usize) {
+        let is_ample = || self.ring_bytes.load(Ordering::Relaxed) < self.ring_bytes_max / READY_SHARE;
+        while lock(&self.ready).len() < count && is_ample() {
+            let Some(placed) = self.new_ring(limits::RING_BYTES) else { return };
+            lock(&self.ready).push(placed);
+        }
+    }
+
+    /// Takes memory for a ring, and reckons it up. What its producer fills before it looks around is ready at
+    /// once: the file system takes 75 µs to promise all of a usual ring, which a first call would wait for.
+    fn new_ring(&self, bytes: usize) -> Option<Placed> {
         let block_bytes = PAGE_BYTES + bytes.next_multiple_of(PAGE_BYTES);
         let id = self.next_ring.fetch_add(1, Ordering::Relaxed);
-        let (block, ready) = self.memory.take_in_part(Kind::Ring, id, block_bytes, PAGE_BYTES + first)?;
+        let first = PAGE_BYTES + ring::bytes_at_first(bytes).max(bytes.min(WORD_BYTES));
+        let (block, ready) = self.memory.take_in_part(Kind::Ring, id, block_bytes, first)?;
         let (control, words) = block.split_first_chunk()?;
-        let words = &words[..bytes / size_of::<u64>()];
+        let words = &words[..bytes / WORD_BYTES];
         control[layout::CAPACITY].store(words.len() as u64, Ordering::Relaxed);
-        let ring = Ring::new(control, words, (ready - PAGE_BYTES) / size_of::<u64>());
+        let ring = Ring::new(control, words, (ready - PAGE_BYTES) / WORD_BYTES);
         self.ring_bytes.fetch_add(block_bytes, Ordering::Relaxed);
-        Some((block, Page { id, words: control }, ring))
+        let rest = Rest { block, stays_small: AtomicBool::new(false) };
+        Some(Placed { page: Page { words: control, id }, ring, rest })
     }
 
     /// Has rings for bursts ready, this many, as far as there is memory. Not for a caller's thread once
     /// it records: the file system takes 100 µs to promise a megabyte.
     pub(crate) fn prepare_bursts(&self, count: usize) {
         while lock(&self.spares).len() < count {
-            let bytes = next_ring_bytes(self.ring_bytes.load(Ordering::Relaxed), self.ring_bytes_max);
+            let bytes = self.next_ring_bytes();
             if bytes <= limits::RING_BYTES {
                 return;
             }
-            let Some((_, page, ring)) = self.new_ring(bytes, bytes) else { return };
-            lock(&self.spares).push((page, ring));
+            let Some(placed) = self.new_ring(bytes) else { return };
+            lock(&self.spares).push(placed);
         }
     }
 
@@ -617,8 +669,12 @@ fn next_ring_bytes(used: usize, max: usize) -> usize {
     }
 }
 
+/// Rings lie ready up to this share of the memory for rings.
+const READY_SHARE: usize = 4;
+
 /// Room for the word that names the thread, and for no record.
-const RING_BYTES_NONE: usize = 8;
+const RING_BYTES_NONE: usize = WORD_BYTES;
+const WORD_BYTES: usize = size_of::<u64>();
 
 /// Locks, whatever befell an earlier holder: what is guarded here is whole at any moment.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -628,6 +684,37 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn rings(bytes_max: usize) -> &'static ThreadRings {
+        let (overflow, _) = std::sync::mpsc::channel();
+        let memory = Memory::on_heap(None);
+        Box::leak(Box::new(ThreadRings::new(bytes_max, 7, CaptureMode::All, overflow, memory)))
+    }
+
+    #[test]
+    fn threads_take_the_rings_that_lie_ready_before_others_are_made() {
+        let rings = rings(32 << 20);
+        rings.prepare_rings(2);
+        let made = || rings.next_ring.load(Ordering::Relaxed) - 1;
+        let taken = || std::thread::spawn(|| rings.acquire().unwrap().0.page.id).join().unwrap();
+        assert_eq!(made(), 2);
+        // Each is given back at the thread's end and would be taken again.
+        let first = taken();
+        lock(&rings.free).clear();
+        let second = taken();
+        lock(&rings.free).clear();
+        assert!(made() == 2 && first != second && first.max(second) == 2, "{first} {second}");
+        assert_eq!((taken(), made()), (3, 3));
+    }
+
+    #[test]
+    fn no_more_rings_lie_ready_than_a_share_of_the_memory_holds() {
+        let rings = rings(4 << 20);
+        rings.prepare_rings(100);
+        let bytes = rings.ring_bytes.load(Ordering::Relaxed);
+        assert!((1 << 20..=(1 << 20) + 2 * limits::RING_BYTES).contains(&bytes), "{bytes}");
+        assert!(lock(&rings.ready).iter().all(|placed| placed.ring.capacity() * 8 == limits::RING_BYTES));
+    }
 
     #[test]
     fn a_thousand_threads_have_a_ring_and_the_bound_holds() {

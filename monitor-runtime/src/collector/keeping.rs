@@ -46,9 +46,10 @@ impl Keeping {
 impl Collector {
     /// Tells whoever will find the ring file that the process was alive, and has rings for bursts ready.
     pub(super) fn keep_rings(&mut self) {
+        self.rings.prepare_rings(READY_RINGS);
         self.rings.prepare_bursts(SPARE_BURSTS);
         for state in self.rings.all() {
-            state.complete_ring();
+            state.complete_rings();
         }
         if let Some(mapping) = self.rings.memory.mapping() {
             mapping.promise_ahead(PROMISED_AHEAD);
@@ -139,6 +140,7 @@ pub(super) const OVERFLOW: u32 = 0;
 /// Rings for bursts that lie ready: as many threads may begin their first one between two steps. A step
 /// can be long: it may wait for the disk.
 const SPARE_BURSTS: usize = 2;
-/// Bytes that the file system has promised beyond what is in use, so that the first call of a thread finds
-/// its ring without a word to it: three rings and the tables beside them.
-const PROMISED_AHEAD: usize = 1 << 20;
+/// Threads that may begin at once and find a ring without a word to the file system: a pool of workers.
+const READY_RINGS: usize = 8;
+/// Bytes that the file system has promised beyond what is in use, for the tables beside the rings.
+const PROMISED_AHEAD: usize = 256 << 10;
