@@ -84,6 +84,7 @@ pub(crate) const CASES: &[Case] = &[
             .lines(4)
             .run(|place, _| rights(place, 0, 0), move |place, _| rights(place, 0o700, 0o600))
     }),
+    case("older schema at the path", "a store of version 1", Need::Nothing, migrated),
     case("newer schema at the path", "user_version = 99", Need::Nothing, || {
         left_alone("PRAGMA user_version = 99", ".v2.db")
     }),
@@ -129,6 +130,22 @@ fn replaced() -> Row {
         },
         nothing,
     )
+}
+
+/// A store as version 1 left it, with 40 calls: it is brought up to date, and they are still there.
+fn migrated() -> Row {
+    let play = Play::new();
+    let path = play.place.db();
+    std::fs::copy(concat!(env!("CARGO_MANIFEST_DIR"), "/data/versions/1.db"), &path).unwrap();
+    let (mut version, mut calls) = (0, 0);
+    let mut row = play.run(nothing, |_, _| {
+        let store = oracle::open(&path).unwrap();
+        let number = |sql: &str| store.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap();
+        version = number("PRAGMA user_version");
+        calls = number("SELECT count(*) FROM calls WHERE service = 'shop'");
+    });
+    row.expect(version > 1 && calls == 40, || format!("version {version} with {calls} of 40 calls"));
+    row
 }
 
 /// Another's file lies at the path: it stays as it is, and a sibling is used.

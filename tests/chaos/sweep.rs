@@ -19,6 +19,7 @@ const fn case(fault: &'static str, length: Length, run: fn() -> Row) -> Case {
 pub(crate) const CASES: &[Case] = &[
     case("sweep: open", Length::Long, || sweep(nothing, open)),
     case("sweep: open what is there", Length::Short, || sweep(filled, open)),
+    case("sweep: migrate", Length::Short, || sweep(old, open)),
     case("sweep: batch", Length::Short, || sweep(opened, write)),
     case("sweep: evict", Length::Long, || sweep(nearly_full, evict)),
     case("sweep: expire", Length::Long, || sweep(opened, expire)),
@@ -113,6 +114,11 @@ fn opened(world: &mut World) {
     for _ in 0..3 {
         assert!(world.send());
     }
+}
+
+/// A store that an earlier version left.
+fn old(world: &mut World) {
+    std::fs::copy(concat!(env!("CARGO_MANIFEST_DIR"), "/data/versions/1.db"), world.path()).unwrap();
 }
 
 fn filled(world: &mut World) {
