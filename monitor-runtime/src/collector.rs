@@ -13,6 +13,7 @@ mod report;
 mod keeping;
 mod overdue;
 
+use std::any::Any;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
@@ -245,6 +246,13 @@ impl Collector {
     /// The unix time of this moment on the recorder's own time line.
     fn now_ns(&self) -> i64 {
         self.clock.now_ns()
+    }
+
+    /// Says that a step ended by a panic of the recorder's own. What it was about to do is there still.
+    pub(crate) fn note_panic(&mut self, payload: &(dyn Any + Send)) {
+        let text = payload.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| payload.downcast_ref::<&str>().copied()).unwrap_or("a panic");
+        self.event("recorder", format!("a step failed, and is tried again: {text}"));
     }
 
     fn event(&mut self, kind: &'static str, detail: impl Into<String>) {

@@ -176,22 +176,23 @@ fn run(runtime: &'static Runtime, mut collector: Collector, warnings: &[Warning]
     for warning in warnings {
         runtime.shared.notice(&warning.to_string().replacen("monitored: ", "", 1));
     }
-    let mut panics = Vec::new();
+    let mut restarts = Restarts::default();
     loop {
         runtime.rings.clear_wake();
         let asked = runtime.shared.control.asked();
         let pace = if asked.flush || asked.stop { collector::Pace::Flush } else { collector::Pace::Usual };
         // A panic of our own must not take the recorder down for good, nor spin.
         let step = std::panic::AssertUnwindSafe(|| collector.step(pace));
-        let Ok(left) = fork::between_forks(|| std::panic::catch_unwind(step)) else {
-            let now = monotonic();
-            panics.retain(|at| now.saturating_sub(*at) < Duration::from_secs(60));
-            panics.push(now);
-            if panics.len() > limits::COLLECTOR_RESTARTS_MAX as usize {
+        let left = match fork::between_forks(|| std::panic::catch_unwind(step)) {
+            Ok(left) => left,
+            Err(payload) if restarts.is_allowed(monotonic()) => {
+                collector.note_panic(&*payload);
+                continue;
+            }
+            Err(_) => {
                 collector.leave();
                 return give_up(runtime);
             }
-            continue;
         };
         if collector.is_settled() {
             runtime.shared.control.settle(&asked);
@@ -213,6 +214,19 @@ fn run(runtime: &'static Runtime, mut collector: Collector, warnings: &[Warning]
             }
             _ => pause(&runtime.rings, collector.interval(), collector.is_counting()),
         }
+    }
+}
+
+/// When the recorder's thread had to begin anew, lately.
+#[derive(Debug, Default)]
+struct Restarts(Vec<Duration>);
+
+impl Restarts {
+    /// Whether it may begin anew once more.
+    fn is_allowed(&mut self, now: Duration) -> bool {
+        self.0.retain(|at| now.saturating_sub(*at) < Duration::from_secs(60));
+        self.0.push(now);
+        self.0.len() <= limits::COLLECTOR_RESTARTS_MAX as usize
     }
 }
 
@@ -386,5 +400,20 @@ impl BreakerHandle {
                 runtime.rings.wake();
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn three_restarts_a_minute_are_allowed_and_the_fourth_is_not() {
+        let mut restarts = Restarts::default();
+        let mut at = |second| restarts.is_allowed(Duration::from_secs(second));
+        assert_eq!([at(0), at(1), at(2)], [true; 3]);
+        assert!(!at(59));
+        let mut restarts = Restarts::default();
+        assert!((0..20).all(|third| restarts.is_allowed(Duration::from_secs(20 * third + third / 2))));
     }
 }

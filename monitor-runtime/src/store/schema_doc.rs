@@ -136,7 +136,10 @@ const PROCESSES: Columns = &[
 const EVENTS: Columns = &[
     ("at_ns", "When, nanoseconds since the Unix epoch."),
     ("process_id", "Whose recorder; 0 for the command `monitor`."),
-    ("kind", "`level`, `breaker`, `quarantine`, `retention`, `rate`, `config`, `store` or `slow`."),
+    (
+        "kind",
+        "`level`, `breaker`, `quarantine`, `retention`, `rate`, `config`, `store`, `recorder` or `slow`.",
+    ),
     ("detail", "What happened, in a sentence."),
 ];
 

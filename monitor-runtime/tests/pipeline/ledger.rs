@@ -21,6 +21,8 @@ pub(super) enum Answer {
     SetAside,
     Unwritable,
     Rejected,
+    /// A bug of ours.
+    Panic,
 }
 
 /// What was written.
@@ -34,6 +36,8 @@ pub(super) struct Entries {
     /// By id.
     pub(super) functions: HashMap<u32, String>,
     pub(super) threads: HashMap<u32, String>,
+    /// Kind and detail.
+    pub(super) events: Vec<(String, String)>,
     sequence: u64,
 }
 
@@ -81,6 +85,8 @@ impl Entries {
         self.functions.extend(batch.functions.iter().map(|function| (function.id, function.name.clone())));
         self.threads.extend(batch.threads.iter().map(|thread| (thread.id, thread.name.clone())));
         self.folded.extend(batch.folded.iter().map(|row| (row.fingerprint, row.clone())));
+        let events = batch.events.iter().map(|event| (event.kind.to_owned(), event.detail.clone()));
+        self.events.extend(events);
         let windows = batch.windows.iter().map(|row| ((row.function, row.start_ns), row.figures));
         self.windows.extend(windows);
     }
@@ -102,6 +108,7 @@ impl Store for Ledger {
                 entries.apply(batch);
                 Err(StoreError::Transient(why()))
             }
+            Answer::Panic => std::panic::resume_unwind(Box::new("a bug")),
             Answer::Busy => Err(StoreError::Busy(why())),
             Answer::Full => Err(StoreError::Full(why())),
             Answer::Transient => Err(StoreError::Transient(why())),

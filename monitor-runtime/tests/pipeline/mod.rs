@@ -9,6 +9,7 @@ mod ledger;
 mod account;
 mod random;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
 
 use proptest::prelude::*;
@@ -20,7 +21,7 @@ use crate::config::{CaptureMode, Location, Settings, Surroundings};
 use crate::region::Memory;
 use crate::runtime::Shared;
 use crate::thread_rings::{ThreadRings, lock};
-use ledger::{Answer, Ledger};
+use ledger::{Answer, Entries, Ledger};
 use program::{ALWAYS, Change, Ending, Functions, Program, Round, Run, Work};
 
 /// One recorder, built from parts, that no other test shares.
@@ -122,6 +123,24 @@ fn a_store_that_others_write_to_is_waited_for_and_no_failure() {
     assert!(recorder.ledger.entries().calls.is_empty());
     recorder.settle();
     assert_eq!(recorder.ledger.entries().calls.len(), 1);
+}
+
+#[test]
+fn a_step_that_panics_loses_nothing_and_is_told_of() {
+    // The call is drained while others have the lock.
+    let program = random::quiet([vec![Answer::Busy], vec![Answer::Panic; 3]].concat());
+    let (mut recorder, functions, mut run) = (Recorder::new(&program), Functions::new(), Run::default());
+    run.round(&random::one_call(), &functions, &mut recorder);
+    for _ in 0..3 {
+        let step = AssertUnwindSafe(|| recorder.collector.step(Pace::Flush));
+        let payload = catch_unwind(step).expect_err("the store panics");
+        recorder.collector.note_panic(&*payload);
+    }
+    recorder.settle();
+    let Entries { calls, events, .. } = recorder.ledger.entries();
+    assert_eq!(calls.len(), 1);
+    let told = events.iter().filter(|(kind, detail)| kind == "recorder" && detail.ends_with("a bug"));
+    assert_eq!(told.count(), 3, "{events:?}");
 }
 
 #[test]
