@@ -150,7 +150,9 @@ fn a_schema_that_is_no_text_is_an_error() {
     let places: Vec<usize> =
         (0..bytes.len() - name.len()).filter(|at| bytes[*at..].starts_with(name)).collect();
     assert!(!places.is_empty());
-    places.iter().for_each(|at| bytes[at + 1] = 0xFF);
+    for at in places {
+        bytes[at + 1] = 0xFF;
+    }
     std::fs::write(&path, &bytes).unwrap();
     let output = bounded(&path, &["sql", "SELECT * FROM calls_readable"]);
     let err = String::from_utf8_lossy(&output.stderr);
