@@ -455,9 +455,16 @@ impl ThreadRings {
         is_sent
     }
 
-    /// The collector took a record of so many words.
-    pub(crate) fn took_overflow(&self, words: usize) {
-        self.took_overflow_bytes(overflow_size(words));
+    /// Bytes of the records that are on the way around the rings.
+    pub(crate) fn overflow_bytes(&self) -> usize {
+        self.overflow_bytes.load(Ordering::Relaxed)
+    }
+
+    /// The collector took a record of so many words; how many bytes that was.
+    pub(crate) fn took_overflow(&self, words: usize) -> usize {
+        let bytes = overflow_size(words);
+        self.took_overflow_bytes(bytes);
+        bytes
     }
 
     fn took_overflow_bytes(&self, bytes: usize) {

@@ -113,11 +113,15 @@ impl Collector {
         pressed
     }
 
-    /// Moves failures that found their ring full into the backlog, counted.
+    /// Moves failures that found their ring full into the backlog, counted: those that are there by now. More
+    /// may come as fast as they are taken, and the backlog is held to its bound only once this is over.
     pub(super) fn drain_overflow(&mut self) {
         let mut stream = self.shared.subscribers.any().then(Vec::new);
-        while let Ok(overflow) = self.overflow.try_recv() {
-            self.rings.took_overflow(overflow.words.len());
+        let mut waiting = self.rings.overflow_bytes();
+        while waiting > 0
+            && let Ok(overflow) = self.overflow.try_recv()
+        {
+            waiting = waiting.saturating_sub(self.rings.took_overflow(overflow.words.len()));
             self.meet_threads();
             let Overflow { thread, words } = overflow;
             let Keeping { journal, overflow_position, .. } = &mut self.keeping;
