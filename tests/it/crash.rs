@@ -38,8 +38,8 @@ fn now_ns() -> i64 {
     i64::try_from(since.as_nanos()).unwrap()
 }
 
-/// How often the tests below kill. `MONITOR_TEST_KILLS=1000 cargo test -p monitor-tests --test it kills`
-/// does it a thousand times.
+/// How often the tests below kill. A thousand times:
+/// `MONITOR_TEST_KILLS=1000 cargo test -p monitor-tests --test it killed_program_is_found`.
 fn kills() -> u64 {
     std::env::var("MONITOR_TEST_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(40)
 }
