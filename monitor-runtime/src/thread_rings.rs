@@ -584,7 +584,7 @@ impl ThreadRings {
     }
 
     /// Has rings for bursts ready, this many, as far as there is memory. Not for a caller's thread once
-    /// it records: the file system takes 100 µs to promise a megabyte.
+    /// it records: the file system takes 75 µs to promise the part of one that is needed first.
     pub(crate) fn prepare_bursts(&self, count: usize) {
         while lock(&self.spares).len() < count {
             let bytes = self.next_ring_bytes();

@@ -44,7 +44,8 @@ impl Keeping {
 }
 
 impl Collector {
-    /// Tells whoever will find the ring file that the process was alive, and has rings for bursts ready.
+    /// Has rings ready for threads to come and for bursts, and the rest of those in use; tells whoever will
+    /// find the ring file that the process was alive.
     pub(super) fn keep_rings(&mut self) {
         self.rings.prepare_rings(READY_RINGS);
         self.rings.prepare_bursts(SPARE_BURSTS);
