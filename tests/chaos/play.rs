@@ -187,6 +187,10 @@ impl Play {
                 break;
             }
             std::thread::sleep(Duration::from_millis(20));
+            // What was called so far may have found no room any more.
+            if lifted.elapsed() > STRIKES_WITHIN {
+                victim.ask("call");
+            }
         }
         victim.tell("flush");
         let ended = victim.end();
@@ -248,15 +252,20 @@ impl Victim {
         self.child.id()
     }
 
-    /// Has something done, and waits for its answer.
+    /// Has something done, and waits for its answer, which belongs to the output.
     pub(crate) fn tell(&mut self, order: &str) {
-        if let Some(orders) = &mut self.orders {
-            let _ = writeln!(orders, "{order}");
-        }
-        if let Some(Ok(answer)) = self.answers.next() {
+        if let Some(answer) = self.ask(order) {
             self.said += &answer;
             self.said.push('\n');
         }
+    }
+
+    /// Has something done, and waits for its answer.
+    fn ask(&mut self, order: &str) -> Option<String> {
+        if let Some(orders) = &mut self.orders {
+            let _ = writeln!(orders, "{order}");
+        }
+        self.answers.next()?.ok()
     }
 
     pub(crate) fn end(mut self) -> Ended {

@@ -158,8 +158,22 @@ pub(crate) fn print(rows: &[Row]) {
         if !row.remark.is_empty() {
             println!("    {}", row.remark);
         }
-        for problem in &row.problems {
-            println!("    FAILED: {}", problem.trim_end().replace('\n', "\n      "));
-        }
+        print_problems_of(row);
+    }
+}
+
+/// Prints what failed once more, so that it stands at the end of a long output; how many rows did.
+pub(crate) fn print_problems(rows: &[Row]) -> usize {
+    let failed: Vec<&Row> = rows.iter().filter(|row| !row.problems.is_empty()).collect();
+    for row in &failed {
+        println!("\n{}", row.fault);
+        print_problems_of(row);
+    }
+    failed.len()
+}
+
+fn print_problems_of(row: &Row) {
+    for problem in &row.problems {
+        println!("    FAILED: {}", problem.trim_end().replace('\n', "\n      "));
     }
 }
