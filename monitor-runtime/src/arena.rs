@@ -14,7 +14,7 @@ use crate::capture::{Limits, Writer};
 use crate::clock::{ticks, ticks_from_ns};
 use crate::config::limits;
 use crate::record::Word;
-use crate::thread_rings::{SUPPRESSED, ThreadState};
+use crate::thread_rings::{SUPPRESSED, ThreadState, with_arena};
 
 /// A closure that writes values.
 pub(crate) type Capture<'a> = &'a mut dyn FnMut(&mut Writer<'_>);
@@ -22,14 +22,16 @@ pub(crate) type Capture<'a> = &'a mut dyn FnMut(&mut Writer<'_>);
 /// A thread's writer. What lies before its place are the values of the calls under way.
 pub(crate) type Arena = &'static mut Writer<'static>;
 
-thread_local! {
-    static ARENA: Cell<Option<Arena>> = const { Cell::new(None) };
+/// Takes the thread's writer, if it has one already that is not lent.
+#[cfg_attr(not(debug_assertions), inline(always))]
+pub(crate) fn at_hand() -> Option<Arena> {
+    with_arena(Cell::take)
 }
 
 /// Takes the thread's writer; none where it is lent already. It stands at the start of a word.
 #[inline]
 pub(crate) fn take(thread: &ThreadState) -> Option<Arena> {
-    match ARENA.take() {
+    match at_hand() {
         Some(arena) => Some(arena),
         None => first(thread),
     }
@@ -53,19 +55,23 @@ pub(crate) fn put(arena: &mut Writer<'_>, values: &[u8]) {
 /// What lies in the memory from `start` on, the start of a word.
 #[inline]
 pub(crate) fn since<'a>(arena: &'a Writer<'_>, start: usize) -> &'a [Word] {
-    let words = arena.memory().as_chunks().0;
-    let word = size_of::<Word>();
-    words.get(start / word..arena.len() / word).unwrap_or_default()
+    written(arena, start).unwrap_or_default()
+}
+
+/// As [`since`]; none where nothing can have been written there.
+#[cfg_attr(not(debug_assertions), inline(always))]
+pub(crate) fn written<'a>(arena: &'a Writer<'_>, start: usize) -> Option<&'a [Word]> {
+    Some(arena.memory().get(start..arena.len())?.as_chunks().0)
 }
 
 /// Gives the writer back; what was written stays.
-#[inline]
+#[cfg_attr(not(debug_assertions), inline(always))]
 pub(crate) fn keep(arena: Arena) {
-    ARENA.set(Some(arena));
+    with_arena(|place| place.set(Some(arena)));
 }
 
 /// Gives the writer back; what lies in it from `top` on is dropped.
-#[inline]
+#[cfg_attr(not(debug_assertions), inline(always))]
 pub(crate) fn close(thread: &ThreadState, arena: Arena, top: usize) {
     thread.add_capture_panics(arena.close(top));
     keep(arena);
@@ -86,7 +92,7 @@ fn first(thread: &ThreadState) -> Option<Arena> {
 
 /// The calling thread's writer goes with the state that it gives back.
 pub(crate) fn give_back(thread: &ThreadState) {
-    if let Some(arena) = ARENA.take() {
+    if let Some(arena) = at_hand() {
         *thread.arena.lock().unwrap_or_else(PoisonError::into_inner) = Some(arena);
     }
 }
@@ -95,7 +101,7 @@ pub(crate) fn give_back(thread: &ThreadState) {
 /// process has one in hand that was another state's.
 pub(crate) fn take_over(thread: &ThreadState) {
     let left = thread.arena.lock().unwrap_or_else(PoisonError::into_inner).take();
-    let arena = ARENA.take().or(left);
+    let arena = at_hand().or(left);
     thread.has_arena.store(arena.is_some(), Ordering::Relaxed);
     if let Some(arena) = arena {
         arena.close(0);

@@ -299,10 +299,10 @@ impl AsyncCall {
                 let duration = end.wrapping_sub(self.start);
                 let current = thread.current.load(Ordering::Relaxed);
                 thread.suppress();
-                let header = || self.header(Outcome::Ok, Kept::Sampled, self.weight, duration).encode(0);
-                let is_written = thread.ring.push_header(header);
+                let header = || self.header(Outcome::Ok, Kept::Sampled, self.weight, duration);
+                let is_written = thread.ring.room(0).map(|room| room.write_header(header().encode(0)));
                 thread.restore(current);
-                is_written
+                is_written.is_some()
             }
             State::PolledCounted => coarse() == self.start,
             _ => false,

@@ -12,11 +12,12 @@ mod deliver;
 
 use std::sync::atomic::Ordering;
 
-use crate::arena::Arena;
+use crate::arena::{self, Arena};
 use crate::call_site::{CallSite, fidelity};
 use crate::clock::{Ticks, coarse, counter, ticks};
 use crate::frames;
-use crate::record::{Header, Kept, Outcome, Word};
+use crate::record::{Header, Kept, Outcome, first_word, place, sizes_word};
+use crate::ring::Room;
 use crate::thread_rings::{self, NO_SPAN, RESERVED_SPANS, ThreadState, UNSAMPLED};
 
 pub(crate) use deliver::{count, deliver};
@@ -162,7 +163,10 @@ impl Call {
         match Entered::recorded(site) {
             Some(mut entered) => {
                 frames::push(entered.thread.page.words, site.id(), 0, entered.span);
-                entered.prepare();
+                if entered.thread.captures.args() {
+                    entered.arena = arena::at_hand();
+                    entered.begin_values();
+                }
                 self.0 = State::Entered(entered);
             }
             None => self.open_otherwise(site),
@@ -238,35 +242,56 @@ impl Entered {
         Some(Self { span, parent, ..Self::nothing(site, thread) })
     }
 
+    // What is rare is left to calls at the end, for which nothing has to be saved on the usual way.
+
     #[inline(never)]
     fn end_ok(&mut self) {
-        let Self { thread, parent, special, .. } = *self;
-        if special != 0 {
+        if self.special != 0 {
             return self.end_ok_specially();
         }
         let end = counter();
-        frames::pop(thread.page.words);
-        thread.suppress();
-        if !thread.ring.push_header(|| self.drawn(end, Outcome::Ok).encode(0)) {
-            self.end_slowly(end, Outcome::Ok, &[]);
-        }
-        thread.restore(parent);
+        frames::pop(self.thread.page.words);
+        self.thread.suppress();
+        let Some(room) = self.thread.ring.room(0) else { return self.end_slowly(end) };
+        self.put_header(&room, end, Outcome::Ok, 0);
+        room.commit(0);
+        self.thread.restore(self.parent);
     }
 
-    /// A call of its own, so that nothing has to be saved for it on the way there.
     #[cold]
     #[inline(never)]
-    fn end_slowly(&self, end: Ticks, outcome: Outcome, values: &[Word]) {
-        deliver::deliver_slowly(self.thread, &self.drawn(end, outcome).encode(values.len()), values);
+    fn end_slowly(&self, end: Ticks) {
+        deliver::deliver_slowly(self.thread, &self.drawn(end, Outcome::Ok).encode(0), &[]);
+        self.thread.restore(self.parent);
+    }
+
+    /// Writes the header of a drawn call, but for its last word.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn put_header(&self, room: &Room<'_>, end: Ticks, outcome: Outcome, value_words: usize) {
+        let (kept, weight) = self.kept(outcome);
+        room.put(place::FIRST, first_word(value_words, outcome, kept, false, self.site.id()));
+        room.put(place::START, self.start);
+        room.put(place::DURATION, end.wrapping_sub(self.start));
+        room.put(place::SPAN, self.span);
+        room.put(place::PARENT, self.parent);
+        room.put(place::TRACE, self.thread.trace.load(Ordering::Relaxed));
+        let (args_bytes, fields_bytes) = (self.values.args_bytes(), self.values.fields_bytes());
+        room.put(place::SIZES, sizes_word(weight, args_bytes, fields_bytes));
+    }
+
+    /// Why the record of a drawn call is kept, and for how many it stands.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn kept(&self, outcome: Outcome) -> (Kept, f32) {
+        match outcome {
+            Outcome::Ok => (Kept::Sampled, self.thread.weight()),
+            _ => (Kept::Failed, 1.0),
+        }
     }
 
     /// The header of a drawn call.
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn drawn(&self, end: Ticks, outcome: Outcome) -> Header {
-        let (kept, weight) = match outcome {
-            Outcome::Ok => (Kept::Sampled, self.thread.weight()),
-            _ => (Kept::Failed, 1.0),
-        };
+        let (kept, weight) = self.kept(outcome);
         self.header(outcome, kept, weight, end.wrapping_sub(self.start))
     }
 

@@ -117,18 +117,14 @@ impl Header {
     /// Lays the header out for a record that carries this many words of values.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn encode(&self, value_words: usize) -> [u64; HEADER_WORDS] {
-        let bits =
-            KIND_CALL | (self.outcome as u64) << 2 | (self.kept as u64) << 4 | u64::from(self.is_async) << 6;
         [
-            (HEADER_WORDS + value_words) as u64 | bits << 16 | u64::from(self.site) << 32,
+            first_word(value_words, self.outcome, self.kept, self.is_async, self.site),
             self.start,
             self.duration,
             self.span,
             self.parent,
             self.trace,
-            u64::from(self.weight.to_bits())
-                | u64::from(self.args_bytes) << 32
-                | u64::from(self.fields_bytes) << 48,
+            sizes_word(self.weight, self.args_bytes, self.fields_bytes),
             self.busy & BUSY_MASK,
         ]
     }
@@ -151,6 +147,31 @@ impl Header {
             busy: words[7] & BUSY_MASK,
         }
     }
+}
+
+/// The places of a header's words, for who writes them one by one.
+pub(crate) mod place {
+    pub(crate) const FIRST: usize = 0;
+    pub(crate) const START: usize = 1;
+    pub(crate) const DURATION: usize = 2;
+    pub(crate) const SPAN: usize = 3;
+    pub(crate) const PARENT: usize = 4;
+    pub(crate) const TRACE: usize = 5;
+    pub(crate) const SIZES: usize = 6;
+    pub(crate) const LAST: usize = 7;
+}
+
+/// The first word of a call's record.
+#[cfg_attr(not(debug_assertions), inline(always))]
+pub(crate) fn first_word(value_words: usize, outcome: Outcome, kept: Kept, is_async: bool, site: u32) -> u64 {
+    let bits = KIND_CALL | (outcome as u64) << 2 | (kept as u64) << 4 | u64::from(is_async) << 6;
+    (HEADER_WORDS + value_words) as u64 | bits << 16 | u64::from(site) << 32
+}
+
+/// The word of a call's record that says how much it counts for, and which values are which.
+#[cfg_attr(not(debug_assertions), inline(always))]
+pub(crate) fn sizes_word(weight: f32, args_bytes: u16, fields_bytes: u16) -> u64 {
+    u64::from(weight.to_bits()) | u64::from(args_bytes) << 32 | u64::from(fields_bytes) << 48
 }
 
 /// The bits of a header's last word that say how long a call was busy: at 3 GHz a day's worth.

@@ -10,7 +10,7 @@
 //! every machine we know these are plain moves. It does not know what a record means.
 
 use crate::layout::ring::{HEAD, TAIL};
-use crate::record::{HEADER_WORDS, Word, add_to_checksum, encode_skip, seal, words_of};
+use crate::record::{HEADER_WORDS, Word, add_to_checksum, encode_skip, place, seal, words_of};
 use crate::sync::{AtomicU64, AtomicUsize, Ordering};
 
 /// The ring. Method names say who may call them. What a push looks at comes first.
@@ -69,57 +69,34 @@ impl Ring {
         self.head.load(Ordering::Relaxed)
     }
 
-    /// Producer: appends a record that is just a header, if that can be done without a look at the
-    /// consumer; else it is for [`Self::push`] to do. The header is made where there is room for it, so
-    /// that its words need not all be at hand at once.
+    /// Producer: room for a record with so many words of values, if it can be had without a look at the
+    /// consumer; else the record is for [`Self::push`]. The header may be made once there is room for it.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    pub(crate) fn push_header(&self, header: impl FnOnce() -> [u64; HEADER_WORDS]) -> bool {
+    pub(crate) fn room(&self, value_words: usize) -> Option<Room<'_>> {
         let tail = self.tail.load(Ordering::Relaxed) as usize;
-        let end = tail + HEADER_WORDS;
-        let at = tail & (self.words.len() - 1);
-        if end <= self.limit.load(Ordering::Relaxed)
-            && let Some(slot) = self.words.get(at..).and_then(<[AtomicU64]>::first_chunk::<HEADER_WORDS>)
-        {
-            for (word, value) in slot.iter().zip(header()) {
-                word.store(value, Ordering::Relaxed);
-            }
-            // Partner: the acquire in `drain`.
-            self.tail.store(end as u64, Ordering::Release);
-            return true;
+        let end = tail + HEADER_WORDS + value_words;
+        if end > self.limit.load(Ordering::Relaxed) {
+            return None;
         }
-        false
+        let (head, rest) = self.words.get(tail & (self.words.len() - 1)..)?.split_first_chunk()?;
+        Some(Room { head, values: rest.get(..value_words)?, tail: self.tail, end: end as u64 })
     }
 
-    /// Producer: as [`Self::push_header`], with words of values.
+    /// Producer: as [`Self::room`], where the words are so few that [`Room::write_few`] writes them.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    pub(crate) fn push_values(&self, header: impl FnOnce() -> [u64; HEADER_WORDS], values: &[Word]) -> bool {
-        let length = HEADER_WORDS + values.len();
-        let tail = self.tail.load(Ordering::Relaxed) as usize;
-        let at = tail & (self.words.len() - 1);
-        if tail + length <= self.limit.load(Ordering::Relaxed)
-            && let Some(slots) = self.words.get(at..at + length)
-            && let Some((head, rest)) = slots.split_first_chunk::<HEADER_WORDS>()
-        {
-            let header = header();
-            for (slot, word) in head.iter().zip(&header[..LAST]) {
-                slot.store(*word, Ordering::Relaxed);
-            }
-            head[LAST].store(seal(header[LAST], store_values(rest, values)), Ordering::Relaxed);
-            // Partner: the acquire in `drain`.
-            self.tail.store((tail + length) as u64, Ordering::Release);
-            return true;
-        }
-        false
+    pub(crate) fn room_for_few(&self, value_words: usize) -> Option<Room<'_>> {
+        if value_words > FEW { None } else { self.room(value_words) }
     }
 
     /// Producer: appends a header and words of values.
     pub(crate) fn push(&self, header: &[u64; HEADER_WORDS], values: &[Word]) -> Push {
-        let is_written = if values.is_empty() {
-            self.push_header(|| *header)
-        } else {
-            self.push_values(|| *header, values)
-        };
-        if is_written { Push::Written } else { self.push_slowly(header, values) }
+        match self.room(values.len()) {
+            Some(room) => {
+                room.write(*header, values);
+                Push::Written
+            }
+            None => self.push_slowly(header, values),
+        }
     }
 
     /// Producer: the rest of the push: looks at the head, skips to the start where need be.
@@ -152,7 +129,7 @@ impl Ring {
         if end - head > capacity / 2 { Push::Pressed } else { Push::Written }
     }
 
-    /// Producer: makes the next push take the slow way, past [`Self::push_header`].
+    /// Producer: makes the next push take the slow way, past [`Self::room`].
     pub(crate) fn close(&self) {
         self.limit.store(0, Ordering::Relaxed);
     }
@@ -220,37 +197,79 @@ fn store(slots: &[AtomicU64], header: &[u64], values: &[Word]) {
     for (slot, word) in head.iter().zip(header) {
         slot.store(*word, Ordering::Relaxed);
     }
-    let sum = store_values(rest, values);
-    if let (Some(slot), Some(last), false) = (head.get(LAST), header.get(LAST), values.is_empty()) {
-        slot.store(seal(*last, sum), Ordering::Relaxed);
+    if let (Some(slot), Some(last)) = (head.get(place::LAST), header.get(place::LAST)) {
+        slot.store(seal_over(rest, *last, values), Ordering::Relaxed);
     }
 }
 
-/// The word of a header that its values' checksum goes into.
-const LAST: usize = HEADER_WORDS - 1;
-
-/// Stores words of values; returns their checksum. The few that most calls have are stored without the loop
-/// that the compiler makes for many.
-#[cfg_attr(not(debug_assertions), inline(always))]
-fn store_values(slots: &[AtomicU64], values: &[Word]) -> u64 {
-    let (mut sum, mut slots, mut values) = (0, slots, values);
-    for _ in 0..FEW {
-        let (Some((slot, next_slots)), Some((word, next_values))) =
-            (slots.split_first(), values.split_first())
-        else {
-            return sum;
-        };
-        sum = store_value(sum, slot, *word);
-        (slots, values) = (next_slots, next_values);
-    }
-    store_many(sum, slots, values)
+/// Room for a record, which is in the ring once it is written.
+#[derive(Debug)]
+pub(crate) struct Room<'a> {
+    head: &'a [AtomicU64; HEADER_WORDS],
+    values: &'a [AtomicU64],
+    tail: &'a AtomicU64,
+    end: u64,
 }
 
+impl Room<'_> {
+    pub(crate) fn write(self, header: [u64; HEADER_WORDS], values: &[Word]) {
+        self.put_all(&header);
+        let last = seal_over(self.values, header[place::LAST], values);
+        self.commit(last);
+    }
+
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(crate) fn write_header(self, header: [u64; HEADER_WORDS]) {
+        self.put_all(&header);
+        self.commit(header[place::LAST]);
+    }
+
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn put_all(&self, header: &[u64; HEADER_WORDS]) {
+        for (slot, word) in self.head.iter().zip(&header[..place::LAST]) {
+            slot.store(*word, Ordering::Relaxed);
+        }
+    }
+
+    /// Writes a word of the header. Made and written one by one, they need not all be at hand at once.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(crate) fn put(&self, place: usize, word: u64) {
+        self.head[place].store(word, Ordering::Relaxed);
+    }
+
+    /// Ends the record with the values of [`Ring::room_for_few`], without the loop that the compiler makes
+    /// for many.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(crate) fn commit_few(self, last: u64, values: &[Word]) {
+        let (mut sum, mut slots, mut words) = (0, self.values, values);
+        for _ in 0..FEW {
+            let (Some((slot, next_slots)), Some((word, next_words))) =
+                (slots.split_first(), words.split_first())
+            else {
+                break;
+            };
+            sum = store_value(sum, slot, *word);
+            (slots, words) = (next_slots, next_words);
+        }
+        self.commit(seal(last, sum));
+    }
+
+    /// Ends the record with the last word of its header.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(crate) fn commit(self, last: u64) {
+        self.put(place::LAST, last);
+        // Partner: the acquire in `drain`.
+        self.tail.store(self.end, Ordering::Release);
+    }
+}
+
+/// Words of values that most calls with any have at most.
 const FEW: usize = 4;
 
-#[inline(never)]
-fn store_many(sum: u64, slots: &[AtomicU64], values: &[Word]) -> u64 {
-    slots.iter().zip(values).fold(sum, |sum, (slot, word)| store_value(sum, slot, *word))
+/// Stores words of values; the last word of their record's header.
+fn seal_over(slots: &[AtomicU64], last: u64, values: &[Word]) -> u64 {
+    let sum = slots.iter().zip(values).fold(0, |sum, (slot, word)| store_value(sum, slot, *word));
+    if values.is_empty() { last } else { seal(last, sum) }
 }
 
 #[cfg_attr(not(debug_assertions), inline(always))]
@@ -323,11 +342,7 @@ mod tests {
         let ring = ring(64);
         let mut pushes = Vec::new();
         for site in 0..9 {
-            pushes.push(if ring.push_header(|| header(site)) {
-                Push::Written
-            } else {
-                ring.push(&header(site), &[])
-            });
+            pushes.push(ring.push(&header(site), &[]));
         }
         assert!(pushes[..8].contains(&Push::Pressed) && !pushes[..8].contains(&Push::Full), "{pushes:?}");
         assert_eq!(pushes[8], Push::Full);

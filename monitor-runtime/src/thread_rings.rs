@@ -270,7 +270,8 @@ const SPAN_MASK: u64 = u32::MAX as u64;
 
 thread_local! {
     /// Const and without Drop: an access is one load, and it works in destructors of other thread-locals.
-    static HERE: Here = const { Here { state: Cell::new(None), countdowns: Cell::new(&[]) } };
+    static HERE: Here =
+        const { Here { state: Cell::new(None), countdowns: Cell::new(&[]), arena: Cell::new(None) } };
     /// Gives the state back when the thread ends.
     static EXIT: Exit = const { Exit };
 }
@@ -280,6 +281,8 @@ struct Here {
     state: Cell<Option<&'static ThreadState>>,
     /// The table of its state's countdowns, where one step leads to it.
     countdowns: Cell<&'static [Countdown]>,
+    /// Its writer of captured values, while that is not lent.
+    arena: Cell<Option<Arena>>,
 }
 
 impl Here {
@@ -303,6 +306,12 @@ impl Drop for Exit {
 #[cfg_attr(not(debug_assertions), inline(always))]
 pub(crate) fn current() -> Option<&'static ThreadState> {
     HERE.with(|here| here.state.get())
+}
+
+/// Where the calling thread's writer lies.
+#[cfg_attr(not(debug_assertions), inline(always))]
+pub(crate) fn with_arena<R>(run: impl FnOnce(&Cell<Option<Arena>>) -> R) -> R {
+    HERE.with(|here| run(&here.arena))
 }
 
 /// The calling thread's countdown of a function, if it was used before.

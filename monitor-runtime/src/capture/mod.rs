@@ -62,10 +62,10 @@ impl<'a> Writer<'a> {
     }
 
     /// Forgets what was written from `len` on; how many values have panicked meanwhile.
-    #[inline]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn close(&mut self, len: usize) -> u32 {
         self.tape.rewind(len);
-        std::mem::take(&mut self.panics)
+        if self.panics == 0 { 0 } else { std::mem::take(&mut self.panics) }
     }
 
     /// Where the next value goes.
@@ -126,7 +126,7 @@ impl<'a> Writer<'a> {
     #[inline(never)]
     fn unsigned(&mut self, value: u64) {
         if !self.tape.unsigned_word(value) {
-            self.scalar_slowly(|tape| tape.unsigned(value));
+            self.unsigned_slowly(value);
         }
     }
 
@@ -137,22 +137,35 @@ impl<'a> Writer<'a> {
             Err(_) => self.tape.negative_word(value),
         };
         if !is_written {
-            self.scalar_slowly(|tape| tape.signed(value));
+            self.signed_slowly(value);
         }
     }
 
     #[inline(never)]
     fn string(&mut self, text: &str) {
-        let chars_max = self.limits.string_chars;
-        if text.len() > chars_max || !self.tape.string_words(text.as_bytes()) {
-            self.scalar_slowly(|tape| tape.string(text, chars_max));
+        if text.len() > self.limits.string_chars || !self.tape.string_words(text.as_bytes()) {
+            self.string_slowly(text);
         }
+    }
+
+    // Calls at the end, for which nothing has to be saved.
+
+    #[cold]
+    #[inline(never)]
+    fn unsigned_slowly(&mut self, value: u64) {
+        self.scalar(|tape| tape.unsigned(value));
     }
 
     #[cold]
     #[inline(never)]
-    fn scalar_slowly(&mut self, write: impl FnOnce(&mut Tape<'a>) -> bool) {
-        self.scalar(write);
+    fn signed_slowly(&mut self, value: i64) {
+        self.scalar(|tape| tape.signed(value));
+    }
+
+    #[inline(never)]
+    fn string_slowly(&mut self, text: &str) {
+        let chars_max = self.limits.string_chars;
+        self.scalar(|tape| tape.string(text, chars_max));
     }
 
     /// Writes the text of an error, which has the whole budget of a value for itself.

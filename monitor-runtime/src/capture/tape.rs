@@ -262,16 +262,17 @@ impl<'a> Tape<'a> {
         let Some([first, second, third]) = words else { return false };
         let tag = u64::from(token::SHORT) | text.len() as u64;
         let bits = text.len() as u32 * 8;
-        let (Some(head), Some(tail)) = (text.first_chunk(), text.last_chunk()) else {
+        let Some(head) = text.first_chunk() else {
             *first = (few_bytes(text) << 8 | tag | u64::MAX.unbounded_shl(bits + 8)).to_le_bytes();
             self.len += WORD;
             return true;
         };
+        let Some(tail) = text.get(text.len() - WORD..).and_then(<[u8]>::first_chunk) else { return false };
         // Seven bytes go with the tag. The last word is the end of the text, with what lies before it
-        // shifted out.
+        // shifted out: by 64 bits where the word before is the last one, hence in two steps.
         *first = (u64::from_le_bytes(*head) << 8 | tag).to_le_bytes();
         let used = (bits + 8) % 64;
-        let last = (u64::from_le_bytes(*tail).unbounded_shr(64 - used) | u64::MAX << used).to_le_bytes();
+        let last = (u64::from_le_bytes(*tail) >> 1 >> (63 - used) | u64::MAX << used).to_le_bytes();
         let whole = (1 + text.len()) / WORD;
         if whole == 1 {
             *second = last;

@@ -11,8 +11,9 @@ use crate::thread_rings::ThreadState;
 
 /// Puts a record into the ring.
 pub(crate) fn deliver(thread: &'static ThreadState, header: &[u64; HEADER_WORDS], values: &[Word]) {
-    if !thread.ring.push_values(|| *header, values) {
-        deliver_slowly(thread, header, values);
+    match thread.ring.room(values.len()) {
+        Some(room) => room.write(*header, values),
+        None => deliver_slowly(thread, header, values),
     }
 }
 

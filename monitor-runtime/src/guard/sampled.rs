@@ -108,26 +108,18 @@ impl Entered {
     #[inline(never)]
     pub(super) fn end_ok_specially(&mut self) {
         if self.special == special::VALUES
-            && let Some(arena) = arena::take(self.thread)
+            && let Some(arena) = arena::at_hand()
         {
-            let start = self.values.start();
-            self.end_drawn(counter(), Outcome::Ok, arena::since(arena, start));
-            arena::close(self.thread, arena, start);
-        } else if !self.end_counted() {
-            self.end(self.now(), Outcome::Ok);
+            return self.end_with_few(counter(), Outcome::Ok, arena);
         }
+        self.end_ok_otherwise();
     }
 
-    /// Ends a drawn call that has nothing to put back.
-    #[cfg_attr(not(debug_assertions), inline(always))]
-    fn end_drawn(&self, end: Ticks, outcome: Outcome, values: &[Word]) {
-        let thread = self.thread;
-        frames::pop(thread.page.words);
-        thread.suppress();
-        if !thread.ring.push_values(|| self.drawn(end, outcome).encode(values.len()), values) {
-            self.end_slowly(end, outcome, values);
+    #[inline(never)]
+    fn end_ok_otherwise(&mut self) {
+        if !self.end_counted() {
+            self.end(self.now(), Outcome::Ok);
         }
-        thread.restore(self.parent);
     }
 
     /// Ends a call that was only counted below one that was drawn, unless the coarse clock has moved under
@@ -152,14 +144,15 @@ impl Entered {
     }
 
     /// Ends the call, whatever it is.
-    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(super) fn end_with(&self, end: Ticks, outcome: Outcome, values: &[Word]) {
-        if self.special & !special::VALUES == 0 {
-            self.end_drawn(end, outcome, values);
-        } else {
-            self.thread.suppress();
-            self.end_specially(end, outcome, values);
+        let Self { thread, parent, special, .. } = *self;
+        thread.suppress();
+        if special & !special::VALUES != 0 {
+            return self.end_specially(end, outcome, values);
         }
+        frames::pop(thread.page.words);
+        deliver(thread, &self.drawn(end, outcome).encode(values.len()), values);
+        thread.restore(parent);
     }
 
     /// The end of a call that was not drawn or holds something to put back.

@@ -29,7 +29,10 @@ impl Scope {
     /// As [`Call::prepare`].
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub fn prepare(&mut self, site: &'static CallSite) {
-        self.enter(site);
+        if !site.is_off() && std::thread::panicking() {
+            return self.open_unwinding(site);
+        }
+        self.0.prepare(site);
     }
 
     #[cold]

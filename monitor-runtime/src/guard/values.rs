@@ -3,10 +3,11 @@
 //! In: closures of the expansion that write them. Out: words in the thread's arena, which lie there until
 //! the call ends and its record takes them along. A call that ends by a panic ends here too.
 
-use super::{Call, Entered, State, special};
+use super::{Call, Entered, State, deliver, special};
 use crate::arena::{self, Arena, Lent};
 use crate::capture::{Writer, via};
-use crate::clock::Ticks;
+use crate::clock::{Ticks, counter};
+use crate::config::limits;
 use crate::frames;
 use crate::panic_text;
 use crate::record::Outcome;
@@ -106,29 +107,24 @@ impl Call {
 }
 
 impl Entered {
-    /// Has the writer ready for the arguments, if this call captures them.
-    #[cfg_attr(not(debug_assertions), inline(always))]
-    pub(super) fn prepare(&mut self) {
-        if self.special & special::UNDRAWN == 0 && self.thread.captures.args() {
-            self.arena = self.open_arena();
-        }
-    }
-
     /// Keeps what was written, and starts the call's time.
     #[inline(never)]
     fn keep_arguments(&mut self, arena: Arena) {
         let written = arena.len() - self.values.start();
         self.values = self.values.with_args(written as u16);
         arena::keep(arena);
-        self.start = self.now();
+        if self.special & special::OS_CLOCK != 0 {
+            return self.begin();
+        }
+        self.start = counter();
         frames::start(self.thread.page.words, self.start);
     }
 
     /// The writer for values that come before the body, if this call captures them and it is not at hand.
     #[inline(never)]
     fn open_values(&mut self) -> Option<Arena> {
-        self.prepare();
-        self.arena.take()
+        let captures = self.special & special::UNDRAWN == 0 && self.thread.captures.args();
+        if captures { self.open_arena() } else { None }
     }
 
     #[inline(never)]
@@ -161,21 +157,60 @@ impl Entered {
         None
     }
 
-    #[cfg_attr(not(debug_assertions), inline(always))]
     fn open_arena(&mut self) -> Option<Arena> {
-        let arena = arena::open(self.thread)?;
+        self.arena = arena::take(self.thread);
+        self.begin_values();
+        self.arena.take()
+    }
+
+    /// Goes on behind what lies in the writer, if there is one.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(super) fn begin_values(&mut self) {
+        let Some(arena) = &mut self.arena else { return };
+        arena.open(limits::VALUES_BYTES_MAX);
         if self.special & special::VALUES == 0 {
             self.values = Values::new(arena.len());
             self.special |= special::VALUES;
         }
-        Some(arena)
     }
 
+    /// Ends the call with what lies in the arena, its last value too.
     #[inline(never)]
     pub(super) fn end_with_values(&mut self, end: Ticks, outcome: Outcome, arena: Arena) {
+        if self.special == special::VALUES {
+            return self.end_with_few(end, outcome, arena);
+        }
         let start = self.values.start();
         self.end_with(end, outcome, arena::since(arena, start));
         arena::close(self.thread, arena, start);
+    }
+
+    /// Ends a drawn call that has nothing to put back.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(super) fn end_with_few(&self, end: Ticks, outcome: Outcome, arena: Arena) {
+        let (thread, start) = (self.thread, self.values.start());
+        frames::pop(thread.page.words);
+        thread.suppress();
+        if let Some(values) = arena::written(arena, start)
+            && let Some(room) = thread.ring.room_for_few(values.len())
+        {
+            self.put_header(&room, end, outcome, values.len());
+            room.commit_few(0, values);
+            thread.restore(self.parent);
+            arena::close(thread, arena, start);
+        } else {
+            self.end_with_many(end, outcome, arena);
+        }
+    }
+
+    /// The rest of that, for many words or a ring at a limit.
+    #[inline(never)]
+    fn end_with_many(&self, end: Ticks, outcome: Outcome, arena: Arena) {
+        let (thread, start) = (self.thread, self.values.start());
+        let values = arena::since(arena, start);
+        deliver::deliver(thread, &self.drawn(end, outcome).encode(values.len()), values);
+        thread.restore(self.parent);
+        arena::close(thread, arena, start);
     }
 }
 
