@@ -6,7 +6,7 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use monitor_benches::{Figures, Options, Spread, floor, ns_per_call, seconds};
-use monitored::__private::{Call, CallSite, Description, path_of};
+use monitored::__private::{Call, CallSite, Description, Slot, path_of};
 
 use crate::memory::resident_mib;
 use crate::{CALL, FLOOR, Result};
@@ -61,8 +61,8 @@ fn site(line: usize) -> Result<&'static CallSite> {
 
 #[inline(never)]
 fn call(site: &'static CallSite) {
-    let mut call = Call::none();
-    call.enter(site);
+    let mut slot = Slot::empty();
+    let mut call = Call::enter(&mut slot, site);
     black_box(plain(black_box(1)));
     call.ok();
 }

@@ -11,7 +11,7 @@ use std::task::Poll;
 
 use crate::call_site::CallSite;
 use crate::capture::Writer;
-use crate::guard::Call;
+use crate::guard::{Call, Slot};
 
 /// Runs a body without arguments.
 #[inline(always)]
@@ -101,24 +101,20 @@ impl<R> Function for fn() -> R {
 /// A call whose body is no closure (`#[track_caller]`, variadic): a return that a macro hides skips the
 /// end of the call, which is then `ok` without a result.
 #[derive(Debug)]
-pub struct MayReturn(Call);
+pub struct MayReturn<'a>(Call<'a>);
 
-impl MayReturn {
-    /// As [`Call::none`].
-    #[inline]
-    #[must_use]
-    pub const fn none() -> Self {
-        Self(Call::none())
-    }
+impl<'a> MayReturn<'a> {
     /// As [`Call::enter`].
     #[inline]
-    pub fn enter(&mut self, site: &'static CallSite) {
-        self.0.enter(site);
+    #[must_use]
+    pub fn enter(slot: &'a mut Slot, site: &'static CallSite) -> Self {
+        Self(Call::enter(slot, site))
     }
     /// As [`Call::prepare`].
     #[inline]
-    pub fn prepare(&mut self, site: &'static CallSite) {
-        self.0.prepare(site);
+    #[must_use]
+    pub fn prepare(slot: &'a mut Slot, site: &'static CallSite) -> Self {
+        Self(Call::prepare(slot, site))
     }
     /// As [`Call::args`].
     #[inline]
@@ -147,7 +143,7 @@ impl MayReturn {
     }
 }
 
-impl Drop for MayReturn {
+impl Drop for MayReturn<'_> {
     #[inline]
     fn drop(&mut self) {
         if !std::thread::panicking() {

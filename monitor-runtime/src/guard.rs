@@ -27,31 +27,72 @@ pub use scope::Scope;
 use values::Values;
 pub(crate) use values::write_panic;
 
-/// A call whose result is seen: ends by `ok`, `ok_with`, `error`; dropped otherwise, it panicked.
-///
-/// It is built where the expansion puts it and stays there; what it does is behind calls that take it by
-/// reference. Inlined, entry and exit took a kilobyte of every monitored function, which a program
-/// with many of them pays for in cache misses; copied, it would keep the processor waiting for
-/// its words to come together.
+/// Where an entered call lies. It is built there and stays there; what it does is behind calls that take it
+/// by reference. Inlined, entry and exit took a kilobyte of every monitored function, which a program with
+/// many of them pays for in cache misses; copied, it would keep the processor waiting for its words to come
+/// together.
 #[derive(Debug)]
-pub struct Call(State);
+pub struct Slot(Option<Entered>);
 
-#[derive(Debug)]
-enum State {
-    /// No call so far, or one that passes through or has ended.
-    None,
-    Counted(Counted),
-    Entered(Entered),
+impl Slot {
+    /// A place without a call.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    #[must_use]
+    pub const fn empty() -> Self {
+        Self(None)
+    }
 }
 
-/// A call under way that is only counted, and has been. Below another such call, or a root.
-#[derive(Debug, Clone, Copy)]
-struct Counted {
-    thread: &'static ThreadState,
+/// A call whose result is seen: ends by `ok`, `ok_with`, `error`; dropped otherwise, it panicked.
+///
+/// It is never lent to what is not inlined, its drop where something unwinds included: so its few words
+/// stay in registers, which is all that a call needs that is only counted.
+#[derive(Debug)]
+pub struct Call<'a> {
+    slot: &'a mut Slot,
     site: &'static CallSite,
-    /// By the coarse clock.
-    start: Ticks,
-    is_root: bool,
+    state: State,
+    /// Of a call that is only counted.
+    thread: Option<&'static ThreadState>,
+}
+
+/// What a call is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct State(u64);
+
+impl State {
+    /// None so far, or one that passes through or has ended.
+    const NONE: Self = Self(0);
+    /// In the slot, unless it passes through.
+    const ENTERED: Self = Self(1);
+
+    /// One that is only counted, and has been, below another such call, or a root: what the coarse clock
+    /// said at its start.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    const fn counted(start: Ticks, is_root: bool) -> Self {
+        Self(start << 2 | 2 | is_root as u64)
+    }
+
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    const fn is_counted(self) -> bool {
+        self.0 > Self::ENTERED.0
+    }
+
+    /// Whether a call that is only counted began at this moment.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    const fn began_at(self, now: Ticks) -> bool {
+        self.0 ^ now << 2 < 4
+    }
+
+    /// When a call began that is only counted.
+    const fn start(self) -> Ticks {
+        self.0 >> 2
+    }
+
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    const fn is_root(self) -> bool {
+        self.0 & 1 != 0
+    }
 }
 
 /// Any other call under way that does not pass through. Aligned as the stack is, so that two
@@ -94,54 +135,83 @@ mod special {
     pub(super) const JUST_COUNTED: u64 = UNDRAWN | COUNTED;
 }
 
-impl Call {
-    /// No call so far.
-    #[cfg_attr(not(debug_assertions), inline(always))]
-    #[must_use]
-    pub const fn none() -> Self {
-        Self(State::None)
-    }
-
+impl<'a> Call<'a> {
     /// Enters a call; its time starts.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    pub fn enter(&mut self, site: &'static CallSite) {
-        match site.fidelity() {
-            fidelity::RECORDED => self.open(site),
-            fidelity::OFF => {}
-            fidelity::COUNTED if self.leave_out(site) => {}
-            _ => self.open_otherwise(site),
-        }
+    #[must_use]
+    pub fn enter(slot: &'a mut Slot, site: &'static CallSite) -> Self {
+        Self::begin(slot, site, Slot::open)
     }
 
     /// Enters a call whose time starts with the last of its captures, so that they do not count.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    pub fn prepare(&mut self, site: &'static CallSite) {
-        match site.fidelity() {
-            fidelity::OFF => {}
-            fidelity::RECORDED => self.open_untimed(site),
-            fidelity::COUNTED if self.leave_out(site) => {}
-            _ => self.open_otherwise(site),
-        }
+    #[must_use]
+    pub fn prepare(slot: &'a mut Slot, site: &'static CallSite) -> Self {
+        Self::begin(slot, site, Slot::open_untimed)
     }
 
-    /// Enters a call that is only counted, if this is one. Inlined: what is called so often that not even
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn begin(slot: &'a mut Slot, site: &'static CallSite, open: fn(&mut Slot, &'static CallSite)) -> Self {
+        let mut call = Self { slot, site, state: State::NONE, thread: None };
+        match site.fidelity() {
+            fidelity::OFF => return call,
+            fidelity::RECORDED => open(call.slot, site),
+            fidelity::COUNTED if call.leave_out() => return call,
+            _ => call.slot.open_otherwise(site),
+        }
+        call.state = State::ENTERED;
+        call
+    }
+
+    /// Begins a call that is only counted, if this is one. Inlined: what is called so often that not even
     /// its time is read should not be kept waiting by a call of ours.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    fn leave_out(&mut self, site: &'static CallSite) -> bool {
+    fn leave_out(&mut self) -> bool {
         let Some(thread) = thread_rings::current() else { return false };
         let current = thread.current.load(Ordering::Relaxed);
         // The countdown is that of a root.
         let fits = current <= UNSAMPLED;
         if !fits
-            || !thread_rings::countdown(site.id()).is_some_and(|countdown| countdown.leave_out(site.epoch()))
+            || !thread_rings::countdown(self.site.id())
+                .is_some_and(|countdown| countdown.leave_out(self.site.epoch()))
         {
             return false;
         }
         thread.set_current(UNSAMPLED);
-        self.0 = State::Counted(Counted { thread, site, start: coarse(), is_root: current == NO_SPAN });
+        self.state = State::counted(coarse(), current == NO_SPAN);
+        self.thread = Some(thread);
         true
     }
 
+    /// Ends the call as `ok`, its result not captured.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub fn ok(&mut self) {
+        if self.state == State::ENTERED {
+            self.slot.end_ok();
+        } else if self.state.is_counted() && !self.end_counted() {
+            self.slot.end_late(self.site, self.state);
+        }
+        self.state = State::NONE;
+    }
+
+    /// Ends a call that is only counted, unless the coarse clock has moved under it. Whether it did. What is
+    /// put back is a constant: read from where it was put, what was current would keep the next call waiting
+    /// for this one.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn end_counted(&self) -> bool {
+        if !self.state.began_at(coarse()) {
+            return false;
+        }
+        if self.state.is_root()
+            && let Some(thread) = self.thread
+        {
+            thread.set_current(NO_SPAN);
+        }
+        true
+    }
+}
+
+impl Slot {
     // These write to where the call lies. Returned, it was copied, in wider pieces than it had been
     // written in, for which the processor waited 7 ns.
 
@@ -152,7 +222,7 @@ impl Call {
             Some(entered) => {
                 let start = counter();
                 frames::push(entered.thread.page.words, site.id(), start, entered.span);
-                self.0 = State::Entered(Entered { start, ..entered });
+                self.0 = Some(Entered { start, ..entered });
             }
             None => self.open_otherwise(site),
         }
@@ -167,58 +237,37 @@ impl Call {
                     entered.arena = arena::at_hand();
                     entered.begin_values();
                 }
-                self.0 = State::Entered(entered);
+                self.0 = Some(entered);
             }
             None => self.open_otherwise(site),
         }
     }
 
-    /// Ends the call as `ok`, its result not captured.
-    #[cfg_attr(not(debug_assertions), inline(always))]
-    pub fn ok(&mut self) {
-        match &mut self.0 {
-            State::None => {}
-            State::Counted(counted) => counted.end_ok(),
-            State::Entered(entered) => entered.end_ok(),
-        }
-        self.0 = State::None;
-    }
-}
-
-impl Counted {
-    /// Ends the call, unless the coarse clock has moved under it. Whether it did. What is put back is a
-    /// constant: read from where it was put, what was current would keep the next call waiting for this one.
-    #[cfg_attr(not(debug_assertions), inline(always))]
-    fn end(&self) -> bool {
-        if coarse() != self.start {
-            return false;
-        }
-        if self.is_root {
-            self.thread.set_current(NO_SPAN);
-        }
-        true
-    }
-
-    #[cfg_attr(not(debug_assertions), inline(always))]
-    fn end_ok(&self) {
-        if coarse() != self.start {
-            self.end_late();
-        } else if self.is_root {
-            self.thread.set_current(NO_SPAN);
+    #[inline(never)]
+    fn end_ok(&mut self) {
+        if let Some(entered) = &mut self.0 {
+            entered.end_ok();
         }
     }
 
+    /// A call that was only counted took longer than the coarse clock stood still.
     #[cold]
     #[inline(never)]
-    fn end_late(&self) {
-        self.entered().end(counter(), Outcome::Ok);
+    fn end_late(&mut self, site: &'static CallSite, state: State) {
+        if let Some(entered) = self.look_at(site, state) {
+            entered.end_ok();
+        }
     }
 
-    /// The same call, as one that has to be looked at.
-    fn entered(&self) -> Entered {
-        let Self { thread, site, start, is_root } = *self;
-        let parent = if is_root { NO_SPAN } else { UNSAMPLED };
-        Entered { start, parent, special: special::JUST_COUNTED, ..Entered::nothing(site, thread) }
+    /// The call, as one that has to be looked at.
+    fn look_at(&mut self, site: &'static CallSite, state: State) -> Option<&mut Entered> {
+        if state.is_counted() {
+            let thread = thread_rings::current()?;
+            let parent = if state.is_root() { NO_SPAN } else { UNSAMPLED };
+            let (start, special) = (state.start(), special::JUST_COUNTED);
+            self.0 = Some(Entered { start, special, parent, ..Entered::nothing(site, thread) });
+        }
+        self.0.as_mut()
     }
 }
 
@@ -244,7 +293,7 @@ impl Entered {
 
     // What is rare is left to calls at the end, for which nothing has to be saved on the usual way.
 
-    #[inline(never)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn end_ok(&mut self) {
         if self.special != 0 {
             return self.end_ok_specially();

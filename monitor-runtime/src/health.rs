@@ -10,7 +10,7 @@ use crate::call_site::{CallSite, Description, fidelity};
 use crate::capture::via;
 use crate::clock::{ns_from_ticks, ticks};
 use crate::config::{CaptureMode, limits};
-use crate::guard::Call;
+use crate::guard::{Call, Slot};
 use crate::region::Memory;
 use crate::sampling::ladder::Costs;
 use crate::thread_rings::{ThreadRings, ThreadState};
@@ -159,13 +159,13 @@ pub(crate) fn measure_costs() -> Option<Costs> {
     });
     let (state, _) = rings.acquire()?;
     let call = || {
-        let mut call = Call::none();
-        call.enter(&SITE);
+        let mut slot = Slot::empty();
+        let mut call = Call::enter(&mut slot, &SITE);
         call.ok();
     };
     let call_with_values = || {
-        let mut call = Call::none();
-        call.prepare(&SITE);
+        let mut slot = Slot::empty();
+        let mut call = Call::prepare(&mut slot, &SITE);
         call.args(|writer| {
             use crate::capture::via::traits::*;
             (&&&&&via::Value(&7_u64)).capture(writer);

@@ -76,6 +76,6 @@ pub mod private {
         Branch, Function, MayReturn, holds, resolving_to, run0, run1, run2, run3, run4, run5, run6,
     };
     pub use crate::future::{AsyncCall, Finish, Instrumented, Making, instrument};
-    pub use crate::guard::{Call, Scope, none, run};
+    pub use crate::guard::{Call, Scope, Slot, none, run};
     pub use std::boxed::Box;
 }

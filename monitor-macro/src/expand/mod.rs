@@ -172,10 +172,11 @@ mod tests {
             assert_eq!(added("", small), added("", large));
         }
         // The tokens of an alias behind the call, its types and its paths, and what lies apart from
-        // the call site; to be raised only with a reason.
-        assert!(added("", "fn f() {}") <= 120, "{}", added("", "fn f() {}"));
+        // the call site; to be raised only with a reason. Fifteen are the place of an entered call, apart
+        // from the few words of every call, which then stay in registers.
+        assert!(added("", "fn f() {}") <= 135, "{}", added("", "fn f() {}"));
         let value = added("", "fn f() -> R { r }");
-        assert!(value <= 290, "{value}");
+        assert!(value <= 305, "{value}");
         let future = added("", "async fn f() -> R { r }");
         assert!(future <= 330, "{future}");
         let argument = added("", "fn f(a: A) -> R { r }") - added("", "fn f() -> R { r }");

@@ -15,8 +15,8 @@ pub(super) fn wrap(expansion: &Expansion<'_>) -> Wrapped {
     Wrapped {
         signature: function.signature.clone(),
         body: quote! {
-            let mut #call = #private::Scope::none();
-            #call.#enter(#site);
+            let mut __monitor_slot = #private::Slot::empty();
+            let mut #call = #private::Scope::#enter(&mut __monitor_slot, #site);
             #capture
             #unused
             #block

@@ -17,8 +17,8 @@ pub(super) fn wrap(expansion: &Expansion<'_>, ty: &Type) -> Wrapped {
     Wrapped {
         signature: body.signature,
         body: quote! {
-            let mut #call = #private::#guard::none();
-            #call.#enter(#site);
+            let mut __monitor_slot = #private::Slot::empty();
+            let mut #call = #private::#guard::#enter(&mut __monitor_slot, #site);
             #before
             let __monitor_result #annotation = #expression;
             #test

@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 
 use super::deliver::{count, deliver};
 use super::draw::{Draw, draw, is_certain, thread_for};
-use super::{Call, Entered, State, begin_span, special};
+use super::{Entered, Slot, begin_span, special};
 use crate::arena;
 use crate::call_site::CallSite;
 use crate::clock::{Ticks, coarse, coarse_start, counter, is_counter, ticks};
@@ -17,7 +17,7 @@ use crate::record::{Header, Kept, Outcome, Word};
 use crate::tally::Unrecorded;
 use crate::thread_rings::{self, Lease, NO_SPAN, RESERVED_SPANS, UNSAMPLED};
 
-impl Call {
+impl Slot {
     #[inline(never)]
     pub(super) fn open_otherwise(&mut self, site: &'static CallSite) {
         if site.is_counted()
@@ -33,7 +33,7 @@ impl Call {
                 thread.set_current(UNSAMPLED);
                 let (start, special) = (coarse(), special::JUST_COUNTED);
                 let nothing = Entered::nothing(site, thread);
-                self.0 = State::Entered(Entered { start, special, parent, ..nothing });
+                self.0 = Some(Entered { start, special, parent, ..nothing });
                 return;
             }
         }
@@ -86,7 +86,7 @@ impl Call {
         }
         entered.start = entered.now();
         frames::push(thread.page.words, site.id(), entered.start, entered.frame_span());
-        self.0 = State::Entered(entered);
+        self.0 = Some(entered);
     }
 }
 

@@ -1,48 +1,39 @@
 //! The guard of a call whose result need not be seen.
 
-use super::{Call, State, special};
+use super::{Call, Slot, State, special};
 use crate::call_site::CallSite;
 use crate::capture::Writer;
 
 /// A call whose result need not be seen (it returns `()` or never): dropped, it ended `ok`, or
 /// `panic` where the thread has begun to unwind since.
 #[derive(Debug)]
-pub struct Scope(Call);
+pub struct Scope<'a>(Call<'a>);
 
-impl Scope {
-    /// As [`Call::none`].
-    #[cfg_attr(not(debug_assertions), inline(always))]
-    #[must_use]
-    pub const fn none() -> Self {
-        Self(Call::none())
-    }
-
+impl<'a> Scope<'a> {
     /// As [`Call::enter`].
     #[cfg_attr(not(debug_assertions), inline(always))]
-    pub fn enter(&mut self, site: &'static CallSite) {
+    #[must_use]
+    pub fn enter(slot: &'a mut Slot, site: &'static CallSite) -> Self {
         if !site.is_off() && std::thread::panicking() {
-            return self.open_unwinding(site);
+            return Self::open_unwinding(slot, site);
         }
-        self.0.enter(site);
+        Self(Call::enter(slot, site))
     }
 
     /// As [`Call::prepare`].
     #[cfg_attr(not(debug_assertions), inline(always))]
-    pub fn prepare(&mut self, site: &'static CallSite) {
+    #[must_use]
+    pub fn prepare(slot: &'a mut Slot, site: &'static CallSite) -> Self {
         if !site.is_off() && std::thread::panicking() {
-            return self.open_unwinding(site);
+            return Self::open_unwinding(slot, site);
         }
-        self.0.prepare(site);
+        Self(Call::prepare(slot, site))
     }
 
-    #[cold]
-    #[inline(never)]
-    fn open_unwinding(&mut self, site: &'static CallSite) {
-        // A call that is only counted would have no place for it.
-        self.0.open_specially(site);
-        if let State::Entered(entered) = &mut self.0.0 {
-            entered.special |= special::UNWINDING;
-        }
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn open_unwinding(slot: &'a mut Slot, site: &'static CallSite) -> Self {
+        slot.open_unwinding(site);
+        Self(Call { slot, site, state: State::ENTERED, thread: None })
     }
 
     /// As [`Call::args`].
@@ -58,28 +49,38 @@ impl Scope {
     }
 }
 
-impl Drop for Scope {
+impl Drop for Scope<'_> {
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn drop(&mut self) {
         // A call that was only counted is not looked at for having panicked where nothing is unwinding.
-        match &mut self.0.0 {
-            State::None => {}
-            State::Counted(counted) if !std::thread::panicking() && counted.end() => {}
-            _ => self.end(),
+        let call = &mut self.0;
+        let is_over = call.state == State::NONE
+            || call.state.is_counted() && !std::thread::panicking() && call.end_counted();
+        if !is_over {
+            call.slot.end_scope(call.site, call.state);
         }
-        self.0.0 = State::None;
+        call.state = State::NONE;
     }
 }
 
-impl Scope {
+impl Slot {
+    #[cold]
     #[inline(never)]
-    fn end(&mut self) {
-        let was_unwinding =
-            matches!(&self.0.0, State::Entered(entered) if entered.special & special::UNWINDING != 0);
-        if std::thread::panicking() && !was_unwinding {
-            self.0.end_by_panic();
+    fn open_unwinding(&mut self, site: &'static CallSite) {
+        // A call that is only counted would have no place for it.
+        self.open_specially(site);
+        if let Some(entered) = &mut self.0 {
+            entered.special |= special::UNWINDING;
+        }
+    }
+
+    #[inline(never)]
+    fn end_scope(&mut self, site: &'static CallSite, state: State) {
+        let Some(entered) = self.look_at(site, state) else { return };
+        if std::thread::panicking() && entered.special & special::UNWINDING == 0 {
+            entered.end_by_panic();
         } else {
-            self.0.ok();
+            entered.end_ok();
         }
     }
 }

@@ -3,8 +3,9 @@
 //! In: closures of the expansion that write them. Out: words in the thread's arena, which lie there until
 //! the call ends and its record takes them along. A call that ends by a panic ends here too.
 
-use super::{Call, Entered, State, deliver, special};
+use super::{Call, Entered, Slot, State, deliver, special};
 use crate::arena::{self, Arena, Lent};
+use crate::call_site::CallSite;
 use crate::capture::{Writer, via};
 use crate::clock::{Ticks, counter};
 use crate::config::limits;
@@ -37,12 +38,12 @@ impl Values {
     }
 }
 
-impl Call {
+impl Call<'_> {
     /// Captures the arguments, in the order of the call site's names, if this call captures them. No
     /// code of the user's runs in `capture` but what is contained.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub fn args(&mut self, capture: impl FnOnce(&mut Writer<'_>)) {
-        let State::Entered(entered) = &mut self.0 else { return };
+        let Some(entered) = self.entered() else { return };
         match entered.arena.take().or_else(|| entered.open_values()) {
             Some(arena) => {
                 capture(arena);
@@ -55,12 +56,17 @@ impl Call {
     /// Captures the extra fields, in the order of the call site's names, if this call is recorded.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub fn fields(&mut self, capture: impl FnOnce(&mut Writer<'_>)) {
-        let State::Entered(entered) = &mut self.0 else { return };
+        let Some(entered) = self.entered() else { return };
         if let Some(arena) = entered.arena.take().or_else(|| entered.open_values()) {
             Lent::new(entered.thread, arena).fill(capture);
             entered.note_fields();
         }
         entered.begin();
+    }
+
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn entered(&mut self) -> Option<&mut Entered> {
+        if self.state == State::ENTERED { self.slot.0.as_mut() } else { None }
     }
 
     /// Ends the call as `ok`; `result` captures its value.
@@ -77,32 +83,29 @@ impl Call {
 
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn end_by(&mut self, outcome: Outcome, capture: impl FnOnce(&mut Writer<'_>)) {
-        let opened = match &mut self.0 {
-            State::None => None,
-            State::Counted(counted) if outcome == Outcome::Ok && counted.end() => None,
-            State::Counted(_) => self.open_last_of_counted(outcome),
-            State::Entered(entered) => entered.open_last(outcome),
-        };
+        let is_over = self.state == State::NONE
+            || outcome == Outcome::Ok && self.state.is_counted() && self.end_counted();
+        let opened = if is_over { None } else { self.slot.open_last(self.site, self.state, outcome) };
+        self.state = State::NONE;
         if let Some((arena, end)) = opened
-            && let State::Entered(entered) = &mut self.0
+            && let Some(entered) = &mut self.slot.0
         {
             capture(arena);
             entered.end_with_values(end, outcome, arena);
         }
-        self.0 = State::None;
     }
+}
 
-    /// As [`Entered::open_last`] of a call that was only counted, and has to be looked at.
-    #[cold]
+impl Slot {
+    /// As [`Entered::open_last`].
     #[inline(never)]
-    fn open_last_of_counted(&mut self, outcome: Outcome) -> Option<(Arena, Ticks)> {
-        if let State::Counted(counted) = &self.0 {
-            self.0 = State::Entered(counted.entered());
-        }
-        match &mut self.0 {
-            State::Entered(entered) => entered.open_last(outcome),
-            _ => None,
-        }
+    fn open_last(
+        &mut self,
+        site: &'static CallSite,
+        state: State,
+        outcome: Outcome,
+    ) -> Option<(Arena, Ticks)> {
+        self.look_at(site, state)?.open_last(outcome)
     }
 }
 
@@ -137,7 +140,7 @@ impl Entered {
     }
 
     /// Ends the call's time and opens its last value; where there is none to capture, ends the call.
-    #[inline(never)]
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn open_last(&mut self, outcome: Outcome) -> Option<(Arena, Ticks)> {
         let captures = self.thread.captures;
         let (special, is_captured) = match outcome {
@@ -214,24 +217,30 @@ impl Entered {
     }
 }
 
-impl Drop for Call {
+impl Drop for Call<'_> {
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn drop(&mut self) {
-        if !matches!(self.0, State::None) {
-            self.end_by_panic();
+        if self.state != State::NONE {
+            self.slot.end_by_panic(self.site, self.state);
         }
     }
 }
 
-impl Call {
+impl Slot {
     #[cold]
     #[inline(never)]
+    fn end_by_panic(&mut self, site: &'static CallSite, state: State) {
+        if let Some(entered) = self.look_at(site, state) {
+            entered.end_by_panic();
+        }
+    }
+}
+
+impl Entered {
     pub(super) fn end_by_panic(&mut self) {
-        if let Some((arena, end)) = self.open_last_of_counted(Outcome::Panic)
-            && let State::Entered(entered) = &mut self.0
-        {
-            write_panic(entered.start, arena);
-            entered.end_with_values(end, Outcome::Panic, arena);
+        if let Some((arena, end)) = self.open_last(Outcome::Panic) {
+            write_panic(self.start, arena);
+            self.end_with_values(end, Outcome::Panic, arena);
         }
     }
 }

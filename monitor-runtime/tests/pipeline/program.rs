@@ -14,7 +14,7 @@ use super::ledger::Answer;
 use crate::call_site::{CallSite, Description};
 use crate::capture::via::{ErrorValue, Value, traits::*};
 use crate::collector::Pace;
-use crate::private::{AsyncCall, Call, instrument};
+use crate::private::{AsyncCall, Call, Slot, instrument};
 use crate::record::Outcome;
 use crate::sampling::Source;
 use crate::thread_rings::{ThreadRings, lock};
@@ -266,8 +266,8 @@ impl Worker<'_> {
 }
 
 fn call(site: &'static CallSite, number: u64, ending: Ending, body: impl FnOnce()) {
-    let mut call = Call::none();
-    call.prepare(site);
+    let mut slot = Slot::empty();
+    let mut call = Call::prepare(&mut slot, site);
     call.args(|writer| (&&&&&Value(&number)).capture(writer));
     body();
     match ending {
