@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use monitor_runtime::batch::{
-    Batch, CallRow, Figures, FunctionRow, ProcessRow, SliceRow, ThreadRow, WindowRow,
+    Batch, CallRow, Figured, Figures, FunctionRow, ProcessRow, SliceRow, ThreadRow, WindowRow,
 };
 use monitor_runtime::histogram;
 use monitor_runtime::record::{Kept, Outcome};
@@ -182,13 +182,13 @@ impl Interval {
     fn window(&mut self, function: u32) -> WindowRow {
         self.changed = false;
         let buckets = self.buckets.iter().map(|(bucket, count)| (*bucket, *count)).collect();
-        WindowRow { function, start_ns: self.start_ns, figures: self.figures, buckets }
+        WindowRow { function, start_ns: self.start_ns, figured: Figured::All, figures: self.figures, buckets }
     }
 
     fn slice(&mut self, function: u32) -> SliceRow {
         self.changed = false;
         let buckets = self.buckets.iter().map(|(bucket, count)| (*bucket, *count)).collect();
-        SliceRow { function, start_ns: self.start_ns, figures: self.figures, buckets }
+        SliceRow { function, start_ns: self.start_ns, figured: Figured::All, figures: self.figures, buckets }
     }
 }
 

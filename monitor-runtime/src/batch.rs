@@ -17,7 +17,8 @@ pub struct Batch {
     pub threads: Vec<ThreadRow>,
     /// Calls, oldest first as far as threads allow.
     pub calls: Vec<CallRow>,
-    /// Windows of 10 s whose figures changed; absolute figures, so a later row replaces an earlier one.
+    /// Windows of 10 s whose figures changed; absolute figures, so a later row replaces an earlier one, but
+    /// for those of which no more than what came late is known.
     pub windows: Vec<WindowRow>,
     /// Slices of half an hour whose figures changed, with histogram; absolute as well.
     pub slices: Vec<SliceRow>,
@@ -138,6 +139,16 @@ pub struct Figures {
     pub is_estimated: bool,
 }
 
+/// What the figures of a row are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Figured {
+    /// All there are: they replace what is there.
+    #[default]
+    All,
+    /// What comes on top of what is there.
+    More,
+}
+
 /// Figures of a function in a window of 10 s, with its histogram.
 #[derive(Debug, Clone, PartialEq)]
 pub struct WindowRow {
@@ -145,6 +156,8 @@ pub struct WindowRow {
     pub function: u32,
     /// Start of the window, a multiple of 10 s since the Unix epoch.
     pub start_ns: i64,
+    /// What figures and buckets are.
+    pub figured: Figured,
     /// The figures.
     pub figures: Figures,
     /// Non-empty buckets, as in [`SliceRow`].
@@ -158,6 +171,8 @@ pub struct SliceRow {
     pub function: u32,
     /// Start of the slice, a multiple of 30 min since the Unix epoch.
     pub start_ns: i64,
+    /// What figures and buckets are.
+    pub figured: Figured,
     /// The figures.
     pub figures: Figures,
     /// Non-empty buckets that changed: index and count. Bucket `i` holds durations in

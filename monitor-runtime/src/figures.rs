@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::batch::{Figures, SliceRow, WindowRow};
+use crate::batch::{Figured, Figures, SliceRow, WindowRow};
 use crate::config::limits;
 use crate::histogram::Histogram;
 use crate::record::Outcome;
@@ -27,6 +27,8 @@ struct Period {
     histogram: Histogram,
     /// Changed since it was last written.
     changed: bool,
+    /// Whether this is all of it, or what came after the rest had been let go.
+    figured: Figured,
 }
 
 impl Figures {
@@ -97,6 +99,10 @@ pub(crate) struct FunctionFigures {
     current: Period,
     earlier: BTreeMap<i64, Period>,
     slices: BTreeMap<i64, Period>,
+    /// Windows that begin before this were let go, unless they are here.
+    open_since_ns: i64,
+    /// The last slice that was let go; there may have been any before it.
+    forgotten_ns: Option<i64>,
     /// All of it since the process began.
     sum: Figures,
     sum_changed: bool,
@@ -124,7 +130,7 @@ impl FunctionFigures {
     pub(crate) fn add(&mut self, at_ns: i64, figures: Figures, histogram: Histogram) {
         self.sum.merge(&figures);
         self.sum_changed = true;
-        self.window(at_ns).merge(&Period { figures, histogram, changed: true });
+        self.window(at_ns).merge(&Period { figures, histogram, ..Period::default() });
     }
 
     /// Takes back that a call which ended then was recorded: its row was lost on the way.
@@ -168,7 +174,9 @@ impl FunctionFigures {
         if !(0..WINDOW_NS).contains(&since) {
             let start = window_start(at_ns);
             if start < self.current_ns {
-                let period = self.earlier.entry(start).or_default();
+                let figured = if start < self.open_since_ns { Figured::More } else { Figured::All };
+                let period =
+                    self.earlier.entry(start).or_insert_with(|| Period { figured, ..Period::default() });
                 period.changed = true;
                 return period;
             }
@@ -231,18 +239,32 @@ impl FunctionFigures {
         for start in changed {
             slices.push(slice_row(function, start, &self.slice(start)));
         }
-        let later = self.earlier.split_off(&(now_ns - WINDOWS_OPEN_NS));
+        self.close(now_ns);
+    }
+
+    /// Lets windows go into slices, and slices go. A clock that was set back opens none again.
+    fn close(&mut self, now_ns: i64) {
+        self.open_since_ns = self.open_since_ns.max(now_ns - WINDOWS_OPEN_NS);
+        let later = self.earlier.split_off(&self.open_since_ns);
         for (start, period) in std::mem::replace(&mut self.earlier, later) {
             let slice = self.slices.entry(slice_start(start)).or_default();
             slice.merge(&period);
             slice.changed = false;
         }
-        self.slices.retain(|start, _| *start > now_ns - 2 * SLICE_NS);
+        // That of the current window stays, however old: its row is made of both.
+        let current = slice_start(self.current_ns);
+        let oldest = (self.open_since_ns - 2 * SLICE_NS).min(current - 1);
+        let kept = self.slices.split_off(&(oldest + 1));
+        if let Some((last, _)) = std::mem::replace(&mut self.slices, kept).pop_last() {
+            self.forgotten_ns = self.forgotten_ns.max(Some(last));
+        }
     }
 
     /// A slice with the windows in it that are still open.
     fn slice(&self, start: i64) -> Period {
         let mut sum = self.slices.get(&start).cloned().unwrap_or_default();
+        let is_forgotten = self.forgotten_ns.is_some_and(|forgotten| start <= forgotten);
+        sum.figured = if is_forgotten { Figured::More } else { Figured::All };
         for period in self.earlier.range(start..start + SLICE_NS).map(|(_, period)| period) {
             sum.merge(period);
         }
@@ -281,11 +303,14 @@ fn slice_start(at_ns: i64) -> i64 {
 }
 
 fn window_row(function: u32, start_ns: i64, period: &Period) -> WindowRow {
-    WindowRow { function, start_ns, figures: period.figures, buckets: period.histogram.iter().collect() }
+    let Period { figured, figures, histogram, .. } = period;
+    let (figured, figures, buckets) = (*figured, *figures, histogram.iter().collect());
+    WindowRow { function, start_ns, figured, figures, buckets }
 }
 
 fn slice_row(function: u32, start_ns: i64, period: &Period) -> SliceRow {
-    SliceRow { function, start_ns, figures: period.figures, buckets: period.histogram.iter().collect() }
+    let WindowRow { figured, figures, buckets, .. } = window_row(function, start_ns, period);
+    SliceRow { function, start_ns, figured, figures, buckets }
 }
 
 #[cfg(test)]
@@ -312,6 +337,84 @@ mod tests {
         }
         assert_eq!(totals.len(), 20);
         assert!(totals.values().all(|calls| *calls == 10));
+    }
+
+    /// What a store makes of rows: figures as they stand in it by the start of their period.
+    #[derive(Default)]
+    struct Stored {
+        windows: BTreeMap<i64, Figures>,
+        slices: BTreeMap<i64, Figures>,
+    }
+
+    impl Stored {
+        fn take(&mut self, figures: &mut FunctionFigures, now_ns: i64) {
+            let (mut windows, mut slices) = (Vec::new(), Vec::new());
+            figures.rows(1, now_ns, &mut windows, &mut slices);
+            let windows = windows.into_iter().map(|row| (row.start_ns, row.figured, row.figures));
+            windows.for_each(|row| put(&mut self.windows, row));
+            let slices = slices.into_iter().map(|row| (row.start_ns, row.figured, row.figures));
+            slices.for_each(|row| put(&mut self.slices, row));
+        }
+
+        fn calls(periods: &BTreeMap<i64, Figures>) -> Vec<(i64, u64)> {
+            periods.iter().map(|(start, figures)| (*start, figures.calls)).collect()
+        }
+    }
+
+    fn put(periods: &mut BTreeMap<i64, Figures>, (start, figured, figures): (i64, Figured, Figures)) {
+        let stored = periods.entry(start).or_default();
+        match figured {
+            Figured::All => *stored = figures,
+            Figured::More => stored.merge(&figures),
+        }
+    }
+
+    #[test]
+    fn a_call_counts_in_its_window_and_slice_however_late_it_is_drained() {
+        // Ends of calls and, behind them, when they are drained, in seconds; rows are made after each.
+        let cases: [&[(i64, i64)]; 6] = [
+            &[(5, 5), (6, 40), (7, 41)],
+            &[(5, 5), (45, 45), (6, 46), (7, 46), (8, 90)],
+            &[(5, 5), (45, 100), (46, 101), (6, 102), (45, 160), (150, 161), (46, 162)],
+            // The slice has gone as well, and comes late twice.
+            &[(5, 5), (9000, 9000), (6, 9001), (7, 9002), (16, 9003)],
+            // One window for hours, then one of long ago that no call had ended in.
+            &[(5, 5), (6, 9000), (7, 9001), (5000, 18_000), (5001, 18_001), (8, 18_002), (20_000, 20_000)],
+            // The clock is set back.
+            &[(5, 5), (95, 95), (6, 40), (7, 41), (95, 42), (8, 100)],
+        ];
+        for case in cases {
+            let (mut figures, mut stored) = (FunctionFigures::default(), Stored::default());
+            let mut expected = (BTreeMap::new(), BTreeMap::new());
+            for &(ended, drained) in case {
+                let at_ns = ended * 1_000_000_000;
+                figures.count(Ended { outcome: Outcome::Ok, ns: 5, at_ns }, true);
+                *expected.0.entry(window_start(at_ns)).or_insert(0_u64) += 1;
+                *expected.1.entry(slice_start(at_ns)).or_insert(0_u64) += 1;
+                stored.take(&mut figures, drained * 1_000_000_000);
+                let expected =
+                    [&expected.0, &expected.1].map(|all| all.clone().into_iter().collect::<Vec<_>>());
+                assert_eq!(
+                    [Stored::calls(&stored.windows), Stored::calls(&stored.slices)],
+                    expected,
+                    "{case:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_row_lost_when_its_slice_has_gone_is_told_on_top_of_it() {
+        let (mut figures, mut stored) = (FunctionFigures::default(), Stored::default());
+        for second in [5, 9000] {
+            let at_ns = second * 1_000_000_000;
+            figures.count(Ended { outcome: Outcome::Ok, ns: 5, at_ns }, true);
+            stored.take(&mut figures, at_ns);
+        }
+        figures.lose(5_000_000_000);
+        stored.take(&mut figures, 9_001_000_000_000);
+        let Figures { calls, dropped, .. } = stored.slices[&0];
+        assert_eq!((calls, dropped), (1, 1));
     }
 
     #[test]

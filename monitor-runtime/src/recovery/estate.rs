@@ -10,7 +10,7 @@ use super::flights::Flying;
 use super::image::{Image, Site, latest};
 use super::records::{Done, Place, Records};
 use crate::backlog::Waiting;
-use crate::batch::{Batch, EventRow, Figures, FunctionRow, ThreadRow};
+use crate::batch::{Batch, EventRow, Figured, Figures, FunctionRow, ThreadRow};
 use crate::clock::Clock;
 use crate::config::limits;
 use crate::decode;
@@ -74,6 +74,9 @@ impl Estate {
         for (site, figures) in &mut figures {
             figures.rows(*site, self.died_ns, &mut batch.windows, &mut batch.slices);
         }
+        // The process has written others of the same windows.
+        batch.windows.iter_mut().for_each(|window| window.figured = Figured::More);
+        batch.slices.iter_mut().for_each(|slice| slice.figured = Figured::More);
         batch.functions = self.functions(&batch, &flights);
         batch.threads = self.threads(&batch);
         self.calls += batch.calls.len() as u64;

@@ -4,7 +4,7 @@
 
 pub(crate) use super::known::Known;
 use super::process::{enter, progress};
-use super::rows::{self, Figured, signed};
+use super::rows::{self, signed};
 use super::{groups, transaction, windows};
 use crate::batch::{Batch, ProcessRow};
 use crate::recovery::{Done, Flying};
@@ -53,7 +53,7 @@ pub(crate) fn done(connection: &Connection, run_uuid: &str) -> rusqlite::Result<
     Ok(done)
 }
 
-/// Writes one transaction of a recovery. Where another recoverer was faster it fails and changes nothing:
+/// Writes one transaction of a recovery, its figures all on top of what is there. Where another recoverer was faster it fails and changes nothing:
 /// the caller asks anew how far the store is.
 pub(crate) fn write(
     connection: &Connection,
@@ -93,8 +93,8 @@ fn write_in(
     rows::functions(&transaction, known, process_id)?;
     let written = rows::calls(&transaction, known, process_id, batch)?;
     groups::write(&transaction, known, process_id, (&batch.calls, written.first_id), &[])?;
-    windows::write(&transaction, known, process_id, &batch.windows, Figured::More)?;
-    rows::slices(&transaction, known, process_id, &batch.slices, Figured::More)?;
+    windows::write(&transaction, known, process_id, &batch.windows)?;
+    rows::slices(&transaction, known, process_id, &batch.slices)?;
     rows::events(&transaction, process_id, &batch.events)?;
     for flight in flights {
         let Some(function_id) = known.function_id(flight.function) else { continue };

@@ -5,7 +5,6 @@ use super::known::Known;
 use super::options::PAGE_BYTES;
 use super::process::{enter, progress, revive};
 use super::retention::{Bounds, Retention};
-use super::rows::Figured;
 use super::schema::VERSION;
 use super::{groups, rows, windows};
 use crate::batch::{Batch, CallRow, ProcessRow};
@@ -40,8 +39,8 @@ pub(crate) fn write(
     rows::functions(&transaction, known, process_id)?;
     let written = rows::calls(&transaction, known, process_id, batch)?;
     groups::write(&transaction, known, process_id, (&batch.calls, written.first_id), &batch.folded)?;
-    windows::write(&transaction, known, process_id, &batch.windows, Figured::All)?;
-    rows::slices(&transaction, known, process_id, &batch.slices, Figured::All)?;
+    windows::write(&transaction, known, process_id, &batch.windows)?;
+    rows::slices(&transaction, known, process_id, &batch.slices)?;
     rows::rates(&transaction, known, process_id, &batch.rates)?;
     rows::events(&transaction, process_id, &batch.events)?;
     if let Some(row) = &batch.health {

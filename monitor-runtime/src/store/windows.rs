@@ -5,22 +5,21 @@
 //! Most windows belong to one process, which then costs one row and one look for others.
 
 use super::known::Known;
-use super::rows::{Figured, signed};
+use super::rows::signed;
 use super::schema::WINDOW_NS;
-use crate::batch::{Figures, WindowRow};
+use crate::batch::{Figured, Figures, WindowRow};
 use crate::histogram::Histogram;
 use rusqlite::{Connection, Row, Statement};
 
 /// The process that stands for all that share a window.
 const ALL: i64 = 0;
 
-/// Writes windows; figures are absolute, or come on top of what is there.
+/// Writes windows.
 pub(crate) fn write(
     transaction: &Connection,
     known: &Known,
     process_id: i64,
     rows: &[WindowRow],
-    figured: Figured,
 ) -> rusqlite::Result<()> {
     if rows.is_empty() {
         return Ok(());
@@ -30,7 +29,7 @@ pub(crate) fn write(
         let Some(function_id) = known.function_id(row.function) else { continue };
         let place = (row.start_ns.div_euclid(WINDOW_NS), function_id);
         let own = Share { figures: row.figures, histogram: Histogram::of(&row.buckets) };
-        table.put(place, process_id, own, figured)?;
+        table.put(place, process_id, own, row.figured)?;
     }
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! Rows to write, and ways to look at what was written.
 
 use monitor_runtime::batch::{
-    Batch, CallRow, Figures, FunctionRow, ProcessRow, SliceRow, ThreadRow, WindowRow,
+    Batch, CallRow, Figured, Figures, FunctionRow, ProcessRow, SliceRow, ThreadRow, WindowRow,
 };
 use monitor_runtime::record::{Kept, Outcome};
 use monitor_runtime::store::{FileSystem, OpenError, SqliteStore, StoreOptions, System};
@@ -81,7 +81,7 @@ pub(crate) fn batch(sequence: u64, calls: Vec<CallRow>) -> Batch {
 pub(crate) fn slice(function: u32, calls: u64, buckets: Vec<(i32, u64)>) -> SliceRow {
     let figures =
         Figures { calls, recorded: calls, total_ns: calls * 1000, max_ns: 5000, ..Figures::default() };
-    SliceRow { function, start_ns: T0 - T0 % (HOUR / 2), figures, buckets }
+    SliceRow { function, start_ns: T0 - T0 % (HOUR / 2), figured: Figured::All, figures, buckets }
 }
 
 pub(crate) fn window(function: u32, start_ns: i64, buckets: Vec<(i32, u64)>) -> WindowRow {
@@ -94,7 +94,7 @@ pub(crate) fn window(function: u32, start_ns: i64, buckets: Vec<(i32, u64)>) -> 
         max_ns: 9_000_000,
         ..Figures::default()
     };
-    WindowRow { function, start_ns, figures, buckets }
+    WindowRow { function, start_ns, figured: Figured::All, figures, buckets }
 }
 
 pub(crate) fn open(path: &Path, run: u32) -> SqliteStore {

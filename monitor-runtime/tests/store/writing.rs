@@ -1,7 +1,9 @@
 //! What a batch becomes.
 
 use crate::rows::*;
-use monitor_runtime::batch::{Batch, CallRow, EventRow, FoldedRow, HealthRow, ResourcesRow};
+use monitor_runtime::batch::{
+    Batch, CallRow, EventRow, Figured, FoldedRow, HealthRow, ResourcesRow, WindowRow,
+};
 use monitor_runtime::record::{Kept, Outcome};
 use monitor_runtime::store::{SetRate, Store as _};
 
@@ -202,6 +204,35 @@ fn a_window_that_processes_share_has_the_percentiles_of_their_merged_histograms(
     {
         let found: f64 = one(&tool, &format!("SELECT {column} {shared}"));
         assert!((found / expected - 1.0).abs() < 0.001, "{column}: {found} for {expected}");
+    }
+}
+
+#[test]
+fn what_came_late_is_added_to_what_is_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("shop.db");
+    let mut store = open(&path, 1);
+    let start = T0 - T0 % (10 * SECOND);
+    let write = |store: &mut monitor_runtime::store::SqliteStore, sequence, figured, calls, lost| {
+        let mut slice = slice(1, calls, vec![(80, calls)]);
+        slice.figured = figured;
+        slice.figures.recorded -= lost;
+        slice.figures.dropped += lost;
+        let window = WindowRow { figured, ..window(1, start, vec![(80, calls)]) };
+        store
+            .write(&Batch { windows: vec![window], slices: vec![slice], ..batch(sequence, vec![]) })
+            .unwrap();
+    };
+    write(&mut store, 1, Figured::All, 10, 0);
+    write(&mut store, 2, Figured::More, 2, 1);
+    // A row of the ten was lost: nothing but that is told.
+    let mut lost = slice(1, 0, Vec::new());
+    (lost.figured, lost.figures.dropped) = (Figured::More, 1);
+    store.write(&Batch { slices: vec![lost], ..batch(3, vec![]) }).unwrap();
+    let tool = tool(&path);
+    assert_eq!(one::<i64>(&tool, "SELECT calls FROM latency"), 12);
+    for (column, expected) in [("calls", 12), ("recorded", 10), ("dropped", 2)] {
+        assert_eq!(one::<i64>(&tool, &format!("SELECT {column} FROM functions")), expected, "{column}");
     }
 }
 
