@@ -61,8 +61,8 @@ pub struct Description {
 }
 
 impl Description {
-    /// `path` is `fn __monitor_path() -> &'static str { path_of(__monitor_path) }`, nested in the
-    /// monitored function (or in the initializer of its static); `arguments` and `fields` name, in
+    /// `path` is `type_name` of a type nested in the monitored function (or in the initializer of its
+    /// static); `arguments` and `fields` name, in
     /// order, the values that the expansion captures (redacted ones included).
     #[must_use]
     pub const fn new(
@@ -363,18 +363,13 @@ pub const fn duration(text: &str) -> u64 {
     }
 }
 
-/// The path of the function item handed in: `shop::orders::OrderBook::insert::__monitor_path`.
-pub fn path_of<T>(_function: T) -> &'static str {
-    std::any::type_name::<T>()
-}
-
 /// The path that a user would write, from the compiler's name of the item nested in the function:
 /// without our own last segments, closures, generic arguments, and with the type in place of an impl
 /// block (`shop::<impl shop::Book for shop::Ledger<_>>::insert` → `shop::Ledger::insert`).
 fn shown_path(path: &str) -> String {
     let mut shown: Vec<String> = Vec::new();
     for segment in split_path(path) {
-        if segment.starts_with("__monitor") || segment.starts_with("__MONITOR") || segment.starts_with("{{") {
+        if segment.starts_with("__Monitor") || segment.starts_with("__MONITOR") || segment.starts_with("{{") {
             continue;
         }
         match segment.strip_prefix('<').and_then(|inner| inner.strip_suffix('>')) {
@@ -440,7 +435,7 @@ mod tests {
 
     #[test]
     fn a_path_is_shown_as_a_user_would_write_it() {
-        let tail = "__MONITOR_SITE::__monitor_path";
+        let tail = "__MONITOR_SITE::__MonitorPath";
         for (path, shown) in [
             ("shop::orders::place", "shop::orders::place"),
             ("shop::orders::OrderBook::insert", "shop::orders::OrderBook::insert"),

@@ -9,9 +9,10 @@ use std::convert::Infallible;
 use std::ops::ControlFlow;
 use std::task::Poll;
 
+use crate::arena::Arena;
 use crate::call_site::CallSite;
 use crate::capture::Writer;
-use crate::guard::{Call, Slot};
+use crate::guard::{Call, Last, Slot};
 
 /// Runs a body without arguments.
 #[inline(always)]
@@ -118,8 +119,13 @@ impl<'a> MayReturn<'a> {
     }
     /// As [`Call::args`].
     #[inline]
-    pub fn args(&mut self, capture: impl FnOnce(&mut Writer<'_>)) {
-        self.0.args(capture);
+    pub fn args(&mut self) -> Option<Arena> {
+        self.0.args()
+    }
+    /// As [`Call::keep_args`].
+    #[inline]
+    pub fn keep_args(&mut self, arena: Arena) {
+        self.0.keep_args(arena);
     }
     /// As [`Call::fields`].
     #[inline]
@@ -133,13 +139,18 @@ impl<'a> MayReturn<'a> {
     }
     /// As [`Call::ok_with`].
     #[inline]
-    pub fn ok_with(&mut self, result: impl FnOnce(&mut Writer<'_>)) {
-        self.0.ok_with(result);
+    pub fn ok_with(&mut self) -> Option<(Arena, Last)> {
+        self.0.ok_with()
     }
     /// As [`Call::error`].
     #[inline]
-    pub fn error(&mut self, text: impl FnOnce(&mut Writer<'_>)) {
-        self.0.error(text);
+    pub fn error(&mut self) -> Option<(Arena, Last)> {
+        self.0.error()
+    }
+    /// As [`Call::end_with`].
+    #[inline]
+    pub fn end_with(&mut self, arena: Arena, last: Last) {
+        self.0.end_with(arena, last);
     }
 }
 

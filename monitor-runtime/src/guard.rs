@@ -24,6 +24,7 @@ pub(crate) use deliver::{count, deliver};
 pub(crate) use draw::{Draw, draw, is_certain, thread_for};
 pub(crate) use sampled::end_of_counted;
 pub use scope::Scope;
+pub use values::Last;
 use values::Values;
 pub(crate) use values::write_panic;
 

@@ -166,11 +166,12 @@ pub(crate) fn measure_costs() -> Option<Costs> {
     let call_with_values = || {
         let mut slot = Slot::empty();
         let mut call = Call::prepare(&mut slot, &SITE);
-        call.args(|writer| {
+        if let Some(writer) = call.args() {
             use crate::capture::via::traits::*;
             (&&&&&via::Value(&7_u64)).capture(writer);
             (&&&&&via::Value("seven")).capture(writer);
-        });
+            call.keep_args(writer);
+        }
         call.ok();
     };
     let empty = best_of(state, || {});

@@ -70,12 +70,12 @@ pub use subscribe::{Record, Subscription};
 
 /// What the expansion of `#[monitor]` refers to.
 pub mod private {
-    pub use crate::call_site::{CallSite, Description, duration, path_of};
+    pub use crate::call_site::{CallSite, Description, duration};
     pub use crate::capture::{Writer, via};
     pub use crate::expansion::{
         Branch, Function, MayReturn, holds, resolving_to, run0, run1, run2, run3, run4, run5, run6,
     };
     pub use crate::future::{AsyncCall, Finish, Instrumented, Making, instrument};
-    pub use crate::guard::{Call, Scope, Slot, none, run};
+    pub use crate::guard::{Call, Last, Scope, Slot, none, run};
     pub use std::boxed::Box;
 }

@@ -8,7 +8,7 @@ use quote::quote;
 use syn::ext::IdentExt as _;
 use syn::{Attribute, LitStr};
 
-use super::Expansion;
+use super::{Expansion, ours};
 use crate::secret::looks_secret;
 
 /// An argument's name and how it is captured.
@@ -71,12 +71,16 @@ impl Expansion<'_> {
         let patterns = self.patterns_taken_later();
         let mut tokens = TokenStream::new();
         if !arguments.is_empty() {
-            tokens.extend(quote! {
-                #call.args(|__monitor_writer| {
-                    use #via::traits::*;
-                    #patterns
-                    #(#arguments)*
-                });
+            let arguments = quote!(use #via::traits::*; #patterns #(#arguments)*);
+            tokens.extend(if self.is_async_call() {
+                quote!(#call.args(|__monitor_writer| { #arguments });)
+            } else {
+                quote! {
+                    if let ::core::option::Option::Some(__monitor_writer) = #call.args() {
+                        #arguments
+                        #call.keep_args(__monitor_writer);
+                    }
+                }
             });
         }
         let fields: Vec<TokenStream> = self.options.fields.iter().map(|field| self.field(field)).collect();
@@ -123,17 +127,18 @@ impl Expansion<'_> {
         let private = &self.private;
         let capture = quote!((&&&&&#via::Value(__monitor_value)).capture(__monitor_writer));
         let (ok, failure) = if self.options.no_result {
-            (quote!(#call.ok()), quote!({}))
+            (quote!(#call.ok()), None)
         } else {
-            (quote!(#call.ok_with(|__monitor_writer| #capture)), capture)
+            (self.end_by(call, "ok_with", Some(&capture)), Some(&capture))
         };
+        let failure = self.end_by(call, "error", failure);
+        let write = quote!((&&&&&#via::ErrorValue(__monitor_error)).write(__monitor_writer));
+        let error = self.end_by(call, "error", Some(&write));
         let test = self.options.error_if.as_ref();
         let failed = test.map(|test| quote!(let __monitor_failed = #private::holds(#result, #test);));
         let if_failed = test.map(|_| {
             quote! {
-                #via::Seen::Value(__monitor_value) if __monitor_failed => {
-                    #call.error(|__monitor_writer| #failure)
-                }
+                #via::Seen::Value(__monitor_value) if __monitor_failed => #failure,
             }
         });
         let end = quote!({
@@ -141,12 +146,26 @@ impl Expansion<'_> {
             match (&&&#via::Returned(#result)).probe() {
                 #if_failed
                 #via::Seen::Value(__monitor_value) => #ok,
-                #via::Seen::Error(__monitor_error) => #call.error(
-                    |__monitor_writer| (&&&&&#via::ErrorValue(__monitor_error)).write(__monitor_writer)
-                ),
+                #via::Seen::Error(__monitor_error) => #error,
             }
         });
         (failed, end)
+    }
+
+    /// Ends `call` by one of its methods, with what `capture` writes.
+    fn end_by(&self, call: &TokenStream, end: &str, capture: Option<&TokenStream>) -> TokenStream {
+        let end = ours(end);
+        if self.is_async_call() {
+            let capture = capture.cloned().unwrap_or_else(|| quote!({}));
+            return quote!(#call.#end(|__monitor_writer| #capture));
+        }
+        let capture = capture.map(|capture| quote!(#capture;));
+        quote! {
+            if let ::core::option::Option::Some((__monitor_writer, __monitor_last)) = #call.#end() {
+                #capture
+                #call.end_with(__monitor_writer, __monitor_last);
+            }
+        }
     }
 
     /// The closure that ends the call of a future.

@@ -75,6 +75,11 @@ impl Expansion<'_> {
         }
     }
 
+    /// Whether the call ends where a future does; its values are then captured by closures, apart from it.
+    fn is_async_call(&self) -> bool {
+        self.function.signature.asyncness.is_some() || matches!(self.returns, Returns::Future(_))
+    }
+
     /// How the call of a function is entered: its time starts at once, or where something is captured
     /// first, with the end of that.
     fn enter(&self) -> Ident {
@@ -176,7 +181,9 @@ mod tests {
         // from the few words of every call, which then stay in registers.
         assert!(added("", "fn f() {}") <= 135, "{}", added("", "fn f() {}"));
         let value = added("", "fn f() -> R { r }");
-        assert!(value <= 305, "{value}");
+        // Two writers that are handed out and given back: more tokens than closures, which cost the
+        // compiler twice as much.
+        assert!(value <= 340, "{value}");
         let future = added("", "async fn f() -> R { r }");
         assert!(future <= 330, "{future}");
         let argument = added("", "fn f(a: A) -> R { r }") - added("", "fn f() -> R { r }");

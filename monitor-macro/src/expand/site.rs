@@ -36,11 +36,9 @@ impl Expansion<'_> {
         }
         quote!({
             static __MONITOR_SITE: #private::CallSite = {
-                fn __monitor_path() -> &'static ::core::primitive::str {
-                    return #private::path_of(__monitor_path);
-                }
+                enum __MonitorPath {}
                 #private::CallSite::new(&#private::Description::new(
-                    __monitor_path, ::core::file!(), #line, &[#(#arguments),*], &[#(#fields),*]
+                    ::core::any::type_name::<__MonitorPath>, ::core::file!(), #line, &[#(#arguments),*], &[#(#fields),*]
                 )#settings)
             };
             &__MONITOR_SITE

@@ -1,6 +1,7 @@
 //! The guard of a call whose result need not be seen.
 
 use super::{Call, Slot, State, special};
+use crate::arena::Arena;
 use crate::call_site::CallSite;
 use crate::capture::Writer;
 
@@ -38,8 +39,14 @@ impl<'a> Scope<'a> {
 
     /// As [`Call::args`].
     #[cfg_attr(not(debug_assertions), inline(always))]
-    pub fn args(&mut self, capture: impl FnOnce(&mut Writer<'_>)) {
-        self.0.args(capture);
+    pub fn args(&mut self) -> Option<Arena> {
+        self.0.args()
+    }
+
+    /// As [`Call::keep_args`].
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub fn keep_args(&mut self, arena: Arena) {
+        self.0.keep_args(arena);
     }
 
     /// As [`Call::fields`].

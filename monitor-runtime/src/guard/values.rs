@@ -1,7 +1,7 @@
 //! The captured values of a call: arguments and fields on entry, a result or an error on its end.
 //!
-//! In: closures of the expansion that write them. Out: words in the thread's arena, which lie there until
-//! the call ends and its record takes them along. A call that ends by a panic ends here too.
+//! In: what the expansion writes to the writers that it is handed. Out: words in the thread's arena, which
+//! lie there until the call ends and its record takes them along. A call that ends by a panic ends here too.
 
 use super::{Call, Entered, Slot, State, deliver, special};
 use crate::arena::{self, Arena, Lent};
@@ -38,18 +38,36 @@ impl Values {
     }
 }
 
+/// The last value of a call that is about to end: when it ended, and how.
+#[derive(Debug, Clone, Copy)]
+pub struct Last {
+    end: Ticks,
+    outcome: Outcome,
+}
+
+// The expansion is handed a writer and gives it back: a closure for each value would be compiled for each
+// function, and with it whatever it is handed to. That was two thirds of what a function cost to compile.
 impl Call<'_> {
-    /// Captures the arguments, in the order of the call site's names, if this call captures them. No
-    /// code of the user's runs in `capture` but what is contained.
+    /// The writer for the arguments, in the order of the call site's names, if this call captures them; it is
+    /// given back by [`Self::keep_args`]. No code of the user's may run in between but what is contained.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    pub fn args(&mut self, capture: impl FnOnce(&mut Writer<'_>)) {
-        let Some(entered) = self.entered() else { return };
-        match entered.arena.take().or_else(|| entered.open_values()) {
-            Some(arena) => {
-                capture(arena);
-                entered.keep_arguments(arena);
-            }
-            None => entered.begin(),
+    pub fn args(&mut self) -> Option<Arena> {
+        let entered = self.entered()?;
+        let arena = match entered.arena.take() {
+            None => entered.open_values(),
+            arena => arena,
+        };
+        if arena.is_none() {
+            entered.begin();
+        }
+        arena
+    }
+
+    /// Keeps the arguments that were written, and starts the call's time.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub fn keep_args(&mut self, arena: Arena) {
+        if let Some(entered) = self.entered() {
+            entered.keep_arguments(arena);
         }
     }
 
@@ -69,30 +87,35 @@ impl Call<'_> {
         if self.state == State::ENTERED { self.slot.0.as_mut() } else { None }
     }
 
-    /// Ends the call as `ok`; `result` captures its value.
+    /// Ends the call as `ok`: the writer for its value, if this call captures it, to be given back by
+    /// [`Self::end_with`].
     #[cfg_attr(not(debug_assertions), inline(always))]
-    pub fn ok_with(&mut self, result: impl FnOnce(&mut Writer<'_>)) {
-        self.end_by(Outcome::Ok, result);
+    pub fn ok_with(&mut self) -> Option<(Arena, Last)> {
+        self.end_by(Outcome::Ok)
     }
 
-    /// Ends the call as `error`; `text` writes the error's message.
+    /// Ends the call as `error`: the writer for its message, in the same way.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    pub fn error(&mut self, text: impl FnOnce(&mut Writer<'_>)) {
-        self.end_by(Outcome::Error, text);
+    pub fn error(&mut self) -> Option<(Arena, Last)> {
+        self.end_by(Outcome::Error)
     }
 
     #[cfg_attr(not(debug_assertions), inline(always))]
-    fn end_by(&mut self, outcome: Outcome, capture: impl FnOnce(&mut Writer<'_>)) {
+    fn end_by(&mut self, outcome: Outcome) -> Option<(Arena, Last)> {
         let is_over = self.state == State::NONE
             || outcome == Outcome::Ok && self.state.is_counted() && self.end_counted();
         let opened = if is_over { None } else { self.slot.open_last(self.site, self.state, outcome) };
-        self.state = State::NONE;
-        if let Some((arena, end)) = opened
-            && let Some(entered) = &mut self.slot.0
-        {
-            capture(arena);
+        self.state = if opened.is_some() { State::ENTERED } else { State::NONE };
+        opened.map(|(arena, end)| (arena, Last { end, outcome }))
+    }
+
+    /// Ends the call with the last value, which is written.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub fn end_with(&mut self, arena: Arena, Last { end, outcome }: Last) {
+        if let Some(entered) = self.entered() {
             entered.end_with_values(end, outcome, arena);
         }
+        self.state = State::NONE;
     }
 }
 

@@ -5,7 +5,7 @@
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::pin;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
 use std::task::{Context, Poll, Waker};
 
@@ -100,10 +100,13 @@ pub(super) struct Functions([&'static CallSite; FUNCTIONS]);
 
 impl Functions {
     pub(super) fn new() -> Self {
+        // In place of a line: of the same name and place they would count as one with those of another program.
+        static PROGRAMS: AtomicU32 = AtomicU32::new(1);
+        let line = PROGRAMS.fetch_add(1, Ordering::Relaxed);
         Self(std::array::from_fn(|function| {
             let name =
                 ["pipeline::first", "pipeline::second", "pipeline::third", "pipeline::fourth"][function];
-            let about = Description::new(|| "pipeline", file!(), line!(), &["number"], &[]).name(name);
+            let about = Description::new(|| "pipeline", file!(), line, &["number"], &[]).name(name);
             let site = CallSite::new(Box::leak(Box::new(about)));
             let site: &'static CallSite = Box::leak(Box::new(site));
             assert!(site.register());
@@ -268,11 +271,24 @@ impl Worker<'_> {
 fn call(site: &'static CallSite, number: u64, ending: Ending, body: impl FnOnce()) {
     let mut slot = Slot::empty();
     let mut call = Call::prepare(&mut slot, site);
-    call.args(|writer| (&&&&&Value(&number)).capture(writer));
+    if let Some(writer) = call.args() {
+        (&&&&&Value(&number)).capture(writer);
+        call.keep_args(writer);
+    }
     body();
     match ending {
-        Ending::OkWithResult => call.ok_with(|writer| (&&&&&Value(&number)).capture(writer)),
-        Ending::Error => call.error(|writer| (&&&&&ErrorValue(&error_text(number))).write(writer)),
+        Ending::OkWithResult => {
+            if let Some((writer, last)) = call.ok_with() {
+                (&&&&&Value(&number)).capture(writer);
+                call.end_with(writer, last);
+            }
+        }
+        Ending::Error => {
+            if let Some((writer, last)) = call.error() {
+                (&&&&&ErrorValue(&error_text(number))).write(writer);
+                call.end_with(writer, last);
+            }
+        }
         Ending::Panic => resume_unwind(Box::new(())),
         _ => call.ok(),
     }
