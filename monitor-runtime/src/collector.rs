@@ -51,6 +51,8 @@ pub(crate) struct Opened {
 struct Function {
     site: &'static CallSite,
     name: Arc<str>,
+    /// The site under which its calls are counted: the first of those that the store takes for one function.
+    counted_as: u32,
     standing: ladder::Standing,
     /// The rate last sent to the store.
     stored_rate: Option<f64>,
@@ -75,6 +77,9 @@ pub(crate) struct Collector {
     tallies_read: HashMap<(usize, u32), reading::TallyRead>,
     /// By call site id.
     functions: Vec<Option<Function>>,
+    /// The first site of each name, file and line. There are more of one where a macro puts a function into
+    /// several impl blocks, or gives several one name.
+    first_sites: HashMap<(Arc<str>, &'static str, u32), u32>,
     backlog: Backlog,
     scratch: Vec<u8>,
 
@@ -172,6 +177,7 @@ impl Collector {
             threads: HashMap::new(),
             tallies_read: HashMap::new(),
             functions: Vec::new(),
+            first_sites: HashMap::new(),
             backlog: Backlog::new(waiting_bytes),
             scratch: Vec::new(),
             new_threads: Vec::new(),
@@ -273,19 +279,27 @@ impl Collector {
         self.functions.get_mut(id as usize)?.as_mut()
     }
 
+    /// Where calls of a site are counted.
+    fn figures(&mut self, id: u32) -> Option<&mut FunctionFigures> {
+        figures_of(&mut self.functions, id)
+    }
+
     /// Evicts from the backlog what does not fit; each loss is counted where it belongs.
     fn keep_bounds(&mut self) {
         let Self { backlog, functions, clock, health, scratch, keeping, .. } = self;
         let mut folds = Vec::new();
         let gone = |waiting: &Waiting<'_>| {
-            let Some(Some(function)) = functions.get_mut(waiting.header.site as usize) else { return };
+            let Some(Some(function)) = functions.get(waiting.header.site as usize) else { return };
             let times = crate::decode::times(&waiting.header, clock);
             let outcome = waiting.header.outcome;
-            function.figures.lose(times.end_ns);
+            let names = function.site.names();
+            if let Some(figures) = figures_of(functions, waiting.header.site) {
+                figures.lose(times.end_ns);
+            }
             if outcome == Outcome::Ok {
                 health.dropped.backlog += 1;
             } else {
-                let values = crate::decode::values(waiting, function.site.names(), scratch);
+                let values = crate::decode::values(waiting, names, scratch);
                 let error = values.error.unwrap_or_default();
                 folds.push((waiting.header.site, outcome, fingerprint::pattern(&error), times.end_ns));
             }
@@ -323,6 +337,13 @@ impl Collector {
         row.last_ns = row.last_ns.max(at_ns);
         self.folded_changed = true;
     }
+}
+
+/// Where calls of a site are counted: with the first site that the store takes for the same function, as
+/// figures are written as all there are.
+fn figures_of(functions: &mut [Option<Function>], id: u32) -> Option<&mut FunctionFigures> {
+    let counted_as = functions.get(id as usize)?.as_ref()?.counted_as;
+    Some(&mut functions.get_mut(counted_as as usize)?.as_mut()?.figures)
 }
 
 /// The kind of failures whose own is not known, or one too many.

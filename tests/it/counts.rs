@@ -53,6 +53,19 @@ fn under_a_flood_what_has_no_row_is_counted_and_every_failure_kept() {
 }
 
 #[test]
+fn functions_of_one_name_and_line_are_one_and_those_of_other_names_are_not() {
+    let stage = Stage::new();
+    let output = stage.run("twins", 100);
+    assert_eq!(output.trim(), "160 3");
+    let store = stage.store();
+    let functions = "SELECT function || ' ' || calls FROM functions ORDER BY function";
+    let expected = ["Shelf::price 160", "first 1", "second 2"].map(|shown| format!("victim::twins::{shown}"));
+    assert_eq!(store.all::<String>(functions), expected);
+    assert_eq!(store.one::<i64>("SELECT SUM(calls) FROM latency"), 163);
+    assert_eq!(store.one::<i64>("SELECT COUNT(*) FROM calls"), 163);
+}
+
+#[test]
 fn two_processes_on_one_store_have_each_row_once() {
     let stage = Stage::new();
     let programs = [3000, 5000].map(|number| stage.start("return", number));

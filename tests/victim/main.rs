@@ -17,6 +17,7 @@ mod orders;
 mod phases;
 mod waiting;
 mod dying;
+mod twins;
 
 fn main() {
     let mut arguments = std::env::args().skip(1);
@@ -47,6 +48,7 @@ fn main() {
         "tasks" => waiting::tasks(number),
         "cancel" => waiting::cancel(),
         "spawned" => waiting::spawned(),
+        "twins" => twins::run(number),
         "flush" => flush(number),
         "subscribe" => control::subscribe(number),
         "rates" => control::rates(number),

@@ -368,8 +368,12 @@ impl Collector {
         for (at, function) in functions.iter_mut().flatten().enumerate() {
             changes.extend(before.get(at).and_then(|before| function.change_rung(*before)));
             ladder.is_counting |= function.standing.rung.is_counted;
+        }
+        let percentiles: Vec<_> =
+            functions.iter().flatten().map(|function| function.percentile(functions)).collect();
+        for (at, function) in functions.iter_mut().flatten().enumerate() {
             let (load, rows_per_s) = rows.get(at).copied().unwrap_or_default();
-            function.find_slow_limit(now_ns, load.calls);
+            function.find_slow_limit(now_ns, percentiles.get(at).copied().flatten());
             let cost = load.in_all(&ladder.costs);
             let row = RateRow {
                 at_ns: now_ns,
@@ -453,7 +457,7 @@ impl Function {
     }
 
     /// Finds from which duration on calls are kept for being slow, and tells the hot side.
-    fn find_slow_limit(&mut self, now_ns: i64, calls_per_s: f64) {
+    fn find_slow_limit(&mut self, now_ns: i64, percentile: Option<u64>) {
         let is_counted = self.standing.rung.is_counted;
         let coarse_ns = limits::COARSE_PERIOD.as_nanos() as u64;
         let least = if is_counted { coarse_ns } else { 0 };
@@ -464,11 +468,16 @@ impl Function {
             self.site.set_slow_limit(if is_counted { own.max(least) } else { own / 2 });
             return;
         }
-        // At rate 1 slow calls have rows as it is, and at rate 0 none were asked for.
-        let is_sampled = self.site.rate() > 0.0 && self.site.rate() < 1.0;
-        let ns = if is_sampled { self.figures.slow_limit(calls_per_s) } else { None };
-        slow.set(ns.unwrap_or(u64::MAX).max(least), limits::SLOW_ROWS, now_ns);
+        slow.set(percentile.unwrap_or(u64::MAX).max(least), limits::SLOW_ROWS, now_ns);
         self.site.set_slow_limit(slow.ns);
+    }
+
+    /// The function's own percentile, where slow calls have a row for that: at rate 1 they have one as it is,
+    /// and at rate 0 none was asked for.
+    fn percentile(&self, all: &[Option<Self>]) -> Option<u64> {
+        let is_sampled = self.site.rate() > 0.0 && self.site.rate() < 1.0;
+        let counted = all.get(self.counted_as as usize)?.as_ref().filter(|_| is_sampled)?;
+        counted.figures.slow_limit(self.standing.calls_per_s)
     }
 
     /// The part of the row that does not come from a look's figures.

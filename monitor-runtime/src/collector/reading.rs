@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::keeping::{Keeping, OVERFLOW};
 use super::ladder::Standing;
-use super::{Collector, Function};
+use super::{Collector, Function, figures_of};
 use crate::backlog::{Segment, Waiting};
 use crate::batch::{Figures, ThreadRow};
 use crate::call_site;
@@ -60,9 +60,14 @@ impl Collector {
             if self.functions.len() <= id {
                 self.functions.resize_with(id + 1, || None);
             }
+            let name: Arc<str> = site.shown_name().into();
+            let (file, line) = site.place();
+            let counted_as =
+                *self.first_sites.entry((Arc::clone(&name), file, line)).or_insert_with(|| site.id());
             self.functions[id] = Some(Function {
                 site,
-                name: site.shown_name().into(),
+                name,
+                counted_as,
                 standing: Standing::new(site),
                 stored_rate: None,
                 figures: FunctionFigures::default(),
@@ -241,7 +246,7 @@ impl Collector {
         function.standing.since.with_values += u64::from(has_values);
         let ended = Ended { outcome: header.outcome, ns: times.duration_ns, at_ns: times.end_ns };
         let has_row = fate.is_some();
-        function.figures.count(ended, has_row);
+        self.figures(header.site)?.count(ended, has_row);
         *if has_row { &mut self.health.recorded } else { &mut self.health.sampled_out } += 1;
         fate
     }
@@ -309,9 +314,9 @@ impl Collector {
         let too_early = taken_back - (begun - counted);
         read.unspoken = read.unspoken.saturating_sub(too_early);
         if too_early > 0
-            && let Some(Some(function)) = self.functions.get_mut(site as usize)
+            && let Some(figures) = figures_of(&mut self.functions, site)
         {
-            function.figures.take_back(too_early);
+            figures.take_back(too_early);
             self.health.sampled_out = self.health.sampled_out.saturating_sub(too_early);
         }
         if calls == [0; 4] && counted == 0 {
@@ -349,11 +354,13 @@ impl Collector {
         };
         let now_ns = self.clock.now_ns();
         if let Some(Some(function)) = self.functions.get_mut(site as usize) {
-            function.figures.add(now_ns, figures, histogram);
             let since = &mut function.standing.since;
             since.timed += reasons[Unrecorded::SampledOut as usize];
             since.counted += counted;
             since.dropped += dropped;
+        }
+        if let Some(all) = self.figures(site) {
+            all.add(now_ns, figures, histogram);
         }
         // A failure leaves a record at any rate; one that is only in a tally found no room anywhere.
         for outcome in [Outcome::Error, Outcome::Panic, Outcome::Cancelled] {

@@ -213,8 +213,8 @@ impl Collector {
         }
         for call in calls {
             let ended_ns = call.start_ns.saturating_add_unsigned(call.duration_ns);
-            if let Some(function) = self.function(call.function) {
-                function.figures.lose(ended_ns);
+            if let Some(figures) = self.figures(call.function) {
+                figures.lose(ended_ns);
             }
             if call.outcome == Outcome::Ok {
                 self.health.dropped.store += 1;

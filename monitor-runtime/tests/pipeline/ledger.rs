@@ -5,7 +5,7 @@ use std::collections::{HashMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
-use crate::batch::{Batch, CallRow, Figures, FoldedRow};
+use crate::batch::{Batch, CallRow, Figured, Figures, FoldedRow};
 use crate::store::{Retained, SetRate, Store, StoreError, Written};
 use crate::thread_rings::lock;
 
@@ -87,8 +87,13 @@ impl Entries {
         self.folded.extend(batch.folded.iter().map(|row| (row.fingerprint, row.clone())));
         let events = batch.events.iter().map(|event| (event.kind.to_owned(), event.detail.clone()));
         self.events.extend(events);
-        let windows = batch.windows.iter().map(|row| ((row.function, row.start_ns), row.figures));
-        self.windows.extend(windows);
+        for row in &batch.windows {
+            let window = self.windows.entry((row.function, row.start_ns)).or_default();
+            match row.figured {
+                Figured::All => *window = row.figures,
+                Figured::More => window.merge(&row.figures),
+            }
+        }
     }
 }
 
