@@ -110,6 +110,14 @@ pub(super) fn executable_name(executable: Option<&Path>) -> OsString {
     text.strip_suffix(std::env::consts::EXE_SUFFIX).unwrap_or(text).into()
 }
 
+/// Whether the executable is a doctest: rustdoc gives each the same name, in a folder that goes with it, and
+/// says nothing of the target folder. A store of all that were ever run would be of use to nobody.
+pub(super) fn is_doctest(executable: &Path) -> bool {
+    let folder = executable.parent().and_then(Path::file_name).and_then(OsStr::to_str);
+    executable_name(Some(executable)) == "rust_out"
+        && folder.is_some_and(|folder| folder.starts_with("rustdoctest"))
+}
+
 /// The target folder of the Cargo build whose `deps` folder the executable lies in: a test.
 fn target_folder(executable: &Path) -> Option<PathBuf> {
     let deps = executable.parent().filter(|folder| folder.file_name() == Some("deps".as_ref()))?;
@@ -161,6 +169,19 @@ mod tests {
         std::fs::write(target.join("CACHEDIR.TAG"), "").unwrap();
         let triple = target.join("x86_64-unknown-linux-gnu/debug/deps/it-0123");
         assert_eq!(default_for(&triple, &home).unwrap(), target.join("monitor/it-0123.db"));
+    }
+
+    #[test]
+    fn a_doctest_is_told_by_its_name_and_its_folder() {
+        for (path, is_one) in [
+            ("/tmp/rustdoctestZDsB0W/rust_out", true),
+            ("/tmp/rustdoctestZDsB0W/rust_out (deleted)", true),
+            ("/tmp/rustdoctestZDsB0W/shop", false),
+            ("/home/ada/shop/rust_out", false),
+            ("rust_out", false),
+        ] {
+            assert_eq!(is_doctest(Path::new(path)), is_one, "{path}");
+        }
     }
 
     #[test]

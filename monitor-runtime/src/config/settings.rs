@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::builder::Config;
 use super::file::{self, Texts};
-use super::location::{Location, RingPlace, default_location, executable_name};
+use super::location::{Location, RingPlace, default_location, executable_name, is_doctest};
 use super::setting::{self, Setting};
 use super::value::shown;
 use super::{Surroundings, Warning, limits};
@@ -177,6 +177,9 @@ impl Sources<'_> {
                 }
             }
         }
+        if self.surroundings.executable.is_some_and(|path| is_doctest(path)) {
+            return Location::Memory;
+        }
         if let Some(path) = default_location(self.surroundings) {
             return Location::File(path);
         }
@@ -343,6 +346,24 @@ mod tests {
         assert_eq!(settings.db, Location::Memory);
         assert_eq!(warnings.len(), 1);
         assert!(warnings[0].contains("in memory"), "{warnings:?}");
+    }
+
+    #[test]
+    fn a_doctest_keeps_its_store_in_memory_unless_it_asks_for_a_file() {
+        let doctest = PathBuf::from("/tmp/rustdoctestZDsB0W/rust_out");
+        for (db, expected) in
+            [("", Location::Memory), ("/var/shop.db", Location::File("/var/shop.db".into()))]
+        {
+            let variable = |name: &str| match name {
+                "HOME" => Some(OsString::from("/home/ada")),
+                "MONITOR_DB" => Some(OsString::from(db)),
+                _ => None,
+            };
+            let surroundings = Surroundings { variable: &variable, executable: Some(&doctest) };
+            let (settings, warnings) = Settings::resolve(None, &surroundings);
+            assert_eq!(settings.db, expected);
+            assert!(warnings.is_empty());
+        }
     }
 
     #[test]
