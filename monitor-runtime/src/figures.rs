@@ -97,8 +97,9 @@ impl Period {
 pub(crate) struct FunctionFigures {
     current_ns: i64,
     current: Period,
-    earlier: BTreeMap<i64, Period>,
-    slices: BTreeMap<i64, Period>,
+    // Boxed: a node of a map has room for eleven, and few functions have more than two.
+    earlier: BTreeMap<i64, Box<Period>>,
+    slices: BTreeMap<i64, Box<Period>>,
     /// Windows that begin before this were let go, unless they are here.
     open_since_ns: i64,
     /// The last slice that was let go; there may have been any before it.
@@ -155,7 +156,7 @@ impl FunctionFigures {
     /// Takes back calls that were counted without a row when they began: they have left a record since, by
     /// which they are counted again.
     pub(crate) fn take_back(&mut self, mut calls: u64) {
-        let earlier = self.earlier.values_mut().rev().chain(self.slices.values_mut().rev());
+        let earlier = self.earlier.values_mut().rev().chain(self.slices.values_mut().rev()).map(Box::as_mut);
         for period in std::iter::once(&mut self.current).chain(earlier) {
             let figures = &mut period.figures;
             let taken = calls.min(figures.sampled_out);
@@ -175,8 +176,10 @@ impl FunctionFigures {
             let start = window_start(at_ns);
             if start < self.current_ns {
                 let figured = if start < self.open_since_ns { Figured::More } else { Figured::All };
-                let period =
-                    self.earlier.entry(start).or_insert_with(|| Period { figured, ..Period::default() });
+                let period = self
+                    .earlier
+                    .entry(start)
+                    .or_insert_with(|| Box::new(Period { figured, ..Period::default() }));
                 period.changed = true;
                 return period;
             }
@@ -229,7 +232,7 @@ impl FunctionFigures {
             .iter_mut()
             .filter_map(|(start, slice)| slice.take_changed().then_some(*start))
             .collect();
-        let open = self.earlier.iter_mut().map(|(start, period)| (*start, period));
+        let open = self.earlier.iter_mut().map(|(start, period)| (*start, period.as_mut()));
         for (start, period) in open.chain([(self.current_ns, &mut self.current)]) {
             if period.take_changed() {
                 windows.push(window_row(function, start, period));
@@ -262,7 +265,7 @@ impl FunctionFigures {
 
     /// A slice with the windows in it that are still open.
     fn slice(&self, start: i64) -> Period {
-        let mut sum = self.slices.get(&start).cloned().unwrap_or_default();
+        let mut sum = self.slices.get(&start).map(|slice| Period::clone(slice)).unwrap_or_default();
         let is_forgotten = self.forgotten_ns.is_some_and(|forgotten| start <= forgotten);
         sum.figured = if is_forgotten { Figured::More } else { Figured::All };
         for period in self.earlier.range(start..start + SLICE_NS).map(|(_, period)| period) {
@@ -276,7 +279,7 @@ impl FunctionFigures {
 
     /// Makes all that is still known be written again: the store is a new one.
     pub(crate) fn touch(&mut self) {
-        let periods = self.earlier.values_mut().chain(self.slices.values_mut());
+        let periods = self.earlier.values_mut().chain(self.slices.values_mut()).map(Box::as_mut);
         for period in periods.chain([&mut self.current]).filter(|period| period.figures.calls > 0) {
             period.changed = true;
             self.changed = true;
