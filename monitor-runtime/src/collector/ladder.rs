@@ -508,7 +508,9 @@ impl Function {
             let same = (last.asked.to_bits(), last.rate.to_bits(), last.fidelity)
                 == (row.asked.to_bits(), row.rate.to_bits(), row.fidelity);
             let moved = |a: f64, b: f64| (a - b).abs() > 0.1 * a.max(b);
-            let aged = row.at_ns - last.at_ns >= limits::RATE_ROWS_INTERVAL.as_nanos() as i64;
+            // By the same clock for all functions, so that their rows, which share pages, go in one batch.
+            let period = |row: &RateRow| row.at_ns.div_euclid(limits::RATE_ROWS_INTERVAL.as_nanos() as i64);
+            let aged = period(&row) > period(last);
             // The figures beside a change are those of the time before it.
             !same
                 || self.standing.is_news
