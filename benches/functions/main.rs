@@ -11,6 +11,7 @@ use monitor_benches::{Bursts, Figures, Options, Table, Worker, floor, serve};
 const VARIABLES: [(&str, &str); 2] = [("MONITOR_MAX_RATE", "0"), ("MONITOR_MAX_OVERHEAD", "100%")];
 const AGAINST_ONE: &str = "10 000 functions against 1";
 const READS_AGAINST_ONE: &str = "10 000 functions against 1, two counter reads alone";
+const WORD_AGAINST_ONE: &str = "10 000 functions against 1, two counter reads and a word of its own";
 
 fn main() -> Result<()> {
     let options = Options::from_args();
@@ -22,6 +23,8 @@ fn main() -> Result<()> {
         (floor::READS, None),
         (table::READS_ONE, None),
         (table::READS_ALL, None),
+        (table::WORD_ONE, None),
+        (table::WORD_ALL, None),
         (table::ONE, Some(1.4)),
         (table::HUNDRED, None),
         (table::ALL, None),
@@ -30,6 +33,7 @@ fn main() -> Result<()> {
     }
     shown.row(AGAINST_ONE, Some(1.5));
     shown.row(READS_AGAINST_ONE, None);
+    shown.row(WORD_AGAINST_ONE, None);
     let stores = tempfile::tempdir()?;
     let store = stores.path().join("functions.db");
     let mut variables = vec![("MONITOR_DB", store.to_str().unwrap_or(":memory:"))];
@@ -43,6 +47,7 @@ fn main() -> Result<()> {
         }
         shown.record(AGAINST_ONE, of(table::ALL), of(table::ONE));
         shown.record(READS_AGAINST_ONE, of(table::READS_ALL), of(table::READS_ONE));
+        shown.record(WORD_AGAINST_ONE, of(table::WORD_ALL), of(table::WORD_ONE));
     }
     drop(worker);
     shown.finish(&options)
