@@ -306,9 +306,8 @@ fn slice_start(at_ns: i64) -> i64 {
 }
 
 fn window_row(function: u32, start_ns: i64, period: &Period) -> WindowRow {
-    let Period { figured, figures, histogram, .. } = period;
-    let (figured, figures, buckets) = (*figured, *figures, histogram.iter().collect());
-    WindowRow { function, start_ns, figured, figures, buckets }
+    let buckets = period.histogram.iter().collect();
+    WindowRow { function, start_ns, figured: period.figured, figures: period.figures, buckets }
 }
 
 fn slice_row(function: u32, start_ns: i64, period: &Period) -> SliceRow {
@@ -364,11 +363,11 @@ mod tests {
         }
     }
 
-    fn put(periods: &mut BTreeMap<i64, Figures>, (start, figured, figures): (i64, Figured, Figures)) {
+    fn put(periods: &mut BTreeMap<i64, Figures>, (start, figured, row): (i64, Figured, Figures)) {
         let stored = periods.entry(start).or_default();
         match figured {
-            Figured::All => *stored = figures,
-            Figured::More => stored.merge(&figures),
+            Figured::All => *stored = row,
+            Figured::More => stored.merge(&row),
         }
     }
 
