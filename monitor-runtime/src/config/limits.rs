@@ -131,9 +131,10 @@ pub const RESOURCES_INTERVAL: Duration = Duration::from_secs(10);
 pub const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 /// Kinds of failure that are folded side by side; the rest is counted under `other`.
 pub const FOLDED_KINDS_MAX: usize = 10_000;
-/// Threads remembered by name at most. Beyond it those that have no ring, or no rows in the store, are
-/// forgotten; should one call again it is shown as `thread-<id>`.
-pub const THREADS_KNOWN_MAX: usize = 65_536;
+/// Threads remembered by name at most, 250 bytes each. Beyond it those that have no ring are forgotten, and by
+/// the store those without a name of their own that called longest ago, before others; should one with a name call
+/// again it is shown as `thread-<id>`.
+pub const THREADS_KNOWN_MAX: usize = 8_192;
 /// How long the end of the program may wait for the last rows.
 pub const EXIT_DRAIN_MAX: Duration = Duration::from_secs(2);
 

@@ -6,7 +6,7 @@
 
 use crate::batch::{CallRow, FunctionRow, ThreadRow};
 use crate::config::limits::{FUNCTIONS_MAX, THREADS_KNOWN_MAX};
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 /// How far after its thread's base a start may lie: 2^47 ns, 39 hours, still takes 6 bytes.
 const BASE_REACH_NS: i64 = 1 << 47;
@@ -33,6 +33,21 @@ impl Lane {
 struct Thread {
     row: ThreadRow,
     lane: Option<Lane>,
+}
+
+impl Thread {
+    /// What is forgotten first: threads whose name would be made up again, those that called longest ago.
+    fn worth(&self) -> (bool, i64) {
+        (self.row.name != made_up(self.row.id), self.lane.map_or(0, |lane| lane.last_call))
+    }
+}
+
+/// Lanes whose threads were forgotten: in the file, those of this process up to this id that are not known.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Left {
+    pub(crate) last_id: i64,
+    /// No call of theirs comes behind this one.
+    last_call: i64,
 }
 
 /// Ids in the open file by id in the process, 0 for none. Every call asks for one, so those that are
@@ -68,6 +83,8 @@ pub(crate) struct Known {
     functions: HashMap<u32, FunctionRow>,
     function_ids: Ids,
     threads: HashMap<u32, Thread>,
+    /// Oldest first.
+    left: VecDeque<Left>,
     /// Functions that the open file does not have yet.
     missing: Vec<u32>,
     /// The day last entered in the calendar.
@@ -90,8 +107,28 @@ impl Known {
             self.threads.entry(row.id).or_insert_with(|| Thread { row: row.clone(), lane: None });
         }
         if self.threads.len() > THREADS_KNOWN_MAX {
-            self.threads.retain(|_, thread| thread.lane.is_some());
+            let new: HashSet<u32> = threads.iter().map(|row| row.id).collect();
+            self.forget_threads(&new);
         }
+    }
+
+    /// Forgets half of the threads, but none of these.
+    fn forget_threads(&mut self, new: &HashSet<u32>) {
+        let old = self.threads.iter().filter(|(id, _)| !new.contains(id));
+        let mut old: Vec<_> = old.map(|(id, thread)| (thread.worth(), *id)).collect();
+        old.sort_unstable();
+        old.truncate(self.threads.len() - THREADS_KNOWN_MAX / 2);
+        let gone: Vec<Lane> = old.iter().filter_map(|(_, id)| self.threads.remove(id)?.lane).collect();
+        let Some(last_id) = gone.iter().map(|lane| lane.id).max() else { return };
+        // Those left before may reach over lanes that go only now: they have to wait for these, and whoever
+        // comes later for them.
+        let mut last_call = 0;
+        for left in self.left.iter_mut().chain([&mut Left { last_id, last_call: 0 }]) {
+            let within = gone.iter().filter(|lane| lane.id <= left.last_id).map(|lane| lane.last_call);
+            left.last_call = within.fold(left.last_call.max(last_call), i64::max);
+            last_call = left.last_call;
+        }
+        self.left.push_back(Left { last_id, last_call });
     }
 
     /// Gives functions that the store has the rate that stands there: who gave them does not know it.
@@ -154,7 +191,7 @@ impl Known {
             .or_insert_with(|| Thread {
                 row: ThreadRow {
                     id: call.thread,
-                    name: format!("thread-{}", call.thread),
+                    name: made_up(call.thread),
                     prefix: u32::try_from(call.span_id >> 32).unwrap_or(0),
                 },
                 lane: None,
@@ -173,6 +210,21 @@ impl Known {
     pub(crate) fn lanes_unused_before(&self, first_call: i64) -> Vec<i64> {
         let lanes = self.threads.values().filter_map(|thread| thread.lane);
         lanes.filter(|lane| lane.last_call < first_call).map(|lane| lane.id).collect()
+    }
+
+    /// Lanes of forgotten threads whose calls all lie below `first_call`.
+    pub(crate) fn left_unused_before(&self, first_call: i64) -> Option<Left> {
+        self.left.front().copied().filter(|left| left.last_call < first_call)
+    }
+
+    /// The lanes of threads that are known.
+    pub(crate) fn lane_ids(&self) -> HashSet<i64> {
+        self.threads.values().filter_map(|thread| Some(thread.lane?.id)).collect()
+    }
+
+    /// The file has no more of the first of these lanes.
+    pub(crate) fn drop_left(&mut self) {
+        self.left.pop_front();
     }
 
     /// Forgets lanes that the file no longer has.
@@ -210,9 +262,15 @@ impl Known {
         self.function_ids = Ids::default();
         self.day = None;
         self.threads.values_mut().for_each(|known| known.lane = None);
+        self.left.clear();
         self.missing = self.functions.keys().copied().collect();
         self.committed();
     }
+}
+
+/// The name of a thread that has none.
+fn made_up(id: u32) -> String {
+    format!("thread-{id}")
 }
 
 fn unnamed(id: u32) -> FunctionRow {
@@ -229,6 +287,36 @@ fn unnamed(id: u32) -> FunctionRow {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn threads_that_called_longest_ago_are_forgotten_and_what_they_leave_waits_for_their_last_call() {
+        let mut known = Known::default();
+        let thread = |id: u32, name: &str| ThreadRow { id, name: name.to_owned(), prefix: id };
+        let lane = |id, last_call| Lane { id, base_ns: 0, span_base: 0, last_call };
+        let count = u32::try_from(THREADS_KNOWN_MAX).unwrap();
+        known.learn(&[], &[thread(1, "main"), thread(2, "thread-2")]);
+        known.set_lane(1, lane(1, 1));
+        known.set_lane(2, lane(2, 1_000_000));
+        for id in 3..=count + 1 {
+            known.learn(&[], &[thread(id, &made_up(id))]);
+            known.set_lane(id, lane(i64::from(id), i64::from(id)));
+        }
+        assert_eq!(known.threads.len(), THREADS_KNOWN_MAX / 2);
+        for id in [1, 2, count, count + 1] {
+            assert!(known.threads.contains_key(&id), "{id}");
+        }
+        let left = known.left[0];
+        assert_eq!((known.left.len(), left.last_id), (1, left.last_call));
+        assert!(known.left_unused_before(left.last_call).is_none());
+        assert_eq!(known.left_unused_before(left.last_call + 1).unwrap().last_id, left.last_id);
+        // The second has a lane from before, and goes only now.
+        for id in count + 2..2 * count {
+            known.learn(&[], &[thread(id, &made_up(id))]);
+            known.set_lane(id, lane(i64::from(id), 2_000_000));
+        }
+        assert!(!known.threads.contains_key(&2) && known.threads.contains_key(&1));
+        assert!(known.left.len() > 1 && known.left_unused_before(1_000_000).is_none());
+    }
 
     #[test]
     fn functions_of_a_transaction_that_failed_midway_are_all_missing_again() {

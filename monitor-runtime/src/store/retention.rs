@@ -8,9 +8,10 @@
 //! failed ones: a range is emptied and its few failed calls are put back under their own ids, which
 //! packs them into few pages. This file opens nothing.
 
-use super::known::Known;
+use super::known::{Known, Left};
 use super::schema::{SLICE_NS, WINDOW_NS};
 use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior};
+use std::collections::HashSet;
 
 /// Call ids deleted in a transaction of its own: half a millisecond, with values 2 ms. The first commit to a
 /// log that begins anew, one step in 140, holds the lock for as long as the disk takes to sync the log's
@@ -154,10 +155,13 @@ impl Retention {
                 "DELETE FROM calendar WHERE day < ?1",
                 super::calendar::day(cutoff).saturating_sub(CALENDAR_DAYS),
             )?;
-        let lanes = lanes(&transaction, known)?;
+        let (lanes, left) = lanes(&transaction, known)?;
         let (processes, more_processes) = processes(&transaction, cutoff)?;
         transaction.commit()?;
         known.drop_lanes(&lanes);
+        if left == LeftLanes::Gone {
+            known.drop_left();
+        }
         let more_windows = windows > 0 && until < expired;
         let more = more_processes || more_windows || lanes.len() == STEP_LANES;
         Ok(Step { rows: (windows + small + lanes.len() + processes) as u64, more })
@@ -401,19 +405,53 @@ fn keep_range(transaction: &Connection, range: Range) -> rusqlite::Result<()> {
 
 /// Stretches of this process's own threads of which no call is left. Those of other processes are
 /// theirs to delete, because they remember the ids.
-fn lanes(transaction: &Connection, known: &Known) -> rusqlite::Result<Vec<i64>> {
+fn lanes(transaction: &Connection, known: &Known) -> rusqlite::Result<(Vec<i64>, LeftLanes)> {
     let first: Option<i64> = transaction.query_row(
         "SELECT min(first_call) FROM call_range WHERE first_call <= last_call",
         [],
         |row| row.get(0),
     )?;
-    let mut unused = known.lanes_unused_before(first.unwrap_or(i64::MAX));
+    let first = first.unwrap_or(i64::MAX);
+    let mut unused = known.lanes_unused_before(first);
+    let mut left = LeftLanes::Some;
+    if let Some(Left { last_id, .. }) = known.left_unused_before(first) {
+        let (kept, wanted) = (known.lane_ids(), STEP_LANES.saturating_sub(unused.len()));
+        let gone = lanes_up_to(transaction, last_id, &kept, wanted)?;
+        if gone.len() < wanted {
+            left = LeftLanes::Gone;
+        }
+        unused.extend(gone);
+    }
     unused.truncate(STEP_LANES);
     let mut delete = transaction.prepare("DELETE FROM thread WHERE id = ?1")?;
     for id in &unused {
         delete.execute([id])?;
     }
-    Ok(unused)
+    Ok((unused, left))
+}
+
+/// What became of lanes of forgotten threads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum LeftLanes {
+    /// There are none to go, or more than went.
+    Some,
+    /// The oldest of them are gone.
+    Gone,
+}
+
+/// Lanes of the process whose own is this one, up to it, as many as wanted of those that are not kept.
+fn lanes_up_to(
+    transaction: &Connection,
+    last_id: i64,
+    kept: &HashSet<i64>,
+    wanted: usize,
+) -> rusqlite::Result<Vec<i64>> {
+    let mut select = transaction.prepare(
+        "SELECT id FROM thread
+         WHERE id <= ?1 AND process_id = (SELECT process_id FROM thread WHERE id = ?1) ORDER BY id",
+    )?;
+    let ids = select.query_map([last_id], |row| row.get(0))?;
+    ids.filter(|id| !id.as_ref().is_ok_and(|id| kept.contains(id))).take(wanted).collect()
 }
 
 /// One process that has ended, of which no call and no slice is left, with all that is its own;

@@ -1,7 +1,7 @@
 //! What goes, and what stays.
 
 use crate::rows::*;
-use monitor_runtime::batch::{Batch, EventRow, ResourcesRow};
+use monitor_runtime::batch::{Batch, CallRow, EventRow, ResourcesRow, ThreadRow};
 use monitor_runtime::store::{SqliteStore, Store as _, StoreOptions};
 use std::path::Path;
 use std::time::Duration;
@@ -262,4 +262,41 @@ fn one_step_takes_no_more_than_its_share() {
         steps += 1;
     }
     assert!(steps >= 4, "{steps}");
+}
+
+#[test]
+fn threads_beyond_those_that_are_remembered_go_with_their_calls_and_not_before() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("shop.db");
+    let mut store = open(&path, 1);
+    let mut other = open(&path, 2);
+    other.write(&batch(1, vec![call(1)])).unwrap();
+    let (batches, each) = (10_u32, 2000_u32);
+    for at in 0..batches {
+        let ids = at * each + 1..=(at + 1) * each;
+        let at_ns = T0 + i64::from(at) * HOUR;
+        let threads = ids.clone().map(|id| ThreadRow { id, name: format!("thread-{id}"), prefix: id });
+        // The first calls each time.
+        let calls = [1].into_iter().chain(ids.clone()).map(|id| CallRow {
+            thread: id,
+            start_ns: at_ns,
+            span_id: u64::from(id) << 32 | u64::from(at + 1),
+            ..call(1)
+        });
+        let (calls, threads) = (calls.collect(), threads.collect());
+        store.write(&Batch { at_ns, threads, ..batch(u64::from(at) + 1, calls) }).unwrap();
+        retain_all(&mut store, at_ns);
+        let tool = tool(&path);
+        let (shown, kept): (i64, i64) =
+            (one(&tool, "SELECT count(*) FROM calls"), one(&tool, "SELECT count(*) FROM call"));
+        assert_eq!(shown, kept, "each call has its thread's base");
+    }
+    let end = T0 + i64::from(batches) * HOUR + 7 * HOUR;
+    for step in 0..20 {
+        retain_all(&mut store, end + step * 120 * SECOND);
+    }
+    let tool = tool(&path);
+    assert_eq!(one::<i64>(&tool, "SELECT count(*) FROM calls"), 0);
+    assert_eq!(one::<i64>(&tool, "SELECT count(*) FROM thread WHERE process_id = 1"), 0);
+    assert_eq!(one::<i64>(&tool, "SELECT count(*) FROM thread"), 1, "another's is left to it");
 }
