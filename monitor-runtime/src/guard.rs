@@ -1,8 +1,8 @@
 //! The guard of a synchronous call: opened on entry, closed on drop, decides the outcome.
 //!
 //! In: a call site, and what the expansion sees of the call. Out: one record in the thread's ring, or
-//! one count in its tally. The way of a recorded call without values is `Call::open` and
-//! `Entered::end_ok`; whatever is rarer branches off from there.
+//! one count in its tally. The way of a recorded call without values is `Slot::open` and
+//! `Slot::end_ok`; whatever is rarer branches off from there.
 
 mod draw;
 mod sampled;
@@ -96,7 +96,7 @@ impl State {
     }
 }
 
-/// Any other call under way that does not pass through. Aligned as the stack is, so that two
+/// A call under way that neither passes through nor is only counted below no drawn one. Aligned as the stack is, so that two
 /// words that are written at once never lie in two cache lines.
 #[derive(Debug)]
 #[repr(align(16))]
