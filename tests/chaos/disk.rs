@@ -1,9 +1,11 @@
 //! Disks that are full, failing, slow or not there.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
+use crate::oracle;
 use crate::place::Place;
-use crate::play::{Allowed, Play, Victim};
+use crate::play::{Allowed, Play, Victim, bounded};
 use crate::row::{Case, Length, Need, Row};
 
 const fn case(fault: &'static str, how: &'static str, need: Need, length: Length, run: fn() -> Row) -> Case {
@@ -56,6 +58,13 @@ pub(crate) const CASES: &[Case] = &[
     case("a sync takes 400 ms", "delayed fsync and write", Need::Compiler, Length::Short, || {
         Play::new().with("MONITOR_MAX_DISK", "2MiB").rules("fsync:0:1:0:400,write:0:1:1:400").run(on, off)
     }),
+    case(
+        "a sync takes 700 ms, and calls are only counted",
+        "delayed fsync",
+        Need::Compiler,
+        Length::Short,
+        slow_sync_while_counting,
+    ),
     case("the disk hangs for 5 s", "delayed write", Need::Compiler, Length::Long, || {
         Play::new().rules("write:0:1:1:5000").run(on, off)
     }),
@@ -66,6 +75,42 @@ pub(crate) const CASES: &[Case] = &[
     case("network file system", "statfs says NFS", Need::Compiler, Length::Short, network),
     case("read-only file system", "bind mount, remounted ro", Need::Root, Length::Short, read_only_mount),
 ];
+
+/// The clock by which calls are timed that are only counted stands still in a sync: they are timed otherwise
+/// then, and none that is slow goes without its row.
+fn slow_sync_while_counting() -> Row {
+    let play = Play::new().with("MONITOR_MAX_DISK", "2MiB").rules_always("fsync:0:8:4:700");
+    let mut command = play.command("hot", 7000);
+    command.env_remove("MONITOR_MAX_RATE").env_remove("MONITOR_MAX_OVERHEAD");
+    let output = bounded(command);
+    let mut row = Row { is_host_unchanged: output.status.success(), ..Row::default() };
+    row.expect(output.status.success() && output.stderr.is_empty(), || format!("{output:?}"));
+    row.expect(play.not_struck().is_empty(), || "no sync was held up".to_owned());
+    let store = oracle::open(&play.place.db()).unwrap();
+    let number = |sql: &str| store.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap().unsigned_abs();
+    let rung = number("SELECT count(*) FROM events WHERE kind = 'rate' AND detail LIKE '%-> counted%'");
+    row.expect(rung > 0, || "it was never only counted".to_owned());
+    for (function, made) in ["hot", "rare"].iter().zip(String::from_utf8_lossy(&output.stdout).lines()) {
+        let made: Vec<u64> = made.split(' ').map(|number| number.parse().unwrap()).collect();
+        let of = |what: &str| number(&format!("SELECT {what} WHERE function = 'victim::hot::{function}'"));
+        let found = [
+            of("calls FROM functions"),
+            of("count(*) FROM errors"),
+            of("count(*) FROM slow_calls"),
+            of("count(*) FROM calls"),
+        ];
+        row.expect(found[..2] == made[..2] && found[2] >= made[2], || {
+            format!("{function}: calls, failures and slow ones {made:?}, found {found:?}")
+        });
+        row.emitted.ok += made[0] - made[1];
+        row.emitted.failed += made[1];
+        row.stored.ok += found[3] - found[1];
+        row.stored.failed += found[1];
+        let _ = write!(row.remark, "{function}: rows of {} of {} slow calls; ", found[2], made[2]);
+    }
+    row.lost = vec![("sampled out", row.emitted.ok - row.stored.ok)];
+    row
+}
 
 /// For rows whose fault lies in the command.
 pub(crate) fn nothing(_: &Place, _: &Victim) {}

@@ -40,8 +40,12 @@ struct Made {
     slow: u64,
 }
 
+/// How often a call of `hot` is slow.
+const SLOW_EVERY: Duration = Duration::from_millis(250);
+
 fn hot_until(until: Instant) -> Made {
     let mut made = Made::default();
+    let mut next_slow = Instant::now() + SLOW_EVERY;
     while Instant::now() < until {
         for number in 2..100_000 {
             let _ = black_box(hot(number));
@@ -49,7 +53,8 @@ fn hot_until(until: Instant) -> Made {
         let _ = hot(0);
         made.calls += 99_999;
         made.failed += 1;
-        if made.failed.is_multiple_of(64) {
+        if Instant::now() >= next_slow {
+            next_slow += SLOW_EVERY;
             let _ = hot(1);
             made.calls += 1;
             made.slow += 1;

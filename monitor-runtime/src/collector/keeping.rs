@@ -108,6 +108,7 @@ impl Collector {
         if now < self.next.recover || self.store.is_none() {
             return false;
         }
+        self.go_away();
         let now_ns = self.now_ns();
         let more = self.store.as_mut().is_some_and(|store| store.recover(now_ns).unwrap_or(false));
         self.keeping.recovering = more;

@@ -13,7 +13,7 @@ use std::time::Duration;
 use super::{Collector, Function};
 use crate::batch::RateRow;
 use crate::call_site::CallSite;
-use crate::clock::keep_coarse;
+use crate::clock::{advance_coarse, keep_coarse};
 use crate::config::limits;
 use crate::decode::Times;
 use crate::layout::{flight, frame, ring};
@@ -136,6 +136,8 @@ pub(super) struct Ladder {
     seed: u64,
     fates: Fates,
     is_counting: bool,
+    /// Calls that are only counted otherwise are timed: this thread may be held up.
+    is_away: bool,
     /// For how long the coarse clock stood still since the last look, and was relied on.
     stood: Duration,
 }
@@ -155,6 +157,7 @@ impl Ladder {
             seed: RandomState::new().build_hasher().finish(),
             fates: Fates::default(),
             is_counting: false,
+            is_away: false,
             stood: Duration::ZERO,
         }
     }
@@ -169,10 +172,39 @@ impl Collector {
     /// Moves the coarse clock on, and takes note where it stood still for longer than a slow call may take to
     /// be noticed.
     pub(super) fn watch_clock(&mut self) {
+        if self.ladder.is_away {
+            return self.come_back();
+        }
         let behind = keep_coarse();
         if behind >= limits::COARSE_STOOD && self.ladder.is_counting {
             self.ladder.stood += behind;
         }
+    }
+
+    /// From here on a disk may hold this thread up, and the coarse clock with it: what is only counted is timed
+    /// until the clock is looked at again. Calls that are under way see it move.
+    pub(super) fn go_away(&mut self) {
+        if self.ladder.is_counting && !self.ladder.is_away {
+            self.ladder.is_away = true;
+            self.count_only(false);
+            advance_coarse();
+        }
+    }
+
+    /// The coarse clock can be relied on again.
+    fn come_back(&mut self) {
+        // First the clock: whoever relies on it is to see what it shows now.
+        advance_coarse();
+        self.count_only(true);
+        self.ladder.is_away = false;
+        // What was timed meanwhile speaks for itself, not for what is counted from now on.
+        self.read_tallies();
+    }
+
+    /// Has the calls of functions that are only counted be that, or timed.
+    fn count_only(&mut self, is_counted: bool) {
+        let counted = self.functions.iter().flatten().filter(|function| function.standing.rung.is_counted);
+        counted.for_each(|function| function.site.limit(function.site.cap(), is_counted));
     }
 
     /// Says for how long calls that are only counted could be slow without being noticed.

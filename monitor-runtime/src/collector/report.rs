@@ -74,13 +74,18 @@ impl Collector {
     pub(super) fn tidy(&mut self, now: Duration) {
         if now >= self.next.rates {
             self.next.rates = now + limits::RATES_INTERVAL;
+            self.go_away();
             crate::panic_text::renew_hook();
             self.exchange_rates();
             self.hold_breaker(now);
         }
         if now >= self.next.config {
             self.next.config = now + limits::CONFIG_INTERVAL;
+            self.go_away();
             self.look_at_config();
+        }
+        if now >= self.next.retain && self.store.is_some() {
+            self.go_away();
         }
         if now >= self.next.retain
             && let Some(store) = &mut self.store

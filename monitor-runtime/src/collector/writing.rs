@@ -173,6 +173,7 @@ impl Collector {
     }
 
     fn attempt(&mut self) -> Attempt {
+        self.go_away();
         match self.open() {
             Ok(()) => {}
             Err(StoreError::Busy(_)) => return Attempt::Wait,

@@ -41,7 +41,7 @@ pub const SLOW_CALLS_LEAST: u64 = 1000;
 /// How far the coarse clock may lag behind, by which slow calls are noticed that are only counted: a
 /// wake-up each costs a quarter of a percent of a core, and only while there are such calls.
 pub const COARSE_PERIOD: Duration = Duration::from_millis(4);
-/// The coarse clock standing still for this long is told: a disk that takes so long to sync a page is rare.
+/// The coarse clock standing still for this long is told: the recorder's thread got no processor.
 pub const COARSE_STOOD: Duration = Duration::from_millis(50);
 /// How often the ladder looks at what functions cost.
 pub const LADDER_INTERVAL: Duration = Duration::from_secs(1);
