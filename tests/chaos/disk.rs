@@ -59,7 +59,7 @@ pub(crate) const CASES: &[Case] = &[
         Play::new().with("MONITOR_MAX_DISK", "2MiB").rules("fsync:0:1:0:400,write:0:1:1:400").run(on, off)
     }),
     case(
-        "a sync takes 700 ms, and calls are only counted",
+        "syncs take 400 ms, and calls are only counted",
         "delayed fsync",
         Need::Compiler,
         Length::Short,
@@ -79,7 +79,7 @@ pub(crate) const CASES: &[Case] = &[
 /// The clock by which calls are timed that are only counted stands still in a sync: they are timed otherwise
 /// then, and none that is slow goes without its row.
 fn slow_sync_while_counting() -> Row {
-    let play = Play::new().with("MONITOR_MAX_DISK", "2MiB").rules_always("fsync:0:8:4:700");
+    let play = Play::new().with("MONITOR_MAX_DISK", "2MiB").rules_always("fsync:0:8:10:400");
     let mut command = play.command("hot", 7000);
     command.env_remove("MONITOR_MAX_RATE").env_remove("MONITOR_MAX_OVERHEAD");
     let output = bounded(command);
