@@ -289,6 +289,9 @@ pub(crate) struct Balance {
 const BUDGET_LEAST: f64 = 1e6;
 /// Sinking a function is worth it from this share of the budget on.
 const SAVING_LEAST: f64 = 0.01;
+/// The cheapest functions are left alone that together make up less than this share of what all cost: their
+/// rows would be lost, and hardly anything won.
+const LEFT_ALONE: f64 = 0.05;
 /// A function rises after so many looks
 const RAISE_AFTER: u32 = 5;
 /// with costs below this share of the budget,
@@ -341,15 +344,16 @@ fn sink(
     say_alone(places, costs, budget, process);
     let percent_of = |ns: f64| 100.0 * ns / process.max(1.0);
     places.sort_by(|a, b| b.load.in_all(costs).total_cmp(&a.load.in_all(costs)));
-    for place in places {
-        if total <= budget {
+    let sinks = |place: &&mut Place<'_>| place.counting_alone(costs, budget) <= 0.0;
+    let of_all: f64 = places.iter_mut().filter(sinks).map(|place| place.load.in_all(costs)).sum();
+    let mut of_cheaper = of_all;
+    // Of one that costs too much to count, fewer rows would not help, and are all that is left to see of it.
+    for place in places.iter_mut().filter(sinks) {
+        if total <= budget || of_cheaper < LEFT_ALONE * of_all {
             return;
         }
-        if place.counting_alone(costs, budget) > 0.0 {
-            // Fewer rows would not help, and are all that is left to see of it.
-            continue;
-        }
         let in_all = place.load.in_all(costs);
+        of_cheaper -= in_all;
         let sinking = place.sinking(costs).filter(|(saving, _)| *saving >= SAVING_LEAST * budget);
         if let Some((saving, step)) = sinking {
             place.sink(step, bounds, percent_of(in_all));
@@ -403,6 +407,11 @@ mod tests {
 
     /// Looks so many times at functions with these calls a second.
     fn look(rungs: &mut [Rung], calls: &[f64], looks: usize) -> (f64, f64) {
+        look_while(CORE, rungs, calls, looks)
+    }
+
+    /// The same, while that much CPU time is used.
+    fn look_while(overhead: Overhead, rungs: &mut [Rung], calls: &[f64], looks: usize) -> (f64, f64) {
         let mut balance = Balance::default();
         let mut last = (0.0, 0.0);
         for _ in 0..looks {
@@ -412,7 +421,7 @@ mod tests {
                 rung.adapt(&load, 1.0, &BOUNDS);
                 places.push(Place { rung, load, asked: 1.0 });
             }
-            last = balance.keep(&mut places, &COSTS, CORE, &BOUNDS);
+            last = balance.keep(&mut places, &COSTS, overhead, &BOUNDS);
         }
         last
     }
@@ -483,6 +492,16 @@ mod tests {
         // There it stays: it would cost too much again.
         let (total, budget) = look(&mut rungs, &[4e6, 1.0], 50);
         assert!(rungs[0].is_counted && total < 1.2 * budget, "{total} {budget}");
+    }
+
+    #[test]
+    fn what_costs_next_to_nothing_is_not_lowered_beside_a_function_that_breaks_the_budget() {
+        let mut rungs = [Rung::default(); 4];
+        let calls = [4e6, 300.0, 100.0, 20.0];
+        // The collector is still busy with what the first brought before it was braked.
+        look_while(Overhead { collector: 2e8, ..CORE }, &mut rungs, &calls, 2);
+        assert!(rungs[0].is_counted, "{:?}", rungs[0]);
+        assert_eq!(rungs[1..], [Rung::default(); 3]);
     }
 
     #[test]
