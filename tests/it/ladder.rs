@@ -193,35 +193,32 @@ fn check_growth(stage: &Stage, seconds: u64) {
 #[test]
 fn rates_are_turned_up_and_down_from_outside_while_the_store_is_locked_in_between() {
     let stage = Stage::bounded();
-    let mut program = stage.start("hot", (outage_secs() + 6) * 1000);
+    let seconds = outage_secs() + 8;
+    let mut program = stage.start("hot", seconds * 1000);
     crate::reports::wait_for("rows", || {
         stage.db().exists() && stage.store().0.query_row("SELECT 1 FROM calls", [], |_| Ok(())).is_ok()
     });
-    let other = rusqlite::Connection::open(stage.db()).unwrap();
-    other.busy_timeout(std::time::Duration::from_secs(10)).unwrap();
-    let set = |rate: f64| {
-        other
-            .execute(
-                "INSERT OR REPLACE INTO sampling (pattern, rate, set_by) VALUES ('victim::hot::hot', ?1, 'test')",
-                [rate],
-            )
-            .unwrap();
-    };
     let holds = |rate: f64| {
         let sql = "SELECT asked = ?1 FROM rates WHERE function = 'victim::hot::hot'";
-        stage.store().0.query_row(sql, [rate], |row| row.get(0)).unwrap_or(false)
+        crate::reports::wait_for("the rate to hold", || {
+            stage.store().0.query_row(sql, [rate], |row| row.get(0)).unwrap_or(false)
+        });
     };
-    set(0.0);
-    crate::reports::wait_for("the rate to hold", || holds(0.0));
+    stage.monitor(&["sample", "victim::hot::hot", "0"]);
+    holds(0.0);
+    let other = rusqlite::Connection::open(stage.db()).unwrap();
+    other.busy_timeout(std::time::Duration::from_secs(10)).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
     std::thread::sleep(std::time::Duration::from_secs(outage_secs()));
     other.execute_batch("ROLLBACK").unwrap();
-    set(0.25);
-    let up_ns: i64 = other
-        .query_row("SELECT set_ns FROM sampling WHERE pattern = 'victim::hot::hot'", [], |row| row.get(0))
-        .unwrap();
-    crate::reports::wait_for("the new rate to hold", || holds(0.25));
+    stage.monitor(&["sample", "victim::hot::hot", "0.25"]);
+    let up_ns: i64 = stage.store().one("SELECT set_ns FROM sampling");
+    holds(0.25);
     wait_for_rows_since(&stage, up_ns);
+    let set =
+        "INSERT OR REPLACE INTO sampling (pattern, rate, set_by) VALUES ('victim::hot::hot', 0.001, 'test')";
+    other.execute(set, []).unwrap();
+    holds(0.001);
     let mut output = String::new();
     program.stdout.as_mut().unwrap().read_to_string(&mut output).unwrap();
     assert!(program.wait().unwrap().success());
@@ -230,9 +227,10 @@ fn rates_are_turned_up_and_down_from_outside_while_the_store_is_locked_in_betwee
     check_counts(&store, "hot", hot);
     check_counts(&store, "rare", rare);
     let events: Vec<String> =
-        store.all("SELECT detail FROM events WHERE kind = 'rate' AND detail LIKE '%by test' ORDER BY at_ns");
-    assert_eq!(events, ["victim::hot::hot = 0 by test", "victim::hot::hot = 0.25 by test"]);
-    check_growth(&stage, outage_secs() + 6);
+        store.all("SELECT detail FROM events WHERE kind = 'rate' AND detail LIKE '%hot = %' ORDER BY at_ns");
+    let set = ["0 by monitor:ada", "0.25 by monitor:ada", "0.001 by test"];
+    assert_eq!(events, set.map(|set| format!("victim::hot::hot = {set}")));
+    check_growth(&stage, seconds);
     // While it was 0 nothing was drawn.
     let gap_ns: i64 = store.one(
         "SELECT MAX(gap) FROM (SELECT start_ns - LAG(start_ns) OVER (ORDER BY start_ns) AS gap FROM calls

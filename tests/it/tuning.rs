@@ -89,6 +89,32 @@ fn a_rate_written_by_another_program_holds_within_a_second() {
 }
 
 #[test]
+fn a_rate_set_by_the_command_holds_within_a_second_in_every_process_on_the_store() {
+    let stage = Stage::new();
+    let mut programs = [4000, 4001, 4002].map(|number| stage.start("pace", number));
+    let have_rows = "SELECT COUNT(DISTINCT process_id) = 3 FROM calls";
+    crate::reports::wait_for("rows of three processes", || {
+        stage.db().exists() && stage.store().0.query_row(have_rows, [], |row| row.get(0)) == Ok(true)
+    });
+    stage.monitor(&["sample", "victim::*", "0"]);
+    let set_ns: i64 = stage.store().one("SELECT set_ns FROM sampling");
+    for program in &mut programs {
+        std::io::copy(program.stdout.as_mut().unwrap(), &mut std::io::sink()).unwrap();
+        assert!(program.wait().unwrap().success());
+    }
+    let store = stage.store();
+    assert_eq!(store.one::<i64>("SELECT SUM(calls) FROM functions"), 12_003);
+    let last_ns: Vec<i64> = store.all("SELECT MAX(start_ns) FROM calls GROUP BY process_id");
+    assert_eq!(last_ns.len(), 3);
+    for last_ns in last_ns {
+        assert!(last_ns - set_ns < 1_500_000_000, "{} ms", (last_ns - set_ns) / 1_000_000);
+    }
+    let events: Vec<String> = store.all("SELECT detail FROM events WHERE kind = 'rate'");
+    assert_eq!(events, ["victim::* = 0 by monitor:ada"; 3]);
+    assert_eq!(store.all::<i64>("SELECT rate = 0 FROM rates"), [1; 3]);
+}
+
+#[test]
 fn a_hot_function_that_is_left_out_is_counted_exactly_and_its_failures_kept() {
     let stage = Stage::bounded().with("MONITOR_SAMPLE", "0");
     let output = stage.run("flood", 2500);

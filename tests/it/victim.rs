@@ -63,6 +63,24 @@ impl Stage {
         self.command(scenario, number).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     }
 
+    /// `monitor` with these arguments on the store, which must be a success. Cargo builds it along with its own
+    /// tests; a run of these tests alone may find none, and then asks for it.
+    pub(crate) fn monitor(&self, arguments: &[&str]) -> String {
+        let victim = Path::new(env!("CARGO_BIN_EXE_victim"));
+        let monitor = victim.with_file_name("monitor").with_extension(std::env::consts::EXE_EXTENSION);
+        if !monitor.exists() {
+            let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+            let mut build = Command::new(cargo);
+            build.current_dir(env!("CARGO_MANIFEST_DIR")).args(["build", "--package", "monitor-console"]);
+            assert!(build.status().unwrap().success(), "monitor does not build");
+        }
+        let mut command = Command::new(monitor);
+        command.args(arguments).env_clear().env("HOME", self.folder()).env("USER", "ada");
+        let output = command.arg("--db").arg(self.db()).output().unwrap();
+        assert!(output.status.success(), "{arguments:?}: {output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
     /// The store, as any reader opens it.
     pub(crate) fn store(&self) -> Store {
         Store::open(&self.db())
