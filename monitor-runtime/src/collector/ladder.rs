@@ -239,7 +239,7 @@ impl Collector {
         }
         let mut calls = Vec::new();
         each_call(drained, |call, _| calls.push(call));
-        let Self { ladder, functions, .. } = self;
+        let Self { ladder, functions, .. } = &mut *self;
         let round = Round {
             shares: &shares,
             under_way: &under_way,
@@ -249,7 +249,27 @@ impl Collector {
             },
             seed: ladder.seed,
         };
-        Some(ladder.fates.thin(calls, round))
+        let thinned = ladder.fates.thin(calls, round);
+        if self.ladder.fates.take_news() {
+            self.lower_callers();
+        }
+        Some(thinned)
+    }
+
+    /// Lowers callers to whom they call at once, as soon as it is known whom: else their trees lacked callees
+    /// until the next drain.
+    fn lower_callers(&mut self) {
+        let Self { functions, ladder, .. } = self;
+        let before: Vec<Rung> = functions.iter_mut().flatten().map(Function::hear_brake).collect();
+        keep_trees_whole(functions, &ladder.fates);
+        self.tell_rungs(before);
+    }
+
+    /// Puts rungs into force where they have changed since, and says so.
+    fn tell_rungs(&mut self, before: Vec<Rung>) {
+        let changes = self.functions.iter_mut().flatten().zip(before);
+        let changes = changes.filter_map(|(function, before)| function.change_rung(before)).collect();
+        self.tell_changes(changes);
     }
 
     /// Finds which share of the rows offered may stay, by function: of those that are offered too many, and
@@ -283,12 +303,10 @@ impl Collector {
             }
         }
         keep_trees_whole(functions, &ladder.fates);
-        let changes = functions.iter_mut().flatten().zip(before);
-        let changes = changes.filter_map(|(function, before)| function.change_rung(before)).collect();
-        self.tell_changes(changes);
+        self.tell_rungs(before);
         shares.retain(|site, share| {
             let rows = offered.get(site).map_or(0, |offered| offered.rows);
-            *share < 1.0 || rows as f64 * CALLEES_WHOLE_MAX >= bounds.rows_per_s
+            *share < 1.0 || rows as f64 * CALLEES_WHOLE_MAX >= bounds.rows_per_s * seconds
         });
         shares
     }

@@ -115,9 +115,16 @@ pub(crate) struct Fates {
     aged: Duration,
     /// Functions that call others, and whom.
     edges: HashSet<(u32, u32)>,
+    /// Whether more of these are known than the caps were last lowered by.
+    has_news: bool,
 }
 
 impl Fates {
+    /// Whether it has become known of more functions who calls them, since this was last asked.
+    pub(crate) fn take_news(&mut self) -> bool {
+        std::mem::take(&mut self.has_news)
+    }
+
     /// Forgets what ended long ago.
     pub(crate) fn age(&mut self, now: Duration) {
         if now >= self.aged + limits::FATES_AGE {
@@ -219,7 +226,7 @@ impl Fates {
             if self.edges.len() < limits::FATES_MAX
                 && let Some(caller) = sites.get(&call.parent)
             {
-                self.edges.insert((*caller, call.site));
+                self.has_news |= self.edges.insert((*caller, call.site));
             }
         }
     }
@@ -279,18 +286,28 @@ pub(crate) struct Limited {
 
 /// Lowers the rates of functions to those of the functions they call, so that what stays of them stays with
 /// its callees. Not where a callee is called so much more often that hardly anything would be left, nor of
-/// a function that is not among them: one that is called seldom loses no row over whom it calls.
+/// a function that is not among them: one that is called seldom loses no row over whom it calls. But those
+/// who call such a one look through it at whom it calls.
 fn lower(limited: &HashMap<u32, Limited>, edges: &HashSet<(u32, u32)>) -> HashMap<u32, Limited> {
     let mut lowered = limited.clone();
+    let mut seen_through: HashMap<u32, Limited> = HashMap::new();
     // As often as trees of functions are deep.
-    for _ in 0..limited.len() {
+    for _ in 0..=edges.len() {
         let mut is_done = true;
         for (caller, callee) in edges {
-            let (Some(above), Some(below)) = (lowered.get(caller), lowered.get(callee)) else { continue };
-            if below.rate < above.rate && below.calls <= CALLEES_WHOLE_MAX * above.calls {
-                let next = Limited { rate: below.rate, ..*above };
-                lowered.insert(*caller, next);
-                is_done = false;
+            let below = lowered.get(callee).or_else(|| seen_through.get(callee)).copied();
+            let Some(below) = below else { continue };
+            match lowered.get_mut(caller) {
+                Some(above) if below.calls <= CALLEES_WHOLE_MAX * above.calls && below.rate < above.rate => {
+                    above.rate = below.rate;
+                    is_done = false;
+                }
+                Some(_) => {}
+                None if seen_through.get(caller).is_none_or(|through| below.rate < through.rate) => {
+                    seen_through.insert(*caller, below);
+                    is_done = false;
+                }
+                None => {}
             }
         }
         if is_done {
@@ -482,12 +499,24 @@ mod tests {
 
     #[test]
     fn a_callee_that_is_thinned_further_stays_only_where_its_caller_does() {
-        // No share is known of the branches between them, so that roots are not lowered to leaves.
-        let kept = thin(&trees(5000, 8), [0.5, 1.0, 0.01], 7);
-        let leaves =
-            (0..5000).flat_map(|tree| [2, 3].map(|at| (kept[&(8 + tree * 4)], kept[&(8 + tree * 4 + at)])));
+        // Seventeen leaves in a tree: too many for roots to be lowered to them.
+        let leaf = |root: u64, at: u64| root + 1 + at;
+        let tree = |root: u64| {
+            let call = move |site, span, parent| Drawn {
+                site,
+                span,
+                parent,
+                trace: root,
+                start: span,
+                by: By::Certainty,
+            };
+            (0..17).map(move |at| call(3, leaf(root, at), root)).chain([call(1, root, 0)])
+        };
+        let roots = || (0..600).map(|tree| 8 + tree * 18);
+        let kept = thin(&roots().flat_map(tree).collect::<Vec<_>>(), [0.5, 1.0, 0.01], 7);
         let mut stayed = 0;
-        for (root, leaf) in leaves {
+        for (root, leaf) in roots().flat_map(|root| (0..17).map(move |at| (root, leaf(root, at)))) {
+            let (root, leaf) = (kept[&root], kept[&leaf]);
             assert!(leaf == 0.0 || (root == 0.5 && (leaf - 0.01).abs() < 1e-12), "{root} {leaf}");
             stayed += u32::from(leaf > 0.0);
         }
@@ -619,6 +648,18 @@ mod tests {
         assert_eq!(cut.map(|fate| fate.probability), [0.0, 0.0, 1.0, 1.0]);
         assert_eq!(cut.map(|fate| fate.root), [0, 0, 14, 15]);
         assert!(tree(9).iter().all(|fate| fate.probability == 0.0));
+    }
+
+    #[test]
+    fn a_caller_is_lowered_to_whom_it_calls_through_one_that_is_not_limited() {
+        let edges = HashSet::from([(1, 2), (2, 3), (4, 2), (5, 4)]);
+        let limited = |rate: f64, calls: f64| Limited { rate, calls };
+        let before =
+            HashMap::from([(1, limited(0.5, 10.0)), (3, limited(0.1, 60.0)), (5, limited(0.7, 1.0))]);
+        let lowered = lower(&before, &edges);
+        assert_eq!(lowered[&1].rate, 0.1);
+        // The fifth is called too seldom: hardly anything would be left of it.
+        assert_eq!((lowered[&3].rate, lowered[&5].rate, lowered.len()), (0.1, 0.7, 3));
     }
 
     #[test]
