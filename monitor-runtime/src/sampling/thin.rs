@@ -10,11 +10,20 @@
 //! there, by what holds then, and that is remembered until its own record comes. What was thinned out
 //! is remembered for a while longer, for callees on other threads that outlive it.
 
+mod lower;
+mod recent;
+mod allowance;
+
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use super::{Child, Random, child};
 use crate::config::limits;
+
+pub(crate) use allowance::Allowance;
+use lower::lower;
+pub(crate) use lower::{CALLEES_WHOLE_MAX, Limited};
+use recent::Recent;
 
 /// A call, as far as thinning looks at it.
 #[derive(Debug, Clone, Copy)]
@@ -277,86 +286,6 @@ impl Fates {
     }
 }
 
-/// How much of a function may stay, and how often it is called.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Limited {
-    pub(crate) rate: f64,
-    pub(crate) calls: f64,
-}
-
-/// Lowers the rates of functions to those of the functions they call, so that what stays of them stays with
-/// its callees. Not where a callee is called so much more often that hardly anything would be left, nor of
-/// a function that is not among them: one that is called seldom loses no row over whom it calls. But those
-/// who call such a one look through it at whom it calls.
-fn lower(limited: &HashMap<u32, Limited>, edges: &HashSet<(u32, u32)>) -> HashMap<u32, Limited> {
-    let mut lowered = limited.clone();
-    let mut seen_through: HashMap<u32, Limited> = HashMap::new();
-    // As often as trees of functions are deep.
-    for _ in 0..=edges.len() {
-        let mut is_done = true;
-        for (caller, callee) in edges {
-            let below = lowered.get(callee).or_else(|| seen_through.get(callee)).copied();
-            let Some(below) = below else { continue };
-            match lowered.get_mut(caller) {
-                Some(above) if below.calls <= CALLEES_WHOLE_MAX * above.calls && below.rate < above.rate => {
-                    above.rate = below.rate;
-                    is_done = false;
-                }
-                Some(_) => {}
-                None if seen_through.get(caller).is_none_or(|through| below.rate < through.rate) => {
-                    seen_through.insert(*caller, below);
-                    is_done = false;
-                }
-                None => {}
-            }
-        }
-        if is_done {
-            break;
-        }
-    }
-    lowered
-}
-
-/// Up to so many calls of one function in a tree the tree is thinned out whole rather than they in it.
-pub(crate) const CALLEES_WHOLE_MAX: f64 = 16.0;
-
-/// Probabilities by span: the latest, between one and two times `FATES_MAX` of them.
-#[derive(Debug, Default)]
-struct Recent {
-    young: HashMap<u64, f64>,
-    old: HashMap<u64, f64>,
-}
-
-impl Recent {
-    fn is_empty(&self) -> bool {
-        self.young.is_empty() && self.old.is_empty()
-    }
-
-    fn get(&self, span: u64) -> Option<f64> {
-        if self.is_empty() {
-            return None;
-        }
-        self.young.get(&span).or_else(|| self.old.get(&span)).copied()
-    }
-
-    fn insert(&mut self, span: u64, probability: f64) {
-        if self.young.len() >= limits::FATES_MAX {
-            self.age();
-        }
-        self.young.insert(span, probability);
-    }
-
-    fn remove(&mut self, span: u64) {
-        if !self.is_empty() && self.young.remove(&span).is_none() {
-            self.old.remove(&span);
-        }
-    }
-
-    fn age(&mut self) {
-        self.old = std::mem::take(&mut self.young);
-    }
-}
-
 /// Callers of calls in a drain whose own records are not in it.
 #[derive(Debug, Default)]
 pub(crate) struct Awaited {
@@ -387,35 +316,6 @@ impl Awaited {
 /// A number between 0 and 1 that belongs to this call.
 fn uniform(span: u64, seed: u64) -> f64 {
     (Random::new(span ^ seed).draw() >> 11) as f64 / (1_u64 << 53) as f64
-}
-
-/// How many rows a function may still leave: as many as fit a second, filled up evenly.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Allowance {
-    rows: f64,
-}
-
-impl Default for Allowance {
-    /// Full: what is called less often than it may leave rows is recorded from its first call on.
-    fn default() -> Self {
-        Self { rows: f64::INFINITY }
-    }
-}
-
-impl Allowance {
-    /// Lets so many seconds pass.
-    pub(crate) fn fill(&mut self, seconds: f64, rows_per_s: f64) {
-        self.rows = (self.rows + seconds * rows_per_s).min(rows_per_s);
-    }
-
-    /// Takes rows out; returns the probability with which each may stay. At least one is let through
-    /// in the mean, since what has no chance at all no weight can make up for.
-    pub(crate) fn take(&mut self, rows: u64) -> f64 {
-        let rows = rows as f64;
-        let granted = self.rows.max(1.0).min(rows);
-        self.rows = (self.rows - granted).max(0.0);
-        if rows > granted { granted / rows } else { 1.0 }
-    }
 }
 
 #[cfg(test)]
@@ -651,18 +551,6 @@ mod tests {
     }
 
     #[test]
-    fn a_caller_is_lowered_to_whom_it_calls_through_one_that_is_not_limited() {
-        let edges = HashSet::from([(1, 2), (2, 3), (4, 2), (5, 4)]);
-        let limited = |rate: f64, calls: f64| Limited { rate, calls };
-        let before =
-            HashMap::from([(1, limited(0.5, 10.0)), (3, limited(0.1, 60.0)), (5, limited(0.7, 1.0))]);
-        let lowered = lower(&before, &edges);
-        assert_eq!(lowered[&1].rate, 0.1);
-        // The fifth is called too seldom: hardly anything would be left of it.
-        assert_eq!((lowered[&3].rate, lowered[&5].rate, lowered.len()), (0.1, 0.7, 3));
-    }
-
-    #[test]
     fn no_more_is_remembered_than_may_be() {
         let (mut fates, none) = (Fates::default(), HashMap::new());
         for round in 0..8 {
@@ -673,19 +561,6 @@ mod tests {
         for recent in [&fates.ended, &fates.under_way] {
             assert!(recent.young.len() + recent.old.len() <= 2 * limits::FATES_MAX);
         }
-    }
-
-    #[test]
-    fn an_allowance_lets_a_second_of_rows_through_at_once_and_then_as_many_as_fill_up() {
-        let mut allowance = Allowance::default();
-        allowance.fill(0.0, 1000.0);
-        assert_eq!(allowance.take(600), 1.0);
-        assert_eq!(allowance.take(1600), 0.25);
-        allowance.fill(0.1, 1000.0);
-        assert_eq!(allowance.take(1000), 0.1);
-        assert_eq!(allowance.take(1000), 0.001);
-        allowance.fill(60.0, 1000.0);
-        assert_eq!(allowance.take(1000), 1.0);
     }
 
     #[test]
