@@ -312,9 +312,11 @@ impl Balance {
         let on_callers: f64 = places.iter().map(|place| place.load.on_callers(costs)).sum();
         let total = on_callers + overhead.collector;
         let budget = (bounds.overhead * overhead.process).max(BUDGET_LEAST);
-        // What no rung saves. Others would lose their rows to it, and nothing would be won.
-        let alone = places.iter().map(|place| place.counting_alone(costs, budget)).sum::<f64>();
-        let to_save = total - alone;
+        // What no rung saves, and all that such a function costs besides. Others would lose their rows to it, and
+        // nothing would be won.
+        let alone = places.iter().filter(|place| place.counting_alone(costs, budget) > 0.0);
+        let alone: f64 = alone.map(|place| place.load.in_all(costs)).sum();
+        let to_save = (total - alone).max(0.0);
         if bounds.overhead >= 1.0 {
             for place in places {
                 place.rung.is_counted = false;
@@ -523,6 +525,16 @@ mod tests {
         assert_eq!(rungs[1..], [Rung::default(); 2]);
         look(&mut rungs, &[10.0, 900.0, 1.0], 80);
         assert_eq!(rungs, [Rung::default(); 3]);
+    }
+
+    #[test]
+    fn nor_by_what_else_it_costs_than_to_be_counted() {
+        let mut rungs = [Rung::default(); 2];
+        // What the few calls cost that are timed, and its rows, would be more than there is room for.
+        let busy = Overhead { collector: 9e6, ..CORE };
+        look_while(busy, &mut rungs, &[2e7, 800.0], 60);
+        assert!(matches!(rungs[0].reason, Reason::CountingAlone { .. }), "{:?}", rungs[0]);
+        assert_eq!(rungs[1], Rung::default());
     }
 
     #[test]
