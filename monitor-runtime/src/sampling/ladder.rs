@@ -36,6 +36,18 @@ pub(crate) struct Costs {
     pub(crate) drained: f64,
 }
 
+impl Costs {
+    /// The same where the collector's time, ns a second, says that a record costs more: it carries values.
+    fn with_collector(self, ns: f64, records: f64) -> Self {
+        let drained = ((ns - BUDGET_LEAST) / records.max(1.0)).min(DRAINED_MOST);
+        Self { drained: self.drained.max(drained), ..self }
+    }
+}
+
+/// A record with a kilobyte of values costs the collector no more than this, ns. Where it was busy for longer, that
+/// was with something else.
+const DRAINED_MOST: f64 = 10_000.0;
+
 /// What a function did, each a second.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(crate) struct Load {
@@ -292,6 +304,8 @@ const SAVING_LEAST: f64 = 0.01;
 /// The cheapest functions are left alone that together make up less than this share of what all cost: their
 /// rows would be lost, and hardly anything won.
 const LEFT_ALONE: f64 = 0.05;
+/// Nor is any function lowered where all together would save less than this share of what is too much.
+const WON_LEAST: f64 = 0.25;
 /// A function rises after so many looks
 const RAISE_AFTER: u32 = 5;
 /// with costs below this share of the budget,
@@ -309,6 +323,8 @@ impl Balance {
         overhead: Overhead,
         bounds: &Bounds,
     ) -> (f64, f64) {
+        let records: f64 = places.iter().map(|place| place.load.records).sum();
+        let costs = &costs.with_collector(overhead.collector, records);
         let on_callers: f64 = places.iter().map(|place| place.load.on_callers(costs)).sum();
         let total = on_callers + overhead.collector;
         let budget = (bounds.overhead * overhead.process).max(BUDGET_LEAST);
@@ -349,6 +365,11 @@ fn sink(
     let sinks = |place: &&mut Place<'_>| place.counting_alone(costs, budget) <= 0.0;
     let of_all: f64 = places.iter_mut().filter(sinks).map(|place| place.load.in_all(costs)).sum();
     let mut of_cheaper = of_all;
+    let worth = |(saving, _): &(f64, Step)| *saving >= SAVING_LEAST * budget;
+    let to_be_saved = places.iter_mut().filter(sinks).filter_map(|place| place.sinking(costs).filter(worth));
+    if to_be_saved.map(|(saving, _)| saving).sum::<f64>() < WON_LEAST * (total - budget) {
+        return;
+    }
     // Of one that costs too much to count, fewer rows would not help, and are all that is left to see of it.
     for place in places.iter_mut().filter(sinks) {
         if total <= budget || of_cheaper < LEFT_ALONE * of_all {
@@ -356,8 +377,7 @@ fn sink(
         }
         let in_all = place.load.in_all(costs);
         of_cheaper -= in_all;
-        let sinking = place.sinking(costs).filter(|(saving, _)| *saving >= SAVING_LEAST * budget);
-        if let Some((saving, step)) = sinking {
+        if let Some((saving, step)) = place.sinking(costs).filter(worth) {
             place.sink(step, bounds, percent_of(in_all));
             total -= saving;
         }
@@ -499,11 +519,23 @@ mod tests {
     #[test]
     fn what_costs_next_to_nothing_is_not_lowered_beside_a_function_that_breaks_the_budget() {
         let mut rungs = [Rung::default(); 4];
+        rungs[0].brake(4e6, &BOUNDS);
         let calls = [4e6, 300.0, 100.0, 20.0];
         // The collector is still busy with what the first brought before it was braked.
-        look_while(Overhead { collector: 2e8, ..CORE }, &mut rungs, &calls, 2);
+        look_while(Overhead { collector: 2e8, ..CORE }, &mut rungs, &calls, 1);
         assert!(rungs[0].is_counted, "{:?}", rungs[0]);
         assert_eq!(rungs[1..], [Rung::default(); 3]);
+    }
+
+    #[test]
+    fn nothing_is_lowered_where_that_would_save_next_to_nothing() {
+        // A program that gets little of its processor, and what the collector takes without any rows.
+        let crowded = Overhead { process: 2e8, collector: 3e6 };
+        let mut rungs = [Rung::default()];
+        look_while(crowded, &mut rungs, &[20.0], 10);
+        assert_eq!(rungs, [Rung::default()]);
+        look_while(crowded, &mut rungs, &[900.0], 10);
+        assert!(matches!(rungs[0].reason, Reason::Overhead { .. }), "{:?}", rungs[0]);
     }
 
     #[test]
