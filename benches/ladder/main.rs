@@ -1,10 +1,12 @@
 //! `cargo bench -p monitor-benches --bench ladder`: what is left of the cost of functions that nobody has
 //! set anything for, two seconds after the start: one that is called tens of millions of times a second
 //! beside one that is called once, as a root and below a caller that is recorded; and a program whose
-//! functions take a microsecond each.
+//! functions take a microsecond each. Then all that sampling promises, in one run: see `show`.
 //!
 //! The recorder is set up as it comes. Each program runs in a process of its own, and its floor (two
 //! readings of the counter; the program without attributes) is measured next to it.
+
+mod show;
 
 use std::hint::black_box;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,6 +19,7 @@ const HOT: &str = "called as often as can be, 2 s after the start";
 const BELOW: &str = "the same, below a caller that is recorded";
 const MICRO: &str = "a program of functions of 1 µs, its whole time";
 const CALLS: &str = "calls a second meanwhile";
+const SHOWN: &str = "the show: a hot call from 2 s on, rates tuned and the store locked";
 
 fn plain(number: u64) -> u64 {
     black_box(number) + 1
@@ -75,6 +78,7 @@ fn main() -> std::io::Result<()> {
     match options.worker.as_deref() {
         Some("hot") => return hot_program(&options),
         Some("micro") => return micro_program(&options),
+        Some("show") => return show::program(),
         _ => {}
     }
     let mut table = Table::new("ladder", "ns", floor::READS);
@@ -82,6 +86,7 @@ fn main() -> std::io::Result<()> {
     table.row(HOT, Some(0.15));
     table.row(BELOW, Some(0.15));
     table.row(MICRO, Some(1.015));
+    table.row_of_value(SHOWN, 0.15);
     let folder = tempfile::tempdir()?;
     let start = |name: &str| {
         let store = folder.path().join(format!("{name}.db"));
@@ -98,7 +103,9 @@ fn main() -> std::io::Result<()> {
         table.record_in(MICRO, figures["with"], figures["without"], "ms");
     }
     drop((hot, micro));
-    table.finish(&options)
+    let problems = show::run(&options, &mut table)?;
+    table.finish(&options)?;
+    if problems.is_empty() { Ok(()) } else { Err(std::io::Error::other(problems.join("\n"))) }
 }
 
 /// Calls flat out for two seconds, and after that as often as measuring lets it.
