@@ -26,19 +26,21 @@ fn a_flush_brings_all_that_was_recorded_to_the_store() {
 }
 
 #[test]
-fn a_killed_program_leaves_a_clean_store_that_lacks_at_most_one_interval() {
+fn rows_come_while_a_program_runs_and_killed_it_leaves_a_clean_store() {
     // A batch of as many goes as soon as it is full, which is with every drain.
     let stage = Stage::new().with("MONITOR_BATCH", "50");
     let mut program = stage.start("pace", 100_000);
-    let lines = BufReader::new(program.stdout.take().unwrap()).lines();
-    let made = lines.take(1500).map(|line| line.unwrap().parse::<i64>().unwrap()).last().unwrap() + 1;
+    let mut lines = BufReader::new(program.stdout.take().unwrap()).lines();
+    let made = lines.by_ref().take(500).map(|line| line.unwrap().parse::<i64>().unwrap()).last().unwrap() + 1;
+    crate::reports::wait_for("all calls so far", || {
+        let count = "SELECT COUNT(*) FROM calls";
+        stage.db().exists() && stage.store().0.query_row(count, [], |row| row.get(0)).unwrap_or(0) >= made
+    });
     program.kill().unwrap();
     program.wait().unwrap();
     let store = stage.store();
     assert_eq!(store.one::<String>("PRAGMA quick_check"), "ok");
     let rows: i64 = store.one("SELECT COUNT(*) FROM calls");
-    // At one call a millisecond an interval of 100 ms is 100 calls; a busy machine may stretch it.
-    assert!(rows >= made - 400, "{rows} of {made}");
     assert_eq!(store.one::<i64>("SELECT COUNT(DISTINCT span_id) FROM calls"), rows);
     drop(store);
     // Whoever opens the store next tells that the process died.

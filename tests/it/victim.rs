@@ -1,7 +1,11 @@
 //! Runs the victim program in a folder of its own and opens what it left.
 
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, ChildStderr, Command, Output, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::thread::JoinHandle;
 
 use rusqlite::types::FromSql;
 use rusqlite::{Connection, OpenFlags};
@@ -81,9 +85,64 @@ impl Stage {
         String::from_utf8(output.stdout).unwrap()
     }
 
+    /// Starts a scenario that goes on until its standard input ends.
+    pub(crate) fn start_until_told(&self, scenario: &str) -> Child {
+        let mut command = self.command(scenario, 0);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    }
+
     /// The store, as any reader opens it.
     pub(crate) fn store(&self) -> Store {
         Store::open(&self.db())
+    }
+}
+
+/// A program that makes a call a millisecond for as long as a test looks at it: what is expected of it may
+/// take as long as a busy machine needs.
+#[derive(Debug)]
+pub(crate) struct Steady {
+    program: Child,
+    errors: BufReader<ChildStderr>,
+    made: Arc<AtomicI64>,
+    counts: JoinHandle<()>,
+}
+
+impl Steady {
+    pub(crate) fn start(stage: &Stage) -> Self {
+        let mut program = stage.start_until_told("steady");
+        let made = Arc::new(AtomicI64::new(0));
+        let counted = Arc::clone(&made);
+        let lines = BufReader::new(program.stdout.take().unwrap()).lines();
+        let counts = std::thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                counted.store(line.parse::<i64>().unwrap() + 1, Ordering::Relaxed);
+            }
+        });
+        let errors = BufReader::new(program.stderr.take().unwrap());
+        Self { program, errors, made, counts }
+    }
+
+    /// Waits until so many more calls have been made.
+    pub(crate) fn go_on(&self, calls: i64) {
+        let before = self.made.load(Ordering::Relaxed);
+        crate::reports::wait_for("more calls", || self.made.load(Ordering::Relaxed) >= before + calls);
+    }
+
+    /// The next line that it prints on stderr, once it does.
+    pub(crate) fn complaint(&mut self) -> String {
+        let mut line = String::new();
+        self.errors.read_line(&mut line).unwrap();
+        line
+    }
+
+    /// Has it end in good order: how many calls it made, and what it has printed on stderr that nobody asked for.
+    pub(crate) fn end(mut self) -> (i64, String) {
+        drop(self.program.stdin.take());
+        let mut errors = String::new();
+        self.errors.read_to_string(&mut errors).unwrap();
+        assert!(self.program.wait().unwrap().success(), "{errors}");
+        self.counts.join().unwrap();
+        (self.made.load(Ordering::Relaxed), errors)
     }
 }
 

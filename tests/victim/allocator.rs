@@ -6,7 +6,6 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::hint::black_box;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
 
 use monitored::monitor;
 
@@ -80,7 +79,7 @@ pub(crate) fn allocator(number: u64) {
     let threads = [(); 2].map(|()| std::thread::spawn(work));
     let sum: usize = threads.into_iter().filter_map(|thread| thread.join().ok()).sum();
     // What the recorder allocates for all of these, it allocates while calls are made for it.
-    let _ = monitored::flush(Duration::from_secs(5));
+    let _ = monitored::flush(super::IN_TIME);
     IS_ON.store(false, Ordering::Relaxed);
     println!("{sum} {}", MADE.load(Ordering::Relaxed) > number);
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use monitored::{Config, Record, monitor};
 
-const SOON: Duration = Duration::from_secs(10);
+use super::IN_TIME;
 
 #[monitor]
 fn work(number: u64) -> Result<u64, String> {
@@ -24,14 +24,14 @@ pub(crate) fn subscribe(number: u64) {
     for at in 0..number {
         let _ = work(at);
     }
-    let until = std::time::Instant::now() + SOON;
+    let until = std::time::Instant::now() + IN_TIME;
     while heard.lock().is_ok_and(|heard| (heard.len() as u64) < number) && std::time::Instant::now() < until {
         std::thread::sleep(Duration::from_millis(5));
     }
     let missed = subscription.missed();
     drop(subscription);
     let _ = work(0);
-    println!("{:?}", monitored::flush(SOON));
+    println!("{:?}", monitored::flush(IN_TIME));
     if let Ok(heard) = heard.lock() {
         println!("{} {missed}", heard.len());
         for record in heard.iter().filter(|record| record.outcome == monitored::Outcome::Error) {
@@ -50,14 +50,14 @@ pub(crate) fn rates(number: u64) {
     println!("{:?}", monitored::reset_sample_rate("victim::control::*"));
     many();
     println!("{:?}", monitored::set_sample_rate("victim::*", 1.5).map_err(|error| error.to_string()));
-    println!("{:?}", monitored::flush(SOON));
+    println!("{:?}", monitored::flush(IN_TIME));
 }
 
 /// Held open nothing is written, and closed again everything.
 pub(crate) fn breaker() {
     let breaker = monitored::breaker();
     let _ = work(1);
-    println!("{:?} {:?}", monitored::flush(SOON), breaker.state());
+    println!("{:?} {:?}", monitored::flush(IN_TIME), breaker.state());
     breaker.force_open("the disk is swapped");
     println!("{:?} {}", breaker.state(), breaker.statistics());
     let _ = work(2);
@@ -69,7 +69,7 @@ pub(crate) fn breaker() {
     breaker.force_close("the disk is back");
     println!("{:?}", breaker.state());
     breaker.auto();
-    println!("{:?} {:?} {}", monitored::flush(SOON), breaker.state(), monitored::health().level);
+    println!("{:?} {:?} {}", monitored::flush(IN_TIME), breaker.state(), monitored::health().level);
 }
 
 /// Settings from code, once, and before anything is recorded.

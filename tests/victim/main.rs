@@ -19,6 +19,9 @@ mod waiting;
 mod dying;
 mod twins;
 
+/// What a flush or a shutdown has, however busy machine and disk are.
+const IN_TIME: Duration = Duration::from_secs(60);
+
 fn main() {
     let mut arguments = std::env::args().skip(1);
     let scenario = arguments.next().unwrap_or_default();
@@ -33,7 +36,9 @@ fn main() {
         "threads" => threads(number),
         "short-threads" => short_threads(number),
         "pace" => pace(number),
-        "flood" => flood(number),
+        "steady" => steady(),
+        "flood" => flood(after(number)),
+        "flood-until-told" => flood(told()),
         "tree" => tree(number),
         "hot" => hot::hot_and_rare(number),
         "burst" => hot::burst(number),
@@ -56,7 +61,7 @@ fn main() {
         "init" => control::init(),
         "idle" => {
             leaf(1);
-            std::thread::sleep(Duration::from_millis(number));
+            let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
         }
         "service" => service(number),
         "phases" => phases::run(number),
@@ -127,13 +132,42 @@ fn pace(number: u64) {
     }
 }
 
-/// Calls flat out on two threads for so many milliseconds, one in a thousand failing; says how many
-/// were made and failed, and the process's memory.
-fn flood(milliseconds: u64) {
+/// The same until standard input ends.
+fn steady() {
+    let mut is_over = told();
+    let mut made = 0;
+    while !is_over() {
+        leaf(made);
+        println!("{made}");
+        made += 1;
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// Whether standard input has ended: for a program that goes on until whoever watches it has seen enough,
+/// which takes as long as it takes.
+fn told() -> impl FnMut() -> bool + Send + Clone {
+    let is_over = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let is_told = std::sync::Arc::clone(&is_over);
+    std::thread::spawn(move || {
+        let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+        is_told.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+    move || is_over.load(std::sync::atomic::Ordering::Relaxed)
+}
+
+/// Whether so many milliseconds have gone by.
+fn after(milliseconds: u64) -> impl FnMut() -> bool + Send + Clone {
     let until = std::time::Instant::now() + Duration::from_millis(milliseconds);
-    let worker = move || {
+    move || std::time::Instant::now() >= until
+}
+
+/// Calls flat out on two threads until it is over, one in a thousand failing; says how many were made and
+/// failed, and the process's memory.
+fn flood(is_over: impl FnMut() -> bool + Send + Clone + 'static) {
+    let worker = |mut is_over: Box<dyn FnMut() -> bool + Send>| {
         let (mut calls, mut failed) = (0_u64, 0_u64);
-        while std::time::Instant::now() < until {
+        while !is_over() {
             for at in 0..1000 {
                 failed += u64::from(orders::check(at).is_err());
                 calls += 1;
@@ -141,7 +175,8 @@ fn flood(milliseconds: u64) {
         }
         (calls, failed)
     };
-    let threads = [std::thread::spawn(worker), std::thread::spawn(worker)];
+    let threads =
+        [is_over.clone(), is_over].map(|is_over| std::thread::spawn(move || worker(Box::new(is_over))));
     let (mut calls, mut failed) = (0, 0);
     for thread in threads {
         if let Ok(made) = thread.join() {
@@ -149,7 +184,7 @@ fn flood(milliseconds: u64) {
             failed += made.1;
         }
     }
-    let flushed = monitored::flush(Duration::from_secs(60)).is_ok();
+    let flushed = monitored::flush(IN_TIME).is_ok();
     let health = monitored::health();
     println!(
         "{calls} {failed} {flushed} {} {} {}",
@@ -206,10 +241,10 @@ fn late_shutdown(number: u64) {
 
 fn after_shutdown() {
     leaf(1);
-    let first = monitored::shutdown(Duration::from_secs(10));
+    let first = monitored::shutdown(IN_TIME);
     println!("{} {:?} {}", leaf(2), first, monitored::health().level);
-    let again = monitored::shutdown(Duration::from_secs(10));
-    println!("{:?} {:?}", monitored::flush(Duration::from_secs(10)), again);
+    let again = monitored::shutdown(IN_TIME);
+    println!("{:?} {:?}", monitored::flush(IN_TIME), again);
 }
 
 /// Calls and flushes until it is killed, saying after each flush how many calls are committed by then.
@@ -218,7 +253,7 @@ fn acknowledge() {
     loop {
         orders::many(50);
         made += 50;
-        if monitored::flush(Duration::from_secs(10)).is_ok() {
+        if monitored::flush(IN_TIME).is_ok() {
             println!("{made}");
         }
     }
@@ -237,7 +272,7 @@ fn failures(milliseconds: u64) {
     let threads = [std::thread::spawn(worker), std::thread::spawn(worker)];
     let made: u64 = threads.into_iter().filter_map(|thread| thread.join().ok()).sum();
     println!("made {made}");
-    println!("flushed {}", u8::from(monitored::flush(Duration::from_secs(60)).is_ok()));
+    println!("flushed {}", u8::from(monitored::flush(IN_TIME).is_ok()));
     println!("folded {}", monitored::health().folded_errors);
     println!("{}", std::fs::read_to_string("/proc/self/status").unwrap_or_default());
 }
@@ -256,7 +291,7 @@ fn service(milliseconds: u64) {
         if rounds == 3 {
             // An event to be read: everything else goes as it should.
             let _ = monitored::set_sample_rate("victim::nothing", 0.5);
-            println!("{:?}", monitored::flush(Duration::from_secs(10)));
+            println!("{:?}", monitored::flush(IN_TIME));
         }
         std::thread::sleep(Duration::from_millis(2));
     }
@@ -315,7 +350,7 @@ mod system {
 /// Calls, then says what is in the store by then: the number that a flush must have brought there.
 fn flush(number: u64) {
     println!("{}", orders::many(number));
-    println!("{:?}", monitored::flush(Duration::from_secs(10)));
+    println!("{:?}", monitored::flush(IN_TIME));
     // What follows is for the end of the process.
     orders::many(1);
 }
