@@ -20,7 +20,7 @@ use monitored::{Outcome, Record, Subscription, monitor};
 use rusqlite::{Connection, OpenFlags};
 
 /// Longer than any of it takes; a test that waits this long has failed.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// All that was recorded in this process since the first test began.
 #[derive(Debug, Default)]

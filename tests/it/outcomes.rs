@@ -56,8 +56,9 @@ fn a_slow_call_of_a_function_that_is_sampled_out_is_kept() {
     let stage = Stage::new();
     stage.run("outcomes", 1);
     let store = stage.store();
+    // On a busy machine the call that does nothing may take as long.
     let kept: Vec<String> = store.all(
-        "SELECT kept || ' ' || weight || ' ' || (duration_ms >= 20) FROM calls
+        "SELECT DISTINCT kept || ' ' || weight || ' ' || (duration_ms >= 20) FROM calls
          WHERE function = 'victim::orders::sometimes_slow'",
     );
     assert_eq!(kept, ["slow 1.0 1"]);

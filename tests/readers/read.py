@@ -19,8 +19,7 @@ import urllib.parse
 import duckdb
 import duckdb_extension_sqlite_scanner
 
-RECORDING_MS = 12_000
-WAIT_S = 30
+WAIT_S = 120
 
 # Columns by type; whatever is not named here is text.
 INTEGERS = {
@@ -76,7 +75,7 @@ class Shell:
         self.store = store
 
     def rows(self, sql):
-        command = ["sqlite3", "-readonly", "-json", "-cmd", ".timeout 5000", str(self.store), sql]
+        command = ["sqlite3", "-readonly", "-json", "-cmd", ".timeout 60000", str(self.store), sql]
         text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
         return json.loads(text) if text.strip() else []
 
@@ -205,7 +204,7 @@ def order(view):
 
 def tune(store):
     """Sets a rate, which is an event; that of a function which is never called."""
-    connection = sqlite3.connect(store, timeout=5)
+    connection = sqlite3.connect(store, timeout=60)
     with connection:
         connection.execute("INSERT INTO sampling (pattern, rate) VALUES ('nobody::calls_this', 0.5)")
     connection.close()
@@ -257,8 +256,9 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         store = pathlib.Path(folder) / "store.db"
         environment = {"HOME": folder, "MONITOR_DB": str(store)}
-        command = [program, "service", str(RECORDING_MS)]
-        recording = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+        pipe = subprocess.PIPE
+        command = [program, "service-until-told"]
+        recording = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=environment)
         readers = []
         try:
             if recording.stdout.readline() != "Ok(())\n":
@@ -267,10 +267,12 @@ def main():
             for reader in (Shell, Datasette, Duck):
                 readers.append(reader(store))
             tune(store)
-            wait_for("an event", lambda: readers[0].rows("SELECT * FROM events"))
+            for view in VIEWS:
+                wait_for(f"the first row of {view}", lambda: readers[0].rows(f"SELECT * FROM {view} LIMIT 1"))
             read_while_recording(readers)
             if recording.poll() is not None:
                 fail("the program had ended before everything was read")
+            recording.stdin.close()
             rounds = int(recording.stdout.readline())
             if recording.wait() != 0:
                 fail(f"the program ended with {recording.returncode}")

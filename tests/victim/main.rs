@@ -63,7 +63,8 @@ fn main() {
             leaf(1);
             let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
         }
-        "service" => service(number),
+        "service" => service(after(number)),
+        "service-until-told" => service(told()),
         "phases" => phases::run(number),
         "hostile" => hostile::values(),
         "late" => hostile::late(),
@@ -277,13 +278,12 @@ fn failures(milliseconds: u64) {
     println!("{}", std::fs::read_to_string("/proc/self/status").unwrap_or_default());
 }
 
-/// A bit of everything, again and again for so many milliseconds, at a pace at which every call has a
-/// row. Says when the store has the first of it, and in the end how often it went round.
-fn service(milliseconds: u64) {
+/// A bit of everything, again and again until it is over, at a pace at which every call has a row. Says when
+/// the store has the first of it, and in the end how often it went round.
+fn service(mut is_over: impl FnMut() -> bool) {
     std::panic::set_hook(Box::new(|_| {}));
-    let until = std::time::Instant::now() + Duration::from_millis(milliseconds);
     let mut rounds = 0;
-    while std::time::Instant::now() < until {
+    while !is_over() {
         orders::round(rounds);
         root(rounds);
         waiting::round(rounds);

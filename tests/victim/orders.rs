@@ -81,7 +81,9 @@ pub(crate) fn hook() {
     fails(11);
     std::panic::set_hook(Box::new(|_| _ = CALLED.fetch_add(1, Ordering::Relaxed)));
     fails(12);
-    std::thread::sleep(std::time::Duration::from_millis(1500));
+    // It looks every half second; a flush is a step of its thread, whenever that comes to run.
+    std::thread::sleep(std::time::Duration::from_millis(600));
+    let _ = monitored::flush(super::IN_TIME);
     fails(13);
     let _ = std::panic::catch_unwind(|| again(Box::new("thrown on")));
     println!("{}", CALLED.load(Ordering::Relaxed));
