@@ -71,8 +71,17 @@ pub(crate) const CASES: &[Case] = &[
     case("locks not available", "ENOLCK at every lock", Need::Compiler, Length::Long, || {
         Play::new().rules("lock:37:1:0:0").lines(2).lasting(Duration::from_secs(1)).run(on, off)
     }),
-    case("no descriptors at start", "ulimit -n 5, raised later", Need::Nothing, Length::Long, no_descriptors),
-    case("network file system", "statfs says NFS", Need::Compiler, Length::Short, network),
+    case("no descriptors at start", "ulimit -n 6, raised later", Need::Nothing, Length::Long, no_descriptors),
+    case(
+        "no descriptors while open",
+        "ulimit -n 3 and store moved, raised later",
+        Need::Nothing,
+        Length::Long,
+        no_more_descriptors,
+    ),
+    case("network file system", "statfs says NFS", Need::Compiler, Length::Short, || shared("6969")),
+    case("FUSE file system", "statfs says so", Need::Compiler, Length::Short, || shared("65735546")),
+    case("overlay file system", "statfs says so", Need::Compiler, Length::Short, || shared("794c7630")),
     case("read-only file system", "bind mount, remounted ro", Need::Root, Length::Short, read_only_mount),
 ];
 
@@ -179,16 +188,32 @@ fn size_bound() -> Row {
 }
 
 fn no_descriptors() -> Row {
-    let play = Play::new().limited("ulimit -Sn 5").lines(2);
-    play.run(nothing, |_, victim| {
-        let mut prlimit = std::process::Command::new("prlimit");
-        let status = prlimit.args(["--nofile=1024:", "--pid", &victim.pid().to_string()]).status();
-        assert!(status.is_ok_and(|status| status.success()), "prlimit is not there");
-    })
+    // Three are there from the start, and the victim keeps one open itself.
+    let play = Play::new().limited("ulimit -Sn 6").lines(2);
+    play.run(nothing, |_, victim| allow_descriptors(victim, 1024))
 }
 
-fn network() -> Row {
-    let play = Play::new().rules_always("statfs:1:1:0:0");
+/// The store has to be opened anew, and cannot be.
+fn no_more_descriptors() -> Row {
+    let play = Play::new().lines(3).lasting(Duration::from_secs(1));
+    play.run(
+        |place, victim| {
+            allow_descriptors(victim, 3);
+            std::fs::rename(place.db(), place.data().join("moved.db")).unwrap();
+        },
+        |_, victim| allow_descriptors(victim, 1024),
+    )
+}
+
+fn allow_descriptors(victim: &Victim, most: u32) {
+    let mut prlimit = std::process::Command::new("prlimit");
+    let status = prlimit.args([&format!("--nofile={most}:"), "--pid", &victim.pid().to_string()]).status();
+    assert!(status.is_ok_and(|status| status.success()), "prlimit is not there");
+}
+
+/// On a file system whose memory other machines or another kernel module do not share.
+fn shared(kind: &str) -> Row {
+    let play = Play::new().with("CHAOS_STATFS", kind).rules_always("statfs:1:1:0:0");
     let shm = play.place.shm();
     let mut was_wal = false;
     let mut row = play.run(|_, _| was_wal = shm.exists(), nothing);

@@ -99,6 +99,7 @@ fn main() -> ExitCode {
     for (case, need) in &left_out {
         println!("left out: {} (needs {need})", case.fault);
     }
+    row::print_starts(&ran);
     let failed = row::print_problems(&ran);
     println!("{} rows in {:.0?}, {failed} failed, {} left out", ran.len(), began.elapsed(), left_out.len());
     if failed > 0 || asked.require_all && !left_out.is_empty() {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::disk::nothing;
 use crate::oracle;
-use crate::play::{Play, Victim, bounded};
+use crate::play::{Play, Victim};
 use crate::row::{Calls, Case, Length, Need, Row};
 
 const fn case(fault: &'static str, how: &'static str, need: Need, length: Length, run: fn() -> Row) -> Case {
@@ -33,7 +33,7 @@ pub(crate) const CASES: &[Case] = &[
 /// The later handlers run before the recorder's, the earlier ones after it: each result is right.
 fn late() -> Row {
     let play = Play::new();
-    let output = play.command("late", 1).output().unwrap();
+    let output = play.output(play.command("late", 1));
     let mut row = Row { emitted: Calls { ok: 3, failed: 0 }, ..Row::default() };
     row.is_host_unchanged =
         output.status.code() == Some(0) && output.stdout == b"2\n" && output.stderr.is_empty();
@@ -50,7 +50,7 @@ fn signals() -> Row {
     let mut row = Row { is_host_unchanged: true, ..Row::default() };
     for _ in 0..5 {
         let play = Play::new();
-        let output = bounded(play.command("signals", CALLS));
+        let output = play.output(play.command("signals", CALLS));
         let sum = CALLS * (CALLS + 1) / 2 + 5050;
         let said = format!("{sum}\n");
         let same = output.status.success() && output.stdout == said.as_bytes() && output.stderr.is_empty();
@@ -82,7 +82,7 @@ fn allocator() -> Row {
     let run = |off: bool| {
         let mut command = play.command("allocator", CALLS);
         command.env("MONITOR", if off { "off" } else { "on" });
-        bounded(command)
+        play.output(command)
     };
     let (with, without) = (run(false), run(true));
     let mut row = Row { emitted: Calls { ok: 2 * CALLS, failed: 0 }, ..Row::default() };
@@ -138,7 +138,8 @@ fn hung_at_exit() -> Row {
     row.expect(took < HANGS / 2, || format!("its end took {took:?}"));
     row.expect(play.not_struck().is_empty(), || "the fault never struck".to_owned());
     let mut next = play.command("return", 1);
-    assert!(next.env_remove("LD_PRELOAD").output().unwrap().status.success());
+    next.env_remove("LD_PRELOAD");
+    assert!(play.output(next).status.success());
     let found = oracle::find(&play.place, (0, i64::MAX));
     row.stored.ok = found.stored.ok.saturating_sub(1);
     row.recovered = Some(row.stored.ok);
@@ -170,13 +171,13 @@ fn aborting() -> Row {
     for (scenario, number, ok) in [("hostile", 1, 51), ("return", 500, 500), ("panic", 300, 300)] {
         let mut play = Play::new().with("MONITOR_MAX_MEMORY", "64MiB");
         play.victim = Some(victim.clone());
-        let with = play.command(scenario, number).output().unwrap();
+        let with = play.output(play.command(scenario, number));
         let without = play.command(scenario, number).env("MONITOR", "off").output().unwrap();
         let same =
             (with.status, &with.stdout, &with.stderr) == (without.status, &without.stdout, &without.stderr);
         row.is_host_unchanged &= same;
         row.expect(same, || format!("{scenario}: {with:?}\n{without:?}"));
-        assert!(play.command("return", 1).output().unwrap().status.success());
+        assert!(play.output(play.command("return", 1)).status.success());
         let found = oracle::find(&play.place, (0, i64::MAX));
         row.emitted.ok += ok;
         row.stored.ok += found.stored.ok.saturating_sub(1);

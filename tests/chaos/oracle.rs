@@ -105,6 +105,7 @@ fn judge_host(
         let (rounds, most) = (number("worked_long"), number("worked_us_max"));
         format!("{rounds} rounds of calls had to work long, {most} µs at most")
     });
+    row.started = Duration::from_micros(number("started_us"));
     row.expect(number("started_us") < STARTED_US_MAX, || {
         format!("the recorder's start took the caller {} µs", number("started_us"))
     });
@@ -114,6 +115,7 @@ fn judge_host(
     });
     let not_struck = play.not_struck();
     row.expect(not_struck.is_empty(), || format!("the fault never struck: {not_struck:?}"));
+    row.expect(!play.has_caller_written(), || "a caller's thread wrote to stderr".to_owned());
     let lines: Vec<&str> = ended.errors.lines().collect();
     row.expect(
         lines.len() <= play.lines_max && lines.iter().all(|line| line.starts_with("monitored: ")),

@@ -4,10 +4,12 @@
 use std::collections::HashMap;
 use std::io::{BufRead as _, BufReader, Lines, Read as _, Write as _};
 use std::os::unix::process::CommandExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Output, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
+
+use monitor_runtime::config::limits;
 
 use crate::oracle;
 use crate::place::{NOBODY, Place};
@@ -95,11 +97,21 @@ impl Play {
 
     /// What the rules are for and did not come to: a row that this names has shown nothing.
     pub(crate) fn not_struck(&self) -> Vec<&str> {
-        let struck = std::fs::read_to_string(self.place.struck()).unwrap_or_default();
+        let struck = self.told();
         let rules = self.variables.iter().find(|(name, _)| name == "CHAOS_RULES");
         let rules = rules.map_or("", |(_, rules)| rules.as_str());
         let ops = rules.split(',').filter_map(|rule| rule.split_once(':')).map(|(op, _)| op);
         ops.filter(|op| !struck.lines().any(|line| line == *op)).collect()
+    }
+
+    /// What the shim has said, a word a line.
+    fn told(&self) -> String {
+        std::fs::read_to_string(self.place.struck()).unwrap_or_default()
+    }
+
+    /// Whether a line on stderr came from the thread that makes the calls, as far as the shim looked.
+    pub(crate) fn has_caller_written(&self) -> bool {
+        self.told().lines().any(|line| line == "caller_wrote")
     }
 
     /// Printing so many lines at most.
@@ -198,6 +210,24 @@ impl Play {
     }
 }
 
+impl Play {
+    /// Runs a command of its to the end, and where that may have had no time to write everything, brings the
+    /// rest in, as the next start does: an end waits for so long and no longer, in which a busy machine may not
+    /// let the writer run at all.
+    pub(crate) fn output(&self, command: Command) -> Output {
+        let began = Instant::now();
+        let output = bounded(command);
+        if began.elapsed() >= limits::EXIT_DRAIN_MAX {
+            let variable = |name| self.variables.iter().rfind(|(known, _)| known == name);
+            let db = variable("MONITOR_DB").map_or_else(|| self.place.db(), |(_, db)| db.into());
+            let rings = variable("MONITOR_RINGS").map(|(_, rings)| rings.into());
+            let rings = rings.or_else(|| self.place.rings().map(Path::to_owned));
+            monitor_runtime::recovery::recover(&db, rings.as_slice(), now_ns()).unwrap();
+        }
+        output
+    }
+}
+
 /// Runs a command that a fault may make hang: it is killed then, which shows in its status.
 pub(crate) fn bounded(mut command: Command) -> Output {
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
@@ -213,7 +243,7 @@ pub(crate) fn bounded(mut command: Command) -> Output {
 }
 
 /// Far more than any scenario takes that says little and waits for nothing.
-const HANGS_AFTER: Duration = Duration::from_secs(60);
+const HANGS_AFTER: Duration = Duration::from_secs(300);
 
 /// A victim that runs.
 #[derive(Debug)]

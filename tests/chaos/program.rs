@@ -47,6 +47,7 @@ pub(crate) const CASES: &[Case] = &[
     case("recursion 100 000 deep", "one thread", Need::Nothing, Length::Short, || {
         scenario("recursion", 100_000, Some(0), 100_001, 0)
     }),
+    case("stack of a monitored call", "beside one that is not", Need::Nothing, Length::Short, stack),
     case("10 000 short threads", "three calls each", Need::Nothing, Length::Long, || {
         scenario("short-threads", 10_000, Some(0), 30_000, 0)
     }),
@@ -135,7 +136,7 @@ fn hung_and_failing() -> Row {
 /// A scenario of the victim's, with and without the recorder: the same end, and every call's row.
 fn scenario(name: &str, number: u64, code: Option<i32>, ok: u64, failed: u64) -> Row {
     let play = Play::new().with("MONITOR_MAX_MEMORY", "64MiB").limited("ulimit -s 65536");
-    let with = play.command(name, number).output().unwrap();
+    let with = play.output(play.command(name, number));
     let without = play.command(name, number).env("MONITOR", "off").output().unwrap();
     let mut row = Row { emitted: Calls { ok, failed }, ..Row::default() };
     // What a program asks the recorder itself, of its health say, differs.
@@ -160,6 +161,23 @@ fn scenario(name: &str, number: u64, code: Option<i32>, ok: u64, failed: u64) ->
     row
 }
 
+/// What a call takes on the stack is fixed when it is compiled; only an optimised build says what users have.
+fn stack() -> Row {
+    const DEPTH: u64 = 10_000;
+    let play = Play::new().with("MONITOR_MAX_MEMORY", "64MiB");
+    let output = play.output(play.command("stack", DEPTH));
+    let mut row = Row { emitted: Calls { ok: DEPTH + 1, failed: 0 }, ..Row::default() };
+    row.is_host_unchanged = output.status.success() && output.stderr.is_empty();
+    row.expect(row.is_host_unchanged, || format!("{output:?}"));
+    let bytes: i64 = String::from_utf8_lossy(&output.stdout).trim().parse().unwrap();
+    row.expect(bytes <= 128 || cfg!(debug_assertions), || format!("{bytes} bytes of stack a call"));
+    let found = oracle::find(&play.place, (0, i64::MAX));
+    row.stored = found.stored;
+    row.expect(found.stored.ok + found.dropped == row.emitted.ok, || format!("{found:?}"));
+    row.remark = format!("{bytes} bytes more of stack a call");
+    row
+}
+
 /// The process ends at once; what its rings held is in the store once another program has started there.
 fn ends(how: &str) -> Row {
     let play = Play::new();
@@ -173,7 +191,7 @@ fn ends(how: &str) -> Row {
         (with.status, &with.stdout, &with.stderr) == (without.status, &without.stdout, &without.stderr);
     row.expect(row.is_host_unchanged, || format!("{with:?} {without:?}"));
     let before = oracle::find(&play.place, (0, i64::MAX)).stored.ok;
-    assert!(play.command("return", 1).output().unwrap().status.success());
+    assert!(play.output(play.command("return", 1)).status.success());
     let found = oracle::find(&play.place, (0, i64::MAX));
     row.stored.ok = found.stored.ok.saturating_sub(1);
     row.recovered = Some(row.stored.ok.saturating_sub(before));
@@ -188,7 +206,7 @@ fn umask() -> Row {
         let play = Play::new().limited(limits);
         let folder = play.place.data().join("made/here");
         let play = play.with("MONITOR_DB", folder.join("store.db").to_str().unwrap());
-        let output = play.command("return", 10).output().unwrap();
+        let output = play.output(play.command("return", 10));
         row.is_host_unchanged &= output.status.success() && output.stdout == b"55\n";
         let mode = |path: &std::path::Path| {
             std::fs::metadata(path).map_or(0, |found| found.permissions().mode() & 0o777)

@@ -90,6 +90,8 @@ pub(crate) struct Row {
     pub(crate) again: Option<Duration>,
     /// For how long a caller had to stand still at most, in a round of twelve calls.
     pub(crate) waited: Duration,
+    /// What the first round of calls worked, in which the recorder starts.
+    pub(crate) started: Duration,
     /// Whether exit status and output were those of the run without a recorder.
     pub(crate) is_host_unchanged: bool,
     /// What the oracle objects to.
@@ -160,6 +162,18 @@ pub(crate) fn print(rows: &[Row]) {
         }
         print_problems_of(row);
     }
+}
+
+/// Prints what the first round of calls worked over all rows in which it was looked at.
+pub(crate) fn print_starts(rows: &[Row]) {
+    let mut starts: Vec<Duration> =
+        rows.iter().map(|row| row.started).filter(|started| !started.is_zero()).collect();
+    starts.sort();
+    let (Some(median), Some(most)) = (starts.get(starts.len() / 2), starts.last()) else { return };
+    println!(
+        "the first round of calls, in which the recorder starts, worked {median:.1?} (median of {}), {most:.1?} at most",
+        starts.len()
+    );
 }
 
 /// Prints what failed once more, so that it stands at the end of a long output; how many rows did.

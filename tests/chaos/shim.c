@@ -3,7 +3,9 @@
  * CHAOS_RULES   op:errno:first:times:delay_ms, by comma; times 0 is for ever, errno 0 only delays
  * CHAOS_MATCH   files whose path contains this are meant; other files are left alone
  * CHAOS_SWITCH  rules hold only while this file exists, and calls are counted from then on
- * CHAOS_STRUCK a file that gets the name of each op whose rule has come into effect
+ * CHAOS_STRUCK a file that gets the name of each op whose rule has come into effect, and `caller_wrote` where the
+ *               program's first thread has written to standard error
+ * CHAOS_STATFS what kind of file system the rule for statfs says that every folder lies on
  * CHAOS_JUMP_S  seconds that the wall clock is off while the rules hold
  */
 #define _GNU_SOURCE
@@ -73,17 +75,26 @@ static int is_on(void) {
     return !switch_path || syscall(SYS_faccessat, AT_FDCWD, switch_path, F_OK) == 0;
 }
 
-/* Says once that a rule has come into effect. */
-static void tell(struct rule *rule) {
-    if (!struck_path || atomic_exchange(&rule->told, 1)) return;
+/* Says something once to whoever runs the program. */
+static void say(const char *word, atomic_int *told) {
+    if (!struck_path || atomic_exchange(told, 1)) return;
     int fd = syscall(SYS_openat, AT_FDCWD, struck_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
     if (fd < 0) return;
     char line[16];
-    size_t length = strlen(names[rule->op]);
-    memcpy(line, names[rule->op], length);
+    size_t length = strlen(word);
+    memcpy(line, word, length);
     line[length] = '\n';
     syscall(SYS_write, fd, line, length + 1);
     syscall(SYS_close, fd);
+}
+
+/* Says once that a rule has come into effect. */
+static void tell(struct rule *rule) { say(names[rule->op], &rule->told); }
+
+/* The victim's first thread makes its calls, and prints nothing to standard error itself. */
+static void note_writer(int fd) {
+    static atomic_int told;
+    if (fd == STDERR_FILENO && syscall(SYS_gettid) == getpid()) say("caller_wrote", &told);
 }
 
 /* Whether the call is to fail; errno is set then. */
@@ -137,7 +148,7 @@ int close(int fd) {
     if (is_watched(fd) && fails(op)) return -1; \
     return real(fd, buffer, size, ##__VA_ARGS__)
 
-ssize_t write(int fd, const void *from, size_t size) { REAL(write); IO_AS(write, WRITE, from); }
+ssize_t write(int fd, const void *from, size_t size) { REAL(write); note_writer(fd); IO_AS(write, WRITE, from); }
 ssize_t pwrite(int fd, const void *from, size_t size, off_t at) { REAL(pwrite); IO_AS(pwrite, WRITE, from, at); }
 ssize_t pwrite64(int fd, const void *from, size_t size, off64_t at) { REAL(pwrite64); IO_AS(pwrite64, WRITE, from, at); }
 ssize_t read(int fd, void *into, size_t size) { REAL(read); IO_AS(read, READ, into); }
@@ -169,12 +180,16 @@ int ftruncate64(int fd, off64_t size) { REAL(ftruncate64); if (is_watched(fd) &&
 FCNTL_AS(fcntl)
 FCNTL_AS(fcntl64)
 
-/* Says that every folder lies on a network file system. */
+/* Says that every folder lies on a network file system, or on the kind that is asked for. */
+static long said_kind(void) {
+    const char *kind = getenv("CHAOS_STATFS");
+    return kind ? strtol(kind, NULL, 16) : 0x6969;
+}
 #define STATFS_AS(name, type) \
     int name(const char *path, struct type *answer) { \
         REAL(name); \
         int result = real(path, answer); \
-        if (result == 0 && fails(STATFS)) answer->f_type = 0x6969; \
+        if (result == 0 && fails(STATFS)) answer->f_type = said_kind(); \
         return result; \
     }
 STATFS_AS(statfs, statfs)

@@ -82,7 +82,7 @@ fn a_breaker_is_held_and_let_go_of_from_outside() {
     assert_eq!(rows(), reached);
     outside.execute("DELETE FROM breaker", []).unwrap();
     wait_for("rows again", || rows() > reached);
-    let (made, _) = program.end();
+    let (made, _) = program.end(&stage);
     let store = stage.store();
     assert_eq!(store.one::<i64>("SELECT COUNT(*) FROM calls"), made);
     let events: Vec<String> = store.all("SELECT detail FROM events WHERE kind = 'breaker' ORDER BY at_ns");

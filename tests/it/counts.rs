@@ -68,10 +68,12 @@ fn functions_of_one_name_and_line_are_one_and_those_of_other_names_are_not() {
 #[test]
 fn two_processes_on_one_store_have_each_row_once() {
     let stage = Stage::new();
+    let began = std::time::Instant::now();
     let programs = [3000, 5000].map(|number| stage.start("return", number));
     for mut program in programs {
         assert!(program.wait().unwrap().success());
     }
+    stage.settle(began);
     assert_eq!(calls_and_rows(&stage), (8000, 8000));
     let store = stage.store();
     let by_process: Vec<i64> = store.all("SELECT COUNT(*) FROM calls GROUP BY process_id ORDER BY COUNT(*)");

@@ -175,7 +175,7 @@ fn what_an_orderly_end_had_no_time_to_write_is_recovered() {
     stage.run("return", 5);
     let mut other = rusqlite::Connection::open(stage.db()).unwrap();
     let lock = other.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).unwrap();
-    assert!(stage.run("late-shutdown", 500).ends_with("false\n"));
+    assert!(stage.output("late-shutdown", 500).stdout.ends_with(b"false\n"));
     assert_eq!(shelf.files().len(), 1);
     lock.rollback().unwrap();
     stage.run("return", 7);

@@ -221,7 +221,9 @@ fn rates_are_turned_up_and_down_from_outside_while_the_store_is_locked_in_betwee
     holds(0.001);
     let mut output = String::new();
     program.stdout.as_mut().unwrap().read_to_string(&mut output).unwrap();
+    let began = std::time::Instant::now();
     assert!(program.wait().unwrap().success());
+    stage.settle(began);
     let [hot, rare] = made(&output);
     let store = stage.store();
     check_counts(&store, "hot", hot);

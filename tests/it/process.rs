@@ -8,7 +8,9 @@ use crate::victim::Stage;
 fn return_from_main_and_exit_write_what_was_recorded() {
     for (scenario, code) in [("return", 0), ("exit", 7)] {
         let stage = Stage::new();
+        let began = std::time::Instant::now();
         let output = stage.output(scenario, 1234);
+        stage.settle(began);
         assert_eq!(output.status.code(), Some(code));
         assert_eq!(String::from_utf8_lossy(&output.stdout), "761995\n");
         assert!(output.stderr.is_empty(), "{output:?}");

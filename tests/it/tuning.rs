@@ -95,7 +95,7 @@ fn a_rate_written_by_another_program_holds_in_one_that_runs() {
     wait_for_rate(&stage, 0.0);
     let holds_ns = now_ns();
     program.go_on(300);
-    let (made, _) = program.end();
+    let (made, _) = program.end(&stage);
     check_rate_zero(&stage, holds_ns, made);
     let store = stage.store();
     assert!(store.one::<bool>("SELECT sample_rate = 0 FROM functions"));
@@ -138,7 +138,9 @@ fn a_hot_function_that_is_left_out_is_counted_exactly_and_its_failures_kept() {
         stage.db().exists() && stage.store().0.query_row(change, [], |_| Ok(())).is_ok()
     });
     // Its standard input ends here.
+    let began = std::time::Instant::now();
     let output = program.wait_with_output().unwrap();
+    stage.settle(began);
     assert!(output.status.success());
     let output = String::from_utf8(output.stdout).unwrap();
     let numbers: Vec<i64> =
@@ -172,7 +174,7 @@ fn a_change_of_the_settings_file_holds_at_once_and_a_bad_one_not_at_all() {
     let warning = program.complaint();
     assert!(warning.contains("victim::*=2") && warning.contains("stay as they were"), "{warning}");
     program.go_on(300);
-    let (made, more) = program.end();
+    let (made, more) = program.end(&stage);
     assert_eq!(more, "");
     check_rate_zero(&stage, holds_ns, made);
     let store = stage.store();
@@ -205,7 +207,7 @@ fn bounds_and_batches_of_the_settings_file_hold_at_once_and_what_waits_for_a_sta
     crate::reports::wait_for("the new bounds", || {
         has_event("retention = 7200s, max_disk = 8388608 bytes by %")
     });
-    let (made, told) = program.end();
+    let (made, told) = program.end(&stage);
     assert_eq!(told.lines().count(), 1, "{told}");
     assert!(told.contains("max_memory, capture changed by settings file"), "{told}");
     assert!(has_event("drain_interval = 20ms, batch = 100 by %"));
@@ -229,7 +231,7 @@ fn a_rate_set_in_the_store_holds_for_the_next_run_until_it_is_reset() {
     wait_for_rate(&stage, 0.0);
     let holds_ns = now_ns();
     program.go_on(300);
-    let (made, _) = program.end();
+    let (made, _) = program.end(&stage);
     check_rate_zero(&stage, holds_ns, made);
     let store = stage.store();
     let sampled = "SELECT COUNT(*) FROM calls WHERE function = 'victim::leaf'";

@@ -49,6 +49,7 @@ fn main() {
         "after-shutdown" => after_shutdown(),
         "late-shutdown" => late_shutdown(number),
         "recursion" => println!("{}", descend(number)),
+        "stack" => stack(number),
         "fork" => fork(),
         "tasks" => waiting::tasks(number),
         "cancel" => waiting::cancel(),
@@ -301,6 +302,26 @@ fn service(mut is_over: impl FnMut() -> bool) {
 #[monitor(skip_all, no_result)]
 fn descend(depth: u64) -> u64 {
     if depth == 0 { 0 } else { descend(black_box(depth - 1)) + 1 }
+}
+
+/// The same, and says where it ends.
+#[monitor(skip_all, no_result)]
+#[inline(never)]
+fn reaches(depth: u64) -> usize {
+    if depth == 0 { (&raw const depth).addr() } else { black_box(reaches(black_box(depth - 1))) }
+}
+
+/// As it is without a recorder.
+#[inline(never)]
+fn reaches_alone(depth: u64) -> usize {
+    if depth == 0 { (&raw const depth).addr() } else { black_box(reaches_alone(black_box(depth - 1))) }
+}
+
+/// How many bytes of stack a monitored call takes beyond those that it takes anyway.
+fn stack(depth: u64) {
+    let (with, without) = (reaches(depth), reaches_alone(depth));
+    let more = without.abs_diff(with) as u64;
+    println!("{}", if with < without { more / depth } else { 0 });
 }
 
 /// The parent and its child record side by side.

@@ -3,10 +3,13 @@
 //! the work cost the program itself goes into a report beside it.
 
 use std::fmt::Write as _;
+use std::fs::File;
 use std::future::Future as _;
 use std::hint::black_box;
 use std::io::BufRead as _;
+use std::os::unix::fs::FileExt as _;
 use std::pin::pin;
+use std::sync::OnceLock;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
@@ -44,8 +47,8 @@ struct Totals {
     checksum: u64,
     /// Rounds in which the thread gave the processor up and stood still for more than a millisecond, and
     /// those that took it more than that to work through. Neither counts the time for which it could have
-    /// run and was not let, by the scheduler or by what runs this machine beside others, nor that for which
-    /// another thread of the program was not, which it may have had to wait for.
+    /// run and was not let, by the scheduler or by what runs this machine beside others. That another thread
+    /// is not let run is no excuse: a caller that has to wait for it waits.
     stood_still: u64,
     stood_still_max: Duration,
     worked_long: u64,
@@ -119,8 +122,8 @@ impl Totals {
 /// What a monitored call may add, and more than twelve of them take.
 const SLOW: Duration = Duration::from_millis(1);
 
-/// The time for which this thread ran, and for which threads of the program could have and others did; how
-/// often this one gave the processor up because it had to wait.
+/// The time for which this thread ran, and for which it could have and others did; how often it gave the
+/// processor up because it had to wait.
 #[derive(Debug, Clone, Copy)]
 struct Scheduled {
     worked: Duration,
@@ -128,13 +131,16 @@ struct Scheduled {
     sleeps: i64,
 }
 
+/// Of the thread that makes the calls. The file stays open: there may be no descriptor to be had later.
 fn scheduled() -> Scheduled {
-    let threads = std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
-    let kept_waiting = threads.filter_map(|thread| {
-        let text = std::fs::read_to_string(thread.path().join("schedstat")).ok()?;
-        text.split_whitespace().nth(1)?.parse().ok().map(Duration::from_nanos)
-    });
-    Scheduled { kept_waiting: kept_waiting.sum(), worked: system::worked(), sleeps: system::sleeps() }
+    static FILE: OnceLock<Option<File>> = OnceLock::new();
+    let file = FILE.get_or_init(|| File::open("/proc/thread-self/schedstat").ok());
+    let mut bytes = [0; 64];
+    let length = file.as_ref().and_then(|file| file.read_at(&mut bytes, 0).ok()).unwrap_or(0);
+    let text = str::from_utf8(&bytes[..length]).unwrap_or_default();
+    let kept_waiting = text.split_whitespace().nth(1).and_then(|number| number.parse().ok());
+    let kept_waiting = Duration::from_nanos(kept_waiting.unwrap_or(0));
+    Scheduled { kept_waiting, worked: system::worked(), sleeps: system::sleeps() }
 }
 
 /// The signals for which there are handlers, as a mask.
