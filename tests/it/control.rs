@@ -80,7 +80,8 @@ fn a_breaker_is_held_and_let_go_of_from_outside() {
     let reached = rows();
     program.go_on(300);
     assert_eq!(rows(), reached);
-    outside.execute("DELETE FROM breaker", []).unwrap();
+    let let_go = "UPDATE breaker SET hold = 'auto', reason = 'a new disk', set_by = 'bob'";
+    outside.execute(let_go, []).unwrap();
     wait_for("rows again", || rows() > reached);
     let (made, _) = program.end(&stage);
     let store = stage.store();
@@ -90,7 +91,7 @@ fn a_breaker_is_held_and_let_go_of_from_outside() {
         events,
         [
             "CLOSED -> OPEN (manual, by ada): held: disk swap",
-            "OPEN -> HALF_OPEN (manual, by monitor): let go",
+            "OPEN -> HALF_OPEN (manual, by bob): let go: a new disk",
             "HALF_OPEN -> CLOSED (automatic): a write was taken"
         ]
     );

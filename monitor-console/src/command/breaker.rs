@@ -64,16 +64,16 @@ fn hold(common: &Common, hold: &str, options: &HoldOptions) -> Result<()> {
     if whose != 0 && !is_known(&store, whose)? {
         bail!("there is no run {whose} in this store: `monitor health` lists them");
     }
+    // The row of whoever lets go stays: it is what processes know from who it was and why.
+    store.change(
+        "INSERT INTO breaker (process_id, hold, reason, set_ns, set_by) VALUES (?1, ?2, ?3, ?4, ?5)
+         ON CONFLICT (process_id) DO UPDATE SET hold = excluded.hold, reason = excluded.reason,
+           set_ns = excluded.set_ns, set_by = excluded.set_by",
+        (whose, hold, reason(hold, options)?, units::now_ns(), set_by()),
+    )?;
     if hold == "auto" && whose == 0 {
         // Nobody is held any more, whoever was held by itself included.
-        store.change("DELETE FROM breaker", [])?;
-    } else {
-        store.change(
-            "INSERT INTO breaker (process_id, hold, reason, set_ns, set_by) VALUES (?1, ?2, ?3, ?4, ?5)
-             ON CONFLICT (process_id) DO UPDATE SET hold = excluded.hold, reason = excluded.reason,
-               set_ns = excluded.set_ns, set_by = excluded.set_by",
-            (whose, hold, reason(hold, options)?, units::now_ns(), set_by()),
-        )?;
+        store.change("DELETE FROM breaker WHERE process_id <> 0", [])?;
     }
     let effect = match hold {
         "open" => "held open: nothing is written, records wait in memory",
@@ -88,7 +88,7 @@ fn hold(common: &Common, hold: &str, options: &HoldOptions) -> Result<()> {
 fn reason(hold: &str, options: &HoldOptions) -> Result<String> {
     match &options.reason {
         Some(reason) => Ok(reason.clone()),
-        None if hold == "auto" => Ok("let go".to_owned()),
+        None if hold == "auto" => Ok("no reason given".to_owned()),
         _ => bail!("a breaker is held for a reason: `--reason 'the disk is being swapped'`"),
     }
 }

@@ -75,10 +75,11 @@ fn remark(common: &Common, text: &str) {
     }
 }
 
-/// Who sets something from here: `monitor:ada`.
+/// Who sets something from here: `monitor:ada`, or the user's number where the environment has no name.
 fn set_by() -> String {
     let user = ["USER", "LOGNAME"].iter().find_map(|name| monitor_runtime::config::process_variable(name));
-    let user = user.filter(|user| !user.is_empty()).unwrap_or_else(|| "unknown".into());
+    let user = user.filter(|user| !user.is_empty());
+    let user = user.unwrap_or_else(|| format!("user {}", rustix::process::getuid().as_raw()).into());
     format!("monitor:{}", user.to_string_lossy())
 }
 

@@ -21,11 +21,11 @@ fn breakers_are_held_for_a_reason_and_let_go_of() {
     monitor(&fixture.path, &["breaker", "close", "--process", "1", "--reason", "known noise"]).ok();
     assert_eq!(rows(&fixture), ["0 open the disk is swapped", "1 closed known noise"]);
     monitor(&fixture.path, &["breaker", "auto", "--process", "1"]).ok();
-    assert_eq!(rows(&fixture), ["0 open the disk is swapped", "1 auto let go"]);
+    assert_eq!(rows(&fixture), ["0 open the disk is swapped", "1 auto no reason given"]);
     let shown = monitor(&fixture.path, &["breaker", "--format", "json"]).json();
     assert_eq!((shown.len(), shown[0]["hold"].as_str()), (1, Some("auto")));
-    monitor(&fixture.path, &["breaker", "auto"]).ok();
-    assert!(rows(&fixture).is_empty());
+    monitor(&fixture.path, &["breaker", "auto", "--reason", "the disk is back"]).ok();
+    assert_eq!(rows(&fixture), ["0 auto the disk is back"]);
 }
 
 #[test]
