@@ -711,6 +711,29 @@ fn m81_waiting_and_working_are_told_apart() {
 }
 
 #[test]
+fn a_future_polled_after_its_end_is_one_call_and_fails_as_it_does_alone() {
+    #[monitor]
+    async fn ends() -> u32 {
+        7
+    }
+    #[expect(clippy::unused_async, reason = "as the one above is written")]
+    async fn ends_alone() -> u32 {
+        7
+    }
+    fn poll_twice(future: impl Future<Output = u32>) -> String {
+        let mut future = std::pin::pin!(future);
+        let mut task = std::task::Context::from_waker(std::task::Waker::noop());
+        assert_eq!(future.as_mut().poll(&mut task), std::task::Poll::Ready(7));
+        let again = std::panic::AssertUnwindSafe(|| future.as_mut().poll(&mut task));
+        let panic = std::panic::catch_unwind(again).unwrap_err();
+        (*panic.downcast_ref::<&str>().unwrap()).to_owned()
+    }
+    let test = "a_future_polled_after_its_end_is_one_call_and_fails_as_it_does_alone";
+    let calls = recorded(test, 1, || assert_eq!(poll_twice(ends()), poll_twice(ends_alone())));
+    assert_eq!(endings(&calls), ["ends Ok 7"]);
+}
+
+#[test]
 fn a_panic_passes_unchanged() {
     #[monitor]
     fn sync() -> Result<u8, String> {
