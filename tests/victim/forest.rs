@@ -3,7 +3,7 @@
 
 use std::hint::black_box;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use monitored::{Context, monitor};
 
@@ -51,13 +51,12 @@ fn grow_twigs(orders: &Receiver<Order>) -> u64 {
     grown
 }
 
-/// Trees for so many milliseconds. Says how many.
-pub(crate) fn grow(milliseconds: u64) {
+/// Trees until it is over. Says how many.
+pub(crate) fn grow(mut is_over: impl FnMut() -> bool) {
     let (give, orders) = channel();
     let twigs = std::thread::spawn(move || grow_twigs(&orders));
-    let until = Instant::now() + Duration::from_millis(milliseconds);
     let mut number = 0;
-    while Instant::now() < until {
+    while !is_over() {
         number += 1;
         black_box(trunk(number, &give));
     }

@@ -42,7 +42,7 @@ fn main() {
         "tree" => tree(number),
         "hot" => hot::hot_and_rare(number),
         "burst" => hot::burst(number),
-        "forest" => forest::grow(number),
+        "forest-until-told" => forest::grow(told()),
         "bad-minute" => hot::bad_minute(number),
         "context" => context(),
         "destructor" => destructor(),
