@@ -103,6 +103,7 @@ pub(crate) struct Collector {
     held: Option<SetHold>,
     /// When the breaker entered its state; 0 before the first report.
     breaker_since_ns: i64,
+    is_shutdown_announced: bool,
     /// Whether the last step wrote a batch and left more to write.
     flowing: bool,
     pacing: pacing::Pacing,
@@ -196,6 +197,7 @@ impl Collector {
             retry: Retry::new(u64::from(std::process::id()).wrapping_mul(0x9e37_79b9_7f4a_7c15)),
             held: None,
             breaker_since_ns: 0,
+            is_shutdown_announced: false,
             flowing: false,
             pacing: pacing::Pacing::new(settings.drain_interval),
             next: Due::default(),
@@ -272,6 +274,13 @@ impl Collector {
         if self.health.level != level {
             self.event("level", format!("{} -> {level}: {why}", self.health.level));
             self.health.level = level;
+        }
+    }
+
+    /// Says while the store is still open that recording is about to end.
+    pub(crate) fn announce_shutdown(&mut self) {
+        if !std::mem::replace(&mut self.is_shutdown_announced, true) {
+            self.event("level", format!("{} -> {}: shut down", self.health.level, Level::Off));
         }
     }
 

@@ -180,6 +180,9 @@ fn run(runtime: &'static Runtime, mut collector: Collector, warnings: &[Warning]
     loop {
         runtime.rings.clear_wake();
         let asked = runtime.shared.control.asked();
+        if asked.shutdown {
+            collector.announce_shutdown();
+        }
         let pace = if asked.flush || asked.stop { collector::Pace::Flush } else { collector::Pace::Usual };
         // A panic of our own must not take the recorder down for good, nor spin.
         let step = std::panic::AssertUnwindSafe(|| collector.step(pace));
@@ -290,7 +293,7 @@ pub fn shutdown(timeout: Duration) -> Result<(), FlushError> {
     let Some(runtime) = started() else { return Ok(()) };
     runtime.shared.control.begin_stop();
     call_site::all().for_each(CallSite::switch_off);
-    runtime.shared.control.stop(&runtime.rings, timeout)
+    runtime.shared.control.shut_down(&runtime.rings, timeout)
 }
 
 /// How the recorder is doing, as of its last step.

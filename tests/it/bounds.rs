@@ -88,6 +88,14 @@ fn memory_stays_within_its_bound_in_an_outage_of_the_store_and_failures_arrive_a
     let newest = |outcome: &str| -> i64 {
         store.one(&format!("SELECT MAX(start_ns) FROM calls WHERE outcome = '{outcome}' AND {function}"))
     };
+    // Each level was entered and left, and none came out of turn.
+    let levels: Vec<String> =
+        store.all("SELECT detail FROM events WHERE kind = 'level' AND process_id > 1 ORDER BY at_ns");
+    let steps: Vec<&str> = levels.iter().map(|detail| detail.split(':').next().unwrap()).collect();
+    assert!(steps.contains(&"degraded -> minimal") || steps.contains(&"full -> minimal"), "{levels:?}");
+    let ends = |step: &str| step.split(" -> ").map(str::to_owned).collect::<Vec<_>>();
+    assert!(steps.windows(2).all(|pair| ends(pair[0])[1] == ends(pair[1])[0]), "{levels:?}");
+    assert!(steps[0].starts_with("full -> ") && steps.last().unwrap().ends_with(" -> full"), "{levels:?}");
     // Rings overrun while the writer waits for the lock, a tenth of a second at a time.
     let behind_ms = (newest("error") - newest("ok")) / 1_000_000;
     assert!(behind_ms < 1000, "the newest ordinary row is {behind_ms} ms older than the newest failure");

@@ -62,7 +62,10 @@ fn recording_can_be_switched_off() {
 fn after_a_shutdown_calls_go_on_unrecorded_and_nothing_waits() {
     let stage = Stage::new();
     assert_eq!(stage.run("after-shutdown", 0), "3 Ok(()) off\nOk(()) Ok(())\n");
-    assert_eq!(stage.store().one::<i64>("SELECT COUNT(*) FROM calls"), 1);
+    let store = stage.store();
+    assert_eq!(store.one::<i64>("SELECT COUNT(*) FROM calls"), 1);
+    let levels: Vec<String> = store.all("SELECT detail FROM events WHERE kind = 'level'");
+    assert_eq!(levels, ["full -> off: shut down"]);
 }
 
 #[test]

@@ -408,7 +408,7 @@ impl Collector {
         }
         // Nobody is left to be told: what was not closed in order shows as `crash`.
         self.store = None;
-        self.set_level(Level::Off, "shut down");
+        self.health.level = Level::Off;
         if !settled {
             self.leave();
         } else if let Some(mapping) = self.rings.memory.mapping() {

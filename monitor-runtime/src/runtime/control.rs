@@ -49,6 +49,8 @@ struct State {
     flush_asked: u64,
     flush_done: u64,
     stop_by: Option<Duration>,
+    /// Whether the program asked for the end of recording, and goes on itself.
+    is_shut_down: bool,
     stopped: bool,
     /// Whether nothing was left unwritten when it stopped.
     stopped_settled: bool,
@@ -68,6 +70,8 @@ pub(crate) struct Control {
 pub(crate) struct Asked {
     pub(crate) flush: bool,
     pub(crate) stop: bool,
+    /// The same, and the program goes on.
+    pub(crate) shutdown: bool,
     flush_number: u64,
     stop_by: Option<Duration>,
 }
@@ -85,6 +89,7 @@ impl Control {
         Asked {
             flush: state.flush_asked > state.flush_done,
             stop: state.stop_by.is_some(),
+            shutdown: state.is_shut_down,
             flush_number: state.flush_asked,
             stop_by: state.stop_by,
         }
@@ -155,6 +160,13 @@ impl Control {
             (None, Some(why)) => Err(FlushError::Unavailable(format!("{why}; {breaker}"))),
             _ => Err(FlushError::Unavailable(breaker.to_string())),
         }
+    }
+
+    /// The end of recording in a program that goes on: an event tells of it, where that of the program itself is
+    /// told by its entry in the store.
+    pub(super) fn shut_down(&self, rings: &ThreadRings, timeout: Duration) -> Result<(), FlushError> {
+        lock(&self.state).is_shut_down = true;
+        self.stop(rings, timeout)
     }
 
     pub(super) fn stop(&self, rings: &ThreadRings, timeout: Duration) -> Result<(), FlushError> {
