@@ -23,8 +23,11 @@ pub(crate) const MEMORY_MIB: u64 = 4;
 /// By when rows must arrive again once a fault is over: the breaker's pause and a bit.
 const AGAIN_MAX: Duration = Duration::from_secs(35);
 
-/// By when a fault that can strike has.
-const STRIKES_WITHIN: Duration = Duration::from_secs(10);
+/// By when a fault that can strike has, on the busiest machine.
+const STRIKES_WITHIN: Duration = Duration::from_secs(60);
+
+/// After this long without a row what was called so far is taken to be lost, and more is called.
+const CALLS_MORE_AFTER: Duration = Duration::from_secs(10);
 
 /// What the oracle has to put up with in a row.
 #[derive(Debug, Clone, Copy, Default)]
@@ -200,7 +203,7 @@ impl Play {
             }
             std::thread::sleep(Duration::from_millis(20));
             // What was called so far may have found no room any more.
-            if lifted.elapsed() > STRIKES_WITHIN {
+            if lifted.elapsed() > CALLS_MORE_AFTER {
                 victim.ask("call");
             }
         }
