@@ -78,6 +78,13 @@ impl Ledger {
         }
     }
 
+    /// Takes back what [`Self::written`] said of the ring's records: this batch has none of them any more.
+    pub(crate) fn put_off(&mut self, batch: u64, ring: u32) {
+        if let Some(Some((words, _))) = self.rings.get(ring as usize) {
+            take_back(&words[marks::WRITTEN..marks::COUNTED], batch);
+        }
+    }
+
     /// With this batch a function's figures are written as they are now.
     pub(crate) fn figures_written(&mut self, batch: u64, site: u32, figures: &Figures) {
         let settled = self.acknowledged;
@@ -139,6 +146,12 @@ fn stage(slots: &[AtomicU64], number: u64, settled: u64, values: &[u64]) {
     slot[0].store(number, Ordering::Release);
 }
 
+/// Takes away what was staged under this number; the other slot holds.
+fn take_back(slots: &[AtomicU64], number: u64) {
+    let staged = slots.chunks(slots.len() / 2).filter(|slot| slot[0].load(Ordering::Relaxed) == number);
+    staged.for_each(|slot| slot[0].store(0, Ordering::Release));
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -163,5 +176,9 @@ mod tests {
         assert_eq!(seen(), [(1, 10), (3, 31)]);
         stage(&slots, 4, 3, &[40]);
         assert_eq!(seen(), [(3, 31), (4, 40)]);
+        take_back(&slots, 4);
+        assert_eq!(seen(), [(0, 40), (3, 31)]);
+        take_back(&slots, 7);
+        assert_eq!(seen(), [(0, 40), (3, 31)]);
     }
 }

@@ -1,6 +1,7 @@
 //! What the collector does so that the process can be recovered after its death: it keeps what it drained
 //! in the journal until the store has it, and notes in the ledger how far records are counted and written.
 
+use std::collections::HashSet;
 use std::os::unix::ffi::OsStrExt as _;
 use std::time::Duration;
 
@@ -40,6 +41,18 @@ impl Keeping {
             held: Held::new(),
             recovering: false,
         }
+    }
+
+    /// Of the batch of this number, the calls from this one on wait for the next. What was noted of rings that
+    /// it has no call of any more would hold as soon as the store has the rest.
+    pub(super) fn put_off(&mut self, sequence: u64, from: usize) {
+        let Self { ledger, ends, ends_postponed, .. } = self;
+        let later = ends.split_off(from);
+        let rings: HashSet<u32> = later.iter().map(|(ring, _)| *ring).collect();
+        for ring in rings {
+            ledger.put_off(sequence, ring);
+        }
+        ends_postponed.splice(0..0, later);
     }
 }
 

@@ -237,7 +237,8 @@ impl Collector {
             let half = batch.calls.len() / 2;
             let rest = batch.calls.split_off(half);
             self.postponed.splice(0..0, rest);
-            self.keeping.ends_postponed.splice(0..0, self.keeping.ends.split_off(half));
+            let sequence = batch.sequence;
+            self.keeping.put_off(sequence, half);
             return Attempt::Again;
         }
         if freed { Attempt::Again } else { Attempt::Failed(why) }
