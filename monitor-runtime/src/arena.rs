@@ -9,6 +9,7 @@ use std::cell::Cell;
 use std::sync::atomic::Ordering;
 use std::sync::{OnceLock, PoisonError};
 
+use crate::apart::apart;
 use crate::capture::limits::VALUE_NS;
 use crate::capture::{Limits, Writer};
 use crate::clock::{ticks, ticks_from_ns};
@@ -77,17 +78,20 @@ pub(crate) fn close(thread: &ThreadState, arena: Arena, top: usize) {
     keep(arena);
 }
 
-/// The writer of a thread that has none in hand: made on first use; none where it is lent.
+/// The writer of a thread that has none in hand: made on first use; none where it is lent, or where what it
+/// interrupts asks for memory itself.
 #[cold]
 fn first(thread: &ThreadState) -> Option<Arena> {
     static BUDGET: OnceLock<Limits> = OnceLock::new();
-    if thread.has_arena.swap(true, Ordering::Relaxed) {
-        return None;
-    }
-    let budget = BUDGET.get_or_init(|| Limits::new(ticks, ticks_from_ns(VALUE_NS)));
-    // Whatever lies in it, the values of one call more have room.
-    let bytes = vec![0; limits::ARENA_BYTES + limits::VALUES_BYTES_MAX].leak();
-    Some(Box::leak(Box::new(Writer::new(bytes, budget))))
+    apart(|| {
+        if thread.has_arena.swap(true, Ordering::Relaxed) {
+            return None;
+        }
+        let budget = BUDGET.get_or_init(|| Limits::new(ticks, ticks_from_ns(VALUE_NS)));
+        // Whatever lies in it, the values of one call more have room.
+        let bytes = vec![0; limits::ARENA_BYTES + limits::VALUES_BYTES_MAX].leak();
+        Some(Box::leak(Box::new(Writer::new(bytes, budget))) as Arena)
+    })?
 }
 
 /// The calling thread's writer goes with the state that it gives back.
