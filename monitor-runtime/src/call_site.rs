@@ -268,6 +268,12 @@ impl CallSite {
             && self.first.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok()
     }
 
+    /// Whether its calls are left out in turn and timed, its first calls all taken.
+    #[inline]
+    pub(crate) fn is_timed(&self) -> bool {
+        self.fidelity.load(Ordering::Relaxed) == fidelity::SAMPLED && self.first.load(Ordering::Relaxed) == 0
+    }
+
     /// Counts changes of rate and fidelity. To be read before these are.
     #[inline]
     pub(crate) fn epoch(&self) -> u32 {

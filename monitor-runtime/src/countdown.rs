@@ -32,12 +32,23 @@ impl Countdown {
     /// by the owner alone.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn leave_out(&self, epoch: u32) -> bool {
+        // One more in the high half, one less in the low one, which is not zero.
+        self.step(epoch, (1 << 32) - 1)
+    }
+
+    /// The same of a call that is timed, and is counted when it ends.
+    #[inline]
+    pub(crate) fn leave_to_be_timed(&self, epoch: u32) -> bool {
+        self.step(epoch, u64::MAX)
+    }
+
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn step(&self, epoch: u32, by: u64) -> bool {
         let word = self.word.load(Ordering::Relaxed);
         if word as u32 & GAP_MASK == 0 || self.epoch.load(Ordering::Relaxed) != epoch {
             return false;
         }
-        // One more in the high half, one less in the low one, which is not zero.
-        self.word.store(word.wrapping_add((1 << 32) - 1), Ordering::Relaxed);
+        self.word.store(word.wrapping_add(by), Ordering::Relaxed);
         true
     }
 
@@ -129,9 +140,10 @@ mod tests {
         let first = &all.grow(7).unwrap()[7];
         first.set_gap(3, 10);
         assert!(first.leave_out(3) && !first.leave_out(4));
+        assert!(first.leave_to_be_timed(3) && !first.leave_to_be_timed(4));
         first.take_back();
         let second = &all.grow(700).unwrap()[7];
-        assert_eq!((second.counted(), second.failed(), second.gap(3)), (1, 1, Some(9)));
+        assert_eq!((second.counted(), second.failed(), second.gap(3)), (1, 1, Some(8)));
         assert!(second.leave_out(3));
         let seen: Vec<_> = all.iter().map(|(site, countdown)| (site, countdown.counted())).collect();
         assert_eq!(seen, [(7, 2)]);

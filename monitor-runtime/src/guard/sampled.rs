@@ -15,29 +15,53 @@ use crate::clock::{Ticks, coarse, coarse_start, counter, is_counter, ticks};
 use crate::frames;
 use crate::record::{Header, Kept, Outcome, Word};
 use crate::tally::Unrecorded;
-use crate::thread_rings::{self, Lease, NO_SPAN, RESERVED_SPANS, UNSAMPLED};
+use crate::thread_rings::{self, Lease, NO_SPAN, RESERVED_SPANS, ThreadState, UNSAMPLED};
 
 impl Slot {
     #[inline(never)]
     pub(super) fn open_otherwise(&mut self, site: &'static CallSite) {
-        if site.is_counted()
-            && let Some(thread) = thread_rings::current()
-        {
-            let parent = thread.current.load(Ordering::Relaxed);
-            // A root's countdown fits below a call that was drawn for certain, too.
-            let fits = parent > RESERVED_SPANS && is_certain(thread.weight());
-            if fits
-                && thread_rings::countdown(site.id())
-                    .is_some_and(|countdown| countdown.leave_out(site.epoch()))
-            {
-                thread.set_current(UNSAMPLED);
-                let (start, special) = (coarse(), special::JUST_COUNTED);
-                let nothing = Entered::nothing(site, thread);
-                self.0 = Some(Entered { start, special, parent, ..nothing });
-                return;
-            }
+        match thread_rings::current() {
+            Some(thread) if site.is_timed() && is_counter() => self.open_timed(site, thread),
+            Some(thread) if site.is_counted() => self.open_counted(site, thread),
+            _ => self.open_specially(site),
         }
-        self.open_specially(site);
+    }
+
+    /// Enters a call of a function whose calls are timed where they are not drawn. Usually it is not.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn open_timed(&mut self, site: &'static CallSite, thread: &'static ThreadState) {
+        let parent = thread.current.load(Ordering::Relaxed);
+        thread.suppress();
+        let is_left_out = match parent {
+            NO_SPAN => thread_rings::countdown(site.id())
+                .is_some_and(|countdown| countdown.leave_to_be_timed(site.epoch())),
+            UNSAMPLED => true,
+            _ => false,
+        };
+        if !is_left_out {
+            thread.restore(parent);
+            return self.open_specially(site);
+        }
+        let start = counter();
+        frames::push(thread.page.words, site.id(), start, UNSAMPLED);
+        thread.restore(UNSAMPLED);
+        self.0 = Some(Entered { start, parent, special: special::UNDRAWN, ..Entered::nothing(site, thread) });
+    }
+
+    /// Enters a call that is only counted below one that was drawn.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn open_counted(&mut self, site: &'static CallSite, thread: &'static ThreadState) {
+        let parent = thread.current.load(Ordering::Relaxed);
+        // A root's countdown fits below a call that was drawn for certain, too.
+        let fits = parent > RESERVED_SPANS && is_certain(thread.weight());
+        if !fits
+            || !thread_rings::countdown(site.id()).is_some_and(|countdown| countdown.leave_out(site.epoch()))
+        {
+            return self.open_specially(site);
+        }
+        thread.set_current(UNSAMPLED);
+        let (start, special) = (coarse(), special::JUST_COUNTED);
+        self.0 = Some(Entered { start, special, parent, ..Entered::nothing(site, thread) });
     }
 
     /// The first call of a function or a thread, a sampled function, a call below one that was not
@@ -112,7 +136,25 @@ impl Entered {
         {
             return self.end_with_few(counter(), Outcome::Ok, arena);
         }
+        if self.special == special::UNDRAWN {
+            return self.end_timed();
+        }
         self.end_ok_otherwise();
+    }
+
+    /// Ends a call that was not drawn and has nothing to put back.
+    #[inline(never)]
+    fn end_timed(&self) {
+        let Self { thread, site, parent, start, .. } = *self;
+        let end = counter();
+        let duration = end.wrapping_sub(start);
+        thread.suppress();
+        if duration >= site.slow_ticks.load(Ordering::Relaxed) {
+            return self.end_specially(end, Outcome::Ok, &[]);
+        }
+        count(thread, site, Outcome::Ok, Unrecorded::SampledOut, duration);
+        frames::pop(thread.page.words);
+        thread.restore(parent);
     }
 
     #[inline(never)]
