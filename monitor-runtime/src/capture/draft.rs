@@ -100,6 +100,18 @@ impl<'a> Draft<'a> {
         self.wrappers = mark.wrappers;
     }
 
+    /// The end of code that did not come to its own, or failed.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn end_early(&mut self, ending: contain::Ending, type_name: &str) {
+        match ending {
+            contain::Ending::Returned if self.stop.is_none() => self.replace(token::FAILED, type_name),
+            contain::Ending::Returned => {}
+            contain::Ending::Escaped => drop(self.cut()),
+            contain::Ending::Panicked => self.replace(token::PANICKED, type_name),
+        }
+    }
+
     /// Replaces all of the value by a word on its type.
     pub(super) fn replace(&mut self, tag: u8, type_name: &str) {
         self.rewind(Mark { len: self.start, depth: 0, wrappers: 0 });

@@ -216,17 +216,15 @@ impl<'a> Writer<'a> {
         let mut draft = Draft::new(self.tape.reborrow(), self.limits);
         let mut outcome = Ok(());
         let ending = contained(|| outcome = write(&mut draft));
-        match ending {
-            Ending::Returned if outcome.is_err() && draft.stop().is_none() => {
-                draft.replace(token::FAILED, type_name);
-            }
-            Ending::Returned => {}
-            Ending::Escaped => drop(draft.cut()),
-            Ending::Panicked => draft.replace(token::PANICKED, type_name),
+        let is_complete = ending == Ending::Returned && outcome.is_ok();
+        if !is_complete {
+            draft.end_early(ending, type_name);
         }
         let (len, is_whole) = draft.finish();
         self.keep(len, is_whole);
-        self.panics += u32::from(ending == Ending::Panicked);
+        if ending == Ending::Panicked {
+            self.panics += 1;
+        }
     }
 
     fn type_name(&mut self, tag: u8, name: &str) {

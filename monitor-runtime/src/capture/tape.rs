@@ -8,7 +8,7 @@ use super::token;
 /// Longest text of a token: its length has two bytes.
 pub(super) const LONGEST: usize = 0xFFFF;
 
-/// A bounded run of bytes, filled from the front. Nothing is written at or past `end`.
+/// A bounded run of bytes, filled from the front. Nothing but filling is written at or past `end`.
 #[derive(Debug)]
 pub(super) struct Tape<'a> {
     bytes: &'a mut [u8],
@@ -288,18 +288,23 @@ impl<'a> Tape<'a> {
         true
     }
 
-    /// Fills the word that is begun. Room for that there is where the end is that of a word.
+    /// Fills the word that is begun. Room for that there is where the end is that of a word. What lies there
+    /// is not read: it was written in pieces that the processor would have to put together first.
     #[inline]
     pub(super) fn pad(&mut self) {
-        let begun = self.len % WORD;
-        if begun == 0 {
+        let end = self.len.next_multiple_of(WORD);
+        if end == self.len {
             return;
         }
-        if let Some(place) = self.bytes.get_mut(self.len - begun..).and_then(<[u8]>::first_chunk_mut) {
-            let filling = u64::MAX << (begun * 8);
-            *place = (u64::from_le_bytes(*place) | filling).to_le_bytes();
-            self.len += WORD - begun;
+        let filling = [token::PADDING; WORD];
+        if let Some(place) = self.bytes.get_mut(self.len..).and_then(<[u8]>::first_chunk_mut) {
+            *place = filling;
+        } else if let Some(place) = self.bytes.get_mut(self.len..end) {
+            place.copy_from_slice(&filling[..place.len()]);
+        } else {
+            return;
         }
+        self.len = end;
     }
 
     /// A string of at most `chars_max` characters; of a longer one, or one that does not fit, its start.

@@ -20,7 +20,7 @@ const HEADER_BYTES: usize = 3;
 pub(super) struct Text<'d, 'b> {
     draft: &'d mut Draft<'b>,
     start: usize,
-    /// Pieces that end before this place fit.
+    /// Pieces that end before this place fit, whatever characters they have.
     limit: usize,
     chars_left: usize,
     total: u64,
@@ -36,8 +36,10 @@ impl<'d, 'b> Text<'d, 'b> {
         if draft.tape().room() < HEADER_BYTES + TOTAL_BYTES {
             return Err(draft.cut());
         }
-        draft.put(|tape| tape.fixed(token::STRING, &[0, 0]))?;
-        let limit = (draft.tape().end() - TOTAL_BYTES).min(start + LONGEST);
+        // There is room for it.
+        draft.tape().fixed(token::STRING, &[0, 0]);
+        let is_bounded = chars_max != usize::MAX;
+        let limit = if is_bounded { 0 } else { (draft.tape().end() - TOTAL_BYTES).min(start + LONGEST) };
         Ok(Self { draft, start, limit, chars_left: chars_max, total: 0, is_full: false, is_closed: false })
     }
 
@@ -77,6 +79,7 @@ impl<'d, 'b> Text<'d, 'b> {
     /// Lets nothing more in.
     pub(super) fn fill(&mut self) {
         self.is_full = true;
+        self.limit = 0;
     }
 
     /// Bytes stored so far.
@@ -97,8 +100,7 @@ impl<'d, 'b> Text<'d, 'b> {
     /// Stores as much of a piece as fits.
     #[inline]
     pub(super) fn store(&mut self, piece: &str) {
-        let fits = !self.is_full && self.chars_left == usize::MAX;
-        if !(fits && self.draft.tape().raw_before(self.limit, piece.as_bytes())) {
+        if !self.draft.tape().raw_before(self.limit, piece.as_bytes()) {
             self.store_slowly(piece);
         }
     }
@@ -116,7 +118,9 @@ impl<'d, 'b> Text<'d, 'b> {
             head = start_of(head, self.chars_left);
         }
         tape.raw(head.as_bytes());
-        self.is_full = head.len() < piece.len();
+        if head.len() < piece.len() {
+            self.fill();
+        }
         if self.chars_left != usize::MAX {
             self.chars_left -= head.chars().count();
         }
@@ -155,7 +159,7 @@ impl Drop for Text<'_, '_> {
 impl Write for Text<'_, '_> {
     fn write_str(&mut self, piece: &str) -> fmt::Result {
         self.step()?;
-        self.total = self.total.saturating_add(piece.len() as u64);
+        self.total = self.total.wrapping_add(piece.len() as u64);
         self.store(piece);
         Ok(())
     }
