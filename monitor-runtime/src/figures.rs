@@ -155,16 +155,22 @@ impl FunctionFigures {
 
     /// Takes back calls that were counted without a row when they began: they have left a record since, by
     /// which they are counted again.
-    pub(crate) fn take_back(&mut self, mut calls: u64) {
+    pub(crate) fn take_back(&mut self, calls: u64) {
+        let mut left = calls;
         let earlier = self.earlier.values_mut().rev().chain(self.slices.values_mut().rev()).map(Box::as_mut);
         for period in std::iter::once(&mut self.current).chain(earlier) {
             let figures = &mut period.figures;
-            let taken = calls.min(figures.sampled_out);
+            let taken = left.min(figures.sampled_out);
             figures.calls -= taken;
             figures.sampled_out -= taken;
             period.changed |= taken > 0;
-            calls -= taken;
+            left -= taken;
         }
+        // What a recovery takes for counted has to say so too, or it adds the calls twice.
+        let taken = (calls - left).min(self.sum.sampled_out);
+        self.sum.calls -= taken;
+        self.sum.sampled_out -= taken;
+        self.sum_changed = true;
         self.changed = true;
     }
 
@@ -460,6 +466,8 @@ mod tests {
         figures.rows(1, WINDOW_NS + 3, &mut windows, &mut slices);
         let calls: Vec<_> = windows.iter().map(|row| (row.figures.calls, row.figures.sampled_out)).collect();
         assert_eq!(calls, [(0, 0), (1, 0)]);
+        let Figures { calls, sampled_out, recorded, .. } = figures.sum();
+        assert_eq!((calls, sampled_out, recorded), (1, 0, 1), "what is recovered is a difference of sums");
     }
 
     #[test]
