@@ -90,17 +90,18 @@ impl Backlog {
 
     /// Makes room until the bound is kept: the oldest `ok` calls go, failed ones are moved aside; when
     /// those pass their own bound, the oldest of them go as well. `gone` is told of each; `keep` puts what
-    /// is moved aside into the journal again, so that the blocks it lay in can go.
+    /// is moved aside into the journal again, so that the blocks it lay in can go, if there is room for it.
     pub(crate) fn evict(
         &mut self,
         mut gone: impl FnMut(&Waiting<'_>),
-        mut keep: impl FnMut(&Waiting<'_>, &[u64]) -> Held,
+        mut keep: impl FnMut(&Waiting<'_>, &[u64]) -> Option<Held>,
     ) {
         let failures_max = self.bytes_max / FAILURES_SHARE;
         while self.bytes > self.bytes_max - failures_max {
             let Some(mut segment) = self.segments.pop_front() else { break };
             self.bytes -= segment.bytes();
             let (thread, ring) = (segment.thread, segment.ring);
+            let before = std::mem::take(&mut segment.held);
             let mut saved = Segment { thread, ring, ..Segment::default() };
             each(&mut segment, |waiting, words| {
                 if waiting.header.outcome == Outcome::Ok {
@@ -108,7 +109,10 @@ impl Backlog {
                 } else {
                     saved.words.extend_from_slice(words);
                     saved.ends.push_back(waiting.end.1);
-                    saved.held.extend(keep(&waiting, words));
+                    match keep(&waiting, words) {
+                        Some(held) => saved.held.extend(held),
+                        None => saved.held.extend_from_slice(&before),
+                    }
                 }
             });
             if !saved.words.is_empty() {
@@ -124,15 +128,19 @@ impl Backlog {
     }
 
     /// Hands over the oldest calls, those saved from eviction first, as long as `take` says so; and where
-    /// they lie in the journal, to be held on.
-    pub(crate) fn take(&mut self, mut take: impl FnMut(&Waiting<'_>) -> bool) -> Held {
-        let mut held = Held::new();
+    /// they lie in the journal, to be held on: for so many calls, then for so many more.
+    pub(crate) fn take(&mut self, mut take: impl FnMut(&Waiting<'_>) -> bool) -> Vec<(usize, Held)> {
+        let mut held = Vec::new();
         for (queue, bytes) in
             [(&mut self.failures, &mut self.failure_bytes), (&mut self.segments, &mut self.bytes)]
         {
             while let Some(segment) = queue.front_mut() {
-                let more = take_from(segment, &mut take);
-                held.extend_from_slice(&segment.held);
+                let mut calls = 0;
+                let more = take_from(segment, &mut |waiting| {
+                    calls += 1;
+                    take(waiting)
+                });
+                held.push((calls, segment.held.clone()));
                 if segment.is_done() {
                     *bytes -= segment.bytes();
                     queue.pop_front();
@@ -214,7 +222,7 @@ mod tests {
                 Outcome::Ok => lost.push(waiting.header.site),
                 _ => folded.push(waiting.header.site),
             };
-            backlog.evict(gone, |_, _| Held::new());
+            backlog.evict(gone, |_, _| Some(Held::new()));
             assert!(backlog.bytes() <= 64 * 100);
         }
         let mut taken = Vec::new();
@@ -240,7 +248,7 @@ mod tests {
             let ends = [u64::from(site) * 8 + 8].into();
             backlog.push(Segment::new(1, call(site, outcome), 1, ends, Held::new()));
             let gone = |waiting: &Waiting<'_>| assert_eq!(waiting.header.outcome, Outcome::Ok);
-            backlog.evict(gone, |_, _| Held::new());
+            backlog.evict(gone, |_, _| Some(Held::new()));
         }
         let mut failed = 0;
         backlog.take(|waiting| {

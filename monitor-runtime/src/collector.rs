@@ -26,6 +26,7 @@ use crate::clock::{Clock, monotonic};
 use crate::config::{Settings, Watch, limits};
 use crate::figures::FunctionFigures;
 use crate::health::{Health, Level, Share};
+use crate::journal::{RESERVED_BYTES, Worth};
 use crate::record::Outcome;
 use crate::retry::Retry;
 use crate::runtime::Shared;
@@ -161,7 +162,8 @@ impl Collector {
         rings.brakes.store(settings.max_rate > 0, std::sync::atomic::Ordering::Relaxed);
         let memory = usize::try_from(settings.max_memory_bytes).unwrap_or(usize::MAX);
         let queue_bytes_max = settings.max_memory_bytes;
-        let taken = memory / RINGS_SHARE + memory / OVERFLOW_SHARE + limits::BATCH_BYTES_MAX / 4;
+        let taken =
+            memory / RINGS_SHARE + memory / OVERFLOW_SHARE + limits::BATCH_BYTES_MAX / 4 + RESERVED_BYTES;
         // What waits lies in the journal as well, where there is one.
         let copies = if rings.memory.mapping().is_some() { 2 } else { 1 };
         let waiting_bytes = memory.saturating_sub(taken) / copies;
@@ -316,8 +318,9 @@ impl Collector {
         let journal = &mut keeping.journal;
         backlog.evict(gone, |waiting, words| {
             let (ring, end) = waiting.end;
-            journal.append((ring, end.saturating_sub(words.len() as u64)), waiting.thread, words);
-            journal.take_pieces().held()
+            let place = (ring, end.saturating_sub(words.len() as u64));
+            let is_kept = journal.append(Worth::Failure, place, waiting.thread, words);
+            is_kept.then(|| journal.take_pieces().held())
         });
         for (function, outcome, message, at_ns) in folds {
             self.fold(function, outcome, message, 1, at_ns);

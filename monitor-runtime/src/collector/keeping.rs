@@ -1,16 +1,17 @@
 //! What the collector does so that the process can be recovered after its death: it keeps what it drained
 //! in the journal until the store has it, and notes in the ledger how far records are counted and written.
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::os::unix::ffi::OsStrExt as _;
 use std::time::Duration;
 
 use super::Collector;
 use crate::batch::Batch;
 use crate::config::limits;
-use crate::journal::{Held, Journal};
+use crate::journal::{Held, Journal, Pieces, Worth};
 use crate::layout::{head, marks, ring};
 use crate::ledger::Ledger;
+use crate::record::{Kept, Outcome, Record, decode};
 use crate::region::Memory;
 
 /// Journal and ledger, and what the batch on its way needs of them.
@@ -24,8 +25,10 @@ pub(super) struct Keeping {
     pub(super) ends: Vec<(u32, u64)>,
     /// The same for calls that are postponed.
     pub(super) ends_postponed: Vec<(u32, u64)>,
-    /// Where the calls of both lie in the journal.
-    pub(super) held: Held,
+    /// Where the calls of both lie in the journal: the first so many, then so many more.
+    pub(super) held: VecDeque<(usize, Held)>,
+    /// Where drained words lie that are let go once they are counted.
+    pub(super) uncounted: Held,
     /// Whether dead processes may have left something that is not recovered yet.
     pub(super) recovering: bool,
 }
@@ -38,9 +41,34 @@ impl Keeping {
             overflow_position: 0,
             ends: Vec::new(),
             ends_postponed: Vec::new(),
-            held: Held::new(),
+            held: VecDeque::new(),
+            uncounted: Held::new(),
             recovering: false,
         }
+    }
+
+    /// Where the rows of a run are kept: where they were drained to; by themselves where that holds little else
+    /// but calls without a row, or had no room for them, so that few rows do not hold on to much of the journal.
+    pub(super) fn hold(&mut self, pieces: &Pieces, run: Run<'_>, drained: usize) -> Held {
+        let is_sparse = run.words.len() * SPARSE < drained;
+        if !self.journal.is_kept() || pieces.are_whole() && !is_sparse {
+            return pieces.held();
+        }
+        let (mut at, mut are_kept) = (0, true);
+        for end in run.ends {
+            let Some((record, used)) = decode(&run.words[at..]) else { break };
+            let position = end.saturating_sub(used as u64);
+            if is_sparse || !pieces.have(position.saturating_sub(run.from) as usize) {
+                let words = &run.words[at..at + used];
+                are_kept &= self.journal.append(worth(&record), (run.ring, position), run.thread, words);
+            }
+            at += used;
+        }
+        let mut held = self.journal.take_pieces().held();
+        if !is_sparse || !are_kept {
+            held.extend(pieces.held());
+        }
+        held
     }
 
     /// Of the batch of this number, the calls from this one on wait for the next. What was noted of rings that
@@ -53,6 +81,84 @@ impl Keeping {
             ledger.put_off(sequence, ring);
         }
         ends_postponed.splice(0..0, later);
+    }
+
+    /// Lets go of what held the first calls: the store has them. Held on until none were put off, a store that
+    /// halves batch after batch would have the journal fill up with what was written long ago.
+    fn let_go(&mut self, mut calls: usize) {
+        while let Some((first, _)) = self.held.front_mut() {
+            let gone = calls.min(*first);
+            *first -= gone;
+            calls -= gone;
+            if *first > 0 {
+                break;
+            }
+            self.held.pop_front();
+        }
+    }
+}
+
+/// Rows of one thread, as they lie in the backlog.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Run<'a> {
+    pub(super) ring: u32,
+    /// Where in the ring began what they were drained with.
+    pub(super) from: u64,
+    pub(super) thread: u32,
+    pub(super) words: &'a [u64],
+    /// Where each ends in the ring.
+    pub(super) ends: &'a VecDeque<u64>,
+}
+
+/// What is drained from a ring, on its way into the journal.
+#[derive(Debug)]
+pub(super) struct Drain<'a> {
+    journal: &'a mut Journal,
+    ring: u32,
+    /// Whose the record behind those that were looked at is.
+    thread: u32,
+    looked: usize,
+}
+
+impl<'a> Drain<'a> {
+    pub(super) fn new(journal: &'a mut Journal, ring: u32, thread: u32) -> Self {
+        Self { journal, ring, thread, looked: 0 }
+    }
+
+    /// Keeps the words from this number on, which begin at this position of the ring: all of them; failures and
+    /// slow calls alone where there is no room for more.
+    pub(super) fn keep(&mut self, position: u64, words: &[u64], begun: usize) {
+        if self.journal.append(Worth::Drained, (self.ring, position), self.thread, &words[begun..]) {
+            return;
+        }
+        while let Some((record, used)) = words.get(self.looked..).and_then(decode) {
+            let at = self.looked;
+            self.looked += used;
+            if let Record::Thread(next) = record {
+                self.thread = next;
+            }
+            if at < begun {
+                continue;
+            }
+            let place = (self.ring, position + (at - begun) as u64);
+            let is_for_certain = matches!(&record, Record::Call(header, ..) if is_for_certain(header.kept));
+            let words = &words[at..at + used];
+            if !is_for_certain || !self.journal.append(worth(&record), place, self.thread, words) {
+                self.journal.pass(used);
+            }
+        }
+    }
+}
+
+/// Whether a call has its row whatever the rate.
+fn is_for_certain(kept: Kept) -> bool {
+    matches!(kept, Kept::Failed | Kept::Slow)
+}
+
+fn worth(record: &Record<'_>) -> Worth {
+    match record {
+        Record::Call(header, ..) if header.outcome != Outcome::Ok => Worth::Failure,
+        _ => Worth::Row,
     }
 }
 
@@ -99,6 +205,7 @@ impl Collector {
         if changed {
             ledger.publish();
         }
+        keeping.uncounted.clear();
     }
 
     /// Notes what will be written once the store has this batch.
@@ -143,7 +250,9 @@ impl Collector {
     /// Notes that the store has this batch, and lets go of what it held.
     pub(super) fn note_written(&mut self, sequence: u64) {
         self.keeping.ledger.acknowledge(sequence);
+        let calls = self.keeping.ends.len();
         self.keeping.ends.clear();
+        self.keeping.let_go(calls);
         if self.postponed.is_empty() {
             self.keeping.held.clear();
         }
@@ -152,6 +261,8 @@ impl Collector {
 
 /// The number under which failures go that came around their rings.
 pub(super) const OVERFLOW: u32 = 0;
+/// Where rows are less than one word in so many of what was drained, they are kept by themselves.
+const SPARSE: usize = 4;
 /// Rings for bursts that lie ready: as many threads may begin their first one between two steps. A step
 /// can be long: it may wait for the disk.
 const SPARE_BURSTS: usize = 2;
@@ -159,3 +270,90 @@ const SPARE_BURSTS: usize = 2;
 const READY_RINGS: usize = 8;
 /// Bytes that the file system has promised beyond what is in use, for the tables beside the rings.
 const PROMISED_AHEAD: usize = 256 << 10;
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::*;
+    use crate::mapping::Mapping;
+    use crate::record::{HEADER_WORDS, Header};
+
+    /// What a collector keeps in a file, in the reserved blocks and so many more; and the folder of the file.
+    fn keeping(blocks: usize) -> (Keeping, tempfile::TempDir) {
+        let folder = tempfile::tempdir_in("/dev/shm").unwrap();
+        let memory = Memory::mapped(Mapping::create(folder.path(), "rings", 1 << 20).unwrap());
+        (Keeping::new(Box::leak(Box::new(memory)), blocks << 16), folder)
+    }
+
+    fn call(outcome: Outcome) -> [u64; HEADER_WORDS] {
+        let kept = if outcome == Outcome::Ok { Kept::Sampled } else { Kept::Failed };
+        Header {
+            site: 1,
+            outcome,
+            kept,
+            is_async: false,
+            start: 1,
+            duration: 2,
+            span: 3,
+            parent: 0,
+            trace: 3,
+            weight: 1.0,
+            args_bytes: 0,
+            fields_bytes: 0,
+            busy: 0,
+        }
+        .encode(0)
+    }
+
+    /// A hundred calls, of which the first and the last failed.
+    fn drained() -> Vec<u64> {
+        let outcome = |at| if at == 0 || at == 99 { Outcome::Error } else { Outcome::Ok };
+        (0..100).flat_map(|at| call(outcome(at))).collect()
+    }
+
+    #[test]
+    fn failures_are_kept_where_there_is_no_room_for_what_they_were_drained_with() {
+        let (mut keeping, _folder) = keeping(0);
+        let words = drained();
+        let mut drain = Drain::new(&mut keeping.journal, 7, 1);
+        // In two pieces, as a ring hands them over.
+        let middle = 50 * HEADER_WORDS;
+        drain.keep(1000, &words[..middle], 0);
+        drain.keep(1000 + middle as u64, &words, middle);
+        let pieces = keeping.journal.take_pieces();
+        let kept: Vec<usize> = (0..100).filter(|at| pieces.have(at * HEADER_WORDS)).collect();
+        assert_eq!(kept, [0, 99]);
+    }
+
+    #[test]
+    fn few_rows_do_not_hold_on_to_all_that_they_were_drained_with() {
+        let (mut keeping, _folder) = keeping(1);
+        let words = drained();
+        Drain::new(&mut keeping.journal, 7, 1).keep(1000, &words, 0);
+        let pieces = keeping.journal.take_pieces();
+        assert!(pieces.are_whole());
+        let row = call(Outcome::Error);
+        let ends = VecDeque::from([1000 + row.len() as u64]);
+        let run = Run { ring: 7, from: 1000, thread: 1, words: &row, ends: &ends };
+        let held = keeping.hold(&pieces, run, words.len());
+        let is_among =
+            |one: &Held, other: &Held| one.iter().any(|block| std::sync::Arc::ptr_eq(block, &other[0]));
+        assert!(held.len() == 1 && !is_among(&held, &pieces.held()));
+        let many = Run { words: &words, ends: &VecDeque::new(), ..run };
+        assert!(is_among(&keeping.hold(&pieces, many, words.len()), &pieces.held()));
+    }
+
+    #[test]
+    fn what_held_calls_is_let_go_with_them_though_others_were_put_off() {
+        let (mut keeping, _folder) = keeping(0);
+        keeping.held = [2, 3, 4].map(|calls| (calls, Held::new())).into();
+        let mut left = |calls| {
+            keeping.let_go(calls);
+            keeping.held.iter().map(|(calls, _)| *calls).collect::<Vec<_>>()
+        };
+        assert_eq!(left(1), [1, 3, 4]);
+        assert_eq!(left(4), [4]);
+        assert!(left(9).is_empty());
+    }
+}

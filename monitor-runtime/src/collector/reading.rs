@@ -5,7 +5,7 @@ use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::keeping::{Keeping, OVERFLOW};
+use super::keeping::{self, Keeping, OVERFLOW, Run};
 use super::ladder::Standing;
 use super::{Collector, Function, figures_of};
 use crate::backlog::{Segment, Waiting};
@@ -17,7 +17,7 @@ use crate::countdown::Countdown;
 use crate::decode::{self, Times};
 use crate::figures::{Ended, FunctionFigures};
 use crate::histogram::Histogram;
-use crate::journal::Pieces;
+use crate::journal::{Pieces, Worth};
 use crate::layout::ring::HEAD_THREAD;
 use crate::record::{HEADER_WORDS, Header, Outcome, Record, decode, sealed_as, settle};
 use crate::sampling::thin::Thinned;
@@ -93,11 +93,12 @@ impl Collector {
                 let thread = self.ring_threads[2 * place + at];
                 let position = ring.drained();
                 let journal = &mut self.keeping.journal;
+                let mut keep = keeping::Drain::new(journal, page.id, thread);
                 ring.drain(|position, piece| {
                     let begun = words.len();
                     piece.append_to(&mut words);
                     // Before the ring forgets it.
-                    journal.append((page.id, position), thread, &words[begun..]);
+                    keep.keep(position, &words, begun);
                 });
                 let pieces = journal.take_pieces();
                 origins.push(Origin { page: Some(page), ring: page.id, position, pieces });
@@ -132,7 +133,7 @@ impl Collector {
             let Keeping { journal, overflow_position, .. } = &mut self.keeping;
             let position = *overflow_position;
             *overflow_position += words.len() as u64;
-            journal.append((OVERFLOW, position), thread, &words);
+            journal.append(Worth::Failure, (OVERFLOW, position), thread, &words);
             let origin = Origin { page: None, ring: OVERFLOW, position, pieces: journal.take_pieces() };
             // A failure stays; whether its caller does is decided here as anywhere.
             let drained = [(0, words)];
@@ -176,6 +177,7 @@ impl Collector {
         let mut ends = VecDeque::new();
         let mut pieces = origin.pieces.walk();
         let mut looked = 0;
+        let drained = words.len();
         while let Some((record, used)) = decode(&words[at..]) {
             if at - looked >= LOOK_WORDS {
                 looked = at;
@@ -204,14 +206,11 @@ impl Collector {
                 Record::Thread(next) => {
                     if end > start {
                         let ends = std::mem::take(&mut ends);
-                        let words = words[start..end].to_vec();
-                        self.backlog.push(Segment::new(
-                            thread,
-                            words,
-                            origin.ring,
-                            ends,
-                            origin.pieces.held(),
-                        ));
+                        let rows = words[start..end].to_vec();
+                        let (ring, from) = (origin.ring, origin.position);
+                        let run = Run { ring, from, thread, words: &rows, ends: &ends };
+                        let held = self.keeping.hold(&origin.pieces, run, drained);
+                        self.backlog.push(Segment::new(thread, rows, origin.ring, ends, held));
                     }
                     start = end;
                     thread = next;
@@ -224,8 +223,12 @@ impl Collector {
         words.drain(..start);
         if !words.is_empty() {
             words.shrink_to(words.len() * 2);
-            self.backlog.push(Segment::new(thread, words, origin.ring, ends, origin.pieces.held()));
+            let (ring, from) = (origin.ring, origin.position);
+            let run = Run { ring, from, thread, words: &words, ends: &ends };
+            let held = self.keeping.hold(&origin.pieces, run, drained);
+            self.backlog.push(Segment::new(thread, words, origin.ring, ends, held));
         }
+        self.keeping.uncounted.extend(origin.pieces.held());
         thread
     }
 
