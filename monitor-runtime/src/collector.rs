@@ -26,7 +26,7 @@ use crate::clock::{Clock, monotonic};
 use crate::config::{Settings, Watch, limits};
 use crate::figures::FunctionFigures;
 use crate::health::{Health, Level, Share};
-use crate::journal::{RESERVED_BYTES, Worth};
+use crate::journal::Worth;
 use crate::record::Outcome;
 use crate::retry::Retry;
 use crate::runtime::Shared;
@@ -162,8 +162,7 @@ impl Collector {
         rings.brakes.store(settings.max_rate > 0, std::sync::atomic::Ordering::Relaxed);
         let memory = usize::try_from(settings.max_memory_bytes).unwrap_or(usize::MAX);
         let queue_bytes_max = settings.max_memory_bytes;
-        let taken =
-            memory / RINGS_SHARE + memory / OVERFLOW_SHARE + limits::BATCH_BYTES_MAX / 4 + RESERVED_BYTES;
+        let taken = memory / RINGS_SHARE + memory / OVERFLOW_SHARE + limits::BATCH_BYTES_MAX / 4;
         // What waits lies in the journal as well, where there is one.
         let copies = if rings.memory.mapping().is_some() { 2 } else { 1 };
         let waiting_bytes = memory.saturating_sub(taken) / copies;

@@ -141,9 +141,9 @@ struct Lane {
 }
 
 impl Journal {
-    /// A journal of at most so many bytes, and [`RESERVED_BYTES`].
+    /// A journal of at most so many bytes; its reserved blocks it has in any case.
     pub(crate) fn new(memory: &'static Memory, bytes_max: usize) -> Self {
-        let blocks_max = bytes_max / block_bytes(BLOCK_WORDS) + RESERVED_BLOCKS;
+        let blocks_max = (bytes_max / block_bytes(BLOCK_WORDS)).max(RESERVED_BLOCKS);
         Self {
             memory,
             lanes: Default::default(),
@@ -250,8 +250,6 @@ impl Journal {
 /// Blocks that drained words leave for rows and failures: one for rows, and one that is for failures alone. A
 /// block has room for some 740 failures without values.
 const RESERVED_BLOCKS: usize = 2;
-/// Bytes of these.
-pub(crate) const RESERVED_BYTES: usize = RESERVED_BLOCKS * block_bytes(BLOCK_WORDS);
 /// Of 64 KiB with its header: room for any piece of a ring, which a record at its end makes longer by at
 /// most 50 KiB.
 const BLOCK_WORDS: usize = 8192 - block::HEADER;
@@ -303,7 +301,9 @@ mod tests {
         assert!(journal.append(Worth::Failure, (1, 4), 1, &[5, 6]));
         let pieces = journal.take_pieces();
         let mut walk = pieces.walk();
-        [0, 2, 4].iter().for_each(|number| walk.amend(*number, &[90 + *number as u64]));
+        for number in [0, 2, 4] {
+            walk.amend(number, &[90 + number as u64]);
+        }
         let Piece { block, at, .. } = &pieces.pieces[0];
         let words = block.words[*at..].iter().map(|word| word.load(Ordering::Relaxed));
         let words: Vec<u64> = words.take(2 + entry::HEADER + 2).collect();

@@ -275,11 +275,13 @@ const PROMISED_AHEAD: usize = 256 << 10;
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+    use std::sync::atomic::{AtomicU64, Ordering};
+
     use super::*;
     use crate::mapping::Mapping;
     use crate::record::{HEADER_WORDS, Header};
 
-    /// What a collector keeps in a file, in the reserved blocks and so many more; and the folder of the file.
+    /// What a collector keeps in a file, in so many blocks of 64 KiB; and the folder of the file.
     fn keeping(blocks: usize) -> (Keeping, tempfile::TempDir) {
         let folder = tempfile::tempdir_in("/dev/shm").unwrap();
         let memory = Memory::mapped(Mapping::create(folder.path(), "rings", 1 << 20).unwrap());
@@ -328,7 +330,7 @@ mod tests {
 
     #[test]
     fn few_rows_do_not_hold_on_to_all_that_they_were_drained_with() {
-        let (mut keeping, _folder) = keeping(1);
+        let (mut keeping, _folder) = keeping(3);
         let words = drained();
         Drain::new(&mut keeping.journal, 7, 1).keep(1000, &words, 0);
         let pieces = keeping.journal.take_pieces();
@@ -342,6 +344,29 @@ mod tests {
         assert!(held.len() == 1 && !is_among(&held, &pieces.held()));
         let many = Run { words: &words, ends: &VecDeque::new(), ..run };
         assert!(is_among(&keeping.hold(&pieces, many, words.len()), &pieces.held()));
+    }
+
+    #[test]
+    fn a_ring_whose_calls_were_all_put_off_is_not_said_to_be_written_with_the_batch() {
+        let (mut keeping, _folder) = keeping(0);
+        let rings: [&'static [AtomicU64]; 2] =
+            [1, 2].map(|_| &*Vec::leak((0..marks::WORDS).map(|_| AtomicU64::new(0)).collect()));
+        let Keeping { ledger, ends, .. } = &mut keeping;
+        for (ring, words) in (1..).zip(rings) {
+            ledger.counted(ring, 90, || words);
+            ledger.written(1, ring, 90);
+            ends.extend([(ring, 80), (ring, 90)]);
+        }
+        let is_written = |words: &[AtomicU64]| {
+            [0, 2].iter().any(|at| words[marks::WRITTEN + at].load(Ordering::Relaxed) == 1)
+        };
+        assert_eq!(rings.map(is_written), [true, true]);
+        keeping.put_off(1, 2);
+        assert_eq!(rings.map(is_written), [true, false]);
+        assert_eq!(
+            (&keeping.ends[..], &keeping.ends_postponed[..]),
+            (&[(1, 80), (1, 90)][..], &[(2, 80), (2, 90)][..])
+        );
     }
 
     #[test]
