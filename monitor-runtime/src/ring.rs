@@ -82,7 +82,7 @@ impl Ring {
         Some(Room { head, values: rest.get(..value_words)?, tail: self.tail, end: end as u64 })
     }
 
-    /// Producer: as [`Self::room`], where the words are so few that [`Room::write_few`] writes them.
+    /// Producer: as [`Self::room`], where the words are so few that [`Room::commit_few`] writes them.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn room_for_few(&self, value_words: usize) -> Option<Room<'_>> {
         if value_words > FEW { None } else { self.room(value_words) }
