@@ -226,7 +226,21 @@ impl CallSite {
     /// few of its calls are drawn, until the ladder knows better.
     #[cold]
     pub(crate) fn brake(&self) {
-        self.cap.store((self.rate() / BRAKE).max(BRAKED_LEAST).to_bits(), Ordering::Relaxed);
+        self.cap_at((self.rate() / BRAKE).max(BRAKED_LEAST));
+    }
+
+    /// A tree that this function is the root of is drawn no more often than what has been braked below it:
+    /// else it would lack that.
+    #[cold]
+    pub(crate) fn brake_with(&self, callee: &Self) {
+        let rate = callee.rate();
+        if rate < self.rate() {
+            self.cap_at(rate);
+        }
+    }
+
+    fn cap_at(&self, rate: f64) {
+        self.cap.store(rate.to_bits(), Ordering::Relaxed);
         self.apply();
     }
 
@@ -438,6 +452,19 @@ fn without_generics(segment: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_root_is_braked_as_far_as_what_it_calls() {
+        static ABOUT: Description = Description::new(|| "orders::place", "src/orders.rs", 1, &[], &[]);
+        let [root, callee] = [CallSite::new(&ABOUT), CallSite::new(&ABOUT)];
+        callee.brake();
+        root.brake_with(&callee);
+        assert!(root.rate() < 1.0 && root.rate().to_bits() == callee.rate().to_bits());
+        root.brake();
+        let rate = root.rate();
+        root.brake_with(&callee);
+        assert!(rate < callee.rate() && root.rate().to_bits() == rate.to_bits());
+    }
 
     #[test]
     fn a_path_is_shown_as_a_user_would_write_it() {

@@ -32,6 +32,13 @@ pub(crate) fn start(page: &[AtomicU64; CONTROL], start: Ticks) {
     page[at + frame::START].store(start, Ordering::Relaxed);
 }
 
+/// The function of the outermost call that is under way, if its frame is still there.
+pub(crate) fn outermost(page: &[AtomicU64; CONTROL]) -> Option<u32> {
+    let word = page[FRAMES + frame::SITE].load(Ordering::Relaxed);
+    let is_there = page[DEPTH].load(Ordering::Relaxed) > 0 && word >> 32 == 0;
+    is_there.then_some(word as u32)
+}
+
 /// The innermost call ends.
 #[cfg_attr(not(debug_assertions), inline(always))]
 pub(crate) fn pop(page: &[AtomicU64; CONTROL]) {
@@ -145,6 +152,18 @@ mod tests {
         let words: Vec<u64> = page.iter().map(|word| word.load(Ordering::Relaxed)).collect();
         let frames = read_frames(&words[FRAMES..], words[DEPTH] as u32);
         frames.iter().map(|frame| (frame.depth, frame.span)).collect()
+    }
+
+    #[test]
+    fn the_outermost_call_is_known_until_its_frame_is_overwritten() {
+        let page = page();
+        assert_eq!(outermost(&page), None);
+        (1..=FRAMES_MAX as u32).for_each(|site| push(&page, site, 0, 1));
+        assert_eq!(outermost(&page), Some(1));
+        push(&page, 99, 0, 1);
+        assert_eq!(outermost(&page), None);
+        (0..=FRAMES_MAX).for_each(|_| pop(&page));
+        assert_eq!(outermost(&page), None);
     }
 
     #[test]

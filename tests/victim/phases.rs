@@ -196,9 +196,13 @@ fn report(totals: &Totals, flushes: &str) {
     let Some(path) = std::env::var_os("CHAOS_REPORT") else { return };
     let health = monitored::health();
     let mut text = flushes.to_owned();
-    let peak = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let peak = peak.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let peak = peak.and_then(|rest| rest.split_whitespace().next()).unwrap_or("0");
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let kb = |name: &str| -> u64 {
+        let rest = status.lines().find_map(|line| line.strip_prefix(name));
+        rest.and_then(|rest| rest.split_whitespace().next()?.parse().ok()).unwrap_or(0)
+    };
+    // Without the pages of files, above all the program's own code, which the kernel has anyway.
+    let peak = kb("VmHWM:").saturating_sub(kb("RssFile:"));
     let drops = health.dropped;
     let numbers = [
         ("ok", totals.ok),
@@ -213,7 +217,7 @@ fn report(totals: &Totals, flushes: &str) {
         ("threads", totals.threads as u64),
         ("files", totals.files as u64),
         ("files_left", entries("/proc/self/fd").saturating_sub(1) as u64),
-        ("peak_kb", peak.parse().unwrap_or(0)),
+        ("peak_kb", peak),
         ("recorded", health.recorded),
         ("ring_full", drops.ring_full),
         ("backlog", drops.backlog),

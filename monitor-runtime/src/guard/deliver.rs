@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 
 use crate::call_site::CallSite;
 use crate::clock::Ticks;
+use crate::frames;
 use crate::record::{HEADER_WORDS, Header, Outcome, Word};
 use crate::ring::Push;
 use crate::tally::Unrecorded;
@@ -33,6 +34,8 @@ pub(super) fn deliver_slowly(thread: &'static ThreadState, words: &[u64; HEADER_
         && let Some(site) = crate::call_site::by_id(header.site)
     {
         site.brake();
+        let root = frames::outermost(thread.page.words).and_then(crate::call_site::by_id);
+        root.inspect(|root| root.brake_with(site));
     }
     if push != Push::Full {
         return;

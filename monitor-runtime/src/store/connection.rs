@@ -227,6 +227,10 @@ pub(crate) fn harden(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute_batch("PRAGMA mmap_size = 0; PRAGMA temp_store = MEMORY; PRAGMA cell_size_check = ON")
 }
 
+/// The pages that SQLite keeps of the store that is written: those that a batch changes, some hundred KiB, and
+/// as many again.
+const CACHE_KIB: u32 = 1024;
+
 /// Bytes of a value or row: a hundred times the largest of ours. A planted view that computes values of
 /// a gigabyte within one instruction could not be stopped between two.
 const VALUE_BYTES_MAX: i32 = 64 << 20;
@@ -343,7 +347,10 @@ pub(crate) fn bound(connection: &Connection, options: &StoreOptions) -> rusqlite
 }
 
 fn bound_pages(connection: &Connection, options: &StoreOptions) -> rusqlite::Result<()> {
-    connection.execute_batch(&format!("PRAGMA max_page_count = {}", options.shares().pages))
+    connection.execute_batch(&format!(
+        "PRAGMA max_page_count = {}; PRAGMA cache_size = -{CACHE_KIB}",
+        options.shares().pages
+    ))
 }
 
 fn bound_log(connection: &Connection, options: &StoreOptions) -> rusqlite::Result<()> {
