@@ -1,0 +1,217 @@
+//! The views, which are the API: what readers see of the base tables.
+
+/// The columns of `calls`, `errors` and `slow_calls`. `kind` is 4 × outcome + kept. Joins are outer
+/// ones on unique keys, so that a query pays only for those whose columns it names.
+const CALL_COLUMNS: &str = "
+  c.id AS call_id,
+  t.base_ns + c.start AS start_ns,
+  (t.base_ns + c.start) / 1e9 AS start_s,
+  c.duration AS duration_ns,
+  c.duration / 1e6 AS duration_ms,
+  COALESCE(c.busy, c.duration) AS busy_ns,
+  f.name AS function,
+  CASE c.kind >> 2 WHEN 0 THEN 'ok' WHEN 1 THEN 'error' WHEN 2 THEN 'panic' ELSE 'cancelled' END AS outcome,
+  CASE WHEN c.kind > 3 THEN 1 ELSE 0 END AS failed,
+  v.error AS error,
+  v.args AS args,
+  v.result AS result,
+  v.fields AS fields,
+  c.weight AS weight,
+  CASE c.kind & 3 WHEN 0 THEN 'sampled' WHEN 1 THEN 'slow' WHEN 2 THEN 'failed' ELSE 'first' END AS kept,
+  t.span_base + c.span - c.parent - c.trace AS trace_id,
+  t.span_base + c.span AS span_id,
+  CASE WHEN c.parent <> 0 THEN t.span_base + c.span - c.parent END AS parent_id,
+  t.name AS thread,
+  p.service AS service,
+  f.file AS file,
+  f.line AS line,
+  f.group_name AS group_name,
+  p.host AS host,
+  p.pid AS pid,
+  t.process_id AS process_id";
+
+const CALL_JOINS: &str = "
+FROM call c
+LEFT JOIN thread t ON t.id = c.thread_id
+LEFT JOIN process p ON p.id = t.process_id
+LEFT JOIN function f ON f.id = c.function_id
+LEFT JOIN call_value v ON v.id = c.id";
+
+const VIEW_ERROR_GROUPS: &str = "CREATE VIEW error_groups AS
+SELECT
+  g.fingerprint AS fingerprint,
+  f.name AS function,
+  CASE g.outcome WHEN 1 THEN 'error' WHEN 2 THEN 'panic' ELSE 'cancelled' END AS outcome,
+  g.message AS message,
+  g.count AS count,
+  g.first_ns AS first_ns,
+  g.last_ns AS last_ns,
+  g.example_call_id AS example_call_id
+FROM error_group g
+LEFT JOIN function f ON f.id = g.function_id";
+
+/// Percentiles are the geometric middle of the bucket that holds them: buckets are 2^(1/8) wide, so
+/// that is never further off than 2^(1/16), 4.5 %; the longest call bounds them from above.
+const VIEW_FUNCTIONS: &str = "CREATE VIEW functions AS
+WITH figures AS (
+  SELECT function_id, SUM(calls) AS calls, SUM(errors) AS errors, SUM(panics) AS panics,
+    SUM(cancelled) AS cancelled, SUM(recorded) AS recorded, SUM(dropped) AS dropped,
+    SUM(total_ns) AS total_ns, MAX(max_ns) AS max_ns, MAX(estimated) AS estimated
+  FROM slice
+  GROUP BY function_id
+), buckets AS (
+  SELECT function_id, bucket, SUM(count) AS count
+  FROM slice_bucket
+  GROUP BY function_id, bucket
+), ranked AS (
+  SELECT b.function_id, h.mid_ns,
+    SUM(b.count) OVER (PARTITION BY b.function_id ORDER BY b.bucket) AS upto,
+    SUM(b.count) OVER (PARTITION BY b.function_id) AS total
+  FROM buckets b
+  JOIN histogram_bucket h ON h.bucket = b.bucket
+), percentiles AS (
+  SELECT function_id,
+    MIN(CASE WHEN upto >= total * 0.50 THEN mid_ns END) AS p50_ns,
+    MIN(CASE WHEN upto >= total * 0.95 THEN mid_ns END) AS p95_ns,
+    MIN(CASE WHEN upto >= total * 0.99 THEN mid_ns END) AS p99_ns
+  FROM ranked
+  GROUP BY function_id
+)
+SELECT
+  f.name AS function,
+  f.file AS file,
+  f.line AS line,
+  f.group_name AS group_name,
+  CAST(s.calls AS BIGINT) AS calls,
+  CAST(s.errors AS BIGINT) AS errors,
+  CAST(s.panics AS BIGINT) AS panics,
+  CAST(s.cancelled AS BIGINT) AS cancelled,
+  CASE WHEN s.calls > 0 THEN (s.errors + s.panics + s.cancelled) * 1e2 / s.calls ELSE 0e0 END AS error_pct,
+  CAST(s.recorded AS BIGINT) AS recorded,
+  CAST(s.dropped AS BIGINT) AS dropped,
+  s.total_ns / 1e6 AS total_ms,
+  CASE WHEN s.calls > 0 THEN s.total_ns / 1e6 / s.calls ELSE 0e0 END AS mean_ms,
+  CASE WHEN q.p50_ns > s.max_ns THEN s.max_ns ELSE q.p50_ns END / 1e6 AS p50_ms,
+  CASE WHEN q.p95_ns > s.max_ns THEN s.max_ns ELSE q.p95_ns END / 1e6 AS p95_ms,
+  CASE WHEN q.p99_ns > s.max_ns THEN s.max_ns ELSE q.p99_ns END / 1e6 AS p99_ms,
+  s.max_ns / 1e6 AS max_ms,
+  f.sample_rate AS sample_rate,
+  s.estimated AS estimated
+FROM figures s
+JOIN function f ON f.id = s.function_id
+LEFT JOIN percentiles q ON q.function_id = s.function_id";
+
+/// A window is one row, whoever shares it: percentiles of several processes follow from their histograms,
+/// which the writer merges, because no SQL that SQLite and DuckDB share could. So nothing is grouped here.
+/// `window` stands in quotes because it is a reserved word in DuckDB.
+const VIEW_LATENCY: &str = "CREATE VIEW latency AS
+SELECT
+  f.name AS function,
+  w.\"window\" * 10000000000 AS start_ns,
+  w.\"window\" * 1e1 AS start_s,
+  w.calls AS calls,
+  w.errors + w.panics + w.cancelled AS errors,
+  w.total_ns / 1e6 AS total_ms,
+  w.p50_ns / 1e6 AS p50_ms,
+  w.p95_ns / 1e6 AS p95_ms,
+  w.p99_ns / 1e6 AS p99_ms,
+  w.max_ns / 1e6 AS max_ms,
+  w.estimated AS estimated
+FROM latency_window w
+LEFT JOIN function f ON f.id = w.function_id
+WHERE w.shown = 1";
+
+const VIEW_PROCESSES: &str = "CREATE VIEW processes AS
+SELECT
+  p.id AS process_id,
+  p.run_uuid AS run_uuid,
+  p.service AS service,
+  p.version AS version,
+  p.host AS host,
+  p.pid AS pid,
+  p.started_ns AS started_ns,
+  COALESCE(g.at_ns, p.started_ns) AS last_seen_ns,
+  p.ended_ns AS ended_ns,
+  p.ending AS ending
+FROM process p
+LEFT JOIN progress g ON g.process_id = p.id AND g.ring = 0";
+
+const VIEW_IN_FLIGHT: &str = "CREATE VIEW in_flight AS
+SELECT
+  g.process_id AS process_id,
+  g.thread AS thread,
+  g.depth AS depth,
+  f.name AS function,
+  g.start_ns AS start_ns,
+  p.ended_ns AS died_ns,
+  (p.ended_ns - g.start_ns) / 1e6 AS elapsed_ms,
+  g.span AS span_id
+FROM flight g
+LEFT JOIN function f ON f.id = g.function_id
+LEFT JOIN process p ON p.id = g.process_id";
+
+const VIEW_EVENTS: &str = "CREATE VIEW events AS
+SELECT at_ns, process_id, kind, detail FROM event";
+
+const VIEW_HEALTH: &str = "CREATE VIEW health AS
+SELECT process_id, at_ns, level, recorded, dropped_ring_full, dropped_backlog, dropped_no_ring, dropped_store,
+  folded_errors, breaker, writer_errors, rows_written, bytes_written, db_bytes, wal_bytes, own_cpu_pct,
+  overhead_ns_per_call, breaker_since_ns, breaker_held, breaker_openings, breaker_next_try_ns, last_failure,
+  writes_ok_pct, writes_blocked_pct, write_retries, write_retries_per_min, duplicates_avoided,
+  cost_pct, budget_pct
+FROM self_report";
+
+const VIEW_RATES: &str = "CREATE VIEW rates AS
+SELECT
+  r.process_id AS process_id,
+  f.name AS function,
+  r.at_ns AS at_ns,
+  r.asked AS asked,
+  r.rate AS rate,
+  r.fidelity AS fidelity,
+  r.calls_per_s AS calls_per_s,
+  r.rows_per_s AS rows_per_s,
+  r.ns_per_call AS ns_per_call,
+  r.cpu_pct AS cpu_pct,
+  r.why AS why
+FROM function_rate r
+LEFT JOIN function f ON f.id = r.function_id";
+
+const VIEW_RESOURCES: &str = "CREATE VIEW resources AS
+SELECT process_id, at_ns, cpu_pct, rss_bytes, threads, open_files FROM resource";
+
+/// The date comes from a table because no date function is spelled alike in SQLite and DuckDB, and
+/// because theirs stop at the millisecond. `CAST((a - a % b) / b AS BIGINT)` is integer division in
+/// both; adding a power of ten and cutting off its first digit pads with zeros in both.
+const VIEW_CALLS_READABLE: &str = "CREATE VIEW calls_readable AS
+SELECT r.*,
+  d.date
+  || 'T' || SUBSTR(CAST(100 + CAST((r.start_ns % 86400000000000 - r.start_ns % 3600000000000) / 3600000000000 AS BIGINT) AS TEXT), 2)
+  || ':' || SUBSTR(CAST(100 + CAST((r.start_ns % 3600000000000 - r.start_ns % 60000000000) / 60000000000 AS BIGINT) AS TEXT), 2)
+  || ':' || SUBSTR(CAST(100 + CAST((r.start_ns % 60000000000 - r.start_ns % 1000000000) / 1000000000 AS BIGINT) AS TEXT), 2)
+  || '.' || SUBSTR(CAST(1000000000 + r.start_ns % 1000000000 AS TEXT), 2)
+  || 'Z' AS started_at
+FROM calls r
+LEFT JOIN calendar d ON d.day = CAST((r.start_ns - r.start_ns % 86400000000000) / 86400000000000 AS BIGINT)";
+
+/// Every view as its name and text, in the order in which they can be created.
+#[must_use]
+pub fn views() -> Vec<(&'static str, String)> {
+    let calls =
+        |name: &str, filter: &str| format!("CREATE VIEW {name} AS\nSELECT{CALL_COLUMNS}{CALL_JOINS}{filter}");
+    vec![
+        ("calls", calls("calls", "")),
+        ("errors", calls("errors", "\nWHERE c.kind > 3")),
+        ("slow_calls", calls("slow_calls", "\nWHERE (c.kind & 3) = 1")),
+        ("error_groups", VIEW_ERROR_GROUPS.to_owned()),
+        ("functions", VIEW_FUNCTIONS.to_owned()),
+        ("latency", VIEW_LATENCY.to_owned()),
+        ("processes", VIEW_PROCESSES.to_owned()),
+        ("in_flight", VIEW_IN_FLIGHT.to_owned()),
+        ("events", VIEW_EVENTS.to_owned()),
+        ("health", VIEW_HEALTH.to_owned()),
+        ("rates", VIEW_RATES.to_owned()),
+        ("resources", VIEW_RESOURCES.to_owned()),
+        ("calls_readable", VIEW_CALLS_READABLE.to_owned()),
+    ]
+}
