@@ -204,7 +204,11 @@ impl Collector {
             next: Due::default(),
             watch: None,
             ladder: ladder::Ladder::new(Bounds::new(settings.max_rate, settings.max_overhead)),
-            health: Health { queue_bytes_max, ..Health::default() },
+            health: Health {
+                queue_bytes_max,
+                budget_pct: 100.0 * settings.max_overhead,
+                ..Health::default()
+            },
             own_cpu: Share::since(crate::os::thread_cpu()),
             process_cpu: Share::since(crate::os::process_cpu()),
         }
