@@ -2,10 +2,10 @@
 
 use std::sync::atomic::Ordering;
 
-use crate::call_site::CallSite;
+use crate::call_site::{self, CallSite};
 use crate::clock::Ticks;
 use crate::frames;
-use crate::record::{HEADER_WORDS, Header, Outcome, Word};
+use crate::record::{HEADER_WORDS, Header, Outcome, Word, with_values};
 use crate::ring::Push;
 use crate::tally::Unrecorded;
 use crate::thread_rings::ThreadState;
@@ -29,22 +29,23 @@ pub(super) fn deliver_slowly(thread: &'static ThreadState, words: &[u64; HEADER_
     }
     let is_late = thread.home.wake();
     let header = Header::decode(words);
+    let site = call_site::by_id(header.site);
     if is_late
         && thread.home.brakes.load(Ordering::Relaxed)
-        && let Some(site) = crate::call_site::by_id(header.site)
+        && let Some(site) = site
     {
         site.brake();
-        let root = frames::outermost(thread.page.words).and_then(crate::call_site::by_id);
+        let root = frames::outermost(thread.page.words).and_then(call_site::by_id);
         root.inspect(|root| root.brake_with(site));
     }
     if push != Push::Full {
         return;
     }
     let failed = header.outcome != Outcome::Ok;
-    if failed && thread.home.give_overflow(thread, crate::record::with_values(words, values)) {
+    if failed && thread.home.give_overflow(thread, with_values(words, values)) {
         return;
     }
-    if let Some(site) = crate::call_site::by_id(header.site) {
+    if let Some(site) = site {
         let has_ring = thread.ring.capacity() >= HEADER_WORDS;
         let reason = match (failed, has_ring) {
             (true, _) => Unrecorded::Folded,
@@ -70,5 +71,48 @@ pub(crate) fn count(
                 tally.count_shared(outcome, reason, duration);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use std::sync::mpsc::channel;
+
+    use super::*;
+    use crate::call_site::Description;
+    use crate::config::CaptureMode;
+    use crate::guard::{Call, Slot};
+    use crate::region::Memory;
+    use crate::sampling::Source;
+    use crate::thread_rings::ThreadRings;
+
+    #[test]
+    fn a_function_that_overruns_its_ring_is_braked_and_so_is_the_root_of_its_tree() {
+        static ABOUT: Description = Description::new(|| "orders::place", "src/orders.rs", 1, &[], &[]);
+        static ROOT: CallSite = CallSite::new(&ABOUT);
+        static CALLEE: CallSite = CallSite::new(&ABOUT);
+        let (overflow, _taken) = channel();
+        let rings = ThreadRings::new(1 << 20, 1 << 40, CaptureMode::All, overflow, Memory::on_heap(None));
+        let rings: &'static ThreadRings = Box::leak(Box::new(rings));
+        rings.brakes.store(true, Ordering::Relaxed);
+        for site in [&ROOT, &CALLEE] {
+            site.register();
+            site.ask(1.0, Source::Default);
+        }
+        let calls = move || {
+            let (state, _) = rings.acquire().unwrap();
+            let mut slot = Slot::empty();
+            let mut root = Call::enter(&mut slot, &ROOT);
+            for _ in 0..100_000 {
+                Call::enter(&mut Slot::empty(), &CALLEE).ok();
+            }
+            root.ok();
+            rings.release(state);
+        };
+        std::thread::spawn(calls).join().unwrap();
+        assert!(CALLEE.rate() < 1.0);
+        assert_eq!(ROOT.rate().to_bits(), CALLEE.rate().to_bits());
     }
 }
