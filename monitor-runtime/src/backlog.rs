@@ -187,27 +187,9 @@ fn each(segment: &mut Segment, mut visit: impl FnMut(Waiting<'_>, &[u64])) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::Kept;
 
     fn call(site: u32, outcome: Outcome) -> Vec<u64> {
-        let kept = if outcome == Outcome::Ok { Kept::Sampled } else { Kept::Failed };
-        Header {
-            site,
-            outcome,
-            kept,
-            is_async: false,
-            start: 1,
-            duration: 2,
-            span: 3,
-            parent: 0,
-            trace: 3,
-            weight: 1.0,
-            args_bytes: 0,
-            fields_bytes: 0,
-            busy: 0,
-        }
-        .encode(0)
-        .to_vec()
+        Header::any(site, outcome).encode(0).to_vec()
     }
 
     #[test]

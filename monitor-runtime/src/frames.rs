@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use crate::clock::Ticks;
 use crate::layout::ring::{CONTROL, DEPTH, FRAMES, FRAMES_MAX};
 use crate::layout::{Kind, block, block_bytes, flight, frame, head};
+use crate::recovery::{Frame, read_frames};
 use crate::region::Memory;
 
 /// A call begins: its frame is the innermost from here on.
@@ -30,6 +31,17 @@ pub(crate) fn start(page: &[AtomicU64; CONTROL], start: Ticks) {
     let depth = page[DEPTH].load(Ordering::Relaxed).wrapping_sub(1);
     let at = FRAMES + depth as usize % FRAMES_MAX * frame::WORDS;
     page[at + frame::START].store(start, Ordering::Relaxed);
+}
+
+/// The calls under way, the outermost first, as far as their frames are there.
+pub(crate) fn under_way(page: &[AtomicU64; CONTROL]) -> Vec<Frame> {
+    let depth = page[DEPTH].load(Ordering::Acquire);
+    if depth == 0 {
+        return Vec::new();
+    }
+    let words = &page[FRAMES..FRAMES + FRAMES_MAX * frame::WORDS];
+    let words: Vec<u64> = words.iter().map(|word| word.load(Ordering::Relaxed)).collect();
+    read_frames(&words, u32::try_from(depth).unwrap_or(0))
 }
 
 /// The function of the outermost call that is under way, if its frame is still there.
@@ -142,15 +154,13 @@ impl Flights {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::recovery::read_frames;
 
     fn page() -> [AtomicU64; CONTROL] {
         std::array::from_fn(|_| AtomicU64::new(0))
     }
 
     fn depths(page: &[AtomicU64; CONTROL]) -> Vec<(u32, u64)> {
-        let words: Vec<u64> = page.iter().map(|word| word.load(Ordering::Relaxed)).collect();
-        let frames = read_frames(&words[FRAMES..], words[DEPTH] as u32);
+        let frames = under_way(page);
         frames.iter().map(|frame| (frame.depth, frame.span)).collect()
     }
 

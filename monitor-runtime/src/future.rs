@@ -404,9 +404,7 @@ impl AsyncCall {
         };
         let mut header = Header { start, ..self.header(outcome, kept, weight, duration) };
         if undrawn {
-            header.span = thread.next_span();
-            header.parent = NO_SPAN;
-            header.trace = header.span;
+            header = header.as_root(thread.next_span());
         }
         let earlier = self.values.take().map(|values| values.tokens).unwrap_or_default();
         let value = value.filter(|_| outcome == Outcome::Ok || thread.captures.errors());

@@ -129,6 +129,13 @@ impl Header {
         ]
     }
 
+    /// The same call as the root of a tree of its own: what was left out above it has no row that it could
+    /// point to.
+    #[must_use]
+    pub(crate) fn as_root(self, span: u64) -> Self {
+        Self { span, parent: 0, trace: span, ..self }
+    }
+
     pub(crate) fn decode(words: &[u64; HEADER_WORDS]) -> Self {
         let bits = words[0] >> 16;
         Self {
@@ -145,6 +152,29 @@ impl Header {
             args_bytes: (words[6] >> 32) as u16,
             fields_bytes: (words[6] >> 48) as u16,
             busy: words[7] & BUSY_MASK,
+        }
+    }
+}
+
+#[cfg(test)]
+impl Header {
+    /// A root call like any other.
+    pub(crate) fn any(site: u32, outcome: Outcome) -> Self {
+        let kept = if outcome == Outcome::Ok { Kept::Sampled } else { Kept::Failed };
+        Self {
+            site,
+            outcome,
+            kept,
+            is_async: false,
+            start: 1,
+            duration: 2,
+            span: 3,
+            parent: 0,
+            trace: 3,
+            weight: 1.0,
+            args_bytes: 0,
+            fields_bytes: 0,
+            busy: 0,
         }
     }
 }

@@ -288,30 +288,10 @@ mod tests {
         (Keeping::new(Box::leak(Box::new(memory)), blocks << 16), folder)
     }
 
-    fn call(outcome: Outcome) -> [u64; HEADER_WORDS] {
-        let kept = if outcome == Outcome::Ok { Kept::Sampled } else { Kept::Failed };
-        Header {
-            site: 1,
-            outcome,
-            kept,
-            is_async: false,
-            start: 1,
-            duration: 2,
-            span: 3,
-            parent: 0,
-            trace: 3,
-            weight: 1.0,
-            args_bytes: 0,
-            fields_bytes: 0,
-            busy: 0,
-        }
-        .encode(0)
-    }
-
     /// A hundred calls, of which the first and the last failed.
     fn drained() -> Vec<u64> {
         let outcome = |at| if at == 0 || at == 99 { Outcome::Error } else { Outcome::Ok };
-        (0..100).flat_map(|at| call(outcome(at))).collect()
+        (0..100).flat_map(|at| Header::any(1, outcome(at)).encode(0)).collect()
     }
 
     #[test]
@@ -335,7 +315,7 @@ mod tests {
         Drain::new(&mut keeping.journal, 7, 1).keep(1000, &words, 0);
         let pieces = keeping.journal.take_pieces();
         assert!(pieces.are_whole());
-        let row = call(Outcome::Error);
+        let row = Header::any(1, Outcome::Error).encode(0);
         let ends = VecDeque::from([1000 + row.len() as u64]);
         let run = Run { ring: 7, from: 1000, thread: 1, words: &row, ends: &ends };
         let held = keeping.hold(&pieces, run, words.len());

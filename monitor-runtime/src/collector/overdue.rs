@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use super::Collector;
 use crate::clock::{Ticks, ticks};
-use crate::layout::{flight, frame, ring};
-use crate::recovery::read_frames;
+use crate::frames;
+use crate::layout::flight;
 
 /// What was reported of a function's calls.
 #[derive(Debug, Default)]
@@ -68,14 +68,7 @@ impl Collector {
             limit.is_some_and(|limit| self.clock.duration_ns(age) > limit)
         };
         for state in self.rings.all() {
-            let page = state.page.words;
-            let depth = page[ring::DEPTH].load(Ordering::Acquire);
-            if depth == 0 {
-                continue;
-            }
-            let words = &page[ring::FRAMES..ring::FRAMES + ring::FRAMES_MAX * frame::WORDS];
-            let words: Vec<u64> = words.iter().map(|word| word.load(Ordering::Relaxed)).collect();
-            let frames = read_frames(&words, u32::try_from(depth).unwrap_or(0));
+            let frames = frames::under_way(state.page.words);
             let overdue = frames.iter().filter(|frame| is_overdue(frame.site, frame.start));
             let thread = state.thread_id.load(Ordering::Relaxed);
             calls.extend(overdue.map(|frame| Overdue {

@@ -206,11 +206,7 @@ impl Collector {
                 Record::Thread(next) => {
                     if end > start {
                         let ends = std::mem::take(&mut ends);
-                        let rows = words[start..end].to_vec();
-                        let (ring, from) = (origin.ring, origin.position);
-                        let run = Run { ring, from, thread, words: &rows, ends: &ends };
-                        let held = self.keeping.hold(&origin.pieces, run, drained);
-                        self.backlog.push(Segment::new(thread, rows, origin.ring, ends, held));
+                        self.keep_rows(origin, thread, words[start..end].to_vec(), ends, drained);
                     }
                     start = end;
                     thread = next;
@@ -223,13 +219,26 @@ impl Collector {
         words.drain(..start);
         if !words.is_empty() {
             words.shrink_to(words.len() * 2);
-            let (ring, from) = (origin.ring, origin.position);
-            let run = Run { ring, from, thread, words: &words, ends: &ends };
-            let held = self.keeping.hold(&origin.pieces, run, drained);
-            self.backlog.push(Segment::new(thread, words, origin.ring, ends, held));
+            self.keep_rows(origin, thread, words, ends, drained);
         }
         self.keeping.uncounted.extend(origin.pieces.held());
         thread
+    }
+
+    /// Has rows of one thread wait for a batch, kept in the journal meanwhile. So many words they were drained
+    /// with.
+    fn keep_rows(
+        &mut self,
+        origin: &Origin,
+        thread: u32,
+        words: Vec<u64>,
+        ends: VecDeque<u64>,
+        drained: usize,
+    ) {
+        let Origin { ring, position: from, .. } = *origin;
+        let run = Run { ring, from, thread, words: &words, ends: &ends };
+        let held = self.keeping.hold(&origin.pieces, run, drained);
+        self.backlog.push(Segment::new(thread, words, ring, ends, held));
     }
 
     /// Counts a call; returns its header as its row is to be written, if it gets one.

@@ -41,8 +41,8 @@ pub const SLOW_CALLS_LEAST: u64 = 1000;
 /// How far the coarse clock may lag behind, by which slow calls are noticed that are only counted: a
 /// wake-up each costs a quarter of a percent of a core, and only while there are such calls.
 pub const COARSE_PERIOD: Duration = Duration::from_millis(4);
-/// The coarse clock standing still for this long is told: the recorder's thread got no processor, and a call that
-/// was slower by no more than this than it may be could go unnoticed.
+/// The coarse clock standing still for this long is told: the recorder's thread got no processor, and calls that
+/// were slow in that time may have gone unnoticed.
 pub const COARSE_STOOD: Duration = Duration::from_millis(16);
 /// How often the ladder looks at what functions cost.
 pub const LADDER_INTERVAL: Duration = Duration::from_secs(1);

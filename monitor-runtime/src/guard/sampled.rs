@@ -221,9 +221,7 @@ impl Entered {
             };
             let mut header = Header { start, ..self.header(outcome, kept, weight, duration) };
             if undrawn {
-                header.span = thread.next_span();
-                header.parent = NO_SPAN;
-                header.trace = header.span;
+                header = header.as_root(thread.next_span());
             }
             deliver(thread, &header.encode(values.len()), values);
         }

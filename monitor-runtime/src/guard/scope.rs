@@ -15,24 +15,21 @@ impl<'a> Scope<'a> {
     #[cfg_attr(not(debug_assertions), inline(always))]
     #[must_use]
     pub fn enter(slot: &'a mut Slot, site: &'static CallSite) -> Self {
-        if !site.is_off() && std::thread::panicking() {
-            return Self::open_unwinding(slot, site);
-        }
-        Self(Call::enter(slot, site))
+        Self::begin(slot, site, Slot::open)
     }
 
     /// As [`Call::prepare`].
     #[cfg_attr(not(debug_assertions), inline(always))]
     #[must_use]
     pub fn prepare(slot: &'a mut Slot, site: &'static CallSite) -> Self {
-        if !site.is_off() && std::thread::panicking() {
-            return Self::open_unwinding(slot, site);
-        }
-        Self(Call::prepare(slot, site))
+        Self::begin(slot, site, Slot::open_untimed)
     }
 
     #[cfg_attr(not(debug_assertions), inline(always))]
-    fn open_unwinding(slot: &'a mut Slot, site: &'static CallSite) -> Self {
+    fn begin(slot: &'a mut Slot, site: &'static CallSite, open: fn(&mut Slot, &'static CallSite)) -> Self {
+        if site.is_off() || !std::thread::panicking() {
+            return Self(Call::begin(slot, site, open));
+        }
         slot.open_unwinding(site);
         Self(Call { slot, site, state: State::ENTERED, thread: None })
     }

@@ -12,7 +12,7 @@ mod live;
 
 pub(crate) use files::file_name;
 pub(crate) use flights::Flying;
-pub(crate) use image::read_frames;
+pub(crate) use image::{Frame, read_frames};
 pub use live::{Living, UnderWay, living};
 pub(crate) use records::Done;
 

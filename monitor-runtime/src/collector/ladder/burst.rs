@@ -10,9 +10,9 @@ use std::time::Duration;
 use super::super::{Collector, Function};
 use super::keep_trees_whole;
 use crate::decode::Times;
-use crate::layout::{flight, frame, ring};
+use crate::frames;
+use crate::layout::flight;
 use crate::record::{Header, Kept, Outcome, Record, decode};
-use crate::recovery::read_frames;
 use crate::sampling::ladder::Rung;
 use crate::sampling::thin::{Awaited, By, CALLEES_WHOLE_MAX, Drawn, Fates, Round, Thinned, UnderWay};
 use crate::thread_rings::RESERVED_SPANS;
@@ -103,15 +103,8 @@ impl Collector {
             calls.insert(span, UnderWay { site, parent: 0 });
         }
         for state in self.rings.all() {
-            let page = state.page.words;
-            let depth = page[ring::DEPTH].load(Ordering::Acquire);
-            if depth == 0 {
-                continue;
-            }
-            let words = &page[ring::FRAMES..ring::FRAMES + ring::FRAMES_MAX * frame::WORDS];
-            let words: Vec<u64> = words.iter().map(|word| word.load(Ordering::Relaxed)).collect();
             let mut parent = 0;
-            for frame in read_frames(&words, u32::try_from(depth).unwrap_or(0)) {
+            for frame in frames::under_way(state.page.words) {
                 calls.insert(frame.span, UnderWay { site: frame.site, parent });
                 parent = frame.span;
             }
