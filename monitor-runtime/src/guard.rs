@@ -96,8 +96,8 @@ impl State {
     }
 }
 
-/// A call under way that neither passes through nor is only counted below no drawn one. Aligned as the stack is, so that two
-/// words that are written at once never lie in two cache lines.
+/// A call under way, but one that passes through, or is only counted and has no drawn one above it. Aligned as
+/// the stack is, so that two words that are written at once never lie in two cache lines.
 #[derive(Debug)]
 #[repr(align(16))]
 struct Entered {

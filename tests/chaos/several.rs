@@ -195,8 +195,9 @@ fn killed_on_a_slow_disk() -> Row {
     row
 }
 
-/// Every failure is counted once, in the row of its kind if it was folded for want of memory. Of the others, what was counted and not read when the process
-/// was killed is missing; a call under way at the last reading may be counted where it began and by its record.
+/// Every failure is counted once, in the row of its kind if it was folded for want of memory. Calls that no
+/// reading had counted when the process was killed are missing; one under way at the last reading may be counted
+/// where it began and by its record.
 fn expect_failures(row: &mut Row, store: &Connection, (start, function): (u64, &str), made: &[u64]) {
     let of = |what: &str| {
         let sql = format!("SELECT {what} WHERE function = 'victim::hot::{function}'");

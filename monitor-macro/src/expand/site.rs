@@ -38,7 +38,8 @@ impl Expansion<'_> {
             static __MONITOR_SITE: #private::CallSite = {
                 enum __MonitorPath {}
                 #private::CallSite::new(&#private::Description::new(
-                    ::core::any::type_name::<__MonitorPath>, ::core::file!(), #line, &[#(#arguments),*], &[#(#fields),*]
+                    ::core::any::type_name::<__MonitorPath>, ::core::file!(), #line,
+                    &[#(#arguments),*], &[#(#fields),*]
                 )#settings)
             };
             &__MONITOR_SITE

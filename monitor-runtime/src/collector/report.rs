@@ -84,18 +84,22 @@ impl Collector {
             self.go_away();
             self.look_at_config();
         }
-        if now >= self.next.retain && self.store.is_some() {
-            self.go_away();
+        if now >= self.next.retain {
+            self.retain(now);
         }
-        if now >= self.next.retain
-            && let Some(store) = &mut self.store
-        {
-            self.next.retain = match store.retain(self.clock.now_ns()) {
-                Ok(step) if step.more => now,
-                Err(StoreError::Busy(_)) => now + limits::RETRY_BUSY_MAX,
-                _ => now + limits::RETAIN_INTERVAL,
-            };
+    }
+
+    fn retain(&mut self, now: Duration) {
+        if self.store.is_none() {
+            return;
         }
+        self.go_away();
+        let Some(store) = &mut self.store else { return };
+        self.next.retain = match store.retain(self.clock.now_ns()) {
+            Ok(step) if step.more => now,
+            Err(StoreError::Busy(_)) => now + limits::RETRY_BUSY_MAX,
+            _ => now + limits::RETAIN_INTERVAL,
+        };
     }
 
     /// Takes over what has changed in the settings file, as far as that is possible while recording.

@@ -53,8 +53,8 @@ pub(crate) fn done(connection: &Connection, run_uuid: &str) -> rusqlite::Result<
     Ok(done)
 }
 
-/// Writes one transaction of a recovery, its figures all on top of what is there. Where another recoverer was faster it fails and changes nothing:
-/// the caller asks anew how far the store is.
+/// Writes one transaction of a recovery, its figures all on top of what is there. Where another recoverer was
+/// faster it fails and changes nothing: the caller asks anew how far the store is.
 pub(crate) fn write(
     connection: &Connection,
     known: &mut Known,
