@@ -65,7 +65,7 @@ pub(crate) fn judge(
     let may_wait = play.allowed.unsettled || number("in_memory") == 1 || play.allowed.nothing_stored;
     row.expect(may_wait || again.is_some(), || "no rows arrived once the fault was over".to_owned());
     let flush_ms = number("flush_ms");
-    row.expect(flush_ms < 4000, || format!("a flush of at most 3 s took {flush_ms} ms"));
+    row.expect_in_time(flush_ms < 4000, || format!("a flush of at most 3 s took {flush_ms} ms"));
     row
 }
 
@@ -94,19 +94,19 @@ fn judge_host(
     // A store that is judged, or opened again, is open twice for a moment.
     row.expect(more("files") <= 7, || format!("{} more descriptors for a moment", more("files")));
     row.waited = Duration::from_micros(number("stood_still_us_max"));
-    row.expect(number("stood_still") == 0, || {
+    row.expect_in_time(number("stood_still") == 0, || {
         let (rounds, most) = (number("stood_still"), number("stood_still_us_max"));
         format!("{rounds} rounds of calls had to wait for something, {most} µs at most")
     });
     // What a call works is a few hundred nanoseconds. On a busy machine a round is now and then charged with
     // what is not its own, memory that the kernel looks for above all: not again and again.
     let allowed = 2 + play.rounds * 3 / 1000;
-    row.expect(more("worked_long") <= allowed, || {
+    row.expect_in_time(more("worked_long") <= allowed, || {
         let (rounds, most) = (number("worked_long"), number("worked_us_max"));
         format!("{rounds} rounds of calls had to work long, {most} µs at most")
     });
     row.started = Duration::from_micros(number("started_us"));
-    row.expect(number("started_us") < STARTED_US_MAX, || {
+    row.expect_in_time(number("started_us") < STARTED_US_MAX, || {
         format!("the recorder's start took the caller {} µs", number("started_us"))
     });
     let caught = number("signals_caught") & !OF_THREADS;

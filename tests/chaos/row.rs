@@ -96,6 +96,8 @@ pub(crate) struct Row {
     pub(crate) is_host_unchanged: bool,
     /// What the oracle objects to.
     pub(crate) problems: Vec<String>,
+    /// What took too long: an objection only if it does each time, since a busy machine can have taken it.
+    pub(crate) late: Vec<String>,
     /// Writes that failed, as the victim's recorder counted.
     pub(crate) writer_errors: u64,
     /// Anything else worth a word.
@@ -111,6 +113,13 @@ impl Row {
     pub(crate) fn expect(&mut self, is_so: bool, problem: impl FnOnce() -> String) {
         if !is_so {
             self.problems.push(problem());
+        }
+    }
+
+    /// Objects unless it is in time.
+    pub(crate) fn expect_in_time(&mut self, is_in_time: bool, late: impl FnOnce() -> String) {
+        if !is_in_time {
+            self.late.push(late());
         }
     }
 
