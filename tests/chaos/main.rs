@@ -105,7 +105,8 @@ fn main() -> ExitCode {
     }
     row::print_starts(&ran);
     let failed = row::print_problems(&ran);
-    println!("{} rows in {:.0?}, {failed} failed, {} left out", ran.len(), began.elapsed(), left_out.len());
+    let (passed, left) = (ran.len() - failed, left_out.len());
+    println!("{passed} passed, {failed} failed, {left} left out, in {:.0?}", began.elapsed());
     if failed > 0 || asked.require_all && !left_out.is_empty() {
         ExitCode::FAILURE
     } else {
