@@ -98,9 +98,8 @@ fn percentiles_lie_where_the_calls_do() {
          WHERE NOT (p50_ms <= p95_ms AND p95_ms <= p99_ms AND p99_ms <= max_ms AND mean_ms <= max_ms)",
     );
     assert_eq!(wrong, 0);
-    let (median, p50): (f64, f64) = (
-        store.one("SELECT duration_ms FROM calls ORDER BY duration_ms LIMIT 1 OFFSET 500"),
-        store.one("SELECT p50_ms FROM functions"),
-    );
-    assert!((p50 / median - 1.0).abs() < 0.1, "{p50} {median}");
+    // An even number of calls has two in its middle, between which there may be a gap.
+    let middle: Vec<f64> = store.all("SELECT duration_ms FROM calls ORDER BY duration_ms LIMIT 2 OFFSET 499");
+    let p50: f64 = store.one("SELECT p50_ms FROM functions");
+    assert!(p50 > 0.9 * middle[0] && p50 < 1.1 * middle[1], "{p50} {middle:?}");
 }
