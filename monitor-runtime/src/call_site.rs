@@ -3,6 +3,8 @@
 //! In: what the expansion of `#[monitor]` knows. Out: one word that the hot side loads to learn what
 //! to do with a call, and the table of all sites for the cold side. It does not know threads or rings.
 
+mod shown;
+
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
@@ -184,7 +186,7 @@ impl CallSite {
 
     /// The name shown: the option `name`, or the full path with the type.
     pub(crate) fn shown_name(&self) -> String {
-        self.about.name.map_or_else(|| shown_path((self.about.path)()), str::to_owned)
+        self.about.name.map_or_else(|| shown::path((self.about.path)()), str::to_owned)
     }
 
     /// Tells the hot side from which duration on a call counts as slow, by the calibration so far. What
@@ -383,72 +385,6 @@ pub const fn duration(text: &str) -> u64 {
     }
 }
 
-/// The path that a user would write, from the compiler's name of the item nested in the function:
-/// without our own last segments, closures, generic arguments, and with the type in place of an impl
-/// block (`shop::<impl shop::Book for shop::Ledger<_>>::insert` → `shop::Ledger::insert`).
-fn shown_path(path: &str) -> String {
-    let mut shown: Vec<String> = Vec::new();
-    for segment in split_path(path) {
-        if segment.starts_with("__Monitor") || segment.starts_with("__MONITOR") || segment.starts_with("{{") {
-            continue;
-        }
-        match segment.strip_prefix('<').and_then(|inner| inner.strip_suffix('>')) {
-            // A generic argument list of the segment before it.
-            Some(inner) if !inner.starts_with("impl ") && !inner.contains(" as ") && !shown.is_empty() => {}
-            Some(inner) => shown = vec![shown_type(inner)],
-            None => shown.push(without_generics(segment)),
-        }
-    }
-    shown.join("::")
-}
-
-/// The type that an impl block is for: `impl a::T for b::S<_>`, `b::S as a::T`, `impl b::S`.
-fn shown_type(inner: &str) -> String {
-    let inner = inner.strip_prefix("impl ").unwrap_or(inner);
-    let subject = match (find_outside(inner, " for "), find_outside(inner, " as ")) {
-        (Some(at), _) => &inner[at + " for ".len()..],
-        (None, Some(at)) => &inner[..at],
-        (None, None) => inner,
-    };
-    let subject =
-        subject.trim_start_matches(['&', '*']).trim_start_matches("mut ").trim_start_matches("dyn ");
-    split_path(subject).into_iter().map(without_generics).collect::<Vec<_>>().join("::")
-}
-
-/// Splits at `::` outside of angle brackets, parentheses and square brackets.
-fn split_path(path: &str) -> Vec<&str> {
-    let mut parts = Vec::new();
-    let mut rest = path;
-    while let Some(at) = find_outside(rest, "::") {
-        parts.push(&rest[..at]);
-        rest = &rest[at + 2..];
-    }
-    parts.push(rest);
-    parts
-}
-
-fn find_outside(text: &str, needle: &str) -> Option<usize> {
-    let mut depth = 0_i32;
-    let bytes = text.as_bytes();
-    for (at, byte) in bytes.iter().enumerate() {
-        if depth == 0 && bytes[at..].starts_with(needle.as_bytes()) {
-            return Some(at);
-        }
-        match byte {
-            b'<' | b'(' | b'[' => depth += 1,
-            // Not the arrow of a function type.
-            b'>' if at > 0 && bytes[at - 1] == b'-' => {}
-            b'>' | b')' | b']' => depth -= 1,
-            _ => {}
-        }
-    }
-    None
-}
-
-fn without_generics(segment: &str) -> String {
-    segment.split('<').next().unwrap_or(segment).to_owned()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -464,25 +400,6 @@ mod tests {
         let rate = root.rate();
         root.brake_with(&callee);
         assert!(rate < callee.rate() && root.rate().to_bits() == rate.to_bits());
-    }
-
-    #[test]
-    fn a_path_is_shown_as_a_user_would_write_it() {
-        let tail = "__MONITOR_SITE::__MonitorPath";
-        for (path, shown) in [
-            ("shop::orders::place", "shop::orders::place"),
-            ("shop::orders::OrderBook::insert", "shop::orders::OrderBook::insert"),
-            ("shop::io::<impl shop::OrderBook<_>>::load", "shop::OrderBook::load"),
-            ("shop::io::<impl shop::Store for shop::OrderBook<u8, _>>::load", "shop::OrderBook::load"),
-            ("shop::io::<impl shop::Store for alloc::vec::Vec<shop::A::B>>::load", "alloc::vec::Vec::load"),
-            ("shop::io::<impl shop::Store for &str>::load", "str::load"),
-            ("<shop::OrderBook as shop::Store>::load", "shop::OrderBook::load"),
-            ("shop::Foo<u8>::z::{{closure}}", "shop::Foo::z"),
-            ("shop::Foo<fn() -> u8>::z", "shop::Foo::z"),
-            ("shop::Store::load", "shop::Store::load"),
-        ] {
-            assert_eq!(shown_path(&format!("{path}::{tail}")), shown, "{path}");
-        }
     }
 
     #[test]
