@@ -40,7 +40,7 @@ use row::{Case, Length, Need, Row};
 /// Rows that run at once: most of their time they wait.
 const AT_ONCE: usize = 6;
 
-/// How often a row runs at most of which nothing but its times are objected to.
+/// How often a row runs at most, as long as nothing but a time is objected to.
 const TRIES_MAX: usize = 3;
 
 /// What was asked for.
@@ -143,16 +143,13 @@ fn run_all(cases: &[Case]) -> (Vec<Row>, Vec<(Case, Need)>) {
 /// does each time, and what another program did to both of them is over.
 fn run(case: &Case) -> Row {
     let mut row = run_once(case);
-    for _ in 1..TRIES_MAX {
-        if !row.problems.is_empty() || row.late.is_empty() {
-            break;
-        }
-        let late = row.late.join("; ");
+    let mut before = Vec::new();
+    while row.problems.is_empty() && !row.late.is_empty() && before.len() + 1 < TRIES_MAX {
+        before.push(row.late.join(", "));
         row = run_once(case);
-        let _ = write!(row.remark, " (ran again, since before {late})");
+        let _ = write!(row.remark, " (ran again: {})", before.join("; "));
     }
-    let late = std::mem::take(&mut row.late);
-    row.problems.extend(late);
+    row.problems.append(&mut row.late);
     row
 }
 
