@@ -127,7 +127,9 @@ fn trees_of_a_burst_are_thinned_whole() {
     let rows = |function: &str| -> i64 {
         store.one(&format!("SELECT COUNT(*) FROM calls WHERE function = 'victim::{function}'"))
     };
-    assert!(rows("root") > 100 && rows("leaf") < 2000, "{} {}", rows("root"), rows("leaf"));
+    // Two leaves to a root: those that may have rows are of some hundred trees.
+    let trees = rows("root");
+    assert!((60..1000).contains(&trees) && rows("leaf") < 2000, "{trees} {}", rows("leaf"));
     check_trees(&store);
     assert_eq!(store.one::<i64>("SELECT SUM(calls) FROM functions"), 80_000);
 }
