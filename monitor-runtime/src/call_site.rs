@@ -12,18 +12,34 @@ use crate::config::limits;
 use crate::sampling::Source;
 use crate::tally::SITES_MAX;
 
-/// What to do with a call of a function.
+/// What to do with a call of a function: the low byte of its epoch.
 pub(crate) mod fidelity {
     /// Never called so far.
-    pub(crate) const UNKNOWN: u32 = 0;
+    pub(crate) const UNKNOWN: u8 = 0;
     /// Leave it alone.
-    pub(crate) const OFF: u32 = 1;
+    pub(crate) const OFF: u8 = 1;
     /// Record each call that no one above has sampled out. Not used where ticks are those of the OS clock.
-    pub(crate) const RECORDED: u32 = 2;
+    pub(crate) const RECORDED: u8 = 2;
     /// Draw each call; those not drawn are timed.
-    pub(crate) const SAMPLED: u32 = 3;
+    pub(crate) const SAMPLED: u8 = 3;
     /// The same, but only a share of those not drawn is timed: what is called so often costs too much.
-    pub(crate) const COUNTED: u32 = 4;
+    pub(crate) const COUNTED: u8 = 4;
+
+    /// The fidelity in this epoch.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(crate) const fn of(epoch: u32) -> u8 {
+        epoch as u8
+    }
+
+    /// The epoch after this one, with this fidelity.
+    pub(super) const fn next(epoch: u32, fidelity: u8) -> u32 {
+        with(epoch.wrapping_add(1 << u8::BITS), fidelity)
+    }
+
+    /// The same epoch, with this fidelity.
+    pub(super) const fn with(epoch: u32, fidelity: u8) -> u32 {
+        epoch & !(u8::MAX as u32) | fidelity as u32
+    }
 }
 
 /// One monitored function: a `static` in its expansion. What calls look at lies in one cache line, what
@@ -31,10 +47,10 @@ pub(crate) mod fidelity {
 #[derive(Debug)]
 #[repr(C, align(64))]
 pub struct CallSite {
-    pub(crate) fidelity: AtomicU32,
-    id: AtomicU32,
-    /// Counts changes of the rate, so that threads notice that a gap was drawn for another one.
+    /// Counts changes of the rate above the byte that says the fidelity, so that threads notice that a gap
+    /// was drawn for another one.
     epoch: AtomicU32,
+    id: AtomicU32,
     /// First calls that are still to be kept whatever the rate.
     first: AtomicU32,
     rate: AtomicU64,
@@ -115,9 +131,8 @@ impl CallSite {
     #[must_use]
     pub const fn new(about: &'static Description) -> Self {
         Self {
-            fidelity: AtomicU32::new(fidelity::UNKNOWN),
+            epoch: AtomicU32::new(fidelity::UNKNOWN as u32),
             id: AtomicU32::new(0),
-            epoch: AtomicU32::new(0),
             rate: AtomicU64::new(1_f64.to_bits()),
             slow_ticks: AtomicU64::new(u64::MAX),
             first: AtomicU32::new(limits::FIRST_CALLS),
@@ -137,14 +152,25 @@ impl CallSite {
 
     /// What to do with its calls.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    pub(crate) fn fidelity(&self) -> u32 {
-        self.fidelity.load(Ordering::Relaxed)
+    pub(crate) fn fidelity(&self) -> u8 {
+        fidelity::of(self.epoch.load(Ordering::Relaxed))
+    }
+
+    /// Changes whenever its rate or fidelity does. To be read before the rate is.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(crate) fn epoch(&self) -> u32 {
+        self.epoch.load(Ordering::Acquire)
     }
 
     /// Whether its calls pass through.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn is_off(&self) -> bool {
-        self.fidelity.load(Ordering::Relaxed) == fidelity::OFF
+        self.fidelity() == fidelity::OFF
+    }
+
+    /// Whether only a share of the calls that are not drawn is timed.
+    pub(crate) fn is_counted(&self) -> bool {
+        self.fidelity() == fidelity::COUNTED
     }
 
     #[inline]
@@ -217,11 +243,10 @@ impl CallSite {
     }
 
     /// For the site by which costs are measured: sets what calls look at, and nothing else.
-    pub(crate) fn calibrate(&self, rate: f64, fidelity: u32) {
+    pub(crate) fn calibrate(&self, rate: f64, fidelity: u8) {
         self.first.store(0, Ordering::Relaxed);
         self.rate.store(rate.to_bits(), Ordering::Relaxed);
-        self.fidelity.store(fidelity, Ordering::Relaxed);
-        self.epoch.fetch_add(1, Ordering::Release);
+        self.epoch.store(fidelity::next(self.epoch(), fidelity), Ordering::Release);
     }
 
     /// Most of what waits for the collector is likely of this function, and it cannot follow: from here on
@@ -255,7 +280,8 @@ impl CallSite {
     fn apply(&self) {
         let cap = f64::from_bits(self.cap.load(Ordering::Relaxed));
         let rate = f64::from_bits(self.asked.load(Ordering::Relaxed)).min(cap);
-        let before = self.fidelity.load(Ordering::Relaxed);
+        let epoch = self.epoch();
+        let before = fidelity::of(epoch);
         let next = match self.counted.load(Ordering::Relaxed) {
             _ if rate >= 1.0 && crate::clock::is_counter() => fidelity::RECORDED,
             true => fidelity::COUNTED,
@@ -269,10 +295,10 @@ impl CallSite {
             self.first.store(0, Ordering::Relaxed);
         }
         self.rate.store(rate.to_bits(), Ordering::Relaxed);
-        // Not where it has been switched off meanwhile.
-        let _ = self.fidelity.compare_exchange(before, next, Ordering::Relaxed, Ordering::Relaxed);
-        // Partner: the acquire in `epoch`: who sees the new epoch sees the new rate and fidelity.
-        self.epoch.fetch_add(1, Ordering::Release);
+        // Not where it has been switched off meanwhile. Partner: the acquire in `epoch`: who sees the new epoch
+        // sees the new rate.
+        let change = |epoch| (fidelity::of(epoch) != fidelity::OFF).then(|| fidelity::next(epoch, next));
+        let _ = self.epoch.fetch_update(Ordering::Release, Ordering::Relaxed, change);
     }
 
     /// Whether this is one of the first calls, which are kept at any rate but zero.
@@ -287,23 +313,12 @@ impl CallSite {
     /// Whether its calls are left out in turn and timed, its first calls all taken.
     #[inline]
     pub(crate) fn is_timed(&self) -> bool {
-        self.fidelity.load(Ordering::Relaxed) == fidelity::SAMPLED && self.first.load(Ordering::Relaxed) == 0
-    }
-
-    /// Counts changes of rate and fidelity. To be read before these are.
-    #[inline]
-    pub(crate) fn epoch(&self) -> u32 {
-        self.epoch.load(Ordering::Acquire)
-    }
-
-    /// Whether only a share of the calls that are not drawn is timed.
-    pub(crate) fn is_counted(&self) -> bool {
-        self.fidelity.load(Ordering::Relaxed) == fidelity::COUNTED
+        self.fidelity() == fidelity::SAMPLED && self.first.load(Ordering::Relaxed) == 0
     }
 
     /// Leaves the function alone from now on.
     pub(crate) fn switch_off(&self) {
-        self.fidelity.store(fidelity::OFF, Ordering::Relaxed);
+        self.epoch.store(fidelity::with(self.epoch(), fidelity::OFF), Ordering::Relaxed);
     }
 
     /// Gives the site its id and enters it in the table; false when the table is full.

@@ -101,9 +101,10 @@ struct Coarse {
     before: AtomicU64,
 }
 
-static COARSE: Coarse = Coarse { latest: AtomicU64::new(0), before: AtomicU64::new(0) };
+static COARSE: Coarse = Coarse { latest: AtomicU64::new(2), before: AtomicU64::new(2) };
 
-/// Ticks, as the coarse clock shows them: one plain load.
+/// Ticks, as the coarse clock shows them: one plain load. The lowest two bits are 2: above all that is none,
+/// and with one left for who keeps it.
 #[cfg_attr(not(debug_assertions), inline(always))]
 pub(crate) fn coarse() -> Ticks {
     COARSE.latest.load(Ordering::Relaxed)
@@ -112,7 +113,7 @@ pub(crate) fn coarse() -> Ticks {
 /// Moves the coarse clock on.
 pub(crate) fn advance_coarse() {
     COARSE.before.store(coarse(), Ordering::Relaxed);
-    COARSE.latest.store(ticks(), Ordering::Relaxed);
+    COARSE.latest.store(ticks() & !3 | 2, Ordering::Relaxed);
 }
 
 /// Moves the coarse clock on where it is due: for the collector's thread wherever it may be busy for longer

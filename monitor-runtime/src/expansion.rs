@@ -102,7 +102,7 @@ impl<R> Function for fn() -> R {
 /// A call whose body is no closure (`#[track_caller]`, variadic): a return that a macro hides skips the
 /// end of the call, which is then `ok` without a result.
 #[derive(Debug)]
-pub struct MayReturn<'a>(Call<'a>);
+pub struct MayReturn<'a>(Call<'a, true>);
 
 impl<'a> MayReturn<'a> {
     /// As [`Call::enter`].

@@ -23,7 +23,7 @@ use crate::thread_rings::{self, NO_SPAN, RESERVED_SPANS, ThreadState, UNSAMPLED}
 pub(crate) use deliver::{count, deliver};
 pub(crate) use draw::{Draw, draw, is_certain, thread_for};
 pub(crate) use sampled::end_of_counted;
-pub use scope::Scope;
+pub(crate) use scope::Scope;
 pub use values::Last;
 use values::Values;
 pub(crate) use values::write_panic;
@@ -48,13 +48,15 @@ impl Slot {
 ///
 /// It is never lent to what is not inlined, its drop where something unwinds included: so its few words
 /// stay in registers, which is all that a call needs that is only counted.
+///
+/// What it calls of ours is compiled into the crate whose functions are monitored, for which it is generic:
+/// from there it is called straight, not by an address from a table, which a program of thousands of
+/// functions would have to wait for at each, and a thread finds its own by one load.
 #[derive(Debug)]
-pub struct Call<'a> {
+pub struct Call<'a, const HERE: bool> {
     slot: &'a mut Slot,
     site: &'static CallSite,
     state: State,
-    /// Of a call that is only counted.
-    thread: Option<&'static ThreadState>,
 }
 
 /// What a call is.
@@ -67,11 +69,11 @@ impl State {
     /// In the slot, unless it passes through.
     const ENTERED: Self = Self(1);
 
-    /// One that is only counted, and has been, below another such call, or a root: what the coarse clock
-    /// said at its start.
+    /// One that is only counted, and has been, below another such call, or a root, as what was current says:
+    /// what the coarse clock said at its start, whose lowest bits are those of a root.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    const fn counted(start: Ticks, is_root: bool) -> Self {
-        Self(start << 2 | 2 | is_root as u64)
+    const fn counted(start: Ticks, current: u64) -> Self {
+        Self(start + current)
     }
 
     #[cfg_attr(not(debug_assertions), inline(always))]
@@ -79,20 +81,14 @@ impl State {
         self.0 > Self::ENTERED.0
     }
 
-    /// Whether a call that is only counted began at this moment.
-    #[cfg_attr(not(debug_assertions), inline(always))]
-    const fn began_at(self, now: Ticks) -> bool {
-        self.0 ^ now << 2 < 4
-    }
-
     /// When a call began that is only counted.
     const fn start(self) -> Ticks {
-        self.0 >> 2
+        self.0 & !1
     }
 
-    #[cfg_attr(not(debug_assertions), inline(always))]
-    const fn is_root(self) -> bool {
-        self.0 & 1 != 0
+    /// What was current when a call began that is only counted.
+    const fn parent(self) -> u64 {
+        self.0 & 1
     }
 }
 
@@ -136,79 +132,48 @@ mod special {
     pub(super) const JUST_COUNTED: u64 = UNDRAWN | COUNTED;
 }
 
-impl<'a> Call<'a> {
+impl<'a, const HERE: bool> Call<'a, HERE> {
     /// Enters a call; its time starts.
     #[cfg_attr(not(debug_assertions), inline(always))]
     #[must_use]
     pub fn enter(slot: &'a mut Slot, site: &'static CallSite) -> Self {
-        Self::begin(slot, site, Slot::open)
+        Self::begin(slot, site, Slot::open::<HERE>)
     }
 
     /// Enters a call whose time starts with the last of its captures, so that they do not count.
     #[cfg_attr(not(debug_assertions), inline(always))]
     #[must_use]
     pub fn prepare(slot: &'a mut Slot, site: &'static CallSite) -> Self {
-        Self::begin(slot, site, Slot::open_untimed)
+        Self::begin(slot, site, Slot::open_untimed::<HERE>)
     }
 
     #[cfg_attr(not(debug_assertions), inline(always))]
-    fn begin(slot: &'a mut Slot, site: &'static CallSite, open: fn(&mut Slot, &'static CallSite)) -> Self {
-        let mut call = Self { slot, site, state: State::NONE, thread: None };
-        match site.fidelity() {
-            fidelity::OFF => return call,
-            fidelity::RECORDED => open(call.slot, site),
-            fidelity::COUNTED if call.leave_out() => return call,
-            _ => call.slot.open_otherwise(site),
-        }
-        call.state = State::ENTERED;
-        call
-    }
-
-    /// Begins a call that is only counted, if this is one. Inlined: what is called so often that not even
-    /// its time is read should not be kept waiting by a call of ours.
-    #[cfg_attr(not(debug_assertions), inline(always))]
-    fn leave_out(&mut self) -> bool {
-        let Some(thread) = thread_rings::current() else { return false };
-        let current = thread.current.load(Ordering::Relaxed);
-        // The countdown is that of a root.
-        let fits = current <= UNSAMPLED;
-        if !fits
-            || !thread_rings::countdown(self.site.id())
-                .is_some_and(|countdown| countdown.leave_out(self.site.epoch()))
-        {
-            return false;
-        }
-        thread.set_current(UNSAMPLED);
-        self.state = State::counted(coarse(), current == NO_SPAN);
-        self.thread = Some(thread);
-        true
+    fn begin(
+        slot: &'a mut Slot,
+        site: &'static CallSite,
+        open: fn(&mut Slot, &'static CallSite) -> State,
+    ) -> Self {
+        let state = if site.is_off() {
+            aside();
+            State::NONE
+        } else {
+            open(slot, site)
+        };
+        Self { slot, site, state }
     }
 
     /// Ends the call as `ok`, its result not captured.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub fn ok(&mut self) {
         if self.state == State::ENTERED {
-            self.slot.end_ok();
-        } else if self.state.is_counted() && !self.end_counted() {
-            self.slot.end_late(self.site, self.state);
+            self.slot.end_ok::<HERE>();
+        } else {
+            aside();
+            if self.state.is_counted() && !end_counted(self.state) {
+                self.slot.end_late(self.site, self.state);
+            }
         }
         self.state = State::NONE;
-    }
-
-    /// Ends a call that is only counted, unless the coarse clock has moved under it. Whether it did. What is
-    /// put back is a constant: read from where it was put, what was current would keep the next call waiting
-    /// for this one.
-    #[cfg_attr(not(debug_assertions), inline(always))]
-    fn end_counted(&self) -> bool {
-        if !self.state.began_at(coarse()) {
-            return false;
-        }
-        if self.state.is_root()
-            && let Some(thread) = self.thread
-        {
-            thread.set_current(NO_SPAN);
-        }
-        true
     }
 }
 
@@ -217,35 +182,35 @@ impl Slot {
     // written in, for which the processor waited 7 ns.
 
     #[inline(never)]
-    fn open(&mut self, site: &'static CallSite) {
-        match Entered::recorded(site) {
-            // The clock last: nothing of ours counts.
-            Some(entered) => {
-                let start = counter();
-                frames::push(entered.thread.page.words, site.id(), start, entered.span);
-                self.0 = Some(Entered { start, ..entered });
-            }
-            None => self.open_otherwise(site),
+    fn open<const HERE: bool>(&mut self, site: &'static CallSite) -> State {
+        if let Some(state) = leave_out(site) {
+            return state;
         }
+        let Some(entered) = Entered::recorded(site) else { return self.open_otherwise(site) };
+        // The clock last: nothing of ours counts.
+        let start = counter();
+        frames::push(entered.thread.page.words, site.id(), start, entered.span);
+        self.0 = Some(Entered { start, ..entered });
+        State::ENTERED
     }
 
     #[inline(never)]
-    fn open_untimed(&mut self, site: &'static CallSite) {
-        match Entered::recorded(site) {
-            Some(mut entered) => {
-                frames::push(entered.thread.page.words, site.id(), 0, entered.span);
-                if entered.thread.captures.args() {
-                    entered.arena = arena::at_hand();
-                    entered.begin_values();
-                }
-                self.0 = Some(entered);
-            }
-            None => self.open_otherwise(site),
+    fn open_untimed<const HERE: bool>(&mut self, site: &'static CallSite) -> State {
+        if let Some(state) = leave_out(site) {
+            return state;
         }
+        let Some(mut entered) = Entered::recorded(site) else { return self.open_otherwise(site) };
+        frames::push(entered.thread.page.words, site.id(), 0, entered.span);
+        if entered.thread.captures.args() {
+            entered.arena = arena::at_hand();
+            entered.begin_values();
+        }
+        self.0 = Some(entered);
+        State::ENTERED
     }
 
     #[inline(never)]
-    fn end_ok(&mut self) {
+    fn end_ok<const HERE: bool>(&mut self) {
         if let Some(entered) = &mut self.0 {
             entered.end_ok();
         }
@@ -264,11 +229,45 @@ impl Slot {
     fn look_at(&mut self, site: &'static CallSite, state: State) -> Option<&mut Entered> {
         if state.is_counted() {
             let thread = thread_rings::current()?;
-            let parent = if state.is_root() { NO_SPAN } else { UNSAMPLED };
-            let (start, special) = (state.start(), special::JUST_COUNTED);
+            let (start, parent, special) = (state.start(), state.parent(), special::JUST_COUNTED);
             self.0 = Some(Entered { start, special, parent, ..Entered::nothing(site, thread) });
         }
         self.0.as_mut()
+    }
+}
+
+/// Begins a call that is only counted, if this is one.
+#[cfg_attr(not(debug_assertions), inline(always))]
+fn leave_out(site: &'static CallSite) -> Option<State> {
+    let epoch = site.epoch();
+    if fidelity::of(epoch) != fidelity::COUNTED {
+        return None;
+    }
+    let thread = thread_rings::current()?;
+    let current = thread.current.load(Ordering::Relaxed);
+    // The countdown is that of a root.
+    let fits = current <= UNSAMPLED;
+    if !fits || !thread_rings::countdown(site.id()).is_some_and(|countdown| countdown.leave_out(epoch)) {
+        return None;
+    }
+    thread.set_current(UNSAMPLED);
+    Some(State::counted(coarse(), current))
+}
+
+/// Ends a call that is only counted, unless the coarse clock has moved under it. Whether it did. What is
+/// put back is a constant: read from where it was put, what was current would keep the next call waiting
+/// for this one. Inlined: who is called so often that not even its time is read should not be kept waiting
+/// by another call of ours.
+#[cfg_attr(not(debug_assertions), inline(always))]
+fn end_counted(state: State) -> bool {
+    match state.0 ^ coarse() {
+        NO_SPAN => {
+            if let Some(thread) = thread_rings::current() {
+                thread.set_current(NO_SPAN);
+            }
+            true
+        }
+        since => since == UNSAMPLED,
     }
 }
 
@@ -276,6 +275,9 @@ impl Entered {
     /// A call that is recorded like the one around it, or as a root; none where that is not so.
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn recorded(site: &'static CallSite) -> Option<Self> {
+        if site.fidelity() != fidelity::RECORDED {
+            return None;
+        }
         let thread = thread_rings::current()?;
         let parent = thread.current.load(Ordering::Relaxed);
         if parent != NO_SPAN && parent <= RESERVED_SPANS {
@@ -399,3 +401,9 @@ pub fn run<R>(body: impl FnOnce() -> R) -> R {
 pub const fn none<R>() -> Option<R> {
     None
 }
+
+/// What is done beside this is laid out behind the rest of the function: the usual way of thousands of
+/// functions takes two cache lines of each, and no branch of it is taken.
+#[cold]
+#[inline]
+fn aside() {}

@@ -160,12 +160,12 @@ pub(crate) fn measure_costs() -> Option<Costs> {
     let (state, _) = rings.acquire()?;
     let call = || {
         let mut slot = Slot::empty();
-        let mut call = Call::enter(&mut slot, &SITE);
+        let mut call = Call::<false>::enter(&mut slot, &SITE);
         call.ok();
     };
     let call_with_values = || {
         let mut slot = Slot::empty();
-        let mut call = Call::prepare(&mut slot, &SITE);
+        let mut call = Call::<false>::prepare(&mut slot, &SITE);
         if let Some(writer) = call.args() {
             use crate::capture::via::traits::*;
             (&&&&&via::Value(&7_u64)).capture(writer);
@@ -175,7 +175,7 @@ pub(crate) fn measure_costs() -> Option<Costs> {
         call.ok();
     };
     let empty = best_of(state, || {});
-    let on = |rate: f64, fidelity: u32, call: &dyn Fn(&ThreadState) -> f64| {
+    let on = |rate: f64, fidelity: u8, call: &dyn Fn(&ThreadState) -> f64| {
         SITE.calibrate(rate, fidelity);
         (call(state) - empty).max(0.0)
     };

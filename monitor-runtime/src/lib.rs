@@ -76,6 +76,11 @@ pub mod private {
         Branch, Function, MayReturn, holds, resolving_to, run0, run1, run2, run3, run4, run5, run6,
     };
     pub use crate::future::{AsyncCall, Finish, Instrumented, Making, instrument};
-    pub use crate::guard::{Call, Last, Scope, Slot, none, run};
+    pub use crate::guard::{Last, Slot, none, run};
+
+    /// [`crate::guard::Call`] for the crate that is monitored.
+    pub type Call<'a> = crate::guard::Call<'a, true>;
+    /// [`crate::guard::Scope`] for the crate that is monitored.
+    pub type Scope<'a> = crate::guard::Scope<'a, true>;
     pub use std::boxed::Box;
 }

@@ -83,7 +83,7 @@ mod tests {
     use super::*;
     use crate::call_site::Description;
     use crate::config::CaptureMode;
-    use crate::guard::{Call, Slot};
+    use crate::private::{Call, Slot};
     use crate::region::Memory;
     use crate::sampling::Source;
     use crate::thread_rings::ThreadRings;

@@ -43,7 +43,7 @@ pub(crate) fn draw(site: &CallSite, thread: &'static ThreadState, parent: u64, w
         }
         return Draw::Undrawn;
     }
-    if site.fidelity.load(Ordering::Relaxed) == fidelity::RECORDED {
+    if site.fidelity() == fidelity::RECORDED {
         return Draw::Follow;
     }
     if parent == NO_SPAN && site.take_first() {
@@ -104,10 +104,10 @@ fn random(thread: &ThreadState) -> u64 {
 
 /// Registers the site if need be, and finds or takes the calling thread's state.
 pub(crate) fn thread_for(site: &'static CallSite) -> Option<(&'static ThreadState, Lease)> {
-    if site.fidelity.load(Ordering::Relaxed) == fidelity::UNKNOWN {
+    if site.fidelity() == fidelity::UNKNOWN {
         apart(|| runtime::register(site))?;
     }
-    if site.fidelity.load(Ordering::Relaxed) == fidelity::OFF {
+    if site.fidelity() == fidelity::OFF {
         return None;
     }
     match thread_rings::current() {

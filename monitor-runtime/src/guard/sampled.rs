@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 
 use super::deliver::{count, deliver};
 use super::draw::{Draw, draw, is_certain, thread_for};
-use super::{Entered, Slot, begin_span, special};
+use super::{Entered, Slot, State, begin_span, special};
 use crate::arena;
 use crate::call_site::CallSite;
 use crate::clock::{Ticks, coarse, coarse_start, counter, is_counter, ticks};
@@ -19,12 +19,13 @@ use crate::thread_rings::{self, Lease, NO_SPAN, RESERVED_SPANS, ThreadState, UNS
 
 impl Slot {
     #[inline(never)]
-    pub(super) fn open_otherwise(&mut self, site: &'static CallSite) {
+    pub(super) fn open_otherwise(&mut self, site: &'static CallSite) -> State {
         match thread_rings::current() {
             Some(thread) if site.is_timed() && is_counter() => self.open_timed(site, thread),
             Some(thread) if site.is_counted() => self.open_counted(site, thread),
             _ => self.open_specially(site),
         }
+        if self.0.is_some() { State::ENTERED } else { State::NONE }
     }
 
     /// Enters a call of a function whose calls are timed where they are not drawn. Usually it is not.
@@ -180,7 +181,7 @@ impl Entered {
         if self.special & special::VALUES != 0
             && let Some(arena) = arena::take(self.thread)
         {
-            return self.end_with_values(end, outcome, arena);
+            return self.end_with_values::<false>(end, outcome, arena);
         }
         self.end_with(end, outcome, &[]);
     }

@@ -1,6 +1,6 @@
 //! The guard of a call whose result need not be seen.
 
-use super::{Call, Slot, State, special};
+use super::{Call, Slot, State, aside, end_counted, special};
 use crate::arena::Arena;
 use crate::call_site::CallSite;
 use crate::capture::Writer;
@@ -8,30 +8,21 @@ use crate::capture::Writer;
 /// A call whose result need not be seen (it returns `()` or never): dropped, it ended `ok`, or
 /// `panic` where the thread has begun to unwind since.
 #[derive(Debug)]
-pub struct Scope<'a>(Call<'a>);
+pub struct Scope<'a, const HERE: bool>(Call<'a, HERE>);
 
-impl<'a> Scope<'a> {
+impl<'a, const HERE: bool> Scope<'a, HERE> {
     /// As [`Call::enter`].
     #[cfg_attr(not(debug_assertions), inline(always))]
     #[must_use]
     pub fn enter(slot: &'a mut Slot, site: &'static CallSite) -> Self {
-        Self::begin(slot, site, Slot::open)
+        Self(Call::begin(slot, site, Slot::open_scope::<HERE>))
     }
 
     /// As [`Call::prepare`].
     #[cfg_attr(not(debug_assertions), inline(always))]
     #[must_use]
     pub fn prepare(slot: &'a mut Slot, site: &'static CallSite) -> Self {
-        Self::begin(slot, site, Slot::open_untimed)
-    }
-
-    #[cfg_attr(not(debug_assertions), inline(always))]
-    fn begin(slot: &'a mut Slot, site: &'static CallSite, open: fn(&mut Slot, &'static CallSite)) -> Self {
-        if site.is_off() || !std::thread::panicking() {
-            return Self(Call::begin(slot, site, open));
-        }
-        slot.open_unwinding(site);
-        Self(Call { slot, site, state: State::ENTERED, thread: None })
+        Self(Call::begin(slot, site, Slot::open_scope_untimed::<HERE>))
     }
 
     /// As [`Call::args`].
@@ -53,33 +44,48 @@ impl<'a> Scope<'a> {
     }
 }
 
-impl Drop for Scope<'_> {
+impl<const HERE: bool> Drop for Scope<'_, HERE> {
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn drop(&mut self) {
-        // A call that was only counted is not looked at for having panicked where nothing is unwinding.
         let call = &mut self.0;
-        let is_over = call.state == State::NONE
-            || call.state.is_counted() && !std::thread::panicking() && call.end_counted();
-        if !is_over {
-            call.slot.end_scope(call.site, call.state);
+        if call.state == State::ENTERED {
+            call.slot.end_scope::<HERE>(call.site, call.state);
+        } else {
+            aside();
+            // A call that is only counted is not looked at for having panicked where nothing is unwinding.
+            let is_over = || !std::thread::panicking() && end_counted(call.state);
+            if call.state.is_counted() && !is_over() {
+                call.slot.end_scope::<HERE>(call.site, call.state);
+            }
         }
         call.state = State::NONE;
     }
 }
 
 impl Slot {
+    #[inline(never)]
+    fn open_scope<const HERE: bool>(&mut self, site: &'static CallSite) -> State {
+        if std::thread::panicking() { self.open_unwinding(site) } else { self.open::<HERE>(site) }
+    }
+
+    #[inline(never)]
+    fn open_scope_untimed<const HERE: bool>(&mut self, site: &'static CallSite) -> State {
+        if std::thread::panicking() { self.open_unwinding(site) } else { self.open_untimed::<HERE>(site) }
+    }
+
     #[cold]
     #[inline(never)]
-    fn open_unwinding(&mut self, site: &'static CallSite) {
+    fn open_unwinding(&mut self, site: &'static CallSite) -> State {
         // A call that is only counted would have no place for it.
         self.open_specially(site);
         if let Some(entered) = &mut self.0 {
             entered.special |= special::UNWINDING;
         }
+        State::ENTERED
     }
 
     #[inline(never)]
-    fn end_scope(&mut self, site: &'static CallSite, state: State) {
+    fn end_scope<const HERE: bool>(&mut self, site: &'static CallSite, state: State) {
         let Some(entered) = self.look_at(site, state) else { return };
         if std::thread::panicking() && entered.special & special::UNWINDING == 0 {
             entered.end_by_panic();

@@ -3,7 +3,7 @@
 //! In: what the expansion writes to the writers that it is handed. Out: words in the thread's arena, which
 //! lie there until the call ends and its record takes them along. A call that ends by a panic ends here too.
 
-use super::{Call, Entered, Slot, State, deliver, special};
+use super::{Call, Entered, Slot, State, aside, deliver, end_counted, special};
 use crate::arena::{self, Arena, Lent};
 use crate::call_site::CallSite;
 use crate::capture::{Writer, via};
@@ -47,7 +47,7 @@ pub struct Last {
 
 // The expansion is handed a writer and gives it back: a closure for each value would be compiled for each
 // function, and with it whatever it is handed to. That was two thirds of what a function cost to compile.
-impl Call<'_> {
+impl<const HERE: bool> Call<'_, HERE> {
     /// The writer for the arguments, in the order of the call site's names, if this call captures them; it is
     /// given back by [`Self::keep_args`]. No code of the user's may run in between but what is contained.
     #[cfg_attr(not(debug_assertions), inline(always))]
@@ -67,7 +67,7 @@ impl Call<'_> {
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub fn keep_args(&mut self, arena: Arena) {
         if let Some(entered) = self.entered() {
-            entered.keep_arguments(arena);
+            entered.keep_arguments::<HERE>(arena);
         }
     }
 
@@ -102,9 +102,11 @@ impl Call<'_> {
 
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn end_by(&mut self, outcome: Outcome) -> Option<(Arena, Last)> {
-        let is_over = self.state == State::NONE
-            || outcome == Outcome::Ok && self.state.is_counted() && self.end_counted();
-        let opened = if is_over { None } else { self.slot.open_last(self.site, self.state, outcome) };
+        let is_over = self.state != State::ENTERED && {
+            aside();
+            self.state == State::NONE || outcome == Outcome::Ok && end_counted(self.state)
+        };
+        let opened = if is_over { None } else { self.slot.open_last::<HERE>(self.site, self.state, outcome) };
         self.state = if opened.is_some() { State::ENTERED } else { State::NONE };
         opened.map(|(arena, end)| (arena, Last { end, outcome }))
     }
@@ -113,7 +115,7 @@ impl Call<'_> {
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub fn end_with(&mut self, arena: Arena, Last { end, outcome }: Last) {
         if let Some(entered) = self.entered() {
-            entered.end_with_values(end, outcome, arena);
+            entered.end_with_values::<HERE>(end, outcome, arena);
         }
         self.state = State::NONE;
     }
@@ -122,7 +124,7 @@ impl Call<'_> {
 impl Slot {
     /// As [`Entered::open_last`].
     #[inline(never)]
-    fn open_last(
+    fn open_last<const HERE: bool>(
         &mut self,
         site: &'static CallSite,
         state: State,
@@ -135,7 +137,7 @@ impl Slot {
 impl Entered {
     /// Keeps what was written, and starts the call's time.
     #[inline(never)]
-    fn keep_arguments(&mut self, arena: Arena) {
+    fn keep_arguments<const HERE: bool>(&mut self, arena: Arena) {
         let written = arena.len() - self.values.start();
         self.values = self.values.with_args(written as u16);
         arena::keep(arena);
@@ -202,7 +204,7 @@ impl Entered {
 
     /// Ends the call with what lies in the arena, its last value too.
     #[inline(never)]
-    pub(super) fn end_with_values(&mut self, end: Ticks, outcome: Outcome, arena: Arena) {
+    pub(super) fn end_with_values<const HERE: bool>(&mut self, end: Ticks, outcome: Outcome, arena: Arena) {
         if self.special == special::VALUES {
             return self.end_with_few(end, outcome, arena);
         }
@@ -240,7 +242,7 @@ impl Entered {
     }
 }
 
-impl Drop for Call<'_> {
+impl<const HERE: bool> Drop for Call<'_, HERE> {
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn drop(&mut self) {
         if self.state != State::NONE {
@@ -263,7 +265,7 @@ impl Entered {
     pub(super) fn end_by_panic(&mut self) {
         if let Some((arena, end)) = self.open_last(Outcome::Panic) {
             write_panic(self.start, arena);
-            self.end_with_values(end, Outcome::Panic, arena);
+            self.end_with_values::<false>(end, Outcome::Panic, arena);
         }
     }
 }

@@ -43,7 +43,9 @@ impl Drop for Exit {
 }
 
 /// The calling thread's state, if it has one.
-#[cfg_attr(not(debug_assertions), inline(always))]
+// Not always inlined: this must have been compiled before what calls it, else `with` stays a call in a cold
+// block.
+#[inline]
 pub(crate) fn current() -> Option<&'static ThreadState> {
     HERE.with(|here| here.state.get())
 }
