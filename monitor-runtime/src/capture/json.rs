@@ -5,7 +5,9 @@
 //! did not fit `"[truncated]"`. The text of each value has a budget of its own, because a token of one byte may
 //! need five characters.
 
-use serde::Serialize;
+use std::fmt::{Display, LowerExp};
+use std::io::Write as _;
+use std::ops::RangeInclusive;
 
 use super::limits::{DIMENSIONS, VALUE_BYTES};
 use super::tape::floor;
@@ -51,7 +53,7 @@ pub fn to_json_value(tokens: &[u8]) -> String {
 #[must_use]
 pub fn to_text(tokens: &[u8]) -> String {
     let json = to_json_value(tokens);
-    serde_json::from_str::<String>(&json).unwrap_or(json)
+    unquoted(&json).unwrap_or(json)
 }
 
 /// Writes the next value; one that is unreadable makes the rest of the stream so.
@@ -66,12 +68,66 @@ fn next_value(reader: &mut Reader<'_>, text: &mut Vec<u8>) {
     }
 }
 
-/// Serializing a scalar into memory cannot fail; a float that JSON has no word for is dealt with before.
-fn put<T: Serialize + ?Sized>(text: &mut Vec<u8>, scalar: &T) {
-    let start = text.len();
-    if serde_json::to_writer(&mut *text, scalar).is_err() {
-        text.truncate(start);
-        text.extend_from_slice(b"null");
+/// Writes a string. What JSON allows there is escaped only where it has to be.
+fn put(out: &mut Vec<u8>, text: &str) {
+    out.push(b'"');
+    let mut rest = text.as_bytes();
+    while let Some(at) = rest.iter().position(|&byte| byte < b' ' || matches!(byte, b'"' | b'\\')) {
+        let (plain, special) = rest.split_at(at);
+        out.extend_from_slice(plain);
+        let &[byte, ref after @ ..] = special else { break };
+        match ESCAPES.iter().find(|(escaped, _)| *escaped == byte) {
+            Some(&(_, letter)) => out.extend_from_slice(&[b'\\', letter]),
+            None => put_plain(out, format_args!("\\u{byte:04x}")),
+        }
+        rest = after;
+    }
+    out.extend_from_slice(rest);
+    out.push(b'"');
+}
+
+/// Characters that have an escape of their own, and its letter.
+const ESCAPES: [(u8, u8); 7] =
+    [(b'"', b'"'), (b'\\', b'\\'), (b'\n', b'n'), (b'\r', b'r'), (b'\t', b't'), (0x08, b'b'), (0x0C, b'f')];
+
+/// What a string is that [`put`] wrote. None for any other value.
+fn unquoted(json: &str) -> Option<String> {
+    let mut rest = json.strip_prefix('"')?.strip_suffix('"')?;
+    let mut text = String::with_capacity(rest.len());
+    while let Some((plain, escaped)) = rest.split_once('\\') {
+        text.push_str(plain);
+        let letter = escaped.chars().next()?;
+        let (character, length) = match ESCAPES.iter().find(|(_, name)| char::from(*name) == letter) {
+            Some(&(character, _)) => (char::from(character), 1),
+            None => (char::from_u32(u32::from_str_radix(escaped.get(1..5)?, 16).ok()?)?, 5),
+        };
+        text.push(character);
+        rest = escaped.get(length..)?;
+    }
+    text.push_str(rest);
+    Some(text)
+}
+
+/// Writes a number, a truth value or `null`: what JSON writes as Rust does.
+fn put_plain(out: &mut Vec<u8>, scalar: impl Display) {
+    // Writing into memory cannot fail.
+    let _ = write!(out, "{scalar}");
+}
+
+/// Writes a float as `serde_json` does: in full where its power of ten is one of these, else by that power. One
+/// that JSON has no word for becomes a string.
+fn put_float(out: &mut Vec<u8>, value: impl Display + LowerExp, in_full: RangeInclusive<i32>) {
+    let by_power = format!("{value:e}");
+    let parts =
+        by_power.split_once('e').and_then(|(digits, power)| Some((digits, power.parse::<i32>().ok()?)));
+    match parts {
+        Some((_, power)) if in_full.contains(&power) => {
+            let text = value.to_string();
+            let point = if text.contains('.') { "" } else { ".0" };
+            put_plain(out, format_args!("{text}{point}"));
+        }
+        Some((digits, power)) => put_plain(out, format_args!("{digits}e{power:+}")),
+        None => put(out, &by_power),
     }
 }
 
@@ -264,27 +320,21 @@ impl Rendering<'_, '_> {
                 self.is_cut = true;
                 put(self.text, TRUNCATED);
             }
-            0..=token::SMALL_MAX => put(self.text, &tag),
-            token::NULL => put(self.text, &()),
-            token::FALSE => put(self.text, &false),
-            token::TRUE => put(self.text, &true),
+            0..=token::SMALL_MAX => put_plain(self.text, tag),
+            token::NULL => put_plain(self.text, "null"),
+            token::FALSE => put_plain(self.text, false),
+            token::TRUE => put_plain(self.text, true),
             token::UNSIGNED..token::NEGATIVE => {
-                put(self.text, &self.reader.short_number(tag - token::UNSIGNED)?);
+                put_plain(self.text, self.reader.short_number(tag - token::UNSIGNED)?);
             }
             token::NEGATIVE..token::STRING => {
                 let complement = self.reader.short_number(tag - token::NEGATIVE)?;
-                put(self.text, &(-1 - i128::from(complement)));
+                put_plain(self.text, -1 - i128::from(complement));
             }
-            token::UNSIGNED_WIDE => put(self.text, &u128::from_le_bytes(self.reader.array()?)),
-            token::SIGNED_WIDE => put(self.text, &i128::from_le_bytes(self.reader.array()?)),
-            token::FLOAT => match f32::from_le_bytes(self.reader.array()?) {
-                value if value.is_finite() => put(self.text, &value),
-                value => put(self.text, &value.to_string()),
-            },
-            token::DOUBLE => match f64::from_le_bytes(self.reader.array()?) {
-                value if value.is_finite() => put(self.text, &value),
-                value => put(self.text, &value.to_string()),
-            },
+            token::UNSIGNED_WIDE => put_plain(self.text, u128::from_le_bytes(self.reader.array()?)),
+            token::SIGNED_WIDE => put_plain(self.text, i128::from_le_bytes(self.reader.array()?)),
+            token::FLOAT => put_float(self.text, f32::from_le_bytes(self.reader.array()?), -6..=12),
+            token::DOUBLE => put_float(self.text, f64::from_le_bytes(self.reader.array()?), -5..=15),
             _ => self.words(tag, depth)?,
         }
         Ok(())

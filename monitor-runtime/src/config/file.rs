@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::path::Path;
 
-use serde_json::Value;
+use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::expand::{expand, quote_bare};
 use super::setting::KEYS;
@@ -48,7 +48,7 @@ fn read_bounded(path: &Path) -> Result<String, String> {
 
 /// Reads the text of a file; `name` is what warnings call it.
 fn parse(text: &str, name: &str, surroundings: &Surroundings<'_>, warnings: &mut Vec<Warning>) -> Texts {
-    let table: serde_json::Map<String, Value> = match basic_toml::from_str(&quote_bare(text)) {
+    let table: BTreeMap<String, Value> = match basic_toml::from_str(&quote_bare(text)) {
         Ok(table) => table,
         Err(error) => {
             let reason = shown(&error.to_string());
@@ -77,12 +77,59 @@ fn text_of(key: &str, value: &Value, variable: &dyn Fn(&str) -> Option<String>) 
         return Err(format!("is no setting; allowed are {}", KEYS.join(", ")));
     }
     match value {
-        Value::String(text) => {
-            expand(text, variable).map_err(|reason| format!("\"{}\" {reason}", shown(text)))
-        }
-        Value::Number(number) => Ok(number.to_string()),
-        Value::Bool(switch) => Ok(switch.to_string()),
-        _ => Err("is not a text, number or truth value".into()),
+        Value::Text(text) => expand(text, variable).map_err(|reason| format!("\"{}\" {reason}", shown(text))),
+        Value::Word(word) => Ok(word.clone()),
+        Value::Other => Err("is not a text, number or truth value".into()),
+    }
+}
+
+/// A value in the file.
+enum Value {
+    Text(String),
+    /// A number or a truth value, as the environment would hold it.
+    Word(String),
+    Other,
+}
+
+impl<'de> Deserialize<'de> for Value {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(AnyValue)
+    }
+}
+
+struct AnyValue;
+
+impl<'de> Visitor<'de> for AnyValue {
+    type Value = Value;
+
+    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("a value")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Value, E> {
+        Ok(Value::Text(text.to_owned()))
+    }
+
+    fn visit_bool<E: Error>(self, switch: bool) -> Result<Value, E> {
+        Ok(Value::Word(switch.to_string()))
+    }
+
+    fn visit_i64<E: Error>(self, number: i64) -> Result<Value, E> {
+        Ok(Value::Word(number.to_string()))
+    }
+
+    fn visit_f64<E: Error>(self, number: f64) -> Result<Value, E> {
+        Ok(Value::Word(number.to_string()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
+        while items.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(Value::Other)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
+        while entries.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(Value::Other)
     }
 }
 
