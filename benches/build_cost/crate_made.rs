@@ -128,8 +128,8 @@ fn source(attribute: &str, functions: usize) -> String {
              if name.len() as u64 > id {{\n        return Err(format!(\"{{name}} is longer than {{id}}\"));\n    }}\n    \
              Ok(id.wrapping_mul({at}) ^ name.len() as u64)\n}}\n\n"
         );
-        let _ = writeln!(calls, "    sum = sum.wrapping_add(step_{at}(sum, \"name\").unwrap_or(1));");
+        let _ = writeln!(calls, "    let sum = sum.wrapping_add(step_{at}(sum, \"name\").unwrap_or(1));");
     }
-    let _ = write!(text, "fn main() {{\n    let mut sum = 0_u64;\n{calls}    println!(\"{{sum}}\");\n}}\n");
+    let _ = write!(text, "fn main() {{\n    let sum = 0_u64;\n{calls}    println!(\"{{sum}}\");\n}}\n");
     text
 }
