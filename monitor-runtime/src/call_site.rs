@@ -162,12 +162,6 @@ impl CallSite {
         self.epoch.load(Ordering::Acquire)
     }
 
-    /// Whether its calls pass through.
-    #[cfg_attr(not(debug_assertions), inline(always))]
-    pub(crate) fn is_off(&self) -> bool {
-        self.fidelity() == fidelity::OFF
-    }
-
     /// Whether only a share of the calls that are not drawn is timed.
     pub(crate) fn is_counted(&self) -> bool {
         self.fidelity() == fidelity::COUNTED

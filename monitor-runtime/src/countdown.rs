@@ -93,38 +93,52 @@ impl Countdown {
 /// The countdowns of one thread, by the id of the call site: ever larger tables, of which the largest
 /// counts.
 #[derive(Debug, Default)]
-pub(crate) struct Countdowns([OnceLock<Box<[Countdown]>>; TABLES]);
+pub(crate) struct Countdowns([OnceLock<Table>; TABLES]);
+
+/// Countdowns by the id of the call site.
+#[derive(Debug)]
+pub(crate) struct Table(Box<[Countdown]>);
+
+impl Table {
+    /// That of a function, if the table has a place for it.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(crate) fn of(&self, site: u32) -> Option<&Countdown> {
+        self.0.get(site as usize)
+    }
+}
 
 const FIRST_TABLE: usize = 64;
 const TABLES: usize = 12;
 
 impl Countdowns {
-    /// The largest table, which may be empty.
-    pub(crate) fn table(&self) -> &[Countdown] {
-        self.0.iter().rev().find_map(OnceLock::get).map(|table| &**table).unwrap_or_default()
+    /// The largest table.
+    pub(crate) fn table(&self) -> Option<&Table> {
+        self.0.iter().rev().find_map(OnceLock::get)
     }
 
     /// A table that has a place for this function. `None` for want of memory or beyond the bound. Called by
     /// the owner alone.
     #[cold]
-    pub(crate) fn grow(&self, site: u32) -> Option<&[Countdown]> {
+    pub(crate) fn grow(&self, site: u32) -> Option<&Table> {
         let before = self.table();
-        if before.len() > site as usize {
-            return Some(before);
+        if let Some(table) = before
+            && table.of(site).is_some()
+        {
+            return Some(table);
         }
         let place = (0..TABLES).find(|place| FIRST_TABLE << place > site as usize)?;
         let length = FIRST_TABLE << place;
         if !reserve(length * size_of::<Countdown>()) {
             return None;
         }
-        let new = || (0..length).map(|at| before.get(at).map_or_else(Countdown::default, Countdown::copy));
-        apart(|| &**self.0[place].get_or_init(|| new().collect()))
+        let copied = |site| before.and_then(|table| table.of(site)).map(Countdown::copy).unwrap_or_default();
+        apart(|| self.0[place].get_or_init(|| Table((0..length as u32).map(copied).collect())))
     }
 
     /// Those by which calls were counted, with their sites.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &Countdown)> {
         let used = |(_, countdown): &(u32, &Countdown)| countdown.counted() != 0 || countdown.failed() != 0;
-        (0_u32..).zip(self.table()).filter(used)
+        (0_u32..).zip(self.table().map_or(&[][..], |table| &table.0)).filter(used)
     }
 }
 
@@ -136,13 +150,13 @@ mod tests {
     #[test]
     fn a_table_that_grows_keeps_what_was_counted_and_drawn() {
         let all = Countdowns::default();
-        assert!(all.table().is_empty());
-        let first = &all.grow(7).unwrap()[7];
+        assert!(all.table().is_none());
+        let first = all.grow(7).unwrap().of(7).unwrap();
         first.set_gap(3, 10);
         assert!(first.leave_out(3) && !first.leave_out(4));
         assert!(first.leave_to_be_timed(3) && !first.leave_to_be_timed(4));
         first.take_back();
-        let second = &all.grow(700).unwrap()[7];
+        let second = all.grow(700).unwrap().of(7).unwrap();
         assert_eq!((second.counted(), second.failed(), second.gap(3)), (1, 1, Some(8)));
         assert!(second.leave_out(3));
         let seen: Vec<_> = all.iter().map(|(site, countdown)| (site, countdown.counted())).collect();

@@ -137,14 +137,14 @@ impl<'a, const HERE: bool> Call<'a, HERE> {
     #[cfg_attr(not(debug_assertions), inline(always))]
     #[must_use]
     pub fn enter(slot: &'a mut Slot, site: &'static CallSite) -> Self {
-        Self::begin(slot, site, Slot::open::<HERE>)
+        Self::begin(slot, site, Slot::open::<HERE>, || true)
     }
 
     /// Enters a call whose time starts with the last of its captures, so that they do not count.
     #[cfg_attr(not(debug_assertions), inline(always))]
     #[must_use]
     pub fn prepare(slot: &'a mut Slot, site: &'static CallSite) -> Self {
-        Self::begin(slot, site, Slot::open_untimed::<HERE>)
+        Self::begin(slot, site, Slot::open_untimed::<HERE>, || true)
     }
 
     #[cfg_attr(not(debug_assertions), inline(always))]
@@ -152,12 +152,20 @@ impl<'a, const HERE: bool> Call<'a, HERE> {
         slot: &'a mut Slot,
         site: &'static CallSite,
         open: fn(&mut Slot, &'static CallSite) -> State,
+        may_be_left_out: fn() -> bool,
     ) -> Self {
-        let state = if site.is_off() {
-            aside();
-            State::NONE
-        } else {
-            open(slot, site)
+        let epoch = site.epoch();
+        let state = match fidelity::of(epoch) {
+            fidelity::OFF => {
+                aside();
+                State::NONE
+            }
+            fidelity::COUNTED => {
+                aside();
+                let left_out = if may_be_left_out() { leave_out(site, epoch) } else { None };
+                left_out.unwrap_or_else(|| open(slot, site))
+            }
+            _ => open(slot, site),
         };
         Self { slot, site, state }
     }
@@ -183,9 +191,6 @@ impl Slot {
 
     #[inline(never)]
     fn open<const HERE: bool>(&mut self, site: &'static CallSite) -> State {
-        if let Some(state) = leave_out(site) {
-            return state;
-        }
         let Some(entered) = Entered::recorded(site) else { return self.open_otherwise(site) };
         // The clock last: nothing of ours counts.
         let start = counter();
@@ -196,9 +201,6 @@ impl Slot {
 
     #[inline(never)]
     fn open_untimed<const HERE: bool>(&mut self, site: &'static CallSite) -> State {
-        if let Some(state) = leave_out(site) {
-            return state;
-        }
         let Some(mut entered) = Entered::recorded(site) else { return self.open_otherwise(site) };
         frames::push(entered.thread.page.words, site.id(), 0, entered.span);
         if entered.thread.captures.args() {
@@ -236,13 +238,10 @@ impl Slot {
     }
 }
 
-/// Begins a call that is only counted, if this is one.
+/// Begins a call that is only counted, if this is one. Inlined, as its end is: who is called so often that not
+/// even its time is read should not be kept waiting by a call of ours.
 #[cfg_attr(not(debug_assertions), inline(always))]
-fn leave_out(site: &'static CallSite) -> Option<State> {
-    let epoch = site.epoch();
-    if fidelity::of(epoch) != fidelity::COUNTED {
-        return None;
-    }
+fn leave_out(site: &'static CallSite, epoch: u32) -> Option<State> {
     let thread = thread_rings::current()?;
     let current = thread.current.load(Ordering::Relaxed);
     // The countdown is that of a root.
@@ -256,8 +255,7 @@ fn leave_out(site: &'static CallSite) -> Option<State> {
 
 /// Ends a call that is only counted, unless the coarse clock has moved under it. Whether it did. What is
 /// put back is a constant: read from where it was put, what was current would keep the next call waiting
-/// for this one. Inlined: who is called so often that not even its time is read should not be kept waiting
-/// by another call of ours.
+/// for this one.
 #[cfg_attr(not(debug_assertions), inline(always))]
 fn end_counted(state: State) -> bool {
     match state.0 ^ coarse() {

@@ -294,7 +294,7 @@ impl Collector {
         for (place, state) in states.iter().enumerate() {
             let countdowns = state.countdowns.table();
             for (site, tally) in state.tallies.iter() {
-                let countdown = countdowns.get(site as usize).unwrap_or(&no_countdown);
+                let countdown = countdowns.and_then(|table| table.of(site)).unwrap_or(&no_countdown);
                 self.read_tally(place, site, tally, countdown);
             }
             for (site, countdown) in state.countdowns.iter() {

@@ -15,14 +15,14 @@ impl<'a, const HERE: bool> Scope<'a, HERE> {
     #[cfg_attr(not(debug_assertions), inline(always))]
     #[must_use]
     pub fn enter(slot: &'a mut Slot, site: &'static CallSite) -> Self {
-        Self(Call::begin(slot, site, Slot::open_scope::<HERE>))
+        Self(Call::begin(slot, site, Slot::open_scope::<HERE>, is_not_unwinding))
     }
 
     /// As [`Call::prepare`].
     #[cfg_attr(not(debug_assertions), inline(always))]
     #[must_use]
     pub fn prepare(slot: &'a mut Slot, site: &'static CallSite) -> Self {
-        Self(Call::begin(slot, site, Slot::open_scope_untimed::<HERE>))
+        Self(Call::begin(slot, site, Slot::open_scope_untimed::<HERE>, is_not_unwinding))
     }
 
     /// As [`Call::args`].
@@ -60,6 +60,11 @@ impl<const HERE: bool> Drop for Scope<'_, HERE> {
         }
         call.state = State::NONE;
     }
+}
+
+#[cfg_attr(not(debug_assertions), inline(always))]
+fn is_not_unwinding() -> bool {
+    !std::thread::panicking()
 }
 
 impl Slot {

@@ -6,12 +6,12 @@ use std::sync::atomic::Ordering;
 use super::{SUPPRESSED, ThreadState};
 use crate::apart::as_the_programs;
 use crate::arena::Arena;
-use crate::countdown::Countdown;
+use crate::countdown::{Countdown, Table};
 
 thread_local! {
     /// Const and without Drop: an access is one load, and it works in destructors of other thread-locals.
     pub(super) static HERE: Here =
-        const { Here { state: Cell::new(None), countdowns: Cell::new(&[]), arena: Cell::new(None) } };
+        const { Here { state: Cell::new(None), countdowns: Cell::new(None), arena: Cell::new(None) } };
     /// Gives the state back when the thread ends.
     pub(super) static EXIT: Exit = const { Exit };
 }
@@ -20,14 +20,14 @@ thread_local! {
 pub(super) struct Here {
     state: Cell<Option<&'static ThreadState>>,
     /// The table of its state's countdowns, where one step leads to it.
-    countdowns: Cell<&'static [Countdown]>,
+    countdowns: Cell<Option<&'static Table>>,
     /// Its writer of captured values, while that is not lent.
     arena: Cell<Option<Arena>>,
 }
 
 impl Here {
     pub(super) fn set(&self, state: Option<&'static ThreadState>) {
-        self.countdowns.set(state.map_or(&[], |state| state.countdowns.table()));
+        self.countdowns.set(state.and_then(|state| state.countdowns.table()));
         self.state.set(state);
     }
 }
@@ -43,8 +43,8 @@ impl Drop for Exit {
 }
 
 /// The calling thread's state, if it has one.
-// Not always inlined: this must have been compiled before what calls it, else `with` stays a call in a cold
-// block.
+// This and the next are not always inlined: they must have been compiled before what calls them, else `with` stays
+// a call in a cold block.
 #[inline]
 pub(crate) fn current() -> Option<&'static ThreadState> {
     HERE.with(|here| here.state.get())
@@ -57,17 +57,17 @@ pub(crate) fn with_arena<R>(run: impl FnOnce(&Cell<Option<Arena>>) -> R) -> R {
 }
 
 /// The calling thread's countdown of a function, if it was used before.
-#[cfg_attr(not(debug_assertions), inline(always))]
+#[inline]
 pub(crate) fn countdown(site: u32) -> Option<&'static Countdown> {
-    HERE.with(|here| here.countdowns.get()).get(site as usize)
+    HERE.with(|here| here.countdowns.get())?.of(site)
 }
 
 /// The calling thread's countdown of a function. `None` for want of memory or beyond the bound.
 pub(crate) fn countdown_of(thread: &'static ThreadState, site: u32) -> Option<&'static Countdown> {
     countdown(site).or_else(|| {
         let table = thread.countdowns.grow(site)?;
-        HERE.with(|here| here.countdowns.set(table));
-        table.get(site as usize)
+        HERE.with(|here| here.countdowns.set(Some(table)));
+        table.of(site)
     })
 }
 
