@@ -105,49 +105,49 @@ impl<R> Function for fn() -> R {
 pub struct MayReturn<'a>(Call<'a, true>);
 
 impl<'a> MayReturn<'a> {
-    /// As [`Call::enter`].
+    /// As `Call::enter`.
     #[inline]
     #[must_use]
     pub fn enter(slot: &'a mut Slot, site: &'static CallSite) -> Self {
         Self(Call::enter(slot, site))
     }
-    /// As [`Call::prepare`].
+    /// As `Call::prepare`.
     #[inline]
     #[must_use]
     pub fn prepare(slot: &'a mut Slot, site: &'static CallSite) -> Self {
         Self(Call::prepare(slot, site))
     }
-    /// As [`Call::args`].
+    /// As `Call::args`.
     #[inline]
     pub fn args(&mut self) -> Option<Arena> {
         self.0.args()
     }
-    /// As [`Call::keep_args`].
+    /// As `Call::keep_args`.
     #[inline]
     pub fn keep_args(&mut self, arena: Arena) {
         self.0.keep_args(arena);
     }
-    /// As [`Call::fields`].
+    /// As `Call::fields`.
     #[inline]
     pub fn fields(&mut self, capture: impl FnOnce(&mut Writer<'_>)) {
         self.0.fields(capture);
     }
-    /// As [`Call::ok`].
+    /// As `Call::ok`.
     #[inline]
     pub fn ok(&mut self) {
         self.0.ok();
     }
-    /// As [`Call::ok_with`].
+    /// As `Call::ok_with`.
     #[inline]
     pub fn ok_with(&mut self) -> Option<(Arena, Last)> {
         self.0.ok_with()
     }
-    /// As [`Call::error`].
+    /// As `Call::error`.
     #[inline]
     pub fn error(&mut self) -> Option<(Arena, Last)> {
         self.0.error()
     }
-    /// As [`Call::end_with`].
+    /// As `Call::end_with`.
     #[inline]
     pub fn end_with(&mut self, arena: Arena, last: Last) {
         self.0.end_with(arena, last);

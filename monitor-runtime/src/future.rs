@@ -190,7 +190,7 @@ impl AsyncCall {
         Self::open(thread, here, weight)
     }
 
-    /// As [`crate::guard::Call::args`].
+    /// As `Call::args`.
     #[inline]
     pub fn args(&mut self, capture: impl FnOnce(&mut Writer<'_>)) {
         if let Some(thread) = self.captures() {
@@ -201,7 +201,7 @@ impl AsyncCall {
         }
     }
 
-    /// As [`crate::guard::Call::fields`].
+    /// As `Call::fields`.
     #[inline]
     pub fn fields(&mut self, capture: impl FnOnce(&mut Writer<'_>)) {
         if let Some(thread) = self.captures() {
@@ -498,7 +498,7 @@ pub struct Finish<'a> {
 }
 
 impl Finish<'_> {
-    /// As [`crate::guard::Call::ok`].
+    /// As `Call::ok`.
     #[inline]
     pub fn ok(self) {
         if !self.thread.is_some_and(|thread| self.call.end_plainly(thread, self.end)) {
@@ -506,7 +506,7 @@ impl Finish<'_> {
         }
     }
 
-    /// As [`crate::guard::Call::ok_with`].
+    /// As `Call::ok_with`.
     #[inline]
     pub fn ok_with(self, result: impl FnOnce(&mut Writer<'_>)) {
         let captures = self.call.state == State::PolledDrawn
@@ -518,7 +518,7 @@ impl Finish<'_> {
         }
     }
 
-    /// As [`crate::guard::Call::error`].
+    /// As `Call::error`.
     #[inline]
     pub fn error(self, text: impl FnOnce(&mut Writer<'_>)) {
         self.end_otherwise(Outcome::Error, Some(&mut once(text)));

@@ -78,9 +78,9 @@ pub mod private {
     pub use crate::future::{AsyncCall, Finish, Instrumented, Making, instrument};
     pub use crate::guard::{Last, Slot, none, run};
 
-    /// [`crate::guard::Call`] for the crate that is monitored.
+    /// `Call` for the crate that is monitored.
     pub type Call<'a> = crate::guard::Call<'a, true>;
-    /// [`crate::guard::Scope`] for the crate that is monitored.
+    /// `Scope` for the crate that is monitored.
     pub type Scope<'a> = crate::guard::Scope<'a, true>;
     pub use std::boxed::Box;
 }

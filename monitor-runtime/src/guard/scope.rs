@@ -11,33 +11,33 @@ use crate::capture::Writer;
 pub struct Scope<'a, const HERE: bool>(Call<'a, HERE>);
 
 impl<'a, const HERE: bool> Scope<'a, HERE> {
-    /// As [`Call::enter`].
+    /// As `Call::enter`.
     #[cfg_attr(not(debug_assertions), inline(always))]
     #[must_use]
     pub fn enter(slot: &'a mut Slot, site: &'static CallSite) -> Self {
         Self(Call::begin(slot, site, Slot::open_scope::<HERE>, is_not_unwinding))
     }
 
-    /// As [`Call::prepare`].
+    /// As `Call::prepare`.
     #[cfg_attr(not(debug_assertions), inline(always))]
     #[must_use]
     pub fn prepare(slot: &'a mut Slot, site: &'static CallSite) -> Self {
         Self(Call::begin(slot, site, Slot::open_scope_untimed::<HERE>, is_not_unwinding))
     }
 
-    /// As [`Call::args`].
+    /// As `Call::args`.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub fn args(&mut self) -> Option<Arena> {
         self.0.args()
     }
 
-    /// As [`Call::keep_args`].
+    /// As `Call::keep_args`.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub fn keep_args(&mut self, arena: Arena) {
         self.0.keep_args(arena);
     }
 
-    /// As [`Call::fields`].
+    /// As `Call::fields`.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub fn fields(&mut self, capture: impl FnOnce(&mut Writer<'_>)) {
         self.0.fields(capture);
