@@ -114,8 +114,8 @@ fn put_plain(out: &mut Vec<u8>, scalar: impl Display) {
     let _ = write!(out, "{scalar}");
 }
 
-/// Writes a float as `serde_json` does: in full where its power of ten is one of these, else by that power. One
-/// that JSON has no word for becomes a string.
+/// Writes a float as `serde_json` does: in full where its power of ten is one of these, else by that power. (Of two
+/// texts that are as short and as near, either may be shown.) One that JSON has no word for becomes a string.
 fn put_float(out: &mut Vec<u8>, value: impl Display + LowerExp, in_full: RangeInclusive<i32>) {
     let by_power = format!("{value:e}");
     let parts =

