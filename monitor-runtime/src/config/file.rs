@@ -119,7 +119,8 @@ impl<'de> Visitor<'de> for AnyValue {
     }
 
     fn visit_f64<E: Error>(self, number: f64) -> Result<Value, E> {
-        Ok(Value::Word(number.to_string()))
+        // With its point: what has to be whole is refused.
+        Ok(Value::Word(format!("{number:?}")))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
