@@ -274,8 +274,7 @@ impl CallSite {
     fn apply(&self) {
         let cap = f64::from_bits(self.cap.load(Ordering::Relaxed));
         let rate = f64::from_bits(self.asked.load(Ordering::Relaxed)).min(cap);
-        let epoch = self.epoch();
-        let before = fidelity::of(epoch);
+        let before = self.fidelity();
         let next = match self.counted.load(Ordering::Relaxed) {
             _ if rate >= 1.0 && crate::clock::is_counter() => fidelity::RECORDED,
             true => fidelity::COUNTED,

@@ -95,7 +95,7 @@ impl Countdown {
 #[derive(Debug, Default)]
 pub(crate) struct Countdowns([OnceLock<Table>; TABLES]);
 
-/// Countdowns by the id of the call site.
+/// Countdowns by the id of the call site. A type of its own, so that a thread finds it behind one word.
 #[derive(Debug)]
 pub(crate) struct Table(Box<[Countdown]>);
 
