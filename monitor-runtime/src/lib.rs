@@ -16,71 +16,50 @@
     )
 )]
 
-mod call_site;
-mod clock;
-pub mod config;
-mod guard;
-mod context;
-mod expansion;
-mod future;
-pub mod sampling;
 mod sync;
+pub mod limits;
+pub mod platform;
 pub mod histogram;
-mod tally;
-mod countdown;
-pub mod capture;
-mod arena;
-mod panic_text;
-mod apart;
 pub mod record;
-mod layout;
-mod mapping;
-mod region;
-mod legend;
-mod frames;
-mod journal;
-mod ledger;
-mod ring;
-mod thread_rings;
-mod collector;
-mod figures;
-mod backlog;
-mod decode;
+pub mod sampling;
+pub mod config;
+pub mod capture;
+mod site;
 pub mod batch;
-pub mod breaker;
-mod retry;
+mod ring;
+mod thread;
+mod call;
 pub mod store;
-mod health;
-mod subscribe;
-mod os;
-pub mod recovery;
+pub mod recover;
+mod collect;
 mod runtime;
 
 #[cfg(test)]
 #[path = "../tests/pipeline/mod.rs"]
 mod pipeline;
 
-pub use context::{Context, WithContext};
-pub use health::{Drops, Health, Level};
+pub use call::context::{Context, WithContext};
+pub use collect::breaker;
+pub use collect::health::{Drops, Health, Level};
+pub use collect::subscribe::{Record, Subscription};
 pub use runtime::{
     BreakerHandle, FlushError, RateError, breaker, flush, health, init, reset_sample_rate, set_sample_rate,
     shutdown, subscribe,
 };
-pub use subscribe::{Record, Subscription};
 
 /// What the expansion of `#[monitor]` refers to.
 pub mod private {
-    pub use crate::call_site::{CallSite, Description, duration};
-    pub use crate::capture::{Writer, via};
-    pub use crate::expansion::{
+    pub use crate::call::expansion::{
         Branch, Function, MayReturn, holds, resolving_to, run0, run1, run2, run3, run4, run5, run6,
     };
-    pub use crate::future::{AsyncCall, Finish, Instrumented, Making, instrument};
-    pub use crate::guard::{Last, Slot, none, run};
+    pub use crate::call::future::{AsyncCall, Finish, Instrumented, Making, instrument};
+    pub use crate::call::guard::{Last, Slot, none, run};
+    pub use crate::capture::{Writer, dispatch};
+    pub use crate::site::{CallSite, Description, duration};
 
     /// `Call` for the crate that is monitored.
-    pub type Call<'a> = crate::guard::Call<'a, true>;
+    pub type Call<'a> = crate::call::guard::Call<'a, true>;
     /// `Scope` for the crate that is monitored.
-    pub type Scope<'a> = crate::guard::Scope<'a, true>;
+    pub type Scope<'a> = crate::call::guard::Scope<'a, true>;
     pub use std::boxed::Box;
 }

@@ -9,7 +9,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Output, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use monitor_runtime::config::limits;
+use monitor_runtime::limits;
 
 use crate::oracle;
 use crate::place::{NOBODY, Place};
@@ -225,7 +225,7 @@ impl Play {
             let db = variable("MONITOR_DB").map_or_else(|| self.place.db(), |(_, db)| db.into());
             let rings = variable("MONITOR_RINGS").map(|(_, rings)| rings.into());
             let rings = rings.or_else(|| self.place.rings().map(Path::to_owned));
-            monitor_runtime::recovery::recover(&db, rings.as_slice(), now_ns()).unwrap();
+            monitor_runtime::recover::recover(&db, rings.as_slice(), now_ns()).unwrap();
         }
         output
     }

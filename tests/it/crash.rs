@@ -28,8 +28,8 @@ impl Shelf {
         std::fs::read_dir(self.0.path()).unwrap().map(|entry| entry.unwrap().path()).collect()
     }
 
-    fn recover(&self, stage: &Stage) -> monitor_runtime::recovery::Recovered {
-        monitor_runtime::recovery::recover(&stage.db(), &[self.0.path().to_owned()], now_ns()).unwrap()
+    fn recover(&self, stage: &Stage) -> monitor_runtime::recover::Recovered {
+        monitor_runtime::recover::recover(&stage.db(), &[self.0.path().to_owned()], now_ns()).unwrap()
     }
 }
 
@@ -241,7 +241,7 @@ fn calls_under_way_are_seen_while_it_runs_and_after_it_was_killed() {
     crate::reports::wait_for("the report of a call that goes on", || {
         stage.db().exists() && Store::open(&stage.db()).0.query_row(slow, [], |row| row.get(0)) == Ok(1)
     });
-    let living = || monitor_runtime::recovery::living(&stage.db(), &[shelf.0.path().to_owned()], now_ns());
+    let living = || monitor_runtime::recover::living(&stage.db(), &[shelf.0.path().to_owned()], now_ns());
     crate::reports::wait_for("all calls to be under way", || living().iter().any(|it| it.calls.len() == 7));
     let seen = living().remove(0);
     assert_eq!(seen.process.pid, program.id());
@@ -276,7 +276,7 @@ fn nothing_is_under_way_on_a_thread_whose_calls_have_all_ended() {
     crate::reports::wait_for("some rounds", || stage.db().exists() && !shelf.files().is_empty());
     for _ in 0..20 {
         std::thread::sleep(Duration::from_millis(20));
-        for it in monitor_runtime::recovery::living(&stage.db(), &[shelf.0.path().to_owned()], now_ns()) {
+        for it in monitor_runtime::recover::living(&stage.db(), &[shelf.0.path().to_owned()], now_ns()) {
             // Errors, panics and cancellations included, each call takes its frame with it.
             assert!(it.calls.iter().all(|call| call.depth < 4), "{:?}", it.calls);
             assert!(it.calls.len() <= 4, "{:?}", it.calls);
@@ -363,7 +363,7 @@ fn a_ring_file_damaged_at_random_never_harms_who_recovers_it() {
         }
         bytes.truncate(if seed % 5 == 0 { draw() % used } else { used });
         std::fs::write(&file, bytes).unwrap();
-        let _ = monitor_runtime::recovery::recover(&stage.db(), &[shelf.0.path().to_owned()], now_ns());
+        let _ = monitor_runtime::recover::recover(&stage.db(), &[shelf.0.path().to_owned()], now_ns());
     }
     assert_eq!(stage.store().one::<String>("PRAGMA quick_check"), "ok");
 }

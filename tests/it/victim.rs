@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
-use monitor_runtime::config::limits::EXIT_DRAIN_MAX;
+use monitor_runtime::limits::EXIT_DRAIN_MAX;
 use rusqlite::types::FromSql;
 use rusqlite::{Connection, OpenFlags};
 use tempfile::TempDir;
@@ -105,7 +105,7 @@ impl Stage {
         let db = variable("MONITOR_DB").map_or_else(|| self.db(), |(_, db)| db.into());
         let rings = variable("MONITOR_RINGS").map_or_else(|| "/dev/shm".into(), |(_, rings)| rings.into());
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-        monitor_runtime::recovery::recover(&db, &[rings], i64::try_from(now.as_nanos()).unwrap()).unwrap();
+        monitor_runtime::recover::recover(&db, &[rings], i64::try_from(now.as_nanos()).unwrap()).unwrap();
     }
 
     /// The store, as any reader opens it.

@@ -2,7 +2,7 @@
 //! which costs them nothing: neither the store nor the processes are asked.
 
 use anyhow::Result;
-use monitor_runtime::recovery::{self, Living, UnderWay};
+use monitor_runtime::recover::{self, Living, UnderWay};
 use rusqlite::types::Value;
 
 use super::{counted, remark};
@@ -14,7 +14,7 @@ use crate::{find, units};
 pub(super) fn run(common: &Common, arguments: &Live) -> Result<()> {
     let store = find::store(common.db())?;
     let now = units::now_ns();
-    let living = recovery::living(&store, &find::ring_folders(), now);
+    let living = recover::living(&store, &find::ring_folders(), now);
     let report = report(&living, arguments, now);
     let (calls, processes) = (report.rows.len(), living.len());
     let lost: u64 = living.iter().map(|process| process.lost).sum();

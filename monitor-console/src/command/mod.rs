@@ -16,7 +16,7 @@ mod demo;
 mod completions;
 
 use anyhow::Result;
-use monitor_runtime::recovery;
+use monitor_runtime::recover;
 
 use crate::arguments::{Arguments, Command, Common, FormatName};
 use crate::store::Store;
@@ -46,9 +46,9 @@ pub(crate) fn run(arguments: Arguments) -> Result<()> {
 /// The store asked for, open for reading, with all that dead processes left for it.
 fn open(common: &Common) -> Result<Store> {
     let path = find::store(common.db())?;
-    match recovery::recover(&path, &find::ring_folders(), units::now_ns()) {
+    match recover::recover(&path, &find::ring_folders(), units::now_ns()) {
         Ok(recovered) if recovered.processes > 0 => {
-            let recovery::Recovered { processes, calls, .. } = recovered;
+            let recover::Recovered { processes, calls, .. } = recovered;
             remark(
                 common,
                 &format!("recovered from ring files: {calls} calls, {processes} processes that died"),

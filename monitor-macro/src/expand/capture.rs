@@ -183,7 +183,7 @@ impl Expansion<'_> {
     /// The module of the ways of capturing.
     fn via(&self) -> TokenStream {
         let private = &self.private;
-        quote!(#private::via)
+        quote!(#private::dispatch)
     }
 }
 

@@ -4,9 +4,9 @@
 //! token that says how many there were. A container that is complete answers every further item with an `Err`,
 //! so that a loop over ten million items ends after the fourth.
 
-use super::draft::{Draft, Mark, Stop, Stopped};
 use super::secret::is_secret;
 use super::token;
+use super::value_writer::{Draft, Mark, Stop, Stopped};
 
 /// A sequence being written.
 #[derive(Debug)]

@@ -7,11 +7,11 @@
 
 use std::fmt::{self, Debug, Write};
 
-use super::draft::{Draft, Stop, Stopped};
-use super::lexer::{Class, Lexer};
+use super::debug_lexer::{Class, Lexer};
 use super::limits::SCANNED_CHARS;
 use super::secret::{is_secret, is_secret_type};
 use super::text::Text;
+use super::value_writer::{Draft, Stop, Stopped};
 
 const REDACTED: &str = "\"[redacted]\"";
 

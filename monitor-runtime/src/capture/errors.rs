@@ -6,9 +6,9 @@
 use std::error::Error;
 use std::fmt::{self, Write};
 
-use super::draft::{Draft, Stopped};
 use super::limits::SOURCES;
 use super::text::Text;
+use super::value_writer::{Draft, Stopped};
 
 /// Writes an error and its sources.
 pub(super) fn chain(error: &dyn Error, draft: &mut Draft<'_>) -> Result<(), Stopped> {

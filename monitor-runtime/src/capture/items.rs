@@ -9,8 +9,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::containers::{Entries, Sequence};
-use super::draft::{Draft, Stopped};
 use super::token;
+use super::value_writer::{Draft, Stopped};
 
 /// A collection that is captured item by item.
 pub trait DebugItems {

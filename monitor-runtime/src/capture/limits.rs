@@ -3,7 +3,7 @@
 //! Comes in: constants. Goes out: [`Limits`], which a [`super::Writer`] borrows. Whoever makes one names the
 //! clock, so that the budget of time can be tested with a clock that moves as the test says.
 
-use super::rests::{RESTS, Rests};
+use super::cooldown::{RESTS, Rests};
 
 /// Most bytes of a value's capture, and most bytes of its JSON text: long enough for a screenful, short
 /// enough that a ring of 256 KiB keeps hundreds of calls.

@@ -1,20 +1,20 @@
 //! Capture: values become compact binary tokens within a budget; the JSON text is made later.
 //!
 //! Comes in, on the caller's thread: arguments, results and errors, each by the best way its type offers
-//! ([`via`]). Goes out: tokens in memory that was handed in; and on the cold side, from these, JSON text
+//! ([`dispatch`]). Goes out: tokens in memory that was handed in; and on the cold side, from these, JSON text
 //! ([`to_json`]). The budget ends the user's `Serialize` or `Debug`, it does not merely cut what they wrote; their
 //! panics stop here. Knows nothing of calls, records and rings.
 
 pub mod limits;
-pub mod rests;
+pub mod cooldown;
 mod token;
-mod tape;
-mod draft;
+mod token_buffer;
+mod value_writer;
 mod containers;
-mod contain;
+mod sandbox;
 mod secret;
 mod text;
-mod lexer;
+mod debug_lexer;
 mod debug;
 pub mod items;
 pub mod direct;
@@ -22,18 +22,18 @@ mod summary;
 mod locks;
 mod serialize;
 mod errors;
-pub mod via;
-mod json;
+pub mod dispatch;
+mod to_json;
 
-pub use contain::is_capturing;
-pub use json::{to_json, to_json_value, to_text};
 pub use limits::Limits;
+pub use sandbox::is_capturing;
 pub use secret::is_secret;
 pub use summary::{Summarize, Summary};
+pub use to_json::{to_json, to_json_value, to_text};
 
-use contain::{Ending, contained};
-use draft::{Draft, Stopped};
-use tape::{Tape, WORD};
+use sandbox::{Ending, contained};
+use token_buffer::{Tape, WORD};
+use value_writer::{Draft, Stopped};
 
 /// A bounded writer of tokens over memory handed to it: one value after the other, each from the start of a word.
 /// Values that no longer fit leave nothing, which reads as `"[truncated]"`.

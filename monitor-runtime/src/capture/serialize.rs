@@ -14,10 +14,10 @@ use serde::ser::{
 };
 
 use super::containers::{Entries, Sequence};
-use super::draft::{Draft, Stopped};
 use super::locks;
 use super::secret::is_secret_type;
 use super::token;
+use super::value_writer::{Draft, Stopped};
 
 impl Display for Stopped {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -6,9 +6,9 @@
 
 use std::fmt::{self, Write};
 
-use super::draft::{Draft, Stop, Stopped};
-use super::tape::{LONGEST, floor, start_of};
 use super::token;
+use super::token_buffer::{LONGEST, floor, start_of};
+use super::value_writer::{Draft, Stop, Stopped};
 
 /// Bytes of the length behind a text that was cut.
 const TOTAL_BYTES: usize = 8;

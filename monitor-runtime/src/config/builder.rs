@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::location::Location;
+use super::parse::shown;
 use super::setting::{self, Setting};
 use super::settings::CaptureMode;
-use super::value::shown;
 
 /// Settings made in code. What is not set here comes from the environment, then from the settings
 /// file, then from the defaults.

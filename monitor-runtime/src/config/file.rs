@@ -7,10 +7,11 @@ use std::path::Path;
 
 use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use super::expand::{expand, quote_bare};
+use super::interpolate::{expand, quote_bare};
+use super::parse::shown;
 use super::setting::KEYS;
-use super::value::shown;
-use super::{Surroundings, Warning, limits};
+use super::{Surroundings, Warning};
+use crate::limits;
 
 /// The texts that a file gives, by key.
 pub(super) type Texts = BTreeMap<String, String>;

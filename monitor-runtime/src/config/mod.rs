@@ -8,10 +8,9 @@
 
 #![allow(clippy::disallowed_methods, reason = "the only reader of the environment and of the settings file")]
 
-pub mod limits;
-mod value;
+mod parse;
 mod setting;
-mod expand;
+mod interpolate;
 mod file;
 mod location;
 mod builder;
@@ -20,8 +19,8 @@ mod watch;
 
 pub use builder::{Config, InitError};
 pub use location::{Location, default_folder, default_location, ring_folders};
+pub use parse::{format_bytes, parse_duration};
 pub use settings::{CaptureMode, Settings};
-pub use value::{format_bytes, parse_duration};
 pub(crate) use watch::{Found, Watch};
 
 use std::ffi::OsString;

@@ -3,10 +3,10 @@
 
 use std::time::Duration;
 
-use super::limits;
 use super::location::RingPlace;
+use super::parse::{parse_bytes, parse_duration, parse_percent, parse_switch, parse_whole};
 use super::settings::CaptureMode;
-use super::value::{parse_bytes, parse_duration, parse_percent, parse_switch, parse_whole};
+use crate::limits;
 use crate::sampling::Rules;
 
 /// A setting that is read from text.

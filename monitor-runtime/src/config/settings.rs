@@ -8,9 +8,10 @@ use std::time::Duration;
 use super::builder::Config;
 use super::file::{self, Texts};
 use super::location::{Location, RingPlace, default_location, executable_name, is_doctest};
+use super::parse::shown;
 use super::setting::{self, Setting};
-use super::value::shown;
-use super::{Surroundings, Warning, limits};
+use super::{Surroundings, Warning};
+use crate::limits;
 use crate::sampling::Rules;
 
 /// Which values of a call are captured.

@@ -7,9 +7,9 @@ use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::Shared;
-use crate::breaker::Transition;
-use crate::clock::monotonic;
-use crate::thread_rings::{ThreadRings, lock};
+use crate::collect::breaker::Transition;
+use crate::platform::clock::monotonic;
+use crate::thread::pool::{ThreadRings, lock};
 
 /// Why a flush or a shutdown did not complete.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -156,7 +156,7 @@ impl Control {
         }
         let breaker = lock(&shared.breaker).statistics(monotonic());
         match (&breaker.held, &breaker.last_failure) {
-            _ if breaker.state == crate::breaker::State::Closed => Err(FlushError::Timeout(timeout)),
+            _ if breaker.state == crate::collect::breaker::State::Closed => Err(FlushError::Timeout(timeout)),
             (None, Some(why)) => Err(FlushError::Unavailable(format!("{why}; {breaker}"))),
             _ => Err(FlushError::Unavailable(breaker.to_string())),
         }

@@ -5,8 +5,8 @@
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use crate::mapping::leave_to_parent;
-use crate::thread_rings::forget_current;
+use crate::ring::mapping::leave_to_parent;
+use crate::thread::pool::forget_current;
 
 /// Forks of forks that record; a process further down does not.
 pub(super) const GENERATIONS: usize = 16;
@@ -24,7 +24,7 @@ pub(super) fn generation() -> usize {
 
 /// Has forks of this process prepared for. False where that cannot be had.
 pub(super) fn prepare_for_forks() -> bool {
-    crate::os::at_fork(before, in_parent, in_child)
+    crate::platform::process::at_fork(before, in_parent, in_child)
 }
 
 /// Runs a step of the collector, which no fork interrupts.

@@ -2,10 +2,10 @@
 
 use std::fmt;
 
-use crate::call_site;
 use crate::sampling::{RuleError, Rules};
+use crate::site;
 use crate::store::SetRate;
-use crate::thread_rings::lock;
+use crate::thread::pool::lock;
 
 use super::Shared;
 
@@ -128,7 +128,7 @@ impl Shared {
     }
 
     fn apply_rates(&self) {
-        for site in call_site::all() {
+        for site in site::all() {
             self.set_rate_of(site);
         }
     }

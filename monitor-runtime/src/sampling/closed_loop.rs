@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use super::ladder::{Bounds, Load, Rung};
-use super::thin::{Allowance, By, Drawn, Fates, Round};
+use super::tail::{Allowance, By, Drawn, Fates, Round};
 use super::{Random, next_gap, weight};
 
 const BOUNDS: Bounds = Bounds { rows_per_s: 200.0, overhead: 1.0 };

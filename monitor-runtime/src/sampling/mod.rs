@@ -9,7 +9,7 @@ mod pattern;
 mod rules;
 mod gap;
 pub(crate) mod ladder;
-pub(crate) mod thin;
+pub(crate) mod tail;
 
 #[cfg(test)]
 mod closed_loop;

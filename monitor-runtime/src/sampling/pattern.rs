@@ -3,7 +3,7 @@
 //! Matching costs time linear in the lengths of pattern and name, whatever the pattern: it may come
 //! from a row that someone wrote into the store.
 
-use crate::config::limits;
+use crate::limits;
 use std::fmt;
 
 /// A pattern such as `shop::*`, `*::insert` or `shop::orders::place`.

@@ -1,7 +1,7 @@
 //! Lists of rules `pattern=rate`, of which the last that matches a name wins. Pure.
 
 use super::pattern::{Pattern, PatternError};
-use crate::config::limits;
+use crate::limits;
 use std::fmt;
 
 /// Rates by pattern, in order.

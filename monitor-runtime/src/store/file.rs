@@ -5,7 +5,7 @@
 //! locks that SQLite holds on the file in this process. So everything here goes by name.
 
 use super::error::OpenError;
-use super::os;
+use crate::platform::file_system;
 use std::ffi::{OsStr, OsString};
 use std::fs::{DirBuilder, OpenOptions, Permissions};
 use std::io::ErrorKind;
@@ -85,7 +85,7 @@ fn check(path: &Path) -> Result<(), OpenError> {
         refuse("it is a symbolic link")
     } else if !found.is_file() {
         refuse("it is not a regular file")
-    } else if found.uid() != os::effective_user() {
+    } else if found.uid() != file_system::effective_user() {
         refuse("it belongs to another user")
     } else {
         Ok(())

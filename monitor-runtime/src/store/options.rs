@@ -1,8 +1,8 @@
 //! What a store is to be: where, how old its rows may grow, how large its files. The shares of the
 //! size bound are decided here; everything else takes them as given.
 
-use super::os::System;
-use crate::config::limits;
+use crate::limits;
+use crate::platform::file_system::System;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 

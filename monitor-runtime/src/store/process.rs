@@ -1,8 +1,8 @@
 //! Processes in the store: entering one, how far it has got, which of them have died. Statements only,
 //! within transactions that others open and commit.
 
-use super::liveness;
 use crate::batch::ProcessRow;
+use crate::platform::liveness;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 /// How far a process has got in the open file.

@@ -8,7 +8,7 @@
 //! failed ones: a range is emptied and its few failed calls are put back under their own ids, which
 //! packs them into few pages. This file opens nothing.
 
-use super::known::{Known, Left};
+use super::id_cache::{Known, Left};
 use super::schema::{SLICE_NS, WINDOW_NS};
 use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior};
 use std::collections::HashSet;

@@ -5,7 +5,7 @@
 //! prepared statement of one row kept for ever, because a statement's start and end cost more than a
 //! row. Nothing is copied but into SQLite's own bindings.
 
-use super::known::{Known, Lane};
+use super::id_cache::{Known, Lane};
 use super::schema::SLICE_NS;
 use crate::batch::{Batch, CallRow, EventRow, Figured, Figures, HealthRow, RateRow, ResourcesRow, SliceRow};
 use rusqlite::{Connection, Statement, params};

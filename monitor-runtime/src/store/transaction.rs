@@ -1,12 +1,12 @@
 //! A batch as one transaction: what it brings and how far its process has got are committed together or
 //! not at all, so that a batch sent twice, after an answer that was lost, is written once.
 
-use super::known::Known;
+use super::id_cache::Known;
 use super::options::PAGE_BYTES;
 use super::process::{enter, progress, revive};
 use super::retention::{Bounds, Retention};
 use super::schema::VERSION;
-use super::{groups, rows, windows};
+use super::{error_groups, rows, windows};
 use crate::batch::{Batch, CallRow, ProcessRow};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
@@ -38,7 +38,7 @@ pub(crate) fn write(
     retention.make_way(&transaction, bounds, batch.at_ns, batch.calls.len())?;
     rows::functions(&transaction, known, process_id)?;
     let written = rows::calls(&transaction, known, process_id, batch)?;
-    groups::write(&transaction, known, process_id, (&batch.calls, written.first_id), &batch.folded)?;
+    error_groups::write(&transaction, known, process_id, (&batch.calls, written.first_id), &batch.folded)?;
     windows::write(&transaction, known, process_id, &batch.windows)?;
     rows::slices(&transaction, known, process_id, &batch.slices)?;
     rows::rates(&transaction, known, process_id, &batch.rates)?;

@@ -4,7 +4,7 @@
 //!
 //! Most windows belong to one process, which then costs one row and one look for others.
 
-use super::known::Known;
+use super::id_cache::Known;
 use super::rows::signed;
 use super::schema::WINDOW_NS;
 use crate::batch::{Figured, Figures, WindowRow};

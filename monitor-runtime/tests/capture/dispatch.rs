@@ -249,7 +249,7 @@ fn the_bounds_of_a_generic_function_decide() {
 
 #[test]
 fn arguments_are_an_object_by_their_names_in_order() {
-    use monitor_runtime::capture::via::{Capture as _, Value};
+    use monitor_runtime::capture::dispatch::{Capture as _, Value};
     let limits = crate::limits();
     let mut buffer = [0; 512];
     let mut writer = monitor_runtime::capture::Writer::new(&mut buffer, &limits);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Debug, Write as _};
 use std::sync::Mutex;
 
-use monitor_runtime::capture::via::{Capture as _, Value};
+use monitor_runtime::capture::dispatch::{Capture as _, Value};
 use monitor_runtime::capture::{Limits, Summarize, Summary, Writer, is_capturing, to_json};
 use serde::ser::{Error as _, SerializeMap, SerializeSeq, SerializeStruct};
 use serde::{Serialize, Serializer};

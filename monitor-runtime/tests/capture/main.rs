@@ -43,8 +43,8 @@ fn stored(capture: impl FnOnce(&mut Writer<'_>)) -> String {
 macro_rules! json {
     ($value:expr) => {
         crate::stored(|writer| {
-            use monitor_runtime::capture::via::Capture as _;
-            (&&&&&monitor_runtime::capture::via::Value(&$value)).capture(writer)
+            use monitor_runtime::capture::dispatch::Capture as _;
+            (&&&&&monitor_runtime::capture::dispatch::Value(&$value)).capture(writer)
         })
     };
 }
@@ -54,8 +54,8 @@ use json;
 macro_rules! text {
     ($error:expr) => {
         crate::stored_text(|writer| {
-            use monitor_runtime::capture::via::WriteError as _;
-            (&&&&&monitor_runtime::capture::via::ErrorValue(&$error)).write(writer)
+            use monitor_runtime::capture::dispatch::WriteError as _;
+            (&&&&&monitor_runtime::capture::dispatch::ErrorValue(&$error)).write(writer)
         })
     };
 }

@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 use std::task::Poll;
 
-use monitor_runtime::capture::via::{Capture as _, Probe as _, Returned, Seen, Value, WriteError as _};
+use monitor_runtime::capture::dispatch::{Capture as _, Probe as _, Returned, Seen, Value, WriteError as _};
 
 use crate::{stored, stored_text};
 
@@ -16,7 +16,7 @@ macro_rules! seen {
                 format!(
                     "error {}",
                     stored_text(
-                        |writer| (&&&&&monitor_runtime::capture::via::ErrorValue(error)).write(writer)
+                        |writer| (&&&&&monitor_runtime::capture::dispatch::ErrorValue(error)).write(writer)
                     )
                 )
             }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use monitor_runtime::capture::via::{Capture as _, Value};
+use monitor_runtime::capture::dispatch::{Capture as _, Value};
 use monitor_runtime::capture::{Limits, Writer, is_secret, to_json, to_json_value, to_text};
 use proptest::prelude::*;
 use serde::Serialize;

@@ -221,7 +221,7 @@ fn a_secret_longer_than_the_budget_leaves_room_for_what_follows() {
 
 #[test]
 fn nothing_of_a_secret_remains_in_the_memory_that_was_handed_in() {
-    use monitor_runtime::capture::via::{Capture as _, Value};
+    use monitor_runtime::capture::dispatch::{Capture as _, Value};
     #[derive(Serialize)]
     struct Login {
         password: &'static str,

@@ -230,7 +230,7 @@ fn an_unlucky_clock_ends_a_value_that_takes_too_long() {
     let mut buffer = [0; 4096];
     let mut writer = monitor_runtime::capture::Writer::new(&mut buffer, &limits);
     {
-        use monitor_runtime::capture::via::{Capture as _, Value};
+        use monitor_runtime::capture::dispatch::{Capture as _, Value};
         (&&&&&Value(&Unsized(500))).capture(&mut writer);
         (&&&&&Value(&7)).capture(&mut writer);
     }
@@ -314,7 +314,7 @@ fn a_long_string_in_a_debug_text_is_cut_and_what_follows_it_is_kept() {
 
 #[test]
 fn a_value_after_one_that_found_no_room_does_not_take_its_place() {
-    use monitor_runtime::capture::via::{Capture as _, Value};
+    use monitor_runtime::capture::dispatch::{Capture as _, Value};
     let limits = crate::limits();
     let args = |size: usize, capture: &dyn Fn(&mut monitor_runtime::capture::Writer<'_>)| {
         let mut buffer = vec![0; size];

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use super::ledger::Entries;
 use super::program::{ALWAYS, FUNCTIONS, Functions, Program, Seen, error_text};
 use crate::batch::{CallRow, Figures};
-use crate::health::Health;
+use crate::collect::health::Health;
 use crate::record::{Kept, Outcome};
 
 const OUTCOMES: [Outcome; 4] = [Outcome::Ok, Outcome::Error, Outcome::Panic, Outcome::Cancelled];

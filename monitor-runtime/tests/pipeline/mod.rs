@@ -14,13 +14,13 @@ use std::sync::{Arc, Mutex};
 
 use proptest::prelude::*;
 
-use crate::breaker::{Event, State};
-use crate::clock::{Clock, monotonic};
-use crate::collector::{Collector, Opened, Pace};
+use crate::collect::breaker::{Event, State};
+use crate::collect::{Collector, Opened, Pace};
 use crate::config::{CaptureMode, Location, Settings, Surroundings};
-use crate::region::Memory;
+use crate::platform::clock::{Clock, monotonic};
+use crate::ring::memory::Memory;
 use crate::runtime::Shared;
-use crate::thread_rings::{ThreadRings, lock};
+use crate::thread::pool::{ThreadRings, lock};
 use ledger::{Answer, Entries, Ledger};
 use program::{ALWAYS, Change, Ending, Functions, Program, Round, Run, Work};
 

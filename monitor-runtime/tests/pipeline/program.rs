@@ -11,13 +11,13 @@ use std::task::{Context, Poll, Waker};
 
 use super::Recorder;
 use super::ledger::Answer;
-use crate::call_site::{CallSite, Description};
-use crate::capture::via::{ErrorValue, Value, traits::*};
-use crate::collector::Pace;
+use crate::capture::dispatch::{ErrorValue, Value, traits::*};
+use crate::collect::Pace;
 use crate::private::{AsyncCall, Call, Slot, instrument};
 use crate::record::Outcome;
 use crate::sampling::Source;
-use crate::thread_rings::{ThreadRings, lock};
+use crate::site::{CallSite, Description};
+use crate::thread::pool::{ThreadRings, lock};
 
 /// How many functions there are. The first two are always recorded, the others at rates that change.
 pub(super) const FUNCTIONS: usize = 4;

@@ -1,7 +1,8 @@
 //! Several processes, and processes that die.
 
 use crate::rows::*;
-use monitor_runtime::store::{Store as _, StoreError, liveness};
+use monitor_runtime::platform::liveness;
+use monitor_runtime::store::{Store as _, StoreError};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 

@@ -13,19 +13,15 @@
 
 mod input;
 mod ring_file;
-mod recovery;
-mod thread_rings;
+mod recover;
+mod ring;
 pub mod drive;
 pub mod targets;
 
 // Where the runtime's own modules look for what is public there.
-use monitor_runtime::{batch, config};
+use monitor_runtime::{batch, limits};
 
-#[path = "../../../monitor-runtime/src/record.rs"]
+#[path = "../../../monitor-runtime/src/record/mod.rs"]
 #[allow(unreachable_pub, dead_code, reason = "a module of another crate, of which targets use a part")]
 mod record;
-#[path = "../../../monitor-runtime/src/layout.rs"]
-mod layout;
-#[path = "../../../monitor-runtime/src/clock.rs"]
-#[allow(dead_code, reason = "as above")]
-mod clock;
+mod platform;

@@ -2,10 +2,10 @@
 //! any words at all behind the first page. In: a target's bytes. Out: the words of a file.
 
 use crate::input::Input;
-use crate::layout::{
+use crate::record::{Header, Kept, Outcome, encode_skip, encode_thread, settle};
+use crate::ring::layout::{
     Kind, MAGIC, PAGE_WORDS, VERSION, block, entry, flight, frame, head, ledger, ring, site, thread,
 };
-use crate::record::{Header, Kept, Outcome, encode_skip, encode_thread, settle};
 
 /// Unix time of the last sign of life.
 pub(crate) const ALIVE_NS: i64 = 1_700_000_000_000_000_000;

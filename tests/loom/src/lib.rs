@@ -12,23 +12,15 @@
 )]
 #![allow(unreachable_pub, dead_code, reason = "modules of another crate, of which models use a part")]
 
-#[path = "../../../monitor-runtime/src/apart.rs"]
-mod apart;
-#[path = "../../../monitor-runtime/src/layout.rs"]
-mod layout;
-#[path = "../../../monitor-runtime/src/record.rs"]
-mod record;
-#[path = "../../../monitor-runtime/src/ring.rs"]
-mod ring;
+mod limits;
+mod platform;
 #[path = "../../../monitor-runtime/src/histogram.rs"]
 mod histogram;
-#[path = "../../../monitor-runtime/src/tally.rs"]
-mod tally;
-#[path = "../../../monitor-runtime/src/countdown.rs"]
-mod countdown;
+#[path = "../../../monitor-runtime/src/record/mod.rs"]
+mod record;
+mod ring;
+mod thread;
 
-mod clock;
-mod config;
 mod sync;
 mod explore;
 pub mod models;

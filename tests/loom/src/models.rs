@@ -3,13 +3,13 @@
 
 use loom::thread;
 
-use crate::countdown::Countdown;
 use crate::explore::{Explored, explore};
-use crate::layout::ring::HEAD;
 use crate::record::{HEADER_WORDS, Outcome, Record, decode};
-use crate::ring::{Push, Ring};
+use crate::ring::layout::ring::HEAD;
+use crate::ring::spsc::{Push, Ring};
 use crate::sync::{AtomicU64, Ordering, Weakened};
-use crate::tally::{Tally, Unrecorded};
+use crate::thread::countdown::Countdown;
+use crate::thread::tally::{Tally, Unrecorded};
 
 /// Room for eight bare records: the smallest ring in which a push may do without a look at the head.
 const RING_WORDS: usize = 8 * HEADER_WORDS;

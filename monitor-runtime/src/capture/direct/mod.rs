@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, RwLock};
 
-use super::draft::{Draft, Stopped};
+use super::value_writer::{Draft, Stopped};
 use super::{Writer, token};
 
 mod numbers;

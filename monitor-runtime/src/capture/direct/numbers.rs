@@ -4,7 +4,7 @@
 //! loop, no call, and one branch on whether there is room.
 
 use super::Direct;
-use crate::capture::draft::{Draft, Stopped};
+use crate::capture::value_writer::{Draft, Stopped};
 use crate::capture::{Writer, token};
 
 impl Direct for u8 {

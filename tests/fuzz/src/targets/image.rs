@@ -4,11 +4,11 @@
 use std::collections::HashMap;
 
 use crate::input::Input;
-use crate::layout::{frame, ring};
 use crate::record::Record;
-use crate::recovery::image::Image;
-use crate::recovery::records::{Done, Records};
-use crate::recovery::under_way;
+use crate::recover::records::{Done, Records};
+use crate::recover::under_way;
+use crate::ring::layout::{frame, ring};
+use crate::ring::reader::Image;
 use crate::ring_file;
 
 /// Bytes of text that may stand for one of the file: a broken character becomes three.

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use monitor_runtime::recovery::{self, Recovered};
+use monitor_runtime::recover::{self, Recovered};
 use rusqlite::{Connection, OpenFlags};
 
 use crate::input::Input;
@@ -31,8 +31,8 @@ fn recover(folder: &Path, store: &Path, words: &[u64]) -> Recovered {
     let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
     let path = folder.join(name);
     std::fs::write(&path, bytes).expect("a ring file");
-    let recovered = recovery::recover(store, &[folder.to_owned()], NOW_NS).expect("the recovery ends");
-    let _ = recovery::living(store, &[folder.to_owned()], ALIVE_NS);
+    let recovered = recover::recover(store, &[folder.to_owned()], NOW_NS).expect("the recovery ends");
+    let _ = recover::living(store, &[folder.to_owned()], ALIVE_NS);
     assert!(!path.exists() || recovered == Recovered::default(), "what was brought in is gone");
     let _ = std::fs::remove_file(path);
     recovered

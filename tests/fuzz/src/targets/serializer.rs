@@ -4,7 +4,7 @@
 use std::cell::RefCell;
 use std::panic::resume_unwind;
 
-use monitor_runtime::capture::via::{Capture as _, Value};
+use monitor_runtime::capture::dispatch::{Capture as _, Value};
 use monitor_runtime::capture::{Limits, Writer, to_json, to_json_value};
 use serde::ser::{
     Error as _, SerializeMap as _, SerializeSeq as _, SerializeStruct as _, SerializeStructVariant as _,

@@ -4,7 +4,8 @@ use std::cell::RefCell;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt as _;
 
-use monitor_runtime::config::{Settings, Surroundings, limits, parse_duration};
+use monitor_runtime::config::{Settings, Surroundings, parse_duration};
+use monitor_runtime::limits;
 use monitor_runtime::sampling::{Pattern, Rules};
 
 use crate::input::Input;

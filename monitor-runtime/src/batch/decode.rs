@@ -1,0 +1,81 @@
+//! From a waiting record to what readers see: ticks become times, tokens become JSON.
+
+use crate::batch::CallRow;
+use crate::capture::{to_json, to_json_value, to_text};
+use crate::collect::backlog::Waiting;
+use crate::platform::clock::Clock;
+use crate::record::{Header, Outcome, unpack};
+
+/// The times of a record, in nanoseconds.
+#[expect(clippy::struct_field_names, reason = "the unit, as everywhere")]
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Times {
+    pub(crate) start_ns: i64,
+    pub(crate) duration_ns: u64,
+    pub(crate) busy_ns: u64,
+    pub(crate) end_ns: i64,
+}
+
+/// Converts a record's ticks.
+#[inline]
+pub(crate) fn times(header: &Header, clock: &Clock) -> Times {
+    let start_ns = clock.unix_ns(header.start);
+    let duration_ns = clock.duration_ns(header.duration);
+    let busy_ns = if header.is_async { clock.duration_ns(header.busy) } else { duration_ns };
+    let end_ns = start_ns.saturating_add(i64::try_from(duration_ns).unwrap_or(i64::MAX));
+    Times { start_ns, duration_ns, busy_ns: busy_ns.min(duration_ns), end_ns }
+}
+
+/// The captured values of a record as text.
+#[derive(Debug, Default)]
+pub(crate) struct Values {
+    pub(crate) args: Option<String>,
+    pub(crate) fields: Option<String>,
+    pub(crate) result: Option<String>,
+    pub(crate) error: Option<String>,
+}
+
+/// Splits the bytes of a record's values and makes text of them.
+pub(crate) fn values(
+    waiting: &Waiting<'_>,
+    (arguments, names): (&[&str], &[&str]),
+    scratch: &mut Vec<u8>,
+) -> Values {
+    if waiting.value_bytes == 0 {
+        return Values::default();
+    }
+    unpack(waiting.values, waiting.value_bytes, scratch);
+    let Header { args_bytes, fields_bytes, outcome, .. } = waiting.header;
+    let (args, rest) = scratch.split_at(usize::from(args_bytes).min(scratch.len()));
+    let (fields, last) = rest.split_at(usize::from(fields_bytes).min(rest.len()));
+    let some = |bytes: &[u8], text: &dyn Fn(&[u8]) -> String| (!bytes.is_empty()).then(|| text(bytes));
+    let is_ok = outcome == Outcome::Ok;
+    Values {
+        args: some(args, &|bytes| to_json(bytes, arguments)),
+        fields: some(fields, &|bytes| to_json(bytes, names)),
+        result: is_ok.then(|| some(last, &to_json_value)).flatten(),
+        error: (!is_ok).then(|| some(last, &to_text)).flatten(),
+    }
+}
+
+/// Makes the row of a call.
+pub(crate) fn call_row(waiting: &Waiting<'_>, times: Times, values: Values) -> CallRow {
+    let header = &waiting.header;
+    CallRow {
+        function: header.site,
+        thread: waiting.thread,
+        start_ns: times.start_ns,
+        duration_ns: times.duration_ns,
+        busy_ns: times.busy_ns,
+        span_id: header.span,
+        parent_id: header.parent,
+        trace_id: header.trace,
+        outcome: header.outcome,
+        kept: header.kept,
+        weight: f64::from(header.weight),
+        args: values.args,
+        result: values.result,
+        error: values.error,
+        fields: values.fields,
+    }
+}

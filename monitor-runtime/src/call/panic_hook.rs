@@ -1,0 +1,108 @@
+//! What the last panic on a thread said: message and place, taken down by a panic hook that then
+//! calls the hook it found. In: a panic. Out: its text, for the records of the calls it unwinds.
+//! A panic inside user code that runs for a capture is contained there and stays silent.
+//!
+//! A program may put a hook of its own in the place of this one. That shows at the first panic that a
+//! call ends by and this hook has not seen; the hook is put back then, in front of the program's.
+
+use std::cell::RefCell;
+use std::fmt::Write as _;
+use std::panic::PanicHookInfo;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+
+use crate::platform::clock::{Ticks, ticks};
+
+/// The last panic on a thread.
+#[derive(Debug)]
+struct Last {
+    text: String,
+    at: Ticks,
+}
+
+thread_local! {
+    static LAST: RefCell<Last> = const { RefCell::new(Last { text: String::new(), at: 0 }) };
+}
+
+type Hook = Box<dyn Fn(&PanicHookInfo<'_>) + Sync + Send + 'static>;
+
+static INSTALLED: AtomicBool = AtomicBool::new(false);
+/// Where our hook lies, so that it is known again. All of these are hints, so relaxed order will do.
+static ADDRESS: AtomicUsize = AtomicUsize::new(0);
+/// A call ended by a panic that the hook has not seen.
+static MISSED: AtomicBool = AtomicBool::new(false);
+static RENEWALS: AtomicU32 = AtomicU32::new(0);
+
+/// A program that puts its own hook back each time is left alone in the end.
+const RENEWALS_MAX: u32 = 16;
+
+/// Chains the hook, once. A thread that is panicking may not; it is done by the next caller then.
+pub(crate) fn install_hook() {
+    if std::thread::panicking() || INSTALLED.swap(true, Ordering::Relaxed) {
+        return;
+    }
+    chain(std::panic::take_hook());
+}
+
+/// Puts the hook back in front of the one that took its place, if one did. Payloads that are thrown on
+/// with `resume_unwind` pass by all hooks, so what was missed may not mean anything.
+pub(crate) fn renew_hook() {
+    if !MISSED.swap(false, Ordering::Relaxed) || RENEWALS.load(Ordering::Relaxed) >= RENEWALS_MAX {
+        return;
+    }
+    RENEWALS.fetch_add(1, Ordering::Relaxed);
+    let hook = std::panic::take_hook();
+    if address(&hook) == ADDRESS.load(Ordering::Relaxed) {
+        std::panic::set_hook(hook);
+    } else {
+        chain(hook);
+    }
+}
+
+fn chain(previous: Hook) {
+    let hook: Hook = Box::new(move |info| {
+        if crate::capture::is_capturing() {
+            return;
+        }
+        remember(info);
+        previous(info);
+    });
+    ADDRESS.store(address(&hook), Ordering::Relaxed);
+    std::panic::set_hook(hook);
+}
+
+fn address(hook: &Hook) -> usize {
+    std::ptr::from_ref(&**hook).cast::<()>().addr()
+}
+
+fn remember(info: &PanicHookInfo<'_>) {
+    let Some(thread) = crate::thread::pool::current() else { return };
+    let _ = LAST.try_with(|last| {
+        let Ok(mut last) = last.try_borrow_mut() else { return };
+        last.at = ticks();
+        let text = &mut last.text;
+        text.clear();
+        let payload = info.payload();
+        let message = payload.downcast_ref::<&str>().copied();
+        let message = message.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+        text.push_str(message.unwrap_or("panicked with a value that is not text"));
+        if let Some(place) = info.location() {
+            let _ = write!(text, ", {place}");
+        }
+        // For whoever finds the ring file, should this be the end of the process.
+        thread.home.legend.panicked(crate::platform::clock::wall_ns(), text);
+    });
+}
+
+/// The text of the panic that ends a call begun at this moment on this thread; empty where the hook has
+/// seen none since.
+pub(crate) fn since(start: Ticks) -> String {
+    let text = LAST.try_with(|last| {
+        let last = last.try_borrow().ok()?;
+        (last.at.wrapping_sub(start).cast_signed() >= 0 && last.at != 0).then(|| last.text.clone())
+    });
+    let text = text.ok().flatten();
+    if text.is_none() {
+        MISSED.store(true, Ordering::Relaxed);
+    }
+    text.unwrap_or_default()
+}

@@ -1,0 +1,609 @@
+//! The circuit breaker around what a sink is handed: moments and events in, permission out. Pure. Each
+//! sink has its own: the store, and every in-process subscriber.
+//!
+//! CLOSED → OPEN after 3 consecutive failures → `HALF_OPEN` 30 s later, for one try → CLOSED after one
+//! success, OPEN again on failure. A person may hold it open or closed. It does not know what a
+//! failure is: errors are classed before they get here, and being busy is none.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::limits::{BREAKER_FAILURES, BREAKER_PAUSE};
+
+/// Whether writes are let through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum State {
+    /// They are.
+    #[default]
+    Closed,
+    /// They are not.
+    Open,
+    /// One is, to see whether the store is back.
+    HalfOpen,
+}
+
+impl State {
+    /// The word for it in the store.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::Open => "open",
+            Self::HalfOpen => "half_open",
+        }
+    }
+}
+
+impl fmt::Display for State {
+    /// In capitals, as messages have it.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Closed => "CLOSED",
+            Self::Open => "OPEN",
+            Self::HalfOpen => "HALF_OPEN",
+        })
+    }
+}
+
+/// What happened, or is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Event<'a> {
+    /// A write is about to be made: may it?
+    Attempt,
+    /// The write succeeded.
+    Success,
+    /// The write failed, for this reason.
+    Failure(&'a str),
+    /// The write came to nothing: someone else was writing. It will be tried again.
+    Busy,
+    /// A person holds it open.
+    ForceOpen {
+        /// For this reason.
+        why: &'a str,
+        /// This person.
+        by: &'a str,
+    },
+    /// A person holds it closed.
+    ForceClose {
+        /// For this reason.
+        why: &'a str,
+        /// This person.
+        by: &'a str,
+    },
+    /// A person lets go.
+    Auto {
+        /// For this reason, where one was given.
+        why: &'a str,
+        /// This person.
+        by: &'a str,
+    },
+}
+
+/// Who brought a transition about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Cause {
+    /// Success, failure or the clock.
+    Automatic,
+    /// A person, named here.
+    Manual(String),
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Automatic => formatter.write_str("automatic"),
+            Self::Manual(by) => write!(formatter, "manual, by {by}"),
+        }
+    }
+}
+
+/// A change of state, or of who holds it, for the event log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Transition {
+    /// The state left.
+    pub from: State,
+    /// The state entered.
+    pub to: State,
+    /// Who.
+    pub cause: Cause,
+    /// Why.
+    pub why: String,
+}
+
+impl fmt::Display for Transition {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} -> {} ({}): {}", self.from, self.to, self.cause, self.why)
+    }
+}
+
+/// The answer to an event.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Step {
+    /// Whether a write may be made now. Of use after [`Event::Attempt`].
+    pub permitted: bool,
+    /// The change of state, where there was one.
+    pub transition: Option<Transition>,
+}
+
+/// The machine. `Default` is CLOSED since moment zero.
+#[derive(Debug, Clone, Default)]
+pub struct Breaker {
+    state: State,
+    since: Duration,
+    /// Held by a person, for this reason.
+    held: Option<String>,
+    /// When the one write of `HALF_OPEN` was permitted, while its end is not known.
+    trying_since: Option<Duration>,
+    consecutive_failures: u32,
+    successes: u64,
+    failures: u64,
+    openings: u64,
+    attempts: u64,
+    blocked: u64,
+    /// The last write came to nothing, so the next one is a retry.
+    retrying: bool,
+    retries: u64,
+    retried: PerMinute,
+    last_failure: Option<String>,
+}
+
+/// The machine as seen from outside at a moment.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Statistics {
+    /// The state.
+    pub state: State,
+    /// For how long it has lasted.
+    pub lasted: Duration,
+    /// The reason for which a person holds it, if one does.
+    pub held: Option<String>,
+    /// How long until the store is tried again; `None` where it is not open, or held open.
+    pub retry_in: Option<Duration>,
+    /// Failures since the last success.
+    pub consecutive_failures: u32,
+    /// Writes that succeeded.
+    pub successes: u64,
+    /// Writes that failed.
+    pub failures: u64,
+    /// How often it opened.
+    pub openings: u64,
+    /// Writes that were permitted, retries included.
+    pub attempts: u64,
+    /// Writes that were not permitted.
+    pub blocked: u64,
+    /// Attempts that followed one that came to nothing.
+    pub retries: u64,
+    /// The same within the last minute.
+    pub retries_last_minute: u64,
+    /// Why the last write that failed did.
+    pub last_failure: Option<String>,
+}
+
+impl Statistics {
+    /// Share of the writes tried to their end that succeeded; `None` before the first.
+    #[must_use]
+    pub fn success_share(&self) -> Option<f64> {
+        share(self.successes, self.successes + self.failures)
+    }
+
+    /// Share of the writes asked for that were not permitted; `None` before the first.
+    #[must_use]
+    pub fn blocked_share(&self) -> Option<f64> {
+        share(self.blocked, self.blocked + self.attempts)
+    }
+}
+
+fn share(part: u64, whole: u64) -> Option<f64> {
+    (whole > 0).then(|| part as f64 / whole as f64)
+}
+
+impl fmt::Display for Statistics {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Circuit breaker {}", self.state)?;
+        if let Some(reason) = &self.held {
+            write!(formatter, " - held: {reason}")
+        } else if let Some(left) = self.retry_in {
+            write!(formatter, " - {:.1}s until retry", left.as_secs_f64())
+        } else {
+            Ok(())
+        }
+    }
+}
+
+impl Breaker {
+    /// Takes an event at this moment (any clock that never goes back).
+    pub fn step(&mut self, now: Duration, event: Event<'_>) -> Step {
+        match event {
+            Event::Attempt => self.attempt(now),
+            Event::Success => self.succeed(now),
+            Event::Failure(reason) => self.fail(now, reason),
+            Event::Busy => self.wait(),
+            Event::ForceOpen { why, by } => self.hold(now, State::Open, why, by),
+            Event::ForceClose { why, by } => self.hold(now, State::Closed, why, by),
+            Event::Auto { why, by } => self.release(now, why, by),
+        }
+    }
+
+    /// The state and its figures at this moment.
+    #[must_use]
+    pub fn statistics(&self, now: Duration) -> Statistics {
+        Statistics {
+            state: self.state,
+            lasted: now.saturating_sub(self.since),
+            held: self.held.clone(),
+            retry_in: self.retry_in(now),
+            consecutive_failures: self.consecutive_failures,
+            successes: self.successes,
+            failures: self.failures,
+            openings: self.openings,
+            attempts: self.attempts,
+            blocked: self.blocked,
+            retries: self.retries,
+            retries_last_minute: self.retried.up_to(now),
+            last_failure: self.last_failure.clone(),
+        }
+    }
+
+    fn attempt(&mut self, now: Duration) -> Step {
+        let mut transition = None;
+        if self.retry_in(now) == Some(Duration::ZERO) {
+            let why = format!("{} s have passed", BREAKER_PAUSE.as_secs());
+            transition = Some(self.enter(now, State::HalfOpen, Cause::Automatic, why));
+        }
+        let permitted = match self.state {
+            State::Closed => true,
+            State::Open => false,
+            // A try whose end was never told must not block for ever.
+            State::HalfOpen => {
+                self.trying_since.is_none_or(|since| now.saturating_sub(since) >= BREAKER_PAUSE)
+            }
+        };
+        if permitted && self.state == State::HalfOpen {
+            self.trying_since = Some(now);
+        }
+        self.blocked += u64::from(!permitted);
+        self.attempts += u64::from(permitted);
+        if permitted && self.retrying {
+            self.retries += 1;
+            self.retried.count(now);
+        }
+        Step { permitted, transition }
+    }
+
+    /// No verdict on the store: the one try of `HALF_OPEN` may be made again at once.
+    fn wait(&mut self) -> Step {
+        self.trying_since = None;
+        self.retrying = true;
+        self.answer(None)
+    }
+
+    fn succeed(&mut self, now: Duration) -> Step {
+        self.successes += 1;
+        self.retrying = false;
+        self.consecutive_failures = 0;
+        let transition = match self.state {
+            State::HalfOpen => {
+                Some(self.enter(now, State::Closed, Cause::Automatic, "a write was taken".into()))
+            }
+            State::Closed | State::Open => None,
+        };
+        self.answer(transition)
+    }
+
+    fn fail(&mut self, now: Duration, reason: &str) -> Step {
+        self.failures += 1;
+        self.retrying = true;
+        self.consecutive_failures = self.consecutive_failures.saturating_add(1);
+        self.last_failure = Some(reason.to_string());
+        let opens = match self.state {
+            State::HalfOpen => true,
+            State::Closed => self.held.is_none() && self.consecutive_failures >= BREAKER_FAILURES,
+            State::Open => false,
+        };
+        let transition = opens.then(|| {
+            let why = format!("{} consecutive failures, the last: {reason}", self.consecutive_failures);
+            self.enter(now, State::Open, Cause::Automatic, why)
+        });
+        self.answer(transition)
+    }
+
+    fn hold(&mut self, now: Duration, state: State, why: &str, by: &str) -> Step {
+        self.held = Some(why.to_string());
+        self.consecutive_failures = 0;
+        let transition = self.enter(now, state, Cause::Manual(by.to_owned()), format!("held: {why}"));
+        self.answer(Some(transition))
+    }
+
+    /// Held open, the store is tried at the next attempt; held closed, failures count from here.
+    fn release(&mut self, now: Duration, why: &str, by: &str) -> Step {
+        if self.held.take().is_none() {
+            return self.answer(None);
+        }
+        let to = if self.state == State::Open { State::HalfOpen } else { self.state };
+        let why = if why.is_empty() { "let go".to_owned() } else { format!("let go: {why}") };
+        let transition = self.enter(now, to, Cause::Manual(by.to_owned()), why);
+        self.answer(Some(transition))
+    }
+
+    /// Where a person lays hold of a state that it is in already, the time it has lasted goes on.
+    fn enter(&mut self, now: Duration, to: State, cause: Cause, why: String) -> Transition {
+        let from = std::mem::replace(&mut self.state, to);
+        self.trying_since = None;
+        if from != to {
+            self.since = now;
+            self.openings += u64::from(to == State::Open);
+        }
+        Transition { from, to, cause, why }
+    }
+
+    fn retry_in(&self, now: Duration) -> Option<Duration> {
+        let waiting = self.state == State::Open && self.held.is_none();
+        waiting.then(|| (self.since + BREAKER_PAUSE).saturating_sub(now))
+    }
+
+    fn answer(&self, transition: Option<Transition>) -> Step {
+        Step { permitted: self.state != State::Open, transition }
+    }
+}
+
+/// How often something happened within the last minute, by the second.
+#[derive(Debug, Clone)]
+struct PerMinute {
+    seconds: [u32; 60],
+    /// The second that was counted in last.
+    last: u64,
+}
+
+impl Default for PerMinute {
+    fn default() -> Self {
+        Self { seconds: [0; 60], last: 0 }
+    }
+}
+
+impl PerMinute {
+    fn count(&mut self, now: Duration) {
+        let second = now.as_secs();
+        for passed in (self.last + 1..=second).take(self.seconds.len()) {
+            self.seconds[(passed % 60) as usize] = 0;
+        }
+        self.last = self.last.max(second);
+        self.seconds[(second % 60) as usize] += 1;
+    }
+
+    fn up_to(&self, now: Duration) -> u64 {
+        let silent = now.as_secs().saturating_sub(self.last);
+        let heard = (0..60_u64.saturating_sub(silent)).filter_map(|back| self.last.checked_sub(back));
+        heard.map(|second| u64::from(self.seconds[(second % 60) as usize])).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Event::{Attempt, Busy, Failure, Success};
+    use super::State::{Closed, HalfOpen, Open};
+    use super::*;
+
+    const BAD: Event<'_> = Failure("disk full");
+    const AUTO: Event<'_> = Event::Auto { why: "", by: "ada" };
+
+    fn force_open(why: &str) -> Event<'_> {
+        Event::ForceOpen { why, by: "ada" }
+    }
+
+    fn force_close(why: &str) -> Event<'_> {
+        Event::ForceClose { why, by: "ada" }
+    }
+
+    fn at(seconds: f64) -> Duration {
+        Duration::from_secs_f64(seconds)
+    }
+
+    /// Takes the events in turn; each row says the state after it and, for attempts, the answer.
+    fn play(rows: &[(f64, Event<'_>, State, bool)]) -> Breaker {
+        let mut breaker = Breaker::default();
+        for (row, &(seconds, event, state, permitted)) in rows.iter().enumerate() {
+            let before = breaker.state;
+            let step = breaker.step(at(seconds), event);
+            assert_eq!(breaker.state, state, "state after row {row}");
+            assert_eq!(step.permitted, permitted, "answer of row {row}");
+            let expected = (before != state).then_some((before, state));
+            let told = step.transition.map(|transition| (transition.from, transition.to));
+            // What a person does is told of even where the state stays.
+            assert_eq!(told.filter(|(from, to)| from != to), expected, "transition of row {row}");
+        }
+        breaker
+    }
+
+    #[test]
+    fn three_consecutive_failures_open_it_and_one_success_closes_it() {
+        play(&[
+            (0.0, Attempt, Closed, true),
+            (0.0, BAD, Closed, true),
+            (1.0, BAD, Closed, true),
+            (2.0, BAD, Open, false),
+            (2.1, Attempt, Open, false),
+            (31.9, Attempt, Open, false),
+            (32.0, Attempt, HalfOpen, true),
+            (32.1, Success, Closed, true),
+            (32.2, Attempt, Closed, true),
+        ]);
+    }
+
+    #[test]
+    fn a_success_between_failures_starts_the_count_anew() {
+        play(&[
+            (0.0, BAD, Closed, true),
+            (0.0, BAD, Closed, true),
+            (0.0, Success, Closed, true),
+            (0.0, BAD, Closed, true),
+            (0.0, BAD, Closed, true),
+            (0.0, BAD, Open, false),
+        ]);
+    }
+
+    #[test]
+    fn a_failed_try_opens_it_for_another_pause() {
+        play(&[
+            (0.0, BAD, Closed, true),
+            (0.0, BAD, Closed, true),
+            (0.0, BAD, Open, false),
+            (30.0, Attempt, HalfOpen, true),
+            (30.5, BAD, Open, false),
+            (60.0, Attempt, Open, false),
+            (60.5, Attempt, HalfOpen, true),
+        ]);
+    }
+
+    #[test]
+    fn only_one_write_tries_the_store_at_a_time() {
+        play(&[
+            (0.0, BAD, Closed, true),
+            (0.0, BAD, Closed, true),
+            (0.0, BAD, Open, false),
+            (30.0, Attempt, HalfOpen, true),
+            (30.0, Attempt, HalfOpen, false),
+            (59.9, Attempt, HalfOpen, false),
+            (60.0, Attempt, HalfOpen, true),
+        ]);
+    }
+
+    #[test]
+    fn held_open_it_stays_open_until_let_go() {
+        play(&[
+            (0.0, force_open("maintenance"), Open, false),
+            (500.0, Attempt, Open, false),
+            (500.0, Success, Open, false),
+            (500.0, AUTO, HalfOpen, true),
+            (500.0, Attempt, HalfOpen, true),
+            (500.1, Success, Closed, true),
+        ]);
+    }
+
+    #[test]
+    fn held_closed_it_lets_writes_through_whatever_happens() {
+        play(&[
+            (0.0, force_close("known noise"), Closed, true),
+            (0.0, BAD, Closed, true),
+            (0.0, BAD, Closed, true),
+            (0.0, BAD, Closed, true),
+            (0.0, BAD, Closed, true),
+            (0.0, AUTO, Closed, true),
+            (0.0, BAD, Open, false),
+        ]);
+    }
+
+    #[test]
+    fn holding_closed_ends_an_open_state_at_once() {
+        play(&[
+            (0.0, BAD, Closed, true),
+            (0.0, BAD, Closed, true),
+            (0.0, BAD, Open, false),
+            (1.0, force_close("repaired"), Closed, true),
+            (1.0, Attempt, Closed, true),
+        ]);
+    }
+
+    #[test]
+    fn letting_go_of_what_nobody_holds_changes_nothing() {
+        play(&[
+            (0.0, AUTO, Closed, true),
+            (0.0, BAD, Closed, true),
+            (0.0, BAD, Closed, true),
+            (0.0, BAD, Open, false),
+            (1.0, AUTO, Open, false),
+            (2.0, Attempt, Open, false),
+        ]);
+    }
+
+    #[test]
+    fn the_message_says_how_long_until_the_next_try() {
+        let breaker = play(&[(0.0, BAD, Closed, true), (0.0, BAD, Closed, true), (0.0, BAD, Open, false)]);
+        let message = |seconds| breaker.statistics(at(seconds)).to_string();
+        assert_eq!(message(4.7), "Circuit breaker OPEN - 25.3s until retry");
+        assert_eq!(message(31.0), "Circuit breaker OPEN - 0.0s until retry");
+        assert_eq!(Breaker::default().statistics(at(1.0)).to_string(), "Circuit breaker CLOSED");
+        let held = play(&[(0.0, force_open("maintenance"), Open, false)]);
+        assert_eq!(held.statistics(at(1.0)).to_string(), "Circuit breaker OPEN - held: maintenance");
+    }
+
+    #[test]
+    fn transitions_say_who_and_why() {
+        let mut breaker = Breaker::default();
+        let mut texts = Vec::new();
+        for event in [BAD, BAD, BAD, force_close("repaired"), AUTO] {
+            texts.extend(breaker.step(at(0.0), event).transition.map(|transition| transition.to_string()));
+        }
+        assert_eq!(
+            texts,
+            [
+                "CLOSED -> OPEN (automatic): 3 consecutive failures, the last: disk full",
+                "OPEN -> CLOSED (manual, by ada): held: repaired",
+                "CLOSED -> CLOSED (manual, by ada): let go",
+            ]
+        );
+    }
+
+    #[test]
+    fn statistics_count_everything() {
+        let breaker = play(&[
+            (0.0, Attempt, Closed, true),
+            (0.0, Success, Closed, true),
+            (1.0, BAD, Closed, true),
+            (1.0, BAD, Closed, true),
+            (2.0, BAD, Open, false),
+            (3.0, Attempt, Open, false),
+            (4.0, Attempt, Open, false),
+        ]);
+        let expected = Statistics {
+            state: Open,
+            lasted: at(8.0),
+            held: None,
+            retry_in: Some(at(22.0)),
+            consecutive_failures: 3,
+            successes: 1,
+            failures: 3,
+            openings: 1,
+            attempts: 1,
+            blocked: 2,
+            retries: 0,
+            retries_last_minute: 0,
+            last_failure: Some("disk full".into()),
+        };
+        assert_eq!(breaker.statistics(at(10.0)), expected);
+    }
+
+    #[test]
+    fn a_busy_try_is_made_again_at_once() {
+        play(&[
+            (0.0, BAD, Closed, true),
+            (0.0, BAD, Closed, true),
+            (0.0, BAD, Open, false),
+            (30.0, Attempt, HalfOpen, true),
+            (30.0, Busy, HalfOpen, true),
+            (30.1, Attempt, HalfOpen, true),
+            (30.2, Success, Closed, true),
+        ]);
+    }
+
+    #[test]
+    fn what_follows_a_write_that_came_to_nothing_is_a_retry() {
+        let breaker = play(&[
+            (0.0, Attempt, Closed, true),
+            (0.0, BAD, Closed, true),
+            (1.0, Attempt, Closed, true),
+            (1.0, Busy, Closed, true),
+            (50.0, Attempt, Closed, true),
+            (50.0, Success, Closed, true),
+            (51.0, Attempt, Closed, true),
+            (51.0, Success, Closed, true),
+        ]);
+        let retries = |seconds| {
+            let statistics = breaker.statistics(at(seconds));
+            (statistics.retries, statistics.retries_last_minute)
+        };
+        assert_eq!([52.0, 60.0, 61.5, 109.0, 110.5].map(retries), [(2, 2), (2, 2), (2, 1), (2, 1), (2, 0)]);
+        let statistics = breaker.statistics(at(52.0));
+        assert_eq!(statistics.success_share(), Some(2.0 / 3.0));
+        assert_eq!((statistics.attempts, statistics.blocked_share()), (4, Some(0.0)));
+        assert_eq!(Breaker::default().statistics(at(1.0)).success_share(), None);
+    }
+}

@@ -1,0 +1,115 @@
+//! When a write that came to nothing is tried again: later each time, and never at the moment at which
+//! others try. Pure: moments in, moments out; random numbers come from a generator of its own.
+//!
+//! It does not know whether a write may be made at all: that is the breaker's affair.
+
+use std::time::Duration;
+
+use crate::limits::{RETRY_BUSY_MAX, RETRY_BUSY_MIN, RETRY_FAILED_MAX, RETRY_FAILED_MIN};
+
+/// The pauses between the tries of one write.
+#[derive(Debug)]
+pub(crate) struct Retry {
+    tries: u32,
+    next: Duration,
+    random: u64,
+}
+
+impl Retry {
+    /// Processes with different seeds do not try in step.
+    pub(crate) fn new(seed: u64) -> Self {
+        Self { tries: 0, next: Duration::ZERO, random: seed | 1 }
+    }
+
+    /// Whether it is time.
+    pub(crate) fn is_due(&self, now: Duration) -> bool {
+        now >= self.next
+    }
+
+    /// Another process was writing.
+    pub(crate) fn busy(&mut self, now: Duration) {
+        self.later(now, RETRY_BUSY_MIN, RETRY_BUSY_MAX);
+    }
+
+    /// The write failed.
+    pub(crate) fn failed(&mut self, now: Duration) {
+        self.later(now, RETRY_FAILED_MIN, RETRY_FAILED_MAX);
+    }
+
+    /// It was made, or someone wants it to be tried at once.
+    pub(crate) fn reset(&mut self) {
+        self.tries = 0;
+        self.next = Duration::ZERO;
+    }
+
+    /// A moment of up to a quarter of this span: for what many processes do equally often.
+    pub(crate) fn jitter(&mut self, span: Duration) -> Duration {
+        span.mul_f64(self.share() / 4.0)
+    }
+
+    /// Doubles the pause with each try; half of it is fixed, half is left to chance.
+    fn later(&mut self, now: Duration, min: Duration, max: Duration) {
+        let pause = min.saturating_mul(1 << self.tries.min(16)).min(max);
+        self.tries = self.tries.saturating_add(1);
+        self.next = now + pause.mul_f64(0.5 + self.share() / 2.0);
+    }
+
+    /// A random number from 0 to 1, by xorshift64*.
+    fn share(&mut self) -> f64 {
+        self.random ^= self.random >> 12;
+        self.random ^= self.random << 25;
+        self.random ^= self.random >> 27;
+        let bits = self.random.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 11;
+        bits as f64 / (1_u64 << 53) as f64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The pauses, in milliseconds, that follow so many failures in a row.
+    fn pauses(seed: u64, failures: usize) -> Vec<u128> {
+        let mut retry = Retry::new(seed);
+        let mut now = Duration::from_secs(7);
+        let mut pauses = Vec::new();
+        for _ in 0..failures {
+            retry.failed(now);
+            assert!(!retry.is_due(now) && retry.is_due(retry.next));
+            pauses.push(retry.next.saturating_sub(now).as_millis());
+            now = retry.next;
+        }
+        pauses
+    }
+
+    #[test]
+    fn each_pause_is_up_to_twice_the_one_before_and_bounded() {
+        for seed in 0..100 {
+            let full = (0..12).map(|try_| (RETRY_FAILED_MIN * (1 << try_)).min(RETRY_FAILED_MAX).as_millis());
+            for (pause, full) in pauses(seed, 12).into_iter().zip(full) {
+                assert!(pause >= full / 2 && pause <= full, "{pause} of {full} ms");
+            }
+        }
+    }
+
+    #[test]
+    fn two_processes_do_not_try_in_step() {
+        assert_ne!(pauses(1, 5), pauses(3, 5));
+    }
+
+    #[test]
+    fn a_write_that_was_made_leaves_no_pause() {
+        let mut retry = Retry::new(5);
+        retry.failed(Duration::from_secs(1));
+        retry.reset();
+        assert!(retry.is_due(Duration::ZERO));
+        retry.busy(Duration::ZERO);
+        assert!(retry.next <= RETRY_BUSY_MIN);
+    }
+
+    #[test]
+    fn jitter_is_at_most_a_quarter() {
+        let mut retry = Retry::new(9);
+        assert!((0..1000).all(|_| retry.jitter(Duration::from_millis(100)) <= Duration::from_millis(25)));
+    }
+}

@@ -1,0 +1,270 @@
+//! One dead process's estate on its way into the store: in transactions of bounded size, the first of which
+//! brings the counts and the calls that were under way, each of which says how far it came.
+
+use std::collections::HashMap;
+
+use rusqlite::Connection;
+
+use super::files::Claim;
+use super::in_flight::Flying;
+use super::records::{Done, Place, Records};
+use crate::batch::decode;
+use crate::batch::function_stats::{Ended, FunctionFigures};
+use crate::batch::{Batch, EventRow, Figured, Figures, FunctionRow, ThreadRow};
+use crate::collect::backlog::Waiting;
+use crate::histogram::Histogram;
+use crate::limits;
+use crate::platform::clock::Clock;
+use crate::record::{Kept, Record};
+use crate::ring::reader::{Image, Site, latest};
+use crate::store::recovered_rows::{self, Death, Span};
+
+/// The estate of a process, and how far it is recovered.
+#[derive(Debug)]
+pub(super) struct Estate {
+    claim: Claim,
+    image: Image,
+    clock: Clock,
+    died_ns: i64,
+    done: Done,
+    records: Records,
+    at: usize,
+    known: recovered_rows::Known,
+    scratch: Vec<u8>,
+    calls: u64,
+}
+
+impl Estate {
+    pub(super) fn new(connection: &Connection, claim: Claim, image: Image) -> rusqlite::Result<Self> {
+        let mut done = recovered_rows::done(connection, &image.process.run_uuid)?;
+        // Batches that another file had, which this one has taken the place of.
+        done.batch = done.batch.max(image.acknowledged);
+        let records = Records::of(&image, &done);
+        let clock = image.clock();
+        let mut estate = Self {
+            claim,
+            clock,
+            died_ns: image.alive_ns,
+            done,
+            records,
+            at: 0,
+            known: recovered_rows::Known::default(),
+            scratch: Vec::new(),
+            calls: 0,
+            image,
+        };
+        estate.died_ns = estate.died_ns();
+        Ok(estate)
+    }
+
+    /// The next transaction; its calls, or nothing once all is done.
+    pub(super) fn step(&mut self, connection: &Connection, now_ns: i64) -> rusqlite::Result<Option<u64>> {
+        if self.done.begun && self.at >= self.records.places.len() {
+            return Ok(None);
+        }
+        let end = self.end_of_step();
+        let mut batch = Batch { at_ns: now_ns, ..Batch::default() };
+        let mut figures = HashMap::new();
+        let mut flights = Vec::new();
+        if !self.done.begun {
+            self.add_counted(&mut figures);
+            flights = self.flights();
+        }
+        self.add_records(self.at..end, &mut batch, &mut figures);
+        for (site, figures) in &mut figures {
+            figures.rows(*site, self.died_ns, &mut batch.windows, &mut batch.slices);
+        }
+        // The process has written others of the same windows.
+        batch.windows.iter_mut().for_each(|window| window.figured = Figured::More);
+        batch.slices.iter_mut().for_each(|slice| slice.figured = Figured::More);
+        batch.functions = self.functions(&batch, &flights);
+        batch.threads = self.threads(&batch);
+        self.calls += batch.calls.len() as u64;
+        if end >= self.records.places.len() {
+            batch.events = self.events(now_ns, flights.len());
+        }
+        let spans = self.spans(self.at..end);
+        let death = Death { process: &self.image.process, mark: &self.image.mark, at_ns: self.died_ns };
+        recovered_rows::write(connection, &mut self.known, death, &batch, &flights, &spans)?;
+        self.done.begun = true;
+        self.done.rings.extend(spans.iter().map(|span| (span.ring, span.to)));
+        self.at = end;
+        Ok(Some(batch.calls.len() as u64))
+    }
+
+    /// All is in the store: the file goes.
+    pub(super) fn close(self) {
+        self.claim.remove();
+    }
+
+    /// As many records as make a transaction.
+    fn end_of_step(&self) -> usize {
+        let mut words = 0;
+        let rest = self.records.places.get(self.at..).unwrap_or_default();
+        let fits = |place: &&Place| {
+            words += place.to - place.from;
+            words * 8 < limits::BATCH_BYTES_MAX as u64 / 4
+        };
+        // One at least, however long it is.
+        let count = rest.iter().take(limits::BATCH_ROWS).take_while(fits).count().max(1);
+        (self.at + count).min(self.records.places.len())
+    }
+
+    fn add_records(
+        &mut self,
+        range: std::ops::Range<usize>,
+        batch: &mut Batch,
+        figures: &mut HashMap<u32, FunctionFigures>,
+    ) {
+        let Self { records, image, clock, scratch, .. } = self;
+        let nowhere = Site::default();
+        for place in records.places.get(range).unwrap_or_default() {
+            let Some(Record::Call(header, values, value_bytes)) = records.get(place) else { continue };
+            let site = image.sites.get(&header.site).unwrap_or(&nowhere);
+            let times = decode::times(&header, clock);
+            if !is_plausible(times.start_ns) || !is_plausible(times.end_ns) {
+                continue;
+            }
+            // Taken for slow on the caller's thread, where half of the limit counts.
+            let undrawn =
+                header.kept == Kept::Slow && times.duration_ns < site.slow_ns && site.slow_ns != u64::MAX;
+            let has_row = !place.is_settled && !undrawn;
+            if place.needs_count {
+                let ended = Ended { outcome: header.outcome, ns: times.duration_ns, at_ns: times.end_ns };
+                figures.entry(header.site).or_default().count(ended, has_row);
+            }
+            if place.needs_row && has_row {
+                let end = (place.ring, place.to);
+                let waiting = Waiting { thread: place.thread, header, values, value_bytes, end };
+                let (arguments, fields) = (names(&site.arguments), names(&site.fields));
+                let values = decode::values(&waiting, (&arguments, &fields), scratch);
+                batch.calls.push(decode::call_row(&waiting, times, values));
+            }
+        }
+    }
+
+    /// What the process had counted and the store does not have: of the durations only sum and maximum are
+    /// known, so they go into the bucket of their mean.
+    fn add_counted(&self, figures: &mut HashMap<u32, FunctionFigures>) {
+        for entry in &self.image.ledger {
+            // A site has one place; whatever else says that it is this site's is not believed.
+            if figures.contains_key(&entry.site) {
+                continue;
+            }
+            let written = latest(&entry.written, self.done.batch).unwrap_or_default();
+            let counted = entry.counted;
+            let less = |now: u64, before: u64| now.saturating_sub(before);
+            let added = Figures {
+                calls: less(counted.calls, written.calls),
+                errors: less(counted.errors, written.errors),
+                panics: less(counted.panics, written.panics),
+                cancelled: less(counted.cancelled, written.cancelled),
+                recorded: less(counted.recorded, written.recorded),
+                sampled_out: less(counted.sampled_out, written.sampled_out),
+                dropped: less(counted.dropped, written.dropped),
+                total_ns: less(counted.total_ns, written.total_ns),
+                max_ns: if counted.max_ns > written.max_ns { counted.max_ns } else { 0 },
+                is_estimated: false,
+            };
+            if added.calls > 0 || added.dropped > 0 {
+                let mut histogram = Histogram::default();
+                histogram.add(added.total_ns / added.calls.max(1), added.calls);
+                figures.entry(entry.site).or_default().add(self.died_ns, added, histogram);
+            }
+        }
+    }
+
+    /// How far this step comes with each ring.
+    fn spans(&self, range: std::ops::Range<usize>) -> Vec<Span> {
+        let mut spans: Vec<Span> = Vec::new();
+        for place in self.records.places.get(range).unwrap_or_default() {
+            if let Some(span) = spans.last_mut().filter(|span| span.ring == place.ring) {
+                span.to = place.to;
+            } else {
+                let from = self.done.rings.get(&place.ring).copied();
+                spans.push(Span { ring: place.ring, from, to: place.to });
+            }
+        }
+        spans
+    }
+
+    fn functions(&self, batch: &Batch, flights: &[Flying]) -> Vec<FunctionRow> {
+        let of_calls = batch.calls.iter().map(|call| call.function);
+        let of_windows = batch.windows.iter().map(|window| window.function);
+        let of_slices = batch.slices.iter().map(|slice| slice.function);
+        let of_flights = flights.iter().map(|flight| flight.function);
+        let mut ids: Vec<u32> = of_calls.chain(of_windows).chain(of_slices).chain(of_flights).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        let row = |id: u32| {
+            let site = self.image.sites.get(&id)?;
+            Some(FunctionRow {
+                id,
+                name: site.name.clone(),
+                file: site.file.clone(),
+                line: site.line,
+                group: site.group.clone(),
+                sample_rate: 1.0,
+            })
+        };
+        ids.into_iter().filter_map(row).collect()
+    }
+
+    fn threads(&self, batch: &Batch) -> Vec<ThreadRow> {
+        let mut ids: Vec<u32> = batch.calls.iter().map(|call| call.thread).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        let row = |id: u32| {
+            let (name, prefix) = self.image.thread(id);
+            ThreadRow { id, name, prefix }
+        };
+        ids.into_iter().map(row).collect()
+    }
+
+    /// The calls that were under way: on the threads, and those that waited to be polled again.
+    fn flights(&self) -> Vec<Flying> {
+        super::in_flight::of(&self.image)
+    }
+
+    /// When the process died, as far as can be told: its last sign of life.
+    fn died_ns(&self) -> i64 {
+        let ends = self.records.places.iter().filter_map(|place| match self.records.get(place) {
+            Some(Record::Call(header, ..)) => Some(decode::times(&header, &self.clock).end_ns),
+            _ => None,
+        });
+        ends.filter(|end| is_plausible(*end)).fold(self.image.alive_ns.clamp(0, LATEST_NS), i64::max)
+    }
+
+    fn events(&self, now_ns: i64, flights: usize) -> Vec<EventRow> {
+        let how = match &self.image.panic {
+            Some((at_ns, text)) if self.died_ns.saturating_sub(*at_ns) < PANIC_BEFORE_NS => {
+                format!("died after a panic: {text}")
+            }
+            _ => "was killed or ended without its handlers".to_owned(),
+        };
+        let (calls, file) = (self.calls, "recovered from its ring file");
+        let under_way = if self.image.flights_lost > 0 { " at least" } else { "" };
+        vec![
+            EventRow { at_ns: self.died_ns, kind: "crash", detail: how },
+            EventRow {
+                at_ns: now_ns,
+                kind: "recovery",
+                detail: format!("{calls} calls and{under_way} {flights} under way {file}"),
+            },
+        ]
+    }
+}
+
+fn names(names: &[String]) -> Vec<&str> {
+    names.iter().map(String::as_str).collect()
+}
+
+/// Whether a moment can be one: within the times that 64 bits of nanoseconds hold, with room to reckon.
+fn is_plausible(at_ns: i64) -> bool {
+    (0..LATEST_NS).contains(&at_ns)
+}
+
+/// The year 2200.
+const LATEST_NS: i64 = 7_258_118_400_000_000_000;
+/// A panic this shortly before the death is taken for its cause.
+const PANIC_BEFORE_NS: i64 = 2_000_000_000;

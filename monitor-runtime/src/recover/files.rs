@@ -1,0 +1,187 @@
+//! Ring files in their folders: how they are named, which of them are a dead process's, and who may take
+//! one in hand. In: folders, a store. Out: files, locked, and what they say. It writes nothing but the
+//! removal of what is done with.
+#![allow(clippy::disallowed_methods, reason = "ring files are no store's files")]
+
+use std::ffi::OsStr;
+use std::fs::{File, OpenOptions};
+use std::io::Read as _;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use crate::platform::file_system::effective_user;
+use crate::platform::liveness;
+use crate::ring::layout::{PAGE_BYTES, head};
+use crate::ring::reader::{Image, Refused};
+
+/// Files looked at in a folder; a folder of more is not ours alone.
+const FILES_MAX: usize = 4096;
+/// A file that says nothing is being made; one that has said nothing for so long was left so.
+const SILENT_MAX_NS: i64 = 600 * 1_000_000_000;
+/// Bytes of a file that are read: far more than any process is let have.
+const BYTES_MAX: u64 = 4 << 30;
+
+/// The name of a ring file: of whom, for which store, by which process, in which run. The last tells
+/// programs apart that one process has become by exec.
+pub(crate) fn file_name(store: &Path, pid: u32, mark: &str, run_uuid: &str) -> PathBuf {
+    let began = mark.rsplit('/').next().unwrap_or_default();
+    let run = run_uuid.get(..8).unwrap_or(run_uuid);
+    format!("{}{:016x}-{pid}-{began}-{run}", prefix(), hash(store)).into()
+}
+
+/// How the names of this user's ring files begin.
+fn prefix() -> String {
+    format!("monitored-{}-", effective_user())
+}
+
+/// FNV-1a, 64 bits.
+fn hash(path: &Path) -> u64 {
+    let bytes = path.as_os_str().as_encoded_bytes();
+    bytes.iter().fold(0xCBF2_9CE4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01B3)
+    })
+}
+
+/// A ring file of a dead process, locked: nobody else recovers it meanwhile.
+#[derive(Debug)]
+pub(crate) struct Claim {
+    path: PathBuf,
+    /// Closing it gives up the lock.
+    _file: File,
+}
+
+impl Claim {
+    /// Removes the file: everything in it is in the store.
+    pub(crate) fn remove(self) {
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+/// The ring files of this user in these folders.
+fn all(folders: &[PathBuf]) -> Vec<PathBuf> {
+    let prefix = prefix();
+    let mut paths = Vec::new();
+    for folder in folders {
+        let Ok(entries) = std::fs::read_dir(folder) else { continue };
+        let ours =
+            entries.flatten().filter(|entry| entry.file_name().as_bytes().starts_with(prefix.as_bytes()));
+        paths.extend(ours.take(FILES_MAX).map(|entry| entry.path()));
+    }
+    paths.sort();
+    paths
+}
+
+/// The next ring file that a dead process left for this store, with what it says. Files that say nothing
+/// are removed on the way.
+pub(crate) fn claim_dead(folders: &[PathBuf], store: &Path, now_ns: i64) -> Option<(Claim, Image)> {
+    all(folders).into_iter().find_map(|path| claim(path, store, now_ns))
+}
+
+/// Whether there is one, as far as can be told without locking it.
+pub(crate) fn any_dead(folders: &[PathBuf], store: &Path, now_ns: i64) -> bool {
+    all(folders).iter().any(|path| {
+        let head = open(path).and_then(|file| read(file, PAGE_BYTES as u64));
+        head.and_then(|words| Image::parse(words).ok())
+            .is_some_and(|image| is_for(&image, store) && is_dead(&image, path, now_ns))
+    })
+}
+
+/// What the running processes of this user are at, of those that keep this store.
+pub(crate) fn of_living(folders: &[PathBuf], store: &Path, now_ns: i64) -> Vec<Image> {
+    let image = |path: &PathBuf| {
+        let head = Image::parse(read(open(path)?, PAGE_BYTES as u64)?).ok()?;
+        if !is_for(&head, store) || is_dead(&head, path, now_ns) {
+            return None;
+        }
+        Image::parse(read(open(path)?, BYTES_MAX)?).ok()
+    };
+    all(folders).iter().filter_map(image).collect()
+}
+
+fn claim(path: PathBuf, store: &Path, now_ns: i64) -> Option<(Claim, Image)> {
+    let head = read(open(&path)?, PAGE_BYTES as u64)?;
+    match Image::parse(head) {
+        Ok(image) if !is_dead(&image, &path, now_ns) => return None,
+        Ok(image) if !is_for(&image, store) && !is_useless(&image, now_ns) => return None,
+        Ok(_) | Err(Refused::NotOne) => {}
+        // A newer program's, which will see to it.
+        Err(Refused::Version(_)) => return None,
+    }
+    let file = open(&path)?;
+    // Its process holds the lock until the file is mapped; another that recovers it, until it is done.
+    crate::ring::mapping::lock(&file).ok()?;
+    let (found, there) = (file.metadata().ok()?, std::fs::symlink_metadata(&path).ok()?);
+    if (found.dev(), found.ino()) != (there.dev(), there.ino()) {
+        return None;
+    }
+    let claim = Claim { path, _file: file.try_clone().ok()? };
+    match read(file, BYTES_MAX).map(Image::parse)? {
+        // Looked at again, under the lock.
+        Ok(image) if is_dead(&image, &claim.path, now_ns) && is_for(&image, store) => Some((claim, image)),
+        Ok(image) if is_dead(&image, &claim.path, now_ns) && is_useless(&image, now_ns) => {
+            claim.remove();
+            None
+        }
+        Err(Refused::NotOne) if now_ns - found.mtime().saturating_mul(1_000_000_000) > SILENT_MAX_NS => {
+            claim.remove();
+            None
+        }
+        _ => None,
+    }
+}
+
+/// Opens a file of our own user's for reading; links are not followed.
+fn open(path: &Path) -> Option<File> {
+    let flags = libc::O_NOFOLLOW | libc::O_CLOEXEC | libc::O_NONBLOCK;
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path).ok()?;
+    let found = file.metadata().ok()?;
+    (found.is_file() && found.uid() == effective_user()).then_some(file)
+}
+
+/// The words of a file, at most so many bytes and as many as it says it has in use.
+fn read(file: File, bytes_max: u64) -> Option<Vec<u64>> {
+    let mut bytes = Vec::new();
+    let mut file = file;
+    file.by_ref().take(PAGE_BYTES as u64).read_to_end(&mut bytes).ok()?;
+    let end = bytes.get(head::END * 8..head::END * 8 + 8)?.try_into().map(u64::from_le_bytes).ok()?;
+    let rest = end.min(bytes_max).saturating_sub(bytes.len() as u64);
+    file.take(rest).read_to_end(&mut bytes).ok()?;
+    Some(bytes.as_chunks::<8>().0.iter().map(|word| u64::from_le_bytes(*word)).collect())
+}
+
+/// Whether the records are for this store: the one that was opened, or, before that, asked for.
+fn is_for(image: &Image, store: &Path) -> bool {
+    let named = if image.store.is_empty() { &image.store_asked } else { &image.store };
+    let named = Path::new(OsStr::from_bytes(named));
+    named == store || settled(named).is_some_and(|named| Some(named) == settled(store))
+}
+
+/// Whether nobody will ever ask for it: its store's folder is gone, or the store would have let go of all
+/// of it by now.
+fn is_useless(image: &Image, now_ns: i64) -> bool {
+    let named = if image.store.is_empty() { &image.store_asked } else { &image.store };
+    let folder = Path::new(OsStr::from_bytes(named)).parent();
+    let age_ns = now_ns.saturating_sub(image.alive_ns).max(0).cast_unsigned();
+    age_ns > image.retention_ns
+        || folder.is_some_and(|folder| folder.try_exists().is_ok_and(|is_there| !is_there))
+}
+
+/// A path with the links in its folder resolved.
+fn settled(path: &Path) -> Option<PathBuf> {
+    Some(path.parent()?.canonicalize().ok()?.join(path.file_name()?))
+}
+
+/// Whether the process is gone, or has become another program's.
+fn is_dead(image: &Image, path: &Path, now_ns: i64) -> bool {
+    let silent_ns = now_ns.saturating_sub(image.alive_ns);
+    liveness::is_gone(image.process.pid, Some(&image.mark), silent_ns)
+        || liveness::is_here(&image.mark) && is_unmapped(image.process.pid, path)
+}
+
+/// Whether a process of this machine certainly does not map the file.
+fn is_unmapped(pid: u32, path: &Path) -> bool {
+    let Ok(maps) = std::fs::read(Path::new("/proc").join(pid.to_string()).join("maps")) else { return false };
+    let name = path.file_name().unwrap_or_default().as_bytes();
+    !maps.is_empty() && !maps.windows(name.len().max(1)).any(|window| window == name)
+}

@@ -1,0 +1,164 @@
+//! The records that a dead process left, in the order in which they are to be recovered: ring by ring, each
+//! from where the store has it. In: an image, and how far the store is. Out: places of records, whole ones
+//! only; the same for the same image whoever asks.
+
+use std::collections::HashMap;
+
+use crate::record::{Header, Record, decode, is_intact, is_settled};
+use crate::ring::reader::{Entry, Image, RingImage, latest};
+
+/// Where a record lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) ring: u32,
+    /// Its position in the ring, and the position behind it.
+    pub(crate) from: u64,
+    pub(crate) to: u64,
+    pub(crate) thread: u32,
+    /// Whether it lacks its row, and whether it is to be counted.
+    pub(crate) needs_row: bool,
+    pub(crate) needs_count: bool,
+    /// Whether it was found to have no row.
+    pub(crate) is_settled: bool,
+    run: usize,
+    at: usize,
+}
+
+/// All of them.
+#[derive(Debug, Default)]
+pub(crate) struct Records {
+    runs: Vec<Vec<u64>>,
+    pub(crate) places: Vec<Place>,
+}
+
+/// How far the store is with a process.
+#[derive(Debug, Default)]
+pub(crate) struct Done {
+    /// The last batch that it has of the process itself.
+    pub(crate) batch: u64,
+    /// Whether an earlier recovery has begun.
+    pub(crate) begun: bool,
+    /// How far an earlier recovery came with each ring.
+    pub(crate) rings: HashMap<u32, u64>,
+}
+
+impl Records {
+    /// The records that the store lacks.
+    pub(crate) fn of(image: &Image, done: &Done) -> Self {
+        let mut records = Self::default();
+        let mut entries: HashMap<u32, Vec<&Entry>> = HashMap::new();
+        for entry in &image.entries {
+            entries.entry(entry.ring).or_default().push(entry);
+        }
+        let mut rings: Vec<&RingImage> = image.rings.iter().collect();
+        rings.sort_by_key(|ring| ring.id);
+        rings.dedup_by_key(|ring| ring.id);
+        for ring in rings {
+            let mut entries = entries.remove(&ring.id).unwrap_or_default();
+            entries.sort_by_key(|entry| entry.position);
+            records.add_ring(image, ring, &entries, done);
+        }
+        records
+    }
+
+    fn add_ring(&mut self, image: &Image, ring: &RingImage, entries: &[&Entry], done: &Done) {
+        let written = latest(&ring.marks.written, done.batch).unwrap_or_default();
+        let from = (written, ring.marks.counted);
+        // What was drained comes first: the journal has it from before the ring forgot it.
+        let recovered = done.rings.get(&ring.id).copied();
+        let mut next = recovered.unwrap_or(from.0.min(from.1));
+        let mut thread = ring.head_thread;
+        let mut behind = None;
+        for entry in entries {
+            if behind != Some(entry.position) {
+                thread = entry.thread;
+            }
+            let words = image.entry(entry).to_vec();
+            behind = entry.position.checked_add(words.len() as u64);
+            next = self.add_run(ring.id, (entry.position, words), &mut thread, next, from);
+        }
+        if behind != Some(ring.head) {
+            thread = ring.head_thread;
+        }
+        self.add_run(ring.id, (ring.head, image.pending(ring)), &mut thread, next, from);
+    }
+
+    /// Adds the records of a run that lie at `next` or behind it; returns the position behind the last.
+    fn add_run(
+        &mut self,
+        ring: u32,
+        (position, words): (u64, Vec<u64>),
+        thread: &mut u32,
+        next: u64,
+        (rows_from, counts_from): (u64, u64),
+    ) -> u64 {
+        let (run, mut at, mut next) = (self.runs.len(), 0, next);
+        while let Some((record, used)) = decode(words.get(at..).unwrap_or_default()) {
+            let Some(from) = position.checked_add(at as u64) else { break };
+            // One that ends past the last position there is would be found again and again.
+            let Some(to) = from.checked_add(used as u64) else { break };
+            if let Record::Thread(owner) = record {
+                *thread = owner;
+            }
+            if from >= next {
+                if let Record::Call(..) = record {
+                    let (needs_row, needs_count) = (from >= rows_from, from >= counts_from);
+                    let is_settled = words.get(at).is_some_and(|first| is_settled(*first));
+                    let thread = *thread;
+                    self.places.push(Place {
+                        ring,
+                        from,
+                        to,
+                        thread,
+                        needs_row,
+                        needs_count,
+                        is_settled,
+                        run,
+                        at,
+                    });
+                }
+                next = to;
+            }
+            at += used;
+        }
+        self.runs.push(words);
+        next
+    }
+
+    /// The record that lies there; without its values where they are not what was written.
+    pub(crate) fn get(&self, place: &Place) -> Option<Record<'_>> {
+        let words = self.runs.get(place.run)?.get(place.at..)?;
+        match decode(words)?.0 {
+            Record::Call(header, values, _) if !is_intact(words, values) => {
+                Some(Record::Call(Header { args_bytes: 0, fields_bytes: 0, ..header }, &[], 0))
+            }
+            record => Some(record),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::HEADER_WORDS;
+
+    /// Where two records of a run are found that starts at this position.
+    fn found(position: u64) -> Vec<(u64, u64)> {
+        let mut words = vec![0; 2 * HEADER_WORDS];
+        for record in words.chunks_mut(HEADER_WORDS) {
+            record[0] = HEADER_WORDS as u64 | 1 << 32;
+        }
+        let mut records = Records::default();
+        records.add_run(1, (position, words), &mut 1, position, (position, position));
+        records.places.iter().map(|place| (place.from, place.to)).collect()
+    }
+
+    #[test]
+    fn a_record_that_ends_past_the_last_position_is_none() {
+        let words = HEADER_WORDS as u64;
+        assert_eq!(found(100), [(100, 100 + words), (100 + words, 100 + 2 * words)]);
+        let last = u64::MAX - words;
+        assert_eq!(found(last), [(last, u64::MAX)]);
+        assert_eq!(found(last + 1), []);
+    }
+}

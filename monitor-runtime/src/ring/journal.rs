@@ -1,0 +1,317 @@
+//! What was drained from the rings and is not yet in the store, once more, in the ring file: so it
+//! survives the process as what is in the rings does. In: pieces of rings, before the ring forgets them, and
+//! single records that are worth more than what they came with. Out: the blocks they lie in, to be held until
+//! their records are committed; the last holder's drop frees a block. What is worth less leaves room for
+//! what is worth more. The process itself never reads them.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use crate::ring::layout::{Kind, block, block_bytes, entry};
+use crate::ring::memory::Memory;
+use crate::thread::pool::lock;
+
+/// Blocks of the journal, held.
+pub(crate) type Held = Vec<Arc<Block>>;
+
+/// One block.
+#[derive(Debug)]
+pub(crate) struct Block {
+    words: &'static [AtomicU64],
+    free: Arc<Free>,
+}
+
+/// Blocks that nobody holds.
+#[derive(Debug, Default)]
+struct Free {
+    blocks: Mutex<Vec<&'static [AtomicU64]>>,
+    /// What is in the journal from now on is for whoever recovers it.
+    is_left: AtomicBool,
+}
+
+/// What is kept, in the order of its worth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Worth {
+    /// Whatever a ring held.
+    Drained,
+    /// A call that is to have its row.
+    Row,
+    /// A failure.
+    Failure,
+}
+
+/// Where words that were appended lie.
+#[derive(Debug, Default)]
+pub(crate) struct Pieces {
+    pieces: Vec<Piece>,
+    words: usize,
+}
+
+/// Words that were appended at once: the number of the first, how many they are, their block, their place
+/// there.
+#[derive(Debug)]
+struct Piece {
+    first: usize,
+    length: usize,
+    block: Arc<Block>,
+    at: usize,
+}
+
+impl Pieces {
+    /// Walks over the pieces, from the first word on.
+    pub(crate) fn walk(&self) -> Walk<'_> {
+        Walk { pieces: &self.pieces }
+    }
+
+    /// The blocks they lie in.
+    pub(crate) fn held(&self) -> Held {
+        let mut held = Held::new();
+        for Piece { block, .. } in &self.pieces {
+            if !held.iter().rev().any(|other| Arc::ptr_eq(other, block)) {
+                held.push(Arc::clone(block));
+            }
+        }
+        held
+    }
+
+    /// Whether no word was passed over.
+    pub(crate) fn are_whole(&self) -> bool {
+        self.pieces.iter().map(|piece| piece.length).sum::<usize>() == self.words
+    }
+
+    /// Whether the word of this number was kept.
+    pub(crate) fn have(&self, number: usize) -> bool {
+        let behind = self.pieces.partition_point(|piece| piece.first <= number);
+        let piece = behind.checked_sub(1).and_then(|at| self.pieces.get(at));
+        piece.is_some_and(|piece| number < piece.first + piece.length)
+    }
+}
+
+/// A walk over pieces.
+#[derive(Debug)]
+pub(crate) struct Walk<'a> {
+    pieces: &'a [Piece],
+}
+
+impl Walk<'_> {
+    /// Writes words over those at this number, which is behind that of the last call, within one piece.
+    pub(crate) fn amend(&mut self, number: usize, words: &[u64]) {
+        while let [_, next, ..] = self.pieces
+            && next.first <= number
+        {
+            self.pieces = &self.pieces[1..];
+        }
+        // Where there was no room for them, there is nothing to write over.
+        let lies_there = |piece: &&Piece| (piece.first..piece.first + piece.length).contains(&number);
+        let Some(Piece { first, block, at, .. }) = self.pieces.first().filter(lies_there) else { return };
+        let place = at + (number - first);
+        for (slot, word) in block.words.iter().skip(place).zip(words) {
+            slot.store(*word, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Drop for Block {
+    fn drop(&mut self) {
+        if !self.free.is_left.load(Ordering::Relaxed) {
+            self.words[block::FILLED].store(block::HEADER as u64, Ordering::Release);
+            lock(&self.free.blocks).push(self.words);
+        }
+    }
+}
+
+/// The journal of a process; without a ring file it keeps nothing.
+#[derive(Debug)]
+pub(crate) struct Journal {
+    memory: &'static Memory,
+    /// By worth: what is let go early does not hold on to the room of what stays.
+    lanes: [Lane; 3],
+    pieces: Pieces,
+    free: Arc<Free>,
+    blocks: usize,
+    blocks_max: usize,
+}
+
+/// Where the next words of a worth go.
+#[derive(Debug, Default)]
+struct Lane {
+    current: Option<Arc<Block>>,
+    /// Ring and position behind the last entry of the current block, and where that entry begins.
+    last: (u32, u64, usize),
+}
+
+impl Journal {
+    /// A journal of at most so many bytes; its reserved blocks it has in any case.
+    pub(crate) fn new(memory: &'static Memory, bytes_max: usize) -> Self {
+        let blocks_max = (bytes_max / block_bytes(BLOCK_WORDS)).max(RESERVED_BLOCKS);
+        Self {
+            memory,
+            lanes: Default::default(),
+            pieces: Pieces::default(),
+            free: Arc::default(),
+            blocks: 0,
+            blocks_max,
+        }
+    }
+
+    /// Whether there is a file to keep anything in.
+    pub(crate) fn is_kept(&self) -> bool {
+        self.memory.mapping().is_some()
+    }
+
+    /// Keeps whole records from this position of a ring on; `thread` is whose the first of them is. Where
+    /// there is no room they are as safe as the process is. Whether there was.
+    pub(crate) fn append(
+        &mut self,
+        worth: Worth,
+        (ring, position): (u32, u64),
+        thread: u32,
+        words: &[u64],
+    ) -> bool {
+        let length = words.len();
+        if length == 0 || !self.is_kept() {
+            return true;
+        }
+        if !self.make_room(worth, length + entry::HEADER) {
+            return false;
+        }
+        let Lane { current: Some(current), last } = &mut self.lanes[worth as usize] else { return false };
+        let block = current.words;
+        let mut at = block[block::FILLED].load(Ordering::Relaxed) as usize;
+        let continues = at > block::HEADER && (last.0, last.1) == (ring, position);
+        if !continues {
+            last.2 = at;
+            block[at + entry::LENGTH].store(u64::from(ring) << 32, Ordering::Relaxed);
+            block[at + entry::POSITION].store(position, Ordering::Relaxed);
+            block[at + entry::THREAD].store(u64::from(thread), Ordering::Relaxed);
+            at += entry::HEADER;
+        }
+        for (slot, word) in block[at..].iter().zip(words) {
+            slot.store(*word, Ordering::Relaxed);
+        }
+        let begins = &block[last.2 + entry::LENGTH];
+        begins.store(begins.load(Ordering::Relaxed) + length as u64, Ordering::Relaxed);
+        // The entry counts from here on; the ring may forget its words.
+        block[block::FILLED].store((at + length) as u64, Ordering::Release);
+        (last.0, last.1) = (ring, position + length as u64);
+        let first = self.pieces.words;
+        self.pieces.words += length;
+        self.pieces.pieces.push(Piece { first, length, block: Arc::clone(current), at });
+        true
+    }
+
+    /// Of what is drained at once, so many words are not kept.
+    pub(crate) fn pass(&mut self, words: usize) {
+        self.pieces.words += words;
+    }
+
+    /// What was appended since the last call.
+    pub(crate) fn take_pieces(&mut self) -> Pieces {
+        std::mem::take(&mut self.pieces)
+    }
+
+    /// Leaves what it holds in the file, whoever lets go of it: the collector ends before the store has
+    /// taken everything.
+    pub(crate) fn leave(&self) {
+        self.free.is_left.store(true, Ordering::Relaxed);
+    }
+
+    /// Sees to it that the current block of this worth has room for this many words.
+    fn make_room(&mut self, worth: Worth, words: usize) -> bool {
+        let filled = |block: &Block| block.words[block::FILLED].load(Ordering::Relaxed) as usize;
+        let fits = |block: &Arc<Block>| filled(block) + words <= block.words.len();
+        if self.lanes[worth as usize].current.as_ref().is_some_and(fits) {
+            return true;
+        }
+        self.lanes[worth as usize].current = None;
+        let Some(words) = self.free_block(worth) else { return false };
+        words[block::FILLED].store(block::HEADER as u64, Ordering::Release);
+        self.lanes[worth as usize].current = Some(Arc::new(Block { words, free: Arc::clone(&self.free) }));
+        true
+    }
+
+    /// A block that nobody holds, where one is left beyond those that are for what is worth more.
+    fn free_block(&mut self, worth: Worth) -> Option<&'static [AtomicU64]> {
+        let mut free = lock(&self.free.blocks);
+        let left = free.len() + (self.blocks_max - self.blocks);
+        if left <= RESERVED_BLOCKS - worth as usize {
+            return None;
+        }
+        if let Some(block) = free.pop() {
+            return Some(block);
+        }
+        drop(free);
+        let words = self.memory.take_mapped(Kind::Journal, 0, block_bytes(BLOCK_WORDS))?;
+        self.blocks += 1;
+        Some(words)
+    }
+}
+
+/// Blocks that drained words leave for rows and failures: one for rows, and one that is for failures alone. A
+/// block has room for some 740 failures without values.
+const RESERVED_BLOCKS: usize = 2;
+/// Of 64 KiB with its header: room for any piece of a ring, which a record at its end makes longer by at
+/// most 50 KiB.
+const BLOCK_WORDS: usize = 8192 - block::HEADER;
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::*;
+    use crate::ring::mapping::Mapping;
+
+    /// A journal of the reserved blocks alone, and the folder that its file lies in.
+    fn smallest() -> (Journal, tempfile::TempDir) {
+        let folder = tempfile::tempdir_in("/dev/shm").unwrap();
+        let memory = Memory::mapped(Mapping::create(folder.path(), "rings", 1 << 20).unwrap());
+        (Journal::new(Box::leak(Box::new(memory)), 0), folder)
+    }
+
+    #[test]
+    fn what_is_worth_less_leaves_room_for_what_is_worth_more() {
+        let (mut journal, _folder) = smallest();
+        let half = vec![0; BLOCK_WORDS / 2 - entry::HEADER];
+        let mut fits = |worth, position| journal.append(worth, (1, position), 1, &half);
+        assert!(!fits(Worth::Drained, 0));
+        assert_eq!([0, 1 << 20, 2 << 20].map(|at| fits(Worth::Row, at)), [true, true, false]);
+        assert_eq!([0, 1 << 20, 2 << 20].map(|at| fits(Worth::Failure, at)), [true, true, false]);
+        assert!(!fits(Worth::Row, 3 << 20), "the room of failures is for failures alone");
+    }
+
+    #[test]
+    fn a_block_that_nobody_holds_is_filled_anew() {
+        let (mut journal, _folder) = smallest();
+        let whole = vec![0; BLOCK_WORDS - entry::HEADER];
+        for position in 0..10 {
+            assert!(journal.append(Worth::Failure, (1, position << 20), 1, &whole));
+            let held = journal.take_pieces().held();
+            let again = journal.append(Worth::Failure, (2, position << 20), 1, &whole);
+            assert!(again, "the other one is free");
+            assert!(!journal.append(Worth::Failure, (3, 0), 1, &whole));
+            drop((held, journal.take_pieces()));
+        }
+    }
+
+    #[test]
+    fn words_that_were_passed_over_are_not_written_over_others() {
+        let (mut journal, _folder) = smallest();
+        assert!(journal.append(Worth::Failure, (1, 0), 1, &[1, 2]));
+        journal.pass(2);
+        assert!(journal.append(Worth::Failure, (1, 4), 1, &[5, 6]));
+        let pieces = journal.take_pieces();
+        let mut walk = pieces.walk();
+        for number in [0, 2, 4] {
+            walk.amend(number, &[90 + number as u64]);
+        }
+        let Piece { block, at, .. } = &pieces.pieces[0];
+        let words = block.words[*at..].iter().map(|word| word.load(Ordering::Relaxed));
+        let words: Vec<u64> = words.take(2 + entry::HEADER + 2).collect();
+        assert_eq!((&words[..2], &words[2 + entry::HEADER..]), (&[90, 2][..], &[94, 6][..]));
+        assert_eq!(
+            [0, 1, 2, 3, 4, 5, 6].map(|at| pieces.have(at)),
+            [true, true, false, false, true, true, false]
+        );
+        assert!(!pieces.are_whole());
+    }
+}

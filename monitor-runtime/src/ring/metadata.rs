@@ -1,0 +1,196 @@
+//! What another program needs to make sense of this process's records after its death: who it was, its
+//! functions, its threads, its clock. In: each of these, when it is first met, always before a record that
+//! refers to it. Out: words of the ring file. It does not read them.
+
+use std::os::unix::ffi::OsStrExt as _;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::batch::ProcessRow;
+use crate::platform::clock::Calibration;
+use crate::ring::layout::{Kind, VERSION, block, block_bytes, head, site, thread};
+use crate::ring::memory::Memory;
+use crate::site::CallSite;
+use crate::thread::pool::lock;
+
+/// What does not change in the life of a process.
+#[derive(Debug, Clone)]
+pub(crate) struct Identity {
+    pub(crate) process: ProcessRow,
+    /// Tells the process from all others: see `store::liveness`.
+    pub(crate) mark: String,
+    /// The store asked for.
+    pub(crate) store: std::path::PathBuf,
+    pub(crate) retention_ns: u64,
+    pub(crate) max_disk_bytes: u64,
+}
+
+/// The legend of a process's ring file.
+#[derive(Debug)]
+pub(crate) struct Legend {
+    head: &'static [AtomicU64],
+    threads: Option<&'static [AtomicU64]>,
+    sites: Mutex<Sites>,
+}
+
+#[derive(Debug, Default)]
+struct Sites {
+    block: Option<&'static [AtomicU64]>,
+    described: Vec<bool>,
+}
+
+impl Legend {
+    /// The legend in this memory; on the heap there is nobody to read one, and nothing is written.
+    pub(crate) fn new(memory: &Memory) -> Self {
+        let bytes = block_bytes(thread::ENTRIES * thread::WORDS);
+        let threads = memory.take_mapped(Kind::Threads, 0, bytes);
+        Self { head: memory.head(), threads, sites: Mutex::default() }
+    }
+
+    /// Says who the process is, and that the file can be read.
+    pub(crate) fn declare(&self, memory: &Memory, identity: &Identity, first_prefix: u32) {
+        let Some(mapping) = memory.mapping() else { return };
+        let Identity { process, mark, store, retention_ns, max_disk_bytes } = identity;
+        let numbers = [
+            (head::VERSION, VERSION),
+            (head::PID, u64::from(process.pid)),
+            (head::STARTED_NS, process.started_ns.cast_unsigned()),
+            (head::ALIVE_NS, process.started_ns.cast_unsigned()),
+            (head::FIRST_PREFIX, u64::from(first_prefix)),
+            (head::RETENTION_NS, *retention_ns),
+            (head::MAX_DISK_BYTES, *max_disk_bytes),
+        ];
+        for (word, number) in numbers {
+            self.head[word].store(number, Ordering::Relaxed);
+        }
+        let texts: [((usize, usize), &[u8]); 6] = [
+            (head::RUN_UUID, process.run_uuid.as_bytes()),
+            (head::MARK, mark.as_bytes()),
+            (head::SERVICE, process.service.as_bytes()),
+            (head::RECORDER, process.version.as_bytes()),
+            (head::HOST, process.host.as_bytes()),
+            (head::STORE_ASKED, store.as_os_str().as_bytes()),
+        ];
+        for (place, text) in texts {
+            self.text(place, text);
+        }
+        mapping.declare();
+    }
+
+    /// Writes a text into its place in the head page, cut where it is too long.
+    pub(crate) fn text(&self, (first, words): (usize, usize), text: &[u8]) {
+        let text = &text[..text.len().min((words - 1) * 8)];
+        self.head[first].store(0, Ordering::Release);
+        store_bytes(&self.head[first + 1..first + words], text);
+        // After its bytes: a reader that comes between finds no text rather than half of one.
+        self.head[first].store(text.len() as u64, Ordering::Release);
+    }
+
+    /// Says how ticks become Unix time from now on.
+    pub(crate) fn calibrate(&self, calibration: Calibration, alive_ns: i64) {
+        let next = 1 - (self.head[head::CLOCK].load(Ordering::Relaxed) & 1);
+        let first = head::CALIBRATIONS + next as usize * head::CALIBRATION_WORDS;
+        let Calibration { ticks, unix_ns, rate } = calibration;
+        for (word, number) in (first..).zip([ticks, unix_ns.cast_unsigned(), rate]) {
+            self.head[word].store(number, Ordering::Relaxed);
+        }
+        self.head[head::CLOCK].store(next, Ordering::Release);
+        self.head[head::ALIVE_NS].store(alive_ns.cast_unsigned(), Ordering::Relaxed);
+    }
+
+    /// Takes down what the last panic said.
+    pub(crate) fn panicked(&self, at_ns: i64, text: &str) {
+        self.text(head::PANIC, text.as_bytes());
+        self.head[head::PANIC_NS].store(at_ns.cast_unsigned(), Ordering::Relaxed);
+    }
+
+    /// Names a thread.
+    pub(crate) fn thread(&self, id: u32, name: &str) {
+        let Some(threads) = self.threads else { return };
+        let at = block::HEADER + id as usize % thread::ENTRIES * thread::WORDS;
+        let mut bytes = name.len().min(thread::NAME_BYTES);
+        while !name.is_char_boundary(bytes) {
+            bytes -= 1;
+        }
+        // The entry may be another thread's, long gone: it is nobody's while the name changes.
+        threads[at].store(0, Ordering::Release);
+        store_bytes(&threads[at + 1..at + thread::WORDS], &name.as_bytes()[..bytes]);
+        threads[at].store(u64::from(id) | (bytes as u64) << 32, Ordering::Release);
+    }
+
+    /// Describes a call site, once.
+    pub(crate) fn site(&self, memory: &Memory, call_site: &CallSite) {
+        if memory.mapping().is_none() {
+            return;
+        }
+        let mut sites = lock(&self.sites);
+        let id = call_site.id() as usize;
+        if sites.described.len() <= id {
+            sites.described.resize(id + 1, false);
+        }
+        if std::mem::replace(&mut sites.described[id], true) {
+            return;
+        }
+        let mut texts = texts(call_site, true);
+        if site::HEADER + texts.len().div_ceil(8) > ENTRY_WORDS_MAX {
+            texts = self::texts(call_site, false);
+        }
+        texts.truncate((ENTRY_WORDS_MAX - site::HEADER) * 8);
+        let length = site::HEADER + texts.len().div_ceil(8);
+        let filled = |block: &[AtomicU64]| block[block::FILLED].load(Ordering::Relaxed) as usize;
+        if sites.block.is_none_or(|block| filled(block) + length > block.len()) {
+            let Some(block) = memory.take_mapped(Kind::Sites, 0, block_bytes(BLOCK_WORDS)) else { return };
+            block[block::FILLED].store(block::HEADER as u64, Ordering::Relaxed);
+            sites.block = Some(block);
+        }
+        let Some(block) = sites.block else { return };
+        let at = filled(block);
+        let numbers = [
+            length as u64 | u64::from(call_site.id()) << 32,
+            u64::from(call_site.place().1),
+            call_site.slow_ns().unwrap_or(u64::MAX),
+            texts.len() as u64,
+        ];
+        for (word, number) in block[at..].iter().zip(numbers) {
+            word.store(number, Ordering::Relaxed);
+        }
+        store_bytes(&block[at + site::HEADER..at + length], &texts);
+        block[block::FILLED].store((at + length) as u64, Ordering::Release);
+    }
+}
+
+/// Room for a hundred functions or so.
+const BLOCK_WORDS: usize = 4096 - block::HEADER;
+/// A description that is longer goes without the names of arguments and fields.
+const ENTRY_WORDS_MAX: usize = 1024;
+
+/// Name, file, group, and as many lists of names as follow: each text with its length before it, in two
+/// bytes, each list with the number of its names.
+fn texts(site: &CallSite, with_names: bool) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut push = |text: &str| {
+        let text = &text.as_bytes()[..text.len().min(2048)];
+        bytes.extend((text.len() as u16).to_le_bytes());
+        bytes.extend(text);
+    };
+    push(&site.shown_name());
+    push(site.place().0);
+    push(site.group_name().unwrap_or_default());
+    for names in [site.arguments(), site.fields()] {
+        let names = if with_names { names } else { &[] };
+        push(&names.len().to_string());
+        for name in names {
+            push(name);
+        }
+    }
+    bytes
+}
+
+/// Stores bytes as words, the last one padded with zeros.
+fn store_bytes(words: &[AtomicU64], bytes: &[u8]) {
+    for (word, bytes) in words.iter().zip(bytes.chunks(8)) {
+        let mut whole = [0; 8];
+        whole[..bytes.len()].copy_from_slice(bytes);
+        word.store(u64::from_le_bytes(whole), Ordering::Relaxed);
+    }
+}

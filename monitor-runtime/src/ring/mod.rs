@@ -1,0 +1,15 @@
+//! Memory that outlives the process: rings, frames, the journal, checkpoints, and the reader of all of it.
+//!
+//! Takes the words of records; gives them to the collector, and to whoever finds the ring file of a dead
+//! process. Always holds: what a reader can see is whole, or recognisable as unfinished. Does not know what
+//! a record means.
+
+pub(crate) mod layout;
+pub(crate) mod mapping;
+pub(crate) mod memory;
+pub(crate) mod spsc;
+pub(crate) mod frames;
+pub(crate) mod metadata;
+pub(crate) mod journal;
+pub(crate) mod checkpoint;
+pub(crate) mod reader;

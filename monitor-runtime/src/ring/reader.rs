@@ -1,0 +1,429 @@
+//! A ring file as another process finds it: parsed as hostile input. In: words, which may be anything. Out:
+//! what they say, or why they say nothing. Every length and offset is checked against the words there are,
+//! nothing is believed that would take more memory than the file itself, and nothing here can panic.
+
+use std::collections::HashMap;
+use std::ops::Range;
+
+use crate::batch::{Figures, ProcessRow};
+use crate::platform::clock::{Calibration, Clock};
+use crate::record::prefix_of;
+use crate::ring::layout::{
+    Kind, MAGIC, PAGE_BYTES, PAGE_WORDS, VERSION, block, entry, flight, frame, head, ledger, marks, ring,
+    site, thread,
+};
+
+/// Why a file says nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refused {
+    /// It is no ring file, or its process has not come to declare it.
+    NotOne,
+    /// It is of another version.
+    Version(u64),
+}
+
+/// What a ring file says.
+#[derive(Debug)]
+pub(crate) struct Image {
+    words: Vec<u64>,
+    pub(crate) process: ProcessRow,
+    pub(crate) mark: String,
+    pub(crate) store_asked: Vec<u8>,
+    /// Empty where none was opened.
+    pub(crate) store: Vec<u8>,
+    pub(crate) alive_ns: i64,
+    /// How old the store let rows grow.
+    pub(crate) retention_ns: u64,
+    /// When the last panic was, and its text.
+    pub(crate) panic: Option<(i64, String)>,
+    pub(crate) acknowledged: u64,
+    first_prefix: u32,
+    calibration: Calibration,
+    pub(crate) sites: HashMap<u32, Site>,
+    threads: HashMap<u32, String>,
+    pub(crate) rings: Vec<RingImage>,
+    pub(crate) entries: Vec<Entry>,
+    pub(crate) ledger: Vec<LedgerImage>,
+    flights: Vec<[u64; flight::WORDS]>,
+    pub(crate) flights_lost: u64,
+}
+
+/// A function.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct Site {
+    pub(crate) name: String,
+    pub(crate) file: String,
+    pub(crate) line: u32,
+    pub(crate) group: Option<String>,
+    pub(crate) slow_ns: u64,
+    pub(crate) arguments: Vec<String>,
+    pub(crate) fields: Vec<String>,
+}
+
+/// A ring, or number 0: what came around the rings.
+#[derive(Debug)]
+pub(crate) struct RingImage {
+    pub(crate) id: u32,
+    pub(crate) head: u64,
+    pub(crate) tail: u64,
+    pub(crate) head_thread: u32,
+    /// Where its records lie.
+    data: Range<usize>,
+    pub(crate) marks: Marks,
+    /// Calls under way on its thread, the outermost first.
+    pub(crate) frames: Vec<Frame>,
+    pub(crate) thread: u32,
+}
+
+/// Numbered positions: see `layout::marks`.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Marks {
+    pub(crate) written: [(u64, u64); 2],
+    pub(crate) counted: u64,
+}
+
+/// A call under way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Frame {
+    pub(crate) site: u32,
+    pub(crate) depth: u32,
+    pub(crate) start: u64,
+    pub(crate) span: u64,
+}
+
+/// A run of records in the journal.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub(crate) ring: u32,
+    pub(crate) position: u64,
+    pub(crate) thread: u32,
+    words: Range<usize>,
+}
+
+/// Figures of a function: counted in all, and by the two last batches that brought them.
+#[derive(Debug)]
+pub(crate) struct LedgerImage {
+    pub(crate) site: u32,
+    pub(crate) counted: Figures,
+    pub(crate) written: [(u64, Figures); 2],
+}
+
+/// An async call that waits to be polled again.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Waiting {
+    pub(crate) site: u32,
+    pub(crate) start: u64,
+    pub(crate) span: u64,
+    pub(crate) since: u64,
+}
+
+impl Image {
+    /// Reads what these words say.
+    ///
+    /// # Errors
+    /// [`Refused`], where they are no ring file of ours.
+    pub(crate) fn parse(words: Vec<u64>) -> Result<Self, Refused> {
+        if words.len() < PAGE_WORDS || words[head::MAGIC] != MAGIC {
+            return Err(Refused::NotOne);
+        }
+        if words[head::VERSION] != VERSION {
+            return Err(Refused::Version(words[head::VERSION]));
+        }
+        let snapshot = words[head::SNAPSHOT];
+        let mut image = Self::of_head(&words);
+        let overflow = words.get(head::OVERFLOW_MARKS..).unwrap_or_default();
+        image.rings.push(RingImage {
+            id: 0,
+            head: 0,
+            tail: 0,
+            head_thread: 0,
+            data: 0..0,
+            marks: read_marks(overflow, snapshot),
+            frames: Vec::new(),
+            thread: 0,
+        });
+        let end = usize::try_from(words[head::END] / 8).unwrap_or(usize::MAX).min(words.len());
+        let mut at = PAGE_WORDS;
+        while let Some(bytes) = words.get(at + block::BYTES) {
+            let length = usize::try_from(bytes / 8).unwrap_or(0);
+            if length == 0 || !bytes.is_multiple_of(PAGE_BYTES as u64) || length > end.saturating_sub(at) {
+                break;
+            }
+            image.read_block(&words, at..at + length, snapshot);
+            at += length;
+        }
+        image.words = words;
+        Ok(image)
+    }
+
+    fn of_head(words: &[u64]) -> Self {
+        let text = |place| String::from_utf8_lossy(&bytes_at(words, place)).into_owned();
+        let clock = words[head::CLOCK] as usize & 1;
+        let calibration = head::CALIBRATIONS + clock * head::CALIBRATION_WORDS;
+        let panic_ns = words[head::PANIC_NS].cast_signed();
+        Self {
+            process: ProcessRow {
+                run_uuid: text(head::RUN_UUID),
+                service: text(head::SERVICE),
+                version: text(head::RECORDER),
+                host: text(head::HOST),
+                pid: words[head::PID] as u32,
+                started_ns: words[head::STARTED_NS].cast_signed(),
+            },
+            mark: text(head::MARK),
+            store_asked: bytes_at(words, head::STORE_ASKED),
+            store: bytes_at(words, head::STORE),
+            alive_ns: words[head::ALIVE_NS].cast_signed(),
+            retention_ns: words[head::RETENTION_NS],
+            panic: (panic_ns > 0).then(|| (panic_ns, text(head::PANIC))),
+            acknowledged: words[head::ACKNOWLEDGED],
+            first_prefix: words[head::FIRST_PREFIX] as u32,
+            calibration: Calibration {
+                ticks: words[calibration],
+                unix_ns: words[calibration + 1].cast_signed(),
+                rate: words[calibration + 2],
+            },
+            sites: HashMap::new(),
+            threads: HashMap::new(),
+            rings: Vec::new(),
+            entries: Vec::new(),
+            ledger: Vec::new(),
+            flights: Vec::new(),
+            flights_lost: words[head::FLIGHTS_LOST],
+            words: Vec::new(),
+        }
+    }
+
+    fn read_block(&mut self, words: &[u64], at: Range<usize>, snapshot: u64) {
+        let block = &words[at.clone()];
+        let id = (block[block::KIND] >> 32) as u32;
+        let filled = usize::try_from(block[block::FILLED]).unwrap_or(usize::MAX).min(block.len());
+        let content = block.get(block::HEADER..).unwrap_or_default();
+        match Kind::from_number(block[block::KIND] as u32) {
+            Some(Kind::Ring) => self.rings.extend(read_ring(block, at.start, id, snapshot)),
+            Some(Kind::Journal) => self.read_journal(&block[..filled], at.start),
+            Some(Kind::Sites) => self.read_sites(&block[..filled]),
+            Some(Kind::Threads) => {
+                for words in content.as_chunks::<{ thread::WORDS }>().0.iter().filter(|words| words[0] != 0) {
+                    let (id, length) = (words[thread::ID] as u32, (words[thread::ID] >> 32) as usize);
+                    let mut name = as_bytes(&words[1..]);
+                    name.truncate(length);
+                    self.threads.insert(id, String::from_utf8_lossy(&name).into_owned());
+                }
+            }
+            Some(Kind::Ledger) => {
+                let slots = content.as_chunks::<{ ledger::WORDS }>().0.iter().take(ledger::SITES);
+                for (at, words) in slots.enumerate() {
+                    // Past the last number there is no function.
+                    let first = id.checked_mul(ledger::SITES as u32);
+                    let Some(site) = first.and_then(|first| first.checked_add(at as u32)) else { break };
+                    self.ledger.extend(read_ledger(site, words, snapshot));
+                }
+            }
+            Some(Kind::Flights) => {
+                let slots = content.as_chunks::<{ flight::WORDS }>().0;
+                self.flights.extend(slots.iter().filter(|slot| slot[flight::SITE] != 0));
+            }
+            Some(Kind::Tallies) | None => {}
+        }
+    }
+
+    fn read_journal(&mut self, block: &[u64], first: usize) {
+        let mut at = block::HEADER;
+        while let Some(header) = block.get(at..at + entry::HEADER) {
+            let begin = at + entry::HEADER;
+            let length = (header[entry::LENGTH] & 0xFFFF_FFFF) as usize;
+            // An entry that was being extended counts as far as the block is filled.
+            let end = begin.saturating_add(length).min(block.len());
+            if end <= begin {
+                break;
+            }
+            self.entries.push(Entry {
+                ring: (header[entry::LENGTH] >> 32) as u32,
+                position: header[entry::POSITION],
+                thread: header[entry::THREAD] as u32,
+                words: first + begin..first + end,
+            });
+            at = end;
+        }
+    }
+
+    fn read_sites(&mut self, block: &[u64]) {
+        let mut at = block::HEADER;
+        while let Some(words) = block.get(at..at + site::HEADER) {
+            let length = (words[site::ID] & 0xFFFF_FFFF) as usize;
+            let Some(texts) = block.get(at + site::HEADER..at.saturating_add(length)) else { return };
+            let texts = as_bytes(texts);
+            let bytes = usize::try_from(words[site::TEXT]).unwrap_or(usize::MAX).min(texts.len());
+            let mut texts = Texts(&texts[..bytes]);
+            let [name, file, group] =
+                [texts.next(), texts.next(), texts.next()].map(Option::unwrap_or_default);
+            let [arguments, fields] = [texts.list(), texts.list()];
+            let site = Site {
+                name,
+                file,
+                line: words[site::LINE] as u32,
+                group: Some(group).filter(|group| !group.is_empty()),
+                slow_ns: words[site::SLOW_NS],
+                arguments,
+                fields,
+            };
+            self.sites.entry((words[site::ID] >> 32) as u32).or_insert(site);
+            at += length.max(1);
+        }
+    }
+
+    /// The name of a thread, and the upper half of its span ids.
+    pub(crate) fn thread(&self, id: u32) -> (String, u32) {
+        let name = self.threads.get(&id).cloned().unwrap_or_else(|| format!("thread-{id}"));
+        (name, prefix_of(self.first_prefix, id))
+    }
+
+    /// Converts the process's ticks.
+    pub(crate) fn clock(&self) -> Clock {
+        Clock::of_another(self.calibration)
+    }
+
+    /// The words of an entry.
+    pub(crate) fn entry(&self, entry: &Entry) -> &[u64] {
+        self.words.get(entry.words.clone()).unwrap_or_default()
+    }
+
+    /// What a ring holds, in order.
+    pub(crate) fn pending(&self, ring: &RingImage) -> Vec<u64> {
+        let data = self.words.get(ring.data.clone()).unwrap_or_default();
+        let pending =
+            usize::try_from(ring.tail.saturating_sub(ring.head)).unwrap_or(usize::MAX).min(data.len());
+        let first = (ring.head % data.len().max(1) as u64) as usize;
+        data.iter().cycle().skip(first).take(pending).copied().collect()
+    }
+
+    /// Async calls that wait to be polled again.
+    pub(crate) fn waiting(&self) -> impl Iterator<Item = Waiting> + '_ {
+        self.flights.iter().map(|slot| Waiting {
+            site: slot[flight::SITE] as u32,
+            start: slot[flight::START],
+            span: slot[flight::SPAN],
+            since: slot[flight::SINCE],
+        })
+    }
+}
+
+fn read_ring(words: &[u64], first: usize, id: u32, snapshot: u64) -> Option<RingImage> {
+    let control = words.get(..ring::CONTROL)?;
+    let capacity = usize::try_from(control[ring::CAPACITY]).ok()?;
+    if !capacity.is_power_of_two() || capacity > words.len() - ring::CONTROL {
+        return None;
+    }
+    let depth = u32::try_from(control[ring::DEPTH]).unwrap_or(0);
+    let from = first + ring::CONTROL;
+    Some(RingImage {
+        id,
+        head: control[ring::HEAD],
+        tail: control[ring::TAIL],
+        head_thread: control[ring::HEAD_THREAD] as u32,
+        data: from..from + capacity,
+        marks: read_marks(&control[ring::MARKS..], snapshot),
+        frames: read_frames(&control[ring::FRAMES..], depth),
+        thread: control[ring::THREAD] as u32,
+    })
+}
+
+/// The frames of the calls under way, as far as they are still there: a frame says how deep it is, and one
+/// that does not say what it should was overwritten.
+pub(crate) fn read_frames(words: &[u64], depth: u32) -> Vec<Frame> {
+    let first = depth.saturating_sub(ring::FRAMES_MAX as u32);
+    let frame = |depth: u32| {
+        let at = depth as usize % ring::FRAMES_MAX * frame::WORDS;
+        let words = words.get(at..at + frame::WORDS)?;
+        let site = words[frame::SITE] as u32;
+        // Without a start its arguments are still being captured.
+        let is_it = (words[frame::SITE] >> 32) as u32 == depth && site != 0 && words[frame::START] != 0;
+        is_it.then(|| Frame { site, depth, start: words[frame::START], span: words[frame::SPAN] })
+    };
+    (first..depth).filter_map(frame).collect()
+}
+
+fn read_marks(words: &[u64], snapshot: u64) -> Marks {
+    let Some(words) = words.first_chunk::<{ marks::WORDS }>() else { return Marks::default() };
+    let pair = |at: usize| (words[at], words[at + 1]);
+    let counted = [pair(marks::COUNTED), pair(marks::COUNTED + 2)];
+    Marks {
+        written: [pair(marks::WRITTEN), pair(marks::WRITTEN + 2)],
+        counted: latest(&counted, snapshot).unwrap_or_default(),
+    }
+}
+
+/// What stands under the highest number that holds.
+pub(crate) fn latest<T: Copy>(slots: &[(u64, T)], holds: u64) -> Option<T> {
+    let slots = slots.iter().filter(|(number, _)| *number > 0 && *number <= holds);
+    slots.max_by_key(|(number, _)| *number).map(|(_, value)| *value)
+}
+
+fn read_ledger(site: u32, words: &[u64; ledger::WORDS], snapshot: u64) -> Option<LedgerImage> {
+    let slot = |at: usize| (words[at], read_figures(&words[at + 1..at + ledger::SLOT]));
+    let counted = [slot(ledger::COUNTED), slot(ledger::COUNTED + ledger::SLOT)];
+    let written = [slot(ledger::WRITTEN), slot(ledger::WRITTEN + ledger::SLOT)];
+    let counted = latest(&counted, snapshot).filter(is_plausible)?;
+    Some(LedgerImage { site, counted, written })
+}
+
+/// Whether figures can be those of a process; sums of a few that cannot would not fit the store's numbers.
+fn is_plausible(figures: &Figures) -> bool {
+    let Figures {
+        calls, errors, panics, cancelled, recorded, sampled_out, dropped, total_ns, max_ns, ..
+    } = *figures;
+    [calls, errors, panics, cancelled, recorded, sampled_out, dropped, total_ns, max_ns]
+        .iter()
+        .all(|figure| *figure <= FIGURE_MAX)
+}
+
+/// A call a nanosecond, or a nanosecond of a call, for 36 years.
+const FIGURE_MAX: u64 = 1 << 60;
+
+fn read_figures(words: &[u64]) -> Figures {
+    let at = |place: usize| words.get(place).copied().unwrap_or_default();
+    Figures {
+        calls: at(0),
+        errors: at(1),
+        panics: at(2),
+        cancelled: at(3),
+        recorded: at(4),
+        sampled_out: at(5),
+        dropped: at(6),
+        total_ns: at(7),
+        max_ns: at(8),
+        is_estimated: false,
+    }
+}
+
+/// A text of the head page.
+fn bytes_at(words: &[u64], (first, length): (usize, usize)) -> Vec<u8> {
+    let words = words.get(first..first + length).unwrap_or_default();
+    let bytes = words.first().and_then(|bytes| usize::try_from(*bytes).ok()).unwrap_or(0);
+    let mut text = as_bytes(words.get(1..).unwrap_or_default());
+    text.truncate(bytes);
+    text
+}
+
+fn as_bytes(words: &[u64]) -> Vec<u8> {
+    words.iter().flat_map(|word| word.to_le_bytes()).collect()
+}
+
+/// Texts one after the other, each with its length before it.
+struct Texts<'a>(&'a [u8]);
+
+impl Texts<'_> {
+    fn next(&mut self) -> Option<String> {
+        let (length, rest) = self.0.split_first_chunk::<2>()?;
+        let (text, rest) = rest.split_at_checked(usize::from(u16::from_le_bytes(*length)))?;
+        self.0 = rest;
+        Some(String::from_utf8_lossy(text).into_owned())
+    }
+
+    /// A list: the number of its texts, then these.
+    fn list(&mut self) -> Vec<String> {
+        let length = self.next().and_then(|number| number.parse().ok()).unwrap_or(0);
+        (0..length).map_while(|_: usize| self.next()).collect()
+    }
+}

@@ -1,0 +1,410 @@
+//! A bounded ring of variable-length records over words handed to it: one producer, one consumer.
+//!
+//! In: records as words. Out: the same records, in order, or a refusal when there is no room.
+//! Invariant: `head <= tail <= head + capacity`, both count words since the ring's birth; the words
+//! from `head` to `tail` are whole records. Only the producer stores `tail`, only the consumer
+//! stores `head`. A record never wraps: where it does not fit before the end, a skip fills the gap.
+//! Both lie with the words, on lines of their own, so that in a mapped file all of it survives the
+//! process: what `tail` has passed is committed, by that one store.
+//! The words are atomics written and read with relaxed order, so the ring needs no `unsafe`; on
+//! every machine we know these are plain moves. It does not know what a record means.
+
+use crate::record::{HEADER_WORDS, Word, add_to_checksum, encode_skip, place, seal, words_of};
+use crate::ring::layout::ring::{HEAD, TAIL};
+use crate::sync::{AtomicU64, AtomicUsize, Ordering};
+
+/// The ring. Method names say who may call them. What a push looks at comes first.
+#[derive(Debug)]
+#[repr(C)]
+pub(crate) struct Ring {
+    /// Words written since the ring's birth. The producer's.
+    tail: &'static AtomicU64,
+    words: &'static [AtomicU64],
+    /// The tail may grow to here without a look at the head. The producer's.
+    limit: AtomicUsize,
+    /// Words that may be touched: all of them, or for a start fewer, which then are the ring's first.
+    ready: AtomicUsize,
+    /// Words read since the ring's birth. The consumer's.
+    head: &'static AtomicU64,
+}
+
+/// What a push met.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Push {
+    /// Written.
+    Written,
+    /// Written, and a good part of the ring waits: the consumer should be woken.
+    Pressed,
+    /// Not written: no room.
+    Full,
+}
+
+impl Ring {
+    /// A ring over these words, whose number is a power of two, with its tail and head in a control page;
+    /// all of them zeros. Of the words, so many may be touched before [`Self::complete`].
+    pub(crate) fn new(control: &'static [AtomicU64], words: &'static [AtomicU64], ready: usize) -> Self {
+        assert!(words.len().is_power_of_two());
+        let limit = AtomicUsize::new((words.len() / LOOKS).min(ready));
+        let ready = AtomicUsize::new(ready.min(words.len()));
+        Self { tail: &control[TAIL], words, limit, ready, head: &control[HEAD] }
+    }
+
+    /// Whether all of it may be touched.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.ready.load(Ordering::Relaxed) == self.words.len()
+    }
+
+    /// All of it may be touched from now on.
+    pub(crate) fn complete(&self) {
+        // Partner: the load in `push_slowly`.
+        self.ready.store(self.words.len(), Ordering::Release);
+    }
+
+    pub(crate) fn capacity(&self) -> usize {
+        self.words.len()
+    }
+
+    /// Anyone: how far it was drained, in words since its birth.
+    pub(crate) fn drained(&self) -> u64 {
+        self.head.load(Ordering::Relaxed)
+    }
+
+    /// Producer: room for a record with so many words of values, if it can be had without a look at the
+    /// consumer; else the record is for [`Self::push`]. The header may be made once there is room for it.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(crate) fn room(&self, value_words: usize) -> Option<Room<'_>> {
+        let tail = self.tail.load(Ordering::Relaxed) as usize;
+        let end = tail + HEADER_WORDS + value_words;
+        if end > self.limit.load(Ordering::Relaxed) {
+            return None;
+        }
+        let (head, rest) = self.words.get(tail & (self.words.len() - 1)..)?.split_first_chunk()?;
+        Some(Room { head, values: rest.get(..value_words)?, tail: self.tail, end: end as u64 })
+    }
+
+    /// Producer: as [`Self::room`], where the words are so few that [`Room::commit_few`] writes them.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(crate) fn room_for_few(&self, value_words: usize) -> Option<Room<'_>> {
+        if value_words > FEW { None } else { self.room(value_words) }
+    }
+
+    /// Producer: appends a header and words of values.
+    pub(crate) fn push(&self, header: &[u64; HEADER_WORDS], values: &[Word]) -> Push {
+        match self.room(values.len()) {
+            Some(room) => {
+                room.write(*header, values);
+                Push::Written
+            }
+            None => self.push_slowly(header, values),
+        }
+    }
+
+    /// Producer: the rest of the push: looks at the head, skips to the start where need be.
+    #[cold]
+    #[inline(never)]
+    fn push_slowly(&self, header: &[u64], values: &[Word]) -> Push {
+        let length = header.len() + values.len();
+        let capacity = self.words.len();
+        let tail = self.tail.load(Ordering::Relaxed) as usize;
+        let at = tail & (capacity - 1);
+        let gap = if at + length > capacity { capacity - at } else { 0 };
+        // Partner: the release in `drain`: the consumer has read what it freed.
+        let head = self.head.load(Ordering::Acquire) as usize;
+        let end = tail + gap + length;
+        // Partner: the release in `complete`. What is not complete has not come round either.
+        let ready = self.ready.load(Ordering::Acquire);
+        let last = if ready < capacity { ready } else { head + capacity };
+        if length > capacity || end > last {
+            return Push::Full;
+        }
+        if gap > 0 {
+            self.words[at].store(encode_skip(gap), Ordering::Relaxed);
+        }
+        let start = (tail + gap) & (capacity - 1);
+        store(&self.words[start..start + length], header, values);
+        let limit = (end + capacity / LOOKS).min(last);
+        self.limit.store(limit, Ordering::Relaxed);
+        // Partner: the acquire in `drain`.
+        self.tail.store(end as u64, Ordering::Release);
+        if end - head > capacity / 2 { Push::Pressed } else { Push::Written }
+    }
+
+    /// Producer: makes the next push take the slow way, past [`Self::room`].
+    pub(crate) fn close(&self) {
+        self.limit.store(0, Ordering::Relaxed);
+    }
+
+    /// Producer: appends a record of one word.
+    pub(crate) fn push_word(&self, word: u64) -> Push {
+        self.push_slowly(&[word], &[])
+    }
+
+    /// Consumer: hands over what is there in pieces of whole records, each with its position, and frees
+    /// each piece as soon as it is taken.
+    pub(crate) fn drain(&self, mut take: impl FnMut(u64, Words<'_>)) {
+        let words = self.words;
+        let capacity = words.len();
+        let mut head = self.head.load(Ordering::Relaxed) as usize;
+        // Partner: the release in the pushes.
+        let tail = self.tail.load(Ordering::Acquire) as usize;
+        let end = head.wrapping_add(tail.wrapping_sub(head).min(capacity));
+        while head != end {
+            let at = head & (capacity - 1);
+            let piece = whole_records(&words[at..at + end.wrapping_sub(head).min(capacity - at)]);
+            let length = piece.len();
+            take(head as u64, Words(piece));
+            head = head.wrapping_add(length);
+            // Partner: the acquire in `push_slowly`.
+            self.head.store(head as u64, Ordering::Release);
+        }
+    }
+
+    /// Anyone: words not yet drained, as far as can be seen from here.
+    pub(crate) fn pending(&self) -> usize {
+        let head = self.head.load(Ordering::Relaxed) as usize;
+        (self.tail.load(Ordering::Relaxed) as usize).saturating_sub(head)
+    }
+}
+
+/// As many records as reach this many words. Freeing every 128 bare records lets a producer that runs
+/// flat out go on; once a sweep does not.
+const PIECE_WORDS: usize = 1024;
+
+/// The records at the start of these words that make a piece; all of them where they are fewer.
+fn whole_records(words: &[AtomicU64]) -> &[AtomicU64] {
+    let mut length = 0;
+    while length < PIECE_WORDS
+        && let Some(first) = words.get(length)
+    {
+        length += words_of(first.load(Ordering::Relaxed)).max(1);
+    }
+    &words[..length.min(words.len())]
+}
+
+/// Bytes that a ring of so many needs at first: up to where its producer first looks around.
+pub(crate) const fn bytes_at_first(bytes: usize) -> usize {
+    bytes / LOOKS
+}
+
+/// How often in a round of the ring the producer looks at the consumer, which costs a cache miss. The
+/// consumer is woken at the first look that finds half of the ring waiting; those after it tell how
+/// late it is.
+const LOOKS: usize = 8;
+
+#[inline]
+fn store(slots: &[AtomicU64], header: &[u64], values: &[Word]) {
+    let (head, rest) = slots.split_at(header.len().min(slots.len()));
+    for (slot, word) in head.iter().zip(header) {
+        slot.store(*word, Ordering::Relaxed);
+    }
+    if let (Some(slot), Some(last)) = (head.get(place::LAST), header.get(place::LAST)) {
+        slot.store(seal_over(rest, *last, values), Ordering::Relaxed);
+    }
+}
+
+/// Room for a record, which is in the ring once it is written.
+#[derive(Debug)]
+pub(crate) struct Room<'a> {
+    head: &'a [AtomicU64; HEADER_WORDS],
+    values: &'a [AtomicU64],
+    tail: &'a AtomicU64,
+    end: u64,
+}
+
+impl Room<'_> {
+    pub(crate) fn write(self, header: [u64; HEADER_WORDS], values: &[Word]) {
+        self.put_all(&header);
+        let last = seal_over(self.values, header[place::LAST], values);
+        self.commit(last);
+    }
+
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(crate) fn write_header(self, header: [u64; HEADER_WORDS]) {
+        self.put_all(&header);
+        self.commit(header[place::LAST]);
+    }
+
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn put_all(&self, header: &[u64; HEADER_WORDS]) {
+        for (slot, word) in self.head.iter().zip(&header[..place::LAST]) {
+            slot.store(*word, Ordering::Relaxed);
+        }
+    }
+
+    /// Writes a word of the header. Made and written one by one, they need not all be at hand at once.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(crate) fn put(&self, place: usize, word: u64) {
+        self.head[place].store(word, Ordering::Relaxed);
+    }
+
+    /// Ends the record with the values of [`Ring::room_for_few`], without the loop that the compiler makes
+    /// for many.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(crate) fn commit_few(self, last: u64, values: &[Word]) {
+        let (mut sum, mut slots, mut words) = (0, self.values, values);
+        for _ in 0..FEW {
+            let (Some((slot, next_slots)), Some((word, next_words))) =
+                (slots.split_first(), words.split_first())
+            else {
+                break;
+            };
+            sum = store_value(sum, slot, *word);
+            (slots, words) = (next_slots, next_words);
+        }
+        self.commit(seal(last, sum));
+    }
+
+    /// Ends the record with the last word of its header.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(crate) fn commit(self, last: u64) {
+        self.put(place::LAST, last);
+        // Partner: the acquire in `drain`.
+        self.tail.store(self.end, Ordering::Release);
+    }
+}
+
+/// Words of values that most calls with any have at most.
+const FEW: usize = 4;
+
+/// Stores words of values; the last word of their record's header.
+fn seal_over(slots: &[AtomicU64], last: u64, values: &[Word]) -> u64 {
+    let sum = slots.iter().zip(values).fold(0, |sum, (slot, word)| store_value(sum, slot, *word));
+    if values.is_empty() { last } else { seal(last, sum) }
+}
+
+#[cfg_attr(not(debug_assertions), inline(always))]
+fn store_value(sum: u64, slot: &AtomicU64, word: Word) -> u64 {
+    let word = u64::from_le_bytes(word);
+    slot.store(word, Ordering::Relaxed);
+    add_to_checksum(sum, word)
+}
+
+/// A run of words in a ring, as the consumer sees it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Words<'a>(&'a [AtomicU64]);
+
+impl<'a> Words<'a> {
+    /// One after the other.
+    pub(crate) fn iter(self) -> impl Iterator<Item = u64> + 'a {
+        self.0.iter().map(|word| word.load(Ordering::Relaxed))
+    }
+
+    /// Copies the words behind what `into` holds.
+    pub(crate) fn append_to(self, into: &mut Vec<u64>) {
+        into.extend(self.iter());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::{Record, decode};
+    use crate::ring::layout::Kind;
+    use crate::ring::layout::ring::CONTROL;
+    use crate::ring::memory::Memory;
+
+    fn ring(words: usize) -> Ring {
+        let block = Memory::on_heap(None).take(Kind::Ring, 1, (CONTROL + words) * 8);
+        let (control, words) = block.expect("memory").split_at(CONTROL);
+        Ring::new(control, words, words.len())
+    }
+
+    fn header(site: u64) -> [u64; HEADER_WORDS] {
+        [8 | site << 32, 1, 2, 3, 4, 5, 6, 7]
+    }
+
+    fn with_values(site: u64, values: usize) -> [u64; HEADER_WORDS] {
+        let mut words = header(site);
+        words[0] = (8 + values) as u64 | site << 32;
+        words
+    }
+
+    fn drain(ring: &Ring) -> Vec<u32> {
+        let mut words = Vec::new();
+        ring.drain(|position, piece| {
+            assert!(position < 1 << 40 && piece.iter().count() > 0);
+            piece.append_to(&mut words);
+        });
+        let mut sites = Vec::new();
+        let mut rest = &words[..];
+        while let Some((record, used)) = decode(rest) {
+            if let Record::Call(header, ..) = record {
+                sites.push(header.site);
+            }
+            rest = &rest[used..];
+        }
+        assert!(rest.is_empty());
+        sites
+    }
+
+    #[test]
+    fn records_come_out_in_order_and_a_full_ring_refuses() {
+        let ring = ring(64);
+        let mut pushes = Vec::new();
+        for site in 0..9 {
+            pushes.push(ring.push(&header(site), &[]));
+        }
+        assert!(pushes[..8].contains(&Push::Pressed) && !pushes[..8].contains(&Push::Full), "{pushes:?}");
+        assert_eq!(pushes[8], Push::Full);
+        assert_eq!(drain(&ring), (0..8).collect::<Vec<_>>());
+        assert_eq!(ring.pending(), 0);
+    }
+
+    #[test]
+    fn a_ring_that_is_not_complete_ends_where_its_memory_does() {
+        let block = Memory::on_heap(None).take(Kind::Ring, 1, (CONTROL + 64) * 8);
+        let (control, words) = block.expect("memory").split_at(CONTROL);
+        let ring = Ring::new(control, words, 16);
+        let push = |site| ring.push(&header(site), &[]);
+        assert_eq!([push(1), push(2), push(3)].map(|push| push == Push::Full), [false, false, true]);
+        assert!(words[16..].iter().all(|word| word.load(Ordering::Relaxed) == 0));
+        assert_eq!(drain(&ring), [1, 2]);
+        assert_eq!(push(4), Push::Full);
+        ring.complete();
+        assert!(ring.is_complete());
+        assert_ne!(push(5), Push::Full);
+        assert_eq!(drain(&ring), [5]);
+    }
+
+    #[test]
+    fn a_record_that_does_not_fit_before_the_end_starts_over_at_the_start() {
+        let ring = ring(64);
+        for round in 0..500_u32 {
+            let values = (round * 5 % 12) as usize;
+            let header = with_values(u64::from(round), values);
+            assert_ne!(ring.push(&header, &vec![[9; 8]; values]), Push::Full);
+            assert_eq!(drain(&ring), [round]);
+        }
+    }
+
+    #[test]
+    fn a_record_larger_than_the_ring_is_refused_and_harms_nothing() {
+        let ring = ring(64);
+        assert_eq!(ring.push(&with_values(1, 125), &[[0; 8]; 125]), Push::Full);
+        assert_eq!(ring.push(&header(2), &[]), Push::Written);
+        assert_eq!(drain(&ring), [2]);
+    }
+
+    #[test]
+    fn what_one_thread_writes_another_reads_whole_and_in_order() {
+        let count = if cfg!(miri) { 300_u64 } else { 200_000 };
+        let ring = ring(256);
+        let mut seen = Vec::new();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for site in 0..count {
+                    let values = (site % 6) as usize;
+                    let header = with_values(site, values);
+                    while ring.push(&header, &vec![[site as u8; 8]; values]) == Push::Full {
+                        std::thread::yield_now();
+                    }
+                }
+            });
+            while seen.len() < count as usize {
+                seen.extend(drain(&ring));
+                std::thread::yield_now();
+            }
+        });
+        assert_eq!(seen, (0..count as u32).collect::<Vec<_>>());
+    }
+}

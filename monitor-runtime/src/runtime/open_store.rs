@@ -1,0 +1,68 @@
+//! Opens the store where the settings say, or as near as can be: there, else in the default folder,
+//! else in memory; and says so.
+
+use std::sync::Arc;
+
+use super::Shared;
+use crate::batch::ProcessRow;
+use crate::collect::{Opened, Opener};
+use crate::config::{Location, Settings, process_default_location};
+use crate::store::{OpenError, SqliteStore, StoreError, StoreOptions};
+use crate::thread::pool::lock;
+
+/// What opens the store of these settings, again and again if need be; with other bounds, once there are.
+pub(super) fn opener(settings: &Settings, process: ProcessRow, shared: Arc<Shared>) -> Opener {
+    let mut settings = settings.clone();
+    Box::new(move |now_ns| {
+        if let Some(bounds) = *lock(&shared.store_bounds) {
+            (settings.retention, settings.max_disk_bytes) = bounds;
+        }
+        open(&settings, &process, now_ns)
+    })
+}
+
+fn open(settings: &Settings, process: &ProcessRow, now_ns: i64) -> Result<Opened, StoreError> {
+    let Location::File(path) = &settings.db else { return open_in_memory(settings, process, now_ns, None) };
+    let mut places = vec![path.clone()];
+    places.extend(
+        process_default_location(crate::platform::process::is_secure()).filter(|place| place != path),
+    );
+    let mut problems = Vec::new();
+    for place in places {
+        let options = StoreOptions { path: Some(place), ..options(settings) };
+        match SqliteStore::open(&options, process.clone(), now_ns) {
+            Ok(store) => {
+                let path = store.path().map(std::path::Path::to_path_buf);
+                let shown = path.as_deref().unwrap_or(std::path::Path::new(":memory:")).display().to_string();
+                let notice = (!problems.is_empty())
+                    .then(|| format!("{}; recording into {shown}", problems.join("; ")));
+                return Ok(Opened { store: Box::new(store), path, notice });
+            }
+            Err(OpenError::Unwritable { path, why }) => {
+                problems.push(format!("no store can be kept at {}: {why}", path.display()));
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    let notice = format!("{}; recording into memory, until the program ends", problems.join("; "));
+    open_in_memory(settings, process, now_ns, Some(notice))
+}
+
+fn options(settings: &Settings) -> StoreOptions {
+    StoreOptions {
+        retention: settings.retention,
+        max_disk_bytes: settings.max_disk_bytes,
+        ring_folders: settings.ring_folders.clone(),
+        ..StoreOptions::memory()
+    }
+}
+
+fn open_in_memory(
+    settings: &Settings,
+    process: &ProcessRow,
+    now_ns: i64,
+    notice: Option<String>,
+) -> Result<Opened, StoreError> {
+    let store = SqliteStore::open(&options(settings), process.clone(), now_ns)?;
+    Ok(Opened { store: Box::new(store), path: None, notice })
+}

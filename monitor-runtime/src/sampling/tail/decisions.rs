@@ -1,0 +1,42 @@
+//! What was decided of calls lately: a bounded memory that forgets the oldest half at a time.
+
+use std::collections::HashMap;
+
+use crate::limits;
+
+/// Probabilities by span: the latest, between one and two times `FATES_MAX` of them.
+#[derive(Debug, Default)]
+pub(super) struct Recent {
+    pub(super) young: HashMap<u64, f64>,
+    pub(super) old: HashMap<u64, f64>,
+}
+
+impl Recent {
+    pub(super) fn is_empty(&self) -> bool {
+        self.young.is_empty() && self.old.is_empty()
+    }
+
+    pub(super) fn get(&self, span: u64) -> Option<f64> {
+        if self.is_empty() {
+            return None;
+        }
+        self.young.get(&span).or_else(|| self.old.get(&span)).copied()
+    }
+
+    pub(super) fn insert(&mut self, span: u64, probability: f64) {
+        if self.young.len() >= limits::FATES_MAX {
+            self.age();
+        }
+        self.young.insert(span, probability);
+    }
+
+    pub(super) fn remove(&mut self, span: u64) {
+        if !self.is_empty() && self.young.remove(&span).is_none() {
+            self.old.remove(&span);
+        }
+    }
+
+    pub(super) fn age(&mut self) {
+        self.old = std::mem::take(&mut self.young);
+    }
+}

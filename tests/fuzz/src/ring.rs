@@ -1,0 +1,7 @@
+//! The runtime's `ring`, as far as targets need it: the layout of the file, and its reader.
+
+#[path = "../../../monitor-runtime/src/ring/layout.rs"]
+pub(crate) mod layout;
+#[path = "../../../monitor-runtime/src/ring/reader.rs"]
+#[allow(dead_code, reason = "a module of another crate, of which targets use a part")]
+pub(crate) mod reader;
