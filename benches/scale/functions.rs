@@ -6,7 +6,7 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use monitor_benches::{Figures, Options, Spread, floor, ns_per_call, seconds};
-use monitored::__private::{Call, CallSite, Description, Slot};
+use monitored::__private::{Call, CallSite, Slot, describe};
 
 use crate::memory::resident_mib;
 use crate::{CALL, FLOOR, Result};
@@ -54,7 +54,7 @@ fn site(line: usize) -> Result<&'static CallSite> {
     enum Here {}
     let line = u32::try_from(line)?;
     let path = std::any::type_name::<Here>;
-    let about = Box::leak(Box::new(Description::new(path, "src/orders.rs", line, &[], &[])));
+    let about = Box::leak(Box::new(describe(path, "src/orders.rs", line, &[], &[])));
     Ok(Box::leak(Box::new(CallSite::new(about))))
 }
 

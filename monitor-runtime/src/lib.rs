@@ -40,11 +40,12 @@ mod pipeline;
 
 pub use call::context::{Context, WithContext};
 pub use collect::breaker;
+pub use collect::control::FlushError;
 pub use collect::health::{Drops, Health, Level};
+pub use collect::live_rates::RateError;
 pub use collect::subscribe::{Record, Subscription};
 pub use runtime::{
-    BreakerHandle, FlushError, RateError, breaker, flush, health, init, reset_sample_rate, set_sample_rate,
-    shutdown, subscribe,
+    BreakerHandle, breaker, flush, health, init, reset_sample_rate, set_sample_rate, shutdown, subscribe,
 };
 
 /// What the expansion of `#[monitor]` refers to.
@@ -62,4 +63,16 @@ pub mod private {
     /// `Scope` for the crate that is monitored.
     pub type Scope<'a> = crate::call::guard::Scope<'a, true>;
     pub use std::boxed::Box;
+
+    /// Describes a monitored function, whose first call registers it with the recorder of the process.
+    #[must_use]
+    pub const fn describe(
+        path: fn() -> &'static str,
+        file: &'static str,
+        line: u32,
+        arguments: &'static [&'static str],
+        fields: &'static [&'static str],
+    ) -> Description {
+        Description::new(path, file, line, arguments, fields).on_first_call(crate::runtime::register)
+    }
 }

@@ -71,6 +71,14 @@ pub const BATCH_ROWS_MANY: usize = 64;
 /// Most bytes in a transaction: bounds the write-ahead log that one batch adds.
 pub const BATCH_BYTES_MAX: usize = 4 * KIB * KIB;
 
+/// Rings may take this share of the memory, a half; the backlog gets the rest, less the room for one batch under way
+/// and for failures that found no room in their rings.
+pub const RINGS_SHARE: usize = 2;
+/// Failures that travel around a full ring may take this share of the memory, an eighth.
+pub const OVERFLOW_SHARE: usize = 8;
+/// Functions a program may have; calls of any further function are not monitored. A thread's tallies are twelve
+/// blocks, the first of 32 functions and each twice as large as the one before.
+pub const SITES_MAX: u32 = 32 * ((1 << 12) - 1);
 /// One thread's ring: 4096 calls. It stays in the cache: a ring of 2 MiB cost 4 ns more a call.
 pub const RING_BYTES: usize = 256 * KIB;
 /// A thread's second ring, for bursts that overrun the first before the collector has woken up: 32 000

@@ -37,7 +37,7 @@ impl Expansion<'_> {
         quote!({
             static __MONITOR_SITE: #private::CallSite = {
                 enum __MonitorPath {}
-                #private::CallSite::new(&#private::Description::new(
+                #private::CallSite::new(&#private::describe(
                     ::core::any::type_name::<__MonitorPath>, ::core::file!(), #line,
                     &[#(#arguments),*], &[#(#fields),*]
                 )#settings)

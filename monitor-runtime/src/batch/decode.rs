@@ -2,9 +2,19 @@
 
 use crate::batch::CallRow;
 use crate::capture::{to_json, to_json_value, to_text};
-use crate::collect::backlog::Waiting;
 use crate::platform::clock::Clock;
 use crate::record::{Header, Outcome, unpack};
+
+/// A call as it lies in the backlog.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Waiting<'a> {
+    pub(crate) thread: u32,
+    pub(crate) header: Header,
+    pub(crate) values: &'a [u64],
+    pub(crate) value_bytes: usize,
+    /// The ring it comes from, and the position behind it there.
+    pub(crate) end: (u32, u64),
+}
 
 /// The times of a record, in nanoseconds.
 #[expect(clippy::struct_field_names, reason = "the unit, as everywhere")]

@@ -5,6 +5,8 @@
 pub(crate) mod function_stats;
 pub(crate) mod decode;
 
+use std::collections::HashMap;
+
 use crate::record::{Kept, Outcome};
 
 /// One transaction's worth of rows. Writing it twice must leave the store as writing it once.
@@ -312,4 +314,32 @@ pub struct ResourcesRow {
     pub threads: u32,
     /// Open file descriptors.
     pub open_files: u32,
+}
+
+/// A call that is, or was, under way.
+#[derive(Debug, Clone, PartialEq)]
+pub struct InFlightRow {
+    /// Id of the function in the process.
+    pub function: u32,
+    /// Its thread, or none for an async call that waits.
+    pub thread: Option<String>,
+    /// Number of calls around it.
+    pub depth: u32,
+    /// When it began, in nanoseconds of Unix time.
+    pub start_ns: i64,
+    /// Since when an async call has waited to be polled again, in nanoseconds of Unix time.
+    pub waiting_since_ns: Option<i64>,
+    /// Its span.
+    pub span_id: u64,
+}
+
+/// How far the store is with a process.
+#[derive(Debug, Default)]
+pub struct RecoveryProgress {
+    /// The last batch that it has of the process itself.
+    pub batch: u64,
+    /// Whether an earlier recovery has begun.
+    pub begun: bool,
+    /// How far an earlier recovery came with each ring.
+    pub rings: HashMap<u32, u64>,
 }

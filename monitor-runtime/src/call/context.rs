@@ -6,7 +6,6 @@ use std::pin::Pin;
 use std::sync::atomic::Ordering;
 use std::task::{self, Poll};
 
-use crate::runtime;
 use crate::thread::pool::{self, Lease, NO_SPAN, SUPPRESSED, ThreadState};
 
 /// The call that is current somewhere: its span, its tree, and whether the tree was drawn.
@@ -83,7 +82,7 @@ impl Entered {
             Some(thread) => Some((thread, Lease::Thread)),
             // Nothing is current on a thread that has recorded nothing: no need of a ring for that.
             None if context.span == NO_SPAN => None,
-            None => runtime::rings().and_then(pool::ThreadRings::acquire),
+            None => pool::process_threads().and_then(pool::ThreadRings::acquire),
         };
         let before = thread.map_or(Context::NONE, |(thread, _)| Context::of(thread));
         match thread {

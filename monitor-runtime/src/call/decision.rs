@@ -4,7 +4,6 @@
 use std::sync::atomic::Ordering;
 
 use crate::platform::reentrancy::apart;
-use crate::runtime;
 use crate::sampling;
 use crate::site::{CallSite, fidelity};
 use crate::thread::countdown::GAP_MASK;
@@ -105,13 +104,13 @@ fn random(thread: &ThreadState) -> u64 {
 /// Registers the site if need be, and finds or takes the calling thread's state.
 pub(crate) fn thread_for(site: &'static CallSite) -> Option<(&'static ThreadState, Lease)> {
     if site.fidelity() == fidelity::UNKNOWN {
-        apart(|| runtime::register(site))?;
+        apart(|| site.meet())?;
     }
     if site.fidelity() == fidelity::OFF {
         return None;
     }
     match pool::current() {
         Some(thread) => Some((thread, Lease::Thread)),
-        None => apart(|| runtime::rings()?.acquire())?,
+        None => apart(|| pool::process_threads()?.acquire())?,
     }
 }

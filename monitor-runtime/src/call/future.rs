@@ -15,7 +15,6 @@ use crate::capture::Writer;
 use crate::platform::clock::{Ticks, coarse, ticks};
 use crate::record::{Header, Kept, Outcome};
 use crate::ring::frames;
-use crate::runtime;
 use crate::site::{CallSite, fidelity};
 use crate::thread::pool::{self, Lease, NO_SPAN, RESERVED_SPANS, ThreadState, UNSAMPLED};
 use crate::thread::scratch::{self, Capture};
@@ -249,7 +248,7 @@ impl AsyncCall {
         let state = self.state.polled()?;
         let (thread, lease) = match pool::current() {
             Some(thread) => (thread, Lease::Thread),
-            None => runtime::rings()?.acquire()?,
+            None => pool::process_threads()?.acquire()?,
         };
         self.state = state;
         let before = Context::of(thread);
@@ -350,7 +349,7 @@ impl AsyncCall {
         }
         let (thread, lease) = match pool::current() {
             Some(thread) => (thread, Lease::Thread),
-            None => match runtime::rings().and_then(pool::ThreadRings::acquire) {
+            None => match pool::process_threads().and_then(pool::ThreadRings::acquire) {
                 Some(taken) => taken,
                 None => return,
             },

@@ -63,6 +63,11 @@ pub struct Limits {
     /// Whether `Summarize`, `Serialize` and `Debug` are called. False where a panic cannot be contained: then
     /// only primitives and strings are captured, and the texts of errors by `Display`, which are their purpose.
     pub user_code: bool,
+    /// Runs before user code is called on this thread, and returns what `after_user_code` needs. The recorder lets
+    /// monitored calls pass through in between.
+    pub before_user_code: fn() -> Option<u64>,
+    /// Runs after user code has ended, in whatever way.
+    pub after_user_code: fn(Option<u64>),
     /// Types left alone because they were slow.
     pub rests: &'static Rests,
 }
@@ -81,6 +86,8 @@ impl Limits {
             string_chars: STRING_CHARS,
             entries: ENTRIES,
             user_code: cfg!(panic = "unwind"),
+            before_user_code: || None,
+            after_user_code: |_| {},
             rests: &RESTS,
         }
     }

@@ -215,7 +215,7 @@ impl<'a> Writer<'a> {
     ) {
         let mut draft = Draft::new(self.tape.reborrow(), self.limits);
         let mut outcome = Ok(());
-        let ending = contained(|| outcome = write(&mut draft));
+        let ending = contained(self.limits, || outcome = write(&mut draft));
         let is_complete = ending == Ending::Returned && outcome.is_ok();
         if !is_complete {
             draft.end_early(ending, type_name);

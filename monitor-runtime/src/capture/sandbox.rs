@@ -8,7 +8,7 @@ use std::any::Any;
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
-use crate::thread::pool;
+use super::Limits;
 
 thread_local! {
     static CAPTURING: Cell<bool> = const { Cell::new(false) };
@@ -43,16 +43,14 @@ pub(super) fn escape() {
 
 /// Runs user code.
 #[inline]
-pub(super) fn contained(code: impl FnOnce()) -> Ending {
+pub(super) fn contained(limits: &Limits, code: impl FnOnce()) -> Ending {
     let outer = CAPTURING.replace(true);
-    let suppressed = pool::suppress();
+    let suppressed = (limits.before_user_code)();
     let ending = match catch_unwind(AssertUnwindSafe(code)) {
         Ok(()) => Ending::Returned,
         Err(payload) => ending_of(payload),
     };
-    if let Some((thread, current)) = suppressed {
-        thread.set_current(current);
-    }
+    (limits.after_user_code)(suppressed);
     CAPTURING.set(outer);
     ending
 }

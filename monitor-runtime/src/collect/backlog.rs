@@ -6,7 +6,8 @@
 
 use std::collections::VecDeque;
 
-use crate::record::{Header, Outcome, Record, decode};
+use crate::batch::decode::Waiting;
+use crate::record::{Outcome, Record, decode};
 use crate::ring::journal::Held;
 
 /// Records of one thread, in order.
@@ -37,17 +38,6 @@ impl Segment {
     fn is_done(&self) -> bool {
         self.taken >= self.words.len()
     }
-}
-
-/// A call as it lies in the backlog.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Waiting<'a> {
-    pub(crate) thread: u32,
-    pub(crate) header: Header,
-    pub(crate) values: &'a [u64],
-    pub(crate) value_bytes: usize,
-    /// The ring it comes from, and the position behind it there.
-    pub(crate) end: (u32, u64),
 }
 
 /// The queue.
@@ -187,6 +177,7 @@ fn each(segment: &mut Segment, mut visit: impl FnMut(Waiting<'_>, &[u64])) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::record::Header;
 
     fn call(site: u32, outcome: Outcome) -> Vec<u64> {
         Header::any(site, outcome).encode(0).to_vec()

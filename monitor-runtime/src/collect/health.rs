@@ -152,7 +152,7 @@ pub(crate) fn measure_costs() -> Option<Costs> {
         Description::new(|| "monitored::calibration", file!(), line!(), &["id", "name"], &[]);
     static SITE: CallSite = CallSite::new(&ABOUT);
     static RINGS: Mutex<Option<&'static ThreadRings>> = Mutex::new(None);
-    let mut slot = crate::thread::pool::lock(&RINGS);
+    let mut slot = crate::sync::lock(&RINGS);
     let rings = *slot.get_or_insert_with(|| {
         let (overflow, _) = std::sync::mpsc::channel();
         let memory = Memory::on_heap(None);

@@ -17,6 +17,9 @@ mod slow_calls;
 pub(crate) mod health;
 mod report;
 pub(crate) mod subscribe;
+pub(crate) mod shared;
+pub(crate) mod control;
+pub(crate) mod live_rates;
 
 use std::any::Any;
 use std::collections::HashMap;
@@ -24,9 +27,10 @@ use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
+use crate::batch::decode::Waiting;
 use crate::batch::function_stats::FunctionFigures;
 use crate::batch::{Batch, CallRow, EventRow, FoldedRow, HealthRow, ResourcesRow, ThreadRow};
-use crate::collect::backlog::{Backlog, Waiting};
+use crate::collect::backlog::Backlog;
 use crate::collect::health::{Health, Level, Share};
 use crate::collect::retry::Retry;
 use crate::config::{Settings, Watch};
@@ -34,12 +38,12 @@ use crate::limits;
 use crate::platform::clock::{Clock, monotonic};
 use crate::record::Outcome;
 use crate::ring::journal::Worth;
-use crate::runtime::Shared;
 use crate::sampling::ladder::Bounds;
 use crate::site::CallSite;
 use crate::store::{SetHold, Store, StoreError, fingerprint};
 use crate::thread::pool::{Overflow, ThreadRings};
 use crash_safety::Keeping;
+use shared::Shared;
 
 /// Opens the store, at the place and in the way it was asked for.
 pub(crate) type Opener = Box<dyn FnMut(i64) -> Result<Opened, StoreError> + Send>;
@@ -168,7 +172,8 @@ impl Collector {
         rings.brakes.store(settings.max_rate > 0, std::sync::atomic::Ordering::Relaxed);
         let memory = usize::try_from(settings.max_memory_bytes).unwrap_or(usize::MAX);
         let queue_bytes_max = settings.max_memory_bytes;
-        let taken = memory / RINGS_SHARE + memory / OVERFLOW_SHARE + limits::BATCH_BYTES_MAX / 4;
+        let taken =
+            memory / limits::RINGS_SHARE + memory / limits::OVERFLOW_SHARE + limits::BATCH_BYTES_MAX / 4;
         // What waits lies in the journal as well, where there is one.
         let copies = if rings.memory.mapping().is_some() { 2 } else { 1 };
         let waiting_bytes = memory.saturating_sub(taken) / copies;
@@ -369,22 +374,7 @@ fn figures_of(functions: &mut [Option<Function>], id: u32) -> Option<&mut Functi
 
 /// The kind of failures whose own is not known, or one too many.
 const OTHER: &str = "other";
-/// Rings may take half of the memory, the backlog the rest less what a batch on its way takes and the
-/// failures that found no room in their rings.
-pub(crate) const RINGS_SHARE: usize = 2;
-/// Share of the memory for failures on their way around a full ring.
-pub(crate) const OVERFLOW_SHARE: usize = 8;
 /// Share of the backlog that a burst may fill before writing goes on.
 const BURST_PRESSURE_MAX: f64 = 0.5;
 /// Events that wait for the store; they are rare, and a store that is down for days must not collect them.
 const EVENTS_MAX: usize = 1000;
-
-/// Starts a thread of the recorder's: named, small, and deaf to signals.
-///
-/// # Errors
-/// When the system gives no thread.
-#[expect(clippy::disallowed_methods, reason = "the one place where the recorder's threads start")]
-pub(crate) fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
-    let builder = std::thread::Builder::new().name(name.to_owned());
-    crate::platform::process::without_signals(|| builder.spawn(body)).map(drop)
-}

@@ -12,7 +12,7 @@ use crate::limits;
 use crate::platform::process;
 use crate::sampling::ladder::Bounds;
 use crate::store::StoreError;
-use crate::thread::pool::lock;
+use crate::sync::lock;
 
 impl Collector {
     /// Makes the rows of the process's report that are due.

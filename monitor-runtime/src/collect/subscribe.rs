@@ -12,7 +12,7 @@ use crate::collect::breaker::{Breaker, Event, Statistics, Transition};
 use crate::limits;
 use crate::platform::clock::monotonic;
 use crate::record::{Kept, Outcome};
-use crate::thread::pool::lock;
+use crate::sync::lock;
 
 /// A call that ended, as subscribers see it.
 #[derive(Debug, Clone, PartialEq)]
@@ -111,7 +111,9 @@ impl Subscribers {
         let (sender, receiver) = sync_channel(limits::SUBSCRIBER_BATCHES_MAX);
         let shared = Arc::new(Shared::default());
         let thread = Arc::clone(&shared);
-        if crate::collect::spawn("monitored-sub", move || run(&receiver, &thread, deliver, tell)).is_ok() {
+        if crate::platform::thread::spawn("monitored-sub", move || run(&receiver, &thread, deliver, tell))
+            .is_ok()
+        {
             lock(&self.0).push(Subscriber { records: sender, shared: Arc::clone(&shared) });
         }
         Subscription { shared }

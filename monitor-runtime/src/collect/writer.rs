@@ -8,10 +8,10 @@ use super::{Collector, Left, Opened, Pace};
 use crate::batch::decode;
 use crate::batch::{Batch, CallRow, FunctionRow, ThreadRow};
 use crate::collect::breaker::Event;
+use crate::collect::control::Sink;
 use crate::collect::health::Level;
 use crate::limits;
 use crate::record::Outcome;
-use crate::runtime::Sink;
 use crate::store::{BUSY_MAX, Hold, Notice, StoreError, Written, fingerprint};
 
 /// What came of an attempt.
@@ -106,7 +106,7 @@ impl Collector {
     /// Tells the breaker; a change of its state is an event row and one line for whoever watches.
     fn breaker_event(&mut self, now: Duration, event: Event<'_>) -> bool {
         let (step, state) = {
-            let mut breaker = crate::thread::pool::lock(&self.shared.breaker);
+            let mut breaker = crate::sync::lock(&self.shared.breaker);
             let step = breaker.step(now, event);
             (step, breaker.statistics(now))
         };
@@ -124,7 +124,7 @@ impl Collector {
                 continue;
             }
             self.retry.reset();
-            let state = crate::thread::pool::lock(&self.shared.breaker).statistics(now);
+            let state = crate::sync::lock(&self.shared.breaker).statistics(now);
             self.note_transition(&transition, &state);
         }
     }

@@ -5,6 +5,7 @@
 
 pub(crate) mod clock;
 pub(crate) mod process;
+pub(crate) mod thread;
 pub mod file_system;
 pub mod liveness;
 pub(crate) mod reentrancy;

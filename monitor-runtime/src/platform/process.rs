@@ -4,25 +4,6 @@
 
 use std::time::Duration;
 
-/// Runs something with all signals blocked on the calling thread. A thread started by it has them blocked
-/// from its first instruction on, for good: the recorder's threads run no handler of the host's, which
-/// could call a monitored function before the thread is set up, and a file size limit shows as an error of
-/// the write instead of the signal that ends the process.
-pub(crate) fn without_signals<R>(run: impl FnOnce() -> R) -> R {
-    // SAFETY: an all-zero signal set is a valid value to be filled.
-    let mut all: libc::sigset_t = unsafe { std::mem::zeroed() };
-    // SAFETY: `all` is valid for writing.
-    unsafe { libc::sigfillset(&raw mut all) };
-    // SAFETY: as above.
-    let mut before: libc::sigset_t = unsafe { std::mem::zeroed() };
-    // SAFETY: `all` is an initialised set, `before` valid for writing.
-    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const all, &raw mut before) };
-    let result = run();
-    // SAFETY: `before` was filled by the call above.
-    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const before, std::ptr::null_mut()) };
-    result
-}
-
 /// Has `handler` called at normal exit of the process. False where that cannot be had.
 pub(crate) fn at_exit(handler: extern "C" fn()) -> bool {
     // SAFETY: the handler is a function that lives as long as the program.

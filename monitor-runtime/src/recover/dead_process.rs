@@ -6,12 +6,13 @@ use std::collections::HashMap;
 use rusqlite::Connection;
 
 use super::files::Claim;
-use super::in_flight::Flying;
-use super::records::{Done, Place, Records};
+use super::records::{Place, Records};
 use crate::batch::decode;
+use crate::batch::decode::Waiting;
 use crate::batch::function_stats::{Ended, FunctionFigures};
-use crate::batch::{Batch, EventRow, Figured, Figures, FunctionRow, ThreadRow};
-use crate::collect::backlog::Waiting;
+use crate::batch::{
+    Batch, EventRow, Figured, Figures, FunctionRow, InFlightRow, RecoveryProgress, ThreadRow,
+};
 use crate::histogram::Histogram;
 use crate::limits;
 use crate::platform::clock::Clock;
@@ -26,7 +27,7 @@ pub(super) struct Estate {
     image: Image,
     clock: Clock,
     died_ns: i64,
-    done: Done,
+    done: RecoveryProgress,
     records: Records,
     at: usize,
     known: recovered_rows::Known,
@@ -188,7 +189,7 @@ impl Estate {
         spans
     }
 
-    fn functions(&self, batch: &Batch, flights: &[Flying]) -> Vec<FunctionRow> {
+    fn functions(&self, batch: &Batch, flights: &[InFlightRow]) -> Vec<FunctionRow> {
         let of_calls = batch.calls.iter().map(|call| call.function);
         let of_windows = batch.windows.iter().map(|window| window.function);
         let of_slices = batch.slices.iter().map(|slice| slice.function);
@@ -222,8 +223,8 @@ impl Estate {
     }
 
     /// The calls that were under way: on the threads, and those that waited to be polled again.
-    fn flights(&self) -> Vec<Flying> {
-        super::in_flight::of(&self.image)
+    fn flights(&self) -> Vec<InFlightRow> {
+        super::in_flight::in_flight(&self.image)
     }
 
     /// When the process died, as far as can be told: its last sign of life.

@@ -3,24 +3,11 @@
 
 use std::collections::HashSet;
 
+use crate::batch::InFlightRow;
 use crate::ring::reader::Image;
 
-/// A call that is, or was, under way.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Flying {
-    /// Id of the function in the process.
-    pub(crate) function: u32,
-    /// Its thread, or none for an async call that waits.
-    pub(crate) thread: Option<String>,
-    /// Number of calls around it.
-    pub(crate) depth: u32,
-    pub(crate) start_ns: i64,
-    pub(crate) waiting_since_ns: Option<i64>,
-    pub(crate) span_id: u64,
-}
-
 /// All of them, thread by thread, the outermost first.
-pub(super) fn of(image: &Image) -> Vec<Flying> {
+pub(crate) fn in_flight(image: &Image) -> Vec<InFlightRow> {
     let clock = image.clock();
     let unix_ns = |ticks: u64| clock.unix_ns(ticks).max(0);
     let mut flying = Vec::new();
@@ -29,7 +16,7 @@ pub(super) fn of(image: &Image) -> Vec<Flying> {
         let (thread, _) = image.thread(ring.thread);
         for frame in ring.frames.iter().filter(|frame| image.sites.contains_key(&frame.site)) {
             polled.insert((frame.span, frame.start));
-            flying.push(Flying {
+            flying.push(InFlightRow {
                 function: frame.site,
                 thread: Some(thread.clone()),
                 depth: frame.depth,
@@ -41,7 +28,7 @@ pub(super) fn of(image: &Image) -> Vec<Flying> {
     }
     for waiting in image.waiting().filter(|waiting| image.sites.contains_key(&waiting.site)) {
         if !polled.contains(&(waiting.span, waiting.start)) {
-            flying.push(Flying {
+            flying.push(InFlightRow {
                 function: waiting.site,
                 thread: None,
                 depth: 0,

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use super::{files, in_flight};
-use crate::batch::ProcessRow;
+use crate::batch::{InFlightRow, ProcessRow};
 
 /// A running process.
 #[derive(Debug, Clone)]
@@ -41,7 +41,7 @@ pub struct UnderWay {
 pub fn living(store: &Path, folders: &[PathBuf], now_ns: i64) -> Vec<Living> {
     let images = files::of_living(folders, store, now_ns);
     let living = images.into_iter().map(|image| {
-        let call = |flight: in_flight::Flying| {
+        let call = |flight: InFlightRow| {
             let site = image.sites.get(&flight.function)?;
             Some(UnderWay {
                 function: site.name.clone(),
@@ -53,7 +53,7 @@ pub fn living(store: &Path, folders: &[PathBuf], now_ns: i64) -> Vec<Living> {
                 span_id: flight.span_id,
             })
         };
-        let calls = in_flight::of(&image).into_iter().filter_map(call).collect();
+        let calls = in_flight::in_flight(&image).into_iter().filter_map(call).collect();
         Living { process: image.process.clone(), calls, lost: image.flights_lost }
     });
     living.collect()

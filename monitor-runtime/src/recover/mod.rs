@@ -9,18 +9,15 @@ mod in_flight;
 mod dead_process;
 mod live;
 
-pub(crate) use crate::ring::reader::{Frame, read_frames};
 pub(crate) use files::file_name;
-pub(crate) use in_flight::Flying;
 pub use live::{Living, UnderWay, living};
-pub(crate) use records::Done;
 
 use std::path::{Path, PathBuf};
 
 use dead_process::Estate;
 use rusqlite::Connection;
 
-use crate::store::{OpenError, StoreOptions};
+use crate::store::{OpenError, RecoveryStep, StoreOptions};
 
 /// What was brought into the store.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -70,6 +67,14 @@ impl Recovery {
         }
         Ok(true)
     }
+}
+
+/// Returns the step of recovery that a store runs from time to time.
+pub(crate) fn recovery_step() -> RecoveryStep {
+    let mut recovery = Recovery::default();
+    RecoveryStep(Box::new(move |connection, places, now_ns| {
+        recovery.step(connection, places, now_ns, &mut Recovered::default())
+    }))
 }
 
 /// Recovers everything that dead processes left in these folders for this store. Where there is nothing,

@@ -4,6 +4,7 @@
 
 use std::collections::HashMap;
 
+use crate::batch::RecoveryProgress;
 use crate::record::{Header, Record, decode, is_intact, is_settled};
 use crate::ring::reader::{Entry, Image, RingImage, latest};
 
@@ -31,20 +32,9 @@ pub(crate) struct Records {
     pub(crate) places: Vec<Place>,
 }
 
-/// How far the store is with a process.
-#[derive(Debug, Default)]
-pub(crate) struct Done {
-    /// The last batch that it has of the process itself.
-    pub(crate) batch: u64,
-    /// Whether an earlier recovery has begun.
-    pub(crate) begun: bool,
-    /// How far an earlier recovery came with each ring.
-    pub(crate) rings: HashMap<u32, u64>,
-}
-
 impl Records {
     /// The records that the store lacks.
-    pub(crate) fn of(image: &Image, done: &Done) -> Self {
+    pub(crate) fn of(image: &Image, done: &RecoveryProgress) -> Self {
         let mut records = Self::default();
         let mut entries: HashMap<u32, Vec<&Entry>> = HashMap::new();
         for entry in &image.entries {
@@ -61,7 +51,7 @@ impl Records {
         records
     }
 
-    fn add_ring(&mut self, image: &Image, ring: &RingImage, entries: &[&Entry], done: &Done) {
+    fn add_ring(&mut self, image: &Image, ring: &RingImage, entries: &[&Entry], done: &RecoveryProgress) {
         let written = latest(&ring.marks.written, done.batch).unwrap_or_default();
         let from = (written, ring.marks.counted);
         // What was drained comes first: the journal has it from before the ring forgot it.

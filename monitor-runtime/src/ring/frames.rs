@@ -1,18 +1,24 @@
-//! The calls under way, where another process can read them: a stack of frames for each thread, in the page
-//! before its ring, and slots for async calls that wait to be polled again and so are on no stack.
+//! The calls on a thread's stack, where another process can read them: frames in the page before its ring.
 //!
-//! In: the beginnings and ends of calls. Out: words. Frames wrap: the innermost are there, and of all the
-//! number. A frame says how deep it is, so that a reader knows one that was overwritten. The owner of a
-//! stack uses plain loads and stores; whatever a reader sees of a change half made, it is a call that
-//! began or ended just then.
+//! Takes the beginnings and ends of calls; gives words, and reads them back. Frames wrap: the innermost calls are
+//! there, and the number of all. A frame says how deep it is, so that a reader recognises one that was
+//! overwritten. The owner of a stack uses plain loads and stores; a change that a reader sees half made is a
+//! call that began or ended just then. It does not know async calls between polls: see `suspended`.
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::platform::clock::Ticks;
-use crate::recover::{Frame, read_frames};
+use crate::ring::layout::frame;
 use crate::ring::layout::ring::{CONTROL, DEPTH, FRAMES, FRAMES_MAX};
-use crate::ring::layout::{Kind, block, block_bytes, flight, frame, head};
-use crate::ring::memory::Memory;
+
+/// A call under way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Frame {
+    pub(crate) site: u32,
+    pub(crate) depth: u32,
+    pub(crate) start: u64,
+    pub(crate) span: u64,
+}
 
 /// A call begins: its frame is the innermost from here on.
 #[cfg_attr(not(debug_assertions), inline(always))]
@@ -57,98 +63,19 @@ pub(crate) fn pop(page: &[AtomicU64; CONTROL]) {
     page[DEPTH].store(page[DEPTH].load(Ordering::Relaxed).wrapping_sub(1), Ordering::Relaxed);
 }
 
-/// Slots for async calls that wait. Any thread takes and gives back; the free ones are a stack, linked by
-/// their numbers, whose head carries a count so that a number that came back is not taken for one that
-/// never left.
-#[derive(Debug)]
-pub(crate) struct Flights {
-    words: Option<&'static [AtomicU64]>,
-    /// Calls that found no slot.
-    lost: &'static AtomicU64,
-    /// Count of changes (32 bits), number of the first free slot (32); 0 for none.
-    free: AtomicU64,
-    /// The free slot behind each.
-    next: Box<[AtomicU32]>,
-}
-
-impl Flights {
-    pub(crate) fn new(memory: &Memory) -> Self {
-        let words = memory.take_mapped(Kind::Flights, 0, block_bytes(flight::SLOTS * flight::WORDS));
-        let slots = if words.is_some() { flight::SLOTS as u32 } else { 0 };
-        let behind = |slot: u32| if slot < slots { slot + 1 } else { 0 };
-        Self {
-            words,
-            lost: &memory.head()[head::FLIGHTS_LOST],
-            free: AtomicU64::new(u64::from(slots.min(1))),
-            next: (0..=slots).map(|slot| AtomicU32::new(behind(slot))).collect(),
-        }
-    }
-
-    /// A call waits from now on; gives the number of its slot, or 0 where there is none.
-    pub(crate) fn take(&self, site: u32, start: Ticks, span: u64, now: Ticks) -> u32 {
-        let mut free = self.free.load(Ordering::Acquire);
-        let slot = loop {
-            let slot = free as u32;
-            let Some(next) = self.next.get(slot as usize).filter(|_| slot != 0) else {
-                self.lost.fetch_add(u64::from(self.words.is_some()), Ordering::Relaxed);
-                return 0;
-            };
-            let after = (free >> 32).wrapping_add(1) << 32 | u64::from(next.load(Ordering::Relaxed));
-            // Partner: the exchange in `give_back`: the link was written before the slot came back.
-            match self.free.compare_exchange_weak(free, after, Ordering::AcqRel, Ordering::Acquire) {
-                Ok(_) => break slot,
-                Err(now) => free = now,
-            }
-        };
-        if let Some(words) = self.slot(slot) {
-            words[flight::START].store(start, Ordering::Relaxed);
-            words[flight::SPAN].store(span, Ordering::Relaxed);
-            words[flight::SINCE].store(now, Ordering::Relaxed);
-            words[flight::SITE].store(u64::from(site), Ordering::Release);
-        }
-        slot
-    }
-
-    /// A call waits once more.
-    pub(crate) fn wait(&self, slot: u32, now: Ticks) {
-        if let Some(words) = self.slot(slot) {
-            words[flight::SINCE].store(now, Ordering::Relaxed);
-        }
-    }
-
-    /// A call that had a slot is over. A slot that is another call's stays that: its number came from the
-    /// parent of a fork.
-    pub(crate) fn give_back(&self, slot: u32, start: Ticks, span: u64) {
-        let Some(words) = self.slot(slot) else { return };
-        let is_its = words[flight::SITE].load(Ordering::Relaxed) != 0
-            && words[flight::START].load(Ordering::Relaxed) == start
-            && words[flight::SPAN].load(Ordering::Relaxed) == span;
-        if !is_its {
-            return;
-        }
-        words[flight::SITE].store(0, Ordering::Release);
-        let mut free = self.free.load(Ordering::Relaxed);
-        loop {
-            self.next[slot as usize].store(free as u32, Ordering::Relaxed);
-            let after = (free >> 32).wrapping_add(1) << 32 | u64::from(slot);
-            // Partner: the loads in `take`.
-            match self.free.compare_exchange_weak(free, after, Ordering::AcqRel, Ordering::Relaxed) {
-                Ok(_) => return,
-                Err(now) => free = now,
-            }
-        }
-    }
-
-    /// What every slot says, for the collector.
-    pub(crate) fn slots(&self) -> impl Iterator<Item = &[AtomicU64; flight::WORDS]> {
-        let words = self.words.and_then(|words| words.get(block::HEADER..)).unwrap_or_default();
-        words.as_chunks::<{ flight::WORDS }>().0.iter()
-    }
-
-    fn slot(&self, slot: u32) -> Option<&'static [AtomicU64]> {
-        let at = block::HEADER + (slot.checked_sub(1)? as usize) * flight::WORDS;
-        self.words?.get(at..at + flight::WORDS)
-    }
+/// The frames of the calls under way, as far as they are still there: a frame says how deep it is, and one
+/// that does not say what it should was overwritten.
+pub(crate) fn read_frames(words: &[u64], depth: u32) -> Vec<Frame> {
+    let first = depth.saturating_sub(FRAMES_MAX as u32);
+    let frame = |depth: u32| {
+        let at = depth as usize % FRAMES_MAX * frame::WORDS;
+        let words = words.get(at..at + frame::WORDS)?;
+        let site = words[frame::SITE] as u32;
+        // Without a start its arguments are still being captured.
+        let is_it = (words[frame::SITE] >> 32) as u32 == depth && site != 0 && words[frame::START] != 0;
+        is_it.then(|| Frame { site, depth, start: words[frame::START], span: words[frame::SPAN] })
+    };
+    (first..depth).filter_map(frame).collect()
 }
 
 #[cfg(test)]

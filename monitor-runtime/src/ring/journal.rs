@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 
 use crate::ring::layout::{Kind, block, block_bytes, entry};
 use crate::ring::memory::Memory;
-use crate::thread::pool::lock;
+use crate::sync::lock;
 
 /// Blocks of the journal, held.
 pub(crate) type Held = Vec<Arc<Block>>;

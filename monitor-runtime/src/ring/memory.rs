@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::ring::layout::{Kind, PAGE_WORDS, block};
 use crate::ring::mapping::Mapping;
-use crate::thread::pool::lock;
+use crate::sync::lock;
 
 /// Where blocks come from.
 #[derive(Debug)]

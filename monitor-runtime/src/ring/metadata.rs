@@ -11,7 +11,7 @@ use crate::platform::clock::Calibration;
 use crate::ring::layout::{Kind, VERSION, block, block_bytes, head, site, thread};
 use crate::ring::memory::Memory;
 use crate::site::CallSite;
-use crate::thread::pool::lock;
+use crate::sync::lock;
 
 /// What does not change in the life of a process.
 #[derive(Debug, Clone)]

@@ -9,6 +9,7 @@ pub(crate) mod mapping;
 pub(crate) mod memory;
 pub(crate) mod spsc;
 pub(crate) mod frames;
+pub(crate) mod suspended;
 pub(crate) mod metadata;
 pub(crate) mod journal;
 pub(crate) mod checkpoint;

@@ -8,9 +8,10 @@ use std::ops::Range;
 use crate::batch::{Figures, ProcessRow};
 use crate::platform::clock::{Calibration, Clock};
 use crate::record::prefix_of;
+use crate::ring::frames::{Frame, read_frames};
 use crate::ring::layout::{
-    Kind, MAGIC, PAGE_BYTES, PAGE_WORDS, VERSION, block, entry, flight, frame, head, ledger, marks, ring,
-    site, thread,
+    Kind, MAGIC, PAGE_BYTES, PAGE_WORDS, VERSION, block, entry, flight, head, ledger, marks, ring, site,
+    thread,
 };
 
 /// Why a file says nothing.
@@ -80,15 +81,6 @@ pub(crate) struct RingImage {
 pub(crate) struct Marks {
     pub(crate) written: [(u64, u64); 2],
     pub(crate) counted: u64,
-}
-
-/// A call under way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Frame {
-    pub(crate) site: u32,
-    pub(crate) depth: u32,
-    pub(crate) start: u64,
-    pub(crate) span: u64,
 }
 
 /// A run of records in the journal.
@@ -327,21 +319,6 @@ fn read_ring(words: &[u64], first: usize, id: u32, snapshot: u64) -> Option<Ring
         frames: read_frames(&control[ring::FRAMES..], depth),
         thread: control[ring::THREAD] as u32,
     })
-}
-
-/// The frames of the calls under way, as far as they are still there: a frame says how deep it is, and one
-/// that does not say what it should was overwritten.
-pub(crate) fn read_frames(words: &[u64], depth: u32) -> Vec<Frame> {
-    let first = depth.saturating_sub(ring::FRAMES_MAX as u32);
-    let frame = |depth: u32| {
-        let at = depth as usize % ring::FRAMES_MAX * frame::WORDS;
-        let words = words.get(at..at + frame::WORDS)?;
-        let site = words[frame::SITE] as u32;
-        // Without a start its arguments are still being captured.
-        let is_it = (words[frame::SITE] >> 32) as u32 == depth && site != 0 && words[frame::START] != 0;
-        is_it.then(|| Frame { site, depth, start: words[frame::START], span: words[frame::SPAN] })
-    };
-    (first..depth).filter_map(frame).collect()
 }
 
 fn read_marks(words: &[u64], snapshot: u64) -> Marks {

@@ -3,63 +3,32 @@
 //!
 //! A fork is a new generation: its child finds no recorder in its own and starts one.
 
-mod control;
 mod fork;
 mod open_store;
-mod rates;
 mod open_ring_file;
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-pub use control::FlushError;
-pub use rates::RateError;
-
 use crate::call::panic_hook;
-use crate::collect::breaker::{self, Breaker, Event, Statistics};
+use crate::collect::breaker::{self, Event, Statistics};
+use crate::collect::control::{FlushError, Sink};
 use crate::collect::health::{Health, Level};
-use crate::collect::subscribe::{Record, Subscribers, Subscription};
-use crate::collect::{self, Collector, RINGS_SHARE};
+use crate::collect::live_rates::{self, RateError};
+use crate::collect::shared::Shared;
+use crate::collect::subscribe::{Record, Subscription};
+use crate::collect::{self, Collector};
 use crate::config::{Config, InitError, Settings, Warning, Watch};
 use crate::limits;
 use crate::platform::clock::{Clock, advance_coarse, monotonic};
 use crate::platform::reentrancy::claim_thread;
-use crate::sampling::{Rules, effective_rate};
+use crate::platform::thread::spawn;
 use crate::site::{self, CallSite};
-use crate::thread::pool::{ThreadRings, lock};
-use control::Control;
-pub(crate) use control::Sink;
+use crate::sync::lock;
+use crate::thread::pool::{ThreadRings, set_process_threads};
 use fork::GENERATIONS;
-
-/// What the collector and the public functions share.
-#[derive(Debug, Default)]
-pub(crate) struct Shared {
-    pub(crate) breaker: Mutex<Breaker>,
-    pub(crate) health: Mutex<Health>,
-    pub(crate) subscribers: Subscribers,
-    pub(crate) control: Control,
-    /// Age and bytes that the store is bounded by since the settings file was changed.
-    pub(crate) store_bounds: Mutex<Option<(Duration, u64)>>,
-    base_rates: Mutex<Rules>,
-    rates: Mutex<rates::Rates>,
-}
-
-impl Shared {
-    pub(crate) fn new(base_rates: Rules) -> Self {
-        Self { base_rates: Mutex::new(base_rates), ..Self::default() }
-    }
-
-    /// One line for whoever watches the program. Called on the recorder's thread only.
-    #[expect(clippy::print_stderr, reason = "the one place where the recorder prints")]
-    #[expect(clippy::unused_self, reason = "a recorder's notice, wherever it goes")]
-    pub(crate) fn notice(&self, text: &str) {
-        // In one piece: what the program prints at the same time must not come between.
-        let line = format!("monitored: {text}\n");
-        eprint!("{line}");
-    }
-}
 
 /// The recorder of a process.
 #[derive(Debug)]
@@ -86,7 +55,7 @@ fn started() -> Option<&'static Runtime> {
 }
 
 /// The rings of the recorder that runs.
-pub(crate) fn rings() -> Option<&'static ThreadRings> {
+fn rings() -> Option<&'static ThreadRings> {
     Some(&started()?.rings)
 }
 
@@ -107,6 +76,7 @@ pub(crate) fn register(site: &'static CallSite) {
 
 /// Reads the settings and starts the collector's thread.
 fn start(config: Option<&Config>) -> Option<&'static Runtime> {
+    set_process_threads(rings);
     let (settings, warnings) = Settings::load(config, crate::platform::process::is_secure());
     if !settings.enabled {
         return None;
@@ -116,7 +86,8 @@ fn start(config: Option<&Config>) -> Option<&'static Runtime> {
     let memory = usize::try_from(settings.max_memory_bytes).unwrap_or(usize::MAX);
     let process = open_ring_file::process(&settings);
     let (ring_memory, identity) = open_ring_file::open(&settings, &process);
-    let rings = ThreadRings::new(memory / RINGS_SHARE, random(), settings.capture, overflow_in, ring_memory);
+    let rings =
+        ThreadRings::new(memory / limits::RINGS_SHARE, random(), settings.capture, overflow_in, ring_memory);
     let runtime: &'static Runtime =
         Box::leak(Box::new(Runtime { rings, shared: Arc::new(Shared::new(settings.sample.clone())) }));
     if let Some(identity) = identity {
@@ -137,7 +108,7 @@ fn start(config: Option<&Config>) -> Option<&'static Runtime> {
         collector.watch = watch;
         run(runtime, collector, &warnings);
     };
-    if collect::spawn("monitored", body).is_err() {
+    if spawn("monitored", body).is_err() {
         // No thread to be had: nothing can be recorded, and nothing is said from the caller's thread.
         return None;
     }
@@ -324,7 +295,7 @@ pub fn subscribe(deliver: impl FnMut(&[Record]) + Send + 'static) -> Subscriptio
 /// # Errors
 /// [`RateError`] for a pattern or rate that is not allowed; nothing changes then.
 pub fn set_sample_rate(pattern: &str, rate: f64) -> Result<(), RateError> {
-    rates::check(pattern, rate)?;
+    live_rates::check(pattern, rate)?;
     if let Some(runtime) = started() {
         runtime.shared.ask_rate(pattern, Some(rate));
     }
@@ -336,22 +307,11 @@ pub fn set_sample_rate(pattern: &str, rate: f64) -> Result<(), RateError> {
 /// # Errors
 /// [`RateError`] for a pattern that is not allowed.
 pub fn reset_sample_rate(pattern: &str) -> Result<(), RateError> {
-    rates::check(pattern, 0.0)?;
+    live_rates::check(pattern, 0.0)?;
     if let Some(runtime) = started() {
         runtime.shared.ask_rate(pattern, None);
     }
     Ok(())
-}
-
-impl Shared {
-    fn set_rate_of(&self, site: &CallSite) {
-        let base = lock(&self.base_rates).clone();
-        let (rate, source) =
-            effective_rate(&site.shown_name(), site.sample_option(), &base, &self.live_rates());
-        if !self.control.is_stopping() {
-            site.ask(rate, source);
-        }
-    }
 }
 
 /// Who holds the breaker where the program itself does.

@@ -3,12 +3,13 @@
 
 use std::sync::Arc;
 
-use super::Shared;
 use crate::batch::ProcessRow;
+use crate::collect::shared::Shared;
 use crate::collect::{Opened, Opener};
 use crate::config::{Location, Settings, process_default_location};
+use crate::recover::recovery_step;
 use crate::store::{OpenError, SqliteStore, StoreError, StoreOptions};
-use crate::thread::pool::lock;
+use crate::sync::lock;
 
 /// What opens the store of these settings, again and again if need be; with other bounds, once there are.
 pub(super) fn opener(settings: &Settings, process: ProcessRow, shared: Arc<Shared>) -> Opener {
@@ -32,6 +33,7 @@ fn open(settings: &Settings, process: &ProcessRow, now_ns: i64) -> Result<Opened
         let options = StoreOptions { path: Some(place), ..options(settings) };
         match SqliteStore::open(&options, process.clone(), now_ns) {
             Ok(store) => {
+                let store = store.with_recovery(recovery_step());
                 let path = store.path().map(std::path::Path::to_path_buf);
                 let shown = path.as_deref().unwrap_or(std::path::Path::new(":memory:")).display().to_string();
                 let notice = (!problems.is_empty())

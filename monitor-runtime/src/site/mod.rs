@@ -8,9 +8,8 @@ mod name;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
-use crate::limits;
+use crate::limits::{self, SITES_MAX};
 use crate::sampling::Source;
-use crate::thread::tally::SITES_MAX;
 
 /// What to do with a call of a function: the low byte of its epoch.
 pub(crate) mod fidelity {
@@ -76,6 +75,8 @@ pub struct Description {
     group: Option<&'static str>,
     sample: Option<f64>,
     slow_ns: Option<u64>,
+    /// Runs on the function's first call: registers the site with the recorder of the process, or switches it off.
+    on_first_call: fn(&'static CallSite),
 }
 
 impl Description {
@@ -90,7 +91,25 @@ impl Description {
         arguments: &'static [&'static str],
         fields: &'static [&'static str],
     ) -> Self {
-        Self { path, file, line, arguments, fields, name: None, group: None, sample: None, slow_ns: None }
+        Self {
+            path,
+            file,
+            line,
+            arguments,
+            fields,
+            name: None,
+            group: None,
+            sample: None,
+            slow_ns: None,
+            on_first_call: CallSite::switch_off,
+        }
+    }
+
+    /// Has the function's first call run `register`; without it the function is left alone.
+    #[must_use]
+    pub(crate) const fn on_first_call(mut self, register: fn(&'static CallSite)) -> Self {
+        self.on_first_call = register;
+        self
     }
 
     /// The option `name`.
@@ -160,6 +179,12 @@ impl CallSite {
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn epoch(&self) -> u32 {
         self.epoch.load(Ordering::Acquire)
+    }
+
+    /// Does what the description asks for on the function's first call.
+    #[cold]
+    pub(crate) fn meet(&'static self) {
+        (self.about.on_first_call)(self);
     }
 
     /// Whether only a share of the calls that are not drawn is timed.

@@ -28,6 +28,7 @@ pub mod query;
 pub use crate::platform::file_system::{FileSystem, System};
 pub use error::{OpenError, StoreError};
 pub use options::StoreOptions;
+pub(crate) use sqlite::RecoveryStep;
 pub use sqlite::SqliteStore;
 
 use crate::batch::Batch;

@@ -6,8 +6,7 @@ pub(crate) use super::id_cache::Known;
 use super::process::{enter, progress};
 use super::rows::{self, signed};
 use super::{error_groups, transaction, windows};
-use crate::batch::{Batch, ProcessRow};
-use crate::recover::{Done, Flying};
+use crate::batch::{Batch, InFlightRow, ProcessRow, RecoveryProgress};
 use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior, params};
 
 /// A process that died.
@@ -37,9 +36,9 @@ fn entry(ring: u32) -> i64 {
 }
 
 /// How far the store is with a process.
-pub(crate) fn done(connection: &Connection, run_uuid: &str) -> rusqlite::Result<Done> {
-    let Some(found) = progress(connection, run_uuid)? else { return Ok(Done::default()) };
-    let mut done = Done { batch: found.sequence.cast_unsigned(), ..Done::default() };
+pub(crate) fn done(connection: &Connection, run_uuid: &str) -> rusqlite::Result<RecoveryProgress> {
+    let Some(found) = progress(connection, run_uuid)? else { return Ok(RecoveryProgress::default()) };
+    let mut done = RecoveryProgress { batch: found.sequence.cast_unsigned(), ..RecoveryProgress::default() };
     let mut select =
         connection.prepare("SELECT ring, sequence FROM progress WHERE process_id = ?1 AND ring <> 0")?;
     let mut rows = select.query([found.process_id])?;
@@ -60,7 +59,7 @@ pub(crate) fn write(
     known: &mut Known,
     death: Death<'_>,
     batch: &Batch,
-    flights: &[Flying],
+    flights: &[InFlightRow],
     spans: &[Span],
 ) -> rusqlite::Result<()> {
     known.learn(&batch.functions, &batch.threads);
@@ -77,7 +76,7 @@ fn write_in(
     known: &mut Known,
     death: Death<'_>,
     batch: &Batch,
-    flights: &[Flying],
+    flights: &[InFlightRow],
     spans: &[Span],
 ) -> rusqlite::Result<()> {
     let transaction = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;

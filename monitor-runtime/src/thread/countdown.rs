@@ -145,7 +145,7 @@ impl Countdowns {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::thread::tally::SITES_MAX;
+    use crate::limits::SITES_MAX;
 
     #[test]
     fn a_table_that_grows_keeps_what_was_counted_and_drawn() {

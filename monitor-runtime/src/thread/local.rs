@@ -71,14 +71,22 @@ pub(crate) fn countdown_of(thread: &'static ThreadState, site: u32) -> Option<&'
     })
 }
 
-/// Makes monitored calls on this thread pass through while user code runs for a capture; gives what was
-/// current.
+/// Makes monitored calls on this thread pass through while user code runs for a capture. Returns the span that was
+/// current, for [`end_suppression`]; none on a thread without a state.
 #[inline]
-pub(crate) fn suppress() -> Option<(&'static ThreadState, u64)> {
+pub(crate) fn suppress() -> Option<u64> {
     let thread = current()?;
     let before = thread.current.load(Ordering::Relaxed);
     thread.set_current(SUPPRESSED);
-    Some((thread, before))
+    Some(before)
+}
+
+/// Ends what [`suppress`] began.
+#[inline]
+pub(crate) fn end_suppression(before: Option<u64>) {
+    if let (Some(before), Some(thread)) = (before, current()) {
+        thread.set_current(before);
+    }
 }
 
 /// Runs it with a state for the recorder's own thread, which has none otherwise and keeps none.

@@ -8,27 +8,25 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::Sender;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, OnceLock};
 use std::thread::Thread;
 
-use crate::collect::{OVERFLOW_SHARE, RINGS_SHARE};
 use crate::config::CaptureMode;
 use crate::limits;
 use crate::platform::reentrancy::{apart, is_ours};
 use crate::record::prefix_of;
-use crate::ring::frames::Flights;
 use crate::ring::layout::{Kind, PAGE_BYTES, ring as layout};
 use crate::ring::memory::Memory;
 use crate::ring::metadata::{Identity, Legend};
 use crate::ring::spsc::{self, Ring};
+use crate::ring::suspended::Flights;
+use crate::sync::lock;
 use crate::thread::countdown::Countdowns;
 use crate::thread::scratch;
 use crate::thread::tally::Tallies;
 
 use super::local::{EXIT, HERE};
-pub(crate) use super::local::{
-    borrowed, countdown, countdown_of, current, forget_current, suppress, with_arena,
-};
+pub(crate) use super::local::{borrowed, countdown, countdown_of, current, forget_current, with_arena};
 pub(crate) use super::state::{NO_SPAN, Page, RESERVED_SPANS, SUPPRESSED, ThreadState, UNSAMPLED};
 use super::state::{Placed, Rest};
 
@@ -91,6 +89,20 @@ pub(crate) struct ThreadRings {
     pub(crate) brakes: AtomicBool,
 }
 
+/// Finds the set of this process's threads. `runtime` fills it at its first start; the child of a fork inherits it, and
+/// finds its own set by it.
+static PROCESS_THREADS: OnceLock<fn() -> Option<&'static ThreadRings>> = OnceLock::new();
+
+/// Returns the set of this process's threads, once there is one.
+pub(crate) fn process_threads() -> Option<&'static ThreadRings> {
+    PROCESS_THREADS.get()?()
+}
+
+/// Says how the set of this process's threads is found.
+pub(crate) fn set_process_threads(find: fn() -> Option<&'static ThreadRings>) {
+    let _ = PROCESS_THREADS.set(find);
+}
+
 impl ThreadRings {
     /// `seed` makes span ids differ between processes.
     pub(crate) fn new(
@@ -118,7 +130,7 @@ impl ThreadRings {
             overflow,
             overflow_bytes: AtomicUsize::new(0),
             // The rings' share of the memory is larger by as much as the overflow's is smaller.
-            overflow_bytes_max: ring_bytes_max / (OVERFLOW_SHARE / RINGS_SHARE),
+            overflow_bytes_max: ring_bytes_max / (limits::OVERFLOW_SHARE / limits::RINGS_SHARE),
             shared_tallies: Tallies::default(),
             collector: OnceLock::new(),
             woken: AtomicBool::new(false),
@@ -364,11 +376,6 @@ const READY_SHARE: usize = 4;
 /// Room for the word that names the thread, and for no record.
 const RING_BYTES_NONE: usize = WORD_BYTES;
 const WORD_BYTES: usize = size_of::<u64>();
-
-/// Locks, whatever befell an earlier holder: what is guarded here is whole at any moment.
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 #[cfg(test)]
 mod tests {

@@ -15,6 +15,7 @@ use crate::limits;
 use crate::platform::clock::{ticks, ticks_from_ns};
 use crate::platform::reentrancy::apart;
 use crate::record::Word;
+use crate::thread::local::{end_suppression, suppress};
 use crate::thread::pool::{SUPPRESSED, ThreadState, with_arena};
 
 /// A closure that writes values.
@@ -87,7 +88,11 @@ fn first(thread: &ThreadState) -> Option<Arena> {
         if thread.has_arena.swap(true, Ordering::Relaxed) {
             return None;
         }
-        let budget = BUDGET.get_or_init(|| Limits::new(ticks, ticks_from_ns(VALUE_NS)));
+        let budget = BUDGET.get_or_init(|| Limits {
+            before_user_code: suppress,
+            after_user_code: end_suppression,
+            ..Limits::new(ticks, ticks_from_ns(VALUE_NS))
+        });
         // Whatever lies in it, the values of one call more have room.
         let bytes = vec![0; limits::ARENA_BYTES + limits::VALUES_BYTES_MAX].leak();
         Some(Box::leak(Box::new(Writer::new(bytes, budget))) as Arena)

@@ -120,8 +120,7 @@ pub(crate) struct Tallies([OnceLock<Box<[Tally]>>; BLOCKS]);
 
 const FIRST_BLOCK: usize = 32;
 const BLOCKS: usize = 12;
-/// Most functions a program may have; those beyond are left alone.
-pub(crate) const SITES_MAX: u32 = (FIRST_BLOCK as u32) * ((1 << BLOCKS) - 1);
+const _: () = assert!(limits::SITES_MAX == (FIRST_BLOCK as u32) * ((1 << BLOCKS) - 1));
 
 /// Block of a site, and the place within it.
 #[cfg_attr(not(debug_assertions), inline(always))]
@@ -207,8 +206,8 @@ mod tests {
             assert!(place < FIRST_BLOCK << block, "{site}");
             assert!(seen.insert((block, place)), "{site}");
         }
-        assert_eq!(place(SITES_MAX - 1).0, BLOCKS - 1);
-        assert!(Tallies::default().of(SITES_MAX).is_none());
+        assert_eq!(place(limits::SITES_MAX - 1).0, BLOCKS - 1);
+        assert!(Tallies::default().of(limits::SITES_MAX).is_none());
     }
 
     #[test]

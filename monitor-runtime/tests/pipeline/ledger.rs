@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use crate::batch::{Batch, CallRow, Figured, Figures, FoldedRow};
 use crate::store::{Retained, SetRate, Store, StoreError, Written};
-use crate::thread::pool::lock;
+use crate::sync::lock;
 
 /// What the store says to one write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

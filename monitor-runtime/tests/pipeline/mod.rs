@@ -15,12 +15,13 @@ use std::sync::{Arc, Mutex};
 use proptest::prelude::*;
 
 use crate::collect::breaker::{Event, State};
+use crate::collect::shared::Shared;
 use crate::collect::{Collector, Opened, Pace};
 use crate::config::{CaptureMode, Location, Settings, Surroundings};
 use crate::platform::clock::{Clock, monotonic};
 use crate::ring::memory::Memory;
-use crate::runtime::Shared;
-use crate::thread::pool::{ThreadRings, lock};
+use crate::sync::lock;
+use crate::thread::pool::ThreadRings;
 use ledger::{Answer, Entries, Ledger};
 use program::{ALWAYS, Change, Ending, Functions, Program, Round, Run, Work};
 

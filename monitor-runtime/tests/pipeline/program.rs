@@ -17,7 +17,8 @@ use crate::private::{AsyncCall, Call, Slot, instrument};
 use crate::record::Outcome;
 use crate::sampling::Source;
 use crate::site::{CallSite, Description};
-use crate::thread::pool::{ThreadRings, lock};
+use crate::sync::lock;
+use crate::thread::pool::ThreadRings;
 
 /// How many functions there are. The first two are always recorded, the others at rates that change.
 pub(super) const FUNCTIONS: usize = 4;

@@ -7,9 +7,4 @@ pub(crate) mod records;
 #[allow(dead_code, reason = "as above")]
 pub(crate) mod in_flight;
 
-use crate::ring::reader::Image;
-
-/// Returns the calls that were under way.
-pub(crate) fn under_way(image: &Image) -> Vec<in_flight::Flying> {
-    in_flight::of(image)
-}
+pub(crate) use in_flight::in_flight;

@@ -2,6 +2,9 @@
 
 #[path = "../../../monitor-runtime/src/ring/layout.rs"]
 pub(crate) mod layout;
+#[path = "../../../monitor-runtime/src/ring/frames.rs"]
+#[allow(dead_code, reason = "a module of another crate, of which targets use a part")]
+pub(crate) mod frames;
 #[path = "../../../monitor-runtime/src/ring/reader.rs"]
 #[allow(dead_code, reason = "a module of another crate, of which targets use a part")]
 pub(crate) mod reader;

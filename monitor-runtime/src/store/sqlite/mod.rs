@@ -16,9 +16,8 @@ use super::retention::{self, Bounds, Retention};
 use super::{Hold, Notice, Retained, SetHold, SetRate, Store, Written, process, query, transaction};
 use crate::batch::{Batch, ProcessRow};
 use crate::platform::liveness;
-use crate::recover::{Recovered, Recovery};
 use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior, params};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// How long one attempt to close waits for others' locks.
@@ -50,8 +49,22 @@ pub struct SqliteStore {
     evicted_in_vain: u64,
     /// Writes in a row that met a key of the store's own twice.
     contradictions: u32,
-    recovery: Recovery,
+    recovery: Option<RecoveryStep>,
     closed: bool,
+}
+
+/// A step of recovery: takes the connection, the folders of ring files, the store's path and the Unix time in
+/// nanoseconds; returns whether there is more to do.
+type RunStep = dyn FnMut(&Connection, (&[PathBuf], &Path), i64) -> rusqlite::Result<bool> + Send;
+
+/// A step that brings what dead processes left into the store. The store is handed it, because recovery knows
+/// the store and not the reverse.
+pub(crate) struct RecoveryStep(pub(crate) Box<RunStep>);
+
+impl std::fmt::Debug for RecoveryStep {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("RecoveryStep")
+    }
 }
 
 /// A file that is open.
@@ -82,11 +95,18 @@ impl SqliteStore {
             notices: Vec::new(),
             evicted_in_vain: 0,
             contradictions: 0,
-            recovery: Recovery::default(),
+            recovery: None,
             closed: false,
         };
         store.reopen(now_ns)?;
         Ok(store)
+    }
+
+    /// Has [`Store::recover`] run this step of recovery; without one it finds nothing to recover.
+    #[must_use]
+    pub(crate) fn with_recovery(mut self, step: RecoveryStep) -> Self {
+        self.recovery = Some(step);
+        self
     }
 
     /// The file that is written to; `None` in memory.
@@ -392,14 +412,12 @@ impl Store for SqliteStore {
     fn recover(&mut self, now_ns: i64) -> Result<bool, StoreError> {
         let Some(path) = self.path().map(Path::to_path_buf) else { return Ok(false) };
         let wal_bytes = self.shares().wal_bytes;
-        let mut recovery = std::mem::take(&mut self.recovery);
+        let Some(mut recovery) = self.recovery.take() else { return Ok(false) };
         let folders = self.options.ring_folders.clone();
         let more = self.copy_log_for(wal_bytes / 2, wal_bytes).and_then(|()| {
-            self.on_connection(now_ns, |connection| {
-                recovery.step(connection, (&folders, &path), now_ns, &mut Recovered::default())
-            })
+            self.on_connection(now_ns, |connection| (recovery.0)(connection, (&folders, &path), now_ns))
         });
-        self.recovery = recovery;
+        self.recovery = Some(recovery);
         more
     }
 

@@ -5,8 +5,10 @@ use std::collections::HashMap;
 
 use crate::input::Input;
 use crate::record::Record;
-use crate::recover::records::{Done, Records};
-use crate::recover::under_way;
+use monitor_runtime::batch::RecoveryProgress;
+
+use crate::recover::in_flight;
+use crate::recover::records::Records;
 use crate::ring::layout::{frame, ring};
 use crate::ring::reader::Image;
 use crate::ring_file;
@@ -29,23 +31,23 @@ pub fn image(bytes: &[u8]) {
     assert!(texts <= length * 8 * TEXT_PER_BYTE, "{texts} bytes of text of {length} words");
     let frames: usize = image.rings.iter().map(|ring| ring.frames.len()).sum();
     assert!(frames <= image.rings.len() * ring::FRAMES_MAX && frames * frame::WORDS <= length);
-    let flying = under_way(&image);
+    let flying = in_flight(&image);
     assert!(flying.iter().all(|call| image.sites.contains_key(&call.function) && call.start_ns >= 0));
-    let first = found(&image, &Done::default(), length);
+    let first = found(&image, &RecoveryProgress::default(), length);
     // An earlier recovery came this far with each ring: what lies before is not found again.
     let came_to: HashMap<u32, u64> = first
         .iter()
         .filter(|(_, from, _)| from.wrapping_mul(31).wrapping_add(u64::from(begun)) % 3 == 0)
         .map(|(ring, _, to)| (*ring, *to))
         .collect();
-    let done = Done { batch: u64::from(begun), begun: true, rings: came_to.clone() };
+    let done = RecoveryProgress { batch: u64::from(begun), begun: true, rings: came_to.clone() };
     for (ring, from, _) in found(&image, &done, length) {
         assert!(came_to.get(&ring).is_none_or(|to| from >= *to), "{from} of ring {ring} is found again");
     }
 }
 
 /// The places of all calls, each of which can be read and lies behind the one before.
-fn found(image: &Image, done: &Done, length: usize) -> Vec<(u32, u64, u64)> {
+fn found(image: &Image, done: &RecoveryProgress, length: usize) -> Vec<(u32, u64, u64)> {
     let records = Records::of(image, done);
     let mut ends: HashMap<u32, u64> = HashMap::new();
     let mut used = 0;

@@ -5,9 +5,9 @@ use std::fmt;
 use crate::sampling::{RuleError, Rules};
 use crate::site;
 use crate::store::SetRate;
-use crate::thread::pool::lock;
+use crate::sync::lock;
 
-use super::Shared;
+use super::shared::Shared;
 
 /// Why a rate was refused.
 #[derive(Debug, Clone, PartialEq)]
@@ -47,7 +47,7 @@ impl fmt::Display for AskedRate {
 
 /// What the table says, as last read, and what was asked for since.
 #[derive(Debug, Default)]
-pub(super) struct Rates {
+pub(crate) struct Rates {
     table: Vec<SetRate>,
     asked: Vec<AskedRate>,
     /// Both together.
@@ -55,7 +55,7 @@ pub(super) struct Rates {
 }
 
 /// Whether pattern and rate are allowed.
-pub(super) fn check(pattern: &str, rate: f64) -> Result<(), RateError> {
+pub(crate) fn check(pattern: &str, rate: f64) -> Result<(), RateError> {
     Ok(Rules::default().set(pattern, rate)?)
 }
 
@@ -77,12 +77,12 @@ impl Rates {
 }
 
 impl Shared {
-    pub(super) fn live_rates(&self) -> Rules {
+    pub(crate) fn live_rates(&self) -> Rules {
         lock(&self.rates).live.clone()
     }
 
     /// Puts a rate into force here, and remembers it for the table.
-    pub(super) fn ask_rate(&self, pattern: &str, rate: Option<f64>) {
+    pub(crate) fn ask_rate(&self, pattern: &str, rate: Option<f64>) {
         {
             let mut rates = lock(&self.rates);
             rates.asked.retain(|earlier| earlier.pattern != pattern);

@@ -6,10 +6,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::Shared;
-use crate::collect::breaker::Transition;
+use super::breaker::Transition;
+use super::shared::Shared;
 use crate::platform::clock::monotonic;
-use crate::thread::pool::{ThreadRings, lock};
+use crate::sync::lock;
+use crate::thread::pool::ThreadRings;
 
 /// Why a flush or a shutdown did not complete.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -115,7 +116,7 @@ impl Control {
     }
 
     /// From here on no function is registered any more.
-    pub(super) fn begin_stop(&self) {
+    pub(crate) fn begin_stop(&self) {
         self.stopping.store(true, Ordering::Relaxed);
     }
 
@@ -135,7 +136,7 @@ impl Control {
         std::mem::take(&mut lock(&self.state).transitions)
     }
 
-    pub(super) fn flush(
+    pub(crate) fn flush(
         &self,
         rings: &ThreadRings,
         timeout: Duration,
@@ -164,12 +165,12 @@ impl Control {
 
     /// The end of recording in a program that goes on: an event tells of it, where that of the program itself is
     /// told by its entry in the store.
-    pub(super) fn shut_down(&self, rings: &ThreadRings, timeout: Duration) -> Result<(), FlushError> {
+    pub(crate) fn shut_down(&self, rings: &ThreadRings, timeout: Duration) -> Result<(), FlushError> {
         lock(&self.state).is_shut_down = true;
         self.stop(rings, timeout)
     }
 
-    pub(super) fn stop(&self, rings: &ThreadRings, timeout: Duration) -> Result<(), FlushError> {
+    pub(crate) fn stop(&self, rings: &ThreadRings, timeout: Duration) -> Result<(), FlushError> {
         self.begin_stop();
         {
             let mut state = lock(&self.state);
