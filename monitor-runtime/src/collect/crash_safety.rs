@@ -172,7 +172,7 @@ impl Collector {
             state.complete_rings();
         }
         if let Some(mapping) = self.rings.memory.mapping() {
-            mapping.promise_ahead(PROMISED_AHEAD);
+            mapping.reserve_ahead(RESERVED_AHEAD);
         }
         self.rings.legend.calibrate(self.clock.calibration(), self.clock.now_ns());
         if let Some(why) = self.rings.memory.take_refusal() {
@@ -268,8 +268,8 @@ const SPARSE: usize = 4;
 const SPARE_BURSTS: usize = 2;
 /// Threads that may begin at once and find a ring without a word to the file system: a pool of workers.
 const READY_RINGS: usize = 8;
-/// Bytes that the file system has promised beyond what is in use, for the tables beside the rings.
-const PROMISED_AHEAD: usize = 256 << 10;
+/// Bytes that are reserved beyond those in use, for the tables beside the rings.
+const RESERVED_AHEAD: usize = 256 << 10;
 
 #[cfg(test)]
 mod tests {

@@ -1,5 +1,7 @@
-//! One dead process's estate on its way into the store: in transactions of bounded size, the first of which
-//! brings the counts and the calls that were under way, each of which says how far it came.
+//! One dead process on its way into the store.
+//!
+//! Takes a locked ring file and a connection; gives transactions of bounded size. The first one brings the counts and
+//! the calls that were under way; each one commits its own progress. It does not look for files.
 
 use std::collections::HashMap;
 
@@ -20,9 +22,9 @@ use crate::record::{Kept, Record};
 use crate::ring::reader::{Image, Site, latest};
 use crate::store::recovered_rows::{self, Death, Span};
 
-/// The estate of a process, and how far it is recovered.
+/// A dead process, and the progress of its recovery.
 #[derive(Debug)]
-pub(super) struct Estate {
+pub(super) struct DeadProcess {
     claim: Claim,
     image: Image,
     clock: Clock,
@@ -35,14 +37,14 @@ pub(super) struct Estate {
     calls: u64,
 }
 
-impl Estate {
+impl DeadProcess {
     pub(super) fn new(connection: &Connection, claim: Claim, image: Image) -> rusqlite::Result<Self> {
         let mut done = recovered_rows::done(connection, &image.process.run_uuid)?;
-        // Batches that another file had, which this one has taken the place of.
+        // The process may have written to another file before, in whose place the store stands.
         done.batch = done.batch.max(image.acknowledged);
-        let records = Records::of(&image, &done);
+        let records = Records::missing(&image, &done);
         let clock = image.clock();
-        let mut estate = Self {
+        let mut process = Self {
             claim,
             clock,
             died_ns: image.alive_ns,
@@ -54,11 +56,11 @@ impl Estate {
             calls: 0,
             image,
         };
-        estate.died_ns = estate.died_ns();
-        Ok(estate)
+        process.died_ns = process.died_ns();
+        Ok(process)
     }
 
-    /// The next transaction; its calls, or nothing once all is done.
+    /// Writes the next transaction. Returns the number of its calls, or none once everything is in the store.
     pub(super) fn step(&mut self, connection: &Connection, now_ns: i64) -> rusqlite::Result<Option<u64>> {
         if self.done.begun && self.at >= self.records.places.len() {
             return Ok(None);
@@ -75,7 +77,7 @@ impl Estate {
         for (site, figures) in &mut figures {
             figures.rows(*site, self.died_ns, &mut batch.windows, &mut batch.slices);
         }
-        // The process has written others of the same windows.
+        // The process itself has written figures of the same windows, so these are added to them.
         batch.windows.iter_mut().for_each(|window| window.figured = Figured::More);
         batch.slices.iter_mut().for_each(|slice| slice.figured = Figured::More);
         batch.functions = self.functions(&batch, &flights);
@@ -93,12 +95,12 @@ impl Estate {
         Ok(Some(batch.calls.len() as u64))
     }
 
-    /// All is in the store: the file goes.
+    /// Removes the ring file, whose content is in the store.
     pub(super) fn close(self) {
         self.claim.remove();
     }
 
-    /// As many records as make a transaction.
+    /// Returns the end of the next transaction's records.
     fn end_of_step(&self) -> usize {
         let mut words = 0;
         let rest = self.records.places.get(self.at..).unwrap_or_default();
@@ -106,7 +108,7 @@ impl Estate {
             words += place.to - place.from;
             words * 8 < limits::BATCH_BYTES_MAX as u64 / 4
         };
-        // One at least, however long it is.
+        // A transaction holds at least one record, however long that is.
         let count = rest.iter().take(limits::BATCH_ROWS).take_while(fits).count().max(1);
         (self.at + count).min(self.records.places.len())
     }
@@ -126,10 +128,11 @@ impl Estate {
             if !is_plausible(times.start_ns) || !is_plausible(times.end_ns) {
                 continue;
             }
-            // Taken for slow on the caller's thread, where half of the limit counts.
-            let undrawn =
+            // The caller's thread keeps unsampled calls from half of the slow limit on, because its clock is not yet
+            // calibrated; here the limit itself decides.
+            let is_unsampled =
                 header.kept == Kept::Slow && times.duration_ns < site.slow_ns && site.slow_ns != u64::MAX;
-            let has_row = !place.is_settled && !undrawn;
+            let has_row = !place.is_settled && !is_unsampled;
             if place.needs_count {
                 let ended = Ended { outcome: header.outcome, ns: times.duration_ns, at_ns: times.end_ns };
                 figures.entry(header.site).or_default().count(ended, has_row);
@@ -144,11 +147,11 @@ impl Estate {
         }
     }
 
-    /// What the process had counted and the store does not have: of the durations only sum and maximum are
-    /// known, so they go into the bucket of their mean.
+    /// Adds the calls that the process had counted and the store lacks. Only sum and maximum of their durations are
+    /// known, so all of them go into the histogram bucket of their mean.
     fn add_counted(&self, figures: &mut HashMap<u32, FunctionFigures>) {
         for entry in &self.image.ledger {
-            // A site has one place; whatever else says that it is this site's is not believed.
+            // A site has one checkpoint; a second one of the same site is not believed.
             if figures.contains_key(&entry.site) {
                 continue;
             }
@@ -175,7 +178,7 @@ impl Estate {
         }
     }
 
-    /// How far this step comes with each ring.
+    /// Returns the progress of this step with each ring.
     fn spans(&self, range: std::ops::Range<usize>) -> Vec<Span> {
         let mut spans: Vec<Span> = Vec::new();
         for place in self.records.places.get(range).unwrap_or_default() {
@@ -222,12 +225,12 @@ impl Estate {
         ids.into_iter().map(row).collect()
     }
 
-    /// The calls that were under way: on the threads, and those that waited to be polled again.
+    /// Returns the calls that were under way.
     fn flights(&self) -> Vec<InFlightRow> {
         super::in_flight::in_flight(&self.image)
     }
 
-    /// When the process died, as far as can be told: its last sign of life.
+    /// Returns the time of death: the last sign of life, in nanoseconds since the Unix epoch.
     fn died_ns(&self) -> i64 {
         let ends = self.records.places.iter().filter_map(|place| match self.records.get(place) {
             Some(Record::Call(header, ..)) => Some(decode::times(&header, &self.clock).end_ns),
@@ -260,12 +263,12 @@ fn names(names: &[String]) -> Vec<&str> {
     names.iter().map(String::as_str).collect()
 }
 
-/// Whether a moment can be one: within the times that 64 bits of nanoseconds hold, with room to reckon.
+/// Returns true for a plausible time: sums of it and a duration stay within 64 bits of nanoseconds.
 fn is_plausible(at_ns: i64) -> bool {
     (0..LATEST_NS).contains(&at_ns)
 }
 
-/// The year 2200.
+/// The latest plausible time: the year 2200.
 const LATEST_NS: i64 = 7_258_118_400_000_000_000;
-/// A panic this shortly before the death is taken for its cause.
+/// A panic at most this long before the death is named as its cause.
 const PANIC_BEFORE_NS: i64 = 2_000_000_000;

@@ -1,6 +1,8 @@
-//! Ring files in their folders: how they are named, which of them are a dead process's, and who may take
-//! one in hand. In: folders, a store. Out: files, locked, and what they say. It writes nothing but the
-//! removal of what is done with.
+//! Ring files in their folders: their names, the death of their processes, and the lock of a recoverer.
+//!
+//! Takes folders and a store; gives locked files of dead processes with their content, and the content of files of
+//! running processes. It changes nothing in a folder but to remove files that are done with. It does not know what
+//! becomes of the content.
 #![allow(clippy::disallowed_methods, reason = "ring files are no store's files")]
 
 use std::ffi::OsStr;
@@ -15,22 +17,23 @@ use crate::platform::liveness;
 use crate::ring::layout::{PAGE_BYTES, head};
 use crate::ring::reader::{Image, Refused};
 
-/// Files looked at in a folder; a folder of more is not ours alone.
+/// Most files of a folder that are looked at; a folder of more is not the recorder's alone.
 const FILES_MAX: usize = 4096;
-/// A file that says nothing is being made; one that has said nothing for so long was left so.
+/// Age at which a file without a published head is removed. A younger one may belong to a process that is just
+/// starting.
 const SILENT_MAX_NS: i64 = 600 * 1_000_000_000;
-/// Bytes of a file that are read: far more than any process is let have.
+/// Most bytes of a file that are read: far more than the recorder allows any process.
 const BYTES_MAX: u64 = 4 << 30;
 
-/// The name of a ring file: of whom, for which store, by which process, in which run. The last tells
-/// programs apart that one process has become by exec.
+/// Returns the name of a ring file: user, store, process and run. The run distinguishes the programs that one process
+/// becomes by exec.
 pub(crate) fn file_name(store: &Path, pid: u32, mark: &str, run_uuid: &str) -> PathBuf {
     let began = mark.rsplit('/').next().unwrap_or_default();
     let run = run_uuid.get(..8).unwrap_or(run_uuid);
     format!("{}{:016x}-{pid}-{began}-{run}", prefix(), hash(store)).into()
 }
 
-/// How the names of this user's ring files begin.
+/// Returns the prefix of the names of this user's ring files.
 fn prefix() -> String {
     format!("monitored-{}-", effective_user())
 }
@@ -43,22 +46,22 @@ fn hash(path: &Path) -> u64 {
     })
 }
 
-/// A ring file of a dead process, locked: nobody else recovers it meanwhile.
+/// A locked ring file of a dead process. Nobody else recovers it meanwhile.
 #[derive(Debug)]
 pub(crate) struct Claim {
     path: PathBuf,
-    /// Closing it gives up the lock.
+    /// The open file. Closing it releases the lock.
     _file: File,
 }
 
 impl Claim {
-    /// Removes the file: everything in it is in the store.
+    /// Removes the file, whose content is in the store.
     pub(crate) fn remove(self) {
         let _ = std::fs::remove_file(&self.path);
     }
 }
 
-/// The ring files of this user in these folders.
+/// Returns the ring files of this user in these folders.
 fn all(folders: &[PathBuf]) -> Vec<PathBuf> {
     let prefix = prefix();
     let mut paths = Vec::new();
@@ -72,13 +75,12 @@ fn all(folders: &[PathBuf]) -> Vec<PathBuf> {
     paths
 }
 
-/// The next ring file that a dead process left for this store, with what it says. Files that say nothing
-/// are removed on the way.
+/// Locks and reads the next ring file that a dead process left for this store. Useless files are removed on the way.
 pub(crate) fn claim_dead(folders: &[PathBuf], store: &Path, now_ns: i64) -> Option<(Claim, Image)> {
     all(folders).into_iter().find_map(|path| claim(path, store, now_ns))
 }
 
-/// Whether there is one, as far as can be told without locking it.
+/// Returns true if a dead process seems to have left a ring file for this store; the files are not locked.
 pub(crate) fn any_dead(folders: &[PathBuf], store: &Path, now_ns: i64) -> bool {
     all(folders).iter().any(|path| {
         let head = open(path).and_then(|file| read(file, PAGE_BYTES as u64));
@@ -87,8 +89,8 @@ pub(crate) fn any_dead(folders: &[PathBuf], store: &Path, now_ns: i64) -> bool {
     })
 }
 
-/// What the running processes of this user are at, of those that keep this store.
-pub(crate) fn of_living(folders: &[PathBuf], store: &Path, now_ns: i64) -> Vec<Image> {
+/// Reads the ring files of this user's running processes that record into this store.
+pub(crate) fn read_living(folders: &[PathBuf], store: &Path, now_ns: i64) -> Vec<Image> {
     let image = |path: &PathBuf| {
         let head = Image::parse(read(open(path)?, PAGE_BYTES as u64)?).ok()?;
         if !is_for(&head, store) || is_dead(&head, path, now_ns) {
@@ -105,11 +107,11 @@ fn claim(path: PathBuf, store: &Path, now_ns: i64) -> Option<(Claim, Image)> {
         Ok(image) if !is_dead(&image, &path, now_ns) => return None,
         Ok(image) if !is_for(&image, store) && !is_useless(&image, now_ns) => return None,
         Ok(_) | Err(Refused::NotOne) => {}
-        // A newer program's, which will see to it.
+        // A file of another version is recovered by a program of that version.
         Err(Refused::Version(_)) => return None,
     }
     let file = open(&path)?;
-    // Its process holds the lock until the file is mapped; another that recovers it, until it is done.
+    // The file's own process holds the lock until the file is mapped; another recoverer, until it has finished.
     crate::ring::mapping::lock(&file).ok()?;
     let (found, there) = (file.metadata().ok()?, std::fs::symlink_metadata(&path).ok()?);
     if (found.dev(), found.ino()) != (there.dev(), there.ino()) {
@@ -117,7 +119,7 @@ fn claim(path: PathBuf, store: &Path, now_ns: i64) -> Option<(Claim, Image)> {
     }
     let claim = Claim { path, _file: file.try_clone().ok()? };
     match read(file, BYTES_MAX).map(Image::parse)? {
-        // Looked at again, under the lock.
+        // The content is checked again under the lock.
         Ok(image) if is_dead(&image, &claim.path, now_ns) && is_for(&image, store) => Some((claim, image)),
         Ok(image) if is_dead(&image, &claim.path, now_ns) && is_useless(&image, now_ns) => {
             claim.remove();
@@ -131,7 +133,7 @@ fn claim(path: PathBuf, store: &Path, now_ns: i64) -> Option<(Claim, Image)> {
     }
 }
 
-/// Opens a file of our own user's for reading; links are not followed.
+/// Opens a file of this user for reading. Links are not followed.
 fn open(path: &Path) -> Option<File> {
     let flags = libc::O_NOFOLLOW | libc::O_CLOEXEC | libc::O_NONBLOCK;
     let file = OpenOptions::new().read(true).custom_flags(flags).open(path).ok()?;
@@ -139,7 +141,7 @@ fn open(path: &Path) -> Option<File> {
     (found.is_file() && found.uid() == effective_user()).then_some(file)
 }
 
-/// The words of a file, at most so many bytes and as many as it says it has in use.
+/// Reads the words of a file: as many as its head says are in use, but at most this many bytes.
 fn read(file: File, bytes_max: u64) -> Option<Vec<u64>> {
     let mut bytes = Vec::new();
     let mut file = file;
@@ -150,15 +152,16 @@ fn read(file: File, bytes_max: u64) -> Option<Vec<u64>> {
     Some(bytes.as_chunks::<8>().0.iter().map(|word| u64::from_le_bytes(*word)).collect())
 }
 
-/// Whether the records are for this store: the one that was opened, or, before that, asked for.
+/// Returns true if the records belong to this store: the store that was opened, else the one that was requested.
 fn is_for(image: &Image, store: &Path) -> bool {
     let named = if image.store.is_empty() { &image.store_asked } else { &image.store };
     let named = Path::new(OsStr::from_bytes(named));
-    named == store || settled(named).is_some_and(|named| Some(named) == settled(store))
+    named == store
+        || with_resolved_folder(named).is_some_and(|named| Some(named) == with_resolved_folder(store))
 }
 
-/// Whether nobody will ever ask for it: its store's folder is gone, or the store would have let go of all
-/// of it by now.
+/// Returns true if nobody will recover the file: the folder of its store is gone, or the retention of the store has
+/// passed for all of it.
 fn is_useless(image: &Image, now_ns: i64) -> bool {
     let named = if image.store.is_empty() { &image.store_asked } else { &image.store };
     let folder = Path::new(OsStr::from_bytes(named)).parent();
@@ -167,19 +170,19 @@ fn is_useless(image: &Image, now_ns: i64) -> bool {
         || folder.is_some_and(|folder| folder.try_exists().is_ok_and(|is_there| !is_there))
 }
 
-/// A path with the links in its folder resolved.
-fn settled(path: &Path) -> Option<PathBuf> {
+/// Returns the path with the links in its folder resolved.
+fn with_resolved_folder(path: &Path) -> Option<PathBuf> {
     Some(path.parent()?.canonicalize().ok()?.join(path.file_name()?))
 }
 
-/// Whether the process is gone, or has become another program's.
+/// Returns true if the process is gone, or has become another program by exec.
 fn is_dead(image: &Image, path: &Path, now_ns: i64) -> bool {
     let silent_ns = now_ns.saturating_sub(image.alive_ns);
     liveness::is_gone(image.process.pid, Some(&image.mark), silent_ns)
         || liveness::is_here(&image.mark) && is_unmapped(image.process.pid, path)
 }
 
-/// Whether a process of this machine certainly does not map the file.
+/// Returns true if a process of this machine certainly does not map the file.
 fn is_unmapped(pid: u32, path: &Path) -> bool {
     let Ok(maps) = std::fs::read(Path::new("/proc").join(pid.to_string()).join("maps")) else { return false };
     let name = path.file_name().unwrap_or_default().as_bytes();

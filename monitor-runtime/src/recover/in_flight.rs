@@ -1,12 +1,14 @@
-//! The calls that are under way in a process, as its ring file says: those on the stacks of its threads,
-//! and async ones that wait to be polled again. One that is being polled is on a stack.
+//! The calls under way in a process, by its ring file.
+//!
+//! Takes the content of a ring file; gives the calls on the stacks of its threads, and the async calls between two
+//! polls. An async call that is being polled is on a stack. It does not know whether the process runs.
 
 use std::collections::HashSet;
 
 use crate::batch::InFlightRow;
 use crate::ring::reader::Image;
 
-/// All of them, thread by thread, the outermost first.
+/// Returns the calls under way, thread by thread, the outermost first; then async calls between two polls.
 pub(crate) fn in_flight(image: &Image) -> Vec<InFlightRow> {
     let clock = image.clock();
     let unix_ns = |ticks: u64| clock.unix_ns(ticks).max(0);

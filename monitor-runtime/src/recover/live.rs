@@ -1,5 +1,7 @@
-//! What running processes are at, read from outside: their ring files are opened for reading and nothing
-//! else, so it costs them nothing. In: folders, a store. Out: the calls under way in each of its processes.
+//! The calls under way in running processes, read from outside.
+//!
+//! Takes folders and a store; gives the calls under way in each process that records into it. Ring files are only read,
+//! so the processes pay nothing. It does not change a file.
 
 use std::path::{Path, PathBuf};
 
@@ -9,11 +11,11 @@ use crate::batch::{InFlightRow, ProcessRow};
 /// A running process.
 #[derive(Debug, Clone)]
 pub struct Living {
-    /// Who it is.
+    /// The run of the program.
     pub process: ProcessRow,
-    /// Its calls under way, thread by thread, the outermost first; then those that wait.
+    /// Calls under way, thread by thread, the outermost first; then async calls between two polls.
     pub calls: Vec<UnderWay>,
-    /// Async calls that waited and for which there was no slot, since the process began.
+    /// Number of async calls since the process began that are missing above, because no slot was free.
     pub lost: u64,
 }
 
@@ -22,24 +24,24 @@ pub struct Living {
 pub struct UnderWay {
     /// The function's name.
     pub function: String,
-    /// Its thread; none for an async call that waits to be polled again.
+    /// Name of the thread; none for an async call between two polls.
     pub thread: Option<String>,
     /// Number of monitored calls around it on its thread.
     pub depth: u32,
-    /// Start, ns since the Unix epoch.
+    /// Start, in nanoseconds since the Unix epoch.
     pub start_ns: i64,
-    /// When it began to wait, for one that waits.
+    /// End of its last poll for an async call between two polls, in nanoseconds since the Unix epoch.
     pub waiting_since_ns: Option<i64>,
-    /// From which duration on its function is slow, where that was stated.
+    /// The function's `slow` option in nanoseconds, if it has one.
     pub slow_ns: Option<u64>,
-    /// Its span id; 1 for a call that is not drawn.
+    /// Span id; 1 for an unsampled call.
     pub span_id: u64,
 }
 
-/// The running processes of this user that keep this store and have ring files in these folders.
+/// Returns the running processes of this user that record into this store and have ring files in these folders.
 #[must_use]
 pub fn living(store: &Path, folders: &[PathBuf], now_ns: i64) -> Vec<Living> {
-    let images = files::of_living(folders, store, now_ns);
+    let images = files::read_living(folders, store, now_ns);
     let living = images.into_iter().map(|image| {
         let call = |flight: InFlightRow| {
             let site = image.sites.get(&flight.function)?;

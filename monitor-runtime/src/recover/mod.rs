@@ -1,7 +1,9 @@
-//! What a process leaves behind in its ring file, brought into its store: records, counts, the calls that
-//! were under way. In: a ring file of a dead process, a store. Out: rows, each once, however often and by
-//! however many this is tried, because how far it came is committed with the rows; then the file goes.
-//! What is in the file is believed as far as it holds together, and no further.
+//! Recovery: brings the content of a dead process's ring file into its store.
+//!
+//! Takes a ring file and a store; gives rows: records, counts, and the calls that were under way. Each row is written
+//! once, however many recoverers try, because the progress is committed together with the rows; then the file is
+//! removed. The content of the file is checked and believed only as far as it is consistent. It does not know why the
+//! process died.
 
 mod files;
 mod records;
@@ -14,31 +16,31 @@ pub use live::{Living, UnderWay, living};
 
 use std::path::{Path, PathBuf};
 
-use dead_process::Estate;
+use dead_process::DeadProcess;
 use rusqlite::Connection;
 
 use crate::store::{OpenError, RecoveryStep, StoreOptions};
 
-/// What was brought into the store.
+/// The amount that a recovery brought into the store.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Recovered {
-    /// Processes that had died.
+    /// Number of dead processes whose files were recovered to the end.
     pub processes: u64,
-    /// Their calls.
+    /// Number of their calls that got a row.
     pub calls: u64,
 }
 
-/// The recovery under way, one ring file at a time.
+/// A recovery that goes through ring files one at a time.
 #[derive(Debug, Default)]
 pub(crate) struct Recovery {
-    estate: Option<Estate>,
+    current: Option<DeadProcess>,
 }
 
 impl Recovery {
-    /// One step: a transaction's worth of records of one dead process. Whether there is more to do.
+    /// Recovers one transaction's worth of records of one dead process. Returns whether there is more to do.
     ///
     /// # Errors
-    /// What SQLite reports; the next step tries again.
+    /// An error of SQLite; the next step tries again.
     pub(crate) fn step(
         &mut self,
         connection: &Connection,
@@ -46,22 +48,22 @@ impl Recovery {
         now_ns: i64,
         recovered: &mut Recovered,
     ) -> rusqlite::Result<bool> {
-        if self.estate.is_none() {
+        if self.current.is_none() {
             let Some((claim, image)) = files::claim_dead(folders, store, now_ns) else { return Ok(false) };
-            self.estate = Some(Estate::new(connection, claim, image)?);
+            self.current = Some(DeadProcess::new(connection, claim, image)?);
         }
-        let Some(estate) = &mut self.estate else { return Ok(false) };
-        match estate.step(connection, now_ns) {
+        let Some(current) = &mut self.current else { return Ok(false) };
+        match current.step(connection, now_ns) {
             Ok(Some(calls)) => recovered.calls += calls,
             Ok(None) => {
                 recovered.processes += 1;
-                if let Some(estate) = self.estate.take() {
-                    estate.close();
+                if let Some(current) = self.current.take() {
+                    current.close();
                 }
             }
             Err(error) => {
-                // The claim is given up, and how far it came is read from the store again.
-                self.estate = None;
+                // Releases the file. The next step reads the progress from the store again.
+                self.current = None;
                 return Err(error);
             }
         }
@@ -77,8 +79,8 @@ pub(crate) fn recovery_step() -> RecoveryStep {
     }))
 }
 
-/// Recovers everything that dead processes left in these folders for this store. Where there is nothing,
-/// the store is not touched.
+/// Recovers everything that dead processes left in these folders for this store. If there is nothing, the store is
+/// not touched.
 ///
 /// # Errors
 /// See [`OpenError`].

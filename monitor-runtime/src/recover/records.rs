@@ -1,6 +1,8 @@
-//! The records that a dead process left, in the order in which they are to be recovered: ring by ring, each
-//! from where the store has it. In: an image, and how far the store is. Out: places of records, whole ones
-//! only; the same for the same image whoever asks.
+//! The records of a dead process that its store lacks, in the order of their recovery.
+//!
+//! Takes the content of a ring file and the progress of the store; gives the places of whole records, ring by ring, each
+//! ring from the position up to which the store has it. The result depends on nothing else, so that all recoverers of
+//! a file agree. It does not know the store.
 
 use std::collections::HashMap;
 
@@ -8,24 +10,26 @@ use crate::batch::RecoveryProgress;
 use crate::record::{Header, Record, decode, is_intact, is_settled};
 use crate::ring::reader::{Entry, Image, RingImage, latest};
 
-/// Where a record lies.
+/// The place of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Place {
     pub(crate) ring: u32,
-    /// Its position in the ring, and the position behind it.
+    /// Position in the ring.
     pub(crate) from: u64,
+    /// Position behind the record.
     pub(crate) to: u64,
     pub(crate) thread: u32,
-    /// Whether it lacks its row, and whether it is to be counted.
+    /// True if the store lacks the row.
     pub(crate) needs_row: bool,
+    /// True if the record is not counted yet.
     pub(crate) needs_count: bool,
-    /// Whether it was found to have no row.
+    /// True if the collector decided that the record gets no row.
     pub(crate) is_settled: bool,
     run: usize,
     at: usize,
 }
 
-/// All of them.
+/// All such records.
 #[derive(Debug, Default)]
 pub(crate) struct Records {
     runs: Vec<Vec<u64>>,
@@ -33,8 +37,8 @@ pub(crate) struct Records {
 }
 
 impl Records {
-    /// The records that the store lacks.
-    pub(crate) fn of(image: &Image, done: &RecoveryProgress) -> Self {
+    /// Returns the records that the store lacks.
+    pub(crate) fn missing(image: &Image, done: &RecoveryProgress) -> Self {
         let mut records = Self::default();
         let mut entries: HashMap<u32, Vec<&Entry>> = HashMap::new();
         for entry in &image.entries {
@@ -54,7 +58,7 @@ impl Records {
     fn add_ring(&mut self, image: &Image, ring: &RingImage, entries: &[&Entry], done: &RecoveryProgress) {
         let written = latest(&ring.marks.written, done.batch).unwrap_or_default();
         let from = (written, ring.marks.counted);
-        // What was drained comes first: the journal has it from before the ring forgot it.
+        // Drained records come first: the journal got them before the ring forgot them.
         let recovered = done.rings.get(&ring.id).copied();
         let mut next = recovered.unwrap_or(from.0.min(from.1));
         let mut thread = ring.head_thread;
@@ -73,7 +77,7 @@ impl Records {
         self.add_run(ring.id, (ring.head, image.pending(ring)), &mut thread, next, from);
     }
 
-    /// Adds the records of a run that lie at `next` or behind it; returns the position behind the last.
+    /// Adds the records of a run whose position is at least `next`. Returns the position behind the last one.
     fn add_run(
         &mut self,
         ring: u32,
@@ -85,7 +89,7 @@ impl Records {
         let (run, mut at, mut next) = (self.runs.len(), 0, next);
         while let Some((record, used)) = decode(words.get(at..).unwrap_or_default()) {
             let Some(from) = position.checked_add(at as u64) else { break };
-            // One that ends past the last position there is would be found again and again.
+            // A record that ends past the largest position would be found again and again.
             let Some(to) = from.checked_add(used as u64) else { break };
             if let Record::Thread(owner) = record {
                 *thread = owner;
@@ -115,7 +119,7 @@ impl Records {
         next
     }
 
-    /// The record that lies there; without its values where they are not what was written.
+    /// Returns the record at a place. If the checksum shows that its values are damaged, it comes without them.
     pub(crate) fn get(&self, place: &Place) -> Option<Record<'_>> {
         let words = self.runs.get(place.run)?.get(place.at..)?;
         match decode(words)?.0 {

@@ -1,10 +1,10 @@
-//! How far each ring's records are counted and written, and what each function's figures are, in the ring
-//! file: so that whoever recovers it counts and writes every record once.
+//! Checkpoints in the ring file: how far each ring's records are counted and written, and each function's figures.
 //!
-//! Two things happen that the file cannot see at once: the figures in memory move on, and the store
-//! commits a batch. So each number stands twice, under the number of the snapshot or batch with which it
-//! holds. A snapshot holds once its number is in the head page; a batch, once the store has it. In: marks
-//! and figures. Out: words. Nothing is read back by the process itself but the numbers of its own slots.
+//! Takes positions and figures; gives words, by which a recoverer counts and writes every record exactly once. Two
+//! things move on that the file cannot see at one moment: the figures in memory, and the batches that the store
+//! commits. So each value has two slots, and each slot the number of the snapshot or batch from which on the value is
+//! valid. A snapshot is valid once its number is in the head page, a batch once the store has it. It does not read
+//! anything back but the numbers of its own slots.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -12,17 +12,17 @@ use crate::batch::Figures;
 use crate::ring::layout::{Kind, block, block_bytes, head, ledger, marks};
 use crate::ring::memory::Memory;
 
-/// The ledger of a process; without a ring file it keeps nothing.
+/// The writer of checkpoints. Without a ring file it writes nothing.
 #[derive(Debug)]
 pub(crate) struct Ledger {
     memory: &'static Memory,
-    /// By site id in groups.
+    /// Blocks of figures, by groups of site ids.
     blocks: Vec<Option<&'static [AtomicU64]>>,
-    /// The marks of each ring, by its number, and how far it is counted; those of the overflow come first.
+    /// The marks of each ring, by its number, and the position up to which it is counted. Number 0 is the overflow.
     rings: Vec<Option<(&'static [AtomicU64], u64)>>,
-    /// The last snapshot that is whole.
+    /// Number of the last snapshot that is complete.
     snapshot: u64,
-    /// The last batch that the store is known to have.
+    /// Number of the last batch that the store has acknowledged.
     acknowledged: u64,
 }
 
@@ -32,13 +32,13 @@ impl Ledger {
         Self { memory, blocks: Vec::new(), rings: vec![Some((overflow, 0))], snapshot: 0, acknowledged: 0 }
     }
 
-    /// Whether there is a file to keep anything in.
+    /// Returns true if there is a ring file to write to.
     pub(crate) fn is_kept(&self) -> bool {
         self.memory.mapping().is_some()
     }
 
-    /// For the next snapshot: the ring's records are counted up to here. Whether that is further than
-    /// before. `place` is where the ring's marks lie.
+    /// Notes for the next snapshot that the ring's records are counted up to this position. Returns true if that is
+    /// further than before. `place` returns the ring's marks.
     pub(crate) fn counted(
         &mut self,
         ring: u32,
@@ -57,7 +57,7 @@ impl Ledger {
         true
     }
 
-    /// For the next snapshot: a function's figures since the process began.
+    /// Notes for the next snapshot a function's figures since the process began.
     pub(crate) fn figures_counted(&mut self, site: u32, figures: &Figures) {
         let (next, settled) = (self.snapshot + 1, self.snapshot);
         if let Some(words) = self.site(site) {
@@ -65,27 +65,27 @@ impl Ledger {
         }
     }
 
-    /// The next snapshot is whole.
+    /// Publishes the next snapshot, which is complete.
     pub(crate) fn publish(&mut self) {
         self.snapshot += 1;
         self.memory.head()[head::SNAPSHOT].store(self.snapshot, Ordering::Release);
     }
 
-    /// With this batch the ring's records are written up to here.
+    /// Notes that with this batch the ring's records are written up to this position.
     pub(crate) fn written(&mut self, batch: u64, ring: u32, position: u64) {
         if let Some(Some((words, _))) = self.rings.get(ring as usize) {
             stage(&words[marks::WRITTEN..marks::COUNTED], batch, self.acknowledged, &[position]);
         }
     }
 
-    /// Takes back what [`Self::written`] said of the ring's records: this batch has none of them any more.
+    /// Withdraws the note of [`Self::written`] for this ring, because the batch has none of its records any more.
     pub(crate) fn put_off(&mut self, batch: u64, ring: u32) {
         if let Some(Some((words, _))) = self.rings.get(ring as usize) {
             take_back(&words[marks::WRITTEN..marks::COUNTED], batch);
         }
     }
 
-    /// With this batch a function's figures are written as they are now.
+    /// Notes that with this batch a function's figures are written as they are now.
     pub(crate) fn figures_written(&mut self, batch: u64, site: u32, figures: &Figures) {
         let settled = self.acknowledged;
         if let Some(words) = self.site(site) {
@@ -93,13 +93,13 @@ impl Ledger {
         }
     }
 
-    /// The store has the batch.
+    /// Notes that the store has the batch.
     pub(crate) fn acknowledge(&mut self, batch: u64) {
         self.acknowledged = batch;
         self.memory.head()[head::ACKNOWLEDGED].store(batch, Ordering::Release);
     }
 
-    /// The words of a site.
+    /// Returns the words of a site.
     fn site(&mut self, site: u32) -> Option<&'static [AtomicU64]> {
         if !self.is_kept() {
             return None;
@@ -117,7 +117,7 @@ impl Ledger {
     }
 }
 
-/// Figures as words.
+/// Returns figures as words.
 fn numbers(figures: &Figures) -> [u64; ledger::FIGURES] {
     let Figures {
         calls, errors, panics, cancelled, recorded, sampled_out, dropped, total_ns, max_ns, ..
@@ -125,8 +125,8 @@ fn numbers(figures: &Figures) -> [u64; ledger::FIGURES] {
     [calls, errors, panics, cancelled, recorded, sampled_out, dropped, total_ns, max_ns]
 }
 
-/// Writes values under a number into one of two slots: that of the same number; else one whose number
-/// never came to hold; else the older. The other stays what holds meanwhile.
+/// Writes values under a number into one of two slots: the slot of the same number, else a slot whose number never
+/// became valid, else the older one. The other slot stays valid meanwhile.
 fn stage(slots: &[AtomicU64], number: u64, settled: u64, values: &[u64]) {
     let (one, other) = slots.split_at(slots.len() / 2);
     let of = |slot: &[AtomicU64]| slot[0].load(Ordering::Relaxed);
@@ -138,7 +138,7 @@ fn stage(slots: &[AtomicU64], number: u64, settled: u64, values: &[u64]) {
         (first, second) if first <= second => one,
         _ => other,
     };
-    // A slot half written belongs to no number.
+    // Number 0 marks a slot that is half written, for a reader of the file.
     slot[0].store(0, Ordering::Release);
     for (word, value) in slot[1..].iter().zip(values) {
         word.store(*value, Ordering::Relaxed);
@@ -146,7 +146,7 @@ fn stage(slots: &[AtomicU64], number: u64, settled: u64, values: &[u64]) {
     slot[0].store(number, Ordering::Release);
 }
 
-/// Takes away what was staged under this number; the other slot holds.
+/// Clears the slot of this number. The other slot stays valid.
 fn take_back(slots: &[AtomicU64], number: u64) {
     let staged = slots.chunks(slots.len() / 2).filter(|slot| slot[0].load(Ordering::Relaxed) == number);
     staged.for_each(|slot| slot[0].store(0, Ordering::Release));
@@ -169,7 +169,7 @@ mod tests {
         assert_eq!(seen(), [(0, 0), (1, 10)]);
         stage(&slots, 2, 1, &[20]);
         assert_eq!(seen(), [(1, 10), (2, 20)]);
-        // Batch 2 was given up and 3 came after it: 1 still holds.
+        // Batch 2 was given up and batch 3 follows: batch 1 is still valid.
         stage(&slots, 3, 1, &[30]);
         assert_eq!(seen(), [(1, 10), (3, 30)]);
         stage(&slots, 3, 1, &[31]);

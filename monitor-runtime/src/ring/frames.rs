@@ -11,7 +11,7 @@ use crate::platform::clock::Ticks;
 use crate::ring::layout::frame;
 use crate::ring::layout::ring::{CONTROL, DEPTH, FRAMES, FRAMES_MAX};
 
-/// A call under way.
+/// A call that is under way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Frame {
     pub(crate) site: u32,
@@ -20,7 +20,7 @@ pub(crate) struct Frame {
     pub(crate) span: u64,
 }
 
-/// A call begins: its frame is the innermost from here on.
+/// Pushes the frame of a call that begins.
 #[cfg_attr(not(debug_assertions), inline(always))]
 pub(crate) fn push(page: &[AtomicU64; CONTROL], site: u32, start: Ticks, span: u64) {
     let depth = page[DEPTH].load(Ordering::Relaxed);
@@ -28,18 +28,18 @@ pub(crate) fn push(page: &[AtomicU64; CONTROL], site: u32, start: Ticks, span: u
     page[at + frame::SITE].store(u64::from(site) | depth << 32, Ordering::Relaxed);
     page[at + frame::START].store(start, Ordering::Relaxed);
     page[at + frame::SPAN].store(span, Ordering::Relaxed);
-    // After the frame, for a reader that comes between. Partner: whoever reads the file.
+    // Publishes the frame to a reader of the file.
     page[DEPTH].store(depth + 1, Ordering::Release);
 }
 
-/// The time of the innermost call starts, after what was captured before it.
+/// Sets the start of the innermost call, whose arguments are captured by now.
 pub(crate) fn start(page: &[AtomicU64; CONTROL], start: Ticks) {
     let depth = page[DEPTH].load(Ordering::Relaxed).wrapping_sub(1);
     let at = FRAMES + depth as usize % FRAMES_MAX * frame::WORDS;
     page[at + frame::START].store(start, Ordering::Relaxed);
 }
 
-/// The calls under way, the outermost first, as far as their frames are there.
+/// Returns the calls under way whose frames are still there, the outermost first.
 pub(crate) fn under_way(page: &[AtomicU64; CONTROL]) -> Vec<Frame> {
     let depth = page[DEPTH].load(Ordering::Acquire);
     if depth == 0 {
@@ -50,28 +50,27 @@ pub(crate) fn under_way(page: &[AtomicU64; CONTROL]) -> Vec<Frame> {
     read_frames(&words, u32::try_from(depth).unwrap_or(0))
 }
 
-/// The function of the outermost call that is under way, if its frame is still there.
+/// Returns the function of the outermost call under way, if its frame is still there.
 pub(crate) fn outermost(page: &[AtomicU64; CONTROL]) -> Option<u32> {
     let word = page[FRAMES + frame::SITE].load(Ordering::Relaxed);
     let is_there = page[DEPTH].load(Ordering::Relaxed) > 0 && word >> 32 == 0;
     is_there.then_some(word as u32)
 }
 
-/// The innermost call ends.
+/// Pops the frame of the innermost call, which ends.
 #[cfg_attr(not(debug_assertions), inline(always))]
 pub(crate) fn pop(page: &[AtomicU64; CONTROL]) {
     page[DEPTH].store(page[DEPTH].load(Ordering::Relaxed).wrapping_sub(1), Ordering::Relaxed);
 }
 
-/// The frames of the calls under way, as far as they are still there: a frame says how deep it is, and one
-/// that does not say what it should was overwritten.
+/// Reads the frames of the calls under way. A frame that does not say its own depth was overwritten and is left out.
 pub(crate) fn read_frames(words: &[u64], depth: u32) -> Vec<Frame> {
     let first = depth.saturating_sub(FRAMES_MAX as u32);
     let frame = |depth: u32| {
         let at = depth as usize % FRAMES_MAX * frame::WORDS;
         let words = words.get(at..at + frame::WORDS)?;
         let site = words[frame::SITE] as u32;
-        // Without a start its arguments are still being captured.
+        // A frame without a start is of a call whose arguments are still being captured.
         let is_it = (words[frame::SITE] >> 32) as u32 == depth && site != 0 && words[frame::START] != 0;
         is_it.then(|| Frame { site, depth, start: words[frame::START], span: words[frame::SPAN] })
     };

@@ -1,8 +1,9 @@
-//! What was drained from the rings and is not yet in the store, once more, in the ring file: so it
-//! survives the process as what is in the rings does. In: pieces of rings, before the ring forgets them, and
-//! single records that are worth more than what they came with. Out: the blocks they lie in, to be held until
-//! their records are committed; the last holder's drop frees a block. What is worth less leaves room for
-//! what is worth more. The process itself never reads them.
+//! The journal: a copy, in the ring file, of drained records that are not in the store yet.
+//!
+//! Takes pieces of rings before the rings forget them, and single records that are worth more than the rest of their
+//! piece; gives the blocks that hold them. A holder keeps a block until its records are committed, and the drop of
+//! the last holder frees the block. So drained records survive the process as undrained ones do. When room is short,
+//! the last blocks are reserved for records of more worth. The process itself never reads the journal.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -11,10 +12,10 @@ use crate::ring::layout::{Kind, block, block_bytes, entry};
 use crate::ring::memory::Memory;
 use crate::sync::lock;
 
-/// Blocks of the journal, held.
+/// Blocks of the journal that somebody holds.
 pub(crate) type Held = Vec<Arc<Block>>;
 
-/// One block.
+/// A block of the journal. Its drop frees it.
 #[derive(Debug)]
 pub(crate) struct Block {
     words: &'static [AtomicU64],
@@ -25,30 +26,30 @@ pub(crate) struct Block {
 #[derive(Debug, Default)]
 struct Free {
     blocks: Mutex<Vec<&'static [AtomicU64]>>,
-    /// What is in the journal from now on is for whoever recovers it.
+    /// True once the content of the journal is left to a recoverer: blocks are not freed any more.
     is_left: AtomicBool,
 }
 
-/// What is kept, in the order of its worth.
+/// The worth of what is kept, the least first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Worth {
-    /// Whatever a ring held.
+    /// Everything that a ring held.
     Drained,
-    /// A call that is to have its row.
+    /// A call that will have a row.
     Row,
     /// A failure.
     Failure,
 }
 
-/// Where words that were appended lie.
+/// The places of appended words.
 #[derive(Debug, Default)]
 pub(crate) struct Pieces {
     pieces: Vec<Piece>,
     words: usize,
 }
 
-/// Words that were appended at once: the number of the first, how many they are, their block, their place
-/// there.
+/// Words that were appended together: the number of the first, how many they are, their block, and their place in
+/// it.
 #[derive(Debug)]
 struct Piece {
     first: usize,
@@ -58,12 +59,12 @@ struct Piece {
 }
 
 impl Pieces {
-    /// Walks over the pieces, from the first word on.
+    /// Returns a walk over the pieces, from the first word on.
     pub(crate) fn walk(&self) -> Walk<'_> {
         Walk { pieces: &self.pieces }
     }
 
-    /// The blocks they lie in.
+    /// Returns the blocks of the pieces, each once.
     pub(crate) fn held(&self) -> Held {
         let mut held = Held::new();
         for Piece { block, .. } in &self.pieces {
@@ -74,12 +75,12 @@ impl Pieces {
         held
     }
 
-    /// Whether no word was passed over.
+    /// Returns true if no word was skipped.
     pub(crate) fn are_whole(&self) -> bool {
         self.pieces.iter().map(|piece| piece.length).sum::<usize>() == self.words
     }
 
-    /// Whether the word of this number was kept.
+    /// Returns true if the word of this number was kept.
     pub(crate) fn have(&self, number: usize) -> bool {
         let behind = self.pieces.partition_point(|piece| piece.first <= number);
         let piece = behind.checked_sub(1).and_then(|at| self.pieces.get(at));
@@ -94,14 +95,15 @@ pub(crate) struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    /// Writes words over those at this number, which is behind that of the last call, within one piece.
+    /// Overwrites the words at this number. The number must be larger than that of the last call, and the words lie
+    /// within one piece.
     pub(crate) fn amend(&mut self, number: usize, words: &[u64]) {
         while let [_, next, ..] = self.pieces
             && next.first <= number
         {
             self.pieces = &self.pieces[1..];
         }
-        // Where there was no room for them, there is nothing to write over.
+        // Words that found no room in the journal are not there to be overwritten.
         let lies_there = |piece: &&Piece| (piece.first..piece.first + piece.length).contains(&number);
         let Some(Piece { first, block, at, .. }) = self.pieces.first().filter(lies_there) else { return };
         let place = at + (number - first);
@@ -120,11 +122,11 @@ impl Drop for Block {
     }
 }
 
-/// The journal of a process; without a ring file it keeps nothing.
+/// The writer of the journal. Without a ring file it keeps nothing.
 #[derive(Debug)]
 pub(crate) struct Journal {
     memory: &'static Memory,
-    /// By worth: what is let go early does not hold on to the room of what stays.
+    /// A lane for each worth, because records that are released early must not hold the room of records that stay.
     lanes: [Lane; 3],
     pieces: Pieces,
     free: Arc<Free>,
@@ -132,16 +134,16 @@ pub(crate) struct Journal {
     blocks_max: usize,
 }
 
-/// Where the next words of a worth go.
+/// The place of the next words of one worth.
 #[derive(Debug, Default)]
 struct Lane {
     current: Option<Arc<Block>>,
-    /// Ring and position behind the last entry of the current block, and where that entry begins.
+    /// Ring and end position of the last entry in the current block, and the place where that entry begins.
     last: (u32, u64, usize),
 }
 
 impl Journal {
-    /// A journal of at most so many bytes; its reserved blocks it has in any case.
+    /// Returns a journal of at most this many bytes, but with its reserved blocks in any case.
     pub(crate) fn new(memory: &'static Memory, bytes_max: usize) -> Self {
         let blocks_max = (bytes_max / block_bytes(BLOCK_WORDS)).max(RESERVED_BLOCKS);
         Self {
@@ -154,13 +156,13 @@ impl Journal {
         }
     }
 
-    /// Whether there is a file to keep anything in.
+    /// Returns true if there is a ring file to write to.
     pub(crate) fn is_kept(&self) -> bool {
         self.memory.mapping().is_some()
     }
 
-    /// Keeps whole records from this position of a ring on; `thread` is whose the first of them is. Where
-    /// there is no room they are as safe as the process is. Whether there was.
+    /// Appends whole records that lie in a ring from this position on. `thread` wrote the first of them. Returns false
+    /// if there is no room: the records are then lost if the process is killed.
     pub(crate) fn append(
         &mut self,
         worth: Worth,
@@ -191,7 +193,7 @@ impl Journal {
         }
         let begins = &block[last.2 + entry::LENGTH];
         begins.store(begins.load(Ordering::Relaxed) + length as u64, Ordering::Relaxed);
-        // The entry counts from here on; the ring may forget its words.
+        // Publishes the entry to a reader of the file. From here on the ring may forget its words.
         block[block::FILLED].store((at + length) as u64, Ordering::Release);
         (last.0, last.1) = (ring, position + length as u64);
         let first = self.pieces.words;
@@ -200,23 +202,23 @@ impl Journal {
         true
     }
 
-    /// Of what is drained at once, so many words are not kept.
+    /// Skips this many drained words: they are not written to the journal.
     pub(crate) fn pass(&mut self, words: usize) {
         self.pieces.words += words;
     }
 
-    /// What was appended since the last call.
+    /// Returns the pieces that were appended since the last call.
     pub(crate) fn take_pieces(&mut self) -> Pieces {
         std::mem::take(&mut self.pieces)
     }
 
-    /// Leaves what it holds in the file, whoever lets go of it: the collector ends before the store has
+    /// Leaves the content of all blocks in the file for a recoverer, because the collector ends before the store has
     /// taken everything.
     pub(crate) fn leave(&self) {
         self.free.is_left.store(true, Ordering::Relaxed);
     }
 
-    /// Sees to it that the current block of this worth has room for this many words.
+    /// Makes sure that the current block of this worth has room for this many words. Returns false if there is none.
     fn make_room(&mut self, worth: Worth, words: usize) -> bool {
         let filled = |block: &Block| block.words[block::FILLED].load(Ordering::Relaxed) as usize;
         let fits = |block: &Arc<Block>| filled(block) + words <= block.words.len();
@@ -230,7 +232,7 @@ impl Journal {
         true
     }
 
-    /// A block that nobody holds, where one is left beyond those that are for what is worth more.
+    /// Returns a block that nobody holds, unless the last ones are reserved for records of more worth.
     fn free_block(&mut self, worth: Worth) -> Option<&'static [AtomicU64]> {
         let mut free = lock(&self.free.blocks);
         let left = free.len() + (self.blocks_max - self.blocks);
@@ -250,7 +252,7 @@ impl Journal {
 /// Blocks that drained words leave for rows and failures: one for rows, and one that is for failures alone. A
 /// block has room for some 740 failures without values.
 const RESERVED_BLOCKS: usize = 2;
-/// Of 64 KiB with its header: room for any piece of a ring, which a record at its end makes longer by at
+/// Words of a block of 64 KiB without its header: room for any piece of a ring, which its last record lengthens by at
 /// most 50 KiB.
 const BLOCK_WORDS: usize = 8192 - block::HEADER;
 

@@ -1,10 +1,10 @@
-//! A file on tmpfs mapped into memory, so that what lies in it survives the death of the process.
+//! A file on tmpfs that is mapped into memory, so that its content survives the death of the process.
 //!
-//! In: a folder, a name, a bound. Out: zeroed blocks of atomic words, or a refusal with its reason, after
-//! which memory is taken from the heap. Invariants: no page is touched before the file system has
-//! promised it, because a page that it cannot give ends the process; a block belongs to one owner and stays
-//! mapped for the life of the process; the child of a fork has other pages at these addresses. It does not
-//! know what blocks hold, and keeps no descriptor open.
+//! Takes a folder, a name and a bound; gives zeroed blocks of atomic words, or a refusal with its reason, after which
+//! memory comes from the heap. Always holds: no page is touched before the file system has reserved it, because a
+//! page that the file system cannot supply ends the process; a block belongs to one owner and stays mapped for the
+//! life of the process; the child of a fork has other pages at these addresses. It does not know what blocks hold, and
+//! keeps no descriptor open.
 #![allow(unsafe_code, reason = "mapping a file has no safe counterpart in the standard library")]
 #![allow(clippy::disallowed_methods, reason = "ring files are no store's files")]
 
@@ -23,24 +23,24 @@ pub(crate) struct Mapping {
     words: &'static [AtomicU64],
     path: PathBuf,
     identity: (u64, u64),
-    /// Bytes given out, and bytes that the file system has promised, or that belong to a block whose owner
-    /// asks for them.
+    /// Bytes that are handed out; and bytes that are reserved, or that belong to a block whose owner reserves them
+    /// itself.
     taken: Mutex<(usize, usize)>,
 }
 
 impl Mapping {
-    /// Makes a file for its owner alone and maps as much of it as may ever be used; the pages
-    /// themselves are asked for when blocks are taken.
+    /// Creates a file that only its owner can read, and maps as much of it as may ever be used. Pages are reserved when
+    /// blocks are taken.
     ///
     /// # Errors
-    /// Why it cannot be had, in words.
+    /// The reason why there is no file, as a sentence.
     pub(crate) fn create(folder: &Path, name: &str, bytes_max: usize) -> Result<Self, String> {
         let path = folder.join(name);
         let failed = |what: &str, error: &std::io::Error| format!("{what} {}: {error}", path.display());
         if !is_in_memory(folder) {
             return Err(format!("{} is no file system in memory", folder.display()));
         }
-        // A file that passes the limit is answered with a signal that ends the process.
+        // The kernel answers a file that grows past this limit with a signal that ends the process.
         if file_size_limit() < bytes_max as u64 {
             return Err("the limit on the size of files (ulimit -f) is too low".to_owned());
         }
@@ -60,15 +60,15 @@ impl Mapping {
     }
 
     fn map(file: &File, path: &Path, bytes: usize) -> std::io::Result<Self> {
-        // Held until the file is mapped: who finds the file unlocked and mapped nowhere takes it for a
-        // dead process's.
+        // The lock is held until the file is mapped, because a recoverer takes a file that is neither locked nor
+        // mapped for one of a dead process.
         lock(file)?;
-        // The umask may have taken even the owner's rights.
+        // The umask may have removed even the owner's permissions.
         file.set_permissions(Permissions::from_mode(0o600))?;
         file.set_len(bytes as u64)?;
-        promise(file, 0, FIRST_PROMISE)?;
+        reserve(file, 0, FIRST_RESERVE)?;
         let found = file.metadata()?;
-        // SAFETY: a new mapping where the system likes; nothing of ours lies there.
+        // SAFETY: the kernel chooses the address of the new mapping, so nothing of ours lies there.
         let memory = unsafe {
             libc::mmap(
                 std::ptr::null_mut(),
@@ -82,38 +82,38 @@ impl Mapping {
         if memory == libc::MAP_FAILED {
             return Err(std::io::Error::last_os_error());
         }
-        // SAFETY: the range was mapped just now. It keeps the rings out of core files; that it may fail
-        // does no harm.
+        // SAFETY: the range was mapped just now. The advice keeps the rings out of core files; its failure does no
+        // harm.
         unsafe { libc::madvise(memory, bytes, libc::MADV_DONTDUMP) };
         MAPPED.0.store(memory as usize, Ordering::Relaxed);
         MAPPED.1.store(bytes, Ordering::Relaxed);
-        // SAFETY: the mapping is page-aligned, holds so many words, is never unmapped, and any bits are a
-        // value of an atomic word. Pages not promised yet are not touched: `take` hands out promised ones.
+        // SAFETY: the mapping is page-aligned, holds this many words and is never unmapped, and any bits are a value of
+        // an atomic word. Pages that are not reserved are not touched: `take` hands out reserved ones only.
         let words = unsafe { std::slice::from_raw_parts(memory.cast::<AtomicU64>(), bytes / 8) };
         words[head::END].store(PAGE_BYTES as u64, Ordering::Relaxed);
-        let taken = Mutex::new((PAGE_BYTES, FIRST_PROMISE));
+        let taken = Mutex::new((PAGE_BYTES, FIRST_RESERVE));
         Ok(Self { words, path: path.to_owned(), identity: (found.dev(), found.ino()), taken })
     }
 
-    /// The head page.
+    /// Returns the head page.
     pub(crate) fn head(&self) -> &'static [AtomicU64] {
         &self.words[..PAGE_WORDS]
     }
 
-    /// The head page says all that it has to: from now on the file means something to others.
+    /// Publishes the file: from now on other processes can read it, because the head page is complete.
     pub(crate) fn declare(&self) {
-        // Partner: none in this process; whoever reads the file reads the rest after this word.
+        // Publishes the head page. Its partner is in another process: a reader of the file looks at this word first.
         self.words[head::MAGIC].store(MAGIC, Ordering::Release);
     }
 
-    /// A zeroed block of so many bytes, whole pages, its header written. `None` at the bound or where the
-    /// file system has no room.
+    /// Takes a zeroed block of this many bytes, whole pages, and writes its header. Returns `None` at the bound, or if
+    /// the file system has no room.
     pub(crate) fn take(&self, kind: Kind, id: u32, bytes: usize) -> Option<&'static [AtomicU64]> {
         self.take_in_part(kind, id, bytes, bytes).map(|(words, _)| words)
     }
 
-    /// A block of which only the first bytes have to be promised by now; how many are. What lies beyond is
-    /// not to be touched before [`Self::promise_rest`].
+    /// Takes a block and reserves its first bytes. Returns the block and the number of reserved bytes; the rest must
+    /// not be touched before [`Self::reserve_rest`].
     pub(crate) fn take_in_part(
         &self,
         kind: Kind,
@@ -122,17 +122,17 @@ impl Mapping {
         first: usize,
     ) -> Option<(&'static [AtomicU64], usize)> {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        let (start, promised) = *taken;
+        let (start, reserved) = *taken;
         let end = start.checked_add(bytes).filter(|end| *end <= self.words.len() * 8)?;
         let needed = start + first.min(bytes);
-        if needed > promised {
-            let step = if needed == end { PROMISE_STEP } else { PAGE_BYTES };
+        if needed > reserved {
+            let step = if needed == end { RESERVE_STEP } else { PAGE_BYTES };
             let goal = needed.next_multiple_of(step).min(self.words.len() * 8);
             let file = self.reopen()?;
-            // What is not there for the step may be there for the block.
-            taken.1 = match promise(&file, promised, goal - promised) {
+            // The file system may have room for the block where it has none for the whole step.
+            taken.1 = match reserve(&file, reserved, goal - reserved) {
                 Ok(()) => goal,
-                Err(_) => promise(&file, promised, needed - promised).ok().map(|()| needed)?,
+                Err(_) => reserve(&file, reserved, needed - reserved).ok().map(|()| needed)?,
             };
         }
         let ready = taken.1.min(end) - start;
@@ -140,33 +140,33 @@ impl Mapping {
         let words = &self.words[start / 8..end / 8];
         words[block::BYTES].store(bytes as u64, Ordering::Relaxed);
         words[block::KIND].store(kind as u64 | u64::from(id) << 32, Ordering::Relaxed);
-        // A reader walks the blocks up to here.
+        // Publishes the block: a reader of the file walks the blocks up to this word.
         self.words[head::END].store(end as u64, Ordering::Release);
         Some((words, ready))
     }
 
-    /// Has the rest of a block promised that was taken in part. Whether the file system has room.
-    pub(crate) fn promise_rest(&self, block: &[AtomicU64]) -> bool {
+    /// Reserves the rest of a block that was taken in part. Returns false if the file system has no room.
+    pub(crate) fn reserve_rest(&self, block: &[AtomicU64]) -> bool {
         let start = block.as_ptr().addr().saturating_sub(self.words.as_ptr().addr());
         let is_ours = start + block.len() * 8 <= self.words.len() * 8;
-        is_ours && self.reopen().is_some_and(|file| promise(&file, start, block.len() * 8).is_ok())
+        is_ours && self.reopen().is_some_and(|file| reserve(&file, start, block.len() * 8).is_ok())
     }
 
-    /// Has this many bytes promised beyond those in use, as far as there is room: asking takes 25 µs for a
-    /// ring, which is then not the caller's time.
-    pub(crate) fn promise_ahead(&self, bytes: usize) {
+    /// Reserves this many bytes beyond those in use, if there is room. The collector calls it, because reserving a ring
+    /// takes 25 µs, which callers would wait for.
+    pub(crate) fn reserve_ahead(&self, bytes: usize) {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        let (in_use, promised) = *taken;
-        let goal = (in_use + bytes).next_multiple_of(PROMISE_STEP).min(self.words.len() * 8);
-        if in_use + bytes / 2 > promised
+        let (in_use, reserved) = *taken;
+        let goal = (in_use + bytes).next_multiple_of(RESERVE_STEP).min(self.words.len() * 8);
+        if in_use + bytes / 2 > reserved
             && let Some(file) = self.reopen()
-            && promise(&file, promised, goal - promised).is_ok()
+            && reserve(&file, reserved, goal - reserved).is_ok()
         {
             taken.1 = goal;
         }
     }
 
-    /// The file, if it still lies where it was made.
+    /// Opens the file again. Returns `None` if another file, or none, lies at its path.
     fn reopen(&self) -> Option<File> {
         let file = OpenOptions::new()
             .read(true)
@@ -178,12 +178,12 @@ impl Mapping {
         ((found.dev(), found.ino()) == self.identity).then_some(file)
     }
 
-    /// Where the file lies.
+    /// Returns the path of the file.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Removes the file. The memory stays as it is.
+    /// Removes the file. The mapped memory stays as it is.
     pub(crate) fn remove(&self) {
         if self.reopen().is_some() {
             let _ = std::fs::remove_file(&self.path);
@@ -191,24 +191,24 @@ impl Mapping {
     }
 }
 
-/// The first pages, without asking for them one by one.
-const FIRST_PROMISE: usize = 256 * 1024;
-/// Pages are asked for in steps: each costs opening the file.
-const PROMISE_STEP: usize = 256 * 1024;
+/// Bytes that are reserved at once when the file is created.
+const FIRST_RESERVE: usize = 256 * 1024;
+/// Bytes that are reserved at a time, because each reservation opens the file.
+const RESERVE_STEP: usize = 256 * 1024;
 
-/// Address and bytes of this process's mapping.
+/// Address and length in bytes of this process's mapping.
 static MAPPED: (AtomicUsize, AtomicUsize) = (AtomicUsize::new(0), AtomicUsize::new(0));
 
-/// In the child of a fork: puts private pages in the place of the parent's file. Guards of calls that were
-/// under way still hold references there; what they write is nobody's. Safe in a handler of fork: one
-/// system call.
+/// Replaces the parent's file by private pages in the child of a fork. Guards of calls that were under way still hold
+/// references to these addresses, and nobody reads what they write there. The function is safe in a fork handler,
+/// because it is one system call.
 pub(crate) fn leave_to_parent() {
     let (address, bytes) = (MAPPED.0.swap(0, Ordering::Relaxed), MAPPED.1.load(Ordering::Relaxed));
     if address == 0 {
         return;
     }
-    // SAFETY: replaces a mapping of our own, of exactly this range, by zeroed pages; all that points there
-    // are atomic words, of which zero is a value.
+    // SAFETY: this replaces a mapping of our own, of exactly this range, by zeroed pages. Everything that points there
+    // is an atomic word, of which zero is a value.
     unsafe {
         libc::mmap(
             std::ptr::without_provenance_mut(address),
@@ -238,7 +238,7 @@ pub(crate) fn is_in_memory(folder: &Path) -> bool {
     kind == TMPFS
 }
 
-/// The most bytes that a file of this process may have.
+/// Returns the most bytes that a file of this process may have.
 fn file_size_limit() -> u64 {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: `limit` is valid for writing.
@@ -248,9 +248,9 @@ fn file_size_limit() -> u64 {
     }
 }
 
-/// Has the file system set pages aside.
+/// Reserves space in the file: the file system allocates these bytes or refuses.
 #[allow(clippy::cast_possible_wrap, reason = "sizes of mapped memory")]
-fn promise(file: &File, from: usize, bytes: usize) -> std::io::Result<()> {
+fn reserve(file: &File, from: usize, bytes: usize) -> std::io::Result<()> {
     let (from, bytes) = ((from as libc::off_t), (bytes as libc::off_t));
     // SAFETY: takes a descriptor that is open and two numbers.
     match unsafe { libc::posix_fallocate(file.as_raw_fd(), from, bytes) } {
@@ -259,7 +259,7 @@ fn promise(file: &File, from: usize, bytes: usize) -> std::io::Result<()> {
     }
 }
 
-/// Locks the file against others that would open it, until it is closed.
+/// Locks the file against other recoverers until it is closed.
 pub(crate) fn lock(file: &File) -> std::io::Result<()> {
     // SAFETY: takes a descriptor that is open and a constant.
     match unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } {

@@ -1,7 +1,8 @@
-//! Memory for rings and what goes with them: zeroed words that live as long as the process. In: what it
-//! is for and how much. Out: a block of atomic words, in the mapped file where there is one and it has
-//! room, on the heap otherwise; both look alike. Where memory comes from the heap although a file was
-//! wanted, why is remembered for whoever reports it.
+//! Memory for rings and their companions: zeroed words that live as long as the process.
+//!
+//! Takes the purpose of a block and its size; gives atomic words, from the mapped file where there is one with
+//! room, else from the heap. Callers cannot tell the two apart. If the heap has to stand in for a file, the reason
+//! is kept for the collector to report. It does not know what a block holds.
 #![allow(unsafe_code, reason = "safe code cannot take zeroed memory without touching its pages")]
 
 use std::alloc::{Layout, alloc_zeroed};
@@ -12,31 +13,31 @@ use crate::ring::layout::{Kind, PAGE_WORDS, block};
 use crate::ring::mapping::Mapping;
 use crate::sync::lock;
 
-/// Where blocks come from.
+/// The source of blocks: a mapped file, or the heap.
 #[derive(Debug)]
 pub(crate) struct Memory {
     mapping: Option<Mapping>,
     /// The head page, mapped or not.
     head: &'static [AtomicU64],
-    /// Why memory was taken from the heap, and whether that is told.
+    /// The reason why memory was taken from the heap, and whether it has been reported.
     refused: Mutex<(Option<String>, bool)>,
 }
 
 impl Memory {
-    /// Memory in this file.
+    /// Returns memory in this file.
     pub(crate) fn mapped(mapping: Mapping) -> Self {
         let head = mapping.head();
         Self { mapping: Some(mapping), head, refused: Mutex::default() }
     }
 
-    /// Memory on the heap; `why`, where a file was wanted.
+    /// Returns memory on the heap. `why` says why there is no file although one was wanted.
     pub(crate) fn on_heap(why: Option<String>) -> Self {
         static NO_HEAD: [AtomicU64; PAGE_WORDS] = [const { AtomicU64::new(0) }; PAGE_WORDS];
         let head = heap(PAGE_WORDS).unwrap_or(&NO_HEAD);
         Self { mapping: None, head, refused: Mutex::new((why, false)) }
     }
 
-    /// The head page of the file; on the heap one that nobody reads.
+    /// Returns the head page of the file. On the heap it is a page that nobody reads.
     pub(crate) fn head(&self) -> &'static [AtomicU64] {
         self.head
     }
@@ -45,7 +46,7 @@ impl Memory {
         self.mapping.as_ref()
     }
 
-    /// A block of so many bytes, whole pages; `None` when there is no memory at all.
+    /// Takes a block of this many bytes, whole pages. Returns `None` if there is no memory at all.
     pub(crate) fn take(&self, kind: Kind, id: u32, bytes: usize) -> Option<&'static [AtomicU64]> {
         if let Some(words) = self.take_mapped(kind, id, bytes) {
             return Some(words);
@@ -56,7 +57,8 @@ impl Memory {
         Some(words)
     }
 
-    /// A block of which only the first bytes will be touched before [`Self::complete`]; how many may be.
+    /// Takes a block whose first bytes are reserved at once. Returns the block and the number of bytes that may be
+    /// touched before [`Self::complete`].
     pub(crate) fn take_in_part(
         &self,
         kind: Kind,
@@ -69,12 +71,12 @@ impl Memory {
         mapped.or_else(|| self.take(kind, id, bytes).map(|words| (words, bytes)))
     }
 
-    /// Makes all of a block that was taken in part fit to be touched; whether that could be done.
+    /// Reserves the rest of a block that was taken in part. Returns false if there is no room for it.
     pub(crate) fn complete(&self, block: &[AtomicU64]) -> bool {
-        self.mapping.as_ref().is_some_and(|mapping| mapping.promise_rest(block))
+        self.mapping.as_ref().is_some_and(|mapping| mapping.reserve_rest(block))
     }
 
-    /// A block that survives the process, or none.
+    /// Takes a block that survives the process. Returns `None` if there is no file or no room in it.
     pub(crate) fn take_mapped(&self, kind: Kind, id: u32, bytes: usize) -> Option<&'static [AtomicU64]> {
         let mapping = self.mapping.as_ref()?;
         let words = mapping.take(kind, id, bytes);
@@ -87,7 +89,7 @@ impl Memory {
         words
     }
 
-    /// Why memory had to come from the heap, once.
+    /// Returns the reason why memory had to come from the heap; the first call alone returns it.
     pub(crate) fn take_refusal(&self) -> Option<String> {
         let mut refused = lock(&self.refused);
         if refused.0.is_none() || std::mem::replace(&mut refused.1, true) {
@@ -97,10 +99,10 @@ impl Memory {
     }
 }
 
-/// Takes this many zeroed words from the heap; `None` when there is no memory.
+/// Takes this many zeroed words from the heap. Returns `None` if there is no memory.
 ///
-/// The alignment is that of a word: with a larger one the allocator clears the memory by hand, and
-/// all of it becomes resident. The memory is never given back: rings are reused instead.
+/// The alignment is that of a word, because with a larger one the allocator clears the memory by hand and all of it
+/// becomes resident. The memory is never given back: rings are reused instead.
 fn heap(words: usize) -> Option<&'static [AtomicU64]> {
     let layout = Layout::array::<AtomicU64>(words).ok().filter(|layout| layout.size() > 0)?;
     // SAFETY: the layout's size is not zero.

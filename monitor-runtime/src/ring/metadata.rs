@@ -1,6 +1,8 @@
-//! What another program needs to make sense of this process's records after its death: who it was, its
-//! functions, its threads, its clock. In: each of these, when it is first met, always before a record that
-//! refers to it. Out: words of the ring file. It does not read them.
+//! Metadata of a ring file: the process, its functions, its threads and its clock.
+//!
+//! Takes each of these when the recorder first meets it, always before a record that refers to it; gives words of the
+//! ring file, by which another program understands the records after the death of this process. It does not read
+//! them back: see `reader`.
 
 use std::os::unix::ffi::OsStrExt as _;
 use std::sync::Mutex;
@@ -13,19 +15,19 @@ use crate::ring::memory::Memory;
 use crate::site::CallSite;
 use crate::sync::lock;
 
-/// What does not change in the life of a process.
+/// The facts that do not change in the life of a process.
 #[derive(Debug, Clone)]
 pub(crate) struct Identity {
     pub(crate) process: ProcessRow,
-    /// Tells the process from all others: see `store::liveness`.
+    /// Distinguishes the process from all others: see `platform::liveness`.
     pub(crate) mark: String,
-    /// The store asked for.
+    /// The store that the settings name.
     pub(crate) store: std::path::PathBuf,
     pub(crate) retention_ns: u64,
     pub(crate) max_disk_bytes: u64,
 }
 
-/// The legend of a process's ring file.
+/// The writer of the metadata.
 #[derive(Debug)]
 pub(crate) struct Legend {
     head: &'static [AtomicU64],
@@ -40,14 +42,14 @@ struct Sites {
 }
 
 impl Legend {
-    /// The legend in this memory; on the heap there is nobody to read one, and nothing is written.
+    /// Returns a writer into this memory. On the heap it writes nothing, because nobody could read it.
     pub(crate) fn new(memory: &Memory) -> Self {
         let bytes = block_bytes(thread::ENTRIES * thread::WORDS);
         let threads = memory.take_mapped(Kind::Threads, 0, bytes);
         Self { head: memory.head(), threads, sites: Mutex::default() }
     }
 
-    /// Says who the process is, and that the file can be read.
+    /// Writes the identity of the process, then publishes the file.
     pub(crate) fn declare(&self, memory: &Memory, identity: &Identity, first_prefix: u32) {
         let Some(mapping) = memory.mapping() else { return };
         let Identity { process, mark, store, retention_ns, max_disk_bytes } = identity;
@@ -77,16 +79,16 @@ impl Legend {
         mapping.declare();
     }
 
-    /// Writes a text into its place in the head page, cut where it is too long.
+    /// Writes a text into its place in the head page. A text that is too long is cut.
     pub(crate) fn text(&self, (first, words): (usize, usize), text: &[u8]) {
         let text = &text[..text.len().min((words - 1) * 8)];
         self.head[first].store(0, Ordering::Release);
         store_bytes(&self.head[first + 1..first + words], text);
-        // After its bytes: a reader that comes between finds no text rather than half of one.
+        // Publishes the bytes: a reader of the file that comes earlier finds no text rather than half of one.
         self.head[first].store(text.len() as u64, Ordering::Release);
     }
 
-    /// Says how ticks become Unix time from now on.
+    /// Writes the calibration by which ticks become Unix time from now on.
     pub(crate) fn calibrate(&self, calibration: Calibration, alive_ns: i64) {
         let next = 1 - (self.head[head::CLOCK].load(Ordering::Relaxed) & 1);
         let first = head::CALIBRATIONS + next as usize * head::CALIBRATION_WORDS;
@@ -98,13 +100,13 @@ impl Legend {
         self.head[head::ALIVE_NS].store(alive_ns.cast_unsigned(), Ordering::Relaxed);
     }
 
-    /// Takes down what the last panic said.
+    /// Writes the message of the last panic and its Unix time.
     pub(crate) fn panicked(&self, at_ns: i64, text: &str) {
         self.text(head::PANIC, text.as_bytes());
         self.head[head::PANIC_NS].store(at_ns.cast_unsigned(), Ordering::Relaxed);
     }
 
-    /// Names a thread.
+    /// Writes the name of a thread.
     pub(crate) fn thread(&self, id: u32, name: &str) {
         let Some(threads) = self.threads else { return };
         let at = block::HEADER + id as usize % thread::ENTRIES * thread::WORDS;
@@ -112,13 +114,13 @@ impl Legend {
         while !name.is_char_boundary(bytes) {
             bytes -= 1;
         }
-        // The entry may be another thread's, long gone: it is nobody's while the name changes.
+        // The entry may hold the name of a thread that has ended. Its id is 0 while the name changes.
         threads[at].store(0, Ordering::Release);
         store_bytes(&threads[at + 1..at + thread::WORDS], &name.as_bytes()[..bytes]);
         threads[at].store(u64::from(id) | (bytes as u64) << 32, Ordering::Release);
     }
 
-    /// Describes a call site, once.
+    /// Writes the description of a call site, if it is not there yet.
     pub(crate) fn site(&self, memory: &Memory, call_site: &CallSite) {
         if memory.mapping().is_none() {
             return;
@@ -159,13 +161,13 @@ impl Legend {
     }
 }
 
-/// Room for a hundred functions or so.
+/// Words of a block of descriptions: room for about a hundred functions.
 const BLOCK_WORDS: usize = 4096 - block::HEADER;
-/// A description that is longer goes without the names of arguments and fields.
+/// Most words of a description. A longer one omits the names of arguments and fields.
 const ENTRY_WORDS_MAX: usize = 1024;
 
-/// Name, file, group, and as many lists of names as follow: each text with its length before it, in two
-/// bytes, each list with the number of its names.
+/// Returns the texts of a description: name, file, group, then the names of arguments and of fields. Each text is
+/// preceded by its length in two bytes, each list of names by the number of its names as a text.
 fn texts(site: &CallSite, with_names: bool) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut push = |text: &str| {
@@ -186,7 +188,7 @@ fn texts(site: &CallSite, with_names: bool) -> Vec<u8> {
     bytes
 }
 
-/// Stores bytes as words, the last one padded with zeros.
+/// Stores bytes as words. The last word is padded with zeros.
 fn store_bytes(words: &[AtomicU64], bytes: &[u8]) {
     for (word, bytes) in words.iter().zip(bytes.chunks(8)) {
         let mut whole = [0; 8];

@@ -1,6 +1,8 @@
-//! A ring file as another process finds it: parsed as hostile input. In: words, which may be anything. Out:
-//! what they say, or why they say nothing. Every length and offset is checked against the words there are,
-//! nothing is believed that would take more memory than the file itself, and nothing here can panic.
+//! The reader of a ring file, which treats the file as hostile input.
+//!
+//! Takes words, which may be anything; gives their content, or the reason why they are no ring file. Every length and
+//! offset is checked against the number of words, no length is believed that would take more memory than the file
+//! itself, and nothing here can panic. It does not know what a record means, or which records the store has.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -14,28 +16,28 @@ use crate::ring::layout::{
     thread,
 };
 
-/// Why a file says nothing.
+/// The reason why a file is not read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Refused {
-    /// It is no ring file, or its process has not come to declare it.
+    /// The file is no ring file, or its process died before it published the file.
     NotOne,
-    /// It is of another version.
+    /// The file has another version of the layout.
     Version(u64),
 }
 
-/// What a ring file says.
+/// The content of a ring file.
 #[derive(Debug)]
 pub(crate) struct Image {
     words: Vec<u64>,
     pub(crate) process: ProcessRow,
     pub(crate) mark: String,
     pub(crate) store_asked: Vec<u8>,
-    /// Empty where none was opened.
+    /// Path of the store that was opened; empty if none was.
     pub(crate) store: Vec<u8>,
     pub(crate) alive_ns: i64,
-    /// How old the store let rows grow.
+    /// Age at which the store deletes rows, in nanoseconds.
     pub(crate) retention_ns: u64,
-    /// When the last panic was, and its text.
+    /// Unix time and message of the last panic.
     pub(crate) panic: Option<(i64, String)>,
     pub(crate) acknowledged: u64,
     first_prefix: u32,
@@ -49,7 +51,7 @@ pub(crate) struct Image {
     pub(crate) flights_lost: u64,
 }
 
-/// A function.
+/// The description of a function.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Site {
     pub(crate) name: String,
@@ -61,17 +63,17 @@ pub(crate) struct Site {
     pub(crate) fields: Vec<String>,
 }
 
-/// A ring, or number 0: what came around the rings.
+/// A ring. Number 0 stands for failures that travelled around the rings.
 #[derive(Debug)]
 pub(crate) struct RingImage {
     pub(crate) id: u32,
     pub(crate) head: u64,
     pub(crate) tail: u64,
     pub(crate) head_thread: u32,
-    /// Where its records lie.
+    /// Words of the file that hold its records.
     data: Range<usize>,
     pub(crate) marks: Marks,
-    /// Calls under way on its thread, the outermost first.
+    /// Calls that were under way on its thread, the outermost first.
     pub(crate) frames: Vec<Frame>,
     pub(crate) thread: u32,
 }
@@ -92,7 +94,7 @@ pub(crate) struct Entry {
     words: Range<usize>,
 }
 
-/// Figures of a function: counted in all, and by the two last batches that brought them.
+/// Checkpoints of a function's figures: as counted, and as the last two batches wrote them.
 #[derive(Debug)]
 pub(crate) struct LedgerImage {
     pub(crate) site: u32,
@@ -100,7 +102,7 @@ pub(crate) struct LedgerImage {
     pub(crate) written: [(u64, Figures); 2],
 }
 
-/// An async call that waits to be polled again.
+/// An async call between two polls.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Waiting {
     pub(crate) site: u32,
@@ -110,10 +112,10 @@ pub(crate) struct Waiting {
 }
 
 impl Image {
-    /// Reads what these words say.
+    /// Reads a ring file.
     ///
     /// # Errors
-    /// [`Refused`], where they are no ring file of ours.
+    /// [`Refused`] if the words are no ring file of this version.
     pub(crate) fn parse(words: Vec<u64>) -> Result<Self, Refused> {
         if words.len() < PAGE_WORDS || words[head::MAGIC] != MAGIC {
             return Err(Refused::NotOne);
@@ -122,7 +124,7 @@ impl Image {
             return Err(Refused::Version(words[head::VERSION]));
         }
         let snapshot = words[head::SNAPSHOT];
-        let mut image = Self::of_head(&words);
+        let mut image = Self::from_head(&words);
         let overflow = words.get(head::OVERFLOW_MARKS..).unwrap_or_default();
         image.rings.push(RingImage {
             id: 0,
@@ -148,7 +150,7 @@ impl Image {
         Ok(image)
     }
 
-    fn of_head(words: &[u64]) -> Self {
+    fn from_head(words: &[u64]) -> Self {
         let text = |place| String::from_utf8_lossy(&bytes_at(words, place)).into_owned();
         let clock = words[head::CLOCK] as usize & 1;
         let calibration = head::CALIBRATIONS + clock * head::CALIBRATION_WORDS;
@@ -206,7 +208,7 @@ impl Image {
             Some(Kind::Ledger) => {
                 let slots = content.as_chunks::<{ ledger::WORDS }>().0.iter().take(ledger::SITES);
                 for (at, words) in slots.enumerate() {
-                    // Past the last number there is no function.
+                    // A site id is 32 bits wide, so a larger one belongs to no function.
                     let first = id.checked_mul(ledger::SITES as u32);
                     let Some(site) = first.and_then(|first| first.checked_add(at as u32)) else { break };
                     self.ledger.extend(read_ledger(site, words, snapshot));
@@ -225,7 +227,7 @@ impl Image {
         while let Some(header) = block.get(at..at + entry::HEADER) {
             let begin = at + entry::HEADER;
             let length = (header[entry::LENGTH] & 0xFFFF_FFFF) as usize;
-            // An entry that was being extended counts as far as the block is filled.
+            // An entry that was being extended ends where the block does.
             let end = begin.saturating_add(length).min(block.len());
             if end <= begin {
                 break;
@@ -265,23 +267,23 @@ impl Image {
         }
     }
 
-    /// The name of a thread, and the upper half of its span ids.
+    /// Returns the name of a thread, and the upper half of its span ids.
     pub(crate) fn thread(&self, id: u32) -> (String, u32) {
         let name = self.threads.get(&id).cloned().unwrap_or_else(|| format!("thread-{id}"));
         (name, prefix_of(self.first_prefix, id))
     }
 
-    /// Converts the process's ticks.
+    /// Returns the clock that converts the process's ticks.
     pub(crate) fn clock(&self) -> Clock {
         Clock::of_another(self.calibration)
     }
 
-    /// The words of an entry.
+    /// Returns the words of an entry.
     pub(crate) fn entry(&self, entry: &Entry) -> &[u64] {
         self.words.get(entry.words.clone()).unwrap_or_default()
     }
 
-    /// What a ring holds, in order.
+    /// Returns the words that a ring holds, in order.
     pub(crate) fn pending(&self, ring: &RingImage) -> Vec<u64> {
         let data = self.words.get(ring.data.clone()).unwrap_or_default();
         let pending =
@@ -290,7 +292,7 @@ impl Image {
         data.iter().cycle().skip(first).take(pending).copied().collect()
     }
 
-    /// Async calls that wait to be polled again.
+    /// Returns the async calls that were between two polls.
     pub(crate) fn waiting(&self) -> impl Iterator<Item = Waiting> + '_ {
         self.flights.iter().map(|slot| Waiting {
             site: slot[flight::SITE] as u32,
@@ -331,7 +333,7 @@ fn read_marks(words: &[u64], snapshot: u64) -> Marks {
     }
 }
 
-/// What stands under the highest number that holds.
+/// Returns the value under the highest number that is valid: at most `holds`.
 pub(crate) fn latest<T: Copy>(slots: &[(u64, T)], holds: u64) -> Option<T> {
     let slots = slots.iter().filter(|(number, _)| *number > 0 && *number <= holds);
     slots.max_by_key(|(number, _)| *number).map(|(_, value)| *value)
@@ -345,7 +347,7 @@ fn read_ledger(site: u32, words: &[u64; ledger::WORDS], snapshot: u64) -> Option
     Some(LedgerImage { site, counted, written })
 }
 
-/// Whether figures can be those of a process; sums of a few that cannot would not fit the store's numbers.
+/// Returns false for figures that no process can have, because their sums would overflow the store's numbers.
 fn is_plausible(figures: &Figures) -> bool {
     let Figures {
         calls, errors, panics, cancelled, recorded, sampled_out, dropped, total_ns, max_ns, ..
@@ -355,7 +357,7 @@ fn is_plausible(figures: &Figures) -> bool {
         .all(|figure| *figure <= FIGURE_MAX)
 }
 
-/// A call a nanosecond, or a nanosecond of a call, for 36 years.
+/// The largest plausible figure: a call each nanosecond, or one call's nanoseconds, for 36 years.
 const FIGURE_MAX: u64 = 1 << 60;
 
 fn read_figures(words: &[u64]) -> Figures {
@@ -374,7 +376,7 @@ fn read_figures(words: &[u64]) -> Figures {
     }
 }
 
-/// A text of the head page.
+/// Returns the bytes of a text in the head page.
 fn bytes_at(words: &[u64], (first, length): (usize, usize)) -> Vec<u8> {
     let words = words.get(first..first + length).unwrap_or_default();
     let bytes = words.first().and_then(|bytes| usize::try_from(*bytes).ok()).unwrap_or(0);
@@ -387,7 +389,7 @@ fn as_bytes(words: &[u64]) -> Vec<u8> {
     words.iter().flat_map(|word| word.to_le_bytes()).collect()
 }
 
-/// Texts one after the other, each with its length before it.
+/// Texts one after the other, each preceded by its length in two bytes.
 struct Texts<'a>(&'a [u8]);
 
 impl Texts<'_> {
@@ -398,7 +400,7 @@ impl Texts<'_> {
         Some(String::from_utf8_lossy(text).into_owned())
     }
 
-    /// A list: the number of its texts, then these.
+    /// Returns a list of texts, which is preceded by the number of its texts.
     fn list(&mut self) -> Vec<String> {
         let length = self.next().and_then(|number| number.parse().ok()).unwrap_or(0);
         (0..length).map_while(|_: usize| self.next()).collect()

@@ -1,47 +1,46 @@
 //! A bounded ring of variable-length records over words handed to it: one producer, one consumer.
 //!
-//! In: records as words. Out: the same records, in order, or a refusal when there is no room.
-//! Invariant: `head <= tail <= head + capacity`, both count words since the ring's birth; the words
-//! from `head` to `tail` are whole records. Only the producer stores `tail`, only the consumer
-//! stores `head`. A record never wraps: where it does not fit before the end, a skip fills the gap.
-//! Both lie with the words, on lines of their own, so that in a mapped file all of it survives the
-//! process: what `tail` has passed is committed, by that one store.
-//! The words are atomics written and read with relaxed order, so the ring needs no `unsafe`; on
-//! every machine we know these are plain moves. It does not know what a record means.
+//! Takes records as words; gives the same records, in order, or a refusal if there is no room. Always holds:
+//! `head <= tail <= head + capacity`, both count words since the ring's creation, and the words from `head` to `tail`
+//! are whole records. Only the producer stores `tail`, only the consumer stores `head`. A record never wraps: if it
+//! does not fit before the end, a skip fills the gap. Head and tail lie beside the words, on cache lines of their own,
+//! so that in a mapped file the whole ring survives the process, and the store of `tail` commits a record. The words
+//! are atomics with relaxed order, so the ring needs no `unsafe`; on every known machine these are plain moves. It
+//! does not know what a record means.
 
 use crate::record::{HEADER_WORDS, Word, add_to_checksum, encode_skip, place, seal, words_of};
 use crate::ring::layout::ring::{HEAD, TAIL};
 use crate::sync::{AtomicU64, AtomicUsize, Ordering};
 
-/// The ring. Method names say who may call them. What a push looks at comes first.
+/// The ring. The doc of each method says who may call it. The fields that a push reads come first.
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct Ring {
-    /// Words written since the ring's birth. The producer's.
+    /// Number of words written since the ring's creation. The producer stores it.
     tail: &'static AtomicU64,
     words: &'static [AtomicU64],
-    /// The tail may grow to here without a look at the head. The producer's.
+    /// Position up to which the tail may grow before the producer looks at the head. The producer stores it.
     limit: AtomicUsize,
-    /// Words that may be touched: all of them, or for a start fewer, which then are the ring's first.
+    /// Number of words that may be touched: the ring's first ones until [`Ring::complete`], then all.
     ready: AtomicUsize,
-    /// Words read since the ring's birth. The consumer's.
+    /// Number of words read since the ring's creation. The consumer stores it.
     head: &'static AtomicU64,
 }
 
-/// What a push met.
+/// The outcome of a push.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Push {
-    /// Written.
+    /// The record is in the ring.
     Written,
-    /// Written, and a good part of the ring waits: the consumer should be woken.
+    /// The record is in the ring, and more than half of the ring waits: the consumer should be woken.
     Pressed,
-    /// Not written: no room.
+    /// The record is not in the ring, because there is no room.
     Full,
 }
 
 impl Ring {
-    /// A ring over these words, whose number is a power of two, with its tail and head in a control page;
-    /// all of them zeros. Of the words, so many may be touched before [`Self::complete`].
+    /// Returns a ring over these words, whose number is a power of two, with its tail and head in a control page. All
+    /// words are zero. The first `ready` of them may be touched before [`Self::complete`].
     pub(crate) fn new(control: &'static [AtomicU64], words: &'static [AtomicU64], ready: usize) -> Self {
         assert!(words.len().is_power_of_two());
         let limit = AtomicUsize::new((words.len() / LOOKS).min(ready));
@@ -49,14 +48,14 @@ impl Ring {
         Self { tail: &control[TAIL], words, limit, ready, head: &control[HEAD] }
     }
 
-    /// Whether all of it may be touched.
+    /// Returns true if all words may be touched.
     pub(crate) fn is_complete(&self) -> bool {
         self.ready.load(Ordering::Relaxed) == self.words.len()
     }
 
-    /// All of it may be touched from now on.
+    /// Allows the producer to touch all words from now on.
     pub(crate) fn complete(&self) {
-        // Partner: the load in `push_slowly`.
+        // Publishes the reserved memory to the load in `push_slowly`.
         self.ready.store(self.words.len(), Ordering::Release);
     }
 
@@ -64,13 +63,14 @@ impl Ring {
         self.words.len()
     }
 
-    /// Anyone: how far it was drained, in words since its birth.
+    /// Anyone: returns the number of words drained since the ring's creation.
     pub(crate) fn drained(&self) -> u64 {
         self.head.load(Ordering::Relaxed)
     }
 
-    /// Producer: room for a record with so many words of values, if it can be had without a look at the
-    /// consumer; else the record is for [`Self::push`]. The header may be made once there is room for it.
+    /// Producer: returns room for a record with this many words of values, if the producer need not look at the
+    /// consumer for it; otherwise the record goes to [`Self::push`]. So a caller builds the header only once there is
+    /// room.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn room(&self, value_words: usize) -> Option<Room<'_>> {
         let tail = self.tail.load(Ordering::Relaxed) as usize;
@@ -82,7 +82,7 @@ impl Ring {
         Some(Room { head, values: rest.get(..value_words)?, tail: self.tail, end: end as u64 })
     }
 
-    /// Producer: as [`Self::room`], where the words are so few that [`Room::commit_few`] writes them.
+    /// Producer: like [`Self::room`], for so few words that [`Room::commit_few`] writes them.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn room_for_few(&self, value_words: usize) -> Option<Room<'_>> {
         if value_words > FEW { None } else { self.room(value_words) }
@@ -99,7 +99,7 @@ impl Ring {
         }
     }
 
-    /// Producer: the rest of the push: looks at the head, skips to the start where need be.
+    /// Producer: pushes a record after a look at the head, and skips to the start of the ring if need be.
     #[cold]
     #[inline(never)]
     fn push_slowly(&self, header: &[u64], values: &[Word]) -> Push {
@@ -108,10 +108,10 @@ impl Ring {
         let tail = self.tail.load(Ordering::Relaxed) as usize;
         let at = tail & (capacity - 1);
         let gap = if at + length > capacity { capacity - at } else { 0 };
-        // Partner: the release in `drain`: the consumer has read what it freed.
+        // Observes that the consumer has read the words that it freed: the release in `drain`.
         let head = self.head.load(Ordering::Acquire) as usize;
         let end = tail + gap + length;
-        // Partner: the release in `complete`. What is not complete has not come round either.
+        // Observes the release in `complete`. The tail of an incomplete ring has not wrapped yet.
         let ready = self.ready.load(Ordering::Acquire);
         let last = if ready < capacity { ready } else { head + capacity };
         if length > capacity || end > last {
@@ -124,12 +124,12 @@ impl Ring {
         store(&self.words[start..start + length], header, values);
         let limit = (end + capacity / LOOKS).min(last);
         self.limit.store(limit, Ordering::Relaxed);
-        // Partner: the acquire in `drain`.
+        // Publishes the record to the acquire in `drain`.
         self.tail.store(end as u64, Ordering::Release);
         if end - head > capacity / 2 { Push::Pressed } else { Push::Written }
     }
 
-    /// Producer: makes the next push take the slow way, past [`Self::room`].
+    /// Producer: makes [`Self::room`] return none, so that the next push looks at the head.
     pub(crate) fn close(&self) {
         self.limit.store(0, Ordering::Relaxed);
     }
@@ -139,13 +139,13 @@ impl Ring {
         self.push_slowly(&[word], &[])
     }
 
-    /// Consumer: hands over what is there in pieces of whole records, each with its position, and frees
-    /// each piece as soon as it is taken.
+    /// Consumer: hands over the waiting words in pieces of whole records, each with its position, and frees each piece
+    /// as soon as `take` returns.
     pub(crate) fn drain(&self, mut take: impl FnMut(u64, Words<'_>)) {
         let words = self.words;
         let capacity = words.len();
         let mut head = self.head.load(Ordering::Relaxed) as usize;
-        // Partner: the release in the pushes.
+        // Observes the records, which the releases of the pushes publish.
         let tail = self.tail.load(Ordering::Acquire) as usize;
         let end = head.wrapping_add(tail.wrapping_sub(head).min(capacity));
         while head != end {
@@ -154,23 +154,23 @@ impl Ring {
             let length = piece.len();
             take(head as u64, Words(piece));
             head = head.wrapping_add(length);
-            // Partner: the acquire in `push_slowly`.
+            // Publishes the freed words to the acquire in `push_slowly`.
             self.head.store(head as u64, Ordering::Release);
         }
     }
 
-    /// Anyone: words not yet drained, as far as can be seen from here.
+    /// Anyone: returns the number of words that are not drained yet, as this thread sees it.
     pub(crate) fn pending(&self) -> usize {
         let head = self.head.load(Ordering::Relaxed) as usize;
         (self.tail.load(Ordering::Relaxed) as usize).saturating_sub(head)
     }
 }
 
-/// As many records as reach this many words. Freeing every 128 bare records lets a producer that runs
-/// flat out go on; once a sweep does not.
+/// Words of a piece at least. The consumer frees words every 128 bare records, because a producer that runs flat out
+/// would otherwise find the ring full until the end of the sweep.
 const PIECE_WORDS: usize = 1024;
 
-/// The records at the start of these words that make a piece; all of them where they are fewer.
+/// Returns the records at the start of these words that make a piece, or all of them if they are fewer.
 fn whole_records(words: &[AtomicU64]) -> &[AtomicU64] {
     let mut length = 0;
     while length < PIECE_WORDS
@@ -181,14 +181,13 @@ fn whole_records(words: &[AtomicU64]) -> &[AtomicU64] {
     &words[..length.min(words.len())]
 }
 
-/// Bytes that a ring of so many needs at first: up to where its producer first looks around.
+/// Returns the bytes that a ring of this size touches before its producer first looks at the consumer.
 pub(crate) const fn bytes_at_first(bytes: usize) -> usize {
     bytes / LOOKS
 }
 
-/// How often in a round of the ring the producer looks at the consumer, which costs a cache miss. The
-/// consumer is woken at the first look that finds half of the ring waiting; those after it tell how
-/// late it is.
+/// Number of looks at the consumer in a round of the ring, because each look costs a cache miss. The first look that
+/// finds half of the ring waiting wakes the consumer; later looks find out how late the consumer is.
 const LOOKS: usize = 8;
 
 #[inline]
@@ -202,7 +201,7 @@ fn store(slots: &[AtomicU64], header: &[u64], values: &[Word]) {
     }
 }
 
-/// Room for a record, which is in the ring once it is written.
+/// Room for a record. The record is in the ring once it is committed.
 #[derive(Debug)]
 pub(crate) struct Room<'a> {
     head: &'a [AtomicU64; HEADER_WORDS],
@@ -231,14 +230,13 @@ impl Room<'_> {
         }
     }
 
-    /// Writes a word of the header. Made and written one by one, they need not all be at hand at once.
+    /// Writes a word of the header. Words that are built and written one by one need not all be in registers at once.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn put(&self, place: usize, word: u64) {
         self.head[place].store(word, Ordering::Relaxed);
     }
 
-    /// Ends the record with the values of [`Ring::room_for_few`], without the loop that the compiler makes
-    /// for many.
+    /// Commits the record with its values. The room is from [`Ring::room_for_few`], so the loop is unrolled.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn commit_few(self, last: u64, values: &[Word]) {
         let (mut sum, mut slots, mut words) = (0, self.values, values);
@@ -254,19 +252,19 @@ impl Room<'_> {
         self.commit(seal(last, sum));
     }
 
-    /// Ends the record with the last word of its header.
+    /// Commits the record with the last word of its header.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn commit(self, last: u64) {
         self.put(place::LAST, last);
-        // Partner: the acquire in `drain`.
+        // Publishes the record to the acquire in `drain`.
         self.tail.store(self.end, Ordering::Release);
     }
 }
 
-/// Words of values that most calls with any have at most.
+/// Most words of values that [`Room::commit_few`] writes: enough for most calls with values.
 const FEW: usize = 4;
 
-/// Stores words of values; the last word of their record's header.
+/// Stores words of values. Returns the last word of the header, with their checksum.
 fn seal_over(slots: &[AtomicU64], last: u64, values: &[Word]) -> u64 {
     let sum = slots.iter().zip(values).fold(0, |sum, (slot, word)| store_value(sum, slot, *word));
     if values.is_empty() { last } else { seal(last, sum) }
@@ -284,12 +282,12 @@ fn store_value(sum: u64, slot: &AtomicU64, word: Word) -> u64 {
 pub(crate) struct Words<'a>(&'a [AtomicU64]);
 
 impl<'a> Words<'a> {
-    /// One after the other.
+    /// Returns the words in order.
     pub(crate) fn iter(self) -> impl Iterator<Item = u64> + 'a {
         self.0.iter().map(|word| word.load(Ordering::Relaxed))
     }
 
-    /// Copies the words behind what `into` holds.
+    /// Appends the words to `into`.
     pub(crate) fn append_to(self, into: &mut Vec<u64>) {
         into.extend(self.iter());
     }

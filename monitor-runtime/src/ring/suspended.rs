@@ -9,17 +9,19 @@ use crate::platform::clock::Ticks;
 use crate::ring::layout::{Kind, block, block_bytes, flight, head};
 use crate::ring::memory::Memory;
 
-/// Slots for async calls that wait. Any thread takes and gives back; the free ones are a stack, linked by
-/// their numbers, whose head carries a count so that a number that came back is not taken for one that
-/// never left.
+/// The slots. Any thread takes and returns them. The free slots are a stack, linked by their numbers; its head carries
+/// a count of changes, so that a slot that was taken and returned is not mistaken for one that never left.
 #[derive(Debug)]
 pub(crate) struct Flights {
     words: Option<&'static [AtomicU64]>,
-    /// Calls that found no slot.
+    /// Number of calls that found no free slot.
     lost: &'static AtomicU64,
-    /// Count of changes (32 bits), number of the first free slot (32); 0 for none.
+    /// | bits | content |
+    /// |---|---|
+    /// | 63–32 | count of changes |
+    /// | 31–0 | number of the first free slot; 0 for none |
     free: AtomicU64,
-    /// The free slot behind each.
+    /// For each free slot, the number of the next free one.
     next: Box<[AtomicU32]>,
 }
 
@@ -36,7 +38,7 @@ impl Flights {
         }
     }
 
-    /// A call waits from now on; gives the number of its slot, or 0 where there is none.
+    /// Takes a slot for a call that waits from `now` on. Returns the slot's number, or 0 if none is free.
     pub(crate) fn take(&self, site: u32, start: Ticks, span: u64, now: Ticks) -> u32 {
         let mut free = self.free.load(Ordering::Acquire);
         let slot = loop {
@@ -46,7 +48,7 @@ impl Flights {
                 return 0;
             };
             let after = (free >> 32).wrapping_add(1) << 32 | u64::from(next.load(Ordering::Relaxed));
-            // Partner: the exchange in `give_back`: the link was written before the slot came back.
+            // Observes the link of the slot, which the exchange in `give_back` publishes.
             match self.free.compare_exchange_weak(free, after, Ordering::AcqRel, Ordering::Acquire) {
                 Ok(_) => break slot,
                 Err(now) => free = now,
@@ -61,15 +63,15 @@ impl Flights {
         slot
     }
 
-    /// A call waits once more.
+    /// Notes that a call waits again from `now` on.
     pub(crate) fn wait(&self, slot: u32, now: Ticks) {
         if let Some(words) = self.slot(slot) {
             words[flight::SINCE].store(now, Ordering::Relaxed);
         }
     }
 
-    /// A call that had a slot is over. A slot that is another call's stays that: its number came from the
-    /// parent of a fork.
+    /// Returns the slot of a call that has ended. A slot that belongs to another call stays as it is: the number then
+    /// came from the parent of a fork.
     pub(crate) fn give_back(&self, slot: u32, start: Ticks, span: u64) {
         let Some(words) = self.slot(slot) else { return };
         let is_its = words[flight::SITE].load(Ordering::Relaxed) != 0
@@ -83,7 +85,7 @@ impl Flights {
         loop {
             self.next[slot as usize].store(free as u32, Ordering::Relaxed);
             let after = (free >> 32).wrapping_add(1) << 32 | u64::from(slot);
-            // Partner: the loads in `take`.
+            // Publishes the link to the loads in `take`.
             match self.free.compare_exchange_weak(free, after, Ordering::AcqRel, Ordering::Relaxed) {
                 Ok(_) => return,
                 Err(now) => free = now,
@@ -91,7 +93,7 @@ impl Flights {
         }
     }
 
-    /// What every slot says, for the collector.
+    /// Returns the words of every slot, for the collector.
     pub(crate) fn slots(&self) -> impl Iterator<Item = &[AtomicU64; flight::WORDS]> {
         let words = self.words.and_then(|words| words.get(block::HEADER..)).unwrap_or_default();
         words.as_chunks::<{ flight::WORDS }>().0.iter()

@@ -48,7 +48,7 @@ pub fn image(bytes: &[u8]) {
 
 /// The places of all calls, each of which can be read and lies behind the one before.
 fn found(image: &Image, done: &RecoveryProgress, length: usize) -> Vec<(u32, u64, u64)> {
-    let records = Records::of(image, done);
+    let records = Records::missing(image, done);
     let mut ends: HashMap<u32, u64> = HashMap::new();
     let mut used = 0;
     for place in &records.places {
