@@ -1,49 +1,49 @@
-//! Sequences and maps: how many of their items are written, and how the rest is told.
+//! Sequences and maps of bounded length.
 //!
-//! Comes in: items one by one, and their number where it is known. Goes out: all of them, or the first few and a
-//! token that says how many there were. A container that is complete answers every further item with an `Err`,
-//! so that a loop over ten million items ends after the fourth.
+//! Takes items one by one, and their number if it is known; gives all of them, or the first few and a token with the
+//! total. A complete container answers every further item with an `Err`, so that a loop over ten million items ends
+//! after the fourth. It does not know how an item is written.
 
 use super::secret::is_secret;
 use super::token;
-use super::value_writer::{Draft, Mark, Stop, Stopped};
+use super::value_writer::{Mark, Stop, Stopped, ValueWriter};
 
-/// A sequence being written.
+/// A sequence that is being written.
 #[derive(Debug)]
 pub struct Sequence<'d, 'b> {
-    draft: &'d mut Draft<'b>,
+    out: &'d mut ValueWriter<'b>,
     seen: usize,
-    /// More items than are written were announced.
+    /// True if more items were announced than are written.
     shortened: bool,
     progress: Progress,
-    /// Where the items that a long sequence keeps end.
+    /// The end of the items that a long sequence keeps.
     kept: Option<Mark>,
-    /// It is a pair, whose first item may name a secret in the second.
+    /// True for a pair: its first item may say that the second one is a secret.
     is_pair: bool,
-    /// The next item is a secret.
+    /// True if the next item is a secret.
     is_secret: bool,
 }
 
-/// How far a sequence has come.
+/// The progress of a sequence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Progress {
     Writing,
-    /// The budget is used up; items are only counted, because many of them are told otherwise than few.
+    /// The budget is used up. Items are only counted, because a long sequence is shown by its first items and a total.
     Counting,
     Complete,
 }
 
 impl<'d, 'b> Sequence<'d, 'b> {
-    /// Opens a sequence of so many items.
-    pub(super) fn open(draft: &'d mut Draft<'b>, len: Option<usize>) -> Result<Self, Stopped> {
-        let total = len.filter(|&len| len > draft.limits().items);
+    /// Opens a sequence of this many items.
+    pub(super) fn open(out: &'d mut ValueWriter<'b>, len: Option<usize>) -> Result<Self, Stopped> {
+        let total = len.filter(|&len| len > out.limits().items);
         match total {
-            Some(total) => draft.open(token::SEQUENCE_CUT, Some(total as u64))?,
-            None => draft.open(token::SEQUENCE, None)?,
+            Some(total) => out.open(token::SEQUENCE_CUT, Some(total as u64))?,
+            None => out.open(token::SEQUENCE, None)?,
         }
         let shortened = total.is_some();
         Ok(Self {
-            draft,
+            out,
             seen: 0,
             shortened,
             progress: Progress::Writing,
@@ -53,9 +53,9 @@ impl<'d, 'b> Sequence<'d, 'b> {
         })
     }
 
-    /// Opens a tuple. A pair is read like an entry of a map: many hold their headers as pairs.
-    pub(super) fn open_tuple(draft: &'d mut Draft<'b>, len: usize) -> Result<Self, Stopped> {
-        let sequence = Self::open(draft, Some(len))?;
+    /// Opens a tuple. A pair is treated like an entry of a map, because many programs hold headers as pairs.
+    pub(super) fn open_tuple(out: &'d mut ValueWriter<'b>, len: usize) -> Result<Self, Stopped> {
+        let sequence = Self::open(out, Some(len))?;
         Ok(Self { is_pair: len == 2, ..sequence })
     }
 
@@ -63,17 +63,17 @@ impl<'d, 'b> Sequence<'d, 'b> {
     pub(super) fn item(
         &mut self,
         type_name: &str,
-        write: impl FnOnce(&mut Draft<'b>) -> Result<(), Stopped>,
+        write: impl FnOnce(&mut ValueWriter<'b>) -> Result<(), Stopped>,
     ) -> Result<(), Stopped> {
         if self.progress == Progress::Complete {
-            self.draft.refuse();
-            return Err(self.draft.complete());
+            self.out.refuse();
+            return Err(self.out.complete());
         }
-        if self.draft.stop() == Some(Stop::Cut) {
-            // Code that does not heed its errors goes on in the midst of what was cut.
-            return Err(self.draft.refuse());
+        if self.out.stop() == Some(Stop::Cut) {
+            // Code that ignores its errors goes on in the middle of a container that was cut.
+            return Err(self.out.refuse());
         }
-        let limits = self.draft.limits();
+        let limits = self.out.limits();
         if self.shortened && self.seen == limits.items_kept {
             return Err(self.end_early());
         }
@@ -82,24 +82,24 @@ impl<'d, 'b> Sequence<'d, 'b> {
         }
         self.seen += 1;
         if self.progress == Progress::Counting {
-            return self.draft.step();
+            return self.out.step();
         }
         if self.is_secret {
-            return self.draft.put(|tape| tape.tag(token::REDACTED));
+            return self.out.put(|buffer| buffer.tag(token::REDACTED));
         }
-        let before = self.draft.mark();
-        let outcome = write(self.draft);
-        match self.draft.settle(before, outcome, type_name) {
+        let before = self.out.mark();
+        let outcome = write(self.out);
+        match self.out.settle(before, outcome, type_name) {
             Ok(()) => {
-                self.is_secret = self.is_pair && self.draft.string_since(before).is_some_and(is_secret);
+                self.is_secret = self.is_pair && self.out.string_since(before).is_some_and(is_secret);
                 if self.seen == limits.items_kept {
-                    self.kept = Some(self.draft.mark());
+                    self.kept = Some(self.out.mark());
                 }
                 Ok(())
             }
             Err(Stopped) if self.kept.is_some() && !self.shortened => {
                 self.progress = Progress::Counting;
-                self.draft.go_on();
+                self.out.resume();
                 Ok(())
             }
             Err(Stopped) => Err(Stopped),
@@ -107,101 +107,101 @@ impl<'d, 'b> Sequence<'d, 'b> {
     }
 
     fn end_early(&mut self) -> Stopped {
-        self.draft.close();
+        self.out.close();
         self.progress = Progress::Complete;
-        self.draft.complete()
+        self.out.complete()
     }
 
-    /// More items came than are written: only the first few stay.
+    /// Ends a sequence that turned out too long: only its first items stay.
     fn end_with_the_first(&mut self) -> Stopped {
-        let Some(kept) = self.kept else { return self.draft.cut() };
-        let items = self.draft.limits().items as u64;
-        self.draft.rewind(kept);
-        if self.draft.put(|tape| tape.fixed(token::MORE, &items.to_le_bytes())).is_err() {
+        let Some(kept) = self.kept else { return self.out.cut() };
+        let items = self.out.limits().items as u64;
+        self.out.rewind(kept);
+        if self.out.put(|buffer| buffer.fixed(token::MORE, &items.to_le_bytes())).is_err() {
             return Stopped;
         }
         self.end_early()
     }
 
-    /// Ends the sequence and the map around it that holds its tag.
+    /// Ends the sequence, and the map around it that holds the variant's tag.
     pub(super) fn end_with_tag(self) -> Result<(), Stopped> {
-        let Self { draft, .. } = self;
-        Sequence { draft: &mut *draft, ..self }.end()?;
-        draft.close();
+        let Self { out, .. } = self;
+        Sequence { out: &mut *out, ..self }.end()?;
+        out.close();
         Ok(())
     }
 
     /// Ends the sequence.
     pub(super) fn end(self) -> Result<(), Stopped> {
         if self.progress == Progress::Complete {
-            self.draft.go_on();
+            self.out.resume();
             return Ok(());
         }
-        if self.progress == Progress::Counting || self.draft.stop() == Some(Stop::Cut) {
-            return Err(self.draft.cut());
+        if self.progress == Progress::Counting || self.out.stop() == Some(Stop::Cut) {
+            return Err(self.out.cut());
         }
-        self.draft.close();
+        self.out.close();
         Ok(())
     }
 }
 
-/// A map or struct being written.
+/// A map or struct that is being written.
 #[derive(Debug)]
 pub struct Entries<'d, 'b> {
-    draft: &'d mut Draft<'b>,
+    out: &'d mut ValueWriter<'b>,
     seen: usize,
     shortened: bool,
     complete: bool,
-    /// It stands for the value of its only field.
+    /// True for a struct that is written as the value of its only field.
     is_transparent: bool,
-    /// A key without its value, and whether that value is a secret.
+    /// Set while a key lacks its value; true if that value is a secret.
     pending: Option<bool>,
 }
 
 impl<'d, 'b> Entries<'d, 'b> {
-    /// Opens a map of so many entries.
-    pub(super) fn open(draft: &'d mut Draft<'b>, len: Option<usize>) -> Result<Self, Stopped> {
-        let total = len.filter(|&len| len > draft.limits().entries);
+    /// Opens a map of this many entries.
+    pub(super) fn open(out: &'d mut ValueWriter<'b>, len: Option<usize>) -> Result<Self, Stopped> {
+        let total = len.filter(|&len| len > out.limits().entries);
         match total {
-            Some(total) => draft.open(token::MAP_CUT, Some(total as u64))?,
-            None => draft.open(token::MAP, None)?,
+            Some(total) => out.open(token::MAP_CUT, Some(total as u64))?,
+            None => out.open(token::MAP, None)?,
         }
         let shortened = total.is_some();
-        Ok(Self { draft, seen: 0, shortened, complete: false, is_transparent: false, pending: None })
+        Ok(Self { out, seen: 0, shortened, complete: false, is_transparent: false, pending: None })
     }
 
-    /// Opens a struct that is nothing but its only field.
-    pub(super) fn open_transparent(draft: &'d mut Draft<'b>) -> Self {
-        Self { draft, seen: 0, shortened: false, complete: false, is_transparent: true, pending: None }
+    /// Opens a struct that is written as the value of its only field.
+    pub(super) fn open_transparent(out: &'d mut ValueWriter<'b>) -> Self {
+        Self { out, seen: 0, shortened: false, complete: false, is_transparent: true, pending: None }
     }
 
     /// Writes a key.
     pub(super) fn key(
         &mut self,
         type_name: &str,
-        write: impl FnOnce(&mut Draft<'b>) -> Result<(), Stopped>,
+        write: impl FnOnce(&mut ValueWriter<'b>) -> Result<(), Stopped>,
     ) -> Result<(), Stopped> {
         self.next_entry()?;
-        let before = self.draft.mark();
-        let outcome = write(self.draft);
-        self.draft.settle(before, outcome, type_name)?;
-        let secret = self.draft.string_since(before).is_some_and(is_secret);
+        let before = self.out.mark();
+        let outcome = write(self.out);
+        self.out.settle(before, outcome, type_name)?;
+        let secret = self.out.string_since(before).is_some_and(is_secret);
         self.pending = Some(secret);
         Ok(())
     }
 
     fn next_entry(&mut self) -> Result<(), Stopped> {
         if self.complete {
-            self.draft.refuse();
-            return Err(self.draft.complete());
+            self.out.refuse();
+            return Err(self.out.complete());
         }
-        if self.draft.stop() == Some(Stop::Cut) {
-            return Err(self.draft.refuse());
+        if self.out.stop() == Some(Stop::Cut) {
+            return Err(self.out.refuse());
         }
         if self.pending.take().is_some() {
-            self.draft.put(|tape| tape.tag(token::NULL))?;
+            self.out.put(|buffer| buffer.tag(token::NULL))?;
         }
-        if self.seen == self.draft.limits().entries {
+        if self.seen == self.out.limits().entries {
             return Err(self.end_early());
         }
         self.seen += 1;
@@ -212,16 +212,16 @@ impl<'d, 'b> Entries<'d, 'b> {
     pub(super) fn value(
         &mut self,
         type_name: &str,
-        write: impl FnOnce(&mut Draft<'b>) -> Result<(), Stopped>,
+        write: impl FnOnce(&mut ValueWriter<'b>) -> Result<(), Stopped>,
     ) -> Result<(), Stopped> {
         match self.pending.take() {
-            Some(true) => self.draft.put(|tape| tape.tag(token::REDACTED)),
+            Some(true) => self.out.put(|buffer| buffer.tag(token::REDACTED)),
             Some(false) => {
-                let before = self.draft.mark();
-                let outcome = write(self.draft);
-                self.draft.settle(before, outcome, type_name)
+                let before = self.out.mark();
+                let outcome = write(self.out);
+                self.out.settle(before, outcome, type_name)
             }
-            None => Err(self.draft.refuse()),
+            None => Err(self.out.refuse()),
         }
     }
 
@@ -230,34 +230,34 @@ impl<'d, 'b> Entries<'d, 'b> {
         &mut self,
         name: &str,
         type_name: &str,
-        write: impl FnOnce(&mut Draft<'b>) -> Result<(), Stopped>,
+        write: impl FnOnce(&mut ValueWriter<'b>) -> Result<(), Stopped>,
     ) -> Result<(), Stopped> {
         if self.is_transparent {
-            return write(self.draft);
+            return write(self.out);
         }
         self.next_entry()?;
-        self.draft.string(name)?;
+        self.out.string(name)?;
         self.pending = Some(is_secret(name));
         self.value(type_name, write)
     }
 
     fn end_early(&mut self) -> Stopped {
         if !self.shortened {
-            let entries = self.draft.limits().entries as u64;
-            if self.draft.put(|tape| tape.fixed(token::MORE, &entries.to_le_bytes())).is_err() {
+            let entries = self.out.limits().entries as u64;
+            if self.out.put(|buffer| buffer.fixed(token::MORE, &entries.to_le_bytes())).is_err() {
                 return Stopped;
             }
         }
-        self.draft.close();
+        self.out.close();
         self.complete = true;
-        self.draft.complete()
+        self.out.complete()
     }
 
-    /// Ends the map and the map around it that holds its tag.
+    /// Ends the map, and the map around it that holds the variant's tag.
     pub(super) fn end_with_tag(self) -> Result<(), Stopped> {
-        let Self { draft, .. } = self;
-        Entries { draft: &mut *draft, ..self }.end()?;
-        draft.close();
+        let Self { out, .. } = self;
+        Entries { out: &mut *out, ..self }.end()?;
+        out.close();
         Ok(())
     }
 
@@ -267,16 +267,16 @@ impl<'d, 'b> Entries<'d, 'b> {
             return Ok(());
         }
         if self.complete {
-            self.draft.go_on();
+            self.out.resume();
             return Ok(());
         }
         if self.pending.take().is_some() {
-            self.draft.put(|tape| tape.tag(token::NULL))?;
+            self.out.put(|buffer| buffer.tag(token::NULL))?;
         }
-        if self.draft.stop() == Some(Stop::Cut) {
+        if self.out.stop() == Some(Stop::Cut) {
             return Err(Stopped);
         }
-        self.draft.close();
+        self.out.close();
         Ok(())
     }
 }

@@ -1,9 +1,9 @@
 //! Values captured by their `Debug`: the text it writes, cleaned of secrets before any of it is stored.
 //!
-//! Comes in: the pieces that a `Debug` writes. Goes out: the same text, in which the value after a name that looks
-//! secret (`password: "x"`, `"password": Some("x")`, `password=x`, `Password("x")`, `("password", "x")`) is
-//! `"[redacted]"`, and a quoted string of too many characters is cut. Derived implementations are read exactly; of
-//! text that was composed otherwise it redacts too much rather than too little.
+//! Takes the pieces that a `Debug` writes; gives the same text, in which the value after a secret name
+//! (`password: "x"`, `"password": Some("x")`, `password=x`, `Password("x")`, `("password", "x")`) is `"[redacted]"`, and
+//! a quoted string of too many characters is cut. The output of derived implementations is read exactly; in other text
+//! too much is redacted rather than too little. It does not know the type of the value.
 
 use std::fmt::{self, Debug, Write};
 
@@ -11,24 +11,24 @@ use super::debug_lexer::{Class, Lexer};
 use super::limits::SCANNED_CHARS;
 use super::secret::{is_secret, is_secret_type};
 use super::text::Text;
-use super::value_writer::{Draft, Stop, Stopped};
+use super::value_writer::{Stop, Stopped, ValueWriter};
 
 const REDACTED: &str = "\"[redacted]\"";
 
-/// How what comes next is read.
+/// The way in which the next character is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Mode {
     Open,
-    /// A value may begin here, and the name before it say that it is a secret.
+    /// A value may begin here, and the name before it may say that it is a secret.
     Value(Before),
-    /// A value that is left out, with this many brackets open in it.
+    /// A secret value, which is not stored, with this many open brackets in it.
     Secret {
         brackets: u32,
         end: End,
     },
 }
 
-/// What stands between a name and its value.
+/// The separator between a name and its value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Before {
     /// `name: value`, or the first colon of a path.
@@ -41,14 +41,14 @@ enum Before {
     Comma,
 }
 
-/// What ends a value that is left out, besides the bracket that closes what it lies in.
+/// The end of a secret value, besides the bracket that closes the container around it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
-    /// Nothing else: all fields of a tuple.
+    /// Only that bracket: all fields of a tuple are secret.
     Bracket,
     /// The comma before the next field.
     Comma,
-    /// What ends a word, once it has begun: `name=value` in a line of text.
+    /// The end of a word, once the word has begun: `name=value` in a line of text.
     Word { has_begun: bool },
 }
 
@@ -58,20 +58,20 @@ struct Name {
     start: usize,
     end: usize,
     grows: bool,
-    /// It is the first thing after an opening parenthesis.
+    /// True for the first name after an opening parenthesis.
     leads_tuple: bool,
 }
 
-/// The quoted string being read.
+/// The quoted string that is being read.
 #[derive(Debug, Clone, Copy, Default)]
 struct Quoted {
     chars: usize,
     bytes: usize,
-    /// Characters were left out.
+    /// True if characters were not stored.
     is_cut: bool,
 }
 
-/// A `Debug` being written.
+/// The scanner of a `Debug` that is being written.
 #[derive(Debug)]
 struct Scanner<'d, 'b> {
     text: Text<'d, 'b>,
@@ -79,18 +79,18 @@ struct Scanner<'d, 'b> {
     lexer: Lexer,
     mode: Mode,
     name: Option<Name>,
-    /// The last character that was left out is a space, which the bracket after it wants back.
+    /// True if the last character that was not stored is a space, which the bracket after it needs.
     left_out_space: bool,
-    /// The last character of structure; of a name, any letter.
+    /// The last structural character; `a` stands for any letter of a name.
     previous: char,
     quoted: Quoted,
     scanned: usize,
-    /// The text is one quoted string so far.
+    /// True if the text is one quoted string so far.
     is_one_string: bool,
 }
 
-impl Draft<'_> {
-    /// Writes what a `Debug` says.
+impl ValueWriter<'_> {
+    /// Writes a value by its `Debug`.
     pub(super) fn debug(&mut self, value: &dyn Debug) -> Result<(), Stopped> {
         let chars_max = self.limits().string_chars;
         let mut scanner = Scanner {
@@ -116,7 +116,7 @@ impl Draft<'_> {
 }
 
 impl Scanner<'_, '_> {
-    /// Ends the text; false if it was cut.
+    /// Ends the text. Returns false if it was cut.
     fn close(mut self) -> bool {
         let is_whole = !self.text.is_full();
         if is_whole && self.is_one_string {
@@ -126,14 +126,14 @@ impl Scanner<'_, '_> {
         is_whole
     }
 
-    /// Reads ahead over what needs no decision: names and the brackets and spaces between them, or the inside of a
-    /// quoted string. The number of bytes read; the first lies at `at` in the text.
-    fn reads_run(&mut self, bytes: &[u8], at: usize) -> usize {
+    /// Reads over bytes that need no decision: names with the brackets and spaces between them, or the inside of a quoted
+    /// string. Returns the number of bytes. The first one lies at `at` in the text.
+    fn skip_run(&mut self, bytes: &[u8], at: usize) -> usize {
         if self.mode != Mode::Open {
             return 0;
         }
         if self.lexer.is_in_structure() {
-            return self.reads_names(bytes, at);
+            return self.skip_names(bytes, at);
         }
         if !self.lexer.is_in_quotes() {
             return 0;
@@ -146,7 +146,7 @@ impl Scanner<'_, '_> {
         run
     }
 
-    fn reads_names(&mut self, bytes: &[u8], at: usize) -> usize {
+    fn skip_names(&mut self, bytes: &[u8], at: usize) -> usize {
         let is_name = |byte: &&u8| byte.is_ascii_alphanumeric() || **byte == b'_';
         let mut run = 0;
         while let Some(&byte) = bytes.get(run) {
@@ -154,7 +154,7 @@ impl Scanner<'_, '_> {
                 b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_' => {
                     let start = run;
                     run += bytes[run..].iter().take_while(is_name).count();
-                    self.goes_on_name(at + start, at + run);
+                    self.extend_name(at + start, at + run);
                     continue;
                 }
                 b' ' => self.end_name(),
@@ -176,7 +176,7 @@ impl Scanner<'_, '_> {
         }
     }
 
-    fn goes_on_name(&mut self, start: usize, end: usize) {
+    fn extend_name(&mut self, start: usize, end: usize) {
         self.is_one_string = false;
         self.previous = 'a';
         match &mut self.name {
@@ -185,8 +185,8 @@ impl Scanner<'_, '_> {
         }
     }
 
-    /// Reads one character; false if it is left out. `at` is its place in the text.
-    fn reads(&mut self, character: char, class: Class, at: usize) -> bool {
+    /// Reads one character, whose place in the text is `at`. Returns false if it is not stored.
+    fn read_character(&mut self, character: char, class: Class, at: usize) -> bool {
         if let Mode::Value(before) = self.mode {
             self.mode = Mode::Open;
             self.begin_value(
@@ -195,7 +195,7 @@ impl Scanner<'_, '_> {
             );
         }
         if let Mode::Secret { brackets, end } = self.mode {
-            self.mode = secret_goes_on(character, class, brackets, end).unwrap_or(Mode::Open);
+            self.mode = continue_secret(character, class, brackets, end).unwrap_or(Mode::Open);
             if self.mode != Mode::Open {
                 self.left_out_space = character.is_whitespace();
                 return false;
@@ -208,7 +208,7 @@ impl Scanner<'_, '_> {
             Class::Structure => self.structure(character, at),
             Class::Literal => self.is_one_string = false,
             Class::QuoteOpens => self.open_quoted(at),
-            Class::Quoted { bytes } => return self.goes_on_quoted(bytes),
+            Class::Quoted { bytes } => return self.extend_quoted(bytes),
             Class::QuoteCloses => self.close_quoted(at),
         }
         true
@@ -241,8 +241,8 @@ impl Scanner<'_, '_> {
         self.name = Some(Name { start: at + 1, end: at + 1, grows: false, leads_tuple });
     }
 
-    /// Reads on in a quoted string; false if this is beyond what is kept of it.
-    fn goes_on_quoted(&mut self, bytes: usize) -> bool {
+    /// Reads a part of a quoted string. Returns false if the string is already as long as its stored part may be.
+    fn extend_quoted(&mut self, bytes: usize) -> bool {
         self.is_one_string &= bytes > 0;
         let is_kept = self.quoted.chars < self.chars_max;
         self.quoted.bytes += bytes;
@@ -258,7 +258,7 @@ impl Scanner<'_, '_> {
         self.previous = '"';
         if self.quoted.is_cut {
             let bytes = self.quoted.bytes;
-            // Counted as a step of the value, like everything that is written.
+            // This write counts as a step of the value, like all others.
             let _ended = write!(self.text, "… [{bytes} bytes, truncated]");
         }
     }
@@ -266,7 +266,7 @@ impl Scanner<'_, '_> {
     fn structure(&mut self, character: char, at: usize) {
         self.is_one_string = false;
         if character.is_alphanumeric() || matches!(character, '_' | '-') {
-            self.goes_on_name(at, at + character.len_utf8());
+            self.extend_name(at, at + character.len_utf8());
         } else {
             self.separator(character);
         }
@@ -288,8 +288,8 @@ impl Scanner<'_, '_> {
     }
 }
 
-/// Goes on in a value that is left out; `None` where it ends before this character.
-fn secret_goes_on(character: char, class: Class, brackets: u32, end: End) -> Option<Mode> {
+/// Reads one character of a secret value. Returns `None` if the value ends before it.
+fn continue_secret(character: char, class: Class, brackets: u32, end: End) -> Option<Mode> {
     let stays = Mode::Secret { brackets, end };
     let begun = if let End::Word { .. } = end { End::Word { has_begun: true } } else { end };
     let goes_on = Mode::Secret { brackets, end: begun };
@@ -315,11 +315,12 @@ impl Write for Scanner<'_, '_> {
             return Err(self.text.refuse());
         }
         self.text.step()?;
-        // What lies between `from` and the character being read is kept, and stored with the next that is not.
+        // The bytes from `from` to the current character are to be stored; they are stored together, before the next
+        // character that is not.
         let (mut from, mut index) = (0, 0);
         while let Some(character) = piece.get(index..).and_then(|rest| rest.chars().next()) {
             let at = self.text.len() + (index - from);
-            let run = self.reads_run(&piece.as_bytes()[index..], at);
+            let run = self.skip_run(&piece.as_bytes()[index..], at);
             if run > 0 {
                 index += run;
                 continue;
@@ -332,9 +333,9 @@ impl Write for Scanner<'_, '_> {
             }
             let at = self.text.len() + (index - from);
             if let Some((before, class)) = replayed {
-                self.reads(before, class, at.saturating_sub(before.len_utf8()));
+                self.read_character(before, class, at.saturating_sub(before.len_utf8()));
             }
-            if !self.reads(character, class, at) {
+            if !self.read_character(character, class, at) {
                 self.text.store(piece.get(from..index).unwrap_or_default());
                 from = next;
             }

@@ -1,19 +1,19 @@
-//! Tells quoted text from the rest of what a `Debug` writes.
+//! The lexer of `Debug` output, which distinguishes quoted strings from structure.
 //!
-//! Comes in: characters, one at a time, from pieces that may end anywhere. Goes out: for each, whether it stands in
-//! a quoted string, opens or closes one, or is structure. Character literals (`'"'`) are taken as such only when they
-//! end as such, so that an apostrophe in a text does not hide the quotes that follow it.
+//! Takes characters, one at a time, from pieces that may end anywhere; gives the class of each: part of a quoted string,
+//! its opening or closing quote, or structure. A character literal (`'"'`) counts as one only if it ends like one, so
+//! that an apostrophe in a text does not hide the quotes after it. It does not know names or secrets.
 
-/// What a character is.
+/// The class of a character.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Class {
     /// A name, a bracket, a separator.
     Structure,
-    /// In what may be a character literal.
+    /// Part of a possible character literal.
     Literal,
     /// The quote before a string.
     QuoteOpens,
-    /// Part of a string; the bytes of the string that are complete with it.
+    /// Part of a string; `bytes` of the string are complete with it.
     Quoted { bytes: usize },
     /// The quote after a string.
     QuoteCloses,
@@ -33,11 +33,11 @@ enum State {
     Literal(char),
     /// After an apostrophe and a backslash.
     LiteralEscape,
-    /// After these and one more character.
+    /// After an apostrophe, a backslash and one more character.
     LiteralEnd,
 }
 
-/// The reader of characters.
+/// The lexer.
 #[derive(Debug)]
 pub(super) struct Lexer {
     state: State,
@@ -48,30 +48,30 @@ impl Lexer {
         Self { state: State::Structure }
     }
 
-    /// Whether the next letter is part of a name.
+    /// Returns true if the next letter is part of a name.
     pub(super) fn is_in_structure(&self) -> bool {
         self.state == State::Structure
     }
 
-    /// Whether the next letter is part of a quoted string.
+    /// Returns true if the next letter is part of a quoted string.
     pub(super) fn is_in_quotes(&self) -> bool {
         self.state == State::Quoted
     }
 
-    /// Reads a character. The first part of the answer is the character before, if only now it is known to have been
-    /// structure and no literal.
+    /// Reads a character and returns its class. The first part of the result is the character before, if this one shows
+    /// that the character before was structure and not a literal.
     pub(super) fn read(&mut self, character: char) -> (Option<(char, Class)>, Class) {
         let class = match (self.state, character) {
-            (State::Quoted, '"') => self.becomes(State::Structure, Class::QuoteCloses),
-            (State::Quoted, '\\') => self.becomes(State::Escape, Class::Quoted { bytes: 0 }),
+            (State::Quoted, '"') => self.enter(State::Structure, Class::QuoteCloses),
+            (State::Quoted, '\\') => self.enter(State::Escape, Class::Quoted { bytes: 0 }),
             (State::Quoted, _) => Class::Quoted { bytes: character.len_utf8() },
-            (State::Escape, 'u') => self.becomes(State::Unicode(0), Class::Quoted { bytes: 0 }),
-            (State::Escape, _) => self.becomes(State::Quoted, Class::Quoted { bytes: 1 }),
+            (State::Escape, 'u') => self.enter(State::Unicode(0), Class::Quoted { bytes: 0 }),
+            (State::Escape, _) => self.enter(State::Quoted, Class::Quoted { bytes: 1 }),
             (State::Unicode(number), _) => self.unicode(number, character),
-            (State::Apostrophe, '\\') => self.becomes(State::LiteralEscape, Class::Literal),
-            (State::Apostrophe, _) => self.becomes(State::Literal(character), Class::Literal),
-            (State::LiteralEscape, _) => self.becomes(State::LiteralEnd, Class::Literal),
-            (State::Literal(_) | State::LiteralEnd, '\'') => self.becomes(State::Structure, Class::Literal),
+            (State::Apostrophe, '\\') => self.enter(State::LiteralEscape, Class::Literal),
+            (State::Apostrophe, _) => self.enter(State::Literal(character), Class::Literal),
+            (State::LiteralEscape, _) => self.enter(State::LiteralEnd, Class::Literal),
+            (State::Literal(_) | State::LiteralEnd, '\'') => self.enter(State::Structure, Class::Literal),
             (State::Literal(before), _) => {
                 self.state = State::Structure;
                 let class = self.structure(before);
@@ -85,9 +85,9 @@ impl Lexer {
 
     fn structure(&mut self, character: char) -> Class {
         match character {
-            '"' => self.becomes(State::Quoted, Class::QuoteOpens),
-            '\'' => self.becomes(State::Apostrophe, Class::Structure),
-            _ => self.becomes(State::Structure, Class::Structure),
+            '"' => self.enter(State::Quoted, Class::QuoteOpens),
+            '\'' => self.enter(State::Apostrophe, Class::Structure),
+            _ => self.enter(State::Structure, Class::Structure),
         }
     }
 
@@ -98,15 +98,15 @@ impl Lexer {
                 self.state = State::Unicode(number.wrapping_mul(16).wrapping_add(digit));
                 Class::Quoted { bytes: 0 }
             }
-            ('"', _) => self.becomes(State::Structure, Class::QuoteCloses),
+            ('"', _) => self.enter(State::Structure, Class::QuoteCloses),
             _ => {
                 let bytes = char::from_u32(number).map_or(1, char::len_utf8);
-                self.becomes(State::Quoted, Class::Quoted { bytes })
+                self.enter(State::Quoted, Class::Quoted { bytes })
             }
         }
     }
 
-    fn becomes(&mut self, state: State, class: Class) -> Class {
+    fn enter(&mut self, state: State, class: Class) -> Class {
         self.state = state;
         class
     }

@@ -1,9 +1,9 @@
-//! Chooses at compile time, by autoref, the best way a type offers of being captured.
+//! Chooses at compile time, by autoref, the best way in which a type can be captured.
 //!
-//! The expansion writes `(&&&&&Value(&x)).capture(w)`, `(&&&&&ErrorValue(e)).write(w)` and
+//! Takes a reference to a value; gives a call of the capture that its type offers. The expansion writes `(&&&&&Value(&x)).capture(w)`, `(&&&&&ErrorValue(e)).write(w)` and
 //! `(&&&Returned(&ret)).probe()`, with the traits of this module in scope. Method lookup tries the receiver with
-//! all its references, then with one more, then with fewer and fewer: the first implementation whose bounds hold
-//! is taken. The bounds of a generic function count, those of the types it is called with do not.
+//! all its references, then with one more, then with fewer and fewer, and takes the first implementation whose bounds
+//! hold. In a generic function the declared bounds count, not those of the types with which it is called.
 
 use std::any::type_name;
 use std::error::Error;
@@ -18,7 +18,7 @@ use super::items::DebugItems;
 use super::summary::Shaped;
 use super::{Writer, errors, locks, serialize, token};
 
-/// The traits without their names, for a `use` that brings nothing else into scope.
+/// The traits without their names, for a `use` that brings nothing else into the user's scope.
 pub mod traits {
     pub use super::{Capture as _, Probe as _, WriteError as _};
 }
@@ -27,24 +27,24 @@ pub mod traits {
 #[derive(Debug)]
 pub struct Value<'a, T: ?Sized>(pub &'a T);
 
-/// An error whose text is wanted.
+/// An error whose text is to be captured.
 #[derive(Debug)]
 pub struct ErrorValue<'a, T: ?Sized>(pub &'a T);
 
-/// A return value whose outcome is wanted.
+/// A return value whose outcome is to be found.
 #[derive(Debug)]
 pub struct Returned<'a, T: ?Sized>(pub &'a T);
 
-/// What a return value shows: the value of a success, or the error of a failure.
+/// The content of a return value: the value of a success, or the error of a failure.
 #[derive(Debug)]
 pub enum Seen<'a, V: ?Sized, E: ?Sized> {
-    /// The call succeeded with this (`Ok`'s content; any other type whole).
+    /// The call succeeded with this value: the content of `Ok`, or the whole value of any other type.
     Value(&'a V),
-    /// The call failed with this.
+    /// The call failed with this error.
     Error(&'a E),
 }
 
-/// The error type of return types that have none.
+/// The error type of return types that have no error.
 #[derive(Debug)]
 pub enum NoError {}
 
@@ -54,7 +54,7 @@ pub trait Capture {
     fn capture(&self, writer: &mut Writer<'_>);
 }
 
-/// First: primitives and strings, by copying.
+/// First choice: primitives and strings, by copying.
 impl<T: Direct + ?Sized> Capture for &&&&Value<'_, T> {
     #[inline]
     fn capture(&self, writer: &mut Writer<'_>) {
@@ -62,38 +62,38 @@ impl<T: Direct + ?Sized> Capture for &&&&Value<'_, T> {
     }
 }
 
-/// Second (by one reference more than the expansion writes): by shape.
+/// Second choice, by one reference more than the expansion writes: the shape.
 impl<T: Shaped + ?Sized> Capture for &&&&&Value<'_, T> {
     fn capture(&self, writer: &mut Writer<'_>) {
-        writer.user_value(type_name::<T>(), &mut |draft| match self.0.shape() {
-            Some(summary) => draft.summary(&summary),
-            None => draft.put(|tape| tape.tag(token::NULL)),
+        writer.user_value(type_name::<T>(), &mut |out| match self.0.shape() {
+            Some(summary) => out.summary(&summary),
+            None => out.put(|buffer| buffer.tag(token::NULL)),
         });
     }
 }
 
-/// Third: by `Serialize`.
+/// Third choice: `Serialize`.
 impl<T: Serialize + ?Sized> Capture for &&&Value<'_, T> {
     fn capture(&self, writer: &mut Writer<'_>) {
-        writer.user_value(type_name::<T>(), &mut |draft| serialize::write(self.0, draft));
+        writer.user_value(type_name::<T>(), &mut |out| serialize::write(self.0, out));
     }
 }
 
-/// Fourth: collections, item by item by `Debug`.
+/// Fourth choice: the `Debug` of each item of a collection.
 impl<T: DebugItems + ?Sized> Capture for &&Value<'_, T> {
     fn capture(&self, writer: &mut Writer<'_>) {
-        writer.user_value(type_name::<T>(), &mut |draft| self.0.write(draft));
+        writer.user_value(type_name::<T>(), &mut |out| self.0.write(out));
     }
 }
 
-/// Fifth: by `Debug`.
+/// Fifth choice: `Debug`.
 impl<T: Debug + ?Sized> Capture for &Value<'_, T> {
     fn capture(&self, writer: &mut Writer<'_>) {
         by_debug(&self.0, type_name::<T>(), writer);
     }
 }
 
-/// Last: by the type's name.
+/// Last choice: the type's name.
 impl<T: ?Sized> Capture for Value<'_, T> {
     fn capture(&self, writer: &mut Writer<'_>) {
         writer.type_name(token::NAME, type_name::<T>());
@@ -101,10 +101,10 @@ impl<T: ?Sized> Capture for Value<'_, T> {
 }
 
 fn by_debug(value: &dyn Debug, type_name: &str, writer: &mut Writer<'_>) {
-    if locks::are_taken_to_debug(type_name) {
+    if locks::is_taken_to_debug(type_name) {
         return writer.type_name(token::NAME, type_name);
     }
-    writer.user_value(type_name, &mut |draft| draft.debug(value));
+    writer.user_value(type_name, &mut |out| out.debug(value));
 }
 
 /// A way of writing an error's text.
@@ -113,7 +113,7 @@ pub trait WriteError {
     fn write(&self, writer: &mut Writer<'_>);
 }
 
-/// First: texts, by copying.
+/// First choice: texts, by copying.
 impl<T: AsText + ?Sized> WriteError for &&&&ErrorValue<'_, T> {
     #[inline]
     fn write(&self, writer: &mut Writer<'_>) {
@@ -121,37 +121,35 @@ impl<T: AsText + ?Sized> WriteError for &&&&ErrorValue<'_, T> {
     }
 }
 
-/// Second (by one reference more than the expansion writes): errors, with their sources.
+/// Second choice, by one reference more than the expansion writes: an error with its sources.
 impl<T: Error + ?Sized> WriteError for &&&&&ErrorValue<'_, T> {
     fn write(&self, writer: &mut Writer<'_>) {
-        writer.contained_value(type_name::<T>(), &mut |draft| errors::chain(&self.0, draft));
+        writer.sandboxed_value(type_name::<T>(), &mut |out| errors::chain(&self.0, out));
     }
 }
 
-/// Third: what stands for an error without being one (`Box<dyn Error>`, `anyhow::Error`).
+/// Third choice: a type that refers to an error without being one (`Box<dyn Error>`, `anyhow::Error`).
 impl<T: Deref<Target: Error> + ?Sized> WriteError for &&&ErrorValue<'_, T> {
     fn write(&self, writer: &mut Writer<'_>) {
-        writer.contained_value(type_name::<T>(), &mut |draft| errors::chain(&&**self.0, draft));
+        writer.sandboxed_value(type_name::<T>(), &mut |out| errors::chain(&&**self.0, out));
     }
 }
 
-/// Fourth: by `Display`.
+/// Fourth choice: `Display`.
 impl<T: Display + ?Sized> WriteError for &&ErrorValue<'_, T> {
     fn write(&self, writer: &mut Writer<'_>) {
-        writer.contained_value(type_name::<T>(), &mut |draft| {
-            draft.text(usize::MAX, format_args!("{}", self.0))
-        });
+        writer.sandboxed_value(type_name::<T>(), &mut |out| out.text(usize::MAX, format_args!("{}", self.0)));
     }
 }
 
-/// Fifth: by `Debug`.
+/// Fifth choice: `Debug`.
 impl<T: Debug + ?Sized> WriteError for &ErrorValue<'_, T> {
     fn write(&self, writer: &mut Writer<'_>) {
         by_debug(&self.0, type_name::<T>(), writer);
     }
 }
 
-/// Last: by the type's name.
+/// Last choice: the type's name.
 impl<T: ?Sized> WriteError for ErrorValue<'_, T> {
     fn write(&self, writer: &mut Writer<'_>) {
         writer.type_name(token::NAME, type_name::<T>());
@@ -160,7 +158,7 @@ impl<T: ?Sized> WriteError for ErrorValue<'_, T> {
 
 /// A type that is text.
 pub trait AsText {
-    /// The text.
+    /// Returns the text.
     fn as_text(&self) -> &str;
 }
 impl AsText for str {
@@ -189,17 +187,17 @@ impl<T: AsText + ToOwned + ?Sized> AsText for std::borrow::Cow<'_, T> {
     }
 }
 
-/// A way of seeing the outcome of a call.
+/// A way of finding the outcome of a call.
 pub trait Probe<'a> {
-    /// The value seen.
+    /// The type of the value.
     type Value: ?Sized;
-    /// The error seen.
+    /// The type of the error.
     type Error: ?Sized;
-    /// What the return value shows.
+    /// Returns the content of the return value.
     fn probe(&self) -> Seen<'a, Self::Value, Self::Error>;
 }
 
-/// First: `Result`.
+/// First choice: `Result`.
 impl<'a, T, E> Probe<'a> for &&Returned<'a, Result<T, E>> {
     type Value = T;
     type Error = E;
@@ -212,7 +210,7 @@ impl<'a, T, E> Probe<'a> for &&Returned<'a, Result<T, E>> {
     }
 }
 
-/// Second: `Poll` of a `Result`, the value being the whole.
+/// Second choice: `Poll` of a `Result`; its value is the whole `Poll`.
 impl<'a, P: PollError> Probe<'a> for &Returned<'a, P> {
     type Value = P;
     type Error = P::Error;
@@ -225,7 +223,7 @@ impl<'a, P: PollError> Probe<'a> for &Returned<'a, P> {
     }
 }
 
-/// Last: any other type.
+/// Last choice: any other type.
 impl<'a, T: ?Sized> Probe<'a> for Returned<'a, T> {
     type Value = T;
     type Error = NoError;
@@ -235,11 +233,11 @@ impl<'a, T: ?Sized> Probe<'a> for Returned<'a, T> {
     }
 }
 
-/// The return types of poll functions that can hold an error, those that `?` takes.
+/// The return types of poll functions that can hold an error: those that `?` accepts.
 pub trait PollError {
     /// The error.
     type Error;
-    /// The error, if it holds one.
+    /// Returns the error, if the value holds one.
     fn error(&self) -> Option<&Self::Error>;
 }
 impl<T, E> PollError for Poll<Result<T, E>> {

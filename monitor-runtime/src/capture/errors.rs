@@ -1,18 +1,18 @@
-//! The text of an error: what it says of itself and of each of its sources, `outer: middle: root`.
+//! The text of an error and its sources: `outer: middle: root`.
 //!
-//! Comes in: an error, by `Error`, `Display` or `Debug`. Goes out: one string token within the budget of a value.
-//! A source that the text before it already ends with is not said twice.
+//! Takes an error; gives one string token within the budget of a value. A source is omitted if the text before it
+//! already ends with the source's text. It does not know the call that failed.
 
 use std::error::Error;
 use std::fmt::{self, Write};
 
 use super::limits::SOURCES;
 use super::text::Text;
-use super::value_writer::{Draft, Stopped};
+use super::value_writer::{Stopped, ValueWriter};
 
 /// Writes an error and its sources.
-pub(super) fn chain(error: &dyn Error, draft: &mut Draft<'_>) -> Result<(), Stopped> {
-    let mut text = Text::open(draft, usize::MAX)?;
+pub(super) fn chain(error: &dyn Error, out: &mut ValueWriter<'_>) -> Result<(), Stopped> {
+    let mut text = Text::open(out, usize::MAX)?;
     let outcome = write_chain(error, &mut text);
     text.close(outcome.is_ok());
     Ok(())

@@ -1,9 +1,9 @@
-//! How much of a value may be captured, and how a budget of time is read.
+//! The budget of a captured value: bytes, depth, items and time.
 //!
-//! Comes in: constants. Goes out: [`Limits`], which a [`super::Writer`] borrows. Whoever makes one names the
-//! clock, so that the budget of time can be tested with a clock that moves as the test says.
+//! Takes constants and a clock; gives [`Limits`], which a [`super::Writer`] borrows. Whoever makes one names the clock
+//! and the code to run around user code, so that a test brings its own. It does not know values.
 
-use super::cooldown::{RESTS, Rests};
+use super::cooldown::{COOLDOWNS, Cooldowns};
 
 /// Most bytes of a value's capture, and most bytes of its JSON text: long enough for a screenful, short
 /// enough that a ring of 256 KiB keeps hundreds of calls.
@@ -28,17 +28,13 @@ pub(super) const WRAPPERS: u32 = 64;
 pub(super) const SOURCES: u32 = 32;
 /// Most dimensions of a [`super::Summary`].
 pub(super) const DIMENSIONS: usize = 8;
-/// Tokens between two looks at the clock: a look costs as much as several tokens, and a value of fewer tokens
-/// pays for none.
+/// Tokens between two readings of the clock, because a reading costs as much as several tokens. A value of fewer tokens
+/// never reads the clock.
 pub(super) const STEPS_PER_LOOK: u32 = 16;
-/// A capture is slow when it takes this many times its budget: a millisecond.
-pub(super) const SLOW_BUDGETS: u64 = 10;
-/// A type that is slow rests this many times as long as its capture took: it costs a thousandth of the time.
-pub(super) const REST_FACTOR: u64 = 1000;
-/// Most characters of a `Debug` that are read, secrets and long strings that are left out included.
+/// Most characters of a `Debug` that are read, including secrets and the ends of long strings, which are not stored.
 pub(super) const SCANNED_CHARS: usize = 65_536;
-/// Refused writes after which code that does not heed them is left by unwinding. Large, because unwinding
-/// through a lock that the code holds poisons it: only code that would never end comes here.
+/// Refused writes after which the sandbox leaves code that ignores refusals, by unwinding. The number is large, because
+/// unwinding through a lock that the code holds poisons the lock: only code that would never end reaches it.
 pub(super) const REFUSALS: u32 = 100_000;
 
 /// The budget of each captured value.
@@ -46,13 +42,13 @@ pub(super) const REFUSALS: u32 = 100_000;
 pub struct Limits {
     /// Most bytes of tokens.
     pub value_bytes: usize,
-    /// Longest time, in units of `ticks`.
+    /// Longest time, in ticks.
     pub value_ticks: u64,
-    /// The clock.
+    /// Returns the time in ticks.
     pub ticks: fn() -> u64,
     /// Deepest nesting of containers.
     pub depth: u32,
-    /// Most items of a sequence that is stored whole.
+    /// Most items of a sequence that is stored completely.
     pub items: usize,
     /// Items kept of a longer one.
     pub items_kept: usize,
@@ -60,20 +56,20 @@ pub struct Limits {
     pub string_chars: usize,
     /// Most entries of a map or struct.
     pub entries: usize,
-    /// Whether `Summarize`, `Serialize` and `Debug` are called. False where a panic cannot be contained: then
-    /// only primitives and strings are captured, and the texts of errors by `Display`, which are their purpose.
+    /// True if `Summarize`, `Serialize` and `Debug` may be called. It is false where a panic cannot be contained: then
+    /// only primitives and strings are captured, and the texts of errors by `Display`, which exists for that purpose.
     pub user_code: bool,
     /// Runs before user code is called on this thread, and returns what `after_user_code` needs. The recorder lets
     /// monitored calls pass through in between.
     pub before_user_code: fn() -> Option<u64>,
     /// Runs after user code has ended, in whatever way.
     pub after_user_code: fn(Option<u64>),
-    /// Types left alone because they were slow.
-    pub rests: &'static Rests,
+    /// Types that cool down because their capture was slow.
+    pub cooldowns: &'static Cooldowns,
 }
 
 impl Limits {
-    /// The default budget, its time read from `ticks`.
+    /// Returns the default budget, whose time is read from `ticks`.
     #[must_use]
     pub const fn new(ticks: fn() -> u64, value_ticks: u64) -> Self {
         Self {
@@ -88,7 +84,7 @@ impl Limits {
             user_code: cfg!(panic = "unwind"),
             before_user_code: || None,
             after_user_code: |_| {},
-            rests: &RESTS,
+            cooldowns: &COOLDOWNS,
         }
     }
 }

@@ -1,36 +1,37 @@
 //! Types whose own code waits for a lock.
 //!
-//! Comes in: the name of a type. Goes out: whether its `Serialize` or its `Debug` is known to wait. The caller may hold
-//! the very lock, and then it would wait for ever: such a type is captured by its name. The `Debug` of the locks of the
-//! standard library does not wait; [`super::direct`] makes use of it.
+//! Takes the name of a type; answers whether its `Serialize` or its `Debug` is known to wait. Such a type is captured by
+//! its name, because the caller may hold the very lock and would wait for ever. The `Debug` of the standard library's
+//! locks does not wait, so [`super::direct`] uses it. It does not know values.
 
-/// Containers whose `Serialize` is that of their content.
+/// Containers whose `Serialize` is the one of their content.
 const TRANSPARENT: [&str; 3] = ["alloc::sync::Arc<", "alloc::rc::Rc<", "alloc::boxed::Box<"];
 
-/// Whether the `Serialize` of a type waits for a lock.
+/// Returns true if the `Serialize` of a type waits for a lock.
 #[inline]
-pub(super) fn are_taken_to_serialize(type_name: &str) -> bool {
+pub(super) fn is_taken_to_serialize(type_name: &str) -> bool {
     is_generic(type_name)
         && is_one_of(type_name, &["::Mutex", "::RwLock", "::ReentrantMutex", "::DashMap", "::DashSet"])
 }
 
-/// Whether the `Debug` of a type waits for a lock.
+/// Returns true if the `Debug` of a type waits for a lock.
 #[inline]
-pub(super) fn are_taken_to_debug(type_name: &str) -> bool {
+pub(super) fn is_taken_to_debug(type_name: &str) -> bool {
     is_generic(type_name) && is_one_of(type_name, &["::DashMap", "::DashSet"])
 }
 
-/// All of these types are; for others the answer is then found at compile time.
+/// Returns true for a generic type, as all of these types are. For other types the compiler finds the answer.
 #[inline]
 fn is_generic(type_name: &str) -> bool {
     type_name.ends_with('>')
 }
 
-/// Whether a type, or what it refers to, has a path with one of these ends.
+/// Returns true if the path of a type, or of the type it refers to, ends with one of these texts.
 #[inline]
 fn is_one_of(type_name: &str, ends: &[&str]) -> bool {
     let path_len = type_name.bytes().position(|byte| byte == b'<').unwrap_or(0);
-    // The last letters of the types looked for and of what may hold them; most other types are done with here.
+    // These are the last letters of the listed types and of the containers that may hold them. Most other types are ruled
+    // out here.
     let last = type_name.as_bytes()[..path_len].last_chunk::<2>();
     matches!(last, Some(b"ex" | b"ck" | b"ap" | b"et" | b"rc" | b"Rc" | b"ox"))
         && refers_to_one_of(type_name, ends)
@@ -53,7 +54,7 @@ mod tests {
     use std::any::type_name;
     use std::sync::{Arc, Mutex, RwLock};
 
-    use super::{are_taken_to_debug, are_taken_to_serialize};
+    use super::{is_taken_to_debug, is_taken_to_serialize};
 
     #[test]
     fn locks_are_known_by_their_names_behind_references_and_boxes() {
@@ -64,14 +65,14 @@ mod tests {
             "lock_api::mutex::Mutex<parking_lot::raw_mutex::RawMutex, u8>",
             "dashmap::DashMap<u8, u8>",
         ] {
-            assert!(are_taken_to_serialize(name), "{name}");
+            assert!(is_taken_to_serialize(name), "{name}");
         }
         for name in
             ["u8", type_name::<Vec<Mutex<u8>>>(), type_name::<Option<u8>>(), "Mutex", "shop::MutexLike<u8>"]
         {
-            assert!(!are_taken_to_serialize(name), "{name}");
+            assert!(!is_taken_to_serialize(name), "{name}");
         }
-        assert!(are_taken_to_debug("&dashmap::DashMap<u8, u8>"));
-        assert!(!are_taken_to_debug(type_name::<Mutex<u8>>()));
+        assert!(is_taken_to_debug("&dashmap::DashMap<u8, u8>"));
+        assert!(!is_taken_to_debug(type_name::<Mutex<u8>>()));
     }
 }

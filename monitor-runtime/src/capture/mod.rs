@@ -1,9 +1,9 @@
 //! Capture: values become compact binary tokens within a budget; the JSON text is made later.
 //!
-//! Comes in, on the caller's thread: arguments, results and errors, each by the best way its type offers
-//! ([`dispatch`]). Goes out: tokens in memory that was handed in; and on the cold side, from these, JSON text
-//! ([`to_json`]). The budget ends the user's `Serialize` or `Debug`, it does not merely cut what they wrote; their
-//! panics stop here. Knows nothing of calls, records and rings.
+//! Takes, on the caller's thread, arguments, results and errors, each by the best way its type offers ([`dispatch`]);
+//! gives tokens in memory that is handed in, and on the cold side JSON text from these tokens ([`to_json`]). Always
+//! holds: the budget ends the user's `Serialize` or `Debug` itself instead of cutting what it wrote, and a panic of
+//! the user's code stops here. It does not know calls, records or rings.
 
 pub mod limits;
 pub mod cooldown;
@@ -31,68 +31,68 @@ pub use secret::is_secret;
 pub use summary::{Summarize, Summary};
 pub use to_json::{to_json, to_json_value, to_text};
 
-use sandbox::{Ending, contained};
-use token_buffer::{Tape, WORD};
-use value_writer::{Draft, Stopped};
+use sandbox::Ending;
+use token_buffer::{TokenBuffer, WORD};
+use value_writer::{Stopped, ValueWriter};
 
-/// A bounded writer of tokens over memory handed to it: one value after the other, each from the start of a word.
-/// Values that no longer fit leave nothing, which reads as `"[truncated]"`.
+/// A bounded writer of tokens into memory that is handed to it. Each value begins at the start of a word. A value that
+/// does not fit writes nothing, which reads as `"[truncated]"`.
 #[derive(Debug)]
 pub struct Writer<'a> {
-    tape: Tape<'a>,
+    buffer: TokenBuffer<'a>,
     limits: &'a Limits,
     panics: u32,
 }
 
 impl<'a> Writer<'a> {
-    /// A writer over a piece of memory.
+    /// Returns a writer into a piece of memory.
     #[inline]
     #[must_use]
     pub fn new(buffer: &'a mut [u8], limits: &'a Limits) -> Self {
         let whole = buffer.len() / WORD * WORD;
-        let mut tape = Tape::new(buffer);
-        tape.set_end(whole);
-        Self { tape, limits, panics: 0 }
+        let mut buffer = TokenBuffer::new(buffer);
+        buffer.set_end(whole);
+        Self { buffer, limits, panics: 0 }
     }
 
-    /// Goes on behind what was written, for so many bytes at most, in whole words.
+    /// Opens this many bytes behind the written ones for the next values. The number is a multiple of a word.
     #[inline]
     pub(crate) fn open(&mut self, bytes_max: usize) {
-        self.tape.set_end(self.tape.len() + bytes_max);
+        self.buffer.set_end(self.buffer.len() + bytes_max);
     }
 
-    /// Forgets what was written from `len` on; how many values have panicked meanwhile.
+    /// Discards the bytes from `len` on. Returns the number of values that panicked since the last call.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn close(&mut self, len: usize) -> u32 {
-        self.tape.rewind(len);
+        self.buffer.rewind(len);
         if self.panics == 0 { 0 } else { std::mem::take(&mut self.panics) }
     }
 
-    /// Where the next value goes.
+    /// Returns the place of the next value.
     #[inline]
     pub(crate) fn len(&self) -> usize {
-        self.tape.len()
+        self.buffer.len()
     }
 
-    /// The memory, with all that lies in it.
+    /// Returns the whole memory.
     #[inline]
     pub(crate) fn memory(&self) -> &[u8] {
-        self.tape.memory()
+        self.buffer.memory()
     }
 
     /// Writes values that were captured before.
     pub(crate) fn put(&mut self, values: &[u8]) {
-        self.scalar(|tape| tape.raw(values));
+        self.scalar(|buffer| buffer.raw(values));
     }
 
-    /// Ends the stream; the number of bytes written.
+    /// Ends the stream. Returns the number of bytes written.
     #[inline]
     #[must_use]
     pub fn finish(self) -> usize {
-        self.tape.len()
+        self.buffer.len()
     }
 
-    /// How many values panicked while being captured.
+    /// Returns the number of values whose capture panicked.
     #[inline]
     #[must_use]
     pub fn panics(&self) -> u32 {
@@ -101,126 +101,131 @@ impl<'a> Writer<'a> {
 
     /// Writes `"[redacted]"` in place of a value.
     pub fn redacted(&mut self) {
-        self.scalar(|tape| tape.tag_word(token::REDACTED));
+        self.scalar(|buffer| buffer.tag_word(token::REDACTED));
     }
 
     /// Writes a value of one token.
     #[inline]
-    fn scalar(&mut self, write: impl FnOnce(&mut Tape<'a>) -> bool) {
-        let is_whole = write(&mut self.tape);
+    fn scalar(&mut self, write: impl FnOnce(&mut TokenBuffer<'a>) -> bool) {
+        let is_whole = write(&mut self.buffer);
         self.end_value(is_whole);
     }
 
-    /// The next value starts with a word; there is none where this one did not fit.
+    /// Fills the last word of a value. A value that did not fit seals the writer.
     #[inline]
     fn end_value(&mut self, is_whole: bool) {
-        self.tape.pad();
+        self.buffer.pad();
         if !is_whole {
             self.seal();
         }
     }
 
-    // These are not inlined: they are what the expansion calls for each argument. Usually they write whole
-    // words, and call nothing in turn.
+    // The expansion calls these functions for each argument, so they are not inlined. The common case writes whole words
+    // and calls nothing.
 
     #[inline(never)]
     fn unsigned(&mut self, value: u64) {
-        if !self.tape.unsigned_word(value) {
-            self.unsigned_slowly(value);
+        if !self.buffer.unsigned_word(value) {
+            self.unsigned_of_any_size(value);
         }
     }
 
     #[inline(never)]
     fn signed(&mut self, value: i64) {
         let is_written = match u64::try_from(value) {
-            Ok(value) => self.tape.unsigned_word(value),
-            Err(_) => self.tape.negative_word(value),
+            Ok(value) => self.buffer.unsigned_word(value),
+            Err(_) => self.buffer.negative_word(value),
         };
         if !is_written {
-            self.signed_slowly(value);
+            self.signed_of_any_size(value);
         }
     }
 
     #[inline(never)]
     fn string(&mut self, text: &str) {
-        if text.len() > self.limits.string_chars || !self.tape.string_words(text.as_bytes()) {
-            self.string_slowly(text);
+        if text.len() > self.limits.string_chars || !self.buffer.string_words(text.as_bytes()) {
+            self.string_of_any_length(text);
         }
     }
 
-    // Calls at the end, for which nothing has to be saved.
+    // Rare cases are tail calls, so the common path saves no registers.
 
     #[cold]
     #[inline(never)]
-    fn unsigned_slowly(&mut self, value: u64) {
-        self.scalar(|tape| tape.unsigned(value));
+    fn unsigned_of_any_size(&mut self, value: u64) {
+        self.scalar(|buffer| buffer.unsigned(value));
     }
 
     #[cold]
     #[inline(never)]
-    fn signed_slowly(&mut self, value: i64) {
-        self.scalar(|tape| tape.signed(value));
+    fn signed_of_any_size(&mut self, value: i64) {
+        self.scalar(|buffer| buffer.signed(value));
     }
 
     #[inline(never)]
-    fn string_slowly(&mut self, text: &str) {
+    fn string_of_any_length(&mut self, text: &str) {
         let chars_max = self.limits.string_chars;
-        self.scalar(|tape| tape.string(text, chars_max));
+        self.scalar(|buffer| buffer.string(text, chars_max));
     }
 
-    /// Writes the text of an error, which has the whole budget of a value for itself.
+    /// Writes the text of an error. The text has the budget of a whole value.
     fn error_text(&mut self, text: &str) {
-        let end = self.tape.end();
-        self.tape.set_end(end.min(self.tape.len() + self.limits.value_bytes));
-        let is_whole = self.tape.string_words(text.as_bytes()) || self.tape.string(text, usize::MAX);
-        self.tape.set_end(end);
+        let end = self.buffer.end();
+        self.buffer.set_end(end.min(self.buffer.len() + self.limits.value_bytes));
+        let is_whole = self.buffer.string_words(text.as_bytes()) || self.buffer.string(text, usize::MAX);
+        self.buffer.set_end(end);
         self.end_value(is_whole);
     }
 
-    /// Lets nothing more in: a later, smaller value would be taken for the one that did not fit.
+    /// Refuses all further values, because a smaller one would be read in the place of the one that did not fit.
     #[cold]
     fn seal(&mut self) {
-        self.tape.set_end(0);
+        self.buffer.set_end(0);
     }
 
-    /// Writes a value that calls no user code.
-    fn value(&mut self, write: impl FnOnce(&mut Draft<'_>) -> Result<(), Stopped>) {
-        let mut draft = Draft::new(self.tape.reborrow(), self.limits);
-        // Why it ended, if it ended early, is in the draft.
-        let _ended = write(&mut draft);
-        let (len, is_whole) = draft.finish();
+    /// Writes a value whose capture calls no user code.
+    fn value(&mut self, write: impl FnOnce(&mut ValueWriter<'_>) -> Result<(), Stopped>) {
+        let mut out = ValueWriter::new(self.buffer.reborrow(), self.limits);
+        // The value writer knows why the value ended early, if it did.
+        let _ended = write(&mut out);
+        let (len, is_whole) = out.finish();
         self.keep(len, is_whole);
     }
 
-    /// Writes a value by code of the user's, unless that cannot be contained or lately took too long.
-    fn user_value(&mut self, type_name: &str, write: &mut dyn FnMut(&mut Draft<'_>) -> Result<(), Stopped>) {
+    /// Writes a value by the user's code. Writes the type's name instead if a panic could not be contained, or if the
+    /// type cools down because its capture took too long.
+    fn user_value(
+        &mut self,
+        type_name: &str,
+        write: &mut dyn FnMut(&mut ValueWriter<'_>) -> Result<(), Stopped>,
+    ) {
         let limits = self.limits;
         if !limits.user_code {
             return self.type_name(token::NAME, type_name);
         }
         let start = (limits.ticks)();
-        if limits.rests.includes(type_name, start) {
+        if limits.cooldowns.includes(type_name, start) {
             return self.type_name(token::SLOW, type_name);
         }
-        self.contained_value(type_name, write);
+        self.sandboxed_value(type_name, write);
         let now = (limits.ticks)();
-        limits.rests.note(type_name, now.saturating_sub(start), now, limits.value_ticks);
+        limits.cooldowns.note(type_name, now.saturating_sub(start), now, limits.value_ticks);
     }
 
-    /// What user code panics with stays here, what it writes stays within the budget.
-    fn contained_value(
+    /// Writes a value by the user's code in the sandbox: a panic is counted and goes no further.
+    fn sandboxed_value(
         &mut self,
         type_name: &str,
-        write: &mut dyn FnMut(&mut Draft<'_>) -> Result<(), Stopped>,
+        write: &mut dyn FnMut(&mut ValueWriter<'_>) -> Result<(), Stopped>,
     ) {
-        let mut draft = Draft::new(self.tape.reborrow(), self.limits);
+        let mut out = ValueWriter::new(self.buffer.reborrow(), self.limits);
         let mut outcome = Ok(());
-        let ending = contained(self.limits, || outcome = write(&mut draft));
+        let ending = sandbox::run(self.limits, || outcome = write(&mut out));
         let is_complete = ending == Ending::Returned && outcome.is_ok();
         if !is_complete {
-            draft.end_early(ending, type_name);
+            out.end_early(ending, type_name);
         }
-        let (len, is_whole) = draft.finish();
+        let (len, is_whole) = out.finish();
         self.keep(len, is_whole);
         if ending == Ending::Panicked {
             self.panics += 1;
@@ -229,11 +234,11 @@ impl<'a> Writer<'a> {
 
     fn type_name(&mut self, tag: u8, name: &str) {
         let chars_max = self.limits.string_chars;
-        self.scalar(|tape| tape.name(tag, name, chars_max));
+        self.scalar(|buffer| buffer.name(tag, name, chars_max));
     }
 
     fn keep(&mut self, len: usize, is_whole: bool) {
-        self.tape.rewind(len);
+        self.buffer.rewind(len);
         self.end_value(is_whole);
     }
 }

@@ -1,9 +1,9 @@
 //! Values captured by their `Serialize`.
 //!
-//! Comes in: the calls that a `Serialize` makes. Goes out: tokens, in the shape that `serde_json` gives the same
-//! value: externally tagged variants, `null` for unit and `None`, newtypes without a wrapping of their own. Differs
-//! from it where JSON has no word: `NaN` and the infinities are strings, any value may be a key. What a secret looking
-//! name has without a field's name of its own (`Password("x")`) is redacted like the value of a field.
+//! Takes the calls that a `Serialize` makes; gives tokens, in the shape that `serde_json` gives the same value:
+//! externally tagged variants, `null` for unit and `None`, newtypes as their content. It differs where JSON has no
+//! representation: `NaN` and the infinities are strings, and any value may be a key. The content of a type or variant
+//! with a secret name (`Password("x")`) is redacted like the value of a field. It does not know the budget.
 
 use std::any::type_name;
 use std::fmt::{self, Display};
@@ -17,7 +17,7 @@ use super::containers::{Entries, Sequence};
 use super::locks;
 use super::secret::is_secret_type;
 use super::token;
-use super::value_writer::{Draft, Stopped};
+use super::value_writer::{Stopped, ValueWriter};
 
 impl Display for Stopped {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -34,27 +34,27 @@ impl Error for Stopped {
 }
 
 /// Writes a value by its `Serialize`, unless that would wait for a lock.
-pub(super) fn write<T: Serialize + ?Sized>(value: &T, draft: &mut Draft<'_>) -> Result<(), Stopped> {
+pub(super) fn write<T: Serialize + ?Sized>(value: &T, out: &mut ValueWriter<'_>) -> Result<(), Stopped> {
     let type_name = type_name::<T>();
-    if locks::are_taken_to_serialize(type_name) {
-        return draft.name(token::NAME, type_name);
+    if locks::is_taken_to_serialize(type_name) {
+        return out.name(token::NAME, type_name);
     }
-    value.serialize(draft)
+    value.serialize(out)
 }
 
-/// The content of a variant; its tag is the key of a map around it.
+/// The content of a variant, inside a map whose only key is the variant's tag.
 #[derive(Debug)]
 pub struct Tagged<C> {
     content: C,
 }
 
 /// Opens the map that holds a variant's tag, and writes the tag.
-fn open_tag(draft: &mut Draft<'_>, variant: &str) -> Result<(), Stopped> {
-    draft.open(token::MAP, None)?;
-    draft.string(variant)
+fn open_tag(out: &mut ValueWriter<'_>, variant: &str) -> Result<(), Stopped> {
+    out.open(token::MAP, None)?;
+    out.string(variant)
 }
 
-impl<'d, 'b> Serializer for &'d mut Draft<'b> {
+impl<'d, 'b> Serializer for &'d mut ValueWriter<'b> {
     type Ok = ();
     type Error = Stopped;
     type SerializeSeq = Sequence<'d, 'b>;
@@ -66,7 +66,7 @@ impl<'d, 'b> Serializer for &'d mut Draft<'b> {
     type SerializeStructVariant = Tagged<Entries<'d, 'b>>;
 
     fn serialize_bool(self, value: bool) -> Result<(), Stopped> {
-        self.put(|tape| tape.boolean(value))
+        self.put(|buffer| buffer.boolean(value))
     }
     fn serialize_i8(self, value: i8) -> Result<(), Stopped> {
         self.serialize_i64(value.into())
@@ -78,10 +78,10 @@ impl<'d, 'b> Serializer for &'d mut Draft<'b> {
         self.serialize_i64(value.into())
     }
     fn serialize_i64(self, value: i64) -> Result<(), Stopped> {
-        self.put(|tape| tape.signed(value))
+        self.put(|buffer| buffer.signed(value))
     }
     fn serialize_i128(self, value: i128) -> Result<(), Stopped> {
-        self.put(|tape| tape.signed_wide(value))
+        self.put(|buffer| buffer.signed_wide(value))
     }
     fn serialize_u8(self, value: u8) -> Result<(), Stopped> {
         self.serialize_u64(value.into())
@@ -93,16 +93,16 @@ impl<'d, 'b> Serializer for &'d mut Draft<'b> {
         self.serialize_u64(value.into())
     }
     fn serialize_u64(self, value: u64) -> Result<(), Stopped> {
-        self.put(|tape| tape.unsigned(value))
+        self.put(|buffer| buffer.unsigned(value))
     }
     fn serialize_u128(self, value: u128) -> Result<(), Stopped> {
-        self.put(|tape| tape.unsigned_wide(value))
+        self.put(|buffer| buffer.unsigned_wide(value))
     }
     fn serialize_f32(self, value: f32) -> Result<(), Stopped> {
-        self.put(|tape| tape.float(value))
+        self.put(|buffer| buffer.float(value))
     }
     fn serialize_f64(self, value: f64) -> Result<(), Stopped> {
-        self.put(|tape| tape.double(value))
+        self.put(|buffer| buffer.double(value))
     }
     fn serialize_char(self, value: char) -> Result<(), Stopped> {
         self.string(value.encode_utf8(&mut [0; 4]))
@@ -117,7 +117,7 @@ impl<'d, 'b> Serializer for &'d mut Draft<'b> {
     fn serialize_bytes(self, value: &[u8]) -> Result<(), Stopped> {
         let mut sequence = Sequence::open(self, Some(value.len()))?;
         for &byte in value {
-            sequence.item("u8", |draft| draft.serialize_u8(byte))?;
+            sequence.item("u8", |out| out.serialize_u8(byte))?;
         }
         Sequence::end(sequence)
     }
@@ -125,10 +125,10 @@ impl<'d, 'b> Serializer for &'d mut Draft<'b> {
         self.serialize_unit()
     }
     fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<(), Stopped> {
-        self.wrapped(|draft| write(value, draft))
+        self.wrapped(|out| write(value, out))
     }
     fn serialize_unit(self) -> Result<(), Stopped> {
-        self.put(|tape| tape.tag(token::NULL))
+        self.put(|buffer| buffer.tag(token::NULL))
     }
     fn serialize_unit_struct(self, _name: &'static str) -> Result<(), Stopped> {
         self.serialize_unit()
@@ -149,7 +149,7 @@ impl<'d, 'b> Serializer for &'d mut Draft<'b> {
         if is_secret_type(name) {
             return Err(self.redacted());
         }
-        self.wrapped(|draft| write(value, draft))
+        self.wrapped(|out| write(value, out))
     }
     fn serialize_newtype_variant<T: Serialize + ?Sized>(
         self,
@@ -201,7 +201,7 @@ impl<'d, 'b> Serializer for &'d mut Draft<'b> {
         Entries::open(self, len)
     }
     fn serialize_struct(self, name: &'static str, len: usize) -> Result<Self::SerializeStruct, Stopped> {
-        // How `serde_json` hands itself its numbers of any precision and its raw values.
+        // `serde_json` passes its arbitrary-precision numbers and raw values to itself in such structs.
         if name.starts_with("$serde_json::private::") {
             return Ok(Entries::open_transparent(self));
         }
@@ -223,7 +223,7 @@ impl SerializeSeq for Sequence<'_, '_> {
     type Ok = ();
     type Error = Stopped;
     fn serialize_element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Stopped> {
-        self.item(type_name::<T>(), |draft| write(value, draft))
+        self.item(type_name::<T>(), |out| write(value, out))
     }
     fn end(self) -> Result<(), Stopped> {
         Sequence::end(self)
@@ -234,7 +234,7 @@ impl SerializeTuple for Sequence<'_, '_> {
     type Ok = ();
     type Error = Stopped;
     fn serialize_element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Stopped> {
-        self.item(type_name::<T>(), |draft| write(value, draft))
+        self.item(type_name::<T>(), |out| write(value, out))
     }
     fn end(self) -> Result<(), Stopped> {
         Sequence::end(self)
@@ -245,7 +245,7 @@ impl SerializeTupleStruct for Sequence<'_, '_> {
     type Ok = ();
     type Error = Stopped;
     fn serialize_field<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Stopped> {
-        self.item(type_name::<T>(), |draft| write(value, draft))
+        self.item(type_name::<T>(), |out| write(value, out))
     }
     fn end(self) -> Result<(), Stopped> {
         Sequence::end(self)
@@ -256,7 +256,7 @@ impl SerializeTupleVariant for Tagged<Sequence<'_, '_>> {
     type Ok = ();
     type Error = Stopped;
     fn serialize_field<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Stopped> {
-        self.content.item(type_name::<T>(), |draft| write(value, draft))
+        self.content.item(type_name::<T>(), |out| write(value, out))
     }
     fn end(self) -> Result<(), Stopped> {
         self.content.end_with_tag()
@@ -267,10 +267,10 @@ impl SerializeMap for Entries<'_, '_> {
     type Ok = ();
     type Error = Stopped;
     fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), Stopped> {
-        self.key(type_name::<T>(), |draft| write(key, draft))
+        self.key(type_name::<T>(), |out| write(key, out))
     }
     fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Stopped> {
-        self.value(type_name::<T>(), |draft| write(value, draft))
+        self.value(type_name::<T>(), |out| write(value, out))
     }
     fn end(self) -> Result<(), Stopped> {
         Entries::end(self)
@@ -285,7 +285,7 @@ impl SerializeStruct for Entries<'_, '_> {
         key: &'static str,
         value: &T,
     ) -> Result<(), Stopped> {
-        self.field(key, type_name::<T>(), |draft| write(value, draft))
+        self.field(key, type_name::<T>(), |out| write(value, out))
     }
     fn end(self) -> Result<(), Stopped> {
         Entries::end(self)
@@ -300,7 +300,7 @@ impl SerializeStructVariant for Tagged<Entries<'_, '_>> {
         key: &'static str,
         value: &T,
     ) -> Result<(), Stopped> {
-        self.content.field(key, type_name::<T>(), |draft| write(value, draft))
+        self.content.field(key, type_name::<T>(), |out| write(value, out))
     }
     fn end(self) -> Result<(), Stopped> {
         self.content.end_with_tag()

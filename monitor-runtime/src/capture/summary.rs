@@ -1,14 +1,14 @@
-//! Shapes: what is stored of values that are too large to look into.
+//! Shapes, which stand for values that are too large to look into.
 //!
-//! Comes in: a name and the extents of a table or matrix. Goes out: `[DataFrame 1000000×100]`. The content is never
-//! touched, so the cost does not depend on it.
+//! Takes a name and the extents of a table or matrix; gives `[DataFrame 1000000×100]`. The content is never touched, so
+//! the cost does not depend on it.
 
 use std::rc::Rc;
 use std::sync::Arc;
 
 use super::limits::DIMENSIONS;
 
-/// A type that is captured by its shape alone. It goes before `Serialize` and `Debug`.
+/// A type that is captured by its shape alone. This trait takes precedence over `Serialize` and `Debug`.
 ///
 /// Tables, matrices, images and buffers are the types to implement it for: their content says little in a
 /// kilobyte, and their shape says what the call had to do.
@@ -32,7 +32,7 @@ use super::limits::DIMENSIONS;
 /// assert_eq!(prices.summary().to_string(), "[DataFrame 250×4]");
 /// ```
 pub trait Summarize {
-    /// The shape. It should cost no more than reading a few lengths.
+    /// Returns the shape. This should cost no more than reading a few lengths.
     fn summary(&self) -> Summary<'_>;
 }
 
@@ -45,7 +45,7 @@ pub struct Summary<'a> {
 }
 
 impl<'a> Summary<'a> {
-    /// A shape; of more than eight dimensions the first eight.
+    /// Returns a shape. Only the first eight dimensions are kept.
     #[must_use]
     pub fn new(name: &'a str, dimensions: &[usize]) -> Self {
         let len = dimensions.len().min(DIMENSIONS);
@@ -54,13 +54,13 @@ impl<'a> Summary<'a> {
         Self { name, dimensions: kept, len }
     }
 
-    /// The name.
+    /// Returns the name.
     #[must_use]
     pub fn name(&self) -> &'a str {
         self.name
     }
 
-    /// The extents.
+    /// Returns the extents.
     #[must_use]
     pub fn dimensions(&self) -> &[usize] {
         &self.dimensions[..self.len]
@@ -78,9 +78,9 @@ impl std::fmt::Display for Summary<'_> {
     }
 }
 
-/// What is captured by shape: a [`Summarize`] type, or an option of one.
+/// A value that is captured by its shape: a [`Summarize`] type, or an option of one.
 pub trait Shaped {
-    /// The shape, if there is a value.
+    /// Returns the shape, if there is a value.
     fn shape(&self) -> Option<Summary<'_>>;
 }
 impl<T: Summarize + ?Sized> Shaped for T {

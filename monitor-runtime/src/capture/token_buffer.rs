@@ -1,31 +1,31 @@
-//! The bytes that tokens are written to.
+//! The buffer of bytes that tokens are written to.
 //!
-//! Comes in: scalars. Goes out: whole tokens, or nothing: what does not fit leaves the tape as it was and is
-//! answered with `false`. Knows nothing of containers, budgets or values.
+//! Takes scalars; gives whole tokens, or nothing: a token that does not fit leaves the buffer as it was, and the function
+//! returns false. It does not know containers, budgets or values.
 
 use super::token;
 
-/// Longest text of a token: its length has two bytes.
+/// Most bytes of a token's text, because its length has two bytes.
 pub(super) const LONGEST: usize = 0xFFFF;
 
-/// A bounded run of bytes, filled from the front. Nothing but filling is written at or past `end`.
+/// A bounded run of bytes that is filled from the front. Only padding is written at or past `end`.
 #[derive(Debug)]
-pub(super) struct Tape<'a> {
+pub(super) struct TokenBuffer<'a> {
     bytes: &'a mut [u8],
     len: usize,
     end: usize,
 }
 
-impl<'a> Tape<'a> {
+impl<'a> TokenBuffer<'a> {
     #[inline]
     pub(super) fn new(bytes: &'a mut [u8]) -> Self {
         let end = bytes.len();
         Self { bytes, len: 0, end }
     }
 
-    /// The same bytes for a while; hand the length reached back with [`Tape::rewind`].
-    pub(super) fn reborrow(&mut self) -> Tape<'_> {
-        Tape { bytes: &mut *self.bytes, len: self.len, end: self.end }
+    /// Lends the same bytes. The borrower's length is handed back with [`TokenBuffer::rewind`].
+    pub(super) fn reborrow(&mut self) -> TokenBuffer<'_> {
+        TokenBuffer { bytes: &mut *self.bytes, len: self.len, end: self.end }
     }
 
     #[inline]
@@ -38,29 +38,29 @@ impl<'a> Tape<'a> {
         self.end
     }
 
-    /// Moves the end. Behind the end of the memory nothing fits.
+    /// Moves the end. An end behind that of the memory makes no room.
     #[inline]
     pub(super) fn set_end(&mut self, end: usize) {
         self.end = end;
     }
 
-    /// Bytes that still fit.
+    /// Returns the number of bytes that still fit.
     pub(super) fn room(&self) -> usize {
         self.end.saturating_sub(self.len)
     }
 
-    /// Goes to `len`: back, to forget what was written since, or forward over what a reborrow wrote.
+    /// Sets the length: back, to discard what was written since, or forward, over the bytes that a borrower wrote.
     #[inline]
     pub(super) fn rewind(&mut self, len: usize) {
         self.len = len;
     }
 
-    /// What was written from `start` on.
-    pub(super) fn since(&self, start: usize) -> &[u8] {
+    /// Returns the bytes that were written from `start` on.
+    pub(super) fn written_from(&self, start: usize) -> &[u8] {
         self.bytes.get(start..self.len).unwrap_or_default()
     }
 
-    /// All of the memory.
+    /// Returns the whole memory.
     #[inline]
     pub(super) fn memory(&self) -> &[u8] {
         self.bytes
@@ -73,7 +73,7 @@ impl<'a> Tape<'a> {
         }
     }
 
-    /// Moves bytes to the front and ends the tape behind them.
+    /// Moves bytes to an earlier place and ends the buffer behind them.
     pub(super) fn shift(&mut self, from: usize, to: usize, len: usize) {
         if let Some(place) = self.bytes.get_mut(to..from + len) {
             place.copy_within(from - to.., 0);
@@ -105,7 +105,7 @@ impl<'a> Tape<'a> {
         true
     }
 
-    /// Bytes that end at or before `limit`, or none.
+    /// Writes bytes if they end at or before `limit`.
     #[inline]
     pub(super) fn raw_before(&mut self, limit: usize, bytes: &[u8]) -> bool {
         let end = self.len + bytes.len();
@@ -118,13 +118,13 @@ impl<'a> Tape<'a> {
         true
     }
 
-    /// A tag and what belongs to it, or neither.
+    /// Writes a tag and its content, or neither.
     #[inline]
     pub(super) fn fixed(&mut self, tag: u8, content: &[u8]) -> bool {
         self.headed([tag], content)
     }
 
-    /// A header and what belongs to it, or neither.
+    /// Writes a header and its content, or neither.
     #[inline]
     fn headed<const N: usize>(&mut self, header: [u8; N], content: &[u8]) -> bool {
         let Some((head, rest)) =
@@ -184,7 +184,8 @@ impl<'a> Tape<'a> {
         self.fixed(token::DOUBLE, &value.to_le_bytes())
     }
 
-    /// Stores all eight bytes and keeps as many as the number has, so that no branch depends on its size.
+    /// Writes an integer. The function stores all eight bytes and keeps as many as the number needs, so that no branch
+    /// depends on its size.
     #[inline]
     fn integer(&mut self, kind: u8, value: u64) -> bool {
         let width = 8 - (value | 1).leading_zeros() as usize / 8;
@@ -198,13 +199,13 @@ impl<'a> Tape<'a> {
         self.fixed(tag, &value.to_le_bytes()[..width])
     }
 
-    /// A number of at most seven bytes, as one whole word.
+    /// Writes a number of at most seven bytes as one whole word.
     #[inline]
     pub(super) fn unsigned_word(&mut self, value: u64) -> bool {
         self.integer_word(token::UNSIGNED, value)
     }
 
-    /// A negative number whose complement has at most seven bytes, as one whole word.
+    /// Writes a negative number whose complement has at most seven bytes as one whole word.
     #[inline]
     pub(super) fn negative_word(&mut self, value: i64) -> bool {
         self.integer_word(token::NEGATIVE, (!value).cast_unsigned())
@@ -221,7 +222,7 @@ impl<'a> Tape<'a> {
         true
     }
 
-    /// A token of up to seven bytes, as one whole word.
+    /// Writes a token of at most seven bytes as one whole word.
     #[inline]
     fn short_word(&mut self, token: u64, bytes: u32) -> bool {
         let Some(place) = self.next::<WORD>() else { return false };
@@ -254,7 +255,7 @@ impl<'a> Tape<'a> {
         true
     }
 
-    /// A string of up to 22 bytes in whole words.
+    /// Writes a string of at most 22 bytes in whole words.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(super) fn string_words(&mut self, text: &[u8]) -> bool {
         let place = self.next::<{ WORD * STRING_WORDS }>();
@@ -268,8 +269,8 @@ impl<'a> Tape<'a> {
             return true;
         };
         let Some(tail) = text.get(text.len() - WORD..).and_then(<[u8]>::first_chunk) else { return false };
-        // Seven bytes go with the tag. The last word is the end of the text, with what lies before it
-        // shifted out: by 64 bits where the word before is the last one, hence in two steps.
+        // The first word holds the tag and seven bytes. The last word holds the end of the text; the bytes before are
+        // shifted out. The shift is by 64 bits if the word before ends the text, hence the two steps.
         *first = (u64::from_le_bytes(*head) << 8 | tag).to_le_bytes();
         let used = (bits + 8) % 64;
         let last = (u64::from_le_bytes(*tail) >> 1 >> (63 - used) | u64::MAX << used).to_le_bytes();
@@ -288,8 +289,8 @@ impl<'a> Tape<'a> {
         true
     }
 
-    /// Fills the word that is begun. Room for that there is where the end is that of a word. What lies there
-    /// is not read: it was written in pieces that the processor would have to put together first.
+    /// Pads the last word. There is room for it if `end` lies at the end of a word. The word is not read for it, because
+    /// the processor would first have to combine the pieces in which it was written.
     #[inline]
     pub(super) fn pad(&mut self) {
         let end = self.len.next_multiple_of(WORD);
@@ -307,7 +308,7 @@ impl<'a> Tape<'a> {
         self.len = end;
     }
 
-    /// A string of at most `chars_max` characters; of a longer one, or one that does not fit, its start.
+    /// Writes a string. A string of more than `chars_max` characters, or one that does not fit, is cut.
     #[inline]
     pub(super) fn string(&mut self, text: &str, chars_max: usize) -> bool {
         if text.len() <= chars_max && self.whole_string(text) {
@@ -328,11 +329,11 @@ impl<'a> Tape<'a> {
 
     #[cold]
     fn cut_string(&mut self, text: &str, chars_max: usize) -> bool {
-        let head = start_of(floor(text, self.room().saturating_sub(3).min(LONGEST)), chars_max);
+        let head = first_chars(first_bytes(text, self.room().saturating_sub(3).min(LONGEST)), chars_max);
         if head.len() == text.len() {
             return self.whole_string(text);
         }
-        let head = floor(head, self.room().saturating_sub(3 + 8));
+        let head = first_bytes(head, self.room().saturating_sub(3 + 8));
         if head.is_empty() {
             return false;
         }
@@ -347,15 +348,15 @@ impl<'a> Tape<'a> {
         is_whole
     }
 
-    /// A tag, the length of a name, the name; of a long name its start.
+    /// Writes a tag, the length of a name and the name. A long name is cut.
     pub(super) fn name(&mut self, tag: u8, name: &str, chars_max: usize) -> bool {
-        let name = floor(start_of(name, chars_max), self.room().saturating_sub(3).min(LONGEST));
+        let name = first_bytes(first_chars(name, chars_max), self.room().saturating_sub(3).min(LONGEST));
         let [low, high, ..] = name.len().to_le_bytes();
         self.headed([tag, low, high], name.as_bytes())
     }
 }
 
-/// The unit in which values lie in a record.
+/// Bytes of the unit in which values lie in a record.
 pub(super) const WORD: usize = size_of::<u64>();
 /// Words of the longest string that is copied by words.
 const STRING_WORDS: usize = 3;
@@ -365,7 +366,7 @@ fn boolean_tag(value: bool) -> u8 {
     if value { token::TRUE } else { token::FALSE }
 }
 
-/// Up to seven bytes as a number, little endian. The pieces overlap: so each length takes two loads.
+/// Returns up to seven bytes as a little-endian number. The pieces overlap, so each length takes two loads.
 #[inline]
 fn few_bytes(text: &[u8]) -> u64 {
     let shift = |piece: usize| (text.len() - piece) as u32 * 8;
@@ -378,16 +379,16 @@ fn few_bytes(text: &[u8]) -> u64 {
     }
 }
 
-/// The first `chars` characters of a text.
-pub(super) fn start_of(text: &str, chars: usize) -> &str {
+/// Returns the first `chars` characters of a text.
+pub(super) fn first_chars(text: &str, chars: usize) -> &str {
     match text.char_indices().nth(chars) {
         Some((end, _)) => &text[..end],
         None => text,
     }
 }
 
-/// As much of a text as fits into `bytes`, without dividing a character.
-pub(super) fn floor(text: &str, bytes: usize) -> &str {
+/// Returns as much of a text as fits into `bytes`, without dividing a character.
+pub(super) fn first_bytes(text: &str, bytes: usize) -> &str {
     if text.len() <= bytes {
         return text;
     }

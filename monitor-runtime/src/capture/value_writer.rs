@@ -1,29 +1,29 @@
-//! One value while it is being captured: tokens within a budget of bytes, depth and time.
+//! The writer of one value: tokens within a budget of bytes, depth and time.
 //!
-//! Comes in: tokens from `Direct`, `Serialize` and `Debug`. Goes out: one whole value, or its start and a mark
-//! that it was cut. Every refusal is an `Err` that the user's code is expected to hand up; code that does not is
-//! left by unwinding. Knows nothing of the values before and after.
+//! Takes tokens from `Direct`, `Serialize` and `Debug`; gives one complete value, or its start and a mark that it was
+//! cut. Every refusal is an `Err` that the user's code is expected to return; the sandbox leaves code that does not, by
+//! unwinding. It does not know the values before and after.
 
 use super::limits::{Limits, REFUSALS, STEPS_PER_LOOK};
 use super::sandbox;
 use super::summary::Summary;
 use super::token;
-use super::token_buffer::Tape;
+use super::token_buffer::TokenBuffer;
 
-/// Told to code that shall stop writing. Why is in [`Draft::stop`].
+/// The error that tells code to stop writing. [`ValueWriter::stop`] returns the reason.
 #[derive(Debug, Clone, Copy)]
 pub struct Stopped;
 
-/// Why code was told to stop.
+/// The reason why code was told to stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stop {
     /// The budget of the whole value is used up.
     Cut,
-    /// The container being written is complete as it stands; what surrounds it goes on.
+    /// The current container is complete as it stands; the container around it goes on.
     Complete,
 }
 
-/// A place on the tape to come back to.
+/// A place in the buffer to return to.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Mark {
     len: usize,
@@ -31,16 +31,16 @@ pub(super) struct Mark {
     wrappers: u32,
 }
 
-/// A value being captured.
+/// The writer of a value that is being captured.
 #[derive(Debug)]
-pub struct Draft<'a> {
-    tape: Tape<'a>,
+pub struct ValueWriter<'a> {
+    buffer: TokenBuffer<'a>,
     limits: &'a Limits,
     start: usize,
-    /// End of the memory that the value may use; tokens other than [`token::END`] and [`token::CUT`] end earlier.
+    /// End of the memory that the value may use. Only [`token::END`] and [`token::CUT`] may use the last bytes.
     hard_end: usize,
     stop: Option<Stop>,
-    /// Containers open on the tape.
+    /// Number of open containers.
     depth: u32,
     wrappers: u32,
     steps: u32,
@@ -48,14 +48,14 @@ pub struct Draft<'a> {
     refusals: u32,
 }
 
-impl<'a> Draft<'a> {
-    pub(super) fn new(mut tape: Tape<'a>, limits: &'a Limits) -> Self {
-        let start = tape.len();
+impl<'a> ValueWriter<'a> {
+    pub(super) fn new(mut buffer: TokenBuffer<'a>, limits: &'a Limits) -> Self {
+        let start = buffer.len();
         let closers = limits.depth as usize + 2;
-        let hard_end = tape.end().min(start + limits.value_bytes + closers);
-        tape.set_end(hard_end.saturating_sub(closers));
+        let hard_end = buffer.end().min(start + limits.value_bytes + closers);
+        buffer.set_end(hard_end.saturating_sub(closers));
         Self {
-            tape,
+            buffer,
             limits,
             start,
             hard_end,
@@ -68,39 +68,39 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// Ends the value; the length reached, and whether the mark of a cut did not even fit.
+    /// Ends the value. Returns the length reached, and false if not even the mark of a cut fitted.
     pub(super) fn finish(mut self) -> (usize, bool) {
         if self.stop == Some(Stop::Complete) {
             self.close_to(0);
         }
-        let unfinished = self.depth > 0 || self.tape.len() == self.start;
+        let unfinished = self.depth > 0 || self.buffer.len() == self.start;
         let marked = !unfinished || {
-            self.tape.set_end(self.hard_end);
-            self.tape.tag(token::CUT)
+            self.buffer.set_end(self.hard_end);
+            self.buffer.tag(token::CUT)
         };
-        (self.tape.len(), marked)
+        (self.buffer.len(), marked)
     }
 
     pub(super) fn limits(&self) -> &'a Limits {
         self.limits
     }
 
-    pub(super) fn tape(&mut self) -> &mut Tape<'a> {
-        &mut self.tape
+    pub(super) fn buffer(&mut self) -> &mut TokenBuffer<'a> {
+        &mut self.buffer
     }
 
     pub(super) fn mark(&self) -> Mark {
-        Mark { len: self.tape.len(), depth: self.depth, wrappers: self.wrappers }
+        Mark { len: self.buffer.len(), depth: self.depth, wrappers: self.wrappers }
     }
 
-    /// Forgets what was written since.
+    /// Discards everything since the mark.
     pub(super) fn rewind(&mut self, mark: Mark) {
-        self.tape.rewind(mark.len);
+        self.buffer.rewind(mark.len);
         self.depth = mark.depth;
         self.wrappers = mark.wrappers;
     }
 
-    /// The end of code that did not come to its own, or failed.
+    /// Ends the value of code that failed or did not come to its end.
     #[cold]
     #[inline(never)]
     pub(super) fn end_early(&mut self, ending: sandbox::Ending, type_name: &str) {
@@ -112,11 +112,11 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// Replaces all of the value by a word on its type.
+    /// Replaces the whole value by a token with its type's name.
     pub(super) fn replace(&mut self, tag: u8, type_name: &str) {
         self.rewind(Mark { len: self.start, depth: 0, wrappers: 0 });
         self.stop = None;
-        // What does not fit ends as a cut.
+        // A name that does not fit leaves the mark of a cut.
         let _ended = self.name(tag, type_name);
     }
 
@@ -124,27 +124,27 @@ impl<'a> Draft<'a> {
         self.stop
     }
 
-    /// Counts a step and looks at the clock now and then.
+    /// Counts a step, and reads the clock once in [`STEPS_PER_LOOK`] steps.
     #[inline]
     pub(super) fn step(&mut self) -> Result<(), Stopped> {
         if self.stop == Some(Stop::Cut) {
             return Err(self.refuse());
         }
         self.steps += 1;
-        if self.steps.is_multiple_of(STEPS_PER_LOOK) && self.is_late() {
+        if self.steps.is_multiple_of(STEPS_PER_LOOK) && self.is_over_time() {
             return Err(self.cut());
         }
         Ok(())
     }
 
     #[cold]
-    fn is_late(&mut self) -> bool {
+    fn is_over_time(&mut self) -> bool {
         let now = (self.limits.ticks)();
         let spent = now.saturating_sub(*self.first_look.get_or_insert(now));
         spent >= self.limits.value_ticks
     }
 
-    /// The answer to a write that came too late.
+    /// Refuses a write after the budget was used up.
     #[cold]
     pub(super) fn refuse(&mut self) -> Stopped {
         self.refusals += 1;
@@ -167,70 +167,70 @@ impl<'a> Draft<'a> {
         Stopped
     }
 
-    /// Writes that a secret was here; what surrounds it goes on.
+    /// Writes a redacted value; the container around it goes on.
     pub(super) fn redacted(&mut self) -> Stopped {
-        match self.put(|tape| tape.tag(token::REDACTED)) {
+        match self.put(|buffer| buffer.tag(token::REDACTED)) {
             Ok(()) => self.complete(),
             Err(stopped) => stopped,
         }
     }
 
-    /// Takes back a cut or a completion, because the caller deals with it.
-    pub(super) fn go_on(&mut self) {
+    /// Clears the reason for stopping, because the caller deals with it.
+    pub(super) fn resume(&mut self) {
         self.stop = None;
     }
 
     /// Writes one token.
     #[inline]
-    pub(super) fn put(&mut self, write: impl FnOnce(&mut Tape<'a>) -> bool) -> Result<(), Stopped> {
+    pub(super) fn put(&mut self, write: impl FnOnce(&mut TokenBuffer<'a>) -> bool) -> Result<(), Stopped> {
         self.step()?;
-        if write(&mut self.tape) { Ok(()) } else { Err(self.cut()) }
+        if write(&mut self.buffer) { Ok(()) } else { Err(self.cut()) }
     }
 
     pub(super) fn string(&mut self, text: &str) -> Result<(), Stopped> {
         let chars_max = self.limits.string_chars;
-        self.put(|tape| tape.string(text, chars_max))
+        self.put(|buffer| buffer.string(text, chars_max))
     }
 
     pub(super) fn name(&mut self, tag: u8, name: &str) -> Result<(), Stopped> {
         let chars_max = self.limits.string_chars;
-        self.put(|tape| tape.name(tag, name, chars_max))
+        self.put(|buffer| buffer.name(tag, name, chars_max))
     }
 
     pub(super) fn summary(&mut self, summary: &Summary<'_>) -> Result<(), Stopped> {
         self.name(token::SUMMARY, summary.name())?;
         let extents = summary.dimensions();
-        self.put(|tape| {
-            tape.tag(extents.len().to_le_bytes()[0])
-                && extents.iter().all(|&extent| tape.raw(&(extent as u64).to_le_bytes()))
+        self.put(|buffer| {
+            buffer.tag(extents.len().to_le_bytes()[0])
+                && extents.iter().all(|&extent| buffer.raw(&(extent as u64).to_le_bytes()))
         })
     }
 
-    /// The string that was written last, from `before` on.
+    /// Returns the string that was written last, from `before` on.
     pub(super) fn string_since(&self, before: Mark) -> Option<&str> {
-        token::string_of(self.tape.since(before.len))
+        token::string_content(self.buffer.written_from(before.len))
     }
 
-    /// Opens a container; one too deep is written as such and is complete.
+    /// Opens a container. A container that lies too deep is replaced by [`token::DEEP`] and complete.
     pub(super) fn open(&mut self, tag: u8, total: Option<u64>) -> Result<(), Stopped> {
         if self.depth >= self.limits.depth {
-            self.put(|tape| tape.tag(token::DEEP))?;
+            self.put(|buffer| buffer.tag(token::DEEP))?;
             return Err(self.complete());
         }
-        self.put(|tape| match total {
-            Some(total) => tape.fixed(tag, &total.to_le_bytes()),
-            None => tape.tag(tag),
+        self.put(|buffer| match total {
+            Some(total) => buffer.fixed(tag, &total.to_le_bytes()),
+            None => buffer.tag(tag),
         })?;
         self.depth += 1;
         Ok(())
     }
 
-    /// Closes the innermost container. Room for this was set aside when it was opened.
+    /// Closes the innermost container. The bytes for that are reserved: see `hard_end`.
     pub(super) fn close(&mut self) {
-        let end = self.tape.end();
-        self.tape.set_end(self.hard_end);
-        self.tape.tag(token::END);
-        self.tape.set_end(end);
+        let end = self.buffer.end();
+        self.buffer.set_end(self.hard_end);
+        self.buffer.tag(token::END);
+        self.buffer.set_end(end);
         self.depth = self.depth.saturating_sub(1);
     }
 
@@ -240,13 +240,13 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// Enters a wrapper that adds no nesting; too many of them are written as too deep.
+    /// Writes the content of a wrapper that adds no nesting. Too many wrappers are replaced by [`token::DEEP`].
     pub(super) fn wrapped(
         &mut self,
         write: impl FnOnce(&mut Self) -> Result<(), Stopped>,
     ) -> Result<(), Stopped> {
         if self.wrappers >= super::limits::WRAPPERS {
-            self.put(|tape| tape.tag(token::DEEP))?;
+            self.put(|buffer| buffer.tag(token::DEEP))?;
             return Err(self.complete());
         }
         self.wrappers += 1;
@@ -255,8 +255,8 @@ impl<'a> Draft<'a> {
         outcome
     }
 
-    /// What the end of an inner value means to what surrounds it: one that is complete is done, one whose own code
-    /// failed is replaced by a word on its type, and a cut goes up.
+    /// Decides what the end of an inner value means for the container around it. A complete value is done, a value whose
+    /// own code failed is replaced by its type's name, and a cut is returned.
     #[inline]
     pub(super) fn settle(
         &mut self,

@@ -1,9 +1,9 @@
-//! Types captured in a way of our own: primitives, strings and paths, references, options and sequences of them, by
-//! copying; locks, without waiting for them.
+//! Types that are captured without their traits: primitives, strings and paths, references, options and sequences of
+//! these, by copying; locks, without waiting for them.
 //!
-//! Comes in: a value of such a type. Goes out: tokens, in the shape that `serialize` gives the same value,
-//! save for paths that are no Unicode and for locks. Where no code of the user's is called nothing can panic, and
-//! nothing is set up to contain a panic: a number or a short string costs its copy.
+//! Takes a value of such a type; gives tokens, in the shape that `serialize` gives the same value, except for paths that
+//! are not Unicode and for locks. Where no user code is called nothing can panic, so no sandbox is set up: a number or a
+//! short string costs its copy. It does not know the budget of time.
 
 use std::any::type_name;
 use std::borrow::Cow;
@@ -13,14 +13,14 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, RwLock};
 
-use super::value_writer::{Draft, Stopped};
+use super::value_writer::{Stopped, ValueWriter};
 use super::{Writer, token};
 
 mod numbers;
 
-/// A type captured in a way of our own.
+/// A type that is captured without its own traits.
 pub trait Direct {
-    /// Whether capturing it calls code of the user's.
+    /// True if the capture calls user code.
     const CALLS_USER_CODE: bool = false;
     /// Captures a value that stands alone.
     fn capture(&self, writer: &mut Writer<'_>);
@@ -28,7 +28,7 @@ pub trait Direct {
     ///
     /// # Errors
     /// The budget is used up, or the container around it is complete.
-    fn write(&self, draft: &mut Draft<'_>) -> Result<(), Stopped>;
+    fn write(&self, out: &mut ValueWriter<'_>) -> Result<(), Stopped>;
 }
 
 impl Direct for char {
@@ -36,8 +36,8 @@ impl Direct for char {
     fn capture(&self, writer: &mut Writer<'_>) {
         writer.string(self.encode_utf8(&mut [0; 4]));
     }
-    fn write(&self, draft: &mut Draft<'_>) -> Result<(), Stopped> {
-        draft.string(self.encode_utf8(&mut [0; 4]))
+    fn write(&self, out: &mut ValueWriter<'_>) -> Result<(), Stopped> {
+        out.string(self.encode_utf8(&mut [0; 4]))
     }
 }
 
@@ -46,8 +46,8 @@ impl Direct for str {
     fn capture(&self, writer: &mut Writer<'_>) {
         writer.string(self);
     }
-    fn write(&self, draft: &mut Draft<'_>) -> Result<(), Stopped> {
-        draft.string(self)
+    fn write(&self, out: &mut ValueWriter<'_>) -> Result<(), Stopped> {
+        out.string(self)
     }
 }
 
@@ -56,8 +56,8 @@ impl Direct for String {
     fn capture(&self, writer: &mut Writer<'_>) {
         writer.string(self);
     }
-    fn write(&self, draft: &mut Draft<'_>) -> Result<(), Stopped> {
-        draft.string(self)
+    fn write(&self, out: &mut ValueWriter<'_>) -> Result<(), Stopped> {
+        out.string(self)
     }
 }
 
@@ -67,8 +67,8 @@ impl<T: Direct + ?Sized> Direct for &T {
     fn capture(&self, writer: &mut Writer<'_>) {
         (**self).capture(writer);
     }
-    fn write(&self, draft: &mut Draft<'_>) -> Result<(), Stopped> {
-        (**self).write(draft)
+    fn write(&self, out: &mut ValueWriter<'_>) -> Result<(), Stopped> {
+        (**self).write(out)
     }
 }
 
@@ -78,8 +78,8 @@ impl<T: Direct + ?Sized> Direct for &mut T {
     fn capture(&self, writer: &mut Writer<'_>) {
         (**self).capture(writer);
     }
-    fn write(&self, draft: &mut Draft<'_>) -> Result<(), Stopped> {
-        (**self).write(draft)
+    fn write(&self, out: &mut ValueWriter<'_>) -> Result<(), Stopped> {
+        (**self).write(out)
     }
 }
 
@@ -89,8 +89,8 @@ impl<T: Direct + ?Sized> Direct for Box<T> {
     fn capture(&self, writer: &mut Writer<'_>) {
         (**self).capture(writer);
     }
-    fn write(&self, draft: &mut Draft<'_>) -> Result<(), Stopped> {
-        (**self).write(draft)
+    fn write(&self, out: &mut ValueWriter<'_>) -> Result<(), Stopped> {
+        (**self).write(out)
     }
 }
 
@@ -100,8 +100,8 @@ impl<T: Direct + ?Sized> Direct for Rc<T> {
     fn capture(&self, writer: &mut Writer<'_>) {
         (**self).capture(writer);
     }
-    fn write(&self, draft: &mut Draft<'_>) -> Result<(), Stopped> {
-        (**self).write(draft)
+    fn write(&self, out: &mut ValueWriter<'_>) -> Result<(), Stopped> {
+        (**self).write(out)
     }
 }
 
@@ -111,8 +111,8 @@ impl<T: Direct + ?Sized> Direct for Arc<T> {
     fn capture(&self, writer: &mut Writer<'_>) {
         (**self).capture(writer);
     }
-    fn write(&self, draft: &mut Draft<'_>) -> Result<(), Stopped> {
-        (**self).write(draft)
+    fn write(&self, out: &mut ValueWriter<'_>) -> Result<(), Stopped> {
+        (**self).write(out)
     }
 }
 
@@ -122,8 +122,8 @@ impl<T: Direct + ToOwned + ?Sized> Direct for Cow<'_, T> {
     fn capture(&self, writer: &mut Writer<'_>) {
         (**self).capture(writer);
     }
-    fn write(&self, draft: &mut Draft<'_>) -> Result<(), Stopped> {
-        (**self).write(draft)
+    fn write(&self, out: &mut ValueWriter<'_>) -> Result<(), Stopped> {
+        (**self).write(out)
     }
 }
 
@@ -133,13 +133,13 @@ impl<T: Direct> Direct for Option<T> {
     fn capture(&self, writer: &mut Writer<'_>) {
         match self {
             Some(value) => value.capture(writer),
-            None => writer.scalar(|tape| tape.tag_word(token::NULL)),
+            None => writer.scalar(|buffer| buffer.tag_word(token::NULL)),
         }
     }
-    fn write(&self, draft: &mut Draft<'_>) -> Result<(), Stopped> {
+    fn write(&self, out: &mut ValueWriter<'_>) -> Result<(), Stopped> {
         match self {
-            Some(value) => value.write(draft),
-            None => draft.put(|tape| tape.tag(token::NULL)),
+            Some(value) => value.write(out),
+            None => out.put(|buffer| buffer.tag(token::NULL)),
         }
     }
 }
@@ -148,26 +148,26 @@ impl<T: Direct> Direct for [T] {
     const CALLS_USER_CODE: bool = T::CALLS_USER_CODE;
     fn capture(&self, writer: &mut Writer<'_>) {
         if T::CALLS_USER_CODE {
-            writer.user_value(type_name::<Self>(), &mut |draft| self.write(draft));
+            writer.user_value(type_name::<Self>(), &mut |out| self.write(out));
         } else {
-            writer.value(|draft| self.write(draft));
+            writer.value(|out| self.write(out));
         }
     }
-    fn write(&self, draft: &mut Draft<'_>) -> Result<(), Stopped> {
-        let limits = draft.limits();
+    fn write(&self, out: &mut ValueWriter<'_>) -> Result<(), Stopped> {
+        let limits = out.limits();
         let items = if self.len() > limits.items {
-            draft.open(token::SEQUENCE_CUT, Some(self.len() as u64))?;
+            out.open(token::SEQUENCE_CUT, Some(self.len() as u64))?;
             self.get(..limits.items_kept).unwrap_or_default()
         } else {
-            draft.open(token::SEQUENCE, None)?;
+            out.open(token::SEQUENCE, None)?;
             self
         };
         for item in items {
-            let before = draft.mark();
-            let outcome = item.write(draft);
-            draft.settle(before, outcome, "")?;
+            let before = out.mark();
+            let outcome = item.write(out);
+            out.settle(before, outcome, "")?;
         }
-        draft.close();
+        out.close();
         Ok(())
     }
 }
@@ -177,8 +177,8 @@ impl<T: Direct, const N: usize> Direct for [T; N] {
     fn capture(&self, writer: &mut Writer<'_>) {
         self.as_slice().capture(writer);
     }
-    fn write(&self, draft: &mut Draft<'_>) -> Result<(), Stopped> {
-        self.as_slice().write(draft)
+    fn write(&self, out: &mut ValueWriter<'_>) -> Result<(), Stopped> {
+        self.as_slice().write(out)
     }
 }
 
@@ -187,8 +187,8 @@ impl<T: Direct> Direct for Vec<T> {
     fn capture(&self, writer: &mut Writer<'_>) {
         self.as_slice().capture(writer);
     }
-    fn write(&self, draft: &mut Draft<'_>) -> Result<(), Stopped> {
-        self.as_slice().write(draft)
+    fn write(&self, out: &mut ValueWriter<'_>) -> Result<(), Stopped> {
+        self.as_slice().write(out)
     }
 }
 
@@ -196,13 +196,13 @@ impl Direct for OsStr {
     fn capture(&self, writer: &mut Writer<'_>) {
         match self.to_str() {
             Some(text) => writer.string(text),
-            None => writer.value(|draft| self.write(draft)),
+            None => writer.value(|out| self.write(out)),
         }
     }
-    fn write(&self, draft: &mut Draft<'_>) -> Result<(), Stopped> {
+    fn write(&self, out: &mut ValueWriter<'_>) -> Result<(), Stopped> {
         match self.to_str() {
-            Some(text) => draft.string(text),
-            None => draft.text(draft.limits().string_chars, format_args!("{}", self.display())),
+            Some(text) => out.string(text),
+            None => out.text(out.limits().string_chars, format_args!("{}", self.display())),
         }
     }
 }
@@ -211,8 +211,8 @@ impl Direct for OsString {
     fn capture(&self, writer: &mut Writer<'_>) {
         self.as_os_str().capture(writer);
     }
-    fn write(&self, draft: &mut Draft<'_>) -> Result<(), Stopped> {
-        self.as_os_str().write(draft)
+    fn write(&self, out: &mut ValueWriter<'_>) -> Result<(), Stopped> {
+        self.as_os_str().write(out)
     }
 }
 
@@ -220,8 +220,8 @@ impl Direct for Path {
     fn capture(&self, writer: &mut Writer<'_>) {
         self.as_os_str().capture(writer);
     }
-    fn write(&self, draft: &mut Draft<'_>) -> Result<(), Stopped> {
-        self.as_os_str().write(draft)
+    fn write(&self, out: &mut ValueWriter<'_>) -> Result<(), Stopped> {
+        self.as_os_str().write(out)
     }
 }
 
@@ -229,27 +229,27 @@ impl Direct for PathBuf {
     fn capture(&self, writer: &mut Writer<'_>) {
         self.as_os_str().capture(writer);
     }
-    fn write(&self, draft: &mut Draft<'_>) -> Result<(), Stopped> {
-        self.as_os_str().write(draft)
+    fn write(&self, out: &mut ValueWriter<'_>) -> Result<(), Stopped> {
+        self.as_os_str().write(out)
     }
 }
 
 impl<T: Debug + ?Sized> Direct for Mutex<T> {
     const CALLS_USER_CODE: bool = true;
     fn capture(&self, writer: &mut Writer<'_>) {
-        writer.user_value(type_name::<Self>(), &mut |draft| draft.debug(&self));
+        writer.user_value(type_name::<Self>(), &mut |out| out.debug(&self));
     }
-    fn write(&self, draft: &mut Draft<'_>) -> Result<(), Stopped> {
-        draft.debug(&self)
+    fn write(&self, out: &mut ValueWriter<'_>) -> Result<(), Stopped> {
+        out.debug(&self)
     }
 }
 
 impl<T: Debug + ?Sized> Direct for RwLock<T> {
     const CALLS_USER_CODE: bool = true;
     fn capture(&self, writer: &mut Writer<'_>) {
-        writer.user_value(type_name::<Self>(), &mut |draft| draft.debug(&self));
+        writer.user_value(type_name::<Self>(), &mut |out| out.debug(&self));
     }
-    fn write(&self, draft: &mut Draft<'_>) -> Result<(), Stopped> {
-        draft.debug(&self)
+    fn write(&self, out: &mut ValueWriter<'_>) -> Result<(), Stopped> {
+        out.debug(&self)
     }
 }

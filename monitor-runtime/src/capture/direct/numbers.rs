@@ -1,10 +1,10 @@
-//! Numbers, truth values and `()`: one token each.
+//! Numbers, booleans and `()`: one token each.
 //!
-//! Comes in: a value. Goes out: its bytes, of an integer only those that count. This is the hot end of capture: no
-//! loop, no call, and one branch on whether there is room.
+//! Takes a value; gives its bytes, without an integer's leading zeros. This is the hot part of capture: it has no loop,
+//! no call, and one branch, on whether there is room.
 
 use super::Direct;
-use crate::capture::value_writer::{Draft, Stopped};
+use crate::capture::value_writer::{Stopped, ValueWriter};
 use crate::capture::{Writer, token};
 
 impl Direct for u8 {
@@ -12,8 +12,8 @@ impl Direct for u8 {
     fn capture(&self, writer: &mut Writer<'_>) {
         writer.unsigned((*self).into());
     }
-    fn write(&self, draft: &mut Draft<'_>) -> Result<(), Stopped> {
-        draft.put(|tape| tape.unsigned((*self).into()))
+    fn write(&self, out: &mut ValueWriter<'_>) -> Result<(), Stopped> {
+        out.put(|buffer| buffer.unsigned((*self).into()))
     }
 }
 
@@ -22,8 +22,8 @@ impl Direct for u16 {
     fn capture(&self, writer: &mut Writer<'_>) {
         writer.unsigned((*self).into());
     }
-    fn write(&self, draft: &mut Draft<'_>) -> Result<(), Stopped> {
-        draft.put(|tape| tape.unsigned((*self).into()))
+    fn write(&self, out: &mut ValueWriter<'_>) -> Result<(), Stopped> {
+        out.put(|buffer| buffer.unsigned((*self).into()))
     }
 }
 
@@ -32,8 +32,8 @@ impl Direct for u32 {
     fn capture(&self, writer: &mut Writer<'_>) {
         writer.unsigned((*self).into());
     }
-    fn write(&self, draft: &mut Draft<'_>) -> Result<(), Stopped> {
-        draft.put(|tape| tape.unsigned((*self).into()))
+    fn write(&self, out: &mut ValueWriter<'_>) -> Result<(), Stopped> {
+        out.put(|buffer| buffer.unsigned((*self).into()))
     }
 }
 
@@ -42,8 +42,8 @@ impl Direct for u64 {
     fn capture(&self, writer: &mut Writer<'_>) {
         writer.unsigned(*self);
     }
-    fn write(&self, draft: &mut Draft<'_>) -> Result<(), Stopped> {
-        draft.put(|tape| tape.unsigned(*self))
+    fn write(&self, out: &mut ValueWriter<'_>) -> Result<(), Stopped> {
+        out.put(|buffer| buffer.unsigned(*self))
     }
 }
 
@@ -52,8 +52,8 @@ impl Direct for usize {
     fn capture(&self, writer: &mut Writer<'_>) {
         writer.unsigned(*self as u64);
     }
-    fn write(&self, draft: &mut Draft<'_>) -> Result<(), Stopped> {
-        draft.put(|tape| tape.unsigned(*self as u64))
+    fn write(&self, out: &mut ValueWriter<'_>) -> Result<(), Stopped> {
+        out.put(|buffer| buffer.unsigned(*self as u64))
     }
 }
 
@@ -62,8 +62,8 @@ impl Direct for i8 {
     fn capture(&self, writer: &mut Writer<'_>) {
         writer.signed((*self).into());
     }
-    fn write(&self, draft: &mut Draft<'_>) -> Result<(), Stopped> {
-        draft.put(|tape| tape.signed((*self).into()))
+    fn write(&self, out: &mut ValueWriter<'_>) -> Result<(), Stopped> {
+        out.put(|buffer| buffer.signed((*self).into()))
     }
 }
 
@@ -72,8 +72,8 @@ impl Direct for i16 {
     fn capture(&self, writer: &mut Writer<'_>) {
         writer.signed((*self).into());
     }
-    fn write(&self, draft: &mut Draft<'_>) -> Result<(), Stopped> {
-        draft.put(|tape| tape.signed((*self).into()))
+    fn write(&self, out: &mut ValueWriter<'_>) -> Result<(), Stopped> {
+        out.put(|buffer| buffer.signed((*self).into()))
     }
 }
 
@@ -82,8 +82,8 @@ impl Direct for i32 {
     fn capture(&self, writer: &mut Writer<'_>) {
         writer.signed((*self).into());
     }
-    fn write(&self, draft: &mut Draft<'_>) -> Result<(), Stopped> {
-        draft.put(|tape| tape.signed((*self).into()))
+    fn write(&self, out: &mut ValueWriter<'_>) -> Result<(), Stopped> {
+        out.put(|buffer| buffer.signed((*self).into()))
     }
 }
 
@@ -92,8 +92,8 @@ impl Direct for i64 {
     fn capture(&self, writer: &mut Writer<'_>) {
         writer.signed(*self);
     }
-    fn write(&self, draft: &mut Draft<'_>) -> Result<(), Stopped> {
-        draft.put(|tape| tape.signed(*self))
+    fn write(&self, out: &mut ValueWriter<'_>) -> Result<(), Stopped> {
+        out.put(|buffer| buffer.signed(*self))
     }
 }
 
@@ -102,67 +102,67 @@ impl Direct for isize {
     fn capture(&self, writer: &mut Writer<'_>) {
         writer.signed(*self as i64);
     }
-    fn write(&self, draft: &mut Draft<'_>) -> Result<(), Stopped> {
-        draft.put(|tape| tape.signed(*self as i64))
+    fn write(&self, out: &mut ValueWriter<'_>) -> Result<(), Stopped> {
+        out.put(|buffer| buffer.signed(*self as i64))
     }
 }
 
 impl Direct for u128 {
     #[inline]
     fn capture(&self, writer: &mut Writer<'_>) {
-        writer.scalar(|tape| tape.unsigned_wide(*self));
+        writer.scalar(|buffer| buffer.unsigned_wide(*self));
     }
-    fn write(&self, draft: &mut Draft<'_>) -> Result<(), Stopped> {
-        draft.put(|tape| tape.unsigned_wide(*self))
+    fn write(&self, out: &mut ValueWriter<'_>) -> Result<(), Stopped> {
+        out.put(|buffer| buffer.unsigned_wide(*self))
     }
 }
 
 impl Direct for i128 {
     #[inline]
     fn capture(&self, writer: &mut Writer<'_>) {
-        writer.scalar(|tape| tape.signed_wide(*self));
+        writer.scalar(|buffer| buffer.signed_wide(*self));
     }
-    fn write(&self, draft: &mut Draft<'_>) -> Result<(), Stopped> {
-        draft.put(|tape| tape.signed_wide(*self))
+    fn write(&self, out: &mut ValueWriter<'_>) -> Result<(), Stopped> {
+        out.put(|buffer| buffer.signed_wide(*self))
     }
 }
 
 impl Direct for f32 {
     #[inline]
     fn capture(&self, writer: &mut Writer<'_>) {
-        writer.scalar(|tape| tape.float_word(*self));
+        writer.scalar(|buffer| buffer.float_word(*self));
     }
-    fn write(&self, draft: &mut Draft<'_>) -> Result<(), Stopped> {
-        draft.put(|tape| tape.float(*self))
+    fn write(&self, out: &mut ValueWriter<'_>) -> Result<(), Stopped> {
+        out.put(|buffer| buffer.float(*self))
     }
 }
 
 impl Direct for f64 {
     #[inline]
     fn capture(&self, writer: &mut Writer<'_>) {
-        writer.scalar(|tape| tape.double_words(*self));
+        writer.scalar(|buffer| buffer.double_words(*self));
     }
-    fn write(&self, draft: &mut Draft<'_>) -> Result<(), Stopped> {
-        draft.put(|tape| tape.double(*self))
+    fn write(&self, out: &mut ValueWriter<'_>) -> Result<(), Stopped> {
+        out.put(|buffer| buffer.double(*self))
     }
 }
 
 impl Direct for bool {
     #[inline]
     fn capture(&self, writer: &mut Writer<'_>) {
-        writer.scalar(|tape| tape.boolean_word(*self));
+        writer.scalar(|buffer| buffer.boolean_word(*self));
     }
-    fn write(&self, draft: &mut Draft<'_>) -> Result<(), Stopped> {
-        draft.put(|tape| tape.boolean(*self))
+    fn write(&self, out: &mut ValueWriter<'_>) -> Result<(), Stopped> {
+        out.put(|buffer| buffer.boolean(*self))
     }
 }
 
 impl Direct for () {
     #[inline]
     fn capture(&self, writer: &mut Writer<'_>) {
-        writer.scalar(|tape| tape.tag_word(token::NULL));
+        writer.scalar(|buffer| buffer.tag_word(token::NULL));
     }
-    fn write(&self, draft: &mut Draft<'_>) -> Result<(), Stopped> {
-        draft.put(|tape| tape.tag(token::NULL))
+    fn write(&self, out: &mut ValueWriter<'_>) -> Result<(), Stopped> {
+        out.put(|buffer| buffer.tag(token::NULL))
     }
 }
