@@ -1,6 +1,6 @@
-//! A crate made up for the purpose, in a folder of its own and with a target folder of its own: nothing
-//! but a `main`, or a thousand functions with an attribute. Built with the versions that this workspace
-//! is locked to, so that it needs no network where the workspace itself has been built before.
+//! A generated crate, in a folder and with a target folder of its own. The crate has only a `main`, or a thousand
+//! functions with an attribute. The crate uses the lock file of this workspace, so that the build needs no network
+//! if the workspace was built before.
 
 use std::ffi::OsString;
 use std::fmt::Write as _;
@@ -12,32 +12,32 @@ use monitor_benches::seconds;
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
-/// What a made-up crate depends on, and how it marks a function.
+/// The dependencies of a generated crate, and the attribute of its functions.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Kind {
     pub(crate) name: &'static str,
-    /// Lines below `[dependencies]`; `{root}` is where `monitored` lies.
+    /// The lines below `[dependencies]`. `{root}` stands for the folder of `monitored`.
     pub(crate) dependencies: &'static str,
     pub(crate) attribute: &'static str,
 }
 
-/// How a crate is compiled.
+/// The profile of a build.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Profile {
     Debug,
     Release,
 }
 
-/// A made-up crate on disk.
+/// A generated crate on disk.
 #[derive(Debug)]
-pub(crate) struct Made {
+pub(crate) struct MadeCrate {
     folder: PathBuf,
 }
 
-impl Made {
-    /// Makes a crate with so many functions.
-    pub(crate) fn new(below: &Path, kind: Kind, functions: usize) -> Result<Self> {
-        let folder = below.join(kind.name.replace(' ', "-"));
+impl MadeCrate {
+    /// Generates a crate with this number of functions, in a new folder below `parent`.
+    pub(crate) fn new(parent: &Path, kind: Kind, functions: usize) -> Result<Self> {
+        let folder = parent.join(kind.name.replace(' ', "-"));
         fs::create_dir_all(folder.join("src"))?;
         let root = root();
         let dependencies = kind.dependencies.replace("{root}", &root.display().to_string());
@@ -51,7 +51,7 @@ impl Made {
         Ok(Self { folder })
     }
 
-    /// Seconds of a build that finds nothing built.
+    /// Builds the crate and its dependencies from nothing. Returns the seconds.
     pub(crate) fn clean_build(&self, profile: Profile) -> Result<f64> {
         let target = self.folder.join("target");
         if target.exists() {
@@ -60,7 +60,7 @@ impl Made {
         self.build(profile)
     }
 
-    /// Seconds of a build of this crate alone, its dependencies being built.
+    /// Builds the crate alone, while its dependencies are built already. Returns the seconds.
     pub(crate) fn build_again(&self, profile: Profile) -> Result<f64> {
         let source = self.folder.join("src/main.rs");
         let text = fs::read_to_string(&source)?;
@@ -68,7 +68,7 @@ impl Made {
         self.build(profile)
     }
 
-    /// Seconds of a build of whatever is missing.
+    /// Builds the parts that are not built yet. Returns the seconds.
     pub(crate) fn build(&self, profile: Profile) -> Result<f64> {
         let mut command = self.cargo(&["build", "--quiet"]);
         if profile == Profile::Release {
@@ -78,11 +78,11 @@ impl Made {
         let spent = seconds(|| status = Some(command.status()));
         match status.transpose()? {
             Some(status) if status.success() => Ok(spent),
-            _ => Err(format!("{} cannot be built", self.folder.display()).into()),
+            _ => Err(format!("cargo could not build {}", self.folder.display()).into()),
         }
     }
 
-    /// The crates that are compiled for it, itself left out, as `name version`.
+    /// Returns the crates that are compiled for this one, without itself, as `name version`.
     pub(crate) fn crates(&self) -> Result<Vec<String>> {
         let output = self
             .cargo(&["tree", "--edges", "normal,build", "--prefix", "none", "--format", "{p}"])
@@ -100,7 +100,7 @@ impl Made {
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
         let mut command = Command::new(cargo);
         command.args(arguments).current_dir(&self.folder).stdout(Stdio::null());
-        // Those of the cargo that runs this benchmark would be this crate's.
+        // Removes the variables of the cargo that runs this benchmark, because they would apply to this build too.
         for (variable, _) in std::env::vars_os() {
             let name = variable.to_string_lossy();
             if name.starts_with("CARGO_") && name != "CARGO_HOME" || name == "RUSTFLAGS" {
@@ -112,23 +112,23 @@ impl Made {
     }
 }
 
-/// The workspace.
+/// Returns the folder of the workspace.
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("/")).to_owned()
 }
 
-/// Functions of the kind that people annotate: some arguments, a result, an error.
+/// Returns a program with functions as users annotate them: with arguments, a result and an error.
 fn source(attribute: &str, functions: usize) -> String {
     let mut text = String::new();
     let mut calls = String::new();
-    for at in 0..functions {
+    for index in 0..functions {
         let _ = write!(
             text,
-            "{attribute}\npub fn step_{at}(id: u64, name: &str) -> Result<u64, String> {{\n    \
+            "{attribute}\npub fn step_{index}(id: u64, name: &str) -> Result<u64, String> {{\n    \
              if name.len() as u64 > id {{\n        return Err(format!(\"{{name}} is longer than {{id}}\"));\n    }}\n    \
-             Ok(id.wrapping_mul({at}) ^ name.len() as u64)\n}}\n\n"
+             Ok(id.wrapping_mul({index}) ^ name.len() as u64)\n}}\n\n"
         );
-        let _ = writeln!(calls, "    let sum = sum.wrapping_add(step_{at}(sum, \"name\").unwrap_or(1));");
+        let _ = writeln!(calls, "    let sum = sum.wrapping_add(step_{index}(sum, \"name\").unwrap_or(1));");
     }
     let _ = write!(text, "fn main() {{\n    let sum = 0_u64;\n{calls}    println!(\"{{sum}}\");\n}}\n");
     text

@@ -1,8 +1,8 @@
-//! `cargo bench -p monitor-benches --bench build`: what the dependency and the attribute cost whoever
-//! compiles a program: crates and seconds of a clean build, milliseconds a function.
+//! `cargo bench -p monitor-benches --bench build` measures the build time of a program that uses the dependency and
+//! the attribute: the number of crates, the seconds of a clean build, and the milliseconds per function.
 //!
-//! Each figure is the difference to the same crate without them, built in the same round. It takes
-//! minutes: every round of a clean build compiles SQLite.
+//! Each time is compared with the same crate without the dependency, built in the same round. The benchmark takes
+//! minutes, because each round of a clean build compiles SQLite.
 
 mod crate_made;
 
@@ -10,7 +10,7 @@ use std::error::Error;
 
 use monitor_benches::{Options, Table};
 
-use crate_made::{Kind, Made, Profile};
+use crate_made::{Kind, MadeCrate, Profile};
 
 const NONE: Kind = Kind { name: "none", dependencies: "", attribute: "" };
 
@@ -26,14 +26,14 @@ const TRACING: Kind = Kind {
     attribute: "#[tracing::instrument]",
 };
 
-/// The same with what `#[monitor]` records as well: result and error.
+/// Records the result and the error too, as `#[monitor]` does.
 const TRACING_RESULT: Kind = Kind {
     name: "tracing instrument with ret and err",
     dependencies: "tracing = \"0.1\"",
     attribute: "#[tracing::instrument(ret, err)]",
 };
 
-/// What it takes to keep the calls in a file.
+/// The crates that a program needs to keep its spans in a file.
 const TRACING_FILE: Kind = Kind {
     name: "tracing with JSON in a file",
     dependencies: "tracing = \"0.1\"\ntracing-subscriber = { version = \"0.3\", features = [\"json\"] }\n\
@@ -47,47 +47,53 @@ const FASTRACE: Kind = Kind {
     attribute: "#[fastrace::trace]",
 };
 
-/// Crates that a user's program may gain.
+/// The highest number of crates that a user's program may gain.
 const CRATES_MAX: f64 = 25.0;
 
-/// Below so many, the time to start compiling would be all that is seen.
+/// Enough functions that the time to compile them exceeds the time to start the compiler.
 const FUNCTIONS: usize = 1000;
 const FUNCTIONS_SHORT: usize = 20;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let options = Options::from_args();
     let folder = tempfile::tempdir()?;
-    let mut table = Table::new("build", "ms/fn", "tracing::instrument (clean builds: a build of nothing)");
+    let mut table = Table::new("build", "ms/fn", "tracing::instrument (clean builds: an empty crate)");
     if options.wants("crates") {
-        crates(&folder.path().join("crates"), &mut table)?;
+        count_crates(&folder.path().join("crates"), &mut table)?;
     }
     if options.wants("clean") && !options.short {
-        clean(&options, &folder.path().join("clean"), &mut table)?;
+        measure_clean_builds(&options, &folder.path().join("clean"), &mut table)?;
     }
     for profile in [Profile::Debug, Profile::Release] {
         if options.wants("functions") && (profile == Profile::Debug || !options.short) {
-            functions(&options, &folder.path().join(format!("{profile:?}")), profile, &mut table)?;
+            measure_functions(&options, &folder.path().join(format!("{profile:?}")), profile, &mut table)?;
         }
     }
     Ok(table.finish(&options)?)
 }
 
-fn crates(below: &std::path::Path, table: &mut Table) -> Result<(), Box<dyn Error>> {
+/// Adds the number of crates that each dependency brings.
+fn count_crates(parent: &std::path::Path, table: &mut Table) -> Result<(), Box<dyn Error>> {
     for kind in [OURS, TRACING_FILE, FASTRACE] {
         let case = format!("crates: {}", kind.name);
         if kind.name == OURS.name {
             table.row(&case, Some(CRATES_MAX));
         }
-        let crates = Made::new(below, kind, 0)?.crates()?;
-        table.figure(&case, count(crates.len()), "crates");
+        let crates = MadeCrate::new(parent, kind, 0)?.crates()?;
+        table.figure(&case, to_f64(crates.len()), "crates");
     }
     Ok(())
 }
 
-fn clean(options: &Options, below: &std::path::Path, table: &mut Table) -> Result<(), Box<dyn Error>> {
-    let nothing = Made::new(below, NONE, 0)?;
+/// Adds the seconds of a clean build with each dependency.
+fn measure_clean_builds(
+    options: &Options,
+    parent: &std::path::Path,
+    table: &mut Table,
+) -> Result<(), Box<dyn Error>> {
+    let nothing = MadeCrate::new(parent, NONE, 0)?;
     for kind in [OURS, TRACING_FILE, FASTRACE] {
-        let made = Made::new(below, kind, 0)?;
+        let made = MadeCrate::new(parent, kind, 0)?;
         for _ in 0..options.rounds() {
             let floor = nothing.clean_build(Profile::Debug)?;
             let spent = made.clean_build(Profile::Debug)?;
@@ -97,16 +103,17 @@ fn clean(options: &Options, below: &std::path::Path, table: &mut Table) -> Resul
     Ok(())
 }
 
-fn functions(
+/// Adds the milliseconds that each attribute adds to the build, per function.
+fn measure_functions(
     options: &Options,
-    below: &std::path::Path,
+    parent: &std::path::Path,
     profile: Profile,
     table: &mut Table,
 ) -> Result<(), Box<dyn Error>> {
     let functions = options.amount(FUNCTIONS, FUNCTIONS_SHORT);
     let kinds = [TRACING, OURS, TRACING_RESULT, FASTRACE];
-    let plain = Made::new(below, NONE, functions)?;
-    let made = kinds.map(|kind| Made::new(below, kind, functions));
+    let plain = MadeCrate::new(parent, NONE, functions)?;
+    let made = kinds.map(|kind| MadeCrate::new(parent, kind, functions));
     plain.build(profile)?;
     for made in &made {
         made.as_ref().map_err(ToString::to_string)?.build(profile)?;
@@ -118,7 +125,7 @@ fn functions(
         let mut floor = None;
         for (kind, made) in kinds.into_iter().zip(&made) {
             let with = made.as_ref().map_err(ToString::to_string)?.build_again(profile)?;
-            let each = (with - without) * 1e3 / count(functions);
+            let each = (with - without) * 1e3 / to_f64(functions);
             table.record(&name(kind), each, *floor.get_or_insert(each));
         }
     }
@@ -126,6 +133,6 @@ fn functions(
 }
 
 #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
-fn count(number: usize) -> f64 {
+fn to_f64(number: usize) -> f64 {
     number as f64
 }

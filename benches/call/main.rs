@@ -1,7 +1,8 @@
-//! `call`: nanoseconds that an attribute adds to a call, as multiples of two readings of the counter.
+//! `cargo bench -p monitor-benches --bench call` measures the nanoseconds that an attribute adds to a call. The
+//! unit of the ratios is two reads of the time stamp counter.
 //!
-//! Each way to set a recorder up is a worker process; the workers measure round by round in turn, and
-//! each measures the floor anew next to its cases. See `burst` for how a round is measured.
+//! Each setup of a recorder has a worker process of its own. The workers take turns round by round, and each
+//! measures the floor again next to its cases. `burst` describes how a round is measured.
 
 mod plain;
 mod ours;
@@ -13,40 +14,49 @@ use monitor_benches::{Figures, Options, Table, Worker, floor, serve};
 
 use peers::{CALL, KINDS, PEERS};
 
-/// A worker process.
+/// A setup of our recorder, which is one worker process.
 struct Group {
     name: &'static str,
-    /// Variables of the recorder, besides its store.
+    /// The recorder's environment variables, except that of its store.
     variables: &'static [(&'static str, &'static str)],
-    /// One round.
+    /// Measures one round.
     round: fn(&Options) -> Figures,
 }
 
-/// The ladder would make a function that is called in a tight loop cheaper than it is to be measured.
+/// No bounds on rate and overhead. With the defaults the recorder would sample a function in a tight loop, and
+/// the benchmark would measure the cheaper, unsampled calls.
 const UNBOUNDED: &[(&str, &str)] = &[("MONITOR_MAX_RATE", "0"), ("MONITOR_MAX_OVERHEAD", "100%")];
 const MANY_THREADS: &[(&str, &str)] =
     &[("MONITOR_MAX_RATE", "0"), ("MONITOR_MAX_OVERHEAD", "100%"), ("MONITOR_MAX_MEMORY", "1GiB")];
 
 const GROUPS: &[Group] = &[
-    Group { name: "recorded", variables: UNBOUNDED, round: ours::recording },
+    Group { name: "recorded", variables: UNBOUNDED, round: ours::measure_recorded },
     Group {
         name: "disabled",
         variables: &[("MONITOR", "off")],
-        round: |it| ours::unrecorded(it, ours::DISABLED),
+        round: |options| ours::measure_unrecorded(options, ours::DISABLED),
     },
-    Group { name: "counted", variables: &[("MONITOR_SAMPLE", "0")], round: ours::counted },
+    Group { name: "counted", variables: &[("MONITOR_SAMPLE", "0")], round: ours::measure_counted },
     Group {
         name: "timed",
         variables: &[("MONITOR_SAMPLE", "0"), ("MONITOR_MAX_OVERHEAD", "100%")],
-        round: |it| ours::unrecorded(it, ours::TIMED),
+        round: |options| ours::measure_unrecorded(options, ours::TIMED),
     },
-    Group { name: "flat-out", variables: UNBOUNDED, round: ours::flat_out },
-    Group { name: "2-threads", variables: UNBOUNDED, round: |it| ours::threads(it, 2, ours::THREADS_2) },
-    Group { name: "8-threads", variables: UNBOUNDED, round: |it| ours::threads(it, 8, ours::THREADS_8) },
-    Group { name: "first-call", variables: MANY_THREADS, round: ours::first_calls },
+    Group { name: "flat-out", variables: UNBOUNDED, round: ours::measure_flat_out },
+    Group {
+        name: "2-threads",
+        variables: UNBOUNDED,
+        round: |options| ours::measure_threads(options, 2, ours::THREADS_2),
+    },
+    Group {
+        name: "8-threads",
+        variables: UNBOUNDED,
+        round: |options| ours::measure_threads(options, 8, ours::THREADS_8),
+    },
+    Group { name: "first-call", variables: MANY_THREADS, round: ours::measure_first_calls },
 ];
 
-/// Our cases in the order of the table, with the goal for their ratio where there is one.
+/// Our cases in the order of the table, with the goals for their ratios.
 const ROWS: &[(&str, Option<f64>)] = &[
     (floor::READS, None),
     (floor::STORE, None),
@@ -66,15 +76,15 @@ const ROWS: &[(&str, Option<f64>)] = &[
     (ours::FIRST_REUSED, Some(20.0)),
 ];
 
-/// Of what is kept of a call: ours against the least that any peer takes for it.
-const AGAINST_PEERS: &str = "recorded, against the fastest peer that keeps data";
+/// The cost of a recorded call as a multiple of the cheapest peer that keeps data of each call.
+const AGAINST_PEERS: &str = "recorded, as a multiple of the fastest peer that keeps data";
 
 fn main() -> Result<()> {
     let options = Options::from_args();
     if let Some(name) = &options.worker {
-        return work(name, &options);
+        return serve_worker(name, &options);
     }
-    let mut table = announced();
+    let mut table = new_table();
     let stores = tempfile::tempdir()?;
     let mut workers = Vec::new();
     for (name, variables) in groups().filter(|(name, _)| options.wants(name)) {
@@ -86,16 +96,16 @@ fn main() -> Result<()> {
     for _ in 0..options.rounds() {
         let mut round = Figures::new();
         for worker in &mut workers {
-            enter(&mut table, &worker.round()?, &mut round);
+            add_figures(&mut table, &worker.round()?, &mut round);
         }
-        compare(&mut table, &round);
+        compare_with_peers(&mut table, &round);
     }
     drop(workers);
     table.finish(&options)
 }
 
-/// The worker's part.
-fn work(name: &str, options: &Options) -> Result<()> {
+/// Serves the rounds of the group or peer with this name. This is the worker's side.
+fn serve_worker(name: &str, options: &Options) -> Result<()> {
     if let Some(group) = GROUPS.iter().find(|group| group.name == name) {
         return serve(|| (group.round)(options));
     }
@@ -104,6 +114,7 @@ fn work(name: &str, options: &Options) -> Result<()> {
     serve(|| peer.round(options))
 }
 
+/// Returns the names of all workers, ours and the peers', with the variables that they are started with.
 fn groups() -> impl Iterator<Item = (&'static str, &'static [(&'static str, &'static str)])> {
     GROUPS
         .iter()
@@ -111,8 +122,8 @@ fn groups() -> impl Iterator<Item = (&'static str, &'static [(&'static str, &'st
         .chain(PEERS.iter().map(|peer| (peer.name, &[][..])))
 }
 
-/// The table with its rows in order.
-fn announced() -> Table {
+/// Returns the table with its rows announced in order.
+fn new_table() -> Table {
     let mut table = Table::new("call", "ns", floor::READS);
     for (case, goal) in ROWS {
         table.row(case, *goal);
@@ -126,13 +137,13 @@ fn announced() -> Table {
     table
 }
 
-/// Enters a worker's round into the table, and as ratios into the round of all of them. The floors are
-/// shown as the first worker finds them.
-fn enter(table: &mut Table, figures: &Figures, round: &mut Figures) {
+/// Adds the figures of one worker to the table, and their ratios to `round`, which collects all workers of a
+/// round. Every worker measures the floors; the table shows those of the first one.
+fn add_figures(table: &mut Table, figures: &Figures, round: &mut Figures) {
     for case in [ours::FIRST_NEW, ours::FIRST_REUSED] {
         figures.get(case).into_iter().for_each(|&value| table.figure(case, value, "µs"));
     }
-    // Of threads that never ran at the same time there may be none.
+    // The floor is missing if the threads never ran at the same time.
     let Some(&reads) = figures.get(floor::READS) else { return };
     for (case, &value) in figures {
         if !round.contains_key(case) {
@@ -142,7 +153,8 @@ fn enter(table: &mut Table, figures: &Figures, round: &mut Figures) {
     }
 }
 
-fn compare(table: &mut Table, ratios: &Figures) {
+/// Adds the ratio of our recorded call to the cheapest peer's call in this round.
+fn compare_with_peers(table: &mut Table, ratios: &Figures) {
     let peers = PEERS.iter().filter(|peer| peer.keeps).filter_map(|peer| ratios.get(&peer.row(CALL)));
     if let (Some(&ours), Some(&least)) = (ratios.get(ours::RECORDED), peers.min_by(|a, b| a.total_cmp(b))) {
         table.figure(AGAINST_PEERS, ours / least, "×");

@@ -1,28 +1,28 @@
-//! The same functions with `#[monitor]`, and the workers that measure them: one process for each way to
-//! set the recorder up.
+//! The functions of `plain` with `#[monitor]`, and the rounds that measure them. Each round belongs to one setup
+//! of the recorder, which is one worker process.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use monitor_benches::{Bursts, Case, Figures, Options, Spread, case, floor};
+use monitor_benches::{Bursts, Case, Figures, Options, case, floor, median};
 use monitored::monitor;
 
 use crate::plain::{self, DEEP, ID, NAME, Refused};
 
 pub(crate) const DISABLED: &str = "disabled";
-pub(crate) const COUNTED: &str = "sampled out, counted";
-pub(crate) const TIMED: &str = "sampled out, timed";
+pub(crate) const COUNTED: &str = "unsampled, counted";
+pub(crate) const TIMED: &str = "unsampled, timed";
 pub(crate) const RECORDED: &str = "recorded";
 pub(crate) const VALUES: &str = "recorded, (u64, &str) captured";
 pub(crate) const DEFAULT: &str = "recorded, argument and result captured";
 pub(crate) const ERROR: &str = "recorded, Err with a message";
 pub(crate) const ASYNC: &str = "recorded, ready async function";
-pub(crate) const NESTED: &str = "recorded, 10 deep";
+pub(crate) const NESTED: &str = "recorded, nested 10 deep";
 pub(crate) const THREADS_2: &str = "recorded, 2 threads";
 pub(crate) const THREADS_8: &str = "recorded, 8 threads";
 pub(crate) const FLAT_OUT: &str = "recorded, flat out";
-pub(crate) const FIRST_NEW: &str = "first call of a thread, ring new";
-pub(crate) const FIRST_REUSED: &str = "first call of a thread, ring reused";
+pub(crate) const FIRST_NEW: &str = "first call of a thread, new ring";
+pub(crate) const FIRST_REUSED: &str = "first call of a thread, reused ring";
 
 #[monitor(skip_all, no_result)]
 #[inline(never)]
@@ -60,90 +60,91 @@ fn nested(depth: u32) -> u32 {
     if depth > 1 { black_box(nested(black_box(depth - 1))) + 1 } else { black_box(depth) }
 }
 
-fn bare(name: &'static str) -> Case {
+/// The case of the cheapest recorded function: no arguments and no result are captured.
+fn number_case(name: &'static str) -> Case {
     case!(name, plain::number(black_box(1)), number(black_box(1)))
 }
 
-/// Everything that was recorded is in the store.
-fn settle() {
+/// Waits until everything that was recorded is in the store.
+fn flush() {
     let _ = monitored::flush(Duration::from_secs(10));
 }
 
-/// No call is recorded.
-pub(crate) fn unrecorded(options: &Options, name: &'static str) -> Figures {
+/// Measures a function of which no call is recorded.
+pub(crate) fn measure_unrecorded(options: &Options, name: &'static str) -> Figures {
     let calls = if options.short { 1_000 } else { 50_000 };
     let bursts = Bursts { threads: 1, repeats: options.amount(40, 2), calls, settle: &|| () };
-    bursts.measure(&with_floors(&[bare(name)]))
+    bursts.measure(&with_floors(&[number_case(name)]))
 }
 
-/// No call is recorded, and there have been so many that the recorder has ceased to time them.
-pub(crate) fn counted(options: &Options) -> Figures {
+/// Measures a function of which no call is recorded, after so many calls that the recorder no longer times them.
+pub(crate) fn measure_counted(options: &Options) -> Figures {
     let start = Instant::now();
-    while start.elapsed() < NOTICED {
+    while start.elapsed() < WARM_UP {
         (0..1_000).for_each(|_| _ = number(black_box(1)));
     }
-    unrecorded(options, COUNTED)
+    measure_unrecorded(options, COUNTED)
 }
 
-/// The recorder looks once a second.
-const NOTICED: Duration = Duration::from_millis(1500);
+/// Longer than the second after which the recorder looks at its functions again.
+const WARM_UP: Duration = Duration::from_millis(1500);
 
-/// Every call is recorded; the collector catches up between bursts.
-pub(crate) fn recording(options: &Options) -> Figures {
+/// Measures functions of which every call is recorded. The collector catches up between bursts.
+pub(crate) fn measure_recorded(options: &Options) -> Figures {
     let cases = with_floors(&[
-        bare(RECORDED),
+        number_case(RECORDED),
         case!(VALUES, plain::values(black_box(ID), black_box(NAME)), values(black_box(ID), black_box(NAME))),
         case!(DEFAULT, plain::number(black_box(1)), number_captured(black_box(1))),
         case!(ERROR, plain::refuses(black_box(1)), refuses(black_box(1))),
         case!(ASYNC, plain::finish(plain::ready(black_box(1))), plain::finish(ready(black_box(1)))),
         case!(NESTED, DEEP, plain::nested(black_box(DEEP)), nested(black_box(DEEP))),
     ]);
-    in_bursts(options, 1).measure(&cases)
+    recorded_bursts(options, 1).measure(&cases)
 }
 
-/// As `recording`, by several threads at once.
-pub(crate) fn threads(options: &Options, threads: usize, name: &'static str) -> Figures {
-    let bursts = in_bursts(options, threads);
-    Bursts { repeats: 2 * bursts.repeats, ..bursts }.measure(&with_floors(&[bare(name)]))
+/// Measures recorded calls that several threads make at the same time.
+pub(crate) fn measure_threads(options: &Options, threads: usize, name: &'static str) -> Figures {
+    let bursts = recorded_bursts(options, threads);
+    Bursts { repeats: 2 * bursts.repeats, ..bursts }.measure(&with_floors(&[number_case(name)]))
 }
 
-/// In bursts that overrun any ring.
-pub(crate) fn flat_out(options: &Options) -> Figures {
+/// Measures recorded calls in bursts so long that they overrun any ring.
+pub(crate) fn measure_flat_out(options: &Options) -> Figures {
     let calls = if options.short { 1_000 } else { 500_000 };
-    let bursts = Bursts { threads: 1, repeats: options.amount(5, 1), calls, settle: &settle };
-    bursts.measure(&with_floors(&[bare(FLAT_OUT)]))
+    let bursts = Bursts { threads: 1, repeats: options.amount(5, 1), calls, settle: &flush };
+    bursts.measure(&with_floors(&[number_case(FLAT_OUT)]))
 }
 
-/// Microseconds of the first monitored call of threads that stay, so that each needs a ring of its own,
-/// and of threads that end.
-pub(crate) fn first_calls(options: &Options) -> Figures {
+/// Measures the microseconds of a thread's first monitored call, for two kinds of threads: threads that stay,
+/// each of which needs a new ring, and threads that end, whose ring the next one takes over.
+pub(crate) fn measure_first_calls(options: &Options) -> Figures {
     number(1);
     let count = options.amount(10, 2);
     let (out, staying) = std::sync::mpsc::channel();
     for _ in 0..count {
         let out = out.clone();
         std::thread::spawn(move || {
-            let _ = out.send(first_call());
+            let _ = out.send(first_call_us());
             loop {
                 std::thread::park();
             }
         });
     }
     let staying = staying.iter().take(count).collect::<Vec<_>>();
-    let ending = (0..count).filter_map(|_| std::thread::spawn(first_call).join().ok()).collect::<Vec<_>>();
-    let median = |times: &[f64]| Spread::of(times).map_or(f64::NAN, |spread| spread.median);
+    let ending = (0..count).filter_map(|_| std::thread::spawn(first_call_us).join().ok()).collect::<Vec<_>>();
     [(FIRST_NEW.to_owned(), median(&staying)), (FIRST_REUSED.to_owned(), median(&ending))].into()
 }
 
-fn first_call() -> f64 {
+fn first_call_us() -> f64 {
     let start = Instant::now();
     black_box(number(black_box(1)));
     start.elapsed().as_secs_f64() * 1e6
 }
 
-/// A few hundred kilobytes of records at most, far from what makes a ring's owner look up.
-fn in_bursts(options: &Options, threads: usize) -> Bursts<'static> {
-    Bursts { threads, repeats: options.amount(40, 2), calls: 1_000, settle: &settle }
+/// Bursts of a few hundred kilobytes of records at most. The ring is then never so full that its owner does more
+/// than write.
+fn recorded_bursts(options: &Options, threads: usize) -> Bursts<'static> {
+    Bursts { threads, repeats: options.amount(40, 2), calls: 1_000, settle: &flush }
 }
 
 fn with_floors(cases: &[Case]) -> Vec<Case> {

@@ -1,5 +1,5 @@
-//! The functions that everyone monitors, without any attribute. Each does about a nanosecond of work
-//! that the compiler can neither see through nor drop.
+//! The functions that every recorder monitors, here without any attribute. Each does about a nanosecond of work
+//! that the compiler can neither predict nor remove.
 
 use std::error::Error;
 use std::fmt;
@@ -19,7 +19,7 @@ impl fmt::Display for Refused {
 
 impl Error for Refused {}
 
-/// What the functions of two arguments are called with.
+/// The arguments of the functions that take two.
 pub(crate) const ID: u64 = 4_711;
 pub(crate) const NAME: &str = "order-0815";
 
@@ -39,21 +39,21 @@ pub(crate) fn refuses(number: u64) -> Result<u64, Refused> {
 }
 
 #[inline(never)]
-#[expect(clippy::unused_async, reason = "ready at once is what is measured")]
+#[expect(clippy::unused_async, reason = "the benchmark measures a future that is ready at its first poll")]
 pub(crate) async fn ready(number: u64) -> u64 {
     black_box(number) + 1
 }
 
-/// Calls itself until it is `DEEP` deep.
+/// Calls itself until the recursion is `depth` deep.
 #[inline(never)]
 pub(crate) fn nested(depth: u32) -> u32 {
     if depth > 1 { black_box(nested(black_box(depth - 1))) + 1 } else { black_box(depth) }
 }
 
-/// Calls in a pass of the nested case.
+/// The depth of the recursion, which is the number of calls in a pass of the nested case.
 pub(crate) const DEEP: u32 = 10;
 
-/// Polls a future that is ready at once.
+/// Polls a future that is ready at its first poll. Returns its value.
 #[inline]
 pub(crate) fn finish<T>(future: impl Future<Output = T>) -> Option<T> {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {

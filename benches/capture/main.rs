@@ -1,20 +1,22 @@
-//! `capture`: nanoseconds that it takes to capture an argument, against writing all of it as JSON.
+//! `cargo bench -p monitor-benches --bench capture` measures the nanoseconds to capture an argument, and compares
+//! them with writing the whole value as JSON.
 //!
-//! What a monitored function takes with its argument captured, less what it takes without: so the
-//! reading of the value, the copy into the ring and all that lies between count. The JSON text that a
-//! reader sees is made later, by the recorder's thread.
+//! The figure is the cost of a monitored call that captures its argument, minus the cost of the same call without
+//! capture. It includes reading the value and copying it into the ring. It does not include the JSON text that
+//! readers see, because the recorder's thread makes that later.
 
 mod shapes;
 
 use std::io::Result;
 use std::time::Duration;
 
-use monitor_benches::{Bursts, Figures, Options, Spread, Table, Worker, ns_per_call, serve};
+use monitor_benches::{Bursts, Figures, Options, Table, Worker, median, ns_per_call, serve};
 
 use shapes::{LIST, SHAPES, Shape};
 
 const VARIABLES: [(&str, &str); 2] = [("MONITOR_MAX_RATE", "0"), ("MONITOR_MAX_OVERHEAD", "100%")];
 
+/// The three ways to read a value, and the row that shows the large list again in another unit.
 const CAPTURED: &str = "captured";
 const DEBUG: &str = "format!(\"{:?}\")";
 const JSON: &str = "serde_json::to_string";
@@ -38,17 +40,19 @@ fn main() -> Result<()> {
     variables.extend(VARIABLES);
     let mut worker = Worker::start("capture", &options, &variables)?;
     for _ in 0..options.rounds() {
-        enter(&mut table, &worker.round()?);
+        add_figures(&mut table, &worker.round()?);
     }
     drop(worker);
     table.finish(&options)
 }
 
+/// Returns the name of a row.
 fn row(shape: &str, way: &str) -> String {
     format!("{shape}: {way}")
 }
 
-fn enter(table: &mut Table, figures: &Figures) {
+/// Adds the figures of a round to the table.
+fn add_figures(table: &mut Table, figures: &Figures) {
     for shape in &SHAPES {
         let ns = |way: &str| figures.get(&row(shape.name, way)).copied();
         let Some(json) = ns(JSON) else { continue };
@@ -63,6 +67,7 @@ fn enter(table: &mut Table, figures: &Figures) {
     }
 }
 
+/// Measures one round: each shape by capture, by `Debug` and as JSON.
 fn round(options: &Options) -> Figures {
     let settle = || _ = monitored::flush(Duration::from_secs(10));
     let bursts = Bursts { threads: 1, repeats: options.amount(20, 2), calls: 200, settle: &settle };
@@ -70,17 +75,18 @@ fn round(options: &Options) -> Figures {
     let captured = bursts.measure(&shapes().map(Shape::case).collect::<Vec<_>>());
     let mut figures: Figures = captured.into_iter().map(|(name, ns)| (row(&name, CAPTURED), ns)).collect();
     for shape in shapes() {
-        figures.insert(row(shape.name, DEBUG), whole(options, shape, shape.debug));
-        figures.insert(row(shape.name, JSON), whole(options, shape, shape.json));
+        figures.insert(row(shape.name, DEBUG), ns_to_write(options, shape, shape.debug));
+        figures.insert(row(shape.name, JSON), ns_to_write(options, shape, shape.json));
     }
     figures
 }
 
-/// Nanoseconds to write all of a value. Of a large one once, since that takes long enough to be measured.
-fn whole(options: &Options, shape: &Shape, write: fn()) -> f64 {
+/// Returns the nanoseconds to write a whole value. A large value is written once, because once takes long
+/// enough to be measured.
+fn ns_to_write(options: &Options, shape: &Shape, write: fn()) -> f64 {
     if shape.large {
         return ns_per_call(1, write);
     }
     let times: Vec<f64> = (0..options.amount(20, 2)).map(|_| ns_per_call(200, write)).collect();
-    Spread::of(&times).map_or(f64::NAN, |spread| spread.median)
+    median(&times)
 }

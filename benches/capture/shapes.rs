@@ -1,17 +1,17 @@
-//! The values: from one word to ten million of them. Each in a function of its own type, monitored with
-//! the argument captured and without; `Serialize` and `Debug` are derived, as users do.
+//! The captured values, from one word to ten million words. Each value has two monitored functions of its type: one
+//! captures the argument, the other does not. `Serialize` and `Debug` are derived, as in users' programs.
 
 use std::collections::BTreeMap;
 
 use monitor_benches::Case;
 use serde::Serialize;
 
-/// A value, and what is done with it.
+/// A value, and the loops that call the functions with it.
 pub(crate) struct Shape {
     pub(crate) name: &'static str,
-    /// Whether writing all of it takes milliseconds.
+    /// Set if writing the whole value takes milliseconds.
     pub(crate) large: bool,
-    bare: fn(u32),
+    uncaptured: fn(u32),
     captured: fn(u32),
     pub(crate) json: fn(),
     pub(crate) debug: fn(),
@@ -19,15 +19,16 @@ pub(crate) struct Shape {
 
 impl Shape {
     pub(crate) fn case(&self) -> Case {
-        Case { name: self.name, calls: 1, without: self.bare, with: self.captured }
+        Case { name: self.name, calls: 1, baseline: self.uncaptured, measured: self.captured }
     }
 }
 
-/// A shape: its module, its name and whether it is large; the argument's type; the value's type and how
-/// it is made; the argument made from it; and what is written as JSON in its place.
+/// Makes a shape in a module of its own. The arguments are the module, the shape's name, whether the value is
+/// large, the argument's type, the value's type and expression, the expression of the argument, and the
+/// expression that is written as JSON.
 macro_rules! shape {
     ($module:ident, $name:expr, $large:literal, $argument:ty, $value:ty = $make:expr,
-     |$it:ident| $pass:expr, $json:expr) => {
+     |$value_name:ident| $pass:expr, $json:expr) => {
         mod $module {
             use std::hint::black_box;
             use std::sync::LazyLock;
@@ -40,7 +41,7 @@ macro_rules! shape {
 
             #[monitor(skip_all, no_result)]
             #[inline(never)]
-            fn bare(value: $argument) {
+            fn uncaptured(value: $argument) {
                 black_box(value);
             }
 
@@ -53,16 +54,16 @@ macro_rules! shape {
             pub(super) const SHAPE: Shape = Shape {
                 name: $name,
                 large: $large,
-                bare: |calls| {
-                    let $it = &*VALUE;
-                    (0..calls).for_each(|_| bare(black_box($pass)));
+                uncaptured: |calls| {
+                    let $value_name = &*VALUE;
+                    (0..calls).for_each(|_| uncaptured(black_box($pass)));
                 },
                 captured: |calls| {
-                    let $it = &*VALUE;
+                    let $value_name = &*VALUE;
                     (0..calls).for_each(|_| captured(black_box($pass)));
                 },
                 json: || {
-                    let $it = &*VALUE;
+                    let $value_name = &*VALUE;
                     _ = black_box(serde_json::to_string(black_box($json)));
                 },
                 debug: || _ = black_box(format!("{:?}", black_box(&*VALUE))),
@@ -78,7 +79,7 @@ pub(crate) const SHAPES: [Shape; 11] = [
     text::SHAPE,
     pair::SHAPE,
     order::SHAPE,
-    order_shown::SHAPE,
+    order_debug::SHAPE,
     cart::SHAPE,
     map::SHAPE,
     thousand::SHAPE,
@@ -87,25 +88,41 @@ pub(crate) const SHAPES: [Shape; 11] = [
     deep::SHAPE,
 ];
 
-shape!(number, "u32", false, u32, u32 = 4711, |it| *it, it);
-shape!(text, "&str of 10", false, &str, &'static str = "order-0815", |it| it, it);
-shape!(pair, "(u64, &str)", false, (u64, &str), (u64, &'static str) = (4711, "order-0815"), |it| *it, it);
-shape!(order, "struct of 6 fields", false, &Order, Order = Order::new(), |it| it, it);
-shape!(order_shown, "the same by Debug alone", false, &Shown, Shown = Shown(Order::new()), |it| it, &it.0);
-shape!(cart, "struct of 10 structs", false, &Cart, Cart = Cart::new(), |it| it, it);
+shape!(number, "u32", false, u32, u32 = 4711, |value| *value, value);
+shape!(text, "&str of 10", false, &str, &'static str = "order-0815", |value| value, value);
+shape!(pair, "(u64, &str)", false, (u64, &str), (u64, &'static str) = (4711, "order-0815"), |value| *value, value);
+shape!(order, "struct of 6 fields", false, &Order, Order = Order::new(), |value| value, value);
+shape!(
+    order_debug,
+    "struct of 6 fields by Debug alone",
+    false,
+    &DebugOnly,
+    DebugOnly = DebugOnly(Order::new()),
+    |value| value,
+    &value.0
+);
+shape!(cart, "struct of 10 structs", false, &Cart, Cart = Cart::new(), |value| value, value);
 shape!(
     map,
     "map of 100",
     false,
     &Map,
     Map = (0..100).map(|n| (format!("key-{n:02}"), n)).collect(),
-    |it| it,
-    it
+    |value| value,
+    value
 );
-shape!(thousand, "list of 1000", false, &[u64], Vec<u64> = (0..1000).collect(), |it| it, it);
-shape!(long_text, "String of 10 MiB", true, &str, String = "0123456789abcdef".repeat(655_360), |it| it, it);
-shape!(list, LIST, true, &[u64], Vec<u64> = (0..10_000_000).collect(), |it| it, it);
-shape!(deep, "tree 1000 deep", false, &Tree, Tree = Tree::new(1000), |it| it, it);
+shape!(thousand, "list of 1000", false, &[u64], Vec<u64> = (0..1000).collect(), |value| value, value);
+shape!(
+    long_text,
+    "String of 10 MiB",
+    true,
+    &str,
+    String = "0123456789abcdef".repeat(655_360),
+    |value| value,
+    value
+);
+shape!(list, LIST, true, &[u64], Vec<u64> = (0..10_000_000).collect(), |value| value, value);
+shape!(deep, "tree 1000 deep", false, &Tree, Tree = Tree::new(1000), |value| value, value);
 
 type Map = BTreeMap<String, u64>;
 
@@ -132,9 +149,9 @@ impl Order {
     }
 }
 
-/// A type that offers no more than `Debug`.
+/// A type that implements `Debug` and nothing else.
 #[derive(Debug)]
-struct Shown(Order);
+struct DebugOnly(Order);
 
 #[derive(Debug, Serialize)]
 struct Cart {

@@ -1,8 +1,10 @@
-//! `functions`: what a recorded call costs when not one function is called, but a hundred or ten
-//! thousand. See `call` for how it is measured, but for two things: a burst follows a pass over all
-//! functions that is not measured, and both together overrun the ring that a thread has for steady load. What
-//! comes on top goes through the one for bursts, whose two megabytes are not in the caches: each row here is
-//! above its like in `call`, that of one function too.
+//! `cargo bench -p monitor-benches --bench functions` measures a recorded call in a program that calls a hundred or
+//! ten thousand functions in turn instead of one.
+//!
+//! The measurement is that of `call` with one difference: before each burst there is a pass over all functions
+//! that is not measured. The pass and the burst together overrun the ring that a thread has for steady load, and
+//! the rest goes through the thread's second ring for bursts, whose two megabytes are not in the caches.
+//! Therefore each row here is higher than its counterpart in `call`, that of one function too.
 
 mod table;
 
@@ -12,9 +14,9 @@ use std::time::Duration;
 use monitor_benches::{Bursts, Figures, Options, Table, Worker, floor, serve};
 
 const VARIABLES: [(&str, &str); 2] = [("MONITOR_MAX_RATE", "0"), ("MONITOR_MAX_OVERHEAD", "100%")];
-const AGAINST_ONE: &str = "10 000 functions against 1";
-const READS_AGAINST_ONE: &str = "10 000 functions against 1, two counter reads alone";
-const WORD_AGAINST_ONE: &str = "10 000 functions against 1, two counter reads and a word of its own";
+const AGAINST_ONE: &str = "10 000 functions, as a multiple of 1";
+const READS_AGAINST_ONE: &str = "10 000 functions, as a multiple of 1: two counter reads";
+const WORD_AGAINST_ONE: &str = "10 000 functions, as a multiple of 1: two counter reads and a word";
 
 fn main() -> Result<()> {
     let options = Options::from_args();
@@ -44,13 +46,13 @@ fn main() -> Result<()> {
     let mut worker = Worker::start("functions", &options, &variables)?;
     for _ in 0..options.rounds() {
         let figures = worker.round()?;
-        let of = |case: &str| figures.get(case).copied().unwrap_or(f64::NAN);
+        let ns = |case: &str| figures.get(case).copied().unwrap_or(f64::NAN);
         for (case, &value) in &figures {
-            shown.record(case, value, of(floor::READS));
+            shown.record(case, value, ns(floor::READS));
         }
-        shown.record(AGAINST_ONE, of(table::ALL), of(table::ONE));
-        shown.record(READS_AGAINST_ONE, of(table::READS_ALL), of(table::READS_ONE));
-        shown.record(WORD_AGAINST_ONE, of(table::WORD_ALL), of(table::WORD_ONE));
+        shown.record(AGAINST_ONE, ns(table::ALL), ns(table::ONE));
+        shown.record(READS_AGAINST_ONE, ns(table::READS_ALL), ns(table::READS_ONE));
+        shown.record(WORD_AGAINST_ONE, ns(table::WORD_ALL), ns(table::WORD_ONE));
     }
     drop(worker);
     shown.finish(&options)

@@ -1,5 +1,6 @@
-//! Ten thousand functions, each monitored and not: what calls cost when their call sites, counts and
-//! code no longer lie in the caches. Each returns something else, so that the compiler merges none.
+//! Ten thousand functions in four forms: plain, monitored, with two counter reads, and with two counter reads and a
+//! word. Their call sites, counts and code do not fit into the caches. Each function returns another value, so that
+//! the compiler merges none of them.
 
 use std::hint::black_box;
 use std::sync::atomic::AtomicU32;
@@ -7,34 +8,33 @@ use std::sync::atomic::AtomicU32;
 use monitor_benches::Case;
 
 pub(crate) const ONE: &str = "1 function, by pointer";
-pub(crate) const HUNDRED: &str = "100 functions by turns";
-pub(crate) const ALL: &str = "10 000 functions by turns";
+pub(crate) const HUNDRED: &str = "100 functions in turn";
+pub(crate) const ALL: &str = "10 000 functions in turn";
 pub(crate) const READS_ONE: &str = "two counter reads, 1 function by pointer";
-pub(crate) const READS_ALL: &str = "two counter reads, 10 000 functions by turns";
-
-pub(crate) const WORD_ONE: &str = "the same and a word of its own, 1 function by pointer";
-pub(crate) const WORD_ALL: &str = "the same and a word of its own, 10 000 functions by turns";
+pub(crate) const READS_ALL: &str = "two counter reads, 10 000 functions in turn";
+pub(crate) const WORD_ONE: &str = "two counter reads and a word, 1 function by pointer";
+pub(crate) const WORD_ALL: &str = "two counter reads and a word, 10 000 functions in turn";
 
 pub(crate) fn cases() -> [Case; 7] {
-    let case = |name, without, with| Case { name, calls: PASS, without, with };
+    let case = |name, baseline, measured| Case { name, calls: PASS, baseline, measured };
     [
-        case(READS_ONE, turns::<Without, 1>, turns::<Reads, 1>),
-        case(READS_ALL, turns::<Without, 10_000>, turns::<Reads, 10_000>),
-        case(WORD_ONE, turns::<Without, 1>, turns::<Word, 1>),
-        case(WORD_ALL, turns::<Without, 10_000>, turns::<Word, 10_000>),
-        case(ONE, turns::<Without, 1>, turns::<With, 1>),
-        case(HUNDRED, turns::<Without, 100>, turns::<With, 100>),
-        case(ALL, turns::<Without, 10_000>, turns::<With, 10_000>),
+        case(READS_ONE, call_in_turn::<Plain, 1>, call_in_turn::<Reads, 1>),
+        case(READS_ALL, call_in_turn::<Plain, 10_000>, call_in_turn::<Reads, 10_000>),
+        case(WORD_ONE, call_in_turn::<Plain, 1>, call_in_turn::<Word, 1>),
+        case(WORD_ALL, call_in_turn::<Plain, 10_000>, call_in_turn::<Word, 10_000>),
+        case(ONE, call_in_turn::<Plain, 1>, call_in_turn::<Monitored, 1>),
+        case(HUNDRED, call_in_turn::<Plain, 100>, call_in_turn::<Monitored, 100>),
+        case(ALL, call_in_turn::<Plain, 10_000>, call_in_turn::<Monitored, 10_000>),
     ]
 }
 
-/// Calls in a pass: as many as there are functions, so that one pass that is not measured leaves in the caches
-/// what stays there of a program that does nothing else.
+/// Calls in a pass: one for each function. After one pass that is not measured the caches are in the state in
+/// which a program that does nothing else leaves them.
 pub(crate) const PASS: u32 = 10_000;
 
-/// Calls `N` of the functions, each once before any is called again, in an order that no prefetcher
-/// follows: a linear congruence of full period for 1, 100 and 10 000.
-fn turns<K: Kind, const N: usize>(passes: u32) {
+/// Calls the first `N` functions in turn: each once before any is called again. The order is one that no
+/// prefetcher follows, a linear congruence with full period for 1, 100 and 10 000.
+fn call_in_turn<K: Kind, const N: usize>(passes: u32) {
     let functions = K::TABLE.as_flattened().as_flattened().as_flattened();
     let mut place = 0;
     for _ in 0..passes * PASS {
@@ -46,55 +46,59 @@ fn turns<K: Kind, const N: usize>(passes: u32) {
 type Function = fn(u64) -> u64;
 type Table = [[[[Function; 10]; 10]; 10]; 10];
 
+/// A form of the functions, and the table of all functions in that form.
 trait Kind {
     const TABLE: &'static Table;
 }
 
-struct With;
+/// The monitored functions.
+struct Monitored;
 
-impl Kind for With {
-    const TABLE: &'static Table = &WITH;
+impl Kind for Monitored {
+    const TABLE: &'static Table = &MONITORED;
 }
 
-/// What remains of any recorder: each function reads the counter twice, and nothing else.
+/// The least work of any recorder that times calls: each function reads the counter twice.
 struct Reads;
 
 impl Kind for Reads {
     const TABLE: &'static Table = &READS;
 }
 
-/// The least that a recorder of functions needs that can be told apart and switched off: each function looks at a
-/// word of its own besides, in a cache line that it shares with no other.
+/// The least work of a recorder that can switch single functions off: each function reads the counter twice, and
+/// loads a word of its own from a cache line that it shares with no other function.
 struct Word;
 
 impl Kind for Word {
     const TABLE: &'static Table = &WORDS;
 }
 
-/// What the word says where a function is switched off.
+/// The word of a function that is switched off.
 const OFF: u32 = 1;
 
 #[repr(align(64))]
 struct Line(AtomicU32);
 
-struct Without;
+/// The functions without any attribute or measurement.
+struct Plain;
 
-impl Kind for Without {
-    const TABLE: &'static Table = &WITHOUT;
+impl Kind for Plain {
+    const TABLE: &'static Table = &PLAIN;
 }
 
-/// Ten modules, each with what another macro puts into it, and tables of what they hold.
+/// Makes ten modules, fills each by the macro `$inner`, and makes tables of the functions that they hold. Four
+/// levels of this macro make ten thousand functions, whose decimal digits are the modules' names.
 macro_rules! ten {
     ($inner:ident, $element:ty) => {
         ten!(@ $inner, $element, _0 = 0, _1 = 1, _2 = 2, _3 = 3, _4 = 4, _5 = 5, _6 = 6, _7 = 7, _8 = 8, _9 = 9);
     };
     (@ $inner:ident, $element:ty, $($digit:ident = $value:literal),*) => {
         $(mod $digit {
-            const HERE: u64 = super::HERE * 10 + $value;
+            const NUMBER: u64 = super::NUMBER * 10 + $value;
             $inner!();
         })*
-        pub(super) const WITH: [$element; 10] = [$($digit::WITH),*];
-        pub(super) const WITHOUT: [$element; 10] = [$($digit::WITHOUT),*];
+        pub(super) const MONITORED: [$element; 10] = [$($digit::MONITORED),*];
+        pub(super) const PLAIN: [$element; 10] = [$($digit::PLAIN),*];
         pub(super) const READS: [$element; 10] = [$($digit::READS),*];
         pub(super) const WORDS: [$element; 10] = [$($digit::WORDS),*];
     };
@@ -104,19 +108,19 @@ macro_rules! function {
     () => {
         #[monitored::monitor(skip_all, no_result)]
         #[inline(never)]
-        fn with(number: u64) -> u64 {
-            ::std::hint::black_box(number) + HERE
+        fn monitored(number: u64) -> u64 {
+            ::std::hint::black_box(number) + NUMBER
         }
 
         #[inline(never)]
-        fn without(number: u64) -> u64 {
-            ::std::hint::black_box(number) + HERE
+        fn plain(number: u64) -> u64 {
+            ::std::hint::black_box(number) + NUMBER
         }
 
         #[inline(never)]
         fn reads(number: u64) -> u64 {
             let start = ::monitor_benches::floor::counter();
-            let result = ::std::hint::black_box(number) + HERE;
+            let result = ::std::hint::black_box(number) + NUMBER;
             ::std::hint::black_box(::monitor_benches::floor::counter().wrapping_sub(start));
             result
         }
@@ -129,15 +133,15 @@ macro_rules! function {
                 return number;
             }
             let start = ::monitor_benches::floor::counter();
-            let result = ::std::hint::black_box(number) + HERE;
+            let result = ::std::hint::black_box(number) + NUMBER;
             ::std::hint::black_box(::monitor_benches::floor::counter().wrapping_sub(start) + u64::from(word));
             result
         }
 
         pub(super) const WORDS: fn(u64) -> u64 = word;
         pub(super) const READS: fn(u64) -> u64 = reads;
-        pub(super) const WITH: fn(u64) -> u64 = with;
-        pub(super) const WITHOUT: fn(u64) -> u64 = without;
+        pub(super) const MONITORED: fn(u64) -> u64 = monitored;
+        pub(super) const PLAIN: fn(u64) -> u64 = plain;
     };
 }
 
@@ -159,5 +163,5 @@ macro_rules! hundreds {
     };
 }
 
-const HERE: u64 = 0;
+const NUMBER: u64 = 0;
 ten!(hundreds, [[[fn(u64) -> u64; 10]; 10]; 10]);

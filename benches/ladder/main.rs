@@ -1,12 +1,13 @@
-//! `cargo bench -p monitor-benches --bench ladder`: what is left of the cost of functions that nobody has
-//! set anything for, two seconds after the start: one that is called tens of millions of times a second
-//! beside one that is called once, as a root and below a caller that is recorded; and a program whose
-//! functions take a microsecond each. Then all that sampling promises, in one run: see `show`.
+//! `cargo bench -p monitor-benches --bench ladder` measures functions with default settings, two seconds after the
+//! start, when the recorder has lowered their rates. One program calls a function tens of millions of times a
+//! second, as a root and below a recorded caller, and calls another function once a second. The other program
+//! consists of functions that take a microsecond each. A third run checks everything that sampling promises: see
+//! `promises`.
 //!
-//! The recorder is set up as it comes. Each program runs in a process of its own, and its floor (two
-//! readings of the counter; the program without attributes) is measured next to it.
+//! Each program runs in a process of its own. Its floor is measured next to it: two reads of the counter for the
+//! first program, the program without attributes for the second.
 
-mod show;
+mod promises;
 
 use std::hint::black_box;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,18 +16,17 @@ use std::time::{Duration, Instant};
 use monitor_benches::{Bursts, Case, Figures, Options, Table, Worker, case, floor, seconds, serve};
 use monitored::monitor;
 
-const HOT: &str = "called as often as can be, 2 s after the start";
-const BELOW: &str = "the same, below a caller that is recorded";
-const MICRO: &str = "a program of functions of 1 µs, its whole time";
-const CALLS: &str = "calls a second meanwhile";
-const SHOWN: &str = "the show: a hot call from 2 s on, rates tuned and the store locked";
+const HOT: &str = "a root called flat out, 2 s after the start";
+const BELOW: &str = "the same function below a recorded caller";
+const MICRO: &str = "a program of functions of 1 µs, whole run time";
+const CALLS: &str = "calls a second of the flat-out function";
 
 fn plain(number: u64) -> u64 {
     black_box(number) + 1
 }
 
 #[inline(never)]
-fn bare(number: u64) -> u64 {
+fn unmonitored(number: u64) -> u64 {
     plain(number)
 }
 
@@ -37,18 +37,18 @@ fn hot(number: u64) -> u64 {
 }
 
 #[monitor]
-fn once_a_second(number: u64) -> u64 {
+fn seldom_called(number: u64) -> u64 {
     plain(number)
 }
 
-/// Called once for a whole burst, so that it is recorded and what it calls is not a root.
+/// Makes a burst of calls. It is called once per burst, so that it is recorded and its calls are no roots.
 #[monitor(skip_all, no_result)]
 #[inline(never)]
 fn caller(passes: u32, call: fn(u64) -> u64) {
     (0..passes).for_each(|_| _ = black_box(call(black_box(1))));
 }
 
-/// About a microsecond of arithmetic that does not fold.
+/// About a microsecond of arithmetic that the compiler cannot fold.
 #[inline(always)]
 #[expect(clippy::inline_always, reason = "the body of both forms")]
 fn work(number: u64) -> u64 {
@@ -59,11 +59,11 @@ fn work(number: u64) -> u64 {
     value
 }
 
-/// A multiplication and a rotation, each waiting for the one before, are four cycles.
+/// A multiplication and a rotation that depend on each other take four cycles together.
 const ROUNDS_OF_A_MICROSECOND: u32 = 700;
 
 #[inline(never)]
-fn micro_bare(number: u64) -> u64 {
+fn micro_unmonitored(number: u64) -> u64 {
     work(number)
 }
 
@@ -78,7 +78,7 @@ fn main() -> std::io::Result<()> {
     match options.worker.as_deref() {
         Some("hot") => return hot_program(&options),
         Some("micro") => return micro_program(&options),
-        Some("show") => return show::program(),
+        Some(promises::WORKER) => return promises::run_program(),
         _ => {}
     }
     let mut table = Table::new("ladder", "ns", floor::READS);
@@ -86,7 +86,7 @@ fn main() -> std::io::Result<()> {
     table.row(HOT, Some(0.15));
     table.row(BELOW, Some(0.15));
     table.row(MICRO, Some(1.015));
-    table.row_of_value(SHOWN, 0.15);
+    table.row_with_value_goal(promises::HOT_COST, 0.15);
     let folder = tempfile::tempdir()?;
     let start = |name: &str| {
         let store = folder.path().join(format!("{name}.db"));
@@ -103,17 +103,18 @@ fn main() -> std::io::Result<()> {
         table.record_in(MICRO, figures["with"], figures["without"], "ms");
     }
     drop((hot, micro));
-    let problems = show::run(&options, &mut table)?;
+    let problems = promises::check(&options, &mut table)?;
     table.finish(&options)?;
     if problems.is_empty() { Ok(()) } else { Err(std::io::Error::other(problems.join("\n"))) }
 }
 
-/// Calls flat out for two seconds, and after that as often as measuring lets it.
+/// Calls the hot function flat out for two seconds, and then as often as the measurement permits. A second thread
+/// calls another function once a second meanwhile.
 fn hot_program(options: &Options) -> std::io::Result<()> {
     static RUNNING: AtomicBool = AtomicBool::new(true);
     let rare = std::thread::spawn(|| {
         while RUNNING.load(Ordering::Relaxed) {
-            once_a_second(1);
+            seldom_called(1);
             std::thread::park_timeout(Duration::from_secs(1));
         }
     });
@@ -122,11 +123,11 @@ fn hot_program(options: &Options) -> std::io::Result<()> {
     let below = Case {
         name: BELOW,
         calls: 1,
-        without: |passes| (0..passes).for_each(|_| _ = black_box(bare(black_box(1)))),
-        with: |passes| caller(passes, hot),
+        baseline: |passes| (0..passes).for_each(|_| _ = black_box(unmonitored(black_box(1)))),
+        measured: |passes| caller(passes, hot),
     };
     let [reads, _] = floor::cases();
-    let cases = [reads, case!(HOT, bare(black_box(1)), hot(black_box(1))), below];
+    let cases = [reads, case!(HOT, unmonitored(black_box(1)), hot(black_box(1))), below];
     let mut is_warm = false;
     let answer = serve(|| {
         if !std::mem::replace(&mut is_warm, true) {
@@ -135,11 +136,11 @@ fn hot_program(options: &Options) -> std::io::Result<()> {
                 (0..10_000).for_each(|_| _ = black_box(hot(black_box(1))));
             }
         }
-        let before = counted();
+        let before = calls_so_far();
         let mut figures = Figures::new();
         let spent = seconds(|| figures = bursts.measure(&cases));
         #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
-        figures.insert(CALLS.to_owned(), (counted() - before) as f64 / spent);
+        figures.insert(CALLS.to_owned(), (calls_so_far() - before) as f64 / spent);
         figures
     });
     RUNNING.store(false, Ordering::Relaxed);
@@ -148,13 +149,14 @@ fn hot_program(options: &Options) -> std::io::Result<()> {
     answer
 }
 
-fn counted() -> u64 {
+/// Returns the calls that the recorder has counted, once everything recorded is in the store.
+fn calls_so_far() -> u64 {
     let _ = monitored::flush(Duration::from_secs(10));
     let health = monitored::health();
     health.recorded + health.sampled_out
 }
 
-/// The same work without the attribute and with it, in turns.
+/// Runs the functions of a microsecond with the attribute and without it, in turn.
 fn micro_program(options: &Options) -> std::io::Result<()> {
     let calls = options.amount(100_000, 1_000);
     let pass = |call: fn(u64) -> u64| (0..calls).for_each(|_| _ = black_box(call(black_box(1))));
@@ -168,7 +170,7 @@ fn micro_program(options: &Options) -> std::io::Result<()> {
         }
         let (mut with, mut without) = (0.0, 0.0);
         for _ in 0..5 {
-            without += seconds(|| pass(micro_bare)) * 1e3;
+            without += seconds(|| pass(micro_unmonitored)) * 1e3;
             with += seconds(|| pass(micro)) * 1e3;
         }
         Figures::from([("with".to_owned(), with), ("without".to_owned(), without)])

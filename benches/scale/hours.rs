@@ -1,5 +1,5 @@
-//! Six hours of steady load, of which a store keeps one: after the first hour file, log and memory are
-//! to stay as they are.
+//! Six hours of steady load on a store that keeps one hour. After the first hour, file, log and memory should not
+//! grow any more.
 
 use std::path::Path;
 use std::time::Duration;
@@ -14,10 +14,10 @@ use crate::memory::resident_mib;
 const START_NS: i64 = 1_700_000_000_000_000_000;
 const SECOND_NS: i64 = 1_000_000_000;
 const HOURS: usize = 6;
-/// Steps of retention are looked for this often.
+/// Seconds between two runs of retention.
 const RETAIN_SECONDS: usize = 5;
 
-/// So many rows a second.
+/// Writes this number of rows a second. Returns the sizes after two and after six hours.
 pub(crate) fn steady(rows: usize, options: &Options) -> Result<Figures> {
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("hours.db");
@@ -41,10 +41,10 @@ pub(crate) fn steady(rows: usize, options: &Options) -> Result<Figures> {
         }
     }
     let mut figures = Figures::new();
-    for (at, what) in ["file", "log", "memory"].into_iter().enumerate() {
-        // The second hour is the first in which as much goes as comes.
-        figures.insert(format!("MiB {what} after 2 hours"), hours[1][at]);
-        figures.insert(format!("MiB {what} after 6 hours"), hours[HOURS - 1][at]);
+    for (index, what) in ["file", "log", "memory"].into_iter().enumerate() {
+        // In the second hour as many rows expire as come, for the first time.
+        figures.insert(format!("MiB {what} after 2 hours"), hours[1][index]);
+        figures.insert(format!("MiB {what} after 6 hours"), hours[HOURS - 1][index]);
     }
     Ok(figures)
 }

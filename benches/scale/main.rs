@@ -1,9 +1,8 @@
-//! `cargo bench -p monitor-benches --bench scale`: what becomes of the cost of a call, of memory and of
-//! the time to drain when there are many threads, many that live shortly, many functions, and when hours
-//! go by.
+//! `cargo bench -p monitor-benches --bench scale` measures the cost of a call, the memory and the time to drain with
+//! many threads, many short-lived threads, many functions, and over hours.
 //!
-//! Each case is a process of its own, so that its memory is its own. The hours are simulated: the store
-//! reads no clock.
+//! Each case runs in a process of its own, so that its memory is measured alone. The hours are simulated, because
+//! the store reads no clock.
 
 #[path = "../store/load.rs"]
 mod load;
@@ -13,12 +12,13 @@ mod threads;
 mod functions;
 
 use std::error::Error;
+use std::time::Duration;
 
-use monitor_benches::{Figures, Options, Table, Worker, floor, serve};
+use monitor_benches::{Figures, Options, Table, Worker, floor, seconds, serve_or_exit};
 
 pub(crate) type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
-/// A worker's name, what it does, and by how much of it.
+/// A worker's name, its measurement, and the amount of threads, functions or rows a second.
 type Case = (&'static str, fn(usize, &Options) -> Result<Figures>, usize);
 
 const CASES: [Case; 9] = [
@@ -27,21 +27,21 @@ const CASES: [Case; 9] = [
     ("100 threads", threads::steady, 100),
     ("1000 threads", threads::steady, 1000),
     ("short-lived threads", threads::short_lived, 10_000),
-    ("1 function", functions::by_turns, 1),
-    ("100 functions", functions::by_turns, 100),
-    ("10000 functions", functions::by_turns, 10_000),
+    ("1 function", functions::call_in_turn, 1),
+    ("100 functions", functions::call_in_turn, 100),
+    ("10000 functions", functions::call_in_turn, 10_000),
     ("6 hours of steady load", hours::steady, 300),
 ];
 
-/// The figure of a worker that is the floor of its round.
+/// The name of a worker's figure that is the floor of its round.
 pub(crate) const FLOOR: &str = "floor";
-/// The figure that is compared with it.
+/// The name of the figure that is compared with the floor.
 pub(crate) const CALL: &str = "ns a call";
 
 fn main() -> Result<()> {
     let options = Options::from_args();
     if let Some(worker) = &options.worker {
-        return Ok(serve(|| figures(worker, &options))?);
+        return Ok(serve_or_exit(worker, || measure(worker, &options))?);
     }
     let mut table = Table::new("scale", "ns", floor::READS);
     table.row("short-lived threads: first call of a new thread (µs)", Some(20.0));
@@ -57,14 +57,14 @@ fn main() -> Result<()> {
                 ("MONITOR_MAX_DISK", "8GiB"),
             ];
             let figures = Worker::start(name, &options, &variables)?.round()?;
-            enter(&mut table, name, &figures);
+            add_figures(&mut table, name, &figures);
         }
     }
     Ok(table.finish(&options)?)
 }
 
-/// Enters a worker's figures; the word before the first space of a figure's name is its unit.
-fn enter(table: &mut Table, name: &str, figures: &Figures) {
+/// Adds a worker's figures to the table. The first word of a figure's name is its unit.
+fn add_figures(table: &mut Table, name: &str, figures: &Figures) {
     if let (Some(value), Some(floor)) = (figures.get(CALL), figures.get(FLOOR)) {
         table.record(&format!("{name}: a call"), *value, *floor);
     }
@@ -75,13 +75,16 @@ fn enter(table: &mut Table, name: &str, figures: &Figures) {
     }
 }
 
-/// A round of a worker; one that fails says why and ends, which ends the benchmark.
-#[expect(clippy::print_stderr, reason = "stdout is where its figures go")]
-fn figures(worker: &str, options: &Options) -> Figures {
-    let case = CASES.iter().find(|(name, ..)| *name == worker);
-    let round = case.map_or_else(|| Err("no such worker".into()), |(_, run, amount)| run(*amount, options));
-    round.unwrap_or_else(|error| {
-        eprintln!("{worker}: {error}");
-        std::process::exit(1)
-    })
+/// Measures one round of a worker.
+fn measure(worker: &str, options: &Options) -> Result<Figures> {
+    let (_, run, amount) = CASES.iter().find(|(name, ..)| *name == worker).ok_or("no such worker")?;
+    run(*amount, options)
+}
+
+/// Returns the milliseconds until everything recorded is in the store.
+pub(crate) fn drain_ms() -> Result<f64> {
+    let mut drained = Ok(());
+    let spent = seconds(|| drained = monitored::flush(Duration::from_mins(1)));
+    drained?;
+    Ok(spent * 1e3)
 }

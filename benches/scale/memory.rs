@@ -1,22 +1,24 @@
-//! Memory of this process, as the kernel counts it.
+//! The memory of this process, as the kernel counts it in `/proc/self/status`.
 
 use crate::Result;
 
-/// Resident now, in MiB.
+/// Returns the resident memory in MiB.
 pub(crate) fn resident_mib() -> Result<f64> {
     mib("VmRSS:")
 }
 
-/// Of that, what is no file's, which the rings are.
+/// Returns the part of the resident memory that belongs to no file, in MiB. The rings are not in this part.
 pub(crate) fn anonymous_mib() -> Result<f64> {
     mib("RssAnon:")
 }
 
-/// Of that, the pages of files in memory, rings above all, that were touched so far: bounded as the rings are.
+/// Returns the part of the resident memory that is shared, in MiB: the touched pages of files in memory, which are
+/// mainly the rings. The bound of the rings bounds this part.
 pub(crate) fn shared_mib() -> Result<f64> {
     mib("RssShmem:")
 }
 
+/// Reads a line of the kernel's account.
 fn mib(name: &str) -> Result<f64> {
     let status = std::fs::read_to_string("/proc/self/status")?;
     let line = status.lines().find_map(|line| line.strip_prefix(name));

@@ -1,63 +1,64 @@
-//! Measuring in bursts: a case and the same without the attribute, in turn, a few thousand calls each,
-//! with a pause before each in which whoever collects can catch up.
+//! Measures cases in bursts. A burst is some thousand calls in a row; the function with the attribute and
+//! the same function without it take turns, and before each burst a pause lets the collector catch up.
 //!
-//! In: cases. Out: nanoseconds added per call, as the median over the bursts. The first calls of a burst
-//! are not measured: after the pause the caches hold the collector's data, in all cases alike.
+//! The module takes cases and returns the nanoseconds that the attribute adds to a call, as the median
+//! over the bursts. The first calls of a burst are never measured, because after the pause the caches hold
+//! the collector's data, in every case alike. The module does not know which recorder is measured.
 
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
-use crate::{Figures, Spread};
+use crate::{Figures, median};
 
-/// A function in two forms. Each field makes so many passes, in a loop of its own.
+/// A function in two forms. Each form is a loop of its own that makes the given number of passes.
 #[derive(Debug, Clone, Copy)]
 pub struct Case {
-    /// What the table calls it.
+    /// The case's name in the table.
     pub name: &'static str,
     /// Calls in a pass.
     pub calls: u32,
     /// The loop around the function without the attribute.
-    pub without: fn(u32),
-    /// The loop around the function with it.
-    pub with: fn(u32),
+    pub baseline: fn(u32),
+    /// The loop around the function with the attribute.
+    pub measured: fn(u32),
 }
 
-/// A [`Case`] from two expressions that each are one pass: name, calls in a pass where they are not one,
-/// the expression without the attribute, the expression with it.
+/// Makes a [`Case`] from two expressions, each of which is one pass. The arguments are the name, the calls
+/// in a pass (1 if left out), the expression without the attribute, and the expression with it.
 #[macro_export]
 macro_rules! case {
-    ($name:expr, $without:expr, $with:expr) => {
-        $crate::case!($name, 1, $without, $with)
+    ($name:expr, $baseline:expr, $measured:expr) => {
+        $crate::case!($name, 1, $baseline, $measured)
     };
-    ($name:expr, $calls:expr, $without:expr, $with:expr) => {
+    ($name:expr, $calls:expr, $baseline:expr, $measured:expr) => {
         $crate::Case {
             name: $name,
             calls: $calls,
-            without: |passes| (0..passes).for_each(|_| _ = ::std::hint::black_box($without)),
-            with: |passes| (0..passes).for_each(|_| _ = ::std::hint::black_box($with)),
+            baseline: |passes| (0..passes).for_each(|_| _ = ::std::hint::black_box($baseline)),
+            measured: |passes| (0..passes).for_each(|_| _ = ::std::hint::black_box($measured)),
         }
     };
 }
 
-/// How to measure.
+/// The settings of a measurement.
 #[derive(Clone, Copy)]
 #[expect(missing_debug_implementations, reason = "a closure has none")]
 pub struct Bursts<'a> {
-    /// How many call at once.
+    /// Threads that call at the same time.
     pub threads: usize,
-    /// Measurements of each case, of which the median counts.
+    /// Bursts of each case. The result is their median.
     pub repeats: usize,
     /// Calls in a burst.
     pub calls: u32,
-    /// Returns when all that was recorded has been collected.
+    /// Returns once the collector has taken everything that was recorded.
     pub settle: &'a (dyn Fn() + Sync),
 }
 
-/// Calls before a burst that are not measured.
+/// Calls at the start of a burst that are not measured.
 const WARM: u32 = 64;
 
-/// One form of a case in one burst on one thread.
+/// The time that one burst took on one thread.
 #[derive(Debug, Clone, Copy)]
 struct Span {
     start: Instant,
@@ -66,11 +67,11 @@ struct Span {
 }
 
 impl Bursts<'_> {
-    /// Nanoseconds added per call, by case; none of a case for several threads that never ran at the
-    /// same time.
+    /// Returns the nanoseconds added per call, by case. A case for several threads is missing if its
+    /// threads never ran at the same time.
     ///
     /// # Panics
-    /// Where a case does.
+    /// Panics if a case panics.
     #[must_use]
     pub fn measure(&self, cases: &[Case]) -> Figures {
         let meeting = &Meeting::new(self.threads);
@@ -83,25 +84,25 @@ impl Bursts<'_> {
         let ns = |case: usize, form: usize| {
             let threads: Vec<&[Span]> =
                 threads.iter().filter_map(|cases| Some(&*cases.get(case)?[form])).collect();
-            ns_per_call(&threads)
+            median_ns_per_call(&threads)
         };
         let added =
             cases.iter().enumerate().map(|(nth, case)| (case.name.to_owned(), ns(nth, 1) - ns(nth, 0)));
         added.filter(|(_, ns)| ns.is_finite()).collect()
     }
 
-    /// One thread's part: the bursts of each case, without and with.
+    /// Runs all bursts of one thread. Returns their times by case: without the attribute, and with it.
     fn run(&self, cases: &[Case], meeting: &Meeting, leads: bool) -> Vec<[Vec<Span>; 2]> {
         let mut spans = vec![[const { Vec::new() }; 2]; cases.len()];
         for _ in 0..self.repeats {
             for (case, spans) in cases.iter().zip(&mut spans) {
-                for (form, spans) in [case.without, case.with].into_iter().zip(spans) {
+                for (form, spans) in [case.baseline, case.measured].into_iter().zip(spans) {
                     if leads {
                         (self.settle)();
                     }
-                    meeting.rest();
+                    meeting.wait_asleep();
                     form(WARM.div_ceil(case.calls));
-                    meeting.start();
+                    meeting.start_together();
                     spans.push(self.burst(case, form));
                 }
             }
@@ -117,9 +118,9 @@ impl Bursts<'_> {
     }
 }
 
-/// The median over all bursts, of several threads over those that coincided with another thread's: on a
-/// busy machine not all do. Not a number where none did.
-fn ns_per_call(threads: &[&[Span]]) -> f64 {
+/// Returns the median of the nanoseconds per call. With several threads only those bursts count that
+/// coincide with a burst of another thread: on a busy machine not all do. Returns NaN if none coincides.
+fn median_ns_per_call(threads: &[&[Span]]) -> f64 {
     let mut all = Vec::new();
     let mut together = Vec::new();
     for (nth, thread) in threads.iter().enumerate() {
@@ -133,38 +134,41 @@ fn ns_per_call(threads: &[&[Span]]) -> f64 {
         }
     }
     let counts = if threads.len() > 1 { together } else { all };
-    Spread::of(&counts).map_or(f64::NAN, |spread| spread.median)
+    median(&counts)
 }
 
-/// Whether two spans nearly coincide. One that merely covers the other may be that of a thread that
-/// was taken off its processor meanwhile.
+/// Returns whether two spans overlap in at least nine tenths of the longer one. A span that merely covers
+/// the other does not count, because its thread may have been taken off its processor meanwhile.
 fn coincide(span: &Span, other: &Span) -> bool {
     let common = span.end.min(other.end).saturating_duration_since(span.start.max(other.start));
     common * 10 >= (span.end - span.start).max(other.end - other.start) * 9
 }
 
-/// Where threads wait for each other: asleep while one lets the collector catch up, awake to start at
-/// the same moment.
+/// A meeting point of the measured threads. They sleep while one of them lets the collector catch up, and
+/// spin until the last one arrives, so that all start at the same moment.
 struct Meeting {
-    rest: Barrier,
+    asleep: Barrier,
     threads: usize,
     arrived: AtomicUsize,
 }
 
-/// Turns of a spinning wait before the processor is offered to others.
+/// Turns of the spinning wait before the processor is offered to other threads.
 const SPINS: u32 = 1000;
 
 impl Meeting {
     fn new(threads: usize) -> Self {
-        Self { rest: Barrier::new(threads), threads, arrived: AtomicUsize::new(0) }
+        Self { asleep: Barrier::new(threads), threads, arrived: AtomicUsize::new(0) }
     }
 
-    fn rest(&self) {
-        self.rest.wait();
+    fn wait_asleep(&self) {
+        self.asleep.wait();
     }
 
-    /// All start together, as far as there are processors for all of them.
-    fn start(&self) {
+    /// Spins until all threads have arrived. They start together only if there is a processor for each.
+    ///
+    /// The increment and the load form a barrier: what a thread did before it arrived is visible to all
+    /// threads after they leave.
+    fn start_together(&self) {
         let turn = self.arrived.fetch_add(1, Ordering::AcqRel) / self.threads;
         let mut spins = 0;
         while self.arrived.load(Ordering::Acquire) < (turn + 1) * self.threads {

@@ -1,4 +1,5 @@
-//! The floors: what a call costs at least that is timed, and that leaves something behind.
+//! The floors that all ratios refer to: the least that a timed call costs, and the least that a call costs
+//! which leaves a record. Both are cases, measured like any other.
 #![expect(unsafe_code, reason = "the counter is read by an intrinsic")]
 
 use std::cell::Cell;
@@ -6,12 +7,12 @@ use std::hint::black_box;
 
 use crate::{Case, case};
 
-/// R, the unit of all ratios: the counter read before and after the body.
+/// The floor R, the unit of all ratios: the counter is read before and after the body.
 pub const READS: &str = "two counter reads";
-/// The least that leaves a record.
+/// The floor of a recorded call: the two reads, and a store of one cache line.
 pub const STORE: &str = "two reads and a 64-byte store";
 
-/// Both floors as cases, each against the same body without them.
+/// Returns both floors as cases, each against the same body without it.
 #[must_use]
 pub fn cases() -> [Case; 2] {
     [
@@ -25,10 +26,10 @@ fn plain(number: u64) -> u64 {
     black_box(number) + 1
 }
 
-/// Reads the counter.
+/// Reads the processor's time stamp counter; elsewhere than on x86-64, a clock in nanoseconds.
 #[inline(always)]
 #[must_use]
-#[expect(clippy::inline_always, reason = "a call around the counter would be measured with it")]
+#[expect(clippy::inline_always, reason = "the cost of a call around the instruction would be measured too")]
 pub fn counter() -> u64 {
     #[cfg(target_arch = "x86_64")]
     {

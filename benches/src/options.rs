@@ -1,28 +1,29 @@
-//! The arguments behind `cargo bench -p monitor-benches --`: how long to measure, and which cases.
+//! The arguments of `cargo bench -p monitor-benches -- …`: they say how long to measure, and which cases.
 
-/// What was asked for.
+/// The arguments of this process.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
-    /// Only shows that everything runs: few rounds, little work, figures without meaning.
+    /// Set by `--short`: a few rounds of little work, which show that everything runs. The figures have no
+    /// meaning.
     pub short: bool,
-    /// A worker process is asked for, by name: see [`crate::Worker`].
+    /// The name of the worker that this process is to be, if it is one: see [`crate::Worker`].
     pub worker: Option<String>,
     rounds: Option<usize>,
     filters: Vec<String>,
 }
 
-/// The fewest rounds of which a median and quartiles are shown.
+/// Rounds without `--rounds`. With fewer rounds the median and the quartiles would mean little.
 const ROUNDS: usize = 9;
 const ROUNDS_SHORT: usize = 2;
 
 impl Options {
-    /// Reads the arguments of this process: `--short`, `--rounds N`, and texts that a case's name must
-    /// contain one of. Ends the process with code 2 when they are something else.
+    /// Reads the arguments of this process: `--short`, `--rounds N`, and any number of texts, at least one
+    /// of which a case's name must contain. Ends the process with code 2 if there is any other option.
     #[must_use]
     pub fn from_args() -> Self {
         Self::parse(std::env::args().skip(1)).unwrap_or_else(|argument| {
             let usage = "usage: cargo bench -p monitor-benches -- [--short] [--rounds N] [CASE…]";
-            crate::table::say(&format!("not understood: {argument}\n{usage}\n"));
+            crate::table::print(&format!("unknown option, or no value for it: {argument}\n{usage}\n"));
             std::process::exit(2)
         })
     }
@@ -31,7 +32,7 @@ impl Options {
         let mut options = Self::default();
         while let Some(arg) = args.next() {
             match arg.as_str() {
-                // Added by Cargo.
+                // Cargo adds this one itself.
                 "--bench" => {}
                 "--short" => options.short = true,
                 "--rounds" => {
@@ -46,19 +47,19 @@ impl Options {
         Ok(options)
     }
 
-    /// How many rounds to measure.
+    /// Returns the number of rounds to measure.
     #[must_use]
     pub fn rounds(&self) -> usize {
         self.rounds.unwrap_or(if self.short { ROUNDS_SHORT } else { ROUNDS })
     }
 
-    /// `full`, or the little that `--short` does instead.
+    /// Returns `full`, or `short` with `--short`.
     #[must_use]
     pub fn amount(&self, full: usize, short: usize) -> usize {
         if self.short { short } else { full }
     }
 
-    /// Whether this case is asked for.
+    /// Returns whether the user asked for this case: its name contains one of the texts, or there are none.
     #[must_use]
     pub fn wants(&self, case: &str) -> bool {
         self.filters.is_empty() || self.filters.iter().any(|filter| case.contains(filter.as_str()))

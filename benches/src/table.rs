@@ -1,17 +1,18 @@
-//! The table of a subject: one row per case, with the median and the quartiles of its rounds, as text
-//! on stdout and as JSON, with every round, in `target/benches/<subject>.json`.
+//! The table of a subject. It takes the value of each case in each round, and prints one row per case with the
+//! median and the quartiles of its rounds. It also writes `target/benches/<subject>.json`, which holds every
+//! round.
 //!
-//! A ratio is formed round by round, from a case and its floor measured next to each other, and only
-//! then is the median taken. The table knows no times: values are numbers in the row's unit.
+//! A ratio is always formed round by round, from a case and the floor measured next to it; the median is taken
+//! of these ratios. The table reads no clock: values are numbers in the row's unit.
 
 use std::io::Write;
 use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-use crate::{Options, Spread};
+use crate::{Options, Spread, median};
 
-/// The rows of a subject.
+/// The table of one subject.
 #[derive(Debug)]
 pub struct Table {
     subject: String,
@@ -26,32 +27,33 @@ struct Row {
     unit: String,
     goal: Option<Goal>,
     values: Vec<f64>,
-    /// As many as values, or none: then the row is a figure of its own.
+    /// The floor of each value; empty for a figure, which is compared with nothing.
     floors: Vec<f64>,
 }
 
-/// The most that a ratio, or the value itself, should be.
+/// The highest that the median should be: of the ratio, or of the value itself.
 #[derive(Debug, Clone, Copy)]
 struct Goal {
-    most: f64,
-    of_value: bool,
+    max: f64,
+    is_for_value: bool,
 }
 
 impl Table {
-    /// `subject` names the file; `unit` is that of the values, `floor` says what they are divided by.
+    /// Makes an empty table. `subject` names the file, `unit` is the unit of the values, and `floor` tells
+    /// readers what the values are divided by.
     #[must_use]
     pub fn new(subject: &str, unit: &str, floor: &str) -> Self {
         Self { subject: subject.to_owned(), unit: unit.to_owned(), floor: floor.to_owned(), rows: Vec::new() }
     }
 
-    /// Adds a round of a case, and its floor as measured in that round. Rows stand in the order in
-    /// which their cases first came.
+    /// Adds one round of a case, and its floor as measured in that round. Rows stand in the order in which
+    /// their cases were first mentioned.
     pub fn record(&mut self, case: &str, value: f64, floor: f64) {
         let unit = self.unit.clone();
         self.record_in(case, value, floor, &unit);
     }
 
-    /// The same in a unit of its own, which is the floor's as well.
+    /// Adds one round of a case whose value and floor have a unit of their own.
     pub fn record_in(&mut self, case: &str, value: f64, floor: f64, unit: &str) {
         let row = self.row_of(case, unit);
         unit.clone_into(&mut row.unit);
@@ -59,25 +61,25 @@ impl Table {
         row.floors.push(floor);
     }
 
-    /// Adds a round of a case that is compared with nothing, in a unit of its own.
+    /// Adds one round of a figure: a case with a unit of its own that is compared with nothing.
     pub fn figure(&mut self, case: &str, value: f64, unit: &str) {
         let row = self.row_of(case, unit);
         unit.clone_into(&mut row.unit);
         row.values.push(value);
     }
 
-    /// Announces a case, and the most that its ratio (of a figure, its value) should be: so rows stand
-    /// in an order of choice, and the goal beside them. Nothing is asserted. A row that stays empty is
-    /// not shown.
+    /// Announces a case, and the highest that its ratio should be; for a figure, its value. The order of the
+    /// announcements is the order of the rows. The goal is only shown beside the row, and a missed goal is no
+    /// error. A row without values is not shown.
     pub fn row(&mut self, case: &str, goal: Option<f64>) {
         let unit = self.unit.clone();
-        self.row_of(case, &unit).goal = goal.map(|most| Goal { most, of_value: false });
+        self.row_of(case, &unit).goal = goal.map(|max| Goal { max, is_for_value: false });
     }
 
-    /// The same for a case whose value is to be judged although it has a floor too.
-    pub fn row_of_value(&mut self, case: &str, goal: f64) {
+    /// Announces a case whose goal is for its value, although the case has a floor too.
+    pub fn row_with_value_goal(&mut self, case: &str, goal: f64) {
         let unit = self.unit.clone();
-        self.row_of(case, &unit).goal = Some(Goal { most: goal, of_value: true });
+        self.row_of(case, &unit).goal = Some(Goal { max: goal, is_for_value: true });
     }
 
     fn row_of(&mut self, case: &str, unit: &str) -> &mut Row {
@@ -92,9 +94,9 @@ impl Table {
     /// Prints the table and writes its JSON.
     ///
     /// # Errors
-    /// Where the file cannot be written.
+    /// Fails if the file cannot be written.
     pub fn finish(&self, options: &Options) -> std::io::Result<()> {
-        say(&self.text(options));
+        print(&self.text(options));
         let folder = output_folder()?;
         std::fs::create_dir_all(&folder)?;
         let path = folder.join(format!("{}.json", self.subject));
@@ -106,9 +108,11 @@ impl Table {
     }
 
     fn text(&self, options: &Options) -> String {
-        let mut lines = vec![format!("\n{}: {} against {}", self.subject, self.unit, self.floor)];
+        let mut lines = vec![format!("\n{}: {}; the ratio is to {}", self.subject, self.unit, self.floor)];
         if options.short {
-            lines.push("short form: shows that it runs, the figures mean nothing".to_owned());
+            lines.push(
+                "short run: it shows that the benchmark works, and its figures have no meaning".to_owned(),
+            );
         }
         let width = self.filled().map(|row| row.case.chars().count()).max().unwrap_or(0);
         lines.push(format!(
@@ -132,11 +136,7 @@ impl Table {
 
 impl Goal {
     fn text(self, unit: &str) -> String {
-        if self.of_value {
-            format!("≤ {} {unit}", short(self.most))
-        } else {
-            format!("≤ {}", short(self.most))
-        }
+        if self.is_for_value { format!("≤ {} {unit}", self.max) } else { format!("≤ {}", self.max) }
     }
 }
 
@@ -146,17 +146,17 @@ impl Row {
     }
 
     fn text(&self, width: usize) -> String {
-        let median = Spread::of(&self.values).map_or(f64::NAN, |spread| spread.median);
-        let ratios = Spread::of(&self.ratios());
-        let shown = ratios.or_else(|| Spread::of(&self.values));
-        let ratio = ratios.map_or_else(String::new, |ratio| number(ratio.median));
-        let quartiles =
-            shown.map_or_else(String::new, |it| format!("{} – {}", number(it.low), number(it.high)));
+        let ratios = Spread::from_values(&self.ratios());
+        let shown = ratios.or_else(|| Spread::from_values(&self.values));
+        let ratio = ratios.map_or_else(String::new, |ratio| format_number(ratio.median));
+        let quartiles = shown.map_or_else(String::new, |spread| {
+            format!("{} – {}", format_number(spread.low), format_number(spread.high))
+        });
         let goal = self.goal.map_or_else(String::new, |goal| goal.text(&self.unit));
         let line = format!(
             "{:<width$} {:>12} {:<8} {:>8} {:>17} {:>7}",
             self.case,
-            number(median),
+            format_number(median(&self.values)),
             self.unit,
             ratio,
             quartiles,
@@ -167,23 +167,24 @@ impl Row {
 
     fn json(&self) -> Value {
         let spread = |values: &[f64]| {
-            Spread::of(values).map(|it| json!({ "low": it.low, "median": it.median, "high": it.high }))
+            Spread::from_values(values)
+                .map(|spread| json!({ "low": spread.low, "median": spread.median, "high": spread.high }))
         };
         json!({
             "case": self.case,
             "unit": self.unit,
             "value": spread(&self.values),
             "ratio": spread(&self.ratios()),
-            "goal": self.goal.map(|goal| goal.most),
-            "goal_is_of_value": self.goal.is_some_and(|goal| goal.of_value),
+            "goal": self.goal.map(|goal| goal.max),
+            "goal_is_of_value": self.goal.is_some_and(|goal| goal.is_for_value),
             "values": self.values,
             "floors": self.floors,
         })
     }
 }
 
-/// About three significant digits.
-fn number(value: f64) -> String {
+/// Writes a number with about three significant digits.
+fn format_number(value: f64) -> String {
     match value.abs() {
         size if size >= 100.0 => format!("{value:.0}"),
         size if size >= 10.0 => format!("{value:.1}"),
@@ -193,18 +194,14 @@ fn number(value: f64) -> String {
     }
 }
 
-fn short(value: f64) -> String {
-    value.to_string()
-}
-
-/// `target/benches`, found from this executable, which Cargo puts into `target/<profile>/deps`.
+/// Returns `target/benches`, found from this executable, because Cargo puts it into `target/<profile>/deps`.
 fn output_folder() -> std::io::Result<PathBuf> {
     let executable = std::env::current_exe()?;
     let target = executable.ancestors().nth(3).unwrap_or(&executable);
     Ok(target.join("benches"))
 }
 
-/// To stdout; a reader that has gone away is no reason to fail.
-pub(crate) fn say(text: &str) {
+/// Prints to stdout. An error is ignored, because a reader that has gone away is no reason to fail.
+pub(crate) fn print(text: &str) {
     let _ = std::io::stdout().lock().write_all(text.as_bytes());
 }

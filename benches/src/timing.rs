@@ -1,8 +1,8 @@
-//! Stopwatches. The clock is read twice around many calls, never around one.
+//! Stopwatches. The clock is read before and after a whole loop of calls, never around each call.
 
 use std::time::Instant;
 
-/// Runs it `calls` times; nanoseconds that each took.
+/// Makes the call `calls` times. Returns the mean of the nanoseconds that a call took.
 pub fn ns_per_call(calls: usize, mut call: impl FnMut()) -> f64 {
     let spent = seconds(|| {
         for _ in 0..calls {
@@ -14,7 +14,7 @@ pub fn ns_per_call(calls: usize, mut call: impl FnMut()) -> f64 {
     spent * 1e9 / calls
 }
 
-/// Runs it once; seconds that it took.
+/// Does the work once. Returns the seconds that the work took.
 pub fn seconds(work: impl FnOnce()) -> f64 {
     let start = Instant::now();
     work();

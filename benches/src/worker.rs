@@ -1,9 +1,9 @@
-//! Worker processes: cases that need an environment of their own, since a process has one recorder and
-//! reads its settings once, or a peer that cannot live beside another.
+//! Worker processes. A case runs in a process of its own if it needs its own environment, because a process has
+//! one recorder that reads its settings once, or if its recorder cannot share a process with another.
 //!
-//! A worker is this executable, started again with `--worker NAME`. It measures one round for each line
-//! that it reads, and answers with one line: a JSON object of numbers. So the main process goes round
-//! by round through all of its workers, and none measures while another does.
+//! A worker is this executable, started again with `--worker NAME`. For each line that a worker reads it
+//! measures one round, and answers with one line: a JSON object of numbers. The main process asks its workers
+//! one after the other, so no worker measures while another one does.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Error, Write};
@@ -11,24 +11,25 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use crate::Options;
 
-/// A worker, as seen from the main process; ends when it is dropped.
+/// A worker, as the main process holds it. Dropping it ends the worker.
 #[derive(Debug)]
 pub struct Worker {
     name: String,
     child: Child,
-    /// Taken when the worker is to end.
+    /// The worker's stdin; taken when the worker is to end.
     asks: Option<ChildStdin>,
     answers: BufReader<ChildStdout>,
 }
 
-/// A round's figures by case.
+/// The figures of a round, by case.
 pub type Figures = BTreeMap<String, f64>;
 
 impl Worker {
-    /// Starts the worker of this name with these variables, and none of the recorder's own besides.
+    /// Starts the worker of this name with these environment variables. All other variables whose names begin
+    /// with `MONITOR` are removed.
     ///
     /// # Errors
-    /// Where no process can be started.
+    /// Fails if the process cannot be started.
     pub fn start(name: &str, options: &Options, variables: &[(&str, &str)]) -> std::io::Result<Self> {
         let mut command = Command::new(std::env::current_exe()?);
         command.args(["--worker", name]).stdin(Stdio::piped()).stdout(Stdio::piped());
@@ -41,16 +42,16 @@ impl Worker {
             }
         }
         let mut child = command.envs(variables.iter().copied()).spawn()?;
-        let (asks, answers) = (child.stdin.take(), child.stdout.take().ok_or_else(gone)?);
+        let (asks, answers) = (child.stdin.take(), child.stdout.take().ok_or_else(missing_pipe)?);
         Ok(Self { name: name.to_owned(), child, asks, answers: BufReader::new(answers) })
     }
 
-    /// Has it measure one round.
+    /// Lets the worker measure one round, and returns its figures.
     ///
     /// # Errors
-    /// Where the worker has died or has answered something else.
+    /// Fails if the worker has died, or if its answer is no JSON object of numbers.
     pub fn round(&mut self) -> std::io::Result<Figures> {
-        self.asks.as_mut().ok_or_else(gone)?.write_all(b"round\n")?;
+        self.asks.as_mut().ok_or_else(missing_pipe)?.write_all(b"round\n")?;
         let mut line = String::new();
         self.answers.read_line(&mut line)?;
         serde_json::from_str(&line).map_err(|error| Error::other(format!("{}: {error}: {line}", self.name)))
@@ -64,14 +65,14 @@ impl Drop for Worker {
     }
 }
 
-fn gone() -> Error {
+fn missing_pipe() -> Error {
     Error::other("the worker has no pipe")
 }
 
-/// The worker's side: answers each line with a round, until there are no more.
+/// Answers each line of stdin with a round, until stdin ends. This is the worker's side.
 ///
 /// # Errors
-/// Where the main process has gone.
+/// Fails if the main process has gone.
 pub fn serve(mut round: impl FnMut() -> Figures) -> std::io::Result<()> {
     for line in std::io::stdin().lock().lines() {
         line?;
@@ -79,4 +80,22 @@ pub fn serve(mut round: impl FnMut() -> Figures) -> std::io::Result<()> {
         writeln!(std::io::stdout().lock(), "{answer}")?;
     }
     Ok(())
+}
+
+/// Serves rounds that may fail. A failure is printed to stderr with the worker's name and ends this process, which
+/// makes the main process fail too.
+///
+/// # Errors
+/// Fails if the main process has gone.
+#[expect(clippy::print_stderr, reason = "stdout carries the figures")]
+pub fn serve_or_exit(
+    worker: &str,
+    mut round: impl FnMut() -> Result<Figures, Box<dyn std::error::Error>>,
+) -> std::io::Result<()> {
+    serve(|| {
+        round().unwrap_or_else(|error| {
+            eprintln!("{worker}: {error}");
+            std::process::exit(1)
+        })
+    })
 }

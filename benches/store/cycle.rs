@@ -1,8 +1,8 @@
-//! What a row costs the disk over its life: bytes written, by the store's own account with the kernel,
-//! while as many rows expire as come: at a pace that fills every batch, and at two that do not, where
-//! batches are as far apart as the recorder lets them be.
+//! The disk cost of a row over its life: the bytes that the process hands to the kernel, while as many rows expire as
+//! come. Rows come at three paces: one that fills every batch, and two that do not, where batches are as far apart
+//! as the recorder permits.
 //!
-//! Runs in a process of its own, so that nothing else is on its account.
+//! Each pace runs in a process of its own, because the kernel counts the bytes per process.
 
 use std::path::Path;
 use std::time::Duration;
@@ -14,10 +14,10 @@ use crate::load::{Load, Shape};
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
-/// A pace at which rows come, each batch after the same time.
+/// A pace at which rows come. The time between two batches is constant.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Pace {
-    /// Name of the worker.
+    /// The name of the worker.
     pub(crate) name: &'static str,
     rows: usize,
     tick_ns: i64,
@@ -29,28 +29,28 @@ pub(crate) const PACES: [Pace; 3] = [
     Pace { name: "cycle-100", rows: 200, tick_ns: 2 * SECOND_NS },
 ];
 
-/// Calls that all go well and bring no values.
+/// Calls that succeed and capture no values.
 const BARE: Shape = Shape { functions: 10, threads: 2, failed_every: 0, slow_every: 0, values_every: 0 };
 
 const SECOND_NS: i64 = 1_000_000_000;
-/// Rows that come while one lives.
+/// Rows that come during the life of a row.
 const LIVING: usize = 1_600_000;
 const LIVING_SHORT: usize = 80_000;
-/// Batches that come while a row lives, at least and at most.
+/// The fewest and the most batches that come during the life of a row.
 const TICKS: std::ops::RangeInclusive<usize> = 20..=3600;
-/// Steps of retention are looked for this often.
+/// The time between two runs of retention.
 const RETAIN_NS: i64 = 5 * SECOND_NS;
 const START_NS: i64 = 1_700_000_000_000_000_000;
 
-/// Goes through all rounds.
+/// Measures all rounds.
 pub(crate) fn measure(options: &Options, table: &mut Table) -> Result<()> {
     for _ in 0..options.rounds() {
         for pace in PACES {
             let figures = Worker::start(pace.name, options, &[])?.round()?;
-            let case = format!("written over a row's life, {} rows/s", pace.rows_a_second());
+            let case = format!("bytes written over a row's life, {} rows/s", pace.rows_a_second());
             table.figure(&case, figures["written"], "B/row");
             table.row(&case, Some(100.0));
-            let case = format!("on disk, {} rows/s, while they come and go", pace.rows_a_second());
+            let case = format!("file size per row while rows expire, {} rows/s", pace.rows_a_second());
             table.figure(&case, figures["on_disk"], "B/row");
             table.row(&case, Some(40.0));
         }
@@ -64,8 +64,8 @@ impl Pace {
     }
 }
 
-/// The worker's side.
-pub(crate) fn cycle(pace: Pace, options: &Options) -> Result<Figures> {
+/// Measures one round of a pace. This is the worker's side.
+pub(crate) fn measure_pace(pace: Pace, options: &Options) -> Result<Figures> {
     let Pace { rows, tick_ns, .. } = pace;
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("cycle.db");
@@ -76,7 +76,7 @@ pub(crate) fn cycle(pace: Pace, options: &Options) -> Result<Figures> {
     let mut store = SqliteStore::open(&store_options, Load::process(START_NS), START_NS)?;
     let mut load = Load::new(BARE);
     let mut at_ns = START_NS;
-    // First as long as rows live, and half as long again, until as many go as come.
+    // Warms up for one and a half lives of a row, until as many rows expire as come.
     let mut run = |ticks: usize| -> Result<()> {
         for tick in 0..ticks {
             let batch = load.batch(rows, (at_ns, at_ns + tick_ns));
@@ -89,9 +89,9 @@ pub(crate) fn cycle(pace: Pace, options: &Options) -> Result<Figures> {
         Ok(())
     };
     run(ticks + ticks / 2)?;
-    let before = written()?;
+    let before = bytes_written()?;
     run(ticks)?;
-    let total = written()? - before;
+    let total = bytes_written()? - before;
     drop(store);
     let connection = monitor_runtime::store::query::open_read_only(&path)?;
     let stored: f64 = connection.query_row("SELECT COUNT(*) FROM call", [], |row| row.get(0))?;
@@ -102,8 +102,8 @@ pub(crate) fn cycle(pace: Pace, options: &Options) -> Result<Figures> {
     ]))
 }
 
-/// Bytes that this process has handed to the kernel for writing.
-fn written() -> Result<f64> {
+/// Returns the bytes that this process has handed to the kernel for writing.
+fn bytes_written() -> Result<f64> {
     let account = std::fs::read_to_string(Path::new("/proc/self/io"))?;
     let line = account.lines().find_map(|line| line.strip_prefix("wchar: ")).ok_or("no wchar in /proc")?;
     Ok(line.trim().parse()?)

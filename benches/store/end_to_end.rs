@@ -1,8 +1,8 @@
-//! From the call to the row: callers call a monitored function flat out, and the rows that lie in the
-//! file when they stop are counted. Next to each round the floor: one thread that does nothing but
-//! insert rows into the same table, by a prepared statement, in transactions of the same size.
+//! The whole way from the call to the row. Callers call a monitored function flat out, and when they stop, the rows in
+//! the file are counted. The floor is measured next to each round: one thread that only inserts rows into the same
+//! table, with a prepared statement and in transactions of the same size.
 //!
-//! Each round of callers is a process of its own, as a process has one recorder.
+//! Each round of callers runs in a process of its own, because a process has one recorder.
 
 use std::hint::black_box;
 use std::path::Path;
@@ -13,13 +13,13 @@ use monitor_benches::{Figures, Options, Table, Worker};
 use monitor_runtime::store::schema;
 use rusqlite::{Connection, params};
 
-/// Rows in a transaction, as the recorder's default has it.
+/// Rows in a transaction, the recorder's default.
 const BATCH: usize = 4096;
 
-/// Names of the workers; the figure is the number of callers.
+/// The names of the flat-out workers, and their numbers of callers.
 pub(crate) const WORKERS: [(&str, usize); 2] = [("callers-1", 1), ("callers-2", 2)];
 
-/// Calls a second of the paced worker, over two callers.
+/// Calls a second of the paced worker, of both callers together.
 const PACE: u64 = 400_000;
 pub(crate) const PACED: &str = "paced";
 
@@ -30,30 +30,31 @@ fn step(number: u64) -> u64 {
     black_box(number) ^ 1
 }
 
-/// Goes through all rounds.
+/// Measures all rounds.
 pub(crate) fn measure(options: &Options, table: &mut Table) -> Result<()> {
     for _ in 0..options.rounds() {
-        let (floor, floor_cpu) = bare_loop(options)?;
-        table.record("bare loop of prepared inserts", floor, floor);
+        let (floor, floor_cpu) = measure_insert_loop(options)?;
+        table.record("a loop of prepared inserts", floor, floor);
         for (name, _) in WORKERS {
             let figures = round(options, name)?;
             let case = format!("{name} flat out, end to end");
             table.record(&case, figures["ns_per_row"], floor);
             table.row(&case, Some(1.67));
-            table.record(&format!("{name}: the writer's own CPU time"), figures["cpu_per_row"], floor_cpu);
-            table.figure(&format!("{name}: calls that got a row"), figures["stored_pct"], "%");
-            table.figure(&format!("{name}: calls unaccounted for"), figures["unaccounted"], "calls");
+            table.record(&format!("{name}: CPU time of the writer"), figures["cpu_per_row"], floor_cpu);
+            table.figure(&format!("{name}: calls that have a row"), figures["stored_pct"], "%");
+            table.figure(&format!("{name}: calls without row or count"), figures["unaccounted"], "calls");
             table.figure(&format!("{name}: disk"), figures["bytes_per_row"], "B/row");
             table.row(&format!("{name}: disk"), Some(40.0));
         }
         let figures = round(options, PACED)?;
-        let case = format!("2 callers at {PACE} calls/s: lost");
+        let case = format!("2 callers at {PACE} calls/s: lost rows");
         table.figure(&case, figures["lost"], "rows");
         table.row(&case, Some(0.0));
     }
     Ok(())
 }
 
+/// Runs one round in a worker of this name. Returns its figures, and the bytes per row.
 fn round(options: &Options, name: &str) -> Result<Figures> {
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("calls.db");
@@ -66,15 +67,15 @@ fn round(options: &Options, name: &str) -> Result<Figures> {
         ("MONITOR_CAPTURE", "none"),
     ];
     let mut figures = Worker::start(name, options, &variables)?.round()?;
-    // Only now, as the worker has ended, the log is in the database.
+    // The worker has ended: the log is now part of the database file.
     let rows = figures["rows"];
-    let empty = empty_bytes(folder.path())?;
-    figures.insert("bytes_per_row".to_owned(), (bytes(Path::new(path.as_ref()))? - empty) / rows);
+    let empty = empty_store_bytes(folder.path())?;
+    figures.insert("bytes_per_row".to_owned(), (file_bytes(Path::new(path.as_ref()))? - empty) / rows);
     Ok(figures)
 }
 
-/// The worker's side: callers flat out for a while.
-pub(crate) fn flat_out(callers: usize, options: &Options) -> Result<Figures> {
+/// Measures callers that call flat out for a while. This is the worker's side.
+pub(crate) fn measure_flat_out(callers: usize, options: &Options) -> Result<Figures> {
     warm_up()?;
     let (before, cpu_before) = (rows_written()?, cpu_ns(WRITER)?);
     let span = if options.short { Duration::from_millis(200) } else { Duration::from_secs(2) };
@@ -96,14 +97,14 @@ pub(crate) fn flat_out(callers: usize, options: &Options) -> Result<Figures> {
     let nanoseconds = start.elapsed().as_secs_f64() * 1e9;
     let cpu = cpu_ns(WRITER)? - cpu_before;
     let written = (rows_written()? - before).max(1.0);
-    let mut figures = settle()?;
+    let mut figures = account()?;
     figures.insert("ns_per_row".to_owned(), nanoseconds / written);
     figures.insert("cpu_per_row".to_owned(), cpu / written);
     Ok(figures)
 }
 
-/// The worker's side: two callers at a rate that the writer can follow.
-pub(crate) fn paced(options: &Options) -> Result<Figures> {
+/// Measures two callers at a rate that the writer keeps up with. This is the worker's side.
+pub(crate) fn measure_paced(options: &Options) -> Result<Figures> {
     warm_up()?;
     let span = if options.short { Duration::from_millis(200) } else { Duration::from_secs(2) };
     std::thread::scope(|scope| {
@@ -123,16 +124,16 @@ pub(crate) fn paced(options: &Options) -> Result<Figures> {
             });
         }
     });
-    settle()
+    account()
 }
 
-/// Starts the recorder, so that opening the store is not in what is measured.
+/// Starts the recorder, so that the time to open the store is not measured.
 fn warm_up() -> Result<()> {
     black_box(step(0));
     Ok(monitored::flush(Duration::from_secs(10))?)
 }
 
-/// Rows that are committed now, as any other reader sees them.
+/// Returns the committed rows, as any other reader sees them.
 fn rows_written() -> Result<f64> {
     let connection = open_store()?;
     Ok(connection.query_row("SELECT COALESCE(MAX(last_call), 0) FROM call_range", [], |row| row.get(0))?)
@@ -143,8 +144,8 @@ fn open_store() -> Result<Connection> {
     Ok(monitor_runtime::store::query::open_read_only(&path)?)
 }
 
-/// Writes what waits, and asks the store what became of every call.
-fn settle() -> Result<Figures> {
+/// Flushes, and reads from the store how many calls have a row and how many were dropped.
+fn account() -> Result<Figures> {
     monitored::flush(Duration::from_mins(1))?;
     let connection = open_store()?;
     let number = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, f64>(0));
@@ -161,33 +162,34 @@ fn settle() -> Result<Figures> {
     ]))
 }
 
-/// The recorder's thread, by its name.
+/// The name of the recorder's thread.
 const WRITER: &str = "monitored";
 
-/// CPU time of this process's thread of that name: what it needs when others want the cores as well.
+/// Returns the CPU time of this process's thread with this name. Unlike the elapsed time it does not grow when other
+/// threads use the cores.
 fn cpu_ns(thread: &str) -> Result<f64> {
     for task in std::fs::read_dir("/proc/self/task")? {
         let task = task?.path();
         if std::fs::read_to_string(task.join("comm"))?.trim_end() == thread {
-            return on_cpu(&task.join("schedstat"));
+            return read_cpu_ns(&task.join("schedstat"));
         }
     }
-    Err(format!("no thread is called {thread}").into())
+    Err(format!("no thread has the name {thread}").into())
 }
 
-/// Nanoseconds that this thread has been on a core.
+/// Returns the nanoseconds that this thread has been on a core.
 pub(crate) fn own_cpu_ns() -> Result<f64> {
-    on_cpu(Path::new("/proc/thread-self/schedstat"))
+    read_cpu_ns(Path::new("/proc/thread-self/schedstat"))
 }
 
-/// The first number there: nanoseconds on a core.
-fn on_cpu(schedstat: &Path) -> Result<f64> {
+/// Reads the first number of a `schedstat` file: the nanoseconds on a core.
+fn read_cpu_ns(schedstat: &Path) -> Result<f64> {
     let text = std::fs::read_to_string(schedstat)?;
-    Ok(text.split_whitespace().next().ok_or("no time on a core")?.parse()?)
+    Ok(text.split_whitespace().next().ok_or("schedstat is empty")?.parse()?)
 }
 
-/// Nanoseconds a row of the floor: by the clock, and of CPU time.
-fn bare_loop(options: &Options) -> Result<(f64, f64)> {
+/// Measures the floor. Returns the nanoseconds per row: elapsed, and of CPU time.
+fn measure_insert_loop(options: &Options) -> Result<(f64, f64)> {
     let folder = tempfile::tempdir()?;
     let mut connection = Connection::open(folder.path().join("bare.db"))?;
     connection.execute_batch("PRAGMA page_size = 4096; PRAGMA mmap_size = 0; PRAGMA temp_store = MEMORY")?;
@@ -211,16 +213,16 @@ fn bare_loop(options: &Options) -> Result<(f64, f64)> {
     Ok((start.elapsed().as_secs_f64() * 1e9 / id as f64, (own_cpu_ns()? - cpu_before) / id as f64))
 }
 
-/// Bytes of a store without calls.
-fn empty_bytes(folder: &Path) -> Result<f64> {
+/// Returns the bytes of a store without calls.
+fn empty_store_bytes(folder: &Path) -> Result<f64> {
     let path = folder.join("empty.db");
     let connection = Connection::open(&path)?;
     schema::create(&connection)?;
     drop(connection);
-    bytes(&path)
+    file_bytes(&path)
 }
 
-fn bytes(path: &Path) -> Result<f64> {
+fn file_bytes(path: &Path) -> Result<f64> {
     #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
     Ok(std::fs::metadata(path)?.len() as f64)
 }

@@ -1,14 +1,14 @@
-//! Stores of ten thousand, a million and ten million rows: how long reading takes, by the views and by
-//! the command `monitor` as its users run it, and how long retention keeps other writers waiting.
+//! Stores of ten thousand, a million and ten million rows. The module measures the time to read them, by the views
+//! and by the command `monitor` as its users run it, and the time that other writers wait for retention.
 //!
-//! Nothing here is timed from within the store: readers are readers, and the wait is another writer's.
+//! All times are measured outside of the store: those of readers, and the wait of another writer.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use monitor_benches::{Options, Table, seconds};
+use monitor_benches::{Options, Table, build_monitor, seconds};
 use monitor_runtime::store::query::open_read_only;
 use monitor_runtime::store::{SqliteStore, Store, StoreError, StoreOptions};
 use rusqlite::Connection;
@@ -19,21 +19,21 @@ use crate::load::{self, Load, Shape};
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 const START_NS: i64 = 1_700_000_000_000_000_000;
-/// The rows are spread over this time, which also is how long they live.
+/// The time over which the rows are spread. It is also their retention.
 const SPAN: Duration = Duration::from_hours(6);
 const BATCH: usize = 4096;
-/// Small stores have as many windows as large ones.
+/// The least number of batches, so that small stores have as many windows as large ones.
 const BATCHES_MIN: usize = 2160;
-/// Pause between two attempts of the writer that waits.
+/// The pause between two attempts of the waiting writer.
 const ATTEMPT: Duration = Duration::from_micros(50);
 
-/// A view and the milliseconds it may take.
+/// The measured views, and the goals in milliseconds for views and commands.
 const VIEWS: [(&str, &str); 2] =
     [("functions", "SELECT * FROM functions"), ("latency", "SELECT * FROM latency")];
 const VIEW_MS: f64 = 50.0;
 const COMMAND_MS: f64 = 100.0;
 
-/// Goes through all sizes.
+/// Measures all sizes.
 pub(crate) fn measure(options: &Options, table: &mut Table) -> Result<()> {
     let monitor = build_monitor()?;
     let sizes: &[usize] = if options.short { &[10_000] } else { &[10_000, 1_000_000, 10_000_000] };
@@ -42,16 +42,16 @@ pub(crate) fn measure(options: &Options, table: &mut Table) -> Result<()> {
         let path = folder.path().join("large.db");
         let mut store = fill(&path, *rows)?;
         for _ in 0..options.rounds() {
-            read(&path, *rows, table)?;
-            ask(&monitor, &path, *rows, table)?;
+            time_views(&path, *rows, table)?;
+            time_commands(&monitor, &path, *rows, table)?;
         }
-        expire(&mut store, &path, *rows, table)?;
+        time_retention(&mut store, &path, *rows, table)?;
     }
     Ok(())
 }
 
-/// What a store of so many rows is called.
-fn size(rows: usize) -> String {
+/// Returns the name of a store with this number of rows.
+fn size_label(rows: usize) -> String {
     if rows >= 1_000_000 { format!("{} M rows", rows / 1_000_000) } else { format!("{} k rows", rows / 1000) }
 }
 
@@ -63,6 +63,7 @@ fn nanoseconds(span: Duration) -> i64 {
     i64::try_from(span.as_nanos()).unwrap_or(i64::MAX)
 }
 
+/// Makes a store with this number of rows.
 fn fill(path: &Path, rows: usize) -> Result<SqliteStore> {
     let options = StoreOptions { retention: SPAN, max_disk_bytes: 16 << 30, ..StoreOptions::file(path) };
     let mut store = SqliteStore::open(&options, Load::process(START_NS), START_NS)?;
@@ -71,42 +72,43 @@ fn fill(path: &Path, rows: usize) -> Result<SqliteStore> {
     let batches = rows.div_ceil(batch);
     let step = nanoseconds(SPAN) / i64::try_from(batches)?;
     let mut at_ns = START_NS;
-    for at in 0..batches {
-        let count = batch.min(rows - at * batch);
+    for index in 0..batches {
+        let count = batch.min(rows - index * batch);
         store.write(&load.batch(count, (at_ns, at_ns + step)))?;
         at_ns += step;
     }
     Ok(store)
 }
 
-/// The views, read to the end, each value looked at.
-fn read(path: &Path, rows: usize, table: &mut Table) -> Result<()> {
+/// Measures the views. Each is read to its end, and each of its values is read.
+fn time_views(path: &Path, rows: usize, table: &mut Table) -> Result<()> {
     let connection = open_read_only(path)?;
-    let floor = milliseconds(|| drain(&connection, "SELECT SUM(duration) FROM call"))?;
+    let floor = milliseconds(|| read_all(&connection, "SELECT SUM(duration) FROM call"))?;
     for (view, sql) in VIEWS {
-        let case = format!("{view}, {}", size(rows));
-        table.record_in(&case, milliseconds(|| drain(&connection, sql))?, floor, "ms");
-        table.row_of_value(&case, VIEW_MS);
+        let case = format!("{view}, {}", size_label(rows));
+        table.record_in(&case, milliseconds(|| read_all(&connection, sql))?, floor, "ms");
+        table.row_with_value_goal(&case, VIEW_MS);
     }
     Ok(())
 }
 
-fn drain(connection: &Connection, sql: &str) -> Result<()> {
+/// Reads all values of a query.
+fn read_all(connection: &Connection, sql: &str) -> Result<()> {
     let mut statement = connection.prepare(sql)?;
     let columns = statement.column_count();
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
-        for at in 0..columns {
-            std::hint::black_box(row.get_ref(at)?);
+        for column in 0..columns {
+            std::hint::black_box(row.get_ref(column)?);
         }
     }
     Ok(())
 }
 
-/// The command, from its start to its end, beside one that only says its version.
-fn ask(monitor: &Path, path: &Path, rows: usize, table: &mut Table) -> Result<()> {
-    let (common, rare) = (load::name(7), load::name(Shape::SERVICE.functions));
-    let asked: [&[&str]; 6] = [
+/// Measures the command from its start to its end. The floor is a run that only prints the version.
+fn time_commands(monitor: &Path, path: &Path, rows: usize, table: &mut Table) -> Result<()> {
+    let (common, rare) = (load::function_name(7), load::function_name(Shape::SERVICE.functions));
+    let commands: [&[&str]; 6] = [
         &["top"],
         &["calls", &common, "--limit", "20"],
         &["calls", &rare, "--limit", "20"],
@@ -116,32 +118,32 @@ fn ask(monitor: &Path, path: &Path, rows: usize, table: &mut Table) -> Result<()
     ];
     let names = ["top", "calls FUNCTION", "calls SELDOM_CALLED", "calls --slow", "calls --failed", "errors"];
     let floor = milliseconds(|| run(Command::new(monitor).arg("--version")))?;
-    for (arguments, name) in asked.into_iter().zip(names) {
-        let case = format!("monitor {name}, {}", size(rows));
+    for (arguments, name) in commands.into_iter().zip(names) {
+        let case = format!("monitor {name}, {}", size_label(rows));
         let spent = milliseconds(|| run(Command::new(monitor).arg("--db").arg(path).args(arguments)))?;
         table.record_in(&case, spent, floor, "ms");
-        table.row_of_value(&case, COMMAND_MS);
+        table.row_with_value_goal(&case, COMMAND_MS);
     }
     Ok(())
 }
 
 fn run(command: &mut Command) -> Result<()> {
     let status = command.stdout(Stdio::null()).stderr(Stdio::null()).status()?;
-    if status.success() { Ok(()) } else { Err(format!("{command:?}: {status}").into()) }
+    if status.success() { Ok(()) } else { Err(format!("{command:?} failed: {status}").into()) }
 }
 
-/// Lets all rows expire by retention alone, while another writer tries.
-fn expire(store: &mut SqliteStore, path: &Path, rows: usize, table: &mut Table) -> Result<()> {
-    let other = Other { path };
+/// Lets retention expire all rows while another writer tries to write, and measures the writer's waits.
+fn time_retention(store: &mut SqliteStore, path: &Path, rows: usize, table: &mut Table) -> Result<()> {
+    let other = OtherWriter { path };
     let now_ns = end_ns() + nanoseconds(SPAN);
     let mut waits = Vec::new();
     let (mut deleted, mut longest) = (0, 0.0_f64);
     loop {
         let cpu_before = own_cpu_ns()?;
-        let (step, wait) = other.beside(|| store.retain(now_ns))?;
+        let (step, wait) = other.wait_during(|| store.retain(now_ns))?;
         longest = longest.max(own_cpu_ns()? - cpu_before);
         let step = match step {
-            // The store does not wait where the other one has the lock: it comes again.
+            // The store does not wait for the lock of the other writer: the step is repeated.
             Err(StoreError::Busy(_)) => continue,
             step => step?,
         };
@@ -152,27 +154,32 @@ fn expire(store: &mut SqliteStore, path: &Path, rows: usize, table: &mut Table) 
         }
     }
     waits.sort_by(f64::total_cmp);
-    let case = format!("another writer's longest wait for retention, {}", size(rows));
+    let case = format!("longest wait of another writer for retention, {}", size_label(rows));
     table.figure(&case, waits.last().copied().unwrap_or(0.0), "ms");
     table.row(&case, Some(10.0));
-    let often = waits.get(waits.len() * 99 / 100).copied().unwrap_or(0.0);
-    table.figure(&format!("the same, all but 1 % of {} steps, {}", waits.len(), size(rows)), often, "ms");
-    // No store with a write-ahead log that survives a loss of power can do without one within the lock.
+    let usual = waits.get(waits.len() * 99 / 100).copied().unwrap_or(0.0);
+    table.figure(
+        &format!("99th percentile of the waits for {} steps, {}", waits.len(), size_label(rows)),
+        usual,
+        "ms",
+    );
+    // A store with a write-ahead log that survives a loss of power must sync the log while it holds the lock.
     let syncs = sync_milliseconds(path)?;
-    table.figure(&format!("a sync of a few bytes of such a log, longest of {SYNCS}"), syncs[SYNCS - 1], "ms");
-    table.figure("the same, median", syncs[SYNCS / 2], "ms");
-    // What of it is the step's own work: another program on the same cores makes the wait longer, not this.
-    table.figure(&format!("CPU time of the longest step, {}", size(rows)), longest / 1e6, "ms");
+    table.figure(&format!("longest of {SYNCS} syncs of a log's header"), syncs[SYNCS - 1], "ms");
+    table.figure(&format!("median of {SYNCS} syncs of a log's header"), syncs[SYNCS / 2], "ms");
+    // The step's own work: other programs on the same cores make the wait longer, but not the CPU time.
+    table.figure(&format!("CPU time of the longest step, {}", size_label(rows)), longest / 1e6, "ms");
     if deleted < rows as u64 {
         return Err(format!("{deleted} of {rows} rows expired").into());
     }
     Ok(())
 }
 
-/// Logs that begin anew while ten million rows expire.
+/// The number of logs that are begun while ten million rows expire.
 const SYNCS: usize = 36;
 
-/// What the disk takes to sync the bytes of a log's header, beside the store: sorted.
+/// Measures how long the disk takes to sync the bytes of a log's header, in the store's folder. Returns the sorted
+/// milliseconds.
 fn sync_milliseconds(store: &Path) -> Result<Vec<f64>> {
     use std::io::{Seek as _, Write as _};
 
@@ -190,17 +197,18 @@ fn sync_milliseconds(store: &Path) -> Result<Vec<f64>> {
     Ok(spent)
 }
 
-/// Long enough for the file to have another time of change, which is synced with it.
+/// Long enough that the file's modification time changes, because a sync writes that too.
 const BETWEEN_SYNCS: Duration = Duration::from_millis(20);
 
-/// Another writer, who tries for the lock all the time and notes how long it is refused.
-struct Other<'a> {
+/// Another writer, which tries to get the lock all the time and measures how long it is refused.
+struct OtherWriter<'a> {
     path: &'a Path,
 }
 
-impl Other<'_> {
-    /// Runs a step while the other tries; milliseconds that it waited in a row at most.
-    fn beside<T: Send>(&self, step: impl FnOnce() -> T + Send) -> Result<(T, f64)> {
+impl OtherWriter<'_> {
+    /// Runs a step while the other writer tries to get the lock. Returns the step's value, and the longest time in
+    /// milliseconds that the lock was refused without a break.
+    fn wait_during<T: Send>(&self, step: impl FnOnce() -> T + Send) -> Result<(T, f64)> {
         let connection = Connection::open(self.path)?;
         connection.busy_timeout(Duration::ZERO)?;
         let (done, longest_ns) = (AtomicBool::new(false), AtomicU64::new(0));
@@ -228,23 +236,9 @@ impl Other<'_> {
     }
 }
 
+/// Does the work. Returns the milliseconds that it took.
 fn milliseconds(work: impl FnOnce() -> Result<()>) -> Result<f64> {
     let mut result = Ok(());
     let spent = seconds(|| result = work());
     result.map(|()| spent * 1e3)
-}
-
-/// The command `monitor`, built beside this benchmark.
-fn build_monitor() -> Result<PathBuf> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let status = Command::new(cargo)
-        .args(["build", "--quiet", "--release", "-p", "monitor-console"])
-        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
-        .status()?;
-    if !status.success() {
-        return Err("the command `monitor` cannot be built".into());
-    }
-    let executable = std::env::current_exe()?;
-    let folder = executable.ancestors().nth(2).ok_or("not in a target folder")?;
-    Ok(folder.join("monitor"))
 }

@@ -1,6 +1,6 @@
-//! Made-up batches for a store: calls of some functions on some threads, as the collector would hand
-//! them over at a given moment, with windows, slices and histograms that fit them. Reads no clock; the
-//! same numbers in, the same batches out.
+//! Generated batches for a store. A batch holds calls of some functions on some threads, with the windows, slices and
+//! histograms that belong to them, as the collector hands them to the store. The generator reads no clock: the same
+//! arguments give the same batches.
 
 use std::collections::BTreeMap;
 
@@ -11,29 +11,29 @@ use monitor_runtime::histogram;
 use monitor_runtime::record::{Kept, Outcome};
 use monitor_runtime::store::schema::{SLICE_NS, WINDOW_NS};
 
-/// What the calls are like.
+/// The properties of the generated calls.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Shape {
     pub(crate) functions: u32,
     pub(crate) threads: u32,
-    /// Of so many calls one fails, with a text; 0 for none.
+    /// One of this many calls fails, with a text; 0 for none.
     pub(crate) failed_every: u64,
-    /// Of so many calls one is kept for being slow; 0 for none.
+    /// One of this many calls is kept as a slow call; 0 for none.
     pub(crate) slow_every: u64,
-    /// Of so many calls one has captured values; 0 for none.
+    /// One of this many calls has captured values; 0 for none.
     pub(crate) values_every: u64,
 }
 
 impl Shape {
-    /// What a service might do.
+    /// The calls of a typical service.
     pub(crate) const SERVICE: Self =
         Self { functions: 20, threads: 8, failed_every: 100, slow_every: 200, values_every: 10 };
 }
 
-/// Calls that one thread has made in a row before the next one's come, as rings are drained.
+/// Calls of one thread in a row, because rings are drained one after the other.
 const RUN: u64 = 64;
 
-/// Calls of the last function, all at the start: it is the one that is seldom called.
+/// Calls of the last function, which is seldom called. All of them are at the start.
 const SELDOM: u64 = 5;
 
 /// A source of batches.
@@ -48,7 +48,7 @@ pub(crate) struct Load {
     slices: Vec<Interval>,
 }
 
-/// What a function's figures are since the start of an interval.
+/// The statistics of a function since the start of an interval.
 #[derive(Debug, Clone, Default)]
 struct Interval {
     start_ns: i64,
@@ -71,7 +71,7 @@ impl Load {
         }
     }
 
-    /// The process that all of it comes from.
+    /// Returns the process that makes all calls.
     pub(crate) fn process(started_ns: i64) -> ProcessRow {
         ProcessRow {
             run_uuid: "5eed".repeat(8),
@@ -83,8 +83,8 @@ impl Load {
         }
     }
 
-    /// The next batch: so many calls, evenly over the time between two moments, the later of which is
-    /// when the batch is closed.
+    /// Returns the next batch. Its calls are spread evenly over the time between the two moments; the later one is
+    /// the moment when the batch is closed.
     pub(crate) fn batch(&mut self, rows: usize, (from_ns, at_ns): (i64, i64)) -> Batch {
         self.sequence += 1;
         let mut batch = Batch { sequence: self.sequence, at_ns, ..Batch::default() };
@@ -94,10 +94,10 @@ impl Load {
         }
         let step = (at_ns - from_ns) / i64::try_from(rows.max(1)).unwrap_or(i64::MAX);
         batch.calls = (0_i64..).take(rows).map(|at| self.call(from_ns + at * step)).collect();
-        for (function, interval) in (1..).zip(&mut self.windows).filter(|(_, it)| it.changed) {
+        for (function, interval) in (1..).zip(&mut self.windows).filter(|(_, window)| window.changed) {
             batch.windows.push(interval.window(function));
         }
-        for (function, interval) in (1..).zip(&mut self.slices).filter(|(_, it)| it.changed) {
+        for (function, interval) in (1..).zip(&mut self.slices).filter(|(_, slice)| slice.changed) {
             batch.slices.push(interval.slice(function));
         }
         batch
@@ -110,17 +110,17 @@ impl Load {
         let usual = 1 + u32::try_from(random % u64::from(functions - 1)).unwrap_or(0);
         let function = if self.calls <= SELDOM { functions } else { usual };
         let lane = (self.calls / RUN) % u64::from(threads);
-        let (failed, slow) = (every(self.calls, failed_every), every(self.calls, slow_every));
-        // Most calls take some microseconds, few of them milliseconds.
+        let (failed, slow) = (is_nth(self.calls, failed_every), is_nth(self.calls, slow_every));
+        // Most calls take some microseconds, a few take milliseconds.
         let duration_ns = (random >> 32) % (1000 << (random >> 20 & 7)) + if slow { 10_000_000 } else { 90 };
         let outcome = if failed { Outcome::Error } else { Outcome::Ok };
         let span = &mut self.spans[usize::try_from(lane).unwrap_or(0)];
         *span += 1;
         let span_id = (lane + 1) << 32 | *span;
-        // Every third call is made by the one before it.
+        // Every third call is a child of the one before it.
         let parent_id = if span.is_multiple_of(3) { span_id - 1 } else { 0 };
         self.count(function, start_ns, duration_ns, outcome);
-        let values = every(self.calls, values_every);
+        let values = is_nth(self.calls, values_every);
         CallRow {
             function,
             thread: u32::try_from(lane + 1).unwrap_or(1),
@@ -157,7 +157,7 @@ impl Load {
         }
     }
 
-    /// Xorshift: the same numbers in every run.
+    /// Returns the next number of a xorshift generator, which is the same in every run.
     fn random(&mut self) -> u64 {
         self.random ^= self.random << 13;
         self.random ^= self.random >> 7;
@@ -192,14 +192,15 @@ impl Interval {
     }
 }
 
-fn every(count: u64, n: u64) -> bool {
+/// Returns whether the call with this number is one that occurs every `n` calls; never for 0.
+fn is_nth(count: u64, n: u64) -> bool {
     n != 0 && count.is_multiple_of(n)
 }
 
 fn function(id: u32) -> FunctionRow {
     FunctionRow {
         id,
-        name: name(id),
+        name: function_name(id),
         file: "src/orders.rs".to_owned(),
         line: id * 12,
         group: None,
@@ -207,8 +208,8 @@ fn function(id: u32) -> FunctionRow {
     }
 }
 
-/// What a function is called.
-pub(crate) fn name(id: u32) -> String {
+/// Returns the name of a function.
+pub(crate) fn function_name(id: u32) -> String {
     format!("shop::orders::step_{id}")
 }
 

@@ -1,8 +1,8 @@
-//! `cargo bench -p monitor-benches --bench store`: how many rows a second reach the file, what a row
-//! costs the disk, how long readers and other writers wait.
+//! `cargo bench -p monitor-benches --bench store` measures how many rows a second reach the file, how many bytes a row
+//! costs the disk, and how long readers and other writers wait.
 //!
-//! `end_to_end` goes through the recorder as a program has it; `cycle` and `large` feed the store
-//! itself, so that hours pass in seconds.
+//! `end_to_end` measures a program with its recorder. `cycle` and `large` write to the store directly, so that hours
+//! pass in seconds.
 
 mod load;
 mod end_to_end;
@@ -11,18 +11,15 @@ mod large;
 
 use std::error::Error;
 
-use monitor_benches::{Figures, Options, Table, serve};
+use monitor_benches::{Figures, Options, Table, serve_or_exit};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let options = Options::from_args();
     if let Some(worker) = &options.worker {
-        return Ok(serve(|| figures(worker, &options))?);
+        return Ok(serve_or_exit(worker, || measure(worker, &options))?);
     }
-    let mut table = Table::new(
-        "store",
-        "ns/row",
-        "a bare loop of prepared inserts (reads: a scan; commands: their start)",
-    );
+    let mut table =
+        Table::new("store", "ns/row", "a loop of prepared inserts (views: a scan; commands: `--version`)");
     if options.wants("end-to-end") {
         end_to_end::measure(&options, &mut table)?;
     }
@@ -35,18 +32,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(table.finish(&options)?)
 }
 
-/// A round of a worker; one that fails says why and ends, which ends the benchmark.
-#[expect(clippy::print_stderr, reason = "stdout is where its figures go")]
-fn figures(worker: &str, options: &Options) -> Figures {
+/// Measures one round of a worker.
+fn measure(worker: &str, options: &Options) -> Result<Figures, Box<dyn Error>> {
     let callers = end_to_end::WORKERS.iter().find(|(name, _)| *name == worker);
     let cycle = cycle::PACES.into_iter().find(|pace| pace.name == worker);
-    let round = match (callers, cycle) {
-        (Some((_, callers)), _) => end_to_end::flat_out(*callers, options),
-        (_, Some(pace)) => cycle::cycle(pace, options),
-        _ => end_to_end::paced(options),
-    };
-    round.unwrap_or_else(|error| {
-        eprintln!("{worker}: {error}");
-        std::process::exit(1)
-    })
+    match (callers, cycle) {
+        (Some((_, callers)), _) => end_to_end::measure_flat_out(*callers, options),
+        (_, Some(pace)) => cycle::measure_pace(pace, options),
+        _ => end_to_end::measure_paced(options),
+    }
 }

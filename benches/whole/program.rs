@@ -1,29 +1,29 @@
-//! The program, once for each attribute. In: CSV with a head line. Out: a checksum over the JSON lines.
-//! Every thousandth order has a quantity that is none, so that a call fails.
+//! The program, compiled once for each attribute. It takes CSV with a header line and returns a checksum of the JSON
+//! lines. Every thousandth order has an invalid quantity, so that a call fails.
 
 use std::fmt::Write as _;
 
-/// The program.
+/// A form of the program.
 pub(crate) type Run = fn(&str) -> u64;
 
-/// So many orders.
+/// Makes an input with this number of orders.
 pub(crate) fn input(orders: usize) -> String {
     let mut text = String::from("id,customer,item,quantity,price,note\n");
-    for at in 0..orders {
-        let quantity = if at % 1000 == 999 { "many".to_owned() } else { (at % 40).to_string() };
+    for index in 0..orders {
+        let quantity = if index % 1000 == 999 { "many".to_owned() } else { (index % 40).to_string() };
         let _ = writeln!(
             text,
-            "{at},customer {},\"item, no {}\",{quantity},{}.{:02},\"as \"\"usual\"\"\"",
-            at % 977,
-            at % 113,
-            at % 500,
-            at % 100
+            "{index},customer {},\"item, no {}\",{quantity},{}.{:02},\"as \"\"usual\"\"\"",
+            index % 977,
+            index % 113,
+            index % 500,
+            index % 100
         );
     }
     text
 }
 
-/// What an order is.
+/// An order, one line of the input.
 #[derive(Debug, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Order {
     id: u64,
@@ -34,8 +34,8 @@ pub(crate) struct Order {
     note: String,
 }
 
-/// One form of the program: its functions with this attribute, or with the other one where a reader
-/// is handed over, which nobody wants to see printed; `$root` is what lives around the outermost.
+/// Makes a form of the program. Its functions have the attribute `$attribute`; the functions that take a reader have
+/// `$skipping`, because a reader is not worth capturing. `$root` lives as long as the outermost call of an order.
 macro_rules! program {
     ($(#[$doc:meta])* $form:ident, [$($attribute:tt)*], [$($skipping:tt)*], $root:expr) => {
         $(#[$doc])*
@@ -73,7 +73,7 @@ macro_rules! program {
                 Ok(true)
             }
 
-            /// Runs it.
+            /// Converts all orders. Returns the checksum.
             pub(crate) fn run(input: &str) -> u64 {
                 let mut reader = Reader::from_reader(input.as_bytes());
                 let head = reader.headers().cloned().unwrap_or_default();
@@ -92,23 +92,23 @@ macro_rules! program {
 }
 
 program!(
-    /// Without any.
+    /// The program without any attribute.
     plain, [], [], ()
 );
 program!(
-    /// Ours, with arguments and results captured as it comes.
+    /// Monitored, with arguments and results captured as by default.
     ours, [#[monitored::monitor]], [#[monitored::monitor(skip(reader))]], ()
 );
 program!(
-    /// With arguments and errors, as it comes and as is advised.
+    /// Instrumented by tracing, with arguments as by default and errors as its guide advises.
     traced, [#[tracing::instrument(err)]], [#[tracing::instrument(skip(reader), err)]], ()
 );
 program!(
-    /// Durations alone.
+    /// Measured by hotpath, which records durations.
     hot, [#[hotpath::measure]], [#[hotpath::measure]], ()
 );
 program!(
-    /// Durations alone, below a root.
+    /// Traced by fastrace, which records durations, with a root span per order.
     fast, [#[fastrace::trace]], [#[fastrace::trace]], {
         let root = fastrace::Span::root("order", fastrace::collector::SpanContext::random());
         let guard = root.set_local_parent();

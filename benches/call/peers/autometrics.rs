@@ -1,5 +1,5 @@
-//! autometrics over the crate `prometheus`: a counter and a histogram of durations, with labels for the
-//! function, its caller and its result.
+//! autometrics on the crate `prometheus`: each function has a counter and a histogram of durations, with labels
+//! for the function, its caller and its result.
 
 use std::hint::black_box;
 

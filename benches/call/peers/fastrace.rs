@@ -1,6 +1,6 @@
-//! fastrace: spans below a root that its user opens, say one per request, reported once that has ended.
-//! The reporter drops them. Opening and closing the root counts, shared out among its calls: a hundred where
-//! nothing else is said.
+//! fastrace: spans below a root span that its user opens, for example one per request. fastrace reports them when
+//! the root ends; the reporter here drops them. The cost of opening and closing the root is part of the figure,
+//! divided among the root's calls: a hundred, unless the case's name gives another number.
 
 use std::hint::black_box;
 
@@ -13,16 +13,16 @@ use crate::plain::{self, ID, NAME};
 
 pub(super) const PEER: Peer = Peer { name: "fastrace", keeps: true, start, cases, settle: fastrace::flush };
 
-struct Nowhere;
+struct DroppingReporter;
 
-impl Reporter for Nowhere {
+impl Reporter for DroppingReporter {
     fn report(&mut self, spans: Vec<SpanRecord>) {
         drop(black_box(spans));
     }
 }
 
 fn start() {
-    fastrace::set_reporter(Nowhere, Config::default());
+    fastrace::set_reporter(DroppingReporter, Config::default());
 }
 
 fn cases() -> Vec<Case> {
@@ -30,55 +30,60 @@ fn cases() -> Vec<Case> {
         Case {
             name: CALL,
             calls: 1,
-            without: plain_number,
-            with: |calls| in_traces(calls, 100, traced_number),
+            baseline: call_plain,
+            measured: |calls| call_in_traces(calls, 100, call_number),
         },
         Case {
             name: IN_10,
             calls: 1,
-            without: plain_number,
-            with: |calls| in_traces(calls, 10, traced_number),
+            baseline: call_plain,
+            measured: |calls| call_in_traces(calls, 10, call_number),
         },
         Case {
             name: IN_1000,
             calls: 1,
-            without: plain_number,
-            with: |calls| in_traces(calls, 1000, traced_number),
+            baseline: call_plain,
+            measured: |calls| call_in_traces(calls, 1000, call_number),
         },
         Case {
             name: VALUES,
             calls: 1,
-            without: |calls| {
+            baseline: |calls| {
                 (0..calls).for_each(|_| _ = black_box(plain::values(black_box(ID), black_box(NAME))));
             },
-            with: |calls| {
-                in_traces(calls, 100, || _ = black_box(values(black_box(ID), black_box(NAME))));
+            measured: |calls| {
+                call_in_traces(calls, 100, || _ = black_box(values(black_box(ID), black_box(NAME))));
             },
         },
         Case {
             name: ASYNC,
             calls: 1,
-            without: |calls| {
+            baseline: |calls| {
                 (0..calls).for_each(|_| _ = black_box(plain::finish(plain::ready(black_box(1)))));
             },
-            with: |calls| in_traces(calls, 100, || _ = black_box(plain::finish(ready(black_box(1))))),
+            measured: |calls| {
+                call_in_traces(calls, 100, || _ = black_box(plain::finish(ready(black_box(1)))));
+            },
         },
     ]
 }
 
-fn plain_number(calls: u32) {
+fn call_plain(calls: u32) {
     (0..calls).for_each(|_| _ = black_box(plain::number(black_box(1))));
 }
 
 #[inline(always)]
-#[expect(clippy::inline_always, reason = "as `in_traces`")]
-fn traced_number() {
+#[expect(clippy::inline_always, reason = "the reason of `call_in_traces`")]
+fn call_number() {
     black_box(number(black_box(1)));
 }
 
 #[inline(always)]
-#[expect(clippy::inline_always, reason = "the call is to lie in this loop, as it does without the attribute")]
-fn in_traces(calls: u32, spans: u32, call: impl Fn()) {
+#[expect(
+    clippy::inline_always,
+    reason = "the call must be inlined into this loop, like the one without the attribute"
+)]
+fn call_in_traces(calls: u32, spans: u32, call: impl Fn()) {
     let mut left = calls;
     while left > 0 {
         let root = Span::root("burst", SpanContext::random());

@@ -1,4 +1,4 @@
-//! hotpath: durations go to a thread that keeps statistics per function.
+//! hotpath: each call sends its duration to a thread that keeps statistics per function.
 
 use std::hint::black_box;
 
@@ -11,7 +11,7 @@ pub(super) const PEER: Peer = Peer { name: "hotpath", keeps: true, start, cases,
 
 fn start() {
     let guard = hotpath::HotpathGuardBuilder::new("call").format(hotpath::Format::None).build();
-    // It reports when it is dropped.
+    // The guard would print a report when it is dropped.
     std::mem::forget(guard);
 }
 

@@ -1,4 +1,4 @@
-//! metered: a counter and a histogram of durations per method, in a registry of the struct's own.
+//! metered: each method has a counter and a histogram of durations, in a registry that belongs to the struct.
 
 use std::hint::black_box;
 use std::sync::LazyLock;
@@ -39,8 +39,8 @@ fn cases() -> Vec<Case> {
         Case {
             name: CALL,
             calls: 1,
-            without: |calls| (0..calls).for_each(|_| _ = black_box(plain::number(black_box(1)))),
-            with: |calls| {
+            baseline: |calls| (0..calls).for_each(|_| _ = black_box(plain::number(black_box(1)))),
+            measured: |calls| {
                 let service = &*SERVICE;
                 (0..calls).for_each(|_| _ = black_box(service.number(black_box(1))));
             },
@@ -48,10 +48,10 @@ fn cases() -> Vec<Case> {
         Case {
             name: ASYNC,
             calls: 1,
-            without: |calls| {
+            baseline: |calls| {
                 (0..calls).for_each(|_| _ = black_box(plain::finish(plain::ready(black_box(1)))));
             },
-            with: |calls| {
+            measured: |calls| {
                 let service = &*SERVICE;
                 (0..calls).for_each(|_| _ = black_box(plain::finish(service.ready(black_box(1)))));
             },

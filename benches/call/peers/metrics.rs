@@ -1,6 +1,6 @@
-//! metrics with the Prometheus exporter: a counter and a histogram of durations, by macro on each call or
-//! with the handles kept. What is recorded is folded between bursts, as the exporter does every few
-//! seconds.
+//! metrics with the Prometheus exporter: a counter and a histogram of durations, which each call looks up by macro
+//! or finds in a static handle. The recorded values are aggregated between bursts, as the exporter does every
+//! few seconds.
 
 use std::hint::black_box;
 use std::sync::{LazyLock, OnceLock};
@@ -32,13 +32,13 @@ fn settle() {
 
 fn cases() -> Vec<Case> {
     vec![
-        case!(CALL, plain::number(black_box(1)), by_macro(black_box(1))),
-        case!(HANDLES, plain::number(black_box(1)), by_handle(black_box(1))),
+        case!(CALL, plain::number(black_box(1)), number_by_macro(black_box(1))),
+        case!(HANDLES, plain::number(black_box(1)), number_by_handle(black_box(1))),
     ]
 }
 
 #[inline(never)]
-fn by_macro(number: u64) -> u64 {
+fn number_by_macro(number: u64) -> u64 {
     let start = Instant::now();
     let result = black_box(number) + 1;
     counter!("calls", "function" => "number").increment(1);
@@ -50,7 +50,7 @@ static CALLS: LazyLock<Counter> = LazyLock::new(|| counter!("calls_kept", "funct
 static SECONDS: LazyLock<Histogram> = LazyLock::new(|| histogram!("seconds_kept", "function" => "number"));
 
 #[inline(never)]
-fn by_handle(number: u64) -> u64 {
+fn number_by_handle(number: u64) -> u64 {
     let start = Instant::now();
     let result = black_box(number) + 1;
     CALLS.increment(1);

@@ -1,7 +1,8 @@
-//! The peers, each with what its users write on the same functions, and with its usual collector behind
-//! it. Each is alone in its worker process.
+//! The peers: other recorders, each alone in its worker process and with its usual collector.
 //!
-//! A peer's module starts it, names its cases from [`KINDS`], and says how to wait until it has collected.
+//! A peer's module starts the recorder, lists its cases by the names of [`KINDS`], and waits until the recorder
+//! has collected. Each module has its own copy of the functions, because their attributes are the peer's and are
+//! written as its users write them.
 
 mod autometrics;
 mod fastrace;
@@ -16,12 +17,12 @@ use std::time::Duration;
 
 use monitor_benches::{Bursts, Case, Figures, Options, floor};
 
-/// What is measured of a peer: also the order of its rows.
+/// The cases that a peer may have, in the order of its rows.
 pub(crate) const KINDS: [&str; 9] =
     [CALL, IN_SCOPE, IN_10, IN_1000, VALUES, ERROR, ASYNC, THREADS_2, HANDLES];
-/// The function of `plain` that does next to nothing.
+/// One call of the function `number`.
 pub(crate) const CALL: &str = "a call";
-/// The same, below a span of the caller.
+/// One call of `number` inside a scope of the caller.
 const IN_SCOPE: &str = "a call in a scope";
 const IN_10: &str = "a call, 10 in a trace";
 const IN_1000: &str = "a call, 1000 in a trace";
@@ -31,18 +32,20 @@ const ASYNC: &str = "ready async function";
 const THREADS_2: &str = "a call, 2 threads";
 const HANDLES: &str = "a call, handles kept";
 
-/// A peer in one of its uses.
+/// A peer, set up in one of its usual ways.
 pub(crate) struct Peer {
     pub(crate) name: &'static str,
-    /// Whether something of each call can be read afterwards.
+    /// Set if data of each call can be read afterwards.
     pub(crate) keeps: bool,
+    /// Sets the recorder up in this process.
     pub(crate) start: fn(),
     cases: fn() -> Vec<Case>,
+    /// Waits until the recorder has collected the calls of a burst.
     settle: fn(),
 }
 
 pub(crate) const PEERS: [Peer; 10] = [
-    tracing::NOTHING,
+    tracing::NO_SUBSCRIBER,
     tracing::REGISTRY,
     tracing::JSON,
     hotpath::PEER,
@@ -55,14 +58,14 @@ pub(crate) const PEERS: [Peer; 10] = [
 ];
 
 impl Peer {
-    /// The row of one of its cases.
+    /// Returns the name of the row for one of the peer's cases.
     pub(crate) fn row(&self, kind: &str) -> String {
         format!("{}: {kind}", self.name)
     }
 
-    /// One round: the floors under their own names, the cases under those of their rows.
+    /// Measures one round. Returns the floors by their own names, and the cases by the names of their rows.
     pub(crate) fn round(&self, options: &Options) -> Figures {
-        // Not all bursts of two threads coincide.
+        // More repeats for two threads, because not all of their bursts coincide.
         let bursts = |threads| Bursts {
             threads,
             repeats: options.amount(20, 2) * threads * threads,
@@ -81,7 +84,7 @@ impl Peer {
     }
 }
 
-/// For peers that collect in a thread of their own and do not say when they are done.
+/// Waits five milliseconds: for peers whose collecting thread does not report when it is done.
 fn pause() {
     std::thread::sleep(Duration::from_millis(5));
 }

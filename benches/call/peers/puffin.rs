@@ -1,5 +1,5 @@
-//! puffin: scopes in a stream per thread, which the outermost scope hands over when it ends; whoever
-//! draws frames collects them once a frame.
+//! puffin: each thread writes its scopes into a stream, and hands the stream over when the outermost scope ends.
+//! A profiler collects the streams once per frame; `settle` ends a frame.
 
 use std::hint::black_box;
 
@@ -24,8 +24,8 @@ fn cases() -> Vec<Case> {
         Case {
             name: IN_SCOPE,
             calls: 1,
-            without: |calls| (0..calls).for_each(|_| _ = black_box(plain::number(black_box(1)))),
-            with: |calls| {
+            baseline: |calls| (0..calls).for_each(|_| _ = black_box(plain::number(black_box(1)))),
+            measured: |calls| {
                 puffin::profile_scope!("burst");
                 (0..calls).for_each(|_| _ = black_box(number(black_box(1))));
             },
@@ -40,7 +40,7 @@ fn number(number: u64) -> u64 {
     black_box(number) + 1
 }
 
-/// A scope takes one text: the number goes unrecorded.
+/// Records the text only, because a scope takes one text and nothing else.
 #[inline(never)]
 fn values(id: u64, name: &str) -> u64 {
     puffin::profile_function!(name);

@@ -1,5 +1,5 @@
-//! tracing: spans that nobody asks for, spans that a registry keeps while they are open, and spans whose
-//! ends go as JSON lines through a non-blocking writer into a file.
+//! tracing in three setups: without a subscriber, with a registry that keeps spans while they are open, and with
+//! a subscriber that writes a JSON line to a file, through a non-blocking writer, when a span closes.
 
 use std::hint::black_box;
 
@@ -12,27 +12,27 @@ use tracing_subscriber::{Layer, Registry};
 use super::{ASYNC, CALL, ERROR, Peer, VALUES, pause};
 use crate::plain::{self, ID, NAME, Refused};
 
-pub(super) const NOTHING: Peer =
+pub(super) const NO_SUBSCRIBER: Peer =
     Peer { name: "tracing, no subscriber", keeps: false, start: || (), cases, settle: || () };
 pub(super) const REGISTRY: Peer =
     Peer { name: "tracing, Registry", keeps: false, start: start_registry, cases, settle: || () };
 pub(super) const JSON: Peer =
     Peer { name: "tracing, JSON lines to a file", keeps: true, start: start_json, cases, settle: pause };
 
-/// A layer that asks for all spans and does nothing with them.
-struct Nothing;
+/// A layer that enables all spans and does nothing with them.
+struct IdleLayer;
 
-impl Layer<Registry> for Nothing {}
+impl Layer<Registry> for IdleLayer {}
 
 fn start_registry() {
-    tracing_subscriber::registry().with(Nothing).init();
+    tracing_subscriber::registry().with(IdleLayer).init();
 }
 
 fn start_json() {
     let Ok(file) = tempfile::tempfile() else { return };
     let (writer, guard) = tracing_appender::non_blocking(file);
     tracing_subscriber::fmt().json().with_span_events(FmtSpan::CLOSE).with_writer(writer).init();
-    // The writer's thread lives as long as its guard: until the process ends.
+    // The writer's thread ends when its guard is dropped, so the guard is kept until the process ends.
     std::mem::forget(guard);
 }
 

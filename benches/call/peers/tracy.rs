@@ -1,5 +1,5 @@
-//! tracy-client: zones in a queue that a viewer reads over the network. None is connected: the queue
-//! grows, which costs no more than being read.
+//! tracy-client: each call puts a zone into a queue, which a viewer reads over the network. No viewer is connected
+//! here, so the queue grows; a push costs the same as with a viewer.
 
 use std::hint::black_box;
 
@@ -12,7 +12,7 @@ use crate::plain::{self, ID, NAME};
 pub(super) const PEER: Peer = Peer { name: "tracy-client", keeps: true, start, cases, settle: || () };
 
 fn start() {
-    // It runs until the process ends.
+    // The client runs until the process ends.
     let _ = Client::start();
 }
 
