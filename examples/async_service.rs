@@ -1,9 +1,16 @@
-//! An async service under the monitor: 200 requests at once, each a task of its own.
+//! A monitored async service that handles 200 requests at the same time, each in a task of its own.
 //!
-//! Its point: what becomes of every future is known. Requests succeed, are denied, run into a timeout
-//! (which drops the future of the backend: it was `cancelled`, its caller got an error) or lose their
-//! client (which drops the whole tree). A spawned task and a blocking thread keep their place in the tree
-//! through `Context`. Afterwards, `monitor errors` and `monitor trace ID` show it.
+//! The example shows that every future has a known outcome. Most requests succeed. Some are denied. Some run into a
+//! timeout: it drops the future of the backend, which is recorded as `cancelled`, and its caller returns an error.
+//! Some lose their client, which drops the futures of the whole request, so all of them are `cancelled`. A spawned
+//! task and a blocking thread stay in the tree of calls because `Context` carries the parent into them.
+//!
+//! ```text
+//! cargo run --example async_service
+//! cargo run -p monitor-console -- errors           # the kinds of failure, with an example of each
+//! cargo run -p monitor-console -- calls --failed   # the failed calls, each with its id
+//! cargo run -p monitor-console -- trace ID         # the tree that contains the call with this id
+//! ```
 #![allow(clippy::print_stdout, reason = "an example shows its result")]
 
 use std::fmt;
@@ -45,7 +52,7 @@ impl std::error::Error for ServiceError {
     }
 }
 
-/// What the requests of a run came to.
+/// The number of requests by their end.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Answers {
     ok: u32,
@@ -54,8 +61,8 @@ struct Answers {
     hung_up: u32,
 }
 
-/// A client's request; what its backend does is up to its number. Its token is stored as
-/// `"[redacted]"`, for its name, here as well as where it is an argument.
+/// A client's request. Its number decides what the client and the backend do. The token is stored as
+/// `"[redacted]"` because of its name, in this struct and as an argument of `authorize`.
 #[derive(Debug, Clone, Serialize)]
 struct Request {
     number: u32,
@@ -66,11 +73,13 @@ impl Request {
     fn new(number: u32) -> Self {
         Self { number, token: if number % 20 == 7 { "expired" } else { "sesame" } }
     }
-    /// The backend never answers.
+
+    /// Returns true if the backend never answers.
     fn stalls(&self) -> bool {
         self.number % 20 == 13
     }
-    /// The client goes away while the backend works.
+
+    /// Returns true if the client goes away while the backend works.
     fn hangs_up(&self) -> bool {
         self.number % 20 == 17
     }
@@ -93,7 +102,7 @@ async fn serve(requests: u32) -> Answers {
     answers
 }
 
-/// Plays the other end of the connection: waits for the answer, or goes away without it.
+/// The other end of the connection: waits for the answer, or goes away before it.
 async fn client(request: Request) -> Option<Result<String, ServiceError>> {
     let reached = Arc::new(Notify::new());
     let hangs_up = request.hangs_up();

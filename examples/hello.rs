@@ -1,4 +1,4 @@
-//! The smallest monitored program. Run it, then type `monitor calls`.
+//! The smallest monitored program. Run `cargo run --example hello`, then `cargo run -p monitor-console -- calls`.
 #![allow(clippy::print_stdout, reason = "an example shows its result")]
 use monitored::monitor;
 #[monitor]

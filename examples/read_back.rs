@@ -1,9 +1,15 @@
-//! Reading a store from Rust: the program records something, and then asks its own store about it.
+//! A program that records calls and then reads its own store.
 //!
-//! Its point: the store is an ordinary SQLite file and its views are the interface. What is queried here
-//! with `rusqlite` is queried in the same words from any language, while the program runs or later.
+//! The example shows that the store is an ordinary SQLite file whose views are its interface. The queries below are
+//! sent by `rusqlite`; the same SQL works from any language, while the program runs and afterwards.
 //!
-//! `MONITOR_DB=calls.db cargo run --example read_back` keeps the file.
+//! The file is temporary unless `MONITOR_DB` names another one:
+//!
+//! ```text
+//! MONITOR_DB=calls.db cargo run --example read_back
+//! sqlite3 -readonly calls.db 'SELECT function, calls, errors FROM functions'
+//! cargo run -p monitor-console -- --db calls.db errors
+//! ```
 #![allow(clippy::print_stdout, reason = "an example shows its result")]
 
 use std::path::{Path, PathBuf};
@@ -36,7 +42,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let path = std::env::var_os("MONITOR_DB").map_or_else(|| folder.path().join("calls.db"), PathBuf::from);
     monitored::init(Config::new().db(&path).service("read_back"))?;
     for number in 0..100_u32 {
-        // Failures are what is recorded here, so they end here.
+        // The result is ignored, because the report below shows the failures.
         let _ = invoice("ada", &[number, number + 1, number % 7]);
     }
     monitored::flush(Duration::from_secs(10))?;
@@ -72,7 +78,7 @@ fn report(path: &Path) -> rusqlite::Result<()> {
     )?;
     println!("slowest send: {args} took {slowest:.1} ms");
 
-    // A parent's call id joins its children: which invoices failed, and in which price.
+    // `parent_id` of a call is the `span_id` of its caller. This join counts the invoices that failed for a price.
     let failed: i64 = store.query_row(
         "SELECT count(*) FROM errors AS child JOIN calls AS parent ON child.parent_id = parent.span_id
          WHERE child.function LIKE '%price' AND parent.outcome = 'error'",

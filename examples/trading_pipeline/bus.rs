@@ -1,13 +1,13 @@
-//! An in-process event bus: any number of subscribers for each topic, added and removed while events
-//! flow. A publisher works on a snapshot of the list, so that a subscriber may publish, subscribe or
-//! unsubscribe itself from within its own call.
+//! An in-process event bus. Each topic has any number of subscribers, which are added and removed while events flow.
+//! A publisher works on a snapshot of the subscribers, so that a subscriber may publish, subscribe or unsubscribe
+//! itself within its own call.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::market::Event;
 
-/// What a subscriber listens to.
+/// The kind of events that a subscriber receives.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Topic {
     Tick,
@@ -16,7 +16,7 @@ pub(crate) enum Topic {
     Synergy,
 }
 
-/// Receives events; the bus is handed along for publishing in turn.
+/// A function that receives events, and the bus to publish further ones.
 pub(crate) type Handler = dyn Fn(&Bus, &Event) + Send + Sync;
 type Subscribers = Arc<Vec<(u64, Arc<Handler>)>>;
 
@@ -29,7 +29,7 @@ pub(crate) struct Bus {
 }
 
 impl Bus {
-    /// Adds a subscriber; the number returned removes it.
+    /// Adds a subscriber. Returns the number by which [`Bus::unsubscribe`] removes it.
     pub(crate) fn subscribe(
         &self,
         topic: Topic,
@@ -41,7 +41,7 @@ impl Bus {
         id
     }
 
-    /// Removes a subscriber; events on their way may still reach it.
+    /// Removes a subscriber. Events that are being delivered may still reach it.
     pub(crate) fn unsubscribe(&self, id: u64) {
         for topic in &self.topics {
             let mut list = topic.write().unwrap_or_else(PoisonError::into_inner);
@@ -51,7 +51,7 @@ impl Bus {
         }
     }
 
-    /// Hands an event to everyone who listens now.
+    /// Delivers an event to all current subscribers of its topic.
     pub(crate) fn deliver(&self, event: &Event) {
         let topic = match event {
             Event::Tick(_) => Topic::Tick,
@@ -67,7 +67,7 @@ impl Bus {
         }
     }
 
-    /// Events handed out so far.
+    /// Returns the number of events delivered so far.
     pub(crate) fn published(&self) -> u64 {
         self.published.load(Ordering::Relaxed)
     }

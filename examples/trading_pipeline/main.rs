@@ -1,11 +1,16 @@
-//! A trading pipeline under the monitor: generated ticks become 5-minute bars, bars are studied by
-//! indicators, and indicators that agree make synergy events, all over an in-process event bus.
+//! A monitored trading pipeline on an in-process event bus. Generated ticks become 5-minute bars, indicators judge the
+//! bars, and indicators that agree make synergy events.
 //!
-//! Its point: every stage of a pipeline that handles some hundred thousand events a second can be
-//! monitored, and what that costs can be measured. The same stages run with and without the attribute,
-//! in turns, and must agree to the last bit.
+//! The example shows that every stage of a pipeline with some hundred thousand events a second can be monitored, and
+//! measures the cost. The same stages run with and without the attribute in turn, and their results must be equal
+//! to the last bit.
 //!
-//! `cargo run --release --example trading_pipeline -- 2000000` sets the number of ticks per round.
+//! ```text
+//! cargo run --release --example trading_pipeline              # 300 000 ticks in each round
+//! cargo run --release --example trading_pipeline -- 2000000   # two million
+//! cargo run -p monitor-console -- top                         # the functions by their time
+//! cargo run -p monitor-console -- errors                      # the bars that were too thin
+//! ```
 #![allow(clippy::print_stdout, reason = "an example shows its result")]
 #![allow(
     clippy::cast_precision_loss,
@@ -24,10 +29,10 @@ use std::time::{Duration, Instant};
 use bus::{Bus, Topic};
 use market::{Event, Market};
 
-/// Rounds with and rounds without the attribute, in turns; the median counts.
+/// The number of rounds with the attribute, and of rounds without it. The result is their median.
 const ROUNDS: usize = 5;
 
-/// What a round came to: everything but the time must be the same in every round.
+/// The results of a round. They must be the same in every round.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Round {
     events: u64,
@@ -42,23 +47,23 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut recorded_times = Vec::new();
     let mut rounds = Vec::new();
     for _ in 0..ROUNDS {
-        let (round, time) = run(&stages::plain::wire(), stages::plain::feed, ticks);
+        let (round, time) = run(&stages::plain::new_bus(), stages::plain::feed, ticks);
         rounds.push(round);
         plain_times.push(time);
-        let (round, time) = run(&stages::recorded::wire(), stages::recorded::feed, ticks);
+        let (round, time) = run(&stages::recorded::new_bus(), stages::recorded::feed, ticks);
         rounds.push(round);
         recorded_times.push(time);
-        // What is still on its way to the store must not run into the next round's time.
+        // Waits until all rows are stored, because writing them would make the next round slower.
         monitored::flush(Duration::from_secs(60))?;
     }
     let first = rounds[0];
     assert!(rounds.iter().all(|round| *round == first), "the attribute changed a result: {rounds:?}");
-    assert_eq!(first.watched, u64::from(ticks / 3), "a subscriber missed events while it was subscribed");
+    assert_eq!(first.watched, u64::from(ticks / 3), "the additional subscriber missed ticks");
     report(first, ticks, median(plain_times), median(recorded_times));
     Ok(())
 }
 
-/// One round. In its middle third one more subscriber listens to the ticks.
+/// Runs one round and measures its time. In the middle third an additional subscriber counts the ticks.
 fn run(bus: &Bus, feed: fn(&Bus, &mut Market, u32), ticks: u32) -> (Round, Duration) {
     let (synergies, checksum, watched) = (counter(), counter(), counter());
     let (seen, sum) = (Arc::clone(&synergies), Arc::clone(&checksum));
@@ -67,7 +72,7 @@ fn run(bus: &Bus, feed: fn(&Bus, &mut Market, u32), ticks: u32) -> (Round, Durat
             seen.fetch_add(1, Ordering::Relaxed);
             let facts = u64::from(synergy.start_s) << 8 | u64::from(synergy.indicators) << 4;
             let facts = facts | (synergy.symbol as u64) << 1 | synergy.direction as u64;
-            sum.store(mixed(sum.load(Ordering::Relaxed), facts), Ordering::Relaxed);
+            sum.store(mix(sum.load(Ordering::Relaxed), facts), Ordering::Relaxed);
         }
     });
     let mut market = Market::new();
@@ -95,8 +100,8 @@ fn counter() -> Arc<AtomicU64> {
     Arc::new(AtomicU64::new(0))
 }
 
-/// FNV-1a over the bytes of a word.
-fn mixed(sum: u64, word: u64) -> u64 {
+/// Adds a word to a checksum, by FNV-1a over the bytes of the word.
+fn mix(sum: u64, word: u64) -> u64 {
     word.to_le_bytes().iter().fold(sum ^ 0xcbf2_9ce4_8422_2325, |sum, byte| {
         (sum ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
     })
@@ -112,10 +117,10 @@ fn report(round: Round, ticks: u32, plain: Duration, recorded: Duration) {
     let added = recorded.saturating_sub(plain).as_nanos() as f64 / f64::from(ticks);
     println!("{ticks} ticks made {} events, {} of them synergies", round.events, round.synergies);
     println!("checksum {:016x}, the same in all {} rounds", round.checksum, 2 * ROUNDS);
-    println!("a subscriber added for a third of the time saw {} ticks", round.watched);
+    println!("the subscriber of the middle third received {} ticks", round.watched);
     println!("without the attribute: {:>10.0} events/s", rate(plain));
     println!("with the attribute:    {:>10.0} events/s", rate(recorded));
-    println!("added by it: {added:.0} ns a tick, which is three monitored calls");
+    println!("added by the attribute: {added:.0} ns per tick, which makes three monitored calls");
     let health = monitored::health();
-    println!("rows written: {}, dropped for want of room: {}", health.rows_written, health.dropped.total());
+    println!("rows written: {}, rows dropped: {}", health.rows_written, health.dropped.total());
 }

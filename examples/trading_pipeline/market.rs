@@ -1,15 +1,15 @@
-//! What travels through the pipeline, and a market that makes the same ticks on every run.
+//! The events of the pipeline, and a market that generates the same ticks on every run.
 
 use std::fmt;
 
 use serde::Serialize;
 
-/// Instruments traded.
+/// The number of traded instruments.
 pub(crate) const SYMBOLS: usize = 4;
-/// Length of a bar.
+/// The length of a bar.
 pub(crate) const BAR_SECS: u32 = 300;
 
-/// One trade.
+/// A single trade.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub(crate) struct Tick {
     pub(crate) symbol: usize,
@@ -18,7 +18,7 @@ pub(crate) struct Tick {
     pub(crate) size: u32,
 }
 
-/// Five minutes of trades of one instrument.
+/// The trades of one instrument within five minutes, summed up.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub(crate) struct Bar {
     pub(crate) symbol: usize,
@@ -31,7 +31,7 @@ pub(crate) struct Bar {
     pub(crate) ticks: u32,
 }
 
-/// What an indicator says of an instrument.
+/// The direction in which an indicator expects the price to go.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub(crate) enum Direction {
     Up,
@@ -47,7 +47,7 @@ pub(crate) struct Signal {
     pub(crate) direction: Direction,
 }
 
-/// Several indicators that agree on the same bar.
+/// The agreement of several indicators on the same bar.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub(crate) struct Synergy {
     pub(crate) symbol: usize,
@@ -70,7 +70,7 @@ impl fmt::Display for ThinBar {
 
 impl std::error::Error for ThinBar {}
 
-/// Anything that the bus carries.
+/// An event on the bus.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Event {
     Tick(Tick),
@@ -83,28 +83,29 @@ pub(crate) enum Event {
 pub(crate) struct Market {
     random: u64,
     prices: [f64; SYMBOLS],
-    made: u32,
+    ticks: u32,
 }
 
 impl Market {
     pub(crate) fn new() -> Self {
-        Self { random: 0x5eed, prices: [100.0, 55.0, 240.0, 12.0], made: 0 }
+        Self { random: 0x5eed, prices: [100.0, 55.0, 240.0, 12.0], ticks: 0 }
     }
 
-    /// The next trade. The last instrument trades in the even hours alone, so that some bars are thin.
+    /// Generates the next trade. The last instrument is traded in even hours, and hardly ever in odd hours, so that
+    /// some bars are thin.
     pub(crate) fn advance(&mut self) -> Tick {
-        let at_s = self.made / 8;
-        let quiet = (at_s / 3600) % 2 == 1 && self.draw(50) != 0;
-        let symbol = self.draw(if quiet { SYMBOLS - 1 } else { SYMBOLS } as u32) as usize;
-        let step = (f64::from(self.draw(2001)) - 1000.0) / 1_000_000.0;
+        let at_s = self.ticks / 8;
+        let quiet = (at_s / 3600) % 2 == 1 && self.random_below(50) != 0;
+        let symbol = self.random_below(if quiet { SYMBOLS - 1 } else { SYMBOLS } as u32) as usize;
+        let step = (f64::from(self.random_below(2001)) - 1000.0) / 1_000_000.0;
         let trend = f64::from(at_s % 7200) / 7200.0 - 0.5;
         self.prices[symbol] *= 1.0 + step + trend * 0.000_02;
-        self.made += 1;
-        Tick { symbol, at_s, price: self.prices[symbol], size: 1 + self.draw(100) }
+        self.ticks += 1;
+        Tick { symbol, at_s, price: self.prices[symbol], size: 1 + self.random_below(100) }
     }
 
-    /// A number below `bound`.
-    fn draw(&mut self, bound: u32) -> u32 {
+    /// Returns a pseudo-random number below `bound`.
+    fn random_below(&mut self, bound: u32) -> u32 {
         self.random =
             self.random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         let high = self.random >> 33;

@@ -1,8 +1,8 @@
-//! The stages: ticks → 5-minute bars → indicators → synergies. They are written once, inside a macro,
-//! and compiled twice: with the attribute and without it, so that its cost can be measured.
+//! The stages: ticks → 5-minute bars → indicators → synergies. They are written once, inside a macro, and compiled
+//! twice, with and without the attribute, so that the cost of the attribute can be measured.
 //!
-//! The attribute stands on two modules and so covers every function in them. The stages that see every
-//! tick record no values; the others, which see a bar or less, record everything.
+//! The attribute stands on two modules and therefore monitors every function in them. The stages that handle every
+//! tick record no values. The other stages handle a bar or less, and record everything.
 
 macro_rules! stages {
     ($module:ident $(, busy: #[$busy:meta], calm: #[$calm:meta])?) => {
@@ -31,7 +31,7 @@ macro_rules! stages {
                 }
 
                 impl Bars {
-                    /// Adds a tick to its bar; gives the bar before it where the tick begins a new one.
+                    /// Adds a tick to its bar. Returns the previous bar if the tick begins a new one.
                     pub(crate) fn add(&mut self, tick: &Tick) -> Option<Bar> {
                         let start_s = tick.at_s - tick.at_s % BAR_SECS;
                         match &mut self.open[tick.symbol] {
@@ -68,7 +68,7 @@ macro_rules! stages {
                 }
 
                 impl Indicators {
-                    /// Asks every indicator after a bar.
+                    /// Judges a bar by every indicator. A bar of less than 60 ticks is an error.
                     pub(crate) fn study(&mut self, bar: &Bar) -> Result<Vec<Signal>, ThinBar> {
                         if bar.ticks < 60 {
                             return Err(ThinBar { ticks: bar.ticks });
@@ -88,31 +88,32 @@ macro_rules! stages {
                     }
                 }
 
-                /// A short moving average that leaves a long one behind.
+                /// Compares a short moving average with a long one.
                 fn average(closes: &[f64]) -> Option<Direction> {
                     let mean = |bars: usize| {
                         let recent = closes.len().checked_sub(bars).map(|start| &closes[start..])?;
                         Some(recent.iter().sum::<f64>() / bars as f64)
                     };
-                    towards(mean(3)? / mean(12)? - 1.0, 0.000_5)
+                    direction(mean(3)? / mean(12)? - 1.0, 0.000_5)
                 }
 
-                /// Gains against losses over the last bars.
+                /// Compares gains with losses over the last bars.
                 fn strength(closes: &[f64]) -> Option<Direction> {
                     let recent = &closes[closes.len().checked_sub(8)?..];
                     let changes = || recent.windows(2).map(|pair| pair[1] - pair[0]);
                     let gains: f64 = changes().filter(|change| *change > 0.0).sum();
                     let moved: f64 = changes().map(f64::abs).sum();
-                    towards(gains / moved.max(f64::MIN_POSITIVE) - 0.5, 0.15)
+                    direction(gains / moved.max(f64::MIN_POSITIVE) - 0.5, 0.15)
                 }
 
-                /// The change over half an hour.
+                /// Returns the direction of the change over half an hour.
                 fn momentum(closes: &[f64]) -> Option<Direction> {
                     let before = closes[closes.len().checked_sub(7)?];
-                    towards(closes.last()? / before - 1.0, 0.001)
+                    direction(closes.last()? / before - 1.0, 0.001)
                 }
 
-                fn towards(value: f64, threshold: f64) -> Option<Direction> {
+                /// Returns the direction of a value whose distance from zero exceeds the threshold.
+                fn direction(value: f64, threshold: f64) -> Option<Direction> {
                     if value > threshold {
                         Some(Direction::Up)
                     } else {
@@ -126,7 +127,7 @@ macro_rules! stages {
                 }
 
                 impl Desk {
-                    /// Counts the indicators that agree on a bar; the second that does makes a synergy.
+                    /// Counts the indicators that agree on a bar. The second and each further one make a synergy.
                     pub(crate) fn weigh(&mut self, signal: &Signal) -> Option<Synergy> {
                         let seen = self.last[signal.symbol].filter(|last| {
                             last.start_s == signal.start_s && last.direction == signal.direction
@@ -144,17 +145,17 @@ macro_rules! stages {
                 }
             }
 
-            fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+            fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
                 mutex.lock().unwrap_or_else(PoisonError::into_inner)
             }
 
-            /// A bus with all stages subscribed to it.
-            pub(crate) fn wire() -> Arc<Bus> {
+            /// Makes a bus to which all stages are subscribed.
+            pub(crate) fn new_bus() -> Arc<Bus> {
                 let bus = Arc::new(Bus::default());
                 let bars = Mutex::new(busy::Bars::default());
                 bus.subscribe(Topic::Tick, move |bus, event| {
                     if let Event::Tick(tick) = event
-                        && let Some(bar) = { locked(&bars).add(tick) }
+                        && let Some(bar) = { lock(&bars).add(tick) }
                     {
                         busy::publish(bus, &Event::Bar(bar));
                     }
@@ -162,7 +163,7 @@ macro_rules! stages {
                 let indicators = Mutex::new(calm::Indicators::default());
                 bus.subscribe(Topic::Bar, move |bus, event| {
                     if let Event::Bar(bar) = event
-                        && let Ok(signals) = { locked(&indicators).study(bar) }
+                        && let Ok(signals) = { lock(&indicators).study(bar) }
                     {
                         for signal in signals {
                             busy::publish(bus, &Event::Signal(signal));
@@ -172,7 +173,7 @@ macro_rules! stages {
                 let desk = Mutex::new(calm::Desk::default());
                 bus.subscribe(Topic::Signal, move |bus, event| {
                     if let Event::Signal(signal) = event
-                        && let Some(synergy) = { locked(&desk).weigh(signal) }
+                        && let Some(synergy) = { lock(&desk).weigh(signal) }
                     {
                         busy::publish(bus, &Event::Synergy(synergy));
                     }
@@ -180,7 +181,7 @@ macro_rules! stages {
                 bus
             }
 
-            /// Sends this many ticks of the market through the bus.
+            /// Publishes this number of ticks of the market.
             pub(crate) fn feed(bus: &Bus, market: &mut Market, ticks: u32) {
                 for _ in 0..ticks {
                     let tick = busy::next_tick(market);
