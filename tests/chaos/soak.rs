@@ -12,7 +12,7 @@ use rusqlite::Connection;
 use crate::oracle;
 use crate::play::{Play, Victim, now_ns};
 use crate::row::{Calls, Case, Length, Need, Row};
-use crate::rows::{HOUR, SECOND, T0, batch, call, failure, one, process, tool};
+use crate::rows::{HOUR, SECOND, T0, batch, call, failure, process, query_value, tool};
 use crate::vfs::{Lasting, Op, arm, disarm};
 
 pub(crate) const CASES: &[Case] = &[
@@ -196,10 +196,10 @@ fn day(seconds: u64) -> Row {
     let worst = day.worst_bytes;
     row.expect(worst <= bound, || format!("{worst} bytes, {bound} allowed"));
     let store = tool(&day.path());
-    let check: String = one(&store, "PRAGMA quick_check");
+    let check: String = query_value(&store, "PRAGMA quick_check");
     row.expect(check == "ok", || check.clone());
-    let stored: i64 = one(&store, "SELECT count(*) FROM calls");
-    let oldest: i64 = one(&store, "SELECT min(start_ns) FROM calls");
+    let stored: i64 = query_value(&store, "SELECT count(*) FROM calls");
+    let oldest: i64 = query_value(&store, "SELECT min(start_ns) FROM calls");
     let end_ns = T0 + i64::try_from(seconds).unwrap() * SECOND;
     row.expect(end_ns - oldest < 7 * HOUR, || "rows are older than the retention".to_owned());
     row.emitted = Calls { ok: day.written / 50 * 49, failed: day.written / 50 };

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use monitor_runtime::store::{SqliteStore, Store as _, StoreError, StoreOptions};
 
 use crate::row::{Calls, Case, Length, Need, Row};
-use crate::rows::{HOUR, T0, batch, call, failure, one, process, tool};
+use crate::rows::{HOUR, T0, batch, call, failure, process, query_value, tool};
 use crate::vfs::{Lasting, Op, arm, disarm};
 
 const fn case(fault: &'static str, length: Length, run: fn() -> Row) -> Case {
@@ -250,14 +250,14 @@ fn afterwards(world: &mut World, may_evict: bool) -> Vec<String> {
     }
     world.store = None;
     let store = tool(&world.path());
-    let check: String = one(&store, "PRAGMA quick_check");
+    let check: String = query_value(&store, "PRAGMA quick_check");
     if check != "ok" {
         problems.push(format!("quick_check: {check}"));
     }
     for sequence in &world.acknowledged {
         let low = (7_i64 << 32) + i64::try_from(*sequence).unwrap() * 10;
         let sql = format!("SELECT count(*) FROM calls WHERE span_id BETWEEN {low} AND {}", low + 9);
-        let rows: i64 = one(&store, &sql);
+        let rows: i64 = query_value(&store, &sql);
         let is_last = *sequence == world.next - 1;
         let is_gone = rows == 0 && (is_set_aside || may_evict) && !is_last;
         if rows != 10 && !is_gone {

@@ -1,4 +1,4 @@
-//! Every type compiles, and is captured by the best way that it offers.
+//! Every type compiles as an argument, and is captured by the best way that the type offers.
 
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
@@ -13,14 +13,14 @@ use serde::Serialize;
 
 use crate::json;
 
-/// Offers nothing.
+/// A type that implements no trait.
 struct Opaque;
 
-/// Offers a `Debug` alone.
+/// A type that implements `Debug`, and neither `Serialize` nor `Summarize`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-struct Shown(u8);
+struct DebugOnly(u8);
 
-/// Offers all that there is.
+/// A type that implements `Summarize`, `Serialize` and `Debug`.
 #[derive(Debug, Serialize)]
 struct Matrix;
 impl Summarize for Matrix {
@@ -29,7 +29,7 @@ impl Summarize for Matrix {
     }
 }
 
-/// Offers `Serialize` and a `Debug` that must not be asked.
+/// A type that implements `Serialize`, and a `Debug` that must not be called.
 #[derive(Serialize)]
 struct Point {
     x: i32,
@@ -37,7 +37,7 @@ struct Point {
 }
 impl Debug for Point {
     fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
-        unreachable!("Serialize goes before Debug")
+        unreachable!("Debug was called although the type implements Serialize")
     }
 }
 
@@ -130,11 +130,11 @@ fn every_shape_that_serialize_knows_reads_as_serde_json_writes_it() {
 
 #[test]
 fn debug_is_a_text() {
-    assert_eq!(json!(Shown(1)), "\"Shown(1)\"");
-    assert_eq!(json!(&Some(Shown(1))), "\"Some(Shown(1))\"");
+    assert_eq!(json!(DebugOnly(1)), "\"DebugOnly(1)\"");
+    assert_eq!(json!(&Some(DebugOnly(1))), "\"Some(DebugOnly(1))\"");
     assert_eq!(json!(format_args!("a \"b\"")), r#""a \"b\"""#);
-    assert_eq!(json!(Mutex::new(Shown(1))), "\"Mutex { data: Shown(1), poisoned: false, .. }\"");
-    assert_eq!(json!(RefCell::new(Shown(1))), "\"RefCell { value: Shown(1) }\"");
+    assert_eq!(json!(Mutex::new(DebugOnly(1))), "\"Mutex { data: DebugOnly(1), poisoned: false, .. }\"");
+    assert_eq!(json!(RefCell::new(DebugOnly(1))), "\"RefCell { value: DebugOnly(1) }\"");
 }
 
 #[test]
@@ -155,15 +155,15 @@ fn a_debug_that_is_one_string_is_stored_without_its_quotes() {
 
 #[test]
 fn collections_of_what_has_only_a_debug_are_sequences_and_maps() {
-    assert_eq!(json!([Shown(1), Shown(2)]), r#"["Shown(1)","Shown(2)"]"#);
-    assert_eq!(json!(vec![Shown(1)].as_slice()), r#"["Shown(1)"]"#);
-    assert_eq!(json!(Some(VecDeque::from([Shown(1)]))), r#"["Shown(1)"]"#);
-    assert_eq!(json!(HashSet::from([Shown(1)])), r#"["Shown(1)"]"#);
-    assert_eq!(json!(BTreeMap::from([("k", Shown(1))])), r#"{"k":"Shown(1)"}"#);
-    assert_eq!(json!(Arc::new(HashMap::from([(Shown(1), 2)]))), r#"{"Shown(1)":"2"}"#);
+    assert_eq!(json!([DebugOnly(1), DebugOnly(2)]), r#"["DebugOnly(1)","DebugOnly(2)"]"#);
+    assert_eq!(json!(vec![DebugOnly(1)].as_slice()), r#"["DebugOnly(1)"]"#);
+    assert_eq!(json!(Some(VecDeque::from([DebugOnly(1)]))), r#"["DebugOnly(1)"]"#);
+    assert_eq!(json!(HashSet::from([DebugOnly(1)])), r#"["DebugOnly(1)"]"#);
+    assert_eq!(json!(BTreeMap::from([("k", DebugOnly(1))])), r#"{"k":"DebugOnly(1)"}"#);
+    assert_eq!(json!(Arc::new(HashMap::from([(DebugOnly(1), 2)]))), r#"{"DebugOnly(1)":"2"}"#);
     assert_eq!(
-        json!(vec![Shown(7); 100_000]),
-        r#"["Shown(7)","Shown(7)","Shown(7)","[100000 items, truncated]"]"#
+        json!(vec![DebugOnly(7); 100_000]),
+        r#"["DebugOnly(7)","DebugOnly(7)","DebugOnly(7)","[100000 items, truncated]"]"#
     );
 }
 
@@ -184,14 +184,14 @@ fn a_type_that_offers_nothing_is_its_name() {
 
 #[test]
 fn what_lies_behind_references_need_not_be_sized() {
-    let shown: &dyn Debug = &Shown(1);
-    assert_eq!(json!(shown), "\"Shown(1)\"");
-    assert_eq!(json!(&shown), "\"Shown(1)\"");
-    assert_eq!(json!(Box::new(Shown(2)) as Box<dyn Debug>), "\"Shown(2)\"");
+    let shown: &dyn Debug = &DebugOnly(1);
+    assert_eq!(json!(shown), "\"DebugOnly(1)\"");
+    assert_eq!(json!(&shown), "\"DebugOnly(1)\"");
+    assert_eq!(json!(Box::new(DebugOnly(2)) as Box<dyn Debug>), "\"DebugOnly(2)\"");
     let text: &str = "x";
     assert_eq!(json!(*text), "\"x\"");
     assert_eq!(json!([1u8, 2][..]), "[1,2]");
-    assert_eq!(json!(*shown), "\"Shown(1)\"");
+    assert_eq!(json!(*shown), "\"DebugOnly(1)\"");
     let any: &dyn std::any::Any = &1;
     assert_eq!(json!(any), "\"Any { .. }\"");
 }
@@ -286,7 +286,7 @@ fn paths_are_texts_even_when_they_are_no_unicode() {
 
 #[test]
 fn numbers_of_any_precision_are_texts() {
-    // As `serde_json` and decimal types write them where `arbitrary_precision` is on.
+    // `serde_json` and decimal types write numbers like this if `arbitrary_precision` is on.
     struct Number(&'static str);
     impl Serialize for Number {
         fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

@@ -1,4 +1,4 @@
-//! The texts of errors.
+//! The stored texts of errors: the chain of sources, types that stand for errors, and broken errors.
 
 use std::error::Error;
 use std::fmt::{self, Debug, Display};
@@ -7,15 +7,15 @@ use std::sync::Arc;
 
 use crate::text;
 
-/// An error with a source.
+/// An error with a text and perhaps a source.
 #[derive(Debug)]
 struct Layer {
-    says: String,
+    text: String,
     source: Option<Box<dyn Error + Send + Sync>>,
 }
 impl Display for Layer {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.says)
+        formatter.write_str(&self.text)
     }
 }
 impl Error for Layer {
@@ -24,12 +24,12 @@ impl Error for Layer {
     }
 }
 
-/// Layers by what they say, the outermost first.
-fn layers(says: &[&str]) -> Layer {
+/// Makes a chain of errors from their texts, the outermost first.
+fn layers(texts: &[&str]) -> Layer {
     let mut error = None;
-    for says in says.iter().rev() {
+    for text in texts.iter().rev() {
         error = Some(Box::new(Layer {
-            says: (*says).into(),
+            text: (*text).into(),
             source: error.take().map(|error: Box<Layer>| error as _),
         }));
     }

@@ -1,4 +1,5 @@
-//! User code that panics, never ends, does not listen or answers with errors.
+//! User code that panics, never ends, ignores errors, returns errors or makes its calls in the wrong order. The
+//! capture survives all of it, and the next value is captured.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -12,7 +13,7 @@ use serde::{Serialize, Serializer};
 
 use crate::json;
 
-/// Panics without a word on stderr.
+/// Panics without a message on stderr.
 fn panic_silently() -> ! {
     std::panic::resume_unwind(Box::new("contained"))
 }
@@ -129,12 +130,12 @@ fn code_that_never_ends_is_ended() {
     let stored = json!(Endless);
     assert!(stored.starts_with("\"again again") && stored.ends_with("… [truncated]\""), "{stored}");
     assert_eq!(json!(Sequence), r#"[0,1,2,"[1000+ items, truncated]"]"#);
-    let stored = stored_in_time(&Displayed);
+    let stored = stored_under_ticking_clock(&Displayed);
     assert!(stored.starts_with("\"again again") && stored.ends_with("… [truncated]\""), "{stored}");
 }
 
-/// Captured under a clock that goes on by one whenever it is read.
-fn stored_in_time(value: &impl Serialize) -> String {
+/// Captures a value with a clock that advances by one whenever it is read. Returns the JSON text.
+fn stored_under_ticking_clock(value: &impl Serialize) -> String {
     thread_local!(static NOW: Cell<u64> = const { Cell::new(0) });
     fn tick() -> u64 {
         NOW.set(NOW.get() + 1);
@@ -334,12 +335,12 @@ fn a_type_that_is_slow_twice_in_a_row_rests_a_thousand_times_as_long() {
         let len = writer.finish();
         monitor_runtime::capture::to_text(&buffer[..len])
     };
-    // Slow once, as a thread that was interrupted is: no rest.
+    // A type that is slow once is not skipped, because its thread may have been interrupted.
     assert_eq!(capture(&Sleeps(5000)), "awake");
     assert_eq!(capture(&Sleeps(1)), "awake");
     assert_eq!(capture(&Sleeps(5000)), "awake");
     assert_eq!(capture(&Sleeps(0)), "awake");
-    // Slow twice in a row.
+    // A type that is slow twice in a row is skipped for a while.
     assert_eq!(capture(&Sleeps(5000)), "awake");
     assert_eq!(capture(&Sleeps(5000)), "awake");
     let rested = "[capture::faults::a_type_that_is_slow_twice_in_a_row_rests_a_thousand_times_as_long::Sleeps: \

@@ -1,14 +1,17 @@
-//! What is stored of values, seen as the expansion of `#[monitor]` uses it.
+//! Tests of captured values, through the interface that the expansion of `#[monitor]` uses.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![allow(
     clippy::items_after_statements,
     clippy::needless_pass_by_value,
     clippy::ref_option_ref,
     clippy::unnecessary_wraps,
-    reason = "the shapes of users' functions are what is tested"
+    reason = "the tests imitate the functions of users"
 )]
-#![allow(clippy::needless_borrow, reason = "the references of the expansion choose how a type is captured")]
+#![allow(
+    clippy::needless_borrow,
+    reason = "the number of references chooses how a type is captured, as in the expansion"
+)]
 
 use monitor_runtime::capture::{Limits, Writer};
 
@@ -20,16 +23,16 @@ mod faults;
 mod errors;
 mod properties;
 
-/// A clock that stands still.
-fn still() -> u64 {
+/// A clock that always shows the same time.
+fn frozen_clock() -> u64 {
     0
 }
 
 fn limits() -> Limits {
-    Limits::new(still, 1)
+    Limits::new(frozen_clock, 1)
 }
 
-/// The JSON text of what a closure captures into ample room.
+/// Returns the JSON text of the value that a closure captures. There is ample room.
 fn stored(capture: impl FnOnce(&mut Writer<'_>)) -> String {
     let limits = limits();
     let mut buffer = [0; 8192];
@@ -39,7 +42,7 @@ fn stored(capture: impl FnOnce(&mut Writer<'_>)) -> String {
     monitor_runtime::capture::to_json_value(&buffer[..len])
 }
 
-/// The JSON text of a value, captured by the best way that its type offers.
+/// Returns the JSON text of a value, captured by the best way that its type offers.
 macro_rules! json {
     ($value:expr) => {
         crate::stored(|writer| {
@@ -50,7 +53,7 @@ macro_rules! json {
 }
 use json;
 
-/// The text of an error, by the best way that its type offers.
+/// Returns the text of an error, captured by the best way that its type offers.
 macro_rules! text {
     ($error:expr) => {
         crate::stored_text(|writer| {
@@ -61,7 +64,7 @@ macro_rules! text {
 }
 use text;
 
-/// The plain text of what a closure captures into ample room.
+/// Returns the plain text of the value that a closure captures. There is ample room.
 fn stored_text(capture: impl FnOnce(&mut Writer<'_>)) -> String {
     let limits = limits();
     let mut buffer = [0; 8192];

@@ -1,4 +1,4 @@
-//! What a return value shows of the call's outcome.
+//! The outcome of a call, read from its return value.
 
 use std::ops::ControlFlow;
 use std::task::Poll;
@@ -7,7 +7,7 @@ use monitor_runtime::capture::dispatch::{Capture as _, Probe as _, Returned, See
 
 use crate::{stored, stored_text};
 
-/// As the expansion does it.
+/// Returns the outcome and the text of a value, as the expansion of the attribute finds them.
 macro_rules! seen {
     ($value:expr) => {
         match (&&&Returned(&$value)).probe() {

@@ -1,4 +1,4 @@
-//! What holds for all values, all sizes of memory and all bytes.
+//! Properties that hold for all values, all sizes of memory and all bytes.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use monitor_runtime::capture::{Limits, Writer, is_secret, to_json, to_json_value
 use proptest::prelude::*;
 use serde::Serialize;
 
-/// Any tree of values that JSON can say.
+/// A tree of values that JSON can express.
 #[derive(Debug, Clone, Serialize)]
 #[serde(untagged)]
 enum Tree {
@@ -65,7 +65,7 @@ fn tree() -> impl Strategy<Value = Tree> {
     })
 }
 
-/// A key whose value is shown.
+/// A key that is no secret, so that its value is stored.
 fn key() -> impl Strategy<Value = String> {
     "[a-z]{0,6}".prop_filter("no secret", |key| !is_secret(key))
 }
@@ -74,12 +74,12 @@ fn is_json(text: &str) -> bool {
     serde_json::from_str::<serde_json::Value>(text).is_ok()
 }
 
-/// Whether both are the same text, but for floats, of which two texts may be as short and as near: as those, they
-/// are the same.
+/// Returns whether both texts are equal, except for floats: a float may have two texts of the same length that are
+/// equally near, and floats with the same value count as equal.
 fn reads_alike(ours: &str, theirs: &str) -> bool {
     let same_float = |(ours, theirs): (&str, &str)| {
         let digits = |text: &str| text.chars().filter(char::is_ascii_digit).count();
-        // No f32 needs more than nine of them.
+        // An f32 never needs more than nine digits.
         let number = |text: &str| match digits(text) {
             0..=9 => text.parse::<f32>().map(f64::from).ok(),
             _ => text.parse::<f64>().ok(),
@@ -87,9 +87,9 @@ fn reads_alike(ours: &str, theirs: &str) -> bool {
         let is_same = || ours.contains('.') && number(ours).is_some() && number(ours) == number(theirs);
         ours == theirs || ours.len() == theirs.len() && is_same()
     };
-    let is_apart = |character: char| !(character.is_ascii_alphanumeric() || "+-.".contains(character));
-    let [ours, theirs] = [ours, theirs].map(|text| text.split_inclusive(is_apart).collect::<Vec<_>>());
-    let trimmed = |text| str::trim_end_matches(text, is_apart);
+    let is_separator = |character: char| !(character.is_ascii_alphanumeric() || "+-.".contains(character));
+    let [ours, theirs] = [ours, theirs].map(|text| text.split_inclusive(is_separator).collect::<Vec<_>>());
+    let trimmed = |text| str::trim_end_matches(text, is_separator);
     ours.len() == theirs.len()
         && ours.into_iter().zip(theirs).all(|(ours, theirs)| {
             ours.strip_prefix(trimmed(ours)) == theirs.strip_prefix(trimmed(theirs))
@@ -97,12 +97,12 @@ fn reads_alike(ours: &str, theirs: &str) -> bool {
         })
 }
 
-/// Limits that none of the trees reaches.
-fn no_limits() -> Limits {
+/// Limits that no generated value reaches.
+fn ample_limits() -> Limits {
     Limits { value_bytes: 60_000, depth: 7, string_chars: 100_000, ..crate::limits() }
 }
 
-/// Tokens of two values in memory of a given size.
+/// Returns the tokens of the tree and a text after it, captured into memory of this size.
 fn tokens(tree: &Tree, size: usize, limits: &Limits) -> Vec<u8> {
     let mut buffer = vec![0xEE; size];
     let mut writer = Writer::new(&mut buffer, limits);
@@ -121,14 +121,14 @@ proptest! {
         let whole = serde_json::to_string(&tree).unwrap();
         prop_assume!(whole.len() <= 1024);
         prop_assume!(nesting(&whole) <= 7);
-        let tokens = tokens(&tree, 70_000, &no_limits());
+        let tokens = tokens(&tree, 70_000, &ample_limits());
         let ours = to_json_value(&tokens);
         prop_assert!(reads_alike(&ours, &whole), "{} {}", ours, whole);
     }
 
     #[test]
     fn the_text_of_a_string_is_that_string_whatever_json_escapes_in_it(text in "[\\x00-\\x1F\"\\\\/\\PC]{0,60}") {
-        let limits = no_limits();
+        let limits = ample_limits();
         let mut buffer = vec![0xEE; 1000];
         let mut writer = Writer::new(&mut buffer, &limits);
         (&&&&&Value(&text)).capture(&mut writer);
@@ -143,7 +143,7 @@ proptest! {
         signed in any::<i64>(), double in any::<f64>(), single in any::<f32>(),
         truth in any::<bool>()
     ) {
-        let limits = no_limits();
+        let limits = ample_limits();
         let mut buffer = vec![0xEE; 2000];
         let mut writer = Writer::new(&mut buffer, &limits);
         let (number, signed) = (number >> shift, signed >> shift);
@@ -225,7 +225,8 @@ proptest! {
     }
 }
 
-/// What a derived `Debug` may be made of. A `Secret` holds the canary, and a name that looks secret stands before it.
+/// The parts of a text that a derived `Debug` writes. A `Secret` has a field whose name looks secret, and every text in
+/// that field contains the canary.
 #[derive(Debug, Clone)]
 enum Shape {
     Number(i32),
@@ -239,7 +240,7 @@ enum Shape {
     Pretty(Box<Shape>),
 }
 
-/// A shape, or with the canary in all of its texts.
+/// Writes a shape as a derived `Debug` does. If the flag is set, all texts contain the canary.
 struct Shown<'a>(&'a Shape, bool);
 
 impl std::fmt::Debug for Shown<'_> {
@@ -329,7 +330,7 @@ proptest! {
     }
 }
 
-/// How deep the brackets of a JSON text lie.
+/// Returns how deep the brackets of a JSON text are nested.
 fn nesting(json: &str) -> usize {
     let (mut depth, mut deepest, mut quoted, mut escaped) = (0usize, 0, false, false);
     for character in json.chars() {

@@ -1,4 +1,4 @@
-//! Secrets are not stored, whatever they are captured by.
+//! Secrets are never stored, by whichever way they are captured.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::{self, Debug};
@@ -10,15 +10,16 @@ use crate::json;
 
 const CANARY: &str = "hunter2";
 
-/// A value whose text is given.
+/// A value whose `Debug` writes this text.
 struct Says(&'static str);
 impl Debug for Says {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // In pieces of one character, so that nothing depends on how a text is divided.
+        // Writes one character at a time, because redaction must not depend on how a text is divided.
         self.0.chars().try_for_each(|character| fmt::Write::write_char(formatter, character))
     }
 }
 
+/// Captures a text by `Debug`. Returns the stored text.
 fn debugged(text: &'static str) -> String {
     serde_json::from_str(&json!(Says(text))).unwrap()
 }
@@ -162,7 +163,7 @@ fn contents_of_variants_and_newtypes_are_redacted_by_the_type_name() {
         debugged(r#"[Password("hunter2"), Secret(Some((1, "hunter2"))), 5]"#),
         r#"[Password("[redacted]"), Secret("[redacted]"), 5]"#
     );
-    // The tokens of a parser are no secrets.
+    // `Token` is not redacted as a type name, because the tokens of a parser are no secrets.
     assert_eq!(debugged("Token(Ident)"), "Token(Ident)");
 }
 

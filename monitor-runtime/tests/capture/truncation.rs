@@ -1,4 +1,4 @@
-//! Each row of the truncation table.
+//! The bounds of captured values: each test checks one bound of length, number, depth, size or time.
 
 use std::collections::{BTreeMap, HashMap, LinkedList};
 
@@ -13,7 +13,7 @@ fn parsed(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
 }
 
-/// A sequence whose length nobody says.
+/// A sequence that does not tell its length.
 struct Unsized(usize);
 impl Serialize for Unsized {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -25,7 +25,7 @@ impl Serialize for Unsized {
     }
 }
 
-/// A map whose length nobody says.
+/// A map that does not tell its length.
 struct UnsizedMap(u32);
 impl Serialize for UnsizedMap {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -154,7 +154,7 @@ fn a_million_levels_cost_no_stack() {
     }
     assert_eq!(json!(node), r#"{"next":{"next":{"next":{"next":"..."}}}}"#);
     assert_eq!(json!(wrapper), r#""...""#);
-    // Dropping a million boxes in recursion would need the stack that capturing them does not.
+    // Not dropped, because dropping a million nested boxes needs the stack that capturing them does not.
     std::mem::forget((node, wrapper));
 }
 
@@ -329,7 +329,7 @@ fn a_value_after_one_that_found_no_room_does_not_take_its_place() {
     assert_eq!(args(10, &|writer| (&&&&&Value(&text)).capture(writer)), NEITHER);
     assert_eq!(args(0, &|writer| (&&&&&Value(&vec![text.as_str()])).capture(writer)), NEITHER);
     assert_eq!(args(8, &|writer| (&&&&&Value(&u64::MAX)).capture(writer)), NEITHER);
-    // A mark still fits, in a word of its own: then the second value has lost nothing.
+    // The mark of truncation still fits into a word of its own, so the second value is complete.
     let second = args(16, &|writer| (&&&&&Value(&vec![u128::MAX])).capture(writer));
     assert_eq!(second, r#"{"first":["[truncated]"],"second":true}"#);
 }

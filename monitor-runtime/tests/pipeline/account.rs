@@ -1,4 +1,5 @@
-//! Compares what was written with what was seen.
+//! Compares the rows and counts in the store with the calls that the model saw. Every call must be accounted for: in a
+//! row, in a folded failure, or in a count with its reason.
 
 use std::collections::{HashMap, HashSet};
 
@@ -10,6 +11,7 @@ use crate::record::{Kept, Outcome};
 
 const OUTCOMES: [Outcome; 4] = [Outcome::Ok, Outcome::Error, Outcome::Panic, Outcome::Cancelled];
 
+/// Asserts that the store and the health report account for every call.
 pub(super) fn check(
     program: &Program,
     functions: &Functions,
@@ -25,21 +27,21 @@ pub(super) fn check(
         dropped += figures.dropped;
         counts_are_exact(id, &figures, seen.iter().filter(|call| call.function == function));
         let rows = entries.calls.iter().filter(|row| row.function == id).count() as u64;
-        assert_eq!(rows, figures.recorded, "a row for each call that counts as recorded: {figures:?}");
+        assert_eq!(rows, figures.recorded, "each call that counts as recorded has a row: {figures:?}");
         for outcome in &OUTCOMES[1..] {
             no_failure_is_lost(id, function, *outcome, seen, entries);
         }
     }
     rows_say_what_was_seen(program, functions, seen, entries);
-    let told = health.dropped.total() + health.folded_errors;
-    assert_eq!(dropped, told, "every loss has a reason: {health:?}");
+    let reported = health.dropped.total() + health.folded_errors;
+    assert_eq!(dropped, reported, "every loss has a reason: {health:?}");
     if program.is_ample() {
-        assert_eq!(dropped, 0, "nothing is lost without need: {health:?}");
+        assert_eq!(dropped, 0, "rows are lost although there is room: {health:?}");
     }
 }
 
 impl Program {
-    /// Whether there is memory enough for all of it and the store never refuses a row.
+    /// Returns true if there is enough memory for all calls and the store never refuses a row.
     fn is_ample(&self) -> bool {
         self.rings_bytes >= 32 << 20
             && self.memory_bytes >= 64 << 20
@@ -55,6 +57,7 @@ fn each_call_has_one_row(entries: &Entries) {
     }
 }
 
+/// Sums the windows of a function.
 fn figures(entries: &Entries, id: u32) -> Figures {
     let of_function = entries.windows.iter().filter(|((function, _), _)| *function == id);
     of_function.fold(Figures::default(), |sum, (_, window)| Figures {
@@ -83,17 +86,18 @@ fn no_failure_is_lost(id: u32, function: usize, outcome: Outcome, seen: &[Seen],
     let rows = entries.calls.iter().filter(|row| row.function == id && row.outcome == outcome).count();
     let folded = entries.folded.values().filter(|row| row.function == id && row.outcome == outcome);
     let folded = folded.map(|row| row.count as usize).sum::<usize>();
-    // Rows that the store refuses for good are folded too.
+    // The recorder also folds failures whose rows the store rejects for good.
     assert_eq!(rows + folded, failed, "{outcome:?}: {rows} rows, {folded} folded");
 }
 
-/// Rows are recognised by the number that their call captured; one that was not drawn captured none.
+/// Asserts that each row agrees with the call that the model saw. The number that a call captured identifies its row;
+/// an unsampled call captured none.
 fn rows_say_what_was_seen(program: &Program, functions: &Functions, seen: &[Seen], entries: &Entries) {
     let seen: HashMap<u64, &Seen> = seen.iter().map(|call| (call.number, call)).collect();
     let mut numbers = HashMap::new();
     for row in &entries.calls {
-        let Some(number) = number_of(row) else {
-            assert_ne!(row.kept, Kept::Sampled, "what was drawn has its arguments: {row:?}");
+        let Some(number) = captured_number(row) else {
+            assert_ne!(row.kept, Kept::Sampled, "a sampled call has its arguments: {row:?}");
             continue;
         };
         assert!(numbers.insert(row.span_id, number).is_none());
@@ -105,11 +109,14 @@ fn rows_say_what_was_seen(program: &Program, functions: &Functions, seen: &[Seen
         }
         assert!(row.weight >= 1.0, "{row:?}");
         if program.max_rate == 0 && row.kept == Kept::Sampled && is_always_recorded(call, &seen) {
-            assert!((row.weight - 1.0).abs() < f64::EPSILON, "it stands for itself alone: {row:?}");
+            assert!(
+                (row.weight - 1.0).abs() < f64::EPSILON,
+                "a call that is always recorded has weight 1: {row:?}"
+            );
         }
     }
     let distinct: HashSet<&u64> = numbers.values().collect();
-    assert_eq!(distinct.len(), numbers.len(), "no number in two rows");
+    assert_eq!(distinct.len(), numbers.len(), "a number is in two rows");
     for row in entries.calls.iter().filter(|row| row.parent_id != 0) {
         if let (Some(number), Some(parent)) = (numbers.get(&row.span_id), numbers.get(&row.parent_id)) {
             assert_eq!(seen[number].parent, Some(*parent), "{row:?}");
@@ -117,12 +124,13 @@ fn rows_say_what_was_seen(program: &Program, functions: &Functions, seen: &[Seen
     }
 }
 
-fn number_of(row: &CallRow) -> Option<u64> {
+/// Returns the number that the call captured.
+fn captured_number(row: &CallRow) -> Option<u64> {
     let args = row.args.as_ref()?;
     Some(args.strip_prefix(r#"{"number":"#)?.strip_suffix('}')?.parse().expect("a number"))
 }
 
-/// Neither the call nor one above it is of a function whose rate may change.
+/// Returns true if neither the call nor any of its callers is of a function whose rate may change.
 fn is_always_recorded(call: &Seen, seen: &HashMap<u64, &Seen>) -> bool {
     let mut call = call;
     loop {

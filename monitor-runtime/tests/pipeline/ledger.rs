@@ -1,5 +1,5 @@
-//! A store that keeps everything in plain sight and fails when told to. As a real one it applies a
-//! sequence once, and as a real one it may commit and have its answer lost.
+//! A store for tests. It keeps its entries in memory, where a test can read them, and fails on command. Like the real
+//! store it applies each sequence number once, and like the real store it may commit although it reports an error.
 
 use std::collections::{HashMap, VecDeque};
 use std::path::PathBuf;
@@ -9,11 +9,11 @@ use crate::batch::{Batch, CallRow, Figured, Figures, FoldedRow};
 use crate::store::{Retained, SetRate, Store, StoreError, Written};
 use crate::sync::lock;
 
-/// What the store says to one write.
+/// The answer of the store to one write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Answer {
     Written,
-    /// Committed, but the caller is told that it failed.
+    /// The batch is committed, and the caller gets an error.
     WrittenButFailed,
     Busy,
     Full,
@@ -21,22 +21,22 @@ pub(super) enum Answer {
     SetAside,
     Unwritable,
     Rejected,
-    /// A bug of ours.
+    /// The store panics, as if it had a bug.
     Panic,
 }
 
-/// What was written.
+/// The entries that were written.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Entries {
     pub(super) calls: Vec<CallRow>,
-    /// Absolute, by function and start of the window.
+    /// The statistics by function and start of the window.
     pub(super) windows: HashMap<(u32, i64), Figures>,
-    /// Absolute, by fingerprint.
+    /// The folded failures by fingerprint. Their counts are absolute.
     pub(super) folded: HashMap<i64, FoldedRow>,
-    /// By id.
+    /// The names of functions and of threads, by id.
     pub(super) functions: HashMap<u32, String>,
     pub(super) threads: HashMap<u32, String>,
-    /// Kind and detail.
+    /// The kind and the detail of each event.
     pub(super) events: Vec<(String, String)>,
     sequence: u64,
 }
@@ -44,13 +44,13 @@ pub(super) struct Entries {
 #[derive(Debug, Default)]
 struct State {
     answers: VecDeque<Answer>,
-    /// Attempts to close that meet another's lock.
+    /// The number of attempts to close that will find the lock taken.
     closings_held: usize,
     is_closed: bool,
     entries: Entries,
 }
 
-/// The store; its clones are the same one.
+/// The store. All clones share the same entries.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Ledger(Arc<Mutex<State>>);
 
@@ -59,13 +59,13 @@ impl Ledger {
         Self(Arc::new(Mutex::new(State { answers: answers.into(), ..State::default() })))
     }
 
-    /// Takes everything from here on.
-    pub(super) fn behave(&self) {
+    /// Makes the store accept every batch from now on.
+    pub(super) fn accept_all(&self) {
         lock(&self.0).answers.clear();
     }
 
-    /// Has so many attempts to close it meet another's lock.
-    pub(super) fn hold(&self, closings: usize) {
+    /// Lets this number of attempts to close find the lock taken.
+    pub(super) fn hold_lock(&self, closings: usize) {
         lock(&self.0).closings_held = closings;
     }
 
@@ -103,7 +103,7 @@ impl Store for Ledger {
         if batch.sequence <= entries.sequence {
             return Ok(Written { was_there: true, ..Written::default() });
         }
-        let why = || "told to".to_owned();
+        let reason = || "told to".to_owned();
         match answers.pop_front().unwrap_or(Answer::Written) {
             Answer::Written => {
                 entries.apply(batch);
@@ -111,20 +111,20 @@ impl Store for Ledger {
             }
             Answer::WrittenButFailed => {
                 entries.apply(batch);
-                Err(StoreError::Transient(why()))
+                Err(StoreError::Transient(reason()))
             }
             Answer::Panic => std::panic::resume_unwind(Box::new("a bug")),
-            Answer::Busy => Err(StoreError::Busy(why())),
-            Answer::Full => Err(StoreError::Full(why())),
-            Answer::Transient => Err(StoreError::Transient(why())),
+            Answer::Busy => Err(StoreError::Busy(reason())),
+            Answer::Full => Err(StoreError::Full(reason())),
+            Answer::Transient => Err(StoreError::Transient(reason())),
             Answer::SetAside => Err(StoreError::SetAside(PathBuf::from("aside"))),
-            Answer::Unwritable => Err(StoreError::Unwritable(why())),
-            // It is calls that a store refuses: what else a batch holds is of our own making.
+            Answer::Unwritable => Err(StoreError::Unwritable(reason())),
+            // A store rejects a batch because of its calls. The rest of a batch is always valid.
             Answer::Rejected if batch.calls.is_empty() => {
                 entries.apply(batch);
                 Ok(Written::default())
             }
-            Answer::Rejected => Err(StoreError::Rejected(why())),
+            Answer::Rejected => Err(StoreError::Rejected(reason())),
         }
     }
 

@@ -1,8 +1,8 @@
-//! The whole pipeline, guard to store, against a model: whatever random programs do on several threads,
-//! whatever the store answers and however little memory there is, every call is accounted for.
+//! Tests of the whole pipeline, from the guard to the store, against a model. Every call is accounted for, whatever
+//! random programs do on several threads, whatever the store answers, and however little memory there is.
 //!
-//! `program` is what is drawn and run, `ledger` the store that fails on command, `account` the check.
-//! Nothing here starts the process's own recorder: rings, collector and store are built from parts.
+//! `random` generates programs, `program` runs them, `ledger` is the store that fails on command, and `account` is the
+//! check. The tests never start the recorder of the process: each builds rings, collector and store of its own.
 
 mod program;
 mod ledger;
@@ -25,13 +25,13 @@ use crate::thread::pool::ThreadRings;
 use ledger::{Answer, Entries, Ledger};
 use program::{ALWAYS, Change, Ending, Functions, Program, Round, Run, Work};
 
-/// One recorder, built from parts, that no other test shares.
+/// A recorder built from its parts, which no other test shares.
 struct Recorder {
     rings: &'static ThreadRings,
     shared: Arc<Shared>,
     collector: Collector,
     ledger: Ledger,
-    /// What the next opening of the store gives.
+    /// The store that the next opening returns.
     opens: Arc<Mutex<Ledger>>,
 }
 
@@ -39,8 +39,8 @@ impl Recorder {
     fn new(program: &Program) -> Self {
         let nowhere = Surroundings { variable: &|_| None, executable: None };
         let usual = Settings::resolve(None, &nowhere).0;
-        // Where there is no bound, there is none on what recording costs either: a step that takes long,
-        // because others have the processor, must not make functions be recorded less.
+        // Without a bound on the rate there is no bound on the overhead either. Otherwise a step that takes long,
+        // because other threads have the processor, would lower the rates of functions.
         let max_overhead = if program.max_rate == 0 { 1.0 } else { usual.max_overhead };
         let settings = Settings {
             db: Location::Memory,
@@ -70,9 +70,9 @@ impl Recorder {
         Self { rings, shared, collector, ledger, opens }
     }
 
-    /// Nothing is asked of the store any more but to write: what waits is written now.
+    /// Makes the store accept everything, and writes all that is still waiting.
     fn settle(&mut self) {
-        self.ledger.behave();
+        self.ledger.accept_all();
         let close = Event::ForceClose { why: "the end of a test", by: "the test" };
         lock(&self.shared.breaker).step(monotonic(), close);
         for _ in 0..STEPS_MAX {
@@ -81,13 +81,14 @@ impl Recorder {
                 return;
             }
         }
-        panic!("a flush comes to an end");
+        panic!("the flush did not end within {STEPS_MAX} steps");
     }
 }
 
-/// Far more steps than any program here needs.
+/// The most steps of a flush, far more than any of these programs needs.
 const STEPS_MAX: usize = 100_000;
 
+/// Runs a program and asserts that every call is accounted for.
 fn check(program: &Program) {
     let mut recorder = Recorder::new(program);
     let functions = Functions::new();
@@ -112,7 +113,7 @@ proptest! {
 #[test]
 fn a_store_that_others_write_to_is_waited_for_and_no_failure() {
     let answers = vec![Answer::Busy; 20];
-    let mut program = random::quiet(answers);
+    let mut program = random::idle_program(answers);
     program.rounds = vec![random::one_call()];
     let (mut recorder, functions, mut run) = (Recorder::new(&program), Functions::new(), Run::default());
     run.round(&program.rounds[0], &functions, &mut recorder);
@@ -128,8 +129,8 @@ fn a_store_that_others_write_to_is_waited_for_and_no_failure() {
 
 #[test]
 fn a_step_that_panics_loses_nothing_and_is_told_of() {
-    // The call is drained while others have the lock.
-    let program = random::quiet([vec![Answer::Busy], vec![Answer::Panic; 3]].concat());
+    // The first answer is `Busy`, so that the call is drained before the store panics.
+    let program = random::idle_program([vec![Answer::Busy], vec![Answer::Panic; 3]].concat());
     let (mut recorder, functions, mut run) = (Recorder::new(&program), Functions::new(), Run::default());
     run.round(&random::one_call(), &functions, &mut recorder);
     for _ in 0..3 {
@@ -140,8 +141,8 @@ fn a_step_that_panics_loses_nothing_and_is_told_of() {
     recorder.settle();
     let Entries { calls, events, .. } = recorder.ledger.entries();
     assert_eq!(calls.len(), 1);
-    let told = events.iter().filter(|(kind, detail)| kind == "recorder" && detail.ends_with("a bug"));
-    assert_eq!(told.count(), 3, "{events:?}");
+    let panics = events.iter().filter(|(kind, detail)| kind == "recorder" && detail.ends_with("a bug"));
+    assert_eq!(panics.count(), 3, "{events:?}");
 }
 
 #[test]
@@ -150,14 +151,14 @@ fn a_callee_that_is_thinned_leaves_the_weight_of_the_next_as_it_was() {
     let root = Work { callees: vec![call(ALWAYS, 20), call(1, 1)], ..call(0, 20) };
     let thinned =
         Round { threads: Vec::new(), changes: vec![(ALWAYS, Change::Rate(0.3))], ..random::one_call() };
-    let mut program = random::quiet(Vec::new());
+    let mut program = random::idle_program(Vec::new());
     program.rounds = vec![thinned, Round { threads: vec![vec![root]], ..random::one_call() }];
     check(&program);
 }
 
 #[test]
 fn a_store_opened_elsewhere_is_given_all_functions_and_threads_again() {
-    let mut program = random::quiet(vec![Answer::Written, Answer::Unwritable]);
+    let mut program = random::idle_program(vec![Answer::Written, Answer::Unwritable]);
     program.rounds = vec![random::one_call(), random::one_call()];
     let (mut recorder, functions, mut run) = (Recorder::new(&program), Functions::new(), Run::default());
     run.round(&program.rounds[0], &functions, &mut recorder);
@@ -179,10 +180,10 @@ fn a_store_opened_elsewhere_is_given_all_functions_and_threads_again() {
 #[test]
 fn the_end_waits_for_the_lock_until_it_is_late() {
     for (held, is_late_at, closed) in [(3, 10, true), (10, 3, false)] {
-        let mut recorder = Recorder::new(&random::quiet(Vec::new()));
+        let mut recorder = Recorder::new(&random::idle_program(Vec::new()));
         let (functions, mut run) = (Functions::new(), Run::default());
         run.round(&random::one_call(), &functions, &mut recorder);
-        recorder.ledger.hold(held);
+        recorder.ledger.hold_lock(held);
         let mut attempts = 0;
         while !recorder.collector.close(true, attempts >= is_late_at) {
             attempts += 1;
@@ -193,14 +194,14 @@ fn the_end_waits_for_the_lock_until_it_is_late() {
 
 #[test]
 fn rings_are_drained_between_two_attempts_to_get_the_lock() {
-    let mut program = random::quiet(vec![Answer::Busy; 1000]);
+    let mut program = random::idle_program(vec![Answer::Busy; 1000]);
     program.rounds = vec![random::one_call(), random::one_call(), random::one_call()];
     let (mut recorder, functions, mut run) = (Recorder::new(&program), Functions::new(), Run::default());
     for round in &program.rounds {
         run.round(round, &functions, &mut recorder);
         let pending: usize =
             recorder.rings.all().iter().flat_map(|state| state.rings().map(|(_, ring)| ring.pending())).sum();
-        assert_eq!(pending, 0, "it waits in the backlog, not in the rings");
+        assert_eq!(pending, 0, "the rows wait in the backlog, not in the rings");
         assert!(recorder.ledger.entries().calls.is_empty());
     }
     let health = lock(&recorder.shared.health).clone();

@@ -1,6 +1,6 @@
-//! A program of monitored calls: what it is made of, and how it is run on real threads through the real
-//! guard, while the collector steps. What comes out is what an onlooker would write down: each call with
-//! its function, outcome, caller and thread.
+//! A program of monitored calls, and the code that runs it: on real threads, through the real guard, while the
+//! collector takes its steps. The run returns the calls as the model sees them: each with its function, outcome,
+//! caller and thread.
 
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -20,40 +20,43 @@ use crate::site::{CallSite, Description};
 use crate::sync::lock;
 use crate::thread::pool::ThreadRings;
 
-/// How many functions there are. The first two are always recorded, the others at rates that change.
+/// The number of functions. The first two are always recorded; the rates of the others change.
 pub(super) const FUNCTIONS: usize = 4;
-/// Functions whose rate stays 1.
+/// The number of functions whose rate stays 1.
 pub(super) const ALWAYS: usize = 2;
 
+/// A program, and the recorder's bounds and the store's answers while it runs.
 #[derive(Debug, Clone)]
 pub(super) struct Program {
-    /// 0: there is no room for a ring.
+    /// The memory for rings. With 0 there is no room for any ring.
     pub(super) rings_bytes: usize,
     pub(super) memory_bytes: u64,
     pub(super) batch_rows: usize,
-    /// Rows a second and function; 0 for no bound.
+    /// The bound on rows per second and function; 0 for none.
     pub(super) max_rate: u32,
     pub(super) answers: Vec<Answer>,
     pub(super) rounds: Vec<Round>,
 }
 
-/// Threads that begin and end, while the collector takes some steps.
+/// Threads that start and end while the collector takes some steps.
 #[derive(Debug, Clone)]
 pub(super) struct Round {
     pub(super) threads: Vec<Vec<Work>>,
     pub(super) changes: Vec<(usize, Change)>,
-    /// All that a thread does is done within one call, and while that lasts accounts are made.
+    /// If set, each thread makes its calls within one outer call, which is still in flight when the counts are
+    /// checked.
     pub(super) held: bool,
     pub(super) steps: usize,
 }
 
+/// A change of a function's sampling while the program runs.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Change {
     Rate(f64),
     Counted(bool),
 }
 
-/// A call and what it calls.
+/// A call and its callees.
 #[derive(Debug, Clone)]
 pub(super) struct Work {
     pub(super) function: usize,
@@ -85,23 +88,24 @@ impl Ending {
     }
 }
 
-/// A call as the onlooker saw it.
+/// A call as the model saw it.
 #[derive(Debug, Clone)]
 pub(super) struct Seen {
     pub(super) number: u64,
     pub(super) function: usize,
     pub(super) outcome: Outcome,
-    /// The number of its caller.
+    /// The number of the caller.
     pub(super) parent: Option<u64>,
     pub(super) thread: String,
 }
 
-/// Call sites of this program alone.
+/// The call sites of one program.
 pub(super) struct Functions([&'static CallSite; FUNCTIONS]);
 
 impl Functions {
     pub(super) fn new() -> Self {
-        // In place of a line: of the same name and place they would count as one with those of another program.
+        // A number in place of the line, because functions with the same name, file and line would share their
+        // counts with those of another program.
         static PROGRAMS: AtomicU32 = AtomicU32::new(1);
         let line = PROGRAMS.fetch_add(1, Ordering::Relaxed);
         Self(std::array::from_fn(|function| {
@@ -121,18 +125,18 @@ impl Functions {
     }
 }
 
-/// What was run so far.
+/// The calls that were run so far.
 #[derive(Debug, Default)]
 pub(super) struct Run {
     pub(super) calls: Vec<Seen>,
     numbers: Arc<AtomicU64>,
     threads: usize,
-    /// A function was only counted at some time: its calls may count where they begin.
+    /// Set once a function was counted only, because such calls may be counted when they begin.
     counted: bool,
 }
 
 impl Run {
-    /// Runs the threads of a round to their end, with the collector at work.
+    /// Runs the threads of a round to their end while the collector takes its steps.
     pub(super) fn round(&mut self, round: &Round, functions: &Functions, recorder: &mut Recorder) {
         let rings = recorder.rings;
         let numbers = &*Arc::clone(&self.numbers);
@@ -160,7 +164,7 @@ impl Run {
                 recorder.collector.step(Pace::Usual);
             }
             let calls: u64 = quiets.iter().take(workers.len()).sum();
-            self.balance(calls, if round.held { workers.len() } else { 0 }, recorder);
+            self.assert_balanced(calls, if round.held { workers.len() } else { 0 }, recorder);
             drop(ends);
             for worker in workers {
                 seen.extend(worker.join().unwrap());
@@ -169,17 +173,18 @@ impl Run {
         self.calls.extend(seen);
     }
 
-    /// At this quiet moment: calls = recorded + sampled out + dropped + in flight.
-    fn balance(&self, ended_now: u64, in_flight: usize, recorder: &mut Recorder) {
+    /// Asserts, while no thread makes calls: calls = recorded + sampled out + dropped + in flight.
+    fn assert_balanced(&self, ended_now: u64, in_flight: usize, recorder: &mut Recorder) {
         recorder.collector.step(Pace::Flush);
         let health = lock(&recorder.shared.health).clone();
         let ended = self.calls.len() as u64 + ended_now;
-        // A failure that found no room in ring or channel is folded without having been recorded.
-        let told = health.recorded + health.sampled_out + health.dropped.ring_full + health.dropped.no_ring;
+        // A failure that found no room in the ring and the channel is folded, and is not counted as recorded.
+        let reported =
+            health.recorded + health.sampled_out + health.dropped.ring_full + health.dropped.no_ring;
         let folded = health.folded_errors;
         let counted_early = if self.counted { in_flight as u64 } else { 0 };
         assert!(
-            told <= ended + counted_early && told + folded >= ended,
+            reported <= ended + counted_early && reported + folded >= ended,
             "{ended} calls ended, {in_flight} are in flight, and the report says {health:?}"
         );
     }
@@ -190,7 +195,7 @@ impl Functions {
         match change {
             Change::Rate(rate) => self.0[function].ask(rate, Source::Live),
             Change::Counted(is_counted) => {
-                // Only what is left out is counted.
+                // Only unsampled calls are counted, so the rate is low.
                 self.0[function].ask(0.01, Source::Live);
                 self.0[function].limit(1.0, is_counted);
             }
@@ -198,7 +203,7 @@ impl Functions {
     }
 }
 
-/// One thread of a program.
+/// A thread of a program.
 struct Worker<'a> {
     functions: &'a Functions,
     numbers: &'a AtomicU64,
@@ -207,7 +212,7 @@ struct Worker<'a> {
 }
 
 impl Worker<'_> {
-    /// Does the work, says how many calls have ended, waits to be released, ends.
+    /// Makes the calls, sends how many of them have ended, and waits to be released.
     fn run(
         mut self,
         rings: &'static ThreadRings,
@@ -217,19 +222,19 @@ impl Worker<'_> {
         ended: &mpsc::Receiver<()>,
     ) -> Vec<Seen> {
         rings.acquire().expect("memory for a thread's state");
-        let within = |worker: &mut Self, parent| {
+        let body = |worker: &mut Self, parent| {
             for work in works {
                 worker.work(work, parent);
             }
-            // The call that holds all others has been seen, but has not ended.
+            // The model has seen the outer call, which has not ended yet.
             let calls = worker.seen.len() as u64 - u64::from(held);
             quiet.send(calls).expect("the test waits");
             let _ = ended.recv();
         };
         if held {
-            self.call(0, Ending::Ok, None, within);
+            self.call(0, Ending::Ok, None, body);
         } else {
-            within(&mut self, None);
+            body(&mut self, None);
         }
         self.seen
     }
@@ -244,7 +249,7 @@ impl Worker<'_> {
         }
     }
 
-    /// Makes a monitored call, as the expansion of the attribute would.
+    /// Makes a monitored call, as the expansion of the attribute does.
     fn call(
         &mut self,
         function: usize,
@@ -295,7 +300,7 @@ fn call(site: &'static CallSite, number: u64, ending: Ending, body: impl FnOnce(
     }
 }
 
-/// The text of an error: its kind is told by what it says apart from numbers.
+/// Returns the text of an error. The kind of an error is its text without numbers, so there are three kinds.
 pub(super) fn error_text(number: u64) -> String {
     format!("{} {number}", ["refused", "too late", "no such thing"][number as usize % 3])
 }

@@ -1,5 +1,5 @@
-//! Draws programs: call trees over a few functions and threads, rates that change under way, answers of
-//! the store, and how much memory there is.
+//! Strategies that generate programs: call trees of a few functions on a few threads, rates that change meanwhile,
+//! answers of the store, and bounds of the memory.
 
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
@@ -7,17 +7,16 @@ use proptest::test_runner::RngSeed;
 use super::ledger::Answer;
 use super::program::{Change, Ending, FUNCTIONS, Program, Round, Work};
 
-/// As many as a short run takes; `PROPTEST_CASES` asks for more.
+/// Returns the number of cases: few enough for a short run, or `PROPTEST_CASES`.
 pub(super) fn cases() -> u32 {
     std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(48)
 }
 
-/// The same programs each time, so that a change is not blamed for what it did not do; `PROPTEST_RNG_SEED`
-/// asks for others.
+/// Returns a fixed seed, so that a failure comes from a change and not from other programs, or `PROPTEST_RNG_SEED`.
 pub(super) fn seed() -> RngSeed {
     match ProptestConfig::default().rng_seed {
         RngSeed::Random => RngSeed::Fixed(1),
-        asked @ RngSeed::Fixed(_) => asked,
+        requested @ RngSeed::Fixed(_) => requested,
     }
 }
 
@@ -31,7 +30,7 @@ pub(super) fn program() -> impl Strategy<Value = Program> {
     let answers = prop_oneof![
         Just(Vec::new()),
         prop::collection::vec(answer(), 1..12),
-        // Long enough that the breaker opens and memory runs out.
+        // Enough failures that the breaker opens and memory runs out.
         (3_usize..40).prop_map(|failures| vec![Answer::Transient; failures]),
     ];
     (memory, answers, prop::collection::vec(round(), 1..4)).prop_map(|(memory, answers, rounds)| {
@@ -40,8 +39,8 @@ pub(super) fn program() -> impl Strategy<Value = Program> {
     })
 }
 
-/// A program that has all the memory it wants, and does nothing.
-pub(super) fn quiet(answers: Vec<Answer>) -> Program {
+/// Returns a program without calls that has ample memory.
+pub(super) fn idle_program(answers: Vec<Answer>) -> Program {
     Program {
         rings_bytes: 32 << 20,
         memory_bytes: 64 << 20,
@@ -52,7 +51,7 @@ pub(super) fn quiet(answers: Vec<Answer>) -> Program {
     }
 }
 
-/// A thread that makes one call.
+/// Returns a round with one thread that makes one call.
 pub(super) fn one_call() -> Round {
     let work = Work { function: 0, ending: Ending::Ok, times: 1, callees: Vec::new() };
     Round { threads: vec![vec![work]], changes: Vec::new(), held: false, steps: 0 }

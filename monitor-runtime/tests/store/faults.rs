@@ -1,4 +1,4 @@
-//! What happens to a file while it is open.
+//! Damage to a file while the store has it open: removal, replacement, truncation, garbage, a full disk and locks.
 
 use crate::rows::*;
 use monitor_runtime::store::{SqliteStore, Store as _, StoreError, StoreOptions, System};
@@ -17,9 +17,12 @@ fn a_file_removed_while_open_is_noticed_at_the_next_batch_and_begun_anew() {
     store.write(&batch(2, vec![call(2), failure(3, "x")])).unwrap();
     assert!(store.notices()[0].detail.contains("removed or replaced"));
     let tool = tool(&path);
-    assert_eq!(one::<i64>(&tool, "SELECT count(*) FROM calls"), 2);
-    assert_eq!(one::<String>(&tool, "SELECT DISTINCT function || thread FROM calls"), "shop::f1worker-1");
-    assert_eq!(one::<String>(&tool, "PRAGMA quick_check"), "ok");
+    assert_eq!(query_value::<i64>(&tool, "SELECT count(*) FROM calls"), 2);
+    assert_eq!(
+        query_value::<String>(&tool, "SELECT DISTINCT function || thread FROM calls"),
+        "shop::f1worker-1"
+    );
+    assert_eq!(query_value::<String>(&tool, "PRAGMA quick_check"), "ok");
 }
 
 #[test]
@@ -35,7 +38,7 @@ fn a_file_moved_away_while_open_is_complete_and_a_new_one_is_begun() {
     store.close(T0).unwrap();
     assert_eq!((count(&moved, "calls"), count(&path, "calls")), (1, 2));
     for path in [&moved, &path] {
-        assert_eq!(one::<String>(&tool(path), "PRAGMA quick_check"), "ok");
+        assert_eq!(query_value::<String>(&tool(path), "PRAGMA quick_check"), "ok");
     }
 }
 
@@ -50,7 +53,7 @@ fn another_store_put_in_the_files_place_is_written_to_from_then_on() {
     store.write(&batch(2, vec![call(2)])).unwrap();
     store.close(T0).unwrap();
     assert_eq!(count(&path, "calls"), 2);
-    assert_eq!(one::<String>(&tool(&path), "PRAGMA integrity_check"), "ok");
+    assert_eq!(query_value::<String>(&tool(&path), "PRAGMA integrity_check"), "ok");
 }
 
 #[test]
@@ -111,13 +114,13 @@ fn a_migration_that_still_lies_in_the_log_is_noticed_too() {
     let newer = tool(&path);
     newer.execute_batch("PRAGMA user_version = 99").unwrap();
     let second = batch(2, vec![call(2)]);
-    // Without a log the file itself has changed, which is seen before anything is tried.
+    // Without a log the file itself has changed, and the store notices that before it writes.
     if let Err(error) = store.write(&second) {
         assert!(matches!(error, StoreError::Transient(_)), "{error}");
         store.write(&second).unwrap();
     }
     assert_eq!(store.path().unwrap().file_name().unwrap(), "shop.v2.db");
-    assert_eq!(one::<i64>(&newer, "SELECT count(*) FROM calls"), 1);
+    assert_eq!(query_value::<i64>(&newer, "SELECT count(*) FROM calls"), 1);
 }
 
 #[test]
@@ -128,7 +131,7 @@ fn pages_flipped_under_the_store_end_in_a_sound_store_whatever_the_seed() {
         let mut store = open(&path, 1);
         store.write(&batch(1, (1..=3000).map(call).collect())).unwrap();
         tool(&path).execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
-        flip(&path, seed);
+        overwrite_words(&path, seed);
         let mut refused = 0;
         for sequence in 2..=4 {
             let next = batch(sequence, vec![call(3000 + u32::try_from(sequence).unwrap())]);
@@ -141,13 +144,13 @@ fn pages_flipped_under_the_store_end_in_a_sound_store_whatever_the_seed() {
         let set_aside = store.notices().iter().any(|notice| notice.kind == "quarantine");
         drop(store);
         if set_aside {
-            assert_eq!(one::<String>(&tool(&path), "PRAGMA quick_check"), "ok", "seed {seed}");
+            assert_eq!(query_value::<String>(&tool(&path), "PRAGMA quick_check"), "ok", "seed {seed}");
         }
     }
 }
 
-/// Overwrites a few stretches of the file, as a failing disk does.
-fn flip(path: &Path, seed: u64) {
+/// Overwrites 64 words of the file, as a failing disk does.
+fn overwrite_words(path: &Path, seed: u64) {
     let file = OpenOptions::new().write(true).open(path).unwrap();
     let length = std::fs::metadata(path).unwrap().len();
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
@@ -175,14 +178,14 @@ fn a_full_store_evicts_the_oldest_and_takes_the_batch() {
         assert!(written.db_bytes + written.wal_bytes <= 2 << 20, "{written:?}");
     }
     let tool = tool(&path);
-    assert_eq!(one::<i64>(&tool, "SELECT max(span_id) & 4294967295 FROM calls"), i64::from(n));
-    let left: i64 = one(&tool, "SELECT count(*) FROM calls");
+    assert_eq!(query_value::<i64>(&tool, "SELECT max(span_id) & 4294967295 FROM calls"), i64::from(n));
+    let left: i64 = query_value(&tool, "SELECT count(*) FROM calls");
     assert!((10_000..100_000).contains(&left), "{left}");
 }
 
 #[test]
 fn a_disk_smaller_than_the_bound_is_not_filled_to_the_brim() {
-    /// A disk of 3 MiB that holds nothing but the store.
+    /// The free bytes of a disk of 3 MiB that holds only the store.
     fn free_bytes(folder: &Path) -> Option<u64> {
         let files = std::fs::read_dir(folder).ok()?;
         let used: u64 = files.map(|file| file.unwrap().metadata().unwrap().len()).sum();
@@ -216,8 +219,8 @@ fn a_batch_larger_than_the_bound_is_refused_as_full_and_smaller_ones_arrive() {
 #[test]
 fn a_lock_held_by_another_process_is_busy_and_the_same_batch_arrives_afterwards() {
     let folder = tempfile::tempdir().unwrap();
-    // With a write-ahead log, and with a rollback journal, which is waited for otherwise.
-    for (name, system) in [("log.db", System::default()), ("journal.db", shared())] {
+    // With a write-ahead log and with a rollback journal, because the two wait for the lock in different ways.
+    for (name, system) in [("log.db", System::default()), ("journal.db", network_disk())] {
         let path = folder.path().join(name);
         let options = StoreOptions { system, ..StoreOptions::file(&path) };
         let mut store = SqliteStore::open(&options, process(1), T0).unwrap();
@@ -241,7 +244,7 @@ fn a_reader_with_a_snapshot_holds_the_log_but_not_beyond_its_bound() {
     store.write(&batch(1, vec![call(1)])).unwrap();
     let reader = tool(&path);
     reader.execute_batch("BEGIN").unwrap();
-    assert_eq!(one::<i64>(&reader, "SELECT count(*) FROM calls"), 1);
+    assert_eq!(query_value::<i64>(&reader, "SELECT count(*) FROM calls"), 1);
     let mut refused = None;
     for sequence in 2..=60 {
         match store.write(&batch(sequence, (1..=2000).map(call).collect())) {
@@ -268,10 +271,10 @@ fn rates_set_in_a_lost_file_are_in_the_new_one() {
     std::fs::remove_file(&path).unwrap();
     store.write(&batch(1, vec![call(1)])).unwrap();
     assert_eq!(
-        all::<String>(&tool(&path), "SELECT pattern || rate || set_by FROM sampling"),
+        query_column::<String>(&tool(&path), "SELECT pattern || rate || set_by FROM sampling"),
         ["shop::*0.25cli"]
     );
-    assert_eq!(store.rates().unwrap(), None, "nothing changed for the program");
+    assert_eq!(store.rates().unwrap(), None, "the program sees no change");
 }
 
 #[test]
@@ -283,12 +286,15 @@ fn a_process_that_another_one_took_for_long_gone_enters_itself_again() {
     let tool: Connection = tool(&path);
     tool.execute_batch("UPDATE process SET ending = 'crash', ended_ns = 5").unwrap();
     store.write(&batch(2, vec![call(2)])).unwrap();
-    assert_eq!(one::<String>(&tool, "SELECT ending FROM processes WHERE ended_ns IS NULL"), "running");
+    assert_eq!(
+        query_value::<String>(&tool, "SELECT ending FROM processes WHERE ended_ns IS NULL"),
+        "running"
+    );
     tool.execute_batch("DELETE FROM process; DELETE FROM thread; DELETE FROM function; DELETE FROM call")
         .unwrap();
     store.write(&batch(3, vec![call(3)])).unwrap();
     assert_eq!(
-        one::<String>(&tool, "SELECT service || function || thread FROM calls"),
+        query_value::<String>(&tool, "SELECT service || function || thread FROM calls"),
         "shopshop::f1worker-1"
     );
 }

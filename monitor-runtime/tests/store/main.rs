@@ -1,7 +1,7 @@
-//! The store seen from outside: batches in, a real SQLite file, queries out.
+//! Tests of the store from outside: they write batches to a real SQLite file and read it with SQL.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-#![allow(clippy::disallowed_methods, reason = "these tests harm files and start processes")]
+#![allow(clippy::disallowed_methods, reason = "these tests damage files and start processes")]
 
 mod rows;
 mod writing;

@@ -1,4 +1,4 @@
-//! What lies at the path decides what opening does.
+//! Opening a store. The file at the path decides whether it is continued, left untouched, set aside or refused.
 
 use crate::rows::*;
 use monitor_runtime::store::schema::{APPLICATION_ID, VERSION};
@@ -6,6 +6,7 @@ use monitor_runtime::store::{OpenError, SqliteStore, Store as _, StoreOptions};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
+/// Returns the sorted names of the files in a folder.
 fn names(folder: &Path) -> Vec<String> {
     let mut names: Vec<String> = std::fs::read_dir(folder)
         .unwrap()
@@ -38,15 +39,19 @@ fn a_store_opened_again_keeps_its_rows_and_adds_a_process() {
     let mut next = open(&path, 2);
     next.write(&batch(1, vec![call(1)])).unwrap();
     let tool = tool(&path);
-    assert_eq!(one::<i64>(&tool, "SELECT count(*) FROM calls"), 2);
-    assert_eq!(all::<String>(&tool, "SELECT ending FROM processes ORDER BY process_id"), ["exit", "running"]);
-    assert_eq!(one::<i64>(&tool, "SELECT ended_ns FROM processes WHERE ending = 'exit'"), T0 + HOUR);
-    assert_eq!(one::<i64>(&tool, "SELECT count(*) FROM functions, function"), 0);
-    assert_eq!(one::<i64>(&tool, "SELECT count(*) FROM function"), 3, "functions are shared");
-    assert_eq!(one::<i32>(&tool, "PRAGMA application_id"), APPLICATION_ID);
-    assert_eq!(one::<i32>(&tool, "PRAGMA user_version"), VERSION);
+    assert_eq!(query_value::<i64>(&tool, "SELECT count(*) FROM calls"), 2);
+    assert_eq!(
+        query_column::<String>(&tool, "SELECT ending FROM processes ORDER BY process_id"),
+        ["exit", "running"]
+    );
+    assert_eq!(query_value::<i64>(&tool, "SELECT ended_ns FROM processes WHERE ending = 'exit'"), T0 + HOUR);
+    assert_eq!(query_value::<i64>(&tool, "SELECT count(*) FROM functions, function"), 0);
+    assert_eq!(query_value::<i64>(&tool, "SELECT count(*) FROM function"), 3, "processes share functions");
+    assert_eq!(query_value::<i32>(&tool, "PRAGMA application_id"), APPLICATION_ID);
+    assert_eq!(query_value::<i32>(&tool, "PRAGMA user_version"), VERSION);
 }
 
+/// Asserts that the store leaves the file untouched and uses a sibling with this label in its name.
 fn assert_untouched(path: &Path, label: &str) {
     let before = std::fs::read(path).unwrap();
     let mut store = open(path, 1);
@@ -54,7 +59,7 @@ fn assert_untouched(path: &Path, label: &str) {
     store.write(&batch(1, vec![call(1)])).unwrap();
     let notices = store.notices();
     store.close(T0).unwrap();
-    assert_eq!(std::fs::read(path).unwrap(), before, "{label} is untouched");
+    assert_eq!(std::fs::read(path).unwrap(), before, "the file beside shop.{label}.db was changed");
     assert_eq!(sibling.file_name().unwrap().to_str().unwrap(), format!("shop.{label}.db"));
     assert_eq!(count(&sibling, "calls"), 1);
     assert!(notices.len() == 1 && notices[0].kind == "store", "{notices:?}");
@@ -162,12 +167,12 @@ fn links_among_the_folders_are_followed_and_odd_names_are_names() {
 fn where_memory_cannot_be_shared_the_rollback_journal_is_used() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("shop.db");
-    let options = StoreOptions { system: shared(), ..StoreOptions::file(&path) };
+    let options = StoreOptions { system: network_disk(), ..StoreOptions::file(&path) };
     let mut store = SqliteStore::open(&options, process(1), T0).unwrap();
     store.write(&batch(1, vec![call(1)])).unwrap();
     store.write(&batch(2, vec![call(2)])).unwrap();
     assert!(!path.with_file_name("shop.db-shm").exists());
-    assert_eq!(one::<String>(&tool(&path), "PRAGMA journal_mode"), "delete");
+    assert_eq!(query_value::<String>(&tool(&path), "PRAGMA journal_mode"), "delete");
     assert_eq!(count(&path, "calls"), 2);
 }
 
@@ -178,7 +183,7 @@ fn a_folder_that_takes_no_files_is_said_to_be_unwritable() {
     std::fs::create_dir(&closed).unwrap();
     std::fs::set_permissions(&closed, std::fs::Permissions::from_mode(0o500)).unwrap();
     if std::fs::write(closed.join("probe"), "").is_ok() {
-        // The superuser may write anywhere: only a file system can refuse it.
+        // The superuser may write anywhere. Only a read-only file system would refuse it.
         return;
     }
     let error = SqliteStore::open(&StoreOptions::file(closed.join("shop.db")), process(1), T0).unwrap_err();

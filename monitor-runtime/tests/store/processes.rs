@@ -1,4 +1,4 @@
-//! Several processes, and processes that die.
+//! Several processes that write to one store, and processes that are killed.
 
 use crate::rows::*;
 use monitor_runtime::platform::liveness;
@@ -6,7 +6,7 @@ use monitor_runtime::store::{Store as _, StoreError};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
-/// Set in a child process: the store that it is to write to, and the number of its run.
+/// The environment variable of a child process. It holds the number of its run and the path of the store.
 const CHILD_STORE: &str = "STORE_TEST_CHILD";
 
 fn child(path: &std::path::Path, run: u32) -> Child {
@@ -18,7 +18,8 @@ fn child(path: &std::path::Path, run: u32) -> Child {
         .unwrap()
 }
 
-/// In the test run itself this has nothing to do. Run 9 writes for ever, the others 40 batches.
+/// The body of a child process. In an ordinary test run it does nothing. Run 9 writes until it is killed; any other run
+/// writes 40 batches.
 #[test]
 fn as_a_child_this_test_writes_until_it_is_stopped() {
     let Ok(task) = std::env::var(CHILD_STORE) else { return };
@@ -50,14 +51,14 @@ fn several_processes_write_every_row_once() {
     }
     let tool = tool(&path);
     assert_eq!(
-        all::<i64>(&tool, "SELECT count(DISTINCT span_id) FROM calls GROUP BY process_id"),
+        query_column::<i64>(&tool, "SELECT count(DISTINCT span_id) FROM calls GROUP BY process_id"),
         [2000, 2000, 2000]
     );
-    assert_eq!(one::<i64>(&tool, "SELECT count(*) FROM calls"), 6000);
-    assert_eq!(all::<String>(&tool, "SELECT ending FROM processes"), ["exit"; 3]);
-    assert_eq!(one::<i64>(&tool, "SELECT count(*) FROM function"), 3);
-    assert_eq!(one::<i64>(&tool, "SELECT sum(last_call - first_call + 1) FROM call_range"), 6000);
-    assert_eq!(one::<String>(&tool, "PRAGMA integrity_check"), "ok");
+    assert_eq!(query_value::<i64>(&tool, "SELECT count(*) FROM calls"), 6000);
+    assert_eq!(query_column::<String>(&tool, "SELECT ending FROM processes"), ["exit"; 3]);
+    assert_eq!(query_value::<i64>(&tool, "SELECT count(*) FROM function"), 3);
+    assert_eq!(query_value::<i64>(&tool, "SELECT sum(last_call - first_call + 1) FROM call_range"), 6000);
+    assert_eq!(query_value::<String>(&tool, "PRAGMA integrity_check"), "ok");
 }
 
 #[test]
@@ -71,24 +72,24 @@ fn a_writer_killed_at_any_moment_leaves_whole_batches_and_is_marked_as_crashed()
             reader.query_row("SELECT count(*) FROM calls", [], |row| row.get::<_, i64>(0)).ok()
         };
         while written(&path).unwrap_or(0) < 100 * (kill + 1) {
-            assert!(writer.try_wait().unwrap().is_none(), "the writer ended by itself");
+            assert!(writer.try_wait().unwrap().is_none(), "the writer ended before it was killed");
             std::thread::yield_now();
         }
         writer.kill().unwrap();
         writer.wait().unwrap();
 
         let reader = monitor_runtime::store::query::open_read_only(&path).unwrap();
-        assert_eq!(one::<String>(&reader, "PRAGMA quick_check"), "ok");
+        assert_eq!(query_value::<String>(&reader, "PRAGMA quick_check"), "ok");
         let (calls, sequence): (i64, i64) = reader
             .query_row("SELECT (SELECT count(*) FROM calls), (SELECT sequence FROM progress)", [], |row| {
                 row.try_into()
             })
             .unwrap();
-        assert_eq!(calls, sequence * 50, "batches are whole, and progress says which");
+        assert_eq!(calls, sequence * 50, "the store holds part of a batch");
         drop(reader);
         let next = open(&path, 1);
         let endings = "SELECT ending FROM processes ORDER BY process_id";
-        assert_eq!(all::<String>(&tool(&path), endings), ["crash", "running"]);
+        assert_eq!(query_column::<String>(&tool(&path), endings), ["crash", "running"]);
         drop(next);
     }
 }
@@ -99,7 +100,7 @@ fn this_process_is_not_taken_for_dead_by_the_next_one() {
     let path = folder.path().join("shop.db");
     let _first = open(&path, 1);
     let _second = open(&path, 2);
-    assert_eq!(all::<String>(&tool(&path), "SELECT ending FROM processes"), ["running"; 2]);
+    assert_eq!(query_column::<String>(&tool(&path), "SELECT ending FROM processes"), ["running"; 2]);
     if cfg!(target_os = "linux") {
         assert!(liveness::mark(std::process::id()).is_some());
     }

@@ -1,4 +1,4 @@
-//! The reader's side.
+//! Reading a store: during and after writing, from a copy, and files that are no stores.
 
 use crate::rows::*;
 use monitor_runtime::store::query::{QueryError, open_read_only, stop_when};
@@ -11,9 +11,9 @@ fn a_store_is_read_while_it_is_written_and_cannot_be_changed_by_reading() {
     let mut store = open(&path, 1);
     store.write(&batch(1, vec![call(1)])).unwrap();
     let reader = open_read_only(&path).unwrap();
-    assert_eq!(one::<i64>(&reader, "SELECT count(*) FROM calls"), 1);
+    assert_eq!(query_value::<i64>(&reader, "SELECT count(*) FROM calls"), 1);
     store.write(&batch(2, vec![call(2)])).unwrap();
-    assert_eq!(one::<i64>(&reader, "SELECT count(*) FROM calls"), 2);
+    assert_eq!(query_value::<i64>(&reader, "SELECT count(*) FROM calls"), 2);
     assert!(reader.execute_batch("DELETE FROM call").is_err());
     assert!(reader.execute_batch("ATTACH '/tmp/x.db' AS x; CREATE TABLE x.t (a)").is_err());
 }
@@ -25,7 +25,7 @@ fn a_closed_store_opens_for_reading() {
     let mut store = open(&path, 1);
     store.write(&batch(1, vec![call(1)])).unwrap();
     store.close(T0).unwrap();
-    assert_eq!(one::<i64>(&open_read_only(&path).unwrap(), "SELECT count(*) FROM calls"), 1);
+    assert_eq!(query_value::<i64>(&open_read_only(&path).unwrap(), "SELECT count(*) FROM calls"), 1);
 }
 
 #[test]
@@ -67,7 +67,7 @@ fn a_query_is_stopped_as_soon_as_it_is_enough() {
 
 #[test]
 fn a_copy_taken_with_its_log_but_without_its_index_is_read_to_the_last_commit() {
-    for system in [System::default(), shared()] {
+    for system in [System::default(), network_disk()] {
         let folder = tempfile::tempdir().unwrap();
         let (path, copy) = (folder.path().join("shop.db"), folder.path().join("copy.db"));
         let options = StoreOptions { system, ..StoreOptions::file(&path) };
@@ -79,6 +79,6 @@ fn a_copy_taken_with_its_log_but_without_its_index_is_read_to_the_last_commit() 
                 std::fs::copy(name(&path), name(&copy)).unwrap();
             }
         }
-        assert_eq!(one::<i64>(&open_read_only(&copy).unwrap(), "SELECT count(*) FROM calls"), 1);
+        assert_eq!(query_value::<i64>(&open_read_only(&copy).unwrap(), "SELECT count(*) FROM calls"), 1);
     }
 }

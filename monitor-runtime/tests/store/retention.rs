@@ -1,4 +1,4 @@
-//! What goes, and what stays.
+//! Retention: which rows expire by age and size, and which rows stay.
 
 use crate::rows::*;
 use monitor_runtime::batch::{Batch, CallRow, EventRow, ResourcesRow, ThreadRow};
@@ -6,6 +6,7 @@ use monitor_runtime::store::{SqliteStore, Store as _, StoreOptions};
 use std::path::Path;
 use std::time::Duration;
 
+/// Runs retention until there is no more to do. Returns the number of deleted rows.
 fn retain_all(store: &mut SqliteStore, now_ns: i64) -> u64 {
     let mut rows = 0;
     for _ in 0..10_000 {
@@ -15,9 +16,10 @@ fn retain_all(store: &mut SqliteStore, now_ns: i64) -> u64 {
             return rows;
         }
     }
-    panic!("retention does not come to an end");
+    panic!("retention did not end within 10 000 steps");
 }
 
+/// Writes a batch with a row for each table, at this moment.
 fn fill(store: &mut SqliteStore, sequence: u64, at_ns: i64) {
     let start_ns = at_ns - at_ns % (10 * SECOND);
     let mut slice = slice(1, 10, vec![(80, 10)]);
@@ -42,7 +44,7 @@ fn what_is_older_than_the_age_bound_goes_from_every_table_and_the_rest_stays() {
     let mut store = open(&path, 1);
     fill(&mut store, 1, T0);
     fill(&mut store, 2, T0 + 3 * HOUR);
-    assert_eq!(retain_all(&mut store, T0 + 5 * HOUR), 0, "nothing is old enough");
+    assert_eq!(retain_all(&mut store, T0 + 5 * HOUR), 0, "a row expired too early");
     retain_all(&mut store, T0 + 7 * HOUR);
     for (object, left) in [
         ("calls", 2),
@@ -57,7 +59,7 @@ fn what_is_older_than_the_age_bound_goes_from_every_table_and_the_rest_stays() {
     ] {
         assert_eq!(count(&path, object), left, "{object}");
     }
-    assert_eq!(one::<i64>(&tool(&path), "SELECT calls FROM functions"), 10);
+    assert_eq!(query_value::<i64>(&tool(&path), "SELECT calls FROM functions"), 10);
 }
 
 #[test]
@@ -90,9 +92,9 @@ fn ids_go_on_where_they_were_after_everything_has_expired() {
     fill(&mut store, 2, T0 + 8 * HOUR);
     fill(&mut store, 3, T0 + 8 * HOUR + SECOND);
     let tool = tool(&path);
-    assert_eq!(all::<i64>(&tool, "SELECT call_id FROM calls"), [3, 4, 5, 6]);
-    assert_eq!(one::<String>(&tool, "SELECT DISTINCT thread FROM calls"), "worker-1");
-    assert_eq!(one::<i64>(&tool, "SELECT sum(last_call - first_call + 1) FROM call_range"), 4);
+    assert_eq!(query_column::<i64>(&tool, "SELECT call_id FROM calls"), [3, 4, 5, 6]);
+    assert_eq!(query_value::<String>(&tool, "SELECT DISTINCT thread FROM calls"), "worker-1");
+    assert_eq!(query_value::<i64>(&tool, "SELECT sum(last_call - first_call + 1) FROM call_range"), 4);
 }
 
 #[test]
@@ -109,9 +111,9 @@ fn a_process_goes_when_it_has_ended_and_its_last_row_has_gone_and_its_functions_
     second.write(&only).unwrap();
     retain_all(&mut second, T0 + 8 * HOUR);
     let tool = tool(&path);
-    assert_eq!(all::<String>(&tool, "SELECT run_uuid FROM processes"), [process(2).run_uuid]);
-    assert_eq!(all::<String>(&tool, "SELECT name FROM function"), ["shop::f1"]);
-    assert_eq!(one::<String>(&tool, "SELECT function || thread FROM calls"), "shop::f1worker-1");
+    assert_eq!(query_column::<String>(&tool, "SELECT run_uuid FROM processes"), [process(2).run_uuid]);
+    assert_eq!(query_column::<String>(&tool, "SELECT name FROM function"), ["shop::f1"]);
+    assert_eq!(query_value::<String>(&tool, "SELECT function || thread FROM calls"), "shop::f1worker-1");
 }
 
 #[test]
@@ -125,7 +127,7 @@ fn a_process_whose_records_were_recovered_late_stays_as_long_as_these() {
     let mut second = open(&path, 2);
     fill(&mut second, 1, now);
     retain_all(&mut second, now + SECOND);
-    let processes = || all::<i64>(&tool(&path), "SELECT process_id FROM processes");
+    let processes = || query_column::<i64>(&tool(&path), "SELECT process_id FROM processes");
     assert_eq!(processes(), [1, 2]);
     retain_all(&mut second, now + 8 * HOUR);
     assert_eq!(processes(), [2]);
@@ -149,9 +151,13 @@ fn while_batches_come_they_alone_take_as_many_expired_calls_along_as_they_bring(
         retain_all(&mut store, expired);
         assert_eq!(count(&path, "calls"), left, "batch {sequence}");
     }
-    assert_eq!(one::<i64>(&tool(&path), "SELECT min(call_id) FROM calls"), 3001, "the oldest went");
+    assert_eq!(
+        query_value::<i64>(&tool(&path), "SELECT min(call_id) FROM calls"),
+        3001,
+        "the oldest calls must go first"
+    );
     retain_all(&mut store, expired + 120 * SECOND);
-    assert_eq!(count(&path, "calls"), 3000, "without batches, steps of its own take what is left");
+    assert_eq!(count(&path, "calls"), 3000, "without batches, retention must delete the rest by itself");
 }
 
 #[test]
@@ -172,16 +178,20 @@ fn the_size_bound_takes_the_oldest_calls_first_and_failed_ones_last() {
         while store.retain(T0).unwrap().more {}
     }
     let tool = tool(&path);
-    assert_eq!(one::<i64>(&tool, "SELECT count(*) FROM errors"), 2000, "no failed call was evicted");
-    assert_eq!(one::<i64>(&tool, "SELECT count(*) FROM errors WHERE error IS NOT NULL"), 2000);
-    let ordinary: i64 = one(&tool, "SELECT count(*) FROM calls WHERE failed = 0");
+    assert_eq!(query_value::<i64>(&tool, "SELECT count(*) FROM errors"), 2000, "a failed call was evicted");
+    assert_eq!(query_value::<i64>(&tool, "SELECT count(*) FROM errors WHERE error IS NOT NULL"), 2000);
+    let ordinary: i64 = query_value(&tool, "SELECT count(*) FROM calls WHERE failed = 0");
     assert!((20_000..150_000).contains(&ordinary), "{ordinary}");
-    let oldest: i64 = one(&tool, "SELECT min(call_id) FROM calls WHERE failed = 0");
-    assert_eq!(one::<i64>(&tool, "SELECT max(call_id) FROM calls"), i64::from(n));
+    let oldest: i64 = query_value(&tool, "SELECT min(call_id) FROM calls WHERE failed = 0");
+    assert_eq!(query_value::<i64>(&tool, "SELECT max(call_id) FROM calls"), i64::from(n));
     let since = format!("SELECT count(*) FROM calls WHERE call_id >= {oldest}");
-    assert_eq!(one::<i64>(&tool, &since), i64::from(n) - oldest + 1, "what stays is the newest");
+    assert_eq!(
+        query_value::<i64>(&tool, &since),
+        i64::from(n) - oldest + 1,
+        "the remaining calls must be the newest"
+    );
     assert!(std::fs::metadata(&path).unwrap().len() <= (4 << 20) / 8 * 7);
-    assert_eq!(one::<String>(&tool, "PRAGMA integrity_check"), "ok");
+    assert_eq!(query_value::<String>(&tool, "PRAGMA integrity_check"), "ok");
 }
 
 #[test]
@@ -198,11 +208,15 @@ fn where_failed_calls_alone_fill_the_store_the_oldest_of_them_go() {
     }
     let left = count(&path, "errors");
     assert!((5_000..60_000).contains(&left), "{left}");
-    assert_eq!(one::<i64>(&tool(&path), "SELECT count FROM error_groups"), 60_000, "their count is exact");
+    assert_eq!(
+        query_value::<i64>(&tool(&path), "SELECT count FROM error_groups"),
+        60_000,
+        "the count of failures must be exact"
+    );
 }
 
-/// Of calls of which one in a thousand failed, eviction leaves next to none: a full batch of failures finds
-/// its room among them all the same, at the first try.
+/// Eviction leaves hardly any call but the failed ones, which are scattered over many ids. A full batch of failures must
+/// find room at the first attempt all the same.
 #[test]
 fn failures_scattered_over_many_ids_make_way_for_a_full_batch() {
     let folder = tempfile::tempdir().unwrap();
@@ -219,7 +233,7 @@ fn failures_scattered_over_many_ids_make_way_for_a_full_batch() {
         sequence += 1;
         store.write(&batch(sequence, calls)).map(drop)
     };
-    // As many as the store holds of them: no other call has a row any more.
+    // Fills the store with failures, until no other call has a row any more.
     while count(&path, "errors") < 2000 {
         write(1000, 200).unwrap();
     }
@@ -276,7 +290,7 @@ fn threads_beyond_those_that_are_remembered_go_with_their_calls_and_not_before()
         let ids = at * each + 1..=(at + 1) * each;
         let at_ns = T0 + i64::from(at) * HOUR;
         let threads = ids.clone().map(|id| ThreadRow { id, name: format!("thread-{id}"), prefix: id });
-        // The first calls each time.
+        // Thread 1 makes a call in each batch.
         let calls = [1].into_iter().chain(ids.clone()).map(|id| CallRow {
             thread: id,
             start_ns: at_ns,
@@ -287,16 +301,22 @@ fn threads_beyond_those_that_are_remembered_go_with_their_calls_and_not_before()
         store.write(&Batch { at_ns, threads, ..batch(u64::from(at) + 1, calls) }).unwrap();
         retain_all(&mut store, at_ns);
         let tool = tool(&path);
-        let (shown, kept): (i64, i64) =
-            (one(&tool, "SELECT count(*) FROM calls"), one(&tool, "SELECT count(*) FROM call"));
-        assert_eq!(shown, kept, "each call has its thread's base");
+        let (shown, kept): (i64, i64) = (
+            query_value(&tool, "SELECT count(*) FROM calls"),
+            query_value(&tool, "SELECT count(*) FROM call"),
+        );
+        assert_eq!(shown, kept, "a call has lost the base of its thread");
     }
     let end = T0 + i64::from(batches) * HOUR + 7 * HOUR;
     for step in 0..20 {
         retain_all(&mut store, end + step * 120 * SECOND);
     }
     let tool = tool(&path);
-    assert_eq!(one::<i64>(&tool, "SELECT count(*) FROM calls"), 0);
-    assert_eq!(one::<i64>(&tool, "SELECT count(*) FROM thread WHERE process_id = 1"), 0);
-    assert_eq!(one::<i64>(&tool, "SELECT count(*) FROM thread"), 1, "another's is left to it");
+    assert_eq!(query_value::<i64>(&tool, "SELECT count(*) FROM calls"), 0);
+    assert_eq!(query_value::<i64>(&tool, "SELECT count(*) FROM thread WHERE process_id = 1"), 0);
+    assert_eq!(
+        query_value::<i64>(&tool, "SELECT count(*) FROM thread"),
+        1,
+        "the thread of the other process must stay"
+    );
 }

@@ -1,4 +1,4 @@
-//! Rows to write, and ways to look at what was written.
+//! Rows to write, and functions that read them back.
 
 use monitor_runtime::batch::{
     Batch, CallRow, Figured, Figures, FunctionRow, ProcessRow, SliceRow, ThreadRow, WindowRow,
@@ -62,11 +62,12 @@ pub(crate) fn call(n: u32) -> CallRow {
     }
 }
 
+/// A failed call with this text.
 pub(crate) fn failure(n: u32, error: &str) -> CallRow {
     CallRow { outcome: Outcome::Error, kept: Kept::Failed, error: Some(error.to_owned()), ..call(n) }
 }
 
-/// A batch that brings the functions 1 to 3 and the threads 1 and 2.
+/// A batch of these calls. The first batch also holds the functions 1 to 3 and the threads 1 and 2.
 pub(crate) fn batch(sequence: u64, calls: Vec<CallRow>) -> Batch {
     Batch {
         sequence,
@@ -97,34 +98,38 @@ pub(crate) fn window(function: u32, start_ns: i64, buckets: Vec<(i32, u64)>) -> 
     WindowRow { function, start_ns, figured: Figured::All, figures, buckets }
 }
 
+/// Opens the store at a path. The number of the run tells processes apart.
 pub(crate) fn open(path: &Path, run: u32) -> SqliteStore {
     loop {
         match SqliteStore::open(&StoreOptions::file(path), process(run), T0) {
-            // Another process is at it: the caller tries again.
+            // Another process is opening the store: try again.
             Err(OpenError::Busy(_)) => {}
             opened => return opened.unwrap(),
         }
     }
 }
 
-/// A disk through which processes share no memory.
-pub(crate) fn shared() -> System {
+/// The system of a network disk, on which processes cannot share memory.
+pub(crate) fn network_disk() -> System {
     System { file_system: |_| FileSystem::Shared, ..System::default() }
 }
 
-/// A second connection, as any SQLite tool makes it.
+/// A second connection to the store, as any SQLite tool opens it.
 pub(crate) fn tool(path: &Path) -> Connection {
     Connection::open(path).unwrap()
 }
 
-pub(crate) fn one<T: FromSql>(connection: &Connection, sql: &str) -> T {
+/// Returns the first value of a query.
+pub(crate) fn query_value<T: FromSql>(connection: &Connection, sql: &str) -> T {
     connection.query_row(sql, [], |row| row.get(0)).unwrap()
 }
 
-pub(crate) fn all<T: FromSql>(connection: &Connection, sql: &str) -> Vec<T> {
+/// Returns the first column of a query.
+pub(crate) fn query_column<T: FromSql>(connection: &Connection, sql: &str) -> Vec<T> {
     connection.prepare(sql).unwrap().query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
 }
 
+/// Counts the rows of a table or view.
 pub(crate) fn count(path: &Path, object: &str) -> i64 {
-    one(&tool(path), &format!("SELECT count(*) FROM {object}"))
+    query_value(&tool(path), &format!("SELECT count(*) FROM {object}"))
 }

@@ -1,4 +1,4 @@
-//! What the views show, and how they find it.
+//! The values that the views show.
 
 use crate::rows::*;
 use monitor_runtime::batch::{Batch, CallRow};
@@ -13,7 +13,7 @@ fn readable_times_are_rfc_3339_to_the_nanosecond() {
     let midnight = 1_709_251_199_999_999_999;
     open(&path, 1).write(&batch(1, vec![at(T0), at(midnight), at(midnight + 1), at(0)])).unwrap();
     assert_eq!(
-        all::<String>(&tool(&path), "SELECT started_at FROM calls_readable ORDER BY call_id"),
+        query_column::<String>(&tool(&path), "SELECT started_at FROM calls_readable ORDER BY call_id"),
         [
             "2024-02-29T12:34:56.000000789Z",
             "2024-02-29T23:59:59.999999999Z",
@@ -34,16 +34,16 @@ fn errors_and_slow_calls_are_just_those() {
         ending(3, Outcome::Error, Kept::Failed),
         ending(4, Outcome::Panic, Kept::Failed),
         ending(5, Outcome::Cancelled, Kept::Failed),
-        // Drawn at the sampling rate, and failed.
+        // A sampled call that failed.
         ending(6, Outcome::Error, Kept::Sampled),
     ];
     open(&path, 1).write(&batch(1, calls)).unwrap();
     let tool = tool(&path);
-    assert_eq!(all::<i64>(&tool, "SELECT call_id FROM errors"), [3, 4, 5, 6]);
-    assert_eq!(all::<i64>(&tool, "SELECT call_id FROM slow_calls"), [2]);
-    assert_eq!(all::<i64>(&tool, "SELECT failed FROM calls"), [0, 0, 1, 1, 1, 1]);
+    assert_eq!(query_column::<i64>(&tool, "SELECT call_id FROM errors"), [3, 4, 5, 6]);
+    assert_eq!(query_column::<i64>(&tool, "SELECT call_id FROM slow_calls"), [2]);
+    assert_eq!(query_column::<i64>(&tool, "SELECT failed FROM calls"), [0, 0, 1, 1, 1, 1]);
     assert_eq!(
-        all::<String>(&tool, "SELECT DISTINCT message FROM error_groups ORDER BY 1"),
+        query_column::<String>(&tool, "SELECT DISTINCT message FROM error_groups ORDER BY 1"),
         ["cancelled", "error", "panic"]
     );
 }
@@ -64,7 +64,7 @@ fn percentiles_are_within_five_percent_of_the_true_ones() {
     open(&path, 1).write(&Batch { slices: vec![row], ..batch(1, vec![]) }).unwrap();
     let tool = tool(&path);
     for (column, true_ms) in [("p50_ms", 0.5005), ("p95_ms", 0.950_05), ("p99_ms", 0.990_01)] {
-        let shown: f64 = one(&tool, &format!("SELECT {column} FROM functions"));
+        let shown: f64 = query_value(&tool, &format!("SELECT {column} FROM functions"));
         assert!((shown / true_ms - 1.0).abs() < 0.05, "{column}: {shown}");
     }
 }

@@ -1,4 +1,4 @@
-//! What a batch becomes.
+//! Writing batches: the rows that they become, what is added up, and what is written once.
 
 use crate::rows::*;
 use monitor_runtime::batch::{
@@ -23,7 +23,7 @@ fn every_figure_of_a_call_comes_back_from_the_view() {
         ..call(5)
     };
     let child = CallRow { parent_id: root.span_id, trace_id: root.trace_id, function: 2, ..call(6) };
-    // A task that began on one thread, was called from another and ended on a third.
+    // A task that started on one thread, was called from a second and ended on a third.
     let far = CallRow {
         span_id: (3 << 32) | 9,
         parent_id: child.span_id,
@@ -65,7 +65,7 @@ fn every_figure_of_a_call_comes_back_from_the_view() {
         assert_eq!(text(14).unwrap(), thread(expected.thread).name);
         assert_eq!(number(15), i64::from(expected.outcome != Outcome::Ok));
     }
-    assert_eq!(one::<Option<i64>>(&tool, "SELECT parent_id FROM calls WHERE call_id = 1"), None);
+    assert_eq!(query_value::<Option<i64>>(&tool, "SELECT parent_id FROM calls WHERE call_id = 1"), None);
 }
 
 #[test]
@@ -75,13 +75,13 @@ fn a_batch_sent_twice_is_written_once_by_this_store_and_by_one_that_was_opened_a
     let first = batch(1, vec![call(1), failure(2, "no")]);
     let mut store = open(&path, 1);
     assert_eq!(store.write(&first).unwrap().rows, 2);
-    assert_eq!(store.write(&first).unwrap().rows, 2, "it is acknowledged again");
+    assert_eq!(store.write(&first).unwrap().rows, 2, "a repeated batch must be acknowledged");
     drop(store);
     let mut again = open(&path, 1);
     again.write(&first).unwrap();
     again.write(&batch(2, vec![call(3)])).unwrap();
     assert_eq!(count(&path, "calls"), 3);
-    assert_eq!(one::<i64>(&tool(&path), "SELECT count FROM error_groups"), 1);
+    assert_eq!(query_value::<i64>(&tool(&path), "SELECT count FROM error_groups"), 1);
     assert_eq!(count(&path, "processes"), 1);
 }
 
@@ -98,22 +98,22 @@ fn call_ids_rise_without_reuse_across_batches_of_any_size() {
     }
     let tool = tool(&path);
     assert_eq!(
-        all::<i64>(&tool, "SELECT call_id FROM calls ORDER BY call_id"),
+        query_column::<i64>(&tool, "SELECT call_id FROM calls ORDER BY call_id"),
         (1..=i64::from(total)).collect::<Vec<_>>()
     );
     assert_eq!(
-        all::<i64>(&tool, "SELECT span_id & 4294967295 FROM calls ORDER BY call_id"),
+        query_column::<i64>(&tool, "SELECT span_id & 4294967295 FROM calls ORDER BY call_id"),
         (1..=i64::from(total)).collect::<Vec<_>>()
     );
     let covered = "SELECT sum(last_call - first_call + 1) FROM call_range";
-    assert_eq!(one::<i64>(&tool, covered), i64::from(total));
+    assert_eq!(query_value::<i64>(&tool, covered), i64::from(total));
 }
 
 #[test]
 fn each_of_many_calls_keeps_its_own_figures_however_alike_they_are() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("shop.db");
-    // Periods that fit no number of rows in a statement.
+    // The periods divide no number of rows of a statement.
     let calls: Vec<_> = (1..=500)
         .map(|n| CallRow {
             function: 1 + n / 37 % 3,
@@ -148,7 +148,7 @@ fn functions_of_two_processes_share_a_row_and_their_figures_are_summed() {
     for run in 1..=2 {
         let mut store = open(&path, run);
         let slices = vec![slice(1, 100, vec![(80, 50), (160, 50)])];
-        // The same slice again with later figures: they replace the earlier ones.
+        // The second batch has later statistics of the same slice, which replace the first.
         store.write(&Batch { slices: vec![slice(1, 10, vec![(80, 5)])], ..batch(1, vec![]) }).unwrap();
         store.write(&Batch { slices, ..batch(2, vec![]) }).unwrap();
     }
@@ -171,7 +171,10 @@ fn functions_of_two_processes_share_a_row_and_their_figures_are_summed() {
     let [total, p50, p99, max] = row.2;
     assert!((total - 0.2).abs() < 1e-12);
     assert!((p50 / 0.001_024 - 1.0).abs() < 0.1, "bucket 80 begins at 1024 ns: {p50}");
-    assert!((p99 - max).abs() < 1e-12, "bucket 160 lies above the longest call, which bounds it");
+    assert!(
+        (p99 - max).abs() < 1e-12,
+        "the longest call bounds the percentile, because bucket 160 lies above it"
+    );
 }
 
 #[test]
@@ -179,12 +182,13 @@ fn a_window_that_processes_share_has_the_percentiles_of_their_merged_histograms(
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("shop.db");
     let start = T0 - T0 % (10 * SECOND);
-    // Bucket 80 begins at 1024 ns. One process has 95 short calls, the other 60 of which 5 are 1024 times as
-    // long: of all 155 the median is short, and so is the 95th percentile, which the mean of theirs is not.
+    // Bucket 80 begins at 1024 ns. One process has 95 short calls. The other has 60 calls, of which 5 are 1024 times as
+    // long. Of all 155 calls the median and the 95th percentile are short. The mean of the two processes' 95th
+    // percentiles is not.
     let histograms = [vec![(80, 95)], vec![(80, 55), (160, 5)]];
     let mut stores: Vec<_> = (1..=3).map(|run| open(&path, run)).collect();
     for (store, buckets) in stores.iter_mut().zip(&histograms) {
-        // An earlier state of the same window is replaced.
+        // The second batch replaces the first state of the same window.
         for (sequence, buckets) in [(1, vec![(90, 3)]), (2, buckets.clone())] {
             store
                 .write(&Batch { windows: vec![window(1, start, buckets)], ..batch(sequence, vec![]) })
@@ -194,15 +198,15 @@ fn a_window_that_processes_share_has_the_percentiles_of_their_merged_histograms(
     let elsewhere = vec![window(1, start + 10 * SECOND, vec![(160, 1)]), window(2, start, vec![(160, 1)])];
     stores[2].write(&Batch { windows: elsewhere, ..batch(1, vec![]) }).unwrap();
     let tool = tool(&path);
-    assert_eq!(one::<i64>(&tool, "SELECT count(*) FROM latency"), 3);
+    assert_eq!(query_value::<i64>(&tool, "SELECT count(*) FROM latency"), 3);
     let shared = format!("FROM latency WHERE function = 'shop::f1' AND start_ns = {start}");
-    assert_eq!(one::<i64>(&tool, &format!("SELECT calls {shared}")), 155);
-    assert_eq!(one::<i64>(&tool, &format!("SELECT errors {shared}")), 12);
+    assert_eq!(query_value::<i64>(&tool, &format!("SELECT calls {shared}")), 155);
+    assert_eq!(query_value::<i64>(&tool, &format!("SELECT errors {shared}")), 12);
     let short = 2_f64.powf(80.5 / 8.0).round() / 1e6;
     for (column, expected) in
         [("p50_ms", short), ("p95_ms", short), ("p99_ms", 1024.0 * short), ("max_ms", 9.0)]
     {
-        let found: f64 = one(&tool, &format!("SELECT {column} {shared}"));
+        let found: f64 = query_value(&tool, &format!("SELECT {column} {shared}"));
         assert!((found / expected - 1.0).abs() < 0.001, "{column}: {found} for {expected}");
     }
 }
@@ -225,14 +229,18 @@ fn what_came_late_is_added_to_what_is_there() {
     };
     write(&mut store, 1, Figured::All, 10, 0);
     write(&mut store, 2, Figured::More, 2, 1);
-    // A row of the ten was lost: nothing but that is told.
+    // One row of the ten was lost. The batch reports only that.
     let mut lost = slice(1, 0, Vec::new());
     (lost.figured, lost.figures.dropped) = (Figured::More, 1);
     store.write(&Batch { slices: vec![lost], ..batch(3, vec![]) }).unwrap();
     let tool = tool(&path);
-    assert_eq!(one::<i64>(&tool, "SELECT calls FROM latency"), 12);
+    assert_eq!(query_value::<i64>(&tool, "SELECT calls FROM latency"), 12);
     for (column, expected) in [("calls", 12), ("recorded", 10), ("dropped", 2)] {
-        assert_eq!(one::<i64>(&tool, &format!("SELECT {column} FROM functions")), expected, "{column}");
+        assert_eq!(
+            query_value::<i64>(&tool, &format!("SELECT {column} FROM functions")),
+            expected,
+            "{column}"
+        );
     }
 }
 
@@ -255,7 +263,7 @@ fn failures_of_one_kind_are_counted_together_with_those_that_were_folded() {
     let calls =
         vec![failure(1, "order 17 not found"), failure(2, "order 4711 not found"), failure(3, "disk gone")];
     store.write(&Batch { folded: so_far(10), ..batch(1, calls) }).unwrap();
-    // Counts are absolute: 15 in all, 5 more than before.
+    // Counts of folded failures are absolute: 15 in total, which is 5 more than before.
     store.write(&Batch { folded: so_far(15), ..batch(2, vec![failure(4, "order 9 not found")]) }).unwrap();
     let groups: Vec<(String, String, i64, i64, i64, i64)> = tool(&path)
         .prepare("SELECT message, function, count, first_ns, last_ns, example_call_id FROM error_groups ORDER BY count")
@@ -282,9 +290,9 @@ fn the_number_of_error_groups_is_bounded_and_the_rest_counted_as_other() {
     let failures = (0..10_050).map(|n| failure(n + 1, &letters(n))).collect();
     open(&path, 1).write(&batch(1, failures)).unwrap();
     let tool = tool(&path);
-    assert_eq!(one::<i64>(&tool, "SELECT sum(count) FROM error_groups"), 10_050);
-    assert_eq!(one::<i64>(&tool, "SELECT count FROM error_groups WHERE message = 'other'"), 50);
-    assert_eq!(one::<i64>(&tool, "SELECT count(*) FROM error_groups"), 10_001);
+    assert_eq!(query_value::<i64>(&tool, "SELECT sum(count) FROM error_groups"), 10_050);
+    assert_eq!(query_value::<i64>(&tool, "SELECT count FROM error_groups WHERE message = 'other'"), 50);
+    assert_eq!(query_value::<i64>(&tool, "SELECT count(*) FROM error_groups"), 10_001);
 }
 
 #[test]
@@ -314,10 +322,10 @@ fn health_is_the_latest_report_and_events_and_resources_add_up() {
             .unwrap();
     }
     let tool = tool(&path);
-    assert_eq!(all::<i64>(&tool, "SELECT recorded FROM health"), [3]);
-    assert_eq!(all::<String>(&tool, "SELECT detail FROM events"), ["step 1", "step 2", "step 3"]);
-    assert_eq!(all::<i64>(&tool, "SELECT rss_bytes FROM resources"), [i64::MAX; 3]);
-    assert_eq!(one::<i64>(&tool, "SELECT last_seen_ns FROM processes"), T0 + 3 * SECOND / 10);
+    assert_eq!(query_column::<i64>(&tool, "SELECT recorded FROM health"), [3]);
+    assert_eq!(query_column::<String>(&tool, "SELECT detail FROM events"), ["step 1", "step 2", "step 3"]);
+    assert_eq!(query_column::<i64>(&tool, "SELECT rss_bytes FROM resources"), [i64::MAX; 3]);
+    assert_eq!(query_value::<i64>(&tool, "SELECT last_seen_ns FROM processes"), T0 + 3 * SECOND / 10);
 }
 
 #[test]
@@ -336,9 +344,9 @@ fn rows_of_functions_and_threads_that_were_never_given_are_kept_under_made_up_na
     };
     open(&path, 1).write(&Batch { folded: vec![orphan], ..batch(1, vec![stray]) }).unwrap();
     let tool = tool(&path);
-    assert_eq!(one::<String>(&tool, "SELECT function || thread FROM calls"), "function-90thread-80");
-    assert_eq!(one::<i64>(&tool, "SELECT span_id FROM calls"), (5 << 32) | 1);
-    assert_eq!(one::<String>(&tool, "SELECT function FROM error_groups"), "function-91");
+    assert_eq!(query_value::<String>(&tool, "SELECT function || thread FROM calls"), "function-90thread-80");
+    assert_eq!(query_value::<i64>(&tool, "SELECT span_id FROM calls"), (5 << 32) | 1);
+    assert_eq!(query_value::<String>(&tool, "SELECT function FROM error_groups"), "function-91");
 }
 
 #[test]
@@ -356,7 +364,7 @@ fn a_rate_inserted_by_any_tool_is_seen_once_and_so_is_its_removal() {
     };
     assert_eq!(store.rates().unwrap(), Some(vec![rate("shop::*", 0.1, "sql")]));
     store.write(&batch(1, vec![call(1)])).unwrap();
-    assert_eq!(store.rates().unwrap(), None, "nothing changed");
+    assert_eq!(store.rates().unwrap(), None, "a rate was reported again");
     store.set_rate("a", Some(0.5), "code", i64::MAX).unwrap();
     assert_eq!(store.rates().unwrap(), Some(vec![rate("shop::*", 0.1, "sql"), rate("a", 0.5, "code")]));
     store.set_rate("a", None, "code", T0).unwrap();
