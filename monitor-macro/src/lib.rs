@@ -10,7 +10,6 @@ mod items;
 mod function;
 mod attributes;
 mod validate;
-mod secret;
 mod mentions;
 mod returns;
 mod expand;

@@ -15,7 +15,6 @@ mod ladder;
 mod control;
 mod settings;
 mod reports;
-mod secrets;
 
 mod macro_ui;
 mod macro_off;

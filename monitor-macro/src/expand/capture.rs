@@ -3,13 +3,13 @@
 //! Types are not looked at here: the runtime's autoref dispatch picks the best way each type offers,
 //! so no bound is added and generic code stays as it is.
 
+use monitor_redaction::is_secret_argument;
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::quote;
 use syn::ext::IdentExt as _;
 use syn::{Attribute, LitStr};
 
 use super::{Expansion, ours};
-use crate::secret::looks_secret;
 
 /// An argument's name and how it is captured.
 pub(super) struct Captured<'a> {
@@ -32,7 +32,7 @@ impl Expansion<'_> {
                     return None;
                 }
                 let text = name.unraw().to_string();
-                let redacted = listed(&options.redact) || looks_secret(&text);
+                let redacted = listed(&options.redact) || is_secret_argument(&text);
                 let cfg = argument.attributes.iter().filter(|attribute| is_cfg(attribute)).collect();
                 Some(Captured { cfg, text: LitStr::new(&text, Span::call_site()), name, redacted })
             })
@@ -106,7 +106,7 @@ impl Expansion<'_> {
 
     /// The user's expression stays outside of the block that imports our traits.
     fn field(&self, field: &crate::options::Field) -> TokenStream {
-        if looks_secret(&field.key.value()) {
+        if is_secret_argument(&field.key.value()) {
             return quote!(__monitor_writer.redacted(););
         }
         let value = &field.value;
