@@ -11,7 +11,7 @@ pub use monitor_runtime::{
     breaker, flush, health, init, reset_sample_rate, set_sample_rate, shutdown, subscribe,
 };
 
-/// What the expansion of `#[monitor]` refers to. Not part of the public interface.
+/// The items that the expansion of `#[monitor]` refers to. They are not part of the public interface.
 #[doc(hidden)]
 pub mod __private {
     pub use monitor_runtime::private::*;
