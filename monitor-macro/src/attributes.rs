@@ -1,5 +1,8 @@
-//! The other attributes of a function: which are our own, which wait to be expanded, and how ours is
-//! put behind them.
+//! The attributes of a function.
+//!
+//! Takes attributes. Finds and removes `#[monitor]` among them, says whether one of the others may be a macro
+//! that is yet to be expanded, and adds `#[monitor]` after them. `#[monitor]` is known by the last segment of
+//! its path. An import under another name is not known here.
 
 use proc_macro2::{TokenStream, TokenTree};
 use syn::parse::Parser as _;
@@ -8,7 +11,7 @@ use syn::{Attribute, Meta, Path, Result, Token, parse_quote};
 
 use crate::options::Options;
 
-/// Attributes that rustc itself knows and that change no tokens.
+/// The attributes that rustc itself knows and that change no tokens.
 const INERT: &[&str] = &[
     "allow",
     "automatically_derived",
@@ -39,11 +42,11 @@ const INERT: &[&str] = &[
     "warn",
 ];
 
-/// Tools whose attributes change no tokens.
+/// The tools whose attributes change no tokens.
 const TOOLS: &[&str] = &["clippy", "diagnostic", "miri", "rust_analyzer", "rustfmt"];
 
-/// Is there an attribute that is, or may be, a macro yet to be expanded?
-pub(crate) fn await_expansion(attributes: &[Attribute]) -> bool {
+/// Returns whether one of `attributes` is, or may be, a macro that is yet to be expanded.
+pub(crate) fn has_unexpanded_macro(attributes: &[Attribute]) -> bool {
     attributes.iter().any(|attribute| may_be_macro(&attribute.meta))
 }
 
@@ -56,17 +59,13 @@ fn may_be_macro(meta: &Meta) -> bool {
     known.iter().all(|known| first.ident != known)
 }
 
-/// Is this `#[monitor]`, by whatever path?
-pub(crate) fn is_ours(meta: &Meta) -> bool {
-    is_ours_by(meta.path())
-}
-
-fn is_ours_by(path: &Path) -> bool {
+/// Returns whether `path` is that of `#[monitor]`: the segments before the last one may be any.
+fn is_monitor(path: &Path) -> bool {
     path.segments.last().is_some_and(|last| last.ident == "monitor")
 }
 
-/// A naked function consists of its assembly alone.
-pub(crate) fn is_naked(attributes: &[Attribute]) -> bool {
+/// Returns whether `attributes` make a function naked, which means that it consists of its assembly alone.
+pub(crate) fn has_naked(attributes: &[Attribute]) -> bool {
     attributes.iter().any(|attribute| match &attribute.meta {
         Meta::Path(path) => path.is_ident("naked"),
         Meta::List(list) => list.path.is_ident("unsafe") && list.tokens.to_string() == "naked",
@@ -74,8 +73,8 @@ pub(crate) fn is_naked(attributes: &[Attribute]) -> bool {
     })
 }
 
-/// The options in one of our attributes.
-pub(crate) fn options(meta: &Meta) -> Result<Options> {
+/// Parses the options of a `#[monitor]` attribute.
+fn parse_options(meta: &Meta) -> Result<Options> {
     match meta {
         Meta::Path(_) => Ok(Options::default()),
         Meta::List(list) => Options::parse(list.tokens.clone()),
@@ -85,30 +84,30 @@ pub(crate) fn options(meta: &Meta) -> Result<Options> {
     }
 }
 
-/// Takes our plain attributes out of `attributes`, and merges their options; those nearer to the
-/// function win.
-pub(crate) fn take_ours(attributes: &mut Vec<Attribute>) -> Result<Options> {
+/// Removes each `#[monitor]` that is not under `cfg_attr` from `attributes` and returns their merged options.
+/// The attribute nearest to the function wins.
+pub(crate) fn take_monitor_attributes(attributes: &mut Vec<Attribute>) -> Result<Options> {
     let mut merged = Options::default();
-    for attribute in attributes.iter().filter(|attribute| is_ours(&attribute.meta)) {
-        merged = options(&attribute.meta)?.over(&merged);
+    for attribute in attributes.iter().filter(|attribute| is_monitor(attribute.path())) {
+        merged = parse_options(&attribute.meta)?.overriding(&merged);
     }
-    attributes.retain(|attribute| !is_ours(&attribute.meta));
+    attributes.retain(|attribute| !is_monitor(attribute.path()));
     Ok(merged)
 }
 
-/// Our attribute with these options.
-pub(crate) fn ours(options: &Options) -> Attribute {
+/// Returns `#[monitor]` with these options.
+pub(crate) fn monitor_attribute(options: &Options) -> Attribute {
     let krate = options.krate();
-    with_options(&parse_quote!(#krate::monitor), options)
+    attribute_with_options(&parse_quote!(#krate::monitor), options)
 }
 
-/// Our attribute under the path that the user wrote: where that path leads nowhere, it does so with
-/// recording compiled in and out.
-fn with_options(path: &Path, options: &Options) -> Attribute {
+/// Returns `#[path(options)]`. The path is the one that the user wrote, so that a path that does not exist is
+/// an error whether recording is compiled in or out.
+fn attribute_with_options(path: &Path, options: &Options) -> Attribute {
     parse_quote!(#[#path(#options)])
 }
 
-/// `cfg_attr(predicate, metas…)`.
+/// The parts of `cfg_attr(predicate, metas…)`.
 struct Conditional {
     predicate: TokenStream,
     metas: Vec<Meta>,
@@ -120,7 +119,7 @@ impl Conditional {
         if !list.path.is_ident("cfg_attr") {
             return None;
         }
-        // Not every predicate reads as an attribute: `true` is one too.
+        // The predicate is kept as tokens because syn does not parse all of them: `true` is one, for example.
         let is_comma = |tree: &TokenTree| matches!(tree, TokenTree::Punct(punct) if punct.as_char() == ',');
         let mut trees = list.tokens.clone().into_iter();
         let predicate: TokenStream = trees.by_ref().take_while(|tree| !is_comma(tree)).collect();
@@ -129,43 +128,43 @@ impl Conditional {
     }
 }
 
-/// Puts `#[monitor]` with the options of the block around it behind a function's other attributes,
-/// where it has no say of its own: `off` leaves it out, options of its own win, and under `cfg_attr` they do
-/// so where the condition holds.
+/// Adds `#[monitor]` with the options of the surrounding block after the other attributes of a function. The
+/// function's own options win, and `off` adds nothing. Own options under `cfg_attr` are merged there, and the
+/// added attribute then applies where none of these conditions holds.
 pub(crate) fn inherit(attributes: &mut Vec<Attribute>, inherited: &Options) -> Result<()> {
-    let own_path = attributes.iter().map(Attribute::path).rfind(|path| is_ours_by(path)).cloned();
+    let own_path = attributes.iter().map(Attribute::path).rfind(|path| is_monitor(path)).cloned();
     let mut others = attributes.clone();
-    let own = take_ours(&mut others)?;
+    let own = take_monitor_attributes(&mut others)?;
     if own.off {
         return Ok(());
     }
-    let options = own.over(inherited);
-    let mut unless: Vec<TokenStream> = Vec::new();
+    let options = own.overriding(inherited);
+    let mut predicates: Vec<TokenStream> = Vec::new();
     for attribute in &mut others {
         let Some(Conditional { predicate, mut metas }) = Conditional::parse(&attribute.meta) else {
             continue;
         };
-        if !metas.iter().any(is_ours) {
+        if !metas.iter().any(|meta| is_monitor(meta.path())) {
             continue;
         }
-        for meta in metas.iter_mut().filter(|meta| is_ours(meta)) {
-            let own = self::options(meta)?;
+        for meta in metas.iter_mut().filter(|meta| is_monitor(meta.path())) {
+            let own = parse_options(meta)?;
             if !own.off {
-                *meta = with_options(meta.path(), &own.over(&options)).meta;
+                *meta = attribute_with_options(meta.path(), &own.overriding(&options)).meta;
             }
         }
         *attribute = parse_quote!(#[cfg_attr(#predicate, #(#metas),*)]);
-        unless.push(predicate);
+        predicates.push(predicate);
     }
     let attribute = match own_path {
-        Some(path) => with_options(&path, &options),
-        None => ours(&options),
+        Some(path) => attribute_with_options(&path, &options),
+        None => monitor_attribute(&options),
     };
-    others.push(if unless.is_empty() {
+    others.push(if predicates.is_empty() {
         attribute
     } else {
         let meta = attribute.meta;
-        parse_quote!(#[cfg_attr(not(any(#(#unless),*)), #meta)])
+        parse_quote!(#[cfg_attr(not(any(#(#predicates),*)), #meta)])
     });
     *attributes = others;
     Ok(())

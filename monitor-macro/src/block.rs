@@ -1,34 +1,34 @@
-//! `#[monitor]` on an `impl` block, a trait or an inline module: gives each function inside an
-//! attribute of its own.
+//! Expands `#[monitor]` on an `impl` block, a trait or an inline module.
 //!
-//! Nothing is expanded here. Macros between us and the functions, such as `#[async_trait]` on the
-//! block, run before the functions' own attributes do, and need not be known by name.
-//! What cannot be monitored inside a block (a `const fn`, a function without a body) is left alone.
+//! Takes the options and the block. Returns the block with an attribute on each function inside. Functions
+//! are not expanded here: macros on the block, such as `#[async_trait]`, run before the attributes of its
+//! functions and need not be known by name. Functions that cannot be monitored (a `const fn`, a function
+//! without a body) stay as they are.
 
 use proc_macro2::{Delimiter, Group, Ident, TokenStream, TokenTree};
 use quote::{ToTokens as _, quote};
 use syn::ext::IdentExt as _;
 use syn::parse::Parser as _;
-use syn::{Attribute, Error, Expr, ExprLit, Lit, LitStr, Result};
+use syn::{Error, Expr, ExprLit, Lit, LitStr, Result};
 
 use crate::attributes;
-use crate::function;
-use crate::items::{End, Item, Kind, cut};
+use crate::function::parse_head;
+use crate::items::{End, Item, Kind, cut, split_inner_attributes};
 use crate::options::Options;
-use crate::validate::{all, names_argument};
+use crate::validate::{combine_errors, has_argument};
 
-/// The block, with the attribute on everything inside.
+/// Returns the block with the attribute on each function and block inside.
 pub(crate) fn expand(options: &Options, block: &Item, body: &Group) -> Result<TokenStream> {
-    let prefix = prefix(options)?;
+    let prefix = name_prefix(options)?;
     let (inner_attributes, items) = split_inner_attributes(body.stream())?;
     let Some(mut items) = cut(items) else {
-        // Not items, so rustc says what is wrong with it.
+        // The tokens are not items, and rustc reports the mistake.
         return Ok(block.to_token_stream());
     };
     let names = options.skip.iter().chain(&options.redact);
-    all(names.map(|name| bound_somewhere(&items, name)))?;
+    combine_errors(names.map(|name| check_argument(&items, name)))?;
     for item in &mut items {
-        hand_on(options, prefix.as_ref(), item);
+        inherit_options(options, prefix.as_ref(), item);
     }
     let mut inside = Group::new(Delimiter::Brace, quote!(#(#inner_attributes)* #(#items)*));
     inside.set_span(body.span());
@@ -36,9 +36,9 @@ pub(crate) fn expand(options: &Options, block: &Item, body: &Group) -> Result<To
     Ok(quote!(#(#attributes)* #head #inside))
 }
 
-/// An argument to skip or redact must be one of some function inside: a slip of the pen must not show a
-/// secret.
-fn bound_somewhere(items: &[Item], name: &Ident) -> Result<()> {
+/// Checks that at least one function inside has the argument to skip or redact, because a misspelt name must
+/// not show a secret.
+fn check_argument(items: &[Item], name: &Ident) -> Result<()> {
     if items.iter().any(|item| binds(item, name)) {
         return Ok(());
     }
@@ -48,8 +48,8 @@ fn bound_somewhere(items: &[Item], name: &Ident) -> Result<()> {
 fn binds(item: &Item, name: &Ident) -> bool {
     match item.kind {
         Kind::Function => {
-            let signature = function::head.parse2(item.head.clone());
-            signature.map_or(true, |(_, signature)| names_argument(&signature, name))
+            let signature = parse_head.parse2(item.head.clone());
+            signature.map_or(true, |(_, signature)| has_argument(&signature, name))
         }
         Kind::Impl | Kind::Trait | Kind::Module => {
             let inside = item.body().map(Group::stream).and_then(|inside| {
@@ -58,47 +58,42 @@ fn binds(item: &Item, name: &Ident) -> bool {
             });
             inside.is_none_or(|items| items.iter().any(|item| binds(item, name)))
         }
-        // A macro may define any function.
+        // The macro may define any function.
         Kind::Macro => true,
         Kind::Other => false,
     }
 }
 
-/// On a block, `name` stands for the path of the block, to which each function adds its own name.
-fn prefix(options: &Options) -> Result<Option<LitStr>> {
+/// Returns the option `name`. On a block it is the path of the block, to which each function adds its own
+/// name.
+fn name_prefix(options: &Options) -> Result<Option<LitStr>> {
     match &options.name {
         None => Ok(None),
         Some(Expr::Lit(ExprLit { lit: Lit::Str(prefix), .. })) => Ok(Some(prefix.clone())),
         Some(other) => Err(Error::new_spanned(
             other,
-            "`name` on a block is put before the name of each function, and must be a literal",
+            "`name` on a block must be a string literal, because it is put before the name of each function",
         )),
     }
 }
 
-fn split_inner_attributes(tokens: TokenStream) -> Result<(Vec<Attribute>, TokenStream)> {
-    let split = |input: syn::parse::ParseStream<'_>| -> Result<(Vec<Attribute>, TokenStream)> {
-        Ok((Attribute::parse_inner(input)?, input.parse()?))
-    };
-    split.parse2(tokens)
-}
-
-/// Gives an item inside the block what it inherits; what cannot take it is left alone.
-fn hand_on(options: &Options, prefix: Option<&LitStr>, item: &mut Item) {
+/// Adds the attribute with the options of the block to an item inside. An item that cannot be monitored stays
+/// as it is.
+fn inherit_options(options: &Options, prefix: Option<&LitStr>, item: &mut Item) {
     let mut inherited = options.clone();
     let own_name = match item.kind {
         Kind::Function => {
-            let Ok((_, signature)) = function::head.parse2(item.head.clone()) else { return };
+            let Ok((_, signature)) = parse_head.parse2(item.head.clone()) else { return };
             if signature.constness.is_some()
                 || matches!(item.end, End::Plain(_))
-                || attributes::is_naked(&item.attributes)
+                || attributes::has_naked(&item.attributes)
             {
                 return;
             }
-            inherited.placed = true;
+            inherited.is_last = true;
             signature.ident.to_string()
         }
-        Kind::Impl | Kind::Trait | Kind::Module if item.body().is_some() => name_of_block(item),
+        Kind::Impl | Kind::Trait | Kind::Module if item.body().is_some() => block_name(item),
         _ => return,
     };
     inherited.skip.retain(|name| binds(item, name));
@@ -111,15 +106,15 @@ fn hand_on(options: &Options, prefix: Option<&LitStr>, item: &mut Item) {
     let _reported_later = attributes::inherit(&mut item.attributes, &inherited);
 }
 
-/// The type of an `impl` block, without path and generic arguments; the name of a trait or module.
-fn name_of_block(item: &Item) -> String {
+/// Returns the name of a trait or module, or the type of an `impl` block without path and generic arguments.
+fn block_name(item: &Item) -> String {
     let mut name = String::new();
     let mut angles = 0_usize;
     for tree in item.head.clone() {
         match tree {
             TokenTree::Punct(punct) if punct.as_char() == '<' => angles += 1,
             TokenTree::Punct(punct) if punct.as_char() == '>' => angles = angles.saturating_sub(1),
-            // The bounds of a trait.
+            // The bounds of the trait begin here.
             TokenTree::Punct(punct) if punct.as_char() == ':' && angles == 0 && item.kind == Kind::Trait => {
                 break;
             }

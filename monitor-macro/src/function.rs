@@ -1,5 +1,8 @@
-//! A function as the expansion needs it: its signature in parts, its arguments with the names they
-//! bind, its body as tokens.
+//! A function as the expansion needs it.
+//!
+//! Takes an item that is a function. Gives its signature in parts, its arguments with the names they bind,
+//! and its body as tokens, which are parsed only where the expansion needs the statements. The options are
+//! not known here.
 
 use proc_macro2::{Delimiter, Group, Ident, Span, TokenStream};
 use quote::{ToTokens, format_ident};
@@ -11,52 +14,52 @@ use syn::{
     Attribute, Block, FnArg, Pat, PatType, Receiver, ReceiverKind, Result, Signature, Stmt, Token, Visibility,
 };
 
-use crate::items::{Item, Kind};
+use crate::items::{Item, Kind, split_inner_attributes};
 use crate::mentions::mentions;
 
 /// A function with a body.
 pub(crate) struct Function {
     pub(crate) attributes: Vec<Attribute>,
-    /// `pub`, and `default` where specialization is on.
+    /// The visibility, and `default` where specialization is on.
     pub(crate) qualifiers: TokenStream,
     pub(crate) signature: Signature,
     pub(crate) arguments: Vec<Argument>,
-    /// `#![…]` at the start of the body.
+    /// The attributes `#![…]` at the start of the body.
     pub(crate) inner_attributes: Vec<Attribute>,
     pub(crate) body: TokenStream,
     /// The body in its braces, as the user wrote it.
     block: Group,
 }
 
-/// One argument other than the receiver.
+/// An argument other than the receiver.
 pub(crate) struct Argument {
     pub(crate) attributes: Vec<Attribute>,
     pub(crate) pattern: Pat,
     pub(crate) shape: Shape,
-    /// What the pattern binds, in its order.
+    /// The names that the pattern binds, in its order.
     pub(crate) bindings: Vec<Ident>,
-    /// A name for the whole argument where the pattern has none.
-    pub(crate) hidden: Ident,
+    /// A generated name for the whole argument where the pattern has none.
+    pub(crate) hidden_name: Ident,
 }
 
-/// How an argument is written.
+/// The syntax of an argument.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Shape {
     /// `a` or `mut a`.
     Name,
     /// `_`.
     Wild,
-    /// Anything else.
+    /// Any other pattern.
     Pattern,
 }
 
 impl Function {
-    /// Reads a function; an item that is none, or has no body, must be told apart before.
+    /// Parses a function. The caller has checked that the item is one and has this body.
     pub(crate) fn parse(item: &Item, body: &Group) -> Result<Self> {
         debug_assert!(item.kind == Kind::Function);
-        let (qualifiers, mut signature) = head.parse2(item.head.clone())?;
-        let (inner_attributes, body_tokens) = inner.parse2(body.stream())?;
-        own_unused_underscores(&mut signature, &body_tokens);
+        let (qualifiers, mut signature) = parse_head.parse2(item.head.clone())?;
+        let (inner_attributes, body_tokens) = split_inner_attributes(body.stream())?;
+        replace_unused_underscores(&mut signature, &body_tokens);
         Ok(Self {
             attributes: item.attributes.clone(),
             qualifiers,
@@ -68,52 +71,54 @@ impl Function {
         })
     }
 
-    /// `tokens` in the braces of the user's own body, so that rustc and clippy see its extent.
-    pub(crate) fn in_braces(&self, tokens: TokenStream) -> Group {
+    /// Returns `tokens` inside the braces of the user's own body, so that rustc and clippy see the extent of
+    /// the body.
+    pub(crate) fn braced(&self, tokens: TokenStream) -> Group {
         let mut group = Group::new(Delimiter::Brace, tokens);
         group.set_span(self.block.span());
         group
     }
 
-    /// `tokens` as a block of its own, behind statements of ours. Its braces lie where the user's do, but
-    /// count as ours: otherwise rustc may call them unused.
-    pub(crate) fn nested(&self, tokens: TokenStream) -> Group {
+    /// Returns `tokens` as a block to put after generated statements. The braces have the place of the user's
+    /// braces, but count as generated, because rustc may otherwise report them as unused.
+    pub(crate) fn nested_block(&self, tokens: TokenStream) -> Group {
         let mut group = Group::new(Delimiter::Brace, tokens);
-        group.set_span(located_at(self.block.span()));
+        group.set_span(generated_span(self.block.span()));
         group
     }
 
-    /// The body as a block of its own, behind statements of ours.
+    /// Returns the body as a block to put after generated statements.
     pub(crate) fn nested_body(&self) -> Group {
         if self.statements().is_none() {
-            // What does not parse rustc has reported once, and reports again unless it is the same.
+            // Rustc has reported a body that does not parse once. It reports the body again unless the tokens
+            // are the same.
             return self.block.clone();
         }
-        self.nested(self.body.clone())
+        self.nested_block(self.body.clone())
     }
 
-    /// The body as the user wrote it, all but its inner attributes.
+    /// Returns the body as the user wrote it, without its inner attributes.
     pub(crate) fn whole_body(&self) -> Group {
-        if self.inner_attributes.is_empty() { self.block.clone() } else { self.in_braces(self.body.clone()) }
+        if self.inner_attributes.is_empty() { self.block.clone() } else { self.braced(self.body.clone()) }
     }
 
-    /// The body's statements, where syn can read them.
+    /// Returns the statements of the body, if syn can parse them.
     pub(crate) fn statements(&self) -> Option<Vec<Stmt>> {
         Block::parse_within.parse2(self.body.clone()).ok()
     }
 
-    /// `self` in any of its forms.
+    /// Returns `self` in any of its forms.
     pub(crate) fn receiver(&self) -> Option<&Receiver> {
         self.signature.receiver()
     }
 
-    /// `self` as a value that is dropped with the call, not a mere reference.
+    /// Returns `self` if it is a value, which is dropped with the call, and not a reference.
     pub(crate) fn owned_receiver(&self) -> Option<&Receiver> {
         self.receiver().filter(|receiver| !matches!(receiver.kind, ReceiverKind::Reference(..)))
     }
 
-    /// Is the caller's place handed on, `#[track_caller]`, if only under some condition?
-    pub(crate) fn is_tracked(&self) -> bool {
+    /// Returns whether the function is `#[track_caller]`, directly or under `cfg_attr`.
+    pub(crate) fn is_track_caller(&self) -> bool {
         let name = Ident::new("track_caller", Span::call_site());
         self.attributes.iter().any(|attribute| {
             let path = attribute.path();
@@ -123,8 +128,8 @@ impl Function {
     }
 }
 
-/// The visibility (and `default`) and the signature.
-pub(crate) fn head(input: ParseStream<'_>) -> Result<(TokenStream, Signature)> {
+/// Parses the head of a function: the visibility with `default`, and the signature.
+pub(crate) fn parse_head(input: ParseStream<'_>) -> Result<(TokenStream, Signature)> {
     let mut qualifiers = input.parse::<Visibility>()?.into_token_stream();
     if input.peek(Token![default]) {
         input.parse::<Token![default]>()?.to_tokens(&mut qualifiers);
@@ -132,30 +137,26 @@ pub(crate) fn head(input: ParseStream<'_>) -> Result<(TokenStream, Signature)> {
     Ok((qualifiers, input.parse()?))
 }
 
-/// Makes each `_name` that the body does not mention a name of ours. The expansion uses it to capture
-/// it, and clippy's `used_underscore_binding` would blame the user for that.
-fn own_unused_underscores(signature: &mut Signature, body: &TokenStream) {
-    struct Own<'a>(&'a TokenStream);
-    impl VisitMut for Own<'_> {
+/// Replaces each `_name` that the body does not mention by a generated name. The expansion uses the argument
+/// to capture it, and clippy's `used_underscore_binding` would blame the user for that.
+fn replace_unused_underscores(signature: &mut Signature, body: &TokenStream) {
+    struct Replace<'a>(&'a TokenStream);
+    impl VisitMut for Replace<'_> {
         fn visit_pat_ident_mut(&mut self, pattern: &mut syn::PatIdent) {
             if pattern.ident.to_string().starts_with('_') && !mentions(self.0, &pattern.ident) {
-                pattern.ident = ours(&pattern.ident);
+                pattern.ident = generated_name(&pattern.ident);
             }
             visit_mut::visit_pat_ident_mut(self, pattern);
         }
     }
     for input in &mut signature.inputs {
         if let FnArg::Typed(typed) = input {
-            Own(body).visit_pat_mut(&mut typed.pat);
+            Replace(body).visit_pat_mut(&mut typed.pat);
         }
     }
 }
 
-fn inner(input: ParseStream<'_>) -> Result<(Vec<Attribute>, TokenStream)> {
-    Ok((Attribute::parse_inner(input)?, input.parse()?))
-}
-
-/// The arguments of a signature, without its receiver.
+/// Returns the arguments of a signature, without its receiver.
 pub(crate) fn arguments(signature: &Signature) -> Vec<Argument> {
     let typed = signature.inputs.iter().filter_map(|input| match input {
         FnArg::Typed(typed) => Some(typed),
@@ -180,20 +181,21 @@ impl Argument {
             pattern: (*typed.pat).clone(),
             shape,
             bindings: bindings.0,
-            hidden: format_ident!("__monitor_argument{}", index, span = Span::call_site()),
+            hidden_name: format_ident!("__monitor_argument{}", index, span = Span::call_site()),
         }
     }
 
-    /// The name of the whole argument where its pattern has moved into a closure: that of the user, for
-    /// the sake of documentation, but not to be taken for it.
-    pub(crate) fn whole(&self) -> Ident {
+    /// Returns the name of the whole argument in the signature where its pattern has moved into a closure.
+    /// Documentation shows the user's name, but the name is a generated one: the user's code cannot refer to
+    /// it.
+    pub(crate) fn outer_name(&self) -> Ident {
         match (self.shape, self.bindings.first()) {
-            (Shape::Name, Some(name)) => ours(name),
-            _ => self.hidden.clone(),
+            (Shape::Name, Some(name)) => generated_name(name),
+            _ => self.hidden_name.clone(),
         }
     }
 
-    /// The pattern with every binding by reference: it looks at the argument and takes nothing.
+    /// Returns the pattern with every binding by reference, which moves nothing out of the argument.
     pub(crate) fn pattern_by_ref(&self) -> Pat {
         struct ByRef;
         impl VisitMut for ByRef {
@@ -210,7 +212,7 @@ impl Argument {
         pattern
     }
 
-    /// Does the pattern borrow from the argument (`ref x`)?
+    /// Returns whether the pattern borrows from the argument (`ref x`).
     pub(crate) fn binds_by_ref(&self) -> bool {
         struct ByRef(bool);
         impl Visit<'_> for ByRef {
@@ -225,19 +227,20 @@ impl Argument {
     }
 }
 
-/// The same name at the same place, but one of ours: lints do not blame the user for what happens to it.
-pub(crate) fn ours(name: &Ident) -> Ident {
-    let mut ours = name.clone();
-    ours.set_span(located_at(name.span()));
-    ours
+/// Returns a generated name with the text and the place of `name`. Lints do not blame the user for its use.
+pub(crate) fn generated_name(name: &Ident) -> Ident {
+    let mut generated = name.clone();
+    generated.set_span(generated_span(name.span()));
+    generated
 }
 
-/// A span for tokens of ours that shows a place of the user's.
-pub(crate) fn located_at(place: Span) -> Span {
+/// Returns a span for generated tokens that shows a place in the user's code.
+pub(crate) fn generated_span(place: Span) -> Span {
     Span::call_site().located_at(place)
 }
 
-/// A unit struct or a constant is a pattern too, and binds nothing; by convention it begins upper case.
+/// Returns whether `name` in a pattern is a binding and not a unit struct or a constant, whose names begin
+/// with an upper case letter by convention.
 fn is_binding(name: &Ident) -> bool {
     !name.unraw().to_string().starts_with(char::is_uppercase)
 }
@@ -252,13 +255,13 @@ impl Visit<'_> for Bindings {
         visit::visit_pat_ident(self, pattern);
     }
 
-    /// `A(x) | B(x)` binds `x` once.
+    /// Visits one case only, because `A(x) | B(x)` binds `x` once.
     fn visit_pat_or(&mut self, pattern: &syn::PatOr) {
         if let Some(first) = pattern.cases.first() {
             self.visit_pat(first);
         }
     }
 
-    /// A constant expression in a pattern binds nothing.
+    /// Skips a constant expression in a pattern, because it binds nothing.
     fn visit_expr(&mut self, _: &syn::Expr) {}
 }

@@ -1,24 +1,24 @@
-//! Cuts tokens into items without parsing what is inside their braces.
+//! Cuts tokens into items without parsing the inside of their braces.
 //!
-//! In: the tokens of an item, or of everything inside an `impl` block, a trait or a module. Out: for
-//! each item its attributes, what stands before its body, and the body. Bodies stay tokens: what syn
-//! does not know, or what does not parse at all, reaches rustc as the user wrote it.
+//! Takes the tokens of an item, or of all items inside an `impl` block, a trait or a module. Returns for each
+//! item its attributes, its head (the tokens before the body) and its body. Bodies stay tokens, so that
+//! syntax which syn does not know, or which is wrong, reaches rustc as the user wrote it.
 
 use proc_macro2::{Delimiter, Group, TokenStream, TokenTree};
 use quote::{ToTokens, TokenStreamExt as _};
-use syn::Attribute;
-use syn::parse::Parser as _;
+use syn::parse::{ParseStream, Parser as _};
+use syn::{Attribute, Result};
 
-/// One item, cut at its body.
+/// An item, cut at its body.
 pub(crate) struct Item {
     pub(crate) attributes: Vec<Attribute>,
     pub(crate) kind: Kind,
-    /// Everything between the attributes and the body, or the closing `;`.
+    /// The tokens between the attributes and the body or the closing `;`.
     pub(crate) head: TokenStream,
     pub(crate) end: End,
 }
 
-/// What an item is, as far as `#[monitor]` tells items apart.
+/// The kinds of items that `#[monitor]` tells apart.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Function,
@@ -30,16 +30,16 @@ pub(crate) enum Kind {
     Other,
 }
 
-/// How an item ends.
+/// The end of an item.
 pub(crate) enum End {
-    /// In braces: a function's body, the items of a block.
+    /// Braces: the body of a function, or the items of a block.
     Body(Group),
-    /// In something else, such as `;`.
+    /// Any other end, such as `;`.
     Plain(TokenStream),
 }
 
 impl Item {
-    /// The body, where there is one.
+    /// Returns the body, if the item has one.
     pub(crate) fn body(&self) -> Option<&Group> {
         match &self.end {
             End::Body(body) => Some(body),
@@ -59,55 +59,63 @@ impl ToTokens for Item {
     }
 }
 
-/// The one item that an attribute stands on.
-pub(crate) fn single(tokens: TokenStream) -> Option<Item> {
-    let tokens = without_invisible_group(tokens);
+/// Returns the item in `tokens`, or `None` if there is not exactly one.
+pub(crate) fn cut_single(tokens: TokenStream) -> Option<Item> {
+    let tokens = strip_invisible_group(tokens);
     let mut items = cut(tokens)?;
     if items.len() == 1 { items.pop() } else { None }
 }
 
-/// All items in `tokens`; `None` where they are not items.
+/// Returns all items in `tokens`, or `None` if the tokens are not items.
 pub(crate) fn cut(tokens: TokenStream) -> Option<Vec<Item>> {
     let tokens: Vec<TokenTree> = tokens.into_iter().collect();
     let mut rest = tokens.as_slice();
     let mut items = Vec::new();
     while !rest.is_empty() {
-        let (item, after) = first_item(rest)?;
+        let (item, after) = cut_first(rest)?;
         items.push(item);
         rest = after;
     }
     Some(items)
 }
 
-/// A macro fragment such as `$item:item` comes wrapped in a group that cannot be seen.
-fn without_invisible_group(tokens: TokenStream) -> TokenStream {
+/// Splits the tokens inside braces into the inner attributes at their start (`#![…]`) and the rest.
+pub(crate) fn split_inner_attributes(tokens: TokenStream) -> Result<(Vec<Attribute>, TokenStream)> {
+    let split = |input: ParseStream<'_>| -> Result<(Vec<Attribute>, TokenStream)> {
+        Ok((Attribute::parse_inner(input)?, input.parse()?))
+    };
+    split.parse2(tokens)
+}
+
+/// Removes the invisible group around a macro fragment such as `$item:item`.
+fn strip_invisible_group(tokens: TokenStream) -> TokenStream {
     let mut trees = tokens.clone().into_iter();
     match (trees.next(), trees.next()) {
         (Some(TokenTree::Group(group)), None) if group.delimiter() == Delimiter::None => {
-            without_invisible_group(group.stream())
+            strip_invisible_group(group.stream())
         }
         _ => tokens,
     }
 }
 
-fn first_item(tokens: &[TokenTree]) -> Option<(Item, &[TokenTree])> {
-    let (attributes, tokens) = attributes(tokens)?;
+fn cut_first(tokens: &[TokenTree]) -> Option<(Item, &[TokenTree])> {
+    let (attributes, tokens) = split_attributes(tokens)?;
     let (kind, shape) = classify(tokens)?;
     let end = match shape {
-        Shape::Semicolon => tokens.iter().position(|tree| is_punct(tree, ';')).map(Cut::at_plain),
-        Shape::Macro => macro_end(tokens),
-        Shape::Braced => braced_end(tokens),
+        Shape::Semicolon => tokens.iter().position(|tree| is_punct(tree, ';')).map(Cut::semicolon),
+        Shape::Macro => find_macro_end(tokens),
+        Shape::Braced => find_braced_end(tokens),
     }?;
     let (head, rest) = tokens.split_at(end.at);
     let (last, rest) = rest.split_at(end.length);
     let end = match last {
-        [tree] if end.braced => End::Body(brace(tree)?),
+        [tree] if end.braced => End::Body(find_braces(tree)?),
         _ => End::Plain(last.iter().cloned().collect()),
     };
     Some((Item { attributes, kind, head: head.iter().cloned().collect(), end }, rest))
 }
 
-fn attributes(tokens: &[TokenTree]) -> Option<(Vec<Attribute>, &[TokenTree])> {
+fn split_attributes(tokens: &[TokenTree]) -> Option<(Vec<Attribute>, &[TokenTree])> {
     let mut length = 0;
     while let [hash, TokenTree::Group(_), ..] = &tokens[length..]
         && is_punct(hash, '#')
@@ -119,7 +127,7 @@ fn attributes(tokens: &[TokenTree]) -> Option<(Vec<Attribute>, &[TokenTree])> {
     Some((attributes, rest))
 }
 
-/// How to find the end of an item.
+/// The syntax at the end of an item, which says how to find the end.
 enum Shape {
     Semicolon,
     Macro,
@@ -130,7 +138,8 @@ fn classify(tokens: &[TokenTree]) -> Option<(Kind, Shape)> {
     let mut trees = tokens.iter().peekable();
     while let Some(tree) = trees.next() {
         let TokenTree::Ident(word) = tree else {
-            // The parentheses of `pub(crate)`, the ABI of `extern "C"`, a `$vis:vis` fragment.
+            // Parentheses belong to `pub(crate)`, a literal to `extern "C"`, another group to a `$vis:vis`
+            // fragment.
             match tree {
                 TokenTree::Group(group) if group.delimiter() == Delimiter::Brace => {
                     return Some((Kind::Other, Shape::Braced));
@@ -140,7 +149,7 @@ fn classify(tokens: &[TokenTree]) -> Option<(Kind, Shape)> {
             }
         };
         if trees.peek().is_some_and(|next| is_punct(next, '!')) {
-            // `unsafe impl !Send for T` and the like aside, a bang makes it a macro.
+            // A bang after a word means a macro, except in `unsafe impl !Send for T`.
             if word != "impl" {
                 let kind = if word == "macro_rules" { Kind::Other } else { Kind::Macro };
                 return Some((kind, Shape::Macro));
@@ -173,7 +182,7 @@ fn classify(tokens: &[TokenTree]) -> Option<(Kind, Shape)> {
     None
 }
 
-/// Where the tokens that end an item lie.
+/// The position of the tokens that end an item.
 struct Cut {
     at: usize,
     length: usize,
@@ -181,12 +190,12 @@ struct Cut {
 }
 
 impl Cut {
-    fn at_plain(at: usize) -> Self {
+    fn semicolon(at: usize) -> Self {
         Self { at, length: 1, braced: false }
     }
 }
 
-fn macro_end(tokens: &[TokenTree]) -> Option<Cut> {
+fn find_macro_end(tokens: &[TokenTree]) -> Option<Cut> {
     let bang = tokens.iter().position(|tree| is_punct(tree, '!'))?;
     let group = bang + tokens[bang..].iter().position(|tree| matches!(tree, TokenTree::Group(_)))?;
     match tokens.get(group + 1) {
@@ -195,8 +204,8 @@ fn macro_end(tokens: &[TokenTree]) -> Option<Cut> {
     }
 }
 
-/// The first brace that is no const argument (`Matrix<{ N + 1 }>`), or the first `;`.
-fn braced_end(tokens: &[TokenTree]) -> Option<Cut> {
+/// Finds the first braces that are not a const argument (`Matrix<{ N + 1 }>`), or the first `;`.
+fn find_braced_end(tokens: &[TokenTree]) -> Option<Cut> {
     let mut angles = 0_usize;
     let mut after_minus = false;
     for (at, tree) in tokens.iter().enumerate() {
@@ -205,13 +214,13 @@ fn braced_end(tokens: &[TokenTree]) -> Option<Cut> {
                 match punct.as_char() {
                     '<' => angles += 1,
                     '>' if !after_minus => angles = angles.saturating_sub(1),
-                    ';' if angles == 0 => return Some(Cut::at_plain(at)),
+                    ';' if angles == 0 => return Some(Cut::semicolon(at)),
                     _ => {}
                 }
                 after_minus = punct.as_char() == '-';
                 continue;
             }
-            TokenTree::Group(_) if angles == 0 && brace(tree).is_some() => {
+            TokenTree::Group(_) if angles == 0 && find_braces(tree).is_some() => {
                 return Some(Cut { at, length: 1, braced: true });
             }
             _ => {}
@@ -221,15 +230,16 @@ fn braced_end(tokens: &[TokenTree]) -> Option<Cut> {
     None
 }
 
-/// The braces of `tree`, seen through an invisible group such as `$body:block` makes.
-fn brace(tree: &TokenTree) -> Option<Group> {
+/// Returns the braces that `tree` is. An invisible group around them, such as `$body:block` makes, is
+/// removed.
+fn find_braces(tree: &TokenTree) -> Option<Group> {
     let TokenTree::Group(group) = tree else { return None };
     match group.delimiter() {
         Delimiter::Brace => Some(group.clone()),
         Delimiter::None => {
             let mut inner = group.stream().into_iter();
             match (inner.next(), inner.next()) {
-                (Some(tree), None) => brace(&tree),
+                (Some(tree), None) => find_braces(&tree),
                 _ => None,
             }
         }

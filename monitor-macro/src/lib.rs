@@ -1,9 +1,10 @@
 //! The attribute `#[monitor]` of the crate `monitored`.
 //!
-//! The way of a use: `options` (parse) and `items` (cut) → `validate` → `expand`, or `block` for
-//! everything with functions inside; on a mistake `fallback` keeps the user's item alive beside the
-//! error. Invariant: with the feature `record` off, options are checked all the same, and the item is
-//! returned token by token.
+//! Takes the options and the tokens of an item. Returns the monitored item. The steps are `options` (parse
+//! the options) and `items` (cut the item), `validate`, then `expand` for a function or `block` for an item
+//! with functions inside. On a mistake, `fallback` returns the item unchanged beside the error. If the
+//! feature `record` is off, the options are checked all the same and the item is returned token by token.
+//! This crate does not know types: it sees tokens alone.
 
 mod options;
 mod items;
@@ -27,56 +28,57 @@ use crate::options::Options;
 #[doc = include_str!("monitor.md")]
 #[proc_macro_attribute]
 pub fn monitor(options: proc_macro::TokenStream, item: proc_macro::TokenStream) -> proc_macro::TokenStream {
-    match attribute(options.into(), &item.clone().into()) {
+    match expand_item(options.into(), &item.clone().into()) {
         Ok(Some(expanded)) => expanded.into(),
         Ok(None) => item,
-        Err(error) => fallback::item_and_error(item.into(), &error).into(),
+        Err(error) => fallback::keep_item(item.into(), &error).into(),
     }
 }
 
-/// The expansion, or `None` to leave the item as it is.
-fn attribute(options: TokenStream, tokens: &TokenStream) -> Result<Option<TokenStream>> {
+/// Returns the expansion, or `None` if the item stays as it is.
+fn expand_item(options: TokenStream, tokens: &TokenStream) -> Result<Option<TokenStream>> {
     let options = Options::parse(options)?;
-    validate::options(&options)?;
+    validate::check_options(&options)?;
     if options.off {
         return Ok(None);
     }
-    let item = items::single(tokens.clone()).ok_or_else(|| validate::not_an_item(tokens))?;
+    let item = items::cut_single(tokens.clone()).ok_or_else(|| validate::unsupported_item(tokens))?;
     let expanded = match (item.kind, item.body()) {
-        (Kind::Function, Some(body)) => function(&options, &item, body)?,
+        (Kind::Function, Some(body)) => expand_function(&options, &item, body)?,
         (Kind::Impl | Kind::Trait | Kind::Module, Some(body)) => Some(block::expand(&options, &item, body)?),
-        (Kind::Function, None) => return Err(validate::no_body(&item.head)),
-        _ => return Err(validate::not_an_item(&item.head)),
+        (Kind::Function, None) => return Err(validate::missing_body(&item.head)),
+        _ => return Err(validate::unsupported_item(&item.head)),
     };
     Ok(expanded.filter(|_| cfg!(feature = "record")))
 }
 
-/// `None` for a function that does not read as one: then rustc has more to say about it than we have.
-fn function(options: &Options, item: &Item, body: &Group) -> Result<Option<TokenStream>> {
+/// Returns the expansion of a function, or `None` if it does not parse as a function, because rustc reports
+/// that better.
+fn expand_function(options: &Options, item: &Item, body: &Group) -> Result<Option<TokenStream>> {
     let Ok(mut function) = Function::parse(item, body) else { return Ok(None) };
-    let options = attributes::take_ours(&mut function.attributes)?.over(options);
+    let options = attributes::take_monitor_attributes(&mut function.attributes)?.overriding(options);
     if options.off {
         let Item { head, .. } = item;
         let attributes = &function.attributes;
         return Ok(Some(quote!(#(#attributes)* #head #body)));
     }
-    validate::options(&options)?;
-    validate::function(&options, &function.signature)?;
-    if attributes::is_naked(&function.attributes) {
-        return Err(validate::naked(&item.head));
+    validate::check_options(&options)?;
+    validate::check_function(&options, &function.signature)?;
+    if attributes::has_naked(&function.attributes) {
+        return Err(validate::naked_function(&item.head));
     }
-    let waits = function.signature.asyncness.is_some() && !options.placed;
-    if waits && attributes::await_expansion(&function.attributes) {
-        return Ok(Some(behind_others(options, function.attributes, item)));
+    let must_wait = function.signature.asyncness.is_some() && !options.is_last;
+    if must_wait && attributes::has_unexpanded_macro(&function.attributes) {
+        return Ok(Some(move_attribute_last(options, function.attributes, item)));
     }
     Ok(Some(expand::expand(&options, &function)))
 }
 
-/// The function with our attribute behind all others: `#[tokio::main]` and its like demand an
-/// `async fn`, which ours would have made a plain one.
-fn behind_others(mut options: Options, mut others: Vec<Attribute>, item: &Item) -> TokenStream {
-    options.placed = true;
-    others.push(attributes::ours(&options));
+/// Returns the function with `#[monitor]` after all `others`. `#[tokio::main]` and similar macros demand an
+/// `async fn` and must run first, because the expansion of `#[monitor]` is a plain function.
+fn move_attribute_last(mut options: Options, mut others: Vec<Attribute>, item: &Item) -> TokenStream {
+    options.is_last = true;
+    others.push(attributes::monitor_attribute(&options));
     let (head, body) = (&item.head, item.body());
     quote!(#(#others)* #head #body)
 }

@@ -1,24 +1,26 @@
-//! Does a name occur in tokens? Decides, without parsing a body, whether an argument counts as used.
+//! Finds out whether a name occurs in tokens.
 //!
-//! A field or method of the same name (`x.name`) does not count; the name in a format text
-//! (`"{name}"`) does.
+//! Takes tokens and a name. Returns whether the name occurs, without parsing a body, so that the expansion
+//! knows whether the user's code uses an argument. A field or method of the same name (`x.name`) does not
+//! count. The name in a format string (`"{name}"`) does. Scopes are not known: a local variable of the same
+//! name counts as a mention.
 
 use proc_macro2::{Ident, TokenStream, TokenTree};
 use syn::ext::IdentExt as _;
 
-/// Is `name` mentioned anywhere in `tokens`?
+/// Returns whether `tokens` mention `name` at any depth.
 pub(crate) fn mentions(tokens: &TokenStream, name: &Ident) -> bool {
-    search(tokens, &name.unraw().to_string())
+    mentions_text(tokens, &name.unraw().to_string())
 }
 
-fn search(tokens: &TokenStream, name: &str) -> bool {
+fn mentions_text(tokens: &TokenStream, name: &str) -> bool {
     let mut dots = 0;
     for tree in tokens.clone() {
         let found = match &tree {
-            // One dot stands before a field, two before the end of a range.
+            // One dot stands before a field, two dots stand before the end of a range.
             TokenTree::Ident(ident) => dots != 1 && ident.unraw() == name,
-            TokenTree::Group(group) => search(&group.stream(), name),
-            TokenTree::Literal(literal) => in_format_text(&literal.to_string(), name),
+            TokenTree::Group(group) => mentions_text(&group.stream(), name),
+            TokenTree::Literal(literal) => is_in_format_string(&literal.to_string(), name),
             TokenTree::Punct(_) => false,
         };
         if found {
@@ -32,7 +34,7 @@ fn search(tokens: &TokenStream, name: &str) -> bool {
     false
 }
 
-fn in_format_text(literal: &str, name: &str) -> bool {
+fn is_in_format_string(literal: &str, name: &str) -> bool {
     literal.contains('{')
         && literal.match_indices(name).any(|(at, _)| {
             let before = literal[..at].trim_end().chars().next_back();

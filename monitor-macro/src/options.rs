@@ -1,7 +1,8 @@
-//! The options of `#[monitor(…)]`, read by one table.
+//! The options of `#[monitor(…)]`, parsed by one table.
 //!
-//! In: the tokens inside the parentheses. Out: [`Options`], or every mistake at its own span. What an
-//! option means for the item it stands on is decided in `validate` and `expand`.
+//! Takes the tokens inside the parentheses. Returns [`Options`], or one error that holds every mistake at its
+//! own span. The options also merge with the options of the surrounding block and turn back into tokens. What
+//! an option means for the item is not known here: `validate` and `expand` decide it.
 
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{ToTokens, quote};
@@ -9,9 +10,9 @@ use syn::ext::IdentExt as _;
 use syn::parse::{Parse, ParseStream, Parser as _};
 use syn::{Error, Expr, LitStr, Path, Result, Token, parenthesized};
 
-/// What a user asked for.
+/// The options that the user wrote.
 #[derive(Clone, Default)]
-#[expect(clippy::struct_excessive_bools, reason = "each is an option that is written or is not")]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option without a value")]
 pub(crate) struct Options {
     pub(crate) off: bool,
     pub(crate) name: Option<Expr>,
@@ -24,10 +25,10 @@ pub(crate) struct Options {
     pub(crate) no_result: bool,
     pub(crate) fields: Vec<Field>,
     pub(crate) error_if: Option<Expr>,
-    /// Where `monitored` is found.
+    /// The path of the crate `monitored`.
     pub(crate) krate: Option<Path>,
-    /// Set by our own expansion: the attribute already stands behind all others of its function.
-    pub(crate) placed: bool,
+    /// The attribute already stands after all other attributes of its function. Only the expansion sets this.
+    pub(crate) is_last: bool,
 }
 
 /// One `key = expr` of `fields(…)`.
@@ -37,28 +38,28 @@ pub(crate) struct Field {
     pub(crate) value: Expr,
 }
 
-/// One row of the table: an option's name, how it is written, how it is read.
+/// A row of the table: the name of an option, the text that shows its use, and its parser.
 struct Spec {
     name: &'static str,
     usage: &'static str,
-    read: fn(&mut Options, ParseStream<'_>) -> Result<()>,
+    parse: fn(&mut Options, ParseStream<'_>) -> Result<()>,
 }
 
 const TABLE: &[Spec] = &[
     Spec {
         name: "name",
         usage: "name = \"shop::pay\"",
-        read: |options, input| value(input).map(|value| options.name = Some(value)),
+        parse: |options, input| parse_value(input).map(|value| options.name = Some(value)),
     },
     Spec {
         name: "skip",
         usage: "skip(argument, …)",
-        read: |options, input| names(input).map(|names| options.skip = names),
+        parse: |options, input| parse_names(input).map(|names| options.skip = names),
     },
     Spec {
         name: "skip_all",
         usage: "skip_all",
-        read: |options, _| {
+        parse: |options, _| {
             options.skip_all = true;
             Ok(())
         },
@@ -66,12 +67,12 @@ const TABLE: &[Spec] = &[
     Spec {
         name: "redact",
         usage: "redact(argument, …)",
-        read: |options, input| names(input).map(|names| options.redact = names),
+        parse: |options, input| parse_names(input).map(|names| options.redact = names),
     },
     Spec {
         name: "no_result",
         usage: "no_result",
-        read: |options, _| {
+        parse: |options, _| {
             options.no_result = true;
             Ok(())
         },
@@ -79,32 +80,32 @@ const TABLE: &[Spec] = &[
     Spec {
         name: "fields",
         usage: "fields(key = expression, …)",
-        read: |options, input| fields(input).map(|fields| options.fields = fields),
+        parse: |options, input| parse_fields(input).map(|fields| options.fields = fields),
     },
     Spec {
         name: "sample",
         usage: "sample = 0.01",
-        read: |options, input| value(input).map(|value| options.sample = Some(value)),
+        parse: |options, input| parse_value(input).map(|value| options.sample = Some(value)),
     },
     Spec {
         name: "slow",
         usage: "slow = \"10ms\"",
-        read: |options, input| value(input).map(|value| options.slow = Some(value)),
+        parse: |options, input| parse_value(input).map(|value| options.slow = Some(value)),
     },
     Spec {
         name: "error_if",
         usage: "error_if = path_or_closure",
-        read: |options, input| value(input).map(|value| options.error_if = Some(value)),
+        parse: |options, input| parse_value(input).map(|value| options.error_if = Some(value)),
     },
     Spec {
         name: "group",
         usage: "group = \"payments\"",
-        read: |options, input| value(input).map(|value| options.group = Some(value)),
+        parse: |options, input| parse_value(input).map(|value| options.group = Some(value)),
     },
     Spec {
         name: "off",
         usage: "off",
-        read: |options, _| {
+        parse: |options, _| {
             options.off = true;
             Ok(())
         },
@@ -112,7 +113,7 @@ const TABLE: &[Spec] = &[
     Spec {
         name: "crate",
         usage: "crate = path::to::monitored",
-        read: |options, input| {
+        parse: |options, input| {
             input.parse::<Token![=]>()?;
             options.krate = Some(Path::parse_mod_style(input)?);
             Ok(())
@@ -120,23 +121,28 @@ const TABLE: &[Spec] = &[
     },
 ];
 
-/// Not in the table, because it is not for users and must not be listed to them.
-const PLACED: &str = "__placed";
+/// The option behind [`Options::is_last`]. It is missing in the table because error messages list the table
+/// to users.
+const IS_LAST: &str = "__is_last";
 
 impl Options {
-    /// Reads all options; on mistakes, one error that holds every one of them.
+    /// Parses all options.
+    ///
+    /// # Errors
+    ///
+    /// One error holds all mistakes.
     pub(crate) fn parse(tokens: TokenStream) -> Result<Self> {
-        read_all.parse2(tokens)
+        parse_options.parse2(tokens)
     }
 
-    /// The path to `monitored`.
+    /// Returns the path of the crate `monitored`.
     pub(crate) fn krate(&self) -> TokenStream {
         self.krate.as_ref().map_or_else(|| quote!(::monitored), ToTokens::to_token_stream)
     }
 
-    /// These options over `base`, those of the block around the function: lists of arguments add up,
-    /// so that nothing redacted for a whole block is shown; in all else these win.
-    pub(crate) fn over(mut self, base: &Self) -> Self {
+    /// Merges these options with `base`, the options of the surrounding block. Lists are joined, so that an
+    /// argument redacted for the whole block stays redacted. In all other options `self` wins.
+    pub(crate) fn overriding(mut self, base: &Self) -> Self {
         let add = |own: &mut Vec<Ident>, base: &[Ident]| {
             for name in base {
                 if !own.contains(name) {
@@ -161,74 +167,67 @@ impl Options {
             no_result: self.no_result || base.no_result,
             error_if: self.error_if.or_else(|| base.error_if.clone()),
             krate: self.krate.or_else(|| base.krate.clone()),
-            placed: self.placed || base.placed,
+            is_last: self.is_last || base.is_last,
             ..self
         }
     }
 }
 
-/// The options as they are written, to be handed to a function's own attribute.
+/// Writes the options as a user would, for the attribute that a function inherits.
 impl ToTokens for Options {
     fn to_tokens(&self, tokens: &mut TokenStream) {
         let Self { name, group, sample, slow, skip, redact, fields, error_if, krate, .. } = self;
-        let mut put = |option: TokenStream| tokens.extend(quote!(#option,));
+        let mut push = |option: TokenStream| tokens.extend(quote!(#option,));
         if let Some(path) = krate {
-            put(quote!(crate = #path));
+            push(quote!(crate = #path));
         }
         for (key, value) in [("name", name), ("group", group), ("sample", sample), ("slow", slow)] {
             if let Some(value) = value {
                 let key = Ident::new(key, Span::call_site());
-                put(quote!(#key = #value));
+                push(quote!(#key = #value));
             }
         }
         if let Some(test) = error_if {
-            put(quote!(error_if = #test));
+            push(quote!(error_if = #test));
         }
         for (key, names) in [("skip", skip), ("redact", redact)] {
             if !names.is_empty() {
                 let key = Ident::new(key, Span::call_site());
-                put(quote!(#key(#(#names),*)));
+                push(quote!(#key(#(#names),*)));
             }
         }
         if !fields.is_empty() {
             let fields = fields.iter().map(|Field { key, value }| quote!(#key = #value));
-            put(quote!(fields(#(#fields),*)));
+            push(quote!(fields(#(#fields),*)));
         }
         for (key, set) in [
             ("skip_all", self.skip_all),
             ("no_result", self.no_result),
             ("off", self.off),
-            (PLACED, self.placed),
+            (IS_LAST, self.is_last),
         ] {
             if set {
                 let key = Ident::new(key, Span::call_site());
-                put(quote!(#key));
+                push(quote!(#key));
             }
         }
     }
 }
 
-fn read_all(input: ParseStream<'_>) -> Result<Options> {
+fn parse_options(input: ParseStream<'_>) -> Result<Options> {
     let mut options = Options::default();
     let mut seen: Vec<&'static str> = Vec::new();
     let mut errors: Option<Error> = None;
     while !input.is_empty() {
-        if let Err(error) = read_one(&mut options, &mut seen, input) {
-            match &mut errors {
-                Some(errors) => errors.combine(error),
-                None => errors = Some(error),
-            }
+        if let Err(error) = parse_option(&mut options, &mut seen, input) {
+            add_error(&mut errors, error);
             skip_to_comma(input);
         }
         if input.is_empty() {
             break;
         }
         if let Err(error) = input.parse::<Token![,]>() {
-            let error = Error::new(error.span(), "expected `,` between options");
-            match &mut errors {
-                Some(errors) => errors.combine(error),
-                None => errors = Some(error),
-            }
+            add_error(&mut errors, Error::new(error.span(), "expected `,` between options"));
             skip_to_comma(input);
             let _: Result<Token![,]> = input.parse();
         }
@@ -236,35 +235,43 @@ fn read_all(input: ParseStream<'_>) -> Result<Options> {
     errors.map_or(Ok(options), Err)
 }
 
-fn read_one(options: &mut Options, seen: &mut Vec<&'static str>, input: ParseStream<'_>) -> Result<()> {
+fn add_error(errors: &mut Option<Error>, error: Error) {
+    match errors {
+        Some(errors) => errors.combine(error),
+        None => *errors = Some(error),
+    }
+}
+
+fn parse_option(options: &mut Options, seen: &mut Vec<&'static str>, input: ParseStream<'_>) -> Result<()> {
     let Ok(name) = input.call(Ident::parse_any) else {
-        return Err(input.error(format!("expected an option; {}", allowed())));
+        return Err(input.error(format!("expected an option; {}", allowed_options())));
     };
     let text = name.unraw().to_string();
-    if text == PLACED {
-        options.placed = true;
+    if text == IS_LAST {
+        options.is_last = true;
         return Ok(());
     }
     let Some(spec) = TABLE.iter().find(|spec| spec.name == text) else {
-        return Err(Error::new(name.span(), format!("unknown option `{text}`; {}", allowed())));
+        return Err(Error::new(name.span(), format!("unknown option `{text}`; {}", allowed_options())));
     };
     if seen.contains(&spec.name) {
         return Err(Error::new(name.span(), format!("option `{text}` is given twice")));
     }
     seen.push(spec.name);
     let is_bare = input.is_empty();
-    (spec.read)(options, input)
-        // There is no token to point at behind the last one.
+    (spec.parse)(options, input)
+        // After the last token there is none to point at.
         .map_err(|error| if is_bare { Error::new(name.span(), error.to_string()) } else { error })
         .map_err(|error| Error::new(error.span(), format!("{error}; write `{}`", spec.usage)))?;
     if input.is_empty() || input.peek(Token![,]) {
         Ok(())
     } else {
-        Err(input.error(format!("unexpected after option `{text}`; write `{}`", spec.usage)))
+        Err(input
+            .error(format!("expected `,` or the end of the options after `{text}`; write `{}`", spec.usage)))
     }
 }
 
-fn allowed() -> String {
+fn allowed_options() -> String {
     let usages: Vec<String> = TABLE.iter().map(|spec| format!("`{}`", spec.usage)).collect();
     format!("allowed are {}", usages.join(", "))
 }
@@ -275,12 +282,12 @@ fn skip_to_comma(input: ParseStream<'_>) {
     }
 }
 
-fn value(input: ParseStream<'_>) -> Result<Expr> {
+fn parse_value(input: ParseStream<'_>) -> Result<Expr> {
     input.parse::<Token![=]>()?;
     input.parse()
 }
 
-fn names(input: ParseStream<'_>) -> Result<Vec<Ident>> {
+fn parse_names(input: ParseStream<'_>) -> Result<Vec<Ident>> {
     let content;
     parenthesized!(content in input);
     let name = |input: ParseStream<'_>| {
@@ -298,7 +305,7 @@ fn names(input: ParseStream<'_>) -> Result<Vec<Ident>> {
     Ok(names.into_iter().collect())
 }
 
-fn fields(input: ParseStream<'_>) -> Result<Vec<Field>> {
+fn parse_fields(input: ParseStream<'_>) -> Result<Vec<Field>> {
     let content;
     parenthesized!(content in input);
     let fields: Vec<Field> = content.parse_terminated(Field::parse, Token![,])?.into_iter().collect();
@@ -319,6 +326,6 @@ impl Parse for Field {
             let key = input.call(Ident::parse_any)?;
             LitStr::new(&key.unraw().to_string(), key.span())
         };
-        Ok(Self { key, value: value(input)? })
+        Ok(Self { key, value: parse_value(input)? })
     }
 }

@@ -1,4 +1,7 @@
-//! What a return type means for the way a function is wrapped, by its syntax alone.
+//! Classifies return types.
+//!
+//! Takes the return type of a function. Returns its class, which decides how the function is wrapped. Only
+//! the syntax of the type is known: a type alias is not resolved.
 
 use proc_macro2::{Span, TokenStream};
 use quote::ToTokens as _;
@@ -9,31 +12,31 @@ use syn::{
     TypePath,
 };
 
-/// A return type, seen as `#[monitor]` sees it.
+/// The classes of return types.
 pub(crate) enum Returns {
-    /// `()`: there is nothing to see.
+    /// `()`: there is no value to capture.
     Unit,
-    /// `!`: it never returns.
+    /// `!`: the function never returns.
     Never,
-    /// `impl Fn…`: a closure takes the types of its arguments from here, and only where it is returned
-    /// right out of the function; nothing could be seen of it but a name.
+    /// `impl Fn…`: the value is not captured, because only the name of its type could be, and because the
+    /// arguments of the closure take their types from here only if the closure is returned directly.
     Closure,
-    /// Any other type, with `_` where it says `impl Trait`.
+    /// Any other type, with `_` in place of `impl Trait`.
     Value(Box<Type>),
-    /// A future, timed until it completes.
+    /// A future, whose call ends when it completes.
     Future(Box<FutureType>),
 }
 
 /// A return type that is a future.
 pub(crate) struct FutureType {
     pub(crate) pointer: Pointer,
-    /// The type as it may be written on a closure.
+    /// The type, with `_` in place of `impl Trait`, as a closure may return it.
     pub(crate) nameable: Type,
-    /// The future's output as it may be written on a closure.
+    /// The output of the future, with `_` in place of `impl Trait`.
     pub(crate) output: Type,
 }
 
-/// What a future is behind.
+/// The pointer around a future.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Pointer {
     /// `impl Future`.
@@ -44,25 +47,25 @@ pub(crate) enum Pointer {
     PinBox,
 }
 
-/// Sees a function's return type.
-pub(crate) fn returns(output: &ReturnType) -> Returns {
+/// Returns the class of a return type.
+pub(crate) fn classify(output: &ReturnType) -> Returns {
     let ReturnType::Type(_, ty) = output else { return Returns::Unit };
-    let ty = plain(ty);
+    let ty = strip_groups(ty);
     match ty {
         Type::Never(_) => Returns::Never,
         Type::Tuple(tuple) if tuple.elems.is_empty() => Returns::Unit,
         Type::ImplTrait(opaque) if opaque.bounds.iter().any(is_function) => Returns::Closure,
-        _ => match future(ty) {
+        _ => match find_future(ty) {
             Some((pointer, output)) => {
-                let output = nameable(&output);
-                Returns::Future(Box::new(FutureType { pointer, nameable: nameable(ty), output }))
+                let output = to_nameable(&output);
+                Returns::Future(Box::new(FutureType { pointer, nameable: to_nameable(ty), output }))
             }
-            None => Returns::Value(Box::new(nameable(ty))),
+            None => Returns::Value(Box::new(to_nameable(ty))),
         },
     }
 }
 
-/// Is this one of the traits that a closure has?
+/// Returns whether the bound is one of the traits of closures.
 fn is_function(bound: &TypeParamBound) -> bool {
     const FUNCTIONS: [&str; 6] = ["Fn", "FnMut", "FnOnce", "AsyncFn", "AsyncFnMut", "AsyncFnOnce"];
     match bound {
@@ -73,13 +76,13 @@ fn is_function(bound: &TypeParamBound) -> bool {
     }
 }
 
-/// The type with `_` for each `impl Trait` in it, which may not be written within a body.
-pub(crate) fn nameable(ty: &Type) -> Type {
+/// Returns the type with `_` in place of each `impl Trait`, which is not allowed inside a body.
+pub(crate) fn to_nameable(ty: &Type) -> Type {
     struct Infer;
     impl VisitMut for Infer {
         fn visit_type_mut(&mut self, ty: &mut Type) {
             if matches!(ty, Type::ImplTrait(_)) {
-                *ty = infer();
+                *ty = inferred_type();
             } else {
                 visit_mut::visit_type_mut(self, ty);
             }
@@ -90,67 +93,71 @@ pub(crate) fn nameable(ty: &Type) -> Type {
     ty
 }
 
-/// `_`.
-fn infer() -> Type {
+/// Returns the type `_`.
+fn inferred_type() -> Type {
     Type::Infer(TypeInfer { attrs: Vec::new(), underscore_token: Token![_](Span::call_site()) })
 }
 
-/// The type with each of its `impl` tokens made ours: an opaque type captures lifetimes by the rules
-/// of the edition that its `impl` token comes from, and those of an async fn capture all.
-pub(crate) fn capturing_all(ty: &Type) -> TokenStream {
-    struct Ours;
-    impl VisitMut for Ours {
+/// Returns the type with each of its `impl` tokens replaced by a generated one. An opaque type captures
+/// lifetimes by the rules of the edition of its `impl` token. The edition of this crate captures all
+/// lifetimes, as an `async fn` does.
+pub(crate) fn to_capturing_all(ty: &Type) -> TokenStream {
+    struct Replace;
+    impl VisitMut for Replace {
         fn visit_type_impl_trait_mut(&mut self, ty: &mut syn::TypeImplTrait) {
             ty.impl_token.span = Span::call_site();
             visit_mut::visit_type_impl_trait_mut(self, ty);
         }
     }
     let mut ty = ty.clone();
-    Ours.visit_type_mut(&mut ty);
+    Replace.visit_type_mut(&mut ty);
     ty.into_token_stream()
 }
 
-/// The type without parentheses and invisible groups around it.
-fn plain(ty: &Type) -> &Type {
+/// Removes parentheses and invisible groups around the type.
+fn strip_groups(ty: &Type) -> &Type {
     match ty {
-        Type::Paren(paren) => plain(&paren.elem),
-        Type::Group(group) => plain(&group.elem),
+        Type::Paren(paren) => strip_groups(&paren.elem),
+        Type::Group(group) => strip_groups(&group.elem),
         ty => ty,
     }
 }
 
-fn future(ty: &Type) -> Option<(Pointer, Type)> {
-    match plain(ty) {
-        Type::ImplTrait(future) => Some((Pointer::None, output(&future.bounds)?)),
+/// Returns the pointer around the future that `ty` is, and the output of the future.
+fn find_future(ty: &Type) -> Option<(Pointer, Type)> {
+    match strip_groups(ty) {
+        Type::ImplTrait(future) => Some((Pointer::None, find_output(&future.bounds)?)),
         Type::Path(TypePath { qself: None, path, .. }) => {
             let last = path.segments.last()?;
             if last.ident == "BoxFuture" || last.ident == "LocalBoxFuture" {
                 return Some((
                     Pointer::PinBox,
-                    type_arguments(path).last().map_or_else(infer, |&output| output.clone()),
+                    type_arguments(path).last().map_or_else(inferred_type, |&output| output.clone()),
                 ));
             }
             let [inner] = type_arguments(path)[..] else { return None };
             if last.ident == "Pin" {
-                let Type::Path(TypePath { qself: None, path: boxed, .. }) = plain(inner) else { return None };
-                Some((Pointer::PinBox, boxed_output(boxed)?))
+                let Type::Path(TypePath { qself: None, path: boxed, .. }) = strip_groups(inner) else {
+                    return None;
+                };
+                Some((Pointer::PinBox, find_boxed_output(boxed)?))
             } else {
-                Some((Pointer::Box, boxed_output(path)?))
+                Some((Pointer::Box, find_boxed_output(path)?))
             }
         }
         _ => None,
     }
 }
 
-/// The output of the future in a `Box<…>`.
-fn boxed_output(path: &Path) -> Option<Type> {
+/// Returns the output of the future in a `Box<…>`.
+fn find_boxed_output(path: &Path) -> Option<Type> {
     if path.segments.last()?.ident != "Box" {
         return None;
     }
     let [inner] = type_arguments(path)[..] else { return None };
-    match plain(inner) {
-        Type::TraitObject(object) => output(&object.bounds),
-        Type::ImplTrait(future) => output(&future.bounds),
+    match strip_groups(inner) {
+        Type::TraitObject(object) => find_output(&object.bounds),
+        Type::ImplTrait(future) => find_output(&future.bounds),
         _ => None,
     }
 }
@@ -167,9 +174,9 @@ fn type_arguments(path: &Path) -> Vec<&Type> {
     types.collect()
 }
 
-/// The output named by a bound `Future<Output = …>`, `_` where the bound does not name it. `None` where there is no such bound, or another
-/// one that the future in our wrapper would not meet.
-fn output(bounds: &Punctuated<TypeParamBound, Token![+]>) -> Option<Type> {
+/// Returns the output named by a bound `Future<Output = …>`, or `_` if the bound does not name it. Returns
+/// `None` if no bound is `Future`, or if the wrapper of the future would not meet one of the other bounds.
+fn find_output(bounds: &Punctuated<TypeParamBound, Token![+]>) -> Option<Type> {
     let mut found = None;
     for bound in bounds {
         let TypeParamBound::Trait(bound) = bound else { continue };
@@ -177,14 +184,14 @@ fn output(bounds: &Punctuated<TypeParamBound, Token![+]>) -> Option<Type> {
         match last.ident.to_string().as_str() {
             "Future" => {
                 let PathArguments::AngleBracketed(arguments) = &last.arguments else {
-                    found = Some(infer());
+                    found = Some(inferred_type());
                     continue;
                 };
                 let output = arguments.args.iter().find_map(|argument| match argument {
                     GenericArgument::AssocType(AssocType { ident, ty, .. }) if ident == "Output" => Some(ty),
                     _ => None,
                 });
-                found = Some(output.cloned().unwrap_or_else(infer));
+                found = Some(output.cloned().unwrap_or_else(inferred_type));
             }
             "Send" | "Sync" | "Unpin" | "Sized" => {}
             _ => return None,
@@ -198,10 +205,10 @@ mod tests {
     use quote::ToTokens as _;
     use syn::parse_str;
 
-    use super::{Pointer, Returns, returns};
+    use super::{Pointer, Returns, classify};
 
-    fn seen(output: &str) -> Returns {
-        returns(&parse_str(output).expect("a return type"))
+    fn classify_text(output: &str) -> Returns {
+        classify(&parse_str(output).expect("a return type"))
     }
 
     #[test]
@@ -215,22 +222,22 @@ mod tests {
             ("-> (BoxFuture<'static, u8>)", Pointer::PinBox),
             ("-> Box<dyn Future<Output = u8> + Unpin>", Pointer::Box),
         ] {
-            let Returns::Future(future) = seen(source) else { panic!("{source} is a future") };
+            let Returns::Future(future) = classify_text(source) else { panic!("{source} is a future") };
             assert!(future.pointer == pointer, "{source}");
             assert_eq!(future.output.to_token_stream().to_string(), "u8");
         }
         for source in
             ["-> (impl Future<Output = u8>, u8)", "-> impl Future<Output = u8> + Clone", "-> Box<u8>"]
         {
-            assert!(matches!(seen(source), Returns::Value(_)), "{source}");
+            assert!(matches!(classify_text(source), Returns::Value(_)), "{source}");
         }
-        assert!(matches!(seen("-> (())"), Returns::Unit));
-        assert!(matches!(seen("-> !"), Returns::Never));
+        assert!(matches!(classify_text("-> (())"), Returns::Unit));
+        assert!(matches!(classify_text("-> !"), Returns::Never));
     }
 
     #[test]
     fn opaque_types_are_left_to_inference_at_any_depth() {
-        let Returns::Value(ty) = seen("-> Result<Vec<impl Fn() -> u8>, (E, impl Copy)>") else {
+        let Returns::Value(ty) = classify_text("-> Result<Vec<impl Fn() -> u8>, (E, impl Copy)>") else {
             panic!("a value")
         };
         assert_eq!(ty.to_token_stream().to_string(), "Result < Vec < _ > , (E , _) >");

@@ -1,7 +1,7 @@
-//! Everything that is wrong with a use of the attribute, found before anything is expanded.
+//! Finds every mistake in a use of the attribute before anything is expanded.
 //!
-//! In: options and, for a function, its signature. Out: one error holding all mistakes, each at the
-//! span of what must change. Values that are no literals are left to rustc: they are constants.
+//! Takes the options and, for a function, its signature. Returns one error that holds all mistakes, each at
+//! the span of the tokens to change. Values that are not literals are constants: rustc checks them.
 
 use proc_macro2::{Ident, TokenStream};
 use syn::ext::IdentExt as _;
@@ -11,24 +11,26 @@ use syn::{Error, Expr, Lit, Result, Signature, UnOp};
 use crate::function::arguments;
 use crate::options::Options;
 
-/// Checks the options that mean the same wherever the attribute stands.
-pub(crate) fn options(options: &Options) -> Result<()> {
-    all([
-        options.name.as_ref().map_or(Ok(()), |name| text(name, "name")),
-        options.group.as_ref().map_or(Ok(()), |group| text(group, "group")),
-        options.sample.as_ref().map_or(Ok(()), sample),
-        options.slow.as_ref().map_or(Ok(()), slow),
+/// Checks the options that mean the same on every kind of item.
+pub(crate) fn check_options(options: &Options) -> Result<()> {
+    combine_errors([
+        options.name.as_ref().map_or(Ok(()), |name| check_string(name, "name")),
+        options.group.as_ref().map_or(Ok(()), |group| check_string(group, "group")),
+        options.sample.as_ref().map_or(Ok(()), check_sample),
+        options.slow.as_ref().map_or(Ok(()), check_slow),
     ])
 }
 
-/// Checks what only makes sense together with the signature.
-pub(crate) fn function(options: &Options, signature: &Signature) -> Result<()> {
+/// Checks the signature of a function, and the options that name its arguments.
+pub(crate) fn check_function(options: &Options, signature: &Signature) -> Result<()> {
     let names = options.skip.iter().chain(&options.redact);
-    all(std::iter::once(not_const(signature)).chain(names.map(|name| has_argument(signature, name))))
+    combine_errors(
+        std::iter::once(check_not_const(signature)).chain(names.map(|name| check_argument(signature, name))),
+    )
 }
 
-/// `const fn` may run where there is neither clock nor memory to record in.
-fn not_const(signature: &Signature) -> Result<()> {
+/// Refuses a `const fn`, because there is neither a clock nor memory to record in at compile time.
+fn check_not_const(signature: &Signature) -> Result<()> {
     match &signature.constness {
         Some(constness) => Err(Error::new(
             constness.span(),
@@ -39,8 +41,8 @@ fn not_const(signature: &Signature) -> Result<()> {
     }
 }
 
-fn has_argument(signature: &Signature, name: &Ident) -> Result<()> {
-    if names_argument(signature, name) {
+fn check_argument(signature: &Signature, name: &Ident) -> Result<()> {
+    if has_argument(signature, name) {
         return Ok(());
     }
     let arguments = arguments(signature);
@@ -57,9 +59,9 @@ fn has_argument(signature: &Signature, name: &Ident) -> Result<()> {
     Err(Error::new(name.span(), text))
 }
 
-/// Does the signature bind `name`? `self` counts, though it is never captured: `skip(self)` is what
-/// users of `tracing` write by habit.
-pub(crate) fn names_argument(signature: &Signature, name: &Ident) -> bool {
+/// Returns whether the signature binds `name`. `self` counts although it is never captured, because users of
+/// `tracing` write `skip(self)` by habit.
+pub(crate) fn has_argument(signature: &Signature, name: &Ident) -> bool {
     let is_self = name == "self" && signature.receiver().is_some();
     is_self
         || arguments(signature)
@@ -68,21 +70,21 @@ pub(crate) fn names_argument(signature: &Signature, name: &Ident) -> bool {
             .any(|binding| binding.unraw() == name.unraw())
 }
 
-fn text(value: &Expr, option: &str) -> Result<()> {
-    match literal(value) {
+fn check_string(value: &Expr, option: &str) -> Result<()> {
+    match find_literal(value) {
         Some(Lit::Str(text)) if text.value().is_empty() => {
             Err(Error::new(text.span(), format!("`{option}` must not be empty")))
         }
         None | Some(Lit::Str(_)) => Ok(()),
         Some(other) => {
-            Err(Error::new(other.span(), format!("`{option}` must be a text: `{option} = \"…\"`")))
+            Err(Error::new(other.span(), format!("`{option}` must be a string: `{option} = \"…\"`")))
         }
     }
 }
 
-fn sample(value: &Expr) -> Result<()> {
+fn check_sample(value: &Expr) -> Result<()> {
     let negative = matches!(value, Expr::Unary(unary) if matches!(unary.op, UnOp::Neg(_)));
-    let rate = match literal(value) {
+    let rate = match find_literal(value) {
         None if negative => None,
         None => return Ok(()),
         Some(Lit::Float(rate)) => rate.base10_parse::<f64>().ok(),
@@ -95,8 +97,8 @@ fn sample(value: &Expr) -> Result<()> {
     }
 }
 
-fn slow(value: &Expr) -> Result<()> {
-    match literal(value) {
+fn check_slow(value: &Expr) -> Result<()> {
+    match find_literal(value) {
         None => Ok(()),
         Some(Lit::Str(text)) if is_duration(&text.value()) => Ok(()),
         Some(other) => Err(Error::new(
@@ -106,16 +108,16 @@ fn slow(value: &Expr) -> Result<()> {
     }
 }
 
-fn literal(value: &Expr) -> Option<&Lit> {
+fn find_literal(value: &Expr) -> Option<&Lit> {
     match value {
         Expr::Lit(literal) => Some(&literal.lit),
-        Expr::Group(group) => literal(&group.expr),
-        Expr::Paren(paren) => literal(&paren.expr),
+        Expr::Group(group) => find_literal(&group.expr),
+        Expr::Paren(paren) => find_literal(&paren.expr),
         _ => None,
     }
 }
 
-/// The same texts that the runtime's `duration` reads.
+/// Returns whether the runtime's `duration` reads `text`.
 fn is_duration(text: &str) -> bool {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at(digits);
@@ -131,8 +133,8 @@ fn is_duration(text: &str) -> bool {
     number.parse::<u64>().is_ok_and(|number| number.checked_mul(unit_ns).is_some())
 }
 
-/// All errors in one.
-pub(crate) fn all(results: impl IntoIterator<Item = Result<()>>) -> Result<()> {
+/// Combines the errors among `results` into one.
+pub(crate) fn combine_errors(results: impl IntoIterator<Item = Result<()>>) -> Result<()> {
     let errors = results.into_iter().filter_map(Result::err).reduce(|mut errors, error| {
         errors.combine(error);
         errors
@@ -140,23 +142,27 @@ pub(crate) fn all(results: impl IntoIterator<Item = Result<()>>) -> Result<()> {
     errors.map_or(Ok(()), Err)
 }
 
-/// The attribute stands on something that cannot be monitored.
-pub(crate) fn not_an_item(item: &TokenStream) -> Error {
-    at_start(item, "`#[monitor]` goes on a function, an `impl` block, a trait or an inline module")
+/// The error about an attribute on an item that cannot be monitored.
+pub(crate) fn unsupported_item(item: &TokenStream) -> Error {
+    error_at_start(item, "`#[monitor]` goes on a function, an `impl` block, a trait or an inline module")
 }
 
-/// The attribute stands on a declaration.
-pub(crate) fn no_body(head: &TokenStream) -> Error {
-    at_start(head, "a function without a body cannot be monitored; put `#[monitor]` where its body is")
+/// The error about an attribute on the declaration of a function.
+pub(crate) fn missing_body(head: &TokenStream) -> Error {
+    error_at_start(head, "a function without a body cannot be monitored; put `#[monitor]` where its body is")
 }
 
-/// The attribute stands on a naked function.
-pub(crate) fn naked(head: &TokenStream) -> Error {
-    at_start(head, "a naked function consists of its assembly alone, and cannot be monitored")
+/// The error about an attribute on a naked function.
+pub(crate) fn naked_function(head: &TokenStream) -> Error {
+    error_at_start(
+        head,
+        "a naked function cannot be monitored, because it consists of its assembly alone; remove the attribute",
+    )
 }
 
-/// The span of a whole item would need an unstable interface; its first tokens tell as much.
-fn at_start(item: &TokenStream, text: &str) -> Error {
+/// Returns an error at the first three tokens of `item`, because the span of a whole item is an unstable
+/// interface.
+fn error_at_start(item: &TokenStream, text: &str) -> Error {
     let start: TokenStream = item.clone().into_iter().take(3).collect();
     Error::new_spanned(start, text)
 }

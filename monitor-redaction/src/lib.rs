@@ -2,9 +2,10 @@
 //!
 //! Takes the name of an argument, field, key or type. Returns whether one of its words, such as `password` or
 //! `token`, marks a secret. A name is split into words where its case changes and at everything that is not a
-//! letter, so that `userPassword`, `API-Key` and `db_password2` are recognized and `secretary` is not. This package
-//! does not know the values. It is a package of its own because the attribute, which runs in the compiler, and the
-//! runtime, which runs in the user's program, both apply the rule and can share nothing else.
+//! letter, so that `userPassword`, `API-Key` and `db_password2` are recognised and `secretary` is not. This
+//! package does not know the values. It is a package of its own because the attribute, which runs in the
+//! compiler, and the runtime, which runs in the user's program, both apply the rule and can share nothing
+//! else.
 
 #![forbid(unsafe_code)]
 
@@ -23,27 +24,27 @@ const WORDS: [&[&str]; 11] = [
     &["private", "key"],
 ];
 
-/// The words that mark a secret in the name of a value only. Types with these words in their names mostly hold
-/// something else: a parser has tokens, for example.
+/// The words that mark a secret in the name of a value only. Types with these words in their names mostly
+/// hold something else: a parser has tokens, for example.
 const WORDS_OF_VALUES: [&[&str]; 2] = [&["token"], &["cookie"]];
 
-/// Returns whether the name of a captured field or of a map's key contains a secret word. Letters outside of ASCII
-/// separate words.
+/// Returns whether the name of a captured field or of a map's key contains a secret word. Letters outside of
+/// ASCII separate words.
 #[inline]
 #[must_use]
 pub fn is_secret(name: &str) -> bool {
     may_be_secret(name) && is_secret_value(name, Letters::Ascii)
 }
 
-/// Returns whether the name of an argument, or a key of `fields(…)`, contains a secret word. Letters outside of
-/// ASCII belong to their word, as they do in the language the name is written in.
+/// Returns whether the name of an argument, or a key of `fields(…)`, contains a secret word. Letters outside
+/// of ASCII belong to their word, as they do in the language the name is written in.
 #[must_use]
 pub fn is_secret_argument(name: &str) -> bool {
     may_be_secret(name) && is_secret_value(name, Letters::Unicode)
 }
 
-/// Returns whether the name of a type or variant, whose content has no name of its own, contains a secret word.
-/// Letters outside of ASCII separate words.
+/// Returns whether the name of a type or variant, whose content has no name of its own, contains a secret
+/// word. Letters outside of ASCII separate words.
 #[inline]
 #[must_use]
 pub fn is_secret_type(name: &str) -> bool {
@@ -55,9 +56,9 @@ fn is_secret_value(name: &str, letters: Letters) -> bool {
     has_secret_word(name, &WORDS, letters) || has_secret_word(name, &WORDS_OF_VALUES, letters)
 }
 
-/// Returns whether `name` contains one of the letter pairs `ss`, `cr`, `ok`, `th`, `vv` and `ke`. Each secret word
-/// contains one of these pairs and most other names contain none. This test comes first because it costs a tenth of
-/// splitting the name into words.
+/// Returns whether `name` contains one of the letter pairs `ss`, `cr`, `ok`, `th`, `vv` and `ke`. Each secret
+/// word contains one of these pairs and most other names contain none. This test comes first because it costs
+/// a tenth of splitting the name into words.
 #[inline]
 fn may_be_secret(name: &str) -> bool {
     /// The first letter of a pair, by the low five bits of its second letter.
@@ -119,9 +120,9 @@ fn next_word(name: &str, letters: Letters) -> Option<(&str, &str)> {
     Some((name, ""))
 }
 
-/// Returns whether a word ends before a character of this class: before a separator, before an upper case letter
-/// after a lower case one (`api|Key`), and before the last of several upper case letters if a lower case one follows
-/// (`API|Key`).
+/// Returns whether a word ends before a character of this class: before a separator, before an upper case
+/// letter after a lower case one (`api|Key`), and before the last of several upper case letters if a lower
+/// case one follows (`API|Key`).
 fn ends_word(before: Class, class: Class, after: Option<Class>) -> bool {
     match class {
         Class::Separator => true,

@@ -1,60 +1,65 @@
-//! The body as an expression whose value can be looked at before it is returned.
+//! Turns a body into an expression, so that its value can be captured before it is returned.
 //!
-//! As a rule it becomes a closure that takes the arguments as *its* arguments: patterns, `mut`, lints
-//! about unused ones and the order of drops are then just what they were. Two kinds of function
-//! cannot have a closure: `#[track_caller]` stops at one, and a variadic argument does not go in.
-//! Theirs becomes a labelled block (see `early_return`).
+//! Takes the function and its return type. Returns the expression, the statements before it and the new
+//! signature. Usually the expression calls a closure that takes the arguments as its own: patterns, `mut`,
+//! lints about unused arguments and the order of drops then stay as they were. Three kinds of function cannot
+//! have a closure, and their body becomes a labelled block (see `early_return`): `#[track_caller]` has no
+//! effect inside a closure, a variadic argument cannot be passed to one, and neither can an argument under
+//! `#[cfg]`.
 
 use proc_macro2::{Ident, TokenStream};
-use quote::{quote, quote_spanned};
+use quote::{format_ident, quote, quote_spanned};
 use syn::{Attribute, FnArg, Pat, Signature, Type};
 
 use super::capture::is_cfg;
-use super::{Expansion, early_return, ours};
-use crate::function::{Argument, Shape, located_at};
+use super::{Expansion, early_return};
+use crate::function::{Argument, Shape, generated_name, generated_span};
 use crate::mentions::mentions;
 
-/// The most arguments for which the runtime has a `run`; more go in as one tuple.
+/// The number of arguments up to which the runtime has a function `run0`, `run1`, …. More arguments become
+/// one tuple.
 const ARGUMENTS_MAX: usize = 6;
 
-/// The body, ready to be put where its value is wanted.
+/// The body as an expression, with the parts of the function that depend on it.
 pub(super) struct Body {
     pub(super) signature: Signature,
-    /// What comes before it: captures on entry, or what they need where they are made within.
+    /// The statements before the expression. They capture values on entry, or prepare for it if that happens
+    /// inside.
     pub(super) before: TokenStream,
-    pub(super) captures_within: bool,
+    /// True if the expression itself captures values on entry.
+    pub(super) is_capturing: bool,
     pub(super) expression: TokenStream,
-    /// Whether the function may end without passing the end of the expression.
+    /// True if the function may return without evaluating the expression to its end.
     pub(super) may_return: bool,
 }
 
 impl Expansion<'_> {
-    /// Must the body stay outside of a closure?
-    pub(super) fn needs_no_closure(&self) -> bool {
+    /// Returns whether the body cannot be moved into a closure.
+    fn is_closure_impossible(&self) -> bool {
         let function = self.function;
-        function.is_tracked()
+        function.is_track_caller()
             || function.signature.variadic.is_some()
             || function.arguments.iter().any(|argument| argument.attributes.iter().any(is_cfg))
     }
 
-    /// The body as an expression of type `ty`.
+    /// Returns the body as an expression of type `ty`.
     pub(super) fn body(&self, ty: &Type) -> Body {
-        if self.needs_no_closure() { self.block(ty) } else { self.closure(ty) }
+        if self.is_closure_impossible() { self.labelled_block(ty) } else { self.closure(ty) }
     }
 
-    fn block(&self, ty: &Type) -> Body {
+    fn labelled_block(&self, ty: &Type) -> Body {
         let call = &self.call;
         let capture = self.capture_on_entry(call);
-        let unused = self.unused(|name| self.captures(name));
+        let unused = self.unused_bindings(|name| self.captures(name));
         let block = match self.function.statements() {
             Some(statements) => early_return::to_breaks(statements, ty, &self.private),
             None => self.function.body.clone(),
         };
-        let block = self.function.in_braces(block);
+        let block = self.function.braced(block);
         Body {
             signature: self.function.signature.clone(),
             before: quote!(#capture #unused),
-            captures_within: false,
+            is_capturing: false,
             expression: quote!('__monitor_body: #block),
             may_return: true,
         }
@@ -63,33 +68,33 @@ impl Expansion<'_> {
     fn closure(&self, ty: &Type) -> Body {
         let Self { function, private, call, .. } = self;
         let arguments = &function.arguments;
-        // What a pattern binds, and what a field may name, exists only within the closure.
+        // The bindings of a pattern, which a field may name as well, exist only inside the closure.
         let inside = arguments.iter().any(|argument| argument.shape == Shape::Pattern)
             || !self.options.fields.is_empty();
-        let entered = if inside { ours("__monitor_entered") } else { call.clone() };
+        let entered = if inside { format_ident!("__monitor_entered") } else { call.clone() };
         let capture = if inside {
             self.capture_on_entry(&entered)
         } else {
-            self.capture_by(&entered, crate::function::ours)
+            self.capture_renamed(&entered, generated_name)
         };
         let (before, within) = if inside {
-            let unused = self.unused(|name| self.captures(name));
+            let unused = self.unused_bindings(|name| self.captures(name));
             (quote!(let __monitor_entered = &mut #call;), quote!(#capture #unused))
         } else {
             (capture, TokenStream::new())
         };
-        let whole_receiver = self.whole_receiver();
-        let block = if within.is_empty() && whole_receiver.is_empty() {
+        let receiver_use = self.receiver_use();
+        let block = if within.is_empty() && receiver_use.is_empty() {
             function.whole_body()
         } else {
             let body = function.nested_body();
-            function.in_braces(quote!(#whole_receiver #within #body))
+            function.braced(quote!(#receiver_use #within #body))
         };
-        // What rustc says about the closure it says about the function.
-        let moving = quote_spanned!(located_at(function.signature.fn_token.span)=> move);
-        let values: Vec<Ident> = arguments.iter().map(Argument::whole).collect();
+        // Rustc reports errors about the closure at the `fn` token.
+        let moving = quote_spanned!(generated_span(function.signature.fn_token.span)=> move);
+        let values: Vec<Ident> = arguments.iter().map(Argument::outer_name).collect();
         let expression = if arguments.len() <= ARGUMENTS_MAX {
-            let run = ours(&format!("run{}", arguments.len()));
+            let run = format_ident!("run{}", arguments.len());
             let patterns = arguments.iter().map(|argument| {
                 let lint_levels = argument.attributes.iter().filter(|attribute| sets_lint_level(attribute));
                 let pattern = &argument.pattern;
@@ -103,15 +108,16 @@ impl Expansion<'_> {
         Body {
             signature: self.outer_signature(),
             before,
-            captures_within: inside,
+            is_capturing: inside,
             expression,
             may_return: false,
         }
     }
 
-    /// From edition 2021 on a closure captures only those fields of `self` that it mentions; the others
-    /// would be dropped in another order.
-    fn whole_receiver(&self) -> TokenStream {
+    /// Returns a statement that makes the closure capture `self` as a whole. From edition 2021 on, a closure
+    /// captures only the fields of `self` that it mentions, and the other fields would be dropped in another
+    /// order.
+    fn receiver_use(&self) -> TokenStream {
         match self.function.owned_receiver() {
             Some(receiver) if mentions(&self.function.body, &receiver.self_token.into()) => {
                 let receiver = receiver.self_token;
@@ -121,7 +127,7 @@ impl Expansion<'_> {
         }
     }
 
-    /// The signature with a plain name for each argument, to be handed on to the closure.
+    /// Returns the signature with a plain name for each argument, which is passed on to the closure.
     fn outer_signature(&self) -> Signature {
         let mut signature = self.function.signature.clone();
         let mut arguments = self.function.arguments.iter();
@@ -132,9 +138,9 @@ impl Expansion<'_> {
             match &mut *typed.pat {
                 Pat::Ident(name) if argument.shape == Shape::Name => {
                     name.mutability = None;
-                    name.ident = argument.whole();
+                    name.ident = argument.outer_name();
                 }
-                pattern => *pattern = hidden_pattern(&argument.hidden),
+                pattern => *pattern = hidden_pattern(&argument.hidden_name),
             }
         }
         signature
@@ -142,12 +148,12 @@ impl Expansion<'_> {
 }
 
 impl Argument {
-    /// `_` binds nothing, and an element of a tuple that nothing binds is dropped last instead of in
-    /// its turn.
+    /// Returns the pattern as an element of a tuple. `_` becomes a name, because an element that is not bound
+    /// would be dropped last instead of in its order.
     fn pattern_in_tuple(&self) -> TokenStream {
         match self.shape {
             Shape::Wild => {
-                let hidden = &self.hidden;
+                let hidden = &self.hidden_name;
                 quote!(#hidden)
             }
             Shape::Name | Shape::Pattern => {
@@ -158,7 +164,7 @@ impl Argument {
     }
 }
 
-/// A plain name as a pattern.
+/// Returns a plain name as a pattern.
 pub(super) fn hidden_pattern(name: &Ident) -> Pat {
     Pat::Ident(syn::PatIdent {
         attrs: Vec::new(),
@@ -169,7 +175,7 @@ pub(super) fn hidden_pattern(name: &Ident) -> Pat {
     })
 }
 
-/// Lint levels on an argument follow the pattern they are about.
+/// Returns whether the attribute sets a lint level. On an argument it moves along with the pattern.
 pub(super) fn sets_lint_level(attribute: &Attribute) -> bool {
     ["allow", "expect", "warn", "deny", "forbid"].iter().any(|level| attribute.path().is_ident(level))
 }

@@ -1,27 +1,31 @@
-//! What a call captures: its arguments, its fields, and on its end the value or the error.
+//! The statements that capture values and end a call.
 //!
-//! Types are not looked at here: the runtime's autoref dispatch picks the best way each type offers,
-//! so no bound is added and generic code stays as it is.
+//! Takes the function and its options. Returns statements that capture the arguments and fields on entry, and
+//! statements that end the call with the value or the error. The value of a skipped or redacted argument is
+//! never read. Types are not known here: the autoref dispatch of the runtime selects the best way of
+//! capturing that each type offers, so no bound is added and generic code stays as it is.
 
 use monitor_redaction::is_secret_argument;
 use proc_macro2::{Ident, Span, TokenStream};
-use quote::quote;
+use quote::{format_ident, quote};
 use syn::ext::IdentExt as _;
 use syn::{Attribute, LitStr};
 
-use super::{Expansion, ours};
+use super::Expansion;
+use crate::options::Field;
 
-/// An argument's name and how it is captured.
+/// An argument that gets an entry among the captured ones, redacted or not.
 pub(super) struct Captured<'a> {
-    /// `#[cfg(…)]` on the argument: what exists only with it is captured only with it.
+    /// The `#[cfg(…)]` attributes of the argument, which its capture needs as well.
     pub(super) cfg: Vec<&'a Attribute>,
-    pub(super) text: LitStr,
+    /// The name as a string literal.
+    pub(super) literal: LitStr,
     name: &'a Ident,
     redacted: bool,
 }
 
 impl Expansion<'_> {
-    /// The arguments that are captured, in order.
+    /// Returns the captured arguments in order.
     pub(super) fn captured_arguments(&self) -> impl Iterator<Item = Captured<'_>> {
         let options = self.options;
         let wanted = self.function.arguments.iter().filter(|_| !options.skip_all);
@@ -34,29 +38,29 @@ impl Expansion<'_> {
                 let text = name.unraw().to_string();
                 let redacted = listed(&options.redact) || is_secret_argument(&text);
                 let cfg = argument.attributes.iter().filter(|attribute| is_cfg(attribute)).collect();
-                Some(Captured { cfg, text: LitStr::new(&text, Span::call_site()), name, redacted })
+                Some(Captured { cfg, literal: LitStr::new(&text, Span::call_site()), name, redacted })
             })
         })
     }
 
-    /// Does the expansion itself use this argument to capture it?
+    /// Returns whether the expansion mentions the argument to capture it.
     pub(super) fn captures(&self, name: &Ident) -> bool {
         self.captured_arguments().any(|captured| captured.name == name && !captured.redacted)
     }
 
-    /// Is anything captured before the body?
+    /// Returns whether arguments or fields are captured before the body.
     pub(super) fn captures_on_entry(&self) -> bool {
         !self.options.fields.is_empty() || self.captured_arguments().next().is_some()
     }
 
-    /// Captures arguments and fields into `call`.
+    /// Returns statements that capture arguments and fields into `call`.
     pub(super) fn capture_on_entry(&self, call: &Ident) -> TokenStream {
-        self.capture_by(call, Ident::clone)
+        self.capture_renamed(call, Ident::clone)
     }
 
-    /// The same, where the names of the arguments have become others.
-    pub(super) fn capture_by(&self, call: &Ident, renamed: fn(&Ident) -> Ident) -> TokenStream {
-        let via = self.via();
+    /// Returns the same statements for arguments that `renamed` has given other names.
+    pub(super) fn capture_renamed(&self, call: &Ident, renamed: fn(&Ident) -> Ident) -> TokenStream {
+        let dispatch = self.dispatch_path();
         let arguments: Vec<TokenStream> = self
             .captured_arguments()
             .map(|Captured { cfg, name, redacted, .. }| {
@@ -64,14 +68,14 @@ impl Expansion<'_> {
                 if redacted {
                     quote!(#(#cfg)* __monitor_writer.redacted();)
                 } else {
-                    quote!(#(#cfg)* (&&&&&#via::Value(&#name)).capture(__monitor_writer);)
+                    quote!(#(#cfg)* (&&&&&#dispatch::Value(&#name)).capture(__monitor_writer);)
                 }
             })
             .collect();
-        let patterns = self.patterns_taken_later();
+        let patterns = self.deferred_patterns();
         let mut tokens = TokenStream::new();
         if !arguments.is_empty() {
-            let arguments = quote!(use #via::traits::*; #patterns #(#arguments)*);
+            let arguments = quote!(use #dispatch::traits::*; #patterns #(#arguments)*);
             tokens.extend(if self.is_async_call() {
                 quote!(#call.args(|__monitor_writer| { #arguments });)
             } else {
@@ -90,71 +94,73 @@ impl Expansion<'_> {
         tokens
     }
 
-    /// An `async fn` takes a pattern that borrows from its argument apart in its future; on entry only a
-    /// look is taken.
-    fn patterns_taken_later(&self) -> TokenStream {
+    /// Returns statements that bind the patterns of an `async fn` by reference for the capture on entry. Only
+    /// patterns that borrow from their argument need this, because the future binds them later.
+    fn deferred_patterns(&self) -> TokenStream {
         let is_async = self.function.signature.asyncness.is_some();
         let arguments = &self.function.arguments;
-        let later = arguments.iter().filter(|argument| is_async && argument.binds_by_ref());
-        let looks = later.map(|argument| {
+        let deferred = arguments.iter().filter(|argument| is_async && argument.binds_by_ref());
+        let statements = deferred.map(|argument| {
             let (pattern, hidden, bindings) =
-                (argument.pattern_by_ref(), &argument.hidden, &argument.bindings);
+                (argument.pattern_by_ref(), &argument.hidden_name, &argument.bindings);
             quote!(let #pattern = #hidden; #(let _ = &#bindings;)*)
         });
-        quote!(#(#looks)*)
+        quote!(#(#statements)*)
     }
 
-    /// The user's expression stays outside of the block that imports our traits.
-    fn field(&self, field: &crate::options::Field) -> TokenStream {
+    /// Returns statements that capture a field. The user's expression stays outside of the block that imports
+    /// the runtime's traits.
+    fn field(&self, field: &Field) -> TokenStream {
         if is_secret_argument(&field.key.value()) {
             return quote!(__monitor_writer.redacted(););
         }
         let value = &field.value;
-        let via = self.via();
+        let dispatch = self.dispatch_path();
         quote!({
             let __monitor_value = &(#value);
             {
-                use #via::traits::*;
-                (&&&&&#via::Value(__monitor_value)).capture(__monitor_writer);
+                use #dispatch::traits::*;
+                (&&&&&#dispatch::Value(__monitor_value)).capture(__monitor_writer);
             }
         })
     }
 
-    /// Ends `call` by what `result`, a reference to what the function returned, shows. The user's own test
-    /// comes before the block that imports our traits.
+    /// Returns the statements that end `call` by `result`, an expression for a reference to the returned
+    /// value. The first ones evaluate the user's `error_if`, because it must not see the traits that the
+    /// others import.
     pub(super) fn end(&self, call: &TokenStream, result: &TokenStream) -> (Option<TokenStream>, TokenStream) {
-        let via = self.via();
+        let dispatch = self.dispatch_path();
         let private = &self.private;
-        let capture = quote!((&&&&&#via::Value(__monitor_value)).capture(__monitor_writer));
+        let capture = quote!((&&&&&#dispatch::Value(__monitor_value)).capture(__monitor_writer));
         let (ok, failure) = if self.options.no_result {
             (quote!(#call.ok()), None)
         } else {
-            (self.end_by(call, "ok_with", Some(&capture)), Some(&capture))
+            (self.end_with_method(call, "ok_with", Some(&capture)), Some(&capture))
         };
-        let failure = self.end_by(call, "error", failure);
-        let write = quote!((&&&&&#via::ErrorValue(__monitor_error)).write(__monitor_writer));
-        let error = self.end_by(call, "error", Some(&write));
+        let failure = self.end_with_method(call, "error", failure);
+        let write = quote!((&&&&&#dispatch::ErrorValue(__monitor_error)).write(__monitor_writer));
+        let error = self.end_with_method(call, "error", Some(&write));
         let test = self.options.error_if.as_ref();
         let failed = test.map(|test| quote!(let __monitor_failed = #private::holds(#result, #test);));
         let if_failed = test.map(|_| {
             quote! {
-                #via::Seen::Value(__monitor_value) if __monitor_failed => #failure,
+                #dispatch::Seen::Value(__monitor_value) if __monitor_failed => #failure,
             }
         });
         let end = quote!({
-            use #via::traits::*;
-            match (&&&#via::Returned(#result)).probe() {
+            use #dispatch::traits::*;
+            match (&&&#dispatch::Returned(#result)).probe() {
                 #if_failed
-                #via::Seen::Value(__monitor_value) => #ok,
-                #via::Seen::Error(__monitor_error) => #error,
+                #dispatch::Seen::Value(__monitor_value) => #ok,
+                #dispatch::Seen::Error(__monitor_error) => #error,
             }
         });
         (failed, end)
     }
 
-    /// Ends `call` by one of its methods, with what `capture` writes.
-    fn end_by(&self, call: &TokenStream, end: &str, capture: Option<&TokenStream>) -> TokenStream {
-        let end = ours(end);
+    /// Returns statements that end `call` by the method named `end`, with the value that `capture` writes.
+    fn end_with_method(&self, call: &TokenStream, end: &str, capture: Option<&TokenStream>) -> TokenStream {
+        let end = format_ident!("{end}");
         if self.is_async_call() {
             let capture = capture.cloned().unwrap_or_else(|| quote!({}));
             return quote!(#call.#end(|__monitor_writer| #capture));
@@ -168,7 +174,7 @@ impl Expansion<'_> {
         }
     }
 
-    /// The closure that ends the call of a future.
+    /// Returns the closure that ends the call of a future.
     pub(super) fn end_of_future(&self, is_unit: bool) -> TokenStream {
         if is_unit && self.options.error_if.is_none() {
             return quote!(|__monitor_finish, _| __monitor_finish.ok());
@@ -180,13 +186,14 @@ impl Expansion<'_> {
         quote!(|__monitor_finish, __monitor_result| #end)
     }
 
-    /// The module of the ways of capturing.
-    fn via(&self) -> TokenStream {
+    /// Returns the path of the runtime's module that selects the way of capturing a value.
+    fn dispatch_path(&self) -> TokenStream {
         let private = &self.private;
         quote!(#private::dispatch)
     }
 }
 
+/// Returns whether the attribute may remove the argument: `#[cfg]` or `#[cfg_attr]`.
 pub(super) fn is_cfg(attribute: &Attribute) -> bool {
     attribute.path().is_ident("cfg") || attribute.path().is_ident("cfg_attr")
 }

@@ -1,9 +1,9 @@
-//! Turns the early ends of a body into ends of a labelled block around it, for the functions that
-//! cannot have a closure: `return x` becomes `break '__monitor_body x`, and `x?` the match that `?`
-//! stands for. Closures, async blocks and nested items keep their own.
+//! Turns each early return of a body into a break out of a labelled block around the body.
 //!
-//! What a macro hides is not seen, unless its arguments read as expressions: such a return ends the
-//! function all the same, and its call is counted as `ok` without a result.
+//! Takes the statements of a function that cannot have a closure. Returns them with `return x` replaced by
+//! `break '__monitor_body x`, and `x?` replaced by the match that `?` stands for. Closures, async blocks and
+//! nested items keep their returns. A `return` inside a macro is replaced only if the arguments of the macro
+//! parse as expressions. Otherwise it ends the function, and the call is counted as `ok` without a result.
 
 use proc_macro2::{Span, TokenStream};
 use quote::ToTokens as _;
@@ -11,7 +11,7 @@ use syn::punctuated::Punctuated;
 use syn::visit_mut::{self, VisitMut};
 use syn::{Expr, Item, Lifetime, Macro, Stmt, Token, Type, parse_quote};
 
-/// The statements with each early end aimed at the label `'__monitor_body`.
+/// Returns the statements with each early return replaced by a break to the label `'__monitor_body`.
 pub(super) fn to_breaks(statements: Vec<Stmt>, ty: &Type, private: &TokenStream) -> TokenStream {
     let mut rewrite = Rewrite { ty, private, label: Lifetime::new("'__monitor_body", Span::call_site()) };
     let mut tokens = TokenStream::new();
@@ -46,7 +46,7 @@ impl VisitMut for Rewrite<'_> {
             Expr::Try(tried) => {
                 let operand = &tried.expr;
                 let question = &tried.question_token;
-                // The operator itself converts the error, in a closure that only ever returns early.
+                // The closure always returns early: the operator `?` in it converts the error.
                 *expression = parse_quote! {
                     match #private::Branch::branch(#operand) {
                         ::core::ops::ControlFlow::Continue(__monitor_value) => __monitor_value,

@@ -1,10 +1,11 @@
-//! A function that returns a future: the call is entered where the function is called and ends where
-//! the future does.
+//! Wraps a function that returns a future. The call is entered when the function is called, and ends when the
+//! future completes.
 //!
-//! An `async fn` becomes a plain function around one `async move` block. Its arguments are captured by
-//! that block and stored nowhere else; mentioned first and in reverse order, they are dropped in the
-//! order of the original. The `impl` of its return type is ours, of edition 2024, and so captures
-//! every lifetime, as an async fn does in every edition.
+//! Takes the function. Returns a plain function whose future is instrumented. The body of an `async fn`
+//! becomes one `async move` block. The block captures the arguments, and they are stored nowhere else. It
+//! mentions them first and in reverse order, so that they are dropped in the order of the original. The
+//! `impl` in the new return type is a generated token of edition 2024 and so captures every lifetime, as an
+//! `async fn` does in every edition.
 
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{ToTokens as _, quote, quote_spanned};
@@ -14,15 +15,15 @@ use syn::{Expr, FnArg, ReturnType, Signature, Stmt, Type, parse_quote};
 use super::body::hidden_pattern;
 use super::capture::is_cfg;
 use super::{Expansion, Wrapped};
-use crate::function::{Argument, Shape, located_at};
-use crate::returns::{FutureType, Pointer, Returns, capturing_all, nameable};
+use crate::function::{Argument, Shape, generated_span};
+use crate::returns::{FutureType, Pointer, Returns, to_capturing_all, to_nameable};
 
-/// An `async fn`.
-pub(super) fn of_async_fn(expansion: &Expansion<'_>) -> Wrapped {
+/// Wraps an `async fn`.
+pub(super) fn wrap_async_fn(expansion: &Expansion<'_>) -> Wrapped {
     let Expansion { function, private, call, .. } = expansion;
     let mut signature = function.signature.clone();
     signature.asyncness = None;
-    let output = Output::of(expansion);
+    let output = Output::new(expansion);
     let full = &output.full;
     signature.output = parse_quote!(-> impl ::core::future::Future<Output = #full>);
     let mut arguments = function.arguments.iter();
@@ -30,18 +31,18 @@ pub(super) fn of_async_fn(expansion: &Expansion<'_>) -> Wrapped {
         let FnArg::Typed(typed) = input else { continue };
         let Some(argument) = arguments.next() else { continue };
         if argument.shape == Shape::Wild || argument.binds_by_ref() {
-            *typed.pat = hidden_pattern(&argument.hidden);
+            *typed.pat = hidden_pattern(&argument.hidden_name);
         }
     }
     let site = expansion.site();
     let on_entry = expansion.capture_on_entry(call);
-    let pin = output.nameable.map(|ty| pin(&ty, output.place, private));
+    let fixed_output = output.nameable.map(|ty| fix_output(&ty, output.span, private));
     let kept = keep_arguments(expansion);
-    let unused = expansion.unused(|_| true);
+    let unused = expansion.unused_bindings(|_| true);
     let block = function.nested_body();
     let block = if function.arguments.iter().any(Argument::binds_by_ref) {
-        // Its patterns are locals here, and what the body's last expression borrows from them must be gone
-        // before they are: in an arm it is.
+        // The patterns are local variables of the async block. Temporaries in the last expression of the body
+        // may borrow from them and must be dropped first, which a match arm does.
         quote!(match () { () => #block })
     } else {
         quote!(#block)
@@ -52,78 +53,80 @@ pub(super) fn of_async_fn(expansion: &Expansion<'_>) -> Wrapped {
         body: quote! {
             let mut #call = #private::AsyncCall::enter(#site);
             #on_entry
-            return #private::instrument(#call, async move { #pin #kept #unused #block }, #end);
+            return #private::instrument(#call, async move { #fixed_output #kept #unused #block }, #end);
         },
     }
 }
 
 /// The output of an `async fn`.
 struct Output {
-    /// As it stands in the signature.
+    /// The type for the signature.
     full: TokenStream,
-    /// As it may stand in the body; `None` where there is nothing to say.
+    /// The type as it may stand in a body. `None` for `_`, which says nothing, and for `!`, which is not
+    /// allowed there.
     nameable: Option<TokenStream>,
-    /// Where it stands.
-    place: Span,
+    /// The place of the output in the signature.
+    span: Span,
     is_unit: bool,
 }
 
 impl Output {
-    fn of(expansion: &Expansion<'_>) -> Self {
+    fn new(expansion: &Expansion<'_>) -> Self {
         let private = &expansion.private;
         let signature = &expansion.function.signature;
         let output = &signature.output;
-        let place = place_of_output(signature);
+        let span = output_span(signature);
         match (&expansion.returns, output) {
             (Returns::Never, _) => {
-                // `!` may be written only where a function returns it. A first `return` of that type would
-                // raise `unreachable_code`, and is not needed: there is nothing to coerce.
+                // `!` is allowed only as the return type of a function. A first `return` of this type would
+                // raise `unreachable_code`. It is not needed, because there is no value to coerce.
                 let never = quote!(<fn() -> ! as #private::Function>::Output);
-                Self { full: never, nameable: None, place, is_unit: true }
+                Self { full: never, nameable: None, span, is_unit: true }
             }
             (Returns::Unit, _) | (_, ReturnType::Default) => {
-                Self { full: quote!(()), nameable: Some(quote!(())), place, is_unit: true }
+                Self { full: quote!(()), nameable: Some(quote!(())), span, is_unit: true }
             }
             (_, ReturnType::Type(_, ty)) => {
-                let nameable = match nameable(ty) {
+                let nameable = match to_nameable(ty) {
                     Type::Infer(_) => None,
                     ty => Some(ty.into_token_stream()),
                 };
-                Self { full: capturing_all(ty), nameable, place, is_unit: false }
+                Self { full: to_capturing_all(ty), nameable, span, is_unit: false }
             }
         }
     }
 }
 
-/// Where the signature says what the function returns.
-fn place_of_output(signature: &Signature) -> Span {
+/// Returns the place in the signature that names the output.
+fn output_span(signature: &Signature) -> Span {
     match &signature.output {
         ReturnType::Default => signature.ident.span(),
         ReturnType::Type(_, ty) => ty.span(),
     }
 }
 
-/// A first `return`, never taken, from which an async block takes its type: later ones are coerced to it,
-/// and errors point at what the user wrote, here and in the signature.
-fn pin(ty: &TokenStream, place: Span, private: &TokenStream) -> TokenStream {
-    quote_spanned! {located_at(place)=>
+/// Returns a first `return` that is never executed, which fixes the output type of an async block. Later
+/// returns are coerced to this type, and errors point at the user's tokens in the body and in the signature.
+fn fix_output(ty: &TokenStream, span: Span, private: &TokenStream) -> TokenStream {
+    quote_spanned! {generated_span(span)=>
         if let ::core::option::Option::Some(__monitor_result) = #private::none::<#ty>() {
             return __monitor_result;
         }
     }
 }
 
-/// Has the async block capture every argument, whole, in the reverse of their order.
+/// Returns statements that make the async block capture every argument as a whole, in reverse order.
 fn keep_arguments(expansion: &Expansion<'_>) -> TokenStream {
     let mut mentions = TokenStream::new();
     let mut patterns = TokenStream::new();
     for argument in expansion.function.arguments.iter().rev() {
         let cfg: Vec<_> = argument.attributes.iter().filter(|attribute| is_cfg(attribute)).collect();
         if argument.shape == Shape::Wild || argument.binds_by_ref() {
-            let (hidden, pattern) = (&argument.hidden, &argument.pattern);
+            let (hidden, pattern) = (&argument.hidden_name, &argument.pattern);
             mentions.extend(quote!(#(#cfg)* let _ = &#hidden;));
             if argument.shape == Shape::Pattern {
-                // What comes later is dropped first.
+                // The patterns are bound in the order of the arguments, so that the last one is dropped
+                // first.
                 patterns = quote!(#(#cfg)* let #pattern = #hidden; #patterns);
             }
         } else {
@@ -139,12 +142,12 @@ fn keep_arguments(expansion: &Expansion<'_>) -> TokenStream {
     quote!(#mentions #patterns)
 }
 
-/// A function whose return type is a future.
-pub(super) fn of_fn(expansion: &Expansion<'_>, ty: &FutureType) -> Wrapped {
+/// Wraps a function whose return type is a future.
+pub(super) fn wrap_fn(expansion: &Expansion<'_>, ty: &FutureType) -> Wrapped {
     let is_unit = matches!(&ty.output, Type::Tuple(tuple) if tuple.elems.is_empty());
     let end = expansion.end_of_future(is_unit);
     if ty.pointer == Pointer::PinBox
-        && let Some(wrapped) = inside_box(expansion, ty, &end)
+        && let Some(wrapped) = wrap_boxed_block(expansion, ty, &end)
     {
         return wrapped;
     }
@@ -158,16 +161,17 @@ pub(super) fn of_fn(expansion: &Expansion<'_>, ty: &FutureType) -> Wrapped {
     } else {
         quote!()
     };
-    // That it resolves to something else rustc says where this name stands.
-    let future = Ident::new("__monitor_future", located_at(place_of_output(&function.signature)));
-    let resolving = resolving_to(&ty.output, quote!(#future), private);
+    // Rustc reports a wrong output of the future at the span of this name.
+    let future = Ident::new("__monitor_future", generated_span(output_span(&function.signature)));
+    let resolving = fix_future_output(&ty.output, quote!(#future), private);
     let instrumented = quote!(#private::instrument(#call, #resolving, #end));
     let instrumented = match ty.pointer {
         Pointer::None => instrumented,
         Pointer::Box => quote!(#private::Box::new(#instrumented)),
         Pointer::PinBox => quote!(#private::Box::pin(#instrumented)),
     };
-    // Where all of the body is one async block, nothing happens before the first poll.
+    // A body that is one async block does nothing before the first poll, so the making of the future is not
+    // timed.
     let (making, made) = match function.statements().as_deref() {
         Some([Stmt::Expr(Expr::Async(_), None)]) => (None, None),
         _ => (
@@ -175,8 +179,8 @@ pub(super) fn of_fn(expansion: &Expansion<'_>, ty: &FutureType) -> Wrapped {
             Some(quote!(#call.made(__monitor_making);)),
         ),
     };
-    // What is captured before the body is not part of its time.
-    let before = if body.captures_within { quote!(#making #before) } else { quote!(#before #making) };
+    // The time of the body does not include the captures before it.
+    let before = if body.is_capturing { quote!(#making #before) } else { quote!(#before #making) };
     Wrapped {
         signature: body.signature,
         body: quote! {
@@ -189,17 +193,18 @@ pub(super) fn of_fn(expansion: &Expansion<'_>, ty: &FutureType) -> Wrapped {
     }
 }
 
-/// Tells the type of what `future` resolves to, before it is looked at.
-fn resolving_to(output: &Type, future: TokenStream, private: &TokenStream) -> TokenStream {
+/// Returns `future` with its output type fixed, so that the type is known where the value is captured.
+fn fix_future_output(output: &Type, future: TokenStream, private: &TokenStream) -> TokenStream {
     match output {
         Type::Infer(_) => future,
         output => quote!(#private::resolving_to::<#output, _>(#future)),
     }
 }
 
-/// Where all that a body does is `Box::pin(async …)`, as in what `#[async_trait]` makes, the future is
-/// wrapped within its box; boxing it once more would be another allocation.
-fn inside_box(expansion: &Expansion<'_>, ty: &FutureType, end: &TokenStream) -> Option<Wrapped> {
+/// Wraps a function whose body is `Box::pin(async …)`, as `#[async_trait]` generates it. The future is
+/// instrumented inside its box, because a second box would be one more allocation. Returns `None` for any
+/// other body.
+fn wrap_boxed_block(expansion: &Expansion<'_>, ty: &FutureType, end: &TokenStream) -> Option<Wrapped> {
     let mut statements = expansion.function.statements()?;
     let [Stmt::Expr(Expr::Call(boxing), None)] = statements.as_mut_slice() else { return None };
     let Expr::Path(function) = &*boxing.func else { return None };
@@ -209,12 +214,12 @@ fn inside_box(expansion: &Expansion<'_>, ty: &FutureType, end: &TokenStream) -> 
     }
     let Some(future @ Expr::Async(_)) = boxing.args.first_mut() else { return None };
     let Expansion { function, private, call, .. } = expansion;
-    let resolving = resolving_to(&ty.output, future.to_token_stream(), private);
+    let resolving = fix_future_output(&ty.output, future.to_token_stream(), private);
     *future = parse_quote!(#private::instrument(#call, #resolving, #end));
     let site = expansion.site();
     let capture = expansion.capture_on_entry(call);
-    let unused = expansion.unused(|name| expansion.captures(name));
-    let block = function.nested(quote!(#boxing));
+    let unused = expansion.unused_bindings(|name| expansion.captures(name));
+    let block = function.nested_block(quote!(#boxing));
     Some(Wrapped {
         signature: function.signature.clone(),
         body: quote! {

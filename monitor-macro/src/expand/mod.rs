@@ -1,11 +1,13 @@
 //! Turns a checked function into a monitored one.
 //!
-//! Every expansion is the same three parts: a call site (`site`), what is captured and how the call
-//! ends (`capture`), and the body in between, wrapped by what the function returns:
-//! nothing (`scope`), a value (`value`), or a future, its own or that of an `async fn` (`future`).
-//! What an expansion returns it returns by `return`, since clippy's `implicit_return` does not forgive us.
-//! Invariant: only absolute paths into `__private`, only `__monitor_*` names, no `unsafe`, no bound
-//! added, no lint raised or silenced, and a size that depends on the arguments alone, never on types.
+//! Takes the options and the function. Returns the function with a call site (`site`), statements that
+//! capture values and end the call (`capture`), and the body between them (`body`). The return type decides
+//! how the body is wrapped: a function without a value by `scope`, with a value by `value`, and one that
+//! returns a future, as an `async fn` does, by `future`. An expansion contains only absolute paths into
+//! `__private`, only names that begin with `__monitor_`, no `unsafe` and no added bound, and it neither
+//! raises nor silences a lint. It returns its value by `return`, because clippy's `implicit_return` would
+//! report a tail expression. The size of an expansion depends on the arguments and the options, never on
+//! types.
 
 mod site;
 mod capture;
@@ -15,8 +17,8 @@ mod scope;
 mod value;
 mod future;
 
-use proc_macro2::{Ident, Span, TokenStream};
-use quote::{ToTokens as _, quote};
+use proc_macro2::{Ident, TokenStream};
+use quote::{ToTokens as _, format_ident, quote};
 use syn::Signature;
 
 use self::body::sets_lint_level;
@@ -24,13 +26,13 @@ use self::capture::is_cfg;
 use crate::function::Function;
 use crate::mentions::mentions;
 use crate::options::Options;
-use crate::returns::{Returns, returns};
+use crate::returns::{self, Returns};
 
-/// What all parts of an expansion look at.
+/// The facts that all parts of an expansion use.
 pub(crate) struct Expansion<'a> {
     options: &'a Options,
     function: &'a Function,
-    /// The path of `__private`.
+    /// The absolute path of `__private`.
     private: TokenStream,
     /// The local variable that holds the call.
     call: Ident,
@@ -43,20 +45,20 @@ struct Wrapped {
     body: TokenStream,
 }
 
-/// The monitored function.
+/// Returns the monitored function.
 pub(crate) fn expand(options: &Options, function: &Function) -> TokenStream {
     let krate = options.krate();
     let expansion = Expansion {
         options,
         function,
         private: quote!(#krate::__private),
-        call: ours("__monitor_call"),
-        returns: returns(&function.signature.output),
+        call: format_ident!("__monitor_call"),
+        returns: returns::classify(&function.signature.output),
     };
     let wrapped = expansion.wrapped();
     let Function { attributes, qualifiers, inner_attributes, .. } = function;
     let Wrapped { signature, body } = wrapped;
-    let body = function.in_braces(quote!(#(#inner_attributes)* #body));
+    let body = function.braced(quote!(#(#inner_attributes)* #body));
     quote!(#(#attributes)* #qualifiers #signature #body)
 }
 
@@ -64,31 +66,33 @@ impl Expansion<'_> {
     fn wrapped(&self) -> Wrapped {
         let signature = &self.function.signature;
         if signature.asyncness.is_some() {
-            return future::of_async_fn(self);
+            return future::wrap_async_fn(self);
         }
         match &self.returns {
             Returns::Never | Returns::Closure => scope::wrap(self),
             Returns::Unit if self.options.error_if.is_none() => scope::wrap(self),
             Returns::Unit => value::wrap(self, &syn::parse_quote!(())),
             Returns::Value(ty) => value::wrap(self, ty),
-            Returns::Future(ty) => future::of_fn(self, ty),
+            Returns::Future(ty) => future::wrap_fn(self, ty),
         }
     }
 
-    /// Whether the call ends where a future does; its values are then captured by closures, apart from it.
+    /// Returns whether the call ends when a future completes. The values of such a call are captured by
+    /// closures.
     fn is_async_call(&self) -> bool {
         self.function.signature.asyncness.is_some() || matches!(self.returns, Returns::Future(_))
     }
 
-    /// How the call of a function is entered: its time starts at once, or where something is captured
-    /// first, with the end of that.
-    fn enter(&self) -> Ident {
-        ours(if self.captures_on_entry() { "prepare" } else { "enter" })
+    /// Returns the method that enters the call of a function. After `enter` the time of the call runs at
+    /// once. After `prepare` it runs as soon as the arguments and fields are captured.
+    fn entry_method(&self) -> Ident {
+        if self.captures_on_entry() { format_ident!("prepare") } else { format_ident!("enter") }
     }
 
-    /// Statements that keep rustc's `unused_variables` alive for arguments that only the expansion
-    /// uses: the name once more, at the user's span, where nothing can refer to it.
-    fn unused(&self, uses: impl Fn(&Ident) -> bool) -> TokenStream {
+    /// Returns statements that make rustc report `unused_variables` for arguments that only the expansion
+    /// uses. Each statement binds the name of an argument once more, at the user's span, where nothing can
+    /// refer to it.
+    fn unused_bindings(&self, uses: impl Fn(&Ident) -> bool) -> TokenStream {
         let mut options = TokenStream::new();
         self.options.to_tokens(&mut options);
         let mut statements = TokenStream::new();
@@ -109,11 +113,6 @@ impl Expansion<'_> {
     }
 }
 
-/// A name of our own.
-fn ours(name: &str) -> Ident {
-    Ident::new(name, Span::call_site())
-}
-
 #[cfg(test)]
 mod tests {
     use proc_macro2::{TokenStream, TokenTree};
@@ -124,12 +123,12 @@ mod tests {
     use crate::options::Options;
 
     fn expanded(options: &str, function: &str) -> TokenStream {
-        let item = items::single(function.parse().expect("tokens")).expect("an item");
+        let item = items::cut_single(function.parse().expect("tokens")).expect("an item");
         let function = Function::parse(&item, item.body().expect("a body")).expect("a function");
         expand(&Options::parse(options.parse().expect("tokens")).expect("options"), &function)
     }
 
-    /// How many tokens there are, at any depth.
+    /// Counts tokens at any depth.
     fn count(tokens: TokenStream) -> usize {
         let trees = tokens.into_iter().map(|tree| match tree {
             TokenTree::Group(group) => 1 + count(group.stream()),
@@ -138,7 +137,7 @@ mod tests {
         trees.sum()
     }
 
-    /// What the attribute adds to a function.
+    /// Counts the tokens that the attribute adds to a function.
     fn added(options: &str, function: &str) -> usize {
         count(expanded(options, function)) - count(function.parse().expect("tokens"))
     }
@@ -176,13 +175,12 @@ mod tests {
         ] {
             assert_eq!(added("", small), added("", large));
         }
-        // The tokens of an alias behind the call, its types and its paths, and what lies apart from
-        // the call site; to be raised only with a reason. Fifteen are the place of an entered call, apart
-        // from the few words of every call, which then stay in registers.
+        // Raise these bounds only with a reason. Fifteen tokens declare the slot of an entered call: the slot
+        // is apart from the call, so that the few words of every call stay in registers.
         assert!(added("", "fn f() {}") <= 135, "{}", added("", "fn f() {}"));
         let value = added("", "fn f() -> R { r }");
-        // Two writers that are handed out and given back: more tokens than closures, which cost the
-        // compiler twice as much.
+        // Two writers are handed out and given back. This takes more tokens than closures do, but closures
+        // cost the compiler twice as much.
         assert!(value <= 341, "{value}");
         let future = added("", "async fn f() -> R { r }");
         assert!(future <= 330, "{future}");

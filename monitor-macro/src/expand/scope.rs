@@ -1,4 +1,7 @@
-//! A function that returns nothing, never, or nothing to look at: a guard before its body is enough.
+//! Wraps a function whose value is not captured: it returns `()`, `!` or a closure.
+//!
+//! Takes the function. Returns it with a guard before its body, which stays as it is. The guard ends the call
+//! when it is dropped.
 
 use quote::quote;
 
@@ -7,10 +10,10 @@ use super::{Expansion, Wrapped};
 pub(super) fn wrap(expansion: &Expansion<'_>) -> Wrapped {
     let Expansion { function, private, call, .. } = expansion;
     let site = expansion.site();
-    let enter = expansion.enter();
+    let enter = expansion.entry_method();
     let capture = expansion.capture_on_entry(call);
-    let unused = expansion.unused(|name| expansion.captures(name));
-    // In a block of its own: clippy would have items in it stand before our statements.
+    let unused = expansion.unused_bindings(|name| expansion.captures(name));
+    // The body is a block, because clippy demands that items in it come before the generated statements.
     let block = function.nested_body();
     Wrapped {
         signature: function.signature.clone(),

@@ -1,4 +1,8 @@
-//! The call site: the `static` that stands for a function, and everything known before it is called.
+//! The call site: the `static` that describes a function.
+//!
+//! Takes the function and its options. Returns an expression for the call site, which holds everything that
+//! is known before the first call: name, file, line, arguments, fields, and the options about sampling and
+//! slow calls.
 
 use proc_macro2::{Literal, TokenStream};
 use quote::{quote, quote_spanned};
@@ -6,33 +10,33 @@ use syn::spanned::Spanned as _;
 use syn::{Expr, Lit, UnOp};
 
 use super::Expansion;
-use crate::function::located_at;
+use crate::function::generated_span;
 
 impl Expansion<'_> {
-    /// An expression of type `&'static CallSite`. The static lies in a block of its own, so that two
-    /// attributes on one function do not define it twice.
+    /// Returns an expression of type `&'static CallSite`. The static is in a block, so that two attributes on
+    /// one function do not define it twice.
     pub(super) fn site(&self) -> TokenStream {
         let Self { private, options, .. } = self;
         let line = self.line();
         let arguments = self.captured_arguments().map(|captured| {
-            let (cfg, name) = (captured.cfg, captured.text);
+            let (cfg, name) = (captured.cfg, captured.literal);
             quote!(#(#cfg)* #name)
         });
         let fields = options.fields.iter().map(|field| &field.key);
         let mut settings = TokenStream::new();
-        // What is wrong with a constant, rustc says where it is given.
+        // The span is that of the option, so that rustc reports a wrong constant there.
         if let Some(name) = &options.name {
-            settings.extend(quote_spanned!(located_at(name.span())=> .name(#name)));
+            settings.extend(quote_spanned!(generated_span(name.span())=> .name(#name)));
         }
         if let Some(group) = &options.group {
-            settings.extend(quote_spanned!(located_at(group.span())=> .group(#group)));
+            settings.extend(quote_spanned!(generated_span(group.span())=> .group(#group)));
         }
         if let Some(rate) = &options.sample {
-            let (place, rate) = (rate.span(), as_float(rate));
-            settings.extend(quote_spanned!(located_at(place)=> .sample(#rate)));
+            let (place, rate) = (rate.span(), to_float(rate));
+            settings.extend(quote_spanned!(generated_span(place)=> .sample(#rate)));
         }
         if let Some(slow) = &options.slow {
-            settings.extend(quote_spanned!(located_at(slow.span())=> .slow(#private::duration(#slow))));
+            settings.extend(quote_spanned!(generated_span(slow.span())=> .slow(#private::duration(#slow))));
         }
         quote!({
             static __MONITOR_SITE: #private::CallSite = {
@@ -46,17 +50,17 @@ impl Expansion<'_> {
         })
     }
 
-    /// The line of the `fn` token: `line!()` would be that of the attribute.
+    /// Returns the line of the `fn` token, because `line!()` would be the line of the attribute.
     fn line(&self) -> Literal {
         let span = self.function.signature.fn_token.span;
-        // Outside of a compiler run, as in a unit test, there are no lines.
+        // In a unit test, which is no run of the compiler, spans have no lines.
         let line = if proc_macro::is_available() { span.unwrap().line() } else { 0 };
         Literal::u32_suffixed(u32::try_from(line).unwrap_or(u32::MAX))
     }
 }
 
-/// `sample = 1` is as good as `sample = 1.0`.
-fn as_float(rate: &Expr) -> TokenStream {
+/// Returns the rate as an `f64`, because users may write `sample = 1` for `sample = 1.0`.
+fn to_float(rate: &Expr) -> TokenStream {
     match rate {
         Expr::Lit(literal) => match &literal.lit {
             Lit::Int(integer) if integer.suffix().is_empty() => {

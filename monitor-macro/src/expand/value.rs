@@ -1,4 +1,7 @@
-//! A function that returns a value: the body runs, the value is looked at, and returned.
+//! Wraps a function that returns a value.
+//!
+//! Takes the function and its return type. Returns a body that runs the user's body, ends the call by the
+//! value, and returns the value.
 
 use quote::quote;
 use syn::Type;
@@ -9,7 +12,7 @@ pub(super) fn wrap(expansion: &Expansion<'_>, ty: &Type) -> Wrapped {
     let Expansion { private, call, .. } = expansion;
     let site = expansion.site();
     let body = expansion.body(ty);
-    let enter = expansion.enter();
+    let enter = expansion.entry_method();
     let (guard, annotation) =
         if body.may_return { (quote!(MayReturn), quote!(: #ty)) } else { (quote!(Call), quote!()) };
     let (test, end) = expansion.end(&quote!(#call), &quote!(&__monitor_result));
