@@ -1,7 +1,7 @@
-//! What can be typed after `monitor`: one type per command, help and examples beside them.
+//! The command line: one type per command, with its help and examples.
 //!
-//! Everything that can be judged without a store (durations, rates, patterns, sort keys) is judged
-//! here, so that it ends in exit code 2 and never reaches SQL as text.
+//! Everything that can be checked without a store (durations, rates, patterns, sort keys) is checked here, so
+//! that a wrong value ends in exit code 2 and never reaches SQL as text.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -13,14 +13,14 @@ use monitor_runtime::config::process_variable;
 use crate::pattern::Pattern;
 use crate::units;
 
-/// Reads the command line; ends the process on help, version and wrong usage.
+/// Parses the command line; ends the process on help, version and wrong usage.
 pub(crate) fn parse() -> Arguments {
     let arguments = Arguments::parse();
     if arguments.command.is_some() && arguments.top != TopOptions::default() {
         Arguments::command()
             .error(
                 ErrorKind::ArgumentConflict,
-                "the options of `top` stand after the word `top`, those of another command after its name",
+                "options before a command belong to `top`: put those of another command after its name",
             )
             .exit();
     }
@@ -29,7 +29,7 @@ pub(crate) fn parse() -> Arguments {
 
 /// The whole command line.
 #[derive(Debug, Parser)]
-#[command(about = "See what #[monitor] recorded: functions, calls, errors and traces")]
+#[command(about = "Shows what #[monitor] recorded: functions, calls, errors and traces")]
 #[command(name = "monitor", version, propagate_version = false, max_term_width = 100)]
 #[command(after_help = "\
 Examples:
@@ -37,82 +37,90 @@ Examples:
   monitor demo                         record a small workload and look at it
   monitor calls 'shop::*' --failed     the latest failed calls of a module
   monitor trace 1042                   the tree of one call, as a waterfall
-  monitor errors --since 15m           kinds of failure seen lately
-  monitor sql 'SELECT function, p99_ms FROM functions ORDER BY p99_ms DESC' --format csv
+  monitor errors --since 15m           kinds of failure in the last 15 minutes
+  monitor sql 'SELECT function, p99_ms FROM functions' --format csv
 
-Exit codes: 0 done, 1 failed, 2 wrong usage. Figures marked ~ are estimates from a sample.")]
+Tables show durations in ns, µs, ms, s, min, h or d; k, M and G are thousands, millions and billions. \
+Times of day are UTC. Figures marked ~ are estimates from a sample.
+
+Exit codes: 0 done, 1 failed, 2 wrong usage.")]
 pub(crate) struct Arguments {
-    #[command(flatten)]
-    pub(crate) common: Common,
+    // The heading of the common options would apply to the options after them.
     #[command(flatten)]
     pub(crate) top: TopOptions,
+    #[command(flatten)]
+    pub(crate) common: Common,
     #[command(subcommand)]
     pub(crate) command: Option<Command>,
 }
 
-/// What holds for every command.
+/// The options of every command.
 #[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Options of every command")]
 pub(crate) struct Common {
-    /// The store to look at [default: `MONITOR_DB`, else the one written last in the default folder]
+    /// Store to read [default: `MONITOR_DB`, otherwise the store written last in the default folder]
     #[arg(long, value_name = "PATH", global = true)]
     db: Option<PathBuf>,
-    /// How to print; json, jsonl and csv carry raw numbers and every column
+    /// Output format; json, jsonl and csv have raw numbers and every column
     #[arg(long, value_enum, default_value_t, global = true)]
     pub(crate) format: FormatName,
-    /// Only what happened this long before now, such as 90s, 15m, 1h30m
+    /// Only what happened within this time before now, such as 90s, 15m, 1h30m or 2d; trace,
+    /// live, sample, breaker, sql and demo ignore it
     #[arg(long, value_name = "DURATION", value_parser = units::parse_duration, global = true)]
     pub(crate) since: Option<Duration>,
 }
 
 impl Common {
-    /// The same for the store at this path, and for all of its time.
-    pub(crate) fn at(&self, path: PathBuf) -> Self {
+    /// Returns the options with this store and without `--since`.
+    pub(crate) fn with_store(&self, path: PathBuf) -> Self {
         Self { db: Some(path), since: None, format: self.format }
     }
 
-    /// The store named by `--db` or `MONITOR_DB`; an empty name is no name.
-    pub(crate) fn db(&self) -> Option<PathBuf> {
+    /// Returns the store that `--db` or `MONITOR_DB` names; an empty name counts as none.
+    pub(crate) fn store_path(&self) -> Option<PathBuf> {
         let variable = || process_variable("MONITOR_DB").map(PathBuf::from);
         self.db.clone().or_else(variable).filter(|path| !path.as_os_str().is_empty())
     }
 }
 
+/// The name of an output format.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum FormatName {
-    /// Aligned columns, figures for people
+    /// Aligned columns, numbers with units
     #[default]
     Table,
     /// One array of objects
     Json,
-    /// An object on each line
+    /// One object per line
     Jsonl,
-    /// Comma-separated, with a header
+    /// Comma-separated values with a header
     Csv,
 }
 
+/// A command and its arguments.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Functions by total time (what `monitor` alone shows)
+    /// Shows functions by total time (the default command)
     Top(Top),
-    /// Recent calls, newest first
+    /// Shows recent calls, newest first
     Calls(Calls),
-    /// Kinds of failure: how many, first and last seen, an example
+    /// Shows kinds of failure: count, first and last seen, an example
     Errors(Errors),
-    /// The tree of one call, as a waterfall
+    /// Shows the tree of one call, as a waterfall
     Trace(Trace),
-    /// Follows new calls
+    /// Prints new calls as they are recorded
     Tail(Tail),
-    /// Shows or sets sampling rates of running processes
+    /// Shows or sets the sampling rates of running processes
     Sample(Sample),
-    /// How the recorder is in each process: level, losses, breaker, sizes, cost
+    /// Shows the recorder of each process: level, drops, breaker, sizes, cost
     Health(Health),
     /// Shows the circuit breakers around the store's writes, or holds them open or closed
     Breaker(Breaker),
-    /// What is under way in running processes now, stuck calls first
+    /// Shows the calls in flight in running processes, stuck calls first
     Live(Live),
-    /// Processes that died: when, how, what was running, the last calls before
+    /// Shows processes that died: when, how, calls in flight, the last calls before
     Crash(Crash),
-    /// Runs a reading SQL statement
+    /// Runs one SQL statement that reads
     Sql(Sql),
     /// Records a small order-processing workload and shows what was recorded
     Demo(Demo),
@@ -123,43 +131,54 @@ pub(crate) enum Command {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  monitor top --sort p99
-  monitor top 'shop::*' --watch
+  monitor top --sort p99               the slowest functions first
+  monitor top 'shop::*' --watch        one module, refreshed every second
   monitor top --since 15m --sort errors
 
-Counts, total, mean and max are exact whatever the sampling rate. With --since, figures are put together
-from windows of 10 s; percentiles are then estimates and carry ~.")]
+CALLS and FAILED are exact at any sampling rate. Durations are marked ~ if some calls of the function were \
+counted but not timed. Percentiles come from histograms and are at most 4.4 % off. Without --since the figures \
+cover the last 6 hours; with it they are summed from windows of 10 s.")]
 pub(crate) struct Top {
-    /// Only functions of this name; `*` stands for anything
+    /// Only functions with this name, or whose name ends with these segments; with `*`, which stands for any
+    /// text, the whole name is compared
     #[arg(value_name = "PATTERN")]
     pub(crate) pattern: Option<Pattern>,
     #[command(flatten)]
     pub(crate) options: TopOptions,
 }
 
+/// The options of `top`, which `monitor` alone takes too.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
 pub(crate) struct TopOptions {
-    /// What to order by, largest first [default: total]
+    /// Figure to sort by, largest first [default: total]
     #[arg(long, value_enum, value_name = "KEY")]
     pub(crate) sort: Option<TopKey>,
     /// Refresh every second until Ctrl-C
     #[arg(long)]
     pub(crate) watch: bool,
-    /// At most this many functions
-    #[arg(long, value_name = "N")]
+    /// At most this many functions [default: all]
+    #[arg(long, value_name = "N", value_parser = units::parse_limit)]
     pub(crate) limit: Option<u32>,
 }
 
+/// The figure that `top` sorts by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum TopKey {
+    /// Time spent in all calls
     Total,
+    /// Number of calls
     Calls,
+    /// Mean duration of a call
     Mean,
+    /// Median duration
     P50,
+    /// Duration that 95 % of the calls stay below
     P95,
+    /// Duration that 99 % of the calls stay below
     P99,
+    /// Longest duration
     Max,
-    /// Calls that failed: errors, panics and cancellations
+    /// Number of failed calls: errors, panics and cancellations
     Errors,
 }
 
@@ -167,34 +186,41 @@ pub(crate) enum TopKey {
 #[command(after_help = "\
 Examples:
   monitor calls                        the latest 20
-  monitor calls insert --min 10ms      slow calls of any function whose last name is `insert`
+  monitor calls insert --min 10ms      calls of at least 10 ms of functions named `insert`
   monitor calls 'shop::*' --failed --limit 100
-  monitor calls --sort duration --since 1h --format jsonl")]
+  monitor calls --sort duration --since 1h --format jsonl
+
+WEIGHT is the number of calls that a row stands for: more than 1 if the call was sampled. The column CALL \
+is an id for `monitor trace`.")]
 pub(crate) struct Calls {
-    /// Only functions of this name; `*` stands for anything
+    /// Only functions with this name, or whose name ends with these segments; with `*`, which stands for any
+    /// text, the whole name is compared
     #[arg(value_name = "PATTERN")]
     pub(crate) pattern: Option<Pattern>,
     /// Only calls that ended in an error, a panic or a cancellation
     #[arg(long)]
     pub(crate) failed: bool,
-    /// Only calls kept for being slow
+    /// Only calls kept because they were slow
     #[arg(long)]
     pub(crate) slow: bool,
     /// Only calls that took at least this long, such as 10ms
     #[arg(long, value_name = "DURATION", value_parser = units::parse_duration)]
     pub(crate) min: Option<Duration>,
     /// At most this many calls
-    #[arg(long, value_name = "N", default_value_t = 20)]
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = units::parse_limit)]
     pub(crate) limit: u32,
-    /// `time`: newest first; `duration`: longest first
+    /// Order of the calls
     #[arg(long, value_enum, value_name = "KEY", default_value_t)]
     pub(crate) sort: CallKey,
 }
 
+/// The order of `calls`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum CallKey {
+    /// Newest first
     #[default]
     Time,
+    /// Longest first
     Duration,
 }
 
@@ -204,14 +230,16 @@ Examples:
   monitor errors
   monitor errors 'shop::payments::*' --since 15m
 
-Counts are exact: a failure is counted even where it got no row of its own. The column EXAMPLE is a
-call id for `monitor trace`. With --since: kinds seen in that time, counted from their first occurrence.")]
+Counts are exact: a failure is counted even if it has no row of its own. Numbers in a message are shown as \
+#, so that messages that differ only in numbers are one kind. EXAMPLE is a call id for `monitor trace`. \
+--since selects the kinds seen within that time; their counts still start with their first occurrence.")]
 pub(crate) struct Errors {
-    /// Only functions of this name; `*` stands for anything
+    /// Only functions with this name, or whose name ends with these segments; with `*`, which stands for any
+    /// text, the whole name is compared
     #[arg(value_name = "PATTERN")]
     pub(crate) pattern: Option<Pattern>,
-    /// At most this many kinds
-    #[arg(long, value_name = "N")]
+    /// At most this many kinds [default: all]
+    #[arg(long, value_name = "N", value_parser = units::parse_limit)]
     pub(crate) limit: Option<u32>,
 }
 
@@ -219,53 +247,59 @@ pub(crate) struct Errors {
 #[command(after_help = "\
 Examples:
   monitor trace 1042                   by call id, as `calls` and `errors` show it
-  monitor trace 4294967301             by trace id or span id, as the views hold it
-  monitor trace 1042 --format json     the same rows with depth and offset_ns")]
+  monitor trace 4294967301             by trace id or span id, as in the view `calls`
+  monitor trace 1042 --format json     every column, with depth and offset_ns
+
+OFFSET is the time from the start of the trace to the start of the call. A call on another thread than its \
+caller is marked ↷. A caller without a row was not sampled or is past its retention.")]
 pub(crate) struct Trace {
-    /// A call id, a span id or a trace id; the heading says which it was
-    #[arg(value_name = "ID", value_parser = clap::value_parser!(i64).range(1..))]
+    /// Call id, span id or trace id; the heading says which it was
+    #[arg(value_name = "ID", value_parser = units::parse_id)]
     pub(crate) id: i64,
     /// At most this many calls
-    #[arg(long, value_name = "N", default_value_t = 1000)]
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = units::parse_limit)]
     pub(crate) limit: u32,
 }
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  monitor tail
-  monitor tail 'shop::*' --failed
+  monitor tail                         every new call
+  monitor tail 'shop::*' --failed      the failed calls of a module
   monitor tail -n 20 --format jsonl | jq .function
 
-Ends on Ctrl-C or when its reader goes away. As a stream has no end, json prints an object on each line.")]
+Ends on Ctrl-C, or when the reader of its output ends. With --format json each line is an object, as with \
+jsonl, because an array would need an end.")]
 pub(crate) struct Tail {
-    /// Only functions of this name; `*` stands for anything
+    /// Only functions with this name, or whose name ends with these segments; with `*`, which stands for any
+    /// text, the whole name is compared
     #[arg(value_name = "PATTERN")]
     pub(crate) pattern: Option<Pattern>,
     /// Only calls that ended in an error, a panic or a cancellation
     #[arg(long)]
     pub(crate) failed: bool,
-    /// Begin with this many calls already there
-    #[arg(short = 'n', long, value_name = "N", default_value_t = 0)]
+    /// Begin with the last N calls already recorded
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 0, value_parser = units::parse_limit)]
     pub(crate) last: u32,
 }
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  monitor sample                       the rates in force
-  monitor sample 'shop::hot::*' 0.01   keep one call in a hundred in detail
+  monitor sample                       the rates in force, and why
+  monitor sample 'shop::hot::*' 0.01   a row for one call in a hundred
   monitor sample --reset 'shop::hot::*'
 
-Running processes read a rate within a second. Counts stay exact and failures are kept at any rate.")]
+Running processes read a rate within a second. If several patterns match a function, the one set last \
+wins. At any rate counts stay exact and failed calls get a row.")]
 pub(crate) struct Sample {
-    /// Function names, `*` for anything: `shop::pay`, `shop::*`, `*`
+    /// Whole function names; `*` stands for any text: `shop::pay`, `shop::*`, `*`
     #[arg(value_name = "PATTERN", requires = "rate", conflicts_with = "reset")]
     pub(crate) pattern: Option<Pattern>,
-    /// Share of the calls that get a row, 0 to 1
+    /// Share of the calls that get a row, from 0 to 1
     #[arg(value_name = "RATE", value_parser = units::parse_rate)]
     pub(crate) rate: Option<f64>,
-    /// Take back the rate set for this pattern
+    /// Remove the rate set for this pattern
     #[arg(long, value_name = "PATTERN")]
     pub(crate) reset: Option<Pattern>,
 }
@@ -274,41 +308,51 @@ pub(crate) struct Sample {
 #[command(after_help = "\
 Examples:
   monitor health
-  monitor health --format json | jq '.[] | {pid, level, dropped_ring_full}'")]
+  monitor health --format json | jq '.[] | {pid, level, dropped_ring_full}'
+
+A line per figure and process. `dropped` counts lost calls by reason, `folded` failures that were counted \
+but got no row, `log` is the write-ahead log beside the store, and `own cost` is what recording costs the \
+process.")]
 pub(crate) struct Health {}
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  monitor breaker                                        how they stand
-  monitor breaker open --reason 'the disk is swapped'    nothing is written, records wait in memory
-  monitor breaker close --reason 'known noise'           every write is tried, whatever came of the last
-  monitor breaker auto                                   let go
+  monitor breaker                              the state of each breaker
+  monitor breaker open --reason 'disk swap'    stop writing to the store
+  monitor breaker close --reason 'known noise' try every write
+  monitor breaker auto                         end the hold
 
-Running processes see it within a second, and processes that start later at their start. Every change is a
-row of `events`, with who and why.")]
+A circuit breaker opens by itself when writes to the store fail; records then wait in memory. Running \
+processes read a change within a second, later ones when they start. Every change is a row of the view \
+`events`, with who and why.")]
 pub(crate) struct Breaker {
     #[command(subcommand)]
     pub(crate) action: Option<BreakerAction>,
 }
 
+/// A change to the breakers.
 #[derive(Debug, Subcommand)]
 pub(crate) enum BreakerAction {
-    /// Holds them open: nothing is written, records wait in memory
+    /// Holds breakers open: nothing is written, records wait in memory
+    #[command(after_help = "Example:\n  monitor breaker open --reason 'the disk is being replaced'")]
     Open(HoldOptions),
-    /// Holds them closed: every write is tried, whatever came of the last
+    /// Holds breakers closed: every write is tried, even after failures
+    #[command(after_help = "Example:\n  monitor breaker close --reason 'known noise' --process 3")]
     Close(HoldOptions),
-    /// Lets go of them
+    /// Ends the hold: breakers open and close by themselves
+    #[command(after_help = "Example:\n  monitor breaker auto --reason 'the disk is back'")]
     Auto(HoldOptions),
 }
 
+/// The options of a change to the breakers.
 #[derive(Debug, Args)]
 pub(crate) struct HoldOptions {
-    /// Why; kept with the events. Needed to hold, not to let go
+    /// Reason, stored with the event; `open` and `close` need one, `auto` does not
     #[arg(long, value_name = "TEXT", value_parser = units::parse_reason)]
     pub(crate) reason: Option<String>,
-    /// Only the process of this run, as `monitor health` shows it; otherwise every process on the store
-    #[arg(long, value_name = "RUN", value_parser = clap::value_parser!(u32).range(1..))]
+    /// Only the process of this run, as `monitor health` shows it [default: every process]
+    #[arg(long, value_name = "RUN", value_parser = units::parse_run)]
     pub(crate) process: Option<u32>,
 }
 
@@ -319,34 +363,36 @@ Examples:
   monitor live 'shop::*' --min 5s
   monitor live --format jsonl | jq 'select(.state | startswith(\"stuck\"))'
 
-Reads the ring files of running processes and asks nothing of them. `stuck`: past the limit that the
-function states with `slow`. A call that is only counted is not shown.")]
+The calls are read from the ring files of running processes, which costs the processes nothing. A call is \
+`stuck` if it has taken longer than the `slow` limit of its function. Calls that are only counted are not \
+shown.")]
 pub(crate) struct Live {
-    /// Only functions of this name; `*` stands for anything
+    /// Only functions with this name, or whose name ends with these segments; with `*`, which stands for any
+    /// text, the whole name is compared
     #[arg(value_name = "PATTERN")]
     pub(crate) pattern: Option<Pattern>,
-    /// Only calls that have been under way for at least this long, such as 5s
+    /// Only calls that have been in flight for at least this long, such as 5s
     #[arg(long, value_name = "DURATION", value_parser = units::parse_duration)]
     pub(crate) min: Option<Duration>,
-    /// At most this many calls
-    #[arg(long, value_name = "N")]
+    /// At most this many calls [default: all]
+    #[arg(long, value_name = "N", value_parser = units::parse_limit)]
     pub(crate) limit: Option<u32>,
 }
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  monitor crash                        the latest five, with ten calls each
+  monitor crash                        the latest 5 processes, with 10 calls each
   monitor crash --since 1h --calls 50
-  monitor crash --format json          a row for each call that was under way
+  monitor crash --format json          a row for each call that was in flight
 
-What a process left in its ring file is brought into the store first, each call once.")]
+The calls that a dead process left in its ring file are recovered into the store first, each call once.")]
 pub(crate) struct Crash {
     /// At most this many processes
-    #[arg(long, value_name = "N", default_value_t = 5)]
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = units::parse_limit)]
     pub(crate) limit: u32,
-    /// How many of the last calls before the death
-    #[arg(long, value_name = "N", default_value_t = 10)]
+    /// At most this many of the last calls before the death
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = units::parse_limit)]
     pub(crate) calls: u32,
 }
 
@@ -354,16 +400,17 @@ pub(crate) struct Crash {
 #[command(after_help = "\
 Examples:
   monitor sql 'SELECT outcome, count(*) FROM calls GROUP BY outcome'
-  monitor sql 'SELECT * FROM schema_doc'          what every view and column means
-  monitor sql - < report.sql                      the statement from standard input
+  monitor sql 'SELECT * FROM schema_doc'     the meaning of every view and column
+  monitor sql - < report.sql                 the statement from standard input
 
-The store is opened read-only. Views: calls, errors, error_groups, functions, latency, slow_calls,
-processes, in_flight, events, health, resources, calls_readable.")]
+The store is opened read-only. Columns in _ns hold whole nanoseconds, points in time are counted from the Unix \
+epoch, UTC. Views: calls, errors, error_groups, functions, latency, slow_calls, processes, in_flight, events, \
+health, rates, resources, calls_readable.")]
 pub(crate) struct Sql {
-    /// One reading statement, or `-` for standard input
+    /// One statement that reads, or `-` to read it from standard input
     #[arg(value_name = "STATEMENT")]
     pub(crate) statement: String,
-    /// Give up after this long
+    /// Stop after computing for this long
     #[arg(long, value_name = "DURATION", value_parser = units::parse_duration, default_value = "30s")]
     pub(crate) timeout: Duration,
 }
@@ -372,14 +419,14 @@ pub(crate) struct Sql {
 #[command(after_help = "\
 Examples:
   monitor demo
-  monitor demo --seconds 10            meanwhile, elsewhere: monitor top --watch
+  monitor demo --seconds 10            watch it in another terminal: monitor top --watch
   monitor demo --db /tmp/demo.db
 
-The same seconds make the same calls each time. The command counts its own calls, compares them with the
-store and fails if one is missing.")]
+The same number of seconds always makes the same calls. The demo counts its calls itself, compares them \
+with the store, and fails if one is missing.")]
 pub(crate) struct Demo {
-    /// How long to take orders
-    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=3600))]
+    /// Seconds to run, from 1 to 3600
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = units::parse_demo_seconds)]
     pub(crate) seconds: u32,
 }
 
@@ -390,6 +437,6 @@ Examples:
   monitor completions zsh > ~/.zfunc/_monitor
   monitor completions fish > ~/.config/fish/completions/monitor.fish")]
 pub(crate) struct Completions {
-    /// The shell
+    /// Shell that reads the script
     pub(crate) shell: clap_complete::Shell,
 }

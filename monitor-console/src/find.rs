@@ -1,40 +1,43 @@
-//! Which store to open when none is named: the one written last in the default folder.
+//! The choice of the store: the one that was named, otherwise the one written last in the default folder.
 //!
-//! Reads the folder and the dates of its files and nothing else; a file is judged when it is opened.
+//! It reads the environment, the folder and the dates of its files, and opens no file: a store is judged when
+//! it is opened.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use anyhow::{Context, Result, bail};
-use monitor_runtime::config::{
-    Surroundings, default_folder, process_variable, ring_folders as ring_folders_of,
-};
+use monitor_runtime::config::{Surroundings, default_folder, process_variable, ring_folders};
 
-/// `--db` or `MONITOR_DB`, else the store written last.
-pub(crate) fn store(named: Option<PathBuf>) -> Result<PathBuf> {
+/// Returns the store that `--db` or `MONITOR_DB` names, otherwise the one written last.
+pub(crate) fn find_store(named: Option<PathBuf>) -> Result<PathBuf> {
     match named {
         Some(path) if path.as_os_str() == ":memory:" => bail!(
             "a store in memory can be read only inside its own program; let the program write a file \
              (MONITOR_DB=PATH) and name it with --db PATH"
         ),
         Some(path) => Ok(path),
-        None => written_last(&folder()?),
+        None => find_last_written(&find_default_folder()?),
     }
 }
 
-/// The folder where programs keep their stores unless told otherwise.
-pub(crate) fn folder() -> Result<PathBuf> {
-    default_folder(&Surroundings { variable: &process_variable, executable: None })
+/// Returns the folder where programs keep their stores by default.
+pub(crate) fn find_default_folder() -> Result<PathBuf> {
+    default_folder(&read_surroundings())
         .context("neither XDG_STATE_HOME nor HOME names a folder: name a store with --db PATH")
 }
 
-/// The folders in which programs keep their ring files.
-pub(crate) fn ring_folders() -> Vec<PathBuf> {
-    ring_folders_of(&Surroundings { variable: &process_variable, executable: None })
+/// Returns the folders in which programs keep their ring files.
+pub(crate) fn list_ring_folders() -> Vec<PathBuf> {
+    ring_folders(&read_surroundings())
 }
 
-fn written_last(folder: &Path) -> Result<PathBuf> {
+fn read_surroundings() -> Surroundings<'static> {
+    Surroundings { variable: &process_variable, executable: None }
+}
+
+fn find_last_written(folder: &Path) -> Result<PathBuf> {
     let none = || {
         format!(
             "there is no store in {} yet: run a program with #[monitor] functions, or `monitor demo`, \
@@ -49,16 +52,17 @@ fn written_last(folder: &Path) -> Result<PathBuf> {
     entries
         .filter_map(|entry| Some(entry.ok()?.path()))
         .filter(|path| path.extension().is_some_and(|extension| extension == "db") && path.is_file())
-        .max_by_key(|path| written(path))
+        .max_by_key(|path| read_write_time(path))
         .with_context(none)
 }
 
-/// When the store was written last; a commit touches the log long before it touches the database.
-fn written(database: &Path) -> SystemTime {
+/// Returns the time of the last write to the store: the later of the database's and its write-ahead log's,
+/// because a commit reaches the log long before the database.
+fn read_write_time(database: &Path) -> SystemTime {
     let mut log = database.as_os_str().to_owned();
     log.push("-wal");
-    let date = |path: &Path| fs::metadata(path).and_then(|data| data.modified()).ok();
-    date(database).max(date(Path::new(&log))).unwrap_or(SystemTime::UNIX_EPOCH)
+    let modified = |path: &Path| fs::metadata(path).and_then(|data| data.modified()).ok();
+    modified(database).max(modified(Path::new(&log))).unwrap_or(SystemTime::UNIX_EPOCH)
 }
 
 #[cfg(test)]
@@ -80,14 +84,14 @@ mod tests {
         touch(&folder.path().join("old.db-wal"), 900);
         touch(&folder.path().join("new.db"), 500);
         touch(&folder.path().join("other.txt"), 999);
-        assert_eq!(written_last(folder.path()).unwrap(), folder.path().join("old.db"));
+        assert_eq!(find_last_written(folder.path()).unwrap(), folder.path().join("old.db"));
     }
 
     #[test]
     fn an_empty_or_missing_folder_says_what_to_do() {
         let folder = tempfile::tempdir().unwrap();
         for path in [folder.path().to_owned(), folder.path().join("nowhere")] {
-            let message = written_last(&path).unwrap_err().to_string();
+            let message = find_last_written(&path).unwrap_err().to_string();
             assert!(message.contains("monitor demo") && message.contains("--db"), "{message}");
         }
     }

@@ -1,21 +1,22 @@
 //! The command `monitor`: reads, follows and tunes what `#[monitor]` records.
 //!
-//! In come arguments and a store; out come reports on standard output, remarks on standard error and
-//! an exit code: 0 done, 1 failed, 2 wrong usage. A reader that closes the pipe early is success.
-//! Only `demo` runs monitored code; every other command opens the store from outside, read-only
-//! unless it sets a rate.
+//! It takes arguments and a store. It prints reports on standard output and notes on standard error, and ends
+//! with an exit code: 0 done, 1 failed, 2 wrong usage. A reader that closes the pipe early is no failure.
+//!
+//! Only `demo` runs monitored code. The other commands recover the ring files of dead processes into the
+//! store, then open it read-only; only `sample` and `breaker` also write, to the store's control tables.
 #![forbid(unsafe_code)]
 
-mod arguments;
 mod pattern;
 mod units;
+mod arguments;
 mod find;
-mod store;
 mod report;
+mod store;
 mod terminal;
 mod format;
-mod command;
 mod shop;
+mod command;
 
 use std::io;
 use std::process::ExitCode;
@@ -25,7 +26,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            terminal::remark(&format!("error: {error:#}"));
+            terminal::print_note(&format!("error: {error:#}"));
             ExitCode::FAILURE
         }
     }

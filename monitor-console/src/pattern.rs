@@ -1,41 +1,48 @@
 //! Patterns over function names: `shop::pay`, `shop::*`, `*`.
 //!
-//! In comes what a user typed, judged as the recorder judges it; out come arguments for SQLite's
-//! `GLOB`. Only `*` is special: what GLOB gives a meaning of its own (`?`, `[`) is taken literally, since
-//! names such as `<[T] as Sort>::sort` contain it. A pattern without `*` also finds a function by its
-//! last names (`insert`, `OrderBook::insert`); rates, in contrast, are matched by the whole name.
+//! A pattern is parsed from the command line by the recorder's own rules and becomes arguments for SQLite's
+//! `GLOB`. Only `*` is special. The other special characters of GLOB (`?`, `[`) are escaped, because names
+//! such as `<[T] as Sort>::sort` contain them. A pattern without `*` also selects functions by the last
+//! segments of their name (`insert`, `OrderBook::insert`); the pattern of a sampling rate is always compared
+//! with the whole name.
 
 use std::str::FromStr;
 
 use monitor_runtime::sampling;
 
-/// A pattern that can match some name.
+/// A pattern that at least one name can match.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Pattern(sampling::Pattern);
 
 impl Pattern {
-    /// As typed.
+    /// Returns the pattern as it was typed.
     pub(crate) fn as_str(&self) -> &str {
         self.0.as_str()
     }
 
-    /// Whether the pattern covers this whole name, as it does for a rate.
-    pub(crate) fn is_whole(&self, name: &str) -> bool {
+    /// Returns true if the pattern matches the whole name, as the pattern of a sampling rate must.
+    pub(crate) fn is_whole_match(&self, name: &str) -> bool {
         self.0.matches(name)
     }
 
-    /// Whether it matches a name as the commands take it: as a whole, or its last segments.
+    /// Returns true if the pattern matches the name or its last segments, as the reading commands select.
     pub(crate) fn is_match(&self, name: &str) -> bool {
-        let ends = name.match_indices("::").map(|(at, _)| &name[at + 2..]);
-        self.is_whole(name) || ends.into_iter().any(|end| self.is_whole(end))
+        let mut endings = name.match_indices("::").map(|(at, _)| &name[at + 2..]);
+        self.is_whole_match(name) || endings.any(|ending| self.is_whole_match(ending))
     }
 
-    /// The name, whole or by its end, for GLOB: a name is meant that matches one or the other.
-    pub(crate) fn globs(&self) -> [String; 2] {
+    /// Returns two arguments for GLOB; a name is selected if either matches: the first compares the whole
+    /// name, the second its last segments.
+    pub(crate) fn to_globs(&self) -> [String; 2] {
         let whole = self.as_str().replace('[', "[[]").replace('?', "[?]");
         let ending = if whole.contains('*') { whole.clone() } else { format!("*::{whole}") };
         [whole, ending]
     }
+}
+
+/// Returns the two arguments for GLOB, or two NULLs without a pattern, which select every function.
+pub(crate) fn to_optional_globs(pattern: Option<&Pattern>) -> [Option<String>; 2] {
+    pattern.map(|pattern| pattern.to_globs().map(Some)).unwrap_or_default()
 }
 
 impl FromStr for Pattern {
@@ -52,7 +59,7 @@ mod tests {
     use super::*;
 
     fn globs(text: &str) -> [String; 2] {
-        text.parse::<Pattern>().unwrap().globs()
+        text.parse::<Pattern>().unwrap().to_globs()
     }
 
     #[test]

@@ -1,84 +1,114 @@
-//! What a command hands to a format: columns that know their unit, and rows of cells.
+//! The report that a command hands to a format: columns that know their unit, and rows of cells.
 //!
-//! A column is for data (json, jsonl, csv: raw, under the view's own name), for the table (under a
-//! title, figures for people), or for both. The invariant: every row has a cell for every column.
+//! A column belongs to data (json, jsonl, csv: raw, under the view's own name), to the table (under a title,
+//! formatted for people), or to both. Every row has a cell for every column. A report knows nothing of
+//! formats.
 
+use rusqlite::Row;
 use rusqlite::types::{Value, ValueRef};
 
-/// What a number means, and so how the table writes it.
+/// The meaning of a column's values, which decides how the table formats them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Unit {
-    /// Text, or whatever a query returned.
+    /// Text, or any value that a query returned.
     Text,
-    /// A function's name.
+    /// The name of a function.
     Name,
-    /// How a call ended.
+    /// The outcome of a call.
     Outcome,
-    /// A number as it stands: an id, a line.
+    /// A number shown unchanged, such as an id or a line.
     Number,
     /// A sampling rate, 0 to 1.
     Rate,
-    /// How many.
+    /// A number of things.
     Count,
     /// A duration in ns.
     Nanoseconds,
     /// A duration in ms.
     Milliseconds,
-    /// A share in per cent.
+    /// A percentage.
     Percent,
-    /// A moment, told as time past.
-    Ago,
-    /// A moment, by the clock; with its date where that is not within a day.
-    Moment,
+    /// A point in time in ns since the Unix epoch, shown as its age.
+    Age,
+    /// A point in time in ns since the Unix epoch, shown as time of day, with the date unless it is within a
+    /// day.
+    Time,
 }
 
 /// One column.
 #[derive(Debug, Clone)]
 pub(crate) struct Column {
-    /// Its name in data; `None`: the table alone shows it.
+    /// The name in data; `None` if only the table has the column.
     pub(crate) name: Option<String>,
-    /// Its title in the table; `None`: data alone has it.
+    /// The title in the table; `None` if only data has the column.
     pub(crate) title: Option<String>,
-    /// What it holds.
+    /// The unit of the values.
     pub(crate) unit: Unit,
 }
 
 impl Column {
-    /// A column of data that the table leaves out.
+    /// Returns a column of data that the table leaves out.
     pub(crate) fn data(name: &str) -> Self {
         Self { name: Some(name.to_owned()), title: None, unit: Unit::Text }
     }
-    /// A column of data, in the table under a title.
-    pub(crate) fn both(name: &str, title: &str, unit: Unit) -> Self {
+    /// Returns a column of data that the table shows under a title.
+    pub(crate) fn titled(name: &str, title: &str, unit: Unit) -> Self {
         Self { name: Some(name.to_owned()), title: Some(title.to_owned()), unit }
     }
-    /// A column of the table alone.
+    /// Returns a column that only the table has.
     pub(crate) fn table(title: &str, unit: Unit) -> Self {
         Self { name: None, title: Some(title.to_owned()), unit }
     }
 }
 
-/// A value, and whether it rests on a sample.
+/// A value, and whether it is an estimate from a sample.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Cell {
-    /// As stored.
+    /// The value as stored.
     pub(crate) value: Value,
-    /// Shown with `~`.
+    /// True if the table marks the value with `~`.
     pub(crate) is_estimate: bool,
 }
 
 impl Cell {
-    /// An estimate.
+    /// Returns a cell that is marked as an estimate.
     pub(crate) fn estimate(value: impl Into<Value>) -> Self {
         Self { value: value.into(), is_estimate: true }
     }
-    /// A number, where it is one.
+    /// Returns true if the value is NULL.
+    pub(crate) fn is_null(&self) -> bool {
+        self.value == Value::Null
+    }
+    /// Returns the value if it is a number.
     #[allow(clippy::cast_precision_loss, reason = "figures are shown with three digits")]
-    pub(crate) fn number(&self) -> Option<f64> {
+    pub(crate) fn to_number(&self) -> Option<f64> {
         match self.value {
             Value::Integer(number) => Some(number as f64),
             Value::Real(number) => Some(number),
             _ => None,
+        }
+    }
+    /// Returns the value if it is an integer.
+    pub(crate) fn to_integer(&self) -> Option<i64> {
+        match self.value {
+            Value::Integer(number) => Some(number),
+            _ => None,
+        }
+    }
+    /// Returns the value if it is text.
+    pub(crate) fn as_text(&self) -> Option<&str> {
+        match &self.value {
+            Value::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+    /// Formats text and numbers unchanged, and anything else as `-`.
+    pub(crate) fn to_plain_text(&self) -> String {
+        match &self.value {
+            Value::Text(text) => text.clone(),
+            Value::Integer(number) => number.to_string(),
+            Value::Real(number) => number.to_string(),
+            Value::Null | Value::Blob(_) => "-".to_owned(),
         }
     }
 }
@@ -89,8 +119,14 @@ impl<T: Into<Value>> From<T> for Cell {
     }
 }
 
-/// A value out of a row; text that is not UTF-8 keeps what can be shown of it.
-pub(crate) fn cell(value: ValueRef<'_>) -> Cell {
+/// Reads the first `columns` cells of a row.
+pub(crate) fn read_cells(row: &Row<'_>, columns: usize) -> anyhow::Result<Vec<Cell>> {
+    (0..columns).map(|at| Ok(read_cell(row.get_ref(at)?))).collect()
+}
+
+/// Converts a value of SQLite. Bytes of text that are not UTF-8 are replaced, because a stored text may be
+/// anything.
+fn read_cell(value: ValueRef<'_>) -> Cell {
     match value {
         ValueRef::Null => Value::Null,
         ValueRef::Integer(number) => Value::Integer(number),
@@ -101,11 +137,11 @@ pub(crate) fn cell(value: ValueRef<'_>) -> Cell {
     .into()
 }
 
-/// A whole report, for what is small enough to be put together first.
+/// A whole report, for results small enough to be collected before they are printed.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Report {
     /// The columns.
     pub(crate) columns: Vec<Column>,
-    /// The rows.
+    /// The rows, each with a cell for every column.
     pub(crate) rows: Vec<Vec<Cell>>,
 }

@@ -1,17 +1,19 @@
-//! What stands between stored text and someone's terminal.
+//! The terminal: stored text made safe for it, text measured and truncated by columns, and its size.
 //!
-//! Recorded values come from anywhere, so nothing reaches a terminal that could move its cursor,
-//! change its title or turn its text around: C0 and C1 controls, bidirectional controls and invisible
-//! marks are shown as escapes. The rest knows the terminal's size and whether the reader is still there.
+//! Recorded values come from anywhere. No text reaches a terminal that could move its cursor, change its
+//! title or reverse its text: C0 and C1 controls, bidirectional controls and invisible marks are shown as
+//! escapes. The set is written here because crates that remove ANSI sequences drop text, and leave the other
+//! characters in.
 
 use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+use unicode_truncate::UnicodeTruncateStr;
+use unicode_width::UnicodeWidthStr;
 
-/// Whether a character could act on a terminal or hide in it instead of being shown.
+/// Returns true if a terminal could act on the character or hide it instead of showing it.
 pub(crate) fn is_unsafe(character: char) -> bool {
     character.is_control()
         || matches!(character,
@@ -22,7 +24,8 @@ pub(crate) fn is_unsafe(character: char) -> bool {
             | '\u{e0000}'..='\u{e007f}')
 }
 
-/// Text safe to show on one line: `\n`, `\t`, `\u{1b}` in place of what is unsafe.
+/// Returns the text for one line of a terminal, with escapes such as `\n`, `\t`, `\u{1b}` for unsafe
+/// characters.
 pub(crate) fn escape(text: &str) -> Cow<'_, str> {
     if !text.contains(is_unsafe) {
         return Cow::Borrowed(text);
@@ -38,45 +41,39 @@ pub(crate) fn escape(text: &str) -> Cow<'_, str> {
     Cow::Owned(safe)
 }
 
-/// Columns that a text takes.
-pub(crate) fn width(text: &str) -> usize {
+/// Returns the number of columns that a text takes.
+pub(crate) fn measure_width(text: &str) -> usize {
     text.width()
 }
 
-/// The text's start in at most `columns`, with `…` where something is left out.
-pub(crate) fn cut(text: &str, columns: usize) -> Cow<'_, str> {
-    if width(text) <= columns {
+/// Keeps the start of a text that fits into this many columns, and puts `…` in place of the rest.
+pub(crate) fn truncate_end(text: &str, columns: usize) -> Cow<'_, str> {
+    if measure_width(text) <= columns {
         return Cow::Borrowed(text);
     }
-    let mut used = 1;
-    let end = text.char_indices().find(|(_, character)| {
-        used += character.width().unwrap_or(0);
-        used > columns
-    });
-    Cow::Owned(format!("{}…", &text[..end.map_or(text.len(), |(at, _)| at)]))
+    let (start, _) = text.unicode_truncate(columns.saturating_sub(1));
+    Cow::Owned(format!("{start}…"))
 }
 
-/// The text's end in at most `columns`, with `…` where something is left out.
-pub(crate) fn cut_start(text: &str, columns: usize) -> Cow<'_, str> {
-    if width(text) <= columns {
+/// Keeps the end of a text that fits into this many columns, and puts `…` in place of the rest.
+pub(crate) fn truncate_start(text: &str, columns: usize) -> Cow<'_, str> {
+    if measure_width(text) <= columns {
         return Cow::Borrowed(text);
     }
-    let mut used = 1;
-    let start = text.char_indices().rev().take_while(|(_, character)| {
-        used += character.width().unwrap_or(0);
-        used <= columns
-    });
-    Cow::Owned(format!("…{}", &text[start.last().map_or(text.len(), |(at, _)| at)..]))
+    let (end, _) = text.unicode_truncate_start(columns.saturating_sub(1));
+    Cow::Owned(format!("…{end}"))
 }
 
-/// Writes a line to standard error, made safe; where nobody listens there is nobody to tell.
-pub(crate) fn remark(text: &str) {
+/// Writes escaped lines to standard error. A failure to write is ignored, because nothing else could report
+/// it.
+pub(crate) fn print_note(text: &str) {
     let lines: Vec<_> = text.lines().map(escape).collect();
     let _ = writeln!(io::stderr().lock(), "{}", lines.join("\n"));
 }
 
-/// Columns and rows of the terminal on standard output, where there is one.
-pub(crate) fn size() -> Option<(usize, usize)> {
+/// Returns the columns and rows of the terminal on standard output; `None` if standard output is no terminal,
+/// or one too small to lay anything out.
+pub(crate) fn read_size() -> Option<(usize, usize)> {
     let stdout = io::stdout();
     if !stdout.is_terminal() {
         return None;
@@ -85,17 +82,17 @@ pub(crate) fn size() -> Option<(usize, usize)> {
     (size.ws_col >= 20 && size.ws_row >= 5).then(|| (size.ws_col.into(), size.ws_row.into()))
 }
 
-/// Whether headings may be set in bold.
+/// Returns true if headings may be bold: on a terminal that is not `dumb`, unless `NO_COLOR` is set.
 pub(crate) fn is_styled() -> bool {
     io::stdout().is_terminal()
         && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
         && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
 }
 
-/// Whether the reader of standard output went away while waiting this long; returns at once if so.
+/// Waits this long and returns false; returns true at once if the reader of standard output goes away.
 pub(crate) fn is_closed_within(pause: Duration) -> bool {
     let stdout = io::stdout();
-    // No event is asked for: poll(2) reports errors and hang-ups unasked.
+    // The set of requested events is empty because poll(2) always reports errors and hang-ups.
     let mut watched = [PollFd::new(&stdout, PollFlags::empty())];
     let pause = Timespec {
         tv_sec: pause.as_secs().try_into().unwrap_or(i64::MAX),
@@ -107,7 +104,7 @@ pub(crate) fn is_closed_within(pause: Duration) -> bool {
     }
 }
 
-/// Ends the process with success on Ctrl-C, which is how one leaves a view that has no end.
+/// Makes Ctrl-C end the process with exit code 0, because it is the usual way to leave an endless view.
 pub(crate) fn end_on_interrupt() -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
     std::thread::Builder::new().name("interrupt".to_owned()).spawn(move || {
@@ -140,10 +137,18 @@ mod tests {
 
     #[test]
     fn cutting_counts_columns_and_not_characters() {
-        assert_eq!(cut("abcdef", 6), "abcdef");
-        assert_eq!(cut("abcdefg", 6), "abcde…");
-        assert_eq!(cut("漢字漢字", 5), "漢字…");
-        assert_eq!(cut_start("abcdefg", 4), "…efg");
-        assert_eq!(width("漢字"), 4);
+        assert_eq!(truncate_end("abcdef", 6), "abcdef");
+        assert_eq!(truncate_end("abcdefg", 6), "abcde…");
+        assert_eq!(truncate_end("漢字漢字", 5), "漢字…");
+        assert_eq!(truncate_start("abcdefg", 4), "…efg");
+        assert_eq!(measure_width("漢字"), 4);
+    }
+
+    #[test]
+    fn cutting_keeps_characters_whole_that_consist_of_several() {
+        let family = "👩\u{200d}👩\u{200d}👧";
+        assert_eq!(truncate_end(&format!("{family}abc"), 4), format!("{family}a…"));
+        assert_eq!(truncate_end(&format!("a{family}bc"), 3), "a…");
+        assert_eq!(truncate_start(&format!("abc{family}"), 4), format!("…c{family}"));
     }
 }

@@ -1,35 +1,46 @@
-//! Figures as people write and read them: durations, counts, bytes, rates, moments.
+//! Figures as people write and read them: durations, counts, bytes, rates, points in time.
 //!
-//! Reading is strict, because a wrong figure is wrong usage. Writing keeps three significant digits,
-//! which is what fits a column; raw numbers are for json and csv. Moments are UTC. Nothing here
-//! reads a clock but [`now_ns`].
+//! Parsing takes text of the command line and returns a value, or an error that says what is allowed.
+//! Formatting keeps three significant digits, which is what fits a column; json and csv carry the raw
+//! numbers. Points in time are UTC. Only [`now_ns`] reads a clock.
+//!
+//! Formatting is written by hand because crates for human units round to fixed decimals or mix units
+//! (`1m 3s`), so that columns would no longer align.
 
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+use std::str::FromStr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use monitor_runtime::config;
+use time::OffsetDateTime;
 
 const NS_PER_SECOND: i64 = 1_000_000_000;
 
-/// Now, in ns since the Unix epoch.
+/// Most characters of a reason.
+const REASON_CHARACTERS_MAX: usize = 500;
+
+/// Returns the current time in ns since the Unix epoch.
 pub(crate) fn now_ns() -> i64 {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since_epoch.as_nanos()).unwrap_or(i64::MAX)
 }
 
-/// The moment this long before `now_ns`.
-pub(crate) fn before(now_ns: i64, span: Duration) -> i64 {
-    now_ns.saturating_sub(nanoseconds(span))
+/// Returns the start of the time that `--since` selects, in ns since the Unix epoch; without `--since` the
+/// earliest time there is.
+pub(crate) fn start_of_span(since: Option<Duration>) -> i64 {
+    since.map_or(i64::MIN, |span| now_ns().saturating_sub(to_nanoseconds(span)))
 }
 
-/// As the store counts.
-pub(crate) fn nanoseconds(span: Duration) -> i64 {
+/// Converts a duration to ns, the store's unit.
+pub(crate) fn to_nanoseconds(span: Duration) -> i64 {
     i64::try_from(span.as_nanos()).unwrap_or(i64::MAX)
 }
 
-/// Reads `15m`, `1.5s`, `250us` or `1h30m`.
+/// Parses `15m`, `1.5s`, `250us` or `1h30m`.
 pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     let mut sum = Duration::ZERO;
-    for part in parts(text) {
+    for part in split_at_units(text) {
         let part = config::parse_duration(part)
             .map_err(|reason| format!("it {reason}; a duration looks like 10ms, 90s, 15m, 1h30m or 2d"))?;
         sum = sum.checked_add(part).ok_or("it is too long")?;
@@ -37,8 +48,8 @@ pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     Ok(sum)
 }
 
-/// `1h30m` as `1h` and `30m`: a part begins where a digit follows a letter.
-fn parts(text: &str) -> Vec<&str> {
+/// Splits `1h30m` into `1h` and `30m`: a part begins at each digit that follows a letter.
+fn split_at_units(text: &str) -> Vec<&str> {
     let mut parts = Vec::new();
     let mut rest = text.trim();
     loop {
@@ -54,26 +65,63 @@ fn parts(text: &str) -> Vec<&str> {
     parts
 }
 
-/// Reads a sampling rate, 0 to 1.
+/// Parses a sampling rate, 0 to 1.
 pub(crate) fn parse_rate(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(rate) if (0.0..=1.0).contains(&rate) => Ok(rate),
-        _ => Err("a rate lies between 0 (no rows but failures) and 1 (every call)".to_owned()),
+        _ => Err("a rate is a number between 0 (rows for failed calls only) and 1 (a row for every call), \
+                  such as 0.01"
+            .to_owned()),
     }
 }
 
-/// Reads a reason: a line that says something, of at most 500 characters.
+/// Parses the id of a call, a span or a trace.
+pub(crate) fn parse_id(text: &str) -> Result<i64, String> {
+    parse_whole_number(text, 1..=i64::MAX).map_err(|allowed| {
+        format!("an id is {allowed}, as the column CALL of `monitor calls` and EXAMPLE of `monitor errors` show it")
+    })
+}
+
+/// Parses the largest number of rows to show.
+pub(crate) fn parse_limit(text: &str) -> Result<u32, String> {
+    parse_whole_number(text, 0..=u32::MAX).map_err(|allowed| format!("a number of rows is {allowed}"))
+}
+
+/// Parses the number of a run.
+pub(crate) fn parse_run(text: &str) -> Result<u32, String> {
+    parse_whole_number(text, 1..=u32::MAX)
+        .map_err(|allowed| format!("a run is {allowed}, as `monitor health` shows it"))
+}
+
+/// Parses the number of seconds that a demo takes.
+pub(crate) fn parse_demo_seconds(text: &str) -> Result<u32, String> {
+    parse_whole_number(text, 1..=3600).map_err(|allowed| format!("a demo takes {allowed} seconds"))
+}
+
+/// Parses a whole number of this range; the error names the range.
+fn parse_whole_number<N: FromStr + PartialOrd + Display>(
+    text: &str,
+    allowed: RangeInclusive<N>,
+) -> Result<N, String> {
+    match text.parse() {
+        Ok(number) if allowed.contains(&number) => Ok(number),
+        _ => Err(format!("a whole number from {} to {}", allowed.start(), allowed.end())),
+    }
+}
+
+/// Parses a reason: text of 1 to 500 characters, without the white space around it.
 pub(crate) fn parse_reason(text: &str) -> Result<String, String> {
     match text.trim() {
-        "" => Err("it says nothing".to_owned()),
-        text if text.chars().count() > 500 => Err("it is longer than 500 characters".to_owned()),
+        "" => Err("it is empty; a reason is text such as 'the disk is being replaced'".to_owned()),
+        text if text.chars().count() > REASON_CHARACTERS_MAX => {
+            Err(format!("it is longer than {REASON_CHARACTERS_MAX} characters"))
+        }
         text => Ok(text.to_owned()),
     }
 }
 
-/// `870 ns`, `1.23 µs`, `12.3 ms`, `1.23 s`, `2.05 min`, `1.20 h`, `3.10 d`.
-#[allow(clippy::cast_precision_loss, reason = "three digits are shown")]
-pub(crate) fn duration(ns: f64) -> String {
+/// Formats ns as `870 ns`, `1.23 µs`, `12.3 ms`, `1.23 s`, `2.05 min`, `1.20 h` or `3.10 d`.
+pub(crate) fn format_duration(ns: f64) -> String {
     const STEPS: [(f64, f64, &str); 6] = [
         (999.5, 1.0, "ns"),
         (999.5e3, 1e3, "µs"),
@@ -85,42 +133,54 @@ pub(crate) fn duration(ns: f64) -> String {
     let size = ns.abs();
     let (_, scale, unit) =
         STEPS.into_iter().find(|(below, ..)| size < *below).unwrap_or((0.0, 86_400e9, "d"));
-    let digits = if scale <= 1.0 { format!("{ns:.0}") } else { three_digits(ns / scale) };
+    let digits = if scale <= 1.0 { format!("{ns:.0}") } else { format_three_digits(ns / scale) };
     format!("{digits} {unit}")
 }
 
-/// `9999`, `12.3 k`, `1.20 M`, `4.00 G`.
-pub(crate) fn count(number: f64) -> String {
+/// Formats a whole number of ns as a duration.
+#[allow(clippy::cast_precision_loss, reason = "three digits are shown")]
+pub(crate) fn format_nanoseconds(ns: i64) -> String {
+    format_duration(ns as f64)
+}
+
+/// Formats a number as `9999`, `12.3 k`, `1.20 M` or `4.00 G`.
+pub(crate) fn format_count(number: f64) -> String {
     let (scale, unit) = match number.abs() {
         size if size < 9_999.5 => {
-            return if number.fract() == 0.0 { format!("{number:.0}") } else { three_digits(number) };
+            return if number.fract() == 0.0 { format!("{number:.0}") } else { format_three_digits(number) };
         }
         size if size < 999.5e3 => (1e3, "k"),
         size if size < 999.5e6 => (1e6, "M"),
         size if size < 999.5e9 => (1e9, "G"),
         _ => (1e12, "T"),
     };
-    format!("{} {unit}", three_digits(number / scale))
+    format!("{} {unit}", format_three_digits(number / scale))
 }
 
-/// `512 B`, `4.00 KiB`, `1.50 GiB`.
-pub(crate) fn bytes(number: f64) -> String {
+/// Formats a number of things: `1 process`, `2 processes`.
+pub(crate) fn format_quantity(number: usize, singular: &str, plural: &str) -> String {
+    format!("{number} {}", if number == 1 { singular } else { plural })
+}
+
+/// Formats bytes as `512 B`, `4.00 KiB` or `1.50 GiB`.
+pub(crate) fn format_bytes(number: f64) -> String {
     let (scale, unit) = match number.abs() {
         size if size < 1024.0 => return format!("{number:.0} B"),
         size if size < 1024.0 * 1023.5 => (1024.0, "KiB"),
         size if size < 1024.0 * 1024.0 * 1023.5 => (1024.0 * 1024.0, "MiB"),
         _ => (1024.0 * 1024.0 * 1024.0, "GiB"),
     };
-    format!("{} {unit}", three_digits(number / scale))
+    format!("{} {unit}", format_three_digits(number / scale))
 }
 
-/// `0`, `0.12`, `12.3`, `100`: a number of per cent.
-pub(crate) fn percent(number: f64) -> String {
-    if number == 0.0 { "0 %".to_owned() } else { format!("{} %", three_digits(number)) }
+/// Formats a percentage as `0 %`, `0.12 %`, `12.3 %` or `100 %`.
+pub(crate) fn format_percent(number: f64) -> String {
+    if number == 0.0 { "0 %".to_owned() } else { format!("{} %", format_three_digits(number)) }
 }
 
-/// `just now`, `12 s ago`, `3 min ago`, `5 h ago`, `2 d ago`, and `in 3 s` where clocks disagree.
-pub(crate) fn ago(ns: i64, now_ns: i64) -> String {
+/// Formats a point in time by its distance from now: `just now`, `12 s ago`, `3 min ago`, `5 h ago`, `2 d
+/// ago`, and `in 3 s` if it lies in the future, as it may when clocks disagree.
+pub(crate) fn format_age(ns: i64, now_ns: i64) -> String {
     let seconds = now_ns.saturating_sub(ns) / NS_PER_SECOND;
     let text = |seconds: i64| match seconds {
         0..120 => format!("{seconds} s"),
@@ -135,44 +195,26 @@ pub(crate) fn ago(ns: i64, now_ns: i64) -> String {
     }
 }
 
-/// `2025-06-01 14:03:22.123`, UTC.
-pub(crate) fn moment(ns: i64) -> String {
-    let seconds = ns.div_euclid(NS_PER_SECOND);
-    let (year, month, day) = date(seconds.div_euclid(86_400));
-    let second = seconds.rem_euclid(86_400);
-    let ms = ns.rem_euclid(NS_PER_SECOND) / 1_000_000;
-    let (hour, minute, second) = (second / 3_600, second / 60 % 60, second % 60);
+/// Formats a point in time as `2025-06-01 14:03:22.123`, UTC.
+pub(crate) fn format_date_and_time(ns: i64) -> String {
+    // Any number of ns in 64 bits lies in the years 1677 to 2262, which the calendar knows.
+    let at = OffsetDateTime::from_unix_timestamp_nanos(ns.into()).unwrap_or(OffsetDateTime::UNIX_EPOCH);
+    let (year, month, day) = (at.year(), u8::from(at.month()), at.day());
+    let (hour, minute, second, ms) = (at.hour(), at.minute(), at.second(), at.millisecond());
     format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}.{ms:03}")
 }
 
-/// `14:03:22.123` within a day of now, else with its date; UTC.
-pub(crate) fn clock(ns: i64, now_ns: i64) -> String {
-    let moment = moment(ns);
+/// Formats a point in time as `14:03:22.123` within a day of now, otherwise with its date; UTC.
+pub(crate) fn format_time(ns: i64, now_ns: i64) -> String {
+    let text = format_date_and_time(ns);
     let is_near = now_ns.abs_diff(ns) < 86_400 * NS_PER_SECOND.unsigned_abs();
-    match moment.split_once(' ') {
-        Some((_, clock)) if is_near => clock.to_owned(),
-        _ => moment,
+    match text.split_once(' ') {
+        Some((_, time)) if is_near => time.to_owned(),
+        _ => text,
     }
 }
 
-/// Year, month and day of a day counted from 1970-01-01, in the Gregorian calendar without end.
-/// Years are counted from March, so that the leap day is the last of its year.
-fn date(day: i64) -> (i64, i64, i64) {
-    const DAYS_PER_400_YEARS: i64 = 146_097;
-    const DAYS_FROM_MARCH_OF_YEAR_0: i64 = 719_468;
-    let day = day + DAYS_FROM_MARCH_OF_YEAR_0;
-    let era = day.div_euclid(DAYS_PER_400_YEARS);
-    let day = day.rem_euclid(DAYS_PER_400_YEARS);
-    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
-    let day_of_year = day - (365 * year + year / 4 - year / 100);
-    // Months from March have 31, 30, 31, 30, 31 days, over and over: 153 days for five.
-    let month = (5 * day_of_year + 2) / 153;
-    let day_of_month = day_of_year - (153 * month + 2) / 5 + 1;
-    let (month, next) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
-    (year + era * 400 + next, month, day_of_month)
-}
-
-fn three_digits(number: f64) -> String {
+fn format_three_digits(number: f64) -> String {
     match number.abs() {
         size if size < 9.995 => format!("{number:.2}"),
         size if size < 99.95 => format!("{number:.1}"),
@@ -180,8 +222,8 @@ fn three_digits(number: f64) -> String {
     }
 }
 
-/// A rate with three digits: `1`, `0.125`, `4.24e-7`.
-pub(crate) fn rate(rate: f64) -> String {
+/// Formats a rate with three digits: `1`, `0.125`, `4.24e-7`.
+pub(crate) fn format_rate(rate: f64) -> String {
     if rate > 0.0 && rate < 1e-4 {
         return format!("{rate:.2e}");
     }
@@ -200,7 +242,7 @@ mod tests {
         for (number, text) in
             [(1.0, "1"), (0.0, "0"), (0.125, "0.125"), (0.0004, "0.0004"), (4.2406e-7, "4.24e-7")]
         {
-            assert_eq!(rate(number), text);
+            assert_eq!(format_rate(number), text);
         }
     }
 
@@ -233,6 +275,18 @@ mod tests {
     }
 
     #[test]
+    fn a_number_that_is_refused_says_which_are_allowed() {
+        assert_eq!(parse_id("1042"), Ok(1042));
+        for bad in ["abc", "0", "-1", "1.5", "9223372036854775808"] {
+            assert!(parse_id(bad).unwrap_err().contains("from 1 to 9223372036854775807"), "{bad}");
+        }
+        assert_eq!(parse_limit("0"), Ok(0));
+        assert!(parse_limit("many").unwrap_err().contains("from 0 to 4294967295"));
+        assert!(parse_run("0").unwrap_err().contains("from 1 to"));
+        assert!(parse_demo_seconds("3601").unwrap_err().contains("from 1 to 3600"));
+    }
+
+    #[test]
     fn durations_are_written_with_three_digits() {
         let table = [
             (0.0, "0 ns"),
@@ -246,7 +300,7 @@ mod tests {
             (72.0 * 3600e9, "3.00 d"),
         ];
         for (ns, text) in table {
-            assert_eq!(duration(ns), text);
+            assert_eq!(format_duration(ns), text);
         }
     }
 
@@ -255,21 +309,23 @@ mod tests {
         let table =
             [(0.0, "0"), (9_999.0, "9999"), (12_345.0, "12.3 k"), (999_900.0, "1.00 M"), (2.5, "2.50")];
         for (number, text) in table {
-            assert_eq!(count(number), text);
+            assert_eq!(format_count(number), text);
         }
-        assert_eq!(bytes(1_023.0), "1023 B");
-        assert_eq!(bytes(1_572_864.0), "1.50 MiB");
+        assert_eq!(format_bytes(1_023.0), "1023 B");
+        assert_eq!(format_bytes(1_572_864.0), "1.50 MiB");
     }
 
     #[test]
     fn moments_are_utc_in_the_gregorian_calendar() {
-        assert_eq!(moment(0), "1970-01-01 00:00:00.000");
-        assert_eq!(moment(951_782_399_999_000_000), "2000-02-28 23:59:59.999");
-        assert_eq!(moment(951_782_400_000_000_000), "2000-02-29 00:00:00.000");
-        assert_eq!(moment(4_107_542_400_000_000_000), "2100-03-01 00:00:00.000");
-        assert_eq!(moment(-1), "1969-12-31 23:59:59.999");
-        assert_eq!(clock(0, 86_399_000_000_000), "00:00:00.000");
-        assert_eq!(clock(0, 86_400_000_000_000), "1970-01-01 00:00:00.000");
+        assert_eq!(format_date_and_time(0), "1970-01-01 00:00:00.000");
+        assert_eq!(format_date_and_time(951_782_399_999_000_000), "2000-02-28 23:59:59.999");
+        assert_eq!(format_date_and_time(951_782_400_000_000_000), "2000-02-29 00:00:00.000");
+        assert_eq!(format_date_and_time(4_107_542_400_000_000_000), "2100-03-01 00:00:00.000");
+        assert_eq!(format_date_and_time(-1), "1969-12-31 23:59:59.999");
+        assert_eq!(format_date_and_time(i64::MIN), "1677-09-21 00:12:43.145");
+        assert_eq!(format_date_and_time(i64::MAX), "2262-04-11 23:47:16.854");
+        assert_eq!(format_time(0, 86_399_000_000_000), "00:00:00.000");
+        assert_eq!(format_time(0, 86_400_000_000_000), "1970-01-01 00:00:00.000");
     }
 
     #[test]
@@ -278,7 +334,7 @@ mod tests {
         let table =
             [(0, "just now"), (12, "12 s ago"), (200, "3 min ago"), (-5, "in 5 s"), (200_000, "2 d ago")];
         for (seconds, text) in table {
-            assert_eq!(ago(now - seconds * NS_PER_SECOND, now), text);
+            assert_eq!(format_age(now - seconds * NS_PER_SECOND, now), text);
         }
     }
 }

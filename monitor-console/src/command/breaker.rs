@@ -1,16 +1,16 @@
-//! `monitor breaker`: how the circuit breakers around the store's writes stand, and holding them from outside.
+//! `monitor breaker`: shows the circuit breakers around the store's writes, and holds them open or closed.
 //!
-//! Holding is writing a row of the table `breaker`; running processes look at it within a second, also
-//! while they do not write. How a breaker stands is what the process itself reported last.
+//! Holding writes a row of the table `breaker`, which running processes read within a second, even while they
+//! write nothing. The state of a breaker is the one that its process reported last.
 
 use anyhow::{Result, bail};
 
-use super::{heading, open, remark, set_by};
+use super::{describe_effect, describe_user, open_store, open_store_for_control, print_heading, print_note};
 use crate::arguments::{Breaker, BreakerAction, Common, HoldOptions};
-use crate::format::{self, Pace};
-use crate::report::{Cell, Column, Unit};
+use crate::format;
+use crate::report::{Column, Unit};
 use crate::store::Store;
-use crate::{find, units};
+use crate::units;
 
 pub(super) fn run(common: &Common, arguments: &Breaker) -> Result<()> {
     match &arguments.action {
@@ -35,76 +35,70 @@ WHERE p.ending = 'running'
 ORDER BY p.process_id";
 
 fn show(common: &Common) -> Result<()> {
-    let store = open(common)?;
+    let store = open_store(common)?;
     let columns = vec![
-        Column::both("process_id", "RUN", Unit::Number),
-        Column::both("service", "SERVICE", Unit::Name),
-        Column::both("pid", "PID", Unit::Number),
-        Column::both("breaker", "REPORTED", Unit::Text),
-        Column::both("breaker_since_ns", "SINCE", Unit::Ago),
-        Column::both("breaker_openings", "OPENED", Unit::Count),
-        Column::both("writer_errors", "FAILURES", Unit::Count),
+        Column::titled("process_id", "RUN", Unit::Number),
+        Column::titled("service", "SERVICE", Unit::Name),
+        Column::titled("pid", "PID", Unit::Number),
+        Column::titled("breaker", "REPORTED", Unit::Text),
+        Column::titled("breaker_since_ns", "SINCE", Unit::Age),
+        Column::titled("breaker_openings", "OPENED", Unit::Count),
+        Column::titled("writer_errors", "FAILURES", Unit::Count),
         Column::data("breaker_held"),
-        Column::both("hold", "HOLD", Unit::Text),
-        Column::both("reason", "REASON", Unit::Text),
-        Column::both("set_by", "BY", Unit::Text),
-        Column::both("set_ns", "SET", Unit::Ago),
+        Column::titled("hold", "HOLD", Unit::Text),
+        Column::titled("reason", "REASON", Unit::Text),
+        Column::titled("set_by", "BY", Unit::Text),
+        Column::titled("set_ns", "SET", Unit::Age),
     ];
-    let report = store.report(columns, BREAKERS, [])?;
-    heading(common, &store, "breakers of running processes, and how they are held from outside");
-    format::print(&report, format::stdout(common.format, Pace::Whole).as_mut())
+    let report = store.read_report(columns, BREAKERS, [])?;
+    let title = match report.rows.len() {
+        0 => "no process is running",
+        _ => "the breakers of running processes, and what holds them",
+    };
+    print_heading(common, &store, title);
+    format::print(&report, common.format)
 }
 
 fn hold(common: &Common, hold: &str, options: &HoldOptions) -> Result<()> {
-    let store = Store::open_to_set(&find::store(common.db())?)?;
-    let whose = match options.process {
-        Some(process) => i64::from(process),
-        None => 0,
-    };
-    if whose != 0 && !is_known(&store, whose)? {
-        bail!("there is no run {whose} in this store: `monitor health` lists them");
+    let store = open_store_for_control(common)?;
+    let run = options.process.map_or(EVERY_RUN, i64::from);
+    if run != EVERY_RUN && !has_run(&store, run)? {
+        bail!("there is no run {run} in {}: `monitor health` lists the runs", store.path().display());
     }
-    // The row of whoever lets go stays: it is what processes know from who it was and why.
-    store.change(
+    // A row stays when its hold ends, because processes read from it who ended the hold and why.
+    store.execute(
         "INSERT INTO breaker (process_id, hold, reason, set_ns, set_by) VALUES (?1, ?2, ?3, ?4, ?5)
          ON CONFLICT (process_id) DO UPDATE SET hold = excluded.hold, reason = excluded.reason,
            set_ns = excluded.set_ns, set_by = excluded.set_by",
-        (whose, hold, reason(hold, options)?, units::now_ns(), set_by()),
+        (run, hold, require_reason(hold, options)?, units::now_ns(), describe_user()),
     )?;
-    if hold == "auto" && whose == 0 {
-        // Nobody is held any more, whoever was held by itself included.
-        store.change("DELETE FROM breaker WHERE process_id <> 0", [])?;
+    if hold == "auto" && run == EVERY_RUN {
+        // The holds of single runs end too.
+        store.execute("DELETE FROM breaker WHERE process_id <> 0", [])?;
     }
     let effect = match hold {
         "open" => "held open: nothing is written, records wait in memory",
         "closed" => "held closed: every write is tried",
-        _ => "let go",
+        _ => "no longer held: each breaker opens and closes by itself",
     };
-    remark(common, &format!("{effect}; {}", reach(&store, whose)?));
+    let running = "SELECT count(*) FROM processes WHERE ending = 'running' AND ?1 IN (0, process_id)";
+    let running = store.read_integer(running, [run])?.unwrap_or(0);
+    print_note(common, &format!("{effect}; {}", describe_effect(running)));
     show(common)
 }
 
-/// Holding takes a reason: whoever looks at the events later wants to know.
-fn reason(hold: &str, options: &HoldOptions) -> Result<String> {
+/// The run number that stands for every run, in the table `breaker`.
+const EVERY_RUN: i64 = 0;
+
+/// Returns the reason. Holding a breaker needs one, because whoever reads the events later wants to know it.
+fn require_reason(hold: &str, options: &HoldOptions) -> Result<String> {
     match &options.reason {
         Some(reason) => Ok(reason.clone()),
         None if hold == "auto" => Ok("no reason given".to_owned()),
-        _ => bail!("a breaker is held for a reason: `--reason 'the disk is being swapped'`"),
+        _ => bail!("holding a breaker needs a reason, such as --reason 'the disk is being replaced'"),
     }
 }
 
-fn is_known(store: &Store, process: i64) -> Result<bool> {
-    Ok(store.first("SELECT 1 FROM processes WHERE process_id = ?1", [process])?.is_some())
-}
-
-/// Whom it reaches: `2 running processes see it within a second`.
-fn reach(store: &Store, whose: i64) -> Result<String> {
-    let sql = "SELECT count(*) FROM processes WHERE ending = 'running' AND ?1 IN (0, process_id)";
-    let running = store.first(sql, [whose])?;
-    let running = running.and_then(|row| row.first().and_then(Cell::number)).unwrap_or(0.0);
-    Ok(match running {
-        0.0 => "no such process is running, the next one sees it at its start".to_owned(),
-        1.0 => "1 running process sees it within a second".to_owned(),
-        more => format!("{more} running processes see it within a second"),
-    })
+fn has_run(store: &Store, run: i64) -> Result<bool> {
+    Ok(store.read_first_row("SELECT 1 FROM processes WHERE process_id = ?1", [run])?.is_some())
 }

@@ -1,10 +1,9 @@
-//! `monitor calls`: recorded calls, newest or longest first; and what a call's row looks like wherever
-//! one is shown.
+//! `monitor calls`: recorded calls, newest or longest first. The columns of a call are defined here for every
+//! command that shows calls.
 //!
-//! Ten million rows are nothing special here, so the search runs over the narrow table alone: ids go
-//! down from the newest, partial indexes lead to failed and slow calls, `call_range` turns a moment
-//! into an id, and a function's windows say where its calls can lie. The view is asked only for the few
-//! ids found.
+//! A store may hold ten million calls, so the search reads only the narrow table `call`: ids descend from the
+//! newest, partial indexes lead to failed and slow calls, `call_range` maps a point in time to an id, and a
+//! function's windows tell where its calls can lie. The view is read only for the few ids found.
 
 mod ranges;
 
@@ -12,15 +11,14 @@ use anyhow::Result;
 use rusqlite::Row;
 use rusqlite::types::Value;
 
-use super::{heading, open, remark};
+use super::{open_store, print_heading, warn_if_unknown};
 use crate::arguments::{CallKey, Calls, Common};
-use crate::format::{self, Pace};
-use crate::pattern::Pattern;
+use crate::format;
 use crate::report::{self, Cell, Column, Report, Unit};
 use crate::store::Store;
-use crate::units;
+use crate::units::{self, format_quantity};
 
-/// The columns of the view, in its order.
+/// The columns of the view `calls`, in its order.
 pub(super) const COLUMNS: [&str; 26] = [
     "call_id",
     "start_ns",
@@ -50,36 +48,37 @@ pub(super) const COLUMNS: [&str; 26] = [
     "process_id",
 ];
 
-/// The first id that a call begun at `:since` or later can have.
+/// The lowest id that a call which started at `:since` or later can have.
 pub(super) const FIRST_SINCE: &str = "
 COALESCE((SELECT MIN(first_call) FROM call_range WHERE max_start_ns >= :since),
          (SELECT MAX(last_call) + 1 FROM call_range), 0)";
 
 pub(super) fn run(common: &Common, arguments: &Calls) -> Result<()> {
-    let store = open(common)?;
-    let report = found(&store, common, arguments)?;
-    heading(common, &store, &super::counted(report.rows.len(), "call"));
-    if let (true, Some(pattern)) = (report.rows.is_empty(), &arguments.pattern) {
-        warn_of_unknown(common, &store, pattern)?;
+    let store = open_store(common)?;
+    let report = find_calls(&store, common, arguments)?;
+    print_heading(common, &store, &format_quantity(report.rows.len(), "call", "calls"));
+    if report.rows.is_empty() {
+        warn_if_unknown(common, &store, arguments.pattern.as_ref())?;
     }
-    format::print(&report, format::stdout(common.format, Pace::Whole).as_mut())
+    format::print(&report, common.format)
 }
 
-fn found(store: &Store, common: &Common, arguments: &Calls) -> Result<Report> {
+fn find_calls(store: &Store, common: &Common, arguments: &Calls) -> Result<Report> {
     let mut search = Search::new(common, arguments);
     let ids = match &arguments.pattern {
         Some(pattern) => {
             let mut ids = Vec::new();
-            for range in ranges::of(store, pattern)? {
-                ids.extend(search.ids(store, Some(range))?);
-                // Newer ranges come first; for the longest calls all of them have to be seen.
+            for range in ranges::find_ranges(store, pattern)? {
+                ids.extend(search.find_ids(store, Some(range))?);
+                // Newer ranges come first, so the newest calls need no further range; the longest calls need
+                // all.
                 if arguments.sort == CallKey::Time && ids.len() >= arguments.limit as usize {
                     break;
                 }
             }
             ids
         }
-        None => search.ids(store, None)?,
+        None => search.find_ids(store, None)?,
     };
     let order = match arguments.sort {
         CallKey::Time => "call_id",
@@ -90,15 +89,15 @@ fn found(store: &Store, common: &Common, arguments: &Calls) -> Result<Report> {
          ORDER BY {order} DESC LIMIT ?2",
         COLUMNS.join(", ")
     );
-    let mut report = Report { columns: columns(), rows: Vec::new() };
-    store.rows(&sql, (serde_json::to_string(&ids)?, arguments.limit), |found| {
-        report.rows.push(row(found)?);
+    let mut report = Report { columns: list_columns(), rows: Vec::new() };
+    store.read_rows(&sql, (serde_json::to_string(&ids)?, arguments.limit), |found| {
+        report.rows.push(read_row(found)?);
         Ok(())
     })?;
     Ok(report)
 }
 
-/// What is asked of a call, over the narrow table.
+/// A search over the narrow table `call`: its conditions, the values bound to their names, and its order.
 struct Search {
     conditions: Vec<String>,
     bound: Vec<(&'static str, Value)>,
@@ -117,18 +116,18 @@ impl Search {
         }
         if let Some(min) = arguments.min {
             conditions.push("c.duration >= :min".to_owned());
-            bound.push((":min", units::nanoseconds(min).into()));
+            bound.push((":min", units::to_nanoseconds(min).into()));
         }
         if let Some(pattern) = &arguments.pattern {
-            let [whole, ending] = pattern.globs();
+            let [whole, ending] = pattern.to_globs();
             conditions.push(format!("c.function_id IN ({})", ranges::FUNCTIONS));
             bound.extend([(":whole", whole.into()), (":ending", ending.into())]);
         }
-        if let Some(span) = common.since {
+        if common.since.is_some() {
             conditions.push(format!("c.id >= {FIRST_SINCE}"));
             conditions
                 .push("(SELECT base_ns FROM thread WHERE id = c.thread_id) + c.start >= :since".to_owned());
-            bound.push((":since", units::before(units::now_ns(), span).into()));
+            bound.push((":since", units::start_of_span(common.since).into()));
         }
         let order = match arguments.sort {
             CallKey::Time => "c.id",
@@ -137,8 +136,8 @@ impl Search {
         Self { conditions, bound, order }
     }
 
-    /// The first so many ids, of all calls or of those in a range.
-    fn ids(&mut self, store: &Store, range: Option<ranges::Range>) -> Result<Vec<i64>> {
+    /// Returns the first ids up to the limit, of all calls or of those in a range.
+    fn find_ids(&mut self, store: &Store, range: Option<ranges::Range>) -> Result<Vec<i64>> {
         let (conditions, bound) = (self.conditions.len(), self.bound.len());
         if let Some(range) = range {
             self.conditions.push("c.id BETWEEN :first AND :last".to_owned());
@@ -152,7 +151,7 @@ impl Search {
         let values: Vec<_> =
             self.bound.iter().map(|(name, value)| (*name, value as &dyn rusqlite::ToSql)).collect();
         let mut ids = Vec::new();
-        store.rows(&sql, values.as_slice(), |row| {
+        store.read_rows(&sql, values.as_slice(), |row| {
             ids.push(row.get(0)?);
             Ok(())
         })?;
@@ -162,26 +161,11 @@ impl Search {
     }
 }
 
-/// Tells a name that nothing has from one that had no such calls.
-pub(super) fn warn_of_unknown(common: &Common, store: &Store, pattern: &Pattern) -> Result<()> {
-    let known = store.first(
-        "SELECT 1 FROM function WHERE name GLOB ?1 OR name GLOB ?2 LIMIT 1",
-        rusqlite::params_from_iter(pattern.globs()),
-    )?;
-    if known.is_none() {
-        remark(
-            common,
-            &format!("no function here is named `{}`: `monitor top` lists them", pattern.as_str()),
-        );
-    }
-    Ok(())
-}
-
-/// The view's columns as data, and a few of them for the table.
-pub(super) fn columns() -> Vec<Column> {
+/// Returns the view's columns for data, followed by those of the table.
+pub(super) fn list_columns() -> Vec<Column> {
     let table = [
         Column::table("CALL", Unit::Number),
-        Column::table("STARTED (UTC)", Unit::Moment),
+        Column::table("STARTED (UTC)", Unit::Time),
         Column::table("DURATION", Unit::Nanoseconds),
         Column::table("OUTCOME", Unit::Outcome),
         Column::table("WEIGHT", Unit::Count),
@@ -191,38 +175,35 @@ pub(super) fn columns() -> Vec<Column> {
     COLUMNS.into_iter().map(Column::data).chain(table).collect()
 }
 
-/// The cells of a row that was selected as [`COLUMNS`].
-pub(super) fn row(row: &Row<'_>) -> Result<Vec<Cell>> {
-    let data = (0..COLUMNS.len()).map(|at| Ok(report::cell(row.get_ref(at)?)));
-    let mut cells = data.collect::<Result<Vec<_>>>()?;
-    let shown = ["call_id", "start_ns", "duration_ns", "outcome"].map(|name| named(&cells, name).clone());
-    let weight = stands_for(named(&cells, "weight"));
-    let function = named(&cells, "function").clone();
-    let story = story(&cells);
-    cells.extend(shown);
-    cells.extend([weight, function, story]);
+/// Reads the cells of a row that was selected as [`COLUMNS`], followed by those of the table.
+pub(super) fn read_row(row: &Row<'_>) -> Result<Vec<Cell>> {
+    let mut cells = report::read_cells(row, COLUMNS.len())?;
+    let unchanged =
+        ["call_id", "start_ns", "duration_ns", "outcome"].map(|name| find_cell(&cells, name).clone());
+    let weight = round_weight(find_cell(&cells, "weight"));
+    let function = find_cell(&cells, "function").clone();
+    let values = describe_values(&cells);
+    cells.extend(unchanged);
+    cells.extend([weight, function, values]);
     Ok(cells)
 }
 
-/// A cell by the column's name; the first where there is none of that name.
-pub(super) fn named<'a>(cells: &'a [Cell], name: &str) -> &'a Cell {
+/// Returns the cell of the column with this name, or the first cell if no column has it.
+pub(super) fn find_cell<'a>(cells: &'a [Cell], name: &str) -> &'a Cell {
     &cells[COLUMNS.iter().position(|column| *column == name).unwrap_or(0)]
 }
 
-/// One call, or about so many where the row was drawn from more.
-fn stands_for(weight: &Cell) -> Cell {
-    match weight.number() {
+/// Returns the number of calls that a row stands for: 1, or an estimate if the call was sampled.
+fn round_weight(weight: &Cell) -> Cell {
+    match weight.to_number() {
         Some(weight) if weight > 1.0 => Cell::estimate(weight.round()),
         _ => Cell::from(1_i64),
     }
 }
 
-/// `{"id":7} → {"total":12}`, or `{"id":7} ✗ out of stock`.
-fn story(cells: &[Cell]) -> Cell {
-    let text = |name: &str| match &named(cells, name).value {
-        Value::Text(text) => Some(text.as_str()),
-        _ => None,
-    };
+/// Describes arguments, fields and result or error: `{"id":7} → {"total":12}`, or `{"id":7} ✗ out of stock`.
+fn describe_values(cells: &[Cell]) -> Cell {
+    let text = |name: &str| find_cell(cells, name).as_text();
     let end = match (text("error"), text("result")) {
         (Some(error), _) => Some(format!("✗ {error}")),
         (None, Some(result)) => Some(format!("→ {result}")),

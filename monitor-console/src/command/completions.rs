@@ -1,4 +1,4 @@
-//! `monitor completions SHELL`: the script that a shell reads to complete our words.
+//! `monitor completions SHELL`: prints the script with which a shell completes commands and options.
 
 use std::io::{self, Write};
 
@@ -8,7 +8,7 @@ use clap::CommandFactory;
 use crate::arguments::{Arguments, Completions};
 
 pub(super) fn run(arguments: &Completions) -> Result<()> {
-    // Through memory, because the generator panics where its output is closed.
+    // The script is generated in memory, because the generator panics if its output is closed.
     let mut script = Vec::new();
     clap_complete::generate(arguments.shell, &mut Arguments::command(), "monitor", &mut script);
     Ok(io::stdout().write_all(&script)?)

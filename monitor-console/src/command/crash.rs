@@ -1,18 +1,19 @@
-//! `monitor crash`: processes that died, the latest first: when and how, what was running in each thread,
-//! the last calls before. What they left is brought into the store before it is looked at.
+//! `monitor crash`: processes that died, the latest first: when and how each died, which calls were in flight
+//! in each thread, and the last calls before. The ring files of dead processes are recovered into the store
+//! first.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
 
 use anyhow::Result;
-use rusqlite::types::Value;
 
-use super::{counted, heading, open};
+use super::{open_store, print_heading};
 use crate::arguments::{Common, Crash, FormatName};
-use crate::format::{self, Pace};
+use crate::format;
 use crate::report::{Cell, Column, Report};
 use crate::store::Store;
-use crate::{terminal, units};
+use crate::terminal;
+use crate::units::{self, format_quantity};
 
 const CRASHES: &str = "
 SELECT p.process_id, p.run_uuid, p.service, p.host, p.pid, p.started_ns, p.ended_ns AS died_ns,
@@ -27,13 +28,14 @@ const IN_FLIGHT: &str = "
 SELECT thread, depth, function, start_ns, elapsed_ms FROM in_flight WHERE process_id = ?1
 ORDER BY thread IS NULL, thread, depth, start_ns";
 
-/// The latest calls of a process: its calls have the latest ids, as long as it ran alone.
+/// Selects the latest calls of a process among the latest 100 000 calls of the store, which are its own
+/// unless other processes wrote as many since.
 const LAST: &str = "
 SELECT call_id, start_ns + duration_ns AS ended_ns, duration_ms, outcome, function, thread FROM calls
 WHERE process_id = ?1 AND call_id > (SELECT max(id) FROM call) - 100000
 ORDER BY ended_ns DESC LIMIT ?2";
 
-/// One row for each call that was under way, and one for a process that had none.
+/// Selects a row for each call in flight, and one row for a process that had none.
 const DATA: &str = "
 SELECT c.*, f.thread, f.depth, f.function, f.start_ns, f.elapsed_ms, f.span_id
 FROM (CRASHES) c LEFT JOIN in_flight f ON f.process_id = c.process_id
@@ -57,120 +59,104 @@ const DATA_COLUMNS: [&str; 14] = [
 ];
 
 pub(super) fn run(common: &Common, arguments: &Crash) -> Result<()> {
-    let store = open(common)?;
-    let since = common.since.map_or(i64::MIN, |span| units::before(units::now_ns(), span));
+    let store = open_store(common)?;
+    let since = units::start_of_span(common.since);
     let limit = i64::from(arguments.limit);
     if common.format != FormatName::Table {
         let columns = DATA_COLUMNS.into_iter().map(Column::data).collect();
-        let report = store.report(columns, &DATA.replace("CRASHES", CRASHES), (since, limit))?;
-        return format::print(&report, format::stdout(common.format, Pace::Whole).as_mut());
+        let report = store.read_report(columns, &DATA.replace("CRASHES", CRASHES), (since, limit))?;
+        return format::print(&report, common.format);
     }
     let columns = DATA_COLUMNS[..8].iter().map(|name| Column::data(name)).collect();
-    let crashes = store.report(columns, CRASHES, (since, limit))?;
-    let found = match crashes.rows.len() {
+    let crashes = store.read_report(columns, CRASHES, (since, limit))?;
+    let title = match crashes.rows.len() {
         0 => "no process died".to_owned(),
-        1 => "1 process died".to_owned(),
-        more => format!("{more} processes died"),
+        number => format_quantity(number, "process died", "processes died"),
     };
-    heading(common, &store, &found);
+    print_heading(common, &store, &title);
     let mut text = String::new();
     for row in &crashes.rows {
-        block(&store, row, arguments, &mut text)?;
+        write_process(&store, row, arguments, &mut text)?;
     }
     Ok(std::io::stdout().write_all(text.as_bytes())?)
 }
 
-fn block(store: &Store, row: &[Cell], arguments: &Crash, text: &mut String) -> Result<()> {
+fn write_process(store: &Store, row: &[Cell], arguments: &Crash, text: &mut String) -> Result<()> {
     let now = units::now_ns();
-    let died = number(&row[6]).or(number(&row[5])).unwrap_or(0);
+    let died = row[6].to_integer().or(row[5].to_integer()).unwrap_or(0);
     let title = format!(
         "{} · pid {} on {} · run {} · ✗ died {} ({}), after {}",
-        shown(&row[2]),
-        shown(&row[4]),
-        shown(&row[3]),
-        shown(&row[0]),
-        units::ago(died, now),
-        units::clock(died, now),
-        duration(died.saturating_sub(number(&row[5]).unwrap_or(died))),
+        row[2].to_plain_text(),
+        row[4].to_plain_text(),
+        row[3].to_plain_text(),
+        row[0].to_plain_text(),
+        units::format_age(died, now),
+        units::format_time(died, now),
+        units::format_nanoseconds(died.saturating_sub(row[5].to_integer().unwrap_or(died))),
     );
     writeln!(text, "{}", terminal::escape(&title))?;
-    let how = match &row[7].value {
-        Value::Text(how) => how.clone(),
-        _ => "left no ring file: what it was doing is not known".to_owned(),
-    };
-    writeln!(text, "  {:<10} {}", "how", terminal::escape(&how))?;
-    let process = number(&row[0]).unwrap_or(0);
-    in_flight(store, process, text)?;
-    last_calls(store, process, died, arguments, text)?;
+    let how = row[7].as_text().unwrap_or("it left no ring file: what it was doing is not known");
+    writeln!(text, "  {:<10} {}", "how", terminal::escape(how))?;
+    let process = row[0].to_integer().unwrap_or(0);
+    write_calls_in_flight(store, process, text)?;
+    write_last_calls(store, process, died, arguments, text)?;
     writeln!(text)?;
     Ok(())
 }
 
-fn in_flight(store: &Store, process: i64, text: &mut String) -> Result<()> {
+fn write_calls_in_flight(store: &Store, process: i64, text: &mut String) -> Result<()> {
     let columns = ["thread", "depth", "function", "start_ns", "elapsed_ms"].map(Column::data).to_vec();
-    let Report { rows, .. } = store.report(columns, IN_FLIGHT, [process])?;
+    let Report { rows, .. } = store.read_report(columns, IN_FLIGHT, [process])?;
     if rows.is_empty() {
-        writeln!(text, "  {:<10} nothing that is known of", "running")?;
+        writeln!(text, "  {:<10} no call that is known", "running")?;
     }
     let mut thread = None;
     for row in &rows {
         if thread != Some(&row[0]) {
-            let name =
-                if row[0].value == Value::Null { "waiting to be polled".to_owned() } else { shown(&row[0]) };
-            writeln!(text, "  {:<10} {}", "running", terminal::escape(&name))?;
+            let name = if row[0].is_null() { "waiting to be polled" } else { &row[0].to_plain_text() };
+            writeln!(text, "  {:<10} {}", "running", terminal::escape(name))?;
             thread = Some(&row[0]);
         }
-        let depth = usize::try_from(number(&row[1]).unwrap_or(0)).unwrap_or(0).min(DEPTH_SHOWN);
-        let elapsed = row[4].number().map_or_else(|| "-".to_owned(), |ms| units::duration(ms * 1e6));
-        let line = format!("{}{} for {elapsed}", "  ".repeat(depth), shown(&row[2]));
+        let depth = usize::try_from(row[1].to_integer().unwrap_or(0)).unwrap_or(0).min(DEPTH_SHOWN_MAX);
+        let elapsed = format_milliseconds(&row[4]);
+        let line = format!("{}{} for {elapsed}", "  ".repeat(depth), row[2].to_plain_text());
         writeln!(text, "             {}", terminal::escape(&line))?;
     }
     Ok(())
 }
 
-fn last_calls(store: &Store, process: i64, died: i64, arguments: &Crash, text: &mut String) -> Result<()> {
+fn write_last_calls(
+    store: &Store,
+    process: i64,
+    died: i64,
+    arguments: &Crash,
+    text: &mut String,
+) -> Result<()> {
     let columns =
         ["call_id", "ended_ns", "duration_ms", "outcome", "function", "thread"].map(Column::data).to_vec();
-    let Report { rows, .. } = store.report(columns, LAST, (process, i64::from(arguments.calls)))?;
+    let Report { rows, .. } = store.read_report(columns, LAST, (process, i64::from(arguments.calls)))?;
     for (at, row) in rows.iter().enumerate() {
-        let before = died.saturating_sub(number(&row[1]).unwrap_or(died)).max(0);
+        let before = died.saturating_sub(row[1].to_integer().unwrap_or(died)).max(0);
         let line = format!(
             "call {}: {} {} on {}, took {}, ended {} before",
-            shown(&row[0]),
-            shown(&row[4]),
-            shown(&row[3]),
-            shown(&row[5]),
-            row[2].number().map_or_else(|| "-".to_owned(), |ms| units::duration(ms * 1e6)),
-            duration(before),
+            row[0].to_plain_text(),
+            row[4].to_plain_text(),
+            row[3].to_plain_text(),
+            row[5].to_plain_text(),
+            format_milliseconds(&row[2]),
+            units::format_nanoseconds(before),
         );
         writeln!(text, "  {:<10} {}", if at == 0 { "last calls" } else { "" }, terminal::escape(&line))?;
     }
     if rows.is_empty() {
-        writeln!(text, "  {:<10} {}", "last calls", counted(0, "row"))?;
+        writeln!(text, "  {:<10} no call of it is in the store", "last calls")?;
     }
     Ok(())
 }
 
-/// Deeper calls are not moved in any further.
-const DEPTH_SHOWN: usize = 20;
+/// The deepest level that is indented further than its caller.
+const DEPTH_SHOWN_MAX: usize = 20;
 
-#[allow(clippy::cast_precision_loss, reason = "three digits are shown")]
-fn duration(ns: i64) -> String {
-    units::duration(ns as f64)
-}
-
-fn number(cell: &Cell) -> Option<i64> {
-    match cell.value {
-        Value::Integer(number) => Some(number),
-        _ => None,
-    }
-}
-
-fn shown(cell: &Cell) -> String {
-    match &cell.value {
-        Value::Text(text) => text.clone(),
-        Value::Integer(number) => number.to_string(),
-        Value::Real(number) => number.to_string(),
-        _ => "-".to_owned(),
-    }
+fn format_milliseconds(cell: &Cell) -> String {
+    cell.to_number().map_or_else(|| "-".to_owned(), |ms| units::format_duration(ms * 1e6))
 }

@@ -1,5 +1,7 @@
-//! The commands, one file each: from arguments to a report. A command decides what is asked of the
-//! store and which columns are shown; how they are printed is the format's affair.
+//! The commands, one file each: each takes its arguments and prints a report.
+//!
+//! A command decides which statements it runs on the store and which columns it shows. It does not know how
+//! the report is printed: that is the format's part.
 
 mod top;
 mod calls;
@@ -16,13 +18,15 @@ mod demo;
 mod completions;
 
 use anyhow::Result;
+use monitor_runtime::config::process_variable;
 use monitor_runtime::recover;
 
 use crate::arguments::{Arguments, Command, Common, FormatName};
+use crate::pattern::Pattern;
 use crate::store::Store;
 use crate::{find, terminal, units};
 
-/// Runs what was asked for; `top` where nothing was.
+/// Runs the command that was typed, or `top` if none was.
 pub(crate) fn run(arguments: Arguments) -> Result<()> {
     let common = &arguments.common;
     match arguments.command {
@@ -43,47 +47,80 @@ pub(crate) fn run(arguments: Arguments) -> Result<()> {
     }
 }
 
-/// The store asked for, open for reading, with all that dead processes left for it.
-fn open(common: &Common) -> Result<Store> {
-    let path = find::store(common.db())?;
-    match recover::recover(&path, &find::ring_folders(), units::now_ns()) {
+/// Opens the store for reading, after the ring files that dead processes left for it are recovered into it.
+fn open_store(common: &Common) -> Result<Store> {
+    let path = find::find_store(common.store_path())?;
+    match recover::recover(&path, &find::list_ring_folders(), units::now_ns()) {
         Ok(recovered) if recovered.processes > 0 => {
             let recover::Recovered { processes, calls, .. } = recovered;
-            remark(
+            print_note(
                 common,
                 &format!("recovered from ring files: {calls} calls, {processes} processes that died"),
             );
         }
         Ok(_) => {}
-        Err(error) => terminal::remark(&format!("what dead processes left could not be recovered: {error}")),
+        Err(error) => terminal::print_note(&format!(
+            "the ring files of dead processes could not be recovered, so their last calls may be missing: {error}"
+        )),
     }
     Store::open(&path)
 }
 
-/// Says beside a table which store it shows. On standard error, so that the report alone is piped on;
-/// data needs no heading.
-fn heading(common: &Common, store: &Store, text: &str) {
+/// Opens the store for writing to its control tables.
+fn open_store_for_control(common: &Common) -> Result<Store> {
+    Store::open_for_control(&find::find_store(common.store_path())?)
+}
+
+/// Prints a heading for a table that names the store. It goes to standard error, so that a pipe gets the
+/// report alone; data needs no heading.
+fn print_heading(common: &Common, store: &Store, text: &str) {
+    print_note(common, &format!("store: {} · {text}", store.path().display()));
+}
+
+/// Prints a note beside a table, on standard error; data formats get none.
+fn print_note(common: &Common, text: &str) {
     if common.format == FormatName::Table {
-        terminal::remark(&format!("store: {} · {text}", store.path().display()));
+        terminal::print_note(text);
     }
 }
 
-/// Says something beside a table.
-fn remark(common: &Common, text: &str) {
-    if common.format == FormatName::Table {
-        terminal::remark(text);
+/// Prints a note if no function of the store has a name that the pattern selects, because an empty report
+/// alone does not tell such a pattern from a function without calls.
+fn warn_if_unknown(common: &Common, store: &Store, pattern: Option<&Pattern>) -> Result<()> {
+    let Some(pattern) = pattern else { return Ok(()) };
+    let sql = "SELECT COUNT(DISTINCT name) FROM function WHERE name GLOB ?1 OR name GLOB ?2";
+    let count = |globs: [String; 2]| store.read_integer(sql, globs).map(Option::unwrap_or_default);
+    if count(pattern.to_globs())? > 0 {
+        return Ok(());
     }
+    let text = pattern.as_str();
+    let [whole, _] = pattern.to_globs();
+    let ending = format!("*::{whole}");
+    let advice = if text.contains('*') && count([ending.clone(), ending.clone()])? > 0 {
+        format!("a pattern with `*` is compared with the whole name, so try `*::{text}`")
+    } else if !text.contains('*') && count([format!("{whole}::*"), format!("{ending}::*")])? > 0 {
+        format!("it is a module or a type, so try `*{text}::*`")
+    } else {
+        "`monitor top` lists the names".to_owned()
+    };
+    print_note(common, &format!("no function here is named `{text}`: {advice}"));
+    Ok(())
 }
 
-/// Who sets something from here: `monitor:ada`, or the user's number where the environment has no name.
-fn set_by() -> String {
-    let user = ["USER", "LOGNAME"].iter().find_map(|name| monitor_runtime::config::process_variable(name));
+/// Names the user who changes something: `monitor:ada`, or `monitor:user 1000` if the environment holds no
+/// name.
+fn describe_user() -> String {
+    let user = ["USER", "LOGNAME"].iter().find_map(|name| process_variable(name));
     let user = user.filter(|user| !user.is_empty());
     let user = user.unwrap_or_else(|| format!("user {}", rustix::process::getuid().as_raw()).into());
     format!("monitor:{}", user.to_string_lossy())
 }
 
-/// `1 call`, `2 calls`.
-fn counted(number: usize, noun: &str) -> String {
-    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
+/// Tells when a change takes effect: `2 running processes read it within a second`.
+fn describe_effect(running_processes: i64) -> String {
+    match running_processes {
+        0 => "no process is running; the next one reads it when it starts".to_owned(),
+        1 => "1 running process reads it within a second".to_owned(),
+        more => format!("{more} running processes read it within a second"),
+    }
 }

@@ -1,18 +1,17 @@
-//! `monitor sample`: rates in force, and rates set from outside.
+//! `monitor sample`: shows and sets sampling rates.
 //!
-//! Setting a rate is writing a row of the table `sampling`; running processes read it within a second.
-//! What is in force is what the processes themselves report.
+//! Setting a rate writes a row of the table `sampling`, which running processes read within a second. The
+//! rates in force are those that the processes themselves report.
 
 use anyhow::{Result, bail};
-use rusqlite::types::Value;
 
-use super::{counted, heading, open, remark, set_by};
+use super::{describe_effect, describe_user, open_store, open_store_for_control, print_heading, print_note};
 use crate::arguments::{Common, Sample};
-use crate::format::{self, Pace};
+use crate::format;
 use crate::pattern::Pattern;
 use crate::report::{Column, Unit};
 use crate::store::Store;
-use crate::{find, units};
+use crate::units::{self, format_quantity};
 
 pub(super) fn run(common: &Common, arguments: &Sample) -> Result<()> {
     if let (Some(pattern), Some(rate)) = (&arguments.pattern, arguments.rate) {
@@ -24,8 +23,8 @@ pub(super) fn run(common: &Common, arguments: &Sample) -> Result<()> {
     show(common)
 }
 
-/// Patterns first, in the order in which they were set, since the last that matches holds; then functions, as
-/// each running process samples them, or where none runs, as the last one did.
+/// Selects the patterns first, in the order in which they were set, because the last match wins. The
+/// functions follow, as each running process samples them, or, if none is running, as the last one did.
 const RATES: &str = "
 WITH shown AS (
   SELECT process_id FROM processes WHERE ending = 'running'
@@ -42,72 +41,82 @@ LEFT JOIN rates r ON r.function = f.name AND r.process_id IN (SELECT process_id 
 ORDER BY part, set_ns, name, process_id";
 
 fn show(common: &Common) -> Result<()> {
-    let store = open(common)?;
+    let store = open_store(common)?;
     let columns = vec![
-        Column::both("kind", "KIND", Unit::Text),
-        Column::both("name", "NAME", Unit::Name),
-        Column::both("asked", "ASKED", Unit::Rate),
-        Column::both("rate", "RATE", Unit::Rate),
-        Column::both("fidelity", "FIDELITY", Unit::Text),
-        Column::both("calls_per_s", "CALLS/S", Unit::Count),
-        Column::both("rows_per_s", "ROWS/S", Unit::Count),
-        Column::both("ns_per_call", "COST", Unit::Nanoseconds),
-        Column::both("cpu_pct", "CPU", Unit::Percent),
-        Column::both("why", "WHY", Unit::Text),
-        Column::both("process_id", "RUN", Unit::Number),
-        Column::both("set_ns", "SET", Unit::Ago),
-        Column::both("set_by", "BY", Unit::Text),
+        Column::titled("kind", "KIND", Unit::Text),
+        Column::titled("name", "NAME", Unit::Name),
+        Column::titled("asked", "ASKED", Unit::Rate),
+        Column::titled("rate", "RATE", Unit::Rate),
+        Column::titled("fidelity", "FIDELITY", Unit::Text),
+        Column::titled("calls_per_s", "CALLS/S", Unit::Count),
+        Column::titled("rows_per_s", "ROWS/S", Unit::Count),
+        Column::titled("ns_per_call", "COST", Unit::Nanoseconds),
+        Column::titled("cpu_pct", "CPU", Unit::Percent),
+        Column::titled("why", "WHY", Unit::Text),
+        Column::titled("process_id", "RUN", Unit::Number),
+        Column::titled("set_ns", "SET", Unit::Age),
+        Column::titled("set_by", "BY", Unit::Text),
     ];
-    let report = store.report(columns, RATES, [])?;
-    heading(common, &store, "rates set from outside, and what is in force for each function, and why");
-    format::print(&report, format::stdout(common.format, Pace::Whole).as_mut())
+    let report = store.read_report(columns, RATES, [])?;
+    print_heading(common, &store, "rates set with `monitor sample`, then the rate of each function and why");
+    format::print(&report, common.format)
 }
 
 fn set(common: &Common, pattern: &Pattern, rate: f64) -> Result<()> {
-    let store = Store::open_to_set(&find::store(common.db())?)?;
-    store.change(
+    let store = open_store_for_control(common)?;
+    store.execute(
         "INSERT INTO sampling (pattern, rate, set_ns, set_by) VALUES (?1, ?2, ?3, ?4)
          ON CONFLICT (pattern) DO UPDATE SET rate = excluded.rate, set_ns = excluded.set_ns, set_by = excluded.set_by",
-        (pattern.as_str(), rate, units::now_ns(), set_by()),
+        (pattern.as_str(), rate, units::now_ns(), describe_user()),
     )?;
-    remark(common, &format!("set {} to {rate}: {}", pattern.as_str(), effect(&store, pattern)?));
+    print_note(common, &format!("set {} to {rate}: {}", pattern.as_str(), describe_match(&store, pattern)?));
     Ok(())
 }
 
 fn reset(common: &Common, pattern: &Pattern) -> Result<()> {
-    let store = Store::open_to_set(&find::store(common.db())?)?;
-    // A row that is gone says nothing of who took it away, so the reset is an event of its own.
+    let store = open_store_for_control(common)?;
+    // A deleted row cannot tell who deleted it, so the reset is written as an event.
     let event = "INSERT INTO event (at_ns, process_id, kind, detail)
          SELECT ?1, 0, 'rate', pattern || ' reset by ' || ?2 FROM sampling WHERE pattern = ?3";
-    store.change(event, (units::now_ns(), set_by(), pattern.as_str()))?;
-    if store.change("DELETE FROM sampling WHERE pattern = ?1", [pattern.as_str()])? == 0 {
-        let set = names(&store, "SELECT pattern FROM sampling ORDER BY set_ns")?;
-        let set =
-            if set.is_empty() { "none is set".to_owned() } else { format!("set are {}", set.join(", ")) };
+    store.execute(event, (units::now_ns(), describe_user(), pattern.as_str()))?;
+    if store.execute("DELETE FROM sampling WHERE pattern = ?1", [pattern.as_str()])? == 0 {
+        let set = read_names(&store, "SELECT pattern FROM sampling ORDER BY set_ns")?;
+        let set = match set.as_slice() {
+            [] => "no pattern has one".to_owned(),
+            set => format!("the patterns with a rate are {}", set.join(", ")),
+        };
         bail!("no rate is set for `{}`: {set}", pattern.as_str());
     }
-    remark(common, &format!("reset {}: {}", pattern.as_str(), effect(&store, pattern)?));
+    print_note(common, &format!("reset {}: {}", pattern.as_str(), describe_match(&store, pattern)?));
     Ok(())
 }
 
-/// Whom a rate reaches: `3 functions so far, 2 running processes within a second`.
-fn effect(store: &Store, pattern: &Pattern) -> Result<String> {
-    let functions = names(store, "SELECT DISTINCT name FROM function")?;
-    let functions = functions.iter().filter(|name| pattern.is_whole(name)).count();
-    let running = names(store, "SELECT run_uuid FROM processes WHERE ending = 'running'")?.len();
-    let running = match running {
-        0 => "no process is running, the next one reads it at its start".to_owned(),
-        1 => "1 running process reads it within a second".to_owned(),
-        more => format!("{more} running processes read it within a second"),
+/// Tells what a pattern reaches: `matches 3 functions known so far; 2 running processes read it within a
+/// second`. If it matches none because it is not a whole name, the pattern that does match is suggested.
+fn describe_match(store: &Store, pattern: &Pattern) -> Result<String> {
+    let names = read_names(store, "SELECT DISTINCT name FROM function")?;
+    let matched = names.iter().filter(|name| pattern.is_whole_match(name)).count();
+    let by_ending = names.iter().filter(|name| pattern.is_match(name)).count();
+    let advice = if matched == 0 && by_ending > 0 {
+        format!(
+            " (a rate needs the whole name: `*::{}` would match {})",
+            pattern.as_str(),
+            format_quantity(by_ending, "function", "functions")
+        )
+    } else {
+        String::new()
     };
-    Ok(format!("matches {} known so far; {running}", counted(functions, "function")))
+    let running = "SELECT COUNT(*) FROM processes WHERE ending = 'running'";
+    let running = store.read_integer(running, [])?.unwrap_or(0);
+    Ok(format!(
+        "matches {} known so far{advice}; {}",
+        format_quantity(matched, "function", "functions"),
+        describe_effect(running)
+    ))
 }
 
-fn names(store: &Store, sql: &str) -> Result<Vec<String>> {
-    let report = store.report(vec![Column::data("name")], sql, [])?;
-    let text = |row: Vec<crate::report::Cell>| match row.into_iter().next()?.value {
-        Value::Text(text) => Some(text),
-        _ => None,
-    };
-    Ok(report.rows.into_iter().filter_map(text).collect())
+fn read_names(store: &Store, sql: &str) -> Result<Vec<String>> {
+    let report = store.read_report(vec![Column::data("name")], sql, [])?;
+    let texts = report.rows.iter().filter_map(|row| row.first()?.as_text());
+    Ok(texts.map(str::to_owned).collect())
 }

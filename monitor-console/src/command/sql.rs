@@ -1,10 +1,10 @@
-//! `monitor sql STATEMENT`: one reading statement, its rows as they come.
+//! `monitor sql STATEMENT`: runs one statement that reads, and prints its rows as they come.
 
 use std::io::{self, Read};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Error, Result, anyhow, bail};
 
-use super::open;
+use super::open_store;
 use crate::arguments::{Common, Sql};
 use crate::format::{self, Pace};
 use crate::report::{self, Column, Unit};
@@ -15,21 +15,31 @@ pub(super) fn run(common: &Common, arguments: &Sql) -> Result<()> {
             .context("cannot read the statement from standard input")?,
         statement => statement.to_owned(),
     };
-    let store = open(common)?;
-    store.set_deadline(arguments.timeout);
-    let names = store.columns(&statement)?;
+    let store = open_store(common)?;
+    store.set_time_limit(arguments.timeout);
+    let names = store.read_column_names(&statement).map_err(explain_statement_error)?;
     if names.is_empty() {
-        bail!("the statement gives no rows: only statements that read are run");
+        bail!("the statement returns no rows: only statements that read are run, such as SELECT");
     }
-    let columns: Vec<_> = names.iter().map(|name| Column::both(name, name, Unit::Text)).collect();
-    let mut format = format::stdout(common.format, Pace::Whole);
-    format.columns(&columns)?;
-    store.rows(&statement, [], |row| {
-        let cells = (0..columns.len()).map(|at| Ok(report::cell(row.get_ref(at)?)));
-        format.row(&cells.collect::<Result<Vec<_>>>()?)
-    })?;
+    let columns: Vec<_> = names.iter().map(|name| Column::titled(name, name, Unit::Text)).collect();
+    let mut format = format::create_for_stdout(common.format, Pace::Whole);
+    format.write_columns(&columns)?;
+    store.read_rows(&statement, [], |row| format.write_row(&report::read_cells(row, columns.len())?))?;
     format.finish()
 }
 
-/// SQLite's own bound on a statement.
+/// Says what is wrong with the statement and where, without the names and codes of SQLite's interface.
+fn explain_statement_error(error: Error) -> Error {
+    match error.downcast_ref() {
+        Some(rusqlite::Error::MultipleStatement) => {
+            anyhow!("the text holds more than one statement: exactly one is run")
+        }
+        Some(rusqlite::Error::SqlInputError { msg, offset, .. }) if *offset >= 0 => {
+            anyhow!("{msg} (at byte {offset} of the statement)")
+        }
+        _ => error,
+    }
+}
+
+/// SQLite's own bound on the length of a statement.
 const STATEMENT_BYTES_MAX: u64 = 1_000_000;

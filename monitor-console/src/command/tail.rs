@@ -1,103 +1,101 @@
-//! `monitor tail`: new calls as they are committed, until Ctrl-C or until the reader goes away.
+//! `monitor tail`: prints new calls as they are committed, until Ctrl-C or until the reader goes away.
 //!
-//! Ids rise in the order of commits and are never given out twice, so following means asking for
-//! ids above the last one seen. The file may be replaced while we look: another inode at the path, or
-//! ids that begin anew, mean another store, which is then followed from its first call.
+//! Ids ascend in the order of commits and are never reused, so new calls are those with ids above the last
+//! one printed. The file may be replaced meanwhile: another inode at the path, or ids that start again, mean
+//! another store, which is then followed from its first call.
 
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Result;
-use rusqlite::types::Value;
 
-use super::{calls, heading, remark};
+use super::{calls, print_heading, print_note, warn_if_unknown};
 use crate::arguments::{Common, Tail};
 use crate::format::{self, Format, Pace};
+use crate::pattern;
 use crate::store::Store;
 use crate::{find, terminal, units};
 
-/// Pause between two looks. The recorder commits about ten times a second.
+/// The pause between two reads. The recorder commits about ten times a second.
 const PAUSE: Duration = Duration::from_millis(200);
 
 pub(super) fn run(common: &Common, arguments: &Tail) -> Result<()> {
     terminal::end_on_interrupt()?;
-    let path = find::store(common.db())?;
-    let mut following = Following::begin(Store::open(&path)?, common, arguments)?;
-    heading(common, &following.store, "new calls as they come, Ctrl-C ends");
-    if let Some(pattern) = &arguments.pattern {
-        calls::warn_of_unknown(common, &following.store, pattern)?;
-    }
-    let mut format = format::stdout(common.format, Pace::Following);
-    format.columns(&calls::columns())?;
+    let path = find::find_store(common.store_path())?;
+    let mut follower = Follower::start(Store::open(&path)?, common, arguments)?;
+    print_heading(common, &follower.store, "new calls; Ctrl-C ends");
+    warn_if_unknown(common, &follower.store, arguments.pattern.as_ref())?;
+    let mut format = format::create_for_stdout(common.format, Pace::Following);
+    format.write_columns(&calls::list_columns())?;
     loop {
-        if !following.is_missing {
-            following.show_new(arguments, format.as_mut()).or_else(|error| following.lose(common, error))?;
+        if !follower.is_missing {
+            follower
+                .print_new(arguments, format.as_mut())
+                .or_else(|error| follower.await_replacement(common, error))?;
             format.flush()?;
         }
         if terminal::is_closed_within(PAUSE) {
             return Ok(());
         }
-        following.follow_path(common, &path);
+        follower.reopen_if_replaced(common, &path);
     }
 }
 
-struct Following {
+/// The store that is followed, and the position in it.
+struct Follower {
     store: Store,
+    /// The device and inode of the file.
     identity: Option<(u64, u64)>,
-    /// The last id looked at.
+    /// The last id read.
     last: i64,
+    /// True while no readable store lies at the path.
     is_missing: bool,
 }
 
-impl Following {
-    fn begin(store: Store, common: &Common, arguments: &Tail) -> Result<Self> {
-        let identity = identity(store.path());
-        let mut following = Self { store, identity, last: 0, is_missing: false };
-        let newest = following.newest()?;
-        following.last = match common.since {
-            Some(span) => following.last_before(units::before(units::now_ns(), span))?,
+impl Follower {
+    fn start(store: Store, common: &Common, arguments: &Tail) -> Result<Self> {
+        let identity = read_identity(store.path());
+        let mut follower = Self { store, identity, last: 0, is_missing: false };
+        let newest = follower.read_newest_id()?;
+        follower.last = match common.since {
+            Some(_) => follower.find_id_before_time(units::start_of_span(common.since))?,
             None => newest,
         };
         if arguments.last > 0 {
-            following.last = following.last.min(following.before_last(arguments)?);
+            follower.last = follower.last.min(follower.find_id_before_last(arguments)?);
         }
-        Ok(following)
+        Ok(follower)
     }
 
-    fn newest(&self) -> Result<i64> {
-        self.number("SELECT COALESCE(MAX(id), 0) FROM call", [])
+    fn read_newest_id(&self) -> Result<i64> {
+        self.read_id("SELECT COALESCE(MAX(id), 0) FROM call", [])
     }
 
-    /// The id before the first call since this moment.
-    fn last_before(&self, since: i64) -> Result<i64> {
-        self.number(&format!("SELECT {} - 1", calls::FIRST_SINCE), &[(":since", &since)])
+    /// Returns the id before the first call that started at this time or later.
+    fn find_id_before_time(&self, since: i64) -> Result<i64> {
+        self.read_id(&format!("SELECT {} - 1", calls::FIRST_SINCE), &[(":since", &since)])
     }
 
-    /// The id before the last few calls that are of interest.
-    fn before_last(&self, arguments: &Tail) -> Result<i64> {
+    /// Returns the id before the last selected calls that `--last` asks to begin with.
+    fn find_id_before_last(&self, arguments: &Tail) -> Result<i64> {
         let sql = format!(
             "SELECT COALESCE(MIN(id) - 1, 0) FROM (SELECT c.id FROM call c WHERE {} ORDER BY c.id DESC LIMIT :count)",
-            filter(arguments)
+            build_filter(arguments)
         );
-        let [whole, ending] = globs(arguments);
+        let [whole, ending] = pattern::to_optional_globs(arguments.pattern.as_ref());
         let bound: [(&str, &dyn rusqlite::ToSql); 3] =
             [(":whole", &whole), (":ending", &ending), (":count", &arguments.last)];
-        self.number(&sql, &bound)
+        self.read_id(&sql, &bound)
     }
 
-    fn number(&self, sql: &str, parameters: impl rusqlite::Params) -> Result<i64> {
-        match self.store.first(sql, parameters)?.and_then(|cells| cells.into_iter().next()) {
-            Some(cell) => match cell.value {
-                Value::Integer(number) => Ok(number),
-                _ => Ok(0),
-            },
-            None => Ok(0),
-        }
+    fn read_id(&self, sql: &str, parameters: impl rusqlite::Params) -> Result<i64> {
+        Ok(self.store.read_integer(sql, parameters)?.unwrap_or(0))
     }
 
-    fn show_new(&mut self, arguments: &Tail, format: &mut dyn Format) -> Result<()> {
-        let newest = self.newest()?;
+    /// Prints the calls above the last id.
+    fn print_new(&mut self, arguments: &Tail, format: &mut dyn Format) -> Result<()> {
+        let newest = self.read_newest_id()?;
         if newest == 0 || newest == self.last {
             return Ok(());
         }
@@ -109,29 +107,29 @@ impl Following {
                (SELECT c.id FROM call c WHERE c.id > :last AND c.id <= :newest AND {})
              ORDER BY call_id",
             calls::COLUMNS.join(", "),
-            filter(arguments)
+            build_filter(arguments)
         );
-        let [whole, ending] = globs(arguments);
+        let [whole, ending] = pattern::to_optional_globs(arguments.pattern.as_ref());
         let bound: [(&str, &dyn rusqlite::ToSql); 4] =
             [(":last", &self.last), (":newest", &newest), (":whole", &whole), (":ending", &ending)];
-        self.store.rows(&sql, &bound, |row| format.row(&calls::row(row)?))?;
+        self.store.read_rows(&sql, &bound, |row| format.write_row(&calls::read_row(row)?))?;
         self.last = newest;
         Ok(())
     }
 
-    /// Takes a file that went bad under our eyes for one about to be replaced; any other error ends.
-    fn lose(&mut self, common: &Common, error: anyhow::Error) -> Result<()> {
+    /// Takes an error of SQLite for a file that is about to be replaced, and waits; returns any other error.
+    fn await_replacement(&mut self, common: &Common, error: anyhow::Error) -> Result<()> {
         if !error.chain().any(<dyn std::error::Error>::is::<rusqlite::Error>) {
             return Err(error);
         }
         self.is_missing = true;
-        remark(common, &format!("waiting for the store: {error:#}"));
+        print_note(common, &format!("waiting for the store: {error:#}"));
         Ok(())
     }
 
-    /// Opens what lies at the path now, where that is another file; waits where there is none.
-    fn follow_path(&mut self, common: &Common, path: &Path) {
-        let found = identity(path);
+    /// Opens the file at the path if it is another one than before; keeps waiting if there is none.
+    fn reopen_if_replaced(&mut self, common: &Common, path: &Path) {
+        let found = read_identity(path);
         if found == self.identity && !self.is_missing {
             return;
         }
@@ -141,32 +139,29 @@ impl Following {
                 self.store = store;
                 self.last = 0;
                 self.is_missing = false;
-                remark(common, "the store was replaced: following the new one");
+                print_note(common, "the store was replaced: following the new one");
             }
             Err(error) if !self.is_missing => {
                 self.is_missing = true;
-                remark(common, &format!("waiting for the store: {error:#}"));
+                print_note(common, &format!("waiting for the store: {error:#}"));
             }
             Err(_) => {}
         }
     }
 }
 
-/// What makes a file this one and no other.
-fn identity(path: &Path) -> Option<(u64, u64)> {
+/// Returns the device and inode of a file, which no other file has.
+fn read_identity(path: &Path) -> Option<(u64, u64)> {
     use std::os::unix::fs::MetadataExt;
     fs::metadata(path).ok().map(|data| (data.dev(), data.ino()))
 }
 
-/// Conditions on `call c`; every one of them names its parameters, used or not.
-fn filter(arguments: &Tail) -> String {
+/// Builds the condition on `call c`. It always names `:whole` and `:ending`, so that both can always be
+/// bound.
+fn build_filter(arguments: &Tail) -> String {
     let failed = if arguments.failed { "c.kind > 3" } else { "TRUE" };
     format!(
         "{failed} AND (:whole IS NULL OR c.function_id IN
            (SELECT id FROM function WHERE name GLOB :whole OR name GLOB :ending))"
     )
-}
-
-fn globs(arguments: &Tail) -> [Option<String>; 2] {
-    arguments.pattern.as_ref().map(|pattern| pattern.globs().map(Some)).unwrap_or_default()
 }

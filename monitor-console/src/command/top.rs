@@ -1,24 +1,24 @@
-//! `monitor top`: functions, the costliest first, once or refreshed every second.
+//! `monitor top`: functions by total time, printed once or refreshed every second.
 //!
-//! Without `--since` the figures are those of the view `functions`. With it they are summed from
-//! windows of 10 s, counts as well as histograms.
+//! Without `--since` the figures are those of the view `functions`. With it, counts and histograms are summed
+//! from windows of 10 s.
 
 mod windows;
 
 use std::time::Duration;
 
 use anyhow::Result;
-use rusqlite::types::Value;
 
-use super::{heading, open};
+use super::{open_store, print_heading, warn_if_unknown};
 use crate::arguments::{Common, FormatName, TopKey, TopOptions};
 use crate::format::{self, Pace};
-use crate::pattern::Pattern;
+use crate::pattern::{self, Pattern};
 use crate::report::{Cell, Column, Report, Unit};
 use crate::store::Store;
+use crate::units::format_quantity;
 use crate::{terminal, units};
 
-/// The columns of the view, in its order, and how the table calls them.
+/// The columns of the view `functions`: name, title in the table (empty if the table leaves it out), unit.
 const COLUMNS: [(&str, &str, Unit); 19] = [
     ("function", "FUNCTION", Unit::Name),
     ("file", "", Unit::Text),
@@ -41,48 +41,48 @@ const COLUMNS: [(&str, &str, Unit); 19] = [
     ("estimated", "", Unit::Number),
 ];
 
-/// Columns that rest on the calls that were timed, where not all were.
-const OF_DURATIONS: [&str; 6] = ["total_ms", "mean_ms", "p50_ms", "p95_ms", "p99_ms", "max_ms"];
+/// Columns that are estimates if some calls of the function were counted but not timed.
+const DURATION_COLUMNS: [&str; 6] = ["total_ms", "mean_ms", "p50_ms", "p95_ms", "p99_ms", "max_ms"];
 
-/// Pause between two frames of `--watch`.
+/// The pause between two frames of `--watch`.
 const REFRESH: Duration = Duration::from_secs(1);
-/// Lines of a frame that are not functions: heading, gap, titles, the cursor's line.
-const LINES_AROUND: usize = 4;
+/// Lines of a frame that show no function: heading, blank line, titles, and the line of the cursor.
+const OTHER_LINES: usize = 4;
 
 pub(super) fn run(common: &Common, pattern: Option<&Pattern>, options: &TopOptions) -> Result<()> {
     if options.watch {
         return watch(common, pattern, options);
     }
-    let store = open(common)?;
-    heading(common, &store, &scope(common, &store)?);
-    let report = report(&store, common, pattern, options)?;
-    if let (true, Some(pattern)) = (report.rows.is_empty(), pattern) {
-        super::calls::warn_of_unknown(common, &store, pattern)?;
+    let store = open_store(common)?;
+    print_heading(common, &store, &describe_scope(common, &store)?);
+    let report = build_report(&store, common, pattern, options)?;
+    if report.rows.is_empty() {
+        warn_if_unknown(common, &store, pattern)?;
     }
-    format::print(&report, format::stdout(common.format, Pace::Whole).as_mut())
+    format::print(&report, common.format)
 }
 
-/// The functions of a store, without a heading.
+/// Prints the functions of a store without a heading.
 pub(super) fn show(common: &Common, store: &Store) -> Result<()> {
-    let report = report(store, common, None, &TopOptions::default())?;
-    format::print(&report, format::stdout(common.format, Pace::Whole).as_mut())
+    let report = build_report(store, common, None, &TopOptions::default())?;
+    format::print(&report, common.format)
 }
 
-/// Draws a frame each second: over the last one on a terminal, after it anywhere else.
+/// Draws a frame each second: over the previous one on a terminal, below it otherwise.
 fn watch(common: &Common, pattern: Option<&Pattern>, options: &TopOptions) -> Result<()> {
     terminal::end_on_interrupt()?;
     let mut options = options.clone();
     let mut is_first = true;
     loop {
-        let rows = terminal::size().map(|(_, rows)| rows.saturating_sub(LINES_AROUND));
+        let rows = terminal::read_size().map(|(_, rows)| rows.saturating_sub(OTHER_LINES));
         let room =
             rows.and_then(|rows| u32::try_from(rows).ok()).filter(|_| common.format == FormatName::Table);
         options.limit = [options.limit, room].into_iter().flatten().min();
-        match frame(common, pattern, &options) {
+        match render_frame(common, pattern, &options) {
             Ok(frame) => draw(&frame, is_first, common.format)?,
             Err(error) if is_first => return Err(error),
-            // A store being replaced is back in a moment; the last frame stands until then.
-            Err(error) => terminal::remark(&format!("waiting for the store: {error:#}")),
+            // A store that is being replaced is back soon; the previous frame stays until then.
+            Err(error) => terminal::print_note(&format!("waiting for the store: {error:#}")),
         }
         is_first = false;
         if terminal::is_closed_within(REFRESH) {
@@ -91,24 +91,25 @@ fn watch(common: &Common, pattern: Option<&Pattern>, options: &TopOptions) -> Re
     }
 }
 
-fn frame(common: &Common, pattern: Option<&Pattern>, options: &TopOptions) -> Result<String> {
-    let store = open(common)?;
+fn render_frame(common: &Common, pattern: Option<&Pattern>, options: &TopOptions) -> Result<String> {
+    let store = open_store(common)?;
     let mut text = Vec::new();
     if common.format == FormatName::Table {
-        let heading = format!("store: {} · {}", store.path().display(), scope(common, &store)?);
+        let heading = format!("store: {} · {}", store.path().display(), describe_scope(common, &store)?);
         text.extend_from_slice(terminal::escape(&heading).as_bytes());
         text.extend_from_slice(b"\n\n");
     }
-    let report = report(&store, common, pattern, options)?;
-    format::print(&report, format::over(common.format, Pace::Whole, &mut text).as_mut())?;
+    let report = build_report(&store, common, pattern, options)?;
+    format::write(&report, format::create(common.format, Pace::Whole, &mut text).as_mut())?;
     Ok(String::from_utf8_lossy(&text).into_owned())
 }
 
 fn draw(frame: &str, is_first: bool, format: FormatName) -> Result<()> {
     use std::io::Write;
     let mut out = std::io::stdout().lock();
-    if terminal::size().is_some() && format == FormatName::Table {
-        // Home, each line cleared behind its text, everything below cleared: nothing flickers.
+    if terminal::read_size().is_some() && format == FormatName::Table {
+        // The cursor goes home, each line is cleared behind its text, then everything below: nothing
+        // flickers.
         let start = if is_first { "\u{1b}[2J\u{1b}[H" } else { "\u{1b}[H" };
         write!(out, "{start}{}\u{1b}[J", frame.replace('\n', "\u{1b}[K\n"))?;
     } else {
@@ -118,35 +119,33 @@ fn draw(frame: &str, is_first: bool, format: FormatName) -> Result<()> {
     Ok(out.flush()?)
 }
 
-/// `3 processes · last 6 h`.
-fn scope(common: &Common, store: &Store) -> Result<String> {
-    let since = common.since.map_or(i64::MIN, |span| units::before(units::now_ns(), span));
-    let number = store.first("SELECT COUNT(*) FROM processes WHERE last_seen_ns >= ?1", [since])?;
-    let number = match number.as_deref() {
-        Some([Cell { value: Value::Integer(number), .. }]) => *number,
-        _ => 0,
-    };
-    let noun = if number == 1 { "process" } else { "processes" };
-    #[allow(clippy::cast_precision_loss, reason = "the figure is shown with three digits")]
-    let span = common.since.map_or("6 h".to_owned(), |span| units::duration(span.as_nanos() as f64));
-    let span = span.replacen(".00 ", " ", 1);
-    Ok(format!("{number} {noun} · last {span}"))
+/// Describes what the figures cover: `3 processes · last 6 h`.
+fn describe_scope(common: &Common, store: &Store) -> Result<String> {
+    let sql = "SELECT COUNT(*) FROM processes WHERE last_seen_ns >= ?1";
+    let processes = store.read_integer(sql, [units::start_of_span(common.since)])?;
+    let processes = usize::try_from(processes.unwrap_or(0)).unwrap_or(0);
+    let span = common.since.map(|span| units::format_nanoseconds(units::to_nanoseconds(span)));
+    let span = span.map_or("6 h".to_owned(), |span| span.replacen(".00 ", " ", 1));
+    Ok(format!("{} · last {span}", format_quantity(processes, "process", "processes")))
 }
 
-fn report(store: &Store, common: &Common, pattern: Option<&Pattern>, options: &TopOptions) -> Result<Report> {
+/// Builds the report, sorted and limited, with the failed calls beside the calls.
+fn build_report(
+    store: &Store,
+    common: &Common,
+    pattern: Option<&Pattern>,
+    options: &TopOptions,
+) -> Result<Report> {
     let key = options.sort.unwrap_or(TopKey::Total);
     let mut rows = match common.since {
-        None => view(store, pattern)?,
-        Some(span) => windows::functions(store, pattern, units::before(units::now_ns(), span))?,
+        None => read_view(store, pattern)?,
+        Some(_) => windows::sum_functions(store, pattern, units::start_of_span(common.since))?,
     };
     let weight = |row: &Vec<Cell>| match key {
-        TopKey::Errors => failed(row).number(),
-        key => named(row, column(key)).number(),
+        TopKey::Errors => count_failed(row).to_number(),
+        key => find_cell(row, find_sort_column(key)).to_number(),
     };
-    let name = |row: &Vec<Cell>| match &named(row, "function").value {
-        Value::Text(name) => name.clone(),
-        _ => String::new(),
-    };
+    let name = |row: &Vec<Cell>| find_cell(row, "function").as_text().unwrap_or_default().to_owned();
     rows.sort_by(|a, b| {
         let largest_first = weight(b).unwrap_or(-1.0).total_cmp(&weight(a).unwrap_or(-1.0));
         largest_first.then_with(|| name(a).cmp(&name(b)))
@@ -154,34 +153,31 @@ fn report(store: &Store, common: &Common, pattern: Option<&Pattern>, options: &T
     rows.truncate(options.limit.map_or(usize::MAX, |limit| limit as usize));
     for row in &mut rows {
         mark_estimates(row);
-        row.insert(CALLS_AT + 1, failed(row));
+        row.insert(CALLS_AT + 1, count_failed(row));
     }
-    Ok(Report { columns: columns(), rows })
+    Ok(Report { columns: list_columns(), rows })
 }
 
-fn view(store: &Store, pattern: Option<&Pattern>) -> Result<Vec<Vec<Cell>>> {
+/// Reads the view `functions`.
+fn read_view(store: &Store, pattern: Option<&Pattern>) -> Result<Vec<Vec<Cell>>> {
     let names: Vec<_> = COLUMNS.iter().map(|(name, ..)| *name).collect();
     let sql = format!(
         "SELECT {} FROM functions WHERE ?1 IS NULL OR function GLOB ?1 OR function GLOB ?2",
         names.join(", ")
     );
     let columns = names.iter().map(|name| Column::data(name)).collect();
-    Ok(store.report(columns, &sql, globs(pattern))?.rows)
+    Ok(store.read_report(columns, &sql, pattern::to_optional_globs(pattern))?.rows)
 }
 
-fn globs(pattern: Option<&Pattern>) -> [Option<String>; 2] {
-    pattern.map(|pattern| pattern.globs().map(Some)).unwrap_or_default()
-}
-
-/// Where the number of calls stands; the table shows the failed ones beside it.
+/// The position of the column `calls`; the table shows the failed calls beside it.
 const CALLS_AT: usize = 4;
 
-fn columns() -> Vec<Column> {
+fn list_columns() -> Vec<Column> {
     let mut columns: Vec<_> = COLUMNS
         .into_iter()
         .map(
             |(name, title, unit)| {
-                if title.is_empty() { Column::data(name) } else { Column::both(name, title, unit) }
+                if title.is_empty() { Column::data(name) } else { Column::titled(name, title, unit) }
             },
         )
         .collect();
@@ -189,7 +185,7 @@ fn columns() -> Vec<Column> {
     columns
 }
 
-fn column(key: TopKey) -> &'static str {
+fn find_sort_column(key: TopKey) -> &'static str {
     match key {
         TopKey::Total => "total_ms",
         TopKey::Calls => "calls",
@@ -202,23 +198,24 @@ fn column(key: TopKey) -> &'static str {
     }
 }
 
-fn named<'a>(row: &'a [Cell], name: &str) -> &'a Cell {
+/// Returns the cell of the column with this name, or the first cell if no column has it.
+fn find_cell<'a>(row: &'a [Cell], name: &str) -> &'a Cell {
     &row[COLUMNS.iter().position(|(column, ..)| *column == name).unwrap_or(0)]
 }
 
-/// Marks figures of durations where some calls were only counted.
+/// Marks the durations of a function as estimates if some of its calls were counted but not timed.
 fn mark_estimates(row: &mut [Cell]) {
-    if named(row, "estimated").number() != Some(1.0) {
+    if find_cell(row, "estimated").to_number() != Some(1.0) {
         return;
     }
     for (cell, (name, ..)) in row.iter_mut().zip(COLUMNS) {
-        cell.is_estimate |= OF_DURATIONS.contains(&name);
+        cell.is_estimate |= DURATION_COLUMNS.contains(&name);
     }
 }
 
-/// Calls that ended in any other way than `ok`.
-fn failed(row: &[Cell]) -> Cell {
+/// Counts the calls with another outcome than `ok`.
+fn count_failed(row: &[Cell]) -> Cell {
     let sum: f64 =
-        ["errors", "panics", "cancelled"].iter().filter_map(|name| named(row, name).number()).sum();
+        ["errors", "panics", "cancelled"].iter().filter_map(|name| find_cell(row, name).to_number()).sum();
     sum.into()
 }

@@ -1,8 +1,8 @@
 //! `monitor trace ID`: the calls of one tree, as a waterfall.
 //!
-//! The id may be a call's number or a span or trace id; the heading says which it was. Span ids are
-//! unique in their process alone, so a trace is always one of a process. Of a call whose caller got no
-//! row only the caller's id is known: it stands at the root, marked.
+//! The id may be a call id, a span id or a trace id; the heading says which it was. Span ids are unique only
+//! within their process, so a trace always belongs to one process. A call whose caller has no row is shown as
+//! a root, with a remark that names the caller's id.
 
 mod tree;
 
@@ -10,60 +10,65 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 
 use anyhow::{Result, bail};
-use rusqlite::types::Value;
 
-use super::{calls, open};
+use super::{calls, open_store, print_heading, print_note};
 use crate::arguments::{Common, FormatName, Trace};
-use crate::format::{self, Pace};
+use crate::format;
 use crate::report::{Cell, Column, Report, Unit};
 use crate::store::Store;
+use crate::units::format_quantity;
 use crate::{terminal, units};
 use tree::{Node, Place};
 
-/// Columns of the waterfall.
+/// The width of the waterfall in columns.
 const BAR_COLUMNS: usize = 24;
-/// Deepest indentation; what lies deeper says how deep.
+/// The deepest level that is indented; deeper calls show their depth as a number.
 const DEPTH_SHOWN_MAX: usize = 40;
 
 pub(super) fn run(common: &Common, arguments: &Trace) -> Result<()> {
-    let store = open(common)?;
-    let Some(found) = find(&store, arguments.id)? else {
-        bail!("{}", unknown(&store, arguments.id)?);
+    let store = open_store(common)?;
+    let Some(found) = find_trace(&store, arguments.id)? else {
+        bail!("{}", explain_unknown_id(&store, arguments.id)?);
     };
-    let calls = load(&store, &found, i64::from(arguments.limit) + 1)?;
-    let (calls, is_cut) = bounded(calls, arguments.limit as usize);
-    let nodes: Vec<Node> = calls.iter().map(|cells| node(cells)).collect();
+    let mut calls = load_calls(&store, &found, i64::from(arguments.limit) + 1)?;
+    let is_truncated = calls.len() > arguments.limit as usize;
+    calls.truncate(arguments.limit as usize);
+    let nodes: Vec<Node> = calls.iter().map(|cells| to_node(cells)).collect();
     let places = tree::arrange(&nodes);
     if common.format == FormatName::Table {
-        super::heading(common, &store, "one trace");
+        print_heading(common, &store, "one trace");
         write_heading(&found, &calls, &nodes)?;
     }
-    let report = waterfall(&calls, &nodes, &places);
-    format::print(&report, format::stdout(common.format, Pace::Whole).as_mut())?;
-    if is_cut {
-        super::remark(common, &format!("only the first {} calls are shown: --limit N", arguments.limit));
+    let report = build_report(&calls, &nodes, &places);
+    format::print(&report, common.format)?;
+    if is_truncated {
+        let text = format!("only the first {} calls are shown; --limit N shows more", arguments.limit);
+        print_note(common, &text);
     }
     Ok(())
 }
 
-/// A trace, by which id it was found, and a call of it.
+/// A trace, the id by which it was found, and one of its calls.
 struct Found {
     by: &'static str,
     id: i64,
     process_id: i64,
     trace_id: i64,
     call_id: i64,
+    /// Calls of other processes that have the same id.
     others: usize,
 }
 
-/// Joins that start from the calls: threads are few, and a plan that starts from them reads the calls
-/// over and over. What is compared with a call's differences is worked out once for each thread.
+/// A join that starts from the calls: a plan that starts from the threads would read the calls once per
+/// thread. A call stores differences to its thread's values; the value they are compared with is computed
+/// once for each thread.
 const CALLS_WITH_THREADS: &str = "FROM call c CROSS JOIN thread t ON t.id = c.thread_id";
-/// Differences that a span id can be stored as. Its upper half is that of its thread.
+/// Selects the differences as which a span id can be stored. The upper half of the id is that of its thread.
 const SPANS: &str = "(SELECT :id - span_base FROM thread WHERE span_base >> 32 = :id >> 32)";
 
-/// Call numbers are looked up first: it costs nothing, and span ids start far above them.
-fn find(store: &Store, id: i64) -> Result<Option<Found>> {
+/// Looks an id up as call id, then as span id, then as trace id. The lookup of a call id costs nothing, and
+/// span ids start far above call ids.
+fn find_trace(store: &Store, id: i64) -> Result<Option<Found>> {
     const TRACE_ID: &str = "t.span_base + c.span - c.parent - c.trace";
     let searches = [
         ("call id", "c.id = :id".to_owned()),
@@ -78,11 +83,11 @@ fn find(store: &Store, id: i64) -> Result<Option<Found>> {
     for (by, condition) in searches {
         let sql = format!("SELECT t.process_id, {TRACE_ID}, c.id {CALLS_WITH_THREADS} WHERE {condition}");
         let mut found = Vec::new();
-        store.rows(&sql, &[(":id", &id)], |row| {
+        store.read_rows(&sql, &[(":id", &id)], |row| {
             found.push((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, row.get::<_, i64>(2)?));
             Ok(())
         })?;
-        // Where several runs have the id, the latest is meant.
+        // If several runs have the id, the latest is shown.
         if let Some((process_id, trace_id, call_id)) = found.iter().copied().max_by_key(|(_, _, call)| *call)
         {
             let by = if by == "span id" && trace_id == id { "trace id" } else { by };
@@ -93,21 +98,21 @@ fn find(store: &Store, id: i64) -> Result<Option<Found>> {
     Ok(None)
 }
 
-fn unknown(store: &Store, id: i64) -> Result<String> {
-    let range = store.first("SELECT MIN(id), MAX(id) FROM call", [])?.unwrap_or_default();
-    let kept = match range.iter().map(|cell| &cell.value).collect::<Vec<_>>().as_slice() {
-        [Value::Integer(first), Value::Integer(last)] => format!("it holds calls {first} to {last}"),
+fn explain_unknown_id(store: &Store, id: i64) -> Result<String> {
+    let range = store.read_first_row("SELECT MIN(id), MAX(id) FROM call", [])?.unwrap_or_default();
+    let kept = match range.iter().map(Cell::to_integer).collect::<Vec<_>>().as_slice() {
+        [Some(first), Some(last)] => format!("it holds calls {first} to {last}"),
         _ => "it holds no calls".to_owned(),
     };
     Ok(format!(
-        "no call, span or trace has the id {id} in {}: {kept}, and those sampled out or past their retention are gone",
+        "no call, span or trace has the id {id} in {}: {kept}, without the unsampled ones and those past retention",
         store.path().display()
     ))
 }
 
-/// The calls of a trace by start. They start after its root, which bounds the search from below;
-/// nothing bounds it from above, since a spawned task may outlive the root.
-fn load(store: &Store, found: &Found, limit: i64) -> Result<Vec<Vec<Cell>>> {
+/// Loads the calls of a trace by start. The search has a lower bound, because no call starts before the root;
+/// it has no upper bound, because a spawned task may outlive the root.
+fn load_calls(store: &Store, found: &Found, limit: i64) -> Result<Vec<Vec<Cell>>> {
     let sql = format!(
         "SELECT {} FROM calls
          WHERE call_id IN (
@@ -119,7 +124,7 @@ fn load(store: &Store, found: &Found, limit: i64) -> Result<Vec<Vec<Cell>>> {
          LIMIT :limit",
         calls::COLUMNS.join(", ")
     );
-    let first = first_call(store, found)?;
+    let first = find_first_call(store, found)?;
     let bound: [(&str, &dyn rusqlite::ToSql); 4] = [
         (":first", &first),
         (":process", &found.process_id),
@@ -127,16 +132,16 @@ fn load(store: &Store, found: &Found, limit: i64) -> Result<Vec<Vec<Cell>>> {
         (":limit", &limit),
     ];
     let mut calls = Vec::new();
-    store.rows(&sql, &bound, |row| {
-        calls.push(calls::row(row)?);
+    store.read_rows(&sql, &bound, |row| {
+        calls.push(calls::read_row(row)?);
         Ok(())
     })?;
     Ok(calls)
 }
 
-/// An id below which no call of the trace lies: that of the first call which can have started after
-/// the root. The root ends last as a rule, so it is looked for from the call found upwards first.
-fn first_call(store: &Store, found: &Found) -> Result<i64> {
+/// Returns an id below which no call of the trace lies: the lowest id of a call that can have started after
+/// the root. The root usually ends last, so it is searched from the found call upwards first, then downwards.
+fn find_first_call(store: &Store, found: &Found) -> Result<i64> {
     for reach in ["c.id >= :near ORDER BY c.id", "c.id < :near ORDER BY c.id DESC"] {
         let sql = format!(
             "SELECT COALESCE((SELECT MIN(first_call) FROM call_range WHERE max_start_ns >= t.base_ns + c.start), 0)
@@ -145,24 +150,15 @@ fn first_call(store: &Store, found: &Found) -> Result<i64> {
              LIMIT 1"
         );
         let bound = [(":id", &found.trace_id), (":process", &found.process_id), (":near", &found.call_id)];
-        if let Some([Cell { value: Value::Integer(first), .. }]) = store.first(&sql, &bound)?.as_deref() {
-            return Ok(*first);
+        if let Some(first) = store.read_integer(&sql, &bound)? {
+            return Ok(first);
         }
     }
     Ok(0)
 }
 
-fn bounded(mut calls: Vec<Vec<Cell>>, limit: usize) -> (Vec<Vec<Cell>>, bool) {
-    let is_cut = calls.len() > limit;
-    calls.truncate(limit);
-    (calls, is_cut)
-}
-
-fn node(cells: &[Cell]) -> Node {
-    let number = |name: &str| match calls::named(cells, name).value {
-        Value::Integer(number) => Some(number),
-        _ => None,
-    };
+fn to_node(cells: &[Cell]) -> Node {
+    let number = |name: &str| calls::find_cell(cells, name).to_integer();
     Node {
         span_id: number("span_id").unwrap_or_default(),
         parent_id: number("parent_id").filter(|parent| *parent != 0),
@@ -172,43 +168,38 @@ fn node(cells: &[Cell]) -> Node {
 }
 
 fn write_heading(found: &Found, calls: &[Vec<Cell>], nodes: &[Node]) -> Result<()> {
-    let text = |name: &str| match calls.first().map(|cells| &calls::named(cells, name).value) {
-        Some(Value::Text(text)) => text.clone(),
-        Some(Value::Integer(number)) => number.to_string(),
-        _ => String::new(),
-    };
-    let threads: BTreeSet<_> = nodes.iter().map(Node::thread).collect();
-    let (start, end) = tree::extent(nodes);
-    #[allow(clippy::cast_precision_loss, reason = "the figure is shown with three digits")]
-    let lasted = units::duration(end.saturating_sub(start) as f64);
-    let weight = calls.first().and_then(|cells| calls::named(cells, "weight").number()).unwrap_or(1.0);
+    let first = |name: &str| calls.first().map(|cells| calls::find_cell(cells, name));
+    let text = |name: &str| first(name).map_or_else(String::new, Cell::to_plain_text);
+    let threads: BTreeSet<_> = nodes.iter().map(Node::thread_key).collect();
+    let (start, end) = tree::measure_extent(nodes);
+    let weight = first("weight").and_then(Cell::to_number).unwrap_or(1.0);
     let mut parts = vec![
         format!("trace {} (found by {} {})", found.trace_id, found.by, found.id),
-        super::counted(calls.len(), "call"),
-        super::counted(threads.len(), "thread"),
-        lasted,
-        format!("{} UTC", units::moment(start)),
+        format_quantity(calls.len(), "call", "calls"),
+        format_quantity(threads.len(), "thread", "threads"),
+        units::format_nanoseconds(end.saturating_sub(start)),
+        format!("{} UTC", units::format_date_and_time(start)),
         format!("{} (pid {})", text("service"), text("pid")),
     ];
     if weight > 1.0 {
-        parts.push(format!("one of ~{} like it", units::count(weight.round())));
+        parts.push(format!("one of ~{} like it", units::format_count(weight.round())));
     }
     if found.others > 0 && found.by != "call id" {
-        parts.push("the id occurs in other runs too: a call id tells them apart".to_owned());
+        parts.push("other runs have this id too: name a call id to choose between them".to_owned());
     }
     writeln!(std::io::stdout(), "{}\n", terminal::escape(&parts.join(" · ")))?;
     Ok(())
 }
 
-/// What to call each thread: by its name, and by a number as well where another has the same.
-fn threads(calls: &[Vec<Cell>], nodes: &[Node]) -> BTreeMap<i64, String> {
+/// Names each thread, with a number added if several threads share a name.
+fn name_threads(calls: &[Vec<Cell>], nodes: &[Node]) -> BTreeMap<i64, String> {
     let mut names = BTreeMap::new();
     let mut namesakes: BTreeMap<&str, Vec<i64>> = BTreeMap::new();
     for (cells, node) in calls.iter().zip(nodes) {
-        let Value::Text(name) = &calls::named(cells, "thread").value else { continue };
+        let Some(name) = calls::find_cell(cells, "thread").as_text() else { continue };
         let same = namesakes.entry(name).or_default();
-        if names.insert(node.thread(), name.clone()).is_none() {
-            same.push(node.thread());
+        if names.insert(node.thread_key(), name.to_owned()).is_none() {
+            same.push(node.thread_key());
         }
     }
     for (name, same) in namesakes.into_iter().filter(|(_, same)| same.len() > 1) {
@@ -217,7 +208,7 @@ fn threads(calls: &[Vec<Cell>], nodes: &[Node]) -> BTreeMap<i64, String> {
     names
 }
 
-fn waterfall(trace: &[Vec<Cell>], nodes: &[Node], places: &[Place]) -> Report {
+fn build_report(trace: &[Vec<Cell>], nodes: &[Node], places: &[Place]) -> Report {
     let table = [
         Column::table("CALL", Unit::Number),
         Column::table("OFFSET", Unit::Nanoseconds),
@@ -227,27 +218,27 @@ fn waterfall(trace: &[Vec<Cell>], nodes: &[Node], places: &[Place]) -> Report {
         Column::table("FUNCTION", Unit::Text),
     ];
     let data = ["depth", "offset_ns"].into_iter().chain(calls::COLUMNS).map(Column::data);
-    let (start, end) = tree::extent(nodes);
-    let threads = threads(trace, nodes);
+    let (start, end) = tree::measure_extent(nodes);
+    let threads = name_threads(trace, nodes);
     let rows = places.iter().map(|place| {
         let (call, node) = (&trace[place.node], &nodes[place.node]);
         let offset = node.start_ns.saturating_sub(start);
         let depth = i64::try_from(place.depth).unwrap_or(i64::MAX);
         let mut row = vec![Cell::from(depth), Cell::from(offset)];
         row.extend(call[..calls::COLUMNS.len()].iter().cloned());
-        row.push(calls::named(call, "call_id").clone());
+        row.push(calls::find_cell(call, "call_id").clone());
         row.push(offset.into());
         row.push(node.duration_ns.into());
-        row.push(bar(offset, node.duration_ns, end.saturating_sub(start)).into());
-        row.push(calls::named(call, "outcome").clone());
-        row.push(label(trace, nodes, &threads, place).into());
+        row.push(draw_bar(offset, node.duration_ns, end.saturating_sub(start)).into());
+        row.push(calls::find_cell(call, "outcome").clone());
+        row.push(describe_call(trace, nodes, &threads, place).into());
         row
     });
     Report { columns: data.chain(table).collect(), rows: rows.collect() }
 }
 
-/// Where the call lies in the whole: at least one block, however short it was.
-fn bar(offset_ns: i64, duration_ns: i64, whole_ns: i64) -> String {
+/// Draws the call's place in the whole trace: at least one block, however short the call.
+fn draw_bar(offset_ns: i64, duration_ns: i64, whole_ns: i64) -> String {
     let column = |ns: i64| {
         let columns = i128::from(ns) * BAR_COLUMNS as i128 / i128::from(whole_ns.max(1));
         usize::try_from(columns).unwrap_or(0).min(BAR_COLUMNS)
@@ -257,25 +248,31 @@ fn bar(offset_ns: i64, duration_ns: i64, whole_ns: i64) -> String {
     format!("{}{}{}", "·".repeat(from), "█".repeat(to - from), "·".repeat(BAR_COLUMNS - to))
 }
 
-/// The function under its caller, with the thread where it changed and the error where there is one.
-fn label(trace: &[Vec<Cell>], nodes: &[Node], threads: &BTreeMap<i64, String>, place: &Place) -> String {
+/// Describes a call: its branch of the tree, its function, its thread if it differs from the caller's, its
+/// error.
+fn describe_call(
+    trace: &[Vec<Cell>],
+    nodes: &[Node],
+    threads: &BTreeMap<i64, String>,
+    place: &Place,
+) -> String {
     let call = &trace[place.node];
-    let text = |name: &str| match &calls::named(call, name).value {
-        Value::Text(text) => text.as_str(),
-        _ => "",
-    };
+    let text = |name: &str| calls::find_cell(call, name).as_text().unwrap_or_default();
     let branch = match place.depth.checked_sub(DEPTH_SHOWN_MAX) {
         Some(deeper) if deeper > 0 => format!("{}… {deeper} deeper: ", place.branch),
         _ => place.branch.clone(),
     };
     let mut parts = vec![format!("{branch}{}", text("function"))];
     if place.is_orphan {
-        parts.push(format!("(its caller {} has no row)", parent(call)));
+        parts.push(format!(
+            "(its caller {} has no row)",
+            calls::find_cell(call, "parent_id").to_integer().unwrap_or(0)
+        ));
     }
-    let thread = nodes[place.node].thread();
+    let thread = nodes[place.node].thread_key();
     let name = threads.get(&thread).map_or("?", String::as_str);
     match place.parent {
-        Some(parent) if nodes[parent].thread() != thread => parts.push(format!("↷ on {name}")),
+        Some(parent) if nodes[parent].thread_key() != thread => parts.push(format!("↷ on {name}")),
         None => parts.push(format!("on {name}")),
         Some(_) => {}
     }
@@ -285,23 +282,16 @@ fn label(trace: &[Vec<Cell>], nodes: &[Node], threads: &BTreeMap<i64, String>, p
     parts.join("  ")
 }
 
-fn parent(cells: &[Cell]) -> i64 {
-    match calls::named(cells, "parent_id").value {
-        Value::Integer(id) => id,
-        _ => 0,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn a_bar_lies_where_the_call_lay_and_is_never_empty() {
-        assert_eq!(bar(0, 100, 100), "█".repeat(24));
-        assert_eq!(bar(50, 25, 100), format!("{}{}{}", "·".repeat(12), "█".repeat(6), "·".repeat(6)));
-        assert_eq!(bar(100, 0, 100), format!("{}█", "·".repeat(23)));
-        assert_eq!(bar(0, 0, 0), format!("█{}", "·".repeat(23)));
-        assert_eq!(bar(i64::MAX, i64::MAX, i64::MAX), format!("{}█", "·".repeat(23)));
+        assert_eq!(draw_bar(0, 100, 100), "█".repeat(24));
+        assert_eq!(draw_bar(50, 25, 100), format!("{}{}{}", "·".repeat(12), "█".repeat(6), "·".repeat(6)));
+        assert_eq!(draw_bar(100, 0, 100), format!("{}█", "·".repeat(23)));
+        assert_eq!(draw_bar(0, 0, 0), format!("█{}", "·".repeat(23)));
+        assert_eq!(draw_bar(i64::MAX, i64::MAX, i64::MAX), format!("{}█", "·".repeat(23)));
     }
 }

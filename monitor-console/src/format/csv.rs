@@ -1,7 +1,8 @@
 //! Comma-separated values with a header; numbers raw, NULL empty, bytes as `x'00ff'`.
 //!
-//! Line breaks and tabs stay inside their quotes, since readers of CSV expect them there. Every other
-//! control is shown as an escape: a CSV is looked at in a terminal as often as it is parsed.
+//! Line breaks and tabs stay inside their quotes, because readers of CSV expect them there. Every other
+//! control character is written as an escape, because a CSV is looked at in a terminal as often as it is
+//! parsed.
 
 use std::borrow::Cow;
 use std::io::Write;
@@ -9,12 +10,11 @@ use std::io::Write;
 use anyhow::{Result, anyhow};
 use rusqlite::types::Value;
 
-use super::Format;
-use super::json::hexadecimal;
+use super::{Format, format_blob};
 use crate::report::{Cell, Column};
 use crate::terminal;
 
-/// The lines.
+/// The writer of the lines.
 pub(super) struct Csv<W: Write> {
     out: csv::Writer<W>,
     shown: Vec<usize>,
@@ -27,25 +27,27 @@ impl<W: Write> Csv<W> {
 }
 
 impl<W: Write> Csv<W> {
-    /// Hands a closed pipe on as the I/O error it is, which the writer's own error hides.
-    fn record<'a>(&mut self, fields: impl Iterator<Item = &'a [u8]>) -> Result<()> {
+    /// Writes one line. An I/O error is unwrapped from the CSV error, so that a closed pipe is recognized.
+    fn write_record<'a>(&mut self, fields: impl Iterator<Item = &'a [u8]>) -> Result<()> {
         self.out.write_record(fields).map_err(|error| match error.into_kind() {
             csv::ErrorKind::Io(error) => error.into(),
-            other => anyhow!("cannot be written as CSV: {other:?}"),
+            other => anyhow!("a row cannot be written as CSV: {other:?}"),
         })
     }
 }
 
 impl<W: Write> Format for Csv<W> {
-    fn columns(&mut self, columns: &[Column]) -> Result<()> {
-        let titled = columns.iter().enumerate().filter_map(|(at, column)| Some((at, column.name.as_ref()?)));
-        let (shown, names): (Vec<_>, Vec<_>) = titled.map(|(at, name)| (at, harmless(name))).unzip();
+    fn write_columns(&mut self, columns: &[Column]) -> Result<()> {
+        let with_names =
+            columns.iter().enumerate().filter_map(|(at, column)| Some((at, column.name.as_ref()?)));
+        let (shown, names): (Vec<_>, Vec<_>) =
+            with_names.map(|(at, name)| (at, escape_controls(name))).unzip();
         self.shown = shown;
-        self.record(names.iter().map(|name| name.as_bytes()))
+        self.write_record(names.iter().map(|name| name.as_bytes()))
     }
-    fn row(&mut self, cells: &[Cell]) -> Result<()> {
-        let texts: Vec<_> = self.shown.iter().map(|at| text(&cells[*at].value)).collect();
-        self.record(texts.iter().map(|text| text.as_bytes()))
+    fn write_row(&mut self, cells: &[Cell]) -> Result<()> {
+        let texts: Vec<_> = self.shown.iter().map(|at| format_value(&cells[*at].value)).collect();
+        self.write_record(texts.iter().map(|text| text.as_bytes()))
     }
     fn flush(&mut self) -> Result<()> {
         Ok(self.out.flush()?)
@@ -55,17 +57,18 @@ impl<W: Write> Format for Csv<W> {
     }
 }
 
-fn text(value: &Value) -> Cow<'_, str> {
+fn format_value(value: &Value) -> Cow<'_, str> {
     match value {
         Value::Null => "".into(),
         Value::Integer(number) => number.to_string().into(),
         Value::Real(number) => format!("{number:?}").into(),
-        Value::Text(text) => harmless(text),
-        Value::Blob(bytes) => hexadecimal(bytes).into(),
+        Value::Text(text) => escape_controls(text),
+        Value::Blob(bytes) => format_blob(bytes).into(),
     }
 }
 
-fn harmless(text: &str) -> Cow<'_, str> {
+/// Escapes control characters other than line breaks and tabs.
+fn escape_controls(text: &str) -> Cow<'_, str> {
     let is_kept = |c: char| matches!(c, '\n' | '\t');
     if !text.contains(|c| terminal::is_unsafe(c) && !is_kept(c)) {
         return text.into();
@@ -88,9 +91,13 @@ mod tests {
     fn controls_are_escaped_and_line_breaks_quoted() {
         let mut out = Vec::new();
         let mut csv = Csv::new(&mut out);
-        csv.columns(&[Column::data("a"), Column::table("T", crate::report::Unit::Text), Column::data("b")])
-            .unwrap();
-        csv.row(&["x\n\u{1b}[2Jy\r".to_owned().into(), 1.into(), "a,\"b\"".to_owned().into()]).unwrap();
+        csv.write_columns(&[
+            Column::data("a"),
+            Column::table("T", crate::report::Unit::Text),
+            Column::data("b"),
+        ])
+        .unwrap();
+        csv.write_row(&["x\n\u{1b}[2Jy\r".to_owned().into(), 1.into(), "a,\"b\"".to_owned().into()]).unwrap();
         csv.finish().unwrap();
         drop(csv);
         assert_eq!(String::from_utf8(out).unwrap(), "a,b\n\"x\n\\u{1b}[2Jy\\r\",\"a,\"\"b\"\"\"\n");

@@ -1,7 +1,7 @@
-//! One JSON array, an object on each line. Numbers are raw, text is as stored.
+//! One JSON array with one object per line. Numbers are raw, text is as stored.
 //!
-//! What JSON lets pass but a terminal does not (DEL, C1, bidirectional controls) is written as
-//! `\uXXXX`: the same text to a parser, harmless to a terminal.
+//! Characters that JSON allows but that act on a terminal (DEL, C1, bidirectional controls) are written as
+//! `\uXXXX`: a parser reads the same text, and a terminal shows it harmlessly.
 
 use std::io::{self, Write};
 
@@ -9,11 +9,11 @@ use anyhow::Result;
 use rusqlite::types::Value;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
-use super::Format;
+use super::{Format, format_blob};
 use crate::report::{Cell, Column};
 use crate::terminal;
 
-/// The array.
+/// The writer of the array.
 pub(super) struct Json<W> {
     out: W,
     names: Names,
@@ -27,11 +27,11 @@ impl<W: Write> Json<W> {
 }
 
 impl<W: Write> Format for Json<W> {
-    fn columns(&mut self, columns: &[Column]) -> Result<()> {
-        self.names = Names::of(columns);
+    fn write_columns(&mut self, columns: &[Column]) -> Result<()> {
+        self.names = Names::from_columns(columns);
         Ok(())
     }
-    fn row(&mut self, cells: &[Cell]) -> Result<()> {
+    fn write_row(&mut self, cells: &[Cell]) -> Result<()> {
         self.out.write_all(if self.is_empty { b"[\n" } else { b",\n" })?;
         self.is_empty = false;
         self.names.write_object(&mut self.out, cells)
@@ -45,13 +45,14 @@ impl<W: Write> Format for Json<W> {
     }
 }
 
-/// Names of the data columns, each once, and where their cells are.
+/// The position and the name of each data column; no name occurs twice.
 #[derive(Default)]
 pub(super) struct Names(Vec<(usize, String)>);
 
 impl Names {
-    /// A statement may name two columns alike; an object may not.
-    pub(super) fn of(columns: &[Column]) -> Self {
+    /// Numbers repeated names (`a`, `a_2`), because a statement may give two columns one name and an object
+    /// may not.
+    pub(super) fn from_columns(columns: &[Column]) -> Self {
         let mut names: Vec<(usize, String)> = Vec::with_capacity(columns.len());
         for (at, column) in columns.iter().enumerate() {
             let Some(name) = &column.name else { continue };
@@ -63,9 +64,9 @@ impl Names {
         Self(names)
     }
 
-    /// Writes a row as an object, on one line.
+    /// Writes a row as an object on one line.
     pub(super) fn write_object(&self, out: &mut impl Write, cells: &[Cell]) -> Result<()> {
-        let mut serializer = serde_json::Serializer::with_formatter(out, Harmless);
+        let mut serializer = serde_json::Serializer::with_formatter(out, TerminalSafe);
         Object { names: self, cells }.serialize(&mut serializer).map_err(io::Error::from)?;
         Ok(())
     }
@@ -86,24 +87,17 @@ impl Serialize for Object<'_> {
                 Value::Real(number) if number.is_finite() => map.serialize_entry(name, number)?,
                 Value::Real(number) => map.serialize_entry(name, &number.to_string())?,
                 Value::Text(text) => map.serialize_entry(name, text)?,
-                Value::Blob(bytes) => map.serialize_entry(name, &hexadecimal(bytes))?,
+                Value::Blob(bytes) => map.serialize_entry(name, &format_blob(bytes))?,
             }
         }
         map.end()
     }
 }
 
-/// Bytes as SQL writes them: `x'00ff'`.
-pub(super) fn hexadecimal(bytes: &[u8]) -> String {
-    let digit = |nibble: u8| char::from_digit(nibble.into(), 16).unwrap_or('0');
-    let digits = bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]);
-    format!("x'{}'", digits.collect::<String>())
-}
+/// Escapes the characters of a string that could act on a terminal.
+struct TerminalSafe;
 
-/// Writes strings without anything that acts on a terminal.
-struct Harmless;
-
-impl serde_json::ser::Formatter for Harmless {
+impl serde_json::ser::Formatter for TerminalSafe {
     fn write_string_fragment<W: ?Sized + Write>(&mut self, out: &mut W, fragment: &str) -> io::Result<()> {
         let mut rest = fragment;
         while let Some(at) = rest.find(terminal::is_unsafe) {
@@ -127,7 +121,7 @@ mod tests {
 
     fn object(columns: &[Column], cells: &[Cell]) -> String {
         let mut out = Vec::new();
-        Names::of(columns).write_object(&mut out, cells).unwrap();
+        Names::from_columns(columns).write_object(&mut out, cells).unwrap();
         String::from_utf8(out).unwrap()
     }
 

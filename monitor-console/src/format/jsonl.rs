@@ -1,4 +1,4 @@
-//! JSON lines: an object on each line, written as the array's are.
+//! JSON lines: one object per line, written like the objects of the JSON array.
 
 use std::io::Write;
 
@@ -8,7 +8,7 @@ use super::Format;
 use super::json::Names;
 use crate::report::{Cell, Column};
 
-/// The lines.
+/// The writer of JSON lines.
 pub(super) struct Jsonl<W> {
     out: W,
     names: Names,
@@ -21,11 +21,11 @@ impl<W: Write> Jsonl<W> {
 }
 
 impl<W: Write> Format for Jsonl<W> {
-    fn columns(&mut self, columns: &[Column]) -> Result<()> {
-        self.names = Names::of(columns);
+    fn write_columns(&mut self, columns: &[Column]) -> Result<()> {
+        self.names = Names::from_columns(columns);
         Ok(())
     }
-    fn row(&mut self, cells: &[Cell]) -> Result<()> {
+    fn write_row(&mut self, cells: &[Cell]) -> Result<()> {
         self.names.write_object(&mut self.out, cells)?;
         Ok(self.out.write_all(b"\n")?)
     }

@@ -1,5 +1,7 @@
-//! The four ways a report is printed, one file each. A command tells columns once, then rows, then
-//! the end; it does not know which format listens.
+//! The four output formats, one file each.
+//!
+//! A command writes the columns once, then rows, then the end, through the trait [`Format`]; it does not know
+//! which format it writes to. Every format escapes what could act on a terminal.
 
 mod table;
 mod json;
@@ -13,45 +15,58 @@ use anyhow::Result;
 use crate::arguments::FormatName;
 use crate::report::{Cell, Column, Report};
 
-/// Something that prints rows.
+/// A writer of rows.
 pub(crate) trait Format {
     /// Takes the columns, before any row.
-    fn columns(&mut self, columns: &[Column]) -> Result<()>;
+    fn write_columns(&mut self, columns: &[Column]) -> Result<()>;
     /// Takes a row with a cell for every column.
-    fn row(&mut self, cells: &[Cell]) -> Result<()>;
-    /// Hands what was taken on to the reader.
+    fn write_row(&mut self, cells: &[Cell]) -> Result<()>;
+    /// Writes everything taken so far to the output.
     fn flush(&mut self) -> Result<()>;
     /// Ends the report.
     fn finish(&mut self) -> Result<()>;
 }
 
-/// Whether rows are all there or still to come.
+/// The pace at which rows come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Pace {
     /// The report has an end.
     Whole,
-    /// Rows come as they happen, and each is shown at once.
+    /// Rows come as calls happen, and each is shown at once.
     Following,
 }
 
-/// A format over some output.
-pub(crate) fn over<'a>(name: FormatName, pace: Pace, out: impl Write + 'a) -> Box<dyn Format + 'a> {
+/// Creates a format that writes to `out`.
+pub(crate) fn create<'a>(name: FormatName, pace: Pace, out: impl Write + 'a) -> Box<dyn Format + 'a> {
     match (name, pace) {
         (FormatName::Table, _) => Box::new(table::Table::new(out, pace)),
         (FormatName::Json, Pace::Whole) => Box::new(json::Json::new(out)),
+        // An array has an end; rows that follow one another have none.
         (FormatName::Json, Pace::Following) | (FormatName::Jsonl, _) => Box::new(jsonl::Jsonl::new(out)),
         (FormatName::Csv, _) => Box::new(csv::Csv::new(out)),
     }
 }
 
-/// A format over standard output.
-pub(crate) fn stdout(name: FormatName, pace: Pace) -> Box<dyn Format> {
-    over(name, pace, BufWriter::new(io::stdout()))
+/// Creates a format that writes to standard output.
+pub(crate) fn create_for_stdout(name: FormatName, pace: Pace) -> Box<dyn Format> {
+    create(name, pace, BufWriter::new(io::stdout()))
 }
 
-/// Prints a whole report.
-pub(crate) fn print(report: &Report, format: &mut dyn Format) -> Result<()> {
-    format.columns(&report.columns)?;
-    report.rows.iter().try_for_each(|row| format.row(row))?;
+/// Writes a whole report to standard output.
+pub(crate) fn print(report: &Report, name: FormatName) -> Result<()> {
+    write(report, create_for_stdout(name, Pace::Whole).as_mut())
+}
+
+/// Writes a whole report to a format.
+pub(crate) fn write(report: &Report, format: &mut dyn Format) -> Result<()> {
+    format.write_columns(&report.columns)?;
+    report.rows.iter().try_for_each(|row| format.write_row(row))?;
     format.finish()
+}
+
+/// Formats bytes as SQL writes them: `x'00ff'`.
+fn format_blob(bytes: &[u8]) -> String {
+    let digit = |nibble: u8| char::from_digit(nibble.into(), 16).unwrap_or('0');
+    let digits = bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]);
+    format!("x'{}'", digits.collect::<String>())
 }

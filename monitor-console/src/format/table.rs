@@ -1,8 +1,11 @@
-//! Columns aligned for people: numbers to the right with units, text to the left, `~` on estimates.
+//! A table with aligned columns: numbers to the right with units, text to the left, `~` before estimates.
 //!
-//! The same on a terminal and in a pipe, but for two things: a terminal gets its headings in bold, and
-//! its long texts cut so that a row stays on one line. Widths come from the first rows (or, where
-//! rows follow one another in time, from what each unit needs) and grow where a later row needs more.
+//! A terminal and a pipe get the same table, with two exceptions: on a terminal the titles are bold, and long
+//! texts are truncated so that a row stays on one line. Widths are those of the first rows, or, if rows come
+//! as calls happen, a fixed width per unit; a column grows when a later row needs more.
+//!
+//! The table is written by hand because crates for tables hold all rows before they print the first; `monitor
+//! sql` prints millions of rows, and `monitor tail` never has the last.
 
 use std::borrow::Cow;
 use std::io::Write;
@@ -10,30 +13,31 @@ use std::io::Write;
 use anyhow::Result;
 use rusqlite::types::Value;
 
-use super::json::hexadecimal;
-use super::{Format, Pace};
+use super::{Format, Pace, format_blob};
 use crate::report::{Cell, Column, Unit};
 use crate::{terminal, units};
 
-/// Rows looked at before widths are settled: a screenful many times over, and bounded memory.
+/// Rows that decide the widths: many screens full, and little memory.
 const ROWS_MEASURED: usize = 2_000;
-/// A text column is not cut below this.
+/// The width below which a text column is not truncated.
 const TEXT_WIDTH_MIN: usize = 12;
-/// Bytes shown of a BLOB.
+/// Bytes of a BLOB that are shown.
 const BLOB_BYTES_SHOWN: usize = 32;
 
-/// The table.
+/// The writer of the table.
 pub(super) struct Table<W> {
     out: W,
     pace: Pace,
     now_ns: i64,
-    columns: Vec<Shown>,
-    waiting: Vec<Vec<Drawn>>,
-    is_settled: bool,
+    columns: Vec<TableColumn>,
+    /// Rows that wait until the widths are decided.
+    waiting: Vec<Vec<TableCell>>,
+    has_widths: bool,
     terminal_width: Option<usize>,
 }
 
-struct Shown {
+struct TableColumn {
+    /// The position of the column's cells in a row.
     at: usize,
     title: String,
     unit: Unit,
@@ -41,7 +45,8 @@ struct Shown {
     is_right: bool,
 }
 
-struct Drawn {
+/// A formatted cell.
+struct TableCell {
     text: String,
     is_number: bool,
     is_null: bool,
@@ -55,32 +60,33 @@ impl<W: Write> Table<W> {
             now_ns: units::now_ns(),
             columns: Vec::new(),
             waiting: Vec::new(),
-            is_settled: false,
-            terminal_width: terminal::size().map(|(columns, _)| columns),
+            has_widths: false,
+            terminal_width: terminal::read_size().map(|(columns, _)| columns),
         }
     }
 
-    fn settle(&mut self) -> Result<()> {
-        self.is_settled = true;
+    /// Decides the widths from the waiting rows, then writes the titles and these rows.
+    fn decide_widths(&mut self) -> Result<()> {
+        self.has_widths = true;
         for (at, column) in self.columns.iter_mut().enumerate() {
             let cells = || self.waiting.iter().map(|row| &row[at]);
             if column.unit == Unit::Text {
                 column.is_right =
                     cells().any(|cell| cell.is_number) && cells().all(|c| c.is_number || c.is_null);
             }
-            let widest = cells().map(|cell| terminal::width(&cell.text)).max().unwrap_or(0);
+            let widest = cells().map(|cell| terminal::measure_width(&cell.text)).max().unwrap_or(0);
             column.width = column.width.max(widest);
         }
-        self.shrink();
-        self.heading()?;
+        self.shrink_to_terminal();
+        self.write_titles()?;
         for row in std::mem::take(&mut self.waiting) {
-            self.line(&row)?;
+            self.write_line(&row)?;
         }
         Ok(())
     }
 
-    /// Takes from the widest text columns what the terminal has not.
-    fn shrink(&mut self) {
+    /// Narrows the widest text columns until a row fits the terminal.
+    fn shrink_to_terminal(&mut self) {
         let Some(room) = self.terminal_width else { return };
         let gaps = 2 * self.columns.len().saturating_sub(1);
         while self.columns.iter().map(|column| column.width).sum::<usize>() + gaps > room {
@@ -92,38 +98,38 @@ impl<W: Write> Table<W> {
         }
     }
 
-    fn heading(&mut self) -> Result<()> {
+    fn write_titles(&mut self) -> Result<()> {
         let titles: Vec<_> = self
             .columns
             .iter()
-            .map(|column| Drawn { text: column.title.clone(), is_number: false, is_null: false })
+            .map(|column| TableCell { text: column.title.clone(), is_number: false, is_null: false })
             .collect();
         let (bold, plain) = if terminal::is_styled() { ("\u{1b}[1m", "\u{1b}[0m") } else { ("", "") };
-        let line = self.aligned(&titles);
+        let line = self.align(&titles);
         Ok(writeln!(self.out, "{bold}{line}{plain}")?)
     }
 
-    fn line(&mut self, row: &[Drawn]) -> Result<()> {
-        let line = self.aligned(row);
+    fn write_line(&mut self, row: &[TableCell]) -> Result<()> {
+        let line = self.align(row);
         Ok(writeln!(self.out, "{line}")?)
     }
 
-    fn aligned(&mut self, row: &[Drawn]) -> String {
+    fn align(&mut self, row: &[TableCell]) -> String {
         let mut line = String::with_capacity(128);
         for (column, cell) in self.columns.iter_mut().zip(row) {
             let text = match self.terminal_width {
-                Some(_) if is_text(column.unit) => fitted(column, &cell.text),
+                Some(_) if is_text(column.unit) => fit(column, &cell.text),
                 _ => Cow::Borrowed(cell.text.as_str()),
             };
-            let width = terminal::width(&text);
+            let width = terminal::measure_width(&text);
             column.width = column.width.max(width);
-            let space = " ".repeat(column.width - width);
+            let padding = " ".repeat(column.width - width);
             if column.is_right {
-                line.push_str(&space);
+                line.push_str(&padding);
                 line.push_str(&text);
             } else {
                 line.push_str(&text);
-                line.push_str(&space);
+                line.push_str(&padding);
             }
             line.push_str("  ");
         }
@@ -133,34 +139,37 @@ impl<W: Write> Table<W> {
 }
 
 impl<W: Write> Format for Table<W> {
-    fn columns(&mut self, columns: &[Column]) -> Result<()> {
+    fn write_columns(&mut self, columns: &[Column]) -> Result<()> {
         let titled =
             columns.iter().enumerate().filter_map(|(at, column)| Some((at, column, column.title.as_ref()?)));
         self.columns = titled
             .map(|(at, column, title)| {
                 let title = terminal::escape(title).into_owned();
-                let expected = if self.pace == Pace::Following { expected_width(column.unit) } else { 0 };
-                let width = terminal::width(&title).max(expected);
-                Shown {
+                let expected = if self.pace == Pace::Following { estimate_width(column.unit) } else { 0 };
+                let width = terminal::measure_width(&title).max(expected);
+                TableColumn {
                     at,
                     title,
                     unit: column.unit,
                     width,
-                    is_right: !is_text(column.unit) && column.unit != Unit::Moment,
+                    is_right: !is_text(column.unit) && column.unit != Unit::Time,
                 }
             })
             .collect();
-        if self.pace == Pace::Following { self.settle() } else { Ok(()) }
+        if self.pace == Pace::Following { self.decide_widths() } else { Ok(()) }
     }
 
-    fn row(&mut self, cells: &[Cell]) -> Result<()> {
-        let row: Vec<_> =
-            self.columns.iter().map(|column| drawn(&cells[column.at], column.unit, self.now_ns)).collect();
-        if self.is_settled {
-            return self.line(&row);
+    fn write_row(&mut self, cells: &[Cell]) -> Result<()> {
+        let row: Vec<_> = self
+            .columns
+            .iter()
+            .map(|column| format_cell(&cells[column.at], column.unit, self.now_ns))
+            .collect();
+        if self.has_widths {
+            return self.write_line(&row);
         }
         self.waiting.push(row);
-        if self.waiting.len() >= ROWS_MEASURED { self.settle() } else { Ok(()) }
+        if self.waiting.len() >= ROWS_MEASURED { self.decide_widths() } else { Ok(()) }
     }
 
     fn flush(&mut self) -> Result<()> {
@@ -168,8 +177,8 @@ impl<W: Write> Format for Table<W> {
     }
 
     fn finish(&mut self) -> Result<()> {
-        if !self.is_settled {
-            self.settle()?;
+        if !self.has_widths {
+            self.decide_widths()?;
         }
         self.flush()
     }
@@ -179,54 +188,54 @@ fn is_text(unit: Unit) -> bool {
     matches!(unit, Unit::Text | Unit::Name | Unit::Outcome)
 }
 
-/// The end of a function's name tells more than its start.
-fn fitted<'a>(column: &Shown, text: &'a str) -> Cow<'a, str> {
+/// Truncates a text to its column. A function's name loses its start, because its end tells more.
+fn fit<'a>(column: &TableColumn, text: &'a str) -> Cow<'a, str> {
     match column.unit {
-        Unit::Name => terminal::cut_start(text, column.width),
-        _ => terminal::cut(text, column.width),
+        Unit::Name => terminal::truncate_start(text, column.width),
+        _ => terminal::truncate_end(text, column.width),
     }
 }
 
-/// What a column of this unit will need, where its rows are not known yet.
-fn expected_width(unit: Unit) -> usize {
+/// Returns the width that values of this unit usually need, for columns whose rows are not known yet.
+fn estimate_width(unit: Unit) -> usize {
     match unit {
-        Unit::Moment => 13,
+        Unit::Time => 13,
         Unit::Name => 32,
         Unit::Outcome => 9,
-        Unit::Ago => 10,
+        Unit::Age => 10,
         _ => 8,
     }
 }
 
-fn drawn(cell: &Cell, unit: Unit, now_ns: i64) -> Drawn {
-    let text = match (&cell.value, cell.number()) {
+fn format_cell(cell: &Cell, unit: Unit, now_ns: i64) -> TableCell {
+    let text = match (&cell.value, cell.to_number()) {
         (Value::Null, _) if is_text(unit) => String::new(),
         (Value::Null, _) => "-".to_owned(),
         (Value::Text(text), _) => terminal::escape(text).into_owned(),
         (Value::Blob(bytes), _) if bytes.len() > BLOB_BYTES_SHOWN => {
-            format!("{}… ({} bytes)", hexadecimal(&bytes[..BLOB_BYTES_SHOWN]), bytes.len())
+            format!("{}… ({} bytes)", format_blob(&bytes[..BLOB_BYTES_SHOWN]), bytes.len())
         }
-        (Value::Blob(bytes), _) => hexadecimal(bytes),
-        (value, Some(number)) => figure(value, number, unit, now_ns),
+        (Value::Blob(bytes), _) => format_blob(bytes),
+        (value, Some(number)) => format_number(value, number, unit, now_ns),
         (Value::Integer(_) | Value::Real(_), None) => String::new(),
     };
-    let estimate = if cell.is_estimate && cell.value != Value::Null { "~" } else { "" };
-    Drawn {
+    let estimate = if cell.is_estimate && !cell.is_null() { "~" } else { "" };
+    TableCell {
         text: format!("{estimate}{text}"),
-        is_number: cell.number().is_some(),
-        is_null: cell.value == Value::Null,
+        is_number: cell.to_number().is_some(),
+        is_null: cell.is_null(),
     }
 }
 
-fn figure(value: &Value, number: f64, unit: Unit, now_ns: i64) -> String {
+fn format_number(value: &Value, number: f64, unit: Unit, now_ns: i64) -> String {
     match (unit, value) {
-        (Unit::Rate, _) => units::rate(number),
-        (Unit::Count, _) => units::count(number),
-        (Unit::Nanoseconds, _) => units::duration(number),
-        (Unit::Milliseconds, _) => units::duration(number * 1e6),
-        (Unit::Percent, _) => units::percent(number),
-        (Unit::Ago, Value::Integer(ns)) => units::ago(*ns, now_ns),
-        (Unit::Moment, Value::Integer(ns)) => units::clock(*ns, now_ns),
+        (Unit::Rate, _) => units::format_rate(number),
+        (Unit::Count, _) => units::format_count(number),
+        (Unit::Nanoseconds, _) => units::format_duration(number),
+        (Unit::Milliseconds, _) => units::format_duration(number * 1e6),
+        (Unit::Percent, _) => units::format_percent(number),
+        (Unit::Age, Value::Integer(ns)) => units::format_age(*ns, now_ns),
+        (Unit::Time, Value::Integer(ns)) => units::format_time(*ns, now_ns),
         (_, Value::Integer(number)) => number.to_string(),
         (Unit::Number, _) => number.to_string(),
         (_, _) => format!("{number:?}"),
@@ -242,9 +251,9 @@ mod tests {
         let mut out = Vec::new();
         let mut table = Table::new(&mut out, Pace::Whole);
         table.terminal_width = None;
-        table.columns(columns).unwrap();
+        table.write_columns(columns).unwrap();
         for row in rows {
-            table.row(row).unwrap();
+            table.write_row(row).unwrap();
         }
         table.finish().unwrap();
         drop(table);
@@ -254,9 +263,9 @@ mod tests {
     #[test]
     fn numbers_stand_right_with_units_and_text_left() {
         let columns = [
-            Column::both("function", "FUNCTION", Unit::Name),
-            Column::both("calls", "CALLS", Unit::Count),
-            Column::both("max_ms", "MAX", Unit::Milliseconds),
+            Column::titled("function", "FUNCTION", Unit::Name),
+            Column::titled("calls", "CALLS", Unit::Count),
+            Column::titled("max_ms", "MAX", Unit::Milliseconds),
             Column::data("file"),
         ];
         let rows = [
@@ -274,7 +283,7 @@ a               12.3 k  1.50 ms
     #[test]
     fn nothing_hostile_reaches_the_terminal() {
         let text = table(
-            &[Column::both("x", "\u{1b}X", Unit::Text)],
+            &[Column::titled("x", "\u{1b}X", Unit::Text)],
             &[vec!["\u{1b}[2J\u{202e}".to_owned().into()]],
         );
         assert_eq!(text, "\\u{1b}X\n\\u{1b}[2J\\u{202e}\n");
@@ -282,7 +291,7 @@ a               12.3 k  1.50 ms
 
     #[test]
     fn a_query_s_numbers_are_aligned_by_what_the_column_holds() {
-        let columns = [Column::both("n", "n", Unit::Text), Column::both("m", "m", Unit::Text)];
+        let columns = [Column::titled("n", "n", Unit::Text), Column::titled("m", "m", Unit::Text)];
         let rows = [vec![1.into(), "x".to_owned().into()], vec![100.into(), 2.into()]];
         assert_eq!(table(&columns, &rows), "  n  m\n  1  x\n100  2\n");
     }

@@ -1,4 +1,4 @@
-//! Orders: made from their number, checked, priced and brought to an end.
+//! Orders: generated from their number, validated, priced and fulfilled.
 
 use std::error::Error;
 use std::fmt;
@@ -6,12 +6,13 @@ use std::fmt;
 use monitored::{Context, monitor};
 use serde::Serialize;
 
-use super::books::{self, End};
+use super::Line;
+use super::ledger::{self, Outcome};
 use super::payments::{self, PaymentFailed};
 use super::shipping;
 use super::stock::{OutOfStock, Shelf};
 
-/// What a customer wants.
+/// An order of a customer.
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct Order {
     pub(super) number: u32,
@@ -19,15 +20,7 @@ pub(super) struct Order {
     pub(super) lines: Vec<Line>,
 }
 
-/// One item of an order.
-#[derive(Debug, Clone, Serialize)]
-pub(super) struct Line {
-    pub(super) item: &'static str,
-    pub(super) quantity: u32,
-    pub(super) cents: u64,
-}
-
-/// What a customer gets.
+/// The receipt for a fulfilled order.
 #[derive(Debug, Serialize)]
 pub(super) struct Receipt {
     order: u32,
@@ -36,8 +29,8 @@ pub(super) struct Receipt {
 }
 
 impl Order {
-    /// The order of this number: every 23rd is empty.
-    pub(super) fn number(number: u32) -> Self {
+    /// Returns the order of this number; every 23rd order has no lines.
+    pub(super) fn generate(number: u32) -> Self {
         const ITEMS: [(&str, u64); 4] = [("tea", 450), ("cup", 900), ("kettle", 4_900), ("honey", 620)];
         let wanted = if number.is_multiple_of(23) { 0 } else { number as usize % 3 + 1 };
         let line = |at: usize| {
@@ -49,19 +42,20 @@ impl Order {
     }
 }
 
-/// Takes an order from the counter to the courier.
+/// Places an order: the root of each trace of the workload.
 #[monitor(fields(lines = order.lines.len()))]
 pub(super) async fn place(order: Order) -> Result<Receipt, OrderFailed> {
-    books::noted(concat!(module_path!(), "::place"), fulfil(&order).await)
+    ledger::count_result(concat!(module_path!(), "::place"), fulfil(&order).await)
 }
 
 async fn fulfil(order: &Order) -> Result<Receipt, OrderFailed> {
     validate(order)?;
     let cents = price(&order.lines);
-    Shelf::of(order.number).reserve(&order.lines)?;
+    Shelf::new(order.number).reserve(&order.lines)?;
     payments::charge(order.number, cents).await?;
-    let courier = shipping::courier(order.number).await;
-    // On a task of its own; the context makes it a callee of this order nevertheless.
+    let courier = shipping::find_courier(order.number).await;
+    // `tell` runs in a task of its own; the instrumented context makes it a child call of this order all the
+    // same.
     let told = tokio::spawn(Context::current().instrument(tell(order.customer, order.number)));
     told.await.map_err(|_| OrderFailed::NobodyTold)?;
     Ok(Receipt { order: order.number, cents, courier })
@@ -70,30 +64,30 @@ async fn fulfil(order: &Order) -> Result<Receipt, OrderFailed> {
 #[monitor]
 fn validate(order: &Order) -> Result<(), OrderFailed> {
     let result = if order.lines.is_empty() { Err(OrderFailed::Empty) } else { Ok(()) };
-    books::noted(concat!(module_path!(), "::validate"), result)
+    ledger::count_result(concat!(module_path!(), "::validate"), result)
 }
 
 #[monitor]
 fn price(lines: &[Line]) -> u64 {
-    books::note(concat!(module_path!(), "::price"), End::Ok);
+    ledger::count(concat!(module_path!(), "::price"), Outcome::Ok);
     lines.iter().map(|line| with_tax(line.cents * u64::from(line.quantity))).sum()
 }
 
-/// Called the most and worth the least: one call in a hundred gets a row, all are counted.
+/// The most frequent and least interesting function: one call in a hundred gets a row, all are counted.
 #[monitor(sample = 0.01)]
 fn with_tax(cents: u64) -> u64 {
-    books::note(concat!(module_path!(), "::with_tax"), End::Ok);
+    ledger::count(concat!(module_path!(), "::with_tax"), Outcome::Ok);
     cents + cents * 19 / 100
 }
 
 #[monitor]
 async fn tell(customer: &'static str, order: u32) {
     tokio::task::yield_now().await;
-    books::note(concat!(module_path!(), "::tell"), End::Ok);
+    ledger::count(concat!(module_path!(), "::tell"), Outcome::Ok);
     debug_assert!(order > 0 && !customer.is_empty());
 }
 
-/// Why an order came to nothing.
+/// The reason why an order failed.
 #[derive(Debug)]
 pub(super) enum OrderFailed {
     Empty,

@@ -1,4 +1,4 @@
-//! Stock: shelves, what is taken from them, and the delivery that fills them.
+//! Stock: shelves, items reserved from them, and the delivery that fills them.
 
 use std::error::Error;
 use std::fmt;
@@ -6,10 +6,10 @@ use std::fmt;
 use monitored::monitor;
 use serde::Serialize;
 
-use super::books::{self, End};
-use super::orders::Line;
+use super::Line;
+use super::ledger::{self, Outcome};
 
-/// Where an order's items lie.
+/// The shelf that holds an order's items.
 #[derive(Debug)]
 pub(super) struct Shelf {
     number: u32,
@@ -17,42 +17,42 @@ pub(super) struct Shelf {
 
 #[monitor]
 impl Shelf {
-    /// Too small to be worth a record.
+    /// Returns the shelf of an order. It is not monitored: the function is too small to be worth a record.
     #[monitor(off)]
-    pub(super) fn of(order: u32) -> Self {
+    pub(super) fn new(order: u32) -> Self {
         Self { number: order }
     }
 
-    /// Every 17th shelf is empty.
+    /// Reserves the items of an order; every 17th shelf is empty.
     pub(super) fn reserve(&self, lines: &[Line]) -> Result<Picked, OutOfStock> {
         let result = match lines.first() {
             Some(line) if self.number.is_multiple_of(17) => Err(OutOfStock { item: line.item }),
             _ => Ok(self.pick(lines)),
         };
-        books::noted(concat!(module_path!(), "::Shelf::reserve"), result)
+        ledger::count_result(concat!(module_path!(), "::Shelf::reserve"), result)
     }
 
     fn pick(&self, lines: &[Line]) -> Picked {
-        books::note(concat!(module_path!(), "::Shelf::pick"), End::Ok);
+        ledger::count(concat!(module_path!(), "::Shelf::pick"), Outcome::Ok);
         Picked { shelf: self.number, items: lines.iter().map(|line| line.quantity).sum() }
     }
 }
 
-/// What was taken from a shelf.
+/// The items picked from a shelf.
 #[derive(Debug, Serialize)]
 pub(super) struct Picked {
     shelf: u32,
     items: u32,
 }
 
-/// Ten million items go in by reference; what is recorded of them is their start and their number.
+/// Books a delivery in. Of its ten million items the recorder captures the first three and their number.
 #[monitor]
 pub(super) fn book_in(items: &[u32]) -> usize {
-    books::note(concat!(module_path!(), "::book_in"), End::Ok);
+    ledger::count(concat!(module_path!(), "::book_in"), Outcome::Ok);
     items.len()
 }
 
-/// An item is gone.
+/// The error for an item of which the shelf holds none.
 #[derive(Debug)]
 pub(super) struct OutOfStock {
     item: &'static str,

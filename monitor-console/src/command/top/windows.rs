@@ -1,7 +1,8 @@
-//! Functions over a stretch of time, summed from windows of 10 s.
+//! Figures of functions over a span of time, summed from windows of 10 s.
 //!
-//! Counts, total and maximum add up exactly, and so do histograms: a percentile is that of all windows
-//! merged. A window that an older version of the store had has none and adds nothing to percentiles.
+//! Counts, totals and maxima are exact sums. Histograms are merged exactly too, so a percentile is that of
+//! all calls in these windows. A window that an older version wrote has no histogram and adds nothing to
+//! percentiles.
 
 use std::collections::HashMap;
 
@@ -9,26 +10,30 @@ use anyhow::{Result, bail};
 use monitor_runtime::histogram::Histogram;
 use rusqlite::types::Value;
 
-use super::globs;
-use crate::pattern::Pattern;
+use crate::pattern::{self, Pattern};
 use crate::report::{Cell, Column};
 use crate::store::Store;
 
 /// The first schema version whose windows have histograms.
-const WITH_HISTOGRAMS: f64 = 2.0;
+const FIRST_VERSION_WITH_HISTOGRAMS: i64 = 2;
 
-/// Rows with the columns of the view `functions`.
-pub(super) fn functions(store: &Store, pattern: Option<&Pattern>, since_ns: i64) -> Result<Vec<Vec<Cell>>> {
+/// Returns rows with the columns of the view `functions`.
+pub(super) fn sum_functions(
+    store: &Store,
+    pattern: Option<&Pattern>,
+    since_ns: i64,
+) -> Result<Vec<Vec<Cell>>> {
     let first = since_ns.div_euclid(monitor_runtime::store::schema::WINDOW_NS);
-    let [whole, ending] = globs(pattern);
-    let version = store.first("PRAGMA user_version", [])?.and_then(|row| row[0].number()).unwrap_or(0.0);
-    if version < WITH_HISTOGRAMS {
+    let [whole, ending] = pattern::to_optional_globs(pattern);
+    let version = store.read_integer("PRAGMA user_version", [])?.unwrap_or(0);
+    if version < FIRST_VERSION_WITH_HISTOGRAMS {
         bail!(
-            "the store has schema version {version}, without histograms by window, which --since needs; a program \
-             with a newer version of monitored that writes to it brings them along"
+            "{} has schema version {version}, whose windows have no histograms, so --since cannot give percentiles: \
+             run a program with a newer version of monitored on this store, or leave --since out",
+            store.path().display()
         );
     }
-    let histograms = histograms(store, first)?;
+    let histograms = merge_histograms(store, first)?;
     let columns = [
         "id",
         "function",
@@ -45,8 +50,8 @@ pub(super) fn functions(store: &Store, pattern: Option<&Pattern>, since_ns: i64)
         "estimated",
     ];
     let report =
-        store.report(columns.into_iter().map(Column::data).collect(), SUMS, (first, whole, ending))?;
-    Ok(report.rows.into_iter().map(|row| function(&row, &histograms)).collect())
+        store.read_report(columns.into_iter().map(Column::data).collect(), SUMS, (first, whole, ending))?;
+    Ok(report.rows.into_iter().map(|row| build_row(&row, &histograms)).collect())
 }
 
 const SUMS: &str = "
@@ -56,10 +61,11 @@ FROM latency_window w JOIN function f ON f.id = w.function_id
 WHERE w.window >= ?1 AND w.shown = 1 AND (?2 IS NULL OR f.name GLOB ?2 OR f.name GLOB ?3)
 GROUP BY f.id";
 
-fn histograms(store: &Store, first: i64) -> Result<HashMap<i64, Histogram>> {
+/// Merges the histograms of each function over the windows from `first` on.
+fn merge_histograms(store: &Store, first: i64) -> Result<HashMap<i64, Histogram>> {
     let mut histograms: HashMap<i64, Histogram> = HashMap::new();
     let sql = "SELECT function_id, histogram FROM latency_window WHERE window >= ?1 AND shown = 1";
-    store.rows(sql, [first], |row| {
+    store.read_rows(sql, [first], |row| {
         let histogram = Histogram::from_bytes(row.get_ref(1)?.as_blob().unwrap_or_default());
         histograms.entry(row.get(0)?).or_default().merge(&histogram);
         Ok(())
@@ -67,20 +73,16 @@ fn histograms(store: &Store, first: i64) -> Result<HashMap<i64, Histogram>> {
     Ok(histograms)
 }
 
-fn function(row: &[Cell], histograms: &HashMap<i64, Histogram>) -> Vec<Cell> {
-    let number = |at: usize| row[at].number().unwrap_or(0.0);
-    let histogram = match row[0].value {
-        Value::Integer(id) => histograms.get(&id).filter(|histogram| histogram.total() > 0),
-        _ => None,
-    };
-    let max_ns = match row[10].value {
-        Value::Integer(max_ns) => u64::try_from(max_ns).unwrap_or(0),
-        _ => 0,
-    };
+/// Builds a row of the view `functions` from a row of [`SUMS`] and the merged histograms.
+fn build_row(row: &[Cell], histograms: &HashMap<i64, Histogram>) -> Vec<Cell> {
+    let number = |at: usize| row[at].to_number().unwrap_or(0.0);
+    let histogram = row[0].to_integer().and_then(|id| histograms.get(&id));
+    let histogram = histogram.filter(|histogram| histogram.total() > 0);
+    let max_ns = row[10].to_integer().and_then(|max_ns| u64::try_from(max_ns).ok()).unwrap_or(0);
     let (number_of_calls, total_ms) = (number(5), number(9) / 1e6);
     let per_call = |sum: f64| if number_of_calls > 0.0 { sum / number_of_calls } else { 0.0 };
     let percentile = |share: f64| match histogram {
-        Some(histogram) => milliseconds(histogram.percentile(share, max_ns)).into(),
+        Some(histogram) => to_milliseconds(histogram.percentile(share, max_ns)).into(),
         None => Value::Null.into(),
     };
     let mut cells = row[1..9].to_vec();
@@ -93,6 +95,6 @@ fn function(row: &[Cell], histograms: &HashMap<i64, Histogram>) -> Vec<Cell> {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "figures are shown with three digits")]
-fn milliseconds(ns: u64) -> f64 {
+fn to_milliseconds(ns: u64) -> f64 {
     ns as f64 / 1e6
 }

@@ -1,12 +1,13 @@
-//! Calls in the order of their tree. Pure: spans, parents and starts in, places out.
+//! The order of calls in their tree. It takes spans, parents and starts, and returns places; it knows no
+//! store.
 //!
-//! Every call gets exactly one place, whatever the store holds: callers that are missing make a root,
-//! and callers in a circle (which only a tampered store has) are entered at one of them. Nothing here
-//! recurses, so a tree a hundred thousand deep is one more tree.
+//! Every call gets exactly one place, whatever the store holds: a call whose caller is missing is a root, and
+//! a circle of callers, which only a tampered store has, is entered at one of them. Nothing recurses, so a
+//! tree may be a hundred thousand calls deep.
 
 use std::collections::HashMap;
 
-/// What of a call decides its place.
+/// The values of a call that decide its place.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Node {
     pub(super) span_id: i64,
@@ -16,39 +17,39 @@ pub(super) struct Node {
 }
 
 impl Node {
-    /// The thread it began on, which gives its span ids their upper half. Names are no identity: all
-    /// workers of a pool share one.
-    pub(super) fn thread(&self) -> i64 {
+    /// Returns the upper half of the span id, which identifies the thread on which the call began. A thread's
+    /// name does not identify it, because all workers of a pool may share one.
+    pub(super) fn thread_key(&self) -> i64 {
         self.span_id >> 32
     }
 }
 
-/// A line of the waterfall.
+/// The place of a call: one line of the waterfall.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Place {
-    /// Index of the call.
+    /// The index of the call.
     pub(super) node: usize,
-    /// Index of its caller, where that has a row.
+    /// The index of its caller; `None` if the caller has no row.
     pub(super) parent: Option<usize>,
-    /// Calls above it.
+    /// The number of calls above it.
     pub(super) depth: usize,
-    /// It has a caller without a row.
+    /// True if the call has a caller without a row.
     pub(super) is_orphan: bool,
-    /// The lines that lead to it: `│  ├─ `.
+    /// The lines drawn before it: `│  ├─ `.
     pub(super) branch: String,
 }
 
-/// Levels whose lines are drawn.
+/// The number of levels whose lines are drawn.
 const BRANCHES_MAX: usize = super::DEPTH_SHOWN_MAX;
 
-/// The first start and the last end.
-pub(super) fn extent(nodes: &[Node]) -> (i64, i64) {
+/// Returns the first start and the last end.
+pub(super) fn measure_extent(nodes: &[Node]) -> (i64, i64) {
     let start = nodes.iter().map(|node| node.start_ns).min().unwrap_or(0);
     let end = nodes.iter().map(|node| node.start_ns.saturating_add(node.duration_ns)).max().unwrap_or(0);
     (start, end)
 }
 
-/// Callers before what they called, siblings in the order given.
+/// Places each caller before its child calls, and siblings in the given order.
 pub(super) fn arrange(nodes: &[Node]) -> Vec<Place> {
     let by_span: HashMap<i64, usize> =
         nodes.iter().enumerate().map(|(at, node)| (node.span_id, at)).collect();
@@ -66,14 +67,14 @@ pub(super) fn arrange(nodes: &[Node]) -> Vec<Place> {
     let mut places = Vec::with_capacity(nodes.len());
     let mut is_placed = vec![false; nodes.len()];
     let roots = (0..nodes.len()).filter(|at| parents[*at].is_none());
-    // After the roots come those that no root leads to: circles.
+    // After the roots come the calls that no root leads to: circles.
     for root in roots.chain(0..nodes.len()) {
-        place(root, nodes, &parents, &children, &mut is_placed, &mut places);
+        place_tree(root, nodes, &parents, &children, &mut is_placed, &mut places);
     }
     places
 }
 
-/// A call still to be placed, and what leads to it.
+/// A call still to be placed, and the lines drawn before it and before its child calls.
 struct Open {
     node: usize,
     depth: usize,
@@ -81,7 +82,7 @@ struct Open {
     branch: String,
 }
 
-fn place(
+fn place_tree(
     root: usize,
     nodes: &[Node],
     parents: &[Option<usize>],
