@@ -5,7 +5,9 @@
 
 use anyhow::{Result, bail};
 
-use super::{describe_effect, describe_user, open_store, open_store_for_control, print_heading, print_note};
+use super::{
+    EVERY_RUN, describe_effect, describe_user, open_store, open_store_for_control, print_heading, print_note,
+};
 use crate::arguments::{Breaker, BreakerAction, Common, HoldOptions};
 use crate::format;
 use crate::report::{Column, Unit};
@@ -81,14 +83,9 @@ fn hold(common: &Common, hold: &str, options: &HoldOptions) -> Result<()> {
         "closed" => "held closed: every write is tried",
         _ => "no longer held: each breaker opens and closes by itself",
     };
-    let running = "SELECT count(*) FROM processes WHERE ending = 'running' AND ?1 IN (0, process_id)";
-    let running = store.read_integer(running, [run])?.unwrap_or(0);
-    print_note(common, &format!("{effect}; {}", describe_effect(running)));
+    print_note(common, &format!("{effect}; {}", describe_effect(&store, run)?));
     show(common)
 }
-
-/// The run number that stands for every run, in the table `breaker`.
-const EVERY_RUN: i64 = 0;
 
 /// Returns the reason. Holding a breaker needs one, because whoever reads the events later wants to know it.
 fn require_reason(hold: &str, options: &HoldOptions) -> Result<String> {

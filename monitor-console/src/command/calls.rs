@@ -70,7 +70,7 @@ fn find_calls(store: &Store, common: &Common, arguments: &Calls) -> Result<Repor
             let mut ids = Vec::new();
             for range in ranges::find_ranges(store, pattern)? {
                 ids.extend(search.find_ids(store, Some(range))?);
-                // Newer ranges come first, so the newest calls need no further range; the longest calls need
+                // Ranges come newest first. The newest calls need no further range; the longest calls need
                 // all.
                 if arguments.sort == CallKey::Time && ids.len() >= arguments.limit as usize {
                     break;

@@ -30,8 +30,7 @@ pub(super) fn run(common: &Common, arguments: &Demo) -> Result<()> {
     shop::silence_expected_panics();
     // Settings in code win over the environment, so the demo is the same in every environment.
     let config = Config::new().enabled(true).db(&path).service("demo").sample("1").capture(CaptureMode::All);
-    // Without these bounds every call gets its row: the demo records few, and their share of its CPU does not
-    // matter.
+    // Without these bounds every call gets its row. The demo makes few calls, so their cost does not matter.
     let config = config.max_rate(0).max_overhead(1.0);
     monitored::init(config.retention(RETENTION))?;
     print_line(
@@ -72,8 +71,7 @@ fn print_line(common: &Common, text: &str) -> Result<()> {
 /// The number of demos that can run at once, each with its own file.
 const DEMOS_MAX: u32 = 16;
 
-/// Returns the first of the demo's default paths to which no running demo writes, and removes the store
-/// there.
+/// Returns the first default path to which no running demo writes, and removes the store there.
 fn prepare_fresh_path(folder: &Path) -> Result<PathBuf> {
     for number in 1..=DEMOS_MAX {
         let name = if number == 1 { "demo.db".to_owned() } else { format!("demo-{number}.db") };
@@ -120,8 +118,7 @@ fn read_figures(store: &Store) -> Result<Figures> {
     Ok(figures)
 }
 
-/// Returns a summary if the store has exactly the calls that the shop made; fails with the functions that
-/// differ.
+/// Returns a summary if the store has exactly the calls of the shop; fails with the functions that differ.
 fn compare(made: &[ledger::Entry], before: &Figures, after: &Figures) -> Result<String> {
     let mut differences = Vec::new();
     for entry in made {

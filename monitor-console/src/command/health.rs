@@ -97,56 +97,53 @@ impl Process<'_> {
         let at = self.columns.iter().position(|column| column.name.as_deref() == Some(name))?;
         self.row.get(at).filter(|cell| !cell.is_null())
     }
-    fn format_plain(&self, name: &str) -> String {
+    fn read_text(&self, name: &str) -> String {
         self.find_cell(name).map_or_else(|| "-".to_owned(), Cell::to_plain_text)
     }
-    fn time(&self, name: &str) -> i64 {
+    fn read_time(&self, name: &str) -> i64 {
         self.find_cell(name).and_then(Cell::to_integer).unwrap_or(0)
     }
-    fn format(&self, name: &str, unit: fn(f64) -> String) -> String {
+    fn format_number(&self, name: &str, unit: fn(f64) -> String) -> String {
         self.find_cell(name).and_then(Cell::to_number).map_or_else(|| "-".to_owned(), unit)
     }
 }
 
 /// Judges a process: `running`, `silent`, `gone`, or its ending: `exit`, `crash`.
 fn judge_state(process: &Process<'_>, now_ns: i64) -> &'static str {
-    match process.format_plain("ending").as_str() {
+    match process.read_text("ending").as_str() {
         "exit" => "exit",
         "crash" => "crash",
         _ if is_gone(process) => "gone",
-        _ if now_ns.saturating_sub(process.time("last_seen_ns")) > SILENT_AFTER_NS => "silent",
+        _ if now_ns.saturating_sub(process.read_time("last_seen_ns")) > SILENT_AFTER_NS => "silent",
         _ => "running",
     }
 }
 
-/// Returns true if the process ran on this host and no longer exists. Only Linux, which has `/proc`, is
-/// asked.
+/// Returns true if the process ran on this host and no longer exists; false where there is no `/proc`.
 fn is_gone(process: &Process<'_>) -> bool {
     let system = rustix::system::uname();
-    let is_here = system.nodename().to_str().is_ok_and(|name| name == process.format_plain("host"));
-    is_here
-        && Path::new("/proc/self").exists()
-        && !Path::new("/proc").join(process.format_plain("pid")).exists()
+    let is_here = system.nodename().to_str().is_ok_and(|name| name == process.read_text("host"));
+    is_here && Path::new("/proc/self").exists() && !Path::new("/proc").join(process.read_text("pid")).exists()
 }
 
 fn write_process(store: &Store, process: &Process<'_>, text: &mut String) -> Result<()> {
     let now = units::now_ns();
-    let seen = units::format_age(process.time("last_seen_ns"), now);
-    let state = match process.format_plain("state").as_str() {
+    let seen = units::format_age(process.read_time("last_seen_ns"), now);
+    let state = match process.read_text("state").as_str() {
         "running" => {
-            format!("running, started {}", units::format_age(process.time("started_ns"), now))
+            format!("running, started {}", units::format_age(process.read_time("started_ns"), now))
         }
-        "exit" => format!("ended {}", units::format_age(process.time("ended_ns"), now)),
+        "exit" => format!("ended {}", units::format_age(process.read_time("ended_ns"), now)),
         "crash" => format!("✗ crashed, last seen {seen}"),
         "gone" => format!("✗ killed, last seen {seen}"),
         _ => format!("? silent, last seen {seen}"),
     };
     let title = format!(
         "{} · pid {} on {} · run {} · {state}",
-        process.format_plain("service"),
-        process.format_plain("pid"),
-        process.format_plain("host"),
-        process.format_plain("process_id"),
+        process.read_text("service"),
+        process.read_text("pid"),
+        process.read_text("host"),
+        process.read_text("process_id"),
     );
     writeln!(text, "{}", terminal::escape(&title))?;
     if process.find_cell("level").is_none() {
@@ -161,57 +158,57 @@ fn write_process(store: &Store, process: &Process<'_>, text: &mut String) -> Res
     Ok(())
 }
 
-/// Lists the lines of a process: a label and its text.
+/// Lists the lines of a process, each a label and a text.
 fn describe_figures(process: &Process<'_>) -> Vec<(&'static str, String)> {
     let drops = process.columns.iter().filter_map(|column| {
         let name = column.name.as_deref()?;
         let reason = name.strip_prefix("dropped_")?.replace('_', " ");
-        Some(format!("{reason} {}", process.format(name, units::format_count)))
+        Some(format!("{reason} {}", process.format_number(name, units::format_count)))
     });
     vec![
         (
             "level",
             format!(
                 "{}, reported {}",
-                process.format_plain("level"),
-                units::format_age(process.time("at_ns"), units::now_ns())
+                process.read_text("level"),
+                units::format_age(process.read_time("at_ns"), units::now_ns())
             ),
         ),
         ("breaker", describe_breaker(process)),
         ("writes", describe_writes(process)),
-        ("recorded", format!("{} calls", process.format("recorded", units::format_count))),
+        ("recorded", format!("{} calls", process.format_number("recorded", units::format_count))),
         ("dropped", drops.collect::<Vec<_>>().join(" · ")),
         (
             "folded",
             format!(
                 "{} failures counted without a row",
-                process.format("folded_errors", units::format_count)
+                process.format_number("folded_errors", units::format_count)
             ),
         ),
         (
             "written",
             format!(
                 "{} rows, {}",
-                process.format("rows_written", units::format_count),
-                process.format("bytes_written", units::format_bytes)
+                process.format_number("rows_written", units::format_count),
+                process.format_number("bytes_written", units::format_bytes)
             ),
         ),
         (
             "store",
             format!(
                 "{} + {} log",
-                process.format("db_bytes", units::format_bytes),
-                process.format("wal_bytes", units::format_bytes)
+                process.format_number("db_bytes", units::format_bytes),
+                process.format_number("wal_bytes", units::format_bytes)
             ),
         ),
         (
             "own cost",
             format!(
                 "{} of the process's CPU, of {} allowed; own thread {} of a core, about {} a call",
-                process.format("cost_pct", units::format_percent),
-                process.format("budget_pct", units::format_percent),
-                process.format("own_cpu_pct", units::format_percent),
-                process.format("overhead_ns_per_call", units::format_duration)
+                process.format_number("cost_pct", units::format_percent),
+                process.format_number("budget_pct", units::format_percent),
+                process.format_number("own_cpu_pct", units::format_percent),
+                process.format_number("overhead_ns_per_call", units::format_duration)
             ),
         ),
     ]
@@ -220,37 +217,37 @@ fn describe_figures(process: &Process<'_>) -> Vec<(&'static str, String)> {
 /// Describes the breaker: `open, entered 12 s ago, next try in 18 s · opened once · last failure: …`.
 fn describe_breaker(process: &Process<'_>) -> String {
     let now = units::now_ns();
-    let mut text = process.format_plain("breaker");
-    let _ = write!(text, ", entered {}", units::format_age(process.time("breaker_since_ns"), now));
+    let mut text = process.read_text("breaker");
+    let _ = write!(text, ", entered {}", units::format_age(process.read_time("breaker_since_ns"), now));
     if process.find_cell("breaker_held").is_some() {
-        let _ = write!(text, ", held: {}", process.format_plain("breaker_held"));
+        let _ = write!(text, ", held: {}", process.read_text("breaker_held"));
     }
     if process.find_cell("breaker_next_try_ns").is_some() {
-        let _ = write!(text, ", next try {}", units::format_age(process.time("breaker_next_try_ns"), now));
+        let _ =
+            write!(text, ", next try {}", units::format_age(process.read_time("breaker_next_try_ns"), now));
     }
     let _ = write!(text, " · opened {}", format_times(process, "breaker_openings"));
     if process.find_cell("last_failure").is_some() {
-        let _ = write!(text, " · last failure: {}", process.format_plain("last_failure"));
+        let _ = write!(text, " · last failure: {}", process.read_text("last_failure"));
     }
     text
 }
 
-/// Describes the writes: `99.5 % succeeded · 0 % blocked · 3 failed · retried 12 times, 2 in the last
-/// minute`.
+/// Describes the writes: `99.5 % succeeded · 0 % blocked · 3 failed · retried once, 1 in the last minute`.
 fn describe_writes(process: &Process<'_>) -> String {
     format!(
         "{} succeeded · {} blocked · {} failed · retried {}, {} in the last minute · {} duplicates avoided",
-        process.format("writes_ok_pct", units::format_percent),
-        process.format("writes_blocked_pct", units::format_percent),
-        process.format("writer_errors", units::format_count),
+        process.format_number("writes_ok_pct", units::format_percent),
+        process.format_number("writes_blocked_pct", units::format_percent),
+        process.format_number("writer_errors", units::format_count),
         format_times(process, "write_retries"),
-        process.format("write_retries_per_min", units::format_count),
-        process.format("duplicates_avoided", units::format_count),
+        process.format_number("write_retries_per_min", units::format_count),
+        process.format_number("duplicates_avoided", units::format_count),
     )
 }
 
 fn format_times(process: &Process<'_>, name: &str) -> String {
-    match process.format(name, units::format_count).as_str() {
+    match process.format_number(name, units::format_count).as_str() {
         "1" => "once".to_owned(),
         number => format!("{number} times"),
     }
@@ -259,7 +256,7 @@ fn format_times(process: &Process<'_>, name: &str) -> String {
 fn write_events(store: &Store, process: &Process<'_>, now: i64, text: &mut String) -> Result<()> {
     let columns = ["at_ns", "kind", "detail"].into_iter().map(Column::data).collect();
     let sql = "SELECT at_ns, kind, detail FROM events WHERE process_id = ?1 ORDER BY at_ns DESC LIMIT ?2";
-    let report = store.read_report(columns, sql, (process.time("process_id"), EVENTS_SHOWN))?;
+    let report = store.read_report(columns, sql, (process.read_time("process_id"), EVENTS_SHOWN))?;
     for row in report.rows.iter().rev() {
         if let (Some(at), Some(kind), Some(detail)) =
             (row[0].to_integer(), row[1].as_text(), row[2].as_text())

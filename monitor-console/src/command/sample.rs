@@ -5,7 +5,9 @@
 
 use anyhow::{Result, bail};
 
-use super::{describe_effect, describe_user, open_store, open_store_for_control, print_heading, print_note};
+use super::{
+    EVERY_RUN, describe_effect, describe_user, open_store, open_store_for_control, print_heading, print_note,
+};
 use crate::arguments::{Common, Sample};
 use crate::format;
 use crate::pattern::Pattern;
@@ -69,7 +71,8 @@ fn set(common: &Common, pattern: &Pattern, rate: f64) -> Result<()> {
          ON CONFLICT (pattern) DO UPDATE SET rate = excluded.rate, set_ns = excluded.set_ns, set_by = excluded.set_by",
         (pattern.as_str(), rate, units::now_ns(), describe_user()),
     )?;
-    print_note(common, &format!("set {} to {rate}: {}", pattern.as_str(), describe_match(&store, pattern)?));
+    let (effect, advice) = (describe_match(&store, pattern)?, suggest_whole_names(&store, pattern)?);
+    print_note(common, &format!("set {} to {rate}: {effect}{advice}", pattern.as_str()));
     Ok(())
 }
 
@@ -91,28 +94,31 @@ fn reset(common: &Common, pattern: &Pattern) -> Result<()> {
     Ok(())
 }
 
-/// Tells what a pattern reaches: `matches 3 functions known so far; 2 running processes read it within a
-/// second`. If it matches none because it is not a whole name, the pattern that does match is suggested.
+/// Tells what a pattern reaches: `matches 3 functions known so far; 1 running process reads it within a
+/// second`.
 fn describe_match(store: &Store, pattern: &Pattern) -> Result<String> {
-    let names = read_names(store, "SELECT DISTINCT name FROM function")?;
-    let matched = names.iter().filter(|name| pattern.is_whole_match(name)).count();
-    let by_ending = names.iter().filter(|name| pattern.is_match(name)).count();
-    let advice = if matched == 0 && by_ending > 0 {
-        format!(
-            " (a rate needs the whole name: `*::{}` would match {})",
-            pattern.as_str(),
-            format_quantity(by_ending, "function", "functions")
-        )
-    } else {
-        String::new()
-    };
-    let running = "SELECT COUNT(*) FROM processes WHERE ending = 'running'";
-    let running = store.read_integer(running, [])?.unwrap_or(0);
+    let matched = count_names(store, |name| pattern.is_whole_match(name))?;
     Ok(format!(
-        "matches {} known so far{advice}; {}",
+        "matches {} known so far; {}",
         format_quantity(matched, "function", "functions"),
-        describe_effect(running)
+        describe_effect(store, EVERY_RUN)?
     ))
+}
+
+/// Suggests a pattern of whole names for one that matches only the last segments of names, as other commands
+/// accept them.
+fn suggest_whole_names(store: &Store, pattern: &Pattern) -> Result<String> {
+    let by_ending = count_names(store, |name| pattern.is_match(name))?;
+    if by_ending == 0 || count_names(store, |name| pattern.is_whole_match(name))? > 0 {
+        return Ok(String::new());
+    }
+    let functions = format_quantity(by_ending, "function", "functions");
+    Ok(format!(". A rate needs whole names: `*::{}` would match {functions}", pattern.as_str()))
+}
+
+fn count_names(store: &Store, is_counted: impl Fn(&str) -> bool) -> Result<usize> {
+    let names = read_names(store, "SELECT DISTINCT name FROM function")?;
+    Ok(names.iter().filter(|name| is_counted(name)).count())
 }
 
 fn read_names(store: &Store, sql: &str) -> Result<Vec<String>> {

@@ -156,8 +156,7 @@ fn read_identity(path: &Path) -> Option<(u64, u64)> {
     fs::metadata(path).ok().map(|data| (data.dev(), data.ino()))
 }
 
-/// Builds the condition on `call c`. It always names `:whole` and `:ending`, so that both can always be
-/// bound.
+/// Builds the condition on `call c`. It always names `:whole` and `:ending`, so both can always be bound.
 fn build_filter(arguments: &Tail) -> String {
     let failed = if arguments.failed { "c.kind > 3" } else { "TRUE" };
     format!(

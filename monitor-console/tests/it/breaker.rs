@@ -1,4 +1,4 @@
-//! `monitor breaker`: how breakers stand, holding them, letting go.
+//! `monitor breaker`: shows breakers, holds them, ends a hold.
 
 use crate::fixture::Fixture;
 use crate::run::monitor;
@@ -32,11 +32,9 @@ fn breakers_are_held_for_a_reason_and_let_go_of() {
 fn holding_takes_a_reason_and_a_process_that_exists() {
     let fixture = Fixture::new();
     let without = monitor(&fixture.path, &["breaker", "open"]).failed(1);
-
     assert!(without.contains("--reason"), "{without}");
     monitor(&fixture.path, &["breaker", "open", "--reason", "  "]).failed(2);
     let unknown = monitor(&fixture.path, &["breaker", "open", "--process", "77", "--reason", "x"]).failed(1);
-
     assert!(unknown.contains("no run 77"), "{unknown}");
     assert!(rows(&fixture).is_empty());
 }

@@ -1,6 +1,6 @@
-//! The hostile corpus of `tests/data`, which its script makes: stores opened by every command, and strings
-//! that were captured. Whatever they hold, a command ends by itself, says so in words, and nothing of it
-//! acts on a terminal.
+//! The hostile corpus of `tests/data`, which the script there makes: stores that every command opens, and
+//! captured strings. Whatever they hold, a command ends by itself with an answer or an error in words, and no
+//! character of its output acts on a terminal.
 
 use std::path::{Path, PathBuf};
 
@@ -9,11 +9,11 @@ use crate::run::{Ran, monitor};
 
 const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/data");
 
-/// Stores whose views would compute for as long as they are let.
+/// Stores whose views compute without end unless they are stopped.
 const ENDLESS: [&str; 2] = ["views_endless.db", "views_large.db"];
 
-/// Characters that act on a terminal, or hide in it.
-fn acts(character: char) -> bool {
+/// Returns true for characters that act on a terminal or are hidden by it.
+fn is_acting(character: char) -> bool {
     let listed = ['\u{61c}', '\u{200e}', '\u{200f}', '\u{2028}', '\u{2029}', '\u{200b}', '\u{feff}'];
     (character.is_control() && !matches!(character, '\n' | '\t'))
         || listed.contains(&character)
@@ -27,7 +27,7 @@ fn acts(character: char) -> bool {
 fn assert_harmless(ran: &Ran, what: &str) {
     assert!(matches!(ran.code, Some(0 | 1)), "{what}: {:?} {}", ran.code, ran.err);
     for text in [&ran.out, &ran.err] {
-        assert!(!text.contains(acts), "{what}: {text:?}");
+        assert!(!text.contains(is_acting), "{what}: {text:?}");
     }
 }
 

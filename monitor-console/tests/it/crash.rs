@@ -1,4 +1,4 @@
-//! What was running in processes that died, and what is under way in those that run.
+//! `monitor crash` and `monitor live`: calls in flight in dead and in running processes.
 
 use crate::fixture::{Call, Fixture, SECOND};
 use crate::run::monitor;

@@ -1,4 +1,4 @@
-//! `monitor demo`: the whole way once, from the attribute to the table.
+//! `monitor demo`: the whole path of a call, from the attribute to the table.
 
 use std::path::{Path, PathBuf};
 
@@ -48,7 +48,7 @@ fn the_demo_records_everything_it_says_it_made() {
     assert!(out.contains(store.to_str().unwrap()));
     let outcomes = texts(&store, "SELECT DISTINCT outcome FROM calls ORDER BY outcome");
     assert_eq!(outcomes, ["cancelled", "error", "ok", "panic"]);
-    // Every order in the first second: 1000, each with its own call.
+    // One second has 1000 orders, and each is one call.
     let placed = rows(&store, "SELECT calls FROM functions WHERE function GLOB '*::orders::place'");
     assert_eq!(placed[0]["calls"], 1000);
 }

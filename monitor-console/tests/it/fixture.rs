@@ -1,4 +1,4 @@
-//! Stores to look at: the real schema, filled row by row, so that every figure is known.
+//! Stores for tests: the real schema, filled row by row, so that every figure is known.
 
 use std::path::{Path, PathBuf};
 
@@ -11,7 +11,7 @@ pub(crate) const SECOND: i64 = 1_000_000_000;
 /// The upper half of span ids of thread 1; thread 2 has the next.
 pub(crate) const PREFIX: i64 = 7 << 32;
 
-/// A store in a folder that goes with it.
+/// A store in a temporary folder, which is removed with the fixture.
 pub(crate) struct Fixture {
     pub(crate) folder: TempDir,
     pub(crate) path: PathBuf,
@@ -95,12 +95,12 @@ impl Fixture {
         }
     }
 
-    /// Writes calls, each as the store does: as differences.
+    /// Writes calls the way the store does: with ids and times as differences to those of their thread.
     pub(crate) fn calls(&self, calls: &[Call]) {
         let insert =
             "INSERT INTO call (function_id, thread_id, start, duration, span, parent, trace, kind, weight)
                       VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
-        // As the recorder writes them: whoever reads meanwhile sees all of it or nothing.
+        // One transaction, like the recorder's batch: a concurrent reader sees all of these calls or none.
         let transaction = self.db.unchecked_transaction().unwrap();
         for call in calls {
             let base = PREFIX + ((call.thread - 1) << 32);
@@ -130,7 +130,7 @@ impl Fixture {
         transaction.commit().unwrap();
     }
 
-    /// Exact figures of a function: calls, errors, panics, cancelled, total and longest duration.
+    /// Writes the exact figures of a function: calls, errors, panics, cancelled, total and longest duration.
     pub(crate) fn figures(&self, function: i64, figures: [i64; 6]) {
         let [calls, errors, panics, cancelled, total, max] = figures;
         let slice = "INSERT INTO slice VALUES (?1, ?2, 1, ?3, ?4, ?5, ?6, ?3, 0, 0, ?7, ?8, 0)";
@@ -141,7 +141,7 @@ impl Fixture {
         self.db.execute(bucket, params![function, at, calls]).unwrap();
     }
 
-    /// Figures of a function in the window this long ago: calls that all lasted alike.
+    /// Writes the figures of a function in the window this long ago; all calls have the same duration.
     pub(crate) fn window(&self, function: i64, ago_ns: i64, calls: i64, total: i64) {
         let insert =
             "INSERT INTO latency_window VALUES (?1, ?2, 1, 1, ?3, 0, 0, 0, ?4, ?4, ?5, ?5, ?5, 0, ?6)";
@@ -169,7 +169,7 @@ impl Fixture {
         self.db.execute(event, params![self.now - 5 * SECOND, process, detail]).unwrap();
     }
 
-    /// A second file with the same content at another path.
+    /// Copies the store to another path.
     pub(crate) fn copy_to(&self, path: &Path) {
         self.db.execute("VACUUM INTO ?1", [path.to_str().unwrap()]).unwrap();
     }

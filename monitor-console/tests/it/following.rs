@@ -1,6 +1,6 @@
-//! `monitor tail` and `monitor top --watch`: what comes while one looks.
+//! `monitor tail` and `monitor top --watch`: output that follows a store while it is written.
 //!
-//! The tests read the child's output line by line, so they wait for what must come and for nothing else.
+//! The tests read the child's output line by line, so each waits exactly until the expected line comes.
 
 use std::io::{BufRead, BufReader, Lines};
 use std::process::{Child, ChildStdout, Stdio};

@@ -1,6 +1,6 @@
-//! Stores that are not what they seem: figures at the ends of their types, and pages with bytes changed at
-//! random. Whatever lies in the file, `monitor` ends in good time with an answer or an error, and leaves the
-//! file as it was. The same images for the same seed; `FUZZ_TIMES` makes more of them.
+//! Damaged stores: figures at the ends of their types, and pages with bytes changed at random. Whatever the
+//! file holds, `monitor` ends within a minute with an answer or an error, and leaves the file unchanged. The
+//! same seed makes the same images; `FUZZ_TIMES` multiplies their number.
 
 use std::io::Read as _;
 use std::path::Path;
@@ -27,9 +27,9 @@ const COMMANDS: [&[&str]; 10] = [
     &["sql", "SELECT * FROM functions"],
 ];
 const FORMATS: [&str; 4] = ["table", "json", "jsonl", "csv"];
-/// Images of each kind in an ordinary run.
+/// Images of each kind without `FUZZ_TIMES`.
 const IMAGES: usize = 40;
-/// Far more than any command needs on a store of this size.
+/// The time limit of a command: far more than any needs on a store of this size.
 const ENDS_WITHIN: Duration = Duration::from_secs(60);
 
 fn number(name: &str) -> Option<u64> {
@@ -40,7 +40,7 @@ fn images() -> usize {
     IMAGES * usize::try_from(number("FUZZ_TIMES").unwrap_or(1)).unwrap()
 }
 
-/// A store with something in every table.
+/// Returns a store with rows in every table.
 fn filled() -> Fixture {
     let fixture = Fixture::new();
     let call = |n: i64| Call {
@@ -61,7 +61,7 @@ fn filled() -> Fixture {
     fixture
 }
 
-/// The store as one file, with nothing left in its log.
+/// Returns the bytes of the store as one file, without a write-ahead log.
 fn image() -> Vec<u8> {
     let fixture = filled();
     let path = fixture.folder.path().join("whole.db");
@@ -99,7 +99,7 @@ fn bounded(path: &Path, arguments: &[&str]) -> Output {
     Output { status, stdout: reading.join().unwrap(), stderr: watching.join().unwrap() }
 }
 
-/// Runs one command on the file and checks what must hold of any store.
+/// Runs one command on the file and checks what must be true for any store.
 fn survives(path: &Path, random: &mut Random, what: &str) {
     let before = std::fs::read(path).unwrap();
     let arguments = COMMANDS[random.below(COMMANDS.len())];
@@ -122,7 +122,7 @@ fn pages_changed_at_random_are_an_answer_or_an_error() {
     for number in 0..images() {
         let mut bytes = image.clone();
         for _ in 0..=random.below(6) {
-            // Half of it in the headers of file and pages, where a byte means most.
+            // Half of the changes hit the headers of file and pages, where a byte matters most.
             let page = 4096 * random.below(bytes.len().max(4096) / 4096);
             let at = page + if random.below(2) == 0 { random.below(112) } else { random.below(4096) };
             match random.below(6) {
@@ -140,7 +140,7 @@ fn pages_changed_at_random_are_an_answer_or_an_error() {
     }
 }
 
-/// SQLite takes any bytes for the names of columns; whoever reads them as text must not end over it.
+/// SQLite accepts any bytes as names of columns; a reader that expects text must report an error.
 #[test]
 fn a_schema_that_is_no_text_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
@@ -177,7 +177,7 @@ fn figures_at_the_ends_of_their_types_are_an_answer_or_an_error() {
     }
 }
 
-/// Sets a column of a table to something odd; says which, if the schema allows it.
+/// Sets a column of a table to an odd value, and returns its name; `None` if the schema refuses the value.
 fn change(path: &Path, random: &mut Random) -> Option<String> {
     let db = Connection::open(path).unwrap();
     let columns = "SELECT t.name, c.name, c.type FROM pragma_table_list t JOIN pragma_table_info(t.name) c

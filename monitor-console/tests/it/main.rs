@@ -1,4 +1,4 @@
-//! The command `monitor`, seen from outside: its arguments in, its output and exit code out.
+//! Tests of the command `monitor` from outside: they give arguments and check output and exit code.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod fixture;

@@ -1,4 +1,4 @@
-//! Which store is opened, and what is said where there is none to open.
+//! The choice of the store, and the errors when there is none to open.
 
 use std::fs;
 use std::os::unix::fs::symlink;

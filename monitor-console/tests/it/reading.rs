@@ -1,4 +1,4 @@
-//! What each reading command shows.
+//! The output of each command that reads.
 
 use serde_json::{Value, json};
 
@@ -80,7 +80,7 @@ fn top_since_sums_windows_and_takes_percentiles_from_merged_histograms() {
     fixture.window(1, 60 * SECOND, 30, 90_000_000);
     fixture.window(1, 3000 * SECOND, 1000, 1_000_000_000);
     fixture.window(2, 20 * SECOND, 4, 4_000_000);
-    // What processes share is counted once, in the row that is shown.
+    // Of rows that several processes share, only the one with `shown = 1` counts.
     let share =
         "INSERT INTO latency_window SELECT window, function_id, 7, 0, calls, errors, panics, cancelled,
                    total_ns, max_ns, p50_ns, p95_ns, p99_ns, estimated, histogram FROM latency_window";
@@ -167,7 +167,17 @@ fn a_name_that_nothing_has_is_told_from_one_without_calls() {
     assert!(
         monitor(&fixture.path, &["calls", "nothing"]).err.contains("no function here is named `nothing`")
     );
+    assert!(monitor(&fixture.path, &["errors", "nothing"]).err.contains("`monitor top` lists the names"));
     assert!(!monitor(&fixture.path, &["calls", "place"]).err.contains("no function"));
+}
+
+#[test]
+fn a_pattern_that_misses_its_function_says_which_would_find_it() {
+    let fixture = Fixture::new();
+    let advice = |pattern: &str| monitor(&fixture.path, &["calls", pattern]).err;
+    assert!(advice("orders::*").contains("try `*::orders::*`"), "{}", advice("orders::*"));
+    assert!(advice("orders").contains("try `*orders::*`"), "{}", advice("orders"));
+    assert!(!advice("*::orders::*").contains("no function") && !advice("*orders::*").contains("no function"));
 }
 
 #[test]
@@ -191,7 +201,8 @@ fn errors_are_grouped_with_an_example_that_trace_takes() {
     assert_eq!(column(&rows, "message"), ["out of stock"]);
 }
 
-/// place → reserve (→ charge on another thread), and a call whose caller is gone.
+/// Returns a store with the trace place → reserve → charge, charge on another thread, and a call whose caller
+/// has no row.
 fn trace() -> Fixture {
     let fixture = Fixture::new();
     let (root, child, grandchild) = (PREFIX + 10, PREFIX + 11, PREFIX + (1 << 32) + 5);

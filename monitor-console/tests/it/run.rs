@@ -1,9 +1,9 @@
-//! Runs the command in an environment of its own: no settings, and a home that holds no stores.
+//! Runs the command in its own environment: no settings, and a home folder without stores.
 
 use std::path::Path;
 use std::process::{Command, Output};
 
-/// What came back.
+/// The exit code and the output of a command.
 pub(crate) struct Ran {
     pub(crate) code: Option<i32>,
     pub(crate) out: String,
@@ -18,13 +18,13 @@ impl Ran {
             err: String::from_utf8(output.stderr).unwrap(),
         }
     }
-    /// The output, once it is clear that the command succeeded.
+    /// Asserts that the command succeeded, and returns its output.
     #[track_caller]
     pub(crate) fn ok(self) -> String {
         assert_eq!(self.code, Some(0), "stdout: {}\nstderr: {}", self.out, self.err);
         self.out
     }
-    /// The errors, once it is clear that the command failed with this code.
+    /// Asserts that the command failed with this code, and returns its errors.
     #[track_caller]
     pub(crate) fn failed(self, code: i32) -> String {
         assert_eq!(self.code, Some(code), "stdout: {}\nstderr: {}", self.out, self.err);
@@ -36,7 +36,7 @@ impl Ran {
     }
 }
 
-/// The command, not yet run, with this folder as its home.
+/// Returns the command, not started yet, with this folder as its home.
 pub(crate) fn command(home: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_monitor"));
     for name in
@@ -48,7 +48,7 @@ pub(crate) fn command(home: &Path, arguments: &[&str]) -> Command {
     command
 }
 
-/// The command run against a store.
+/// Runs the command on a store.
 pub(crate) fn monitor(store: &Path, arguments: &[&str]) -> Ran {
     let home = store.parent().unwrap();
     Ran::from(command(home, arguments).arg("--db").arg(store).output().unwrap())

@@ -79,6 +79,20 @@ fn sql_reads_and_nothing_else() {
 }
 
 #[test]
+fn a_wrong_statement_says_what_is_wrong_and_where() {
+    let fixture = Fixture::new();
+    let table = [
+        ("SELEC 1", "near \"SELEC\": syntax error (at byte 0 of the statement)"),
+        ("SELECT 1; SELECT 2", "more than one statement"),
+        ("DELETE FROM call", "returns no rows"),
+    ];
+    for (statement, expected) in table {
+        let err = monitor(&fixture.path, &["sql", statement]).failed(1);
+        assert!(err.contains(expected) && !err.contains("Error code"), "{statement}: {err}");
+    }
+}
+
+#[test]
 fn a_statement_that_computes_too_long_is_stopped() {
     let fixture = Fixture::new();
     let endless = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT MAX(x) FROM n";

@@ -1,4 +1,4 @@
-//! `monitor sample`: rates shown, set and taken back.
+//! `monitor sample`: shows, sets and removes rates.
 
 use serde_json::json;
 
@@ -47,6 +47,18 @@ fn what_a_function_costs_is_shown_with_why_it_is_sampled_like_that() {
     for part in ["0.0004", "2.00 M", "750", "2 ns", "0.80 %", "recording more would cost"] {
         assert!(line.contains(part), "{part} in {line}");
     }
+}
+
+#[test]
+fn a_rate_for_no_whole_name_says_which_pattern_would_match() {
+    let fixture = Fixture::new();
+    let set = monitor(&fixture.path, &["sample", "place", "0.5"]).err;
+    assert!(
+        set.contains("matches 0 functions") && set.contains("`*::place` would match 1 function"),
+        "{set}"
+    );
+    let reset = monitor(&fixture.path, &["sample", "--reset", "place"]).err;
+    assert!(!reset.contains("would match"), "{reset}");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Words, options and exit codes.
+//! Commands, options and exit codes.
 
 use crate::fixture::Fixture;
 use crate::run::{Ran, command, monitor};
@@ -18,6 +18,7 @@ fn help_of_every_command_has_examples_and_succeeds() {
         "tail",
         "sample",
         "health",
+        "breaker",
         "live",
         "crash",
         "sql",
@@ -35,14 +36,17 @@ fn help_of_every_command_has_examples_and_succeeds() {
 
 #[test]
 fn wrong_usage_is_exit_code_2_and_says_what_is_allowed() {
-    let table: [(&[&str], &str); 12] = [
+    let table: [(&[&str], &str); 15] = [
         (&["nonsense"], "nonsense"),
         (&["top", "--sort", "size"], "total"),
         (&["calls", "--min", "10"], "unit"),
         (&["calls", "--since", "soon"], "15m"),
         (&["calls", "a:b"], "::"),
         (&["trace"], "ID"),
-        (&["trace", "abc"], "abc"),
+        (&["trace", "abc"], "whole number from 1 to"),
+        (&["calls", "--limit", "many"], "from 0 to 4294967295"),
+        (&["demo", "--seconds", "0"], "from 1 to 3600"),
+        (&["breaker", "auto", "--process", "0"], "from 1 to"),
         (&["sample", "shop::*"], "RATE"),
         (&["sample", "shop::*", "1.5"], "between 0"),
         (&["sample", "shop::?", "0.5"], "`*`"),
