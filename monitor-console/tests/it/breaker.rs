@@ -37,6 +37,8 @@ fn holding_takes_a_reason_and_a_process_that_exists() {
     let unknown = monitor(&fixture.path, &["breaker", "open", "--process", "77", "--reason", "x"]).failed(1);
     assert!(unknown.contains("no run 77"), "{unknown}");
     assert!(rows(&fixture).is_empty());
+    let ended = monitor(&fixture.path, &["breaker", "auto", "--process", "2"]);
+    assert!(ended.err.contains("run 2 has ended, so nothing changes"), "{}", ended.err);
 }
 
 #[test]
