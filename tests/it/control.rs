@@ -1,6 +1,6 @@
 //! The recorder governed by the program: streams, rates, breaker and settings in code.
 
-use crate::reports::wait_for;
+use crate::patience::{PATIENCE, wait_for};
 use crate::victim::{Stage, Steady};
 
 #[test]
@@ -70,7 +70,7 @@ fn a_breaker_is_held_and_let_go_of_from_outside() {
     };
     wait_for("rows", || rows() > 0);
     let outside = rusqlite::Connection::open(stage.db()).unwrap();
-    outside.busy_timeout(std::time::Duration::from_secs(60)).unwrap();
+    outside.busy_timeout(PATIENCE).unwrap();
     let hold =
         "INSERT INTO breaker (process_id, hold, reason, set_by) VALUES (0, 'open', 'disk swap', 'ada')";
     outside.execute(hold, []).unwrap();

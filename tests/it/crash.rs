@@ -4,8 +4,9 @@
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use crate::patience::{now_ns, wait_for};
 use crate::victim::{Stage, Store};
 
 /// Ring files in a folder of this test's own, on the same file system as those of everyone.
@@ -31,11 +32,6 @@ impl Shelf {
     fn recover(&self, stage: &Stage) -> monitor_runtime::recover::Recovered {
         monitor_runtime::recover::recover(&stage.db(), &[self.0.path().to_owned()], now_ns()).unwrap()
     }
-}
-
-fn now_ns() -> i64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-    i64::try_from(since.as_nanos()).unwrap()
 }
 
 /// How often the tests below kill. A thousand times:
@@ -67,10 +63,7 @@ impl Numbered {
 
     /// Kills it once it has made some calls, this much later.
     fn kill(mut self, after: Duration) -> (i64, [u64; 2]) {
-        let until = Instant::now() + Duration::from_secs(60);
-        while self.made() == [0, 0] && Instant::now() < until {
-            std::thread::sleep(Duration::from_millis(1));
-        }
+        wait_for("its first call", || self.made() != [0, 0]);
         std::thread::sleep(after);
         self.program.kill().unwrap();
         self.program.wait().unwrap();
@@ -190,10 +183,7 @@ fn a_program_that_became_another_is_recovered_while_the_other_runs() {
     let stage = shelf.stage();
     let mut program = stage.command("exec", 300).spawn().unwrap();
     let name = PathBuf::from(format!("/proc/{}/comm", program.id()));
-    let until = Instant::now() + Duration::from_secs(60);
-    while std::fs::read_to_string(&name).unwrap() != "sleep\n" && Instant::now() < until {
-        std::thread::sleep(Duration::from_millis(2));
-    }
+    wait_for("the other program", || std::fs::read_to_string(&name).unwrap() == "sleep\n");
     assert_eq!(shelf.recover(&stage).processes, 1);
     program.kill().unwrap();
     program.wait().unwrap();
@@ -237,12 +227,10 @@ fn calls_under_way_are_seen_while_it_runs_and_after_it_was_killed() {
     let stage = shelf.stage();
     let mut program = stage.start("stuck", 0);
     BufReader::new(program.stdout.take().unwrap()).lines().next().unwrap().unwrap();
-    let slow = "SELECT count(*) FROM events WHERE kind = 'slow' AND detail LIKE '%handles%'";
-    crate::reports::wait_for("the report of a call that goes on", || {
-        stage.db().exists() && Store::open(&stage.db()).0.query_row(slow, [], |row| row.get(0)) == Ok(1)
-    });
+    let slow = "SELECT 1 FROM events WHERE kind = 'slow' AND detail LIKE '%handles%'";
+    wait_for("the report of a call that goes on", || stage.has_row(slow));
     let living = || monitor_runtime::recover::living(&stage.db(), &[shelf.0.path().to_owned()], now_ns());
-    crate::reports::wait_for("all calls to be under way", || living().iter().any(|it| it.calls.len() == 7));
+    wait_for("all calls to be in flight", || living().iter().any(|process| process.calls.len() == 7));
     let seen = living().remove(0);
     assert_eq!(seen.process.pid, program.id());
     let worker: Vec<_> = seen.calls.iter().filter(|call| call.thread.as_deref() == Some("worker")).collect();
@@ -273,14 +261,16 @@ fn nothing_is_under_way_on_a_thread_whose_calls_have_all_ended() {
     let shelf = Shelf::new();
     let stage = shelf.stage();
     let mut program = stage.start("service", 600_000);
-    crate::reports::wait_for("some rounds", || stage.db().exists() && !shelf.files().is_empty());
+    // The program prints a line once its first rounds are in the store.
+    BufReader::new(program.stdout.take().unwrap()).lines().next().unwrap().unwrap();
+    // Looks again and again, since each look sees one moment. Every call removes its frame when it ends, also by
+    // an error, a panic or a cancellation: frames that stayed would add up from round to round.
     for _ in 0..20 {
         std::thread::sleep(Duration::from_millis(20));
-        for it in monitor_runtime::recover::living(&stage.db(), &[shelf.0.path().to_owned()], now_ns()) {
-            // Errors, panics and cancellations included, each call takes its frame with it.
-            assert!(it.calls.iter().all(|call| call.depth < 4), "{:?}", it.calls);
-            assert!(it.calls.len() <= 4, "{:?}", it.calls);
-        }
+        let living = monitor_runtime::recover::living(&stage.db(), &[shelf.0.path().to_owned()], now_ns());
+        assert_eq!(living.len(), 1);
+        let calls = &living[0].calls;
+        assert!(calls.len() <= 4 && calls.iter().all(|call| call.depth < 4), "{calls:?}");
     }
     program.kill().unwrap();
     program.wait().unwrap();

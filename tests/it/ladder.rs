@@ -1,8 +1,9 @@
 //! The ladder: rows and costs are kept within their bounds from the first call on, counts stay exact, and
 //! nothing that failed or was slow goes without its row.
 
-use std::io::Read;
+use std::time::{Duration, Instant};
 
+use crate::patience::{PATIENCE, wait_for};
 use crate::victim::{Stage, Store};
 
 /// What the scenario `hot` made of one function: calls, failed and slow ones.
@@ -14,7 +15,8 @@ fn made(output: &str) -> [[i64; 3]; 2] {
     std::array::from_fn(|_| lines.next().unwrap())
 }
 
-fn of(store: &Store, function: &str, sql: &str) -> i64 {
+/// Returns the number that a query gives about one function of `hot`.
+fn count(store: &Store, function: &str, sql: &str) -> i64 {
     store.one(&format!(
         "{sql} {} function = 'victim::hot::{function}'",
         if sql.contains("WHERE") { "AND" } else { "WHERE" }
@@ -23,29 +25,38 @@ fn of(store: &Store, function: &str, sql: &str) -> i64 {
 
 /// Exact counts, and a row for each call that failed or was slow.
 fn check_counts(store: &Store, function: &str, [calls, failed, slow]: [i64; 3]) {
-    assert_eq!(of(store, function, "SELECT calls FROM functions"), calls, "{function}");
-    assert_eq!(of(store, function, "SELECT errors FROM functions"), failed, "{function}");
-    assert_eq!(of(store, function, "SELECT COUNT(*) FROM errors"), failed, "{function}");
-    assert_eq!(of(store, function, "SELECT dropped FROM functions"), 0, "{function}");
-    // On a busy machine more are slow than were made to be.
-    let found = of(store, function, "SELECT COUNT(*) FROM slow_calls WHERE duration_ms >= 40");
-    assert!(found >= slow, "{function}: {found} of {slow} slow calls");
-    let rows = of(store, function, "SELECT COUNT(*) FROM calls");
-    assert_eq!(of(store, function, "SELECT recorded FROM functions"), rows, "{function}");
+    assert_eq!(count(store, function, "SELECT calls FROM functions"), calls, "{function}");
+    assert_eq!(count(store, function, "SELECT errors FROM functions"), failed, "{function}");
+    assert_eq!(count(store, function, "SELECT COUNT(*) FROM errors"), failed, "{function}");
+    assert_eq!(count(store, function, "SELECT dropped FROM functions"), 0, "{function}");
+    // A busy machine makes more calls slow than the program does. It may also keep the recorder's thread waiting, and
+    // its clock with it, by which calls that are only counted are seen to be slow: an event says so then.
+    let found = count(store, function, "SELECT COUNT(*) FROM slow_calls WHERE duration_ms >= 40");
+    let held_up: i64 =
+        store.one("SELECT COUNT(*) FROM events WHERE kind = 'slow' AND detail LIKE '%held up%'");
+    assert!(found >= slow || found > 0 && held_up > 0, "{function}: {found} of {slow} slow calls");
+    let rows = count(store, function, "SELECT COUNT(*) FROM calls");
+    assert_eq!(count(store, function, "SELECT recorded FROM functions"), rows, "{function}");
 }
 
 #[test]
 fn a_very_hot_function_is_only_counted_and_one_beside_it_recorded() {
     let stage = Stage::bounded();
-    let output = stage.run("hot", 4000);
-    let [hot, rare] = made(&output);
+    let began = Instant::now();
+    let program = stage.start_until_told("hot-until-told");
+    // Some calls are slow while the function is only counted, which is when they are hardest to notice.
+    let slow = "SELECT 1 FROM (SELECT COUNT(*) AS slow FROM slow_calls WHERE function = 'victim::hot::hot'
+        AND start_ns > (SELECT MIN(at_ns) FROM events WHERE detail LIKE 'victim::hot::hot: %-> counted%'))
+        WHERE slow >= 4";
+    wait_for("slow calls of a function that is only counted", || stage.has_row(slow));
+    let counted = "SELECT 1 FROM rates WHERE function = 'victim::hot::hot' AND fidelity = 'counted'";
+    wait_for("the row that says that it is only counted", || stage.has_row(counted));
+    let [hot, rare] = made(&stage.finish(program));
     let store = stage.store();
     check_counts(&store, "hot", hot);
     check_counts(&store, "rare", rare);
-    // Five seconds of rows at most, and what is kept whatever the rate.
-    let sampled = of(&store, "hot", "SELECT COUNT(*) FROM calls WHERE kept = 'sampled'");
-    assert!(sampled <= 5000, "{sampled}");
-    assert_eq!(of(&store, "rare", "SELECT COUNT(*) FROM calls"), rare[0]);
+    check_rows_by_chance(&store, began);
+    assert_eq!(count(&store, "rare", "SELECT COUNT(*) FROM calls"), rare[0]);
     let estimated: Vec<i64> = store.all("SELECT estimated FROM functions ORDER BY function");
     assert_eq!(estimated, [1, 0]);
     let change: String =
@@ -67,9 +78,9 @@ fn without_a_stated_limit_the_slowest_have_rows_and_a_bad_minute_does_not_flood_
     let numbers: Vec<i64> = output.trim().split(' ').map(|number| number.parse().unwrap()).collect();
     let [calls, slow, bad_from_ns] = numbers[..] else { panic!("{output}") };
     let store = stage.store();
-    assert_eq!(of(&store, "answer", "SELECT calls FROM functions"), calls);
+    assert_eq!(count(&store, "answer", "SELECT calls FROM functions"), calls);
     let slow_rows =
-        |when: String| of(&store, "answer", &format!("SELECT COUNT(*) FROM slow_calls WHERE {when}"));
+        |when: String| count(&store, "answer", &format!("SELECT COUNT(*) FROM slow_calls WHERE {when}"));
     // The first second or two go by before enough is known; preempted calls may take the place of some.
     let found = slow_rows(format!("start_ns < {bad_from_ns} AND duration_ms >= 5"));
     assert!(found >= slow / 4 && slow > 8, "{found} of {slow}");
@@ -86,12 +97,15 @@ fn without_a_stated_limit_the_slowest_have_rows_and_a_bad_minute_does_not_flood_
 #[test]
 fn a_burst_from_the_first_moment_on_leaves_no_more_rows_than_a_second_may() {
     let stage = Stage::bounded().with("MONITOR_MAX_OVERHEAD", "100%");
+    let began = Instant::now();
     stage.run("burst", 200_000);
+    // A busy machine may stretch the burst over some seconds.
+    let seconds = i64::try_from(began.elapsed().as_secs()).unwrap();
     let store = stage.store();
     assert_eq!(store.one::<i64>("SELECT calls FROM functions"), 200_000);
     assert_eq!(store.one::<i64>("SELECT dropped FROM functions"), 0);
     let rows: i64 = store.one("SELECT COUNT(*) FROM calls");
-    assert!((900..2_500).contains(&rows), "{rows}");
+    assert!((900..2_500 + 1000 * seconds).contains(&rows), "{rows} in {seconds} s");
     assert_eq!(store.one::<i64>("SELECT recorded FROM functions"), rows);
     // The first calls stand for themselves alone, whether the rest of the first drain had to be thinned or not.
     let first: i64 = store.one(
@@ -122,14 +136,17 @@ fn check_trees(store: &Store) {
 #[test]
 fn trees_of_a_burst_are_thinned_whole() {
     let stage = Stage::bounded().with("MONITOR_MAX_OVERHEAD", "100%").with("MONITOR_MAX_RATE", "200");
+    let began = Instant::now();
     stage.run("tree", 20_000);
+    let seconds = i64::try_from(began.elapsed().as_secs()).unwrap();
     let store = stage.store();
     let rows = |function: &str| -> i64 {
         store.one(&format!("SELECT COUNT(*) FROM calls WHERE function = 'victim::{function}'"))
     };
     // Two leaves to a root: those that may have rows are of some hundred trees.
-    let trees = rows("root");
-    assert!((60..1000).contains(&trees) && rows("leaf") < 2000, "{trees} {}", rows("leaf"));
+    let (trees, leaves) = (rows("root"), rows("leaf"));
+    let most = 1000 + 200 * seconds;
+    assert!((60..most).contains(&trees) && leaves < 2 * most, "{trees} and {leaves} in {seconds} s");
     check_trees(&store);
     assert_eq!(store.one::<i64>("SELECT SUM(calls) FROM functions"), 80_000);
 }
@@ -151,22 +168,18 @@ fn partial_trees(store: &Store, root: &str, (number, below): (u32, &str)) -> rus
 #[test]
 fn trees_are_whole_while_the_ladder_keeps_their_rows_within_bounds() {
     let stage = Stage::bounded().with("MONITOR_MAX_OVERHEAD", "100%");
-    let began = std::time::Instant::now();
+    let began = Instant::now();
     let program = stage.start_until_told("forest-until-told");
     // While the ladder knows how often each is called, a trunk that is there has its two branches and these
     // their three leaves each. Where a busy machine suddenly gives the program far more of its processor than
     // in the last second it does not know; it does as soon as one second is like the last.
     for (caller, callees) in [("trunk", (2, "branch")), ("branch", (3, "leaf"))] {
-        crate::reports::wait_for("a stretch of whole trees", || {
+        wait_for("a stretch of whole trees", || {
             stage.db().exists() && partial_trees(&stage.store(), caller, callees) == Ok(Some(0))
         });
     }
-    // Its standard input ends here.
-    let output = program.wait_with_output().unwrap();
+    let trees: i64 = stage.finish(program).trim().parse().unwrap();
     let seconds = i64::try_from(began.elapsed().as_secs()).unwrap() + 1;
-    assert!(output.status.success());
-    stage.settle(began);
-    let trees: i64 = String::from_utf8(output.stdout).unwrap().trim().parse().unwrap();
     let store = stage.store();
     assert_eq!(store.one::<i64>("SELECT dropped FROM functions ORDER BY dropped DESC LIMIT 1"), 0);
     let calls: Vec<i64> =
@@ -187,18 +200,21 @@ fn outage_secs() -> u64 {
 fn wait_for_rows_since(stage: &Stage, since_ns: i64) {
     let sql =
         "SELECT 1 FROM calls WHERE kept = 'sampled' AND function = 'victim::hot::hot' AND start_ns > ?1";
-    crate::reports::wait_for("rows at the new rate", || {
-        stage.store().0.query_row(sql, [since_ns], |_| Ok(())).is_ok()
-    });
+    wait_for("rows at the new rate", || stage.store().0.query_row(sql, [since_ns], |_| Ok(())).is_ok());
 }
 
-/// The store has no more rows than so many seconds may bring, and is not larger than these make it.
-fn check_growth(stage: &Stage, seconds: u64) {
-    let store = stage.store();
-    let sampled = of(&store, "hot", "SELECT COUNT(*) FROM calls WHERE kept = 'sampled'");
+/// Asserts that `hot` has no more rows by chance than the time since it was started allows.
+fn check_rows_by_chance(store: &Store, began: Instant) {
+    let sampled = count(store, "hot", "SELECT COUNT(*) FROM calls WHERE kept = 'sampled'");
+    let seconds = i64::try_from(began.elapsed().as_secs()).unwrap() + 1;
     // One second more is allowed at once, and five calls are kept for being the first.
-    let most = 1000 * (seconds.cast_signed() + 1) + 5;
+    let most = 1000 * (seconds + 1) + 5;
     assert!(sampled <= most, "{sampled} of {most} rows");
+}
+
+/// Asserts that the store's files are not larger than its rows make them.
+fn check_size(stage: &Stage) {
+    let store = stage.store();
     let rows: u64 = store.one::<i64>("SELECT COUNT(*) FROM calls").cast_unsigned();
     let bytes: u64 = ["", "-wal"]
         .iter()
@@ -212,46 +228,38 @@ fn check_growth(stage: &Stage, seconds: u64) {
 #[test]
 fn rates_are_turned_up_and_down_from_outside_while_the_store_is_locked_in_between() {
     let stage = Stage::bounded();
-    let seconds = outage_secs() + 8;
-    let mut program = stage.start("hot", seconds * 1000);
-    crate::reports::wait_for("rows", || {
-        stage.db().exists() && stage.store().0.query_row("SELECT 1 FROM calls", [], |_| Ok(())).is_ok()
-    });
-    let holds = |rate: f64| {
-        let sql = "SELECT asked = ?1 FROM rates WHERE function = 'victim::hot::hot'";
-        crate::reports::wait_for("the rate to hold", || {
-            stage.store().0.query_row(sql, [rate], |row| row.get(0)).unwrap_or(false)
-        });
+    let began = Instant::now();
+    let program = stage.start_until_told("hot-until-told");
+    wait_for("rows", || stage.has_row("SELECT 1 FROM calls"));
+    let wait_for_rate = |rate: &str| {
+        let sql = format!("SELECT 1 FROM rates WHERE function = 'victim::hot::hot' AND asked = {rate}");
+        wait_for("the rate to hold", || stage.has_row(&sql));
     };
     stage.monitor(&["sample", "victim::hot::hot", "0"]);
-    holds(0.0);
+    wait_for_rate("0");
     let other = rusqlite::Connection::open(stage.db()).unwrap();
-    other.busy_timeout(std::time::Duration::from_secs(10)).unwrap();
+    other.busy_timeout(PATIENCE).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
-    std::thread::sleep(std::time::Duration::from_secs(outage_secs()));
+    std::thread::sleep(Duration::from_secs(outage_secs()));
     other.execute_batch("ROLLBACK").unwrap();
     stage.monitor(&["sample", "victim::hot::hot", "0.25"]);
     let up_ns: i64 = stage.store().one("SELECT set_ns FROM sampling");
-    holds(0.25);
+    wait_for_rate("0.25");
     wait_for_rows_since(&stage, up_ns);
     let set =
         "INSERT OR REPLACE INTO sampling (pattern, rate, set_by) VALUES ('victim::hot::hot', 0.001, 'test')";
     other.execute(set, []).unwrap();
-    holds(0.001);
-    let mut output = String::new();
-    program.stdout.as_mut().unwrap().read_to_string(&mut output).unwrap();
-    let began = std::time::Instant::now();
-    assert!(program.wait().unwrap().success());
-    stage.settle(began);
-    let [hot, rare] = made(&output);
+    wait_for_rate("0.001");
+    let [hot, rare] = made(&stage.finish(program));
     let store = stage.store();
+    check_rows_by_chance(&store, began);
+    check_size(&stage);
     check_counts(&store, "hot", hot);
     check_counts(&store, "rare", rare);
     let events: Vec<String> =
         store.all("SELECT detail FROM events WHERE kind = 'rate' AND detail LIKE '%hot = %' ORDER BY at_ns");
     let set = ["0 by monitor:ada", "0.25 by monitor:ada", "0.001 by test"];
     assert_eq!(events, set.map(|set| format!("victim::hot::hot = {set}")));
-    check_growth(&stage, seconds);
     // While it was 0 nothing was drawn.
     let gap_ns: i64 = store.one(
         "SELECT MAX(gap) FROM (SELECT start_ns - LAG(start_ns) OVER (ORDER BY start_ns) AS gap FROM calls

@@ -3,6 +3,7 @@
 #![allow(clippy::disallowed_methods, reason = "tests look at files and wait for programs")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
+mod patience;
 mod victim;
 mod outcomes;
 mod counts;

@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader};
 
+use crate::patience::wait_for;
 use crate::victim::Stage;
 
 #[test]
@@ -34,10 +35,8 @@ fn rows_come_while_a_program_runs_and_killed_it_leaves_a_clean_store() {
     let mut program = stage.start("pace", 100_000);
     let mut lines = BufReader::new(program.stdout.take().unwrap()).lines();
     let made = lines.by_ref().take(500).map(|line| line.unwrap().parse::<i64>().unwrap()).last().unwrap() + 1;
-    crate::reports::wait_for("all calls so far", || {
-        let count = "SELECT COUNT(*) FROM calls";
-        stage.db().exists() && stage.store().0.query_row(count, [], |row| row.get(0)).unwrap_or(0) >= made
-    });
+    let all = format!("SELECT 1 FROM (SELECT COUNT(*) AS rows FROM calls) WHERE rows >= {made}");
+    wait_for("the rows of all calls so far", || stage.has_row(&all));
     program.kill().unwrap();
     program.wait().unwrap();
     let store = stage.store();

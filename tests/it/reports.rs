@@ -1,18 +1,8 @@
 //! What the recorder says of itself and of the process: `health` while calls are made, `resources`
 //! every ten seconds, and silence while nothing happens.
 
-use std::time::{Duration, Instant};
-
+use crate::patience::wait_for;
 use crate::victim::{Stage, Store};
-
-/// Waits for what another process brings about, far longer than it takes.
-pub(crate) fn wait_for(what: &str, mut ready: impl FnMut() -> bool) {
-    let until = Instant::now() + Duration::from_secs(60);
-    while !ready() {
-        assert!(Instant::now() < until, "waited in vain for {what}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
 
 #[test]
 fn health_follows_the_calls_while_the_program_runs() {
@@ -49,8 +39,7 @@ fn an_idle_program_writes_its_resources_every_ten_seconds_and_nothing_else() {
     wait_for("a second row of resources", || {
         stage.db().exists() && resources(&stage.store()).is_ok_and(|at| at.len() == 2)
     });
-    // Its standard input ends here.
-    assert!(program.wait_with_output().unwrap().status.success());
+    stage.finish(program);
     let store = stage.store();
     let at = resources(&store).unwrap();
     assert!(at[1] - at[0] >= 9_900_000_000, "{at:?}");

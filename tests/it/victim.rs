@@ -13,6 +13,8 @@ use rusqlite::types::FromSql;
 use rusqlite::{Connection, OpenFlags};
 use tempfile::TempDir;
 
+use crate::patience::{now_ns, wait_for};
+
 /// A place for one store, and how to run programs against it.
 #[derive(Debug)]
 pub(crate) struct Stage {
@@ -95,6 +97,23 @@ impl Stage {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     }
 
+    /// Ends a scenario that was started by `start_until_told`: closes its standard input, waits for its success,
+    /// and brings everything into the store. Returns what it has printed and nobody has read.
+    pub(crate) fn finish(&self, mut program: Child) -> String {
+        let began = Instant::now();
+        drop(program.stdin.take());
+        let output = program.wait_with_output().unwrap();
+        self.settle(began);
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Returns true if the store is there and the query, which begins with `SELECT 1`, finds a row in it. For
+    /// a store that a program is still writing to, or has not made yet.
+    pub(crate) fn has_row(&self, sql: &str) -> bool {
+        self.db().exists() && self.store().0.query_row(sql, [], |_| Ok(())).is_ok()
+    }
+
     /// Brings in what a program that began then had no time to write, as the next start does: its end waits
     /// for so long and no longer, in which a busy machine may not let the writer run at all.
     pub(crate) fn settle(&self, began: Instant) {
@@ -104,8 +123,7 @@ impl Stage {
         let variable = |name| self.variables.iter().rfind(|(known, _)| known == name);
         let db = variable("MONITOR_DB").map_or_else(|| self.db(), |(_, db)| db.into());
         let rings = variable("MONITOR_RINGS").map_or_else(|| "/dev/shm".into(), |(_, rings)| rings.into());
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-        monitor_runtime::recover::recover(&db, &[rings], i64::try_from(now.as_nanos()).unwrap()).unwrap();
+        monitor_runtime::recover::recover(&db, &[rings], now_ns()).unwrap();
     }
 
     /// The store, as any reader opens it.
@@ -142,7 +160,7 @@ impl Steady {
     /// Waits until so many more calls have been made.
     pub(crate) fn go_on(&self, calls: i64) {
         let before = self.made.load(Ordering::Relaxed);
-        crate::reports::wait_for("more calls", || self.made.load(Ordering::Relaxed) >= before + calls);
+        wait_for("more calls", || self.made.load(Ordering::Relaxed) >= before + calls);
     }
 
     /// The next line that it prints on stderr, once it does.

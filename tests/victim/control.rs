@@ -3,9 +3,9 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use monitored::{Config, Record, monitor};
+use monitored::{Config, Level, Record, monitor};
 
-use super::IN_TIME;
+use super::{IN_TIME, wait_until};
 
 #[monitor]
 fn work(number: u64) -> Result<u64, String> {
@@ -24,10 +24,7 @@ pub(crate) fn subscribe(number: u64) {
     for at in 0..number {
         let _ = work(at);
     }
-    let until = std::time::Instant::now() + IN_TIME;
-    while heard.lock().is_ok_and(|heard| (heard.len() as u64) < number) && std::time::Instant::now() < until {
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    wait_until(|| heard.lock().is_ok_and(|heard| heard.len() as u64 >= number));
     let missed = subscription.missed();
     drop(subscription);
     let _ = work(0);
@@ -61,6 +58,7 @@ pub(crate) fn breaker() {
     breaker.force_open("the disk is swapped");
     println!("{:?} {}", breaker.state(), breaker.statistics());
     let _ = work(2);
+    wait_until(|| monitored::health().level == Level::Degraded);
     println!(
         "{}",
         monitored::flush(Duration::from_millis(200)).is_err_and(|why| why.to_string().contains("swapped"))

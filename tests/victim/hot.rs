@@ -43,10 +43,10 @@ struct Made {
 /// How often a call of `hot` is slow.
 const SLOW_EVERY: Duration = Duration::from_millis(250);
 
-fn hot_until(until: Instant) -> Made {
+fn hot_until(mut is_over: impl FnMut() -> bool) -> Made {
     let mut made = Made::default();
     let mut next_slow = Instant::now() + SLOW_EVERY;
-    while Instant::now() < until {
+    while !is_over() {
         for number in 2..100_000 {
             let _ = black_box(hot(number));
         }
@@ -63,9 +63,9 @@ fn hot_until(until: Instant) -> Made {
     made
 }
 
-fn rare_until(until: Instant, pause: Duration) -> Made {
+fn rare_until(mut is_over: impl FnMut() -> bool, pause: Duration) -> Made {
     let mut made = Made::default();
-    while Instant::now() < until {
+    while !is_over() {
         made.calls += 1;
         made.failed += u64::from(rare(made.calls).is_err());
         made.slow += u64::from(made.calls.is_multiple_of(5) && !made.calls.is_multiple_of(3));
@@ -74,11 +74,11 @@ fn rare_until(until: Instant, pause: Duration) -> Made {
     made
 }
 
-/// Both for so many milliseconds; says what was made of each.
-pub(crate) fn hot_and_rare(milliseconds: u64) {
-    let until = Instant::now() + Duration::from_millis(milliseconds);
-    let rare = std::thread::spawn(move || rare_until(until, Duration::from_millis(100)));
-    let hot = hot_until(until);
+/// Calls both functions until it is over, and prints a line for each: calls, failed ones, slow ones.
+pub(crate) fn hot_and_rare(is_over: impl FnMut() -> bool + Send + Clone + 'static) {
+    let rare_is_over = is_over.clone();
+    let rare = std::thread::spawn(move || rare_until(rare_is_over, Duration::from_millis(100)));
+    let hot = hot_until(is_over);
     let rare = rare.join().unwrap_or_default();
     for Made { calls, failed, slow } in [hot, rare] {
         println!("{calls} {failed} {slow}");

@@ -4,9 +4,9 @@
 #![allow(clippy::disallowed_methods, reason = "an ordinary user's program: threads, time and files")]
 
 use std::hint::black_box;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use monitored::{Context, monitor};
+use monitored::{Context, Level, monitor};
 
 mod allocator;
 mod control;
@@ -39,8 +39,10 @@ fn main() {
         "steady" => steady(),
         "flood" => flood(after(number)),
         "flood-until-told" => flood(told()),
+        "outage" => outage(),
         "tree" => tree(number),
-        "hot" => hot::hot_and_rare(number),
+        "hot" => hot::hot_and_rare(after(number)),
+        "hot-until-told" => hot::hot_and_rare(told()),
         "burst" => hot::burst(number),
         "forest-until-told" => forest::grow(told()),
         "bad-minute" => hot::bad_minute(number),
@@ -160,13 +162,19 @@ fn told() -> impl FnMut() -> bool + Send + Clone {
 
 /// Whether so many milliseconds have gone by.
 fn after(milliseconds: u64) -> impl FnMut() -> bool + Send + Clone {
-    let until = std::time::Instant::now() + Duration::from_millis(milliseconds);
-    move || std::time::Instant::now() >= until
+    let until = Instant::now() + Duration::from_millis(milliseconds);
+    move || Instant::now() >= until
 }
 
 /// Calls flat out on two threads until it is over, one in a thousand failing; says how many were made and
 /// failed, and the process's memory.
 fn flood(is_over: impl FnMut() -> bool + Send + Clone + 'static) {
+    report(start_flood(is_over)());
+}
+
+/// Starts the threads of a flood. Returns a function that waits for their end and returns how many calls they have
+/// made and how many of them failed.
+fn start_flood(is_over: impl FnMut() -> bool + Send + Clone + 'static) -> impl FnOnce() -> (u64, u64) {
     let worker = |mut is_over: Box<dyn FnMut() -> bool + Send>| {
         let (mut calls, mut failed) = (0_u64, 0_u64);
         while !is_over() {
@@ -179,13 +187,42 @@ fn flood(is_over: impl FnMut() -> bool + Send + Clone + 'static) {
     };
     let threads =
         [is_over.clone(), is_over].map(|is_over| std::thread::spawn(move || worker(Box::new(is_over))));
-    let (mut calls, mut failed) = (0, 0);
-    for thread in threads {
-        if let Ok(made) = thread.join() {
-            calls += made.0;
-            failed += made.1;
-        }
+    move || {
+        let made = threads.into_iter().filter_map(|thread| thread.join().ok());
+        made.fold((0, 0), |(calls, failed), made| (calls + made.0, failed + made.1))
     }
+}
+
+/// Makes the calls of a flood in an outage of the store and says on stdout when the recorder has come to its last
+/// level, and, once standard input has ended, when it has taken all calls into its memory.
+fn outage() {
+    // This thread gets its ring before memory is short.
+    leaf(0);
+    let end_flood = start_flood(told());
+    wait_until(|| monitored::health().level == Level::Minimal);
+    println!("{}", monitored::health().level);
+    let (calls, failed) = end_flood();
+    leaf(1);
+    wait_until(|| {
+        let health = monitored::health();
+        let without_record = health.dropped.ring_full + health.dropped.no_ring + health.folded_errors;
+        health.recorded + without_record >= calls + 2
+    });
+    println!("drained");
+    report((calls, failed));
+}
+
+/// Waits until a condition holds, a minute at most.
+fn wait_until(is_so: impl Fn() -> bool) {
+    let deadline = Instant::now() + IN_TIME;
+    while !is_so() && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Prints how many calls were made, how many of them failed, what the recorder says of them, and the process's
+/// memory.
+fn report((calls, failed): (u64, u64)) {
     let flushed = monitored::flush(IN_TIME).is_ok();
     let health = monitored::health();
     println!(
@@ -263,10 +300,10 @@ fn acknowledge() {
 
 /// Failing calls flat out on two threads for so many milliseconds; says how many.
 fn failures(milliseconds: u64) {
-    let until = std::time::Instant::now() + Duration::from_millis(milliseconds);
+    let until = Instant::now() + Duration::from_millis(milliseconds);
     let worker = move || {
         let mut made = 0_u64;
-        while std::time::Instant::now() < until {
+        while Instant::now() < until {
             made += u64::from(orders::check(500).is_err());
         }
         made

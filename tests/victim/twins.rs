@@ -40,7 +40,7 @@ pub(super) fn run(number: u64) {
         sum += u64::from(at % 2 == 0 && Shelf.price(1_u16));
         if at % 10 == 0 {
             sum += u64::from(Shelf.price(1_u32));
-            monitored::flush(std::time::Duration::from_secs(10)).expect("a flush");
+            monitored::flush(super::IN_TIME).expect("a flush");
         }
     }
     let named = [first(1), second(1), second(1)];
