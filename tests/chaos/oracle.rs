@@ -8,7 +8,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags};
 
 use crate::place::Place;
-use crate::play::{Ended, MEMORY_MIB, Play, Reference};
+use crate::play::{AGAIN_IN_TIME, Ended, MEMORY_MIB, Play, Reference};
 use crate::row::{Calls, Row};
 
 /// What the recorder may use beyond the bound on its memory.
@@ -64,6 +64,9 @@ pub(crate) fn judge(
     judge_calls(&mut row, play, &found, &report);
     let may_wait = play.allowed.unsettled || number("in_memory") == 1 || play.allowed.nothing_stored;
     row.expect(may_wait || again.is_some(), || "no rows arrived once the fault was over".to_owned());
+    row.expect_in_time(again.is_none_or(|again| again < AGAIN_IN_TIME), || {
+        format!("rows arrived {again:.0?} after the fault was over")
+    });
     let flush_ms = number("flush_ms");
     row.expect_in_time(flush_ms < 4000, || format!("a flush of at most 3 s took {flush_ms} ms"));
     row
@@ -159,8 +162,8 @@ fn judge_calls(row: &mut Row, play: &Play, found: &Found, report: &HashMap<Strin
     let lost: u64 = reasons.iter().map(|(_, name)| number(name)).sum();
     let (written, emitted) = (number("rows_written"), row.emitted.all());
     let is_settled = number("flushed") == 1;
-    row.expect(is_settled || play.allowed.unsettled || play.allowed.nothing_stored, || {
-        "the last flush did not succeed".to_owned()
+    row.expect_in_time(is_settled || play.allowed.unsettled || play.allowed.nothing_stored, || {
+        "the last flush did not succeed within its 3 s".to_owned()
     });
     if is_settled {
         row.expect(emitted == written + lost, || {

@@ -16,12 +16,17 @@ use crate::place::{NOBODY, Place};
 use crate::row::Row;
 use crate::shim;
 
-/// Rounds of twelve calls in a phase; a round takes a millisecond and a bit.
+/// The rounds of a phase. A round takes a little more than a millisecond.
 pub(crate) const ROUNDS: u64 = 150;
-/// Bound on the victim's rings and backlog.
+/// The calls of a round.
+pub(crate) const CALLS_A_ROUND: u64 = 12;
+/// The bound on the victim's rings and backlog.
 pub(crate) const MEMORY_MIB: u64 = 4;
-/// By when rows must arrive again once a fault is over: the breaker's pause and a bit.
-const AGAIN_MAX: Duration = Duration::from_secs(35);
+/// The time after which rows arrive again once a fault is over: the breaker's pause and a bit.
+pub(crate) const AGAIN_IN_TIME: Duration = Duration::from_secs(35);
+
+/// The time after which no more rows are waited for, on the busiest machine: a minute more.
+const AGAIN_MAX: Duration = Duration::from_secs(95);
 
 /// By when a fault that can strike has, on the busiest machine.
 const STRIKES_WITHIN: Duration = Duration::from_secs(60);

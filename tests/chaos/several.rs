@@ -19,12 +19,13 @@ const fn case(fault: &'static str, how: &'static str, length: Length, run: fn() 
 pub(crate) const CASES: &[Case] = &[
     case("lock held for 2 s", "BEGIN IMMEDIATE by another", Length::Short, || {
         let mut row = locked(Duration::from_secs(2), 0);
-        row.expect(row.remark == "0 writes failed", || "waiting counted as a failure".to_owned());
+        // A busy machine may hold the lock for longer than the five seconds after which a write has failed.
+        row.expect_in_time(row.writer_errors == 0, || "waiting counted as a failure".to_owned());
         row
     }),
     case("lock held for 20 s", "BEGIN IMMEDIATE by another", Length::Long, || {
         let mut row = locked(Duration::from_secs(20), 2);
-        row.expect(row.remark != "0 writes failed", || "it never counted as a failure".to_owned());
+        row.expect(row.writer_errors > 0, || "it never counted as a failure".to_owned());
         row
     }),
     case("a reader holds a snapshot", "BEGIN, SELECT; 12 000 rounds", Length::Short, snapshot),
