@@ -1,4 +1,4 @@
-//! Disks that are full, failing, slow or not there.
+//! Rows in which the disk is full, failing, slow or missing.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -13,7 +13,7 @@ const fn case(fault: &'static str, how: &'static str, need: Need, length: Length
 }
 
 pub(crate) const CASES: &[Case] = &[
-    case("no fault", "nothing", Need::Nothing, Length::Short, || Play::new().run(nothing, nothing)),
+    case("no fault", "nothing", Need::Nothing, Length::Short, || Play::new().run(no_fault, no_fault)),
     case(
         "disk full for a while",
         "tmpfs of 2 MiB, filled up",
@@ -24,39 +24,51 @@ pub(crate) const CASES: &[Case] = &[
     case("disk full at start", "tmpfs of 1 MiB, full before", Need::Root, Length::Long, disk_full_at_start),
     case("disk full, by system call", "ENOSPC for a range of writes", Need::Compiler, Length::Long, || {
         let gone = Allowed { gone: true, ..Allowed::default() };
-        Play::new().rules("write:28:1:0:0").lines(2).allow(gone).lasting(Duration::from_secs(2)).run(on, off)
+        Play::new()
+            .rules("write:28:1:0:0")
+            .lines(2)
+            .allow(gone)
+            .lasting(Duration::from_secs(2))
+            .run(switch_on, switch_off)
     }),
     case("file size limit", "ulimit -f, half a megabyte", Need::Nothing, Length::Short, file_size_limit),
     case("size bound reached", "MONITOR_MAX_DISK=1MiB", Need::Nothing, Length::Short, size_bound),
     case("a write fails once", "EIO at the 3rd write", Need::Compiler, Length::Short, || {
-        Play::new().rules("write:5:3:1:0").run(on, off)
+        Play::new().rules("write:5:3:1:0").run(switch_on, switch_off)
     }),
     case("writes fail", "EIO at every write", Need::Compiler, Length::Long, || {
-        Play::new().rules("write:5:1:0:0").lines(2).lasting(Duration::from_secs(2)).run(on, off)
+        Play::new().rules("write:5:1:0:0").lines(2).lasting(Duration::from_secs(2)).run(switch_on, switch_off)
     }),
     case("a sync fails once", "EIO at the 1st fsync", Need::Compiler, Length::Short, || {
-        Play::new().with("MONITOR_MAX_DISK", "2MiB").rules("fsync:5:1:1:0").run(on, off)
+        Play::new().with("MONITOR_MAX_DISK", "2MiB").rules("fsync:5:1:1:0").run(switch_on, switch_off)
     }),
     case("syncs fail", "EIO at every fsync", Need::Compiler, Length::Short, || {
-        Play::new().with("MONITOR_MAX_DISK", "2MiB").rules("fsync:5:1:0:0").lines(2).run(on, off)
+        Play::new()
+            .with("MONITOR_MAX_DISK", "2MiB")
+            .rules("fsync:5:1:0:0")
+            .lines(2)
+            .run(switch_on, switch_off)
     }),
     case("a read fails once", "EIO at the 1st read, store moved", Need::Compiler, Length::Short, || {
-        // As below: the log of the moved file goes with it.
+        // The log of the moved file is lost with it, as in the next row.
         let gone = Allowed { gone: true, ..Allowed::default() };
-        Play::new().rules("read:5:1:1:0").lines(1).allow(gone).run(reopened, off)
+        Play::new().rules("read:5:1:1:0").lines(1).allow(gone).run(reopened, switch_off)
     }),
     case("reads fail", "EIO at every read, store moved", Need::Compiler, Length::Long, || {
-        // What the log of the moved file holds cannot be copied into it then.
+        // The rows in the log of the moved file cannot be copied into it then.
         let gone = Allowed { gone: true, ..Allowed::default() };
         Play::new()
             .rules("read:5:1:0:0")
             .lines(3)
             .allow(gone)
             .lasting(Duration::from_secs(1))
-            .run(reopened, off)
+            .run(reopened, switch_off)
     }),
     case("a sync takes 400 ms", "delayed fsync and write", Need::Compiler, Length::Short, || {
-        Play::new().with("MONITOR_MAX_DISK", "2MiB").rules("fsync:0:1:0:400,write:0:1:1:400").run(on, off)
+        Play::new()
+            .with("MONITOR_MAX_DISK", "2MiB")
+            .rules("fsync:0:1:0:400,write:0:1:1:400")
+            .run(switch_on, switch_off)
     }),
     case(
         "syncs take 400 ms, and calls are only counted",
@@ -66,10 +78,10 @@ pub(crate) const CASES: &[Case] = &[
         slow_sync_while_counting,
     ),
     case("the disk hangs for 5 s", "delayed write", Need::Compiler, Length::Long, || {
-        Play::new().rules("write:0:1:1:5000").run(on, off)
+        Play::new().rules("write:0:1:1:5000").run(switch_on, switch_off)
     }),
     case("locks not available", "ENOLCK at every lock", Need::Compiler, Length::Long, || {
-        Play::new().rules("lock:37:1:0:0").lines(2).lasting(Duration::from_secs(1)).run(on, off)
+        Play::new().rules("lock:37:1:0:0").lines(2).lasting(Duration::from_secs(1)).run(switch_on, switch_off)
     }),
     case("no descriptors at start", "ulimit -n 6, raised later", Need::Nothing, Length::Long, no_descriptors),
     case(
@@ -85,10 +97,10 @@ pub(crate) const CASES: &[Case] = &[
     case("read-only file system", "bind mount, remounted ro", Need::Root, Length::Short, read_only_mount),
 ];
 
-/// The clock by which calls are timed that are only counted stands still in a sync: they are timed otherwise
-/// then, and none that is slow goes without its row.
+/// Delays syncs while a function is only counted. The coarse clock, by which counted calls are seen to be slow, stands
+/// still in a sync; so calls are timed instead for that long, and no slow call goes without its row.
 fn slow_sync_while_counting() -> Row {
-    // What is shown is that slow calls are noticed: so there is memory for as many as wait.
+    // The row shows that slow calls are noticed, so there is memory for all that wait.
     let play = Play::new().with("MONITOR_MAX_DISK", "2MiB").with("MONITOR_MAX_MEMORY", "64MiB");
     let play = play.rules_always("fsync:0:8:10:400");
     let mut command = play.command("hot", 7000);
@@ -115,7 +127,7 @@ fn slow_sync_while_counting() -> Row {
             format!("{function}: calls, failures and slow ones {made:?}, found {found:?}, dropped {dropped}")
         };
         row.expect(found[..2] == made[..2], differ);
-        // The recorder's own clock stands still where its thread is not let run.
+        // The coarse clock also stands still where the recorder's thread is not scheduled.
         row.expect_in_time(found[2] >= made[2], differ);
         row.emitted.ok += made[0] - made[1];
         row.emitted.failed += made[1];
@@ -127,18 +139,18 @@ fn slow_sync_while_counting() -> Row {
     row
 }
 
-/// For rows whose fault lies in the command.
-pub(crate) fn nothing(_: &Place, _: &Victim) {}
+/// Does nothing: the fault of the row lies in its command.
+pub(crate) fn no_fault(_: &Place, _: &Victim) {}
 
-pub(crate) fn on(place: &Place, _: &Victim) {
+pub(crate) fn switch_on(place: &Place, _: &Victim) {
     place.switch_on();
 }
 
-pub(crate) fn off(place: &Place, _: &Victim) {
+pub(crate) fn switch_off(place: &Place, _: &Victim) {
     place.switch_off();
 }
 
-/// Switches the fault on and has the victim open its store again.
+/// Switches the fault on and makes the victim open its store again.
 fn reopened(place: &Place, _: &Victim) {
     place.switch_on();
     let moved = place.data().join("moved.db");
@@ -173,20 +185,20 @@ fn disk_full_at_start() -> Row {
     let play = Play::new().lines(3);
     play.place.mount_tmpfs(1 << 20);
     ballast(&play.place);
-    play.run(nothing, |place, _| drop_ballast(place))
+    play.run(no_fault, |place, _| drop_ballast(place))
 }
 
 fn file_size_limit() -> Row {
     let allowed = Allowed { gone: true, unsettled: true, ..Allowed::default() };
-    // The limit is in units of 512 bytes or a kilobyte, depending on the shell.
-    Play::new().limited("ulimit -f 1024").lines(3).allow(allowed).run(nothing, nothing)
+    // The unit of the limit is 512 bytes or a kilobyte, depending on the shell.
+    Play::new().limited("ulimit -f 1024").lines(3).allow(allowed).run(no_fault, no_fault)
 }
 
 fn size_bound() -> Row {
     let mut play =
         Play::new().with("MONITOR_MAX_DISK", "1MiB").allow(Allowed { gone: true, ..Allowed::default() });
     play.rounds = 1000;
-    let mut row = play.run(nothing, nothing);
+    let mut row = play.run(no_fault, no_fault);
     row.expect(row.lost.iter().any(|(reason, _)| *reason == "with the file"), || {
         "the bound was not reached".to_owned()
     });
@@ -194,12 +206,12 @@ fn size_bound() -> Row {
 }
 
 fn no_descriptors() -> Row {
-    // Three are there from the start, and the victim keeps one open itself.
+    // Three descriptors exist from the start, and the victim keeps one open itself.
     let play = Play::new().limited("ulimit -Sn 6").lines(2);
-    play.run(nothing, |_, victim| allow_descriptors(victim, 1024))
+    play.run(no_fault, |_, victim| allow_descriptors(victim, 1024))
 }
 
-/// The store has to be opened anew, and cannot be.
+/// Makes it necessary and impossible to open the store again.
 fn no_more_descriptors() -> Row {
     let play = Play::new().lines(3).lasting(Duration::from_secs(1));
     play.run(
@@ -217,12 +229,12 @@ fn allow_descriptors(victim: &Victim, most: u32) {
     assert!(status.is_ok_and(|status| status.success()), "prlimit is not there");
 }
 
-/// On a file system whose memory other machines or another kernel module do not share.
+/// Runs on a file system whose shared memory other machines or another kernel module do not see.
 fn shared(kind: &str) -> Row {
     let play = Play::new().with("CHAOS_STATFS", kind).rules_always("statfs:1:1:0:0");
     let shm = play.place.shm();
     let mut was_wal = false;
-    let mut row = play.run(|_, _| was_wal = shm.exists(), nothing);
+    let mut row = play.run(|_, _| was_wal = shm.exists(), no_fault);
     row.expect(!was_wal, || "it used shared memory there".to_owned());
     row
 }
@@ -231,5 +243,5 @@ fn read_only_mount() -> Row {
     let play = Play::new().lines(1);
     play.place.mount_itself();
     play.place.remount("remount,bind,ro");
-    play.run(nothing, nothing)
+    play.run(no_fault, no_fault)
 }

@@ -1,9 +1,9 @@
-//! Files that someone removes, moves, cuts, overwrites or puts there, and rights that are not there.
+//! Rows in which someone removes, moves, cuts, overwrites or adds files, or takes rights away.
 
 use std::fs::{OpenOptions, Permissions};
 use std::os::unix::fs::{FileExt as _, PermissionsExt as _};
 
-use crate::disk::nothing;
+use crate::disk::no_fault;
 use crate::oracle;
 use crate::place::Place;
 use crate::play::{Allowed, Play, bounded};
@@ -17,7 +17,7 @@ const fn case(fault: &'static str, how: &'static str, need: Need, run: fn() -> R
 
 pub(crate) const CASES: &[Case] = &[
     case("store removed while open", "rm store.db", Need::Nothing, || {
-        Play::new().lines(1).allow(GONE).run(|place, _| std::fs::remove_file(place.db()).unwrap(), nothing)
+        Play::new().lines(1).allow(GONE).run(|place, _| std::fs::remove_file(place.db()).unwrap(), no_fault)
     }),
     case("store and log removed", "rm store.db*", Need::Nothing, || {
         let remove = |place: &Place| {
@@ -25,43 +25,43 @@ pub(crate) const CASES: &[Case] = &[
                 std::fs::remove_file(path).unwrap();
             }
         };
-        Play::new().lines(1).allow(GONE).run(|place, _| remove(place), nothing)
+        Play::new().lines(1).allow(GONE).run(|place, _| remove(place), no_fault)
     }),
     case("store moved away", "mv store.db moved.db", Need::Nothing, || {
         let to = |place: &Place| std::fs::rename(place.db(), place.data().join("moved.db")).unwrap();
-        Play::new().lines(1).run(|place, _| to(place), nothing)
+        Play::new().lines(1).run(|place, _| to(place), no_fault)
     }),
     case("store replaced by an older copy", "cp over it, mv", Need::Nothing, replaced),
     case("store truncated", "truncate -s 8192", Need::Nothing, || {
-        Play::new().lines(1).allow(GONE).run(|place, _| cut(place, 8192), nothing)
+        Play::new().lines(1).allow(GONE).run(|place, _| cut(place, 8192), no_fault)
     }),
     case("store emptied", "truncate -s 0", Need::Nothing, || {
-        Play::new().lines(1).allow(GONE).run(|place, _| cut(place, 0), nothing)
+        Play::new().lines(1).allow(GONE).run(|place, _| cut(place, 0), no_fault)
     }),
     case("store overwritten", "dd if=/dev/zero, whole file", Need::Nothing, || {
-        Play::new().lines(1).allow(GONE).run(|place, _| overwrite(place), nothing)
+        Play::new().lines(1).allow(GONE).run(|place, _| overwrite(place), no_fault)
     }),
     case("log removed", "rm store.db-wal", Need::Nothing, || {
-        Play::new().lines(1).allow(GONE).run(|place, _| std::fs::remove_file(place.wal()).unwrap(), nothing)
+        Play::new().lines(1).allow(GONE).run(|place, _| std::fs::remove_file(place.wal()).unwrap(), no_fault)
     }),
     case("shared memory truncated", "truncate -s 0 store.db-shm", Need::Nothing, || {
         let cut =
             |place: &Place| OpenOptions::new().write(true).open(place.shm()).unwrap().set_len(0).unwrap();
-        Play::new().lines(1).allow(GONE).run(|place, _| cut(place), nothing)
+        Play::new().lines(1).allow(GONE).run(|place, _| cut(place), no_fault)
     }),
     case("shared memory removed", "rm store.db-shm", Need::Nothing, || {
-        Play::new().lines(1).allow(GONE).run(|place, _| std::fs::remove_file(place.shm()).unwrap(), nothing)
+        Play::new().lines(1).allow(GONE).run(|place, _| std::fs::remove_file(place.shm()).unwrap(), no_fault)
     }),
     case("folder removed", "rm -r data", Need::Nothing, || {
         Play::new()
             .lines(1)
             .allow(GONE)
-            .run(|place, _| std::fs::remove_dir_all(place.data()).unwrap(), nothing)
+            .run(|place, _| std::fs::remove_dir_all(place.data()).unwrap(), no_fault)
     }),
     case("folder not writable", "chmod 500, another user", Need::Root, || {
         let play = Play::new().without_rights().lines(1);
         std::fs::set_permissions(play.place.data(), Permissions::from_mode(0o500)).unwrap();
-        let mut row = play.run(nothing, nothing);
+        let mut row = play.run(no_fault, no_fault);
         row.remark.push_str("the default folder takes its place");
         row
     }),
@@ -72,7 +72,7 @@ pub(crate) const CASES: &[Case] = &[
         for folder in [play.place.data(), play.place.home()] {
             std::fs::set_permissions(folder, Permissions::from_mode(0o500)).unwrap();
         }
-        play.run(nothing, nothing)
+        play.run(no_fault, no_fault)
     }),
     case("store not writable", "chmod 400, another user", Need::Root, || {
         let play = Play::new().without_rights().lines(1);
@@ -80,7 +80,7 @@ pub(crate) const CASES: &[Case] = &[
         std::fs::set_permissions(play.place.db(), Permissions::from_mode(0o400)).unwrap();
         let db = play.place.db();
         let mut calls = 0_i64;
-        let mut row = play.run(nothing, |_, _| {
+        let mut row = play.run(no_fault, |_, _| {
             let rows =
                 oracle::open(&db).unwrap().query_row("SELECT count(*) FROM calls", [], |row| row.get(0));
             calls = rows.unwrap();
@@ -126,12 +126,12 @@ fn overwrite(place: &Place) {
     OpenOptions::new().write(true).open(place.db()).unwrap().write_all_at(&vec![0; length], 0).unwrap();
 }
 
-/// Brings what the log holds into the file, so that the file is what counts.
+/// Copies the log into the file, so that a fault in the file hits what counts.
 fn checkpoint(place: &Place) {
     let store = rusqlite::Connection::open(place.db()).unwrap();
     store.busy_timeout(std::time::Duration::from_secs(5)).unwrap();
     store.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
-    // Closing would drop nothing of another process's, but this one stays out of its way altogether.
+    // The connection is never closed, so that it changes nothing of the victim's.
     std::mem::forget(store);
 }
 
@@ -144,18 +144,18 @@ fn replaced() -> Row {
             store.execute("VACUUM INTO ?1", [copy.to_str().unwrap()]).unwrap();
             std::fs::rename(copy, place.db()).unwrap();
         },
-        nothing,
+        no_fault,
     )
 }
 
-/// A store as version 1 left it, with 40 calls: it is brought up to date, and they are still there, however old
-/// they are by now.
+/// Starts with a store that version 1 left, with 40 calls. The store is migrated and the calls are still there,
+/// however old they are by now.
 fn migrated() -> Row {
     let play = Play::new().with("MONITOR_RETENTION", "36500d");
     let path = play.place.db();
     std::fs::copy(concat!(env!("CARGO_MANIFEST_DIR"), "/data/versions/1.db"), &path).unwrap();
     let (mut version, mut calls) = (0, 0);
-    let mut row = play.run(nothing, |_, _| {
+    let mut row = play.run(no_fault, |_, _| {
         let store = oracle::open(&path).unwrap();
         let number = |sql: &str| store.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap();
         version = number("PRAGMA user_version");
@@ -165,7 +165,7 @@ fn migrated() -> Row {
     row
 }
 
-/// Another's file lies at the path: it stays as it is, and a sibling is used.
+/// Puts a file of another program at the path. That file stays as it is, and a sibling is used.
 fn left_alone(sql: &str, sibling: &str) -> Row {
     let play = Play::new().lines(1);
     let path = play.place.db();
@@ -178,7 +178,7 @@ fn left_alone(sql: &str, sibling: &str) -> Row {
     let before = std::fs::read(&path).unwrap();
     let data = play.place.data();
     let (mut is_same, mut is_beside) = (false, false);
-    let mut row = play.run(nothing, |_, _| {
+    let mut row = play.run(no_fault, |_, _| {
         is_same = std::fs::read(&path).unwrap() == before;
         let mut names = std::fs::read_dir(&data).unwrap().flatten().map(|entry| entry.file_name());
         is_beside = names.any(|name| name.to_string_lossy().ends_with(sibling));
@@ -194,13 +194,13 @@ fn text_file() -> Row {
     std::fs::write(&notes, "milk, eggs, flour\n".repeat(400)).unwrap();
     let play = play.with("MONITOR_DB", notes.to_str().unwrap());
     let mut left = String::new();
-    let mut row = play.run(nothing, |_, _| left = std::fs::read_to_string(&notes).unwrap());
+    let mut row = play.run(no_fault, |_, _| left = std::fs::read_to_string(&notes).unwrap());
     let is_same = left == "milk, eggs, flour\n".repeat(400);
     row.expect(is_same, || "the notes were written to".to_owned());
     row
 }
 
-/// Each of them lies where the victim is to record: it goes on, beside or without it.
+/// Puts each hostile store at the victim's path. The victim goes on, beside that store or without one.
 fn hostile_stores() -> Row {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/data/stores");
     let mut row = Row { is_host_unchanged: true, ..Row::default() };
@@ -213,7 +213,7 @@ fn hostile_stores() -> Row {
         let same = output.status.success() && output.stdout == b"55\nOk(())\n" && lines <= 1;
         row.is_host_unchanged &= same;
         row.expect(same, || format!("{}: {output:?}", entry.path().display()));
-        // Only a store with the victim's function in its table is asked: the views of others never end.
+        // Only a store that has the victim's function in its table is queried: the views of other stores never end.
         let rows = |path: &std::path::PathBuf| {
             let store = oracle::open(path).ok()?;
             let number = |sql: &str| store.query_row(sql, [], |row| row.get::<_, i64>(0)).ok();
@@ -240,7 +240,7 @@ fn link() -> Row {
     std::fs::write(&target, "").unwrap();
     std::os::unix::fs::symlink(&target, play.place.db()).unwrap();
     let mut is_empty = false;
-    let mut row = play.run(nothing, |_, _| is_empty = std::fs::metadata(&target).unwrap().len() == 0);
+    let mut row = play.run(no_fault, |_, _| is_empty = std::fs::metadata(&target).unwrap().len() == 0);
     row.expect(is_empty, || "the link was followed".to_owned());
     row
 }

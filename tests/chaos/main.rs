@@ -1,12 +1,12 @@
-//! The chaos suite: one victim program, one oracle, and a row for each fault. Each row runs the victim
-//! with a store under that fault, and beside it a run without the recorder; then it says how many calls
-//! were made, stored, brought in late and lost, and whether the victim was the same in both runs.
+//! The chaos suite: one victim program, one oracle, and a row for each fault. Each row runs the victim with a store
+//! under that fault, and once more without the recorder. The row says how many calls were made, stored, recovered and
+//! lost, and whether the victim was the same in both runs.
 //!
-//! Without arguments the short rows run, as part of `cargo test`; `--all` runs every row, words choose
-//! rows by name. Rows that need root or a compiler are left out where those are missing, and said so;
-//! with `--require-all`, or where `CI` is set, that is a failure.
+//! Without arguments the short rows run, as part of `cargo test`; `--all` runs every row, words choose rows by name.
+//! Rows that need root or a compiler are left out where those are missing, and listed; with `--require-all`, or where
+//! `CI` is set, a row left out is a failure.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-#![allow(clippy::print_stdout, reason = "the table is what this program is for")]
+#![allow(clippy::print_stdout, reason = "the program prints its table")]
 #![allow(clippy::disallowed_methods, reason = "it harms files, starts programs and waits for them")]
 
 mod row;
@@ -37,45 +37,45 @@ use std::time::Instant;
 
 use row::{Case, Length, Need, Row};
 
-/// Rows that run at once: most of their time they wait.
+/// The number of rows that run at once. They mostly wait.
 const AT_ONCE: usize = 6;
 
-/// How often a row runs at most, as long as nothing but a time is objected to.
+/// The most runs of a row whose only objections are to times.
 const TRIES_MAX: usize = 3;
 
-/// What was asked for.
+/// The arguments of the command line.
 #[derive(Debug, Default)]
-struct Asked {
+struct Arguments {
     all: bool,
     list: bool,
     require_all: bool,
     words: Vec<String>,
 }
 
-fn asked() -> Asked {
-    let mut asked = Asked { require_all: std::env::var_os("CI").is_some(), ..Asked::default() };
+fn parse_arguments() -> Arguments {
+    let mut arguments = Arguments { require_all: std::env::var_os("CI").is_some(), ..Arguments::default() };
     for argument in std::env::args().skip(1) {
         match argument.as_str() {
-            "--all" => asked.all = true,
-            "--short" => asked.all = false,
-            "--list" => asked.list = true,
-            "--require-all" => asked.require_all = true,
-            // The test harness's own options mean nothing here.
+            "--all" => arguments.all = true,
+            "--short" => arguments.all = false,
+            "--list" => arguments.list = true,
+            "--require-all" => arguments.require_all = true,
+            // Options of the test harness mean nothing here.
             option if option.starts_with('-') => {}
-            word => asked.words.push(word.to_owned()),
+            word => arguments.words.push(word.to_owned()),
         }
     }
-    asked
+    arguments
 }
 
 fn main() -> ExitCode {
-    let asked = asked();
+    let arguments = parse_arguments();
     let chosen = |case: &Case| {
-        let named = asked.words.iter().any(|word| case.fault.contains(word.as_str()));
+        let named = arguments.words.iter().any(|word| case.fault.contains(word.as_str()));
         match case.length {
-            _ if !asked.words.is_empty() => named,
+            _ if !arguments.words.is_empty() => named,
             Length::Short => true,
-            Length::Long => asked.all,
+            Length::Long => arguments.all,
             Length::ByName => false,
         }
     };
@@ -91,7 +91,7 @@ fn main() -> ExitCode {
     ]
     .concat();
     let cases: Vec<Case> = cases.into_iter().filter(chosen).collect();
-    if asked.list {
+    if arguments.list {
         for case in &cases {
             println!("{}: test", case.fault);
         }
@@ -107,14 +107,14 @@ fn main() -> ExitCode {
     let failed = row::print_problems(&ran);
     let (passed, left) = (ran.len() - failed, left_out.len());
     println!("{passed} passed, {failed} failed, {left} left out, in {:.0?}", began.elapsed());
-    if failed > 0 || asked.require_all && !left_out.is_empty() {
+    if failed > 0 || arguments.require_all && !left_out.is_empty() {
         ExitCode::FAILURE
     } else {
         ExitCode::SUCCESS
     }
 }
 
-/// Runs the rows, several at once; the rest are those that cannot be run here.
+/// Runs the rows, several at once. Returns them and the cases that this machine cannot run.
 fn run_all(cases: &[Case]) -> (Vec<Row>, Vec<(Case, Need)>) {
     let (can, cannot): (Vec<&Case>, Vec<&Case>) = cases.iter().partition(|case| case.missing().is_none());
     let waiting: Mutex<VecDeque<(usize, &Case)>> = Mutex::new(can.into_iter().enumerate().collect());
@@ -139,17 +139,17 @@ fn run_all(cases: &[Case]) -> (Vec<Row>, Vec<(Case, Need)>) {
     (ran.into_iter().map(|(_, row)| row).collect(), left_out)
 }
 
-/// A row whose only fault is that something took too long runs again: what the recorder does to its host it
-/// does each time, and what another program did to both of them is over.
+/// Runs a row, and runs it again while its only objections are to times. The recorder delays its host each time;
+/// another program on this machine does so once.
 fn run(case: &Case) -> Row {
     let mut row = run_once(case);
     let mut before = Vec::new();
-    while row.problems.is_empty() && !row.late.is_empty() && before.len() + 1 < TRIES_MAX {
-        before.push(row.late.join(", "));
+    while row.problems.is_empty() && !row.overtime.is_empty() && before.len() + 1 < TRIES_MAX {
+        before.push(row.overtime.join(", "));
         row = run_once(case);
         let _ = write!(row.remark, " (ran again: {})", before.join("; "));
     }
-    row.problems.append(&mut row.late);
+    row.problems.append(&mut row.overtime);
     row
 }
 

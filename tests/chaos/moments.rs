@@ -1,12 +1,12 @@
-//! Calls at moments at which little works, a program that stands still, hangs at its end, or is built so that
-//! it cannot unwind.
+//! Rows with calls at moments at which little works, and with a program that stands still, hangs at its end, or is
+//! built without unwinding.
 
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use crate::disk::nothing;
+use crate::disk::no_fault;
 use crate::oracle;
 use crate::play::{Play, Victim};
 use crate::row::{Calls, Case, Length, Need, Row};
@@ -16,7 +16,13 @@ const fn case(fault: &'static str, how: &'static str, need: Need, length: Length
 }
 
 pub(crate) const CASES: &[Case] = &[
-    case("call in a handler of exit", "atexit, before and after ours", Need::Nothing, Length::Short, late),
+    case(
+        "call in a handler of exit",
+        "atexit, before and after ours",
+        Need::Nothing,
+        Length::Short,
+        exit_handlers,
+    ),
     case("call in a signal handler", "SIGALRM every ms", Need::Nothing, Length::Short, signals),
     case(
         "call in an allocator",
@@ -30,8 +36,8 @@ pub(crate) const CASES: &[Case] = &[
     case("panics abort", "panic = \"abort\"", Need::Nothing, Length::Long, aborting),
 ];
 
-/// The later handlers run before the recorder's, the earlier ones after it: each result is right.
-fn late() -> Row {
+/// Handlers that are registered later run before the recorder's, earlier ones after it. Each result is right.
+fn exit_handlers() -> Row {
     let play = Play::new();
     let output = play.output(play.command("late", 1));
     let mut row = Row { emitted: Calls { ok: 3, failed: 0 }, ..Row::default() };
@@ -43,8 +49,8 @@ fn late() -> Row {
     row
 }
 
-/// Those outside of the handler are counted to the last, and so are read to the last: nothing that a handler
-/// does puts the records behind it out of step.
+/// Calls outside of the handler are all counted, so all were read: nothing that a handler does puts the records behind
+/// it out of step.
 fn signals() -> Row {
     const CALLS: u64 = 100_000;
     let mut row = Row { is_host_unchanged: true, ..Row::default() };
@@ -71,11 +77,11 @@ fn signals() -> Row {
         row.stored.ok += rows;
         row.lost = vec![("ring full", row.lost.iter().map(|(_, lost)| lost).sum::<u64>() + dropped)];
     }
-    row.remark.push_str("calls outside of the handler; its own have a row or are let through");
+    row.remark.push_str("calls outside of the handler; the handler's own calls may go unrecorded");
     row
 }
 
-/// Every one of its calls may be let through; none may wait, and none may come out of place.
+/// Any of the allocator's own calls may go unrecorded. None may wait, and none may put records out of order.
 fn allocator() -> Row {
     const CALLS: u64 = 5000;
     let play = Play::new();
@@ -102,11 +108,11 @@ fn allocator() -> Row {
         format!("{counted} counted, {rows} rows, {dropped} dropped")
     });
     let inside = number("SELECT coalesce(sum(calls), 0) FROM functions WHERE function LIKE '%::allocated'");
-    row.remark = format!("emitted: those around the allocator's; of its own {inside} were recorded");
+    row.remark = format!("emitted: calls outside of the allocator; {inside} of its own calls were recorded");
     row
 }
 
-/// As when a machine is suspended: the clocks go on, the program does not.
+/// Stops the program as a suspended machine does: the clocks go on, the program does not.
 fn stopped() -> Row {
     let play = Play::new();
     let signal = |victim: &Victim, signal: &str| {
@@ -119,13 +125,13 @@ fn stopped() -> Row {
             std::thread::sleep(Duration::from_secs(3));
             signal(victim, "-CONT");
         },
-        nothing,
+        no_fault,
     );
-    row.remark.push_str("times go on as the machine's do");
+    row.remark.push_str("times go on with the machine's clock");
     row
 }
 
-/// Its end does not wait for the disk; the next program brings what it could not write.
+/// The program's end does not wait for the disk. The next program recovers what it could not write.
 fn hung_at_exit() -> Row {
     const HANGS: Duration = Duration::from_secs(30);
     let play = Play::new().rules_always("write:0:1:0:30000");
@@ -148,7 +154,7 @@ fn hung_at_exit() -> Row {
     row
 }
 
-/// The victim, built anew without unwinding.
+/// Builds the victim without unwinding.
 fn aborting_victim() -> Option<PathBuf> {
     static BUILT: OnceLock<Option<PathBuf>> = OnceLock::new();
     let build = || {
@@ -162,8 +168,8 @@ fn aborting_victim() -> Option<PathBuf> {
     BUILT.get_or_init(build).clone()
 }
 
-/// No panic can be contained there: no code of the user's is run for a value, and one in a monitored
-/// function ends the program as it does without a recorder, with all calls before it kept.
+/// Without unwinding no panic can be contained. So no code of the user's is run for a value, and a panic in a
+/// monitored function ends the program as it does without a recorder, with all earlier calls kept.
 fn aborting() -> Row {
     let Some(victim) = aborting_victim() else { panic!("the victim cannot be built") };
     let mut row = Row { is_host_unchanged: true, ..Row::default() };

@@ -1,5 +1,5 @@
-//! The oracle, the same for every row: the host is as it would be without the recorder, and every call
-//! has a row or is counted with the reason why not.
+//! The oracle judges every row by the same rules: the host is as it is without the recorder, and every call has a row
+//! or is counted with the reason for which it has none.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -11,31 +11,32 @@ use crate::place::Place;
 use crate::play::{AGAIN_IN_TIME, Ended, MEMORY_MIB, Play, Reference};
 use crate::row::{Calls, Row};
 
-/// What the recorder may use beyond the bound on its memory.
+/// The memory that the recorder may use beyond its bound.
 const MEMORY_BEYOND_KB: u64 = 4 * 1024;
 
-/// What the first round of calls may work, in which the recorder starts and the first panic is thrown: 0.7 ms in
-/// a release build and 1.4 ms in a debug one at the median, 1.0 and 2.5 ms at most on a busy machine.
+/// The bound on the work of the first round of calls, in which the recorder starts and the first panic is thrown. It
+/// takes 0.7 ms in a release build and 1.4 ms in a debug build at the median, 1.0 and 2.5 ms at most on a busy
+/// machine.
 const STARTED_US_MAX: u64 = 5_000;
 
-/// Signals 32 and 33, for which the C library has handlers as soon as a program has a second thread.
-const OF_THREADS: u64 = 0b11 << 31;
+/// Signals 32 and 33, for which the C library installs handlers as soon as a program has a second thread.
+const THREAD_SIGNALS: u64 = 0b11 << 31;
 
-/// What lies in all stores of a place.
+/// The contents of all stores of a place.
 #[derive(Debug, Default)]
 pub(crate) struct Found {
     pub(crate) stored: Calls,
-    /// Failures by the counts of their groups: rows, and those folded.
+    /// Failures by the counts of their groups: those with rows and those folded.
     pub(crate) failed_in_groups: u64,
-    /// Rows of calls begun between two moments.
+    /// Rows of calls that began between two moments.
     pub(crate) between: u64,
     pub(crate) twice: u64,
-    /// Calls that lost their row, by the figures of their functions.
+    /// Calls that lost their row, by the counts of their functions.
     pub(crate) dropped: u64,
-    /// Rows among those stored of the victim's own functions; and whether all views answer.
+    /// Rows of the victim's own functions among those stored; and whether all views can be read.
     pub(crate) victims: u64,
     pub(crate) is_readable: bool,
-    /// Whole stores, and those that are not.
+    /// Stores that are whole, and stores that are damaged.
     pub(crate) sound: Vec<PathBuf>,
     pub(crate) damaged: Vec<PathBuf>,
 }
@@ -63,7 +64,7 @@ pub(crate) fn judge(
     judge_stores(&mut row, play, &found);
     judge_calls(&mut row, play, &found, &report);
     let may_wait = play.allowed.unsettled || number("in_memory") == 1 || play.allowed.nothing_stored;
-    row.expect(may_wait || again.is_some(), || "no rows arrived once the fault was over".to_owned());
+    row.expect(may_wait || again.is_some(), || "no rows arrived after the fault was over".to_owned());
     row.expect_in_time(again.is_none_or(|again| again < AGAIN_IN_TIME), || {
         format!("rows arrived {again:.0?} after the fault was over")
     });
@@ -82,7 +83,7 @@ fn judge_host(
     row.is_host_unchanged = ended.code == reference.ended.code && ended.said == reference.ended.said;
     row.expect(row.is_host_unchanged, || {
         format!(
-            "exit {:?} and output, without a recorder {:?}:\n{}",
+            "exit {:?} and this output, without a recorder exit {:?}:\n{}",
             ended.code, reference.ended.code, ended.said
         )
     });
@@ -91,18 +92,18 @@ fn judge_host(
     let memory = MEMORY_MIB * 1024 + MEMORY_BEYOND_KB;
     row.expect(more("peak_kb") <= memory, || format!("{} kB more memory", more("peak_kb")));
     row.expect(more("threads") <= 1, || format!("{} more threads", more("threads")));
-    // Database, log, index; and one that SQLite keeps where it has looked at a file a second time, since
-    // closing it would drop the locks of the first.
+    // Descriptors of database, log and index; and one more that SQLite keeps open when it has looked at a file a
+    // second time, because closing that would release the locks of the first.
     row.expect(more("files_left") <= 4, || format!("{} more descriptors", more("files_left")));
-    // A store that is judged, or opened again, is open twice for a moment.
+    // A store that is checked or opened again is open twice for a moment.
     row.expect(more("files") <= 7, || format!("{} more descriptors for a moment", more("files")));
     row.waited = Duration::from_micros(number("stood_still_us_max"));
     row.expect_in_time(number("stood_still") == 0, || {
         let (rounds, most) = (number("stood_still"), number("stood_still_us_max"));
         format!("{rounds} rounds of calls had to wait for something, {most} µs at most")
     });
-    // What a call works is a few hundred nanoseconds. On a busy machine a round is now and then charged with
-    // what is not its own, memory that the kernel looks for above all: not again and again.
+    // The work of a call is a few hundred nanoseconds. On a busy machine a round is now and then charged with foreign
+    // work, above all the kernel's search for memory, but not again and again.
     let allowed = 2 + play.rounds * 3 / 1000;
     row.expect_in_time(more("worked_long") <= allowed, || {
         let (rounds, most) = (number("worked_long"), number("worked_us_max"));
@@ -112,10 +113,11 @@ fn judge_host(
     row.expect_in_time(number("started_us") < STARTED_US_MAX, || {
         format!("the recorder's start took the caller {} µs", number("started_us"))
     });
-    let caught = number("signals_caught") & !OF_THREADS;
-    row.expect(caught == reference.report.get("signals_caught").map_or(0, |mask| mask & !OF_THREADS), || {
-        format!("handlers for the signals {caught:x}")
-    });
+    let caught = number("signals_caught") & !THREAD_SIGNALS;
+    row.expect(
+        caught == reference.report.get("signals_caught").map_or(0, |mask| mask & !THREAD_SIGNALS),
+        || format!("handlers for the signals {caught:x}"),
+    );
     let not_struck = play.not_struck();
     row.expect(not_struck.is_empty(), || format!("the fault never struck: {not_struck:?}"));
     row.expect(!play.has_caller_written(), || "a caller's thread wrote to stderr".to_owned());
@@ -137,7 +139,7 @@ fn judge_stores(row: &mut Row, play: &Play, found: &Found) {
     });
 }
 
-/// Every call has its row, or is counted where it was lost; every failure is in its group.
+/// Asserts that every call has its row or is counted where it was lost, and that every failure is in its group.
 fn judge_calls(row: &mut Row, play: &Play, found: &Found, report: &HashMap<String, u64>) {
     let number = |name: &str| report.get(name).copied().unwrap_or(0);
     if play.allowed.nothing_stored {
@@ -172,7 +174,7 @@ fn judge_calls(row: &mut Row, play: &Play, found: &Found, report: &HashMap<Strin
     } else {
         let waiting = emitted.saturating_sub(written + lost);
         row.expect(emitted >= written + lost, || format!("{emitted} calls, {written} written, {lost} lost"));
-        // At exit what waited is written as far as there is time.
+        // At its exit the victim writes what waits, as far as there is time.
         let late = row.stored.all().saturating_sub(written);
         row.lost.push(("waiting at exit", waiting.saturating_sub(late)));
     }
@@ -198,7 +200,7 @@ fn judge_calls(row: &mut Row, play: &Play, found: &Found, report: &HashMap<Strin
     }
 }
 
-/// Whether some store of the place has rows of calls begun since a moment.
+/// Returns true if a store of the place has rows of calls that began since a moment.
 pub(crate) fn has_rows_since(place: &Place, since_ns: i64) -> bool {
     stores(place).iter().any(|path| {
         let count = open(path).and_then(|store| {
@@ -237,7 +239,7 @@ pub(crate) fn find(place: &Place, (from_ns, to_ns): (i64, i64)) -> Found {
     found
 }
 
-/// Everything below the place that says it is a store of ours, or has the name of one.
+/// Returns everything below the place that has the recorder's application id.
 pub(crate) fn stores(place: &Place) -> Vec<PathBuf> {
     let mut folders = vec![place.root().to_owned()];
     let mut found = Vec::new();
@@ -264,14 +266,14 @@ fn is_ours(path: &Path) -> bool {
     number.is_ok_and(|number| number == 0x4D4E_5452)
 }
 
-/// A store as any reader opens it.
+/// Opens a store as any reader does.
 pub(crate) fn open(path: &Path) -> rusqlite::Result<Connection> {
     let store = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     store.busy_timeout(Duration::from_secs(5))?;
     Ok(store)
 }
 
-/// What the victim said of itself.
+/// Reads the victim's report on itself.
 pub(crate) fn read_report(place: &Place) -> HashMap<String, u64> {
     let text = std::fs::read_to_string(place.report()).unwrap_or_default();
     let pair = |line: &str| {

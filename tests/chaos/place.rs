@@ -1,4 +1,4 @@
-//! A folder for one store, with what was mounted there; all of it goes when the row ends.
+//! A folder for one store and for what is mounted there. All of it is removed when the row ends.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -8,7 +8,7 @@ use tempfile::TempDir;
 /// A user without rights.
 pub(crate) const NOBODY: u32 = 65534;
 
-/// Whether mounts can be made and users changed.
+/// Returns true if mounts can be made and users changed.
 pub(crate) fn is_root() -> bool {
     static IS_ROOT: std::sync::OnceLock<bool> = std::sync::OnceLock::new();
     *IS_ROOT.get_or_init(|| {
@@ -17,12 +17,12 @@ pub(crate) fn is_root() -> bool {
     })
 }
 
-/// Where a victim keeps its store.
+/// The folders of one victim.
 #[derive(Debug)]
 pub(crate) struct Place {
     folder: TempDir,
     mounted: std::cell::RefCell<Vec<PathBuf>>,
-    /// For ring files, which a killed victim leaves behind.
+    /// The folder for ring files, which a killed victim leaves behind.
     rings: Option<TempDir>,
 }
 
@@ -36,7 +36,7 @@ impl Place {
         place
     }
 
-    /// The folder that the victim's store is in.
+    /// Returns the folder of the victim's store.
     pub(crate) fn data(&self) -> PathBuf {
         self.root().join("data")
     }
@@ -53,7 +53,7 @@ impl Place {
         self.data().join("store.db-shm")
     }
 
-    /// Where the victim goes when it can keep no store at the place asked for.
+    /// Returns the home folder, where the victim keeps its store if the requested place does not work.
     pub(crate) fn home(&self) -> PathBuf {
         self.root().join("home")
     }
@@ -62,18 +62,18 @@ impl Place {
         self.folder.path()
     }
 
-    /// A folder in memory for ring files, where there is one.
+    /// Returns the folder in memory for ring files, if there is one.
     pub(crate) fn rings(&self) -> Option<&Path> {
         self.rings.as_ref().map(TempDir::path)
     }
 
-    /// The file whose existence holds the shim's rules in force.
+    /// Returns the path of the file that keeps the shim's rules in force while it exists.
     pub(crate) fn switch(&self) -> PathBuf {
         self.root().join("switch")
     }
 
-    /// Where the shim says which of its rules have come into effect.
-    pub(crate) fn struck(&self) -> PathBuf {
+    /// Returns the path of the file in which the shim notes the rules that have struck.
+    pub(crate) fn struck_rules(&self) -> PathBuf {
         self.home().join("struck")
     }
 
@@ -122,7 +122,7 @@ impl Place {
         assert!(status.success(), "mount -o {options}");
     }
 
-    /// Gives everything to the user without rights, who must be able to get here.
+    /// Gives everything to the user without rights, who must be able to enter the folder.
     pub(crate) fn give_away(&self) {
         use std::os::unix::fs::{PermissionsExt as _, chown};
         std::fs::set_permissions(self.root(), std::fs::Permissions::from_mode(0o755)).unwrap();
@@ -131,14 +131,15 @@ impl Place {
         }
     }
 
-    /// A copy of the victim that any user may run.
+    /// Returns a copy of the victim that any user may run.
     pub(crate) fn public_victim(&self) -> PathBuf {
         use std::os::unix::fs::PermissionsExt as _;
         let copy = self.root().join("victim");
         if !copy.exists() {
             std::fs::copy(env!("CARGO_BIN_EXE_victim"), &copy).unwrap();
             std::fs::set_permissions(&copy, std::fs::Permissions::from_mode(0o755)).unwrap();
-            // Another row's child may hold what was just written open for a moment; it cannot be run then.
+            // A child that another row has forked may hold the new file open for a moment. The file cannot be run
+            // until then.
             while Command::new(&copy).stderr(std::process::Stdio::null()).status().is_err() {
                 std::thread::yield_now();
             }

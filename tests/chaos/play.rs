@@ -1,5 +1,5 @@
-//! One run of the victim: a phase of work before a fault, one under it and one after, and what came of
-//! it; beside it, the same without a recorder.
+//! One run of the victim: a phase of work before a fault, one under it and one after it, and the judgement on it. A
+//! second run without a recorder is its reference.
 
 use std::collections::HashMap;
 use std::io::{BufRead as _, BufReader, Lines, Read as _, Write as _};
@@ -28,21 +28,20 @@ pub(crate) const AGAIN_IN_TIME: Duration = Duration::from_secs(35);
 /// The time after which no more rows are waited for, on the busiest machine: a minute more.
 const AGAIN_MAX: Duration = Duration::from_secs(95);
 
-/// By when a fault that can strike has, on the busiest machine.
+/// The time within which a fault that can strike has struck, on the busiest machine.
 const STRIKES_WITHIN: Duration = Duration::from_secs(60);
 
-/// After this long without a row what was called so far is taken to be lost, and more is called.
+/// The time without a row after which earlier calls are taken to be lost, and more calls are made.
 const CALLS_MORE_AFTER: Duration = Duration::from_secs(10);
 
-/// What the oracle has to put up with in a row.
+/// The losses that the oracle accepts in a row.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Allowed {
-    /// Rows that were committed may be gone: the fault took the file that they were in, or the size
-    /// bound their place.
+    /// Rows that were committed may be gone: the fault took their file, or the size bound deleted them.
     pub(crate) gone: bool,
-    /// The fault is never over: rows may wait in memory until the end.
+    /// The fault never ends: rows may wait in memory until the program's end.
     pub(crate) unsettled: bool,
-    /// Nothing is stored at all, as is right here.
+    /// Nothing is stored at all, which is right for this row.
     pub(crate) nothing_stored: bool,
 }
 
@@ -51,16 +50,16 @@ pub(crate) struct Allowed {
 pub(crate) struct Play {
     pub(crate) place: Place,
     pub(crate) variables: Vec<(String, String)>,
-    /// `ulimit` and the like, put before the victim.
+    /// Shell commands such as `ulimit`, run before the victim.
     pub(crate) limits: Option<&'static str>,
     pub(crate) is_nobody: bool,
-    /// Another build of the victim than the usual one.
+    /// The path of another build of the victim than the usual one.
     pub(crate) victim: Option<PathBuf>,
     pub(crate) rounds: u64,
-    /// Lines that it may print on stderr.
+    /// The lines that the victim may print on stderr.
     pub(crate) lines_max: usize,
     pub(crate) allowed: Allowed,
-    /// How long the fault lasts beyond the work under it.
+    /// The time for which the fault lasts beyond the work under it.
     pub(crate) lasts: Duration,
 }
 
@@ -83,46 +82,46 @@ impl Play {
         }
     }
 
-    /// With this variable.
+    /// Sets a variable.
     pub(crate) fn with(mut self, name: &str, value: &str) -> Self {
         self.variables.push((name.to_owned(), value.to_owned()));
         self
     }
 
-    /// With the shim and these rules, which hold while the place is switched on.
+    /// Loads the shim with rules that hold while the place is switched on.
     pub(crate) fn rules(self, rules: &str) -> Self {
         let switch = self.place.switch().to_str().unwrap().to_owned();
         self.rules_always(rules).with("CHAOS_SWITCH", &switch)
     }
 
-    /// With the shim and these rules, from the victim's start to its end.
+    /// Loads the shim with rules that hold from the victim's start to its end.
     pub(crate) fn rules_always(self, rules: &str) -> Self {
-        let shim = shim::built().unwrap().to_str().unwrap().to_owned();
-        let struck = self.place.struck().to_str().unwrap().to_owned();
+        let shim = shim::path().unwrap().to_str().unwrap().to_owned();
+        let struck = self.place.struck_rules().to_str().unwrap().to_owned();
         let play = self.with("LD_PRELOAD", &shim).with("CHAOS_MATCH", "/data/").with("CHAOS_RULES", rules);
         play.with("CHAOS_STRUCK", &struck)
     }
 
-    /// What the rules are for and did not come to: a row that this names has shown nothing.
+    /// Returns the operations whose rules have not struck. Their row has shown nothing.
     pub(crate) fn not_struck(&self) -> Vec<&str> {
-        let struck = self.told();
+        let struck = self.shim_notes();
         let rules = self.variables.iter().find(|(name, _)| name == "CHAOS_RULES");
         let rules = rules.map_or("", |(_, rules)| rules.as_str());
         let ops = rules.split(',').filter_map(|rule| rule.split_once(':')).map(|(op, _)| op);
         ops.filter(|op| !struck.lines().any(|line| line == *op)).collect()
     }
 
-    /// What the shim has said, a word a line.
-    fn told(&self) -> String {
-        std::fs::read_to_string(self.place.struck()).unwrap_or_default()
+    /// Returns what the shim has noted, a word a line.
+    fn shim_notes(&self) -> String {
+        std::fs::read_to_string(self.place.struck_rules()).unwrap_or_default()
     }
 
-    /// Whether a line on stderr came from the thread that makes the calls, as far as the shim looked.
+    /// Returns true if the shim has seen the thread that makes the calls write to stderr.
     pub(crate) fn has_caller_written(&self) -> bool {
-        self.told().lines().any(|line| line == "caller_wrote")
+        self.shim_notes().lines().any(|line| line == "caller_wrote")
     }
 
-    /// Printing so many lines at most.
+    /// Allows this many lines on stderr.
     pub(crate) fn lines(mut self, lines_max: usize) -> Self {
         self.lines_max = lines_max;
         self
@@ -133,7 +132,7 @@ impl Play {
         self
     }
 
-    /// With the fault in force for this long after the work under it.
+    /// Keeps the fault in force for this long after the work under it.
     pub(crate) fn lasting(mut self, lasts: Duration) -> Self {
         self.lasts = lasts;
         self
@@ -144,14 +143,14 @@ impl Play {
         self
     }
 
-    /// As the user without rights.
+    /// Runs the victim as the user without rights.
     pub(crate) fn without_rights(mut self) -> Self {
         self.is_nobody = true;
         self.place.give_away();
         self
     }
 
-    /// Waits until each rule has come into effect: a batch may wait a second or two before it is written.
+    /// Waits until each rule has struck: a batch may wait a second or two before it is written.
     fn await_strike(&self) {
         let began = Instant::now();
         while !self.not_struck().is_empty() && began.elapsed() < STRIKES_WITHIN {
@@ -159,7 +158,7 @@ impl Play {
         }
     }
 
-    /// The victim's command in an environment of its own.
+    /// Returns the victim's command in a clean environment.
     pub(crate) fn command(&self, scenario: &str, number: u64) -> Command {
         let victim = match &self.victim {
             Some(victim) => victim.clone(),
@@ -178,7 +177,7 @@ impl Play {
         if let Some(rings) = self.place.rings() {
             command.env("MONITOR_RINGS", rings);
         }
-        // Every call is to have its row.
+        // Every call gets a row.
         command.env("MONITOR_MAX_RATE", "0").env("MONITOR_MAX_OVERHEAD", "100%");
         command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         if self.is_nobody {
@@ -207,7 +206,7 @@ impl Play {
                 break;
             }
             std::thread::sleep(Duration::from_millis(20));
-            // What was called so far may have found no room any more.
+            // Earlier calls may have found no room any more.
             if lifted.elapsed() > CALLS_MORE_AFTER {
                 victim.ask("call");
             }
@@ -219,9 +218,9 @@ impl Play {
 }
 
 impl Play {
-    /// Runs a command of its to the end, and where that may have had no time to write everything, brings the
-    /// rest in, as the next start does: an end waits for so long and no longer, in which a busy machine may not
-    /// let the writer run at all.
+    /// Runs a command of this play to its end. If the command may have had no time to write everything, recovers the
+    /// rest as the next start does: the end of a program waits for a bounded time, in which a busy machine may not let
+    /// the writer run at all.
     pub(crate) fn output(&self, command: Command) -> Output {
         let began = Instant::now();
         let output = bounded(command);
@@ -236,7 +235,7 @@ impl Play {
     }
 }
 
-/// Runs a command that a fault may make hang: it is killed then, which shows in its status.
+/// Runs a command that a fault may make hang. It is killed after a while then, which shows in its status.
 pub(crate) fn bounded(mut command: Command) -> Output {
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let began = Instant::now();
@@ -250,10 +249,11 @@ pub(crate) fn bounded(mut command: Command) -> Output {
     child.wait_with_output().unwrap()
 }
 
-/// Far more than any scenario takes that says little and waits for nothing.
+/// The time after which a command is killed: far more than any scenario takes that prints little and waits for
+/// nothing.
 const HANGS_AFTER: Duration = Duration::from_secs(300);
 
-/// A victim that runs.
+/// A running victim.
 #[derive(Debug)]
 pub(crate) struct Victim {
     child: Child,
@@ -262,7 +262,7 @@ pub(crate) struct Victim {
     said: String,
 }
 
-/// How a victim ended.
+/// A victim's exit code and output.
 #[derive(Debug)]
 pub(crate) struct Ended {
     pub(crate) code: Option<i32>,
@@ -273,7 +273,7 @@ pub(crate) struct Ended {
 impl Victim {
     pub(crate) fn start(mut command: Command) -> Self {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        // A program just copied is busy while a child that another row has forked holds its descriptor.
+        // A program that was just copied is busy while a child that another row has forked holds its descriptor.
         let mut child = loop {
             match command.spawn() {
                 Err(error) if error.kind() == std::io::ErrorKind::ExecutableFileBusy => {
@@ -290,7 +290,7 @@ impl Victim {
         self.child.id()
     }
 
-    /// Has something done, and waits for its answer, which belongs to the output.
+    /// Gives an order and waits for its answer, which belongs to the output.
     pub(crate) fn tell(&mut self, order: &str) {
         if let Some(answer) = self.ask(order) {
             self.said += &answer;
@@ -298,7 +298,7 @@ impl Victim {
         }
     }
 
-    /// Has something done, and waits for its answer.
+    /// Gives an order and returns its answer.
     fn ask(&mut self, order: &str) -> Option<String> {
         if let Some(orders) = &mut self.orders {
             let _ = writeln!(orders, "{order}");
@@ -320,7 +320,7 @@ impl Victim {
     }
 }
 
-/// What the victim is without a recorder.
+/// The victim's run without a recorder.
 #[derive(Debug)]
 pub(crate) struct Reference {
     pub(crate) ended: Ended,
@@ -346,7 +346,7 @@ fn run_reference(rounds: u64) -> Reference {
     Reference { ended, report: oracle::read_report(&play.place) }
 }
 
-/// Now, in nanoseconds since the Unix epoch.
+/// Returns the time in nanoseconds since the Unix epoch.
 pub(crate) fn now_ns() -> i64 {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
     i64::try_from(now.as_nanos()).unwrap()

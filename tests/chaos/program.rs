@@ -1,8 +1,8 @@
-//! What the program itself does, and what befalls it: its clock, its memory, its threads, its end.
+//! Rows with faults in the program itself: in its clock, its memory, its threads, its end.
 
 use std::time::{Duration, Instant};
 
-use crate::disk::{nothing, off, on};
+use crate::disk::{no_fault, switch_off, switch_on};
 use crate::oracle;
 use crate::play::{CALLS_A_ROUND, Play, ROUNDS};
 use crate::row::{Calls, Case, Length, Need, Row};
@@ -69,15 +69,15 @@ pub(crate) const CASES: &[Case] = &[
     }),
 ];
 
-/// The rows of calls made under the jump have times beside the others', not a year off.
+/// The rows of calls under the jump have times beside those of other rows, not a year off.
 fn clock(seconds: i64) -> Row {
     let play = Play::new().rules("clock:0:0:0:0").with("CHAOS_JUMP_S", &seconds.to_string());
     let db = play.place.db();
     let mut spread = (0_i64, 0_i64);
-    let mut row = play.run(on, |place, victim| {
-        off(place, victim);
+    let mut row = play.run(switch_on, |place, victim| {
+        switch_off(place, victim);
         let store = oracle::open(&db).unwrap();
-        // Two phases are over. The rows of the second may still wait for their batch.
+        // Two phases are over. Rows of the second may still wait for their batch.
         let began = Instant::now();
         while began.elapsed() < Duration::from_secs(60) {
             let rows = store.query_row("SELECT count(*) FROM calls", [], |row| row.get::<_, i64>(0)).unwrap();
@@ -98,21 +98,22 @@ fn no_thread() -> Row {
     let mut play = Play::new().rules_always("thread:11:1:0:0");
     play.allowed.nothing_stored = true;
     play.allowed.unsettled = true;
-    let mut row = play.run(nothing, nothing);
+    let mut row = play.run(no_fault, no_fault);
     row.expect(row.stored.all() == 0, || "rows without a thread".to_owned());
     row.lost = vec![("not recorded", row.emitted.all())];
     row
 }
 
-/// Without rings calls are counted, and failures go around them.
+/// Without rings calls are counted, and failures go around the rings.
 fn no_rings() -> Row {
-    // On the heap: those in a file are no allocation.
+    // The rings are on the heap, because those in a file are no allocation.
     let mut play = Play::new().with("MONITOR_RINGS", "off").rules_always("alloc:12:1:0:0");
     play.allowed.gone = true;
-    play.run(nothing, nothing)
+    play.run(no_fault, no_fault)
 }
 
-/// Two threads fail as fast as they can while the writer hangs: what goes around the rings is bounded.
+/// Two threads fail as fast as they can while the writer hangs. The memory for failures on their way around the rings
+/// is bounded.
 fn hung_and_failing() -> Row {
     let play = Play::new().rules_always("write:0:40:1:4000");
     let mut command = play.command("failures", 3000);
@@ -142,15 +143,15 @@ fn hung_and_failing() -> Row {
     row
 }
 
-/// A scenario of the victim's, with and without the recorder: the same end, and every call's row.
+/// Runs a scenario with and without the recorder: both end in the same way, and every call has a row.
 fn scenario(name: &str, number: u64, code: Option<i32>, ok: u64, failed: u64) -> Row {
     let play = Play::new().with("MONITOR_MAX_MEMORY", "64MiB").limited("ulimit -s 65536");
     let with = play.output(play.command(name, number));
     let without = play.command(name, number).env("MONITOR", "off").output().unwrap();
     let mut row = Row { emitted: Calls { ok, failed }, ..Row::default() };
-    // What a program asks the recorder itself, of its health say, differs.
-    let asks = name == "after-shutdown";
-    row.is_host_unchanged = with.status == without.status && (asks || with.stdout == without.stdout);
+    // What the program prints about the recorder's health differs.
+    let asks_health = name == "after-shutdown";
+    row.is_host_unchanged = with.status == without.status && (asks_health || with.stdout == without.stdout);
     row.expect(row.is_host_unchanged && with.status.code() == code, || format!("{with:?}\n{without:?}"));
     row.expect(with.stderr == without.stderr, || String::from_utf8_lossy(&with.stderr).into_owned());
     let found = oracle::find(&play.place, (0, i64::MAX));
@@ -158,10 +159,10 @@ fn scenario(name: &str, number: u64, code: Option<i32>, ok: u64, failed: u64) ->
     if ok == 0 {
         row.emitted.ok = found.stored.ok;
     }
-    // Calls flat out may outrun their ring: each is counted all the same.
+    // Calls made as fast as possible may overrun their ring. Each is counted all the same.
     let dropped = row.emitted.ok.saturating_sub(found.stored.ok);
     row.expect(found.stored.failed == failed && found.dropped == dropped, || {
-        format!("{} rows and {} dropped for {} calls", found.stored, found.dropped, row_calls(ok, failed))
+        format!("{} rows and {} dropped for {} calls", found.stored, found.dropped, Calls { ok, failed })
     });
     if dropped > 0 {
         row.lost = vec![("ring full", dropped)];
@@ -170,7 +171,7 @@ fn scenario(name: &str, number: u64, code: Option<i32>, ok: u64, failed: u64) ->
     row
 }
 
-/// What a call takes on the stack is fixed when it is compiled; only an optimised build says what users have.
+/// The stack that a call takes is fixed when it is compiled. Only an optimised build measures what users have.
 fn stack() -> Row {
     const DEPTH: u64 = 10_000;
     let play = Play::new().with("MONITOR_MAX_MEMORY", "64MiB");
@@ -187,7 +188,7 @@ fn stack() -> Row {
     row
 }
 
-/// The process ends at once; what its rings held is in the store once another program has started there.
+/// The process ends at once. What its rings held is in the store once another program has started there.
 fn ends(how: &str) -> Row {
     let play = Play::new();
     let run = |off: bool| {
@@ -228,7 +229,7 @@ fn umask() -> Row {
     row
 }
 
-/// The environment of whoever starts it does not say where such a program writes.
+/// A program with more rights than its caller does not write where the caller's environment says.
 fn set_user_id() -> Row {
     use std::os::unix::fs::{PermissionsExt as _, chown};
     use std::os::unix::process::CommandExt as _;
@@ -242,18 +243,18 @@ fn set_user_id() -> Row {
     let mut row = Row { emitted: Calls { ok: 10, failed: 0 }, ..Row::default() };
     row.is_host_unchanged = output.status.success() && output.stdout == b"55\n";
     row.expect(row.is_host_unchanged, || format!("{output:?}"));
-    row.expect(!play.place.db().exists(), || "it wrote where it was told to".to_owned());
+    row.expect(!play.place.db().exists(), || "it wrote where the environment said".to_owned());
     row.lost = vec![("in memory or elsewhere", 10)];
     row
 }
 
-/// What must not be stored is in no file of the recorder's, while the program runs and after it was killed.
+/// Asserts that no file of the recorder holds a secret, while the program runs and after it was killed.
 fn canary() -> Row {
     use std::io::Read as _;
     let play = Play::new();
     let mut command = play.command("service", 60_000);
     let mut victim = command.stdout(std::process::Stdio::piped()).spawn().unwrap();
-    // The first line says that everything has been in the store.
+    // The first line says that the first rounds have been stored.
     victim.stdout.as_mut().unwrap().read_exact(&mut [0; 6]).unwrap();
     std::thread::sleep(Duration::from_millis(300));
     let mut searched = 0;
@@ -277,14 +278,10 @@ fn canary() -> Row {
     row
 }
 
-/// The files of a victim: all of its place, and what it has mapped.
+/// Returns the files of a victim: all of its place, and those that it has mapped.
 fn files_of(play: &Play, pid: u32) -> Vec<std::path::PathBuf> {
     let data = std::fs::read_dir(play.place.data()).unwrap().flatten().map(|entry| entry.path());
     let maps = std::fs::read_to_string(format!("/proc/{pid}/maps")).unwrap_or_default();
     let mapped = maps.lines().filter_map(|line| line.find("/dev/shm/").map(|at| line[at..].into()));
     data.chain(mapped).collect()
-}
-
-fn row_calls(ok: u64, failed: u64) -> Calls {
-    Calls { ok, failed }
 }

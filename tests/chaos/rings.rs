@@ -1,8 +1,8 @@
-//! The folder in memory for ring files: full, small, missing, or with files in it that others have left.
+//! Rows in which the folder in memory for ring files is full, small, missing, or holds files that others have left.
 
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 
-use crate::disk::nothing;
+use crate::disk::no_fault;
 use crate::oracle;
 use crate::play::{MEMORY_MIB, Play, bounded};
 use crate::row::{Case, Length, Need, Row};
@@ -18,15 +18,15 @@ pub(crate) const CASES: &[Case] = &[
         on_tmpfs_with(64 << 20, "64MiB")
     }),
     case("no folder for rings", "MONITOR_RINGS=/nowhere", Need::Nothing, || {
-        Play::new().with("MONITOR_RINGS", "/nowhere").run(nothing, nothing)
+        Play::new().with("MONITOR_RINGS", "/nowhere").run(no_fault, no_fault)
     }),
     case("ring file removed while open", "rm", Need::Nothing, || {
-        Play::new().run(|place, _| remove_all(place.rings().unwrap()), nothing)
+        Play::new().run(|place, _| remove_all(place.rings().unwrap()), no_fault)
     }),
     case("hostile ring files", "every file of tests/data/rings", Need::Nothing, hostile),
 ];
 
-/// A file there that has holes would end the program once memory is short.
+/// A sparse file there would end the program once memory is short.
 fn on_tmpfs(bytes: u64) -> Row {
     on_tmpfs_with(bytes, &format!("{MEMORY_MIB}MiB"))
 }
@@ -35,7 +35,7 @@ fn on_tmpfs_with(bytes: u64, memory: &str) -> Row {
     let play = Play::new();
     let folder = play.place.mount_rings(bytes);
     let play = play.with("MONITOR_RINGS", folder.to_str().unwrap()).with("MONITOR_MAX_MEMORY", memory);
-    play.run(nothing, nothing)
+    play.run(no_fault, no_fault)
 }
 
 fn remove_all(folder: &std::path::Path) {
@@ -44,10 +44,10 @@ fn remove_all(folder: &std::path::Path) {
     }
 }
 
-/// Where the path of the store stands in a ring file: a word with its length, then its bytes.
+/// The place of the store's path in a ring file, in bytes: a word with its length, then its bytes.
 const STORE_AT: usize = 144 * 8;
 
-/// Each lies in the folder as if a process of this store had left it.
+/// Puts each hostile file into the folder as if a process of this store had left it.
 fn hostile() -> Row {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/data/rings");
     let mut row = Row { is_host_unchanged: true, ..Row::default() };
@@ -71,15 +71,15 @@ fn hostile() -> Row {
         let same = output.status.success() && output.stdout == b"55\nOk(())\n" && output.stderr.is_empty();
         row.is_host_unchanged &= same;
         row.expect(same, || format!("{}: {output:?}", name.display()));
-        // One more call follows the flush, which the next start brings where the end had no time for it.
+        // One more call follows the flush. The next start recovers it if the end had no time for it.
         assert!(play.output(play.command("return", 1)).status.success());
         let found = oracle::find(&play.place, (0, i64::MAX));
         let is_sound = found.damaged.is_empty() && found.twice == 0;
         row.expect(is_sound && found.victims == 12, || format!("{}: {found:?}", name.display()));
         row.emitted.ok += 10;
         row.stored.ok += found.victims.saturating_sub(2);
-        // The views can still be read: no figure in them is beyond what they can sum.
-        row.expect(found.is_readable, || format!("{}: its views fail", name.display()));
+        // The views can still be read: no number in them is too large to be summed.
+        row.expect(found.is_readable, || format!("{}: its views cannot be read", name.display()));
         files += 1;
     }
     row.expect(files >= 12, || format!("{files} files"));

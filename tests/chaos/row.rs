@@ -1,4 +1,4 @@
-//! A row of the table: what a fault is, how it is brought about, and what came of it.
+//! A row of the table: a fault, the way in which it is caused, and its result.
 
 use std::fmt;
 use std::time::Duration;
@@ -13,7 +13,7 @@ pub(crate) struct Case {
     pub(crate) run: fn() -> Row,
 }
 
-/// What a row cannot do without.
+/// A requirement of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Need {
     Nothing,
@@ -33,23 +33,23 @@ impl fmt::Display for Need {
     }
 }
 
-/// Whether a row runs with every `cargo test`.
+/// The length of a row, by which it runs with every `cargo test` or not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Length {
     Short,
-    /// It waits for the breaker, or repeats something hundreds of times.
+    /// The row waits for the breaker, or repeats something hundreds of times.
     Long,
-    /// It takes minutes: only when asked for by name.
+    /// The row takes minutes and runs only when asked for by name.
     ByName,
 }
 
 impl Case {
-    /// What this machine lacks for it.
+    /// Returns the requirement that this machine does not meet.
     pub(crate) fn missing(&self) -> Option<Need> {
         let is_there = match self.need {
             Need::Nothing => true,
             Need::Root => crate::place::is_root(),
-            Need::Compiler => crate::shim::built().is_some(),
+            Need::Compiler => crate::shim::path().is_some(),
         };
         (!is_there).then_some(self.need)
     }
@@ -74,7 +74,7 @@ impl fmt::Display for Calls {
     }
 }
 
-/// What came of a fault.
+/// The result of a fault.
 #[derive(Debug, Default)]
 pub(crate) struct Row {
     pub(crate) fault: &'static str,
@@ -82,25 +82,26 @@ pub(crate) struct Row {
     pub(crate) emitted: Calls,
     /// Rows found in stores.
     pub(crate) stored: Calls,
-    /// Rows among them of calls made while the fault lasted.
+    /// Rows among them of calls that were made while the fault lasted.
     pub(crate) recovered: Option<u64>,
     /// Calls without a row, by reason.
     pub(crate) lost: Vec<(&'static str, u64)>,
-    /// From the end of the fault to the first new row.
+    /// The time from the end of the fault to the first new row.
     pub(crate) again: Option<Duration>,
-    /// For how long a caller had to stand still at most, in a round of twelve calls.
+    /// The longest time for which a caller stood still in a round of twelve calls.
     pub(crate) waited: Duration,
-    /// What the first round of calls worked, in which the recorder starts.
+    /// The work of the first round of calls, in which the recorder starts.
     pub(crate) started: Duration,
-    /// Whether exit status and output were those of the run without a recorder.
+    /// True if exit status and output were those of the run without a recorder.
     pub(crate) is_host_unchanged: bool,
-    /// What the oracle objects to.
+    /// The oracle's objections.
     pub(crate) problems: Vec<String>,
-    /// What took too long: an objection only if it does each time, since a busy machine can have taken it.
-    pub(crate) late: Vec<String>,
+    /// Objections to times. They count only if they come up in each run of the row, because a busy machine can cause
+    /// one.
+    pub(crate) overtime: Vec<String>,
     /// Writes that failed, as the victim's recorder counted.
     pub(crate) writer_errors: u64,
-    /// Anything else worth a word.
+    /// A remark printed below the row.
     pub(crate) remark: String,
 }
 
@@ -109,17 +110,17 @@ impl Row {
         if self.problems.is_empty() { "ok    " } else { "FAILED" }
     }
 
-    /// Objects unless it is so.
-    pub(crate) fn expect(&mut self, is_so: bool, problem: impl FnOnce() -> String) {
-        if !is_so {
+    /// Adds an objection unless the condition holds.
+    pub(crate) fn expect(&mut self, holds: bool, problem: impl FnOnce() -> String) {
+        if !holds {
             self.problems.push(problem());
         }
     }
 
-    /// Objects unless it is in time.
-    pub(crate) fn expect_in_time(&mut self, is_in_time: bool, late: impl FnOnce() -> String) {
+    /// Adds an objection to a time unless the condition holds.
+    pub(crate) fn expect_in_time(&mut self, is_in_time: bool, objection: impl FnOnce() -> String) {
         if !is_in_time {
-            self.late.push(late());
+            self.overtime.push(objection());
         }
     }
 
@@ -169,11 +170,11 @@ pub(crate) fn print(rows: &[Row]) {
         if !row.remark.is_empty() {
             println!("    {}", row.remark);
         }
-        print_problems_of(row);
+        print_row_problems(row);
     }
 }
 
-/// Prints what the first round of calls worked over all rows in which it was looked at.
+/// Prints the work of the first round of calls over all rows that measured it.
 pub(crate) fn print_starts(rows: &[Row]) {
     let mut starts: Vec<Duration> =
         rows.iter().map(|row| row.started).filter(|started| !started.is_zero()).collect();
@@ -185,17 +186,17 @@ pub(crate) fn print_starts(rows: &[Row]) {
     );
 }
 
-/// Prints what failed once more, so that it stands at the end of a long output; how many rows did.
+/// Prints the failed rows once more, so that they stand at the end of a long output. Returns how many there are.
 pub(crate) fn print_problems(rows: &[Row]) -> usize {
     let failed: Vec<&Row> = rows.iter().filter(|row| !row.problems.is_empty()).collect();
     for row in &failed {
         println!("\n{}", row.fault);
-        print_problems_of(row);
+        print_row_problems(row);
     }
     failed.len()
 }
 
-fn print_problems_of(row: &Row) {
+fn print_row_problems(row: &Row) {
     for problem in &row.problems {
         println!("    FAILED: {}", problem.trim_end().replace('\n', "\n      "));
     }

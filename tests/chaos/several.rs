@@ -1,4 +1,4 @@
-//! Several processes on one store, readers, locks, and processes that are killed.
+//! Rows with several processes on one store: writers, readers, locks, and processes that are killed.
 
 use std::collections::HashMap;
 use std::io::{BufRead as _, BufReader};
@@ -82,7 +82,7 @@ fn snapshot() -> Row {
     row
 }
 
-/// Victims that make so many calls each, all at once, and wait until these are committed.
+/// Runs this many victims at once, which each make some calls and wait until these are committed.
 fn many(number: u64) -> Row {
     const CALLS: u64 = 500;
     let play = Play::new().with("MONITOR_MAX_MEMORY", "64MiB");
@@ -110,14 +110,14 @@ fn many(number: u64) -> Row {
     row.expect(all, || format!("rows by process: {by_process:?}"));
     let commits =
         column(&store, "SELECT sequence FROM progress WHERE ring = 0").into_iter().max().unwrap_or(0);
-    // One at the start, then no more often than every 100 ms, and the last two when it ends.
+    // A process commits once at its start, then at most every 100 ms, and twice when it ends.
     let allowed = i64::try_from(took.as_millis() / 100).unwrap() + 4;
     row.expect(commits <= allowed, || format!("{commits} commits of one process in {took:?}"));
     row.remark = format!("at most {commits} commits of a process in {took:.1?}");
     row
 }
 
-/// A victim that says how much is committed, killed at a random moment, again and again, on one store.
+/// Kills victims on one store again and again, each at a random moment. A victim prints how many calls are committed.
 fn killed(times: u64) -> Row {
     let play = Play::new();
     let mut row = Row { is_host_unchanged: true, ..Row::default() };
@@ -130,7 +130,7 @@ fn killed(times: u64) -> Row {
         let lines = BufReader::new(victim.stdout.take().unwrap()).lines();
         let mut last = 0;
         let mut lines = lines.map_while(Result::ok);
-        // Killed after this many acknowledgements and a bit, in the middle of what comes next.
+        // The victim is killed after this many lines and a bit, in the middle of what comes next.
         for line in lines.by_ref().take(1 + usize::try_from(random >> 61).unwrap()) {
             last = line.parse().unwrap();
         }
@@ -161,9 +161,9 @@ fn killed(times: u64) -> Row {
     row
 }
 
-/// A victim that calls faster than can be recorded, on a disk too slow for it and within small bounds, so that
-/// batches are halved and more is drained than there is room for; killed when all is called. The next start
-/// brings every failure, each once, and the one after it nothing more.
+/// Kills a victim that calls faster than can be recorded, on a disk too slow for it and within small bounds, so that
+/// batches are halved and more is drained than there is room for. The next start recovers every failure once, and the
+/// start after it nothing more.
 fn killed_on_a_slow_disk() -> Row {
     let play = Play::new().with("MONITOR_MAX_DISK", "2MiB").rules_always("fsync:0:8:0:700");
     let mut command = play.command("hot", 9000);
@@ -179,7 +179,7 @@ fn killed_on_a_slow_disk() -> Row {
     row.emitted.failed = made.iter().map(|made| made[1]).sum();
     row.emitted.ok = made.iter().map(|made| made[0] - made[1]).sum();
     let before = oracle::find(&play.place, (0, i64::MAX)).stored.all();
-    // On a disk that is as it should be.
+    // The next start has a sound disk.
     let next = Play { variables: Vec::new(), ..play }.with("MONITOR_MAX_DISK", "2MiB");
     for start in 1..=2 {
         let output = next.output(next.command("return", 1));
@@ -196,26 +196,26 @@ fn killed_on_a_slow_disk() -> Row {
     row
 }
 
-/// Every failure is counted once, in the row of its kind if it was folded for want of memory. Calls that no
-/// reading had counted when the process was killed are missing; one under way at the last reading may be counted
+/// Asserts that every failure is counted once, in the row of its kind if it was folded for want of memory. Calls that
+/// no reading had counted when the process was killed are missing. A call in flight at the last reading may be counted
 /// where it began and by its record.
 fn expect_failures(row: &mut Row, store: &Connection, (start, function): (u64, &str), made: &[u64]) {
-    let of = |what: &str| {
+    let count = |what: &str| {
         let sql = format!("SELECT {what} WHERE function = 'victim::hot::{function}'");
         store.query_row(&sql, [], |row| row.get::<_, i64>(0)).unwrap().unsigned_abs()
     };
-    let rows = of("count(*) FROM errors");
-    let counted = [of("errors FROM functions"), of("coalesce(sum(count), 0) FROM error_groups")];
+    let rows = count("count(*) FROM errors");
+    let counted = [count("errors FROM functions"), count("coalesce(sum(count), 0) FROM error_groups")];
     row.expect(rows <= made[1] && counted == [made[1]; 2], || {
         format!("start {start}, {function}: {} failed; {rows} rows, {counted:?} counted", made[1])
     });
-    let calls = of("calls FROM functions");
+    let calls = count("calls FROM functions");
     row.expect(calls <= made[0] + 1, || {
         format!("start {start}, {function}: {} calls, {calls} counted", made[0])
     });
 }
 
-/// What lies in the place's stores: whole, and nothing twice.
+/// Asserts that the place's stores are whole and hold nothing twice.
 fn judge(row: &mut Row, place: &Place) {
     let found = oracle::find(place, (0, now_ns()));
     row.stored = found.stored;

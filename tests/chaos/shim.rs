@@ -1,13 +1,13 @@
-//! The shim that makes system calls fail, built once from `shim.c` with the machine's C compiler.
+//! Builds the shim that makes system calls fail, once, from `shim.c` with the machine's C compiler.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-/// Where the shim is; `None` where there is no compiler, or another system than Linux.
-pub(crate) fn built() -> Option<&'static Path> {
-    static BUILT: OnceLock<Option<PathBuf>> = OnceLock::new();
-    BUILT.get_or_init(build).as_deref()
+/// Returns the path of the shim; `None` without a compiler, and on systems other than Linux.
+pub(crate) fn path() -> Option<&'static Path> {
+    static PATH: OnceLock<Option<PathBuf>> = OnceLock::new();
+    PATH.get_or_init(build).as_deref()
 }
 
 fn build() -> Option<PathBuf> {

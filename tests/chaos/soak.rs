@@ -1,5 +1,5 @@
-//! Long runs: a day of a store's life by a simulated clock, and ten real minutes of a victim's, each under
-//! faults that come and go at random moments.
+//! Long runs under faults that come and go at random moments: a day of a store's life by a simulated clock, and ten
+//! real minutes of a victim's.
 
 use std::fs::OpenOptions;
 use std::path::Path;
@@ -52,7 +52,7 @@ impl Random {
 const STEP_SECS: u64 = 20;
 const MAX_DISK: u64 = 4 << 20;
 
-/// A store behind its breaker, as the collector has it, from one batch to the next.
+/// A store behind its breaker, used from batch to batch as the collector does.
 struct Day {
     folder: tempfile::TempDir,
     options: StoreOptions,
@@ -115,7 +115,7 @@ impl Day {
     }
 }
 
-/// What a person does now and then: the recorder keeps eight damaged files, and gives the place up then.
+/// Removes damaged files, as a person does now and then. The recorder keeps eight of them and gives the place up then.
 fn tidy_up(folder: &Path) {
     for entry in std::fs::read_dir(folder).unwrap().flatten() {
         if entry.file_name().to_string_lossy().contains(".corrupt-") {
@@ -124,8 +124,8 @@ fn tidy_up(folder: &Path) {
     }
 }
 
-/// Something that befalls the file; what holds it up meanwhile is returned.
-fn befall(path: &Path, random: &mut Random) -> Option<Connection> {
+/// Causes one of several faults in the file. Returns the connection that keeps the fault up, for those that need one.
+fn cause_fault(path: &Path, random: &mut Random) -> Option<Connection> {
     match random.below(7) {
         0 => drop(std::fs::remove_file(path)),
         1 => drop(OpenOptions::new().write(true).open(path).and_then(|file| file.set_len(12_288))),
@@ -172,7 +172,7 @@ fn day(seconds: u64) -> Row {
         }
         if second % 1200 == 600 {
             faults += 1;
-            holds = befall(&day.path(), &mut random);
+            holds = cause_fault(&day.path(), &mut random);
             lifted_at = second + 20 + random.below(200);
         }
         if second >= lifted_at {
@@ -181,7 +181,7 @@ fn day(seconds: u64) -> Row {
         }
         let before = day.written;
         day.write(now);
-        // A pause of the breaker, and the one write that finds out that the file has to be another.
+        // After a fault has ended the breaker pauses, and one write finds out that the file has to be replaced.
         let is_calm = second % 1200 < 600 && second % 1200 > 100 + 2 * STEP_SECS;
         row.expect(!is_calm || day.written > before, || {
             format!("nothing flows at {second} s: {}", day.breaker.statistics(now))
@@ -212,7 +212,7 @@ fn day(seconds: u64) -> Row {
     row
 }
 
-/// How long the real soak lasts: `CHAOS_SOAK_SECS`, or ten minutes.
+/// Returns the length of the real soak: `CHAOS_SOAK_SECS`, or ten minutes.
 fn soak_secs() -> u64 {
     std::env::var("CHAOS_SOAK_SECS").ok().and_then(|text| text.parse().ok()).unwrap_or(600)
 }
@@ -296,7 +296,7 @@ fn real() -> Row {
     row
 }
 
-/// Faults between two looks of whoever removes the damaged files.
+/// The number of faults between two removals of damaged files.
 const TIDY_EVERY: u32 = 10;
 
 fn resident_kb(pid: u32) -> u64 {

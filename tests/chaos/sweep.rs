@@ -1,6 +1,6 @@
-//! The store under every single fault: the N-th call of a kind fails, once or for ever, for N = 1, 2, …
-//! until the scenario passes without being struck. Afterwards, with the fault lifted, what was
-//! acknowledged is there, once, what was not arrives when it is sent again, and the file is sound.
+//! Runs the store under every single fault: the N-th call of a kind fails, once or for ever, for N = 1, 2, … until the
+//! scenario passes without being struck. After the fault has ended, every acknowledged batch is there once, any other
+//! batch arrives when it is sent again, and the file is sound.
 
 use std::fs::OpenOptions;
 use std::os::unix::fs::FileExt as _;
@@ -17,9 +17,9 @@ const fn case(fault: &'static str, length: Length, run: fn() -> Row) -> Case {
 }
 
 pub(crate) const CASES: &[Case] = &[
-    case("sweep: open", Length::Long, || sweep(nothing, open)),
+    case("sweep: open", Length::Long, || sweep(leave_empty, open)),
     case("sweep: open what is there", Length::Short, || sweep(filled, open)),
-    case("sweep: migrate", Length::Short, || sweep(old, open)),
+    case("sweep: migrate", Length::Short, || sweep(put_old_version, open)),
     case("sweep: batch", Length::Short, || sweep(opened, write)),
     case("sweep: evict", Length::Long, || sweep(nearly_full, evict)),
     case("sweep: expire", Length::Long, || sweep(opened, expire)),
@@ -43,21 +43,21 @@ pub(crate) const CASES: &[Case] = &[
     },
 ];
 
-/// Past this many calls a scenario is taken for endless.
+/// The number of calls past which a scenario is taken for endless.
 const CALLS_MAX: u32 = 3000;
-/// Writes of the same batch until it must have arrived: a breaker would have let as many through.
+/// The writes within which a batch must have arrived: a breaker would have let as many through.
 const TRIES_MAX: u32 = 6;
 
-/// A store in a folder, and what it has said to have.
+/// A store in a folder, and what it has acknowledged.
 struct World {
     folder: tempfile::TempDir,
     options: StoreOptions,
     store: Option<SqliteStore>,
-    /// Batches of ten calls that were acknowledged; the last one written, acknowledged or not.
+    /// The batches of ten calls that were acknowledged.
     acknowledged: Vec<u64>,
     next: u64,
     is_damaged: bool,
-    /// Why the last batch was not acknowledged.
+    /// The reason for which the last batch was not acknowledged.
     why: String,
 }
 
@@ -83,7 +83,7 @@ impl World {
         self.folder.path().join("shop.db")
     }
 
-    /// Sends the next batch; whether it was acknowledged.
+    /// Sends the next batch. Returns true if it was acknowledged.
     fn send(&mut self) -> bool {
         if self.store.is_none() {
             let store = SqliteStore::open(&self.options, process(1), T0);
@@ -108,7 +108,7 @@ impl World {
     }
 }
 
-fn nothing(_: &mut World) {}
+fn leave_empty(_: &mut World) {}
 
 fn opened(world: &mut World) {
     for _ in 0..3 {
@@ -116,8 +116,8 @@ fn opened(world: &mut World) {
     }
 }
 
-/// A store that an earlier version left.
-fn old(world: &mut World) {
+/// Puts a store of an earlier version into the folder.
+fn put_old_version(world: &mut World) {
     std::fs::copy(concat!(env!("CARGO_MANIFEST_DIR"), "/data/versions/1.db"), world.path()).unwrap();
 }
 
@@ -126,7 +126,7 @@ fn filled(world: &mut World) {
     world.store.take().unwrap().close(T0).unwrap();
 }
 
-/// A store of the least size, so that each batch has to take the place of others.
+/// Fills a store of the least size, so that each batch has to take the place of others.
 fn nearly_full(world: &mut World) {
     world.options.max_disk_bytes = 1 << 20;
     world.store = Some(SqliteStore::open(&world.options, process(1), T0).unwrap());
@@ -140,7 +140,7 @@ fn nearly_full(world: &mut World) {
     world.next = sequence + 1;
 }
 
-/// A database and a log that hold what a killed process had committed.
+/// Leaves a database and a log that hold what a killed process had committed.
 fn killed(world: &mut World) {
     opened(world);
     let aside = world.folder.path().join("copy");
@@ -203,7 +203,7 @@ fn close(world: &mut World) {
     }
 }
 
-/// All kinds of calls, once and for ever, each N until the scenario passes.
+/// Tries all kinds of calls, once and for ever, each for N = 1, 2, … until the scenario passes.
 fn sweep(prepare: Step, step: Step) -> Row {
     let mut row = Row { is_host_unchanged: true, ..Row::default() };
     let (mut runs, mut struck) = (0_u64, 0_u64);
@@ -217,7 +217,7 @@ fn sweep(prepare: Step, step: Step) -> Row {
                 let hits = disarm();
                 runs += 1;
                 struck += u64::from(hits > 0);
-                for problem in afterwards(&mut world, op == Op::Full) {
+                for problem in find_problems(&mut world, op == Op::Full) {
                     row.problems.push(format!("{op:?} {nth}, {lasting:?}: {problem}"));
                 }
                 row.emitted.ok += 9 * (world.next - 1);
@@ -235,8 +235,8 @@ fn sweep(prepare: Step, step: Step) -> Row {
     row
 }
 
-/// With the fault lifted: the next batch arrives, and everything is there once.
-fn afterwards(world: &mut World, may_evict: bool) -> Vec<String> {
+/// Returns what is wrong once the fault has ended: the next batch must arrive, and everything must be there once.
+fn find_problems(world: &mut World, may_evict: bool) -> Vec<String> {
     let mut problems = Vec::new();
     let tries = (0..TRIES_MAX).position(|_| world.send());
     if tries.is_none() {
@@ -272,7 +272,7 @@ fn set_aside(folder: &Path) -> bool {
     names.any(|name| name.to_string_lossy().contains(".corrupt-"))
 }
 
-/// Overwrites a few stretches of a file, as a failing disk does; the store goes on with that file or another.
+/// Flips bits in a file, as a failing disk does. The store goes on with that file or another.
 fn flips(seeds: u64) -> Row {
     let mut row = Row { is_host_unchanged: true, ..Row::default() };
     let mut aside = 0;

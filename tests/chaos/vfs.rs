@@ -1,7 +1,7 @@
-//! SQLite's own way to the disk, made to fail at the N-th call of a kind, once or for ever.
+//! A VFS for SQLite whose N-th call of a kind fails, once or for ever.
 //!
-//! The usual VFS stays in charge: a file that it has opened gets a table of methods in which some first
-//! ask whether they are to fail. A fault is armed for one thread and counted there.
+//! The usual VFS stays in charge: a file that it has opened gets a table of methods, and some of them first check
+//! whether they are to fail. A fault is armed for one thread and counted there.
 #![allow(unsafe_code, reason = "a VFS is a table of C functions")]
 #![allow(clippy::undocumented_unsafe_blocks, clippy::multiple_unsafe_ops_per_block, reason = "see `Table`")]
 
@@ -11,7 +11,7 @@ use std::sync::{Mutex, Once, PoisonError};
 
 use rusqlite::ffi::{self, sqlite3_file, sqlite3_int64, sqlite3_io_methods, sqlite3_vfs};
 
-/// Calls that can be made to fail.
+/// Kinds of calls that can be made to fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Op {
     Open,
@@ -53,7 +53,7 @@ impl Op {
     }
 }
 
-/// Whether a fault comes once or from then on.
+/// The duration of a fault: one call, or every call from then on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Lasting {
     Once,
@@ -64,19 +64,19 @@ pub(crate) enum Lasting {
 struct Fault {
     op: Op,
     lasting: Lasting,
-    /// Calls still to be let through.
+    /// The calls that still pass.
     left: u32,
     struck: u32,
 }
 
 thread_local!(static FAULT: Cell<Option<Fault>> = const { Cell::new(None) });
 
-/// From here on the `nth` call of this kind on this thread fails.
+/// Makes the `nth` call of this kind on this thread fail.
 pub(crate) fn arm(op: Op, nth: u32, lasting: Lasting) {
     FAULT.set(Some(Fault { op, lasting, left: nth - 1, struck: 0 }));
 }
 
-/// Lifts the fault; says how often it struck.
+/// Ends the fault. Returns how often it struck.
 pub(crate) fn disarm() -> u32 {
     FAULT.take().map_or(0, |fault| fault.struck)
 }
@@ -94,9 +94,9 @@ fn strikes(ops: &[Op]) -> Option<c_int> {
     is_struck.then(|| fault.op.code())
 }
 
-/// A file's methods as SQLite sees them, and behind them the real ones. SQLite hands to a method a file that
-/// it opened through `open` below, whose `pMethods` therefore points to the first field of a `Table` that is
-/// never freed; the arguments are handed on as they came.
+/// A file's methods as SQLite sees them, and behind them the real ones. SQLite passes to a method a file that it
+/// opened through `open` below, whose `pMethods` therefore points to the first field of a `Table` that is never freed;
+/// the arguments are passed on unchanged.
 #[repr(C)]
 struct Table {
     seen: sqlite3_io_methods,
@@ -109,7 +109,7 @@ unsafe impl Sync for Table {}
 static TABLES: Mutex<Vec<&'static Table>> = Mutex::new(Vec::new());
 static REAL: Mutex<Option<usize>> = Mutex::new(None);
 
-/// Puts itself before the usual VFS. Files that were opened earlier cannot be made to fail.
+/// Registers this VFS as the default. Files that were opened earlier cannot be made to fail.
 pub(crate) fn install() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| unsafe {
@@ -228,7 +228,7 @@ unsafe extern "C" fn shm_map(
 }
 
 unsafe extern "C" fn shm_lock(file: *mut sqlite3_file, offset: c_int, count: c_int, flags: c_int) -> c_int {
-    // Only taking a lock can fail.
+    // Taking a lock can fail, releasing one cannot.
     let taken = flags & ffi::SQLITE_SHM_LOCK != 0;
     let struck = taken.then(|| strikes(&[Op::Lock])).flatten();
     struck.unwrap_or_else(|| unsafe { real(file).xShmLock.unwrap()(file, offset, count, flags) })

@@ -1,4 +1,5 @@
-//! Whatever happens to the store, the program's own result stays, and memory stays within its bound.
+//! Runs programs whose store fails in some way, and asserts that the program's own result stays the same and that the
+//! recorder's memory stays within its bound.
 
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::PermissionsExt;

@@ -1,4 +1,5 @@
-//! The recorder governed by the program: streams, rates, breaker and settings in code.
+//! Runs programs that control their recorder (streams, sampling rates, breaker, settings in code), and controls one
+//! through its store.
 
 use crate::patience::{PATIENCE, wait_for};
 use crate::victim::{Stage, Steady};
@@ -58,7 +59,7 @@ fn a_breaker_held_open_keeps_everything_for_later() {
 
 #[test]
 fn a_breaker_is_held_and_let_go_of_from_outside() {
-    // Small batches go as soon as they are full, with every drain.
+    // A batch of ten rows is full, and is written, at every drain.
     let stage = Stage::new().with("MONITOR_BATCH", "10");
     let mut program = Steady::start(&stage);
     let rows = || -> i64 {
@@ -76,7 +77,7 @@ fn a_breaker_is_held_and_let_go_of_from_outside() {
     outside.execute(hold, []).unwrap();
     let told = program.complaint();
     assert!(told.contains("the store is not written (held: disk swap)"), "{told}");
-    // It goes on calling, and no more rows come.
+    // The program keeps calling, and no more rows arrive.
     let reached = rows();
     program.go_on(300);
     assert_eq!(rows(), reached);

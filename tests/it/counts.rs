@@ -1,8 +1,9 @@
-//! Counts are exact, whatever becomes of rows.
+//! Asserts that counts of calls are exact, also where calls lose their rows.
 
 use crate::victim::Stage;
 
-/// Rows and those counted as lost: where a busy machine does not let the writer run, calls outrun their rings.
+/// Returns the number of calls, and the sum of rows and of calls counted as dropped. On a busy machine the writer may
+/// not run in time, and calls overrun their rings.
 fn calls_and_rows(stage: &Stage) -> (i64, i64) {
     let store = stage.store();
     let rows: i64 = store.one("SELECT COUNT(*) FROM calls");
@@ -98,7 +99,7 @@ fn percentiles_lie_where_the_calls_do() {
          WHERE NOT (p50_ms <= p95_ms AND p95_ms <= p99_ms AND p99_ms <= max_ms AND mean_ms <= max_ms)",
     );
     assert_eq!(wrong, 0);
-    // An even number of calls has two in its middle, between which there may be a gap.
+    // An even number of calls has two in the middle, and there may be a gap between them.
     let middle: Vec<f64> = store.all("SELECT duration_ms FROM calls ORDER BY duration_ms LIMIT 2 OFFSET 499");
     let p50: f64 = store.one("SELECT p50_ms FROM functions");
     assert!(p50 > 0.9 * middle[0] && p50 < 1.1 * middle[1], "{p50} {middle:?}");

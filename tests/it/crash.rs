@@ -1,5 +1,5 @@
-//! What was recorded survives the death of the process: it is brought into the store by whoever comes
-//! next, each record once.
+//! Kills programs and asserts that what they recorded survives: the next program, or a tool, recovers each record
+//! once.
 
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::patience::{now_ns, wait_for};
 use crate::victim::{Stage, Store};
 
-/// Ring files in a folder of this test's own, on the same file system as those of everyone.
+/// A folder for the ring files of one test, on the file system that all ring files use.
 struct Shelf(tempfile::TempDir);
 
 impl Shelf {
@@ -20,7 +20,7 @@ impl Shelf {
     fn stage(&self) -> Stage {
         Stage::new()
             .with("MONITOR_RINGS", self.0.path().to_str().unwrap())
-            // Every call has its row, however fast they come.
+            // Every call gets a row, however fast calls come.
             .with("MONITOR_MAX_RATE", "0")
             .with("MONITOR_MAX_OVERHEAD", "100%")
     }
@@ -34,13 +34,13 @@ impl Shelf {
     }
 }
 
-/// How often the tests below kill. A thousand times:
-/// `MONITOR_TEST_KILLS=1000 cargo test -p monitor-tests --test it killed_program_is_found`.
+/// Returns how many programs the tests below kill. For a thousand: `MONITOR_TEST_KILLS=1000 cargo test -p
+/// monitor-tests --test it killed_program_is_found`.
 fn kills() -> u64 {
     std::env::var("MONITOR_TEST_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(40)
 }
 
-/// A victim of which it is known from outside how far it came.
+/// A victim that writes its progress to a file, so that the test knows how many calls it has made.
 struct Numbered {
     program: Child,
     progress: PathBuf,
@@ -55,13 +55,13 @@ impl Numbered {
         Self { program, progress }
     }
 
-    /// Calls that each of its threads has made.
+    /// Returns how many calls each of its threads has made.
     fn made(&self) -> [u64; 2] {
         let bytes = std::fs::read(&self.progress).unwrap();
         [0, 8].map(|at| u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap()))
     }
 
-    /// Kills it once it has made some calls, this much later.
+    /// Waits for its first call and then this long, and kills it. Returns its process id and the calls of each thread.
     fn kill(mut self, after: Duration) -> (i64, [u64; 2]) {
         wait_for("its first call", || self.made() != [0, 0]);
         std::thread::sleep(after);
@@ -71,22 +71,22 @@ impl Numbered {
     }
 }
 
-/// Every call that is known to have ended has one row, and one count.
+/// Asserts that every call that is known to have ended has one row and is counted once.
 fn verify(store: &Store, (pid, made): (i64, [u64; 2])) {
     let process: i64 = store.one(&format!("SELECT max(process_id) FROM processes WHERE pid = {pid}"));
     let mut all = 0;
     for (thread, made) in made.into_iter().enumerate() {
-        let of_thread = format!(
+        let thread_calls = format!(
             "FROM calls WHERE process_id = {process} AND function LIKE '%step'
              AND json_extract(args, '$.thread') = {thread}"
         );
         let number = "json_extract(args, '$.number')";
-        let rows: i64 = store.one(&format!("SELECT count(*) {of_thread}"));
-        let distinct: i64 = store.one(&format!("SELECT count(DISTINCT {number}) {of_thread}"));
-        let last: i64 = store.one(&format!("SELECT coalesce(max({number}), -1) + 1 {of_thread}"));
+        let rows: i64 = store.one(&format!("SELECT count(*) {thread_calls}"));
+        let distinct: i64 = store.one(&format!("SELECT count(DISTINCT {number}) {thread_calls}"));
+        let last: i64 = store.one(&format!("SELECT coalesce(max({number}), -1) + 1 {thread_calls}"));
         assert_eq!((rows, distinct), (last, last), "process {process}, thread {thread}, {made} made");
         let made = i64::try_from(made).unwrap();
-        // It may have died between the end of a call and the note of it.
+        // The program may have died after a call ended and before it noted that.
         assert!((made..=made + 1).contains(&rows), "process {process}: {rows} rows of {made} calls");
         all += rows;
     }
@@ -101,7 +101,7 @@ fn verify(store: &Store, (pid, made): (i64, [u64; 2])) {
 
 #[test]
 fn every_record_of_a_killed_program_is_found_once_however_often_programs_are_killed() {
-    // Each program recovers those before it, and may be killed while it does.
+    // Each program recovers those killed before it, and may be killed while it does.
     for first in (0..kills()).step_by(KILLS_PER_STORE) {
         let shelf = Shelf::new();
         let stage = shelf.stage();
@@ -123,7 +123,7 @@ fn every_record_of_a_killed_program_is_found_once_however_often_programs_are_kil
     }
 }
 
-/// Programs killed one after the other on the same store.
+/// The number of programs that are killed one after the other on the same store.
 const KILLS_PER_STORE: usize = 10;
 
 #[test]
@@ -201,7 +201,7 @@ fn the_ring_file_is_private_and_goes_with_an_orderly_end() {
     let files = shelf.files();
     assert_eq!(files.len(), 1);
     assert_eq!(std::fs::metadata(&files[0]).unwrap().permissions().mode() & 0o777, 0o600);
-    // A program that runs is not recovered.
+    // A running program is not recovered.
     assert_eq!(shelf.recover(&stage).processes, 0);
     program.kill().unwrap();
     program.wait().unwrap();
@@ -306,7 +306,7 @@ fn a_folder_in_memory_that_is_full_costs_survival_and_nothing_else() {
     let stage = Stage::new();
     let folder = stage.folder().join("small");
     std::fs::create_dir(&folder).unwrap();
-    // A mount of its own, which goes with the program.
+    // The mount lives in the program's own namespace and goes when the program ends.
     let script = "mount -t tmpfs -o size=512k tmpfs \"$1\" && MONITOR_RINGS=\"$1\" exec \"$2\" threads 30";
     let run = |script: &str| {
         let mut command = std::process::Command::new("unshare");
@@ -314,7 +314,7 @@ fn a_folder_in_memory_that_is_full_costs_survival_and_nothing_else() {
         command.arg(env!("CARGO_BIN_EXE_victim")).env("MONITOR_DB", stage.db()).output()
     };
     if !run("true").is_ok_and(|output| output.status.success()) {
-        // Where no program may mount anything, the chaos suite tells what could not be tried.
+        // The machine does not allow mounts. The chaos suite reports this row as left out.
         return;
     }
     let output = run(script).unwrap();
@@ -346,7 +346,7 @@ fn a_ring_file_damaged_at_random_never_harms_who_recovers_it() {
     for seed in 0..damages() {
         let mut bytes = sound[..used].to_vec();
         for _ in 0..=seed % 40 {
-            // Half of the time where lengths and offsets lie.
+            // Every other change hits a place where lengths and offsets lie.
             let at =
                 if draw() % 2 == 0 { draw() % used } else { draw() % (used / 4096) * 4096 + draw() % 512 };
             bytes[at] = u8::try_from(draw() % 256).unwrap();
@@ -358,7 +358,7 @@ fn a_ring_file_damaged_at_random_never_harms_who_recovers_it() {
     assert_eq!(stage.store().one::<String>("PRAGMA quick_check"), "ok");
 }
 
-/// Damaged files tried; `MONITOR_TEST_DAMAGES=1000` is the full number.
+/// Returns how many damaged files are tried; `MONITOR_TEST_DAMAGES=1000` is the full number.
 fn damages() -> usize {
     std::env::var("MONITOR_TEST_DAMAGES").ok().and_then(|text| text.parse().ok()).unwrap_or(100)
 }

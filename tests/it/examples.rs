@@ -1,12 +1,12 @@
-//! The examples run, print what they promise, and leave in the store what they did.
+//! Runs the examples and asserts that they print what they promise and leave in the store what they did.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use rusqlite::Connection;
 
-/// The program of an example. Cargo builds examples along with tests; a run of this test binary
-/// alone may find none, and then asks Cargo for it.
+/// Returns the path of an example's program. Cargo builds examples along with tests; a run of this test binary alone
+/// may find none, and then builds it.
 pub(crate) fn program(example: &str) -> PathBuf {
     let deps = std::env::current_exe().unwrap();
     let profile = deps.ancestors().nth(2).unwrap();
@@ -22,12 +22,12 @@ pub(crate) fn program(example: &str) -> PathBuf {
     program
 }
 
-/// Runs an example with this store; gives what it printed.
+/// Runs an example with this store and returns what it has printed.
 fn run(example: &str, argument: Option<&str>, store: &Path) -> String {
     let output = Command::new(program(example))
         .args(argument)
         .env("MONITOR_DB", store)
-        // Rows are looked at here, not how they are kept few.
+        // These tests look at rows, so every call gets one.
         .env("MONITOR_MAX_RATE", "0")
         .env("MONITOR_MAX_OVERHEAD", "100%")
         .env_remove("MONITOR")
@@ -41,12 +41,12 @@ fn run(example: &str, argument: Option<&str>, store: &Path) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-fn ask<T: rusqlite::types::FromSql>(store: &Path, sql: &str) -> T {
+fn query<T: rusqlite::types::FromSql>(store: &Path, sql: &str) -> T {
     let connection = Connection::open(store).unwrap();
     connection.query_row(sql, [], |row| row.get(0)).unwrap_or_else(|error| panic!("{sql}: {error}"))
 }
 
-/// Calls, errors, panics and cancellations of the function whose name ends so.
+/// Returns the calls, errors, panics and cancellations of the function whose path ends with this name.
 fn figures(store: &Path, function: &str) -> [i64; 4] {
     let connection = Connection::open(store).unwrap();
     let sql = "SELECT calls, errors, panics, cancelled FROM functions WHERE function LIKE '%::' || ?";
@@ -60,9 +60,9 @@ fn hello_leaves_its_one_call_with_argument_and_result() {
     let folder = tempfile::tempdir().unwrap();
     let store = folder.path().join("calls.db");
     assert_eq!(run("hello", None, &store), "Hello, world!\n");
-    assert_eq!(ask::<String>(&store, "SELECT function FROM calls"), "hello::greet");
-    assert_eq!(ask::<String>(&store, "SELECT args FROM calls"), r#"{"name":"world"}"#);
-    assert_eq!(ask::<String>(&store, "SELECT result FROM calls"), r#""Hello, world!""#);
+    assert_eq!(query::<String>(&store, "SELECT function FROM calls"), "hello::greet");
+    assert_eq!(query::<String>(&store, "SELECT args FROM calls"), r#"{"name":"world"}"#);
+    assert_eq!(query::<String>(&store, "SELECT result FROM calls"), r#""Hello, world!""#);
     let lines = include_str!("../../examples/hello.rs").lines().count();
     assert!(lines <= 10, "the smallest example has {lines} lines");
 }
@@ -79,7 +79,7 @@ fn async_service_knows_what_became_of_every_future() {
     assert_eq!(figures(&store, "load"), [190, 0, 0, 20]);
     assert_eq!(figures(&store, "render"), [170, 0, 0, 0]);
     let secrets = "SELECT count(*) FROM calls WHERE args LIKE '%sesame%' OR args LIKE '%expired%'";
-    assert_eq!(ask::<i64>(&store, secrets), 0, "a token was stored");
+    assert_eq!(query::<i64>(&store, secrets), 0, "a token was stored");
 }
 
 #[test]
@@ -87,11 +87,11 @@ fn async_service_keeps_tasks_and_blocking_threads_in_one_tree() {
     let folder = tempfile::tempdir().unwrap();
     let store = folder.path().join("calls.db");
     run("async_service", None, &store);
-    assert_eq!(ask::<i64>(&store, "SELECT count(DISTINCT trace_id) FROM calls"), 1);
+    assert_eq!(query::<i64>(&store, "SELECT count(DISTINCT trace_id) FROM calls"), 1);
     for (child, parent) in
         [("handle", "serve"), ("authorize", "handle"), ("load", "handle"), ("render", "handle")]
     {
-        let strays: i64 = ask(
+        let strays: i64 = query(
             &store,
             &format!(
                 "SELECT count(*) FROM calls AS c LEFT JOIN calls AS p ON c.parent_id = p.span_id
@@ -114,9 +114,9 @@ fn trading_pipeline_counts_every_stage_of_every_round() {
     let [studied, thin, ..] = figures(&store, "study");
     assert!(studied > 0 && thin > 0 && thin < studied, "{thin} of {studied}");
     let synergies: i64 =
-        ask(&store, "SELECT count(*) FROM calls WHERE function LIKE '%weigh' AND result <> 'null'");
+        query(&store, "SELECT count(*) FROM calls WHERE function LIKE '%weigh' AND result <> 'null'");
     assert!(synergies > 0);
-    let groups: i64 = ask(&store, "SELECT count(DISTINCT group_name) FROM functions");
+    let groups: i64 = query(&store, "SELECT count(DISTINCT group_name) FROM functions");
     assert_eq!(groups, 2);
 }
 

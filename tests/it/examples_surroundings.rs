@@ -1,5 +1,5 @@
-//! Whatever the environment holds, a program's own result stays the same, and a value that cannot be
-//! used costs one line on stderr.
+//! Runs `hello` in environments of all kinds, and asserts that the program's own result stays the same and that a
+//! value that cannot be used costs one line on stderr.
 
 use std::path::Path;
 use std::process::{Command, Output};
@@ -8,7 +8,7 @@ use rusqlite::Connection;
 
 use crate::examples::program;
 
-/// `hello` in an environment that holds these variables and nothing else.
+/// Runs `hello` in an environment that holds these variables and nothing else.
 fn hello(variables: &[(&str, &str)]) -> Output {
     let output = Command::new(program("hello")).env_clear().envs(variables.iter().copied()).output().unwrap();
     assert!(output.status.success());

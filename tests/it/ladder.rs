@@ -1,12 +1,13 @@
-//! The ladder: rows and costs are kept within their bounds from the first call on, counts stay exact, and
-//! nothing that failed or was slow goes without its row.
+//! Asserts what the ladder promises: rows and costs stay within their bounds from the first call, counts stay exact,
+//! and every failed or slow call has its row.
 
 use std::time::{Duration, Instant};
 
 use crate::patience::{PATIENCE, wait_for};
 use crate::victim::{Stage, Store};
 
-/// What the scenario `hot` made of one function: calls, failed and slow ones.
+/// Reads what the scenario `hot` prints: for each of its two functions the number of calls, of failed ones and of slow
+/// ones.
 fn made(output: &str) -> [[i64; 3]; 2] {
     let mut lines = output.lines().map(|line| {
         let mut numbers = line.split(' ').map(|number| number.parse().unwrap());
@@ -23,7 +24,7 @@ fn count(store: &Store, function: &str, sql: &str) -> i64 {
     ))
 }
 
-/// Exact counts, and a row for each call that failed or was slow.
+/// Asserts that counts are exact and that each call that failed or was slow has a row.
 fn check_counts(store: &Store, function: &str, [calls, failed, slow]: [i64; 3]) {
     assert_eq!(count(store, function, "SELECT calls FROM functions"), calls, "{function}");
     assert_eq!(count(store, function, "SELECT errors FROM functions"), failed, "{function}");
@@ -81,10 +82,11 @@ fn without_a_stated_limit_the_slowest_have_rows_and_a_bad_minute_does_not_flood_
     assert_eq!(count(&store, "answer", "SELECT calls FROM functions"), calls);
     let slow_rows =
         |when: String| count(&store, "answer", &format!("SELECT COUNT(*) FROM slow_calls WHERE {when}"));
-    // The first second or two go by before enough is known; preempted calls may take the place of some.
+    // No limit is known in the first one or two seconds, and calls that were preempted may use up the allowance of
+    // slow ones.
     let found = slow_rows(format!("start_ns < {bad_from_ns} AND duration_ms >= 5"));
     assert!(found >= slow / 4 && slow > 8, "{found} of {slow}");
-    // Each of 800 bad calls is slower than 99 in 100 of the last; ten a second have rows for that.
+    // Each of the 800 bad calls is slower than 99 in 100 of the calls before; ten a second get rows for that.
     let bad = slow_rows(format!("start_ns >= {bad_from_ns}"));
     assert!((10..=60).contains(&bad), "{bad}");
     let most: i64 = store.one(
@@ -107,7 +109,7 @@ fn a_burst_from_the_first_moment_on_leaves_no_more_rows_than_a_second_may() {
     let rows: i64 = store.one("SELECT COUNT(*) FROM calls");
     assert!((900..2_500 + 1000 * seconds).contains(&rows), "{rows} in {seconds} s");
     assert_eq!(store.one::<i64>("SELECT recorded FROM functions"), rows);
-    // The first calls stand for themselves alone, whether the rest of the first drain had to be thinned or not.
+    // The first calls have weight 1, whether or not the rest of the first drain was sampled.
     let first: i64 = store.one(
         "SELECT COUNT(*) FROM calls WHERE weight = 1 AND kept IN ('first', 'sampled')
          AND span_id < (SELECT MIN(span_id) FROM calls) + 5",
@@ -123,7 +125,7 @@ fn as_many_calls_as_a_second_may_have_rows_have_theirs() {
     assert_eq!(store.one::<i64>("SELECT COUNT(*) FROM calls WHERE kept = 'sampled' AND weight = 1"), 1000);
 }
 
-/// A callee is there only where its caller is, and in one tree with it.
+/// Asserts that every callee's row has its caller's row, in the same trace.
 fn check_trees(store: &Store) {
     let orphans: Vec<String> = store.all(
         "SELECT function || ' ' || kept || ' ' || span_id || ' below ' || parent_id FROM calls c
@@ -143,7 +145,7 @@ fn trees_of_a_burst_are_thinned_whole() {
     let rows = |function: &str| -> i64 {
         store.one(&format!("SELECT COUNT(*) FROM calls WHERE function = 'victim::{function}'"))
     };
-    // Two leaves to a root: those that may have rows are of some hundred trees.
+    // A tree has one root and two leaves, and rows are left for some hundred trees.
     let (trees, leaves) = (rows("root"), rows("leaf"));
     let most = 1000 + 200 * seconds;
     assert!((60..most).contains(&trees) && leaves < 2 * most, "{trees} and {leaves} in {seconds} s");
@@ -151,9 +153,10 @@ fn trees_of_a_burst_are_thinned_whole() {
     assert_eq!(store.one::<i64>("SELECT SUM(calls) FROM functions"), 80_000);
 }
 
-/// In the quarter of a second that has the fewest of them: callers that are there without all of their callees.
+/// Returns how many callers have a row without all of their callees having one, in the quarter of a second that has
+/// the fewest.
 fn partial_trees(store: &Store, root: &str, (number, below): (u32, &str)) -> rusqlite::Result<Option<i64>> {
-    // The last seconds may not be there as a whole.
+    // The last seconds may not be complete yet.
     let sql = format!(
         "SELECT MIN(partial) FROM (SELECT SUM(n <> {number}) AS partial FROM (
          SELECT t.start_ns / 250000000 AS quarter, COUNT(b.span_id) AS n FROM
@@ -170,9 +173,9 @@ fn trees_are_whole_while_the_ladder_keeps_their_rows_within_bounds() {
     let stage = Stage::bounded().with("MONITOR_MAX_OVERHEAD", "100%");
     let began = Instant::now();
     let program = stage.start_until_told("forest-until-told");
-    // While the ladder knows how often each is called, a trunk that is there has its two branches and these
-    // their three leaves each. Where a busy machine suddenly gives the program far more of its processor than
-    // in the last second it does not know; it does as soon as one second is like the last.
+    // The ladder knows how often each function is called as soon as one second is like the last. Then every trunk with
+    // a row has its two branches, and every branch its three leaves. It does not know when a busy machine suddenly
+    // gives the program far more processor time.
     for (caller, callees) in [("trunk", (2, "branch")), ("branch", (3, "leaf"))] {
         wait_for("a stretch of whole trees", || {
             stage.db().exists() && partial_trees(&stage.store(), caller, callees) == Ok(Some(0))
@@ -191,12 +194,12 @@ fn trees_are_whole_while_the_ladder_keeps_their_rows_within_bounds() {
     assert!(rows <= (seconds + 2) * 1000, "{rows} in {seconds} s");
 }
 
-/// For how long the store is locked in the test below; `MONITOR_TEST_OUTAGE_SECS=10` makes it longer.
+/// Returns how many seconds the store is locked in the test below; `MONITOR_TEST_OUTAGE_SECS=10` makes it longer.
 fn outage_secs() -> u64 {
     std::env::var("MONITOR_TEST_OUTAGE_SECS").ok().and_then(|text| text.parse().ok()).unwrap_or(3)
 }
 
-/// Waits until calls have rows by chance that began after this moment.
+/// Waits for the row of a call that began after this moment and was kept by chance.
 fn wait_for_rows_since(stage: &Stage, since_ns: i64) {
     let sql =
         "SELECT 1 FROM calls WHERE kept = 'sampled' AND function = 'victim::hot::hot' AND start_ns > ?1";
@@ -221,7 +224,7 @@ fn check_size(stage: &Stage) {
         .filter_map(|end| std::fs::metadata(format!("{}{end}", stage.db().display())).ok())
         .map(|file| file.len())
         .sum();
-    // The schema, figures and events, and a log before it is copied.
+    // The schema, figures and events, and a log before its checkpoint.
     assert!(bytes < (6 << 20) + 300 * rows, "{bytes} bytes for {rows} rows");
 }
 
@@ -260,7 +263,7 @@ fn rates_are_turned_up_and_down_from_outside_while_the_store_is_locked_in_betwee
         store.all("SELECT detail FROM events WHERE kind = 'rate' AND detail LIKE '%hot = %' ORDER BY at_ns");
     let set = ["0 by monitor:ada", "0.25 by monitor:ada", "0.001 by test"];
     assert_eq!(events, set.map(|set| format!("victim::hot::hot = {set}")));
-    // While it was 0 nothing was drawn.
+    // No call got a row by chance while the rate was 0.
     let gap_ns: i64 = store.one(
         "SELECT MAX(gap) FROM (SELECT start_ns - LAG(start_ns) OVER (ORDER BY start_ns) AS gap FROM calls
          WHERE function = 'victim::hot::hot' AND kept = 'sampled')",

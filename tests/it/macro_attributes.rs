@@ -1,4 +1,4 @@
-//! M60: above and below the attributes that make programs and tests.
+//! Rule M60: puts the attribute above and below the attributes that make programs and tests.
 
 use monitored::monitor;
 use rstest::rstest;

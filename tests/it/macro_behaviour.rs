@@ -1,12 +1,12 @@
-//! What is recorded of the functions that `#[monitor]` stands on, read in this very process. Tests are
-//! named by their rule; each looks at functions of its own.
+//! Calls functions under `#[monitor]` and asserts what is recorded of them, read in this very process. Tests are named
+//! by their rule; each looks only at functions of its own.
 #![allow(
     clippy::cast_possible_truncation,
     clippy::redundant_closure_for_method_calls,
     clippy::toplevel_ref_arg,
     clippy::trivially_copy_pass_by_ref,
     clippy::unused_self,
-    reason = "functions have their shapes for the sake of it"
+    reason = "each function has the shape that its test is about"
 )]
 
 use std::future::Future;
@@ -19,10 +19,10 @@ use std::time::{Duration, Instant};
 use monitored::{Outcome, Record, Subscription, monitor};
 use rusqlite::{Connection, OpenFlags};
 
-/// Longer than any of it takes; a test that waits this long has failed.
+/// The longest time that a test waits. It takes far less; a test that waits this long has failed.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// All that was recorded in this process since the first test began.
+/// All records of this process since the first test began.
 #[derive(Debug, Default)]
 struct Recorded {
     records: Mutex<Vec<Record>>,
@@ -38,8 +38,8 @@ static SUBSCRIPTION: LazyLock<Subscription> = LazyLock::new(|| {
     })
 });
 
-/// Calls `run` and gives what it recorded of the functions whose path begins with that of the test,
-/// `count` calls in the order of their starts.
+/// Calls `run` and returns what it recorded of the functions whose path begins with that of the test: `count` calls in
+/// the order of their starts.
 fn recorded(test: &str, count: usize, run: impl FnOnce()) -> Vec<Record> {
     assert_eq!(SUBSCRIPTION.missed(), 0);
     run();
@@ -48,8 +48,8 @@ fn recorded(test: &str, count: usize, run: impl FnOnce()) -> Vec<Record> {
     let deadline = Instant::now() + PATIENCE;
     let mut records = RECORDED.records.lock().unwrap();
     loop {
-        let of_test = |record: &&Record| record.function.starts_with(&prefix);
-        let mut found: Vec<Record> = records.iter().filter(of_test).cloned().collect();
+        let is_of_test = |record: &&Record| record.function.starts_with(&prefix);
+        let mut found: Vec<Record> = records.iter().filter(is_of_test).cloned().collect();
         let left = deadline.saturating_duration_since(Instant::now());
         if found.len() >= count || left.is_zero() {
             assert_eq!(found.len(), count, "{found:#?}");
@@ -60,12 +60,12 @@ fn recorded(test: &str, count: usize, run: impl FnOnce()) -> Vec<Record> {
     }
 }
 
-/// The last part of a function's path.
+/// Returns the last part of a function's path.
 fn name(record: &Record) -> &str {
     record.function.rsplit("::").next().unwrap()
 }
 
-/// How a call ended, in a line.
+/// Returns function, outcome and error or result of a call in a line.
 fn ending(record: &Record) -> String {
     let text = record.error.as_deref().or(record.result.as_deref()).unwrap_or("-");
     format!("{} {:?} {text}", name(record), record.outcome)
@@ -75,7 +75,7 @@ fn endings(records: &[Record]) -> Vec<String> {
     records.iter().map(ending).collect()
 }
 
-/// Arguments, or fields, or nothing.
+/// Returns arguments or fields, and a dash for none.
 fn shown(text: Option<&String>) -> &str {
     text.map_or("-", String::as_str)
 }
@@ -84,7 +84,7 @@ fn block_on<F: Future>(future: F) -> F::Output {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
 }
 
-/// Of no kind that can be shown.
+/// A type that has neither `Debug` nor `Serialize`.
 struct Opaque;
 
 type Fallible<T> = Result<T, String>;
@@ -179,7 +179,7 @@ fn m09_futures_are_timed_until_they_complete() {
         assert!(number > 0, "made of nothing");
         Box::pin(async move { number })
     }
-    // A pair that holds a future is no future: the call ends where the pair is returned.
+    // A pair that holds a future is not a future: the call ends when the pair is returned.
     #[monitor]
     fn compound() -> (impl Future<Output = u32>, u32) {
         (async { 1 }, 2)
@@ -203,7 +203,7 @@ fn m09_futures_are_timed_until_they_complete() {
     assert_eq!(
         records[3].parent_id,
         Some(records[2].span_id),
-        "what a function calls while it makes its future"
+        "the call made while its caller makes its future has that caller as its parent"
     );
 }
 
@@ -531,15 +531,15 @@ fn m70_every_way_out_has_its_outcome() {
             let _ = std::panic::catch_unwind(|| unit(way));
         }
     });
-    let ending_of = |function: &str| -> Vec<String> {
-        let of_function = calls.iter().filter(|call| name(call) == function);
-        of_function.map(|call| ending(call).split(", ").next().unwrap().replacen(function, "", 1)).collect()
+    let endings = |function: &str| -> Vec<String> {
+        let found = calls.iter().filter(|call| name(call) == function);
+        found.map(|call| ending(call).split(", ").next().unwrap().replacen(function, "", 1)).collect()
     };
     let expected =
         [" Ok 0", " Error returned", " Error question mark", " Error hidden", " Panic panicked", " Ok 5"];
-    assert_eq!(ending_of("value"), expected);
-    assert_eq!(ending_of("later"), expected);
-    assert_eq!(ending_of("unit"), [" Ok -", " Panic panicked", " Ok -"]);
+    assert_eq!(endings("value"), expected);
+    assert_eq!(endings("later"), expected);
+    assert_eq!(endings("unit"), [" Ok -", " Panic panicked", " Ok -"]);
 }
 
 #[test]
@@ -552,7 +552,8 @@ fn m61_tracked_functions_have_their_outcome_too() {
             1 => return Err(String::from("returned")),
             2 => Err("question mark")?,
             3 => panic!("panicked"),
-            // What a macro hides cannot be seen without a closure, in which the caller's place is lost.
+            // A return hidden in a macro is seen only by a closure around the body, and a closure would lose the
+            // caller's place.
             4 => leave!(Err(String::from("hidden"))),
             _ => {}
         }
@@ -634,10 +635,10 @@ fn m73_futures_dropped_early_are_cancelled_once() {
             assert!(task.await.unwrap_err().is_cancelled());
         });
     });
-    let of: Vec<String> =
-        calls.iter().map(|call| format!("{} {}", ending(call), shown(call.args.as_ref()))).collect();
+    let shown: Vec<String> =
+        calls.iter().map(|call| format!("{} {}", ending(call), self::shown(call.args.as_ref()))).collect();
     assert_eq!(
-        of,
+        shown,
         [
             r#"steps Cancelled - {"count":1}"#,
             r#"steps Cancelled - {"count":2}"#,

@@ -1,7 +1,7 @@
-//! With recording compiled out every shape compiles and behaves the same, in every edition.
+//! Asserts that every shape compiles and behaves the same in every edition when recording is compiled out.
 //!
-//! The crates of `tests/editions` are built once more in a workspace of their own, where `monitored`
-//! is the macro crate alone, without its feature.
+//! Builds the crates of `tests/editions` once more in a workspace of their own, where `monitored` is the macro crate
+//! alone, without its feature.
 
 use std::fs;
 use std::path::Path;
@@ -28,7 +28,7 @@ fn m94_without_the_feature_every_shape_is_what_it_was() {
     }
     let workspace = format!("[workspace]\nresolver = \"3\"\nmembers = [{}]\n", members.join(", "));
     fs::write(folder.join("Cargo.toml"), workspace).expect("a workspace");
-    // The versions that are at hand already.
+    // The lock file names the versions that are already downloaded.
     fs::copy(root.join("Cargo.lock"), folder.join("Cargo.lock")).expect("a lock file");
     let output = Command::new(env!("CARGO"))
         .args(["test", "--workspace", "--offline", "--target-dir"])

@@ -1,5 +1,5 @@
-//! Behaviour of `monitored`, seen from outside: programs are run under observation, each with a store
-//! of its own, and what lies in the store afterwards is looked at with plain SQL.
+//! Tests the behaviour of `monitored` from outside: runs programs, each with a store of its own, and reads the store
+//! with plain SQL.
 #![allow(clippy::disallowed_methods, reason = "tests look at files and wait for programs")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 

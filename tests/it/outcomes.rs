@@ -1,4 +1,4 @@
-//! What is kept of a call.
+//! Asserts what the store keeps of a call: outcome, values, errors, durations.
 
 use crate::victim::Stage;
 
@@ -56,7 +56,7 @@ fn a_slow_call_of_a_function_that_is_sampled_out_is_kept() {
     let stage = Stage::new();
     stage.run("outcomes", 1);
     let store = stage.store();
-    // On a busy machine the call that does nothing may take as long.
+    // On a busy machine the call that does nothing may be slow as well.
     let kept: Vec<String> = store.all(
         "SELECT DISTINCT kept || ' ' || weight || ' ' || (duration_ms >= 20) FROM calls
          WHERE function = 'victim::orders::sometimes_slow'",
@@ -87,7 +87,7 @@ fn a_hook_of_the_programs_is_called_and_texts_are_kept_again_soon_after() {
         stage.store().all("SELECT error FROM errors WHERE outcome = 'panic' ORDER BY start_ns");
     let starts = |text: &Option<String>, with: &str| text.as_ref().is_some_and(|text| text.starts_with(with));
     assert!(starts(&texts[0], "11 is not small"), "{texts:?}");
-    // What nobody has told the recorder is not another panic's text.
+    // A panic whose text the recorder was not told does not get the text of another panic.
     assert!(!starts(&texts[1], "11"), "{texts:?}");
     assert!(starts(&texts[2], "13 is not small"), "{texts:?}");
     assert!(!starts(&texts[3], "13"), "{texts:?}");

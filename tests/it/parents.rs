@@ -1,8 +1,8 @@
-//! Parents and trees.
+//! Asserts which call is the parent of which, and that trees are whole.
 
 use crate::victim::Stage;
 
-/// Rows as `function < parent's function`.
+/// Returns a line for each call: its function, `<`, and its parent's function.
 fn links(stage: &Stage) -> Vec<String> {
     stage.store().all(
         "SELECT c.function || ' < ' || COALESCE(p.function, '-') FROM calls c

@@ -1,4 +1,4 @@
-//! What the life and death of the process do to recording, and what recording does to the process.
+//! Asserts what the start, end and death of a process do to recording, and that recording does nothing to the process.
 
 use std::io::{BufRead, BufReader};
 
@@ -30,7 +30,7 @@ fn a_flush_brings_all_that_was_recorded_to_the_store() {
 
 #[test]
 fn rows_come_while_a_program_runs_and_killed_it_leaves_a_clean_store() {
-    // A batch of as many goes as soon as it is full, which is with every drain.
+    // A batch of fifty rows is full, and is written, at every drain.
     let stage = Stage::new().with("MONITOR_BATCH", "50");
     let mut program = stage.start("pace", 100_000);
     let mut lines = BufReader::new(program.stdout.take().unwrap()).lines();
@@ -44,7 +44,7 @@ fn rows_come_while_a_program_runs_and_killed_it_leaves_a_clean_store() {
     let rows: i64 = store.one("SELECT COUNT(*) FROM calls");
     assert_eq!(store.one::<i64>("SELECT COUNT(DISTINCT span_id) FROM calls"), rows);
     drop(store);
-    // Whoever opens the store next tells that the process died.
+    // The next process that opens the store records that this one died.
     stage.run("return", 1);
     let endings: Vec<String> = stage.store().all("SELECT ending FROM processes ORDER BY process_id");
     assert_eq!(endings, ["crash", "exit"]);
@@ -101,6 +101,7 @@ fn a_call_at_each_allocation_neither_hangs_nor_changes_the_program() {
     let counted: i64 = stage.store().one("SELECT calls FROM functions WHERE function LIKE '%::words'");
     assert_eq!(counted, 6000);
     let own: i64 = stage.store().one("SELECT count(*) FROM calls WHERE thread = 'monitored'");
-    // A few, while it measures what a call costs; without the mark on its thread there are thousands.
+    // A few calls are recorded while the recorder measures what a call costs. Without the mark on its thread there are
+    // thousands.
     assert!(own < 600, "{own} calls on the recorder's own thread");
 }

@@ -1,5 +1,5 @@
-//! What the recorder says of itself and of the process: `health` while calls are made, `resources`
-//! every ten seconds, and silence while nothing happens.
+//! Asserts what the recorder writes about itself and its process: `health` while calls are made, `resources` every ten
+//! seconds, and nothing while nothing happens.
 
 use crate::patience::wait_for;
 use crate::victim::{Stage, Store};
@@ -8,7 +8,7 @@ use crate::victim::{Stage, Store};
 fn health_follows_the_calls_while_the_program_runs() {
     let stage = Stage::new();
     let mut program = stage.start("pace", 60_000);
-    // Reports are counted by the moments they are of, not as often as they are seen.
+    // Reports are counted by their timestamps, because one may be read several times.
     let mut moments = std::collections::BTreeSet::new();
     wait_for("reports", || {
         if stage.db().exists() {
@@ -45,12 +45,12 @@ fn an_idle_program_writes_its_resources_every_ten_seconds_and_nothing_else() {
     assert!(at[1] - at[0] >= 9_900_000_000, "{at:?}");
     let sensible = "SELECT COUNT(*) FROM resources WHERE rss_bytes > 0 AND threads >= 2 AND open_files > 2";
     assert_eq!(store.one::<i64>(sensible), 2);
-    // The call, the report of it at the latest a second later, the resources: each a transaction.
+    // One transaction for the call, one for its report at most a second later, and one for each row of resources.
     let transactions: i64 = store.one("SELECT sequence FROM progress WHERE ring = 0");
     assert!(transactions <= 4, "{transactions}");
 }
 
-/// The moments of its resources that a program has written.
+/// Returns the timestamps of the rows of resources.
 fn resources(store: &Store) -> rusqlite::Result<Vec<i64>> {
     let mut select = store.0.prepare("SELECT at_ns FROM resources ORDER BY at_ns")?;
     select.query_map([], |row| row.get(0))?.collect()

@@ -1,9 +1,9 @@
-//! Variables and the settings file, each by what it changes in the store.
+//! Sets environment variables and the settings file, and asserts what each changes in the store.
 
 use crate::patience::wait_for;
 use crate::victim::Stage;
 
-/// Arguments, results and errors that a run of `outcomes` leaves.
+/// Runs `outcomes` with this capture mode, and returns how many arguments, results and errors are stored.
 fn captured(mode: &str) -> (i64, i64, i64) {
     let stage = Stage::new().with("MONITOR_CAPTURE", mode);
     stage.run("outcomes", 3);
@@ -15,7 +15,7 @@ fn captured(mode: &str) -> (i64, i64, i64) {
 
 #[test]
 fn what_is_captured_is_what_was_asked_for() {
-    // The slow call has a row though its function is sampled out: that was not known when it began.
+    // The slow call has a row without arguments: when it began, its function was sampled out.
     assert_eq!(captured("all"), (13, 10, 3));
     assert_eq!(captured("args"), (13, 0, 3));
     assert_eq!(captured("errors"), (0, 0, 3));
@@ -94,7 +94,7 @@ fn the_last_pattern_that_matches_gives_the_rate() {
 #[test]
 fn two_programs_with_one_store_write_every_row_once() {
     let stage = Stage::new();
-    // They wait for their rows, where the end of a program waits for no more than two seconds.
+    // These programs flush. The end of a program would wait for its rows for two seconds only.
     let programs = [stage.start("flush", 19_999), stage.start("flush", 19_999)];
     for program in programs {
         assert!(program.wait_with_output().unwrap().status.success());

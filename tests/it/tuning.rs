@@ -1,4 +1,5 @@
-//! Sampling: rates asked for, whole trees, weights, and rates set while the program runs.
+//! Asserts that sampling follows the requested rates, whole trees at a time and with the right weights, also where a
+//! rate is set while the program runs.
 
 use std::path::Path;
 use std::time::Instant;
@@ -32,7 +33,7 @@ fn a_tree_is_kept_whole_or_not_at_all() {
     let roots: i64 = store.one("SELECT COUNT(*) FROM calls WHERE function = 'victim::root'");
     assert!((300..500).contains(&roots), "{roots}");
     assert_eq!(store.one::<i64>("SELECT COUNT(*) FROM calls"), roots * 4);
-    // The first five trees are kept for being the first, all others by chance.
+    // The first five trees are kept as first calls, all others by chance.
     assert_eq!(store.all::<f64>("SELECT DISTINCT weight FROM calls ORDER BY 1"), [1.0, 5.0]);
     assert_eq!(store.one::<i64>("SELECT COUNT(*) FROM calls WHERE kept = 'first'"), 5);
     assert_eq!(store.one::<i64>("SELECT COUNT(*) FROM calls WHERE weight = 1"), 20);
@@ -77,7 +78,7 @@ fn wait_for_rate(stage: &Stage, programs: usize, rate: u32) {
     wait_for("the rate to hold", || stage.has_row(&follow));
 }
 
-/// No call that began once the rate was zero has a row by chance, and all are counted.
+/// Asserts that no call that began after this moment has a row by chance, and that all are counted.
 fn check_rate_zero(stage: &Stage, since_ns: i64, made: i64) {
     let store = stage.store();
     let last_ns: i64 = store.one(
@@ -172,7 +173,7 @@ fn a_hot_function_that_is_left_out_is_counted_exactly_and_its_failures_kept() {
     let figures = "SELECT calls || ' ' || errors || ' ' || recorded || ' ' || dropped FROM functions";
     assert_eq!(store.one::<String>(figures), format!("{} {1} {1} 0", numbers[0], numbers[1]));
     assert_eq!(store.one::<i64>("SELECT COUNT(*) FROM errors"), numbers[1]);
-    // The histogram speaks for every call, be it timed or not.
+    // The histogram covers every call, whether it was timed or only counted.
     let buckets: i64 = store.one("SELECT SUM(count) FROM slice_bucket");
     assert!((numbers[0] - buckets).abs() <= numbers[0] / 1000, "{buckets} of {}", numbers[0]);
 }
@@ -291,7 +292,7 @@ fn a_pattern_or_rate_without_sense_is_refused_by_the_store() {
     }
 }
 
-/// Whether the recorder refuses a pattern.
+/// Returns true if the recorder refuses a pattern.
 fn is_refused(pattern: &str) -> bool {
     monitor_runtime::sampling::Pattern::new(pattern.trim_matches(' ')).is_err()
 }

@@ -1,4 +1,4 @@
-//! Runs the victim program in a folder of its own and opens what it left.
+//! Runs the victim program in a folder of its own, and opens the store that it leaves.
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ use tempfile::TempDir;
 
 use crate::patience::{now_ns, wait_for};
 
-/// A place for one store, and how to run programs against it.
+/// A folder for one store, and the variables with which programs are run against it.
 #[derive(Debug)]
 pub(crate) struct Stage {
     folder: TempDir,
@@ -23,17 +23,17 @@ pub(crate) struct Stage {
 }
 
 impl Stage {
-    /// Every call that is drawn has its row: no bound on rows, none on what they cost.
+    /// Makes a stage on which every sampled call gets a row: rows and cost have no bound.
     pub(crate) fn new() -> Self {
         Self::bounded().with("MONITOR_MAX_RATE", "0").with("MONITOR_MAX_OVERHEAD", "100%")
     }
 
-    /// With the bounds that users have.
+    /// Makes a stage with the default bounds, as users have them.
     pub(crate) fn bounded() -> Self {
         Self { folder: tempfile::tempdir().unwrap(), variables: Vec::new() }
     }
 
-    /// With this variable set for every program.
+    /// Sets a variable for every program.
     pub(crate) fn with(mut self, name: &str, value: &str) -> Self {
         self.variables.push((name.to_owned(), value.to_owned()));
         self
@@ -47,7 +47,7 @@ impl Stage {
         self.folder.path().join("store.db")
     }
 
-    /// The command for a scenario, in a clean environment.
+    /// Returns the command for a scenario, in a clean environment.
     pub(crate) fn command(&self, scenario: &str, number: u64) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_victim"));
         command.arg(scenario).arg(number.to_string());
@@ -56,7 +56,7 @@ impl Stage {
         command
     }
 
-    /// Runs a scenario to its end, which must be a success, and has everything in the store.
+    /// Runs a scenario to its end, which must be a success, and brings everything into the store. Returns its output.
     pub(crate) fn run(&self, scenario: &str, number: u64) -> String {
         let began = Instant::now();
         let output = self.output(scenario, number);
@@ -73,8 +73,8 @@ impl Stage {
         self.command(scenario, number).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     }
 
-    /// `monitor` with these arguments on the store, which must be a success. Cargo builds it along with its own
-    /// tests; a run of these tests alone may find none, and then asks for it.
+    /// Runs `monitor` with these arguments on the store, which must succeed, and returns its output. Cargo builds it
+    /// along with its own tests; a run of these tests alone may find none, and then builds it.
     pub(crate) fn monitor(&self, arguments: &[&str]) -> String {
         let victim = Path::new(env!("CARGO_BIN_EXE_victim"));
         let monitor = victim.with_file_name("monitor").with_extension(std::env::consts::EXE_EXTENSION);
@@ -91,7 +91,7 @@ impl Stage {
         String::from_utf8(output.stdout).unwrap()
     }
 
-    /// Starts a scenario that goes on until its standard input ends.
+    /// Starts a scenario that runs until its standard input ends.
     pub(crate) fn start_until_told(&self, scenario: &str) -> Child {
         let mut command = self.command(scenario, 0);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
@@ -114,8 +114,8 @@ impl Stage {
         self.db().exists() && self.store().0.query_row(sql, [], |_| Ok(())).is_ok()
     }
 
-    /// Brings in what a program that began then had no time to write, as the next start does: its end waits
-    /// for so long and no longer, in which a busy machine may not let the writer run at all.
+    /// Recovers what a program that was started at this moment had no time to write, as the next start does. The end
+    /// of a program waits for a bounded time, in which a busy machine may not let the writer run at all.
     pub(crate) fn settle(&self, began: Instant) {
         if began.elapsed() < EXIT_DRAIN_MAX {
             return;
@@ -126,14 +126,14 @@ impl Stage {
         monitor_runtime::recover::recover(&db, &[rings], now_ns()).unwrap();
     }
 
-    /// The store, as any reader opens it.
+    /// Opens the store as any reader does.
     pub(crate) fn store(&self) -> Store {
         Store::open(&self.db())
     }
 }
 
-/// A program that makes a call a millisecond for as long as a test looks at it: what is expected of it may
-/// take as long as a busy machine needs.
+/// A program that makes a call a millisecond until the test has seen enough, however long that takes on a busy
+/// machine.
 #[derive(Debug)]
 pub(crate) struct Steady {
     program: Child,
@@ -157,20 +157,21 @@ impl Steady {
         Self { program, errors, made, counts }
     }
 
-    /// Waits until so many more calls have been made.
+    /// Waits until the program has made this many more calls.
     pub(crate) fn go_on(&self, calls: i64) {
         let before = self.made.load(Ordering::Relaxed);
         wait_for("more calls", || self.made.load(Ordering::Relaxed) >= before + calls);
     }
 
-    /// The next line that it prints on stderr, once it does.
+    /// Waits for the next line on its stderr and returns it.
     pub(crate) fn complaint(&mut self) -> String {
         let mut line = String::new();
         self.errors.read_line(&mut line).unwrap();
         line
     }
 
-    /// Has it end in good order: how many calls it made, and what it has printed on stderr that nobody asked for.
+    /// Ends the program in good order. Returns how many calls it made, and the lines on its stderr that nobody has
+    /// read.
     pub(crate) fn end(mut self, stage: &Stage) -> (i64, String) {
         let began = Instant::now();
         drop(self.program.stdin.take());
@@ -183,7 +184,7 @@ impl Steady {
     }
 }
 
-/// A store to look into.
+/// A store that is open for reading.
 #[derive(Debug)]
 pub(crate) struct Store(pub(crate) Connection);
 
@@ -192,12 +193,12 @@ impl Store {
         Self(Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap())
     }
 
-    /// The one value that a query gives.
+    /// Returns the one value that a query gives.
     pub(crate) fn one<T: FromSql>(&self, sql: &str) -> T {
         self.0.query_row(sql, [], |row| row.get(0)).unwrap_or_else(|error| panic!("{sql}: {error}"))
     }
 
-    /// The first column of all rows.
+    /// Returns the first column of all rows.
     pub(crate) fn all<T: FromSql>(&self, sql: &str) -> Vec<T> {
         let mut statement = self.0.prepare(sql).unwrap();
         let rows = statement.query_map([], |row| row.get(0)).unwrap();

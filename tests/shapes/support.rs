@@ -1,4 +1,4 @@
-//! What the shapes share: a way to run a future, and values that tell when they are dropped.
+//! A way to run a future, and values that log when they are dropped, for all shapes.
 
 use std::cell::RefCell;
 use std::future::Future;
@@ -17,7 +17,7 @@ pub fn block_on<F: Future>(future: F) -> F::Output {
     }
 }
 
-/// Is pending once.
+/// Returns `Pending` once.
 pub async fn yield_now() {
     let mut polled = false;
     std::future::poll_fn(|_| {
@@ -46,20 +46,20 @@ impl Log {
         self.0.borrow_mut().push(name);
     }
 
-    /// All that was written.
+    /// Returns all that was written.
     pub fn read(&self) -> Vec<&'static str> {
         self.0.borrow().clone()
     }
 }
 
-/// See [`Log::on_drop`].
+/// A value that writes its name into a log when it is dropped. See [`Log::on_drop`].
 pub struct OnDrop {
     name: &'static str,
     log: Log,
 }
 
 impl OnDrop {
-    /// Itself, borrowed: a temporary that lives as long as the expression it stands in.
+    /// Borrows the value: a temporary that lives as long as the expression it stands in.
     pub fn touch(&self) -> bool {
         !self.name.is_empty()
     }

@@ -1,5 +1,5 @@
-//! An allocator that makes a monitored call at every allocation, once it is told to: on the program's threads
-//! and on the recorder's own, in the middle of whatever they do.
+//! An allocator that makes a monitored call at every allocation once it is switched on: on the program's threads and
+//! on the recorder's own, in the middle of whatever they do.
 #![allow(unsafe_code, reason = "an allocator is unsafe to implement")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -21,7 +21,7 @@ thread_local! {
     static DEPTH: Cell<u32> = const { Cell::new(0) };
 }
 
-/// Calls within calls that a program's own allocator would make; deeper it would not end by itself.
+/// The deepest nesting of calls made by the allocator itself. Without a bound the nesting would not end.
 const DEPTH_MAX: u32 = 3;
 
 #[monitor]
@@ -29,7 +29,7 @@ fn allocated(bytes: usize) -> usize {
     black_box(bytes) + 1
 }
 
-fn note(bytes: usize) {
+fn call_monitored(bytes: usize) {
     let depth = DEPTH.get();
     if !IS_ON.load(Ordering::Relaxed) || depth == DEPTH_MAX {
         return;
@@ -41,22 +41,23 @@ fn note(bytes: usize) {
     DEPTH.set(depth);
 }
 
-// SAFETY: every request goes to the system's allocator as it came.
+// SAFETY: every request goes to the system's allocator unchanged.
 unsafe impl GlobalAlloc for Calling {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        note(layout.size());
-        // SAFETY: the caller's promises are those that are asked for.
+        call_monitored(layout.size());
+        // SAFETY: the caller keeps this method's contract, which is the contract of the system allocator's method as
+        // well.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        note(layout.size());
+        call_monitored(layout.size());
         // SAFETY: as above.
         unsafe { System.alloc_zeroed(layout) }
     }
 
     unsafe fn realloc(&self, memory: *mut u8, layout: Layout, bytes: usize) -> *mut u8 {
-        note(bytes);
+        call_monitored(bytes);
         // SAFETY: as above.
         unsafe { System.realloc(memory, layout, bytes) }
     }
@@ -72,13 +73,13 @@ fn words(number: u64) -> Vec<String> {
     (0..number % 7).map(|at| format!("word {at} of {number}")).collect()
 }
 
-/// So many calls that allocate, on two threads, from the first moment on.
+/// Makes this many allocating calls on each of two threads, from the first moment on.
 pub(crate) fn allocator(number: u64) {
     IS_ON.store(true, Ordering::Relaxed);
     let work = move || (0..number).map(|at| words(at).iter().map(String::len).sum::<usize>()).sum::<usize>();
     let threads = [(); 2].map(|()| std::thread::spawn(work));
     let sum: usize = threads.into_iter().filter_map(|thread| thread.join().ok()).sum();
-    // What the recorder allocates for all of these, it allocates while calls are made for it.
+    // The flush makes the recorder allocate for all of these calls while the allocator still makes its own.
     let _ = monitored::flush(super::IN_TIME);
     IS_ON.store(false, Ordering::Relaxed);
     println!("{sum} {}", MADE.load(Ordering::Relaxed) > number);

@@ -1,4 +1,4 @@
-//! The recorder governed by the program itself: streams, rates, breaker, settings in code.
+//! Scenarios in which the program controls its recorder itself: streams, sampling rates, breaker, settings in code.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -12,33 +12,34 @@ fn work(number: u64) -> Result<u64, String> {
     if number == 3 { Err(format!("{number} is one too many")) } else { Ok(number) }
 }
 
-/// What a subscriber hears of so many calls, and that it hears nothing once it has ended.
+/// Makes this many calls and prints what a subscriber received of them, and that it received nothing after it had
+/// ended.
 pub(crate) fn subscribe(number: u64) {
-    let heard = Arc::new(Mutex::new(Vec::new()));
-    let into = Arc::clone(&heard);
+    let received = Arc::new(Mutex::new(Vec::new()));
+    let shared = Arc::clone(&received);
     let subscription = monitored::subscribe(move |records: &[Record]| {
-        if let Ok(mut heard) = into.lock() {
-            heard.extend(records.iter().cloned());
+        if let Ok(mut received) = shared.lock() {
+            received.extend(records.iter().cloned());
         }
     });
     for at in 0..number {
         let _ = work(at);
     }
-    wait_until(|| heard.lock().is_ok_and(|heard| heard.len() as u64 >= number));
+    wait_until(|| received.lock().is_ok_and(|received| received.len() as u64 >= number));
     let missed = subscription.missed();
     drop(subscription);
     let _ = work(0);
     println!("{:?}", monitored::flush(IN_TIME));
-    if let Ok(heard) = heard.lock() {
-        println!("{} {missed}", heard.len());
-        for record in heard.iter().filter(|record| record.outcome == monitored::Outcome::Error) {
+    if let Ok(received) = received.lock() {
+        println!("{} {missed}", received.len());
+        for record in received.iter().filter(|record| record.outcome == monitored::Outcome::Error) {
             let (args, error) = (record.args.as_deref(), record.error.as_deref());
             println!("{} {} {args:?} {error:?} {}", record.function, record.thread, record.weight);
         }
     }
 }
 
-/// So many calls at the usual rate, as many at rate zero, as many after that was taken back.
+/// Makes this many calls at the usual rate, as many at rate zero, and as many after that rate was reset.
 pub(crate) fn rates(number: u64) {
     let many = || (0..number).for_each(|_| drop(work(0)));
     many();
@@ -50,7 +51,7 @@ pub(crate) fn rates(number: u64) {
     println!("{:?}", monitored::flush(IN_TIME));
 }
 
-/// Held open nothing is written, and closed again everything.
+/// Holds the breaker open, so that nothing is written, and closes it again, so that everything is.
 pub(crate) fn breaker() {
     let breaker = monitored::breaker();
     let _ = work(1);
@@ -70,7 +71,7 @@ pub(crate) fn breaker() {
     println!("{:?} {:?} {}", monitored::flush(IN_TIME), breaker.state(), monitored::health().level);
 }
 
-/// Settings from code, once, and before anything is recorded.
+/// Applies settings from code, which is allowed once and before anything is recorded.
 pub(crate) fn init() {
     let bad = monitored::init(Config::new().sample("victim=7"));
     println!("{:?}", bad.map_err(|error| error.to_string()));

@@ -1,4 +1,4 @@
-//! Scenarios that do not end: they are killed, or end without any handler of theirs being run.
+//! Scenarios that do not end in good order: they are killed, or end without running any handler.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
@@ -17,8 +17,8 @@ fn fails(number: u64) -> Result<(), String> {
     Err(format!("number {number}"))
 }
 
-/// Numbered calls on two threads until it is killed. After each, the number of calls that are over by then
-/// goes into the file that `VICTIM_PROGRESS` names, so that it is known from outside.
+/// Makes numbered calls on two threads until it is killed. After each call a thread writes its number of ended calls
+/// into the file that `VICTIM_PROGRESS` names, where a test reads it.
 pub(crate) fn numbered(pause_every: u64) {
     let path = std::env::var("VICTIM_PROGRESS").expect("the variable names a file");
     let file = File::options().write(true).open(path).expect("the file is there");
@@ -52,7 +52,7 @@ pub(crate) fn abort(number: u64) {
     std::process::abort();
 }
 
-/// Ends without handlers: a shell ends itself that way when its last command was replaced.
+/// Ends without handlers, as a shell does after it has replaced its last command.
 pub(crate) fn exit_at_once(number: u64) {
     many(number);
     super::system::exit_at_once(3);
@@ -79,7 +79,7 @@ fn handles(number: u64) {
     step(0, number);
 }
 
-/// Hangs in calls on a named thread, with async calls that wait.
+/// Hangs in calls on a named thread and in suspended async calls.
 pub(crate) fn stuck() {
     many(3);
     let worker = std::thread::Builder::new().name("worker".to_owned()).spawn(|| handles(7));
@@ -87,7 +87,7 @@ pub(crate) fn stuck() {
     drop(worker.map(std::thread::JoinHandle::join));
 }
 
-/// A panic that ends the process.
+/// Panics in a way that ends the process.
 pub(crate) fn panic(number: u64) {
     std::panic::set_hook(Box::new(|_| std::process::abort()));
     many(number);

@@ -1,5 +1,4 @@
-//! Trees that are made as fast as can be, on two threads: callees on the other thread end before their caller
-//! or after it.
+//! Call trees made as fast as possible on two threads. Callees on the other thread end before or after their caller.
 
 use std::hint::black_box;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -7,12 +6,12 @@ use std::time::Duration;
 
 use monitored::{Context, monitor};
 
-/// A twig to grow, and where to say that it has.
+/// A twig to grow, and the channel that reports that it has grown.
 type Order = (Context, Option<Sender<()>>);
 
 #[monitor(skip_all, no_result)]
 fn trunk(number: u64, orders: &Sender<Order>) -> u64 {
-    // Now and then it is waited for, or else it may well outlive the trunk.
+    // The trunk waits for some twigs. Other twigs may outlive their trunk.
     let answer = number.is_multiple_of(64).then(channel);
     if number.is_multiple_of(16) {
         let give = answer.as_ref().map(|(give, _)| give.clone());
@@ -51,7 +50,7 @@ fn grow_twigs(orders: &Receiver<Order>) -> u64 {
     grown
 }
 
-/// Trees until it is over. Says how many.
+/// Makes trees until it is over, and prints how many.
 pub(crate) fn grow(mut is_over: impl FnMut() -> bool) {
     let (give, orders) = channel();
     let twigs = std::thread::spawn(move || grow_twigs(&orders));

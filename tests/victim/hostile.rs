@@ -44,7 +44,7 @@ fn takes(value: Hostile) -> u64 {
     matches!(value, Hostile::Deaf).into()
 }
 
-/// Ten calls of each kind of value, and one of `leaf`: those made while a value is captured do not count.
+/// Makes ten calls with each kind of value, and one of `leaf`. Calls made while a value is captured are not recorded.
 pub(crate) fn values() {
     let mut sum = 0;
     for _ in 0..10 {
@@ -55,15 +55,15 @@ pub(crate) fn values() {
     println!("{sum} {}", leaf(1));
 }
 
-/// Calls in handlers of exit, registered before and after the recorder's own.
-pub(crate) fn late() {
+/// Makes calls in exit handlers that are registered before and after the recorder's own.
+pub(crate) fn exit_handlers() {
     system::at_exit(at_exit);
     println!("{}", leaf(1));
     system::at_exit(at_exit);
 }
 
 extern "C" fn at_exit() {
-    // The result must come out right, recorded or not.
+    // The result must be right, whether the call is recorded or not.
     if leaf(41) != 42 {
         system::leave(3);
     }
@@ -71,7 +71,7 @@ extern "C" fn at_exit() {
 
 static SIGNALS: AtomicU64 = AtomicU64::new(0);
 
-/// What the handler calls; `leaf` is called outside of it only.
+/// The function that the signal handler calls; `leaf` is called only outside of it.
 #[monitor]
 fn handled(number: u64) -> u64 {
     black_box(number) + 1
@@ -83,8 +83,8 @@ extern "C" fn on_signal(_: i32) {
     }
 }
 
-/// So many calls, a pause now and then, interrupted a thousand times a second by a signal whose handler
-/// makes one; afterwards a few more.
+/// Makes this many calls with some pauses, interrupted a thousand times a second by a signal whose handler makes a
+/// call, and a few more calls afterwards.
 pub(crate) fn signals(number: u64) {
     system::alarm_each_millisecond(on_signal);
     let mut sum = 0;
@@ -94,13 +94,13 @@ pub(crate) fn signals(number: u64) {
             std::thread::sleep(std::time::Duration::from_micros(500));
         }
     }
-    system::no_alarm();
+    system::stop_alarm();
     sum += (0..100).map(leaf).sum::<u64>();
     println!("{sum}");
     assert!(SIGNALS.load(Ordering::Relaxed) > 0, "no signal came");
 }
 
-/// So many calls, and then the process ends at once, in the way named.
+/// Makes this many calls and ends the process at once, in the way named.
 pub(crate) fn ends(number: u64, how: &str) {
     for at in 0..number {
         leaf(at);
@@ -124,12 +124,12 @@ mod system {
     }
 
     pub(super) fn leave(code: i32) -> ! {
-        // SAFETY: ends the process, whatever its state.
+        // SAFETY: the call ends the process, whatever its state, and touches no memory of it.
         unsafe { libc::_exit(code) }
     }
 
     pub(super) fn kill_self() {
-        // SAFETY: raises a signal on the calling thread, which ends the process.
+        // SAFETY: the call raises a signal on the calling thread, which ends the process.
         unsafe { libc::raise(libc::SIGKILL) };
     }
 
@@ -142,17 +142,17 @@ mod system {
     pub(super) fn alarm_each_millisecond(handler: extern "C" fn(i32)) {
         // SAFETY: the handler lives as long as the program.
         unsafe { libc::signal(libc::SIGALRM, handler as *const () as libc::sighandler_t) };
-        every(1000);
+        set_alarm(1000);
     }
 
-    pub(super) fn no_alarm() {
-        every(0);
+    pub(super) fn stop_alarm() {
+        set_alarm(0);
     }
 
-    fn every(microseconds: i64) {
+    fn set_alarm(microseconds: i64) {
         let period = libc::timeval { tv_sec: 0, tv_usec: microseconds };
         let timer = libc::itimerval { it_interval: period, it_value: period };
-        // SAFETY: `timer` is valid for reading; the old one is not asked for.
+        // SAFETY: `timer` is valid for reading, and the pointer for the old timer may be null.
         unsafe { libc::setitimer(libc::ITIMER_REAL, &raw const timer, std::ptr::null_mut()) };
     }
 }

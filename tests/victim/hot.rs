@@ -1,12 +1,12 @@
-//! A function called as often as can be beside one that is called now and then; calls of both fail and are
-//! slow, a known number of them.
+//! A function called as often as possible beside one that is called now and then. A known number of calls of both fail
+//! or are slow.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use monitored::monitor;
 
-/// Longer than the limit of both functions, the coarse clock's resolution included.
+/// The duration of a slow call: longer than the limit of both functions by more than the coarse clock's resolution.
 const SLOW: Duration = Duration::from_millis(60);
 
 #[monitor(skip_all, no_result, slow = "40ms")]
@@ -32,7 +32,7 @@ fn rare(number: u64) -> Result<u64, String> {
     Ok(number)
 }
 
-/// What was called, failed and was slow.
+/// The numbers of calls, of failed calls and of slow calls.
 #[derive(Debug, Default, Clone, Copy)]
 struct Made {
     calls: u64,
@@ -40,7 +40,7 @@ struct Made {
     slow: u64,
 }
 
-/// How often a call of `hot` is slow.
+/// The pause between two slow calls of `hot`.
 const SLOW_EVERY: Duration = Duration::from_millis(250);
 
 fn hot_until(mut is_over: impl FnMut() -> bool) -> Made {
@@ -85,7 +85,7 @@ pub(crate) fn hot_and_rare(is_over: impl FnMut() -> bool + Send + Clone + 'stati
     }
 }
 
-/// No limit is stated from which on it is slow.
+/// A function without a stated limit for slow calls.
 #[monitor(skip_all, no_result)]
 fn answer(pause: Duration) -> u64 {
     if pause.is_zero() {
@@ -97,8 +97,9 @@ fn answer(pause: Duration) -> u64 {
     1
 }
 
-/// For half of so many milliseconds calls are quick but four a second, in the other half all are slow.
-/// Says how many calls there were, how many slow ones among the quick, and from when on all were slow.
+/// Calls `answer` for this many milliseconds. In the first half calls are quick except for four a second, in the
+/// second half all are slow. Prints the number of calls, of slow ones among the quick, and the moment from which all
+/// were slow.
 pub(crate) fn bad_minute(milliseconds: u64) {
     let half = Duration::from_millis(milliseconds / 2);
     let begun = Instant::now();
@@ -106,24 +107,24 @@ pub(crate) fn bad_minute(milliseconds: u64) {
     while begun.elapsed() < half {
         let is_slow = begun.elapsed().as_millis() / 250 > slow;
         slow += u128::from(is_slow);
-        calls += answer(if is_slow { BAD } else { Duration::ZERO });
+        calls += answer(if is_slow { SLOW_ANSWER } else { Duration::ZERO });
     }
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     while begun.elapsed() < 2 * half {
-        calls += answer(BAD);
+        calls += answer(SLOW_ANSWER);
     }
     println!("{calls} {slow} {}", since.as_nanos());
 }
 
-/// What a slow call of `answer` takes.
-const BAD: Duration = Duration::from_millis(5);
+/// The duration of a slow call of `answer`.
+const SLOW_ANSWER: Duration = Duration::from_millis(5);
 
 #[monitor(skip_all, no_result)]
 fn bursting(number: u64) -> u64 {
     black_box(number) + 1
 }
 
-/// So many calls at once, from the first moment on.
+/// Makes this many calls at once, from the first moment on.
 pub(crate) fn burst(number: u64) {
     println!("{}", (0..number).map(bursting).sum::<u64>());
 }

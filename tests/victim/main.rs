@@ -1,5 +1,5 @@
-//! A program under observation: one scenario per run, each with a known number of calls and failures,
-//! its own result on stdout. Tests run it with a store of their own and look at what it left there.
+//! A program for tests to watch. Each run plays one scenario with a known number of calls and failures and prints its
+//! own result; a test gives it a store and reads that afterwards.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program, not a library")]
 #![allow(clippy::disallowed_methods, reason = "an ordinary user's program: threads, time and files")]
 
@@ -19,7 +19,7 @@ mod waiting;
 mod dying;
 mod twins;
 
-/// What a flush or a shutdown has, however busy machine and disk are.
+/// The longest time for a flush or a shutdown, on the busiest machine and disk.
 const IN_TIME: Duration = Duration::from_secs(60);
 
 fn main() {
@@ -37,14 +37,14 @@ fn main() {
         "short-threads" => short_threads(number),
         "pace" => pace(number),
         "steady" => steady(),
-        "flood" => flood(after(number)),
-        "flood-until-told" => flood(told()),
+        "flood" => flood(until_elapsed(number)),
+        "flood-until-told" => flood(until_stdin_ends()),
         "outage" => outage(),
         "tree" => tree(number),
-        "hot" => hot::hot_and_rare(after(number)),
-        "hot-until-told" => hot::hot_and_rare(told()),
+        "hot" => hot::hot_and_rare(until_elapsed(number)),
+        "hot-until-told" => hot::hot_and_rare(until_stdin_ends()),
         "burst" => hot::burst(number),
-        "forest-until-told" => forest::grow(told()),
+        "forest-until-told" => forest::grow(until_stdin_ends()),
         "bad-minute" => hot::bad_minute(number),
         "context" => context(),
         "destructor" => destructor(),
@@ -66,11 +66,11 @@ fn main() {
             leaf(1);
             let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
         }
-        "service" => service(after(number)),
-        "service-until-told" => service(told()),
+        "service" => service(until_elapsed(number)),
+        "service-until-told" => service(until_stdin_ends()),
         "phases" => phases::run(number),
         "hostile" => hostile::values(),
-        "late" => hostile::late(),
+        "late" => hostile::exit_handlers(),
         "allocator" => allocator::allocator(number),
         "signals" => hostile::signals(number),
         "ends" => hostile::ends(number, &arguments.next().unwrap_or_default()),
@@ -105,19 +105,19 @@ fn root(number: u64) -> u64 {
     branch(number) + 1
 }
 
-/// Trees three deep.
+/// Makes this many call trees of depth three.
 fn tree(number: u64) {
     println!("{}", (0..number).map(root).sum::<u64>());
 }
 
-/// Concurrent threads, each with a hundred calls.
+/// Runs this many threads at once, each with a hundred calls.
 fn threads(number: u64) {
     let threads: Vec<_> =
         (0..number).map(|_| std::thread::spawn(|| (0..100).map(leaf).sum::<u64>())).collect();
     println!("{}", threads.into_iter().filter_map(|thread| thread.join().ok()).sum::<u64>());
 }
 
-/// Threads one after the other, each with three calls.
+/// Runs this many threads one after the other, each with three calls.
 fn short_threads(number: u64) {
     let mut sum = 0;
     for at in 0..number {
@@ -127,7 +127,7 @@ fn short_threads(number: u64) {
     println!("{sum}");
 }
 
-/// Calls one a millisecond, saying how many were made, until the number is reached or it is killed.
+/// Makes a call a millisecond and prints its number, until this many are made or the process is killed.
 fn pace(number: u64) {
     for at in 0..number {
         leaf(at);
@@ -136,9 +136,9 @@ fn pace(number: u64) {
     }
 }
 
-/// The same until standard input ends.
+/// Makes a call a millisecond and prints its number, until standard input ends.
 fn steady() {
-    let mut is_over = told();
+    let mut is_over = until_stdin_ends();
     let mut made = 0;
     while !is_over() {
         leaf(made);
@@ -148,26 +148,26 @@ fn steady() {
     }
 }
 
-/// Whether standard input has ended: for a program that goes on until whoever watches it has seen enough,
-/// which takes as long as it takes.
-fn told() -> impl FnMut() -> bool + Send + Clone {
+/// Returns a question that is answered by true once standard input has ended: the program goes on until its test has
+/// seen enough, however long that takes.
+fn until_stdin_ends() -> impl FnMut() -> bool + Send + Clone {
     let is_over = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
-    let is_told = std::sync::Arc::clone(&is_over);
+    let has_ended = std::sync::Arc::clone(&is_over);
     std::thread::spawn(move || {
         let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
-        is_told.store(true, std::sync::atomic::Ordering::Relaxed);
+        has_ended.store(true, std::sync::atomic::Ordering::Relaxed);
     });
     move || is_over.load(std::sync::atomic::Ordering::Relaxed)
 }
 
-/// Whether so many milliseconds have gone by.
-fn after(milliseconds: u64) -> impl FnMut() -> bool + Send + Clone {
+/// Returns a question that is answered by true once this many milliseconds have passed.
+fn until_elapsed(milliseconds: u64) -> impl FnMut() -> bool + Send + Clone {
     let until = Instant::now() + Duration::from_millis(milliseconds);
     move || Instant::now() >= until
 }
 
-/// Calls flat out on two threads until it is over, one in a thousand failing; says how many were made and
-/// failed, and the process's memory.
+/// Makes calls as fast as possible on two threads until it is over, one in a thousand failing, and prints the report
+/// on them.
 fn flood(is_over: impl FnMut() -> bool + Send + Clone + 'static) {
     report(start_flood(is_over)());
 }
@@ -198,7 +198,7 @@ fn start_flood(is_over: impl FnMut() -> bool + Send + Clone + 'static) -> impl F
 fn outage() {
     // This thread gets its ring before memory is short.
     leaf(0);
-    let end_flood = start_flood(told());
+    let end_flood = start_flood(until_stdin_ends());
     wait_until(|| monitored::health().level == Level::Minimal);
     println!("{}", monitored::health().level);
     let (calls, failed) = end_flood();
@@ -234,12 +234,12 @@ fn report((calls, failed): (u64, u64)) {
     println!("{}", std::fs::read_to_string("/proc/self/status").unwrap_or_default());
 }
 
-/// A call on another thread, with and without its parent's context.
+/// Makes a call on another thread, with and without its parent's context.
 fn context() {
     #[monitor]
     fn outer() -> u64 {
-        let here = Context::current();
-        let with = std::thread::spawn(move || here.scope(|| leaf(1))).join().unwrap_or(0);
+        let context = Context::current();
+        let with = std::thread::spawn(move || context.scope(|| leaf(1))).join().unwrap_or(0);
         let without = std::thread::spawn(|| branch(2)).join().unwrap_or(0);
         with + without
     }
@@ -254,7 +254,7 @@ impl Drop for CallsWhenDropped {
     }
 }
 
-/// A call in the destructor of a thread-local, before and after the recorder's own.
+/// Makes a call in the destructor of a thread-local that is dropped before or after the recorder's own.
 fn destructor() {
     thread_local!(static LATE: CallsWhenDropped = const { CallsWhenDropped });
     let work = |calls_first: bool| {
@@ -268,7 +268,7 @@ fn destructor() {
     println!("{}", threads.into_iter().filter_map(|thread| thread.join().ok()).count());
 }
 
-/// Leaves the recorder no time to write, and ends when its thread has let go of everything.
+/// Leaves the recorder no time to write, and ends once the recorder's thread has ended.
 fn late_shutdown(number: u64) {
     println!("{}", orders::many(number));
     let in_time = monitored::shutdown(Duration::from_millis(50)).is_ok();
@@ -286,7 +286,7 @@ fn after_shutdown() {
     println!("{:?} {:?}", monitored::flush(IN_TIME), again);
 }
 
-/// Calls and flushes until it is killed, saying after each flush how many calls are committed by then.
+/// Makes calls and flushes until it is killed. Prints after each flush how many calls are committed.
 fn acknowledge() {
     let mut made = 0;
     loop {
@@ -298,7 +298,7 @@ fn acknowledge() {
     }
 }
 
-/// Failing calls flat out on two threads for so many milliseconds; says how many.
+/// Makes failing calls as fast as possible on two threads for this many milliseconds, and prints how many.
 fn failures(milliseconds: u64) {
     let until = Instant::now() + Duration::from_millis(milliseconds);
     let worker = move || {
@@ -316,8 +316,8 @@ fn failures(milliseconds: u64) {
     println!("{}", std::fs::read_to_string("/proc/self/status").unwrap_or_default());
 }
 
-/// A bit of everything, again and again until it is over, at a pace at which every call has a row. Says when
-/// the store has the first of it, and in the end how often it went round.
+/// Makes calls of all kinds in rounds until it is over, at a pace at which every call gets a row. Prints a line when
+/// the store has the first rounds, and at the end the number of rounds.
 fn service(mut is_over: impl FnMut() -> bool) {
     std::panic::set_hook(Box::new(|_| {}));
     let mut rounds = 0;
@@ -327,7 +327,7 @@ fn service(mut is_over: impl FnMut() -> bool) {
         waiting::round(rounds);
         rounds += 1;
         if rounds == 3 {
-            // An event to be read: everything else goes as it should.
+            // Makes an event for readers to find: nothing else goes wrong here.
             let _ = monitored::set_sample_rate("victim::nothing", 0.5);
             println!("{:?}", monitored::flush(IN_TIME));
         }
@@ -341,30 +341,34 @@ fn descend(depth: u64) -> u64 {
     if depth == 0 { 0 } else { descend(black_box(depth - 1)) + 1 }
 }
 
-/// The same, and says where it ends.
+/// Calls itself like `descend` and returns the address of the innermost frame.
 #[monitor(skip_all, no_result)]
 #[inline(never)]
-fn reaches(depth: u64) -> usize {
-    if depth == 0 { (&raw const depth).addr() } else { black_box(reaches(black_box(depth - 1))) }
+fn innermost_frame(depth: u64) -> usize {
+    if depth == 0 { (&raw const depth).addr() } else { black_box(innermost_frame(black_box(depth - 1))) }
 }
 
-/// As it is without a recorder.
+/// Does the same as `innermost_frame` without the attribute.
 #[inline(never)]
-fn reaches_alone(depth: u64) -> usize {
-    if depth == 0 { (&raw const depth).addr() } else { black_box(reaches_alone(black_box(depth - 1))) }
+fn plain_innermost_frame(depth: u64) -> usize {
+    if depth == 0 {
+        (&raw const depth).addr()
+    } else {
+        black_box(plain_innermost_frame(black_box(depth - 1)))
+    }
 }
 
-/// How many bytes of stack a monitored call takes beyond those that it takes anyway.
+/// Prints how many bytes of stack a monitored call takes beyond a plain one.
 fn stack(depth: u64) {
-    let (with, without) = (reaches(depth), reaches_alone(depth));
+    let (with, without) = (innermost_frame(depth), plain_innermost_frame(depth));
     let more = without.abs_diff(with) as u64;
     println!("{}", if with < without { more / depth } else { 0 });
 }
 
-/// The parent and its child record side by side.
+/// Forks; parent and child both record.
 fn fork() {
     leaf(1);
-    // A shell's fork would exec; this one does not.
+    // The child goes on with this program instead of calling exec.
     match system::fork() {
         Some(0) => {
             for number in 0..50 {
@@ -382,7 +386,7 @@ fn fork() {
     }
 }
 
-/// The two system calls that the standard library does not offer.
+/// System calls that the standard library does not offer.
 mod system {
     #![allow(unsafe_code, reason = "fork and waitpid are not in the standard library")]
 
@@ -393,7 +397,7 @@ mod system {
     }
 
     pub(super) fn exit_at_once(code: i32) -> ! {
-        // SAFETY: takes a number and does not return.
+        // SAFETY: the call takes a number and does not return.
         unsafe { libc::_exit(code) }
     }
 
@@ -405,10 +409,10 @@ mod system {
     }
 }
 
-/// Calls, then says what is in the store by then: the number that a flush must have brought there.
+/// Makes this many calls, flushes, and makes one more call. The store has the former after the flush.
 fn flush(number: u64) {
     println!("{}", orders::many(number));
     println!("{:?}", monitored::flush(IN_TIME));
-    // What follows is for the end of the process.
+    // This call is left to the end of the process.
     orders::many(1);
 }

@@ -55,7 +55,7 @@ fn sometimes_slow(milliseconds: u64) {
     std::thread::sleep(std::time::Duration::from_millis(milliseconds));
 }
 
-/// Each function and outcome a known number of times.
+/// Calls each function with each outcome a known number of times.
 pub(crate) fn outcomes(number: u64) {
     std::panic::set_hook(Box::new(|_| {}));
     let mut failed = 0;
@@ -71,8 +71,8 @@ pub(crate) fn outcomes(number: u64) {
     sometimes_slow(25);
 }
 
-/// Panics before and after the program has put a panic hook of its own in place of the recorder's, until
-/// the recorder has noticed; says how often the program's hook was called.
+/// Panics before and after the program has replaced the recorder's panic hook with its own, and again once the
+/// recorder has noticed. Prints how often the program's hook was called.
 pub(crate) fn hook() {
     use std::sync::atomic::{AtomicU32, Ordering};
     static CALLED: AtomicU32 = AtomicU32::new(0);
@@ -81,21 +81,22 @@ pub(crate) fn hook() {
     fails(11);
     std::panic::set_hook(Box::new(|_| _ = CALLED.fetch_add(1, Ordering::Relaxed)));
     fails(12);
-    // It looks every half second; a flush is a step of its thread, whenever that comes to run.
+    // The recorder looks at the hook every half second. The flush returns after one more step of its thread, however
+    // late that runs.
     std::thread::sleep(std::time::Duration::from_millis(600));
     let _ = monitored::flush(super::IN_TIME);
     fails(13);
-    let _ = std::panic::catch_unwind(|| again(Box::new("thrown on")));
+    let _ = std::panic::catch_unwind(|| resume(Box::new("thrown on")));
     println!("{}", CALLED.load(Ordering::Relaxed));
 }
 
-/// Throws a payload on, which calls no hook.
+/// Resumes unwinding with a payload, which calls no hook.
 #[monitor(skip_all)]
-fn again(payload: Box<dyn std::any::Any + Send>) {
+fn resume(payload: Box<dyn std::any::Any + Send>) {
     std::panic::resume_unwind(payload);
 }
 
-/// Each outcome a synchronous call can have, and one slow call; for `service`.
+/// Makes a call with each outcome that a synchronous call can have, and now and then a slow call; for `service`.
 pub(crate) fn round(number: u64) {
     let _ = parse(&number.to_string());
     let _ = parse("x12");
@@ -112,7 +113,7 @@ fn count(at: u64) -> u64 {
     black_box(at) + 1
 }
 
-/// That many calls.
+/// Makes this many calls.
 pub(crate) fn many(number: u64) -> u64 {
     (0..number).map(count).sum()
 }

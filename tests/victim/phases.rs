@@ -1,6 +1,6 @@
-//! Work in phases, each begun by a line on standard input, so that a fault can be brought about and
-//! lifted between them. The calls and failures of a phase are known, its result goes to stdout, and what
-//! the work cost the program itself goes into a report beside it.
+//! Works in phases. Takes a line on standard input for each, so that a test can cause and lift a fault between them.
+//! Prints the result of a phase, whose calls and failures are known, and writes into a report what the work cost the
+//! program itself.
 
 use std::fmt::Write as _;
 use std::fs::File;
@@ -39,21 +39,21 @@ async fn ship(item: u64) -> u64 {
     item + 5
 }
 
-/// What was done, and what it cost.
+/// The results of the work and its cost.
 #[derive(Debug, Default)]
 struct Totals {
     ok: u64,
     failed: u64,
     checksum: u64,
-    /// Rounds in which the thread gave the processor up and stood still for more than a millisecond, and
-    /// those that took it more than that to work through. Neither counts the time for which it could have
-    /// run and was not let, by the scheduler or by what runs this machine beside others. That another thread
-    /// is not let run is no excuse: a caller that has to wait for it waits.
+    /// Rounds in which the thread gave the processor up and stood still for more than a millisecond, and rounds that
+    /// took more than a millisecond of work. Neither counts the time for which the thread could have run and was not
+    /// scheduled. Time for which another thread was not scheduled does count, because a caller that has to wait for it
+    /// waits.
     stood_still: u64,
     stood_still_max: Duration,
     worked_long: u64,
     worked_max: Duration,
-    /// What the first round worked, in which the recorder starts.
+    /// The work of the first round, in which the recorder starts.
     started: Duration,
     longest: Duration,
     threads: usize,
@@ -66,7 +66,7 @@ impl Totals {
         self.checksum = self.checksum.rotate_left(5) ^ value;
     }
 
-    /// Twelve calls.
+    /// Makes twelve calls.
     fn round(&mut self, at: u64) {
         for item in 0..8 {
             let value = price(at + item);
@@ -85,7 +85,7 @@ impl Totals {
         }
     }
 
-    /// What a round took, and what the scheduler says of the thread before and after it.
+    /// Takes the duration of a round, and what the scheduler counted for the thread before and after it.
     fn time(&mut self, took: Duration, before: Scheduled, after: Scheduled) {
         let worked = after.worked.saturating_sub(before.worked);
         let kept_waiting = after.kept_waiting.saturating_sub(before.kept_waiting);
@@ -111,7 +111,7 @@ impl Totals {
             self.time(took, before, Scheduled { worked, sleeps, ..scheduled() });
             if at.is_multiple_of(20) {
                 self.threads = self.threads.max(entries("/proc/self/task"));
-                // One descriptor is that of the listing itself.
+                // One descriptor belongs to the listing itself.
                 self.files = self.files.max(entries("/proc/self/fd").saturating_sub(1));
             }
             std::thread::sleep(Duration::from_millis(1));
@@ -119,11 +119,11 @@ impl Totals {
     }
 }
 
-/// What a monitored call may add, and more than twelve of them take.
+/// The limit for a round of twelve calls: more than twelve monitored calls take.
 const SLOW: Duration = Duration::from_millis(1);
 
-/// The time for which this thread ran, and for which it could have and others did; how often it gave the
-/// processor up because it had to wait.
+/// The time for which this thread ran, the time for which it could have run and others did, and how often it gave the
+/// processor up to wait.
 #[derive(Debug, Clone, Copy)]
 struct Scheduled {
     worked: Duration,
@@ -131,7 +131,8 @@ struct Scheduled {
     sleeps: i64,
 }
 
-/// Of the thread that makes the calls. The file stays open: there may be no descriptor to be had later.
+/// Reads the scheduler's figures of the calling thread. The file stays open, because a fault may take all descriptors
+/// away later.
 fn scheduled() -> Scheduled {
     static FILE: OnceLock<Option<File>> = OnceLock::new();
     let file = FILE.get_or_init(|| File::open("/proc/thread-self/schedstat").ok());
@@ -143,7 +144,7 @@ fn scheduled() -> Scheduled {
     Scheduled { kept_waiting, worked: system::worked(), sleeps: system::sleeps() }
 }
 
-/// The signals for which there are handlers, as a mask.
+/// Returns the signals that have handlers, as a mask.
 fn signals_caught() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
@@ -154,7 +155,7 @@ fn entries(folder: &str) -> usize {
     std::fs::read_dir(folder).map_or(0, Iterator::count)
 }
 
-/// `work`, `flush` and `end` are what may be asked for, a line each.
+/// Reads orders from standard input, one a line: `work`, `flush`, `call` and `end`.
 pub(crate) fn run(rounds: u64) {
     std::panic::set_hook(Box::new(|_| {}));
     let mut totals = Totals::default();
@@ -167,7 +168,7 @@ pub(crate) fn run(rounds: u64) {
                 phase += 1;
                 println!("phase {phase}: {} ok, {} failed, {:x}", totals.ok, totals.failed, totals.checksum);
             }
-            // Whether it succeeds is no part of the result: without a recorder it always does.
+            // The success of a flush is not part of the printed result: without a recorder it always succeeds.
             "flush" => {
                 let began = Instant::now();
                 let result = monitored::flush(FLUSH_MAX);
@@ -175,7 +176,7 @@ pub(crate) fn run(rounds: u64) {
                 let _ = writeln!(flushes, "flushed {}", u8::from(result.is_ok()));
                 println!("flushed");
             }
-            // One more call, whose result is no part of the checksum.
+            // Makes one more call, whose result is not part of the checksum.
             "call" => {
                 price(0);
                 totals.ok += 1;
@@ -191,7 +192,7 @@ pub(crate) fn run(rounds: u64) {
 
 const FLUSH_MAX: Duration = Duration::from_secs(3);
 
-/// Lines of a name and a number; where a name occurs again, the later line counts.
+/// Writes lines of a name and a number. Where a name occurs again, the later line counts.
 fn report(totals: &Totals, flushes: &str) {
     let Some(path) = std::env::var_os("CHAOS_REPORT") else { return };
     let health = monitored::health();
@@ -201,7 +202,7 @@ fn report(totals: &Totals, flushes: &str) {
         let rest = status.lines().find_map(|line| line.strip_prefix(name));
         rest.and_then(|rest| rest.split_whitespace().next()?.parse().ok()).unwrap_or(0)
     };
-    // Without the pages of files, above all the program's own code, which the kernel has anyway.
+    // Pages of files are left out. They are above all the program's own code, which the kernel holds in any case.
     let peak = kb("VmHWM:").saturating_sub(kb("RssFile:"));
     let drops = health.dropped;
     let numbers = [
@@ -247,16 +248,16 @@ mod system {
 
     use std::time::Duration;
 
-    /// How often this thread has waited for something, as `getrusage` counts it.
+    /// Returns how often this thread has waited for something, as `getrusage` counts it.
     pub(super) fn sleeps() -> i64 {
-        // SAFETY: all zeros is a value of it.
+        // SAFETY: all zeros are a valid value of this type.
         let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
         // SAFETY: `usage` is valid for writing.
         unsafe { libc::getrusage(libc::RUSAGE_THREAD, &raw mut usage) };
         usage.ru_nvcsw
     }
 
-    /// The time for which this thread has run.
+    /// Returns the time for which this thread has run.
     pub(super) fn worked() -> Duration {
         let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
         // SAFETY: `time` is valid for writing.

@@ -1,5 +1,5 @@
-//! Functions that one line of a macro makes: some of the same path, in impl blocks of one trait with other types,
-//! and some of different names.
+//! Functions that one line of a macro makes: some have the same path, in impl blocks of one trait for other types, and
+//! some have different names.
 
 use monitored::monitor;
 
@@ -31,8 +31,8 @@ macro_rules! named {
 }
 named!(first, second);
 
-/// Calls the priced ones this often, two of three less often, and the named ones once and twice; in between what was
-/// counted so far is written.
+/// Calls the functions of the same path this often, two of the three less often, and the others once and twice.
+/// Flushes in between.
 pub(super) fn run(number: u64) {
     let mut sum = 0_u64;
     for at in 0..number {

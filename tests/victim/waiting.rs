@@ -13,7 +13,7 @@ async fn fetch(number: u64) -> u64 {
 #[monitor]
 async fn serve(number: u64) -> u64 {
     let first = fetch(number).await;
-    // All tasks are under way at once before the first of them ends.
+    // The pause keeps all tasks in flight at once before the first of them ends.
     tokio::time::sleep(Duration::from_millis(300)).await;
     first + fetch(number).await
 }
@@ -34,7 +34,7 @@ fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime")
 }
 
-/// Concurrent tasks, three calls each.
+/// Runs this many tasks at once, three calls each.
 pub(crate) fn tasks(number: u64) {
     let sum = runtime().block_on(async {
         let tasks: Vec<_> = (0..number).map(|at| tokio::spawn(serve(at))).collect();
@@ -47,7 +47,7 @@ pub(crate) fn tasks(number: u64) {
     println!("{sum}");
 }
 
-/// Futures dropped before, at and after their first poll.
+/// Drops futures before, during and after their first poll.
 pub(crate) fn cancel() {
     runtime().block_on(async {
         drop(endless());
@@ -59,7 +59,7 @@ pub(crate) fn cancel() {
     });
 }
 
-/// An async call that ends and one that is given up; for `service`.
+/// Makes an async call that ends and one that is dropped; for `service`.
 pub(crate) fn round(number: u64) {
     thread_local!(static RUNTIME: tokio::runtime::Runtime = runtime());
     RUNTIME.with(|runtime| {
@@ -70,12 +70,12 @@ pub(crate) fn round(number: u64) {
     });
 }
 
-/// Calls in spawned tasks belong to the call that spawned them.
+/// Makes calls in spawned tasks, which belong to the call that spawned them.
 pub(crate) fn spawned() {
     println!("{}", runtime().block_on(starts_tasks()));
 }
 
-/// Async calls that wait for what never comes, on a runtime that is busy for as long.
+/// Makes async calls that stay suspended, on a runtime that stays busy.
 pub(crate) fn stuck() {
     runtime().block_on(async {
         for _ in 0..3 {
