@@ -1,12 +1,12 @@
-/* Makes system calls fail or take long: loaded before the C library, it stands between a program and it.
+/* Makes system calls fail or take long. The shim is loaded before the C library and calls its functions.
  *
- * CHAOS_RULES   op:errno:first:times:delay_ms, by comma; times 0 is for ever, errno 0 only delays
- * CHAOS_MATCH   files whose path contains this are meant; other files are left alone
- * CHAOS_SWITCH  rules hold only while this file exists, and calls are counted from then on
- * CHAOS_STRUCK a file that gets the name of each op whose rule has come into effect, and `caller_wrote` where the
- *               program's first thread has written to standard error
- * CHAOS_STATFS what kind of file system the rule for statfs says that every folder lies on
- * CHAOS_JUMP_S  seconds that the wall clock is off while the rules hold
+ * CHAOS_RULES   rules op:errno:first:times:delay_ms, separated by commas; times 0 is for ever, errno 0 only delays
+ * CHAOS_MATCH   a part of a path; rules apply only to files whose path contains it
+ * CHAOS_SWITCH  a file; rules hold, and calls are counted, only while it exists
+ * CHAOS_STRUCK  a file that gets the name of each op whose rule has struck, and `caller_wrote` if the program's
+ *               first thread has written to standard error
+ * CHAOS_STATFS  the kind of file system that the rule for statfs reports for every folder
+ * CHAOS_JUMP_S  the seconds by which the wall clock is off while the rules hold
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -75,8 +75,8 @@ static int is_on(void) {
     return !switch_path || syscall(SYS_faccessat, AT_FDCWD, switch_path, F_OK) == 0;
 }
 
-/* Says something once to whoever runs the program. */
-static void say(const char *word, atomic_int *told) {
+/* Notes a word once in the file for the test. */
+static void note(const char *word, atomic_int *told) {
     if (!struck_path || atomic_exchange(told, 1)) return;
     int fd = syscall(SYS_openat, AT_FDCWD, struck_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
     if (fd < 0) return;
@@ -88,23 +88,23 @@ static void say(const char *word, atomic_int *told) {
     syscall(SYS_close, fd);
 }
 
-/* Says once that a rule has come into effect. */
-static void tell(struct rule *rule) { say(names[rule->op], &rule->told); }
+/* Notes once that a rule has struck. */
+static void note_strike(struct rule *rule) { note(names[rule->op], &rule->told); }
 
-/* The victim's first thread makes its calls, and prints nothing to standard error itself. */
+/* Notes a write to standard error by the victim's first thread, which makes its calls and prints nothing there. */
 static void note_writer(int fd) {
     static atomic_int told;
-    if (fd == STDERR_FILENO && syscall(SYS_gettid) == getpid()) say("caller_wrote", &told);
+    if (fd == STDERR_FILENO && syscall(SYS_gettid) == getpid()) note("caller_wrote", &told);
 }
 
-/* Whether the call is to fail; errno is set then. */
+/* Returns 1 and sets errno if the call is to fail. */
 static int fails(enum op op) {
     for (int at = 0; at < rule_count; at++) {
         struct rule *rule = &rules[at];
         if (rule->op != op || !is_on()) continue;
         long number = atomic_fetch_add(&rule->seen, 1) + 1;
         if (number < rule->first || (rule->times && number >= rule->first + rule->times)) continue;
-        tell(rule);
+        note_strike(rule);
         if (rule->delay_ms) {
             struct timespec pause = {rule->delay_ms / 1000, rule->delay_ms % 1000 * 1000000};
             nanosleep(&pause, NULL);
@@ -180,8 +180,8 @@ int ftruncate64(int fd, off64_t size) { REAL(ftruncate64); if (is_watched(fd) &&
 FCNTL_AS(fcntl)
 FCNTL_AS(fcntl64)
 
-/* Says that every folder lies on a network file system, or on the kind that is asked for. */
-static long said_kind(void) {
+/* Returns the kind of file system to report: NFS, or the requested kind. */
+static long reported_kind(void) {
     const char *kind = getenv("CHAOS_STATFS");
     return kind ? strtol(kind, NULL, 16) : 0x6969;
 }
@@ -189,7 +189,7 @@ static long said_kind(void) {
     int name(const char *path, struct type *answer) { \
         REAL(name); \
         int result = real(path, answer); \
-        if (result == 0 && fails(STATFS)) answer->f_type = said_kind(); \
+        if (result == 0 && fails(STATFS)) answer->f_type = reported_kind(); \
         return result; \
     }
 STATFS_AS(statfs, statfs)
@@ -214,7 +214,7 @@ int clock_gettime(clockid_t clock, struct timespec *time) {
     if (jump_s && clock == CLOCK_REALTIME && result == 0 && is_on()) {
         time->tv_sec += jump_s;
         for (int at = 0; at < rule_count; at++) {
-            if (rules[at].op == CLOCK) tell(&rules[at]);
+            if (rules[at].op == CLOCK) note_strike(&rules[at]);
         }
     }
     return result;

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Makes the hostile corpus beside it: stores and ring files that are none, or worse, and strings that act on
-terminals.
+"""Makes the hostile corpus in this folder: stores and ring files that are damaged or malicious, and strings that act
+on terminals.
 
-The same files come out each time. Run it after a change here and commit what it makes.
+Each run makes the same files. Run it after a change here and commit the files.
 """
 import json
 import pathlib
@@ -50,7 +50,7 @@ PAGE = 512
 RING, JOURNAL, SITES, THREADS, LEDGER, FLIGHTS = range(1, 7)
 LARGEST = 2**64 - 1
 ALIVE_NS = 1_700_000_000_000_000_000
-# Whoever tries the file writes the path of its store there: a word with the length, then the bytes.
+# The place of the store's path: a word with the length, then the bytes. A test writes its own path there.
 STORE_ASKED = 144
 
 
@@ -166,7 +166,7 @@ def main():
     store("names_that_act.db", *(f"CREATE VIEW {view} AS SELECT 1 AS {quoted}" for view in VIEWS),
           f"CREATE TABLE {quoted} ({quoted} TEXT)")
 
-    # Triggers on what is written from outside.
+    # Triggers on tables that are written from outside.
     heavy = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n LIMIT 100000000) SELECT count(*) FROM n"
     store("triggers.db",
           "CREATE TABLE sampling (pattern TEXT PRIMARY KEY, rate REAL, set_ns INTEGER, set_by TEXT)",
@@ -175,7 +175,7 @@ def main():
           f"CREATE TRIGGER a AFTER INSERT ON sampling BEGIN INSERT INTO owned {heavy}; END",
           f"CREATE TRIGGER b AFTER INSERT ON breaker BEGIN INSERT INTO owned {heavy}; END")
 
-    # The names of our tables with other columns, types and values.
+    # The recorder's table names with other columns, types and values.
     store("wrong_types.db",
           "CREATE TABLE process (id, run_uuid, service, version, host, pid, pid_mark, started_ns, ended_ns, ending)",
           "INSERT INTO process VALUES (x'ff00', 9e999, -1, x'80', NULL, 'pid', 3.5, 'then', x'', 'running')",
@@ -186,13 +186,13 @@ def main():
           "CREATE TABLE sampling (pattern TEXT PRIMARY KEY, rate REAL, set_ns INTEGER, "
           "set_by TEXT GENERATED ALWAYS AS (printf('%.*c', 100000000, 'x')))")
 
-    # Of other programs and other times.
+    # Stores of other programs and other versions.
     store("foreign.db", "CREATE TABLE theirs (x)", application_id=7)
     store("newer.db", "CREATE TABLE later (x)", version=2_000_000_000)
     store("older_than_any.db", "CREATE TABLE call (id)", version=-2_147_483_648)
     store("nothing_in_it.db", version=1)
 
-    # Damaged where it hurts.
+    # Stores damaged in places that matter.
     table = ("CREATE TABLE call (id INTEGER PRIMARY KEY, x TEXT)",
              "INSERT INTO call VALUES " + ", ".join(f"({n}, '{'x' * 60}')" for n in range(60)))
     rewrite(store("page_size_zero.db", *table), put(16, 0, 0))

@@ -1,7 +1,7 @@
-"""Runs the program given as argument, reads every view of its store with three tools while it records
-and again afterwards, and compares what they say: types, column names, and every single value.
+"""Runs the program given as argument and reads every view of its store with three tools, while the program records
+and again afterwards. Compares their answers: types, column names, and every single value.
 
-Prints a line per view; the first difference ends it with exit code 1.
+Prints a line per view. The first difference ends the run with exit code 1.
 """
 
 import http.client
@@ -21,7 +21,7 @@ import duckdb_extension_sqlite_scanner
 
 WAIT_S = 120
 
-# Columns by type; whatever is not named here is text.
+# The columns by type. All others hold text.
 INTEGERS = {
     "call_id", "line", "failed", "trace_id", "span_id", "parent_id", "pid", "process_id", "fingerprint", "count",
     "example_call_id", "calls", "errors", "panics", "cancelled", "recorded", "dropped", "dropped_ring_full",
@@ -84,7 +84,7 @@ class Shell:
 
 
 class Datasette:
-    """Datasette's server, asked for JSON through a socket of its own."""
+    """Datasette's server, which answers in JSON through a Unix socket."""
 
     name = "datasette"
 
@@ -122,7 +122,7 @@ class Datasette:
         return self.ask(f"/{self.database}.json?{query}")
 
     def shows(self, view):
-        """The page of a view, as a visitor of the site finds it."""
+        """Returns the rows of a view's page, as a visitor of the site sees them."""
         return self.ask(f"/{self.database}/{view}.json?_shape=array&_size=5")
 
     def close(self):
@@ -173,7 +173,7 @@ def wait_for(what, ready):
 
 
 def check_values(reader, view, rows):
-    """Names and types of what came."""
+    """Compares the names and types of the columns with those of the documentation."""
     columns = VIEWS[view].split()
     for row in rows:
         if list(row) != columns:
@@ -190,7 +190,7 @@ def check_same(view, one, other, these, those):
         for column, value in this.items():
             same = value == that[column]
             if isinstance(value, float) and isinstance(that[column], float):
-                # The shell prints 15 digits, and a sum of reals depends on its order.
+                # The shell prints 15 digits, and the sum of reals depends on their order.
                 same = math.isclose(value, that[column], rel_tol=1e-9)
             if not same:
                 fail(f"{view}.{column}: {one.name} says {value!r} and {other.name} {that[column]!r}")
@@ -203,7 +203,7 @@ def order(view):
 
 
 def tune(store):
-    """Sets a rate, which is an event; that of a function which is never called."""
+    """Sets the rate of a function that is never called, because that writes an event."""
     connection = sqlite3.connect(store, timeout=60)
     with connection:
         connection.execute("INSERT INTO sampling (pattern, rate) VALUES ('nobody::calls_this', 0.5)")
@@ -211,7 +211,7 @@ def tune(store):
 
 
 def read_while_recording(readers):
-    """Every view by every reader; what no longer changes must be the same in all of them."""
+    """Reads every view with every reader. Rows that no longer change must be the same in all of them."""
     shell, datasette, duck = readers
     settled = shell.rows("SELECT MAX(call_id) AS id FROM calls")[0]["id"]
     for view in VIEWS:
@@ -263,7 +263,8 @@ def main():
         try:
             if recording.stdout.readline() != "Ok(())\n":
                 fail("the program could not record")
-            # One after the other: a failure in the second must not leave the first running.
+            # The readers are made one after the other, so that a failure of the second does not leave the first
+            # running.
             for reader in (Shell, Datasette, Duck):
                 readers.append(reader(store))
             tune(store)

@@ -344,7 +344,7 @@ fn m30_a_future_is_send_where_the_original_is() {
     fn boxed(number: u32) -> Pin<Box<dyn Future<Output = u32> + Send>> {
         Box::pin(async move { number })
     }
-    // That this one is not `Send` must not keep it from compiling.
+    // The function compiles although its future is not `Send`.
     #[monitor]
     async fn held(cell: Cell<u32>) -> u32 {
         yield_now().await;
@@ -356,7 +356,7 @@ fn m30_a_future_is_send_where_the_original_is() {
     assert_eq!(block_on(held(Cell::new(1))), 1);
 }
 
-/// Defines a function with the attribute and one without it, and compares what they write.
+/// Defines a function with the attribute and one without it, and asserts that both write the same log.
 macro_rules! same_drops {
     ($log:ident => $call:expr; $(#[$attribute:meta])* async fn $name:ident $($rest:tt)*) => {{
         let plain = {

@@ -1,4 +1,4 @@
-//! Other attributes, and those of ours: M61, M63 to M65.
+//! Other attributes, and those of this crate: M61, M63 to M65.
 
 use std::panic::Location;
 

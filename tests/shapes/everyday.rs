@@ -1,4 +1,4 @@
-//! Functions as programs have them, of no rule in particular.
+//! Functions as ordinary programs have them, for no rule in particular.
 
 use std::borrow::Cow;
 use std::cell::{Ref, RefCell};

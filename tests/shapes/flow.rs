@@ -113,11 +113,11 @@ fn m73_futures_dropped_early_and_moved() {
     assert_eq!(finished.expect("no panic"), 1);
 }
 
-/// More than the wrapper around a future may take: the call, of a hundred bytes or so, and where it is.
+/// The bound on the wrapper around a future. It holds the call, about a hundred bytes, and its place in the code.
 const WRAPPER_BYTES_MAX: usize = 192;
 
 #[test]
-#[allow(clippy::toplevel_ref_arg, clippy::manual_async_fn, reason = "that is the point")]
+#[allow(clippy::toplevel_ref_arg, clippy::manual_async_fn, reason = "the test is about such a function")]
 fn m78_a_future_is_no_larger_than_the_original_and_a_constant() {
     async fn plain(bytes: [u8; 1024], text: &str) -> usize {
         yield_now().await;

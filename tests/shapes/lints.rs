@@ -1,6 +1,6 @@
 //! Lints that an expansion might raise in the name of the user: M90.
 //!
-//! What the crate around denies is not repeated here; these are the ones it does not.
+//! Lints that the crate around denies are not repeated here.
 
 #![deny(
     absolute_paths_not_starting_with_crate,

@@ -1,5 +1,5 @@
-//! Every function shape that `#[monitor]` must take, compiled by one crate per edition. A test is named
-//! by its rule: it compiles without a warning, and behaves as without the attribute.
+//! Every function shape that `#[monitor]` must accept, compiled by one crate per edition. A test is named by its rule.
+//! Each shape compiles without a warning, and behaves as without the attribute.
 
 pub mod support;
 mod returns;

@@ -254,7 +254,7 @@ fn m08_boxed_futures_from_elsewhere() {
     fn unpin() -> Box<dyn Future<Output = u32> + Unpin + Send> {
         Box::new(std::future::ready(4))
     }
-    // An alias does not tell that it is a future; only its making is timed.
+    // An alias does not reveal that the type is a future; only the making of the future is timed.
     #[monitor]
     fn alias() -> Boxed<'static, u32> {
         Box::pin(async { 5 })

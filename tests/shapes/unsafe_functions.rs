@@ -16,14 +16,14 @@ fn ready<F: Future>(future: F) -> Option<F::Output> {
 
 #[monitor]
 unsafe fn read(pointer: *const u32) -> u32 {
-    // SAFETY: as the caller promises.
+    // SAFETY: the caller keeps this function's contract, which is the contract of the operation.
     unsafe { *pointer }
 }
 
 #[monitor]
 unsafe fn write(pointer: *mut u32, mut value: u32) {
     value += 1;
-    // SAFETY: as the caller promises.
+    // SAFETY: the caller keeps this function's contract, which is the contract of the operation.
     unsafe { *pointer = value };
 }
 
@@ -60,7 +60,7 @@ unsafe fn tracked(pointer: *const u32) -> Option<u32> {
 
 #[monitor]
 pub unsafe extern "C" fn foreign(pointer: *const u32) -> u32 {
-    // SAFETY: as the caller promises.
+    // SAFETY: the caller keeps this function's contract, which is the contract of the operation.
     unsafe { *pointer }
 }
 
@@ -68,7 +68,7 @@ pub unsafe extern "C" fn foreign(pointer: *const u32) -> u32 {
 fn m41_unsafe_functions() {
     let mut value = 1;
     let null = std::ptr::null();
-    // SAFETY: all pointers but the one that is looked at first are those of a value.
+    // SAFETY: all pointers are those of a value, except the one that is checked first.
     unsafe {
         write(&mut value, 1);
         assert_eq!(read(&value) + foreign(&value), 4);
@@ -102,7 +102,7 @@ mod declared {
 
 #[test]
 fn m61_exported_functions() {
-    // SAFETY: both are the functions above.
+    // SAFETY: both are defined above.
     let number = unsafe {
         declared::monitored_shapes_exported(1);
         declared::monitored_shapes_no_mangle(1)
@@ -131,7 +131,7 @@ async fn with_feature_later(number: u32, byte: u8) -> u32 {
 #[cfg(target_arch = "x86_64")]
 fn m61_target_features_reach_the_body() {
     if std::is_x86_feature_detected!("sse4.2") {
-        // SAFETY: the feature is there.
+        // SAFETY: the feature was detected.
         let numbers = unsafe { (with_feature(1, (2, 3)), ready(with_feature_later(1, 2))) };
         assert_eq!(numbers.0.ok(), numbers.1);
     }

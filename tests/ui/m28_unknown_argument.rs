@@ -1,4 +1,4 @@
-//! Naming an argument that does not exist is one error, and the function is there all the same.
+//! The name of an argument that does not exist is one error, and the function is defined all the same.
 use monitored::monitor;
 
 #[monitor(skip(quantity))]

@@ -1,4 +1,4 @@
-//! A `const fn` cannot be monitored, and stays one.
+//! A `const fn` cannot be monitored, and stays a `const fn`.
 use monitored::monitor;
 
 #[monitor]

@@ -1,4 +1,4 @@
-//! What has no body, and what is no function.
+//! Items without a body, and items that are not functions, cannot be monitored.
 use monitored::monitor;
 
 #[monitor]
@@ -45,7 +45,7 @@ extern "C" fn naked() {
     core::arch::naked_asm!("ret")
 }
 
-// In a trait with the attribute, what has no body is left alone.
+// In a trait with the attribute, functions without a body are left alone.
 #[monitor]
 trait Declares {
     fn declared(&self);

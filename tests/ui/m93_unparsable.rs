@@ -1,4 +1,4 @@
-//! A body that does not parse is rustc's to report, and the function is there all the same.
+//! A body that does not parse is reported by rustc, and the function is defined all the same.
 use monitored::monitor;
 
 #[monitor]

@@ -1,15 +1,15 @@
-//! Runs a target: on every file of its corpus, then on bytes drawn at random or made from the corpus by
-//! small changes. `FUZZ_TIMES` and `FUZZ_SEED` make it longer and different; the same seed gives the same
-//! bytes. What a target fails on is written down, and put into the corpus it is tried each time.
+//! Runs a target on every file of its corpus, then on bytes drawn at random or made from the corpus by small changes.
+//! `FUZZ_TIMES` and `FUZZ_SEED` make the run longer and different; the same seed gives the same bytes. Bytes on which
+//! a target fails are written to a file; in the corpus they are tried in each run.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
 
-/// A target.
+/// A target: takes any bytes and panics where something is wrong.
 pub type Target = fn(&[u8]);
 
 const BYTES_MAX: usize = 2048;
-/// What programs get wrong: ends of ranges, and what parsers look for.
+/// Bytes that programs get wrong: ends of ranges, and what parsers look for.
 const PIECES: [&[u8]; 20] = [
     b"\x00",
     b"\xFF",
@@ -33,10 +33,10 @@ const PIECES: [&[u8]; 20] = [
     b"1e999",
 ];
 
-/// Runs a target on its corpus and on so many inputs more, gives how many there were in all.
+/// Runs a target on its corpus and on this many more inputs. Returns the number of all inputs.
 ///
 /// # Panics
-/// With what the target panicked with, once the bytes are written down.
+/// Panics with the panic of the target, once the bytes are written to a file.
 pub fn run(name: &str, target: Target, executions: u64) -> u64 {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
     let executions = executions.saturating_mul(number("FUZZ_TIMES").unwrap_or(1));
@@ -54,12 +54,12 @@ pub fn run(name: &str, target: Target, executions: u64) -> u64 {
 
 fn execute(name: &str, target: Target, bytes: &[u8]) {
     if let Err(panic) = catch_unwind(AssertUnwindSafe(|| target(bytes))) {
-        let bytes = &shrunk(target, bytes);
+        let bytes = &shrink(target, bytes);
         let path = std::env::temp_dir().join(format!("fuzz-{name}"));
         let kept = std::fs::write(&path, bytes);
         let place = folder(name);
         eprintln!(
-            "{name} fails on the {} bytes of {} ({kept:?}); in {} they are tried each time",
+            "{name} fails on the {} bytes of {} ({kept:?}); in {} they are tried in each run",
             bytes.len(),
             path.display(),
             place.display()
@@ -68,8 +68,8 @@ fn execute(name: &str, target: Target, bytes: &[u8]) {
     }
 }
 
-/// Fewer bytes on which the target fails too.
-fn shrunk(target: Target, bytes: &[u8]) -> Vec<u8> {
+/// Returns fewer bytes on which the target fails too.
+fn shrink(target: Target, bytes: &[u8]) -> Vec<u8> {
     let mut bytes = bytes.to_vec();
     let mut chunk = bytes.len() / 2;
     while chunk > 0 {
@@ -104,7 +104,7 @@ fn corpus(name: &str) -> Vec<Vec<u8>> {
 pub struct Random(pub u64);
 
 impl Random {
-    /// The next number.
+    /// Returns the next number.
     pub fn word(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -112,15 +112,15 @@ impl Random {
         mixed ^ (mixed >> 31)
     }
 
-    /// A number below this one.
+    /// Returns a number below this one.
     pub fn below(&mut self, end: usize) -> usize {
         (self.word() % end.max(1) as u64) as usize
     }
 
-    /// Bytes from nothing, or from the corpus by a few changes.
+    /// Returns random bytes, or bytes of the corpus with a few changes.
     fn bytes(&mut self, corpus: &[Vec<u8>]) -> Vec<u8> {
         if corpus.is_empty() || self.below(2) == 0 {
-            // Short ones more often: what is wrong with a length shows there.
+            // Short inputs are more frequent, because errors with lengths show there.
             let length = 1 << self.below(BYTES_MAX.ilog2() as usize + 1);
             let length = self.below(length + 1);
             return (0..length).map(|_| self.word() as u8).collect();
@@ -133,7 +133,7 @@ impl Random {
         bytes
     }
 
-    /// One change.
+    /// Makes one change.
     pub fn change(&mut self, bytes: &mut Vec<u8>, corpus: &[Vec<u8>]) {
         let at = self.below(bytes.len() + 1);
         let end = at + self.below((bytes.len() - at).min(16) + 1);

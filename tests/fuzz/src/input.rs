@@ -1,6 +1,6 @@
-//! Bytes, read as whatever a target needs; where they end, everything is zero and empty.
+//! Reads a target's bytes as numbers and texts. Past their end everything is zero and empty.
 
-/// What is left of a target's bytes.
+/// The rest of a target's bytes.
 #[derive(Debug)]
 pub(crate) struct Input<'a>(pub(crate) &'a [u8]);
 
@@ -13,7 +13,7 @@ impl<'a> Input<'a> {
         self.bytes(1).first().copied().unwrap_or(0)
     }
 
-    /// A number below this one.
+    /// Returns a number below this one.
     pub(crate) fn below(&mut self, end: usize) -> usize {
         usize::from(self.byte()) % end
     }
@@ -31,7 +31,7 @@ impl<'a> Input<'a> {
         bytes
     }
 
-    /// A text of up to 255 bytes, odd characters included.
+    /// Returns a text of up to 255 bytes, odd characters included.
     pub(crate) fn text(&mut self) -> String {
         let length = usize::from(self.byte());
         String::from_utf8_lossy(self.bytes(length)).into_owned()

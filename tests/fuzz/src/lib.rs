@@ -1,13 +1,13 @@
-//! Fuzz targets: each takes any bytes, makes its input of them and panics where something is not as it
-//! must be. `drive` runs them with bytes of its own making, without any tool, the same ones for the same
-//! seed; a coverage-guided fuzzer may call the targets just as well.
+//! Fuzz targets. Each takes any bytes, makes its input of them and panics where something is wrong. `drive` runs them
+//! without any tool, with bytes of its own making, the same bytes for the same seed; a coverage-guided fuzzer may call
+//! the targets as well.
 
-// `cargo test NAME` builds libraries as tests whether they have any or not; those of the runtime's own
-// modules are not at home here.
+// `cargo test NAME` also builds libraries without tests as tests. The unit tests of the runtime's modules do not
+// belong here.
 #![cfg(not(test))]
 #![allow(clippy::cast_possible_truncation, clippy::inline_always, reason = "as in the runtime")]
 #![allow(clippy::needless_borrow, reason = "the references of the expansion choose how a type is captured")]
-#![allow(clippy::print_stderr, reason = "what a target fails on is said where the failure is")]
+#![allow(clippy::print_stderr, reason = "the path of the failing bytes is printed beside the failure")]
 #![allow(clippy::missing_panics_doc, reason = "a target fails by a panic")]
 #![allow(clippy::disallowed_methods, reason = "targets write files and read the environment")]
 

@@ -1,5 +1,5 @@
-//! A ring file made of bytes: one as a process leaves it, in which some words then say something else, or
-//! any words at all behind the first page. In: a target's bytes. Out: the words of a file.
+//! Makes a ring file from a target's bytes: one as a process leaves it, in which some words are then changed, or any
+//! words at all behind the first page. Returns the words of the file.
 
 use crate::input::Input;
 use crate::record::{Header, Kept, Outcome, encode_skip, encode_thread, settle};
@@ -7,14 +7,14 @@ use crate::ring::layout::{
     Kind, MAGIC, PAGE_WORDS, VERSION, block, entry, flight, frame, head, ledger, ring, site, thread,
 };
 
-/// Unix time of the last sign of life.
+/// The Unix time of the last sign of life.
 pub(crate) const ALIVE_NS: i64 = 1_700_000_000_000_000_000;
-/// A machine that is not this one: whoever is from there is judged by its silence.
+/// The mark of another machine: a process from there is judged by its silence.
 pub(crate) const MARK: &str = "elsewhere/pid:[1]/17";
-/// Blocks of a file, words that are changed in it.
+/// The most blocks of a file, and the most words that are changed in it.
 const BLOCKS_MAX: usize = 12;
 const CHANGES_MAX: usize = 24;
-/// What readers of lengths and numbers get wrong.
+/// Numbers that readers of lengths and counts get wrong.
 const NUMBERS: [u64; 16] = [
     0,
     1,
@@ -34,18 +34,18 @@ const NUMBERS: [u64; 16] = [
     u64::MAX,
 ];
 
-/// A file under way, and where in it lengths and numbers lie.
+/// A file being made, and the places in it where lengths and numbers lie.
 struct Made {
     words: Vec<u64>,
     places: Vec<usize>,
 }
 
-/// The words of a file for this store.
-pub(crate) fn made_of(input: &mut Input<'_>, store: &[u8]) -> Vec<u64> {
+/// Returns the words of a file for this store.
+pub(crate) fn build(input: &mut Input<'_>, store: &[u8]) -> Vec<u64> {
     let mut made = Made { words: vec![0; PAGE_WORDS], places: Vec::new() };
     made.head(input, store);
     if input.below(8) == 7 {
-        made.anything(input);
+        made.add_pattern(input);
     } else {
         for _ in 0..input.below(BLOCKS_MAX) {
             made.block(input);
@@ -105,8 +105,8 @@ impl Made {
         }
     }
 
-    /// Pages of what the bytes say, again and again.
-    fn anything(&mut self, input: &mut Input<'_>) {
+    /// Adds pages that repeat a pattern from the bytes.
+    fn add_pattern(&mut self, input: &mut Input<'_>) {
         let pages = 1 + input.below(3);
         let length = input.below(64);
         let pattern = bytes_as_words(input.bytes(8 * length.max(1)));
@@ -139,7 +139,7 @@ impl Made {
         self.words.extend(content);
     }
 
-    /// One word says something else: mostly one that is read as a length, a position or a number.
+    /// Changes one word, mostly one that is read as a length, a position or a number.
     fn change(&mut self, input: &mut Input<'_>) {
         let is_known = input.below(4) != 0;
         let chosen = usize::from(input.byte()) | usize::from(input.byte()) << 8;
@@ -279,7 +279,7 @@ fn flights(input: &mut Input<'_>, content: &mut Vec<u64>) -> Vec<usize> {
     (first..content.len()).collect()
 }
 
-/// Records as a thread leaves them, one behind the other.
+/// Returns records as a thread leaves them, one after the other.
 fn records(input: &mut Input<'_>) -> Vec<u64> {
     let mut words = Vec::new();
     for _ in 0..input.below(6) {
@@ -329,7 +329,7 @@ fn call(input: &mut Input<'_>, words: &mut Vec<u64>) {
     words.extend(values);
 }
 
-/// Bytes as words, the last of them filled with zeros.
+/// Returns bytes as words, the last one filled with zeros.
 fn bytes_as_words(bytes: &[u8]) -> Vec<u64> {
     let word = |bytes: &[u8]| {
         let mut word = [0; 8];

@@ -1,5 +1,5 @@
-//! Each target, for as many executions as an ordinary run of the tests affords.
-#![allow(clippy::print_stdout, reason = "how many executions there were is worth knowing")]
+//! Runs each target for as many executions as an ordinary run of the tests affords.
+#![allow(clippy::print_stdout, reason = "prints the number of executions")]
 
 use monitor_fuzz::{drive, targets};
 

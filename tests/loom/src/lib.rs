@@ -1,16 +1,16 @@
-//! The ring and the tally of the runtime, the same source files, over atomics that try all
-//! interleavings and all values a load may see. Out: one function for each model, which fails where the
-//! model does, and how often it ran. A model whose threads never meet passes with one run, so callers
-//! look at that number as well.
+//! Compiles the ring and the tally of the runtime, the same source files, over loom's atomics, which try all
+//! interleavings and all values that a load may see. Offers a function for each model, which fails where the model
+//! does and returns how often it ran. A model whose threads never meet passes with one run, so callers check that
+//! number as well.
 
-// `cargo test NAME` builds libraries as tests whether they have any or not; those of the runtime's own
-// modules are not at home here.
+// `cargo test NAME` also builds libraries without tests as tests. The unit tests of the runtime's modules do not
+// belong here.
 #![cfg(not(test))]
 #![allow(
     clippy::pedantic,
-    reason = "the runtime's modules are linted at home, where some of these are allowed"
+    reason = "the runtime's modules are linted in the runtime, which allows some of these"
 )]
-#![allow(unreachable_pub, dead_code, reason = "modules of another crate, of which models use a part")]
+#![allow(unreachable_pub, dead_code, reason = "the models use only a part of another crate's modules")]
 
 mod limits;
 mod platform;

@@ -1,5 +1,5 @@
-//! The models. Producer and consumer are both threads of their own: with the consumer on the model's
-//! main thread loom sees nothing to interleave.
+//! The models. Producer and consumer are both threads of their own, because loom interleaves nothing with a consumer
+//! on the model's main thread.
 
 use loom::thread;
 
@@ -11,7 +11,7 @@ use crate::sync::{AtomicU64, Ordering, Weakened};
 use crate::thread::countdown::Countdown;
 use crate::thread::tally::{Tally, Unrecorded};
 
-/// Room for eight bare records: the smallest ring in which a push may do without a look at the head.
+/// The words of eight bare records: the smallest ring in which a push may skip its look at the head.
 const RING_WORDS: usize = 8 * HEADER_WORDS;
 
 fn ring(words: usize) -> &'static Ring {
@@ -19,31 +19,31 @@ fn ring(words: usize) -> &'static Ring {
 }
 
 fn incomplete_ring(words: usize, ready: usize) -> &'static Ring {
-    // Of the control page only what the ring itself uses.
+    // The part of the control page that the ring itself uses.
     let control = Vec::leak((0..=HEAD).map(|_| AtomicU64::new(0)).collect());
-    // What lies between head and tail is the consumer's, the rest the producer's.
+    // The words between head and tail belong to the consumer, the rest to the producer.
     let words = Vec::leak((0..words).map(|_| AtomicU64::plain(0)).collect());
     Box::leak(Box::new(Ring::new(control, words, ready)))
 }
 
-/// A header whose words say which record they belong to.
+/// Returns a header whose words name the record that they belong to.
 fn header(number: u64, value_words: u64) -> [u64; HEADER_WORDS] {
     let mut words = [number; HEADER_WORDS];
     words[0] = (HEADER_WORDS as u64 + value_words) | number << 32;
-    // No bytes of arguments or fields.
+    // The record has no bytes of arguments or fields.
     words[6] = 0;
     words
 }
 
-/// The numbers of the records in these words, each of which must be whole.
+/// Returns the numbers of the records in these words. Asserts that each record is whole.
 fn numbers(words: &[u64]) -> Vec<u64> {
     let mut numbers = Vec::new();
     let mut rest = words;
     while let Some((record, used)) = decode(rest) {
         if let Record::Call(read, values, _) = record {
             let number = u64::from(read.site);
-            let of_header = [read.start, read.duration, read.span, read.parent, read.trace, read.busy];
-            assert!(of_header.iter().chain(values).all(|word| *word == number), "a torn record: {rest:?}");
+            let header_words = [read.start, read.duration, read.span, read.parent, read.trace, read.busy];
+            assert!(header_words.iter().chain(values).all(|word| *word == number), "a torn record: {rest:?}");
             numbers.push(number);
         }
         rest = &rest[used..];
@@ -52,24 +52,25 @@ fn numbers(words: &[u64]) -> Vec<u64> {
     numbers
 }
 
-fn drained(ring: &Ring) -> Vec<u64> {
+fn drain(ring: &Ring) -> Vec<u64> {
     let mut words = Vec::new();
     ring.drain(|_, piece| piece.append_to(&mut words));
     numbers(&words)
 }
 
-/// What the producer wrote and the consumer read, in two sweeps and a last one behind both.
-fn meet(ring: &'static Ring, produce: impl Fn(&Ring) -> Vec<u64> + Send + 'static) {
+/// Runs a producer and a consumer at once, and asserts that the consumer reads what the producer wrote: in two drains,
+/// and a last one after both have ended.
+fn run_at_once(ring: &'static Ring, produce: impl Fn(&Ring) -> Vec<u64> + Send + 'static) {
     let producer = thread::spawn(move || produce(ring));
-    let consumer = thread::spawn(move || [drained(ring), drained(ring)].concat());
+    let consumer = thread::spawn(move || [drain(ring), drain(ring)].concat());
     let written = producer.join().expect("the producer ends");
     let mut read = consumer.join().expect("the consumer ends");
-    read.extend(drained(ring));
+    read.extend(drain(ring));
     assert_eq!(read, written, "what was written is read, once and in order");
     assert_eq!(ring.pending(), 0);
 }
 
-/// A bare record in the ring, by the quick way where that is open. Whether it is written, and how.
+/// Pushes a bare record, by the quick way where that is open. Returns the way it took.
 fn push_bare(ring: &Ring, number: u64) -> Way {
     let header = header(number, 0);
     if let Some(room) = ring.room(0) {
@@ -82,7 +83,7 @@ fn push_bare(ring: &Ring, number: u64) -> Way {
     }
 }
 
-/// A record with four words of values.
+/// Pushes a record with four words of values. Returns the way it took.
 fn push_with_values(ring: &Ring, number: u64) -> Way {
     let (header, values) = (header(number, 4), [number.to_le_bytes(); 4]);
     if let Some(room) = ring.room_for_few(values.len()) {
@@ -98,7 +99,7 @@ fn push_with_values(ring: &Ring, number: u64) -> Way {
     }
 }
 
-/// How a record went into the ring.
+/// The way of a record into the ring.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Way {
     /// Without a look at the head.
@@ -108,62 +109,62 @@ enum Way {
     None,
 }
 
-/// The numbers of what was written. Both ways of writing have to be among them: a model of one says
-/// nothing of the other.
-fn written(ways: &[(u64, Way)]) -> Vec<u64> {
+/// Returns the numbers of the records that were written. Asserts that both ways of writing are among them: a model of
+/// one says nothing about the other.
+fn numbers_written(ways: &[(u64, Way)]) -> Vec<u64> {
     for way in [Way::Quick, Way::Slow] {
         assert!(ways.iter().any(|(_, taken)| *taken == way), "nothing went the {way:?} way: {ways:?}");
     }
     ways.iter().filter(|(_, way)| *way != Way::None).map(|(number, _)| *number).collect()
 }
 
-/// Records of a header alone, through a ring that holds some already and has no room for all.
+/// Pushes records of a header alone through a ring that holds some already and has no room for all.
 #[must_use]
-pub fn headers(what: Weakened) -> Explored {
-    explore(what, || {
+pub fn headers(weakened: Weakened) -> Explored {
+    explore(weakened, || {
         let ring = ring(RING_WORDS);
         let before: Vec<u64> = (1..=5).filter(|number| push_bare(ring, *number) != Way::None).collect();
-        meet(ring, move |ring| {
+        run_at_once(ring, move |ring| {
             let ways: Vec<_> = (6..=10).map(|number| (number, push_bare(ring, number))).collect();
-            [before.clone(), written(&ways)].concat()
+            [before.clone(), numbers_written(&ways)].concat()
         });
     })
 }
 
-/// Records with values, of which one finds its place behind a skip at the end of the ring.
+/// Pushes records with values, one of which comes after a skip at the end of the ring.
 #[must_use]
-pub fn values(what: Weakened) -> Explored {
-    explore(what, || {
+pub fn values(weakened: Weakened) -> Explored {
+    explore(weakened, || {
         let ring = ring(2 * RING_WORDS);
         for number in 1..=8 {
             assert_ne!(push_with_values(ring, number), Way::None);
         }
-        assert_eq!(drained(ring), (1..=8).collect::<Vec<_>>());
-        meet(ring, |ring| {
+        assert_eq!(drain(ring), (1..=8).collect::<Vec<_>>());
+        run_at_once(ring, |ring| {
             let ways: Vec<_> = (9..=12).map(|number| (number, push_with_values(ring, number))).collect();
-            written(&ways)
+            numbers_written(&ways)
         });
     })
 }
 
-/// A ring that is closed by its producer, as a thread does that turns to its ring for bursts.
+/// Closes a ring by its producer, as a thread does that turns to its ring for bursts.
 #[must_use]
-pub fn closing(what: Weakened) -> Explored {
-    explore(what, || {
-        meet(ring(RING_WORDS), |ring| {
+pub fn closing(weakened: Weakened) -> Explored {
+    explore(weakened, || {
+        run_at_once(ring(RING_WORDS), |ring| {
             let ways: Vec<_> = (1..=3).map(|number| (number, push_bare(ring, number))).collect();
             ring.close();
             assert!(ring.room(0).is_none(), "a closed ring takes the slow way");
             assert_ne!(push_bare(ring, 4), Way::None);
-            [written(&ways), vec![4]].concat()
+            [numbers_written(&ways), vec![4]].concat()
         });
     })
 }
 
-/// A ring of which the producer may use a part, while the collector has the rest made ready and drains.
+/// Lets the producer use a part of a ring while the collector makes the rest ready and drains.
 #[must_use]
-pub fn completing(what: Weakened) -> Explored {
-    explore(what, || {
+pub fn completing(weakened: Weakened) -> Explored {
+    explore(weakened, || {
         let ring = incomplete_ring(RING_WORDS, 2 * HEADER_WORDS);
         let producer = thread::spawn(move || {
             let numbers = (1..=3).filter(|number| push_bare(ring, *number) != Way::None);
@@ -171,22 +172,22 @@ pub fn completing(what: Weakened) -> Explored {
         });
         let collector = thread::spawn(move || {
             ring.complete();
-            drained(ring)
+            drain(ring)
         });
         let written = producer.join().expect("the producer ends");
         let mut read = collector.join().expect("the collector ends");
-        read.extend(drained(ring));
+        read.extend(drain(ring));
         assert_eq!(read, written, "what was written is read, once and in order");
         assert!(written.starts_with(&[1, 2]), "what is ready is used: {written:?}");
         assert_ne!(push_bare(ring, 4), Way::None);
-        assert_eq!(drained(ring), [4]);
+        assert_eq!(drain(ring), [4]);
     })
 }
 
-/// Calls counted where they begin, of which one fails, while the collector reads: neither number goes back.
+/// Counts calls at their beginning, one of which fails, while the collector reads: neither number decreases.
 #[must_use]
-pub fn countdown(what: Weakened) -> Explored {
-    explore(what, || {
+pub fn countdown(weakened: Weakened) -> Explored {
+    explore(weakened, || {
         let countdown: &'static Countdown = Box::leak(Box::default());
         countdown.set_gap(1, 2);
         let owner = thread::spawn(move || {
@@ -205,7 +206,7 @@ pub fn countdown(what: Weakened) -> Explored {
     })
 }
 
-/// A bug: two threads count down in a table as if each were its owner.
+/// Plants a bug: two threads count down in a table as if each were its owner.
 #[must_use]
 pub fn countdown_of_two_owners() -> Explored {
     explore(Weakened::Nothing, || {
@@ -219,12 +220,12 @@ pub fn countdown_of_two_owners() -> Explored {
     })
 }
 
-/// Calls counted by their thread while the collector takes differences: what it sees never goes back,
-/// and in the end it has seen every call once.
+/// Counts calls on their thread while the collector takes differences: what it sees never decreases, and in the end it
+/// has seen every call once.
 #[must_use]
-pub fn tally(what: Weakened) -> Explored {
+pub fn tally(weakened: Weakened) -> Explored {
     const CALLS: u64 = 3;
-    explore(what, || {
+    explore(weakened, || {
         let tally: &'static Tally = Box::leak(Box::default());
         let owner = thread::spawn(move || {
             for ticks in 1..=CALLS {
@@ -232,21 +233,21 @@ pub fn tally(what: Weakened) -> Explored {
             }
         });
         let reader = thread::spawn(move || {
-            let (before, now) = (seen(tally), seen(tally));
+            let (before, now) = (read_counts(tally), read_counts(tally));
             assert!(now.0 >= before.0 && now.1 >= before.1, "{before:?} {now:?}");
         });
         owner.join().expect("the owner ends");
         reader.join().expect("the reader ends");
-        assert_eq!(seen(tally), (CALLS, (1..=CALLS).sum()));
+        assert_eq!(read_counts(tally), (CALLS, (1..=CALLS).sum()));
         assert_eq!(tally.max_ticks.load(Ordering::Relaxed), CALLS);
     })
 }
 
-fn seen(tally: &Tally) -> (u64, u64) {
+fn read_counts(tally: &Tally) -> (u64, u64) {
     (tally.calls[0].load(Ordering::Relaxed), tally.total_ticks.load(Ordering::Relaxed))
 }
 
-/// A bug: two threads count in a table as if each were its owner.
+/// Plants a bug: two threads count in a table as if each were its owner.
 #[must_use]
 pub fn tally_of_two_owners() -> Explored {
     explore(Weakened::Nothing, || {
@@ -255,14 +256,14 @@ pub fn tally_of_two_owners() -> Explored {
         let (one, two) = (count(), count());
         one.join().expect("the first ends");
         two.join().expect("the second ends");
-        assert_eq!(seen(tally), (2, 2), "no call is lost");
+        assert_eq!(read_counts(tally), (2, 2), "no call is lost");
     })
 }
 
-/// Calls counted by two threads in the table that they share for want of memory.
+/// Counts calls of two threads in the table that they share for want of memory.
 #[must_use]
-pub fn shared_tally(what: Weakened) -> Explored {
-    explore(what, || {
+pub fn shared_tally(weakened: Weakened) -> Explored {
+    explore(weakened, || {
         let tally: &'static Tally = Box::leak(Box::default());
         let count = |ticks: u64| {
             thread::spawn(move || tally.count_shared(Outcome::Error, Unrecorded::RingFull, ticks))

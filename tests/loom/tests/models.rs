@@ -1,7 +1,7 @@
-//! Every model holds, over enough interleavings to mean something, and fails with the orderings that
-//! it is there to check weakened.
+//! Asserts that every model holds over enough interleavings to mean something, and that it fails once the orderings
+//! that it checks are weakened.
 
-#![allow(clippy::print_stdout, reason = "how many interleavings there were is worth knowing")]
+#![allow(clippy::print_stdout, reason = "prints the number of interleavings")]
 
 use monitor_loom::{Explored, Weakened, models};
 
@@ -17,7 +17,7 @@ fn holds(explored: Explored, runs_min: usize) {
     }
 }
 
-/// Asserts that a model with a planted bug failed, and for being wrong, not for being badly made.
+/// Asserts that a model with a planted bug failed.
 #[track_caller]
 fn fails(explored: &Explored) {
     match explored {

@@ -2,14 +2,14 @@
 
 use crate::list::Bug;
 
-/// The file's text with the bug in it.
+/// Returns the file's text with the bug in it.
 pub(crate) fn apply(bug: &Bug, text: &str) -> Result<String, String> {
     let fault = |what: &str| format!("the bug \"{}\" cannot be planted: {what} in {}", bug.name, bug.file);
     let from = match &bug.within {
-        Some(within) => places(text, within).first().ok_or_else(|| fault(&format!("no `{within}`")))?.1,
+        Some(within) => find_places(text, within).first().ok_or_else(|| fault(&format!("no `{within}`")))?.1,
         None => 0,
     };
-    let found = places(&text[from..], &bug.find);
+    let found = find_places(&text[from..], &bug.find);
     let (start, end) = *found.first().ok_or_else(|| fault(&format!("no `{}`", bug.find)))?;
     if found.len() > 1 && bug.within.is_none() {
         return Err(fault(&format!("`{}` is not unique", bug.find)));
@@ -17,8 +17,8 @@ pub(crate) fn apply(bug: &Bug, text: &str) -> Result<String, String> {
     Ok([&text[..from + start], bug.replace.as_str(), &text[from + end..]].concat())
 }
 
-/// Where the pattern lies in the text, white space in either not counting: starts and ends in bytes.
-fn places(text: &str, pattern: &str) -> Vec<(usize, usize)> {
+/// Returns the places of the pattern in the text, as starts and ends in bytes. White space in either does not count.
+fn find_places(text: &str, pattern: &str) -> Vec<(usize, usize)> {
     let dense = |text: &str| -> Vec<(usize, char)> {
         text.char_indices().filter(|(_, character)| !character.is_whitespace()).collect()
     };

@@ -1,4 +1,4 @@
-//! The list of bugs, `bugs.toml`.
+//! Reads the list of bugs, `bugs.toml`.
 
 use std::path::{Path, PathBuf};
 
@@ -8,23 +8,23 @@ use serde::Deserialize;
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Bug {
-    /// What is wrong, in a few words.
+    /// The bug in a few words.
     pub(crate) name: String,
-    /// The file it is planted in.
+    /// The file that the bug is planted in.
     pub(crate) file: String,
-    /// Where to begin looking: the first place behind this text is meant. Without it `find` is unique.
+    /// A text behind which the search begins: the first place after it is meant. Without it `find` is unique.
     pub(crate) within: Option<String>,
-    /// What is replaced; white space does not count.
+    /// The code that is replaced; white space does not count.
     pub(crate) find: String,
-    /// By what.
+    /// The code that takes its place.
     pub(crate) replace: String,
     /// The package of the test.
     pub(crate) package: String,
-    /// Which of its targets: `--lib` or `--test=NAME`.
+    /// The target of the package: `--lib` or `--test=NAME`.
     pub(crate) target: String,
-    /// The test's path within it.
+    /// The test's path within the target.
     pub(crate) test: String,
-    /// Part of the short run.
+    /// True for a bug of the short run.
     #[serde(default)]
     pub(crate) short: bool,
 }
@@ -34,7 +34,7 @@ struct List {
     bug: Vec<Bug>,
 }
 
-/// The folder of the repository.
+/// Returns the folder of the repository.
 pub(crate) fn root() -> PathBuf {
     let package = Path::new(env!("CARGO_MANIFEST_DIR"));
     package.ancestors().nth(2).unwrap_or(package).to_path_buf()

@@ -1,4 +1,4 @@
-//! Plants one bug after the other into a copy of this repository and shows which test catches it:
+//! Plants one bug after the other into a copy of this repository and prints which test catches it:
 //!
 //! ```sh
 //! cargo run -p monitor-planted               # all of them
@@ -6,7 +6,7 @@
 //! cargo run -p monitor-planted -- ring       # those whose name or file contains this
 //! ```
 //!
-//! Fails where a test passes in spite of a bug, and where an edit no longer applies to the code.
+//! Fails if a test passes in spite of a bug, or if an edit no longer applies to the code.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for people to look at")]
 #![allow(clippy::disallowed_methods, reason = "it starts cargo, edits files and waits")]
 
@@ -26,7 +26,7 @@ fn main() -> ExitCode {
     match run(&wanted) {
         Ok(0) => ExitCode::SUCCESS,
         Ok(missed) => {
-            eprintln!("\n{missed} not as it should be");
+            eprintln!("\n{missed} not caught");
             ExitCode::FAILURE
         }
         Err(why) => {
@@ -36,19 +36,20 @@ fn main() -> ExitCode {
     }
 }
 
-/// Gives how many bugs were not caught.
+/// Returns how many bugs were not caught.
 fn run(wanted: &[String]) -> Result<usize, String> {
     let bugs: Vec<Bug> = list::read()?.into_iter().filter(|bug| is_wanted(bug, wanted)).collect();
     if bugs.is_empty() {
         return Err("no such bug".to_owned());
     }
     let tree = Tree::copy()?;
-    pass_without_bugs(&tree, &bugs)?;
+    check_without_bugs(&tree, &bugs)?;
     let mut missed = 0;
     println!("\n{:<66} {:<7} caught by", "bug", "caught");
     for bug in &bugs {
         let path = tree.path(&bug.file);
-        let ended = tree::with_edit(&path, |text| edit::apply(bug, text), || Trial::of(bug).run(&tree))?;
+        let ended =
+            tree::with_edit(&path, |text| edit::apply(bug, text), || Trial::from_bug(bug).run(&tree))?;
         missed += usize::from(ended != Ended::Failed);
         let caught = match ended {
             Ended::Failed => "yes",
@@ -69,9 +70,10 @@ fn is_wanted(bug: &Bug, wanted: &[String]) -> bool {
     })
 }
 
-/// A test that fails anyway, or that is not there any more, would catch everything.
-fn pass_without_bugs(tree: &Tree, bugs: &[Bug]) -> Result<(), String> {
-    let mut trials: Vec<Trial> = bugs.iter().map(Trial::of).collect();
+/// Asserts that all tests pass without a bug. A test that fails in any case, or that no longer exists, would seem to
+/// catch everything.
+fn check_without_bugs(tree: &Tree, bugs: &[Bug]) -> Result<(), String> {
+    let mut trials: Vec<Trial> = bugs.iter().map(Trial::from_bug).collect();
     trials.sort();
     trials.dedup();
     for trial in trials {

@@ -1,5 +1,5 @@
-//! A copy of the repository to plant bugs in, kept between runs under the target folder, so that each bug
-//! costs the build of what it touches and no more.
+//! A copy of the repository to plant bugs in. It is kept between runs under the target folder, so that each bug costs
+//! only the build of what it touches.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -9,12 +9,12 @@ use crate::list::root;
 #[derive(Debug)]
 pub(crate) struct Tree {
     folder: PathBuf,
-    /// Where it is built. Not the repository's own folder, whose programs other tests start.
+    /// The folder of its builds. Other tests start the programs in the repository's own folder.
     pub(crate) build: PathBuf,
 }
 
 impl Tree {
-    /// Brings the copy up to date. A file that is the same is not touched: cargo looks at times.
+    /// Brings the copy up to date. An unchanged file is not touched, because cargo compares times.
     pub(crate) fn copy() -> Result<Self, String> {
         let (root, base) = (root(), target().join("planted"));
         let tree = Self { folder: base.join("tree"), build: base.join("build") };
@@ -37,7 +37,7 @@ impl Tree {
         self.folder.join(file)
     }
 
-    /// Files of an earlier copy that are not in the repository any more.
+    /// Removes files of an earlier copy that are not in the repository any more.
     fn remove_others(&self, files: &[String]) -> Result<(), String> {
         let kept: std::collections::HashSet<PathBuf> = files.iter().map(|file| self.path(file)).collect();
         let mut folders = vec![self.folder.clone()];
@@ -59,7 +59,7 @@ fn target() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
 }
 
-/// The files that belong to the repository, those not yet committed included.
+/// Returns the files that belong to the repository, those not yet committed included.
 fn files(root: &Path) -> Result<Vec<String>, String> {
     let mut git = Command::new("git");
     git.args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"]).current_dir(root);
@@ -75,7 +75,7 @@ fn write(path: &Path, text: &[u8]) -> Result<(), String> {
     std::fs::write(path, text).map_err(|error| format!("{}: {error}", path.display()))
 }
 
-/// Does something with a file edited, and puts it back.
+/// Runs `body` while a file is edited, and restores the file.
 pub(crate) fn with_edit<R>(
     path: &Path,
     edit: impl FnOnce(&str) -> Result<String, String>,

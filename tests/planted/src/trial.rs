@@ -1,5 +1,4 @@
-//! One test, built and run in the copy: it passes, fails, hangs, or cannot be built, which catches
-//! nothing.
+//! Builds and runs one test in the copy. It passes, fails, hangs, or cannot be built, which catches nothing.
 
 use std::fmt;
 use std::os::unix::process::CommandExt;
@@ -17,7 +16,7 @@ pub(crate) struct Trial {
     test: String,
 }
 
-/// What came of it.
+/// The result of a trial.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ended {
     Passed,
@@ -26,11 +25,11 @@ pub(crate) enum Ended {
     NotBuilt,
 }
 
-/// A test takes seconds; one that a bug has made to wait for ever is not waited for.
+/// The time after which a test is ended. A test takes seconds; a bug may make it wait forever.
 const TEST_MAX: Duration = Duration::from_secs(240);
 
 impl Trial {
-    pub(crate) fn of(bug: &Bug) -> Self {
+    pub(crate) fn from_bug(bug: &Bug) -> Self {
         Self { package: bug.package.clone(), target: bug.target.clone(), test: bug.test.clone() }
     }
 
@@ -41,7 +40,7 @@ impl Trial {
         }
         let mut test = self.cargo(tree);
         test.args(["--", "--exact", &self.test, "--test-threads=1"]);
-        // A group of its own, so that what the test starts can be ended with it.
+        // The test gets a process group, so that the programs it starts can be ended with it.
         let child = test.process_group(0).stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
         let Ok(mut child) = child else { return Ended::NotBuilt };
         let group = -(i32::try_from(child.id()).unwrap_or(i32::MAX));
@@ -53,7 +52,7 @@ impl Trial {
                 Ok(Some(status)) => break status,
                 Ok(None) if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(20)),
                 _ => {
-                    end(group);
+                    kill_group(group);
                     let _ = child.wait();
                     return Ended::TimedOut;
                 }
@@ -62,7 +61,7 @@ impl Trial {
         let output = reader.join().ok().flatten().unwrap_or_default();
         match status.success() {
             true if output.contains("1 passed") => Ended::Passed,
-            // The name is wrong: nothing was run.
+            // The name is wrong: no test ran.
             true => Ended::NotBuilt,
             false => Ended::Failed,
         }
@@ -73,15 +72,15 @@ impl Trial {
         cargo.args(["test", "--quiet", "--locked", "--package", &self.package]);
         cargo.args(self.target.split('='));
         cargo.arg("--manifest-path").arg(tree.path("Cargo.toml")).arg("--target-dir").arg(&tree.build);
-        // A bug may well make code unused.
+        // A bug may make code unused.
         cargo.env("RUSTFLAGS", "-Awarnings").env("RUST_BACKTRACE", "0");
         cargo
     }
 }
 
 #[allow(unsafe_code, reason = "the standard library ends a process, but not those that it started")]
-fn end(group: i32) {
-    // SAFETY: sends a signal to the group of a child that has not been waited for yet.
+fn kill_group(group: i32) {
+    // SAFETY: the call sends a signal to the group of a child that has not been waited for yet.
     unsafe { libc::kill(group, libc::SIGKILL) };
 }
 

@@ -1,5 +1,5 @@
-//! A ring file that a dead process left, or someone in its place: whatever its words say, they are read to
-//! their end, nothing is made of them that is larger than they are, and each record is found once.
+//! Reads a ring file that a dead process left, or that someone made. Whatever its words say, they are read to their
+//! end, nothing is made of them that is larger than they are, and each record is found once.
 
 use std::collections::HashMap;
 
@@ -13,14 +13,14 @@ use crate::ring::layout::{frame, ring};
 use crate::ring::reader::Image;
 use crate::ring_file;
 
-/// Bytes of text that may stand for one of the file: a broken character becomes three.
+/// The bytes of text that one byte of the file may become: a broken character becomes three.
 const TEXT_PER_BYTE: usize = 3;
 
-/// Reads the file as whoever recovers it does, from the start and from where an earlier recovery came to.
+/// Reads the file as a recovery does, from the start and from where an earlier recovery stopped.
 pub fn image(bytes: &[u8]) {
     let mut input = Input(bytes);
     let begun = input.byte();
-    let words = ring_file::made_of(&mut input, b"/somewhere/shop.db");
+    let words = ring_file::build(&mut input, b"/somewhere/shop.db");
     let length = words.len();
     let Ok(image) = Image::parse(words) else { return };
     let texts = image.sites.values().map(|site| {
@@ -33,21 +33,21 @@ pub fn image(bytes: &[u8]) {
     assert!(frames <= image.rings.len() * ring::FRAMES_MAX && frames * frame::WORDS <= length);
     let flying = in_flight(&image);
     assert!(flying.iter().all(|call| image.sites.contains_key(&call.function) && call.start_ns >= 0));
-    let first = found(&image, &RecoveryProgress::default(), length);
-    // An earlier recovery came this far with each ring: what lies before is not found again.
+    let first = find_calls(&image, &RecoveryProgress::default(), length);
+    // An earlier recovery stopped here in each ring: earlier records are not found again.
     let came_to: HashMap<u32, u64> = first
         .iter()
         .filter(|(_, from, _)| from.wrapping_mul(31).wrapping_add(u64::from(begun)) % 3 == 0)
         .map(|(ring, _, to)| (*ring, *to))
         .collect();
     let done = RecoveryProgress { batch: u64::from(begun), begun: true, rings: came_to.clone() };
-    for (ring, from, _) in found(&image, &done, length) {
+    for (ring, from, _) in find_calls(&image, &done, length) {
         assert!(came_to.get(&ring).is_none_or(|to| from >= *to), "{from} of ring {ring} is found again");
     }
 }
 
-/// The places of all calls, each of which can be read and lies behind the one before.
-fn found(image: &Image, done: &RecoveryProgress, length: usize) -> Vec<(u32, u64, u64)> {
+/// Returns the places of all calls. Asserts that each can be read and lies behind the one before.
+fn find_calls(image: &Image, done: &RecoveryProgress, length: usize) -> Vec<(u32, u64, u64)> {
     let records = Records::missing(image, done);
     let mut ends: HashMap<u32, u64> = HashMap::new();
     let mut used = 0;

@@ -1,4 +1,4 @@
-//! The targets, by what they feed.
+//! The targets, by the part of the recorder that they feed.
 
 mod ring;
 mod image;

@@ -1,5 +1,5 @@
-//! The same files where they are found: recovered into a store by the door that everyone uses. Whatever a
-//! file holds, the recovery ends, the store stays sound, and nothing is brought in a second time.
+//! Recovers ring files into a store, through the public function. Whatever a file holds, the recovery ends, the store
+//! stays sound, and nothing is brought in a second time.
 
 use std::path::Path;
 
@@ -7,16 +7,16 @@ use monitor_runtime::recover::{self, Recovered};
 use rusqlite::{Connection, OpenFlags};
 
 use crate::input::Input;
-use crate::ring_file::{ALIVE_NS, made_of};
+use crate::ring_file::{ALIVE_NS, build};
 
-/// Late enough for the process to be taken for dead.
+/// A moment late enough for the process to be taken for dead.
 const NOW_NS: i64 = ALIVE_NS + 3_600_000_000_000;
 
-/// Puts the file beside a store, recovers it, and does so again from a copy of it.
+/// Puts the file beside a store and recovers it, and recovers a copy of it.
 pub fn ring_file(bytes: &[u8]) {
     let folder = folder();
     let store = folder.path().join("shop.db");
-    let words = made_of(&mut Input(bytes), store.as_os_str().as_encoded_bytes());
+    let words = build(&mut Input(bytes), store.as_os_str().as_encoded_bytes());
     let folders = [folder.path().to_owned()];
     let first = recover(&folders[0], &store, &words);
     let rows = rows(&store);
@@ -33,7 +33,7 @@ fn recover(folder: &Path, store: &Path, words: &[u64]) -> Recovered {
     std::fs::write(&path, bytes).expect("a ring file");
     let recovered = recover::recover(store, &[folder.to_owned()], NOW_NS).expect("the recovery ends");
     let _ = recover::living(store, &[folder.to_owned()], ALIVE_NS);
-    assert!(!path.exists() || recovered == Recovered::default(), "what was brought in is gone");
+    assert!(!path.exists() || recovered == Recovered::default(), "a recovered file is removed");
     let _ = std::fs::remove_file(path);
     recovered
 }
@@ -43,7 +43,7 @@ fn user(folder: &Path) -> u32 {
     std::fs::metadata(folder).expect("the folder is there").uid()
 }
 
-/// Rows of calls in a sound store; none, where there is no store.
+/// Returns the number of rows of calls in a sound store; `None` without a store.
 fn rows(store: &Path) -> Option<u64> {
     let connection = Connection::open_with_flags(store, OpenFlags::SQLITE_OPEN_READ_ONLY).ok()?;
     let check: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).expect("a check");
@@ -59,7 +59,7 @@ fn rows(store: &Path) -> Option<u64> {
         .map(i64::cast_unsigned)
 }
 
-/// In memory where there is such a place: thousands of stores are made.
+/// Makes a folder, in memory where that is possible, because thousands of stores are made.
 fn folder() -> tempfile::TempDir {
     tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).expect("a folder")
 }

@@ -1,11 +1,11 @@
-//! Words of a ring: as a producer might have left them, and as it never would.
+//! Reads words of a ring: words that a producer may leave, and words that it never leaves.
 
 use crate::input::Input;
 use crate::record::{HEADER_WORDS, Record, decode, encode_skip, encode_thread, unpack, words_of};
 
-/// Reads any words to their end, as the collector and whoever recovers a ring file do.
+/// Reads any words to their end, as the collector and the recovery of a ring file do.
 pub fn words(bytes: &[u8]) {
-    let words = made_of(&mut Input(bytes));
+    let words = build_words(&mut Input(bytes));
     let mut rest = &words[..];
     let mut values_read = Vec::new();
     while let Some((record, used)) = decode(rest) {
@@ -22,7 +22,7 @@ pub fn words(bytes: &[u8]) {
     }
 }
 
-fn made_of(input: &mut Input<'_>) -> Vec<u64> {
+fn build_words(input: &mut Input<'_>) -> Vec<u64> {
     let mut words = Vec::new();
     while !input.is_empty() {
         match input.below(8) {
@@ -35,7 +35,7 @@ fn made_of(input: &mut Input<'_>) -> Vec<u64> {
     words
 }
 
-/// A call's record whose lengths may lie.
+/// Adds a call's record whose lengths may be wrong.
 fn call(input: &mut Input<'_>, words: &mut Vec<u64>) {
     let (padding, value_words) = (input.below(9) as u64, input.below(6));
     let told = (HEADER_WORDS + value_words + input.below(5)).saturating_sub(input.below(3)) as u64;

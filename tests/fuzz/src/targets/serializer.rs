@@ -1,5 +1,5 @@
-//! `Serialize` by a type that does whatever the bytes say: wrong lengths, calls in the wrong order, errors,
-//! panics, depth, and secrets among the rest.
+//! Captures a type whose `Serialize` does what the bytes say: wrong lengths, calls in the wrong order, errors, panics,
+//! depth, and secrets among the rest.
 
 use std::cell::RefCell;
 use std::panic::resume_unwind;
@@ -17,13 +17,13 @@ use crate::input::Input;
 
 const CANARY: &str = "hunter2-canary";
 const NAMES: [&str; 6] = ["id", "user", "password", "api_key", "nested", "sessionToken"];
-/// A type deeper than this has overflowed the stack of whoever made it.
+/// The depth past which the value ends: a deeper type has overflowed the stack of its maker.
 const DEPTH_MAX: u32 = 100;
 
 /// A value that is made while it is read.
 struct Hostile<'a, 'b>(&'a RefCell<Input<'b>>, u32);
 
-/// Captures such a value between two others, into memory of any size.
+/// Captures a hostile value between two others, into memory of any size.
 pub fn serializer(bytes: &[u8]) {
     let mut input = Input(bytes);
     let size = usize::from(input.byte()) * 8;
@@ -80,7 +80,7 @@ impl Hostile<'_, '_> {
     }
 }
 
-/// What a field of this name holds: a secret only where the name says so.
+/// Returns true if a field of this name holds the secret.
 fn is_secret(name: &str) -> bool {
     ["password", "api_key", "sessionToken"].contains(&name)
 }
@@ -119,7 +119,7 @@ impl Hostile<'_, '_> {
     fn sequence<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut sequence = serializer.serialize_seq(self.length())?;
         for _ in 0..self.byte() {
-            // Errors are not listened to by everyone.
+            // Some types ignore errors.
             if sequence.serialize_element(&self.inner()).is_err() && self.byte() & 1 == 0 {
                 return Err(S::Error::custom("stopped"));
             }

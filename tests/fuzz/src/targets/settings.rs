@@ -1,4 +1,4 @@
-//! Settings: a file and an environment that say anything.
+//! Resolves settings from files and environments of any content.
 
 use std::cell::RefCell;
 use std::ffi::OsString;
@@ -10,7 +10,7 @@ use monitor_runtime::sampling::{Pattern, Rules};
 
 use crate::input::Input;
 
-/// What settings are made of.
+/// Pieces that settings are made of.
 const PIECES: [&str; 36] = [
     "db",
     "sample",
@@ -49,7 +49,7 @@ const PIECES: [&str; 36] = [
     "# ",
     "true",
 ];
-/// A warning is one line that a person reads.
+/// The longest warning: it is one line that a person reads.
 const LINE_MAX: usize = 4096;
 
 /// Resolves settings from a file and an environment of any content.
@@ -118,7 +118,7 @@ pub fn rates(bytes: &[u8]) {
         assert!(rules.iter().all(|(_, rate)| (0.0..=1.0).contains(&rate)), "{text:?}");
     }
     if let Ok(pattern) = Pattern::new(&text) {
-        // Many stars must not take for ever.
+        // Many stars must not take forever.
         let name = "shop::a".repeat(64);
         let _ = pattern.matches(&name);
     }

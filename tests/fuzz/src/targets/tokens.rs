@@ -1,4 +1,4 @@
-//! Captured tokens: what lies in a ring file may be anything.
+//! Reads captured tokens. A ring file may hold any bytes in their place.
 
 use monitor_runtime::capture::{to_json, to_json_value, to_text};
 
@@ -16,7 +16,7 @@ pub fn tokens(bytes: &[u8]) {
     assert_json(&args);
     assert_json(&to_json_value(rest));
     let text = to_text(rest);
-    // A byte is at most a six-byte escape, and what stands for something left out has a length of its own.
+    // A byte becomes at most a six-byte escape, and the text for something left out has a length of its own.
     let most = 64 * (rest.len() + 8) + 256 * names.len();
     assert!(args.len() <= most && text.len() <= most, "{} and {} of {}", args.len(), text.len(), rest.len());
 }
