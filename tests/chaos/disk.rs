@@ -40,11 +40,14 @@ pub(crate) const CASES: &[Case] = &[
         Play::new().rules("write:5:1:0:0").lines(2).lasting(Duration::from_secs(2)).run(switch_on, switch_off)
     }),
     case("a sync fails once", "EIO at the 1st fsync", Need::Compiler, Length::Short, || {
-        Play::new().with("MONITOR_MAX_DISK", "2MiB").rules("fsync:5:1:1:0").run(switch_on, switch_off)
+        Play::new()
+            .with_variable("MONITOR_MAX_DISK", "2MiB")
+            .rules("fsync:5:1:1:0")
+            .run(switch_on, switch_off)
     }),
     case("syncs fail", "EIO at every fsync", Need::Compiler, Length::Short, || {
         Play::new()
-            .with("MONITOR_MAX_DISK", "2MiB")
+            .with_variable("MONITOR_MAX_DISK", "2MiB")
             .rules("fsync:5:1:0:0")
             .lines(2)
             .run(switch_on, switch_off)
@@ -66,7 +69,7 @@ pub(crate) const CASES: &[Case] = &[
     }),
     case("a sync takes 400 ms", "delayed fsync and write", Need::Compiler, Length::Short, || {
         Play::new()
-            .with("MONITOR_MAX_DISK", "2MiB")
+            .with_variable("MONITOR_MAX_DISK", "2MiB")
             .rules("fsync:0:1:0:400,write:0:1:1:400")
             .run(switch_on, switch_off)
     }),
@@ -101,7 +104,8 @@ pub(crate) const CASES: &[Case] = &[
 /// still in a sync; so calls are timed instead for that long, and no slow call goes without its row.
 fn slow_sync_while_counting() -> Row {
     // The row shows that slow calls are noticed, so there is memory for all that wait.
-    let play = Play::new().with("MONITOR_MAX_DISK", "2MiB").with("MONITOR_MAX_MEMORY", "64MiB");
+    let play =
+        Play::new().with_variable("MONITOR_MAX_DISK", "2MiB").with_variable("MONITOR_MAX_MEMORY", "64MiB");
     let play = play.rules_always("fsync:0:8:10:400");
     let mut command = play.command("hot", 7000);
     command.env_remove("MONITOR_MAX_RATE").env_remove("MONITOR_MAX_OVERHEAD");
@@ -195,8 +199,9 @@ fn file_size_limit() -> Row {
 }
 
 fn size_bound() -> Row {
-    let mut play =
-        Play::new().with("MONITOR_MAX_DISK", "1MiB").allow(Allowed { gone: true, ..Allowed::default() });
+    let mut play = Play::new()
+        .with_variable("MONITOR_MAX_DISK", "1MiB")
+        .allow(Allowed { gone: true, ..Allowed::default() });
     play.rounds = 1000;
     let mut row = play.run(no_fault, no_fault);
     row.expect(row.lost.iter().any(|(reason, _)| *reason == "with the file"), || {
@@ -231,7 +236,7 @@ fn allow_descriptors(victim: &Victim, most: u32) {
 
 /// Runs on a file system whose shared memory other machines or another kernel module do not see.
 fn shared(kind: &str) -> Row {
-    let play = Play::new().with("CHAOS_STATFS", kind).rules_always("statfs:1:1:0:0");
+    let play = Play::new().with_variable("CHAOS_STATFS", kind).rules_always("statfs:1:1:0:0");
     let shm = play.place.shm();
     let mut was_wal = false;
     let mut row = play.run(|_, _| was_wal = shm.exists(), no_fault);

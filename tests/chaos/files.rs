@@ -151,7 +151,7 @@ fn replaced() -> Row {
 /// Starts with a store that version 1 left, with 40 calls. The store is migrated and the calls are still there,
 /// however old they are by now.
 fn migrated() -> Row {
-    let play = Play::new().with("MONITOR_RETENTION", "36500d");
+    let play = Play::new().with_variable("MONITOR_RETENTION", "36500d");
     let path = play.place.db();
     std::fs::copy(concat!(env!("CARGO_MANIFEST_DIR"), "/data/versions/1.db"), &path).unwrap();
     let (mut version, mut calls) = (0, 0);
@@ -192,7 +192,7 @@ fn text_file() -> Row {
     let play = Play::new().lines(1);
     let notes = play.place.data().join("notes.txt");
     std::fs::write(&notes, "milk, eggs, flour\n".repeat(400)).unwrap();
-    let play = play.with("MONITOR_DB", notes.to_str().unwrap());
+    let play = play.with_variable("MONITOR_DB", notes.to_str().unwrap());
     let mut left = String::new();
     let mut row = play.run(no_fault, |_, _| left = std::fs::read_to_string(&notes).unwrap());
     let is_same = left == "milk, eggs, flour\n".repeat(400);

@@ -175,7 +175,7 @@ fn aborting() -> Row {
     let mut row = Row { is_host_unchanged: true, ..Row::default() };
     // Values that panic, never end or are a million deep; calls that end; a panic after calls.
     for (scenario, number, ok) in [("hostile", 1, 51), ("return", 500, 500), ("panic", 300, 300)] {
-        let mut play = Play::new().with("MONITOR_MAX_MEMORY", "64MiB");
+        let mut play = Play::new().with_variable("MONITOR_MAX_MEMORY", "64MiB");
         play.victim = Some(victim.clone());
         let with = play.output(play.command(scenario, number));
         let without = play.command(scenario, number).env("MONITOR", "off").output().unwrap();

@@ -65,10 +65,10 @@ pub(crate) struct Play {
 
 impl Play {
     pub(crate) fn new() -> Self {
-        Self::at(Place::new())
+        Self::in_place(Place::new())
     }
 
-    pub(crate) fn at(place: Place) -> Self {
+    pub(crate) fn in_place(place: Place) -> Self {
         Self {
             place,
             variables: Vec::new(),
@@ -83,7 +83,7 @@ impl Play {
     }
 
     /// Sets a variable.
-    pub(crate) fn with(mut self, name: &str, value: &str) -> Self {
+    pub(crate) fn with_variable(mut self, name: &str, value: &str) -> Self {
         self.variables.push((name.to_owned(), value.to_owned()));
         self
     }
@@ -91,15 +91,18 @@ impl Play {
     /// Loads the shim with rules that hold while the place is switched on.
     pub(crate) fn rules(self, rules: &str) -> Self {
         let switch = self.place.switch().to_str().unwrap().to_owned();
-        self.rules_always(rules).with("CHAOS_SWITCH", &switch)
+        self.rules_always(rules).with_variable("CHAOS_SWITCH", &switch)
     }
 
     /// Loads the shim with rules that hold from the victim's start to its end.
     pub(crate) fn rules_always(self, rules: &str) -> Self {
         let shim = shim::path().unwrap().to_str().unwrap().to_owned();
         let struck = self.place.struck_rules().to_str().unwrap().to_owned();
-        let play = self.with("LD_PRELOAD", &shim).with("CHAOS_MATCH", "/data/").with("CHAOS_RULES", rules);
-        play.with("CHAOS_STRUCK", &struck)
+        let play = self
+            .with_variable("LD_PRELOAD", &shim)
+            .with_variable("CHAOS_MATCH", "/data/")
+            .with_variable("CHAOS_RULES", rules);
+        play.with_variable("CHAOS_STRUCK", &struck)
     }
 
     /// Returns the operations whose rules have not struck. Their row has shown nothing.
@@ -337,7 +340,7 @@ fn reference(rounds: u64) -> &'static Reference {
 }
 
 fn run_reference(rounds: u64) -> Reference {
-    let play = Play::new().with("MONITOR", "off");
+    let play = Play::new().with_variable("MONITOR", "off");
     let mut victim = Victim::start(play.command("phases", rounds));
     for order in ["work", "flush", "work", "work", "flush"] {
         victim.tell(order);

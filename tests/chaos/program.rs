@@ -31,10 +31,10 @@ pub(crate) const CASES: &[Case] = &[
         scenario("return", 500, Some(0), 500, 0)
     }),
     case("exit", "process::exit(7)", Need::Nothing, Length::Short, || scenario("exit", 500, Some(7), 500, 0)),
-    case("abort", "then the next start", Need::Nothing, Length::Short, || ends("abort")),
-    case("_exit", "then the next start", Need::Nothing, Length::Short, || ends("_exit")),
-    case("SIGKILL", "then the next start", Need::Nothing, Length::Short, || ends("kill")),
-    case("exec", "then the next start", Need::Nothing, Length::Short, || ends("exec")),
+    case("abort", "then the next start", Need::Nothing, Length::Short, || end_process("abort")),
+    case("_exit", "then the next start", Need::Nothing, Length::Short, || end_process("_exit")),
+    case("SIGKILL", "then the next start", Need::Nothing, Length::Short, || end_process("kill")),
+    case("exec", "then the next start", Need::Nothing, Length::Short, || end_process("exec")),
     case("fork without exec", "fork, both go on", Need::Nothing, Length::Short, || {
         scenario("fork", 1, Some(0), 181, 0)
     }),
@@ -71,7 +71,7 @@ pub(crate) const CASES: &[Case] = &[
 
 /// The rows of calls under the jump have times beside those of other rows, not a year off.
 fn clock(seconds: i64) -> Row {
-    let play = Play::new().rules("clock:0:0:0:0").with("CHAOS_JUMP_S", &seconds.to_string());
+    let play = Play::new().rules("clock:0:0:0:0").with_variable("CHAOS_JUMP_S", &seconds.to_string());
     let db = play.place.db();
     let mut spread = (0_i64, 0_i64);
     let mut row = play.run(switch_on, |place, victim| {
@@ -107,7 +107,7 @@ fn no_thread() -> Row {
 /// Without rings calls are counted, and failures go around the rings.
 fn no_rings() -> Row {
     // The rings are on the heap, because those in a file are no allocation.
-    let mut play = Play::new().with("MONITOR_RINGS", "off").rules_always("alloc:12:1:0:0");
+    let mut play = Play::new().with_variable("MONITOR_RINGS", "off").rules_always("alloc:12:1:0:0");
     play.allowed.gone = true;
     play.run(no_fault, no_fault)
 }
@@ -145,7 +145,7 @@ fn hung_and_failing() -> Row {
 
 /// Runs a scenario with and without the recorder: both end in the same way, and every call has a row.
 fn scenario(name: &str, number: u64, code: Option<i32>, ok: u64, failed: u64) -> Row {
-    let play = Play::new().with("MONITOR_MAX_MEMORY", "64MiB").limited("ulimit -s 65536");
+    let play = Play::new().with_variable("MONITOR_MAX_MEMORY", "64MiB").limited("ulimit -s 65536");
     let with = play.output(play.command(name, number));
     let without = play.command(name, number).env("MONITOR", "off").output().unwrap();
     let mut row = Row { emitted: Calls { ok, failed }, ..Row::default() };
@@ -174,7 +174,7 @@ fn scenario(name: &str, number: u64, code: Option<i32>, ok: u64, failed: u64) ->
 /// The stack that a call takes is fixed when it is compiled. Only an optimised build measures what users have.
 fn stack() -> Row {
     const DEPTH: u64 = 10_000;
-    let play = Play::new().with("MONITOR_MAX_MEMORY", "64MiB");
+    let play = Play::new().with_variable("MONITOR_MAX_MEMORY", "64MiB");
     let output = play.output(play.command("stack", DEPTH));
     let mut row = Row { emitted: Calls { ok: DEPTH + 1, failed: 0 }, ..Row::default() };
     row.is_host_unchanged = output.status.success() && output.stderr.is_empty();
@@ -189,7 +189,7 @@ fn stack() -> Row {
 }
 
 /// The process ends at once. What its rings held is in the store once another program has started there.
-fn ends(how: &str) -> Row {
+fn end_process(how: &str) -> Row {
     let play = Play::new();
     let run = |off: bool| {
         let mut command = play.command("ends", 500);
@@ -215,7 +215,7 @@ fn umask() -> Row {
     for limits in ["umask 0", "umask 777"] {
         let play = Play::new().limited(limits);
         let folder = play.place.data().join("made/here");
-        let play = play.with("MONITOR_DB", folder.join("store.db").to_str().unwrap());
+        let play = play.with_variable("MONITOR_DB", folder.join("store.db").to_str().unwrap());
         let output = play.output(play.command("return", 10));
         row.is_host_unchanged &= output.status.success() && output.stdout == b"55\n";
         let mode = |path: &std::path::Path| {

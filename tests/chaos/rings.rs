@@ -18,7 +18,7 @@ pub(crate) const CASES: &[Case] = &[
         on_tmpfs_with(64 << 20, "64MiB")
     }),
     case("no folder for rings", "MONITOR_RINGS=/nowhere", Need::Nothing, || {
-        Play::new().with("MONITOR_RINGS", "/nowhere").run(no_fault, no_fault)
+        Play::new().with_variable("MONITOR_RINGS", "/nowhere").run(no_fault, no_fault)
     }),
     case("ring file removed while open", "rm", Need::Nothing, || {
         Play::new().run(|place, _| remove_all(place.rings().unwrap()), no_fault)
@@ -34,7 +34,9 @@ fn on_tmpfs(bytes: u64) -> Row {
 fn on_tmpfs_with(bytes: u64, memory: &str) -> Row {
     let play = Play::new();
     let folder = play.place.mount_rings(bytes);
-    let play = play.with("MONITOR_RINGS", folder.to_str().unwrap()).with("MONITOR_MAX_MEMORY", memory);
+    let play = play
+        .with_variable("MONITOR_RINGS", folder.to_str().unwrap())
+        .with_variable("MONITOR_MAX_MEMORY", memory);
     play.run(no_fault, no_fault)
 }
 

@@ -59,7 +59,7 @@ fn locked(lasts: Duration, lines: usize) -> Row {
 }
 
 fn snapshot() -> Row {
-    let mut play = Play::new().with("MONITOR_MAX_DISK", "1MiB").lines(2);
+    let mut play = Play::new().with_variable("MONITOR_MAX_DISK", "1MiB").lines(2);
     play.allowed.gone = true;
     play.rounds = 4000;
     let wal = play.place.wal();
@@ -85,7 +85,7 @@ fn snapshot() -> Row {
 /// Runs this many victims at once, which each make some calls and wait until these are committed.
 fn many(number: u64) -> Row {
     const CALLS: u64 = 500;
-    let play = Play::new().with("MONITOR_MAX_MEMORY", "64MiB");
+    let play = Play::new().with_variable("MONITOR_MAX_MEMORY", "64MiB");
     let began = Instant::now();
     let start =
         |_| play.command("flush", CALLS).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
@@ -165,7 +165,7 @@ fn killed(times: u64) -> Row {
 /// batches are halved and more is drained than there is room for. The next start recovers every failure once, and the
 /// start after it nothing more.
 fn killed_on_a_slow_disk() -> Row {
-    let play = Play::new().with("MONITOR_MAX_DISK", "2MiB").rules_always("fsync:0:8:0:700");
+    let play = Play::new().with_variable("MONITOR_MAX_DISK", "2MiB").rules_always("fsync:0:8:0:700");
     let mut command = play.command("hot", 9000);
     command.env_remove("MONITOR_MAX_RATE").env_remove("MONITOR_MAX_OVERHEAD");
     let mut victim = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
@@ -180,7 +180,7 @@ fn killed_on_a_slow_disk() -> Row {
     row.emitted.ok = made.iter().map(|made| made[0] - made[1]).sum();
     let before = oracle::find(&play.place, (0, i64::MAX)).stored.all();
     // The next start has a sound disk.
-    let next = Play { variables: Vec::new(), ..play }.with("MONITOR_MAX_DISK", "2MiB");
+    let next = Play { variables: Vec::new(), ..play }.with_variable("MONITOR_MAX_DISK", "2MiB");
     for start in 1..=2 {
         let output = next.output(next.command("return", 1));
         row.expect(output.status.success() && output.stderr.is_empty(), || format!("{output:?}"));

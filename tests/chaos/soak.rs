@@ -218,7 +218,7 @@ fn soak_secs() -> u64 {
 }
 
 fn real() -> Row {
-    let mut play = Play::new().rules("write:5:1:0:0").with("MONITOR_MAX_DISK", "4MiB");
+    let mut play = Play::new().rules("write:5:1:0:0").with_variable("MONITOR_MAX_DISK", "4MiB");
     play.rounds = 1000;
     let place = &play.place;
     let mut victim = Victim::start(play.command("phases", play.rounds));

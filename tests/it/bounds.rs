@@ -9,7 +9,7 @@ use crate::victim::Stage;
 
 #[test]
 fn a_store_that_cannot_be_made_costs_one_line_and_nothing_else() {
-    let stage = Stage::new().with("MONITOR_DB", "/proc/nowhere/store.db");
+    let stage = Stage::new().with_variable("MONITOR_DB", "/proc/nowhere/store.db");
     let output = stage.output("return", 100);
     assert!(output.status.success());
     assert_eq!(String::from_utf8_lossy(&output.stdout), "5050\n");
@@ -20,7 +20,7 @@ fn a_store_that_cannot_be_made_costs_one_line_and_nothing_else() {
 
 #[test]
 fn garbage_in_a_variable_is_named_once_and_the_default_used() {
-    let stage = Stage::new().with("MONITOR_RETENTION", "6 fortnights");
+    let stage = Stage::new().with_variable("MONITOR_RETENTION", "6 fortnights");
     let output = stage.output("return", 100);
     assert_eq!(String::from_utf8_lossy(&output.stdout), "5050\n");
     let line = String::from_utf8_lossy(&output.stderr);
@@ -48,7 +48,7 @@ fn a_file_size_limit_does_not_kill_the_program() {
 fn files_are_for_their_owner_alone() {
     let stage = Stage::new();
     let folder = stage.folder().join("made/here");
-    let stage = stage.with("MONITOR_DB", folder.join("store.db").to_str().unwrap());
+    let stage = stage.with_variable("MONITOR_DB", folder.join("store.db").to_str().unwrap());
     stage.run("return", 10);
     let mode = |path: &std::path::Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(&folder), 0o700);
@@ -64,7 +64,7 @@ fn outage_secs() -> u64 {
 
 #[test]
 fn memory_stays_within_its_bound_in_an_outage_of_the_store_and_failures_arrive_afterwards() {
-    let stage = Stage::new().with("MONITOR_MAX_MEMORY", "8MiB");
+    let stage = Stage::new().with_variable("MONITOR_MAX_MEMORY", "8MiB");
     stage.run("return", 1);
     let writer = rusqlite::Connection::open(stage.db()).unwrap();
     writer.execute_batch("BEGIN IMMEDIATE").unwrap();

@@ -37,8 +37,8 @@ fn a_breaker_held_open_keeps_everything_for_later() {
         "Ok(()) Closed full",
     ];
     assert_eq!(lines.lines().collect::<Vec<_>>(), expected);
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(said.lines().count(), 2, "{said}");
+    let printed = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(printed.lines().count(), 2, "{printed}");
     let store = stage.store();
     assert_eq!(store.one::<i64>("SELECT COUNT(*) FROM calls"), 2);
     let events: Vec<String> = store.all("SELECT detail FROM events WHERE kind = 'breaker' ORDER BY at_ns");
@@ -60,7 +60,7 @@ fn a_breaker_held_open_keeps_everything_for_later() {
 #[test]
 fn a_breaker_is_held_and_let_go_of_from_outside() {
     // A batch of ten rows is full, and is written, at every drain.
-    let stage = Stage::new().with("MONITOR_BATCH", "10");
+    let stage = Stage::new().with_variable("MONITOR_BATCH", "10");
     let mut program = Steady::start(&stage);
     let rows = || -> i64 {
         let count = "SELECT count(*) FROM calls";
@@ -75,8 +75,8 @@ fn a_breaker_is_held_and_let_go_of_from_outside() {
     let hold =
         "INSERT INTO breaker (process_id, hold, reason, set_by) VALUES (0, 'open', 'disk swap', 'ada')";
     outside.execute(hold, []).unwrap();
-    let told = program.complaint();
-    assert!(told.contains("the store is not written (held: disk swap)"), "{told}");
+    let warning = program.complaint();
+    assert!(warning.contains("the store is not written (held: disk swap)"), "{warning}");
     // The program keeps calling, and no more rows arrive.
     let reached = rows();
     program.go_on(300);
@@ -102,7 +102,8 @@ fn a_breaker_is_held_and_let_go_of_from_outside() {
 
 #[test]
 fn settings_in_code_win_over_the_environment_and_come_once() {
-    let stage = Stage::new().with("MONITOR_SERVICE", "named outside").with("MONITOR_SAMPLE", "1");
+    let stage =
+        Stage::new().with_variable("MONITOR_SERVICE", "named outside").with_variable("MONITOR_SAMPLE", "1");
     let lines = stage.run("init", 0);
     let lines: Vec<&str> = lines.lines().collect();
     assert!(lines[0].starts_with("Err(") && lines[0].contains("victim=7"), "{}", lines[0]);

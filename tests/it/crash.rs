@@ -19,10 +19,10 @@ impl Shelf {
 
     fn stage(&self) -> Stage {
         Stage::new()
-            .with("MONITOR_RINGS", self.0.path().to_str().unwrap())
+            .with_variable("MONITOR_RINGS", self.0.path().to_str().unwrap())
             // Every call gets a row, however fast calls come.
-            .with("MONITOR_MAX_RATE", "0")
-            .with("MONITOR_MAX_OVERHEAD", "100%")
+            .with_variable("MONITOR_MAX_RATE", "0")
+            .with_variable("MONITOR_MAX_OVERHEAD", "100%")
     }
 
     fn files(&self) -> Vec<PathBuf> {
@@ -56,18 +56,18 @@ impl Numbered {
     }
 
     /// Returns how many calls each of its threads has made.
-    fn made(&self) -> [u64; 2] {
+    fn calls_made(&self) -> [u64; 2] {
         let bytes = std::fs::read(&self.progress).unwrap();
         [0, 8].map(|at| u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap()))
     }
 
     /// Waits for its first call and then this long, and kills it. Returns its process id and the calls of each thread.
     fn kill(mut self, after: Duration) -> (i64, [u64; 2]) {
-        wait_for("its first call", || self.made() != [0, 0]);
+        wait_for("its first call", || self.calls_made() != [0, 0]);
         std::thread::sleep(after);
         self.program.kill().unwrap();
         self.program.wait().unwrap();
-        (i64::from(self.program.id()), self.made())
+        (i64::from(self.program.id()), self.calls_made())
     }
 }
 
@@ -292,7 +292,7 @@ fn the_panic_that_ended_a_program_is_told() {
 #[test]
 fn without_a_folder_in_memory_rings_are_on_the_heap_and_all_else_is_as_usual() {
     for folder in [Path::new("off"), Path::new("/proc"), Path::new("/dev/shm/no/such/folder")] {
-        let stage = Stage::new().with("MONITOR_RINGS", folder.to_str().unwrap());
+        let stage = Stage::new().with_variable("MONITOR_RINGS", folder.to_str().unwrap());
         assert_eq!(stage.run("return", 100), "5050\n");
         let store = stage.store();
         assert_eq!(store.one::<i64>("SELECT count(*) FROM calls"), 100);

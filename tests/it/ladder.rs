@@ -8,7 +8,7 @@ use crate::victim::{Stage, Store};
 
 /// Reads what the scenario `hot` prints: for each of its two functions the number of calls, of failed ones and of slow
 /// ones.
-fn made(output: &str) -> [[i64; 3]; 2] {
+fn read_made(output: &str) -> [[i64; 3]; 2] {
     let mut lines = output.lines().map(|line| {
         let mut numbers = line.split(' ').map(|number| number.parse().unwrap());
         std::array::from_fn(|_| numbers.next().unwrap())
@@ -52,7 +52,7 @@ fn a_very_hot_function_is_only_counted_and_one_beside_it_recorded() {
     wait_for("slow calls of a function that is only counted", || stage.has_row(slow));
     let counted = "SELECT 1 FROM rates WHERE function = 'victim::hot::hot' AND fidelity = 'counted'";
     wait_for("the row that says that it is only counted", || stage.has_row(counted));
-    let [hot, rare] = made(&stage.finish(program));
+    let [hot, rare] = read_made(&stage.finish(program));
     let store = stage.store();
     check_counts(&store, "hot", hot);
     check_counts(&store, "rare", rare);
@@ -74,7 +74,7 @@ fn a_very_hot_function_is_only_counted_and_one_beside_it_recorded() {
 
 #[test]
 fn without_a_stated_limit_the_slowest_have_rows_and_a_bad_minute_does_not_flood_the_store() {
-    let stage = Stage::bounded().with("MONITOR_SAMPLE", "victim::hot::answer=0.001");
+    let stage = Stage::bounded().with_variable("MONITOR_SAMPLE", "victim::hot::answer=0.001");
     let output = stage.run("bad-minute", 8000);
     let numbers: Vec<i64> = output.trim().split(' ').map(|number| number.parse().unwrap()).collect();
     let [calls, slow, bad_from_ns] = numbers[..] else { panic!("{output}") };
@@ -98,7 +98,7 @@ fn without_a_stated_limit_the_slowest_have_rows_and_a_bad_minute_does_not_flood_
 
 #[test]
 fn a_burst_from_the_first_moment_on_leaves_no_more_rows_than_a_second_may() {
-    let stage = Stage::bounded().with("MONITOR_MAX_OVERHEAD", "100%");
+    let stage = Stage::bounded().with_variable("MONITOR_MAX_OVERHEAD", "100%");
     let began = Instant::now();
     stage.run("burst", 200_000);
     // A busy machine may stretch the burst over some seconds.
@@ -137,7 +137,9 @@ fn check_trees(store: &Store) {
 
 #[test]
 fn trees_of_a_burst_are_thinned_whole() {
-    let stage = Stage::bounded().with("MONITOR_MAX_OVERHEAD", "100%").with("MONITOR_MAX_RATE", "200");
+    let stage = Stage::bounded()
+        .with_variable("MONITOR_MAX_OVERHEAD", "100%")
+        .with_variable("MONITOR_MAX_RATE", "200");
     let began = Instant::now();
     stage.run("tree", 20_000);
     let seconds = i64::try_from(began.elapsed().as_secs()).unwrap();
@@ -170,7 +172,7 @@ fn partial_trees(store: &Store, root: &str, (number, below): (u32, &str)) -> rus
 
 #[test]
 fn trees_are_whole_while_the_ladder_keeps_their_rows_within_bounds() {
-    let stage = Stage::bounded().with("MONITOR_MAX_OVERHEAD", "100%");
+    let stage = Stage::bounded().with_variable("MONITOR_MAX_OVERHEAD", "100%");
     let began = Instant::now();
     let program = stage.start_until_told("forest-until-told");
     // The ladder knows how often each function is called as soon as one second is like the last. Then every trunk with
@@ -253,7 +255,7 @@ fn rates_are_turned_up_and_down_from_outside_while_the_store_is_locked_in_betwee
         "INSERT OR REPLACE INTO sampling (pattern, rate, set_by) VALUES ('victim::hot::hot', 0.001, 'test')";
     other.execute(set, []).unwrap();
     wait_for_rate("0.001");
-    let [hot, rare] = made(&stage.finish(program));
+    let [hot, rare] = read_made(&stage.finish(program));
     let store = stage.store();
     check_rows_by_chance(&store, began);
     check_size(&stage);

@@ -1,7 +1,7 @@
 //! Tests the behaviour of `monitored` from outside: runs programs, each with a store of its own, and reads the store
 //! with plain SQL.
 #![allow(clippy::disallowed_methods, reason = "tests look at files and wait for programs")]
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
+#![allow(clippy::unwrap_used, reason = "the panic of a test names the place at which the test cannot go on")]
 
 mod patience;
 mod victim;

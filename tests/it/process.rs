@@ -31,7 +31,7 @@ fn a_flush_brings_all_that_was_recorded_to_the_store() {
 #[test]
 fn rows_come_while_a_program_runs_and_killed_it_leaves_a_clean_store() {
     // A batch of fifty rows is full, and is written, at every drain.
-    let stage = Stage::new().with("MONITOR_BATCH", "50");
+    let stage = Stage::new().with_variable("MONITOR_BATCH", "50");
     let mut program = stage.start("pace", 100_000);
     let mut lines = BufReader::new(program.stdout.take().unwrap()).lines();
     let made = lines.by_ref().take(500).map(|line| line.unwrap().parse::<i64>().unwrap()).last().unwrap() + 1;
@@ -52,7 +52,7 @@ fn rows_come_while_a_program_runs_and_killed_it_leaves_a_clean_store() {
 
 #[test]
 fn recording_can_be_switched_off() {
-    let stage = Stage::new().with("MONITOR", "off");
+    let stage = Stage::new().with_variable("MONITOR", "off");
     assert_eq!(stage.run("return", 10), "55\n");
     assert_eq!(std::fs::read_dir(stage.folder()).unwrap().count(), 0);
 }
@@ -93,7 +93,8 @@ fn a_recursion_of_ten_thousand_fits_the_stack() {
 
 #[test]
 fn a_call_at_each_allocation_neither_hangs_nor_changes_the_program() {
-    let stage = Stage::new().with("MONITOR_MAX_RATE", "0").with("MONITOR_MAX_OVERHEAD", "100%");
+    let stage =
+        Stage::new().with_variable("MONITOR_MAX_RATE", "0").with_variable("MONITOR_MAX_OVERHEAD", "100%");
     let said = stage.run("allocator", 3000);
     let sum: usize =
         (0..3000).map(|at| (0..at % 7).map(|word| format!("word {word} of {at}").len()).sum::<usize>()).sum();

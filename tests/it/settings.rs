@@ -5,7 +5,7 @@ use crate::victim::Stage;
 
 /// Runs `outcomes` with this capture mode, and returns how many arguments, results and errors are stored.
 fn captured(mode: &str) -> (i64, i64, i64) {
-    let stage = Stage::new().with("MONITOR_CAPTURE", mode);
+    let stage = Stage::new().with_variable("MONITOR_CAPTURE", mode);
     stage.run("outcomes", 3);
     let store = stage.store();
     assert_eq!(store.one::<i64>("SELECT SUM(calls) FROM functions"), 3 * 4 + 3);
@@ -24,7 +24,7 @@ fn what_is_captured_is_what_was_asked_for() {
 
 #[test]
 fn rows_older_than_the_retention_go_while_the_program_runs() {
-    let stage = Stage::new().with("MONITOR_RETENTION", "1s").with("MONITOR_SAMPLE", "1");
+    let stage = Stage::new().with_variable("MONITOR_RETENTION", "1s").with_variable("MONITOR_SAMPLE", "1");
     let mut program = stage.start("pace", 60_000);
     // The first rows are gone and others are there.
     let expired = "SELECT 1 FROM (SELECT MIN(call_id) AS first FROM calls) WHERE first > 500";
@@ -37,7 +37,7 @@ fn rows_older_than_the_retention_go_while_the_program_runs() {
 
 #[test]
 fn database_and_log_stay_within_the_disk_they_may_use() {
-    let stage = Stage::new().with("MONITOR_MAX_DISK", "1MiB");
+    let stage = Stage::new().with_variable("MONITOR_MAX_DISK", "1MiB");
     let mut program = stage.start("flood", 3000);
     let log = stage.folder().join("store.db-wal");
     let size = |path: &std::path::Path| std::fs::metadata(path).map_or(0, |file| file.len());
@@ -58,7 +58,7 @@ fn database_and_log_stay_within_the_disk_they_may_use() {
 
 #[test]
 fn a_store_in_memory_leaves_no_file() {
-    let stage = Stage::new().with("MONITOR_DB", ":memory:");
+    let stage = Stage::new().with_variable("MONITOR_DB", ":memory:");
     assert_eq!(stage.run("flush", 10), "55\nOk(())\n");
     assert_eq!(std::fs::read_dir(stage.folder()).unwrap().count(), 0);
 }
@@ -69,12 +69,13 @@ fn a_settings_file_is_read_with_variables_filled_in_and_the_environment_wins() {
     let file = stage.folder().join("monitor.toml");
     let text = "sample = \"${SHOP_RATE:1},victim::root=0\"\nservice = \"${SHOP_NAME:the shop}\"\ncapture = \"none\"\n";
     std::fs::write(&file, text).unwrap();
-    let stage = stage.with("MONITOR_CONFIG", file.to_str().unwrap()).with("MONITOR_CAPTURE", "all");
+    let stage =
+        stage.with_variable("MONITOR_CONFIG", file.to_str().unwrap()).with_variable("MONITOR_CAPTURE", "all");
     stage.run("tree", 5);
     let store = stage.store();
     assert_eq!(store.all::<String>("SELECT service FROM processes"), ["the shop"]);
     assert_eq!(store.one::<i64>("SELECT COUNT(*) FROM calls"), 0, "a tree goes with its root");
-    let stage = stage.with("SHOP_NAME", "another").with("MONITOR_SAMPLE", "1");
+    let stage = stage.with_variable("SHOP_NAME", "another").with_variable("MONITOR_SAMPLE", "1");
     stage.run("tree", 5);
     let store = stage.store();
     let services: Vec<String> = store.all("SELECT service FROM processes ORDER BY process_id");
@@ -84,7 +85,7 @@ fn a_settings_file_is_read_with_variables_filled_in_and_the_environment_wins() {
 
 #[test]
 fn the_last_pattern_that_matches_gives_the_rate() {
-    let stage = Stage::new().with("MONITOR_SAMPLE", "0,victim::*=1,victim::b*=0");
+    let stage = Stage::new().with_variable("MONITOR_SAMPLE", "0,victim::*=1,victim::b*=0");
     stage.run("tree", 10);
     let rates: Vec<String> =
         stage.store().all("SELECT function || ' ' || sample_rate FROM functions ORDER BY function");

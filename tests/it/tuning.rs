@@ -9,7 +9,7 @@ use crate::victim::{Stage, Steady};
 
 #[test]
 fn rows_follow_the_rate_and_counts_do_not() {
-    let stage = Stage::new().with("MONITOR_SAMPLE", "0.1");
+    let stage = Stage::new().with_variable("MONITOR_SAMPLE", "0.1");
     stage.run("return", 100_000);
     let store = stage.store();
     assert_eq!(store.one::<i64>("SELECT calls FROM functions"), 100_000);
@@ -27,7 +27,7 @@ fn rows_follow_the_rate_and_counts_do_not() {
 
 #[test]
 fn a_tree_is_kept_whole_or_not_at_all() {
-    let stage = Stage::new().with("MONITOR_SAMPLE", "victim::root=0.2");
+    let stage = Stage::new().with_variable("MONITOR_SAMPLE", "victim::root=0.2");
     stage.run("tree", 2000);
     let store = stage.store();
     let roots: i64 = store.one("SELECT COUNT(*) FROM calls WHERE function = 'victim::root'");
@@ -42,7 +42,7 @@ fn a_tree_is_kept_whole_or_not_at_all() {
 
 #[test]
 fn a_callee_with_a_lower_rate_of_its_own_is_thinned_further() {
-    let stage = Stage::new().with("MONITOR_SAMPLE", "victim::root=0.5,victim::leaf=0.1");
+    let stage = Stage::new().with_variable("MONITOR_SAMPLE", "victim::root=0.5,victim::leaf=0.1");
     stage.run("tree", 5000);
     let store = stage.store();
     let rows = |function: &str| -> i64 {
@@ -56,7 +56,7 @@ fn a_callee_with_a_lower_rate_of_its_own_is_thinned_further() {
 
 #[test]
 fn failures_are_kept_at_rate_zero() {
-    let stage = Stage::new().with("MONITOR_SAMPLE", "0");
+    let stage = Stage::new().with_variable("MONITOR_SAMPLE", "0");
     stage.run("outcomes", 110);
     let store = stage.store();
     assert_eq!(store.one::<i64>("SELECT COUNT(*) FROM errors"), 120);
@@ -162,7 +162,7 @@ fn set_rate_zero(stage: &Stage, programs: &[Steady]) -> i64 {
 
 #[test]
 fn a_hot_function_that_is_left_out_is_counted_exactly_and_its_failures_kept() {
-    let stage = Stage::bounded().with("MONITOR_SAMPLE", "0");
+    let stage = Stage::bounded().with_variable("MONITOR_SAMPLE", "0");
     let program = stage.start_until_told("flood-until-told");
     let change = "SELECT 1 FROM events WHERE detail LIKE 'victim::orders::check: %timed -> counted%'";
     wait_for("the function to be only counted", || stage.has_row(change));
@@ -191,7 +191,7 @@ fn a_change_of_the_settings_file_holds_at_once_and_a_bad_one_not_at_all() {
     let file = stage.folder().join("monitor.toml");
     let write = |text: &str| replace(&file, text);
     write("sample = 1\nmax_rate = 0\nmax_overhead = '100%'");
-    let stage = stage.with("MONITOR_CONFIG", file.to_str().unwrap());
+    let stage = stage.with_variable("MONITOR_CONFIG", file.to_str().unwrap());
     let mut program = Steady::start(&stage);
     wait_for_rows(&stage);
     write("sample = 'victim::*=0'\nmax_rate = 0\nmax_overhead = '100%'");
@@ -216,7 +216,7 @@ fn bounds_and_batches_of_the_settings_file_hold_at_once_and_what_waits_for_a_sta
     let file = stage.folder().join("monitor.toml");
     let write = |text: &str| replace(&file, text);
     write("max_rate = 0\nmax_overhead = '100%'");
-    let stage = stage.with("MONITOR_CONFIG", file.to_str().unwrap());
+    let stage = stage.with_variable("MONITOR_CONFIG", file.to_str().unwrap());
     let program = Steady::start(&stage);
     wait_for_rows(&stage);
     write(
@@ -227,9 +227,9 @@ fn bounds_and_batches_of_the_settings_file_hold_at_once_and_what_waits_for_a_sta
         stage.has_row(&format!("SELECT 1 FROM events WHERE kind = 'config' AND detail LIKE '{like}'"))
     };
     wait_for("the new bounds", || has_event("retention = 7200s, max_disk = 8388608 bytes by %"));
-    let (made, told) = program.end(&stage);
-    assert_eq!(told.lines().count(), 1, "{told}");
-    assert!(told.contains("max_memory, capture changed by settings file"), "{told}");
+    let (made, warning) = program.end(&stage);
+    assert_eq!(warning.lines().count(), 1, "{warning}");
+    assert!(warning.contains("max_memory, capture changed by settings file"), "{warning}");
     assert!(has_event("drain_interval = 20ms, batch = 100 by %"));
     assert!(has_event("max_memory, capture changed by % holds from the next start of the program on"));
     let figures: String = stage.store().one("SELECT calls || ' ' || dropped FROM functions");

@@ -25,7 +25,7 @@ pub(crate) struct Stage {
 impl Stage {
     /// Makes a stage on which every sampled call gets a row: rows and cost have no bound.
     pub(crate) fn new() -> Self {
-        Self::bounded().with("MONITOR_MAX_RATE", "0").with("MONITOR_MAX_OVERHEAD", "100%")
+        Self::bounded().with_variable("MONITOR_MAX_RATE", "0").with_variable("MONITOR_MAX_OVERHEAD", "100%")
     }
 
     /// Makes a stage with the default bounds, as users have them.
@@ -34,7 +34,7 @@ impl Stage {
     }
 
     /// Sets a variable for every program.
-    pub(crate) fn with(mut self, name: &str, value: &str) -> Self {
+    pub(crate) fn with_variable(mut self, name: &str, value: &str) -> Self {
         self.variables.push((name.to_owned(), value.to_owned()));
         self
     }

@@ -84,7 +84,7 @@ pub(super) struct Counter {
     value: u32,
 }
 
-/// What a counter does.
+/// The actions of a counter.
 pub(super) trait Count {
     /// Counts.
     #[monitor]

@@ -41,12 +41,12 @@ pub(crate) fn subscribe(number: u64) {
 
 /// Makes this many calls at the usual rate, as many at rate zero, and as many after that rate was reset.
 pub(crate) fn rates(number: u64) {
-    let many = || (0..number).for_each(|_| drop(work(0)));
-    many();
+    let call_often = || (0..number).for_each(|_| drop(work(0)));
+    call_often();
     println!("{:?}", monitored::set_sample_rate("victim::control::*", 0.0));
-    many();
+    call_often();
     println!("{:?}", monitored::reset_sample_rate("victim::control::*"));
-    many();
+    call_often();
     println!("{:?}", monitored::set_sample_rate("victim::*", 1.5).map_err(|error| error.to_string()));
     println!("{:?}", monitored::flush(IN_TIME));
 }

@@ -41,26 +41,26 @@ pub(crate) fn numbered(pause_every: u64) {
     });
 }
 
-fn many(number: u64) {
+fn make_calls(number: u64) {
     for at in 0..number {
         step(0, at);
     }
 }
 
 pub(crate) fn abort(number: u64) {
-    many(number);
+    make_calls(number);
     std::process::abort();
 }
 
 /// Ends without handlers, as a shell does after it has replaced its last command.
 pub(crate) fn exit_at_once(number: u64) {
-    many(number);
+    make_calls(number);
     super::system::exit_at_once(3);
 }
 
 /// Becomes another program, which is not monitored.
 pub(crate) fn exec(number: u64) {
-    many(number);
+    make_calls(number);
     println!("{}", std::process::Command::new("sleep").arg("60").exec());
 }
 
@@ -81,7 +81,7 @@ fn handles(number: u64) {
 
 /// Hangs in calls on a named thread and in suspended async calls.
 pub(crate) fn stuck() {
-    many(3);
+    make_calls(3);
     let worker = std::thread::Builder::new().name("worker".to_owned()).spawn(|| handles(7));
     super::waiting::stuck();
     drop(worker.map(std::thread::JoinHandle::join));
@@ -90,7 +90,7 @@ pub(crate) fn stuck() {
 /// Panics in a way that ends the process.
 pub(crate) fn panic(number: u64) {
     std::panic::set_hook(Box::new(|_| std::process::abort()));
-    many(number);
+    make_calls(number);
     dies(number);
 }
 

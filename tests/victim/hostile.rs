@@ -101,7 +101,7 @@ pub(crate) fn signals(number: u64) {
 }
 
 /// Makes this many calls and ends the process at once, in the way named.
-pub(crate) fn ends(number: u64, how: &str) {
+pub(crate) fn end_process(number: u64, how: &str) {
     for at in 0..number {
         leaf(at);
     }

@@ -28,9 +28,9 @@ fn main() {
     let number = arguments.next().and_then(|number| number.parse().ok()).unwrap_or(100_u64);
     match scenario.as_str() {
         "outcomes" => orders::outcomes(number),
-        "return" => println!("{}", orders::many(number)),
+        "return" => println!("{}", orders::make_calls(number)),
         "exit" => {
-            println!("{}", orders::many(number));
+            println!("{}", orders::make_calls(number));
             std::process::exit(7);
         }
         "threads" => threads(number),
@@ -73,7 +73,7 @@ fn main() {
         "late" => hostile::exit_handlers(),
         "allocator" => allocator::allocator(number),
         "signals" => hostile::signals(number),
-        "ends" => hostile::ends(number, &arguments.next().unwrap_or_default()),
+        "ends" => hostile::end_process(number, &arguments.next().unwrap_or_default()),
         "hook" => orders::hook(),
         "acknowledge" => acknowledge(),
         "failures" => failures(number),
@@ -270,7 +270,7 @@ fn destructor() {
 
 /// Leaves the recorder no time to write, and ends once the recorder's thread has ended.
 fn late_shutdown(number: u64) {
-    println!("{}", orders::many(number));
+    println!("{}", orders::make_calls(number));
     let in_time = monitored::shutdown(Duration::from_millis(50)).is_ok();
     while std::fs::read_dir("/proc/self/task").is_ok_and(|threads| threads.count() > 1) {
         std::thread::sleep(Duration::from_millis(1));
@@ -290,7 +290,7 @@ fn after_shutdown() {
 fn acknowledge() {
     let mut made = 0;
     loop {
-        orders::many(50);
+        orders::make_calls(50);
         made += 50;
         if monitored::flush(IN_TIME).is_ok() {
             println!("{made}");
@@ -411,8 +411,8 @@ mod system {
 
 /// Makes this many calls, flushes, and makes one more call. The store has the former after the flush.
 fn flush(number: u64) {
-    println!("{}", orders::many(number));
+    println!("{}", orders::make_calls(number));
     println!("{:?}", monitored::flush(IN_TIME));
     // This call is left to the end of the process.
-    orders::many(1);
+    orders::make_calls(1);
 }

@@ -114,7 +114,7 @@ fn count(at: u64) -> u64 {
 }
 
 /// Makes this many calls.
-pub(crate) fn many(number: u64) -> u64 {
+pub(crate) fn make_calls(number: u64) -> u64 {
     (0..number).map(count).sum()
 }
 
