@@ -1,6 +1,6 @@
 //! Asserts that counts of calls are exact, also where calls lose their rows.
 
-use crate::victim::Stage;
+use crate::victim::{Stage, ended_in_time};
 
 /// Returns the number of calls, and the sum of rows and of calls counted as dropped. On a busy machine the writer may
 /// not run in time, and calls overrun their rings.
@@ -81,12 +81,15 @@ fn two_processes_on_one_store_have_each_row_once() {
     for mut program in programs {
         assert!(program.wait().unwrap().success());
     }
+    let is_in_time = ended_in_time(began);
     stage.settle(began);
     assert_eq!(calls_and_rows(&stage), (8000, 8000));
     let store = stage.store();
     let by_process: Vec<i64> = store.all("SELECT COUNT(*) FROM calls GROUP BY process_id ORDER BY COUNT(*)");
     assert_eq!(by_process, [3000, 5000]);
-    assert_eq!(store.all::<String>("SELECT ending FROM processes"), ["exit", "exit"]);
+    // On a busy machine an end may have had no time to write: the rows are recovered then, as after a crash.
+    let endings: Vec<String> = store.all("SELECT ending FROM processes");
+    assert!(endings == ["exit", "exit"] || !is_in_time, "{endings:?}");
 }
 
 #[test]

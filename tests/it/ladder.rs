@@ -77,7 +77,7 @@ fn without_a_stated_limit_the_slowest_have_rows_and_a_bad_minute_does_not_flood_
     let stage = Stage::bounded().with_variable("MONITOR_SAMPLE", "victim::hot::answer=0.001");
     let output = stage.run("bad-minute", 8000);
     let numbers: Vec<i64> = output.trim().split(' ').map(|number| number.parse().unwrap()).collect();
-    let [calls, slow, bad_from_ns] = numbers[..] else { panic!("{output}") };
+    let [calls, slow, bad_from_ns, bad_calls] = numbers[..] else { panic!("{output}") };
     let store = stage.store();
     assert_eq!(count(&store, "answer", "SELECT calls FROM functions"), calls);
     let slow_rows =
@@ -86,9 +86,10 @@ fn without_a_stated_limit_the_slowest_have_rows_and_a_bad_minute_does_not_flood_
     // slow ones.
     let found = slow_rows(format!("start_ns < {bad_from_ns} AND duration_ms >= 5"));
     assert!(found >= slow / 4 && slow > 8, "{found} of {slow}");
-    // Each of the 800 bad calls is slower than 99 in 100 of the calls before; ten a second get rows for that.
+    // Each of the bad calls, 800 of them on an idle machine, is slower than 99 in 100 of the calls before; ten a second
+    // get rows for that.
     let bad = slow_rows(format!("start_ns >= {bad_from_ns}"));
-    assert!((10..=60).contains(&bad), "{bad}");
+    assert!((10.min(bad_calls / 8)..=60).contains(&bad) && bad_calls >= 8, "{bad} of {bad_calls}");
     let most: i64 = store.one(
         "SELECT MAX(rows) FROM (SELECT COUNT(*) AS rows FROM slow_calls GROUP BY start_ns / 1000000000)",
     );

