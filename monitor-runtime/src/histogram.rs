@@ -34,6 +34,18 @@ const BELOW: [u8; CELLS] = {
     }
     below
 };
+
+/// For each thirty-second of a doubling the bound that lies within it or next above it. Both tables are read at
+/// once: a bound that is found by what lies below it would have to wait for that.
+const WITHIN: [u64; CELLS] = {
+    let mut within = [0; CELLS];
+    let mut cell = 0;
+    while cell < CELLS {
+        within[cell] = EIGHTHS[BELOW[cell] as usize];
+        cell += 1;
+    }
+    within
+};
 const CELLS: usize = 32;
 
 const fn cell_of(scaled: u64) -> usize {
@@ -54,8 +66,8 @@ pub fn bucket(ns: u64) -> i32 {
     }
     let zeros = ns.leading_zeros();
     let scaled = ns << zeros;
-    let below = BELOW[cell_of(scaled)];
-    let within = EIGHTHS.get(usize::from(below)).is_some_and(|bound| scaled > *bound);
+    let cell = cell_of(scaled);
+    let (below, within) = (BELOW[cell], scaled > WITHIN[cell]);
     (63 - zeros.cast_signed()) * 8 + i32::from(below) + i32::from(within) - 1
 }
 

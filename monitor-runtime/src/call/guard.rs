@@ -13,6 +13,7 @@ use crate::ring::spsc::Room;
 use crate::site::{CallSite, fidelity};
 use crate::thread::pool::{self, NO_SPAN, RESERVED_SPANS, ThreadState, UNSAMPLED};
 use crate::thread::scratch::{self, Arena};
+use crate::thread::tally::Durations;
 
 pub(crate) use super::decision::{Draw, draw, is_certain, thread_for};
 use super::publish;
@@ -88,9 +89,10 @@ impl State {
 }
 
 /// A call under way, but one that passes through, or is only counted and has no drawn one above it. Aligned as
-/// the stack is, so that two words that are written at once never lie in two cache lines.
+/// the stack is, so that two words that are written at once never lie in two cache lines. The words that are zero
+/// for a drawn call lie in pairs, each of which one instruction writes.
 #[derive(Debug)]
-#[repr(align(16))]
+#[repr(C, align(16))]
 pub(super) struct Entered {
     pub(super) thread: &'static ThreadState,
     pub(super) site: &'static CallSite,
@@ -99,10 +101,12 @@ pub(super) struct Entered {
     /// Nothing for a drawn call without values; else flags, and the weight to put back above them.
     pub(super) special: u64,
     pub(super) values: Values,
-    /// What was current before.
-    pub(super) parent: u64,
     /// The writer, from the entry of a call that captures arguments until these are written.
     pub(super) arena: Option<Arena>,
+    /// The durations that count a call that is sampled out but timed, if its thread has counted such a call before.
+    pub(super) durations: Option<&'static Durations>,
+    /// What was current before.
+    pub(super) parent: u64,
 }
 
 /// Flags of `Entered::special`.
@@ -186,7 +190,7 @@ impl Slot {
 
     #[inline(never)]
     pub(super) fn open<const HERE: bool>(&mut self, site: &'static CallSite) -> State {
-        let Some(entered) = Entered::recorded(site) else { return self.open_otherwise(site) };
+        let Some(entered) = Entered::recorded(site) else { return self.open_timed::<HERE>(site) };
         // The clock last: nothing of ours counts.
         let start = counter();
         frames::push(entered.thread.page.words, site.id(), start, entered.span);
@@ -196,11 +200,13 @@ impl Slot {
 
     #[inline(never)]
     pub(super) fn open_untimed<const HERE: bool>(&mut self, site: &'static CallSite) -> State {
-        let Some(mut entered) = Entered::recorded(site) else { return self.open_otherwise(site) };
+        let Some(mut entered) = Entered::recorded(site) else { return self.open_timed::<HERE>(site) };
         frames::push(entered.thread.page.words, site.id(), 0, entered.span);
-        if entered.thread.captures.args() {
-            entered.arena = scratch::at_hand();
-            entered.begin_values();
+        if entered.thread.captures.args()
+            && let Some(arena) = scratch::at_hand()
+        {
+            entered.begin_values(arena);
+            entered.arena = Some(arena);
         }
         self.0 = Some(entered);
         State::ENTERED
@@ -209,7 +215,7 @@ impl Slot {
     #[inline(never)]
     pub(super) fn end_ok<const HERE: bool>(&mut self) {
         if let Some(entered) = &mut self.0 {
-            entered.end_ok();
+            entered.end_ok::<HERE>();
         }
     }
 
@@ -218,18 +224,26 @@ impl Slot {
     #[inline(never)]
     pub(super) fn end_late(&mut self, site: &'static CallSite, state: State) {
         if let Some(entered) = self.look_at(site, state) {
-            entered.end_ok();
+            entered.end_ok::<false>();
         }
     }
 
     /// The call, as one that has to be looked at.
+    #[cfg_attr(not(debug_assertions), inline(always))]
     pub(super) fn look_at(&mut self, site: &'static CallSite, state: State) -> Option<&mut Entered> {
         if state.is_counted() {
-            let thread = pool::current()?;
-            let (start, parent, special) = (state.start(), state.parent(), special::JUST_COUNTED);
-            self.0 = Some(Entered { start, special, parent, ..Entered::nothing(site, thread) });
+            self.enter_counted(site, state);
         }
         self.0.as_mut()
+    }
+
+    /// Gives a call that was only counted a place in the slot.
+    #[cold]
+    #[inline(never)]
+    fn enter_counted(&mut self, site: &'static CallSite, state: State) {
+        let (start, parent, special) = (state.start(), state.parent(), special::JUST_COUNTED);
+        let entered = |thread| Entered { start, special, parent, ..Entered::nothing(site, thread) };
+        self.0 = pool::current().map(entered);
     }
 }
 
@@ -290,9 +304,14 @@ impl Entered {
     // What is rare is left to calls at the end, for which nothing has to be saved on the usual way.
 
     #[cfg_attr(not(debug_assertions), inline(always))]
-    pub(super) fn end_ok(&mut self) {
+    pub(super) fn end_ok<const HERE: bool>(&mut self) {
         if self.special != 0 {
-            return self.end_ok_specially();
+            aside();
+            return match self.special {
+                special::UNDRAWN => self.end_timed::<HERE>(),
+                special::VALUES => self.end_ok_with_values::<HERE>(),
+                _ => self.end_ok_otherwise(),
+            };
         }
         let end = counter();
         frames::pop(self.thread.page.words);
@@ -362,7 +381,7 @@ impl Entered {
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(super) fn nothing(site: &'static CallSite, thread: &'static ThreadState) -> Self {
         let (span, parent, values) = (NO_SPAN, NO_SPAN, Values::default());
-        Self { thread, site, start: 0, span, parent, special: 0, values, arena: None }
+        Self { thread, site, start: 0, span, special: 0, values, arena: None, durations: None, parent }
     }
 
     /// Reads the clock.

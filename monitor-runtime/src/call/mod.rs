@@ -8,6 +8,7 @@ pub(crate) mod guard;
 pub(crate) mod scope;
 pub(crate) mod decision;
 pub(crate) mod slow_path;
+pub(crate) mod timed;
 pub(crate) mod values;
 pub(crate) mod publish;
 pub(crate) mod future;

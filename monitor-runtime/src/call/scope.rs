@@ -95,7 +95,7 @@ impl Slot {
         if std::thread::panicking() && entered.special & special::UNWINDING == 0 {
             entered.end_by_panic();
         } else {
-            entered.end_ok();
+            entered.end_ok::<HERE>();
         }
     }
 }

@@ -9,11 +9,11 @@ use std::sync::atomic::Ordering;
 use super::decision::{Draw, draw, is_certain, thread_for};
 use super::guard::{Entered, Slot, State, begin_span, special};
 use super::publish::{count, deliver};
-use crate::platform::clock::{Ticks, coarse, coarse_start, counter, is_counter, ticks};
+use crate::platform::clock::{Ticks, coarse, coarse_start, is_counter, ticks};
 use crate::record::{Header, Kept, Outcome, Word};
 use crate::ring::frames;
 use crate::site::CallSite;
-use crate::thread::pool::{self, Lease, NO_SPAN, RESERVED_SPANS, ThreadState, UNSAMPLED};
+use crate::thread::pool::{self, Lease, RESERVED_SPANS, ThreadState, UNSAMPLED};
 use crate::thread::scratch;
 use crate::thread::tally::Unrecorded;
 
@@ -21,33 +21,10 @@ impl Slot {
     #[inline(never)]
     pub(super) fn open_otherwise(&mut self, site: &'static CallSite) -> State {
         match pool::current() {
-            Some(thread) if site.is_timed() && is_counter() => self.open_timed(site, thread),
             Some(thread) if site.is_counted() => self.open_counted(site, thread),
             _ => self.open_specially(site),
         }
         if self.0.is_some() { State::ENTERED } else { State::NONE }
-    }
-
-    /// Enters a call of a function whose calls are timed where they are not drawn. Usually it is not.
-    #[cfg_attr(not(debug_assertions), inline(always))]
-    fn open_timed(&mut self, site: &'static CallSite, thread: &'static ThreadState) {
-        let parent = thread.current.load(Ordering::Relaxed);
-        thread.suppress();
-        let is_left_out = match parent {
-            NO_SPAN => {
-                pool::countdown(site.id()).is_some_and(|countdown| countdown.leave_to_be_timed(site.epoch()))
-            }
-            UNSAMPLED => true,
-            _ => false,
-        };
-        if !is_left_out {
-            thread.restore(parent);
-            return self.open_specially(site);
-        }
-        let start = counter();
-        frames::push(thread.page.words, site.id(), start, UNSAMPLED);
-        thread.restore(UNSAMPLED);
-        self.0 = Some(Entered { start, parent, special: special::UNDRAWN, ..Entered::nothing(site, thread) });
     }
 
     /// Enters a call that is only counted below one that was drawn.
@@ -129,36 +106,9 @@ impl Entered {
         if self.special & special::UNDRAWN == 0 { self.span } else { UNSAMPLED }
     }
 
+    /// Ends an `ok` call that is neither timed alone nor drawn with nothing to put back.
     #[inline(never)]
-    pub(super) fn end_ok_specially(&mut self) {
-        if self.special == special::VALUES
-            && let Some(arena) = scratch::at_hand()
-        {
-            return self.end_with_few(counter(), Outcome::Ok, arena);
-        }
-        if self.special == special::UNDRAWN {
-            return self.end_timed();
-        }
-        self.end_ok_otherwise();
-    }
-
-    /// Ends a call that was not drawn and has nothing to put back.
-    #[inline(never)]
-    fn end_timed(&self) {
-        let Self { thread, site, parent, start, .. } = *self;
-        let end = counter();
-        let duration = end.wrapping_sub(start);
-        thread.suppress();
-        if duration >= site.slow_ticks.load(Ordering::Relaxed) {
-            return self.end_specially(end, Outcome::Ok, &[]);
-        }
-        count(thread, site, Outcome::Ok, Unrecorded::SampledOut, duration);
-        frames::pop(thread.page.words);
-        thread.restore(parent);
-    }
-
-    #[inline(never)]
-    fn end_ok_otherwise(&mut self) {
+    pub(super) fn end_ok_otherwise(&mut self) {
         if !self.end_counted() {
             self.end(self.now(), Outcome::Ok);
         }
@@ -199,7 +149,7 @@ impl Entered {
 
     /// The end of a call that was not drawn or holds something to put back.
     #[inline(never)]
-    fn end_specially(&self, end: Ticks, outcome: Outcome, values: &[Word]) {
+    pub(super) fn end_specially(&self, end: Ticks, outcome: Outcome, values: &[Word]) {
         let Self { thread, site, parent, special, .. } = *self;
         let counted = special & special::COUNTED != 0;
         let (start, end) = if counted { end_of_counted(self.start, end) } else { (self.start, end) };

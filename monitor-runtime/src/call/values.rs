@@ -131,7 +131,7 @@ impl Slot {
         state: State,
         outcome: Outcome,
     ) -> Option<(Arena, Ticks)> {
-        self.look_at(site, state)?.open_last(outcome)
+        self.look_at(site, state)?.open_last::<HERE>(outcome)
     }
 }
 
@@ -167,7 +167,7 @@ impl Entered {
 
     /// Ends the call's time and opens its last value; where there is none to capture, ends the call.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    fn open_last(&mut self, outcome: Outcome) -> Option<(Arena, Ticks)> {
+    fn open_last<const HERE: bool>(&mut self, outcome: Outcome) -> Option<(Arena, Ticks)> {
         let captures = self.thread.captures;
         let (special, is_captured) = match outcome {
             Outcome::Ok => (self.special, captures.results()),
@@ -180,22 +180,22 @@ impl Entered {
             }
         }
         match outcome {
-            Outcome::Ok => self.end_ok(),
+            Outcome::Ok => self.end_ok::<HERE>(),
             _ => self.end(self.now(), outcome),
         }
         None
     }
 
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn open_arena(&mut self) -> Option<Arena> {
-        self.arena = scratch::take(self.thread);
-        self.begin_values();
-        self.arena.take()
+        let arena = scratch::take(self.thread)?;
+        self.begin_values(arena);
+        Some(arena)
     }
 
-    /// Goes on behind what lies in the writer, if there is one.
+    /// Opens the writer behind the values that it holds.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    pub(super) fn begin_values(&mut self) {
-        let Some(arena) = &mut self.arena else { return };
+    pub(super) fn begin_values(&mut self, arena: &mut Writer<'_>) {
         arena.open(limits::VALUES_BYTES_MAX);
         if self.special & special::VALUES == 0 {
             self.values = Values::new(arena.len());
@@ -214,9 +214,18 @@ impl Entered {
         scratch::close(self.thread, arena, start);
     }
 
+    /// Ends an `ok` call that has captured values before its end and nothing to put back.
+    #[inline(never)]
+    pub(super) fn end_ok_with_values<const HERE: bool>(&mut self) {
+        match scratch::at_hand() {
+            Some(arena) => self.end_with_few(counter(), Outcome::Ok, arena),
+            None => self.end_ok_otherwise(),
+        }
+    }
+
     /// Ends a drawn call that has nothing to put back.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    pub(super) fn end_with_few(&self, end: Ticks, outcome: Outcome, arena: Arena) {
+    fn end_with_few(&self, end: Ticks, outcome: Outcome, arena: Arena) {
         let (thread, start) = (self.thread, self.values.start());
         frames::pop(thread.page.words);
         thread.suppress();
@@ -264,7 +273,7 @@ impl Slot {
 
 impl Entered {
     pub(super) fn end_by_panic(&mut self) {
-        if let Some((arena, end)) = self.open_last(Outcome::Panic) {
+        if let Some((arena, end)) = self.open_last::<false>(Outcome::Panic) {
             write_panic(self.start, arena);
             self.end_with_values::<false>(end, Outcome::Panic, arena);
         }

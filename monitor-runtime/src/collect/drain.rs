@@ -3,7 +3,7 @@
 use std::collections::hash_map::Entry;
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
 use super::crash_safety::{self, Keeping, OVERFLOW, Run};
 use super::ladder::Standing;
@@ -317,7 +317,7 @@ impl Collector {
             Entry::Occupied(read) => read.into_mut(),
             Entry::Vacant(place) => place.insert(TallyRead::default()),
         };
-        let calls = differences(&mut read.calls, &tally.calls);
+        let calls = differences(&mut read.calls, tally.calls());
         let counted_before = std::mem::replace(&mut read.counted, countdown.counted());
         let begun = u64::from(read.counted.wrapping_sub(counted_before));
         let failed_before = std::mem::replace(&mut read.counted_failed, countdown.failed());
@@ -335,8 +335,8 @@ impl Collector {
         if calls == [0; 4] && counted == 0 {
             return;
         }
-        let reasons = differences(&mut read.unrecorded, &tally.unrecorded);
-        let total = tally.total_ticks.load(Ordering::Relaxed);
+        let reasons = differences(&mut read.unrecorded, tally.unrecorded());
+        let total = tally.total_ticks();
         let mut total_ticks = total.wrapping_sub(std::mem::replace(&mut read.total_ticks, total));
         let durations = tally.durations().map(|durations| new_durations(&mut read.durations, durations));
         let mut durations = durations.unwrap_or_default();
@@ -362,7 +362,7 @@ impl Collector {
             sampled_out,
             dropped,
             total_ns: self.clock.duration_ns(total_ticks),
-            max_ns: self.clock.duration_ns(tally.max_ticks.swap(0, Ordering::Relaxed)),
+            max_ns: self.clock.duration_ns(tally.take_max_ticks()),
             is_estimated: counted > 0,
         };
         let now_ns = self.clock.now_ns();
@@ -388,13 +388,9 @@ impl Collector {
 const LOOK_WORDS: usize = 8192;
 
 /// What was added to counters since they were last read.
-fn differences<const N: usize>(before: &mut [u64; N], counters: &[AtomicU64; N]) -> [u64; N] {
-    std::array::from_fn(|at| difference(&mut before[at], &counters[at]))
-}
-
-fn difference(before: &mut u64, counter: &AtomicU64) -> u64 {
-    let now = counter.load(Ordering::Relaxed);
-    now.wrapping_sub(std::mem::replace(before, now))
+fn differences<const N: usize>(before: &mut [u64; N], now: [u64; N]) -> [u64; N] {
+    let before = std::mem::replace(before, now);
+    std::array::from_fn(|at| now[at].wrapping_sub(before[at]))
 }
 
 /// Lets the calls that were timed speak for those that were only counted: their durations are

@@ -33,6 +33,7 @@ pub(crate) fn push(page: &[AtomicU64; CONTROL], site: u32, start: Ticks, span: u
 }
 
 /// Sets the start of the innermost call, whose arguments are captured by now.
+#[cfg_attr(not(debug_assertions), inline(always))]
 pub(crate) fn start(page: &[AtomicU64; CONTROL], start: Ticks) {
     let depth = page[DEPTH].load(Ordering::Relaxed).wrapping_sub(1);
     let at = FRAMES + depth as usize % FRAMES_MAX * frame::WORDS;

@@ -19,10 +19,12 @@ pub(crate) mod fidelity {
     pub(crate) const OFF: u8 = 1;
     /// Record each call that no one above has sampled out. Not used where ticks are those of the OS clock.
     pub(crate) const RECORDED: u8 = 2;
-    /// Draw each call; those not drawn are timed.
+    /// Draw each call; those not drawn are timed. Not used where ticks are those of the OS clock.
     pub(crate) const SAMPLED: u8 = 3;
     /// The same, but only a share of those not drawn is timed: what is called so often costs too much.
     pub(crate) const COUNTED: u8 = 4;
+    /// As [`SAMPLED`], where ticks are those of the OS clock.
+    pub(crate) const SAMPLED_BY_OS_CLOCK: u8 = 5;
 
     /// The fidelity in this epoch.
     #[cfg_attr(not(debug_assertions), inline(always))]
@@ -300,10 +302,12 @@ impl CallSite {
         let cap = f64::from_bits(self.cap.load(Ordering::Relaxed));
         let rate = f64::from_bits(self.asked.load(Ordering::Relaxed)).min(cap);
         let before = self.fidelity();
+        let is_counter = crate::platform::clock::is_counter();
         let next = match self.counted.load(Ordering::Relaxed) {
-            _ if rate >= 1.0 && crate::platform::clock::is_counter() => fidelity::RECORDED,
+            _ if rate >= 1.0 && is_counter => fidelity::RECORDED,
             true => fidelity::COUNTED,
-            false => fidelity::SAMPLED,
+            false if is_counter => fidelity::SAMPLED,
+            false => fidelity::SAMPLED_BY_OS_CLOCK,
         };
         if before == fidelity::OFF || (before == next && self.rate().to_bits() == rate.to_bits()) {
             return;
@@ -326,12 +330,6 @@ impl CallSite {
         self.first.load(Ordering::Relaxed) > 0
             && self.rate() > 0.0
             && self.first.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok()
-    }
-
-    /// Whether its calls are left out in turn and timed, its first calls all taken.
-    #[inline]
-    pub(crate) fn is_timed(&self) -> bool {
-        self.fidelity() == fidelity::SAMPLED && self.first.load(Ordering::Relaxed) == 0
     }
 
     /// Leaves the function alone from now on.

@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 
 use crate::platform::reentrancy::apart;
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
-use crate::thread::tally::reserve;
+use crate::thread::tally::{Durations, reserve};
 
 /// The countdown of one function on one thread.
 #[derive(Debug, Default)]
@@ -95,15 +95,34 @@ impl Countdown {
 #[derive(Debug, Default)]
 pub(crate) struct Countdowns([OnceLock<Table>; TABLES]);
 
-/// Countdowns by the id of the call site. A type of its own, so that a thread finds it behind one word.
+/// Countdowns by the id of the call site, and where a timed call finds the durations of its function. A type of
+/// its own, so that a thread finds it behind one word. The durations lie apart, because calls that are only
+/// counted have no use for them: of many functions, more countdowns fit into a cache.
 #[derive(Debug)]
-pub(crate) struct Table(Box<[Countdown]>);
+pub(crate) struct Table {
+    countdowns: Box<[Countdown]>,
+    durations: Box<[Timed]>,
+}
+
+/// The durations of a function's calls on one thread, once a timed call was counted there.
+type Timed = OnceLock<&'static Durations>;
 
 impl Table {
     /// That of a function, if the table has a place for it.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn of(&self, site: u32) -> Option<&Countdown> {
-        self.0.get(site as usize)
+        self.countdowns.get(site as usize)
+    }
+
+    /// The durations of a function on the same thread, if a timed call was counted there.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(crate) fn durations(&self, site: u32) -> Option<&'static Durations> {
+        self.durations.get(site as usize)?.get().copied()
+    }
+
+    /// Remembers the durations of a function on the same thread. Called by the owner alone.
+    pub(crate) fn set_durations(&self, site: u32, durations: &'static Durations) {
+        let _ = self.durations.get(site as usize).map(|place| place.set(durations));
     }
 }
 
@@ -128,17 +147,24 @@ impl Countdowns {
         }
         let place = (0..TABLES).find(|place| FIRST_TABLE << place > site as usize)?;
         let length = FIRST_TABLE << place;
-        if !reserve(length * size_of::<Countdown>()) {
+        if !reserve(length * (size_of::<Countdown>() + size_of::<Timed>())) {
             return None;
         }
         let copied = |site| before.and_then(|table| table.of(site)).map(Countdown::copy).unwrap_or_default();
-        apart(|| self.0[place].get_or_init(|| Table((0..length as u32).map(copied).collect())))
+        let known =
+            |site| before.and_then(|table| table.durations.get(site as usize)).cloned().unwrap_or_default();
+        apart(|| {
+            self.0[place].get_or_init(|| Table {
+                countdowns: (0..length as u32).map(copied).collect(),
+                durations: (0..length as u32).map(known).collect(),
+            })
+        })
     }
 
     /// Those by which calls were counted, with their sites.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &Countdown)> {
         let used = |(_, countdown): &(u32, &Countdown)| countdown.counted() != 0 || countdown.failed() != 0;
-        (0_u32..).zip(self.table().map_or(&[][..], |table| &table.0)).filter(used)
+        (0_u32..).zip(self.table().map_or(&[][..], |table| &table.countdowns)).filter(used)
     }
 }
 
@@ -146,6 +172,8 @@ impl Countdowns {
 mod tests {
     use super::*;
     use crate::limits::SITES_MAX;
+    use crate::record::Outcome;
+    use crate::thread::tally::{Tally, Unrecorded};
 
     #[test]
     fn a_table_that_grows_keeps_what_was_counted_and_drawn() {
@@ -161,6 +189,18 @@ mod tests {
         assert!(second.leave_out(3));
         let seen: Vec<_> = all.iter().map(|(site, countdown)| (site, countdown.counted())).collect();
         assert_eq!(seen, [(7, 2)]);
+    }
+
+    #[test]
+    fn a_table_that_grows_keeps_where_the_durations_are() {
+        let tally: &'static Tally = Box::leak(Box::default());
+        tally.count(Outcome::Ok, Unrecorded::SampledOut, 1);
+        let all = Countdowns::default();
+        let first = all.grow(7).unwrap();
+        assert!(first.durations(7).is_none());
+        first.set_durations(7, tally.durations().unwrap());
+        let second = all.grow(700).unwrap();
+        assert!(second.durations(7).is_some() && second.durations(700).is_none());
     }
 
     #[test]

@@ -56,6 +56,12 @@ pub(crate) fn with_arena<R>(run: impl FnOnce(&Cell<Option<Arena>>) -> R) -> R {
     HERE.with(|here| run(&here.arena))
 }
 
+/// The calling thread's table of countdowns, if it has one.
+#[inline]
+pub(crate) fn countdown_table() -> Option<&'static Table> {
+    HERE.with(|here| here.countdowns.get())
+}
+
 /// The calling thread's countdown of a function, if it was used before.
 #[inline]
 pub(crate) fn countdown(site: u32) -> Option<&'static Countdown> {

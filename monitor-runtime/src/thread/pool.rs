@@ -26,7 +26,9 @@ use crate::thread::scratch;
 use crate::thread::tally::Tallies;
 
 use super::local::{EXIT, HERE};
-pub(crate) use super::local::{borrowed, countdown, countdown_of, current, forget_current, with_arena};
+pub(crate) use super::local::{
+    borrowed, countdown, countdown_of, countdown_table, current, forget_current, with_arena,
+};
 pub(crate) use super::state::{NO_SPAN, Page, RESERVED_SPANS, SUPPRESSED, ThreadState, UNSAMPLED};
 use super::state::{Placed, Rest};
 

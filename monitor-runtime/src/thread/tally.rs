@@ -32,28 +32,61 @@ pub(crate) enum Unrecorded {
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
     /// By outcome.
-    pub(crate) calls: [AtomicU64; 4],
+    calls: [AtomicU64; 4],
     /// By reason.
-    pub(crate) unrecorded: [AtomicU64; 4],
-    pub(crate) total_ticks: AtomicU64,
-    pub(crate) max_ticks: AtomicU64,
+    unrecorded: [AtomicU64; 4],
+    total_ticks: AtomicU64,
+    max_ticks: AtomicU64,
     durations: OnceLock<Box<Durations>>,
 }
 
-/// Counts of durations by the place of their bucket. 32 bits may wrap; the collector takes differences
-/// far more often than that.
+/// The durations of a tally's calls, and all figures of those that were sampled out but timed: such a call
+/// writes here alone.
 #[derive(Debug)]
-pub(crate) struct Durations([AtomicU32; BUCKETS]);
+pub(crate) struct Durations {
+    /// Calls that were sampled out, timed and `ok`. The tally's own counters do not count them.
+    sampled_out: AtomicU64,
+    total_ticks: AtomicU64,
+    max_ticks: AtomicU64,
+    /// Counts by the place of their bucket, of all calls of the tally. 32 bits may wrap; the collector takes
+    /// differences far more often than that.
+    counts: [AtomicU32; BUCKETS],
+}
 
 impl Durations {
-    #[inline]
+    fn new() -> Self {
+        Self {
+            sampled_out: AtomicU64::new(0),
+            total_ticks: AtomicU64::new(0),
+            max_ticks: AtomicU64::new(0),
+            counts: std::array::from_fn(|_| AtomicU32::new(0)),
+        }
+    }
+
+    /// Counts a call that was sampled out, timed and `ok`. Called by the owner alone.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(crate) fn count_sampled_out(&self, ticks: u64) {
+        add(&self.total_ticks, ticks);
+        raise(&self.max_ticks, ticks);
+        self.count(ticks);
+        // Last, as in [`Tally::count`].
+        add(&self.sampled_out, 1);
+    }
+
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn count(&self, ticks: u64) {
+        let count = self.count_of(ticks);
+        count.store(count.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+    }
+
+    #[cfg_attr(not(debug_assertions), inline(always))]
     fn count_of(&self, ticks: u64) -> &AtomicU32 {
-        &self.0[histogram::place(clock::ns_from_ticks(ticks)).min(BUCKETS - 1)]
+        &self.counts[histogram::place(clock::ns_from_ticks(ticks)).min(BUCKETS - 1)]
     }
 
     /// Counts by place.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (usize, u32)> + '_ {
-        self.0.iter().map(|count| count.load(Ordering::Relaxed)).enumerate()
+        self.counts.iter().map(|count| count.load(Ordering::Relaxed)).enumerate()
     }
 }
 
@@ -63,17 +96,22 @@ fn add(counter: &AtomicU64, amount: u64) {
     counter.store(counter.load(Ordering::Relaxed).wrapping_add(amount), Ordering::Relaxed);
 }
 
+/// Raises a maximum without read-modify-write: there is one writer.
+#[cfg_attr(not(debug_assertions), inline(always))]
+fn raise(max: &AtomicU64, ticks: u64) {
+    if ticks > max.load(Ordering::Relaxed) {
+        max.store(ticks, Ordering::Relaxed);
+    }
+}
+
 impl Tally {
     /// Counts a call of this duration. Called by the owner alone.
     #[inline]
     pub(crate) fn count(&self, outcome: Outcome, reason: Unrecorded, ticks: u64) {
         add(&self.total_ticks, ticks);
-        if ticks > self.max_ticks.load(Ordering::Relaxed) {
-            self.max_ticks.store(ticks, Ordering::Relaxed);
-        }
+        raise(&self.max_ticks, ticks);
         if let Some(durations) = self.durations().or_else(|| self.first_durations()) {
-            let count = durations.count_of(ticks);
-            count.store(count.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+            durations.count(ticks);
         }
         add(&self.unrecorded[reason as usize], 1);
         // Last, so that a reader who sees the call by and large sees the rest of it.
@@ -99,18 +137,53 @@ impl Tally {
             if !reserve(size_of::<Durations>()) {
                 return None;
             }
-            let new = || Box::new(Durations(std::array::from_fn(|_| AtomicU32::new(0))));
-            Some(&**self.durations.get_or_init(new))
+            Some(&**self.durations.get_or_init(|| Box::new(Durations::new())))
         })?
     }
 
+    /// The durations of its calls; none before the first call, and for want of memory.
     pub(crate) fn durations(&self) -> Option<&Durations> {
         self.durations.get().map(|durations| &**durations)
     }
 
-    pub(crate) fn is_untouched(&self) -> bool {
-        self.calls.iter().all(|count| count.load(Ordering::Relaxed) == 0)
+    fn sampled_out(&self) -> u64 {
+        self.durations().map_or(0, |durations| durations.sampled_out.load(Ordering::Relaxed))
     }
+
+    /// Calls by outcome.
+    pub(crate) fn calls(&self) -> [u64; 4] {
+        let mut calls = loaded(&self.calls);
+        calls[Outcome::Ok as usize] = calls[Outcome::Ok as usize].wrapping_add(self.sampled_out());
+        calls
+    }
+
+    /// Calls by the reason why they left no record.
+    pub(crate) fn unrecorded(&self) -> [u64; 4] {
+        let mut calls = loaded(&self.unrecorded);
+        let sampled_out = &mut calls[Unrecorded::SampledOut as usize];
+        *sampled_out = sampled_out.wrapping_add(self.sampled_out());
+        calls
+    }
+
+    /// The duration of all its calls, in ticks.
+    pub(crate) fn total_ticks(&self) -> u64 {
+        let timed = self.durations().map_or(0, |durations| durations.total_ticks.load(Ordering::Relaxed));
+        self.total_ticks.load(Ordering::Relaxed).wrapping_add(timed)
+    }
+
+    /// The longest duration since the last call of this function, in ticks.
+    pub(crate) fn take_max_ticks(&self) -> u64 {
+        let timed = self.durations().map_or(0, |durations| durations.max_ticks.swap(0, Ordering::Relaxed));
+        self.max_ticks.swap(0, Ordering::Relaxed).max(timed)
+    }
+
+    pub(crate) fn is_untouched(&self) -> bool {
+        self.calls() == [0; 4]
+    }
+}
+
+fn loaded(counters: &[AtomicU64; 4]) -> [u64; 4] {
+    std::array::from_fn(|at| counters[at].load(Ordering::Relaxed))
 }
 
 /// The tallies of one thread, by the id of the call site: twelve blocks, each twice as large as the
@@ -219,10 +292,12 @@ mod tests {
         tally.count(Outcome::Panic, Unrecorded::SampledOut, 200);
         let sites: Vec<u32> = tallies.iter().map(|(site, _)| site).collect();
         assert_eq!(sites, [77]);
-        let calls: Vec<u64> = tally.calls.iter().map(|count| count.load(Ordering::Relaxed)).collect();
-        assert_eq!(calls, [2, 0, 1, 0]);
-        assert_eq!(tally.total_ticks.load(Ordering::Relaxed), 600);
-        assert_eq!(tally.max_ticks.load(Ordering::Relaxed), 300);
-        assert_eq!(tally.durations().unwrap().iter().map(|(_, count)| count).sum::<u32>(), 3);
+        assert_eq!(tally.calls(), [2, 0, 1, 0]);
+        tally.durations().unwrap().count_sampled_out(500);
+        assert_eq!(tally.calls(), [3, 0, 1, 0]);
+        assert_eq!(tally.unrecorded(), [3, 1, 0, 0]);
+        assert_eq!(tally.total_ticks(), 1100);
+        assert_eq!([tally.take_max_ticks(), tally.take_max_ticks()], [500, 0]);
+        assert_eq!(tally.durations().unwrap().iter().map(|(_, count)| count).sum::<u32>(), 4);
     }
 }

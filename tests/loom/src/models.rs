@@ -7,7 +7,7 @@ use crate::explore::{Explored, explore};
 use crate::record::{HEADER_WORDS, Outcome, Record, decode};
 use crate::ring::layout::ring::HEAD;
 use crate::ring::spsc::{Push, Ring};
-use crate::sync::{AtomicU64, Ordering, Weakened};
+use crate::sync::{AtomicU64, Weakened};
 use crate::thread::countdown::Countdown;
 use crate::thread::tally::{Tally, Unrecorded};
 
@@ -239,12 +239,12 @@ pub fn tally(weakened: Weakened) -> Explored {
         owner.join().expect("the owner ends");
         reader.join().expect("the reader ends");
         assert_eq!(read_counts(tally), (CALLS, (1..=CALLS).sum()));
-        assert_eq!(tally.max_ticks.load(Ordering::Relaxed), CALLS);
+        assert_eq!(tally.take_max_ticks(), CALLS);
     })
 }
 
 fn read_counts(tally: &Tally) -> (u64, u64) {
-    (tally.calls[0].load(Ordering::Relaxed), tally.total_ticks.load(Ordering::Relaxed))
+    (tally.calls()[0], tally.total_ticks())
 }
 
 /// Plants a bug: two threads count in a table as if each were its owner.
@@ -271,9 +271,9 @@ pub fn shared_tally(weakened: Weakened) -> Explored {
         let (one, two) = (count(5), count(7));
         one.join().expect("the first ends");
         two.join().expect("the second ends");
-        assert_eq!(tally.calls[Outcome::Error as usize].load(Ordering::Relaxed), 2);
-        assert_eq!(tally.unrecorded[Unrecorded::RingFull as usize].load(Ordering::Relaxed), 2);
-        assert_eq!(tally.total_ticks.load(Ordering::Relaxed), 12);
-        assert_eq!(tally.max_ticks.load(Ordering::Relaxed), 7);
+        assert_eq!(tally.calls()[Outcome::Error as usize], 2);
+        assert_eq!(tally.unrecorded()[Unrecorded::RingFull as usize], 2);
+        assert_eq!(tally.total_ticks(), 12);
+        assert_eq!(tally.take_max_ticks(), 7);
     })
 }
