@@ -44,7 +44,7 @@ pub use collect::control::FlushError;
 pub use collect::health::{Drops, Health, Level};
 pub use collect::live_rates::RateError;
 pub use collect::subscribe::{Record, Subscription};
-pub use runtime::{
+pub use runtime::api::{
     BreakerHandle, breaker, flush, health, init, reset_sample_rate, set_sample_rate, shutdown, subscribe,
 };
 

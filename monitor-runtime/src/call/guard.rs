@@ -15,7 +15,7 @@ use crate::thread::pool::{self, NO_SPAN, RESERVED_SPANS, ThreadState, UNSAMPLED}
 use crate::thread::scratch::{self, Arena};
 use crate::thread::tally::Durations;
 
-pub(crate) use super::decision::{Draw, draw, is_certain, thread_for};
+pub(crate) use super::decision::{Draw, draw, thread_for};
 use super::publish;
 pub(crate) use super::publish::{count, deliver};
 pub(crate) use super::scope::Scope;

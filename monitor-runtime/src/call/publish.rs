@@ -78,8 +78,6 @@ pub(crate) fn count(
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-    use std::sync::mpsc::channel;
-
     use super::*;
     use crate::config::CaptureMode;
     use crate::private::{Call, Slot};
@@ -93,7 +91,7 @@ mod tests {
         static ABOUT: Description = Description::new(|| "orders::place", "src/orders.rs", 1, &[], &[]);
         static ROOT: CallSite = CallSite::new(&ABOUT);
         static CALLEE: CallSite = CallSite::new(&ABOUT);
-        let (overflow, _taken) = channel();
+        let (overflow, _taken) = crossbeam_channel::unbounded();
         let rings = ThreadRings::new(1 << 20, 1 << 40, CaptureMode::All, overflow, Memory::on_heap(None));
         let rings: &'static ThreadRings = Box::leak(Box::new(rings));
         rings.brakes.store(true, Ordering::Relaxed);

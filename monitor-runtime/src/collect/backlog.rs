@@ -1,8 +1,8 @@
-//! Records between the rings and the store, bounded in bytes: where the oldest `ok` records give way
-//! when the store is down. Pure.
+//! The backlog: records between the rings and the store, bounded in bytes.
 //!
-//! In: runs of records, each from one thread. Out: the same, oldest first, or the calls that had to
-//! go. Failures outlive the rest: what is evicted keeps its failed calls, up to a bound of their own.
+//! Takes runs of records, each of one thread; gives them back in order, the oldest first, or gives up the oldest `ok`
+//! calls when the store is down. Failures outlive the others: an evicted run leaves its failed calls behind, up to a
+//! bound of their own. Pure. It does not know what becomes of the calls it gives up.
 
 use std::collections::VecDeque;
 
@@ -12,26 +12,26 @@ use crate::ring::journal::Held;
 
 /// Records of one thread, in order.
 #[derive(Debug, Default)]
-pub(crate) struct Segment {
-    pub(crate) thread: u32,
-    pub(crate) words: Vec<u64>,
-    /// Words already taken.
-    pub(crate) taken: usize,
-    /// The ring it comes from.
+pub(super) struct Segment {
+    thread: u32,
+    words: Vec<u64>,
+    /// The number of words that were taken already.
+    taken: usize,
+    /// The ring that the records come from.
     ring: u32,
-    /// Where its records end there.
+    /// The position after each record in that ring.
     ends: VecDeque<u64>,
-    /// Where it lies in the journal.
-    pub(crate) held: Held,
+    /// The journal blocks that hold the records.
+    held: Held,
 }
 
 impl Segment {
-    pub(crate) fn new(thread: u32, words: Vec<u64>, ring: u32, ends: VecDeque<u64>, held: Held) -> Self {
+    pub(super) fn new(thread: u32, words: Vec<u64>, ring: u32, ends: VecDeque<u64>, held: Held) -> Self {
         Self { thread, words, taken: 0, ring, ends, held }
     }
 
     fn bytes(&self) -> usize {
-        // A failure that came around the rings is a segment of its own: what holds it counts.
+        // The segment itself counts as well, because each failure that came around the rings has one of its own.
         size_of::<Self>() + (self.words.capacity() + self.ends.capacity()) * size_of::<u64>()
     }
 
@@ -40,50 +40,52 @@ impl Segment {
     }
 }
 
-/// The queue.
+/// The queue of records.
 #[derive(Debug)]
-pub(crate) struct Backlog {
+pub(super) struct Backlog {
     segments: VecDeque<Segment>,
+    /// Failures that were saved from eviction.
     failures: VecDeque<Segment>,
     bytes: usize,
     failure_bytes: usize,
     bytes_max: usize,
 }
 
-/// Share of the bound that failures saved from eviction may take.
+/// Failures saved from eviction may take one part in this many of the bound.
 const FAILURES_SHARE: usize = 4;
 
 impl Backlog {
-    pub(crate) fn new(bytes_max: usize) -> Self {
+    pub(super) fn new(bytes_max: usize) -> Self {
         let (segments, failures) = (VecDeque::new(), VecDeque::new());
         Self { segments, failures, bytes: 0, failure_bytes: 0, bytes_max }
     }
 
-    pub(crate) fn push(&mut self, segment: Segment) {
+    pub(super) fn push(&mut self, segment: Segment) {
         self.bytes += segment.bytes();
         self.segments.push_back(segment);
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.segments.is_empty() && self.failures.is_empty()
     }
 
-    /// Bytes held.
-    pub(crate) fn bytes(&self) -> usize {
+    /// Returns the bytes that are held.
+    pub(super) fn bytes(&self) -> usize {
         self.bytes + self.failure_bytes
     }
 
-    /// How full it is, 0 to 1.
-    pub(crate) fn pressure(&self) -> f64 {
+    /// Returns how full the backlog is, 0 to 1.
+    pub(super) fn pressure(&self) -> f64 {
         self.bytes() as f64 / self.bytes_max.max(1) as f64
     }
 
-    /// Makes room until the bound is kept: the oldest `ok` calls go, failed ones are moved aside; when
-    /// those pass their own bound, the oldest of them go as well. `gone` is told of each; `keep` puts what
-    /// is moved aside into the journal again, so that the blocks it lay in can go, if there is room for it.
-    pub(crate) fn evict(
+    /// Makes room until the bound is kept: gives up the oldest `ok` calls and moves failed ones aside. When those exceed
+    /// their own bound, the oldest of them are given up as well. `lose` is told each call that is given up. `keep` copies
+    /// a failure into the journal again, so that the blocks it lay in can be released; it returns `None` if there is no
+    /// room for the copy.
+    pub(super) fn evict(
         &mut self,
-        mut gone: impl FnMut(&Waiting<'_>),
+        mut lose: impl FnMut(&Waiting<'_>),
         mut keep: impl FnMut(&Waiting<'_>, &[u64]) -> Option<Held>,
     ) {
         let failures_max = self.bytes_max / FAILURES_SHARE;
@@ -93,9 +95,9 @@ impl Backlog {
             let (thread, ring) = (segment.thread, segment.ring);
             let before = std::mem::take(&mut segment.held);
             let mut saved = Segment { thread, ring, ..Segment::default() };
-            each(&mut segment, |waiting, words| {
+            each_call(&mut segment, |waiting, words| {
                 if waiting.header.outcome == Outcome::Ok {
-                    gone(&waiting);
+                    lose(&waiting);
                 } else {
                     saved.words.extend_from_slice(words);
                     saved.ends.push_back(waiting.end.1);
@@ -113,13 +115,13 @@ impl Backlog {
         while self.failure_bytes > failures_max {
             let Some(mut segment) = self.failures.pop_front() else { break };
             self.failure_bytes -= segment.bytes();
-            each(&mut segment, |waiting, _| gone(&waiting));
+            each_call(&mut segment, |waiting, _| lose(&waiting));
         }
     }
 
-    /// Hands over the oldest calls, those saved from eviction first, as long as `take` says so; and where
-    /// they lie in the journal, to be held on: for so many calls, then for so many more.
-    pub(crate) fn take(&mut self, mut take: impl FnMut(&Waiting<'_>) -> bool) -> Vec<(usize, Held)> {
+    /// Hands over the oldest calls, those saved from eviction first, until `take` returns false. Returns the journal
+    /// blocks that hold them: for this many calls, then for that many more.
+    pub(super) fn take(&mut self, mut take: impl FnMut(&Waiting<'_>) -> bool) -> Vec<(usize, Held)> {
         let mut held = Vec::new();
         for (queue, bytes) in
             [(&mut self.failures, &mut self.failure_bytes), (&mut self.segments, &mut self.bytes)]
@@ -144,10 +146,11 @@ impl Backlog {
     }
 }
 
+/// Takes calls from a segment until `take` returns false. Returns false then, and true at the segment's end.
 fn take_from(segment: &mut Segment, take: &mut impl FnMut(&Waiting<'_>) -> bool) -> bool {
     while !segment.is_done() {
         let Some((record, used)) = decode(&segment.words[segment.taken..]) else {
-            // Not reached: what lies here was decoded when it was drained.
+            // Not reached, because the words were decoded when they were drained.
             segment.taken = segment.words.len();
             return true;
         };
@@ -162,7 +165,8 @@ fn take_from(segment: &mut Segment, take: &mut impl FnMut(&Waiting<'_>) -> bool)
     true
 }
 
-fn each(segment: &mut Segment, mut visit: impl FnMut(Waiting<'_>, &[u64])) {
+/// Visits the calls of a segment that were not taken, each with its words.
+fn each_call(segment: &mut Segment, mut visit: impl FnMut(Waiting<'_>, &[u64])) {
     let mut last = segment.taken;
     while let Some((record, used)) = decode(&segment.words[last..]) {
         if let Record::Call(header, values, value_bytes) = record {
@@ -191,17 +195,21 @@ mod tests {
             let outcome = if site % 5 == 0 { Outcome::Error } else { Outcome::Ok };
             let ends = [u64::from(site) * 8 + 8].into();
             backlog.push(Segment::new(1, call(site, outcome), 1, ends, Held::new()));
-            let gone = |waiting: &Waiting<'_>| match waiting.header.outcome {
+            let give_up = |waiting: &Waiting<'_>| match waiting.header.outcome {
                 Outcome::Ok => lost.push(waiting.header.site),
                 _ => folded.push(waiting.header.site),
             };
-            backlog.evict(gone, |_, _| Some(Held::new()));
+            backlog.evict(give_up, |_, _| Some(Held::new()));
             assert!(backlog.bytes() <= 64 * 100);
         }
         let mut taken = Vec::new();
         backlog.take(|waiting| {
             taken.push(waiting.header.site);
-            assert_eq!(waiting.end, (1, u64::from(waiting.header.site) * 8 + 8), "it knows its place");
+            assert_eq!(
+                waiting.end,
+                (1, u64::from(waiting.header.site) * 8 + 8),
+                "the position in its ring comes along"
+            );
             true
         });
         assert!(backlog.is_empty());
@@ -220,8 +228,8 @@ mod tests {
             let outcome = if site % 100 == 7 { Outcome::Panic } else { Outcome::Ok };
             let ends = [u64::from(site) * 8 + 8].into();
             backlog.push(Segment::new(1, call(site, outcome), 1, ends, Held::new()));
-            let gone = |waiting: &Waiting<'_>| assert_eq!(waiting.header.outcome, Outcome::Ok);
-            backlog.evict(gone, |_, _| Some(Held::new()));
+            let give_up = |waiting: &Waiting<'_>| assert_eq!(waiting.header.outcome, Outcome::Ok);
+            backlog.evict(give_up, |_, _| Some(Held::new()));
         }
         let mut failed = 0;
         backlog.take(|waiting| {

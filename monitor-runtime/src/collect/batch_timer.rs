@@ -1,47 +1,47 @@
-//! When a batch goes: at once where it is full or someone waits for it, else a second after the one
-//! before, or two where more calls wait than anyone follows by eye. Pure: moments and numbers in, yes or
-//! no out.
+//! The moment at which a batch goes: at once if it is full or somebody waits for it, otherwise a second after the one
+//! before, or two seconds if more calls wait than anybody follows by eye.
 //!
-//! It does not know whether the store takes the batch: that is for `retry` and the breaker to say.
+//! Takes moments and numbers; answers yes or no. Pure. It does not know whether the store takes the batch: `retry` and
+//! the breaker decide that.
 
 use std::time::Duration;
 
-use super::Pace;
+use super::mode::Mode;
 use crate::limits::{BATCH_INTERVAL, BATCH_ROWS_MANY};
 
 /// What waits for the next batch.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Waiting {
     pub(super) rows: usize,
-    /// They fill a batch, or as much memory as may be left to waiting.
+    /// True if the rows fill a batch, or as much memory as may be left to waiting.
     pub(super) is_full: bool,
 }
 
-/// The pauses between batches.
+/// The timer of batches.
 #[derive(Debug)]
-pub(super) struct Pacing {
+pub(super) struct BatchTimer {
     pause: Duration,
     next: Duration,
 }
 
-impl Pacing {
-    /// No two batches that are not full go within one drain.
+impl BatchTimer {
+    /// Returns a timer by which at most one batch that is not full goes in each drain interval.
     pub(super) fn new(drain_interval: Duration) -> Self {
         Self { pause: drain_interval.max(BATCH_INTERVAL), next: Duration::ZERO }
     }
 
-    /// Rings are drained at another pace from now on.
+    /// Replaces the drain interval.
     pub(super) fn set_interval(&mut self, drain_interval: Duration) {
         self.pause = drain_interval.max(BATCH_INTERVAL);
     }
 
-    /// Whether what waits is to go now.
-    pub(super) fn is_due(&self, now: Duration, waiting: Waiting, pace: Pace) -> bool {
-        let more = if waiting.rows >= BATCH_ROWS_MANY { BATCH_INTERVAL } else { Duration::ZERO };
-        pace == Pace::Flush || waiting.is_full || now >= self.next + more
+    /// Returns true if what waits is to go now.
+    pub(super) fn is_due(&self, now: Duration, waiting: Waiting, mode: Mode) -> bool {
+        let extra = if waiting.rows >= BATCH_ROWS_MANY { BATCH_INTERVAL } else { Duration::ZERO };
+        mode == Mode::Flush || waiting.is_full || now >= self.next + extra
     }
 
-    /// A batch goes. The jitter keeps processes on one store from writing in step.
+    /// Notes that a batch goes now. The jitter keeps processes on one store from writing in step.
     pub(super) fn begin(&mut self, now: Duration, jitter: Duration) {
         self.next = now + self.pause + jitter;
     }
@@ -55,43 +55,43 @@ mod tests {
     const MANY: Waiting = Waiting { rows: BATCH_ROWS_MANY, is_full: false };
     const FULL: Waiting = Waiting { rows: 4096, is_full: true };
 
-    /// The milliseconds after a batch at 7 s from which on the next one goes.
-    fn pause(pacing: &mut Pacing, waiting: Waiting, jitter_ms: u64) -> Option<u64> {
+    /// Returns the milliseconds between a batch at 7 s and the next one.
+    fn pause(timer: &mut BatchTimer, waiting: Waiting, jitter_ms: u64) -> Option<u64> {
         let begun = Duration::from_secs(7);
-        pacing.begin(begun, Duration::from_millis(jitter_ms));
-        (0..=5000).find(|ms| pacing.is_due(begun + Duration::from_millis(*ms), waiting, Pace::Usual))
+        timer.begin(begun, Duration::from_millis(jitter_ms));
+        (0..=5000).find(|ms| timer.is_due(begun + Duration::from_millis(*ms), waiting, Mode::Usual))
     }
 
     #[test]
     fn a_batch_goes_when_it_is_full_or_a_second_or_two_after_the_last() {
-        let mut pacing = Pacing::new(Duration::from_millis(100));
+        let mut timer = BatchTimer::new(Duration::from_millis(100));
         let table = [(FEW, 0, 1000), (MANY, 0, 2000), (FULL, 0, 0), (FEW, 25, 1025), (MANY, 25, 2025)];
         for (waiting, jitter_ms, expected) in table {
-            assert_eq!(pause(&mut pacing, waiting, jitter_ms), Some(expected), "{waiting:?}");
+            assert_eq!(pause(&mut timer, waiting, jitter_ms), Some(expected), "{waiting:?}");
         }
     }
 
     #[test]
     fn a_batch_goes_no_oftener_than_rings_are_drained() {
-        let mut pacing = Pacing::new(Duration::from_secs(3));
-        assert_eq!(pause(&mut pacing, FEW, 0), Some(3000));
+        let mut timer = BatchTimer::new(Duration::from_secs(3));
+        assert_eq!(pause(&mut timer, FEW, 0), Some(3000));
     }
 
     #[test]
     fn the_first_batch_and_the_first_after_a_pause_go_at_once() {
-        let mut pacing = Pacing::new(Duration::from_millis(100));
-        assert!(pacing.is_due(Duration::from_millis(1), FEW, Pace::Usual));
-        pacing.begin(Duration::from_secs(7), Duration::ZERO);
+        let mut timer = BatchTimer::new(Duration::from_millis(100));
+        assert!(timer.is_due(Duration::from_millis(1), FEW, Mode::Usual));
+        timer.begin(Duration::from_secs(7), Duration::ZERO);
         for waiting in [FEW, MANY] {
-            assert!(pacing.is_due(Duration::from_secs(10), waiting, Pace::Usual));
+            assert!(timer.is_due(Duration::from_secs(10), waiting, Mode::Usual));
         }
     }
 
     #[test]
     fn who_waits_for_a_flush_waits_for_no_pause() {
-        let mut pacing = Pacing::new(Duration::from_millis(100));
-        pacing.begin(Duration::from_secs(7), Duration::ZERO);
-        assert!(!pacing.is_due(Duration::from_secs(7), FEW, Pace::Usual));
-        assert!(pacing.is_due(Duration::from_secs(7), FEW, Pace::Flush));
+        let mut timer = BatchTimer::new(Duration::from_millis(100));
+        timer.begin(Duration::from_secs(7), Duration::ZERO);
+        assert!(!timer.is_due(Duration::from_secs(7), FEW, Mode::Usual));
+        assert!(timer.is_due(Duration::from_secs(7), FEW, Mode::Flush));
     }
 }

@@ -1,13 +1,17 @@
-//! Requests to the collector and their answers: flush and stop. The callers wait on a condition
-//! variable, with a deadline; the collector never waits for them.
+//! Requests of the program to the collector: flush, stop, and transitions of breakers to report.
+//!
+//! Callers send a request and wait for its answer, with a deadline. The collector takes requests before each step and
+//! answers after it, and never waits for a caller. Both channels are bounded. A channel belongs to one recorder: the
+//! child of a fork has a recorder, and so channels, of its own, and never waits at its parent's.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
-use super::breaker::Transition;
-use super::shared::Shared;
+use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+
+use super::breaker::{Breaker, State, Transition};
 use crate::platform::clock::monotonic;
 use crate::sync::lock;
 use crate::thread::pool::ThreadRings;
@@ -16,7 +20,7 @@ use crate::thread::pool::ThreadRings;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FlushError {
-    /// The time was up. What was not yet written still waits.
+    /// The time was up. Whatever was not yet written still waits.
     Timeout(Duration),
     /// The store cannot be written at the moment, for the reason given.
     Unavailable(String),
@@ -33,7 +37,7 @@ impl fmt::Display for FlushError {
 
 impl std::error::Error for FlushError {}
 
-/// What a breaker protects.
+/// A receiver of calls, with a breaker around it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Sink {
     /// The store.
@@ -42,155 +46,306 @@ pub(crate) enum Sink {
     Subscriber,
 }
 
-/// Transitions that wait for the collector; it takes them several times a second.
-const TRANSITIONS_MAX: usize = 1000;
+/// A transition of a breaker, and the receiver of calls that the breaker is around.
+type Noted = (Sink, Transition);
 
-#[derive(Debug, Default)]
-struct State {
-    flush_asked: u64,
-    flush_done: u64,
-    stop_by: Option<Duration>,
-    /// Whether the program asked for the end of recording, and goes on itself.
-    is_shut_down: bool,
-    stopped: bool,
-    /// Whether nothing was left unwritten when it stopped.
-    stopped_settled: bool,
-    transitions: Vec<(Sink, Transition)>,
+/// A request that a caller waits for.
+#[derive(Debug)]
+enum Request {
+    Flush(Waiter),
+    Stop {
+        /// The moment at which the collector stops even if something is not written.
+        by: Duration,
+        /// True if the program requested the end of recording, and goes on itself.
+        is_shutdown: bool,
+        waiter: Waiter,
+    },
 }
 
-/// The requests.
-#[derive(Debug, Default)]
+/// A caller that waits for an answer until a moment. The end of the collector drops the sender, which is an answer too.
+#[derive(Debug)]
+struct Waiter {
+    answer: Sender<()>,
+    by: Duration,
+}
+
+/// The callers' side.
+#[derive(Debug)]
 pub(crate) struct Control {
-    state: Mutex<State>,
-    changed: Condvar,
-    stopping: AtomicBool,
+    requests: Sender<Request>,
+    /// Both ends of the queue of transitions.
+    transitions: (Sender<Noted>, Receiver<Noted>),
+    is_stopping: AtomicBool,
+    /// Set when the collector has ended: true if nothing was left unwritten.
+    ended: OnceLock<bool>,
 }
 
-/// What is asked of the collector at a moment.
+/// The collector's side. Its drop tells the callers that wait that the collector has ended.
+#[derive(Debug)]
+pub(crate) struct Requests {
+    untaken: Receiver<Request>,
+    /// Callers of flush, and of stop, whose time is not up.
+    flushes: Vec<Waiter>,
+    stops: Vec<Waiter>,
+    /// True until everything is written that was there at the last flush, though its callers may have gone.
+    is_flush_open: bool,
+    stop_by: Option<Duration>,
+    is_shutdown: bool,
+}
+
+/// What the collector is requested to do in its next step.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Asked {
+pub(crate) struct Requested {
     pub(crate) flush: bool,
     pub(crate) stop: bool,
-    /// The same, and the program goes on.
+    /// True if the stop is a shutdown, after which the program goes on.
     pub(crate) shutdown: bool,
-    flush_number: u64,
     stop_by: Option<Duration>,
 }
 
-impl Asked {
-    /// Whether the time given for stopping is over.
+impl Requested {
+    /// Returns true if the time for stopping is over.
     pub(crate) fn is_late(&self) -> bool {
         self.stop_by.is_some_and(|by| monotonic() >= by)
     }
 }
 
 impl Control {
-    pub(crate) fn asked(&self) -> Asked {
-        let state = lock(&self.state);
-        Asked {
-            flush: state.flush_asked > state.flush_done,
-            stop: state.stop_by.is_some(),
-            shutdown: state.is_shut_down,
-            flush_number: state.flush_asked,
-            stop_by: state.stop_by,
-        }
+    pub(crate) fn new() -> (Self, Requests) {
+        // Not the bounded kind, because only this one drops the requests that nobody took when its receiver is dropped.
+        let (sender, receiver) = unbounded();
+        let control = Self {
+            requests: sender,
+            transitions: unbounded(),
+            is_stopping: AtomicBool::new(false),
+            ended: OnceLock::new(),
+        };
+        let requests = Requests {
+            untaken: receiver,
+            flushes: Vec::new(),
+            stops: Vec::new(),
+            is_flush_open: false,
+            stop_by: None,
+            is_shutdown: false,
+        };
+        (control, requests)
     }
 
-    /// Everything that was there when this was asked is written.
-    pub(crate) fn settle(&self, asked: &Asked) {
-        if asked.flush {
-            lock(&self.state).flush_done = asked.flush_number;
-            self.changed.notify_all();
-        }
-    }
-
-    /// Recording has ended, with everything written or not.
-    pub(crate) fn stopped(&self, settled: bool) {
-        self.stopping.store(true, Ordering::Relaxed);
-        {
-            let mut state = lock(&self.state);
-            state.stopped = true;
-            state.stopped_settled = settled;
-        }
-        self.changed.notify_all();
-    }
-
-    /// From here on no function is registered any more.
-    pub(crate) fn begin_stop(&self) {
-        self.stopping.store(true, Ordering::Relaxed);
-    }
-
-    pub(crate) fn is_stopping(&self) -> bool {
-        self.stopping.load(Ordering::Relaxed)
-    }
-
-    /// A transition that did not come about on the collector's thread, for the event log.
-    pub(crate) fn tell(&self, sink: Sink, transition: Transition) {
-        let transitions = &mut lock(&self.state).transitions;
-        if transitions.len() < TRANSITIONS_MAX {
-            transitions.push((sink, transition));
-        }
-    }
-
-    pub(crate) fn told(&self) -> Vec<(Sink, Transition)> {
-        std::mem::take(&mut lock(&self.state).transitions)
-    }
-
+    /// Waits until everything is written that was recorded when this was called.
     pub(crate) fn flush(
         &self,
         rings: &ThreadRings,
         timeout: Duration,
-        shared: &Shared,
+        breaker: &Mutex<Breaker>,
     ) -> Result<(), FlushError> {
-        let number = {
-            let mut state = lock(&self.state);
-            state.flush_asked += 1;
-            state.flush_asked
-        };
-        rings.wake();
-        self.wait(timeout, |state| state.flush_done >= number || state.stopped);
-        {
-            let state = lock(&self.state);
-            if state.flush_done >= number || state.stopped_settled {
-                return Ok(());
-            }
+        if self.request(rings, timeout, Request::Flush) || self.ended.get() == Some(&true) {
+            return Ok(());
         }
-        let breaker = lock(&shared.breaker).statistics(monotonic());
+        let breaker = lock(breaker).statistics(monotonic());
         match (&breaker.held, &breaker.last_failure) {
-            _ if breaker.state == crate::collect::breaker::State::Closed => Err(FlushError::Timeout(timeout)),
+            _ if breaker.state == State::Closed => Err(FlushError::Timeout(timeout)),
             (None, Some(why)) => Err(FlushError::Unavailable(format!("{why}; {breaker}"))),
             _ => Err(FlushError::Unavailable(breaker.to_string())),
         }
     }
 
-    /// The end of recording in a program that goes on: an event tells of it, where that of the program itself is
-    /// told by its entry in the store.
-    pub(crate) fn shut_down(&self, rings: &ThreadRings, timeout: Duration) -> Result<(), FlushError> {
-        lock(&self.state).is_shut_down = true;
-        self.stop(rings, timeout)
+    /// Ends recording, and waits for the collector's end. A shutdown, after which the program goes on, is an event; the
+    /// end of the program itself shows in the process's entry in the store.
+    pub(crate) fn stop(
+        &self,
+        rings: &ThreadRings,
+        timeout: Duration,
+        is_shutdown: bool,
+    ) -> Result<(), FlushError> {
+        self.begin_stop();
+        self.request(rings, timeout, |waiter| Request::Stop { by: waiter.by, is_shutdown, waiter });
+        if self.ended.get() == Some(&true) { Ok(()) } else { Err(FlushError::Timeout(timeout)) }
     }
 
-    pub(crate) fn stop(&self, rings: &ThreadRings, timeout: Duration) -> Result<(), FlushError> {
-        self.begin_stop();
-        {
-            let mut state = lock(&self.state);
-            state.flush_asked += 1;
-            state.stop_by.get_or_insert_with(|| monotonic() + timeout);
+    /// Sends a request, and waits for its answer. Returns true if it was answered in time.
+    fn request(
+        &self,
+        rings: &ThreadRings,
+        timeout: Duration,
+        request: impl FnOnce(Waiter) -> Request,
+    ) -> bool {
+        let by = monotonic().saturating_add(timeout);
+        let (answer, answered) = bounded(1);
+        let request = request(Waiter { answer, by });
+        let mut untaken = None;
+        if matches!(request, Request::Flush(_)) && self.requests.len() >= FLUSHES_MAX {
+            untaken = Some(request);
+        } else if self.requests.send(request).is_err() {
+            return false;
         }
         rings.wake();
-        self.wait(timeout, |state| state.stopped);
-        if lock(&self.state).stopped_settled { Ok(()) } else { Err(FlushError::Timeout(timeout)) }
+        let is_answered = answered.recv_timeout(timeout).is_ok();
+        drop(untaken);
+        is_answered
     }
 
-    fn wait(&self, timeout: Duration, done: impl Fn(&State) -> bool) {
-        let deadline = monotonic() + timeout;
-        let mut state = lock(&self.state);
-        while !done(&state) {
-            let left = deadline.saturating_sub(monotonic());
-            if left.is_zero() {
-                return;
-            }
-            state = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+    /// From here on no function is registered any more.
+    pub(crate) fn begin_stop(&self) {
+        self.is_stopping.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.is_stopping.load(Ordering::Relaxed)
+    }
+
+    /// Notes that recording has ended, with everything written or not. Callers that wait are told by the drop of
+    /// [`Requests`], so this comes first.
+    pub(crate) fn note_end(&self, is_settled: bool) {
+        self.begin_stop();
+        let _ = self.ended.set(is_settled);
+    }
+
+    /// Hands over a transition that did not come about on the collector's thread, for the event log.
+    pub(crate) fn note_transition(&self, sink: Sink, transition: Transition) {
+        let (sender, _) = &self.transitions;
+        if sender.len() < TRANSITIONS_MAX {
+            let _ = sender.send((sink, transition));
         }
+    }
+
+    /// Returns the transitions handed over since the last call.
+    pub(crate) fn take_transitions(&self) -> impl Iterator<Item = (Sink, Transition)> {
+        self.transitions.1.try_iter()
+    }
+}
+
+impl Requests {
+    /// Takes the requests that have come. Returns what the next step is to do.
+    pub(crate) fn take(&mut self) -> Requested {
+        while let Ok(request) = self.untaken.try_recv() {
+            self.is_flush_open = true;
+            match request {
+                Request::Flush(waiter) => self.flushes.push(waiter),
+                Request::Stop { by, is_shutdown, waiter } => {
+                    // The first stop decides how long the collector may take.
+                    self.stop_by.get_or_insert(by);
+                    self.is_shutdown |= is_shutdown;
+                    self.stops.push(waiter);
+                }
+            }
+        }
+        if !self.flushes.is_empty() || !self.stops.is_empty() {
+            let now = monotonic();
+            self.flushes.retain(|waiter| now < waiter.by);
+            self.stops.retain(|waiter| now < waiter.by);
+        }
+        Requested {
+            flush: self.is_flush_open,
+            stop: self.stop_by.is_some(),
+            shutdown: self.is_shutdown,
+            stop_by: self.stop_by,
+        }
+    }
+
+    /// Answers the flushes that were taken, because everything is written that was there then.
+    pub(crate) fn settle(&mut self) {
+        self.is_flush_open = false;
+        for waiter in self.flushes.drain(..) {
+            let _ = waiter.answer.try_send(());
+        }
+    }
+}
+
+/// The number of flushes that the collector has not taken, because it hangs on its disk. Any further flush waits until
+/// its time is up.
+const FLUSHES_MAX: usize = 1000;
+/// The number of transitions that wait for the collector, which takes them several times a second.
+const TRANSITIONS_MAX: usize = 1000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::CaptureMode;
+    use crate::ring::memory::Memory;
+
+    fn rings() -> ThreadRings {
+        let (overflow, _) = unbounded();
+        ThreadRings::new(1 << 20, 7, CaptureMode::All, overflow, Memory::on_heap(None))
+    }
+
+    fn flush(control: &Control, timeout_ms: u64) -> Result<(), FlushError> {
+        control.flush(&rings(), Duration::from_millis(timeout_ms), &Mutex::default())
+    }
+
+    /// Takes requests until there is one for a flush.
+    fn take_flush(requests: &mut Requests) -> Requested {
+        loop {
+            let requested = requests.take();
+            if requested.flush {
+                return requested;
+            }
+            std::thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn a_flush_is_answered_once_everything_is_written() {
+        let (control, mut requests) = Control::new();
+        assert!(!requests.take().flush);
+        std::thread::scope(|scope| {
+            let flushed = scope.spawn(|| flush(&control, 60_000));
+            assert!(!take_flush(&mut requests).stop);
+            requests.settle();
+            assert_eq!(flushed.join().unwrap(), Ok(()));
+        });
+        assert!(!requests.take().flush);
+    }
+
+    #[test]
+    fn a_flush_whose_caller_has_gone_is_still_to_be_done() {
+        let (control, mut requests) = Control::new();
+        assert_eq!(flush(&control, 0), Err(FlushError::Timeout(Duration::ZERO)));
+        assert!(requests.take().flush && requests.flushes.is_empty());
+        requests.settle();
+        assert!(!requests.take().flush);
+    }
+
+    #[test]
+    fn callers_of_a_collector_that_does_not_answer_wait_no_longer_than_they_said() {
+        let (control, _requests) = Control::new();
+        for _ in 0..=FLUSHES_MAX {
+            assert!(flush(&control, 0).is_err());
+        }
+        assert_eq!(control.requests.len(), FLUSHES_MAX);
+        assert!(flush(&control, 1).is_err());
+        assert!(control.stop(&rings(), Duration::from_millis(1), false).is_err());
+        assert_eq!(control.requests.len(), FLUSHES_MAX + 1, "a stop is always requested");
+    }
+
+    #[test]
+    fn the_end_of_the_collector_answers_all_callers() {
+        for is_settled in [true, false] {
+            let (control, mut requests) = Control::new();
+            std::thread::scope(|scope| {
+                let flushed = scope.spawn(|| flush(&control, 60_000));
+                take_flush(&mut requests);
+                let later = scope.spawn(|| flush(&control, 60_000));
+                while requests.untaken.is_empty() {
+                    std::thread::yield_now();
+                }
+                control.note_end(is_settled);
+                drop(requests);
+                assert_eq!(flushed.join().unwrap().is_ok(), is_settled);
+                assert_eq!(later.join().unwrap().is_ok(), is_settled);
+            });
+            assert_eq!(flush(&control, 60_000).is_ok(), is_settled);
+            assert_eq!(control.stop(&rings(), Duration::from_secs(60), false).is_ok(), is_settled);
+        }
+    }
+
+    #[test]
+    fn the_first_stop_decides_how_long_it_may_take() {
+        let (control, mut requests) = Control::new();
+        assert!(control.stop(&rings(), Duration::ZERO, false).is_err());
+        let requested = requests.take();
+        assert!(requested.stop && requested.flush && !requested.shutdown && requested.is_late());
+        assert!(control.stop(&rings(), Duration::from_millis(1), true).is_err());
+        let requested = requests.take();
+        assert!(requested.shutdown && requested.is_late() && control.is_stopping());
     }
 }

@@ -1,20 +1,12 @@
-//! How the recorder is doing: the report that `health()` gives and that is written to the store, and
-//! the measurement of what a monitored call costs.
+//! The recorder's report of itself, as `health()` returns it.
+//!
+//! It holds counters, sizes and the service level. The level follows from whether the store takes batches, and from how
+//! full the memory for waiting records is. It does not know who counts.
 
 use std::fmt;
-use std::sync::Mutex;
-use std::time::Duration;
+use std::path::PathBuf;
 
-use crate::call::guard::{Call, Slot};
-use crate::capture::dispatch;
-use crate::collect::breaker;
-use crate::config::CaptureMode;
-use crate::limits;
-use crate::platform::clock::{ns_from_ticks, ticks};
-use crate::ring::memory::Memory;
-use crate::sampling::ladder::Costs;
-use crate::site::{CallSite, Description, fidelity};
-use crate::thread::pool::{ThreadRings, ThreadState};
+use super::breaker;
 
 /// How well the recorder serves at a moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -132,7 +124,7 @@ pub struct Health {
     /// Size of its write-ahead log.
     pub wal_bytes: u64,
     /// Where the store is; `None` while it is in memory or not open.
-    pub store: Option<std::path::PathBuf>,
+    pub store: Option<PathBuf>,
     /// CPU time of the recorder's thread, in percent of one core, over at most the last ten
     /// seconds.
     pub own_cpu_pct: f64,
@@ -143,103 +135,6 @@ pub struct Health {
     pub cost_pct: f64,
     /// What it may cost, in percent of the process's CPU time.
     pub budget_pct: f64,
-}
-
-/// Measures what a call costs its caller, on each rung and by the very code that callers run, on the
-/// calling thread, which must have no ring of its own.
-pub(crate) fn measure_costs() -> Option<Costs> {
-    static ABOUT: Description =
-        Description::new(|| "monitored::calibration", file!(), line!(), &["id", "name"], &[]);
-    static SITE: CallSite = CallSite::new(&ABOUT);
-    static RINGS: Mutex<Option<&'static ThreadRings>> = Mutex::new(None);
-    let mut slot = crate::sync::lock(&RINGS);
-    let rings = *slot.get_or_insert_with(|| {
-        let (overflow, _) = std::sync::mpsc::channel();
-        let memory = Memory::on_heap(None);
-        Box::leak(Box::new(ThreadRings::new(limits::RING_BYTES, 0, CaptureMode::Args, overflow, memory)))
-    });
-    let (state, _) = rings.acquire()?;
-    let call = || {
-        let mut slot = Slot::empty();
-        let mut call = Call::<false>::enter(&mut slot, &SITE);
-        call.ok();
-    };
-    let call_with_values = || {
-        let mut slot = Slot::empty();
-        let mut call = Call::<false>::prepare(&mut slot, &SITE);
-        if let Some(writer) = call.args() {
-            use crate::capture::dispatch::traits::*;
-            (&&&&&dispatch::Value(&7_u64)).capture(writer);
-            (&&&&&dispatch::Value("seven")).capture(writer);
-            call.keep_args(writer);
-        }
-        call.ok();
-    };
-    let empty = best_of(state, || {});
-    let on = |rate: f64, fidelity: u8, call: &dyn Fn(&ThreadState) -> f64| {
-        SITE.calibrate(rate, fidelity);
-        (call(state) - empty).max(0.0)
-    };
-    let recorded = on(1.0, fidelity::RECORDED, &|state| best_of(state, call));
-    let with_values = on(1.0, fidelity::RECORDED, &|state| best_of(state, call_with_values));
-    let timed = on(0.0, fidelity::SAMPLED, &|state| best_of(state, call));
-    let counted = on(0.0, fidelity::COUNTED, &|state| best_of(state, call));
-    rings.release(state);
-    Some(Costs { recorded, values: (with_values - recorded).max(0.0), timed, counted, drained: DRAINED_NS })
-}
-
-/// What one of these costs, ns: the best of a few rounds, so that interruptions do not count.
-#[inline(never)]
-fn best_of(state: &ThreadState, call: impl Fn()) -> f64 {
-    let mut best = u64::MAX;
-    for _ in 0..ROUNDS {
-        let start = ticks();
-        for _ in 0..CALLS {
-            call();
-            std::hint::black_box(());
-        }
-        best = best.min(ticks().wrapping_sub(start));
-        state.ring.drain(|_, _| {});
-    }
-    ns_from_ticks(best) as f64 / f64::from(CALLS)
-}
-
-/// What a record costs the collector before that has been measured: about a row's way into SQLite.
-const DRAINED_NS: f64 = 1000.0;
-
-/// 8 × 256 calls take some 40 µs; there are five kinds.
-const ROUNDS: u32 = 8;
-const CALLS: u32 = 256;
-
-/// Shares are of this at least: over the first moments of a program they would say nothing of it.
-const SHARE_TIME_MIN: Duration = Duration::from_secs(1);
-
-/// CPU time used between two looks at it.
-#[derive(Debug)]
-pub(crate) struct Share {
-    wall: Duration,
-    used: Duration,
-}
-
-impl Share {
-    /// From now on; this much was used before.
-    pub(crate) fn since(used: Duration) -> Self {
-        Self { wall: crate::platform::clock::monotonic(), used }
-    }
-
-    /// Percent of one core since the last look.
-    pub(crate) fn so_far(&self, wall: Duration, used: Duration) -> f64 {
-        let share = used.saturating_sub(self.used).as_secs_f64()
-            / wall.saturating_sub(self.wall).max(SHARE_TIME_MIN).as_secs_f64();
-        share * 100.0
-    }
-
-    /// The same; the next share begins here.
-    pub(crate) fn look(&mut self, wall: Duration, used: Duration) -> f64 {
-        let share = self.so_far(wall, used);
-        *self = Self { wall, used };
-        share
-    }
 }
 
 #[cfg(test)]

@@ -1,13 +1,15 @@
 //! Rates set while the program runs: in code, or from outside through the table `sampling`.
+//!
+//! Takes the rates of the settings, the table, and requests of the program; gives the rate of a function. A request is
+//! in force at once, and is remembered until the table has it. It does not put rates into force.
 
 use std::fmt;
+use std::sync::Mutex;
 
-use crate::sampling::{RuleError, Rules};
-use crate::site;
+use crate::sampling::{RuleError, Rules, Source, effective_rate};
+use crate::site::CallSite;
 use crate::store::SetRate;
 use crate::sync::lock;
-
-use super::shared::Shared;
 
 /// Why a rate was refused.
 #[derive(Debug, Clone, PartialEq)]
@@ -27,16 +29,21 @@ impl From<RuleError> for RateError {
     }
 }
 
-/// A rate asked for in code.
+/// Checks that pattern and rate are allowed.
+pub(crate) fn check(pattern: &str, rate: f64) -> Result<(), RateError> {
+    Ok(Rules::default().set(pattern, rate)?)
+}
+
+/// A rate that the program requested.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct AskedRate {
+pub(crate) struct RequestedRate {
     pub(crate) pattern: String,
-    /// `None`: reset.
+    /// The rate, or `None` for a reset.
     pub(crate) rate: Option<f64>,
     pub(crate) set_by: String,
 }
 
-impl fmt::Display for AskedRate {
+impl fmt::Display for RequestedRate {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.rate {
             Some(rate) => write!(formatter, "{} = {rate} by {}", self.pattern, self.set_by),
@@ -45,92 +52,94 @@ impl fmt::Display for AskedRate {
     }
 }
 
-/// What the table says, as last read, and what was asked for since.
+/// The rates of a recorder.
+#[derive(Debug)]
+pub(crate) struct LiveRates {
+    /// The rates of the settings.
+    base: Mutex<Rules>,
+    live: Mutex<Live>,
+}
+
+/// The rates set while the program runs.
 #[derive(Debug, Default)]
-pub(crate) struct Rates {
+struct Live {
+    /// The table, as of the last look.
     table: Vec<SetRate>,
-    asked: Vec<AskedRate>,
+    /// The requests since then.
+    requested: Vec<RequestedRate>,
     /// Both together.
-    live: Rules,
+    rules: Rules,
 }
 
-/// Whether pattern and rate are allowed.
-pub(crate) fn check(pattern: &str, rate: f64) -> Result<(), RateError> {
-    Ok(Rules::default().set(pattern, rate)?)
-}
-
-impl Rates {
+impl Live {
     fn merge(&mut self) {
-        let mut live = Rules::default();
+        let mut rules = Rules::default();
         for row in &self.table {
-            // A pattern that another version wrote may not be one to us: it matches nothing then.
-            let _ = live.set(&row.pattern, row.rate);
+            // Another version may have written a pattern that is none for this one: it matches nothing then.
+            let _ = rules.set(&row.pattern, row.rate);
         }
-        for asked in &self.asked {
-            match asked.rate {
-                Some(rate) => _ = live.set(&asked.pattern, rate),
-                None => _ = live.reset(&asked.pattern),
+        for requested in &self.requested {
+            match requested.rate {
+                Some(rate) => _ = rules.set(&requested.pattern, rate),
+                None => _ = rules.reset(&requested.pattern),
             }
         }
-        self.live = live;
+        self.rules = rules;
     }
 }
 
-impl Shared {
-    pub(crate) fn live_rates(&self) -> Rules {
-        lock(&self.rates).live.clone()
+impl LiveRates {
+    pub(crate) fn new(base: Rules) -> Self {
+        Self { base: Mutex::new(base), live: Mutex::default() }
     }
 
-    /// Puts a rate into force here, and remembers it for the table.
-    pub(crate) fn ask_rate(&self, pattern: &str, rate: Option<f64>) {
-        {
-            let mut rates = lock(&self.rates);
-            rates.asked.retain(|earlier| earlier.pattern != pattern);
-            rates.asked.push(AskedRate { pattern: pattern.to_owned(), rate, set_by: "program".to_owned() });
-            rates.merge();
-        }
-        self.apply_rates();
-    }
-
-    /// The rates that are to be written to the table. They stay in force until the table is read.
-    pub(crate) fn rates_to_store(&self) -> Vec<AskedRate> {
-        lock(&self.rates).asked.clone()
-    }
-
-    /// A rate was written to the table.
-    pub(crate) fn stored(&self, asked: &AskedRate) {
-        let mut rates = lock(&self.rates);
-        rates.asked.retain(|waiting| waiting != asked);
-        rates.table.retain(|row| row.pattern != asked.pattern);
-        if let Some(rate) = asked.rate {
-            rates.table.push(SetRate { pattern: asked.pattern.clone(), rate, set_by: asked.set_by.clone() });
-        }
-        rates.merge();
-    }
-
-    /// Takes over what the table says now; returns what changed, in words.
-    pub(crate) fn take_over(&self, table: &[SetRate]) -> Vec<String> {
-        let changes = {
-            let mut rates = lock(&self.rates);
-            let changes = changes(&rates.table, table);
-            rates.table = table.to_vec();
-            rates.merge();
-            changes
-        };
-        self.apply_rates();
-        changes
+    /// Returns the rate of a function, and where it comes from.
+    pub(crate) fn rate_of(&self, site: &CallSite) -> (f64, Source) {
+        let base = lock(&self.base).clone();
+        let live = lock(&self.live).rules.clone();
+        effective_rate(&site.shown_name(), site.sample_option(), &base, &live)
     }
 
     /// Replaces the rates of the settings.
-    pub(crate) fn set_base_rates(&self, rates: Rules) {
-        *lock(&self.base_rates) = rates;
-        self.apply_rates();
+    pub(crate) fn set_base(&self, rates: Rules) {
+        *lock(&self.base) = rates;
     }
 
-    fn apply_rates(&self) {
-        for site in site::all() {
-            self.set_rate_of(site);
+    /// Adds a request of the program, and remembers it for the table.
+    pub(crate) fn request(&self, pattern: &str, rate: Option<f64>) {
+        let mut live = lock(&self.live);
+        live.requested.retain(|earlier| earlier.pattern != pattern);
+        live.requested.push(RequestedRate {
+            pattern: pattern.to_owned(),
+            rate,
+            set_by: "program".to_owned(),
+        });
+        live.merge();
+    }
+
+    /// Returns the requests that are to be written to the table. They stay in force until the table is read.
+    pub(crate) fn to_store(&self) -> Vec<RequestedRate> {
+        lock(&self.live).requested.clone()
+    }
+
+    /// Notes that a request was written to the table.
+    pub(crate) fn note_stored(&self, requested: &RequestedRate) {
+        let mut live = lock(&self.live);
+        live.requested.retain(|waiting| waiting != requested);
+        live.table.retain(|row| row.pattern != requested.pattern);
+        if let RequestedRate { pattern, rate: Some(rate), set_by } = requested.clone() {
+            live.table.push(SetRate { pattern, rate, set_by });
         }
+        live.merge();
+    }
+
+    /// Takes over what the table says now. Returns a sentence for each change.
+    pub(crate) fn take_over(&self, table: &[SetRate]) -> Vec<String> {
+        let mut live = lock(&self.live);
+        let changes = changes(&live.table, table);
+        live.table = table.to_vec();
+        live.merge();
+        changes
     }
 }
 

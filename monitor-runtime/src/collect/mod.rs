@@ -1,380 +1,288 @@
-//! The cold side: `step` drains the rings, counts what it finds, and carries rows into the store.
+//! The cold side: a step drains the rings, counts what it finds, and carries rows into the store.
 //!
-//! In: rings, tallies, the overflow of failures, moments. Out: one batch after the other, events, the
-//! health report. Everything that waits is bounded. A batch that could not be written is kept as it
-//! is and tried again, so that nothing is lost or written twice; the store alone knows how it is
-//! written, the breaker when. The thread around `step` is `run`; tests call `step` themselves.
+//! Takes rings, tallies, the overflow of failures, requests, and moments; gives one batch after the other, events, and
+//! the health report. Everything that waits is bounded. This file owns the parts and the order of a step, and nothing
+//! else: each part is in the file of its name, and is handed what it needs of the others. The thread that repeats the
+//! step is `runtime::collector_thread`; tests call the step themselves.
 
+mod mode;
+mod remaining;
 pub mod breaker;
 mod retry;
-pub(crate) mod backlog;
-pub(crate) mod drain;
 mod batch_timer;
-mod crash_safety;
-mod writer;
-mod ladder;
-mod slow_calls;
 pub(crate) mod health;
-mod report;
-pub(crate) mod subscribe;
-pub(crate) mod shared;
 pub(crate) mod control;
 pub(crate) mod live_rates;
+pub(crate) mod subscribe;
+pub(crate) mod shared;
+mod events;
+mod current_store;
+mod function;
+mod folded_failures;
+mod functions;
+mod known_threads;
+mod calibration;
+mod ladder;
+mod journal_writer;
+mod crash_safety;
+mod backlog;
+mod cpu_share;
+mod report;
+mod parts;
+mod tallies;
+mod drain;
+mod losses;
+mod slow_calls;
+mod next_batch;
+mod store_breaker;
+mod writer;
+mod maintenance;
 
 use std::any::Any;
-use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
-use crate::batch::decode::Waiting;
-use crate::batch::function_stats::FunctionFigures;
-use crate::batch::{Batch, CallRow, EventRow, FoldedRow, HealthRow, ResourcesRow, ThreadRow};
-use crate::collect::backlog::Backlog;
-use crate::collect::health::{Health, Level, Share};
-use crate::collect::retry::Retry;
+use crossbeam_channel::Receiver;
+
 use crate::config::{Settings, Watch};
 use crate::limits;
 use crate::platform::clock::{Clock, monotonic};
-use crate::record::Outcome;
-use crate::ring::journal::Worth;
-use crate::sampling::ladder::Bounds;
-use crate::site::CallSite;
-use crate::store::{SetHold, Store, StoreError, fingerprint};
+use crate::sync::lock;
 use crate::thread::pool::{Overflow, ThreadRings};
-use crash_safety::Keeping;
+use backlog::Backlog;
+use crash_safety::CrashSafety;
+use current_store::CurrentStore;
+pub(crate) use current_store::{Opened, Opener};
+use drain::Drain;
+use events::Events;
+use functions::Functions;
+use health::Level;
+use known_threads::KnownThreads;
+use ladder::Ladder;
+use maintenance::{Maintained, Maintenance};
+pub(crate) use mode::Mode;
+use parts::Parts;
+pub(crate) use remaining::Remaining;
+use report::Report;
 use shared::Shared;
-
-/// Opens the store, at the place and in the way it was asked for.
-pub(crate) type Opener = Box<dyn FnMut(i64) -> Result<Opened, StoreError> + Send>;
-
-/// A store that was opened.
-pub(crate) struct Opened {
-    pub(crate) store: Box<dyn Store>,
-    /// Where it is; `None` in memory.
-    pub(crate) path: Option<std::path::PathBuf>,
-    /// What a person should know: that it is elsewhere than asked for, say.
-    pub(crate) notice: Option<String>,
-}
-
-/// What the collector knows of a function.
-#[derive(Debug)]
-struct Function {
-    site: &'static CallSite,
-    name: Arc<str>,
-    /// The site under which its calls are counted: the first of those that the store takes for one function.
-    counted_as: u32,
-    standing: ladder::Standing,
-    /// The rate last sent to the store.
-    stored_rate: Option<f64>,
-    figures: FunctionFigures,
-}
+use slow_calls::SlowCalls;
+use writer::Writer;
 
 /// The cold side of one recorder.
 pub(crate) struct Collector {
     clock: Clock,
-    rings: &'static ThreadRings,
-    overflow: Receiver<Overflow>,
-    shared: Arc<Shared>,
-    batch_rows: usize,
+    /// The pause between two drains.
     drain_interval: Duration,
-
-    opener: Opener,
-    store: Option<Box<dyn Store>>,
-    /// Which thread each ring belongs to.
-    ring_threads: Vec<u32>,
-    /// Name and prefix of each thread, by its id.
-    threads: HashMap<u32, (Arc<str>, u32)>,
-    tallies_read: HashMap<(usize, u32), drain::TallyRead>,
-    /// By call site id.
-    functions: Vec<Option<Function>>,
-    /// The first site of each name, file and line. There are more of one where a macro puts a function into
-    /// several impl blocks, or gives several one name.
-    first_sites: HashMap<(Arc<str>, &'static str, u32), u32>,
+    shared: Arc<Shared>,
+    functions: Functions,
+    threads: KnownThreads,
+    drain: Drain,
     backlog: Backlog,
-    scratch: Vec<u8>,
+    store: CurrentStore,
+    writer: Writer,
+    safety: CrashSafety,
+    ladder: Ladder,
+    slow_calls: SlowCalls,
+    report: Report,
+    events: Events,
+    maintenance: Maintenance,
+    /// True if the last step wrote a batch and left more to write.
+    is_writing_on: bool,
+}
 
-    new_threads: Vec<ThreadRow>,
-    /// Calls taken from the backlog for a batch that the store had no room for.
-    postponed: Vec<CallRow>,
-    keeping: Keeping,
-    told: slow_calls::ToldByFunction,
-    folded: HashMap<i64, FoldedRow>,
-    folded_changed: bool,
-    events: Vec<EventRow>,
-    due_report: Option<HealthRow>,
-    /// The last report that was written.
-    reported: Option<HealthRow>,
-    due_resources: Option<ResourcesRow>,
-    pending: Option<Batch>,
-    sequence: u64,
-    busy_since: Option<Duration>,
-    retry: Retry,
-    /// How the breaker was held from outside when the store was last asked.
-    held: Option<SetHold>,
-    /// When the breaker entered its state; 0 before the first report.
-    breaker_since_ns: i64,
-    is_shutdown_announced: bool,
-    /// Whether the last step wrote a batch and left more to write.
-    flowing: bool,
-    pacing: batch_timer::Pacing,
-    next: Due,
-    /// The settings file, where there is one.
+/// What the collector is built from, beside the settings.
+pub(crate) struct Surroundings {
+    pub(crate) rings: &'static ThreadRings,
+    pub(crate) overflow: Receiver<Overflow>,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) clock: Clock,
+    pub(crate) opener: Opener,
+    /// The settings file, if there is one.
     pub(crate) watch: Option<Watch>,
-    ladder: ladder::Ladder,
-
-    health: Health,
-    own_cpu: Share,
-    process_cpu: Share,
-}
-
-/// When things are due next, on the monotonic clock.
-#[derive(Debug, Default)]
-struct Due {
-    figures: Duration,
-    rates: Duration,
-    config: Duration,
-    retain: Duration,
-    recover: Duration,
-    resources: Duration,
-    report: Duration,
-}
-
-/// How a step should go.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Pace {
-    /// Batches are written when they are full or due.
-    Usual,
-    /// Everything is written now: someone waits for it.
-    Flush,
-}
-
-/// What a step left.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Left {
-    /// Nothing that could be done now.
-    Nothing,
-    /// More of the same.
-    More,
-    /// What the store does not take at the moment.
-    Blocked,
+    /// Puts the panic hook back in its place, if a program put its own there.
+    pub(crate) renew_panic_hook: fn(),
 }
 
 impl Collector {
-    pub(crate) fn new(
-        settings: &Settings,
-        rings: &'static ThreadRings,
-        overflow: Receiver<Overflow>,
-        shared: Arc<Shared>,
-        clock: Clock,
-        opener: Opener,
-    ) -> Self {
-        rings.brakes.store(settings.max_rate > 0, std::sync::atomic::Ordering::Relaxed);
-        let memory = usize::try_from(settings.max_memory_bytes).unwrap_or(usize::MAX);
-        let queue_bytes_max = settings.max_memory_bytes;
-        let taken =
-            memory / limits::RINGS_SHARE + memory / limits::OVERFLOW_SHARE + limits::BATCH_BYTES_MAX / 4;
-        // What waits lies in the journal as well, where there is one.
-        let copies = if rings.memory.mapping().is_some() { 2 } else { 1 };
-        let waiting_bytes = memory.saturating_sub(taken) / copies;
+    pub(crate) fn new(settings: &Settings, surroundings: Surroundings) -> Self {
+        let Surroundings { rings, overflow, shared, clock, opener, watch, renew_panic_hook } = surroundings;
+        let waiting_bytes = waiting_bytes(settings.max_memory_bytes, rings);
+        let drain_interval = settings.drain_interval;
         Self {
             clock,
-            rings,
-            overflow,
-            shared,
-            batch_rows: settings.batch_rows,
-            drain_interval: settings.drain_interval,
-            opener,
-            store: None,
-            ring_threads: Vec::new(),
-            threads: HashMap::new(),
-            tallies_read: HashMap::new(),
-            functions: Vec::new(),
-            first_sites: HashMap::new(),
+            drain_interval,
+            functions: Functions::default(),
+            threads: KnownThreads::default(),
+            drain: Drain::new(rings, overflow, Arc::clone(&shared)),
             backlog: Backlog::new(waiting_bytes),
-            scratch: Vec::new(),
-            new_threads: Vec::new(),
-            postponed: Vec::new(),
-            keeping: Keeping::new(&rings.memory, waiting_bytes),
-            told: slow_calls::ToldByFunction::new(),
-            folded: HashMap::new(),
-            folded_changed: false,
-            events: Vec::new(),
-            due_report: None,
-            reported: None,
-            due_resources: None,
-            pending: None,
-            sequence: 0,
-            busy_since: None,
-            retry: Retry::new(u64::from(std::process::id()).wrapping_mul(0x9e37_79b9_7f4a_7c15)),
-            held: None,
-            breaker_since_ns: 0,
-            is_shutdown_announced: false,
-            flowing: false,
-            pacing: batch_timer::Pacing::new(settings.drain_interval),
-            next: Due::default(),
-            watch: None,
-            ladder: ladder::Ladder::new(Bounds::new(settings.max_rate, settings.max_overhead)),
-            health: Health {
-                queue_bytes_max,
-                budget_pct: 100.0 * settings.max_overhead,
-                ..Health::default()
-            },
-            own_cpu: Share::since(crate::platform::process::thread_cpu()),
-            process_cpu: Share::since(crate::platform::process::process_cpu()),
+            store: CurrentStore::new(opener),
+            writer: Writer::new(Arc::clone(&shared), settings.batch_rows, drain_interval),
+            safety: CrashSafety::new(rings, waiting_bytes),
+            ladder: Ladder::new(rings, settings.max_rate, settings.max_overhead),
+            slow_calls: SlowCalls::new(rings),
+            report: Report::new(rings, Arc::clone(&shared), settings.max_memory_bytes, settings.max_overhead),
+            events: Events::default(),
+            maintenance: Maintenance::new(Arc::clone(&shared), watch, renew_panic_hook),
+            is_writing_on: false,
+            shared,
         }
     }
 
-    /// One round: drain, count, write a batch if one is due, tidy up.
-    pub(crate) fn step(&mut self, pace: Pace) -> Left {
+    /// Makes one step: drains, counts, writes a batch if one is due, and tidies up.
+    pub(crate) fn step(&mut self, mode: Mode) -> Remaining {
         let now = monotonic();
         self.clock.advance();
-        // Steps follow one another without a pause where there is much to write.
+        // Steps follow one another without a pause while there is much to write, so the clock is watched within them.
         self.watch_clock();
-        self.keep_rings();
-        self.meet_functions();
-        // A burst is taken in first, as far as there is memory: the store can wait, rings cannot. Beyond
-        // that, while batches are written, rings stay full: calls that find no room are counted at once,
-        // where taking them in only to evict them took a third of this thread's time.
-        let has_room = self.backlog.pressure() < BURST_PRESSURE_MAX;
-        if has_room || !self.flowing || pace == Pace::Flush {
-            if self.drain() && has_room && pace == Pace::Usual {
-                return Left::More;
-            }
-        } else {
-            self.drain_overflow();
+        self.drain.prepare_rings(&self.clock, &mut self.events);
+        self.functions.discover();
+        if self.drain_as_room_allows(mode) {
+            return Remaining::More;
         }
         self.read_tallies();
         self.watch_clock();
-        self.hear_breaker(now);
-        self.keep_bounds();
-        self.note_counted();
-        self.report_overdue(now);
-        self.report(now, pace);
-        let left = self.write(now, pace);
+        self.writer.report_transitions(now, &self.clock, &mut self.events);
+        losses::evict(&mut self.split().2);
+        self.safety.note_counted(&mut self.functions);
+        let Self { clock, functions, threads, events, .. } = self;
+        self.slow_calls.step(now, clock, functions, threads, events);
+        self.ladder.calibrate(&mut self.report.health);
+        self.report.step(now, mode, &self.clock);
+        let mut remaining = self.write(now, mode);
         self.watch_clock();
-        self.flowing = left == Left::More;
-        self.tidy(now);
-        let left = if self.recover(now) { Left::More } else { left };
+        self.is_writing_on = remaining == Remaining::More;
+        self.maintain(now);
+        let Self { clock, store, ladder, functions, .. } = self;
+        if self.safety.recover(now, clock, store, ladder, functions) {
+            remaining = Remaining::More;
+        }
         self.watch_clock();
-        self.climb(now);
-        self.publish_health(now);
-        left
+        let Self { clock, functions, report, events, .. } = self;
+        self.ladder.step(now, clock, functions, &mut report.health, events);
+        self.publish_report(now);
+        remaining
     }
 
-    /// The pause between steps that find nothing more to do.
+    /// Drains the rings. Returns true if a ring was filling up and the next step should follow at once.
+    ///
+    /// A burst is taken in first, as far as there is memory, because the store can wait and rings cannot. Beyond that,
+    /// while batches are written, rings stay full: calls that find no room are counted at once. Taking them in only to
+    /// evict them took a third of this thread's time.
+    fn drain_as_room_allows(&mut self, mode: Mode) -> bool {
+        let has_room = self.backlog.pressure() < BURST_PRESSURE_MAX;
+        let drains = has_room || !self.is_writing_on || mode == Mode::Flush;
+        let (drain, _, mut parts) = self.split();
+        if drains {
+            return drain.drain_rings(&mut parts) && has_room && mode == Mode::Usual;
+        }
+        drain.drain_overflow(&mut parts);
+        false
+    }
+
+    fn read_tallies(&mut self) {
+        let (drain, _, mut parts) = self.split();
+        drain.read_tallies(&mut parts);
+    }
+
+    /// Moves the coarse clock on.
+    fn watch_clock(&mut self) {
+        if self.ladder.watch_clock(&self.functions) {
+            self.read_tallies();
+        }
+    }
+
+    fn write(&mut self, now: Duration, mode: Mode) -> Remaining {
+        let (_, (writer, store), mut parts) = self.split();
+        writer.step(now, mode, store, &mut parts)
+    }
+
+    fn maintain(&mut self, now: Duration) {
+        let Self { clock, drain_interval, functions, ladder, writer, store, events, .. } = self;
+        let parts = Maintained { clock, drain_interval, functions, ladder, writer, store, events };
+        self.maintenance.step(now, parts);
+    }
+
+    fn publish_report(&mut self, now: Duration) {
+        let Self { clock, store, writer, backlog, events, .. } = self;
+        let breaker = lock(&self.shared.breaker).statistics(now);
+        let is_taken = writer.is_taken(now, &breaker, store);
+        let waiting = (backlog.bytes(), backlog.pressure());
+        self.report.publish(breaker, is_taken, waiting, now, clock, events);
+    }
+
+    /// Splits the collector into the drain, the writer with its store, and the parts between them.
+    fn split(&mut self) -> (&mut Drain, (&mut Writer, &mut CurrentStore), Parts<'_>) {
+        let Self {
+            clock, drain_interval, functions, threads, ladder, safety, backlog, report, events, ..
+        } = self;
+        let drain_interval = *drain_interval;
+        let parts =
+            Parts { clock, drain_interval, functions, threads, ladder, safety, backlog, report, events };
+        (&mut self.drain, (&mut self.writer, &mut self.store), parts)
+    }
+
+    /// Returns the pause between steps that leave nothing to do.
     pub(crate) fn interval(&self) -> Duration {
         self.drain_interval
     }
 
-    /// The unix time of this moment on the recorder's own time line.
-    fn now_ns(&self) -> i64 {
-        self.clock.now_ns()
+    /// Returns true if there are calls that rely on the coarse clock.
+    pub(crate) fn is_counting(&self) -> bool {
+        self.ladder.is_counting()
     }
 
-    /// Says that a step ended by a panic of the recorder's own. What it was about to do is there still.
+    /// Adds the event of a step that ended by a panic of the recorder's own. The work of that step is not lost.
     pub(crate) fn note_panic(&mut self, payload: &(dyn Any + Send)) {
         let text = payload.downcast_ref::<String>().map(String::as_str);
         let text = text.or_else(|| payload.downcast_ref::<&str>().copied()).unwrap_or("a panic");
-        self.event("recorder", format!("a step failed, and is tried again: {text}"));
+        let detail = format!("a step failed, and is tried again: {text}");
+        self.events.add(self.clock.now_ns(), "recorder", detail);
     }
 
-    fn event(&mut self, kind: &'static str, detail: impl Into<String>) {
-        if self.events.len() < EVENTS_MAX {
-            let at_ns = self.now_ns();
-            self.events.push(EventRow { at_ns, kind, detail: detail.into() });
-        }
-    }
-
-    fn set_level(&mut self, level: Level, why: &str) {
-        if self.health.level != level {
-            self.event("level", format!("{} -> {level}: {why}", self.health.level));
-            self.health.level = level;
-        }
-    }
-
-    /// Says while the store is still open that recording is about to end.
+    /// Adds the event of a shutdown while the store is still open.
     pub(crate) fn announce_shutdown(&mut self) {
-        if !std::mem::replace(&mut self.is_shutdown_announced, true) {
-            self.event("level", format!("{} -> {}: shut down", self.health.level, Level::Off));
+        self.report.announce_shutdown(&self.clock, &mut self.events);
+    }
+
+    /// Returns true if nothing is left to be written, and the last report covers everything that was.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.writer.is_idle()
+            && !self.safety.is_recovering()
+            && self.report.is_up_to_date()
+            && self.backlog.is_empty()
+            && self.functions.count_changed() == 0
+    }
+
+    /// Ends the process's entry in the store and drops the store. Returns false while another process holds the lock; the
+    /// end waits for it unless `is_late`. The ring file is removed if nothing in it is needed any more.
+    pub(crate) fn close(&mut self, settled: bool, is_late: bool) -> bool {
+        if !self.store.close(self.clock.now_ns(), is_late) {
+            return false;
         }
-    }
-
-    fn function(&mut self, id: u32) -> Option<&mut Function> {
-        self.functions.get_mut(id as usize)?.as_mut()
-    }
-
-    /// Where calls of a site are counted.
-    fn figures(&mut self, id: u32) -> Option<&mut FunctionFigures> {
-        figures_of(&mut self.functions, id)
-    }
-
-    /// Evicts from the backlog what does not fit; each loss is counted where it belongs.
-    fn keep_bounds(&mut self) {
-        let Self { backlog, functions, clock, health, scratch, keeping, .. } = self;
-        let mut folds = Vec::new();
-        let gone = |waiting: &Waiting<'_>| {
-            let Some(Some(function)) = functions.get(waiting.header.site as usize) else { return };
-            let times = crate::batch::decode::times(&waiting.header, clock);
-            let outcome = waiting.header.outcome;
-            let names = function.site.names();
-            if let Some(figures) = figures_of(functions, waiting.header.site) {
-                figures.lose(times.end_ns);
-            }
-            if outcome == Outcome::Ok {
-                health.dropped.backlog += 1;
-            } else {
-                let values = crate::batch::decode::values(waiting, names, scratch);
-                let error = values.error.unwrap_or_default();
-                folds.push((waiting.header.site, outcome, fingerprint::pattern(&error), times.end_ns));
-            }
-        };
-        let journal = &mut keeping.journal;
-        backlog.evict(gone, |waiting, words| {
-            let (ring, end) = waiting.end;
-            let place = (ring, end.saturating_sub(words.len() as u64));
-            let is_kept = journal.append(Worth::Failure, place, waiting.thread, words);
-            is_kept.then(|| journal.take_pieces().held())
-        });
-        for (function, outcome, message, at_ns) in folds {
-            self.fold(function, outcome, message, 1, at_ns);
+        self.report.health.level = Level::Off;
+        if settled {
+            self.safety.remove_file();
+        } else {
+            self.leave();
         }
+        self.publish_report(monotonic());
+        true
     }
 
-    /// Counts failures that get no row of their own, by kind.
-    fn fold(&mut self, function: u32, outcome: Outcome, mut message: String, count: u64, at_ns: i64) {
-        self.health.folded_errors += count;
-        let Some(Some(known)) = self.functions.get(function as usize) else { return };
-        let mut key = fingerprint::fingerprint(&known.name, outcome, &message);
-        if self.folded.len() >= limits::FOLDED_KINDS_MAX && !self.folded.contains_key(&key) {
-            OTHER.clone_into(&mut message);
-            key = fingerprint::fingerprint(&known.name, outcome, &message);
-        }
-        let row = self.folded.entry(key).or_insert(FoldedRow {
-            function,
-            outcome,
-            message,
-            fingerprint: key,
-            count: 0,
-            first_ns: at_ns,
-            last_ns: at_ns,
-        });
-        row.count += count;
-        row.last_ns = row.last_ns.max(at_ns);
-        self.folded_changed = true;
+    /// Leaves everything that is not in the store for a recoverer of the ring file.
+    pub(crate) fn leave(&self) {
+        self.safety.leave();
     }
 }
 
-/// Where calls of a site are counted: with the first site that the store takes for the same function, as
-/// figures are written as all there are.
-fn figures_of(functions: &mut [Option<Function>], id: u32) -> Option<&mut FunctionFigures> {
-    let counted_as = functions.get(id as usize)?.as_ref()?.counted_as;
-    Some(&mut functions.get_mut(counted_as as usize)?.as_mut()?.figures)
+/// Returns the bytes that records may take while they wait for the store.
+fn waiting_bytes(max_memory_bytes: u64, rings: &ThreadRings) -> usize {
+    let memory = usize::try_from(max_memory_bytes).unwrap_or(usize::MAX);
+    let taken = memory / limits::RINGS_SHARE + memory / limits::OVERFLOW_SHARE + limits::BATCH_BYTES_MAX / 4;
+    // A waiting record lies in the journal as well, if there is one.
+    let copies = if rings.memory.mapping().is_some() { 2 } else { 1 };
+    memory.saturating_sub(taken) / copies
 }
 
-/// The kind of failures whose own is not known, or one too many.
-const OTHER: &str = "other";
-/// Share of the backlog that a burst may fill before writing goes on.
+/// The share of the backlog that a burst may fill before writing goes on.
 const BURST_PRESSURE_MAX: f64 = 0.5;
-/// Events that wait for the store; they are rare, and a store that is down for days must not collect them.
-const EVENTS_MAX: usize = 1000;

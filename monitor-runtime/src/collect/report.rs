@@ -1,46 +1,94 @@
-//! What the collector says of itself and the process, and what it does now and then: rates set from
-//! outside, retention, the slow limits of functions.
+//! The recorder's reports: of itself, for `health()` and the view `health`, and of the process, for the view `resources`.
+//!
+//! Takes counters that the other parts raise, and sizes; gives rows for the next batch, and the report that `health()`
+//! returns. A report that says nothing new is not written. It does not know when batches go.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::{Collector, Pace};
+use super::breaker::Statistics;
+use super::cpu_share::CpuShare;
+use super::events::Events;
+use super::health::{Health, Level};
+use super::mode::Mode;
+use super::shared::Shared;
 use crate::batch::{HealthRow, ResourcesRow};
-use crate::collect::breaker::State;
-use crate::config::Found;
 use crate::limits;
+use crate::platform::clock::{Clock, monotonic};
 use crate::platform::process;
-use crate::sampling::ladder::Bounds;
-use crate::store::StoreError;
 use crate::sync::lock;
+use crate::thread::pool::ThreadRings;
 
-impl Collector {
-    /// Makes the rows of the process's report that are due.
-    pub(super) fn report(&mut self, now: Duration, pace: Pace) {
-        self.calibrate();
-        if now >= self.next.resources {
-            self.next.resources = now + limits::RESOURCES_INTERVAL;
+/// The reports of a recorder.
+pub(super) struct Report {
+    rings: &'static ThreadRings,
+    shared: Arc<Shared>,
+    pub(super) health: Health,
+    /// The report that waits for the next batch.
+    due: Option<HealthRow>,
+    due_resources: Option<ResourcesRow>,
+    /// The last report that was written.
+    written: Option<HealthRow>,
+    /// The moment at which the breaker entered its state, or 0 before the first report.
+    breaker_since_ns: i64,
+    own_cpu: CpuShare,
+    process_cpu: CpuShare,
+    next_health: Duration,
+    next_resources: Duration,
+    is_shutdown_announced: bool,
+}
+
+impl Report {
+    pub(super) fn new(
+        rings: &'static ThreadRings,
+        shared: Arc<Shared>,
+        queue_bytes_max: u64,
+        max_overhead: f64,
+    ) -> Self {
+        let health = Health { queue_bytes_max, budget_pct: 100.0 * max_overhead, ..Health::default() };
+        let now = monotonic();
+        Self {
+            rings,
+            shared,
+            health,
+            due: None,
+            due_resources: None,
+            written: None,
+            breaker_since_ns: 0,
+            own_cpu: CpuShare::new(now, process::thread_cpu()),
+            process_cpu: CpuShare::new(now, process::process_cpu()),
+            next_health: Duration::ZERO,
+            next_resources: Duration::ZERO,
+            is_shutdown_announced: false,
+        }
+    }
+
+    /// Makes the rows that are due.
+    pub(super) fn step(&mut self, now: Duration, mode: Mode, clock: &Clock) {
+        if now >= self.next_resources {
+            self.next_resources = now + limits::RESOURCES_INTERVAL;
             self.health.own_cpu_pct = self.own_cpu.look(now, process::thread_cpu());
             let (rss_bytes, threads, open_files) = process::footprint();
             let cpu_pct = self.process_cpu.look(now, process::process_cpu());
-            self.due_resources =
-                Some(ResourcesRow { at_ns: self.now_ns(), cpu_pct, rss_bytes, threads, open_files });
+            let at_ns = clock.now_ns();
+            self.due_resources = Some(ResourcesRow { at_ns, cpu_pct, rss_bytes, threads, open_files });
         }
-        if now >= self.next.report || pace == Pace::Flush {
-            self.next.report = now + limits::REPORT_INTERVAL;
+        if now >= self.next_health || mode == Mode::Flush {
+            self.next_health = now + limits::REPORT_INTERVAL;
             self.health.own_cpu_pct = self.own_cpu.so_far(now, process::thread_cpu());
-            let row = self.health_row(now);
-            if !self.reported.as_ref().is_some_and(|last| says_nothing_new(&row, last)) {
-                self.due_report = Some(row);
+            let row = self.health_row(now, clock);
+            if !self.written.as_ref().is_some_and(|last| says_nothing_new(&row, last)) {
+                self.due = Some(row);
             }
         }
     }
 
-    fn health_row(&self, now: Duration) -> HealthRow {
+    fn health_row(&self, now: Duration, clock: &Clock) -> HealthRow {
         let breaker = lock(&self.shared.breaker).statistics(now);
         let health = &self.health;
         HealthRow {
-            at_ns: self.now_ns(),
+            at_ns: clock.now_ns(),
             level: health.level.as_str().to_owned(),
             recorded: health.recorded,
             dropped_ring_full: health.dropped.ring_full,
@@ -58,7 +106,7 @@ impl Collector {
             overhead_ns_per_call: health.overhead_ns_per_call,
             breaker_since_ns: self.breaker_since_ns,
             breaker_openings: breaker.openings,
-            breaker_next_try_ns: breaker.retry_in.map(|left| self.now_ns() + left.as_nanos() as i64),
+            breaker_next_try_ns: breaker.retry_in.map(|left| clock.now_ns() + left.as_nanos() as i64),
             writes_ok_pct: breaker.success_share().map(|share| share * 100.0),
             writes_blocked_pct: breaker.blocked_share().map(|share| share * 100.0),
             write_retries: breaker.retries,
@@ -71,133 +119,61 @@ impl Collector {
         }
     }
 
-    /// Now and then: rates, retention, slow limits.
-    pub(super) fn tidy(&mut self, now: Duration) {
-        if now >= self.next.rates {
-            self.next.rates = now + limits::RATES_INTERVAL;
-            self.go_away();
-            crate::call::panic_hook::renew_hook();
-            self.exchange_rates();
-            self.hold_breaker(now);
-        }
-        if now >= self.next.config {
-            self.next.config = now + limits::CONFIG_INTERVAL;
-            self.go_away();
-            self.look_at_config();
-        }
-        if now >= self.next.retain {
-            self.retain(now);
-        }
+    /// Returns the rows that wait for the next batch.
+    pub(super) fn take_due(&mut self) -> (Option<HealthRow>, Option<ResourcesRow>) {
+        (self.due.take(), self.due_resources.take())
     }
 
-    fn retain(&mut self, now: Duration) {
-        if self.store.is_none() {
-            return;
-        }
-        self.go_away();
-        let Some(store) = &mut self.store else { return };
-        self.next.retain = match store.retain(self.clock.now_ns()) {
-            Ok(step) if step.more => now,
-            Err(StoreError::Busy(_)) => now + limits::RETRY_BUSY_MAX,
-            _ => now + limits::RETAIN_INTERVAL,
-        };
+    /// Notes the report that a batch carried, because the store has the batch.
+    pub(super) fn note_written(&mut self, row: Option<HealthRow>) {
+        self.written = row.or(self.written.take());
     }
 
-    /// Takes over what has changed in the settings file, as far as that is possible while recording.
-    fn look_at_config(&mut self) {
-        let Some(watch) = &mut self.watch else { return };
-        let Some(found) = watch.look() else { return };
-        let by = format!("settings file {}", watch.path().display());
-        let changed = match found {
-            Found::Bad(warning) => {
-                let told = format!("{warning}; the settings stay as they were");
-                self.shared.notice(&told.replacen("monitored: ", "", 1));
-                return self.event("config", told.replacen("monitored: ", "", 1));
-            }
-            Found::Settings(changed) => changed,
-        };
-        let (before, after) = (&changed.before, &changed.after);
-        if before.sample != after.sample {
-            self.shared.set_base_rates(after.sample.clone());
-            self.event("rate", format!("sample = {} by {by}", after.sample));
-        }
-        let bounds = Bounds::new(after.max_rate, after.max_overhead);
-        if bounds != self.ladder.bounds {
-            self.ladder.bounds = bounds;
-            self.rings.brakes.store(after.max_rate > 0, Ordering::Relaxed);
-            let overhead = after.max_overhead * 100.0;
-            self.event("rate", format!("max_rate = {}, max_overhead = {overhead}% by {by}", after.max_rate));
-        }
-        if let Some(what) = changed.of_batches() {
-            self.batch_rows = after.batch_rows;
-            self.drain_interval = after.drain_interval;
-            self.pacing.set_interval(after.drain_interval);
-            self.event("config", format!("{what} by {by}"));
-        }
-        if let Some(what) = changed.of_store() {
-            *lock(&self.shared.store_bounds) = Some((after.retention, after.max_disk_bytes));
-            if let Some(store) = &mut self.store
-                && store.bound(after.retention, after.max_disk_bytes).is_err()
-            {
-                // Opened again it has them.
-                self.store = None;
-            }
-            self.next.retain = Duration::ZERO;
-            self.event("config", format!("{what} by {by}"));
-        }
-        let waiting = changed.for_next_start();
-        if !waiting.is_empty() {
-            let names = waiting.join(", ");
-            let told = format!("{names} changed by {by}: holds from the next start of the program on");
-            self.shared.notice(&told);
-            self.event("config", told);
-        }
+    /// Returns true if the last report that was written covers all rows that were written.
+    pub(super) fn is_up_to_date(&self) -> bool {
+        self.written.as_ref().is_none_or(|report| report.rows_written == self.health.rows_written)
     }
 
-    /// Writes rates set in code to the store, and takes over those set from outside.
-    fn exchange_rates(&mut self) {
-        let Some(store) = &mut self.store else { return };
-        let now_ns = self.clock.now_ns();
-        let mut changes = Vec::new();
-        for asked in self.shared.rates_to_store() {
-            if store.set_rate(&asked.pattern, asked.rate, &asked.set_by, now_ns).is_err() {
-                break;
-            }
-            changes.push(asked.to_string());
-            self.shared.stored(&asked);
+    /// Finds the service level, and publishes the report for `health()`. `is_taken` is true if the store takes batches,
+    /// apart from what the breaker says; `backlog_bytes` and `pressure` are the backlog's size and fullness, 0 to 1.
+    pub(super) fn publish(
+        &mut self,
+        breaker: Statistics,
+        is_taken: bool,
+        (backlog_bytes, pressure): (usize, f64),
+        now: Duration,
+        clock: &Clock,
+        events: &mut Events,
+    ) {
+        let (level, why) = self.health.level.next(is_taken, pressure);
+        if self.health.level != level {
+            events.add(clock.now_ns(), "level", format!("{} -> {level}: {why}", self.health.level));
+            self.health.level = level;
         }
-        if let Ok(Some(rates)) = store.rates() {
-            changes.extend(self.shared.take_over(&rates));
-        }
-        for change in changes {
-            self.event("rate", change);
-        }
-    }
-
-    /// Finds the service level and shows the report to whoever asks.
-    pub(super) fn publish_health(&mut self, now: Duration) {
-        let breaker = lock(&self.shared.breaker).statistics(now);
-        let is_taken = breaker.state == State::Closed
-            && !(self.store.is_none() && self.pending.is_some())
-            && self.busy_since.is_none_or(|since| now.saturating_sub(since) < BUSY_SHOWN);
-        let (level, why) = self.health.level.next(is_taken, self.backlog.pressure());
-        self.set_level(level, why);
         let states = self.rings.all();
         let queued = states.iter().map(|state| state.pending() * 8).sum::<usize>();
-        self.health.queue_bytes = (queued + self.backlog.bytes()) as u64;
+        self.health.queue_bytes = (queued + backlog_bytes) as u64;
         let panics = states.iter().map(|state| state.capture_panics.load(Ordering::Relaxed));
         self.health.capture_panics = panics.map(u64::from).sum();
         if breaker.state != self.health.breaker.state || self.breaker_since_ns == 0 {
-            self.breaker_since_ns = self.now_ns() - breaker.lasted.as_nanos() as i64;
+            self.breaker_since_ns = clock.now_ns() - breaker.lasted.as_nanos() as i64;
         }
         self.health.breaker = breaker;
         self.health.subscribers = self.shared.subscribers.breakers(now);
         *lock(&self.shared.health) = self.health.clone();
     }
+
+    /// Adds the event of a shutdown while the store is still open, once.
+    pub(super) fn announce_shutdown(&mut self, clock: &Clock, events: &mut Events) {
+        if !std::mem::replace(&mut self.is_shutdown_announced, true) {
+            let detail = format!("{} -> {}: shut down", self.health.level, Level::Off);
+            events.add(clock.now_ns(), "level", detail);
+        }
+    }
 }
 
-/// Whether nothing has happened to calls or store between two reports. Sizes and shares of time move on
-/// their own: a report of them alone would keep an idle program writing.
+/// Returns true if nothing has happened to calls or store between two reports. Sizes and shares of time are not compared,
+/// because they change by themselves: a report of them alone would keep an idle program writing.
 fn says_nothing_new(row: &HealthRow, last: &HealthRow) -> bool {
     let HealthRow { breaker_next_try_ns, writes_ok_pct, writes_blocked_pct, write_retries_per_min, .. } =
         *last;
@@ -212,7 +188,7 @@ fn says_nothing_new(row: &HealthRow, last: &HealthRow) -> bool {
         budget_pct,
         ..
     } = *last;
-    let on_their_own = HealthRow {
+    let compared = HealthRow {
         at_ns,
         bytes_written,
         db_bytes,
@@ -227,8 +203,5 @@ fn says_nothing_new(row: &HealthRow, last: &HealthRow) -> bool {
         budget_pct,
         ..row.clone()
     };
-    on_their_own == *last
+    compared == *last
 }
-
-/// A lock that others hold for longer than this shows in the service level.
-const BUSY_SHOWN: Duration = Duration::from_secs(1);

@@ -1,53 +1,84 @@
-//! What the collector and the public functions share, behind locks that neither holds for long.
+//! The desk between the public functions and the collector.
 //!
-//! Takes requests of the program (flush, stop, rates, subscribers) and what the collector found out (health, the
-//! breaker's state); gives each to the other side. It does not know who asks.
+//! Takes requests of the program, and what the collector found out; gives each to the other side. Its locks are held for
+//! moments only. It does not know who calls.
 
 use std::sync::Mutex;
 use std::time::Duration;
 
 use super::breaker::Breaker;
-use super::control::Control;
+use super::control::{Control, Requests};
 use super::health::Health;
-use super::live_rates::Rates;
+use super::live_rates::LiveRates;
 use super::subscribe::Subscribers;
-use crate::sampling::{Rules, effective_rate};
-use crate::site::CallSite;
-use crate::sync::lock;
+use crate::sampling::Rules;
+use crate::site::{self, CallSite};
+use crate::store::SetRate;
 
-/// What the collector and the public functions share.
-#[derive(Debug, Default)]
+/// The state that the collector and the public functions share.
+#[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) breaker: Mutex<Breaker>,
     pub(crate) health: Mutex<Health>,
     pub(crate) subscribers: Subscribers,
     pub(crate) control: Control,
-    /// Age and bytes that the store is bounded by since the settings file was changed.
+    /// The age and the bytes that bound the store, if the settings file changed them.
     pub(crate) store_bounds: Mutex<Option<(Duration, u64)>>,
-    pub(super) base_rates: Mutex<Rules>,
-    pub(super) rates: Mutex<Rates>,
+    pub(crate) rates: LiveRates,
 }
 
 impl Shared {
-    pub(crate) fn new(base_rates: Rules) -> Self {
-        Self { base_rates: Mutex::new(base_rates), ..Self::default() }
+    /// Returns the desk, and the collector's side of its requests.
+    pub(crate) fn new(base_rates: Rules) -> (Self, Requests) {
+        let (control, requests) = Control::new();
+        let shared = Self {
+            breaker: Mutex::default(),
+            health: Mutex::default(),
+            subscribers: Subscribers::default(),
+            control,
+            store_bounds: Mutex::default(),
+            rates: LiveRates::new(base_rates),
+        };
+        (shared, requests)
     }
 
-    /// One line for whoever watches the program. Called on the recorder's thread only.
+    /// Prints one line for whoever watches the program. It is called on the recorder's thread only.
     #[expect(clippy::print_stderr, reason = "the one place where the recorder prints")]
     #[expect(clippy::unused_self, reason = "a recorder's notice, wherever it goes")]
     pub(crate) fn notice(&self, text: &str) {
-        // In one piece: what the program prints at the same time must not come between.
+        // In one piece, so that nothing the program prints at the same time comes between.
         let line = format!("monitored: {text}\n");
         eprint!("{line}");
     }
-}
 
-impl Shared {
-    pub(crate) fn set_rate_of(&self, site: &CallSite) {
-        let base = lock(&self.base_rates).clone();
-        let (rate, source) =
-            effective_rate(&site.shown_name(), site.sample_option(), &base, &self.live_rates());
+    /// Puts a rate into force that the program requested, or resets it, and remembers it for the table `sampling`.
+    pub(crate) fn request_rate(&self, pattern: &str, rate: Option<f64>) {
+        self.rates.request(pattern, rate);
+        self.apply_rates();
+    }
+
+    /// Takes over what the table `sampling` says now. Returns a sentence for each change.
+    pub(crate) fn take_over_rates(&self, table: &[SetRate]) -> Vec<String> {
+        let changes = self.rates.take_over(table);
+        self.apply_rates();
+        changes
+    }
+
+    /// Replaces the rates of the settings.
+    pub(crate) fn set_base_rates(&self, rates: Rules) {
+        self.rates.set_base(rates);
+        self.apply_rates();
+    }
+
+    fn apply_rates(&self) {
+        for site in site::all() {
+            self.apply_rate(site);
+        }
+    }
+
+    /// Puts the rate of a function into force, unless recording ends.
+    pub(crate) fn apply_rate(&self, site: &CallSite) {
+        let (rate, source) = self.rates.rate_of(site);
         if !self.control.is_stopping() {
             site.ask(rate, source);
         }

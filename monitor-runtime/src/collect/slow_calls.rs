@@ -1,94 +1,113 @@
-//! Calls that are slow before they end: what is under way is looked at in every step, and a call that has
-//! passed its function's limit is reported once. In: frames and slots. Out: events.
+//! Calls that are slow before they end: each step looks at the calls in flight, and reports a call once that has passed
+//! its function's declared threshold.
+//!
+//! Takes frames and the slots of suspended calls; gives events. It does not know calls that have ended.
 
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::Collector;
-use crate::platform::clock::{Ticks, ticks};
+use super::events::Events;
+use super::functions::Functions;
+use super::known_threads::KnownThreads;
+use crate::platform::clock::{Clock, Ticks, ticks};
 use crate::ring::frames;
 use crate::ring::layout::flight;
+use crate::thread::pool::ThreadRings;
 
-/// What was reported of a function's calls.
+/// The reporter of calls that are slow before they end.
+#[derive(Debug)]
+pub(super) struct SlowCalls {
+    rings: &'static ThreadRings,
+    /// The reports so far, by the id of the function's call site.
+    reported: HashMap<u32, Reported>,
+}
+
+/// The calls of a function that were reported.
 #[derive(Debug, Default)]
-pub(super) struct Told {
+struct Reported {
+    /// The moment of the last report.
     at: Duration,
-    /// Starts of calls that were reported, the latest last.
+    /// The starts of calls that were reported, the latest last.
     starts: Vec<Ticks>,
 }
 
-/// By function.
-pub(super) type ToldByFunction = HashMap<u32, Told>;
-
-/// A call that is overdue.
-struct Overdue {
+/// A call in flight that has passed its function's threshold.
+struct SlowCall {
     site: u32,
     start: Ticks,
+    /// The thread that it runs on, or `None` for an async call that waits to be polled.
     thread: Option<u32>,
 }
 
-impl Collector {
-    /// Reports calls that have passed their function's limit and go on.
-    pub(super) fn report_overdue(&mut self, now: Duration) {
+impl SlowCalls {
+    pub(super) fn new(rings: &'static ThreadRings) -> Self {
+        Self { rings, reported: HashMap::new() }
+    }
+
+    /// Reports calls in flight that have passed their function's threshold since the last step.
+    pub(super) fn step(
+        &mut self,
+        now: Duration,
+        clock: &Clock,
+        functions: &Functions,
+        threads: &KnownThreads,
+        events: &mut Events,
+    ) {
         let now_ticks = ticks();
-        for call in self.overdue(now_ticks) {
-            let Some(Some(function)) = self.functions.get(call.site as usize) else { continue };
-            let told = self.told.entry(call.site).or_default();
-            let is_known = told.starts.contains(&call.start);
-            let is_soon = !told.starts.is_empty() && now.saturating_sub(told.at) < TOLD_INTERVAL;
+        for call in self.find(now_ticks, clock, functions) {
+            let Some(function) = functions.get(call.site) else { continue };
+            let reported = self.reported.entry(call.site).or_default();
+            let is_known = reported.starts.contains(&call.start);
+            let is_soon = !reported.starts.is_empty() && now.saturating_sub(reported.at) < REPORT_INTERVAL;
             if is_known || is_soon {
                 continue;
             }
-            told.at = now;
-            told.starts.push(call.start);
-            if told.starts.len() > TOLD_MAX {
-                told.starts.remove(0);
+            reported.at = now;
+            reported.starts.push(call.start);
+            if reported.starts.len() > REPORTED_MAX {
+                reported.starts.remove(0);
             }
-            let elapsed = Duration::from_nanos(self.clock.duration_ns(now_ticks.wrapping_sub(call.start)));
-            let place = match call.thread.map(|id| self.threads.get(&id)) {
-                Some(Some((name, _))) => format!("on thread {name}"),
+            let elapsed = Duration::from_nanos(clock.duration_ns(now_ticks.wrapping_sub(call.start)));
+            let place = match call.thread.map(|id| threads.name(id)) {
+                Some(Some(name)) => format!("on thread {name}"),
                 Some(None) => "on a thread".to_owned(),
                 None => "waiting to be polled".to_owned(),
             };
-            let limit = Duration::from_nanos(function.site.slow_ns().unwrap_or_default());
+            let threshold = Duration::from_nanos(function.site.slow_ns().unwrap_or_default());
             let detail =
-                format!("{}: under way for {elapsed:.1?} {place}, slow from {limit:?} on", function.name);
-            self.event("slow", detail);
+                format!("{}: under way for {elapsed:.1?} {place}, slow from {threshold:?} on", function.name);
+            events.add(clock.now_ns(), "slow", detail);
         }
     }
 
-    fn overdue(&self, now: Ticks) -> Vec<Overdue> {
+    fn find(&self, now: Ticks, clock: &Clock, functions: &Functions) -> Vec<SlowCall> {
         let mut calls = Vec::new();
-        let is_overdue = |site: u32, start: Ticks| {
-            let function = self.functions.get(site as usize).and_then(Option::as_ref);
-            let limit = function.and_then(|function| function.site.slow_ns());
-            // A start a moment ahead of this look is no age of centuries.
+        let is_slow = |site: u32, start: Ticks| {
+            let threshold = functions.get(site).and_then(|function| function.site.slow_ns());
+            // A call may have started a moment after `now` was read: its age is then 0, not centuries.
             let age = now.wrapping_sub(start).cast_signed().max(0).cast_unsigned();
-            limit.is_some_and(|limit| self.clock.duration_ns(age) > limit)
+            threshold.is_some_and(|threshold| clock.duration_ns(age) > threshold)
         };
         for state in self.rings.all() {
             let frames = frames::under_way(state.page.words);
-            let overdue = frames.iter().filter(|frame| is_overdue(frame.site, frame.start));
-            let thread = state.thread_id.load(Ordering::Relaxed);
-            calls.extend(overdue.map(|frame| Overdue {
-                site: frame.site,
-                start: frame.start,
-                thread: Some(thread),
-            }));
+            let slow = frames.iter().filter(|frame| is_slow(frame.site, frame.start));
+            let thread = Some(state.thread_id.load(Ordering::Relaxed));
+            calls.extend(slow.map(|frame| SlowCall { site: frame.site, start: frame.start, thread }));
         }
         for slot in self.rings.flights.slots() {
+            // Observes the start, which is stored before the site.
             let site = slot[flight::SITE].load(Ordering::Acquire) as u32;
             let start = slot[flight::START].load(Ordering::Relaxed);
-            if site != 0 && is_overdue(site, start) {
-                calls.push(Overdue { site, start, thread: None });
+            if site != 0 && is_slow(site, start) {
+                calls.push(SlowCall { site, start, thread: None });
             }
         }
         calls
     }
 }
 
-/// A function whose calls are all slow is reported this often and no more.
-const TOLD_INTERVAL: Duration = Duration::from_secs(10);
-/// Calls of a function that are remembered as reported.
-const TOLD_MAX: usize = 64;
+/// The pause between two reports of one function, so that a function whose calls are all slow does not flood the events.
+const REPORT_INTERVAL: Duration = Duration::from_secs(10);
+/// The number of calls of a function that are remembered as reported.
+const REPORTED_MAX: usize = 64;

@@ -1,56 +1,59 @@
-//! The in-process stream: calls as they are drained, handed to closures of the user's, each on a
-//! thread of its own and behind a bounded queue, so that a slow one misses records and nothing waits.
-//! Each has a circuit breaker of its own: one that panics again and again is left alone for a while.
+//! The in-process stream: drained calls are handed to closures of the program.
+//!
+//! Takes records; gives them to each closure on a thread of its own, through a bounded channel, so that a slow closure
+//! misses records and nothing waits for it. Each has a circuit breaker of its own: a closure that panics again and again
+//! is left alone for a while.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crate::collect::breaker::{Breaker, Event, Statistics, Transition};
+use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+
+use super::breaker::{Breaker, Event, Statistics, Transition};
 use crate::limits;
 use crate::platform::clock::monotonic;
 use crate::record::{Kept, Outcome};
 use crate::sync::lock;
 
-/// A call that ended, as subscribers see it.
+/// A call that ended, as subscribers receive it.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Record {
-    /// Name of the function.
+    /// The name of the function.
     pub function: Arc<str>,
-    /// Name of the thread it ended on.
+    /// The name of the thread that the call ended on.
     pub thread: Arc<str>,
-    /// How it ended.
+    /// The outcome of the call.
     pub outcome: Outcome,
-    /// Why it is recorded.
+    /// The reason for which the call is recorded.
     pub kept: Kept,
-    /// Start, ns since the Unix epoch.
+    /// The start, in nanoseconds since the Unix epoch.
     pub start_ns: i64,
-    /// From entry to exit, ns.
+    /// The time from entry to exit, in nanoseconds.
     pub duration_ns: u64,
-    /// For an async call the time spent being polled, ns; the duration otherwise.
+    /// The time that an async call spent being polled, in nanoseconds; the duration of any other call.
     pub busy_ns: u64,
-    /// Its id.
+    /// The id of the call.
     pub span_id: u64,
-    /// The calling call, `None` for a root.
+    /// The id of the calling call, or `None` for a root.
     pub parent_id: Option<u64>,
-    /// The root call.
+    /// The id of the root call.
     pub trace_id: u64,
-    /// 1 / probability of being recorded.
+    /// The number of calls that this one stands for: 1 / the probability of being recorded.
     pub weight: f64,
-    /// JSON object of the arguments.
+    /// The arguments, as a JSON object.
     pub args: Option<String>,
-    /// JSON of the result.
+    /// The result, as JSON.
     pub result: Option<String>,
-    /// Text of the error or panic.
+    /// The text of the error or panic.
     pub error: Option<String>,
-    /// JSON object of the extra fields.
+    /// The extra fields, as a JSON object.
     pub fields: Option<String>,
 }
 
-/// A subscription; ends when it is dropped.
+/// A subscription. It ends when it is dropped.
 #[derive(Debug)]
 #[must_use = "the subscription ends when this is dropped"]
 pub struct Subscription {
@@ -65,20 +68,20 @@ struct Shared {
 }
 
 impl Subscription {
-    /// Records that were not delivered, because the closure was too slow, panicked, or was left alone
-    /// by its breaker.
+    /// Returns the number of records that were not delivered, because the closure was too slow, panicked, or was left
+    /// alone by its breaker.
     #[must_use]
     pub fn missed(&self) -> u64 {
         self.shared.missed.load(Ordering::Relaxed)
     }
 
-    /// The circuit breaker around the closure, whose panics are its failures.
+    /// Returns the state and figures of the circuit breaker around the closure. Panics of the closure are its failures.
     #[must_use]
     pub fn breaker(&self) -> Statistics {
         lock(&self.shared.breaker).statistics(monotonic())
     }
 
-    /// A subscription to a recorder that records nothing.
+    /// Returns a subscription to a recorder that records nothing.
     pub(crate) fn to_nothing() -> Self {
         Self { shared: Arc::default() }
     }
@@ -92,7 +95,7 @@ impl Drop for Subscription {
 
 #[derive(Debug)]
 struct Subscriber {
-    records: SyncSender<Arc<[Record]>>,
+    records: Sender<Arc<[Record]>>,
     shared: Arc<Shared>,
 }
 
@@ -101,17 +104,17 @@ struct Subscriber {
 pub(crate) struct Subscribers(Mutex<Vec<Subscriber>>);
 
 impl Subscribers {
-    /// Starts a thread for the closure; without one the subscription is to nothing. `tell` hears of
-    /// its breaker's transitions.
+    /// Starts a thread for the closure. If there is no thread to be had, the subscription receives nothing. `note` is
+    /// handed the transitions of the breaker.
     pub(crate) fn add(
         &self,
         deliver: impl FnMut(&[Record]) + Send + 'static,
-        tell: impl Fn(Transition) + Send + 'static,
+        note: impl Fn(Transition) + Send + 'static,
     ) -> Subscription {
-        let (sender, receiver) = sync_channel(limits::SUBSCRIBER_BATCHES_MAX);
+        let (sender, receiver) = bounded(limits::SUBSCRIBER_BATCHES_MAX);
         let shared = Arc::new(Shared::default());
         let thread = Arc::clone(&shared);
-        if crate::platform::thread::spawn("monitored-sub", move || run(&receiver, &thread, deliver, tell))
+        if crate::platform::thread::spawn("monitored-sub", move || run(&receiver, &thread, deliver, note))
             .is_ok()
         {
             lock(&self.0).push(Subscriber { records: sender, shared: Arc::clone(&shared) });
@@ -119,19 +122,19 @@ impl Subscribers {
         Subscription { shared }
     }
 
-    /// Whether anyone listens; those who have ended are let go.
+    /// Returns true if there is a subscriber. Subscribers that have ended are removed.
     pub(crate) fn any(&self) -> bool {
         let mut subscribers = lock(&self.0);
         subscribers.retain(|subscriber| !subscriber.shared.ended.load(Ordering::Relaxed));
         !subscribers.is_empty()
     }
 
-    /// The breaker of each.
+    /// Returns the state and figures of each subscriber's breaker.
     pub(crate) fn breakers(&self, now: Duration) -> Vec<Statistics> {
         lock(&self.0).iter().map(|subscriber| lock(&subscriber.shared.breaker).statistics(now)).collect()
     }
 
-    /// Hands records to everyone who has room.
+    /// Hands records to every subscriber that has room for them.
     pub(crate) fn publish(&self, records: &Arc<[Record]>) {
         for subscriber in lock(&self.0).iter() {
             if let Err(TrySendError::Full(_)) = subscriber.records.try_send(Arc::clone(records)) {
@@ -141,22 +144,23 @@ impl Subscribers {
     }
 }
 
+/// Delivers records until the subscription ends.
 fn run(
     receiver: &Receiver<Arc<[Record]>>,
     shared: &Shared,
     mut deliver: impl FnMut(&[Record]),
-    tell: impl Fn(Transition),
+    note: impl Fn(Transition),
 ) {
     let step = |event: Event<'_>| {
         let step = lock(&shared.breaker).step(monotonic(), event);
-        step.transition.into_iter().for_each(&tell);
+        step.transition.into_iter().for_each(&note);
         step.permitted
     };
     while let Ok(records) = receiver.recv() {
         if shared.ended.load(Ordering::Relaxed) {
             return;
         }
-        // What a panic leaves behind is the closure's own affair: it is the only one to use it.
+        // No one but the closure uses the state that its panic may leave behind.
         let delivered =
             step(Event::Attempt).then(|| catch_unwind(AssertUnwindSafe(|| deliver(&records))).is_ok());
         if delivered != Some(true) {

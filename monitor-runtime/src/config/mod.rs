@@ -21,7 +21,7 @@ pub use builder::{Config, InitError};
 pub use location::{Location, default_folder, default_location, ring_folders};
 pub use parse::{format_bytes, parse_duration};
 pub use settings::{CaptureMode, Settings};
-pub(crate) use watch::{Found, Watch};
+pub(crate) use watch::{Changed, Found, Watch};
 
 use std::ffi::OsString;
 use std::fmt;

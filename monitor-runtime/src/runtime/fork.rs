@@ -1,6 +1,8 @@
-//! Forking without exec. The child has one thread, and whatever lock another thread held stays locked
-//! in it for ever: SQLite's among them. So a fork waits, for a bounded time, until the collector is
-//! between two steps; a child that was forked in the middle of one does not record.
+//! Forks without exec.
+//!
+//! The child of a fork has one thread, and every lock that another thread held stays locked in it for ever: SQLite's
+//! among them. So a fork waits, for a bounded time, until the collector is between two steps. A child that was forked in
+//! the middle of a step does not record. Otherwise it starts a recorder of its own, with locks and channels of its own.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -8,26 +10,28 @@ use std::time::Duration;
 use crate::ring::mapping::leave_to_parent;
 use crate::thread::pool::forget_current;
 
-/// Forks of forks that record; a process further down does not.
+/// The number of generations that record. A process further down does not.
 pub(super) const GENERATIONS: usize = 16;
 
+/// The number of forks between the first process and this one.
 static GENERATION: AtomicUsize = AtomicUsize::new(0);
-/// The collector is in a step. Partner: `FORKING`; each side raises its own flag before it looks at
-/// the other's, so at least one of them sees the other: all accesses are sequentially consistent.
+/// True while the collector is in a step. Its partner is `FORKING`: each side raises its own flag before it looks at the
+/// other's. All accesses are sequentially consistent, so at least one side sees the other's flag.
 static STEPPING: AtomicBool = AtomicBool::new(false);
+/// True while the process is being forked.
 static FORKING: AtomicBool = AtomicBool::new(false);
 
-/// How many forks lie between the first process and this one.
+/// Returns the number of forks between the first process and this one.
 pub(super) fn generation() -> usize {
     GENERATION.load(Ordering::Relaxed)
 }
 
-/// Has forks of this process prepared for. False where that cannot be had.
+/// Prepares for forks of this process. Returns false if the platform does not allow that.
 pub(super) fn prepare_for_forks() -> bool {
     crate::platform::process::at_fork(before, in_parent, in_child)
 }
 
-/// Runs a step of the collector, which no fork interrupts.
+/// Runs a step of the collector that no fork interrupts.
 pub(super) fn between_forks<R>(step: impl FnOnce() -> R) -> R {
     loop {
         STEPPING.store(true, Ordering::SeqCst);
@@ -42,7 +46,7 @@ pub(super) fn between_forks<R>(step: impl FnOnce() -> R) -> R {
     result
 }
 
-/// A step takes a few milliseconds unless the disk hangs; a fork is held up for 200 ms at most.
+/// The number of pauses that a fork waits at most: 200 ms. A step takes a few milliseconds unless the disk hangs.
 const FORK_WAIT_MAX: u32 = 1000;
 const PAUSE: Duration = Duration::from_micros(200);
 
@@ -52,7 +56,7 @@ extern "C" fn before() {
         if !STEPPING.load(Ordering::SeqCst) {
             return;
         }
-        // Parking would take the program's own wake-up for ours.
+        // Not by parking, which would consume a wake-up that the program meant for its own thread.
         #[expect(clippy::disallowed_methods, reason = "there is no event to wait for in a handler of fork")]
         std::thread::sleep(PAUSE);
     }
@@ -62,7 +66,7 @@ extern "C" fn in_parent() {
     FORKING.store(false, Ordering::SeqCst);
 }
 
-/// The thread's state, the recorder and the ring file are the parent's.
+/// Begins a new generation in the child: the thread's state, the recorder and the ring file are the parent's.
 extern "C" fn in_child() {
     leave_to_parent();
     let was_stepping = STEPPING.swap(false, Ordering::SeqCst);

@@ -1,5 +1,7 @@
-//! The ring file of this process: made where the settings say, else not at all. In: settings and who this
-//! process is. Out: memory for rings, mapped or not; why not is reported by the collector.
+//! The ring file of this process: made in the first folder of the settings that takes it, otherwise not at all.
+//!
+//! Takes settings and the identity of the process; gives memory for rings, mapped or on the heap. The collector reports
+//! why there is no ring file.
 
 use std::path::Path;
 
@@ -10,21 +12,9 @@ use crate::ring::mapping::Mapping;
 use crate::ring::memory::Memory;
 use crate::ring::metadata::Identity;
 
-/// Who this process is.
-pub(super) fn process(settings: &Settings) -> ProcessRow {
-    ProcessRow {
-        run_uuid: super::run_uuid(),
-        service: settings.service.clone(),
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        host: crate::platform::process::host_name(),
-        pid: std::process::id(),
-        started_ns: crate::platform::clock::wall_ns(),
-    }
-}
-
-/// Memory for the rings of this process, and what its ring file is to say of it.
+/// Returns the memory for the rings of this process, and what the ring file is to say of the process.
 pub(super) fn open(settings: &Settings, process: &ProcessRow) -> (Memory, Option<Identity>) {
-    // A store in memory ends with the process: nobody could recover anything.
+    // A store in memory ends with the process, so there would be nothing to recover into.
     let Location::File(store) = &settings.db else { return (Memory::on_heap(None), None) };
     let Some(mark) = liveness::mark(process.pid).filter(|_| !cfg!(miri) && !settings.ring_folders.is_empty())
     else {
@@ -52,6 +42,7 @@ pub(super) fn open(settings: &Settings, process: &ProcessRow) -> (Memory, Option
     (Memory::on_heap(Some(problems.join("; "))), None)
 }
 
+/// Makes a ring file, or returns the reason why that is not possible.
 fn make(folder: &Path, name: &Path, bytes_max: usize, store: &Path) -> Result<Mapping, String> {
     if store.as_os_str().len() > STORE_BYTES_MAX {
         return Err("the store's path is too long".to_owned());
@@ -59,8 +50,8 @@ fn make(folder: &Path, name: &Path, bytes_max: usize, store: &Path) -> Result<Ma
     Mapping::create(folder, &name.to_string_lossy(), bytes_max)
 }
 
-/// Bytes of a path that fit a ring file's head.
+/// Bytes of the store's path that fit the head of a ring file.
 const STORE_BYTES_MAX: usize = 1016;
-/// What lies in a ring file beside rings and records that wait: a few pages for each of 65 536 functions,
-/// names of threads, slots for calls. A bound on addresses, not on memory: pages are asked for as needed.
+/// Bytes of a ring file beside rings and waiting records: a few pages for each of 65 536 functions, names of threads, and
+/// slots for suspended calls. This bounds addresses, not memory, because pages are used as needed.
 const TABLES_BYTES_MAX: usize = 32 << 20;

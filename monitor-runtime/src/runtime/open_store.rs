@@ -1,5 +1,6 @@
-//! Opens the store where the settings say, or as near as can be: there, else in the default folder,
-//! else in memory; and says so.
+//! The opening of the store: where the settings place it, otherwise in the default folder, otherwise in memory.
+//!
+//! Takes settings; gives a store, and a notice if it is not where the settings place it.
 
 use std::sync::Arc;
 
@@ -11,7 +12,8 @@ use crate::recover::recovery_step;
 use crate::store::{OpenError, SqliteStore, StoreError, StoreOptions};
 use crate::sync::lock;
 
-/// What opens the store of these settings, again and again if need be; with other bounds, once there are.
+/// Returns a function that opens the store of these settings, as often as it is called, with the bounds that the settings
+/// file has changed since.
 pub(super) fn opener(settings: &Settings, process: ProcessRow, shared: Arc<Shared>) -> Opener {
     let mut settings = settings.clone();
     Box::new(move |now_ns| {

@@ -7,9 +7,10 @@
 //! the owner uses plain loads and stores: no `unsafe`, no read-modify-write.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use std::sync::mpsc::Sender;
 use std::sync::{Mutex, OnceLock};
 use std::thread::Thread;
+
+use crossbeam_channel::Sender;
 
 use crate::config::CaptureMode;
 use crate::limits;
@@ -384,7 +385,7 @@ mod tests {
     use super::*;
 
     fn rings(bytes_max: usize) -> &'static ThreadRings {
-        let (overflow, _) = std::sync::mpsc::channel();
+        let (overflow, _) = crossbeam_channel::unbounded();
         let memory = Memory::on_heap(None);
         Box::leak(Box::new(ThreadRings::new(bytes_max, 7, CaptureMode::All, overflow, memory)))
     }

@@ -16,7 +16,7 @@ use proptest::prelude::*;
 
 use crate::collect::breaker::{Event, State};
 use crate::collect::shared::Shared;
-use crate::collect::{Collector, Opened, Pace};
+use crate::collect::{self, Collector, Mode, Opened};
 use crate::config::{CaptureMode, Location, Settings, Surroundings};
 use crate::platform::clock::{Clock, monotonic};
 use crate::ring::memory::Memory;
@@ -50,7 +50,7 @@ impl Recorder {
             max_overhead,
             ..usual
         };
-        let (overflow_in, overflow_out) = std::sync::mpsc::channel();
+        let (overflow_in, overflow) = crossbeam_channel::unbounded();
         let rings = ThreadRings::new(
             program.rings_bytes,
             0x5EED << 33,
@@ -59,14 +59,22 @@ impl Recorder {
             Memory::on_heap(None),
         );
         let rings: &'static ThreadRings = Box::leak(Box::new(rings));
-        let shared = Arc::new(Shared::new(settings.sample.clone()));
+        let shared = Arc::new(Shared::new(settings.sample.clone()).0);
         let ledger = Ledger::new(program.answers.clone());
         let opens = Arc::new(Mutex::new(ledger.clone()));
         let next = Arc::clone(&opens);
         let opener =
             Box::new(move |_| Ok(Opened { store: Box::new(lock(&next).clone()), path: None, notice: None }));
-        let collector =
-            Collector::new(&settings, rings, overflow_out, Arc::clone(&shared), Clock::start(), opener);
+        let surroundings = collect::Surroundings {
+            rings,
+            overflow,
+            shared: Arc::clone(&shared),
+            clock: Clock::start(),
+            opener,
+            watch: None,
+            renew_panic_hook: || {},
+        };
+        let collector = Collector::new(&settings, surroundings);
         Self { rings, shared, collector, ledger, opens }
     }
 
@@ -76,7 +84,7 @@ impl Recorder {
         let close = Event::ForceClose { why: "the end of a test", by: "the test" };
         lock(&self.shared.breaker).step(monotonic(), close);
         for _ in 0..STEPS_MAX {
-            self.collector.step(Pace::Flush);
+            self.collector.step(Mode::Flush);
             if self.collector.is_settled() {
                 return;
             }
@@ -118,7 +126,7 @@ fn a_store_that_others_write_to_is_waited_for_and_no_failure() {
     let (mut recorder, functions, mut run) = (Recorder::new(&program), Functions::new(), Run::default());
     run.round(&program.rounds[0], &functions, &mut recorder);
     for _ in 0..10 {
-        recorder.collector.step(Pace::Flush);
+        recorder.collector.step(Mode::Flush);
     }
     let health = lock(&recorder.shared.health).clone();
     assert_eq!((health.writer_errors, health.breaker.state), (0, State::Closed));
@@ -134,7 +142,7 @@ fn a_step_that_panics_loses_nothing_and_is_told_of() {
     let (mut recorder, functions, mut run) = (Recorder::new(&program), Functions::new(), Run::default());
     run.round(&random::one_call(), &functions, &mut recorder);
     for _ in 0..3 {
-        let step = AssertUnwindSafe(|| recorder.collector.step(Pace::Flush));
+        let step = AssertUnwindSafe(|| recorder.collector.step(Mode::Flush));
         let payload = catch_unwind(step).expect_err("the store panics");
         recorder.collector.note_panic(&*payload);
     }

@@ -12,7 +12,7 @@ use std::task::{Context, Poll, Waker};
 use super::Recorder;
 use super::ledger::Answer;
 use crate::capture::dispatch::{ErrorValue, Value, traits::*};
-use crate::collect::Pace;
+use crate::collect::Mode;
 use crate::private::{AsyncCall, Call, Slot, instrument};
 use crate::record::Outcome;
 use crate::sampling::Source;
@@ -161,7 +161,7 @@ impl Run {
                 functions.change(*function, *change);
             }
             for _ in 0..round.steps {
-                recorder.collector.step(Pace::Usual);
+                recorder.collector.step(Mode::Usual);
             }
             let calls: u64 = quiets.iter().take(workers.len()).sum();
             self.assert_balanced(calls, if round.held { workers.len() } else { 0 }, recorder);
@@ -175,7 +175,7 @@ impl Run {
 
     /// Asserts, while no thread makes calls: calls = recorded + sampled out + dropped + in flight.
     fn assert_balanced(&self, ended_now: u64, in_flight: usize, recorder: &mut Recorder) {
-        recorder.collector.step(Pace::Flush);
+        recorder.collector.step(Mode::Flush);
         let health = lock(&recorder.shared.health).clone();
         let ended = self.calls.len() as u64 + ended_now;
         // A failure that found no room in the ring and the channel is folded, and is not counted as recorded.

@@ -1,63 +1,70 @@
-//! The coarse clock's keeper: calls that are only counted are noticed to be slow by a clock that this thread moves
-//! on. Where it may be held up for long, they are timed instead.
+//! The watch over the coarse clock, which the collector's thread moves on.
+//!
+//! A call that is only counted is noticed to be slow by that clock. While the thread may be held up for long, by a disk,
+//! those calls are timed instead. The watch also sums up for how long the clock stood still in spite of that.
 
-use super::super::Collector;
+use std::time::Duration;
+
+use super::super::events::Events;
+use super::super::functions::Functions;
+use super::function_state::FunctionStates;
 use crate::limits;
-use crate::platform::clock::{advance_coarse, keep_coarse};
+use crate::platform::clock::{Clock, advance_coarse, keep_coarse};
 
-impl Collector {
-    /// Whether there are calls that rely on the coarse clock.
-    pub(crate) fn is_counting(&self) -> bool {
-        self.ladder.is_counting
-    }
+/// The watch over the coarse clock.
+#[derive(Debug, Default)]
+pub(super) struct ClockWatch {
+    /// True if there are functions whose calls are only counted, so that the clock is relied on.
+    pub(super) is_relied_on: bool,
+    /// True while calls are timed that would otherwise only be counted, because the thread may be held up.
+    is_suspended: bool,
+    /// For how long the clock stood still since the last report, while it was relied on.
+    stood: Duration,
+}
 
-    /// Moves the coarse clock on, and takes note where it stood still for longer than a slow call may take to
-    /// be noticed.
-    pub(in super::super) fn watch_clock(&mut self) {
-        if self.ladder.is_away {
-            return self.come_back();
+impl ClockWatch {
+    /// Moves the clock on, and notes if it stood still for longer than a slow call may take to be noticed. Returns true
+    /// if calls were timed since the last look and are only counted from now on.
+    pub(super) fn look(&mut self, functions: &Functions, states: &mut FunctionStates) -> bool {
+        if self.is_suspended {
+            // The clock moves first, because calls that are only counted from here on must see the time of this moment.
+            advance_coarse();
+            count_only(functions, states, true);
+            self.is_suspended = false;
+            return true;
         }
         let behind = keep_coarse();
-        if behind >= limits::COARSE_STOOD && self.ladder.is_counting {
-            self.ladder.stood += behind;
+        if behind >= limits::COARSE_STOOD && self.is_relied_on {
+            self.stood += behind;
         }
+        false
     }
 
-    /// From here on a disk may hold this thread up, and the coarse clock with it: what is only counted is timed
-    /// until the clock is looked at again. Calls that are under way see it move.
-    pub(in super::super) fn go_away(&mut self) {
-        if self.ladder.is_counting && !self.ladder.is_away {
-            self.ladder.is_away = true;
-            self.count_only(false);
+    /// Has calls timed that would otherwise only be counted, until the next look, because a disk may hold this thread
+    /// up and the clock with it. Calls that have begun see the clock move.
+    pub(super) fn suspend(&mut self, functions: &Functions, states: &mut FunctionStates) {
+        if self.is_relied_on && !self.is_suspended {
+            self.is_suspended = true;
+            count_only(functions, states, false);
             advance_coarse();
         }
     }
 
-    /// The coarse clock can be relied on again.
-    fn come_back(&mut self) {
-        // First the clock: whoever relies on it is to see what it shows now.
-        advance_coarse();
-        self.count_only(true);
-        self.ladder.is_away = false;
-        // What was timed meanwhile speaks for itself, not for what is counted from now on.
-        self.read_tallies();
-    }
-
-    /// Has the calls of functions that are only counted be that, or timed.
-    fn count_only(&mut self, is_counted: bool) {
-        let counted = self.functions.iter().flatten().filter(|function| function.standing.rung.is_counted);
-        counted.for_each(|function| function.site.limit(function.site.cap(), is_counted));
-    }
-
-    /// Says for how long calls that are only counted could be slow without being noticed.
-    pub(super) fn tell_of_clock(&mut self) {
-        let stood = std::mem::take(&mut self.ladder.stood);
+    /// Reports for how long calls that are only counted could be slow without being noticed.
+    pub(super) fn report(&mut self, clock: &Clock, events: &mut Events) {
+        let stood = std::mem::take(&mut self.stood);
         if !stood.is_zero() {
             let detail = format!(
                 "the recorder was held up for {stood:.1?}: calls that were slow in it, of functions that are \
                  only counted, have no row"
             );
-            self.event("slow", detail);
+            events.add(clock.now_ns(), "slow", detail);
         }
     }
+}
+
+/// Has the calls of functions on the lowest rung only counted, or timed.
+fn count_only(functions: &Functions, states: &mut FunctionStates, is_counted: bool) {
+    let counted = states.all(functions).filter(|(_, state)| state.rung.is_counted);
+    counted.for_each(|(function, _)| function.site.limit(function.site.cap(), is_counted));
 }

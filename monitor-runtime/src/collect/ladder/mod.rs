@@ -1,234 +1,251 @@
-//! Fidelity: which drained records become rows, and how much of each function is recorded from now on.
+//! The ladder: which drained records become rows, and how much of each function is recorded from now on.
 //!
-//! In: what functions did and cost, CPU times. Out: rates in force; an event for each change, and what the
-//! view `rates` shows. How much is right, `sampling::ladder` decides; once a second it is asked here. In the rooms
-//! below: what becomes of a drain's records, what a function did, and how it is told.
+//! Takes drained records, counts of calls without a record, and CPU times; gives the records that become rows, and puts
+//! rates and fidelity into force at the call sites. Each change is an event, and a row of the view `rates`. Once a
+//! second a look decides about all functions, by the rules of `sampling::ladder`; a burst is cut down at once, by those
+//! of `sampling::tail`. No function is recorded more than was requested. It does not know the store.
 
-mod tail_sampling;
-mod function_state;
-mod slow_threshold;
 mod text;
+mod slow_threshold;
+mod function_state;
 mod clock_watch;
+mod tail_sampling;
 
 use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::{Collector, Function};
+use super::calibration;
+use super::events::Events;
+use super::function::Function;
+use super::functions::Functions;
+use super::health::Health;
 use crate::batch::RateRow;
 use crate::limits;
+use crate::platform::clock::{Clock, monotonic};
 use crate::platform::process;
-use crate::sampling::ladder::{Balance, Bounds, Costs, Overhead, Place, Reason, Rung};
+use crate::sampling::ladder::{Balance, Bounds, Costs, Overhead, Place};
 use crate::sampling::tail::{Fates, Limited};
-use crate::thread::pool;
+use crate::thread::pool::{self, ThreadRings};
+use clock_watch::ClockWatch;
+use function_state::{FunctionState, FunctionStates};
 
-pub(super) use function_state::Standing;
-use text::{fidelity, rate, why};
-
-/// All that the ladder keeps for the process.
+/// The ladder of a recorder.
 #[derive(Debug)]
 pub(super) struct Ladder {
-    pub(super) bounds: Bounds,
+    rings: &'static ThreadRings,
+    bounds: Bounds,
     costs: Costs,
     balance: Balance,
-    looked: Duration,
-    next: Duration,
-    drained: Duration,
+    states: FunctionStates,
+    clock_watch: ClockWatch,
+    /// The decisions of tail sampling that later calls may depend on.
+    fates: Fates,
+    /// Makes the random choices of tail sampling differ between processes.
+    seed: u64,
+    last_look: Duration,
+    next_look: Duration,
+    last_drain: Duration,
+    /// CPU times of the collector's thread and of the process, as of the last look.
     own_cpu: Duration,
     process_cpu: Duration,
-    seed: u64,
-    fates: Fates,
-    is_counting: bool,
-    /// Calls that are only counted otherwise are timed: this thread may be held up.
-    is_away: bool,
-    /// For how long the coarse clock stood still since the last look, and was relied on.
-    stood: Duration,
 }
 
 impl Ladder {
-    pub(super) fn new(bounds: Bounds) -> Self {
-        let now = crate::platform::clock::monotonic();
-        Self {
-            bounds,
+    /// Returns a ladder within these bounds: rows per second and function, 0 for no bound, and the share of CPU time.
+    pub(super) fn new(rings: &'static ThreadRings, max_rate: u32, max_overhead: f64) -> Self {
+        let now = monotonic();
+        let mut ladder = Self {
+            rings,
+            bounds: Bounds::new(max_rate, max_overhead),
             costs: Costs::default(),
             balance: Balance::default(),
-            looked: now,
-            next: now + limits::LADDER_FIRST,
-            drained: now,
+            states: FunctionStates::default(),
+            clock_watch: ClockWatch::default(),
+            fates: Fates::default(),
+            seed: RandomState::new().build_hasher().finish(),
+            last_look: now,
+            next_look: now + limits::LADDER_FIRST,
+            last_drain: now,
             own_cpu: process::thread_cpu(),
             process_cpu: process::process_cpu(),
-            seed: RandomState::new().build_hasher().finish(),
-            fates: Fates::default(),
-            is_counting: false,
-            is_away: false,
-            stood: Duration::ZERO,
+        };
+        ladder.set_bounds(max_rate, max_overhead);
+        ladder
+    }
+
+    /// Replaces the bounds. Returns true if they differ from those before.
+    pub(super) fn set_bounds(&mut self, max_rate: u32, max_overhead: f64) -> bool {
+        self.rings.brakes.store(max_rate > 0, Ordering::Relaxed);
+        let bounds = Bounds::new(max_rate, max_overhead);
+        std::mem::replace(&mut self.bounds, bounds) != bounds
+    }
+
+    /// Returns true if there are functions whose calls are only counted, and so rely on the coarse clock.
+    pub(super) fn is_counting(&self) -> bool {
+        self.clock_watch.is_relied_on
+    }
+
+    /// Moves the coarse clock on. Returns true if tallies have to be read now: calls of some functions were timed since
+    /// the last look and are only counted from now on, and the timed ones must not speak for those to come.
+    pub(super) fn watch_clock(&mut self, functions: &Functions) -> bool {
+        self.clock_watch.look(functions, &mut self.states)
+    }
+
+    /// Prepares for a piece of work in which a disk may hold this thread up: no call relies on the coarse clock until it
+    /// is watched again.
+    pub(super) fn prepare_for_disk(&mut self, functions: &Functions) {
+        self.clock_watch.suspend(functions, &mut self.states);
+    }
+
+    /// Counts calls of a function that left no record since the last look.
+    pub(super) fn count_unrecorded(&mut self, function: &Function, timed: u64, counted: u64, dropped: u64) {
+        let since = &mut self.states.get_or_create(function).since;
+        since.timed += timed;
+        since.counted += counted;
+        since.dropped += dropped;
+    }
+
+    /// Returns the rows on the sampling of functions that wait for the next batch.
+    pub(super) fn take_due_rows(&mut self) -> Vec<RateRow> {
+        self.states.take_due_rows()
+    }
+
+    /// Measures the cost of calls, unless that has been done.
+    pub(super) fn calibrate(&mut self, health: &mut Health) {
+        if health.overhead_ns_per_call == 0.0
+            && let Some(costs) = pool::borrowed(calibration::measure_costs)
+        {
+            health.overhead_ns_per_call = costs.recorded;
+            self.costs = costs;
         }
     }
-}
 
-impl Collector {
-    /// Once a second: finds how much of each function is to be recorded.
-    pub(super) fn climb(&mut self, now: Duration) {
-        if now < self.ladder.next {
+    /// Decides once a second how much of each function is recorded from now on.
+    pub(super) fn step(
+        &mut self,
+        now: Duration,
+        clock: &Clock,
+        functions: &Functions,
+        health: &mut Health,
+        events: &mut Events,
+    ) {
+        if now < self.next_look {
             return;
         }
-        self.ladder.next = now + limits::LADDER_INTERVAL;
-        self.tell_of_clock();
-        let seconds = now.saturating_sub(self.ladder.looked).as_secs_f64().max(PASSED_LEAST);
-        self.ladder.looked = now;
+        self.next_look = now + limits::LADDER_INTERVAL;
+        self.clock_watch.report(clock, events);
+        let seconds = now.saturating_sub(self.last_look).as_secs_f64().max(PASSED_MIN);
+        self.last_look = now;
         let overhead = self.overhead(seconds);
-        let now_ns = self.now_ns();
-        let Self { ladder, functions, health, .. } = self;
-        let before: Vec<Rung> = functions.iter_mut().flatten().map(Function::hear_brake).collect();
+        let now_ns = clock.now_ns();
+        let before = self.states.adopt_throttles(functions);
+        let Self { bounds, costs, balance, states, clock_watch, fates, .. } = self;
         let mut records = 0.0;
         let mut places = Vec::with_capacity(before.len());
-        let mut rows = Vec::with_capacity(before.len());
-        for function in functions.iter_mut().flatten() {
-            let counts = std::mem::take(&mut function.standing.since);
-            let (load, (asked, _)) = (counts.load(seconds), function.site.asked());
+        let mut loads = Vec::with_capacity(before.len());
+        for (function, state) in states.all(functions) {
+            let counts = std::mem::take(&mut state.since);
+            let (load, (requested, _)) = (counts.load(seconds), function.site.asked());
             records += load.records;
-            rows.push((load, counts.rows as f64 / seconds));
-            function.standing.calls_per_s = load.calls;
-            function.standing.rung.adapt(&load, asked, &ladder.bounds);
-            places.push(Place { rung: &mut function.standing.rung, load, asked });
+            loads.push((load, counts.rows as f64 / seconds));
+            state.calls_per_s = load.calls;
+            state.rung.adapt(&load, requested, bounds);
+            places.push(Place { rung: &mut state.rung, load, asked: requested });
         }
         if records > RECORDS_TO_MEASURE {
-            // What this thread does besides, its wake-ups among it, is little then.
-            ladder.costs.drained = f64::midpoint(ladder.costs.drained, overhead.collector / records);
+            // The thread's other work, such as its wake-ups, is little beside so many records.
+            costs.drained = f64::midpoint(costs.drained, overhead.collector / records);
         }
-        let (total, _) = ladder.balance.keep(&mut places, &ladder.costs, overhead, &ladder.bounds);
-        keep_trees_whole(functions, &ladder.fates);
+        let (total, _) = balance.keep(&mut places, costs, overhead, bounds);
+        keep_trees_whole(functions, states, fates);
         let percent_of = |ns: f64| 100.0 * ns / overhead.process.max(1.0);
         health.cost_pct = percent_of(total);
-        health.budget_pct = 100.0 * ladder.bounds.overhead;
-        let mut changes = Vec::new();
-        ladder.is_counting = false;
-        for (at, function) in functions.iter_mut().flatten().enumerate() {
-            changes.extend(before.get(at).and_then(|before| function.change_rung(*before)));
-            ladder.is_counting |= function.standing.rung.is_counted;
-        }
-        let percentiles: Vec<_> =
-            functions.iter().flatten().map(|function| function.percentile(functions)).collect();
-        for (at, function) in functions.iter_mut().flatten().enumerate() {
-            let (load, rows_per_s) = rows.get(at).copied().unwrap_or_default();
-            function.find_slow_limit(now_ns, percentiles.get(at).copied().flatten());
-            let cost = load.in_all(&ladder.costs);
+        health.budget_pct = 100.0 * bounds.overhead;
+        let changes = states.apply_rungs(functions, before);
+        clock_watch.is_relied_on = states.all(functions).any(|(_, state)| state.rung.is_counted);
+        for ((function, state), (load, rows_per_s)) in states.all(functions).zip(loads) {
+            let percentile = percentile(functions, function, state.calls_per_s);
+            set_slow_threshold(function, state, percentile, now_ns);
+            let cost = load.in_all(costs);
             let row = RateRow {
                 at_ns: now_ns,
                 rows_per_s,
                 calls_per_s: load.calls,
                 ns_per_call: if load.calls > 0.0 { cost / load.calls } else { 0.0 },
                 cpu_pct: percent_of(cost),
-                ..function.rate_row(&ladder.bounds)
+                ..state.rate_row(function.site, bounds)
             };
-            function.tell(row);
+            state.offer_row(row);
         }
-        self.tell_changes(changes);
+        report_changes(changes, clock, events);
     }
 
-    /// CPU time used a second, by the recorder's thread and by all.
+    /// Returns the CPU time used per second since the last look, by the collector's thread and by the whole process.
     fn overhead(&mut self, seconds: f64) -> Overhead {
         let (own, process) = (process::thread_cpu(), process::process_cpu());
-        let ladder = &mut self.ladder;
         let per_second = |from: Duration, to: Duration| to.saturating_sub(from).as_nanos() as f64 / seconds;
         let overhead = Overhead {
-            process: per_second(ladder.process_cpu, process),
-            collector: per_second(ladder.own_cpu, own),
+            process: per_second(self.process_cpu, process),
+            collector: per_second(self.own_cpu, own),
         };
-        (ladder.own_cpu, ladder.process_cpu) = (own, process);
+        (self.own_cpu, self.process_cpu) = (own, process);
         overhead
     }
+}
 
-    /// Measures what calls cost, if that has not been done.
-    pub(super) fn calibrate(&mut self) {
-        if self.health.overhead_ns_per_call == 0.0
-            && let Some(costs) = pool::borrowed(crate::collect::health::measure_costs)
-        {
-            self.health.overhead_ns_per_call = costs.recorded;
-            self.ladder.costs = costs;
-        }
-    }
-
-    fn tell_changes(&mut self, changes: Vec<String>) {
-        for change in changes {
-            self.event("rate", change);
-        }
-    }
-
-    /// What is to be written of the sampling of functions.
-    pub(super) fn next_rates(&mut self) -> Vec<RateRow> {
-        self.functions.iter_mut().flatten().filter_map(|function| function.standing.due.take()).collect()
-    }
-
-    /// Lowers callers to whom they call at once, as soon as it is known whom: else their trees lacked callees
-    /// until the next drain.
-    fn lower_callers(&mut self) {
-        let Self { functions, ladder, .. } = self;
-        let before: Vec<Rung> = functions.iter_mut().flatten().map(Function::hear_brake).collect();
-        keep_trees_whole(functions, &ladder.fates);
-        self.tell_rungs(before);
-    }
-
-    /// Puts rungs into force where they have changed since, and says so.
-    fn tell_rungs(&mut self, before: Vec<Rung>) {
-        let changes = self.functions.iter_mut().flatten().zip(before);
-        let changes = changes.filter_map(|(function, before)| function.change_rung(before)).collect();
-        self.tell_changes(changes);
+/// Adds an event for each change.
+fn report_changes(changes: Vec<String>, clock: &Clock, events: &mut Events) {
+    for change in changes {
+        events.add(clock.now_ns(), "rate", change);
     }
 }
 
-impl Function {
-    /// Takes over how its callers have braked; returns where it stood before.
-    fn hear_brake(&mut self) -> Rung {
-        let before = self.standing.rung;
-        let cap = self.site.cap();
-        if cap < before.limit() {
-            self.standing.rung.cap = cap;
-            self.standing.rung.reason = Reason::Overrun;
-        }
-        before
-    }
-
-    /// Puts a rung into force; says what changed since it was that one.
-    fn change_rung(&mut self, before: Rung) -> Option<String> {
-        let rung = self.standing.rung;
-        let now_alone = matches!(rung.reason, Reason::CountingAlone { .. });
-        let was_alone = matches!(before.reason, Reason::CountingAlone { .. });
-        let (asked, _) = self.site.asked();
-        self.site.limit(rung.limit(), rung.is_counted);
-        let [from, to] = [before, rung].map(|rung| asked.min(rung.limit()));
-        let [from_rung, to_rung] =
-            [(from, before), (to, rung)].map(|(rate, rung)| fidelity(rate, rung.is_counted));
-        if from.to_bits() == to.to_bits() && from_rung == to_rung && now_alone <= was_alone {
-            return None;
-        }
-        let fidelity =
-            if from_rung == to_rung { to_rung.to_owned() } else { format!("{from_rung} -> {to_rung}") };
-        let rate =
-            if from.to_bits() == to.to_bits() { rate(to) } else { format!("{} -> {}", rate(from), rate(to)) };
-        let why = why(&rung, self.site.asked().1);
-        Some(format!("{}: {fidelity}, rate {rate}: {why}", self.name))
-    }
-}
-
-/// Lowers the rates of functions that are recorded less than was asked for to those of what they call.
-fn keep_trees_whole(functions: &mut [Option<Function>], fates: &Fates) {
-    let mut sunk = HashMap::new();
-    for function in functions.iter().flatten() {
-        let (rate, calls) = (function.standing.rung.cap, function.standing.calls_per_s);
+/// Lowers the rates of functions that are recorded less than requested to those of the functions they call, so that the
+/// trees of their calls are whole.
+fn keep_trees_whole(functions: &Functions, states: &mut FunctionStates, fates: &Fates) {
+    let mut lowered = HashMap::new();
+    for (function, state) in states.all(functions) {
+        let (rate, calls) = (state.rung.cap, state.calls_per_s);
         if rate < function.site.asked().0 {
-            sunk.insert(function.site.id(), Limited { rate, calls });
+            lowered.insert(function.site.id(), Limited { rate, calls });
         }
     }
-    let lowered = fates.lowered(&sunk);
-    for function in functions.iter_mut().flatten() {
-        let limited = lowered.get(&function.site.id());
-        function.standing.rung.whole = limited.map_or(1.0, |limited| limited.rate);
+    let limits = fates.lowered(&lowered);
+    for (function, state) in states.all(functions) {
+        let limited = limits.get(&function.site.id());
+        state.rung.whole = limited.map_or(1.0, |limited| limited.rate);
     }
 }
 
-/// Less time than this says nothing of how much there is in a second.
-const PASSED_LEAST: f64 = 1e-4;
-/// So many records a second make this thread's time their own.
+/// Sets the duration from which on calls of a function are kept for being slow, and tells the callers.
+fn set_slow_threshold(function: &Function, state: &mut FunctionState, percentile: Option<u64>, now_ns: i64) {
+    let is_counted = state.rung.is_counted;
+    let coarse_ns = limits::COARSE_PERIOD.as_nanos() as u64;
+    let least = if is_counted { coarse_ns } else { 0 };
+    if let Some(declared) = function.site.slow_ns() {
+        state.slow.set(declared.max(least), u32::MAX, now_ns);
+        // Counted calls are compared with the threshold itself, because the coarse clock may lag behind by as much at
+        // their start as at their end. Other calls leave a record from half of it on, because their ticks are converted
+        // roughly, and the collector compares them exactly.
+        function.site.set_slow_limit(if is_counted { declared.max(least) } else { declared / 2 });
+        return;
+    }
+    state.slow.set(percentile.unwrap_or(u64::MAX).max(least), limits::SLOW_ROWS, now_ns);
+    function.site.set_slow_limit(state.slow.ns);
+}
+
+/// Returns the function's own 99th percentile if slow calls have a row for that. At rate 1 every call has a row, and at
+/// rate 0 no row was requested.
+fn percentile(functions: &Functions, function: &Function, calls_per_s: f64) -> Option<u64> {
+    let rate = function.site.rate();
+    let stats = functions.stats_of(function).filter(|_| rate > 0.0 && rate < 1.0)?;
+    stats.slow_limit(calls_per_s)
+}
+
+/// The shortest time between two looks, in seconds, that rates per second are computed from.
+const PASSED_MIN: f64 = 1e-4;
+/// The records per second from which on the thread's CPU time shows what a record costs it.
 const RECORDS_TO_MEASURE: f64 = 10_000.0;

@@ -1,92 +1,116 @@
-//! What becomes of the records of a drain: what comes faster than the ladder could act is thinned out of them.
+//! Tail sampling of a drain: records that come faster than the ladder could act are cut down before they become rows.
 //!
-//! In: drained records, and the calls under way behind them. Out: records that are final, with the weight and
-//! the reason that their rows will have. How much may stay is that of `sampling::thin`.
+//! Takes drained records, and the calls in flight behind them; gives final records, with the weight and the reason that
+//! their rows will have. The share that may stay follows from `sampling::tail`. A function that exceeds its allowance is
+//! recorded less from this moment on.
 
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::super::{Collector, Function};
-use super::keep_trees_whole;
+use super::super::events::Events;
+use super::super::function::Function;
+use super::super::functions::Functions;
+use super::function_state::FunctionState;
+use super::{Ladder, keep_trees_whole, report_changes};
 use crate::batch::decode::Times;
+use crate::platform::clock::Clock;
 use crate::record::{Header, Kept, Outcome, Record, decode};
 use crate::ring::frames;
 use crate::ring::layout::flight;
-use crate::sampling::ladder::Rung;
 use crate::sampling::tail::{Awaited, By, CALLEES_WHOLE_MAX, Drawn, Fates, Round, Thinned, UnderWay};
 use crate::thread::pool::RESERVED_SPANS;
 
-impl Collector {
-    /// Finds what is to be thinned out of drained records: none, where each function stays within its
-    /// allowance and nothing was thinned out before that they belong to. A function that does not stay
-    /// within it is recorded less from this moment on.
-    pub(in super::super) fn thin(&mut self, drained: &[(usize, Vec<u64>)], now: Duration) -> Option<Thinned> {
-        let passed = now.saturating_sub(self.ladder.drained).as_secs_f64();
-        self.ladder.drained = now;
-        self.ladder.fates.age(now);
-        let bounds = self.ladder.bounds;
-        if bounds.rows_per_s.is_infinite() {
+impl Ladder {
+    /// Decides which records of a drain are kept. Returns `None` if all are: each function stays within its allowance,
+    /// and no record belongs to a tree of which something was left out before.
+    pub(in super::super) fn sample_drain(
+        &mut self,
+        drained: &[(usize, Vec<u64>)],
+        now: Duration,
+        drain_interval: Duration,
+        clock: &Clock,
+        functions: &mut Functions,
+        events: &mut Events,
+    ) -> Option<Thinned> {
+        let passed = now.saturating_sub(self.last_drain).as_secs_f64();
+        self.last_drain = now;
+        self.fates.age(now);
+        if self.bounds.rows_per_s.is_infinite() {
             return None;
         }
-        let Survey { offered, awaited, arrived, is_concerned } = Survey::of(drained, &self.ladder.fates);
-        let shares = self.share_out(&offered, passed);
-        let under_way = if awaited.spans().is_empty() { HashMap::new() } else { self.under_way() };
+        let Survey { offered, awaited, arrived, is_concerned } = Survey::new(drained, &self.fates);
+        // A function that was called first since the step began has no more than its allowance either.
+        for site in offered.keys() {
+            functions.discover_missing(*site);
+        }
+        let functions = &*functions;
+        let mut changes = Vec::new();
+        let seconds = passed.max(drain_interval.as_secs_f64());
+        let shares = self.shares(&offered, passed, seconds, functions, &mut changes);
+        report_changes(changes, clock, events);
+        let in_flight = if awaited.spans().is_empty() { HashMap::new() } else { self.in_flight() };
         if shares.is_empty() && !is_concerned {
-            self.ladder.fates.keep_all(&arrived, awaited.spans(), &under_way);
+            self.fates.keep_all(&arrived, awaited.spans(), &in_flight);
             return None;
         }
         let mut calls = Vec::new();
         each_call(drained, |call, _| calls.push(call));
-        let Self { ladder, functions, .. } = &mut *self;
+        let Self { fates, states, seed, .. } = self;
         let round = Round {
             shares: &shares,
-            under_way: &under_way,
+            under_way: &in_flight,
             take_first: |site: u32| {
-                let function = functions.get_mut(site as usize).and_then(Option::as_mut);
-                function.is_some_and(|function| function.standing.take_first())
+                let state = functions.get(site).map(|function| states.get_or_create(function));
+                state.is_some_and(FunctionState::take_first)
             },
-            seed: ladder.seed,
+            seed: *seed,
         };
-        let thinned = ladder.fates.thin(calls, round);
-        if self.ladder.fates.take_news() {
-            self.lower_callers();
+        let decided = fates.thin(calls, round);
+        if fates.take_news() {
+            // Callers are lowered to their callees as soon as it is known who calls whom; otherwise their trees would
+            // lack callees until the next drain.
+            let before = states.adopt_throttles(functions);
+            keep_trees_whole(functions, states, fates);
+            report_changes(states.apply_rungs(functions, before), clock, events);
         }
-        Some(thinned)
+        Some(decided)
     }
 
-    /// Finds which share of the rows offered may stay, by function: of those that are offered too many, and
-    /// of those busy enough to give some for whole trees. The former are recorded less from now on.
-    fn share_out(&mut self, offered: &HashMap<u32, Offered>, passed: f64) -> HashMap<u32, f64> {
-        let bounds = self.ladder.bounds;
-        let seconds = passed.max(self.drain_interval.as_secs_f64());
+    /// Returns the share of the offered rows that may stay, by function: for functions that are offered too many, and for
+    /// those busy enough to give up rows so that trees are whole. The former are recorded less from now on, and each
+    /// such change is added to `changes`.
+    fn shares(
+        &mut self,
+        offered: &HashMap<u32, Offered>,
+        passed: f64,
+        seconds: f64,
+        functions: &Functions,
+        changes: &mut Vec<String>,
+    ) -> HashMap<u32, f64> {
+        let Self { bounds, states, fates, .. } = self;
         let mut shares = HashMap::new();
-        // One that was called first since the step began has no more than its allowance either.
-        if offered.keys().any(|site| self.function(*site).is_none()) {
-            self.meet_functions();
-        }
-        for function in self.functions.iter_mut().flatten() {
-            function.standing.allowance.fill(passed, bounds.rows_per_s);
+        for (function, state) in states.all(functions) {
+            state.allowance.fill(passed, bounds.rows_per_s);
             if let Some(Offered { rows, .. }) = offered.get(&function.site.id()) {
-                shares.insert(function.site.id(), function.standing.allowance.take(*rows));
+                shares.insert(function.site.id(), state.allowance.take(*rows));
             }
         }
         if shares.values().all(|share| *share >= 1.0) {
             return HashMap::new();
         }
-        let Self { functions, ladder, .. } = self;
-        let before: Vec<Rung> = functions.iter_mut().flatten().map(Function::hear_brake).collect();
-        for function in functions.iter_mut().flatten() {
+        let before = states.adopt_throttles(functions);
+        for (function, state) in states.all(functions) {
             let id = function.site.id();
             if let Some(Offered { calls, .. }) = offered.get(&id)
                 && shares.get(&id).is_some_and(|share| *share < 1.0)
             {
-                // Of what came in a moment not so many may follow.
-                function.standing.rung.brake(calls / seconds, &bounds);
+                // No fewer seconds than a drain interval, because a burst of a moment need not go on.
+                state.rung.brake(calls / seconds, bounds);
             }
         }
-        keep_trees_whole(functions, &ladder.fates);
-        self.tell_rungs(before);
+        keep_trees_whole(functions, states, fates);
+        changes.extend(states.apply_rungs(functions, before));
         shares.retain(|site, share| {
             let rows = offered.get(site).map_or(0, |offered| offered.rows);
             *share < 1.0 || rows as f64 * CALLEES_WHOLE_MAX >= bounds.rows_per_s * seconds
@@ -94,10 +118,12 @@ impl Collector {
         shares
     }
 
-    /// The calls that have begun and not ended, as far as frames and slots show them.
-    fn under_way(&self) -> HashMap<u64, UnderWay> {
+    /// Returns the calls that have begun and not ended, by span, as far as frames and the slots of suspended calls show
+    /// them.
+    fn in_flight(&self) -> HashMap<u64, UnderWay> {
         let mut calls = HashMap::new();
         for slot in self.rings.flights.slots() {
+            // Observes the span, which is stored before the site.
             let site = slot[flight::SITE].load(Ordering::Acquire) as u32;
             let span = slot[flight::SPAN].load(Ordering::Relaxed);
             calls.insert(span, UnderWay { site, parent: 0 });
@@ -109,32 +135,47 @@ impl Collector {
                 parent = frame.span;
             }
         }
-        // Not those below a call that was not drawn.
+        // Spans in the reserved range belong to calls below an unsampled one.
         calls.retain(|span, _| *span > RESERVED_SPANS);
         calls
     }
 
-    /// Decides what becomes of a record, for good: its header says why it is kept and with which weight;
-    /// `None` where it has no row.
-    pub(in super::super) fn fate(
+    /// Decides about a record, and counts it. Returns its header with the final weight and reason if it becomes a row.
+    pub(in super::super) fn decide(
         &mut self,
+        function: &Function,
+        header: Header,
+        times: &Times,
+        has_values: bool,
+        tail: Option<&Thinned>,
+    ) -> Option<Header> {
+        let decided = self.kept_header(function, header, times, tail);
+        let since = &mut self.states.get_or_create(function).since;
+        since.records += 1;
+        since.with_values += u64::from(has_values);
+        since.rows += u64::from(decided.is_some());
+        decided
+    }
+
+    fn kept_header(
+        &mut self,
+        function: &Function,
         mut header: Header,
         times: &Times,
-        thinned: Option<&Thinned>,
+        tail: Option<&Thinned>,
     ) -> Option<Header> {
-        let function = self.function(header.site)?;
-        let standing = &mut function.standing;
-        let fate = thinned.map(|thinned| thinned.of(header.span));
+        let state = self.states.get_or_create(function);
+        let fate = tail.map(|tail| tail.of(header.span));
         let share = fate.map_or(1.0, |fate| fate.probability);
         if header.outcome == Outcome::Ok {
-            if standing.slow.takes(times) {
+            if state.slow.takes(times) {
                 (header.kept, header.weight) = (Kept::Slow, 1.0);
             } else if header.kept == Kept::Slow {
                 return None;
             } else if header.kept == Kept::Sampled {
-                standing.since.drawn += 1;
+                state.since.sampled += 1;
                 if fate.is_none() {
-                    standing.take_first();
+                    state.take_first();
                 }
                 if fate.is_some_and(|fate| fate.is_first) {
                     header.kept = Kept::First;
@@ -145,10 +186,9 @@ impl Collector {
                 }
             }
         }
-        standing.since.rows += 1;
         let root = fate.map_or(0, |fate| if share > 0.0 { fate.root } else { header.span });
         if root != 0 {
-            // The tree that it was part of is gone, or its caller's is.
+            // The tree that the call was part of is gone, or its caller's tree is.
             header.trace = root;
             header.parent = if root == header.span { 0 } else { header.parent };
         }
@@ -156,28 +196,29 @@ impl Collector {
     }
 }
 
-/// Calls of a function that were drawn.
+/// The sampled calls of a function in a drain.
 #[derive(Debug, Clone, Copy, Default)]
 struct Offered {
     rows: u64,
-    /// What these stand for: they were drawn at different rates, where one was lowered meanwhile.
+    /// The number of calls that these rows stand for. Their rates differ if a rate was lowered meanwhile.
     calls: f64,
 }
 
-/// What there is in a drain.
+/// The content of a drain.
 #[derive(Default)]
 struct Survey {
-    /// By function.
+    /// The sampled calls, by function.
     offered: HashMap<u32, Offered>,
+    /// The callers whose own records are not there yet.
     awaited: Awaited,
-    /// Calls that were awaited.
+    /// The calls that earlier drains awaited.
     arrived: Vec<u64>,
-    /// Whether something was thinned out before that these calls belong to.
+    /// True if one of the calls belongs to a tree of which something was left out before.
     is_concerned: bool,
 }
 
 impl Survey {
-    fn of(drained: &[(usize, Vec<u64>)], fates: &Fates) -> Self {
+    fn new(drained: &[(usize, Vec<u64>)], fates: &Fates) -> Self {
         let mut survey = Self::default();
         let mut last = (0, Offered::default());
         let mut add = |(site, more): (u32, Offered)| {
@@ -204,14 +245,15 @@ impl Survey {
     }
 }
 
-/// Hands over the calls of a drain and their weights.
+/// Hands over each call of a drain with its weight.
 fn each_call(drained: &[(usize, Vec<u64>)], mut found: impl FnMut(Drawn, f32)) {
     for (_, words) in drained {
         let mut at = 0;
         while let Some((record, used)) = words.get(at..).and_then(decode) {
             if let Record::Call(header, ..) = record {
                 let by = match header.kept {
-                    Kept::Sampled if crate::call::guard::is_certain(header.weight) => By::Certainty,
+                    // Callers write exactly 1 into the header of a call that was sampled for certain.
+                    Kept::Sampled if header.weight.to_bits() == 1_f32.to_bits() => By::Certainty,
                     Kept::Sampled => By::Chance,
                     Kept::First => By::BeingFirst,
                     Kept::Failed | Kept::Slow => By::Itself,

@@ -1,9 +1,9 @@
-//! The ladder's words: fidelity, rate and reason as people read them in events and in the view `rates`. Pure.
+//! The ladder's words: fidelity, rate and reason, as people read them in events and in the view `rates`. Pure.
 
 use crate::sampling::Source;
 use crate::sampling::ladder::{Reason, Rung};
 
-/// How much is recorded of a function, in a word.
+/// Returns the word for how much is recorded of a function.
 pub(super) fn fidelity(rate: f64, is_counted: bool) -> &'static str {
     match is_counted {
         _ if rate >= 1.0 => "recorded",
@@ -12,7 +12,8 @@ pub(super) fn fidelity(rate: f64, is_counted: bool) -> &'static str {
     }
 }
 
-pub(super) fn why(rung: &Rung, source: Source) -> String {
+/// Returns the reason for a function's rate and fidelity.
+pub(super) fn reason(rung: &Rung, source: Source) -> String {
     match rung.reason {
         _ if rung.whole < rung.cap => {
             "what it calls is called more often than rows may be written, and trees are kept whole".to_owned()
@@ -25,7 +26,7 @@ pub(super) fn why(rung: &Rung, source: Source) -> String {
     }
 }
 
-/// A rate with three digits.
+/// Returns a rate with three digits.
 pub(super) fn rate(rate: f64) -> String {
     if rate <= 0.0 {
         return "0".to_owned();
@@ -35,7 +36,7 @@ pub(super) fn rate(rate: f64) -> String {
     if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
 }
 
-/// A large number, shortened.
+/// Returns a large number, shortened.
 fn count(number: f64) -> String {
     match number {
         _ if number >= 1e6 => format!("{:.1} million", number / 1e6),

@@ -1,0 +1,49 @@
+//! A monitored function as the collector knows it.
+
+use std::sync::Arc;
+
+use crate::batch::FunctionRow;
+use crate::batch::function_stats::FunctionFigures;
+use crate::site::CallSite;
+
+/// A monitored function.
+#[derive(Debug)]
+pub(super) struct Function {
+    pub(super) site: &'static CallSite,
+    pub(super) name: Arc<str>,
+    /// The id of the site under which its calls are counted: the first of the sites that the store takes for one
+    /// function.
+    pub(super) counted_as: u32,
+    /// The statistics of its calls, if they are counted under this site.
+    pub(super) stats: FunctionFigures,
+    /// The sampling rate that was last put into a batch.
+    stored_rate: Option<f64>,
+}
+
+impl Function {
+    pub(super) fn new(site: &'static CallSite, name: Arc<str>, counted_as: u32) -> Self {
+        Self { site, name, counted_as, stats: FunctionFigures::default(), stored_rate: None }
+    }
+
+    /// Returns its row if the store does not have it, or has it with another rate.
+    pub(super) fn take_new_row(&mut self) -> Option<FunctionRow> {
+        let sample_rate = self.site.rate();
+        if self.stored_rate.replace(sample_rate) == Some(sample_rate) {
+            return None;
+        }
+        let (file, line) = self.site.place();
+        Some(FunctionRow {
+            id: self.site.id(),
+            name: self.name.as_ref().to_owned(),
+            file: file.to_owned(),
+            line,
+            group: self.site.group_name().map(str::to_owned),
+            sample_rate,
+        })
+    }
+
+    /// Has its row written again, because the store is a new one.
+    pub(super) fn forget_stored_row(&mut self) {
+        self.stored_rate = None;
+    }
+}

@@ -1,0 +1,115 @@
+//! All monitored functions as the collector knows them, by the id of their call site.
+//!
+//! Takes the call sites that are registered; gives functions with their statistics, and rows for the store. Calls of
+//! sites that the store takes for one function are counted together. It does not know what is sampled.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::folded_failures::{Failures, FoldedFailures};
+use super::function::Function;
+use super::health::Health;
+use crate::batch::FunctionRow;
+use crate::batch::function_stats::FunctionFigures;
+use crate::site;
+
+/// All monitored functions.
+#[derive(Debug, Default)]
+pub(super) struct Functions {
+    /// The functions, by the id of their call site.
+    by_id: Vec<Option<Function>>,
+    /// The id of the first site of each name, file and line. Several sites share these where a macro puts a function
+    /// into several impl blocks, or gives several functions one name.
+    first_sites: HashMap<(Arc<str>, &'static str, u32), u32>,
+    /// The failures that have no row of their own.
+    pub(super) folded: FoldedFailures,
+}
+
+impl Functions {
+    /// Adds the functions that were called for the first time since the last look.
+    pub(super) fn discover(&mut self) {
+        for site in site::all() {
+            let id = site.id() as usize;
+            if self.by_id.get(id).is_some_and(Option::is_some) {
+                continue;
+            }
+            if self.by_id.len() <= id {
+                self.by_id.resize_with(id + 1, || None);
+            }
+            let name: Arc<str> = site.shown_name().into();
+            let (file, line) = site.place();
+            let counted_as =
+                *self.first_sites.entry((Arc::clone(&name), file, line)).or_insert_with(|| site.id());
+            self.by_id[id] = Some(Function::new(site, name, counted_as));
+        }
+    }
+
+    /// Adds the functions that were called for the first time, if this one is among them.
+    pub(super) fn discover_missing(&mut self, id: u32) {
+        if self.get(id).is_none() {
+            self.discover();
+        }
+    }
+
+    pub(super) fn get(&self, id: u32) -> Option<&Function> {
+        self.by_id.get(id as usize)?.as_ref()
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Function> {
+        self.by_id.iter().flatten()
+    }
+
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Function> {
+        self.by_id.iter_mut().flatten()
+    }
+
+    /// Returns the places of all ids, with `None` for an id that has no function.
+    pub(super) fn places(&self) -> &[Option<Function>] {
+        &self.by_id
+    }
+
+    /// Returns the statistics in which calls of a site are counted: those of the first site that the store takes for
+    /// the same function, because the store replaces a function's statistics by the latest ones.
+    pub(super) fn stats_mut(&mut self, id: u32) -> Option<&mut FunctionFigures> {
+        let counted_as = self.get(id)?.counted_as;
+        Some(&mut self.by_id.get_mut(counted_as as usize)?.as_mut()?.stats)
+    }
+
+    /// Returns the statistics in which a function's calls are counted.
+    pub(super) fn stats_of(&self, function: &Function) -> Option<&FunctionFigures> {
+        Some(&self.get(function.counted_as)?.stats)
+    }
+
+    /// Returns the number of functions whose statistics changed since they were last put into a batch.
+    pub(super) fn count_changed(&self) -> usize {
+        self.iter().filter(|function| function.stats.is_changed()).count()
+    }
+
+    /// Returns the rows of functions that the store does not have yet, or has with another rate.
+    pub(super) fn take_new_rows(&mut self) -> Vec<FunctionRow> {
+        self.iter_mut().filter_map(Function::take_new_row).collect()
+    }
+
+    /// Has all rows written again, because the store is a new one.
+    pub(super) fn forget_stored_rows(&mut self) {
+        self.iter_mut().for_each(Function::forget_stored_row);
+        // Folded failures are counted from the start of the process, as statistics are.
+        self.folded.touch();
+    }
+
+    /// Has all statistics that are still in memory written again.
+    pub(super) fn touch_stats(&mut self) {
+        for function in self.iter_mut() {
+            function.stats.touch();
+        }
+    }
+
+    /// Counts failures that have no row of their own, by kind.
+    pub(super) fn fold(&mut self, failures: Failures, health: &mut Health) {
+        health.folded_errors += failures.count;
+        let name = self.by_id.get(failures.function as usize).and_then(Option::as_ref);
+        if let Some(name) = name.map(|function| &function.name) {
+            self.folded.add(name, failures);
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! The copy of drained words in the journal, made while a ring is drained.
+
+use crate::record::{Kept, Outcome, Record, decode};
+use crate::ring::journal::{Journal, Worth};
+
+/// A writer that copies the words of one ring into the journal.
+#[derive(Debug)]
+pub(super) struct JournalWriter<'a> {
+    journal: &'a mut Journal,
+    ring: u32,
+    /// The thread of the next record to be looked at.
+    thread: u32,
+    /// The number of words that were looked at.
+    looked: usize,
+}
+
+impl<'a> JournalWriter<'a> {
+    /// Returns a writer for a ring that belongs to this thread where its undrained words begin.
+    pub(super) fn new(journal: &'a mut Journal, ring: u32, thread: u32) -> Self {
+        Self { journal, ring, thread, looked: 0 }
+    }
+
+    /// Copies the words from number `begun` on, which begin at this position of the ring. Copies only failures and slow
+    /// calls if there is no room for all.
+    pub(super) fn append(&mut self, position: u64, words: &[u64], begun: usize) {
+        if self.journal.append(Worth::Drained, (self.ring, position), self.thread, &words[begun..]) {
+            return;
+        }
+        while let Some((record, used)) = words.get(self.looked..).and_then(decode) {
+            let at = self.looked;
+            self.looked += used;
+            if let Record::Thread(next) = record {
+                self.thread = next;
+            }
+            if at < begun {
+                continue;
+            }
+            let place = (self.ring, position + (at - begun) as u64);
+            let has_row = matches!(&record, Record::Call(header, ..) if has_row_at_any_rate(header.kept));
+            let words = &words[at..at + used];
+            if !has_row || !self.journal.append(worth(&record), place, self.thread, words) {
+                self.journal.pass(used);
+            }
+        }
+    }
+}
+
+/// Returns true for a call that has a row at any sampling rate.
+fn has_row_at_any_rate(kept: Kept) -> bool {
+    matches!(kept, Kept::Failed | Kept::Slow)
+}
+
+/// Returns the worth of a record that becomes a row.
+pub(super) fn worth(record: &Record<'_>) -> Worth {
+    match record {
+        Record::Call(header, ..) if header.outcome != Outcome::Ok => Worth::Failure,
+        _ => Worth::Row,
+    }
+}

@@ -1,0 +1,69 @@
+//! The calls that were recorded and lose their rows: evicted from the backlog, or refused by the store.
+//!
+//! Takes a call that was counted as recorded; takes that back in its function's statistics. A failure is counted by kind
+//! instead, so that none disappears without a trace.
+
+use super::folded_failures::Failures;
+use super::functions::Functions;
+use super::health::{Drops, Health};
+use super::parts::Parts;
+use crate::batch::decode::{self, Waiting};
+use crate::record::Outcome;
+use crate::ring::journal::Worth;
+use crate::store::fingerprint;
+
+/// A call that loses its row.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct LostCall {
+    pub(super) function: u32,
+    pub(super) outcome: Outcome,
+    pub(super) end_ns: i64,
+}
+
+impl LostCall {
+    /// Counts the loss: under the counter of its reason, or by kind with the text of its error if the call failed.
+    pub(super) fn count(
+        self,
+        functions: &mut Functions,
+        health: &mut Health,
+        counter: fn(&mut Drops) -> &mut u64,
+        error: impl FnOnce() -> String,
+    ) {
+        let Self { function, outcome, end_ns } = self;
+        if let Some(stats) = functions.stats_mut(function) {
+            stats.lose(end_ns);
+        }
+        if outcome == Outcome::Ok {
+            *counter(&mut health.dropped) += 1;
+        } else {
+            let message = fingerprint::pattern(&error());
+            functions.fold(Failures { function, outcome, message, count: 1, at_ns: end_ns }, health);
+        }
+    }
+}
+
+/// Evicts the calls that the backlog has no room for.
+pub(super) fn evict(parts: &mut Parts<'_>) {
+    let Parts { backlog, functions, clock, report, safety, .. } = parts;
+    let health = &mut report.health;
+    let mut scratch = Vec::new();
+    let lose = |waiting: &Waiting<'_>| {
+        let (function, outcome) = (waiting.header.site, waiting.header.outcome);
+        let Some(names) = functions.get(function).map(|function| function.site.names()) else { return };
+        let end_ns = decode::times(&waiting.header, clock).end_ns;
+        let lost = LostCall { function, outcome, end_ns };
+        lost.count(
+            functions,
+            health,
+            |dropped| &mut dropped.backlog,
+            || decode::values(waiting, names, &mut scratch).error.unwrap_or_default(),
+        );
+    };
+    let journal = &mut safety.journal;
+    backlog.evict(lose, |waiting, words| {
+        let (ring, end) = waiting.end;
+        let place = (ring, end.saturating_sub(words.len() as u64));
+        let is_kept = journal.append(Worth::Failure, place, waiting.thread, words);
+        is_kept.then(|| journal.take_pieces().held())
+    });
+}

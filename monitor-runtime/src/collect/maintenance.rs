@@ -1,0 +1,171 @@
+//! Maintenance: rates and holds set from outside, the settings file, and retention, each in its own interval.
+//!
+//! Takes the tables `sampling` and `breaker`, and the settings file; changes the parts of the collector while they run.
+//! It does not know records.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::current_store::CurrentStore;
+use super::events::Events;
+use super::functions::Functions;
+use super::ladder::Ladder;
+use super::shared::Shared;
+use super::writer::Writer;
+use crate::config::{Changed, Found, Watch};
+use crate::limits;
+use crate::platform::clock::Clock;
+use crate::store::StoreError;
+use crate::sync::lock;
+
+/// The maintenance of a recorder.
+pub(super) struct Maintenance {
+    shared: Arc<Shared>,
+    /// The settings file, if there is one.
+    watch: Option<Watch>,
+    /// Puts the panic hook back in its place, if a program put its own there.
+    renew_panic_hook: fn(),
+    next_rates: Duration,
+    next_config: Duration,
+    next_retention: Duration,
+}
+
+/// The parts of the collector that maintenance changes, lent to it for a step.
+pub(super) struct Maintained<'a> {
+    pub(super) clock: &'a Clock,
+    pub(super) drain_interval: &'a mut Duration,
+    pub(super) functions: &'a Functions,
+    pub(super) ladder: &'a mut Ladder,
+    pub(super) writer: &'a mut Writer,
+    pub(super) store: &'a mut CurrentStore,
+    pub(super) events: &'a mut Events,
+}
+
+impl Maintained<'_> {
+    fn event(&mut self, kind: &'static str, detail: impl Into<String>) {
+        self.events.add(self.clock.now_ns(), kind, detail);
+    }
+
+    fn prepare_for_disk(&mut self) {
+        self.ladder.prepare_for_disk(self.functions);
+    }
+}
+
+impl Maintenance {
+    pub(super) fn new(shared: Arc<Shared>, watch: Option<Watch>, renew_panic_hook: fn()) -> Self {
+        Self {
+            shared,
+            watch,
+            renew_panic_hook,
+            next_rates: Duration::ZERO,
+            next_config: Duration::ZERO,
+            next_retention: Duration::ZERO,
+        }
+    }
+
+    /// Does what is due.
+    pub(super) fn step(&mut self, now: Duration, mut parts: Maintained<'_>) {
+        if now >= self.next_rates {
+            self.next_rates = now + limits::RATES_INTERVAL;
+            parts.prepare_for_disk();
+            (self.renew_panic_hook)();
+            self.exchange_rates(&mut parts);
+            let Maintained { clock, writer, store, events, .. } = &mut parts;
+            writer.apply_hold(now, store, clock, events);
+        }
+        if now >= self.next_config {
+            self.next_config = now + limits::CONFIG_INTERVAL;
+            parts.prepare_for_disk();
+            self.look_at_settings(&mut parts);
+        }
+        if now >= self.next_retention && parts.store.is_open() {
+            self.retain(now, &mut parts);
+        }
+    }
+
+    /// Writes the rates set in code to the store, and takes over those set from outside.
+    fn exchange_rates(&self, parts: &mut Maintained<'_>) {
+        let Some(store) = parts.store.get() else { return };
+        let now_ns = parts.clock.now_ns();
+        let mut changes = Vec::new();
+        for requested in self.shared.rates.to_store() {
+            if store.set_rate(&requested.pattern, requested.rate, &requested.set_by, now_ns).is_err() {
+                break;
+            }
+            changes.push(requested.to_string());
+            self.shared.rates.note_stored(&requested);
+        }
+        if let Ok(Some(rates)) = store.rates() {
+            changes.extend(self.shared.take_over_rates(&rates));
+        }
+        for change in changes {
+            parts.event("rate", change);
+        }
+    }
+
+    /// Takes over what has changed in the settings file, as far as that is possible while recording.
+    fn look_at_settings(&mut self, parts: &mut Maintained<'_>) {
+        let Some(watch) = &mut self.watch else { return };
+        let Some(found) = watch.look() else { return };
+        let by = format!("settings file {}", watch.path().display());
+        match found {
+            Found::Bad(warning) => {
+                let text = format!("{warning}; the settings stay as they were");
+                self.notice(text.replacen("monitored: ", "", 1), parts);
+            }
+            Found::Settings(changed) => self.apply_settings(&changed, &by, parts),
+        }
+    }
+
+    fn apply_settings(&mut self, changed: &Changed, by: &str, parts: &mut Maintained<'_>) {
+        let (before, after) = (&changed.before, &changed.after);
+        if before.sample != after.sample {
+            self.shared.set_base_rates(after.sample.clone());
+            parts.event("rate", format!("sample = {} by {by}", after.sample));
+        }
+        if parts.ladder.set_bounds(after.max_rate, after.max_overhead) {
+            let overhead = after.max_overhead * 100.0;
+            parts.event("rate", format!("max_rate = {}, max_overhead = {overhead}% by {by}", after.max_rate));
+        }
+        if let Some(text) = changed.of_batches() {
+            *parts.drain_interval = after.drain_interval;
+            parts.writer.set_batches(after.batch_rows, after.drain_interval);
+            parts.event("config", format!("{text} by {by}"));
+        }
+        if let Some(text) = changed.of_store() {
+            *lock(&self.shared.store_bounds) = Some((after.retention, after.max_disk_bytes));
+            let bounded = parts.store.get().map(|store| store.bound(after.retention, after.max_disk_bytes));
+            if bounded.is_some_and(|bounded| bounded.is_err()) {
+                // It has the new bounds when it is opened again.
+                parts.store.drop_open();
+            }
+            self.next_retention = Duration::ZERO;
+            parts.event("config", format!("{text} by {by}"));
+        }
+        let waiting = changed.for_next_start();
+        if !waiting.is_empty() {
+            let names = waiting.join(", ");
+            self.notice(
+                format!("{names} changed by {by}: holds from the next start of the program on"),
+                parts,
+            );
+        }
+    }
+
+    /// Prints a line, and adds an event with the same text.
+    fn notice(&self, text: String, parts: &mut Maintained<'_>) {
+        self.shared.notice(&text);
+        parts.event("config", text);
+    }
+
+    fn retain(&mut self, now: Duration, parts: &mut Maintained<'_>) {
+        parts.prepare_for_disk();
+        let now_ns = parts.clock.now_ns();
+        let Some(store) = parts.store.get() else { return };
+        self.next_retention = match store.retain(now_ns) {
+            Ok(step) if step.more => now,
+            Err(StoreError::Busy(_)) => now + limits::RETRY_BUSY_MAX,
+            _ => now + limits::RETAIN_INTERVAL,
+        };
+    }
+}

@@ -1,0 +1,12 @@
+//! The work that remains after a step.
+
+/// The work that remains after a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Remaining {
+    /// There is nothing to do until the next drain.
+    Nothing,
+    /// There is more of the same, so the next step follows at once.
+    More,
+    /// A batch waits, because the store does not take it at the moment.
+    Blocked,
+}

@@ -1,0 +1,159 @@
+//! The public functions: what a program may do with its recorder.
+//!
+//! Takes calls of the program; hands them to the recorder of this process. Without a recorder, a function that only asks
+//! does not start one.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{generation, running, start, started};
+use crate::collect::breaker::{self, Event, Statistics};
+use crate::collect::control::{FlushError, Sink};
+use crate::collect::health::{Health, Level};
+use crate::collect::live_rates::{self, RateError};
+use crate::collect::subscribe::{Record, Subscription};
+use crate::config::{Config, InitError};
+use crate::platform::clock::monotonic;
+use crate::site::{self, CallSite};
+use crate::sync::lock;
+
+/// Starts the recorder with settings from code, which win over the environment and the settings file. This is optional:
+/// without it the first monitored call starts the recorder with the settings of environment and file.
+///
+/// # Errors
+/// [`InitError::Started`] once recording has started; [`InitError::Invalid`] for a value that is not
+/// allowed, in which case nothing is started.
+#[expect(clippy::needless_pass_by_value, reason = "a configuration is made to be handed over")]
+pub fn init(config: Config) -> Result<(), InitError> {
+    config.check()?;
+    let mut first = false;
+    if let Some(runtime) = generation() {
+        runtime.get_or_init(|| {
+            first = true;
+            start(Some(&config))
+        });
+    }
+    if first { Ok(()) } else { Err(InitError::Started) }
+}
+
+/// Waits until everything that any thread has recorded so far is committed to the store.
+///
+/// # Errors
+/// [`FlushError`] when that did not happen in time. Recording goes on, and nothing is lost by it.
+pub fn flush(timeout: Duration) -> Result<(), FlushError> {
+    running().map_or(Ok(()), |runtime| {
+        runtime.shared.control.flush(&runtime.rings, timeout, &runtime.shared.breaker)
+    })
+}
+
+/// Writes everything recorded so far and ends recording for good: from here on monitored functions run as if they were
+/// not monitored.
+///
+/// # Errors
+/// [`FlushError`] when not everything could be written in time. Recording has ended all the same.
+pub fn shutdown(timeout: Duration) -> Result<(), FlushError> {
+    let Some(runtime) = started() else { return Ok(()) };
+    runtime.shared.control.begin_stop();
+    site::all().for_each(CallSite::switch_off);
+    runtime.shared.control.stop(&runtime.rings, timeout, true)
+}
+
+/// Returns the recorder's report of itself, as of its last step.
+#[must_use]
+pub fn health() -> Health {
+    running().map_or_else(
+        || Health { level: Level::Off, ..Health::default() },
+        |runtime| lock(&runtime.shared.health).clone(),
+    )
+}
+
+/// Hands every call that ends from now on to `deliver`, in batches, on a thread of its own. A closure that is too slow
+/// for the stream misses records ([`Subscription::missed`]); the program never waits for it. A closure that panics three
+/// times in a row is left alone for half a minute, by a circuit breaker of its own ([`Subscription::breaker`]); the store
+/// and other subscribers do not notice.
+pub fn subscribe(deliver: impl FnMut(&[Record]) + Send + 'static) -> Subscription {
+    started().map_or_else(Subscription::to_nothing, |runtime| {
+        let shared = Arc::clone(&runtime.shared);
+        let note = move |transition| shared.control.note_transition(Sink::Subscriber, transition);
+        runtime.shared.subscribers.add(deliver, note)
+    })
+}
+
+/// Sets the sampling rate of all functions that the pattern matches, as a row in table `sampling` would: at once in this
+/// process, within a second in others on the same store, until it is reset.
+///
+/// # Errors
+/// [`RateError`] for a pattern or rate that is not allowed; nothing changes then.
+pub fn set_sample_rate(pattern: &str, rate: f64) -> Result<(), RateError> {
+    live_rates::check(pattern, rate)?;
+    if let Some(runtime) = started() {
+        runtime.shared.request_rate(pattern, Some(rate));
+    }
+    Ok(())
+}
+
+/// Resets the rate that was set for this pattern, in code or from outside.
+///
+/// # Errors
+/// [`RateError`] for a pattern that is not allowed.
+pub fn reset_sample_rate(pattern: &str) -> Result<(), RateError> {
+    live_rates::check(pattern, 0.0)?;
+    if let Some(runtime) = started() {
+        runtime.shared.request_rate(pattern, None);
+    }
+    Ok(())
+}
+
+/// The name under which the program itself holds the breaker.
+const BY_PROGRAM: &str = "program";
+
+/// A handle to the circuit breaker around the store's writes.
+#[derive(Debug, Clone, Copy)]
+pub struct BreakerHandle(());
+
+/// Returns a handle to the circuit breaker around the store's writes, to look at it, and to hold it open or closed by
+/// hand.
+#[must_use]
+pub fn breaker() -> BreakerHandle {
+    BreakerHandle(())
+}
+
+impl BreakerHandle {
+    /// Returns its state.
+    #[must_use]
+    pub fn state(&self) -> breaker::State {
+        self.statistics().state
+    }
+
+    /// Returns its state and figures. Their `Display` is one line.
+    #[must_use]
+    pub fn statistics(&self) -> Statistics {
+        running()
+            .map_or_else(Statistics::default, |runtime| lock(&runtime.shared.breaker).statistics(monotonic()))
+    }
+
+    /// Holds it open: nothing is written, and records wait in memory.
+    pub fn force_open(&self, reason: &str) {
+        Self::step(Event::ForceOpen { why: reason, by: BY_PROGRAM });
+    }
+
+    /// Holds it closed: every write is tried, whatever came of the last one.
+    pub fn force_close(&self, reason: &str) {
+        Self::step(Event::ForceClose { why: reason, by: BY_PROGRAM });
+    }
+
+    /// Releases it: success, failure and time decide again.
+    pub fn auto(&self) {
+        Self::step(Event::Auto { why: "", by: BY_PROGRAM });
+    }
+
+    fn step(event: Event<'_>) {
+        if let Some(runtime) = running() {
+            let step = lock(&runtime.shared.breaker).step(monotonic(), event);
+            if let Some(transition) = step.transition {
+                runtime.shared.control.note_transition(Sink::Store, transition);
+                runtime.rings.wake();
+            }
+        }
+    }
+}

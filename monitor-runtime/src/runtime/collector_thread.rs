@@ -1,0 +1,128 @@
+//! The collector's thread: steps, with pauses between them, until it is requested to stop.
+//!
+//! Takes a collector and the requests of the program; answers these. A step that panics is repeated, a few times a
+//! minute; then recording ends, and the program goes on. It does not know what a step does.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::thread::park_timeout;
+use std::time::Duration;
+
+use super::Runtime;
+use super::fork;
+use crate::call::panic_hook::install_hook;
+use crate::collect::control::Requests;
+use crate::collect::health::Level;
+use crate::collect::{Collector, Mode, Remaining};
+use crate::config::Warning;
+use crate::limits;
+use crate::platform::clock::{advance_coarse, monotonic};
+use crate::site::{self, CallSite};
+use crate::sync::lock;
+use crate::thread::pool::ThreadRings;
+
+/// Steps until the collector is requested to stop.
+pub(super) fn run(
+    runtime: &'static Runtime,
+    mut collector: Collector,
+    mut requests: Requests,
+    warnings: &[Warning],
+) {
+    runtime.rings.set_collector(std::thread::current());
+    install_hook();
+    for warning in warnings {
+        runtime.shared.notice(&warning.to_string().replacen("monitored: ", "", 1));
+    }
+    let mut restarts = Restarts::default();
+    loop {
+        runtime.rings.clear_wake();
+        let requested = requests.take();
+        if requested.shutdown {
+            collector.announce_shutdown();
+        }
+        let mode = if requested.flush || requested.stop { Mode::Flush } else { Mode::Usual };
+        // A panic of the recorder's own must not end recording for good, nor make the thread spin.
+        let step = AssertUnwindSafe(|| collector.step(mode));
+        let remaining = match fork::between_forks(|| catch_unwind(step)) {
+            Ok(remaining) => remaining,
+            Err(payload) if restarts.is_allowed(monotonic()) => {
+                collector.note_panic(&*payload);
+                continue;
+            }
+            Err(_) => {
+                collector.leave();
+                return give_up(runtime);
+            }
+        };
+        if collector.is_settled() {
+            requests.settle();
+        }
+        if requested.stop && (collector.is_settled() || requested.is_late()) {
+            let settled = collector.is_settled();
+            if collector.close(settled, requested.is_late()) {
+                return runtime.shared.control.note_end(settled);
+            }
+            park_timeout(RETRY_WHILE_AWAITED);
+            continue;
+        }
+        match remaining {
+            Remaining::More => {}
+            Remaining::Nothing if mode == Mode::Flush && !collector.is_settled() => {}
+            Remaining::Blocked if mode == Mode::Flush => {
+                park_timeout(collector.interval().min(RETRY_WHILE_AWAITED));
+            }
+            _ => pause(&runtime.rings, collector.interval(), collector.is_counting()),
+        }
+    }
+}
+
+/// Waits for the next drain or to be woken. The coarse clock goes on meanwhile if calls are only counted.
+fn pause(rings: &ThreadRings, interval: Duration, is_counting: bool) {
+    if !is_counting {
+        return park_timeout(interval);
+    }
+    let until = monotonic() + interval;
+    while monotonic() < until && !rings.is_woken() {
+        advance_coarse();
+        park_timeout(limits::COARSE_PERIOD.min(interval));
+    }
+    advance_coarse();
+}
+
+/// Ends recording, because steps keep failing. The program goes on.
+fn give_up(runtime: &Runtime) {
+    site::all().for_each(CallSite::switch_off);
+    lock(&runtime.shared.health).level = Level::Off;
+    runtime.shared.notice("recording has ended: the recorder failed repeatedly");
+    runtime.shared.control.note_end(false);
+}
+
+/// The moments at which steps failed, within the last minute.
+#[derive(Debug, Default)]
+struct Restarts(Vec<Duration>);
+
+impl Restarts {
+    /// Returns true if a step may be repeated once more.
+    fn is_allowed(&mut self, now: Duration) -> bool {
+        self.0.retain(|at| now.saturating_sub(*at) < Duration::from_secs(60));
+        self.0.push(now);
+        self.0.len() <= limits::COLLECTOR_RESTARTS_MAX as usize
+    }
+}
+
+/// The pause before a locked store is tried again while somebody waits for a flush or the end.
+const RETRY_WHILE_AWAITED: Duration = Duration::from_millis(5);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn three_restarts_a_minute_are_allowed_and_the_fourth_is_not() {
+        let mut restarts = Restarts::default();
+        let mut at = |second| restarts.is_allowed(Duration::from_secs(second));
+        assert_eq!([at(0), at(1), at(2)], [true; 3]);
+        assert!(!at(59));
+        let mut restarts = Restarts::default();
+        assert!((0..20).all(|third| restarts.is_allowed(Duration::from_secs(20 * third + third / 2))));
+    }
+}

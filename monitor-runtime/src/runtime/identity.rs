@@ -1,0 +1,29 @@
+//! The identity of this process: the id of the run, and the random numbers by which processes differ.
+
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher, Hasher};
+
+use crate::batch::ProcessRow;
+use crate::config::Settings;
+
+/// Returns the row of this process.
+pub(super) fn process(settings: &Settings) -> ProcessRow {
+    ProcessRow {
+        run_uuid: run_uuid(),
+        service: settings.service.clone(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        host: crate::platform::process::host_name(),
+        pid: std::process::id(),
+        started_ns: crate::platform::clock::wall_ns(),
+    }
+}
+
+/// Returns a number that differs between processes.
+pub(super) fn random() -> u64 {
+    RandomState::new().build_hasher().finish()
+}
+
+/// Returns the id of the run: 32 hexadecimal digits.
+fn run_uuid() -> String {
+    format!("{:016x}{:016x}", random(), random())
+}
