@@ -4,10 +4,13 @@
 
 pub(crate) mod function_stats;
 pub(crate) mod decode;
+mod health_row;
 
 use std::collections::HashMap;
 
 use crate::record::{Kept, Outcome};
+pub(crate) use health_row::HealthValue;
+pub use health_row::{HEALTH_COLUMNS, HealthColumn, HealthRow, HealthUnit};
 
 /// One transaction's worth of rows. Writing it twice must leave the store as writing it once.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -238,67 +241,6 @@ pub struct EventRow {
     pub kind: &'static str,
     /// What, in a sentence.
     pub detail: String,
-}
-
-/// The recorder's report of itself.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct HealthRow {
-    /// When, ns since the Unix epoch.
-    pub at_ns: i64,
-    /// `full`, `degraded`, `minimal` or `off`.
-    pub level: String,
-    /// Calls recorded since start.
-    pub recorded: u64,
-    /// Rows lost because a ring was full.
-    pub dropped_ring_full: u64,
-    /// Rows lost because the backlog was full.
-    pub dropped_backlog: u64,
-    /// Rows lost because no ring could be had for their thread.
-    pub dropped_no_ring: u64,
-    /// Rows lost because the store could not take them at all (its size bound, an oversized row).
-    pub dropped_store: u64,
-    /// Failures folded by fingerprint.
-    pub folded_errors: u64,
-    /// `closed`, `open` or `half_open`.
-    pub breaker: String,
-    /// Failed writes since start.
-    pub writer_errors: u64,
-    /// Rows written since start.
-    pub rows_written: u64,
-    /// Bytes of rows written since start.
-    pub bytes_written: u64,
-    /// Size of the database file.
-    pub db_bytes: u64,
-    /// Size of its write-ahead log.
-    pub wal_bytes: u64,
-    /// The recorder's own share of the process's CPU time, in percent.
-    pub own_cpu_pct: f64,
-    /// Estimated cost of a monitored call.
-    pub overhead_ns_per_call: f64,
-    /// When the breaker entered its state, ns since the Unix epoch.
-    pub breaker_since_ns: i64,
-    /// Why a person holds it, where one does.
-    pub breaker_held: Option<String>,
-    /// How often it opened.
-    pub breaker_openings: u64,
-    /// When the store is tried again, where it waits for that.
-    pub breaker_next_try_ns: Option<i64>,
-    /// Why the last write that failed did.
-    pub last_failure: Option<String>,
-    /// Writes that succeeded, in percent of those tried to their end.
-    pub writes_ok_pct: Option<f64>,
-    /// Writes that the breaker did not permit, in percent of those asked for.
-    pub writes_blocked_pct: Option<f64>,
-    /// Writes that were tried again.
-    pub write_retries: u64,
-    /// The same within the last minute.
-    pub write_retries_per_min: u64,
-    /// Batches that turned out to be committed already when they were sent again.
-    pub duplicates_avoided: u64,
-    /// What recording costs, on callers' threads and on its own, in percent of the process's CPU time.
-    pub cost_pct: f64,
-    /// What it may cost, in percent of the process's CPU time.
-    pub budget_pct: f64,
 }
 
 /// The process at a moment.

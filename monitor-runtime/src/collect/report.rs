@@ -78,7 +78,7 @@ impl Report {
             self.next_health = now + limits::REPORT_INTERVAL;
             self.health.own_cpu_pct = self.own_cpu.so_far(now, process::thread_cpu());
             let row = self.health_row(now, clock);
-            if !self.written.as_ref().is_some_and(|last| says_nothing_new(&row, last)) {
+            if self.written.as_ref().is_none_or(|last| row.says_more_than(last)) {
                 self.due = Some(row);
             }
         }
@@ -170,38 +170,4 @@ impl Report {
             events.add(clock.now_ns(), "level", detail);
         }
     }
-}
-
-/// Returns true if nothing has happened to calls or store between two reports. Sizes and shares of time are not compared,
-/// because they change by themselves: a report of them alone would keep an idle program writing.
-fn says_nothing_new(row: &HealthRow, last: &HealthRow) -> bool {
-    let HealthRow { breaker_next_try_ns, writes_ok_pct, writes_blocked_pct, write_retries_per_min, .. } =
-        *last;
-    let HealthRow {
-        at_ns,
-        bytes_written,
-        db_bytes,
-        wal_bytes,
-        own_cpu_pct,
-        overhead_ns_per_call,
-        cost_pct,
-        budget_pct,
-        ..
-    } = *last;
-    let compared = HealthRow {
-        at_ns,
-        bytes_written,
-        db_bytes,
-        wal_bytes,
-        own_cpu_pct,
-        overhead_ns_per_call,
-        breaker_next_try_ns,
-        writes_ok_pct,
-        writes_blocked_pct,
-        write_retries_per_min,
-        cost_pct,
-        budget_pct,
-        ..row.clone()
-    };
-    compared == *last
 }

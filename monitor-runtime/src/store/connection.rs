@@ -14,7 +14,7 @@ use super::error::{Class, OpenError, class};
 use super::file::{self, Identity};
 use super::migrate;
 use super::options::{PAGE_BYTES, StoreOptions};
-use super::schema::{APPLICATION_ID, TABLES, VERSION};
+use super::schema::{self, APPLICATION_ID, VERSION};
 use crate::limits::COARSE_PERIOD;
 use crate::platform::clock::keep_coarse;
 use crate::platform::file_system::FileSystem;
@@ -268,9 +268,9 @@ fn examine(connection: &Connection) -> rusqlite::Result<Found> {
 fn altered(connection: &Connection, version: i32) -> rusqlite::Result<Option<&'static str>> {
     let mut text =
         connection.prepare("SELECT sql FROM sqlite_schema WHERE name = ?1 AND type IN ('table', 'index')")?;
-    for (name, expected) in TABLES {
+    for (name, expected) in schema::tables() {
         let found: Option<Option<String>> = text.query_row([name], |row| row.get(0)).optional()?;
-        let expected = migrate::text(version, name).unwrap_or(expected);
+        let expected = migrate::text(version, name).unwrap_or(&expected);
         if found.flatten().as_deref() != Some(expected) {
             return Ok(Some(name));
         }

@@ -3,6 +3,8 @@
 
 use std::fmt::Write as _;
 
+use crate::batch::HEALTH_COLUMNS;
+
 /// One explanation. An empty `column` explains the object itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Doc {
@@ -143,43 +145,7 @@ const EVENTS: Columns = &[
     ("detail", "What happened, in a sentence."),
 ];
 
-const HEALTH: Columns = &[
-    ("process_id", "Whose recorder."),
-    ("at_ns", "When it reported, nanoseconds since the Unix epoch."),
-    (
-        "level",
-        "`full` (all as asked), `degraded` (store down, buffering), `minimal` (failures and counts only) or `off`.",
-    ),
-    ("recorded", "Calls recorded since start."),
-    ("dropped_ring_full", "Rows lost because a thread's ring was full."),
-    ("dropped_backlog", "Rows lost because the backlog was full."),
-    ("dropped_no_ring", "Rows lost because their thread could get no ring."),
-    ("dropped_store", "Rows lost because the store could not take them."),
-    ("folded_errors", "Failures stored as a count in their group rather than as a row of their own."),
-    ("breaker", "`closed`, `open` or `half_open`."),
-    ("writer_errors", "Failed writes since start."),
-    ("rows_written", "Rows written since start."),
-    ("bytes_written", "Bytes of content written since start."),
-    ("db_bytes", "Size of the database file."),
-    ("wal_bytes", "Size of its write-ahead log."),
-    ("own_cpu_pct", "The recorder's share of the process's CPU time, in percent."),
-    ("overhead_ns_per_call", "Estimated cost of a monitored call in nanoseconds."),
-    ("breaker_since_ns", "When the breaker entered its state, nanoseconds since the Unix epoch."),
-    ("breaker_held", "Why a person holds the breaker; NULL where nobody does."),
-    ("breaker_openings", "How often the breaker opened since start."),
-    ("breaker_next_try_ns", "When the store is tried again; NULL where the breaker does not wait for that."),
-    ("last_failure", "Why the last write that failed did; NULL where none has."),
-    ("writes_ok_pct", "Writes that succeeded, in percent of those tried to their end."),
-    ("writes_blocked_pct", "Writes that the breaker did not permit, in percent of those asked for."),
-    ("write_retries", "Writes that were tried again since start."),
-    ("write_retries_per_min", "The same within the last minute."),
-    ("duplicates_avoided", "Batches sent again that were found to be committed already."),
-    (
-        "cost_pct",
-        "What recording costs over the last second, on the callers' threads and on its own, in percent of the process's CPU time.",
-    ),
-    ("budget_pct", "What it may cost: `MONITOR_MAX_OVERHEAD`."),
-];
+const HEALTH: Columns = &[("process_id", "Whose recorder.")];
 
 const RATES: Columns = &[
     ("process_id", "Run of the program, see `processes`."),
@@ -336,7 +302,9 @@ pub fn docs() -> impl Iterator<Item = Doc> {
         let own = Doc { object, column: "", text };
         let columns =
             columns.iter().copied().flatten().map(move |&(column, text)| Doc { object, column, text });
-        std::iter::once(own).chain(columns)
+        let health = HEALTH_COLUMNS.iter().filter(move |_| object == "health");
+        let health = health.map(move |column| Doc { object, column: column.name, text: column.text });
+        std::iter::once(own).chain(columns).chain(health)
     });
     api.chain(BEHIND.iter().map(|&(object, text)| Doc { object, column: "", text }))
 }

@@ -10,7 +10,12 @@
 
 mod views;
 
+use std::borrow::Cow;
+use std::fmt::Write as _;
+
 use rusqlite::Connection;
+
+use crate::batch::HEALTH_COLUMNS;
 
 pub use views::views;
 
@@ -30,8 +35,23 @@ pub const SLICE_NS: i64 = 1_800_000_000_000;
 /// are for durations of a nanosecond and less.
 const BUCKETS: std::ops::Range<i32> = -8..512;
 
-/// Base tables and indexes, each as its name and the text that `sqlite_schema` shows.
-pub(crate) const TABLES: &[(&str, &str)] = &[
+/// Returns the base tables and indexes, each as its name and the text that `sqlite_schema` shows.
+pub(crate) fn tables() -> impl Iterator<Item = (&'static str, Cow<'static, str>)> {
+    let fixed = TABLES.iter().map(|(name, sql)| (*name, Cow::Borrowed(*sql)));
+    fixed.chain([("self_report", Cow::Owned(self_report()))])
+}
+
+/// Returns the text of the table of health reports, whose columns are defined in `batch::health_row`.
+fn self_report() -> String {
+    let columns = HEALTH_COLUMNS.iter().fold(String::new(), |mut text, column| {
+        let _ = write!(text, ",\n  {} {}", column.name, column.sql_type());
+        text
+    });
+    format!("CREATE TABLE self_report (\n  process_id INTEGER PRIMARY KEY{columns}\n) STRICT")
+}
+
+/// The base tables and indexes but for that of health reports.
+const TABLES: &[(&str, &str)] = &[
     (
         "process",
         "CREATE TABLE process (
@@ -238,40 +258,6 @@ pub(crate) const TABLES: &[(&str, &str)] = &[
 ) STRICT",
     ),
     (
-        "self_report",
-        "CREATE TABLE self_report (
-  process_id INTEGER PRIMARY KEY,
-  at_ns INTEGER NOT NULL,
-  level TEXT NOT NULL,
-  recorded INTEGER NOT NULL,
-  dropped_ring_full INTEGER NOT NULL,
-  dropped_backlog INTEGER NOT NULL,
-  dropped_no_ring INTEGER NOT NULL,
-  dropped_store INTEGER NOT NULL,
-  folded_errors INTEGER NOT NULL,
-  breaker TEXT NOT NULL,
-  writer_errors INTEGER NOT NULL,
-  rows_written INTEGER NOT NULL,
-  bytes_written INTEGER NOT NULL,
-  db_bytes INTEGER NOT NULL,
-  wal_bytes INTEGER NOT NULL,
-  own_cpu_pct REAL NOT NULL,
-  overhead_ns_per_call REAL NOT NULL,
-  breaker_since_ns INTEGER NOT NULL,
-  breaker_held TEXT,
-  breaker_openings INTEGER NOT NULL,
-  breaker_next_try_ns INTEGER,
-  last_failure TEXT,
-  writes_ok_pct REAL,
-  writes_blocked_pct REAL,
-  write_retries INTEGER NOT NULL,
-  write_retries_per_min INTEGER NOT NULL,
-  duplicates_avoided INTEGER NOT NULL,
-  cost_pct REAL NOT NULL,
-  budget_pct REAL NOT NULL
-) STRICT",
-    ),
-    (
         "resource",
         "CREATE TABLE resource (
   id INTEGER PRIMARY KEY,
@@ -345,8 +331,8 @@ pub fn create(connection: &Connection) -> rusqlite::Result<()> {
 
 /// The same within the caller's transaction.
 pub(crate) fn create_in(connection: &Connection) -> rusqlite::Result<()> {
-    for (_, sql) in TABLES {
-        connection.execute_batch(sql)?;
+    for (_, sql) in tables() {
+        connection.execute_batch(&sql)?;
     }
     create_views(connection)?;
     fill_buckets(connection)?;
@@ -498,11 +484,58 @@ mod tests {
     #[test]
     fn sqlite_shows_the_tables_as_they_are_written_here() {
         let store = store();
-        for (name, sql) in TABLES {
+        for (name, sql) in tables() {
             let found = texts(&store, &format!("SELECT sql FROM sqlite_schema WHERE name = '{name}'"));
-            assert_eq!(found, [*sql], "{name}");
+            assert_eq!(found, [sql], "{name}");
         }
     }
+
+    #[test]
+    fn table_and_view_of_health_reports_are_written_as_in_stores_that_exist() {
+        let text = |name| texts(&store(), &format!("SELECT sql FROM sqlite_schema WHERE name = '{name}'"));
+        assert_eq!(text("self_report"), [SELF_REPORT]);
+        assert_eq!(text("health"), [VIEW_HEALTH]);
+    }
+
+    const SELF_REPORT: &str = "CREATE TABLE self_report (
+  process_id INTEGER PRIMARY KEY,
+  at_ns INTEGER NOT NULL,
+  level TEXT NOT NULL,
+  recorded INTEGER NOT NULL,
+  dropped_ring_full INTEGER NOT NULL,
+  dropped_backlog INTEGER NOT NULL,
+  dropped_no_ring INTEGER NOT NULL,
+  dropped_store INTEGER NOT NULL,
+  folded_errors INTEGER NOT NULL,
+  breaker TEXT NOT NULL,
+  writer_errors INTEGER NOT NULL,
+  rows_written INTEGER NOT NULL,
+  bytes_written INTEGER NOT NULL,
+  db_bytes INTEGER NOT NULL,
+  wal_bytes INTEGER NOT NULL,
+  own_cpu_pct REAL NOT NULL,
+  overhead_ns_per_call REAL NOT NULL,
+  breaker_since_ns INTEGER NOT NULL,
+  breaker_held TEXT,
+  breaker_openings INTEGER NOT NULL,
+  breaker_next_try_ns INTEGER,
+  last_failure TEXT,
+  writes_ok_pct REAL,
+  writes_blocked_pct REAL,
+  write_retries INTEGER NOT NULL,
+  write_retries_per_min INTEGER NOT NULL,
+  duplicates_avoided INTEGER NOT NULL,
+  cost_pct REAL NOT NULL,
+  budget_pct REAL NOT NULL
+) STRICT";
+
+    const VIEW_HEALTH: &str = "CREATE VIEW health AS
+SELECT process_id, at_ns, level, recorded, dropped_ring_full, dropped_backlog, dropped_no_ring, dropped_store,
+  folded_errors, breaker, writer_errors, rows_written, bytes_written, db_bytes, wal_bytes, own_cpu_pct,
+  overhead_ns_per_call, breaker_since_ns, breaker_held, breaker_openings, breaker_next_try_ns, last_failure,
+  writes_ok_pct, writes_blocked_pct, write_retries, write_retries_per_min, duplicates_avoided,
+  cost_pct, budget_pct
+FROM self_report";
 
     #[test]
     fn failed_and_slow_calls_are_found_through_their_partial_indexes() {

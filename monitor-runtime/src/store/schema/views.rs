@@ -1,5 +1,7 @@
 //! The views, which are the API: what readers see of the base tables.
 
+use crate::batch::{HEALTH_COLUMNS, HealthColumn};
+
 /// The columns of `calls`, `errors` and `slow_calls`. `kind` is 4 × outcome + kept. Joins are outer
 /// ones on unique keys, so that a query pays only for those whose columns it names.
 const CALL_COLUMNS: &str = "
@@ -153,13 +155,18 @@ LEFT JOIN process p ON p.id = g.process_id";
 const VIEW_EVENTS: &str = "CREATE VIEW events AS
 SELECT at_ns, process_id, kind, detail FROM event";
 
-const VIEW_HEALTH: &str = "CREATE VIEW health AS
-SELECT process_id, at_ns, level, recorded, dropped_ring_full, dropped_backlog, dropped_no_ring, dropped_store,
-  folded_errors, breaker, writer_errors, rows_written, bytes_written, db_bytes, wal_bytes, own_cpu_pct,
-  overhead_ns_per_call, breaker_since_ns, breaker_held, breaker_openings, breaker_next_try_ns, last_failure,
-  writes_ok_pct, writes_blocked_pct, write_retries, write_retries_per_min, duplicates_avoided,
-  cost_pct, budget_pct
-FROM self_report";
+/// Returns the view of health reports, whose columns are defined in `batch::health_row`.
+fn view_health() -> String {
+    let mut text = "CREATE VIEW health AS\nSELECT process_id".to_owned();
+    for HealthColumn { name, .. } in HEALTH_COLUMNS {
+        text.push_str(if HEALTH_LINES.contains(&name) { ",\n  " } else { ", " });
+        text.push_str(name);
+    }
+    text + "\nFROM self_report"
+}
+
+/// The columns that begin a line of the view's text, so that the text is the one in stores that exist.
+const HEALTH_LINES: [&str; 4] = ["folded_errors", "overhead_ns_per_call", "writes_ok_pct", "cost_pct"];
 
 const VIEW_RATES: &str = "CREATE VIEW rates AS
 SELECT
@@ -209,7 +216,7 @@ pub fn views() -> Vec<(&'static str, String)> {
         ("processes", VIEW_PROCESSES.to_owned()),
         ("in_flight", VIEW_IN_FLIGHT.to_owned()),
         ("events", VIEW_EVENTS.to_owned()),
-        ("health", VIEW_HEALTH.to_owned()),
+        ("health", view_health()),
         ("rates", VIEW_RATES.to_owned()),
         ("resources", VIEW_RESOURCES.to_owned()),
         ("calls_readable", VIEW_CALLS_READABLE.to_owned()),
