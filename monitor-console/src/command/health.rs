@@ -8,6 +8,7 @@ use std::io::Write as _;
 use std::path::Path;
 
 use anyhow::Result;
+use monitor_runtime::batch::{HEALTH_COLUMNS, HealthUnit};
 
 use super::{open_store, print_heading};
 use crate::arguments::{Common, FormatName};
@@ -103,8 +104,16 @@ impl Process<'_> {
     fn read_time(&self, name: &str) -> i64 {
         self.find_cell(name).and_then(Cell::to_integer).unwrap_or(0)
     }
-    fn format_number(&self, name: &str, unit: fn(f64) -> String) -> String {
-        self.find_cell(name).and_then(Cell::to_number).map_or_else(|| "-".to_owned(), unit)
+    /// Formats a number in the unit of its column; a column that only another version knows is a count.
+    fn format_number(&self, name: &str) -> String {
+        let column = HEALTH_COLUMNS.iter().find(|column| column.name == name);
+        let format = match column.map(|column| column.unit) {
+            Some(HealthUnit::Bytes) => units::format_bytes,
+            Some(HealthUnit::Percent) => units::format_percent,
+            Some(HealthUnit::Nanoseconds) => units::format_duration,
+            _ => units::format_count,
+        };
+        self.find_cell(name).and_then(Cell::to_number).map_or_else(|| "-".to_owned(), format)
     }
 }
 
@@ -163,7 +172,7 @@ fn describe_figures(process: &Process<'_>) -> Vec<(&'static str, String)> {
     let drops = process.columns.iter().filter_map(|column| {
         let name = column.name.as_deref()?;
         let reason = name.strip_prefix("dropped_")?.replace('_', " ");
-        Some(format!("{reason} {}", process.format_number(name, units::format_count)))
+        Some(format!("{reason} {}", process.format_number(name)))
     });
     vec![
         (
@@ -176,39 +185,29 @@ fn describe_figures(process: &Process<'_>) -> Vec<(&'static str, String)> {
         ),
         ("breaker", describe_breaker(process)),
         ("writes", describe_writes(process)),
-        ("recorded", format!("{} calls", process.format_number("recorded", units::format_count))),
+        ("recorded", format!("{} calls", process.format_number("recorded"))),
         ("dropped", drops.collect::<Vec<_>>().join(" · ")),
-        (
-            "folded",
-            format!(
-                "{} failures counted without a row",
-                process.format_number("folded_errors", units::format_count)
-            ),
-        ),
+        ("folded", format!("{} failures counted without a row", process.format_number("folded_errors"))),
         (
             "written",
             format!(
                 "{} rows, {}",
-                process.format_number("rows_written", units::format_count),
-                process.format_number("bytes_written", units::format_bytes)
+                process.format_number("rows_written"),
+                process.format_number("bytes_written")
             ),
         ),
         (
             "store",
-            format!(
-                "{} + {} log",
-                process.format_number("db_bytes", units::format_bytes),
-                process.format_number("wal_bytes", units::format_bytes)
-            ),
+            format!("{} + {} log", process.format_number("db_bytes"), process.format_number("wal_bytes")),
         ),
         (
             "own cost",
             format!(
                 "{} of the process's CPU, of {} allowed; own thread {} of a core, about {} a call",
-                process.format_number("cost_pct", units::format_percent),
-                process.format_number("budget_pct", units::format_percent),
-                process.format_number("own_cpu_pct", units::format_percent),
-                process.format_number("overhead_ns_per_call", units::format_duration)
+                process.format_number("cost_pct"),
+                process.format_number("budget_pct"),
+                process.format_number("own_cpu_pct"),
+                process.format_number("overhead_ns_per_call")
             ),
         ),
     ]
@@ -237,17 +236,17 @@ fn describe_breaker(process: &Process<'_>) -> String {
 fn describe_writes(process: &Process<'_>) -> String {
     format!(
         "{} succeeded · {} blocked · {} failed · retried {}, {} in the last minute · {} duplicates avoided",
-        process.format_number("writes_ok_pct", units::format_percent),
-        process.format_number("writes_blocked_pct", units::format_percent),
-        process.format_number("writer_errors", units::format_count),
+        process.format_number("writes_ok_pct"),
+        process.format_number("writes_blocked_pct"),
+        process.format_number("writer_errors"),
         format_times(process, "write_retries"),
-        process.format_number("write_retries_per_min", units::format_count),
-        process.format_number("duplicates_avoided", units::format_count),
+        process.format_number("write_retries_per_min"),
+        process.format_number("duplicates_avoided"),
     )
 }
 
 fn format_times(process: &Process<'_>, name: &str) -> String {
-    match process.format_number(name, units::format_count).as_str() {
+    match process.format_number(name).as_str() {
         "1" => "once".to_owned(),
         number => format!("{number} times"),
     }
@@ -270,4 +269,28 @@ fn write_events(store: &Store, process: &Process<'_>, now: i64, text: &mut Strin
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Returns the lines of a report whose columns all have the value 1, but this one, which has another.
+    fn lines(changed: Option<&str>) -> Vec<(&'static str, String)> {
+        let columns: Vec<_> = HEALTH_COLUMNS.iter().map(|column| Column::data(column.name)).collect();
+        let number = |name| if changed == Some(name) { 1_i64 << 60 } else { 1 };
+        let cell = |name, unit| match unit {
+            HealthUnit::Text => Cell::from(number(name).to_string()),
+            _ => Cell::from(number(name)),
+        };
+        let row: Vec<_> = HEALTH_COLUMNS.iter().map(|column| cell(column.name, column.unit)).collect();
+        describe_figures(&Process { columns: &columns, row: &row })
+    }
+
+    #[test]
+    fn every_column_of_a_report_is_shown() {
+        for column in &HEALTH_COLUMNS {
+            assert_ne!(lines(Some(column.name)), lines(None), "{} is in no line", column.name);
+        }
+    }
 }
