@@ -1,8 +1,11 @@
-//! The runtime of `monitored`, in data-flow order: what the expansion of `#[monitor]` calls, the
-//! rings it writes to, and the collector that carries records into the store.
+//! The runtime of `monitored`: the code that the expansion of `#[monitor]` calls, the rings that it writes to, and the
+//! collector that carries records into the store.
+//!
+//! The modules stand in the order of their floors, from the ground up: each imports only modules above it in this list.
+//! `ARCHITECTURE.md` says what each takes and gives.
 
-// The counts, ticks and nanoseconds that are cast here are far from the ends of their types, and
-// figures shown as f64 need no more than its 52 bits.
+// The counts, ticks and nanoseconds that are cast here are far from the ends of their types, and 52 bits are enough for
+// a number that is shown as an f64.
 #![allow(clippy::cast_possible_truncation, clippy::cast_precision_loss, reason = "see above")]
 #![allow(clippy::cast_sign_loss, reason = "percentiles are not negative")]
 #![allow(clippy::inline_always, reason = "the hot path is measured with and without")]
@@ -48,7 +51,7 @@ pub use runtime::api::{
     BreakerHandle, breaker, flush, health, init, reset_sample_rate, set_sample_rate, shutdown, subscribe,
 };
 
-/// What the expansion of `#[monitor]` refers to.
+/// The items that the expansion of `#[monitor]` names.
 pub mod private {
     pub use crate::call::expansion::{
         Branch, Function, MayReturn, holds, resolving_to, run0, run1, run2, run3, run4, run5, run6,

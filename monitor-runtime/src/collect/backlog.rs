@@ -80,7 +80,7 @@ impl Backlog {
     }
 
     /// Makes room until the bound is kept: gives up the oldest `ok` calls and moves failed ones aside. When those exceed
-    /// their own bound, the oldest of them are given up as well. `lose` is told each call that is given up. `keep` copies
+    /// their own bound, the oldest of them are given up as well. `lose` is handed each call that is given up. `keep` copies
     /// a failure into the journal again, so that the blocks it lay in can be released; it returns `None` if there is no
     /// room for the copy.
     pub(super) fn evict(

@@ -1,29 +1,29 @@
-//! The circuit breaker around what a sink is handed: moments and events in, permission out. Pure. Each
-//! sink has its own: the store, and every in-process subscriber.
+//! The circuit breaker: it keeps calls from a receiver that fails. The store has one, and so has every in-process
+//! subscriber.
 //!
-//! CLOSED → OPEN after 3 consecutive failures → `HALF_OPEN` 30 s later, for one try → CLOSED after one
-//! success, OPEN again on failure. A person may hold it open or closed. It does not know what a
-//! failure is: errors are classed before they get here, and being busy is none.
+//! Takes moments and events; gives permission. It goes from CLOSED to OPEN after 3 consecutive failures, and 30 s later to
+//! `HALF_OPEN` for one try; a success takes it back to CLOSED, a failure to OPEN. A person may hold it open or closed.
+//! Pure. It does not know what a failure is: errors are classified before they get here, and a busy store is not one.
 
 use std::fmt;
 use std::time::Duration;
 
 use crate::limits::{BREAKER_FAILURES, BREAKER_PAUSE};
 
-/// Whether writes are let through.
+/// The state of a breaker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum State {
-    /// They are.
+    /// Writes are let through.
     #[default]
     Closed,
-    /// They are not.
+    /// No write is let through.
     Open,
-    /// One is, to see whether the store is back.
+    /// One write is let through, to see whether the store is back.
     HalfOpen,
 }
 
 impl State {
-    /// The word for it in the store.
+    /// Returns the word that the store has for it.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -35,7 +35,7 @@ impl State {
 }
 
 impl fmt::Display for State {
-    /// In capitals, as messages have it.
+    /// Writes the state in capitals, as messages have it.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
             Self::Closed => "CLOSED",
@@ -45,46 +45,46 @@ impl fmt::Display for State {
     }
 }
 
-/// What happened, or is asked.
+/// An event in the life of a breaker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Event<'a> {
-    /// A write is about to be made: may it?
+    /// A write is about to be made, if the answer permits it.
     Attempt,
     /// The write succeeded.
     Success,
     /// The write failed, for this reason.
     Failure(&'a str),
-    /// The write came to nothing: someone else was writing. It will be tried again.
+    /// The write came to nothing, because another process was writing. It will be tried again.
     Busy,
     /// A person holds it open.
     ForceOpen {
-        /// For this reason.
+        /// The reason.
         why: &'a str,
-        /// This person.
+        /// The name of the person.
         by: &'a str,
     },
     /// A person holds it closed.
     ForceClose {
-        /// For this reason.
+        /// The reason.
         why: &'a str,
-        /// This person.
+        /// The name of the person.
         by: &'a str,
     },
-    /// A person lets go.
+    /// A person releases it.
     Auto {
-        /// For this reason, where one was given.
+        /// The reason, or nothing.
         why: &'a str,
-        /// This person.
+        /// The name of the person.
         by: &'a str,
     },
 }
 
-/// Who brought a transition about.
+/// The cause of a transition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Cause {
     /// Success, failure or the clock.
     Automatic,
-    /// A person, named here.
+    /// The person who is named here.
     Manual(String),
 }
 
@@ -97,16 +97,16 @@ impl fmt::Display for Cause {
     }
 }
 
-/// A change of state, or of who holds it, for the event log.
+/// A change of the state, or of the person who holds it, for the event log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Transition {
     /// The state left.
     pub from: State,
     /// The state entered.
     pub to: State,
-    /// Who.
+    /// The cause.
     pub cause: Cause,
-    /// Why.
+    /// The reason.
     pub why: String,
 }
 
@@ -119,20 +119,20 @@ impl fmt::Display for Transition {
 /// The answer to an event.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Step {
-    /// Whether a write may be made now. Of use after [`Event::Attempt`].
+    /// True if a write may be made now. It is the answer to [`Event::Attempt`].
     pub permitted: bool,
-    /// The change of state, where there was one.
+    /// The transition, if there was one.
     pub transition: Option<Transition>,
 }
 
-/// The machine. `Default` is CLOSED since moment zero.
+/// A circuit breaker. The default is CLOSED since moment zero.
 #[derive(Debug, Clone, Default)]
 pub struct Breaker {
     state: State,
     since: Duration,
-    /// Held by a person, for this reason.
+    /// The reason for which a person holds it.
     held: Option<String>,
-    /// When the one write of `HALF_OPEN` was permitted, while its end is not known.
+    /// The moment at which the one write of `HALF_OPEN` was permitted, while its result is not known.
     trying_since: Option<Duration>,
     consecutive_failures: u32,
     successes: u64,
@@ -140,52 +140,52 @@ pub struct Breaker {
     openings: u64,
     attempts: u64,
     blocked: u64,
-    /// The last write came to nothing, so the next one is a retry.
+    /// True if the last write came to nothing, so that the next one is a retry.
     retrying: bool,
     retries: u64,
     retried: PerMinute,
     last_failure: Option<String>,
 }
 
-/// The machine as seen from outside at a moment.
+/// The state and figures of a breaker at a moment.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Statistics {
     /// The state.
     pub state: State,
-    /// For how long it has lasted.
+    /// The time for which the state has lasted.
     pub lasted: Duration,
-    /// The reason for which a person holds it, if one does.
+    /// The reason for which a person holds the breaker, if one does.
     pub held: Option<String>,
-    /// How long until the store is tried again; `None` where it is not open, or held open.
+    /// The time until the store is tried again, or `None` if the breaker is not open, or is held open.
     pub retry_in: Option<Duration>,
-    /// Failures since the last success.
+    /// The number of failures since the last success.
     pub consecutive_failures: u32,
-    /// Writes that succeeded.
+    /// The number of writes that succeeded.
     pub successes: u64,
-    /// Writes that failed.
+    /// The number of writes that failed.
     pub failures: u64,
-    /// How often it opened.
+    /// The number of times it opened.
     pub openings: u64,
-    /// Writes that were permitted, retries included.
+    /// The number of writes that were permitted, retries included.
     pub attempts: u64,
-    /// Writes that were not permitted.
+    /// The number of writes that were not permitted.
     pub blocked: u64,
-    /// Attempts that followed one that came to nothing.
+    /// The number of attempts that followed one that came to nothing.
     pub retries: u64,
-    /// The same within the last minute.
+    /// The number of these within the last minute.
     pub retries_last_minute: u64,
-    /// Why the last write that failed did.
+    /// The reason of the last failure.
     pub last_failure: Option<String>,
 }
 
 impl Statistics {
-    /// Share of the writes tried to their end that succeeded; `None` before the first.
+    /// Returns the share of writes that succeeded, of those with a result; `None` before the first.
     #[must_use]
     pub fn success_share(&self) -> Option<f64> {
         share(self.successes, self.successes + self.failures)
     }
 
-    /// Share of the writes asked for that were not permitted; `None` before the first.
+    /// Returns the share of writes that were not permitted, of those requested; `None` before the first.
     #[must_use]
     pub fn blocked_share(&self) -> Option<f64> {
         share(self.blocked, self.blocked + self.attempts)
@@ -210,7 +210,7 @@ impl fmt::Display for Statistics {
 }
 
 impl Breaker {
-    /// Takes an event at this moment (any clock that never goes back).
+    /// Takes an event at this moment, by any clock that never goes back.
     pub fn step(&mut self, now: Duration, event: Event<'_>) -> Step {
         match event {
             Event::Attempt => self.attempt(now),
@@ -223,7 +223,7 @@ impl Breaker {
         }
     }
 
-    /// The state and its figures at this moment.
+    /// Returns the state and figures at this moment.
     #[must_use]
     pub fn statistics(&self, now: Duration) -> Statistics {
         Statistics {
@@ -252,7 +252,7 @@ impl Breaker {
         let permitted = match self.state {
             State::Closed => true,
             State::Open => false,
-            // A try whose end was never told must not block for ever.
+            // A try whose result is never reported must not block for ever.
             State::HalfOpen => {
                 self.trying_since.is_none_or(|since| now.saturating_sub(since) >= BREAKER_PAUSE)
             }
@@ -269,7 +269,7 @@ impl Breaker {
         Step { permitted, transition }
     }
 
-    /// No verdict on the store: the one try of `HALF_OPEN` may be made again at once.
+    /// Takes a write without a result: the one try of `HALF_OPEN` may be made again at once.
     fn wait(&mut self) -> Step {
         self.trying_since = None;
         self.retrying = true;
@@ -313,7 +313,8 @@ impl Breaker {
         self.answer(Some(transition))
     }
 
-    /// Held open, the store is tried at the next attempt; held closed, failures count from here.
+    /// Releases the breaker. If it was held open, the store is tried at the next attempt; if it was held closed, failures
+    /// count from here.
     fn release(&mut self, now: Duration, why: &str, by: &str) -> Step {
         if self.held.take().is_none() {
             return self.answer(None);
@@ -324,7 +325,7 @@ impl Breaker {
         self.answer(Some(transition))
     }
 
-    /// Where a person lays hold of a state that it is in already, the time it has lasted goes on.
+    /// Enters a state. If a person holds the breaker in the state it is in already, the time it has lasted goes on.
     fn enter(&mut self, now: Duration, to: State, cause: Cause, why: String) -> Transition {
         let from = std::mem::replace(&mut self.state, to);
         self.trying_since = None;
@@ -345,11 +346,11 @@ impl Breaker {
     }
 }
 
-/// How often something happened within the last minute, by the second.
+/// A count of the last minute, by the second.
 #[derive(Debug, Clone)]
 struct PerMinute {
     seconds: [u32; 60],
-    /// The second that was counted in last.
+    /// The last second in which something was counted.
     last: u64,
 }
 
@@ -397,7 +398,7 @@ mod tests {
         Duration::from_secs_f64(seconds)
     }
 
-    /// Takes the events in turn; each row says the state after it and, for attempts, the answer.
+    /// Takes the events in turn. Each row says the state after the event and, for attempts, the answer.
     fn play(rows: &[(f64, Event<'_>, State, bool)]) -> Breaker {
         let mut breaker = Breaker::default();
         for (row, &(seconds, event, state, permitted)) in rows.iter().enumerate() {
@@ -407,7 +408,7 @@ mod tests {
             assert_eq!(step.permitted, permitted, "answer of row {row}");
             let expected = (before != state).then_some((before, state));
             let told = step.transition.map(|transition| (transition.from, transition.to));
-            // What a person does is told of even where the state stays.
+            // What a person does is a transition even if the state stays.
             assert_eq!(told.filter(|(from, to)| from != to), expected, "transition of row {row}");
         }
         breaker

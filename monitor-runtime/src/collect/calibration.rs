@@ -15,8 +15,8 @@ use crate::sampling::ladder::Costs;
 use crate::site::{CallSite, Description, fidelity};
 use crate::thread::pool::{ThreadRings, ThreadState};
 
-/// Measures what a call costs its caller, on each rung and by the very code that callers run, on the
-/// calling thread, which must have no ring of its own.
+/// Measures the cost of a call to its caller, for each fidelity, on the calling thread. That thread must have no ring of
+/// its own. Returns `None` if there is no memory for one.
 pub(crate) fn measure_costs() -> Option<Costs> {
     static ABOUT: Description =
         Description::new(|| "monitored::calibration", file!(), line!(), &["id", "name"], &[]);
@@ -58,7 +58,7 @@ pub(crate) fn measure_costs() -> Option<Costs> {
     Some(Costs { recorded, values: (with_values - recorded).max(0.0), timed, counted, drained: DRAINED_NS })
 }
 
-/// What one of these costs, ns: the best of a few rounds, so that interruptions do not count.
+/// Returns the cost of one call in nanoseconds: the best of a few rounds, so that interruptions do not count.
 #[inline(never)]
 fn best_of(state: &ThreadState, call: impl Fn()) -> f64 {
     let mut best = u64::MAX;
@@ -74,9 +74,9 @@ fn best_of(state: &ThreadState, call: impl Fn()) -> f64 {
     ns_from_ticks(best) as f64 / f64::from(CALLS)
 }
 
-/// What a record costs the collector before that has been measured: about a row's way into SQLite.
+/// The cost of a record to the collector, in nanoseconds, until that has been measured: about a row's way into SQLite.
 const DRAINED_NS: f64 = 1000.0;
 
-/// 8 × 256 calls take some 40 µs; there are five kinds.
+/// Rounds of a measurement, and calls in a round. 8 × 256 calls take some 40 µs, and there are five measurements.
 const ROUNDS: u32 = 8;
 const CALLS: u32 = 256;

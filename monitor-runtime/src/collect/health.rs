@@ -8,23 +8,23 @@ use std::path::PathBuf;
 
 use super::breaker;
 
-/// How well the recorder serves at a moment.
+/// The service level of the recorder: how much it records at a moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Level {
-    /// Everything is recorded as asked for.
+    /// Everything is recorded as requested.
     #[default]
     Full,
-    /// The store cannot be written: records wait in memory.
+    /// The store cannot be written, so records wait in memory.
     Degraded,
-    /// The memory for waiting records is nearly used up: the oldest `ok` calls lose their rows;
-    /// failures and counts are kept.
+    /// The memory for waiting records is nearly used up, so the oldest `ok` calls lose their rows. Failures and counts are
+    /// kept.
     Minimal,
     /// Nothing is recorded.
     Off,
 }
 
 impl Level {
-    /// The word used in the store and on screen.
+    /// Returns the word that is used in the store and on screen.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -34,12 +34,10 @@ impl Level {
             Self::Off => "off",
         }
     }
-}
 
-impl Level {
-    /// The level that follows, by whether the store takes what it is given and how full the memory for
-    /// what waits is (0 to 1); and why. Off is for good. Between two thresholds a level stays as it is,
-    /// so that it does not flicker.
+    /// Returns the level that follows, and the reason: from whether the store takes batches, and from how full the memory
+    /// for waiting records is, 0 to 1. `Off` is final. Between two thresholds a level stays as it is, so that it does not
+    /// flicker.
     #[must_use]
     pub(crate) fn next(self, is_taken: bool, pressure: f64) -> (Self, &'static str) {
         if self == Self::Off {
@@ -54,9 +52,9 @@ impl Level {
     }
 }
 
-/// Above this share of its bound the backlog is about to evict.
+/// The share of its bound above which the backlog is about to evict.
 const PRESSURE_HIGH: f64 = 0.7;
-/// Below this one a pressed backlog has been emptied for good.
+/// The share below which a backlog that was nearly full counts as emptied.
 const PRESSURE_LOW: f64 = 0.3;
 
 impl fmt::Display for Level {
@@ -65,75 +63,75 @@ impl fmt::Display for Level {
     }
 }
 
-/// Calls that should have had a row and have none, by reason. Each is counted all the same.
+/// The calls that should have had a row and have none, by reason. Each is counted all the same.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Drops {
     /// The thread's ring was full.
     pub ring_full: u64,
-    /// The backlog was full, the store being down.
+    /// The backlog was full, because the store was down.
     pub backlog: u64,
-    /// No ring could be had for the thread.
+    /// There was no memory for a ring of the thread.
     pub no_ring: u64,
     /// The store could not take the row.
     pub store: u64,
 }
 
 impl Drops {
-    /// All of them.
+    /// Returns the sum over all reasons.
     #[must_use]
     pub const fn total(&self) -> u64 {
         self.ring_full + self.backlog + self.no_ring + self.store
     }
 }
 
-/// The recorder's report of itself, as of its last step (at most one drain interval ago).
+/// The recorder's report of itself, as of its last step, which is at most one drain interval ago.
 #[derive(Debug, Clone, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Health {
-    /// How well it serves.
+    /// The service level.
     pub level: Level,
-    /// Calls recorded since start.
+    /// The number of calls recorded since start.
     pub recorded: u64,
-    /// Calls left without a row by sampling.
+    /// The number of calls that have no row because of sampling.
     pub sampled_out: u64,
-    /// Calls that lost their row.
+    /// The number of calls that lost their row.
     pub dropped: Drops,
-    /// Failed calls counted by kind instead of stored one by one, for want of room.
+    /// The number of failed calls that are counted by kind instead of stored one by one, because there was no room.
     pub folded_errors: u64,
-    /// Values whose `Debug` or `Serialize` panicked while they were captured.
+    /// The number of values whose `Debug` or `Serialize` panicked while they were captured.
     pub capture_panics: u64,
-    /// Bytes waiting in rings and backlog.
+    /// The bytes that wait in rings and backlog.
     pub queue_bytes: u64,
-    /// Bytes that rings and backlog may use.
+    /// The bytes that rings and backlog may use.
     pub queue_bytes_max: u64,
-    /// The circuit breaker around the store.
+    /// The state and figures of the circuit breaker around the store.
     pub breaker: breaker::Statistics,
-    /// The circuit breaker of each in-process subscriber: a second sink, whose failures are its own.
+    /// The state and figures of the circuit breaker of each in-process subscriber. Failures of a subscriber do not count
+    /// as failures of the store.
     pub subscribers: Vec<breaker::Statistics>,
-    /// Writes that failed since start.
+    /// The number of writes that failed since start.
     pub writer_errors: u64,
-    /// Batches sent again that were found to be committed already.
+    /// The number of batches that were sent again and turned out to be committed already.
     pub duplicates_avoided: u64,
-    /// Rows written since start.
+    /// The number of rows written since start.
     pub rows_written: u64,
-    /// Bytes of their content.
+    /// The bytes of their content.
     pub bytes_written: u64,
-    /// Size of the database file.
+    /// The size of the database file, in bytes.
     pub db_bytes: u64,
-    /// Size of its write-ahead log.
+    /// The size of its write-ahead log, in bytes.
     pub wal_bytes: u64,
-    /// Where the store is; `None` while it is in memory or not open.
+    /// The path of the store, or `None` while it is in memory or not open.
     pub store: Option<PathBuf>,
-    /// CPU time of the recorder's thread, in percent of one core, over at most the last ten
-    /// seconds.
+    /// The CPU time of the recorder's thread, in percent of one core, over at most the last ten seconds.
     pub own_cpu_pct: f64,
-    /// What a recorded call without values costs its caller, measured at start.
+    /// The cost of a recorded call without values to its caller, in nanoseconds, measured at start.
     pub overhead_ns_per_call: f64,
-    /// What recording cost in the last second, on callers' threads and on its own, in percent of the
-    /// process's CPU time.
+    /// The cost of recording in the last second, on callers' threads and on the recorder's own, in percent of the process's
+    /// CPU time.
     pub cost_pct: f64,
-    /// What it may cost, in percent of the process's CPU time.
+    /// The cost that recording may have, in percent of the process's CPU time.
     pub budget_pct: f64,
 }
 

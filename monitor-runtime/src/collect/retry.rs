@@ -1,7 +1,7 @@
-//! When a write that came to nothing is tried again: later each time, and never at the moment at which
-//! others try. Pure: moments in, moments out; random numbers come from a generator of its own.
+//! The moment at which a write that came to nothing is tried again: later each time, and not when other processes try.
 //!
-//! It does not know whether a write may be made at all: that is the breaker's affair.
+//! Takes moments; gives moments. Pure: random numbers come from a generator of its own. It does not know whether a write
+//! may be made at all: the breaker decides that.
 
 use std::time::Duration;
 
@@ -9,53 +9,53 @@ use crate::limits::{RETRY_BUSY_MAX, RETRY_BUSY_MIN, RETRY_FAILED_MAX, RETRY_FAIL
 
 /// The pauses between the tries of one write.
 #[derive(Debug)]
-pub(crate) struct Retry {
+pub(super) struct Retry {
     tries: u32,
     next: Duration,
     random: u64,
 }
 
 impl Retry {
-    /// Processes with different seeds do not try in step.
-    pub(crate) fn new(seed: u64) -> Self {
+    /// Returns the pauses of a process. Processes with different seeds do not try in step.
+    pub(super) fn new(seed: u64) -> Self {
         Self { tries: 0, next: Duration::ZERO, random: seed | 1 }
     }
 
-    /// Whether it is time.
-    pub(crate) fn is_due(&self, now: Duration) -> bool {
+    /// Returns true if it is time for the next try.
+    pub(super) fn is_due(&self, now: Duration) -> bool {
         now >= self.next
     }
 
-    /// Another process was writing.
-    pub(crate) fn busy(&mut self, now: Duration) {
-        self.later(now, RETRY_BUSY_MIN, RETRY_BUSY_MAX);
+    /// Notes that another process was writing.
+    pub(super) fn busy(&mut self, now: Duration) {
+        self.postpone(now, RETRY_BUSY_MIN, RETRY_BUSY_MAX);
     }
 
-    /// The write failed.
-    pub(crate) fn failed(&mut self, now: Duration) {
-        self.later(now, RETRY_FAILED_MIN, RETRY_FAILED_MAX);
+    /// Notes that the write failed.
+    pub(super) fn failed(&mut self, now: Duration) {
+        self.postpone(now, RETRY_FAILED_MIN, RETRY_FAILED_MAX);
     }
 
-    /// It was made, or someone wants it to be tried at once.
-    pub(crate) fn reset(&mut self) {
+    /// Notes that the write was made, or that somebody wants it to be tried at once.
+    pub(super) fn reset(&mut self) {
         self.tries = 0;
         self.next = Duration::ZERO;
     }
 
-    /// A moment of up to a quarter of this span: for what many processes do equally often.
-    pub(crate) fn jitter(&mut self, span: Duration) -> Duration {
-        span.mul_f64(self.share() / 4.0)
+    /// Returns a random span of up to a quarter of this one, for work that many processes do equally often.
+    pub(super) fn jitter(&mut self, span: Duration) -> Duration {
+        span.mul_f64(self.random_share() / 4.0)
     }
 
-    /// Doubles the pause with each try; half of it is fixed, half is left to chance.
-    fn later(&mut self, now: Duration, min: Duration, max: Duration) {
+    /// Sets the moment of the next try. The pause doubles with each try; half of it is fixed, half is random.
+    fn postpone(&mut self, now: Duration, min: Duration, max: Duration) {
         let pause = min.saturating_mul(1 << self.tries.min(16)).min(max);
         self.tries = self.tries.saturating_add(1);
-        self.next = now + pause.mul_f64(0.5 + self.share() / 2.0);
+        self.next = now + pause.mul_f64(0.5 + self.random_share() / 2.0);
     }
 
-    /// A random number from 0 to 1, by xorshift64*.
-    fn share(&mut self) -> f64 {
+    /// Returns a random number from 0 to 1, by xorshift64*.
+    fn random_share(&mut self) -> f64 {
         self.random ^= self.random >> 12;
         self.random ^= self.random << 25;
         self.random ^= self.random >> 27;
@@ -68,7 +68,7 @@ impl Retry {
 mod tests {
     use super::*;
 
-    /// The pauses, in milliseconds, that follow so many failures in a row.
+    /// Returns the pauses, in milliseconds, after this many failures in a row.
     fn pauses(seed: u64, failures: usize) -> Vec<u128> {
         let mut retry = Retry::new(seed);
         let mut now = Duration::from_secs(7);
