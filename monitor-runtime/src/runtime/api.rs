@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{generation, running, start, started};
+use super::{find_or_start, find_running, generation_slot, start};
 use crate::collect::breaker::{self, Event, Statistics};
 use crate::collect::control::{FlushError, Sink};
 use crate::collect::health::{Health, Level};
@@ -27,8 +27,8 @@ use crate::sync::lock;
 pub fn init(config: Config) -> Result<(), InitError> {
     config.check()?;
     let mut first = false;
-    if let Some(runtime) = generation() {
-        runtime.get_or_init(|| {
+    if let Some(slot) = generation_slot() {
+        slot.get_or_init(|| {
             first = true;
             start(Some(&config))
         });
@@ -41,8 +41,8 @@ pub fn init(config: Config) -> Result<(), InitError> {
 /// # Errors
 /// [`FlushError`] when that did not happen in time. Recording goes on, and nothing is lost by it.
 pub fn flush(timeout: Duration) -> Result<(), FlushError> {
-    running().map_or(Ok(()), |runtime| {
-        runtime.shared.control.flush(&runtime.rings, timeout, &runtime.shared.breaker)
+    find_running().map_or(Ok(()), |recorder| {
+        recorder.shared.control.flush(&recorder.rings, timeout, &recorder.shared.breaker)
     })
 }
 
@@ -52,18 +52,18 @@ pub fn flush(timeout: Duration) -> Result<(), FlushError> {
 /// # Errors
 /// [`FlushError`] when not everything could be written in time. Recording has ended all the same.
 pub fn shutdown(timeout: Duration) -> Result<(), FlushError> {
-    let Some(runtime) = started() else { return Ok(()) };
-    runtime.shared.control.begin_stop();
+    let Some(recorder) = find_or_start() else { return Ok(()) };
+    recorder.shared.control.begin_stop();
     site::all().for_each(CallSite::switch_off);
-    runtime.shared.control.stop(&runtime.rings, timeout, true)
+    recorder.shared.control.stop(&recorder.rings, timeout, true)
 }
 
 /// Returns the recorder's report of itself, as of its last step.
 #[must_use]
 pub fn health() -> Health {
-    running().map_or_else(
+    find_running().map_or_else(
         || Health { level: Level::Off, ..Health::default() },
-        |runtime| lock(&runtime.shared.health).clone(),
+        |recorder| lock(&recorder.shared.health).clone(),
     )
 }
 
@@ -72,10 +72,10 @@ pub fn health() -> Health {
 /// times in a row is left alone for half a minute, by a circuit breaker of its own ([`Subscription::breaker`]); the store
 /// and other subscribers do not notice.
 pub fn subscribe(deliver: impl FnMut(&[Record]) + Send + 'static) -> Subscription {
-    started().map_or_else(Subscription::to_nothing, |runtime| {
-        let shared = Arc::clone(&runtime.shared);
+    find_or_start().map_or_else(Subscription::to_nothing, |recorder| {
+        let shared = Arc::clone(&recorder.shared);
         let note = move |transition| shared.control.note_transition(Sink::Subscriber, transition);
-        runtime.shared.subscribers.add(deliver, note)
+        recorder.shared.subscribers.add(deliver, note)
     })
 }
 
@@ -86,8 +86,8 @@ pub fn subscribe(deliver: impl FnMut(&[Record]) + Send + 'static) -> Subscriptio
 /// [`RateError`] for a pattern or rate that is not allowed; nothing changes then.
 pub fn set_sample_rate(pattern: &str, rate: f64) -> Result<(), RateError> {
     live_rates::check(pattern, rate)?;
-    if let Some(runtime) = started() {
-        runtime.shared.request_rate(pattern, Some(rate));
+    if let Some(recorder) = find_or_start() {
+        recorder.shared.request_rate(pattern, Some(rate));
     }
     Ok(())
 }
@@ -98,8 +98,8 @@ pub fn set_sample_rate(pattern: &str, rate: f64) -> Result<(), RateError> {
 /// [`RateError`] for a pattern that is not allowed.
 pub fn reset_sample_rate(pattern: &str) -> Result<(), RateError> {
     live_rates::check(pattern, 0.0)?;
-    if let Some(runtime) = started() {
-        runtime.shared.request_rate(pattern, None);
+    if let Some(recorder) = find_or_start() {
+        recorder.shared.request_rate(pattern, None);
     }
     Ok(())
 }
@@ -128,8 +128,9 @@ impl BreakerHandle {
     /// Returns its state and figures. Their `Display` is one line.
     #[must_use]
     pub fn statistics(&self) -> Statistics {
-        running()
-            .map_or_else(Statistics::default, |runtime| lock(&runtime.shared.breaker).statistics(monotonic()))
+        find_running().map_or_else(Statistics::default, |recorder| {
+            lock(&recorder.shared.breaker).statistics(monotonic())
+        })
     }
 
     /// Holds it open: nothing is written, and records wait in memory.
@@ -148,11 +149,11 @@ impl BreakerHandle {
     }
 
     fn step(event: Event<'_>) {
-        if let Some(runtime) = running() {
-            let step = lock(&runtime.shared.breaker).step(monotonic(), event);
+        if let Some(recorder) = find_running() {
+            let step = lock(&recorder.shared.breaker).step(monotonic(), event);
             if let Some(transition) = step.transition {
-                runtime.shared.control.note_transition(Sink::Store, transition);
-                runtime.rings.wake();
+                recorder.shared.control.note_transition(Sink::Store, transition);
+                recorder.rings.wake();
             }
         }
     }

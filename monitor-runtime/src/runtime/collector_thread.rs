@@ -7,8 +7,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread::park_timeout;
 use std::time::Duration;
 
-use super::Runtime;
 use super::fork;
+use super::recorder::Recorder;
 use crate::call::panic_hook::install_hook;
 use crate::collect::control::Requests;
 use crate::collect::health::Level;
@@ -22,19 +22,19 @@ use crate::thread::pool::ThreadRings;
 
 /// Steps until the collector is requested to stop.
 pub(super) fn run(
-    runtime: &'static Runtime,
+    recorder: &'static Recorder,
     mut collector: Collector,
     mut requests: Requests,
     warnings: &[Warning],
 ) {
-    runtime.rings.set_collector(std::thread::current());
+    recorder.rings.set_collector(std::thread::current());
     install_hook();
     for warning in warnings {
-        runtime.shared.notice(&warning.to_string().replacen("monitored: ", "", 1));
+        recorder.shared.notice(&warning.to_string().replacen("monitored: ", "", 1));
     }
     let mut restarts = Restarts::default();
     loop {
-        runtime.rings.clear_wake();
+        recorder.rings.clear_wake();
         let requested = requests.take();
         if requested.shutdown {
             collector.announce_shutdown();
@@ -50,7 +50,7 @@ pub(super) fn run(
             }
             Err(_) => {
                 collector.leave();
-                return give_up(runtime);
+                return give_up(recorder);
             }
         };
         if collector.is_settled() {
@@ -59,7 +59,7 @@ pub(super) fn run(
         if requested.stop && (collector.is_settled() || requested.is_late()) {
             let settled = collector.is_settled();
             if collector.close(settled, requested.is_late()) {
-                return runtime.shared.control.note_end(settled);
+                return recorder.shared.control.note_end(settled);
             }
             park_timeout(RETRY_WHILE_AWAITED);
             continue;
@@ -70,7 +70,7 @@ pub(super) fn run(
             Remaining::Blocked if mode == Mode::Flush => {
                 park_timeout(collector.interval().min(RETRY_WHILE_AWAITED));
             }
-            _ => pause(&runtime.rings, collector.interval(), collector.is_counting()),
+            _ => pause(&recorder.rings, collector.interval(), collector.is_counting()),
         }
     }
 }
@@ -89,11 +89,11 @@ fn pause(rings: &ThreadRings, interval: Duration, is_counting: bool) {
 }
 
 /// Ends recording, because steps keep failing. The program goes on.
-fn give_up(runtime: &Runtime) {
+fn give_up(recorder: &Recorder) {
     site::all().for_each(CallSite::switch_off);
-    lock(&runtime.shared.health).level = Level::Off;
-    runtime.shared.notice("recording has ended: the recorder failed repeatedly");
-    runtime.shared.control.note_end(false);
+    lock(&recorder.shared.health).level = Level::Off;
+    recorder.shared.notice("recording has ended: the recorder failed repeatedly");
+    recorder.shared.control.note_end(false);
 }
 
 /// The moments at which steps failed, within the last minute.

@@ -5,6 +5,7 @@
 //! in its own generation, and starts one.
 
 mod fork;
+mod recorder;
 mod identity;
 mod open_ring_file;
 mod open_store;
@@ -25,55 +26,50 @@ use crate::platform::thread::spawn;
 use crate::site::{self, CallSite};
 use crate::thread::pool::{ThreadRings, set_process_threads};
 use fork::GENERATIONS;
-
-/// The recorder of a process.
-#[derive(Debug)]
-struct Runtime {
-    rings: ThreadRings,
-    shared: Arc<Shared>,
-}
+use recorder::Recorder;
 
 /// The recorders, by generation. `None`: recording is off.
-static RUNTIMES: [OnceLock<Option<&'static Runtime>>; GENERATIONS] = [const { OnceLock::new() }; GENERATIONS];
+static RECORDERS: [OnceLock<Option<&'static Recorder>>; GENERATIONS] =
+    [const { OnceLock::new() }; GENERATIONS];
 
-/// Returns the place of this generation's recorder, unless the process lies too many forks down.
-fn generation() -> Option<&'static OnceLock<Option<&'static Runtime>>> {
-    RUNTIMES.get(fork::generation())
+/// Returns the slot of this generation's recorder, unless the process lies too many forks down.
+fn generation_slot() -> Option<&'static OnceLock<Option<&'static Recorder>>> {
+    RECORDERS.get(fork::generation())
 }
 
 /// Returns the recorder if it has been started.
-fn running() -> Option<&'static Runtime> {
-    *generation()?.get()?
+fn find_running() -> Option<&'static Recorder> {
+    *generation_slot()?.get()?
 }
 
 /// Returns the recorder, which is started now if it was not.
-fn started() -> Option<&'static Runtime> {
-    *generation()?.get_or_init(|| start(None))
+fn find_or_start() -> Option<&'static Recorder> {
+    *generation_slot()?.get_or_init(|| start(None))
 }
 
 /// Returns the rings of the recorder, which is started now if it was not.
-fn rings() -> Option<&'static ThreadRings> {
-    Some(&started()?.rings)
+fn process_rings() -> Option<&'static ThreadRings> {
+    Some(&find_or_start()?.rings)
 }
 
 /// Registers a function at its first call: gives it an id and its rate, or switches it off.
 #[cold]
 pub(crate) fn register(site: &'static CallSite) {
-    let recorder = started().filter(|runtime| !runtime.shared.control.is_stopping());
+    let recorder = find_or_start().filter(|recorder| !recorder.shared.control.is_stopping());
     match recorder {
-        Some(runtime) if site.register() => {
-            runtime.rings.legend.site(&runtime.rings.memory, site);
+        Some(recorder) if site.register() => {
+            recorder.rings.legend.site(&recorder.rings.memory, site);
             // Calls leave a record from half the threshold on, because the clock is hardly calibrated yet.
             site.set_slow_limit(site.slow_ns().map_or(u64::MAX, |ns| ns / 2));
-            runtime.shared.apply_rate(site);
+            recorder.shared.apply_rate(site);
         }
         _ => site.switch_off(),
     }
 }
 
 /// Reads the settings, and starts the collector's thread. Returns `None` if recording is off.
-fn start(config: Option<&Config>) -> Option<&'static Runtime> {
-    set_process_threads(rings);
+fn start(config: Option<&Config>) -> Option<&'static Recorder> {
+    set_process_threads(process_rings);
     let (settings, warnings) = Settings::load(config, is_secure());
     if !settings.enabled {
         return None;
@@ -87,32 +83,32 @@ fn start(config: Option<&Config>) -> Option<&'static Runtime> {
     let rings =
         ThreadRings::new(memory / limits::RINGS_SHARE, seed, settings.capture, overflow_in, ring_memory);
     let (shared, requests) = Shared::new(settings.sample.clone());
-    let runtime: &'static Runtime = Box::leak(Box::new(Runtime { rings, shared: Arc::new(shared) }));
+    let recorder: &'static Recorder = Box::leak(Box::new(Recorder { rings, shared: Arc::new(shared) }));
     if let Some(declared) = declared {
-        runtime.rings.legend.calibrate(clock.calibration(), process.started_ns);
-        runtime.rings.declare(&declared);
+        recorder.rings.legend.calibrate(clock.calibration(), process.started_ns);
+        recorder.rings.declare(&declared);
         // The child of a fork knows the functions that its parent called.
-        site::all().for_each(|site| runtime.rings.legend.site(&runtime.rings.memory, site));
+        site::all().for_each(|site| recorder.rings.legend.site(&recorder.rings.memory, site));
     }
     // A program that calls flat out from its start needs a burst ring before the collector has begun.
-    runtime.rings.prepare_bursts(1);
+    recorder.rings.prepare_bursts(1);
     install_hook();
-    let shared = Arc::clone(&runtime.shared);
+    let shared = Arc::clone(&recorder.shared);
     let opener = open_store::opener(&settings, process, Arc::clone(&shared));
     let watch = Watch::new(&settings, config, is_secure());
     let body = move || {
         claim_thread();
-        let rings = &runtime.rings;
+        let rings = &recorder.rings;
         let surroundings =
             Surroundings { rings, overflow, shared, clock, opener, watch, renew_panic_hook: renew_hook };
-        collector_thread::run(runtime, Collector::new(&settings, surroundings), requests, &warnings);
+        collector_thread::run(recorder, Collector::new(&settings, surroundings), requests, &warnings);
     };
     if spawn("monitored", body).is_err() {
         // There is no thread to be had: nothing can be recorded, and nothing is printed from the caller's thread.
         return None;
     }
     install_handlers();
-    Some(runtime)
+    Some(recorder)
 }
 
 /// Prepares for the exit of the process and for forks, once.
@@ -126,7 +122,7 @@ fn install_handlers() {
 
 /// Writes what the rings hold, at a normal end of the process: the return from `main`, or `process::exit`.
 extern "C" fn at_exit() {
-    if let Some(runtime) = running() {
-        let _ = runtime.shared.control.stop(&runtime.rings, limits::EXIT_DRAIN_MAX, false);
+    if let Some(recorder) = find_running() {
+        let _ = recorder.shared.control.stop(&recorder.rings, limits::EXIT_DRAIN_MAX, false);
     }
 }

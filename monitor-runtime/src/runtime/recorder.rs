@@ -1,0 +1,13 @@
+//! The recorder of a process, as its threads share it.
+
+use std::sync::Arc;
+
+use crate::collect::shared::Shared;
+use crate::thread::pool::ThreadRings;
+
+/// The recorder of a process. It is never dropped, because threads may record until the very end.
+#[derive(Debug)]
+pub(super) struct Recorder {
+    pub(super) rings: ThreadRings,
+    pub(super) shared: Arc<Shared>,
+}
