@@ -103,9 +103,14 @@ fn check_slow(value: &Expr) -> Result<()> {
         Some(Lit::Str(text)) if is_duration(&text.value()) => Ok(()),
         Some(other) => Err(Error::new(
             other.span(),
-            "`slow` must be a whole number and a unit (ns, us, ms, s, m, h), such as `slow = \"10ms\"`",
+            "`slow` must be a number and a unit (ns, us, ms, s, m, h, d), such as `slow = \"10ms\"`",
         )),
     }
+}
+
+/// Returns whether the runtime takes `text` as a duration: its nanoseconds have to fit 64 bits.
+fn is_duration(text: &str) -> bool {
+    monitor_duration::parse(text).is_ok_and(|ns| u64::try_from(ns).is_ok())
 }
 
 fn find_literal(value: &Expr) -> Option<&Lit> {
@@ -115,22 +120,6 @@ fn find_literal(value: &Expr) -> Option<&Lit> {
         Expr::Paren(paren) => find_literal(&paren.expr),
         _ => None,
     }
-}
-
-/// Returns whether the runtime's `duration` reads `text`.
-fn is_duration(text: &str) -> bool {
-    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-    let (number, unit) = text.split_at(digits);
-    let unit_ns: u64 = match unit {
-        "ns" => 1,
-        "us" | "µs" | "μs" => 1_000,
-        "ms" => 1_000_000,
-        "s" => 1_000_000_000,
-        "m" => 60_000_000_000,
-        "h" => 3_600_000_000_000,
-        _ => return false,
-    };
-    number.parse::<u64>().is_ok_and(|number| number.checked_mul(unit_ns).is_some())
 }
 
 /// Combines the errors among `results` into one.
@@ -172,11 +161,11 @@ mod tests {
     use super::is_duration;
 
     #[test]
-    fn a_duration_is_a_whole_number_and_a_unit() {
-        for text in ["10ms", "1s", "0ns", "5us", "5µs", "2m", "6h"] {
+    fn a_duration_is_a_number_and_a_unit() {
+        for text in ["10ms", "1s", "0ns", "5us", "5µs", "2m", "6h", "1d", "1.5s", "1 s"] {
             assert!(is_duration(text), "{text}");
         }
-        for text in ["", "10", "ms", "1.5s", "-1ms", "1 s", "10 parsecs", "18446744073709551615s"] {
+        for text in ["", "10", "ms", "-1ms", "10 parsecs", "18446744073709551615s"] {
             assert!(!is_duration(text), "{text}");
         }
     }

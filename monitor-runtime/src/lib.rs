@@ -59,7 +59,8 @@ pub mod private {
     pub use crate::call::future::{AsyncCall, Finish, Instrumented, Making, instrument};
     pub use crate::call::guard::{Last, Slot, none, run};
     pub use crate::capture::{Writer, dispatch};
-    pub use crate::site::{CallSite, Description, duration};
+    pub use crate::config::duration;
+    pub use crate::site::{CallSite, Description};
 
     /// `Call` for the crate that is monitored.
     pub type Call<'a> = crate::call::guard::Call<'a, true>;

@@ -127,12 +127,12 @@ impl Maintenance {
             let overhead = after.max_overhead * 100.0;
             parts.event("rate", format!("max_rate = {}, max_overhead = {overhead}% by {by}", after.max_rate));
         }
-        if let Some(text) = changed.of_batches() {
+        if let Some(text) = changed.describe_batches() {
             *parts.drain_interval = after.drain_interval;
             parts.writer.set_batches(after.batch_rows, after.drain_interval);
             parts.event("config", format!("{text} by {by}"));
         }
-        if let Some(text) = changed.of_store() {
+        if let Some(text) = changed.describe_store() {
             *lock(&self.shared.store_bounds) = Some((after.retention, after.max_disk_bytes));
             let bounded = parts.store.get().map(|store| store.bound(after.retention, after.max_disk_bytes));
             if bounded.is_some_and(|bounded| bounded.is_err()) {

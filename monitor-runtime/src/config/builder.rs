@@ -1,15 +1,18 @@
-//! What a program asks for in code: [`Config`], handed to `init`. It wins over environment and file.
+//! The settings that a program makes in code: [`Config`], handed to `init`. They win over environment and
+//! file.
 
-use std::fmt;
+use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::location::Location;
-use super::parse::shown;
-use super::setting::{self, Setting};
-use super::settings::CaptureMode;
+use super::capture_mode::CaptureMode;
+use super::init_error::InitError;
+use super::parse::quote_value;
+use super::settings::Settings;
+use super::surroundings::Surroundings;
+use super::table::{self, Setting, TABLE};
 
-/// Settings made in code. What is not set here comes from the environment, then from the settings
+/// Settings made in code. A setting that is not made here comes from the environment, then from the settings
 /// file, then from the defaults.
 ///
 /// ```
@@ -23,167 +26,143 @@ use super::settings::CaptureMode;
 ///     .capture(CaptureMode::Errors);
 /// assert!(config.check().is_ok());
 /// ```
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 #[must_use = "a configuration does nothing until it is handed to `init`"]
 pub struct Config {
-    pub(super) enabled: Option<bool>,
-    pub(super) db: Option<PathBuf>,
-    pub(super) sample: Option<String>,
-    pub(super) retention: Option<Duration>,
-    pub(super) max_disk: Option<u64>,
-    pub(super) max_memory: Option<u64>,
-    pub(super) max_rate: Option<u32>,
-    pub(super) max_overhead: Option<f64>,
-    pub(super) capture: Option<CaptureMode>,
-    pub(super) drain_interval: Option<Duration>,
-    pub(super) batch: Option<usize>,
-    pub(super) service: Option<String>,
-    pub(super) file: Option<PathBuf>,
+    /// The values of the settings in `given`, and defaults for the others.
+    values: Settings,
+    /// The keys of the settings that were made.
+    given: Vec<&'static str>,
+    /// The errors about texts that could not be parsed, of settings that are not in `given`.
+    refused: Vec<(&'static str, InitError)>,
+    file: Option<PathBuf>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        let nothing = Surroundings { variable: &|_| None, executable: None };
+        Self { values: Settings::defaults(&nothing), given: Vec::new(), refused: Vec::new(), file: None }
+    }
 }
 
 impl Config {
-    /// Nothing asked for.
+    /// Returns a configuration that requests nothing.
     pub fn new() -> Self {
         Self::default()
     }
-    /// Whether anything is recorded (`MONITOR`); `false`: no file, no thread.
-    pub fn enabled(mut self, enabled: bool) -> Self {
-        self.enabled = Some(enabled);
-        self
+    /// Switches recording on or off (`MONITOR`); `false`: no file, no thread.
+    pub fn enabled(self, enabled: bool) -> Self {
+        self.give("monitor", |values| values.enabled = enabled)
     }
-    /// Path of the store (`MONITOR_DB`); `:memory:` keeps it in memory.
-    pub fn db(mut self, path: impl Into<PathBuf>) -> Self {
-        self.db = Some(path.into());
-        self
+    /// Sets the path of the store (`MONITOR_DB`); `:memory:` keeps it in memory.
+    pub fn db(self, path: impl Into<PathBuf>) -> Self {
+        self.parse("db", path.into().as_os_str())
     }
-    /// Sampling rate, or `pattern=rate` pairs by comma, the last match winning (`MONITOR_SAMPLE`).
-    pub fn sample(mut self, rules: impl Into<String>) -> Self {
-        self.sample = Some(rules.into());
-        self
+    /// Sets the sampling rate, or `pattern=rate` pairs by comma, the last match winning (`MONITOR_SAMPLE`).
+    pub fn sample(self, rules: impl Into<String>) -> Self {
+        self.parse("sample", rules.into().as_ref())
     }
-    /// Age at which rows go (`MONITOR_RETENTION`).
-    pub fn retention(mut self, age: Duration) -> Self {
-        self.retention = Some(age);
-        self
+    /// Sets the age at which rows are deleted (`MONITOR_RETENTION`).
+    pub fn retention(self, age: Duration) -> Self {
+        self.give("retention", |values| values.retention = age)
     }
-    /// Bound on database and write-ahead log together, in bytes (`MONITOR_MAX_DISK`).
-    pub fn max_disk(mut self, bytes: u64) -> Self {
-        self.max_disk = Some(bytes);
-        self
+    /// Bounds database and write-ahead log together, in bytes (`MONITOR_MAX_DISK`).
+    pub fn max_disk(self, bytes: u64) -> Self {
+        self.give("max_disk", |values| values.max_disk_bytes = bytes)
     }
-    /// Bound on rings and backlog together, in bytes (`MONITOR_MAX_MEMORY`).
-    pub fn max_memory(mut self, bytes: u64) -> Self {
-        self.max_memory = Some(bytes);
-        self
+    /// Bounds rings and backlog together, in bytes (`MONITOR_MAX_MEMORY`).
+    pub fn max_memory(self, bytes: u64) -> Self {
+        self.give("max_memory", |values| values.max_memory_bytes = bytes)
     }
-    /// Detail rows per second and function to aim for, 0 for no bound (`MONITOR_MAX_RATE`).
-    pub fn max_rate(mut self, rows_per_second: u32) -> Self {
-        self.max_rate = Some(rows_per_second);
-        self
+    /// Sets the detail rows per second and function to aim for, 0 for no bound (`MONITOR_MAX_RATE`).
+    pub fn max_rate(self, rows_per_second: u32) -> Self {
+        self.give("max_rate", |values| values.max_rate = rows_per_second)
     }
-    /// Share of the process's CPU time that the recorder may cost, 0.01 for 1 % (`MONITOR_MAX_OVERHEAD`).
-    pub fn max_overhead(mut self, share: f64) -> Self {
-        self.max_overhead = Some(share);
-        self
+    /// Sets the share of the process's CPU time that the recorder may cost, 0.01 for 1 %
+    /// (`MONITOR_MAX_OVERHEAD`).
+    pub fn max_overhead(self, share: f64) -> Self {
+        self.give("max_overhead", |values| values.max_overhead = share)
     }
-    /// Which values are captured (`MONITOR_CAPTURE`).
-    pub fn capture(mut self, mode: CaptureMode) -> Self {
-        self.capture = Some(mode);
-        self
+    /// Sets which values are captured (`MONITOR_CAPTURE`).
+    pub fn capture(self, mode: CaptureMode) -> Self {
+        self.give("capture", |values| values.capture = mode)
     }
-    /// Pause between drains (`MONITOR_DRAIN_INTERVAL`).
-    pub fn drain_interval(mut self, pause: Duration) -> Self {
-        self.drain_interval = Some(pause);
-        self
+    /// Sets the pause between drains (`MONITOR_DRAIN_INTERVAL`).
+    pub fn drain_interval(self, pause: Duration) -> Self {
+        self.give("drain_interval", |values| values.drain_interval = pause)
     }
-    /// Most rows in a transaction (`MONITOR_BATCH`).
-    pub fn batch(mut self, rows: usize) -> Self {
-        self.batch = Some(rows);
-        self
+    /// Sets the most rows in a transaction (`MONITOR_BATCH`).
+    pub fn batch(self, rows: usize) -> Self {
+        self.give("batch", |values| values.batch_rows = rows)
     }
-    /// Service name in the store (`MONITOR_SERVICE`).
-    pub fn service(mut self, name: impl Into<String>) -> Self {
-        self.service = Some(name.into());
-        self
+    /// Sets the service name in the store (`MONITOR_SERVICE`).
+    pub fn service(self, name: impl Into<String>) -> Self {
+        let name = name.into();
+        self.give("service", |values| values.service = name)
     }
-    /// A TOML file with further settings (`MONITOR_CONFIG`).
+    /// Names a TOML file with further settings (`MONITOR_CONFIG`).
     pub fn config(mut self, path: impl Into<PathBuf>) -> Self {
         self.file = Some(path.into());
         self
     }
 
-    /// Whether every value is allowed. `init` asks this before anything starts.
+    /// Checks that every value is allowed. `init` calls this before anything starts.
     ///
     /// # Errors
-    /// [`InitError::Invalid`] for the first value that is not.
+    /// [`InitError::Invalid`] for the first value that is not allowed.
     pub fn check(&self) -> Result<(), InitError> {
-        if let Some(path) = &self.db
-            && let Err(reason) = Location::parse(path.as_os_str())
-        {
-            let allowed = "the path of a file, or `:memory:`";
-            return Err(InitError::invalid(setting::DB.0, &path.display().to_string(), reason, allowed));
+        for setting in &TABLE {
+            if let Some((_, error)) = self.refused.iter().find(|(key, _)| *key == setting.key) {
+                return Err(error.clone());
+            }
+            if self.given.contains(&setting.key) {
+                let value = (setting.show)(&self.values);
+                (setting.check)(&self.values).map_err(|reason| refuse(setting, &value, reason))?;
+            }
         }
-        if let Some(text) = &self.sample
-            && let Err(reason) = setting::SAMPLE.read(text)
-        {
-            return Err(InitError::invalid("sample", text, reason, setting::SAMPLE.allowed));
-        }
-        check(&setting::RETENTION, self.retention.as_ref())?;
-        check(&setting::MAX_DISK, self.max_disk.as_ref())?;
-        check(&setting::MAX_MEMORY, self.max_memory.as_ref())?;
-        check(&setting::MAX_RATE, self.max_rate.as_ref())?;
-        check(&setting::MAX_OVERHEAD, self.max_overhead.as_ref())?;
-        check(&setting::DRAIN_INTERVAL, self.drain_interval.as_ref())?;
-        check(&setting::BATCH, self.batch.as_ref())?;
-        check(&setting::SERVICE, self.service.as_ref())
+        Ok(())
     }
-}
 
-fn check<T: std::fmt::Debug>(setting: &Setting<T>, value: Option<&T>) -> Result<(), InitError> {
-    let Some(value) = value else { return Ok(()) };
-    (setting.check)(value)
-        .map_err(|reason| InitError::invalid(setting.key, &format!("{value:?}"), reason, setting.allowed))
-}
+    /// Copies a setting that was made and is allowed; returns whether that is the case.
+    pub(super) fn apply(&self, setting: &Setting, settings: &mut Settings) -> bool {
+        let is_given = self.given.contains(&setting.key) && (setting.check)(&self.values).is_ok();
+        if is_given {
+            (setting.copy)(settings, &self.values);
+        }
+        is_given
+    }
 
-/// Why `init` was refused. The program runs on with what the environment and the file say.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum InitError {
-    /// Recording has begun: settings can no longer change.
-    Started,
-    /// A value is not allowed.
-    Invalid {
-        /// The setting.
-        setting: &'static str,
-        /// The value.
-        value: String,
-        /// What is wrong with it.
-        reason: String,
-        /// What is allowed.
-        allowed: &'static str,
-    },
-}
+    /// Returns the path of the settings file.
+    pub(super) fn file(&self) -> Option<&PathBuf> {
+        self.file.as_ref()
+    }
 
-impl fmt::Display for InitError {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Started => write!(
-                formatter,
-                "recording has already started; call `init` before the first monitored call, and once"
-            ),
-            Self::Invalid { setting, value, reason, allowed } => {
-                write!(formatter, "`{setting}`: {value} {reason}; allowed is {allowed}")
+    fn give(mut self, key: &'static str, set: impl FnOnce(&mut Settings)) -> Self {
+        self.refused.retain(|(refused, _)| *refused != key);
+        set(&mut self.values);
+        if !self.given.contains(&key) {
+            self.given.push(key);
+        }
+        self
+    }
+
+    /// Sets a value that is given as a text. If the text cannot be parsed, `check` reports it.
+    fn parse(mut self, key: &'static str, text: &OsStr) -> Self {
+        let Some(setting) = table::find(key) else { return self };
+        match (setting.read)(&mut self.values, text) {
+            Ok(()) => self.give(key, |_| ()),
+            Err(reason) => {
+                self.given.retain(|given| *given != key);
+                self.refused.retain(|(refused, _)| *refused != key);
+                self.refused.push((key, refuse(setting, &text.to_string_lossy(), reason)));
+                self
             }
         }
     }
 }
 
-impl std::error::Error for InitError {}
-
-impl InitError {
-    fn invalid(setting: &'static str, value: &str, reason: String, allowed: &'static str) -> Self {
-        Self::Invalid { setting, value: shown(value), reason, allowed }
-    }
+fn refuse(setting: &Setting, value: &str, reason: String) -> InitError {
+    InitError::Invalid { setting: setting.key, value: quote_value(value), reason, allowed: setting.allowed }
 }
 
 #[cfg(test)]
@@ -210,5 +189,29 @@ mod tests {
             };
             assert_eq!(setting, expected);
         }
+    }
+
+    #[test]
+    fn the_last_of_two_values_counts() {
+        assert!(Config::new().sample("often").sample("0.5").check().is_ok());
+        assert!(Config::new().sample("0.5").sample("often").check().is_err());
+    }
+
+    #[test]
+    fn each_key_that_a_method_names_is_in_the_table() {
+        let all = Config::new()
+            .enabled(true)
+            .db("x.db")
+            .sample("1")
+            .retention(Duration::from_secs(60))
+            .max_disk(1 << 30)
+            .max_memory(1 << 30)
+            .max_rate(5)
+            .max_overhead(0.5)
+            .capture(CaptureMode::Args)
+            .drain_interval(Duration::from_millis(5))
+            .batch(5)
+            .service("shop");
+        assert_eq!(all.given, table::keys()[..12]);
     }
 }

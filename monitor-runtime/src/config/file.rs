@@ -1,30 +1,33 @@
-//! The settings file: TOML in, one text per key out, in the form in which the environment would hold
-//! it, so that both are read by the same parsers. A value that cannot be used is left out, with a warning.
+//! The settings file. Takes TOML; gives one text per key, in the form in which the environment would hold it,
+//! so that the same parsers read both. A value that cannot be used is left out, with a warning.
 
 use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::path::Path;
 
-use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::Value;
 
 use super::interpolate::{expand, quote_bare};
-use super::parse::shown;
-use super::setting::KEYS;
-use super::{Surroundings, Warning};
+use super::parse::{format_bytes, quote_value};
+use super::surroundings::Surroundings;
+use super::table;
+use super::warning::Warning;
 use crate::limits;
 
-/// The texts that a file gives, by key.
+/// The variable that names the settings file.
+pub(super) const VARIABLE: &str = "MONITOR_CONFIG";
+
+/// The texts in a settings file, by key.
 pub(super) type Texts = BTreeMap<String, String>;
 
-/// Reads the file at this path.
+/// Reads the file at this path, and warns if that fails.
 pub(super) fn read(path: &Path, surroundings: &Surroundings<'_>, warnings: &mut Vec<Warning>) -> Texts {
     match read_bounded(path) {
         Ok(text) => parse(&text, &path.display().to_string(), surroundings, warnings),
         Err(reason) => {
-            let subject = super::setting::CONFIG;
-            let path = shown(&path.display().to_string());
+            let path = quote_value(&path.display().to_string());
             warnings.push(Warning::new(
-                subject,
+                VARIABLE,
                 format!("the file \"{path}\" {reason}; allowed is a readable TOML file; going on without it"),
             ));
             Texts::new()
@@ -34,7 +37,7 @@ pub(super) fn read(path: &Path, surroundings: &Surroundings<'_>, warnings: &mut 
 
 fn read_bounded(path: &Path) -> Result<String, String> {
     let cannot = |error: std::io::Error| format!("cannot be read: {error}");
-    // Asked before opening: opening a FIFO would wait for its writer.
+    // The kind is checked before the file is opened, because opening a FIFO would wait for its writer.
     if !std::fs::metadata(path).map_err(cannot)?.is_file() {
         return Err("is not a regular file".into());
     }
@@ -42,17 +45,17 @@ fn read_bounded(path: &Path) -> Result<String, String> {
     let file = std::fs::File::open(path).map_err(cannot)?;
     file.take(limits::CONFIG_FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(cannot)?;
     if bytes.len() as u64 > limits::CONFIG_FILE_BYTES_MAX {
-        return Err(format!("is larger than {}", super::format_bytes(limits::CONFIG_FILE_BYTES_MAX)));
+        return Err(format!("is larger than {}", format_bytes(limits::CONFIG_FILE_BYTES_MAX)));
     }
     String::from_utf8(bytes).map_err(|_| "is not UTF-8".into())
 }
 
-/// Reads the text of a file; `name` is what warnings call it.
+/// Parses the text of a file; warnings call the file `name`.
 fn parse(text: &str, name: &str, surroundings: &Surroundings<'_>, warnings: &mut Vec<Warning>) -> Texts {
     let table: BTreeMap<String, Value> = match basic_toml::from_str(&quote_bare(text)) {
         Ok(table) => table,
         Err(error) => {
-            let reason = shown(&error.to_string());
+            let reason = quote_value(&error.to_string());
             warnings.push(Warning::new(name, format!("is not valid TOML: {reason}; going on without it")));
             return Texts::new();
         }
@@ -66,7 +69,10 @@ fn parse(text: &str, name: &str, surroundings: &Surroundings<'_>, warnings: &mut
                 texts.insert(key.clone(), text);
             }
             Err(reason) => {
-                warnings.push(Warning::new(format!("{name}: {}", shown(key)), format!("{reason}; ignored")));
+                warnings.push(Warning::new(
+                    format!("{name}: {}", quote_value(key)),
+                    format!("{reason}; ignored"),
+                ));
             }
         }
     }
@@ -74,64 +80,18 @@ fn parse(text: &str, name: &str, surroundings: &Surroundings<'_>, warnings: &mut
 }
 
 fn text_of(key: &str, value: &Value, variable: &dyn Fn(&str) -> Option<String>) -> Result<String, String> {
-    if !KEYS.contains(&key) {
-        return Err(format!("is no setting; allowed are {}", KEYS.join(", ")));
+    if table::find(key).is_none() {
+        return Err(format!("is no setting; allowed are {}", table::keys().join(", ")));
     }
     match value {
-        Value::Text(text) => expand(text, variable).map_err(|reason| format!("\"{}\" {reason}", shown(text))),
-        Value::Word(word) => Ok(word.clone()),
-        Value::Other => Err("is not a text, number or truth value".into()),
-    }
-}
-
-/// A value in the file.
-enum Value {
-    Text(String),
-    /// A number or a truth value, as the environment would hold it.
-    Word(String),
-    Other,
-}
-
-impl<'de> Deserialize<'de> for Value {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(AnyValue)
-    }
-}
-
-struct AnyValue;
-
-impl<'de> Visitor<'de> for AnyValue {
-    type Value = Value;
-
-    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str("a value")
-    }
-
-    fn visit_str<E: Error>(self, text: &str) -> Result<Value, E> {
-        Ok(Value::Text(text.to_owned()))
-    }
-
-    fn visit_bool<E: Error>(self, switch: bool) -> Result<Value, E> {
-        Ok(Value::Word(switch.to_string()))
-    }
-
-    fn visit_i64<E: Error>(self, number: i64) -> Result<Value, E> {
-        Ok(Value::Word(number.to_string()))
-    }
-
-    fn visit_f64<E: Error>(self, number: f64) -> Result<Value, E> {
-        // With its point: what has to be whole is refused.
-        Ok(Value::Word(format!("{number:?}")))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
-        while items.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(Value::Other)
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
-        while entries.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-        Ok(Value::Other)
+        Value::String(text) => {
+            expand(text, variable).map_err(|reason| format!("\"{}\" {reason}", quote_value(text)))
+        }
+        // A number keeps its point, so that a setting that has to be whole refuses `5.0`.
+        Value::Bool(_) | Value::Number(_) => Ok(value.to_string()),
+        Value::Null | Value::Array(_) | Value::Object(_) => {
+            Err("is not a text, number or truth value".into())
+        }
     }
 }
 

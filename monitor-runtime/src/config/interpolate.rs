@@ -1,16 +1,17 @@
-//! `${VAR:default}` in the settings file, in two steps around the TOML parser: [`quote_bare`] makes
-//! strings of the references that stand outside of strings, so that `max_rate = ${RATE:500}` parses;
-//! [`expand`] then replaces the references within one parsed value.
+//! Expands `${VAR:default}` in the settings file, in two steps around the TOML parser. [`quote_bare`] puts
+//! quotes around the references outside of strings, so that `max_rate = ${RATE:500}` parses. [`expand`] then
+//! replaces the references within one parsed value.
 //!
-//! Expanding after parsing keeps a variable's content from being read as TOML; `$` and `\` elsewhere
-//! stay what they are. Pure.
+//! References are expanded after parsing, so that the content of a variable is never read as TOML; other `$`
+//! and `\` stay as they are. Pure. The crate `subst` (0.3.8) is not used: it also expands `$NAME`, refuses
+//! `$5` and `C:\temp`, and overflows the stack on defaults nested 10 000 deep.
 
-/// Where in the text the scanner is.
+/// The scanner's position relative to strings and comments.
 #[derive(Clone, Copy, PartialEq)]
 enum Place {
     Bare,
     Comment,
-    /// Within a string that ends with this, and whether a backslash escapes in it.
+    /// Within a string: the quote that ends it, and whether a backslash escapes in it.
     Quoted(&'static str, bool),
 }
 
@@ -38,7 +39,7 @@ pub(super) fn quote_bare(text: &str) -> String {
     output
 }
 
-/// Moves on by one token; says how many bytes it has.
+/// Moves on by one token and returns its length in bytes.
 fn step(place: &mut Place, rest: &str, character: char) -> usize {
     const QUOTES: [(&str, bool); 4] = [("\"\"\"", true), ("'''", false), ("\"", true), ("'", false)];
     match *place {
@@ -54,7 +55,7 @@ fn step(place: &mut Place, rest: &str, character: char) -> usize {
             *place = Place::Bare;
             return quote.len();
         }
-        // A one-line string that never ends is the parser's error to report, not ours to run on with.
+        // A one-line string without an end stops here, because the parser reports it.
         Place::Quoted(quote, _) if character == '\n' && quote.len() == 1 => *place = Place::Bare,
         Place::Comment | Place::Quoted(..) => {}
     }
@@ -72,14 +73,14 @@ fn push_quoted(output: &mut String, reference: &str) {
     output.push('"');
 }
 
-/// Defaults within defaults, at most.
+/// The most levels of defaults within defaults.
 const DEPTH_MAX: usize = 8;
 
 /// Replaces every `${VAR}` and `${VAR:default}` of a value; `\${` stands for `${` itself, and `\}` for a
 /// brace within a default.
 ///
 /// # Errors
-/// What is wrong, to be put after "it": a variable without value and default, or a broken reference.
+/// The reason, to be put after "it": a variable without value and default, or a broken reference.
 pub(super) fn expand(value: &str, variable: &dyn Fn(&str) -> Option<String>) -> Result<String, String> {
     expand_within(value, variable, DEPTH_MAX)
 }
@@ -108,7 +109,7 @@ fn expand_within(
     Ok(output)
 }
 
-/// The value of one whole reference: the variable's, else what its default expands to.
+/// Returns the value of the variable of one whole reference, or its expanded default.
 fn substitute(
     reference: &str,
     variable: &dyn Fn(&str) -> Option<String>,
@@ -127,11 +128,13 @@ fn substitute(
         (Some(value), _) => Ok(value),
         (None, Some(_)) if depth == 0 => Err(format!("holds defaults nested deeper than {DEPTH_MAX}")),
         (None, Some(default)) => Ok(expand_within(default, variable, depth - 1)?.replace("\\}", "}")),
-        (None, None) => Err(format!("needs the variable `{}`, which is not set", super::parse::shown(name))),
+        (None, None) => {
+            Err(format!("needs the variable `{}`, which is not set", super::parse::quote_value(name)))
+        }
     }
 }
 
-/// Bytes of the reference that the text begins with, up to its own closing brace.
+/// Returns the length in bytes of the reference at the start of `text`, its own closing brace included.
 fn reference_length(text: &str) -> Option<usize> {
     let bytes = text.as_bytes();
     let (mut depth, mut at) = (0_usize, 0);

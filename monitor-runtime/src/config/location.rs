@@ -1,25 +1,35 @@
-//! Where the store lies: the path asked for, or the default for this executable. Paths come out
-//! absolute. Whether a folder can be made there is found out by whoever opens the store.
+//! The places of the store and of ring files: the requested path, or the default for this executable. All
+//! paths are absolute. This module does not know whether a file can be created there.
 
 use std::ffi::{OsStr, OsString};
+use std::fmt;
 use std::path::{Path, PathBuf};
 
-use super::Surroundings;
+use super::surroundings::{Surroundings, process_executable, process_variable};
 
 /// A place for the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Location {
     /// This file; the path is absolute.
     File(PathBuf),
-    /// Nowhere: it lives and dies with the process.
+    /// The memory of the process: the store ends with it.
     Memory,
 }
 
+impl fmt::Display for Location {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => path.display().fmt(formatter),
+            Self::Memory => formatter.write_str(":memory:"),
+        }
+    }
+}
+
 impl Location {
-    /// The place that a path names: `:memory:` or a file, made absolute.
+    /// Returns the place that a path names: `:memory:`, or a file whose path is made absolute.
     ///
     /// # Errors
-    /// What is wrong with the path, to be put after "it".
+    /// The reason why the path cannot be used, to be put after "it".
     pub(super) fn parse(path: &OsStr) -> Result<Self, String> {
         if path == ":memory:" {
             return Ok(Self::Memory);
@@ -34,52 +44,33 @@ impl Location {
     }
 }
 
-/// Where ring files are kept.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(super) enum RingPlace {
-    /// Where every process of this user finds them.
-    #[default]
-    Usual,
-    /// In this folder.
-    Folder(PathBuf),
-    /// Nowhere: rings are on the heap.
-    Heap,
-}
-
-impl RingPlace {
-    pub(super) fn parse(text: &str) -> Result<Self, String> {
-        match text.trim() {
-            "off" => Ok(Self::Heap),
-            path if Path::new(path).is_absolute() => Ok(Self::Folder(path.into())),
-            _ => Err("is no absolute path".into()),
-        }
-    }
-
-    /// The folders, best first. `/dev/shm` comes before the user's own: it is the same one for a service, a
-    /// login and a job, so that each finds what another left.
-    pub(super) fn folders(self, surroundings: &Surroundings<'_>) -> Vec<PathBuf> {
-        match self {
-            Self::Heap => Vec::new(),
-            Self::Folder(folder) => vec![folder],
-            Self::Usual => {
-                let own = surroundings.filled("XDG_RUNTIME_DIR").map(PathBuf::from);
-                [Some(PathBuf::from("/dev/shm")), own.filter(|path| path.is_absolute())]
-                    .into_iter()
-                    .flatten()
-                    .collect()
-            }
-        }
+/// Reads the setting `rings`: `off` keeps rings on the heap, so it gives no folder.
+pub(super) fn parse_ring_folders(text: &str) -> Result<Vec<PathBuf>, String> {
+    match text.trim() {
+        "off" => Ok(Vec::new()),
+        path if Path::new(path).is_absolute() => Ok(vec![path.into()]),
+        _ => Err("is no absolute path".into()),
     }
 }
 
-/// The folders in which programs of this user keep their ring files, by `MONITOR_RINGS` or the default.
+/// Returns the default folders of ring files, best first. `/dev/shm` comes before the user's own folder,
+/// because it is the same for a service, a login and a job, so that each finds the files that another left.
+pub(super) fn usual_ring_folders(surroundings: &Surroundings<'_>) -> Vec<PathBuf> {
+    let own = surroundings.filled("XDG_RUNTIME_DIR").map(PathBuf::from);
+    let own = own.filter(|path| path.is_absolute());
+    [Some(PathBuf::from("/dev/shm")), own].into_iter().flatten().collect()
+}
+
+/// Returns the folders in which programs of this user keep their ring files, by `MONITOR_RINGS` or the
+/// default.
 #[must_use]
 pub fn ring_folders(surroundings: &Surroundings<'_>) -> Vec<PathBuf> {
-    let asked = surroundings.filled("MONITOR_RINGS").and_then(|text| RingPlace::parse(text.to_str()?).ok());
-    asked.unwrap_or_default().folders(surroundings)
+    let text = surroundings.filled("MONITOR_RINGS");
+    let requested = text.and_then(|text| parse_ring_folders(text.to_str()?).ok());
+    requested.unwrap_or_else(|| usual_ring_folders(surroundings))
 }
 
-/// The folder of default stores: `$XDG_STATE_HOME/monitor`, or `~/.local/state/monitor`.
+/// Returns the folder of default stores: `$XDG_STATE_HOME/monitor`, or `~/.local/state/monitor`.
 #[must_use]
 pub fn default_folder(surroundings: &Surroundings<'_>) -> Option<PathBuf> {
     let absolute =
@@ -90,7 +81,7 @@ pub fn default_folder(surroundings: &Surroundings<'_>) -> Option<PathBuf> {
         .map(|state| state.join("monitor"))
 }
 
-/// The default place for this executable, or `None` where no folder for it is known.
+/// Returns the default place for this executable, or `None` if no folder for it is known.
 #[must_use]
 pub fn default_location(surroundings: &Surroundings<'_>) -> Option<PathBuf> {
     let folder =
@@ -101,28 +92,36 @@ pub fn default_location(surroundings: &Surroundings<'_>) -> Option<PathBuf> {
     Some(folder.join(file))
 }
 
-/// The executable's name without `.exe`; `unknown` where the system does not tell.
+/// Returns the default place of this process's store.
+#[must_use]
+pub fn process_default_location(secure: bool) -> Option<PathBuf> {
+    let variable = |name: &str| if secure { None } else { process_variable(name) };
+    default_location(&Surroundings { variable: &variable, executable: process_executable().as_ref() })
+}
+
+/// Returns the executable's name without `.exe`, or `unknown` if the system does not tell its path.
 pub(super) fn executable_name(executable: Option<&Path>) -> OsString {
     let Some(name) = executable.and_then(Path::file_name) else { return "unknown".into() };
     let Some(text) = name.to_str() else { return name.to_os_string() };
-    // Linux appends this where the file was replaced while the program runs.
+    // Linux appends this suffix if the file was replaced while the program runs.
     let text = text.strip_suffix(" (deleted)").unwrap_or(text);
     text.strip_suffix(std::env::consts::EXE_SUFFIX).unwrap_or(text).into()
 }
 
-/// Whether the executable is a doctest: rustdoc gives each the same name, in a folder that goes with it, and
-/// says nothing of the target folder. A store of all that were ever run would be of use to nobody.
+/// Returns whether the executable is a doctest. Rustdoc gives all doctests the same name, in a folder that it
+/// deletes afterwards, and does not tell the target folder; a store of all doctests that ever ran would be of
+/// no use.
 pub(super) fn is_doctest(executable: &Path) -> bool {
     let folder = executable.parent().and_then(Path::file_name).and_then(OsStr::to_str);
     executable_name(Some(executable)) == "rust_out"
         && folder.is_some_and(|folder| folder.starts_with("rustdoctest"))
 }
 
-/// The target folder of the Cargo build whose `deps` folder the executable lies in: a test.
+/// Returns the target folder of the Cargo build if the executable lies in its `deps` folder, as tests do.
 fn target_folder(executable: &Path) -> Option<PathBuf> {
     let deps = executable.parent().filter(|folder| folder.file_name() == Some("deps".as_ref()))?;
     let above_profile = deps.parent()?.parent()?;
-    // Cargo marks its target folder; with `--target` a folder for the triple lies between.
+    // Cargo marks its target folder with this file. With `--target`, a folder for the triple lies between.
     let marked = above_profile.ancestors().take(2).find(|folder| folder.join("CACHEDIR.TAG").is_file());
     Some(marked.unwrap_or(above_profile).to_path_buf())
 }

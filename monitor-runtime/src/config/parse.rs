@@ -1,21 +1,11 @@
-//! Text to values and back: durations, sizes, percentages, words. Pure; an error says what is wrong
-//! with the text in words that fit after "it", and knows nothing of the setting it is for.
+//! Converts between text and values: durations, sizes, percentages, words. Pure. An error names the mistake in
+//! words that fit after "it"; this module does not know which setting a text is for.
 
 use std::time::Duration;
 
-use crate::limits;
+use monitor_duration::DurationError;
 
-/// Units of a duration, in nanoseconds.
-const DURATION_UNITS: [(&str, f64); 8] = [
-    ("ns", 1.0),
-    ("us", 1e3),
-    ("µs", 1e3),
-    ("ms", 1e6),
-    ("s", 1e9),
-    ("m", 60e9),
-    ("h", 3600e9),
-    ("d", 86_400e9),
-];
+use crate::limits;
 
 /// Units of a size. Bare letters are binary, as with `dd` and `ls`; `kB`, `MB`, … are decimal.
 const SIZE_UNITS: [(&str, f64); 15] = [
@@ -39,18 +29,18 @@ const SIZE_UNITS: [(&str, f64); 15] = [
 /// Reads a duration such as `250ms`, `1.5s`, `5m`, `6h` or `1d`.
 ///
 /// # Errors
-/// What is wrong with the text.
+/// The reason why the text is not a duration, to be put after "it".
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
-    let (number, unit) = number_and_unit(text)?;
-    let Some((_, factor)) = DURATION_UNITS.iter().find(|(name, _)| *name == unit) else {
-        return Err(if unit.is_empty() {
-            "has no unit".into()
-        } else {
-            format!("has the unknown unit `{}`", shown(unit))
-        });
-    };
-    // Through seconds: the largest duration that `Duration` refuses is far above every limit.
-    Duration::try_from_secs_f64((number * factor).round() / 1e9).map_err(|_| "is too long".into())
+    let ns = monitor_duration::parse(text.trim()).map_err(|error| match error {
+        DurationError::NoNumber => "does not begin with a number".to_owned(),
+        DurationError::NoUnit => "has no unit".to_owned(),
+        DurationError::UnknownUnit(start) => {
+            format!("has the unknown unit `{}`", quote_value(text.trim().get(start..).unwrap_or_default()))
+        }
+        DurationError::TooLong => "is too long".to_owned(),
+    })?;
+    let seconds = u64::try_from(ns / 1_000_000_000).map_err(|_| "is too long")?;
+    Ok(Duration::new(seconds, (ns % 1_000_000_000) as u32))
 }
 
 /// Reads a size such as `64MiB`, `1GB`, `512k` or a plain number of bytes.
@@ -58,7 +48,7 @@ pub(super) fn parse_bytes(text: &str) -> Result<u64, String> {
     let (number, unit) = number_and_unit(text)?;
     let unit = unit.to_ascii_lowercase();
     let Some((_, factor)) = SIZE_UNITS.iter().find(|(name, _)| *name == unit) else {
-        return Err(format!("has the unknown unit `{}`", shown(&unit)));
+        return Err(format!("has the unknown unit `{}`", quote_value(&unit)));
     };
     let bytes = (number * factor).round();
     #[expect(
@@ -74,7 +64,7 @@ pub(super) fn parse_percent(text: &str) -> Result<f64, String> {
     match number_and_unit(text)? {
         (number, "%") => Ok(number / 100.0),
         (_, "") => Err("has no `%`".into()),
-        (_, unit) => Err(format!("has the unknown unit `{}`", shown(unit))),
+        (_, unit) => Err(format!("has the unknown unit `{}`", quote_value(unit))),
     }
 }
 
@@ -106,8 +96,8 @@ pub fn format_bytes(bytes: u64) -> String {
     }
 }
 
-/// A bad value as a warning repeats it: quoted, escaped, on one line, and not at any length.
-pub(super) fn shown(text: &str) -> String {
+/// Returns a bad value as a warning repeats it: escaped, on one line, and cut after a bounded length.
+pub(super) fn quote_value(text: &str) -> String {
     let start: String = text.chars().take(limits::WARNING_VALUE_CHARS_MAX).collect();
     let rest = if start.len() < text.len() { "…" } else { "" };
     format!("{}{rest}", start.escape_debug())
@@ -199,8 +189,8 @@ mod tests {
 
     #[test]
     fn a_shown_value_stays_on_one_line_and_is_bounded() {
-        assert_eq!(shown("a\nb\u{1b}[31m"), "a\\nb\\u{1b}[31m");
-        assert_eq!(shown(&"x".repeat(500)).chars().count(), 81);
+        assert_eq!(quote_value("a\nb\u{1b}[31m"), "a\\nb\\u{1b}[31m");
+        assert_eq!(quote_value(&"x".repeat(500)).chars().count(), 81);
     }
 
     #[test]

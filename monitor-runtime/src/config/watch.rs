@@ -1,17 +1,21 @@
-//! The settings file of a running process: read again whenever it has changed.
+//! Reads the settings file of a running process again whenever it has changed.
 //!
-//! In: looks, a few times a second. Out: the settings that now hold, once the file is as it was at the look
-//! before, so that none is read while it is being written. A file that cannot be used changes nothing:
-//! its first warning is handed out once. The environment is that of the start: reading it later would race
-//! with a host that changes it.
+//! Takes looks, a few times a second. Gives the new settings at the first look that finds a changed file as
+//! the look before found it, so that no file is read while it is being written. A file that cannot be used
+//! changes nothing, and its first warning is returned once. The environment is that of the start, because
+//! reading it later would race with a host that changes it. Which settings apply at once, the table says.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::SystemTime;
 
-use super::{Config, Settings, Surroundings, Warning};
+use super::builder::Config;
+use super::settings::Settings;
+use super::surroundings::{Surroundings, process_executable};
+use super::table::{Change, Setting, TABLE};
+use super::warning::Warning;
 
-/// What a file looks like from outside; `None`: there is none.
+/// Length, time of the last change and inode number of a file; `None` if there is no file.
 type Stamp = Option<(u64, Option<SystemTime>, u64)>;
 
 /// A settings file under watch.
@@ -21,22 +25,23 @@ pub(crate) struct Watch {
     init: Config,
     environment: Vec<(OsString, OsString)>,
     executable: Option<PathBuf>,
-    /// As of the last look, and as of the last reading.
+    /// The stamp at the last look.
     seen: Stamp,
+    /// The stamp when the file was last read.
     read: Stamp,
     settings: Settings,
 }
 
-/// What a look found.
+/// The result of a look at a changed file.
 #[derive(Debug)]
 pub(crate) enum Found {
-    /// Other settings than before.
+    /// The settings differ from those before.
     Settings(Box<Changed>),
-    /// A file that cannot be used.
+    /// The file cannot be used.
     Bad(Warning),
 }
 
-/// Settings before and after a change.
+/// The settings before and after a change.
 #[derive(Debug)]
 pub(crate) struct Changed {
     pub(crate) before: Settings,
@@ -44,7 +49,7 @@ pub(crate) struct Changed {
 }
 
 impl Watch {
-    /// Watches the file that these settings were read from, if there is one.
+    /// Watches the file that these settings were read from. Returns `None` if there is none.
     pub(crate) fn new(settings: &Settings, init: Option<&Config>, secure: bool) -> Option<Self> {
         let path = settings.config_file.clone()?;
         let stamp = stamp(&path);
@@ -52,19 +57,19 @@ impl Watch {
             path,
             init: init.cloned().unwrap_or_default(),
             environment: if secure { Vec::new() } else { std::env::vars_os().collect() },
-            executable: super::process_executable(),
+            executable: process_executable(),
             seen: stamp,
             read: stamp,
             settings: settings.clone(),
         })
     }
 
-    /// Where the file is.
+    /// Returns the path of the file.
     pub(crate) fn path(&self) -> &std::path::Path {
         &self.path
     }
 
-    /// Looks whether the file has changed, and reads it if it has.
+    /// Reads the file if it has changed and settled.
     pub(crate) fn look(&mut self) -> Option<Found> {
         let stamp = stamp(&self.path);
         let is_settled = std::mem::replace(&mut self.seen, stamp) == stamp;
@@ -90,34 +95,32 @@ impl Watch {
 }
 
 impl Changed {
-    /// How often rings are drained and how much goes into a transaction, where that differs; in words.
-    pub(crate) fn of_batches(&self) -> Option<String> {
-        let Self { before, after } = self;
-        let of = |settings: &Settings| (settings.drain_interval, settings.batch_rows);
-        (of(before) != of(after))
-            .then(|| format!("drain_interval = {:?}, batch = {}", after.drain_interval, after.batch_rows))
+    /// Returns the settings of drains and transactions in words, if one of them differs.
+    pub(crate) fn describe_batches(&self) -> Option<String> {
+        self.describe(Change::Batches)
     }
 
-    /// The bounds on the store, where they differ; in words.
-    pub(crate) fn of_store(&self) -> Option<String> {
-        let Self { before, after } = self;
-        let of = |settings: &Settings| (settings.retention, settings.max_disk_bytes);
-        let text = || format!("retention = {:?}, max_disk = {} bytes", after.retention, after.max_disk_bytes);
-        (of(before) != of(after)).then(text)
+    /// Returns the bounds of the store in words, if one of them differs.
+    pub(crate) fn describe_store(&self) -> Option<String> {
+        self.describe(Change::Store)
     }
 
-    /// Settings that differ and hold only from the next start on: what threads and memory are laid out by,
-    /// and who the process is.
+    /// Returns the settings that differ and hold only from the next start on.
     pub(crate) fn for_next_start(&self) -> Vec<&'static str> {
-        let Self { before, after } = self;
-        let differ = [
-            ("monitor", before.enabled != after.enabled),
-            ("db", before.db != after.db),
-            ("max_memory", before.max_memory_bytes != after.max_memory_bytes),
-            ("capture", before.capture != after.capture),
-            ("service", before.service != after.service),
-        ];
-        differ.into_iter().filter_map(|(name, differs)| differs.then_some(name)).collect()
+        self.differing(Change::NextStart).map(|setting| setting.key).collect()
+    }
+
+    fn describe(&self, change: Change) -> Option<String> {
+        self.differing(change).next()?;
+        let all = TABLE.iter().filter(|setting| setting.change == change);
+        let all = all.map(|setting| format!("{} = {}", setting.key, (setting.show)(&self.after)));
+        Some(all.collect::<Vec<_>>().join(", "))
+    }
+
+    fn differing(&self, change: Change) -> impl Iterator<Item = &'static Setting> {
+        const ROWS: &[Setting] = &TABLE;
+        let differs = |setting: &&Setting| (setting.differs)(&self.before, &self.after);
+        ROWS.iter().filter(move |setting| setting.change == change).filter(differs)
     }
 }
 
@@ -133,7 +136,8 @@ mod tests {
     use super::*;
 
     fn write(path: &std::path::Path, text: &str) {
-        // Replaced rather than overwritten: the stamp differs even within a tick of the file system's clock.
+        // The file is replaced, not overwritten, so that its stamp differs even within a tick of the file
+        // system's clock.
         let new = path.with_extension("new");
         std::fs::write(&new, text).unwrap();
         std::fs::rename(new, path).unwrap();
@@ -152,7 +156,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("m.toml");
         write(&path, "sample = 0.5\nservice = 's'\ndb = ':memory:'");
-        let init = Config { file: Some(path.clone()), ..Config::new() };
+        let init = Config::new().config(&path);
         let nothing = |_: &str| None;
         let surroundings = Surroundings { variable: &nothing, executable: None };
         let (settings, _) = Settings::resolve(Some(&init), &surroundings);
@@ -163,16 +167,16 @@ mod tests {
         assert_eq!((change.before.max_rate, change.after.max_rate), (1000, 5));
         assert_eq!(change.after.sample.rate("any"), Some(0.25));
         assert_eq!(change.for_next_start(), [""; 0]);
-        assert_eq!(change.of_batches().as_deref(), Some("drain_interval = 100ms, batch = 9"));
-        assert_eq!(change.of_store(), None);
+        assert_eq!(change.describe_batches().as_deref(), Some("drain_interval = 100ms, batch = 9"));
+        assert_eq!(change.describe_store(), None);
         assert!(watch.look().is_none());
         write(
             &path,
             "sample = 0.25\nmax_rate = 5\nbatch = 9\nretention = '1h'\ncapture = 'none'\nservice = 's'\ndb = 'x.db'",
         );
         let change = changed(&mut watch);
-        assert_eq!(change.of_batches(), None);
-        assert_eq!(change.of_store().as_deref(), Some("retention = 3600s, max_disk = 536870912 bytes"));
+        assert_eq!(change.describe_batches(), None);
+        assert_eq!(change.describe_store().as_deref(), Some("retention = 3600s, max_disk = 536870912 bytes"));
         assert_eq!(change.for_next_start(), ["db", "capture"]);
     }
 
@@ -181,7 +185,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("m.toml");
         write(&path, "sample = 0.5\nservice = 's'\ndb = ':memory:'");
-        let init = Config { file: Some(path.clone()), ..Config::new() };
+        let init = Config::new().config(&path);
         let nothing = |_: &str| None;
         let surroundings = Surroundings { variable: &nothing, executable: None };
         let (settings, _) = Settings::resolve(Some(&init), &surroundings);

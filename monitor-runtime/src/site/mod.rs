@@ -382,40 +382,6 @@ pub(crate) fn all() -> impl Iterator<Item = &'static CallSite> {
     numbers.filter_map(|id| by_id(id).filter(|site| site.id() == id))
 }
 
-/// Reads a duration such as `10ms` into nanoseconds, at compile time: a whole number and one of `ns`,
-/// `us`, `µs`, `ms`, `s`, `m`, `h`.
-///
-/// # Panics
-/// When the text is not one.
-#[must_use]
-pub const fn duration(text: &str) -> u64 {
-    let bytes = text.as_bytes();
-    let mut at = 0;
-    let mut number = 0_u64;
-    while at < bytes.len() && bytes[at].is_ascii_digit() {
-        number = match number.checked_mul(10) {
-            Some(number) => number + (bytes[at] - b'0') as u64,
-            None => panic!("the duration is too long"),
-        };
-        at += 1;
-    }
-    assert!(at > 0, "a duration starts with a whole number, as in `10ms`");
-    let (_, unit) = bytes.split_at(at);
-    let scale = match unit {
-        b"ns" => 1,
-        b"us" | [0xC2, 0xB5, b's'] | [0xCE, 0xBC, b's'] => 1_000,
-        b"ms" => 1_000_000,
-        b"s" => 1_000_000_000,
-        b"m" => 60_000_000_000,
-        b"h" => 3_600_000_000_000,
-        _ => panic!("a duration ends with one of ns, us, ms, s, m, h, as in `10ms`"),
-    };
-    match number.checked_mul(scale) {
-        Some(ns) => ns,
-        None => panic!("the duration is too long"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -431,22 +397,5 @@ mod tests {
         let rate = root.rate();
         root.brake_with(&callee);
         assert!(rate < callee.rate() && root.rate().to_bits() == rate.to_bits());
-    }
-
-    #[test]
-    fn a_duration_is_read_into_nanoseconds() {
-        for (text, ns) in [
-            ("7ns", 7),
-            ("3us", 3_000),
-            ("3µs", 3_000),
-            ("10ms", 10_000_000),
-            ("2s", 2_000_000_000),
-            ("1h", 3_600_000_000_000),
-        ] {
-            assert_eq!(duration(text), ns, "{text}");
-        }
-        for text in ["", "10", "ms", "10 ms", "1.5s", "99999999999999999999ns", "9999999999h"] {
-            assert!(std::panic::catch_unwind(|| duration(text)).is_err(), "{text}");
-        }
     }
 }

@@ -1,0 +1,283 @@
+//! Resolves each setting: the first source that has it wins, of `init`, environment, file and default.
+//!
+//! Takes a [`Config`] and the surroundings; gives [`Settings`] and a [`Warning`] for every value that could
+//! not be used, whose default is used instead. It does not know the single settings: the table does.
+
+use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
+
+use super::builder::Config;
+use super::file::{self, Texts};
+use super::location::{Location, is_doctest};
+use super::parse::quote_value;
+use super::settings::Settings;
+use super::surroundings::{Surroundings, process_executable, process_variable};
+use super::table::{Setting, TABLE};
+use super::warning::Warning;
+
+impl Settings {
+    /// Reads this process's settings. A `secure` process ignores the environment, because it runs with more
+    /// rights than whoever started it, as a setuid program does.
+    #[must_use]
+    pub fn load(init: Option<&Config>, secure: bool) -> (Self, Vec<Warning>) {
+        let variable = |name: &str| if secure { None } else { process_variable(name) };
+        let executable = process_executable();
+        Self::resolve(init, &Surroundings { variable: &variable, executable: executable.as_ref() })
+    }
+
+    /// Reads settings from these surroundings.
+    #[must_use]
+    pub fn resolve(init: Option<&Config>, surroundings: &Surroundings<'_>) -> (Self, Vec<Warning>) {
+        let mut warnings = Vec::new();
+        let named = init.and_then(Config::file).cloned();
+        let config_file = named.or_else(|| surroundings.filled(file::VARIABLE).map(PathBuf::from));
+        let texts = match &config_file {
+            Some(path) => file::read(path, surroundings, &mut warnings),
+            None => Texts::new(),
+        };
+        let mut settings = Self { config_file, ..Self::defaults(surroundings) };
+        for setting in &TABLE {
+            let is_db = setting.key == "db";
+            if is_db && !settings.enabled {
+                settings.db = Location::Memory;
+                continue;
+            }
+            if init.is_some_and(|init| init.apply(setting, &mut settings)) {
+                continue;
+            }
+            let is_read = match find_text(setting, surroundings, &texts) {
+                Some((subject, text)) => match (setting.read)(&mut settings, &text) {
+                    Ok(()) => true,
+                    Err(reason) => {
+                        warnings.push(refuse(setting, subject, &text, &reason));
+                        false
+                    }
+                },
+                None => false,
+            };
+            let is_doctest = surroundings.executable.is_some_and(|path| is_doctest(path));
+            if is_db && !is_read && !is_doctest && settings.db == Location::Memory {
+                let detail = "neither it nor XDG_STATE_HOME nor HOME is set; keeping the store in memory";
+                warnings.push(Warning::new(setting.variable, detail));
+            }
+        }
+        (settings, warnings)
+    }
+}
+
+/// Returns the text of a setting and the name of its source in a warning. The environment wins over the file.
+fn find_text(
+    setting: &Setting,
+    surroundings: &Surroundings<'_>,
+    texts: &Texts,
+) -> Option<(String, OsString)> {
+    if let Some(text) = surroundings.filled(setting.variable) {
+        return Some((setting.variable.to_owned(), text));
+    }
+    let text = texts.get(setting.key)?;
+    Some((format!("settings file: {}", setting.key), OsString::from(text)))
+}
+
+fn refuse(setting: &Setting, subject: String, text: &OsStr, reason: &str) -> Warning {
+    let (text, Setting { allowed, default, .. }) = (quote_value(&text.to_string_lossy()), setting);
+    Warning::new(subject, format!("\"{text}\" {reason}; allowed is {allowed}; using {default}"))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::float_cmp, reason = "tests; exact values are meant")]
+    use super::*;
+    use crate::config::CaptureMode;
+    use crate::config::parse::quote_value;
+    use crate::limits;
+    use std::path::Path;
+    use std::time::Duration;
+
+    fn resolve(init: Option<&Config>, variables: &[(&str, &str)]) -> (Settings, Vec<String>) {
+        let executable = PathBuf::from("/usr/bin/shop");
+        let variable = |name: &str| match variables.iter().find(|(known, _)| *known == name) {
+            Some((_, value)) => Some(OsString::from(value)),
+            None => (name == "HOME").then(|| "/home/ada".into()),
+        };
+        let surroundings = Surroundings { variable: &variable, executable: Some(&executable) };
+        let (settings, warnings) = Settings::resolve(init, &surroundings);
+        (settings, warnings.iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn nothing_set_gives_the_defaults_without_a_word() {
+        let (settings, warnings) = resolve(None, &[]);
+        assert_eq!(warnings, Vec::<String>::new());
+        assert!(settings.enabled);
+        assert_eq!(settings.db, Location::File("/home/ada/.local/state/monitor/shop.db".into()));
+        assert_eq!(settings.service, "shop");
+        assert_eq!(settings.retention, Duration::from_secs(6 * 3600));
+        assert_eq!(settings.max_disk_bytes, 512 << 20);
+        assert_eq!(settings.max_memory_bytes, 64 << 20);
+        assert_eq!(settings.max_rate, 1000);
+        assert_eq!(settings.max_overhead, 0.01);
+        assert_eq!(settings.capture, CaptureMode::All);
+        assert_eq!(settings.drain_interval, Duration::from_millis(100));
+        assert_eq!(settings.sample.rate("any"), None);
+        assert_eq!(settings.ring_folders, [Path::new("/dev/shm")]);
+    }
+
+    #[test]
+    fn every_variable_is_read() {
+        let (settings, warnings) = resolve(
+            None,
+            &[
+                ("MONITOR", "on"),
+                ("MONITOR_DB", "/data/calls.db"),
+                ("MONITOR_SAMPLE", "0.5,shop::pay=1"),
+                ("MONITOR_RETENTION", "30m"),
+                ("MONITOR_MAX_DISK", "1GiB"),
+                ("MONITOR_MAX_MEMORY", "8MiB"),
+                ("MONITOR_MAX_RATE", "0"),
+                ("MONITOR_MAX_OVERHEAD", "100%"),
+                ("MONITOR_CAPTURE", "errors"),
+                ("MONITOR_DRAIN_INTERVAL", "10ms"),
+                ("MONITOR_BATCH", "500"),
+                ("MONITOR_SERVICE", "checkout"),
+                ("MONITOR_RINGS", "/run/rings"),
+            ],
+        );
+        assert_eq!(warnings, Vec::<String>::new());
+        assert_eq!(settings.db, Location::File("/data/calls.db".into()));
+        assert_eq!(settings.sample.rate("shop::pay"), Some(1.0));
+        assert_eq!(settings.sample.rate("shop::cart"), Some(0.5));
+        assert_eq!(settings.retention, Duration::from_secs(1800));
+        assert_eq!(settings.max_disk_bytes, 1 << 30);
+        assert_eq!(settings.max_memory_bytes, 8 << 20);
+        assert_eq!(settings.max_rate, 0);
+        assert_eq!(settings.max_overhead, 1.0);
+        assert_eq!(settings.capture, CaptureMode::Errors);
+        assert_eq!(settings.drain_interval, Duration::from_millis(10));
+        assert_eq!(settings.batch_rows, 500);
+        assert_eq!(settings.service, "checkout");
+        assert_eq!(settings.ring_folders, [Path::new("/run/rings")]);
+        let (settings, _) = resolve(None, &[("MONITOR_RINGS", "off")]);
+        assert!(settings.ring_folders.is_empty());
+    }
+
+    #[test]
+    fn a_bad_value_gives_one_warning_that_names_it_and_the_default() {
+        for (variable, value, allowed, default) in [
+            ("MONITOR", "perhaps", "`on` or `off`", "using on"),
+            ("MONITOR_DB", "/data/", "path of a file", "using the default store"),
+            ("MONITOR_SAMPLE", "shop::*=2", "from 0 to 1", "using 1"),
+            ("MONITOR_RETENTION", "6", "a duration", "using 6h"),
+            ("MONITOR_MAX_DISK", "huge", "a size", "using 512MiB"),
+            ("MONITOR_MAX_MEMORY", "1", "a size", "using 64MiB"),
+            ("MONITOR_MAX_RATE", "-1", "a whole number", "using 1000"),
+            ("MONITOR_MAX_OVERHEAD", "1", "a percentage", "using 1%"),
+            ("MONITOR_CAPTURE", "some", "`all`", "using all"),
+            ("MONITOR_DRAIN_INTERVAL", "1h", "a duration", "using 100ms"),
+            ("MONITOR_BATCH", "many", "a whole number", "using 4096"),
+            ("MONITOR_SERVICE", "a\nb", "a name", "using the executable's name"),
+            ("MONITOR_RINGS", "here", "absolute path", "using /dev/shm"),
+        ] {
+            let (settings, warnings) = resolve(None, &[(variable, value)]);
+            assert_eq!(warnings.len(), 1, "{variable}: {warnings:?}");
+            let line = &warnings[0];
+            let named = line.contains(variable) && line.contains(&quote_value(value));
+            assert!(named && line.contains(allowed) && line.contains(default), "{line}");
+            assert!(!line.contains('\n'));
+            assert_eq!(settings, resolve(None, &[]).0, "{variable}: not the default");
+        }
+    }
+
+    #[test]
+    fn an_empty_variable_counts_as_unset() {
+        let (settings, warnings) =
+            resolve(None, &[("MONITOR", ""), ("MONITOR_DB", ""), ("MONITOR_CONFIG", "")]);
+        assert_eq!((settings, warnings), resolve(None, &[]));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn bytes_that_are_no_text_are_warned_of_but_make_a_path() {
+        use std::os::unix::ffi::OsStringExt as _;
+        let variable = |name: &str| match name {
+            "MONITOR_SAMPLE" => Some(OsString::from_vec(vec![0xff, b'1'])),
+            "MONITOR_DB" => Some(OsString::from_vec(vec![b'/', 0xff])),
+            _ => None,
+        };
+        let (settings, warnings) =
+            Settings::resolve(None, &Surroundings { variable: &variable, executable: None });
+        assert_eq!(warnings.len(), 1);
+        assert!(
+            warnings[0].to_string().contains("MONITOR_SAMPLE") && warnings[0].detail.contains("not UTF-8")
+        );
+        assert_eq!(settings.db, Location::File(OsString::from_vec(vec![b'/', 0xff]).into()));
+    }
+
+    #[test]
+    fn switched_off_no_place_is_looked_for() {
+        let variable = |name: &str| (name == "MONITOR").then(|| "off".into());
+        let (settings, warnings) =
+            Settings::resolve(None, &Surroundings { variable: &variable, executable: None });
+        assert!(!settings.enabled && warnings.is_empty());
+    }
+
+    #[test]
+    fn without_a_home_the_store_is_kept_in_memory_and_said_so() {
+        let (settings, warnings) = resolve(None, &[("HOME", "")]);
+        assert_eq!(settings.db, Location::Memory);
+        assert_eq!(warnings.len(), 1);
+        assert!(warnings[0].contains("in memory"), "{warnings:?}");
+    }
+
+    #[test]
+    fn a_doctest_keeps_its_store_in_memory_unless_it_asks_for_a_file() {
+        let doctest = PathBuf::from("/tmp/rustdoctestZDsB0W/rust_out");
+        for (db, expected) in
+            [("", Location::Memory), ("/var/shop.db", Location::File("/var/shop.db".into()))]
+        {
+            let variable = |name: &str| match name {
+                "HOME" => Some(OsString::from("/home/ada")),
+                "MONITOR_DB" => Some(OsString::from(db)),
+                _ => None,
+            };
+            let surroundings = Surroundings { variable: &variable, executable: Some(&doctest) };
+            let (settings, warnings) = Settings::resolve(None, &surroundings);
+            assert_eq!(settings.db, expected);
+            assert!(warnings.is_empty());
+        }
+    }
+
+    #[test]
+    fn init_wins_over_the_environment_and_the_environment_over_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("m.toml");
+        std::fs::write(&path, "batch = 1\nmax_rate = 1\nservice = '${WHO:nobody}'\ndb = ':memory:'").unwrap();
+        let config = path.to_str().unwrap();
+        let variables = [("MONITOR_CONFIG", config), ("MONITOR_BATCH", "2"), ("MONITOR_MAX_RATE", "2")];
+        let (settings, warnings) = resolve(Some(&Config::new().batch(3)), &variables);
+        assert_eq!(warnings, Vec::<String>::new());
+        assert_eq!(settings.batch_rows, 3);
+        assert_eq!(settings.max_rate, 2);
+        assert_eq!(settings.service, "nobody");
+        assert_eq!(settings.db, Location::Memory);
+        assert_eq!(settings.config_file.as_deref(), Some(Path::new(config)));
+    }
+
+    #[test]
+    fn a_bad_value_in_the_file_is_named_by_its_key() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("m.toml");
+        std::fs::write(&path, "retention = 'soon'").unwrap();
+        let (settings, warnings) = resolve(Some(&Config::new().config(&path)), &[]);
+        assert_eq!(settings.retention, limits::RETENTION);
+        assert_eq!(warnings.len(), 1);
+        assert!(warnings[0].contains("settings file: retention: \"soon\""), "{warnings:?}");
+    }
+
+    #[test]
+    fn a_program_with_raised_rights_ignores_the_environment() {
+        let (settings, _) = Settings::load(Some(&Config::new().db("/data/x.db")), true);
+        assert_eq!(settings.db, Location::File("/data/x.db".into()));
+        let (settings, _) = Settings::load(None, true);
+        assert!(settings.config_file.is_none());
+    }
+}

@@ -1,0 +1,279 @@
+//! The table of settings. A row names the setting's key in the file, its variable, the allowed values, the
+//! default, the parser, and how a running process takes a change.
+//!
+//! `resolve`, `file`, `builder` and `watch` read this table, so a new setting is one row here, one field of
+//! [`Settings`] with its default, and one method of `Config` if programs may set it.
+
+use std::ffi::OsStr;
+
+use super::capture_mode::CaptureMode;
+use super::location::{Location, parse_ring_folders};
+use super::parse::{parse_bytes, parse_duration, parse_percent, parse_switch, parse_whole};
+use super::settings::Settings;
+use crate::limits;
+use crate::sampling::Rules;
+
+/// One setting.
+pub(super) struct Setting {
+    /// The name in the settings file.
+    pub(super) key: &'static str,
+    /// The name in the environment.
+    pub(super) variable: &'static str,
+    /// The allowed values, as a warning names them.
+    pub(super) allowed: &'static str,
+    /// The default, as a warning names it.
+    pub(super) default: &'static str,
+    /// How a running process takes a change of the settings file.
+    pub(super) change: Change,
+    /// Parses a text, checks the value and stores it in its field. The error is the reason, to be put after
+    /// "it".
+    pub(super) read: fn(&mut Settings, &OsStr) -> Result<(), String>,
+    /// Refuses a value that no source may request.
+    pub(super) check: fn(&Settings) -> Result<(), String>,
+    /// Copies the field from the second argument to the first.
+    pub(super) copy: fn(&mut Settings, &Settings),
+    /// Returns whether the field differs.
+    pub(super) differs: fn(&Settings, &Settings) -> bool,
+    /// Writes the value as an error or an event shows it.
+    pub(super) show: fn(&Settings) -> String,
+}
+
+/// How a running process takes a change of a setting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Change {
+    /// The rates and bounds of sampling change at once.
+    Sampling,
+    /// Drains and transactions change at once.
+    Batches,
+    /// The bounds of the store change at once.
+    Store,
+    /// The value holds from the next start on, because threads and memory are laid out by it, or because it
+    /// names the process or the store.
+    NextStart,
+}
+
+/// Builds a row over the field of [`Settings`] with this name.
+macro_rules! row {
+    ($field:ident, parse: $parse:expr, $($rest:tt)*) => {
+        row!($field, read: |raw: &OsStr| $parse(raw.to_str().ok_or("is not UTF-8")?), $($rest)*)
+    };
+    (
+        $field:ident, read: $read:expr, check: $check:expr, show: $show:expr, change: $change:ident,
+        $($name:ident: $text:literal,)*
+    ) => {
+        Setting {
+            change: Change::$change,
+            read: |settings, raw| {
+                let value = ($read)(raw)?;
+                ($check)(&value)?;
+                settings.$field = value;
+                Ok(())
+            },
+            check: |settings| ($check)(&settings.$field),
+            copy: |to, from| to.$field.clone_from(&from.$field),
+            differs: |one, other| one.$field != other.$field,
+            show: |settings| ($show)(&settings.$field),
+            $($name: $text,)*
+        }
+    };
+}
+
+/// All settings that a file may hold, in the order in which they are read: `monitor` comes first, because
+/// `db` is not read where recording is off.
+pub(super) const TABLE: [Setting; 13] = [
+    row! {
+        enabled, parse: parse_switch, check: any, show: debug, change: NextStart,
+        key: "monitor", variable: "MONITOR", allowed: "`on` or `off`", default: "on",
+    },
+    row! {
+        db, read: Location::parse, check: any, show: Location::to_string, change: NextStart,
+        key: "db", variable: "MONITOR_DB",
+        allowed: "the path of a file, or `:memory:`",
+        default: "the default store",
+    },
+    row! {
+        sample, parse: parse_rules, check: any, show: Rules::to_string, change: Sampling,
+        key: "sample", variable: "MONITOR_SAMPLE",
+        allowed: "a rate from 0 to 1, or `pattern=rate` pairs by comma such as `1,shop::hot::*=0.001`",
+        default: "1",
+    },
+    row! {
+        retention, parse: parse_duration,
+        check: |value| between(value, &limits::RETENTION_MIN, &limits::RETENTION_MAX),
+        show: debug, change: Store,
+        key: "retention", variable: "MONITOR_RETENTION",
+        allowed: "a duration from `1s` to `36500d`, such as `30m`, `6h` or `2d`", default: "6h",
+    },
+    row! {
+        max_disk_bytes, parse: parse_bytes,
+        check: |value| between(value, &limits::MAX_DISK_BYTES_MIN, &u64::MAX),
+        show: |bytes| format!("{bytes} bytes"), change: Store,
+        key: "max_disk", variable: "MONITOR_MAX_DISK",
+        allowed: "a size of at least `1MiB`, such as `512MiB` or `2GB`", default: "512MiB",
+    },
+    row! {
+        max_memory_bytes, parse: parse_bytes,
+        check: |value| between(value, &limits::MAX_MEMORY_BYTES_MIN, &u64::MAX),
+        show: |bytes| format!("{bytes} bytes"), change: NextStart,
+        key: "max_memory", variable: "MONITOR_MAX_MEMORY",
+        allowed: "a size of at least `1MiB`, such as `64MiB`", default: "64MiB",
+    },
+    row! {
+        max_rate, parse: parse_whole, check: any, show: debug, change: Sampling,
+        key: "max_rate", variable: "MONITOR_MAX_RATE",
+        allowed: "a whole number of rows per second and function, 0 for no bound", default: "1000",
+    },
+    row! {
+        max_overhead, parse: parse_percent, check: is_share, show: debug, change: Sampling,
+        key: "max_overhead", variable: "MONITOR_MAX_OVERHEAD",
+        allowed: "a percentage above `0%` and up to `100%` (no bound), such as `1%`", default: "1%",
+    },
+    row! {
+        capture, parse: CaptureMode::parse, check: any, show: debug, change: NextStart,
+        key: "capture", variable: "MONITOR_CAPTURE",
+        allowed: "`all`, `args`, `errors` or `none`", default: "all",
+    },
+    row! {
+        drain_interval, parse: parse_duration,
+        check: |value| between(value, &limits::DRAIN_INTERVAL_MIN, &limits::DRAIN_INTERVAL_MAX),
+        show: debug, change: Batches,
+        key: "drain_interval", variable: "MONITOR_DRAIN_INTERVAL",
+        allowed: "a duration from `1ms` to `60s`, such as `100ms`", default: "100ms",
+    },
+    row! {
+        batch_rows, parse: parse_whole, check: |value| between(value, &1, &limits::BATCH_ROWS_MAX),
+        show: debug, change: Batches,
+        key: "batch", variable: "MONITOR_BATCH",
+        allowed: "a whole number of rows from 1 to 1000000", default: "4096",
+    },
+    row! {
+        service, parse: parse_service, check: is_service, show: debug, change: NextStart,
+        key: "service", variable: "MONITOR_SERVICE",
+        allowed: "a name of up to 200 bytes without control characters",
+        default: "the executable's name",
+    },
+    row! {
+        ring_folders, parse: parse_ring_folders, check: any, show: debug, change: NextStart,
+        key: "rings", variable: "MONITOR_RINGS",
+        allowed: "the absolute path of a folder in memory, or `off` for the heap",
+        default: "/dev/shm, else $XDG_RUNTIME_DIR",
+    },
+];
+
+/// Returns all keys that a settings file may hold.
+pub(super) fn keys() -> [&'static str; TABLE.len()] {
+    TABLE.each_ref().map(|setting| setting.key)
+}
+
+/// Returns the setting with this key.
+pub(super) fn find(key: &str) -> Option<&'static Setting> {
+    const ROWS: &[Setting] = &TABLE;
+    ROWS.iter().find(|setting| setting.key == key)
+}
+
+fn debug<T: std::fmt::Debug>(value: &T) -> String {
+    format!("{value:?}")
+}
+
+fn any<T>(_: &T) -> Result<(), String> {
+    Ok(())
+}
+
+fn between<T: PartialOrd>(value: &T, least: &T, most: &T) -> Result<(), String> {
+    if value < least {
+        Err("is too small".into())
+    } else if value > most {
+        Err("is too large".into())
+    } else {
+        Ok(())
+    }
+}
+
+fn is_share(share: &f64) -> Result<(), String> {
+    if *share > 0.0 && *share <= 1.0 { Ok(()) } else { Err("is out of range".into()) }
+}
+
+fn parse_rules(text: &str) -> Result<Rules, String> {
+    Rules::parse(text).map_err(|error| format!("is wrong: {error}"))
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "has the signature of a parser")]
+fn parse_service(text: &str) -> Result<String, String> {
+    Ok(text.trim().to_owned())
+}
+
+#[expect(clippy::ptr_arg, reason = "checks the type of the field")]
+fn is_service(name: &String) -> Result<(), String> {
+    if name.is_empty() {
+        Err("is blank".into())
+    } else if name.len() > limits::SERVICE_BYTES_MAX {
+        Err("is too long".into())
+    } else if name.chars().any(char::is_control) {
+        Err("holds a control character".into())
+    } else {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+    use crate::config::Surroundings;
+
+    fn defaults() -> Settings {
+        Settings::defaults(&Surroundings { variable: &|_| None, executable: None })
+    }
+
+    #[test]
+    fn the_default_a_warning_names_is_the_default_in_force() {
+        for setting in TABLE.iter().filter(|setting| !["db", "service", "rings"].contains(&setting.key)) {
+            let mut settings = defaults();
+            (setting.read)(&mut settings, setting.default.as_ref()).unwrap();
+            let is_default = match setting.key {
+                "sample" => settings.sample.rate("any") == Some(1.0),
+                _ => settings == defaults(),
+            };
+            assert!(is_default, "{}", setting.key);
+        }
+    }
+
+    #[test]
+    fn keys_and_variables_follow_one_pattern_and_stand_once() {
+        for (at, setting) in TABLE.iter().enumerate() {
+            let variable = match setting.key {
+                "monitor" => "MONITOR".to_owned(),
+                key => format!("MONITOR_{}", key.to_uppercase()),
+            };
+            assert_eq!(setting.variable, variable);
+            assert!(!keys()[..at].contains(&setting.key), "{}", setting.key);
+        }
+    }
+
+    #[test]
+    fn the_readme_names_each_setting() {
+        let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md")).unwrap();
+        for setting in &TABLE {
+            assert!(readme.contains(&format!("`{}`", setting.variable)), "{}", setting.variable);
+        }
+    }
+
+    #[test]
+    fn values_outside_their_range_are_refused() {
+        for (key, text, reason) in [
+            ("retention", "10ms", "is too small"),
+            ("retention", "40000d", "is too large"),
+            ("max_disk", "5k", "is too small"),
+            ("max_memory", "0", "is too small"),
+            ("max_overhead", "0%", "is out of range"),
+            ("max_overhead", "101%", "is out of range"),
+            ("drain_interval", "0ms", "is too small"),
+            ("batch", "0", "is too small"),
+            ("service", "a\u{7}b", "holds a control character"),
+            ("service", "  ", "is blank"),
+        ] {
+            let read = find(key).unwrap().read;
+            assert_eq!(read(&mut defaults(), text.as_ref()).unwrap_err(), reason, "{key}: {text}");
+        }
+    }
+}
