@@ -30,10 +30,10 @@ pub const MAX_OVERHEAD: f64 = 0.01;
 pub const FIRST_CALLS: u32 = 5;
 /// Calls of which it is remembered what was decided when trees were thinned out, those under way and those
 /// that ended each; between one and two times as many are. That takes 2 MiB.
-pub const FATES_MAX: usize = 16_384;
+pub const DECISIONS_MAX: usize = 16_384;
 /// How long that is remembered of calls that have ended, for callees on other threads that outlive them;
 /// at most twice as long.
-pub const FATES_AGE: Duration = Duration::from_secs(60);
+pub const DECISIONS_AGE: Duration = Duration::from_secs(60);
 /// Rows a second and function of calls that are slower than the function's own 99th percentile.
 pub const SLOW_ROWS: u32 = 10;
 /// Calls of the last seconds from which on a function has a 99th percentile worth the name.

@@ -24,7 +24,7 @@ use crate::platform::clock::{Clock, keep_coarse, monotonic};
 use crate::record::{HEADER_WORDS, Header, Record, decode, sealed_as, settle};
 use crate::ring::journal::Pieces;
 use crate::ring::layout::ring::HEAD_THREAD;
-use crate::sampling::tail::Thinned;
+use crate::sampling::tail::Decisions;
 use crate::thread::pool::{Overflow, Page, ThreadRings};
 
 /// The reader of the hot side.
@@ -52,7 +52,7 @@ struct Origin {
 /// The circumstances in which the words of one origin are counted.
 struct Context<'a> {
     origin: &'a Origin,
-    tail: Option<&'a Thinned>,
+    tail: Option<&'a Decisions>,
     /// The number of words that were drained together.
     drained: usize,
 }
@@ -256,7 +256,7 @@ impl Drain {
 }
 
 /// Decides which of the drained records are kept. Returns `None` if all are.
-fn sample(drained: &[(usize, Vec<u64>)], parts: &mut Parts<'_>) -> Option<Thinned> {
+fn sample(drained: &[(usize, Vec<u64>)], parts: &mut Parts<'_>) -> Option<Decisions> {
     let Parts { clock, drain_interval, functions, ladder, events, .. } = parts;
     ladder.sample_drain(drained, monotonic(), *drain_interval, clock, functions, events)
 }
@@ -266,7 +266,7 @@ fn count(
     header: Header,
     times: &Times,
     has_values: bool,
-    tail: Option<&Thinned>,
+    tail: Option<&Decisions>,
     parts: &mut Parts<'_>,
 ) -> Option<Header> {
     let Parts { functions, ladder, report, .. } = parts;

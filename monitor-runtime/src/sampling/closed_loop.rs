@@ -1,17 +1,17 @@
-//! Tests the whole of sampling in a closed loop: calls drawn at a rate that the ladder moves, thinned out
-//! where a drain brings more rows than are allowed, in many runs with fixed seeds.
+//! Tests sampling as a whole in a closed loop: calls are sampled at a rate that the ladder moves, and tail
+//! sampling removes rows where a drain brings more than are allowed, in many runs with fixed seeds.
 
 use std::collections::HashMap;
 
 use super::ladder::{Bounds, Load, Rung};
-use super::tail::{Allowance, By, Drawn, Fates, Round};
+use super::tail::{Round, SampledBy, SampledCall, TailSampling, TokenBucket};
 use super::{Random, next_gap, weight};
 
 const BOUNDS: Bounds = Bounds { rows_per_s: 200.0, overhead: 1.0 };
 const DRAIN_S: f64 = 0.1;
 
 /// Calls in each tenth of a second: quiet, bursts from the first moment on, floods, quiet again.
-fn calls_of(drain: usize) -> u32 {
+fn calls_in(drain: usize) -> u32 {
     match drain {
         0 => 3000,
         20..=34 if drain.is_multiple_of(5) => 8000,
@@ -20,42 +20,49 @@ fn calls_of(drain: usize) -> u32 {
     }
 }
 
-/// What a run leaves: the estimate by weights, the exact number of calls, and rows.
-fn run(seed: u64, asked: f64) -> (f64, f64, f64) {
+/// Runs the loop and returns the estimate by weights, the exact number of calls, and the rows.
+fn run(seed: u64, requested: f64) -> (f64, f64, f64) {
     let mut random = Random::new(seed);
-    let (mut rung, mut allowance) = (Rung::default(), Allowance::default());
+    let (mut rung, mut bucket) = (Rung::default(), TokenBucket::default());
     let (mut estimate, mut exact, mut rows) = (0.0, 0.0, 0.0);
     let (mut load, mut first) = (Load::default(), 8);
     for drain in 0..80 {
-        let rate = asked.min(rung.cap);
-        let calls = calls_of(drain);
-        let mut drawn = Vec::new();
+        let rate = requested.min(rung.cap);
+        let calls = calls_in(drain);
+        let mut sampled = Vec::new();
         let mut at = u64::from(next_gap(rate, random.draw()));
         while at < u64::from(calls) {
             let span = first + at;
-            drawn.push(Drawn { site: 1, span, parent: 0, trace: span, start: span, by: By::Chance });
+            sampled.push(SampledCall {
+                site: 1,
+                span,
+                parent: 0,
+                trace: span,
+                start: span,
+                by: SampledBy::Chance,
+            });
             at += 1 + u64::from(next_gap(rate, random.draw()));
         }
         first += u64::from(calls);
         exact += f64::from(calls);
         load.calls += f64::from(calls);
-        load.drawn += drawn.len() as f64;
-        allowance.fill(DRAIN_S, BOUNDS.rows_per_s);
-        let share = allowance.take(drawn.len() as u64);
+        load.sampled += sampled.len() as f64;
+        bucket.fill(DRAIN_S, BOUNDS.rows_per_s);
+        let share = bucket.take(sampled.len() as u64);
         if share < 1.0 {
-            rung.brake(drawn.len() as f64 / rate / DRAIN_S, &BOUNDS);
+            rung.throttle(sampled.len() as f64 / rate / DRAIN_S, &BOUNDS);
         }
         let (shares, none) = ([(1, share)].into(), HashMap::new());
-        let round = Round { shares: &shares, under_way: &none, take_first: |_| false, seed };
-        let spans: Vec<u64> = drawn.iter().map(|call| call.span).collect();
-        let thinned = Fates::default().thin(drawn, round);
-        let shares = spans.iter().map(|span| thinned.of(*span).probability);
+        let round = Round { shares: &shares, in_flight: &none, take_first: |_| false, seed };
+        let spans: Vec<u64> = sampled.iter().map(|call| call.span).collect();
+        let decisions = TailSampling::default().decide(sampled, round);
+        let shares = spans.iter().map(|span| decisions.decision(*span).probability);
         for share in shares.filter(|share| *share > 0.0) {
             estimate += weight(rate) / share;
             rows += 1.0;
         }
         if drain % 10 == 9 {
-            rung.adapt(&std::mem::take(&mut load), asked, &BOUNDS);
+            rung.adapt(&std::mem::take(&mut load), requested, &BOUNDS);
         }
     }
     (estimate, exact, rows)
@@ -63,11 +70,11 @@ fn run(seed: u64, asked: f64) -> (f64, f64, f64) {
 
 #[test]
 fn weights_are_unbiased_while_the_ladder_moves_and_bursts_are_thinned_over_many_runs() {
-    for asked in [1.0, 0.2] {
+    for requested in [1.0, 0.2] {
         let runs = 600;
         let (mut sum, mut squares, mut most, mut exact) = (0.0, 0.0, 0.0_f64, 0.0);
         for seed in 0..runs {
-            let (estimate, calls, rows) = run(0x5EED_0000 + seed * 7919, asked);
+            let (estimate, calls, rows) = run(0x5EED_0000 + seed * 7919, requested);
             sum += estimate;
             squares += estimate * estimate;
             most = most.max(rows);
@@ -78,9 +85,9 @@ fn weights_are_unbiased_while_the_ladder_moves_and_bursts_are_thinned_over_many_
         let error = ((squares / runs - mean * mean) / runs).sqrt();
         // The standard error of the mean comes from the runs themselves; four of them, and it is small
         // enough that a bias of a twelfth would show.
-        assert!((mean - exact).abs() < 4.0 * error, "{asked}: {mean} for {exact}, error {error}");
-        assert!(error < 0.02 * exact, "{asked}: {error}");
-        // Eight seconds and what was allowed before them, and chance.
-        assert!(most < 200.0 * 9.0 + 150.0, "{asked}: {most} rows");
+        assert!((mean - exact).abs() < 4.0 * error, "{requested}: {mean} for {exact}, error {error}");
+        assert!(error < 0.02 * exact, "{requested}: {error}");
+        // The rows of eight seconds, those allowed before, and an bucket for chance.
+        assert!(most < 200.0 * 9.0 + 150.0, "{requested}: {most} rows");
     }
 }

@@ -1,11 +1,12 @@
-//! How many calls to leave out until the next one is kept: one random number per kept call instead of
-//! one per call. Pure; the state of the generator is the caller's.
+//! Draws the number of calls to skip until the next sampled call, so that one random number is needed per
+//! sampled call instead of one per call. Also holds the random generator of the recorder. Pure; the caller
+//! keeps the state of the generator.
 
-/// The gap that means: leave this many out, then draw again rather than keep a call. Gaps have no
-/// memory, so drawing again keeps even the smallest rates unbiased.
+/// The gap after which another gap is drawn instead of keeping a call. Gaps have no memory, so drawing again
+/// keeps even the smallest rates unbiased.
 pub const REDRAW: u32 = u32::MAX;
 
-/// The number of calls to leave out before the next kept one, for calls kept independently with
+/// Returns the number of calls to skip before the next kept one, if calls are kept independently with
 /// probability `rate`; `random` is uniform over all `u64`. Rate 0 always gives [`REDRAW`].
 ///
 /// Inversion of the geometric distribution: `floor(ln(u) / ln(1 - rate))` with `u` uniform in (0, 1]
@@ -30,35 +31,41 @@ pub fn next_gap(rate: f64, random: u64) -> u32 {
     gap
 }
 
-/// A small generator for sampling decisions: one word of state, one multiplication chain a draw.
+/// A small generator of random numbers: one word of state, one chain of multiplications per draw. A crate is
+/// not needed for five lines that the hot path inlines.
 ///
-/// `SplitMix64` (Steele, Lea, Flood: Fast Splittable Pseudorandom Number Generators, OOPSLA 2014). It is
-/// predictable, which does no harm here.
+/// `SplitMix64` (Steele, Lea, Flood: Fast Splittable Pseudorandom Number Generators, OOPSLA 2014). Its
+/// numbers are predictable, which does no harm here.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Random {
     state: u64,
 }
 
 impl Random {
-    /// A generator that starts from this seed; different seeds give unrelated sequences.
+    /// Creates a generator that starts from this seed; different seeds give unrelated sequences.
     #[must_use]
     pub const fn new(seed: u64) -> Self {
         Self { state: seed }
     }
 
-    /// The seed of a generator that goes on where this one is.
+    /// Returns the seed of a generator that continues this one.
     #[must_use]
     pub const fn state(&self) -> u64 {
         self.state
     }
 
-    /// The next number, uniform over all `u64`.
+    /// Returns the next number, uniform over all `u64`.
     pub const fn draw(&mut self) -> u64 {
         self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.state;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         mixed ^ (mixed >> 31)
+    }
+
+    /// Returns the next number, uniform from 0 to below 1.
+    pub(crate) const fn draw_share(&mut self) -> f64 {
+        (self.draw() >> 11) as f64 / (1_u64 << 53) as f64
     }
 }
 

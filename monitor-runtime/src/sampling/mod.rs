@@ -1,9 +1,10 @@
-//! Which calls get a row: names, rates and random numbers in, decisions out. Pure.
+//! Sampling decides which calls get a row. Takes names, rates and random numbers; gives decisions. Pure.
 //!
-//! Two invariants. Every kept call carries the probability it was kept with, so that `sum(1 / p)` over
-//! the rows estimates the calls without bias. And a call tree is kept whole: children of a kept call
-//! follow it, children of one left out are left out, and only a child with a lower rate of its own is
-//! thinned further. Failures and slow calls are kept elsewhere, whatever is decided here.
+//! Two invariants hold. Every kept call carries the probability it was kept with, so that `sum(1 / p)` over
+//! the rows estimates the calls without bias. A call tree is kept whole: children of a sampled call follow
+//! it, children of an unsampled call are unsampled, and only a child with a lower rate of its own is sampled
+//! further. This room does not know of failures and slow calls: callers and collector keep these whatever is
+//! decided here.
 
 mod pattern;
 mod rules;
@@ -18,7 +19,7 @@ pub use gap::{REDRAW, Random, next_gap};
 pub use pattern::{Pattern, PatternError};
 pub use rules::{RuleError, Rules};
 
-/// Where a function's rate comes from.
+/// The source of a function's rate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Source {
     /// Set while the program runs: `set_sample_rate`, `monitor sample`, table `sampling`.
@@ -32,7 +33,7 @@ pub enum Source {
 }
 
 impl Source {
-    /// The source with this number; see `as u32`.
+    /// Returns the source with this number, which `as u32` gave.
     pub(crate) const fn from_number(number: u32) -> Self {
         match number {
             0 => Self::Live,
@@ -42,7 +43,7 @@ impl Source {
         }
     }
 
-    /// What it is, in words.
+    /// Returns the source in words.
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Live => "set live",
@@ -53,9 +54,10 @@ impl Source {
     }
 }
 
-/// The rate of a function: what is set live wins over a rule that names the function, this over the
-/// attribute, and the attribute over a plain number. So whoever runs the program overrules who wrote
-/// it, but a blanket `MONITOR_SAMPLE=0.1` leaves the functions alone whose author chose a rate.
+/// Returns the rate of a function and its source. A rate that is set live wins over a rule that names the
+/// function, this over the attribute, and the attribute over a plain number. So whoever runs the program
+/// overrules whoever wrote it, but a blanket `MONITOR_SAMPLE=0.1` does not change functions whose author
+/// chose a rate.
 #[must_use]
 pub fn effective_rate(name: &str, attribute: Option<f64>, rules: &Rules, live: &Rules) -> (f64, Source) {
     if let Some(rate) = live.rate(name) {
@@ -69,14 +71,15 @@ pub fn effective_rate(name: &str, attribute: Option<f64>, rules: &Rules, live: &
     }
 }
 
-/// What becomes of a call whose parent is kept.
+/// The decision about a call whose parent is kept.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Child {
-    /// It is kept as well, with its parent's probability.
+    /// The child is kept as well, with its parent's probability.
     Follow,
-    /// It is kept with this probability, given that its parent is; over all, with its own rate.
+    /// The child is kept with this probability, given that its parent is kept. Overall it is kept with its
+    /// own rate.
     Subsample {
-        /// Probability of keeping it, once its parent is kept.
+        /// The probability of keeping the child, given that its parent is kept.
         probability: f64,
     },
 }
@@ -84,7 +87,7 @@ pub enum Child {
 /// Decides for a child with this rate of a parent that was kept with this probability.
 #[must_use]
 pub fn child(parent_probability: f64, rate: f64) -> Child {
-    // Written so that a parent probability of zero, which no kept call has, cannot divide.
+    // A parent probability of zero, which no kept call has, takes the first branch and never divides.
     if rate >= parent_probability {
         Child::Follow
     } else {
@@ -92,8 +95,8 @@ pub fn child(parent_probability: f64, rate: f64) -> Child {
     }
 }
 
-/// What a call kept with this probability stands for. A call that is kept though its probability is
-/// zero (a failure at rate 0) stands for itself.
+/// Returns the number of calls that a call kept with this probability stands for. A call that is kept although
+/// its probability is zero (a failure at rate 0) stands for itself.
 #[must_use]
 pub fn weight(probability: f64) -> f64 {
     if probability > 0.0 { 1.0 / probability } else { 1.0 }

@@ -1,7 +1,7 @@
-//! Patterns over function names: text in which `*` stands for anything, `::` included. Pure.
+//! Patterns over function names. `*` matches any text, `::` included. Pure.
 //!
-//! Matching costs time linear in the lengths of pattern and name, whatever the pattern: it may come
-//! from a row that someone wrote into the store.
+//! Matching takes time linear in the lengths of pattern and name, whatever the pattern, because a pattern may
+//! come from a row that someone wrote into the store.
 
 use crate::limits;
 use std::fmt;
@@ -12,22 +12,22 @@ pub struct Pattern {
     text: String,
 }
 
-/// What is wrong with a pattern.
+/// The reason why a text is not a pattern.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PatternError {
-    /// Nothing in it.
+    /// The text is empty.
     Empty,
-    /// Longer than any function's path.
+    /// The text is longer than any function's path.
     TooLong,
-    /// A character that no function name holds.
+    /// The text contains a character that no function name contains.
     Character {
         /// The pattern.
         pattern: String,
         /// The character.
         character: char,
     },
-    /// Colons that are not a path separator.
+    /// The text contains colons that are not a path separator.
     SingleColon {
         /// The pattern.
         pattern: String,
@@ -57,11 +57,11 @@ impl fmt::Display for PatternError {
 impl std::error::Error for PatternError {}
 
 impl Pattern {
-    /// Reads a pattern. Names given by the option `name` may hold `.`, `-`, `/` and spaces; names of
+    /// Parses a pattern. Names given by the option `name` may hold `.`, `-`, `/` and spaces; names of
     /// methods of generic types hold `<`, `>`, `&` and so on.
     ///
     /// # Errors
-    /// [`PatternError`] where no function could be meant.
+    /// [`PatternError`] if the pattern can match no function.
     pub fn new(text: &str) -> Result<Self, PatternError> {
         let text = text.trim();
         if text.is_empty() {
@@ -81,20 +81,21 @@ impl Pattern {
         Ok(Self { text: text.into() })
     }
 
-    /// The text of the pattern.
+    /// Returns the text of the pattern.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// Whether the pattern covers this whole name.
+    /// Returns whether the pattern matches the whole name.
     #[must_use]
     pub fn matches(&self, name: &str) -> bool {
         let Some((first, rest)) = self.text.split_once('*') else { return self.text == name };
         let (middle, last) = rest.rsplit_once('*').unwrap_or(("", rest));
         let Some(name) = name.strip_prefix(first) else { return false };
         let Some(mut name) = name.strip_suffix(last) else { return false };
-        // Each piece is taken at its first place: if the rest fits after a later one, it fits after this.
+        // Each piece is matched at its first occurrence: if the rest matches after a later occurrence, it also
+        // matches after the first.
         for piece in middle.split('*').filter(|piece| !piece.is_empty()) {
             match name.find(piece) {
                 Some(at) => name = &name[at + piece.len()..],

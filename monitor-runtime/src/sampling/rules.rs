@@ -1,10 +1,10 @@
-//! Lists of rules `pattern=rate`, of which the last that matches a name wins. Pure.
+//! Lists of rules `pattern=rate`. The last rule that matches a name wins. Pure.
 
 use super::pattern::{Pattern, PatternError};
 use crate::limits;
 use std::fmt;
 
-/// Rates by pattern, in order.
+/// Rates by pattern. The last rule that matches a name wins.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Rules {
     rules: Vec<Rule>,
@@ -12,12 +12,12 @@ pub struct Rules {
 
 #[derive(Debug, Clone, PartialEq)]
 struct Rule {
-    /// `None` for a plain number, which is for every function.
+    /// `None` for a plain number, which matches every function.
     pattern: Option<Pattern>,
     rate: f64,
 }
 
-/// What is wrong with a list of rules.
+/// The reason why a text is not a list of rules.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RuleError {
@@ -25,7 +25,7 @@ pub enum RuleError {
     Pattern(PatternError),
     /// A rate is not a number from 0 to 1.
     Rate(String),
-    /// More rules than are walked.
+    /// The list has too many rules.
     TooMany,
 }
 
@@ -50,7 +50,7 @@ impl From<PatternError> for RuleError {
 }
 
 impl fmt::Display for Rules {
-    /// As they are written in a setting.
+    /// Writes the rules as a setting contains them.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (at, (pattern, rate)) in self.iter().enumerate() {
             let comma = if at == 0 { "" } else { "," };
@@ -64,7 +64,7 @@ impl fmt::Display for Rules {
 }
 
 impl Rules {
-    /// Reads rules such as `1,shop::hot::*=0.001,shop::pay=1`: rates, each alone or after a pattern.
+    /// Parses rules such as `1,shop::hot::*=0.001,shop::pay=1`: rates, each alone or after a pattern.
     ///
     /// # Errors
     /// [`RuleError`] for the first rule that is wrong.
@@ -81,10 +81,11 @@ impl Rules {
         Ok(rules)
     }
 
-    /// Sets a pattern's rate; it becomes the last rule, and an earlier one of the same pattern goes.
+    /// Sets the rate of a pattern. The rule becomes the last one and replaces an earlier rule of the same
+    /// pattern.
     ///
     /// # Errors
-    /// [`RuleError`] where pattern or rate is wrong or the list is full.
+    /// [`RuleError`] if pattern or rate is wrong or the list is full.
     pub fn set(&mut self, pattern: &str, rate: f64) -> Result<(), RuleError> {
         let pattern = Pattern::new(pattern)?;
         check_rate(rate)?;
@@ -92,7 +93,7 @@ impl Rules {
         self.push(Some(pattern), rate)
     }
 
-    /// Removes the rule with this very pattern; says whether there was one.
+    /// Removes the rule with exactly this pattern; returns whether there was one.
     pub fn reset(&mut self, pattern: &str) -> bool {
         let before = self.rules.len();
         let pattern = pattern.trim();
@@ -100,19 +101,19 @@ impl Rules {
         self.rules.len() < before
     }
 
-    /// The rate of the last rule that matches this name.
+    /// Returns the rate of the last rule that matches this name.
     #[must_use]
     pub fn rate(&self, name: &str) -> Option<f64> {
         self.matching(name).map(|(rate, _)| rate)
     }
 
-    /// As [`Rules::rate`], and whether that rule names the function by a pattern.
+    /// Returns the rate of the last rule that matches this name, and whether that rule has a pattern.
     pub(super) fn matching(&self, name: &str) -> Option<(f64, bool)> {
         let matches = |rule: &&Rule| rule.pattern.as_ref().is_none_or(|pattern| pattern.matches(name));
         self.rules.iter().rev().find(matches).map(|rule| (rule.rate, rule.pattern.is_some()))
     }
 
-    /// The rules in order: pattern (`None` for a plain number) and rate.
+    /// Returns the rules in order: pattern (`None` for a plain number) and rate.
     pub fn iter(&self) -> impl Iterator<Item = (Option<&str>, f64)> {
         self.rules.iter().map(|rule| (rule.pattern.as_ref().map(Pattern::as_str), rule.rate))
     }

@@ -7,14 +7,14 @@ use super::text::{fidelity, rate, reason};
 use crate::batch::RateRow;
 use crate::limits;
 use crate::sampling::ladder::{Bounds, Load, Reason, Rung};
-use crate::sampling::tail::Allowance;
+use crate::sampling::tail::TokenBucket;
 use crate::site::CallSite;
 
 /// The ladder's state of a function.
 #[derive(Debug, Default)]
 pub(super) struct FunctionState {
     pub(super) rung: Rung,
-    pub(super) allowance: Allowance,
+    pub(super) allowance: TokenBucket,
     /// The number of its first calls that have a row so far.
     first: u32,
     pub(super) slow: SlowThreshold,
@@ -78,7 +78,7 @@ impl FunctionState {
         let rung = &self.rung;
         let in_force = requested.min(rung.limit());
         let why = match rung.reason {
-            Reason::AsAsked => reason(rung, source),
+            Reason::AsRequested => reason(rung, source),
             Reason::Rows { .. } | Reason::Overrun => {
                 format!("{}, MONITOR_MAX_RATE={}", reason(rung, source), bounds.rows_per_s)
             }
@@ -144,7 +144,7 @@ impl Counts {
             calls: per_second(self.records + self.timed + self.counted + self.dropped),
             records: per_second(self.records),
             with_values: per_second(self.with_values),
-            drawn: per_second(self.sampled),
+            sampled: per_second(self.sampled),
             timed: per_second(self.timed + self.dropped),
             counted: per_second(self.counted),
         }

@@ -26,8 +26,8 @@ use crate::batch::RateRow;
 use crate::limits;
 use crate::platform::clock::{Clock, monotonic};
 use crate::platform::process;
-use crate::sampling::ladder::{Balance, Bounds, Costs, Overhead, Place};
-use crate::sampling::tail::{Fates, Limited};
+use crate::sampling::ladder::{Bounds, Candidate, Costs, Overhead, OverheadControl};
+use crate::sampling::tail::{Limited, TailSampling};
 use crate::thread::pool::{self, ThreadRings};
 use clock_watch::ClockWatch;
 use function_state::{FunctionState, FunctionStates};
@@ -38,11 +38,11 @@ pub(super) struct Ladder {
     rings: &'static ThreadRings,
     bounds: Bounds,
     costs: Costs,
-    balance: Balance,
+    balance: OverheadControl,
     states: FunctionStates,
     clock_watch: ClockWatch,
     /// The decisions of tail sampling that later calls may depend on.
-    fates: Fates,
+    fates: TailSampling,
     /// Makes the random choices of tail sampling differ between processes.
     seed: u64,
     last_look: Duration,
@@ -61,10 +61,10 @@ impl Ladder {
             rings,
             bounds: Bounds::new(max_rate, max_overhead),
             costs: Costs::default(),
-            balance: Balance::default(),
+            balance: OverheadControl::default(),
             states: FunctionStates::default(),
             clock_watch: ClockWatch::default(),
-            fates: Fates::default(),
+            fates: TailSampling::default(),
             seed: RandomState::new().build_hasher().finish(),
             last_look: now,
             next_look: now + limits::LADDER_FIRST,
@@ -153,7 +153,7 @@ impl Ladder {
             loads.push((load, counts.rows as f64 / seconds));
             state.calls_per_s = load.calls;
             state.rung.adapt(&load, requested, bounds);
-            places.push(Place { rung: &mut state.rung, load, asked: requested });
+            places.push(Candidate { rung: &mut state.rung, load, requested });
         }
         if records > RECORDS_TO_MEASURE {
             // The thread's other work, such as its wake-ups, is little beside so many records.
@@ -169,7 +169,7 @@ impl Ladder {
         for ((function, state), (load, rows_per_s)) in states.all(functions).zip(loads) {
             let percentile = percentile(functions, function, state.calls_per_s);
             set_slow_threshold(function, state, percentile, now_ns);
-            let cost = load.in_all(costs);
+            let cost = load.total_cost(costs);
             let row = RateRow {
                 at_ns: now_ns,
                 rows_per_s,
@@ -205,7 +205,7 @@ fn report_changes(changes: Vec<String>, clock: &Clock, events: &mut Events) {
 
 /// Lowers the rates of functions that are recorded less than requested to those of the functions they call, so that the
 /// trees of their calls are whole.
-fn keep_trees_whole(functions: &Functions, states: &mut FunctionStates, fates: &Fates) {
+fn keep_trees_whole(functions: &Functions, states: &mut FunctionStates, fates: &TailSampling) {
     let mut lowered = HashMap::new();
     for (function, state) in states.all(functions) {
         let (rate, calls) = (state.rung.cap, state.calls_per_s);
@@ -213,10 +213,10 @@ fn keep_trees_whole(functions: &Functions, states: &mut FunctionStates, fates: &
             lowered.insert(function.site.id(), Limited { rate, calls });
         }
     }
-    let limits = fates.lowered(&lowered);
+    let limits = fates.propagate_caps(&lowered);
     for (function, state) in states.all(functions) {
         let limited = limits.get(&function.site.id());
-        state.rung.whole = limited.map_or(1.0, |limited| limited.rate);
+        state.rung.tree_cap = limited.map_or(1.0, |limited| limited.rate);
     }
 }
 

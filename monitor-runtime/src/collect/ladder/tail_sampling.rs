@@ -18,7 +18,9 @@ use crate::platform::clock::Clock;
 use crate::record::{Header, Kept, Outcome, Record, decode};
 use crate::ring::frames;
 use crate::ring::layout::flight;
-use crate::sampling::tail::{Awaited, By, CALLEES_WHOLE_MAX, Drawn, Fates, Round, Thinned, UnderWay};
+use crate::sampling::tail::{
+    Awaited, CALLEES_WHOLE_MAX, Decisions, InFlight, Round, SampledBy, SampledCall, TailSampling,
+};
 use crate::thread::pool::RESERVED_SPANS;
 
 impl Ladder {
@@ -32,7 +34,7 @@ impl Ladder {
         clock: &Clock,
         functions: &mut Functions,
         events: &mut Events,
-    ) -> Option<Thinned> {
+    ) -> Option<Decisions> {
         let passed = now.saturating_sub(self.last_drain).as_secs_f64();
         self.last_drain = now;
         self.fates.age(now);
@@ -59,14 +61,14 @@ impl Ladder {
         let Self { fates, states, seed, .. } = self;
         let round = Round {
             shares: &shares,
-            under_way: &in_flight,
+            in_flight: &in_flight,
             take_first: |site: u32| {
                 let state = functions.get(site).map(|function| states.get_or_create(function));
                 state.is_some_and(FunctionState::take_first)
             },
             seed: *seed,
         };
-        let decided = fates.thin(calls, round);
+        let decided = fates.decide(calls, round);
         if fates.take_news() {
             // Callers are lowered to their callees as soon as it is known who calls whom; otherwise their trees would
             // lack callees until the next drain.
@@ -106,7 +108,7 @@ impl Ladder {
                 && shares.get(&id).is_some_and(|share| *share < 1.0)
             {
                 // No fewer seconds than a drain interval, because a burst of a moment need not go on.
-                state.rung.brake(calls / seconds, bounds);
+                state.rung.throttle(calls / seconds, bounds);
             }
         }
         keep_trees_whole(functions, states, fates);
@@ -120,18 +122,18 @@ impl Ladder {
 
     /// Returns the calls that have begun and not ended, by span, as far as frames and the slots of suspended calls show
     /// them.
-    fn in_flight(&self) -> HashMap<u64, UnderWay> {
+    fn in_flight(&self) -> HashMap<u64, InFlight> {
         let mut calls = HashMap::new();
         for slot in self.rings.flights.slots() {
             // Observes the span, which is stored before the site.
             let site = slot[flight::SITE].load(Ordering::Acquire) as u32;
             let span = slot[flight::SPAN].load(Ordering::Relaxed);
-            calls.insert(span, UnderWay { site, parent: 0 });
+            calls.insert(span, InFlight { site, parent: 0 });
         }
         for state in self.rings.all() {
             let mut parent = 0;
             for frame in frames::under_way(state.page.words) {
-                calls.insert(frame.span, UnderWay { site: frame.site, parent });
+                calls.insert(frame.span, InFlight { site: frame.site, parent });
                 parent = frame.span;
             }
         }
@@ -147,7 +149,7 @@ impl Ladder {
         header: Header,
         times: &Times,
         has_values: bool,
-        tail: Option<&Thinned>,
+        tail: Option<&Decisions>,
     ) -> Option<Header> {
         let decided = self.kept_header(function, header, times, tail);
         let since = &mut self.states.get_or_create(function).since;
@@ -162,10 +164,10 @@ impl Ladder {
         function: &Function,
         mut header: Header,
         times: &Times,
-        tail: Option<&Thinned>,
+        tail: Option<&Decisions>,
     ) -> Option<Header> {
         let state = self.states.get_or_create(function);
-        let fate = tail.map(|tail| tail.of(header.span));
+        let fate = tail.map(|tail| tail.decision(header.span));
         let share = fate.map_or(1.0, |fate| fate.probability);
         if header.outcome == Outcome::Ok {
             if state.slow.takes(times) {
@@ -218,7 +220,7 @@ struct Survey {
 }
 
 impl Survey {
-    fn new(drained: &[(usize, Vec<u64>)], fates: &Fates) -> Self {
+    fn new(drained: &[(usize, Vec<u64>)], fates: &TailSampling) -> Self {
         let mut survey = Self::default();
         let mut last = (0, Offered::default());
         let mut add = |(site, more): (u32, Offered)| {
@@ -226,12 +228,12 @@ impl Survey {
             (sum.rows, sum.calls) = (sum.rows + more.rows, sum.calls + more.calls);
         };
         each_call(drained, |call, weight| {
-            survey.awaited.pass(&call);
-            survey.is_concerned |= fates.concern(&call);
+            survey.awaited.add(&call);
+            survey.is_concerned |= fates.concerns(&call);
             if fates.awaits(call.span) {
                 survey.arrived.push(call.span);
             }
-            if !matches!(call.by, By::Certainty | By::Chance) {
+            if !matches!(call.by, SampledBy::Certainty | SampledBy::Chance) {
                 return;
             }
             if call.site != last.0 {
@@ -246,20 +248,20 @@ impl Survey {
 }
 
 /// Hands over each call of a drain with its weight.
-fn each_call(drained: &[(usize, Vec<u64>)], mut found: impl FnMut(Drawn, f32)) {
+fn each_call(drained: &[(usize, Vec<u64>)], mut found: impl FnMut(SampledCall, f32)) {
     for (_, words) in drained {
         let mut at = 0;
         while let Some((record, used)) = words.get(at..).and_then(decode) {
             if let Record::Call(header, ..) = record {
                 let by = match header.kept {
                     // Callers write exactly 1 into the header of a call that was sampled for certain.
-                    Kept::Sampled if header.weight.to_bits() == 1_f32.to_bits() => By::Certainty,
-                    Kept::Sampled => By::Chance,
-                    Kept::First => By::BeingFirst,
-                    Kept::Failed | Kept::Slow => By::Itself,
+                    Kept::Sampled if header.weight.to_bits() == 1_f32.to_bits() => SampledBy::Certainty,
+                    Kept::Sampled => SampledBy::Chance,
+                    Kept::First => SampledBy::FirstCalls,
+                    Kept::Failed | Kept::Slow => SampledBy::Outcome,
                 };
                 let Header { site, span, parent, trace, start, .. } = header;
-                found(Drawn { site, span, parent, trace, start, by }, header.weight);
+                found(SampledCall { site, span, parent, trace, start, by }, header.weight);
             }
             at += used;
         }

@@ -15,10 +15,10 @@ pub(super) fn fidelity(rate: f64, is_counted: bool) -> &'static str {
 /// Returns the reason for a function's rate and fidelity.
 pub(super) fn reason(rung: &Rung, source: Source) -> String {
     match rung.reason {
-        _ if rung.whole < rung.cap => {
+        _ if rung.tree_cap < rung.cap => {
             "what it calls is called more often than rows may be written, and trees are kept whole".to_owned()
         }
-        Reason::AsAsked => format!("as asked by {}", source.as_str()),
+        Reason::AsRequested => format!("as asked by {}", source.as_str()),
         Reason::Rows { calls } => format!("{} calls/s are more than rows may be written", count(calls)),
         Reason::Overrun => "calls came faster than they could be collected".to_owned(),
         Reason::Overhead { percent } => format!("recording more would cost about {percent:.1} % of the CPU"),

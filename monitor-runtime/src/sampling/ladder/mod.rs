@@ -1,56 +1,56 @@
-//! The fidelity ladder: how much is recorded of each function, from what it did in the last second.
+//! The fidelity ladder decides how much of each function is recorded, from the function's last second.
 //!
-//! In: calls, rows and costs of each function, the bounds, what was asked for. Out: a cap on the rate of
-//! its rows and whether its calls are timed or only counted. Down at once, up slowly. Pure: what is done
-//! about it, and when it is looked at, others know.
+//! Takes calls, rows and costs of each function, the bounds and the requested rate. Gives a cap on the rate of
+//! the function's rows, and whether its calls are timed or only counted. A function sinks at once and rises
+//! slowly. Pure: the collector knows when to look and applies the result.
 
 mod overhead;
 
-pub(crate) use overhead::{Balance, Overhead, Place};
+pub(crate) use overhead::{Candidate, Overhead, OverheadControl};
 
-/// What holds for all functions.
+/// The bounds for all functions.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Bounds {
-    /// Most rows a second and function; infinite for no bound.
+    /// The most rows per second and function; infinite for no bound.
     pub(crate) rows_per_s: f64,
-    /// Share of the process's CPU time that recording may cost; 1 for no bound.
+    /// The share of the process's CPU time that recording may cost; 1 for no bound.
     pub(crate) overhead: f64,
 }
 
 impl Bounds {
-    /// From the settings' own figures: no rows means no bound on them.
+    /// Converts the values of the settings, where 0 rows mean no bound.
     pub(crate) fn new(max_rate: u32, max_overhead: f64) -> Self {
         let rows_per_s = if max_rate == 0 { f64::INFINITY } else { f64::from(max_rate) };
         Self { rows_per_s, overhead: max_overhead }
     }
 }
 
-/// What things cost, ns each.
+/// The costs of calls and records, in ns each.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(crate) struct Costs {
-    /// A call that leaves a record without values, to its caller.
+    /// The cost to the caller of a call that leaves a record without values.
     pub(crate) recorded: f64,
-    /// What captured values add.
+    /// The additional cost of captured values.
     pub(crate) values: f64,
-    /// A call that is timed and leaves no record.
+    /// The cost of a call that is timed and leaves no record.
     pub(crate) timed: f64,
-    /// A call that is only counted.
+    /// The cost of a call that is only counted.
     pub(crate) counted: f64,
-    /// A record, to the collector.
+    /// The cost of a record to the collector.
     pub(crate) drained: f64,
 }
 
-/// What a function did, each a second.
+/// The calls of a function, per second.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(crate) struct Load {
-    /// Calls ended.
+    /// Calls that ended.
     pub(crate) calls: f64,
     /// Calls that left a record.
     pub(crate) records: f64,
     /// Records that carried values.
     pub(crate) with_values: f64,
-    /// Calls that were drawn for a row.
-    pub(crate) drawn: f64,
+    /// Calls that were sampled for a row.
+    pub(crate) sampled: f64,
     /// Calls that were timed and left no record.
     pub(crate) timed: f64,
     /// Calls that were only counted.
@@ -58,93 +58,94 @@ pub(crate) struct Load {
 }
 
 impl Load {
-    /// What its callers pay, ns a second.
-    pub(crate) fn on_callers(&self, costs: &Costs) -> f64 {
+    /// Returns the cost to the callers, in ns per second.
+    pub(crate) fn caller_cost(&self, costs: &Costs) -> f64 {
         self.records * costs.recorded
             + self.with_values * costs.values
             + self.timed * costs.timed
             + self.counted * costs.counted
     }
 
-    /// The same with the collector's part.
-    pub(crate) fn in_all(&self, costs: &Costs) -> f64 {
-        self.on_callers(costs) + self.records * costs.drained
+    /// Returns the cost to the callers and the collector, in ns per second.
+    pub(crate) fn total_cost(&self, costs: &Costs) -> f64 {
+        self.caller_cost(costs) + self.records * costs.drained
     }
 
-    /// What a call that is drawn costs more than one that is not.
-    fn of_a_row(&self, costs: &Costs) -> f64 {
+    /// Returns the additional cost of a sampled call over an unsampled one.
+    fn row_cost(&self, costs: &Costs) -> f64 {
         let values = if self.records > 0.0 { self.with_values / self.records } else { 0.0 };
         costs.recorded + values * costs.values + costs.drained
     }
 }
 
-/// Why a function is recorded less than was asked for.
+/// The reason why a function is recorded less than requested.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(crate) enum Reason {
-    /// It is not.
+    /// The function is recorded as requested.
     #[default]
-    AsAsked,
-    /// It makes more calls a second than rows may be written.
+    AsRequested,
+    /// The function makes more calls per second than rows may be written.
     Rows {
-        /// How many calls a second.
+        /// The calls per second.
         calls: f64,
     },
-    /// Its calls came faster than the collector could take them in.
+    /// The calls came faster than the collector could drain them.
     Overrun,
-    /// Recording would cost more than it may.
+    /// Recording would exceed the budget.
     Overhead {
-        /// What it would cost, in percent of the process's CPU time.
+        /// The cost of recording, in percent of the process's CPU time.
         percent: f64,
     },
-    /// Even counting its calls costs more than recording may, and less than that is not to be had.
+    /// Even counting the calls exceeds the budget, and no cheaper rung exists.
     CountingAlone {
-        /// What counting costs, in percent of the process's CPU time.
+        /// The cost of counting, in percent of the process's CPU time.
         percent: f64,
     },
 }
 
-/// Where a function stands.
+/// The place of a function on the ladder.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Rung {
-    /// The rate of its rows is at most this.
+    /// The highest rate of the function's rows.
     pub(crate) cap: f64,
-    /// Whether its calls are only counted.
+    /// True if the calls are only counted.
     pub(crate) is_counted: bool,
+    /// The reason for the rung.
     pub(crate) reason: Reason,
-    /// And at most this, lest its callees' caps take them out of its trees.
-    pub(crate) whole: f64,
-    /// Rows a second that the overhead leaves it; infinite for no bound.
+    /// A second cap on the rate, which keeps the callees in the function's trees although they are capped.
+    pub(crate) tree_cap: f64,
+    /// The rows per second that the overhead leaves; infinite for no bound.
     rows_max: f64,
-    /// Looks in a row at which the cap could have been higher.
+    /// The number of consecutive looks at which the cap could have been higher.
     calm: u32,
 }
 
 impl Default for Rung {
     fn default() -> Self {
-        let (reason, rows_max) = (Reason::AsAsked, f64::INFINITY);
-        Self { cap: 1.0, is_counted: false, reason, whole: 1.0, rows_max, calm: 0 }
+        let (reason, rows_max) = (Reason::AsRequested, f64::INFINITY);
+        Self { cap: 1.0, is_counted: false, reason, tree_cap: 1.0, rows_max, calm: 0 }
     }
 }
 
-/// A new cap aims at this share of the rows that are allowed, so that chance does not pass the bound.
+/// A new cap aims at this share of the allowed rows, so that chance does not exceed the bound.
 const AIM: f64 = 0.75;
-/// Calls that are not more than this share of it all have their rows.
+/// If the calls are at most this share of the allowed rows, every call has a row.
 const FITS: f64 = 0.9;
-/// The cap rises when there were fewer rows than this share of those allowed,
+/// The cap may rise if there were fewer rows than this share of the allowed rows.
 const RISE_BELOW: f64 = 0.4;
-/// at so many looks in a row,
+/// The cap rises after this many consecutive looks with few rows.
 const RISE_AFTER: u32 = 3;
-/// by this factor.
+/// The factor by which the cap rises.
 const RISE: f64 = 2.0;
 
 impl Rung {
-    /// The most that the rate of its rows may be.
+    /// Returns the highest rate of the function's rows by both caps.
     pub(crate) fn limit(&self) -> f64 {
-        self.cap.min(self.whole)
+        self.cap.min(self.tree_cap)
     }
 
-    /// Makes the cap such that so many calls a second stay within the bound. Never raises it.
-    pub(crate) fn brake(&mut self, calls_per_s: f64, bounds: &Bounds) {
+    /// Lowers the cap so that this many calls per second stay within the bound. Never raises the cap.
+    pub(crate) fn throttle(&mut self, calls_per_s: f64, bounds: &Bounds) {
         let aim = self.aim(calls_per_s, bounds);
         if aim < self.cap {
             self.cap = aim;
@@ -154,16 +155,16 @@ impl Rung {
     }
 
     /// Adapts the cap to the rows of the last second.
-    pub(crate) fn adapt(&mut self, load: &Load, asked: f64, bounds: &Bounds) {
+    pub(crate) fn adapt(&mut self, load: &Load, requested: f64, bounds: &Bounds) {
         let rows_max = self.rows_max.min(bounds.rows_per_s);
-        // Up to three standard deviations more are chance; what is too much is thinned out all the same.
-        if load.drawn > rows_max + 3.0 * rows_max.sqrt() {
-            self.brake(load.calls, bounds);
-        } else if self.cap < 1.0 && (load.drawn < RISE_BELOW * rows_max || load.calls <= FITS * rows_max) {
+        // Up to three standard deviations more are chance; tail sampling removes the excess in any case.
+        if load.sampled > rows_max + 3.0 * rows_max.sqrt() {
+            self.throttle(load.calls, bounds);
+        } else if self.cap < 1.0 && (load.sampled < RISE_BELOW * rows_max || load.calls <= FITS * rows_max) {
             self.calm += 1;
             let aim = self.aim(load.calls, bounds);
             if self.reason == Reason::Overrun && rows_max.is_finite() {
-                // Callers braked as hard as they could, not knowing how often they call.
+                // Callers throttled as far as they could, because they do not know how often they call.
                 self.cap = self.cap.max(aim);
                 self.reason = Reason::Rows { calls: load.calls };
             } else if self.calm >= RISE_AFTER || rows_max.is_infinite() {
@@ -173,10 +174,10 @@ impl Rung {
         } else {
             self.calm = 0;
         }
-        if self.cap >= asked {
+        if self.cap >= requested {
             self.cap = 1.0;
             if !self.is_counted {
-                self.reason = Reason::AsAsked;
+                self.reason = Reason::AsRequested;
             }
         }
     }
@@ -194,22 +195,22 @@ mod tests {
 
     pub(super) const BOUNDS: Bounds = Bounds { rows_per_s: 1000.0, overhead: 0.01 };
 
-    /// What a function with so many calls a second does on this rung.
-    pub(super) fn load(calls: f64, rung: &Rung, asked: f64) -> Load {
-        let drawn = calls * asked.min(rung.cap);
-        let left = calls - drawn;
+    /// Returns the load of a function with this many calls per second on this rung.
+    pub(super) fn load(calls: f64, rung: &Rung, requested: f64) -> Load {
+        let sampled = calls * requested.min(rung.cap);
+        let left = calls - sampled;
         let (timed, counted) =
             if rung.is_counted { (left / 256.0, left * 255.0 / 256.0) } else { (left, 0.0) };
-        Load { calls, records: drawn, with_values: 0.0, drawn, timed, counted }
+        Load { calls, records: sampled, with_values: 0.0, sampled, timed, counted }
     }
 
     #[test]
     fn rows_come_down_at_once_and_go_up_slowly() {
         let mut rung = Rung::default();
-        let busy = Load { calls: 30_000.0, drawn: 30_000.0, ..Load::default() };
+        let busy = Load { calls: 30_000.0, sampled: 30_000.0, ..Load::default() };
         rung.adapt(&busy, 1.0, &BOUNDS);
         assert_eq!((rung.cap, rung.reason), (0.025, Reason::Rows { calls: 30_000.0 }));
-        // As busy as before it stays where it is.
+        // A function that stays as busy stays on its rung.
         for _ in 0..50 {
             rung.adapt(&load(30_000.0, &rung, 1.0), 1.0, &BOUNDS);
         }
@@ -220,11 +221,11 @@ mod tests {
             caps.push(rung.cap);
         }
         assert_eq!(caps[..6], [0.025, 0.025, 0.05, 0.05, 0.05, 0.1]);
-        assert_eq!((caps.len(), rung.reason), (18, Reason::AsAsked));
+        assert_eq!((caps.len(), rung.reason), (18, Reason::AsRequested));
     }
 
     #[test]
-    fn what_callers_braked_for_themselves_is_put_right_at_the_next_look() {
+    fn what_callers_throttled_for_themselves_is_put_right_at_the_next_look() {
         let mut rung = Rung { cap: 1e-5, reason: Reason::Overrun, ..Rung::default() };
         rung.adapt(&load(1e5, &rung, 1.0), 1.0, &BOUNDS);
         assert_eq!((rung.cap, rung.reason), (0.0075, Reason::Rows { calls: 1e5 }));
@@ -244,11 +245,11 @@ mod tests {
     #[test]
     fn a_rate_asked_for_is_never_raised() {
         let mut rung = Rung::default();
-        rung.brake(1e6, &BOUNDS);
+        rung.throttle(1e6, &BOUNDS);
         for _ in 0..100 {
             rung.adapt(&load(10.0, &rung, 0.01), 0.01, &BOUNDS);
         }
         let load = load(10.0, &rung, 0.01);
-        assert_eq!(Place { rung: &mut rung, load, asked: 0.01 }.rate(), 0.01);
+        assert_eq!(Candidate { rung: &mut rung, load, requested: 0.01 }.rate(), 0.01);
     }
 }

@@ -1,33 +1,33 @@
-//! The budget of all functions together: those that cost most give way first, and rise again one by one.
+//! The budget of all functions together. The most expensive functions sink first, and rise again one by one.
 
 use super::{Bounds, Costs, Load, Reason, Rung};
 
 /// A function on the ladder.
 #[derive(Debug)]
-pub(crate) struct Place<'a> {
+pub(crate) struct Candidate<'a> {
     pub(crate) rung: &'a mut Rung,
     pub(crate) load: Load,
-    pub(crate) asked: f64,
+    pub(crate) requested: f64,
 }
 
-impl Place<'_> {
+impl Candidate<'_> {
     pub(super) fn rate(&self) -> f64 {
-        self.asked.min(self.rung.limit())
+        self.requested.min(self.rung.limit())
     }
 
-    /// What counting its calls costs where that alone is more than recording may cost; 0 else.
+    /// Returns the cost of counting the calls if that alone exceeds the budget; else 0.
     fn counting_alone(&self, costs: &Costs, budget: f64) -> f64 {
         let counting = self.load.counted * costs.counted;
         if self.rung.is_counted && counting > budget { counting } else { 0.0 }
     }
 
-    /// What it would save to sink it, and how.
+    /// Returns the saving of the best step down, and the step.
     fn sinking(&self, costs: &Costs) -> Option<(f64, Step)> {
-        let Load { calls, drawn, timed, .. } = self.load;
-        let rows_left = (drawn / SINK).max(ROWS_LEAST);
-        let of_rows = (drawn - rows_left) * self.load.of_a_row(costs);
+        let Load { calls, sampled, timed, .. } = self.load;
+        let rows_left = (sampled / SINK).max(ROWS_LEAST);
+        let of_rows = (sampled - rows_left) * self.load.row_cost(costs);
         if self.rate() >= 1.0 {
-            // Calls without a row are timed instead.
+            // Calls without a row are timed instead, which costs something too.
             let saving = of_rows - (calls - rows_left) * costs.timed;
             return (saving > 0.0).then_some((saving, Step::Rows(rows_left)));
         }
@@ -39,14 +39,14 @@ impl Place<'_> {
         }
     }
 
-    /// What it would cost to raise it, and how.
+    /// Returns the cost of the next step up, and the step.
     fn raising(&self, costs: &Costs) -> Option<(f64, Step)> {
-        let Load { drawn, counted, .. } = self.load;
+        let Load { sampled, counted, .. } = self.load;
         if self.rung.is_counted {
             return Some((counted * (costs.timed - costs.counted), Step::Timing));
         }
         let rows = self.rung.rows_max * SINK;
-        rows.is_finite().then(|| ((SINK - 1.0) * drawn * self.load.of_a_row(costs), Step::Rows(rows)))
+        rows.is_finite().then(|| ((SINK - 1.0) * sampled * self.load.row_cost(costs), Step::Rows(rows)))
     }
 
     fn sink(&mut self, step: Step, bounds: &Bounds, percent: f64) {
@@ -54,7 +54,7 @@ impl Place<'_> {
             Step::Timing => self.rung.is_counted = true,
             Step::Rows(rows) => {
                 self.rung.rows_max = rows;
-                self.rung.brake(self.load.calls, bounds);
+                self.rung.throttle(self.load.calls, bounds);
             }
         }
         self.rung.reason = Reason::Overhead { percent };
@@ -77,93 +77,94 @@ impl Place<'_> {
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Step {
-    /// Between timing all calls and a share of them.
+    /// Switches between timing all calls and timing a share of them.
     Timing,
-    /// To so many rows a second.
+    /// Changes the bound to this many rows per second.
     Rows(f64),
 }
 
-/// What a second of recording cost, against what it may.
+/// The CPU time of the last second.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(crate) struct Overhead {
-    /// CPU time of the whole process, ns a second.
+    /// CPU time of the whole process, in ns per second.
     pub(crate) process: f64,
-    /// CPU time of the recorder's thread, ns a second.
+    /// CPU time of the recorder's thread, in ns per second.
     pub(crate) collector: f64,
 }
 
 /// Keeps the costs of all functions together within the budget.
 #[derive(Debug, Default)]
-pub(crate) struct Balance {
-    /// Looks in a row that left room.
+pub(crate) struct OverheadControl {
+    /// The number of consecutive looks that left room in the budget.
     calm: u32,
 }
 
-/// A function that costs too much keeps a tenth of its rows,
+/// A function that costs too much keeps a tenth of its rows.
 const SINK: f64 = 10.0;
-/// and at least so many a second: a trickle is still worth reading.
+/// A sinking function keeps at least this many rows per second, because a few rows are still worth reading.
 const ROWS_LEAST: f64 = 10.0;
-/// A budget is at least this, ns a second: a tenth of a percent of a core, which is what an idle
-/// recorder takes. A program that sleeps most of its time need not lose its rows over that.
+/// The smallest budget, in ns per second: a tenth of a percent of a core, which an idle recorder takes. A
+/// program that sleeps most of its time therefore keeps its rows.
 const BUDGET_LEAST: f64 = 1e6;
-/// Sinking a function is worth it from this share of the budget on.
+/// A function sinks only if that saves at least this share of the budget.
 const SAVING_LEAST: f64 = 0.01;
-/// The cheapest functions are left alone that together make up less than this share of what all cost: their
-/// rows would be lost, and hardly anything won.
+/// The cheapest functions, which together make up less than this share of the total cost, do not sink: their
+/// rows would be lost for hardly any saving.
 const LEFT_ALONE: f64 = 0.05;
-/// Nor is any function lowered where all together would save less than this share of what is too much.
+/// No function sinks if all functions together would save less than this share of the excess.
 const WON_LEAST: f64 = 0.25;
-/// A function rises after so many looks
+/// A function may rise after this many consecutive looks with low costs.
 const RAISE_AFTER: u32 = 5;
-/// with costs below this share of the budget,
+/// Costs are low below this share of the budget.
 const RAISE_BELOW: f64 = 0.5;
-/// if they then stay below this one.
+/// A function rises only if the costs stay below this share of the budget afterwards.
 const RAISE_TO: f64 = 0.75;
 
-/// A record with a kilobyte of values costs the collector no more than this, ns. Where it was busy for longer, that
-/// was with something else.
+/// The most that a record costs the collector, in ns: a record with a kilobyte of values costs less. If the
+/// collector was busy for longer, it was busy with other work.
 const DRAINED_MOST: f64 = 10_000.0;
 
 impl Costs {
-    /// The same where the collector's time, ns a second, says that a record costs more: it carries values.
+    /// Raises the cost of a record to what the collector's time, in ns per second, says: records with values
+    /// cost more.
     fn with_collector(self, ns: f64, records: f64) -> Self {
         let drained = ((ns - BUDGET_LEAST) / records.max(1.0)).min(DRAINED_MOST);
         Self { drained: self.drained.max(drained), ..self }
     }
 }
 
-impl Balance {
-    /// Sinks the most expensive functions while recording costs more than it may; lets one rise again
-    /// after a while with room. Returns the costs of the last second and the budget, ns a second.
+impl OverheadControl {
+    /// Sinks the most expensive functions while recording exceeds the budget, and raises one again after a
+    /// while with room. Returns the costs of the last second and the budget, in ns per second.
     pub(crate) fn keep(
         &mut self,
-        places: &mut [Place<'_>],
+        candidates: &mut [Candidate<'_>],
         costs: &Costs,
         overhead: Overhead,
         bounds: &Bounds,
     ) -> (f64, f64) {
-        let records: f64 = places.iter().map(|place| place.load.records).sum();
+        let records: f64 = candidates.iter().map(|candidate| candidate.load.records).sum();
         let costs = &costs.with_collector(overhead.collector, records);
-        let on_callers: f64 = places.iter().map(|place| place.load.on_callers(costs)).sum();
+        let on_callers: f64 = candidates.iter().map(|candidate| candidate.load.caller_cost(costs)).sum();
         let total = on_callers + overhead.collector;
         let budget = (bounds.overhead * overhead.process).max(BUDGET_LEAST);
-        // What no rung saves, and all that such a function costs besides. Others would lose their rows to it, and
-        // nothing would be won.
-        let alone = places.iter().filter(|place| place.counting_alone(costs, budget) > 0.0);
-        let alone: f64 = alone.map(|place| place.load.in_all(costs)).sum();
+        // Functions that are too expensive even to count are left out of the sum with all their costs. No rung
+        // saves these costs, and other functions would lose their rows for nothing.
+        let alone = candidates.iter().filter(|candidate| candidate.counting_alone(costs, budget) > 0.0);
+        let alone: f64 = alone.map(|candidate| candidate.load.total_cost(costs)).sum();
         let to_save = (total - alone).max(0.0);
         if bounds.overhead >= 1.0 {
-            for place in places {
-                place.rung.is_counted = false;
-                place.rung.rows_max = f64::INFINITY;
+            for candidate in candidates {
+                candidate.rung.is_counted = false;
+                candidate.rung.rows_max = f64::INFINITY;
             }
         } else if to_save > budget {
             self.calm = 0;
-            sink(places, costs, (to_save, budget), overhead.process, bounds);
+            sink(candidates, costs, (to_save, budget), overhead.process, bounds);
         } else {
-            say_alone(places, costs, budget, overhead.process);
+            mark_counting_alone(candidates, costs, budget, overhead.process);
             self.calm = if to_save < RAISE_BELOW * budget { self.calm + 1 } else { 0 };
-            if self.calm >= RAISE_AFTER && raise(places, costs, RAISE_TO * budget - to_save, bounds) {
+            if self.calm >= RAISE_AFTER && raise(candidates, costs, RAISE_TO * budget - to_save, bounds) {
                 self.calm = 0;
             }
         }
@@ -172,56 +173,59 @@ impl Balance {
 }
 
 fn sink(
-    places: &mut [Place<'_>],
+    candidates: &mut [Candidate<'_>],
     costs: &Costs,
     (mut total, budget): (f64, f64),
     process: f64,
     bounds: &Bounds,
 ) {
-    say_alone(places, costs, budget, process);
+    mark_counting_alone(candidates, costs, budget, process);
     let percent_of = |ns: f64| 100.0 * ns / process.max(1.0);
-    places.sort_by(|a, b| b.load.in_all(costs).total_cmp(&a.load.in_all(costs)));
-    let sinks = |place: &&mut Place<'_>| place.counting_alone(costs, budget) <= 0.0;
-    let of_all: f64 = places.iter_mut().filter(sinks).map(|place| place.load.in_all(costs)).sum();
+    candidates.sort_by(|a, b| b.load.total_cost(costs).total_cmp(&a.load.total_cost(costs)));
+    let sinks = |candidate: &&mut Candidate<'_>| candidate.counting_alone(costs, budget) <= 0.0;
+    let of_all: f64 =
+        candidates.iter_mut().filter(sinks).map(|candidate| candidate.load.total_cost(costs)).sum();
     let mut of_cheaper = of_all;
     let worth = |(saving, _): &(f64, Step)| *saving >= SAVING_LEAST * budget;
-    let to_be_saved = places.iter_mut().filter(sinks).filter_map(|place| place.sinking(costs).filter(worth));
+    let to_be_saved =
+        candidates.iter_mut().filter(sinks).filter_map(|candidate| candidate.sinking(costs).filter(worth));
     if to_be_saved.map(|(saving, _)| saving).sum::<f64>() < WON_LEAST * (total - budget) {
         return;
     }
-    // Of one that costs too much to count, fewer rows would not help, and are all that is left to see of it.
-    for place in places.iter_mut().filter(sinks) {
+    // A function that is too expensive to count does not sink: fewer rows would not help, and its rows are all
+    // that is left to see of it.
+    for candidate in candidates.iter_mut().filter(sinks) {
         if total <= budget || of_cheaper < LEFT_ALONE * of_all {
             return;
         }
-        let in_all = place.load.in_all(costs);
+        let in_all = candidate.load.total_cost(costs);
         of_cheaper -= in_all;
-        if let Some((saving, step)) = place.sinking(costs).filter(worth) {
-            place.sink(step, bounds, percent_of(in_all));
+        if let Some((saving, step)) = candidate.sinking(costs).filter(worth) {
+            candidate.sink(step, bounds, percent_of(in_all));
             total -= saving;
         }
     }
 }
 
-/// Says so where counting a function's calls costs more than all recording may.
-fn say_alone(places: &mut [Place<'_>], costs: &Costs, budget: f64, process: f64) {
-    for place in places {
-        let alone = place.counting_alone(costs, budget);
+/// Sets the reason of functions whose counting alone exceeds the budget.
+fn mark_counting_alone(candidates: &mut [Candidate<'_>], costs: &Costs, budget: f64, process: f64) {
+    for candidate in candidates {
+        let alone = candidate.counting_alone(costs, budget);
         if alone > 0.0 {
-            place.rung.reason = Reason::CountingAlone { percent: 100.0 * alone / process.max(1.0) };
+            candidate.rung.reason = Reason::CountingAlone { percent: 100.0 * alone / process.max(1.0) };
         }
     }
 }
 
-/// Raises the function that costs least to raise, if that fits.
-fn raise(places: &mut [Place<'_>], costs: &Costs, room: f64, bounds: &Bounds) -> bool {
-    let cheapest = places
+/// Raises the function that costs least to raise, if the cost fits. Returns whether it did.
+fn raise(candidates: &mut [Candidate<'_>], costs: &Costs, room: f64, bounds: &Bounds) -> bool {
+    let cheapest = candidates
         .iter_mut()
-        .filter_map(|place| place.raising(costs).map(|(cost, step)| (cost, step, place)))
+        .filter_map(|candidate| candidate.raising(costs).map(|(cost, step)| (cost, step, candidate)))
         .min_by(|a, b| a.0.total_cmp(&b.0));
     match cheapest {
-        Some((cost, step, place)) if cost <= room => {
-            place.raise(step, bounds);
+        Some((cost, step, candidate)) if cost <= room => {
+            candidate.raise(step, bounds);
             true
         }
         _ => false,
@@ -236,23 +240,23 @@ mod tests {
     const COSTS: Costs = Costs { recorded: 20.0, values: 20.0, timed: 25.0, counted: 2.0, drained: 1000.0 };
     const CORE: Overhead = Overhead { process: 1e9, collector: 1e6 };
 
-    /// Looks so many times at functions with these calls a second.
+    /// Looks this many times at functions with these calls per second.
     fn look(rungs: &mut [Rung], calls: &[f64], looks: usize) -> (f64, f64) {
         look_while(CORE, rungs, calls, looks)
     }
 
-    /// The same, while that much CPU time is used.
+    /// Does the same while this much CPU time is used.
     fn look_while(overhead: Overhead, rungs: &mut [Rung], calls: &[f64], looks: usize) -> (f64, f64) {
-        let mut balance = Balance::default();
+        let mut control = OverheadControl::default();
         let mut last = (0.0, 0.0);
         for _ in 0..looks {
-            let mut places: Vec<Place<'_>> = Vec::new();
+            let mut candidates: Vec<Candidate<'_>> = Vec::new();
             for (rung, calls) in rungs.iter_mut().zip(calls) {
                 let load = load(*calls, rung, 1.0);
                 rung.adapt(&load, 1.0, &BOUNDS);
-                places.push(Place { rung, load, asked: 1.0 });
+                candidates.push(Candidate { rung, load, requested: 1.0 });
             }
-            last = balance.keep(&mut places, &COSTS, overhead, &BOUNDS);
+            last = control.keep(&mut candidates, &COSTS, overhead, &BOUNDS);
         }
         last
     }
@@ -271,7 +275,7 @@ mod tests {
         assert!(rungs[0].is_counted && rungs[0].cap < 2e-4, "{:?}", rungs[0]);
         assert!(matches!(rungs[0].reason, Reason::Overhead { .. }), "{:?}", rungs[0]);
         assert_eq!(rungs[1], Rung::default());
-        // There it stays: it would cost too much again.
+        // The function stays on its rung, because rising would cost too much again.
         let (total, budget) = look(&mut rungs, &[4e6, 1.0], 50);
         assert!(rungs[0].is_counted && total < 1.2 * budget, "{total} {budget}");
     }
@@ -279,9 +283,9 @@ mod tests {
     #[test]
     fn what_costs_next_to_nothing_is_not_lowered_beside_a_function_that_breaks_the_budget() {
         let mut rungs = [Rung::default(); 4];
-        rungs[0].brake(4e6, &BOUNDS);
+        rungs[0].throttle(4e6, &BOUNDS);
         let calls = [4e6, 300.0, 100.0, 20.0];
-        // The collector is still busy with what the first brought before it was braked.
+        // The collector is still busy with the records that the first left before it was throttled.
         look_while(Overhead { collector: 2e8, ..CORE }, &mut rungs, &calls, 1);
         assert!(rungs[0].is_counted, "{:?}", rungs[0]);
         assert_eq!(rungs[1..], [Rung::default(); 3]);
@@ -361,10 +365,15 @@ mod tests {
     fn without_bounds_nothing_sinks() {
         let none = Bounds::new(0, 1.0);
         let mut rung = Rung::default();
-        let load = Load { calls: 1e7, drawn: 1e7, records: 1e7, ..Load::default() };
+        let load = Load { calls: 1e7, sampled: 1e7, records: 1e7, ..Load::default() };
         rung.adapt(&load, 1.0, &none);
-        rung.brake(1e7, &none);
-        Balance::default().keep(&mut [Place { rung: &mut rung, load, asked: 1.0 }], &COSTS, CORE, &none);
+        rung.throttle(1e7, &none);
+        OverheadControl::default().keep(
+            &mut [Candidate { rung: &mut rung, load, requested: 1.0 }],
+            &COSTS,
+            CORE,
+            &none,
+        );
         assert_eq!(rung, Rung::default());
     }
 
@@ -374,8 +383,8 @@ mod tests {
         let idle = Overhead { process: 3e6, collector: 2e6 };
         for _ in 0..10 {
             let load = load(20.0, &rung, 1.0);
-            Balance::default().keep(
-                &mut [Place { rung: &mut rung, load, asked: 1.0 }],
+            OverheadControl::default().keep(
+                &mut [Candidate { rung: &mut rung, load, requested: 1.0 }],
                 &COSTS,
                 idle,
                 &BOUNDS,

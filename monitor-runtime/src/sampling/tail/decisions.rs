@@ -1,17 +1,17 @@
-//! What was decided of calls lately: a bounded memory that forgets the oldest half at a time.
+//! A bounded memory of the latest decisions about calls. It forgets the oldest half at a time.
 
 use std::collections::HashMap;
 
 use crate::limits;
 
-/// Probabilities by span: the latest, between one and two times `FATES_MAX` of them.
+/// The latest probabilities by span, between one and two times `DECISIONS_MAX` of them.
 #[derive(Debug, Default)]
-pub(super) struct Recent {
+pub(super) struct RecentDecisions {
     pub(super) young: HashMap<u64, f64>,
     pub(super) old: HashMap<u64, f64>,
 }
 
-impl Recent {
+impl RecentDecisions {
     pub(super) fn is_empty(&self) -> bool {
         self.young.is_empty() && self.old.is_empty()
     }
@@ -24,7 +24,7 @@ impl Recent {
     }
 
     pub(super) fn insert(&mut self, span: u64, probability: f64) {
-        if self.young.len() >= limits::FATES_MAX {
+        if self.young.len() >= limits::DECISIONS_MAX {
             self.age();
         }
         self.young.insert(span, probability);

@@ -1,14 +1,16 @@
-//! Thins out what was drawn before the ladder could act: a burst leaves as many rows as are allowed.
+//! Tail sampling: decides about calls that were sampled before the ladder could act, so that a burst leaves
+//! no more rows than are allowed.
 //!
-//! In: the calls of one drain, those under way behind it, and for each function the probability with which
-//! its rows may stay. Out: the fate of each call. As on the hot side a tree is kept whole: a callee goes
-//! with its caller, and stays with it unless its own function's probability is lower. What decides is a
-//! number made from the call's id, which has nothing to do with what the call did; so weights divided by
-//! the probability stay unbiased. Pure.
+//! Takes the calls of one drain, the calls that are still in flight, and the probability with which each
+//! function may keep its rows. Gives a decision for each call. A tree is kept whole, as on the hot side: a
+//! callee is removed with its caller, and kept with it unless its own function's probability is lower. The
+//! decision depends on a number made from the call's id, which is independent of the call's result, so
+//! weights divided by the probability stay unbiased. Pure.
 //!
-//! A caller ends after its callees, often in a later drain. So it is decided of as soon as one of them is
-//! there, by what holds then, and that is remembered until its own record comes. What was thinned out
-//! is remembered for a while longer, for callees on other threads that outlive it.
+//! A caller ends after its callees, often in a later drain. Therefore a caller is decided when its first
+//! callee arrives, by the probabilities of that moment, and the decision is remembered until the caller's own
+//! record arrives. The decision about a removed call is remembered for a while longer, because callees on
+//! other threads may outlive the call.
 
 mod propagate;
 mod decisions;
@@ -20,58 +22,60 @@ use std::time::Duration;
 use super::{Child, Random, child};
 use crate::limits;
 
-use decisions::Recent;
-use propagate::lower;
+use decisions::RecentDecisions;
+use propagate::propagate;
 pub(crate) use propagate::{CALLEES_WHOLE_MAX, Limited};
-pub(crate) use token_bucket::Allowance;
+pub(crate) use token_bucket::TokenBucket;
 
-/// A call, as far as thinning looks at it.
+/// The properties of a call that tail sampling uses.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Drawn {
+pub(crate) struct SampledCall {
     pub(crate) site: u32,
     pub(crate) span: u64,
-    /// 0 for none.
+    /// The id of the caller; 0 for none.
     pub(crate) parent: u64,
-    /// The root of its tree.
+    /// The id of the root of the call's tree.
     pub(crate) trace: u64,
     pub(crate) start: u64,
-    pub(crate) by: By,
+    pub(crate) by: SampledBy,
 }
 
-/// How a call came to leave a record.
+/// The reason why a call left a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum By {
-    /// It was drawn, as every call of its function is.
+pub(crate) enum SampledBy {
+    /// The call was sampled, because every call of its function is.
     Certainty,
-    /// It was drawn by chance.
+    /// The call was sampled by chance.
     Chance,
-    /// It is one of its function's first calls.
-    BeingFirst,
-    /// It failed or was slow, be it drawn or not: it has a row in any case.
-    Itself,
+    /// The call is one of its function's first calls.
+    FirstCalls,
+    /// The call failed or was slow, and therefore keeps its row whether it was sampled or not.
+    Outcome,
 }
 
 /// A call that has begun and not ended.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct UnderWay {
+pub(crate) struct InFlight {
     pub(crate) site: u32,
-    /// 0 for none that is known.
+    /// The id of the caller; 0 if it is not known.
     pub(crate) parent: u64,
 }
 
-/// What becomes of the calls of a drain.
+/// The decisions about the calls of a drain.
 #[derive(Debug, Default)]
-pub(crate) struct Thinned {
-    /// By span; 0 for calls that go.
+pub(crate) struct Decisions {
+    /// The probability of each call by span; 0 for a removed call.
     probabilities: HashMap<u64, f64>,
+    /// The calls that are kept because they are among the first calls of their functions.
     first: HashSet<u64>,
-    /// Of calls whose tree has another root than it had.
+    /// The new roots of calls whose callers were removed.
     roots: HashMap<u64, u64>,
 }
 
-impl Thinned {
-    pub(crate) fn of(&self, span: u64) -> Fate {
-        Fate {
+impl Decisions {
+    /// Returns the decision about a call.
+    pub(crate) fn decision(&self, span: u64) -> Decision {
+        Decision {
             probability: self.probabilities.get(&span).copied().unwrap_or(1.0),
             is_first: self.first.contains(&span),
             root: self.roots.get(&span).copied().unwrap_or(0),
@@ -79,30 +83,31 @@ impl Thinned {
     }
 }
 
-/// What becomes of a call.
+/// The decision about one call.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Fate {
-    /// The probability with which it was kept; 0 for one that goes.
+pub(crate) struct Decision {
+    /// The probability with which the call is kept; 0 for a removed call.
     pub(crate) probability: f64,
-    /// It stays for being one of its function's first calls.
+    /// True if the call is kept because it is one of its function's first calls.
     pub(crate) is_first: bool,
-    /// The root of its tree, where that is another than it was: the caller of the root is gone. 0 else.
+    /// The new root of the call's tree, if the caller of that root was removed; else 0.
     pub(crate) root: u64,
 }
 
-/// What holds in one drain.
+/// The conditions of one drain.
 pub(crate) struct Round<'a, First> {
-    /// By function, where that is less than 1 or the function is busy enough to give rows for whole trees.
+    /// The probability of each function, if it is below 1 or the function is busy enough to give up rows for
+    /// whole trees.
     pub(crate) shares: &'a HashMap<u32, f64>,
-    /// By span.
-    pub(crate) under_way: &'a HashMap<u64, UnderWay>,
-    /// Takes one of a function's first calls, if there are any left.
+    /// The calls in flight, by span.
+    pub(crate) in_flight: &'a HashMap<u64, InFlight>,
+    /// Counts one of a function's first calls; returns false if none is left.
     pub(crate) take_first: First,
     pub(crate) seed: u64,
 }
 
 impl<First> Round<'_, First> {
-    /// The probability for a call, given that of its caller.
+    /// Returns the probability of a call, given that of its caller.
     fn decide(&self, span: u64, site: u32, above: f64) -> f64 {
         let share = self.shares.get(&site).copied().unwrap_or(1.0);
         match child(above, share) {
@@ -114,76 +119,77 @@ impl<First> Round<'_, First> {
     }
 }
 
-/// What was decided of calls that others may still follow.
+/// The decisions that later calls may still depend on.
 #[derive(Debug, Default)]
-pub(crate) struct Fates {
-    /// Of calls that have callees here and are not here themselves.
-    under_way: Recent,
-    /// Of calls that have ended, where it is not that they stay for certain.
-    ended: Recent,
+pub(crate) struct TailSampling {
+    /// Decisions about calls whose callees have arrived and which have not arrived themselves.
+    in_flight: RecentDecisions,
+    /// Decisions about ended calls, except those that are kept for certain.
+    ended: RecentDecisions,
+    /// The time at which `ended` was last aged.
     aged: Duration,
-    /// Functions that call others, and whom.
+    /// Pairs of a calling function and a called one.
     edges: HashSet<(u32, u32)>,
-    /// Whether more of these are known than the caps were last lowered by.
+    /// True if pairs were added since the caps were last lowered.
     has_news: bool,
 }
 
-impl Fates {
-    /// Whether it has become known of more functions who calls them, since this was last asked.
+impl TailSampling {
+    /// Returns whether new pairs of functions became known since the last call of this function.
     pub(crate) fn take_news(&mut self) -> bool {
         std::mem::take(&mut self.has_news)
     }
 
-    /// Forgets what ended long ago.
+    /// Forgets the calls that ended long ago.
     pub(crate) fn age(&mut self, now: Duration) {
-        if now >= self.aged + limits::FATES_AGE {
+        if now >= self.aged + limits::DECISIONS_AGE {
             self.aged = now;
             self.ended.age();
         }
     }
 
-    /// Whether something else was decided of the call, or of its caller, than that it stays for certain.
-    pub(crate) fn concern(&self, call: &Drawn) -> bool {
+    /// Returns whether the call or its caller is subject to a decision other than to be kept for certain.
+    pub(crate) fn concerns(&self, call: &SampledCall) -> bool {
         [call.span, call.parent]
             .iter()
-            .any(|span| self.of(*span).is_some_and(|probability| probability < 1.0))
+            .any(|span| self.probability(*span).is_some_and(|probability| probability < 1.0))
     }
 
-    /// Whether the call's callees were there before it.
+    /// Returns whether callees of the call arrived before it.
     pub(crate) fn awaits(&self, span: u64) -> bool {
-        self.under_way.get(span).is_some()
+        self.in_flight.get(span).is_some()
     }
 
-    /// Takes note of a drain in which all stays: what has arrived, and callers that have not.
+    /// Records a drain whose calls are all kept: the calls that arrived, and callers that have not arrived.
     pub(crate) fn keep_all(
         &mut self,
         arrived: &[u64],
         awaited: &HashMap<u64, u64>,
-        under_way: &HashMap<u64, UnderWay>,
+        in_flight: &HashMap<u64, InFlight>,
     ) {
         for span in arrived {
-            self.under_way.remove(*span);
+            self.in_flight.remove(*span);
         }
         for (span, trace) in awaited {
             let mut next = *span;
-            while next != 0 && self.under_way.get(next).is_none() {
-                self.under_way.insert(next, 1.0);
-                next = under_way.get(&next).map_or(0, |call| call.parent);
+            while next != 0 && self.in_flight.get(next).is_none() {
+                self.in_flight.insert(next, 1.0);
+                next = in_flight.get(&next).map_or(0, |call| call.parent);
             }
-            // It may be on another thread.
-            if self.of(*trace).is_none() {
-                self.under_way.insert(*trace, 1.0);
+            // The root may be on another thread.
+            if self.probability(*trace).is_none() {
+                self.in_flight.insert(*trace, 1.0);
             }
         }
     }
 
-    /// Decides what becomes of calls.
-    pub(crate) fn thin(
+    /// Decides about the calls of a drain.
+    pub(crate) fn decide(
         &mut self,
-        mut calls: Vec<Drawn>,
+        mut calls: Vec<SampledCall>,
         round: Round<'_, impl FnMut(u32) -> bool>,
-    ) -> Thinned {
-        // Whoever calls has begun before whom it calls.
+    ) -> Decisions {
+        // Callers come first, because a caller begins before its callees.
         calls.sort_unstable_by_key(|call| (call.start, call.span));
         self.learn_edges(&calls, round.shares);
         let mut limited: HashMap<u32, Limited> =
@@ -191,48 +197,51 @@ impl Fates {
         for call in &calls {
             limited.entry(call.site).and_modify(|limited| limited.calls += 1.0);
         }
-        let limited = lower(&limited, &self.edges);
+        let limited = propagate(&limited, &self.edges);
         let shares = limited.into_iter().map(|(site, limited)| (site, limited.rate)).collect();
         let mut round = Round { shares: &shares, ..round };
-        let mut thinned =
-            Thinned { probabilities: HashMap::with_capacity(calls.len()), ..Thinned::default() };
+        let mut decisions =
+            Decisions { probabilities: HashMap::with_capacity(calls.len()), ..Decisions::default() };
         for call in &calls {
-            let above = match thinned.probabilities.get(&call.parent) {
+            let above = match decisions.probabilities.get(&call.parent) {
                 _ if call.parent == 0 => 1.0,
                 Some(probability) => *probability,
                 None => {
-                    let root = thinned.probabilities.get(&call.trace).copied();
-                    let root = root.unwrap_or_else(|| self.of_caller(call.trace, 1.0, &round));
-                    self.of_caller(call.parent, root, &round)
+                    let root = decisions.probabilities.get(&call.trace).copied();
+                    let root = root.unwrap_or_else(|| self.decide_caller(call.trace, 1.0, &round));
+                    self.decide_caller(call.parent, root, &round)
                 }
             };
-            let by_chance = self.of(call.span).unwrap_or_else(|| round.decide(call.span, call.site, above));
-            let is_first = call.by == By::Certainty && (round.take_first)(call.site) && by_chance < 1.0;
-            let is_certain = is_first || call.by == By::BeingFirst;
+            let by_chance =
+                self.probability(call.span).unwrap_or_else(|| round.decide(call.span, call.site, above));
+            let is_first =
+                call.by == SampledBy::Certainty && (round.take_first)(call.site) && by_chance < 1.0;
+            let is_certain = is_first || call.by == SampledBy::FirstCalls;
             let probability = if is_certain { 1.0 } else { by_chance };
-            thinned.probabilities.insert(call.span, probability);
+            decisions.probabilities.insert(call.span, probability);
             if is_first {
-                thinned.first.insert(call.span);
+                decisions.first.insert(call.span);
             }
             if above <= 0.0 && probability > 0.0 {
-                thinned.roots.insert(call.span, call.span);
-            } else if let Some(root) = thinned.roots.get(&call.parent) {
-                thinned.roots.insert(call.span, *root);
+                decisions.roots.insert(call.span, call.span);
+            } else if let Some(root) = decisions.roots.get(&call.parent) {
+                decisions.roots.insert(call.span, *root);
             }
         }
-        self.remember(&thinned);
-        thinned
+        self.remember(&decisions);
+        decisions
     }
 
-    /// Takes note of who calls whom, while something is thinned out: of any of these less may be recorded soon.
-    fn learn_edges(&mut self, calls: &[Drawn], shares: &HashMap<u32, f64>) {
+    /// Records the pairs of callers and callees while rows are removed, because any of these functions may
+    /// soon be recorded less.
+    fn learn_edges(&mut self, calls: &[SampledCall], shares: &HashMap<u32, f64>) {
         if shares.is_empty() {
             return;
         }
         let mut sites: HashMap<u64, u32> = HashMap::with_capacity(calls.len());
         for call in calls {
             sites.insert(call.span, call.site);
-            if self.edges.len() < limits::FATES_MAX
+            if self.edges.len() < limits::DECISIONS_MAX
                 && let Some(caller) = sites.get(&call.parent)
             {
                 self.has_news |= self.edges.insert((*caller, call.site));
@@ -240,68 +249,71 @@ impl Fates {
         }
     }
 
-    /// The caps on functions' rates, lowered for callers to bring their callees, as far as it is known who
-    /// calls whom.
-    pub(crate) fn lowered(&self, caps: &HashMap<u32, Limited>) -> HashMap<u32, Limited> {
-        lower(caps, &self.edges)
+    /// Returns the caps on functions' rates, lowered so that kept callers have their callees, as far as the
+    /// pairs of callers and callees are known.
+    pub(crate) fn propagate_caps(&self, caps: &HashMap<u32, Limited>) -> HashMap<u32, Limited> {
+        propagate(caps, &self.edges)
     }
 
-    /// What stays comes first: of all that goes, should it be too much, few have callees that outlive it.
-    fn remember(&mut self, thinned: &Thinned) {
-        let decided = || thinned.probabilities.iter().map(|(span, probability)| (*span, *probability));
-        if !self.under_way.is_empty() {
+    /// Remembers the decisions. Kept calls come first, because few of the removed calls have callees that
+    /// outlive them, should there be too many.
+    fn remember(&mut self, decisions: &Decisions) {
+        let decided = || decisions.probabilities.iter().map(|(span, probability)| (*span, *probability));
+        if !self.in_flight.is_empty() {
             for (span, _) in decided() {
-                self.under_way.remove(span);
+                self.in_flight.remove(span);
             }
         }
         let stay = decided().filter(|(_, probability)| *probability > 0.0 && *probability < 1.0);
         let gone = decided().filter(|(_, probability)| *probability <= 0.0);
-        for (span, probability) in stay.chain(gone).take(limits::FATES_MAX) {
+        for (span, probability) in stay.chain(gone).take(limits::DECISIONS_MAX) {
             self.ended.insert(span, probability);
         }
     }
 
-    fn of(&self, span: u64) -> Option<f64> {
-        self.under_way.get(span).or_else(|| self.ended.get(span))
+    /// Returns the remembered probability of a call.
+    fn probability(&self, span: u64) -> Option<f64> {
+        self.in_flight.get(span).or_else(|| self.ended.get(span))
     }
 
-    /// The probability of a caller that is not here, given that of its root. It is decided now, unless it was
-    /// before.
-    fn of_caller<First>(&mut self, span: u64, root: f64, round: &Round<'_, First>) -> f64 {
-        if let Some(probability) = self.of(span) {
+    /// Returns the probability of a caller that has not arrived, given that of its root. The caller is decided
+    /// now, unless it was decided before.
+    fn decide_caller<First>(&mut self, span: u64, root: f64, round: &Round<'_, First>) -> f64 {
+        if let Some(probability) = self.probability(span) {
             return probability;
         }
-        let probability = match round.under_way.get(&span) {
-            // Between it and its root there may be calls on other threads.
-            Some(UnderWay { site, parent: 0 }) => round.decide(span, *site, root),
-            Some(UnderWay { site, parent }) => {
-                let above = self.of_caller(*parent, root, round);
+        let probability = match round.in_flight.get(&span) {
+            // Calls on other threads may lie between the caller and its root.
+            Some(InFlight { site, parent: 0 }) => round.decide(span, *site, root),
+            Some(InFlight { site, parent }) => {
+                let above = self.decide_caller(*parent, root, round);
                 round.decide(span, *site, above)
             }
-            // It ended since the drain, or before anything was thinned out.
+            // The caller ended since the drain, or before any row was removed.
             None => root,
         };
-        self.under_way.insert(span, probability);
+        self.in_flight.insert(span, probability);
         probability
     }
 }
 
-/// Callers of calls in a drain whose own records are not in it.
+/// The callers in a drain whose own records are not in the drain.
 #[derive(Debug, Default)]
 pub(crate) struct Awaited {
-    /// With the roots of their trees.
+    /// The root of each caller's tree, by the caller's span.
     spans: HashMap<u64, u64>,
+    /// The caller of the last call.
     last: u64,
 }
 
 impl Awaited {
-    /// The next call, in the order in which the calls of a thread ended.
-    pub(crate) fn pass(&mut self, call: &Drawn) {
-        let Drawn { span, parent, trace, .. } = *call;
+    /// Adds the next call, in the order in which the calls of a thread ended.
+    pub(crate) fn add(&mut self, call: &SampledCall) {
+        let SampledCall { span, parent, trace, .. } = *call;
         if !self.spans.is_empty() {
             self.spans.remove(&span);
         }
-        // Most calls have the caller of the call before.
+        // Most calls have the same caller as the call before.
         if parent != 0 && parent != self.last {
             self.spans.insert(parent, trace);
         }
@@ -313,9 +325,9 @@ impl Awaited {
     }
 }
 
-/// A number between 0 and 1 that belongs to this call.
+/// Returns a number between 0 and 1 that depends on the call's id and the seed alone.
 fn uniform(span: u64, seed: u64) -> f64 {
-    (Random::new(span ^ seed).draw() >> 11) as f64 / (1_u64 << 53) as f64
+    Random::new(span ^ seed).draw_share()
 }
 
 #[cfg(test)]
@@ -325,37 +337,37 @@ mod tests {
 
     /// Trees of a root (site 1), a branch (2) and two leaves (3), spans from this one on, in the order of
     /// their ends.
-    fn trees(number: u64, first: u64) -> Vec<Drawn> {
+    fn trees(number: u64, first: u64) -> Vec<SampledCall> {
         let mut calls = Vec::new();
         for tree in 0..number {
             let root = first + tree * 4;
-            let call = |site, at, parent| Drawn {
+            let call = |site, at, parent| SampledCall {
                 site,
                 span: root + at,
                 parent,
                 trace: root,
                 start: root + at,
-                by: By::Certainty,
+                by: SampledBy::Certainty,
             };
             calls.extend([call(3, 2, root + 1), call(3, 3, root + 1), call(2, 1, root), call(1, 0, 0)]);
         }
         calls
     }
 
-    /// Thins out a drain behind which these calls are under way, by the shares of the sites 1 to 3.
+    /// Decides about a drain behind which these calls are in flight, by the shares of the sites 1 to 3.
     fn drain(
-        fates: &mut Fates,
-        calls: &[Drawn],
-        under_way: &HashMap<u64, UnderWay>,
+        sampling: &mut TailSampling,
+        calls: &[SampledCall],
+        in_flight: &HashMap<u64, InFlight>,
         shares: [f64; 3],
         seed: u64,
-    ) -> Thinned {
+    ) -> Decisions {
         let shares = (1..=3).zip(shares).filter(|(_, share)| *share < 1.0).collect();
-        fates.thin(calls.to_vec(), Round { shares: &shares, under_way, take_first: |_| false, seed })
+        sampling.decide(calls.to_vec(), Round { shares: &shares, in_flight, take_first: |_| false, seed })
     }
 
-    fn thin(calls: &[Drawn], shares: [f64; 3], seed: u64) -> HashMap<u64, f64> {
-        drain(&mut Fates::default(), calls, &HashMap::new(), shares, seed).probabilities
+    fn thin(calls: &[SampledCall], shares: [f64; 3], seed: u64) -> HashMap<u64, f64> {
+        drain(&mut TailSampling::default(), calls, &HashMap::new(), shares, seed).probabilities
     }
 
     #[test]
@@ -378,7 +390,7 @@ mod tests {
             let limited = (1..=3).zip(rates.into_iter().zip(calls));
             let limited = limited.filter(|(_, (rate, _))| *rate < 1.0);
             let limited = limited.map(|(site, (rate, calls))| (site, Limited { rate, calls })).collect();
-            let lowered = lower(&limited, &[(1, 2), (2, 3)].into());
+            let lowered = propagate(&limited, &[(1, 2), (2, 3)].into());
             [1, 2, 3].map(|site| lowered.get(&site).map_or(1.0, |limited| limited.rate))
         };
         let usual = [100.0, 100.0, 200.0];
@@ -388,9 +400,9 @@ mod tests {
         // A function that is not limited, and one whose callee is called far more often.
         assert_eq!(rates([1.0, 1.0, 0.25], usual), [1.0, 1.0, 0.25]);
         assert_eq!(rates([0.5, 0.5, 0.01], [100.0, 100.0, 1700.0]), [0.5, 0.5, 0.01]);
-        let mut fates = Fates::default();
-        let kept = drain(&mut fates, &trees(5000, 8), &HashMap::new(), [0.5, 0.5, 0.1], 7).probabilities;
-        assert_eq!(fates.edges, [(1, 2), (2, 3)].into());
+        let mut sampling = TailSampling::default();
+        let kept = drain(&mut sampling, &trees(5000, 8), &HashMap::new(), [0.5, 0.5, 0.1], 7).probabilities;
+        assert_eq!(sampling.edges, [(1, 2), (2, 3)].into());
         assert!((0..5000).all(|tree| {
             let first = kept[&(8 + tree * 4)];
             (1..4).all(|at| kept[&(8 + tree * 4 + at)] == first)
@@ -402,13 +414,13 @@ mod tests {
         // Seventeen leaves in a tree: too many for roots to be lowered to them.
         let leaf = |root: u64, at: u64| root + 1 + at;
         let tree = |root: u64| {
-            let call = move |site, span, parent| Drawn {
+            let call = move |site, span, parent| SampledCall {
                 site,
                 span,
                 parent,
                 trace: root,
                 start: span,
-                by: By::Certainty,
+                by: SampledBy::Certainty,
             };
             (0..17).map(move |at| call(3, leaf(root, at), root)).chain([call(1, root, 0)])
         };
@@ -423,30 +435,31 @@ mod tests {
         assert!((50..150).contains(&stayed), "{stayed}");
     }
 
-    /// Drains trees in pieces of so many records, each piece by other shares, as the collector does: where
-    /// nothing is thinned out and nothing was, calls are only taken note of. With `knows`, calls under
-    /// way are known.
-    fn in_pieces(trees: &[Drawn], piece: usize, knows: bool, seed: u64) -> Thinned {
+    /// Drains trees in pieces of `piece` records, each piece by other shares, as the collector does: if no row
+    /// is removed now or was before, calls are only recorded. With `knows`, the calls in flight are known.
+    fn in_pieces(trees: &[SampledCall], piece: usize, knows: bool, seed: u64) -> Decisions {
         const SHARES: [[f64; 3]; 4] = [[1.0, 1.0, 1.0], [0.2, 1.0, 0.5], [1.0, 1.0, 0.1], [0.4, 0.7, 1.0]];
-        let mut fates = Fates::default();
-        let mut all = Thinned::default();
+        let mut sampling = TailSampling::default();
+        let mut all = Decisions::default();
         for (at, calls) in trees.chunks(piece).enumerate() {
             // Of the tree that is cut in two, what comes later has begun and not ended.
             let rest = trees.get((at + 1) * piece..).unwrap_or_default();
-            let under_way = |call: &Drawn| (call.span, UnderWay { site: call.site, parent: call.parent });
-            let under_way = rest.iter().take(if knows { 3 } else { 0 }).map(under_way).collect();
+            let in_flight =
+                |call: &SampledCall| (call.span, InFlight { site: call.site, parent: call.parent });
+            let in_flight = rest.iter().take(if knows { 3 } else { 0 }).map(in_flight).collect();
             let mut awaited = Awaited::default();
             for call in calls {
-                awaited.pass(call);
+                awaited.add(call);
             }
             let shares = SHARES[at % SHARES.len()];
-            if shares == SHARES[0] && !calls.iter().any(|call| fates.concern(call)) {
+            if shares == SHARES[0] && !calls.iter().any(|call| sampling.concerns(call)) {
                 let arrived: Vec<u64> = calls.iter().map(|call| call.span).collect();
-                fates.keep_all(&arrived, awaited.spans(), &under_way);
+                sampling.keep_all(&arrived, awaited.spans(), &in_flight);
                 all.probabilities.extend(calls.iter().map(|call| (call.span, 1.0)));
                 continue;
             }
-            let Thinned { probabilities, roots, .. } = drain(&mut fates, calls, &under_way, shares, seed);
+            let Decisions { probabilities, roots, .. } =
+                drain(&mut sampling, calls, &in_flight, shares, seed);
             all.probabilities.extend(probabilities);
             all.roots.extend(roots);
         }
@@ -458,15 +471,15 @@ mod tests {
         let trees = trees(600, 8);
         for piece in 1..12 {
             let all = in_pieces(&trees, piece, true, 7);
-            let probability = |span: u64| all.of(span).probability;
+            let probability = |span: u64| all.decision(span).probability;
             for call in trees.iter().filter(|call| call.parent != 0 && probability(call.span) > 0.0) {
                 let above = probability(call.parent);
                 assert!(above > 0.0 && probability(call.span) <= above + 1e-12, "{piece}: {call:?}");
             }
             assert!(all.roots.is_empty(), "{piece}: no tree is cut");
-            // Branches are thinned out further in a quarter of the drains alone, and roots bring the rest.
+            // Branches are decisions out further in a quarter of the drains alone, and roots bring the rest.
             let stay = |site: u32| {
-                let stays = |call: &&Drawn| call.site == site && probability(call.span) > 0.0;
+                let stays = |call: &&SampledCall| call.site == site && probability(call.span) > 0.0;
                 trees.iter().filter(stays).count()
             };
             assert!(stay(1) > 60 && stay(2) * 10 >= stay(1) * 8, "{piece}: {} {}", stay(1), stay(2));
@@ -478,9 +491,12 @@ mod tests {
         let trees = trees(600, 8);
         for piece in 1..12 {
             let all = in_pieces(&trees, piece, false, 7);
-            for call in trees.iter().filter(|call| all.of(call.span).probability > 0.0) {
-                let has_caller = call.parent == 0 || all.of(call.parent).probability > 0.0;
-                assert!(has_caller || all.of(call.span).root == call.span, "{piece}: an orphan {call:?}");
+            for call in trees.iter().filter(|call| all.decision(call.span).probability > 0.0) {
+                let has_caller = call.parent == 0 || all.decision(call.parent).probability > 0.0;
+                assert!(
+                    has_caller || all.decision(call.span).root == call.span,
+                    "{piece}: an orphan {call:?}"
+                );
             }
         }
     }
@@ -512,25 +528,26 @@ mod tests {
 
     #[test]
     fn a_callee_that_outlives_its_caller_shares_its_fate_for_a_while() {
-        let mut fates = Fates::default();
+        let mut sampling = TailSampling::default();
         let trees = trees(2000, 8);
-        let (late, on_time): (Vec<Drawn>, Vec<Drawn>) = trees.iter().partition(|call| call.span % 4 == 3);
+        let (late, on_time): (Vec<SampledCall>, Vec<SampledCall>) =
+            trees.iter().partition(|call| call.span % 4 == 3);
         let none = HashMap::new();
-        let first = drain(&mut fates, &on_time, &none, [0.2, 1.0, 1.0], 7);
-        assert!(late.iter().all(|call| fates.concern(call)));
-        let second = drain(&mut fates, &late, &none, [1.0; 3], 7);
+        let first = drain(&mut sampling, &on_time, &none, [0.2, 1.0, 1.0], 7);
+        assert!(late.iter().all(|call| sampling.concerns(call)));
+        let second = drain(&mut sampling, &late, &none, [1.0; 3], 7);
         assert!(
-            late.iter().all(|call| second.of(call.span).probability == first.of(call.parent).probability)
+            late.iter().all(|call| second.decision(call.span).probability == first.decision(call.parent).probability)
         );
         for moment in 1..=2 {
-            fates.age(limits::FATES_AGE * moment);
+            sampling.age(limits::DECISIONS_AGE * moment);
         }
-        assert!(!late.iter().any(|call| fates.concern(call)));
+        assert!(!late.iter().any(|call| sampling.concerns(call)));
     }
 
     #[test]
     fn first_calls_stay_with_their_callees_and_are_roots_where_their_callers_go() {
-        let mut fates = Fates::default();
+        let mut sampling = TailSampling::default();
         let (shares, none) = ([(1, 1e-9), (3, 1e-9)].into(), HashMap::new());
         let mut left = HashMap::from([(1, 2), (3, 6)]);
         let take_first = |site| {
@@ -538,37 +555,37 @@ mod tests {
             *left -= i32::from(*left > 0);
             *left > 0
         };
-        let round = Round { shares: &shares, under_way: &none, take_first, seed: 7 };
-        let thinned = fates.thin(trees(10, 8), round);
-        let tree = |tree: u64| [0, 1, 2, 3].map(|at| thinned.of(8 + tree * 4 + at));
+        let round = Round { shares: &shares, in_flight: &none, take_first, seed: 7 };
+        let decisions = sampling.decide(trees(10, 8), round);
+        let tree = |tree: u64| [0, 1, 2, 3].map(|at| decisions.decision(8 + tree * 4 + at));
         let whole = tree(0);
-        assert!(whole.iter().all(|fate| fate.probability == 1.0 && fate.root == 0));
-        assert_eq!(whole.map(|fate| fate.is_first), [true, false, true, true]);
+        assert!(whole.iter().all(|decision| decision.probability == 1.0 && decision.root == 0));
+        assert_eq!(whole.map(|decision| decision.is_first), [true, false, true, true]);
         let cut = tree(1);
-        assert_eq!(cut.map(|fate| fate.probability), [0.0, 0.0, 1.0, 1.0]);
-        assert_eq!(cut.map(|fate| fate.root), [0, 0, 14, 15]);
-        assert!(tree(9).iter().all(|fate| fate.probability == 0.0));
+        assert_eq!(cut.map(|decision| decision.probability), [0.0, 0.0, 1.0, 1.0]);
+        assert_eq!(cut.map(|decision| decision.root), [0, 0, 14, 15]);
+        assert!(tree(9).iter().all(|decision| decision.probability == 0.0));
     }
 
     #[test]
     fn no_more_is_remembered_than_may_be() {
-        let (mut fates, none) = (Fates::default(), HashMap::new());
+        let (mut sampling, none) = (TailSampling::default(), HashMap::new());
         for round in 0..8 {
-            drain(&mut fates, &trees(10_000, 8 + round * 40_000), &none, [0.01, 1.0, 1.0], 7);
+            drain(&mut sampling, &trees(10_000, 8 + round * 40_000), &none, [0.01, 1.0, 1.0], 7);
             let awaited = (0..10_000).map(|span| (1 << 40 | round << 20 | span, 1 << 41)).collect();
-            fates.keep_all(&[], &awaited, &none);
+            sampling.keep_all(&[], &awaited, &none);
         }
-        for recent in [&fates.ended, &fates.under_way] {
-            assert!(recent.young.len() + recent.old.len() <= 2 * limits::FATES_MAX);
+        for recent in [&sampling.ended, &sampling.in_flight] {
+            assert!(recent.young.len() + recent.old.len() <= 2 * limits::DECISIONS_MAX);
         }
     }
 
     #[test]
     fn without_a_bound_everything_stays() {
-        let mut allowance = Allowance::default();
-        allowance.fill(0.1, f64::INFINITY);
-        assert_eq!(allowance.take(1_000_000), 1.0);
-        allowance.fill(0.1, f64::INFINITY);
-        assert_eq!(allowance.take(1_000_000), 1.0);
+        let mut bucket = TokenBucket::default();
+        bucket.fill(0.1, f64::INFINITY);
+        assert_eq!(bucket.take(1_000_000), 1.0);
+        bucket.fill(0.1, f64::INFINITY);
+        assert_eq!(bucket.take(1_000_000), 1.0);
     }
 }

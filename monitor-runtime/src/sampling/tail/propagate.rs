@@ -1,23 +1,26 @@
-//! Which functions have to be recorded less for what they call to stay with them. In: rates and calls of
-//! functions, and who calls whom. Out: rates, none higher than before. Pure.
+//! Lowers the rates of callers to those of their callees, so that kept callers have their callees. Takes rates
+//! and calls of functions, and the pairs of callers and callees; gives rates, none higher than before. Pure.
 
 use std::collections::{HashMap, HashSet};
 
-/// How much of a function may stay, and how often it is called.
+/// The share of its rows that a function may keep, and its calls.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Limited {
     pub(crate) rate: f64,
     pub(crate) calls: f64,
 }
 
-/// Lowers the rates of functions to those of the functions they call, so that what stays of them stays with
-/// its callees. Not where a callee is called so much more often that hardly anything would be left, nor of
-/// a function that is not among them: one that is called seldom loses no row over whom it calls. But those
-/// who call such a one look through it at whom it calls.
-pub(super) fn lower(limited: &HashMap<u32, Limited>, edges: &HashSet<(u32, u32)>) -> HashMap<u32, Limited> {
+/// Lowers the rates of functions to those of the functions they call, so that a kept call has its callees.
+/// A caller is not lowered to a callee that is called so much more often that hardly a row would be left. A
+/// function that is not limited keeps all rows, because it is called seldom; but its callers are lowered to
+/// its callees.
+pub(super) fn propagate(
+    limited: &HashMap<u32, Limited>,
+    edges: &HashSet<(u32, u32)>,
+) -> HashMap<u32, Limited> {
     let mut lowered = limited.clone();
     let mut seen_through: HashMap<u32, Limited> = HashMap::new();
-    // As often as trees of functions are deep.
+    // A rate moves up by one caller each time, so the number of pairs bounds the repetitions.
     for _ in 0..=edges.len() {
         let mut is_done = true;
         for (caller, callee) in edges {
@@ -41,7 +44,8 @@ pub(super) fn lower(limited: &HashMap<u32, Limited>, edges: &HashSet<(u32, u32)>
     lowered
 }
 
-/// Up to so many calls of one function in a tree the tree is thinned out whole rather than they in it.
+/// Up to this many calls of one function in a tree, the whole tree is kept or removed; with more calls, each
+/// call is decided within the tree.
 pub(crate) const CALLEES_WHOLE_MAX: f64 = 16.0;
 
 #[cfg(test)]
@@ -55,7 +59,7 @@ mod tests {
         let limited = |rate: f64, calls: f64| Limited { rate, calls };
         let before =
             HashMap::from([(1, limited(0.5, 10.0)), (3, limited(0.1, 60.0)), (5, limited(0.7, 1.0))]);
-        let lowered = lower(&before, &edges);
+        let lowered = propagate(&before, &edges);
         assert_eq!(lowered[&1].rate, 0.1);
         // The fifth is called too seldom: hardly anything would be left of it.
         assert_eq!((lowered[&3].rate, lowered[&5].rate, lowered.len()), (0.1, 0.7, 3));
