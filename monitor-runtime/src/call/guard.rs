@@ -6,7 +6,8 @@
 
 use std::sync::atomic::Ordering;
 
-use crate::platform::clock::{Ticks, coarse, counter, ticks};
+use crate::platform::clock::{Ticks, counter, ticks};
+use crate::platform::coarse_clock::coarse;
 use crate::record::{Header, Kept, Outcome, first_word, place, sizes_word};
 use crate::ring::frames;
 use crate::ring::spsc::Room;

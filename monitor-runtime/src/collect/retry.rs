@@ -6,19 +6,20 @@
 use std::time::Duration;
 
 use crate::limits::{RETRY_BUSY_MAX, RETRY_BUSY_MIN, RETRY_FAILED_MAX, RETRY_FAILED_MIN};
+use crate::sampling::Random;
 
 /// The pauses between the tries of one write.
 #[derive(Debug)]
 pub(super) struct Retry {
     tries: u32,
     next: Duration,
-    random: u64,
+    random: Random,
 }
 
 impl Retry {
     /// Returns the pauses of a process. Processes with different seeds do not try in step.
     pub(super) fn new(seed: u64) -> Self {
-        Self { tries: 0, next: Duration::ZERO, random: seed | 1 }
+        Self { tries: 0, next: Duration::ZERO, random: Random::new(seed) }
     }
 
     /// Returns true if it is time for the next try.
@@ -54,13 +55,9 @@ impl Retry {
         self.next = now + pause.mul_f64(0.5 + self.random_share() / 2.0);
     }
 
-    /// Returns a random number from 0 to 1, by xorshift64*.
+    /// Returns a random number from 0 to 1.
     fn random_share(&mut self) -> f64 {
-        self.random ^= self.random >> 12;
-        self.random ^= self.random << 25;
-        self.random ^= self.random >> 27;
-        let bits = self.random.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 11;
-        bits as f64 / (1_u64 << 53) as f64
+        self.random.draw_share()
     }
 }
 

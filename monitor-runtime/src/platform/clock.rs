@@ -1,9 +1,9 @@
-//! The only reader of time. In: the machine's cycle counter and the OS clocks. Out: raw ticks for the
-//! hot side, and their conversion to nanoseconds and Unix time for the cold side.
+//! The only reader of time. Takes the machine's cycle counter and the clocks of the operating system; gives raw
+//! ticks to the hot side, and their conversion to nanoseconds and Unix time to the cold side.
 //!
-//! Ticks are the time-stamp counter where it is invariant, else nanoseconds of the OS's monotonic
-//! clock. Unix time is read once, at start: the time line of a process is that reading plus
-//! monotonic time, so a wall clock that jumps moves no row, no duration and no retention bound.
+//! Ticks are readings of the time-stamp counter if it is invariant, else nanoseconds of the monotonic clock.
+//! Unix time is read once, at start: the time line of a process is that reading plus monotonic time, so a wall
+//! clock that jumps moves no row, no duration and no retention bound.
 #![allow(unsafe_code, reason = "reading the counter is an intrinsic")]
 #![allow(clippy::disallowed_methods, reason = "the one reader of time")]
 
@@ -11,13 +11,11 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use crate::limits;
-
-/// Raw counter value.
+/// A raw counter value.
 pub(crate) type Ticks = u64;
 
-/// Reads the time-stamp counter, for callers who know that it is in use ([`is_counter`]): 7 ns, and no
-/// order with its neighbours.
+/// Reads the time-stamp counter, for callers who know that it is in use ([`is_counter`]). The read takes 7 ns
+/// and is not ordered with the instructions around it.
 #[cfg_attr(not(debug_assertions), inline(always))]
 pub(crate) fn counter() -> Ticks {
     #[cfg(all(target_arch = "x86_64", not(miri)))]
@@ -31,13 +29,13 @@ pub(crate) fn counter() -> Ticks {
     }
 }
 
-/// Whether ticks are readings of the time-stamp counter.
+/// Returns whether ticks are readings of the time-stamp counter.
 #[inline]
 pub(crate) fn is_counter() -> bool {
     cfg!(all(target_arch = "x86_64", not(miri))) && COUNTER.load(Ordering::Relaxed) != OS_CLOCK
 }
 
-/// Reads ticks, whatever they are.
+/// Reads ticks from the counter in use.
 #[inline]
 pub(crate) fn ticks() -> Ticks {
     if is_counter() { counter() } else { os_ticks() }
@@ -48,8 +46,8 @@ pub(crate) fn ticks() -> Ticks {
 static COUNTER: AtomicU64 = AtomicU64::new(0);
 const OS_CLOCK: u64 = 1;
 
-/// Nanoseconds per tick as 32.32 fixed point, for the few conversions made on the hot side's cold
-/// paths. Partner of [`Clock::advance`]; stale by at most a collector step.
+/// Nanoseconds per tick as 32.32 fixed point, for the few conversions on the hot side's cold paths.
+/// [`Clock::advance`] writes it, so it is stale by at most one step of the collector.
 static NS_PER_TICK: AtomicU64 = AtomicU64::new(ONE_TO_ONE);
 const ONE_TO_ONE: u64 = 1 << 32;
 
@@ -58,35 +56,36 @@ fn os_ticks() -> Ticks {
     monotonic_ns()
 }
 
-/// Nanoseconds since the first reading in this process, from the OS's monotonic clock.
+/// Returns the nanoseconds since the first reading in this process, from the OS's monotonic clock.
 pub(crate) fn monotonic_ns() -> u64 {
     static FIRST: OnceLock<Instant> = OnceLock::new();
     u64::try_from(FIRST.get_or_init(Instant::now).elapsed().as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// Time since the first reading in this process, from the OS's monotonic clock.
+/// Returns the time since the first reading in this process, from the OS's monotonic clock.
 pub(crate) fn monotonic() -> Duration {
     Duration::from_nanos(monotonic_ns())
 }
 
-/// Nanoseconds since the Unix epoch by the wall clock.
+/// Returns the nanoseconds since the Unix epoch by the wall clock.
 pub(crate) fn wall_ns() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
 }
 
-/// As many ticks as last this long, by the calibration so far.
+/// Converts nanoseconds to ticks, by the calibration so far.
 pub(crate) fn ticks_from_ns(ns: u64) -> Ticks {
     let rate = NS_PER_TICK.load(Ordering::Relaxed).max(1);
     u64::try_from((u128::from(ns) << 32) / u128::from(rate)).unwrap_or(u64::MAX)
 }
 
-/// Nanoseconds that this many ticks last, by the calibration so far.
+/// Converts ticks to nanoseconds, by the calibration so far.
 #[inline]
 pub(crate) fn ns_from_ticks(ticks: Ticks) -> u64 {
     let rate = NS_PER_TICK.load(Ordering::Relaxed);
-    // The product has at most 96 bits, because the rate is at most 1, or the counter slower than 1 GHz and the
-    // duration longer than centuries. So it is not tested, as `scale` does for numbers that are not believed.
+    // The product is not checked for overflow, as `scale` checks it for ticks of other processes. It has at most
+    // 96 bits: the rate exceeds 1 only if the counter is slower than 1 GHz, and then only a duration of centuries
+    // would overflow.
     ((u128::from(ticks) * u128::from(rate)) >> 32) as u64
 }
 
@@ -95,52 +94,7 @@ fn scale(ticks: Ticks, rate: u64) -> u64 {
     u64::try_from((u128::from(ticks) * u128::from(rate)) >> 32).unwrap_or(u64::MAX)
 }
 
-/// The coarse clock: two words that the collector writes every few milliseconds while some function is
-/// only counted. Read by its calls, which cannot afford the counter.
-#[derive(Debug)]
-#[repr(align(128))]
-struct Coarse {
-    latest: AtomicU64,
-    /// What `latest` was before.
-    before: AtomicU64,
-}
-
-static COARSE: Coarse = Coarse { latest: AtomicU64::new(2), before: AtomicU64::new(2) };
-
-/// Ticks, as the coarse clock shows them: one plain load. The lowest two bits are 2: above all that is none,
-/// and with one left for who keeps it.
-#[cfg_attr(not(debug_assertions), inline(always))]
-pub(crate) fn coarse() -> Ticks {
-    COARSE.latest.load(Ordering::Relaxed)
-}
-
-/// Moves the coarse clock on.
-pub(crate) fn advance_coarse() {
-    COARSE.before.store(coarse(), Ordering::Relaxed);
-    COARSE.latest.store(ticks() & !3 | 2, Ordering::Relaxed);
-}
-
-/// Moves the coarse clock on where it is due: for the collector's thread wherever it may be busy for longer
-/// than a period. Returns by how much the clock was behind.
-pub(crate) fn keep_coarse() -> Duration {
-    let behind = ticks().saturating_sub(coarse());
-    if behind >= ticks_from_ns(limits::COARSE_PERIOD.as_nanos() as u64) {
-        advance_coarse();
-    }
-    Duration::from_nanos(ns_from_ticks(behind))
-}
-
-/// When something began that saw the coarse clock at `seen`, at most a period too early: where the clock
-/// has moved once since, and late at that, only the last period before it moved is believed.
-pub(crate) fn coarse_start(seen: Ticks) -> Ticks {
-    if COARSE.before.load(Ordering::Relaxed) != seen {
-        return seen;
-    }
-    let period = ticks_from_ns(limits::COARSE_PERIOD.as_nanos() as u64);
-    seen.max(coarse().saturating_sub(period))
-}
-
-/// A pair of readings taken together.
+/// A reading of ticks and one of the monotonic clock, taken together.
 #[derive(Debug, Clone, Copy)]
 struct Anchor {
     ticks: Ticks,
@@ -148,7 +102,8 @@ struct Anchor {
 }
 
 impl Anchor {
-    /// Takes the tightest of a few pairs, so that a descheduling between the two readings is not believed.
+    /// Takes the tightest of a few pairs, so that a pair with a pause of the thread between its readings is not
+    /// used.
     fn read() -> Self {
         let mut best = (u64::MAX, Self { ticks: 0, monotonic_ns: 0 });
         for _ in 0..ANCHOR_TRIES {
@@ -166,7 +121,7 @@ impl Anchor {
 /// Three pairs bound the error of an anchor to some 20 ns at a cost below a microsecond.
 const ANCHOR_TRIES: u32 = 3;
 
-/// Converts ticks on the cold side: a line through the anchor at start and the latest one.
+/// The conversion of ticks on the cold side: a line through the anchor at start and the latest anchor.
 #[derive(Debug)]
 pub(crate) struct Clock {
     first: Anchor,
@@ -176,8 +131,8 @@ pub(crate) struct Clock {
 }
 
 impl Clock {
-    /// Chooses the counter and takes the first anchor. No calibration pause: the rate is the
-    /// processor's own statement of it where it makes one, and is measured from the first step on.
+    /// Chooses the counter and takes the first anchor. There is no pause for calibration: the processor states
+    /// the rate, or it is guessed, and it is measured from the first step on.
     pub(crate) fn start() -> Self {
         if !counter_is_invariant() {
             COUNTER.store(OS_CLOCK, Ordering::Relaxed);
@@ -188,8 +143,8 @@ impl Clock {
         Self { first, latest: first, unix_ns_at_first: wall_ns(), rate }
     }
 
-    /// Takes a new anchor; conversions before and after it agree at the anchor. Where the process is
-    /// younger than a measurement takes, this waits for it, at most [`CALIBRATION_MIN_NS`].
+    /// Takes a new anchor; conversions before and after it agree at the anchor. If the process is younger than
+    /// a measurement takes, this waits, at most [`CALIBRATION_MIN_NS`].
     pub(crate) fn advance(&mut self) {
         let mut now = Anchor::read();
         while now.monotonic_ns - self.first.monotonic_ns < CALIBRATION_MIN_NS {
@@ -205,58 +160,58 @@ impl Clock {
         NS_PER_TICK.store(self.rate, Ordering::Relaxed);
     }
 
-    /// Duration in nanoseconds.
+    /// Converts a duration to nanoseconds.
     #[inline]
     pub(crate) fn duration_ns(&self, ticks: Ticks) -> u64 {
         scale(ticks, self.rate)
     }
 
-    /// Unix time of a tick.
+    /// Returns the Unix time of a tick, in nanoseconds.
     #[inline]
     pub(crate) fn unix_ns(&self, ticks: Ticks) -> i64 {
         let base = self.unix_ns_at_first + self.latest.monotonic_ns.cast_signed()
             - self.first.monotonic_ns.cast_signed();
         let delta = ticks.wrapping_sub(self.latest.ticks).cast_signed();
         let ns = scale(delta.unsigned_abs(), self.rate).cast_signed();
-        // Ticks of another process may be anything.
+        // The ticks of another process may have any value, so the sum saturates.
         if delta < 0 { base.saturating_sub(ns) } else { base.saturating_add(ns) }
     }
 
-    /// Unix time now.
+    /// Returns the Unix time now, in nanoseconds.
     pub(crate) fn now_ns(&self) -> i64 {
         self.unix_ns_at_first + monotonic_ns().cast_signed() - self.first.monotonic_ns.cast_signed()
     }
 }
 
-/// How ticks become Unix time, as one process tells another.
+/// The conversion of ticks to Unix time, as one process passes it to another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Calibration {
-    /// Ticks at a moment.
+    /// The ticks at a moment.
     pub(crate) ticks: Ticks,
-    /// Unix time of that moment.
+    /// The Unix time of that moment.
     pub(crate) unix_ns: i64,
     /// Nanoseconds per tick as 32.32 fixed point.
     pub(crate) rate: u64,
 }
 
 impl Clock {
-    /// What another process needs to convert ticks of this one.
+    /// Returns the conversion that another process needs for the ticks of this one.
     pub(crate) fn calibration(&self) -> Calibration {
         Calibration { ticks: self.latest.ticks, unix_ns: self.unix_ns(self.latest.ticks), rate: self.rate }
     }
 
-    /// A clock that converts the ticks of another process.
-    pub(crate) fn of_another(calibration: Calibration) -> Self {
+    /// Creates a clock that converts the ticks of another process.
+    pub(crate) fn from_calibration(calibration: Calibration) -> Self {
         let Calibration { ticks, unix_ns, rate } = calibration;
         let first = Anchor { ticks, monotonic_ns: 0 };
         Self { first, latest: first, unix_ns_at_first: unix_ns, rate }
     }
 }
 
-/// An anchor's error of 20 ns is 0.02 % of this.
+/// The shortest measurement: an anchor's error of 20 ns is 0.02 % of it.
 const CALIBRATION_MIN_NS: u64 = 100_000;
 
-/// Whether the counter runs at one rate in every state of every core.
+/// Returns whether the counter runs at one rate in every state of every core.
 fn counter_is_invariant() -> bool {
     #[cfg(all(target_arch = "x86_64", not(miri)))]
     {
@@ -270,8 +225,8 @@ fn counter_is_invariant() -> bool {
     }
 }
 
-/// The counter's rate as the processor or the hypervisor states it; 3 GHz where neither does, which
-/// serves only until the first measurement.
+/// Returns the counter's rate as the processor or the hypervisor states it. If neither does, the rate is 3 GHz,
+/// which serves only until the first measurement.
 fn stated_rate() -> u64 {
     const GUESS_KHZ: u64 = 3_000_000;
     let khz = stated_khz().unwrap_or(GUESS_KHZ);

@@ -1,6 +1,7 @@
-//! What the store asks of the operating system beyond the standard library: the kind of file system
-//! and its free space, the user it runs as. The only file of the store with `unsafe`: calls that hand
-//! over no memory of ours but one struct.
+//! Tells the kind and the free space of a file system, and the user that files are opened as.
+//!
+//! Takes a folder; gives the answer of `statfs`. The crate `nix` would save the few lines of `unsafe`, but not
+//! the table of magic numbers, and it is large.
 
 #![allow(unsafe_code, reason = "statfs and geteuid have no safe counterpart in the standard library")]
 
@@ -8,14 +9,18 @@ use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
-/// Whether memory can be shared through a file there, which SQLite's write-ahead log needs.
+/// The kind of a file system: whether processes share memory through its files, which SQLite's write-ahead log
+/// needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FileSystem {
-    /// Local: processes of this machine see one memory.
+    /// A local one: processes of this machine share the memory of a file.
     Local,
-    /// Network, FUSE, overlay or unknown: the rollback journal is used instead.
+    /// A network, FUSE, overlay or unknown one: the rollback journal is used instead.
     Shared,
 }
+
+#[cfg(target_os = "linux")]
+const TMPFS: u64 = 0x0102_1994;
 
 /// File systems on which a write-ahead log is safe, by the numbers of `linux/magic.h`.
 #[cfg(target_os = "linux")]
@@ -25,7 +30,7 @@ const LOCAL: &[u64] = &[
     0x9123_683e, // Btrfs
     0x2fc1_2fc1, // ZFS
     0xf2f5_2010, // F2FS
-    0x0102_1994, // tmpfs
+    TMPFS,       // tmpfs
     0x8584_58f6, // ramfs
     0xca45_1a4e, // bcachefs
     0x3153_464a, // JFS
@@ -33,12 +38,12 @@ const LOCAL: &[u64] = &[
     0x2011_bab0, // exFAT
 ];
 
-/// How the store sees the disk; tests show it another one.
+/// The questions that the store puts to the disk. Tests bring their own answers.
 #[derive(Debug, Clone, Copy)]
 pub struct System {
-    /// The kind of file system that holds a folder.
+    /// Returns the kind of file system that holds a folder.
     pub file_system: fn(&Path) -> FileSystem,
-    /// Bytes that may still be written there, where that is known.
+    /// Returns the bytes that may still be written there, if that is known.
     pub free_bytes: fn(&Path) -> Option<u64>,
 }
 
@@ -73,8 +78,27 @@ fn free_bytes(folder: &Path) -> Option<u64> {
     clippy::cast_sign_loss,
     reason = "a magic number of 32 bits, not a quantity"
 )]
+fn magic_number(answer: &libc::statfs) -> u64 {
+    answer.f_type as u64 & 0xffff_ffff
+}
+
+#[cfg(target_os = "linux")]
 fn is_local(answer: &libc::statfs) -> bool {
-    LOCAL.contains(&(answer.f_type as u64 & 0xffff_ffff))
+    LOCAL.contains(&magic_number(answer))
+}
+
+/// Returns whether the files in this folder are memory. On a disk, the kernel would write a mapped ring back
+/// all the time.
+pub(crate) fn is_in_memory(folder: &Path) -> bool {
+    #[cfg(target_os = "linux")]
+    {
+        statfs(folder).is_some_and(|answer| magic_number(&answer) == TMPFS)
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = folder;
+        false
+    }
 }
 
 #[cfg(not(target_os = "linux"))]
@@ -94,7 +118,7 @@ fn statfs(folder: &Path) -> Option<libc::statfs> {
     Some(unsafe { answer.assume_init() })
 }
 
-/// The user that files are opened as.
+/// Returns the user that files are opened as.
 pub(crate) fn effective_user() -> u32 {
     // SAFETY: takes nothing, returns a number, cannot fail.
     unsafe { libc::geteuid() }

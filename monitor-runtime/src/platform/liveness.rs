@@ -1,53 +1,55 @@
-//! Whether a process that is said to be running still is. A mark taken when it began tells it from a
-//! later process with the same pid, from one before a reboot and from one in another container.
+//! Tells whether a process that is recorded as running still runs. A mark taken at its start distinguishes it
+//! from a later process with the same pid, from one before a reboot and from one in another container.
 
-#![allow(clippy::disallowed_methods, reason = "what it reads lies in /proc")]
+#![allow(clippy::disallowed_methods, reason = "reads files of /proc")]
 
 use std::path::Path;
 
-/// How long a process that cannot be looked at may be silent before it is taken for dead; it reports
-/// every 10 s, and the entry is put right if it writes again.
+/// The silence after which a process in another container is taken for dead. A process reports every 10 s, and
+/// its entry is corrected if it writes again.
 const SILENT_MAX_NS: i64 = 600 * 1_000_000_000;
 
-/// What tells a process from all others: kernel's boot, pid namespace, start in ticks since boot.
-/// `None` where the system does not say.
+/// Returns the mark that distinguishes a process from all others: the kernel's boot, the pid namespace, and the
+/// start in ticks since boot. Returns `None` if the system does not tell.
 #[must_use]
 pub fn mark(pid: u32) -> Option<String> {
-    Some(format!("{}/{}", here()?, started(pid)?))
+    Some(format!("{}/{}", own_place()?, started(pid)?))
 }
 
-/// Whether the process is gone.
+/// Returns whether the process has ended.
 #[must_use]
 pub fn is_gone(pid: u32, mark: Option<&str>, silent_ns: i64) -> bool {
-    let (Some(here), Some((place, began))) = (here(), mark.and_then(|mark| mark.rsplit_once('/'))) else {
+    let (Some(own), Some((place, began))) = (own_place(), mark.and_then(|mark| mark.rsplit_once('/'))) else {
         return silent_ns > SILENT_MAX_NS;
     };
-    if place == here {
+    if place == own {
         return started(pid).is_none_or(|start| start != began);
     }
     silent_ns > SILENT_MAX_NS
 }
 
-/// Whether a process of this mark, if it runs, runs where it can be looked at.
+/// Returns whether the process with this mark belongs to this boot and pid namespace, so that `/proc` shows it.
 #[must_use]
 pub(crate) fn is_here(mark: &str) -> bool {
-    here().is_some_and(|here| mark.rsplit_once('/').is_some_and(|(place, _)| place == here))
+    own_place().is_some_and(|own| mark.rsplit_once('/').is_some_and(|(place, _)| place == own))
 }
 
-fn here() -> Option<String> {
+/// Returns the boot and the pid namespace of this process.
+fn own_place() -> Option<String> {
     let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
     let namespace = std::fs::read_link("/proc/self/ns/pid").ok()?;
     Some(format!("{}/{}", boot.trim(), namespace.display()))
 }
 
-/// Whether threads run on where the first one has ended.
+/// Returns whether the process has more threads than the first one, which may have ended.
 fn has_threads(pid: u32) -> bool {
     let tasks = std::fs::read_dir(Path::new("/proc").join(pid.to_string()).join("task"));
     tasks.is_ok_and(|tasks| tasks.count() > 1)
 }
 
-/// Field 22 of `/proc/<pid>/stat`. The second field is the program's name in parentheses and may
-/// itself hold blanks and parentheses, so fields are counted from the last one; a zombie is gone.
+/// Returns the start of a process, field 22 of `/proc/<pid>/stat`, or `None` if it has ended or is a zombie. The
+/// second field is the program's name in parentheses and may itself contain blanks and parentheses, so fields
+/// are counted from the last parenthesis.
 fn started(pid: u32) -> Option<String> {
     let stat = std::fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("stat")).ok()?;
     let mut fields = stat.rsplit_once(") ")?.1.split(' ');

@@ -1,9 +1,10 @@
 //! The operating system: time, process, file system, other processes, re-entrancy of a thread.
 //!
-//! Takes nothing of the recorder; gives what only the system can tell or do. Always holds: nothing here
-//! blocks for longer than one call of the system. Does not know what its answers are used for.
+//! Takes nothing of the recorder; gives the answers and effects that only the system has. Nothing here blocks
+//! for longer than one system call. This room does not know what its answers are used for.
 
 pub(crate) mod clock;
+pub(crate) mod coarse_clock;
 pub(crate) mod process;
 pub(crate) mod thread;
 pub mod file_system;

@@ -1,23 +1,25 @@
-//! What only the operating system can tell or do: signal masks, handlers for exit and fork, CPU time,
-//! memory, host name. Everything here is bounded and none of it is called from the hot side.
+//! Asks the operating system about the process: handlers for exit and fork, CPU time, memory, host name, random
+//! seeds. Every call is bounded, and the hot side makes none of them.
 #![allow(unsafe_code, reason = "calls into the C library")]
 
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher as _, Hasher as _};
 use std::time::Duration;
 
-/// Has `handler` called at normal exit of the process. False where that cannot be had.
+/// Registers a handler for the normal exit of the process. Returns false if the system refuses it.
 pub(crate) fn at_exit(handler: extern "C" fn()) -> bool {
     // SAFETY: the handler is a function that lives as long as the program.
     unsafe { libc::atexit(handler) == 0 }
 }
 
-/// Has functions called around each fork: before it, and after it in the parent and in the child. The
-/// last may touch atomics and thread-locals only.
+/// Registers handlers around each fork: before it, and after it in the parent and in the child. The handler in
+/// the child may touch atomics and thread-locals only. Returns false if the system refuses them.
 pub(crate) fn at_fork(before: extern "C" fn(), parent: extern "C" fn(), child: extern "C" fn()) -> bool {
     // SAFETY: the handlers are functions that live as long as the program.
     unsafe { libc::pthread_atfork(Some(before), Some(parent), Some(child)) == 0 }
 }
 
-/// Whether the process runs with more rights than who started it.
+/// Returns whether the process runs with more rights than whoever started it.
 pub(crate) fn is_secure() -> bool {
     #[cfg(target_os = "linux")]
     {
@@ -32,12 +34,12 @@ pub(crate) fn is_secure() -> bool {
     }
 }
 
-/// CPU time used by the whole process.
+/// Returns the CPU time used by the whole process.
 pub(crate) fn process_cpu() -> Duration {
     cpu(libc::CLOCK_PROCESS_CPUTIME_ID)
 }
 
-/// CPU time used by the calling thread.
+/// Returns the CPU time used by the calling thread.
 pub(crate) fn thread_cpu() -> Duration {
     cpu(libc::CLOCK_THREAD_CPUTIME_ID)
 }
@@ -51,10 +53,16 @@ fn cpu(clock: libc::clockid_t) -> Duration {
     Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
 }
 
-/// Name of this host.
+/// Returns a random number, for seeds and ids. It comes from the keys of the standard library's hasher, which
+/// the system fills with random bits.
+pub(crate) fn random_seed() -> u64 {
+    RandomState::new().build_hasher().finish()
+}
+
+/// Returns the name of this host.
 pub(crate) fn host_name() -> String {
     let mut name = [0_u8; 256];
-    // SAFETY: the buffer is valid for writing and one byte longer than what is asked for.
+    // SAFETY: the buffer is valid for writing and one byte longer than the requested length.
     let result = unsafe { libc::gethostname(name.as_mut_ptr().cast(), name.len() - 1) };
     let length = name.iter().position(|byte| *byte == 0).unwrap_or(0);
     if result != 0 || length == 0 {
@@ -63,7 +71,7 @@ pub(crate) fn host_name() -> String {
     String::from_utf8_lossy(&name[..length]).into_owned()
 }
 
-/// Resident memory in bytes, threads and open files; zeros where the system does not tell.
+/// Returns resident memory in bytes, threads and open files; zeros if the system does not tell.
 pub(crate) fn footprint() -> (u64, u32, u32) {
     #[expect(clippy::disallowed_methods, reason = "not a store")]
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
@@ -72,7 +80,7 @@ pub(crate) fn footprint() -> (u64, u32, u32) {
     let page = u64::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(4096);
     let entries =
         |path| u32::try_from(std::fs::read_dir(path).map_or(0, Iterator::count)).unwrap_or(u32::MAX);
-    // One descriptor is that of the listing itself.
+    // One of the descriptors belongs to the listing itself.
     (pages * page, entries("/proc/self/task"), entries("/proc/self/fd").saturating_sub(1))
 }
 

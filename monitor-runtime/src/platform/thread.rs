@@ -14,10 +14,10 @@ pub(crate) fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> std::io
     without_signals(|| builder.spawn(body)).map(drop)
 }
 
-/// Runs something with all signals blocked on the calling thread. A thread started by it has them blocked
-/// from its first instruction on, for good: the recorder's threads run no handler of the host's, which
-/// could call a monitored function before the thread is set up, and a file size limit shows as an error of
-/// the write instead of the signal that ends the process.
+/// Runs a closure with all signals blocked on the calling thread. A thread that the closure starts has them
+/// blocked from its first instruction on, for good. So the recorder's threads run no handler of the host's,
+/// which could call a monitored function before the thread is set up, and a file size limit shows as an error
+/// of the write instead of the signal that ends the process.
 fn without_signals<R>(run: impl FnOnce() -> R) -> R {
     // SAFETY: an all-zero signal set is a valid value to be filled.
     let mut all: libc::sigset_t = unsafe { std::mem::zeroed() };

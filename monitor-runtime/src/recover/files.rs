@@ -7,10 +7,13 @@
 
 use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
+use std::hash::Hasher as _;
 use std::io::Read as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+
+use fnv::FnvHasher;
 
 use crate::platform::file_system::effective_user;
 use crate::platform::liveness;
@@ -38,12 +41,11 @@ fn prefix() -> String {
     format!("monitored-{}-", effective_user())
 }
 
-/// FNV-1a, 64 bits.
+/// Returns the FNV-1a hash of a path, because the standard library's hashers promise no stability.
 fn hash(path: &Path) -> u64 {
-    let bytes = path.as_os_str().as_encoded_bytes();
-    bytes.iter().fold(0xCBF2_9CE4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01B3)
-    })
+    let mut hasher = FnvHasher::default();
+    hasher.write(path.as_os_str().as_encoded_bytes());
+    hasher.finish()
 }
 
 /// A locked ring file of a dead process. Nobody else recovers it meanwhile.

@@ -37,7 +37,7 @@ impl Mapping {
     pub(crate) fn create(folder: &Path, name: &str, bytes_max: usize) -> Result<Self, String> {
         let path = folder.join(name);
         let failed = |what: &str, error: &std::io::Error| format!("{what} {}: {error}", path.display());
-        if !is_in_memory(folder) {
+        if !crate::platform::file_system::is_in_memory(folder) {
             return Err(format!("{} is no file system in memory", folder.display()));
         }
         // The kernel answers a file that grows past this limit with a signal that ends the process.
@@ -219,23 +219,6 @@ pub(crate) fn leave_to_parent() {
             0,
         )
     };
-}
-
-/// Whether files in this folder are memory: on a disk, a mapped ring would be written back for ever.
-pub(crate) fn is_in_memory(folder: &Path) -> bool {
-    use std::os::unix::ffi::OsStrExt as _;
-    const TMPFS: u64 = 0x0102_1994;
-    let Ok(path) = std::ffi::CString::new(folder.as_os_str().as_bytes()) else { return false };
-    let mut answer = std::mem::MaybeUninit::<libc::statfs>::uninit();
-    // SAFETY: `path` ends in NUL and lives through the call; `answer` is as large as the call writes.
-    if unsafe { libc::statfs(path.as_ptr(), answer.as_mut_ptr()) } != 0 {
-        return false;
-    }
-    // SAFETY: `statfs` returned 0, so it filled the struct; any bits are valid in it.
-    let answer = unsafe { answer.assume_init() };
-    #[allow(clippy::unnecessary_cast, reason = "the field's type differs between targets")]
-    let kind = answer.f_type as u64 & 0xFFFF_FFFF;
-    kind == TMPFS
 }
 
 /// Returns the most bytes that a file of this process may have.

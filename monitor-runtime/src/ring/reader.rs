@@ -275,7 +275,7 @@ impl Image {
 
     /// Returns the clock that converts the process's ticks.
     pub(crate) fn clock(&self) -> Clock {
-        Clock::of_another(self.calibration)
+        Clock::from_calibration(self.calibration)
     }
 
     /// Returns the words of an entry.

@@ -1,8 +1,4 @@
 //! The identity of this process: the id of the run, and the random numbers by which processes differ.
-
-use std::collections::hash_map::RandomState;
-use std::hash::{BuildHasher, Hasher};
-
 use crate::batch::ProcessRow;
 use crate::config::Settings;
 
@@ -18,12 +14,11 @@ pub(super) fn process(settings: &Settings) -> ProcessRow {
     }
 }
 
-/// Returns a number that differs between processes.
-pub(super) fn random() -> u64 {
-    RandomState::new().build_hasher().finish()
-}
-
 /// Returns the id of the run: 32 hexadecimal digits.
 fn run_uuid() -> String {
-    format!("{:016x}{:016x}", random(), random())
+    format!(
+        "{:016x}{:016x}",
+        crate::platform::process::random_seed(),
+        crate::platform::process::random_seed()
+    )
 }

@@ -79,7 +79,7 @@ fn start(config: Option<&Config>) -> Option<&'static Recorder> {
     let memory = usize::try_from(settings.max_memory_bytes).unwrap_or(usize::MAX);
     let process = identity::process(&settings);
     let (ring_memory, declared) = open_ring_file::open(&settings, &process);
-    let seed = identity::random();
+    let seed = crate::platform::process::random_seed();
     let rings =
         ThreadRings::new(memory / limits::RINGS_SHARE, seed, settings.capture, overflow_in, ring_memory);
     let (shared, requests) = Shared::new(settings.sample.clone());

@@ -16,7 +16,7 @@ use super::migrate;
 use super::options::{PAGE_BYTES, StoreOptions};
 use super::schema::{self, APPLICATION_ID, VERSION};
 use crate::limits::COARSE_PERIOD;
-use crate::platform::clock::keep_coarse;
+use crate::platform::coarse_clock::keep_coarse;
 use crate::platform::file_system::FileSystem;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Transaction, TransactionBehavior};

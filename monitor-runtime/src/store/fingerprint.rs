@@ -2,6 +2,10 @@
 //! outcome and pattern come out. The same text gives the same fingerprint in every run and version,
 //! and a pattern is its own pattern. Pure.
 
+use std::hash::Hasher as _;
+
+use fnv::FnvHasher;
+
 use crate::record::Outcome;
 
 /// Longest pattern kept, in bytes.
@@ -53,12 +57,11 @@ pub fn pattern(message: &str) -> String {
 #[must_use]
 pub fn fingerprint(function: &str, outcome: Outcome, pattern: &str) -> i64 {
     // FNV-1a: the standard library's hashers promise no stability between versions.
-    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
-    let separator = [0xff_u8, outcome as u8];
-    for byte in function.bytes().chain(separator).chain(pattern.bytes()) {
-        hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-    }
-    (hash >> 1).cast_signed()
+    let mut hasher = FnvHasher::default();
+    hasher.write(function.as_bytes());
+    hasher.write(&[0xff, outcome as u8]);
+    hasher.write(pattern.as_bytes());
+    (hasher.finish() >> 1).cast_signed()
 }
 
 /// What stands for the message of a failure that has none.

@@ -9,7 +9,8 @@ use super::super::events::Events;
 use super::super::functions::Functions;
 use super::function_state::FunctionStates;
 use crate::limits;
-use crate::platform::clock::{Clock, advance_coarse, keep_coarse};
+use crate::platform::clock::Clock;
+use crate::platform::coarse_clock::{advance_coarse, keep_coarse};
 
 /// The watch over the coarse clock.
 #[derive(Debug, Default)]

@@ -12,8 +12,6 @@ mod clock_watch;
 mod tail_sampling;
 
 use std::collections::HashMap;
-use std::collections::hash_map::RandomState;
-use std::hash::{BuildHasher, Hasher};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -65,7 +63,7 @@ impl Ladder {
             states: FunctionStates::default(),
             clock_watch: ClockWatch::default(),
             fates: TailSampling::default(),
-            seed: RandomState::new().build_hasher().finish(),
+            seed: process::random_seed(),
             last_look: now,
             next_look: now + limits::LADDER_FIRST,
             last_drain: now,

@@ -1,0 +1,56 @@
+//! The coarse clock: ticks that the collector writes every few milliseconds while some function is only
+//! counted. The calls of these functions read it, because they cannot afford the counter.
+//!
+//! Takes ticks; gives the ticks of the last update, at most a period old while the collector runs. It does not
+//! know which calls rely on it.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use super::clock::{Ticks, ns_from_ticks, ticks, ticks_from_ns};
+use crate::limits;
+
+/// Two words, alone in their cache lines.
+#[derive(Debug)]
+#[repr(align(128))]
+struct Coarse {
+    latest: AtomicU64,
+    /// The value of `latest` before the last update.
+    before: AtomicU64,
+}
+
+static COARSE: Coarse = Coarse { latest: AtomicU64::new(2), before: AtomicU64::new(2) };
+
+/// Returns the ticks that the coarse clock shows, by one plain load. The lowest two bits are always 2, so that
+/// the value is larger than 0 and 1, which mean that there is no time, and whoever keeps the value has one bit
+/// to use.
+#[cfg_attr(not(debug_assertions), inline(always))]
+pub(crate) fn coarse() -> Ticks {
+    COARSE.latest.load(Ordering::Relaxed)
+}
+
+/// Moves the coarse clock on.
+pub(crate) fn advance_coarse() {
+    COARSE.before.store(coarse(), Ordering::Relaxed);
+    COARSE.latest.store(ticks() & !3 | 2, Ordering::Relaxed);
+}
+
+/// Moves the coarse clock on if a period has passed. The collector's thread calls this wherever it may be busy
+/// for longer than a period. Returns by how much the clock was behind.
+pub(crate) fn keep_coarse() -> Duration {
+    let behind = ticks().saturating_sub(coarse());
+    if behind >= ticks_from_ns(limits::COARSE_PERIOD.as_nanos() as u64) {
+        advance_coarse();
+    }
+    Duration::from_nanos(ns_from_ticks(behind))
+}
+
+/// Returns the start of a call that saw the coarse clock at `seen`, at most a period too early. If the clock
+/// has moved once since, and late, the start is at most a period before it moved.
+pub(crate) fn coarse_start(seen: Ticks) -> Ticks {
+    if COARSE.before.load(Ordering::Relaxed) != seen {
+        return seen;
+    }
+    let period = ticks_from_ns(limits::COARSE_PERIOD.as_nanos() as u64);
+    seen.max(coarse().saturating_sub(period))
+}
