@@ -1,11 +1,11 @@
-//! Durations by exponential buckets, OpenTelemetry's scale 3: bucket `i` counts those in
-//! `(2^(i/8), 2^((i+1)/8)]` ns, so that histograms of threads, windows and processes add up. Pure.
+//! Histograms of durations in exponential buckets, OpenTelemetry's scale 3. Bucket `i` counts the durations in
+//! `(2^(i/8), 2^((i+1)/8)]` ns, so that histograms of threads, windows and processes can be added. Pure.
 //!
-//! A percentile is the geometric middle of the bucket that holds it: whatever the distribution, at most
-//! 2^(1/16), 4.4 %, off. Interpolating within the bucket would be 9 % off where all calls last alike.
+//! A percentile is the geometric middle of its bucket: whatever the distribution, it is off by at most 2^(1/16),
+//! 4.4 %. Interpolation within the bucket would be off by 9 % if all calls last alike.
 
-/// The bounds between the eighths of a doubling: `2^(63 + i/8)`, rounded down; and one that nothing exceeds,
-/// so that what lies behind the last needs no branch, which durations would mislead.
+/// The bounds between the eighths of a doubling: `2^(63 + i/8)`, rounded down. The last bound is never exceeded,
+/// so that durations behind the last eighth need no branch, which the processor would often mispredict.
 const EIGHTHS: [u64; 9] = [
     0x8000_0000_0000_0000,
     0x8B95_C1E3_EA8B_D6E6,
@@ -18,7 +18,7 @@ const EIGHTHS: [u64; 9] = [
     u64::MAX,
 ];
 
-/// For each thirty-second of a doubling the bounds below it; at most one more lies within it.
+/// For each thirty-second of a doubling, the number of bounds below it; at most one more bound lies within it.
 const BELOW: [u8; CELLS] = {
     let mut below = [0; CELLS];
     let mut cell = 0;
@@ -52,12 +52,12 @@ const fn cell_of(scaled: u64) -> usize {
     (scaled >> 58) as usize & (CELLS - 1)
 }
 
-/// Index of the first bucket that is kept: it holds 0 and, in theory, half a nanosecond.
+/// The index of the first bucket that is kept. It counts 0 and, in theory, half a nanosecond.
 pub(crate) const FIRST: i32 = -8;
-/// Buckets that any duration of 64 bits falls into.
+/// The number of buckets that durations of 64 bits need.
 pub(crate) const BUCKETS: usize = 64 * 8 + 8;
 
-/// The bucket that a duration falls into.
+/// Returns the index of the bucket of a duration.
 #[inline]
 #[must_use]
 pub fn bucket(ns: u64) -> i32 {
@@ -71,7 +71,7 @@ pub fn bucket(ns: u64) -> i32 {
     (63 - zeros.cast_signed()) * 8 + i32::from(below) + i32::from(within) - 1
 }
 
-/// The place of a duration's bucket among all, from 0.
+/// Returns the position of a duration's bucket among all, from 0.
 #[inline]
 pub(crate) fn place(ns: u64) -> usize {
     (bucket(ns) - FIRST) as usize
@@ -82,9 +82,9 @@ pub(crate) fn place(ns: u64) -> usize {
 pub struct Histogram(Vec<u64>);
 
 impl Histogram {
-    /// Those that buckets count, each by its index.
+    /// Builds a histogram from pairs of a bucket's index and its count.
     #[must_use]
-    pub fn of(buckets: &[(i32, u64)]) -> Self {
+    pub fn from_buckets(buckets: &[(i32, u64)]) -> Self {
         let mut histogram = Self::default();
         for (bucket, count) in buckets {
             let place = usize::try_from(bucket - FIRST).unwrap_or(0);
@@ -93,8 +93,8 @@ impl Histogram {
         histogram
     }
 
-    /// The buckets that hold something, each as two numbers of seven bits a byte: how many empty ones lie
-    /// before it, and its count. A window of a function is some 50 bytes.
+    /// Encodes the buckets that are not empty, each as two numbers of seven bits a byte: the number of empty
+    /// buckets before it, and its count. A window of a function takes some 50 bytes.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
@@ -107,7 +107,8 @@ impl Histogram {
         bytes
     }
 
-    /// What [`Histogram::to_bytes`] wrote, as far as it is that: a store may have been tampered with.
+    /// Decodes bytes that [`Histogram::to_bytes`] wrote, up to the first that it cannot have written, because a
+    /// store may have been tampered with.
     #[must_use]
     pub fn from_bytes(mut bytes: &[u8]) -> Self {
         let mut histogram = Self::default();
@@ -123,13 +124,13 @@ impl Histogram {
         histogram
     }
 
-    /// Counts durations.
+    /// Counts a duration `count` times.
     #[inline]
     pub(crate) fn add(&mut self, ns: u64, count: u64) {
         self.add_at(place(ns), count);
     }
 
-    /// Counts durations whose bucket is known by its place.
+    /// Counts durations whose bucket is known by its position.
     #[inline]
     pub(crate) fn add_at(&mut self, place: usize, count: u64) {
         if place >= self.0.len() {
@@ -138,7 +139,7 @@ impl Histogram {
         self.0[place] += count;
     }
 
-    /// Adds what another one counts.
+    /// Adds the counts of another histogram.
     pub fn merge(&mut self, other: &Self) {
         if other.0.len() > self.0.len() {
             self.0.resize(other.0.len(), 0);
@@ -148,30 +149,31 @@ impl Histogram {
         }
     }
 
-    /// Buckets that hold something, by index.
+    /// Returns index and count of each bucket that is not empty.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (i32, u64)> + '_ {
         (FIRST..).zip(self.0.iter().copied()).filter(|(_, count)| *count > 0)
     }
 
-    /// How many durations it counts.
+    /// Returns the number of counted durations.
     #[must_use]
     pub fn total(&self) -> u64 {
         self.0.iter().fold(0, |sum, count| sum.saturating_add(*count))
     }
 
-    /// The duration that this share of the calls did not exceed, where the longest is known.
+    /// Returns the duration that this share of the calls did not exceed. The result is at most `max_ns`, the
+    /// longest duration.
     #[must_use]
     pub fn percentile(&self, share: f64, max_ns: u64) -> u64 {
         let middle = |bucket: i32| ((f64::from(bucket) + 0.5) / 8.0).exp2();
         self.reaching(share).map_or(0, |bucket| (middle(bucket).round() as u64).min(max_ns))
     }
 
-    /// A duration that no call of this share exceeded: where the bucket ends that holds the percentile.
+    /// Returns a duration that no call of this share exceeded: the end of the percentile's bucket.
     pub(crate) fn bound(&self, share: f64) -> u64 {
         self.reaching(share).map_or(0, |bucket| (f64::from(bucket + 1) / 8.0).exp2().ceil() as u64)
     }
 
-    /// The bucket with which this share of the calls is reached.
+    /// Returns the bucket that contains this share of the calls together with the buckets below it.
     fn reaching(&self, share: f64) -> Option<i32> {
         let rank = share * self.total() as f64;
         let mut upto = 0;
@@ -183,7 +185,7 @@ impl Histogram {
     }
 }
 
-/// Appends a number, seven bits a byte, the lowest first; the highest bit says that more follow.
+/// Appends a number, seven bits a byte, the lowest first. The highest bit of a byte means that more follow.
 fn push(bytes: &mut Vec<u8>, mut number: u64) {
     while number >= 0x80 {
         bytes.push(number as u8 | 0x80);
@@ -192,7 +194,7 @@ fn push(bytes: &mut Vec<u8>, mut number: u64) {
     bytes.push(number as u8);
 }
 
-/// Takes such a number off the front; `None` where there is none.
+/// Takes a number of this encoding off the front; returns `None` if there is none.
 fn pull(bytes: &mut &[u8]) -> Option<u64> {
     let mut number = 0;
     for shift in (0..64).step_by(7) {
@@ -251,7 +253,7 @@ mod tests {
                 histogram.add(ns, count);
             }
             prop_assert_eq!(Histogram::from_bytes(&histogram.to_bytes()), histogram.clone());
-            prop_assert_eq!(Histogram::of(&histogram.iter().collect::<Vec<_>>()), histogram);
+            prop_assert_eq!(Histogram::from_buckets(&histogram.iter().collect::<Vec<_>>()), histogram);
         }
 
         #[test]

@@ -147,7 +147,7 @@ impl Fixture {
             "INSERT INTO latency_window VALUES (?1, ?2, 1, 1, ?3, 0, 0, 0, ?4, ?4, ?5, ?5, ?5, 0, ?6)";
         let window = (self.now - ago_ns) / schema::WINDOW_NS;
         let bucket = histogram::bucket(u64::try_from(total / calls).unwrap());
-        let histogram = Histogram::of(&[(bucket, u64::try_from(calls).unwrap())]).to_bytes();
+        let histogram = Histogram::from_buckets(&[(bucket, u64::try_from(calls).unwrap())]).to_bytes();
         self.db.execute(insert, params![window, function, calls, total, total / calls, histogram]).unwrap();
     }
 

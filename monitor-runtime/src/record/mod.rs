@@ -1,33 +1,48 @@
-//! The byte layout of a record: what the hot side writes into a ring and the cold side reads back.
-//! Pure. A record is a header of eight 64-bit words, one cache line, followed by the captured
-//! tokens, which fill whole words (what is read may say that its last word is less than full):
+//! The byte layout of a record, which the hot side writes into a ring and the cold side reads back. Pure. Takes
+//! a header and values; gives words, and the other way round. It does not know the meaning of the values.
 //!
-//! ```text
-//! word 0   words (16) · kind 2, outcome 2, kept 2, flags 2 (8) · padding bytes (8) · call site (32)
-//! word 1   start, ticks          word 4   parent id (0: none)
-//! word 2   duration, ticks       word 5   trace id
-//! word 3   span id               word 6   weight as f32 (32) · bytes of arguments (16) · of fields (16)
-//!                                word 7   busy ticks of an async call (48) · checksum of the values (16)
-//! ```
+//! A record is a header of eight 64-bit words, one cache line, followed by the captured tokens, which fill whole
+//! words (a reader also accepts a last word that is only partly used):
 //!
-//! Whatever follows arguments and fields is the result (outcome `ok`) or the error's text.
+//! | word | bits | content |
+//! |------|------|---------|
+//! | 0 | 0–15  | length of the record in words, header included |
+//! |   | 16–17 | kind: 0 call, 1 thread, 2 skip |
+//! |   | 18–19 | outcome |
+//! |   | 20–21 | reason why the call is kept |
+//! |   | 22    | async call: the busy ticks were measured |
+//! |   | 23    | settled: counted and without a row; set in the journal only |
+//! |   | 24–31 | unused bytes of the last word |
+//! |   | 32–63 | call site; of a thread record the thread, of a skip record its length in words |
+//! | 1 | 0–63  | start, in ticks |
+//! | 2 | 0–63  | duration, in ticks |
+//! | 3 | 0–63  | span id |
+//! | 4 | 0–63  | id of the parent; 0 for none |
+//! | 5 | 0–63  | trace id |
+//! | 6 | 0–31  | weight, as `f32` |
+//! |   | 32–47 | bytes of arguments |
+//! |   | 48–63 | bytes of extra fields |
+//! | 7 | 0–47  | busy ticks of an async call |
+//! |   | 48–63 | checksum of the values |
+//!
+//! The bytes after arguments and fields are the result (outcome `ok`) or the error's text.
 
-/// How a call ended.
+/// The outcome of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Outcome {
-    /// It returned, and not an error.
+    /// The call returned, and not an error.
     Ok = 0,
-    /// It returned an error.
+    /// The call returned an error.
     Error = 1,
-    /// It unwound.
+    /// The call unwound.
     Panic = 2,
-    /// Its future was dropped before completion.
+    /// The call's future was dropped before completion.
     Cancelled = 3,
 }
 
 impl Outcome {
-    /// The word used in SQL and on screen.
+    /// Returns the word used in SQL and on screen.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -48,22 +63,22 @@ impl Outcome {
     }
 }
 
-/// Why a call has a row.
+/// The reason why a call has a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Kept {
-    /// It was drawn at its function's sampling rate.
+    /// The call was sampled at its function's rate.
     Sampled = 0,
-    /// It was slow.
+    /// The call was slow.
     Slow = 1,
-    /// It failed.
+    /// The call failed.
     Failed = 2,
-    /// It was among the first calls of its function in this process, and would otherwise have been left out.
+    /// The call was among the first calls of its function in this process, and would otherwise be unsampled.
     First = 3,
 }
 
 impl Kept {
-    /// The word used in SQL and on screen.
+    /// Returns the word used in SQL and on screen.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -84,23 +99,66 @@ impl Kept {
     }
 }
 
-/// Words of a header.
+/// The number of words of a header.
 pub(crate) const HEADER_WORDS: usize = 8;
 
-/// A word of values, as the bytes that it was written as.
+/// A word of values, as bytes.
 pub(crate) type Word = [u8; 8];
 
 const KIND_CALL: u64 = 0;
 const KIND_THREAD: u64 = 1;
 const KIND_SKIP: u64 = 2;
 
-/// The fixed part of a call's record.
+/// The first word of a record, as the table of bits above draws it.
+#[derive(Clone, Copy)]
+struct FirstWord(u64);
+
+impl FirstWord {
+    const SETTLED: u64 = 1 << 23;
+
+    const fn kind(self) -> u64 {
+        self.0 >> 16 & 3
+    }
+
+    /// Returns the length in words of a call's record.
+    const fn call_words(self) -> usize {
+        (self.0 & 0xFFFF) as usize
+    }
+
+    const fn outcome(self) -> Outcome {
+        Outcome::from_bits(self.0 >> 18)
+    }
+
+    const fn kept(self) -> Kept {
+        Kept::from_bits(self.0 >> 20)
+    }
+
+    const fn is_async(self) -> bool {
+        self.0 & 1 << 22 != 0
+    }
+
+    const fn is_settled(self) -> bool {
+        self.0 & Self::SETTLED != 0
+    }
+
+    /// Returns the unused bytes of the last word.
+    const fn padding(self) -> usize {
+        (self.0 >> 24 & 0xFF) as usize
+    }
+
+    /// Returns the call site, the thread, or the length of a skip record, by the kind.
+    const fn upper_half(self) -> u32 {
+        (self.0 >> 32) as u32
+    }
+}
+
+/// The header of a call's record.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Header {
     pub(crate) site: u32,
     pub(crate) outcome: Outcome,
     pub(crate) kept: Kept,
-    /// Whether `busy` was measured; a synchronous call is busy from start to end.
+    /// True if `busy` was measured; a synchronous call is busy from start to end.
     pub(crate) is_async: bool,
     pub(crate) start: u64,
     pub(crate) duration: u64,
@@ -114,7 +172,7 @@ pub(crate) struct Header {
 }
 
 impl Header {
-    /// Lays the header out for a record that carries this many words of values.
+    /// Encodes the header of a record that carries this many words of values.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn encode(&self, value_words: usize) -> [u64; HEADER_WORDS] {
         [
@@ -129,20 +187,20 @@ impl Header {
         ]
     }
 
-    /// The same call as the root of a tree of its own: what was left out above it has no row that it could
-    /// point to.
+    /// Returns the same call as the root of a tree of its own, because its unsampled caller has no row that it
+    /// could point to.
     #[must_use]
     pub(crate) fn as_root(self, span: u64) -> Self {
         Self { span, parent: 0, trace: span, ..self }
     }
 
     pub(crate) fn decode(words: &[u64; HEADER_WORDS]) -> Self {
-        let bits = words[0] >> 16;
+        let first = FirstWord(words[0]);
         Self {
-            site: (words[0] >> 32) as u32,
-            outcome: Outcome::from_bits(bits >> 2),
-            kept: Kept::from_bits(bits >> 4),
-            is_async: bits & 1 << 6 != 0,
+            site: first.upper_half(),
+            outcome: first.outcome(),
+            kept: first.kept(),
+            is_async: first.is_async(),
             start: words[1],
             duration: words[2],
             span: words[3],
@@ -158,7 +216,7 @@ impl Header {
 
 /// Returns the upper half of a thread's span ids: 31 bits, so that ids are positive in SQL, and never 0, which
 /// marks the reserved spans.
-pub(crate) fn prefix_of(first_prefix: u32, id: u32) -> u32 {
+pub(crate) fn span_prefix(first_prefix: u32, id: u32) -> u32 {
     (first_prefix.wrapping_add(id) & (u32::MAX >> 1)).max(1)
 }
 
@@ -185,7 +243,7 @@ impl Header {
     }
 }
 
-/// The places of a header's words, for who writes them one by one.
+/// The indices of a header's words, for code that writes them one by one.
 pub(crate) mod place {
     pub(crate) const FIRST: usize = 0;
     pub(crate) const START: usize = 1;
@@ -197,100 +255,99 @@ pub(crate) mod place {
     pub(crate) const LAST: usize = 7;
 }
 
-/// The first word of a call's record.
+/// Returns the first word of a call's record.
 #[cfg_attr(not(debug_assertions), inline(always))]
 pub(crate) fn first_word(value_words: usize, outcome: Outcome, kept: Kept, is_async: bool, site: u32) -> u64 {
     let bits = KIND_CALL | (outcome as u64) << 2 | (kept as u64) << 4 | u64::from(is_async) << 6;
     (HEADER_WORDS + value_words) as u64 | bits << 16 | u64::from(site) << 32
 }
 
-/// The word of a call's record that says how much it counts for, and which values are which.
+/// Returns the word with the call's weight and the lengths of arguments and fields.
 #[cfg_attr(not(debug_assertions), inline(always))]
 pub(crate) fn sizes_word(weight: f32, args_bytes: u16, fields_bytes: u16) -> u64 {
     u64::from(weight.to_bits()) | u64::from(args_bytes) << 32 | u64::from(fields_bytes) << 48
 }
 
-/// The bits of a header's last word that say how long a call was busy: at 3 GHz a day's worth.
+/// The bits of a header's last word that hold the busy ticks: at 3 GHz they last for a day.
 const BUSY_MASK: u64 = (1 << 48) - 1;
 
-/// Adds a word of values to a checksum, which tells damage from what was written.
+/// Adds a word of values to a checksum. The checksum is part of the format; it detects damaged values.
 #[inline]
 pub(crate) const fn add_to_checksum(sum: u64, word: u64) -> u64 {
     sum.rotate_left(7).wrapping_add(word)
 }
 
-/// The last word of a header, with the checksum of its record's values.
+/// Returns the last word of a header, with the checksum of the record's values.
 #[inline]
 pub(crate) const fn seal(last: u64, sum: u64) -> u64 {
     (last & BUSY_MASK) | (sum.wrapping_mul(0x9E37_79B9_7F4A_7C15) & !BUSY_MASK)
 }
 
-/// Whether a call's record says of its values what they are.
+/// Returns whether the checksum of a call's record fits its values.
 pub(crate) fn is_intact(words: &[u64], values: &[u64]) -> bool {
     let sum = values.iter().fold(0, |sum, word| add_to_checksum(sum, *word));
     words.get(HEADER_WORDS - 1).is_some_and(|last| values.is_empty() || seal(*last, sum) == *last)
 }
 
-/// The same header with another's checksum: that of the record it takes the place in.
+/// Returns the header with the checksum in `last`, which belongs to the record whose header it replaces.
 pub(crate) const fn sealed_as(mut header: [u64; HEADER_WORDS], last: u64) -> [u64; HEADER_WORDS] {
     header[HEADER_WORDS - 1] |= last & !BUSY_MASK;
     header
 }
 
-/// A record of one word that says which thread the records behind it come from.
+/// Returns a record of one word that names the thread of the records behind it.
 #[inline]
 pub(crate) const fn encode_thread(thread: u32) -> u64 {
     1 | KIND_THREAD << 16 | (thread as u64) << 32
 }
 
-/// A word that says that this many words, itself included, hold nothing.
+/// Returns the word that marks this many words, itself included, as empty.
 #[inline]
 pub(crate) const fn encode_skip(words: usize) -> u64 {
     KIND_SKIP << 16 | (words as u64) << 32
 }
 
-/// The first word of a record that is counted and has no row: how the journal says so.
+/// Marks the first word of a record as settled: the call is counted and has no row. The journal uses the mark.
 pub(crate) const fn settle(first: u64) -> u64 {
-    first | SETTLED
+    first | FirstWord::SETTLED
 }
 
-/// Whether a record is counted and has no row.
+/// Returns whether a record is settled: counted and without a row.
 pub(crate) const fn is_settled(first: u64) -> bool {
-    first & SETTLED != 0
+    FirstWord(first).is_settled()
 }
 
-/// The last of the flags; no ring has it set.
-const SETTLED: u64 = 1 << 23;
-
-/// How many words the record takes that begins with this one, as far as that word can be believed.
+/// Returns the length in words of the record that begins with this word. The word may be damaged, so the
+/// length may be wrong.
 #[inline]
-pub(crate) const fn words_of(first: u64) -> usize {
-    match first >> 16 & 3 {
-        KIND_CALL => (first & 0xFFFF) as usize,
-        KIND_SKIP => (first >> 32) as usize,
+pub(crate) const fn record_words(first: u64) -> usize {
+    let first = FirstWord(first);
+    match first.kind() {
+        KIND_CALL => first.call_words(),
+        KIND_SKIP => first.upper_half() as usize,
         _ => 1,
     }
 }
 
-/// What a record says. `values` borrows the words it was read from.
+/// A decoded record, which borrows the words it was read from.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Record<'a> {
-    /// A call ended.
+    /// A call that ended: its header, its values, and the bytes of these.
     Call(Header, &'a [u64], usize),
-    /// The ring was taken over by this thread.
+    /// This thread took the ring over.
     Thread(u32),
-    /// Nothing.
+    /// Empty words.
     Skip,
 }
 
-/// Reads the record at the start of `words`: what it says and how many words it takes. `None` where
-/// the words are not a record; the input may be hostile.
+/// Decodes the record at the start of `words` and returns it with its length in words. Returns `None` if the
+/// words are not a record; the input may be hostile.
 pub(crate) fn decode(words: &[u64]) -> Option<(Record<'_>, usize)> {
-    let first = *words.first()?;
-    match first >> 16 & 3 {
+    let first = FirstWord(*words.first()?);
+    match first.kind() {
         KIND_CALL => {
-            let length = (first & 0xFFFF) as usize;
-            let padding = (first >> 24 & 0xFF) as usize;
+            let length = first.call_words();
+            let padding = first.padding();
             let header = words.first_chunk::<HEADER_WORDS>()?;
             let values = words.get(HEADER_WORDS..length)?;
             let bytes = (values.len() * 8).checked_sub(padding)?;
@@ -300,16 +357,16 @@ pub(crate) fn decode(words: &[u64]) -> Option<(Record<'_>, usize)> {
             }
             Some((Record::Call(header, values, bytes), length))
         }
-        KIND_THREAD => Some((Record::Thread((first >> 32) as u32), 1)),
+        KIND_THREAD => Some((Record::Thread(first.upper_half()), 1)),
         KIND_SKIP => {
-            let length = (first >> 32) as usize;
+            let length = first.upper_half() as usize;
             (length >= 1 && length <= words.len()).then_some((Record::Skip, length))
         }
         _ => None,
     }
 }
 
-/// A whole record of its own: a header that says how many words of values there are, and these.
+/// Builds a whole record from a header, which states the number of words of values, and the values.
 pub(crate) fn with_values(header: &[u64; HEADER_WORDS], values: &[Word]) -> Vec<u64> {
     let mut words = header.to_vec();
     words.extend(values.iter().map(|word| u64::from_le_bytes(*word)));
@@ -320,7 +377,7 @@ pub(crate) fn with_values(header: &[u64; HEADER_WORDS], values: &[Word]) -> Vec<
     words
 }
 
-/// The bytes of a record's values.
+/// Copies the bytes of a record's values.
 pub(crate) fn unpack(words: &[u64], bytes: usize, into: &mut Vec<u8>) {
     into.clear();
     into.extend(words.iter().flat_map(|word| word.to_le_bytes()));

@@ -23,7 +23,7 @@ pub(crate) mod head {
     pub(crate) const END: usize = 2;
     pub(crate) const PID: usize = 3;
     pub(crate) const STARTED_NS: usize = 4;
-    /// This number plus a thread's id gives the upper half of the thread's span ids: see `record::prefix_of`.
+    /// This number plus a thread's id gives the upper half of the thread's span ids: see `record::span_prefix`.
     pub(crate) const FIRST_PREFIX: usize = 5;
     /// Number of the last batch that the store has acknowledged.
     pub(crate) const ACKNOWLEDGED: usize = 6;

@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use crate::batch::{Figures, ProcessRow};
 use crate::platform::clock::{Calibration, Clock};
-use crate::record::prefix_of;
+use crate::record::span_prefix;
 use crate::ring::frames::{Frame, read_frames};
 use crate::ring::layout::{
     Kind, MAGIC, PAGE_BYTES, PAGE_WORDS, VERSION, block, entry, flight, head, ledger, marks, ring, site,
@@ -270,7 +270,7 @@ impl Image {
     /// Returns the name of a thread, and the upper half of its span ids.
     pub(crate) fn thread(&self, id: u32) -> (String, u32) {
         let name = self.threads.get(&id).cloned().unwrap_or_else(|| format!("thread-{id}"));
-        (name, prefix_of(self.first_prefix, id))
+        (name, span_prefix(self.first_prefix, id))
     }
 
     /// Returns the clock that converts the process's ticks.

@@ -8,7 +8,7 @@
 //! are atomics with relaxed order, so the ring needs no `unsafe`; on every known machine these are plain moves. It
 //! does not know what a record means.
 
-use crate::record::{HEADER_WORDS, Word, add_to_checksum, encode_skip, place, seal, words_of};
+use crate::record::{HEADER_WORDS, Word, add_to_checksum, encode_skip, place, record_words, seal};
 use crate::ring::layout::ring::{HEAD, TAIL};
 use crate::sync::{AtomicU64, AtomicUsize, Ordering};
 
@@ -176,7 +176,7 @@ fn whole_records(words: &[AtomicU64]) -> &[AtomicU64] {
     while length < PIECE_WORDS
         && let Some(first) = words.get(length)
     {
-        length += words_of(first.load(Ordering::Relaxed)).max(1);
+        length += record_words(first.load(Ordering::Relaxed)).max(1);
     }
     &words[..length.min(words.len())]
 }

@@ -28,7 +28,7 @@ pub(crate) fn write(
     for row in rows {
         let Some(function_id) = known.function_id(row.function) else { continue };
         let place = (row.start_ns.div_euclid(WINDOW_NS), function_id);
-        let own = Share { figures: row.figures, histogram: Histogram::of(&row.buckets) };
+        let own = Share { figures: row.figures, histogram: Histogram::from_buckets(&row.buckets) };
         table.put(place, process_id, own, row.figured)?;
     }
     Ok(())

@@ -15,7 +15,7 @@ use crossbeam_channel::Sender;
 use crate::config::CaptureMode;
 use crate::limits;
 use crate::platform::reentrancy::{apart, is_ours};
-use crate::record::prefix_of;
+use crate::record::span_prefix;
 use crate::ring::layout::{Kind, PAGE_BYTES, ring as layout};
 use crate::ring::memory::Memory;
 use crate::ring::metadata::{Identity, Legend};
@@ -302,7 +302,7 @@ impl ThreadRings {
     pub(super) fn introduce(&self, state: &ThreadState, name: Option<String>) {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         // 31 bits, so that ids are positive in SQL; never 0, which is for the reserved spans.
-        let prefix = prefix_of(self.first_prefix, id);
+        let prefix = span_prefix(self.first_prefix, id);
         let name = name.unwrap_or_else(|| format!("thread-{id}"));
         self.legend.thread(id, &name);
         state.page.words[layout::THREAD].store(u64::from(id), Ordering::Relaxed);

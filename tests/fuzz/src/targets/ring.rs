@@ -1,7 +1,7 @@
 //! Reads words of a ring: words that a producer may leave, and words that it never leaves.
 
 use crate::input::Input;
-use crate::record::{HEADER_WORDS, Record, decode, encode_skip, encode_thread, unpack, words_of};
+use crate::record::{HEADER_WORDS, Record, decode, encode_skip, encode_thread, unpack, record_words};
 
 /// Reads any words to their end, as the collector and the recovery of a ring file do.
 pub fn words(bytes: &[u8]) {
@@ -10,7 +10,7 @@ pub fn words(bytes: &[u8]) {
     let mut values_read = Vec::new();
     while let Some((record, used)) = decode(rest) {
         assert!(used >= 1 && used <= rest.len(), "{used} of {} words", rest.len());
-        assert_eq!(words_of(rest[0]), used, "both readers of a length agree");
+        assert_eq!(record_words(rest[0]), used, "both readers of a length agree");
         if let Record::Call(header, values, value_bytes) = record {
             assert_eq!(values.len() + HEADER_WORDS, used);
             assert!(value_bytes <= values.len() * 8 && value_bytes + 8 > values.len() * 8);
