@@ -4,6 +4,13 @@
 //! `resolve`, `file`, `builder` and `watch` read this table, so a new setting is one row here, one field of
 //! [`Settings`] with its default, and one method of `Config` if programs may set it.
 
+#![allow(
+    clippy::float_cmp,
+    clippy::trivially_copy_pass_by_ref,
+    clippy::unnecessary_wraps,
+    reason = "checks and parsers of all types have one signature, and a setting has changed if any bit has"
+)]
+
 use std::ffi::OsStr;
 
 use super::capture_mode::CaptureMode;
@@ -197,7 +204,6 @@ fn parse_rules(text: &str) -> Result<Rules, String> {
     Rules::parse(text).map_err(|error| format!("is wrong: {error}"))
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "has the signature of a parser")]
 fn parse_service(text: &str) -> Result<String, String> {
     Ok(text.trim().to_owned())
 }

@@ -1,4 +1,5 @@
-//! The identity of this process: the id of the run, and the random numbers by which processes differ.
+//! The identity of this process: its row and the id of the run.
+
 use crate::batch::ProcessRow;
 use crate::config::Settings;
 
