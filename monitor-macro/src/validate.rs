@@ -110,7 +110,7 @@ fn check_slow(value: &Expr) -> Result<()> {
 
 /// Returns whether the runtime takes `text` as a duration: its nanoseconds have to fit 64 bits.
 fn is_duration(text: &str) -> bool {
-    monitor_duration::parse(text).is_ok_and(|ns| u64::try_from(ns).is_ok())
+    monitor_rules::duration::parse(text).is_ok_and(|ns| u64::try_from(ns).is_ok())
 }
 
 fn find_literal(value: &Expr) -> Option<&Lit> {

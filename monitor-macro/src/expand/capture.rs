@@ -5,7 +5,7 @@
 //! never read. Types are not known here: the autoref dispatch of the runtime selects the best way of
 //! capturing that each type offers, so no bound is added and generic code stays as it is.
 
-use monitor_redaction::is_secret_argument;
+use monitor_rules::redaction::is_secret_argument;
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{format_ident, quote};
 use syn::ext::IdentExt as _;

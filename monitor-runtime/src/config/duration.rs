@@ -1,6 +1,6 @@
 //! The duration of the attribute's option `slow`, read while the program is compiled.
 
-use monitor_duration::DurationError;
+use monitor_rules::duration::DurationError;
 
 /// Reads a duration such as `10ms` or `1.5s` into nanoseconds, at compile time: a number and one of `ns`,
 /// `us`, `µs`, `ms`, `s`, `m`, `h`, `d`. The settings take the same durations.
@@ -9,7 +9,7 @@ use monitor_duration::DurationError;
 /// If the text is not a duration, or one of more than 584 years.
 #[must_use]
 pub const fn duration(text: &str) -> u64 {
-    match monitor_duration::parse(text) {
+    match monitor_rules::duration::parse(text) {
         Ok(ns) if ns <= u64::MAX as u128 => ns as u64,
         Ok(_) | Err(DurationError::TooLong) => panic!("the duration is too long"),
         Err(DurationError::NoNumber) => panic!("a duration starts with a number, as in `10ms`"),

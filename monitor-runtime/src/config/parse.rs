@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use monitor_duration::DurationError;
+use monitor_rules::duration::DurationError;
 
 use crate::limits;
 
@@ -31,7 +31,7 @@ const SIZE_UNITS: [(&str, f64); 15] = [
 /// # Errors
 /// The reason why the text is not a duration, to be put after "it".
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
-    let ns = monitor_duration::parse(text.trim()).map_err(|error| match error {
+    let ns = monitor_rules::duration::parse(text.trim()).map_err(|error| match error {
         DurationError::NoNumber => "does not begin with a number".to_owned(),
         DurationError::NoUnit => "has no unit".to_owned(),
         DurationError::UnknownUnit(start) => {

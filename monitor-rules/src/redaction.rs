@@ -2,12 +2,8 @@
 //!
 //! Takes the name of an argument, field, key or type. Returns whether one of its words, such as `password` or
 //! `token`, marks a secret. A name is split into words where its case changes and at everything that is not a
-//! letter, so that `userPassword`, `API-Key` and `db_password2` are recognised and `secretary` is not. This
-//! package does not know the values. It is a package of its own because the attribute, which runs in the
-//! compiler, and the runtime, which runs in the user's program, both apply the rule and can share nothing
-//! else.
-
-#![forbid(unsafe_code)]
+//! letter, so that `userPassword`, `API-Key` and `db_password2` are recognised and `secretary` is not. It does
+//! not know the values.
 
 /// The words that mark a secret in any name, in the singular. Two words match where they stand side by side.
 const WORDS: [&[&str]; 11] = [

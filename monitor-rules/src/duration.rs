@@ -2,11 +2,7 @@
 //!
 //! Takes a text; gives nanoseconds. The text is a decimal number, in which `_` may separate digits, and one of
 //! the units `ns`, `us`, `µs`, `ms`, `s`, `m`, `h` and `d`, with or without blanks around them. A fraction of a
-//! nanosecond is rounded. This package is one of its own because the attribute, which runs in the compiler,
-//! and the runtime, which reads settings and the attribute's constants, take the same durations and can share
-//! nothing else.
-
-#![forbid(unsafe_code)]
+//! nanosecond is rounded. It does not know which durations an option or a setting allows.
 
 /// The reason why a text is not a duration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
