@@ -1,7 +1,7 @@
 //! Reads words of a ring: words that a producer may leave, and words that it never leaves.
 
 use crate::input::Input;
-use crate::record::{HEADER_WORDS, Record, decode, encode_skip, encode_thread, unpack, record_words};
+use crate::record::{HEADER_WORDS, Record, decode, encode_skip, encode_thread, record_words, unpack};
 
 /// Reads any words to their end, as the collector and the recovery of a ring file do.
 pub fn words(bytes: &[u8]) {
