@@ -112,6 +112,21 @@ pub(crate) fn open(options: &StoreOptions, now_ns: i64) -> Result<Opened, OpenEr
     Err(OpenError::Unwritable { path, why: "neither it nor its siblings are a store of ours".to_owned() })
 }
 
+/// Returns the file that a writer uses in place of this one, and the reason; `None` if it uses this one. Reads only.
+pub(super) fn name_successor(
+    connection: &Connection,
+    path: &Path,
+) -> rusqlite::Result<Option<(PathBuf, String)>> {
+    Ok(match examine(connection)? {
+        Found::Newer(version) => Some((
+            file::sibling(path, &format!("v{VERSION}")),
+            format!("has schema version {version}, newer than {VERSION}"),
+        )),
+        Found::Foreign(why) => Some((file::sibling(path, "monitor"), why)),
+        Found::Store | Found::Empty | Found::Older(_) | Found::Damaged(_) => None,
+    })
+}
+
 /// What is told of a file that was set aside.
 pub(crate) fn quarantined(path: &Path, why: &str, aside: &Path) -> String {
     format!("{} was damaged ({why}): set aside as {}", path.display(), aside.display())

@@ -2,11 +2,13 @@
 //! reason why not. The file may have been planted: nothing that it brings runs, and a query can be
 //! stopped. Reading disturbs no writer and needs none to be alive.
 
-use super::connection::harden;
+use super::connection::{harden, name_successor};
 use super::error::{Class, class};
+use super::file;
 use super::schema::{APPLICATION_ID, VERSION};
 use rusqlite::{Connection, OpenFlags};
-use std::fmt;
+use std::fmt::{self, Write as _};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -79,24 +81,85 @@ impl fmt::Display for QueryError {
 
 impl std::error::Error for QueryError {}
 
+/// Steps from a file to the one that takes its place, as many as a writer takes.
+const SUCCESSORS_MAX: usize = 4;
+
+/// Returns the file that programs use as their store when they are given this path, and a sentence for each file
+/// that they leave untouched on the way: another program's database, a store whose tables were altered, a newer
+/// store. A step is taken only if the next file exists, because otherwise no program has taken it yet.
+#[must_use]
+pub fn find_store_in_use(path: &Path) -> (PathBuf, Vec<String>) {
+    let (mut path, mut reasons) = (path.to_owned(), Vec::new());
+    for _ in 0..SUCCESSORS_MAX {
+        let found = open_connection(&path).and_then(|connection| name_successor(&connection, &path));
+        match found {
+            Ok(Some((next, reason))) if next.is_file() => {
+                reasons.push(format!("{} {reason}", path.display()));
+                path = next;
+            }
+            _ => break,
+        }
+    }
+    (path, reasons)
+}
+
+/// Opens a connection that reads, by way of the immutable file where SQLite cannot open it otherwise.
+fn open_connection(path: &Path) -> rusqlite::Result<Connection> {
+    let attempt = attempt(path, OpenFlags::SQLITE_OPEN_READ_ONLY);
+    attempt.or_else(|error| attempt_immutable(path, error)).map(|attempt| attempt.connection)
+}
+
 /// Opens a store for reading. A store whose writer was killed is brought to its last commit on the way.
+///
+/// A store on a read-only file system, or in a folder that this user may not write, is read as immutable if no
+/// write-ahead log lies beside it: SQLite needs to write an index of the log otherwise.
 ///
 /// # Errors
 /// See [`QueryError`].
 pub fn open_read_only(path: &Path) -> Result<Connection, QueryError> {
     let path = settle(path)?;
     let read_only = OpenFlags::SQLITE_OPEN_READ_ONLY;
-    match attempt(&path, read_only) {
+    let opened = attempt(&path, read_only);
+    match opened {
         // What a crash left (a journal to roll back, a log without its index in a folder of ours) takes
         // the right to write once; then the file opens read-only.
         Err(error)
             if matches!(class(&error), Class::Unwritable | Class::Transient) && recover(&path).is_ok() =>
         {
-            attempt(&path, read_only).map_err(|error| refuse(&path, &error))
+            attempt(&path, read_only)
         }
-        result => result.map_err(|error| refuse(&path, &error)),
-    }?
+        opened => opened,
+    }
+    .or_else(|error| attempt_immutable(&path, error))
+    .map_err(|error| refuse(&path, &error))?
     .check(&path)
+}
+
+/// Opens the file as one that nobody changes, if the error says that it cannot be opened for want of rights and
+/// no log or journal lies beside it; returns the error otherwise, because a commit may be in the log alone.
+fn attempt_immutable(path: &Path, error: rusqlite::Error) -> rusqlite::Result<Attempt> {
+    let is_refused = matches!(class(&error), Class::Unwritable | Class::Transient);
+    if !is_refused || LOGS.iter().any(|log| has_content(&file::beside(path, log))) {
+        return Err(error);
+    }
+    let mut uri = String::from("file:");
+    for byte in path.as_os_str().as_bytes() {
+        let is_plain = byte.is_ascii_alphanumeric() || b"/-_.".contains(byte);
+        if is_plain {
+            uri.push(char::from(*byte));
+        } else {
+            let _ = write!(uri, "%{byte:02X}");
+        }
+    }
+    uri.push_str("?immutable=1");
+    attempt(Path::new(&uri), OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI).map_err(|_| error)
+}
+
+/// The names that SQLite adds to a database's for its write-ahead log and its rollback journal.
+const LOGS: [&str; 2] = ["-wal", "-journal"];
+
+fn has_content(path: &Path) -> bool {
+    std::fs::symlink_metadata(path).is_ok_and(|data| data.len() > 0)
 }
 
 /// Stops a query on this connection, with `SQLITE_INTERRUPT`, as soon as `enough` says so: a deadline
