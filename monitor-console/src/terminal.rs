@@ -6,7 +6,9 @@
 //! characters in.
 
 use std::borrow::Cow;
+use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -19,13 +21,17 @@ pub(crate) fn is_unsafe(character: char) -> bool {
         || matches!(character,
             // Bidirectional marks, embeddings, overrides and isolates.
             '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{206f}'
-            // Line and paragraph separators, zero-width space, byte-order mark, annotations, tags.
-            | '\u{2028}' | '\u{2029}' | '\u{200b}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
-            | '\u{e0000}'..='\u{e007f}')
+            // Line and paragraph separators, zero-width space, word joiner, invisible operators, byte-order mark.
+            | '\u{2028}' | '\u{2029}' | '\u{200b}' | '\u{2060}'..='\u{2065}' | '\u{feff}'
+            // Other characters without a shape: soft hyphen, grapheme joiner, fillers, vowel separators.
+            | '\u{ad}' | '\u{34f}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}'
+            | '\u{3164}' | '\u{ffa0}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}'
+            // Annotations, tags and the other variation selectors. Joiners and the selectors of emoji stay.
+            | '\u{fff0}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}')
 }
 
-/// Returns the text for one line of a terminal, with escapes such as `\n`, `\t`, `\u{1b}` for unsafe
-/// characters.
+/// Returns the text for one line of a terminal, with the escapes of JSON (`\n`, `\t`, `\u001b`) for unsafe
+/// characters, so that every format shows a character in one way.
 pub(crate) fn escape(text: &str) -> Cow<'_, str> {
     if !text.contains(is_unsafe) {
         return Cow::Borrowed(text);
@@ -33,12 +39,27 @@ pub(crate) fn escape(text: &str) -> Cow<'_, str> {
     let mut safe = String::with_capacity(text.len() + 16);
     for character in text.chars() {
         if is_unsafe(character) {
-            safe.extend(character.escape_default());
+            push_escape(character, &mut safe);
         } else {
             safe.push(character);
         }
     }
     Cow::Owned(safe)
+}
+
+fn push_escape(character: char, safe: &mut String) {
+    match character {
+        '\n' => safe.push_str("\\n"),
+        '\r' => safe.push_str("\\r"),
+        '\t' => safe.push_str("\\t"),
+        '\u{8}' => safe.push_str("\\b"),
+        '\u{c}' => safe.push_str("\\f"),
+        _ => {
+            for unit in character.encode_utf16(&mut [0; 2]) {
+                let _ = write!(safe, "\\u{unit:04x}");
+            }
+        }
+    }
 }
 
 /// Returns the number of columns that a text takes.
@@ -71,15 +92,25 @@ pub(crate) fn print_note(text: &str) {
     let _ = writeln!(io::stderr().lock(), "{}", lines.join("\n"));
 }
 
+/// Writes a note as [`print_note`] does, once however often it is asked for: a view that is redrawn would repeat it.
+pub(crate) fn print_note_once(text: &str) {
+    static PRINTED: Mutex<Vec<String>> = Mutex::new(Vec::new());
+    let mut printed = PRINTED.lock().unwrap_or_else(PoisonError::into_inner);
+    if !printed.iter().any(|earlier| earlier == text) {
+        print_note(text);
+        printed.push(text.to_owned());
+    }
+}
+
 /// Returns the columns and rows of the terminal on standard output; `None` if standard output is no terminal,
-/// or one too small to lay anything out.
+/// or one that does not know its size.
 pub(crate) fn read_size() -> Option<(usize, usize)> {
     let stdout = io::stdout();
     if !stdout.is_terminal() {
         return None;
     }
     let size = rustix::termios::tcgetwinsize(&stdout).ok()?;
-    (size.ws_col >= 20 && size.ws_row >= 5).then(|| (size.ws_col.into(), size.ws_row.into()))
+    (size.ws_col > 0 && size.ws_row > 0).then(|| (size.ws_col.into(), size.ws_row.into()))
 }
 
 /// Returns true if headings may be bold: on a terminal that is not `dumb`, unless `NO_COLOR` is set.
@@ -122,12 +153,14 @@ mod tests {
     #[test]
     fn whatever_acts_on_a_terminal_is_escaped() {
         let table = [
-            ("\u{1b}[31mred", "\\u{1b}[31mred"),
+            ("\u{1b}[31mred", "\\u001b[31mred"),
             ("a\nb\tc\rd", "a\\nb\\tc\\rd"),
-            ("\u{9b}2J", "\\u{9b}2J"),
-            ("\u{7f}", "\\u{7f}"),
-            ("user\u{202e}txt.exe", "user\\u{202e}txt.exe"),
-            ("\u{2066}x\u{2069}", "\\u{2066}x\\u{2069}"),
+            ("\u{9b}2J", "\\u009b2J"),
+            ("\u{7f}", "\\u007f"),
+            ("\u{8}\u{c}\0", "\\b\\f\\u0000"),
+            ("a\u{2060}b\u{ad}c\u{e0100}", "a\\u2060b\\u00adc\\udb40\\udd00"),
+            ("user\u{202e}txt.exe", "user\\u202etxt.exe"),
+            ("\u{2066}x\u{2069}", "\\u2066x\\u2069"),
             ("größe 漢字 👍", "größe 漢字 👍"),
         ];
         for (text, safe) in table {

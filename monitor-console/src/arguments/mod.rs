@@ -14,6 +14,7 @@ use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use monitor_runtime::config::process_variable;
 
+use crate::format::Style;
 use crate::units;
 
 pub(crate) use control::{Breaker, BreakerAction, HoldOptions, Sample};
@@ -76,12 +77,23 @@ pub(crate) struct Common {
     /// live, sample, breaker, sql and demo ignore it
     #[arg(long, value_name = "DURATION", value_parser = units::parse_duration, global = true)]
     pub(crate) since: Option<Duration>,
+    /// Tables with all columns and whole texts, even if lines are wider than the terminal
+    #[arg(long, global = true)]
+    pub(crate) wide: bool,
+    /// CSV cells as stored; without it, `'` precedes a text that a spreadsheet would run as a formula
+    #[arg(long, global = true)]
+    pub(crate) raw: bool,
 }
 
 impl Common {
+    /// Returns how reports are printed.
+    pub(crate) fn style(&self) -> Style {
+        Style { name: self.format, is_wide: self.wide, is_raw: self.raw }
+    }
+
     /// Returns the options with this store and without `--since`.
     pub(crate) fn with_store(&self, path: PathBuf) -> Self {
-        Self { db: Some(path), since: None, format: self.format }
+        Self { db: Some(path), since: None, ..self.clone() }
     }
 
     /// Returns the store that `--db` or `MONITOR_DB` names; an empty name counts as none.

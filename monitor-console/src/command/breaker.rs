@@ -58,7 +58,7 @@ fn show(common: &Common) -> Result<()> {
         _ => "the breakers of running processes, and what holds them",
     };
     print_heading(common, &store, title);
-    format::print(&report, common.format)
+    format::print(&report, common.style())
 }
 
 fn hold(common: &Common, hold: &str, options: &HoldOptions) -> Result<()> {

@@ -65,7 +65,7 @@ pub(super) fn run(common: &Common, arguments: &Crash) -> Result<()> {
     if common.format != FormatName::Table {
         let columns = DATA_COLUMNS.into_iter().map(Column::data).collect();
         let report = store.read_report(columns, &DATA.replace("CRASHES", CRASHES), (since, limit))?;
-        return format::print(&report, common.format);
+        return format::print(&report, common.style());
     }
     let columns = DATA_COLUMNS[..8].iter().map(|name| Column::data(name)).collect();
     let crashes = store.read_report(columns, CRASHES, (since, limit))?;

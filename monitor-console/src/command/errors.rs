@@ -30,13 +30,13 @@ pub(super) fn run(common: &Common, arguments: &Errors) -> Result<()> {
     if report.rows.is_empty() {
         warn_if_unknown(common, &store, arguments.pattern.as_ref())?;
     }
-    format::print(&report, common.format)
+    format::print(&report, common.style())
 }
 
 /// Prints all kinds of failure of a store without a heading.
 pub(super) fn show(common: &Common, store: &Store) -> Result<()> {
     let report = read_groups(common, store, &Errors { pattern: None, limit: None })?;
-    format::print(&report, common.format)
+    format::print(&report, common.style())
 }
 
 fn read_groups(common: &Common, store: &Store, arguments: &Errors) -> Result<Report> {

@@ -41,7 +41,7 @@ pub(super) fn run(common: &Common) -> Result<()> {
     let store = open_store(common)?;
     let report = build_report(&store, common)?;
     if common.format != FormatName::Table {
-        return format::print(&report, common.format);
+        return format::print(&report, common.style());
     }
     print_heading(common, &store, &format_quantity(report.rows.len(), "run", "runs"));
     let mut text = String::new();

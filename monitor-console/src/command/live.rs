@@ -32,7 +32,7 @@ pub(super) fn run(common: &Common, arguments: &Live) -> Result<()> {
             format_quantity(living.len(), "running process", "running processes")
         ),
     );
-    format::print(&report, common.format)
+    format::print(&report, common.style())
 }
 
 /// Lists the calls past their function's `slow` limit first, then the others, each part by age.

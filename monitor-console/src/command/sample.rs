@@ -61,7 +61,7 @@ fn show(common: &Common) -> Result<()> {
     ];
     let report = store.read_report(columns, RATES, [])?;
     print_heading(common, &store, "rates set with `monitor sample`, then the rate of each function and why");
-    format::print(&report, common.format)
+    format::print(&report, common.style())
 }
 
 fn set(common: &Common, pattern: &Pattern, rate: f64) -> Result<()> {

@@ -22,7 +22,7 @@ pub(super) fn run(common: &Common, arguments: &Sql) -> Result<()> {
         bail!("the statement returns no rows: only statements that read are run, such as SELECT");
     }
     let columns: Vec<_> = names.iter().map(|name| Column::titled(name, name, Unit::Text)).collect();
-    let mut format = format::create_for_stdout(common.format, Pace::Whole);
+    let mut format = format::create_for_stdout(common.style(), Pace::Whole);
     format.write_columns(&columns)?;
     store.read_rows(&statement, [], |row| format.write_row(&report::read_cells(row, columns.len())?))?;
     format.finish()

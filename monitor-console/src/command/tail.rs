@@ -26,7 +26,7 @@ pub(super) fn run(common: &Common, arguments: &Tail) -> Result<()> {
     let mut follower = Follower::start(Store::open(&path)?, common, arguments)?;
     print_heading(common, &follower.store, "new calls; Ctrl-C ends");
     warn_if_unknown(common, &follower.store, arguments.pattern.as_ref())?;
-    let mut format = format::create_for_stdout(common.format, Pace::Following);
+    let mut format = format::create_for_stdout(common.style(), Pace::Following);
     format.write_columns(&calls::list_columns())?;
     loop {
         if !follower.is_missing {

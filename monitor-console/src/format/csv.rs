@@ -2,7 +2,8 @@
 //!
 //! Line breaks and tabs stay inside their quotes, because readers of CSV expect them there. Every other
 //! control character is written as an escape, because a CSV is looked at in a terminal as often as it is
-//! parsed.
+//! parsed. A text that a spreadsheet would run as a formula gets `'` before it, which makes the spreadsheet show
+//! the text, unless the raw text is asked for.
 
 use std::borrow::Cow;
 use std::io::Write;
@@ -18,11 +19,12 @@ use crate::terminal;
 pub(super) struct Csv<W: Write> {
     out: csv::Writer<W>,
     shown: Vec<usize>,
+    is_raw: bool,
 }
 
 impl<W: Write> Csv<W> {
-    pub(super) fn new(out: W) -> Self {
-        Self { out: csv::WriterBuilder::new().flexible(false).from_writer(out), shown: Vec::new() }
+    pub(super) fn new(out: W, is_raw: bool) -> Self {
+        Self { out: csv::WriterBuilder::new().flexible(false).from_writer(out), shown: Vec::new(), is_raw }
     }
 }
 
@@ -41,12 +43,13 @@ impl<W: Write> Format for Csv<W> {
         let with_names =
             columns.iter().enumerate().filter_map(|(at, column)| Some((at, column.name.as_ref()?)));
         let (shown, names): (Vec<_>, Vec<_>) =
-            with_names.map(|(at, name)| (at, escape_controls(name))).unzip();
+            with_names.map(|(at, name)| (at, format_text(name, self.is_raw))).unzip();
         self.shown = shown;
         self.write_record(names.iter().map(|name| name.as_bytes()))
     }
     fn write_row(&mut self, cells: &[Cell]) -> Result<()> {
-        let texts: Vec<_> = self.shown.iter().map(|at| format_value(&cells[*at].value)).collect();
+        let texts: Vec<_> =
+            self.shown.iter().map(|at| format_value(&cells[*at].value, self.is_raw)).collect();
         self.write_record(texts.iter().map(|text| text.as_bytes()))
     }
     fn flush(&mut self) -> Result<()> {
@@ -57,15 +60,25 @@ impl<W: Write> Format for Csv<W> {
     }
 }
 
-fn format_value(value: &Value) -> Cow<'_, str> {
+fn format_value(value: &Value, is_raw: bool) -> Cow<'_, str> {
     match value {
         Value::Null => "".into(),
         Value::Integer(number) => number.to_string().into(),
         Value::Real(number) => format!("{number:?}").into(),
-        Value::Text(text) => escape_controls(text),
+        Value::Text(text) => format_text(text, is_raw),
         Value::Blob(bytes) => format_blob(bytes).into(),
     }
 }
+
+/// Escapes control characters, and makes a formula a text unless `is_raw`.
+fn format_text(text: &str, is_raw: bool) -> Cow<'_, str> {
+    let safe = escape_controls(text);
+    if is_raw || !text.starts_with(FORMULA_STARTS) { safe } else { format!("'{safe}").into() }
+}
+
+/// The characters with which spreadsheets let a formula begin. The full-width forms are among them because Excel
+/// takes them for the plain ones in some languages; white space, because some programs skip it.
+const FORMULA_STARTS: [char; 11] = ['=', '+', '-', '@', '\t', '\n', '\r', '＝', '＋', '－', '＠'];
 
 /// Escapes control characters other than line breaks and tabs.
 fn escape_controls(text: &str) -> Cow<'_, str> {
@@ -90,7 +103,7 @@ mod tests {
     #[test]
     fn controls_are_escaped_and_line_breaks_quoted() {
         let mut out = Vec::new();
-        let mut csv = Csv::new(&mut out);
+        let mut csv = Csv::new(&mut out, false);
         csv.write_columns(&[
             Column::data("a"),
             Column::table("T", crate::report::Unit::Text),
@@ -100,6 +113,6 @@ mod tests {
         csv.write_row(&["x\n\u{1b}[2Jy\r".to_owned().into(), 1.into(), "a,\"b\"".to_owned().into()]).unwrap();
         csv.finish().unwrap();
         drop(csv);
-        assert_eq!(String::from_utf8(out).unwrap(), "a,b\n\"x\n\\u{1b}[2Jy\\r\",\"a,\"\"b\"\"\"\n");
+        assert_eq!(String::from_utf8(out).unwrap(), "a,b\n\"x\n\\u001b[2Jy\\r\",\"a,\"\"b\"\"\"\n");
     }
 }

@@ -36,25 +36,36 @@ pub(crate) enum Pace {
     Following,
 }
 
+/// A format and its options.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Style {
+    /// The format.
+    pub(crate) name: FormatName,
+    /// True if a table is not fitted to the terminal.
+    pub(crate) is_wide: bool,
+    /// True if CSV keeps texts that a spreadsheet would run as formulas.
+    pub(crate) is_raw: bool,
+}
+
 /// Creates a format that writes to `out`.
-pub(crate) fn create<'a>(name: FormatName, pace: Pace, out: impl Write + 'a) -> Box<dyn Format + 'a> {
-    match (name, pace) {
-        (FormatName::Table, _) => Box::new(table::Table::new(out, pace)),
+pub(crate) fn create<'a>(style: Style, pace: Pace, out: impl Write + 'a) -> Box<dyn Format + 'a> {
+    match (style.name, pace) {
+        (FormatName::Table, _) => Box::new(table::Table::new(out, pace, style.is_wide)),
         (FormatName::Json, Pace::Whole) => Box::new(json::Json::new(out)),
         // An array has an end; rows that follow one another have none.
         (FormatName::Json, Pace::Following) | (FormatName::Jsonl, _) => Box::new(jsonl::Jsonl::new(out)),
-        (FormatName::Csv, _) => Box::new(csv::Csv::new(out)),
+        (FormatName::Csv, _) => Box::new(csv::Csv::new(out, style.is_raw)),
     }
 }
 
 /// Creates a format that writes to standard output.
-pub(crate) fn create_for_stdout(name: FormatName, pace: Pace) -> Box<dyn Format> {
-    create(name, pace, BufWriter::new(io::stdout()))
+pub(crate) fn create_for_stdout(style: Style, pace: Pace) -> Box<dyn Format> {
+    create(style, pace, BufWriter::new(io::stdout()))
 }
 
 /// Writes a whole report to standard output.
-pub(crate) fn print(report: &Report, name: FormatName) -> Result<()> {
-    write(report, create_for_stdout(name, Pace::Whole).as_mut())
+pub(crate) fn print(report: &Report, style: Style) -> Result<()> {
+    write(report, create_for_stdout(style, Pace::Whole).as_mut())
 }
 
 /// Writes a whole report to a format.

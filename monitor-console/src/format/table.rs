@@ -1,7 +1,8 @@
 //! A table with aligned columns: numbers to the right with units, text to the left, `~` before estimates.
 //!
-//! A terminal and a pipe get the same table, with two exceptions: on a terminal the titles are bold, and long
-//! texts are truncated so that a row stays on one line. Widths are those of the first rows, or, if rows come
+//! A terminal and a pipe get the same table, with two exceptions: on a terminal the titles are bold, and every
+//! line fits. Long texts are truncated there; if that is not enough, columns are left out, empty ones and numbers
+//! first, and `…` behind the titles says so. Widths are those of the first rows, or, if rows come
 //! as calls happen, a fixed width per unit; a column grows when a later row needs more.
 //!
 //! The table is written by hand because crates for tables hold all rows before they print the first; `monitor
@@ -19,6 +20,8 @@ use crate::{terminal, units};
 
 /// Rows that decide the widths: many screens full, and little memory.
 const ROWS_MEASURED: usize = 2_000;
+/// Bytes of rows that wait for the widths, because a cell may be megabytes long.
+const BYTES_MEASURED: usize = 8 << 20;
 /// The width below which a text column is not truncated.
 const TEXT_WIDTH_MIN: usize = 12;
 /// Bytes of a BLOB that are shown.
@@ -32,8 +35,11 @@ pub(super) struct Table<W> {
     columns: Vec<TableColumn>,
     /// Rows that wait until the widths are decided.
     waiting: Vec<Vec<TableCell>>,
+    waiting_bytes: usize,
     has_widths: bool,
     terminal_width: Option<usize>,
+    /// True if columns were left out.
+    is_narrowed: bool,
 }
 
 struct TableColumn {
@@ -53,15 +59,17 @@ struct TableCell {
 }
 
 impl<W: Write> Table<W> {
-    pub(super) fn new(out: W, pace: Pace) -> Self {
+    pub(super) fn new(out: W, pace: Pace, is_wide: bool) -> Self {
         Self {
             out,
             pace,
             now_ns: units::now_ns(),
             columns: Vec::new(),
             waiting: Vec::new(),
+            waiting_bytes: 0,
             has_widths: false,
-            terminal_width: terminal::read_size().map(|(columns, _)| columns),
+            terminal_width: terminal::read_size().map(|(columns, _)| columns).filter(|_| !is_wide),
+            is_narrowed: false,
         }
     }
 
@@ -77,7 +85,7 @@ impl<W: Write> Table<W> {
             let widest = cells().map(|cell| terminal::measure_width(&cell.text)).max().unwrap_or(0);
             column.width = column.width.max(widest);
         }
-        self.shrink_to_terminal();
+        self.fit_to_terminal();
         self.write_titles()?;
         for row in std::mem::take(&mut self.waiting) {
             self.write_line(&row)?;
@@ -85,17 +93,48 @@ impl<W: Write> Table<W> {
         Ok(())
     }
 
-    /// Narrows the widest text columns until a row fits the terminal.
-    fn shrink_to_terminal(&mut self) {
+    /// Narrows text columns and, if that is not enough, leaves columns out until a line fits the terminal.
+    fn fit_to_terminal(&mut self) {
         let Some(room) = self.terminal_width else { return };
-        let gaps = 2 * self.columns.len().saturating_sub(1);
-        while self.columns.iter().map(|column| column.width).sum::<usize>() + gaps > room {
+        loop {
+            self.narrow_texts(room);
+            // The mark behind the titles needs room too.
+            let mark = if self.is_narrowed { 3 } else { 0 };
+            if self.measure_line() + mark <= room || self.columns.len() == 1 {
+                return;
+            }
+            let at = self.find_least_column();
+            self.columns.remove(at);
+            for row in &mut self.waiting {
+                row.remove(at);
+            }
+            self.is_narrowed = true;
+        }
+    }
+
+    fn narrow_texts(&mut self, room: usize) {
+        while self.measure_line() > room {
             let texts = self.columns.iter_mut().filter(|column| is_text(column.unit));
             match texts.max_by_key(|column| column.width) {
                 Some(widest) if widest.width > TEXT_WIDTH_MIN => widest.width -= 1,
                 _ => return,
             }
         }
+    }
+
+    fn measure_line(&self) -> usize {
+        let gaps = 2 * self.columns.len().saturating_sub(1);
+        self.columns.iter().map(|column| column.width).sum::<usize>() + gaps
+    }
+
+    /// Returns the column that tells least: the last one without a value, else the last number, else the last.
+    fn find_least_column(&self) -> usize {
+        let is_empty =
+            |at: &usize| !self.waiting.is_empty() && self.waiting.iter().all(|row| row[*at].is_null);
+        let is_number = |at: &usize| !is_text(self.columns[*at].unit);
+        let last = self.columns.len() - 1;
+        let columns = || (1..=last).rev();
+        columns().find(is_empty).or_else(|| columns().find(is_number)).unwrap_or(last)
     }
 
     fn write_titles(&mut self) -> Result<()> {
@@ -105,13 +144,17 @@ impl<W: Write> Table<W> {
             .map(|column| TableCell { text: column.title.clone(), is_number: false, is_null: false })
             .collect();
         let (bold, plain) = if terminal::is_styled() { ("\u{1b}[1m", "\u{1b}[0m") } else { ("", "") };
-        let line = self.align(&titles);
+        let mut line = self.align(&titles);
+        if self.is_narrowed {
+            line.push_str("  …");
+        }
+        let line = self.cut(line);
         Ok(writeln!(self.out, "{bold}{line}{plain}")?)
     }
 
     fn write_line(&mut self, row: &[TableCell]) -> Result<()> {
         let line = self.align(row);
-        Ok(writeln!(self.out, "{line}")?)
+        Ok(writeln!(self.out, "{}", self.cut(line))?)
     }
 
     fn align(&mut self, row: &[TableCell]) -> String {
@@ -135,6 +178,16 @@ impl<W: Write> Table<W> {
         }
         line.truncate(line.trim_end_matches(' ').len());
         line
+    }
+
+    /// Cuts a line to the terminal: the only column left, or a column that grew, may be too wide.
+    fn cut(&self, line: String) -> String {
+        match self.terminal_width {
+            Some(room) if terminal::measure_width(&line) > room => {
+                terminal::truncate_end(&line, room).into_owned()
+            }
+            _ => line,
+        }
     }
 }
 
@@ -168,8 +221,10 @@ impl<W: Write> Format for Table<W> {
         if self.has_widths {
             return self.write_line(&row);
         }
+        self.waiting_bytes += row.iter().map(|cell| cell.text.len()).sum::<usize>();
         self.waiting.push(row);
-        if self.waiting.len() >= ROWS_MEASURED { self.decide_widths() } else { Ok(()) }
+        let is_enough = self.waiting.len() >= ROWS_MEASURED || self.waiting_bytes >= BYTES_MEASURED;
+        if is_enough { self.decide_widths() } else { Ok(()) }
     }
 
     fn flush(&mut self) -> Result<()> {
@@ -248,9 +303,13 @@ mod tests {
     use super::*;
 
     fn table(columns: &[Column], rows: &[Vec<Cell>]) -> String {
+        table_of_width(columns, rows, None)
+    }
+
+    fn table_of_width(columns: &[Column], rows: &[Vec<Cell>], width: Option<usize>) -> String {
         let mut out = Vec::new();
-        let mut table = Table::new(&mut out, Pace::Whole);
-        table.terminal_width = None;
+        let mut table = Table::new(&mut out, Pace::Whole, true);
+        table.terminal_width = width;
         table.write_columns(columns).unwrap();
         for row in rows {
             table.write_row(row).unwrap();
@@ -286,7 +345,7 @@ a               12.3 k  1.50 ms
             &[Column::titled("x", "\u{1b}X", Unit::Text)],
             &[vec!["\u{1b}[2J\u{202e}".to_owned().into()]],
         );
-        assert_eq!(text, "\\u{1b}X\n\\u{1b}[2J\\u{202e}\n");
+        assert_eq!(text, "\\u001bX\n\\u001b[2J\\u202e\n");
     }
 
     #[test]
@@ -294,5 +353,35 @@ a               12.3 k  1.50 ms
         let columns = [Column::titled("n", "n", Unit::Text), Column::titled("m", "m", Unit::Text)];
         let rows = [vec![1.into(), "x".to_owned().into()], vec![100.into(), 2.into()]];
         assert_eq!(table(&columns, &rows), "  n  m\n  1  x\n100  2\n");
+    }
+
+    #[test]
+    fn every_line_fits_a_terminal_of_any_width_and_a_mark_tells_of_columns_left_out() {
+        let columns = [
+            Column::titled("name", "NAME", Unit::Name),
+            Column::titled("calls", "CALLS", Unit::Count),
+            Column::titled("none", "NEVER SET", Unit::Text),
+            Column::titled("why", "WHY", Unit::Text),
+            Column::titled("rate", "RATE", Unit::Number),
+        ];
+        let row: Vec<Cell> = vec![
+            "shop::orders::place_and_pay".to_owned().into(),
+            12_345.into(),
+            Value::Null.into(),
+            "its rows took too much of the budget".to_owned().into(),
+            7.into(),
+        ];
+        let whole = table(&columns, std::slice::from_ref(&row));
+        for width in 1..120 {
+            let text = table_of_width(&columns, std::slice::from_ref(&row), Some(width));
+            assert!(text.lines().all(|line| terminal::measure_width(line) <= width), "{width}: {text}");
+        }
+        assert_eq!(table_of_width(&columns, std::slice::from_ref(&row), Some(100)), whole);
+        let narrow = table_of_width(&columns, std::slice::from_ref(&row), Some(42));
+        assert!(narrow.lines().next().unwrap().ends_with("  …"), "{narrow}");
+        assert!(
+            !narrow.contains("NEVER") && narrow.contains("CALLS") && narrow.contains("and_pay"),
+            "{narrow}"
+        );
     }
 }

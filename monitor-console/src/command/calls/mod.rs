@@ -60,7 +60,7 @@ pub(super) fn run(common: &Common, arguments: &Calls) -> Result<()> {
     if report.rows.is_empty() {
         warn_if_unknown(common, &store, arguments.pattern.as_ref())?;
     }
-    format::print(&report, common.format)
+    format::print(&report, common.style())
 }
 
 fn find_calls(store: &Store, common: &Common, arguments: &Calls) -> Result<Report> {

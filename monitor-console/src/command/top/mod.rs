@@ -59,13 +59,13 @@ pub(super) fn run(common: &Common, pattern: Option<&Pattern>, options: &TopOptio
     if report.rows.is_empty() {
         warn_if_unknown(common, &store, pattern)?;
     }
-    format::print(&report, common.format)
+    format::print(&report, common.style())
 }
 
 /// Prints the functions of a store without a heading.
 pub(super) fn show(common: &Common, store: &Store) -> Result<()> {
     let report = build_report(store, common, None, &TopOptions::default())?;
-    format::print(&report, common.format)
+    format::print(&report, common.style())
 }
 
 /// Draws a frame each second: over the previous one on a terminal, below it otherwise.
@@ -100,7 +100,7 @@ fn render_frame(common: &Common, pattern: Option<&Pattern>, options: &TopOptions
         text.extend_from_slice(b"\n\n");
     }
     let report = build_report(&store, common, pattern, options)?;
-    format::write(&report, format::create(common.format, Pace::Whole, &mut text).as_mut())?;
+    format::write(&report, format::create(common.style(), Pace::Whole, &mut text).as_mut())?;
     Ok(String::from_utf8_lossy(&text).into_owned())
 }
 

@@ -40,7 +40,7 @@ pub(super) fn run(common: &Common, arguments: &Trace) -> Result<()> {
         write_heading(&found, &calls, &nodes)?;
     }
     let report = build_report(&calls, &nodes, &places);
-    format::print(&report, common.format)?;
+    format::print(&report, common.style())?;
     if is_truncated {
         let text = format!("only the first {} calls are shown; --limit N shows more", arguments.limit);
         print_note(common, &text);
