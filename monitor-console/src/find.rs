@@ -1,14 +1,20 @@
 //! The choice of the store: the one that was named, otherwise the one written last in the default folder.
 //!
-//! It reads the environment, the folder and the dates of its files, and opens no file: a store is judged when
-//! it is opened.
+//! It reads the environment, the folder and the dates of its files, and returns a path in one spelling, with links
+//! resolved, because ring files name their store by path. Programs leave a file that is no store of theirs
+//! untouched and use one beside it; the choice follows them and says so on standard error.
 
+use std::cmp::Reverse;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use anyhow::{Context, Result, bail};
 use monitor_runtime::config::{Surroundings, default_folder, process_variable, ring_folders};
+use monitor_runtime::store::query;
+
+use crate::store::Store;
+use crate::terminal;
 
 /// Returns the store that `--db` or `MONITOR_DB` names, otherwise the one written last.
 pub(crate) fn find_store(named: Option<PathBuf>) -> Result<PathBuf> {
@@ -17,9 +23,31 @@ pub(crate) fn find_store(named: Option<PathBuf>) -> Result<PathBuf> {
             "a store in memory can be read only inside its own program; let the program write a file \
              (MONITOR_DB=PATH) and name it with --db PATH"
         ),
-        Some(path) => Ok(path),
+        Some(path) => Ok(follow_programs(&resolve_spelling(&path))),
         None => find_last_written(&find_default_folder()?),
     }
+}
+
+/// Returns the one spelling of a path: absolute, with links resolved, also if the file is yet to be made.
+fn resolve_spelling(path: &Path) -> PathBuf {
+    let in_folder = || {
+        let absolute = std::path::absolute(path).ok()?;
+        Some(absolute.parent()?.canonicalize().ok()?.join(absolute.file_name()?))
+    };
+    fs::canonicalize(path).ok().or_else(in_folder).unwrap_or_else(|| path.to_owned())
+}
+
+/// Returns the file that programs use when they are given this path, and notes it if it is another one.
+pub(crate) fn follow_programs(path: &Path) -> PathBuf {
+    let (used, reasons) = query::find_store_in_use(path);
+    if used != path {
+        let reasons = reasons.join("; ");
+        terminal::print_note_once(&format!(
+            "{reasons}: programs use {} instead, which is shown",
+            used.display()
+        ));
+    }
+    used
 }
 
 /// Returns the folder where programs keep their stores by default.
@@ -49,11 +77,35 @@ fn find_last_written(folder: &Path) -> Result<PathBuf> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => bail!(none()),
         entries => entries.with_context(|| format!("cannot read the folder {}", folder.display()))?,
     };
-    entries
+    let mut candidates: Vec<_> = entries
         .filter_map(|entry| Some(entry.ok()?.path()))
         .filter(|path| path.extension().is_some_and(|extension| extension == "db") && path.is_file())
-        .max_by_key(|path| read_write_time(path))
-        .with_context(none)
+        .collect();
+    candidates.sort_by_key(|path| Reverse(read_write_time(path)));
+    choose_readable(&candidates).with_context(none)?
+}
+
+/// Returns the first store that can be opened, and notes the files before it; the error of the first file if none
+/// can be opened, and `None` if there is no file.
+fn choose_readable(candidates: &[PathBuf]) -> Option<Result<PathBuf>> {
+    let mut first_error = None;
+    let mut passed_over = Vec::new();
+    for candidate in candidates {
+        let path = follow_programs(&resolve_spelling(candidate));
+        match Store::open(&path) {
+            Ok(_) => {
+                if !passed_over.is_empty() {
+                    terminal::print_note_once(&format!("passed over {}", passed_over.join("; ")));
+                }
+                return Some(Ok(path));
+            }
+            Err(error) => {
+                passed_over.push(format!("{} ({error:#})", candidate.display()));
+                first_error.get_or_insert(error);
+            }
+        }
+    }
+    first_error.map(Err)
 }
 
 /// Returns the time of the last write to the store: the later of the database's and its write-ahead log's,
@@ -69,22 +121,23 @@ fn read_write_time(database: &Path) -> SystemTime {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
     use super::*;
-    use std::fs::File;
-    use std::time::Duration;
-
-    fn touch(path: &Path, seconds: u64) {
-        let file = File::create(path).unwrap();
-        file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)).unwrap();
-    }
 
     #[test]
-    fn the_store_whose_log_was_written_last_is_chosen() {
+    fn every_spelling_of_a_path_is_one_path() {
         let folder = tempfile::tempdir().unwrap();
-        touch(&folder.path().join("old.db"), 100);
-        touch(&folder.path().join("old.db-wal"), 900);
-        touch(&folder.path().join("new.db"), 500);
-        touch(&folder.path().join("other.txt"), 999);
-        assert_eq!(find_last_written(folder.path()).unwrap(), folder.path().join("old.db"));
+        let root = folder.path().canonicalize().unwrap();
+        fs::create_dir(root.join("sub")).unwrap();
+        fs::write(root.join("shop.db"), "x").unwrap();
+        std::os::unix::fs::symlink(&root, root.join("sub/up")).unwrap();
+        std::os::unix::fs::symlink(root.join("shop.db"), root.join("link.db")).unwrap();
+        for spelling in ["shop.db", "./shop.db", "sub/../shop.db", "sub/up/shop.db", "link.db"] {
+            assert_eq!(resolve_spelling(&root.join(spelling)), root.join("shop.db"), "{spelling}");
+        }
+        assert_eq!(resolve_spelling(&root.join("sub/up/missing.db")), root.join("missing.db"));
+        let here = std::env::current_dir().unwrap().canonicalize().unwrap();
+        for bare in ["missing.db", "./missing.db"] {
+            assert_eq!(resolve_spelling(Path::new(bare)), here.join("missing.db"));
+        }
     }
 
     #[test]

@@ -2,8 +2,12 @@
 //!
 //! The file may hold anything and belong to anyone. It is opened read-only, or, to set a rate or hold a
 //! breaker, for writing without creating it. Its views cannot call functions with side effects, its triggers
-//! do not run, and a statement that computes for too long is stopped. Time that the reader of the output
-//! takes does not count.
+//! do not run, and a statement that computes for too long, or takes too much memory, is stopped. Time that the
+//! reader of the output takes does not count.
+//!
+//! SQLite asks for the time every ten thousand instructions. A few instructions may take much longer (a large sort, a
+//! search in a long text). A second thread therefore interrupts the statement, and ends the process if the statement
+//! does not end. That is harmless, because statements read, save single ones that write one row of a control table.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,17 +17,23 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow, bail};
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, ErrorCode, OpenFlags, Params, Row};
+use rusqlite::{Connection, ErrorCode, InterruptHandle, OpenFlags, Params, Row};
 
 use monitor_runtime::store::query::{self, QueryError};
 
 use crate::report::{self, Cell, Column, Report};
-use crate::units;
+use crate::{terminal, units};
 
 /// The time limit of the console's own statements. Scanning ten million rows takes a few seconds.
 const TIME_LIMIT: Duration = Duration::from_secs(60);
 /// The longest wait for a lock: longer than the recorder ever holds one.
 const LOCK_WAIT: Duration = Duration::from_secs(5);
+/// The memory that SQLite may take for a statement: sorts of some million rows fit.
+const MEMORY_BYTES_MAX: u64 = 256 << 20;
+/// The pause between two looks of the thread that watches the time limit.
+const WATCH_PAUSE: Duration = Duration::from_millis(50);
+/// The time after the limit in which an interrupted statement has to end by itself.
+const INTERRUPT_GRACE: Duration = Duration::from_secs(1);
 
 /// An open store.
 pub(crate) struct Store {
@@ -36,7 +46,7 @@ impl Store {
     /// Opens a store for reading.
     pub(crate) fn open(path: &Path) -> Result<Self> {
         let path = resolve_path(path)?;
-        let connection = query::open_read_only(&path).map_err(explain_query_error)?;
+        let connection = query::open_read_only(&path).map_err(|error| explain_query_error(error, &path))?;
         Ok(Self::from_connection(connection, path))
     }
 
@@ -53,6 +63,9 @@ impl Store {
         let time_limit = Arc::new(TimeLimit::new(TIME_LIMIT));
         let checked = Arc::clone(&time_limit);
         query::stop_when(&mut connection, move || checked.is_used_up());
+        watch(&time_limit, connection.get_interrupt_handle());
+        // Without the limit a sort keeps all its rows in memory.
+        let _ = connection.execute_batch(&format!("PRAGMA hard_heap_limit = {MEMORY_BYTES_MAX}"));
         Self { connection, path, time_limit }
     }
 
@@ -73,7 +86,7 @@ impl Store {
         parameters: impl Params,
         mut each: impl FnMut(&Row<'_>) -> Result<()>,
     ) -> Result<()> {
-        self.time_limit.renew();
+        let _running = self.time_limit.start();
         let mut statement = self.connection.prepare(sql).map_err(|error| self.explain(error))?;
         if !statement.readonly() {
             bail!(
@@ -127,15 +140,20 @@ impl Store {
 
     /// Runs a statement that writes, and returns the number of rows it changed.
     pub(crate) fn execute(&self, sql: &str, parameters: impl Params) -> Result<usize> {
-        self.time_limit.renew();
+        let _running = self.time_limit.start();
         self.connection.execute(sql, parameters).map_err(|error| self.explain(error))
     }
 
     fn explain(&self, error: rusqlite::Error) -> anyhow::Error {
         if error.sqlite_error_code() == Some(ErrorCode::OperationInterrupted) {
-            #[allow(clippy::cast_precision_loss, reason = "the figure is shown with three digits")]
-            let limit = units::format_duration(self.time_limit.limit_ns.load(Relaxed) as f64);
-            return anyhow!("stopped after computing for {limit}: select less, for example with --since");
+            return anyhow!("{}", self.time_limit.describe_stop());
+        }
+        if error.sqlite_error_code() == Some(ErrorCode::OutOfMemory) {
+            let limit = MEMORY_BYTES_MAX >> 20;
+            return anyhow!(
+                "stopped because it needs more than {limit} MiB of memory: select fewer rows or shorter texts, \
+                 or sort less"
+            );
         }
         explain_sqlite_error(error, &self.path)
     }
@@ -145,33 +163,76 @@ impl Store {
 struct TimeLimit {
     origin: Instant,
     limit_ns: AtomicU64,
+    /// The time from `origin` at which the running statement is stopped; [`NOT_RUNNING`] while none runs.
     until_ns: AtomicU64,
+}
+
+/// The end of the time limit while no statement runs.
+const NOT_RUNNING: u64 = u64::MAX;
+
+/// A statement that runs: its time limit ends with it.
+struct Running<'a>(&'a TimeLimit);
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.0.until_ns.store(NOT_RUNNING, Relaxed);
+    }
 }
 
 impl TimeLimit {
     fn new(limit: Duration) -> Self {
-        let limit = to_ns_saturating(limit);
-        Self { origin: Instant::now(), limit_ns: AtomicU64::new(limit), until_ns: AtomicU64::new(limit) }
+        let limit_ns = AtomicU64::new(to_ns_saturating(limit));
+        Self { origin: Instant::now(), limit_ns, until_ns: AtomicU64::new(NOT_RUNNING) }
     }
     fn elapsed_ns(&self) -> u64 {
         to_ns_saturating(self.origin.elapsed())
     }
-    /// Gives the next statement the whole limit.
-    fn renew(&self) {
+    /// Gives a statement the whole limit.
+    fn start(&self) -> Running<'_> {
         let until = self.elapsed_ns().saturating_add(self.limit_ns.load(Relaxed));
         self.until_ns.store(until, Relaxed);
+        Running(self)
     }
     /// Runs `pause` without counting its time.
     fn suspend<T>(&self, pause: impl FnOnce() -> T) -> T {
         let before = self.elapsed_ns();
+        let until = self.until_ns.swap(NOT_RUNNING, Relaxed);
         let outcome = pause();
         let paused = self.elapsed_ns() - before;
-        self.until_ns.store(self.until_ns.load(Relaxed).saturating_add(paused), Relaxed);
+        self.until_ns.store(until.saturating_add(paused), Relaxed);
         outcome
     }
     fn is_used_up(&self) -> bool {
-        self.elapsed_ns() > self.until_ns.load(Relaxed)
+        self.is_exceeded_by(Duration::ZERO)
     }
+    fn is_exceeded_by(&self, grace: Duration) -> bool {
+        self.elapsed_ns() > self.until_ns.load(Relaxed).saturating_add(to_ns_saturating(grace))
+    }
+    fn describe_stop(&self) -> String {
+        #[allow(clippy::cast_precision_loss, reason = "the figure is shown with three digits")]
+        let limit = units::format_duration(self.limit_ns.load(Relaxed) as f64);
+        format!("stopped after computing for {limit}: select less, for example with --since")
+    }
+}
+
+/// Starts the thread that watches the time limit until the store is closed. Without the thread, which the system
+/// may refuse, SQLite's own looks at the clock remain.
+fn watch(time_limit: &Arc<TimeLimit>, statement: InterruptHandle) {
+    let watched = Arc::downgrade(time_limit);
+    let look = move || {
+        while let Some(limit) = watched.upgrade() {
+            if limit.is_exceeded_by(INTERRUPT_GRACE) {
+                terminal::print_note(&format!("error: {}", limit.describe_stop()));
+                std::process::exit(1);
+            }
+            if limit.is_used_up() {
+                statement.interrupt();
+            }
+            drop(limit);
+            std::thread::sleep(WATCH_PAUSE);
+        }
+    };
+    let _ = std::thread::Builder::new().name("time limit".to_owned()).spawn(look);
 }
 
 fn to_ns_saturating(span: Duration) -> u64 {
@@ -203,13 +264,42 @@ fn resolve_path(path: &Path) -> Result<PathBuf> {
 }
 
 /// Adds what the user can do to an error of opening.
-fn explain_query_error(error: QueryError) -> anyhow::Error {
+fn explain_query_error(error: QueryError, path: &Path) -> anyhow::Error {
     match error {
+        // A database that is made has this id until its first commit is moved from the log.
+        QueryError::Foreign { application_id: 0, .. } => anyhow!(
+            "{error}: name a store with --db PATH. If it is the copy of a store, copy its log {}-wal too, or copy it \
+             with `sqlite3 STORE \".backup COPY\"`",
+            path.file_name().unwrap_or_default().display()
+        ),
         QueryError::Foreign { .. } | QueryError::NotADatabase { .. } => {
             anyhow!("{error}: name a store with --db PATH")
         }
+        QueryError::Unreadable { .. } => anyhow!("{error}: {}", advise_unreadable(path)),
         _ => error.into(),
     }
+}
+
+/// Tells what to do about a store that SQLite cannot open.
+fn advise_unreadable(path: &Path) -> String {
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    let log = Path::new(&log);
+    if fs::File::open(path).is_err() {
+        return "it belongs to another user or its permissions forbid reading: ask its owner for them, or run \
+                `monitor` as its owner"
+            .to_owned();
+    }
+    if fs::metadata(log).is_ok_and(|data| data.len() > 0) {
+        let folder = path.parent().unwrap_or(Path::new("/"));
+        return format!(
+            "its latest commits lie in {}, and reading them takes the permission to write in {}: run `monitor` as \
+             the owner, or copy both files to a folder of your own and name the copy with --db PATH",
+            log.display(),
+            folder.display()
+        );
+    }
+    "check the permissions of the file and of its folder".to_owned()
 }
 
 fn connect_to_write(path: &Path) -> rusqlite::Result<Connection> {

@@ -32,6 +32,12 @@ pub(crate) fn start_of_span(since: Option<Duration>) -> i64 {
     since.map_or(i64::MIN, |span| now_ns().saturating_sub(to_nanoseconds(span)))
 }
 
+/// Returns the latest time that `--since` selects: a minute from now, because the clocks of two hosts may differ by
+/// seconds. What lies later was recorded while a clock was wrong, and is within no span before now.
+pub(crate) fn end_of_span() -> i64 {
+    now_ns().saturating_add(60 * NS_PER_SECOND)
+}
+
 /// Converts a duration to ns, the store's unit.
 pub(crate) fn to_nanoseconds(span: Duration) -> i64 {
     i64::try_from(span.as_nanos()).unwrap_or(i64::MAX)
@@ -158,8 +164,9 @@ pub(crate) fn format_count(number: f64) -> String {
 }
 
 /// Formats a number of things: `1 process`, `2 processes`.
-pub(crate) fn format_quantity(number: usize, singular: &str, plural: &str) -> String {
-    format!("{number} {}", if number == 1 { singular } else { plural })
+pub(crate) fn format_quantity(number: impl Display, singular: &str, plural: &str) -> String {
+    let number = number.to_string();
+    format!("{number} {}", if number == "1" { singular } else { plural })
 }
 
 /// Formats bytes as `512 B`, `4.00 KiB` or `1.50 GiB`.

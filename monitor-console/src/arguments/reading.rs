@@ -16,7 +16,8 @@ Examples:
 
 CALLS and FAILED are exact at any sampling rate. Durations are marked ~ if some calls of the function were \
 counted but not timed. Percentiles come from histograms and are at most 4.4 % off. Without --since the figures \
-cover the last 6 hours; with it they are summed from windows of 10 s.")]
+cover the retention of the store, 6 hours by default; with it they are summed from whole windows of 10 s. The \
+heading says the span that is shown.")]
 pub(crate) struct Top {
     /// Only functions with this name, or whose name ends with these segments; with `*`, which stands for any
     /// text, the whole name is compared
@@ -111,13 +112,14 @@ Examples:
 
 Counts are exact: a failure is counted even if it has no row of its own. Numbers in a message are shown as \
 #, so that messages that differ only in numbers are one kind. EXAMPLE is a call id for `monitor trace`. \
---since selects the kinds seen within that time; their counts still start with their first occurrence.")]
+--since counts the failures within that time; ~ marks a count that is a lower bound, because some failures came too \
+fast for rows of their own.")]
 pub(crate) struct Errors {
     /// Only functions with this name, or whose name ends with these segments; with `*`, which stands for any
     /// text, the whole name is compared
     #[arg(value_name = "PATTERN")]
     pub(crate) pattern: Option<Pattern>,
-    /// At most this many kinds [default: all]
+    /// At most this many kinds [default: 50 in a table, all in data]
     #[arg(long, value_name = "N", value_parser = units::parse_limit)]
     pub(crate) limit: Option<u32>,
 }
@@ -171,7 +173,11 @@ Examples:
 A line per figure and process. `dropped` counts lost calls by reason, `folded` failures that were counted \
 but got no row, `log` is the write-ahead log beside the store, and `own cost` is what recording costs the \
 process.")]
-pub(crate) struct Health {}
+pub(crate) struct Health {
+    /// At most this many runs [default: 10 in a table, running ones first; all in data]
+    #[arg(long, value_name = "N", value_parser = units::parse_limit)]
+    pub(crate) limit: Option<u32>,
+}
 
 #[derive(Debug, Args)]
 #[command(after_help = "\

@@ -3,11 +3,10 @@
 //! first.
 
 use std::fmt::Write as _;
-use std::io::Write as _;
 
 use anyhow::Result;
 
-use super::{open_store, print_heading};
+use super::{open_store, print_heading, print_lines};
 use crate::arguments::{Common, Crash, FormatName};
 use crate::format;
 use crate::report::{Cell, Column, Report};
@@ -78,7 +77,7 @@ pub(super) fn run(common: &Common, arguments: &Crash) -> Result<()> {
     for row in &crashes.rows {
         write_process(&store, row, arguments, &mut text)?;
     }
-    Ok(std::io::stdout().write_all(text.as_bytes())?)
+    print_lines(common, &text)
 }
 
 fn write_process(store: &Store, row: &[Cell], arguments: &Crash, text: &mut String) -> Result<()> {

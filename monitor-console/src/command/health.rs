@@ -4,14 +4,13 @@
 //! here: on this host by whether the process exists, on another host by the time since its last report.
 
 use std::fmt::Write as _;
-use std::io::Write as _;
 use std::path::Path;
 
 use anyhow::Result;
 use monitor_runtime::batch::{HEALTH_COLUMNS, HealthUnit};
 
-use super::{open_store, print_heading};
-use crate::arguments::{Common, FormatName};
+use super::{open_store, print_heading, print_lines, print_note};
+use crate::arguments::{Common, FormatName, Health};
 use crate::format;
 use crate::report::{Cell, Column, Report};
 use crate::store::Store;
@@ -23,6 +22,12 @@ use crate::units::{self, format_quantity};
 const SILENT_AFTER_NS: i64 = 60_000_000_000;
 /// The number of latest events shown for each process.
 const EVENTS_SHOWN: i64 = 5;
+/// The number of runs that a table shows without `--limit`, running ones first.
+const RUNS_SHOWN: usize = 10;
+/// The columns that the name of a service may take, because names of executables may have 250 characters.
+const SERVICE_COLUMNS: usize = 40;
+/// The time after its start in which a process's own cost is mostly that of starting.
+const STARTING_NS: i64 = 60_000_000_000;
 
 const PROCESS_COLUMNS: [&str; 10] = [
     "process_id",
@@ -37,18 +42,30 @@ const PROCESS_COLUMNS: [&str; 10] = [
     "ending",
 ];
 
-pub(super) fn run(common: &Common) -> Result<()> {
+pub(super) fn run(common: &Common, arguments: &Health) -> Result<()> {
     let store = open_store(common)?;
-    let report = build_report(&store, common)?;
+    let mut report = build_report(&store, common)?;
+    let runs = report.rows.len();
     if common.format != FormatName::Table {
+        report.rows.truncate(arguments.limit.map_or(usize::MAX, |limit| limit as usize));
         return format::print(&report, common.style());
     }
-    print_heading(common, &store, &format_quantity(report.rows.len(), "run", "runs"));
+    print_heading(common, &store, &format_quantity(runs, "run", "runs"));
+    let limit = arguments.limit.map_or(RUNS_SHOWN, |limit| limit as usize);
+    let is_ended = |row: &Vec<Cell>| row.last().and_then(Cell::as_text) != Some("running");
+    report.rows.sort_by_key(is_ended);
+    report.rows.truncate(limit);
     let mut text = String::new();
     for row in &report.rows {
-        write_process(&store, &Process { columns: &report.columns, row }, &mut text)?;
+        let process = Process { columns: &report.columns, row, is_wide: common.wide };
+        write_process(&store, &process, &mut text)?;
     }
-    Ok(std::io::stdout().write_all(text.as_bytes())?)
+    print_lines(common, &text)?;
+    if runs > limit && arguments.limit.is_none() {
+        let more = format_quantity(runs - limit, "more run", "more runs");
+        print_note(common, &format!("… {more}: --limit {runs} shows them"));
+    }
+    Ok(())
 }
 
 /// Returns true if a process that writes to this store is running.
@@ -57,8 +74,9 @@ pub(super) fn has_running_process(store: &Store) -> Result<bool> {
     let sql = format!("SELECT {} FROM processes", PROCESS_COLUMNS.join(", "));
     let report = store.read_report(columns, &sql, [])?;
     let now = units::now_ns();
-    let is_running =
-        |row: &Vec<Cell>| judge_state(&Process { columns: &report.columns, row }, now) == "running";
+    let is_running = |row: &Vec<Cell>| {
+        judge_state(&Process { columns: &report.columns, row, is_wide: false }, now) == "running"
+    };
     Ok(report.rows.iter().any(is_running))
 }
 
@@ -79,7 +97,7 @@ fn build_report(store: &Store, common: &Common) -> Result<Report> {
     let since = units::start_of_span(common.since);
     let mut report = store.read_report(columns, &sql, [since])?;
     for row in &mut report.rows {
-        let state = judge_state(&Process { columns: &report.columns, row }, now);
+        let state = judge_state(&Process { columns: &report.columns, row, is_wide: false }, now);
         row.push(state.to_owned().into());
     }
     report.columns.push(Column::data("state"));
@@ -90,6 +108,7 @@ fn build_report(store: &Store, common: &Common) -> Result<Report> {
 struct Process<'a> {
     columns: &'a [Column],
     row: &'a [Cell],
+    is_wide: bool,
 }
 
 impl Process<'_> {
@@ -103,6 +122,10 @@ impl Process<'_> {
     }
     fn read_time(&self, name: &str) -> i64 {
         self.find_cell(name).and_then(Cell::to_integer).unwrap_or(0)
+    }
+    /// Formats a number of things: `1 call`, `12.3 k calls`.
+    fn format_things(&self, name: &str, singular: &str, plural: &str) -> String {
+        format_quantity(self.format_number(name), singular, plural)
     }
     /// Formats a number in the unit of its column; a column that only another version knows is a count.
     fn format_number(&self, name: &str) -> String {
@@ -147,9 +170,11 @@ fn write_process(store: &Store, process: &Process<'_>, text: &mut String) -> Res
         "gone" => format!("✗ killed, last seen {seen}"),
         _ => format!("? silent, last seen {seen}"),
     };
+    let service = terminal::escape(&process.read_text("service")).into_owned();
+    let service =
+        if process.is_wide { service.into() } else { terminal::truncate_end(&service, SERVICE_COLUMNS) };
     let title = format!(
-        "{} · pid {} on {} · run {} · {state}",
-        process.read_text("service"),
+        "{service} · pid {} on {} · run {} · {state}",
         process.read_text("pid"),
         process.read_text("host"),
         process.read_text("process_id"),
@@ -185,14 +210,20 @@ fn describe_figures(process: &Process<'_>) -> Vec<(&'static str, String)> {
         ),
         ("breaker", describe_breaker(process)),
         ("writes", describe_writes(process)),
-        ("recorded", format!("{} calls", process.format_number("recorded"))),
+        ("recorded", process.format_things("recorded", "call", "calls")),
         ("dropped", drops.collect::<Vec<_>>().join(" · ")),
-        ("folded", format!("{} failures counted without a row", process.format_number("folded_errors"))),
+        (
+            "folded",
+            format!(
+                "{} counted without a row",
+                process.format_things("folded_errors", "failure", "failures")
+            ),
+        ),
         (
             "written",
             format!(
-                "{} rows, {}",
-                process.format_number("rows_written"),
+                "{}, {}",
+                process.format_things("rows_written", "row", "rows"),
                 process.format_number("bytes_written")
             ),
         ),
@@ -200,17 +231,26 @@ fn describe_figures(process: &Process<'_>) -> Vec<(&'static str, String)> {
             "store",
             format!("{} + {} log", process.format_number("db_bytes"), process.format_number("wal_bytes")),
         ),
-        (
-            "own cost",
-            format!(
-                "{} of the process's CPU, of {} allowed; own thread {} of a core, about {} a call",
-                process.format_number("cost_pct"),
-                process.format_number("budget_pct"),
-                process.format_number("own_cpu_pct"),
-                process.format_number("overhead_ns_per_call")
-            ),
-        ),
+        ("own cost", describe_cost(process)),
     ]
+}
+
+/// Describes the cost: `0.70 % of the process's CPU, of 1.00 % allowed; own thread 0.50 % of a core, …`. A process
+/// that has just started has spent little CPU but for its start, so the share is put beside that fact.
+fn describe_cost(process: &Process<'_>) -> String {
+    let budget = process.find_cell("budget_pct").and_then(Cell::to_number);
+    let allowed = match budget {
+        Some(budget) if budget >= 100.0 => "no limit set".to_owned(),
+        _ => format!("of {} allowed", process.format_number("budget_pct")),
+    };
+    let lived_ns = process.read_time("at_ns").saturating_sub(process.read_time("started_ns"));
+    let starting = if lived_ns < STARTING_NS { " in its first minute, starting included" } else { "" };
+    format!(
+        "{} of the process's CPU{starting}, {allowed}; own thread {} of a core, about {} a call",
+        process.format_number("cost_pct"),
+        process.format_number("own_cpu_pct"),
+        process.format_number("overhead_ns_per_call")
+    )
 }
 
 /// Describes the breaker: `open, entered 12 s ago, next try in 18 s · opened once · last failure: …`.
@@ -235,13 +275,13 @@ fn describe_breaker(process: &Process<'_>) -> String {
 /// Describes the writes: `99.5 % succeeded · 0 % blocked · 3 failed · retried once, 1 in the last minute`.
 fn describe_writes(process: &Process<'_>) -> String {
     format!(
-        "{} succeeded · {} blocked · {} failed · retried {}, {} in the last minute · {} duplicates avoided",
+        "{} succeeded · {} blocked · {} failed · retried {}, {} in the last minute · {} avoided",
         process.format_number("writes_ok_pct"),
         process.format_number("writes_blocked_pct"),
         process.format_number("writer_errors"),
         format_times(process, "write_retries"),
         process.format_number("write_retries_per_min"),
-        process.format_number("duplicates_avoided"),
+        process.format_things("duplicates_avoided", "duplicate", "duplicates"),
     )
 }
 
@@ -284,7 +324,7 @@ mod tests {
             _ => Cell::from(number(name)),
         };
         let row: Vec<_> = HEALTH_COLUMNS.iter().map(|column| cell(column.name, column.unit)).collect();
-        describe_figures(&Process { columns: &columns, row: &row })
+        describe_figures(&Process { columns: &columns, row: &row, is_wide: false })
     }
 
     #[test]

@@ -1,14 +1,16 @@
 //! `monitor live`: the calls in flight in running processes, stuck ones first. They are read from the ring
-//! files, so the processes do no work for it, and the store is not opened.
+//! files, so the processes do no work for it. The store is opened only if there is nothing to show, to tell a
+//! mistaken path or name from a program at rest.
 
 use anyhow::Result;
 use monitor_runtime::recover::{self, Living, UnderWay};
 use rusqlite::types::Value;
 
-use super::print_note;
+use super::{print_note, require_known};
 use crate::arguments::{Common, Live};
 use crate::format;
 use crate::report::{Cell, Column, Report, Unit};
+use crate::store::Store;
 use crate::units::format_quantity;
 use crate::{find, units};
 
@@ -17,6 +19,16 @@ pub(super) fn run(common: &Common, arguments: &Live) -> Result<()> {
     let now = units::now_ns();
     let living = recover::living(&store, &find::list_ring_folders(), now);
     let report = build_report(&living, arguments, now);
+    if living.is_empty() {
+        // Without a running process, a mistaken path looks like a store at rest.
+        Store::open(&store)?;
+    }
+    if report.rows.is_empty()
+        && let Some(pattern) = &arguments.pattern
+        && let Ok(store) = Store::open(&store)
+    {
+        require_known(&store, Some(pattern))?;
+    }
     let lost: u64 = living.iter().map(|process| process.lost).sum();
     let more = if lost > 0 {
         format!("; {lost} more are waiting, but their slots are all taken")

@@ -17,13 +17,16 @@ mod sql;
 mod demo;
 mod completions;
 
-use anyhow::Result;
+use std::io::{self, Write};
+
+use anyhow::{Result, anyhow};
 use monitor_runtime::config::process_variable;
 use monitor_runtime::recover;
 
 use crate::arguments::{Arguments, Command, Common, FormatName};
 use crate::pattern::Pattern;
 use crate::store::Store;
+use crate::units::format_quantity;
 use crate::{find, terminal, units};
 
 /// Runs the command that was typed, or `top` if none was.
@@ -37,7 +40,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<()> {
         Some(Command::Trace(trace)) => trace::run(common, &trace),
         Some(Command::Tail(tail)) => tail::run(common, &tail),
         Some(Command::Sample(sample)) => sample::run(common, &sample),
-        Some(Command::Health(_)) => health::run(common),
+        Some(Command::Health(health)) => health::run(common, &health),
         Some(Command::Breaker(breaker)) => breaker::run(common, &breaker),
         Some(Command::Live(live)) => live::run(common, &live),
         Some(Command::Crash(crash)) => crash::run(common, &crash),
@@ -55,7 +58,11 @@ fn open_store(common: &Common) -> Result<Store> {
             let recover::Recovered { processes, calls, .. } = recovered;
             print_note(
                 common,
-                &format!("recovered from ring files: {calls} calls, {processes} processes that died"),
+                &format!(
+                    "recovered from ring files: {}, {} that died",
+                    format_quantity(calls, "call", "calls"),
+                    format_quantity(processes, "process", "processes")
+                ),
             );
         }
         Ok(_) => {}
@@ -84,14 +91,32 @@ fn print_note(common: &Common, text: &str) {
     }
 }
 
-/// Prints a note if no function of the store has a name that the pattern selects, because an empty report
-/// alone does not tell such a pattern from a function without calls.
-fn warn_if_unknown(common: &Common, store: &Store, pattern: Option<&Pattern>) -> Result<()> {
-    let Some(pattern) = pattern else { return Ok(()) };
+/// Prints escaped lines on standard output, each cut to the terminal unless `--wide` is given.
+fn print_lines(common: &Common, text: &str) -> Result<()> {
+    let room = terminal::read_size().map(|(columns, _)| columns).filter(|_| !common.wide);
+    let mut out = io::stdout().lock();
+    for line in text.lines() {
+        let line = room.map_or(line.into(), |room| terminal::truncate_end(line, room));
+        writeln!(out, "{line}")?;
+    }
+    Ok(out.flush()?)
+}
+
+/// Fails if no function of the store has a name that the pattern selects, because an empty report alone does not
+/// tell such a pattern from a function without calls.
+fn require_known(store: &Store, pattern: Option<&Pattern>) -> Result<()> {
+    match pattern.map(|pattern| explain_unknown(store, pattern)).transpose()?.flatten() {
+        Some(explanation) => Err(anyhow!(explanation)),
+        None => Ok(()),
+    }
+}
+
+/// Explains that no function of the store has a name that the pattern selects; `None` if one has.
+fn explain_unknown(store: &Store, pattern: &Pattern) -> Result<Option<String>> {
     let sql = "SELECT COUNT(DISTINCT name) FROM function WHERE name GLOB ?1 OR name GLOB ?2";
     let count = |globs: [String; 2]| store.read_integer(sql, globs).map(Option::unwrap_or_default);
     if count(pattern.to_globs())? > 0 {
-        return Ok(());
+        return Ok(None);
     }
     let text = pattern.as_str();
     let [whole, _] = pattern.to_globs();
@@ -103,8 +128,7 @@ fn warn_if_unknown(common: &Common, store: &Store, pattern: Option<&Pattern>) ->
     } else {
         "`monitor top` lists the names".to_owned()
     };
-    print_note(common, &format!("no function here is named `{text}`: {advice}"));
-    Ok(())
+    Ok(Some(format!("no function here is named `{text}`: {advice}")))
 }
 
 /// Names the user who changes something: `monitor:ada`, or `monitor:user 1000` if the environment holds no

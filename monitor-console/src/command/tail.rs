@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use super::{calls, print_heading, print_note, warn_if_unknown};
+use super::{calls, explain_unknown, print_heading, print_note};
 use crate::arguments::{Common, Tail};
 use crate::format::{self, Format, Pace};
 use crate::pattern;
@@ -19,15 +19,23 @@ use crate::{find, terminal, units};
 
 /// The pause between two reads. The recorder commits about ten times a second.
 const PAUSE: Duration = Duration::from_millis(200);
+/// The number of pauses after which it is looked up which file programs use at the path.
+const PAUSES_PER_LOOK: u64 = 10;
 
 pub(super) fn run(common: &Common, arguments: &Tail) -> Result<()> {
     terminal::end_on_interrupt()?;
-    let path = find::find_store(common.store_path())?;
+    let mut path = find::find_store(common.store_path())?;
     let mut follower = Follower::start(Store::open(&path)?, common, arguments)?;
     print_heading(common, &follower.store, "new calls; Ctrl-C ends");
-    warn_if_unknown(common, &follower.store, arguments.pattern.as_ref())?;
+    // The function may be called later, so an unknown name is no error here.
+    if let Some(pattern) = &arguments.pattern
+        && let Some(explanation) = explain_unknown(&follower.store, pattern)?
+    {
+        print_note(common, &explanation);
+    }
     let mut format = format::create_for_stdout(common.style(), Pace::Following);
     format.write_columns(&calls::list_columns())?;
+    let mut pauses: u64 = 0;
     loop {
         if !follower.is_missing {
             follower
@@ -37,6 +45,11 @@ pub(super) fn run(common: &Common, arguments: &Tail) -> Result<()> {
         }
         if terminal::is_closed_within(PAUSE) {
             return Ok(());
+        }
+        // A program that finds its file altered goes on in a file beside it.
+        pauses += 1;
+        if pauses.is_multiple_of(PAUSES_PER_LOOK) {
+            path = find::follow_programs(&path);
         }
         follower.reopen_if_replaced(common, &path);
     }

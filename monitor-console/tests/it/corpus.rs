@@ -18,7 +18,7 @@ fn is_acting(character: char) -> bool {
     (character.is_control() && !matches!(character, '\n' | '\t'))
         || listed.contains(&character)
         || ('\u{202a}'..='\u{202e}').contains(&character)
-        || ('\u{2066}'..='\u{2069}').contains(&character)
+        || ('\u{2060}'..='\u{2069}').contains(&character)
         || ('\u{fff9}'..='\u{fffb}').contains(&character)
         || ('\u{e0000}'..='\u{e007f}').contains(&character)
 }

@@ -1,7 +1,7 @@
 //! `monitor crash` and `monitor live`: calls in flight in dead and in running processes.
 
 use crate::fixture::{Call, Fixture, SECOND};
-use crate::run::monitor;
+use crate::run::{Ran, command, monitor};
 
 fn crashed() -> Fixture {
     let fixture = Fixture::new();
@@ -53,4 +53,37 @@ fn data_has_a_row_for_each_call_that_was_under_way() {
 fn nothing_is_under_way_where_no_process_runs() {
     let fixture = crashed();
     assert!(monitor(&fixture.path, &["live", "--format", "json"]).json().is_empty());
+}
+
+#[test]
+fn every_spelling_of_a_path_finds_the_processes_that_record_there() {
+    let home = tempfile::tempdir().unwrap();
+    let folder = home.path();
+    std::fs::create_dir(folder.join("sub")).unwrap();
+    let run = |arguments: &[&str]| {
+        let ran = command(folder, arguments).current_dir(folder).output().unwrap();
+        Ran::from(ran)
+    };
+    let mut demo = command(folder, &["demo", "--seconds", "60", "--db", "m.db"]);
+    demo.current_dir(folder).stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
+    let mut demo = demo.spawn().unwrap();
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    while run(&["--db", "./m.db", "calls", "--format", "json"]).out.len() < 10 {
+        assert!(std::time::Instant::now() < deadline, "the demo records nothing");
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    std::os::unix::fs::symlink(folder.join("m.db"), folder.join("link.db")).unwrap();
+    for spelling in ["m.db", "./m.db", "sub/../m.db", "link.db", folder.join("m.db").to_str().unwrap()] {
+        let live = run(&["live", "--db", spelling]);
+        assert!(live.err.contains("in 1 running process\n"), "{spelling}: {}", live.err);
+    }
+    demo.kill().unwrap();
+    demo.wait().unwrap();
+    let crash = run(&["--db", "m.db", "crash"]);
+    assert!(
+        crash.err.contains("1 process that died") && crash.err.contains("1 process died"),
+        "{}",
+        crash.err
+    );
+    assert!(crash.ok().contains("✗ died"));
 }

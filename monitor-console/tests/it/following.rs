@@ -114,3 +114,36 @@ fn top_is_drawn_again_every_second_until_ctrl_c() {
     }
     assert_eq!(top.interrupt(), Some(0));
 }
+
+#[test]
+fn the_file_beside_which_a_program_goes_on_is_followed() {
+    let fixture = Fixture::new();
+    fixture.calls(&[call(1)]);
+    let mut tail = Running::start(&fixture, &["tail", "-n", "1", "--format", "jsonl"]);
+    assert_eq!(tail.call_id(), 1);
+    let beside = Fixture::new();
+    beside.calls(&[Call { args: Some("beside"), ..call(2) }]);
+    fixture.db.execute_batch("ALTER TABLE call ADD COLUMN extra INTEGER").unwrap();
+    beside.copy_to(&fixture.folder.path().join("shop.monitor.db"));
+    assert!(tail.line().contains("beside"));
+    assert_eq!(tail.interrupt(), Some(0));
+}
+
+#[test]
+fn the_first_of_many_calls_is_printed_long_before_the_last_is_read() {
+    let fixture = Fixture::new();
+    fixture.calls(&(1..=20_000).map(call).collect::<Vec<_>>());
+    for sort in ["time", "duration"] {
+        let arguments = ["calls", "--limit", "20000", "--sort", sort, "--format", "jsonl"];
+        let mut running = Running::start(&fixture, &arguments);
+        // The pipe holds a few hundred rows, so the command cannot have ended while only one is read.
+        running.call_id();
+        assert!(running.child.try_wait().unwrap().is_none());
+        let status = std::fs::read_to_string(format!("/proc/{}/status", running.child.id())).unwrap();
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        let kib: u64 = peak.split_whitespace().next().unwrap().parse().unwrap();
+        assert!(kib < 64 << 10, "{sort}: {kib} KiB");
+        drop(running.lines);
+        running.child.wait().unwrap();
+    }
+}

@@ -12,5 +12,6 @@ mod following;
 mod sampling;
 mod crash;
 mod breaker;
+mod terminal;
 mod corpus;
 mod demo;

@@ -130,7 +130,7 @@ fn calls_are_filtered_by_name_outcome_slowness_duration_and_time() {
     assert_eq!(ids(&["shop::stock::*"]), [4, 2]);
     assert_eq!(ids(&["reserve"]), [4, 2]);
     assert_eq!(ids(&["Card::charge"]), [3]);
-    assert_eq!(ids(&["arge"]), [0_i64; 0]);
+    assert!(monitor(&fixture.path, &["calls", "arge"]).failed(1).contains("no function"));
     assert_eq!(ids(&["--failed"]), [5, 2]);
     assert_eq!(ids(&["--slow"]), [3]);
     assert_eq!(ids(&["--failed", "--slow"]), [5, 3, 2]);
@@ -326,4 +326,222 @@ fn sql_prints_rows_in_every_format() {
     assert_eq!(run("table"), "n  t    z    r  b\n1  a,b     0.5  x'00ff'\n");
     let empty = monitor(&fixture.path, &["sql", "SELECT 1 AS n WHERE FALSE", "--format", "json"]).ok();
     assert_eq!(empty, "[]\n");
+}
+
+#[test]
+fn a_name_that_no_function_has_is_an_error_of_every_command_that_takes_one() {
+    let fixture = Fixture::new();
+    for command in ["top", "calls", "errors", "live"] {
+        for format in ["table", "json"] {
+            let ran = monitor(&fixture.path, &[command, "NOPE", "--format", format]);
+            assert!(ran.out.is_empty(), "{command}: {}", ran.out);
+            let err = ran.failed(1);
+            assert!(err.contains("no function here is named `NOPE`"), "{command}: {err}");
+        }
+        // A function that is known and has nothing to show is no error.
+        monitor(&fixture.path, &[command, "reserve"]).ok();
+    }
+}
+
+#[test]
+fn errors_since_counts_the_failures_of_that_time_alone() {
+    let fixture = Fixture::new();
+    let declined = |ago: i64| Call {
+        function: 3,
+        outcome: 1,
+        kept: 2,
+        ago_ns: ago * SECOND,
+        error: Some("card 4711 declined"),
+        ..Call::default()
+    };
+    let timed_out = Call { function: 2, outcome: 3, kept: 2, ago_ns: 20 * SECOND, ..Call::default() };
+    fixture.calls(&[declined(550), declined(500), declined(40), declined(30), timed_out.clone(), timed_out]);
+    let group = "INSERT INTO error_group VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 1)";
+    let ago = |seconds: i64| fixture.now - seconds * SECOND;
+    for (at, function, outcome, message, count, first, last) in [
+        (1, 3, 1, "card # declined", 4, 550, 30),
+        (2, 2, 3, "cancelled", 90, 580, 20),
+        (3, 1, 1, "before the span", 7, 590, 300),
+        (4, 1, 1, "within the span", 3, 50, 10),
+    ] {
+        let row = rusqlite::params![at, function, outcome, message, count, ago(first), ago(last)];
+        fixture.db.execute(group, row).unwrap();
+    }
+    let read = |arguments: &[&str]| {
+        let rows = monitor(&fixture.path, &[&["errors", "--format", "json"], arguments].concat()).json();
+        rows.iter()
+            .map(|row| (row["message"].to_string(), row["count"].as_i64().unwrap()))
+            .collect::<Vec<_>>()
+    };
+    let text = |message: &str| format!("{message:?}");
+    let within = vec![(text("within the span"), 3), (text("cancelled"), 2), (text("card # declined"), 2)];
+    let mut found = read(&["--since", "100s"]);
+    found.sort_by_key(|(message, count)| (-count, message.clone()));
+    let mut expected = within;
+    expected.sort_by_key(|(message, count)| (-count, message.clone()));
+    assert_eq!(found, expected);
+    assert_eq!(read(&["charge", "--since", "100s"]), [(text("card # declined"), 2)]);
+    assert_eq!(read(&[]).iter().map(|(_, count)| count).sum::<i64>(), 104);
+    let table = monitor(&fixture.path, &["errors", "--since", "100s"]);
+    assert!(!table.out.contains('~'), "{}", table.out);
+    // Failures without a row cannot be told apart by time, so the count is marked as a lower bound.
+    fixture.db.execute("INSERT INTO folded VALUES (1, 1, 5)", []).unwrap();
+    let table = monitor(&fixture.path, &["errors", "--since", "100s"]);
+    assert!(table.out.contains("~2") && table.err.contains("at least"), "{} {}", table.out, table.err);
+}
+
+#[test]
+fn long_lists_are_bounded_in_a_table_and_whole_in_data() {
+    let fixture = Fixture::new();
+    for count in 1..=60 {
+        fixture.error_group(1, &format!("kind {count}"), count, SECOND);
+    }
+    let run = "INSERT INTO process (id, run_uuid, service, version, host, pid, started_ns, ending)
+               VALUES (?1, 'u' || ?1, 'shop', '0.1.0', 'elsewhere', 7, ?2, 'exit')";
+    for id in 10..30 {
+        fixture.db.execute(run, [id, fixture.now]).unwrap();
+    }
+    let errors = monitor(&fixture.path, &["errors"]);
+    assert_eq!(errors.out.lines().count(), 51, "the titles and 50 kinds: {}", errors.out);
+    assert!(
+        errors.err.contains("60 kinds") && errors.err.contains("… 10 more: --limit 60"),
+        "{}",
+        errors.err
+    );
+    assert_eq!(monitor(&fixture.path, &["errors", "--limit", "60"]).ok().lines().count(), 61);
+    assert_eq!(monitor(&fixture.path, &["errors", "--format", "json"]).json().len(), 60);
+    let health = monitor(&fixture.path, &["health"]);
+    assert_eq!(health.out.matches(" · pid ").count(), 10, "{}", health.out);
+    assert!(health.out.lines().next().unwrap().contains("running"), "running ones first: {}", health.out);
+    assert!(
+        health.err.contains("22 runs") && health.err.contains("… 12 more runs: --limit 22"),
+        "{}",
+        health.err
+    );
+    assert_eq!(monitor(&fixture.path, &["health", "--limit", "22"]).ok().matches(" · pid ").count(), 22);
+    assert_eq!(monitor(&fixture.path, &["health", "--format", "json"]).json().len(), 22);
+}
+
+#[test]
+fn many_calls_come_in_one_order_whatever_they_are_sorted_by() {
+    let fixture = Fixture::new();
+    let call = |n: i64| Call {
+        function: 1 + n % 3,
+        span: PREFIX + n,
+        duration_ns: (n * 7919) % 5_003,
+        ..Call::default()
+    };
+    fixture.calls(&(1..=2_500).map(call).collect::<Vec<_>>());
+    let ids = |arguments: &[&str]| -> Vec<i64> {
+        let rows = monitor(&fixture.path, &[&["calls", "--format", "json"], arguments].concat()).json();
+        column(&rows, "call_id").iter().map(|id| id.as_i64().unwrap()).collect()
+    };
+    assert_eq!(ids(&["--limit", "9999"]), (1..=2_500).rev().collect::<Vec<_>>());
+    assert_eq!(ids(&["--limit", "1000"]), (1_501..=2_500).rev().collect::<Vec<_>>());
+    assert_eq!(ids(&["--limit", "2001"]), (500..=2_500).rev().collect::<Vec<_>>());
+    assert_eq!(ids(&["--limit", "0"]), [0; 0]);
+    let of_one: Vec<i64> = (1..=2_500).rev().filter(|n| n % 3 == 2).collect();
+    assert_eq!(ids(&["charge", "--limit", "9999"]), of_one);
+    let mut longest: Vec<i64> = (1..=2_500).collect();
+    longest.sort_by_key(|n| std::cmp::Reverse(((n * 7919) % 5_003, *n)));
+    assert_eq!(ids(&["--sort", "duration", "--limit", "9999"]), longest);
+    assert_eq!(ids(&["--sort", "duration", "--limit", "1200"]), longest[..1_200]);
+    let few = monitor(&fixture.path, &["calls", "--limit", "3"]);
+    assert!(few.err.contains("3 calls"), "{}", few.err);
+}
+
+#[test]
+fn the_heading_of_top_says_the_span_that_is_shown() {
+    let fixture = shop();
+    fixture.window(1, 5 * SECOND, 10, 10_000_000);
+    let err = monitor(&fixture.path, &["top", "--since", "1s"]).err;
+    let span = err.split("last ").nth(1).unwrap();
+    let seconds: f64 = span.split(' ').next().unwrap().parse().unwrap();
+    assert!(span.contains(" s, in whole windows of 10 s"), "{err}");
+    assert!((1.0..=12.0).contains(&seconds), "from the start of the window that is shown first: {err}");
+    // Without --since it is the time since the first process started, if no retention has cut it yet.
+    let err = monitor(&fixture.path, &["top"]).err;
+    assert!(!err.contains("6 h"), "{err}");
+    let minutes: f64 = err.split("last ").nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
+    assert!(err.contains(" min") && minutes <= 30.1, "{err}");
+    let err = monitor(&Fixture::new().path, &["top"]).err;
+    assert!(err.contains("no calls yet"), "{err}");
+}
+
+#[test]
+fn what_a_wrong_clock_dated_ahead_is_in_no_span_before_now() {
+    let fixture = Fixture::new();
+    let year = 365 * 86_400 * SECOND;
+    fixture.window(1, -year, 500, 1_000_000);
+    fixture.window(1, 20 * SECOND, 5, 1_000_000);
+    fixture.calls(&[
+        Call { ago_ns: -year, outcome: 1, kept: 2, error: Some("early"), ..Call::default() },
+        Call { ago_ns: 20 * SECOND, ..Call::default() },
+    ]);
+    fixture.error_group(1, "early", 1, -year);
+    let rows = monitor(&fixture.path, &["top", "--since", "15m", "--format", "json"]).json();
+    assert_eq!(column(&rows, "calls"), [json!(5)]);
+    let err = monitor(&fixture.path, &["top", "--since", "15m"]).err;
+    assert!(err.contains("windows ahead of this clock are left out"), "{err}");
+    let rows = monitor(&fixture.path, &["calls", "--since", "15m", "--format", "json"]).json();
+    assert_eq!(column(&rows, "call_id"), [2]);
+    assert_eq!(monitor(&fixture.path, &["errors", "--since", "15m", "--format", "json"]).json().len(), 0);
+}
+
+#[test]
+fn one_thing_is_named_in_the_singular() {
+    let fixture = Fixture::new();
+    fixture.health(1);
+    let one =
+        "UPDATE self_report SET recorded = 1, rows_written = 1, folded_errors = 1, duplicates_avoided = 1";
+    fixture.db.execute(one, []).unwrap();
+    let text = monitor(&fixture.path, &["health"]).ok();
+    for expected in ["recorded   1 call\n", "written    1 row, ", "1 failure counted", "1 duplicate avoided"]
+    {
+        assert!(text.contains(expected), "{expected} in {text}");
+    }
+}
+
+#[test]
+fn a_cost_that_nothing_bounds_or_that_is_mostly_the_start_is_said_so() {
+    let fixture = Fixture::new();
+    fixture.health(1);
+    let allowed = |budget: f64, started: i64| {
+        fixture.db.execute("UPDATE self_report SET cost_pct = 61.2, budget_pct = ?1", [budget]).unwrap();
+        let update = "UPDATE process SET started_ns = ?1 WHERE id = 1";
+        fixture.db.execute(update, [fixture.now - started * SECOND]).unwrap();
+        monitor(&fixture.path, &["health"]).ok()
+    };
+    let text = allowed(100.0, 20);
+    assert!(
+        text.contains("61.2 % of the process's CPU in its first minute, starting included, no limit set"),
+        "{text}"
+    );
+    let text = allowed(1.0, 600);
+    assert!(text.contains("61.2 % of the process's CPU, of 1.00 % allowed"), "{text}");
+}
+
+#[test]
+fn csv_makes_formulas_inert_unless_they_are_asked_for_raw() {
+    let fixture = Fixture::new();
+    for formula in ["=1+1", "+1", "-x", "@SUM(A1)", "\t=1", "＝1"] {
+        let sql = format!("SELECT '{formula}' AS \"{formula}\", -5 AS number, 'a{formula}' AS inner");
+        let inert = monitor(&fixture.path, &["sql", &sql, "--format", "csv"]).ok();
+        assert_eq!(inert, format!("'{formula},number,inner\n'{formula},-5,a{formula}\n"));
+        let raw = monitor(&fixture.path, &["sql", &sql, "--format", "csv", "--raw"]).ok();
+        assert_eq!(raw, format!("{formula},number,inner\n{formula},-5,a{formula}\n"));
+        let json = monitor(&fixture.path, &["sql", &sql, "--format", "json"]).json();
+        assert_eq!(json[0][formula], json!(formula));
+    }
+}
+
+#[test]
+fn every_format_shows_a_control_as_one_escape() {
+    let fixture = Fixture::new();
+    let sql = "SELECT 'x' || char(0, 27, 8, 0x2060, 0xad, 0xe0041) || 'y' AS t";
+    let escaped = r"x\u0000\u001b\b\u2060\u00ad\udb40\udc41y".replace("\\\\", "\\");
+    for format in ["table", "csv", "json", "jsonl"] {
+        let text = monitor(&fixture.path, &["sql", sql, "--format", format]).ok();
+        assert!(text.contains(&escaped), "{format}: {text}");
+    }
 }

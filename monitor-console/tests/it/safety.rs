@@ -140,3 +140,53 @@ fn a_planted_trigger_does_not_run_when_a_rate_is_set() {
     let functions: i64 = fixture.db.query_row("SELECT count(*) FROM function", [], |row| row.get(0)).unwrap();
     assert_eq!(functions, 3);
 }
+
+#[test]
+fn a_statement_that_takes_too_long_or_too_much_is_stopped_whatever_it_computes() {
+    const NUMBERS: &str = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n)";
+    let fixture = Fixture::new();
+    let table = [
+        // Long values, few instructions.
+        format!("{NUMBERS} SELECT length(group_concat(hex(randomblob(100000)))) FROM n"),
+        format!("{NUMBERS} SELECT length(hex(randomblob(20000000))) FROM n"),
+        // A sort, which is one instruction once its rows are there.
+        format!(
+            "{NUMBERS} SELECT i FROM (SELECT i, hex(randomblob(500)) AS t FROM n LIMIT 3000000) ORDER BY t"
+        ),
+        // One search that takes longer than anybody waits.
+        "SELECT instr(hex(zeroblob(10000000)), hex(zeroblob(5000000)) || '1')".to_owned(),
+        format!("{NUMBERS} SELECT count(*) FROM n"),
+    ];
+    for statement in table {
+        let start = std::time::Instant::now();
+        let mut child = command(fixture.folder.path(), &["sql", &statement, "--timeout", "1s"])
+            .arg("--db")
+            .arg(&fixture.path)
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let memory_kib = measure_peak_memory(&mut child);
+        let output = child.wait_with_output().unwrap();
+        let err = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{statement}: {err}");
+        assert!(err.contains("stopped") || err.contains("too big"), "{statement}: {err}");
+        assert_eq!(err.matches("error:").count(), 1, "{statement}: {err}");
+        assert!(start.elapsed() < std::time::Duration::from_secs(20), "{statement}: {:?}", start.elapsed());
+        assert!(memory_kib < 400 << 10, "{statement}: {memory_kib} KiB");
+    }
+}
+
+/// Waits until the process ends, and returns the most memory it had, in KiB.
+fn measure_peak_memory(child: &mut std::process::Child) -> u64 {
+    let status = format!("/proc/{}/status", child.id());
+    let mut peak = 0;
+    while child.try_wait().unwrap().is_none() {
+        let text = std::fs::read_to_string(&status).unwrap_or_default();
+        let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kib = line.and_then(|line| line.split_whitespace().next()).and_then(|kib| kib.parse().ok());
+        peak = peak.max(kib.unwrap_or(0));
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    peak
+}

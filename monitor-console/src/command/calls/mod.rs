@@ -3,18 +3,21 @@
 //!
 //! A store may hold ten million calls, so the search reads only the narrow table `call`: ids descend from the
 //! newest, partial indexes lead to failed and slow calls, `call_range` maps a point in time to an id, and a
-//! function's windows tell where its calls can lie. The view is read only for the few ids found.
+//! function's windows tell where its calls can lie. The view is read only for the ids found, a thousand at a time,
+//! so that the memory does not grow with `--limit` and the first rows are printed at once.
 
 mod ranges;
+
+use std::cmp::Reverse;
 
 use anyhow::Result;
 use rusqlite::Row;
 use rusqlite::types::Value;
 
-use super::{open_store, print_heading, warn_if_unknown};
+use super::{open_store, print_heading, require_known};
 use crate::arguments::{CallKey, Calls, Common};
-use crate::format;
-use crate::report::{self, Cell, Column, Report, Unit};
+use crate::format::{self, Format, Pace};
+use crate::report::{self, Cell, Column, Unit};
 use crate::store::Store;
 use crate::units::{self, format_quantity};
 
@@ -53,48 +56,122 @@ pub(super) const FIRST_SINCE: &str = "
 COALESCE((SELECT MIN(first_call) FROM call_range WHERE max_start_ns >= :since),
          (SELECT MAX(last_call) + 1 FROM call_range), 0)";
 
+/// Ids that are looked up in the view at once. The rows of so many calls take little memory, and the first ones
+/// are printed soon.
+const IDS_AT_ONCE: usize = 1_000;
+
 pub(super) fn run(common: &Common, arguments: &Calls) -> Result<()> {
     let store = open_store(common)?;
-    let report = find_calls(&store, common, arguments)?;
-    print_heading(common, &store, &format_quantity(report.rows.len(), "call", "calls"));
-    if report.rows.is_empty() {
-        warn_if_unknown(common, &store, arguments.pattern.as_ref())?;
+    let mut printer = Printer::new(&store, common, arguments);
+    let mut search = Search::new(common, arguments);
+    let ranges = match &arguments.pattern {
+        Some(pattern) => ranges::find_ranges(&store, pattern)?,
+        None => vec![ranges::Range { first: i64::MIN, last: i64::MAX }],
+    };
+    match arguments.sort {
+        CallKey::Time => find_newest(&mut search, &ranges, &mut printer)?,
+        CallKey::Duration => find_longest(&mut search, &ranges, &mut printer)?,
     }
-    format::print(&report, common.style())
+    printer.finish()
 }
 
-fn find_calls(store: &Store, common: &Common, arguments: &Calls) -> Result<Report> {
-    let mut search = Search::new(common, arguments);
-    let ids = match &arguments.pattern {
-        Some(pattern) => {
-            let mut ids = Vec::new();
-            for range in ranges::find_ranges(store, pattern)? {
-                ids.extend(search.find_ids(store, Some(range))?);
-                // Ranges come newest first. The newest calls need no further range; the longest calls need
-                // all.
-                if arguments.sort == CallKey::Time && ids.len() >= arguments.limit as usize {
-                    break;
-                }
+/// Finds the newest calls and hands them on as they are found. Ranges come newest first.
+fn find_newest(search: &mut Search, ranges: &[ranges::Range], printer: &mut Printer<'_>) -> Result<()> {
+    let mut wanted = printer.arguments.limit as usize;
+    for range in ranges {
+        let mut rest = *range;
+        while wanted > 0 {
+            let count = wanted.min(IDS_AT_ONCE);
+            let found = search.find(printer.store, rest, count)?;
+            for call in &found {
+                printer.add(call.id)?;
             }
-            ids
+            wanted -= found.len();
+            match found.last() {
+                Some(last) if found.len() == count => rest.last = last.id - 1,
+                _ => break,
+            }
         }
-        None => search.find_ids(store, None)?,
-    };
-    let order = match arguments.sort {
-        CallKey::Time => "call_id",
-        CallKey::Duration => "duration_ns DESC, call_id",
-    };
-    let sql = format!(
-        "SELECT {} FROM calls WHERE call_id IN (SELECT value FROM json_each(?1))
-         ORDER BY {order} DESC LIMIT ?2",
-        COLUMNS.join(", ")
-    );
-    let mut report = Report { columns: list_columns(), rows: Vec::new() };
-    store.read_rows(&sql, (serde_json::to_string(&ids)?, arguments.limit), |found| {
-        report.rows.push(read_row(found)?);
+    }
+    Ok(())
+}
+
+/// Finds the longest calls of all ranges. Their ids and durations are kept until the last range is searched.
+fn find_longest(search: &mut Search, ranges: &[ranges::Range], printer: &mut Printer<'_>) -> Result<()> {
+    let limit = printer.arguments.limit as usize;
+    let mut longest: Vec<FoundCall> = Vec::new();
+    for range in ranges {
+        longest.extend(search.find(printer.store, *range, limit)?);
+    }
+    longest.sort_unstable_by_key(|call| Reverse((call.duration, call.id)));
+    longest.truncate(limit);
+    longest.iter().try_for_each(|call| printer.add(call.id))
+}
+
+/// Prints calls in the order in which their ids come, some at a time.
+struct Printer<'a> {
+    store: &'a Store,
+    common: &'a Common,
+    arguments: &'a Calls,
+    format: Box<dyn Format>,
+    waiting: Vec<i64>,
+    is_begun: bool,
+}
+
+impl<'a> Printer<'a> {
+    fn new(store: &'a Store, common: &'a Common, arguments: &'a Calls) -> Self {
+        let format = format::create_for_stdout(common.style(), Pace::Whole);
+        Self { store, common, arguments, format, waiting: Vec::new(), is_begun: false }
+    }
+
+    fn add(&mut self, id: i64) -> Result<()> {
+        if self.waiting.len() == IDS_AT_ONCE {
+            self.begin(&format!("at most {} calls", self.arguments.limit))?;
+            self.print_waiting()?;
+        }
+        self.waiting.push(id);
         Ok(())
-    })?;
-    Ok(report)
+    }
+
+    fn finish(mut self) -> Result<()> {
+        if !self.is_begun && self.waiting.is_empty() {
+            require_known(self.store, self.arguments.pattern.as_ref())?;
+        }
+        self.begin(&format_quantity(self.waiting.len(), "call", "calls"))?;
+        self.print_waiting()?;
+        self.format.finish()
+    }
+
+    /// Prints the heading and the columns once.
+    fn begin(&mut self, title: &str) -> Result<()> {
+        if self.is_begun {
+            return Ok(());
+        }
+        self.is_begun = true;
+        print_heading(self.common, self.store, title);
+        self.format.write_columns(&list_columns())
+    }
+
+    fn print_waiting(&mut self) -> Result<()> {
+        let order = match self.arguments.sort {
+            CallKey::Time => "call_id",
+            CallKey::Duration => "duration_ns DESC, call_id",
+        };
+        let sql = format!(
+            "SELECT {} FROM calls WHERE call_id IN (SELECT value FROM json_each(?1)) ORDER BY {order} DESC",
+            COLUMNS.join(", ")
+        );
+        let ids = serde_json::to_string(&self.waiting)?;
+        self.waiting.clear();
+        self.store.read_rows(&sql, [ids], |row| self.format.write_row(&read_row(row)?))
+    }
+}
+
+/// A call that a search found.
+#[derive(Debug, Clone, Copy)]
+struct FoundCall {
+    id: i64,
+    duration: i64,
 }
 
 /// A search over the narrow table `call`: its conditions, the values bound to their names, and its order.
@@ -107,7 +184,7 @@ struct Search {
 impl Search {
     fn new(common: &Common, arguments: &Calls) -> Self {
         let mut conditions = Vec::new();
-        let mut bound: Vec<(&str, Value)> = vec![(":limit", i64::from(arguments.limit).into())];
+        let mut bound: Vec<(&str, Value)> = Vec::new();
         match (arguments.failed, arguments.slow) {
             (true, true) => conditions.push("(c.kind > 3 OR (c.kind & 3) = 1)".to_owned()),
             (true, false) => conditions.push("c.kind > 3".to_owned()),
@@ -125,9 +202,12 @@ impl Search {
         }
         if common.since.is_some() {
             conditions.push(format!("c.id >= {FIRST_SINCE}"));
-            conditions
-                .push("(SELECT base_ns FROM thread WHERE id = c.thread_id) + c.start >= :since".to_owned());
+            conditions.push(
+                "(SELECT base_ns FROM thread WHERE id = c.thread_id) + c.start BETWEEN :since AND :until"
+                    .to_owned(),
+            );
             bound.push((":since", units::start_of_span(common.since).into()));
+            bound.push((":until", units::end_of_span().into()));
         }
         let order = match arguments.sort {
             CallKey::Time => "c.id",
@@ -136,28 +216,31 @@ impl Search {
         Self { conditions, bound, order }
     }
 
-    /// Returns the first ids up to the limit, of all calls or of those in a range.
-    fn find_ids(&mut self, store: &Store, range: Option<ranges::Range>) -> Result<Vec<i64>> {
+    /// Returns the first calls of a range, at most `count`.
+    fn find(&mut self, store: &Store, range: ranges::Range, count: usize) -> Result<Vec<FoundCall>> {
         let (conditions, bound) = (self.conditions.len(), self.bound.len());
-        if let Some(range) = range {
-            self.conditions.push("c.id BETWEEN :first AND :last".to_owned());
-            self.bound.extend([(":first", range.first.into()), (":last", range.last.into())]);
-        }
-        let filter = match self.conditions.as_slice() {
-            [] => String::new(),
-            conditions => format!("WHERE {}", conditions.join(" AND ")),
-        };
-        let sql = format!("SELECT c.id FROM call c {filter} ORDER BY {} DESC LIMIT :limit", self.order);
+        self.conditions.push("c.id BETWEEN :first AND :last".to_owned());
+        let count = i64::try_from(count).unwrap_or(i64::MAX);
+        self.bound.extend([
+            (":first", range.first.into()),
+            (":last", range.last.into()),
+            (":limit", count.into()),
+        ]);
+        let filter = self.conditions.join(" AND ");
+        let sql = format!(
+            "SELECT c.id, c.duration FROM call c WHERE {filter} ORDER BY {} DESC LIMIT :limit",
+            self.order
+        );
         let values: Vec<_> =
             self.bound.iter().map(|(name, value)| (*name, value as &dyn rusqlite::ToSql)).collect();
-        let mut ids = Vec::new();
+        let mut calls = Vec::new();
         store.read_rows(&sql, values.as_slice(), |row| {
-            ids.push(row.get(0)?);
+            calls.push(FoundCall { id: row.get(0)?, duration: row.get(1)? });
             Ok(())
         })?;
         self.conditions.truncate(conditions);
         self.bound.truncate(bound);
-        Ok(ids)
+        Ok(calls)
     }
 }
 

@@ -5,11 +5,11 @@
 
 mod windows;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use super::{open_store, print_heading, warn_if_unknown};
+use super::{open_store, print_heading, require_known};
 use crate::arguments::{Common, FormatName, TopKey, TopOptions};
 use crate::format::{self, Pace};
 use crate::pattern::{self, Pattern};
@@ -46,6 +46,8 @@ const DURATION_COLUMNS: [&str; 6] = ["total_ms", "mean_ms", "p50_ms", "p95_ms", 
 
 /// The pause between two frames of `--watch`.
 const REFRESH: Duration = Duration::from_secs(1);
+/// The pause between two looks at the size of the terminal.
+const SIZE_PAUSE: Duration = Duration::from_millis(100);
 /// Lines of a frame that show no function: heading, blank line, titles, and the line of the cursor.
 const OTHER_LINES: usize = 4;
 
@@ -54,11 +56,11 @@ pub(super) fn run(common: &Common, pattern: Option<&Pattern>, options: &TopOptio
         return watch(common, pattern, options);
     }
     let store = open_store(common)?;
-    print_heading(common, &store, &describe_scope(common, &store)?);
     let report = build_report(&store, common, pattern, options)?;
     if report.rows.is_empty() {
-        warn_if_unknown(common, &store, pattern)?;
+        require_known(&store, pattern)?;
     }
+    print_heading(common, &store, &describe_scope(common, &store)?);
     format::print(&report, common.style())
 }
 
@@ -71,37 +73,52 @@ pub(super) fn show(common: &Common, store: &Store) -> Result<()> {
 /// Draws a frame each second: over the previous one on a terminal, below it otherwise.
 fn watch(common: &Common, pattern: Option<&Pattern>, options: &TopOptions) -> Result<()> {
     terminal::end_on_interrupt()?;
-    let mut options = options.clone();
     let mut is_first = true;
     loop {
-        let rows = terminal::read_size().map(|(_, rows)| rows.saturating_sub(OTHER_LINES));
-        let room =
-            rows.and_then(|rows| u32::try_from(rows).ok()).filter(|_| common.format == FormatName::Table);
-        options.limit = [options.limit, room].into_iter().flatten().min();
-        match render_frame(common, pattern, &options) {
+        let size = terminal::read_size().filter(|_| common.format == FormatName::Table);
+        match render_frame(common, pattern, options, size) {
             Ok(frame) => draw(&frame, is_first, common.format)?,
             Err(error) if is_first => return Err(error),
             // A store that is being replaced is back soon; the previous frame stays until then.
             Err(error) => terminal::print_note(&format!("waiting for the store: {error:#}")),
         }
         is_first = false;
-        if terminal::is_closed_within(REFRESH) {
-            return Ok(());
+        let drawn = Instant::now();
+        // A terminal that changes its size gets its frame at once.
+        while drawn.elapsed() < REFRESH && (size.is_none() || terminal::read_size() == size) {
+            if terminal::is_closed_within(SIZE_PAUSE) {
+                return Ok(());
+            }
         }
     }
 }
 
-fn render_frame(common: &Common, pattern: Option<&Pattern>, options: &TopOptions) -> Result<String> {
+/// Renders a frame that fits this size, columns and rows.
+fn render_frame(
+    common: &Common,
+    pattern: Option<&Pattern>,
+    options: &TopOptions,
+    size: Option<(usize, usize)>,
+) -> Result<String> {
     let store = open_store(common)?;
+    let mut options = options.clone();
+    let room = size.map(|(_, rows)| u32::try_from(rows.saturating_sub(OTHER_LINES)).unwrap_or(u32::MAX));
+    options.limit = [options.limit, room].into_iter().flatten().min();
     let mut text = Vec::new();
     if common.format == FormatName::Table {
         let heading = format!("store: {} · {}", store.path().display(), describe_scope(common, &store)?);
-        text.extend_from_slice(terminal::escape(&heading).as_bytes());
+        let heading = terminal::escape(&heading);
+        let columns = size.map(|(columns, _)| columns).filter(|_| !common.wide);
+        let heading = columns.map_or(heading.clone(), |columns| terminal::truncate_start(&heading, columns));
+        text.extend_from_slice(heading.as_bytes());
         text.extend_from_slice(b"\n\n");
     }
-    let report = build_report(&store, common, pattern, options)?;
+    let report = build_report(&store, common, pattern, &options)?;
     format::write(&report, format::create(common.style(), Pace::Whole, &mut text).as_mut())?;
-    Ok(String::from_utf8_lossy(&text).into_owned())
+    let frame = String::from_utf8_lossy(&text).into_owned();
+    // A terminal of very few rows would scroll past the heading.
+    let rows = size.map_or(usize::MAX, |(_, rows)| rows.saturating_sub(1).max(1));
+    Ok(frame.split_inclusive('\n').take(rows).collect())
 }
 
 fn draw(frame: &str, is_first: bool, format: FormatName) -> Result<()> {
@@ -118,14 +135,32 @@ fn draw(frame: &str, is_first: bool, format: FormatName) -> Result<()> {
     Ok(out.flush()?)
 }
 
-/// Describes what the figures cover: `3 processes · last 6 h`.
+/// Describes what the figures cover: `3 processes · last 5.20 h`. The span is the one that is shown: with `--since`
+/// whole windows, without it all that retention has left.
 fn describe_scope(common: &Common, store: &Store) -> Result<String> {
     let sql = "SELECT COUNT(*) FROM processes WHERE last_seen_ns >= ?1";
-    let processes = store.read_integer(sql, [units::start_of_span(common.since)])?;
-    let processes = usize::try_from(processes.unwrap_or(0)).unwrap_or(0);
-    let span = common.since.map(|span| units::format_nanoseconds(units::to_nanoseconds(span)));
-    let span = span.map_or("6 h".to_owned(), |span| span.replacen(".00 ", " ", 1));
-    Ok(format!("{} · last {span}", format_quantity(processes, "process", "processes")))
+    let processes = store.read_integer(sql, [units::start_of_span(common.since)])?.unwrap_or(0);
+    let processes = format_quantity(processes, "process", "processes");
+    let Some(since) = common.since else {
+        let span = store.read_integer(FIRST_COUNTED, [])?.map(format_span_since);
+        return Ok(format!("{processes} · {}", span.unwrap_or_else(|| "no calls yet".to_owned())));
+    };
+    let windows = windows::Windows::since(units::now_ns().saturating_sub(units::to_nanoseconds(since)));
+    let ahead =
+        if windows.are_followed(store)? { " · windows ahead of this clock are left out" } else { "" };
+    let span = format_span_since(windows.start_ns());
+    Ok(format!("{processes} · {span}, in whole windows of 10 s{ahead}"))
+}
+
+/// The start of the earliest slice of half an hour that has calls, or, if it is later, the start of the earliest
+/// process.
+const FIRST_COUNTED: &str = "
+SELECT MAX(MIN(slice) * 1800000000000, COALESCE((SELECT MIN(started_ns) FROM process), 0)) FROM slice
+HAVING COUNT(*) > 0";
+
+fn format_span_since(start_ns: i64) -> String {
+    let span = units::format_nanoseconds(units::now_ns().saturating_sub(start_ns).max(0));
+    format!("last {}", span.replacen(".00 ", " ", 1))
 }
 
 /// Builds the report, sorted and limited, with the failed calls beside the calls.

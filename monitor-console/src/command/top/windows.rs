@@ -8,14 +8,43 @@ use std::collections::HashMap;
 
 use anyhow::{Result, bail};
 use monitor_runtime::histogram::Histogram;
+use monitor_runtime::store::schema::WINDOW_NS;
 use rusqlite::types::Value;
 
 use crate::pattern::{self, Pattern};
 use crate::report::{Cell, Column};
 use crate::store::Store;
+use crate::units;
 
 /// The first schema version whose windows have histograms.
 const FIRST_VERSION_WITH_HISTOGRAMS: i64 = 2;
+
+/// The windows that a span selects, each as a whole.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Windows {
+    first: i64,
+    last: i64,
+}
+
+impl Windows {
+    /// Returns the windows from the one that holds this time to the present one. Later windows were written while a
+    /// clock was wrong.
+    pub(super) fn since(since_ns: i64) -> Self {
+        let [first, last] = [since_ns, units::end_of_span()].map(|ns| ns.div_euclid(WINDOW_NS));
+        Self { first, last }
+    }
+
+    /// Returns the start of the first window.
+    pub(super) fn start_ns(self) -> i64 {
+        self.first.saturating_mul(WINDOW_NS)
+    }
+
+    /// Returns true if the store has windows after the present one.
+    pub(super) fn are_followed(self, store: &Store) -> Result<bool> {
+        let sql = "SELECT 1 FROM latency_window WHERE window > ?1 LIMIT 1";
+        Ok(store.read_integer(sql, [self.last])?.is_some())
+    }
+}
 
 /// Returns rows with the columns of the view `functions`.
 pub(super) fn sum_functions(
@@ -23,7 +52,7 @@ pub(super) fn sum_functions(
     pattern: Option<&Pattern>,
     since_ns: i64,
 ) -> Result<Vec<Vec<Cell>>> {
-    let first = since_ns.div_euclid(monitor_runtime::store::schema::WINDOW_NS);
+    let Windows { first, last } = Windows::since(since_ns);
     let [whole, ending] = pattern::to_optional_globs(pattern);
     let version = store.read_integer("PRAGMA user_version", [])?.unwrap_or(0);
     if version < FIRST_VERSION_WITH_HISTOGRAMS {
@@ -33,7 +62,7 @@ pub(super) fn sum_functions(
             store.path().display()
         );
     }
-    let histograms = merge_histograms(store, first)?;
+    let histograms = merge_histograms(store, first, last)?;
     let columns = [
         "id",
         "function",
@@ -49,8 +78,11 @@ pub(super) fn sum_functions(
         "sample_rate",
         "estimated",
     ];
-    let report =
-        store.read_report(columns.into_iter().map(Column::data).collect(), SUMS, (first, whole, ending))?;
+    let report = store.read_report(
+        columns.into_iter().map(Column::data).collect(),
+        SUMS,
+        (first, last, whole, ending),
+    )?;
     Ok(report.rows.into_iter().map(|row| build_row(&row, &histograms)).collect())
 }
 
@@ -58,14 +90,15 @@ const SUMS: &str = "
 SELECT f.id, f.name, f.file, f.line, f.group_name, SUM(w.calls), SUM(w.errors), SUM(w.panics), SUM(w.cancelled),
   SUM(w.total_ns), MAX(w.max_ns), f.sample_rate, MAX(w.estimated)
 FROM latency_window w JOIN function f ON f.id = w.function_id
-WHERE w.window >= ?1 AND w.shown = 1 AND (?2 IS NULL OR f.name GLOB ?2 OR f.name GLOB ?3)
+WHERE w.window BETWEEN ?1 AND ?2 AND w.shown = 1 AND (?3 IS NULL OR f.name GLOB ?3 OR f.name GLOB ?4)
 GROUP BY f.id";
 
-/// Merges the histograms of each function over the windows from `first` on.
-fn merge_histograms(store: &Store, first: i64) -> Result<HashMap<i64, Histogram>> {
+/// Merges the histograms of each function over the windows from `first` to `last`.
+fn merge_histograms(store: &Store, first: i64, last: i64) -> Result<HashMap<i64, Histogram>> {
     let mut histograms: HashMap<i64, Histogram> = HashMap::new();
-    let sql = "SELECT function_id, histogram FROM latency_window WHERE window >= ?1 AND shown = 1";
-    store.read_rows(sql, [first], |row| {
+    let sql =
+        "SELECT function_id, histogram FROM latency_window WHERE window BETWEEN ?1 AND ?2 AND shown = 1";
+    store.read_rows(sql, [first, last], |row| {
         let histogram = Histogram::from_bytes(row.get_ref(1)?.as_blob().unwrap_or_default());
         histograms.entry(row.get(0)?).or_default().merge(&histogram);
         Ok(())

@@ -7,11 +7,10 @@
 mod tree;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Write;
 
 use anyhow::{Result, bail};
 
-use super::{calls, open_store, print_heading, print_note};
+use super::{calls, open_store, print_heading, print_lines, print_note};
 use crate::arguments::{Common, FormatName, Trace};
 use crate::format;
 use crate::report::{Cell, Column, Report, Unit};
@@ -24,6 +23,8 @@ use tree::{Node, Place};
 const BAR_COLUMNS: usize = 24;
 /// The deepest level that is indented; deeper calls show their depth as a number.
 const DEPTH_SHOWN_MAX: usize = 40;
+/// The columns of an error that the waterfall shows; `--wide` shows the whole text.
+const ERROR_COLUMNS: usize = 60;
 
 pub(super) fn run(common: &Common, arguments: &Trace) -> Result<()> {
     let store = open_store(common)?;
@@ -37,9 +38,9 @@ pub(super) fn run(common: &Common, arguments: &Trace) -> Result<()> {
     let places = tree::arrange(&nodes);
     if common.format == FormatName::Table {
         print_heading(common, &store, "one trace");
-        write_heading(&found, &calls, &nodes)?;
+        write_heading(common, &found, &calls, &nodes)?;
     }
-    let report = build_report(&calls, &nodes, &places);
+    let report = build_report(&calls, &nodes, &places, if common.wide { usize::MAX } else { ERROR_COLUMNS });
     format::print(&report, common.style())?;
     if is_truncated {
         let text = format!("only the first {} calls are shown; --limit N shows more", arguments.limit);
@@ -167,7 +168,7 @@ fn to_node(cells: &[Cell]) -> Node {
     }
 }
 
-fn write_heading(found: &Found, calls: &[Vec<Cell>], nodes: &[Node]) -> Result<()> {
+fn write_heading(common: &Common, found: &Found, calls: &[Vec<Cell>], nodes: &[Node]) -> Result<()> {
     let first = |name: &str| calls.first().map(|cells| calls::find_cell(cells, name));
     let text = |name: &str| first(name).map_or_else(String::new, Cell::to_plain_text);
     let threads: BTreeSet<_> = nodes.iter().map(Node::thread_key).collect();
@@ -187,8 +188,7 @@ fn write_heading(found: &Found, calls: &[Vec<Cell>], nodes: &[Node]) -> Result<(
     if found.others > 0 && found.by != "call id" {
         parts.push("other runs have this id too: name a call id to choose between them".to_owned());
     }
-    writeln!(std::io::stdout(), "{}\n", terminal::escape(&parts.join(" · ")))?;
-    Ok(())
+    print_lines(common, &format!("{}\n\n", terminal::escape(&parts.join(" · "))))
 }
 
 /// Names each thread, with a number added if several threads share a name.
@@ -208,7 +208,7 @@ fn name_threads(calls: &[Vec<Cell>], nodes: &[Node]) -> BTreeMap<i64, String> {
     names
 }
 
-fn build_report(trace: &[Vec<Cell>], nodes: &[Node], places: &[Place]) -> Report {
+fn build_report(trace: &[Vec<Cell>], nodes: &[Node], places: &[Place], error_columns: usize) -> Report {
     let table = [
         Column::table("CALL", Unit::Number),
         Column::table("OFFSET", Unit::Nanoseconds),
@@ -231,7 +231,7 @@ fn build_report(trace: &[Vec<Cell>], nodes: &[Node], places: &[Place]) -> Report
         row.push(node.duration_ns.into());
         row.push(draw_bar(offset, node.duration_ns, end.saturating_sub(start)).into());
         row.push(calls::find_cell(call, "outcome").clone());
-        row.push(describe_call(trace, nodes, &threads, place).into());
+        row.push(describe_call(trace, nodes, &threads, place, error_columns).into());
         row
     });
     Report { columns: data.chain(table).collect(), rows: rows.collect() }
@@ -255,6 +255,7 @@ fn describe_call(
     nodes: &[Node],
     threads: &BTreeMap<i64, String>,
     place: &Place,
+    error_columns: usize,
 ) -> String {
     let call = &trace[place.node];
     let text = |name: &str| calls::find_cell(call, name).as_text().unwrap_or_default();
@@ -277,7 +278,7 @@ fn describe_call(
         Some(_) => {}
     }
     if !text("error").is_empty() {
-        parts.push(format!("✗ {}", text("error")));
+        parts.push(format!("✗ {}", terminal::truncate_end(&terminal::escape(text("error")), error_columns)));
     }
     parts.join("  ")
 }
