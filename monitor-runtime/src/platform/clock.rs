@@ -211,13 +211,20 @@ impl Clock {
 /// The shortest measurement: an anchor's error of 20 ns is 0.02 % of it.
 const CALIBRATION_MIN_NS: u64 = 100_000;
 
+/// Returns a leaf of the processor's description of itself.
+#[cfg(all(target_arch = "x86_64", not(miri)))]
+#[allow(unused_unsafe, reason = "the intrinsic is safe in newer toolchains, but unsafe in the minimal one")]
+fn read_cpuid(leaf: u32) -> core::arch::x86_64::CpuidResult {
+    // SAFETY: every x86_64 processor has the instruction; it writes registers only.
+    unsafe { core::arch::x86_64::__cpuid(leaf) }
+}
+
 /// Returns whether the counter runs at one rate in every state of every core.
 fn counter_is_invariant() -> bool {
     #[cfg(all(target_arch = "x86_64", not(miri)))]
     {
-        use core::arch::x86_64::__cpuid;
-        let extended = __cpuid(0x8000_0000).eax;
-        extended >= 0x8000_0007 && __cpuid(0x8000_0007).edx & (1 << 8) != 0
+        let extended = read_cpuid(0x8000_0000).eax;
+        extended >= 0x8000_0007 && read_cpuid(0x8000_0007).edx & (1 << 8) != 0
     }
     #[cfg(not(all(target_arch = "x86_64", not(miri))))]
     {
@@ -236,16 +243,15 @@ fn stated_rate() -> u64 {
 fn stated_khz() -> Option<u64> {
     #[cfg(all(target_arch = "x86_64", not(miri)))]
     {
-        use core::arch::x86_64::__cpuid;
-        let leaves = __cpuid(0).eax;
+        let leaves = read_cpuid(0).eax;
         if leaves >= 0x15 {
-            let leaf = __cpuid(0x15);
+            let leaf = read_cpuid(0x15);
             if leaf.eax != 0 && leaf.ebx != 0 && leaf.ecx != 0 {
                 return Some(u64::from(leaf.ecx) * u64::from(leaf.ebx) / u64::from(leaf.eax) / 1000);
             }
         }
         if leaves >= 0x16 {
-            let mhz = u64::from(__cpuid(0x16).eax & 0xFFFF);
+            let mhz = u64::from(read_cpuid(0x16).eax & 0xFFFF);
             if mhz != 0 {
                 return Some(mhz * 1000);
             }
