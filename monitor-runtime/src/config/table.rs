@@ -258,6 +258,10 @@ mod tests {
 
     #[test]
     fn the_readme_names_each_setting() {
+        // The published package stands alone: the page belongs to the repository.
+        if !std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs")).is_dir() {
+            return;
+        }
         let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md")).unwrap();
         for setting in &TABLE {
             assert!(readme.contains(&format!("`{}`", setting.variable)), "{}", setting.variable);

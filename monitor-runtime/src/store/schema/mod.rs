@@ -471,9 +471,17 @@ mod tests {
         assert!(explained.is_empty(), "views without explained columns: {explained:?}");
     }
 
+    /// Returns false in the published package, which stands alone: the page belongs to the repository.
+    fn repository_is_here() -> bool {
+        std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs")).is_dir()
+    }
+
     #[test]
     fn the_documented_schema_is_the_one_created() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/schema.md");
+        if !repository_is_here() {
+            return;
+        }
         if std::env::var_os("UPDATE_DOCS").is_some() {
             std::fs::write(path, super::super::schema_doc::page()).unwrap();
         }
