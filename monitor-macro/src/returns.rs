@@ -1,15 +1,19 @@
 //! Classifies return types.
 //!
 //! Takes the return type of a function. Returns its class, which decides how the function is wrapped. Only
-//! the syntax of the type is known: a type alias is not resolved.
+//! the syntax of the type is known: a type alias is not resolved, and a type or a trait of the user may have
+//! the name of a standard one. The class of futures therefore means that the type looks like a future. The
+//! expansion leaves it to the traits of the runtime whether it is one.
 
-use proc_macro2::{Span, TokenStream};
+use proc_macro2::{Ident, Span, TokenStream};
 use quote::ToTokens as _;
 use syn::punctuated::Punctuated;
+use syn::visit::{self, Visit};
 use syn::visit_mut::{self, VisitMut};
 use syn::{
-    AssocType, GenericArgument, Path, PathArguments, ReturnType, Token, Type, TypeInfer, TypeParamBound,
-    TypePath,
+    AssocType, GenericArgument, GenericParam, Generics, Lifetime, Path, PathArguments, PredicateType,
+    ReceiverKind, ReturnType, Signature, Token, Type, TypeInfer, TypeParamBound, TypePath, WherePredicate,
+    parse_quote,
 };
 
 /// The classes of return types.
@@ -23,17 +27,23 @@ pub(crate) enum Returns {
     Closure,
     /// Any other type, with `_` in place of `impl Trait`.
     Value(Box<Type>),
-    /// A future, whose call ends when it completes.
+    /// A type that looks like a future, whose call ends when it completes.
     Future(Box<FutureType>),
 }
 
-/// A return type that is a future.
+/// A return type that looks like a future.
 pub(crate) struct FutureType {
     pub(crate) pointer: Pointer,
     /// The type, with `_` in place of `impl Trait`, as a closure may return it.
     pub(crate) nameable: Type,
     /// The output of the future, with `_` in place of `impl Trait`.
     pub(crate) output: Type,
+    /// True if the box holds an `impl Future`, so that the wrapper may be of another type.
+    pub(crate) is_opaque: bool,
+    /// The types that the output consists of.
+    parts: Vec<Type>,
+    /// The lifetime that everything in the box outlives, if it is not `'static`.
+    lifetime: Option<Lifetime>,
 }
 
 /// The pointer around a future.
@@ -56,10 +66,7 @@ pub(crate) fn classify(output: &ReturnType) -> Returns {
         Type::Tuple(tuple) if tuple.elems.is_empty() => Returns::Unit,
         Type::ImplTrait(opaque) if opaque.bounds.iter().any(is_function) => Returns::Closure,
         _ => match find_future(ty) {
-            Some((pointer, output)) => {
-                let output = to_nameable(&output);
-                Returns::Future(Box::new(FutureType { pointer, nameable: to_nameable(ty), output }))
-            }
+            Some(future) => Returns::Future(Box::new(future)),
             None => Returns::Value(Box::new(to_nameable(ty))),
         },
     }
@@ -123,43 +130,66 @@ fn strip_groups(ty: &Type) -> &Type {
     }
 }
 
-/// Returns the pointer around the future that `ty` is, and the output of the future.
-fn find_future(ty: &Type) -> Option<(Pointer, Type)> {
-    match strip_groups(ty) {
-        Type::ImplTrait(future) => Some((Pointer::None, find_output(&future.bounds)?)),
+/// Returns the future that `ty` looks like.
+fn find_future(ty: &Type) -> Option<FutureType> {
+    let ty = strip_groups(ty);
+    let future = |pointer, Bounds { output, lifetime, .. }: Bounds, is_opaque| {
+        let parts = output.iter().cloned().collect();
+        let output = output.map_or_else(inferred_type, |output| to_nameable(&output));
+        FutureType { pointer, nameable: to_nameable(ty), output, is_opaque, parts, lifetime }
+    };
+    match ty {
+        Type::ImplTrait(opaque) => Some(future(Pointer::None, find_output(&opaque.bounds)?, true)),
         Type::Path(TypePath { qself: None, path, .. }) => {
             let last = path.segments.last()?;
             if last.ident == "BoxFuture" || last.ident == "LocalBoxFuture" {
-                return Some((
-                    Pointer::PinBox,
-                    type_arguments(path).last().map_or_else(inferred_type, |&output| output.clone()),
-                ));
+                let nameable = to_nameable(ty);
+                let parts = type_arguments(path).into_iter().cloned().collect();
+                // An alias of the user has any number of parameters, so the output is not one of them by its
+                // place.
+                let output = parse_quote!(<#nameable as ::core::future::Future>::Output);
+                let (pointer, lifetime) = (Pointer::PinBox, lifetime_argument(path));
+                return Some(FutureType { pointer, nameable, output, is_opaque: false, parts, lifetime });
             }
             let [inner] = type_arguments(path)[..] else { return None };
             if last.ident == "Pin" {
                 let Type::Path(TypePath { qself: None, path: boxed, .. }) = strip_groups(inner) else {
                     return None;
                 };
-                Some((Pointer::PinBox, find_boxed_output(boxed)?))
+                let (bounds, is_opaque) = find_boxed(boxed)?;
+                Some(future(Pointer::PinBox, bounds, is_opaque))
             } else {
-                Some((Pointer::Box, find_boxed_output(path)?))
+                // A future in a box is a future only if it is `Unpin`.
+                let (bounds, is_opaque) = find_boxed(path).filter(|(bounds, _)| bounds.is_unpin)?;
+                Some(future(Pointer::Box, bounds, is_opaque))
             }
         }
         _ => None,
     }
 }
 
-/// Returns the output of the future in a `Box<…>`.
-fn find_boxed_output(path: &Path) -> Option<Type> {
+/// Returns the bounds of the future in a `Box<…>`, and whether it is an `impl Future`.
+fn find_boxed(path: &Path) -> Option<(Bounds, bool)> {
     if path.segments.last()?.ident != "Box" {
         return None;
     }
     let [inner] = type_arguments(path)[..] else { return None };
     match strip_groups(inner) {
-        Type::TraitObject(object) => find_output(&object.bounds),
-        Type::ImplTrait(future) => find_output(&future.bounds),
+        Type::TraitObject(object) => Some((find_output(&object.bounds)?, false)),
+        Type::ImplTrait(future) => Some((find_output(&future.bounds)?, true)),
         _ => None,
     }
+}
+
+fn lifetime_argument(path: &Path) -> Option<Lifetime> {
+    let Some(PathArguments::AngleBracketed(arguments)) = path.segments.last().map(|last| &last.arguments)
+    else {
+        return None;
+    };
+    arguments.args.iter().find_map(|argument| match argument {
+        GenericArgument::Lifetime(lifetime) if lifetime.ident != "static" => Some(lifetime.clone()),
+        _ => None,
+    })
 }
 
 fn type_arguments(path: &Path) -> Vec<&Type> {
@@ -174,30 +204,129 @@ fn type_arguments(path: &Path) -> Vec<&Type> {
     types.collect()
 }
 
-/// Returns the output named by a bound `Future<Output = …>`, or `_` if the bound does not name it. Returns
-/// `None` if no bound is `Future`, or if the wrapper of the future would not meet one of the other bounds.
-fn find_output(bounds: &Punctuated<TypeParamBound, Token![+]>) -> Option<Type> {
-    let mut found = None;
+/// The facts that the bounds of a future tell.
+struct Bounds {
+    output: Option<Type>,
+    lifetime: Option<Lifetime>,
+    is_unpin: bool,
+}
+
+/// Returns the facts that the bounds tell. Returns `None` if no bound looks like the standard `Future`, or if
+/// the wrapper of the future would not meet one of the other bounds.
+fn find_output(bounds: &Punctuated<TypeParamBound, Token![+]>) -> Option<Bounds> {
+    let mut is_future = false;
+    let mut found = Bounds { output: None, lifetime: None, is_unpin: false };
     for bound in bounds {
-        let TypeParamBound::Trait(bound) = bound else { continue };
+        let bound = match bound {
+            TypeParamBound::Trait(bound) => bound,
+            TypeParamBound::Lifetime(lifetime) if lifetime.ident != "static" => {
+                found.lifetime = Some(lifetime.clone());
+                continue;
+            }
+            _ => continue,
+        };
         let last = bound.path.segments.last()?;
         match last.ident.to_string().as_str() {
             "Future" => {
-                let PathArguments::AngleBracketed(arguments) = &last.arguments else {
-                    found = Some(inferred_type());
-                    continue;
-                };
-                let output = arguments.args.iter().find_map(|argument| match argument {
-                    GenericArgument::AssocType(AssocType { ident, ty, .. }) if ident == "Output" => Some(ty),
-                    _ => None,
-                });
-                found = Some(output.cloned().unwrap_or_else(inferred_type));
+                is_future = true;
+                let PathArguments::AngleBracketed(arguments) = &last.arguments else { continue };
+                for argument in &arguments.args {
+                    match argument {
+                        GenericArgument::AssocType(AssocType { ident, ty, .. }) if ident == "Output" => {
+                            found.output = Some(ty.clone());
+                        }
+                        GenericArgument::Constraint(constraint) if constraint.ident == "Output" => {}
+                        // The trait of this name is another one, such as the `Future` of `futures` 0.1.
+                        _ => return None,
+                    }
+                }
             }
-            "Send" | "Sync" | "Unpin" | "Sized" => {}
+            "Unpin" => found.is_unpin = true,
+            "Send" | "Sync" | "Sized" => {}
             _ => return None,
         }
     }
-    found
+    is_future.then_some(found)
+}
+
+impl FutureType {
+    /// Returns whether a box around this boxed future might need a bound that the function does not have.
+    /// The type of the future names the output, so an output that is generic or borrows must outlive whatever
+    /// the box outlives. A generic parameter of an `impl` block cannot be seen, so a short name in upper case
+    /// counts as one.
+    pub(crate) fn may_not_be_boxed_again(&self, signature: &Signature) -> bool {
+        let mut names = Names { future: self, signature, is_bound: true };
+        self.parts.iter().for_each(|part| names.visit_type(part));
+        self.pointer != Pointer::None && !self.is_opaque && !names.is_bound
+    }
+
+    /// Returns whether a type parameter is known to outlive what the box outlives.
+    fn outlives(&self, parameter: &Ident, signature: &Signature) -> bool {
+        let Generics { params, where_clause, .. } = &signature.generics;
+        let is_lifetime = |bound: &TypeParamBound| match bound {
+            TypeParamBound::Lifetime(bound) => {
+                bound.ident == "static" || Some(bound) == self.lifetime.as_ref()
+            }
+            _ => false,
+        };
+        let mut is_own = false;
+        for param in params {
+            if let GenericParam::Type(param) = param
+                && param.ident == *parameter
+            {
+                is_own = true;
+                if param.bounds.iter().any(is_lifetime) {
+                    return true;
+                }
+            }
+        }
+        let mut predicates = where_clause.iter().flat_map(|clause| &clause.predicates);
+        let is_declared = predicates.any(|predicate| match predicate {
+            WherePredicate::Type(PredicateType { bounded_ty: Type::Path(ty), bounds, .. }) => {
+                ty.path.is_ident(parameter) && bounds.iter().any(is_lifetime)
+            }
+            _ => false,
+        });
+        // The parameters of the type outlive a reference to it.
+        let is_borrowed =
+            signature.receiver().is_some_and(|receiver| matches!(receiver.kind, ReceiverKind::Reference(..)));
+        is_declared || !is_own && self.lifetime.is_some() && is_borrowed
+    }
+}
+
+/// The search for names in an output that are not known to live long enough.
+struct Names<'a> {
+    future: &'a FutureType,
+    signature: &'a Signature,
+    is_bound: bool,
+}
+
+impl Visit<'_> for Names<'_> {
+    fn visit_lifetime(&mut self, lifetime: &Lifetime) {
+        self.is_bound &= lifetime.ident == "static" || Some(lifetime) == self.future.lifetime.as_ref();
+    }
+
+    fn visit_type_reference(&mut self, reference: &syn::TypeReference) {
+        if reference.lifetime.is_none() {
+            self.is_bound &= self.future.lifetime.as_ref().is_some_and(|lifetime| lifetime.ident == "_");
+        }
+        visit::visit_type_reference(self, reference);
+    }
+
+    fn visit_path(&mut self, path: &Path) {
+        if let Some(first) = path.segments.first()
+            && path.leading_colon.is_none()
+        {
+            let name = &first.ident;
+            let is_own = self.signature.generics.type_params().any(|parameter| parameter.ident == *name);
+            let text = name.to_string();
+            let is_short = text.len() <= 2 && text.starts_with(|first: char| first.is_ascii_uppercase());
+            if is_own || is_short || text == "Self" {
+                self.is_bound &= self.future.outlives(name, self.signature);
+            }
+        }
+        visit::visit_path(self, path);
+    }
 }
 
 #[cfg(test)]
@@ -219,16 +348,23 @@ mod tests {
                 "-> ::core::pin::Pin<Box<dyn ::core::future::Future<Output = u8> + Send + 'a>>",
                 Pointer::PinBox,
             ),
-            ("-> (BoxFuture<'static, u8>)", Pointer::PinBox),
             ("-> Box<dyn Future<Output = u8> + Unpin>", Pointer::Box),
         ] {
             let Returns::Future(future) = classify_text(source) else { panic!("{source} is a future") };
             assert!(future.pointer == pointer, "{source}");
             assert_eq!(future.output.to_token_stream().to_string(), "u8");
         }
-        for source in
-            ["-> (impl Future<Output = u8>, u8)", "-> impl Future<Output = u8> + Clone", "-> Box<u8>"]
-        {
+        let Returns::Future(future) = classify_text("-> (BoxFuture<'static, u8>)") else {
+            panic!("a future")
+        };
+        assert!(future.pointer == Pointer::PinBox);
+        for source in [
+            "-> (impl Future<Output = u8>, u8)",
+            "-> impl Future<Output = u8> + Clone",
+            "-> impl Future<Item = u8, Error = ()>",
+            "-> Box<dyn Future<Output = u8>>",
+            "-> Box<u8>",
+        ] {
             assert!(matches!(classify_text(source), Returns::Value(_)), "{source}");
         }
         assert!(matches!(classify_text("-> (())"), Returns::Unit));

@@ -58,6 +58,7 @@ pub mod private {
     };
     pub use crate::call::future::{AsyncCall, Finish, Instrumented, Making, instrument};
     pub use crate::call::guard::{Last, Slot, none, run};
+    pub use crate::call::returned;
     pub use crate::capture::{Writer, dispatch};
     pub use crate::config::duration;
     pub use crate::site::{CallSite, Description};

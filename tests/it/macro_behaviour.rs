@@ -208,6 +208,54 @@ fn m09_futures_are_timed_until_they_complete() {
 }
 
 #[test]
+fn m08_aliases_are_timed_until_they_complete_and_plain_values_until_they_are_returned() {
+    type BoxFuture<T, E> = Pin<Box<dyn Future<Output = Result<T, E>> + Send>>;
+    #[derive(Debug)]
+    struct LocalBoxFuture<T>(T);
+    #[monitor]
+    fn alias(number: u32) -> BoxFuture<u32, String> {
+        Box::pin(async move {
+            tokio::time::sleep(Duration::from_millis(30)).await;
+            if number == 0 { Err(String::from("zero")) } else { Ok(number) }
+        })
+    }
+    #[monitor]
+    fn passed(number: u32) -> BoxFuture<u32, String> {
+        alias(number)
+    }
+    #[monitor]
+    fn plain() -> LocalBoxFuture<u32> {
+        LocalBoxFuture(3)
+    }
+    #[monitor]
+    fn variable<T>(value: T) -> Pin<Box<dyn Future<Output = Option<T>>>>
+    where
+        T: std::fmt::Debug + 'static,
+    {
+        let future = async { Some(value) };
+        Box::pin(future)
+    }
+    let test = "m08_aliases_are_timed_until_they_complete_and_plain_values_until_they_are_returned";
+    let records = recorded(test, 7, || {
+        let _ = (block_on(alias(0)), block_on(passed(2)), plain(), block_on(variable("a")));
+        drop(passed(4));
+    });
+    let endings = endings(&records);
+    assert_eq!(endings[..3], ["alias Error zero", "passed Ok 2", "alias Ok 2"]);
+    assert_eq!(records[2].parent_id, Some(records[1].span_id));
+    assert!(records[..3].iter().all(|record| record.duration_ns >= 30_000_000), "{records:?}");
+    assert_eq!(
+        endings[3..],
+        [
+            r#"plain Ok "LocalBoxFuture(3)""#,
+            r#"variable Ok "Some(\"a\")""#,
+            "passed Cancelled -",
+            "alias Cancelled -"
+        ]
+    );
+}
+
+#[test]
 fn m22_patterns_give_one_value_for_each_name() {
     struct Point {
         x: u32,

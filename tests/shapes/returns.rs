@@ -266,6 +266,228 @@ fn m08_boxed_futures_from_elsewhere() {
 }
 
 #[test]
+fn m08_futures_behind_aliases_with_any_parameters_are_awaited() {
+    mod tower {
+        use super::{Future, Pin};
+        pub type BoxFuture<T, E> = Pin<Box<dyn Future<Output = Result<T, E>> + Send>>;
+        pub type LocalBoxFuture<'a, E, T> = Pin<Box<dyn Future<Output = Result<T, E>> + 'a>>;
+    }
+    mod fixed {
+        use super::{Future, Pin};
+        pub type BoxFuture = Pin<Box<dyn Future<Output = u32> + Send + Sync>>;
+        pub type LocalBoxFuture<'a, const N: usize> = Pin<Box<dyn Future<Output = [&'a str; N]> + 'a>>;
+    }
+    #[monitor]
+    fn result(number: u32) -> tower::BoxFuture<u32, String> {
+        let number = number + 1;
+        Box::pin(async move { if number == 1 { Err("one")? } else { Ok(number) } })
+    }
+    #[monitor]
+    fn passed(number: u32) -> tower::BoxFuture<u32, String> {
+        result(number)
+    }
+    #[monitor]
+    fn swapped(text: &str) -> tower::LocalBoxFuture<'_, String, &str> {
+        Box::pin(async move { Ok(text) })
+    }
+    #[monitor]
+    fn without() -> fixed::BoxFuture {
+        Box::pin(std::future::ready(7))
+    }
+    #[monitor]
+    fn counted(text: &str) -> fixed::LocalBoxFuture<'_, 2> {
+        if text.is_empty() {
+            return Box::pin(async { ["none"; 2] });
+        }
+        Box::pin(async move { [text; 2] })
+    }
+    #[monitor]
+    fn counted_elsewhere(text: &str) -> fixed::LocalBoxFuture<'_, 2> {
+        counted(text)
+    }
+    assert_eq!(block_on(result(1)), Ok(2));
+    assert!(block_on(result(0)).is_err());
+    assert_eq!(block_on(passed(1)), Ok(2));
+    assert_eq!(block_on(swapped("a")), Ok("a"));
+    assert_eq!(block_on(without()), 7);
+    assert_eq!((block_on(counted("a")), block_on(counted_elsewhere(""))), (["a"; 2], ["none"; 2]));
+}
+
+#[test]
+fn m08_types_and_traits_named_like_futures_are_plain_values() {
+    mod other {
+        pub trait Future {
+            type Item;
+            type Error;
+            fn wait(self) -> Result<Self::Item, Self::Error>;
+        }
+        pub struct Done(pub u32);
+        impl Future for Done {
+            type Item = u32;
+            type Error = String;
+            fn wait(self) -> Result<u32, String> {
+                Ok(self.0)
+            }
+        }
+        pub struct Box<T: ?Sized>(pub std::boxed::Box<T>);
+        pub struct BoxFuture<T>(pub T);
+        pub struct LocalBoxFuture<'a, T>(pub &'a T);
+        impl<T: Copy> std::future::Future for LocalBoxFuture<'_, T> {
+            type Output = T;
+            fn poll(self: std::pin::Pin<&mut Self>, _: &mut std::task::Context<'_>) -> std::task::Poll<T> {
+                std::task::Poll::Ready(*self.0)
+            }
+        }
+    }
+    mod output {
+        pub trait Future {
+            type Output;
+            fn get(&self) -> Self::Output;
+        }
+        impl Future for u8 {
+            type Output = u8;
+            fn get(&self) -> u8 {
+                *self
+            }
+        }
+    }
+    #[monitor]
+    fn of_futures_01(number: u32) -> impl other::Future<Item = u32, Error = String> {
+        other::Done(number)
+    }
+    #[monitor]
+    fn boxed_01(number: u32) -> Box<dyn output::Future<Output = u8> + Unpin> {
+        let _ = number;
+        Box::new(3)
+    }
+    #[monitor]
+    fn with_output() -> impl output::Future<Output = u8> {
+        3_u8
+    }
+    #[monitor]
+    fn pinned_output() -> Pin<Box<dyn output::Future<Output = u8>>> {
+        std::convert::identity(Box::pin(4_u8))
+    }
+    #[monitor]
+    fn not_pinned(text: &str) -> Box<dyn Future<Output = usize> + '_> {
+        Box::new(async move { text.len() })
+    }
+    #[monitor]
+    fn box_of_ones_own() -> other::Box<dyn Fn() -> u8> {
+        other::Box(Box::new(|| 5))
+    }
+    #[monitor]
+    fn box_future_of_ones_own() -> other::BoxFuture<u8> {
+        other::BoxFuture(6)
+    }
+    #[monitor]
+    fn future_of_ones_own(number: &u8) -> other::LocalBoxFuture<'_, u8> {
+        other::LocalBoxFuture(number)
+    }
+    assert_eq!(other::Future::wait(of_futures_01(2)), Ok(2));
+    assert_eq!(output::Future::get(&*boxed_01(1)) + output::Future::get(&with_output()), 6);
+    assert_eq!(output::Future::get(&*pinned_output()), 4);
+    assert_eq!(block_on(Box::into_pin(not_pinned("abc"))), 3);
+    assert_eq!(
+        (box_of_ones_own().0(), box_future_of_ones_own().0, block_on(future_of_ones_own(&7))),
+        (5, 6, 7)
+    );
+}
+
+#[test]
+fn m08_a_boxed_output_may_be_generic_and_may_borrow() {
+    type Static<T> = Pin<Box<dyn Future<Output = Option<T>>>>;
+    #[monitor]
+    fn statement<T>() -> Pin<Box<dyn Future<Output = Option<T>>>> {
+        let before = 1;
+        Box::pin(async move {
+            let _ = before;
+            None
+        })
+    }
+    #[monitor]
+    fn borrowed<'a>(flag: bool) -> Pin<Box<dyn Future<Output = Option<&'a u8>> + Send>> {
+        let before = flag;
+        if before { Box::pin(async move { None }) } else { Box::pin(async { Some(&3) }) }
+    }
+    #[monitor]
+    fn alias<T: Send + 'static>(value: T) -> BoxFuture<'static, Option<T>> {
+        let value = Some(value);
+        match &value {
+            Some(_) => Box::pin(async move { value }),
+            None => unreachable!(),
+        }
+    }
+    #[monitor]
+    fn alias_without_bound<T>() -> BoxFuture<'static, Option<T>> {
+        let nothing = ();
+        Box::pin(async move {
+            let () = nothing;
+            None
+        })
+    }
+    #[monitor]
+    fn elsewhere<T>() -> Static<T> {
+        statement()
+    }
+    #[monitor]
+    fn named_elsewhere<T>() -> Pin<Box<dyn Future<Output = Option<T>>>> {
+        statement()
+    }
+    #[monitor]
+    fn alias_elsewhere<T>() -> BoxFuture<'static, Option<T>> {
+        alias_without_bound()
+    }
+    #[monitor]
+    fn borrowed_elsewhere<'a>() -> Pin<Box<dyn Future<Output = Option<&'a u8>> + Send>> {
+        borrowed(true)
+    }
+    #[monitor]
+    fn variable<T>() -> Pin<Box<dyn Future<Output = Option<T>>>> {
+        let future = async { None };
+        Box::pin(future)
+    }
+    struct Holder<T>(Vec<T>);
+    impl<T: Clone> Holder<T> {
+        #[monitor]
+        fn first(&self) -> Pin<Box<dyn Future<Output = Option<T>> + '_>> {
+            let first = self.0.first();
+            Box::pin(async move { first.cloned() })
+        }
+        #[monitor]
+        fn again(&self) -> Pin<Box<dyn Future<Output = Option<T>> + '_>> {
+            self.first()
+        }
+        #[monitor]
+        fn none() -> Pin<Box<dyn Future<Output = Option<T>>>> {
+            statement()
+        }
+        #[monitor]
+        fn reference<'a>(&'a self) -> Pin<Box<dyn Future<Output = Option<&'a T>> + 'a>> {
+            let inner = || -> Pin<Box<dyn Future<Output = Option<&'a T>> + 'a>> {
+                Box::pin(async move { self.0.first() })
+            };
+            inner()
+        }
+    }
+    #[monitor]
+    fn of_two<'a>(text: &'a str, log: &'a Log) -> Pin<Box<dyn Future<Output = (&'a str, usize)> + 'a>> {
+        log.write("before");
+        Box::pin(async move { (text, log.read().len()) })
+    }
+    assert_eq!(block_on(statement::<u8>()), None);
+    assert_eq!((block_on(borrowed(true)), block_on(borrowed(false))), (None, Some(&3)));
+    assert_eq!((block_on(alias(1)), block_on(alias_without_bound::<u8>())), (Some(1), None));
+    assert_eq!((block_on(elsewhere::<u8>()), block_on(named_elsewhere::<u8>())), (None, None));
+    assert_eq!((block_on(alias_elsewhere::<u8>()), block_on(borrowed_elsewhere())), (None, None));
+    assert_eq!(block_on(variable::<u8>()), None);
+    let holder = Holder(vec![1_u8]);
+    assert_eq!((block_on(holder.first()), block_on(holder.again())), (Some(1), Some(1)));
+    assert_eq!((block_on(Holder::<u8>::none()), block_on(holder.reference())), (None, Some(&1)));
+    assert_eq!(block_on(of_two("a", &Log::default())), ("a", 1));
+}
+
+#[test]
 fn m09_impl_future_without_async_fn() {
     #[monitor]
     fn tail(number: u32) -> impl Future<Output = Result<u32, String>> + Send {

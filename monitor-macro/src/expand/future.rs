@@ -14,8 +14,8 @@ use syn::{Expr, FnArg, ReturnType, Signature, Stmt, Type, parse_quote};
 
 use super::body::hidden_pattern;
 use super::capture::is_cfg;
-use super::{Expansion, Wrapped};
-use crate::function::{Argument, Shape, generated_span};
+use super::{Expansion, Wrapped, boxings};
+use crate::function::{Argument, Function, Shape, generated_span};
 use crate::returns::{FutureType, Pointer, Returns, to_capturing_all, to_nameable};
 
 /// Wraps an `async fn`.
@@ -142,13 +142,11 @@ fn keep_arguments(expansion: &Expansion<'_>) -> TokenStream {
     quote!(#mentions #patterns)
 }
 
-/// Wraps a function whose return type is a future.
+/// Wraps a function whose return type looks like a future.
 pub(super) fn wrap_fn(expansion: &Expansion<'_>, ty: &FutureType) -> Wrapped {
     let is_unit = matches!(&ty.output, Type::Tuple(tuple) if tuple.elems.is_empty());
     let end = expansion.end_of_future(is_unit);
-    if ty.pointer == Pointer::PinBox
-        && let Some(wrapped) = wrap_boxed_block(expansion, ty, &end)
-    {
+    if let Some(wrapped) = wrap_boxings(expansion, ty, &end) {
         return wrapped;
     }
     let Expansion { function, private, call, .. } = expansion;
@@ -163,12 +161,11 @@ pub(super) fn wrap_fn(expansion: &Expansion<'_>, ty: &FutureType) -> Wrapped {
     };
     // Rustc reports a wrong output of the future at the span of this name.
     let future = Ident::new("__monitor_future", generated_span(output_span(&function.signature)));
-    let resolving = fix_future_output(&ty.output, quote!(#future), private);
-    let instrumented = quote!(#private::instrument(#call, #resolving, #end));
+    let instrumented = instrument(expansion, ty.is_opaque.then_some(&ty.output), &future, &end);
     let instrumented = match ty.pointer {
-        Pointer::None => instrumented,
-        Pointer::Box => quote!(#private::Box::new(#instrumented)),
-        Pointer::PinBox => quote!(#private::Box::pin(#instrumented)),
+        Pointer::Box if ty.is_opaque => quote!(#private::Box::new(#instrumented)),
+        Pointer::PinBox if ty.is_opaque => quote!(#private::Box::pin(#instrumented)),
+        _ => instrumented,
     };
     // A body that is one async block does nothing before the first poll, so the making of the future is not
     // timed.
@@ -193,40 +190,90 @@ pub(super) fn wrap_fn(expansion: &Expansion<'_>, ty: &FutureType) -> Wrapped {
     }
 }
 
+/// Returns an expression that wraps the value named `future`. The runtime selects by the type of the value
+/// whether it is a future that can be wrapped. A future may be wrapped in another type if its `output` is given.
+fn instrument(
+    expansion: &Expansion<'_>,
+    output: Option<&Type>,
+    future: &Ident,
+    end: &TokenStream,
+) -> TokenStream {
+    let Expansion { private, call, .. } = expansion;
+    let (kind, output) = match output {
+        Some(output) => (quote!(opaque), quote!(#output)),
+        None => (quote!(boxed), quote!(())),
+    };
+    quote!({
+        use #private::returned::traits::*;
+        (&&#private::returned::#kind(&#future)).__monitor_instrument::<#output, _>(#call, #future, #end)
+    })
+}
+
+/// Wraps a function all of whose exits are `Box::pin(…)` or `Box::new(…)`, as `#[async_trait]` generates them.
+/// The future is instrumented inside its box, because a second box would be one more allocation, and because
+/// its type would need an output that lives as long as the box. Returns `None` for any other body.
+fn wrap_boxings(expansion: &Expansion<'_>, ty: &FutureType, end: &TokenStream) -> Option<Wrapped> {
+    let (mut statements, constructor) = boxing(expansion.function, ty)?;
+    let Expansion { function, private, call, .. } = expansion;
+    // A body that only makes a box around an async block does nothing before the first poll.
+    let is_block = matches!(statements.as_slice(), [Stmt::Expr(Expr::Call(boxing), None)]
+        if matches!(boxing.args.first(), Some(Expr::Async(_))));
+    let (making, made) = if is_block {
+        (None, quote!())
+    } else {
+        let making = quote!(let __monitor_making = #call.making(););
+        (Some(making), quote!(#call.made(__monitor_making);))
+    };
+    boxings::replace(&mut statements, constructor, &mut |future| {
+        *future = if let Expr::Async(_) = future {
+            let resolving = fix_future_output(&ty.output, future.to_token_stream(), private);
+            let call = if is_block { quote!(#call) } else { quote!({ #made #call }) };
+            parse_quote!(#private::instrument(#call, #resolving, #end))
+        } else {
+            let name = Ident::new("__monitor_future", generated_span(output_span(&function.signature)));
+            let instrumented = instrument(expansion, Some(&ty.output), &name, end);
+            // The temporaries of the expression live on in a `match`, as they do in the user's body.
+            parse_quote!(match #future { #name => { #made #instrumented } })
+        };
+    });
+    let site = expansion.site();
+    let capture = expansion.capture_on_entry(call);
+    let unused = expansion.unused_bindings(|name| expansion.captures(name));
+    let block = function.nested_block(quote!(#(#statements)*));
+    Some(Wrapped {
+        signature: function.signature.clone(),
+        body: quote! {
+            let mut #call = #private::AsyncCall::enter(#site);
+            #capture
+            #making
+            #unused
+            #block
+        },
+    })
+}
+
+/// Returns the statements of the function and the name of the constructor of boxes, if each exit of the
+/// function calls the constructor.
+fn boxing(function: &Function, ty: &FutureType) -> Option<(Vec<Stmt>, &'static str)> {
+    let constructor = match ty.pointer {
+        Pointer::None => return None,
+        Pointer::Box => "new",
+        Pointer::PinBox => "pin",
+    };
+    let mut statements = function.statements()?;
+    boxings::replace(&mut statements, constructor, &mut |_| {}).then_some((statements, constructor))
+}
+
+/// Returns whether the call can end when the future completes. A boxed future that some exit of the function
+/// does not box itself goes into a second box, which is not possible for every output.
+pub(super) fn can_be_instrumented(function: &Function, ty: &FutureType) -> bool {
+    !ty.may_not_be_boxed_again(&function.signature) || boxing(function, ty).is_some()
+}
+
 /// Returns `future` with its output type fixed, so that the type is known where the value is captured.
 fn fix_future_output(output: &Type, future: TokenStream, private: &TokenStream) -> TokenStream {
     match output {
         Type::Infer(_) => future,
         output => quote!(#private::resolving_to::<#output, _>(#future)),
     }
-}
-
-/// Wraps a function whose body is `Box::pin(async …)`, as `#[async_trait]` generates it. The future is
-/// instrumented inside its box, because a second box would be one more allocation. Returns `None` for any
-/// other body.
-fn wrap_boxed_block(expansion: &Expansion<'_>, ty: &FutureType, end: &TokenStream) -> Option<Wrapped> {
-    let mut statements = expansion.function.statements()?;
-    let [Stmt::Expr(Expr::Call(boxing), None)] = statements.as_mut_slice() else { return None };
-    let Expr::Path(function) = &*boxing.func else { return None };
-    let path: Vec<String> = function.path.segments.iter().map(|segment| segment.ident.to_string()).collect();
-    if !matches!(path.as_slice(), [.., ty, function] if ty == "Box" && function == "pin") {
-        return None;
-    }
-    let Some(future @ Expr::Async(_)) = boxing.args.first_mut() else { return None };
-    let Expansion { function, private, call, .. } = expansion;
-    let resolving = fix_future_output(&ty.output, future.to_token_stream(), private);
-    *future = parse_quote!(#private::instrument(#call, #resolving, #end));
-    let site = expansion.site();
-    let capture = expansion.capture_on_entry(call);
-    let unused = expansion.unused_bindings(|name| expansion.captures(name));
-    let block = function.nested_block(quote!(#boxing));
-    Some(Wrapped {
-        signature: function.signature.clone(),
-        body: quote! {
-            let mut #call = #private::AsyncCall::enter(#site);
-            #capture
-            #unused
-            #block
-        },
-    })
 }

@@ -16,6 +16,7 @@ mod early_return;
 mod scope;
 mod value;
 mod future;
+mod boxings;
 
 use proc_macro2::{Ident, TokenStream};
 use quote::{ToTokens as _, format_ident, quote};
@@ -48,12 +49,18 @@ struct Wrapped {
 /// Returns the monitored function.
 pub(crate) fn expand(options: &Options, function: &Function) -> TokenStream {
     let krate = options.krate();
+    let returns = match returns::classify(&function.signature.output) {
+        Returns::Future(ty) if !future::can_be_instrumented(function, &ty) => {
+            Returns::Value(Box::new(ty.nameable))
+        }
+        returns => returns,
+    };
     let expansion = Expansion {
         options,
         function,
         private: quote!(#krate::__private),
         call: format_ident!("__monitor_call"),
-        returns: returns::classify(&function.signature.output),
+        returns,
     };
     let wrapped = expansion.wrapped();
     let Function { attributes, qualifiers, inner_attributes, .. } = function;

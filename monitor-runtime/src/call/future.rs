@@ -542,6 +542,15 @@ pin_project_lite::pin_project! {
     }
 }
 
+/// Ends a call with a returned value that is no future.
+pub(super) fn end_now<R>(mut call: AsyncCall, result: &R, end: impl FnOnce(Finish<'_>, &R)) {
+    if let Some(polled) = call.resume() {
+        let now = call.pause(&polled);
+        let thread = polled.leave();
+        end(Finish { call: &mut call, thread, end: now }, result);
+    }
+}
+
 /// Wraps the future of a monitored function; `end` sees its output and calls one method of [`Finish`].
 #[inline]
 pub fn instrument<F, E>(call: AsyncCall, future: F, end: E) -> Instrumented<F, E>

@@ -12,6 +12,7 @@ pub(crate) mod timed;
 pub(crate) mod values;
 pub(crate) mod publish;
 pub(crate) mod future;
+pub mod returned;
 pub(crate) mod context;
 pub(crate) mod expansion;
 pub(crate) mod panic_hook;
