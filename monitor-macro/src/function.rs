@@ -15,7 +15,7 @@ use syn::{
 };
 
 use crate::items::{Item, Kind, split_inner_attributes};
-use crate::mentions::mentions;
+use crate::mentions::{assigns, mentions};
 
 /// A function with a body.
 pub(crate) struct Function {
@@ -115,6 +115,18 @@ impl Function {
     /// Returns `self` if it is a value, which is dropped with the call, and not a reference.
     pub(crate) fn owned_receiver(&self) -> Option<&Receiver> {
         self.receiver().filter(|receiver| !matches!(receiver.kind, ReceiverKind::Reference(..)))
+    }
+
+    /// Returns whether the body assigns to an argument that the expansion moves into a closure or an async
+    /// block. Rustc takes such an argument for a captured variable, and reports the assignment as unused
+    /// although a destructor may read it.
+    pub(crate) fn assigns_to_captured(&self) -> bool {
+        let is_receiver_assigned = self.owned_receiver().is_some_and(|receiver| {
+            receiver.mutability.is_some() && assigns(&self.body, &receiver.self_token.into())
+        });
+        let is_async = self.signature.asyncness.is_some();
+        let mut bindings = self.arguments.iter().flat_map(|argument| &argument.bindings);
+        is_receiver_assigned || is_async && bindings.any(|name| assigns(&self.body, name))
     }
 
     /// Returns whether the function is `#[track_caller]`, directly or under `cfg_attr`.

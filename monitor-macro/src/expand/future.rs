@@ -48,11 +48,13 @@ pub(super) fn wrap_async_fn(expansion: &Expansion<'_>) -> Wrapped {
         quote!(#block)
     };
     let end = expansion.end_of_future(output.is_unit);
+    let allowed = expansion.allowed_assignments();
     Wrapped {
         signature,
         body: quote! {
             let mut #call = #private::AsyncCall::enter(#site);
             #on_entry
+            #allowed
             return #private::instrument(#call, async move { #fixed_output #kept #unused #block }, #end);
         },
     }
@@ -153,6 +155,7 @@ pub(super) fn wrap_fn(expansion: &Expansion<'_>, ty: &FutureType) -> Wrapped {
     let site = expansion.site();
     let body = expansion.body(&ty.nameable);
     let (before, expression) = (&body.before, &body.expression);
+    let allowed = expansion.allowed_assignments();
     let annotation = if body.may_return {
         let ty = &ty.nameable;
         quote!(: #ty)
@@ -183,6 +186,7 @@ pub(super) fn wrap_fn(expansion: &Expansion<'_>, ty: &FutureType) -> Wrapped {
         body: quote! {
             let mut #call = #private::AsyncCall::enter(#site);
             #before
+            #allowed
             let #future #annotation = #expression;
             #made
             return #instrumented;

@@ -96,6 +96,11 @@ impl Expansion<'_> {
         if self.captures_on_entry() { format_ident!("prepare") } else { format_ident!("enter") }
     }
 
+    /// Returns the attribute for the statement that holds the closure or the async block.
+    fn allowed_assignments(&self) -> Option<TokenStream> {
+        self.function.assigns_to_captured().then(|| quote!(#[allow(unused_assignments)]))
+    }
+
     /// Returns statements that make rustc report `unused_variables` for arguments that only the expansion
     /// uses. Each statement binds the name of an argument once more, at the user's span, where nothing can
     /// refer to it.

@@ -16,6 +16,7 @@ pub(super) fn wrap(expansion: &Expansion<'_>, ty: &Type) -> Wrapped {
     let (guard, annotation) =
         if body.may_return { (quote!(MayReturn), quote!(: #ty)) } else { (quote!(Call), quote!()) };
     let (test, end) = expansion.end(&quote!(#call), &quote!(&__monitor_result));
+    let allowed = expansion.allowed_assignments();
     let (before, expression) = (body.before, body.expression);
     Wrapped {
         signature: body.signature,
@@ -23,6 +24,7 @@ pub(super) fn wrap(expansion: &Expansion<'_>, ty: &Type) -> Wrapped {
             let mut __monitor_slot = #private::Slot::empty();
             let mut #call = #private::#guard::#enter(&mut __monitor_slot, #site);
             #before
+            #allowed
             let __monitor_result #annotation = #expression;
             #test
             #end
