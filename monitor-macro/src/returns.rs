@@ -294,6 +294,59 @@ impl FutureType {
     }
 }
 
+/// Returns whether the name may be that of a type parameter that is not `'static`. A parameter of an `impl` block
+/// cannot be seen, so a short name in upper case counts as one.
+fn may_be_parameter(name: &Ident, generics: &Generics) -> bool {
+    let text = name.to_string();
+    let is_short = text.len() <= 2 && text.starts_with(|first: char| first.is_ascii_uppercase());
+    text == "Self" || is_short || generics.type_params().any(|parameter| parameter.ident == *name)
+}
+
+/// Returns whether the type of the error is generic or borrows. Its `impl Error` may then hold for some
+/// lifetimes only, and rustc selects it for all of them. An error that is itself a parameter has the bounds
+/// that the function declares.
+pub(crate) fn error_may_borrow(signature: &Signature) -> bool {
+    struct Errors<'a>(&'a Generics, bool);
+    impl Visit<'_> for Errors<'_> {
+        fn visit_path(&mut self, path: &Path) {
+            let is_result =
+                path.segments.last().is_some_and(|last| last.ident.to_string().ends_with("Result"));
+            if is_result && let [_, errors @ ..] = type_arguments(path).as_slice() {
+                for error in errors {
+                    let Type::Path(TypePath { path, .. }) = strip_groups(error) else { continue };
+                    let mut arguments = Arguments { generics: self.0, borrows: false };
+                    path.segments
+                        .iter()
+                        .for_each(|segment| arguments.visit_path_arguments(&segment.arguments));
+                    self.1 |= arguments.borrows;
+                }
+            }
+            visit::visit_path(self, path);
+        }
+    }
+    struct Arguments<'a> {
+        generics: &'a Generics,
+        borrows: bool,
+    }
+    impl Visit<'_> for Arguments<'_> {
+        fn visit_lifetime(&mut self, lifetime: &Lifetime) {
+            self.borrows |= lifetime.ident != "static";
+        }
+        fn visit_type_reference(&mut self, reference: &syn::TypeReference) {
+            self.borrows |= reference.lifetime.is_none();
+            visit::visit_type_reference(self, reference);
+        }
+        fn visit_path(&mut self, path: &Path) {
+            self.borrows |=
+                path.segments.first().is_some_and(|first| may_be_parameter(&first.ident, self.generics));
+            visit::visit_path(self, path);
+        }
+    }
+    let mut errors = Errors(&signature.generics, false);
+    errors.visit_return_type(&signature.output);
+    errors.1
+}
+
 /// The search for names in an output that are not known to live long enough.
 struct Names<'a> {
     future: &'a FutureType,
@@ -318,10 +371,7 @@ impl Visit<'_> for Names<'_> {
             && path.leading_colon.is_none()
         {
             let name = &first.ident;
-            let is_own = self.signature.generics.type_params().any(|parameter| parameter.ident == *name);
-            let text = name.to_string();
-            let is_short = text.len() <= 2 && text.starts_with(|first: char| first.is_ascii_uppercase());
-            if is_own || is_short || text == "Self" {
+            if may_be_parameter(name, &self.signature.generics) {
                 self.is_bound &= self.future.outlives(name, self.signature);
             }
         }

@@ -701,3 +701,69 @@ fn m15_other_types_that_may_mean_failure() {
     assert!(nested(true).is_ok_and(|inner| inner.is_err()) && nested(false).is_err());
     assert!(alias(true).is_err() && alias(false).is_ok());
 }
+
+#[test]
+fn m29_an_error_whose_traits_hold_for_some_lifetimes_only_is_captured_by_the_others() {
+    struct Whole<T>(T);
+    impl<T> Debug for Whole<T> {
+        fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            out.write_str("Whole")
+        }
+    }
+    impl<T> Display for Whole<T> {
+        fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            out.write_str("whole")
+        }
+    }
+    impl<T: 'static> std::error::Error for Whole<T> {}
+
+    struct Borrowed<'a>(&'a str);
+    impl Debug for Borrowed<'static> {
+        fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            out.write_str(self.0)
+        }
+    }
+
+    #[monitor]
+    fn returned<T>(value: T) -> Result<u8, Whole<T>> {
+        Err(Whole(value))
+    }
+    #[monitor]
+    async fn returned_later<T>(value: T) -> Result<u8, Whole<T>> {
+        Err(Whole(value))
+    }
+    #[monitor]
+    fn polled<T>(value: T) -> Poll<Option<Result<u8, Whole<(T, u8)>>>> {
+        Poll::Ready(Some(Err(Whole((value, 1)))))
+    }
+    #[monitor]
+    fn boxed<'a, T: 'a>(value: T) -> Pin<Box<dyn Future<Output = Result<u8, Whole<T>>> + 'a>> {
+        Box::pin(async move { Err(Whole(value)) })
+    }
+    struct Queue<T>(Vec<T>);
+    impl<T> Queue<T> {
+        #[monitor]
+        fn push(&mut self, value: T) -> Result<(), Whole<T>> {
+            if self.0.is_empty() { Err(Whole(value)) } else { Ok(self.0.push(value)) }
+        }
+    }
+    // An option leaves out each value that has no other way.
+    #[monitor(skip(value))]
+    fn argument(value: &Borrowed<'_>) -> usize {
+        value.0.len()
+    }
+    #[monitor(no_result)]
+    fn value(text: &str) -> Borrowed<'_> {
+        Borrowed(text)
+    }
+    #[monitor(no_result)]
+    fn error(text: &str) -> Result<u8, Borrowed<'_>> {
+        Err(Borrowed(text))
+    }
+    let text = String::from("text");
+    assert!(returned(&text).is_err() && block_on(returned_later(&text)).is_err());
+    assert!(matches!(polled(&text), Poll::Ready(Some(Err(_)))) && block_on(boxed(&text)).is_err());
+    assert!(Queue(Vec::new()).push(&text).is_err());
+    assert_eq!(argument(&value(&text)) + error(&text).map_or_else(|error| error.0.len(), usize::from), 8);
+    assert_eq!(format!("{:?}{:?}", Borrowed("a"), Whole(1)), "aWhole");
+}

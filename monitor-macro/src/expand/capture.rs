@@ -13,6 +13,7 @@ use syn::{Attribute, LitStr};
 
 use super::Expansion;
 use crate::options::Field;
+use crate::returns;
 
 /// An argument that gets an entry among the captured ones, redacted or not.
 pub(super) struct Captured<'a> {
@@ -138,7 +139,8 @@ impl Expansion<'_> {
             (self.end_with_method(call, "ok_with", Some(&capture)), Some(&capture))
         };
         let failure = self.end_with_method(call, "error", failure);
-        let write = quote!((&&&&&#dispatch::ErrorValue(__monitor_error)).write(__monitor_writer));
+        let references = self.references_to_error();
+        let write = quote!((#references #dispatch::ErrorValue(__monitor_error)).write(__monitor_writer));
         let error = self.end_with_method(call, "error", Some(&write));
         let test = self.options.error_if.as_ref();
         let failed = test.map(|test| quote!(let __monitor_failed = #private::holds(#result, #test);));
@@ -156,6 +158,18 @@ impl Expansion<'_> {
             }
         });
         (failed, end)
+    }
+
+    /// Returns the references through which the runtime selects the way of writing the error. Fewer of them pass
+    /// over the first ways. An `impl` that holds for some lifetimes only is selected for all, and rustc then
+    /// demands these lifetimes of the caller, so a generic error is not written by `Error`, and with `no_result`
+    /// by nothing but the name of its type.
+    fn references_to_error(&self) -> TokenStream {
+        match (returns::error_may_borrow(&self.function.signature), self.options.no_result) {
+            (true, true) => quote!(),
+            (true, false) => quote!(&&&&),
+            (false, _) => quote!(&&&&&),
+        }
     }
 
     /// Returns statements that end `call` by the method named `end`, with the value that `capture` writes.
