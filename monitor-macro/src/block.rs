@@ -8,11 +8,10 @@
 use proc_macro2::{Delimiter, Group, Ident, TokenStream, TokenTree};
 use quote::{ToTokens as _, quote};
 use syn::ext::IdentExt as _;
-use syn::parse::Parser as _;
 use syn::{Error, Expr, ExprLit, Lit, LitStr, Result};
 
 use crate::attributes;
-use crate::function::parse_head;
+use crate::function::parse_function_head;
 use crate::items::{End, Item, Kind, cut, split_inner_attributes};
 use crate::options::Options;
 use crate::validate::{combine_errors, has_argument};
@@ -48,7 +47,7 @@ fn check_argument(items: &[Item], name: &Ident) -> Result<()> {
 fn binds(item: &Item, name: &Ident) -> bool {
     match item.kind {
         Kind::Function => {
-            let signature = parse_head.parse2(item.head.clone());
+            let signature = parse_function_head(&item.head);
             signature.map_or(true, |(_, signature)| has_argument(&signature, name))
         }
         Kind::Impl | Kind::Trait | Kind::Module => {
@@ -83,7 +82,14 @@ fn inherit_options(options: &Options, prefix: Option<&LitStr>, item: &mut Item) 
     let mut inherited = options.clone();
     let own_name = match item.kind {
         Kind::Function => {
-            let Ok((_, signature)) = parse_head.parse2(item.head.clone()) else { return };
+            let Ok((_, signature)) = parse_function_head(&item.head) else {
+                // The expansion of the attribute warns that it cannot read the head.
+                if item.body().is_some() {
+                    let unread = Options { is_last: true, ..Options::default() };
+                    let _reported_later = attributes::inherit(&mut item.attributes, &unread);
+                }
+                return;
+            };
             if signature.constness.is_some()
                 || matches!(item.end, End::Plain(_))
                 || attributes::has_naked(&item.attributes)

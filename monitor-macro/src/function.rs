@@ -11,11 +11,13 @@ use syn::parse::{ParseStream, Parser as _};
 use syn::visit::{self, Visit};
 use syn::visit_mut::{self, VisitMut};
 use syn::{
-    Attribute, Block, FnArg, Pat, PatType, Receiver, ReceiverKind, Result, Signature, Stmt, Token, Visibility,
+    Attribute, Block, FnArg, Pat, PatType, Receiver, ReceiverKind, Result, ReturnType, Signature, Stmt,
+    Token, Type, Visibility,
 };
 
 use crate::items::{Item, Kind, split_inner_attributes};
 use crate::mentions::{assigns, mentions};
+use crate::trait_objects;
 
 /// A function with a body.
 pub(crate) struct Function {
@@ -57,7 +59,7 @@ impl Function {
     /// Parses a function. The caller has checked that the item is one and has this body.
     pub(crate) fn parse(item: &Item, body: &Group) -> Result<Self> {
         debug_assert!(item.kind == Kind::Function);
-        let (qualifiers, mut signature) = parse_head.parse2(item.head.clone())?;
+        let (qualifiers, mut signature) = parse_function_head(&item.head)?;
         let (inner_attributes, body_tokens) = split_inner_attributes(body.stream())?;
         replace_unused_underscores(&mut signature, &body_tokens);
         Ok(Self {
@@ -129,15 +131,34 @@ impl Function {
         is_receiver_assigned || is_async && bindings.any(|name| assigns(&self.body, name))
     }
 
-    /// Returns whether the function is `#[track_caller]`, directly or under `cfg_attr`.
+    /// Returns whether the function is `#[track_caller]`: directly, under `cfg_attr`, or inherited from the
+    /// traits `Index` and `IndexMut`, the only ones of the standard library that have it.
     pub(crate) fn is_track_caller(&self) -> bool {
         let name = Ident::new("track_caller", Span::call_site());
-        self.attributes.iter().any(|attribute| {
+        let is_declared = self.attributes.iter().any(|attribute| {
             let path = attribute.path();
             path.is_ident("track_caller")
                 || path.is_ident("cfg_attr") && mentions(&attribute.meta.to_token_stream(), &name)
-        })
+        });
+        is_declared || self.is_index()
     }
+
+    /// Returns whether the function has the signature of `Index::index` or `IndexMut::index_mut`.
+    fn is_index(&self) -> bool {
+        let Signature { ident, inputs, output, asyncness, .. } = &self.signature;
+        let is_reference = matches!(output, ReturnType::Type(_, ty) if matches!(**ty, Type::Reference(_)));
+        let is_borrowed =
+            self.receiver().is_some_and(|receiver| matches!(receiver.kind, ReceiverKind::Reference(..)));
+        let is_named = ident == "index" || ident == "index_mut";
+        is_named && is_reference && is_borrowed && inputs.len() == 2 && asyncness.is_none()
+    }
+}
+
+/// Parses the head of a function, also where it has a bare trait object of edition 2018.
+pub(crate) fn parse_function_head(head: &TokenStream) -> Result<(TokenStream, Signature)> {
+    parse_head
+        .parse2(head.clone())
+        .or_else(|error| parse_head.parse2(trait_objects::with_dyn(head.clone())).map_err(|_| error))
 }
 
 /// Parses the head of a function: the visibility with `default`, and the signature.

@@ -9,6 +9,7 @@
 mod options;
 mod items;
 mod function;
+mod trait_objects;
 mod attributes;
 mod validate;
 mod mentions;
@@ -52,10 +53,12 @@ fn expand_item(options: TokenStream, tokens: &TokenStream) -> Result<Option<Toke
     Ok(expanded.filter(|_| cfg!(feature = "record")))
 }
 
-/// Returns the expansion of a function, or `None` if it does not parse as a function, because rustc reports
-/// that better.
+/// Returns the expansion of a function, or `None` if its body does not parse. A head that does not parse is left
+/// to rustc, which reports a mistake better. If there is none, a warning says that the function is not monitored.
 fn expand_function(options: &Options, item: &Item, body: &Group) -> Result<Option<TokenStream>> {
-    let Ok(mut function) = Function::parse(item, body) else { return Ok(None) };
+    let Ok(mut function) = Function::parse(item, body) else {
+        return Ok(fallback::warn_unread(item, body));
+    };
     let options = attributes::take_monitor_attributes(&mut function.attributes)?.overriding(options);
     if options.off {
         let Item { head, .. } = item;
@@ -81,4 +84,29 @@ fn move_attribute_last(mut options: Options, mut others: Vec<Attribute>, item: &
     others.push(attributes::monitor_attribute(&options));
     let (head, body) = (&item.head, item.body());
     quote!(#(#others)* #head #body)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::expand_item;
+    use proc_macro2::TokenStream;
+
+    #[test]
+    fn a_function_whose_signature_cannot_be_read_says_that_it_is_not_monitored() {
+        for function in [
+            "fn a(&u8) { #![allow(unused)] f(1); }",
+            "impl A { fn a(&u8) { f(1); } }",
+        ] {
+            let item = function.parse().expect("tokens");
+            let mut expanded =
+                expand_item(TokenStream::new(), &item).ok().flatten().expect("an expansion").to_string();
+            if function.starts_with("impl") {
+                assert!(expanded.contains("monitor"), "{expanded}");
+                let inner = "fn a(&u8) { f(1); }".parse().expect("tokens");
+                expanded =
+                    expand_item(TokenStream::new(), &inner).ok().flatten().expect("an expansion").to_string();
+            }
+            assert!(expanded.contains("not_monitored ()"), "{expanded}");
+        }
+    }
 }

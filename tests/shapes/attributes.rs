@@ -273,3 +273,50 @@ fn m65_option_values_may_be_constants_and_expressions() {
     assert_eq!(block_on(held.later("b")), "ab");
     assert_eq!(held.take(), "ab");
 }
+
+#[test]
+fn m61_an_index_out_of_bounds_is_reported_at_its_caller() {
+    struct Table(Vec<u8>);
+    #[monitor]
+    impl std::ops::Index<usize> for Table {
+        type Output = u8;
+        fn index(&self, at: usize) -> &u8 {
+            self.0.get(at).expect("no such row")
+        }
+    }
+    impl std::ops::IndexMut<usize> for Table {
+        #[monitor]
+        fn index_mut(&mut self, at: usize) -> &mut u8 {
+            self.0.get_mut(at).expect("no such row")
+        }
+    }
+    trait Row {
+        #[track_caller]
+        fn row(&self, at: usize) -> u8;
+    }
+    impl Row for Table {
+        // Only the trait has the attribute, so it has to be repeated for the closure of the body.
+        #[monitor]
+        #[track_caller]
+        fn row(&self, at: usize) -> u8 {
+            self.0.get(at).copied().expect("no such row")
+        }
+    }
+    let line_of = |run: fn(&mut Table) -> u8| {
+        assert!(std::panic::catch_unwind(|| run(&mut Table(Vec::new()))).is_err());
+        LINE.with(std::cell::Cell::get)
+    };
+    thread_local!(static LINE: std::cell::Cell<u32> = const { std::cell::Cell::new(0) });
+    let before = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        LINE.with(|seen| seen.set(info.location().map_or(0, std::panic::Location::line)));
+        before(info);
+    }));
+    let here = line!();
+    assert_eq!(line_of(|table| table[1]), here + 1);
+    assert_eq!(line_of(|table| std::mem::take(&mut table[2])), here + 2);
+    assert_eq!(line_of(|table| table.row(3)), here + 3);
+    let mut table = Table(vec![1, 2]);
+    table[1] += 1;
+    assert_eq!((table[0], table[1], table.row(0)), (1, 3, 1));
+}
