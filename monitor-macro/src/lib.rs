@@ -93,10 +93,7 @@ mod tests {
 
     #[test]
     fn a_function_whose_signature_cannot_be_read_says_that_it_is_not_monitored() {
-        for function in [
-            "fn a(&u8) { #![allow(unused)] f(1); }",
-            "impl A { fn a(&u8) { f(1); } }",
-        ] {
+        for function in ["fn a(&u8) { #![allow(unused)] f(1); }", "impl A { fn a(&u8) { f(1); } }"] {
             let item = function.parse().expect("tokens");
             let mut expanded =
                 expand_item(TokenStream::new(), &item).ok().flatten().expect("an expansion").to_string();

@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::fmt::Debug;
 use std::future::Future;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
 
@@ -543,4 +544,67 @@ fn m31_futures_drop_arguments_in_the_same_order() {
             b.touch() && a.touch()
         }
     }
+}
+
+/// A guard whose destructor reads what is assigned last.
+struct Released {
+    length: usize,
+    seen: Rc<Cell<usize>>,
+}
+
+impl Drop for Released {
+    fn drop(&mut self) {
+        self.seen.set(self.length);
+    }
+}
+
+impl Released {
+    #[monitor]
+    fn release(mut self) -> usize {
+        let length = self.length;
+        self.length = 7;
+        length
+    }
+
+    #[monitor]
+    async fn release_later(mut self) -> usize {
+        let length = self.length;
+        self.length += 7;
+        length
+    }
+
+    #[monitor]
+    fn release_in_a_future(mut self) -> impl Future<Output = usize> {
+        let length = self.length;
+        self.length = 7;
+        async move { length }
+    }
+}
+
+#[monitor]
+fn released(mut value: Released) -> usize {
+    let length = value.length;
+    value.length = 7;
+    length
+}
+
+#[monitor(skip_all)]
+async fn released_later((mut value, more): (Released, usize)) -> usize {
+    let length = value.length + more;
+    value.length = 7;
+    length
+}
+
+#[test]
+fn m90_an_assignment_that_a_destructor_reads_is_not_reported_as_unused() {
+    let seen = Rc::new(Cell::new(0));
+    let make = || {
+        seen.set(0);
+        Released { length: 1, seen: Rc::clone(&seen) }
+    };
+    assert_eq!((make().release(), seen.get()), (1, 7));
+    assert_eq!((block_on(make().release_later()), seen.get()), (1, 8));
+    assert_eq!((block_on(make().release_in_a_future()), seen.get()), (1, 7));
+    assert_eq!((released(make()), seen.get()), (1, 7));
+    assert_eq!((block_on(released_later((make(), 1))), seen.get()), (2, 7));
 }
