@@ -44,7 +44,7 @@ pub trait InstrumentOpaque<F> {
     fn __monitor_instrument<O, E>(&self, call: AsyncCall, future: F, end: E) -> Instrumented<F, E>
     where
         F: Future<Output = O>,
-        E: FnOnce(Finish<'_>, &O);
+        E: FnOnce(Finish<'_>, &F::Output);
 }
 
 impl<F: Future> InstrumentOpaque<F> for &Opaque<F> {
@@ -52,7 +52,7 @@ impl<F: Future> InstrumentOpaque<F> for &Opaque<F> {
     fn __monitor_instrument<O, E>(&self, call: AsyncCall, future: F, end: E) -> Instrumented<F, E>
     where
         F: Future<Output = O>,
-        E: FnOnce(Finish<'_>, &O),
+        E: FnOnce(Finish<'_>, &F::Output),
     {
         instrument(call, future, end)
     }
