@@ -1,23 +1,26 @@
-//! From a waiting record to what readers see: ticks become times, tokens become JSON.
+//! Decodes a drained record into the row of a call: ticks become times, tokens become JSON.
+//!
+//! Takes a record, the clock and the names of its function's arguments and fields; gives times, texts and the row. A
+//! call's busy time never exceeds its duration. It does not decide whether a call gets a row.
 
 use crate::batch::CallRow;
 use crate::capture::{to_json, to_json_value, to_text};
 use crate::platform::clock::Clock;
 use crate::record::{Header, Outcome, unpack};
 
-/// A call as it lies in the backlog.
+/// A recorded call that is not decoded yet.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Waiting<'a> {
     pub(crate) thread: u32,
     pub(crate) header: Header,
     pub(crate) values: &'a [u64],
     pub(crate) value_bytes: usize,
-    /// The ring it comes from, and the position behind it there.
+    /// The ring that the record was drained from, and the position of its end in that ring.
     pub(crate) end: (u32, u64),
 }
 
-/// The times of a record, in nanoseconds.
-#[expect(clippy::struct_field_names, reason = "the unit, as everywhere")]
+/// The times of a call, in nanoseconds.
+#[expect(clippy::struct_field_names, reason = "each name ends with its unit")]
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Times {
     pub(crate) start_ns: i64,
@@ -26,7 +29,7 @@ pub(crate) struct Times {
     pub(crate) end_ns: i64,
 }
 
-/// Converts a record's ticks.
+/// Converts the ticks of a record to times.
 #[inline]
 pub(crate) fn times(header: &Header, clock: &Clock) -> Times {
     let start_ns = clock.unix_ns(header.start);
@@ -36,7 +39,7 @@ pub(crate) fn times(header: &Header, clock: &Clock) -> Times {
     Times { start_ns, duration_ns, busy_ns: busy_ns.min(duration_ns), end_ns }
 }
 
-/// The captured values of a record as text.
+/// The captured values of a call: `args`, `fields` and `result` as JSON, `error` as plain text.
 #[derive(Debug, Default)]
 pub(crate) struct Values {
     pub(crate) args: Option<String>,
@@ -45,7 +48,8 @@ pub(crate) struct Values {
     pub(crate) error: Option<String>,
 }
 
-/// Splits the bytes of a record's values and makes text of them.
+/// Converts the captured values of a record to text. `arguments` and `names` are the names of the function's
+/// arguments and extra fields.
 pub(crate) fn values(
     waiting: &Waiting<'_>,
     (arguments, names): (&[&str], &[&str]),
@@ -68,7 +72,7 @@ pub(crate) fn values(
     }
 }
 
-/// Makes the row of a call.
+/// Returns the row of a call.
 pub(crate) fn call_row(waiting: &Waiting<'_>, times: Times, values: Values) -> CallRow {
     let header = &waiting.header;
     CallRow {

@@ -1,86 +1,37 @@
-//! Exact figures per function, kept by the collector: what records and tallies say goes in, rows for
-//! windows of 10 s and slices of half an hour come out. A call counts in the window in which it ended.
+//! Exact call statistics of a function by periods: windows of 10 s, and slices of half an hour.
+//!
+//! Takes the calls that records and tallies report; gives the rows that changed. A call counts in the window in which
+//! it ended, however late it is drained, and a slice is the sum of its windows. It does not read the time, and it
+//! does not know the other functions.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::batch::{Figured, Figures, SliceRow, WindowRow};
+use crate::batch::call_stats::{Ended, Figures};
+use crate::batch::{Figured, SliceRow, WindowRow};
 use crate::histogram::Histogram;
 use crate::limits;
-use crate::record::Outcome;
 
 /// Width of a window of the view `latency`.
-const WINDOW_NS: i64 = 10_000_000_000;
+pub const WINDOW_NS: i64 = 10_000_000_000;
+
 /// Width of a slice, from which the view `functions` is made.
-const SLICE_NS: i64 = 1_800_000_000_000;
+pub const SLICE_NS: i64 = 1_800_000_000_000;
 
-/// A duration and what else is told of a call that ended.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Ended {
-    pub(crate) outcome: Outcome,
-    pub(crate) ns: u64,
-    pub(crate) at_ns: i64,
-}
+/// A call is slow if it takes longer than this share of its function's calls.
+const SLOW_SHARE: f64 = 0.99;
 
+/// Age at which a window is closed: calls that end in it later are added to what the store has.
+const WINDOWS_OPEN_NS: i64 = 2 * WINDOW_NS;
+
+/// Statistics of one window or slice.
 #[derive(Debug, Clone, Default)]
 struct Period {
     figures: Figures,
     histogram: Histogram,
-    /// Changed since it was last written.
+    /// True if it changed since it was last written.
     changed: bool,
-    /// Whether this is all of it, or what came after the rest had been let go.
+    /// Says whether this is the whole period, or only what came after the rest of it was released.
     figured: Figured,
-}
-
-impl Figures {
-    pub(crate) fn merge(&mut self, other: &Self) {
-        let Figures {
-            calls,
-            errors,
-            panics,
-            cancelled,
-            recorded,
-            sampled_out,
-            dropped,
-            total_ns,
-            max_ns,
-            is_estimated,
-        } = *other;
-        // What a store says may be anything.
-        let sums = [
-            (&mut self.calls, calls),
-            (&mut self.errors, errors),
-            (&mut self.panics, panics),
-            (&mut self.cancelled, cancelled),
-            (&mut self.recorded, recorded),
-            (&mut self.sampled_out, sampled_out),
-            (&mut self.dropped, dropped),
-            (&mut self.total_ns, total_ns),
-        ];
-        for (sum, more) in sums {
-            *sum = sum.saturating_add(more);
-        }
-        self.max_ns = self.max_ns.max(max_ns);
-        self.is_estimated |= is_estimated;
-    }
-
-    /// Counts a call that left a record, and is to have a row or not.
-    #[inline]
-    pub(crate) fn count(&mut self, outcome: Outcome, ns: u64, has_row: bool) {
-        self.total_ns = self.total_ns.saturating_add(ns);
-        self.max_ns = self.max_ns.max(ns);
-        self.calls += 1;
-        match outcome {
-            Outcome::Ok => {}
-            Outcome::Error => self.errors += 1,
-            Outcome::Panic => self.panics += 1,
-            Outcome::Cancelled => self.cancelled += 1,
-        }
-        if has_row {
-            self.recorded += 1;
-        } else {
-            self.sampled_out += 1;
-        }
-    }
 }
 
 impl Period {
@@ -89,58 +40,61 @@ impl Period {
         self.histogram.merge(&other.histogram);
         self.changed = true;
     }
+
+    /// Becomes the other period if this one is empty, and adds the other one otherwise.
+    fn replace_or_merge(&mut self, other: Self) {
+        if self.figures.calls == 0 { *self = other } else { self.merge(&other) }
+    }
+
+    fn take_changed(&mut self) -> bool {
+        std::mem::take(&mut self.changed)
+    }
 }
 
-/// The figures of one function: the window in which calls end now, windows that may still get a late
-/// one, and slices, each the sum of its closed windows.
+/// Call statistics of one function: the window in which calls end now, earlier windows that may still get a
+/// late call, and slices, each the sum of its closed windows.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct FunctionFigures {
     current_ns: i64,
     current: Period,
-    // Boxed: a node of a map has room for eleven, and few functions have more than two.
+    // Boxed, because a node of a map has room for eleven periods, and few functions have more than two.
     earlier: BTreeMap<i64, Box<Period>>,
     slices: BTreeMap<i64, Box<Period>>,
-    /// Windows that begin before this were let go, unless they are here.
+    /// Windows that begin earlier are closed, unless they are in `earlier`.
     open_since_ns: i64,
-    /// The last slice that was let go; there may have been any before it.
-    forgotten_ns: Option<i64>,
-    /// All of it since the process began.
+    /// Start of the last slice that was released. Any slice before it may have been released as well.
+    released_ns: Option<i64>,
+    /// The statistics since the process began.
     sum: Figures,
     sum_changed: bool,
     changed: bool,
 }
 
-/// Calls slower than this share of their function's are slow.
-const SLOW_SHARE: f64 = 0.99;
-
-/// A window that got a call late is still open; one that is this much older is not.
-const WINDOWS_OPEN_NS: i64 = 2 * WINDOW_NS;
-
 impl FunctionFigures {
-    /// Counts a call that left a record, and is to have a row or not.
+    /// Counts a call that left a record. `has_row` is true if the call is passed on to be written as a row.
     #[inline]
     pub(crate) fn count(&mut self, ended: Ended, has_row: bool) {
         self.sum.count(ended.outcome, ended.ns, has_row);
         self.sum_changed = true;
-        let period = self.window(ended.at_ns);
+        let period = self.window_at(ended.at_ns);
         period.histogram.add(ended.ns, 1);
         period.figures.count(ended.outcome, ended.ns, has_row);
     }
 
-    /// Adds figures that were summed elsewhere, and the durations that belong to them.
+    /// Adds statistics that were summed elsewhere, and the histogram of their durations, to the window at `at_ns`.
     pub(crate) fn add(&mut self, at_ns: i64, figures: Figures, histogram: Histogram) {
         self.sum.merge(&figures);
         self.sum_changed = true;
-        self.window(at_ns).merge(&Period { figures, histogram, ..Period::default() });
+        self.window_at(at_ns).merge(&Period { figures, histogram, ..Period::default() });
     }
 
-    /// Takes back that a call which ended then was recorded: its row was lost on the way.
+    /// Counts the call that ended at `ended_ns` as dropped instead of recorded, because its row was lost before
+    /// it reached the store.
     pub(crate) fn lose(&mut self, ended_ns: i64) {
-        self.sum.recorded = self.sum.recorded.saturating_sub(1);
-        self.sum.dropped += 1;
+        self.sum.lose_row();
         self.sum_changed = true;
-        let window = window_start(ended_ns);
         self.changed = true;
+        let window = window_start(ended_ns);
         let period = if window == self.current_ns {
             &mut self.current
         } else if let Some(period) = self.earlier.get_mut(&window) {
@@ -149,33 +103,28 @@ impl FunctionFigures {
             self.slices.entry(slice_start(window)).or_default()
         };
         period.changed = true;
-        period.figures.recorded = period.figures.recorded.saturating_sub(1);
-        period.figures.dropped += 1;
+        period.figures.lose_row();
     }
 
-    /// Takes back calls that were counted without a row when they began: they have left a record since, by
-    /// which they are counted again.
+    /// Removes calls that were counted without a row when they began, the latest first. They have left a record
+    /// since, and that record counts them again.
     pub(crate) fn take_back(&mut self, calls: u64) {
         let mut left = calls;
         let earlier = self.earlier.values_mut().rev().chain(self.slices.values_mut().rev()).map(Box::as_mut);
         for period in std::iter::once(&mut self.current).chain(earlier) {
-            let figures = &mut period.figures;
-            let taken = left.min(figures.sampled_out);
-            figures.calls -= taken;
-            figures.sampled_out -= taken;
-            period.changed |= taken > 0;
-            left -= taken;
+            let removed = period.figures.uncount(left);
+            period.changed |= removed > 0;
+            left -= removed;
         }
-        // What a recovery takes for counted has to say so too, or it adds the calls twice.
-        let taken = (calls - left).min(self.sum.sampled_out);
-        self.sum.calls -= taken;
-        self.sum.sampled_out -= taken;
+        // The sum has to change too: a recovery adds what the sum lacks, and would count these calls twice.
+        self.sum.uncount(calls - left);
         self.sum_changed = true;
         self.changed = true;
     }
 
+    /// Returns the window in which a call ended, and marks it changed.
     #[inline]
-    fn window(&mut self, at_ns: i64) -> &mut Period {
+    fn window_at(&mut self, at_ns: i64) -> &mut Period {
         self.changed = true;
         let since = at_ns - self.current_ns;
         if !(0..WINDOW_NS).contains(&since) {
@@ -191,7 +140,7 @@ impl FunctionFigures {
             }
             let before = std::mem::take(&mut self.current);
             if before.figures.calls > 0 {
-                self.earlier.entry(self.current_ns).or_default().replace(before);
+                self.earlier.entry(self.current_ns).or_default().replace_or_merge(before);
             }
             self.current_ns = start;
         }
@@ -199,8 +148,8 @@ impl FunctionFigures {
         &mut self.current
     }
 
-    /// The duration that few enough of the latest calls exceed to have a row each: one in a hundred, and
-    /// of so many calls a second fewer. `None` where there were too few calls to tell.
+    /// Returns the duration above which a call is slow: one call in a hundred of the latest two windows takes longer,
+    /// and fewer where that would be too many rows a second. Returns `None` if there were too few calls to tell.
     pub(crate) fn slow_limit(&self, calls_per_s: f64) -> Option<u64> {
         let mut recent = self.current.histogram.clone();
         if let Some((_, last)) = self.earlier.last_key_value() {
@@ -210,12 +159,12 @@ impl FunctionFigures {
         (recent.total() >= limits::SLOW_CALLS_LEAST).then(|| recent.bound(share))
     }
 
-    /// All figures since the process began.
+    /// Returns the statistics since the process began.
     pub(crate) fn sum(&self) -> Figures {
         self.sum
     }
 
-    /// The same where they changed since they were last asked for by this.
+    /// Returns the statistics since the process began if they changed since this function last returned them.
     pub(crate) fn take_changed_sum(&mut self) -> Option<Figures> {
         std::mem::take(&mut self.sum_changed).then_some(self.sum)
     }
@@ -224,7 +173,8 @@ impl FunctionFigures {
         self.changed
     }
 
-    /// The rows that changed since the last call; windows that have had their time go into slices.
+    /// Adds the rows that changed since the last call of this function to `windows` and `slices`. Then it adds
+    /// windows that are old enough to be closed to their slices.
     pub(crate) fn rows(
         &mut self,
         function: u32,
@@ -248,11 +198,12 @@ impl FunctionFigures {
         for start in changed {
             slices.push(slice_row(function, start, &self.slice(start)));
         }
-        self.close(now_ns);
+        self.close_windows(now_ns);
     }
 
-    /// Lets windows go into slices, and slices go. A clock that was set back opens none again.
-    fn close(&mut self, now_ns: i64) {
+    /// Closes windows, each into its slice, and releases slices that get no more calls. A clock that was set back
+    /// opens no window again.
+    fn close_windows(&mut self, now_ns: i64) {
         self.open_since_ns = self.open_since_ns.max(now_ns - WINDOWS_OPEN_NS);
         let later = self.earlier.split_off(&self.open_since_ns);
         for (start, period) in std::mem::replace(&mut self.earlier, later) {
@@ -260,20 +211,20 @@ impl FunctionFigures {
             slice.merge(&period);
             slice.changed = false;
         }
-        // That of the current window stays, however old: its row is made of both.
+        // The slice of the current window stays, however old, because its row is made of both.
         let current = slice_start(self.current_ns);
         let oldest = (self.open_since_ns - 2 * SLICE_NS).min(current - 1);
         let kept = self.slices.split_off(&(oldest + 1));
         if let Some((last, _)) = std::mem::replace(&mut self.slices, kept).pop_last() {
-            self.forgotten_ns = self.forgotten_ns.max(Some(last));
+            self.released_ns = self.released_ns.max(Some(last));
         }
     }
 
-    /// A slice with the windows in it that are still open.
+    /// Returns the sum of a slice and of its windows that are still open.
     fn slice(&self, start: i64) -> Period {
         let mut sum = self.slices.get(&start).map(|slice| Period::clone(slice)).unwrap_or_default();
-        let is_forgotten = self.forgotten_ns.is_some_and(|forgotten| start <= forgotten);
-        sum.figured = if is_forgotten { Figured::More } else { Figured::All };
+        let is_released = self.released_ns.is_some_and(|released| start <= released);
+        sum.figured = if is_released { Figured::More } else { Figured::All };
         for period in self.earlier.range(start..start + SLICE_NS).map(|(_, period)| period) {
             sum.merge(period);
         }
@@ -283,23 +234,14 @@ impl FunctionFigures {
         sum
     }
 
-    /// Makes all that is still known be written again: the store is a new one.
+    /// Marks all periods that are in memory as changed, so that they are written again, because the store is a new
+    /// file.
     pub(crate) fn touch(&mut self) {
         let periods = self.earlier.values_mut().chain(self.slices.values_mut()).map(Box::as_mut);
         for period in periods.chain([&mut self.current]).filter(|period| period.figures.calls > 0) {
             period.changed = true;
             self.changed = true;
         }
-    }
-}
-
-impl Period {
-    fn take_changed(&mut self) -> bool {
-        std::mem::take(&mut self.changed)
-    }
-
-    fn replace(&mut self, other: Self) {
-        if self.figures.calls == 0 { *self = other } else { self.merge(&other) }
     }
 }
 
@@ -324,6 +266,7 @@ fn slice_row(function: u32, start_ns: i64, period: &Period) -> SliceRow {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::record::Outcome;
 
     #[test]
     fn a_slice_sums_its_windows_open_and_closed() {
@@ -347,7 +290,7 @@ mod tests {
         assert!(totals.values().all(|calls| *calls == 10));
     }
 
-    /// What a store makes of rows: figures as they stand in it by the start of their period.
+    /// A store of rows in memory: the statistics of each period by its start.
     #[derive(Default)]
     struct Stored {
         windows: BTreeMap<i64, Figures>,
@@ -379,14 +322,14 @@ mod tests {
 
     #[test]
     fn a_call_counts_in_its_window_and_slice_however_late_it_is_drained() {
-        // Ends of calls and, behind them, when they are drained, in seconds; rows are made after each.
+        // Pairs of the second at which a call ends and the second at which it is drained. Rows are made after each pair.
         let cases: [&[(i64, i64)]; 6] = [
             &[(5, 5), (6, 40), (7, 41)],
             &[(5, 5), (45, 45), (6, 46), (7, 46), (8, 90)],
             &[(5, 5), (45, 100), (46, 101), (6, 102), (45, 160), (150, 161), (46, 162)],
-            // The slice has gone as well, and comes late twice.
+            // The slice was released as well, and gets late calls twice.
             &[(5, 5), (9000, 9000), (6, 9001), (7, 9002), (16, 9003)],
-            // One window for hours, then one of long ago that no call had ended in.
+            // One window lasts for hours; then a call ends in a window of long ago that had none.
             &[(5, 5), (6, 9000), (7, 9001), (5000, 18_000), (5001, 18_001), (8, 18_002), (20_000, 20_000)],
             // The clock is set back.
             &[(5, 5), (95, 95), (6, 40), (7, 41), (95, 42), (8, 100)],
@@ -430,7 +373,7 @@ mod tests {
         let mut figures = FunctionFigures::default();
         let count = |figures: &mut FunctionFigures, number: u64, second: i64| {
             for call in 0..number {
-                // 1 to 1000 µs, evenly.
+                // Durations from 1 to 1000 µs, evenly distributed.
                 let ended = Ended {
                     outcome: Outcome::Ok,
                     ns: (1 + call % 1000) * 1000,
@@ -444,11 +387,11 @@ mod tests {
         count(&mut figures, 100_001, 1);
         for (calls_per_s, slower) in [(1.0, 0.01), (1000.0, 0.01), (10_000.0, 0.001), (1e9, 0.0)] {
             let limit = figures.slow_limit(calls_per_s).unwrap() as f64 / 1e6;
-            // The bound of a bucket: up to a twelfth more.
+            // The limit is the upper bound of a bucket, which is up to a twelfth larger.
             let exact = 1.0 - slower;
             assert!((exact * 0.999..=exact * 1.1).contains(&limit), "{calls_per_s}: {limit}");
         }
-        // What was two windows ago no longer counts.
+        // Calls of two windows ago no longer count.
         count(&mut figures, 1, 100);
         count(&mut figures, 1, 200);
         assert_eq!(figures.slow_limit(1.0), None);

@@ -1,44 +1,49 @@
-//! What one transaction carries into the store. Rows only; whoever assembles them keeps the bounds.
+//! The rows that one transaction carries into the store.
 //!
-//! Ids of functions and threads are local to this process; the store maps them to its own.
+//! Takes drained records and counts (`decode`, `call_stats`, `function_stats`); gives rows, one type for each kind. Ids
+//! of functions and threads are those of this process: the store maps them to its own. The room does not know the
+//! store, and it does not bound a batch: the collector that fills one does.
 
+pub(crate) mod call_stats;
 pub(crate) mod function_stats;
 pub(crate) mod decode;
 mod health_row;
 
 use std::collections::HashMap;
 
+pub use call_stats::Figures;
+
 use crate::record::{Kept, Outcome};
 pub(crate) use health_row::HealthValue;
 pub use health_row::{HEALTH_COLUMNS, HealthColumn, HealthRow, HealthUnit};
 
-/// One transaction's worth of rows. Writing it twice must leave the store as writing it once.
+/// The rows of one transaction. Writing a batch twice leaves the store as writing it once does.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Batch {
-    /// Number of this batch within the process, from 1, without gaps: the store refuses to apply one twice.
+    /// Number of this batch within the process, from 1, without gaps. The store does not apply a number twice.
     pub sequence: u64,
-    /// When the batch was closed, ns since the Unix epoch.
+    /// Time at which the batch was closed, ns since the Unix epoch.
     pub at_ns: i64,
-    /// Functions not stored before.
+    /// Functions that were not stored before.
     pub functions: Vec<FunctionRow>,
-    /// Threads not stored before.
+    /// Threads that were not stored before.
     pub threads: Vec<ThreadRow>,
-    /// Calls, oldest first as far as threads allow.
+    /// Calls, those of each thread in the order in which they were recorded.
     pub calls: Vec<CallRow>,
-    /// Windows of 10 s whose figures changed; absolute figures, so a later row replaces an earlier one, but
-    /// for those of which no more than what came late is known.
+    /// Windows of 10 s that changed. A row holds the whole window and replaces the stored one, except a row of
+    /// [`Figured::More`], which is added to it.
     pub windows: Vec<WindowRow>,
-    /// Slices of half an hour whose figures changed, with histogram; absolute as well.
+    /// Slices of half an hour that changed. A row replaces the stored one or is added to it, as for windows.
     pub slices: Vec<SliceRow>,
-    /// How functions are sampled, where that changed; a later row replaces an earlier one.
+    /// Sampling rates that changed. A later row replaces an earlier one.
     pub rates: Vec<RateRow>,
-    /// Failures folded by fingerprint for want of room; absolute counts as well.
+    /// Failures that got no row for want of room, counted by fingerprint since the process began.
     pub folded: Vec<FoldedRow>,
-    /// What the recorder itself went through.
+    /// Events of the recorder itself.
     pub events: Vec<EventRow>,
-    /// The latest self-report, where there is a new one.
+    /// The latest self-report, if there is a new one.
     pub health: Option<HealthRow>,
-    /// The process's own use of the machine, where there is a new sample.
+    /// The latest sample of the process's use of the machine, if there is a new one.
     pub resources: Option<ResourcesRow>,
 }
 
@@ -64,26 +69,26 @@ pub struct ProcessRow {
 pub struct FunctionRow {
     /// Id within this process, from 1.
     pub id: u32,
-    /// Name shown.
+    /// Name that users see.
     pub name: String,
     /// Source file.
     pub file: String,
-    /// Line in it.
+    /// Line in the source file.
     pub line: u32,
-    /// The option `group`.
+    /// Label given by the option `group`.
     pub group: Option<String>,
-    /// Rate in force.
+    /// Sampling rate in force.
     pub sample_rate: f64,
 }
 
-/// A thread of the program, or of one that took over its ring.
+/// A thread of the program. Threads that use the same ring one after the other have a row each.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ThreadRow {
     /// Id within this process, from 1.
     pub id: u32,
-    /// Its name, or `thread-<id>`.
+    /// Name of the thread, or `thread-<id>` if it has none.
     pub name: String,
-    /// The high bits shared by the span ids it gives out: `span_id = prefix << 32 | counter`.
+    /// High bits that all span ids of the thread share: `span_id = prefix << 32 | counter`.
     pub prefix: u32,
 }
 
@@ -96,108 +101,91 @@ pub struct CallRow {
     pub thread: u32,
     /// Start, ns since the Unix epoch.
     pub start_ns: i64,
-    /// Entry to exit.
+    /// Time from entry to exit.
     pub duration_ns: u64,
-    /// For an async call, the time spent being polled; equals the duration otherwise.
+    /// Time during which an async call was polled. For other calls it equals the duration.
     pub busy_ns: u64,
-    /// Its id, positive as `i64`.
+    /// Id of the call, positive as `i64`.
     pub span_id: u64,
-    /// The calling call, 0 for none.
+    /// Id of the calling call, 0 for a root.
     pub parent_id: u64,
-    /// The root call's id.
+    /// Id of the root call.
     pub trace_id: u64,
-    /// How it ended.
+    /// Outcome of the call.
     pub outcome: Outcome,
-    /// Why it has a row.
+    /// Reason for which the call has a row.
     pub kept: Kept,
-    /// 1 / probability of being kept.
+    /// Number of calls that the row stands for: 1 / probability of having a row.
     pub weight: f64,
-    /// JSON object of the arguments.
+    /// Arguments as a JSON object.
     pub args: Option<String>,
-    /// JSON of the result.
+    /// Returned value as JSON.
     pub result: Option<String>,
-    /// Text of the error or panic (plain text).
+    /// Error or panic as plain text.
     pub error: Option<String>,
-    /// JSON object of the extra fields.
+    /// Extra fields as a JSON object.
     pub fields: Option<String>,
 }
 
-/// Exact figures of a function, whatever was recorded of it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Figures {
-    /// Calls ended, of all four outcomes.
-    pub calls: u64,
-    /// Ended `error`.
-    pub errors: u64,
-    /// Ended `panic`.
-    pub panics: u64,
-    /// Ended `cancelled`.
-    pub cancelled: u64,
-    /// Calls handed on for a row.
-    pub recorded: u64,
-    /// Calls left without a row by sampling.
-    pub sampled_out: u64,
-    /// Calls that should have had a row and lost it.
-    pub dropped: u64,
-    /// Sum of durations.
-    pub total_ns: u64,
-    /// Longest duration.
-    pub max_ns: u64,
-    /// Whether calls were only counted, so that what is said of durations rests on those that were timed.
-    pub is_estimated: bool,
+impl CallRow {
+    /// Returns the bytes of the call's captured values.
+    pub(crate) fn value_bytes(&self) -> usize {
+        let values = [&self.args, &self.result, &self.error, &self.fields];
+        values.into_iter().flatten().map(String::len).sum()
+    }
 }
 
-/// What the figures of a row are.
+/// Says what the store does with the statistics of a row.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Figured {
-    /// All there are: they replace what is there.
+    /// The row holds the whole period, and replaces the stored row.
     #[default]
     All,
-    /// What comes on top of what is there.
+    /// The row holds only what came since, and is added to the stored row.
     More,
 }
 
-/// Figures of a function in a window of 10 s, with its histogram.
+/// Call statistics of a function in a window of 10 s, with its histogram.
 #[derive(Debug, Clone, PartialEq)]
 pub struct WindowRow {
     /// [`FunctionRow::id`].
     pub function: u32,
-    /// Start of the window, a multiple of 10 s since the Unix epoch.
+    /// Start of the window, ns since the Unix epoch, a multiple of 10 s.
     pub start_ns: i64,
-    /// What figures and buckets are.
+    /// Says whether figures and buckets replace the stored ones or are added to them.
     pub figured: Figured,
-    /// The figures.
+    /// Call statistics.
     pub figures: Figures,
-    /// Non-empty buckets, as in [`SliceRow`].
+    /// Buckets that are not empty, as in [`SliceRow`].
     pub buckets: Vec<(i32, u64)>,
 }
 
-/// Figures of a function in a slice of half an hour, with its histogram.
+/// Call statistics of a function in a slice of half an hour, with its histogram.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SliceRow {
     /// [`FunctionRow::id`].
     pub function: u32,
-    /// Start of the slice, a multiple of 30 min since the Unix epoch.
+    /// Start of the slice, ns since the Unix epoch, a multiple of 30 min.
     pub start_ns: i64,
-    /// What figures and buckets are.
+    /// Says whether figures and buckets replace the stored ones or are added to them.
     pub figured: Figured,
-    /// The figures.
+    /// Call statistics.
     pub figures: Figures,
-    /// Non-empty buckets that changed: index and count. Bucket `i` holds durations in
-    /// `(2^(i/8), 2^((i+1)/8)]` ns: OpenTelemetry's exponential histogram of scale 3.
+    /// Buckets that are not empty, each as index and count. Bucket `i` counts durations in
+    /// `(2^(i/8), 2^((i+1)/8)]` ns, as in OpenTelemetry's exponential histogram of scale 3.
     pub buckets: Vec<(i32, u64)>,
 }
 
-/// How a function is sampled, and what it costs.
+/// Sampling of a function, and its cost.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct RateRow {
     /// [`FunctionRow::id`].
     pub function: u32,
-    /// When this was found, ns since the Unix epoch.
+    /// Time of the measurement, ns since the Unix epoch.
     pub at_ns: i64,
-    /// Rate asked for, in the attribute, the settings or live.
+    /// Requested rate: set in the attribute, in the settings or live.
     pub asked: f64,
-    /// Rate in force: at most what was asked for.
+    /// Rate in force, at most the requested one.
     pub rate: f64,
     /// `recorded`, `timed` or `counted`.
     pub fidelity: &'static str,
@@ -205,83 +193,83 @@ pub struct RateRow {
     pub calls_per_s: f64,
     /// Rows a second.
     pub rows_per_s: f64,
-    /// What recording costs per call, ns: on the caller's thread and in the collector.
+    /// Cost of recording a call, ns: on the caller's thread and in the collector.
     pub ns_per_call: f64,
-    /// The same in percent of the process's CPU time.
+    /// Cost of recording the function, in percent of the process's CPU time.
     pub cpu_pct: f64,
-    /// Why rate and fidelity are what they are.
+    /// Reason for this rate and fidelity.
     pub why: String,
 }
 
-/// Failures of one kind that got no row of their own.
+/// Failures of one kind that got no rows.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FoldedRow {
     /// [`FunctionRow::id`].
     pub function: u32,
-    /// How they ended.
+    /// Outcome of the calls.
     pub outcome: Outcome,
-    /// The message all of them share once numbers are taken out.
+    /// Message pattern: the message of all of them without numbers and ids.
     pub message: String,
     /// Fingerprint of function, outcome and message.
     pub fingerprint: i64,
-    /// How many.
+    /// Number of failures since the process began.
     pub count: u64,
-    /// First seen, ns since the Unix epoch.
+    /// Time of the first failure, ns since the Unix epoch.
     pub first_ns: i64,
-    /// Last seen.
+    /// Time of the last failure, ns since the Unix epoch.
     pub last_ns: i64,
 }
 
-/// Something the recorder went through.
+/// An event of the recorder itself.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EventRow {
-    /// When, ns since the Unix epoch.
+    /// Time of the event, ns since the Unix epoch.
     pub at_ns: i64,
-    /// `level`, `breaker`, `quarantine`, `retention`, `rate`, `config`.
+    /// Kind of event: `level`, `breaker`, `quarantine`, `retention`, `rate`, `config`.
     pub kind: &'static str,
-    /// What, in a sentence.
+    /// Description of the event in a sentence.
     pub detail: String,
 }
 
-/// The process at a moment.
+/// A sample of the process's use of the machine.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct ResourcesRow {
-    /// When, ns since the Unix epoch.
+    /// Time of the sample, ns since the Unix epoch.
     pub at_ns: i64,
     /// CPU time used since the last sample, in percent of one core.
     pub cpu_pct: f64,
-    /// Resident memory.
+    /// Resident memory, in bytes.
     pub rss_bytes: u64,
-    /// Threads.
+    /// Number of threads.
     pub threads: u32,
-    /// Open file descriptors.
+    /// Number of open file descriptors.
     pub open_files: u32,
 }
 
-/// A call that is, or was, under way.
+/// A call that is in flight, or was when its process died.
 #[derive(Debug, Clone, PartialEq)]
 pub struct InFlightRow {
-    /// Id of the function in the process.
+    /// [`FunctionRow::id`].
     pub function: u32,
-    /// Its thread, or none for an async call that waits.
+    /// Name of the thread whose stack the call is on; `None` for a suspended async call.
     pub thread: Option<String>,
-    /// Number of calls around it.
+    /// Number of monitored calls around it on that stack.
     pub depth: u32,
-    /// When it began, in nanoseconds of Unix time.
+    /// Start, ns since the Unix epoch.
     pub start_ns: i64,
-    /// Since when an async call has waited to be polled again, in nanoseconds of Unix time.
+    /// End of the last poll of a suspended async call, ns since the Unix epoch.
     pub waiting_since_ns: Option<i64>,
-    /// Its span.
+    /// Span id of the call.
     pub span_id: u64,
 }
 
-/// How far the store is with a process.
+/// The progress that the store has of a process.
 #[derive(Debug, Default)]
 pub struct RecoveryProgress {
-    /// The last batch that it has of the process itself.
+    /// Number of the last batch that the process itself wrote.
     pub batch: u64,
-    /// Whether an earlier recovery has begun.
+    /// True if an earlier recovery has begun.
     pub begun: bool,
-    /// How far an earlier recovery came with each ring.
+    /// Position up to which an earlier recovery has written each ring, by the ring's number.
     pub rings: HashMap<u32, u64>,
 }

@@ -9,12 +9,11 @@ use rusqlite::Connection;
 
 use super::files::Claim;
 use super::records::{Place, Records};
+use crate::batch::call_stats::Ended;
 use crate::batch::decode;
 use crate::batch::decode::Waiting;
-use crate::batch::function_stats::{Ended, FunctionFigures};
-use crate::batch::{
-    Batch, EventRow, Figured, Figures, FunctionRow, InFlightRow, RecoveryProgress, ThreadRow,
-};
+use crate::batch::function_stats::FunctionFigures;
+use crate::batch::{Batch, EventRow, Figured, FunctionRow, InFlightRow, RecoveryProgress, ThreadRow};
 use crate::histogram::Histogram;
 use crate::limits;
 use crate::platform::clock::Clock;
@@ -156,20 +155,7 @@ impl DeadProcess {
                 continue;
             }
             let written = latest(&entry.written, self.done.batch).unwrap_or_default();
-            let counted = entry.counted;
-            let less = |now: u64, before: u64| now.saturating_sub(before);
-            let added = Figures {
-                calls: less(counted.calls, written.calls),
-                errors: less(counted.errors, written.errors),
-                panics: less(counted.panics, written.panics),
-                cancelled: less(counted.cancelled, written.cancelled),
-                recorded: less(counted.recorded, written.recorded),
-                sampled_out: less(counted.sampled_out, written.sampled_out),
-                dropped: less(counted.dropped, written.dropped),
-                total_ns: less(counted.total_ns, written.total_ns),
-                max_ns: if counted.max_ns > written.max_ns { counted.max_ns } else { 0 },
-                is_estimated: false,
-            };
+            let added = entry.counted.saturating_difference(&written);
             if added.calls > 0 || added.dropped > 0 {
                 let mut histogram = Histogram::default();
                 histogram.add(added.total_ns / added.calls.max(1), added.calls);

@@ -12,6 +12,8 @@ use crate::batch::Figures;
 use crate::ring::layout::{Kind, block, block_bytes, head, ledger, marks};
 use crate::ring::memory::Memory;
 
+const _: () = assert!(ledger::FIGURES == Figures::WORDS, "a slot holds a number and all figures");
+
 /// The writer of checkpoints. Without a ring file it writes nothing.
 #[derive(Debug)]
 pub(crate) struct Ledger {
@@ -61,7 +63,7 @@ impl Ledger {
     pub(crate) fn figures_counted(&mut self, site: u32, figures: &Figures) {
         let (next, settled) = (self.snapshot + 1, self.snapshot);
         if let Some(words) = self.site(site) {
-            stage(&words[ledger::COUNTED..ledger::WRITTEN], next, settled, &numbers(figures));
+            stage(&words[ledger::COUNTED..ledger::WRITTEN], next, settled, &figures.to_words());
         }
     }
 
@@ -89,7 +91,7 @@ impl Ledger {
     pub(crate) fn figures_written(&mut self, batch: u64, site: u32, figures: &Figures) {
         let settled = self.acknowledged;
         if let Some(words) = self.site(site) {
-            stage(&words[ledger::WRITTEN..ledger::WORDS], batch, settled, &numbers(figures));
+            stage(&words[ledger::WRITTEN..ledger::WORDS], batch, settled, &figures.to_words());
         }
     }
 
@@ -115,14 +117,6 @@ impl Ledger {
         let first = block::HEADER + place * ledger::WORDS;
         Some(&self.blocks[group]?[first..first + ledger::WORDS])
     }
-}
-
-/// Returns figures as words.
-fn numbers(figures: &Figures) -> [u64; ledger::FIGURES] {
-    let Figures {
-        calls, errors, panics, cancelled, recorded, sampled_out, dropped, total_ns, max_ns, ..
-    } = *figures;
-    [calls, errors, panics, cancelled, recorded, sampled_out, dropped, total_ns, max_ns]
 }
 
 /// Writes values under a number into one of two slots: the slot of the same number, else a slot whose number never

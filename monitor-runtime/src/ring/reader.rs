@@ -349,31 +349,14 @@ fn read_ledger(site: u32, words: &[u64; ledger::WORDS], snapshot: u64) -> Option
 
 /// Returns false for figures that no process can have, because their sums would overflow the store's numbers.
 fn is_plausible(figures: &Figures) -> bool {
-    let Figures {
-        calls, errors, panics, cancelled, recorded, sampled_out, dropped, total_ns, max_ns, ..
-    } = *figures;
-    [calls, errors, panics, cancelled, recorded, sampled_out, dropped, total_ns, max_ns]
-        .iter()
-        .all(|figure| *figure <= FIGURE_MAX)
+    figures.to_words().iter().all(|figure| *figure <= FIGURE_MAX)
 }
 
 /// The largest plausible figure: a call each nanosecond, or one call's nanoseconds, for 36 years.
 const FIGURE_MAX: u64 = 1 << 60;
 
 fn read_figures(words: &[u64]) -> Figures {
-    let at = |place: usize| words.get(place).copied().unwrap_or_default();
-    Figures {
-        calls: at(0),
-        errors: at(1),
-        panics: at(2),
-        cancelled: at(3),
-        recorded: at(4),
-        sampled_out: at(5),
-        dropped: at(6),
-        total_ns: at(7),
-        max_ns: at(8),
-        is_estimated: false,
-    }
+    Figures::from_words(words.first_chunk().copied().unwrap_or_default())
 }
 
 /// Returns the bytes of a text in the head page.

@@ -1,14 +1,16 @@
-//! Days and dates: a point in time to its day since 1 January 1970, that day to its date. Pure.
+//! Converts points in time to days and dates.
+//!
+//! Takes ns since the Unix epoch; gives the day since 1 January 1970, and the date of a day in UTC. It is pure.
 
 const DAY_NS: i64 = 86_400_000_000_000;
 
-/// The day that holds a point in time.
+/// Returns the day that holds a point in time.
 pub(crate) fn day(at_ns: i64) -> i64 {
     at_ns.div_euclid(DAY_NS)
 }
 
-/// The date of a day, as `2024-02-29`, in the Gregorian calendar. Years are counted from 1 March, so
-/// that the leap day ends them, in eras of 400 years, which all have the same number of days.
+/// Returns the date of a day in the Gregorian calendar, such as `2024-02-29`. The computation counts years from 1 March, so
+/// that a leap day is the last day of a year, and in eras of 400 years, which all have the same number of days.
 pub(crate) fn date(day: i64) -> String {
     let since_march_0 = day + 719_468;
     let (era, day) = (since_march_0.div_euclid(146_097), since_march_0.rem_euclid(146_097));

@@ -1,82 +1,73 @@
-//! From a path to a hardened connection on a store of this version. What lies at the path decides: an
-//! empty file becomes a store, an older store is migrated, a newer one and a file that is not ours are
-//! left untouched for a sibling, a damaged one is set aside.
+//! Opens a hardened connection to a store of this version.
 //!
-//! The file may have been planted: SQLite runs defensively, with no trigger, view or function that the
-//! file brings, and our tables must be written exactly as we write them. What is stored, this file
-//! does not know.
+//! Takes a path; gives a connection. The file at the path decides what happens: an empty file becomes a store, an older
+//! store is migrated, a newer store and a file of another program are left untouched and a sibling is used, and a damaged
+//! file is set aside. It does not know what the tables hold.
 //!
-//! While SQLite works or waits for a lock it moves the coarse clock on, by which slow calls are noticed
-//! that are only counted: the thread that does this otherwise is the one that is in here. Only the disk
-//! can hold that up, when a page is written or synced.
+//! While SQLite works or waits for a lock, this file moves the coarse clock on, which counted calls are timed by. The
+//! collector's thread does so otherwise, and it is the thread that runs here. Only the disk can delay the coarse clock,
+//! while a page is written or synced.
 
-use super::error::{Class, OpenError, class};
-use super::file::{self, Identity};
-use super::migrate;
-use super::options::{PAGE_BYTES, StoreOptions};
-use super::schema::{self, APPLICATION_ID, VERSION};
-use crate::limits::COARSE_PERIOD;
-use crate::platform::coarse_clock::keep_coarse;
-use crate::platform::file_system::FileSystem;
-use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Transaction, TransactionBehavior};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// How long SQLite itself waits for another's lock, with a rollback journal, where a commit needs all
-/// readers gone: most queries end within it. Rings are not drained meanwhile.
+use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
+
+use super::error::{Class, OpenError, classify};
+use super::examine::{Found, classify_headerless, examine};
+use super::file::{self, Identity};
+use super::harden::{abandon, connect, harden};
+use super::interface::BUSY_MAX;
+use super::migrate;
+use super::options::{PAGE_BYTES, StoreOptions};
+use super::schema::VERSION;
+use crate::limits::COARSE_PERIOD;
+use crate::platform::coarse_clock::keep_coarse;
+use crate::platform::file_system::FileSystem;
+
+/// The time for which SQLite waits for another's lock with a rollback journal, where no reader may be left when a commit
+/// is written. Most queries end within it. Rings are not drained meanwhile.
 const BUSY_WAIT: Duration = Duration::from_millis(100);
 
-/// The same with a write-ahead log, where only other writers are in the way: whoever waits for them
-/// drains rings between two attempts.
+/// The time for which SQLite waits for another's lock with a write-ahead log, where only other writers hold it: the
+/// collector drains rings between two attempts.
 const BUSY_WAIT_WAL: Duration = Duration::ZERO;
 
-/// The same while opening, which takes several locks.
-const BUSY_WAIT_OPEN: Duration = Duration::from_millis(10);
-
-/// Steps from one path to the next (sibling, file set aside) before opening is given up.
+/// Paths that are tried (siblings, or a new file for a damaged one) before opening is given up.
 const STEPS_MAX: usize = 6;
 
-/// Instructions of SQLite's between two looks at the clock: some 100 µs.
+/// SQLite instructions between two readings of the clock: about 100 µs.
 const LOOK_INSTRUCTIONS: i32 = 10_000;
 
 /// SQLite before 3.51.3 can lose a transaction when a log is reset under a reader.
 const WAL_SAFE_SINCE: i32 = 3_051_003;
 
-/// A connection that is ready, and what was met on the way to it.
+/// Size of SQLite's page cache: twice the pages that a batch changes, which are some hundred KiB.
+const CACHE_KIB: u32 = 1024;
+
+/// A connection that is ready, and what happened while it was opened.
 #[derive(Debug)]
 pub(crate) struct Opened {
     pub(crate) connection: Connection,
     /// `None` in memory.
     pub(crate) path: Option<PathBuf>,
     pub(crate) identity: Option<Identity>,
-    /// What to tell, by kind of event.
+    /// Events to report, each as its kind and a sentence.
     pub(crate) notices: Vec<(&'static str, String)>,
-}
-
-/// What lies at a path.
-#[derive(Debug)]
-enum Found {
-    Store,
-    Empty,
-    Older(i32),
-    Newer(i32),
-    Foreign(String),
-    Damaged(String),
 }
 
 /// Opens the store that the options name, or the sibling that takes its place.
 pub(crate) fn open(options: &StoreOptions, now_ns: i64) -> Result<Opened, OpenError> {
-    let Some(asked) = &options.path else { return open_in_memory(options) };
-    let mut path = file::settle(asked)?;
+    let Some(requested) = &options.path else { return open_in_memory(options) };
+    let mut path = file::resolve(requested)?;
     let mut notices = Vec::new();
     for _ in 0..STEPS_MAX {
-        file::make(&path)?;
-        let Some(sight) = file::look(&path) else { continue };
+        file::ensure_exists(&path)?;
+        let Some(state) = file::read_state(&path) else { continue };
         let (connection, found) = try_open(&path, options)?;
         let next = match found {
             Found::Store | Found::Empty | Found::Older(_) => {
-                let identity = Some(sight.identity);
+                let identity = Some(state.identity);
                 return Ok(Opened { connection, path: Some(path), identity, notices });
             }
             Found::Newer(version) => {
@@ -101,77 +92,33 @@ pub(crate) fn open(options: &StoreOptions, now_ns: i64) -> Result<Opened, OpenEr
             }
             Found::Damaged(why) => {
                 abandon(connection);
-                if let Some(aside) = file::set_aside(&path, sight.identity, now_ns)? {
-                    notices.push(("quarantine", quarantined(&path, &why, &aside)));
+                if let Some(aside) = file::quarantine(&path, state.identity, now_ns)? {
+                    notices.push(("quarantine", describe_quarantine(&path, &why, &aside)));
                 }
                 path.clone()
             }
         };
         path = next;
     }
-    Err(OpenError::Unwritable { path, why: "neither it nor its siblings are a store of ours".to_owned() })
+    Err(OpenError::Unwritable { path, why: "neither it nor its siblings are stores of monitored".to_owned() })
 }
 
-/// Returns the file that a writer uses in place of this one, and the reason; `None` if it uses this one. Reads only.
-pub(super) fn name_successor(
-    connection: &Connection,
-    path: &Path,
-) -> rusqlite::Result<Option<(PathBuf, String)>> {
-    Ok(match examine(connection)? {
-        Found::Newer(version) => Some((
-            file::sibling(path, &format!("v{VERSION}")),
-            format!("has schema version {version}, newer than {VERSION}"),
-        )),
-        Found::Foreign(why) => Some((file::sibling(path, "monitor"), why)),
-        Found::Store | Found::Empty | Found::Older(_) | Found::Damaged(_) => None,
-    })
+/// Opens the store that these options name, or makes it, and runs `run` on it. Waits while another process holds
+/// the lock.
+pub(crate) fn with_connection(
+    options: &StoreOptions,
+    now_ns: i64,
+    run: impl FnOnce(&Connection, &Path) -> rusqlite::Result<()>,
+) -> Result<(), OpenError> {
+    let opened = open(options, now_ns)?;
+    let path = opened.path.unwrap_or_default();
+    let waiting = opened.connection.busy_timeout(BUSY_MAX);
+    waiting.and_then(|()| run(&opened.connection, &path)).map_err(|error| open_error(&path, &error))
 }
 
-/// What is told of a file that was set aside.
-pub(crate) fn quarantined(path: &Path, why: &str, aside: &Path) -> String {
+/// Returns the sentence that reports a file that was set aside.
+pub(crate) fn describe_quarantine(path: &Path, why: &str, aside: &Path) -> String {
     format!("{} was damaged ({why}): set aside as {}", path.display(), aside.display())
-}
-
-/// What has become of a file that is open as a store.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
-    /// It still is one, as far as can be told.
-    Sound,
-    /// It is damaged.
-    Damaged(String),
-    /// It is whole, but a newer program's store by now, or no store at all.
-    Another,
-}
-
-/// Judges a file through a fresh connection: what the open one holds in its cache proves nothing.
-/// `thoroughly` reads every page.
-pub(crate) fn judge(path: &Path, thoroughly: bool) -> Verdict {
-    let verdict = connect(path).and_then(|connection| {
-        harden(&connection)?;
-        match examine(&connection)? {
-            Found::Store if !thoroughly => Ok(Verdict::Sound),
-            Found::Store => {
-                let found: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
-                Ok(if found == "ok" { Verdict::Sound } else { Verdict::Damaged(found) })
-            }
-            Found::Empty => Ok(Verdict::Damaged("it was emptied".to_owned())),
-            Found::Damaged(why) => Ok(Verdict::Damaged(why)),
-            Found::Older(_) | Found::Newer(_) | Found::Foreign(_) => Ok(Verdict::Another),
-        }
-    });
-    match verdict {
-        Ok(verdict) => verdict,
-        Err(error) if class(&error) == Class::Damaged => Verdict::Damaged(error.to_string()),
-        // A lock, or a disk that does not answer, proves nothing against the file.
-        Err(_) => Verdict::Sound,
-    }
-}
-
-/// Closes a connection whose file is damaged or gone, without copying its log into anything and
-/// without deleting the log by name: another file may have that name by now.
-pub(crate) fn abandon(connection: Connection) {
-    let _ = connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
-    drop(connection);
 }
 
 fn open_in_memory(options: &StoreOptions) -> Result<Opened, OpenError> {
@@ -184,17 +131,16 @@ fn open_in_memory(options: &StoreOptions) -> Result<Opened, OpenError> {
         prepare(&mut connection, &Found::Empty, options, None)?;
         Ok(connection)
     };
-    let connection = open().map_err(|error| failed(&path, &error))?;
+    let connection = open().map_err(|error| open_error(&path, &error))?;
     Ok(Opened { connection, path: None, identity: None, notices: Vec::new() })
 }
 
 fn try_open(path: &Path, options: &StoreOptions) -> Result<(Connection, Found), OpenError> {
-    let failed = |error: rusqlite::Error| failed(path, &error);
+    let failed = |error: rusqlite::Error| open_error(path, &error);
     let mut connection = connect(path).map_err(failed)?;
-    harden(&connection).map_err(failed)?;
     let found = match examine(&connection) {
         Ok(found) => found,
-        Err(error) if class(&error) == Class::Damaged => not_a_database(path, &error),
+        Err(error) if classify(&error) == Class::Damaged => classify_headerless(path, &error),
         Err(error) => return Err(failed(error)),
     };
     if matches!(found, Found::Newer(_) | Found::Foreign(_) | Found::Damaged(_)) {
@@ -204,96 +150,14 @@ fn try_open(path: &Path, options: &StoreOptions) -> Result<(Connection, Found), 
     let file_system = (options.system.file_system)(folder);
     match prepare(&mut connection, &found, options, Some(file_system)) {
         Ok(()) => Ok((connection, found)),
-        Err(error) if class(&error) == Class::Damaged => Ok((connection, Found::Damaged(error.to_string()))),
+        Err(error) if classify(&error) == Class::Damaged => {
+            Ok((connection, Found::Damaged(error.to_string())))
+        }
         Err(error) => Err(failed(error)),
     }
 }
 
-/// A file without SQLite's header: a store whose first bytes were overwritten, or not a store at all.
-/// Nothing says which, except the name.
-fn not_a_database(path: &Path, error: &rusqlite::Error) -> Found {
-    if file::named_as_database(path) {
-        Found::Damaged(error.to_string())
-    } else {
-        Found::Foreign("is not a database".to_owned())
-    }
-}
-
-fn connect(path: &Path) -> rusqlite::Result<Connection> {
-    // An absolute path is never read as a URI, whatever the library was built to do.
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
-        | OpenFlags::SQLITE_OPEN_NOFOLLOW
-        | OpenFlags::SQLITE_OPEN_NO_MUTEX
-        | OpenFlags::SQLITE_OPEN_EXRESCODE;
-    let connection = Connection::open_with_flags(path, flags)?;
-    connection.busy_timeout(BUSY_WAIT_OPEN)?;
-    Ok(connection)
-}
-
-/// Takes from the file every means of running something in our process.
-pub(crate) fn harden(connection: &Connection) -> rusqlite::Result<()> {
-    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
-    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
-    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false)?;
-    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_FKEY, false)?;
-    // Older versions of rusqlite return nothing here, newer ones a result.
-    #[allow(clippy::let_unit_value, reason = "the versions that may be built with differ")]
-    let _ = connection.set_limit(rusqlite::limits::Limit::SQLITE_LIMIT_LENGTH, VALUE_BYTES_MAX);
-    connection.execute_batch("PRAGMA mmap_size = 0; PRAGMA temp_store = MEMORY; PRAGMA cell_size_check = ON")
-}
-
-/// The pages that SQLite keeps of the store that is written: those that a batch changes, some hundred KiB, and
-/// as many again.
-const CACHE_KIB: u32 = 1024;
-
-/// Bytes of a value or row: a hundred times the largest of ours. A planted view that computes values of
-/// a gigabyte within one instruction could not be stopped between two.
-const VALUE_BYTES_MAX: i32 = 64 << 20;
-
-/// What lies in the file that the connection is on. Reads only, and all of it at one moment: another
-/// process may be making a store of it.
-fn examine(connection: &Connection) -> rusqlite::Result<Found> {
-    let is_alone = connection.is_autocommit();
-    let _moment = is_alone.then(|| connection.unchecked_transaction()).transpose()?;
-    let number =
-        |pragma: &str| connection.query_row(&format!("PRAGMA {pragma}"), [], |row| row.get::<_, i32>(0));
-    let (application, version) = (number("application_id")?, number("user_version")?);
-    let objects: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
-    if objects == 0 && application == 0 && version == 0 {
-        return Ok(Found::Empty);
-    }
-    if application != APPLICATION_ID {
-        return Ok(Found::Foreign(format!("is another program's database (application_id {application})")));
-    }
-    if version > VERSION {
-        return Ok(Found::Newer(version));
-    }
-    if version < VERSION && !migrate::reaches(version) {
-        return Ok(Found::Foreign(format!("says schema version {version}, which never was")));
-    }
-    Ok(match altered(connection, version)? {
-        None if version < VERSION => Found::Older(version),
-        None => Found::Store,
-        Some(name) => Found::Foreign(format!("has another table or index {name} than ours")),
-    })
-}
-
-/// The first of our tables and indexes that is missing or written otherwise than that version writes it.
-/// Views, and what users have added, are not touched by the writer.
-fn altered(connection: &Connection, version: i32) -> rusqlite::Result<Option<&'static str>> {
-    let mut text =
-        connection.prepare("SELECT sql FROM sqlite_schema WHERE name = ?1 AND type IN ('table', 'index')")?;
-    for (name, expected) in schema::tables() {
-        let found: Option<Option<String>> = text.query_row([name], |row| row.get(0)).optional()?;
-        let expected = migrate::text(version, name).unwrap_or(&expected);
-        if found.flatten().as_deref() != Some(expected) {
-            return Ok(Some(name));
-        }
-    }
-    Ok(None)
-}
-
-/// Sets the connection up and brings the file to this version.
+/// Sets up the connection, and makes the file a store of this version.
 fn prepare(
     connection: &mut Connection,
     found: &Found,
@@ -307,7 +171,7 @@ fn prepare(
     };
     if !matches!(found, Found::Store) {
         let transaction = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
-        // Another process may have been faster: look again under the lock.
+        // Another process may have been faster, so the file is examined again under the lock.
         match examine(&transaction)? {
             Found::Empty => super::schema::create_in(&transaction)?,
             Found::Older(version) => migrate::run(&transaction, version)?,
@@ -318,20 +182,20 @@ fn prepare(
     bound_pages(connection, options)?;
     // Older versions of rusqlite return nothing here, newer ones a result.
     #[allow(clippy::let_unit_value, reason = "the versions that may be built with differ")]
-    let _ = connection.progress_handler(LOOK_INSTRUCTIONS, Some(look_at_clock as fn() -> bool));
+    let _ = connection.progress_handler(LOOK_INSTRUCTIONS, Some(keep_coarse_clock as fn() -> bool));
     if has_log {
         return connection.busy_timeout(BUSY_WAIT_WAL);
     }
     connection.busy_handler(Some(wait_for_lock as fn(i32) -> bool))
 }
 
-/// Called between two instructions of SQLite's; whether to stop.
-fn look_at_clock() -> bool {
+/// Moves the coarse clock on. SQLite calls it between two instructions, and the result is false so that it does not stop.
+fn keep_coarse_clock() -> bool {
     keep_coarse();
     false
 }
 
-/// Called after so many tries for a lock that another has; whether to try once more.
+/// Waits for a lock that another process holds. SQLite calls it after each of its `tries`. Returns true to try again.
 fn wait_for_lock(tries: i32) -> bool {
     keep_coarse();
     std::thread::park_timeout(COARSE_PERIOD);
@@ -339,9 +203,9 @@ fn wait_for_lock(tries: i32) -> bool {
     COARSE_PERIOD * tries.unsigned_abs() < BUSY_WAIT
 }
 
-/// A write-ahead log where memory can be shared through a file and SQLite resets it safely, the
-/// rollback journal elsewhere. NORMAL is durable against the death of the process; the loss of power
-/// may cost the last transactions, but not the file's consistency. Whether it is a write-ahead log.
+/// Sets the journal: a write-ahead log if memory can be shared through the file and SQLite resets the log safely, and a
+/// rollback journal otherwise. Returns true for a write-ahead log. NORMAL survives the death of the process; a loss of
+/// power may cost the last transactions, but not the file's consistency.
 fn set_journal(
     connection: &Connection,
     options: &StoreOptions,
@@ -355,7 +219,7 @@ fn set_journal(
     Ok(wal)
 }
 
-/// Bounds database and log as the options say, on a connection that is ready.
+/// Sets the bounds on database and log that the options name, on a connection that is ready.
 pub(crate) fn bound(connection: &Connection, options: &StoreOptions) -> rusqlite::Result<()> {
     bound_pages(connection, options)?;
     bound_log(connection, options)
@@ -376,14 +240,14 @@ fn bound_log(connection: &Connection, options: &StoreOptions) -> rusqlite::Resul
     ))
 }
 
-/// An error while opening, as the caller is told.
-pub(crate) fn failed(path: &Path, error: &rusqlite::Error) -> OpenError {
+/// Returns the error for the caller of an error while opening.
+pub(crate) fn open_error(path: &Path, error: &rusqlite::Error) -> OpenError {
     let (path, why) = (path.to_owned(), error.to_string());
-    match class(error) {
+    match classify(error) {
         Class::Busy => OpenError::Busy(path),
         Class::Full => OpenError::Full { path, why },
         Class::Unwritable => OpenError::Unwritable { path, why },
-        // SQLite says alike "cannot open" where rights are missing and where descriptors are.
+        // SQLite reports "cannot open" both if rights are missing and if the process has no descriptor left.
         Class::Transient if path.parent().is_some_and(file::refuses_files) => {
             OpenError::Unwritable { path, why }
         }

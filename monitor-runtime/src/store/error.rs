@@ -1,24 +1,26 @@
-//! What an SQLite error means to the store: one table from result code to class, and the errors that
-//! callers see. It knows nothing of files.
+//! The errors of the store, and the classes of SQLite's errors.
+//!
+//! Takes an SQLite error; gives its class by one table of result codes. Each variant of an error that callers see is
+//! something that the caller can do. It does not know what lies in a file.
 
 use std::fmt;
 use std::path::PathBuf;
 
-/// Why a store did not take a batch. Each variant is something the caller can do.
+/// The reason for which a store did not take a batch. Each variant is something that the caller can do.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum StoreError {
-    /// Another process holds the lock: wait, it is not a failure. Counts as one after 5 s.
+    /// Another process holds the lock: wait. It counts as a failure only after 5 s.
     Busy(String),
-    /// Not enough room (disk full, or the size bound reached): evict, write less, try again.
+    /// There is no room, because the disk is full or the size bound is reached: evict, write less, try again.
     Full(String),
-    /// It may pass: try again under the breaker.
+    /// The failure may pass: try again under the breaker.
     Transient(String),
-    /// The file is damaged; it was set aside (the path says where) and a new one begun: write again.
+    /// The file is damaged and was moved to this path: write again, which begins a new file.
     SetAside(PathBuf),
-    /// Rights are missing and waiting will not bring them: go on elsewhere, in the end in memory.
+    /// Rights are missing, and waiting does not help: go on at another location, in the end in memory.
     Unwritable(String),
-    /// The batch itself can never be stored: drop it, count it, go on.
+    /// The batch itself can never be stored: drop it, count its calls, go on.
     Rejected(String),
 }
 
@@ -39,32 +41,32 @@ impl fmt::Display for StoreError {
 
 impl std::error::Error for StoreError {}
 
-/// Why a store could not be opened.
+/// The reason for which a store could not be opened.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum OpenError {
-    /// No file can be made or written there, or what lies there is not ours and so are its siblings:
-    /// take the next location, in the end memory.
+    /// No file can be made or written there, or the file there and its siblings are not ours: take the next location,
+    /// in the end memory.
     Unwritable {
-        /// Where.
+        /// Path of the store.
         path: PathBuf,
-        /// Why not.
+        /// Reason.
         why: String,
     },
     /// Another process holds the lock: try again.
     Busy(PathBuf),
-    /// The disk is full, or the bound on the store is too small: try again later.
+    /// The disk is full, or the size bound of the store is too small: try again later.
     Full {
-        /// Where.
+        /// Path of the store.
         path: PathBuf,
-        /// What was reported.
+        /// Reason as it was reported.
         why: String,
     },
-    /// It may pass: try again under the breaker.
+    /// The failure may pass: try again under the breaker.
     Transient {
-        /// Where.
+        /// Path of the store.
         path: PathBuf,
-        /// What was reported.
+        /// Reason as it was reported.
         why: String,
     },
 }
@@ -100,33 +102,34 @@ impl From<OpenError> for StoreError {
     }
 }
 
-/// What to do about an SQLite error.
+/// The class of an SQLite error: what to do about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Class {
-    /// Wait; the connection stays.
+    /// Wait. The connection stays.
     Busy,
-    /// Evict and write less; the connection stays.
+    /// Evict and write less. The connection stays.
     Full,
     /// Close, open again before the next write, and count a failure.
     Transient,
     /// Confirm on a fresh connection, then set the file aside.
     Damaged,
-    /// The store's own keys are there twice: open it again, and where that does not help, set it aside.
+    /// A key that the store gives out itself is there twice: open the file again, and if that does not help, set it
+    /// aside.
     Contradicted,
-    /// Go elsewhere.
+    /// Go on at another location.
     Unwritable,
     /// Drop the batch.
     Rejected,
 }
 
-/// SQLite result codes, primary or extended, and their class; an extended code that is not listed
-/// has the class of its primary code (the low byte), and what is not listed at all may pass.
+/// The classes of SQLite's result codes, primary or extended. An extended code that is not listed has the class of its
+/// primary code (the low byte). A primary code that is not listed is [`Class::Transient`].
 const CLASSES: &[(i32, Class)] = &[
     (3, Class::Unwritable),      // PERM
     (5, Class::Busy),            // BUSY
     (6, Class::Busy),            // LOCKED
     (8, Class::Unwritable),      // READONLY
-    (1032, Class::Transient),    // READONLY_DBMOVED: the next write opens what lies there now
+    (1032, Class::Transient),    // READONLY_DBMOVED: the next write opens the file that lies there now
     (776, Class::Transient),     // READONLY_ROLLBACK: a hot journal, rolled back on opening
     (11, Class::Damaged),        // CORRUPT
     (13, Class::Full),           // FULL
@@ -144,10 +147,10 @@ const CLASSES: &[(i32, Class)] = &[
     (26, Class::Damaged),        // NOTADB
 ];
 
-/// The class of an error.
-pub(crate) fn class(error: &rusqlite::Error) -> Class {
+/// Returns the class of an error.
+pub(crate) fn classify(error: &rusqlite::Error) -> Class {
     let rusqlite::Error::SqliteFailure(failure, _) = error else {
-        // Conversions and wrong column types: another file lies behind the connection than we think.
+        // The error is a conversion or a wrong column type, so the connection has another file open than expected.
         return Class::Transient;
     };
     let listed = |code: i32| CLASSES.iter().find(|(known, _)| *known == code).map(|(_, class)| *class);
@@ -182,7 +185,7 @@ mod tests {
             (1, Class::Transient),
         ];
         for (code, class_expected) in expected {
-            assert_eq!(class(&failure(code)), class_expected, "{code}");
+            assert_eq!(classify(&failure(code)), class_expected, "{code}");
         }
     }
 }

@@ -1,10 +1,11 @@
-//! Failures by kind, counted in the batch's own transaction: rows as they come, and what the caller
-//! folded for want of room, whose counts are absolute. A group outlives the rows it was counted from.
+//! Counts failures by kind into `error_group`, in the transaction of their batch.
 //!
-//! The number of groups is bounded; what exceeds it is counted under `other`, by function and outcome.
+//! Takes failed calls, and counts of failures that got no row for want of room; gives groups, one for each function,
+//! outcome and message pattern. A group outlives the rows it was counted from. The number of groups is bounded:
+//! failures that would exceed the bound are counted in a group `other` of their function and outcome.
 
 use super::fingerprint::{fingerprint, pattern, without_message};
-use super::id_cache::Known;
+use super::id_cache::IdCache;
 use super::rows::{self, signed};
 use crate::batch::{CallRow, FoldedRow};
 use crate::limits::FOLDED_KINDS_MAX;
@@ -12,10 +13,10 @@ use crate::record::Outcome;
 use rusqlite::{Connection, OptionalExtension as _, Statement, params};
 use std::collections::HashMap;
 
-/// Pattern of the group that takes what exceeds the bound.
+/// Pattern of the group that takes failures beyond the bound on groups.
 const OTHER: &str = "other";
 
-/// What a batch adds to a group.
+/// The failures that a batch adds to a group.
 #[derive(Debug)]
 struct Addition {
     function: u32,
@@ -27,34 +28,35 @@ struct Addition {
     example: Option<i64>,
 }
 
-/// Counts the failures of a batch. `first_id` is the store's id of the first call.
+/// Counts the failures of a batch. `first_id` is the store's id of the first of its calls.
 pub(crate) fn write(
     transaction: &Connection,
-    known: &mut Known,
+    ids: &mut IdCache,
     process_id: i64,
     (calls, first_id): (&[CallRow], i64),
     folded: &[FoldedRow],
 ) -> rusqlite::Result<()> {
-    let mut additions = of_calls(known, calls, first_id);
-    add_folded(transaction, known, process_id, folded, &mut additions)?;
+    let mut additions = count_calls(ids, calls, first_id);
+    add_folded(transaction, ids, process_id, folded, &mut additions)?;
     if additions.is_empty() {
         return Ok(());
     }
-    // Functions that were never given have got made-up names.
-    rows::functions(transaction, known, process_id)?;
+    // Functions that were never given have a default name by now, and are written.
+    rows::functions(transaction, ids, process_id)?;
     let mut groups = Groups::new(transaction)?;
-    // In a fixed order, so that the same failures make the same groups where the bound cuts.
+    // The order is fixed, so that the same failures make the same groups when the bound is reached.
     let mut additions: Vec<_> = additions.into_iter().collect();
     additions.sort_unstable_by_key(|(fingerprint, addition)| (addition.first_ns, *fingerprint));
     for (fingerprint, addition) in &additions {
-        groups.add(known, *fingerprint, addition)?;
+        groups.add(ids, *fingerprint, addition)?;
     }
     Ok(())
 }
 
-fn of_calls(known: &mut Known, calls: &[CallRow], first_id: i64) -> HashMap<i64, Addition> {
+/// Counts the failures among the calls by fingerprint.
+fn count_calls(ids: &mut IdCache, calls: &[CallRow], first_id: i64) -> HashMap<i64, Addition> {
     let mut additions: HashMap<i64, Addition> = HashMap::new();
-    // Failures tend to repeat: the same text from the same function need not be taken apart again.
+    // Failures tend to repeat, so the fingerprint of the last failure is kept.
     let mut last: Option<(&CallRow, i64)> = None;
     for (call, id) in calls.iter().zip(first_id..).filter(|(call, _)| call.outcome != Outcome::Ok) {
         let same = |other: &CallRow| {
@@ -65,7 +67,7 @@ fn of_calls(known: &mut Known, calls: &[CallRow], first_id: i64) -> HashMap<i64,
             _ => {
                 let message = call.error.as_deref().unwrap_or(without_message(call.outcome));
                 let pattern = pattern(message);
-                let key = fingerprint(&known.function(call.function).name, call.outcome, &pattern);
+                let key = fingerprint(&ids.function(call.function).name, call.outcome, &pattern);
                 additions.entry(key).or_insert_with(|| Addition {
                     function: call.function,
                     outcome: call.outcome,
@@ -89,11 +91,12 @@ fn of_calls(known: &mut Known, calls: &[CallRow], first_id: i64) -> HashMap<i64,
     additions
 }
 
-/// Folded counts are absolute for the process: what it folded since the last time is added. The
-/// fingerprint is made here again, because the caller's does not know names as the store does.
+/// Adds failures that got no row. Their counts are those since the process began, so only the difference from the
+/// stored count is added. The fingerprint is made again, because the one of the row may rest on another name of the
+/// function than the store has.
 fn add_folded(
     transaction: &Connection,
-    known: &mut Known,
+    ids: &mut IdCache,
     process_id: i64,
     folded: &[FoldedRow],
     additions: &mut HashMap<i64, Addition>,
@@ -113,7 +116,7 @@ fn add_folded(
         }
         replace.execute([process_id, row.fingerprint, signed(row.count)])?;
         let pattern = pattern(&row.message);
-        let key = fingerprint(&known.function(row.function).name, row.outcome, &pattern);
+        let key = fingerprint(&ids.function(row.function).name, row.outcome, &pattern);
         let addition = additions.entry(key).or_insert_with(|| Addition {
             function: row.function,
             outcome: row.outcome,
@@ -130,7 +133,7 @@ fn add_folded(
     Ok(())
 }
 
-/// The statements over `error_group`, and how many groups there are.
+/// The statements on `error_group`, and the number of groups.
 struct Groups<'a> {
     update: Statement<'a>,
     insert: Statement<'a>,
@@ -152,18 +155,18 @@ impl<'a> Groups<'a> {
         })
     }
 
-    fn add(&mut self, known: &mut Known, key: i64, addition: &Addition) -> rusqlite::Result<()> {
+    fn add(&mut self, ids: &mut IdCache, key: i64, addition: &Addition) -> rusqlite::Result<()> {
         if self.update(key, addition)? {
             return Ok(());
         }
         if self.count < FOLDED_KINDS_MAX {
-            return self.insert(known, key, &addition.pattern, addition);
+            return self.insert(ids, key, &addition.pattern, addition);
         }
-        let other = fingerprint(&known.function(addition.function).name, addition.outcome, OTHER);
+        let other = fingerprint(&ids.function(addition.function).name, addition.outcome, OTHER);
         if self.update(other, addition)? {
             return Ok(());
         }
-        self.insert(known, other, OTHER, addition)
+        self.insert(ids, other, OTHER, addition)
     }
 
     fn update(&mut self, key: i64, addition: &Addition) -> rusqlite::Result<bool> {
@@ -173,13 +176,13 @@ impl<'a> Groups<'a> {
 
     fn insert(
         &mut self,
-        known: &Known,
+        ids: &IdCache,
         key: i64,
         pattern: &str,
         addition: &Addition,
     ) -> rusqlite::Result<()> {
         let Addition { count, first_ns, last_ns, example, .. } = addition;
-        let function_id = known.function_id(addition.function).unwrap_or_default();
+        let function_id = ids.function_id(addition.function).unwrap_or_default();
         let outcome = addition.outcome as i64;
         self.insert.execute(params![
             key,

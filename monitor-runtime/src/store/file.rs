@@ -1,8 +1,8 @@
-//! The store's file as a file: making it privately, telling it from another that took its place,
-//! naming its siblings, setting it aside. Paths go in, paths and identities come out.
+//! Makes, identifies, names and sets aside the store's file.
 //!
-//! An existing store is only ever opened by SQLite: closing a descriptor of our own would drop the
-//! locks that SQLite holds on the file in this process. So everything here goes by name.
+//! Takes paths; gives paths, identities and sizes. Every function goes by name, because an existing store is opened only
+//! by SQLite: closing a descriptor of our own would drop the locks that SQLite holds on the file in this process. The
+//! file does not read a store's content.
 
 use super::error::OpenError;
 use crate::platform::file_system;
@@ -12,44 +12,45 @@ use std::io::ErrorKind;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-/// Damaged files kept beside a store. A disk that damages one file after the other is not written to for ever.
-const SET_ASIDE_MAX: usize = 8;
+/// Damaged files that are kept beside a store. With as many, no new store is begun there, because the disk damages one
+/// file after the other.
+const QUARANTINED_MAX: usize = 8;
 
-/// Which file lies at a path.
+/// The identity of a file, whatever its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Identity {
     device: u64,
     inode: u64,
 }
 
-/// A file at a moment.
+/// The state of a file at a moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Sight {
+pub(crate) struct FileState {
     pub(crate) identity: Identity,
     pub(crate) bytes: u64,
-    /// Last change of the content, ns since the Unix epoch.
+    /// Time of the last change of the content, ns since the Unix epoch.
     pub(crate) changed_ns: i128,
 }
 
-/// Looks at a file without opening it; `None` where there is none or it cannot be seen.
-pub(crate) fn look(path: &Path) -> Option<Sight> {
+/// Returns the state of a file, which is not opened, or `None` if there is none or it cannot be seen.
+pub(crate) fn read_state(path: &Path) -> Option<FileState> {
     let found = std::fs::symlink_metadata(path).ok()?;
-    Some(Sight {
+    Some(FileState {
         identity: Identity { device: found.dev(), inode: found.ino() },
         bytes: found.len(),
         changed_ns: i128::from(found.mtime()) * 1_000_000_000 + i128::from(found.mtime_nsec()),
     })
 }
 
-/// The path made absolute, links in its folders resolved and the folder made (0700) where it is
-/// missing. The last component is left as it is: a link there is refused when it is opened.
-pub(crate) fn settle(path: &Path) -> Result<PathBuf, OpenError> {
+/// Returns the absolute path with the links in its folders resolved, and makes the folder (0700) if it is missing. The
+/// last component stays as it is: a link there is refused when it is opened.
+pub(crate) fn resolve(path: &Path) -> Result<PathBuf, OpenError> {
     let refuse = |why: String| OpenError::Unwritable { path: path.to_owned(), why };
     let name = path.file_name().ok_or_else(|| refuse("it names no file".to_owned()))?;
     let absolute = std::path::absolute(path).map_err(|error| refuse(error.to_string()))?;
     let folder = absolute.parent().ok_or_else(|| refuse("it has no folder".to_owned()))?;
-    make_folder(folder).map_err(|error| io(path, "cannot make its folder", &error))?;
-    let folder = folder.canonicalize().map_err(|error| io(path, "cannot find its folder", &error))?;
+    make_folder(folder).map_err(|error| io_error(path, "cannot make its folder", &error))?;
+    let folder = folder.canonicalize().map_err(|error| io_error(path, "cannot find its folder", &error))?;
     Ok(folder.join(name))
 }
 
@@ -62,37 +63,40 @@ fn make_folder(folder: &Path) -> std::io::Result<()> {
     std::fs::set_permissions(folder, Permissions::from_mode(0o700))
 }
 
-/// Makes an empty file (0600) where there is none, and checks what lies there otherwise: a regular
-/// file, not a link, of our own user.
-pub(crate) fn make(path: &Path) -> Result<(), OpenError> {
-    #[allow(clippy::disallowed_methods, reason = "it opens only what it makes, which nobody has locked")]
+/// Makes an empty file (0600) if there is none. Otherwise it checks the file: it has to be a regular file, not a link, of
+/// our own user.
+pub(crate) fn ensure_exists(path: &Path) -> Result<(), OpenError> {
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "it opens only a file that it makes, which nobody has locked"
+    )]
     let made =
         OpenOptions::new().write(true).create_new(true).mode(0o600).custom_flags(libc::O_NOFOLLOW).open(path);
     match made {
         // The umask may have taken even the owner's rights.
         Ok(file) => file
             .set_permissions(Permissions::from_mode(0o600))
-            .map_err(|error| io(path, "cannot make it private", &error)),
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => check(path),
-        Err(error) => Err(io(path, "cannot make it", &error)),
+            .map_err(|error| io_error(path, "cannot make it private", &error)),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => check_existing(path),
+        Err(error) => Err(io_error(path, "cannot make it", &error)),
     }
 }
 
-fn check(path: &Path) -> Result<(), OpenError> {
-    let found = std::fs::symlink_metadata(path).map_err(|error| io(path, "cannot see it", &error))?;
+fn check_existing(path: &Path) -> Result<(), OpenError> {
+    let found = std::fs::symlink_metadata(path).map_err(|error| io_error(path, "cannot see it", &error))?;
     let refuse = |why: &str| Err(OpenError::Unwritable { path: path.to_owned(), why: why.to_owned() });
     if found.is_symlink() {
-        refuse("it is a symbolic link")
+        refuse("it is a symbolic link, and only a regular file is allowed")
     } else if !found.is_file() {
         refuse("it is not a regular file")
     } else if found.uid() != file_system::effective_user() {
-        refuse("it belongs to another user")
+        refuse("it belongs to another user, and only a file of the process's user is allowed")
     } else {
         Ok(())
     }
 }
 
-fn io(path: &Path, what: &str, error: &std::io::Error) -> OpenError {
+fn io_error(path: &Path, what: &str, error: &std::io::Error) -> OpenError {
     let (path, why) = (path.to_owned(), format!("{what}: {error}"));
     match error.kind() {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => OpenError::Full { path, why },
@@ -103,7 +107,7 @@ fn io(path: &Path, what: &str, error: &std::io::Error) -> OpenError {
     }
 }
 
-/// `shop.db` beside which `label` goes: `shop.label.db`.
+/// Returns the path of a sibling: for `shop.db` and `label` it is `shop.label.db`.
 pub(crate) fn sibling(path: &Path, label: &str) -> PathBuf {
     let mut name = path.file_stem().unwrap_or_default().to_owned();
     name.push(".");
@@ -113,52 +117,54 @@ pub(crate) fn sibling(path: &Path, label: &str) -> PathBuf {
     path.with_file_name(name)
 }
 
-/// The path with something appended to its last component, as SQLite names its own files.
-pub(crate) fn beside(path: &Path, suffix: &str) -> PathBuf {
+/// Returns the path with a suffix appended to its last component, as SQLite names its own files.
+pub(crate) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = OsString::from(path);
     name.push(suffix);
     PathBuf::from(name)
 }
 
-/// Whether a file that is not a database at all is to be taken for a damaged store rather than for
-/// something else the user keeps there: by its name.
-pub(crate) fn named_as_database(path: &Path) -> bool {
+/// Returns true if the file's extension is that of a database. A file that is not a database at all then counts as a
+/// damaged store, and otherwise as a file that the user keeps there.
+pub(crate) fn has_database_extension(path: &Path) -> bool {
     let extension = path.extension().unwrap_or_default().to_ascii_lowercase();
     ["db", "db3", "sqlite", "sqlite3"].iter().any(|known| extension == *known)
 }
 
-/// Renames a damaged file, and its log with it, to `<name>.corrupt-<now>`; nothing is deleted. Another
-/// process may have done it a moment earlier: only the file seen damaged is moved, and `None` says that
-/// it does not lie there any more.
-pub(crate) fn set_aside(path: &Path, damaged: Identity, now_ns: i64) -> Result<Option<PathBuf>, OpenError> {
-    let aside = beside(path, &format!(".corrupt-{now_ns}"));
-    if look(path).is_none_or(|sight| sight.identity != damaged) {
+/// Renames a damaged file, and its log with it, to `<name>.corrupt-<now>`. Nothing is deleted. Returns the new path, or
+/// `None` if the damaged file does not lie there any more, because another process may have moved it a moment earlier.
+pub(crate) fn quarantine(path: &Path, damaged: Identity, now_ns: i64) -> Result<Option<PathBuf>, OpenError> {
+    let aside = with_suffix(path, &format!(".corrupt-{now_ns}"));
+    if read_state(path).is_none_or(|state| state.identity != damaged) {
         return Ok(None);
     }
-    if set_aside_count(path) >= SET_ASIDE_MAX {
-        let why = format!("{SET_ASIDE_MAX} damaged stores lie there already");
+    if quarantined_count(path) >= QUARANTINED_MAX {
+        let why = format!(
+            "{QUARANTINED_MAX} damaged stores lie beside it, which is the most that are kept: remove some"
+        );
         return Err(OpenError::Unwritable { path: path.to_owned(), why });
     }
-    std::fs::rename(path, &aside).map_err(|error| io(path, "cannot set the damaged file aside", &error))?;
-    if look(&aside).is_some_and(|sight| sight.identity != damaged) {
-        // Between look and rename another process put a new store there: it gets its name back,
-        // unless yet another has taken the name (a link never replaces a file).
+    std::fs::rename(path, &aside)
+        .map_err(|error| io_error(path, "cannot set the damaged file aside", &error))?;
+    if read_state(&aside).is_some_and(|state| state.identity != damaged) {
+        // Another process put a new store there just before the rename. That store gets its name back, unless another
+        // file has taken the name meanwhile (a link never replaces a file).
         if std::fs::hard_link(&aside, path).is_ok() {
             let _ = std::fs::remove_file(&aside);
         }
         return Ok(None);
     }
     for suffix in ["-wal", "-shm", "-journal"] {
-        // Missing files are the rule here, and the database itself is out of the way.
-        let _ = std::fs::rename(beside(path, suffix), beside(&aside, suffix));
+        // Most of these files are missing, and an error changes nothing: the database itself is moved.
+        let _ = std::fs::rename(with_suffix(path, suffix), with_suffix(&aside, suffix));
     }
     Ok(Some(aside))
 }
 
-/// Whether files can be made in a folder; asked only after SQLite could not make its own.
+/// Returns true if no file can be made in the folder. It is called only after SQLite could not make its own files.
 pub(crate) fn refuses_files(folder: &Path) -> bool {
     let probe = folder.join(format!(".monitor-probe-{}", std::process::id()));
-    #[allow(clippy::disallowed_methods, reason = "it is not a store's file")]
+    #[allow(clippy::disallowed_methods, reason = "the file is not a store")]
     match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&probe) {
         Ok(_) => {
             let _ = std::fs::remove_file(&probe);
@@ -168,14 +174,14 @@ pub(crate) fn refuses_files(folder: &Path) -> bool {
     }
 }
 
-fn set_aside_count(path: &Path) -> usize {
+fn quarantined_count(path: &Path) -> usize {
     let mut prefix = path.file_name().unwrap_or_default().to_owned();
     prefix.push(".corrupt-");
     let prefix = prefix.as_encoded_bytes();
     let Some(Ok(entries)) = path.parent().map(std::fs::read_dir) else { return 0 };
-    let ours = |name: &OsStr| {
+    let is_quarantined = |name: &OsStr| {
         let name = name.as_encoded_bytes();
         name.starts_with(prefix) && name[prefix.len()..].iter().all(u8::is_ascii_digit)
     };
-    entries.flatten().filter(|entry| ours(&entry.file_name())).count()
+    entries.flatten().filter(|entry| is_quarantined(&entry.file_name())).count()
 }

@@ -1,6 +1,7 @@
-//! Which failures are of one kind: a message goes in, its pattern and the fingerprint of function,
-//! outcome and pattern come out. The same text gives the same fingerprint in every run and version,
-//! and a pattern is its own pattern. Pure.
+//! Groups failures by kind.
+//!
+//! Takes a message; gives its pattern, and the fingerprint of function, outcome and pattern. The same text has the same
+//! fingerprint in every run and version, and the pattern of a pattern is the pattern itself. It is pure.
 
 use std::hash::Hasher as _;
 
@@ -8,14 +9,14 @@ use fnv::FnvHasher;
 
 use crate::record::Outcome;
 
-/// Longest pattern kept, in bytes.
+/// The longest pattern, in bytes.
 const PATTERN_BYTES_MAX: usize = 256;
 
-/// Shortest run of hexadecimal digits that is taken for an id even where it holds letters.
+/// The shortest run of hexadecimal digits that counts as an id although it has letters.
 const HEX_DIGITS_MIN: usize = 8;
 
-/// The message with what varies taken out: each number, hexadecimal id and UUID becomes `#`, each
-/// quoted text is emptied to `…` between its quotes.
+/// Returns the pattern of a message: each number, hexadecimal id and UUID becomes `#`, and each quoted text becomes `…`
+/// between its quotes.
 ///
 /// ```
 /// use monitor_runtime::store::fingerprint::pattern;
@@ -47,7 +48,7 @@ pub fn pattern(message: &str) -> String {
             (rest, before) = (&rest[first.len_utf8()..], first);
         }
     }
-    // One word alone may be longer than the bound.
+    // The last word may exceed the bound.
     let cut = (0..=PATTERN_BYTES_MAX.min(pattern.len())).rev().find(|at| pattern.is_char_boundary(*at));
     pattern.truncate(cut.unwrap_or(0));
     pattern
@@ -64,7 +65,7 @@ pub fn fingerprint(function: &str, outcome: Outcome, pattern: &str) -> i64 {
     (hasher.finish() >> 1).cast_signed()
 }
 
-/// What stands for the message of a failure that has none.
+/// Returns the message of a failure that has none of its own.
 pub(crate) fn without_message(outcome: Outcome) -> &'static str {
     match outcome {
         Outcome::Ok | Outcome::Error => "error",
@@ -73,8 +74,8 @@ pub(crate) fn without_message(outcome: Outcome) -> &'static str {
     }
 }
 
-/// Length of the quoted text that `rest` begins with. A quote inside a word, or after what became `#`,
-/// is an apostrophe.
+/// Returns the length of the quoted text that `rest` begins with. A quotation mark inside a word or after a `#` is an
+/// apostrophe.
 fn quoted(rest: &str, before: char) -> Option<usize> {
     let quote = rest.chars().next().filter(|first| matches!(first, '"' | '\'' | '`'))?;
     if belongs_to_word(before) {
@@ -94,8 +95,8 @@ fn belongs_to_word(char: char) -> bool {
     char.is_alphanumeric() || matches!(char, '#' | '_')
 }
 
-/// Length of the word that `rest` begins with; hyphens belong to it where letters or digits follow, so
-/// that a UUID is one word.
+/// Returns the length of the word that `rest` begins with. A hyphen before a letter or digit belongs to the word, so a
+/// UUID is one word.
 fn word(rest: &str) -> usize {
     let mut chars = rest.char_indices().peekable();
     while let Some((at, char)) = chars.next() {
@@ -116,7 +117,7 @@ fn is_id(word: &str) -> bool {
     digits > 0 && (prefixed || (hexadecimal + hyphens == word.len() && hexadecimal >= HEX_DIGITS_MIN))
 }
 
-/// A word that is no id keeps its letters; its runs of digits become `#` (`row17` is `row#`).
+/// Appends a word that is not an id. Its letters stay, and its runs of digits become `#` (`row17` becomes `row#`).
 fn push_word(pattern: &mut String, word: &str) {
     let mut in_number = false;
     for char in word.chars() {

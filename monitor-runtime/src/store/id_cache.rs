@@ -1,29 +1,29 @@
-//! From the ids of this process to those of the store: every function and thread the store was given,
-//! and the id under which the file that is open now has it, if it has.
+//! The ids that functions and threads of this process have in the open file.
 //!
-//! Functions and threads are given once; a new file needs them all again, so they are kept. Ids given
-//! out in a transaction that fails are taken back. This file knows no SQL.
+//! Takes functions and threads, each of which the collector gives once; gives the store's ids, and the rows that the
+//! open file does not have yet. All rows are kept, because a new file needs them all again. Ids that were given out in
+//! a transaction that fails are taken back. It does not write anything.
 
 use crate::batch::{CallRow, FunctionRow, ThreadRow};
 use crate::limits::{FUNCTIONS_MAX, THREADS_KNOWN_MAX};
 use std::collections::{HashMap, HashSet, VecDeque};
 
-/// How far after its thread's base a start may lie: 2^47 ns, 39 hours, still takes 6 bytes.
+/// The largest distance of a call's start from its segment's base: 2^47 ns, 39 hours, which SQLite stores in 6 bytes.
 const BASE_REACH_NS: i64 = 1 << 47;
 
-/// A thread as the open file has it.
+/// A stretch of a thread's life: a row of the table `thread`, to whose base the numbers of its calls are relative.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Lane {
+pub(crate) struct ThreadSegment {
     pub(crate) id: i64,
     pub(crate) base_ns: i64,
     pub(crate) span_base: i64,
-    /// Last call written under it.
+    /// Id of the last call that was written with it.
     pub(crate) last_call: i64,
 }
 
-impl Lane {
-    /// Whether the call began near enough after the base; one that began long before it still may use
-    /// the lane, at the price of two bytes.
+impl ThreadSegment {
+    /// Returns true if the call began dense enough after the base. A call that began long before it may use the segment
+    /// as well: its start then takes two bytes more.
     pub(crate) fn reaches(&self, call: &CallRow) -> bool {
         call.start_ns.checked_sub(self.base_ns).is_some_and(|far| far < BASE_REACH_NS)
     }
@@ -32,71 +32,72 @@ impl Lane {
 #[derive(Debug)]
 struct Thread {
     row: ThreadRow,
-    lane: Option<Lane>,
+    segment: Option<ThreadSegment>,
 }
 
 impl Thread {
-    /// What is forgotten first: threads whose name would be made up again, those that called longest ago.
+    /// Returns the order in which threads are forgotten: first threads with a default name, which can be made again,
+    /// and among equals the thread whose last call is the oldest.
     fn worth(&self) -> (bool, i64) {
-        (self.row.name != made_up(self.row.id), self.lane.map_or(0, |lane| lane.last_call))
+        (self.row.name != default_name(self.row.id), self.segment.map_or(0, |segment| segment.last_call))
     }
 }
 
-/// Lanes whose threads were forgotten: in the file, those of this process up to this id that are not known.
+/// Segments of forgotten threads: all segments of this process up to an id, except those of remembered threads.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Left {
+pub(crate) struct ForgottenSegments {
     pub(crate) last_id: i64,
-    /// No call of theirs comes behind this one.
+    /// Id of the last call that was written with any of them.
     last_call: i64,
 }
 
-/// Ids in the open file by id in the process, 0 for none. Every call asks for one, so those that are
-/// counted up from 1, as they should be, are found by their position.
+/// The store's ids by the process's ids; 0 stands for none. Every call looks one up, so ids that are counted up from
+/// 1, as the process gives them out, are found by their position.
 #[derive(Debug, Default)]
 struct Ids {
-    near: Vec<i64>,
-    far: HashMap<u32, i64>,
+    dense: Vec<i64>,
+    sparse: HashMap<u32, i64>,
 }
 
 impl Ids {
     fn get(&self, id: u32) -> Option<i64> {
-        let near = self.near.get(id as usize).copied();
-        near.or_else(|| self.far.get(&id).copied()).filter(|stored| *stored != 0)
+        let dense = self.dense.get(id as usize).copied();
+        dense.or_else(|| self.sparse.get(&id).copied()).filter(|stored| *stored != 0)
     }
 
     fn set(&mut self, id: u32, stored: i64) {
         let at = id as usize;
         if at >= FUNCTIONS_MAX {
-            self.far.insert(id, stored);
+            self.sparse.insert(id, stored);
             return;
         }
-        if self.near.len() <= at {
-            self.near.resize(at + 1, 0);
+        if self.dense.len() <= at {
+            self.dense.resize(at + 1, 0);
         }
-        self.near[at] = stored;
+        self.dense[at] = stored;
     }
 }
 
-/// The store's memory of what it was given.
+/// Every function and thread that the store was given, with its id in the open file.
 #[derive(Debug, Default)]
-pub(crate) struct Known {
+pub(crate) struct IdCache {
     functions: HashMap<u32, FunctionRow>,
     function_ids: Ids,
     threads: HashMap<u32, Thread>,
-    /// Oldest first.
-    left: VecDeque<Left>,
+    /// Segments of forgotten threads, oldest first.
+    forgotten: VecDeque<ForgottenSegments>,
     /// Functions that the open file does not have yet.
     missing: Vec<u32>,
-    /// The day last entered in the calendar.
+    /// The last day that was entered into the calendar.
     day: Option<i64>,
-    /// Written, or to be written, in the transaction under way; given a lane in it.
-    fresh_functions: Vec<u32>,
-    fresh_threads: Vec<u32>,
+    /// Functions that the current transaction writes, and threads that it began a segment of.
+    uncommitted_functions: Vec<u32>,
+    uncommitted_threads: Vec<u32>,
 }
 
-impl Known {
-    /// Takes in what a batch brings. A function given again is written again, as its rate may differ.
-    pub(crate) fn learn(&mut self, functions: &[FunctionRow], threads: &[ThreadRow]) {
+impl IdCache {
+    /// Remembers the functions and threads of a batch. A function that changed is written again.
+    pub(crate) fn remember(&mut self, functions: &[FunctionRow], threads: &[ThreadRow]) {
         for row in functions {
             if self.functions.get(&row.id) != Some(row) {
                 self.functions.insert(row.id, row.clone());
@@ -104,7 +105,7 @@ impl Known {
             }
         }
         for row in threads {
-            self.threads.entry(row.id).or_insert_with(|| Thread { row: row.clone(), lane: None });
+            self.threads.entry(row.id).or_insert_with(|| Thread { row: row.clone(), segment: None });
         }
         if self.threads.len() > THREADS_KNOWN_MAX {
             let new: HashSet<u32> = threads.iter().map(|row| row.id).collect();
@@ -112,27 +113,30 @@ impl Known {
         }
     }
 
-    /// Forgets half of the threads, but none of these.
+    /// Forgets half of the threads, except the new ones.
     fn forget_threads(&mut self, new: &HashSet<u32>) {
         let old = self.threads.iter().filter(|(id, _)| !new.contains(id));
         let mut old: Vec<_> = old.map(|(id, thread)| (thread.worth(), *id)).collect();
         old.sort_unstable();
         old.truncate(self.threads.len() - THREADS_KNOWN_MAX / 2);
-        let gone: Vec<Lane> = old.iter().filter_map(|(_, id)| self.threads.remove(id)?.lane).collect();
-        let Some(last_id) = gone.iter().map(|lane| lane.id).max() else { return };
-        // Those left before may reach over lanes that go only now: they have to wait for these, and whoever
-        // comes later for them.
+        let gone: Vec<ThreadSegment> =
+            old.iter().filter_map(|(_, id)| self.threads.remove(id)?.segment).collect();
+        let Some(last_id) = gone.iter().map(|segment| segment.id).max() else { return };
+        // An earlier entry covers every segment up to its id, including segments that are forgotten only now. So it has
+        // to wait for their calls, and each later entry has to wait for the entries before it.
         let mut last_call = 0;
-        for left in self.left.iter_mut().chain([&mut Left { last_id, last_call: 0 }]) {
-            let within = gone.iter().filter(|lane| lane.id <= left.last_id).map(|lane| lane.last_call);
-            left.last_call = within.fold(left.last_call.max(last_call), i64::max);
-            last_call = left.last_call;
+        for entry in self.forgotten.iter_mut().chain([&mut ForgottenSegments { last_id, last_call: 0 }]) {
+            let within =
+                gone.iter().filter(|segment| segment.id <= entry.last_id).map(|segment| segment.last_call);
+            entry.last_call = within.fold(entry.last_call.max(last_call), i64::max);
+            last_call = entry.last_call;
         }
-        self.left.push_back(Left { last_id, last_call });
+        self.forgotten.push_back(ForgottenSegments { last_id, last_call });
     }
 
-    /// Gives functions that the store has the rate that stands there: who gave them does not know it.
-    pub(crate) fn keep_rates(&mut self, connection: &rusqlite::Connection) -> rusqlite::Result<()> {
+    /// Takes over the stored sampling rates of functions that are not written yet, because a recoverer does not know
+    /// these rates.
+    pub(crate) fn keep_stored_rates(&mut self, connection: &rusqlite::Connection) -> rusqlite::Result<()> {
         let mut select = connection
             .prepare("SELECT sample_rate FROM function WHERE name = ?1 AND file = ?2 AND line = ?3")?;
         for id in &self.missing {
@@ -145,29 +149,29 @@ impl Known {
         Ok(())
     }
 
-    /// The function of that id, made up where it was never given.
+    /// Returns the function of that id. A function that was never given gets a default name.
     pub(crate) fn function(&mut self, id: u32) -> &FunctionRow {
         let missing = &mut self.missing;
         self.functions.entry(id).or_insert_with(|| {
             missing.push(id);
-            unnamed(id)
+            default_function(id)
         })
     }
 
-    /// Whether a day is another than that last entered; it counts as entered from now on.
+    /// Returns true if this is not the day that was entered last. From now on the day counts as entered.
     pub(crate) fn is_new_day(&mut self, day: i64) -> bool {
         self.day.replace(day) != Some(day)
     }
 
-    /// Its id in the open file.
+    /// Returns a function's id in the open file.
     pub(crate) fn function_id(&self, id: u32) -> Option<i64> {
         self.function_ids.get(id)
     }
 
-    /// Functions that the open file does not have yet; they count as written from now on, unless the
-    /// transaction fails, however far it got with them.
+    /// Returns the functions that the open file does not have yet. From now on they count as written, unless the
+    /// transaction fails: then all of them are missing again, however many of them it wrote.
     pub(crate) fn take_missing(&mut self) -> Vec<u32> {
-        self.fresh_functions.extend(&self.missing);
+        self.uncommitted_functions.extend(&self.missing);
         std::mem::take(&mut self.missing)
     }
 
@@ -175,15 +179,14 @@ impl Known {
         self.function_ids.set(id, stored);
     }
 
-    /// The lane for a call, where the open file has one that reaches it; it is noted as used up to
-    /// `last_call`.
-    pub(crate) fn lane(&mut self, call: &CallRow, last_call: i64) -> Option<Lane> {
-        let lane = self.threads.get_mut(&call.thread)?.lane.as_mut()?;
-        lane.last_call = lane.last_call.max(last_call);
-        lane.reaches(call).then_some(*lane)
+    /// Returns the segment of a call's thread if it reaches the call, and notes that calls up to `last_call` use it.
+    pub(crate) fn segment_for(&mut self, call: &CallRow, last_call: i64) -> Option<ThreadSegment> {
+        let segment = self.threads.get_mut(&call.thread)?.segment.as_mut()?;
+        segment.last_call = segment.last_call.max(last_call);
+        segment.reaches(call).then_some(*segment)
     }
 
-    /// The thread of a call, made up where it was never given.
+    /// Returns the thread of a call. A thread that was never given gets a default name.
     pub(crate) fn thread(&mut self, call: &CallRow) -> &ThreadRow {
         &self
             .threads
@@ -191,89 +194,89 @@ impl Known {
             .or_insert_with(|| Thread {
                 row: ThreadRow {
                     id: call.thread,
-                    name: made_up(call.thread),
+                    name: default_name(call.thread),
                     prefix: u32::try_from(call.span_id >> 32).unwrap_or(0),
                 },
-                lane: None,
+                segment: None,
             })
             .row
     }
 
-    pub(crate) fn set_lane(&mut self, thread: u32, lane: Lane) {
-        if let Some(known) = self.threads.get_mut(&thread) {
-            known.lane = Some(lane);
-            self.fresh_threads.push(thread);
+    pub(crate) fn set_segment(&mut self, thread: u32, segment: ThreadSegment) {
+        if let Some(found) = self.threads.get_mut(&thread) {
+            found.segment = Some(segment);
+            self.uncommitted_threads.push(thread);
         }
     }
 
-    /// Lanes whose calls all lie below `first_call`.
-    pub(crate) fn lanes_unused_before(&self, first_call: i64) -> Vec<i64> {
-        let lanes = self.threads.values().filter_map(|thread| thread.lane);
-        lanes.filter(|lane| lane.last_call < first_call).map(|lane| lane.id).collect()
+    /// Returns the segments all of whose calls have ids below `first_call`.
+    pub(crate) fn unused_segments(&self, first_call: i64) -> Vec<i64> {
+        let segments = self.threads.values().filter_map(|thread| thread.segment);
+        segments.filter(|segment| segment.last_call < first_call).map(|segment| segment.id).collect()
     }
 
-    /// Lanes of forgotten threads whose calls all lie below `first_call`.
-    pub(crate) fn left_unused_before(&self, first_call: i64) -> Option<Left> {
-        self.left.front().copied().filter(|left| left.last_call < first_call)
+    /// Returns the oldest entry of forgotten segments if all their calls have ids below `first_call`.
+    pub(crate) fn unused_forgotten(&self, first_call: i64) -> Option<ForgottenSegments> {
+        self.forgotten.front().copied().filter(|entry| entry.last_call < first_call)
     }
 
-    /// The lanes of threads that are known.
-    pub(crate) fn lane_ids(&self) -> HashSet<i64> {
-        self.threads.values().filter_map(|thread| Some(thread.lane?.id)).collect()
+    /// Returns the segments of remembered threads.
+    pub(crate) fn segment_ids(&self) -> HashSet<i64> {
+        self.threads.values().filter_map(|thread| Some(thread.segment?.id)).collect()
     }
 
-    /// The file has no more of the first of these lanes.
-    pub(crate) fn drop_left(&mut self) {
-        self.left.pop_front();
+    /// Removes the oldest entry of forgotten segments, because the file has none of them any more.
+    pub(crate) fn drop_forgotten(&mut self) {
+        self.forgotten.pop_front();
     }
 
-    /// Forgets lanes that the file no longer has.
-    pub(crate) fn drop_lanes(&mut self, ids: &[i64]) {
+    /// Removes segments that the file does not have any more.
+    pub(crate) fn drop_segments(&mut self, ids: &[i64]) {
         let ids: HashSet<i64> = ids.iter().copied().collect();
         for thread in self.threads.values_mut() {
-            if thread.lane.is_some_and(|lane| ids.contains(&lane.id)) {
-                thread.lane = None;
+            if thread.segment.is_some_and(|segment| ids.contains(&segment.id)) {
+                thread.segment = None;
             }
         }
     }
 
-    /// The transaction was committed: its ids hold.
-    pub(crate) fn committed(&mut self) {
-        self.fresh_functions.clear();
-        self.fresh_threads.clear();
+    /// Keeps the ids of the current transaction, which was committed.
+    pub(crate) fn commit(&mut self) {
+        self.uncommitted_functions.clear();
+        self.uncommitted_threads.clear();
     }
 
-    /// The transaction failed: its ids were never given out.
-    pub(crate) fn rolled_back(&mut self) {
+    /// Takes back the ids of the current transaction, which failed.
+    pub(crate) fn roll_back(&mut self) {
         self.day = None;
-        for id in self.fresh_functions.drain(..) {
+        for id in self.uncommitted_functions.drain(..) {
             self.function_ids.set(id, 0);
             self.missing.push(id);
         }
-        for id in self.fresh_threads.drain(..) {
-            if let Some(known) = self.threads.get_mut(&id) {
-                known.lane = None;
+        for id in self.uncommitted_threads.drain(..) {
+            if let Some(found) = self.threads.get_mut(&id) {
+                found.segment = None;
             }
         }
     }
 
-    /// Another file is open, which has none of it.
+    /// Removes all ids and keeps all rows, because another file is open now.
     pub(crate) fn forget_ids(&mut self) {
         self.function_ids = Ids::default();
         self.day = None;
-        self.threads.values_mut().for_each(|known| known.lane = None);
-        self.left.clear();
+        self.threads.values_mut().for_each(|thread| thread.segment = None);
+        self.forgotten.clear();
         self.missing = self.functions.keys().copied().collect();
-        self.committed();
+        self.commit();
     }
 }
 
-/// The name of a thread that has none.
-fn made_up(id: u32) -> String {
+/// Returns the name of a thread that has none.
+fn default_name(id: u32) -> String {
     format!("thread-{id}")
 }
 
-fn unnamed(id: u32) -> FunctionRow {
+fn default_function(id: u32) -> FunctionRow {
     FunctionRow {
         id,
         name: format!("function-{id}"),
@@ -290,48 +293,48 @@ mod tests {
 
     #[test]
     fn threads_that_called_longest_ago_are_forgotten_and_what_they_leave_waits_for_their_last_call() {
-        let mut known = Known::default();
+        let mut ids = IdCache::default();
         let thread = |id: u32, name: &str| ThreadRow { id, name: name.to_owned(), prefix: id };
-        let lane = |id, last_call| Lane { id, base_ns: 0, span_base: 0, last_call };
+        let segment = |id, last_call| ThreadSegment { id, base_ns: 0, span_base: 0, last_call };
         let count = u32::try_from(THREADS_KNOWN_MAX).unwrap();
-        known.learn(&[], &[thread(1, "main"), thread(2, "thread-2")]);
-        known.set_lane(1, lane(1, 1));
-        known.set_lane(2, lane(2, 1_000_000));
+        ids.remember(&[], &[thread(1, "main"), thread(2, "thread-2")]);
+        ids.set_segment(1, segment(1, 1));
+        ids.set_segment(2, segment(2, 1_000_000));
         for id in 3..=count + 1 {
-            known.learn(&[], &[thread(id, &made_up(id))]);
-            known.set_lane(id, lane(i64::from(id), i64::from(id)));
+            ids.remember(&[], &[thread(id, &default_name(id))]);
+            ids.set_segment(id, segment(i64::from(id), i64::from(id)));
         }
-        assert_eq!(known.threads.len(), THREADS_KNOWN_MAX / 2);
+        assert_eq!(ids.threads.len(), THREADS_KNOWN_MAX / 2);
         for id in [1, 2, count, count + 1] {
-            assert!(known.threads.contains_key(&id), "{id}");
+            assert!(ids.threads.contains_key(&id), "{id}");
         }
-        let left = known.left[0];
-        assert_eq!((known.left.len(), left.last_id), (1, left.last_call));
-        assert!(known.left_unused_before(left.last_call).is_none());
-        assert_eq!(known.left_unused_before(left.last_call + 1).unwrap().last_id, left.last_id);
-        // The second has a lane from before, and goes only now.
+        let left = ids.forgotten[0];
+        assert_eq!((ids.forgotten.len(), left.last_id), (1, left.last_call));
+        assert!(ids.unused_forgotten(left.last_call).is_none());
+        assert_eq!(ids.unused_forgotten(left.last_call + 1).unwrap().last_id, left.last_id);
+        // Thread 2 has an early segment but a late call, so it is forgotten only now.
         for id in count + 2..2 * count {
-            known.learn(&[], &[thread(id, &made_up(id))]);
-            known.set_lane(id, lane(i64::from(id), 2_000_000));
+            ids.remember(&[], &[thread(id, &default_name(id))]);
+            ids.set_segment(id, segment(i64::from(id), 2_000_000));
         }
-        assert!(!known.threads.contains_key(&2) && known.threads.contains_key(&1));
-        assert!(known.left.len() > 1 && known.left_unused_before(1_000_000).is_none());
+        assert!(!ids.threads.contains_key(&2) && ids.threads.contains_key(&1));
+        assert!(ids.forgotten.len() > 1 && ids.unused_forgotten(1_000_000).is_none());
     }
 
     #[test]
     fn functions_of_a_transaction_that_failed_midway_are_all_missing_again() {
-        let mut known = Known::default();
-        known.learn(&[unnamed(1), unnamed(2), unnamed(3)], &[]);
-        assert_eq!(known.take_missing(), [1, 2, 3]);
-        known.set_function_id(1, 11);
-        known.rolled_back();
-        assert_eq!(known.function_id(1), None);
-        assert_eq!(known.take_missing(), [1, 2, 3]);
+        let mut ids = IdCache::default();
+        ids.remember(&[default_function(1), default_function(2), default_function(3)], &[]);
+        assert_eq!(ids.take_missing(), [1, 2, 3]);
+        ids.set_function_id(1, 11);
+        ids.roll_back();
+        assert_eq!(ids.function_id(1), None);
+        assert_eq!(ids.take_missing(), [1, 2, 3]);
         for id in 1..=3 {
-            known.set_function_id(id, 10 + i64::from(id));
+            ids.set_function_id(id, 10 + i64::from(id));
         }
-        known.committed();
-        known.rolled_back();
-        assert_eq!((known.function_id(3), known.take_missing().len()), (Some(13), 0));
+        ids.commit();
+        ids.roll_back();
+        assert_eq!((ids.function_id(3), ids.take_missing().len()), (Some(13), 0));
     }
 }

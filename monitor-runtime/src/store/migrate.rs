@@ -1,19 +1,22 @@
-//! From an older schema to this one: each step takes a store from one version to the next, all of
-//! them in the caller's transaction, so that a store is never seen halfway.
+//! Migrates a store from an older schema version to this one.
+//!
+//! Takes a connection and the version of its file; gives a file of this version. Each step leads from one version to
+//! the next, and all steps run in the caller's transaction, so nobody ever sees a store between two versions. The texts of
+//! a step never change, even where they repeat those of a table of today, because that table may change.
 
 use super::schema::{self, VERSION};
 use rusqlite::Connection;
 
-/// A step: the version it starts from and the statements that lead to the next one.
+/// A step: the version that it starts from, and the statements that lead to the next version.
 type Step = (i32, &'static str);
 
-/// Every step there is, oldest first. Version 1 is the first schema.
+/// All steps, oldest first. Version 1 is the first schema.
 const STEPS: &[Step] = &[(1, HISTOGRAMS_OF_WINDOWS)];
 
-/// Tables and indexes that an older version had otherwise: the last version that did, name, text.
+/// Tables and indexes that had another text in older versions: the last version with that text, name, text.
 const BEFORE: &[(i32, &str, &str)] = &[(1, "latency_window", WINDOWS_1)];
 
-/// The table of windows as version 1 had it.
+/// The table of windows in version 1.
 const WINDOWS_1: &str = "CREATE TABLE latency_window (
   window INTEGER NOT NULL,
   function_id INTEGER NOT NULL,
@@ -31,8 +34,9 @@ const WINDOWS_1: &str = "CREATE TABLE latency_window (
   PRIMARY KEY (window, function_id, process_id)
 ) STRICT, WITHOUT ROWID";
 
-/// Windows get a histogram, and one row that is shown where several processes share one. Those that are
-/// there have none, so what they share stays the mean of their percentiles. `total` cannot overflow.
+/// Adds a histogram to windows, and one row that is shown for a window that several processes share. Stored windows have
+/// no histogram, so the percentiles of a shared one are the mean of those of its processes. `total` is used because it
+/// cannot overflow.
 const HISTOGRAMS_OF_WINDOWS: &str = "
 CREATE TABLE latency_window_1 AS SELECT * FROM latency_window;
 DROP TABLE latency_window;
@@ -67,13 +71,13 @@ SELECT window, function_id, 0, 1, CAST(total(calls) AS INTEGER), CAST(total(erro
 FROM latency_window_1 GROUP BY window, function_id HAVING count(*) > 1;
 DROP TABLE latency_window_1;";
 
-/// Whether steps lead from a version to this one.
-pub(crate) fn reaches(version: i32) -> bool {
-    leads(STEPS, version, VERSION)
+/// Returns true if steps lead from a version to this one.
+pub(crate) fn is_possible_from(version: i32) -> bool {
+    has_every_step(STEPS, version, VERSION)
 }
 
-/// Runs the steps from a version to this one and says so in the file. Views and what explains them follow
-/// from the version, and are made anew.
+/// Runs the steps from a version to this one and writes the new version into the file. Views and their explanations
+/// are created anew.
 pub(crate) fn run(connection: &Connection, version: i32) -> rusqlite::Result<()> {
     for (view, _) in schema::views() {
         connection.execute_batch(&format!("DROP VIEW IF EXISTS {view}"))?;
@@ -83,13 +87,13 @@ pub(crate) fn run(connection: &Connection, version: i32) -> rusqlite::Result<()>
     schema::create_views(connection)
 }
 
-/// A table or index as that version has it, where this one has it otherwise.
-pub(crate) fn text(version: i32, name: &str) -> Option<&'static str> {
+/// Returns the text of a table or index in that version, or `None` if it is today's text.
+pub(crate) fn old_text(version: i32, name: &str) -> Option<&'static str> {
     let mut before = BEFORE.iter().filter(|(last, table, _)| version <= *last && *table == name);
     before.next().map(|(_, _, text)| *text)
 }
 
-fn leads(steps: &[Step], from: i32, to: i32) -> bool {
+fn has_every_step(steps: &[Step], from: i32, to: i32) -> bool {
     (from..to).all(|version| steps.iter().any(|(start, _)| *start == version))
 }
 
@@ -170,8 +174,8 @@ mod tests {
 
     #[test]
     fn a_gap_in_the_steps_leads_nowhere() {
-        assert!(leads(TWO, 1, 3) && leads(TWO, 3, 3));
-        assert!(!leads(TWO, 0, 3) && !leads(TWO, 1, 4));
-        assert!(reaches(VERSION) && !reaches(0));
+        assert!(has_every_step(TWO, 1, 3) && has_every_step(TWO, 3, 3));
+        assert!(!has_every_step(TWO, 0, 3) && !has_every_step(TWO, 1, 4));
+        assert!(is_possible_from(VERSION) && !is_possible_from(0));
     }
 }

@@ -1,19 +1,21 @@
-//! Processes in the store: entering one, how far it has got, which of them have died. Statements only,
-//! within transactions that others open and commit.
+//! Enters processes into the store, reads their progress, and marks those that died.
+//!
+//! Takes a process and the time; gives its id in the store. The caller opens and commits the transaction.
 
 use crate::batch::ProcessRow;
 use crate::platform::liveness;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-/// How far a process has got in the open file.
+/// The progress of a process in the open file.
 #[derive(Debug)]
 pub(crate) struct Progress {
     pub(crate) process_id: i64,
+    /// Number of the last batch that was committed.
     pub(crate) sequence: i64,
     pub(crate) ending: String,
 }
 
-/// Reads it; `None` where the file does not know the process.
+/// Reads the progress of a process. Returns `None` if the file does not have the process.
 pub(crate) fn progress(transaction: &Connection, run_uuid: &str) -> rusqlite::Result<Option<Progress>> {
     transaction
         .query_row(
@@ -25,7 +27,7 @@ pub(crate) fn progress(transaction: &Connection, run_uuid: &str) -> rusqlite::Re
         .optional()
 }
 
-/// Enters a process, or takes its entry up again.
+/// Enters a process, or marks its entry as running again. Returns the process's id in the store.
 pub(crate) fn enter(
     transaction: &Connection,
     process: &ProcessRow,
@@ -49,14 +51,14 @@ pub(crate) fn enter(
     )
 }
 
-/// Puts right that another process took this one for dead.
+/// Marks a process as running again, because another process took it for dead.
 pub(crate) fn revive(transaction: &Connection, process_id: i64) -> rusqlite::Result<()> {
     transaction
         .execute("UPDATE process SET ending = 'running', ended_ns = NULL WHERE id = ?1", [process_id])
         .map(|_| ())
 }
 
-/// Marks processes of this host that are said to be running and are not.
+/// Marks processes as crashed that are entered as running and do not run any more.
 pub(crate) fn mark_crashed(
     transaction: &Connection,
     process: &ProcessRow,

@@ -1,10 +1,13 @@
-//! Reading a store: a path goes in, a read-only connection on a store of this version comes out, or the
-//! reason why not. The file may have been planted: nothing that it brings runs, and a query can be
-//! stopped. Reading disturbs no writer and needs none to be alive.
+//! Opens a store for reading.
+//!
+//! Takes a path; gives a read-only connection to a store of this version or an older one, or the reason why there is none.
+//! The file may have been planted by an attacker, so nothing that it brings runs, and a query can be stopped. A reader
+//! does not disturb a writer, and does not need one to be alive.
 
-use super::connection::{harden, name_successor};
-use super::error::{Class, class};
+use super::error::{Class, classify};
+use super::examine::name_successor;
 use super::file;
+use super::harden::harden;
 use super::schema::{APPLICATION_ID, VERSION};
 use rusqlite::{Connection, OpenFlags};
 use std::fmt::{self, Write as _};
@@ -12,47 +15,47 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// How long a reader waits for a lock: only recovery after a crash takes one.
+/// The time for which a reader waits for a lock, which only recovery after a crash takes.
 const BUSY_WAIT: Duration = Duration::from_secs(2);
 
-/// SQLite instructions between two looks whether a query is to stop: about 0.1 ms.
+/// SQLite instructions between two questions whether a query should stop: about 0.1 ms.
 const LOOK_INSTRUCTIONS: i32 = 10_000;
 
-/// Why a store cannot be read.
+/// The reason for which a store cannot be read.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum QueryError {
-    /// Nothing lies there.
+    /// There is no file at this path.
     Missing(PathBuf),
-    /// It cannot be opened: rights, a symbolic link, a folder.
+    /// The file cannot be opened: rights are missing, or it is a symbolic link or a folder.
     Unreadable {
-        /// Where.
+        /// Path of the store.
         path: PathBuf,
-        /// Why not.
+        /// Reason.
         why: String,
     },
-    /// The file is no SQLite database, or a damaged one.
+    /// The file is not an SQLite database, or a damaged one.
     NotADatabase {
-        /// Where.
+        /// Path of the store.
         path: PathBuf,
-        /// What was reported.
+        /// Reason as it was reported.
         why: String,
     },
-    /// A database, but of another program.
+    /// The file is a database of another program.
     Foreign {
-        /// Where.
+        /// Path of the store.
         path: PathBuf,
-        /// What it says it is.
+        /// Application id in the file.
         application_id: i32,
     },
-    /// Written by a newer version.
+    /// The file was written by a newer version.
     Newer {
-        /// Where.
+        /// Path of the store.
         path: PathBuf,
-        /// Its version.
+        /// Schema version of the file.
         found: i32,
     },
-    /// A writer holds the file for itself.
+    /// A writer holds a lock that keeps readers out.
     Busy(PathBuf),
 }
 
@@ -109,7 +112,7 @@ fn open_connection(path: &Path) -> rusqlite::Result<Connection> {
     attempt.or_else(|error| attempt_immutable(path, error)).map(|attempt| attempt.connection)
 }
 
-/// Opens a store for reading. A store whose writer was killed is brought to its last commit on the way.
+/// Opens a store for reading. If its writer was killed, the store is brought to its last commit first.
 ///
 /// A store on a read-only file system, or in a folder that this user may not write, is read as immutable if no
 /// write-ahead log lies beside it: SQLite needs to write an index of the log otherwise.
@@ -117,14 +120,14 @@ fn open_connection(path: &Path) -> rusqlite::Result<Connection> {
 /// # Errors
 /// See [`QueryError`].
 pub fn open_read_only(path: &Path) -> Result<Connection, QueryError> {
-    let path = settle(path)?;
+    let path = resolve(path)?;
     let read_only = OpenFlags::SQLITE_OPEN_READ_ONLY;
     let opened = attempt(&path, read_only);
     match opened {
-        // What a crash left (a journal to roll back, a log without its index in a folder of ours) takes
-        // the right to write once; then the file opens read-only.
+        // A crash may leave a journal to roll back, or a log without its index in a folder of ours. Then the file has to
+        // be opened for writing once, and can be opened read-only afterwards.
         Err(error)
-            if matches!(class(&error), Class::Unwritable | Class::Transient) && recover(&path).is_ok() =>
+            if matches!(classify(&error), Class::Unwritable | Class::Transient) && recover(&path).is_ok() =>
         {
             attempt(&path, read_only)
         }
@@ -138,8 +141,8 @@ pub fn open_read_only(path: &Path) -> Result<Connection, QueryError> {
 /// Opens the file as one that nobody changes, if the error says that it cannot be opened for want of rights and
 /// no log or journal lies beside it; returns the error otherwise, because a commit may be in the log alone.
 fn attempt_immutable(path: &Path, error: rusqlite::Error) -> rusqlite::Result<Attempt> {
-    let is_refused = matches!(class(&error), Class::Unwritable | Class::Transient);
-    if !is_refused || LOGS.iter().any(|log| has_content(&file::beside(path, log))) {
+    let is_refused = matches!(classify(&error), Class::Unwritable | Class::Transient);
+    if !is_refused || LOGS.iter().any(|log| has_content(&file::with_suffix(path, log))) {
         return Err(error);
     }
     let mut uri = String::from("file:");
@@ -162,8 +165,8 @@ fn has_content(path: &Path) -> bool {
     std::fs::symlink_metadata(path).is_ok_and(|data| data.len() > 0)
 }
 
-/// Stops a query on this connection, with `SQLITE_INTERRUPT`, as soon as `enough` says so: a deadline
-/// that has passed, a user who has gone.
+/// Stops a query on this connection with `SQLITE_INTERRUPT` as soon as `enough` returns true, because a deadline has
+/// passed, say, or a user has gone.
 pub fn stop_when(
     connection: &mut Connection,
     enough: impl FnMut() -> bool + Send + std::panic::RefUnwindSafe + 'static,
@@ -173,7 +176,7 @@ pub fn stop_when(
     let _ = connection.progress_handler(LOOK_INSTRUCTIONS, Some(enough));
 }
 
-/// A connection and what its file says it is.
+/// A connection, and the application id and schema version of its file.
 struct Attempt {
     connection: Connection,
     application_id: i32,
@@ -196,8 +199,8 @@ impl Attempt {
     }
 }
 
-/// Whether the schema is UTF-8, so that names of columns are: rusqlite panics on others. SQLite itself
-/// takes any bytes.
+/// Returns true if the schema is UTF-8, so that the names of columns are UTF-8 too: rusqlite panics on other names, and
+/// SQLite itself takes any bytes.
 fn has_readable_schema(connection: &Connection) -> rusqlite::Result<bool> {
     let mut statement =
         connection.prepare("SELECT CAST(sql AS BLOB) FROM sqlite_schema WHERE sql NOT NULL")?;
@@ -224,15 +227,15 @@ fn recover(path: &Path) -> rusqlite::Result<()> {
     attempt(path, OpenFlags::SQLITE_OPEN_READ_WRITE).map(|_| ())
 }
 
-/// The path made absolute, links in its folders resolved; one at its end is left to be refused.
-fn settle(path: &Path) -> Result<PathBuf, QueryError> {
+/// Returns the absolute path with the links in its folders resolved. A link at its end is refused.
+fn resolve(path: &Path) -> Result<PathBuf, QueryError> {
     let missing = || QueryError::Missing(path.to_owned());
     let name = path.file_name().ok_or_else(missing)?;
     let unreadable = |why: String| QueryError::Unreadable { path: path.to_owned(), why };
     let absolute = std::path::absolute(path).map_err(|error| unreadable(error.to_string()))?;
     let folder = absolute.parent().ok_or_else(missing)?.canonicalize().map_err(|_| missing())?;
-    let settled = folder.join(name);
-    let found = match std::fs::symlink_metadata(&settled) {
+    let resolved = folder.join(name);
+    let found = match std::fs::symlink_metadata(&resolved) {
         Ok(found) => found,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Err(missing()),
         Err(error) => return Err(unreadable(error.to_string())),
@@ -243,12 +246,13 @@ fn settle(path: &Path) -> Result<PathBuf, QueryError> {
     if !found.is_file() {
         return Err(unreadable("it is not a regular file".to_owned()));
     }
-    Ok(settled)
+    Ok(resolved)
 }
 
+/// Returns the error for the caller of an SQLite error.
 fn refuse(path: &Path, error: &rusqlite::Error) -> QueryError {
     let (path, why) = (path.to_owned(), error.to_string());
-    match class(error) {
+    match classify(error) {
         Class::Busy => QueryError::Busy(path),
         Class::Damaged => QueryError::NotADatabase { path, why },
         _ => QueryError::Unreadable { path, why },

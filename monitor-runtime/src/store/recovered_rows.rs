@@ -1,11 +1,14 @@
-//! What a dead process left, as transactions of whoever recovers it: its rows, what is added to its
-//! figures, the calls it was in; and with them how far its rings are recovered, so that each is written
-//! once whoever writes it.
+//! Writes what a dead process left, in the transactions of the process that recovers it.
+//!
+//! Takes rows, statistics that are added to the stored ones, and the calls that were in flight; gives one transaction for
+//! each part. Each transaction also notes how far every ring is recovered, so that a record is written once, however many
+//! processes try to recover it. It does not read ring files.
 
-pub(crate) use super::id_cache::Known;
+pub(crate) use super::id_cache::IdCache as Known;
+use super::id_cache::IdCache;
 use super::process::{enter, progress};
 use super::rows::{self, signed};
-use super::{error_groups, transaction, windows};
+use super::{calls, error_groups, slices, transaction, windows};
 use crate::batch::{Batch, InFlightRow, ProcessRow, RecoveryProgress};
 use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior, params};
 
@@ -14,28 +17,29 @@ use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehav
 pub(crate) struct Death<'a> {
     pub(crate) process: &'a ProcessRow,
     pub(crate) mark: &'a str,
-    /// When, as far as is known.
+    /// Time of death as far as is known, ns since the Unix epoch.
     pub(crate) at_ns: i64,
 }
 
-/// How far a ring is recovered by a transaction.
+/// The part of a ring that a transaction recovers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Span {
     pub(crate) ring: u32,
-    /// How far it was before; none, where nothing of it was.
+    /// Position up to which the ring was recovered before; `None` if nothing of it was.
     pub(crate) from: Option<u64>,
+    /// Position up to which the ring is recovered by this transaction.
     pub(crate) to: u64,
 }
 
-/// The entry in `progress` that says that a recovery has begun.
+/// The value of `progress.ring` whose row says that a recovery has begun.
 const BEGUN: i64 = -1;
 
-/// The entry in `progress` for a ring; 0 is the process's own batches.
-fn entry(ring: u32) -> i64 {
+/// Returns the value of `progress.ring` for a ring. The value 0 stands for the process's own batches.
+fn progress_key(ring: u32) -> i64 {
     i64::from(ring) + 1
 }
 
-/// How far the store is with a process.
+/// Reads the progress that the store has of a process.
 pub(crate) fn done(connection: &Connection, run_uuid: &str) -> rusqlite::Result<RecoveryProgress> {
     let Some(found) = progress(connection, run_uuid)? else { return Ok(RecoveryProgress::default()) };
     let mut done = RecoveryProgress { batch: found.sequence.cast_unsigned(), ..RecoveryProgress::default() };
@@ -52,28 +56,28 @@ pub(crate) fn done(connection: &Connection, run_uuid: &str) -> rusqlite::Result<
     Ok(done)
 }
 
-/// Writes one transaction of a recovery, its figures all on top of what is there. Where another recoverer was
-/// faster it fails and changes nothing: the caller asks anew how far the store is.
+/// Writes one transaction of a recovery. All its statistics are added to the stored ones. If another recoverer was
+/// faster, it fails and changes nothing; the caller then reads the progress again.
 pub(crate) fn write(
     connection: &Connection,
-    known: &mut Known,
+    ids: &mut IdCache,
     death: Death<'_>,
     batch: &Batch,
     flights: &[InFlightRow],
     spans: &[Span],
 ) -> rusqlite::Result<()> {
-    known.learn(&batch.functions, &batch.threads);
-    let result = write_in(connection, known, death, batch, flights, spans);
+    ids.remember(&batch.functions, &batch.threads);
+    let result = write_in(connection, ids, death, batch, flights, spans);
     match result {
-        Ok(()) => known.committed(),
-        Err(_) => known.rolled_back(),
+        Ok(()) => ids.commit(),
+        Err(_) => ids.roll_back(),
     }
     result
 }
 
 fn write_in(
     connection: &Connection,
-    known: &mut Known,
+    ids: &mut IdCache,
     death: Death<'_>,
     batch: &Batch,
     flights: &[InFlightRow],
@@ -88,15 +92,15 @@ fn write_in(
     for span in spans {
         advance(&transaction, process_id, span, batch.at_ns)?;
     }
-    known.keep_rates(&transaction)?;
-    rows::functions(&transaction, known, process_id)?;
-    let written = rows::calls(&transaction, known, process_id, batch)?;
-    error_groups::write(&transaction, known, process_id, (&batch.calls, written.first_id), &[])?;
-    windows::write(&transaction, known, process_id, &batch.windows)?;
-    rows::slices(&transaction, known, process_id, &batch.slices)?;
+    ids.keep_stored_rates(&transaction)?;
+    rows::functions(&transaction, ids, process_id)?;
+    let written = calls::write(&transaction, ids, process_id, batch)?;
+    error_groups::write(&transaction, ids, process_id, (&batch.calls, written.first_id), &[])?;
+    windows::write(&transaction, ids, process_id, &batch.windows)?;
+    slices::write(&transaction, ids, process_id, &batch.slices)?;
     rows::events(&transaction, process_id, &batch.events)?;
     for flight in flights {
-        let Some(function_id) = known.function_id(flight.function) else { continue };
+        let Some(function_id) = ids.function_id(flight.function) else { continue };
         transaction.prepare("INSERT INTO flight VALUES (NULL, ?1, ?2, ?3, ?4, ?5, ?6)")?.execute(params![
             process_id,
             flight.thread,
@@ -117,12 +121,12 @@ fn write_in(
     transaction.commit()
 }
 
-/// Notes how far a ring is recovered, if it was as far as was thought.
+/// Notes how far a ring is recovered. Fails if the stored position is not the expected one.
 fn advance(transaction: &Connection, process_id: i64, span: &Span, at_ns: i64) -> rusqlite::Result<()> {
     let found: Option<i64> = transaction
         .query_row(
             "SELECT sequence FROM progress WHERE process_id = ?1 AND ring = ?2",
-            [process_id, entry(span.ring)],
+            [process_id, progress_key(span.ring)],
             |row| row.get(0),
         )
         .optional()?;
@@ -131,7 +135,7 @@ fn advance(transaction: &Connection, process_id: i64, span: &Span, at_ns: i64) -
     }
     transaction.execute(
         "INSERT OR REPLACE INTO progress VALUES (?1, ?2, ?3, ?4)",
-        [process_id, entry(span.ring), span.to.cast_signed(), at_ns],
+        [process_id, progress_key(span.ring), span.to.cast_signed(), at_ns],
     )?;
     Ok(())
 }

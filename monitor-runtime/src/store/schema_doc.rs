@@ -1,18 +1,20 @@
-//! What every table, view and column means: filled into the table `schema_doc` of each store and
-//! rendered as `docs/schema.md`, so that the store explains itself and the page cannot differ from it.
+//! The explanations of every table, view and column.
+//!
+//! Gives the rows of the table `schema_doc` of each store, and the page `docs/schema.md`. Both come from the same texts, so
+//! they cannot differ. A test checks that exactly the objects and columns of the schema are explained.
 
 use std::fmt::Write as _;
 
 use crate::batch::HEALTH_COLUMNS;
 
-/// One explanation. An empty `column` explains the object itself.
+/// An explanation of an object or of one of its columns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Doc {
-    /// Table or view.
+    /// Name of a table or view.
     pub object: &'static str,
-    /// Column, or nothing.
+    /// Name of a column. It is empty if the text explains the object itself.
     pub column: &'static str,
-    /// What it is.
+    /// The explanation.
     pub text: &'static str,
 }
 
@@ -21,42 +23,49 @@ type Columns = &'static [(&'static str, &'static str)];
 const CALL: Columns = &[
     (
         "call_id",
-        "Number of the row in the store, rising in the order of commits and never given out twice: follow new calls with `call_id > ?`.",
+        "Number of the row in the store. It rises in the order of commits and is never used twice: follow new calls with `call_id > ?`.",
     ),
-    ("start_ns", "Start, nanoseconds since the Unix epoch, UTC."),
-    ("start_s", "Start, seconds since the Unix epoch, as a floating-point number."),
-    ("duration_ns", "Entry to exit in nanoseconds, from a clock that never steps back."),
-    ("duration_ms", "Entry to exit in milliseconds."),
-    ("busy_ns", "For an async call the time spent being polled; equals `duration_ns` otherwise."),
-    ("function", "Name of the function: its full path unless the option `name` gives another."),
+    ("start_ns", "Start of the call, nanoseconds since the Unix epoch, UTC."),
+    ("start_s", "Start of the call, seconds since the Unix epoch, as a floating-point number."),
+    ("duration_ns", "Time from entry to exit in nanoseconds, measured by a clock that never steps back."),
+    ("duration_ms", "Time from entry to exit in milliseconds."),
+    (
+        "busy_ns",
+        "Time during which an async call was polled, in nanoseconds. For other calls it equals `duration_ns`.",
+    ),
+    ("function", "Name of the function: its full path, or the name given by the option `name`."),
     ("outcome", "`ok`, `error`, `panic` or `cancelled` (the future was dropped before completion)."),
-    ("failed", "1 unless the outcome is `ok`."),
-    ("error", "Text of the error with its chain of sources, or message and place of the panic."),
+    ("failed", "1 if the outcome is not `ok`, else 0."),
+    (
+        "error",
+        "Text of the error with its chain of sources, or message and place of the panic; NULL where there is none.",
+    ),
     ("args", "Arguments as a JSON object, truncated; NULL where not captured."),
     ("result", "Returned value as JSON, truncated; NULL where not captured."),
     ("fields", "Extra fields as a JSON object; NULL where there are none."),
     (
         "weight",
-        "How many calls this row stands for: 1 / probability of being kept. `sum(weight)` estimates the number of calls without bias.",
+        "Number of calls that this row stands for: 1 / probability of having a row. `sum(weight)` estimates the number of calls without bias.",
     ),
     (
         "kept",
-        "Why the call has a row: `sampled` (drawn at the rate in force), `slow`, `failed`, or `first` (among the first calls of its function in its process, where its rate would have left it out).",
+        "Reason for which the call has a row: `sampled` (chosen at the rate in force), `slow`, `failed`, or `first` (not sampled, but among the first calls of its function in its process).",
     ),
-    ("trace_id", "`span_id` of the root call of this call tree."),
+    ("trace_id", "`span_id` of the root of this call tree."),
     ("span_id", "Id of this call, unique in its process."),
     ("parent_id", "`span_id` of the calling call; NULL for a root."),
     ("thread", "Name of the thread on which the call ended."),
     ("service", "Service name of the process."),
     ("file", "Source file of the function."),
     ("line", "Line of the function in its file."),
-    ("group_name", "Label given by the option `group`; NULL where none."),
+    ("group_name", "Label given by the option `group`; NULL where there is none."),
     ("host", "Name of the host."),
     ("pid", "Process id."),
     ("process_id", "Run of the program, see `processes`."),
 ];
 
-const STARTED_AT: Columns = &[("started_at", "Start as RFC 3339 text in UTC, to the nanosecond.")];
+const STARTED_AT: Columns =
+    &[("started_at", "Start of the call as RFC 3339 text in UTC, to the nanosecond.")];
 
 const ERROR_GROUPS: Columns = &[
     (
@@ -67,14 +76,14 @@ const ERROR_GROUPS: Columns = &[
     ("outcome", "`error`, `panic` or `cancelled`."),
     (
         "message",
-        "The message with what varies (numbers, hexadecimal ids, UUIDs, quoted texts) taken out; `other` gathers what exceeds the bound on groups.",
+        "Pattern of the messages: numbers, hexadecimal ids and UUIDs are replaced by `#`, quoted texts by `…`. `other` gathers failures beyond the bound on groups.",
     ),
     (
         "count",
-        "Failures since `first_ns`, exact: it counts those whose rows have expired and those folded for want of room too.",
+        "Exact number of failures since `first_ns`. It includes failures whose rows have expired, and failures that were only counted for want of room.",
     ),
-    ("first_ns", "First seen, nanoseconds since the Unix epoch."),
-    ("last_ns", "Last seen, nanoseconds since the Unix epoch."),
+    ("first_ns", "Time of the first failure, nanoseconds since the Unix epoch."),
+    ("last_ns", "Time of the last failure, nanoseconds since the Unix epoch."),
     ("example_call_id", "`call_id` of the latest failure of the group that got a row."),
 ];
 
@@ -82,14 +91,14 @@ const FUNCTIONS: Columns = &[
     ("function", "Name of the function."),
     ("file", "Its source file."),
     ("line", "Its line in that file."),
-    ("group_name", "Label given by the option `group`; NULL where none."),
-    ("calls", "Calls ended, exact whatever the sampling."),
-    ("errors", "Calls that ended `error`, exact."),
-    ("panics", "Calls that ended `panic`, exact."),
-    ("cancelled", "Calls that ended `cancelled`, exact."),
+    ("group_name", "Label given by the option `group`; NULL where there is none."),
+    ("calls", "Number of calls that ended, exact at any sampling rate."),
+    ("errors", "Number of calls that ended `error`, exact."),
+    ("panics", "Number of calls that ended `panic`, exact."),
+    ("cancelled", "Number of calls that ended `cancelled`, exact."),
     ("error_pct", "Failed calls (error, panic, cancelled) in percent of all."),
-    ("recorded", "Calls handed on for a row."),
-    ("dropped", "Calls that should have had a row and lost it for want of room."),
+    ("recorded", "Number of calls that were passed on to be written as a row."),
+    ("dropped", "Number of calls that should have had a row and lost it for want of room."),
     ("total_ms", "Sum of durations in milliseconds, exact unless `estimated`."),
     ("mean_ms", "Mean duration in milliseconds, exact unless `estimated`."),
     ("p50_ms", "Median duration in milliseconds, at most 4.5 % off (from the histogram of all timed calls)."),
@@ -100,21 +109,21 @@ const FUNCTIONS: Columns = &[
     ("estimated", ESTIMATED),
 ];
 
-const ESTIMATED: &str = "1 where some calls were only counted, so that durations rest on the share that was timed, else 0; numbers of calls and failures are exact either way.";
+const ESTIMATED: &str = "1 if some calls were only counted, so that the durations are estimated from the calls that were timed, else 0. Numbers of calls and failures are exact either way.";
 
 const LATENCY: Columns = &[
     ("function", "Name of the function."),
     ("start_ns", "Start of the window, a multiple of 10 s, nanoseconds since the Unix epoch."),
-    ("start_s", "The same in seconds."),
-    ("calls", "Calls ended in the window, exact."),
-    ("errors", "Those of them that failed (error, panic, cancelled), exact."),
+    ("start_s", "Start of the window, seconds since the Unix epoch, as a floating-point number."),
+    ("calls", "Number of calls that ended in the window, exact."),
+    ("errors", "Number of these calls that failed (error, panic, cancelled), exact."),
     ("total_ms", "Sum of durations in milliseconds, exact unless `estimated`."),
     (
         "p50_ms",
         "Median duration in milliseconds, at most 4.5 % off (from the merged histograms of all processes).",
     ),
-    ("p95_ms", "95th percentile in milliseconds."),
-    ("p99_ms", "99th percentile in milliseconds."),
+    ("p95_ms", "95th percentile in milliseconds, at most 4.5 % off."),
+    ("p99_ms", "99th percentile in milliseconds, at most 4.5 % off."),
     ("max_ms", "Longest duration in milliseconds, exact unless `estimated`."),
     ("estimated", ESTIMATED),
 ];
@@ -123,146 +132,161 @@ const PROCESSES: Columns = &[
     ("process_id", "Number of the run in this store."),
     ("run_uuid", "Unique id of the run, 32 hexadecimal digits."),
     ("service", "Service name."),
-    ("version", "Version of the recorder in the program."),
+    ("version", "Version of `monitored` in the program."),
     ("host", "Name of the host."),
     ("pid", "Process id."),
     ("started_ns", "Start of recording, nanoseconds since the Unix epoch."),
-    ("last_seen_ns", "Last batch committed, nanoseconds since the Unix epoch."),
+    ("last_seen_ns", "Time of the last committed batch, nanoseconds since the Unix epoch."),
     (
         "ended_ns",
-        "End, nanoseconds since the Unix epoch; for a crash, when it was last seen. NULL while running.",
+        "End, nanoseconds since the Unix epoch; for a crash, the last time at which the process was seen. NULL while it runs.",
     ),
     ("ending", "`running`, `exit` or `crash`. A crash is noticed by the next program that opens the store."),
 ];
 
 const EVENTS: Columns = &[
-    ("at_ns", "When, nanoseconds since the Unix epoch."),
-    ("process_id", "Whose recorder; 0 for the command `monitor`."),
+    ("at_ns", "Time of the event, nanoseconds since the Unix epoch."),
+    ("process_id", "Process whose recorder reports the event, see `processes`; 0 for the command `monitor`."),
     (
         "kind",
         "`level`, `breaker`, `quarantine`, `retention`, `rate`, `config`, `store`, `recorder` or `slow`.",
     ),
-    ("detail", "What happened, in a sentence."),
+    ("detail", "Description of the event in a sentence."),
 ];
 
-const HEALTH: Columns = &[("process_id", "Whose recorder.")];
+const HEALTH: Columns = &[("process_id", "Run of the program, see `processes`.")];
 
 const RATES: Columns = &[
     ("process_id", "Run of the program, see `processes`."),
     ("function", "Name of the function."),
-    ("at_ns", "When this was found, nanoseconds since the Unix epoch."),
-    ("asked", "Rate asked for: set live, by `MONITOR_SAMPLE` or in the attribute; 1 by default."),
-    ("rate", "Rate in force, at most the rate asked for: the probability with which a call gets a row."),
+    ("at_ns", "Time of the measurement, nanoseconds since the Unix epoch."),
+    ("asked", "Requested rate: set live, by `MONITOR_SAMPLE` or in the attribute; 1 by default."),
+    ("rate", "Rate in force, at most the requested rate: the probability with which a call gets a row."),
     (
         "fidelity",
         "`recorded` (each call has a row), `timed` (each call is timed, a share has rows) or `counted` (each call is counted, a share is timed).",
     ),
-    ("calls_per_s", "Calls a second."),
-    ("rows_per_s", "Rows a second."),
-    (
-        "ns_per_call",
-        "What recording costs per call, on the caller's thread and in the collector, in nanoseconds.",
-    ),
-    ("cpu_pct", "The same in percent of the process's CPU time."),
-    ("why", "Why rate and fidelity are what they are."),
+    ("calls_per_s", "Number of calls a second."),
+    ("rows_per_s", "Number of rows a second."),
+    ("ns_per_call", "Cost of recording a call, on the caller's thread and in the collector, in nanoseconds."),
+    ("cpu_pct", "Cost of recording the function, in percent of the process's CPU time."),
+    ("why", "Reason for this rate and fidelity."),
 ];
 
 const IN_FLIGHT: Columns = &[
     ("process_id", "Run of the program that died, see `processes`."),
-    ("thread", "Thread whose stack it was on; NULL for an async call that waited to be polled again."),
-    ("depth", "Number of monitored calls around it on that stack."),
+    (
+        "thread",
+        "Name of the thread whose stack the call was on; NULL for an async call that waited to be polled again.",
+    ),
+    ("depth", "Number of monitored calls around the call on that stack."),
     ("function", "Name of the function."),
-    ("start_ns", "Start, nanoseconds since the Unix epoch."),
-    ("died_ns", "When the process died, as far as is known."),
-    ("elapsed_ms", "For how long it had been running by then, in milliseconds."),
-    ("span_id", "Id that the call would have had; 1 for one that was not drawn."),
+    ("start_ns", "Start of the call, nanoseconds since the Unix epoch."),
+    ("died_ns", "Time at which the process died as far as is known, nanoseconds since the Unix epoch."),
+    ("elapsed_ms", "Time that the call had been running by then, in milliseconds."),
+    ("span_id", "Id that the call would have had as a row; 1 for a call that was not sampled."),
 ];
 
 const RESOURCES: Columns = &[
-    ("process_id", "Whose."),
-    ("at_ns", "When, nanoseconds since the Unix epoch; every 10 s."),
+    ("process_id", "Run of the program, see `processes`."),
+    ("at_ns", "Time of the sample, nanoseconds since the Unix epoch. There is one every 10 s."),
     ("cpu_pct", "CPU time used since the last sample, in percent of one core."),
-    ("rss_bytes", "Resident memory."),
-    ("threads", "Threads."),
-    ("open_files", "Open file descriptors."),
+    ("rss_bytes", "Resident memory in bytes."),
+    ("threads", "Number of threads."),
+    ("open_files", "Number of open file descriptors."),
 ];
 
 const SAMPLING: Columns = &[
     ("pattern", "Function name, or a pattern in which `*` stands for any characters."),
     ("rate", "Sampling rate to apply, 0 to 1."),
-    ("set_ns", "When it was set, nanoseconds since the Unix epoch."),
-    ("set_by", "Who set it."),
+    ("set_ns", "Time at which it was set, nanoseconds since the Unix epoch."),
+    ("set_by", "Name of whoever set it."),
 ];
 
 const BREAKER: Columns = &[
-    ("process_id", "Whose breaker, 0 for that of every process; a process's own row wins."),
+    (
+        "process_id",
+        "Process whose breaker is held, or 0 for every process. A process's own row takes precedence over that of 0.",
+    ),
     ("hold", "`open` (nothing is written), `closed` (every write is tried) or `auto` (not held)."),
-    ("reason", "Why."),
-    ("set_ns", "When it was set, nanoseconds since the Unix epoch."),
-    ("set_by", "Who set it."),
+    ("reason", "Reason for the hold."),
+    ("set_ns", "Time at which it was set, nanoseconds since the Unix epoch."),
+    ("set_by", "Name of whoever set it."),
 ];
 
 const SCHEMA_DOC: Columns = &[
-    ("object", "Table or view."),
-    ("column", "Column; empty where the row explains the object itself."),
-    ("text", "What it is."),
+    ("object", "Name of the table or view."),
+    ("column", "Name of the column; empty where the row explains the object itself."),
+    ("text", "The explanation."),
 ];
 
-/// What users query: the views, and the two tables that are part of the interface.
+/// The objects that users query: the views, and the tables that are part of the interface.
 const API: &[(&str, &str, &[Columns])] = &[
-    ("calls", "A recorded call.", &[CALL]),
-    ("errors", "A recorded call that failed: the rows of `calls` whose outcome is not `ok`.", &[CALL]),
-    ("error_groups", "One kind of failure.", &[ERROR_GROUPS]),
+    ("calls", "One row for each recorded call.", &[CALL]),
+    (
+        "errors",
+        "One row for each recorded call that failed: the rows of `calls` whose outcome is not `ok`.",
+        &[CALL],
+    ),
+    ("error_groups", "One row for each kind of failure.", &[ERROR_GROUPS]),
     (
         "functions",
-        "A function in the last 6 hours (the store's age bound), over all processes: counts and times are exact whatever was sampled or dropped.",
+        "One row for each function, over all processes and the last 6 hours (the store's age bound). Counts and times are exact whatever was sampled or dropped.",
         &[FUNCTIONS],
     ),
-    ("latency", "A function in a window of 10 s, over all processes.", &[LATENCY]),
-    ("slow_calls", "A call kept for being slow: the rows of `calls` whose `kept` is `slow`.", &[CALL]),
-    ("processes", "A run of a program.", &[PROCESSES]),
+    ("latency", "One row for each function and window of 10 s, over all processes.", &[LATENCY]),
+    (
+        "slow_calls",
+        "One row for each call that has a row because it was slow: the rows of `calls` whose `kept` is `slow`.",
+        &[CALL],
+    ),
+    ("processes", "One row for each run of a program.", &[PROCESSES]),
     (
         "in_flight",
-        "A call that was under way when its process died, as far as its ring file was found.",
+        "One row for each call that was in flight when its process died, as far as the process's ring file was found.",
         &[IN_FLIGHT],
     ),
     (
         "events",
-        "What the recorder itself went through: level changes, breaker transitions, quarantined files, retention, rate changes.",
+        "Events of the recorder itself: level changes, breaker transitions, quarantined files, retention, rate changes.",
         &[EVENTS],
     ),
     ("health", "The latest self-report of a process.", &[HEALTH]),
-    ("rates", "How a process samples a function now, what that costs, and why.", &[RATES]),
-    ("resources", "A process at a moment.", &[RESOURCES]),
-    ("calls_readable", "The rows of `calls` with a readable time.", &[CALL, STARTED_AT]),
+    (
+        "rates",
+        "One row for each process and function: how the function is sampled now, what that costs, and why.",
+        &[RATES],
+    ),
+    ("resources", "Samples of the use of the machine by each process.", &[RESOURCES]),
+    ("calls_readable", "The rows of `calls`, with the start as readable text.", &[CALL, STARTED_AT]),
     (
         "sampling",
-        "Rates set from outside. Running processes read it within a second: insert, update or delete rows to tune.",
+        "Sampling rates that users set while programs run. Running processes read the table within a second: insert, update or delete rows to tune.",
         &[SAMPLING],
     ),
     (
         "breaker",
-        "Breakers held from outside. Running processes read it within a second: insert a row to hold, delete it to let go.",
+        "Breakers that users hold. Running processes read the table within a second: insert a row to hold a breaker, delete it to release the breaker.",
         &[BREAKER],
     ),
-    ("schema_doc", "This explanation.", &[SCHEMA_DOC]),
+    ("schema_doc", "These explanations.", &[SCHEMA_DOC]),
 ];
 
-/// Tables behind the views, free to change between schema versions.
+/// The tables behind the views, which may change with the schema version.
 const BEHIND: &[(&str, &str)] = &[
     ("process", "Behind `processes`. `pid_mark` tells a process from a later one with the same pid."),
     (
         "progress",
-        "Last batch committed by each process and ring, written in the batch's own transaction: a batch that is sent again is not written again.",
+        "Last batch that each process committed (`ring` 0), and position up to which each ring of a dead process is recovered (`ring` is then the ring's number plus 1). It is written in the transaction that it counts, so a batch that is sent again is not written again.",
     ),
-    ("function", "Functions, shared by all processes of the store."),
+    ("function", "Functions, which all processes of the store share."),
     (
         "process_function",
-        "Which process has met which function: a function goes when no process is left that knows it.",
+        "Functions of each process. A function is deleted once no process is left that uses it.",
     ),
     (
         "thread",
-        "A stretch of a thread's life: `base_ns` and `span_base` are what the small figures in `call` are relative to.",
+        "Segments of threads' lives. The small numbers in `call` are relative to the segment's `base_ns` and `span_base`.",
     ),
     (
         "call",
@@ -271,24 +295,24 @@ const BEHIND: &[(&str, &str)] = &[
     ("call_value", "Captured values of the calls that have any, by call id."),
     (
         "call_range",
-        "Call ids by time, a row per 10 s or 20 000 calls: turns a time into a bound on `call_id`, and is what retention deletes by. `failed_only` is 1 where the size bound has taken all but the failed calls.",
+        "Ranges of call ids by time, a row for each 10 s or 20 000 calls. It turns a time into a bound on `call_id`, and retention deletes by it. `failed_only` is 1 for a range of which the size bound has left only the failed calls.",
     ),
-    ("calendar", "Dates of the days on which a stored call started."),
+    ("calendar", "Dates of the days on which stored calls started."),
     (
         "latency_window",
-        "Behind `latency`, by process; `window` counts 10 s since the Unix epoch. Where several processes called the function in a window, a row of process 0 is their sum; `shown` is 1 for the row that `latency` shows. `histogram` has the window's buckets as in `slice_bucket`, from bucket -8 on: for each that is not empty, how many empty ones come before it and its count, in seven bits a byte, the lowest first, the highest bit set where more follow.",
+        "Behind `latency`, by process. `window` counts 10 s since the Unix epoch. Where several processes called the function in a window, a row of process 0 is their sum. `shown` is 1 for the row that `latency` shows. `histogram` has the window's buckets as in `slice_bucket`, from bucket -8 on. Each bucket that is not empty is two numbers: the number of empty buckets before it, and its count. A number is written in seven bits a byte, the lowest bits first, with the highest bit set where another byte follows.",
     ),
     (
         "slice",
-        "Behind `functions`, by process and half hour; `slice` counts half hours since the Unix epoch.",
+        "Behind `functions`, by process and half hour. `slice` counts half hours since the Unix epoch.",
     ),
     (
         "slice_bucket",
-        "Durations of a slice: bucket i counts those in (2^(i/8), 2^((i+1)/8)] ns, as in OpenTelemetry's exponential histogram of scale 3.",
+        "Durations of a slice. Bucket i counts durations in (2^(i/8), 2^((i+1)/8)] ns, as in OpenTelemetry's exponential histogram of scale 3.",
     ),
     ("histogram_bucket", "Bounds and geometric middle of each bucket, in ns."),
     ("error_group", "Behind `error_groups`."),
-    ("folded", "How many failures of a group each process has folded so far."),
+    ("folded", "Number of failures of a group that each process has only counted so far, for want of room."),
     ("flight", "Behind `in_flight`."),
     ("event", "Behind `events`."),
     ("self_report", "Behind `health`."),
@@ -296,7 +320,7 @@ const BEHIND: &[(&str, &str)] = &[
     ("resource", "Behind `resources`."),
 ];
 
-/// Every explanation, objects of the interface first.
+/// Returns every explanation. Objects of the interface come first.
 pub fn docs() -> impl Iterator<Item = Doc> {
     let api = API.iter().flat_map(|&(object, text, columns)| {
         let own = Doc { object, column: "", text };
@@ -309,14 +333,14 @@ pub fn docs() -> impl Iterator<Item = Doc> {
     api.chain(BEHIND.iter().map(|&(object, text)| Doc { object, column: "", text }))
 }
 
-/// The page `docs/schema.md`.
+/// Returns the page `docs/schema.md`.
 #[must_use]
 pub fn page() -> String {
     let mut page = String::from(INTRODUCTION);
     for doc in docs() {
         let behind = BEHIND.iter().any(|(object, _)| *object == doc.object);
         if behind && doc.object == BEHIND[0].0 {
-            page.push_str("\n## Base tables\n\nFree to change with the schema version; query the views instead.\n\n| table | holds |\n|---|---|\n");
+            page.push_str("\n## Base tables\n\nThese tables may change with the schema version: query the views instead.\n\n| table | holds |\n|---|---|\n");
         }
         let written = match (behind, doc.column) {
             (true, _) => writeln!(page, "| `{}` | {} |", doc.object, doc.text),
@@ -332,16 +356,17 @@ pub fn page() -> String {
 
 const INTRODUCTION: &str = "# The store
 
-One SQLite file that any SQLite tool opens. The views below are the interface: their names, columns and meanings
-hold; the base tables behind them may change with the schema version. The same explanations lie in the store
-itself: `SELECT * FROM schema_doc`.
+The store is one SQLite file that any SQLite tool opens. The views below are the interface: their names, columns and
+meanings do not change. The base tables behind them may change with the schema version. The store itself holds the same
+explanations: `SELECT * FROM schema_doc`.
 
-- `PRAGMA application_id` is `0x4D4E5452` (\"MNTR\"), `PRAGMA user_version` is the schema version, 2.
-- Times ending in `_ns` are integer nanoseconds, points in time are counted from the Unix epoch in UTC.
-- Captured values are JSON text, truncated to a budget but always valid.
-- The views use nothing that SQLite alone knows, so DuckDB reads them typed as well:
+- `PRAGMA application_id` is `0x4D4E5452` (\"MNTR\"), and `PRAGMA user_version` is the schema version, 2.
+- Columns that end in `_ns` hold integer nanoseconds. Points in time count from the Unix epoch in UTC.
+- Captured values are JSON text. They are truncated to a budget and always valid.
+- The views use only SQL that DuckDB has as well, so DuckDB reads them with their types:
   `ATTACH 'shop.db' AS s (TYPE sqlite, READ_ONLY); SELECT * FROM s.functions;`
-- Everything older than the age bound (6 hours by default) goes, and so does the oldest when the size bound is reached.
+- Rows that are older than the age bound (6 hours by default) are deleted. When the size bound is reached, the oldest
+  rows are deleted.
 
 ```sql
 -- Where does the time go?
@@ -350,11 +375,11 @@ SELECT function, calls, total_ms, p95_ms, error_pct FROM functions ORDER BY tota
 SELECT function, error, args FROM errors ORDER BY call_id DESC LIMIT 10;
 -- The tree of one call
 SELECT span_id, parent_id, function, duration_ms, outcome FROM calls WHERE trace_id = 4294967297 ORDER BY start_ns;
--- Calls by function, right under any sampling
+-- Calls by function, an unbiased estimate at any sampling rate
 SELECT function, sum(weight) FROM calls GROUP BY function;
 -- Record one call in ten of a module, from now on, in every running process
 INSERT INTO sampling (pattern, rate) VALUES ('shop::*', 0.1);
--- Write nothing for now, in every running process; deleting the row lets go
+-- Write nothing for now, in every running process; deleting the row releases the breakers
 INSERT INTO breaker (process_id, hold, reason) VALUES (0, 'open', 'the disk is being swapped');
 ```
 ";

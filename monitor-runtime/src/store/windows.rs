@@ -1,23 +1,26 @@
-//! Windows of 10 s into `latency_window`: a row for each process that called the function in the window,
-//! with its histogram. Where several did, one more row, of process 0, holds the sum of them, with the
-//! percentiles of the merged histogram, and is the one that is shown.
+//! Writes windows of 10 s into `latency_window`.
 //!
-//! Most windows belong to one process, which then costs one row and one look for others.
+//! Takes windows of one process; gives a row for each process that called the function in the window, with its
+//! histogram. If several processes did, one more row, of process 0, holds their sum and the percentiles of the merged
+//! histogram. Exactly one row of a window is shown: the row of process 0 if there is one. The caller opens and commits
+//! the transaction.
+//!
+//! Most windows belong to one process. Such a window costs one row and one query for rows of other processes.
 
-use super::id_cache::Known;
+use super::id_cache::IdCache;
 use super::rows::signed;
 use super::schema::WINDOW_NS;
 use crate::batch::{Figured, Figures, WindowRow};
 use crate::histogram::Histogram;
 use rusqlite::{Connection, Row, Statement};
 
-/// The process that stands for all that share a window.
+/// The id of the row that holds the sum of all processes that share a window.
 const ALL: i64 = 0;
 
-/// Writes windows.
+/// Writes windows of a process.
 pub(crate) fn write(
     transaction: &Connection,
-    known: &Known,
+    ids: &IdCache,
     process_id: i64,
     rows: &[WindowRow],
 ) -> rusqlite::Result<()> {
@@ -26,22 +29,22 @@ pub(crate) fn write(
     }
     let mut table = Table::new(transaction)?;
     for row in rows {
-        let Some(function_id) = known.function_id(row.function) else { continue };
-        let place = (row.start_ns.div_euclid(WINDOW_NS), function_id);
-        let own = Share { figures: row.figures, histogram: Histogram::from_buckets(&row.buckets) };
-        table.put(place, process_id, own, row.figured)?;
+        let Some(function_id) = ids.function_id(row.function) else { continue };
+        let key = (row.start_ns.div_euclid(WINDOW_NS), function_id);
+        let own = WindowStats { figures: row.figures, histogram: Histogram::from_buckets(&row.buckets) };
+        table.put(key, process_id, own, row.figured)?;
     }
     Ok(())
 }
 
-/// What a process has in a window, or all of them.
+/// Statistics of a window: those of one process, or of all processes.
 #[derive(Debug, Default)]
-struct Share {
+struct WindowStats {
     figures: Figures,
     histogram: Histogram,
 }
 
-impl Share {
+impl WindowStats {
     fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
         let number = |at: usize| row.get::<_, i64>(at).map(|number| u64::try_from(number).unwrap_or(0));
         let figures = Figures {
@@ -65,18 +68,18 @@ impl Share {
 
 /// The statements over `latency_window`.
 struct Table<'a> {
-    shares: Statement<'a>,
+    rows_of_processes: Statement<'a>,
     replace: Statement<'a>,
     hide: Statement<'a>,
 }
 
-/// A window by its number, and a function by the store's id.
-type Place = (i64, i64);
+/// The number of a window, and the store's id of a function.
+type WindowKey = (i64, i64);
 
 impl<'a> Table<'a> {
     fn new(transaction: &'a Connection) -> rusqlite::Result<Self> {
         Ok(Self {
-            shares: transaction.prepare(
+            rows_of_processes: transaction.prepare(
                 "SELECT process_id, calls, errors, panics, cancelled, total_ns, max_ns, estimated, histogram
                  FROM latency_window WHERE window = ?1 AND function_id = ?2 AND process_id <> 0",
             )?,
@@ -91,40 +94,41 @@ impl<'a> Table<'a> {
         })
     }
 
+    /// Writes the window of a process, and the sum of the window if other processes have it too.
     fn put(
         &mut self,
-        place: Place,
+        key: WindowKey,
         process_id: i64,
-        mut own: Share,
+        mut own: WindowStats,
         figured: Figured,
     ) -> rusqlite::Result<()> {
-        let mut others: Option<Share> = None;
-        let mut found = self.shares.query(place)?;
+        let mut others: Option<WindowStats> = None;
+        let mut found = self.rows_of_processes.query(key)?;
         while let Some(row) = found.next()? {
             if row.get::<_, i64>(0)? != process_id {
-                others.get_or_insert_default().merge(&Share::read(row)?);
+                others.get_or_insert_default().merge(&WindowStats::read(row)?);
             } else if figured == Figured::More {
-                own.merge(&Share::read(row)?);
+                own.merge(&WindowStats::read(row)?);
             }
         }
         drop(found);
-        self.replace(place, process_id, &own, others.is_none())?;
+        self.replace(key, process_id, &own, others.is_none())?;
         if let Some(mut all) = others {
             all.merge(&own);
-            self.hide.execute(place)?;
-            self.replace(place, ALL, &all, true)?;
+            self.hide.execute(key)?;
+            self.replace(key, ALL, &all, true)?;
         }
         Ok(())
     }
 
     fn replace(
         &mut self,
-        (window, function_id): Place,
+        (window, function_id): WindowKey,
         process_id: i64,
-        share: &Share,
+        stats: &WindowStats,
         is_shown: bool,
     ) -> rusqlite::Result<()> {
-        let Share { figures, histogram } = share;
+        let WindowStats { figures, histogram } = stats;
         let Figures { calls, errors, panics, cancelled, total_ns, max_ns, .. } = *figures;
         let percentile = |share| signed(histogram.percentile(share, max_ns));
         self.replace.execute(rusqlite::params![

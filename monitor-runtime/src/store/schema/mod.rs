@@ -1,335 +1,43 @@
-//! The store's schema, version 2: base tables, which are ours to change, and views, which are the API.
+//! The store's schema, version 2: base tables (`tables`), which may change with the version, and views (`views`), which
+//! are the interface.
 //!
-//! In comes an empty database, out goes one with every table and view, stamped with our
-//! `application_id` and the schema version. A row of `call` holds small differences instead of
-//! absolute figures (to its thread's base, to its parent), because SQLite stores small integers in few
-//! bytes; the views rebuild the absolute ones. What is rare or wide (captured values) lies in
-//! `call_value`, so that a scan over calls reads 35 bytes a row whatever was captured.
+//! Takes an empty database; gives a database with every table and view, marked with our `application_id` and the schema
+//! version. It does not open connections.
 //!
-//! This file knows no connection policy and no reader.
+//! A row of `call` holds small differences to its thread's base and to its parent instead of absolute numbers, because
+//! SQLite stores small integers in few bytes. The views compute the absolute numbers. Captured values, which are rare or
+//! wide, lie in `call_value`, so that a scan over calls reads 35 bytes a row whatever was captured.
 
+mod tables;
 mod views;
-
-use std::borrow::Cow;
-use std::fmt::Write as _;
 
 use rusqlite::Connection;
 
-use crate::batch::HEALTH_COLUMNS;
-
+pub use crate::batch::function_stats::{SLICE_NS, WINDOW_NS};
+pub(crate) use tables::tables;
 pub use views::views;
 
-/// "MNTR": marks a database as ours.
+/// The `application_id` of a store: "MNTR".
 pub const APPLICATION_ID: i32 = 0x4D4E_5452;
 
-/// `user_version` of the stores that this crate writes.
+/// The `user_version` of stores that this crate writes: the schema version.
 pub const VERSION: i32 = 2;
 
-/// Width of a row of `latency_window`.
-pub const WINDOW_NS: i64 = 10_000_000_000;
-
-/// Width of a row of `slice`.
-pub const SLICE_NS: i64 = 1_800_000_000_000;
-
-/// Buckets of the duration histogram that have a bound. Bucket 504 ends at 2^63 ns; the few below 0
-/// are for durations of a nanosecond and less.
+/// The buckets of the duration histogram that have a bound. Bucket 504 ends at 2^63 ns. Buckets below 0 hold durations of
+/// a nanosecond and less.
 const BUCKETS: std::ops::Range<i32> = -8..512;
-
-/// Returns the base tables and indexes, each as its name and the text that `sqlite_schema` shows.
-pub(crate) fn tables() -> impl Iterator<Item = (&'static str, Cow<'static, str>)> {
-    let fixed = TABLES.iter().map(|(name, sql)| (*name, Cow::Borrowed(*sql)));
-    fixed.chain([("self_report", Cow::Owned(self_report()))])
-}
-
-/// Returns the text of the table of health reports, whose columns are defined in `batch::health_row`.
-fn self_report() -> String {
-    let columns = HEALTH_COLUMNS.iter().fold(String::new(), |mut text, column| {
-        let _ = write!(text, ",\n  {} {}", column.name, column.sql_type());
-        text
-    });
-    format!("CREATE TABLE self_report (\n  process_id INTEGER PRIMARY KEY{columns}\n) STRICT")
-}
-
-/// The base tables and indexes but for that of health reports.
-const TABLES: &[(&str, &str)] = &[
-    (
-        "process",
-        "CREATE TABLE process (
-  id INTEGER PRIMARY KEY,
-  run_uuid TEXT NOT NULL UNIQUE,
-  service TEXT NOT NULL,
-  version TEXT NOT NULL,
-  host TEXT NOT NULL,
-  pid INTEGER NOT NULL,
-  pid_mark TEXT,
-  started_ns INTEGER NOT NULL,
-  ended_ns INTEGER,
-  ending TEXT NOT NULL DEFAULT 'running' CHECK (ending IN ('running', 'exit', 'crash'))
-) STRICT",
-    ),
-    (
-        "progress",
-        "CREATE TABLE progress (
-  process_id INTEGER NOT NULL,
-  ring INTEGER NOT NULL,
-  sequence INTEGER NOT NULL,
-  at_ns INTEGER NOT NULL,
-  PRIMARY KEY (process_id, ring)
-) STRICT, WITHOUT ROWID",
-    ),
-    (
-        "function",
-        "CREATE TABLE function (
-  id INTEGER PRIMARY KEY,
-  name TEXT NOT NULL,
-  file TEXT NOT NULL,
-  line INTEGER NOT NULL,
-  group_name TEXT,
-  sample_rate REAL NOT NULL,
-  UNIQUE (name, file, line)
-) STRICT",
-    ),
-    (
-        "process_function",
-        "CREATE TABLE process_function (
-  process_id INTEGER NOT NULL,
-  function_id INTEGER NOT NULL,
-  PRIMARY KEY (process_id, function_id)
-) STRICT, WITHOUT ROWID",
-    ),
-    (
-        "thread",
-        "CREATE TABLE thread (
-  id INTEGER PRIMARY KEY,
-  process_id INTEGER NOT NULL,
-  name TEXT NOT NULL,
-  base_ns INTEGER NOT NULL,
-  span_base INTEGER NOT NULL
-) STRICT",
-    ),
-    (
-        "call",
-        "CREATE TABLE call (
-  id INTEGER PRIMARY KEY,
-  function_id INTEGER NOT NULL,
-  thread_id INTEGER NOT NULL,
-  start INTEGER NOT NULL,
-  duration INTEGER NOT NULL,
-  busy INTEGER,
-  span INTEGER NOT NULL,
-  parent INTEGER NOT NULL,
-  trace INTEGER NOT NULL,
-  kind INTEGER NOT NULL,
-  weight REAL NOT NULL
-) STRICT",
-    ),
-    ("call_failed", "CREATE INDEX call_failed ON call (id) WHERE kind > 3"),
-    ("call_slow", "CREATE INDEX call_slow ON call (id) WHERE (kind & 3) = 1"),
-    (
-        "call_value",
-        "CREATE TABLE call_value (
-  id INTEGER PRIMARY KEY,
-  args TEXT,
-  result TEXT,
-  error TEXT,
-  fields TEXT
-) STRICT",
-    ),
-    (
-        "call_range",
-        "CREATE TABLE call_range (
-  first_call INTEGER PRIMARY KEY,
-  last_call INTEGER NOT NULL,
-  min_start_ns INTEGER NOT NULL,
-  max_start_ns INTEGER NOT NULL,
-  at_ns INTEGER NOT NULL,
-  failed_only INTEGER NOT NULL DEFAULT 0
-) STRICT",
-    ),
-    (
-        "calendar",
-        "CREATE TABLE calendar (
-  day INTEGER PRIMARY KEY,
-  date TEXT NOT NULL
-) STRICT",
-    ),
-    (
-        "latency_window",
-        "CREATE TABLE latency_window (
-  window INTEGER NOT NULL,
-  function_id INTEGER NOT NULL,
-  process_id INTEGER NOT NULL,
-  shown INTEGER NOT NULL,
-  calls INTEGER NOT NULL,
-  errors INTEGER NOT NULL,
-  panics INTEGER NOT NULL,
-  cancelled INTEGER NOT NULL,
-  total_ns INTEGER NOT NULL,
-  max_ns INTEGER NOT NULL,
-  p50_ns INTEGER NOT NULL,
-  p95_ns INTEGER NOT NULL,
-  p99_ns INTEGER NOT NULL,
-  estimated INTEGER NOT NULL,
-  histogram BLOB NOT NULL,
-  PRIMARY KEY (window, function_id, process_id)
-) STRICT, WITHOUT ROWID",
-    ),
-    (
-        "slice",
-        "CREATE TABLE slice (
-  slice INTEGER NOT NULL,
-  function_id INTEGER NOT NULL,
-  process_id INTEGER NOT NULL,
-  calls INTEGER NOT NULL,
-  errors INTEGER NOT NULL,
-  panics INTEGER NOT NULL,
-  cancelled INTEGER NOT NULL,
-  recorded INTEGER NOT NULL,
-  sampled_out INTEGER NOT NULL,
-  dropped INTEGER NOT NULL,
-  total_ns INTEGER NOT NULL,
-  max_ns INTEGER NOT NULL,
-  estimated INTEGER NOT NULL,
-  PRIMARY KEY (slice, function_id, process_id)
-) STRICT, WITHOUT ROWID",
-    ),
-    (
-        "slice_bucket",
-        "CREATE TABLE slice_bucket (
-  slice INTEGER NOT NULL,
-  function_id INTEGER NOT NULL,
-  bucket INTEGER NOT NULL,
-  process_id INTEGER NOT NULL,
-  count INTEGER NOT NULL,
-  PRIMARY KEY (slice, function_id, bucket, process_id)
-) STRICT, WITHOUT ROWID",
-    ),
-    (
-        "histogram_bucket",
-        "CREATE TABLE histogram_bucket (
-  bucket INTEGER PRIMARY KEY,
-  lower_ns REAL NOT NULL,
-  upper_ns REAL NOT NULL,
-  mid_ns REAL NOT NULL
-) STRICT",
-    ),
-    (
-        "error_group",
-        "CREATE TABLE error_group (
-  fingerprint INTEGER PRIMARY KEY,
-  function_id INTEGER NOT NULL,
-  outcome INTEGER NOT NULL,
-  message TEXT NOT NULL,
-  count INTEGER NOT NULL,
-  first_ns INTEGER NOT NULL,
-  last_ns INTEGER NOT NULL,
-  example_call_id INTEGER
-) STRICT",
-    ),
-    (
-        "folded",
-        "CREATE TABLE folded (
-  process_id INTEGER NOT NULL,
-  fingerprint INTEGER NOT NULL,
-  count INTEGER NOT NULL,
-  PRIMARY KEY (process_id, fingerprint)
-) STRICT, WITHOUT ROWID",
-    ),
-    (
-        "flight",
-        "CREATE TABLE flight (
-  id INTEGER PRIMARY KEY,
-  process_id INTEGER NOT NULL,
-  thread TEXT,
-  depth INTEGER NOT NULL,
-  function_id INTEGER NOT NULL,
-  start_ns INTEGER NOT NULL,
-  span INTEGER NOT NULL
-) STRICT",
-    ),
-    (
-        "event",
-        "CREATE TABLE event (
-  id INTEGER PRIMARY KEY,
-  at_ns INTEGER NOT NULL,
-  process_id INTEGER NOT NULL,
-  kind TEXT NOT NULL,
-  detail TEXT NOT NULL
-) STRICT",
-    ),
-    (
-        "resource",
-        "CREATE TABLE resource (
-  id INTEGER PRIMARY KEY,
-  process_id INTEGER NOT NULL,
-  at_ns INTEGER NOT NULL,
-  cpu_pct REAL NOT NULL,
-  rss_bytes INTEGER NOT NULL,
-  threads INTEGER NOT NULL,
-  open_files INTEGER NOT NULL
-) STRICT",
-    ),
-    (
-        "sampling",
-        r#"CREATE TABLE sampling (
-  pattern TEXT PRIMARY KEY NOT NULL
-    CHECK (length(trim(pattern)) > 0 AND length(CAST(pattern AS BLOB)) <= 512
-      AND pattern NOT GLOB ('*[' || char(1) || '-' || char(31) || char(127) || ']*')
-      AND pattern NOT GLOB '*[!"$%,=?\^`{|}~]*' AND instr(replace(pattern, '::', ''), ':') = 0),
-  rate REAL NOT NULL CHECK (rate BETWEEN 0 AND 1),
-  set_ns INTEGER DEFAULT (unixepoch() * 1000000000),
-  set_by TEXT DEFAULT 'sql'
-) STRICT"#,
-    ),
-    (
-        "function_rate",
-        "CREATE TABLE function_rate (
-  process_id INTEGER NOT NULL,
-  function_id INTEGER NOT NULL,
-  at_ns INTEGER NOT NULL,
-  asked REAL NOT NULL,
-  rate REAL NOT NULL,
-  fidelity TEXT NOT NULL,
-  calls_per_s REAL NOT NULL,
-  rows_per_s REAL NOT NULL,
-  ns_per_call REAL NOT NULL,
-  cpu_pct REAL NOT NULL,
-  why TEXT NOT NULL,
-  PRIMARY KEY (process_id, function_id)
-) STRICT, WITHOUT ROWID",
-    ),
-    (
-        "breaker",
-        "CREATE TABLE breaker (
-  process_id INTEGER PRIMARY KEY,
-  hold TEXT NOT NULL CHECK (hold IN ('open', 'closed', 'auto')),
-  reason TEXT NOT NULL CHECK (length(reason) BETWEEN 1 AND 500),
-  set_ns INTEGER NOT NULL DEFAULT (unixepoch() * 1000000000),
-  set_by TEXT NOT NULL DEFAULT 'sql'
-) STRICT",
-    ),
-    (
-        "schema_doc",
-        "CREATE TABLE schema_doc (
-  object TEXT NOT NULL,
-  column TEXT NOT NULL,
-  text TEXT NOT NULL,
-  PRIMARY KEY (object, column)
-) STRICT, WITHOUT ROWID",
-    ),
-];
 
 /// Creates the schema in an empty database, in one transaction.
 ///
 /// # Errors
-/// What SQLite reports; then the database is as it was.
+/// Returns SQLite's error. The database is unchanged then.
 pub fn create(connection: &Connection) -> rusqlite::Result<()> {
     let transaction = connection.unchecked_transaction()?;
     create_in(&transaction)?;
     transaction.commit()
 }
 
-/// The same within the caller's transaction.
+/// Creates the schema in an empty database, within the caller's transaction.
 pub(crate) fn create_in(connection: &Connection) -> rusqlite::Result<()> {
     for (_, sql) in tables() {
         connection.execute_batch(&sql)?;
@@ -340,7 +48,7 @@ pub(crate) fn create_in(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "user_version", VERSION)
 }
 
-/// Creates the views, and explains every table and view.
+/// Creates the views, and fills `schema_doc` with the explanation of every table and view.
 pub(crate) fn create_views(connection: &Connection) -> rusqlite::Result<()> {
     for (_, sql) in views() {
         connection.execute_batch(&sql)?;

@@ -1,9 +1,12 @@
-//! The views, which are the API: what readers see of the base tables.
+//! The views, through which readers see the base tables.
+//!
+//! Gives each view as its name and text. The texts use only SQL that SQLite and DuckDB share. A query pays only for the
+//! columns that it names.
 
 use crate::batch::{HEALTH_COLUMNS, HealthColumn};
 
-/// The columns of `calls`, `errors` and `slow_calls`. `kind` is 4 × outcome + kept. Joins are outer
-/// ones on unique keys, so that a query pays only for those whose columns it names.
+/// The columns of `calls`, `errors` and `slow_calls`. `kind` is 4 × outcome + kept. The joins are outer joins on unique
+/// keys, so SQLite leaves out a join of whose columns the query names none.
 const CALL_COLUMNS: &str = "
   c.id AS call_id,
   t.base_ns + c.start AS start_ns,
@@ -52,8 +55,8 @@ SELECT
 FROM error_group g
 LEFT JOIN function f ON f.id = g.function_id";
 
-/// Percentiles are the geometric middle of the bucket that holds them: buckets are 2^(1/8) wide, so
-/// that is never further off than 2^(1/16), 4.5 %; the longest call bounds them from above.
+/// A percentile is the geometric middle of the bucket that holds it. Buckets are 2^(1/8) wide, so it is at most 2^(1/16),
+/// 4.5 %, off. The longest call bounds it from above.
 const VIEW_FUNCTIONS: &str = "CREATE VIEW functions AS
 WITH figures AS (
   SELECT function_id, SUM(calls) AS calls, SUM(errors) AS errors, SUM(panics) AS panics,
@@ -103,9 +106,8 @@ FROM figures s
 JOIN function f ON f.id = s.function_id
 LEFT JOIN percentiles q ON q.function_id = s.function_id";
 
-/// A window is one row, whoever shares it: percentiles of several processes follow from their histograms,
-/// which the writer merges, because no SQL that SQLite and DuckDB share could. So nothing is grouped here.
-/// `window` stands in quotes because it is a reserved word in DuckDB.
+/// A window is one row, even if several processes share it: the writer merges their histograms, because no SQL that SQLite
+/// and DuckDB share could. So the view does not group. `window` stands in quotes because it is a reserved word in DuckDB.
 const VIEW_LATENCY: &str = "CREATE VIEW latency AS
 SELECT
   f.name AS function,
@@ -187,9 +189,9 @@ LEFT JOIN function f ON f.id = r.function_id";
 const VIEW_RESOURCES: &str = "CREATE VIEW resources AS
 SELECT process_id, at_ns, cpu_pct, rss_bytes, threads, open_files FROM resource";
 
-/// The date comes from a table because no date function is spelled alike in SQLite and DuckDB, and
-/// because theirs stop at the millisecond. `CAST((a - a % b) / b AS BIGINT)` is integer division in
-/// both; adding a power of ten and cutting off its first digit pads with zeros in both.
+/// The date comes from a table, because SQLite and DuckDB have no date function of the same name, and theirs stop at the
+/// millisecond. `CAST((a - a % b) / b AS BIGINT)` is integer division in both. Adding a power of ten and cutting off its
+/// first digit pads a number with zeros in both.
 const VIEW_CALLS_READABLE: &str = "CREATE VIEW calls_readable AS
 SELECT r.*,
   d.date
@@ -201,7 +203,7 @@ SELECT r.*,
 FROM calls r
 LEFT JOIN calendar d ON d.day = CAST((r.start_ns - r.start_ns % 86400000000000) / 86400000000000 AS BIGINT)";
 
-/// Every view as its name and text, in the order in which they can be created.
+/// Returns every view as its name and text, in the order in which they can be created.
 #[must_use]
 pub fn views() -> Vec<(&'static str, String)> {
     let calls =

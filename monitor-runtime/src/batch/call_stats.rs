@@ -1,0 +1,172 @@
+//! The call statistics of a function over a period: numbers of calls, and the sum and maximum of their durations.
+//!
+//! Takes calls one by one, or statistics that were summed elsewhere; gives sums, differences, and the words that
+//! checkpoints and the store hold. The order of these words is written down here and nowhere else. All arithmetic
+//! saturates, because a damaged store or ring file may hold any numbers. It does not know periods.
+
+use crate::record::Outcome;
+
+/// Call statistics of a function, exact at any sampling rate.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Figures {
+    /// Ended calls of all four outcomes.
+    pub calls: u64,
+    /// Calls that ended `error`.
+    pub errors: u64,
+    /// Calls that ended `panic`.
+    pub panics: u64,
+    /// Calls that ended `cancelled`.
+    pub cancelled: u64,
+    /// Calls that were passed on to be written as a row.
+    pub recorded: u64,
+    /// Calls without a row because of sampling.
+    pub sampled_out: u64,
+    /// Calls that should have had a row and lost it.
+    pub dropped: u64,
+    /// Sum of durations.
+    pub total_ns: u64,
+    /// Longest duration.
+    pub max_ns: u64,
+    /// True if some calls were only counted, so that the durations are estimated from the calls that were timed.
+    pub is_estimated: bool,
+}
+
+/// A call that ended.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ended {
+    pub(crate) outcome: Outcome,
+    pub(crate) ns: u64,
+    /// The time at which the call ended, ns since the Unix epoch.
+    pub(crate) at_ns: i64,
+}
+
+impl Figures {
+    /// The number of words of [`Figures::to_words`].
+    pub const WORDS: usize = 9;
+
+    /// The word that holds the maximum. All other words are sums.
+    const MAX: usize = 8;
+
+    /// Returns the numbers in the order of the columns of the table `slice`. `is_estimated` is not among them.
+    #[must_use]
+    pub fn to_words(self) -> [u64; Self::WORDS] {
+        let Self {
+            calls,
+            errors,
+            panics,
+            cancelled,
+            recorded,
+            sampled_out,
+            dropped,
+            total_ns,
+            max_ns,
+            is_estimated: _,
+        } = self;
+        [calls, errors, panics, cancelled, recorded, sampled_out, dropped, total_ns, max_ns]
+    }
+
+    /// Returns the statistics whose words these are. `is_estimated` is false.
+    #[must_use]
+    pub fn from_words(words: [u64; Self::WORDS]) -> Self {
+        let [calls, errors, panics, cancelled, recorded, sampled_out, dropped, total_ns, max_ns] = words;
+        Self {
+            calls,
+            errors,
+            panics,
+            cancelled,
+            recorded,
+            sampled_out,
+            dropped,
+            total_ns,
+            max_ns,
+            is_estimated: false,
+        }
+    }
+
+    /// Adds the statistics of other calls.
+    pub(crate) fn merge(&mut self, other: &Self) {
+        let (mut words, others) = (self.to_words(), other.to_words());
+        for (word, other) in words[..Self::MAX].iter_mut().zip(others) {
+            *word = word.saturating_add(other);
+        }
+        words[Self::MAX] = words[Self::MAX].max(others[Self::MAX]);
+        *self = Self { is_estimated: self.is_estimated | other.is_estimated, ..Self::from_words(words) };
+    }
+
+    /// Returns the statistics of the calls that came after `earlier` was taken. Their maximum is known only if it
+    /// is larger than the earlier one; otherwise it is 0.
+    pub(crate) fn saturating_difference(self, earlier: &Self) -> Self {
+        let (mut words, before) = (self.to_words(), earlier.to_words());
+        for (word, before) in words[..Self::MAX].iter_mut().zip(before) {
+            *word = word.saturating_sub(before);
+        }
+        if words[Self::MAX] <= before[Self::MAX] {
+            words[Self::MAX] = 0;
+        }
+        Self::from_words(words)
+    }
+
+    /// Counts a call that left a record. `has_row` is true if the call is passed on to be written as a row.
+    #[inline]
+    pub(crate) fn count(&mut self, outcome: Outcome, ns: u64, has_row: bool) {
+        self.total_ns = self.total_ns.saturating_add(ns);
+        self.max_ns = self.max_ns.max(ns);
+        self.calls += 1;
+        match outcome {
+            Outcome::Ok => {}
+            Outcome::Error => self.errors += 1,
+            Outcome::Panic => self.panics += 1,
+            Outcome::Cancelled => self.cancelled += 1,
+        }
+        if has_row {
+            self.recorded += 1;
+        } else {
+            self.sampled_out += 1;
+        }
+    }
+
+    /// Moves one call from `recorded` to `dropped`, because its row was lost.
+    pub(crate) fn lose_row(&mut self) {
+        self.recorded = self.recorded.saturating_sub(1);
+        self.dropped += 1;
+    }
+
+    /// Removes up to `calls` unsampled calls and returns the number of calls removed.
+    pub(crate) fn uncount(&mut self, calls: u64) -> u64 {
+        let removed = calls.min(self.sampled_out);
+        self.calls = self.calls.saturating_sub(removed);
+        self.sampled_out -= removed;
+        removed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn numbered() -> Figures {
+        Figures::from_words(std::array::from_fn(|word| 10 + word as u64))
+    }
+
+    #[test]
+    fn words_lead_back_to_the_statistics_that_they_were_made_of() {
+        assert_eq!(Figures::from_words(numbered().to_words()), numbered());
+    }
+
+    #[test]
+    fn a_difference_takes_off_what_was_there_and_keeps_a_maximum_only_if_it_grew() {
+        let (mut later, more) =
+            (numbered(), Figures { calls: 3, total_ns: 50, max_ns: 40, ..Figures::default() });
+        later.merge(&more);
+        assert_eq!(later.saturating_difference(&numbered()), more);
+        assert_eq!(numbered().saturating_difference(&later), Figures::default());
+        assert_eq!(later.saturating_difference(&later), Figures::default());
+    }
+
+    #[test]
+    fn sums_of_any_numbers_stay_within_the_largest() {
+        let mut sum = Figures { calls: u64::MAX, is_estimated: true, ..Figures::default() };
+        sum.merge(&numbered());
+        assert_eq!((sum.calls, sum.errors, sum.max_ns, sum.is_estimated), (u64::MAX, 11, 18, true));
+    }
+}

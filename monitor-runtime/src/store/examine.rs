@@ -1,0 +1,126 @@
+//! Tells what kind of file lies at a path: an empty file, a store of some version, another database, or a damaged one.
+//!
+//! Takes a connection or a path; gives the kind of file. It only reads. A file counts as a store only if the texts of all
+//! our tables and indexes are exactly those of its schema version.
+
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Connection, OptionalExtension as _};
+
+use super::error::{Class, classify};
+use super::harden::connect;
+use super::schema::{APPLICATION_ID, VERSION, tables};
+use super::{file, migrate};
+
+/// The kind of file that lies at a path.
+#[derive(Debug)]
+pub(crate) enum Found {
+    Store,
+    Empty,
+    Older(i32),
+    Newer(i32),
+    Foreign(String),
+    Damaged(String),
+}
+
+/// The state of a file that is open as a store.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// Nothing speaks against the file.
+    Sound,
+    /// The file is damaged, for this reason.
+    Damaged(String),
+    /// The file is intact, but it is a newer program's store by now, or no store at all.
+    Another,
+}
+
+/// Checks a file through a fresh connection, because the cache of the open one proves nothing. Every page is read if
+/// `is_thorough`.
+pub(crate) fn check_file(path: &Path, is_thorough: bool) -> Verdict {
+    let verdict = connect(path).and_then(|connection| match examine(&connection)? {
+        Found::Store if !is_thorough => Ok(Verdict::Sound),
+        Found::Store => {
+            let found: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+            Ok(if found == "ok" { Verdict::Sound } else { Verdict::Damaged(found) })
+        }
+        Found::Empty => Ok(Verdict::Damaged("it was emptied".to_owned())),
+        Found::Damaged(why) => Ok(Verdict::Damaged(why)),
+        Found::Older(_) | Found::Newer(_) | Found::Foreign(_) => Ok(Verdict::Another),
+    });
+    match verdict {
+        Ok(verdict) => verdict,
+        Err(error) if classify(&error) == Class::Damaged => Verdict::Damaged(error.to_string()),
+        // A lock, or a disk that does not answer, does not prove damage.
+        Err(_) => Verdict::Sound,
+    }
+}
+
+/// Returns the kind of file that the connection has open. It only reads, and within one transaction, because another
+/// process may be making a store of the file.
+pub(crate) fn examine(connection: &Connection) -> rusqlite::Result<Found> {
+    let is_alone = connection.is_autocommit();
+    let _moment = is_alone.then(|| connection.unchecked_transaction()).transpose()?;
+    let number =
+        |pragma: &str| connection.query_row(&format!("PRAGMA {pragma}"), [], |row| row.get::<_, i32>(0));
+    let (application, version) = (number("application_id")?, number("user_version")?);
+    let objects: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    if objects == 0 && application == 0 && version == 0 {
+        return Ok(Found::Empty);
+    }
+    if application != APPLICATION_ID {
+        return Ok(Found::Foreign(format!("is another program's database (application_id {application})")));
+    }
+    if version > VERSION {
+        return Ok(Found::Newer(version));
+    }
+    if version < VERSION && !migrate::is_possible_from(version) {
+        return Ok(Found::Foreign(format!(
+            "has schema version {version}, which no version of monitored writes"
+        )));
+    }
+    Ok(match find_altered(connection, version)? {
+        None if version < VERSION => Found::Older(version),
+        None => Found::Store,
+        Some(name) => Found::Foreign(format!("has another table or index {name} than a store of monitored")),
+    })
+}
+
+/// Returns the first of our tables and indexes that is missing or has another text than in that version. Views, and
+/// tables that users have added, do not matter, because they are not written to.
+fn find_altered(connection: &Connection, version: i32) -> rusqlite::Result<Option<&'static str>> {
+    let mut text =
+        connection.prepare("SELECT sql FROM sqlite_schema WHERE name = ?1 AND type IN ('table', 'index')")?;
+    for (name, expected) in tables() {
+        let found: Option<Option<String>> = text.query_row([name], |row| row.get(0)).optional()?;
+        let expected = migrate::old_text(version, name).unwrap_or(&expected);
+        if found.flatten().as_deref() != Some(expected) {
+            return Ok(Some(name));
+        }
+    }
+    Ok(None)
+}
+
+/// Returns the kind of a file without SQLite's header. It may be a store whose first bytes were overwritten, or not a
+/// store at all, and nothing but the name tells which.
+pub(crate) fn classify_headerless(path: &Path, error: &rusqlite::Error) -> Found {
+    if file::has_database_extension(path) {
+        Found::Damaged(error.to_string())
+    } else {
+        Found::Foreign("is not a database".to_owned())
+    }
+}
+
+/// Returns the file that a writer uses in place of this one, and the reason; `None` if it uses this one.
+pub(crate) fn name_successor(
+    connection: &Connection,
+    path: &Path,
+) -> rusqlite::Result<Option<(PathBuf, String)>> {
+    Ok(match examine(connection)? {
+        Found::Newer(version) => Some((
+            file::sibling(path, &format!("v{VERSION}")),
+            format!("has schema version {version}, newer than {VERSION}"),
+        )),
+        Found::Foreign(why) => Some((file::sibling(path, "monitor"), why)),
+        Found::Store | Found::Empty | Found::Older(_) | Found::Damaged(_) => None,
+    })
+}

@@ -1,0 +1,181 @@
+//! Deletes expired rows of the tables that are small beside the calls: windows, slices, events, segments of threads,
+//! processes.
+//!
+//! Takes a cutoff; deletes a bounded number of rows, and gives their number. A process is deleted only with all rows that
+//! refer to it. The file does not look at the size bound.
+
+use std::collections::HashSet;
+
+use rusqlite::{Connection, OptionalExtension as _, Transaction};
+
+use crate::store::calendar;
+use crate::store::id_cache::{ForgottenSegments, IdCache};
+use crate::store::schema::{SLICE_NS, WINDOW_NS};
+
+/// Windows of 10 s that are deleted in one transaction. Each is a row for each function and process.
+const STEP_WINDOWS: i64 = 30;
+
+/// Numbers of functions whose slices, and whose histogram buckets, are deleted in one transaction.
+const STEP_SLICES: i64 = 2000;
+const STEP_BUCKETS: i64 = 100;
+
+/// Segments of threads that are deleted in one transaction.
+const STEP_SEGMENTS: usize = 2000;
+
+/// Events that are kept at most, however young they are.
+const EVENTS_MAX: i64 = 10_000;
+
+/// Days that the calendar keeps beyond the age bound, for calls that ran that long.
+const CALENDAR_DAYS: i64 = 400;
+
+/// Deletes rows that are older than the cutoff. Returns the rows that were deleted, and true if there are more.
+pub(super) fn delete_expired(
+    transaction: Transaction<'_>,
+    ids: &mut IdCache,
+    cutoff: i64,
+) -> rusqlite::Result<(u64, bool)> {
+    let execute = |sql: &str, bound: i64| transaction.execute(sql, [bound]);
+    let oldest_window: Option<i64> =
+        transaction.query_row("SELECT min(window) FROM latency_window", [], |row| row.get(0))?;
+    let expired = cutoff.div_euclid(WINDOW_NS);
+    let until = oldest_window.map_or(expired, |oldest| expired.min(oldest + STEP_WINDOWS));
+    let windows = execute("DELETE FROM latency_window WHERE window < ?1", until)?;
+    let small = execute("DELETE FROM error_group WHERE last_ns < ?1", cutoff)?
+        + execute("DELETE FROM event WHERE at_ns < ?1", cutoff)?
+        + execute("DELETE FROM event WHERE id <= (SELECT max(id) FROM event) - ?1", EVENTS_MAX)?
+        + execute("DELETE FROM resource WHERE at_ns < ?1", cutoff)?
+        + execute(
+            "DELETE FROM calendar WHERE day < ?1",
+            calendar::day(cutoff).saturating_sub(CALENDAR_DAYS),
+        )?;
+    let (segments, forgotten) = delete_segments(&transaction, ids)?;
+    let (processes, more_processes) = delete_process(&transaction, cutoff)?;
+    transaction.commit()?;
+    ids.drop_segments(&segments);
+    if forgotten == Forgotten::AllDeleted {
+        ids.drop_forgotten();
+    }
+    let more_windows = windows > 0 && until < expired;
+    let more = more_processes || more_windows || segments.len() == STEP_SEGMENTS;
+    Ok(((windows + small + segments.len() + processes) as u64, more))
+}
+
+/// Deletes slices before this one and their histogram buckets, those of some functions at a time. A slice expires when
+/// its end does. Returns the rows that were deleted.
+pub(super) fn expire_slices(connection: &Connection, before: i64) -> rusqlite::Result<u64> {
+    let mut rows = 0;
+    for (table, step) in [("slice", STEP_SLICES), ("slice_bucket", STEP_BUCKETS)] {
+        rows += connection.execute(
+            &format!(
+                "DELETE FROM {table} WHERE slice = (SELECT min(slice) FROM {table}) AND slice < ?1
+                 AND function_id < ?2 + (SELECT min(function_id) FROM {table}
+                   WHERE slice = (SELECT min(slice) FROM {table}))"
+            ),
+            [before, step],
+        )?;
+    }
+    Ok(rows as u64)
+}
+
+/// Deletes the oldest windows, because no call is left to delete for want of room. Returns the rows that were deleted.
+pub(super) fn evict_windows(connection: &Connection) -> rusqlite::Result<u64> {
+    let rows = connection.execute(
+        "DELETE FROM latency_window WHERE window < (SELECT min(window) FROM latency_window) + ?1",
+        [STEP_WINDOWS],
+    )?;
+    Ok(rows as u64)
+}
+
+/// Deletes segments of this process's own threads of which no call is left. Other processes delete their own segments,
+/// because they remember the ids.
+fn delete_segments(transaction: &Connection, ids: &IdCache) -> rusqlite::Result<(Vec<i64>, Forgotten)> {
+    let first: Option<i64> = transaction.query_row(
+        "SELECT min(first_call) FROM call_range WHERE first_call <= last_call",
+        [],
+        |row| row.get(0),
+    )?;
+    let first = first.unwrap_or(i64::MAX);
+    let mut unused = ids.unused_segments(first);
+    let mut forgotten = Forgotten::MayRemain;
+    if let Some(ForgottenSegments { last_id, .. }) = ids.unused_forgotten(first) {
+        let (kept, wanted) = (ids.segment_ids(), STEP_SEGMENTS.saturating_sub(unused.len()));
+        let found = segments_up_to(transaction, last_id, &kept, wanted)?;
+        if found.len() < wanted {
+            forgotten = Forgotten::AllDeleted;
+        }
+        unused.extend(found);
+    }
+    unused.truncate(STEP_SEGMENTS);
+    let mut delete = transaction.prepare("DELETE FROM thread WHERE id = ?1")?;
+    for id in &unused {
+        delete.execute([id])?;
+    }
+    Ok((unused, forgotten))
+}
+
+/// The state of the oldest entry of segments of forgotten threads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Forgotten {
+    /// There is no such entry, or more of its segments may be in the store.
+    MayRemain,
+    /// All of its segments are deleted.
+    AllDeleted,
+}
+
+/// Returns segments up to `last_id` of the process that this segment belongs to, except the kept ones: at most as many
+/// as wanted.
+fn segments_up_to(
+    transaction: &Connection,
+    last_id: i64,
+    kept: &HashSet<i64>,
+    wanted: usize,
+) -> rusqlite::Result<Vec<i64>> {
+    let mut select = transaction.prepare(
+        "SELECT id FROM thread
+         WHERE id <= ?1 AND process_id = (SELECT process_id FROM thread WHERE id = ?1) ORDER BY id",
+    )?;
+    let ids = select.query_map([last_id], |row| row.get(0))?;
+    ids.filter(|id| !id.as_ref().is_ok_and(|id| kept.contains(id))).take(wanted).collect()
+}
+
+/// Deletes one process that has ended and of which no call and no slice is left, with all rows of its own and the
+/// functions that no other process uses. Returns the rows that were deleted, and true if there may be another such
+/// process.
+fn delete_process(transaction: &Connection, cutoff: i64) -> rusqlite::Result<(usize, bool)> {
+    let gone: Option<i64> = transaction
+        .query_row(
+            // Recovered rows were written after the process had ended, so its progress counts.
+            "SELECT id FROM (
+               SELECT id, coalesce(
+                 (SELECT max(at_ns) FROM progress WHERE process_id = process.id), started_ns) AS at_ns
+               FROM process WHERE ending <> 'running')
+             WHERE at_ns < ?1
+               AND at_ns < coalesce((SELECT min(at_ns) FROM call_range WHERE first_call <= last_call), ?1)
+             ORDER BY id LIMIT 1",
+            [cutoff.saturating_sub(SLICE_NS)],
+            |row| row.get(0),
+        )
+        .optional()?;
+    let Some(id) = gone else { return Ok((0, false)) };
+    let mut rows = 0;
+    for table in [
+        "progress",
+        "process_function",
+        "function_rate",
+        "thread",
+        "folded",
+        "self_report",
+        "resource",
+        "flight",
+        "event",
+    ] {
+        rows += transaction.execute(&format!("DELETE FROM {table} WHERE process_id = ?1"), [id])?;
+    }
+    rows += transaction.execute("DELETE FROM process WHERE id = ?1", [id])?;
+    rows += transaction.execute(
+        "DELETE FROM function WHERE id NOT IN (SELECT function_id FROM process_function)
+         AND id NOT IN (SELECT function_id FROM slice) AND id NOT IN (SELECT function_id FROM error_group)",
+        [],
+    )?;
+    Ok((rows, true))
+}

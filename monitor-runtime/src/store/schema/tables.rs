@@ -1,0 +1,293 @@
+//! The base tables and their indexes.
+//!
+//! Gives each as its name and the text that `sqlite_schema` shows. A store whose tables have other texts is not ours:
+//! `examine` compares them. A changed text therefore needs a new schema version and a step in `migrate`.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+
+use crate::batch::HEALTH_COLUMNS;
+
+/// Returns the base tables and indexes, each as its name and the text that `sqlite_schema` shows.
+pub(crate) fn tables() -> impl Iterator<Item = (&'static str, Cow<'static, str>)> {
+    let fixed = TABLES.iter().map(|(name, sql)| (*name, Cow::Borrowed(*sql)));
+    fixed.chain([("self_report", Cow::Owned(self_report()))])
+}
+
+/// Returns the text of the table of health reports, whose columns are defined in `batch::health_row`.
+fn self_report() -> String {
+    let columns = HEALTH_COLUMNS.iter().fold(String::new(), |mut text, column| {
+        let _ = write!(text, ",\n  {} {}", column.name, column.sql_type());
+        text
+    });
+    format!("CREATE TABLE self_report (\n  process_id INTEGER PRIMARY KEY{columns}\n) STRICT")
+}
+
+/// The base tables and indexes, except the table of health reports.
+const TABLES: &[(&str, &str)] = &[
+    (
+        "process",
+        "CREATE TABLE process (
+  id INTEGER PRIMARY KEY,
+  run_uuid TEXT NOT NULL UNIQUE,
+  service TEXT NOT NULL,
+  version TEXT NOT NULL,
+  host TEXT NOT NULL,
+  pid INTEGER NOT NULL,
+  pid_mark TEXT,
+  started_ns INTEGER NOT NULL,
+  ended_ns INTEGER,
+  ending TEXT NOT NULL DEFAULT 'running' CHECK (ending IN ('running', 'exit', 'crash'))
+) STRICT",
+    ),
+    (
+        "progress",
+        "CREATE TABLE progress (
+  process_id INTEGER NOT NULL,
+  ring INTEGER NOT NULL,
+  sequence INTEGER NOT NULL,
+  at_ns INTEGER NOT NULL,
+  PRIMARY KEY (process_id, ring)
+) STRICT, WITHOUT ROWID",
+    ),
+    (
+        "function",
+        "CREATE TABLE function (
+  id INTEGER PRIMARY KEY,
+  name TEXT NOT NULL,
+  file TEXT NOT NULL,
+  line INTEGER NOT NULL,
+  group_name TEXT,
+  sample_rate REAL NOT NULL,
+  UNIQUE (name, file, line)
+) STRICT",
+    ),
+    (
+        "process_function",
+        "CREATE TABLE process_function (
+  process_id INTEGER NOT NULL,
+  function_id INTEGER NOT NULL,
+  PRIMARY KEY (process_id, function_id)
+) STRICT, WITHOUT ROWID",
+    ),
+    (
+        "thread",
+        "CREATE TABLE thread (
+  id INTEGER PRIMARY KEY,
+  process_id INTEGER NOT NULL,
+  name TEXT NOT NULL,
+  base_ns INTEGER NOT NULL,
+  span_base INTEGER NOT NULL
+) STRICT",
+    ),
+    (
+        "call",
+        "CREATE TABLE call (
+  id INTEGER PRIMARY KEY,
+  function_id INTEGER NOT NULL,
+  thread_id INTEGER NOT NULL,
+  start INTEGER NOT NULL,
+  duration INTEGER NOT NULL,
+  busy INTEGER,
+  span INTEGER NOT NULL,
+  parent INTEGER NOT NULL,
+  trace INTEGER NOT NULL,
+  kind INTEGER NOT NULL,
+  weight REAL NOT NULL
+) STRICT",
+    ),
+    ("call_failed", "CREATE INDEX call_failed ON call (id) WHERE kind > 3"),
+    ("call_slow", "CREATE INDEX call_slow ON call (id) WHERE (kind & 3) = 1"),
+    (
+        "call_value",
+        "CREATE TABLE call_value (
+  id INTEGER PRIMARY KEY,
+  args TEXT,
+  result TEXT,
+  error TEXT,
+  fields TEXT
+) STRICT",
+    ),
+    (
+        "call_range",
+        "CREATE TABLE call_range (
+  first_call INTEGER PRIMARY KEY,
+  last_call INTEGER NOT NULL,
+  min_start_ns INTEGER NOT NULL,
+  max_start_ns INTEGER NOT NULL,
+  at_ns INTEGER NOT NULL,
+  failed_only INTEGER NOT NULL DEFAULT 0
+) STRICT",
+    ),
+    (
+        "calendar",
+        "CREATE TABLE calendar (
+  day INTEGER PRIMARY KEY,
+  date TEXT NOT NULL
+) STRICT",
+    ),
+    (
+        "latency_window",
+        "CREATE TABLE latency_window (
+  window INTEGER NOT NULL,
+  function_id INTEGER NOT NULL,
+  process_id INTEGER NOT NULL,
+  shown INTEGER NOT NULL,
+  calls INTEGER NOT NULL,
+  errors INTEGER NOT NULL,
+  panics INTEGER NOT NULL,
+  cancelled INTEGER NOT NULL,
+  total_ns INTEGER NOT NULL,
+  max_ns INTEGER NOT NULL,
+  p50_ns INTEGER NOT NULL,
+  p95_ns INTEGER NOT NULL,
+  p99_ns INTEGER NOT NULL,
+  estimated INTEGER NOT NULL,
+  histogram BLOB NOT NULL,
+  PRIMARY KEY (window, function_id, process_id)
+) STRICT, WITHOUT ROWID",
+    ),
+    (
+        "slice",
+        "CREATE TABLE slice (
+  slice INTEGER NOT NULL,
+  function_id INTEGER NOT NULL,
+  process_id INTEGER NOT NULL,
+  calls INTEGER NOT NULL,
+  errors INTEGER NOT NULL,
+  panics INTEGER NOT NULL,
+  cancelled INTEGER NOT NULL,
+  recorded INTEGER NOT NULL,
+  sampled_out INTEGER NOT NULL,
+  dropped INTEGER NOT NULL,
+  total_ns INTEGER NOT NULL,
+  max_ns INTEGER NOT NULL,
+  estimated INTEGER NOT NULL,
+  PRIMARY KEY (slice, function_id, process_id)
+) STRICT, WITHOUT ROWID",
+    ),
+    (
+        "slice_bucket",
+        "CREATE TABLE slice_bucket (
+  slice INTEGER NOT NULL,
+  function_id INTEGER NOT NULL,
+  bucket INTEGER NOT NULL,
+  process_id INTEGER NOT NULL,
+  count INTEGER NOT NULL,
+  PRIMARY KEY (slice, function_id, bucket, process_id)
+) STRICT, WITHOUT ROWID",
+    ),
+    (
+        "histogram_bucket",
+        "CREATE TABLE histogram_bucket (
+  bucket INTEGER PRIMARY KEY,
+  lower_ns REAL NOT NULL,
+  upper_ns REAL NOT NULL,
+  mid_ns REAL NOT NULL
+) STRICT",
+    ),
+    (
+        "error_group",
+        "CREATE TABLE error_group (
+  fingerprint INTEGER PRIMARY KEY,
+  function_id INTEGER NOT NULL,
+  outcome INTEGER NOT NULL,
+  message TEXT NOT NULL,
+  count INTEGER NOT NULL,
+  first_ns INTEGER NOT NULL,
+  last_ns INTEGER NOT NULL,
+  example_call_id INTEGER
+) STRICT",
+    ),
+    (
+        "folded",
+        "CREATE TABLE folded (
+  process_id INTEGER NOT NULL,
+  fingerprint INTEGER NOT NULL,
+  count INTEGER NOT NULL,
+  PRIMARY KEY (process_id, fingerprint)
+) STRICT, WITHOUT ROWID",
+    ),
+    (
+        "flight",
+        "CREATE TABLE flight (
+  id INTEGER PRIMARY KEY,
+  process_id INTEGER NOT NULL,
+  thread TEXT,
+  depth INTEGER NOT NULL,
+  function_id INTEGER NOT NULL,
+  start_ns INTEGER NOT NULL,
+  span INTEGER NOT NULL
+) STRICT",
+    ),
+    (
+        "event",
+        "CREATE TABLE event (
+  id INTEGER PRIMARY KEY,
+  at_ns INTEGER NOT NULL,
+  process_id INTEGER NOT NULL,
+  kind TEXT NOT NULL,
+  detail TEXT NOT NULL
+) STRICT",
+    ),
+    (
+        "resource",
+        "CREATE TABLE resource (
+  id INTEGER PRIMARY KEY,
+  process_id INTEGER NOT NULL,
+  at_ns INTEGER NOT NULL,
+  cpu_pct REAL NOT NULL,
+  rss_bytes INTEGER NOT NULL,
+  threads INTEGER NOT NULL,
+  open_files INTEGER NOT NULL
+) STRICT",
+    ),
+    (
+        "sampling",
+        r#"CREATE TABLE sampling (
+  pattern TEXT PRIMARY KEY NOT NULL
+    CHECK (length(trim(pattern)) > 0 AND length(CAST(pattern AS BLOB)) <= 512
+      AND pattern NOT GLOB ('*[' || char(1) || '-' || char(31) || char(127) || ']*')
+      AND pattern NOT GLOB '*[!"$%,=?\^`{|}~]*' AND instr(replace(pattern, '::', ''), ':') = 0),
+  rate REAL NOT NULL CHECK (rate BETWEEN 0 AND 1),
+  set_ns INTEGER DEFAULT (unixepoch() * 1000000000),
+  set_by TEXT DEFAULT 'sql'
+) STRICT"#,
+    ),
+    (
+        "function_rate",
+        "CREATE TABLE function_rate (
+  process_id INTEGER NOT NULL,
+  function_id INTEGER NOT NULL,
+  at_ns INTEGER NOT NULL,
+  asked REAL NOT NULL,
+  rate REAL NOT NULL,
+  fidelity TEXT NOT NULL,
+  calls_per_s REAL NOT NULL,
+  rows_per_s REAL NOT NULL,
+  ns_per_call REAL NOT NULL,
+  cpu_pct REAL NOT NULL,
+  why TEXT NOT NULL,
+  PRIMARY KEY (process_id, function_id)
+) STRICT, WITHOUT ROWID",
+    ),
+    (
+        "breaker",
+        "CREATE TABLE breaker (
+  process_id INTEGER PRIMARY KEY,
+  hold TEXT NOT NULL CHECK (hold IN ('open', 'closed', 'auto')),
+  reason TEXT NOT NULL CHECK (length(reason) BETWEEN 1 AND 500),
+  set_ns INTEGER NOT NULL DEFAULT (unixepoch() * 1000000000),
+  set_by TEXT NOT NULL DEFAULT 'sql'
+) STRICT",
+    ),
+    (
+        "schema_doc",
+        "CREATE TABLE schema_doc (
+  object TEXT NOT NULL,
+  column TEXT NOT NULL,
+  text TEXT NOT NULL,
+  PRIMARY KEY (object, column)
+) STRICT, WITHOUT ROWID",
+    ),
+];

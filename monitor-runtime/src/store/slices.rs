@@ -1,0 +1,86 @@
+//! Writes slices of half an hour into `slice`, and their histograms into `slice_bucket`.
+//!
+//! Takes rows that hold a whole slice, which replace the stored ones, and rows that hold what came since, which are
+//! added to them; gives a row for each process that called the function in the slice. A stored sum never overflows: it
+//! stays at the largest integer. The caller opens and commits the transaction.
+
+use rusqlite::Connection;
+
+use super::id_cache::IdCache;
+use super::rows::signed;
+use super::schema::SLICE_NS;
+use crate::batch::{Figured, SliceRow};
+
+/// Returns the clause of an insert that says what becomes of a slice that is stored already. `sums` are the columns
+/// that are added up.
+fn on_conflict(figured: Figured, sums: &[&str]) -> String {
+    if figured == Figured::All {
+        return String::new();
+    }
+    // SQLite turns a sum that does not fit an integer into a float, and a STRICT table refuses floats.
+    let sums = sums.iter().map(|name| format!("{name} = min({name} + excluded.{name}, {})", i64::MAX));
+    // The difference is negative if calls that were counted as recorded have lost their rows since.
+    let recorded = format!(
+        "recorded = max(min(recorded + (excluded.calls - excluded.sampled_out - excluded.dropped), {}), 0)",
+        i64::MAX
+    );
+    let others = ["max_ns = max(max_ns, excluded.max_ns)", "estimated = max(estimated, excluded.estimated)"];
+    let all: Vec<String> = sums.chain([recorded]).chain(others.map(str::to_owned)).collect();
+    format!(" ON CONFLICT (slice, function_id, process_id) DO UPDATE SET {}", all.join(", "))
+}
+
+fn insert_or(figured: Figured) -> &'static str {
+    if figured == Figured::All { "INSERT OR REPLACE" } else { "INSERT" }
+}
+
+/// Writes slices and their buckets.
+pub(crate) fn write(
+    transaction: &Connection,
+    ids: &IdCache,
+    process_id: i64,
+    rows: &[SliceRow],
+) -> rusqlite::Result<()> {
+    for figured in [Figured::All, Figured::More] {
+        let mut rows = rows.iter().filter(|row| row.figured == figured).peekable();
+        if rows.peek().is_some() {
+            write_figured(transaction, ids, process_id, rows, figured)?;
+        }
+    }
+    Ok(())
+}
+
+fn write_figured<'a>(
+    transaction: &Connection,
+    ids: &IdCache,
+    process_id: i64,
+    rows: impl Iterator<Item = &'a SliceRow>,
+    figured: Figured,
+) -> rusqlite::Result<()> {
+    let sums = ["calls", "errors", "panics", "cancelled", "sampled_out", "dropped", "total_ns"];
+    // The columns after the three ids are those of `Figures::to_words`, in the same order.
+    let mut replace = transaction.prepare(&format!(
+        "{} INTO slice VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13){}",
+        insert_or(figured),
+        on_conflict(figured, &sums)
+    ))?;
+    let added =
+        " ON CONFLICT (function_id, bucket, slice, process_id) DO UPDATE SET count = count + excluded.count";
+    let mut bucket = transaction.prepare(&format!(
+        "{} INTO slice_bucket VALUES (?1, ?2, ?3, ?4, ?5){}",
+        insert_or(figured),
+        if figured == Figured::More { added } else { "" }
+    ))?;
+    for row in rows {
+        let Some(function_id) = ids.function_id(row.function) else { continue };
+        let slice = row.start_ns.div_euclid(SLICE_NS);
+        let mut cells = [0; 13];
+        cells[..3].copy_from_slice(&[slice, function_id, process_id]);
+        cells[3..12].copy_from_slice(&row.figures.to_words().map(signed));
+        cells[12] = i64::from(row.figures.is_estimated);
+        replace.execute(cells)?;
+        for (index, count) in &row.buckets {
+            bucket.execute([slice, function_id, i64::from(*index), process_id, signed(*count)])?;
+        }
+    }
+    Ok(())
+}
