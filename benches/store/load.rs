@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use monitor_runtime::batch::{
-    Batch, CallRow, Figured, Figures, FunctionRow, ProcessRow, SliceRow, ThreadRow, WindowRow,
+    Batch, CallRow, CallStats, FunctionRow, ProcessRow, SliceRow, ThreadRow, Update, WindowRow,
 };
 use monitor_runtime::histogram;
 use monitor_runtime::record::{Kept, Outcome};
@@ -52,7 +52,7 @@ pub(crate) struct Load {
 #[derive(Debug, Clone, Default)]
 struct Interval {
     start_ns: i64,
-    figures: Figures,
+    stats: CallStats,
     buckets: BTreeMap<i32, u64>,
     changed: bool,
 }
@@ -169,12 +169,12 @@ impl Load {
 impl Interval {
     fn count(&mut self, duration_ns: u64, outcome: Outcome) {
         self.changed = true;
-        let figures = &mut self.figures;
-        figures.calls += 1;
-        figures.recorded += 1;
-        figures.errors += u64::from(outcome == Outcome::Error);
-        figures.total_ns += duration_ns;
-        figures.max_ns = figures.max_ns.max(duration_ns);
+        let stats = &mut self.stats;
+        stats.calls += 1;
+        stats.recorded += 1;
+        stats.errors += u64::from(outcome == Outcome::Error);
+        stats.total_ns += duration_ns;
+        stats.max_ns = stats.max_ns.max(duration_ns);
         let bucket = histogram::bucket(duration_ns);
         *self.buckets.entry(bucket).or_default() += 1;
     }
@@ -182,13 +182,13 @@ impl Interval {
     fn window(&mut self, function: u32) -> WindowRow {
         self.changed = false;
         let buckets = self.buckets.iter().map(|(bucket, count)| (*bucket, *count)).collect();
-        WindowRow { function, start_ns: self.start_ns, figured: Figured::All, figures: self.figures, buckets }
+        WindowRow { function, start_ns: self.start_ns, update: Update::Replace, stats: self.stats, buckets }
     }
 
     fn slice(&mut self, function: u32) -> SliceRow {
         self.changed = false;
         let buckets = self.buckets.iter().map(|(bucket, count)| (*bucket, *count)).collect();
-        SliceRow { function, start_ns: self.start_ns, figured: Figured::All, figures: self.figures, buckets }
+        SliceRow { function, start_ns: self.start_ns, update: Update::Replace, stats: self.stats, buckets }
     }
 }
 

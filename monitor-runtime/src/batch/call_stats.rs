@@ -8,7 +8,7 @@ use crate::record::Outcome;
 
 /// Call statistics of a function, exact at any sampling rate.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Figures {
+pub struct CallStats {
     /// Ended calls of all four outcomes.
     pub calls: u64,
     /// Calls that ended `error`.
@@ -33,15 +33,15 @@ pub struct Figures {
 
 /// A call that ended.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Ended {
+pub(crate) struct EndedCall {
     pub(crate) outcome: Outcome,
     pub(crate) ns: u64,
     /// The time at which the call ended, ns since the Unix epoch.
     pub(crate) at_ns: i64,
 }
 
-impl Figures {
-    /// The number of words of [`Figures::to_words`].
+impl CallStats {
+    /// The number of words of [`CallStats::to_words`].
     pub const WORDS: usize = 9;
 
     /// The word that holds the maximum. All other words are sums.
@@ -144,28 +144,28 @@ impl Figures {
 mod tests {
     use super::*;
 
-    fn numbered() -> Figures {
-        Figures::from_words(std::array::from_fn(|word| 10 + word as u64))
+    fn numbered() -> CallStats {
+        CallStats::from_words(std::array::from_fn(|word| 10 + word as u64))
     }
 
     #[test]
     fn words_lead_back_to_the_statistics_that_they_were_made_of() {
-        assert_eq!(Figures::from_words(numbered().to_words()), numbered());
+        assert_eq!(CallStats::from_words(numbered().to_words()), numbered());
     }
 
     #[test]
     fn a_difference_takes_off_what_was_there_and_keeps_a_maximum_only_if_it_grew() {
         let (mut later, more) =
-            (numbered(), Figures { calls: 3, total_ns: 50, max_ns: 40, ..Figures::default() });
+            (numbered(), CallStats { calls: 3, total_ns: 50, max_ns: 40, ..CallStats::default() });
         later.merge(&more);
         assert_eq!(later.saturating_difference(&numbered()), more);
-        assert_eq!(numbered().saturating_difference(&later), Figures::default());
-        assert_eq!(later.saturating_difference(&later), Figures::default());
+        assert_eq!(numbered().saturating_difference(&later), CallStats::default());
+        assert_eq!(later.saturating_difference(&later), CallStats::default());
     }
 
     #[test]
     fn sums_of_any_numbers_stay_within_the_largest() {
-        let mut sum = Figures { calls: u64::MAX, is_estimated: true, ..Figures::default() };
+        let mut sum = CallStats { calls: u64::MAX, is_estimated: true, ..CallStats::default() };
         sum.merge(&numbered());
         assert_eq!((sum.calls, sum.errors, sum.max_ns, sum.is_estimated), (u64::MAX, 11, 18, true));
     }

@@ -10,7 +10,7 @@ use crate::record::{Header, Outcome, unpack};
 
 /// A recorded call that is not decoded yet.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Waiting<'a> {
+pub(crate) struct PendingCall<'a> {
     pub(crate) thread: u32,
     pub(crate) header: Header,
     pub(crate) values: &'a [u64],
@@ -31,7 +31,7 @@ pub(crate) struct Times {
 
 /// Converts the ticks of a record to times.
 #[inline]
-pub(crate) fn times(header: &Header, clock: &Clock) -> Times {
+pub(crate) fn to_times(header: &Header, clock: &Clock) -> Times {
     let start_ns = clock.unix_ns(header.start);
     let duration_ns = clock.duration_ns(header.duration);
     let busy_ns = if header.is_async { clock.duration_ns(header.busy) } else { duration_ns };
@@ -50,8 +50,8 @@ pub(crate) struct Values {
 
 /// Converts the captured values of a record to text. `arguments` and `names` are the names of the function's
 /// arguments and extra fields.
-pub(crate) fn values(
-    waiting: &Waiting<'_>,
+pub(crate) fn to_values(
+    waiting: &PendingCall<'_>,
     (arguments, names): (&[&str], &[&str]),
     scratch: &mut Vec<u8>,
 ) -> Values {
@@ -73,7 +73,7 @@ pub(crate) fn values(
 }
 
 /// Returns the row of a call.
-pub(crate) fn call_row(waiting: &Waiting<'_>, times: Times, values: Values) -> CallRow {
+pub(crate) fn to_row(waiting: &PendingCall<'_>, times: Times, values: Values) -> CallRow {
     let header = &waiting.header;
     CallRow {
         function: header.site,

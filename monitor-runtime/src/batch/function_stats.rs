@@ -6,8 +6,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::batch::call_stats::{Ended, Figures};
-use crate::batch::{Figured, SliceRow, WindowRow};
+use crate::batch::call_stats::{CallStats, EndedCall};
+use crate::batch::{SliceRow, Update, WindowRow};
 use crate::histogram::Histogram;
 use crate::limits;
 
@@ -26,24 +26,24 @@ const WINDOWS_OPEN_NS: i64 = 2 * WINDOW_NS;
 /// Statistics of one window or slice.
 #[derive(Debug, Clone, Default)]
 struct Period {
-    figures: Figures,
+    stats: CallStats,
     histogram: Histogram,
     /// True if it changed since it was last written.
     changed: bool,
     /// Says whether this is the whole period, or only what came after the rest of it was released.
-    figured: Figured,
+    update: Update,
 }
 
 impl Period {
     fn merge(&mut self, other: &Self) {
-        self.figures.merge(&other.figures);
+        self.stats.merge(&other.stats);
         self.histogram.merge(&other.histogram);
         self.changed = true;
     }
 
     /// Becomes the other period if this one is empty, and adds the other one otherwise.
     fn replace_or_merge(&mut self, other: Self) {
-        if self.figures.calls == 0 { *self = other } else { self.merge(&other) }
+        if self.stats.calls == 0 { *self = other } else { self.merge(&other) }
     }
 
     fn take_changed(&mut self) -> bool {
@@ -54,7 +54,7 @@ impl Period {
 /// Call statistics of one function: the window in which calls end now, earlier windows that may still get a
 /// late call, and slices, each the sum of its closed windows.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct FunctionFigures {
+pub(crate) struct FunctionStats {
     current_ns: i64,
     current: Period,
     // Boxed, because a node of a map has room for eleven periods, and few functions have more than two.
@@ -65,32 +65,32 @@ pub(crate) struct FunctionFigures {
     /// Start of the last slice that was released. Any slice before it may have been released as well.
     released_ns: Option<i64>,
     /// The statistics since the process began.
-    sum: Figures,
+    sum: CallStats,
     sum_changed: bool,
     changed: bool,
 }
 
-impl FunctionFigures {
+impl FunctionStats {
     /// Counts a call that left a record. `has_row` is true if the call is passed on to be written as a row.
     #[inline]
-    pub(crate) fn count(&mut self, ended: Ended, has_row: bool) {
+    pub(crate) fn count(&mut self, ended: EndedCall, has_row: bool) {
         self.sum.count(ended.outcome, ended.ns, has_row);
         self.sum_changed = true;
         let period = self.window_at(ended.at_ns);
         period.histogram.add(ended.ns, 1);
-        period.figures.count(ended.outcome, ended.ns, has_row);
+        period.stats.count(ended.outcome, ended.ns, has_row);
     }
 
     /// Adds statistics that were summed elsewhere, and the histogram of their durations, to the window at `at_ns`.
-    pub(crate) fn add(&mut self, at_ns: i64, figures: Figures, histogram: Histogram) {
-        self.sum.merge(&figures);
+    pub(crate) fn add(&mut self, at_ns: i64, stats: CallStats, histogram: Histogram) {
+        self.sum.merge(&stats);
         self.sum_changed = true;
-        self.window_at(at_ns).merge(&Period { figures, histogram, ..Period::default() });
+        self.window_at(at_ns).merge(&Period { stats, histogram, ..Period::default() });
     }
 
     /// Counts the call that ended at `ended_ns` as dropped instead of recorded, because its row was lost before
     /// it reached the store.
-    pub(crate) fn lose(&mut self, ended_ns: i64) {
+    pub(crate) fn lose_row(&mut self, ended_ns: i64) {
         self.sum.lose_row();
         self.sum_changed = true;
         self.changed = true;
@@ -103,16 +103,16 @@ impl FunctionFigures {
             self.slices.entry(slice_start(window)).or_default()
         };
         period.changed = true;
-        period.figures.lose_row();
+        period.stats.lose_row();
     }
 
     /// Removes calls that were counted without a row when they began, the latest first. They have left a record
     /// since, and that record counts them again.
-    pub(crate) fn take_back(&mut self, calls: u64) {
+    pub(crate) fn uncount(&mut self, calls: u64) {
         let mut left = calls;
         let earlier = self.earlier.values_mut().rev().chain(self.slices.values_mut().rev()).map(Box::as_mut);
         for period in std::iter::once(&mut self.current).chain(earlier) {
-            let removed = period.figures.uncount(left);
+            let removed = period.stats.uncount(left);
             period.changed |= removed > 0;
             left -= removed;
         }
@@ -130,16 +130,16 @@ impl FunctionFigures {
         if !(0..WINDOW_NS).contains(&since) {
             let start = window_start(at_ns);
             if start < self.current_ns {
-                let figured = if start < self.open_since_ns { Figured::More } else { Figured::All };
+                let update = if start < self.open_since_ns { Update::Add } else { Update::Replace };
                 let period = self
                     .earlier
                     .entry(start)
-                    .or_insert_with(|| Box::new(Period { figured, ..Period::default() }));
+                    .or_insert_with(|| Box::new(Period { update, ..Period::default() }));
                 period.changed = true;
                 return period;
             }
             let before = std::mem::take(&mut self.current);
-            if before.figures.calls > 0 {
+            if before.stats.calls > 0 {
                 self.earlier.entry(self.current_ns).or_default().replace_or_merge(before);
             }
             self.current_ns = start;
@@ -160,12 +160,12 @@ impl FunctionFigures {
     }
 
     /// Returns the statistics since the process began.
-    pub(crate) fn sum(&self) -> Figures {
+    pub(crate) fn sum(&self) -> CallStats {
         self.sum
     }
 
     /// Returns the statistics since the process began if they changed since this function last returned them.
-    pub(crate) fn take_changed_sum(&mut self) -> Option<Figures> {
+    pub(crate) fn take_changed_sum(&mut self) -> Option<CallStats> {
         std::mem::take(&mut self.sum_changed).then_some(self.sum)
     }
 
@@ -175,7 +175,7 @@ impl FunctionFigures {
 
     /// Adds the rows that changed since the last call of this function to `windows` and `slices`. Then it adds
     /// windows that are old enough to be closed to their slices.
-    pub(crate) fn rows(
+    pub(crate) fn take_rows(
         &mut self,
         function: u32,
         now_ns: i64,
@@ -224,7 +224,7 @@ impl FunctionFigures {
     fn slice(&self, start: i64) -> Period {
         let mut sum = self.slices.get(&start).map(|slice| Period::clone(slice)).unwrap_or_default();
         let is_released = self.released_ns.is_some_and(|released| start <= released);
-        sum.figured = if is_released { Figured::More } else { Figured::All };
+        sum.update = if is_released { Update::Add } else { Update::Replace };
         for period in self.earlier.range(start..start + SLICE_NS).map(|(_, period)| period) {
             sum.merge(period);
         }
@@ -236,9 +236,9 @@ impl FunctionFigures {
 
     /// Marks all periods that are in memory as changed, so that they are written again, because the store is a new
     /// file.
-    pub(crate) fn touch(&mut self) {
+    pub(crate) fn mark_changed(&mut self) {
         let periods = self.earlier.values_mut().chain(self.slices.values_mut()).map(Box::as_mut);
-        for period in periods.chain([&mut self.current]).filter(|period| period.figures.calls > 0) {
+        for period in periods.chain([&mut self.current]).filter(|period| period.stats.calls > 0) {
             period.changed = true;
             self.changed = true;
         }
@@ -255,12 +255,12 @@ fn slice_start(at_ns: i64) -> i64 {
 
 fn window_row(function: u32, start_ns: i64, period: &Period) -> WindowRow {
     let buckets = period.histogram.iter().collect();
-    WindowRow { function, start_ns, figured: period.figured, figures: period.figures, buckets }
+    WindowRow { function, start_ns, update: period.update, stats: period.stats, buckets }
 }
 
 fn slice_row(function: u32, start_ns: i64, period: &Period) -> SliceRow {
-    let WindowRow { figured, figures, buckets, .. } = window_row(function, start_ns, period);
-    SliceRow { function, start_ns, figured, figures, buckets }
+    let WindowRow { update, stats, buckets, .. } = window_row(function, start_ns, period);
+    SliceRow { function, start_ns, update, stats, buckets }
 }
 
 #[cfg(test)]
@@ -270,21 +270,21 @@ mod tests {
 
     #[test]
     fn a_slice_sums_its_windows_open_and_closed() {
-        let mut figures = FunctionFigures::default();
+        let mut stats = FunctionStats::default();
         let mut totals = BTreeMap::new();
         for second in 0..200_i64 {
             let at_ns = second * 1_000_000_000;
             let outcome = if second % 10 == 0 { Outcome::Error } else { Outcome::Ok };
-            figures.count(Ended { outcome, ns: 100, at_ns }, true);
+            stats.count(EndedCall { outcome, ns: 100, at_ns }, true);
             let (mut windows, mut slices) = (Vec::new(), Vec::new());
-            figures.rows(1, at_ns, &mut windows, &mut slices);
-            assert!(!figures.is_changed());
+            stats.take_rows(1, at_ns, &mut windows, &mut slices);
+            assert!(!stats.is_changed());
             assert_eq!(windows.len(), 1);
             assert_eq!(slices.len(), 1);
-            assert_eq!(slices[0].figures.calls, second as u64 + 1);
-            assert_eq!(slices[0].figures.errors, second as u64 / 10 + 1);
+            assert_eq!(slices[0].stats.calls, second as u64 + 1);
+            assert_eq!(slices[0].stats.errors, second as u64 / 10 + 1);
             assert_eq!(slices[0].buckets.iter().map(|(_, count)| count).sum::<u64>(), second as u64 + 1);
-            totals.insert(windows[0].start_ns, windows[0].figures.calls);
+            totals.insert(windows[0].start_ns, windows[0].stats.calls);
         }
         assert_eq!(totals.len(), 20);
         assert!(totals.values().all(|calls| *calls == 10));
@@ -293,30 +293,30 @@ mod tests {
     /// A store of rows in memory: the statistics of each period by its start.
     #[derive(Default)]
     struct Stored {
-        windows: BTreeMap<i64, Figures>,
-        slices: BTreeMap<i64, Figures>,
+        windows: BTreeMap<i64, CallStats>,
+        slices: BTreeMap<i64, CallStats>,
     }
 
     impl Stored {
-        fn take(&mut self, figures: &mut FunctionFigures, now_ns: i64) {
+        fn take(&mut self, stats: &mut FunctionStats, now_ns: i64) {
             let (mut windows, mut slices) = (Vec::new(), Vec::new());
-            figures.rows(1, now_ns, &mut windows, &mut slices);
-            let windows = windows.into_iter().map(|row| (row.start_ns, row.figured, row.figures));
+            stats.take_rows(1, now_ns, &mut windows, &mut slices);
+            let windows = windows.into_iter().map(|row| (row.start_ns, row.update, row.stats));
             windows.for_each(|row| put(&mut self.windows, row));
-            let slices = slices.into_iter().map(|row| (row.start_ns, row.figured, row.figures));
+            let slices = slices.into_iter().map(|row| (row.start_ns, row.update, row.stats));
             slices.for_each(|row| put(&mut self.slices, row));
         }
 
-        fn calls(periods: &BTreeMap<i64, Figures>) -> Vec<(i64, u64)> {
-            periods.iter().map(|(start, figures)| (*start, figures.calls)).collect()
+        fn calls(periods: &BTreeMap<i64, CallStats>) -> Vec<(i64, u64)> {
+            periods.iter().map(|(start, stats)| (*start, stats.calls)).collect()
         }
     }
 
-    fn put(periods: &mut BTreeMap<i64, Figures>, (start, figured, row): (i64, Figured, Figures)) {
+    fn put(periods: &mut BTreeMap<i64, CallStats>, (start, update, row): (i64, Update, CallStats)) {
         let stored = periods.entry(start).or_default();
-        match figured {
-            Figured::All => *stored = row,
-            Figured::More => stored.merge(&row),
+        match update {
+            Update::Replace => *stored = row,
+            Update::Add => stored.merge(&row),
         }
     }
 
@@ -335,14 +335,14 @@ mod tests {
             &[(5, 5), (95, 95), (6, 40), (7, 41), (95, 42), (8, 100)],
         ];
         for case in cases {
-            let (mut figures, mut stored) = (FunctionFigures::default(), Stored::default());
+            let (mut stats, mut stored) = (FunctionStats::default(), Stored::default());
             let mut expected = (BTreeMap::new(), BTreeMap::new());
             for &(ended, drained) in case {
                 let at_ns = ended * 1_000_000_000;
-                figures.count(Ended { outcome: Outcome::Ok, ns: 5, at_ns }, true);
+                stats.count(EndedCall { outcome: Outcome::Ok, ns: 5, at_ns }, true);
                 *expected.0.entry(window_start(at_ns)).or_insert(0_u64) += 1;
                 *expected.1.entry(slice_start(at_ns)).or_insert(0_u64) += 1;
-                stored.take(&mut figures, drained * 1_000_000_000);
+                stored.take(&mut stats, drained * 1_000_000_000);
                 let expected =
                     [&expected.0, &expected.1].map(|all| all.clone().into_iter().collect::<Vec<_>>());
                 assert_eq!(
@@ -356,71 +356,71 @@ mod tests {
 
     #[test]
     fn a_row_lost_when_its_slice_has_gone_is_told_on_top_of_it() {
-        let (mut figures, mut stored) = (FunctionFigures::default(), Stored::default());
+        let (mut stats, mut stored) = (FunctionStats::default(), Stored::default());
         for second in [5, 9000] {
             let at_ns = second * 1_000_000_000;
-            figures.count(Ended { outcome: Outcome::Ok, ns: 5, at_ns }, true);
-            stored.take(&mut figures, at_ns);
+            stats.count(EndedCall { outcome: Outcome::Ok, ns: 5, at_ns }, true);
+            stored.take(&mut stats, at_ns);
         }
-        figures.lose(5_000_000_000);
-        stored.take(&mut figures, 9_001_000_000_000);
-        let Figures { calls, dropped, .. } = stored.slices[&0];
+        stats.lose_row(5_000_000_000);
+        stored.take(&mut stats, 9_001_000_000_000);
+        let CallStats { calls, dropped, .. } = stored.slices[&0];
         assert_eq!((calls, dropped), (1, 1));
     }
 
     #[test]
     fn the_slow_limit_lets_one_call_in_a_hundred_pass_or_ten_a_second() {
-        let mut figures = FunctionFigures::default();
-        let count = |figures: &mut FunctionFigures, number: u64, second: i64| {
+        let mut stats = FunctionStats::default();
+        let count = |stats: &mut FunctionStats, number: u64, second: i64| {
             for call in 0..number {
                 // Durations from 1 to 1000 µs, evenly distributed.
-                let ended = Ended {
+                let ended = EndedCall {
                     outcome: Outcome::Ok,
                     ns: (1 + call % 1000) * 1000,
                     at_ns: second * 1_000_000_000,
                 };
-                figures.count(ended, true);
+                stats.count(ended, true);
             }
         };
-        count(&mut figures, limits::SLOW_CALLS_LEAST - 1, 1);
-        assert_eq!(figures.slow_limit(1000.0), None);
-        count(&mut figures, 100_001, 1);
+        count(&mut stats, limits::SLOW_CALLS_LEAST - 1, 1);
+        assert_eq!(stats.slow_limit(1000.0), None);
+        count(&mut stats, 100_001, 1);
         for (calls_per_s, slower) in [(1.0, 0.01), (1000.0, 0.01), (10_000.0, 0.001), (1e9, 0.0)] {
-            let limit = figures.slow_limit(calls_per_s).unwrap() as f64 / 1e6;
+            let limit = stats.slow_limit(calls_per_s).unwrap() as f64 / 1e6;
             // The limit is the upper bound of a bucket, which is up to a twelfth larger.
             let exact = 1.0 - slower;
             assert!((exact * 0.999..=exact * 1.1).contains(&limit), "{calls_per_s}: {limit}");
         }
         // Calls of two windows ago no longer count.
-        count(&mut figures, 1, 100);
-        count(&mut figures, 1, 200);
-        assert_eq!(figures.slow_limit(1.0), None);
+        count(&mut stats, 1, 100);
+        count(&mut stats, 1, 200);
+        assert_eq!(stats.slow_limit(1.0), None);
     }
 
     #[test]
     fn a_call_counted_too_early_is_taken_back_from_where_it_was_counted() {
-        let mut figures = FunctionFigures::default();
-        let left_out = |calls| Figures { calls, sampled_out: calls, ..Figures::default() };
-        figures.add(1, left_out(1), Histogram::default());
-        figures.add(WINDOW_NS + 1, left_out(1), Histogram::default());
-        figures.count(Ended { outcome: Outcome::Ok, ns: 5, at_ns: WINDOW_NS + 2 }, true);
-        figures.take_back(2);
+        let mut stats = FunctionStats::default();
+        let left_out = |calls| CallStats { calls, sampled_out: calls, ..CallStats::default() };
+        stats.add(1, left_out(1), Histogram::default());
+        stats.add(WINDOW_NS + 1, left_out(1), Histogram::default());
+        stats.count(EndedCall { outcome: Outcome::Ok, ns: 5, at_ns: WINDOW_NS + 2 }, true);
+        stats.uncount(2);
         let (mut windows, mut slices) = (Vec::new(), Vec::new());
-        figures.rows(1, WINDOW_NS + 3, &mut windows, &mut slices);
-        let calls: Vec<_> = windows.iter().map(|row| (row.figures.calls, row.figures.sampled_out)).collect();
+        stats.take_rows(1, WINDOW_NS + 3, &mut windows, &mut slices);
+        let calls: Vec<_> = windows.iter().map(|row| (row.stats.calls, row.stats.sampled_out)).collect();
         assert_eq!(calls, [(0, 0), (1, 0)]);
-        let Figures { calls, sampled_out, recorded, .. } = figures.sum();
+        let CallStats { calls, sampled_out, recorded, .. } = stats.sum();
         assert_eq!((calls, sampled_out, recorded), (1, 0, 1), "what is recovered is a difference of sums");
     }
 
     #[test]
     fn a_lost_row_moves_from_recorded_to_dropped() {
-        let mut figures = FunctionFigures::default();
-        figures.count(Ended { outcome: Outcome::Ok, ns: 5, at_ns: 1 }, true);
-        figures.lose(1);
+        let mut stats = FunctionStats::default();
+        stats.count(EndedCall { outcome: Outcome::Ok, ns: 5, at_ns: 1 }, true);
+        stats.lose_row(1);
         let (mut windows, mut slices) = (Vec::new(), Vec::new());
-        figures.rows(1, 1, &mut windows, &mut slices);
-        let Figures { calls, recorded, dropped, .. } = windows[0].figures;
+        stats.take_rows(1, 1, &mut windows, &mut slices);
+        let CallStats { calls, recorded, dropped, .. } = windows[0].stats;
         assert_eq!((calls, recorded, dropped), (1, 0, 1));
     }
 }

@@ -11,7 +11,7 @@ mod health_row;
 
 use std::collections::HashMap;
 
-pub use call_stats::Figures;
+pub use call_stats::CallStats;
 
 use crate::record::{Kept, Outcome};
 pub(crate) use health_row::HealthValue;
@@ -31,7 +31,7 @@ pub struct Batch {
     /// Calls, those of each thread in the order in which they were recorded.
     pub calls: Vec<CallRow>,
     /// Windows of 10 s that changed. A row holds the whole window and replaces the stored one, except a row of
-    /// [`Figured::More`], which is added to it.
+    /// [`Update::Add`], which is added to it.
     pub windows: Vec<WindowRow>,
     /// Slices of half an hour that changed. A row replaces the stored one or is added to it, as for windows.
     pub slices: Vec<SliceRow>,
@@ -137,12 +137,12 @@ impl CallRow {
 
 /// Says what the store does with the statistics of a row.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Figured {
+pub enum Update {
     /// The row holds the whole period, and replaces the stored row.
     #[default]
-    All,
+    Replace,
     /// The row holds only what came since, and is added to the stored row.
-    More,
+    Add,
 }
 
 /// Call statistics of a function in a window of 10 s, with its histogram.
@@ -152,10 +152,10 @@ pub struct WindowRow {
     pub function: u32,
     /// Start of the window, ns since the Unix epoch, a multiple of 10 s.
     pub start_ns: i64,
-    /// Says whether figures and buckets replace the stored ones or are added to them.
-    pub figured: Figured,
+    /// Says whether statistics and buckets replace the stored ones or are added to them.
+    pub update: Update,
     /// Call statistics.
-    pub figures: Figures,
+    pub stats: CallStats,
     /// Buckets that are not empty, as in [`SliceRow`].
     pub buckets: Vec<(i32, u64)>,
 }
@@ -167,10 +167,10 @@ pub struct SliceRow {
     pub function: u32,
     /// Start of the slice, ns since the Unix epoch, a multiple of 30 min.
     pub start_ns: i64,
-    /// Says whether figures and buckets replace the stored ones or are added to them.
-    pub figured: Figured,
+    /// Says whether statistics and buckets replace the stored ones or are added to them.
+    pub update: Update,
     /// Call statistics.
-    pub figures: Figures,
+    pub stats: CallStats,
     /// Buckets that are not empty, each as index and count. Bucket `i` counts durations in
     /// `(2^(i/8), 2^((i+1)/8)]` ns, as in OpenTelemetry's exponential histogram of scale 3.
     pub buckets: Vec<(i32, u64)>,

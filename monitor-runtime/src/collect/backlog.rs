@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 
-use crate::batch::decode::Waiting;
+use crate::batch::decode::PendingCall;
 use crate::record::{Outcome, Record, decode};
 use crate::ring::journal::Held;
 
@@ -85,8 +85,8 @@ impl Backlog {
     /// room for the copy.
     pub(super) fn evict(
         &mut self,
-        mut lose: impl FnMut(&Waiting<'_>),
-        mut keep: impl FnMut(&Waiting<'_>, &[u64]) -> Option<Held>,
+        mut lose: impl FnMut(&PendingCall<'_>),
+        mut keep: impl FnMut(&PendingCall<'_>, &[u64]) -> Option<Held>,
     ) {
         let failures_max = self.bytes_max / FAILURES_SHARE;
         while self.bytes > self.bytes_max - failures_max {
@@ -121,7 +121,7 @@ impl Backlog {
 
     /// Hands over the oldest calls, those saved from eviction first, until `take` returns false. Returns the journal
     /// blocks that hold them: for this many calls, then for that many more.
-    pub(super) fn take(&mut self, mut take: impl FnMut(&Waiting<'_>) -> bool) -> Vec<(usize, Held)> {
+    pub(super) fn take(&mut self, mut take: impl FnMut(&PendingCall<'_>) -> bool) -> Vec<(usize, Held)> {
         let mut held = Vec::new();
         for (queue, bytes) in
             [(&mut self.failures, &mut self.failure_bytes), (&mut self.segments, &mut self.bytes)]
@@ -147,7 +147,7 @@ impl Backlog {
 }
 
 /// Takes calls from a segment until `take` returns false. Returns false then, and true at the segment's end.
-fn take_from(segment: &mut Segment, take: &mut impl FnMut(&Waiting<'_>) -> bool) -> bool {
+fn take_from(segment: &mut Segment, take: &mut impl FnMut(&PendingCall<'_>) -> bool) -> bool {
     while !segment.is_done() {
         let Some((record, used)) = decode(&segment.words[segment.taken..]) else {
             // Not reached, because the words were decoded when they were drained.
@@ -157,7 +157,7 @@ fn take_from(segment: &mut Segment, take: &mut impl FnMut(&Waiting<'_>) -> bool)
         segment.taken += used;
         if let Record::Call(header, values, value_bytes) = record {
             let end = (segment.ring, segment.ends.pop_front().unwrap_or(0));
-            if !take(&Waiting { thread: segment.thread, header, values, value_bytes, end }) {
+            if !take(&PendingCall { thread: segment.thread, header, values, value_bytes, end }) {
                 return false;
             }
         }
@@ -166,12 +166,12 @@ fn take_from(segment: &mut Segment, take: &mut impl FnMut(&Waiting<'_>) -> bool)
 }
 
 /// Visits the calls of a segment that were not taken, each with its words.
-fn each_call(segment: &mut Segment, mut visit: impl FnMut(Waiting<'_>, &[u64])) {
+fn each_call(segment: &mut Segment, mut visit: impl FnMut(PendingCall<'_>, &[u64])) {
     let mut last = segment.taken;
     while let Some((record, used)) = decode(&segment.words[last..]) {
         if let Record::Call(header, values, value_bytes) = record {
             let end = (segment.ring, segment.ends.pop_front().unwrap_or(0));
-            let waiting = Waiting { thread: segment.thread, header, values, value_bytes, end };
+            let waiting = PendingCall { thread: segment.thread, header, values, value_bytes, end };
             visit(waiting, &segment.words[last..last + used]);
         }
         last += used;
@@ -195,7 +195,7 @@ mod tests {
             let outcome = if site % 5 == 0 { Outcome::Error } else { Outcome::Ok };
             let ends = [u64::from(site) * 8 + 8].into();
             backlog.push(Segment::new(1, call(site, outcome), 1, ends, Held::new()));
-            let give_up = |waiting: &Waiting<'_>| match waiting.header.outcome {
+            let give_up = |waiting: &PendingCall<'_>| match waiting.header.outcome {
                 Outcome::Ok => lost.push(waiting.header.site),
                 _ => folded.push(waiting.header.site),
             };
@@ -228,7 +228,7 @@ mod tests {
             let outcome = if site % 100 == 7 { Outcome::Panic } else { Outcome::Ok };
             let ends = [u64::from(site) * 8 + 8].into();
             backlog.push(Segment::new(1, call(site, outcome), 1, ends, Held::new()));
-            let give_up = |waiting: &Waiting<'_>| assert_eq!(waiting.header.outcome, Outcome::Ok);
+            let give_up = |waiting: &PendingCall<'_>| assert_eq!(waiting.header.outcome, Outcome::Ok);
             backlog.evict(give_up, |_, _| Some(Held::new()));
         }
         let mut failed = 0;

@@ -13,7 +13,7 @@ use super::current_store::CurrentStore;
 use super::functions::Functions;
 use super::journal_writer::worth;
 use super::ladder::Ladder;
-use crate::batch::Figures;
+use crate::batch::CallStats;
 use crate::limits;
 use crate::platform::clock::Clock;
 use crate::record::decode;
@@ -165,7 +165,7 @@ impl CrashSafety {
     }
 
     /// Notes which statistics will be written once the store has the batch of this number.
-    pub(super) fn note_stats(&mut self, sequence: u64, function: u32, sum: &Figures) {
+    pub(super) fn note_stats(&mut self, sequence: u64, function: u32, sum: &CallStats) {
         self.checkpoints.figures_written(sequence, function, sum);
     }
 

@@ -17,8 +17,8 @@ use super::parts::Parts;
 use super::shared::Shared;
 use super::subscribe;
 use super::tallies::TallyReader;
-use crate::batch::call_stats::Ended;
-use crate::batch::decode::Waiting;
+use crate::batch::call_stats::EndedCall;
+use crate::batch::decode::PendingCall;
 use crate::batch::decode::{self, Times};
 use crate::platform::clock::{Clock, monotonic};
 use crate::platform::coarse_clock::keep_coarse;
@@ -187,12 +187,17 @@ impl Drain {
             }
             match record {
                 Record::Call(header, values, value_bytes) => {
-                    let times = decode::times(&header, parts.clock);
+                    let times = decode::to_times(&header, parts.clock);
                     let position = origin.position + (at + used) as u64;
                     if let Some(header) = count(header, &times, value_bytes > 0, *tail, parts) {
                         if let Some(stream) = stream.as_deref_mut() {
-                            let waiting =
-                                Waiting { thread, header, values, value_bytes, end: (origin.ring, position) };
+                            let waiting = PendingCall {
+                                thread,
+                                header,
+                                values,
+                                value_bytes,
+                                end: (origin.ring, position),
+                            };
                             stream.extend(self.stream_record(&waiting, times, parts));
                         }
                         let header = sealed_as(header.encode(values.len()), words[at + HEADER_WORDS - 1]);
@@ -229,12 +234,12 @@ impl Drain {
 
     fn stream_record(
         &mut self,
-        waiting: &Waiting<'_>,
+        waiting: &PendingCall<'_>,
         times: Times,
         parts: &Parts<'_>,
     ) -> Option<subscribe::Record> {
         let function = parts.functions.get(waiting.header.site)?;
-        let values = decode::values(waiting, function.site.names(), &mut self.scratch);
+        let values = decode::to_values(waiting, function.site.names(), &mut self.scratch);
         let thread = parts.threads.name(waiting.thread).map_or_else(|| Arc::from("unknown"), Arc::clone);
         Some(subscribe::Record {
             function: Arc::clone(&function.name),
@@ -273,7 +278,7 @@ fn count(
     let Parts { functions, ladder, report, .. } = parts;
     functions.discover_missing(header.site);
     let decided = ladder.decide(functions.get(header.site)?, header, times, has_values, tail);
-    let ended = Ended { outcome: header.outcome, ns: times.duration_ns, at_ns: times.end_ns };
+    let ended = EndedCall { outcome: header.outcome, ns: times.duration_ns, at_ns: times.end_ns };
     let has_row = decided.is_some();
     functions.stats_mut(header.site)?.count(ended, has_row);
     let health = &mut report.health;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::batch::FunctionRow;
-use crate::batch::function_stats::FunctionFigures;
+use crate::batch::function_stats::FunctionStats;
 use crate::site::CallSite;
 
 /// A monitored function.
@@ -15,14 +15,14 @@ pub(super) struct Function {
     /// function.
     pub(super) counted_as: u32,
     /// The statistics of its calls, if they are counted under this site.
-    pub(super) stats: FunctionFigures,
+    pub(super) stats: FunctionStats,
     /// The sampling rate that was last put into a batch.
     stored_rate: Option<f64>,
 }
 
 impl Function {
     pub(super) fn new(site: &'static CallSite, name: Arc<str>, counted_as: u32) -> Self {
-        Self { site, name, counted_as, stats: FunctionFigures::default(), stored_rate: None }
+        Self { site, name, counted_as, stats: FunctionStats::default(), stored_rate: None }
     }
 
     /// Returns its row if the store does not have it, or has it with another rate.

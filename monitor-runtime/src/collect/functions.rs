@@ -10,7 +10,7 @@ use super::folded_failures::{Failures, FoldedFailures};
 use super::function::Function;
 use super::health::Health;
 use crate::batch::FunctionRow;
-use crate::batch::function_stats::FunctionFigures;
+use crate::batch::function_stats::FunctionStats;
 use crate::site;
 
 /// All monitored functions.
@@ -70,13 +70,13 @@ impl Functions {
 
     /// Returns the statistics in which calls of a site are counted: those of the first site that the store takes for
     /// the same function, because the store replaces a function's statistics by the latest ones.
-    pub(super) fn stats_mut(&mut self, id: u32) -> Option<&mut FunctionFigures> {
+    pub(super) fn stats_mut(&mut self, id: u32) -> Option<&mut FunctionStats> {
         let counted_as = self.get(id)?.counted_as;
         Some(&mut self.by_id.get_mut(counted_as as usize)?.as_mut()?.stats)
     }
 
     /// Returns the statistics in which a function's calls are counted.
-    pub(super) fn stats_of(&self, function: &Function) -> Option<&FunctionFigures> {
+    pub(super) fn stats_of(&self, function: &Function) -> Option<&FunctionStats> {
         Some(&self.get(function.counted_as)?.stats)
     }
 
@@ -100,7 +100,7 @@ impl Functions {
     /// Has all statistics that are still in memory written again.
     pub(super) fn touch_stats(&mut self) {
         for function in self.iter_mut() {
-            function.stats.touch();
+            function.stats.mark_changed();
         }
     }
 

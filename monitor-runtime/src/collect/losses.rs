@@ -7,7 +7,7 @@ use super::folded_failures::Failures;
 use super::functions::Functions;
 use super::health::{Drops, Health};
 use super::parts::Parts;
-use crate::batch::decode::{self, Waiting};
+use crate::batch::decode::{self, PendingCall};
 use crate::record::Outcome;
 use crate::ring::journal::Worth;
 use crate::store::fingerprint;
@@ -31,7 +31,7 @@ impl LostCall {
     ) {
         let Self { function, outcome, end_ns } = self;
         if let Some(stats) = functions.stats_mut(function) {
-            stats.lose(end_ns);
+            stats.lose_row(end_ns);
         }
         if outcome == Outcome::Ok {
             *counter(&mut health.dropped) += 1;
@@ -47,16 +47,16 @@ pub(super) fn evict(parts: &mut Parts<'_>) {
     let Parts { backlog, functions, clock, report, safety, .. } = parts;
     let health = &mut report.health;
     let mut scratch = Vec::new();
-    let lose = |waiting: &Waiting<'_>| {
+    let lose = |waiting: &PendingCall<'_>| {
         let (function, outcome) = (waiting.header.site, waiting.header.outcome);
         let Some(names) = functions.get(function).map(|function| function.site.names()) else { return };
-        let end_ns = decode::times(&waiting.header, clock).end_ns;
+        let end_ns = decode::to_times(&waiting.header, clock).end_ns;
         let lost = LostCall { function, outcome, end_ns };
         lost.count(
             functions,
             health,
             |dropped| &mut dropped.backlog,
-            || decode::values(waiting, names, &mut scratch).error.unwrap_or_default(),
+            || decode::to_values(waiting, names, &mut scratch).error.unwrap_or_default(),
         );
     };
     let journal = &mut safety.journal;

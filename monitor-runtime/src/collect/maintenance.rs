@@ -134,7 +134,8 @@ impl Maintenance {
         }
         if let Some(text) = changed.describe_store() {
             *lock(&self.shared.store_bounds) = Some((after.retention, after.max_disk_bytes));
-            let bounded = parts.store.get().map(|store| store.bound(after.retention, after.max_disk_bytes));
+            let bounded =
+                parts.store.get().map(|store| store.set_bounds(after.retention, after.max_disk_bytes));
             if bounded.is_some_and(|bounded| bounded.is_err()) {
                 // It has the new bounds when it is opened again.
                 parts.store.drop_open();

@@ -73,10 +73,10 @@ impl NextBatch {
         let mut bytes = 0;
         let held = backlog.take(|waiting| {
             let Some(function) = functions.get(waiting.header.site) else { return true };
-            let times = decode::times(&waiting.header, clock);
-            let values = decode::values(waiting, function.site.names(), scratch);
+            let times = decode::to_times(&waiting.header, clock);
+            let values = decode::to_values(waiting, function.site.names(), scratch);
             bytes += RECORD_BYTES + waiting.value_bytes;
-            calls.push(decode::call_row(waiting, times, values));
+            calls.push(decode::to_row(waiting, times, values));
             safety.add_call(waiting.end);
             calls.len() < *rows_max && bytes < limits::BATCH_BYTES_MAX
         });
@@ -95,7 +95,7 @@ impl NextBatch {
         let now_ns = parts.clock.now_ns();
         for function in parts.functions.iter_mut().filter(|function| function.stats.is_changed()) {
             let id = function.site.id();
-            function.stats.rows(id, now_ns, &mut batch.windows, &mut batch.slices);
+            function.stats.take_rows(id, now_ns, &mut batch.windows, &mut batch.slices);
             parts.safety.note_stats(self.sequence + 1, id, &function.stats.sum());
         }
     }

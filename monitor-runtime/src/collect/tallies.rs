@@ -9,7 +9,7 @@ use std::collections::hash_map::Entry;
 
 use super::folded_failures::{Failures, OTHER};
 use super::parts::Parts;
-use crate::batch::Figures;
+use crate::batch::CallStats;
 use crate::histogram::Histogram;
 use crate::record::Outcome;
 use crate::thread::countdown::Countdown;
@@ -77,7 +77,7 @@ impl TallyReader {
         if too_early > 0
             && let Some(stats) = functions.stats_mut(site)
         {
-            stats.take_back(too_early);
+            stats.uncount(too_early);
             health.sampled_out = health.sampled_out.saturating_sub(too_early);
         }
         if calls == [0; 4] && counted == 0 {
@@ -101,7 +101,7 @@ impl TallyReader {
         health.dropped.ring_full += reasons[Unrecorded::RingFull as usize];
         health.dropped.no_ring += reasons[Unrecorded::NoRing as usize];
         health.sampled_out += sampled_out;
-        let added = Figures {
+        let added = CallStats {
             calls: calls.iter().sum::<u64>().wrapping_add(counted),
             errors: calls[Outcome::Error as usize],
             panics: calls[Outcome::Panic as usize],

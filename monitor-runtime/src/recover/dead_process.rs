@@ -9,17 +9,17 @@ use rusqlite::Connection;
 
 use super::files::Claim;
 use super::records::{Place, Records};
-use crate::batch::call_stats::Ended;
+use crate::batch::call_stats::EndedCall;
 use crate::batch::decode;
-use crate::batch::decode::Waiting;
-use crate::batch::function_stats::FunctionFigures;
-use crate::batch::{Batch, EventRow, Figured, FunctionRow, InFlightRow, RecoveryProgress, ThreadRow};
+use crate::batch::decode::PendingCall;
+use crate::batch::function_stats::FunctionStats;
+use crate::batch::{Batch, EventRow, FunctionRow, InFlightRow, RecoveryProgress, ThreadRow, Update};
 use crate::histogram::Histogram;
 use crate::limits;
 use crate::platform::clock::Clock;
 use crate::record::{Kept, Record};
 use crate::ring::reader::{Image, Site, latest};
-use crate::store::recovered_rows::{self, Death, Span};
+use crate::store::recovered_rows::{self, Death, RecoveredRange};
 
 /// A dead process, and the progress of its recovery.
 #[derive(Debug)]
@@ -31,14 +31,14 @@ pub(super) struct DeadProcess {
     done: RecoveryProgress,
     records: Records,
     at: usize,
-    known: recovered_rows::Known,
+    known: recovered_rows::IdCache,
     scratch: Vec<u8>,
     calls: u64,
 }
 
 impl DeadProcess {
     pub(super) fn new(connection: &Connection, claim: Claim, image: Image) -> rusqlite::Result<Self> {
-        let mut done = recovered_rows::done(connection, &image.process.run_uuid)?;
+        let mut done = recovered_rows::read_progress(connection, &image.process.run_uuid)?;
         // The process may have written to another file before, in whose place the store stands.
         done.batch = done.batch.max(image.acknowledged);
         let records = Records::missing(&image, &done);
@@ -50,7 +50,7 @@ impl DeadProcess {
             done,
             records,
             at: 0,
-            known: recovered_rows::Known::default(),
+            known: recovered_rows::IdCache::default(),
             scratch: Vec::new(),
             calls: 0,
             image,
@@ -74,11 +74,11 @@ impl DeadProcess {
         }
         self.add_records(self.at..end, &mut batch, &mut figures);
         for (site, figures) in &mut figures {
-            figures.rows(*site, self.died_ns, &mut batch.windows, &mut batch.slices);
+            figures.take_rows(*site, self.died_ns, &mut batch.windows, &mut batch.slices);
         }
         // The process itself has written figures of the same windows, so these are added to them.
-        batch.windows.iter_mut().for_each(|window| window.figured = Figured::More);
-        batch.slices.iter_mut().for_each(|slice| slice.figured = Figured::More);
+        batch.windows.iter_mut().for_each(|window| window.update = Update::Add);
+        batch.slices.iter_mut().for_each(|slice| slice.update = Update::Add);
         batch.functions = self.functions(&batch, &flights);
         batch.threads = self.threads(&batch);
         self.calls += batch.calls.len() as u64;
@@ -116,14 +116,14 @@ impl DeadProcess {
         &mut self,
         range: std::ops::Range<usize>,
         batch: &mut Batch,
-        figures: &mut HashMap<u32, FunctionFigures>,
+        figures: &mut HashMap<u32, FunctionStats>,
     ) {
         let Self { records, image, clock, scratch, .. } = self;
         let nowhere = Site::default();
         for place in records.places.get(range).unwrap_or_default() {
             let Some(Record::Call(header, values, value_bytes)) = records.get(place) else { continue };
             let site = image.sites.get(&header.site).unwrap_or(&nowhere);
-            let times = decode::times(&header, clock);
+            let times = decode::to_times(&header, clock);
             if !is_plausible(times.start_ns) || !is_plausible(times.end_ns) {
                 continue;
             }
@@ -133,22 +133,22 @@ impl DeadProcess {
                 header.kept == Kept::Slow && times.duration_ns < site.slow_ns && site.slow_ns != u64::MAX;
             let has_row = !place.is_settled && !is_unsampled;
             if place.needs_count {
-                let ended = Ended { outcome: header.outcome, ns: times.duration_ns, at_ns: times.end_ns };
+                let ended = EndedCall { outcome: header.outcome, ns: times.duration_ns, at_ns: times.end_ns };
                 figures.entry(header.site).or_default().count(ended, has_row);
             }
             if place.needs_row && has_row {
                 let end = (place.ring, place.to);
-                let waiting = Waiting { thread: place.thread, header, values, value_bytes, end };
+                let waiting = PendingCall { thread: place.thread, header, values, value_bytes, end };
                 let (arguments, fields) = (names(&site.arguments), names(&site.fields));
-                let values = decode::values(&waiting, (&arguments, &fields), scratch);
-                batch.calls.push(decode::call_row(&waiting, times, values));
+                let values = decode::to_values(&waiting, (&arguments, &fields), scratch);
+                batch.calls.push(decode::to_row(&waiting, times, values));
             }
         }
     }
 
     /// Adds the calls that the process had counted and the store lacks. Only sum and maximum of their durations are
     /// known, so all of them go into the histogram bucket of their mean.
-    fn add_counted(&self, figures: &mut HashMap<u32, FunctionFigures>) {
+    fn add_counted(&self, figures: &mut HashMap<u32, FunctionStats>) {
         for entry in &self.image.ledger {
             // A site has one checkpoint; a second one of the same site is not believed.
             if figures.contains_key(&entry.site) {
@@ -165,14 +165,14 @@ impl DeadProcess {
     }
 
     /// Returns the progress of this step with each ring.
-    fn spans(&self, range: std::ops::Range<usize>) -> Vec<Span> {
-        let mut spans: Vec<Span> = Vec::new();
+    fn spans(&self, range: std::ops::Range<usize>) -> Vec<RecoveredRange> {
+        let mut spans: Vec<RecoveredRange> = Vec::new();
         for place in self.records.places.get(range).unwrap_or_default() {
             if let Some(span) = spans.last_mut().filter(|span| span.ring == place.ring) {
                 span.to = place.to;
             } else {
                 let from = self.done.rings.get(&place.ring).copied();
-                spans.push(Span { ring: place.ring, from, to: place.to });
+                spans.push(RecoveredRange { ring: place.ring, from, to: place.to });
             }
         }
         spans
@@ -219,7 +219,7 @@ impl DeadProcess {
     /// Returns the time of death: the last sign of life, in nanoseconds since the Unix epoch.
     fn died_ns(&self) -> i64 {
         let ends = self.records.places.iter().filter_map(|place| match self.records.get(place) {
-            Some(Record::Call(header, ..)) => Some(decode::times(&header, &self.clock).end_ns),
+            Some(Record::Call(header, ..)) => Some(decode::to_times(&header, &self.clock).end_ns),
             _ => None,
         });
         ends.filter(|end| is_plausible(*end)).fold(self.image.alive_ns.clamp(0, LATEST_NS), i64::max)

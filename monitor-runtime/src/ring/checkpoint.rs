@@ -8,11 +8,11 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::batch::Figures;
+use crate::batch::CallStats;
 use crate::ring::layout::{Kind, block, block_bytes, head, ledger, marks};
 use crate::ring::memory::Memory;
 
-const _: () = assert!(ledger::FIGURES == Figures::WORDS, "a slot holds a number and all figures");
+const _: () = assert!(ledger::FIGURES == CallStats::WORDS, "a slot holds a number and all figures");
 
 /// The writer of checkpoints. Without a ring file it writes nothing.
 #[derive(Debug)]
@@ -60,7 +60,7 @@ impl Ledger {
     }
 
     /// Notes for the next snapshot a function's figures since the process began.
-    pub(crate) fn figures_counted(&mut self, site: u32, figures: &Figures) {
+    pub(crate) fn figures_counted(&mut self, site: u32, figures: &CallStats) {
         let (next, settled) = (self.snapshot + 1, self.snapshot);
         if let Some(words) = self.site(site) {
             stage(&words[ledger::COUNTED..ledger::WRITTEN], next, settled, &figures.to_words());
@@ -88,7 +88,7 @@ impl Ledger {
     }
 
     /// Notes that with this batch a function's figures are written as they are now.
-    pub(crate) fn figures_written(&mut self, batch: u64, site: u32, figures: &Figures) {
+    pub(crate) fn figures_written(&mut self, batch: u64, site: u32, figures: &CallStats) {
         let settled = self.acknowledged;
         if let Some(words) = self.site(site) {
             stage(&words[ledger::WRITTEN..ledger::WORDS], batch, settled, &figures.to_words());

@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
-use crate::batch::{Figures, ProcessRow};
+use crate::batch::{CallStats, ProcessRow};
 use crate::platform::clock::{Calibration, Clock};
 use crate::record::span_prefix;
 use crate::ring::frames::{Frame, read_frames};
@@ -98,8 +98,8 @@ pub(crate) struct Entry {
 #[derive(Debug)]
 pub(crate) struct LedgerImage {
     pub(crate) site: u32,
-    pub(crate) counted: Figures,
-    pub(crate) written: [(u64, Figures); 2],
+    pub(crate) counted: CallStats,
+    pub(crate) written: [(u64, CallStats); 2],
 }
 
 /// An async call between two polls.
@@ -348,15 +348,15 @@ fn read_ledger(site: u32, words: &[u64; ledger::WORDS], snapshot: u64) -> Option
 }
 
 /// Returns false for figures that no process can have, because their sums would overflow the store's numbers.
-fn is_plausible(figures: &Figures) -> bool {
+fn is_plausible(figures: &CallStats) -> bool {
     figures.to_words().iter().all(|figure| *figure <= FIGURE_MAX)
 }
 
 /// The largest plausible figure: a call each nanosecond, or one call's nanoseconds, for 36 years.
 const FIGURE_MAX: u64 = 1 << 60;
 
-fn read_figures(words: &[u64]) -> Figures {
-    Figures::from_words(words.first_chunk().copied().unwrap_or_default())
+fn read_figures(words: &[u64]) -> CallStats {
+    CallStats::from_words(words.first_chunk().copied().unwrap_or_default())
 }
 
 /// Returns the bytes of a text in the head page.

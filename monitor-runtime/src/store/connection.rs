@@ -179,7 +179,7 @@ fn prepare(
         }
         transaction.commit()?;
     }
-    bound_pages(connection, options)?;
+    set_page_bound(connection, options)?;
     // Older versions of rusqlite return nothing here, newer ones a result.
     #[allow(clippy::let_unit_value, reason = "the versions that may be built with differ")]
     let _ = connection.progress_handler(LOOK_INSTRUCTIONS, Some(keep_coarse_clock as fn() -> bool));
@@ -215,24 +215,24 @@ fn set_journal(
     let mode = if wal { "WAL" } else { "TRUNCATE" };
     connection.query_row(&format!("PRAGMA journal_mode = {mode}"), [], |row| row.get::<_, String>(0))?;
     connection.execute_batch("PRAGMA synchronous = NORMAL")?;
-    bound_log(connection, options)?;
+    set_log_bound(connection, options)?;
     Ok(wal)
 }
 
 /// Sets the bounds on database and log that the options name, on a connection that is ready.
-pub(crate) fn bound(connection: &Connection, options: &StoreOptions) -> rusqlite::Result<()> {
-    bound_pages(connection, options)?;
-    bound_log(connection, options)
+pub(crate) fn set_bounds(connection: &Connection, options: &StoreOptions) -> rusqlite::Result<()> {
+    set_page_bound(connection, options)?;
+    set_log_bound(connection, options)
 }
 
-fn bound_pages(connection: &Connection, options: &StoreOptions) -> rusqlite::Result<()> {
+fn set_page_bound(connection: &Connection, options: &StoreOptions) -> rusqlite::Result<()> {
     connection.execute_batch(&format!(
         "PRAGMA max_page_count = {}; PRAGMA cache_size = -{CACHE_KIB}",
         options.shares().pages
     ))
 }
 
-fn bound_log(connection: &Connection, options: &StoreOptions) -> rusqlite::Result<()> {
+fn set_log_bound(connection: &Connection, options: &StoreOptions) -> rusqlite::Result<()> {
     connection.execute_batch(&format!(
         "PRAGMA journal_size_limit = {}; PRAGMA wal_autocheckpoint = {}",
         options.shares().wal_bytes / 2,

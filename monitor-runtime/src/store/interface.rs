@@ -63,7 +63,7 @@ pub trait Store: Send {
     ///
     /// # Errors
     /// As [`Store::write`].
-    fn bound(&mut self, _retention: Duration, _max_disk_bytes: u64) -> Result<(), StoreError> {
+    fn set_bounds(&mut self, _retention: Duration, _max_disk_bytes: u64) -> Result<(), StoreError> {
         Ok(())
     }
 

@@ -4,8 +4,7 @@
 //! each part. Each transaction also notes how far every ring is recovered, so that a record is written once, however many
 //! processes try to recover it. It does not read ring files.
 
-pub(crate) use super::id_cache::IdCache as Known;
-use super::id_cache::IdCache;
+pub(crate) use super::id_cache::IdCache;
 use super::process::{enter, progress};
 use super::rows::{self, signed};
 use super::{calls, error_groups, slices, transaction, windows};
@@ -23,7 +22,7 @@ pub(crate) struct Death<'a> {
 
 /// The part of a ring that a transaction recovers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Span {
+pub(crate) struct RecoveredRange {
     pub(crate) ring: u32,
     /// Position up to which the ring was recovered before; `None` if nothing of it was.
     pub(crate) from: Option<u64>,
@@ -40,7 +39,7 @@ fn progress_key(ring: u32) -> i64 {
 }
 
 /// Reads the progress that the store has of a process.
-pub(crate) fn done(connection: &Connection, run_uuid: &str) -> rusqlite::Result<RecoveryProgress> {
+pub(crate) fn read_progress(connection: &Connection, run_uuid: &str) -> rusqlite::Result<RecoveryProgress> {
     let Some(found) = progress(connection, run_uuid)? else { return Ok(RecoveryProgress::default()) };
     let mut done = RecoveryProgress { batch: found.sequence.cast_unsigned(), ..RecoveryProgress::default() };
     let mut select =
@@ -64,7 +63,7 @@ pub(crate) fn write(
     death: Death<'_>,
     batch: &Batch,
     flights: &[InFlightRow],
-    spans: &[Span],
+    spans: &[RecoveredRange],
 ) -> rusqlite::Result<()> {
     ids.remember(&batch.functions, &batch.threads);
     let result = write_in(connection, ids, death, batch, flights, spans);
@@ -81,7 +80,7 @@ fn write_in(
     death: Death<'_>,
     batch: &Batch,
     flights: &[InFlightRow],
-    spans: &[Span],
+    spans: &[RecoveredRange],
 ) -> rusqlite::Result<()> {
     let transaction = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
     transaction::check_version(&transaction)?;
@@ -122,7 +121,12 @@ fn write_in(
 }
 
 /// Notes how far a ring is recovered. Fails if the stored position is not the expected one.
-fn advance(transaction: &Connection, process_id: i64, span: &Span, at_ns: i64) -> rusqlite::Result<()> {
+fn advance(
+    transaction: &Connection,
+    process_id: i64,
+    span: &RecoveredRange,
+    at_ns: i64,
+) -> rusqlite::Result<()> {
     let found: Option<i64> = transaction
         .query_row(
             "SELECT sequence FROM progress WHERE process_id = ?1 AND ring = ?2",

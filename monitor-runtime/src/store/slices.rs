@@ -9,12 +9,12 @@ use rusqlite::Connection;
 use super::id_cache::IdCache;
 use super::rows::signed;
 use super::schema::SLICE_NS;
-use crate::batch::{Figured, SliceRow};
+use crate::batch::{SliceRow, Update};
 
 /// Returns the clause of an insert that says what becomes of a slice that is stored already. `sums` are the columns
 /// that are added up.
-fn on_conflict(figured: Figured, sums: &[&str]) -> String {
-    if figured == Figured::All {
+fn on_conflict(update: Update, sums: &[&str]) -> String {
+    if update == Update::Replace {
         return String::new();
     }
     // SQLite turns a sum that does not fit an integer into a float, and a STRICT table refuses floats.
@@ -29,8 +29,8 @@ fn on_conflict(figured: Figured, sums: &[&str]) -> String {
     format!(" ON CONFLICT (slice, function_id, process_id) DO UPDATE SET {}", all.join(", "))
 }
 
-fn insert_or(figured: Figured) -> &'static str {
-    if figured == Figured::All { "INSERT OR REPLACE" } else { "INSERT" }
+fn insert_or(update: Update) -> &'static str {
+    if update == Update::Replace { "INSERT OR REPLACE" } else { "INSERT" }
 }
 
 /// Writes slices and their buckets.
@@ -40,43 +40,43 @@ pub(crate) fn write(
     process_id: i64,
     rows: &[SliceRow],
 ) -> rusqlite::Result<()> {
-    for figured in [Figured::All, Figured::More] {
-        let mut rows = rows.iter().filter(|row| row.figured == figured).peekable();
+    for update in [Update::Replace, Update::Add] {
+        let mut rows = rows.iter().filter(|row| row.update == update).peekable();
         if rows.peek().is_some() {
-            write_figured(transaction, ids, process_id, rows, figured)?;
+            write_with(transaction, ids, process_id, rows, update)?;
         }
     }
     Ok(())
 }
 
-fn write_figured<'a>(
+fn write_with<'a>(
     transaction: &Connection,
     ids: &IdCache,
     process_id: i64,
     rows: impl Iterator<Item = &'a SliceRow>,
-    figured: Figured,
+    update: Update,
 ) -> rusqlite::Result<()> {
     let sums = ["calls", "errors", "panics", "cancelled", "sampled_out", "dropped", "total_ns"];
-    // The columns after the three ids are those of `Figures::to_words`, in the same order.
+    // The columns after the three ids are those of `CallStats::to_words`, in the same order.
     let mut replace = transaction.prepare(&format!(
         "{} INTO slice VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13){}",
-        insert_or(figured),
-        on_conflict(figured, &sums)
+        insert_or(update),
+        on_conflict(update, &sums)
     ))?;
     let added =
         " ON CONFLICT (function_id, bucket, slice, process_id) DO UPDATE SET count = count + excluded.count";
     let mut bucket = transaction.prepare(&format!(
         "{} INTO slice_bucket VALUES (?1, ?2, ?3, ?4, ?5){}",
-        insert_or(figured),
-        if figured == Figured::More { added } else { "" }
+        insert_or(update),
+        if update == Update::Add { added } else { "" }
     ))?;
     for row in rows {
         let Some(function_id) = ids.function_id(row.function) else { continue };
         let slice = row.start_ns.div_euclid(SLICE_NS);
         let mut cells = [0; 13];
         cells[..3].copy_from_slice(&[slice, function_id, process_id]);
-        cells[3..12].copy_from_slice(&row.figures.to_words().map(signed));
-        cells[12] = i64::from(row.figures.is_estimated);
+        cells[3..12].copy_from_slice(&row.stats.to_words().map(signed));
+        cells[12] = i64::from(row.stats.is_estimated);
         replace.execute(cells)?;
         for (index, count) in &row.buckets {
             bucket.execute([slice, function_id, i64::from(*index), process_id, signed(*count)])?;

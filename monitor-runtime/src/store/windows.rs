@@ -10,7 +10,7 @@
 use super::id_cache::IdCache;
 use super::rows::signed;
 use super::schema::WINDOW_NS;
-use crate::batch::{Figured, Figures, WindowRow};
+use crate::batch::{CallStats, Update, WindowRow};
 use crate::histogram::Histogram;
 use rusqlite::{Connection, Row, Statement};
 
@@ -31,8 +31,8 @@ pub(crate) fn write(
     for row in rows {
         let Some(function_id) = ids.function_id(row.function) else { continue };
         let key = (row.start_ns.div_euclid(WINDOW_NS), function_id);
-        let own = WindowStats { figures: row.figures, histogram: Histogram::from_buckets(&row.buckets) };
-        table.put(key, process_id, own, row.figured)?;
+        let own = WindowStats { stats: row.stats, histogram: Histogram::from_buckets(&row.buckets) };
+        table.put(key, process_id, own, row.update)?;
     }
     Ok(())
 }
@@ -40,14 +40,14 @@ pub(crate) fn write(
 /// Statistics of a window: those of one process, or of all processes.
 #[derive(Debug, Default)]
 struct WindowStats {
-    figures: Figures,
+    stats: CallStats,
     histogram: Histogram,
 }
 
 impl WindowStats {
     fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
         let number = |at: usize| row.get::<_, i64>(at).map(|number| u64::try_from(number).unwrap_or(0));
-        let figures = Figures {
+        let stats = CallStats {
             calls: number(1)?,
             errors: number(2)?,
             panics: number(3)?,
@@ -55,13 +55,13 @@ impl WindowStats {
             total_ns: number(5)?,
             max_ns: number(6)?,
             is_estimated: number(7)? != 0,
-            ..Figures::default()
+            ..CallStats::default()
         };
-        Ok(Self { figures, histogram: Histogram::from_bytes(row.get_ref(8)?.as_blob().unwrap_or_default()) })
+        Ok(Self { stats, histogram: Histogram::from_bytes(row.get_ref(8)?.as_blob().unwrap_or_default()) })
     }
 
     fn merge(&mut self, other: &Self) {
-        self.figures.merge(&other.figures);
+        self.stats.merge(&other.stats);
         self.histogram.merge(&other.histogram);
     }
 }
@@ -100,14 +100,14 @@ impl<'a> Table<'a> {
         key: WindowKey,
         process_id: i64,
         mut own: WindowStats,
-        figured: Figured,
+        update: Update,
     ) -> rusqlite::Result<()> {
         let mut others: Option<WindowStats> = None;
         let mut found = self.rows_of_processes.query(key)?;
         while let Some(row) = found.next()? {
             if row.get::<_, i64>(0)? != process_id {
                 others.get_or_insert_default().merge(&WindowStats::read(row)?);
-            } else if figured == Figured::More {
+            } else if update == Update::Add {
                 own.merge(&WindowStats::read(row)?);
             }
         }
@@ -128,8 +128,8 @@ impl<'a> Table<'a> {
         stats: &WindowStats,
         is_shown: bool,
     ) -> rusqlite::Result<()> {
-        let WindowStats { figures, histogram } = stats;
-        let Figures { calls, errors, panics, cancelled, total_ns, max_ns, .. } = *figures;
+        let WindowStats { stats, histogram } = stats;
+        let CallStats { calls, errors, panics, cancelled, total_ns, max_ns, .. } = *stats;
         let percentile = |share| signed(histogram.percentile(share, max_ns));
         self.replace.execute(rusqlite::params![
             window,
@@ -145,7 +145,7 @@ impl<'a> Table<'a> {
             percentile(0.5),
             percentile(0.95),
             percentile(0.99),
-            figures.is_estimated,
+            stats.is_estimated,
             histogram.to_bytes(),
         ])?;
         Ok(())

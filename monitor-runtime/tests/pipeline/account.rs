@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::ledger::Entries;
 use super::program::{ALWAYS, FUNCTIONS, Functions, Program, Seen, error_text};
-use crate::batch::{CallRow, Figures};
+use crate::batch::{CallRow, CallStats};
 use crate::collect::health::Health;
 use crate::record::{Kept, Outcome};
 
@@ -58,9 +58,9 @@ fn each_call_has_one_row(entries: &Entries) {
 }
 
 /// Sums the windows of a function.
-fn figures(entries: &Entries, id: u32) -> Figures {
+fn figures(entries: &Entries, id: u32) -> CallStats {
     let of_function = entries.windows.iter().filter(|((function, _), _)| *function == id);
-    of_function.fold(Figures::default(), |sum, (_, window)| Figures {
+    of_function.fold(CallStats::default(), |sum, (_, window)| CallStats {
         calls: sum.calls + window.calls,
         errors: sum.errors + window.errors,
         panics: sum.panics + window.panics,
@@ -72,10 +72,10 @@ fn figures(entries: &Entries, id: u32) -> Figures {
     })
 }
 
-fn counts_are_exact<'a>(id: u32, figures: &Figures, seen: impl Iterator<Item = &'a Seen>) {
+fn counts_are_exact<'a>(id: u32, figures: &CallStats, seen: impl Iterator<Item = &'a Seen>) {
     let mut counts = [0; 4];
     seen.for_each(|call| counts[call.outcome as usize] += 1);
-    let Figures { calls, errors, panics, cancelled, recorded, sampled_out, dropped, .. } = *figures;
+    let CallStats { calls, errors, panics, cancelled, recorded, sampled_out, dropped, .. } = *figures;
     let ok = calls - errors - panics - cancelled;
     assert_eq!([ok, errors, panics, cancelled], counts, "calls of function {id} by outcome");
     assert_eq!(calls, recorded + sampled_out + dropped, "conservation: {figures:?}");

@@ -5,7 +5,7 @@ use std::collections::{HashMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
-use crate::batch::{Batch, CallRow, Figured, Figures, FoldedRow};
+use crate::batch::{Batch, CallRow, CallStats, FoldedRow, Update};
 use crate::store::{Retained, SetRate, Store, StoreError, Written};
 use crate::sync::lock;
 
@@ -30,7 +30,7 @@ pub(super) enum Answer {
 pub(super) struct Entries {
     pub(super) calls: Vec<CallRow>,
     /// The statistics by function and start of the window.
-    pub(super) windows: HashMap<(u32, i64), Figures>,
+    pub(super) windows: HashMap<(u32, i64), CallStats>,
     /// The folded failures by fingerprint. Their counts are absolute.
     pub(super) folded: HashMap<i64, FoldedRow>,
     /// The names of functions and of threads, by id.
@@ -89,9 +89,9 @@ impl Entries {
         self.events.extend(events);
         for row in &batch.windows {
             let window = self.windows.entry((row.function, row.start_ns)).or_default();
-            match row.figured {
-                Figured::All => *window = row.figures,
-                Figured::More => window.merge(&row.figures),
+            match row.update {
+                Update::Replace => *window = row.stats,
+                Update::Add => window.merge(&row.stats),
             }
         }
     }

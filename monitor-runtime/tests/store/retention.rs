@@ -72,11 +72,11 @@ fn other_bounds_hold_from_the_moment_on_at_which_they_are_set() {
         store.write(&batch(sequence, calls)).unwrap();
     }
     assert_eq!(retain_all(&mut store, T0 + HOUR), 0);
-    store.bound(6 * Duration::from_secs(3600), 2 << 20).unwrap();
+    store.set_bounds(6 * Duration::from_secs(3600), 2 << 20).unwrap();
     retain_all(&mut store, T0 + HOUR);
     let left = count(&path, "calls");
     assert!((10_000..80_000).contains(&left), "{left} in 2 MiB");
-    store.bound(Duration::from_secs(600), 2 << 20).unwrap();
+    store.set_bounds(Duration::from_secs(600), 2 << 20).unwrap();
     retain_all(&mut store, T0 + HOUR);
     assert_eq!(count(&path, "calls"), 0);
 }

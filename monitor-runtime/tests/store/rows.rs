@@ -1,7 +1,7 @@
 //! Rows to write, and functions that read them back.
 
 use monitor_runtime::batch::{
-    Batch, CallRow, Figured, Figures, FunctionRow, ProcessRow, SliceRow, ThreadRow, WindowRow,
+    Batch, CallRow, CallStats, FunctionRow, ProcessRow, SliceRow, ThreadRow, Update, WindowRow,
 };
 use monitor_runtime::record::{Kept, Outcome};
 use monitor_runtime::store::{FileSystem, OpenError, SqliteStore, StoreOptions, System};
@@ -80,22 +80,22 @@ pub(crate) fn batch(sequence: u64, calls: Vec<CallRow>) -> Batch {
 }
 
 pub(crate) fn slice(function: u32, calls: u64, buckets: Vec<(i32, u64)>) -> SliceRow {
-    let figures =
-        Figures { calls, recorded: calls, total_ns: calls * 1000, max_ns: 5000, ..Figures::default() };
-    SliceRow { function, start_ns: T0 - T0 % (HOUR / 2), figured: Figured::All, figures, buckets }
+    let stats =
+        CallStats { calls, recorded: calls, total_ns: calls * 1000, max_ns: 5000, ..CallStats::default() };
+    SliceRow { function, start_ns: T0 - T0 % (HOUR / 2), update: Update::Replace, stats, buckets }
 }
 
 pub(crate) fn window(function: u32, start_ns: i64, buckets: Vec<(i32, u64)>) -> WindowRow {
-    let figures = Figures {
+    let stats = CallStats {
         calls: buckets.iter().map(|(_, count)| count).sum(),
         errors: 1,
         panics: 2,
         cancelled: 3,
         total_ns: 2_000_000,
         max_ns: 9_000_000,
-        ..Figures::default()
+        ..CallStats::default()
     };
-    WindowRow { function, start_ns, figured: Figured::All, figures, buckets }
+    WindowRow { function, start_ns, update: Update::Replace, stats, buckets }
 }
 
 /// Opens the store at a path. The number of the run tells processes apart.

@@ -60,7 +60,7 @@ fn percentiles_are_within_five_percent_of_the_true_ones() {
         *buckets.entry(bucket).or_insert(0_u64) += 1;
     }
     let mut row = slice(1, 999_000, buckets.into_iter().collect());
-    row.figures.max_ns = 999_999;
+    row.stats.max_ns = 999_999;
     open(&path, 1).write(&Batch { slices: vec![row], ..batch(1, vec![]) }).unwrap();
     let tool = tool(&path);
     for (column, true_ms) in [("p50_ms", 0.5005), ("p95_ms", 0.950_05), ("p99_ms", 0.990_01)] {

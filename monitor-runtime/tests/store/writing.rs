@@ -2,7 +2,7 @@
 
 use crate::rows::*;
 use monitor_runtime::batch::{
-    Batch, CallRow, EventRow, Figured, FoldedRow, HealthRow, ResourcesRow, WindowRow,
+    Batch, CallRow, EventRow, FoldedRow, HealthRow, ResourcesRow, Update, WindowRow,
 };
 use monitor_runtime::record::{Kept, Outcome};
 use monitor_runtime::store::{SetRate, Store as _};
@@ -217,21 +217,21 @@ fn what_came_late_is_added_to_what_is_there() {
     let path = folder.path().join("shop.db");
     let mut store = open(&path, 1);
     let start = T0 - T0 % (10 * SECOND);
-    let write = |store: &mut monitor_runtime::store::SqliteStore, sequence, figured, calls, lost| {
+    let write = |store: &mut monitor_runtime::store::SqliteStore, sequence, update, calls, lost| {
         let mut slice = slice(1, calls, vec![(80, calls)]);
-        slice.figured = figured;
-        slice.figures.recorded -= lost;
-        slice.figures.dropped += lost;
-        let window = WindowRow { figured, ..window(1, start, vec![(80, calls)]) };
+        slice.update = update;
+        slice.stats.recorded -= lost;
+        slice.stats.dropped += lost;
+        let window = WindowRow { update, ..window(1, start, vec![(80, calls)]) };
         store
             .write(&Batch { windows: vec![window], slices: vec![slice], ..batch(sequence, vec![]) })
             .unwrap();
     };
-    write(&mut store, 1, Figured::All, 10, 0);
-    write(&mut store, 2, Figured::More, 2, 1);
+    write(&mut store, 1, Update::Replace, 10, 0);
+    write(&mut store, 2, Update::Add, 2, 1);
     // One row of the ten was lost. The batch reports only that.
     let mut lost = slice(1, 0, Vec::new());
-    (lost.figured, lost.figures.dropped) = (Figured::More, 1);
+    (lost.update, lost.stats.dropped) = (Update::Add, 1);
     store.write(&Batch { slices: vec![lost], ..batch(3, vec![]) }).unwrap();
     let tool = tool(&path);
     assert_eq!(query_value::<i64>(&tool, "SELECT calls FROM latency"), 12);

@@ -210,10 +210,10 @@ impl Store for SqliteStore {
         Ok(Retained { rows: step.rows, more: step.more })
     }
 
-    fn bound(&mut self, retention: Duration, max_disk_bytes: u64) -> Result<(), StoreError> {
+    fn set_bounds(&mut self, retention: Duration, max_disk_bytes: u64) -> Result<(), StoreError> {
         (self.options.retention, self.options.max_disk_bytes) = (retention, max_disk_bytes);
         let Some(open) = &self.open else { return Ok(()) };
-        connection::bound(&open.connection, &self.options).map_err(|error| self.resolve_error(&error, 0))
+        connection::set_bounds(&open.connection, &self.options).map_err(|error| self.resolve_error(&error, 0))
     }
 
     fn rates(&mut self) -> Result<Option<Vec<SetRate>>, StoreError> {
