@@ -6,7 +6,9 @@ use std::pin::Pin;
 use std::sync::atomic::Ordering;
 use std::task::{self, Poll};
 
-use crate::thread::pool::{self, Lease, NO_SPAN, SUPPRESSED, ThreadState};
+use crate::thread::local::{self, Lease};
+use crate::thread::pool;
+use crate::thread::state::{NO_SPAN, SUPPRESSED, ThreadState};
 
 /// The call that is current somewhere: its span, its tree, and whether the tree was drawn.
 ///
@@ -40,7 +42,7 @@ impl Context {
     /// The context of the calling thread.
     #[must_use]
     pub fn current() -> Self {
-        pool::current().map_or(Self::NONE, Self::of)
+        local::current().map_or(Self::NONE, Self::of)
     }
 
     #[inline]
@@ -78,11 +80,11 @@ struct Entered {
 
 impl Entered {
     fn new(context: Context) -> Self {
-        let thread = match pool::current() {
+        let thread = match local::current() {
             Some(thread) => Some((thread, Lease::Thread)),
             // Nothing is current on a thread that has recorded nothing: no need of a ring for that.
             None if context.span == NO_SPAN => None,
-            None => pool::process_threads().and_then(pool::ThreadRings::acquire),
+            None => pool::process_threads().and_then(pool::ThreadPool::acquire),
         };
         let before = thread.map_or(Context::NONE, |(thread, _)| Context::of(thread));
         match thread {
@@ -99,7 +101,7 @@ impl Drop for Entered {
         if let Some((thread, lease)) = self.thread {
             self.before.enter(thread);
             if lease == Lease::Call {
-                thread.home.release(thread);
+                local::release(thread);
             }
         }
     }

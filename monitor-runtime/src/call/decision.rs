@@ -7,7 +7,9 @@ use crate::platform::reentrancy::apart;
 use crate::sampling;
 use crate::site::{CallSite, fidelity};
 use crate::thread::countdown::GAP_MASK;
-use crate::thread::pool::{self, Lease, NO_SPAN, SUPPRESSED, ThreadState, UNSAMPLED};
+use crate::thread::local::{self, Lease};
+use crate::thread::pool;
+use crate::thread::state::{NO_SPAN, SUPPRESSED, ThreadState, UNSAMPLED};
 
 /// Whether what has this weight was drawn for certain.
 #[cfg_attr(not(debug_assertions), inline(always))]
@@ -69,7 +71,7 @@ fn draw_root(site: &CallSite, thread: &'static ThreadState) -> (bool, f64) {
     let rate = site.rate();
     // Where not all undrawn calls are timed, the countdown ends with one that is either drawn or timed.
     let stop = if site.is_counted() { (rate + TIMED_SHARE).min(1.0) } else { rate };
-    let Some(countdown) = pool::countdown_of(thread, site.id()) else {
+    let Some(countdown) = local::make_countdown(thread, site.id()) else {
         return (sampling::next_gap(rate, random(thread)) == 0, rate);
     };
     let gap = countdown.gap(epoch).unwrap_or_else(|| next_gap(stop, thread));
@@ -109,7 +111,7 @@ pub(crate) fn thread_for(site: &'static CallSite) -> Option<(&'static ThreadStat
     if site.fidelity() == fidelity::OFF {
         return None;
     }
-    match pool::current() {
+    match local::current() {
         Some(thread) => Some((thread, Lease::Thread)),
         None => apart(|| pool::process_threads()?.acquire())?,
     }

@@ -12,7 +12,7 @@ use std::task::Poll;
 use crate::call::guard::{Call, Last, Slot};
 use crate::capture::Writer;
 use crate::site::CallSite;
-use crate::thread::scratch::Arena;
+use crate::thread::scratch::ScratchWriter;
 
 /// Runs a body without arguments.
 #[inline(always)]
@@ -119,12 +119,12 @@ impl<'a> MayReturn<'a> {
     }
     /// As `Call::args`.
     #[inline]
-    pub fn args(&mut self) -> Option<Arena> {
+    pub fn args(&mut self) -> Option<ScratchWriter> {
         self.0.args()
     }
     /// As `Call::keep_args`.
     #[inline]
-    pub fn keep_args(&mut self, arena: Arena) {
+    pub fn keep_args(&mut self, arena: ScratchWriter) {
         self.0.keep_args(arena);
     }
     /// As `Call::fields`.
@@ -139,17 +139,17 @@ impl<'a> MayReturn<'a> {
     }
     /// As `Call::ok_with`.
     #[inline]
-    pub fn ok_with(&mut self) -> Option<(Arena, Last)> {
+    pub fn ok_with(&mut self) -> Option<(ScratchWriter, Last)> {
         self.0.ok_with()
     }
     /// As `Call::error`.
     #[inline]
-    pub fn error(&mut self) -> Option<(Arena, Last)> {
+    pub fn error(&mut self) -> Option<(ScratchWriter, Last)> {
         self.0.error()
     }
     /// As `Call::end_with`.
     #[inline]
-    pub fn end_with(&mut self, arena: Arena, last: Last) {
+    pub fn end_with(&mut self, arena: ScratchWriter, last: Last) {
         self.0.end_with(arena, last);
     }
 }

@@ -17,8 +17,10 @@ use crate::platform::coarse_clock::coarse;
 use crate::record::{Header, Kept, Outcome};
 use crate::ring::frames;
 use crate::site::{CallSite, fidelity};
-use crate::thread::pool::{self, Lease, NO_SPAN, RESERVED_SPANS, ThreadState, UNSAMPLED};
+use crate::thread::local::{self, Lease};
+use crate::thread::pool;
 use crate::thread::scratch::{self, Capture};
+use crate::thread::state::{NO_SPAN, RESERVED_SPANS, ThreadState, UNSAMPLED};
 use crate::thread::tally::Unrecorded;
 
 /// An async call: entered where the function is called, current only while its future is polled.
@@ -127,7 +129,7 @@ impl AsyncCall {
     /// through memory, its copy would wait until the processor has put the narrower stores together.
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn entered(site: &'static CallSite) -> Begun {
-        match (site.fidelity(), pool::current()) {
+        match (site.fidelity(), local::current()) {
             (fidelity::OFF, _) => return PASS,
             (fidelity::RECORDED, Some(thread)) => {
                 let here = Context::of(thread);
@@ -140,7 +142,8 @@ impl AsyncCall {
             (fidelity::COUNTED, Some(thread)) => {
                 let current = thread.current.load(Ordering::Relaxed);
                 if matches!(current, NO_SPAN | UNSAMPLED)
-                    && pool::countdown(site.id()).is_some_and(|countdown| countdown.leave_out(site.epoch()))
+                    && local::countdown(site.id())
+                        .is_some_and(|countdown| countdown.skip_counted(site.epoch()))
                 {
                     return (State::Counted, LEFT_OUT, NO_SPAN);
                 }
@@ -158,7 +161,7 @@ impl AsyncCall {
         let Some((thread, lease)) = guard::thread_for(site) else { return PASS };
         let entered = Self::draw(site, thread);
         if lease == Lease::Call {
-            thread.home.release(thread);
+            local::release(thread);
         }
         entered
     }
@@ -214,7 +217,7 @@ impl AsyncCall {
     /// The thread, where it captures arguments and the call is recorded.
     #[inline]
     fn captures(&self) -> Option<&'static ThreadState> {
-        pool::current().filter(|thread| self.state.is_drawn() && thread.captures.args())
+        local::current().filter(|thread| self.state.is_drawn() && thread.captures.args())
     }
 
     /// Captures behind what was captured before; how many bytes that adds.
@@ -222,7 +225,7 @@ impl AsyncCall {
     fn capture(&mut self, thread: &'static ThreadState, capture: Capture<'_>) -> u16 {
         let values = self.values.get_or_insert_default();
         let before = values.tokens.len();
-        values.tokens = scratch::collect(thread, &values.tokens, capture);
+        values.tokens = scratch::append_capture(thread, &values.tokens, capture);
         u16::try_from(values.tokens.len().saturating_sub(before)).unwrap_or(0)
     }
 
@@ -247,7 +250,7 @@ impl AsyncCall {
     #[inline]
     fn resume(&mut self) -> Option<Polled> {
         let state = self.state.polled()?;
-        let (thread, lease) = match pool::current() {
+        let (thread, lease) = match local::current() {
             Some(thread) => (thread, Lease::Thread),
             None => pool::process_threads()?.acquire()?,
         };
@@ -281,7 +284,7 @@ impl AsyncCall {
     #[inline(never)]
     fn suspend(&mut self, thread: &ThreadState, now: Ticks) {
         let now = if now == 0 { ticks() } else { now };
-        let flights = &thread.home.flights;
+        let flights = &thread.home.suspended;
         if self.slot == 0 {
             self.slot = flights.take(self.site.id(), self.start, self.span, now);
         } else {
@@ -317,7 +320,7 @@ impl AsyncCall {
     #[inline]
     fn leave_slot(&self, thread: &ThreadState) {
         if self.slot != 0 {
-            thread.home.flights.give_back(self.slot, self.start, self.span);
+            thread.home.suspended.give_back(self.slot, self.start, self.span);
         }
     }
 
@@ -348,9 +351,9 @@ impl AsyncCall {
         if state.is_over() {
             return;
         }
-        let (thread, lease) = match pool::current() {
+        let (thread, lease) = match local::current() {
             Some(thread) => (thread, Lease::Thread),
-            None => match pool::process_threads().and_then(pool::ThreadRings::acquire) {
+            None => match pool::process_threads().and_then(pool::ThreadPool::acquire) {
                 Some(taken) => taken,
                 None => return,
             },
@@ -373,8 +376,8 @@ impl AsyncCall {
             }
             (false, is_counted) => {
                 if is_counted {
-                    let countdown = pool::countdown_of(thread, self.site.id());
-                    countdown.inspect(|countdown| countdown.take_back());
+                    let countdown = local::make_countdown(thread, self.site.id());
+                    countdown.inspect(|countdown| countdown.note_recorded());
                 }
                 thread.suppress();
                 self.record(thread, outcome, undrawn, (start, duration), value);
@@ -382,7 +385,7 @@ impl AsyncCall {
             }
         }
         if lease == Lease::Call {
-            thread.home.release(thread);
+            local::release(thread);
         }
     }
 
@@ -413,13 +416,13 @@ impl AsyncCall {
         }
         let Some(arena) = scratch::open(thread) else { return deliver(thread, &header.encode(0), &[]) };
         let top = arena.len();
-        scratch::put(arena, &earlier);
+        scratch::write_captured(arena, &earlier);
         match value {
             Some(value) => value(arena),
             None if panicked => write_panic(start, arena),
             None => {}
         }
-        let values = scratch::since(arena, top);
+        let values = scratch::words_from(arena, top);
         deliver(thread, &header.encode(values.len()), values);
         scratch::close(thread, arena, top);
     }
@@ -473,7 +476,7 @@ impl Drop for Polled {
             self.thread.set_current(self.before.span);
         }
         if self.lease == Lease::Call {
-            self.thread.home.release(self.thread);
+            local::release(self.thread);
         }
     }
 }

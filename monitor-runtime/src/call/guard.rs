@@ -12,8 +12,9 @@ use crate::record::{Header, Kept, Outcome, first_word, place, sizes_word};
 use crate::ring::frames;
 use crate::ring::spsc::Room;
 use crate::site::{CallSite, fidelity};
-use crate::thread::pool::{self, NO_SPAN, RESERVED_SPANS, ThreadState, UNSAMPLED};
-use crate::thread::scratch::{self, Arena};
+use crate::thread::local;
+use crate::thread::scratch::{self, ScratchWriter};
+use crate::thread::state::{NO_SPAN, RESERVED_SPANS, ThreadState, UNSAMPLED};
 use crate::thread::tally::Durations;
 
 pub(crate) use super::decision::{Draw, draw, thread_for};
@@ -50,7 +51,7 @@ impl Slot {
 /// from there it is called straight, not by an address from a table, which a program of thousands of
 /// functions would have to wait for at each, and a thread finds its own by one load.
 #[derive(Debug)]
-pub struct Call<'a, const HERE: bool> {
+pub struct Call<'a, const IN_USER_CRATE: bool> {
     pub(super) slot: &'a mut Slot,
     pub(super) site: &'static CallSite,
     pub(super) state: State,
@@ -103,7 +104,7 @@ pub(super) struct Entered {
     pub(super) special: u64,
     pub(super) values: Values,
     /// The writer, from the entry of a call that captures arguments until these are written.
-    pub(super) arena: Option<Arena>,
+    pub(super) arena: Option<ScratchWriter>,
     /// The durations that count a call that is sampled out but timed, if its thread has counted such a call before.
     pub(super) durations: Option<&'static Durations>,
     /// What was current before.
@@ -132,19 +133,19 @@ pub(super) mod special {
     pub(in crate::call) const JUST_COUNTED: u64 = UNDRAWN | COUNTED;
 }
 
-impl<'a, const HERE: bool> Call<'a, HERE> {
+impl<'a, const IN_USER_CRATE: bool> Call<'a, IN_USER_CRATE> {
     /// Enters a call; its time starts.
     #[cfg_attr(not(debug_assertions), inline(always))]
     #[must_use]
     pub fn enter(slot: &'a mut Slot, site: &'static CallSite) -> Self {
-        Self::begin(slot, site, Slot::open::<HERE>, || true)
+        Self::begin(slot, site, Slot::open::<IN_USER_CRATE>, || true)
     }
 
     /// Enters a call whose time starts with the last of its captures, so that they do not count.
     #[cfg_attr(not(debug_assertions), inline(always))]
     #[must_use]
     pub fn prepare(slot: &'a mut Slot, site: &'static CallSite) -> Self {
-        Self::begin(slot, site, Slot::open_untimed::<HERE>, || true)
+        Self::begin(slot, site, Slot::open_untimed::<IN_USER_CRATE>, || true)
     }
 
     #[cfg_attr(not(debug_assertions), inline(always))]
@@ -174,7 +175,7 @@ impl<'a, const HERE: bool> Call<'a, HERE> {
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub fn ok(&mut self) {
         if self.state == State::ENTERED {
-            self.slot.end_ok::<HERE>();
+            self.slot.end_ok::<IN_USER_CRATE>();
         } else {
             aside();
             if self.state.is_counted() && !end_counted(self.state) {
@@ -190,8 +191,8 @@ impl Slot {
     // written in, for which the processor waited 7 ns.
 
     #[inline(never)]
-    pub(super) fn open<const HERE: bool>(&mut self, site: &'static CallSite) -> State {
-        let Some(entered) = Entered::recorded(site) else { return self.open_timed::<HERE>(site) };
+    pub(super) fn open<const IN_USER_CRATE: bool>(&mut self, site: &'static CallSite) -> State {
+        let Some(entered) = Entered::recorded(site) else { return self.open_timed::<IN_USER_CRATE>(site) };
         // The clock last: nothing of ours counts.
         let start = counter();
         frames::push(entered.thread.page.words, site.id(), start, entered.span);
@@ -200,11 +201,13 @@ impl Slot {
     }
 
     #[inline(never)]
-    pub(super) fn open_untimed<const HERE: bool>(&mut self, site: &'static CallSite) -> State {
-        let Some(mut entered) = Entered::recorded(site) else { return self.open_timed::<HERE>(site) };
+    pub(super) fn open_untimed<const IN_USER_CRATE: bool>(&mut self, site: &'static CallSite) -> State {
+        let Some(mut entered) = Entered::recorded(site) else {
+            return self.open_timed::<IN_USER_CRATE>(site);
+        };
         frames::push(entered.thread.page.words, site.id(), 0, entered.span);
         if entered.thread.captures.args()
-            && let Some(arena) = scratch::at_hand()
+            && let Some(arena) = scratch::take_made()
         {
             entered.begin_values(arena);
             entered.arena = Some(arena);
@@ -214,9 +217,9 @@ impl Slot {
     }
 
     #[inline(never)]
-    pub(super) fn end_ok<const HERE: bool>(&mut self) {
+    pub(super) fn end_ok<const IN_USER_CRATE: bool>(&mut self) {
         if let Some(entered) = &mut self.0 {
-            entered.end_ok::<HERE>();
+            entered.end_ok::<IN_USER_CRATE>();
         }
     }
 
@@ -244,7 +247,7 @@ impl Slot {
     fn enter_counted(&mut self, site: &'static CallSite, state: State) {
         let (start, parent, special) = (state.start(), state.parent(), special::JUST_COUNTED);
         let entered = |thread| Entered { start, special, parent, ..Entered::nothing(site, thread) };
-        self.0 = pool::current().map(entered);
+        self.0 = local::current().map(entered);
     }
 }
 
@@ -252,11 +255,11 @@ impl Slot {
 /// even its time is read should not be kept waiting by a call of ours.
 #[cfg_attr(not(debug_assertions), inline(always))]
 pub(super) fn leave_out(site: &'static CallSite, epoch: u32) -> Option<State> {
-    let thread = pool::current()?;
+    let thread = local::current()?;
     let current = thread.current.load(Ordering::Relaxed);
     // The countdown is that of a root.
     let fits = current <= UNSAMPLED;
-    if !fits || !pool::countdown(site.id()).is_some_and(|countdown| countdown.leave_out(epoch)) {
+    if !fits || !local::countdown(site.id()).is_some_and(|countdown| countdown.skip_counted(epoch)) {
         return None;
     }
     thread.set_current(UNSAMPLED);
@@ -270,7 +273,7 @@ pub(super) fn leave_out(site: &'static CallSite, epoch: u32) -> Option<State> {
 pub(super) fn end_counted(state: State) -> bool {
     match state.0 ^ coarse() {
         NO_SPAN => {
-            if let Some(thread) = pool::current() {
+            if let Some(thread) = local::current() {
                 thread.set_current(NO_SPAN);
             }
             true
@@ -286,7 +289,7 @@ impl Entered {
         if site.fidelity() != fidelity::RECORDED {
             return None;
         }
-        let thread = pool::current()?;
+        let thread = local::current()?;
         let parent = thread.current.load(Ordering::Relaxed);
         if parent != NO_SPAN && parent <= RESERVED_SPANS {
             return None;
@@ -294,7 +297,7 @@ impl Entered {
         // What comes between would be given the same span.
         thread.suppress();
         // No call from here: it would have to save what it finds in registers.
-        let Some(span) = thread.span_at_hand() else {
+        let Some(span) = thread.next_span_of_prefix() else {
             thread.restore(parent);
             return None;
         };
@@ -305,12 +308,12 @@ impl Entered {
     // What is rare is left to calls at the end, for which nothing has to be saved on the usual way.
 
     #[cfg_attr(not(debug_assertions), inline(always))]
-    pub(super) fn end_ok<const HERE: bool>(&mut self) {
+    pub(super) fn end_ok<const IN_USER_CRATE: bool>(&mut self) {
         if self.special != 0 {
             aside();
             return match self.special {
-                special::UNDRAWN => self.end_timed::<HERE>(),
-                special::VALUES => self.end_ok_with_values::<HERE>(),
+                special::UNDRAWN => self.end_timed::<IN_USER_CRATE>(),
+                special::VALUES => self.end_ok_with_values::<IN_USER_CRATE>(),
                 _ => self.end_ok_otherwise(),
             };
         }

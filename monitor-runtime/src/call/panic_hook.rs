@@ -75,7 +75,7 @@ fn address(hook: &Hook) -> usize {
 }
 
 fn remember(info: &PanicHookInfo<'_>) {
-    let Some(thread) = crate::thread::pool::current() else { return };
+    let Some(thread) = crate::thread::local::current() else { return };
     let _ = LAST.try_with(|last| {
         let Ok(mut last) = last.try_borrow_mut() else { return };
         last.at = ticks();
@@ -89,7 +89,7 @@ fn remember(info: &PanicHookInfo<'_>) {
             let _ = write!(text, ", {place}");
         }
         // For whoever finds the ring file, should this be the end of the process.
-        thread.home.legend.panicked(crate::platform::clock::wall_ns(), text);
+        thread.home.metadata.panicked(crate::platform::clock::wall_ns(), text);
     });
 }
 

@@ -7,7 +7,7 @@ use crate::record::{HEADER_WORDS, Header, Outcome, Word, with_values};
 use crate::ring::frames;
 use crate::ring::spsc::Push;
 use crate::site::{self, CallSite};
-use crate::thread::pool::ThreadState;
+use crate::thread::state::ThreadState;
 use crate::thread::tally::Unrecorded;
 
 /// Puts a record into the ring.
@@ -31,7 +31,7 @@ pub(super) fn deliver_slowly(thread: &'static ThreadState, words: &[u64; HEADER_
     let header = Header::decode(words);
     let site = site::by_id(header.site);
     if is_late
-        && thread.home.brakes.load(Ordering::Relaxed)
+        && thread.home.throttles.load(Ordering::Relaxed)
         && let Some(site) = site
     {
         site.brake();
@@ -42,7 +42,9 @@ pub(super) fn deliver_slowly(thread: &'static ThreadState, words: &[u64; HEADER_
         return;
     }
     let failed = header.outcome != Outcome::Ok;
-    if failed && thread.home.give_overflow(thread, with_values(words, values)) {
+    if failed
+        && thread.home.overflow.send(thread.thread_id.load(Ordering::Relaxed), with_values(words, values))
+    {
         return;
     }
     if let Some(site) = site {
@@ -64,10 +66,10 @@ pub(crate) fn count(
     reason: Unrecorded,
     duration: Ticks,
 ) {
-    match thread.tallies.of(site.id()) {
+    match thread.tallies.get_or_make(site.id()) {
         Some(tally) => tally.count(outcome, reason, duration),
         None => {
-            if let Some(tally) = thread.home.shared_tallies.of_unbounded(site.id()) {
+            if let Some(tally) = thread.home.shared_tallies.get_or_make_unbounded(site.id()) {
                 tally.count_shared(outcome, reason, duration);
             }
         }
@@ -84,7 +86,7 @@ mod tests {
     use crate::ring::memory::Memory;
     use crate::sampling::Source;
     use crate::site::Description;
-    use crate::thread::pool::ThreadRings;
+    use crate::thread::pool::ThreadPool;
 
     #[test]
     fn a_function_that_overruns_its_ring_is_braked_and_so_is_the_root_of_its_tree() {
@@ -92,9 +94,9 @@ mod tests {
         static ROOT: CallSite = CallSite::new(&ABOUT);
         static CALLEE: CallSite = CallSite::new(&ABOUT);
         let (overflow, _taken) = crossbeam_channel::unbounded();
-        let rings = ThreadRings::new(1 << 20, 1 << 40, CaptureMode::All, overflow, Memory::on_heap(None));
-        let rings: &'static ThreadRings = Box::leak(Box::new(rings));
-        rings.brakes.store(true, Ordering::Relaxed);
+        let rings = ThreadPool::new(1 << 20, 1 << 40, CaptureMode::All, overflow, Memory::on_heap(None));
+        let rings: &'static ThreadPool = Box::leak(Box::new(rings));
+        rings.home.throttles.store(true, Ordering::Relaxed);
         for site in [&ROOT, &CALLEE] {
             site.register();
             site.ask(1.0, Source::Default);
@@ -107,7 +109,7 @@ mod tests {
                 Call::enter(&mut Slot::empty(), &CALLEE).ok();
             }
             root.ok();
-            rings.release(state);
+            crate::thread::local::release(state);
         };
         std::thread::spawn(calls).join().unwrap();
         assert!(CALLEE.rate() < 1.0);

@@ -14,14 +14,15 @@ use crate::platform::coarse_clock::{coarse, coarse_start};
 use crate::record::{Header, Kept, Outcome, Word};
 use crate::ring::frames;
 use crate::site::CallSite;
-use crate::thread::pool::{self, Lease, RESERVED_SPANS, ThreadState, UNSAMPLED};
+use crate::thread::local::{self, Lease};
 use crate::thread::scratch;
+use crate::thread::state::{RESERVED_SPANS, ThreadState, UNSAMPLED};
 use crate::thread::tally::Unrecorded;
 
 impl Slot {
     #[inline(never)]
     pub(super) fn open_otherwise(&mut self, site: &'static CallSite) -> State {
-        match pool::current() {
+        match local::current() {
             Some(thread) if site.is_counted() => self.open_counted(site, thread),
             _ => self.open_specially(site),
         }
@@ -34,7 +35,8 @@ impl Slot {
         let parent = thread.current.load(Ordering::Relaxed);
         // A root's countdown fits below a call that was drawn for certain, too.
         let fits = parent > RESERVED_SPANS && is_certain(thread.weight());
-        if !fits || !pool::countdown(site.id()).is_some_and(|countdown| countdown.leave_out(site.epoch())) {
+        if !fits || !local::countdown(site.id()).is_some_and(|countdown| countdown.skip_counted(site.epoch()))
+        {
             return self.open_specially(site);
         }
         thread.set_current(UNSAMPLED);
@@ -56,7 +58,7 @@ impl Slot {
             Draw::Pass => {
                 thread.restore(parent);
                 if lease == Lease::Call {
-                    thread.home.release(thread);
+                    local::release(thread);
                 }
                 return;
             }
@@ -162,7 +164,7 @@ impl Entered {
             count(thread, site, outcome, Unrecorded::SampledOut, duration);
         } else if !leaves_none {
             if counted {
-                pool::countdown(site.id()).inspect(|countdown| countdown.take_back());
+                local::countdown(site.id()).inspect(|countdown| countdown.note_recorded());
             }
             let (kept, weight) = match outcome {
                 Outcome::Ok if special & special::FIRST != 0 => (Kept::First, 1.0),
@@ -184,7 +186,7 @@ impl Entered {
         }
         thread.restore(parent);
         if special & special::OWN_STATE != 0 {
-            thread.home.release(thread);
+            local::release(thread);
         }
     }
 }

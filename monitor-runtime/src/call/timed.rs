@@ -12,7 +12,8 @@ use crate::platform::clock::{Ticks, counter};
 use crate::record::Outcome;
 use crate::ring::frames;
 use crate::site::{CallSite, fidelity};
-use crate::thread::pool::{self, NO_SPAN, UNSAMPLED};
+use crate::thread::local;
+use crate::thread::state::{NO_SPAN, UNSAMPLED};
 use crate::thread::tally::{Tally, Unrecorded};
 
 impl Slot {
@@ -22,17 +23,17 @@ impl Slot {
     /// A gap of this epoch tells that no first call of the function is to be kept: `draw` takes those before it
     /// draws a gap, except at rate zero, at which none is kept.
     #[inline(never)]
-    pub(super) fn open_timed<const HERE: bool>(&mut self, site: &'static CallSite) -> State {
+    pub(super) fn open_timed<const IN_USER_CRATE: bool>(&mut self, site: &'static CallSite) -> State {
         let epoch = site.epoch();
         if fidelity::of(epoch) != fidelity::SAMPLED {
             return self.open_otherwise(site);
         }
-        let Some(thread) = pool::current() else { return self.open_otherwise(site) };
-        let Some(table) = pool::countdown_table() else { return self.open_otherwise(site) };
-        let Some(countdown) = table.of(site.id()) else { return self.open_otherwise(site) };
+        let Some(thread) = local::current() else { return self.open_otherwise(site) };
+        let Some(table) = local::countdown_table() else { return self.open_otherwise(site) };
+        let Some(countdown) = table.get(site.id()) else { return self.open_otherwise(site) };
         let parent = thread.current.load(Ordering::Relaxed);
         thread.suppress();
-        let is_left_out = parent == UNSAMPLED || parent == NO_SPAN && countdown.leave_to_be_timed(epoch);
+        let is_left_out = parent == UNSAMPLED || parent == NO_SPAN && countdown.skip_timed(epoch);
         if !is_left_out {
             thread.restore(parent);
             return self.open_otherwise(site);
@@ -49,7 +50,7 @@ impl Slot {
 impl Entered {
     /// Ends an `ok` call that was not drawn and has nothing to put back.
     #[inline(never)]
-    pub(super) fn end_timed<const HERE: bool>(&self) {
+    pub(super) fn end_timed<const IN_USER_CRATE: bool>(&self) {
         let end = counter();
         let duration = end.wrapping_sub(self.start);
         self.thread.suppress();
@@ -72,9 +73,9 @@ impl Entered {
         }
         let Self { thread, site, start, parent, .. } = *self;
         count(thread, site, Outcome::Ok, Unrecorded::SampledOut, end.wrapping_sub(start));
-        if let Some(durations) = thread.tallies.of(site.id()).and_then(Tally::durations)
-            && pool::countdown_of(thread, site.id()).is_some()
-            && let Some(table) = pool::countdown_table()
+        if let Some(durations) = thread.tallies.get_or_make(site.id()).and_then(Tally::durations)
+            && local::make_countdown(thread, site.id()).is_some()
+            && let Some(table) = local::countdown_table()
         {
             table.set_durations(site.id(), durations);
         }

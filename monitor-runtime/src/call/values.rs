@@ -12,7 +12,7 @@ use crate::platform::clock::{Ticks, counter};
 use crate::record::Outcome;
 use crate::ring::frames;
 use crate::site::CallSite;
-use crate::thread::scratch::{self, Arena, Lent};
+use crate::thread::scratch::{self, ScratchLoan, ScratchWriter};
 
 /// Where the captured values lie: start in the arena (32 bits), bytes of arguments and of fields (16).
 #[derive(Debug, Clone, Copy, Default)]
@@ -48,11 +48,11 @@ pub struct Last {
 
 // The expansion is handed a writer and gives it back: a closure for each value would be compiled for each
 // function, and with it whatever it is handed to. That was two thirds of what a function cost to compile.
-impl<const HERE: bool> Call<'_, HERE> {
+impl<const IN_USER_CRATE: bool> Call<'_, IN_USER_CRATE> {
     /// The writer for the arguments, in the order of the call site's names, if this call captures them; it is
     /// given back by [`Self::keep_args`]. No code of the user's may run in between but what is contained.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    pub fn args(&mut self) -> Option<Arena> {
+    pub fn args(&mut self) -> Option<ScratchWriter> {
         let entered = self.entered()?;
         let arena = match entered.arena.take() {
             None => entered.open_values(),
@@ -66,9 +66,9 @@ impl<const HERE: bool> Call<'_, HERE> {
 
     /// Keeps the arguments that were written, and starts the call's time.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    pub fn keep_args(&mut self, arena: Arena) {
+    pub fn keep_args(&mut self, arena: ScratchWriter) {
         if let Some(entered) = self.entered() {
-            entered.keep_arguments::<HERE>(arena);
+            entered.keep_arguments::<IN_USER_CRATE>(arena);
         }
     }
 
@@ -77,7 +77,7 @@ impl<const HERE: bool> Call<'_, HERE> {
     pub fn fields(&mut self, capture: impl FnOnce(&mut Writer<'_>)) {
         let Some(entered) = self.entered() else { return };
         if let Some(arena) = entered.arena.take().or_else(|| entered.open_values()) {
-            Lent::new(entered.thread, arena).fill(capture);
+            ScratchLoan::new(entered.thread, arena).fill(capture);
             entered.note_fields();
         }
         entered.begin();
@@ -91,32 +91,33 @@ impl<const HERE: bool> Call<'_, HERE> {
     /// Ends the call as `ok`: the writer for its value, if this call captures it, to be given back by
     /// [`Self::end_with`].
     #[cfg_attr(not(debug_assertions), inline(always))]
-    pub fn ok_with(&mut self) -> Option<(Arena, Last)> {
+    pub fn ok_with(&mut self) -> Option<(ScratchWriter, Last)> {
         self.end_by(Outcome::Ok)
     }
 
     /// Ends the call as `error`: the writer for its message, in the same way.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    pub fn error(&mut self) -> Option<(Arena, Last)> {
+    pub fn error(&mut self) -> Option<(ScratchWriter, Last)> {
         self.end_by(Outcome::Error)
     }
 
     #[cfg_attr(not(debug_assertions), inline(always))]
-    fn end_by(&mut self, outcome: Outcome) -> Option<(Arena, Last)> {
+    fn end_by(&mut self, outcome: Outcome) -> Option<(ScratchWriter, Last)> {
         let is_over = self.state != State::ENTERED && {
             aside();
             self.state == State::NONE || outcome == Outcome::Ok && end_counted(self.state)
         };
-        let opened = if is_over { None } else { self.slot.open_last::<HERE>(self.site, self.state, outcome) };
+        let opened =
+            if is_over { None } else { self.slot.open_last::<IN_USER_CRATE>(self.site, self.state, outcome) };
         self.state = if opened.is_some() { State::ENTERED } else { State::NONE };
         opened.map(|(arena, end)| (arena, Last { end, outcome }))
     }
 
     /// Ends the call with the last value, which is written.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    pub fn end_with(&mut self, arena: Arena, Last { end, outcome }: Last) {
+    pub fn end_with(&mut self, arena: ScratchWriter, Last { end, outcome }: Last) {
         if let Some(entered) = self.entered() {
-            entered.end_with_values::<HERE>(end, outcome, arena);
+            entered.end_with_values::<IN_USER_CRATE>(end, outcome, arena);
         }
         self.state = State::NONE;
     }
@@ -125,23 +126,23 @@ impl<const HERE: bool> Call<'_, HERE> {
 impl Slot {
     /// As [`Entered::open_last`].
     #[inline(never)]
-    fn open_last<const HERE: bool>(
+    fn open_last<const IN_USER_CRATE: bool>(
         &mut self,
         site: &'static CallSite,
         state: State,
         outcome: Outcome,
-    ) -> Option<(Arena, Ticks)> {
-        self.look_at(site, state)?.open_last::<HERE>(outcome)
+    ) -> Option<(ScratchWriter, Ticks)> {
+        self.look_at(site, state)?.open_last::<IN_USER_CRATE>(outcome)
     }
 }
 
 impl Entered {
     /// Keeps what was written, and starts the call's time.
     #[inline(never)]
-    fn keep_arguments<const HERE: bool>(&mut self, arena: Arena) {
+    fn keep_arguments<const IN_USER_CRATE: bool>(&mut self, arena: ScratchWriter) {
         let written = arena.len() - self.values.start();
         self.values = self.values.with_args(written as u16);
-        scratch::keep(arena);
+        scratch::put_back(arena);
         if self.special & special::OS_CLOCK != 0 {
             return self.begin();
         }
@@ -151,7 +152,7 @@ impl Entered {
 
     /// The writer for values that come before the body, if this call captures them and it is not at hand.
     #[inline(never)]
-    fn open_values(&mut self) -> Option<Arena> {
+    fn open_values(&mut self) -> Option<ScratchWriter> {
         let captures = self.special & special::UNDRAWN == 0 && self.thread.captures.args();
         if captures { self.open_arena() } else { None }
     }
@@ -161,13 +162,13 @@ impl Entered {
         if let Some(arena) = scratch::take(self.thread) {
             let written = arena.len() - self.values.start() - usize::from(self.values.args_bytes());
             self.values = self.values.with_fields(written as u16);
-            scratch::keep(arena);
+            scratch::put_back(arena);
         }
     }
 
     /// Ends the call's time and opens its last value; where there is none to capture, ends the call.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    fn open_last<const HERE: bool>(&mut self, outcome: Outcome) -> Option<(Arena, Ticks)> {
+    fn open_last<const IN_USER_CRATE: bool>(&mut self, outcome: Outcome) -> Option<(ScratchWriter, Ticks)> {
         let captures = self.thread.captures;
         let (special, is_captured) = match outcome {
             Outcome::Ok => (self.special, captures.results()),
@@ -180,14 +181,14 @@ impl Entered {
             }
         }
         match outcome {
-            Outcome::Ok => self.end_ok::<HERE>(),
+            Outcome::Ok => self.end_ok::<IN_USER_CRATE>(),
             _ => self.end(self.now(), outcome),
         }
         None
     }
 
     #[cfg_attr(not(debug_assertions), inline(always))]
-    fn open_arena(&mut self) -> Option<Arena> {
+    fn open_arena(&mut self) -> Option<ScratchWriter> {
         let arena = scratch::take(self.thread)?;
         self.begin_values(arena);
         Some(arena)
@@ -205,19 +206,24 @@ impl Entered {
 
     /// Ends the call with what lies in the arena, its last value too.
     #[inline(never)]
-    pub(super) fn end_with_values<const HERE: bool>(&mut self, end: Ticks, outcome: Outcome, arena: Arena) {
+    pub(super) fn end_with_values<const IN_USER_CRATE: bool>(
+        &mut self,
+        end: Ticks,
+        outcome: Outcome,
+        arena: ScratchWriter,
+    ) {
         if self.special == special::VALUES {
             return self.end_with_few(end, outcome, arena);
         }
         let start = self.values.start();
-        self.end_with(end, outcome, scratch::since(arena, start));
+        self.end_with(end, outcome, scratch::words_from(arena, start));
         scratch::close(self.thread, arena, start);
     }
 
     /// Ends an `ok` call that has captured values before its end and nothing to put back.
     #[inline(never)]
-    pub(super) fn end_ok_with_values<const HERE: bool>(&mut self) {
-        match scratch::at_hand() {
+    pub(super) fn end_ok_with_values<const IN_USER_CRATE: bool>(&mut self) {
+        match scratch::take_made() {
             Some(arena) => self.end_with_few(counter(), Outcome::Ok, arena),
             None => self.end_ok_otherwise(),
         }
@@ -225,11 +231,11 @@ impl Entered {
 
     /// Ends a drawn call that has nothing to put back.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    fn end_with_few(&self, end: Ticks, outcome: Outcome, arena: Arena) {
+    fn end_with_few(&self, end: Ticks, outcome: Outcome, arena: ScratchWriter) {
         let (thread, start) = (self.thread, self.values.start());
         frames::pop(thread.page.words);
         thread.suppress();
-        if let Some(values) = scratch::written(arena, start)
+        if let Some(values) = scratch::checked_words_from(arena, start)
             && let Some(room) = thread.ring.room_for_few(values.len())
         {
             self.put_header(&room, end, outcome, values.len());
@@ -243,16 +249,16 @@ impl Entered {
 
     /// The rest of that, for many words or a ring at a limit.
     #[inline(never)]
-    fn end_with_many(&self, end: Ticks, outcome: Outcome, arena: Arena) {
+    fn end_with_many(&self, end: Ticks, outcome: Outcome, arena: ScratchWriter) {
         let (thread, start) = (self.thread, self.values.start());
-        let values = scratch::since(arena, start);
+        let values = scratch::words_from(arena, start);
         publish::deliver(thread, &self.drawn(end, outcome).encode(values.len()), values);
         thread.restore(self.parent);
         scratch::close(thread, arena, start);
     }
 }
 
-impl<const HERE: bool> Drop for Call<'_, HERE> {
+impl<const IN_USER_CRATE: bool> Drop for Call<'_, IN_USER_CRATE> {
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn drop(&mut self) {
         if self.state != State::NONE {

@@ -13,7 +13,9 @@ use crate::platform::clock::{ns_from_ticks, ticks};
 use crate::ring::memory::Memory;
 use crate::sampling::ladder::Costs;
 use crate::site::{CallSite, Description, fidelity};
-use crate::thread::pool::{ThreadRings, ThreadState};
+use crate::thread::local::release;
+use crate::thread::pool::ThreadPool;
+use crate::thread::state::ThreadState;
 
 /// Measures the cost of a call to its caller, for each fidelity, on the calling thread. That thread must have no ring of
 /// its own. Returns `None` if there is no memory for one.
@@ -21,12 +23,12 @@ pub(crate) fn measure_costs() -> Option<Costs> {
     static ABOUT: Description =
         Description::new(|| "monitored::calibration", file!(), line!(), &["id", "name"], &[]);
     static SITE: CallSite = CallSite::new(&ABOUT);
-    static RINGS: Mutex<Option<&'static ThreadRings>> = Mutex::new(None);
+    static RINGS: Mutex<Option<&'static ThreadPool>> = Mutex::new(None);
     let mut slot = crate::sync::lock(&RINGS);
     let rings = *slot.get_or_insert_with(|| {
         let (overflow, _) = crossbeam_channel::unbounded();
         let memory = Memory::on_heap(None);
-        Box::leak(Box::new(ThreadRings::new(limits::RING_BYTES, 0, CaptureMode::Args, overflow, memory)))
+        Box::leak(Box::new(ThreadPool::new(limits::RING_BYTES, 0, CaptureMode::Args, overflow, memory)))
     });
     let (state, _) = rings.acquire()?;
     let call = || {
@@ -54,7 +56,7 @@ pub(crate) fn measure_costs() -> Option<Costs> {
     let with_values = on(1.0, fidelity::RECORDED, &|state| best_of(state, call_with_values));
     let timed = on(0.0, fidelity::SAMPLED, &|state| best_of(state, call));
     let counted = on(0.0, fidelity::COUNTED, &|state| best_of(state, call));
-    rings.release(state);
+    release(state);
     Some(Costs { recorded, values: (with_values - recorded).max(0.0), timed, counted, drained: DRAINED_NS })
 }
 

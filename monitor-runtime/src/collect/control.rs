@@ -14,7 +14,7 @@ use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use super::breaker::{Breaker, State, Transition};
 use crate::platform::clock::monotonic;
 use crate::sync::lock;
-use crate::thread::pool::ThreadRings;
+use crate::thread::pool::ThreadPool;
 
 /// Why a flush or a shutdown did not complete.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -134,7 +134,7 @@ impl Control {
     /// Waits until everything is written that was recorded when this was called.
     pub(crate) fn flush(
         &self,
-        rings: &ThreadRings,
+        rings: &ThreadPool,
         timeout: Duration,
         breaker: &Mutex<Breaker>,
     ) -> Result<(), FlushError> {
@@ -153,7 +153,7 @@ impl Control {
     /// end of the program itself shows in the process's entry in the store.
     pub(crate) fn stop(
         &self,
-        rings: &ThreadRings,
+        rings: &ThreadPool,
         timeout: Duration,
         is_shutdown: bool,
     ) -> Result<(), FlushError> {
@@ -165,7 +165,7 @@ impl Control {
     /// Sends a request, and waits for its answer. Returns true if it was answered in time.
     fn request(
         &self,
-        rings: &ThreadRings,
+        rings: &ThreadPool,
         timeout: Duration,
         request: impl FnOnce(Waiter) -> Request,
     ) -> bool {
@@ -178,7 +178,7 @@ impl Control {
         } else if self.requests.send(request).is_err() {
             return false;
         }
-        rings.wake();
+        rings.home.wake();
         let is_answered = answered.recv_timeout(timeout).is_ok();
         drop(untaken);
         is_answered
@@ -263,9 +263,9 @@ mod tests {
     use crate::config::CaptureMode;
     use crate::ring::memory::Memory;
 
-    fn rings() -> ThreadRings {
+    fn rings() -> ThreadPool {
         let (overflow, _) = unbounded();
-        ThreadRings::new(1 << 20, 7, CaptureMode::All, overflow, Memory::on_heap(None))
+        ThreadPool::new(1 << 20, 7, CaptureMode::All, overflow, Memory::on_heap(None))
     }
 
     fn flush(control: &Control, timeout_ms: u64) -> Result<(), FlushError> {

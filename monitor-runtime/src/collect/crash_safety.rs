@@ -20,12 +20,12 @@ use crate::record::decode;
 use crate::ring::checkpoint::Ledger;
 use crate::ring::journal::{Held, Journal, Pieces, Worth};
 use crate::ring::layout::{head, marks, ring};
-use crate::thread::pool::ThreadRings;
+use crate::thread::pool::ThreadPool;
 
 /// Journal and checkpoints, and what the pending batch needs of them.
 #[derive(Debug)]
 pub(super) struct CrashSafety {
-    rings: &'static ThreadRings,
+    rings: &'static ThreadPool,
     pub(super) journal: Journal,
     checkpoints: Ledger,
     /// The position after the last failure that came around its ring.
@@ -44,11 +44,11 @@ pub(super) struct CrashSafety {
 }
 
 impl CrashSafety {
-    pub(super) fn new(rings: &'static ThreadRings, journal_bytes_max: usize) -> Self {
+    pub(super) fn new(rings: &'static ThreadPool, journal_bytes_max: usize) -> Self {
         Self {
             rings,
-            journal: Journal::new(&rings.memory, journal_bytes_max),
-            checkpoints: Ledger::new(&rings.memory),
+            journal: Journal::new(&rings.home.memory, journal_bytes_max),
+            checkpoints: Ledger::new(&rings.home.memory),
             overflow_position: 0,
             ends: Vec::new(),
             ends_postponed: Vec::new(),
@@ -194,7 +194,7 @@ impl CrashSafety {
     /// Notes in the ring file which store was opened, and has its dead processes recovered soon.
     pub(super) fn note_store(&mut self, path: Option<&Path>) {
         if let Some(path) = path {
-            self.rings.legend.text(head::STORE, path.as_os_str().as_bytes());
+            self.rings.home.metadata.text(head::STORE, path.as_os_str().as_bytes());
         }
         self.is_recovering = path.is_some();
         self.next_recovery = Duration::ZERO;
@@ -234,7 +234,7 @@ impl CrashSafety {
 
     /// Removes the ring file, because the store has everything.
     pub(super) fn remove_file(&self) {
-        if let Some(mapping) = self.rings.memory.mapping() {
+        if let Some(mapping) = self.rings.home.memory.mapping() {
             mapping.remove();
         }
     }
@@ -276,7 +276,7 @@ mod tests {
         let folder = tempfile::tempdir_in("/dev/shm").unwrap();
         let memory = Memory::mapped(Mapping::create(folder.path(), "rings", 1 << 20).unwrap());
         let (overflow, _) = crossbeam_channel::unbounded();
-        let rings = ThreadRings::new(1 << 20, 7, CaptureMode::All, overflow, memory);
+        let rings = ThreadPool::new(1 << 20, 7, CaptureMode::All, overflow, memory);
         (CrashSafety::new(Box::leak(Box::new(rings)), blocks << 16), folder)
     }
 

@@ -26,11 +26,13 @@ use crate::record::{HEADER_WORDS, Header, Record, decode, sealed_as, settle};
 use crate::ring::journal::Pieces;
 use crate::ring::layout::ring::HEAD_THREAD;
 use crate::sampling::tail::Decisions;
-use crate::thread::pool::{Overflow, Page, ThreadRings};
+use crate::thread::overflow::Overflow;
+use crate::thread::placed_ring::Page;
+use crate::thread::pool::ThreadPool;
 
 /// The reader of the hot side.
 pub(super) struct Drain {
-    rings: &'static ThreadRings,
+    rings: &'static ThreadPool,
     overflow: Receiver<Overflow>,
     shared: Arc<Shared>,
     tallies: TallyReader,
@@ -59,11 +61,7 @@ struct Context<'a> {
 }
 
 impl Drain {
-    pub(super) fn new(
-        rings: &'static ThreadRings,
-        overflow: Receiver<Overflow>,
-        shared: Arc<Shared>,
-    ) -> Self {
+    pub(super) fn new(rings: &'static ThreadPool, overflow: Receiver<Overflow>, shared: Arc<Shared>) -> Self {
         let (tallies, owners, scratch) = (TallyReader::default(), Vec::new(), Vec::new());
         Self { rings, overflow, shared, tallies, owners, scratch }
     }
@@ -76,11 +74,11 @@ impl Drain {
         for state in self.rings.all() {
             state.complete_rings();
         }
-        if let Some(mapping) = self.rings.memory.mapping() {
+        if let Some(mapping) = self.rings.home.memory.mapping() {
             mapping.reserve_ahead(RESERVED_AHEAD);
         }
-        self.rings.legend.calibrate(clock.calibration(), clock.now_ns());
-        if let Some(why) = self.rings.memory.take_refusal() {
+        self.rings.home.metadata.calibrate(clock.calibration(), clock.now_ns());
+        if let Some(why) = self.rings.home.memory.take_refusal() {
             let detail = format!("kept on the heap, where they do not survive a crash: {why}");
             events.add(clock.now_ns(), "rings", detail);
         }
@@ -134,11 +132,11 @@ impl Drain {
     /// because more may come as fast as they are taken, and the bound of the backlog is enforced only after this.
     pub(super) fn drain_overflow(&mut self, parts: &mut Parts<'_>) {
         let mut stream = self.shared.subscribers.any().then(Vec::new);
-        let mut waiting = self.rings.overflow_bytes();
+        let mut waiting = self.rings.home.overflow.bytes();
         while waiting > 0
             && let Ok(overflow) = self.overflow.try_recv()
         {
-            waiting = waiting.saturating_sub(self.rings.took_overflow(overflow.words.len()));
+            waiting = waiting.saturating_sub(self.rings.home.overflow.note_taken(overflow.words.len()));
             parts.threads.discover(self.rings, &self.owners);
             let Overflow { thread, words } = overflow;
             let (position, pieces) = parts.safety.append_overflow(thread, &words);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::batch::ThreadRow;
 use crate::limits;
-use crate::thread::pool::ThreadRings;
+use crate::thread::pool::ThreadPool;
 
 /// The threads of the program.
 #[derive(Debug, Default)]
@@ -21,12 +21,12 @@ pub(super) struct KnownThreads {
 impl KnownThreads {
     /// Adds the threads that introduced themselves since the last look. Too many are not kept: all are forgotten but
     /// those in `owners`, which have a ring.
-    pub(super) fn discover(&mut self, rings: &ThreadRings, owners: &[u32]) {
+    pub(super) fn discover(&mut self, rings: &ThreadPool, owners: &[u32]) {
         if self.by_id.len() > limits::THREADS_KNOWN_MAX {
             let owners: HashSet<u32> = owners.iter().copied().collect();
             self.by_id.retain(|id, _| owners.contains(id));
         }
-        for thread in rings.introduced() {
+        for thread in rings.home.take_introduced() {
             self.by_id.insert(thread.id, (thread.name.as_str().into(), thread.prefix));
             self.new.push(ThreadRow { id: thread.id, name: thread.name, prefix: thread.prefix });
         }

@@ -48,7 +48,8 @@ use crate::config::{Settings, Watch};
 use crate::limits;
 use crate::platform::clock::{Clock, monotonic};
 use crate::sync::lock;
-use crate::thread::pool::{Overflow, ThreadRings};
+use crate::thread::overflow::Overflow;
+use crate::thread::pool::ThreadPool;
 use backlog::Backlog;
 use crash_safety::CrashSafety;
 use current_store::CurrentStore;
@@ -92,7 +93,7 @@ pub(crate) struct Collector {
 
 /// What the collector is built from, beside the settings.
 pub(crate) struct Surroundings {
-    pub(crate) rings: &'static ThreadRings,
+    pub(crate) rings: &'static ThreadPool,
     pub(crate) overflow: Receiver<Overflow>,
     pub(crate) shared: Arc<Shared>,
     pub(crate) clock: Clock,
@@ -276,11 +277,11 @@ impl Collector {
 }
 
 /// Returns the bytes that records may take while they wait for the store.
-fn waiting_bytes(max_memory_bytes: u64, rings: &ThreadRings) -> usize {
+fn waiting_bytes(max_memory_bytes: u64, rings: &ThreadPool) -> usize {
     let memory = usize::try_from(max_memory_bytes).unwrap_or(usize::MAX);
     let taken = memory / limits::RINGS_SHARE + memory / limits::OVERFLOW_SHARE + limits::BATCH_BYTES_MAX / 4;
     // A waiting record lies in the journal as well, if there is one.
-    let copies = if rings.memory.mapping().is_some() { 2 } else { 1 };
+    let copies = if rings.home.memory.mapping().is_some() { 2 } else { 1 };
     memory.saturating_sub(taken) / copies
 }
 

@@ -18,11 +18,11 @@ use crate::limits;
 use crate::platform::clock::{Clock, monotonic};
 use crate::platform::process;
 use crate::sync::lock;
-use crate::thread::pool::ThreadRings;
+use crate::thread::pool::ThreadPool;
 
 /// The reports of a recorder.
 pub(super) struct Report {
-    rings: &'static ThreadRings,
+    rings: &'static ThreadPool,
     shared: Arc<Shared>,
     pub(super) health: Health,
     /// The report that waits for the next batch.
@@ -41,7 +41,7 @@ pub(super) struct Report {
 
 impl Report {
     pub(super) fn new(
-        rings: &'static ThreadRings,
+        rings: &'static ThreadPool,
         shared: Arc<Shared>,
         queue_bytes_max: u64,
         max_overhead: f64,

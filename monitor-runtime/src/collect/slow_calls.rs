@@ -13,12 +13,12 @@ use super::known_threads::KnownThreads;
 use crate::platform::clock::{Clock, Ticks, ticks};
 use crate::ring::frames;
 use crate::ring::layout::flight;
-use crate::thread::pool::ThreadRings;
+use crate::thread::pool::ThreadPool;
 
 /// The reporter of calls that are slow before they end.
 #[derive(Debug)]
 pub(super) struct SlowCalls {
-    rings: &'static ThreadRings,
+    rings: &'static ThreadPool,
     /// The reports so far, by the id of the function's call site.
     reported: HashMap<u32, Reported>,
 }
@@ -41,7 +41,7 @@ struct SlowCall {
 }
 
 impl SlowCalls {
-    pub(super) fn new(rings: &'static ThreadRings) -> Self {
+    pub(super) fn new(rings: &'static ThreadPool) -> Self {
         Self { rings, reported: HashMap::new() }
     }
 
@@ -95,7 +95,7 @@ impl SlowCalls {
             let thread = Some(state.thread_id.load(Ordering::Relaxed));
             calls.extend(slow.map(|frame| SlowCall { site: frame.site, start: frame.start, thread }));
         }
-        for slot in self.rings.flights.slots() {
+        for slot in self.rings.home.suspended.slots() {
             // Observes the start, which is stored before the site.
             let site = slot[flight::SITE].load(Ordering::Acquire) as u32;
             let start = slot[flight::START].load(Ordering::Relaxed);

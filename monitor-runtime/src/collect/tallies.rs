@@ -13,7 +13,7 @@ use crate::batch::CallStats;
 use crate::histogram::Histogram;
 use crate::record::Outcome;
 use crate::thread::countdown::Countdown;
-use crate::thread::pool::ThreadRings;
+use crate::thread::pool::ThreadPool;
 use crate::thread::tally::{Durations, Tally, Unrecorded};
 
 /// The reader of all tallies and countdowns.
@@ -38,12 +38,12 @@ struct TallyRead {
 
 impl TallyReader {
     /// Adds the calls that were tallied since the last reading.
-    pub(super) fn step(&mut self, rings: &ThreadRings, parts: &mut Parts<'_>) {
+    pub(super) fn step(&mut self, rings: &ThreadPool, parts: &mut Parts<'_>) {
         let (no_tally, no_countdown) = (Tally::default(), Countdown::default());
         for (place, state) in rings.all().iter().enumerate() {
             let countdowns = state.countdowns.table();
             for (site, tally) in state.tallies.iter() {
-                let countdown = countdowns.and_then(|table| table.of(site)).unwrap_or(&no_countdown);
+                let countdown = countdowns.and_then(|table| table.get(site)).unwrap_or(&no_countdown);
                 self.read(place, site, tally, countdown, parts);
             }
             for (site, countdown) in state.countdowns.iter() {
@@ -52,7 +52,7 @@ impl TallyReader {
                 }
             }
         }
-        for (site, tally) in rings.shared_tallies.iter() {
+        for (site, tally) in rings.home.shared_tallies.iter() {
             self.read(usize::MAX, site, tally, &no_countdown, parts);
         }
     }

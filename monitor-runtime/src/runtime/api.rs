@@ -153,7 +153,7 @@ impl BreakerHandle {
             let step = lock(&recorder.shared.breaker).step(monotonic(), event);
             if let Some(transition) = step.transition {
                 recorder.shared.control.note_transition(Sink::Store, transition);
-                recorder.rings.wake();
+                recorder.rings.home.wake();
             }
         }
     }

@@ -19,7 +19,7 @@ use crate::platform::clock::monotonic;
 use crate::platform::coarse_clock::advance_coarse;
 use crate::site::{self, CallSite};
 use crate::sync::lock;
-use crate::thread::pool::ThreadRings;
+use crate::thread::pool::ThreadPool;
 
 /// Steps until the collector is requested to stop.
 pub(super) fn run(
@@ -28,14 +28,14 @@ pub(super) fn run(
     mut requests: Requests,
     warnings: &[Warning],
 ) {
-    recorder.rings.set_collector(std::thread::current());
+    recorder.rings.home.set_collector(std::thread::current());
     install_hook();
     for warning in warnings {
         recorder.shared.notice(&warning.to_string().replacen("monitored: ", "", 1));
     }
     let mut restarts = Restarts::default();
     loop {
-        recorder.rings.clear_wake();
+        recorder.rings.home.clear_wake();
         let requested = requests.take();
         if requested.shutdown {
             collector.announce_shutdown();
@@ -77,12 +77,12 @@ pub(super) fn run(
 }
 
 /// Waits for the next drain or to be woken. The coarse clock goes on meanwhile if calls are only counted.
-fn pause(rings: &ThreadRings, interval: Duration, is_counting: bool) {
+fn pause(rings: &ThreadPool, interval: Duration, is_counting: bool) {
     if !is_counting {
         return park_timeout(interval);
     }
     let until = monotonic() + interval;
-    while monotonic() < until && !rings.is_woken() {
+    while monotonic() < until && !rings.home.is_woken() {
         advance_coarse();
         park_timeout(limits::COARSE_PERIOD.min(interval));
     }

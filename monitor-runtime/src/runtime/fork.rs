@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crate::ring::mapping::leave_to_parent;
-use crate::thread::pool::forget_current;
+use crate::thread::local::forget_current;
 
 /// The number of generations that record. A process further down does not.
 pub(super) const GENERATIONS: usize = 16;

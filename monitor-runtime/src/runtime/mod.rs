@@ -24,7 +24,7 @@ use crate::platform::process::is_secure;
 use crate::platform::reentrancy::claim_thread;
 use crate::platform::thread::spawn;
 use crate::site::{self, CallSite};
-use crate::thread::pool::{ThreadRings, set_process_threads};
+use crate::thread::pool::{ThreadPool, set_process_threads};
 use fork::GENERATIONS;
 use recorder::Recorder;
 
@@ -48,7 +48,7 @@ fn find_or_start() -> Option<&'static Recorder> {
 }
 
 /// Returns the rings of the recorder, which is started now if it was not.
-fn process_rings() -> Option<&'static ThreadRings> {
+fn process_rings() -> Option<&'static ThreadPool> {
     Some(&find_or_start()?.rings)
 }
 
@@ -58,7 +58,7 @@ pub(crate) fn register(site: &'static CallSite) {
     let recorder = find_or_start().filter(|recorder| !recorder.shared.control.is_stopping());
     match recorder {
         Some(recorder) if site.register() => {
-            recorder.rings.legend.site(&recorder.rings.memory, site);
+            recorder.rings.home.metadata.site(&recorder.rings.home.memory, site);
             // Calls leave a record from half the threshold on, because the clock is hardly calibrated yet.
             site.set_slow_limit(site.slow_ns().map_or(u64::MAX, |ns| ns / 2));
             recorder.shared.apply_rate(site);
@@ -81,14 +81,14 @@ fn start(config: Option<&Config>) -> Option<&'static Recorder> {
     let (ring_memory, declared) = open_ring_file::open(&settings, &process);
     let seed = crate::platform::process::random_seed();
     let rings =
-        ThreadRings::new(memory / limits::RINGS_SHARE, seed, settings.capture, overflow_in, ring_memory);
+        ThreadPool::new(memory / limits::RINGS_SHARE, seed, settings.capture, overflow_in, ring_memory);
     let (shared, requests) = Shared::new(settings.sample.clone());
     let recorder: &'static Recorder = Box::leak(Box::new(Recorder { rings, shared: Arc::new(shared) }));
     if let Some(declared) = declared {
-        recorder.rings.legend.calibrate(clock.calibration(), process.started_ns);
-        recorder.rings.declare(&declared);
+        recorder.rings.home.metadata.calibrate(clock.calibration(), process.started_ns);
+        recorder.rings.home.declare(&declared);
         // The child of a fork knows the functions that its parent called.
-        site::all().for_each(|site| recorder.rings.legend.site(&recorder.rings.memory, site));
+        site::all().for_each(|site| recorder.rings.home.metadata.site(&recorder.rings.home.memory, site));
     }
     // A program that calls flat out from its start needs a burst ring before the collector has begun.
     recorder.rings.prepare_bursts(1);

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use crate::collect::shared::Shared;
-use crate::thread::pool::ThreadRings;
+use crate::thread::pool::ThreadPool;
 
 /// The recorder of a process. It is never dropped, because threads may record until the very end.
 #[derive(Debug)]
 pub(super) struct Recorder {
-    pub(super) rings: ThreadRings,
+    pub(super) rings: ThreadPool,
     pub(super) shared: Arc<Shared>,
 }

@@ -1,9 +1,10 @@
-//! Calls that are left out before the next one that is looked at, and how many were only counted.
+//! The number of calls that are skipped before the next one that is looked at, and the number of calls that were only
+//! counted.
 //!
-//! In: a thread's calls of functions that are sampled. Out: for each function one countdown, stored by its
-//! owner without read-modify-write, whose counts the collector reads. The table is one slice, so that
-//! a call that is only counted finds its place by an index; where it grows, the owner copies it. What
-//! is counted is cumulative: an older copy says nothing wrong, it says less.
+//! Takes a thread's calls of functions that are sampled; gives one countdown for each function, whose counts the
+//! collector reads. Only the owning thread writes, without read-modify-write. The table is one slice, so that a
+//! counted call finds its countdown by an index; when the table must grow, the owner copies it. Counts are
+//! cumulative, so an older copy is never wrong, only behind. The file does not know rates.
 
 use std::sync::OnceLock;
 
@@ -14,31 +15,35 @@ use crate::thread::tally::{Durations, reserve};
 /// The countdown of one function on one thread.
 #[derive(Debug, Default)]
 pub(crate) struct Countdown {
-    /// Low half: calls left to leave out before the next drawn one. High half: calls that were only
-    /// counted, neither drawn nor timed; counted where they begin, as `ok`. In one word, because what
-    /// one loses the other gains.
+    /// | bits | content |
+    /// |---|---|
+    /// | 63–32 | number of calls that were only counted: neither sampled nor timed; counted at their entry, as `ok` |
+    /// | 31 | flag of the gap: the gap ends in another draw (`call::decision`) |
+    /// | 30–0 | gap: number of calls still to skip before the next one that is looked at |
+    ///
+    /// Both lie in one word, because a skipped call moves one from the gap to the count with a single store.
     word: AtomicU64,
     /// The epoch of the rate that the gap was drawn for.
     epoch: AtomicU32,
-    /// Those that were only counted and failed, and so left a record after all.
+    /// The number of calls that were only counted, then failed, and so left a record after all.
     failed: AtomicU32,
 }
 
-/// The bits of a gap that count; the one above is a flag.
+/// The bits of a gap that count; the bit above them is a flag.
 pub(crate) const GAP_MASK: u32 = u32::MAX >> 1;
 
 impl Countdown {
-    /// Leaves a call out, if it is one that is only to be counted by a countdown of this epoch. Called
-    /// by the owner alone.
+    /// Skips a call and counts it. Returns false, and changes nothing, if the gap has ended or belongs to another epoch.
+    /// Called by the owner alone.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    pub(crate) fn leave_out(&self, epoch: u32) -> bool {
-        // One more in the high half, one less in the low one, which is not zero.
+    pub(crate) fn skip_counted(&self, epoch: u32) -> bool {
+        // Adds one to the high half and takes one from the low half, which is not zero.
         self.step(epoch, (1 << 32) - 1)
     }
 
-    /// The same of a call that is timed, and is counted when it ends.
+    /// Skips a call that is timed, which its end counts. Returns false as [`Self::skip_counted`] does.
     #[inline]
-    pub(crate) fn leave_to_be_timed(&self, epoch: u32) -> bool {
+    pub(crate) fn skip_timed(&self, epoch: u32) -> bool {
         self.step(epoch, u64::MAX)
     }
 
@@ -52,31 +57,32 @@ impl Countdown {
         true
     }
 
-    /// Calls left to leave out, flagged or not; none where the gap was drawn for another rate.
+    /// Returns the gap with its flag; `None` if the gap was drawn for another rate.
     pub(crate) fn gap(&self, epoch: u32) -> Option<u32> {
         let is_current = self.epoch.load(Ordering::Relaxed) == epoch;
         is_current.then(|| self.word.load(Ordering::Relaxed) as u32)
     }
 
-    /// Sets how many calls to leave out at the rate of this epoch. Called by the owner alone.
+    /// Sets the gap, with its flag, for the rate of this epoch. Called by the owner alone.
     pub(crate) fn set_gap(&self, epoch: u32, gap: u32) {
         let counted = self.word.load(Ordering::Relaxed) >> 32;
         self.epoch.store(epoch, Ordering::Relaxed);
         self.word.store(counted << 32 | u64::from(gap), Ordering::Relaxed);
     }
 
-    /// Calls that were only counted so far. May wrap; the collector takes differences far more often.
+    /// Returns the number of calls that were only counted so far. It may wrap; the collector takes differences far more
+    /// often.
     pub(crate) fn counted(&self) -> u32 {
         (self.word.load(Ordering::Relaxed) >> 32) as u32
     }
 
-    /// A call that was counted at its beginning has failed. Called by the owner alone.
-    pub(crate) fn take_back(&self) {
+    /// Notes that a call that was counted at its entry leaves a record after all. Called by the owner alone.
+    pub(crate) fn note_recorded(&self) {
         let failed = self.failed.load(Ordering::Relaxed);
         self.failed.store(failed.wrapping_add(1), Ordering::Relaxed);
     }
 
-    /// Calls taken back so far. May wrap.
+    /// Returns the number of calls noted by [`Self::note_recorded`] so far. It may wrap.
     pub(crate) fn failed(&self) -> u32 {
         self.failed.load(Ordering::Relaxed)
     }
@@ -90,16 +96,15 @@ impl Countdown {
     }
 }
 
-/// The countdowns of one thread, by the id of the call site: ever larger tables, of which the largest
-/// counts.
+/// The countdowns of one thread: ever larger tables, of which the largest is in use.
 #[derive(Debug, Default)]
-pub(crate) struct Countdowns([OnceLock<Table>; TABLES]);
+pub(crate) struct Countdowns([OnceLock<CountdownTable>; TABLES]);
 
-/// Countdowns by the id of the call site, and where a timed call finds the durations of its function. A type of
-/// its own, so that a thread finds it behind one word. The durations lie apart, because calls that are only
-/// counted have no use for them: of many functions, more countdowns fit into a cache.
+/// Countdowns by the id of the call site, and the durations of timed calls of the same functions. The table is a type of
+/// its own, so that a thread finds it behind one word. The durations lie in a slice of their own, because calls that are
+/// only counted do not use them: the countdowns of more functions then fit into a cache.
 #[derive(Debug)]
-pub(crate) struct Table {
+pub(crate) struct CountdownTable {
     countdowns: Box<[Countdown]>,
     durations: Box<[Timed]>,
 }
@@ -107,14 +112,14 @@ pub(crate) struct Table {
 /// The durations of a function's calls on one thread, once a timed call was counted there.
 type Timed = OnceLock<&'static Durations>;
 
-impl Table {
-    /// That of a function, if the table has a place for it.
+impl CountdownTable {
+    /// Returns the countdown of a function, if the table has a place for it.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    pub(crate) fn of(&self, site: u32) -> Option<&Countdown> {
+    pub(crate) fn get(&self, site: u32) -> Option<&Countdown> {
         self.countdowns.get(site as usize)
     }
 
-    /// The durations of a function on the same thread, if a timed call was counted there.
+    /// Returns the durations of a function on the same thread, if a timed call was counted there.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn durations(&self, site: u32) -> Option<&'static Durations> {
         self.durations.get(site as usize)?.get().copied()
@@ -130,18 +135,18 @@ const FIRST_TABLE: usize = 64;
 const TABLES: usize = 12;
 
 impl Countdowns {
-    /// The largest table.
-    pub(crate) fn table(&self) -> Option<&Table> {
+    /// Returns the largest table.
+    pub(crate) fn table(&self) -> Option<&CountdownTable> {
         self.0.iter().rev().find_map(OnceLock::get)
     }
 
-    /// A table that has a place for this function. `None` for want of memory or beyond the bound. Called by
-    /// the owner alone.
+    /// Returns a table that has a place for this function, made if necessary. Returns `None` for want of memory or beyond
+    /// the bound. Called by the owner alone.
     #[cold]
-    pub(crate) fn grow(&self, site: u32) -> Option<&Table> {
+    pub(crate) fn grow(&self, site: u32) -> Option<&CountdownTable> {
         let before = self.table();
         if let Some(table) = before
-            && table.of(site).is_some()
+            && table.get(site).is_some()
         {
             return Some(table);
         }
@@ -150,18 +155,18 @@ impl Countdowns {
         if !reserve(length * (size_of::<Countdown>() + size_of::<Timed>())) {
             return None;
         }
-        let copied = |site| before.and_then(|table| table.of(site)).map(Countdown::copy).unwrap_or_default();
+        let copied = |site| before.and_then(|table| table.get(site)).map(Countdown::copy).unwrap_or_default();
         let known =
             |site| before.and_then(|table| table.durations.get(site as usize)).cloned().unwrap_or_default();
         apart(|| {
-            self.0[place].get_or_init(|| Table {
+            self.0[place].get_or_init(|| CountdownTable {
                 countdowns: (0..length as u32).map(copied).collect(),
                 durations: (0..length as u32).map(known).collect(),
             })
         })
     }
 
-    /// Those by which calls were counted, with their sites.
+    /// Returns the countdowns by which calls were counted, with their sites.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &Countdown)> {
         let used = |(_, countdown): &(u32, &Countdown)| countdown.counted() != 0 || countdown.failed() != 0;
         (0_u32..).zip(self.table().map_or(&[][..], |table| &table.countdowns)).filter(used)
@@ -179,14 +184,14 @@ mod tests {
     fn a_table_that_grows_keeps_what_was_counted_and_drawn() {
         let all = Countdowns::default();
         assert!(all.table().is_none());
-        let first = all.grow(7).unwrap().of(7).unwrap();
+        let first = all.grow(7).unwrap().get(7).unwrap();
         first.set_gap(3, 10);
-        assert!(first.leave_out(3) && !first.leave_out(4));
-        assert!(first.leave_to_be_timed(3) && !first.leave_to_be_timed(4));
-        first.take_back();
-        let second = all.grow(700).unwrap().of(7).unwrap();
+        assert!(first.skip_counted(3) && !first.skip_counted(4));
+        assert!(first.skip_timed(3) && !first.skip_timed(4));
+        first.note_recorded();
+        let second = all.grow(700).unwrap().get(7).unwrap();
         assert_eq!((second.counted(), second.failed(), second.gap(3)), (1, 1, Some(8)));
-        assert!(second.leave_out(3));
+        assert!(second.skip_counted(3));
         let seen: Vec<_> = all.iter().map(|(site, countdown)| (site, countdown.counted())).collect();
         assert_eq!(seen, [(7, 2)]);
     }
@@ -214,11 +219,11 @@ mod tests {
         let countdown = Countdown::default();
         countdown.set_gap(1, 2);
         assert_eq!(
-            [countdown.leave_out(1), countdown.leave_out(1), countdown.leave_out(1)],
+            [countdown.skip_counted(1), countdown.skip_counted(1), countdown.skip_counted(1)],
             [true, true, false]
         );
         countdown.set_gap(1, 2);
-        assert!(!countdown.leave_out(2));
+        assert!(!countdown.skip_counted(2));
         assert_eq!((countdown.counted(), countdown.gap(2)), (2, None));
     }
 }

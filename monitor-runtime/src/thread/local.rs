@@ -1,84 +1,135 @@
-//! What a thread finds of its own at hand, behind one thread-local word each.
+//! The parts that a thread finds by itself, each behind one thread-local word.
+//!
+//! Takes the state that a thread is given; gives it, its countdowns and its scratch writer to the calls on that
+//! thread, and returns the state when the thread ends. The words always belong together: all of one state. The file
+//! does not know where a state comes from.
 
 use std::cell::Cell;
 use std::sync::atomic::Ordering;
 
-use super::state::{SUPPRESSED, ThreadState};
-use crate::platform::reentrancy::as_the_programs;
-use crate::thread::countdown::{Countdown, Table};
-use crate::thread::scratch::Arena;
+use super::countdown::{Countdown, CountdownTable};
+use super::state::{SUPPRESSED, ScratchWriter, ThreadState};
+use crate::platform::reentrancy::{apart, as_the_programs};
+use crate::sync::lock;
 
 thread_local! {
-    /// Const and without Drop: an access is one load, and it works in destructors of other thread-locals.
-    pub(super) static HERE: Here =
-        const { Here { state: Cell::new(None), countdowns: Cell::new(None), arena: Cell::new(None) } };
-    /// Gives the state back when the thread ends.
-    pub(super) static EXIT: Exit = const { Exit };
+    /// Const and without `Drop`: an access is one load, and it works in destructors of other thread-locals.
+    static LOCAL: Local =
+        const { Local { state: Cell::new(None), countdowns: Cell::new(None), scratch: Cell::new(None) } };
+    /// Returns the state when the thread ends.
+    static EXIT: ReleaseOnExit = const { ReleaseOnExit };
 }
 
-/// What a thread finds of its own at hand.
-pub(super) struct Here {
+/// The parts that a thread finds by itself.
+struct Local {
     state: Cell<Option<&'static ThreadState>>,
-    /// The table of its state's countdowns, where one step leads to it.
-    countdowns: Cell<Option<&'static Table>>,
-    /// Its writer of captured values, while that is not lent.
-    arena: Cell<Option<Arena>>,
+    /// The table of the state's countdowns, which one step leads to from here.
+    countdowns: Cell<Option<&'static CountdownTable>>,
+    /// The writer of captured values, while it is not lent.
+    scratch: Cell<Option<ScratchWriter>>,
 }
 
-impl Here {
-    pub(super) fn set(&self, state: Option<&'static ThreadState>) {
+impl Local {
+    fn set(&self, state: Option<&'static ThreadState>) {
         self.countdowns.set(state.and_then(|state| state.countdowns.table()));
         self.state.set(state);
     }
 }
 
-pub(super) struct Exit;
+struct ReleaseOnExit;
 
-impl Drop for Exit {
+impl Drop for ReleaseOnExit {
     fn drop(&mut self) {
         if let Some(state) = current() {
-            state.home.release(state);
+            release(state);
         }
     }
 }
 
-/// The calling thread's state, if it has one.
-// This and the next are not always inlined: they must have been compiled before what calls them, else `with` stays
-// a call in a cold block.
+/// The time for which a state was taken for the calling thread.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lease {
+    /// Until the thread's end, which returns it.
+    Thread,
+    /// For one call, which returns it, because the thread is ending already.
+    Call,
+}
+
+/// Returns the lease of a state that the calling thread takes now.
+pub(super) fn lease() -> Lease {
+    if EXIT.try_with(|_| ()).is_ok() { Lease::Thread } else { Lease::Call }
+}
+
+/// Makes a state the calling thread's own, with the scratch writer that lies with it. A thread of a forked process
+/// already has a writer, which belonged to another state.
+pub(super) fn own(state: &'static ThreadState) {
+    let left = lock(&state.scratch).take();
+    let writer = take_scratch().or(left);
+    state.has_scratch.store(writer.is_some(), Ordering::Relaxed);
+    if let Some(writer) = writer {
+        writer.close(0);
+        put_scratch(writer);
+    }
+    LOCAL.with(|local| local.set(Some(state)));
+}
+
+/// Returns a state, which the calling thread no longer uses, with its scratch writer. Records in its ring stay there,
+/// in order, before those of the next owner.
+pub(crate) fn release(state: &'static ThreadState) {
+    // The list may grow, and an allocator of the program's may make a monitored call that asks for a state.
+    apart(|| {
+        LOCAL.with(|local| local.set(None));
+        if let Some(writer) = take_scratch() {
+            *lock(&state.scratch) = Some(writer);
+        }
+        lock(&state.home.free).push(state.index);
+    });
+}
+
+/// Returns the calling thread's state; `None` if the thread has not recorded yet.
+// This and the next two functions are not `inline(always)`: they must have been compiled before their callers, else
+// `with` stays a call in a cold block.
 #[inline]
 pub(crate) fn current() -> Option<&'static ThreadState> {
-    HERE.with(|here| here.state.get())
+    LOCAL.with(|local| local.state.get())
 }
 
-/// Where the calling thread's writer lies.
+/// Takes the calling thread's scratch writer; `None` if there is none, or it is lent.
 #[cfg_attr(not(debug_assertions), inline(always))]
-pub(crate) fn with_arena<R>(run: impl FnOnce(&Cell<Option<Arena>>) -> R) -> R {
-    HERE.with(|here| run(&here.arena))
+pub(super) fn take_scratch() -> Option<ScratchWriter> {
+    LOCAL.with(|local| local.scratch.take())
 }
 
-/// The calling thread's table of countdowns, if it has one.
+/// Puts the calling thread's scratch writer back.
+#[cfg_attr(not(debug_assertions), inline(always))]
+pub(super) fn put_scratch(writer: ScratchWriter) {
+    LOCAL.with(|local| local.scratch.set(Some(writer)));
+}
+
+/// Returns the calling thread's table of countdowns, if it has one.
 #[inline]
-pub(crate) fn countdown_table() -> Option<&'static Table> {
-    HERE.with(|here| here.countdowns.get())
+pub(crate) fn countdown_table() -> Option<&'static CountdownTable> {
+    LOCAL.with(|local| local.countdowns.get())
 }
 
-/// The calling thread's countdown of a function, if it was used before.
+/// Returns the calling thread's countdown of a function; `None` if it was not used before.
 #[inline]
 pub(crate) fn countdown(site: u32) -> Option<&'static Countdown> {
-    HERE.with(|here| here.countdowns.get())?.of(site)
+    LOCAL.with(|local| local.countdowns.get())?.get(site)
 }
 
-/// The calling thread's countdown of a function. `None` for want of memory or beyond the bound.
-pub(crate) fn countdown_of(thread: &'static ThreadState, site: u32) -> Option<&'static Countdown> {
+/// Returns the calling thread's countdown of a function, made on first use; `None` for want of memory or beyond the
+/// bound.
+pub(crate) fn make_countdown(thread: &'static ThreadState, site: u32) -> Option<&'static Countdown> {
     countdown(site).or_else(|| {
         let table = thread.countdowns.grow(site)?;
-        HERE.with(|here| here.countdowns.set(Some(table)));
-        table.of(site)
+        LOCAL.with(|local| local.countdowns.set(Some(table)));
+        table.get(site)
     })
 }
 
 /// Makes monitored calls on this thread pass through while user code runs for a capture. Returns the span that was
-/// current, for [`end_suppression`]; none on a thread without a state.
+/// current, for [`end_suppression`]; `None` on a thread without a state.
 #[inline]
 pub(crate) fn suppress() -> Option<u64> {
     let thread = current()?;
@@ -95,17 +146,17 @@ pub(crate) fn end_suppression(before: Option<u64>) {
     }
 }
 
-/// Runs it with a state for the recorder's own thread, which has none otherwise and keeps none.
-pub(crate) fn borrowed<R>(run: impl FnOnce() -> R) -> R {
+/// Runs a closure on the recorder's own thread as if the thread were the program's, and returns the state that the
+/// closure took. The recorder's thread has no state otherwise.
+pub(crate) fn with_borrowed_state<R>(run: impl FnOnce() -> R) -> R {
     let result = as_the_programs(run);
     if let Some(state) = current() {
-        state.home.release(state);
+        release(state);
     }
     result
 }
 
-/// Forgets the calling thread's state without giving it back: it is the parent's, and this is the
-/// child of a fork.
+/// Forgets the calling thread's state without returning it, in the child of a fork: the state belongs to the parent.
 pub(crate) fn forget_current() {
-    HERE.with(|here| here.set(None));
+    LOCAL.with(|local| local.set(None));
 }

@@ -1,12 +1,20 @@
-//! What a thread owns while it records, and the set of all threads.
+//! The parts that a thread owns while it records, and the set of all threads.
 //!
-//! Takes a thread's first monitored call, and its end; gives a state with ring, tallies, countdowns and
-//! scratch memory, reached through one thread-local word. Always holds: a state has at most one owning
-//! thread at a time. Does not know what a call is.
+//! Takes a thread's first monitored call, and the thread's end. Gives a state with a ring, tallies, countdowns and
+//! scratch memory, which the thread reaches through one thread-local word. A state always has at most one owning
+//! thread. The room does not know calls.
+//!
+//! Bottom up: `tally` and `countdown` count calls, `ring_sizes` and `placed_ring` place a ring in memory, `overflow`
+//! carries failures past a full ring, `home` holds what all threads share, `state` is one thread's part, `local`
+//! finds it, `scratch` holds captured values, and `pool` gives out the states.
 
-pub(crate) mod pool;
-pub(crate) mod state;
-pub(crate) mod local;
 pub(crate) mod tally;
 pub(crate) mod countdown;
+pub(crate) mod ring_sizes;
+pub(crate) mod placed_ring;
+pub(crate) mod overflow;
+pub(crate) mod home;
+pub(crate) mod state;
+pub(crate) mod local;
 pub(crate) mod scratch;
+pub(crate) mod pool;

@@ -1,166 +1,149 @@
-//! A thread's scratch memory for captured values: a stack of bytes that grows with the nesting of
-//! calls. In: a thread. Out: its writer, and the bytes written, kept until the call that captured them
-//! ends and moves them into its record.
+//! A thread's scratch memory for captured values: a stack of bytes that grows with the nesting of calls.
 //!
-//! The writer is lent to one user at a time. It goes with the thread's state, so that who reuses the one
-//! reuses the other; while the thread runs, it lies in a word of its own without a destructor.
+//! Takes values that expansions write; gives their bytes, kept until the call that captured them ends and moves them
+//! into its record. The writer is lent to one user at a time. It stays with the thread's state, so whoever reuses
+//! the state reuses the writer. The file does not know which call a value belongs to.
 
-use std::cell::Cell;
+use std::sync::OnceLock;
 use std::sync::atomic::Ordering;
-use std::sync::{OnceLock, PoisonError};
 
+use super::local::{end_suppression, put_scratch, suppress, take_scratch};
+use super::state::{SUPPRESSED, ThreadState};
 use crate::capture::limits::VALUE_NS;
 use crate::capture::{Limits, Writer};
 use crate::limits;
 use crate::platform::clock::{ticks, ticks_from_ns};
 use crate::platform::reentrancy::apart;
 use crate::record::Word;
-use crate::thread::local::{end_suppression, suppress};
-use crate::thread::pool::{SUPPRESSED, ThreadState, with_arena};
+
+pub(crate) use super::state::ScratchWriter;
 
 /// A closure that writes values.
 pub(crate) type Capture<'a> = &'a mut dyn FnMut(&mut Writer<'_>);
 
-/// A thread's writer. What lies before its place are the values of the calls under way.
-pub(crate) type Arena = &'static mut Writer<'static>;
-
-/// Takes the thread's writer, if it has one already that is not lent.
+/// Takes the thread's writer; `None` if it is not made yet, or lent.
 #[cfg_attr(not(debug_assertions), inline(always))]
-pub(crate) fn at_hand() -> Option<Arena> {
-    with_arena(Cell::take)
+pub(crate) fn take_made() -> Option<ScratchWriter> {
+    take_scratch()
 }
 
-/// Takes the thread's writer; none where it is lent already. It stands at the start of a word.
+/// Takes the thread's writer, made on first use; `None` if it is lent. It stands at the start of a word.
 #[inline]
-pub(crate) fn take(thread: &ThreadState) -> Option<Arena> {
-    match at_hand() {
-        Some(arena) => Some(arena),
-        None => first(thread),
+pub(crate) fn take(thread: &ThreadState) -> Option<ScratchWriter> {
+    match take_made() {
+        Some(writer) => Some(writer),
+        None => make(thread),
     }
 }
 
-/// Opens the thread's writer behind what lies there, for the values of one call.
+/// Takes the thread's writer and opens it behind what lies there, for the values of one call.
 #[inline]
-pub(crate) fn open(thread: &ThreadState) -> Option<Arena> {
-    let arena = take(thread)?;
-    arena.open(limits::VALUES_BYTES_MAX);
-    Some(arena)
+pub(crate) fn open(thread: &ThreadState) -> Option<ScratchWriter> {
+    let writer = take(thread)?;
+    writer.open(limits::VALUES_BYTES_MAX);
+    Some(writer)
 }
 
 /// Writes values that were captured before.
-pub(crate) fn put(arena: &mut Writer<'_>, values: &[u8]) {
-    arena.open(values.len());
-    arena.put(values);
-    arena.open(limits::VALUES_BYTES_MAX);
+pub(crate) fn write_captured(writer: &mut Writer<'_>, values: &[u8]) {
+    writer.open(values.len());
+    writer.put(values);
+    writer.open(limits::VALUES_BYTES_MAX);
 }
 
-/// What lies in the memory from `start` on, the start of a word.
+/// Returns the words in the memory from `start` on, which is the start of a word; empty if nothing was written.
 #[inline]
-pub(crate) fn since<'a>(arena: &'a Writer<'_>, start: usize) -> &'a [Word] {
-    written(arena, start).unwrap_or_default()
+pub(crate) fn words_from<'a>(writer: &'a Writer<'_>, start: usize) -> &'a [Word] {
+    checked_words_from(writer, start).unwrap_or_default()
 }
 
-/// As [`since`]; none where nothing can have been written there.
+/// Returns the words in the memory from `start` on; `None` if nothing can have been written there.
 #[cfg_attr(not(debug_assertions), inline(always))]
-pub(crate) fn written<'a>(arena: &'a Writer<'_>, start: usize) -> Option<&'a [Word]> {
-    Some(arena.memory().get(start..arena.len())?.as_chunks().0)
+pub(crate) fn checked_words_from<'a>(writer: &'a Writer<'_>, start: usize) -> Option<&'a [Word]> {
+    Some(writer.memory().get(start..writer.len())?.as_chunks().0)
 }
 
-/// Gives the writer back; what was written stays.
+/// Returns the writer to the thread; what was written stays.
 #[cfg_attr(not(debug_assertions), inline(always))]
-pub(crate) fn keep(arena: Arena) {
-    with_arena(|place| place.set(Some(arena)));
+pub(crate) fn put_back(writer: ScratchWriter) {
+    put_scratch(writer);
 }
 
-/// Gives the writer back; what lies in it from `top` on is dropped.
+/// Returns the writer to the thread and drops what lies in it from `top` on.
 #[cfg_attr(not(debug_assertions), inline(always))]
-pub(crate) fn close(thread: &ThreadState, arena: Arena, top: usize) {
-    thread.add_capture_panics(arena.close(top));
-    keep(arena);
+pub(crate) fn close(thread: &ThreadState, writer: ScratchWriter, top: usize) {
+    thread.add_capture_panics(writer.close(top));
+    put_back(writer);
 }
 
-/// The writer of a thread that has none in hand: made on first use; none where it is lent, or where what it
-/// interrupts asks for memory itself.
+/// Makes the thread's writer on first use. Returns `None` if the writer is lent, or if the interrupted code is
+/// allocating memory itself.
 #[cold]
-fn first(thread: &ThreadState) -> Option<Arena> {
-    static BUDGET: OnceLock<Limits> = OnceLock::new();
+fn make(thread: &ThreadState) -> Option<ScratchWriter> {
+    static VALUE_LIMITS: OnceLock<Limits> = OnceLock::new();
     apart(|| {
-        if thread.has_arena.swap(true, Ordering::Relaxed) {
+        if thread.has_scratch.swap(true, Ordering::Relaxed) {
             return None;
         }
-        let budget = BUDGET.get_or_init(|| Limits {
+        let value_limits = VALUE_LIMITS.get_or_init(|| Limits {
             before_user_code: suppress,
             after_user_code: end_suppression,
             ..Limits::new(ticks, ticks_from_ns(VALUE_NS))
         });
-        // Whatever lies in it, the values of one call more have room.
+        // However full the memory is, the values of one more call have room.
         let bytes = vec![0; limits::ARENA_BYTES + limits::VALUES_BYTES_MAX].leak();
-        Some(Box::leak(Box::new(Writer::new(bytes, budget))) as Arena)
+        Some(Box::leak(Box::new(Writer::new(bytes, value_limits))) as ScratchWriter)
     })?
 }
 
-/// The calling thread's writer goes with the state that it gives back.
-pub(crate) fn give_back(thread: &ThreadState) {
-    if let Some(arena) = at_hand() {
-        *thread.arena.lock().unwrap_or_else(PoisonError::into_inner) = Some(arena);
-    }
-}
-
-/// The calling thread takes the writer that lies with the state it has taken. A thread of a forked
-/// process has one in hand that was another state's.
-pub(crate) fn take_over(thread: &ThreadState) {
-    let left = thread.arena.lock().unwrap_or_else(PoisonError::into_inner).take();
-    let arena = at_hand().or(left);
-    thread.has_arena.store(arena.is_some(), Ordering::Relaxed);
-    if let Some(arena) = arena {
-        arena.close(0);
-        keep(arena);
-    }
-}
-
-/// A writer in the hands of code of the user's; monitored calls pass through until this is dropped. What
-/// the code wrote is kept if it returned.
-pub(crate) struct Lent {
+/// A writer lent to user code. Monitored calls pass through until this is dropped. The values that the code wrote
+/// are kept if it returned, and dropped if it panicked.
+pub(crate) struct ScratchLoan {
     thread: &'static ThreadState,
     current: u64,
     top: usize,
-    arena: Option<Arena>,
+    writer: Option<ScratchWriter>,
 }
 
-impl Lent {
-    pub(crate) fn new(thread: &'static ThreadState, arena: Arena) -> Self {
+impl ScratchLoan {
+    pub(crate) fn new(thread: &'static ThreadState, writer: ScratchWriter) -> Self {
         let current = thread.current.load(Ordering::Relaxed);
         thread.set_current(SUPPRESSED);
-        Self { thread, current, top: arena.len(), arena: Some(arena) }
+        Self { thread, current, top: writer.len(), writer: Some(writer) }
     }
 
-    /// Has it written to.
+    /// Lets the closure write its values.
     pub(crate) fn fill(&mut self, capture: impl FnOnce(&mut Writer<'_>)) {
-        if let Some(arena) = &mut self.arena {
-            capture(arena);
-            self.top = arena.len();
+        if let Some(writer) = &mut self.writer {
+            capture(writer);
+            self.top = writer.len();
         }
     }
 }
 
-impl Drop for Lent {
+impl Drop for ScratchLoan {
     fn drop(&mut self) {
         self.thread.set_current(self.current);
-        if let Some(arena) = self.arena.take() {
-            close(self.thread, arena, self.top);
+        if let Some(writer) = self.writer.take() {
+            close(self.thread, writer, self.top);
         }
     }
 }
 
-/// The values that `capture` writes, behind `earlier` ones. Monitored calls within it pass through.
+/// Returns the earlier values with the values that `capture` writes behind them. Monitored calls within `capture`
+/// pass through.
 #[inline(never)]
-pub(crate) fn collect(thread: &'static ThreadState, earlier: &[u8], capture: Capture<'_>) -> Box<[u8]> {
-    let Some(arena) = open(thread) else { return earlier.into() };
-    let start = arena.len();
-    put(arena, earlier);
-    Lent::new(thread, arena).fill(capture);
-    let Some(arena) = open(thread) else { return earlier.into() };
-    let all = since(arena, start).as_flattened().into();
-    close(thread, arena, start);
+pub(crate) fn append_capture(
+    thread: &'static ThreadState,
+    earlier: &[u8],
+    capture: Capture<'_>,
+) -> Box<[u8]> {
+    let Some(writer) = open(thread) else { return earlier.into() };
+    let start = writer.len();
+    write_captured(writer, earlier);
+    ScratchLoan::new(thread, writer).fill(capture);
+    let Some(writer) = open(thread) else { return earlier.into() };
+    let all = words_from(writer, start).as_flattened().into();
+    close(thread, writer, start);
     all
 }

@@ -1,9 +1,8 @@
-//! Exact figures of calls that leave no record: sampled out, or lost for want of room.
+//! Exact counters of calls that leave no record: sampled out, or lost for want of room.
 //!
-//! In: the end of such a call, from the thread that made it. Out: cumulative counters that the
-//! collector reads and subtracts from what it read before. A table belongs to one thread at a time,
-//! which loads and stores without read-modify-write; a call that does leave a record is counted by
-//! the collector from that record instead, so it touches nothing here.
+//! Takes the end of such a call from the thread that made it. Gives cumulative counters, which the collector reads and
+//! subtracts from those that it read before. A table belongs to one thread at a time, which loads and stores without
+//! read-modify-write. The file does not know calls that leave a record: the collector counts those from their records.
 
 use std::sync::OnceLock;
 use std::sync::atomic::AtomicUsize;
@@ -15,41 +14,41 @@ use crate::platform::reentrancy::apart;
 use crate::record::Outcome;
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
 
-/// Why a call left no record.
+/// The reason why a call left no record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Unrecorded {
-    /// Not drawn.
+    /// The call was unsampled.
     SampledOut,
     /// The ring was full.
     RingFull,
     /// The thread has no ring.
     NoRing,
-    /// It failed, and all room for failures was used up: it is counted in a row with others.
+    /// The call failed and all room for failures was used up: one row counts it together with others.
     Folded,
 }
 
-/// Figures of one function on one thread.
+/// The counters of one function on one thread.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
-    /// By outcome.
+    /// Numbers of calls by outcome.
     calls: [AtomicU64; 4],
-    /// By reason.
+    /// Numbers of calls by the reason why they left no record.
     unrecorded: [AtomicU64; 4],
     total_ticks: AtomicU64,
     max_ticks: AtomicU64,
     durations: OnceLock<Box<Durations>>,
 }
 
-/// The durations of a tally's calls, and all figures of those that were sampled out but timed: such a call
-/// writes here alone.
+/// The durations of a tally's calls, and all counters of calls that were sampled out but timed: such a call writes
+/// nowhere else.
 #[derive(Debug)]
 pub(crate) struct Durations {
-    /// Calls that were sampled out, timed and `ok`. The tally's own counters do not count them.
+    /// The number of calls that were sampled out, timed and `ok`. The tally's own counters leave them out.
     sampled_out: AtomicU64,
     total_ticks: AtomicU64,
     max_ticks: AtomicU64,
-    /// Counts by the place of their bucket, of all calls of the tally. 32 bits may wrap; the collector takes
-    /// differences far more often than that.
+    /// The numbers of all calls of the tally by histogram bucket. 32 bits may wrap; the collector takes differences far
+    /// more often than that.
     counts: [AtomicU32; BUCKETS],
 }
 
@@ -75,28 +74,28 @@ impl Durations {
 
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn count(&self, ticks: u64) {
-        let count = self.count_of(ticks);
+        let count = self.bucket(ticks);
         count.store(count.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
     }
 
     #[cfg_attr(not(debug_assertions), inline(always))]
-    fn count_of(&self, ticks: u64) -> &AtomicU32 {
+    fn bucket(&self, ticks: u64) -> &AtomicU32 {
         &self.counts[histogram::place(clock::ns_from_ticks(ticks)).min(BUCKETS - 1)]
     }
 
-    /// Counts by place.
+    /// Returns the numbers of calls by the place of their bucket.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (usize, u32)> + '_ {
         self.counts.iter().map(|count| count.load(Ordering::Relaxed)).enumerate()
     }
 }
 
-/// Adds without read-modify-write: there is one writer.
+/// Adds to a counter without read-modify-write, because there is one writer.
 #[inline]
 fn add(counter: &AtomicU64, amount: u64) {
     counter.store(counter.load(Ordering::Relaxed).wrapping_add(amount), Ordering::Relaxed);
 }
 
-/// Raises a maximum without read-modify-write: there is one writer.
+/// Raises a maximum without read-modify-write, because there is one writer.
 #[cfg_attr(not(debug_assertions), inline(always))]
 fn raise(max: &AtomicU64, ticks: u64) {
     if ticks > max.load(Ordering::Relaxed) {
@@ -110,29 +109,29 @@ impl Tally {
     pub(crate) fn count(&self, outcome: Outcome, reason: Unrecorded, ticks: u64) {
         add(&self.total_ticks, ticks);
         raise(&self.max_ticks, ticks);
-        if let Some(durations) = self.durations().or_else(|| self.first_durations()) {
+        if let Some(durations) = self.durations().or_else(|| self.make_durations()) {
             durations.count(ticks);
         }
         add(&self.unrecorded[reason as usize], 1);
-        // Last, so that a reader who sees the call by and large sees the rest of it.
+        // Last, so that a reader that sees the call almost always sees the rest of it.
         add(&self.calls[outcome as usize], 1);
     }
 
-    /// Counts a call from any thread: for the one table that threads share when there is no memory
-    /// for tables of their own.
+    /// Counts a call from any thread, in the one table that threads share when there is no memory for tables of their
+    /// own.
     #[cold]
     pub(crate) fn count_shared(&self, outcome: Outcome, reason: Unrecorded, ticks: u64) {
         self.total_ticks.fetch_add(ticks, Ordering::Relaxed);
         self.max_ticks.fetch_max(ticks, Ordering::Relaxed);
-        if let Some(durations) = self.durations().or_else(|| self.first_durations()) {
-            durations.count_of(ticks).fetch_add(1, Ordering::Relaxed);
+        if let Some(durations) = self.durations().or_else(|| self.make_durations()) {
+            durations.bucket(ticks).fetch_add(1, Ordering::Relaxed);
         }
         self.unrecorded[reason as usize].fetch_add(1, Ordering::Relaxed);
         self.calls[outcome as usize].fetch_add(1, Ordering::Relaxed);
     }
 
     #[cold]
-    fn first_durations(&self) -> Option<&Durations> {
+    fn make_durations(&self) -> Option<&Durations> {
         apart(|| {
             if !reserve(size_of::<Durations>()) {
                 return None;
@@ -141,7 +140,7 @@ impl Tally {
         })?
     }
 
-    /// The durations of its calls; none before the first call, and for want of memory.
+    /// Returns the durations of its calls; `None` before the first call, and for want of memory.
     pub(crate) fn durations(&self) -> Option<&Durations> {
         self.durations.get().map(|durations| &**durations)
     }
@@ -150,14 +149,14 @@ impl Tally {
         self.durations().map_or(0, |durations| durations.sampled_out.load(Ordering::Relaxed))
     }
 
-    /// Calls by outcome.
+    /// Returns the numbers of calls by outcome.
     pub(crate) fn calls(&self) -> [u64; 4] {
         let mut calls = loaded(&self.calls);
         calls[Outcome::Ok as usize] = calls[Outcome::Ok as usize].wrapping_add(self.sampled_out());
         calls
     }
 
-    /// Calls by the reason why they left no record.
+    /// Returns the numbers of calls by the reason why they left no record.
     pub(crate) fn unrecorded(&self) -> [u64; 4] {
         let mut calls = loaded(&self.unrecorded);
         let sampled_out = &mut calls[Unrecorded::SampledOut as usize];
@@ -165,13 +164,13 @@ impl Tally {
         calls
     }
 
-    /// The duration of all its calls, in ticks.
+    /// Returns the total duration of all its calls, in ticks.
     pub(crate) fn total_ticks(&self) -> u64 {
         let timed = self.durations().map_or(0, |durations| durations.total_ticks.load(Ordering::Relaxed));
         self.total_ticks.load(Ordering::Relaxed).wrapping_add(timed)
     }
 
-    /// The longest duration since the last call of this function, in ticks.
+    /// Takes the longest duration since the last time this was taken, in ticks.
     pub(crate) fn take_max_ticks(&self) -> u64 {
         let timed = self.durations().map_or(0, |durations| durations.max_ticks.swap(0, Ordering::Relaxed));
         self.max_ticks.swap(0, Ordering::Relaxed).max(timed)
@@ -186,8 +185,8 @@ fn loaded(counters: &[AtomicU64; 4]) -> [u64; 4] {
     std::array::from_fn(|at| counters[at].load(Ordering::Relaxed))
 }
 
-/// The tallies of one thread, by the id of the call site: twelve blocks, each twice as large as the
-/// one before, so that a thread pays for the functions it calls.
+/// The tallies of one thread, by the id of the call site. They lie in twelve blocks, each twice as large as the one
+/// before, so that a thread pays for the functions that it calls.
 #[derive(Debug, Default)]
 pub(crate) struct Tallies([OnceLock<Box<[Tally]>>; BLOCKS]);
 
@@ -195,7 +194,7 @@ const FIRST_BLOCK: usize = 32;
 const BLOCKS: usize = 12;
 const _: () = assert!(limits::SITES_MAX == (FIRST_BLOCK as u32) * ((1 << BLOCKS) - 1));
 
-/// Block of a site, and the place within it.
+/// Returns the block of a site, and the place within that block.
 #[cfg_attr(not(debug_assertions), inline(always))]
 fn place(site: u32) -> (usize, usize) {
     let number = site as usize + FIRST_BLOCK;
@@ -204,18 +203,18 @@ fn place(site: u32) -> (usize, usize) {
 }
 
 impl Tallies {
-    /// The tally of a function, made on first use. `None` for want of memory or beyond the bound.
+    /// Returns the tally of a function, made on first use; `None` for want of memory or beyond the bound.
     #[inline]
-    pub(crate) fn of(&self, site: u32) -> Option<&Tally> {
+    pub(crate) fn get_or_make(&self, site: u32) -> Option<&Tally> {
         let (block, place) = place(site);
         match self.0.get(block)?.get() {
             Some(tallies) => tallies.get(place),
-            None => self.first(block)?.get(place),
+            None => self.make_block(block)?.get(place),
         }
     }
 
     #[cold]
-    fn first(&self, block: usize) -> Option<&[Tally]> {
+    fn make_block(&self, block: usize) -> Option<&[Tally]> {
         let length = FIRST_BLOCK << block;
         if !reserve(length * size_of::<Tally>()) {
             return None;
@@ -224,8 +223,8 @@ impl Tallies {
         apart(|| &**block.get_or_init(|| (0..length).map(|_| Tally::default()).collect()))
     }
 
-    /// The same without the bound: for the table that threads share.
-    pub(crate) fn of_unbounded(&self, site: u32) -> Option<&Tally> {
+    /// Returns the tally of a function, made on first use without the bound of memory, for the table that threads share.
+    pub(crate) fn get_or_make_unbounded(&self, site: u32) -> Option<&Tally> {
         let (block, place) = place(site);
         let length = FIRST_BLOCK << block;
         let block = self.0.get(block)?;
@@ -235,14 +234,14 @@ impl Tallies {
         apart(|| block.get_or_init(|| (0..length).map(|_| Tally::default()).collect()))?.get(place)
     }
 
-    /// Whether anything was counted of a function.
+    /// Returns true if any call of a function was counted.
     pub(crate) fn is_used(&self, site: u32) -> bool {
         let (block, place) = place(site);
         let tally = self.0.get(block).and_then(OnceLock::get).and_then(|tallies| tallies.get(place));
         tally.is_some_and(|tally| !tally.is_untouched())
     }
 
-    /// All tallies that were ever used, with their sites.
+    /// Returns all tallies that were ever used, with their sites.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &Tally)> {
         self.0.iter().enumerate().flat_map(|(block, tallies)| {
             let first = (FIRST_BLOCK << block) - FIRST_BLOCK;
@@ -254,10 +253,10 @@ impl Tallies {
     }
 }
 
-/// Bytes of tallies and countdowns in this process.
+/// The bytes of tallies and countdowns in this process.
 static BYTES: AtomicUsize = AtomicUsize::new(0);
 
-/// Reserves memory for tallies and countdowns while they stay within their bound.
+/// Reserves memory for tallies and countdowns. Returns false if they would exceed their bound.
 pub(crate) fn reserve(bytes: usize) -> bool {
     let before = BYTES.fetch_add(bytes, Ordering::Relaxed);
     if before + bytes > limits::TALLY_BYTES_MAX {
@@ -280,13 +279,13 @@ mod tests {
             assert!(seen.insert((block, place)), "{site}");
         }
         assert_eq!(place(limits::SITES_MAX - 1).0, BLOCKS - 1);
-        assert!(Tallies::default().of(limits::SITES_MAX).is_none());
+        assert!(Tallies::default().get_or_make(limits::SITES_MAX).is_none());
     }
 
     #[test]
     fn a_tally_counts_by_outcome_and_reason() {
         let tallies = Tallies::default();
-        let tally = tallies.of(77).unwrap();
+        let tally = tallies.get_or_make(77).unwrap();
         tally.count(Outcome::Ok, Unrecorded::SampledOut, 100);
         tally.count(Outcome::Ok, Unrecorded::RingFull, 300);
         tally.count(Outcome::Panic, Unrecorded::SampledOut, 200);

@@ -21,13 +21,13 @@ use crate::config::{CaptureMode, Location, Settings, Surroundings};
 use crate::platform::clock::{Clock, monotonic};
 use crate::ring::memory::Memory;
 use crate::sync::lock;
-use crate::thread::pool::ThreadRings;
+use crate::thread::pool::ThreadPool;
 use ledger::{Answer, Entries, Ledger};
 use program::{ALWAYS, Change, Ending, Functions, Program, Round, Run, Work};
 
 /// A recorder built from its parts, which no other test shares.
 struct Recorder {
-    rings: &'static ThreadRings,
+    rings: &'static ThreadPool,
     shared: Arc<Shared>,
     collector: Collector,
     ledger: Ledger,
@@ -51,14 +51,14 @@ impl Recorder {
             ..usual
         };
         let (overflow_in, overflow) = crossbeam_channel::unbounded();
-        let rings = ThreadRings::new(
+        let rings = ThreadPool::new(
             program.rings_bytes,
             0x5EED << 33,
             CaptureMode::All,
             overflow_in,
             Memory::on_heap(None),
         );
-        let rings: &'static ThreadRings = Box::leak(Box::new(rings));
+        let rings: &'static ThreadPool = Box::leak(Box::new(rings));
         let shared = Arc::new(Shared::new(settings.sample.clone()).0);
         let ledger = Ledger::new(program.answers.clone());
         let opens = Arc::new(Mutex::new(ledger.clone()));

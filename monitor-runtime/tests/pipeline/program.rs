@@ -18,7 +18,7 @@ use crate::record::Outcome;
 use crate::sampling::Source;
 use crate::site::{CallSite, Description};
 use crate::sync::lock;
-use crate::thread::pool::ThreadRings;
+use crate::thread::pool::ThreadPool;
 
 /// The number of functions. The first two are always recorded; the rates of the others change.
 pub(super) const FUNCTIONS: usize = 4;
@@ -215,7 +215,7 @@ impl Worker<'_> {
     /// Makes the calls, sends how many of them have ended, and waits to be released.
     fn run(
         mut self,
-        rings: &'static ThreadRings,
+        rings: &'static ThreadPool,
         works: &[Work],
         held: bool,
         quiet: &mpsc::Sender<u64>,

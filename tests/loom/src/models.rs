@@ -191,10 +191,10 @@ pub fn countdown(weakened: Weakened) -> Explored {
         let countdown: &'static Countdown = Box::leak(Box::default());
         countdown.set_gap(1, 2);
         let owner = thread::spawn(move || {
-            let left_out = (0..3).filter(|_| countdown.leave_out(1)).count();
-            countdown.take_back();
+            let left_out = (0..3).filter(|_| countdown.skip_counted(1)).count();
+            countdown.note_recorded();
             countdown.set_gap(2, 1);
-            left_out + usize::from(countdown.leave_out(2)) + usize::from(countdown.leave_out(1))
+            left_out + usize::from(countdown.skip_counted(2)) + usize::from(countdown.skip_counted(1))
         });
         let reader = thread::spawn(move || {
             let (before, now) = (countdown.counted(), countdown.counted());
@@ -212,7 +212,7 @@ pub fn countdown_of_two_owners() -> Explored {
     explore(Weakened::Nothing, || {
         let countdown: &'static Countdown = Box::leak(Box::default());
         countdown.set_gap(1, 9);
-        let count = || thread::spawn(move || countdown.leave_out(1));
+        let count = || thread::spawn(move || countdown.skip_counted(1));
         let (one, two) = (count(), count());
         one.join().expect("the first ends");
         two.join().expect("the second ends");

@@ -26,14 +26,15 @@ use crate::platform::clock::{Clock, monotonic};
 use crate::platform::process;
 use crate::sampling::ladder::{Bounds, Candidate, Costs, Overhead, OverheadControl};
 use crate::sampling::tail::{Limited, TailSampling};
-use crate::thread::pool::{self, ThreadRings};
+use crate::thread::local;
+use crate::thread::pool::ThreadPool;
 use clock_watch::ClockWatch;
 use function_state::{FunctionState, FunctionStates};
 
 /// The ladder of a recorder.
 #[derive(Debug)]
 pub(super) struct Ladder {
-    rings: &'static ThreadRings,
+    rings: &'static ThreadPool,
     bounds: Bounds,
     costs: Costs,
     balance: OverheadControl,
@@ -53,7 +54,7 @@ pub(super) struct Ladder {
 
 impl Ladder {
     /// Returns a ladder within these bounds: rows per second and function, 0 for no bound, and the share of CPU time.
-    pub(super) fn new(rings: &'static ThreadRings, max_rate: u32, max_overhead: f64) -> Self {
+    pub(super) fn new(rings: &'static ThreadPool, max_rate: u32, max_overhead: f64) -> Self {
         let now = monotonic();
         let mut ladder = Self {
             rings,
@@ -76,7 +77,7 @@ impl Ladder {
 
     /// Replaces the bounds. Returns true if they differ from those before.
     pub(super) fn set_bounds(&mut self, max_rate: u32, max_overhead: f64) -> bool {
-        self.rings.brakes.store(max_rate > 0, Ordering::Relaxed);
+        self.rings.home.throttles.store(max_rate > 0, Ordering::Relaxed);
         let bounds = Bounds::new(max_rate, max_overhead);
         std::mem::replace(&mut self.bounds, bounds) != bounds
     }
@@ -114,7 +115,7 @@ impl Ladder {
     /// Measures the cost of calls, unless that has been done.
     pub(super) fn calibrate(&mut self, health: &mut Health) {
         if health.overhead_ns_per_call == 0.0
-            && let Some(costs) = pool::borrowed(calibration::measure_costs)
+            && let Some(costs) = local::with_borrowed_state(calibration::measure_costs)
         {
             health.overhead_ns_per_call = costs.recorded;
             self.costs = costs;

@@ -21,7 +21,7 @@ use crate::ring::layout::flight;
 use crate::sampling::tail::{
     Awaited, CALLEES_WHOLE_MAX, Decisions, InFlight, Round, SampledBy, SampledCall, TailSampling,
 };
-use crate::thread::pool::RESERVED_SPANS;
+use crate::thread::state::RESERVED_SPANS;
 
 impl Ladder {
     /// Decides which records of a drain are kept. Returns `None` if all are: each function stays within its allowance,
@@ -124,7 +124,7 @@ impl Ladder {
     /// them.
     fn in_flight(&self) -> HashMap<u64, InFlight> {
         let mut calls = HashMap::new();
-        for slot in self.rings.flights.slots() {
+        for slot in self.rings.home.suspended.slots() {
             // Observes the span, which is stored before the site.
             let site = slot[flight::SITE].load(Ordering::Acquire) as u32;
             let span = slot[flight::SPAN].load(Ordering::Relaxed);

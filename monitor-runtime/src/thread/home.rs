@@ -1,0 +1,126 @@
+//! The parts that all recording threads of a process share.
+//!
+//! Takes what a thread hands in besides its records: its name, its failures past a full ring, calls for which it has
+//! no table. Gives it the memory of rings and the way to wake the collector. Every state refers to its home for the
+//! life of the process. The file does not know the states.
+
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Mutex, OnceLock};
+use std::thread::Thread;
+
+use crossbeam_channel::Sender;
+
+use super::overflow::{Overflow, OverflowSender};
+use super::placed_ring::PlacedRing;
+use super::tally::Tallies;
+use crate::record::span_prefix;
+use crate::ring::memory::Memory;
+use crate::ring::metadata::{Identity, Legend};
+use crate::ring::suspended::Flights;
+use crate::sync::lock;
+
+/// A thread as the collector needs to know it.
+#[derive(Debug, Clone)]
+pub(crate) struct ThreadInfo {
+    pub(crate) id: u32,
+    pub(crate) prefix: u32,
+    pub(crate) name: String,
+}
+
+/// The parts that all recording threads of a process share.
+#[derive(Debug)]
+pub(crate) struct Home {
+    pub(crate) memory: Memory,
+    pub(crate) metadata: Legend,
+    pub(crate) suspended: Flights,
+    pub(crate) overflow: OverflowSender,
+    /// The tallies of threads for whose own tables there was no memory.
+    pub(crate) shared_tallies: Tallies,
+    /// True if a function that overruns its ring is to be throttled at once.
+    pub(crate) throttles: AtomicBool,
+    /// Rings for bursts that no thread has needed so far.
+    pub(super) spare_bursts: Mutex<Vec<PlacedRing>>,
+    /// The places of states without an owner among all states.
+    pub(super) free: Mutex<Vec<usize>>,
+    introduced: Mutex<Vec<ThreadInfo>>,
+    next_id: AtomicU32,
+    first_prefix: u32,
+    collector: OnceLock<Thread>,
+    woken: AtomicBool,
+}
+
+impl Home {
+    /// Returns the shared parts. `seed` makes span ids differ between processes.
+    pub(super) fn new(
+        seed: u64,
+        overflow: Sender<Overflow>,
+        overflow_bytes_max: usize,
+        memory: Memory,
+    ) -> Self {
+        Self {
+            metadata: Legend::new(&memory),
+            suspended: Flights::new(&memory),
+            memory,
+            overflow: OverflowSender::new(overflow, overflow_bytes_max),
+            shared_tallies: Tallies::default(),
+            throttles: AtomicBool::new(false),
+            spare_bursts: Mutex::default(),
+            free: Mutex::default(),
+            introduced: Mutex::default(),
+            next_id: AtomicU32::new(1),
+            first_prefix: (seed >> 33) as u32,
+            collector: OnceLock::new(),
+            woken: AtomicBool::new(false),
+        }
+    }
+
+    /// Gives a thread an id and a span prefix, and makes its name known to the collector and in the metadata.
+    /// Returns the id and the prefix.
+    pub(super) fn introduce_thread(&self, name: Option<String>) -> (u32, u32) {
+        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
+        // 31 bits, so that ids are positive in SQL; never 0, which is for the reserved spans.
+        let prefix = span_prefix(self.first_prefix, id);
+        let name = name.unwrap_or_else(|| format!("thread-{id}"));
+        self.metadata.thread(id, &name);
+        lock(&self.introduced).push(ThreadInfo { id, prefix, name });
+        (id, prefix)
+    }
+
+    /// Takes the threads introduced since the last call.
+    pub(crate) fn take_introduced(&self) -> Vec<ThreadInfo> {
+        std::mem::take(&mut lock(&self.introduced))
+    }
+
+    /// Writes the identity of this process into its ring file, for programs that read the file.
+    pub(crate) fn declare(&self, identity: &Identity) {
+        self.metadata.declare(&self.memory, identity, self.first_prefix);
+    }
+
+    /// Sets the collector's thread, which [`Self::wake`] wakes.
+    pub(crate) fn set_collector(&self, thread: Thread) {
+        let _ = self.collector.set(thread);
+    }
+
+    /// Wakes the collector, at most once until it has run. Returns true if it was woken before and is late.
+    #[cold]
+    pub(crate) fn wake(&self) -> bool {
+        // Callers whose rings are full come here with every call: the shared word is then only read.
+        if self.woken.load(Ordering::Relaxed) || self.woken.swap(true, Ordering::Relaxed) {
+            return true;
+        }
+        if let Some(thread) = self.collector.get() {
+            thread.unpark();
+        }
+        false
+    }
+
+    /// Returns true if the collector has been woken since it last ran.
+    pub(crate) fn is_woken(&self) -> bool {
+        self.woken.load(Ordering::Relaxed)
+    }
+
+    /// Notes that the collector runs: the next wake unparks it again.
+    pub(crate) fn clear_wake(&self) {
+        self.woken.store(false, Ordering::Relaxed);
+    }
+}
