@@ -53,10 +53,11 @@ pub use runtime::api::{
 
 /// The items that the expansion of `#[monitor]` names.
 pub mod private {
+    pub use crate::call::async_call::{AsyncCall, Making};
     pub use crate::call::expansion::{
         Branch, Function, MayReturn, holds, resolving_to, run0, run1, run2, run3, run4, run5, run6,
     };
-    pub use crate::call::future::{AsyncCall, Finish, Instrumented, Making, instrument};
+    pub use crate::call::future::{Finish, Instrumented, instrument};
     pub use crate::call::guard::{Last, Slot, none, run};
     pub use crate::call::returned;
     pub use crate::capture::{Writer, dispatch};
@@ -66,7 +67,7 @@ pub mod private {
     /// `Call` for the crate that is monitored.
     pub type Call<'a> = crate::call::guard::Call<'a, true>;
     /// `Scope` for the crate that is monitored.
-    pub type Scope<'a> = crate::call::guard::Scope<'a, true>;
+    pub type Scope<'a> = crate::call::scope::Scope<'a, true>;
     pub use std::boxed::Box;
 
     /// Describes a monitored function, whose first call registers it with the recorder of the process.

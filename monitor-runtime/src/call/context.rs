@@ -1,5 +1,8 @@
-//! The current call of this thread, as a value that can be carried to another thread or task, so
-//! that what is called there has the right parent.
+//! The current call of a thread, as a value that can be carried to another thread or task, so that calls there have the
+//! right parent.
+//!
+//! Takes the state of one thread; gives the same current call on another. The context of before is always restored. The
+//! file does not know sites.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -10,7 +13,7 @@ use crate::thread::local::{self, Lease};
 use crate::thread::pool;
 use crate::thread::state::{NO_SPAN, SUPPRESSED, ThreadState};
 
-/// The call that is current somewhere: its span, its tree, and whether the tree was drawn.
+/// The call that was current on a thread: its span, its tree, and the tree's weight.
 ///
 /// ```
 /// use monitored::{Context, monitor};
@@ -36,17 +39,17 @@ pub struct Context {
 }
 
 impl Context {
-    /// No call at all: what is called under it is a root.
+    /// The context without a call: calls under it are roots.
     pub(crate) const NONE: Self = Self { span: NO_SPAN, trace: NO_SPAN, weight: 1.0 };
 
-    /// The context of the calling thread.
+    /// Returns the context of the calling thread.
     #[must_use]
     pub fn current() -> Self {
-        local::current().map_or(Self::NONE, Self::of)
+        local::current().map_or(Self::NONE, Self::from_state)
     }
 
     #[inline]
-    pub(crate) fn of(thread: &ThreadState) -> Self {
+    pub(crate) fn from_state(thread: &ThreadState) -> Self {
         let span = thread.current.load(Ordering::Relaxed);
         Self { span, trace: thread.trace.load(Ordering::Relaxed), weight: thread.weight() }
     }
@@ -71,7 +74,7 @@ impl Context {
     }
 }
 
-/// A context in force on this thread; the one before is put back on drop.
+/// A context in force on this thread. Its drop restores the context of before.
 #[derive(Debug)]
 struct Entered {
     thread: Option<(&'static ThreadState, Lease)>,
@@ -82,13 +85,13 @@ impl Entered {
     fn new(context: Context) -> Self {
         let thread = match local::current() {
             Some(thread) => Some((thread, Lease::Thread)),
-            // Nothing is current on a thread that has recorded nothing: no need of a ring for that.
+            // No call is current on a thread that has not recorded, so it needs no state for this context.
             None if context.span == NO_SPAN => None,
             None => pool::process_threads().and_then(pool::ThreadPool::acquire),
         };
-        let before = thread.map_or(Context::NONE, |(thread, _)| Context::of(thread));
+        let before = thread.map_or(Context::NONE, |(thread, _)| Context::from_state(thread));
         match thread {
-            // Within a capture nothing is recorded, whatever the context.
+            // Within a capture nothing is recorded, so the context does not matter.
             Some((thread, _)) if before.span != SUPPRESSED => context.enter(thread),
             _ => {}
         }

@@ -1,15 +1,17 @@
-//! Type plumbing that only the expansion of `#[monitor]` needs: no state, nothing at run time.
+//! Type plumbing that only the expansion of `#[monitor]` needs.
 //!
-//! The `run` functions take a body as `FnOnce`, so that it may give out what it was given, and hand it
-//! its arguments as arguments, so that they are dropped in the order of the original function.
+//! Takes bodies and guards of an expansion; gives them the types that the compiler needs. Nothing here has state or does
+//! anything at run time. The `run` functions take a body as `FnOnce`, so that it may give out its captured variables, and
+//! hand it its arguments as arguments, so that they are dropped in the order of the original function.
 
-#![expect(clippy::inline_always, reason = "a body must not lie one call further away than it was written")]
+#![expect(clippy::inline_always, reason = "a body must not run one stack frame deeper than it was written")]
 
 use std::convert::Infallible;
 use std::ops::ControlFlow;
 use std::task::Poll;
 
-use crate::call::guard::{Call, Last, Slot};
+use super::entered::Slot;
+use super::guard::{Call, Last};
 use crate::capture::Writer;
 use crate::site::CallSite;
 use crate::thread::scratch::ScratchWriter;
@@ -77,13 +79,13 @@ pub fn run6<A, B, C, D, E, F, R>(
     body(first, second, third, fourth, fifth, sixth)
 }
 
-/// The test of the option `error_if`: tells a closure the type of its argument.
+/// Runs the test of the option `error_if`; its signature tells the closure the type of its argument.
 #[inline]
 pub fn holds<R: ?Sized>(result: &R, test: impl FnOnce(&R) -> bool) -> bool {
     test(result)
 }
 
-/// Names what a future resolves to, so that its value is known before it is looked at.
+/// Names the type that a future resolves to, so that the compiler knows it before the value is used.
 #[inline(always)]
 pub fn resolving_to<R, F: Future<Output = R>>(future: F) -> F {
     future
@@ -91,7 +93,7 @@ pub fn resolving_to<R, F: Future<Output = R>>(future: F) -> F {
 
 /// Names the type `!`, which may be written only as the return type of a function.
 pub trait Function {
-    /// What the function returns.
+    /// The type that the function returns.
     type Output;
 }
 
@@ -99,58 +101,58 @@ impl<R> Function for fn() -> R {
     type Output = R;
 }
 
-/// A call whose body is no closure (`#[track_caller]`, variadic): a return that a macro hides skips the
-/// end of the call, which is then `ok` without a result.
+/// A call whose body is not a closure (`#[track_caller]`, variadic). A `return` that a macro hides skips the end of the
+/// call, which then ends as `ok` without a result.
 #[derive(Debug)]
 pub struct MayReturn<'a>(Call<'a, true>);
 
 impl<'a> MayReturn<'a> {
-    /// As `Call::enter`.
+    /// Does what `Call::enter` does.
     #[inline]
     #[must_use]
     pub fn enter(slot: &'a mut Slot, site: &'static CallSite) -> Self {
         Self(Call::enter(slot, site))
     }
-    /// As `Call::prepare`.
+    /// Does what `Call::prepare` does.
     #[inline]
     #[must_use]
     pub fn prepare(slot: &'a mut Slot, site: &'static CallSite) -> Self {
         Self(Call::prepare(slot, site))
     }
-    /// As `Call::args`.
+    /// Does what `Call::args` does.
     #[inline]
     pub fn args(&mut self) -> Option<ScratchWriter> {
         self.0.args()
     }
-    /// As `Call::keep_args`.
+    /// Does what `Call::keep_args` does.
     #[inline]
-    pub fn keep_args(&mut self, arena: ScratchWriter) {
-        self.0.keep_args(arena);
+    pub fn keep_args(&mut self, writer: ScratchWriter) {
+        self.0.keep_args(writer);
     }
-    /// As `Call::fields`.
+    /// Does what `Call::fields` does.
     #[inline]
     pub fn fields(&mut self, capture: impl FnOnce(&mut Writer<'_>)) {
         self.0.fields(capture);
     }
-    /// As `Call::ok`.
+    /// Does what `Call::ok` does.
     #[inline]
     pub fn ok(&mut self) {
         self.0.ok();
     }
-    /// As `Call::ok_with`.
+    /// Does what `Call::ok_with` does.
     #[inline]
     pub fn ok_with(&mut self) -> Option<(ScratchWriter, Last)> {
         self.0.ok_with()
     }
-    /// As `Call::error`.
+    /// Does what `Call::error` does.
     #[inline]
     pub fn error(&mut self) -> Option<(ScratchWriter, Last)> {
         self.0.error()
     }
-    /// As `Call::end_with`.
+    /// Does what `Call::end_with` does.
     #[inline]
-    pub fn end_with(&mut self, arena: ScratchWriter, last: Last) {
-        self.0.end_with(arena, last);
+    pub fn end_with(&mut self, writer: ScratchWriter, last: Last) {
+        self.0.end_with(writer, last);
     }
 }
 
@@ -163,13 +165,13 @@ impl Drop for MayReturn<'_> {
     }
 }
 
-/// The types that `?` works on, taken apart without it: the standard library's own trait is unstable.
+/// The types that `?` works on, taken apart without `?`, because the standard library's own trait is unstable.
 pub trait Branch {
-    /// What `?` yields.
+    /// The type that `?` yields.
     type Continue;
-    /// What `?` returns early, without a value of its own.
+    /// The type that `?` returns early, without a value of its own.
     type Residual;
-    /// Decides between the two.
+    /// Returns the value that `?` would yield, or the one that it would return early.
     fn branch(self) -> ControlFlow<Self::Residual, Self::Continue>;
 }
 

@@ -1,55 +1,32 @@
-//! The guard of a synchronous call: opened on entry, closed on drop, decides the outcome.
+//! The guard of a synchronous call: opened on entry, closed on drop; it decides the outcome.
 //!
-//! In: a call site, and what the expansion sees of the call. Out: one record in the thread's ring, or
-//! one count in its tally. The way of a recorded call without values is `Slot::open` and
-//! `Slot::end_ok`; whatever is rarer branches off from there.
+//! Takes a call site, and what the expansion sees of the call. Gives one record in the thread's ring, or one count in its
+//! tally. A recorded call without values takes `Slot::open` and `Slot::end_ok`, from which every rarer case
+//! branches off. The guard does not know why a call is recorded or not.
 
 use std::sync::atomic::Ordering;
 
-use crate::platform::clock::{Ticks, counter, ticks};
-use crate::platform::coarse_clock::coarse;
-use crate::record::{Header, Kept, Outcome, first_word, place, sizes_word};
-use crate::ring::frames;
-use crate::ring::spsc::Room;
-use crate::site::{CallSite, fidelity};
-use crate::thread::local;
-use crate::thread::scratch::{self, ScratchWriter};
-use crate::thread::state::{NO_SPAN, RESERVED_SPANS, ThreadState, UNSAMPLED};
-use crate::thread::tally::Durations;
-
-pub(crate) use super::decision::{Draw, draw, thread_for};
+pub use super::entered::Slot;
+use super::entered::{Entered, Special, State, begin_span, cold_path};
 use super::publish;
-pub(crate) use super::publish::{count, deliver};
-pub(crate) use super::scope::Scope;
-pub(crate) use super::slow_path::end_of_counted;
-pub use super::values::Last;
-use super::values::Values;
-pub(crate) use super::values::write_panic;
+use crate::capture::Writer;
+use crate::platform::clock::{Ticks, counter};
+use crate::platform::coarse_clock::coarse;
+use crate::record::Outcome;
+use crate::ring::frames;
+use crate::site::{CallSite, Fidelity};
+use crate::thread::local;
+use crate::thread::scratch::{self, ScratchLoan, ScratchWriter};
+use crate::thread::state::{NO_SPAN, RESERVED_SPANS, UNSAMPLED};
 
-/// Where an entered call lies. It is built there and stays there; what it does is behind calls that take it
-/// by reference. Inlined, entry and exit took a kilobyte of every monitored function, which a program with
-/// many of them pays for in cache misses; copied, it would keep the processor waiting for its words to come
-/// together.
-#[derive(Debug)]
-pub struct Slot(pub(super) Option<Entered>);
-
-impl Slot {
-    /// A place without a call.
-    #[cfg_attr(not(debug_assertions), inline(always))]
-    #[must_use]
-    pub const fn empty() -> Self {
-        Self(None)
-    }
-}
-
-/// A call whose result is seen: ends by `ok`, `ok_with`, `error`; dropped otherwise, it panicked.
+/// A call whose result is seen. It ends by `ok`, `ok_with` or `error`; dropped without one of these, it panicked.
 ///
-/// It is never lent to what is not inlined, its drop where something unwinds included: so its few words
-/// stay in registers, which is all that a call needs that is only counted.
+/// It is never lent to a function that is not inlined, not even when an unwinding drops it, so its few words stay in
+/// registers. A counted call needs nothing else.
 ///
-/// What it calls of ours is compiled into the crate whose functions are monitored, for which it is generic:
-/// from there it is called straight, not by an address from a table, which a program of thousands of
-/// functions would have to wait for at each, and a thread finds its own by one load.
+/// It is generic for the crate whose functions are monitored, so that the runtime's functions that it calls are compiled
+/// into that crate. From there they are called directly, not by an address from a table, which a program of thousands
+/// of functions would have to wait for at each, and a thread finds its own state by one load.
 #[derive(Debug)]
 pub struct Call<'a, const IN_USER_CRATE: bool> {
     pub(super) slot: &'a mut Slot,
@@ -57,80 +34,11 @@ pub struct Call<'a, const IN_USER_CRATE: bool> {
     pub(super) state: State,
 }
 
-/// What a call is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct State(u64);
-
-impl State {
-    /// None so far, or one that passes through or has ended.
-    pub(super) const NONE: Self = Self(0);
-    /// In the slot, unless it passes through.
-    pub(super) const ENTERED: Self = Self(1);
-
-    /// One that is only counted, and has been, below another such call, or a root, as what was current says:
-    /// what the coarse clock said at its start, whose lowest bits are those of a root.
-    #[cfg_attr(not(debug_assertions), inline(always))]
-    pub(super) const fn counted(start: Ticks, current: u64) -> Self {
-        Self(start + current)
-    }
-
-    #[cfg_attr(not(debug_assertions), inline(always))]
-    pub(super) const fn is_counted(self) -> bool {
-        self.0 > Self::ENTERED.0
-    }
-
-    /// When a call began that is only counted.
-    pub(super) const fn start(self) -> Ticks {
-        self.0 & !1
-    }
-
-    /// What was current when a call began that is only counted.
-    pub(super) const fn parent(self) -> u64 {
-        self.0 & 1
-    }
-}
-
-/// A call under way, but one that passes through, or is only counted and has no drawn one above it. Aligned as
-/// the stack is, so that two words that are written at once never lie in two cache lines. The words that are zero
-/// for a drawn call lie in pairs, each of which one instruction writes.
-#[derive(Debug)]
-#[repr(C, align(16))]
-pub(super) struct Entered {
-    pub(super) thread: &'static ThreadState,
-    pub(super) site: &'static CallSite,
-    pub(super) start: Ticks,
-    pub(super) span: u64,
-    /// Nothing for a drawn call without values; else flags, and the weight to put back above them.
-    pub(super) special: u64,
-    pub(super) values: Values,
-    /// The writer, from the entry of a call that captures arguments until these are written.
-    pub(super) arena: Option<ScratchWriter>,
-    /// The durations that count a call that is sampled out but timed, if its thread has counted such a call before.
-    pub(super) durations: Option<&'static Durations>,
-    /// What was current before.
-    pub(super) parent: u64,
-}
-
-/// Flags of `Entered::special`.
-pub(super) mod special {
-    /// Not drawn: leaves a record only if it fails or is slow.
-    pub(in crate::call) const UNDRAWN: u64 = 1;
-    /// The thread's weight is to be put back.
-    pub(in crate::call) const OWN_WEIGHT: u64 = 2;
-    /// The thread's state was taken for this call.
-    pub(in crate::call) const OWN_STATE: u64 = 4;
-    /// There are captured values in the arena.
-    pub(in crate::call) const VALUES: u64 = 8;
-    /// Ticks are those of the OS clock.
-    pub(in crate::call) const OS_CLOCK: u64 = 16;
-    /// Not drawn and not timed; its tally has counted it, and its start is that of the coarse clock.
-    pub(in crate::call) const COUNTED: u64 = 32;
-    /// Among the first calls of its function.
-    pub(in crate::call) const FIRST: u64 = 64;
-    /// The thread was unwinding when the call was entered.
-    pub(in crate::call) const UNWINDING: u64 = 128;
-    /// Set for a call that is only counted, and no other.
-    pub(in crate::call) const JUST_COUNTED: u64 = UNDRAWN | COUNTED;
+/// The end of a call that still has its last value to write.
+#[derive(Debug, Clone, Copy)]
+pub struct Last {
+    end: Ticks,
+    outcome: Outcome,
 }
 
 impl<'a, const IN_USER_CRATE: bool> Call<'a, IN_USER_CRATE> {
@@ -141,30 +49,31 @@ impl<'a, const IN_USER_CRATE: bool> Call<'a, IN_USER_CRATE> {
         Self::begin(slot, site, Slot::open::<IN_USER_CRATE>, || true)
     }
 
-    /// Enters a call whose time starts with the last of its captures, so that they do not count.
+    /// Enters a call whose time starts after its last capture, so that the time of captures does not count.
     #[cfg_attr(not(debug_assertions), inline(always))]
     #[must_use]
     pub fn prepare(slot: &'a mut Slot, site: &'static CallSite) -> Self {
         Self::begin(slot, site, Slot::open_untimed::<IN_USER_CRATE>, || true)
     }
 
+    /// Enters a call by `open`, unless its function is off or the call is only counted, which `may_be_counted` permits.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(super) fn begin(
         slot: &'a mut Slot,
         site: &'static CallSite,
         open: fn(&mut Slot, &'static CallSite) -> State,
-        may_be_left_out: fn() -> bool,
+        may_be_counted: fn() -> bool,
     ) -> Self {
         let epoch = site.epoch();
-        let state = match fidelity::of(epoch) {
-            fidelity::OFF => {
-                aside();
+        let state = match epoch.fidelity() {
+            Fidelity::OFF => {
+                cold_path();
                 State::NONE
             }
-            fidelity::COUNTED => {
-                aside();
-                let left_out = if may_be_left_out() { leave_out(site, epoch) } else { None };
-                left_out.unwrap_or_else(|| open(slot, site))
+            Fidelity::COUNTED => {
+                cold_path();
+                let counted = if may_be_counted() { count_on_entry(site, epoch) } else { None };
+                counted.unwrap_or_else(|| open(slot, site))
             }
             _ => open(slot, site),
         };
@@ -177,9 +86,9 @@ impl<'a, const IN_USER_CRATE: bool> Call<'a, IN_USER_CRATE> {
         if self.state == State::ENTERED {
             self.slot.end_ok::<IN_USER_CRATE>();
         } else {
-            aside();
-            if self.state.is_counted() && !end_counted(self.state) {
-                self.slot.end_late(self.site, self.state);
+            cold_path();
+            if self.state.is_counted() && !self.state.end_counted() {
+                self.slot.end_overlong_counted(self.site, self.state);
             }
         }
         self.state = State::NONE;
@@ -187,13 +96,13 @@ impl<'a, const IN_USER_CRATE: bool> Call<'a, IN_USER_CRATE> {
 }
 
 impl Slot {
-    // These write to where the call lies. Returned, it was copied, in wider pieces than it had been
+    // These functions write the call to its place. When they returned it, it was copied in wider pieces than it had been
     // written in, for which the processor waited 7 ns.
 
     #[inline(never)]
     pub(super) fn open<const IN_USER_CRATE: bool>(&mut self, site: &'static CallSite) -> State {
         let Some(entered) = Entered::recorded(site) else { return self.open_timed::<IN_USER_CRATE>(site) };
-        // The clock last: nothing of ours counts.
+        // The clock is read last, so that none of the recorder's own time counts.
         let start = counter();
         frames::push(entered.thread.page.words, site.id(), start, entered.span);
         self.0 = Some(Entered { start, ..entered });
@@ -207,10 +116,10 @@ impl Slot {
         };
         frames::push(entered.thread.page.words, site.id(), 0, entered.span);
         if entered.thread.captures.args()
-            && let Some(arena) = scratch::take_made()
+            && let Some(writer) = scratch::take_made()
         {
-            entered.begin_values(arena);
-            entered.arena = Some(arena);
+            entered.begin_values(writer);
+            entered.scratch = Some(writer);
         }
         self.0 = Some(entered);
         State::ENTERED
@@ -223,70 +132,36 @@ impl Slot {
         }
     }
 
-    /// A call that was only counted took longer than the coarse clock stood still.
+    /// Ends a counted call during which the coarse clock has moved.
     #[cold]
     #[inline(never)]
-    pub(super) fn end_late(&mut self, site: &'static CallSite, state: State) {
+    fn end_overlong_counted(&mut self, site: &'static CallSite, state: State) {
         if let Some(entered) = self.look_at(site, state) {
             entered.end_ok::<false>();
         }
     }
-
-    /// The call, as one that has to be looked at.
-    #[cfg_attr(not(debug_assertions), inline(always))]
-    pub(super) fn look_at(&mut self, site: &'static CallSite, state: State) -> Option<&mut Entered> {
-        if state.is_counted() {
-            self.enter_counted(site, state);
-        }
-        self.0.as_mut()
-    }
-
-    /// Gives a call that was only counted a place in the slot.
-    #[cold]
-    #[inline(never)]
-    fn enter_counted(&mut self, site: &'static CallSite, state: State) {
-        let (start, parent, special) = (state.start(), state.parent(), special::JUST_COUNTED);
-        let entered = |thread| Entered { start, special, parent, ..Entered::nothing(site, thread) };
-        self.0 = local::current().map(entered);
-    }
 }
 
-/// Begins a call that is only counted, if this is one. Inlined, as its end is: who is called so often that not
-/// even its time is read should not be kept waiting by a call of ours.
+/// Begins a call that is only counted; `None` if the call must be looked at. It is inlined, as the call's end is, because
+/// a function that is called so often that not even its time is read should not wait for a call of the recorder's.
 #[cfg_attr(not(debug_assertions), inline(always))]
-pub(super) fn leave_out(site: &'static CallSite, epoch: u32) -> Option<State> {
+fn count_on_entry(site: &'static CallSite, epoch: crate::site::Epoch) -> Option<State> {
     let thread = local::current()?;
     let current = thread.current.load(Ordering::Relaxed);
-    // The countdown is that of a root.
+    // The countdown is a root's.
     let fits = current <= UNSAMPLED;
-    if !fits || !local::countdown(site.id()).is_some_and(|countdown| countdown.skip_counted(epoch)) {
+    if !fits || !local::countdown(site.id()).is_some_and(|countdown| countdown.skip_counted(epoch.number())) {
         return None;
     }
     thread.set_current(UNSAMPLED);
     Some(State::counted(coarse(), current))
 }
 
-/// Ends a call that is only counted, unless the coarse clock has moved under it. Whether it did. What is
-/// put back is a constant: read from where it was put, what was current would keep the next call waiting
-/// for this one.
-#[cfg_attr(not(debug_assertions), inline(always))]
-pub(super) fn end_counted(state: State) -> bool {
-    match state.0 ^ coarse() {
-        NO_SPAN => {
-            if let Some(thread) = local::current() {
-                thread.set_current(NO_SPAN);
-            }
-            true
-        }
-        since => since == UNSAMPLED,
-    }
-}
-
 impl Entered {
-    /// A call that is recorded like the one around it, or as a root; none where that is not so.
+    /// Returns a call that is recorded like the call around it, or as a root; `None` if it is not recorded so simply.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    pub(super) fn recorded(site: &'static CallSite) -> Option<Self> {
-        if site.fidelity() != fidelity::RECORDED {
+    fn recorded(site: &'static CallSite) -> Option<Self> {
+        if site.fidelity() != Fidelity::RECORDED {
             return None;
         }
         let thread = local::current()?;
@@ -294,132 +169,143 @@ impl Entered {
         if parent != NO_SPAN && parent <= RESERVED_SPANS {
             return None;
         }
-        // What comes between would be given the same span.
+        // A call that interrupted here would be given the same span.
         thread.suppress();
-        // No call from here: it would have to save what it finds in registers.
+        // Not a function call from here: it would have to save the registers that are in use.
         let Some(span) = thread.next_span_of_prefix() else {
             thread.restore(parent);
             return None;
         };
         begin_span(thread, parent, span);
-        Some(Self { span, parent, ..Self::nothing(site, thread) })
+        Some(Self { span, parent, ..Self::blank(site, thread) })
     }
 
-    // What is rare is left to calls at the end, for which nothing has to be saved on the usual way.
+    // Rare cases are left to calls at the end, for which nothing has to be saved on the common path.
 
+    /// Ends the call as `ok`, without a last value.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(super) fn end_ok<const IN_USER_CRATE: bool>(&mut self) {
-        if self.special != 0 {
-            aside();
+        if self.special != Special::NONE {
+            cold_path();
             return match self.special {
-                special::UNDRAWN => self.end_timed::<IN_USER_CRATE>(),
-                special::VALUES => self.end_ok_with_values::<IN_USER_CRATE>(),
-                _ => self.end_ok_otherwise(),
+                Special::UNSAMPLED => self.end_timed::<IN_USER_CRATE>(),
+                Special::HAS_VALUES => self.end_ok_with_values::<IN_USER_CRATE>(),
+                _ => self.end_ok_with_flags(),
             };
         }
         let end = counter();
         frames::pop(self.thread.page.words);
         self.thread.suppress();
-        let Some(room) = self.thread.ring.room(0) else { return self.end_slowly(end) };
+        let Some(room) = self.thread.ring.room(0) else { return self.end_ok_at_limit(end) };
         self.put_header(&room, end, Outcome::Ok, 0);
         room.commit(0);
         self.thread.restore(self.parent);
     }
 
+    /// Ends a sampled call whose thread's ring is at a limit.
     #[cold]
     #[inline(never)]
-    pub(super) fn end_slowly(&self, end: Ticks) {
-        publish::deliver_slowly(self.thread, &self.drawn(end, Outcome::Ok).encode(0), &[]);
+    fn end_ok_at_limit(&self, end: Ticks) {
+        publish::publish_at_limit(self.thread, &self.sampled_header(end, Outcome::Ok).encode(0), &[]);
         self.thread.restore(self.parent);
     }
+}
 
-    /// Writes the header of a drawn call, but for its last word.
+// The expansion is handed a writer and gives it back. A closure for each value would be compiled for each function,
+// together with whatever it is handed to; that was two thirds of what a function cost to compile.
+impl<const IN_USER_CRATE: bool> Call<'_, IN_USER_CRATE> {
+    /// Returns the writer for the arguments, in the order of the call site's names, if this call captures them.
+    /// [`Self::keep_args`] takes the writer back. In between, user code may run only within captures, which contain it.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    pub(super) fn put_header(&self, room: &Room<'_>, end: Ticks, outcome: Outcome, value_words: usize) {
-        let (kept, weight) = self.kept(outcome);
-        room.put(place::FIRST, first_word(value_words, outcome, kept, false, self.site.id()));
-        room.put(place::START, self.start);
-        room.put(place::DURATION, end.wrapping_sub(self.start));
-        room.put(place::SPAN, self.span);
-        room.put(place::PARENT, self.parent);
-        room.put(place::TRACE, self.thread.trace.load(Ordering::Relaxed));
-        let (args_bytes, fields_bytes) = (self.values.args_bytes(), self.values.fields_bytes());
-        room.put(place::SIZES, sizes_word(weight, args_bytes, fields_bytes));
+    pub fn args(&mut self) -> Option<ScratchWriter> {
+        let entered = self.entered()?;
+        let writer = match entered.scratch.take() {
+            None => entered.open_values(),
+            writer => writer,
+        };
+        if writer.is_none() {
+            entered.start_time();
+        }
+        writer
     }
 
-    /// Why the record of a drawn call is kept, and for how many it stands.
+    /// Keeps the arguments that were written, and starts the call's time.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    pub(super) fn kept(&self, outcome: Outcome) -> (Kept, f32) {
-        match outcome {
-            Outcome::Ok => (Kept::Sampled, self.thread.weight()),
-            _ => (Kept::Failed, 1.0),
+    pub fn keep_args(&mut self, writer: ScratchWriter) {
+        if let Some(entered) = self.entered() {
+            entered.keep_arguments::<IN_USER_CRATE>(writer);
         }
     }
 
-    /// The header of a drawn call.
+    /// Captures the extra fields, in the order of the call site's names, if this call is recorded.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    pub(super) fn drawn(&self, end: Ticks, outcome: Outcome) -> Header {
-        let (kept, weight) = self.kept(outcome);
-        self.header(outcome, kept, weight, end.wrapping_sub(self.start))
+    pub fn fields(&mut self, capture: impl FnOnce(&mut Writer<'_>)) {
+        let Some(entered) = self.entered() else { return };
+        if let Some(writer) = entered.scratch.take().or_else(|| entered.open_values()) {
+            ScratchLoan::new(entered.thread, writer).fill(capture);
+            entered.note_fields();
+        }
+        entered.start_time();
     }
 
     #[cfg_attr(not(debug_assertions), inline(always))]
-    pub(super) fn header(&self, outcome: Outcome, kept: Kept, weight: f32, duration: Ticks) -> Header {
-        Header {
-            site: self.site.id(),
-            outcome,
-            kept,
-            is_async: false,
-            start: self.start,
-            duration,
-            span: self.span,
-            parent: self.parent,
-            trace: self.thread.trace.load(Ordering::Relaxed),
-            weight,
-            args_bytes: self.values.args_bytes(),
-            fields_bytes: self.values.fields_bytes(),
-            busy: 0,
+    fn entered(&mut self) -> Option<&mut Entered> {
+        if self.state == State::ENTERED { self.slot.0.as_mut() } else { None }
+    }
+
+    /// Ends the call as `ok`. Returns the writer for its value, if this call captures it; [`Self::end_with`] takes the
+    /// writer back.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub fn ok_with(&mut self) -> Option<(ScratchWriter, Last)> {
+        self.end_by(Outcome::Ok)
+    }
+
+    /// Ends the call as `error`. Returns the writer for its message, as [`Self::ok_with`] does for a value.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub fn error(&mut self) -> Option<(ScratchWriter, Last)> {
+        self.end_by(Outcome::Error)
+    }
+
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn end_by(&mut self, outcome: Outcome) -> Option<(ScratchWriter, Last)> {
+        let is_over = self.state != State::ENTERED && {
+            cold_path();
+            self.state == State::NONE || outcome == Outcome::Ok && self.state.end_counted()
+        };
+        let opened =
+            if is_over { None } else { self.slot.open_last::<IN_USER_CRATE>(self.site, self.state, outcome) };
+        self.state = if opened.is_some() { State::ENTERED } else { State::NONE };
+        opened.map(|(writer, end)| (writer, Last { end, outcome }))
+    }
+
+    /// Ends the call after its last value was written.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub fn end_with(&mut self, writer: ScratchWriter, Last { end, outcome }: Last) {
+        if let Some(entered) = self.entered() {
+            entered.end_with_values::<IN_USER_CRATE>(end, outcome, writer);
+        }
+        self.state = State::NONE;
+    }
+}
+
+impl<const IN_USER_CRATE: bool> Drop for Call<'_, IN_USER_CRATE> {
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn drop(&mut self) {
+        if self.state != State::NONE {
+            self.slot.end_by_panic(self.site, self.state);
         }
     }
-
-    #[cfg_attr(not(debug_assertions), inline(always))]
-    pub(super) fn nothing(site: &'static CallSite, thread: &'static ThreadState) -> Self {
-        let (span, parent, values) = (NO_SPAN, NO_SPAN, Values::default());
-        Self { thread, site, start: 0, span, special: 0, values, arena: None, durations: None, parent }
-    }
-
-    /// Reads the clock.
-    #[cfg_attr(not(debug_assertions), inline(always))]
-    pub(super) fn now(&self) -> Ticks {
-        if self.special & special::OS_CLOCK == 0 { counter() } else { ticks() }
-    }
 }
 
-/// Makes a drawn call current, which ends what [`ThreadState::suppress`] began.
-#[cfg_attr(not(debug_assertions), inline(always))]
-pub(super) fn begin_span(thread: &ThreadState, parent: u64, span: u64) {
-    if parent == NO_SPAN {
-        thread.trace.store(span, Ordering::Relaxed);
-        thread.set_weight(1.0);
-    }
-    thread.restore(span);
-}
-
-/// Calls the body as `FnOnce`, so that it may give out what it was given.
+/// Calls the body as `FnOnce`, so that it may give out its captured variables.
 #[cfg_attr(not(debug_assertions), inline(always))]
 pub fn run<R>(body: impl FnOnce() -> R) -> R {
     body()
 }
 
-/// `None` of a stated type: pins the type that an async block returns.
+/// Returns `None` of a stated type, which pins the type that an async block returns.
 #[cfg_attr(not(debug_assertions), inline(always))]
 #[must_use]
 pub const fn none<R>() -> Option<R> {
     None
 }
-
-/// What is done beside this is laid out behind the rest of the function: the usual way of thousands of
-/// functions takes two cache lines of each, and no branch of it is taken.
-#[cold]
-#[inline]
-pub(super) fn aside() {}

@@ -1,18 +1,24 @@
 //! Entry and exit of a call, sync and async.
 //!
-//! Takes the function's site and the moments of its entry and end; gives a record in the thread's ring, or a
-//! count in its tally. Always holds: the host's function behaves as without the attribute. Does not know
-//! what becomes of a record.
+//! Takes the function's site and the moments of a call's entry and end. Gives a record in the thread's ring, or a count
+//! in the thread's tally. The host's function always behaves as it would without the attribute. The room does not
+//! know what becomes of a record.
+//!
+//! Bottom up: `entered` is a call under way, `decision` says whether it is recorded, and `publish` writes its record.
+//! `guard` and `scope` are what the expansion of `#[monitor]` holds; `timed`, `slow_path` and `values` hold the entries
+//! and exits that are not the common one. `async_call` and `future` are their counterparts for async functions.
 
+pub(crate) mod panic_hook;
+pub(crate) mod entered;
+pub(crate) mod decision;
+pub(crate) mod publish;
+pub(crate) mod timed;
+pub(crate) mod slow_path;
+pub(crate) mod values;
 pub(crate) mod guard;
 pub(crate) mod scope;
-pub(crate) mod decision;
-pub(crate) mod slow_path;
-pub(crate) mod timed;
-pub(crate) mod values;
-pub(crate) mod publish;
+pub(crate) mod context;
+pub(crate) mod async_call;
 pub(crate) mod future;
 pub mod returned;
-pub(crate) mod context;
 pub(crate) mod expansion;
-pub(crate) mod panic_hook;

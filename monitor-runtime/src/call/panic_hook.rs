@@ -1,9 +1,10 @@
-//! What the last panic on a thread said: message and place, taken down by a panic hook that then
-//! calls the hook it found. In: a panic. Out: its text, for the records of the calls it unwinds.
-//! A panic inside user code that runs for a capture is contained there and stays silent.
+//! The panic hook, which notes the message and the place of a thread's last panic and then calls the hook that it found.
 //!
-//! A program may put a hook of its own in the place of this one. That shows at the first panic that a
-//! call ends by and this hook has not seen; the hook is put back then, in front of the program's.
+//! Takes a panic; gives its text, for the records of the calls that it unwinds. A panic inside user code that runs for a
+//! capture is contained there and always stays silent. The file does not know calls.
+//!
+//! A program may replace this hook by one of its own. That shows at the first panic that ends a call and that this hook
+//! has not seen; the hook is then put back in front of the program's.
 
 use std::cell::RefCell;
 use std::fmt::Write as _;
@@ -26,16 +27,16 @@ thread_local! {
 type Hook = Box<dyn Fn(&PanicHookInfo<'_>) + Sync + Send + 'static>;
 
 static INSTALLED: AtomicBool = AtomicBool::new(false);
-/// Where our hook lies, so that it is known again. All of these are hints, so relaxed order will do.
+/// The address of the recorder's hook, by which it is recognized. These statics are hints, so relaxed order suffices.
 static ADDRESS: AtomicUsize = AtomicUsize::new(0);
-/// A call ended by a panic that the hook has not seen.
+/// True once a call ended by a panic that the hook has not seen.
 static MISSED: AtomicBool = AtomicBool::new(false);
 static RENEWALS: AtomicU32 = AtomicU32::new(0);
 
-/// A program that puts its own hook back each time is left alone in the end.
+/// The number of times that the hook is put back. After these, a program that replaces it each time keeps its own.
 const RENEWALS_MAX: u32 = 16;
 
-/// Chains the hook, once. A thread that is panicking may not; it is done by the next caller then.
+/// Chains the hook, once. A panicking thread must not set hooks; the next caller then does it.
 pub(crate) fn install_hook() {
     if std::thread::panicking() || INSTALLED.swap(true, Ordering::Relaxed) {
         return;
@@ -43,8 +44,8 @@ pub(crate) fn install_hook() {
     chain(std::panic::take_hook());
 }
 
-/// Puts the hook back in front of the one that took its place, if one did. Payloads that are thrown on
-/// with `resume_unwind` pass by all hooks, so what was missed may not mean anything.
+/// Puts the hook back in front of the one that replaced it, if one did. A missed panic alone does not show that, because
+/// payloads that are rethrown with `resume_unwind` pass by all hooks.
 pub(crate) fn renew_hook() {
     if !MISSED.swap(false, Ordering::Relaxed) || RENEWALS.load(Ordering::Relaxed) >= RENEWALS_MAX {
         return;
@@ -88,14 +89,14 @@ fn remember(info: &PanicHookInfo<'_>) {
         if let Some(place) = info.location() {
             let _ = write!(text, ", {place}");
         }
-        // For whoever finds the ring file, should this be the end of the process.
+        // For the reader of the ring file, in case the process dies of this panic.
         thread.home.metadata.panicked(crate::platform::clock::wall_ns(), text);
     });
 }
 
-/// The text of the panic that ends a call begun at this moment on this thread; empty where the hook has
-/// seen none since.
-pub(crate) fn since(start: Ticks) -> String {
+/// Returns the text of the panic that ends a call that began at `start` on this thread; empty if the hook has seen no panic
+/// since.
+pub(crate) fn text_since(start: Ticks) -> String {
     let text = LAST.try_with(|last| {
         let last = last.try_borrow().ok()?;
         (last.at.wrapping_sub(start).cast_signed() >= 0 && last.at != 0).then(|| last.text.clone())

@@ -1,4 +1,7 @@
-//! The way of a record into a ring, and what is done where it finds no room there.
+//! The way of a record into a ring, and the handling of a record that finds no room there.
+//!
+//! Takes the header and the values of a call. Gives a record in a ring, or past it for a failure, or a count for a call
+//! that leaves no record. Every call ends in exactly one of these. The file does not know how the call began.
 
 use std::sync::atomic::Ordering;
 
@@ -10,19 +13,20 @@ use crate::site::{self, CallSite};
 use crate::thread::state::ThreadState;
 use crate::thread::tally::Unrecorded;
 
-/// Puts a record into the ring.
-pub(crate) fn deliver(thread: &'static ThreadState, header: &[u64; HEADER_WORDS], values: &[Word]) {
+/// Writes a record into the thread's ring.
+pub(crate) fn publish(thread: &'static ThreadState, header: &[u64; HEADER_WORDS], values: &[Word]) {
     match thread.ring.room(values.len()) {
         Some(room) => room.write(*header, values),
-        None => deliver_slowly(thread, header, values),
+        None => publish_at_limit(thread, header, values),
     }
 }
 
-/// A push that found the ring at a limit. Where there is no room in any ring, an `ok` call is counted
-/// as lost, and a failed one goes around it; where that way is full too, it is counted to be folded.
+/// Publishes a record that found the ring at a limit. If there is no room in any ring, an `ok` call is counted as lost, and
+/// a failed one is sent past the ring. If that way is full too, the failure is counted, and one row stands for it and
+/// others.
 #[cold]
 #[inline(never)]
-pub(super) fn deliver_slowly(thread: &'static ThreadState, words: &[u64; HEADER_WORDS], values: &[Word]) {
+pub(super) fn publish_at_limit(thread: &'static ThreadState, words: &[u64; HEADER_WORDS], values: &[Word]) {
     let push = thread.push(words, values);
     if push == Push::Written {
         return;
@@ -34,9 +38,9 @@ pub(super) fn deliver_slowly(thread: &'static ThreadState, words: &[u64; HEADER_
         && thread.home.throttles.load(Ordering::Relaxed)
         && let Some(site) = site
     {
-        site.brake();
+        site.throttle();
         let root = frames::outermost(thread.page.words).and_then(site::by_id);
-        root.inspect(|root| root.brake_with(site));
+        root.inspect(|root| root.throttle_like(site));
     }
     if push != Push::Full {
         return;
@@ -58,7 +62,7 @@ pub(super) fn deliver_slowly(thread: &'static ThreadState, words: &[u64; HEADER_
     }
 }
 
-/// Counts a call that leaves no record.
+/// Counts a call that leaves no record, in the thread's tally or in the one that threads share.
 pub(crate) fn count(
     thread: &ThreadState,
     site: &CallSite,
@@ -89,7 +93,7 @@ mod tests {
     use crate::thread::pool::ThreadPool;
 
     #[test]
-    fn a_function_that_overruns_its_ring_is_braked_and_so_is_the_root_of_its_tree() {
+    fn a_function_that_overruns_its_ring_is_throttled_and_so_is_the_root_of_its_tree() {
         static ABOUT: Description = Description::new(|| "orders::place", "src/orders.rs", 1, &[], &[]);
         static ROOT: CallSite = CallSite::new(&ABOUT);
         static CALLEE: CallSite = CallSite::new(&ABOUT);
@@ -99,7 +103,7 @@ mod tests {
         rings.home.throttles.store(true, Ordering::Relaxed);
         for site in [&ROOT, &CALLEE] {
             site.register();
-            site.ask(1.0, Source::Default);
+            site.request(1.0, Source::Default);
         }
         let calls = move || {
             let (state, _) = rings.acquire().unwrap();

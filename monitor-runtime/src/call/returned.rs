@@ -9,7 +9,8 @@ use std::future::Future;
 use std::marker::PhantomData;
 use std::pin::Pin;
 
-use crate::call::future::{AsyncCall, Finish, Instrumented, end_now, instrument};
+use super::async_call::AsyncCall;
+use super::future::{Finish, Instrumented, end_now, instrument};
 
 /// The traits without their names, for a `use` that brings nothing else into the user's scope.
 pub mod traits {

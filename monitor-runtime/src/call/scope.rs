@@ -1,43 +1,47 @@
 //! The guard of a call whose result need not be seen.
+//!
+//! Takes what `guard` takes; gives the same records. A scope that is dropped always ends its call: as `panic` if the thread
+//! has begun to unwind since the entry, as `ok` otherwise. The file does not know results.
 
-use super::guard::{Call, Slot, State, aside, end_counted, special};
+use super::entered::{Slot, Special, State, cold_path};
+use super::guard::Call;
 use crate::capture::Writer;
 use crate::site::CallSite;
 use crate::thread::scratch::ScratchWriter;
 
-/// A call whose result need not be seen (it returns `()` or never): dropped, it ended `ok`, or
-/// `panic` where the thread has begun to unwind since.
+/// A call whose result need not be seen, because it returns `()` or never. Its drop ends it: as `panic` if the thread has
+/// begun to unwind since the entry, as `ok` otherwise.
 #[derive(Debug)]
 pub struct Scope<'a, const IN_USER_CRATE: bool>(Call<'a, IN_USER_CRATE>);
 
 impl<'a, const IN_USER_CRATE: bool> Scope<'a, IN_USER_CRATE> {
-    /// As `Call::enter`.
+    /// Does what `Call::enter` does.
     #[cfg_attr(not(debug_assertions), inline(always))]
     #[must_use]
     pub fn enter(slot: &'a mut Slot, site: &'static CallSite) -> Self {
         Self(Call::begin(slot, site, Slot::open_scope::<IN_USER_CRATE>, is_not_unwinding))
     }
 
-    /// As `Call::prepare`.
+    /// Does what `Call::prepare` does.
     #[cfg_attr(not(debug_assertions), inline(always))]
     #[must_use]
     pub fn prepare(slot: &'a mut Slot, site: &'static CallSite) -> Self {
         Self(Call::begin(slot, site, Slot::open_scope_untimed::<IN_USER_CRATE>, is_not_unwinding))
     }
 
-    /// As `Call::args`.
+    /// Does what `Call::args` does.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub fn args(&mut self) -> Option<ScratchWriter> {
         self.0.args()
     }
 
-    /// As `Call::keep_args`.
+    /// Does what `Call::keep_args` does.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    pub fn keep_args(&mut self, arena: ScratchWriter) {
-        self.0.keep_args(arena);
+    pub fn keep_args(&mut self, writer: ScratchWriter) {
+        self.0.keep_args(writer);
     }
 
-    /// As `Call::fields`.
+    /// Does what `Call::fields` does.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub fn fields(&mut self, capture: impl FnOnce(&mut Writer<'_>)) {
         self.0.fields(capture);
@@ -51,9 +55,9 @@ impl<const IN_USER_CRATE: bool> Drop for Scope<'_, IN_USER_CRATE> {
         if call.state == State::ENTERED {
             call.slot.end_scope::<IN_USER_CRATE>(call.site, call.state);
         } else {
-            aside();
-            // A call that is only counted is not looked at for having panicked where nothing is unwinding.
-            let is_over = || !std::thread::panicking() && end_counted(call.state);
+            cold_path();
+            // While nothing unwinds, a counted call is not looked at for having panicked.
+            let is_over = || !std::thread::panicking() && call.state.end_counted();
             if call.state.is_counted() && !is_over() {
                 call.slot.end_scope::<IN_USER_CRATE>(call.site, call.state);
             }
@@ -85,10 +89,10 @@ impl Slot {
     #[cold]
     #[inline(never)]
     fn open_unwinding(&mut self, site: &'static CallSite) -> State {
-        // A call that is only counted would have no place for it.
-        self.open_specially(site);
+        // A counted call would have no place for the flag.
+        self.open_decided(site);
         if let Some(entered) = &mut self.0 {
-            entered.special |= special::UNWINDING;
+            entered.special.set(Special::UNWINDING);
         }
         State::ENTERED
     }
@@ -96,7 +100,7 @@ impl Slot {
     #[inline(never)]
     fn end_scope<const IN_USER_CRATE: bool>(&mut self, site: &'static CallSite, state: State) {
         let Some(entered) = self.look_at(site, state) else { return };
-        if std::thread::panicking() && entered.special & special::UNWINDING == 0 {
+        if std::thread::panicking() && !entered.special.was_unwinding() {
             entered.end_by_panic();
         } else {
             entered.end_ok::<IN_USER_CRATE>();

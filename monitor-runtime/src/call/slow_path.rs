@@ -1,14 +1,15 @@
-//! Calls that do not take the usual way: the first of a function or a thread, those of functions that are
-//! sampled, those below a call that was left out.
+//! Entries and exits that are not the common one: the first call of a function or a thread, calls of functions that are
+//! sampled, calls below an unsampled one.
 //!
-//! In: a site, and what is current on its thread. Out: a call that is drawn, one that is left out but looked
-//! at when it ends, or none.
+//! Takes a site, and the span that is current on its thread. Gives a sampled call, an unsampled one that is looked at when
+//! it ends, or none. Whatever an entry changes on the thread, the exit restores. The file does not know rates: see
+//! `decision`.
 
 use std::sync::atomic::Ordering;
 
-use super::decision::{Draw, draw, is_certain, thread_for};
-use super::guard::{Entered, Slot, State, begin_span, special};
-use super::publish::{count, deliver};
+use super::decision::{Decision, decide, is_certain, state_for};
+use super::entered::{Entered, Slot, Special, State, begin_span};
+use super::publish::{count, publish};
 use crate::platform::clock::{Ticks, is_counter, ticks};
 use crate::platform::coarse_clock::{coarse, coarse_start};
 use crate::record::{Header, Kept, Outcome, Word};
@@ -20,73 +21,76 @@ use crate::thread::state::{RESERVED_SPANS, ThreadState, UNSAMPLED};
 use crate::thread::tally::Unrecorded;
 
 impl Slot {
+    /// Enters a call that is neither recorded without exception nor sampled out but timed.
     #[inline(never)]
-    pub(super) fn open_otherwise(&mut self, site: &'static CallSite) -> State {
+    pub(super) fn open_decided_or_counted(&mut self, site: &'static CallSite) -> State {
         match local::current() {
             Some(thread) if site.is_counted() => self.open_counted(site, thread),
-            _ => self.open_specially(site),
+            _ => self.open_decided(site),
         }
         if self.0.is_some() { State::ENTERED } else { State::NONE }
     }
 
-    /// Enters a call that is only counted below one that was drawn.
+    /// Enters a call that is only counted, below a sampled one.
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn open_counted(&mut self, site: &'static CallSite, thread: &'static ThreadState) {
         let parent = thread.current.load(Ordering::Relaxed);
-        // A root's countdown fits below a call that was drawn for certain, too.
+        // A root's countdown also fits below a call that was sampled for certain.
         let fits = parent > RESERVED_SPANS && is_certain(thread.weight());
-        if !fits || !local::countdown(site.id()).is_some_and(|countdown| countdown.skip_counted(site.epoch()))
+        if !fits
+            || !local::countdown(site.id())
+                .is_some_and(|countdown| countdown.skip_counted(site.epoch().number()))
         {
-            return self.open_specially(site);
+            return self.open_decided(site);
         }
         thread.set_current(UNSAMPLED);
-        let (start, special) = (coarse(), special::JUST_COUNTED);
-        self.0 = Some(Entered { start, special, parent, ..Entered::nothing(site, thread) });
+        let (start, special) = (coarse(), Special::COUNTED_CALL);
+        self.0 = Some(Entered { start, special, parent, ..Entered::blank(site, thread) });
     }
 
-    /// The first call of a function or a thread, a sampled function, a call below one that was not
-    /// drawn or within a capture.
+    /// Enters a call that needs a decision: the first of a function or a thread, a call of a sampled function, a call below an
+    /// unsampled one or within a capture.
     #[cold]
     #[inline(never)]
-    pub(super) fn open_specially(&mut self, site: &'static CallSite) {
-        let Some((thread, lease)) = thread_for(site) else { return };
+    pub(super) fn open_decided(&mut self, site: &'static CallSite) {
+        let Some((thread, lease)) = state_for(site) else { return };
         let parent = thread.current.load(Ordering::Relaxed);
         let weight_before = thread.weight();
-        let mut entered = Entered { parent, ..Entered::nothing(site, thread) };
+        let mut entered = Entered { parent, ..Entered::blank(site, thread) };
         thread.suppress();
-        match draw(site, thread, parent, weight_before) {
-            Draw::Pass => {
+        match decide(site, thread, parent, weight_before) {
+            Decision::Pass => {
                 thread.restore(parent);
                 if lease == Lease::Call {
                     local::release(thread);
                 }
                 return;
             }
-            Draw::Follow => {
+            Decision::Follow => {
                 entered.span = thread.next_span();
                 begin_span(thread, parent, entered.span);
             }
-            Draw::Drawn(weight) => {
+            Decision::Sampled(weight) => {
                 entered.span = thread.next_span();
                 begin_span(thread, parent, entered.span);
                 thread.set_weight(weight);
-                entered.special = special::OWN_WEIGHT | u64::from(weight_before.to_bits()) << 32;
+                entered.special = Special::restoring_weight(weight_before);
             }
-            Draw::First => {
+            Decision::First => {
                 entered.span = thread.next_span();
                 begin_span(thread, parent, entered.span);
-                entered.special = special::FIRST;
+                entered.special = Special::FIRST;
             }
-            Draw::Undrawn => {
+            Decision::Unsampled => {
                 thread.restore(UNSAMPLED);
-                entered.special = special::UNDRAWN;
+                entered.special = Special::UNSAMPLED;
             }
         }
         if lease == Lease::Call {
-            entered.special |= special::OWN_STATE;
+            entered.special.set(Special::RETURNS_STATE);
         }
         if !is_counter() {
-            entered.special |= special::OS_CLOCK;
+            entered.special.set(Special::OS_CLOCK);
         }
         entered.start = entered.now();
         frames::push(thread.page.words, site.id(), entered.start, entered.frame_span());
@@ -97,30 +101,30 @@ impl Slot {
 impl Entered {
     /// Starts the call's time.
     #[inline(never)]
-    pub(super) fn begin(&mut self) {
-        if self.special & special::COUNTED == 0 {
+    pub(super) fn start_time(&mut self) {
+        if !self.special.is_counted() {
             self.start = self.now();
             frames::start(self.thread.page.words, self.start);
         }
     }
 
-    /// The span that its frame shows.
+    /// Returns the span that the call's frame shows.
     fn frame_span(&self) -> u64 {
-        if self.special & special::UNDRAWN == 0 { self.span } else { UNSAMPLED }
+        if self.special.is_unsampled() { UNSAMPLED } else { self.span }
     }
 
-    /// Ends an `ok` call that is neither timed alone nor drawn with nothing to put back.
+    /// Ends an `ok` call whose flags are other than unsampled or values alone.
     #[inline(never)]
-    pub(super) fn end_ok_otherwise(&mut self) {
+    pub(super) fn end_ok_with_flags(&mut self) {
         if !self.end_counted() {
             self.end(self.now(), Outcome::Ok);
         }
     }
 
-    /// Ends a call that was only counted below one that was drawn, unless the coarse clock has moved under
-    /// it. Whether it did.
+    /// Ends a counted call below a sampled one and returns true. Returns false if it is another call, or if the coarse clock
+    /// has moved since its entry.
     fn end_counted(&self) -> bool {
-        let ends = self.special == special::JUST_COUNTED && coarse() == self.start;
+        let ends = self.special == Special::COUNTED_CALL && coarse() == self.start;
         if ends {
             self.thread.set_current(self.parent);
         }
@@ -130,36 +134,36 @@ impl Entered {
     /// Ends the call without a last value.
     #[inline(never)]
     pub(super) fn end(&mut self, end: Ticks, outcome: Outcome) {
-        if self.special & special::VALUES != 0
-            && let Some(arena) = scratch::take(self.thread)
+        if self.special.has_values()
+            && let Some(writer) = scratch::take(self.thread)
         {
-            return self.end_with_values::<false>(end, outcome, arena);
+            return self.end_with_values::<false>(end, outcome, writer);
         }
         self.end_with(end, outcome, &[]);
     }
 
-    /// Ends the call, whatever it is.
+    /// Ends the call with the values that it has captured.
     pub(super) fn end_with(&self, end: Ticks, outcome: Outcome, values: &[Word]) {
         let Self { thread, parent, special, .. } = *self;
         thread.suppress();
-        if special & !special::VALUES != 0 {
-            return self.end_specially(end, outcome, values);
+        if special.without(Special::HAS_VALUES) != Special::NONE {
+            return self.end_flagged(end, outcome, values);
         }
         frames::pop(thread.page.words);
-        deliver(thread, &self.drawn(end, outcome).encode(values.len()), values);
+        publish(thread, &self.sampled_header(end, outcome).encode(values.len()), values);
         thread.restore(parent);
     }
 
-    /// The end of a call that was not drawn or holds something to put back.
+    /// Ends a call that is unsampled, or that restores something of its thread.
     #[inline(never)]
-    pub(super) fn end_specially(&self, end: Ticks, outcome: Outcome, values: &[Word]) {
+    pub(super) fn end_flagged(&self, end: Ticks, outcome: Outcome, values: &[Word]) {
         let Self { thread, site, parent, special, .. } = *self;
-        let counted = special & special::COUNTED != 0;
-        let (start, end) = if counted { end_of_counted(self.start, end) } else { (self.start, end) };
+        let counted = special.is_counted();
+        let (start, end) = if counted { counted_interval(self.start, end) } else { (self.start, end) };
         let duration = end.wrapping_sub(start);
-        let undrawn = special & special::UNDRAWN != 0;
+        let unsampled = special.is_unsampled();
         let leaves_none =
-            undrawn && outcome == Outcome::Ok && duration < site.slow_ticks.load(Ordering::Relaxed);
+            unsampled && outcome == Outcome::Ok && duration < site.slow_ticks.load(Ordering::Relaxed);
         if leaves_none && !counted {
             count(thread, site, outcome, Unrecorded::SampledOut, duration);
         } else if !leaves_none {
@@ -167,34 +171,34 @@ impl Entered {
                 local::countdown(site.id()).inspect(|countdown| countdown.note_recorded());
             }
             let (kept, weight) = match outcome {
-                Outcome::Ok if special & special::FIRST != 0 => (Kept::First, 1.0),
-                Outcome::Ok if undrawn => (Kept::Slow, 1.0),
+                Outcome::Ok if special.is_first() => (Kept::First, 1.0),
+                Outcome::Ok if unsampled => (Kept::Slow, 1.0),
                 Outcome::Ok => (Kept::Sampled, thread.weight()),
                 _ => (Kept::Failed, 1.0),
             };
             let mut header = Header { start, ..self.header(outcome, kept, weight, duration) };
-            if undrawn {
+            if unsampled {
                 header = header.as_root(thread.next_span());
             }
-            deliver(thread, &header.encode(values.len()), values);
+            publish(thread, &header.encode(values.len()), values);
         }
-        if special & special::OWN_WEIGHT != 0 {
-            thread.set_weight(f32::from_bits((special >> 32) as u32));
+        if let Some(weight) = special.weight_to_restore() {
+            thread.set_weight(weight);
         }
         if !counted {
             frames::pop(thread.page.words);
         }
         thread.restore(parent);
-        if special & special::OWN_STATE != 0 {
+        if special.returns_state() {
             local::release(thread);
         }
     }
 }
 
-/// Start and end of a call that was only counted: as far as the coarse clock has moved. Where it has not,
-/// it ended at once. The end was read by the counter, of whatever kind ticks are.
+/// Returns the start and the end of a counted call, whose duration is known as far as the coarse clock has moved. If the
+/// clock has not moved, the call ended at once. `end` was read from the counter, whether or not ticks are the counter's.
 #[cold]
-pub(crate) fn end_of_counted(seen: Ticks, end: Ticks) -> (Ticks, Ticks) {
+pub(crate) fn counted_interval(seen: Ticks, end: Ticks) -> (Ticks, Ticks) {
     let end = if is_counter() { end } else { ticks() };
     (if coarse() == seen { end } else { coarse_start(seen).min(end) }, end)
 }

@@ -1,54 +1,54 @@
 //! Calls that are sampled out but timed.
 //!
-//! Takes a call of a function whose calls are timed where they are not drawn; adds its duration to the durations
-//! that the thread keeps of that function. Both ends are compiled into the monitored crate, as those of a recorded
-//! call are, because a thread finds its state and its countdowns by one load each there.
+//! Takes a call of a function whose unsampled calls are timed; adds its duration to those that the thread keeps of that
+//! function. Both ends are compiled into the monitored crate, as those of a recorded call are, because a thread finds its
+//! state and its countdowns by one load each there. The file does not know calls that leave a record.
 
 use std::sync::atomic::Ordering;
 
-use super::guard::{Entered, Slot, State, special};
+use super::entered::{Entered, Slot, Special, State};
 use super::publish::count;
 use crate::platform::clock::{Ticks, counter};
 use crate::record::Outcome;
 use crate::ring::frames;
-use crate::site::{CallSite, fidelity};
+use crate::site::{CallSite, Fidelity};
 use crate::thread::local;
 use crate::thread::state::{NO_SPAN, UNSAMPLED};
 use crate::thread::tally::{Tally, Unrecorded};
 
 impl Slot {
-    /// Enters a call that is sampled out but timed; any other call of a function that is not recorded without
-    /// exception is left to [`Slot::open_otherwise`].
+    /// Enters a call that is sampled out but timed. Any other call of a function that is not recorded without exception is
+    /// left to [`Slot::open_decided_or_counted`].
     ///
-    /// A gap of this epoch tells that no first call of the function is to be kept: `draw` takes those before it
-    /// draws a gap, except at rate zero, at which none is kept.
+    /// A gap of this epoch shows that no first call of the function is still to be kept: `decide` takes the first calls
+    /// before it draws a gap, except at rate zero, at which none is kept.
     #[inline(never)]
     pub(super) fn open_timed<const IN_USER_CRATE: bool>(&mut self, site: &'static CallSite) -> State {
         let epoch = site.epoch();
-        if fidelity::of(epoch) != fidelity::SAMPLED {
-            return self.open_otherwise(site);
+        if epoch.fidelity() != Fidelity::SAMPLED {
+            return self.open_decided_or_counted(site);
         }
-        let Some(thread) = local::current() else { return self.open_otherwise(site) };
-        let Some(table) = local::countdown_table() else { return self.open_otherwise(site) };
-        let Some(countdown) = table.get(site.id()) else { return self.open_otherwise(site) };
+        let Some(thread) = local::current() else { return self.open_decided_or_counted(site) };
+        let Some(table) = local::countdown_table() else { return self.open_decided_or_counted(site) };
+        let Some(countdown) = table.get(site.id()) else { return self.open_decided_or_counted(site) };
         let parent = thread.current.load(Ordering::Relaxed);
         thread.suppress();
-        let is_left_out = parent == UNSAMPLED || parent == NO_SPAN && countdown.skip_timed(epoch);
-        if !is_left_out {
+        let is_sampled_out = parent == UNSAMPLED || parent == NO_SPAN && countdown.skip_timed(epoch.number());
+        if !is_sampled_out {
             thread.restore(parent);
-            return self.open_otherwise(site);
+            return self.open_decided_or_counted(site);
         }
-        let (special, durations) = (special::UNDRAWN, table.durations(site.id()));
+        let (special, durations) = (Special::UNSAMPLED, table.durations(site.id()));
         let start = counter();
         frames::push(thread.page.words, site.id(), start, UNSAMPLED);
         thread.restore(UNSAMPLED);
-        self.0 = Some(Entered { start, special, durations, parent, ..Entered::nothing(site, thread) });
+        self.0 = Some(Entered { start, special, durations, parent, ..Entered::blank(site, thread) });
         State::ENTERED
     }
 }
 
 impl Entered {
-    /// Ends an `ok` call that was not drawn and has nothing to put back.
+    /// Ends an unsampled `ok` call that restores nothing of its thread.
     #[inline(never)]
     pub(super) fn end_timed<const IN_USER_CRATE: bool>(&self) {
         let end = counter();
@@ -60,16 +60,16 @@ impl Entered {
             frames::pop(self.thread.page.words);
             self.thread.restore(self.parent);
         } else {
-            self.end_timed_slowly(end, is_slow);
+            self.end_slow_or_first_timed(end, is_slow);
         }
     }
 
-    /// The end of a slow call, or of the first that the thread counts.
+    /// Ends a slow call, or the first call that the thread counts.
     #[cold]
     #[inline(never)]
-    fn end_timed_slowly(&self, end: Ticks, is_slow: bool) {
+    fn end_slow_or_first_timed(&self, end: Ticks, is_slow: bool) {
         if is_slow {
-            return self.end_specially(end, Outcome::Ok, &[]);
+            return self.end_flagged(end, Outcome::Ok, &[]);
         }
         let Self { thread, site, start, parent, .. } = *self;
         count(thread, site, Outcome::Ok, Unrecorded::SampledOut, end.wrapping_sub(start));

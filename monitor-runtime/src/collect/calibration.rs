@@ -12,7 +12,7 @@ use crate::limits;
 use crate::platform::clock::{ns_from_ticks, ticks};
 use crate::ring::memory::Memory;
 use crate::sampling::ladder::Costs;
-use crate::site::{CallSite, Description, fidelity};
+use crate::site::{CallSite, Description, Fidelity};
 use crate::thread::local::release;
 use crate::thread::pool::ThreadPool;
 use crate::thread::state::ThreadState;
@@ -48,14 +48,14 @@ pub(crate) fn measure_costs() -> Option<Costs> {
         call.ok();
     };
     let empty = best_of(state, || {});
-    let on = |rate: f64, fidelity: u8, call: &dyn Fn(&ThreadState) -> f64| {
+    let on = |rate: f64, fidelity: Fidelity, call: &dyn Fn(&ThreadState) -> f64| {
         SITE.calibrate(rate, fidelity);
         (call(state) - empty).max(0.0)
     };
-    let recorded = on(1.0, fidelity::RECORDED, &|state| best_of(state, call));
-    let with_values = on(1.0, fidelity::RECORDED, &|state| best_of(state, call_with_values));
-    let timed = on(0.0, fidelity::SAMPLED, &|state| best_of(state, call));
-    let counted = on(0.0, fidelity::COUNTED, &|state| best_of(state, call));
+    let recorded = on(1.0, Fidelity::RECORDED, &|state| best_of(state, call));
+    let with_values = on(1.0, Fidelity::RECORDED, &|state| best_of(state, call_with_values));
+    let timed = on(0.0, Fidelity::SAMPLED, &|state| best_of(state, call));
+    let counted = on(0.0, Fidelity::COUNTED, &|state| best_of(state, call));
     release(state);
     Some(Costs { recorded, values: (with_values - recorded).max(0.0), timed, counted, drained: DRAINED_NS })
 }

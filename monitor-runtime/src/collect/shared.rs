@@ -80,7 +80,7 @@ impl Shared {
     pub(crate) fn apply_rate(&self, site: &CallSite) {
         let (rate, source) = self.rates.rate_of(site);
         if !self.control.is_stopping() {
-            site.ask(rate, source);
+            site.request(rate, source);
         }
     }
 }

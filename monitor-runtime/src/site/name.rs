@@ -1,9 +1,11 @@
-//! The names of functions as their users write them, from those that the compiler gives.
+//! The names of functions as their users write them, from the compiler's names.
+//!
+//! Takes the compiler's path of an item nested in a function; gives the path of the function. The file does not know sites.
 
-/// The path that a user would write, from the compiler's name of the item nested in the function:
-/// without our own last segments, closures, generic arguments, and with the type in place of an impl
-/// block (`shop::<impl shop::Book for shop::Ledger<_>>::insert` → `shop::Ledger::insert`).
-pub(super) fn path(path: &str) -> String {
+/// Returns the path that a user would write, from the compiler's name of the item nested in the function. The recorder's
+/// own last segments, closures and generic arguments are removed, and the type replaces an impl block
+///  (`shop::<impl shop::Book for shop::Ledger<_>>::insert` → `shop::Ledger::insert`).
+pub(super) fn shown_path(path: &str) -> String {
     let mut shown: Vec<String> = Vec::new();
     for segment in split_path(path) {
         if segment.starts_with("__Monitor") || segment.starts_with("__MONITOR") || segment.starts_with("{{") {
@@ -19,7 +21,7 @@ pub(super) fn path(path: &str) -> String {
     shown.join("::")
 }
 
-/// The type that an impl block is for: `impl a::T for b::S<_>`, `b::S as a::T`, `impl b::S`.
+/// Returns the type that an impl block is for: `impl a::T for b::S<_>`, `b::S as a::T`, `impl b::S`.
 fn type_of_impl(inner: &str) -> String {
     let inner = inner.strip_prefix("impl ").unwrap_or(inner);
     let subject = match (find_outside(inner, " for "), find_outside(inner, " as ")) {
@@ -53,7 +55,7 @@ fn find_outside(text: &str, needle: &str) -> Option<usize> {
         }
         match byte {
             b'<' | b'(' | b'[' => depth += 1,
-            // Not the arrow of a function type.
+            // The arrow of a function type closes nothing.
             b'>' if at > 0 && bytes[at - 1] == b'-' => {}
             b'>' | b')' | b']' => depth -= 1,
             _ => {}
@@ -83,7 +85,7 @@ mod tests {
             ("shop::Foo<fn() -> u8>::z", "shop::Foo::z"),
             ("shop::Store::load", "shop::Store::load"),
         ] {
-            assert_eq!(super::path(&format!("{path}::{tail}")), shown, "{path}");
+            assert_eq!(super::shown_path(&format!("{path}::{tail}")), shown, "{path}");
         }
     }
 }

@@ -115,7 +115,7 @@ impl Functions {
             let site = CallSite::new(Box::leak(Box::new(about)));
             let site: &'static CallSite = Box::leak(Box::new(site));
             assert!(site.register());
-            site.ask(1.0, Source::Default);
+            site.request(1.0, Source::Default);
             site
         }))
     }
@@ -193,10 +193,10 @@ impl Run {
 impl Functions {
     fn change(&self, function: usize, change: Change) {
         match change {
-            Change::Rate(rate) => self.0[function].ask(rate, Source::Live),
+            Change::Rate(rate) => self.0[function].request(rate, Source::Live),
             Change::Counted(is_counted) => {
                 // Only unsampled calls are counted, so the rate is low.
-                self.0[function].ask(0.01, Source::Live);
+                self.0[function].request(0.01, Source::Live);
                 self.0[function].limit(1.0, is_counted);
             }
         }

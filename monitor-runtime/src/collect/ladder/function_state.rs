@@ -57,7 +57,7 @@ impl FunctionState {
         let rung = self.rung;
         let now_alone = matches!(rung.reason, Reason::CountingAlone { .. });
         let was_alone = matches!(before.reason, Reason::CountingAlone { .. });
-        let (requested, source) = function.site.asked();
+        let (requested, source) = function.site.requested();
         function.site.limit(rung.limit(), rung.is_counted);
         let [from, to] = [before, rung].map(|rung| requested.min(rung.limit()));
         let [from_rung, to_rung] =
@@ -74,7 +74,7 @@ impl FunctionState {
 
     /// Returns the part of the function's row that does not come from the figures of a look.
     pub(super) fn rate_row(&self, site: &CallSite, bounds: &Bounds) -> RateRow {
-        let (requested, source) = site.asked();
+        let (requested, source) = site.requested();
         let rung = &self.rung;
         let in_force = requested.min(rung.limit());
         let why = match rung.reason {

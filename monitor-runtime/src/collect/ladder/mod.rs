@@ -147,7 +147,7 @@ impl Ladder {
         let mut loads = Vec::with_capacity(before.len());
         for (function, state) in states.all(functions) {
             let counts = std::mem::take(&mut state.since);
-            let (load, (requested, _)) = (counts.load(seconds), function.site.asked());
+            let (load, (requested, _)) = (counts.load(seconds), function.site.requested());
             records += load.records;
             loads.push((load, counts.rows as f64 / seconds));
             state.calls_per_s = load.calls;
@@ -208,7 +208,7 @@ fn keep_trees_whole(functions: &Functions, states: &mut FunctionStates, fates: &
     let mut lowered = HashMap::new();
     for (function, state) in states.all(functions) {
         let (rate, calls) = (state.rung.cap, state.calls_per_s);
-        if rate < function.site.asked().0 {
+        if rate < function.site.requested().0 {
             lowered.insert(function.site.id(), Limited { rate, calls });
         }
     }

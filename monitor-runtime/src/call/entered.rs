@@ -1,0 +1,332 @@
+//! A call under way: the slot that it lies in, its fields, and its packed words.
+//!
+//! Takes a call's site and the state of its thread; gives the header of its record. A slot is written in place and
+//! never copied. The file does not know how a call begins or ends.
+
+use std::sync::atomic::Ordering;
+
+use crate::platform::clock::{Ticks, counter, ticks};
+use crate::platform::coarse_clock::coarse;
+use crate::record::{Header, Kept, Outcome, first_word, place, sizes_word};
+use crate::ring::spsc::Room;
+use crate::site::CallSite;
+use crate::thread::local;
+use crate::thread::scratch::ScratchWriter;
+use crate::thread::state::{NO_SPAN, ThreadState, UNSAMPLED};
+use crate::thread::tally::Durations;
+
+/// The place of an entered call. The call is built there and stays there, and functions that take it by reference work
+/// on it. Inlined, entry and exit took a kilobyte of every monitored function, which a program with many of them pays
+/// for in cache misses. Copied, a call would keep the processor waiting until its narrow stores are combined.
+#[derive(Debug)]
+pub struct Slot(pub(super) Option<Entered>);
+
+impl Slot {
+    /// Returns a place without a call.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    #[must_use]
+    pub const fn empty() -> Self {
+        Self(None)
+    }
+
+    /// Returns the call, which has to be looked at. A counted call is first given its place in the slot.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(super) fn look_at(&mut self, site: &'static CallSite, state: State) -> Option<&mut Entered> {
+        if state.is_counted() {
+            self.enter_counted(site, state);
+        }
+        self.0.as_mut()
+    }
+
+    /// Gives a counted call a place in the slot.
+    #[cold]
+    #[inline(never)]
+    fn enter_counted(&mut self, site: &'static CallSite, state: State) {
+        let (start, parent, special) = (state.start(), state.parent(), Special::COUNTED_CALL);
+        let entered = |thread| Entered { start, special, parent, ..Entered::blank(site, thread) };
+        self.0 = local::current().map(entered);
+    }
+}
+
+/// The state of a call, in one word that stays in a register.
+///
+/// | value | meaning |
+/// |---|---|
+/// | 0 | no call, or one that passes through or has ended |
+/// | 1 | an entered call, which lies in the slot |
+/// | above 1 | a counted call, which does not lie in the slot: bits 63–1 are the coarse clock's ticks at its entry, bit 0 is the span that was current then ([`NO_SPAN`] or [`UNSAMPLED`]) |
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct State(u64);
+
+impl State {
+    /// No call, or one that passes through or has ended.
+    pub(super) const NONE: Self = Self(0);
+    /// An entered call, which lies in the slot.
+    pub(super) const ENTERED: Self = Self(1);
+
+    /// Returns the state of a call that was counted at its entry: a root, or a call below an unsampled one. `start` is
+    /// what the coarse clock said, whose lowest bit is 0; `current` is the span that was current.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(super) const fn counted(start: Ticks, current: u64) -> Self {
+        Self(start + current)
+    }
+
+    /// Returns true for a call that was counted at its entry.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(super) const fn is_counted(self) -> bool {
+        self.0 > Self::ENTERED.0
+    }
+
+    /// Returns the start of a counted call.
+    const fn start(self) -> Ticks {
+        self.0 & !1
+    }
+
+    /// Returns the span that was current when a counted call began.
+    const fn parent(self) -> u64 {
+        self.0 & 1
+    }
+
+    /// Ends a counted call and returns true. Returns false if the coarse clock has moved since the call's entry, because
+    /// the call may then have been slow. The span that becomes current again is a constant: if it were read from memory,
+    /// the next call would wait for this one's store.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(super) fn end_counted(self) -> bool {
+        match self.0 ^ coarse() {
+            NO_SPAN => {
+                if let Some(thread) = local::current() {
+                    thread.set_current(NO_SPAN);
+                }
+                true
+            }
+            since => since == UNSAMPLED,
+        }
+    }
+}
+
+/// A call under way that neither passes through nor is counted without a sampled call above it. It is aligned as the
+/// stack is, so that two words that are written at once never lie in two cache lines. The words that are zero for a
+/// sampled call lie in pairs, each of which one instruction writes.
+#[derive(Debug)]
+#[repr(C, align(16))]
+pub(super) struct Entered {
+    pub(super) thread: &'static ThreadState,
+    pub(super) site: &'static CallSite,
+    pub(super) start: Ticks,
+    pub(super) span: u64,
+    /// The flags that set the call apart from a sampled call without values.
+    pub(super) special: Special,
+    pub(super) values: Values,
+    /// The scratch writer, from the entry of a call that captures arguments until these are written.
+    pub(super) scratch: Option<ScratchWriter>,
+    /// The durations that count a call that is sampled out but timed, if its thread has counted such a call before.
+    pub(super) durations: Option<&'static Durations>,
+    /// The span that was current before the call.
+    pub(super) parent: u64,
+}
+
+/// The flags that set an entered call apart from a sampled call without values, for which the word is zero.
+///
+/// | bits | content |
+/// |---|---|
+/// | 63–32 | the thread's weight before the call, as the bits of an `f32`; only with bit 1 |
+/// | 7 | the thread was unwinding when the call was entered |
+/// | 6 | the call is among the first of its function |
+/// | 5 | the call is unsampled and not timed: its countdown has counted it, and its start is the coarse clock's |
+/// | 4 | the call's ticks are those of the OS clock |
+/// | 3 | captured values lie in the scratch memory |
+/// | 2 | the thread's state was taken for this call, which returns it |
+/// | 1 | the thread's weight is to be restored when the call ends |
+/// | 0 | the call is unsampled: it leaves a record only if it fails or is slow |
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Special(u64);
+
+impl Special {
+    /// A sampled call without values.
+    pub(super) const NONE: Self = Self(0);
+    pub(super) const UNSAMPLED: Self = Self(1);
+    const RESTORES_WEIGHT: Self = Self(1 << 1);
+    pub(super) const RETURNS_STATE: Self = Self(1 << 2);
+    pub(super) const HAS_VALUES: Self = Self(1 << 3);
+    pub(super) const OS_CLOCK: Self = Self(1 << 4);
+    const COUNTED: Self = Self(1 << 5);
+    pub(super) const FIRST: Self = Self(1 << 6);
+    pub(super) const UNWINDING: Self = Self(1 << 7);
+    /// The flags of a counted call, which no other call has.
+    pub(super) const COUNTED_CALL: Self = Self(Self::UNSAMPLED.0 | Self::COUNTED.0);
+
+    /// Returns the flags of a call at whose end the thread's weight becomes this again.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(super) const fn restoring_weight(before: f32) -> Self {
+        Self(Self::RESTORES_WEIGHT.0 | (before.to_bits() as u64) << 32)
+    }
+
+    /// Returns the weight to restore at the end of the call, if there is one.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(super) const fn weight_to_restore(self) -> Option<f32> {
+        if self.has(Self::RESTORES_WEIGHT) { Some(f32::from_bits((self.0 >> 32) as u32)) } else { None }
+    }
+
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    const fn has(self, flag: Self) -> bool {
+        self.0 & flag.0 != 0
+    }
+
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(super) const fn set(&mut self, flag: Self) {
+        self.0 |= flag.0;
+    }
+
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(super) const fn without(self, flag: Self) -> Self {
+        Self(self.0 & !flag.0)
+    }
+
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(super) const fn is_unsampled(self) -> bool {
+        self.has(Self::UNSAMPLED)
+    }
+
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(super) const fn is_counted(self) -> bool {
+        self.has(Self::COUNTED)
+    }
+
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(super) const fn is_first(self) -> bool {
+        self.has(Self::FIRST)
+    }
+
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(super) const fn has_values(self) -> bool {
+        self.has(Self::HAS_VALUES)
+    }
+
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(super) const fn is_by_os_clock(self) -> bool {
+        self.has(Self::OS_CLOCK)
+    }
+
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(super) const fn was_unwinding(self) -> bool {
+        self.has(Self::UNWINDING)
+    }
+
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(super) const fn returns_state(self) -> bool {
+        self.has(Self::RETURNS_STATE)
+    }
+}
+
+/// The place and the sizes of a call's captured values in the scratch memory.
+///
+/// | bits | content |
+/// |---|---|
+/// | 63–48 | bytes of the fields |
+/// | 47–32 | bytes of the arguments |
+/// | 31–0 | start in the scratch memory, in bytes |
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Values(u64);
+
+impl Values {
+    pub(super) fn new(start: usize) -> Self {
+        Self(start as u64 & 0xFFFF_FFFF)
+    }
+    pub(super) fn start(self) -> usize {
+        (self.0 & 0xFFFF_FFFF) as usize
+    }
+    pub(super) fn args_bytes(self) -> u16 {
+        (self.0 >> 32) as u16
+    }
+    pub(super) fn fields_bytes(self) -> u16 {
+        (self.0 >> 48) as u16
+    }
+    pub(super) fn with_args(self, bytes: u16) -> Self {
+        Self(self.0 | u64::from(bytes) << 32)
+    }
+    pub(super) fn with_fields(self, bytes: u16) -> Self {
+        Self(self.0 | u64::from(bytes) << 48)
+    }
+}
+
+impl Entered {
+    /// Returns a call with no span, no start and no flags.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(super) fn blank(site: &'static CallSite, thread: &'static ThreadState) -> Self {
+        let (span, parent, values) = (NO_SPAN, NO_SPAN, Values::default());
+        let special = Special::NONE;
+        Self { thread, site, start: 0, span, special, values, scratch: None, durations: None, parent }
+    }
+
+    /// Reads the clock.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(super) fn now(&self) -> Ticks {
+        if self.special.is_by_os_clock() { ticks() } else { counter() }
+    }
+
+    /// Writes the header of a sampled call, except for its last word.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(super) fn put_header(&self, room: &Room<'_>, end: Ticks, outcome: Outcome, value_words: usize) {
+        let (kept, weight) = self.kept(outcome);
+        room.put(place::FIRST, first_word(value_words, outcome, kept, false, self.site.id()));
+        room.put(place::START, self.start);
+        room.put(place::DURATION, end.wrapping_sub(self.start));
+        room.put(place::SPAN, self.span);
+        room.put(place::PARENT, self.parent);
+        room.put(place::TRACE, self.thread.trace.load(Ordering::Relaxed));
+        let (args_bytes, fields_bytes) = (self.values.args_bytes(), self.values.fields_bytes());
+        room.put(place::SIZES, sizes_word(weight, args_bytes, fields_bytes));
+    }
+
+    /// Returns why the record of a sampled call is kept, and its weight.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(super) fn kept(&self, outcome: Outcome) -> (Kept, f32) {
+        match outcome {
+            Outcome::Ok => (Kept::Sampled, self.thread.weight()),
+            _ => (Kept::Failed, 1.0),
+        }
+    }
+
+    /// Returns the header of a sampled call.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(super) fn sampled_header(&self, end: Ticks, outcome: Outcome) -> Header {
+        let (kept, weight) = self.kept(outcome);
+        self.header(outcome, kept, weight, end.wrapping_sub(self.start))
+    }
+
+    /// Returns the header of a call, with what its record is kept for, its weight and its duration.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(super) fn header(&self, outcome: Outcome, kept: Kept, weight: f32, duration: Ticks) -> Header {
+        Header {
+            site: self.site.id(),
+            outcome,
+            kept,
+            is_async: false,
+            start: self.start,
+            duration,
+            span: self.span,
+            parent: self.parent,
+            trace: self.thread.trace.load(Ordering::Relaxed),
+            weight,
+            args_bytes: self.values.args_bytes(),
+            fields_bytes: self.values.fields_bytes(),
+            busy: 0,
+        }
+    }
+}
+
+/// Makes a sampled call current, which ends what [`ThreadState::suppress`] began.
+#[cfg_attr(not(debug_assertions), inline(always))]
+pub(super) fn begin_span(thread: &ThreadState, parent: u64, span: u64) {
+    if parent == NO_SPAN {
+        thread.trace.store(span, Ordering::Relaxed);
+        thread.set_weight(1.0);
+    }
+    thread.restore(span);
+}
+
+/// Marks a cold path: the compiler places it after the function's end, so the common path of each of thousands of
+/// functions is two cache lines without a taken branch.
+#[cold]
+#[inline]
+pub(super) fn cold_path() {}
