@@ -171,7 +171,7 @@ impl Entered {
         }
         // A call that interrupted here would be given the same span.
         thread.suppress();
-        // Not a function call from here: it would have to save the registers that are in use.
+        // No function call from here on: it would have to save the registers that are in use.
         let Some(span) = thread.next_span_of_prefix() else {
             thread.restore(parent);
             return None;

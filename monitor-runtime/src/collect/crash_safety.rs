@@ -17,7 +17,7 @@ use crate::batch::CallStats;
 use crate::limits;
 use crate::platform::clock::Clock;
 use crate::record::decode;
-use crate::ring::checkpoint::Ledger;
+use crate::ring::checkpoint::Checkpoints;
 use crate::ring::journal::{Held, Journal, Pieces, Worth};
 use crate::ring::layout::{head, marks, ring};
 use crate::thread::pool::ThreadPool;
@@ -27,7 +27,7 @@ use crate::thread::pool::ThreadPool;
 pub(super) struct CrashSafety {
     rings: &'static ThreadPool,
     pub(super) journal: Journal,
-    checkpoints: Ledger,
+    checkpoints: Checkpoints,
     /// The position after the last failure that came around its ring.
     overflow_position: u64,
     /// The ring of each call of the pending batch, and the position after the call there.
@@ -48,7 +48,7 @@ impl CrashSafety {
         Self {
             rings,
             journal: Journal::new(&rings.home.memory, journal_bytes_max),
-            checkpoints: Ledger::new(&rings.home.memory),
+            checkpoints: Checkpoints::new(&rings.home.memory),
             overflow_position: 0,
             ends: Vec::new(),
             ends_postponed: Vec::new(),

@@ -16,7 +16,7 @@ const _: () = assert!(ledger::FIGURES == CallStats::WORDS, "a slot holds a numbe
 
 /// The writer of checkpoints. Without a ring file it writes nothing.
 #[derive(Debug)]
-pub(crate) struct Ledger {
+pub(crate) struct Checkpoints {
     memory: &'static Memory,
     /// Blocks of figures, by groups of site ids.
     blocks: Vec<Option<&'static [AtomicU64]>>,
@@ -28,7 +28,7 @@ pub(crate) struct Ledger {
     acknowledged: u64,
 }
 
-impl Ledger {
+impl Checkpoints {
     pub(crate) fn new(memory: &'static Memory) -> Self {
         let overflow = &memory.head()[head::OVERFLOW_MARKS..head::OVERFLOW_MARKS + marks::WORDS];
         Self { memory, blocks: Vec::new(), rings: vec![Some((overflow, 0))], snapshot: 0, acknowledged: 0 }

@@ -29,7 +29,7 @@ pub(crate) struct Identity {
 
 /// The writer of the metadata.
 #[derive(Debug)]
-pub(crate) struct Legend {
+pub(crate) struct Metadata {
     head: &'static [AtomicU64],
     threads: Option<&'static [AtomicU64]>,
     sites: Mutex<Sites>,
@@ -41,7 +41,7 @@ struct Sites {
     described: Vec<bool>,
 }
 
-impl Legend {
+impl Metadata {
     /// Returns a writer into this memory. On the heap it writes nothing, because nobody could read it.
     pub(crate) fn new(memory: &Memory) -> Self {
         let bytes = block_bytes(thread::ENTRIES * thread::WORDS);

@@ -12,7 +12,7 @@ use crate::ring::memory::Memory;
 /// The slots. Any thread takes and returns them. The free slots are a stack, linked by their numbers; its head carries
 /// a count of changes, so that a slot that was taken and returned is not mistaken for one that never left.
 #[derive(Debug)]
-pub(crate) struct Flights {
+pub(crate) struct SuspendedCalls {
     words: Option<&'static [AtomicU64]>,
     /// Number of calls that found no free slot.
     lost: &'static AtomicU64,
@@ -25,7 +25,7 @@ pub(crate) struct Flights {
     next: Box<[AtomicU32]>,
 }
 
-impl Flights {
+impl SuspendedCalls {
     pub(crate) fn new(memory: &Memory) -> Self {
         let words = memory.take_mapped(Kind::Flights, 0, block_bytes(flight::SLOTS * flight::WORDS));
         let slots = if words.is_some() { flight::SLOTS as u32 } else { 0 };

@@ -4,7 +4,7 @@
 
 /// Returns the path that a user would write, from the compiler's name of the item nested in the function. The recorder's
 /// own last segments, closures and generic arguments are removed, and the type replaces an impl block
-///  (`shop::<impl shop::Book for shop::Ledger<_>>::insert` → `shop::Ledger::insert`).
+/// (`shop::<impl shop::Book for shop::Ledger<_>>::insert` → `shop::Ledger::insert`).
 pub(super) fn shown_path(path: &str) -> String {
     let mut shown: Vec<String> = Vec::new();
     for segment in split_path(path) {

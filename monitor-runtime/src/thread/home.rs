@@ -15,8 +15,8 @@ use super::placed_ring::PlacedRing;
 use super::tally::Tallies;
 use crate::record::span_prefix;
 use crate::ring::memory::Memory;
-use crate::ring::metadata::{Identity, Legend};
-use crate::ring::suspended::Flights;
+use crate::ring::metadata::{Identity, Metadata};
+use crate::ring::suspended::SuspendedCalls;
 use crate::sync::lock;
 
 /// A thread as the collector needs to know it.
@@ -31,8 +31,8 @@ pub(crate) struct ThreadInfo {
 #[derive(Debug)]
 pub(crate) struct Home {
     pub(crate) memory: Memory,
-    pub(crate) metadata: Legend,
-    pub(crate) suspended: Flights,
+    pub(crate) metadata: Metadata,
+    pub(crate) suspended: SuspendedCalls,
     pub(crate) overflow: OverflowSender,
     /// The tallies of threads for whose own tables there was no memory.
     pub(crate) shared_tallies: Tallies,
@@ -58,8 +58,8 @@ impl Home {
         memory: Memory,
     ) -> Self {
         Self {
-            metadata: Legend::new(&memory),
-            suspended: Flights::new(&memory),
+            metadata: Metadata::new(&memory),
+            suspended: SuspendedCalls::new(&memory),
             memory,
             overflow: OverflowSender::new(overflow, overflow_bytes_max),
             shared_tallies: Tallies::default(),
