@@ -329,7 +329,7 @@ mod tests {
             &[(5, 5), (45, 100), (46, 101), (6, 102), (45, 160), (150, 161), (46, 162)],
             // The slice was released as well, and gets late calls twice.
             &[(5, 5), (9000, 9000), (6, 9001), (7, 9002), (16, 9003)],
-            // One window lasts for hours; then a call ends in a window of long ago that had none.
+            // A window lasts for hours; then a call ends in a much older window that had no calls.
             &[(5, 5), (6, 9000), (7, 9001), (5000, 18_000), (5001, 18_001), (8, 18_002), (20_000, 20_000)],
             // The clock is set back.
             &[(5, 5), (95, 95), (6, 40), (7, 41), (95, 42), (8, 100)],

@@ -150,7 +150,7 @@ impl Backlog {
 fn take_from(segment: &mut Segment, take: &mut impl FnMut(&PendingCall<'_>) -> bool) -> bool {
     while !segment.is_done() {
         let Some((record, used)) = decode(&segment.words[segment.taken..]) else {
-            // Not reached, because the words were decoded when they were drained.
+            // This is unreachable, because the words were decoded when they were drained.
             segment.taken = segment.words.len();
             return true;
         };

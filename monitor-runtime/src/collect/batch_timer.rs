@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::mode::Mode;
 use crate::limits::{BATCH_INTERVAL, BATCH_ROWS_MANY};
 
-/// What waits for the next batch.
+/// The rows that wait for the next batch.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Waiting {
     pub(super) rows: usize,

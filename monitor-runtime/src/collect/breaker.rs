@@ -18,7 +18,7 @@ pub enum State {
     Closed,
     /// No write is let through.
     Open,
-    /// One write is let through, to see whether the store is back.
+    /// A single write is permitted, to see whether the store is back.
     HalfOpen,
 }
 
@@ -408,7 +408,7 @@ mod tests {
             assert_eq!(step.permitted, permitted, "answer of row {row}");
             let expected = (before != state).then_some((before, state));
             let told = step.transition.map(|transition| (transition.from, transition.to));
-            // What a person does is a transition even if the state stays.
+            // An action of a person is a transition even if the state stays.
             assert_eq!(told.filter(|(from, to)| from != to), expected, "transition of row {row}");
         }
         breaker

@@ -93,7 +93,7 @@ pub(crate) struct Requests {
     is_shutdown: bool,
 }
 
-/// What the collector is requested to do in its next step.
+/// The requests that the collector answers in its next step.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Requested {
     pub(crate) flush: bool,
@@ -112,7 +112,7 @@ impl Requested {
 
 impl Control {
     pub(crate) fn new() -> (Self, Requests) {
-        // Not the bounded kind, because only this one drops the requests that nobody took when its receiver is dropped.
+        // The channel is unbounded, because only this kind drops untaken requests when its receiver is dropped.
         let (sender, receiver) = unbounded();
         let control = Self {
             requests: sender,

@@ -91,7 +91,7 @@ pub(crate) struct Collector {
     is_writing_on: bool,
 }
 
-/// What the collector is built from, beside the settings.
+/// The parts that the collector is built from, beside the settings.
 pub(crate) struct Surroundings {
     pub(crate) rings: &'static ThreadPool,
     pub(crate) overflow: Receiver<Overflow>,

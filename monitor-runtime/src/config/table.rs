@@ -20,7 +20,7 @@ use super::settings::Settings;
 use crate::limits;
 use crate::sampling::Rules;
 
-/// One setting.
+/// A setting: a row of the table.
 pub(super) struct Setting {
     /// The name in the settings file.
     pub(super) key: &'static str,
@@ -30,7 +30,7 @@ pub(super) struct Setting {
     pub(super) allowed: &'static str,
     /// The default, as a warning names it.
     pub(super) default: &'static str,
-    /// How a running process takes a change of the settings file.
+    /// The way in which a running process takes a change of the settings file.
     pub(super) change: Change,
     /// Parses a text, checks the value and stores it in its field. The error is the reason, to be put after
     /// "it".
@@ -45,7 +45,7 @@ pub(super) struct Setting {
     pub(super) show: fn(&Settings) -> String,
 }
 
-/// How a running process takes a change of a setting.
+/// The way in which a running process takes a change of one setting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Change {
     /// The rates and bounds of sampling change at once.

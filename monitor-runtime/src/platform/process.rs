@@ -80,7 +80,7 @@ pub(crate) fn footprint() -> (u64, u32, u32) {
     let page = u64::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(4096);
     let entries =
         |path| u32::try_from(std::fs::read_dir(path).map_or(0, Iterator::count)).unwrap_or(u32::MAX);
-    // One of the descriptors belongs to the listing itself.
+    // The listing itself has one of the descriptors.
     (pages * page, entries("/proc/self/task"), entries("/proc/self/fd").saturating_sub(1))
 }
 

@@ -1,4 +1,4 @@
-//! One dead process on its way into the store.
+//! A dead process on its way into the store.
 //!
 //! Takes a locked ring file and a connection; gives transactions of bounded size. The first one brings the counts and
 //! the calls that were under way; each one commits its own progress. It does not look for files.

@@ -136,7 +136,7 @@ mod tests {
     use super::*;
     use crate::record::HEADER_WORDS;
 
-    /// Where two records of a run are found that starts at this position.
+    /// Returns the places at which two records are found, in a run that starts at this position.
     fn found(position: u64) -> Vec<(u64, u64)> {
         let mut words = vec![0; 2 * HEADER_WORDS];
         for record in words.chunks_mut(HEADER_WORDS) {

@@ -127,7 +127,7 @@ mod tests {
         assert_eq!(seen.len(), FRAMES_MAX);
         assert!(seen.iter().all(|(depth, span)| *span == 1000 + u64::from(*depth)));
         (0..150).for_each(|_| pop(&page));
-        // What was overwritten from further in says so.
+        // Overwritten frames state another depth.
         assert_eq!(depths(&page), []);
         push(&page, 1, 7, 7);
         assert_eq!(depths(&page), [(50, 7)]);

@@ -56,7 +56,7 @@ extern "C" fn before() {
         if !STEPPING.load(Ordering::SeqCst) {
             return;
         }
-        // Not by parking, which would consume a wake-up that the program meant for its own thread.
+        // The thread does not park, because that would consume a wake-up that the program meant for its own thread.
         #[expect(clippy::disallowed_methods, reason = "there is no event to wait for in a handler of fork")]
         std::thread::sleep(PAUSE);
     }

@@ -87,7 +87,7 @@ fn weights_are_unbiased_while_the_ladder_moves_and_bursts_are_thinned_over_many_
         // enough that a bias of a twelfth would show.
         assert!((mean - exact).abs() < 4.0 * error, "{requested}: {mean} for {exact}, error {error}");
         assert!(error < 0.02 * exact, "{requested}: {error}");
-        // The rows of eight seconds, those allowed before, and an bucket for chance.
+        // The rows of eight seconds, those allowed before, and an allowance for chance.
         assert!(most < 200.0 * 9.0 + 150.0, "{requested}: {most} rows");
     }
 }

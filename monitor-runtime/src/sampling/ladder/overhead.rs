@@ -315,7 +315,7 @@ mod tests {
         let mut rungs = [Rung::default(), Rung::default(), Rung::default()];
         look(&mut rungs, &[2e7, 900.0, 1.0], 5);
         assert!(matches!(rungs[0].reason, Reason::CountingAlone { .. }), "{:?}", rungs[0]);
-        // What sank while the first was still timed rises again.
+        // Functions that were lowered while the first one was still timed rise again.
         look(&mut rungs, &[2e7, 900.0, 1.0], 60);
         assert!(matches!(rungs[0].reason, Reason::CountingAlone { .. }), "{:?}", rungs[0]);
         assert_eq!(rungs[1..], [Rung::default(); 2]);
@@ -326,7 +326,7 @@ mod tests {
     #[test]
     fn nor_by_what_else_it_costs_than_to_be_counted() {
         let mut rungs = [Rung::default(); 2];
-        // What the few calls cost that are timed, and its rows, would be more than there is room for.
+        // The cost of the few timed calls and of the rows would exceed the budget.
         let busy = Overhead { collector: 9e6, ..CORE };
         look_while(busy, &mut rungs, &[2e7, 800.0], 60);
         assert!(matches!(rungs[0].reason, Reason::CountingAlone { .. }), "{:?}", rungs[0]);

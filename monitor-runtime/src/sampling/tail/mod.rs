@@ -442,7 +442,7 @@ mod tests {
         let mut sampling = TailSampling::default();
         let mut all = Decisions::default();
         for (at, calls) in trees.chunks(piece).enumerate() {
-            // Of the tree that is cut in two, what comes later has begun and not ended.
+            // The later calls of the tree that is cut in two have begun and not ended.
             let rest = trees.get((at + 1) * piece..).unwrap_or_default();
             let in_flight =
                 |call: &SampledCall| (call.span, InFlight { site: call.site, parent: call.parent });
