@@ -100,9 +100,10 @@ pub(crate) const CASES: &[Case] = &[
             .lines(4)
             .run(|place, _| rights(place, 0, 0), move |place, _| rights(place, 0o700, 0o600))
     }),
-    case("older schema at the path", "a store of version 1", Need::Nothing, migrated),
+    case("older schema at the path", "a store of version 1", Need::Nothing, || migrated("1.db", 40)),
+    case("older schema at the path", "a store of version 2", Need::Nothing, || migrated("2.db", 761)),
     case("newer schema at the path", "user_version = 99", Need::Nothing, || {
-        left_alone("PRAGMA user_version = 99", ".v2.db")
+        left_alone("PRAGMA user_version = 99", ".v3.db")
     }),
     case("a schema that never was at the path", "user_version = 0", Need::Nothing, || {
         left_alone("PRAGMA user_version = 0", ".monitor.db")
@@ -148,12 +149,12 @@ fn replaced() -> Row {
     )
 }
 
-/// Starts with a store that version 1 left, with 40 calls. The store is migrated and the calls are still there,
-/// however old they are by now.
-fn migrated() -> Row {
+/// Starts with a store that an earlier version left. The store is migrated, and the calls are still there, however old
+/// they are by now.
+fn migrated(from: &str, calls_there: i64) -> Row {
     let play = Play::new().with_variable("MONITOR_RETENTION", "36500d");
     let path = play.place.db();
-    std::fs::copy(concat!(env!("CARGO_MANIFEST_DIR"), "/data/versions/1.db"), &path).unwrap();
+    std::fs::copy(format!("{}/data/versions/{from}", env!("CARGO_MANIFEST_DIR")), &path).unwrap();
     let (mut version, mut calls) = (0, 0);
     let mut row = play.run(no_fault, |_, _| {
         let store = oracle::open(&path).unwrap();
@@ -161,7 +162,10 @@ fn migrated() -> Row {
         version = number("PRAGMA user_version");
         calls = number("SELECT count(*) FROM calls WHERE service = 'shop'");
     });
-    row.expect(version > 1 && calls == 40, || format!("version {version} with {calls} of 40 calls"));
+    let newest = i64::from(monitor_runtime::store::schema::VERSION);
+    row.expect(version == newest && calls == calls_there, || {
+        format!("version {version} with {calls} of {calls_there} calls")
+    });
     row
 }
 

@@ -7,11 +7,11 @@
 use super::schema::{self, VERSION};
 use rusqlite::Connection;
 
-/// A step: the version that it starts from, and the statements that lead to the next version.
-type Step = (i32, &'static str);
+/// A step: the version that it starts from, and the texts of statements that lead to the next version.
+type Step = (i32, &'static [&'static str]);
 
 /// All steps, oldest first. Version 1 is the first schema.
-const STEPS: &[Step] = &[(1, HISTOGRAMS_OF_WINDOWS)];
+const STEPS: &[Step] = &[(1, &[HISTOGRAMS_OF_WINDOWS]), (2, &[])];
 
 /// Tables and indexes that had another text in older versions: the last version with that text, name, text.
 const BEFORE: &[(i32, &str, &str)] = &[(1, "latency_window", WINDOWS_1)];
@@ -98,8 +98,8 @@ fn has_every_step(steps: &[Step], from: i32, to: i32) -> bool {
 }
 
 fn run_steps(connection: &Connection, steps: &[Step], from: i32, to: i32) -> rusqlite::Result<()> {
-    for (_, sql) in steps.iter().filter(|(start, _)| (from..to).contains(start)) {
-        connection.execute_batch(sql)?;
+    for (_, texts) in steps.iter().filter(|(start, _)| (from..to).contains(start)) {
+        texts.iter().try_for_each(|sql| connection.execute_batch(sql))?;
     }
     connection.pragma_update(None, "user_version", to)
 }
@@ -111,8 +111,8 @@ mod tests {
     use super::*;
 
     const TWO: &[Step] = &[
-        (1, "CREATE TABLE one (x INTEGER) STRICT; INSERT INTO one VALUES (7)"),
-        (2, "ALTER TABLE one ADD COLUMN y INTEGER; UPDATE one SET y = x + 1"),
+        (1, &["CREATE TABLE one (x INTEGER) STRICT", "INSERT INTO one VALUES (7)"]),
+        (2, &["ALTER TABLE one ADD COLUMN y INTEGER; UPDATE one SET y = x + 1"]),
     ];
 
     #[test]
@@ -131,7 +131,7 @@ mod tests {
         let connection = Connection::open_in_memory().unwrap();
         connection.pragma_update(None, "user_version", 1).unwrap();
         let transaction = connection.unchecked_transaction().unwrap();
-        let broken = &[TWO[0], (2, "ALTER TABLE missing ADD COLUMN y")];
+        let broken = &[TWO[0], (2, &["ALTER TABLE missing ADD COLUMN y"])];
         assert!(run_steps(&transaction, broken, 1, 3).is_err());
         drop(transaction);
         let found: (i32, i32) = connection
