@@ -314,7 +314,10 @@ impl AsyncCall {
                 let current = thread.current.load(Ordering::Relaxed);
                 thread.suppress();
                 let header = || self.header(Outcome::Ok, Kept::Sampled, self.weight, duration);
-                let is_written = thread.ring.room(0).map(|room| room.write_header(header().encode(0)));
+                let is_written = thread.ring.room_for_few(1).map(|room| {
+                    let header = header();
+                    room.write_few(header.encode(0), &[header.extension()]);
+                });
                 thread.restore(current);
                 is_written.is_some()
             }
@@ -353,6 +356,8 @@ impl AsyncCall {
             args_bytes: bytes.0,
             fields_bytes: bytes.1,
             busy: self.busy,
+            self_ticks: self.busy,
+            is_nested: false,
         }
     }
 
@@ -423,19 +428,21 @@ impl AsyncCall {
         let earlier = self.values.take().map(|values| values.tokens).unwrap_or_default();
         let value = value.filter(|_| outcome == Outcome::Ok || thread.captures.errors());
         let panicked = outcome == Outcome::Panic && thread.captures.errors();
+        let bare = |header: Header| publish(thread, &header.encode(0), &[header.extension()]);
         if earlier.is_empty() && value.is_none() && !panicked {
-            return publish(thread, &header.encode(0), &[]);
+            return bare(header);
         }
-        let Some(writer) = scratch::open(thread) else { return publish(thread, &header.encode(0), &[]) };
+        let Some(writer) = scratch::open(thread) else { return bare(header) };
         let top = writer.len();
+        scratch::write_captured(writer, &header.extension());
         scratch::write_captured(writer, &earlier);
         match value {
             Some(value) => value(writer),
             None if panicked => write_panic(start, writer),
             None => {}
         }
-        let values = scratch::words_from(writer, top);
-        publish(thread, &header.encode(values.len()), values);
+        let behind = scratch::words_from(writer, top);
+        publish(thread, &header.encode(behind.len() - 1), behind);
         scratch::close(thread, writer, top);
     }
 }

@@ -311,6 +311,8 @@ impl Entered {
             args_bytes: self.values.args_bytes(),
             fields_bytes: self.values.fields_bytes(),
             busy: 0,
+            self_ticks: duration,
+            is_nested: false,
         }
     }
 }

@@ -12,7 +12,7 @@ use super::publish;
 use crate::capture::Writer;
 use crate::platform::clock::{Ticks, counter};
 use crate::platform::coarse_clock::coarse;
-use crate::record::Outcome;
+use crate::record::{Outcome, last_word};
 use crate::ring::frames;
 use crate::site::{CallSite, Fidelity};
 use crate::thread::local;
@@ -198,7 +198,7 @@ impl Entered {
         self.thread.suppress();
         let Some(room) = self.thread.ring.room(0) else { return self.end_ok_at_limit(end) };
         self.put_header(&room, end, Outcome::Ok, 0);
-        room.commit(0);
+        room.commit(last_word(end.wrapping_sub(self.start)));
         self.thread.restore(self.parent);
     }
 

@@ -32,7 +32,8 @@ pub(super) fn publish_at_limit(thread: &'static ThreadState, words: &[u64; HEADE
         return;
     }
     let is_late = thread.home.wake();
-    let header = Header::decode(words);
+    let behind = values.first().map(|word| u64::from_le_bytes(*word));
+    let Some((header, _)) = Header::decode(words, behind.as_slice()) else { return };
     let site = site::by_id(header.site);
     if is_late
         && thread.home.throttles.load(Ordering::Relaxed)

@@ -9,7 +9,7 @@ use super::{panic_hook, publish};
 use crate::capture::{Writer, dispatch};
 use crate::limits;
 use crate::platform::clock::{Ticks, counter};
-use crate::record::Outcome;
+use crate::record::{Outcome, last_word};
 use crate::ring::frames;
 use crate::site::CallSite;
 use crate::thread::scratch::{self, ScratchWriter};
@@ -134,7 +134,7 @@ impl Entered {
             && let Some(room) = thread.ring.room_for_few(values.len())
         {
             self.put_header(&room, end, outcome, values.len());
-            room.commit_few(0, values);
+            room.commit_few(last_word(end.wrapping_sub(self.start)), values);
             thread.restore(self.parent);
             scratch::close(thread, writer, start);
         } else {

@@ -12,7 +12,9 @@
 //! |   | 20–21 | reason why the call is kept |
 //! |   | 22    | async call: the busy ticks were measured |
 //! |   | 23    | settled: counted and without a row; set in the journal only |
-//! |   | 24–31 | unused bytes of the last word |
+//! |   | 24–26 | unused bytes of the last word |
+//! |   | 27    | nested: another call of the function was under way around this one on the same thread |
+//! |   | 28–31 | 0 |
 //! |   | 32–63 | call site; of a thread record the thread, of a skip record its length in words |
 //! | 1 | 0–63  | start, in ticks |
 //! | 2 | 0–63  | duration, in ticks |
@@ -22,8 +24,9 @@
 //! | 6 | 0–31  | weight, as `f32` |
 //! |   | 32–47 | bytes of arguments |
 //! |   | 48–63 | bytes of extra fields |
-//! | 7 | 0–47  | busy ticks of an async call |
-//! |   | 48–63 | checksum of the values |
+//! | 7 | 0–47  | busy ticks of an async call; of any other call, its self ticks: the duration without that of its timed callees |
+//! |   | 48–63 | checksum of the words behind the header |
+//! | 8 | 0–63  | only of an async call: its self ticks, the busy ticks without the time of its callees within its polls |
 //!
 //! The bytes after arguments and fields are the result (outcome `ok`) or the error's text.
 
@@ -114,6 +117,7 @@ const KIND_SKIP: u64 = 2;
 struct FirstWord(u64);
 
 impl FirstWord {
+    const ASYNC: u64 = 1 << 22;
     const SETTLED: u64 = 1 << 23;
 
     const fn kind(self) -> u64 {
@@ -134,7 +138,7 @@ impl FirstWord {
     }
 
     const fn is_async(self) -> bool {
-        self.0 & 1 << 22 != 0
+        self.0 & Self::ASYNC != 0
     }
 
     const fn is_settled(self) -> bool {
@@ -143,7 +147,11 @@ impl FirstWord {
 
     /// Returns the unused bytes of the last word.
     const fn padding(self) -> usize {
-        (self.0 >> 24 & 0xFF) as usize
+        (self.0 >> 24 & 7) as usize
+    }
+
+    const fn is_nested(self) -> bool {
+        self.0 & 1 << 27 != 0
     }
 
     /// Returns the call site, the thread, or the length of a skip record, by the kind.
@@ -168,23 +176,38 @@ pub(crate) struct Header {
     pub(crate) weight: f32,
     pub(crate) args_bytes: u16,
     pub(crate) fields_bytes: u16,
+    /// The ticks of an async call's polls; 0 for any other call.
     pub(crate) busy: u64,
+    /// The ticks that the call spent itself: not in callees that were timed, and not waiting.
+    pub(crate) self_ticks: u64,
+    /// True if another call of the function was under way around this one on the same thread.
+    pub(crate) is_nested: bool,
 }
 
 impl Header {
-    /// Encodes the header of a record that carries this many words of values.
+    /// Encodes the header of a record that carries this many words of values. In the record of an async call, the word
+    /// of [`Self::extension`] lies between the header and the values.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn encode(&self, value_words: usize) -> [u64; HEADER_WORDS] {
+        let first = first_word(value_words, self.outcome, self.kept, self.is_nested, self.site);
+        // The extension is a word more.
+        let first = if self.is_async { first + 1 | FirstWord::ASYNC } else { first };
         [
-            first_word(value_words, self.outcome, self.kept, self.is_async, self.site),
+            first,
             self.start,
             self.duration,
             self.span,
             self.parent,
             self.trace,
             sizes_word(self.weight, self.args_bytes, self.fields_bytes),
-            self.busy & BUSY_MASK,
+            last_word(if self.is_async { self.busy } else { self.self_ticks }),
         ]
+    }
+
+    /// Returns the word behind the header of an async call's record.
+    #[inline]
+    pub(crate) fn extension(&self) -> Word {
+        self.self_ticks.to_le_bytes()
     }
 
     /// Returns the same call as the root of a tree of its own, because its unsampled caller has no row that it
@@ -194,9 +217,18 @@ impl Header {
         Self { span, parent: 0, trace: span, ..self }
     }
 
-    pub(crate) fn decode(words: &[u64; HEADER_WORDS]) -> Self {
+    /// Decodes the header of a call's record. `behind` are the words that follow the header. Returns the header and the
+    /// words of the call's values; `None` if an async call lacks its extension.
+    pub(crate) fn decode<'a>(words: &[u64; HEADER_WORDS], behind: &'a [u64]) -> Option<(Self, &'a [u64])> {
         let first = FirstWord(words[0]);
-        Self {
+        let last = words[place::LAST] & TICKS_MASK;
+        let (self_ticks, busy, values) = if first.is_async() {
+            let (extension, values) = behind.split_first()?;
+            (*extension, last, values)
+        } else {
+            (last, 0, behind)
+        };
+        let header = Self {
             site: first.upper_half(),
             outcome: first.outcome(),
             kept: first.kept(),
@@ -209,8 +241,11 @@ impl Header {
             weight: f32::from_bits(words[6] as u32),
             args_bytes: (words[6] >> 32) as u16,
             fields_bytes: (words[6] >> 48) as u16,
-            busy: words[7] & BUSY_MASK,
-        }
+            busy,
+            self_ticks,
+            is_nested: first.is_nested(),
+        };
+        Some((header, values))
     }
 }
 
@@ -239,6 +274,8 @@ impl Header {
             args_bytes: 0,
             fields_bytes: 0,
             busy: 0,
+            self_ticks: 2,
+            is_nested: false,
         }
     }
 }
@@ -255,10 +292,16 @@ pub(crate) mod place {
     pub(crate) const LAST: usize = 7;
 }
 
-/// Returns the first word of a call's record.
+/// Returns the first word of the record of a call that is not async.
 #[cfg_attr(not(debug_assertions), inline(always))]
-pub(crate) fn first_word(value_words: usize, outcome: Outcome, kept: Kept, is_async: bool, site: u32) -> u64 {
-    let bits = KIND_CALL | (outcome as u64) << 2 | (kept as u64) << 4 | u64::from(is_async) << 6;
+pub(crate) fn first_word(
+    value_words: usize,
+    outcome: Outcome,
+    kept: Kept,
+    is_nested: bool,
+    site: u32,
+) -> u64 {
+    let bits = KIND_CALL | (outcome as u64) << 2 | (kept as u64) << 4 | u64::from(is_nested) << 11;
     (HEADER_WORDS + value_words) as u64 | bits << 16 | u64::from(site) << 32
 }
 
@@ -268,8 +311,14 @@ pub(crate) fn sizes_word(weight: f32, args_bytes: u16, fields_bytes: u16) -> u64
     u64::from(weight.to_bits()) | u64::from(args_bytes) << 32 | u64::from(fields_bytes) << 48
 }
 
-/// The bits of a header's last word that hold the busy ticks: at 3 GHz they last for a day.
-const BUSY_MASK: u64 = (1 << 48) - 1;
+/// Returns the last word of the header of a record without values: self ticks, or the busy ticks of an async call.
+#[cfg_attr(not(debug_assertions), inline(always))]
+pub(crate) fn last_word(ticks: u64) -> u64 {
+    ticks.min(TICKS_MASK)
+}
+
+/// The bits of a header's last word that hold ticks: at 3 GHz they last for a day.
+const TICKS_MASK: u64 = (1 << 48) - 1;
 
 /// Adds a word of values to a checksum. The checksum is part of the format; it detects damaged values.
 #[inline]
@@ -280,18 +329,22 @@ pub(crate) const fn add_to_checksum(sum: u64, word: u64) -> u64 {
 /// Returns the last word of a header, with the checksum of the record's values.
 #[inline]
 pub(crate) const fn seal(last: u64, sum: u64) -> u64 {
-    (last & BUSY_MASK) | (sum.wrapping_mul(0x9E37_79B9_7F4A_7C15) & !BUSY_MASK)
+    (last & TICKS_MASK) | (sum.wrapping_mul(0x9E37_79B9_7F4A_7C15) & !TICKS_MASK)
 }
 
-/// Returns whether the checksum of a call's record fits its values.
-pub(crate) fn is_intact(words: &[u64], values: &[u64]) -> bool {
-    let sum = values.iter().fold(0, |sum, word| add_to_checksum(sum, *word));
-    words.get(HEADER_WORDS - 1).is_some_and(|last| values.is_empty() || seal(*last, sum) == *last)
+/// Returns whether the checksum of the call's record at the start of these words fits the words behind its header.
+pub(crate) fn is_intact(words: &[u64]) -> bool {
+    let length = words.first().map_or(0, |first| FirstWord(*first).call_words());
+    let Some((last, behind)) = words.get(place::LAST..length).and_then(<[u64]>::split_first) else {
+        return false;
+    };
+    let sum = behind.iter().fold(0, |sum, word| add_to_checksum(sum, *word));
+    behind.is_empty() || seal(*last, sum) == *last
 }
 
 /// Returns the header with the checksum in `last`, which belongs to the record whose header it replaces.
 pub(crate) const fn sealed_as(mut header: [u64; HEADER_WORDS], last: u64) -> [u64; HEADER_WORDS] {
-    header[HEADER_WORDS - 1] |= last & !BUSY_MASK;
+    header[HEADER_WORDS - 1] |= last & !TICKS_MASK;
     header
 }
 
@@ -349,10 +402,9 @@ pub(crate) fn decode(words: &[u64]) -> Option<(Record<'_>, usize)> {
             let length = first.call_words();
             let padding = first.padding();
             let header = words.first_chunk::<HEADER_WORDS>()?;
-            let values = words.get(HEADER_WORDS..length)?;
+            let (header, values) = Header::decode(header, words.get(HEADER_WORDS..length)?)?;
             let bytes = (values.len() * 8).checked_sub(padding)?;
-            let header = Header::decode(header);
-            if padding > 7 || usize::from(header.args_bytes) + usize::from(header.fields_bytes) > bytes {
+            if usize::from(header.args_bytes) + usize::from(header.fields_bytes) > bytes {
                 return None;
             }
             Some((Record::Call(header, values, bytes), length))
@@ -366,12 +418,13 @@ pub(crate) fn decode(words: &[u64]) -> Option<(Record<'_>, usize)> {
     }
 }
 
-/// Builds a whole record from a header, which states the number of words of values, and the values.
-pub(crate) fn with_values(header: &[u64; HEADER_WORDS], values: &[Word]) -> Vec<u64> {
+/// Builds a whole record from a header, which states the number of words behind it, and these words: values, and
+/// before them the extension of an async call.
+pub(crate) fn with_values(header: &[u64; HEADER_WORDS], behind: &[Word]) -> Vec<u64> {
     let mut words = header.to_vec();
-    words.extend(values.iter().map(|word| u64::from_le_bytes(*word)));
+    words.extend(behind.iter().map(|word| u64::from_le_bytes(*word)));
     let sum = words[HEADER_WORDS..].iter().fold(0, |sum, word| add_to_checksum(sum, *word));
-    if !values.is_empty() {
+    if !behind.is_empty() {
         words[HEADER_WORDS - 1] = seal(header[HEADER_WORDS - 1], sum);
     }
     words
@@ -391,8 +444,9 @@ mod tests {
 
     fn header() -> impl Strategy<Value = Header> {
         let words = (any::<u64>(), any::<u64>(), any::<u64>(), any::<u64>(), any::<u64>(), any::<u64>());
-        (any::<u32>(), 0_u64..4, 0_u64..4, any::<bool>(), words, 0_f32..1e9, 0_u16..40, 0_u16..40).prop_map(
-            |(site, outcome, kept, is_async, words, weight, args_bytes, fields_bytes)| Header {
+        let flags = (any::<bool>(), any::<bool>());
+        (any::<u32>(), 0_u64..4, 0_u64..4, flags, words, 0_f32..1e9, 0_u16..40, 0_u16..40).prop_map(
+            |(site, outcome, kept, (is_async, is_nested), words, weight, args_bytes, fields_bytes)| Header {
                 site,
                 outcome: Outcome::from_bits(outcome),
                 kept: Kept::from_bits(kept),
@@ -405,7 +459,9 @@ mod tests {
                 weight,
                 args_bytes,
                 fields_bytes,
-                busy: words.5 & BUSY_MASK,
+                busy: if is_async { words.5 & TICKS_MASK } else { 0 },
+                self_ticks: (words.5 >> 3) & TICKS_MASK,
+                is_nested,
             },
         )
     }
@@ -417,18 +473,21 @@ mod tests {
             bytes.extend(extra);
             bytes.resize(bytes.len().next_multiple_of(8), 0xEE);
             let values = bytes.as_chunks().0;
-            let mut words = with_values(&header.encode(values.len()), values);
+            let extension = [header.extension()];
+            let behind = [if header.is_async { &extension[..] } else { &[] }, values].concat();
+            let mut words = with_values(&header.encode(values.len()), &behind);
             let length = words.len();
             words.push(encode_thread(9));
             let (record, used) = decode(&words).unwrap();
             prop_assert_eq!(used, length);
             let Record::Call(read, values, value_bytes) = record else { panic!("not a call") };
-            prop_assert!(is_intact(&words, values));
-            if let Some(first) = values.first() {
-                let mut damaged = values.to_vec();
-                damaged[0] = first ^ 1 << 9;
-                prop_assert!(!is_intact(&words, &damaged));
+            prop_assert!(is_intact(&words));
+            for at in HEADER_WORDS..length {
+                let mut damaged = words.clone();
+                damaged[at] ^= 1 << 9;
+                prop_assert!(!is_intact(&damaged));
             }
+            prop_assert!(!is_intact(&words[..length - 1]));
             prop_assert_eq!(read, header);
             let mut read = Vec::new();
             unpack(values, value_bytes, &mut read);

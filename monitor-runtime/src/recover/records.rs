@@ -123,8 +123,11 @@ impl Records {
     pub(crate) fn get(&self, place: &Place) -> Option<Record<'_>> {
         let words = self.runs.get(place.run)?.get(place.at..)?;
         match decode(words)?.0 {
-            Record::Call(header, values, _) if !is_intact(words, values) => {
-                Some(Record::Call(Header { args_bytes: 0, fields_bytes: 0, ..header }, &[], 0))
+            Record::Call(header, ..) if !is_intact(words) => {
+                // The extension of an async call is among the damaged words.
+                let self_ticks = if header.is_async { header.busy } else { header.self_ticks };
+                let header = Header { self_ticks, args_bytes: 0, fields_bytes: 0, ..header };
+                Some(Record::Call(header, &[], 0))
             }
             record => Some(record),
         }

@@ -13,7 +13,7 @@ pub(crate) const PAGE_BYTES: usize = PAGE_WORDS * 8;
 /// `MNTRRING`: the first word of a file, written last.
 pub(crate) const MAGIC: u64 = u64::from_le_bytes(*b"MNTRRING");
 /// Version of this layout. A file of another version is left alone.
-pub(crate) const VERSION: u64 = 1;
+pub(crate) const VERSION: u64 = 2;
 
 /// Words of the head page.
 pub(crate) mod head {

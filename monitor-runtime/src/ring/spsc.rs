@@ -217,10 +217,11 @@ impl Room<'_> {
         self.commit(last);
     }
 
+    /// Writes a record into room from [`Ring::room_for_few`].
     #[cfg_attr(not(debug_assertions), inline(always))]
-    pub(crate) fn write_header(self, header: [u64; HEADER_WORDS]) {
+    pub(crate) fn write_few(self, header: [u64; HEADER_WORDS], values: &[Word]) {
         self.put_all(&header);
-        self.commit(header[place::LAST]);
+        self.commit_few(header[place::LAST], values);
     }
 
     #[cfg_attr(not(debug_assertions), inline(always))]

@@ -28,15 +28,38 @@ pub struct CallSite {
     id: AtomicU32,
     /// The number of first calls that are still to be kept at any rate.
     first: AtomicU32,
-    rate: AtomicU64,
+    captures_unsampled: AtomicBool,
+    counted: AtomicBool,
     pub(crate) slow_ticks: AtomicU64,
+    rate: AtomicU64,
+    callee_rate: AtomicU64,
+    about: &'static Description,
     /// The requested rate; `source` says who requested it.
     requested: AtomicU64,
-    /// The highest rate that the ladder allows; `counted` says whether unsampled calls are only counted.
-    cap: AtomicU64,
-    about: &'static Description,
     source: AtomicU32,
-    counted: AtomicBool,
+    /// The highest rates that the ladder allows: see [`Caps`].
+    cap: AtomicU64,
+    callee_cap: AtomicU64,
+}
+
+/// The ladder's limits for a function.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Caps {
+    /// The highest rate of calls that no monitored call is around.
+    pub(crate) rate: f64,
+    /// The highest rate of calls below a call that is kept. At 0 such a call has no row of its own, but its callees are
+    /// kept with the tree.
+    pub(crate) callee_rate: f64,
+    /// True if only a share of the unsampled calls is timed.
+    pub(crate) is_counted: bool,
+    /// True if the arguments of unsampled calls are captured, in case such a call fails or is slow.
+    pub(crate) captures_unsampled: bool,
+}
+
+impl Caps {
+    /// The limits of a function that costs little.
+    pub(crate) const NONE: Self =
+        Self { rate: 1.0, callee_rate: 1.0, is_counted: false, captures_unsampled: true };
 }
 
 impl CallSite {
@@ -46,14 +69,17 @@ impl CallSite {
         Self {
             epoch: AtomicU32::new(Epoch::UNKNOWN.number()),
             id: AtomicU32::new(0),
-            rate: AtomicU64::new(1_f64.to_bits()),
-            slow_ticks: AtomicU64::new(u64::MAX),
             first: AtomicU32::new(limits::FIRST_CALLS),
+            captures_unsampled: AtomicBool::new(Caps::NONE.captures_unsampled),
+            counted: AtomicBool::new(Caps::NONE.is_counted),
+            slow_ticks: AtomicU64::new(u64::MAX),
+            rate: AtomicU64::new(1_f64.to_bits()),
+            callee_rate: AtomicU64::new(1_f64.to_bits()),
+            about,
             requested: AtomicU64::new(1_f64.to_bits()),
             source: AtomicU32::new(Source::Default as u32),
-            cap: AtomicU64::new(1_f64.to_bits()),
-            counted: AtomicBool::new(false),
-            about,
+            cap: AtomicU64::new(Caps::NONE.rate.to_bits()),
+            callee_cap: AtomicU64::new(Caps::NONE.callee_rate.to_bits()),
         }
     }
 
@@ -70,7 +96,7 @@ impl CallSite {
     }
 
     /// Returns the epoch, which changes whenever the rate or the fidelity does. It must be read before the rate: the acquire
-    /// observes the rate that the release in `apply` or `calibrate` publishes.
+    /// observes the rates that the release in `put_into_force` or `calibrate` publishes.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn epoch(&self) -> Epoch {
         Epoch::from_number(self.epoch.load(Ordering::Acquire))
@@ -87,9 +113,22 @@ impl CallSite {
         self.fidelity() == Fidelity::COUNTED
     }
 
+    /// Returns the rate of calls that no monitored call is around.
     #[inline]
     pub(crate) fn rate(&self) -> f64 {
         f64::from_bits(self.rate.load(Ordering::Relaxed))
+    }
+
+    /// Returns the rate of calls below a call that is kept.
+    #[inline]
+    pub(crate) fn callee_rate(&self) -> f64 {
+        f64::from_bits(self.callee_rate.load(Ordering::Relaxed))
+    }
+
+    /// Returns true if the arguments of unsampled calls are captured.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(crate) fn captures_unsampled(&self) -> bool {
+        self.captures_unsampled.load(Ordering::Relaxed)
     }
 
     /// Returns the rate stated in the source.
@@ -142,33 +181,46 @@ impl CallSite {
         (rate, Source::from_number(self.source.load(Ordering::Relaxed)))
     }
 
-    /// Requests a rate. The rate in force is the requested one, as far as the ladder allows.
+    /// Requests a rate, of roots and callees alike. The rates in force are the requested one, as far as the ladder allows.
     pub(crate) fn request(&self, rate: f64, source: Source) {
         self.requested.store(rate.to_bits(), Ordering::Relaxed);
         self.source.store(source as u32, Ordering::Relaxed);
-        self.apply();
+        self.put_into_force();
     }
 
-    /// Sets the ladder's limits: the highest rate, and whether unsampled calls are only counted.
-    pub(crate) fn limit(&self, cap: f64, is_counted: bool) {
-        self.cap.store(cap.to_bits(), Ordering::Relaxed);
-        self.counted.store(is_counted, Ordering::Relaxed);
-        self.apply();
+    /// Sets the ladder's limits.
+    pub(crate) fn apply(&self, caps: Caps) {
+        self.cap.store(caps.rate.to_bits(), Ordering::Relaxed);
+        self.callee_cap.store(caps.callee_rate.to_bits(), Ordering::Relaxed);
+        self.counted.store(caps.is_counted, Ordering::Relaxed);
+        self.captures_unsampled.store(caps.captures_unsampled, Ordering::Relaxed);
+        self.put_into_force();
+    }
+
+    /// Returns the ladder's limits, and what callers throttled themselves to since these were set.
+    pub(crate) fn caps(&self) -> Caps {
+        Caps {
+            rate: f64::from_bits(self.cap.load(Ordering::Relaxed)),
+            callee_rate: f64::from_bits(self.callee_cap.load(Ordering::Relaxed)),
+            is_counted: self.counted.load(Ordering::Relaxed),
+            captures_unsampled: self.captures_unsampled(),
+        }
     }
 
     /// Sets the fields that calls read, and nothing else, for the site by which costs are measured.
     pub(crate) fn calibrate(&self, rate: f64, fidelity: Fidelity) {
         self.first.store(0, Ordering::Relaxed);
         self.rate.store(rate.to_bits(), Ordering::Relaxed);
-        // Partner: the acquire in `epoch`, which then observes the rate.
+        self.callee_rate.store(rate.to_bits(), Ordering::Relaxed);
+        // Partner: the acquire in `epoch`, which then observes the rates.
         self.epoch.store(self.epoch().next(fidelity).number(), Ordering::Release);
     }
 
-    /// Lowers the rate to a sixteenth, until the ladder sets it anew. Called when a ring is full and the collector cannot
+    /// Lowers the rates to a sixteenth, until the ladder sets them anew. Called when a ring is full and the collector cannot
     /// keep up, because most of the waiting records are then likely this function's.
     #[cold]
     pub(crate) fn throttle(&self) {
-        self.cap_at((self.rate() / THROTTLE).max(THROTTLED_RATE_MIN));
+        self.cap_at((self.rate().min(self.callee_rate()) / THROTTLE).max(THROTTLED_RATE_MIN));
     }
 
     /// Lowers the rate of this root to that of a callee that has been throttled, because trees sampled more often would
@@ -182,28 +234,24 @@ impl CallSite {
     }
 
     fn cap_at(&self, rate: f64) {
-        self.cap.store(rate.to_bits(), Ordering::Relaxed);
-        self.apply();
-    }
-
-    /// Returns the highest rate that the ladder allows.
-    pub(crate) fn cap(&self) -> f64 {
-        f64::from_bits(self.cap.load(Ordering::Relaxed))
+        self.apply(Caps { rate, callee_rate: rate, ..self.caps() });
     }
 
     /// Puts the requested rate into force, as far as it is allowed.
-    fn apply(&self) {
-        let cap = f64::from_bits(self.cap.load(Ordering::Relaxed));
-        let rate = f64::from_bits(self.requested.load(Ordering::Relaxed)).min(cap);
+    fn put_into_force(&self) {
+        let (requested, caps) = (f64::from_bits(self.requested.load(Ordering::Relaxed)), self.caps());
+        let [rate, callee_rate] = [caps.rate, caps.callee_rate].map(|cap| requested.min(cap));
         let before = self.fidelity();
         let is_counter = crate::platform::clock::is_counter();
-        let next = match self.counted.load(Ordering::Relaxed) {
-            _ if rate >= 1.0 && is_counter => Fidelity::RECORDED,
+        let next = match caps.is_counted {
+            _ if rate >= 1.0 && callee_rate >= 1.0 && is_counter => Fidelity::RECORDED,
             true => Fidelity::COUNTED,
             false if is_counter => Fidelity::SAMPLED,
             false => Fidelity::SAMPLED_BY_OS_CLOCK,
         };
-        if before == Fidelity::OFF || (before == next && self.rate().to_bits() == rate.to_bits()) {
+        let is_same = |before: f64, now: f64| before.to_bits() == now.to_bits();
+        let stays = before == next && is_same(self.rate(), rate) && is_same(self.callee_rate(), callee_rate);
+        if before == Fidelity::OFF || stays {
             return;
         }
         if before == Fidelity::RECORDED && next != before {
@@ -211,6 +259,7 @@ impl CallSite {
             self.first.store(0, Ordering::Relaxed);
         }
         self.rate.store(rate.to_bits(), Ordering::Relaxed);
+        self.callee_rate.store(callee_rate.to_bits(), Ordering::Relaxed);
         // The epoch stays if the function was switched off meanwhile. The release publishes the new rate. Partner: the
         // acquire in `epoch`: whoever sees the new epoch sees the new rate.
         let change = |number| {

@@ -16,7 +16,7 @@ use crate::collect::Mode;
 use crate::private::{AsyncCall, Call, Slot, instrument};
 use crate::record::Outcome;
 use crate::sampling::Source;
-use crate::site::{CallSite, Description};
+use crate::site::{CallSite, Caps, Description};
 use crate::sync::lock;
 use crate::thread::pool::ThreadPool;
 
@@ -197,7 +197,7 @@ impl Functions {
             Change::Counted(is_counted) => {
                 // Only unsampled calls are counted, so the rate is low.
                 self.0[function].request(0.01, Source::Live);
-                self.0[function].limit(1.0, is_counted);
+                self.0[function].apply(Caps { is_counted, ..Caps::NONE });
             }
         }
     }

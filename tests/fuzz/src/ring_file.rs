@@ -315,13 +315,18 @@ fn call(input: &mut Input<'_>, words: &mut Vec<u64>) {
         args_bytes: args_bytes as u16,
         fields_bytes: input.below(value_bytes - args_bytes + 1) as u16,
         busy: u64::from(input.byte()),
+        self_ticks: u64::from(input.byte()),
+        is_nested: input.below(4) == 0,
     };
-    let mut encoded = header.encode(value_bytes);
+    let mut encoded = header.encode(value_bytes.div_ceil(8));
     if input.below(16) == 0 {
         encoded[0] = settle(encoded[0]);
     }
     let values: Vec<u8> = (0..value_bytes).map(|_| input.byte()).collect();
-    let values = bytes_as_words(&values);
+    let mut values = bytes_as_words(&values);
+    if header.is_async {
+        values.insert(0, header.self_ticks);
+    }
     let sum = values.iter().fold(0, |sum, word| crate::record::add_to_checksum(sum, *word));
     let last = encoded.len() - 1;
     encoded[last] = crate::record::seal(encoded[last], sum);

@@ -11,6 +11,7 @@ use super::function_state::FunctionStates;
 use crate::limits;
 use crate::platform::clock::Clock;
 use crate::platform::coarse_clock::{advance_coarse, keep_coarse};
+use crate::site::Caps;
 
 /// The watch over the coarse clock.
 #[derive(Debug, Default)]
@@ -67,5 +68,5 @@ impl ClockWatch {
 /// Has the calls of functions on the lowest rung only counted, or timed.
 fn count_only(functions: &Functions, states: &mut FunctionStates, is_counted: bool) {
     let counted = states.all(functions).filter(|(_, state)| state.rung.is_counted);
-    counted.for_each(|(function, _)| function.site.limit(function.site.cap(), is_counted));
+    counted.for_each(|(function, _)| function.site.apply(Caps { is_counted, ..function.site.caps() }));
 }

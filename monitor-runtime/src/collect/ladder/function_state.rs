@@ -8,7 +8,7 @@ use crate::batch::RateRow;
 use crate::limits;
 use crate::sampling::ladder::{Bounds, Load, Reason, Rung};
 use crate::sampling::tail::TokenBucket;
-use crate::site::CallSite;
+use crate::site::{CallSite, Caps};
 
 /// The ladder's state of a function.
 #[derive(Debug, Default)]
@@ -44,7 +44,7 @@ impl FunctionState {
     /// Adopts the cap by which callers throttled themselves since the last look. Returns the rung as it was before.
     pub(super) fn adopt_throttle(&mut self, site: &CallSite) -> Rung {
         let before = self.rung;
-        let cap = site.cap();
+        let cap = site.caps().rate;
         if cap < before.limit() {
             self.rung.cap = cap;
             self.rung.reason = Reason::Overrun;
@@ -58,7 +58,9 @@ impl FunctionState {
         let now_alone = matches!(rung.reason, Reason::CountingAlone { .. });
         let was_alone = matches!(before.reason, Reason::CountingAlone { .. });
         let (requested, source) = function.site.requested();
-        function.site.limit(rung.limit(), rung.is_counted);
+        let limit = rung.limit();
+        let caps = Caps { rate: limit, callee_rate: limit, is_counted: rung.is_counted, ..Caps::NONE };
+        function.site.apply(caps);
         let [from, to] = [before, rung].map(|rung| requested.min(rung.limit()));
         let [from_rung, to_rung] =
             [(from, before), (to, rung)].map(|(rate, rung)| fidelity(rate, rung.is_counted));

@@ -12,7 +12,7 @@ pub fn words(bytes: &[u8]) {
         assert!(used >= 1 && used <= rest.len(), "{used} of {} words", rest.len());
         assert_eq!(record_words(rest[0]), used, "both readers of a length agree");
         if let Record::Call(header, values, value_bytes) = record {
-            assert_eq!(values.len() + HEADER_WORDS, used);
+            assert_eq!(values.len() + HEADER_WORDS + usize::from(header.is_async), used);
             assert!(value_bytes <= values.len() * 8 && value_bytes + 8 > values.len() * 8);
             assert!(usize::from(header.args_bytes) + usize::from(header.fields_bytes) <= value_bytes);
             unpack(values, value_bytes, &mut values_read);
@@ -37,7 +37,7 @@ fn build_words(input: &mut Input<'_>) -> Vec<u64> {
 
 /// Adds a call's record whose lengths may be wrong.
 fn call(input: &mut Input<'_>, words: &mut Vec<u64>) {
-    let (padding, value_words) = (input.below(9) as u64, input.below(6));
+    let (padding, value_words) = (input.below(8) as u64, input.below(6));
     let told = (HEADER_WORDS + value_words + input.below(5)).saturating_sub(input.below(3)) as u64;
     let bits = u64::from(input.byte()) & !3;
     words.push(told | bits << 16 | padding << 24 | (input.word() & 0xFFFF) << 32);
