@@ -74,7 +74,7 @@ fn run_at_once(ring: &'static Ring, produce: impl Fn(&Ring) -> Vec<u64> + Send +
 fn push_bare(ring: &Ring, number: u64) -> Way {
     let header = header(number, 0);
     if let Some(room) = ring.room(0) {
-        room.write_header(header);
+        room.write_few(header, &[]);
         Way::Quick
     } else if ring.push(&header, &[]) == Push::Full {
         Way::None
