@@ -33,6 +33,9 @@ pub(crate) struct TopOptions {
     /// Figure to sort by, largest first [default: total]
     #[arg(long, value_enum, value_name = "KEY")]
     pub(crate) sort: Option<TopKey>,
+    /// Only entry points: functions that were called from outside of monitored functions
+    #[arg(long)]
+    pub(crate) roots: bool,
     /// Refresh every second until Ctrl-C
     #[arg(long)]
     pub(crate) watch: bool,
@@ -46,6 +49,9 @@ pub(crate) struct TopOptions {
 pub(crate) enum TopKey {
     /// Time spent in all calls
     Total,
+    /// Time spent in all calls outside of the monitored calls that they made
+    #[value(name = "self")]
+    SelfTime,
     /// Number of calls
     Calls,
     /// Mean duration of a call

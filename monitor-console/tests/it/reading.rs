@@ -61,6 +61,40 @@ fn columns_of_a_table_are_aligned() {
 }
 
 #[test]
+fn top_sorts_by_self_time_and_shows_entry_points_alone() {
+    let fixture = shop();
+    // `charge` spends its time in a function that it calls; `reserve` is only called by monitored functions.
+    fixture.db.execute_batch("UPDATE slice SET self_ns = 5 WHERE function_id = 3; UPDATE slice SET roots = 0 WHERE function_id = 2").unwrap();
+    fixture.window(2, 20 * SECOND, 10, 10_000_000);
+    fixture.window(3, 20 * SECOND, 10, 90_000_000);
+    fixture.db.execute_batch("UPDATE latency_window SET self_ns = 7000, roots = 0 WHERE function_id = 3").unwrap();
+    let functions = |options: &[&str]| {
+        let rows = monitor(&fixture.path, &[&["top", "--format", "json"], options].concat()).json();
+        (column(&rows, "function"), column(&rows, "self_ms"))
+    };
+    let [place, reserve, charge] = ["shop::orders::place", "shop::stock::reserve", "shop::bank::Card::charge"];
+    let (names, self_ms) = functions(&["--sort", "self"]);
+    assert_eq!(names, [place, reserve, charge]);
+    assert_eq!(self_ms, [json!(24_690.0), json!(1000.0), json!(0.000_005)]);
+    assert_eq!(functions(&["--roots"]).0, [charge, place]);
+    assert_eq!(functions(&["--since", "15m", "--sort", "self"]), (vec![json!(reserve), json!(charge)], vec![json!(10.0), json!(0.007)]));
+    assert_eq!(functions(&["--since", "15m", "--roots"]).0, [reserve]);
+}
+
+#[test]
+fn top_reads_a_store_without_self_times_and_says_what_it_lacks() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("2.db");
+    std::fs::copy(concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/data/versions/2.db"), &path).unwrap();
+    let rows = monitor(&path, &["top", "--format", "json"]).json();
+    assert!(!rows.is_empty() && rows.iter().all(|row| row["self_ms"].is_null() && row["calls"].is_number()));
+    for option in [&["--sort", "self"][..], &["--roots"]] {
+        let message = monitor(&path, &[&["top"], option].concat()).failed();
+        assert!(message.contains("has schema version 2, which has neither self times nor entry points"), "{message}");
+    }
+}
+
+#[test]
 fn top_marks_durations_that_rest_on_the_calls_that_were_timed() {
     let fixture = Fixture::new();
     fixture.figures(1, [12_345, 2, 1, 1, 24_690_000_000, 9_000_000]);
@@ -68,7 +102,7 @@ fn top_marks_durations_that_rest_on_the_calls_that_were_timed() {
     assert!(!exact.contains('~'), "{exact}");
     fixture.db.execute("UPDATE slice SET estimated = 1", []).unwrap();
     let table = monitor(&fixture.path, &["top"]).ok();
-    assert_eq!(table.matches('~').count(), 6, "total, mean, percentiles and longest: {table}");
+    assert_eq!(table.matches('~').count(), 7, "total, self, mean, percentiles and longest: {table}");
     let row = &monitor(&fixture.path, &["top", "--format", "json"]).json()[0];
     assert_eq!((&row["calls"], &row["estimated"]), (&json!(12_345), &json!(1)));
 }
@@ -83,7 +117,7 @@ fn top_since_sums_windows_and_takes_percentiles_from_merged_histograms() {
     // Of rows that several processes share, only the one with `shown = 1` counts.
     let share =
         "INSERT INTO latency_window SELECT window, function_id, 7, 0, calls, errors, panics, cancelled,
-                   total_ns, max_ns, p50_ns, p95_ns, p99_ns, estimated, histogram FROM latency_window";
+                   roots, total_ns, self_ns, busy_ns, nested_ns, cancelled_ns, max_ns, p50_ns, p95_ns, p99_ns, estimated, histogram FROM latency_window";
     fixture.db.execute(share, []).unwrap();
     let rows = monitor(&fixture.path, &["top", "--since", "15m", "--format", "json"]).json();
     assert_eq!(column(&rows, "calls"), [json!(40), json!(4)]);

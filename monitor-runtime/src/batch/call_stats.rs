@@ -1,4 +1,4 @@
-//! The call statistics of a function over a period: numbers of calls, and the sum and maximum of their durations.
+//! The call statistics of a function over a period: numbers of calls, and sums and the maximum of their durations.
 //!
 //! Takes calls one by one, or statistics that were summed elsewhere; gives sums, differences, and the words that
 //! checkpoints and the store hold. The order of these words is written down here and nowhere else. All arithmetic
@@ -23,8 +23,19 @@ pub struct CallStats {
     pub sampled_out: u64,
     /// Calls that should have had a row and lost it.
     pub dropped: u64,
-    /// Sum of durations.
+    /// Calls with a record that no monitored call made.
+    pub roots: u64,
+    /// Sum of the durations of calls that were not cancelled and ran in no other call of the same function.
     pub total_ns: u64,
+    /// Sum of the time that calls spent outside of the monitored calls that they made.
+    pub self_ns: u64,
+    /// Sum of the time in which calls ran: of an async call its polls, of another its duration. Calls within another
+    /// call of the same function are left out.
+    pub busy_ns: u64,
+    /// Sum of the durations of calls within another call of the same function.
+    pub nested_ns: u64,
+    /// Sum of the durations of cancelled calls.
+    pub cancelled_ns: u64,
     /// Longest duration.
     pub max_ns: u64,
     /// True if some calls were only counted, so that the durations are estimated from the calls that were timed.
@@ -36,16 +47,24 @@ pub struct CallStats {
 pub(crate) struct EndedCall {
     pub(crate) outcome: Outcome,
     pub(crate) ns: u64,
+    /// The time outside of the monitored calls that it made.
+    pub(crate) self_ns: u64,
+    /// The time of its polls if it is async, else its duration.
+    pub(crate) busy_ns: u64,
+    /// True if it ran within another call of the same function.
+    pub(crate) is_nested: bool,
+    /// True if no monitored call made it.
+    pub(crate) is_root: bool,
     /// The time at which the call ended, ns since the Unix epoch.
     pub(crate) at_ns: i64,
 }
 
 impl CallStats {
     /// The number of words of [`CallStats::to_words`].
-    pub const WORDS: usize = 9;
+    pub const WORDS: usize = 14;
 
     /// The word that holds the maximum. All other words are sums.
-    const MAX: usize = 8;
+    const MAX: usize = 13;
 
     /// Returns the numbers in the order of the columns of the table `slice`. `is_estimated` is not among them.
     #[must_use]
@@ -58,17 +77,28 @@ impl CallStats {
             recorded,
             sampled_out,
             dropped,
+            roots,
             total_ns,
+            self_ns,
+            busy_ns,
+            nested_ns,
+            cancelled_ns,
             max_ns,
             is_estimated: _,
         } = self;
-        [calls, errors, panics, cancelled, recorded, sampled_out, dropped, total_ns, max_ns]
+        let numbers = [calls, errors, panics, cancelled, recorded, sampled_out, dropped, roots];
+        let durations = [total_ns, self_ns, busy_ns, nested_ns, cancelled_ns, max_ns];
+        let mut words = [0; Self::WORDS];
+        words[..numbers.len()].copy_from_slice(&numbers);
+        words[numbers.len()..].copy_from_slice(&durations);
+        words
     }
 
     /// Returns the statistics whose words these are. `is_estimated` is false.
     #[must_use]
     pub fn from_words(words: [u64; Self::WORDS]) -> Self {
-        let [calls, errors, panics, cancelled, recorded, sampled_out, dropped, total_ns, max_ns] = words;
+        let [calls, errors, panics, cancelled, recorded, sampled_out, dropped, roots, durations @ ..] = words;
+        let [total_ns, self_ns, busy_ns, nested_ns, cancelled_ns, max_ns] = durations;
         Self {
             calls,
             errors,
@@ -77,10 +107,20 @@ impl CallStats {
             recorded,
             sampled_out,
             dropped,
+            roots,
             total_ns,
+            self_ns,
+            busy_ns,
+            nested_ns,
+            cancelled_ns,
             max_ns,
             is_estimated: false,
         }
+    }
+
+    /// Returns the sum of the durations of all calls.
+    pub(crate) fn duration_ns(&self) -> u64 {
+        self.total_ns.saturating_add(self.nested_ns).saturating_add(self.cancelled_ns)
     }
 
     /// Adds the statistics of other calls.
@@ -108,9 +148,18 @@ impl CallStats {
 
     /// Counts a call that left a record. `has_row` is true if the call is passed on to be written as a row.
     #[inline]
-    pub(crate) fn count(&mut self, outcome: Outcome, ns: u64, has_row: bool) {
-        self.total_ns = self.total_ns.saturating_add(ns);
+    pub(crate) fn count(&mut self, ended: &EndedCall, has_row: bool) {
+        let EndedCall { outcome, ns, self_ns, busy_ns, is_nested, is_root, at_ns: _ } = *ended;
+        let sum = match outcome {
+            Outcome::Cancelled => &mut self.cancelled_ns,
+            _ if is_nested => &mut self.nested_ns,
+            _ => &mut self.total_ns,
+        };
+        *sum = sum.saturating_add(ns);
+        self.self_ns = self.self_ns.saturating_add(self_ns);
+        self.busy_ns = self.busy_ns.saturating_add(if is_nested { 0 } else { busy_ns });
         self.max_ns = self.max_ns.max(ns);
+        self.roots += u64::from(is_root);
         self.calls += 1;
         match outcome {
             Outcome::Ok => {}
@@ -141,8 +190,28 @@ impl CallStats {
 }
 
 #[cfg(test)]
+impl EndedCall {
+    /// A root call without callees.
+    pub(crate) fn of_root(outcome: Outcome, ns: u64, at_ns: i64) -> Self {
+        Self { outcome, ns, self_ns: ns, busy_ns: ns, is_nested: false, is_root: true, at_ns }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_duration_is_summed_once_by_how_the_call_ended_and_where_it_ran() {
+        let root = EndedCall { self_ns: 10, busy_ns: 80, ..EndedCall::of_root(Outcome::Ok, 100, 1) };
+        let nested = EndedCall { is_nested: true, is_root: false, ..root };
+        let cancelled = EndedCall { outcome: Outcome::Cancelled, ..nested };
+        let mut stats = CallStats::default();
+        [root, nested, nested, cancelled].iter().for_each(|ended| stats.count(ended, true));
+        let CallStats { total_ns, nested_ns, cancelled_ns, self_ns, busy_ns, max_ns, roots, .. } = stats;
+        assert_eq!([total_ns, nested_ns, cancelled_ns, self_ns, busy_ns], [100, 200, 100, 40, 80]);
+        assert_eq!((max_ns, roots), (100, 1));
+    }
 
     fn numbered() -> CallStats {
         CallStats::from_words(std::array::from_fn(|word| 10 + word as u64))
@@ -167,6 +236,6 @@ mod tests {
     fn sums_of_any_numbers_stay_within_the_largest() {
         let mut sum = CallStats { calls: u64::MAX, is_estimated: true, ..CallStats::default() };
         sum.merge(&numbered());
-        assert_eq!((sum.calls, sum.errors, sum.max_ns, sum.is_estimated), (u64::MAX, 11, 18, true));
+        assert_eq!((sum.calls, sum.errors, sum.max_ns, sum.is_estimated), (u64::MAX, 11, 23, true));
     }
 }

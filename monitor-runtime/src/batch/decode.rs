@@ -1,9 +1,10 @@
 //! Decodes a drained record into the row of a call: ticks become times, tokens become JSON.
 //!
 //! Takes a record, the clock and the names of its function's arguments and fields; gives times, texts and the row. A
-//! call's busy time never exceeds its duration. It does not decide whether a call gets a row.
+//! call's busy time never exceeds its duration, nor its self time its busy time. It does not decide whether a call gets a row.
 
 use crate::batch::CallRow;
+use crate::batch::call_stats::EndedCall;
 use crate::capture::{to_json, to_json_value, to_text};
 use crate::platform::clock::Clock;
 use crate::record::{Header, Outcome, unpack};
@@ -26,6 +27,8 @@ pub(crate) struct Times {
     pub(crate) start_ns: i64,
     pub(crate) duration_ns: u64,
     pub(crate) busy_ns: u64,
+    /// The time that the call spent outside of the monitored calls that it made.
+    pub(crate) self_ns: u64,
     pub(crate) end_ns: i64,
 }
 
@@ -35,8 +38,18 @@ pub(crate) fn to_times(header: &Header, clock: &Clock) -> Times {
     let start_ns = clock.unix_ns(header.start);
     let duration_ns = clock.duration_ns(header.duration);
     let busy_ns = if header.is_async { clock.duration_ns(header.busy) } else { duration_ns };
+    let busy_ns = busy_ns.min(duration_ns);
+    let self_ns = clock.duration_ns(header.self_ticks).min(busy_ns);
     let end_ns = start_ns.saturating_add(i64::try_from(duration_ns).unwrap_or(i64::MAX));
-    Times { start_ns, duration_ns, busy_ns: busy_ns.min(duration_ns), end_ns }
+    Times { start_ns, duration_ns, busy_ns, self_ns, end_ns }
+}
+
+/// Returns the call as statistics count it.
+#[inline]
+pub(crate) fn to_ended(header: &Header, times: &Times) -> EndedCall {
+    let Times { duration_ns: ns, self_ns, busy_ns, end_ns: at_ns, .. } = *times;
+    let (is_nested, is_root) = (header.is_nested, header.parent == 0);
+    EndedCall { outcome: header.outcome, ns, self_ns, busy_ns, is_nested, is_root, at_ns }
 }
 
 /// The captured values of a call: `args`, `fields` and `result` as JSON, `error` as plain text.

@@ -74,11 +74,11 @@ impl FunctionStats {
     /// Counts a call that left a record. `has_row` is true if the call is passed on to be written as a row.
     #[inline]
     pub(crate) fn count(&mut self, ended: EndedCall, has_row: bool) {
-        self.sum.count(ended.outcome, ended.ns, has_row);
+        self.sum.count(&ended, has_row);
         self.sum_changed = true;
         let period = self.window_at(ended.at_ns);
         period.histogram.add(ended.ns, 1);
-        period.stats.count(ended.outcome, ended.ns, has_row);
+        period.stats.count(&ended, has_row);
     }
 
     /// Adds statistics that were summed elsewhere, and the histogram of their durations, to the window at `at_ns`.
@@ -275,7 +275,7 @@ mod tests {
         for second in 0..200_i64 {
             let at_ns = second * 1_000_000_000;
             let outcome = if second % 10 == 0 { Outcome::Error } else { Outcome::Ok };
-            stats.count(EndedCall { outcome, ns: 100, at_ns }, true);
+            stats.count(EndedCall::of_root(outcome, 100, at_ns), true);
             let (mut windows, mut slices) = (Vec::new(), Vec::new());
             stats.take_rows(1, at_ns, &mut windows, &mut slices);
             assert!(!stats.is_changed());
@@ -339,7 +339,7 @@ mod tests {
             let mut expected = (BTreeMap::new(), BTreeMap::new());
             for &(ended, drained) in case {
                 let at_ns = ended * 1_000_000_000;
-                stats.count(EndedCall { outcome: Outcome::Ok, ns: 5, at_ns }, true);
+                stats.count(EndedCall::of_root(Outcome::Ok, 5, at_ns), true);
                 *expected.0.entry(window_start(at_ns)).or_insert(0_u64) += 1;
                 *expected.1.entry(slice_start(at_ns)).or_insert(0_u64) += 1;
                 stored.take(&mut stats, drained * 1_000_000_000);
@@ -359,7 +359,7 @@ mod tests {
         let (mut stats, mut stored) = (FunctionStats::default(), Stored::default());
         for second in [5, 9000] {
             let at_ns = second * 1_000_000_000;
-            stats.count(EndedCall { outcome: Outcome::Ok, ns: 5, at_ns }, true);
+            stats.count(EndedCall::of_root(Outcome::Ok, 5, at_ns), true);
             stored.take(&mut stats, at_ns);
         }
         stats.lose_row(5_000_000_000);
@@ -374,11 +374,7 @@ mod tests {
         let count = |stats: &mut FunctionStats, number: u64, second: i64| {
             for call in 0..number {
                 // Durations from 1 to 1000 µs, evenly distributed.
-                let ended = EndedCall {
-                    outcome: Outcome::Ok,
-                    ns: (1 + call % 1000) * 1000,
-                    at_ns: second * 1_000_000_000,
-                };
+                let ended = EndedCall::of_root(Outcome::Ok, (1 + call % 1000) * 1000, second * 1_000_000_000);
                 stats.count(ended, true);
             }
         };
@@ -403,7 +399,7 @@ mod tests {
         let left_out = |calls| CallStats { calls, sampled_out: calls, ..CallStats::default() };
         stats.add(1, left_out(1), Histogram::default());
         stats.add(WINDOW_NS + 1, left_out(1), Histogram::default());
-        stats.count(EndedCall { outcome: Outcome::Ok, ns: 5, at_ns: WINDOW_NS + 2 }, true);
+        stats.count(EndedCall::of_root(Outcome::Ok, 5, WINDOW_NS + 2), true);
         stats.uncount(2);
         let (mut windows, mut slices) = (Vec::new(), Vec::new());
         stats.take_rows(1, WINDOW_NS + 3, &mut windows, &mut slices);
@@ -416,7 +412,7 @@ mod tests {
     #[test]
     fn a_lost_row_moves_from_recorded_to_dropped() {
         let mut stats = FunctionStats::default();
-        stats.count(EndedCall { outcome: Outcome::Ok, ns: 5, at_ns: 1 }, true);
+        stats.count(EndedCall::of_root(Outcome::Ok, 5, 1), true);
         stats.lose_row(1);
         let (mut windows, mut slices) = (Vec::new(), Vec::new());
         stats.take_rows(1, 1, &mut windows, &mut slices);

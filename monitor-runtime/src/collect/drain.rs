@@ -17,7 +17,6 @@ use super::parts::Parts;
 use super::shared::Shared;
 use super::subscribe;
 use super::tallies::TallyReader;
-use crate::batch::call_stats::EndedCall;
 use crate::batch::decode::PendingCall;
 use crate::batch::decode::{self, Times};
 use crate::platform::clock::{Clock, monotonic};
@@ -276,9 +275,8 @@ fn count(
     let Parts { functions, ladder, report, .. } = parts;
     functions.discover_missing(header.site);
     let decided = ladder.decide(functions.get(header.site)?, header, times, has_values, tail);
-    let ended = EndedCall { outcome: header.outcome, ns: times.duration_ns, at_ns: times.end_ns };
     let has_row = decided.is_some();
-    functions.stats_mut(header.site)?.count(ended, has_row);
+    functions.stats_mut(header.site)?.count(decode::to_ended(&header, times), has_row);
     let health = &mut report.health;
     *if has_row { &mut health.recorded } else { &mut health.sampled_out } += 1;
     decided

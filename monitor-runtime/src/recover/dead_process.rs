@@ -9,7 +9,6 @@ use rusqlite::Connection;
 
 use super::files::Claim;
 use super::records::{Place, Records};
-use crate::batch::call_stats::EndedCall;
 use crate::batch::decode;
 use crate::batch::decode::PendingCall;
 use crate::batch::function_stats::FunctionStats;
@@ -133,7 +132,7 @@ impl DeadProcess {
                 header.kept == Kept::Slow && times.duration_ns < site.slow_ns && site.slow_ns != u64::MAX;
             let has_row = !place.is_settled && !is_unsampled;
             if place.needs_count {
-                let ended = EndedCall { outcome: header.outcome, ns: times.duration_ns, at_ns: times.end_ns };
+                let ended = decode::to_ended(&header, &times);
                 figures.entry(header.site).or_default().count(ended, has_row);
             }
             if place.needs_row && has_row {
@@ -158,7 +157,7 @@ impl DeadProcess {
             let added = entry.counted.saturating_difference(&written);
             if added.calls > 0 || added.dropped > 0 {
                 let mut histogram = Histogram::default();
-                histogram.add(added.total_ns / added.calls.max(1), added.calls);
+                histogram.add(added.duration_ns() / added.calls.max(1), added.calls);
                 figures.entry(entry.site).or_default().add(self.died_ns, added, histogram);
             }
         }

@@ -177,11 +177,11 @@ pub(crate) mod ledger {
     /// Two pairs of snapshot and figures.
     pub(crate) const COUNTED: usize = 0;
     /// Two pairs of batch and figures.
-    pub(crate) const WRITTEN: usize = 20;
+    pub(crate) const WRITTEN: usize = 30;
     /// Words of a number and its figures.
-    pub(crate) const SLOT: usize = 10;
-    pub(crate) const FIGURES: usize = 9;
-    pub(crate) const WORDS: usize = 40;
+    pub(crate) const SLOT: usize = 15;
+    pub(crate) const FIGURES: usize = 14;
+    pub(crate) const WORDS: usize = 60;
     /// Sites in a block.
     pub(crate) const SITES: usize = 32;
 }

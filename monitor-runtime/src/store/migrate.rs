@@ -11,10 +11,11 @@ use rusqlite::Connection;
 type Step = (i32, &'static [&'static str]);
 
 /// All steps, oldest first. Version 1 is the first schema.
-const STEPS: &[Step] = &[(1, &[HISTOGRAMS_OF_WINDOWS]), (2, &[])];
+const STEPS: &[Step] = &[(1, &[HISTOGRAMS_OF_WINDOWS]), (2, &[SELF_TIMES])];
 
 /// Tables and indexes that had another text in older versions: the last version with that text, name, text.
-const BEFORE: &[(i32, &str, &str)] = &[(1, "latency_window", WINDOWS_1)];
+const BEFORE: &[(i32, &str, &str)] =
+    &[(1, "latency_window", WINDOWS_1), (2, "latency_window", WINDOWS_2), (2, "slice", SLICES_2)];
 
 /// The table of windows in version 1.
 const WINDOWS_1: &str = "CREATE TABLE latency_window (
@@ -70,6 +71,104 @@ SELECT window, function_id, 0, 1, CAST(total(calls) AS INTEGER), CAST(total(erro
   CAST(total(p99_ns * 1e0 * calls) / max(total(calls), 1) AS INTEGER), max(estimated), x''
 FROM latency_window_1 GROUP BY window, function_id HAVING count(*) > 1;
 DROP TABLE latency_window_1;";
+
+/// The table of windows in version 2.
+const WINDOWS_2: &str = "CREATE TABLE latency_window (
+  window INTEGER NOT NULL,
+  function_id INTEGER NOT NULL,
+  process_id INTEGER NOT NULL,
+  shown INTEGER NOT NULL,
+  calls INTEGER NOT NULL,
+  errors INTEGER NOT NULL,
+  panics INTEGER NOT NULL,
+  cancelled INTEGER NOT NULL,
+  total_ns INTEGER NOT NULL,
+  max_ns INTEGER NOT NULL,
+  p50_ns INTEGER NOT NULL,
+  p95_ns INTEGER NOT NULL,
+  p99_ns INTEGER NOT NULL,
+  estimated INTEGER NOT NULL,
+  histogram BLOB NOT NULL,
+  PRIMARY KEY (window, function_id, process_id)
+) STRICT, WITHOUT ROWID";
+
+/// The table of slices in version 2.
+const SLICES_2: &str = "CREATE TABLE slice (
+  slice INTEGER NOT NULL,
+  function_id INTEGER NOT NULL,
+  process_id INTEGER NOT NULL,
+  calls INTEGER NOT NULL,
+  errors INTEGER NOT NULL,
+  panics INTEGER NOT NULL,
+  cancelled INTEGER NOT NULL,
+  recorded INTEGER NOT NULL,
+  sampled_out INTEGER NOT NULL,
+  dropped INTEGER NOT NULL,
+  total_ns INTEGER NOT NULL,
+  max_ns INTEGER NOT NULL,
+  estimated INTEGER NOT NULL,
+  PRIMARY KEY (slice, function_id, process_id)
+) STRICT, WITHOUT ROWID";
+
+/// Adds sums of self time, of busy time, of nested and of cancelled calls to windows and slices, and the number of roots.
+/// Nobody knows them of stored calls, so they are 0 there.
+const SELF_TIMES: &str = "
+ALTER TABLE latency_window RENAME TO latency_window_2;
+CREATE TABLE latency_window (
+  window INTEGER NOT NULL,
+  function_id INTEGER NOT NULL,
+  process_id INTEGER NOT NULL,
+  shown INTEGER NOT NULL,
+  calls INTEGER NOT NULL,
+  errors INTEGER NOT NULL,
+  panics INTEGER NOT NULL,
+  cancelled INTEGER NOT NULL,
+  roots INTEGER NOT NULL,
+  total_ns INTEGER NOT NULL,
+  self_ns INTEGER NOT NULL,
+  busy_ns INTEGER NOT NULL,
+  nested_ns INTEGER NOT NULL,
+  cancelled_ns INTEGER NOT NULL,
+  max_ns INTEGER NOT NULL,
+  p50_ns INTEGER NOT NULL,
+  p95_ns INTEGER NOT NULL,
+  p99_ns INTEGER NOT NULL,
+  estimated INTEGER NOT NULL,
+  histogram BLOB NOT NULL,
+  PRIMARY KEY (window, function_id, process_id)
+) STRICT, WITHOUT ROWID;
+INSERT INTO latency_window
+SELECT window, function_id, process_id, shown, calls, errors, panics, cancelled, 0, total_ns, 0, 0, 0, 0, max_ns,
+  p50_ns, p95_ns, p99_ns, estimated, histogram
+FROM latency_window_2;
+DROP TABLE latency_window_2;
+ALTER TABLE slice RENAME TO slice_2;
+CREATE TABLE slice (
+  slice INTEGER NOT NULL,
+  function_id INTEGER NOT NULL,
+  process_id INTEGER NOT NULL,
+  calls INTEGER NOT NULL,
+  errors INTEGER NOT NULL,
+  panics INTEGER NOT NULL,
+  cancelled INTEGER NOT NULL,
+  recorded INTEGER NOT NULL,
+  sampled_out INTEGER NOT NULL,
+  dropped INTEGER NOT NULL,
+  roots INTEGER NOT NULL,
+  total_ns INTEGER NOT NULL,
+  self_ns INTEGER NOT NULL,
+  busy_ns INTEGER NOT NULL,
+  nested_ns INTEGER NOT NULL,
+  cancelled_ns INTEGER NOT NULL,
+  max_ns INTEGER NOT NULL,
+  estimated INTEGER NOT NULL,
+  PRIMARY KEY (slice, function_id, process_id)
+) STRICT, WITHOUT ROWID;
+INSERT INTO slice
+SELECT slice, function_id, process_id, calls, errors, panics, cancelled, recorded, sampled_out, dropped, 0, total_ns,
+  0, 0, 0, 0, max_ns, estimated
+FROM slice_2;
+DROP TABLE slice_2;";
 
 /// Returns true if steps lead from a version to this one.
 pub(crate) fn is_possible_from(version: i32) -> bool {
@@ -155,7 +254,8 @@ mod tests {
         schema::create(&new).unwrap();
         schema::create(&old).unwrap();
         old.execute_batch(&format!(
-            "DROP VIEW latency; DROP TABLE latency_window; {WINDOWS_1}; PRAGMA user_version = 1;
+            "DROP VIEW latency; DROP VIEW functions; DROP TABLE latency_window; DROP TABLE slice; {WINDOWS_1}; {SLICES_2};
+             PRAGMA user_version = 1;
              INSERT INTO function VALUES (1, 'f', 'a.rs', 1, NULL, 1.0);
              INSERT INTO latency_window VALUES (7, 1, 1, 10, 1, 0, 0, 5000, 900, 100, 200, 300, 0),
                (8, 1, 1, 10, 1, 0, 0, 5000, 900, 100, 200, 300, 0),
@@ -170,6 +270,24 @@ mod tests {
         let rows: Vec<(i64, i64, i64, i64)> =
             select.query_map([], |row| row.try_into()).unwrap().map(Result::unwrap).collect();
         assert_eq!(rows, [(10, 1, 100, 900), (40, 3, 400, 900)]);
+    }
+
+    #[test]
+    fn a_store_of_version_2_becomes_one_as_it_is_made_now_and_keeps_its_sums() {
+        let new = Connection::open_in_memory().unwrap();
+        schema::create(&new).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("2.db");
+        std::fs::copy(concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/data/versions/2.db"), &path).unwrap();
+        let old = Connection::open(path).unwrap();
+        let sums = "SELECT sum(calls), CAST(sum(total_ms) AS INTEGER), sum(errors) + sum(cancelled) FROM functions";
+        let read = |connection: &Connection| -> (i64, i64, i64) {
+            connection.query_row(sums, [], |row| row.try_into()).unwrap()
+        };
+        let before = read(&old);
+        run(&old, 2).unwrap();
+        assert_eq!(texts(&old), texts(&new));
+        assert_eq!((read(&old), before.0), (before, 761));
     }
 
     #[test]

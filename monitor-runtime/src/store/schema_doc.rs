@@ -99,15 +99,27 @@ const FUNCTIONS: Columns = &[
     ("error_pct", "Failed calls (error, panic, cancelled) in percent of all."),
     ("recorded", "Number of calls that were passed on to be written as a row."),
     ("dropped", "Number of calls that should have had a row and lost it for want of room."),
-    ("total_ms", "Sum of durations in milliseconds, exact unless `estimated`."),
-    ("mean_ms", "Mean duration in milliseconds, exact unless `estimated`."),
+    ("total_ms", TOTAL),
+    ("mean_ms", "Mean duration of all calls in milliseconds, exact unless `estimated`."),
     ("p50_ms", "Median duration in milliseconds, at most 4.5 % off (from the histogram of all timed calls)."),
     ("p95_ms", "95th percentile in milliseconds, at most 4.5 % off."),
     ("p99_ms", "99th percentile in milliseconds, at most 4.5 % off."),
     ("max_ms", "Longest duration in milliseconds, exact unless `estimated`."),
     ("sample_rate", "Sampling rate last in force, 0 to 1."),
     ("estimated", ESTIMATED),
+    ("self_ms", SELF),
+    ("busy_ms", BUSY),
+    ("cancelled_ms", CANCELLED),
+    ("roots", "Number of calls with a row that no monitored call made: 0 for a function that only monitored functions call."),
 ];
+
+const TOTAL: &str = "Sum of durations in milliseconds, exact unless `estimated`. Of recursive calls only the outermost counts, and cancelled calls have `cancelled_ms`.";
+
+const SELF: &str = "Sum of the time in milliseconds that calls spent outside of the monitored calls that they made, exact unless `estimated`. Of an async call only its polls count. A callee that is only counted is part of its caller's time.";
+
+const BUSY: &str = "Sum of the time in milliseconds in which calls ran: of an async call its polls, of any other its duration. Of recursive calls only the outermost counts.";
+
+const CANCELLED: &str = "Sum of the durations of cancelled calls in milliseconds.";
 
 const ESTIMATED: &str = "1 if some calls were only counted, so that the durations are estimated from the calls that were timed, else 0. Numbers of calls and failures are exact either way.";
 
@@ -117,7 +129,7 @@ const LATENCY: Columns = &[
     ("start_s", "Start of the window, seconds since the Unix epoch, as a floating-point number."),
     ("calls", "Number of calls that ended in the window, exact."),
     ("errors", "Number of these calls that failed (error, panic, cancelled), exact."),
-    ("total_ms", "Sum of durations in milliseconds, exact unless `estimated`."),
+    ("total_ms", TOTAL),
     (
         "p50_ms",
         "Median duration in milliseconds, at most 4.5 % off (from the merged histograms of all processes).",
@@ -126,6 +138,9 @@ const LATENCY: Columns = &[
     ("p99_ms", "99th percentile in milliseconds, at most 4.5 % off."),
     ("max_ms", "Longest duration in milliseconds, exact unless `estimated`."),
     ("estimated", ESTIMATED),
+    ("self_ms", SELF),
+    ("busy_ms", BUSY),
+    ("cancelled_ms", CANCELLED),
 ];
 
 const PROCESSES: Columns = &[

@@ -9,7 +9,7 @@ use rusqlite::Connection;
 use super::id_cache::IdCache;
 use super::rows::signed;
 use super::schema::SLICE_NS;
-use crate::batch::{SliceRow, Update};
+use crate::batch::{CallStats, SliceRow, Update};
 
 /// Returns the clause of an insert that says what becomes of a slice that is stored already. `sums` are the columns
 /// that are added up.
@@ -56,10 +56,23 @@ fn write_with<'a>(
     rows: impl Iterator<Item = &'a SliceRow>,
     update: Update,
 ) -> rusqlite::Result<()> {
-    let sums = ["calls", "errors", "panics", "cancelled", "sampled_out", "dropped", "total_ns"];
+    let sums = [
+        "calls",
+        "errors",
+        "panics",
+        "cancelled",
+        "sampled_out",
+        "dropped",
+        "roots",
+        "total_ns",
+        "self_ns",
+        "busy_ns",
+        "nested_ns",
+        "cancelled_ns",
+    ];
     // The columns after the three ids are those of `CallStats::to_words`, in the same order.
     let mut replace = transaction.prepare(&format!(
-        "{} INTO slice VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13){}",
+        "{} INTO slice VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18){}",
         insert_or(update),
         on_conflict(update, &sums)
     ))?;
@@ -73,10 +86,10 @@ fn write_with<'a>(
     for row in rows {
         let Some(function_id) = ids.function_id(row.function) else { continue };
         let slice = row.start_ns.div_euclid(SLICE_NS);
-        let mut cells = [0; 13];
+        let mut cells = [0; 3 + CallStats::WORDS + 1];
         cells[..3].copy_from_slice(&[slice, function_id, process_id]);
-        cells[3..12].copy_from_slice(&row.stats.to_words().map(signed));
-        cells[12] = i64::from(row.stats.is_estimated);
+        cells[3..3 + CallStats::WORDS].copy_from_slice(&row.stats.to_words().map(signed));
+        cells[3 + CallStats::WORDS] = i64::from(row.stats.is_estimated);
         replace.execute(cells)?;
         for (index, count) in &row.buckets {
             bucket.execute([slice, function_id, i64::from(*index), process_id, signed(*count)])?;

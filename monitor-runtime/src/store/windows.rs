@@ -52,12 +52,17 @@ impl WindowStats {
             errors: number(2)?,
             panics: number(3)?,
             cancelled: number(4)?,
-            total_ns: number(5)?,
-            max_ns: number(6)?,
-            is_estimated: number(7)? != 0,
+            roots: number(5)?,
+            total_ns: number(6)?,
+            self_ns: number(7)?,
+            busy_ns: number(8)?,
+            nested_ns: number(9)?,
+            cancelled_ns: number(10)?,
+            max_ns: number(11)?,
+            is_estimated: number(12)? != 0,
             ..CallStats::default()
         };
-        Ok(Self { stats, histogram: Histogram::from_bytes(row.get_ref(8)?.as_blob().unwrap_or_default()) })
+        Ok(Self { stats, histogram: Histogram::from_bytes(row.get_ref(13)?.as_blob().unwrap_or_default()) })
     }
 
     fn merge(&mut self, other: &Self) {
@@ -80,12 +85,13 @@ impl<'a> Table<'a> {
     fn new(transaction: &'a Connection) -> rusqlite::Result<Self> {
         Ok(Self {
             rows_of_processes: transaction.prepare(
-                "SELECT process_id, calls, errors, panics, cancelled, total_ns, max_ns, estimated, histogram
+                "SELECT process_id, calls, errors, panics, cancelled, roots, total_ns, self_ns, busy_ns, nested_ns,
+                   cancelled_ns, max_ns, estimated, histogram
                  FROM latency_window WHERE window = ?1 AND function_id = ?2 AND process_id <> 0",
             )?,
             replace: transaction.prepare(
                 "INSERT OR REPLACE INTO latency_window
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20)",
             )?,
             hide: transaction.prepare(
                 "UPDATE latency_window SET shown = 0
@@ -129,7 +135,7 @@ impl<'a> Table<'a> {
         is_shown: bool,
     ) -> rusqlite::Result<()> {
         let WindowStats { stats, histogram } = stats;
-        let CallStats { calls, errors, panics, cancelled, total_ns, max_ns, .. } = *stats;
+        let CallStats { calls, errors, panics, cancelled, roots, max_ns, .. } = *stats;
         let percentile = |share| signed(histogram.percentile(share, max_ns));
         self.replace.execute(rusqlite::params![
             window,
@@ -140,7 +146,12 @@ impl<'a> Table<'a> {
             signed(errors),
             signed(panics),
             signed(cancelled),
-            signed(total_ns),
+            signed(roots),
+            signed(stats.total_ns),
+            signed(stats.self_ns),
+            signed(stats.busy_ns),
+            signed(stats.nested_ns),
+            signed(stats.cancelled_ns),
             signed(max_ns),
             percentile(0.5),
             percentile(0.95),

@@ -7,7 +7,7 @@ mod windows;
 
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 
 use super::{open_store, print_heading, require_known};
 use crate::arguments::{Common, FormatName, TopKey, TopOptions};
@@ -19,7 +19,7 @@ use crate::units::format_quantity;
 use crate::{terminal, units};
 
 /// The columns of the view `functions`: name, title in the table (empty if the table leaves it out), unit.
-const COLUMNS: [(&str, &str, Unit); 19] = [
+const COLUMNS: [(&str, &str, Unit); 23] = [
     ("function", "FUNCTION", Unit::Name),
     ("file", "", Unit::Text),
     ("line", "", Unit::Number),
@@ -32,6 +32,7 @@ const COLUMNS: [(&str, &str, Unit); 19] = [
     ("recorded", "", Unit::Count),
     ("dropped", "", Unit::Count),
     ("total_ms", "TOTAL", Unit::Milliseconds),
+    ("self_ms", "SELF", Unit::Milliseconds),
     ("mean_ms", "MEAN", Unit::Milliseconds),
     ("p50_ms", "P50", Unit::Milliseconds),
     ("p95_ms", "P95", Unit::Milliseconds),
@@ -39,10 +40,17 @@ const COLUMNS: [(&str, &str, Unit); 19] = [
     ("max_ms", "MAX", Unit::Milliseconds),
     ("sample_rate", "", Unit::Number),
     ("estimated", "", Unit::Number),
+    ("busy_ms", "", Unit::Milliseconds),
+    ("cancelled_ms", "", Unit::Milliseconds),
+    ("roots", "", Unit::Count),
 ];
 
 /// Columns that are estimates if some calls of the function were counted but not timed.
-const DURATION_COLUMNS: [&str; 6] = ["total_ms", "mean_ms", "p50_ms", "p95_ms", "p99_ms", "max_ms"];
+const DURATION_COLUMNS: [&str; 9] =
+    ["total_ms", "self_ms", "mean_ms", "p50_ms", "p95_ms", "p99_ms", "max_ms", "busy_ms", "cancelled_ms"];
+
+/// The first schema version with self times and the number of roots. Columns that a store lacks are empty.
+const FIRST_VERSION_WITH_SELF_TIMES: i64 = 3;
 
 /// The pause between two frames of `--watch`.
 const REFRESH: Duration = Duration::from_secs(1);
@@ -175,6 +183,12 @@ fn build_report(
         None => read_view(store, pattern)?,
         Some(_) => windows::sum_functions(store, pattern, units::start_of_span(common.since))?,
     };
+    if options.roots || key == TopKey::SelfTime {
+        require_self_times(store)?;
+    }
+    if options.roots {
+        rows.retain(|row| find_cell(row, "roots").to_number().is_some_and(|roots| roots > 0.0));
+    }
     let weight = |row: &Vec<Cell>| match key {
         TopKey::Errors => count_failed(row).to_number(),
         key => find_cell(row, find_sort_column(key)).to_number(),
@@ -195,12 +209,27 @@ fn build_report(
 /// Reads the view `functions`.
 fn read_view(store: &Store, pattern: Option<&Pattern>) -> Result<Vec<Vec<Cell>>> {
     let names: Vec<_> = COLUMNS.iter().map(|(name, ..)| *name).collect();
+    let stored = store.read_column_names("SELECT * FROM functions")?;
+    let selected = names.iter().map(|name| if stored.iter().any(|stored| stored == name) { name } else { "NULL" });
     let sql = format!(
         "SELECT {} FROM functions WHERE ?1 IS NULL OR function GLOB ?1 OR function GLOB ?2",
-        names.join(", ")
+        selected.collect::<Vec<_>>().join(", ")
     );
     let columns = names.iter().map(|name| Column::data(name)).collect();
     Ok(store.read_report(columns, &sql, pattern::to_optional_globs(pattern))?.rows)
+}
+
+/// Fails on a store whose functions have no self times.
+fn require_self_times(store: &Store) -> Result<()> {
+    let version = store.read_integer("PRAGMA user_version", [])?.unwrap_or(0);
+    if version < FIRST_VERSION_WITH_SELF_TIMES {
+        bail!(
+            "{} has schema version {version}, which has neither self times nor entry points: run a program with a newer \
+             version of monitored on this store, or leave --sort self and --roots out",
+            store.path().display()
+        );
+    }
+    Ok(())
 }
 
 /// The position of the column `calls`; the table shows the failed calls beside it.
@@ -222,6 +251,7 @@ fn list_columns() -> Vec<Column> {
 fn find_sort_column(key: TopKey) -> &'static str {
     match key {
         TopKey::Total => "total_ms",
+        TopKey::SelfTime => "self_ms",
         TopKey::Calls => "calls",
         TopKey::Mean => "mean_ms",
         TopKey::P50 => "p50_ms",

@@ -11,6 +11,7 @@ use monitor_runtime::histogram::Histogram;
 use monitor_runtime::store::schema::WINDOW_NS;
 use rusqlite::types::Value;
 
+use super::FIRST_VERSION_WITH_SELF_TIMES;
 use crate::pattern::{self, Pattern};
 use crate::report::{Cell, Column};
 use crate::store::Store;
@@ -77,10 +78,16 @@ pub(super) fn sum_functions(
         "max_ns",
         "sample_rate",
         "estimated",
+        "self_ns",
+        "busy_ns",
+        "cancelled_ns",
+        "nested_ns",
+        "roots",
     ];
+    let newer = if version < FIRST_VERSION_WITH_SELF_TIMES { NO_SELF_TIMES } else { SELF_TIMES };
     let report = store.read_report(
         columns.into_iter().map(Column::data).collect(),
-        SUMS,
+        &format!("{SUMS}{newer}{FROM_WINDOWS}"),
         (first, last, whole, ending),
     )?;
     Ok(report.rows.into_iter().map(|row| build_row(&row, &histograms)).collect())
@@ -88,7 +95,15 @@ pub(super) fn sum_functions(
 
 const SUMS: &str = "
 SELECT f.id, f.name, f.file, f.line, f.group_name, SUM(w.calls), SUM(w.errors), SUM(w.panics), SUM(w.cancelled),
-  SUM(w.total_ns), MAX(w.max_ns), f.sample_rate, MAX(w.estimated)
+  SUM(w.total_ns), MAX(w.max_ns), f.sample_rate, MAX(w.estimated)";
+
+/// The sums that windows have since [`FIRST_VERSION_WITH_SELF_TIMES`].
+const SELF_TIMES: &str = ", SUM(w.self_ns), SUM(w.busy_ns), SUM(w.cancelled_ns), SUM(w.nested_ns), SUM(w.roots)";
+
+/// The same for older windows.
+const NO_SELF_TIMES: &str = ", NULL, NULL, NULL, 0, NULL";
+
+const FROM_WINDOWS: &str = "
 FROM latency_window w JOIN function f ON f.id = w.function_id
 WHERE w.window BETWEEN ?1 AND ?2 AND w.shown = 1 AND (?3 IS NULL OR f.name GLOB ?3 OR f.name GLOB ?4)
 GROUP BY f.id";
@@ -113,6 +128,11 @@ fn build_row(row: &[Cell], histograms: &HashMap<i64, Histogram>) -> Vec<Cell> {
     let histogram = histogram.filter(|histogram| histogram.total() > 0);
     let max_ns = row[10].to_integer().and_then(|max_ns| u64::try_from(max_ns).ok()).unwrap_or(0);
     let (number_of_calls, total_ms) = (number(5), number(9) / 1e6);
+    let duration_ms = total_ms + (number(15) + number(16)) / 1e6;
+    let milliseconds = |at: usize| match row[at].to_number() {
+        Some(ns) => (ns / 1e6).into(),
+        None => Value::Null.into(),
+    };
     let per_call = |sum: f64| if number_of_calls > 0.0 { sum / number_of_calls } else { 0.0 };
     let percentile = |share: f64| match histogram {
         Some(histogram) => to_milliseconds(histogram.percentile(share, max_ns)).into(),
@@ -121,9 +141,10 @@ fn build_row(row: &[Cell], histograms: &HashMap<i64, Histogram>) -> Vec<Cell> {
     let mut cells = row[1..9].to_vec();
     cells.push((per_call(number(6) + number(7) + number(8)) * 100.0).into());
     cells.extend([Value::Null, Value::Null].map(Cell::from));
-    cells.extend([Cell::from(total_ms), per_call(total_ms).into()]);
+    cells.extend([Cell::from(total_ms), milliseconds(13), per_call(duration_ms).into()]);
     cells.extend([percentile(0.5), percentile(0.95), percentile(0.99)]);
     cells.extend([(number(10) / 1e6).into(), row[11].clone(), row[12].clone()]);
+    cells.extend([milliseconds(14), milliseconds(15), row[17].clone()]);
     cells
 }
 

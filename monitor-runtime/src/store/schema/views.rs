@@ -61,7 +61,9 @@ const VIEW_FUNCTIONS: &str = "CREATE VIEW functions AS
 WITH figures AS (
   SELECT function_id, SUM(calls) AS calls, SUM(errors) AS errors, SUM(panics) AS panics,
     SUM(cancelled) AS cancelled, SUM(recorded) AS recorded, SUM(dropped) AS dropped,
-    SUM(total_ns) AS total_ns, MAX(max_ns) AS max_ns, MAX(estimated) AS estimated
+    SUM(roots) AS roots, SUM(total_ns) AS total_ns, SUM(self_ns) AS self_ns, SUM(busy_ns) AS busy_ns,
+    SUM(nested_ns) AS nested_ns, SUM(cancelled_ns) AS cancelled_ns, MAX(max_ns) AS max_ns,
+    MAX(estimated) AS estimated
   FROM slice
   GROUP BY function_id
 ), buckets AS (
@@ -95,13 +97,17 @@ SELECT
   CAST(s.recorded AS BIGINT) AS recorded,
   CAST(s.dropped AS BIGINT) AS dropped,
   s.total_ns / 1e6 AS total_ms,
-  CASE WHEN s.calls > 0 THEN s.total_ns / 1e6 / s.calls ELSE 0e0 END AS mean_ms,
+  CASE WHEN s.calls > 0 THEN (s.total_ns + s.nested_ns + s.cancelled_ns) / 1e6 / s.calls ELSE 0e0 END AS mean_ms,
   CASE WHEN q.p50_ns > s.max_ns THEN s.max_ns ELSE q.p50_ns END / 1e6 AS p50_ms,
   CASE WHEN q.p95_ns > s.max_ns THEN s.max_ns ELSE q.p95_ns END / 1e6 AS p95_ms,
   CASE WHEN q.p99_ns > s.max_ns THEN s.max_ns ELSE q.p99_ns END / 1e6 AS p99_ms,
   s.max_ns / 1e6 AS max_ms,
   f.sample_rate AS sample_rate,
-  s.estimated AS estimated
+  s.estimated AS estimated,
+  s.self_ns / 1e6 AS self_ms,
+  s.busy_ns / 1e6 AS busy_ms,
+  s.cancelled_ns / 1e6 AS cancelled_ms,
+  CAST(s.roots AS BIGINT) AS roots
 FROM figures s
 JOIN function f ON f.id = s.function_id
 LEFT JOIN percentiles q ON q.function_id = s.function_id";
@@ -120,7 +126,10 @@ SELECT
   w.p95_ns / 1e6 AS p95_ms,
   w.p99_ns / 1e6 AS p99_ms,
   w.max_ns / 1e6 AS max_ms,
-  w.estimated AS estimated
+  w.estimated AS estimated,
+  w.self_ns / 1e6 AS self_ms,
+  w.busy_ns / 1e6 AS busy_ms,
+  w.cancelled_ns / 1e6 AS cancelled_ms
 FROM latency_window w
 LEFT JOIN function f ON f.id = w.function_id
 WHERE w.shown = 1";
