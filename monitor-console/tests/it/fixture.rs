@@ -134,7 +134,8 @@ impl Fixture {
     /// makes no monitored calls.
     pub(crate) fn figures(&self, function: i64, figures: [i64; 6]) {
         let [calls, errors, panics, cancelled, total, max] = figures;
-        let slice = "INSERT INTO slice VALUES (?1, ?2, 1, ?3, ?4, ?5, ?6, ?3, 0, 0, ?3, ?7, ?7, ?7, 0, 0, ?8, 0)";
+        let slice =
+            "INSERT INTO slice VALUES (?1, ?2, 1, ?3, ?4, ?5, ?6, ?3, 0, 0, ?3, ?7, ?7, ?7, 0, 0, ?8, 0)";
         let at = self.now / schema::SLICE_NS;
         let row = params![at, function, calls, errors, panics, cancelled, total, max];
         self.db.execute(slice, row).unwrap();
@@ -144,8 +145,7 @@ impl Fixture {
 
     /// Writes the figures of a function in the window this long ago; all calls have the same duration.
     pub(crate) fn window(&self, function: i64, ago_ns: i64, calls: i64, total: i64) {
-        let insert =
-            "INSERT INTO latency_window VALUES (?1, ?2, 1, 1, ?3, 0, 0, 0, ?3, ?4, ?4, ?4, 0, 0, ?4, ?5, ?5, ?5, 0, ?6)";
+        let insert = "INSERT INTO latency_window VALUES (?1, ?2, 1, 1, ?3, 0, 0, 0, ?3, ?4, ?4, ?4, 0, 0, ?4, ?5, ?5, ?5, 0, ?6)";
         let window = (self.now - ago_ns) / schema::WINDOW_NS;
         let bucket = histogram::bucket(u64::try_from(total / calls).unwrap());
         let histogram = Histogram::from_buckets(&[(bucket, u64::try_from(calls).unwrap())]).to_bytes();

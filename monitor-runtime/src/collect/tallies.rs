@@ -110,8 +110,11 @@ impl TallyReader {
             sampled_out,
             dropped,
             total_ns: clock.duration_ns(total_ticks),
+            self_ns: clock.duration_ns(total_ticks),
+            busy_ns: clock.duration_ns(total_ticks),
             max_ns: clock.duration_ns(tally.take_max_ticks()),
             is_estimated: counted > 0,
+            ..CallStats::default()
         };
         let now_ns = clock.now_ns();
         if let Some(function) = functions.get(site) {

@@ -280,7 +280,8 @@ mod tests {
         let path = folder.path().join("2.db");
         std::fs::copy(concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/data/versions/2.db"), &path).unwrap();
         let old = Connection::open(path).unwrap();
-        let sums = "SELECT sum(calls), CAST(sum(total_ms) AS INTEGER), sum(errors) + sum(cancelled) FROM functions";
+        let sums =
+            "SELECT sum(calls), CAST(sum(total_ms) AS INTEGER), sum(errors) + sum(cancelled) FROM functions";
         let read = |connection: &Connection| -> (i64, i64, i64) {
             connection.query_row(sums, [], |row| row.try_into()).unwrap()
         };

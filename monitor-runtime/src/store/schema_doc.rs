@@ -110,7 +110,10 @@ const FUNCTIONS: Columns = &[
     ("self_ms", SELF),
     ("busy_ms", BUSY),
     ("cancelled_ms", CANCELLED),
-    ("roots", "Number of calls with a row that no monitored call made: 0 for a function that only monitored functions call."),
+    (
+        "roots",
+        "Number of calls with a row that no monitored call made: 0 for a function that only monitored functions call.",
+    ),
 ];
 
 const TOTAL: &str = "Sum of durations in milliseconds, exact unless `estimated`. Of recursive calls only the outermost counts, and cancelled calls have `cancelled_ms`.";

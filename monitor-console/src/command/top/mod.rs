@@ -210,7 +210,8 @@ fn build_report(
 fn read_view(store: &Store, pattern: Option<&Pattern>) -> Result<Vec<Vec<Cell>>> {
     let names: Vec<_> = COLUMNS.iter().map(|(name, ..)| *name).collect();
     let stored = store.read_column_names("SELECT * FROM functions")?;
-    let selected = names.iter().map(|name| if stored.iter().any(|stored| stored == name) { name } else { "NULL" });
+    let selected =
+        names.iter().map(|name| if stored.iter().any(|stored| stored == name) { name } else { "NULL" });
     let sql = format!(
         "SELECT {} FROM functions WHERE ?1 IS NULL OR function GLOB ?1 OR function GLOB ?2",
         selected.collect::<Vec<_>>().join(", ")

@@ -98,7 +98,8 @@ SELECT f.id, f.name, f.file, f.line, f.group_name, SUM(w.calls), SUM(w.errors), 
   SUM(w.total_ns), MAX(w.max_ns), f.sample_rate, MAX(w.estimated)";
 
 /// The sums that windows have since [`FIRST_VERSION_WITH_SELF_TIMES`].
-const SELF_TIMES: &str = ", SUM(w.self_ns), SUM(w.busy_ns), SUM(w.cancelled_ns), SUM(w.nested_ns), SUM(w.roots)";
+const SELF_TIMES: &str =
+    ", SUM(w.self_ns), SUM(w.busy_ns), SUM(w.cancelled_ns), SUM(w.nested_ns), SUM(w.roots)";
 
 /// The same for older windows.
 const NO_SELF_TIMES: &str = ", NULL, NULL, NULL, 0, NULL";

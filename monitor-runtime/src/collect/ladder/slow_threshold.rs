@@ -52,7 +52,7 @@ mod tests {
 
     fn takes(threshold: &mut SlowThreshold, duration_ns: u64, end_ns: i64) -> bool {
         let start_ns = end_ns - duration_ns.cast_signed();
-        threshold.takes(&Times { start_ns, end_ns, duration_ns, busy_ns: duration_ns })
+        threshold.takes(&Times { start_ns, end_ns, duration_ns, busy_ns: duration_ns, self_ns: duration_ns })
     }
 
     #[test]

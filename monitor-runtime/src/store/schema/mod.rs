@@ -120,11 +120,13 @@ mod tests {
             (
                 "functions",
                 "function, file, line, group_name, calls, errors, panics, cancelled, error_pct, recorded, dropped, \
-                 total_ms, mean_ms, p50_ms, p95_ms, p99_ms, max_ms, sample_rate, estimated",
+                 total_ms, mean_ms, p50_ms, p95_ms, p99_ms, max_ms, sample_rate, estimated, self_ms, busy_ms, \
+                 cancelled_ms, roots",
             ),
             (
                 "latency",
-                "function, start_ns, start_s, calls, errors, total_ms, p50_ms, p95_ms, p99_ms, max_ms, estimated",
+                "function, start_ns, start_s, calls, errors, total_ms, p50_ms, p95_ms, p99_ms, max_ms, \
+                 estimated, self_ms, busy_ms, cancelled_ms",
             ),
             (
                 "processes",
