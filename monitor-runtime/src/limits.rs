@@ -87,6 +87,9 @@ pub const RING_BYTES: usize = 256 * KIB;
 pub const BURST_BYTES: usize = 2048 * KIB;
 /// The size of the smallest ring, which a thread gets when memory runs short: 256 calls.
 pub const RING_BYTES_MIN: usize = 16 * KIB;
+/// The share of the memory for rings that scratch memory of threads may take, a quarter: a hundred threads. The values of
+/// further threads lie on the heap, where the arguments of their calls in flight do not survive the process.
+pub const SCRATCH_SHARE: usize = 4;
 /// The size of a thread's scratch memory for values of calls in flight: at the usual 100 bytes a call, 600
 /// nested calls.
 pub const ARENA_BYTES: usize = 64 * KIB;

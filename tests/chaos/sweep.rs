@@ -2,6 +2,7 @@
 //! scenario passes without being struck. After the fault has ended, every acknowledged batch is there once, any other
 //! batch arrives when it is sent again, and the file is sound.
 
+use monitor_runtime::batch::Ending;
 use std::fs::OpenOptions;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
@@ -123,7 +124,7 @@ fn put_old_version(world: &mut World) {
 
 fn filled(world: &mut World) {
     opened(world);
-    world.store.take().unwrap().close(T0).unwrap();
+    world.store.take().unwrap().close(T0, Ending::Exit).unwrap();
 }
 
 /// Fills a store of the least size, so that each batch has to take the place of others.
@@ -199,7 +200,7 @@ fn expire(world: &mut World) {
 
 fn close(world: &mut World) {
     if let Some(mut store) = world.store.take() {
-        let _ = store.close(T0);
+        let _ = store.close(T0, Ending::Exit);
     }
 }
 

@@ -246,6 +246,27 @@ pub struct ResourcesRow {
     pub open_files: u32,
 }
 
+/// The end of a process that told of it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Ending {
+    /// The program returned from `main`, or called `process::exit`.
+    #[default]
+    Exit,
+    /// The process died: it was killed, aborted or ended by its own panic.
+    Crash,
+}
+
+impl Ending {
+    /// Returns the name in the column `processes.ending`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Exit => "exit",
+            Self::Crash => "crash",
+        }
+    }
+}
+
 /// A call that is in flight, or was when its process died.
 #[derive(Debug, Clone, PartialEq)]
 pub struct InFlightRow {
@@ -253,7 +274,9 @@ pub struct InFlightRow {
     pub function: u32,
     /// Name of the thread whose stack the call is on; `None` for a suspended async call.
     pub thread: Option<String>,
-    /// Number of monitored calls around it on that stack.
+    /// Number of that thread within its process.
+    pub thread_id: Option<u32>,
+    /// Number of monitored calls in flight around it, on that stack or in that task.
     pub depth: u32,
     /// Start, ns since the Unix epoch.
     pub start_ns: i64,
@@ -261,6 +284,10 @@ pub struct InFlightRow {
     pub waiting_since_ns: Option<i64>,
     /// Span id of the call.
     pub span_id: u64,
+    /// Span id of the call around it; `None` for a root.
+    pub parent_id: Option<u64>,
+    /// Captured arguments, a JSON object; `None` if none were captured or none survived.
+    pub args: Option<String>,
 }
 
 /// The progress that the store has of a process.

@@ -16,6 +16,7 @@ use crate::platform::clock::{Ticks, ticks};
 use crate::platform::coarse_clock::coarse;
 use crate::record::{Header, Kept, Outcome};
 use crate::ring::frames;
+use crate::ring::suspended::Suspended;
 use crate::site::{CallSite, Fidelity};
 use crate::thread::local::{self, Lease};
 use crate::thread::pool;
@@ -50,6 +51,12 @@ struct Values {
     tokens: Box<[u8]>,
     args_bytes: u16,
     fields_bytes: u16,
+}
+
+impl Values {
+    fn arguments(&self) -> &[u8] {
+        self.tokens.get(..usize::from(self.args_bytes)).unwrap_or_default()
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -257,7 +264,7 @@ impl AsyncCall {
         let before = Context::from_state(thread);
         if state.is_counted() {
             thread.set_current(UNSAMPLED);
-            return Some(Polled { thread, lease, before, since: 0, is_timed: false });
+            return Some(Polled { thread, lease, before, since: 0, is_timed: false, shown_at: None });
         }
         Context { span: self.span, trace: self.trace, weight: self.weight }.enter(thread);
         let since = ticks();
@@ -265,7 +272,25 @@ impl AsyncCall {
             self.start = since;
         }
         frames::push(thread.page.words, self.site.id(), self.start, self.span);
-        Some(Polled { thread, lease, before, since, is_timed: true })
+        let mut polled = Polled { thread, lease, before, since, is_timed: true, shown_at: None };
+        if self.slot == 0 && self.values.is_some() {
+            polled.shown_at = self.show_arguments(thread);
+        }
+        Some(polled)
+    }
+
+    /// Copies the arguments to the scratch memory, where a reader of the ring file finds them during the first poll. From the
+    /// first wait on they lie in the call's slot. Returns the place to which the memory is rewound after the poll.
+    #[inline(never)]
+    fn show_arguments(&self, thread: &'static ThreadState) -> Option<usize> {
+        let arguments = self.values.as_ref()?.arguments();
+        let writer = scratch::open(thread)?;
+        let top = writer.len();
+        scratch::write_captured(writer, arguments);
+        let bytes = writer.len() - top;
+        frames::start_with_arguments(thread.page.words, self.start, writer.memory(), (top, bytes));
+        scratch::put_back(writer);
+        Some(top)
     }
 
     /// Ends the time of a poll. Returns the moment, or 0 if the poll is not timed.
@@ -285,7 +310,11 @@ impl AsyncCall {
         let now = if now == 0 { ticks() } else { now };
         let suspended = &thread.home.suspended;
         if self.slot == 0 {
-            self.slot = suspended.take(self.site.id(), self.start, self.span, now);
+            let arguments = self.values.as_ref().map(|values| values.arguments()).unwrap_or_default();
+            let parent = if self.parent == FIRST { NO_SPAN } else { self.parent };
+            let (site, start, span, since) = (self.site.id(), self.start, self.span, now);
+            let call = Suspended { site, start, span, parent, since, arguments };
+            self.slot = suspended.take(&thread.home.memory, call);
         } else {
             suspended.wait(self.slot, now);
         }
@@ -454,6 +483,9 @@ impl Drop for AsyncCall {
             State::Pass | State::Ended => {}
             State::Sampled | State::Unsampled | State::Counted => self.end(ticks(), Outcome::Cancelled, None),
             State::PolledSampled | State::PolledUnsampled | State::PolledCounted => {
+                if let Some(thread) = local::current() {
+                    thread.note_unwinding();
+                }
                 self.end(ticks(), Outcome::Panic, None);
             }
         }
@@ -473,6 +505,8 @@ pub(super) struct Polled {
     since: Ticks,
     /// True if the poll is timed and a frame shows it.
     is_timed: bool,
+    /// The place in the scratch memory from which on the call's arguments lie there for this poll.
+    shown_at: Option<usize>,
 }
 
 impl Polled {
@@ -488,6 +522,11 @@ impl Polled {
 impl Drop for Polled {
     #[inline]
     fn drop(&mut self) {
+        if let Some(top) = self.shown_at
+            && let Some(writer) = scratch::take_made()
+        {
+            scratch::close(self.thread, writer, top);
+        }
         if self.is_timed {
             self.before.enter(self.thread);
             frames::pop(self.thread.page.words);

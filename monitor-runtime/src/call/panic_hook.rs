@@ -9,9 +9,13 @@
 use std::cell::RefCell;
 use std::fmt::Write as _;
 use std::panic::PanicHookInfo;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use crate::platform::clock::{Ticks, ticks};
+use crate::platform::process::is_main_thread;
+use crate::ring::panics;
+use crate::thread::local;
 
 /// The last panic on a thread.
 #[derive(Debug)]
@@ -31,16 +35,21 @@ static INSTALLED: AtomicBool = AtomicBool::new(false);
 static ADDRESS: AtomicUsize = AtomicUsize::new(0);
 /// True once a call ended by a panic that the hook has not seen.
 static MISSED: AtomicBool = AtomicBool::new(false);
+static HEAD_WORDS: OnceLock<HeadWords> = OnceLock::new();
 static RENEWALS: AtomicU32 = AtomicU32::new(0);
 
 /// The number of times that the hook is put back. After these, a program that replaces it each time keeps its own.
 const RENEWALS_MAX: u32 = 16;
 
+/// Finds the words of the ring file for a panic of a thread without a state; `None` before the recorder runs.
+type HeadWords = fn() -> Option<&'static [AtomicU64]>;
+
 /// Chains the hook, once. A panicking thread must not set hooks; the next caller then does it.
-pub(crate) fn install_hook() {
+pub(crate) fn install_hook(head_words: HeadWords) {
     if std::thread::panicking() || INSTALLED.swap(true, Ordering::Relaxed) {
         return;
     }
+    let _ = HEAD_WORDS.set(head_words);
     chain(std::panic::take_hook());
 }
 
@@ -64,8 +73,11 @@ fn chain(previous: Hook) {
         if crate::capture::is_capturing() {
             return;
         }
-        remember(info);
+        let words = remember(info);
         previous(info);
+        if let Some(words) = words {
+            panics::note_hook_returned(words, can_unwind(info));
+        }
     });
     ADDRESS.store(address(&hook), Ordering::Relaxed);
     std::panic::set_hook(hook);
@@ -75,24 +87,52 @@ fn address(hook: &Hook) -> usize {
     std::ptr::from_ref(&**hook).cast::<()>().addr()
 }
 
-fn remember(info: &PanicHookInfo<'_>) {
-    let Some(thread) = crate::thread::local::current() else { return };
-    let _ = LAST.try_with(|last| {
-        let Ok(mut last) = last.try_borrow_mut() else { return };
+/// Remembers a panic for the calls that it unwinds, and writes it for the reader of the ring file, in case the process
+/// dies of it. Returns the words that it was written to.
+fn remember(info: &PanicHookInfo<'_>) -> Option<&'static [AtomicU64]> {
+    let remembered = LAST.try_with(|last| {
+        let mut last = last.try_borrow_mut().ok()?;
         last.at = ticks();
         let text = &mut last.text;
-        text.clear();
-        let payload = info.payload();
-        let message = payload.downcast_ref::<&str>().copied();
-        let message = message.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
-        text.push_str(message.unwrap_or("panicked with a value that is not text"));
+        // The message of an abort follows a panic on the same thread, and says less than that one's.
+        if FOLLOWING.iter().any(|following| message(info).starts_with(following)) && !text.is_empty() {
+            text.push_str("; then ");
+        } else {
+            text.clear();
+        }
+        text.push_str(message(info));
         if let Some(place) = info.location() {
             let _ = write!(text, ", {place}");
         }
-        // For the reader of the ring file, in case the process dies of this panic.
-        thread.home.metadata.panicked(crate::platform::clock::wall_ns(), text);
+        let is_main = is_main_thread();
+        if let Some(thread) = local::current() {
+            thread.note_panic(last.at, is_main, &last.text);
+            return Some(thread.panic_words());
+        }
+        let words = HEAD_WORDS.get()?()?;
+        panics::note(words, last.at, (0, 0), is_main, &last.text);
+        Some(words)
     });
+    remembered.ok().flatten()
 }
+
+fn message<'a>(info: &'a PanicHookInfo<'_>) -> &'a str {
+    let payload = info.payload();
+    let message = payload.downcast_ref::<&str>().copied();
+    let message = message.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+    message.unwrap_or("panicked with a value that is not text")
+}
+
+/// Returns false for a panic after whose hook the process aborts. The standard library does not tell hooks of that, except
+/// by these messages of its own.
+fn can_unwind(info: &PanicHookInfo<'_>) -> bool {
+    let is_abort = |start: &&str| message(info).starts_with(start);
+    cfg!(panic = "unwind") && !FOLLOWING.iter().chain(&["unsafe precondition(s) violated"]).any(is_abort)
+}
+
+/// The messages of aborts that a panic leads to: in a function that must not unwind, and in a destructor during unwinding.
+const FOLLOWING: [&str; 2] =
+    ["panic in a function that cannot unwind", "panic in a destructor during cleanup"];
 
 /// Returns the text of the panic that ends a call that began at `start` on this thread; empty if the hook has seen no panic
 /// since.

@@ -31,14 +31,13 @@ impl Entered {
     /// Keeps the arguments that were written, and starts the call's time.
     #[inline(never)]
     pub(super) fn keep_arguments<const IN_USER_CRATE: bool>(&mut self, writer: ScratchWriter) {
-        let written = writer.len() - self.values.start();
+        let first = self.values.start();
+        let written = writer.len() - first;
         self.values = self.values.with_args(written as u16);
+        let memory = writer.memory();
+        self.start = self.now();
+        frames::start_with_arguments(self.thread.page.words, self.start, memory, (first, written));
         scratch::put_back(writer);
-        if self.special.is_by_os_clock() {
-            return self.start_time();
-        }
-        self.start = counter();
-        frames::start(self.thread.page.words, self.start);
     }
 
     /// Returns the writer for values that come before the body, if this call captures them.
@@ -166,6 +165,7 @@ impl Slot {
 impl Entered {
     /// Ends the call as `panic`, with the panic's text as its last value.
     pub(super) fn end_by_panic(&mut self) {
+        self.thread.note_unwinding();
         if let Some((writer, end)) = self.open_last::<false>(Outcome::Panic) {
             write_panic(self.start, writer);
             self.end_with_values::<false>(end, Outcome::Panic, writer);

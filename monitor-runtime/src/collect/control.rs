@@ -13,6 +13,7 @@ use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 
 use super::breaker::{Breaker, State, Transition};
 use crate::platform::clock::monotonic;
+use crate::ring::panics::Exit;
 use crate::sync::lock;
 use crate::thread::pool::ThreadPool;
 
@@ -76,6 +77,8 @@ pub(crate) struct Control {
     /// Both ends of the queue of transitions.
     transitions: (Sender<Noted>, Receiver<Noted>),
     is_stopping: AtomicBool,
+    /// The exit of the process, until the collector has taken note of it.
+    exit: Mutex<Option<Exit>>,
     /// Set when the collector has ended: true if nothing was left unwritten.
     ended: OnceLock<bool>,
 }
@@ -118,6 +121,7 @@ impl Control {
             requests: sender,
             transitions: unbounded(),
             is_stopping: AtomicBool::new(false),
+            exit: Mutex::default(),
             ended: OnceLock::new(),
         };
         let requests = Requests {
@@ -182,6 +186,16 @@ impl Control {
         let is_answered = answered.recv_timeout(timeout).is_ok();
         drop(untaken);
         is_answered
+    }
+
+    /// Notes the exit of the process, before it stops the collector.
+    pub(crate) fn note_exit(&self, exit: Exit) {
+        *lock(&self.exit) = Some(exit);
+    }
+
+    /// Takes the exit of the process, if it has been noted since the last call.
+    pub(crate) fn take_exit(&self) -> Option<Exit> {
+        lock(&self.exit).take()
     }
 
     /// From here on no function is registered any more.

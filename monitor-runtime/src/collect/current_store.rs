@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::batch::Ending;
 use crate::store::{Store, StoreError};
 
 /// Opens the store, at the place and in the way that the settings name. The argument is the time, in nanoseconds since
@@ -51,9 +52,9 @@ impl CurrentStore {
 
     /// Ends the process's entry in the store and drops the store. Returns false while another process holds the lock,
     /// unless it is too late to wait for it.
-    pub(super) fn close(&mut self, now_ns: i64, is_late: bool) -> bool {
+    pub(super) fn close(&mut self, now_ns: i64, ending: Ending, is_late: bool) -> bool {
         if let Some(store) = &mut self.open
-            && matches!(store.close(now_ns), Err(StoreError::Busy(_)))
+            && matches!(store.close(now_ns, ending), Err(StoreError::Busy(_)))
             && !is_late
         {
             return false;

@@ -44,9 +44,12 @@ use std::time::Duration;
 
 use crossbeam_channel::Receiver;
 
+use crate::batch::Ending;
 use crate::config::{Settings, Watch};
 use crate::limits;
 use crate::platform::clock::{Clock, monotonic};
+use crate::recover::cause::{SeenPanic, Told, find_cause};
+use crate::ring::panics::{self, Exit, Panic};
 use crate::sync::lock;
 use crate::thread::overflow::Overflow;
 use crate::thread::pool::ThreadPool;
@@ -72,6 +75,7 @@ use writer::Writer;
 /// The cold side of one recorder.
 pub(crate) struct Collector {
     clock: Clock,
+    rings: &'static ThreadPool,
     /// The pause between two drains.
     drain_interval: Duration,
     shared: Arc<Shared>,
@@ -87,6 +91,8 @@ pub(crate) struct Collector {
     report: Report,
     events: Events,
     maintenance: Maintenance,
+    /// The end that the process's entry in the store will say.
+    ending: Ending,
     /// True if the last step wrote a batch and left more to write.
     is_writing_on: bool,
 }
@@ -111,6 +117,7 @@ impl Collector {
         let drain_interval = settings.drain_interval;
         Self {
             clock,
+            rings,
             drain_interval,
             functions: Functions::default(),
             threads: KnownThreads::default(),
@@ -124,6 +131,7 @@ impl Collector {
             report: Report::new(rings, Arc::clone(&shared), settings.max_memory_bytes, settings.max_overhead),
             events: Events::default(),
             maintenance: Maintenance::new(Arc::clone(&shared), watch, renew_panic_hook),
+            ending: Ending::default(),
             is_writing_on: false,
             shared,
         }
@@ -245,6 +253,27 @@ impl Collector {
         self.report.announce_shutdown(&self.clock, &mut self.events);
     }
 
+    /// Adds the event of the process's death if the process exits because its main thread has panicked.
+    pub(crate) fn announce_exit(&mut self, exit: Exit) {
+        let states = self.rings.all();
+        let of_threads = states.iter().filter_map(|state| panics::read_own(state.panic_words()));
+        let panics = of_threads.chain(panics::read_own(self.rings.home.metadata.panic_words()));
+        let panics: Vec<Panic> = panics.collect();
+        let seen = |panic| SeenPanic {
+            panic,
+            at_ns: self.clock.unix_ns(panic.at),
+            thread: self.threads.name(panic.thread).map_or("without monitored calls", |name| &**name),
+        };
+        let seen: Vec<SeenPanic<'_>> = panics.iter().map(seen).collect();
+        let now_ns = self.clock.now_ns();
+        let cause = find_cause(&seen, Some(exit), Told::Nothing, now_ns);
+        if cause.ending == Ending::Crash {
+            self.ending = Ending::Crash;
+            cause.panics.into_iter().for_each(|panic| self.events.add(panic.at_ns, "panic", panic.detail));
+            self.events.add(now_ns, "crash", cause.text);
+        }
+    }
+
     /// Returns true if nothing is left to be written, and the last report covers everything that was.
     pub(crate) fn is_settled(&self) -> bool {
         self.writer.is_idle()
@@ -257,7 +286,7 @@ impl Collector {
     /// Ends the process's entry in the store and drops the store. Returns false while another process holds the lock; the
     /// end waits for it unless `is_late`. The ring file is removed if nothing in it is needed any more.
     pub(crate) fn close(&mut self, settled: bool, is_late: bool) -> bool {
-        if !self.store.close(self.clock.now_ns(), is_late) {
+        if !self.store.close(self.clock.now_ns(), self.ending, is_late) {
             return false;
         }
         self.report.health.level = Level::Off;

@@ -28,6 +28,38 @@ pub fn is_gone(pid: u32, mark: Option<&str>, silent_ns: i64) -> bool {
     silent_ns > SILENT_MAX_NS
 }
 
+/// The end of a process, which the system keeps until the parent of the process has taken it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ProcessEnd {
+    Exited(i32),
+    Signal(i32),
+}
+
+/// Returns the end of a process whose parent has not taken it yet, else `None`. The system tells the parent's user alone.
+#[must_use]
+pub(crate) fn end_of(pid: u32, mark: &str) -> Option<ProcessEnd> {
+    let (place, began) = mark.rsplit_once('/')?;
+    if place != own_place()? {
+        return None;
+    }
+    let stat = stat(pid)?;
+    let mut fields = stat.rsplit_once(") ")?.1.split(' ');
+    let (is_zombie, start) = (fields.next()? == "Z", fields.nth(18)?);
+    // Field 52 is the status as `wait` would give it.
+    let status: i32 = fields.nth(29)?.trim().parse().ok()?;
+    if !is_zombie || start != began {
+        return None;
+    }
+    Some(match status & 0x7F {
+        0 => ProcessEnd::Exited(status >> 8 & 0xFF),
+        signal => ProcessEnd::Signal(signal),
+    })
+}
+
+fn stat(pid: u32) -> Option<String> {
+    std::fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("stat")).ok()
+}
+
 /// Returns whether the process with this mark belongs to this boot and pid namespace, so that `/proc` shows it.
 #[must_use]
 pub(crate) fn is_here(mark: &str) -> bool {
@@ -51,7 +83,7 @@ fn has_threads(pid: u32) -> bool {
 /// second field is the program's name in parentheses and may itself contain blanks and parentheses, so fields
 /// are counted from the last parenthesis.
 fn started(pid: u32) -> Option<String> {
-    let stat = std::fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("stat")).ok()?;
+    let stat = stat(pid)?;
     let mut fields = stat.rsplit_once(") ")?.1.split(' ');
     if matches!(fields.next()?, "Z" | "X") && !has_threads(pid) {
         return None;
@@ -74,6 +106,26 @@ mod tests {
         let marked = mark(child.id());
         child.wait().unwrap();
         assert!(is_gone(child.id(), marked.as_deref().or(Some(&own)), 0));
+    }
+
+    #[test]
+    fn the_end_of_a_process_is_told_until_its_parent_has_taken_it() {
+        for (script, end) in
+            [("read x; exit 7", ProcessEnd::Exited(7)), ("read x; kill -9 $$", ProcessEnd::Signal(9))]
+        {
+            let mut shell = std::process::Command::new("sh");
+            let mut child = shell.args(["-c", script]).stdin(std::process::Stdio::piped()).spawn().unwrap();
+            let marked = mark(child.id()).unwrap();
+            assert_eq!(end_of(child.id(), &marked), None);
+            drop(child.stdin.take());
+            while !is_gone(child.id(), Some(&marked), 0) {
+                std::thread::yield_now();
+            }
+            assert_eq!(end_of(child.id(), &marked), Some(end));
+            assert_eq!(end_of(child.id(), &format!("{marked}0")), None);
+            child.wait().unwrap();
+            assert_eq!(end_of(child.id(), &marked), None);
+        }
     }
 
     #[test]

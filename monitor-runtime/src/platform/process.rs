@@ -12,6 +12,56 @@ pub(crate) fn at_exit(handler: extern "C" fn()) -> bool {
     unsafe { libc::atexit(handler) == 0 }
 }
 
+/// Registers a handler for the normal exit of the process that is handed the exit status. Returns false where the C
+/// library has none, where the system refuses it, and where this code lies in a library: that may be unloaded, and the
+/// handler would still be called.
+#[cfg(all(target_os = "linux", target_env = "gnu", not(miri)))]
+pub(crate) fn at_exit_with_status(handler: extern "C" fn(libc::c_int, *mut libc::c_void)) -> bool {
+    unsafe extern "C" {
+        fn on_exit(
+            handler: extern "C" fn(libc::c_int, *mut libc::c_void),
+            argument: *mut libc::c_void,
+        ) -> libc::c_int;
+    }
+    // SAFETY: reads a value handed over by the kernel at start.
+    let headers_of_program = unsafe { libc::getauxval(libc::AT_PHDR) } as usize;
+    let is_program = base_of(handler as usize).is_some_and(|base| Some(base) == base_of(headers_of_program));
+    // SAFETY: the handler is a function that lives as long as the program, because it is part of it.
+    is_program && unsafe { on_exit(handler, std::ptr::null_mut()) } == 0
+}
+
+/// As above: there is none.
+#[cfg(not(all(target_os = "linux", target_env = "gnu", not(miri))))]
+pub(crate) fn at_exit_with_status(_: extern "C" fn(libc::c_int, *mut libc::c_void)) -> bool {
+    false
+}
+
+/// Returns the address at which the program or library is loaded that an address belongs to.
+#[cfg(all(target_os = "linux", target_env = "gnu", not(miri)))]
+fn base_of(address: usize) -> Option<usize> {
+    let mut found = std::mem::MaybeUninit::<libc::Dl_info>::zeroed();
+    // SAFETY: `found` is valid for writing, and the address is only compared.
+    if unsafe { libc::dladdr(std::ptr::without_provenance(address), found.as_mut_ptr()) } == 0 {
+        return None;
+    }
+    // SAFETY: the call has filled it, and zeros are a value of it as well.
+    Some(unsafe { found.assume_init() }.dli_fbase.addr())
+}
+
+/// Returns true on the thread that the process began with.
+pub(crate) fn is_main_thread() -> bool {
+    #[cfg(all(target_os = "linux", not(miri)))]
+    {
+        // SAFETY: always succeeds.
+        let (thread, process) = (unsafe { libc::gettid() }, unsafe { libc::getpid() });
+        thread == process
+    }
+    #[cfg(not(all(target_os = "linux", not(miri))))]
+    {
+        std::thread::current().name() == Some("main")
+    }
+}
+
 /// Registers handlers around each fork: before it, and after it in the parent and in the child. The handler in
 /// the child may touch atomics and thread-locals only. Returns false if the system refuses them.
 pub(crate) fn at_fork(before: extern "C" fn(), parent: extern "C" fn(), child: extern "C" fn()) -> bool {

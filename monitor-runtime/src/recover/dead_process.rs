@@ -7,16 +7,18 @@ use std::collections::HashMap;
 
 use rusqlite::Connection;
 
+use super::cause::{self, Cause, SeenPanic, Told};
 use super::files::Claim;
 use super::records::{Place, Records};
 use crate::batch::decode;
 use crate::batch::decode::PendingCall;
 use crate::batch::function_stats::FunctionStats;
-use crate::batch::{Batch, EventRow, FunctionRow, InFlightRow, RecoveryProgress, ThreadRow, Update};
+use crate::batch::{Batch, Ending, EventRow, FunctionRow, InFlightRow, RecoveryProgress, ThreadRow, Update};
 use crate::histogram::Histogram;
 use crate::limits;
 use crate::platform::clock::Clock;
 use crate::record::{Kept, Record};
+use crate::ring::panics::Panic;
 use crate::ring::reader::{Image, Site, latest};
 use crate::store::recovered_rows::{self, Death, RecoveredRange};
 
@@ -27,6 +29,7 @@ pub(super) struct DeadProcess {
     image: Image,
     clock: Clock,
     died_ns: i64,
+    cause: Cause,
     done: RecoveryProgress,
     records: Records,
     at: usize,
@@ -42,10 +45,13 @@ impl DeadProcess {
         done.batch = done.batch.max(image.acknowledged);
         let records = Records::missing(&image, &done);
         let clock = image.clock();
-        let mut process = Self {
+        let told = super::files::told_of_end(&image, claim.path());
+        let died_ns = find_death(&image, &records, &clock);
+        Ok(Self {
+            cause: find_cause(&image, &clock, told, died_ns),
             claim,
             clock,
-            died_ns: image.alive_ns,
+            died_ns,
             done,
             records,
             at: 0,
@@ -53,9 +59,7 @@ impl DeadProcess {
             scratch: Vec::new(),
             calls: 0,
             image,
-        };
-        process.died_ns = process.died_ns();
-        Ok(process)
+        })
     }
 
     /// Writes the next transaction. Returns the number of its calls, or none once everything is in the store.
@@ -85,7 +89,8 @@ impl DeadProcess {
             batch.events = self.events(now_ns, flights.len());
         }
         let spans = self.spans(self.at..end);
-        let death = Death { process: &self.image.process, mark: &self.image.mark, at_ns: self.died_ns };
+        let Image { process, mark, .. } = &self.image;
+        let death = Death { process, mark, at_ns: self.died_ns, ending: self.cause.ending };
         recovered_rows::write(connection, &mut self.known, death, &batch, &flights, &spans)?;
         self.done.begun = true;
         self.done.rings.extend(spans.iter().map(|span| (span.ring, span.to)));
@@ -210,37 +215,62 @@ impl DeadProcess {
         ids.into_iter().map(row).collect()
     }
 
-    /// Returns the calls that were under way.
+    /// Returns the calls that were under way when the process died. A process that exits leaves none in the store.
     fn flights(&self) -> Vec<InFlightRow> {
-        super::in_flight::in_flight(&self.image)
-    }
-
-    /// Returns the time of death: the last sign of life, in nanoseconds since the Unix epoch.
-    fn died_ns(&self) -> i64 {
-        let ends = self.records.places.iter().filter_map(|place| match self.records.get(place) {
-            Some(Record::Call(header, ..)) => Some(decode::to_times(&header, &self.clock).end_ns),
-            _ => None,
-        });
-        ends.filter(|end| is_plausible(*end)).fold(self.image.alive_ns.clamp(0, LATEST_NS), i64::max)
+        match self.cause.ending {
+            Ending::Exit => Vec::new(),
+            Ending::Crash => super::in_flight::in_flight(&self.image),
+        }
     }
 
     fn events(&self, now_ns: i64, flights: usize) -> Vec<EventRow> {
-        let how = match &self.image.panic {
-            Some((at_ns, text)) if self.died_ns.saturating_sub(*at_ns) < PANIC_BEFORE_NS => {
-                format!("died after a panic: {text}")
-            }
-            _ => "was killed or ended without its handlers".to_owned(),
-        };
+        let panics = self.cause.panics.iter();
+        let panics =
+            panics.map(|panic| EventRow { at_ns: panic.at_ns, kind: "panic", detail: panic.detail.clone() });
+        let death =
+            EventRow { at_ns: self.died_ns, kind: self.cause.ending.name(), detail: self.cause.text.clone() };
         let (calls, file) = (self.calls, "recovered from its ring file");
         let under_way = if self.image.flights_lost > 0 { " at least" } else { "" };
-        vec![
-            EventRow { at_ns: self.died_ns, kind: "crash", detail: how },
-            EventRow {
-                at_ns: now_ns,
-                kind: "recovery",
-                detail: format!("{calls} calls and{under_way} {flights} under way {file}"),
-            },
-        ]
+        let detail = format!("{calls} calls and{under_way} {flights} under way {file}");
+        let recovery = EventRow { at_ns: now_ns, kind: "recovery", detail };
+        panics.chain([death, recovery]).collect()
+    }
+}
+
+/// Returns the time of death: the last sign of life, in nanoseconds since the Unix epoch.
+fn find_death(image: &Image, records: &Records, clock: &Clock) -> i64 {
+    let ends = records.places.iter().filter_map(|place| match records.get(place) {
+        Some(Record::Call(header, ..)) => Some(decode::to_times(&header, clock).end_ns),
+        _ => None,
+    });
+    let frames = image.rings.iter().flat_map(|ring| &ring.frames).map(|frame| frame.start);
+    let waiting = image.waiting().iter().map(|waiting| waiting.since);
+    let panics = image.panics.iter().map(|panic| panic.at);
+    let seen = frames.chain(waiting).chain(panics).map(|ticks| clock.unix_ns(ticks));
+    let alive_ns = image.alive_ns.clamp(0, LATEST_NS);
+    // Words of a damaged file may say any moment.
+    let is_soon = |at: &i64| is_plausible(*at) && at.saturating_sub(alive_ns) < SILENCE_MAX_NS;
+    ends.filter(|end| is_plausible(*end)).chain(seen.filter(is_soon)).fold(alive_ns, i64::max)
+}
+
+/// Returns the cause of the death, and the panics of the last minutes before it.
+fn find_cause(image: &Image, clock: &Clock, told: Told, died_ns: i64) -> Cause {
+    let names: Vec<String> = image.panics.iter().map(|panic| thread_of(image, panic)).collect();
+    let mut seen: Vec<SeenPanic<'_>> = (image.panics.iter().zip(&names))
+        .map(|(panic, thread)| SeenPanic { panic, thread, at_ns: clock.unix_ns(panic.at).max(0) })
+        .filter(|seen| (died_ns.saturating_sub(PANICS_TOLD_NS)..=died_ns).contains(&seen.at_ns))
+        .collect();
+    seen.sort_by_key(|seen| std::cmp::Reverse(seen.at_ns));
+    seen.truncate(PANICS_TOLD_MAX);
+    cause::find_cause(&seen, image.exit, told, died_ns)
+}
+
+/// Returns the name of the thread that panicked.
+fn thread_of(image: &Image, panic: &Panic) -> String {
+    match (panic.thread, panic.is_main) {
+        (0, true) => "main".to_owned(),
+        (0, false) => "without monitored calls".to_owned(),
+        (thread, _) => image.thread(thread).0,
     }
 }
 
@@ -255,5 +285,10 @@ fn is_plausible(at_ns: i64) -> bool {
 
 /// The latest plausible time: the year 2200.
 const LATEST_NS: i64 = 7_258_118_400_000_000_000;
-/// A panic at most this long before the death is named as its cause.
-const PANIC_BEFORE_NS: i64 = 2_000_000_000;
+/// A process that the collector has not seen alive for longer has no other sign of life: its collector looks at least
+/// this often.
+const SILENCE_MAX_NS: i64 = 600_000_000_000;
+/// A panic at most this long before the death is told.
+const PANICS_TOLD_NS: i64 = 600_000_000_000;
+/// The number of panics that are told: the latest ones.
+const PANICS_TOLD_MAX: usize = 16;

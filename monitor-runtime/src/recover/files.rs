@@ -15,8 +15,9 @@ use std::path::{Path, PathBuf};
 
 use fnv::FnvHasher;
 
+use super::cause::Told;
 use crate::platform::file_system::effective_user;
-use crate::platform::liveness;
+use crate::platform::liveness::{self, ProcessEnd};
 use crate::ring::layout::{PAGE_BYTES, head};
 use crate::ring::reader::{Image, Refused};
 
@@ -57,6 +58,11 @@ pub(crate) struct Claim {
 }
 
 impl Claim {
+    /// Returns the path of the file.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Removes the file, whose content is in the store.
     pub(crate) fn remove(self) {
         let _ = std::fs::remove_file(&self.path);
@@ -98,7 +104,10 @@ pub(crate) fn read_living(folders: &[PathBuf], store: &Path, now_ns: i64) -> Vec
         if !is_for(&head, store) || is_dead(&head, path, now_ns) {
             return None;
         }
-        Image::parse(read(open(path)?, BYTES_MAX)?).ok()
+        let mut image = Image::parse(read(open(path)?, BYTES_MAX)?).ok()?;
+        // Calls go on while the file is read.
+        image.keep_confirmed_arguments(&Image::parse(read(open(path)?, BYTES_MAX)?).ok()?);
+        Some(image)
     };
     all(folders).iter().filter_map(image).collect()
 }
@@ -182,6 +191,17 @@ fn is_dead(image: &Image, path: &Path, now_ns: i64) -> bool {
     let silent_ns = now_ns.saturating_sub(image.alive_ns);
     liveness::is_gone(image.process.pid, Some(&image.mark), silent_ns)
         || liveness::is_here(&image.mark) && is_unmapped(image.process.pid, path)
+}
+
+/// Returns what the system says of the end of the file's process, which is dead or has become another program.
+pub(crate) fn told_of_end(image: &Image, path: &Path) -> Told {
+    match liveness::end_of(image.process.pid, &image.mark) {
+        Some(ProcessEnd::Exited(status)) => Told::Exited(status),
+        Some(ProcessEnd::Signal(signal)) => Told::Signal(signal),
+        None if liveness::is_gone(image.process.pid, Some(&image.mark), 0) => Told::Nothing,
+        None if is_unmapped(image.process.pid, path) => Told::BecameAnother,
+        None => Told::Nothing,
+    }
 }
 
 /// Returns true if a process of this machine certainly does not map the file.

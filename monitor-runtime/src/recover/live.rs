@@ -26,7 +26,9 @@ pub struct UnderWay {
     pub function: String,
     /// Name of the thread; none for an async call between two polls.
     pub thread: Option<String>,
-    /// Number of monitored calls around it on its thread.
+    /// Number of that thread within its process.
+    pub thread_id: Option<u32>,
+    /// Number of monitored calls in flight around it, on its thread or in its task.
     pub depth: u32,
     /// Start, in nanoseconds since the Unix epoch.
     pub start_ns: i64,
@@ -36,6 +38,10 @@ pub struct UnderWay {
     pub slow_ns: Option<u64>,
     /// Span id; 1 for an unsampled call.
     pub span_id: u64,
+    /// Span id of the call around it; `None` for a root.
+    pub parent_id: Option<u64>,
+    /// Captured arguments, a JSON object.
+    pub args: Option<String>,
 }
 
 /// Returns the running processes of this user that record into this store and have ring files in these folders.
@@ -48,11 +54,14 @@ pub fn living(store: &Path, folders: &[PathBuf], now_ns: i64) -> Vec<Living> {
             Some(UnderWay {
                 function: site.name.clone(),
                 thread: flight.thread,
+                thread_id: flight.thread_id,
                 depth: flight.depth,
                 start_ns: flight.start_ns,
                 waiting_since_ns: flight.waiting_since_ns,
                 slow_ns: Some(site.slow_ns).filter(|limit| *limit != u64::MAX),
                 span_id: flight.span_id,
+                parent_id: flight.parent_id,
+                args: flight.args,
             })
         };
         let calls = in_flight::in_flight(&image).into_iter().filter_map(call).collect();

@@ -8,6 +8,7 @@
 mod files;
 mod records;
 mod in_flight;
+pub(crate) mod cause;
 mod dead_process;
 mod live;
 

@@ -12,12 +12,14 @@ use crate::ring::layout::frame;
 use crate::ring::layout::ring::{CONTROL, DEPTH, FRAMES, FRAMES_MAX};
 
 /// A call that is under way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Frame {
     pub(crate) site: u32,
     pub(crate) depth: u32,
     pub(crate) start: u64,
     pub(crate) span: u64,
+    /// The word that says where the captured arguments lie: see [`place_of_arguments`].
+    pub(crate) arguments: u64,
 }
 
 /// Pushes the frame of a call that begins.
@@ -38,6 +40,56 @@ pub(crate) fn start(page: &[AtomicU64; CONTROL], start: Ticks) {
     let depth = page[DEPTH].load(Ordering::Relaxed).wrapping_sub(1);
     let at = FRAMES + depth as usize % FRAMES_MAX * frame::WORDS;
     page[at + frame::START].store(start, Ordering::Relaxed);
+}
+
+/// Sets the start of the innermost call, and says where its captured arguments lie: from byte `first` on in the
+/// memory. A call without arguments stores nothing, so the word may be left from an earlier call; the start in it
+/// shows that.
+#[cfg_attr(not(debug_assertions), inline(always))]
+pub(crate) fn start_with_arguments(
+    page: &[AtomicU64; CONTROL],
+    start: Ticks,
+    memory: &[u8],
+    (first, bytes): (usize, usize),
+) {
+    let depth = page[DEPTH].load(Ordering::Relaxed).wrapping_sub(1);
+    let at = FRAMES + depth as usize % FRAMES_MAX * frame::WORDS;
+    let distance = memory.as_ptr().addr().wrapping_sub(page.as_ptr().addr()).cast_signed() >> 3;
+    let place = word_of_arguments(start, distance as i64, first / 8, bytes / 8);
+    page[at + frame::START].store(start, Ordering::Relaxed);
+    page[at + frame::ARGUMENTS].store(place, Ordering::Relaxed);
+}
+
+/// The bits of a start that the word of arguments has room for.
+const TAG_BITS: u32 = 38;
+/// The bits of the number of words.
+const LENGTH_BITS: u32 = 12;
+/// The bits of the place of the first word.
+const FIRST_BITS: u32 = 64 - TAG_BITS - LENGTH_BITS;
+
+/// Returns the word that says where a call's captured arguments lie.
+///
+/// | bits | content |
+/// |---|---|
+/// | 63–26 | the lower bits of the call's start, xor the number of words from the ring's page to the memory |
+/// | 25–12 | place of the first word in the memory |
+/// | 11–0 | number of words |
+#[cfg_attr(not(debug_assertions), inline(always))]
+fn word_of_arguments(start: Ticks, distance: i64, first: usize, words: usize) -> u64 {
+    let tag = start ^ distance.cast_unsigned();
+    tag << (64 - TAG_BITS)
+        | (first as u64 & ((1 << FIRST_BITS) - 1)) << LENGTH_BITS
+        | words as u64 & ((1 << LENGTH_BITS) - 1)
+}
+
+/// Returns the place of a call's captured arguments, first word and number of words, in a memory at this distance in
+/// words from the ring's page. Returns `None` if the call has none there: the word is then of an earlier call, or of
+/// another memory.
+pub(crate) fn place_of_arguments(frame: &Frame, distance: i64) -> Option<(usize, usize)> {
+    let words = (frame.arguments & ((1 << LENGTH_BITS) - 1)) as usize;
+    let first = (frame.arguments >> LENGTH_BITS & ((1 << FIRST_BITS) - 1)) as usize;
+    let is_its = frame.arguments == word_of_arguments(frame.start, distance, first, words);
+    (is_its && words > 0).then_some((first, words))
 }
 
 /// Returns the calls under way whose frames are still there, the outermost first.
@@ -73,7 +125,13 @@ pub(crate) fn read_frames(words: &[u64], depth: u32) -> Vec<Frame> {
         let site = words[frame::SITE] as u32;
         // A frame without a start is of a call whose arguments are still being captured.
         let is_it = (words[frame::SITE] >> 32) as u32 == depth && site != 0 && words[frame::START] != 0;
-        is_it.then(|| Frame { site, depth, start: words[frame::START], span: words[frame::SPAN] })
+        is_it.then(|| Frame {
+            site,
+            depth,
+            start: words[frame::START],
+            span: words[frame::SPAN],
+            arguments: words[frame::ARGUMENTS],
+        })
     };
     (first..depth).filter_map(frame).collect()
 }
@@ -84,6 +142,31 @@ mod tests {
 
     fn page() -> [AtomicU64; CONTROL] {
         std::array::from_fn(|_| AtomicU64::new(0))
+    }
+
+    #[test]
+    fn arguments_are_those_of_the_call_whose_frame_it_is_and_of_no_earlier_one() {
+        let (page, memory) = (page(), [0; 4096]);
+        let distance = (memory.as_ptr().addr().wrapping_sub(page.as_ptr().addr())).cast_signed() as i64 >> 3;
+        let place = |distance| under_way(&page).last().and_then(|frame| place_of_arguments(frame, distance));
+        push(&page, 1, 0, 100);
+        start_with_arguments(&page, 1 << 40 | 77, &memory, (4088, 16));
+        assert_eq!(place(distance), Some((511, 2)));
+        assert_eq!(place(distance + 1), None);
+        pop(&page);
+        push(&page, 2, 1 << 40 | 78, 101);
+        assert_eq!(place(distance), None);
+        pop(&page);
+        push(&page, 1, 0, 100);
+        start_with_arguments(&page, 5, &memory, (0, 0));
+        assert_eq!(place(distance), None);
+    }
+
+    #[test]
+    fn every_place_that_a_thread_can_capture_into_has_room_in_a_frame() {
+        use crate::limits::{ARENA_BYTES, VALUES_BYTES_MAX};
+        assert!((ARENA_BYTES + VALUES_BYTES_MAX) / 8 < 1 << FIRST_BITS);
+        assert!(VALUES_BYTES_MAX / 8 < 1 << LENGTH_BITS);
     }
 
     fn depths(page: &[AtomicU64; CONTROL]) -> Vec<(u32, u64)> {

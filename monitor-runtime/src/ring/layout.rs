@@ -41,10 +41,12 @@ pub(crate) mod head {
     pub(crate) const CALIBRATION_WORDS: usize = 3;
     /// Number of async calls that found no free slot while they waited.
     pub(crate) const FLIGHTS_LOST: usize = 18;
+    /// The exit of the process, once its handlers run: see `panics::Exit`. 0 before.
+    pub(crate) const EXIT: usize = 19;
     /// The marks of failures that travelled around a full ring: see `ring::MARKS`.
     pub(crate) const OVERFLOW_MARKS: usize = 20;
-    /// Unix time of the last panic, in nanoseconds.
-    pub(crate) const PANIC_NS: usize = 31;
+    /// The last panic of a thread that has no ring: see `panic`, whose words of a thread and a span are not used.
+    pub(crate) const PANIC: usize = 400;
     /// Texts, each given as its first word and its number of words. A text begins with a word that holds its length in
     /// bytes, followed by the bytes.
     pub(crate) const RUN_UUID: (usize, usize) = (32, 8);
@@ -55,7 +57,6 @@ pub(crate) mod head {
     /// Paths of the store: the one that the settings name, and the one that was opened.
     pub(crate) const STORE_ASKED: (usize, usize) = (144, 128);
     pub(crate) const STORE: (usize, usize) = (272, 128);
-    pub(crate) const PANIC: (usize, usize) = (400, 112);
 }
 
 /// The content of a block. The number 0 stands for no block.
@@ -76,13 +77,17 @@ pub(crate) enum Kind {
     Flights = 6,
     /// Tallies of one thread.
     Tallies = 7,
+    /// Captured values of the calls in flight on one thread, whose ring has the same id.
+    Scratch = 8,
+    /// Captured arguments of the suspended calls.
+    FlightValues = 9,
 }
 
 impl Kind {
     pub(crate) fn from_number(number: u32) -> Option<Self> {
-        [Self::Ring, Self::Journal, Self::Sites, Self::Threads, Self::Ledger, Self::Flights, Self::Tallies]
-            .into_iter()
-            .find(|kind| *kind as u32 == number)
+        let stored = [Self::Ring, Self::Journal, Self::Sites, Self::Threads, Self::Ledger, Self::Flights];
+        let added = [Self::Tallies, Self::Scratch, Self::FlightValues];
+        stored.into_iter().chain(added).find(|kind| *kind as u32 == number)
     }
 }
 
@@ -116,6 +121,8 @@ pub(crate) mod ring {
     pub(crate) const FRAMES: usize = 128;
     /// Number of innermost calls that have a frame. Of calls further out only the depth is known.
     pub(crate) const FRAMES_MAX: usize = 64;
+    /// The last panic of a thread that owned the ring: see `panic`.
+    pub(crate) const PANIC: usize = 384;
     /// Words before the data.
     pub(crate) const CONTROL: usize = super::PAGE_WORDS;
 }
@@ -126,7 +133,24 @@ pub(crate) mod frame {
     pub(crate) const SITE: usize = 0;
     pub(crate) const START: usize = 1;
     pub(crate) const SPAN: usize = 2;
+    /// The place of the captured arguments: see `frames::place_of_arguments`.
+    pub(crate) const ARGUMENTS: usize = 3;
     pub(crate) const WORDS: usize = 4;
+}
+
+/// Words of a panic.
+pub(crate) mod panic {
+    /// Ticks at which the hook saw the panic; 0 for none.
+    pub(crate) const AT: usize = 0;
+    /// The stage that the panic has reached, and flags: see `panics::Stage`.
+    pub(crate) const STAGE: usize = 1;
+    /// Id of the thread.
+    pub(crate) const THREAD: usize = 2;
+    /// The thread's last span id while it was known to unwind.
+    pub(crate) const SPAN: usize = 3;
+    /// Bytes of the text, which follows.
+    pub(crate) const TEXT: usize = 4;
+    pub(crate) const WORDS: usize = 112;
 }
 
 /// Positions in a ring, each under a number: the position up to which records are written if the store has the batch
@@ -188,13 +212,17 @@ pub(crate) mod ledger {
 
 /// Words of a slot for an async call between two polls.
 pub(crate) mod flight {
-    /// Call site; 0 marks a free slot.
+    /// Call site (32 bits), words of its arguments (32); 0 marks a free slot.
     pub(crate) const SITE: usize = 0;
     pub(crate) const START: usize = 1;
     pub(crate) const SPAN: usize = 2;
     /// Ticks at which its last poll ended.
     pub(crate) const SINCE: usize = 3;
-    pub(crate) const WORDS: usize = 4;
+    /// Span id of the call's parent; 0 for none.
+    pub(crate) const PARENT: usize = 4;
+    pub(crate) const WORDS: usize = 5;
+    /// Words of each slot's arguments that are kept, in a block of their own.
+    pub(crate) const VALUE_WORDS: usize = 32;
     /// Slots in the block.
     pub(crate) const SLOTS: usize = 1022;
 }

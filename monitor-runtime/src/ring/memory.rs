@@ -9,7 +9,7 @@ use std::alloc::{Layout, alloc_zeroed};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::ring::layout::{Kind, PAGE_WORDS, block};
+use crate::ring::layout::{Kind, PAGE_WORDS, block, block_bytes};
 use crate::ring::mapping::Mapping;
 use crate::sync::lock;
 
@@ -87,6 +87,20 @@ impl Memory {
             });
         }
         words
+    }
+
+    /// Takes zeroed memory for captured values that survives the process. Returns `None` if there is no file or no room
+    /// in it. `id` is that of the ring whose calls the values are of.
+    pub(crate) fn take_scratch(&self, id: u32, bytes: usize) -> Option<&'static mut [u8]> {
+        let block = self.take_mapped(Kind::Scratch, id, block_bytes(bytes / size_of::<u64>()))?;
+        let words = block.get(block::HEADER..)?;
+        // SAFETY: the block was taken just now and is handed out once, so these words are nobody else's in this process;
+        // atomic words may be written through a shared reference, and zero is a value of a byte. Another process of this
+        // user can write to the file, as it can write to any memory of this process; the bytes decide about nothing but
+        // the text of a value, and are decoded as hostile input.
+        Some(unsafe {
+            std::slice::from_raw_parts_mut(words.as_ptr().cast_mut().cast::<u8>(), size_of_val(words))
+        })
     }
 
     /// Returns the reason why memory had to come from the heap; the first call alone returns it.

@@ -12,6 +12,7 @@ use crate::batch::ProcessRow;
 use crate::platform::clock::Calibration;
 use crate::ring::layout::{Kind, VERSION, block, block_bytes, head, site, thread};
 use crate::ring::memory::Memory;
+use crate::ring::panics::Exit;
 use crate::site::CallSite;
 use crate::sync::lock;
 
@@ -100,10 +101,14 @@ impl Metadata {
         self.head[head::ALIVE_NS].store(alive_ns.cast_unsigned(), Ordering::Relaxed);
     }
 
-    /// Writes the message of the last panic and its Unix time.
-    pub(crate) fn panicked(&self, at_ns: i64, text: &str) {
-        self.text(head::PANIC, text.as_bytes());
-        self.head[head::PANIC_NS].store(at_ns.cast_unsigned(), Ordering::Relaxed);
+    /// Returns the words for the last panic of a thread without a ring.
+    pub(crate) fn panic_words(&self) -> &'static [AtomicU64] {
+        &self.head[head::PANIC..]
+    }
+
+    /// Notes that the process exits, and runs its handlers.
+    pub(crate) fn exiting(&self, exit: Exit) {
+        self.head[head::EXIT].store(exit.to_word(), Ordering::Relaxed);
     }
 
     /// Writes the name of a thread.

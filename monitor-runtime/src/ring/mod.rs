@@ -10,6 +10,7 @@ pub(crate) mod memory;
 pub(crate) mod spsc;
 pub(crate) mod frames;
 pub(crate) mod suspended;
+pub(crate) mod panics;
 pub(crate) mod metadata;
 pub(crate) mod journal;
 pub(crate) mod checkpoint;

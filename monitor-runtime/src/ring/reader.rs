@@ -4,17 +4,18 @@
 //! offset is checked against the number of words, no length is believed that would take more memory than the file
 //! itself, and nothing here can panic. It does not know what a record means, or which records the store has.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
 use crate::batch::{CallStats, ProcessRow};
 use crate::platform::clock::{Calibration, Clock};
 use crate::record::span_prefix;
-use crate::ring::frames::{Frame, read_frames};
+use crate::ring::frames::{Frame, place_of_arguments, read_frames};
 use crate::ring::layout::{
     Kind, MAGIC, PAGE_BYTES, PAGE_WORDS, VERSION, block, entry, flight, head, ledger, marks, ring, site,
     thread,
 };
+use crate::ring::panics::{self, Exit, Panic};
 
 /// The reason why a file is not read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,8 +38,10 @@ pub(crate) struct Image {
     pub(crate) alive_ns: i64,
     /// Age at which the store deletes rows, in nanoseconds.
     pub(crate) retention_ns: u64,
-    /// Unix time and message of the last panic.
-    pub(crate) panic: Option<(i64, String)>,
+    /// The last panic of each thread that the hook has seen one of.
+    pub(crate) panics: Vec<Panic>,
+    /// The exit of the process, if its exit handlers have run.
+    pub(crate) exit: Option<Exit>,
     pub(crate) acknowledged: u64,
     first_prefix: u32,
     calibration: Calibration,
@@ -47,8 +50,12 @@ pub(crate) struct Image {
     pub(crate) rings: Vec<RingImage>,
     pub(crate) entries: Vec<Entry>,
     pub(crate) ledger: Vec<LedgerImage>,
-    flights: Vec<[u64; flight::WORDS]>,
+    flights: Vec<Waiting>,
     pub(crate) flights_lost: u64,
+    /// The memory for captured values of each ring: words of the file.
+    scratch: HashMap<u32, Range<usize>>,
+    /// The arguments of suspended calls: words of the file.
+    flight_values: Range<usize>,
 }
 
 /// The description of a function.
@@ -103,12 +110,25 @@ pub(crate) struct LedgerImage {
 }
 
 /// An async call between two polls.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Waiting {
     pub(crate) site: u32,
     pub(crate) start: u64,
     pub(crate) span: u64,
     pub(crate) since: u64,
+    /// Span id of its parent; 0 for none.
+    pub(crate) parent: u64,
+    /// Number of words of its arguments, all of which may not have been kept.
+    argument_words: usize,
+    slot: usize,
+}
+
+/// Captured arguments of a call in flight.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Arguments {
+    pub(crate) tokens: Vec<u8>,
+    /// False if only the first of their words were kept.
+    pub(crate) are_whole: bool,
 }
 
 impl Image {
@@ -146,6 +166,7 @@ impl Image {
             image.read_block(&words, at..at + length, snapshot);
             at += length;
         }
+        image.panics.extend(panics::read(&words[head::PANIC..]));
         image.words = words;
         Ok(image)
     }
@@ -154,7 +175,6 @@ impl Image {
         let text = |place| String::from_utf8_lossy(&bytes_at(words, place)).into_owned();
         let clock = words[head::CLOCK] as usize & 1;
         let calibration = head::CALIBRATIONS + clock * head::CALIBRATION_WORDS;
-        let panic_ns = words[head::PANIC_NS].cast_signed();
         Self {
             process: ProcessRow {
                 run_uuid: text(head::RUN_UUID),
@@ -169,7 +189,8 @@ impl Image {
             store: bytes_at(words, head::STORE),
             alive_ns: words[head::ALIVE_NS].cast_signed(),
             retention_ns: words[head::RETENTION_NS],
-            panic: (panic_ns > 0).then(|| (panic_ns, text(head::PANIC))),
+            panics: Vec::new(),
+            exit: Exit::from_word(words[head::EXIT]),
             acknowledged: words[head::ACKNOWLEDGED],
             first_prefix: words[head::FIRST_PREFIX] as u32,
             calibration: Calibration {
@@ -184,6 +205,8 @@ impl Image {
             ledger: Vec::new(),
             flights: Vec::new(),
             flights_lost: words[head::FLIGHTS_LOST],
+            scratch: HashMap::new(),
+            flight_values: 0..0,
             words: Vec::new(),
         }
     }
@@ -194,7 +217,11 @@ impl Image {
         let filled = usize::try_from(block[block::FILLED]).unwrap_or(usize::MAX).min(block.len());
         let content = block.get(block::HEADER..).unwrap_or_default();
         match Kind::from_number(block[block::KIND] as u32) {
-            Some(Kind::Ring) => self.rings.extend(read_ring(block, at.start, id, snapshot)),
+            Some(Kind::Ring) => {
+                let panic = block.get(ring::PANIC..ring::CONTROL).and_then(panics::read);
+                self.panics.extend(panic);
+                self.rings.extend(read_ring(block, at.start, id, snapshot));
+            }
             Some(Kind::Journal) => self.read_journal(&block[..filled], at.start),
             Some(Kind::Sites) => self.read_sites(&block[..filled]),
             Some(Kind::Threads) => {
@@ -215,9 +242,13 @@ impl Image {
                 }
             }
             Some(Kind::Flights) => {
-                let slots = content.as_chunks::<{ flight::WORDS }>().0;
-                self.flights.extend(slots.iter().filter(|slot| slot[flight::SITE] != 0));
+                let slots = content.as_chunks::<{ flight::WORDS }>().0.iter().take(flight::SLOTS);
+                self.flights.extend(slots.enumerate().filter_map(|(at, slot)| read_flight(at, slot)));
             }
+            Some(Kind::Scratch) => {
+                self.scratch.insert(id, at.start + block::HEADER..at.end);
+            }
+            Some(Kind::FlightValues) => self.flight_values = at.start + block::HEADER..at.end,
             Some(Kind::Tallies) | None => {}
         }
     }
@@ -292,15 +323,62 @@ impl Image {
         data.iter().cycle().skip(first).take(pending).copied().collect()
     }
 
-    /// Returns the async calls that were between two polls.
-    pub(crate) fn waiting(&self) -> impl Iterator<Item = Waiting> + '_ {
-        self.flights.iter().map(|slot| Waiting {
-            site: slot[flight::SITE] as u32,
-            start: slot[flight::START],
-            span: slot[flight::SPAN],
-            since: slot[flight::SINCE],
-        })
+    /// Returns the async calls that were between two polls, or are polled again.
+    pub(crate) fn waiting(&self) -> &[Waiting] {
+        &self.flights
     }
+
+    /// Returns the captured arguments of a call on the stack of a ring's thread. Returns `None` if there are none: the call
+    /// captured none, or they lie on the heap.
+    pub(crate) fn arguments(&self, ring: &RingImage, frame: &Frame) -> Option<Arguments> {
+        let memory = self.scratch.get(&ring.id)?;
+        let page = ring.data.start.checked_sub(ring::CONTROL)?;
+        let distance = i64::try_from(memory.start).ok()? - i64::try_from(page).ok()?;
+        let (first, words) = place_of_arguments(frame, distance)?;
+        let values = self.words.get(memory.clone())?.get(first..first + words)?;
+        Some(Arguments { tokens: as_native_bytes(values), are_whole: true })
+    }
+
+    /// Returns the captured arguments of a suspended call.
+    pub(crate) fn waiting_arguments(&self, waiting: &Waiting) -> Option<Arguments> {
+        let first = waiting.slot * flight::VALUE_WORDS;
+        let place = self.words.get(self.flight_values.clone())?.get(first..first + flight::VALUE_WORDS)?;
+        let kept = waiting.argument_words.min(flight::VALUE_WORDS);
+        let are_whole = kept == waiting.argument_words;
+        let tokens = as_native_bytes(place.get(..kept)?);
+        (kept > 0).then_some(Arguments { tokens, are_whole })
+    }
+
+    /// Keeps the arguments of calls that are in flight in this later image of the same process as well. Those of other
+    /// calls may have been read while the call ended and another took their place.
+    pub(crate) fn keep_confirmed_arguments(&mut self, later: &Self) {
+        let frames: HashSet<(u32, Frame)> =
+            later.rings.iter().flat_map(|ring| ring.frames.iter().map(|frame| (ring.id, *frame))).collect();
+        for ring in &mut self.rings {
+            let is_confirmed = |frame: &Frame| frames.contains(&(ring.id, *frame));
+            ring.frames.iter_mut().filter(|frame| !is_confirmed(frame)).for_each(|frame| frame.arguments = 0);
+        }
+        let waiting: HashSet<(usize, u64, u64)> =
+            later.flights.iter().map(|waiting| (waiting.slot, waiting.start, waiting.span)).collect();
+        for call in &mut self.flights {
+            if !waiting.contains(&(call.slot, call.start, call.span)) {
+                call.argument_words = 0;
+            }
+        }
+    }
+}
+
+fn read_flight(slot: usize, words: &[u64; flight::WORDS]) -> Option<Waiting> {
+    let site = words[flight::SITE] as u32;
+    (site != 0).then_some(Waiting {
+        site,
+        start: words[flight::START],
+        span: words[flight::SPAN],
+        since: words[flight::SINCE],
+        parent: words[flight::PARENT],
+        argument_words: (words[flight::SITE] >> 32) as usize,
+        slot,
+    })
 }
 
 fn read_ring(words: &[u64], first: usize, id: u32, snapshot: u64) -> Option<RingImage> {
@@ -366,6 +444,11 @@ fn bytes_at(words: &[u64], (first, length): (usize, usize)) -> Vec<u8> {
     let mut text = as_bytes(words.get(1..).unwrap_or_default());
     text.truncate(bytes);
     text
+}
+
+/// Returns the bytes that a process wrote as bytes.
+fn as_native_bytes(words: &[u64]) -> Vec<u8> {
+    words.iter().flat_map(|word| word.to_ne_bytes()).collect()
 }
 
 fn as_bytes(words: &[u64]) -> Vec<u8> {

@@ -29,7 +29,7 @@ pub(super) fn run(
     warnings: &[Warning],
 ) {
     recorder.rings.home.set_collector(std::thread::current());
-    install_hook();
+    install_hook(super::panic_words);
     for warning in warnings {
         recorder.shared.notice(&warning.to_string().replacen("monitored: ", "", 1));
     }
@@ -39,6 +39,9 @@ pub(super) fn run(
         let requested = requests.take();
         if requested.shutdown {
             collector.announce_shutdown();
+        }
+        if let Some(exit) = recorder.shared.control.take_exit() {
+            collector.announce_exit(exit);
         }
         let mode = if requested.flush || requested.stop { Mode::Flush } else { Mode::Usual };
         // A panic of the recorder's own must not end recording for good, nor make the thread spin.

@@ -12,6 +12,7 @@ mod open_store;
 mod collector_thread;
 pub(crate) mod api;
 
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock};
 
 use crate::call::panic_hook::{install_hook, renew_hook};
@@ -20,9 +21,10 @@ use crate::collect::{Collector, Surroundings};
 use crate::config::{Config, Settings, Watch};
 use crate::limits;
 use crate::platform::clock::Clock;
-use crate::platform::process::is_secure;
+use crate::platform::process::{self, is_secure};
 use crate::platform::reentrancy::claim_thread;
 use crate::platform::thread::spawn;
+use crate::ring::panics::Exit;
 use crate::site::{self, CallSite};
 use crate::thread::pool::{ThreadPool, set_process_threads};
 use fork::GENERATIONS;
@@ -77,24 +79,24 @@ fn start(config: Option<&Config>) -> Option<&'static Recorder> {
     let clock = Clock::start();
     let (overflow_in, overflow) = crossbeam_channel::unbounded();
     let memory = usize::try_from(settings.max_memory_bytes).unwrap_or(usize::MAX);
-    let process = identity::process(&settings);
-    let (ring_memory, declared) = open_ring_file::open(&settings, &process);
+    let identity = identity::process(&settings);
+    let (ring_memory, declared) = open_ring_file::open(&settings, &identity);
     let seed = crate::platform::process::random_seed();
     let rings =
         ThreadPool::new(memory / limits::RINGS_SHARE, seed, settings.capture, overflow_in, ring_memory);
     let (shared, requests) = Shared::new(settings.sample.clone());
     let recorder: &'static Recorder = Box::leak(Box::new(Recorder { rings, shared: Arc::new(shared) }));
     if let Some(declared) = declared {
-        recorder.rings.home.metadata.calibrate(clock.calibration(), process.started_ns);
+        recorder.rings.home.metadata.calibrate(clock.calibration(), identity.started_ns);
         recorder.rings.home.declare(&declared);
         // The child of a fork knows the functions that its parent called.
         site::all().for_each(|site| recorder.rings.home.metadata.site(&recorder.rings.home.memory, site));
     }
     // A program that calls flat out from its start needs a burst ring before the collector has begun.
     recorder.rings.prepare_bursts(1);
-    install_hook();
+    install_hook(panic_words);
     let shared = Arc::clone(&recorder.shared);
-    let opener = open_store::opener(&settings, process, Arc::clone(&shared));
+    let opener = open_store::opener(&settings, identity, Arc::clone(&shared));
     let watch = Watch::new(&settings, config, is_secure());
     let body = move || {
         claim_thread();
@@ -115,14 +117,31 @@ fn start(config: Option<&Config>) -> Option<&'static Recorder> {
 fn install_handlers() {
     static ONCE: OnceLock<()> = OnceLock::new();
     ONCE.get_or_init(|| {
-        crate::platform::process::at_exit(at_exit);
+        if !process::at_exit_with_status(at_exit_with_status) {
+            process::at_exit(at_exit);
+        }
         fork::prepare_for_forks();
     });
 }
 
-/// Writes what the rings hold, at a normal end of the process: the return from `main`, or `process::exit`.
 extern "C" fn at_exit() {
+    exit(Exit { status: None });
+}
+
+extern "C" fn at_exit_with_status(status: std::ffi::c_int, _: *mut std::ffi::c_void) {
+    exit(Exit { status: Some(status) });
+}
+
+/// Writes what the rings hold, at a normal end of the process: the return from `main`, also by a panic, or `process::exit`.
+fn exit(exit: Exit) {
     if let Some(recorder) = find_running() {
+        recorder.rings.home.metadata.exiting(exit);
+        recorder.shared.control.note_exit(exit);
         let _ = recorder.shared.control.stop(&recorder.rings, limits::EXIT_DRAIN_MAX, false);
     }
+}
+
+/// Returns the words of the ring file for a panic of a thread without a state.
+fn panic_words() -> Option<&'static [AtomicU64]> {
+    Some(find_running()?.rings.home.metadata.panic_words())
 }

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use super::error::StoreError;
-use crate::batch::Batch;
+use crate::batch::{Batch, Ending};
 
 /// The time for which another process may hold the store's lock before the collector counts that as a failure.
 pub const BUSY_MAX: Duration = Duration::from_secs(5);
@@ -81,11 +81,11 @@ pub trait Store: Send {
         Vec::new()
     }
 
-    /// Marks the process as ended by exit and closes the store.
+    /// Marks the process as ended in this way and closes the store.
     ///
     /// # Errors
     /// As [`Store::write`].
-    fn close(&mut self, now_ns: i64) -> Result<(), StoreError>;
+    fn close(&mut self, now_ns: i64, ending: Ending) -> Result<(), StoreError>;
 }
 
 /// The result of a write.

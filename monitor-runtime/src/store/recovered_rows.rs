@@ -8,7 +8,7 @@ pub(crate) use super::id_cache::IdCache;
 use super::process::{enter, progress};
 use super::rows::{self, signed};
 use super::{calls, error_groups, slices, transaction, windows};
-use crate::batch::{Batch, InFlightRow, ProcessRow, RecoveryProgress};
+use crate::batch::{Batch, Ending, InFlightRow, ProcessRow, RecoveryProgress};
 use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior, params};
 
 /// A process that died.
@@ -18,6 +18,8 @@ pub(crate) struct Death<'a> {
     pub(crate) mark: &'a str,
     /// Time of death as far as is known, ns since the Unix epoch.
     pub(crate) at_ns: i64,
+    /// What its entry will say.
+    pub(crate) ending: Ending,
 }
 
 /// The part of a ring that a transaction recovers.
@@ -100,22 +102,30 @@ fn write_in(
     rows::events(&transaction, process_id, &batch.events)?;
     for flight in flights {
         let Some(function_id) = ids.function_id(flight.function) else { continue };
-        transaction.prepare("INSERT INTO flight VALUES (NULL, ?1, ?2, ?3, ?4, ?5, ?6)")?.execute(params![
-            process_id,
-            flight.thread,
-            flight.depth,
-            function_id,
-            flight.start_ns,
-            signed(flight.span_id)
-        ])?;
+        // A call in flight that began after the last sign of life began then.
+        let started_ns = flight.start_ns.min(death.at_ns);
+        transaction
+            .prepare("INSERT INTO flight VALUES (NULL, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)")?
+            .execute(params![
+                process_id,
+                flight.thread,
+                flight.depth,
+                function_id,
+                started_ns,
+                signed(flight.span_id),
+                flight.thread_id,
+                flight.parent_id.map(signed),
+                flight.waiting_since_ns.map(|since| since.clamp(started_ns, death.at_ns)),
+                flight.args
+            ])?;
     }
     transaction.execute(
         "INSERT OR REPLACE INTO progress VALUES (?1, ?2, 1, ?3)",
         [process_id, BEGUN, batch.at_ns],
     )?;
     transaction.execute(
-        "UPDATE process SET ending = 'crash', ended_ns = ?2 WHERE id = ?1 AND ending <> 'exit'",
-        [process_id, death.at_ns],
+        "UPDATE process SET ending = ?3, ended_ns = ?2 WHERE id = ?1 AND ending <> 'exit'",
+        params![process_id, death.at_ns, death.ending.name()],
     )?;
     transaction.commit()
 }

@@ -197,12 +197,22 @@ const IN_FLIGHT: Columns = &[
         "thread",
         "Name of the thread whose stack the call was on; NULL for an async call that waited to be polled again.",
     ),
-    ("depth", "Number of monitored calls around the call on that stack."),
+    ("depth", "Number of monitored calls in flight around the call, on that stack or in that task."),
     ("function", "Name of the function."),
     ("start_ns", "Start of the call, nanoseconds since the Unix epoch."),
     ("died_ns", "Time at which the process died as far as is known, nanoseconds since the Unix epoch."),
     ("elapsed_ms", "Time that the call had been running by then, in milliseconds."),
     ("span_id", "Id that the call would have had as a row; 1 for a call that was not sampled."),
+    (
+        "thread_id",
+        "Number of the thread within its process, which tells threads of one name apart; NULL where `thread` is.",
+    ),
+    ("parent_id", "`span_id` of the call around it or of the call that awaited it; NULL for a root."),
+    (
+        "waiting_since_ns",
+        "End of the last poll of an async call that waited to be polled again, nanoseconds since the Unix epoch; NULL for a call on a stack.",
+    ),
+    ("args", "Captured arguments, a JSON object; NULL if none were captured or none survived."),
 ];
 
 const RESOURCES: Columns = &[

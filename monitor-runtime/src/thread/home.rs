@@ -4,7 +4,7 @@
 //! no table. Gives it the memory of rings and the way to wake the collector. Every state refers to its home for the
 //! life of the process. The file does not know the states.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock};
 use std::thread::Thread;
 
@@ -45,6 +45,8 @@ pub(crate) struct Home {
     introduced: Mutex<Vec<ThreadInfo>>,
     next_id: AtomicU32,
     first_prefix: u32,
+    /// Bytes of scratch memory that may still be taken from the ring file.
+    scratch_bytes_left: AtomicUsize,
     collector: OnceLock<Thread>,
     woken: AtomicBool,
 }
@@ -55,6 +57,7 @@ impl Home {
         seed: u64,
         overflow: Sender<Overflow>,
         overflow_bytes_max: usize,
+        scratch_bytes_max: usize,
         memory: Memory,
     ) -> Self {
         Self {
@@ -69,6 +72,7 @@ impl Home {
             introduced: Mutex::default(),
             next_id: AtomicU32::new(1),
             first_prefix: (seed >> 33) as u32,
+            scratch_bytes_left: AtomicUsize::new(scratch_bytes_max),
             collector: OnceLock::new(),
             woken: AtomicBool::new(false),
         }
@@ -84,6 +88,14 @@ impl Home {
         self.metadata.thread(id, &name);
         lock(&self.introduced).push(ThreadInfo { id, prefix, name });
         (id, prefix)
+    }
+
+    /// Takes scratch memory for the calls of the thread with this ring, from the ring file. Returns `None` past the share
+    /// of such memory, and if the file has no room.
+    pub(super) fn take_scratch(&self, ring: u32, bytes: usize) -> Option<&'static mut [u8]> {
+        let left = &self.scratch_bytes_left;
+        left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(bytes)).ok()?;
+        self.memory.take_scratch(ring, bytes)
     }
 
     /// Takes the threads introduced since the last call.

@@ -41,6 +41,7 @@ struct ReleaseOnExit;
 impl Drop for ReleaseOnExit {
     fn drop(&mut self) {
         if let Some(state) = current() {
+            state.note_thread_end();
             release(state);
         }
     }
@@ -60,11 +61,11 @@ pub(super) fn lease() -> Lease {
     if EXIT.try_with(|_| ()).is_ok() { Lease::Thread } else { Lease::Call }
 }
 
-/// Makes a state the calling thread's own, with the scratch writer that lies with it. A thread of a forked process
-/// already has a writer, which belonged to another state.
+/// Makes a state the calling thread's own, with the scratch writer that lies with it. A thread of a forked process may
+/// have another writer, into memory of its parent's ring file, which is left.
 pub(super) fn own(state: &'static ThreadState) {
-    let left = lock(&state.scratch).take();
-    let writer = take_scratch().or(left);
+    take_scratch();
+    let writer = lock(&state.scratch).take();
     state.has_scratch.store(writer.is_some(), Ordering::Relaxed);
     if let Some(writer) = writer {
         writer.close(0);

@@ -63,8 +63,12 @@ impl ThreadPool {
     ) -> Self {
         // The rings' share of the memory is larger by as much as the overflow's is smaller.
         let overflow_bytes_max = ring_bytes_max / (limits::OVERFLOW_SHARE / limits::RINGS_SHARE);
+        // Scratch memory on the heap takes what calls use of it. In the file all of it is reserved.
+        let scratch_bytes_max =
+            if memory.mapping().is_some() { ring_bytes_max / limits::SCRATCH_SHARE } else { 0 };
+        let ring_bytes_max = ring_bytes_max - scratch_bytes_max;
         Self {
-            home: Home::new(seed, overflow, overflow_bytes_max, memory),
+            home: Home::new(seed, overflow, overflow_bytes_max, scratch_bytes_max, memory),
             all: Mutex::default(),
             ready: Mutex::default(),
             next_ring: AtomicU32::new(1),

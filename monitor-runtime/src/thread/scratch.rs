@@ -91,7 +91,9 @@ fn make(thread: &ThreadState) -> Option<ScratchWriter> {
             ..Limits::new(ticks, ticks_from_ns(VALUE_NS))
         });
         // However full the memory is, the values of one more call have room.
-        let bytes = vec![0; limits::ARENA_BYTES + limits::VALUES_BYTES_MAX].leak();
+        let bytes = limits::ARENA_BYTES + limits::VALUES_BYTES_MAX;
+        let mapped = thread.home.take_scratch(thread.page.id, bytes);
+        let bytes = mapped.unwrap_or_else(|| vec![0; bytes].leak());
         Some(Box::leak(Box::new(Writer::new(bytes, value_limits))) as ScratchWriter)
     })?
 }

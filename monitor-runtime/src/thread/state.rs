@@ -13,8 +13,10 @@ use super::placed_ring::{Page, PlacedRing, Reserve};
 use super::tally::Tallies;
 use crate::capture::Writer;
 use crate::config::CaptureMode;
+use crate::platform::clock::Ticks;
 use crate::record::{HEADER_WORDS, Word, encode_thread};
 use crate::ring::layout::ring as layout;
+use crate::ring::panics;
 use crate::ring::spsc::{Push, Ring};
 
 /// A thread's writer of captured values. The values of the calls under way lie before its position.
@@ -86,6 +88,30 @@ impl ThreadState {
     #[inline]
     pub(crate) fn next_span(&self) -> u64 {
         self.next_span_of_prefix().unwrap_or_else(|| self.next_span_of_new_prefix())
+    }
+
+    /// Writes a panic of this thread, whose hook begins to run.
+    pub(crate) fn note_panic(&self, at: Ticks, is_main: bool, text: &str) {
+        let thread = self.thread_id.load(Ordering::Relaxed);
+        let last = (thread, self.last_span.load(Ordering::Relaxed));
+        panics::note(self.panic_words(), at, last, is_main, text);
+    }
+
+    /// Notes that a panic unwinds through a call of this thread now.
+    pub(crate) fn note_unwinding(&self) {
+        let thread = self.thread_id.load(Ordering::Relaxed);
+        panics::note_unwinding(self.panic_words(), thread, self.last_span.load(Ordering::Relaxed));
+    }
+
+    /// Notes the end of the thread.
+    pub(super) fn note_thread_end(&self) {
+        let thread = self.thread_id.load(Ordering::Relaxed);
+        panics::note_thread_end(self.panic_words(), thread, self.last_span.load(Ordering::Relaxed));
+    }
+
+    /// Returns the words for the last panic of the thread.
+    pub(crate) fn panic_words(&self) -> &'static [AtomicU64] {
+        &self.page.words[layout::PANIC..]
     }
 
     /// Counts values that panicked while being captured.

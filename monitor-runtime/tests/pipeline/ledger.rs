@@ -5,7 +5,7 @@ use std::collections::{HashMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
-use crate::batch::{Batch, CallRow, CallStats, FoldedRow, Update};
+use crate::batch::{Batch, CallRow, CallStats, Ending, FoldedRow, Update};
 use crate::store::{Retained, SetRate, Store, StoreError, Written};
 use crate::sync::lock;
 
@@ -140,7 +140,7 @@ impl Store for Ledger {
         Ok(())
     }
 
-    fn close(&mut self, _now_ns: i64) -> Result<(), StoreError> {
+    fn close(&mut self, _now_ns: i64, _ending: Ending) -> Result<(), StoreError> {
         let state = &mut *lock(&self.0);
         if state.closings_held > 0 {
             state.closings_held -= 1;

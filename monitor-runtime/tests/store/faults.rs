@@ -1,6 +1,7 @@
 //! Damage to a file while the store has it open: removal, replacement, truncation, garbage, a full disk and locks.
 
 use crate::rows::*;
+use monitor_runtime::batch::Ending;
 use monitor_runtime::store::{SqliteStore, Store as _, StoreError, StoreOptions, System};
 use rusqlite::Connection;
 use std::fs::OpenOptions;
@@ -35,7 +36,7 @@ fn a_file_moved_away_while_open_is_complete_and_a_new_one_is_begun() {
     std::fs::rename(&path, &moved).unwrap();
     store.write(&batch(2, vec![call(2)])).unwrap();
     store.write(&batch(3, vec![call(3)])).unwrap();
-    store.close(T0).unwrap();
+    store.close(T0, Ending::Exit).unwrap();
     assert_eq!((count(&moved, "calls"), count(&path, "calls")), (1, 2));
     for path in [&moved, &path] {
         assert_eq!(query_value::<String>(&tool(path), "PRAGMA quick_check"), "ok");
@@ -51,7 +52,7 @@ fn another_store_put_in_the_files_place_is_written_to_from_then_on() {
     store.write(&batch(1, vec![call(1)])).unwrap();
     std::fs::rename(&other, &path).unwrap();
     store.write(&batch(2, vec![call(2)])).unwrap();
-    store.close(T0).unwrap();
+    store.close(T0, Ending::Exit).unwrap();
     assert_eq!(count(&path, "calls"), 2);
     assert_eq!(query_value::<String>(&tool(&path), "PRAGMA integrity_check"), "ok");
 }

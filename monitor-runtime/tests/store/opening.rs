@@ -1,6 +1,7 @@
 //! Opening a store. The file at the path decides whether it is continued, left untouched, set aside or refused.
 
 use crate::rows::*;
+use monitor_runtime::batch::Ending;
 use monitor_runtime::store::schema::{APPLICATION_ID, VERSION};
 use monitor_runtime::store::{OpenError, SqliteStore, Store as _, StoreOptions};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
@@ -35,7 +36,7 @@ fn a_store_opened_again_keeps_its_rows_and_adds_a_process() {
     let path = folder.path().join("shop.db");
     let mut store = open(&path, 1);
     store.write(&batch(1, vec![call(1)])).unwrap();
-    store.close(T0 + HOUR).unwrap();
+    store.close(T0 + HOUR, Ending::Exit).unwrap();
     let mut next = open(&path, 2);
     next.write(&batch(1, vec![call(1)])).unwrap();
     let tool = tool(&path);
@@ -58,7 +59,7 @@ fn assert_untouched(path: &Path, label: &str) {
     let sibling = store.path().unwrap().to_owned();
     store.write(&batch(1, vec![call(1)])).unwrap();
     let notices = store.notices();
-    store.close(T0).unwrap();
+    store.close(T0, Ending::Exit).unwrap();
     assert_eq!(std::fs::read(path).unwrap(), before, "the file beside shop.{label}.db was changed");
     assert_eq!(sibling.file_name().unwrap().to_str().unwrap(), format!("shop.{label}.db"));
     assert_eq!(count(&sibling, "calls"), 1);

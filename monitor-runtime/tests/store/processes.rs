@@ -1,6 +1,7 @@
 //! Several processes that write to one store, and processes that are killed.
 
 use crate::rows::*;
+use monitor_runtime::batch::Ending;
 use monitor_runtime::platform::liveness;
 use monitor_runtime::store::{Store as _, StoreError};
 use std::path::PathBuf;
@@ -38,7 +39,7 @@ fn as_a_child_this_test_writes_until_it_is_stopped() {
             }
         }
     }
-    store.close(T0).unwrap();
+    store.close(T0, Ending::Exit).unwrap();
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Reading a store: during and after writing, from a copy, and files that are no stores.
 
 use crate::rows::*;
+use monitor_runtime::batch::Ending;
 use monitor_runtime::store::query::{QueryError, open_read_only, stop_when};
 use monitor_runtime::store::{SqliteStore, Store as _, StoreOptions, System};
 
@@ -24,7 +25,7 @@ fn a_closed_store_opens_for_reading() {
     let path = folder.path().join("shop.db");
     let mut store = open(&path, 1);
     store.write(&batch(1, vec![call(1)])).unwrap();
-    store.close(T0).unwrap();
+    store.close(T0, Ending::Exit).unwrap();
     assert_eq!(query_value::<i64>(&open_read_only(&path).unwrap(), "SELECT count(*) FROM calls"), 1);
 }
 

@@ -1,6 +1,7 @@
 //! Retention: which rows expire by age and size, and which rows stay.
 
 use crate::rows::*;
+use monitor_runtime::batch::Ending;
 use monitor_runtime::batch::{Batch, CallRow, EventRow, ResourcesRow, ThreadRow};
 use monitor_runtime::store::{SqliteStore, Store as _, StoreOptions};
 use std::path::Path;
@@ -103,7 +104,7 @@ fn a_process_goes_when_it_has_ended_and_its_last_row_has_gone_and_its_functions_
     let path = folder.path().join("shop.db");
     let mut first = open(&path, 1);
     fill(&mut first, 1, T0);
-    first.close(T0 + SECOND).unwrap();
+    first.close(T0 + SECOND, Ending::Exit).unwrap();
     let mut second = open(&path, 2);
     let mut only = batch(1, vec![call(1)]);
     only.functions.truncate(1);
@@ -121,7 +122,7 @@ fn a_process_whose_records_were_recovered_late_stays_as_long_as_these() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("shop.db");
     let mut first = open(&path, 1);
-    first.close(T0).unwrap();
+    first.close(T0, Ending::Exit).unwrap();
     let now = T0 + 8 * HOUR;
     tool(&path).execute("INSERT INTO progress VALUES (1, 3, 8, ?1)", [now]).unwrap();
     let mut second = open(&path, 2);

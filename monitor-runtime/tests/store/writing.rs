@@ -1,6 +1,7 @@
 //! Writing batches: the rows that they become, what is added up, and what is written once.
 
 use crate::rows::*;
+use monitor_runtime::batch::Ending;
 use monitor_runtime::batch::{
     Batch, CallRow, EventRow, FoldedRow, HealthRow, ResourcesRow, Update, WindowRow,
 };
@@ -382,5 +383,5 @@ fn a_store_in_memory_takes_batches_and_keeps_its_bounds() {
     assert_eq!(written.rows, 1000);
     assert!(written.db_bytes > 30_000 && written.wal_bytes == 0);
     assert!(store.retain(T0 + 7 * HOUR).unwrap().rows >= 1000);
-    store.close(T0).unwrap();
+    store.close(T0, Ending::Exit).unwrap();
 }

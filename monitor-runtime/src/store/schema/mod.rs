@@ -132,7 +132,11 @@ mod tests {
                 "processes",
                 "process_id, run_uuid, service, version, host, pid, started_ns, last_seen_ns, ended_ns, ending",
             ),
-            ("in_flight", "process_id, thread, depth, function, start_ns, died_ns, elapsed_ms, span_id"),
+            (
+                "in_flight",
+                "process_id, thread, depth, function, start_ns, died_ns, elapsed_ms, span_id, thread_id, parent_id, \
+                 waiting_since_ns, args",
+            ),
             ("events", "at_ns, process_id, kind, detail"),
             (
                 "health",

@@ -227,7 +227,11 @@ const TABLES: &[(&str, &str)] = &[
   depth INTEGER NOT NULL,
   function_id INTEGER NOT NULL,
   start_ns INTEGER NOT NULL,
-  span INTEGER NOT NULL
+  span INTEGER NOT NULL,
+  thread_id INTEGER,
+  parent INTEGER,
+  waiting_since_ns INTEGER,
+  args TEXT
 ) STRICT",
     ),
     (

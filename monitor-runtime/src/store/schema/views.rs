@@ -158,7 +158,11 @@ SELECT
   g.start_ns AS start_ns,
   p.ended_ns AS died_ns,
   (p.ended_ns - g.start_ns) / 1e6 AS elapsed_ms,
-  g.span AS span_id
+  g.span AS span_id,
+  g.thread_id AS thread_id,
+  g.parent AS parent_id,
+  g.waiting_since_ns AS waiting_since_ns,
+  g.args AS args
 FROM flight g
 LEFT JOIN function f ON f.id = g.function_id
 LEFT JOIN process p ON p.id = g.process_id";

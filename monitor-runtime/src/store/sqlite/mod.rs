@@ -26,7 +26,7 @@ use super::id_cache::IdCache;
 use super::options::{PAGE_BYTES, StoreOptions};
 use super::retention::Retention;
 use super::{Notice, Retained, SetHold, SetRate, Store, Written, process, query, transaction};
-use crate::batch::{Batch, ProcessRow};
+use crate::batch::{Batch, Ending, ProcessRow};
 use crate::platform::liveness;
 
 /// The time for which one attempt to close waits for locks of other processes.
@@ -266,7 +266,7 @@ impl Store for SqliteStore {
         hold.map_err(|error| StoreError::Transient(error.to_string()))
     }
 
-    fn close(&mut self, now_ns: i64) -> Result<(), StoreError> {
+    fn close(&mut self, now_ns: i64, ending: Ending) -> Result<(), StoreError> {
         if self.closed {
             return Ok(());
         }
@@ -274,8 +274,8 @@ impl Store for SqliteStore {
         self.run(now_ns, |connection| {
             connection.busy_timeout(BUSY_WAIT_CLOSING)?;
             connection.execute(
-                "UPDATE process SET ending = 'exit', ended_ns = ?2 WHERE run_uuid = ?1",
-                params![run_uuid, now_ns],
+                "UPDATE process SET ending = ?3, ended_ns = ?2 WHERE run_uuid = ?1",
+                params![run_uuid, now_ns, ending.name()],
             )
         })?;
         self.closed = true;

@@ -1,0 +1,224 @@
+//! The cause of a process's death, as far as it is known.
+//!
+//! Takes what the process wrote into its ring file, what the system says of it, and the moments of both; gives a sentence,
+//! and the panics that were seen before. A panic is the cause only if it is known not to have been caught. Nothing is
+//! guessed: a process that left no word of its end was killed, or ended without its exit handlers. It reads no file.
+
+use crate::batch::Ending;
+use crate::ring::panics::{Exit, Panic, Stage};
+
+/// What the system says of the end of a process.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Told {
+    /// Nothing: nobody is left who knows it.
+    #[default]
+    Nothing,
+    /// The process still runs, as another program.
+    BecameAnother,
+    /// The exit status, which the system keeps until the parent has taken it.
+    Exited(i32),
+    /// The signal that ended it, from the same place or from a core file.
+    Signal(i32),
+}
+
+/// A panic before the death, and how long before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct EarlierPanic {
+    pub(crate) at_ns: i64,
+    /// The sentence about it.
+    pub(crate) detail: String,
+}
+
+/// The end of a process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Cause {
+    pub(crate) ending: Ending,
+    pub(crate) text: String,
+    /// Panics that are not the cause, oldest first.
+    pub(crate) panics: Vec<EarlierPanic>,
+}
+
+/// A panic with its moment and the name of its thread.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct SeenPanic<'a> {
+    pub(crate) panic: &'a Panic,
+    pub(crate) at_ns: i64,
+    pub(crate) thread: &'a str,
+}
+
+/// Returns the end of a process that died at a moment.
+pub(crate) fn find_cause(seen: &[SeenPanic<'_>], exit: Option<Exit>, told: Told, died_ns: i64) -> Cause {
+    let mut seen = seen.to_vec();
+    seen.sort_by_key(|seen| seen.at_ns);
+    let own = seen.iter().rposition(|seen| is_cause(seen, exit, told, died_ns));
+    let text = match (own.and_then(|at| seen.get(at)), exit, told) {
+        (Some(own), ..) => own.panic.to_cause(told),
+        (None, Some(exit), _) => describe_exit(exit),
+        (None, None, Told::BecameAnother) => "became another program by exec".to_owned(),
+        (None, None, Told::Exited(status)) => {
+            format!("ended with status {status} without its exit handlers")
+        }
+        (None, None, Told::Signal(signal)) => format!("died by {}", name_signal(signal)),
+        (None, None, Told::Nothing) => "was killed or ended without its handlers".to_owned(),
+    };
+    let ending = if own.is_none() && exit.is_some() { Ending::Exit } else { Ending::Crash };
+    let earlier = seen.iter().enumerate().filter(|(at, _)| Some(*at) != own);
+    let earlier =
+        earlier.map(|(_, seen)| EarlierPanic { at_ns: seen.at_ns, detail: describe(seen, died_ns) });
+    Cause { ending, text, panics: earlier.collect() }
+}
+
+/// Returns true for a panic that is known to have ended the process.
+fn is_cause(seen: &SeenPanic<'_>, exit: Option<Exit>, told: Told, died_ns: i64) -> bool {
+    if let Some(exit) = exit {
+        return seen.panic.to_cause_of_exit(exit).is_some();
+    }
+    match seen.panic.stage {
+        Stage::InHook | Stage::Aborting => !matches!(told, Told::BecameAnother | Told::Signal(libc::SIGKILL)),
+        // The thread had no frame that catches, so the panic could not even begin to unwind.
+        Stage::Unwinding => {
+            told == Told::Signal(libc::SIGABRT) && died_ns.saturating_sub(seen.at_ns) < AT_ONCE_NS
+        }
+        // A thread that ends takes no other one along.
+        Stage::ThreadEnded => false,
+    }
+}
+
+impl Panic {
+    /// Returns the sentence that names this panic as the cause of a death.
+    fn to_cause(&self, told: Told) -> String {
+        let how = match (self.stage, told) {
+            (_, Told::Signal(signal)) => format!(" ({})", name_signal(signal)),
+            (Stage::InHook, _) => " (before its panic hook returned)".to_owned(),
+            _ => String::new(),
+        };
+        format!("ended by its own panic{how}: {}", self.text)
+    }
+
+    /// Returns the sentence that names this panic as the cause if the process exits because of it: with the status of a
+    /// program whose main thread has panicked, after that thread has ended without another call.
+    pub(crate) fn to_cause_of_exit(&self, exit: Exit) -> Option<String> {
+        let has_ended =
+            self.stage == Stage::ThreadEnded || self.thread == 0 && self.stage == Stage::Unwinding;
+        let is_cause = self.is_main && has_ended && exit.status == Some(PANIC_STATUS);
+        is_cause.then(|| self.to_cause(Told::Nothing))
+    }
+}
+
+/// The status with which a program ends whose main thread has panicked.
+const PANIC_STATUS: i32 = 101;
+
+fn describe_exit(exit: Exit) -> String {
+    match exit.status {
+        Some(status) => format!("ended in good order, with status {status}"),
+        None => "ended in good order".to_owned(),
+    }
+}
+
+/// Describes a panic that is not known to have ended the process.
+fn describe(seen: &SeenPanic<'_>, died_ns: i64) -> String {
+    let SeenPanic { panic, at_ns, thread } = seen;
+    let is_last_sign = died_ns.saturating_sub(*at_ns) < AT_ONCE_NS;
+    let what = match panic.stage {
+        Stage::ThreadEnded => format!("a panic after which thread {thread} ended"),
+        Stage::Unwinding if is_last_sign => format!("a panic on thread {thread}, not known to be caught"),
+        _ => format!("a caught panic on thread {thread}"),
+    };
+    format!("{what}: {}", panic.text)
+}
+
+/// Returns the number of a signal, with its name where that is the same on all systems or known here.
+fn name_signal(signal: i32) -> String {
+    let known = SIGNALS.iter().find(|(number, _)| *number == signal);
+    known.map_or_else(|| format!("signal {signal}"), |(_, name)| format!("signal {signal} ({name})"))
+}
+
+/// The signals that end a process and that people know by name.
+const SIGNALS: [(i32, &str); 16] = [
+    (libc::SIGHUP, "SIGHUP"),
+    (libc::SIGINT, "SIGINT"),
+    (libc::SIGQUIT, "SIGQUIT"),
+    (libc::SIGILL, "SIGILL"),
+    (libc::SIGTRAP, "SIGTRAP"),
+    (libc::SIGABRT, "SIGABRT"),
+    (libc::SIGBUS, "SIGBUS"),
+    (libc::SIGFPE, "SIGFPE"),
+    (libc::SIGKILL, "SIGKILL"),
+    (libc::SIGSEGV, "SIGSEGV"),
+    (libc::SIGPIPE, "SIGPIPE"),
+    (libc::SIGALRM, "SIGALRM"),
+    (libc::SIGTERM, "SIGTERM"),
+    (libc::SIGXCPU, "SIGXCPU"),
+    (libc::SIGXFSZ, "SIGXFSZ"),
+    (libc::SIGSYS, "SIGSYS"),
+];
+
+/// A death at most this long after a panic follows it at once: an abort takes microseconds.
+const AT_ONCE_NS: i64 = 50_000_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const T: i64 = 1_700_000_000_000_000_000;
+    const MS: i64 = 1_000_000;
+
+    fn panic(stage: Stage, is_main: bool) -> Panic {
+        Panic { at: 1, stage, is_main, thread: 1, text: "boom, a.rs:1:2".to_owned() }
+    }
+
+    /// Returns the cause of a death some milliseconds after a panic.
+    fn after(panic: &Panic, ms: i64, exit: Option<Exit>, told: Told) -> (String, Vec<String>) {
+        let seen = SeenPanic { panic, at_ns: T - ms * MS, thread: "worker" };
+        let cause = find_cause(&[seen], exit, told, T);
+        (cause.text, cause.panics.into_iter().map(|panic| panic.detail).collect())
+    }
+
+    #[test]
+    fn a_panic_that_a_process_survived_is_never_the_cause_of_its_death() {
+        let caught = panic(Stage::Unwinding, true);
+        let (killed, caught_text) =
+            ("was killed or ended without its handlers", "a caught panic on thread worker: boom, a.rs:1:2");
+        assert_eq!(after(&caught, 700, None, Told::Nothing), (killed.into(), vec![caught_text.into()]));
+        assert_eq!(after(&caught, 700, None, Told::Signal(9)).0, "died by signal 9 (SIGKILL)");
+        // An abort long after has another reason.
+        assert_eq!(after(&caught, 700, None, Told::Signal(6)).0, "died by signal 6 (SIGABRT)");
+        let exit = Exit { status: Some(101) };
+        assert_eq!(after(&caught, 1, Some(exit), Told::Nothing).0, "ended in good order, with status 101");
+        let (how, others) = after(&caught, 1, None, Told::Nothing);
+        assert_eq!(how, killed);
+        assert_eq!(others, ["a panic on thread worker, not known to be caught: boom, a.rs:1:2"]);
+    }
+
+    #[test]
+    fn a_panic_that_was_not_caught_is_the_cause() {
+        let none = Vec::<String>::new();
+        let own = |how: &str| format!("ended by its own panic{how}: boom, a.rs:1:2");
+        let in_hook = panic(Stage::InHook, false);
+        let hook = own(" (before its panic hook returned)");
+        assert_eq!(after(&in_hook, 0, None, Told::Nothing), (hook, none.clone()));
+        let aborting = panic(Stage::Aborting, false);
+        assert_eq!(after(&aborting, 0, None, Told::Nothing), (own(""), none.clone()));
+        let signal = own(" (signal 6 (SIGABRT))");
+        assert_eq!(after(&aborting, 0, None, Told::Signal(6)), (signal.clone(), none.clone()));
+        assert_eq!(after(&panic(Stage::Unwinding, false), 1, None, Told::Signal(6)), (signal, none.clone()));
+        let exit = Exit { status: Some(101) };
+        let of_main = panic(Stage::ThreadEnded, true);
+        assert_eq!(after(&of_main, 1, Some(exit), Told::Nothing), (own(""), none));
+    }
+
+    #[test]
+    fn a_panic_that_ended_another_thread_is_told_beside_the_cause() {
+        let ended = panic(Stage::ThreadEnded, false);
+        let text = "a panic after which thread worker ended: boom, a.rs:1:2";
+        for (exit, told, how) in [
+            (None, Told::Nothing, "was killed or ended without its handlers"),
+            (None, Told::Exited(3), "ended with status 3 without its exit handlers"),
+            (None, Told::BecameAnother, "became another program by exec"),
+            (Some(Exit { status: Some(101) }), Told::Nothing, "ended in good order, with status 101"),
+            (Some(Exit { status: None }), Told::Nothing, "ended in good order"),
+        ] {
+            assert_eq!(after(&ended, 1, exit, told), (how.into(), vec![text.into()]));
+        }
+    }
+}
