@@ -121,7 +121,9 @@ mod tests {
     use super::*;
 
     fn call(span: u64, parent: u64) -> Waiting {
-        Waiting { span, parent, start: span, ..Waiting::default() }
+        let mut call = Waiting::default();
+        (call.span, call.parent, call.start) = (span, parent, span);
+        call
     }
 
     fn order(calls: &[Waiting]) -> Vec<(u64, u32)> {

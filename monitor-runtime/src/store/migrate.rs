@@ -11,11 +11,11 @@ use rusqlite::Connection;
 type Step = (i32, &'static [&'static str]);
 
 /// All steps, oldest first. Version 1 is the first schema.
-const STEPS: &[Step] = &[(1, &[HISTOGRAMS_OF_WINDOWS]), (2, &[SELF_TIMES])];
+const STEPS: &[Step] = &[(1, &[HISTOGRAMS_OF_WINDOWS]), (2, &[SELF_TIMES, CALLS_IN_FLIGHT])];
 
 /// Tables and indexes that had another text in older versions: the last version with that text, name, text.
 const BEFORE: &[(i32, &str, &str)] =
-    &[(1, "latency_window", WINDOWS_1), (2, "latency_window", WINDOWS_2), (2, "slice", SLICES_2)];
+    &[(1, "latency_window", WINDOWS_1), (2, "latency_window", WINDOWS_2), (2, "slice", SLICES_2), (2, "flight", FLIGHTS_2)];
 
 /// The table of windows in version 1.
 const WINDOWS_1: &str = "CREATE TABLE latency_window (
@@ -170,6 +170,37 @@ SELECT slice, function_id, process_id, calls, errors, panics, cancelled, recorde
 FROM slice_2;
 DROP TABLE slice_2;";
 
+/// The table of calls in flight in version 2.
+const FLIGHTS_2: &str = "CREATE TABLE flight (
+  id INTEGER PRIMARY KEY,
+  process_id INTEGER NOT NULL,
+  thread TEXT,
+  depth INTEGER NOT NULL,
+  function_id INTEGER NOT NULL,
+  start_ns INTEGER NOT NULL,
+  span INTEGER NOT NULL
+) STRICT";
+
+/// Adds thread, parent, last poll and arguments to calls in flight. Nothing of that is known of stored ones.
+const CALLS_IN_FLIGHT: &str = "
+ALTER TABLE flight RENAME TO flight_2;
+CREATE TABLE flight (
+  id INTEGER PRIMARY KEY,
+  process_id INTEGER NOT NULL,
+  thread TEXT,
+  depth INTEGER NOT NULL,
+  function_id INTEGER NOT NULL,
+  start_ns INTEGER NOT NULL,
+  span INTEGER NOT NULL,
+  thread_id INTEGER,
+  parent INTEGER,
+  waiting_since_ns INTEGER,
+  args TEXT
+) STRICT;
+INSERT INTO flight SELECT id, process_id, thread, depth, function_id, start_ns, span, NULL, NULL, NULL, NULL
+FROM flight_2;
+DROP TABLE flight_2;";
+
 /// Returns true if steps lead from a version to this one.
 pub(crate) fn is_possible_from(version: i32) -> bool {
     has_every_step(STEPS, version, VERSION)
@@ -255,6 +286,8 @@ mod tests {
         schema::create(&old).unwrap();
         old.execute_batch(&format!(
             "DROP VIEW latency; DROP VIEW functions; DROP TABLE latency_window; DROP TABLE slice; {WINDOWS_1}; {SLICES_2};
+             DROP VIEW in_flight; DROP TABLE flight; {FLIGHTS_2};
+             INSERT INTO flight VALUES (3, 1, 'worker', 1, 1, 70, 99);
              PRAGMA user_version = 1;
              INSERT INTO function VALUES (1, 'f', 'a.rs', 1, NULL, 1.0);
              INSERT INTO latency_window VALUES (7, 1, 1, 10, 1, 0, 0, 5000, 900, 100, 200, 300, 0),
@@ -270,6 +303,14 @@ mod tests {
         let rows: Vec<(i64, i64, i64, i64)> =
             select.query_map([], |row| row.try_into()).unwrap().map(Result::unwrap).collect();
         assert_eq!(rows, [(10, 1, 100, 900), (40, 3, 400, 900)]);
+        let flight: (String, i64, String, i64, Option<i64>, Option<String>) = old
+            .query_row(
+                "SELECT thread, depth, function, span_id, thread_id, args FROM in_flight",
+                [],
+                |row| row.try_into(),
+            )
+            .unwrap();
+        assert_eq!(flight, ("worker".to_owned(), 1, "f".to_owned(), 99, None, None));
     }
 
     #[test]
