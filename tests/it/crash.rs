@@ -284,9 +284,219 @@ fn the_panic_that_ended_a_program_is_told() {
     shelf.recover(&stage);
     let store = stage.store();
     let how: String = store.one("SELECT detail FROM events WHERE kind = 'crash'");
-    assert!(how.contains("the reactor is at 5 degrees"), "{how}");
-    let dying: Vec<String> = store.all("SELECT function FROM in_flight");
-    assert!(dying.len() == 1 && dying[0].ends_with("dies"), "{dying:?}");
+    let told = "ended by its own panic (before its panic hook returned): the reactor is at 5 degrees, ";
+    assert!(how.starts_with(told), "{how}");
+    let dying: Vec<String> = store.all("SELECT function || ' ' || args FROM in_flight");
+    assert!(dying.len() == 1 && dying[0].ends_with("dies {\"number\":5}"), "{dying:?}");
+}
+
+/// Returns the causes of death, and the panics that were told beside them.
+fn told(stage: &Stage) -> (Vec<String>, Vec<String>) {
+    let store = stage.store();
+    let details =
+        |kind| store.all(&format!("SELECT detail FROM events WHERE kind = '{kind}' ORDER BY at_ns"));
+    (details("crash"), details("panic"))
+}
+
+/// Starts a scenario, waits for its line, goes on for a while and kills it. Returns it, a zombie still.
+fn kill_when_ready(stage: &Stage, scenario: &str, after: Duration) -> Child {
+    let mut program = stage.start(scenario, 5);
+    let mut lines = BufReader::new(program.stdout.take().unwrap()).lines();
+    assert_eq!(lines.next().unwrap().unwrap(), "ready");
+    std::thread::sleep(after);
+    program.kill().unwrap();
+    program
+}
+
+#[test]
+fn a_caught_panic_is_told_and_is_not_the_cause_of_a_kill_soon_after() {
+    for (wait_first, how) in
+        [(false, "died by signal 9 (SIGKILL)"), (true, "was killed or ended without its handlers")]
+    {
+        let shelf = Shelf::new();
+        let stage = shelf.stage();
+        let mut program = kill_when_ready(&stage, "caught", Duration::from_millis(700));
+        let pid = program.id();
+        if wait_first {
+            program.wait().unwrap();
+        } else {
+            wait_for("the end of the program", || {
+                let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+                let threads = std::fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count);
+                stat.contains(") Z ") && threads == 1
+            });
+        }
+        shelf.recover(&stage);
+        program.wait().unwrap();
+        let (causes, panics) = told(&stage);
+        assert_eq!(causes, [how]);
+        let caught = "a caught panic on thread main: the reactor is at 5 degrees, ";
+        assert!(panics.len() == 1 && panics[0].starts_with(caught), "{panics:?}");
+        let flying: Vec<String> = stage.store().all("SELECT function || ' ' || args FROM in_flight");
+        assert!(flying.len() == 1 && flying[0].ends_with("survives {\"number\":5}"), "{flying:?}");
+    }
+}
+
+#[test]
+fn a_panic_that_reaches_the_end_of_the_main_thread_is_the_cause() {
+    for (scenario, text, others) in [
+        ("uncaught", "the reactor is at 5 degrees, ", 0),
+        ("uncaught-outside", "the pump is at 5 bar, ", 0),
+        ("thread-panics-joined", "the pump works: Any { .. }, ", 1),
+    ] {
+        let shelf = Shelf::new();
+        let stage = shelf.stage();
+        assert_eq!(stage.output(scenario, 5).status.code(), Some(101));
+        shelf.recover(&stage);
+        let (causes, panics) = told(&stage);
+        let own = format!("ended by its own panic: {text}");
+        assert!(causes.len() == 1 && causes[0].starts_with(&own), "{scenario}: {causes:?}");
+        assert_eq!(panics.len(), others, "{panics:?}");
+        let ended = "a panic after which thread pump ended: the reactor is at 5 degrees, ";
+        assert!(panics.iter().all(|panic| panic.starts_with(ended)), "{panics:?}");
+        let store = stage.store();
+        assert_eq!(store.all::<String>("SELECT ending FROM processes"), ["crash"], "{scenario}");
+        assert_eq!(store.one::<i64>("SELECT count(*) FROM in_flight"), 0);
+        assert!(shelf.files().is_empty(), "{:?}", shelf.files());
+    }
+}
+
+#[test]
+fn a_panic_that_aborts_the_process_is_the_cause() {
+    let shelf = Shelf::new();
+    let stage = shelf.stage();
+    assert!(stage.output("panics-twice", 5).status.code().is_none());
+    shelf.recover(&stage);
+    let (causes, panics) = told(&stage);
+    assert!(causes.len() == 1 && panics.is_empty(), "{causes:?} {panics:?}");
+    assert!(causes[0].starts_with("ended by its own panic: the valve is stuck as well, "), "{causes:?}");
+}
+
+#[test]
+fn a_panic_that_ended_a_thread_is_told_and_is_not_the_cause() {
+    let shelf = Shelf::new();
+    let stage = shelf.stage();
+    kill_when_ready(&stage, "thread-panics", Duration::from_millis(200)).wait().unwrap();
+    shelf.recover(&stage);
+    let (causes, panics) = told(&stage);
+    assert_eq!(causes, ["was killed or ended without its handlers"]);
+    let ended = "a panic after which thread pump ended: the reactor is at 5 degrees, ";
+    assert!(panics.len() == 1 && panics[0].starts_with(ended), "{panics:?}");
+}
+
+#[test]
+fn an_exit_in_a_call_is_an_orderly_end_whatever_its_status() {
+    let shelf = Shelf::new();
+    let stage = shelf.stage();
+    assert_eq!(stage.output("exit-in-call", 5).status.code(), Some(101));
+    shelf.recover(&stage);
+    assert_eq!(told(&stage), (Vec::new(), Vec::new()));
+    assert_eq!(stage.store().all::<String>("SELECT ending FROM processes"), ["exit"]);
+}
+
+#[test]
+fn an_abort_and_an_exit_without_handlers_are_told_as_far_as_is_known() {
+    for (scenario, how) in
+        [("abort", "died by signal 6 (SIGABRT)"), ("_exit", "ended with status 3 without its exit handlers")]
+    {
+        let shelf = Shelf::new();
+        let stage = shelf.stage();
+        let mut program = stage.start(scenario, 5);
+        let path = format!("/proc/{}/stat", program.id());
+        wait_for("its end", || std::fs::read_to_string(&path).is_ok_and(|stat| stat.contains(") Z ")));
+        wait_for("its recovery", || shelf.recover(&stage).processes == 1);
+        program.wait().unwrap();
+        assert_eq!(told(&stage), (vec![how.to_owned()], Vec::new()));
+    }
+    let shelf = Shelf::new();
+    let stage = shelf.stage();
+    assert!(!stage.output("abort", 5).status.success());
+    shelf.recover(&stage);
+    assert_eq!(told(&stage).0, ["was killed or ended without its handlers"]);
+}
+
+#[test]
+fn stacks_of_threads_of_one_name_are_apart_and_show_the_arguments_of_their_calls() {
+    let shelf = Shelf::new();
+    let stage = shelf.stage();
+    let mut program = stage.start("namesakes", 0);
+    let living = || monitor_runtime::recover::living(&stage.db(), &[shelf.0.path().to_owned()], now_ns());
+    wait_for("all calls to be in flight", || living().iter().any(|process| process.calls.len() == 8));
+    let seen = living().remove(0);
+    program.kill().unwrap();
+    program.wait().unwrap();
+    shelf.recover(&stage);
+    let store = stage.store();
+    let stacks: Vec<String> = store.all(
+        "SELECT group_concat(replace(function, rtrim(function, replace(function, ':', '')), '')
+           || coalesce(args, ''), ' ') FROM (SELECT * FROM in_flight ORDER BY depth)
+         GROUP BY thread_id ORDER BY max(args)",
+    );
+    assert_eq!(
+        stacks,
+        [
+            "without_arguments".to_owned(),
+            r#"serves{"customer":"ada","number":1} waits{"level":1} waits{"level":0}"#.to_owned(),
+            r#"serves{"customer":"grace","number":2} waits{"level":2} waits{"level":1} waits{"level":0}"#
+                .to_owned(),
+        ]
+    );
+    // The same is seen while the process runs.
+    let arguments = |args: &mut Vec<Option<String>>| args.sort();
+    let mut alive: Vec<Option<String>> = seen.calls.iter().map(|call| call.args.clone()).collect();
+    let mut dead: Vec<Option<String>> = store.all("SELECT args FROM in_flight");
+    (arguments(&mut alive), arguments(&mut dead));
+    assert_eq!(alive, dead);
+    let parents: i64 = store.one(
+        "SELECT count(*) FROM in_flight f JOIN in_flight p ON p.span_id = f.parent_id
+         WHERE p.thread_id = f.thread_id AND p.depth = f.depth - 1",
+    );
+    assert_eq!(parents, 5);
+}
+
+#[test]
+fn async_calls_show_their_arguments_and_who_awaits_them_whether_they_wait_or_are_polled() {
+    let shelf = Shelf::new();
+    let stage = shelf.stage();
+    let mut program = stage.start("stuck-tasks", 0);
+    let living = || monitor_runtime::recover::living(&stage.db(), &[shelf.0.path().to_owned()], now_ns());
+    let is_there = |polled: usize| {
+        move |process: &monitor_runtime::recover::Living| {
+            let on_stack = process.calls.iter().filter(|call| call.waiting_since_ns.is_none());
+            process.calls.len() == 7 && on_stack.count() == polled
+        }
+    };
+    wait_for("all calls to be in flight", || living().iter().any(is_there(2)));
+    program.kill().unwrap();
+    program.wait().unwrap();
+    shelf.recover(&stage);
+    let store = stage.store();
+    let shown = "replace(c.function, 'victim::waiting::', '') || c.args";
+    let polled: Vec<String> =
+        store.all(&format!("SELECT {shown} FROM in_flight c WHERE thread IS NOT NULL ORDER BY 1"));
+    assert_eq!(polled, [r#"blocks_later{"shelf":"lower"}"#, r#"blocks{"shelf":"upper"}"#]);
+    let suspended: Vec<String> = store.all(&format!(
+        "SELECT c.depth || ' ' || coalesce(p.args, '') || {shown} FROM in_flight c
+         LEFT JOIN in_flight p ON p.span_id = c.parent_id WHERE c.thread IS NULL AND c.function NOT LIKE '%weighs'
+         ORDER BY 1"
+    ));
+    assert_eq!(
+        suspended,
+        [
+            r#"0 ships{"order":7}"#,
+            r#"0 ships{"order":8}"#,
+            r#"1 {"order":7}asks{"whom":"the carrier","order":7}"#,
+            r#"1 {"order":8}asks{"whom":"the carrier","order":8}"#,
+        ]
+    );
+    // A slot keeps the first words of long arguments.
+    let weighs: String = store.one("SELECT args FROM in_flight WHERE function LIKE '%weighs'");
+    assert!(weighs.starts_with(r#"{"load":"#) && weighs.contains("truncated"), "{weighs}");
+    let times: i64 = store.one(
+        "SELECT count(*) FROM in_flight WHERE elapsed_ms >= 0 AND start_ns <= died_ns
+         AND coalesce(waiting_since_ns BETWEEN start_ns AND died_ns, 1)",
+    );
+    assert_eq!(times, 7);
 }
 
 #[test]

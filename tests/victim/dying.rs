@@ -98,3 +98,122 @@ pub(crate) fn panic(number: u64) {
 fn dies(number: u64) {
     assert!(number == 0, "the reactor is at {number} degrees");
 }
+
+/// Says that it is ready, and goes on until it is killed.
+fn wait_to_be_killed() {
+    println!("ready");
+    std::thread::sleep(Duration::from_secs(600));
+}
+
+#[monitor]
+fn survives(number: u64) {
+    let caught = std::panic::catch_unwind(|| dies(number));
+    step(0, u64::from(caught.is_err()));
+    wait_to_be_killed();
+}
+
+/// Catches a panic, and goes on until it is killed.
+pub(crate) fn caught(number: u64) {
+    make_calls(number);
+    survives(number);
+}
+
+/// Calls when it is dropped, as guards of transactions do.
+struct CallsWhenDropped;
+
+impl Drop for CallsWhenDropped {
+    fn drop(&mut self) {
+        step(9, 9);
+    }
+}
+
+#[monitor]
+fn unwinds(number: u64) {
+    let _guard = CallsWhenDropped;
+    dies(number);
+}
+
+/// Panics on the main thread, where nothing catches it.
+pub(crate) fn uncaught(number: u64) {
+    make_calls(number);
+    unwinds(number);
+}
+
+/// Panics on a main thread that has made no monitored call.
+pub(crate) fn uncaught_outside(number: u64) {
+    let _ = std::thread::spawn(move || make_calls(number)).join();
+    panic!("the pump is at {number} bar");
+}
+
+fn dying_thread(number: u64) -> std::thread::JoinHandle<()> {
+    let thread = std::thread::Builder::new().name("pump".to_owned());
+    thread.spawn(move || unwinds(number)).expect("there are threads")
+}
+
+/// Goes on after a thread of it has ended by a panic, until it is killed.
+pub(crate) fn thread_panics(number: u64) {
+    make_calls(number);
+    let thread = dying_thread(number);
+    while !thread.is_finished() {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    make_calls(number);
+    wait_to_be_killed();
+}
+
+/// Panics because a thread of it has ended by a panic.
+pub(crate) fn thread_panics_joined(number: u64) {
+    make_calls(number);
+    dying_thread(number).join().expect("the pump works");
+}
+
+struct PanicsWhenDropped;
+
+impl Drop for PanicsWhenDropped {
+    fn drop(&mut self) {
+        panic!("the valve is stuck as well");
+    }
+}
+
+#[monitor]
+fn dies_twice(number: u64) {
+    let _guard = PanicsWhenDropped;
+    dies(number);
+}
+
+/// Panics in a destructor while it unwinds, which aborts the process.
+pub(crate) fn panics_twice(number: u64) {
+    make_calls(number);
+    dies_twice(number);
+}
+
+#[monitor]
+fn leaves(status: u64) {
+    std::process::exit(i32::try_from(status).unwrap_or(1));
+}
+
+/// Catches a panic, and exits in a call with the status of a program that panicked.
+pub(crate) fn exit_in_call(number: u64) {
+    let _ = std::panic::catch_unwind(|| dies(number));
+    leaves(101);
+}
+
+#[monitor]
+fn serves(customer: &str, number: u64) {
+    std::hint::black_box(customer);
+    waits(number);
+}
+
+#[monitor]
+fn without_arguments() {
+    wait_to_be_killed();
+}
+
+/// Hangs on two threads of one name and on the main thread.
+pub(crate) fn namesakes() {
+    for (customer, number) in [("ada", 1), ("grace", 2)] {
+        let thread = std::thread::Builder::new().name("worker".to_owned());
+        drop(thread.spawn(move || serves(customer, number)));
+    }
+    without_arguments();
+}

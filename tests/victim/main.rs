@@ -83,6 +83,15 @@ fn main() {
         "exec" => dying::exec(number),
         "stuck" => dying::stuck(),
         "panic" => dying::panic(number),
+        "caught" => dying::caught(number),
+        "uncaught" => dying::uncaught(number),
+        "uncaught-outside" => dying::uncaught_outside(number),
+        "thread-panics" => dying::thread_panics(number),
+        "thread-panics-joined" => dying::thread_panics_joined(number),
+        "panics-twice" => dying::panics_twice(number),
+        "exit-in-call" => dying::exit_in_call(number),
+        "namesakes" => dying::namesakes(),
+        "stuck-tasks" => waiting::stuck_tasks(),
         other => {
             eprintln!("no such scenario: {other}");
             std::process::exit(2);

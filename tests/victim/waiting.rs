@@ -1,5 +1,6 @@
 //! Async calls.
 
+use std::hint::black_box;
 use std::time::Duration;
 
 use monitored::monitor;
@@ -81,6 +82,52 @@ pub(crate) fn stuck() {
         for _ in 0..3 {
             tokio::spawn(endless());
         }
+        tokio::time::sleep(Duration::from_secs(600)).await;
+    });
+}
+
+#[monitor]
+async fn ships(order: u64) {
+    asks("the carrier", order).await;
+}
+
+#[monitor]
+async fn asks(whom: &str, order: u64) {
+    black_box((whom, order));
+    std::future::pending::<()>().await;
+}
+
+/// Blocks in its first poll.
+#[monitor]
+async fn blocks(shelf: &str) {
+    black_box(shelf);
+    std::thread::sleep(Duration::from_secs(600));
+}
+
+/// Blocks in its second poll.
+#[monitor]
+async fn blocks_later(shelf: &str) {
+    black_box(shelf);
+    tokio::task::yield_now().await;
+    std::thread::sleep(Duration::from_secs(600));
+}
+
+#[monitor]
+async fn weighs(load: &[String]) {
+    black_box(load);
+    std::future::pending::<()>().await;
+}
+
+/// Makes async calls that stay suspended, one below the other, and calls that block while they are polled.
+pub(crate) fn stuck_tasks() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build();
+    runtime.expect("a runtime").block_on(async {
+        for order in [7, 8] {
+            tokio::spawn(ships(order));
+        }
+        tokio::spawn(async { weighs(&vec!["iron".repeat(20); 10]).await });
+        tokio::spawn(blocks("upper"));
+        tokio::spawn(blocks_later("lower"));
         tokio::time::sleep(Duration::from_secs(600)).await;
     });
 }

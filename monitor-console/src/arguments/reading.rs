@@ -192,9 +192,10 @@ Examples:
   monitor live 'shop::*' --min 5s
   monitor live --format jsonl | jq 'select(.state | startswith(\"stuck\"))'
 
-The calls are read from the ring files of running processes, which costs the processes nothing. A call is \
-`stuck` if it has taken longer than the `slow` limit of its function. Calls that are only counted are not \
-shown.")]
+The calls are read from the ring files of running processes, which costs the processes nothing. Each is indented \
+below the call around it, on its thread or in its task. A call is `stuck` if it has taken longer than the `slow` \
+limit of its function; without one, if it has taken over 10 s and 20 times the 99th percentile of its function, \
+which `~` marks. Calls that are only counted are not shown.")]
 pub(crate) struct Live {
     /// Only functions with this name, or whose name ends with these segments; with `*`, which stands for any
     /// text, the whole name is compared

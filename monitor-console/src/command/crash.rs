@@ -1,11 +1,13 @@
-//! `monitor crash`: processes that died, the latest first: when and how each died, which calls were in flight
-//! in each thread, and the last calls before. The ring files of dead processes are recovered into the store
+//! `monitor crash`: processes that died, the latest first: when and how each died, which panics it survived
+//! before, which calls were in flight on each thread and in each task, the last minute in figures, and the last
+//! calls before. The ring files of dead processes are recovered into the store
 //! first.
 
 use std::fmt::Write as _;
 
 use anyhow::Result;
 
+use super::in_flight::{self, Flying};
 use super::{open_store, print_heading, print_lines};
 use crate::arguments::{Common, Crash, FormatName};
 use crate::format;
@@ -23,9 +25,36 @@ WHERE p.ending = 'crash' AND coalesce(p.ended_ns, p.started_ns) >= ?1
 ORDER BY coalesce(p.ended_ns, p.started_ns) DESC, p.process_id DESC
 LIMIT ?2";
 
+/// Selects what a process's panics were before its death, the latest first.
+const PANICS: &str = "
+SELECT at_ns, detail FROM events WHERE process_id = ?1 AND kind = 'panic' ORDER BY at_ns DESC LIMIT 5";
+
 const IN_FLIGHT: &str = "
-SELECT thread, depth, function, start_ns, elapsed_ms FROM in_flight WHERE process_id = ?1
-ORDER BY thread IS NULL, thread, depth, start_ns";
+SELECT thread, thread_id, depth, function, start_ns, elapsed_ms, span_id, parent_id, waiting_since_ns, args
+FROM in_flight WHERE process_id = ?1
+ORDER BY thread IS NULL, thread, thread_id, depth, start_ns";
+
+const IN_FLIGHT_COLUMNS: [&str; 10] = [
+    "thread",
+    "thread_id",
+    "depth",
+    "function",
+    "start_ns",
+    "elapsed_ms",
+    "span_id",
+    "parent_id",
+    "waiting_since_ns",
+    "args",
+];
+
+/// Selects the calls that ended in each window of the last minute. A window is 10 s.
+const LAST_MINUTE: &str = "
+SELECT \"window\" * 10000000000, sum(calls), sum(errors + panics + cancelled) FROM latency_window
+WHERE process_id = ?1 AND \"window\" >= ?2 / 10000000000 AND \"window\" <= ?3 / 10000000000
+GROUP BY 1 ORDER BY 1";
+
+const RESOURCES: &str = "
+SELECT at_ns, cpu_pct, rss_bytes FROM resources WHERE process_id = ?1 AND at_ns BETWEEN ?2 AND ?3 ORDER BY at_ns";
 
 /// Selects the latest calls of a process among the latest 100 000 calls of the store, which are its own
 /// unless other processes wrote as many since.
@@ -36,11 +65,13 @@ ORDER BY ended_ns DESC LIMIT ?2";
 
 /// Selects a row for each call in flight, and one row for a process that had none.
 const DATA: &str = "
-SELECT c.*, f.thread, f.depth, f.function, f.start_ns, f.elapsed_ms, f.span_id
+SELECT c.*, f.thread, f.depth, f.function, f.start_ns, f.elapsed_ms, f.span_id, f.thread_id, f.parent_id,
+  f.waiting_since_ns, f.args
 FROM (CRASHES) c LEFT JOIN in_flight f ON f.process_id = c.process_id
-ORDER BY c.died_ns DESC, c.process_id DESC, f.thread IS NULL, f.thread, f.depth, f.start_ns";
+ORDER BY c.died_ns DESC, c.process_id DESC, f.thread IS NULL, f.thread, f.thread_id, f.depth,
+  f.start_ns";
 
-const DATA_COLUMNS: [&str; 14] = [
+const DATA_COLUMNS: [&str; 18] = [
     "process_id",
     "run_uuid",
     "service",
@@ -55,6 +86,10 @@ const DATA_COLUMNS: [&str; 14] = [
     "start_ns",
     "elapsed_ms",
     "span_id",
+    "thread_id",
+    "parent_id",
+    "waiting_since_ns",
+    "args",
 ];
 
 pub(super) fn run(common: &Common, arguments: &Crash) -> Result<()> {
@@ -82,7 +117,8 @@ pub(super) fn run(common: &Common, arguments: &Crash) -> Result<()> {
 
 fn write_process(store: &Store, row: &[Cell], arguments: &Crash, text: &mut String) -> Result<()> {
     let now = units::now_ns();
-    let died = row[6].to_integer().or(row[5].to_integer()).unwrap_or(0);
+    let started = row[5].to_integer().unwrap_or(0);
+    let died = row[6].to_integer().unwrap_or(started);
     let title = format!(
         "{} · pid {} on {} · run {} · ✗ died {} ({}), after {}",
         row[2].to_plain_text(),
@@ -91,38 +127,127 @@ fn write_process(store: &Store, row: &[Cell], arguments: &Crash, text: &mut Stri
         row[0].to_plain_text(),
         units::format_age(died, now),
         units::format_time(died, now),
-        units::format_nanoseconds(died.saturating_sub(row[5].to_integer().unwrap_or(died))),
+        units::format_nanoseconds(died.saturating_sub(started).max(0)),
     );
     writeln!(text, "{}", terminal::escape(&title))?;
     let how = row[7].as_text().unwrap_or("it left no ring file: what it was doing is not known");
     writeln!(text, "  {:<10} {}", "how", terminal::escape(how))?;
     let process = row[0].to_integer().unwrap_or(0);
-    write_calls_in_flight(store, process, text)?;
+    write_panics(store, process, died, text)?;
+    write_calls_in_flight(store, process, died, text)?;
+    write_last_minute(store, process, (started, died), text)?;
     write_last_calls(store, process, died, arguments, text)?;
     writeln!(text)?;
     Ok(())
 }
 
-fn write_calls_in_flight(store: &Store, process: i64, text: &mut String) -> Result<()> {
-    let columns = ["thread", "depth", "function", "start_ns", "elapsed_ms"].map(Column::data).to_vec();
+fn write_panics(store: &Store, process: i64, died: i64, text: &mut String) -> Result<()> {
+    let columns = ["at_ns", "detail"].map(Column::data).to_vec();
+    let Report { rows, .. } = store.read_report(columns, PANICS, [process])?;
+    for (at, row) in rows.iter().enumerate() {
+        let before = died.saturating_sub(row[0].to_integer().unwrap_or(died)).max(0);
+        let line = format!("{} before: {}", units::format_nanoseconds(before), row[1].to_plain_text());
+        writeln!(text, "  {:<10} {}", if at == 0 { "panics" } else { "" }, terminal::escape(&line))?;
+    }
+    Ok(())
+}
+
+/// Writes the stack of each thread and the suspended calls of each task, with arguments.
+fn write_calls_in_flight(store: &Store, process: i64, died: i64, text: &mut String) -> Result<()> {
+    let columns = IN_FLIGHT_COLUMNS.map(Column::data).to_vec();
     let Report { rows, .. } = store.read_report(columns, IN_FLIGHT, [process])?;
     if rows.is_empty() {
         writeln!(text, "  {:<10} no call that is known", "running")?;
     }
-    let mut thread = None;
-    for row in &rows {
-        if thread != Some(&row[0]) {
-            let name = if row[0].is_null() { "waiting to be polled" } else { &row[0].to_plain_text() };
-            writeln!(text, "  {:<10} {}", "running", terminal::escape(name))?;
-            thread = Some(&row[0]);
+    let calls: Vec<Flying> = rows.iter().map(|row| to_flying(row)).collect();
+    let names = in_flight::name_threads(&calls);
+    let mut places = in_flight::arrange(&calls);
+    // Stacks come first, then the tasks that wait.
+    places.sort_by_key(|place| calls[place.root].thread.is_none());
+    let mut heading = None;
+    for place in places {
+        let thread = names[place.call].as_deref().unwrap_or("waiting to be polled");
+        // A task that waits needs no heading of its own.
+        let is_new = calls[place.call].thread.is_some() && place.depth == 0;
+        if heading != Some(thread) || is_new {
+            writeln!(text, "  {:<10} {}", "running", terminal::escape(thread))?;
+            heading = Some(thread);
         }
-        let depth = usize::try_from(row[1].to_integer().unwrap_or(0)).unwrap_or(0).min(DEPTH_SHOWN_MAX);
-        let elapsed = format_milliseconds(&row[4]);
-        let line = format!("{}{} for {elapsed}", "  ".repeat(depth), row[2].to_plain_text());
-        writeln!(text, "             {}", terminal::escape(&line))?;
+        let line = describe_call(&rows[place.call], died);
+        let indent = "  ".repeat(place.depth.min(DEPTH_SHOWN_MAX));
+        writeln!(text, "             {indent}{}", terminal::escape(&line))?;
     }
     Ok(())
 }
+
+fn to_flying(row: &[Cell]) -> Flying {
+    Flying {
+        thread: row[0].as_text().map(|name| (row[1].to_integer(), name.to_owned())),
+        depth: row[2].to_integer().unwrap_or(0),
+        start_ns: row[4].to_integer().unwrap_or(0),
+        span_id: row[6].to_integer().unwrap_or(0),
+        parent_id: row[7].to_integer(),
+    }
+}
+
+/// Describes a call: function, time, how long it has waited for its next poll, and arguments.
+fn describe_call(row: &[Cell], died: i64) -> String {
+    let mut line = format!("{} for {}", row[3].to_plain_text(), format_milliseconds(&row[5]));
+    if let Some(since) = row[8].to_integer() {
+        let waited = units::format_nanoseconds(died.saturating_sub(since).max(0));
+        line.push_str(&format!(", last polled {waited} before"));
+    }
+    if let Some(arguments) = row[9].as_text() {
+        line.push_str(&format!("  {arguments}"));
+    }
+    line
+}
+
+/// Writes calls, failures, memory and CPU time of the last minute, 10 s by 10 s.
+fn write_last_minute(
+    store: &Store,
+    process: i64,
+    (started, died): (i64, i64),
+    text: &mut String,
+) -> Result<()> {
+    let span = (process, died.saturating_sub(MINUTE_NS).max(0), died);
+    let columns = ["at_ns", "calls", "failed"].map(Column::data).to_vec();
+    let windows = store.read_report(columns, LAST_MINUTE, span)?.rows;
+    let columns = ["at_ns", "cpu_pct", "rss_bytes"].map(Column::data).to_vec();
+    let resources = store.read_report(columns, RESOURCES, span)?.rows;
+    for (at, row) in windows.iter().enumerate() {
+        let begin = row[0].to_integer().unwrap_or(0);
+        let (from, to) = (begin.max(started).min(died), begin.saturating_add(WINDOW_NS).min(died));
+        let seconds = to.saturating_sub(from).max(MILLISECOND_NS) as f64 / 1e9;
+        let (calls, failed) = (row[1].to_number().unwrap_or(0.0), row[2].to_number().unwrap_or(0.0));
+        let mut line = format!(
+            "from {} before: {} calls/s, {} failed",
+            units::format_nanoseconds(died.saturating_sub(from)),
+            units::format_count((calls / seconds).round()),
+            units::format_count(failed),
+        );
+        let sample = resources.iter().rfind(|row| {
+            row[0].to_integer().is_some_and(|at| (begin..begin.saturating_add(WINDOW_NS)).contains(&at))
+        });
+        if let Some(sample) = sample {
+            let (cpu, memory) = (sample[1].to_number(), sample[2].to_number());
+            line.push_str(&format!(
+                ", memory {}, CPU {}",
+                units::format_bytes(memory.unwrap_or(0.0)),
+                units::format_percent(cpu.unwrap_or(0.0))
+            ));
+        }
+        writeln!(text, "  {:<10} {}", if at == 0 { "minute" } else { "" }, terminal::escape(&line))?;
+    }
+    Ok(())
+}
+
+/// The span before a death whose figures are shown.
+const MINUTE_NS: i64 = 60_000_000_000;
+/// The length of a window of figures.
+const WINDOW_NS: i64 = 10_000_000_000;
+/// The shortest time that calls are related to: a process that dies at once has no rate.
+const MILLISECOND_NS: i64 = 1_000_000;
 
 fn write_last_calls(
     store: &Store,
@@ -157,5 +282,5 @@ fn write_last_calls(
 const DEPTH_SHOWN_MAX: usize = 20;
 
 fn format_milliseconds(cell: &Cell) -> String {
-    cell.to_number().map_or_else(|| "-".to_owned(), |ms| units::format_duration(ms * 1e6))
+    cell.to_number().map_or_else(|| "-".to_owned(), |ms| units::format_duration(ms.max(0.0) * 1e6))
 }

@@ -1,11 +1,16 @@
-//! `monitor live`: the calls in flight in running processes, stuck ones first. They are read from the ring
-//! files, so the processes do no work for it. The store is opened only if there is nothing to show, to tell a
-//! mistaken path or name from a program at rest.
+//! `monitor live`: the calls in flight in running processes, by the stack of each thread and by task, those with a
+//! stuck call first. They are read from the ring files, so the processes do no work for it. The store is opened only
+//! if there is nothing to show, to tell a mistaken path or name from a program at rest, and if a call has taken so
+//! long that its function's history decides whether it is stuck.
+
+use std::collections::HashMap;
+use std::path::Path;
 
 use anyhow::Result;
 use monitor_runtime::recover::{self, Living, UnderWay};
 use rusqlite::types::Value;
 
+use super::in_flight::{self, Flying};
 use super::{print_note, require_known};
 use crate::arguments::{Common, Live};
 use crate::format;
@@ -18,7 +23,8 @@ pub(super) fn run(common: &Common, arguments: &Live) -> Result<()> {
     let store = find::find_store(common.store_path())?;
     let now = units::now_ns();
     let living = recover::living(&store, &find::list_ring_folders(), now);
-    let report = build_report(&living, arguments, now);
+    let usual = read_usual_limits(&store, &living, now);
+    let report = build_report(&living, &usual, arguments, now);
     if living.is_empty() {
         // Without a running process, a mistaken path looks like a store at rest.
         Store::open(&store)?;
@@ -47,67 +53,287 @@ pub(super) fn run(common: &Common, arguments: &Live) -> Result<()> {
     format::print(&report, common.style())
 }
 
-/// Lists the calls past their function's `slow` limit first, then the others, each part by age.
-fn build_report(living: &[Living], arguments: &Live, now: i64) -> Report {
-    let matches = |call: &UnderWay| {
-        arguments.pattern.as_ref().is_none_or(|pattern| pattern.is_match(&call.function))
-            && arguments.min.is_none_or(|min| measure_elapsed_ns(call, now) >= units::to_nanoseconds(min))
-    };
-    let all = living.iter().flat_map(|process| process.calls.iter().map(move |call| (process, call)));
-    let mut calls: Vec<_> = all.filter(|(_, call)| matches(call)).collect();
-    calls.sort_by_key(|(_, call)| (!is_overdue(call, now), call.start_ns));
-    calls.truncate(arguments.limit.map_or(usize::MAX, |limit| limit as usize));
-    let rows = calls.into_iter().map(|(process, call)| build_row(process, call, now)).collect();
-    Report { columns: list_columns(), rows }
+/// A call that is shown: of which process, at which depth of its tree, on which thread.
+struct Shown<'a> {
+    process: &'a Living,
+    call: &'a UnderWay,
+    thread: Option<String>,
+    depth: usize,
+    limit: Option<Limit>,
 }
+
+/// The time from which on a call counts as stuck.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Limit {
+    /// The `slow` option of the function, in ns.
+    Declared(i64),
+    /// A multiple of the function's 99th percentile, in ns.
+    Usual(i64),
+}
+
+impl Limit {
+    fn as_nanoseconds(self) -> i64 {
+        match self {
+            Self::Declared(ns) | Self::Usual(ns) => ns,
+        }
+    }
+}
+
+/// Lists calls by trees, those of a thread's stack or of a task together. Trees with a call that is stuck come first,
+/// each part by age.
+fn build_report(living: &[Living], usual: &HashMap<String, i64>, arguments: &Live, now: i64) -> Report {
+    let matches = |shown: &Shown<'_>| {
+        arguments.pattern.as_ref().is_none_or(|pattern| pattern.is_match(&shown.call.function))
+            && arguments
+                .min
+                .is_none_or(|min| measure_elapsed_ns(shown.call, now) >= units::to_nanoseconds(min))
+    };
+    let mut trees: Vec<Vec<Shown<'_>>> = living.iter().flat_map(|process| arrange(process, usual)).collect();
+    trees.sort_by_key(|tree| {
+        let is_stuck = tree.iter().any(|shown| is_overdue(shown, now));
+        (!is_stuck, tree.iter().map(|shown| shown.call.start_ns).min())
+    });
+    let shown = trees.into_iter().flatten().filter(matches);
+    let limit = arguments.limit.map_or(usize::MAX, |limit| limit as usize);
+    Report { columns: list_columns(), rows: shown.take(limit).map(|shown| build_row(&shown, now)).collect() }
+}
+
+/// Returns the calls of a process by their trees.
+fn arrange<'a>(process: &'a Living, usual: &HashMap<String, i64>) -> Vec<Vec<Shown<'a>>> {
+    let calls: Vec<Flying> = process.calls.iter().map(to_flying).collect();
+    let mut names = in_flight::name_threads(&calls);
+    let mut trees: Vec<Vec<Shown<'a>>> = Vec::new();
+    for place in in_flight::arrange(&calls) {
+        let call = &process.calls[place.call];
+        let declared = call.slow_ns.map(|ns| Limit::Declared(i64::try_from(ns).unwrap_or(i64::MAX)));
+        let limit = declared.or_else(|| usual.get(&call.function).copied().map(Limit::Usual));
+        let shown = Shown { process, call, thread: names[place.call].take(), depth: place.depth, limit };
+        match trees.last_mut() {
+            Some(tree) if place.depth > 0 => tree.push(shown),
+            _ => trees.push(vec![shown]),
+        }
+    }
+    trees
+}
+
+fn to_flying(call: &UnderWay) -> Flying {
+    Flying {
+        thread: call.thread.clone().map(|name| (call.thread_id.map(i64::from), name)),
+        depth: call.depth.into(),
+        start_ns: call.start_ns,
+        span_id: call.span_id.cast_signed(),
+        parent_id: call.parent_id.map(u64::cast_signed),
+    }
+}
+
+/// Reads from which time on calls count as stuck whose functions declare none: by the function's own history, which the
+/// store has. A store that cannot be read tells nothing.
+fn read_usual_limits(store: &Path, living: &[Living], now: i64) -> HashMap<String, i64> {
+    let is_long = |call: &UnderWay| call.slow_ns.is_none() && measure_elapsed_ns(call, now) > STUCK_NS_MIN;
+    if !living.iter().flat_map(|process| &process.calls).any(is_long) {
+        return HashMap::new();
+    }
+    let Ok(store) = Store::open(store) else { return HashMap::new() };
+    let columns = ["function", "p99_ms"].map(Column::data).to_vec();
+    let sql = "SELECT function, max(p99_ms) FROM functions WHERE p99_ms IS NOT NULL GROUP BY function";
+    let Ok(report) = store.read_report(columns, sql, []) else { return HashMap::new() };
+    let limit = |row: &Vec<Cell>| {
+        #[allow(clippy::cast_possible_truncation, reason = "a duration in ns is far from the end of 64 bits")]
+        let usual = (row[1].to_number()? * 1e6 * STUCK_FACTOR) as i64;
+        Some((row[0].as_text()?.to_owned(), usual.max(STUCK_NS_MIN)))
+    };
+    report.rows.iter().filter_map(limit).collect()
+}
+
+/// A call of a function without a declared limit is stuck after this many times the function's 99th percentile.
+const STUCK_FACTOR: f64 = 20.0;
+/// The least time after which such a call is stuck.
+const STUCK_NS_MIN: i64 = 10_000_000_000;
 
 fn list_columns() -> Vec<Column> {
     vec![
         Column::titled("elapsed_ms", "FOR", Unit::Milliseconds),
         Column::titled("state", "STATE", Unit::Text),
-        Column::titled("function", "FUNCTION", Unit::Name),
-        Column::titled("thread", "THREAD", Unit::Text),
+        Column::data("function"),
+        Column::table("FUNCTION", Unit::Name),
+        Column::data("thread"),
+        Column::table("THREAD", Unit::Text),
         Column::titled("depth", "DEPTH", Unit::Number),
         Column::titled("slow_ms", "SLOW FROM", Unit::Milliseconds),
         Column::titled("service", "SERVICE", Unit::Text),
         Column::titled("pid", "PID", Unit::Number),
+        Column::titled("args", "ARGUMENTS", Unit::Text),
         Column::data("start_ns"),
         Column::data("waiting_since_ns"),
         Column::data("span_id"),
         Column::data("run_uuid"),
+        Column::data("thread_id"),
+        Column::data("parent_id"),
     ]
 }
 
 #[allow(clippy::cast_precision_loss, reason = "figures are shown with three digits")]
-fn build_row(process: &Living, call: &UnderWay, now: i64) -> Vec<Cell> {
-    let state = match (is_overdue(call, now), call.waiting_since_ns) {
+fn build_row(shown: &Shown<'_>, now: i64) -> Vec<Cell> {
+    let Shown { process, call, .. } = shown;
+    let state = match (is_overdue(shown, now), call.waiting_since_ns) {
         (true, None) => "stuck",
         (true, Some(_)) => "stuck, waiting",
         (false, None) => "running",
         (false, Some(_)) => "waiting",
     };
     let text = |text: &Option<String>| text.clone().map_or(Value::Null, Value::Text);
+    let integer = |number: Option<i64>| number.map_or(Value::Null, Value::Integer);
+    let limit = match shown.limit {
+        None => Value::Null.into(),
+        Some(Limit::Declared(ns)) => Cell::from(ns as f64 / 1e6),
+        Some(Limit::Usual(ns)) => Cell::estimate(ns as f64 / 1e6),
+    };
+    let indent = "  ".repeat(shown.depth.min(DEPTH_SHOWN_MAX));
     vec![
         (measure_elapsed_ns(call, now) as f64 / 1e6).into(),
         state.to_owned().into(),
         call.function.clone().into(),
+        format!("{indent}{}", call.function).into(),
         text(&call.thread).into(),
+        text(&shown.thread).into(),
         i64::from(call.depth).into(),
-        call.slow_ns.map_or(Value::Null, |limit| Value::Real(limit as f64 / 1e6)).into(),
+        limit,
         process.process.service.clone().into(),
         i64::from(process.process.pid).into(),
+        text(&call.args).into(),
         call.start_ns.into(),
-        call.waiting_since_ns.map_or(Value::Null, Value::Integer).into(),
+        integer(call.waiting_since_ns).into(),
         call.span_id.cast_signed().into(),
         process.process.run_uuid.clone().into(),
+        integer(call.thread_id.map(i64::from)).into(),
+        integer(call.parent_id.map(u64::cast_signed)).into(),
     ]
 }
+
+/// The deepest level that is indented further than its caller.
+const DEPTH_SHOWN_MAX: usize = 20;
 
 fn measure_elapsed_ns(call: &UnderWay, now: i64) -> i64 {
     now.saturating_sub(call.start_ns).max(0)
 }
 
-/// Returns true if the call has taken longer than the `slow` limit of its function.
-fn is_overdue(call: &UnderWay, now: i64) -> bool {
-    call.slow_ns.is_some_and(|limit| measure_elapsed_ns(call, now).cast_unsigned() > limit)
+/// Returns true if the call has taken longer than the `slow` limit of its function, or than its calls ever take.
+fn is_overdue(shown: &Shown<'_>, now: i64) -> bool {
+    shown.limit.is_some_and(|limit| measure_elapsed_ns(shown.call, now) > limit.as_nanoseconds())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use monitor_runtime::batch::ProcessRow;
+    use monitor_runtime::histogram;
+    use monitor_runtime::store::schema;
+
+    const NOW: i64 = 1_700_000_000_000_000_000;
+    const SECOND: i64 = 1_000_000_000;
+
+    fn call(function: &str, seconds: i64, (span_id, parent_id): (u64, Option<u64>)) -> UnderWay {
+        UnderWay {
+            function: function.to_owned(),
+            thread: None,
+            thread_id: None,
+            depth: 0,
+            start_ns: NOW - seconds * SECOND,
+            waiting_since_ns: Some(NOW),
+            slow_ns: None,
+            span_id,
+            parent_id,
+            args: Some(format!("{{\"at\":{span_id}}}")),
+        }
+    }
+
+    fn living(calls: Vec<UnderWay>) -> Living {
+        let process = ProcessRow {
+            run_uuid: "a".to_owned(),
+            service: "shop".to_owned(),
+            version: String::new(),
+            host: String::new(),
+            pid: 1,
+            started_ns: 0,
+        };
+        Living { process, calls, lost: 0 }
+    }
+
+    /// Returns the lines of the table: state, indented function, arguments.
+    fn lines(living: &Living, usual: &HashMap<String, i64>) -> Vec<(String, String, String)> {
+        let arguments = Live { pattern: None, min: None, limit: None };
+        let report = build_report(std::slice::from_ref(living), usual, &arguments, NOW);
+        let line = |row: &Vec<Cell>| [1, 3, 10].map(|at| row[at].to_plain_text());
+        report.rows.iter().map(line).map(|[state, function, args]| (state, function, args)).collect()
+    }
+
+    #[test]
+    fn a_call_without_a_declared_limit_is_stuck_by_the_history_of_its_function() {
+        let mut declared = call("declared", 100, (11, None));
+        declared.slow_ns = Some(200_000_000_000);
+        let living = living(vec![
+            call("worker", 3600, (12, None)),
+            declared,
+            call("usual", 30, (13, None)),
+            call("quick", 11, (14, None)),
+        ]);
+        // A worker's loop has no history, because it never ends.
+        let usual = [("declared", 10), ("usual", 60), ("quick", 10)];
+        let usual = usual.map(|(name, seconds)| (name.to_owned(), seconds * SECOND)).into();
+        let states: Vec<_> =
+            lines(&living, &usual).into_iter().map(|(state, name, _)| (name, state)).collect();
+        let expected = [
+            ("quick", "stuck, waiting"),
+            ("worker", "waiting"),
+            ("declared", "waiting"),
+            ("usual", "waiting"),
+        ];
+        assert_eq!(states, expected.map(|(name, state)| (name.to_owned(), state.to_owned())));
+    }
+
+    #[test]
+    fn calls_of_a_task_stay_together_with_their_arguments_where_one_of_them_is_stuck() {
+        let living = living(vec![
+            call("old", 500, (11, None)),
+            call("inner", 40, (13, Some(12))),
+            call("outer", 50, (12, None)),
+        ]);
+        let usual = [("inner".to_owned(), 10 * SECOND)].into();
+        let expected = [
+            ("waiting", "outer", r#"{"at":12}"#),
+            ("stuck, waiting", "  inner", r#"{"at":13}"#),
+            ("waiting", "old", r#"{"at":11}"#),
+        ];
+        let expected =
+            expected.map(|(state, name, args)| (state.to_owned(), name.to_owned(), args.to_owned()));
+        assert_eq!(lines(&living, &usual), expected);
+    }
+
+    #[test]
+    fn the_history_is_read_only_for_calls_that_take_long_and_gives_at_least_ten_seconds() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("shop.db");
+        let store = rusqlite::Connection::open(&path).unwrap();
+        schema::create(&store).unwrap();
+        for (id, name, ns) in [(1, "slow", 2 * SECOND), (2, "quick", 1000)] {
+            let at = NOW / schema::SLICE_NS;
+            let bucket = histogram::bucket(u64::try_from(ns).unwrap());
+            store
+                .execute_batch(&format!(
+                    "INSERT INTO function VALUES ({id}, '{name}', 'a.rs', 1, NULL, 1.0);
+                     INSERT INTO slice_bucket VALUES ({at}, {id}, {bucket}, 1, 9);
+                     INSERT INTO slice (slice, function_id, process_id, calls, errors, panics, cancelled, recorded,
+                       sampled_out, dropped, roots, total_ns, self_ns, busy_ns, nested_ns, cancelled_ns, max_ns,
+                       estimated) VALUES ({at}, {id}, 1, 9, 0, 0, 0, 9, 0, 0, 9, {ns}, {ns}, {ns}, 0, 0, {ns}, 0)"
+                ))
+                .unwrap();
+        }
+        drop(store);
+        let limits =
+            |seconds| read_usual_limits(&path, &[living(vec![call("slow", seconds, (9, None))])], NOW);
+        assert!(limits(5).is_empty());
+        let limits = limits(11);
+        assert_eq!(limits["quick"], 10 * SECOND);
+        assert!((35 * SECOND..=40 * SECOND).contains(&limits["slow"]), "{limits:?}");
+    }
 }

@@ -11,6 +11,7 @@ mod tail;
 mod sample;
 mod health;
 mod breaker;
+mod in_flight;
 mod live;
 mod crash;
 mod sql;

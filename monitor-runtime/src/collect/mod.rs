@@ -259,6 +259,9 @@ impl Collector {
         let of_threads = states.iter().filter_map(|state| panics::read_own(state.panic_words()));
         let panics = of_threads.chain(panics::read_own(self.rings.home.metadata.panic_words()));
         let panics: Vec<Panic> = panics.collect();
+        if !panics.is_empty() {
+            self.threads.discover(self.rings, &[]);
+        }
         let seen = |panic| SeenPanic {
             panic,
             at_ns: self.clock.unix_ns(panic.at),

@@ -75,7 +75,7 @@ const FIRST_BITS: u32 = 64 - TAG_BITS - LENGTH_BITS;
 /// | 25–12 | place of the first word in the memory |
 /// | 11–0 | number of words |
 #[cfg_attr(not(debug_assertions), inline(always))]
-fn word_of_arguments(start: Ticks, distance: i64, first: usize, words: usize) -> u64 {
+pub(crate) fn word_of_arguments(start: Ticks, distance: i64, first: usize, words: usize) -> u64 {
     let tag = start ^ distance.cast_unsigned();
     tag << (64 - TAG_BITS)
         | (first as u64 & ((1 << FIRST_BITS) - 1)) << LENGTH_BITS

@@ -14,8 +14,12 @@ type Step = (i32, &'static [&'static str]);
 const STEPS: &[Step] = &[(1, &[HISTOGRAMS_OF_WINDOWS]), (2, &[SELF_TIMES, CALLS_IN_FLIGHT])];
 
 /// Tables and indexes that had another text in older versions: the last version with that text, name, text.
-const BEFORE: &[(i32, &str, &str)] =
-    &[(1, "latency_window", WINDOWS_1), (2, "latency_window", WINDOWS_2), (2, "slice", SLICES_2), (2, "flight", FLIGHTS_2)];
+const BEFORE: &[(i32, &str, &str)] = &[
+    (1, "latency_window", WINDOWS_1),
+    (2, "latency_window", WINDOWS_2),
+    (2, "slice", SLICES_2),
+    (2, "flight", FLIGHTS_2),
+];
 
 /// The table of windows in version 1.
 const WINDOWS_1: &str = "CREATE TABLE latency_window (
@@ -304,11 +308,9 @@ mod tests {
             select.query_map([], |row| row.try_into()).unwrap().map(Result::unwrap).collect();
         assert_eq!(rows, [(10, 1, 100, 900), (40, 3, 400, 900)]);
         let flight: (String, i64, String, i64, Option<i64>, Option<String>) = old
-            .query_row(
-                "SELECT thread, depth, function, span_id, thread_id, args FROM in_flight",
-                [],
-                |row| row.try_into(),
-            )
+            .query_row("SELECT thread, depth, function, span_id, thread_id, args FROM in_flight", [], |row| {
+                row.try_into()
+            })
             .unwrap();
         assert_eq!(flight, ("worker".to_owned(), 1, "f".to_owned(), 99, None, None));
     }

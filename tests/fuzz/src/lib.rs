@@ -19,7 +19,7 @@ pub mod drive;
 pub mod targets;
 
 // Where the runtime's own modules look for what is public there.
-use monitor_runtime::batch;
+use monitor_runtime::{batch, capture};
 
 #[path = "../../../monitor-runtime/src/record/mod.rs"]
 #[allow(unreachable_pub, dead_code, reason = "a module of another crate, of which targets use a part")]

@@ -5,6 +5,9 @@ pub(crate) mod layout;
 #[path = "../../../monitor-runtime/src/ring/frames.rs"]
 #[allow(dead_code, reason = "a module of another crate, of which targets use a part")]
 pub(crate) mod frames;
+#[path = "../../../monitor-runtime/src/ring/panics.rs"]
+#[allow(dead_code, reason = "a module of another crate, of which targets use a part")]
+pub(crate) mod panics;
 #[path = "../../../monitor-runtime/src/ring/reader.rs"]
 #[allow(dead_code, reason = "a module of another crate, of which targets use a part")]
 pub(crate) mod reader;

@@ -3,8 +3,9 @@
 
 use crate::input::Input;
 use crate::record::{Header, Kept, Outcome, encode_skip, encode_thread, settle};
+use crate::ring::frames::word_of_arguments;
 use crate::ring::layout::{
-    Kind, MAGIC, PAGE_WORDS, VERSION, block, entry, flight, frame, head, ledger, ring, site, thread,
+    Kind, MAGIC, PAGE_WORDS, VERSION, block, entry, flight, frame, head, ledger, panic, ring, site, thread,
 };
 
 /// The Unix time of the last sign of life.
@@ -38,11 +39,15 @@ const NUMBERS: [u64; 16] = [
 struct Made {
     words: Vec<u64>,
     places: Vec<usize>,
+    /// The first word of each ring, and of each memory for captured values, with its id.
+    rings: Vec<(u64, usize)>,
+    memories: Vec<(u64, usize)>,
 }
 
 /// Returns the words of a file for this store.
 pub(crate) fn build(input: &mut Input<'_>, store: &[u8]) -> Vec<u64> {
-    let mut made = Made { words: vec![0; PAGE_WORDS], places: Vec::new() };
+    let mut made =
+        Made { words: vec![0; PAGE_WORDS], places: Vec::new(), rings: Vec::new(), memories: Vec::new() };
     made.head(input, store);
     if input.below(8) == 7 {
         made.add_pattern(input);
@@ -51,6 +56,7 @@ pub(crate) fn build(input: &mut Input<'_>, store: &[u8]) -> Vec<u64> {
             made.block(input);
         }
     }
+    made.place_arguments(input);
     made.words[head::END] = made.words.len() as u64 * 8;
     for _ in 0..input.below(CHANGES_MAX) {
         made.change(input);
@@ -81,7 +87,11 @@ impl Made {
         for (place, number) in numbers {
             self.words[place] = number;
         }
+        put_panic(input, &mut self.words[head::PANIC..]);
+        self.words[head::EXIT] = if input.below(4) == 0 { input.word() } else { 0 };
         self.places.extend([
+            head::EXIT,
+            head::PANIC + panic::TEXT,
             head::END,
             head::ACKNOWLEDGED,
             head::SNAPSHOT,
@@ -118,8 +128,17 @@ impl Made {
     }
 
     fn block(&mut self, input: &mut Input<'_>) {
-        let kind = [Kind::Ring, Kind::Journal, Kind::Sites, Kind::Threads, Kind::Ledger, Kind::Flights]
-            [input.below(6)];
+        const KINDS: [Kind; 8] = [
+            Kind::Ring,
+            Kind::Journal,
+            Kind::Sites,
+            Kind::Threads,
+            Kind::Ledger,
+            Kind::Flights,
+            Kind::Scratch,
+            Kind::FlightValues,
+        ];
+        let kind = KINDS[input.below(KINDS.len())];
         let id = input.below(5) as u64;
         let mut content = vec![kind as u64 | id << 32];
         content.resize(block::HEADER, 0);
@@ -130,13 +149,34 @@ impl Made {
             Kind::Threads => threads(input, &mut content),
             Kind::Ledger => figures(input, &mut content),
             Kind::Flights | Kind::Tallies => flights(input, &mut content),
+            Kind::Scratch | Kind::FlightValues => values(input, &mut content),
         };
         content[block::FILLED] = content.len() as u64;
         content.resize(content.len().next_multiple_of(PAGE_WORDS), 0);
         content[block::BYTES] = content.len() as u64 * 8;
         let first = self.words.len();
+        match kind {
+            Kind::Ring => self.rings.push((id, first)),
+            Kind::Scratch => self.memories.push((id, first + block::HEADER)),
+            _ => {}
+        }
         self.places.extend(places.into_iter().chain(0..3).map(|place| first + place));
         self.words.extend(content);
+    }
+
+    /// Lets the frames of rings say that arguments lie in the memory of their ring.
+    fn place_arguments(&mut self, input: &mut Input<'_>) {
+        for (id, ring) in self.rings.clone() {
+            let Some((_, memory)) = self.memories.iter().find(|(of, _)| *of == id) else { continue };
+            let distance = *memory as i64 - ring as i64;
+            for at in 0..3 {
+                let first = ring + ring::FRAMES + at * frame::WORDS;
+                let (place, words) = (input.below(600), input.below(40));
+                let start = self.words[first + frame::START];
+                self.words[first + frame::ARGUMENTS] = word_of_arguments(start, distance, place, words);
+                self.places.push(first + frame::ARGUMENTS);
+            }
+        }
     }
 
     /// Changes one word, mostly one that is read as a length, a position or a number.
@@ -170,6 +210,7 @@ fn ring_block(input: &mut Input<'_>, content: &mut Vec<u64>) -> Vec<usize> {
         content[first + frame::START] = 2_000_000 + u64::from(input.byte());
         content[first + frame::SPAN] = input.word();
     }
+    put_panic(input, &mut content[ring::PANIC..]);
     let records = records(input);
     let capacity = records.len().next_power_of_two().max(64);
     let head = input.below(3) as u64 * 64;
@@ -186,6 +227,22 @@ fn ring_block(input: &mut Input<'_>, content: &mut Vec<u64>) -> Vec<usize> {
     let data = ring::CONTROL..ring::CONTROL + records.len().min(64);
     let control = [ring::CAPACITY, ring::HEAD, ring::TAIL, ring::DEPTH, ring::FRAMES, ring::FRAMES + 1];
     control.into_iter().chain(ring::MARKS..ring::MARKS + 8).chain(data).collect()
+}
+
+fn put_panic(input: &mut Input<'_>, words: &mut [u64]) {
+    words[panic::AT] = input.below(2) as u64 * (2_000_000 + u64::from(input.byte()));
+    words[panic::STAGE] = input.below(7) as u64 | (input.below(2) as u64) << 8;
+    words[panic::THREAD] = input.below(5) as u64;
+    words[panic::TEXT] = u64::from(input.byte()) * 5;
+    words[panic::TEXT + 1..panic::WORDS].iter_mut().for_each(|word| *word = input.word());
+}
+
+/// Returns words of captured values: tokens, or anything.
+fn values(input: &mut Input<'_>, content: &mut Vec<u64>) -> Vec<usize> {
+    let first = content.len();
+    let values = input.below(600);
+    content.extend((0..values).map(|_| input.word()));
+    (first..content.len().min(first + 64)).collect()
 }
 
 fn journal(input: &mut Input<'_>, content: &mut Vec<u64>) -> Vec<usize> {
@@ -271,7 +328,8 @@ fn flights(input: &mut Input<'_>, content: &mut Vec<u64>) -> Vec<usize> {
     for _ in 0..input.below(5) {
         let slot = content.len();
         content.resize(slot + flight::WORDS, 0);
-        content[slot + flight::SITE] = input.below(5) as u64;
+        content[slot + flight::SITE] = input.below(5) as u64 | (input.below(50) as u64) << 32;
+        content[slot + flight::PARENT] = if input.below(2) == 0 { input.word() } else { 1000 };
         content[slot + flight::START] = input.word();
         content[slot + flight::SPAN] = input.word();
         content[slot + flight::SINCE] = input.word();

@@ -157,7 +157,7 @@ SELECT
   f.name AS function,
   g.start_ns AS start_ns,
   p.ended_ns AS died_ns,
-  (p.ended_ns - g.start_ns) / 1e6 AS elapsed_ms,
+  CASE WHEN p.ended_ns < g.start_ns THEN 0e0 ELSE (p.ended_ns - g.start_ns) / 1e6 END AS elapsed_ms,
   g.span AS span_id,
   g.thread_id AS thread_id,
   g.parent AS parent_id,

@@ -33,6 +33,9 @@ pub fn image(bytes: &[u8]) {
     assert!(frames <= image.rings.len() * ring::FRAMES_MAX && frames * frame::WORDS <= length);
     let flying = in_flight(&image);
     assert!(flying.iter().all(|call| image.sites.contains_key(&call.function) && call.start_ns >= 0));
+    for args in flying.iter().filter_map(|call| call.args.as_deref()) {
+        assert!(serde_json::from_str::<serde_json::Value>(args).is_ok_and(|args| args.is_object()), "{args}");
+    }
     let first = find_calls(&image, &RecoveryProgress::default(), length);
     // An earlier recovery stopped here in each ring: earlier records are not found again.
     let came_to: HashMap<u32, u64> = first
