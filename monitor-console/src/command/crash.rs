@@ -195,15 +195,16 @@ fn describe_call(row: &[Cell], died: i64) -> String {
     let mut line = format!("{} for {}", row[3].to_plain_text(), format_milliseconds(&row[5]));
     if let Some(since) = row[8].to_integer() {
         let waited = units::format_nanoseconds(died.saturating_sub(since).max(0));
-        line.push_str(&format!(", last polled {waited} before"));
+        let _ = write!(line, ", last polled {waited} before");
     }
     if let Some(arguments) = row[9].as_text() {
-        line.push_str(&format!("  {arguments}"));
+        let _ = write!(line, "  {arguments}");
     }
     line
 }
 
 /// Writes calls, failures, memory and CPU time of the last minute, 10 s by 10 s.
+#[allow(clippy::cast_precision_loss, reason = "figures are shown with three digits")]
 fn write_last_minute(
     store: &Store,
     process: i64,
@@ -231,11 +232,8 @@ fn write_last_minute(
         });
         if let Some(sample) = sample {
             let (cpu, memory) = (sample[1].to_number(), sample[2].to_number());
-            line.push_str(&format!(
-                ", memory {}, CPU {}",
-                units::format_bytes(memory.unwrap_or(0.0)),
-                units::format_percent(cpu.unwrap_or(0.0))
-            ));
+            let memory = units::format_bytes(memory.unwrap_or(0.0));
+            let _ = write!(line, ", memory {memory}, CPU {}", units::format_percent(cpu.unwrap_or(0.0)));
         }
         writeln!(text, "  {:<10} {}", if at == 0 { "minute" } else { "" }, terminal::escape(&line))?;
     }

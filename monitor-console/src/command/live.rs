@@ -224,6 +224,8 @@ fn is_overdue(shown: &Shown<'_>, now: i64) -> bool {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
     use super::*;
     use monitor_runtime::batch::ProcessRow;
     use monitor_runtime::histogram;

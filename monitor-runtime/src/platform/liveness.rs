@@ -44,10 +44,10 @@ pub(crate) fn end_of(pid: u32, mark: &str) -> Option<ProcessEnd> {
     }
     let stat = stat(pid)?;
     let mut fields = stat.rsplit_once(") ")?.1.split(' ');
-    let (is_zombie, start) = (fields.next()? == "Z", fields.nth(18)?);
+    let (is_zombie, found) = (fields.next()? == "Z", fields.nth(18)?);
     // Field 52 is the status as `wait` would give it.
     let status: i32 = fields.nth(29)?.trim().parse().ok()?;
-    if !is_zombie || start != began {
+    if !is_zombie || found != began {
         return None;
     }
     Some(match status & 0x7F {

@@ -4,7 +4,7 @@
 //! polls, with their arguments as far as these were captured. An async call that is being polled is on a stack. It does
 //! not know whether the process runs.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::batch::InFlightRow;
 use crate::capture::to_json;
@@ -67,11 +67,11 @@ pub(crate) fn in_flight(image: &Image) -> Vec<InFlightRow> {
 /// Returns suspended calls in the order of their tasks, each behind the call that awaits it, with the number of suspended
 /// calls around it. Calls that await each other in a circle, as only a made file can say, come last.
 fn in_tasks<'a>(calls: &[&'a Waiting]) -> Vec<(&'a Waiting, u32)> {
-    let spans: HashMap<u64, ()> = calls.iter().map(|call| (call.span, ())).collect();
+    let spans: HashSet<u64> = calls.iter().map(|call| call.span).collect();
     let mut below: HashMap<u64, Vec<&Waiting>> = HashMap::new();
     let mut roots = Vec::new();
     for call in calls {
-        if call.parent != call.span && to_span(call.parent).is_some() && spans.contains_key(&call.parent) {
+        if call.parent != call.span && to_span(call.parent).is_some() && spans.contains(&call.parent) {
             below.entry(call.parent).or_default().push(call);
         } else {
             roots.push(*call);

@@ -15,8 +15,13 @@ use crate::limits;
 use crate::platform::clock::{ticks, ticks_from_ns};
 use crate::platform::reentrancy::apart;
 use crate::record::Word;
+use crate::ring::frames;
 
 pub(crate) use super::state::ScratchWriter;
+
+// Every place that a thread captures arguments into has room in a frame.
+const _: () = assert!((limits::ARENA_BYTES + limits::VALUES_BYTES_MAX) / 8 < 1 << frames::FIRST_BITS);
+const _: () = assert!(limits::VALUES_BYTES_MAX / 8 < 1 << frames::LENGTH_BITS);
 
 /// A closure that writes values.
 pub(crate) type Capture<'a> = &'a mut dyn FnMut(&mut Writer<'_>);

@@ -168,7 +168,7 @@ impl Made {
     fn place_arguments(&mut self, input: &mut Input<'_>) {
         for (id, ring) in self.rings.clone() {
             let Some((_, memory)) = self.memories.iter().find(|(of, _)| *of == id) else { continue };
-            let distance = *memory as i64 - ring as i64;
+            let distance = (*memory as u64).wrapping_sub(ring as u64).cast_signed();
             for at in 0..3 {
                 let first = ring + ring::FRAMES + at * frame::WORDS;
                 let (place, words) = (input.below(600), input.below(40));
