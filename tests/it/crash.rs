@@ -442,10 +442,10 @@ fn stacks_of_threads_of_one_name_are_apart_and_show_the_arguments_of_their_calls
         ]
     );
     // The same is seen while the process runs.
-    let arguments = |args: &mut Vec<Option<String>>| args.sort();
     let mut alive: Vec<Option<String>> = seen.calls.iter().map(|call| call.args.clone()).collect();
     let mut dead: Vec<Option<String>> = store.all("SELECT args FROM in_flight");
-    (arguments(&mut alive), arguments(&mut dead));
+    alive.sort();
+    dead.sort();
     assert_eq!(alive, dead);
     let parents: i64 = store.one(
         "SELECT count(*) FROM in_flight f JOIN in_flight p ON p.span_id = f.parent_id
