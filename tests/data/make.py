@@ -48,6 +48,8 @@ def put(at, *values):
 # A ring file, as docs/record-format.md draws it: words of 64 bits, a head page of 512 of them, then blocks.
 PAGE = 512
 RING, JOURNAL, SITES, THREADS, LEDGER, FLIGHTS = range(1, 7)
+SCRATCH, FLIGHT_VALUES = 8, 9
+VERSION = 2
 LARGEST = 2**64 - 1
 ALIVE_NS = 1_700_000_000_000_000_000
 # The place of the store's path: a word with the length, then the bytes. A test writes its own path there.
@@ -79,19 +81,24 @@ def site(name, number=1, told=None, lists=("0", "0")):
     return [length & 0xFFFFFFFF | number << 32, 7, LARGEST, len(texts)] + words
 
 
-def ring_block(records, capacity=512, head=0, tail=None, depth=0, frames=()):
+def arguments(start, first, count, distance):
+    return ((start ^ distance) << 26 | first << 12 | count) & LARGEST
+
+
+def ring_block(records, capacity=512, head=0, tail=None, depth=0, frames=(), panic=()):
     control = [0] * PAGE
     control[8:11] = [1, 1, capacity]
     control[16:18] = [head + len(records) if tail is None else tail, depth]
     control[32] = head
     control[128:128 + len(frames)] = frames
+    control[384:384 + len(panic)] = panic
     return block(RING, control[8:] + records + [0] * (512 - len(records)))
 
 
 def ring_file(name, *blocks, cut=None, **changes):
     words = [0] * PAGE
     words[0] = int.from_bytes(b"MNTRRING", "little")
-    words[1:6] = [1, 0, 17, ALIVE_NS - 10**9, 1 << 16]
+    words[1:6] = [VERSION, 0, 17, ALIVE_NS - 10**9, 1 << 16]
     words[6:10] = [0, 1, ALIVE_NS, LARGEST]
     words[12:15] = [1_000_000, ALIVE_NS, 1 << 32]
     for at, value in [(32, name), (40, "elsewhere/pid:[1]/17"), (64, "shop"), (96, "0.1.0"), (104, "here"),
@@ -141,6 +148,19 @@ def rings():
     ring_file("names_that_act", block(SITES, site(ESCAPES)), ring_block(three))
     ring_file("threads_of_long_names", known, block(THREADS, [1 | 0xFFFFFFFF << 32] + [LARGEST] * 7), ring_block(three))
     ring_file("flights_of_nobody", known, block(FLIGHTS, [LARGEST] * 400))
+    # The ring begins at word 1024, and the memory for its values behind the header of the block at word 2048.
+    named = block(SITES, site("shop::a", lists=("3", "a", "b", "c", "0")))
+    def flying(first, count):
+        return ring_block(three, depth=1, frames=[1, 1_000_500, 7, arguments(1_000_500, first, count, 1032)])
+    ring_file("arguments_of_damaged_tokens", named, flying(0, 200), block(SCRATCH, [LARGEST - 2, 0xE4E4E4E4E4E4E4E4] * 100))
+    ring_file("arguments_that_nest", named, flying(0, 4095), block(SCRATCH, list(range(2**56, 2**64, 2**56)) * 17))
+    ring_file("arguments_beyond_their_memory", named, flying(16_383, 4095), block(SCRATCH, [LARGEST] * 8))
+    ring_file("arguments_of_no_memory", named, flying(0, 4095))
+    waiting = block(FLIGHTS, [1 | 0xFFFFFFFF << 32, 1_000_500, 7, 1_000_900, 7] * 200)
+    ring_file("suspended_by_themselves", named, ring_block(three), waiting, block(FLIGHT_VALUES, [LARGEST] * 900))
+    ring_file("suspended_past_the_arguments", named, ring_block(three), waiting, block(FLIGHT_VALUES, [2**64 - 1] * 8))
+    ring_file("panics_of_no_end", named, ring_block(three, panic=[LARGEST, 1, LARGEST, LARGEST] + [LARGEST] * 108),
+              ring_block(three, panic=[1_000_700, 2, 1, 1, LARGEST] + [0x1B1B1B1B1B1B1B1B] * 107), w19=LARGEST)
     (RINGS / "empty").write_bytes(b"")
     (RINGS / "zeros").write_bytes(bytes(8192))
     (RINGS / "text").write_bytes(b"MNTRRING, or so they say\n" * 300)

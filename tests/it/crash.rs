@@ -568,6 +568,49 @@ fn a_ring_file_damaged_at_random_never_harms_who_recovers_it() {
     assert_eq!(stage.store().one::<String>("PRAGMA quick_check"), "ok");
 }
 
+#[test]
+fn the_corpus_of_hostile_ring_files_is_recovered_as_far_as_it_can_be_believed() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/data/rings");
+    let mut tried = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let (shelf, stage) = (Shelf::new(), Stage::new());
+        stage.run("return", 1);
+        let (path, db) = (entry.unwrap().path(), stage.db());
+        let mut bytes = std::fs::read(&path).unwrap();
+        let text = db.as_os_str().as_encoded_bytes();
+        // The place of the store's path: a word with its length, then its bytes.
+        if let Some(place) = bytes.get_mut(144 * 8..145 * 8 + text.len()) {
+            place[..8].copy_from_slice(&(text.len() as u64).to_le_bytes());
+            place[8..].copy_from_slice(text);
+        }
+        let user = std::os::unix::fs::MetadataExt::uid(&std::fs::metadata(shelf.0.path()).unwrap());
+        let left = shelf.0.path().join(format!("monitored-{user}-{tried:016x}-17-1-hostile"));
+        std::fs::write(left, bytes).unwrap();
+        shelf.recover(&stage);
+        let (name, store) = (path.file_name().unwrap().to_str().unwrap(), stage.store());
+        assert_eq!(store.one::<String>("PRAGMA quick_check"), "ok", "{name}");
+        let wrong = "SELECT count(*) FROM in_flight
+                     WHERE elapsed_ms < 0 OR start_ns < 0 OR args IS NOT NULL AND NOT json_valid(args)";
+        assert_eq!(store.one::<i64>(wrong), 0, "{name}");
+        let calls: i64 = store.one("SELECT count(*) FROM calls WHERE function = 'shop::a'");
+        let args: Vec<String> = store.all("SELECT coalesce(args, '') FROM in_flight");
+        match name {
+            "sound" => assert_eq!((calls, args.len()), (3, 0), "{name}"),
+            "arguments_of_no_memory" | "arguments_beyond_their_memory" => assert_eq!(args, [""], "{name}"),
+            "arguments_of_damaged_tokens" => {
+                assert!(args.len() == 1 && args[0].contains("[unreadable]"), "{name}: {args:?}");
+            }
+            "suspended_by_themselves" => {
+                // All of them claim to be one call.
+                assert!(args.iter().any(|args| args.contains("[truncated]")), "{name}: {args:?}");
+            }
+            _ => {}
+        }
+        tried += 1;
+    }
+    assert!(tried >= 37, "{tried} files");
+}
+
 /// Returns how many damaged files are tried; `MONITOR_TEST_DAMAGES=1000` is the full number.
 fn damages() -> usize {
     std::env::var("MONITOR_TEST_DAMAGES").ok().and_then(|text| text.parse().ok()).unwrap_or(100)
