@@ -9,4 +9,5 @@ pub(crate) mod process;
 pub(crate) mod thread;
 pub mod file_system;
 pub mod liveness;
+pub(crate) mod core_file;
 pub(crate) mod reentrancy;

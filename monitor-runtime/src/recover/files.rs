@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use fnv::FnvHasher;
 
 use super::cause::Told;
+use crate::platform::core_file::find_signal;
 use crate::platform::file_system::effective_user;
 use crate::platform::liveness::{self, ProcessEnd};
 use crate::ring::layout::{PAGE_BYTES, head};
@@ -198,7 +199,11 @@ pub(crate) fn told_of_end(image: &Image, path: &Path) -> Told {
     match liveness::end_of(image.process.pid, &image.mark) {
         Some(ProcessEnd::Exited(status)) => Told::Exited(status),
         Some(ProcessEnd::Signal(signal)) => Told::Signal(signal),
-        None if liveness::is_gone(image.process.pid, Some(&image.mark), 0) => Told::Nothing,
+        None if liveness::is_gone(image.process.pid, Some(&image.mark), 0) => {
+            let is_here = liveness::is_here(&image.mark);
+            let signal = is_here.then(|| find_signal(image.process.pid, image.process.started_ns)).flatten();
+            signal.map_or(Told::Nothing, Told::Signal)
+        }
         None if is_unmapped(image.process.pid, path) => Told::BecameAnother,
         None => Told::Nothing,
     }
