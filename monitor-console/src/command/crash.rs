@@ -216,11 +216,16 @@ fn write_last_minute(
     let windows = store.read_report(columns, LAST_MINUTE, span)?.rows;
     let columns = ["at_ns", "cpu_pct", "rss_bytes"].map(Column::data).to_vec();
     let resources = store.read_report(columns, RESOURCES, span)?.rows;
-    for (at, row) in windows.iter().enumerate() {
-        let begin = row[0].to_integer().unwrap_or(0);
+    let first = windows.iter().chain(&resources).filter_map(|row| row[0].to_integer()).min();
+    let first = first.unwrap_or(i64::MAX).max(span.1);
+    // A window without calls has no row.
+    let begins = (first / WINDOW_NS..=died / WINDOW_NS).map(|window| window * WINDOW_NS);
+    for (at, begin) in begins.take(WINDOWS_SHOWN_MAX).enumerate() {
+        let row = windows.iter().find(|row| row[0].to_integer() == Some(begin));
+        let figure = |at: usize| row.and_then(|row| row[at].to_number()).unwrap_or(0.0);
+        let (calls, failed) = (figure(1), figure(2));
         let (from, to) = (begin.max(started).min(died), begin.saturating_add(WINDOW_NS).min(died));
         let seconds = to.saturating_sub(from).max(MILLISECOND_NS) as f64 / 1e9;
-        let (calls, failed) = (row[1].to_number().unwrap_or(0.0), row[2].to_number().unwrap_or(0.0));
         let mut line = format!(
             "from {} before: {} calls/s, {} failed",
             units::format_nanoseconds(died.saturating_sub(from)),
@@ -242,6 +247,8 @@ fn write_last_minute(
 
 /// The span before a death whose figures are shown.
 const MINUTE_NS: i64 = 60_000_000_000;
+/// The number of windows that a minute touches.
+const WINDOWS_SHOWN_MAX: usize = 7;
 /// The length of a window of figures.
 const WINDOW_NS: i64 = 10_000_000_000;
 /// The shortest time that calls are related to: a process that dies at once has no rate.

@@ -2,8 +2,8 @@
 //!
 //! Takes a ring file and a store; gives rows: records, counts, and the calls that were under way. Each row is written
 //! once, however many recoverers try, because the progress is committed together with the rows; then the file is
-//! removed. The content of the file is checked and believed only as far as it is consistent. It does not know why the
-//! process died.
+//! removed. The content of the file is checked and believed only as far as it is consistent. It knows why the process died
+//! only as far as the process, the system or a core file says so.
 
 mod files;
 mod records;
