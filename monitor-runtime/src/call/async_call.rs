@@ -272,25 +272,13 @@ impl AsyncCall {
             self.start = since;
         }
         frames::push(thread.page.words, self.site.id(), self.start, self.span);
-        let mut polled = Polled { thread, lease, before, since, is_timed: true, shown_at: None };
-        if self.slot == 0 && self.values.is_some() {
-            polled.shown_at = self.show_arguments(thread);
-        }
-        Some(polled)
-    }
-
-    /// Copies the arguments to the scratch memory, where a reader of the ring file finds them during the first poll. From the
-    /// first wait on they lie in the call's slot. Returns the place to which the memory is rewound after the poll.
-    #[inline(never)]
-    fn show_arguments(&self, thread: &'static ThreadState) -> Option<usize> {
-        let arguments = self.values.as_ref()?.arguments();
-        let writer = scratch::open(thread)?;
-        let top = writer.len();
-        scratch::write_captured(writer, arguments);
-        let bytes = writer.len() - top;
-        frames::start_with_arguments(thread.page.words, self.start, writer.memory(), (top, bytes));
-        scratch::put_back(writer);
-        Some(top)
+        // During the first poll a reader of the ring file finds the arguments in the scratch memory; from the first wait on,
+        // beside the call's slot.
+        let shown_at = match &self.values {
+            Some(values) if self.slot == 0 => scratch::push_copy(thread, self.start, values.arguments()),
+            _ => None,
+        };
+        Some(Polled { thread, lease, before, since, is_timed: true, shown_at })
     }
 
     /// Ends the time of a poll. Returns the moment, or 0 if the poll is not timed.
@@ -522,10 +510,8 @@ impl Polled {
 impl Drop for Polled {
     #[inline]
     fn drop(&mut self) {
-        if let Some(top) = self.shown_at
-            && let Some(writer) = scratch::take_made()
-        {
-            scratch::close(self.thread, writer, top);
+        if let Some(top) = self.shown_at {
+            scratch::pop_copy(top);
         }
         if self.is_timed {
             self.before.enter(self.thread);

@@ -68,6 +68,12 @@ impl<'a> Writer<'a> {
         if self.panics == 0 { 0 } else { std::mem::take(&mut self.panics) }
     }
 
+    /// Discards the bytes from `len` on.
+    #[inline]
+    pub(crate) fn rewind(&mut self, len: usize) {
+        self.buffer.rewind(len);
+    }
+
     /// Returns the place of the next value.
     #[inline]
     pub(crate) fn len(&self) -> usize {
@@ -83,6 +89,12 @@ impl<'a> Writer<'a> {
     /// Writes values that were captured before.
     pub(crate) fn put(&mut self, values: &[u8]) {
         self.scalar(|buffer| buffer.raw(values));
+    }
+
+    /// Copies words of values that were captured before. Returns false if they have no room.
+    #[inline]
+    pub(crate) fn put_words(&mut self, values: &[u8]) -> bool {
+        self.buffer.copied_words(values.as_chunks().0)
     }
 
     /// Ends the stream. Returns the number of bytes written.

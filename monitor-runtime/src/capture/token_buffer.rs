@@ -105,6 +105,22 @@ impl<'a> TokenBuffer<'a> {
         true
     }
 
+    /// Copies whole words, up to the end of the memory. The function copies the first two without a call, because most
+    /// calls have as few.
+    #[inline]
+    pub(super) fn copied_words(&mut self, words: &[[u8; WORD]]) -> bool {
+        let Some(room) = self.bytes.get_mut(self.len..) else { return false };
+        let Some(place) = room.as_chunks_mut().0.get_mut(..words.len()) else { return false };
+        match (place, words) {
+            ([], []) => {}
+            ([to], [from]) => *to = *from,
+            ([to, and_to], [from, and_from]) => (*to, *and_to) = (*from, *and_from),
+            (place, words) => place.copy_from_slice(words),
+        }
+        self.len += words.len() * WORD;
+        true
+    }
+
     /// Writes bytes if they end at or before `limit`.
     #[inline]
     pub(super) fn raw_before(&mut self, limit: usize, bytes: &[u8]) -> bool {

@@ -12,7 +12,7 @@ use super::state::{SUPPRESSED, ThreadState};
 use crate::capture::limits::VALUE_NS;
 use crate::capture::{Limits, Writer};
 use crate::limits;
-use crate::platform::clock::{ticks, ticks_from_ns};
+use crate::platform::clock::{Ticks, ticks, ticks_from_ns};
 use crate::platform::reentrancy::apart;
 use crate::record::Word;
 use crate::ring::frames;
@@ -54,6 +54,28 @@ pub(crate) fn write_captured(writer: &mut Writer<'_>, values: &[u8]) {
     writer.open(values.len());
     writer.put(values);
     writer.open(limits::VALUES_BYTES_MAX);
+}
+
+/// Pushes a copy of values on the thread's scratch memory. Returns the place to which [`pop_copy`] rewinds it.
+#[inline]
+pub(crate) fn push_copy(thread: &ThreadState, start: Ticks, values: &[u8]) -> Option<usize> {
+    let writer = take(thread)?;
+    let top = writer.len();
+    let has_room = writer.put_words(values);
+    if has_room {
+        frames::start_with_arguments(thread.page.words, start, writer.memory(), (top, values.len()));
+    }
+    put_back(writer);
+    has_room.then_some(top)
+}
+
+/// Drops what lies in the thread's scratch memory from a copy on.
+#[inline]
+pub(crate) fn pop_copy(top: usize) {
+    if let Some(writer) = take_made() {
+        writer.rewind(top);
+        put_back(writer);
+    }
 }
 
 /// Returns the words in the memory from `start` on, which is the start of a word; empty if nothing was written.
