@@ -169,6 +169,7 @@ fn list_columns() -> Vec<Column> {
         Column::data("run_uuid"),
         Column::data("thread_id"),
         Column::data("parent_id"),
+        Column::data("slow_by"),
     ]
 }
 
@@ -183,10 +184,10 @@ fn build_row(shown: &Shown<'_>, now: i64) -> Vec<Cell> {
     };
     let text = |text: &Option<String>| text.clone().map_or(Value::Null, Value::Text);
     let integer = |number: Option<i64>| number.map_or(Value::Null, Value::Integer);
-    let limit = match shown.limit {
-        None => Value::Null.into(),
-        Some(Limit::Declared(ns)) => Cell::from(ns as f64 / 1e6),
-        Some(Limit::Usual(ns)) => Cell::estimate(ns as f64 / 1e6),
+    let (limit, slow_by) = match shown.limit {
+        None => (Value::Null.into(), None),
+        Some(Limit::Declared(ns)) => (Cell::from(ns as f64 / 1e6), Some("declared")),
+        Some(Limit::Usual(ns)) => (Cell::estimate(ns as f64 / 1e6), Some("history")),
     };
     let indent = "  ".repeat(shown.depth.min(DEPTH_SHOWN_MAX));
     vec![
@@ -207,6 +208,7 @@ fn build_row(shown: &Shown<'_>, now: i64) -> Vec<Cell> {
         process.process.run_uuid.clone().into(),
         integer(call.thread_id.map(i64::from)).into(),
         integer(call.parent_id.map(u64::cast_signed)).into(),
+        slow_by.map_or(Value::Null, |by| Value::Text(by.to_owned())).into(),
     ]
 }
 
