@@ -80,6 +80,7 @@ impl Load {
             host: "here".to_owned(),
             pid: std::process::id(),
             started_ns,
+            program: monitor_runtime::batch::Program::default(),
         }
     }
 
@@ -142,6 +143,7 @@ impl Load {
             args: values.then(|| format!("{{\"id\":{},\"name\":\"order\"}}", random % 100_000)),
             result: values.then(|| "{\"Ok\":12}".to_owned()),
             error: failed.then(|| format!("item {} of {function} is out of stock", random % 1000)),
+            error_type: None,
             fields: None,
         }
     }

@@ -132,6 +132,13 @@ impl Store {
         Ok(self.read_first_row(sql, parameters)?.and_then(|row| row.first().and_then(Cell::to_integer)))
     }
 
+    /// Returns true if the store has what version 3 of the schema brought: blocks of span ids, and the types of errors.
+    pub(crate) fn has_span_blocks(&self) -> Result<bool> {
+        /// The first schema version with blocks of span ids.
+        const FIRST_VERSION: i64 = 3;
+        Ok(self.read_integer("PRAGMA user_version", [])?.unwrap_or(0) >= FIRST_VERSION)
+    }
+
     /// Returns the names of a statement's columns; none if the statement returns no rows.
     pub(crate) fn read_column_names(&self, sql: &str) -> Result<Vec<String>> {
         let statement = self.connection.prepare(sql).map_err(|error| self.explain(error))?;

@@ -143,8 +143,15 @@ pub const RESOURCES_INTERVAL: Duration = Duration::from_secs(10);
 /// The interval at which the recorder reports its health while it changes, so that a report is at most a second
 /// old. A report goes with a batch that is due anyway.
 pub const REPORT_INTERVAL: Duration = Duration::from_secs(1);
-/// The most kinds of failure that are folded side by side; further kinds are counted under `other`.
+/// The most kinds of failure that are folded side by side, some 300 bytes each; further kinds are counted under `other`.
 pub const FOLDED_KINDS_MAX: usize = 10_000;
+/// The most blocks of span ids that the store's writer remembers, 40 bytes each: those of threads that ran lately.
+pub const SPAN_BLOCKS_KNOWN_MAX: usize = 16_384;
+/// The most kinds of failure of one function, so that a function whose messages all differ leaves room to the others.
+pub const FUNCTION_KINDS_MAX: usize = 500;
+/// The kinds of failure that every function may have even when [`FOLDED_KINDS_MAX`] is reached, so that the first failures of a
+/// function always have a kind of their own.
+pub const FUNCTION_KINDS_SURE: usize = 16;
 /// The most threads remembered by name, 250 bytes each. Past this bound, threads without a ring are forgotten; the
 /// store first forgets the threads without a name of their own whose last call is the oldest. A forgotten thread
 /// with a name is shown as `thread-<id>` if it calls again.

@@ -5,9 +5,10 @@
 //! unless failures came too fast for rows of their own, or their rows are past retention: such a count is a lower
 //! bound, and marked.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use anyhow::Result;
+use monitor_runtime::record::Outcome;
 use monitor_runtime::store::fingerprint;
 
 use super::{calls, open_store, print_heading, print_note, require_known};
@@ -19,7 +20,7 @@ use crate::store::Store;
 use crate::units::{self, format_quantity};
 
 const GROUPS: &str = "
-SELECT fingerprint, function, outcome, message, count, first_ns, last_ns, example_call_id,
+SELECT fingerprint, function, outcome, message, count, first_ns, last_ns, example_call_id, {error_type},
   count, outcome, function, last_ns, first_ns, example_call_id, message
 FROM error_groups
 WHERE (?1 IS NULL OR function GLOB ?1 OR function GLOB ?2) AND last_ns >= ?3 AND first_ns <= ?4
@@ -30,7 +31,7 @@ const FUNCTION: usize = 1;
 const OUTCOME: usize = 2;
 const MESSAGE: usize = 3;
 const FIRST: usize = 5;
-const COUNTS: [usize; 2] = [4, 8];
+const COUNTS: [usize; 2] = [4, 9];
 
 /// The kinds that a table shows without `--limit`: two screens full.
 const KINDS_SHOWN: usize = 50;
@@ -73,7 +74,9 @@ fn read_groups(common: &Common, store: &Store, arguments: &Errors) -> Result<Rep
     let [whole, ending] = pattern::to_optional_globs(arguments.pattern.as_ref());
     let since = units::start_of_span(common.since);
     let until = if common.since.is_some() { units::end_of_span() } else { i64::MAX };
-    let mut report = store.read_report(list_columns(), GROUPS, (whole, ending, since, until))?;
+    let error_type = if store.has_span_blocks()? { "error_type" } else { "NULL" };
+    let sql = GROUPS.replace("{error_type}", error_type);
+    let mut report = store.read_report(list_columns(), &sql, (whole, ending, since, until))?;
     if common.since.is_some() && report.rows.iter().any(|row| is_older(row, since)) {
         count_within(store, since, &mut report.rows)?;
     }
@@ -96,10 +99,13 @@ fn read_kind(group: &[Cell]) -> Kind {
 /// the kinds without a failure in it.
 fn count_within(store: &Store, since: i64, groups: &mut Vec<Vec<Cell>>) -> Result<()> {
     let rows = count_rows(store, since)?;
-    let kinds: HashSet<Kind> = groups.iter().map(|group| read_kind(group)).collect();
+    let mut kinds: HashMap<Kind, usize> = HashMap::new();
+    for group in groups.iter() {
+        *kinds.entry(read_kind(group)).or_default() += 1;
+    }
     // Past the bound on kinds, the store counts the others of a function and outcome under one.
     let count_others = |function: &str, outcome: &str| -> i64 {
-        let is_other = |kind: &Kind| kind[0] == function && kind[1] == outcome && !kinds.contains(kind);
+        let is_other = |kind: &Kind| kind[0] == function && kind[1] == outcome && !kinds.contains_key(kind);
         rows.iter().filter(|(kind, _)| is_other(kind)).map(|(_, count)| count).sum()
     };
     let is_partial = lacks_rows(store, since)?;
@@ -112,9 +118,11 @@ fn count_within(store: &Store, since: i64, groups: &mut Vec<Vec<Cell>>) -> Resul
         let own = rows.get(&kind).copied().unwrap_or(0);
         let others = if message == "other" { count_others(function, outcome) } else { 0 };
         let count = own + others;
+        // Rows do not hold the type of their error, so kinds that differ in nothing else share their rows.
+        let is_shared = kinds.get(&kind).is_some_and(|groups| *groups > 1);
         for at in COUNTS {
             let count = count.max(1);
-            group[at] = if is_partial { Cell::estimate(count) } else { count.into() };
+            group[at] = if is_partial || is_shared { Cell::estimate(count) } else { count.into() };
         }
         count > 0 || is_partial
     });
@@ -141,7 +149,9 @@ fn count_rows(store: &Store, since: i64) -> Result<HashMap<Kind, i64>> {
     })?;
     let mut by_kind: HashMap<Kind, i64> = HashMap::new();
     for ([function, outcome, error], count) in by_text {
-        *by_kind.entry([function, outcome, fingerprint::pattern(&error)]).or_default() += count;
+        let is_panic = outcome == Outcome::Panic.as_str();
+        let message = fingerprint::kind(if is_panic { Outcome::Panic } else { Outcome::Error }, &error);
+        *by_kind.entry([function, outcome, message]).or_default() += count;
     }
     Ok(by_kind)
 }
@@ -155,8 +165,17 @@ fn lacks_rows(store: &Store, since: i64) -> Result<bool> {
 }
 
 fn list_columns() -> Vec<Column> {
-    let data =
-        ["fingerprint", "function", "outcome", "message", "count", "first_ns", "last_ns", "example_call_id"];
+    let data = [
+        "fingerprint",
+        "function",
+        "outcome",
+        "message",
+        "count",
+        "first_ns",
+        "last_ns",
+        "example_call_id",
+        "error_type",
+    ];
     let table = [
         Column::table("COUNT", Unit::Count),
         Column::table("OUTCOME", Unit::Outcome),

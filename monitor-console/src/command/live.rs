@@ -24,7 +24,8 @@ pub(super) fn run(common: &Common, arguments: &Live) -> Result<()> {
     let now = units::now_ns();
     let living = recover::living(&store, &find::list_ring_folders(), now);
     let usual = read_usual_limits(&store, &living, now);
-    let report = build_report(&living, &usual, arguments, now);
+    let mut report = build_report(&living, &usual, arguments, now);
+    map_spans(&store, &mut report)?;
     if living.is_empty() {
         // Without a running process, a mistaken path looks like a store at rest.
         Store::open(&store)?;
@@ -51,6 +52,30 @@ pub(super) fn run(common: &Common, arguments: &Live) -> Result<()> {
         ),
     );
     format::print(&report, common.style())
+}
+
+/// Replaces the span ids of processes by those of the store. A span of whose block no call is stored yet has none.
+fn map_spans(store: &Path, report: &mut Report) -> Result<()> {
+    let position = |name: &str| report.columns.iter().position(|column| column.name.as_deref() == Some(name));
+    let Some(run) = position("run_uuid") else { return Ok(()) };
+    let places: Vec<usize> = ["span_id", "parent_id"].into_iter().filter_map(position).collect();
+    let store = Store::open(store).ok().filter(|store| store.has_span_blocks().unwrap_or(false));
+    for row in &mut report.rows {
+        let Some(uuid) = row[run].as_text().map(str::to_owned) else { continue };
+        for place in &places {
+            let Some(own) = row[*place].to_integer() else { continue };
+            let stored = match &store {
+                Some(store) => store.read_integer(
+                    "SELECT b.id << 20 | (:own & 1048575) FROM span_block b JOIN process p ON p.id = b.process_id
+                     WHERE p.run_uuid = :uuid AND b.block = :own >> 20",
+                    &[(":own", &own as &dyn rusqlite::ToSql), (":uuid", &uuid)],
+                )?,
+                None => None,
+            };
+            row[*place] = stored.map_or(Value::Null, Value::Integer).into();
+        }
+    }
+    Ok(())
 }
 
 /// A call that is shown: of which process, at which depth of its tree, on which thread.

@@ -5,7 +5,7 @@
 
 use crate::batch::CallRow;
 use crate::batch::call_stats::EndedCall;
-use crate::capture::{to_json, to_json_value, to_text};
+use crate::capture::{to_json, to_json_value, to_text_and_type};
 use crate::platform::clock::Clock;
 use crate::record::{Header, Outcome, unpack};
 
@@ -59,6 +59,7 @@ pub(crate) struct Values {
     pub(crate) fields: Option<String>,
     pub(crate) result: Option<String>,
     pub(crate) error: Option<String>,
+    pub(crate) error_type: Option<String>,
 }
 
 /// Converts the captured values of a record to text. `arguments` and `names` are the names of the function's
@@ -77,11 +78,20 @@ pub(crate) fn to_values(
     let (fields, last) = rest.split_at(usize::from(fields_bytes).min(rest.len()));
     let some = |bytes: &[u8], text: &dyn Fn(&[u8]) -> String| (!bytes.is_empty()).then(|| text(bytes));
     let is_ok = outcome == Outcome::Ok;
+    let (error, error_type) = match last {
+        [] => (None, None),
+        _ if is_ok => (None, None),
+        last => {
+            let (text, error_type) = to_text_and_type(last);
+            (Some(text), error_type)
+        }
+    };
     Values {
         args: some(args, &|bytes| to_json(bytes, arguments)),
         fields: some(fields, &|bytes| to_json(bytes, names)),
         result: is_ok.then(|| some(last, &to_json_value)).flatten(),
-        error: (!is_ok).then(|| some(last, &to_text)).flatten(),
+        error,
+        error_type,
     }
 }
 
@@ -103,6 +113,7 @@ pub(crate) fn to_row(waiting: &PendingCall<'_>, times: Times, values: Values) ->
         args: values.args,
         result: values.result,
         error: values.error,
+        error_type: values.error_type,
         fields: values.fields,
     }
 }

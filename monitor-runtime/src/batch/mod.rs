@@ -62,6 +62,19 @@ pub struct ProcessRow {
     pub pid: u32,
     /// Start, ns since the Unix epoch.
     pub started_ns: i64,
+    /// Program that the process runs.
+    pub program: Program,
+}
+
+/// A program, by which two builds are told apart. A text is missing where nobody knows it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Program {
+    /// Path of the executable.
+    pub executable: Option<String>,
+    /// Version that the program gives itself.
+    pub version: Option<String>,
+    /// Id of the build.
+    pub build: Option<String>,
 }
 
 /// A monitored function.
@@ -123,6 +136,8 @@ pub struct CallRow {
     pub result: Option<String>,
     /// Error or panic as plain text.
     pub error: Option<String>,
+    /// Name of the error's type, if it is known and says something.
+    pub error_type: Option<String>,
     /// Extra fields as a JSON object.
     pub fields: Option<String>,
 }
@@ -208,8 +223,10 @@ pub struct FoldedRow {
     pub function: u32,
     /// Outcome of the calls.
     pub outcome: Outcome,
-    /// Message pattern: the message of all of them without numbers and ids.
+    /// Text of the kind: the message of all of them without what varies, see `store::fingerprint::kind`.
     pub message: String,
+    /// Name of the error's type, or nothing if it is not known.
+    pub error_type: String,
     /// Fingerprint of function, outcome and message.
     pub fingerprint: i64,
     /// Number of failures since the process began.

@@ -125,6 +125,7 @@ impl<T: AsText + ?Sized> WriteError for &&&&ErrorValue<'_, T> {
 impl<T: Error + ?Sized> WriteError for &&&&&ErrorValue<'_, T> {
     fn write(&self, writer: &mut Writer<'_>) {
         writer.sandboxed_value(type_name::<T>(), &mut |out| errors::chain(&self.0, out));
+        writer.error_type(type_name::<T>());
     }
 }
 
@@ -132,6 +133,7 @@ impl<T: Error + ?Sized> WriteError for &&&&&ErrorValue<'_, T> {
 impl<T: Deref<Target: Error> + ?Sized> WriteError for &&&ErrorValue<'_, T> {
     fn write(&self, writer: &mut Writer<'_>) {
         writer.sandboxed_value(type_name::<T>(), &mut |out| errors::chain(&&**self.0, out));
+        errors::name_type(type_name::<T::Target>(), &&**self.0, writer);
     }
 }
 
@@ -139,6 +141,7 @@ impl<T: Deref<Target: Error> + ?Sized> WriteError for &&&ErrorValue<'_, T> {
 impl<T: Display + ?Sized> WriteError for &&ErrorValue<'_, T> {
     fn write(&self, writer: &mut Writer<'_>) {
         writer.sandboxed_value(type_name::<T>(), &mut |out| out.text(usize::MAX, format_args!("{}", self.0)));
+        writer.error_type(type_name::<T>());
     }
 }
 
@@ -146,6 +149,7 @@ impl<T: Display + ?Sized> WriteError for &&ErrorValue<'_, T> {
 impl<T: Debug + ?Sized> WriteError for &ErrorValue<'_, T> {
     fn write(&self, writer: &mut Writer<'_>) {
         by_debug(&self.0, type_name::<T>(), writer);
+        writer.error_type(type_name::<T>());
     }
 }
 

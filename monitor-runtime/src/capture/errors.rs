@@ -6,7 +6,9 @@
 use std::error::Error;
 use std::fmt::{self, Write};
 
-use super::limits::SOURCES;
+use super::Writer;
+use super::limits::{ERROR_TYPE_CHARS, SOURCES};
+use super::sandbox;
 use super::text::Text;
 use super::value_writer::{Stopped, ValueWriter};
 
@@ -16,6 +18,51 @@ pub(super) fn chain(error: &dyn Error, out: &mut ValueWriter<'_>) -> Result<(), 
     let outcome = write_chain(error, &mut text);
     text.close(outcome.is_ok());
     Ok(())
+}
+
+/// Writes the name of an error's type: the given one, or, of an error whose type is not known (`dyn Error`), the name with
+/// which the `Debug` of its deepest source begins. A text that begins with a small letter is no name of a type.
+pub(super) fn name_type(known: &str, error: &dyn Error, writer: &mut Writer<'_>) {
+    if !known.starts_with("dyn ") {
+        return writer.error_type(known);
+    }
+    if !writer.limits.user_code {
+        return;
+    }
+    let mut name = LeadingName { bytes: [0; ERROR_TYPE_CHARS], len: 0 };
+    sandbox::run(writer.limits, || {
+        let mut deepest = error;
+        for _ in 0..SOURCES {
+            deepest = deepest.source().unwrap_or(deepest);
+        }
+        // The name refuses all that follows it.
+        let _refused = write!(name, "{deepest:?}");
+    });
+    if let Some(name) = name.bytes.get(..name.len).and_then(|name| std::str::from_utf8(name).ok())
+        && (name.contains("::") || name.starts_with(|first: char| first.is_ascii_uppercase()))
+    {
+        writer.error_type(name);
+    }
+}
+
+/// The name that a text begins with. It refuses to be written to once the name has ended.
+struct LeadingName {
+    bytes: [u8; ERROR_TYPE_CHARS],
+    len: usize,
+}
+
+impl Write for LeadingName {
+    fn write_str(&mut self, piece: &str) -> fmt::Result {
+        for byte in piece.bytes() {
+            if !(byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b':')) || self.len == self.bytes.len()
+            {
+                return Err(fmt::Error);
+            }
+            self.bytes[self.len] = byte;
+            self.len += 1;
+        }
+        Ok(())
+    }
 }
 
 fn write_chain(error: &dyn Error, text: &mut Text<'_, '_>) -> fmt::Result {

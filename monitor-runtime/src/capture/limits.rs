@@ -24,6 +24,8 @@ pub const ENTRIES: usize = 100;
 /// Most steps through wrappers that add no nesting of their own (`Some`, newtypes): a recursive type made of
 /// these alone would use up the stack without ever becoming deeper.
 pub(super) const WRAPPERS: u32 = 64;
+/// Most characters of the name of an error's type. Longer names have type arguments, and differ before them.
+pub(super) const ERROR_TYPE_CHARS: usize = 120;
 /// Most sources of an error that are followed: a chain may be a circle.
 pub(super) const SOURCES: u32 = 32;
 /// Most dimensions of a [`super::Summary`].

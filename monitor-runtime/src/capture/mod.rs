@@ -29,7 +29,7 @@ pub use limits::Limits;
 pub use sandbox::is_capturing;
 pub use secret::is_secret;
 pub use summary::{Summarize, Summary};
-pub use to_json::{to_json, to_json_value, to_text};
+pub use to_json::{to_json, to_json_value, to_text, to_text_and_type};
 
 use sandbox::Ending;
 use token_buffer::{TokenBuffer, WORD};
@@ -187,6 +187,15 @@ impl<'a> Writer<'a> {
         let is_whole = self.buffer.string_words(text.as_bytes()) || self.buffer.string(text, usize::MAX);
         self.buffer.set_end(end);
         self.end_value(is_whole);
+    }
+
+    /// Writes the name of an error's type behind its text, if there is room. Without room nothing is written, because no
+    /// further value follows.
+    fn error_type(&mut self, name: &str) {
+        let bytes = name.len().min(limits::ERROR_TYPE_CHARS) + 2 * WORD;
+        if self.buffer.room() >= bytes {
+            self.scalar(|buffer| buffer.name(token::NAME, name, limits::ERROR_TYPE_CHARS));
+        }
     }
 
     /// Refuses all further values, because a smaller one would be read in the place of the one that did not fit.

@@ -49,6 +49,22 @@ pub fn to_json_value(tokens: &[u8]) -> String {
     into_string(text)
 }
 
+/// Returns the first value as plain text, and the name that follows as the second value, if one does: the message of an
+/// error and its type.
+#[must_use]
+pub fn to_text_and_type(tokens: &[u8]) -> (String, Option<String>) {
+    let mut json = Vec::with_capacity(tokens.len() * 2);
+    let mut reader = Reader { rest: tokens };
+    next_value(&mut reader, &mut json);
+    let json = into_string(json);
+    reader.skip_padding();
+    let name = match reader.tag() {
+        Some(token::NAME) => reader.text().ok().filter(|name| !name.is_empty()).map(str::to_owned),
+        _ => None,
+    };
+    (serde_json::from_str(&json).unwrap_or(json), name)
+}
+
 /// Returns the first value as plain text, as for the message of an error.
 #[must_use]
 pub fn to_text(tokens: &[u8]) -> String {

@@ -17,8 +17,10 @@ pub(super) struct Failures {
     /// The id of the function's call site.
     pub(super) function: u32,
     pub(super) outcome: Outcome,
-    /// The message, without the numbers in which messages of one kind differ.
+    /// The text of the kind: see `fingerprint::kind`.
     pub(super) message: String,
+    /// The name of the error's type, or nothing.
+    pub(super) error_type: String,
     pub(super) count: u64,
     /// The end of the last one.
     pub(super) at_ns: i64,
@@ -29,26 +31,34 @@ pub(super) struct Failures {
 pub(super) struct FoldedFailures {
     /// The rows, by fingerprint.
     kinds: HashMap<i64, FoldedRow>,
+    /// The number of rows of each function.
+    of_function: HashMap<u32, usize>,
     is_changed: bool,
 }
 
 impl FoldedFailures {
     /// Counts failures of the function that has this name.
     pub(super) fn add(&mut self, name: &str, failures: Failures) {
-        let Failures { function, outcome, mut message, count, at_ns } = failures;
-        let mut key = fingerprint::fingerprint(name, outcome, &message);
-        if self.kinds.len() >= limits::FOLDED_KINDS_MAX && !self.kinds.contains_key(&key) {
+        let Failures { function, outcome, mut message, mut error_type, count, at_ns } = failures;
+        let mut key = fingerprint::fingerprint(name, outcome, &message, &error_type);
+        let of_function = self.of_function.entry(function).or_default();
+        if !has_room(self.kinds.len(), *of_function) && !self.kinds.contains_key(&key) {
             OTHER.clone_into(&mut message);
-            key = fingerprint::fingerprint(name, outcome, &message);
+            error_type.clear();
+            key = fingerprint::fingerprint(name, outcome, &message, &error_type);
         }
-        let row = self.kinds.entry(key).or_insert(FoldedRow {
-            function,
-            outcome,
-            message,
-            fingerprint: key,
-            count: 0,
-            first_ns: at_ns,
-            last_ns: at_ns,
+        let row = self.kinds.entry(key).or_insert_with(|| {
+            *of_function += 1;
+            FoldedRow {
+                function,
+                outcome,
+                message,
+                error_type,
+                fingerprint: key,
+                count: 0,
+                first_ns: at_ns,
+                last_ns: at_ns,
+            }
         });
         row.count += count;
         row.last_ns = row.last_ns.max(at_ns);
@@ -66,5 +76,47 @@ impl FoldedFailures {
     }
 }
 
+/// Returns true if a function that has some kinds of failure may have one more, beside those of all functions.
+fn has_room(kinds: usize, of_function: usize) -> bool {
+    of_function < limits::FUNCTION_KINDS_SURE
+        || (of_function < limits::FUNCTION_KINDS_MAX && kinds < limits::FOLDED_KINDS_MAX)
+}
+
 /// The message of failures whose own is not known, and of kinds beyond the bound.
 pub(super) const OTHER: &str = "other";
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::*;
+
+    #[test]
+    fn a_noisy_function_leaves_the_kinds_of_other_functions_alone() {
+        let mut folded = FoldedFailures::default();
+        let failure = |function: u32, message: String| Failures {
+            function,
+            outcome: Outcome::Error,
+            message,
+            error_type: String::new(),
+            count: 1,
+            at_ns: 1,
+        };
+        for kind in 0..limits::FUNCTION_KINDS_MAX + 100 {
+            folded.add("noisy", failure(1, format!("{kind}")));
+        }
+        folded.add("quiet", failure(2, "disk full".to_owned()));
+        let rows = folded.take_changed().unwrap();
+        assert_eq!(rows.len(), limits::FUNCTION_KINDS_MAX + 2);
+        let other = rows.iter().find(|row| row.message == OTHER).unwrap();
+        assert_eq!((other.function, other.count), (1, 100));
+        assert!(rows.iter().any(|row| row.function == 2 && row.message == "disk full"));
+    }
+
+    #[test]
+    fn the_first_kinds_of_a_function_are_told_apart_even_when_the_bound_is_reached() {
+        assert!(has_room(limits::FOLDED_KINDS_MAX, limits::FUNCTION_KINDS_SURE - 1));
+        assert!(!has_room(limits::FOLDED_KINDS_MAX, limits::FUNCTION_KINDS_SURE));
+        assert!(!has_room(0, limits::FUNCTION_KINDS_MAX));
+    }
+}

@@ -21,13 +21,14 @@ pub(super) struct LostCall {
 }
 
 impl LostCall {
-    /// Counts the loss: under the counter of its reason, or by kind with the text of its error if the call failed.
+    /// Counts the loss: under the counter of its reason, or by kind with the text and the type
+    /// of its error if the call failed.
     pub(super) fn count(
         self,
         functions: &mut Functions,
         health: &mut Health,
         counter: fn(&mut Drops) -> &mut u64,
-        error: impl FnOnce() -> String,
+        error: impl FnOnce() -> (Option<String>, Option<String>),
     ) {
         let Self { function, outcome, end_ns } = self;
         if let Some(stats) = functions.stats_mut(function) {
@@ -36,8 +37,12 @@ impl LostCall {
         if outcome == Outcome::Ok {
             *counter(&mut health.dropped) += 1;
         } else {
-            let message = fingerprint::pattern(&error());
-            functions.fold(Failures { function, outcome, message, count: 1, at_ns: end_ns }, health);
+            let (text, error_type) = error();
+            let text = text.as_deref().unwrap_or(fingerprint::without_message(outcome));
+            let message = fingerprint::kind(outcome, text);
+            let error_type = error_type.unwrap_or_default();
+            let failures = Failures { function, outcome, message, error_type, count: 1, at_ns: end_ns };
+            functions.fold(failures, health);
         }
     }
 }
@@ -56,7 +61,10 @@ pub(super) fn evict(parts: &mut Parts<'_>) {
             functions,
             health,
             |dropped| &mut dropped.backlog,
-            || decode::to_values(waiting, names, &mut scratch).error.unwrap_or_default(),
+            || {
+                let values = decode::to_values(waiting, names, &mut scratch);
+                (values.error, values.error_type)
+            },
         );
     };
     let journal = &mut safety.journal;

@@ -128,7 +128,10 @@ impl TallyReader {
             let count = calls[outcome as usize];
             if count > 0 {
                 let message = OTHER.to_owned();
-                functions.fold(Failures { function: site, outcome, message, count, at_ns: now_ns }, health);
+                let error_type = String::new();
+                let failures =
+                    Failures { function: site, outcome, message, error_type, count, at_ns: now_ns };
+                functions.fold(failures, health);
             }
         }
     }

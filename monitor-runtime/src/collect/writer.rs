@@ -214,7 +214,7 @@ impl Writer {
         for call in calls {
             let end_ns = call.start_ns.saturating_add_unsigned(call.duration_ns);
             let lost = LostCall { function: call.function, outcome: call.outcome, end_ns };
-            let error = || call.error.unwrap_or_default();
+            let error = || (call.error, call.error_type);
             lost.count(functions, &mut report.health, |dropped| &mut dropped.store, error);
         }
         Attempt::Again

@@ -100,6 +100,11 @@ impl Config {
         let name = name.into();
         self.give("service", |values| values.service = name)
     }
+    /// Sets the version of the program in the store (`MONITOR_VERSION`), so that runs of two versions can be compared.
+    pub fn version(self, version: impl Into<String>) -> Self {
+        let version = version.into();
+        self.give("version", |values| values.version = Some(version).filter(|text| !text.is_empty()))
+    }
     /// Names a TOML file with further settings (`MONITOR_CONFIG`).
     pub fn config(mut self, path: impl Into<PathBuf>) -> Self {
         self.file = Some(path.into());
@@ -182,6 +187,7 @@ mod tests {
             ("drain_interval", Config::new().drain_interval(Duration::from_secs(3600))),
             ("batch", Config::new().batch(0)),
             ("service", Config::new().service("")),
+            ("version", Config::new().version("a\nb")),
         ];
         for (expected, config) in cases {
             let InitError::Invalid { setting, .. } = config.check().unwrap_err() else {
@@ -211,7 +217,8 @@ mod tests {
             .capture(CaptureMode::Args)
             .drain_interval(Duration::from_millis(5))
             .batch(5)
-            .service("shop");
-        assert_eq!(all.given, table::keys()[..12]);
+            .service("shop")
+            .version("1.2");
+        assert_eq!(all.given, table::keys()[..13]);
     }
 }

@@ -139,6 +139,7 @@ mod tests {
                 ("MONITOR_DRAIN_INTERVAL", "10ms"),
                 ("MONITOR_BATCH", "500"),
                 ("MONITOR_SERVICE", "checkout"),
+                ("MONITOR_VERSION", " 2.1 "),
                 ("MONITOR_RINGS", "/run/rings"),
             ],
         );
@@ -155,6 +156,7 @@ mod tests {
         assert_eq!(settings.drain_interval, Duration::from_millis(10));
         assert_eq!(settings.batch_rows, 500);
         assert_eq!(settings.service, "checkout");
+        assert_eq!(settings.version.as_deref(), Some("2.1"));
         assert_eq!(settings.ring_folders, [Path::new("/run/rings")]);
         let (settings, _) = resolve(None, &[("MONITOR_RINGS", "off")]);
         assert!(settings.ring_folders.is_empty());
@@ -175,6 +177,7 @@ mod tests {
             ("MONITOR_DRAIN_INTERVAL", "1h", "a duration", "using 100ms"),
             ("MONITOR_BATCH", "many", "a whole number", "using 4096"),
             ("MONITOR_SERVICE", "a\nb", "a name", "using the executable's name"),
+            ("MONITOR_VERSION", "a\nb", "a text", "using none"),
             ("MONITOR_RINGS", "here", "absolute path", "using /dev/shm"),
         ] {
             let (settings, warnings) = resolve(None, &[(variable, value)]);

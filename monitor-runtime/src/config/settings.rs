@@ -36,6 +36,8 @@ pub struct Settings {
     pub batch_rows: usize,
     /// The service name in the store.
     pub service: String,
+    /// The version that the program gives itself.
+    pub version: Option<String>,
     /// Folders in memory for ring files, best first; none where rings are on the heap.
     pub ring_folders: Vec<PathBuf>,
     /// The settings file that was named.
@@ -61,6 +63,7 @@ impl Settings {
             drain_interval: limits::DRAIN_INTERVAL,
             batch_rows: limits::BATCH_ROWS,
             service: executable_name(executable).to_string_lossy().into_owned(),
+            version: None,
             ring_folders: usual_ring_folders(surroundings),
             config_file: None,
         }

@@ -87,7 +87,7 @@ macro_rules! row {
 
 /// All settings that a file may hold, in the order in which they are read: `monitor` comes first, because
 /// `db` is not read where recording is off.
-pub(super) const TABLE: [Setting; 13] = [
+pub(super) const TABLE: [Setting; 14] = [
     row! {
         enabled, parse: parse_switch, check: any, show: debug, change: NextStart,
         key: "monitor", variable: "MONITOR", allowed: "`on` or `off`", default: "on",
@@ -160,6 +160,12 @@ pub(super) const TABLE: [Setting; 13] = [
         default: "the executable's name",
     },
     row! {
+        version, parse: parse_version, check: is_version, show: show_version, change: NextStart,
+        key: "version", variable: "MONITOR_VERSION",
+        allowed: "a text of up to 200 bytes without control characters",
+        default: "none",
+    },
+    row! {
         ring_folders, parse: parse_ring_folders, check: any, show: debug, change: NextStart,
         key: "rings", variable: "MONITOR_RINGS",
         allowed: "the absolute path of a folder in memory, or `off` for the heap",
@@ -221,6 +227,20 @@ fn is_service(name: &String) -> Result<(), String> {
     }
 }
 
+fn parse_version(text: &str) -> Result<Option<String>, String> {
+    Ok(Some(text.trim().to_owned()).filter(|version| !version.is_empty()))
+}
+
+#[expect(clippy::ref_option, reason = "checks the type of the field")]
+fn is_version(version: &Option<String>) -> Result<(), String> {
+    version.as_ref().map_or(Ok(()), is_service)
+}
+
+#[expect(clippy::ref_option, reason = "shows the type of the field")]
+fn show_version(version: &Option<String>) -> String {
+    version.clone().unwrap_or_else(|| "none".to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
@@ -233,7 +253,9 @@ mod tests {
 
     #[test]
     fn the_default_a_warning_names_is_the_default_in_force() {
-        for setting in TABLE.iter().filter(|setting| !["db", "service", "rings"].contains(&setting.key)) {
+        for setting in
+            TABLE.iter().filter(|setting| !["db", "service", "version", "rings"].contains(&setting.key))
+        {
             let mut settings = defaults();
             (setting.read)(&mut settings, setting.default.as_ref()).unwrap();
             let is_default = match setting.key {
@@ -281,6 +303,7 @@ mod tests {
             ("batch", "0", "is too small"),
             ("service", "a\u{7}b", "holds a control character"),
             ("service", "  ", "is blank"),
+            ("version", "1\u{7}", "holds a control character"),
         ] {
             let read = find(key).unwrap().read;
             assert_eq!(read(&mut defaults(), text.as_ref()).unwrap_err(), reason, "{key}: {text}");

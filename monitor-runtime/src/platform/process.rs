@@ -103,10 +103,41 @@ fn cpu(clock: libc::clockid_t) -> Duration {
     Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
 }
 
-/// Returns a random number, for seeds and ids. It comes from the keys of the standard library's hasher, which
-/// the system fills with random bits.
+/// Returns a random number, for seeds and ids. It comes from the system, so it differs between a process and its children
+/// that were forked in the same state, and between two copies of a restored machine. A system without a source of random bits
+/// gives a number made from the clock, the process and the keys of the standard library's hasher.
 pub(crate) fn random_seed() -> u64 {
-    RandomState::new().build_hasher().finish()
+    system_random().unwrap_or_else(|| {
+        let mut hasher = RandomState::new().build_hasher();
+        hasher.write_u32(std::process::id());
+        hasher.write_i64(super::clock::wall_ns());
+        hasher.write_u64(super::clock::ticks());
+        hasher.finish()
+    })
+}
+
+/// Returns eight random bytes of the system. It does not wait for the system to gather randomness, as it may have to while
+/// the machine starts.
+#[cfg(all(any(target_os = "linux", target_os = "android"), not(miri)))]
+fn system_random() -> Option<u64> {
+    let mut bytes = [0_u8; 8];
+    // SAFETY: the buffer is valid for writing.
+    let filled = unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), bytes.len(), libc::GRND_NONBLOCK) };
+    (usize::try_from(filled) == Ok(bytes.len())).then(|| u64::from_ne_bytes(bytes))
+}
+
+/// Returns eight random bytes of the system.
+#[cfg(all(unix, not(any(target_os = "linux", target_os = "android")), not(miri)))]
+fn system_random() -> Option<u64> {
+    let mut bytes = [0_u8; 8];
+    // SAFETY: the buffer is valid for writing.
+    let result = unsafe { libc::getentropy(bytes.as_mut_ptr().cast(), bytes.len()) };
+    (result == 0).then(|| u64::from_ne_bytes(bytes))
+}
+
+#[cfg(any(miri, not(unix)))]
+fn system_random() -> Option<u64> {
+    None
 }
 
 /// Returns the name of this host.
@@ -144,5 +175,12 @@ mod tests {
         assert!(memory > 100_000 && threads >= 1 && files >= 1, "{memory} {threads} {files}");
         assert!(!host_name().is_empty());
         assert!(process_cpu() >= thread_cpu());
+    }
+
+    #[test]
+    fn seeds_come_from_the_system_and_differ() {
+        let seeds: std::collections::HashSet<u64> = (0..1000).map(|_| random_seed()).collect();
+        assert_eq!(seeds.len(), 1000);
+        assert!(system_random().is_some() || cfg!(miri));
     }
 }

@@ -7,7 +7,7 @@
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
-use crate::batch::{CallStats, ProcessRow};
+use crate::batch::{CallStats, ProcessRow, Program};
 use crate::platform::clock::{Calibration, Clock};
 use crate::record::span_prefix;
 use crate::ring::frames::{Frame, place_of_arguments, read_frames};
@@ -183,6 +183,7 @@ impl Image {
                 host: text(head::HOST),
                 pid: words[head::PID] as u32,
                 started_ns: words[head::STARTED_NS].cast_signed(),
+                program: Program::default(),
             },
             mark: text(head::MARK),
             store_asked: bytes_at(words, head::STORE_ASKED),

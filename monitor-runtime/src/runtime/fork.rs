@@ -11,7 +11,7 @@ use crate::ring::mapping::leave_to_parent;
 use crate::thread::local::forget_current;
 
 /// The number of generations that record. A process further down does not.
-pub(super) const GENERATIONS: usize = 16;
+pub(super) const GENERATIONS: usize = 64;
 
 /// The number of forks between the first process and this one.
 static GENERATION: AtomicUsize = AtomicUsize::new(0);

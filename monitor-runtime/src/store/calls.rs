@@ -12,6 +12,7 @@ use rusqlite::{Connection, Statement, params};
 use super::calendar;
 use super::id_cache::{IdCache, ThreadSegment};
 use super::rows::{functions, signed};
+use super::span_ids::BLOCK_BITS;
 use crate::batch::{Batch, CallRow};
 
 /// Rows in one statement. A statement of 32 rows takes 30 µs to prepare. One of 128 rows inserts 4 % faster but takes
@@ -30,8 +31,17 @@ const CALL_BYTES: u64 = 32;
 pub(crate) struct CallsWritten {
     /// Id of the first call. The others follow in order.
     pub(crate) first_id: i64,
+    /// Number of the calls.
+    count: i64,
     /// Bytes of the calls' content.
     pub(crate) bytes: u64,
+}
+
+impl CallsWritten {
+    /// Returns the id of the last call, 0 if there was none.
+    pub(crate) fn last_id(&self) -> i64 {
+        self.first_id + self.count - i64::from(self.count > 0)
+    }
 }
 
 /// Writes the calls of a batch and notes the range of their ids.
@@ -61,13 +71,18 @@ pub(crate) fn write(
             writer.write(&mut insert, std::slice::from_ref(call))?;
         }
     }
+    ids.spans.end_batch();
     let bytes = values(transaction, &batch.calls, first_id)?;
     days(transaction, ids, &batch.calls)?;
     let starts = batch.calls.iter().map(|call| call.start_ns);
     let (min, max) =
         starts.fold((first.start_ns, first.start_ns), |(min, max), at| (min.min(at), max.max(at)));
     range(transaction, (first_id, last_id), (min, max), batch.at_ns)?;
-    Ok(CallsWritten { first_id, bytes: bytes + CALL_BYTES * batch.calls.len() as u64 })
+    Ok(CallsWritten {
+        first_id,
+        count: last_id - first_id + 1,
+        bytes: bytes + CALL_BYTES * batch.calls.len() as u64,
+    })
 }
 
 /// Returns the id of the next call. Ids rise for ever, because the newest range stays even when its calls are gone.
@@ -137,9 +152,9 @@ impl CallWriter<'_> {
         for (at, call) in calls.iter().enumerate() {
             let function_id = self.function_id(call.function)?;
             let segment = self.segment_for(call)?;
-            let span = signed(call.span_id);
-            let parent = if call.parent_id == 0 { 0 } else { span.wrapping_sub(signed(call.parent_id)) };
-            let trace = span.wrapping_sub(parent).wrapping_sub(signed(call.trace_id));
+            let span = self.span(call.span_id)?;
+            let parent = if call.parent_id == 0 { 0 } else { span.wrapping_sub(self.span(call.parent_id)?) };
+            let trace = span.wrapping_sub(parent).wrapping_sub(self.span(call.trace_id)?);
             let busy = if call.busy_ns == call.duration_ns { -1 } else { signed(call.busy_ns) };
             let kind = (call.outcome as i64) * 4 + call.kept as i64;
             let start = call.start_ns.wrapping_sub(segment.base_ns);
@@ -160,6 +175,11 @@ impl CallWriter<'_> {
         }
         insert.statement.raw_execute()?;
         Ok(())
+    }
+
+    /// Returns the store's id of a span.
+    fn span(&mut self, span: u64) -> rusqlite::Result<i64> {
+        self.ids.spans.map(self.transaction, self.process_id, span, self.last_id)
     }
 
     /// Returns the store's id of a function, which is written first if the store does not have it.
@@ -190,8 +210,9 @@ impl CallWriter<'_> {
     }
 
     fn begin_segment(&mut self, call: &CallRow) -> rusqlite::Result<ThreadSegment> {
+        // The segment's spans are relative to the beginning of the block of its first span.
+        let span_base = self.span(call.span_id)? >> BLOCK_BITS << BLOCK_BITS;
         let thread = self.ids.thread(call);
-        let span_base = i64::from(thread.prefix) << 32;
         let mut insert =
             self.transaction.prepare("INSERT INTO thread VALUES (NULL, ?1, ?2, ?3, ?4) RETURNING id")?;
         let id = insert

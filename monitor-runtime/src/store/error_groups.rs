@@ -1,14 +1,15 @@
 //! Counts failures by kind into `error_group`, in the transaction of their batch.
 //!
 //! Takes failed calls, and counts of failures that got no row for want of room; gives groups, one for each function,
-//! outcome and message pattern. A group outlives the rows it was counted from. The number of groups is bounded:
-//! failures that would exceed the bound are counted in a group `other` of their function and outcome.
+//! outcome, type of the error and message pattern. A group outlives the rows it was counted from. The number of groups is
+//! bounded, for each function and for all: failures that would exceed a bound are counted in a group `other` of their
+//! function and outcome.
 
-use super::fingerprint::{fingerprint, pattern, without_message};
+use super::fingerprint::{fingerprint, kind, without_message};
 use super::id_cache::IdCache;
 use super::rows::{self, signed};
 use crate::batch::{CallRow, FoldedRow};
-use crate::limits::FOLDED_KINDS_MAX;
+use crate::limits::{FOLDED_KINDS_MAX, FUNCTION_KINDS_MAX, FUNCTION_KINDS_SURE};
 use crate::record::Outcome;
 use rusqlite::{Connection, OptionalExtension as _, Statement, params};
 use std::collections::HashMap;
@@ -21,7 +22,8 @@ const OTHER: &str = "other";
 struct Addition {
     function: u32,
     outcome: Outcome,
-    pattern: String,
+    kind: String,
+    error_type: String,
     count: i64,
     first_ns: i64,
     last_ns: i64,
@@ -60,18 +62,22 @@ fn count_calls(ids: &mut IdCache, calls: &[CallRow], first_id: i64) -> HashMap<i
     let mut last: Option<(&CallRow, i64)> = None;
     for (call, id) in calls.iter().zip(first_id..).filter(|(call, _)| call.outcome != Outcome::Ok) {
         let same = |other: &CallRow| {
-            (other.function, other.outcome, &other.error) == (call.function, call.outcome, &call.error)
+            (other.function, other.outcome, &other.error, &other.error_type)
+                == (call.function, call.outcome, &call.error, &call.error_type)
         };
         let key = match last {
             Some((other, key)) if same(other) => key,
             _ => {
                 let message = call.error.as_deref().unwrap_or(without_message(call.outcome));
-                let pattern = pattern(message);
-                let key = fingerprint(&ids.function(call.function).name, call.outcome, &pattern);
+                let kind = kind(call.outcome, message);
+                let error_type = call.error_type.clone().unwrap_or_default();
+                let name = &ids.function(call.function).name;
+                let key = fingerprint(name, call.outcome, &kind, &error_type);
                 additions.entry(key).or_insert_with(|| Addition {
                     function: call.function,
                     outcome: call.outcome,
-                    pattern,
+                    kind,
+                    error_type,
                     count: 0,
                     first_ns: call.start_ns,
                     last_ns: call.start_ns,
@@ -115,12 +121,13 @@ fn add_folded(
             continue;
         }
         replace.execute([process_id, row.fingerprint, signed(row.count)])?;
-        let pattern = pattern(&row.message);
-        let key = fingerprint(&ids.function(row.function).name, row.outcome, &pattern);
+        let name = &ids.function(row.function).name;
+        let key = fingerprint(name, row.outcome, &row.message, &row.error_type);
         let addition = additions.entry(key).or_insert_with(|| Addition {
             function: row.function,
             outcome: row.outcome,
-            pattern,
+            kind: row.message.clone(),
+            error_type: row.error_type.clone(),
             count: 0,
             first_ns: row.first_ns,
             last_ns: row.last_ns,
@@ -135,20 +142,26 @@ fn add_folded(
 
 /// The statements on `error_group`, and the number of groups.
 struct Groups<'a> {
+    connection: &'a Connection,
     update: Statement<'a>,
     insert: Statement<'a>,
     count: usize,
+    /// The number of groups of each function that got a new one in this transaction.
+    of_function: HashMap<i64, usize>,
 }
 
 impl<'a> Groups<'a> {
     fn new(transaction: &'a Connection) -> rusqlite::Result<Self> {
         Ok(Self {
+            connection: transaction,
+            of_function: HashMap::new(),
             update: transaction.prepare(
                 "UPDATE error_group SET count = count + ?2, first_ns = min(first_ns, ?3),
                    last_ns = max(last_ns, ?4), example_call_id = coalesce(?5, example_call_id)
                  WHERE fingerprint = ?1",
             )?,
-            insert: transaction.prepare("INSERT INTO error_group VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")?,
+            insert: transaction
+                .prepare("INSERT INTO error_group VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)")?,
             count: transaction.query_row("SELECT count(*) FROM error_group", [], |row| {
                 Ok(usize::try_from(row.get::<_, i64>(0)?).unwrap_or(0))
             })?,
@@ -159,14 +172,29 @@ impl<'a> Groups<'a> {
         if self.update(key, addition)? {
             return Ok(());
         }
-        if self.count < FOLDED_KINDS_MAX {
-            return self.insert(ids, key, &addition.pattern, addition);
+        let function_id = ids.function_id(addition.function).unwrap_or_default();
+        let of_function = self.of_function(function_id)?;
+        let has_room = of_function < FUNCTION_KINDS_MAX && self.count < FOLDED_KINDS_MAX;
+        if has_room || of_function < FUNCTION_KINDS_SURE {
+            return self.insert(function_id, key, (&addition.kind, &addition.error_type), addition);
         }
-        let other = fingerprint(&ids.function(addition.function).name, addition.outcome, OTHER);
+        let other = fingerprint(&ids.function(addition.function).name, addition.outcome, OTHER, "");
         if self.update(other, addition)? {
             return Ok(());
         }
-        self.insert(ids, other, OTHER, addition)
+        self.insert(function_id, other, (OTHER, ""), addition)
+    }
+
+    /// Returns the number of groups of a function. It is needed only when a kind is new.
+    fn of_function(&mut self, function_id: i64) -> rusqlite::Result<usize> {
+        if let Some(count) = self.of_function.get(&function_id) {
+            return Ok(*count);
+        }
+        let sql = "SELECT count(*) FROM error_group WHERE function_id = ?1";
+        let count: i64 = self.connection.query_row(sql, [function_id], |row| row.get(0))?;
+        let count = usize::try_from(count).unwrap_or(0);
+        self.of_function.insert(function_id, count);
+        Ok(count)
     }
 
     fn update(&mut self, key: i64, addition: &Addition) -> rusqlite::Result<bool> {
@@ -176,25 +204,27 @@ impl<'a> Groups<'a> {
 
     fn insert(
         &mut self,
-        ids: &IdCache,
+        function_id: i64,
         key: i64,
-        pattern: &str,
+        (kind, error_type): (&str, &str),
         addition: &Addition,
     ) -> rusqlite::Result<()> {
         let Addition { count, first_ns, last_ns, example, .. } = addition;
-        let function_id = ids.function_id(addition.function).unwrap_or_default();
+        let error_type = Some(error_type).filter(|name| !name.is_empty());
         let outcome = addition.outcome as i64;
         self.insert.execute(params![
             key,
             function_id,
             outcome,
-            pattern,
+            kind,
             count,
             first_ns,
             last_ns,
-            example
+            example,
+            error_type
         ])?;
         self.count += 1;
+        *self.of_function.entry(function_id).or_default() += 1;
         Ok(())
     }
 }

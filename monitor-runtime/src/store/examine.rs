@@ -90,7 +90,7 @@ pub(crate) fn examine(connection: &Connection) -> rusqlite::Result<Found> {
 fn find_altered(connection: &Connection, version: i32) -> rusqlite::Result<Option<&'static str>> {
     let mut text =
         connection.prepare("SELECT sql FROM sqlite_schema WHERE name = ?1 AND type IN ('table', 'index')")?;
-    for (name, expected) in tables() {
+    for (name, expected) in tables().filter(|(name, _)| migrate::has(version, name)) {
         let found: Option<Option<String>> = text.query_row([name], |row| row.get(0)).optional()?;
         let expected = migrate::old_text(version, name).unwrap_or(&expected);
         if found.flatten().as_deref() != Some(expected) {

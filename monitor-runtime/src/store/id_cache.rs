@@ -4,6 +4,7 @@
 //! open file does not have yet. All rows are kept, because a new file needs them all again. Ids that were given out in
 //! a transaction that fails are taken back. It does not write anything.
 
+use super::span_ids::SpanIds;
 use crate::batch::{CallRow, FunctionRow, ThreadRow};
 use crate::limits::{FUNCTIONS_MAX, THREADS_KNOWN_MAX};
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -90,6 +91,8 @@ pub(crate) struct IdCache {
     missing: Vec<u32>,
     /// The last day that was entered into the calendar.
     day: Option<i64>,
+    /// The ids that spans have in the open file.
+    pub(crate) spans: SpanIds,
     /// Functions that the current transaction writes, and threads that it began a segment of.
     uncommitted_functions: Vec<u32>,
     uncommitted_threads: Vec<u32>,
@@ -249,6 +252,7 @@ impl IdCache {
     /// Takes back the ids of the current transaction, which failed.
     pub(crate) fn roll_back(&mut self) {
         self.day = None;
+        self.spans.forget();
         for id in self.uncommitted_functions.drain(..) {
             self.function_ids.set(id, 0);
             self.missing.push(id);
@@ -264,6 +268,7 @@ impl IdCache {
     pub(crate) fn forget_ids(&mut self) {
         self.function_ids = Ids::default();
         self.day = None;
+        self.spans.forget();
         self.threads.values_mut().for_each(|thread| thread.segment = None);
         self.forgotten.clear();
         self.missing = self.functions.keys().copied().collect();

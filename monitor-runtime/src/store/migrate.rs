@@ -11,7 +11,7 @@ use rusqlite::Connection;
 type Step = (i32, &'static [&'static str]);
 
 /// All steps, oldest first. Version 1 is the first schema.
-const STEPS: &[Step] = &[(1, &[HISTOGRAMS_OF_WINDOWS]), (2, &[SELF_TIMES, CALLS_IN_FLIGHT])];
+const STEPS: &[Step] = &[(1, &[HISTOGRAMS_OF_WINDOWS]), (2, &[SELF_TIMES, CALLS_IN_FLIGHT, IDENTITIES])];
 
 /// Tables and indexes that had another text in older versions: the last version with that text, name, text.
 const BEFORE: &[(i32, &str, &str)] = &[
@@ -19,7 +19,12 @@ const BEFORE: &[(i32, &str, &str)] = &[
     (2, "latency_window", WINDOWS_2),
     (2, "slice", SLICES_2),
     (2, "flight", FLIGHTS_2),
+    (2, "process", PROCESSES_2),
+    (2, "error_group", ERROR_GROUPS_2),
 ];
+
+/// Tables and indexes that older versions do not have: name, and the first version that has it.
+const SINCE: &[(&str, i32)] = &[("span_block", 3)];
 
 /// The table of windows in version 1.
 const WINDOWS_1: &str = "CREATE TABLE latency_window (
@@ -205,6 +210,79 @@ INSERT INTO flight SELECT id, process_id, thread, depth, function_id, start_ns, 
 FROM flight_2;
 DROP TABLE flight_2;";
 
+/// The table of processes up to version 2.
+const PROCESSES_2: &str = "CREATE TABLE process (
+  id INTEGER PRIMARY KEY,
+  run_uuid TEXT NOT NULL UNIQUE,
+  service TEXT NOT NULL,
+  version TEXT NOT NULL,
+  host TEXT NOT NULL,
+  pid INTEGER NOT NULL,
+  pid_mark TEXT,
+  started_ns INTEGER NOT NULL,
+  ended_ns INTEGER,
+  ending TEXT NOT NULL DEFAULT 'running' CHECK (ending IN ('running', 'exit', 'crash'))
+) STRICT";
+
+/// The table of kinds of failure up to version 2.
+const ERROR_GROUPS_2: &str = "CREATE TABLE error_group (
+  fingerprint INTEGER PRIMARY KEY,
+  function_id INTEGER NOT NULL,
+  outcome INTEGER NOT NULL,
+  message TEXT NOT NULL,
+  count INTEGER NOT NULL,
+  first_ns INTEGER NOT NULL,
+  last_ns INTEGER NOT NULL,
+  example_call_id INTEGER
+) STRICT";
+
+/// Adds the identity of programs to processes, the type of the error to kinds of failure, and the blocks from which span ids
+/// are taken. Fingerprints become short enough for a double. Stored calls keep their span ids, because the parents of all
+/// calls are relative to them; the first block lies far behind those of them that are small.
+const IDENTITIES: &str = "
+ALTER TABLE process RENAME TO process_2;
+CREATE TABLE process (
+  id INTEGER PRIMARY KEY,
+  run_uuid TEXT NOT NULL UNIQUE,
+  service TEXT NOT NULL,
+  version TEXT NOT NULL,
+  host TEXT NOT NULL,
+  pid INTEGER NOT NULL,
+  pid_mark TEXT,
+  started_ns INTEGER NOT NULL,
+  ended_ns INTEGER,
+  ending TEXT NOT NULL DEFAULT 'running' CHECK (ending IN ('running', 'exit', 'crash')),
+  executable TEXT,
+  program_version TEXT,
+  build TEXT
+) STRICT;
+INSERT INTO process SELECT *, NULL, NULL, NULL FROM process_2;
+DROP TABLE process_2;
+ALTER TABLE error_group RENAME TO error_group_2;
+CREATE TABLE error_group (
+  fingerprint INTEGER PRIMARY KEY,
+  function_id INTEGER NOT NULL,
+  outcome INTEGER NOT NULL,
+  message TEXT NOT NULL,
+  count INTEGER NOT NULL,
+  first_ns INTEGER NOT NULL,
+  last_ns INTEGER NOT NULL,
+  example_call_id INTEGER,
+  error_type TEXT
+) STRICT;
+INSERT OR IGNORE INTO error_group
+SELECT fingerprint & 9007199254740991, function_id, outcome, message, count, first_ns, last_ns, example_call_id, NULL
+FROM error_group_2;
+DROP TABLE error_group_2;
+CREATE TABLE span_block (
+  id INTEGER PRIMARY KEY,
+  process_id INTEGER NOT NULL,
+  block INTEGER NOT NULL,
+  UNIQUE (process_id, block)
+) STRICT;
+INSERT INTO span_block
+SELECT (span_base >> 20) + 8192, 0, 0 FROM thread WHERE span_base < 4503599627370496 ORDER BY span_base DESC LIMIT 1;";
+
 /// Returns true if steps lead from a version to this one.
 pub(crate) fn is_possible_from(version: i32) -> bool {
     has_every_step(STEPS, version, VERSION)
@@ -219,6 +297,11 @@ pub(crate) fn run(connection: &Connection, version: i32) -> rusqlite::Result<()>
     run_steps(connection, STEPS, version, VERSION)?;
     connection.execute_batch("DELETE FROM schema_doc")?;
     schema::create_views(connection)
+}
+
+/// Returns true if that version has the table or index.
+pub(crate) fn has(version: i32, name: &str) -> bool {
+    SINCE.iter().all(|(table, first)| *table != name || version >= *first)
 }
 
 /// Returns the text of a table or index in that version, or `None` if it is today's text.
@@ -283,21 +366,54 @@ mod tests {
         select.query_map([], |row| row.try_into()).unwrap().map(Result::unwrap).collect()
     }
 
+    /// Returns an empty store of an older version, without its views.
+    fn create_old(version: i32) -> Connection {
+        let old = Connection::open_in_memory().unwrap();
+        schema::create(&old).unwrap();
+        for (view, _) in schema::views() {
+            old.execute_batch(&format!("DROP VIEW {view}")).unwrap();
+        }
+        for (name, _) in schema::tables() {
+            let text = old_text(version, name);
+            if text.is_some() || !has(version, name) {
+                let kind = if name.starts_with("call_failed") || name.starts_with("call_slow") {
+                    "INDEX"
+                } else {
+                    "TABLE"
+                };
+                old.execute_batch(&format!("DROP {kind} {name}; {}", text.unwrap_or_default())).unwrap();
+            }
+        }
+        old.pragma_update(None, "user_version", version).unwrap();
+        old
+    }
+
+    #[test]
+    fn span_ids_and_fingerprints_of_a_migrated_store_do_not_meet_those_that_come() {
+        let old = create_old(2);
+        old.execute_batch(
+            "INSERT INTO thread VALUES (1, 1, 'main', 0, 4294967296), (2, 1, 'main', 0, 4611686018427387904);
+             INSERT INTO error_group VALUES (4611686018427387905, 1, 1, 'm', 5, 1, 2, NULL)",
+        )
+        .unwrap();
+        run(&old, 2).unwrap();
+        let number = |sql: &str| old.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap();
+        let used_up_to = 4_294_967_296 + i64::from(u32::MAX);
+        assert!(number("SELECT max(id) FROM span_block") << 20 > used_up_to);
+        assert_eq!(number("SELECT fingerprint FROM error_groups"), 1);
+    }
+
     #[test]
     fn a_store_of_version_1_becomes_one_as_it_is_made_now_and_keeps_its_windows() {
-        let (new, old) = (Connection::open_in_memory().unwrap(), Connection::open_in_memory().unwrap());
+        let (new, old) = (Connection::open_in_memory().unwrap(), create_old(1));
         schema::create(&new).unwrap();
-        schema::create(&old).unwrap();
-        old.execute_batch(&format!(
-            "DROP VIEW latency; DROP VIEW functions; DROP TABLE latency_window; DROP TABLE slice; {WINDOWS_1}; {SLICES_2};
-             DROP VIEW in_flight; DROP TABLE flight; {FLIGHTS_2};
-             INSERT INTO flight VALUES (3, 1, 'worker', 1, 1, 70, 99);
-             PRAGMA user_version = 1;
+        old.execute_batch(
+            "INSERT INTO flight VALUES (3, 1, 'worker', 1, 1, 70, 99);
              INSERT INTO function VALUES (1, 'f', 'a.rs', 1, NULL, 1.0);
              INSERT INTO latency_window VALUES (7, 1, 1, 10, 1, 0, 0, 5000, 900, 100, 200, 300, 0),
                (8, 1, 1, 10, 1, 0, 0, 5000, 900, 100, 200, 300, 0),
-               (8, 1, 2, 30, 0, 2, 0, 9000, 800, 500, 600, 700, 1)"
-        ))
+               (8, 1, 2, 30, 0, 2, 0, 9000, 800, 500, 600, 700, 1)",
+        )
         .unwrap();
         run(&old, 1).unwrap();
         assert_eq!(texts(&old), texts(&new));

@@ -29,6 +29,7 @@ mod windows;
 mod error_groups;
 mod retention;
 mod process;
+pub mod span_ids;
 mod transaction;
 pub(crate) mod recovered_rows;
 mod sqlite;

@@ -34,8 +34,9 @@ pub(crate) fn enter(
     pid_mark: Option<&str>,
 ) -> rusqlite::Result<i64> {
     transaction.query_row(
-        "INSERT INTO process (run_uuid, service, version, host, pid, pid_mark, started_ns)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+        "INSERT INTO process
+           (run_uuid, service, version, host, pid, pid_mark, started_ns, executable, program_version, build)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
          ON CONFLICT (run_uuid) DO UPDATE SET ending = 'running', ended_ns = NULL
          RETURNING id",
         params![
@@ -45,7 +46,10 @@ pub(crate) fn enter(
             process.host,
             process.pid,
             pid_mark,
-            process.started_ns
+            process.started_ns,
+            process.program.executable,
+            process.program.version,
+            process.program.build
         ],
         |row| row.get(0),
     )

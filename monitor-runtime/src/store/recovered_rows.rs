@@ -6,7 +6,7 @@
 
 pub(crate) use super::id_cache::IdCache;
 use super::process::{enter, progress};
-use super::rows::{self, signed};
+use super::rows;
 use super::{calls, error_groups, slices, transaction, windows};
 use crate::batch::{Batch, Ending, InFlightRow, ProcessRow, RecoveryProgress};
 use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior, params};
@@ -102,6 +102,9 @@ fn write_in(
     rows::events(&transaction, process_id, &batch.events)?;
     for flight in flights {
         let Some(function_id) = ids.function_id(flight.function) else { continue };
+        let mut map = |span| ids.spans.map(&transaction, process_id, span, written.last_id());
+        let span = map(flight.span_id)?;
+        let parent = flight.parent_id.map(&mut map).transpose()?;
         // A call in flight that began after the last sign of life began then.
         let started_ns = flight.start_ns.min(death.at_ns);
         transaction
@@ -112,9 +115,9 @@ fn write_in(
                 flight.depth,
                 function_id,
                 started_ns,
-                signed(flight.span_id),
+                span,
                 flight.thread_id,
-                flight.parent_id.map(signed),
+                parent,
                 flight.waiting_since_ns.map(|since| since.clamp(started_ns, death.at_ns)),
                 flight.args
             ])?;

@@ -52,7 +52,7 @@ const CALL: Columns = &[
         "Reason for which the call has a row: `sampled` (chosen at the rate in force), `slow`, `failed`, or `first` (not sampled, but among the first calls of its function in its process).",
     ),
     ("trace_id", "`span_id` of the root of this call tree."),
-    ("span_id", "Id of this call, unique in its process."),
+    ("span_id", "Id of this call, unique in the store and below 2^53."),
     ("parent_id", "`span_id` of the calling call; NULL for a root."),
     ("thread", "Name of the thread on which the call ended."),
     ("service", "Service name of the process."),
@@ -70,13 +70,13 @@ const STARTED_AT: Columns =
 const ERROR_GROUPS: Columns = &[
     (
         "fingerprint",
-        "Id of the group, made from function, outcome and message pattern; the same in every run.",
+        "Id of the group, made from function, outcome, type of the error and message; the same in every run, and below 2^53.",
     ),
     ("function", "Name of the function."),
     ("outcome", "`error`, `panic` or `cancelled`."),
     (
         "message",
-        "Pattern of the messages: numbers, hexadecimal ids and UUIDs are replaced by `#`, quoted texts by `…`. `other` gathers failures beyond the bound on groups.",
+        "Pattern of the messages: `#` stands for numbers, times and ids, `…` for quoted words, hosts and paths; a list has one of them. Codes after words such as `status` or `exit` stay. The pattern of a panic ends with the file and the line where it began. `other` gathers failures beyond the bounds on groups of a function (500) and of all (10 000).",
     ),
     (
         "count",
@@ -85,6 +85,10 @@ const ERROR_GROUPS: Columns = &[
     ("first_ns", "Time of the first failure, nanoseconds since the Unix epoch."),
     ("last_ns", "Time of the last failure, nanoseconds since the Unix epoch."),
     ("example_call_id", "`call_id` of the latest failure of the group that got a row."),
+    (
+        "error_type",
+        "Type of the error; NULL for panics, for errors that are texts, and where the type is not known. For `dyn Error` it is the name with which the `Debug` of the deepest source begins.",
+    ),
 ];
 
 const FUNCTIONS: Columns = &[
@@ -160,6 +164,15 @@ const PROCESSES: Columns = &[
         "End, nanoseconds since the Unix epoch; for a crash, the last time at which the process was seen. NULL while it runs.",
     ),
     ("ending", "`running`, `exit` or `crash`. A crash is noticed by the next program that opens the store."),
+    ("executable", "Path of the program; NULL if it is not known."),
+    (
+        "program_version",
+        "Version that the program gives itself by `MONITOR_VERSION` or `Config::version`; NULL without one.",
+    ),
+    (
+        "build",
+        "Id of the build: the build id that the linker wrote into the program, or `stamp-` and a hash of the executable's size and of the time of its last change. NULL if neither is known.",
+    ),
 ];
 
 const EVENTS: Columns = &[
@@ -339,6 +352,10 @@ const BEHIND: &[(&str, &str)] = &[
         "Durations of a slice. Bucket i counts durations in (2^(i/8), 2^((i+1)/8)] ns, as in OpenTelemetry's exponential histogram of scale 3.",
     ),
     ("histogram_bucket", "Bounds and geometric middle of each bucket, in ns."),
+    (
+        "span_block",
+        "Span ids of the store by process. A process numbers its spans in blocks of 2^20; `block` is the process's number of a block, `id` the store's. The span ids of the views are `id` × 2^20 plus the place in the block.",
+    ),
     ("error_group", "Behind `error_groups`."),
     ("folded", "Number of failures of a group that each process has only counted so far, for want of room."),
     ("flight", "Behind `in_flight`."),

@@ -1,7 +1,7 @@
 //! Rows to write, and functions that read them back.
 
 use monitor_runtime::batch::{
-    Batch, CallRow, CallStats, FunctionRow, ProcessRow, SliceRow, ThreadRow, Update, WindowRow,
+    Batch, CallRow, CallStats, FunctionRow, ProcessRow, Program, SliceRow, ThreadRow, Update, WindowRow,
 };
 use monitor_runtime::record::{Kept, Outcome};
 use monitor_runtime::store::{FileSystem, OpenError, SqliteStore, StoreOptions, System};
@@ -22,6 +22,7 @@ pub(crate) fn process(run: u32) -> ProcessRow {
         host: "host-a".to_owned(),
         pid: std::process::id(),
         started_ns: T0,
+        program: Program::default(),
     }
 }
 
@@ -58,6 +59,7 @@ pub(crate) fn call(n: u32) -> CallRow {
         args: None,
         result: None,
         error: None,
+        error_type: None,
         fields: None,
     }
 }

@@ -64,16 +64,41 @@ struct Found {
 /// thread. A call stores differences to its thread's values; the value they are compared with is computed
 /// once for each thread.
 const CALLS_WITH_THREADS: &str = "FROM call c CROSS JOIN thread t ON t.id = c.thread_id";
-/// Selects the differences as which a span id can be stored. The upper half of the id is that of its thread.
-const SPANS: &str = "(SELECT :id - span_base FROM thread WHERE span_base >> 32 = :id >> 32)";
+/// Returns a selection of the differences as which a span id can be stored. The block of the id names its process. An id that
+/// an older version stored has the upper half of its thread's base.
+fn select_spans(store: &Store) -> Result<&'static str> {
+    Ok(if store.has_span_blocks()? {
+        "(SELECT :id - span_base FROM thread
+          WHERE process_id = (SELECT process_id FROM span_block WHERE id = :id >> 20) OR span_base >> 32 = :id >> 32)"
+    } else {
+        "(SELECT :id - span_base FROM thread WHERE span_base >> 32 = :id >> 32)"
+    })
+}
 
-/// Looks an id up as call id, then as span id, then as trace id. The lookup of a call id costs nothing, and
-/// span ids start far above call ids.
+/// Looks an id up as call id, then as span id, then as trace id. The lookup of a call id costs nothing, and few stores have
+/// so many calls that their ids reach those of spans. An id that no call of the store has may be one that a subscriber saw.
 fn find_trace(store: &Store, id: i64) -> Result<Option<Found>> {
+    if let Some(found) = find_stored_id(store, id)? {
+        return Ok(Some(found));
+    }
+    if !store.has_span_blocks()? {
+        return Ok(None);
+    }
+    // The newest process is meant if several have numbered a span so.
+    let sql =
+        "SELECT id << 20 | (:id & 1048575) FROM span_block WHERE block = :id >> 20 ORDER BY id DESC LIMIT 1";
+    match store.read_integer(sql, &[(":id", &id)])? {
+        Some(stored) => Ok(find_stored_id(store, stored)?.map(|found| Found { id, ..found })),
+        None => Ok(None),
+    }
+}
+
+fn find_stored_id(store: &Store, id: i64) -> Result<Option<Found>> {
     const TRACE_ID: &str = "t.span_base + c.span - c.parent - c.trace";
+    let spans = select_spans(store)?;
     let searches = [
         ("call id", "c.id = :id".to_owned()),
-        ("span id", format!("c.span IN {SPANS} AND t.span_base + c.span = :id")),
+        ("span id", format!("c.span IN {spans} AND t.span_base + c.span = :id")),
         (
             "trace id",
             format!(
@@ -143,11 +168,12 @@ fn load_calls(store: &Store, found: &Found, limit: i64) -> Result<Vec<Vec<Cell>>
 /// Returns an id below which no call of the trace lies: the lowest id of a call that can have started after
 /// the root. The root usually ends last, so it is searched from the found call upwards first, then downwards.
 fn find_first_call(store: &Store, found: &Found) -> Result<i64> {
+    let spans = select_spans(store)?;
     for reach in ["c.id >= :near ORDER BY c.id", "c.id < :near ORDER BY c.id DESC"] {
         let sql = format!(
             "SELECT COALESCE((SELECT MIN(first_call) FROM call_range WHERE max_start_ns >= t.base_ns + c.start), 0)
              {CALLS_WITH_THREADS}
-             WHERE c.span IN {SPANS} AND t.span_base + c.span = :id AND t.process_id = :process AND {reach}
+             WHERE c.span IN {spans} AND t.span_base + c.span = :id AND t.process_id = :process AND {reach}
              LIMIT 1"
         );
         let bound = [(":id", &found.trace_id), (":process", &found.process_id), (":near", &found.call_id)];

@@ -7,6 +7,8 @@
 
 use std::collections::HashMap;
 
+use monitor_runtime::store::span_ids::BLOCK_BITS;
+
 /// The values of a call that decide its place.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Node {
@@ -17,10 +19,10 @@ pub(super) struct Node {
 }
 
 impl Node {
-    /// Returns the upper half of the span id, which identifies the thread on which the call began. A thread's
+    /// Returns the block of the span id, which identifies the thread on which the call began. A thread's
     /// name does not identify it, because all workers of a pool may share one.
     pub(super) fn thread_key(&self) -> i64 {
-        self.span_id >> 32
+        self.span_id >> BLOCK_BITS
     }
 }
 

@@ -49,15 +49,18 @@ pub(super) fn delete_expired(
             calendar::day(cutoff).saturating_sub(CALENDAR_DAYS),
         )?;
     let (segments, forgotten) = delete_segments(&transaction, ids)?;
+    let blocks = delete_span_blocks(&transaction, ids)?;
     let (processes, more_processes) = delete_process(&transaction, cutoff)?;
     transaction.commit()?;
     ids.drop_segments(&segments);
+    ids.spans.drop_blocks(&blocks);
     if forgotten == Forgotten::AllDeleted {
         ids.drop_forgotten();
     }
     let more_windows = windows > 0 && until < expired;
-    let more = more_processes || more_windows || segments.len() == STEP_SEGMENTS;
-    Ok(((windows + small + segments.len() + processes) as u64, more))
+    let more =
+        more_processes || more_windows || segments.len() == STEP_SEGMENTS || blocks.len() == STEP_SEGMENTS;
+    Ok(((windows + small + segments.len() + blocks.len() + processes) as u64, more))
 }
 
 /// Deletes slices before this one and their histogram buckets, those of some functions at a time. A slice expires when
@@ -89,12 +92,7 @@ pub(super) fn evict_windows(connection: &Connection) -> rusqlite::Result<u64> {
 /// Deletes segments of this process's own threads of which no call is left. Other processes delete their own segments,
 /// because they remember the ids.
 fn delete_segments(transaction: &Connection, ids: &IdCache) -> rusqlite::Result<(Vec<i64>, Forgotten)> {
-    let first: Option<i64> = transaction.query_row(
-        "SELECT min(first_call) FROM call_range WHERE first_call <= last_call",
-        [],
-        |row| row.get(0),
-    )?;
-    let first = first.unwrap_or(i64::MAX);
+    let first = first_call(transaction)?;
     let mut unused = ids.unused_segments(first);
     let mut forgotten = Forgotten::MayRemain;
     if let Some(ForgottenSegments { last_id, .. }) = ids.unused_forgotten(first) {
@@ -111,6 +109,25 @@ fn delete_segments(transaction: &Connection, ids: &IdCache) -> rusqlite::Result<
         delete.execute([id])?;
     }
     Ok((unused, forgotten))
+}
+
+/// Returns the id below which no call is left.
+fn first_call(transaction: &Connection) -> rusqlite::Result<i64> {
+    let sql = "SELECT min(first_call) FROM call_range WHERE first_call <= last_call";
+    let first: Option<i64> = transaction.query_row(sql, [], |row| row.get(0))?;
+    Ok(first.unwrap_or(i64::MAX))
+}
+
+/// Deletes blocks of span ids of this process of which no call is left, except the newest of the store, because its id
+/// must not be given again. Returns the deleted ones.
+fn delete_span_blocks(transaction: &Connection, ids: &IdCache) -> rusqlite::Result<Vec<(u64, i64)>> {
+    let unused = ids.spans.unused(first_call(transaction)?, STEP_SEGMENTS);
+    let mut delete = transaction
+        .prepare("DELETE FROM span_block WHERE id = ?1 AND id < (SELECT max(id) FROM span_block)")?;
+    for (_, id) in &unused {
+        delete.execute([id])?;
+    }
+    Ok(unused)
 }
 
 /// The state of the oldest entry of segments of forgotten threads.
@@ -171,6 +188,10 @@ fn delete_process(transaction: &Connection, cutoff: i64) -> rusqlite::Result<(us
     ] {
         rows += transaction.execute(&format!("DELETE FROM {table} WHERE process_id = ?1"), [id])?;
     }
+    rows += transaction.execute(
+        "DELETE FROM span_block WHERE process_id = ?1 AND id < (SELECT max(id) FROM span_block)",
+        [id],
+    )?;
     rows += transaction.execute("DELETE FROM process WHERE id = ?1", [id])?;
     rows += transaction.execute(
         "DELETE FROM function WHERE id NOT IN (SELECT function_id FROM process_function)

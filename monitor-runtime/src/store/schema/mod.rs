@@ -115,7 +115,8 @@ mod tests {
             ("calls_readable", readable.as_str()),
             (
                 "error_groups",
-                "fingerprint, function, outcome, message, count, first_ns, last_ns, example_call_id",
+                "fingerprint, function, outcome, message, count, first_ns, last_ns, example_call_id, \
+                 error_type",
             ),
             (
                 "functions",
@@ -130,7 +131,8 @@ mod tests {
             ),
             (
                 "processes",
-                "process_id, run_uuid, service, version, host, pid, started_ns, last_seen_ns, ended_ns, ending",
+                "process_id, run_uuid, service, version, host, pid, started_ns, last_seen_ns, ended_ns, ending, \
+                 executable, program_version, build",
             ),
             (
                 "in_flight",

@@ -37,7 +37,10 @@ const TABLES: &[(&str, &str)] = &[
   pid_mark TEXT,
   started_ns INTEGER NOT NULL,
   ended_ns INTEGER,
-  ending TEXT NOT NULL DEFAULT 'running' CHECK (ending IN ('running', 'exit', 'crash'))
+  ending TEXT NOT NULL DEFAULT 'running' CHECK (ending IN ('running', 'exit', 'crash')),
+  executable TEXT,
+  program_version TEXT,
+  build TEXT
 ) STRICT",
     ),
     (
@@ -78,6 +81,15 @@ const TABLES: &[(&str, &str)] = &[
   name TEXT NOT NULL,
   base_ns INTEGER NOT NULL,
   span_base INTEGER NOT NULL
+) STRICT",
+    ),
+    (
+        "span_block",
+        "CREATE TABLE span_block (
+  id INTEGER PRIMARY KEY,
+  process_id INTEGER NOT NULL,
+  block INTEGER NOT NULL,
+  UNIQUE (process_id, block)
 ) STRICT",
     ),
     (
@@ -206,7 +218,8 @@ const TABLES: &[(&str, &str)] = &[
   count INTEGER NOT NULL,
   first_ns INTEGER NOT NULL,
   last_ns INTEGER NOT NULL,
-  example_call_id INTEGER
+  example_call_id INTEGER,
+  error_type TEXT
 ) STRICT",
     ),
     (

@@ -51,7 +51,8 @@ SELECT
   g.count AS count,
   g.first_ns AS first_ns,
   g.last_ns AS last_ns,
-  g.example_call_id AS example_call_id
+  g.example_call_id AS example_call_id,
+  g.error_type AS error_type
 FROM error_group g
 LEFT JOIN function f ON f.id = g.function_id";
 
@@ -145,7 +146,10 @@ SELECT
   p.started_ns AS started_ns,
   COALESCE(g.at_ns, p.started_ns) AS last_seen_ns,
   p.ended_ns AS ended_ns,
-  p.ending AS ending
+  p.ending AS ending,
+  p.executable AS executable,
+  p.program_version AS program_version,
+  p.build AS build
 FROM process p
 LEFT JOIN progress g ON g.process_id = p.id AND g.ring = 0";
 

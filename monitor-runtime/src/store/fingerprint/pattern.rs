@@ -1,0 +1,214 @@
+//! The pattern of a message: what all messages of a kind have in common.
+//!
+//! Takes a message; gives a text of at most [`PATTERN_BYTES_MAX`] bytes in which placeholders stand for what varies: `#` for
+//! numbers, times and ids, `…` for names, hosts, paths and quoted words. The time is linear in the message, because every look
+//! ahead is bounded. It does not know the function that failed.
+
+use super::list::Output;
+use super::{dates, number, places, quotes, word};
+
+/// The bytes of the longest pattern.
+const PATTERN_BYTES_MAX: usize = 256;
+
+/// The bytes of a longer pattern that are kept from its end, because a chain of errors tells its cause last.
+const END_BYTES: usize = 80;
+
+/// The bytes that are looked at ahead of a place, so that no text is read more often than this many times.
+pub(super) const AHEAD_BYTES: usize = 256;
+
+/// Returns the pattern of a message.
+///
+/// ```
+/// use monitor_runtime::store::fingerprint::pattern;
+/// assert_eq!(pattern("order 4711 of 'Miller' not found"), "order # of '…' not found");
+/// assert_eq!(pattern("GET https://a.example/b?c=d: status 503 after 1.5s"), "GET https://…: status 503 after #");
+/// ```
+#[must_use]
+pub fn pattern(message: &str) -> String {
+    let mut scan = Scan { rest: message.trim(), before: ' ', out: Output::default(), code: Code::No };
+    while !scan.rest.is_empty() {
+        scan.step();
+    }
+    shorten(scan.out.finish())
+}
+
+/// Cuts the middle out of a text that is too long.
+fn shorten(text: String) -> String {
+    if text.len() <= PATTERN_BYTES_MAX {
+        return text;
+    }
+    let mut head = PATTERN_BYTES_MAX - END_BYTES - '…'.len_utf8();
+    let mut tail = text.len() - END_BYTES;
+    while !text.is_char_boundary(head) {
+        head -= 1;
+    }
+    while !text.is_char_boundary(tail) {
+        tail += 1;
+    }
+    format!("{}…{}", &text[..head], &text[tail..])
+}
+
+/// Says whether a number that comes next is a code, which is part of what is said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Code {
+    No,
+    /// The last word announces a code.
+    Announced,
+    /// The last word announces a code, but may as well introduce a sentence: `error: 3 tests failed`.
+    AfterColon,
+    /// The last word says that the word `code` announces something else: `zip code 90210`.
+    Refused,
+}
+
+/// A message that is being read.
+struct Scan<'a> {
+    rest: &'a str,
+    /// The character before `rest`.
+    before: char,
+    out: Output,
+    code: Code,
+}
+
+impl Scan<'_> {
+    /// Reads one piece of the message.
+    fn step(&mut self) {
+        let Some(first) = self.rest.chars().next() else { return };
+        if let Some(length) = terminal_escape(self.rest) {
+            self.rest = &self.rest[length..];
+        } else if first.is_whitespace() {
+            let rest = self.rest.trim_start();
+            self.out.space();
+            (self.rest, self.before) = (rest, ' ');
+        } else if self.is_within_word(first) || !self.placeholder(first) {
+            self.plain(first);
+        }
+    }
+
+    /// Returns true if this character continues a word. Quotation marks that are no apostrophes never do, because some scripts
+    /// have no spaces.
+    fn is_within_word(&self, first: char) -> bool {
+        belongs_to_word(self.before) && !quotes::is_no_apostrophe(first)
+    }
+
+    /// Reads what a placeholder stands for. Returns false if there is no such thing here.
+    fn placeholder(&mut self, first: char) -> bool {
+        let (rest, before) = (self.rest, self.before);
+        if let Some(code) = self.code(first) {
+            self.take(code);
+            return true;
+        }
+        if let Some(found) = quotes::read(rest, before, self.out.text()) {
+            self.out.placeholder(&found.shown);
+            self.advance(found.length);
+            return true;
+        }
+        let found =
+            places::read(rest, before).or_else(|| dates::read(rest)).or_else(|| number::read(rest, before));
+        if let Some(found) = found {
+            self.out.placeholder(&found.shown);
+            self.advance(found.length);
+            self.code = Code::No;
+            return true;
+        }
+        if first.is_alphanumeric() || first == '_' || first == '%' {
+            return self.word();
+        }
+        if first == '?' && matches!(before, '(' | ' ' | '=') && rest[1..].starts_with([',', ')']) {
+            self.out.placeholder("?");
+            self.advance(1);
+            return true;
+        }
+        false
+    }
+
+    fn word(&mut self) -> bool {
+        let word = word::take(self.rest);
+        if word.is_empty() {
+            return false;
+        }
+        let shown = word::shown(word);
+        let is_placeholder = shown == "#";
+        if is_placeholder {
+            self.out.placeholder(&shown);
+        } else {
+            self.out.word(&shown);
+        }
+        self.code = word::announces(word, self.code);
+        self.advance(word.len());
+        if is_placeholder {
+            // The padding of base64.
+            let padding = self.rest.len() - self.rest.trim_start_matches('=').len();
+            if padding <= 2 && !self.rest[padding..].starts_with(belongs_to_word) {
+                self.rest = &self.rest[padding..];
+            }
+        }
+        true
+    }
+
+    /// Returns the length of the code that comes next, if one is announced.
+    fn code(&self, first: char) -> Option<usize> {
+        if matches!(self.code, Code::No | Code::Refused) || !first.is_ascii_alphanumeric() {
+            return None;
+        }
+        word::code(self.rest, self.code)
+    }
+
+    /// Copies a piece of the message.
+    fn take(&mut self, length: usize) {
+        self.out.word(&self.rest[..length]);
+        self.advance(length);
+        self.code = Code::No;
+    }
+
+    fn plain(&mut self, first: char) {
+        if first == ':'
+            && self.code == Code::Announced
+            && self.out.text().to_ascii_lowercase().ends_with("error")
+        {
+            self.code = Code::AfterColon;
+        } else if !matches!(first, ':' | '=' | '(' | '[' | '#' | '-' | '"' | '\'' | '<' | '/') {
+            self.code = Code::No;
+        }
+        self.out.mark(first);
+        self.advance(first.len_utf8());
+    }
+
+    fn advance(&mut self, length: usize) {
+        self.before = self.rest[..length].chars().next_back().unwrap_or(' ');
+        self.rest = &self.rest[length..];
+    }
+}
+
+/// A piece of a message for which a placeholder stands.
+#[derive(Debug)]
+pub(super) struct Found {
+    pub(super) length: usize,
+    pub(super) shown: String,
+}
+
+impl Found {
+    pub(super) fn number(length: usize) -> Self {
+        Self { length, shown: "#".to_owned() }
+    }
+}
+
+/// Returns true for the characters of which words consist.
+pub(super) fn belongs_to_word(char: char) -> bool {
+    char.is_alphanumeric() || matches!(char, '_')
+}
+
+/// Returns the part of a text that may be looked at from here.
+pub(super) fn ahead(text: &str) -> &str {
+    let mut end = text.len().min(AHEAD_BYTES);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}
+
+/// Returns the length of the control sequence of a terminal that the text begins with.
+fn terminal_escape(text: &str) -> Option<usize> {
+    let inside = text.strip_prefix("\u{1b}[")?;
+    let end = ahead(inside).find(|char: char| ('@'..='~').contains(&char))?;
+    Some(2 + end + 1)
+}
