@@ -64,6 +64,16 @@ pub(crate) fn call(n: u32) -> CallRow {
     }
 }
 
+/// The id that the store gave a span.
+pub(crate) fn stored_span(tool: &rusqlite::Connection, span: u64) -> u64 {
+    if span == 0 {
+        return 0;
+    }
+    let block = "SELECT id FROM span_block WHERE block = ?1";
+    let id: i64 = tool.query_row(block, [(span >> 20).cast_signed()], |row| row.get(0)).unwrap();
+    id.cast_unsigned() << 20 | (span & 0xf_ffff)
+}
+
 /// A failed call with this text.
 pub(crate) fn failure(n: u32, error: &str) -> CallRow {
     CallRow { outcome: Outcome::Error, kept: Kept::Failed, error: Some(error.to_owned()), ..call(n) }

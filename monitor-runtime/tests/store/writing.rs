@@ -53,7 +53,13 @@ fn every_figure_of_a_call_comes_back_from_the_view() {
         assert_eq!(number(0), expected.start_ns);
         assert_eq!(
             [1, 2, 3, 4, 5].map(|at| u64::try_from(number(at)).unwrap()),
-            [expected.duration_ns, expected.busy_ns, expected.span_id, expected.parent_id, expected.trace_id]
+            [
+                expected.duration_ns,
+                expected.busy_ns,
+                stored_span(&tool, expected.span_id),
+                stored_span(&tool, expected.parent_id),
+                stored_span(&tool, expected.trace_id)
+            ]
         );
         assert_eq!(text(6).unwrap(), format!("{:?}", expected.outcome).to_lowercase());
         assert_eq!(text(7).unwrap(), format!("{:?}", expected.kept).to_lowercase());
@@ -103,7 +109,7 @@ fn call_ids_rise_without_reuse_across_batches_of_any_size() {
         (1..=i64::from(total)).collect::<Vec<_>>()
     );
     assert_eq!(
-        query_column::<i64>(&tool, "SELECT span_id & 4294967295 FROM calls ORDER BY call_id"),
+        query_column::<i64>(&tool, "SELECT span_id & 1048575 FROM calls ORDER BY call_id"),
         (1..=i64::from(total)).collect::<Vec<_>>()
     );
     let covered = "SELECT sum(last_call - first_call + 1) FROM call_range";
@@ -361,7 +367,10 @@ fn rows_of_functions_and_threads_that_were_never_given_are_kept_under_made_up_na
     open(&path, 1).write(&Batch { folded: vec![orphan], ..batch(1, vec![stray]) }).unwrap();
     let tool = tool(&path);
     assert_eq!(query_value::<String>(&tool, "SELECT function || thread FROM calls"), "function-90thread-80");
-    assert_eq!(query_value::<i64>(&tool, "SELECT span_id FROM calls"), (5 << 32) | 1);
+    assert_eq!(
+        query_value::<i64>(&tool, "SELECT span_id FROM calls"),
+        stored_span(&tool, (5 << 32) | 1).cast_signed()
+    );
     assert_eq!(query_value::<String>(&tool, "SELECT function FROM error_groups"), "function-91");
 }
 
@@ -399,4 +408,76 @@ fn a_store_in_memory_takes_batches_and_keeps_its_bounds() {
     assert!(written.db_bytes > 30_000 && written.wal_bytes == 0);
     assert!(store.retain(T0 + 7 * HOUR).unwrap().rows >= 1000);
     store.close(T0, Ending::Exit).unwrap();
+}
+
+#[test]
+fn ids_of_two_processes_that_number_their_spans_alike_are_unique_in_the_store_and_fit_a_double() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("shop.db");
+    let high = (0x7fff_ffff_u64 << 32) | 0xffff_f000;
+    let root = |n: u32| CallRow { span_id: high + u64::from(n), trace_id: high + u64::from(n), ..call(n) };
+    // A child on another thread, whose spans have another prefix.
+    let child = |n: u32| CallRow {
+        thread: 2,
+        span_id: (9 << 32) | u64::from(n),
+        parent_id: high + u64::from(n),
+        trace_id: high + u64::from(n),
+        ..call(n)
+    };
+    for run in [1, 2] {
+        let mut store = open(&path, run);
+        for sequence in 0..3 {
+            let numbers = || sequence * 10 + 1..sequence * 10 + 11;
+            let calls = numbers().map(child).chain(numbers().map(root)).collect();
+            store.write(&batch(u64::from(sequence) + 1, calls)).unwrap();
+        }
+    }
+    let tool = tool(&path);
+    let number = |sql: &str| query_value::<i64>(&tool, sql);
+    assert_eq!(number("SELECT count(DISTINCT span_id) FROM calls"), 120);
+    assert_eq!(number("SELECT count(*) FROM calls WHERE span_id >= 1 << 53 OR trace_id >= 1 << 53"), 0);
+    let joined = "SELECT count(*) FROM calls c JOIN calls p ON p.span_id = c.parent_id
+                  WHERE p.process_id = c.process_id AND c.trace_id = p.trace_id AND p.trace_id = p.span_id";
+    assert_eq!(number(joined), 60);
+    // As a reader sees ids that holds each number as a double.
+    let ids = query_column::<i64>(&tool, "SELECT span_id FROM calls UNION SELECT trace_id FROM calls");
+    #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "that is the question")]
+    let through_doubles = |id: &i64| (*id as f64) as i64 == *id;
+    assert!(ids.iter().all(through_doubles));
+}
+
+#[test]
+fn a_span_keeps_its_id_after_a_transaction_that_failed_and_in_a_store_that_is_opened_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("shop.db");
+    open(&path, 1).write(&batch(1, vec![call(1)])).unwrap();
+    let child = CallRow { span_id: (7 << 32) | 2, parent_id: (7 << 32) | 1, ..call(2) };
+    open(&path, 1).write(&batch(2, vec![child])).unwrap();
+    let tool = tool(&path);
+    let joined = "SELECT count(*) FROM calls c JOIN calls p ON p.span_id = c.parent_id";
+    assert_eq!(query_value::<i64>(&tool, joined), 1);
+    assert_eq!(query_value::<i64>(&tool, "SELECT count(*) FROM span_block"), 1);
+}
+
+#[test]
+fn failures_with_the_same_text_and_different_types_are_different_kinds() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("shop.db");
+    let typed =
+        |n: u32, name: &str| CallRow { error_type: Some(name.to_owned()), ..failure(n, "refused 17") };
+    let calls = vec![
+        typed(1, "shop::BankError"),
+        typed(2, "shop::StockError"),
+        typed(3, "shop::BankError"),
+        failure(4, "refused 5"),
+    ];
+    open(&path, 1).write(&batch(1, calls)).unwrap();
+    let tool = tool(&path);
+    let kinds =
+        "SELECT coalesce(error_type, 'none') || ' ' || count || ' ' || message FROM error_groups ORDER BY 1";
+    assert_eq!(
+        query_column::<String>(&tool, kinds),
+        ["none 1 refused #", "shop::BankError 2 refused #", "shop::StockError 1 refused #"]
+    );
+    assert_eq!(query_value::<i64>(&tool, "SELECT max(fingerprint) < 1 << 53 FROM error_groups"), 1);
 }

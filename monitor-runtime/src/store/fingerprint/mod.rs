@@ -4,13 +4,14 @@
 //! with the place where it began, and the fingerprint of all of it. The same failure has the same fingerprint in every run
 //! of a version. It is pure.
 
-mod dates;
+mod piece;
 mod list;
+mod dates;
+mod word;
 mod number;
-mod pattern;
 mod places;
 mod quotes;
-mod word;
+mod pattern;
 #[cfg(test)]
 mod families;
 

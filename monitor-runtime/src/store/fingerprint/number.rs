@@ -3,7 +3,7 @@
 //! Takes the text at a digit, a sign or a mark of currency; gives the number that begins there. A word that only begins with
 //! digits is not a number. Digits are those of every script.
 
-use super::pattern::{Found, ahead, belongs_to_word};
+use super::piece::{Found, ahead, belongs_to_word};
 use super::word;
 
 /// Units that stand directly behind their number.

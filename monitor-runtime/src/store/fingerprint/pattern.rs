@@ -5,6 +5,8 @@
 //! ahead is bounded. It does not know the function that failed.
 
 use super::list::Output;
+use super::piece::{ahead, belongs_to_word};
+use super::word::Code;
 use super::{dates, number, places, quotes, word};
 
 /// The bytes of the longest pattern.
@@ -12,9 +14,6 @@ const PATTERN_BYTES_MAX: usize = 256;
 
 /// The bytes of a longer pattern that are kept from its end, because a chain of errors tells its cause last.
 const END_BYTES: usize = 80;
-
-/// The bytes that are looked at ahead of a place, so that no text is read more often than this many times.
-pub(super) const AHEAD_BYTES: usize = 256;
 
 /// Returns the pattern of a message.
 ///
@@ -46,18 +45,6 @@ fn shorten(text: String) -> String {
         tail += 1;
     }
     format!("{}…{}", &text[..head], &text[tail..])
-}
-
-/// Says whether a number that comes next is a code, which is part of what is said.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Code {
-    No,
-    /// The last word announces a code.
-    Announced,
-    /// The last word announces a code, but may as well introduce a sentence: `error: 3 tests failed`.
-    AfterColon,
-    /// The last word says that the word `code` announces something else: `zip code 90210`.
-    Refused,
 }
 
 /// A message that is being read.
@@ -177,33 +164,6 @@ impl Scan<'_> {
         self.before = self.rest[..length].chars().next_back().unwrap_or(' ');
         self.rest = &self.rest[length..];
     }
-}
-
-/// A piece of a message for which a placeholder stands.
-#[derive(Debug)]
-pub(super) struct Found {
-    pub(super) length: usize,
-    pub(super) shown: String,
-}
-
-impl Found {
-    pub(super) fn number(length: usize) -> Self {
-        Self { length, shown: "#".to_owned() }
-    }
-}
-
-/// Returns true for the characters of which words consist.
-pub(super) fn belongs_to_word(char: char) -> bool {
-    char.is_alphanumeric() || matches!(char, '_')
-}
-
-/// Returns the part of a text that may be looked at from here.
-pub(super) fn ahead(text: &str) -> &str {
-    let mut end = text.len().min(AHEAD_BYTES);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    &text[..end]
 }
 
 /// Returns the length of the control sequence of a terminal that the text begins with.

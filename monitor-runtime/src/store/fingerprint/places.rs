@@ -3,7 +3,7 @@
 //! Takes the text at the beginning of a word; gives the place that begins there. The scheme of a URL and the extension of a
 //! file stay, because they say what the place is.
 
-use super::pattern::{Found, ahead, belongs_to_word};
+use super::piece::{Found, ahead, belongs_to_word};
 
 /// The last labels by which the name of a host is recognized.
 const TOP_LABELS: [&str; 42] = [

@@ -3,7 +3,7 @@
 //! Takes the text at a quotation mark; gives the quoted word that ends at its partner. Text in quotes that holds a space is not
 //! taken, because it is part of what is said. A mark after a letter is an apostrophe.
 
-use super::pattern::{Found, ahead, belongs_to_word};
+use super::piece::{Found, ahead, belongs_to_word};
 
 /// Quotation marks and their partners.
 const PAIRS: [(&str, &[&str]); 14] = [

@@ -3,7 +3,7 @@
 //! Takes the text at a letter or digit; gives the word, and its pattern. An id may be a part of a word (`task-<uuid>`), which
 //! is split at hyphens and underscores. It does not know the words around, except that the last one announced a code.
 
-use super::pattern::{Code, ahead, belongs_to_word};
+use super::piece::{ahead, belongs_to_word};
 
 /// The letters and digits of the shortest mixture that is an id.
 const MIXED_MIN: usize = 6;
@@ -51,6 +51,18 @@ const OTHER_CODES: [&str; 11] = [
     "verification",
     "area",
 ];
+
+/// Says whether a number that comes next is a code, which is part of what is said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Code {
+    No,
+    /// The last word announces a code.
+    Announced,
+    /// The last word announces a code, but may as well introduce a sentence: `error: 3 tests failed`.
+    AfterColon,
+    /// The last word says that the word `code` announces something else: `zip code 90210`.
+    Refused,
+}
 
 /// Returns the word that the text begins with. A hyphen before a letter or digit belongs to it, and so does a percent escape.
 pub(super) fn take(text: &str) -> &str {
