@@ -514,6 +514,61 @@ fn m65_options_do_what_they_say() {
 }
 
 #[test]
+fn results_of_functions_named_after_secrets_and_arguments_shown_as_secrets_are_redacted() {
+    #[monitor]
+    fn get_token(fails: bool) -> Result<String, String> {
+        if fails { Err("no password=hunter2 here".to_owned()) } else { Ok("t0ken".to_owned()) }
+    }
+    #[monitor]
+    async fn load_api_key() -> &'static str {
+        "hunter2"
+    }
+    #[monitor(error_if = |pin| *pin == 0)]
+    fn pin(number: u32) -> u32 {
+        number
+    }
+    #[monitor]
+    fn verify_password(right: bool) -> bool {
+        right
+    }
+    #[monitor]
+    fn has_secret(right: bool) -> Result<bool, String> {
+        Ok(right)
+    }
+    #[monitor(fields(password = p.trim(), size = q.len()))]
+    fn login(p: &str, q: &str) -> usize {
+        p.len() + q.len()
+    }
+    #[monitor]
+    fn connect(url: &str) -> Result<(), std::io::Error> {
+        Err(std::io::Error::other(format!("cannot reach {url}")))
+    }
+    let name = "results_of_functions_named_after_secrets_and_arguments_shown_as_secrets_are_redacted";
+    let records = recorded(name, 9, || {
+        let _ = (get_token(false), get_token(true), block_on(load_api_key()));
+        let _ = (pin(1234), pin(0), verify_password(true), has_secret(false));
+        let _ = (login("hunter2", "q"), connect("postgres://ada:hunter2@db/shop"));
+    });
+    assert_eq!(
+        endings(&records),
+        [
+            "get_token Ok \"[redacted]\"",
+            "get_token Error no password=[redacted] here",
+            "load_api_key Ok \"[redacted]\"",
+            "pin Ok \"[redacted]\"",
+            "pin Error [redacted]",
+            "verify_password Ok true",
+            "has_secret Ok false",
+            "login Ok 8",
+            "connect Error cannot reach postgres://ada:[redacted]@db/shop",
+        ]
+    );
+    assert_eq!(shown(records[7].args.as_ref()), r#"{"p":"[redacted]","q":"q"}"#);
+    assert_eq!(shown(records[7].fields.as_ref()), r#"{"password":"[redacted]","size":1}"#);
+    assert_eq!(shown(records[8].args.as_ref()), r#"{"url":"postgres://ada:[redacted]@db/shop"}"#);
+}
+
+#[test]
 fn m65_fields_and_arguments_of_a_call_that_is_not_recorded_are_not_evaluated() {
     #[monitor(sample = 0, fields(count = count(evaluated)), skip(evaluated))]
     fn sampled_out(evaluated: &std::cell::Cell<u32>) {

@@ -5,14 +5,15 @@
 //! never read. Types are not known here: the autoref dispatch of the runtime selects the best way of
 //! capturing that each type offers, so no bound is added and generic code stays as it is.
 
-use monitor_rules::redaction::is_secret_argument;
+use monitor_rules::redaction::{is_secret_argument, is_secret_result};
 use proc_macro2::{Ident, Span, TokenStream};
-use quote::{format_ident, quote};
+use quote::{ToTokens as _, format_ident, quote};
 use syn::ext::IdentExt as _;
-use syn::{Attribute, LitStr};
+use syn::{Attribute, LitStr, ReturnType};
 
 use super::Expansion;
-use crate::options::Field;
+use crate::mentions::mentions;
+use crate::options::{Field, Options};
 use crate::returns;
 
 /// An argument that gets an entry among the captured ones, redacted or not.
@@ -37,7 +38,8 @@ impl Expansion<'_> {
                     return None;
                 }
                 let text = name.unraw().to_string();
-                let redacted = listed(&options.redact) || is_secret_argument(&text);
+                let redacted =
+                    listed(&options.redact) || is_secret_argument(&text) || is_shown_as_secret(options, name);
                 let cfg = argument.attributes.iter().filter(|attribute| is_cfg(attribute)).collect();
                 Some(Captured { cfg, literal: LitStr::new(&text, Span::call_site()), name, redacted })
             })
@@ -132,7 +134,14 @@ impl Expansion<'_> {
     pub(super) fn end(&self, call: &TokenStream, result: &TokenStream) -> (Option<TokenStream>, TokenStream) {
         let dispatch = self.dispatch_path();
         let private = &self.private;
-        let capture = quote!((&&&&&#dispatch::Value(__monitor_value)).capture(__monitor_writer));
+        let capture = if self.returns_secret() {
+            quote!({
+                let _ = __monitor_value;
+                __monitor_writer.redacted()
+            })
+        } else {
+            quote!((&&&&&#dispatch::Value(__monitor_value)).capture(__monitor_writer))
+        };
         let (ok, failure) = if self.options.no_result {
             (quote!(#call.ok()), None)
         } else {
@@ -158,6 +167,21 @@ impl Expansion<'_> {
             }
         });
         (failed, end)
+    }
+
+    /// Returns whether the returned value is a secret by the name of its function. A `bool` and `()` hold none.
+    fn returns_secret(&self) -> bool {
+        let signature = &self.function.signature;
+        let holds_nothing = match &signature.output {
+            ReturnType::Default => true,
+            ReturnType::Type(_, output) => {
+                let text = output.to_token_stream().to_string().replace(' ', "");
+                ["()", "bool", "Result<()", "Result<bool"].iter().any(|plain| {
+                    text == *plain || text.starts_with(&format!("{plain},")) || text == format!("{plain}>")
+                })
+            }
+        };
+        !holds_nothing && is_secret_result(&signature.ident.unraw().to_string())
     }
 
     /// Returns the references through which the runtime selects the way of writing the error. Fewer of them pass
@@ -205,6 +229,12 @@ impl Expansion<'_> {
         let private = &self.private;
         quote!(#private::dispatch)
     }
+}
+
+/// Returns whether `fields(…)` shows the argument under the name of a secret, as in `fields(password = p)`.
+fn is_shown_as_secret(options: &Options, name: &Ident) -> bool {
+    let shows = |field: &Field| mentions(&field.value.to_token_stream(), name);
+    options.fields.iter().any(|field| is_secret_argument(&field.key.value()) && shows(field))
 }
 
 /// Returns whether the attribute may remove the argument: `#[cfg]` or `#[cfg_attr]`.

@@ -4,7 +4,7 @@
 //! total. A complete container answers every further item with an `Err`, so that a loop over ten million items ends
 //! after the fourth. It does not know how an item is written.
 
-use super::secret::is_secret;
+use super::secret::{is_name_of_name, is_name_of_value, is_secret};
 use super::token;
 use super::value_writer::{Mark, Stop, Stopped, ValueWriter};
 
@@ -145,6 +145,14 @@ impl<'d, 'b> Sequence<'d, 'b> {
     }
 }
 
+/// Returns true if the value of a key is a secret, and what the key is of a pair `name` and `value`.
+fn judge_key(key: &str, header: Header) -> (bool, Header) {
+    if is_name_of_name(key) {
+        return (false, Header::Name);
+    }
+    (is_secret(key) || (header == Header::Secret && is_name_of_value(key)), header)
+}
+
 /// A map or struct that is being written.
 #[derive(Debug)]
 pub struct Entries<'d, 'b> {
@@ -156,6 +164,18 @@ pub struct Entries<'d, 'b> {
     is_transparent: bool,
     /// Set while a key lacks its value; true if that value is a secret.
     pending: Option<bool>,
+    /// Tells the value of a header from the others.
+    header: Header,
+}
+
+/// The part of a pair of fields `name` and `value` that the entries have come to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Header {
+    None,
+    /// The next value is that of a field `name`.
+    Name,
+    /// The name is that of a secret.
+    Secret,
 }
 
 impl<'d, 'b> Entries<'d, 'b> {
@@ -167,12 +187,28 @@ impl<'d, 'b> Entries<'d, 'b> {
             None => out.open(token::MAP, None)?,
         }
         let shortened = total.is_some();
-        Ok(Self { out, seen: 0, shortened, complete: false, is_transparent: false, pending: None })
+        Ok(Self {
+            out,
+            seen: 0,
+            shortened,
+            complete: false,
+            is_transparent: false,
+            pending: None,
+            header: Header::None,
+        })
     }
 
     /// Opens a struct that is written as the value of its only field.
     pub(super) fn open_transparent(out: &'d mut ValueWriter<'b>) -> Self {
-        Self { out, seen: 0, shortened: false, complete: false, is_transparent: true, pending: None }
+        Self {
+            out,
+            seen: 0,
+            shortened: false,
+            complete: false,
+            is_transparent: true,
+            pending: None,
+            header: Header::None,
+        }
     }
 
     /// Writes a key.
@@ -185,8 +221,10 @@ impl<'d, 'b> Entries<'d, 'b> {
         let before = self.out.mark();
         let outcome = write(self.out);
         self.out.settle(before, outcome, type_name)?;
-        let secret = self.out.string_since(before).is_some_and(is_secret);
-        self.pending = Some(secret);
+        let header = self.header;
+        let (secret, header) =
+            self.out.string_since(before).map_or((false, header), |name| judge_key(name, header));
+        (self.pending, self.header) = (Some(secret), header);
         Ok(())
     }
 
@@ -219,7 +257,12 @@ impl<'d, 'b> Entries<'d, 'b> {
             Some(false) => {
                 let before = self.out.mark();
                 let outcome = write(self.out);
-                self.out.settle(before, outcome, type_name)
+                self.out.settle(before, outcome, type_name)?;
+                if self.header == Header::Name {
+                    let is_secret = self.out.string_since(before).is_some_and(is_secret);
+                    self.header = if is_secret { Header::Secret } else { Header::None };
+                }
+                Ok(())
             }
             None => Err(self.out.refuse()),
         }
@@ -237,7 +280,8 @@ impl<'d, 'b> Entries<'d, 'b> {
         }
         self.next_entry()?;
         self.out.string(name)?;
-        self.pending = Some(is_secret(name));
+        let (secret, header) = judge_key(name, self.header);
+        (self.pending, self.header) = (Some(secret), header);
         self.value(type_name, write)
     }
 

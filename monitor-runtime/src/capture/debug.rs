@@ -9,7 +9,7 @@ use std::fmt::{self, Debug, Write};
 
 use super::debug_lexer::{Class, Lexer};
 use super::limits::SCANNED_CHARS;
-use super::secret::{is_secret, is_secret_type};
+use super::secret::{is_name_of_name, is_name_of_value, is_secret, is_secret_type};
 use super::text::Text;
 use super::value_writer::{Stop, Stopped, ValueWriter};
 
@@ -87,6 +87,17 @@ struct Scanner<'d, 'b> {
     scanned: usize,
     /// True if the text is one quoted string so far.
     is_one_string: bool,
+    header: Header,
+}
+
+/// The part of a pair of fields `name` and `value` that the text has come to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Header {
+    None,
+    /// The next value is that of a field `name`.
+    Name,
+    /// The name is that of a secret.
+    Secret,
 }
 
 impl ValueWriter<'_> {
@@ -104,6 +115,7 @@ impl ValueWriter<'_> {
             quoted: Quoted::default(),
             scanned: 0,
             is_one_string: true,
+            header: Header::None,
         };
         let outcome = write!(scanner, "{value:?}");
         let is_whole = scanner.close();
@@ -159,6 +171,9 @@ impl Scanner<'_, '_> {
                 }
                 b' ' => self.end_name(),
                 b'{' | b'}' | b'[' | b']' | b')' | b'.' => {
+                    if byte == b'}' {
+                        self.header = Header::None;
+                    }
                     self.name = None;
                     self.previous = char::from(byte);
                 }
@@ -220,7 +235,18 @@ impl Scanner<'_, '_> {
             return;
         };
         let looks_secret = if before == Before::Parenthesis { is_secret_type } else { is_secret };
-        if self.text.stored(name.start, name.end).is_some_and(looks_secret) {
+        let header = self.header;
+        let (is_name, is_secret) = self.text.stored(name.start, name.end).map_or((false, false), |text| {
+            let is_header = header == Header::Secret && before == Before::Colon && is_name_of_value(text);
+            (before == Before::Colon && is_name_of_name(text), is_header || looks_secret(text))
+        });
+        if is_name {
+            self.header = Header::Name;
+        } else if header == Header::Name {
+            // The name was no string.
+            self.header = Header::None;
+        }
+        if is_secret {
             let (separator, end) = match before {
                 Before::Colon => (" ", End::Comma),
                 Before::Equals => ("", End::Word { has_begun: false }),
@@ -254,6 +280,10 @@ impl Scanner<'_, '_> {
     fn close_quoted(&mut self, at: usize) {
         if let Some(name) = &mut self.name {
             name.end = at;
+            if self.header == Header::Name {
+                let is_secret = self.text.stored(name.start, at).is_some_and(is_secret);
+                self.header = if is_secret { Header::Secret } else { Header::None };
+            }
         }
         self.previous = '"';
         if self.quoted.is_cut {
@@ -282,7 +312,12 @@ impl Scanner<'_, '_> {
             '(' if follows_at_once => self.mode = Mode::Value(Before::Parenthesis),
             ',' if leads_tuple => self.mode = Mode::Value(Before::Comma),
             _ if character.is_whitespace() => return,
-            _ => self.name = None,
+            _ => {
+                if character == '}' {
+                    self.header = Header::None;
+                }
+                self.name = None;
+            }
         }
         self.previous = character;
     }

@@ -2,14 +2,17 @@
 //!
 //! Takes a token stream, which may come from a file that anybody wrote: every length is checked and nesting is bounded;
 //! gives text that is always valid JSON. Bytes that are no token stream become `"[unreadable]"`, and values that did
-//! not fit `"[truncated]"`. The text of each value has a budget of its own, because a token of one byte may need five
+//! not fit `"[truncated]"`. Secrets within strings, which only their form tells, are `[redacted]` here, before any text reaches
+//! a store or a subscriber. The text of each value has a budget of its own, because a token of one byte may need five
 //! characters. It does not know the types that were captured.
 
 use std::fmt::Display;
 
+use monitor_rules::text::{REDACTED, without_secrets};
 use serde::Serialize;
 
 use super::limits::{DIMENSIONS, VALUE_BYTES};
+use super::secret::is_secret;
 use super::token;
 use super::token_buffer::first_bytes;
 
@@ -110,6 +113,14 @@ impl<'a> Reader<'a> {
         while let [token::PADDING, rest @ ..] = self.rest {
             self.rest = rest;
         }
+    }
+
+    /// Returns true if the next value is a string.
+    fn is_at_string(&self) -> bool {
+        let strings = [token::STRING, token::STRING_CUT, token::TEXT_CUT];
+        self.rest
+            .first()
+            .is_some_and(|tag| (token::SHORT..=token::SHORT_MAX).contains(tag) || strings.contains(tag))
     }
 
     fn tag(&mut self) -> Option<u8> {
@@ -241,8 +252,17 @@ impl Rendering<'_, '_> {
     fn item(&mut self, kind: Kind, first: usize, depth: u32) -> Result<bool, Unreadable> {
         let before = self.text.len();
         let was_full = self.is_full;
+        let follows_option = kind.note_key.is_empty() && is_secret_option(&self.text[first..]);
         self.separate(first);
-        if kind.note_key.is_empty() {
+        if follows_option && self.reader.is_at_string() {
+            let start = self.text.len();
+            self.value(depth + 1)?;
+            // Another option follows where the first one has no value.
+            if !self.text[start..].starts_with(b"\"-") {
+                self.text.truncate(start);
+                put(self.text, REDACTED);
+            }
+        } else if kind.note_key.is_empty() {
             self.value(depth + 1)?;
         } else {
             self.entry(depth + 1)?;
@@ -331,7 +351,7 @@ impl Rendering<'_, '_> {
             token::FAILED => put(self.text, format!("[{}: could not be captured]", reader.text()?)),
             token::SUMMARY => put(self.text, shape(reader)?),
             token::DEEP => put(self.text, "..."),
-            token::REDACTED => put(self.text, "[redacted]"),
+            token::REDACTED => put(self.text, REDACTED),
             _ => return Err(Unreadable),
         }
         Ok(())
@@ -339,6 +359,10 @@ impl Rendering<'_, '_> {
 
     /// Renders a string of `total` bytes. Within a container the string is shortened to the remaining budget.
     fn string(&mut self, text: &str, total: Option<u64>, depth: u32) {
+        let is_whole = total == Some(text.len() as u64);
+        let text = &*without_secrets(text);
+        // The length of a text that was cut is told as it was.
+        let total = if is_whole { Some(text.len() as u64) } else { total };
         let before = self.text.len();
         put_string(self.text, text, total);
         let budget = (self.start + VALUE_BYTES).saturating_sub(before);
@@ -350,6 +374,17 @@ impl Rendering<'_, '_> {
             self.is_full = true;
         }
     }
+}
+
+/// Returns true if a list of words ends with an option whose value is a secret: `"--password"`.
+fn is_secret_option(written: &[u8]) -> bool {
+    let Some(inside) = written.strip_suffix(b"\"") else { return false };
+    let start = inside.iter().rposition(|byte| *byte == b'"').map_or(0, |at| at + 1);
+    let word = std::str::from_utf8(&inside[start..]).unwrap_or_default();
+    word.strip_prefix("--").or_else(|| word.strip_prefix('-')).is_some_and(|name| {
+        name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+            && is_secret(name)
+    })
 }
 
 /// Writes the available part of a string of `total` bytes.

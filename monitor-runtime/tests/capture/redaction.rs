@@ -6,7 +6,7 @@ use std::fmt::{self, Debug};
 use monitor_runtime::capture::is_secret;
 use serde::Serialize;
 
-use crate::json;
+use crate::{json, text};
 
 const CANARY: &str = "hunter2";
 
@@ -234,4 +234,64 @@ fn nothing_of_a_secret_remains_in_the_memory_that_was_handed_in() {
     (&&&&&Value(&Says(r#"{ password: "hunter2" }"#))).capture(&mut writer);
     let _len = writer.finish();
     assert!(!buffer.windows(CANARY.len()).any(|bytes| bytes == CANARY.as_bytes()));
+}
+
+#[test]
+fn the_value_of_a_header_is_redacted_by_the_name_beside_it() {
+    #[derive(Serialize, Debug)]
+    struct Header {
+        name: &'static str,
+        value: &'static str,
+    }
+    let headers = || {
+        vec![
+            Header { name: "Authorization", value: CANARY },
+            Header { name: "Accept", value: "x" },
+            Header { name: "x-api-key", value: CANARY },
+        ]
+    };
+    assert_eq!(
+        json!(headers()),
+        r#"[{"name":"Authorization","value":"[redacted]"},{"name":"Accept","value":"x"},{"name":"x-api-key","value":"[redacted]"}]"#
+    );
+    assert_eq!(
+        debugged(format!("{:?}", headers()).leak()),
+        "[Header { name: \"Authorization\", value: \"[redacted]\" }, Header { name: \"Accept\", value: \"x\" }, \
+         Header { name: \"x-api-key\", value: \"[redacted]\" }]"
+    );
+    let map = serde_json::json!({"key": "password", "value": CANARY, "more": {"key": "size", "value": 5}});
+    assert_eq!(json!(map), r#"{"key":"password","more":{"key":"size","value":5},"value":"[redacted]"}"#);
+    assert_eq!(
+        debugged("F { name: 5, other: \"password\", value: 7 }"),
+        "F { name: 5, other: \"password\", value: 7 }"
+    );
+}
+
+#[test]
+fn secrets_within_strings_and_errors_are_redacted_by_their_form() {
+    for (text, expected) in [
+        ("postgres://ada:hunter2@db/shop", "postgres://ada:[redacted]@db/shop"),
+        ("Authorization: Bearer hunter2", "Authorization: [redacted]"),
+        ("mysql --password hunter2 -h db", "mysql --password [redacted] -h db"),
+        ("user=ada password=hunter2", "user=ada password=[redacted]"),
+    ] {
+        assert_eq!(json!(text), format!("\"{expected}\""));
+        assert_eq!(json!(vec![text]), format!("[\"{expected}\"]"));
+        assert_eq!(text!(text), expected);
+        assert_eq!(text!(std::io::Error::other(text)), expected);
+    }
+    let command =
+        ["mysql", "--password", CANARY, "--host", "db", "-token", CANARY, "--api-key", "--verbose", "x"];
+    assert_eq!(
+        json!(command),
+        r#"["mysql","--password","[redacted]","--host","db","-token","[redacted]","--api-key","--verbose","x"]"#
+    );
+    assert_eq!(json!([1, 2]), "[1,2]");
+    // The text of a value that was cut says so as before.
+    let long = format!("postgres://ada:hunter2@db/{}", "x".repeat(2000));
+    let shown = json!(long);
+    assert!(
+        shown.starts_with("\"postgres://ada:[redacted]@db/xxx") && shown.contains("[2026 bytes, truncated]"),
+        "{shown}"
+    );
 }
