@@ -185,8 +185,7 @@ fn plain(text: &str) -> Option<usize> {
     if end == 0 {
         return None;
     }
-    loop {
-        let Some(mark) = text[end..].chars().next() else { break };
+    while let Some(mark) = text[end..].chars().next() {
         let next = end + mark.len_utf8();
         let length = digits(&text[next..]);
         let is_group = match mark {
