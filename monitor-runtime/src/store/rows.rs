@@ -3,6 +3,7 @@
 //! Takes rows with the process's own ids; gives rows with the store's ids, within a transaction that the caller opens
 //! and commits. A number that SQLite cannot hold is stored as the nearest one that it can.
 
+use monitor_rules::text::without_secrets;
 use rusqlite::types::Null;
 use rusqlite::{Connection, params};
 
@@ -43,14 +44,14 @@ pub(crate) fn functions(
     Ok(())
 }
 
-/// Writes events of the recorder.
+/// Writes events of the recorder. They may tell the text of a panic, so secrets are taken out of them.
 pub(crate) fn events(transaction: &Connection, process_id: i64, rows: &[EventRow]) -> rusqlite::Result<()> {
     if rows.is_empty() {
         return Ok(());
     }
     let mut insert = transaction.prepare("INSERT INTO event VALUES (NULL, ?1, ?2, ?3, ?4)")?;
     for row in rows {
-        insert.execute(params![row.at_ns, process_id, row.kind, row.detail])?;
+        insert.execute(params![row.at_ns, process_id, row.kind, without_secrets(&row.detail)])?;
     }
     Ok(())
 }

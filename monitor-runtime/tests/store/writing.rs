@@ -481,3 +481,16 @@ fn failures_with_the_same_text_and_different_types_are_different_kinds() {
     );
     assert_eq!(query_value::<i64>(&tool, "SELECT max(fingerprint) < 1 << 53 FROM error_groups"), 1);
 }
+
+#[test]
+fn an_event_that_tells_of_a_panic_tells_no_secret_of_its_text() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("shop.db");
+    let detail = "died after a panic: cannot reach postgres://ada:hunter2@db/shop, src/db.rs:7:5".to_owned();
+    let events = vec![EventRow { at_ns: T0, kind: "crash", detail }];
+    open(&path, 1).write(&Batch { events, ..batch(1, Vec::new()) }).unwrap();
+    assert_eq!(
+        query_value::<String>(&tool(&path), "SELECT detail FROM events WHERE kind = 'crash'"),
+        "died after a panic: cannot reach postgres://ada:[redacted]@db/shop, src/db.rs:7:5"
+    );
+}

@@ -1,5 +1,9 @@
 //! Families of messages that must have one pattern, and pairs that must have two.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::fmt::Write as _;
+
 use super::{fingerprint, kind, pattern};
 use crate::record::Outcome;
 use proptest::prelude::*;
@@ -141,12 +145,12 @@ fn report(families: &[&[&str]], pairs: &[(&str, &str)]) -> (usize, usize, String
         if patterns.iter().all(|pattern| *pattern == patterns[0]) {
             together += 1;
         } else {
-            text += &format!("split: {patterns:?}\n");
+            writeln!(text, "split: {patterns:?}").unwrap();
         }
     }
     for (one, other) in pairs {
         if pattern(one) == pattern(other) {
-            text += &format!("joined: {one:?}, {other:?}: {:?}\n", pattern(one));
+            writeln!(text, "joined: {one:?}, {other:?}: {:?}", pattern(one)).unwrap();
         } else {
             apart += 1;
         }
