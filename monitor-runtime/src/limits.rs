@@ -145,6 +145,9 @@ pub const RESOURCES_INTERVAL: Duration = Duration::from_secs(10);
 pub const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 /// The most kinds of failure that are folded side by side, some 300 bytes each; further kinds are counted under `other`.
 pub const FOLDED_KINDS_MAX: usize = 10_000;
+/// The bytes of the longest name of a program that the name of its store takes over. File systems allow 255, and a store's
+/// files have endings of up to 30.
+pub const STORE_NAME_BYTES_MAX: usize = 200;
 /// The most blocks of span ids that the store's writer remembers, 40 bytes each: those of threads that ran lately.
 pub const SPAN_BLOCKS_KNOWN_MAX: usize = 16_384;
 /// The most kinds of failure of one function, so that a function whose messages all differ leaves room to the others.

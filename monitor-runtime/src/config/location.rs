@@ -3,9 +3,11 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
+use std::hash::Hasher as _;
 use std::path::{Path, PathBuf};
 
 use super::surroundings::{Surroundings, process_executable, process_variable};
+use crate::limits;
 
 /// A place for the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,9 +89,25 @@ pub fn default_location(surroundings: &Surroundings<'_>) -> Option<PathBuf> {
     let folder =
         surroundings.executable.and_then(|path| target_folder(path)).map(|target| target.join("monitor"));
     let folder = folder.or_else(|| default_folder(surroundings))?;
-    let mut file = executable_name(surroundings.executable.map(PathBuf::as_path));
+    let mut file = shorten(executable_name(surroundings.executable.map(PathBuf::as_path)));
     file.push(".db");
     Some(folder.join(file))
+}
+
+/// Returns a name that leaves room for the endings of a store's files. A longer name is cut, and ends with a hash of the
+/// whole, so that two programs whose names begin alike have a store each.
+fn shorten(name: OsString) -> OsString {
+    if name.len() <= limits::STORE_NAME_BYTES_MAX {
+        return name;
+    }
+    let text = name.to_string_lossy();
+    let mut end = limits::STORE_NAME_BYTES_MAX;
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    let mut hasher = fnv::FnvHasher::default();
+    hasher.write(name.as_encoded_bytes());
+    format!("{}-{:016x}", &text[..end], hasher.finish()).into()
 }
 
 /// Returns the default place of this process's store.
@@ -150,6 +168,18 @@ mod tests {
         );
         let relative = [("XDG_STATE_HOME", "state"), ("HOME", "/home/ada")];
         assert!(default_for(program, &relative).unwrap().starts_with("/home/ada"));
+    }
+
+    #[test]
+    fn the_name_of_a_store_leaves_room_for_its_endings_however_long_the_programs_is() {
+        let home = [("HOME", "/home/ada")];
+        let program = |ending: &str| PathBuf::from(format!("/usr/bin/{}{ending}", "ß".repeat(124)));
+        let [one, other] = ["a", "b"].map(|ending| default_for(&program(ending), &home).unwrap());
+        assert_ne!(one, other);
+        for path in [one, other] {
+            let name = path.file_name().unwrap();
+            assert!(name.len() + "-journal".len() + ".corrupt-1234567890123".len() <= 255, "{name:?}");
+        }
     }
 
     #[test]
