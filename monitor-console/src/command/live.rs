@@ -284,6 +284,7 @@ mod tests {
             host: String::new(),
             pid: 1,
             started_ns: 0,
+            program: monitor_runtime::batch::Program::default(),
         };
         Living { process, calls, lost: 0 }
     }
