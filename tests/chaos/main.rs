@@ -19,6 +19,7 @@ mod files;
 mod rings;
 mod several;
 mod program;
+mod host;
 mod moments;
 mod vfs;
 mod sweep;
@@ -85,6 +86,7 @@ fn main() -> ExitCode {
         rings::CASES,
         several::CASES,
         program::CASES,
+        host::CASES,
         moments::CASES,
         sweep::CASES,
         soak::CASES,

@@ -239,7 +239,8 @@ impl Play {
 }
 
 /// Runs a command that a fault may make hang. It is killed after a while then, which shows in its status.
-pub(crate) fn bounded(mut command: Command) -> Output {
+pub(crate) fn bounded(mut command: impl std::borrow::BorrowMut<Command>) -> Output {
+    let command = command.borrow_mut();
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let began = Instant::now();
     while child.try_wait().unwrap().is_none() {

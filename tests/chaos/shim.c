@@ -174,7 +174,8 @@ int ftruncate64(int fd, off64_t size) { REAL(ftruncate64); if (is_watched(fd) &&
         va_start(rest, command); \
         void *argument = va_arg(rest, void *); \
         va_end(rest); \
-        if ((command == F_SETLK || command == F_SETLKW) && is_watched(fd) && fails(LOCK)) return -1; \
+        if ((command == F_SETLK || command == F_SETLKW || command == F_OFD_SETLK) && is_watched(fd) && \
+            fails(LOCK)) return -1; \
         return real(fd, command, argument); \
     }
 FCNTL_AS(fcntl)

@@ -109,20 +109,32 @@ unsafe impl Sync for Table {}
 static TABLES: Mutex<Vec<&'static Table>> = Mutex::new(Vec::new());
 static REAL: Mutex<Option<usize>> = Mutex::new(None);
 
-/// Registers this VFS as the default. Files that were opened earlier cannot be made to fail.
+/// Puts its functions into the VFS that the recorder names for its stores. Files that were opened earlier cannot be made to
+/// fail.
 pub(crate) fn install() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| unsafe {
-        let real = ffi::sqlite3_vfs_find(std::ptr::null());
-        *REAL.lock().unwrap() = Some(real as usize);
-        let mut ours: sqlite3_vfs = *real;
-        ours.zName = c"faulty".as_ptr();
-        ours.pNext = std::ptr::null_mut();
-        ours.xOpen = Some(open);
-        ours.xDelete = Some(delete);
-        let registered = ffi::sqlite3_vfs_register(Box::leak(Box::new(ours)), 1);
-        assert_eq!(registered, ffi::SQLITE_OK);
+        let recorders = find_recorders();
+        *REAL.lock().unwrap() = Some(Box::leak(Box::new(*recorders)) as *mut sqlite3_vfs as usize);
+        (*recorders).xOpen = Some(open);
+        (*recorders).xDelete = Some(delete);
     });
+}
+
+/// Returns the recorder's VFS, which is registered when the first store is opened.
+fn find_recorders() -> *mut sqlite3_vfs {
+    let folder = tempfile::tempdir().unwrap();
+    let options = monitor_runtime::store::StoreOptions::file(&folder.path().join("store.db"));
+    drop(monitor_runtime::store::SqliteStore::open(&options, crate::rows::process(1), 0).unwrap());
+    let mut vfs = unsafe { ffi::sqlite3_vfs_find(std::ptr::null()) };
+    while let Some(found) = unsafe { vfs.as_ref() } {
+        let name = unsafe { std::ffi::CStr::from_ptr(found.zName) };
+        if name.to_bytes().starts_with(b"monitored-") {
+            return vfs;
+        }
+        vfs = found.pNext;
+    }
+    unsafe { ffi::sqlite3_vfs_find(c"unix".as_ptr()) }
 }
 
 fn real_vfs() -> *mut sqlite3_vfs {

@@ -11,6 +11,7 @@ use monitored::{Context, Level, monitor};
 mod allocator;
 mod control;
 mod hostile;
+mod descriptors;
 mod forest;
 mod hot;
 mod orders;
@@ -57,6 +58,7 @@ fn main() {
         "cancel" => waiting::cancel(),
         "spawned" => waiting::spawned(),
         "twins" => twins::run(number),
+        "lose-descriptors" => descriptors::lose_descriptors(number),
         "flush" => flush(number),
         "subscribe" => control::subscribe(number),
         "rates" => control::rates(number),

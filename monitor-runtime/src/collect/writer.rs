@@ -190,7 +190,7 @@ impl Writer {
             Ok(written) => Attempt::Written(written),
             Err(StoreError::Busy(_)) => Attempt::Wait,
             Err(StoreError::Full(why)) => self.make_room(why, store, parts),
-            Err(StoreError::SetAside(_)) => Attempt::Again,
+            Err(StoreError::SetAside(_) | StoreError::Taken(_)) => Attempt::Again,
             Err(StoreError::Rejected(why)) => self.discard(&why, parts),
             Err(error @ StoreError::Unwritable(_)) => {
                 // The next attempt opens the store where that is possible.

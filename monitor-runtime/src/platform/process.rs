@@ -152,17 +152,24 @@ pub(crate) fn host_name() -> String {
     String::from_utf8_lossy(&name[..length]).into_owned()
 }
 
+/// Returns the size of a page of memory, in bytes.
+pub(crate) fn page_bytes() -> usize {
+    // SAFETY: asks for a constant of the system.
+    usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) })
+        .ok()
+        .filter(|bytes| *bytes > 0)
+        .unwrap_or(4096)
+}
+
 /// Returns resident memory in bytes, threads and open files; zeros if the system does not tell.
 pub(crate) fn footprint() -> (u64, u32, u32) {
     #[expect(clippy::disallowed_methods, reason = "not a store")]
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
     let pages: u64 = statm.split_whitespace().nth(1).and_then(|pages| pages.parse().ok()).unwrap_or(0);
-    // SAFETY: asks for a constant of the system.
-    let page = u64::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(4096);
     let entries =
         |path| u32::try_from(std::fs::read_dir(path).map_or(0, Iterator::count)).unwrap_or(u32::MAX);
     // The listing itself has one of the descriptors.
-    (pages * page, entries("/proc/self/task"), entries("/proc/self/fd").saturating_sub(1))
+    (pages * page_bytes() as u64, entries("/proc/self/task"), entries("/proc/self/fd").saturating_sub(1))
 }
 
 #[cfg(test)]

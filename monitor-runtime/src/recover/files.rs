@@ -17,6 +17,7 @@ use fnv::FnvHasher;
 
 use super::cause::Told;
 use crate::platform::core_file::find_signal;
+use crate::platform::descriptor::KnownFile;
 use crate::platform::file_system::effective_user;
 use crate::platform::liveness::{self, ProcessEnd};
 use crate::ring::layout::{PAGE_BYTES, head};
@@ -55,7 +56,7 @@ fn hash(path: &Path) -> u64 {
 pub(crate) struct Claim {
     path: PathBuf,
     /// The open file. Closing it releases the lock.
-    _file: File,
+    file: KnownFile,
 }
 
 impl Claim {
@@ -66,7 +67,9 @@ impl Claim {
 
     /// Removes the file, whose content is in the store.
     pub(crate) fn remove(self) {
-        let _ = std::fs::remove_file(&self.path);
+        if self.file.is_at(&self.path) {
+            let _ = std::fs::remove_file(&self.path);
+        }
     }
 }
 
@@ -129,7 +132,7 @@ fn claim(path: PathBuf, store: &Path, now_ns: i64) -> Option<(Claim, Image)> {
     if (found.dev(), found.ino()) != (there.dev(), there.ino()) {
         return None;
     }
-    let claim = Claim { path, _file: file.try_clone().ok()? };
+    let claim = Claim { path, file: KnownFile::new(file.try_clone().ok()?).ok()? };
     match read(file, BYTES_MAX).map(Image::parse)? {
         // The content is checked again under the lock.
         Ok(image) if is_dead(&image, &claim.path, now_ns) && is_for(&image, store) => Some((claim, image)),

@@ -21,6 +21,7 @@ use super::interface::BUSY_MAX;
 use super::migrate;
 use super::options::{PAGE_BYTES, StoreOptions};
 use super::schema::VERSION;
+use super::vfs;
 use crate::limits::COARSE_PERIOD;
 use crate::platform::coarse_clock::keep_coarse;
 use crate::platform::file_system::FileSystem;
@@ -124,8 +125,9 @@ pub(crate) fn describe_quarantine(path: &Path, why: &str, aside: &Path) -> Strin
 fn open_in_memory(options: &StoreOptions) -> Result<Opened, OpenError> {
     let path = PathBuf::from(":memory:");
     let open = || {
-        let mut connection = Connection::open_in_memory_with_flags(
+        let mut connection = Connection::open_in_memory_with_flags_and_vfs(
             OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+            vfs::name(),
         )?;
         harden(&connection)?;
         prepare(&mut connection, &Found::Empty, options, None)?;
@@ -251,7 +253,7 @@ pub(crate) fn open_error(path: &Path, error: &rusqlite::Error) -> OpenError {
         Class::Transient if path.parent().is_some_and(file::refuses_files) => {
             OpenError::Unwritable { path, why }
         }
-        Class::Transient | Class::Damaged | Class::Contradicted | Class::Rejected => {
+        Class::Taken | Class::Transient | Class::Damaged | Class::Contradicted | Class::Rejected => {
             OpenError::Transient { path, why }
         }
     }

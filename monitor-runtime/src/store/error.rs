@@ -16,6 +16,9 @@ pub enum StoreError {
     Full(String),
     /// The failure may pass: try again under the breaker.
     Transient(String),
+    /// The program has closed a descriptor of the store or put another file in its place: write again, which opens the
+    /// store anew.
+    Taken(String),
     /// The file is damaged and was moved to this path: write again, which begins a new file.
     SetAside(PathBuf),
     /// Rights are missing, and waiting does not help: go on at another location, in the end in memory.
@@ -30,6 +33,7 @@ impl fmt::Display for StoreError {
             Self::Busy(why) => write!(formatter, "the store is locked by another process: {why}"),
             Self::Full(why) => write!(formatter, "no room in the store: {why}"),
             Self::Transient(why) => write!(formatter, "the store cannot be written: {why}"),
+            Self::Taken(why) => write!(formatter, "a descriptor of the store was closed or replaced: {why}"),
             Self::SetAside(path) => {
                 write!(formatter, "the store was damaged and set aside as {}", path.display())
             }
@@ -111,6 +115,8 @@ pub(crate) enum Class {
     Full,
     /// Close, open again before the next write, and count a failure.
     Transient,
+    /// Leave the connection as it is, open again, and write again at once.
+    Taken,
     /// Confirm on a fresh connection, then set the file aside.
     Damaged,
     /// A key that the store gives out itself is there twice: open the file again, and if that does not help, set it
@@ -125,12 +131,13 @@ pub(crate) enum Class {
 /// The classes of SQLite's result codes, primary or extended. An extended code that is not listed has the class of its
 /// primary code (the low byte). A primary code that is not listed is [`Class::Transient`].
 const CLASSES: &[(i32, Class)] = &[
-    (3, Class::Unwritable),      // PERM
-    (5, Class::Busy),            // BUSY
-    (6, Class::Busy),            // LOCKED
-    (8, Class::Unwritable),      // READONLY
-    (1032, Class::Transient),    // READONLY_DBMOVED: the next write opens the file that lies there now
-    (776, Class::Transient),     // READONLY_ROLLBACK: a hot journal, rolled back on opening
+    (3, Class::Unwritable),   // PERM
+    (5, Class::Busy),         // BUSY
+    (6, Class::Busy),         // LOCKED
+    (8, Class::Unwritable),   // READONLY
+    (1032, Class::Transient), // READONLY_DBMOVED: the next write opens the file that lies there now
+    (776, Class::Transient),  // READONLY_ROLLBACK: a hot journal, rolled back on opening
+    (super::vfs::TAKEN, Class::Taken),
     (11, Class::Damaged),        // CORRUPT
     (13, Class::Full),           // FULL
     (4874, Class::Full),         // IOERR_SHMSIZE: the -shm file cannot grow
@@ -174,6 +181,7 @@ mod tests {
             (13, Class::Full),
             (778, Class::Transient),  // IOERR_WRITE
             (1034, Class::Transient), // IOERR_FSYNC
+            (6922, Class::Taken),     // IOERR_VNODE
             (267, Class::Damaged),    // CORRUPT_VTAB
             (26, Class::Damaged),
             (8, Class::Unwritable),

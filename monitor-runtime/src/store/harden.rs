@@ -9,6 +9,8 @@ use std::time::Duration;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
+use super::vfs;
+
 /// The time for which SQLite waits for another's lock while a store is opened, which takes several locks.
 const BUSY_WAIT_OPEN: Duration = Duration::from_millis(10);
 
@@ -23,7 +25,7 @@ pub(crate) fn connect(path: &Path) -> rusqlite::Result<Connection> {
         | OpenFlags::SQLITE_OPEN_NOFOLLOW
         | OpenFlags::SQLITE_OPEN_NO_MUTEX
         | OpenFlags::SQLITE_OPEN_EXRESCODE;
-    let connection = Connection::open_with_flags(path, flags)?;
+    let connection = Connection::open_with_flags_and_vfs(path, flags, vfs::name())?;
     connection.busy_timeout(BUSY_WAIT_OPEN)?;
     harden(&connection)?;
     Ok(connection)

@@ -15,6 +15,7 @@ mod error;
 mod interface;
 mod options;
 mod file;
+mod vfs;
 mod migrate;
 mod harden;
 mod examine;

@@ -124,7 +124,21 @@ impl SqliteStore {
                 self.open = None;
                 StoreError::Transient(text)
             }
+            Class::Taken => {
+                self.leave_taken_file();
+                StoreError::Taken(text)
+            }
         }
+    }
+
+    /// Leaves a connection of which the program has closed or replaced a descriptor. What the program has there now is
+    /// neither written nor closed. Committed batches are in the files, which still have their names.
+    fn leave_taken_file(&mut self) {
+        let Some(open) = self.open.take() else { return };
+        abandon(open.connection);
+        let path = open.file.map(|file| file.path.display().to_string()).unwrap_or_default();
+        let detail = format!("the program closed or replaced a descriptor of {path}: opened again");
+        self.notices.push(Notice { kind: "store", detail });
     }
 
     /// Sets the file aside if a fresh connection, which has nothing in its cache, finds it damaged too. Otherwise the file

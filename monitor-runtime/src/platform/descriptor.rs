@@ -1,0 +1,101 @@
+//! A descriptor that is looked at before each use.
+//!
+//! A program may close descriptors that it did not open, as daemons do, and then open files of its own, which get the same
+//! numbers. Takes a file; gives it as long as its descriptor is still that of the same file, by device and inode. A
+//! descriptor that is another file's by now is neither used nor closed.
+
+use std::fs::{File, Metadata};
+use std::os::fd::AsRawFd as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+
+/// The first descriptor that is not one of the standard streams.
+const FIRST_FREE: i32 = 3;
+
+/// An open file, known by device and inode.
+#[derive(Debug)]
+pub(crate) struct KnownFile {
+    /// `None` only while it is dropped.
+    file: Option<File>,
+    device: u64,
+    inode: u64,
+}
+
+impl KnownFile {
+    /// Remembers a file that was opened just now. The descriptor of a standard stream, which the program has closed, is
+    /// left to the program.
+    ///
+    /// # Errors
+    /// When the file cannot be looked at, or no other descriptor is to be had.
+    pub(crate) fn new(file: File) -> std::io::Result<Self> {
+        // A duplicate never has the number of a standard stream.
+        let file = if file.as_raw_fd() < FIRST_FREE { file.try_clone()? } else { file };
+        let found = file.metadata()?;
+        Ok(Self { device: found.dev(), inode: found.ino(), file: Some(file) })
+    }
+
+    /// Returns the file and its state; `None` if the program has closed the descriptor, or has put another file there.
+    pub(crate) fn get(&self) -> Option<(&File, Metadata)> {
+        let file = self.file.as_ref()?;
+        let found = file.metadata().ok()?;
+        self.is(&found).then_some((file, found))
+    }
+
+    /// Returns true if the name leads to this file.
+    pub(crate) fn is_at(&self, path: &Path) -> bool {
+        std::fs::symlink_metadata(path).is_ok_and(|found| self.is(&found))
+    }
+
+    fn is(&self, found: &Metadata) -> bool {
+        (found.dev(), found.ino()) == (self.device, self.inode)
+    }
+}
+
+impl Drop for KnownFile {
+    fn drop(&mut self) {
+        let is_ours = self.get().is_some();
+        let file = self.file.take();
+        if !is_ours {
+            std::mem::forget(file);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+
+    /// Puts another file in the place of an open descriptor, as a program does that closes descriptors and opens files.
+    #[allow(unsafe_code, reason = "dup2 has no safe counterpart")]
+    fn replace(known: &KnownFile, by: &File) {
+        let taken = known.get().unwrap().0.as_raw_fd();
+        // SAFETY: both descriptors are open, and the replaced one belongs to `known`, which is made to expect that.
+        assert_eq!(unsafe { libc::dup2(by.as_raw_fd(), taken) }, taken);
+    }
+
+    #[test]
+    fn a_descriptor_that_is_another_files_is_neither_used_nor_closed() {
+        let known = KnownFile::new(tempfile::tempfile().unwrap()).unwrap();
+        let number = known.get().unwrap().0.as_raw_fd();
+        replace(&known, &tempfile::tempfile().unwrap());
+        assert!(known.get().is_none());
+        drop(known);
+        let link = std::path::PathBuf::from(format!("/proc/self/fd/{number}"));
+        let mut still_open = File::options().write(true).open(link).unwrap();
+        still_open.write_all(b"the program's").unwrap();
+    }
+
+    #[test]
+    fn a_file_is_known_by_its_name_until_the_name_leads_elsewhere() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        let known = KnownFile::new(File::create(&path).unwrap()).unwrap();
+        assert!(known.is_at(&path));
+        std::fs::rename(&path, folder.path().join("moved")).unwrap();
+        assert!(!known.is_at(&path));
+        std::fs::write(&path, b"").unwrap();
+        assert!(!known.is_at(&path) && known.get().is_some());
+    }
+}
