@@ -9,6 +9,7 @@ use std::time::Duration;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
+use super::hooks::remove_hooks;
 use super::vfs;
 
 /// The time for which SQLite waits for another's lock while a store is opened, which takes several locks.
@@ -33,6 +34,7 @@ pub(crate) fn connect(path: &Path) -> rusqlite::Result<Connection> {
 
 /// Takes away every means by which the file could run something in our process.
 pub(crate) fn harden(connection: &Connection) -> rusqlite::Result<()> {
+    remove_hooks(connection)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false)?;

@@ -17,6 +17,7 @@ mod options;
 mod file;
 mod vfs;
 mod migrate;
+mod hooks;
 mod harden;
 mod examine;
 mod connection;

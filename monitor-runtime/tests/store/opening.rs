@@ -190,3 +190,76 @@ fn a_folder_that_takes_no_files_is_said_to_be_unwritable() {
     let error = SqliteStore::open(&StoreOptions::file(closed.join("shop.db")), process(1), T0).unwrap_err();
     assert!(matches!(error, OpenError::Unwritable { .. }), "{error}");
 }
+
+/// The environment variable of the process whose own SQLite is set up to be in the way. It holds the path of the store.
+const HOST_STORE: &str = "STORE_TEST_HOST";
+
+/// Refuses every commit.
+extern "C" fn refuse_commit(_: *mut std::ffi::c_void) -> i32 {
+    1
+}
+
+/// Allows nothing.
+extern "C" fn deny(
+    _: *mut std::ffi::c_void,
+    _: i32,
+    _: *const std::ffi::c_char,
+    _: *const std::ffi::c_char,
+    _: *const std::ffi::c_char,
+    _: *const std::ffi::c_char,
+) -> i32 {
+    rusqlite::ffi::SQLITE_DENY
+}
+
+/// An automatic extension of the program's, as SQLite calls it with each new connection.
+#[allow(unsafe_code, reason = "SQLite calls it")]
+extern "C" fn extension(
+    connection: *mut rusqlite::ffi::sqlite3,
+    _: *mut *mut std::ffi::c_char,
+    _: *const rusqlite::ffi::sqlite3_api_routines,
+) -> i32 {
+    use rusqlite::ffi;
+    // SAFETY: the connection is open, and the functions and texts live for ever.
+    unsafe {
+        let only_reads = c"PRAGMA query_only = ON; PRAGMA locking_mode = EXCLUSIVE";
+        let nothing = std::ptr::null_mut();
+        ffi::sqlite3_exec(connection, only_reads.as_ptr(), None, nothing, std::ptr::null_mut());
+        ffi::sqlite3_commit_hook(connection, Some(refuse_commit), nothing);
+        ffi::sqlite3_set_authorizer(connection, Some(deny), nothing);
+    }
+    ffi::SQLITE_OK
+}
+
+/// The body of that process. In an ordinary test run it does nothing.
+#[test]
+#[allow(unsafe_code, reason = "a program sets up SQLite through its C functions")]
+fn as_a_child_this_test_sets_up_its_own_sqlite() {
+    let Ok(path) = std::env::var(HOST_STORE) else { return };
+    // SAFETY: the VFS exists, and the extension is a function that lives for ever.
+    unsafe {
+        let in_memory = rusqlite::ffi::sqlite3_vfs_find(c"memdb".as_ptr());
+        assert_eq!(rusqlite::ffi::sqlite3_vfs_register(in_memory, 1), 0);
+        assert_eq!(rusqlite::ffi::sqlite3_auto_extension(Some(extension)), 0);
+    }
+    let mut store = open(Path::new(&path), 1);
+    store.write(&batch(1, vec![call(1), call(2)])).unwrap();
+    store.close(T0).unwrap();
+    // The program's own default is left as the program has set it.
+    let named =
+        unsafe { std::ffi::CStr::from_ptr((*rusqlite::ffi::sqlite3_vfs_find(std::ptr::null())).zName) };
+    assert_eq!(named, c"memdb");
+}
+
+#[test]
+fn a_default_vfs_and_an_automatic_extension_of_the_programs_do_not_reach_the_store() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("shop.db");
+    let child = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["opening::as_a_child_this_test_sets_up_its_own_sqlite", "--exact", "--nocapture"])
+        .env(HOST_STORE, &path)
+        .output()
+        .unwrap();
+    assert!(child.status.success(), "{}", String::from_utf8_lossy(&child.stdout));
+    let tool = tool(&path);
+    assert_eq!(query_column::<i64>(&tool, "SELECT count(*) FROM calls"), [2]);
+}
