@@ -1,6 +1,8 @@
 //! Rows in which the program does to its own process what the recorder has to bear: it closes descriptors, forks past the
 //! C library, or leaves no room.
 
+use monitor_runtime::limits;
+
 use crate::oracle;
 use crate::play::{Play, bounded};
 use crate::row::{Calls, Case, Length, Need, Row};
@@ -16,7 +18,74 @@ pub(crate) const CASES: &[Case] = &[
     case("descriptors closed and replaced", "close, dup2; own files opened; 200 seeds", Length::Long, || {
         descriptors(0..200)
     }),
+    case("standard error full", "2>/dev/full, one warning", Length::Short, || {
+        unheard(|command| {
+            drop(command.stderr(std::fs::File::options().write(true).open("/dev/full").unwrap()))
+        })
+    }),
+    case("standard error is a closed pipe", "nobody reads, one warning", Length::Short, || {
+        unheard(|command| _ = command.stderr(std::io::pipe().unwrap().1))
+    }),
+    case("standard error is a full pipe", "nobody reads, one warning", Length::Short, || {
+        let kept = std::cell::RefCell::new(None);
+        unheard(|command| {
+            let (reader, mut writer) = std::io::pipe().unwrap();
+            fill(&mut writer);
+            command.stderr(writer);
+            *kept.borrow_mut() = Some(reader);
+        })
+    }),
+    case(
+        "standard error closed, a file in its place",
+        "2>&-, the first file has its number",
+        Length::Short,
+        file_in_its_place,
+    ),
 ];
+
+/// Fills a pipe to the last byte.
+fn fill(writer: &mut std::io::PipeWriter) {
+    use std::io::Write as _;
+    use std::os::fd::AsRawFd as _;
+    let link = format!("/proc/self/fd/{}", writer.as_raw_fd());
+    let mut options = std::fs::File::options();
+    std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, libc::O_NONBLOCK);
+    let mut same = options.write(true).open(link).unwrap();
+    for bytes in [&[0_u8; 4096][..], &[0]] {
+        while same.write(bytes).is_ok() {}
+    }
+}
+
+/// A warning that cannot be written is dropped: everything is recorded, and the end waits for nothing.
+fn unheard(redirect: impl Fn(&mut std::process::Command)) -> Row {
+    let play = Play::new().with_variable("MONITOR_BATCH_ROWS", "many");
+    let mut row = Row { emitted: Calls { ok: 51, failed: 0 }, ..Row::default() };
+    let mut command = play.command("flush", 50);
+    redirect(&mut command);
+    let began = std::time::Instant::now();
+    let with = command.stdout(std::process::Stdio::piped()).spawn().unwrap().wait_with_output().unwrap();
+    let took = began.elapsed();
+    row.is_host_unchanged = with.status.success() && with.stdout == b"1275\nOk(())\n";
+    row.expect(row.is_host_unchanged, || format!("{with:?}"));
+    row.expect_in_time(took < limits::EXIT_DRAIN_MAX, || format!("the program took {took:?}"));
+    let found = oracle::find(&play.place, (0, i64::MAX));
+    row.stored = found.stored;
+    row.expect(found.stored == row.emitted, || format!("{found:?}"));
+    row
+}
+
+/// The program closed its standard error, and a file of its own got the number: no warning gets into it.
+fn file_in_its_place() -> Row {
+    let play = Play::new().with_variable("MONITOR_BATCH_ROWS", "many");
+    let mut row = Row { emitted: Calls { ok: 50, failed: 0 }, is_host_unchanged: true, ..Row::default() };
+    let output = bounded(play.command("lose-stderr", 50));
+    row.is_host_unchanged = output.status.success() && output.stdout == b"1275 as written\n";
+    row.expect(row.is_host_unchanged, || format!("{output:?}"));
+    let found = oracle::find(&play.place, (0, i64::MAX));
+    row.stored = found.stored;
+    row.expect(found.stored == row.emitted, || format!("{found:?}"));
+    row
+}
 
 /// No byte of the recorder's gets into a file of the program's, and no call is lost.
 fn descriptors(seeds: std::ops::Range<u64>) -> Row {

@@ -69,3 +69,23 @@ pub(crate) fn lose_descriptors(seed: u64) {
     }
     println!("{sum}");
 }
+
+/// Closes standard error after the first call, opens a file that gets its number, and has the recorder say something. The
+/// file must hold what the program wrote.
+pub(crate) fn lose_stderr(number: u64) {
+    let mut sum = count(0);
+    // SAFETY: nothing of this program writes to standard error.
+    unsafe { libc::close(2) };
+    let path = PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join("own");
+    let Ok(own) = OpenOptions::new().write(true).create(true).truncate(true).open(&path) else { return };
+    assert_eq!(std::os::fd::AsRawFd::as_raw_fd(&own), 2);
+    let _ = std::io::Write::write_all(&mut &own, b"the program's own\n");
+    let _ = monitored::flush(super::IN_TIME);
+    // The recorder says that the store has gone.
+    let store = PathBuf::from(std::env::var_os("MONITOR_DB").unwrap_or_default());
+    let _ = std::fs::rename(&store, store.with_file_name("moved.db"));
+    sum += (1..number).map(count).sum::<u64>();
+    let _ = monitored::flush(super::IN_TIME);
+    let found = std::fs::read(&path).unwrap_or_default();
+    println!("{sum} {}", if found == b"the program's own\n" { "as written" } else { "OVERWRITTEN" });
+}

@@ -59,6 +59,7 @@ fn main() {
         "spawned" => waiting::spawned(),
         "twins" => twins::run(number),
         "lose-descriptors" => descriptors::lose_descriptors(number),
+        "lose-stderr" => descriptors::lose_stderr(number),
         "flush" => flush(number),
         "subscribe" => control::subscribe(number),
         "rates" => control::rates(number),

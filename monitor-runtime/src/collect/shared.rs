@@ -11,6 +11,7 @@ use super::control::{Control, Requests};
 use super::health::Health;
 use super::live_rates::LiveRates;
 use super::subscribe::Subscribers;
+use crate::platform::stderr::write_line;
 use crate::sampling::Rules;
 use crate::site::{self, CallSite};
 use crate::store::SetRate;
@@ -42,13 +43,12 @@ impl Shared {
         (shared, requests)
     }
 
-    /// Prints one line for whoever watches the program. It is called on the recorder's thread only.
-    #[expect(clippy::print_stderr, reason = "the one place where the recorder prints")]
+    /// Prints one line for whoever watches the program, or drops it if it cannot be written at once. It is called on the
+    /// recorder's thread only.
     #[expect(clippy::unused_self, reason = "a recorder's notice, wherever it goes")]
     pub(crate) fn notice(&self, text: &str) {
         // In one piece, so that nothing the program prints at the same time comes between.
-        let line = format!("monitored: {text}\n");
-        eprint!("{line}");
+        write_line(&format!("monitored: {text}\n"));
     }
 
     /// Puts a rate into force that the program requested, or resets it, and remembers it for the table `sampling`.

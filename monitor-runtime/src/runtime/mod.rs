@@ -23,6 +23,7 @@ use crate::limits;
 use crate::platform::clock::Clock;
 use crate::platform::process::{self, is_secure};
 use crate::platform::reentrancy::claim_thread;
+use crate::platform::stderr::remember_stderr;
 use crate::platform::thread::spawn;
 use crate::ring::panics::Exit;
 use crate::site::{self, CallSite};
@@ -72,6 +73,7 @@ pub(crate) fn register(site: &'static CallSite) {
 /// Reads the settings, and starts the collector's thread. Returns `None` if recording is off.
 fn start(config: Option<&Config>) -> Option<&'static Recorder> {
     set_process_threads(process_rings);
+    remember_stderr();
     let (settings, warnings) = Settings::load(config, is_secure());
     if !settings.enabled {
         return None;
