@@ -19,9 +19,8 @@ pub(crate) const CASES: &[Case] = &[
         descriptors(0..200)
     }),
     case("standard error full", "2>/dev/full, one warning", Length::Short, || {
-        unheard(|command| {
-            drop(command.stderr(std::fs::File::options().write(true).open("/dev/full").unwrap()))
-        })
+        let full = || std::fs::File::options().write(true).open("/dev/full").unwrap();
+        unheard(|command| _ = command.stderr(full()))
     }),
     case("standard error is a closed pipe", "nobody reads, one warning", Length::Short, || {
         unheard(|command| _ = command.stderr(std::io::pipe().unwrap().1))
@@ -41,7 +40,88 @@ pub(crate) const CASES: &[Case] = &[
         Length::Short,
         file_in_its_place,
     ),
+    case("children forked past the C library", "SYS_fork, clone, fork; grandchildren", Length::Short, || {
+        let mut row = Row { is_host_unchanged: true, ..Row::default() };
+        ["fork", "syscall", "clone"].into_iter().for_each(|how| generations(how, &mut row));
+        row
+    }),
+    case("prefork server", "100 children at once", Length::Short, prefork),
+    Case {
+        fault: "forked while the recorder starts",
+        how: "posix_fallocate takes 700 ms; fork, SYS_fork",
+        need: Need::Compiler,
+        length: Length::Short,
+        run: fork_at_start,
+    },
 ];
+
+/// Returns the numbers of rows of a function by process, in rising order.
+fn rows_by_process(play: &Play, function: &str) -> Vec<i64> {
+    let store = oracle::open(&play.place.db()).unwrap();
+    let sql =
+        "SELECT count(*) FROM calls WHERE function LIKE '%::' || ?1 GROUP BY process_id ORDER BY count(*)";
+    let mut statement = store.prepare(sql).unwrap();
+    statement.query_map([function], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+}
+
+/// Each process has its own calls, whichever way it was made, and ends without waiting.
+fn generations(how: &str, row: &mut Row) {
+    let play = Play::new();
+    let began = std::time::Instant::now();
+    let mut command = play.command("generations", 0);
+    let output = bounded(command.arg(how));
+    let took = began.elapsed();
+    let is_same = output.status.success() && output.stdout == b"0\n0\nOk(())\n" && output.stderr.is_empty();
+    row.is_host_unchanged &= is_same;
+    row.expect(is_same, || format!("{how}: {output:?}"));
+    row.expect_in_time(took < limits::EXIT_DRAIN_MAX, || format!("{how}: {took:?}"));
+    let found = oracle::find(&play.place, (0, i64::MAX));
+    row.emitted.ok += 120;
+    let rows = rows_by_process(&play, "leaf");
+    row.stored.ok += rows.iter().sum::<i64>().unsigned_abs();
+    let is_whole = |rows: &i64| [10, 20, 60].contains(rows);
+    let is_exact = rows == [10, 10, 20, 20, 60];
+    // Past the C library a child may come about in the middle of the recorder's work, and then has no rows at all.
+    let is_silent = how != "fork" && rows.last() == Some(&60) && rows.iter().all(is_whole);
+    row.expect(is_exact || is_silent, || format!("{how}: rows by process: {rows:?}"));
+    row.expect(found.twice == 0 && found.damaged.is_empty(), || format!("{how}: {found:?}"));
+}
+
+fn prefork() -> Row {
+    let play = Play::new().with_variable("MONITOR_MAX_MEMORY", "64MiB");
+    let output = play.output(play.command("prefork", 100));
+    let mut row = Row { emitted: Calls { ok: 2001, failed: 0 }, ..Row::default() };
+    row.is_host_unchanged = output.status.success() && output.stdout == b"0\n" && output.stderr.is_empty();
+    row.expect(row.is_host_unchanged, || format!("{output:?}"));
+    let found = oracle::find(&play.place, (0, i64::MAX));
+    row.stored = found.stored;
+    row.expect(found.twice == 0 && found.damaged.is_empty(), || format!("{found:?}"));
+    let rows = rows_by_process(&play, "leaf");
+    // A machine may be too busy for the recorder to come to rest before a fork. The child then has no rows at all.
+    let is_each = rows.first() == Some(&1) && rows.iter().skip(1).all(|rows| *rows == 20);
+    row.expect(is_each && rows.len() > 50, || format!("rows by process: {rows:?}"));
+    row.lost = vec![("not recorded", 20 * (101 - rows.len() as u64))];
+    row
+}
+
+fn fork_at_start() -> Row {
+    let mut row = Row { is_host_unchanged: true, ..Row::default() };
+    for how in ["fork", "syscall", "clone"] {
+        let play = Play::new().rules_always("reserve:0:1:1:700");
+        let mut command = play.command("fork-at-start", 0);
+        let output = bounded(command.arg(how));
+        let is_same = output.status.success() && output.stdout == b"1 0\n" && output.stderr.is_empty();
+        row.is_host_unchanged &= is_same;
+        row.expect(is_same, || format!("{how}: {output:?}"));
+        row.expect(play.not_struck().is_empty(), || format!("{how}: the start was not held up"));
+        let rows = rows_by_process(&play, "leaf");
+        row.emitted.ok += rows.len() as u64;
+        row.stored.ok += rows.iter().sum::<i64>().unsigned_abs();
+        // At least the child after the start and some of those during it.
+        row.expect(rows.len() > 3 && rows.iter().all(|rows| *rows == 1), || format!("{how}: {rows:?}"));
+    }
+    row
+}
 
 /// Fills a pipe to the last byte.
 fn fill(writer: &mut std::io::PipeWriter) {

@@ -23,9 +23,9 @@
 #include <time.h>
 #include <unistd.h>
 
-enum op { WRITE, READ, FSYNC, OPEN, LOCK, TRUNCATE, STATFS, THREAD, ALLOC, CLOCK, OPS };
+enum op { WRITE, READ, FSYNC, OPEN, LOCK, TRUNCATE, STATFS, THREAD, ALLOC, CLOCK, RESERVE, OPS };
 static const char *const names[OPS] = {"write", "read", "fsync", "open", "lock", "truncate", "statfs",
-                                       "thread", "alloc", "clock"};
+                                       "thread", "alloc", "clock", "reserve"};
 
 struct rule {
     enum op op;
@@ -195,6 +195,17 @@ static long reported_kind(void) {
     }
 STATFS_AS(statfs, statfs)
 STATFS_AS(statfs64, statfs64)
+
+int posix_fallocate(int fd, off_t from, off_t size) {
+    REAL(posix_fallocate);
+    if (fails(RESERVE)) return errno;
+    return real(fd, from, size);
+}
+int posix_fallocate64(int fd, off64_t from, off64_t size) {
+    REAL(posix_fallocate64);
+    if (fails(RESERVE)) return errno;
+    return real(fd, from, size);
+}
 
 int pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*run)(void *), void *argument) {
     REAL(pthread_create);

@@ -11,6 +11,7 @@ use monitored::{Context, Level, monitor};
 mod allocator;
 mod control;
 mod hostile;
+mod children;
 mod descriptors;
 mod forest;
 mod hot;
@@ -60,6 +61,9 @@ fn main() {
         "twins" => twins::run(number),
         "lose-descriptors" => descriptors::lose_descriptors(number),
         "lose-stderr" => descriptors::lose_stderr(number),
+        "generations" => children::generations(&arguments.next().unwrap_or_default()),
+        "prefork" => children::prefork(number),
+        "fork-at-start" => children::fork_at_start(&arguments.next().unwrap_or_default()),
         "flush" => flush(number),
         "subscribe" => control::subscribe(number),
         "rates" => control::rates(number),

@@ -5,12 +5,69 @@
 //! descriptor that is another file's by now is neither used nor closed.
 
 use std::fs::{File, Metadata};
-use std::os::fd::AsRawFd as _;
+use std::os::fd::{AsRawFd as _, RawFd};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
+use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 
 /// The first descriptor that is not one of the standard streams.
 const FIRST_FREE: i32 = 3;
+
+/// The descriptors that the child of a fork closes: more than the recorder ever has open at once, which are the database,
+/// its log and index, a second connection to them, a folder, and the ring file of a dead process.
+const OPEN_MAX: usize = 32;
+
+/// A descriptor that the child of a fork closes: its number plus one, or 0.
+#[derive(Debug)]
+struct Known {
+    number: AtomicI32,
+    device: AtomicU64,
+    inode: AtomicU64,
+}
+
+static OPEN: [Known; OPEN_MAX] =
+    [const { Known { number: AtomicI32::new(0), device: AtomicU64::new(0), inode: AtomicU64::new(0) } };
+        OPEN_MAX];
+
+/// Closes, in the child of a fork, all descriptors that the recorder had open, unless they are another file's by now. It
+/// takes no lock.
+#[allow(unsafe_code, reason = "the values that own these descriptors are never used or dropped in the child")]
+pub(crate) fn close_all() {
+    for known in &OPEN {
+        let number = known.number.swap(0, Ordering::Relaxed) - 1;
+        // SAFETY: an all-zero state is valid to be filled.
+        let mut found: libc::stat = unsafe { std::mem::zeroed() };
+        // SAFETY: `found` is valid for writing; a number that is not open is an error.
+        if number < FIRST_FREE || unsafe { libc::fstat(number, &raw mut found) } != 0 {
+            continue;
+        }
+        let is_it = (known.device.load(Ordering::Relaxed), known.inode.load(Ordering::Relaxed))
+            == (found.st_dev, found.st_ino);
+        if is_it {
+            // SAFETY: the descriptor is a copy of the parent's, which only the recorder's own thread used.
+            unsafe { libc::close(number) };
+        }
+    }
+}
+
+/// Notes an open descriptor for [`close_all`]. Beyond the bound the child keeps it.
+fn note_open(number: RawFd, (device, inode): (u64, u64)) {
+    for known in &OPEN {
+        let free = known.number.compare_exchange(0, -1, Ordering::Relaxed, Ordering::Relaxed);
+        if free.is_ok() {
+            known.device.store(device, Ordering::Relaxed);
+            known.inode.store(inode, Ordering::Relaxed);
+            return known.number.store(number + 1, Ordering::Release);
+        }
+    }
+}
+
+/// Notes that a descriptor is not the recorder's any more.
+fn note_closed(number: RawFd) {
+    for known in &OPEN {
+        let _ = known.number.compare_exchange(number + 1, 0, Ordering::Relaxed, Ordering::Relaxed);
+    }
+}
 
 /// An open file, known by device and inode.
 #[derive(Debug)]
@@ -31,6 +88,7 @@ impl KnownFile {
         // A duplicate never has the number of a standard stream.
         let file = if file.as_raw_fd() < FIRST_FREE { file.try_clone()? } else { file };
         let found = file.metadata()?;
+        note_open(file.as_raw_fd(), (found.dev(), found.ino()));
         Ok(Self { device: found.dev(), inode: found.ino(), file: Some(file) })
     }
 
@@ -55,6 +113,9 @@ impl Drop for KnownFile {
     fn drop(&mut self) {
         let is_ours = self.get().is_some();
         let file = self.file.take();
+        if let Some(file) = &file {
+            note_closed(file.as_raw_fd());
+        }
         if !is_ours {
             std::mem::forget(file);
         }

@@ -8,6 +8,7 @@ pub(crate) mod coarse_clock;
 pub(crate) mod process;
 pub(crate) mod build_id;
 pub(crate) mod descriptor;
+pub(crate) mod fork_mark;
 pub(crate) mod stderr;
 pub(crate) mod thread;
 pub mod file_system;

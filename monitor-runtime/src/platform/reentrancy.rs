@@ -1,14 +1,32 @@
-//! Guards code that takes a lock or memory on the caller's thread against re-entrancy. A signal handler may
-//! interrupt that code and make a monitored call, which must not take the same lock, because it would wait for
-//! itself for ever. Takes a closure; gives its result, or `None` for the interrupting call.
+//! Guards code that takes a lock or memory on the caller's thread against re-entrancy and against forks.
+//!
+//! A signal handler may interrupt that code and make a monitored call, which must not take the same lock, because it would
+//! wait for itself for ever. And a fork in the middle of that code would leave the lock taken in the child, for ever. Takes
+//! a closure; gives its result, or `None` for the interrupting call. A fork waits until no such code runs, and such code
+//! waits while a fork is under way, both for a bounded time.
 
 use std::cell::Cell;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::Duration;
 
 thread_local! {
     /// Const and without Drop, so that an access is one load and works in destructors of other thread-locals.
     static APART: Cell<bool> = const { Cell::new(false) };
     static OURS: Cell<bool> = const { Cell::new(false) };
+    /// True on the thread that forks.
+    static IS_FORKER: Cell<bool> = const { Cell::new(false) };
 }
+
+/// The number of threads that run guarded code. Its partner is `FORKING`: each side raises its own before it looks at the
+/// other's. All accesses are sequentially consistent, so at least one side sees the other's.
+static GUARDED: AtomicU32 = AtomicU32::new(0);
+/// True while the process is being forked.
+static FORKING: AtomicBool = AtomicBool::new(false);
+
+/// The pause between two looks of those who wait for a fork, and of a fork that waits.
+pub(crate) const FORK_PAUSE: Duration = Duration::from_micros(200);
+/// The number of pauses at most: 200 ms. Guarded code takes some microseconds, and a fork a few milliseconds.
+pub(crate) const FORK_PAUSES_MAX: u32 = 1000;
 
 /// Marks this thread as the recorder's own. Monitored calls on it, by an allocator of the program's, are not
 /// recorded, because the step that makes the records would drain them and never end.
@@ -35,9 +53,71 @@ pub(crate) fn apart<R>(run: impl FnOnce() -> R) -> Option<R> {
     if APART.replace(true) {
         return None;
     }
+    enter();
     let result = run();
+    GUARDED.fetch_sub(1, Ordering::SeqCst);
     APART.set(false);
     Some(result)
+}
+
+/// Runs a part of a guarded closure that takes long and that a fork need not wait for, because a child never waits for what
+/// it locks.
+pub(crate) fn unguarded<R>(run: impl FnOnce() -> R) -> R {
+    GUARDED.fetch_sub(1, Ordering::SeqCst);
+    let result = run();
+    enter();
+    result
+}
+
+/// Counts the calling thread among those that run guarded code, after a fork that is under way.
+fn enter() {
+    for _ in 0..FORK_PAUSES_MAX {
+        GUARDED.fetch_add(1, Ordering::SeqCst);
+        if !is_forking() || IS_FORKER.get() {
+            return;
+        }
+        GUARDED.fetch_sub(1, Ordering::SeqCst);
+        pause();
+    }
+    GUARDED.fetch_add(1, Ordering::SeqCst);
+}
+
+/// Waits a moment. The thread does not park, because that would consume a wake-up that the program meant for its own
+/// thread.
+pub(crate) fn pause() {
+    #[expect(clippy::disallowed_methods, reason = "there is no event to wait for around a fork")]
+    std::thread::sleep(FORK_PAUSE);
+}
+
+/// Notes that the calling thread begins to fork.
+pub(crate) fn begin_fork() {
+    IS_FORKER.set(true);
+    FORKING.store(true, Ordering::SeqCst);
+}
+
+/// Notes that the fork is over, in the parent.
+pub(crate) fn end_fork() {
+    FORKING.store(false, Ordering::SeqCst);
+    IS_FORKER.set(false);
+}
+
+/// Returns true while the process is being forked.
+pub(crate) fn is_forking() -> bool {
+    FORKING.load(Ordering::SeqCst)
+}
+
+/// Returns true if another thread runs guarded code.
+pub(crate) fn is_guarded_elsewhere() -> bool {
+    GUARDED.load(Ordering::SeqCst) > u32::from(APART.get())
+}
+
+/// Begins anew in the child of a fork, which has the calling thread only. Returns true if another thread was running
+/// guarded code when it was forked, so that locks may be taken for ever.
+pub(crate) fn begin_child() -> bool {
+    let was_guarded = is_guarded_elsewhere();
+    GUARDED.store(u32::from(APART.get()), Ordering::SeqCst);
+    end_fork();
+    was_guarded
 }
 
 #[cfg(test)]
@@ -47,6 +127,12 @@ mod tests {
     #[test]
     fn what_interrupts_goes_without() {
         assert_eq!(apart(|| apart(|| 1)), Some(None));
+        assert_eq!(apart(|| 2), Some(2));
+    }
+
+    #[test]
+    fn the_long_part_of_a_guarded_closure_still_keeps_interruptions_out() {
+        assert_eq!(apart(|| unguarded(|| apart(|| 1))), Some(None));
         assert_eq!(apart(|| 2), Some(2));
     }
 }

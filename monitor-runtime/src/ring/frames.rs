@@ -8,6 +8,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::platform::clock::Ticks;
+use crate::platform::fork_mark::{is_marked, notice};
 use crate::ring::layout::frame;
 use crate::ring::layout::ring::{CONTROL, DEPTH, FRAMES, FRAMES_MAX};
 
@@ -113,6 +114,10 @@ pub(crate) fn outermost(page: &[AtomicU64; CONTROL]) -> Option<u32> {
 /// Pops the frame of the innermost call, which ends.
 #[cfg_attr(not(debug_assertions), inline(always))]
 pub(crate) fn pop(page: &[AtomicU64; CONTROL]) {
+    if !is_marked() {
+        // A call that began in the parent of a fork ends in the child: the page is replaced by one of the child's.
+        notice();
+    }
     page[DEPTH].store(page[DEPTH].load(Ordering::Relaxed).wrapping_sub(1), Ordering::Relaxed);
 }
 

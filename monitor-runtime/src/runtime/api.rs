@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{find_or_start, find_running, generation_slot, start};
+use super::{find_or_start, find_or_start_with, find_running, start};
 use crate::collect::breaker::{self, Event, Statistics};
 use crate::collect::control::{FlushError, Sink};
 use crate::collect::health::{Health, Level};
@@ -14,6 +14,7 @@ use crate::collect::live_rates::{self, RateError};
 use crate::collect::subscribe::{Record, Subscription};
 use crate::config::{Config, InitError};
 use crate::platform::clock::monotonic;
+use crate::platform::reentrancy::apart;
 use crate::site::{self, CallSite};
 use crate::sync::lock;
 
@@ -27,12 +28,12 @@ use crate::sync::lock;
 pub fn init(config: Config) -> Result<(), InitError> {
     config.check()?;
     let mut first = false;
-    if let Some(slot) = generation_slot() {
-        slot.get_or_init(|| {
+    apart(|| {
+        find_or_start_with(|| {
             first = true;
             start(Some(&config))
-        });
-    }
+        })
+    });
     if first { Ok(()) } else { Err(InitError::Started) }
 }
 
@@ -52,7 +53,7 @@ pub fn flush(timeout: Duration) -> Result<(), FlushError> {
 /// # Errors
 /// [`FlushError`] when not everything could be written in time. Recording has ended all the same.
 pub fn shutdown(timeout: Duration) -> Result<(), FlushError> {
-    let Some(recorder) = find_or_start() else { return Ok(()) };
+    let Some(recorder) = apart(find_or_start).flatten() else { return Ok(()) };
     recorder.shared.control.begin_stop();
     site::all().for_each(CallSite::switch_off);
     recorder.shared.control.stop(&recorder.rings, timeout, true)
@@ -72,11 +73,13 @@ pub fn health() -> Health {
 /// times in a row is left alone for half a minute, by a circuit breaker of its own ([`Subscription::breaker`]); the store
 /// and other subscribers do not notice.
 pub fn subscribe(deliver: impl FnMut(&[Record]) + Send + 'static) -> Subscription {
-    find_or_start().map_or_else(Subscription::to_nothing, |recorder| {
+    let subscribe = || {
+        let recorder = find_or_start()?;
         let shared = Arc::clone(&recorder.shared);
         let note = move |transition| shared.control.note_transition(Sink::Subscriber, transition);
-        recorder.shared.subscribers.add(deliver, note)
-    })
+        Some(recorder.shared.subscribers.add(deliver, note))
+    };
+    apart(subscribe).flatten().unwrap_or_else(Subscription::to_nothing)
 }
 
 /// Sets the sampling rate of all functions that the pattern matches, as a row in table `sampling` would: at once in this
@@ -86,9 +89,7 @@ pub fn subscribe(deliver: impl FnMut(&[Record]) + Send + 'static) -> Subscriptio
 /// [`RateError`] for a pattern or rate that is not allowed; nothing changes then.
 pub fn set_sample_rate(pattern: &str, rate: f64) -> Result<(), RateError> {
     live_rates::check(pattern, rate)?;
-    if let Some(recorder) = find_or_start() {
-        recorder.shared.request_rate(pattern, Some(rate));
-    }
+    apart(|| find_or_start().map(|recorder| recorder.shared.request_rate(pattern, Some(rate))));
     Ok(())
 }
 
@@ -98,9 +99,7 @@ pub fn set_sample_rate(pattern: &str, rate: f64) -> Result<(), RateError> {
 /// [`RateError`] for a pattern that is not allowed.
 pub fn reset_sample_rate(pattern: &str) -> Result<(), RateError> {
     live_rates::check(pattern, 0.0)?;
-    if let Some(recorder) = find_or_start() {
-        recorder.shared.request_rate(pattern, None);
-    }
+    apart(|| find_or_start().map(|recorder| recorder.shared.request_rate(pattern, None)));
     Ok(())
 }
 

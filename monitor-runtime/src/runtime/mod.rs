@@ -22,7 +22,7 @@ use crate::config::{Config, Settings, Watch};
 use crate::limits;
 use crate::platform::clock::Clock;
 use crate::platform::process::{self, is_secure};
-use crate::platform::reentrancy::claim_thread;
+use crate::platform::reentrancy::{claim_thread, unguarded};
 use crate::platform::stderr::remember_stderr;
 use crate::platform::thread::spawn;
 use crate::ring::panics::Exit;
@@ -45,9 +45,16 @@ fn find_running() -> Option<&'static Recorder> {
     *generation_slot()?.get()?
 }
 
-/// Returns the recorder, which is started now if it was not.
+/// Returns the recorder, which is started now if it was not. It is called within `apart`, so that a signal handler that
+/// interrupts the start passes through, and a fork does not wait for the start.
 fn find_or_start() -> Option<&'static Recorder> {
-    *generation_slot()?.get_or_init(|| start(None))
+    find_or_start_with(|| start(None))
+}
+
+fn find_or_start_with(start: impl FnOnce() -> Option<&'static Recorder>) -> Option<&'static Recorder> {
+    fork::prepare_for_forks();
+    set_process_threads(process_rings);
+    *generation_slot()?.get_or_init(|| unguarded(start))
 }
 
 /// Returns the rings of the recorder, which is started now if it was not.
@@ -72,7 +79,6 @@ pub(crate) fn register(site: &'static CallSite) {
 
 /// Reads the settings, and starts the collector's thread. Returns `None` if recording is off.
 fn start(config: Option<&Config>) -> Option<&'static Recorder> {
-    set_process_threads(process_rings);
     remember_stderr();
     let (settings, warnings) = Settings::load(config, is_secure());
     if !settings.enabled {
@@ -115,14 +121,13 @@ fn start(config: Option<&Config>) -> Option<&'static Recorder> {
     Some(recorder)
 }
 
-/// Prepares for the exit of the process and for forks, once.
+/// Prepares for the exit of the process, once.
 fn install_handlers() {
     static ONCE: OnceLock<()> = OnceLock::new();
     ONCE.get_or_init(|| {
         if !process::at_exit_with_status(at_exit_with_status) {
             process::at_exit(at_exit);
         }
-        fork::prepare_for_forks();
     });
 }
 

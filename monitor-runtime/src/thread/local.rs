@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering;
 
 use super::countdown::{Countdown, CountdownTable};
 use super::state::{SUPPRESSED, ScratchWriter, ThreadState};
+use crate::platform::fork_mark::{is_marked, notice};
 use crate::platform::reentrancy::{apart, as_the_programs};
 use crate::sync::lock;
 
@@ -92,6 +93,10 @@ pub(crate) fn release(state: &'static ThreadState) {
 // `with` stays a call in a cold block.
 #[inline]
 pub(crate) fn current() -> Option<&'static ThreadState> {
+    if !is_marked() {
+        // The state of a parent is forgotten here.
+        notice();
+    }
     LOCAL.with(|local| local.state.get())
 }
 

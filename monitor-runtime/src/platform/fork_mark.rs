@@ -1,0 +1,109 @@
+//! A mark that no child of a fork inherits.
+//!
+//! A program can fork past the C library (`_Fork`, `clone`, the system call itself), and then no handler of fork runs in
+//! the child, whose threads would go on in the parent's rings. The mark lies in a page that the kernel empties in the child
+//! of every fork. Takes what is to be done in a child; does it where a thread first finds the mark missing. Where the
+//! kernel cannot empty a page, a child is recognized by its pid, by whoever asks.
+#![allow(unsafe_code, reason = "calls into the C library")]
+
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
+
+/// Alone in its pages, of whatever size these are on the architecture.
+#[repr(C)]
+#[cfg_attr(target_arch = "x86_64", repr(align(4096)))]
+#[cfg_attr(not(target_arch = "x86_64"), repr(align(65536)))]
+struct Page(AtomicU32);
+
+/// Zero: nothing was prepared yet, or this is a child of a fork.
+static MARK: Page = Page(AtomicU32::new(0));
+/// The process that has prepared; 0 before.
+static PREPARED: AtomicU32 = AtomicU32::new(0);
+/// True if the kernel empties the page in a child.
+static IS_EMPTIED: AtomicBool = AtomicBool::new(false);
+/// What is to be done in a child: a `fn()`, or null. It is no lock that a child could find taken.
+static IN_CHILD: AtomicPtr<()> = AtomicPtr::new(std::ptr::null_mut());
+
+/// Returns false if nothing was prepared yet, or in a child of a fork. The answer costs one load.
+#[cfg_attr(not(debug_assertions), inline(always))]
+pub(crate) fn is_marked() -> bool {
+    MARK.0.load(Ordering::Relaxed) != 0
+}
+
+/// Prepares for forks: from now on the first thread that notices one runs `in_child` in the child. It may be called again,
+/// and by several threads at once.
+pub(crate) fn prepare(in_child: fn()) {
+    IN_CHILD.store(in_child as *mut (), Ordering::SeqCst);
+    if PREPARED.load(Ordering::SeqCst) == 0 {
+        // Only before the first mark, so that another thread's mark is never emptied.
+        IS_EMPTIED.store(empty_in_children(), Ordering::SeqCst);
+    }
+    note_process();
+    MARK.0.store(1, Ordering::SeqCst);
+}
+
+/// Notes that this process is prepared, in a handler of fork, which has done what is to be done in a child.
+pub(crate) fn note_process() {
+    PREPARED.store(std::process::id(), Ordering::SeqCst);
+}
+
+/// Looks whether this is a child of a fork, where the mark is missing.
+#[cold]
+#[inline(never)]
+pub(crate) fn notice() {
+    let prepared = PREPARED.load(Ordering::SeqCst);
+    if prepared == 0 {
+        return;
+    }
+    if prepared != std::process::id() {
+        note_process();
+        let in_child = IN_CHILD.load(Ordering::SeqCst);
+        // SAFETY: null is no function, and anything else was a `fn()` in `prepare`.
+        if let Some(in_child) = unsafe { std::mem::transmute::<*mut (), Option<fn()>>(in_child) } {
+            in_child();
+        }
+    }
+    MARK.0.store(1, Ordering::SeqCst);
+}
+
+/// Looks whether this is a child of a fork, for callers that have the time for a system call.
+pub(crate) fn notice_surely() {
+    if !is_marked() || !IS_EMPTIED.load(Ordering::Relaxed) {
+        notice();
+    }
+}
+
+fn empty_in_children() -> bool {
+    #[cfg(target_os = "linux")]
+    {
+        let page = std::ptr::from_ref(&MARK).cast_mut();
+        // SAFETY: the pages are those of a static that holds one atomic word, of which zero is a value. It is zero now, so
+        // it lies in anonymous memory.
+        unsafe { libc::madvise(page.cast(), size_of::<Page>(), libc::MADV_WIPEONFORK) == 0 }
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        false
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kernel_empties_the_page_in_the_child_of_a_fork() {
+        prepare(|| ());
+        assert!(is_marked() && IS_EMPTIED.load(Ordering::Relaxed));
+        // SAFETY: the child reads one word and ends.
+        let child = unsafe { libc::syscall(libc::SYS_fork) };
+        if child == 0 {
+            // SAFETY: ends the child at once.
+            unsafe { libc::_exit(if is_marked() { 1 } else { 0 }) };
+        }
+        let mut status = -1;
+        // SAFETY: `status` is valid for writing.
+        unsafe { libc::waitpid(i32::try_from(child).unwrap(), &raw mut status, 0) };
+        assert_eq!(status, 0);
+        assert!(is_marked());
+    }
+}
