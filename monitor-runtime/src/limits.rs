@@ -16,6 +16,11 @@ pub const RETENTION_MAX: Duration = Duration::from_secs(100 * 365 * 86_400);
 pub const MAX_DISK_BYTES: u64 = 512 * MIB;
 /// Below this the schema, its indexes and one batch no longer fit beside the write-ahead log.
 pub const MAX_DISK_BYTES_MIN: u64 = MIB;
+/// The time for which the program's first call waits for the panic hook. Setting it takes some ten microseconds, unless
+/// another thread is inside a hook of the program's just then.
+pub const HOOK_WAIT_MAX: Duration = Duration::from_millis(50);
+/// The bytes that are kept of a panic's message. What a person reads of it fits, and a text of megabytes is no load.
+pub const PANIC_TEXT_BYTES_MAX: usize = KIB;
 /// The bound on rings and backlog together.
 pub const MAX_MEMORY_BYTES: u64 = 64 * MIB;
 /// Below this there is no room for a few threads' rings and any backlog at all.

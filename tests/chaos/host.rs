@@ -46,6 +46,20 @@ pub(crate) const CASES: &[Case] = &[
         row
     }),
     case("prefork server", "100 children at once", Length::Short, prefork),
+    case("recorder starts in a panic hook", "the hook calls and exits", Length::Short, || {
+        let mut row = Row { emitted: Calls { ok: 1, failed: 0 }, ..Row::default() };
+        let play = Play::new();
+        let began = std::time::Instant::now();
+        let output = bounded(play.command("hook-starts", 0));
+        let took = began.elapsed();
+        row.is_host_unchanged = output.status.code() == Some(3) && output.stdout == b"2\n";
+        row.expect(row.is_host_unchanged && output.stderr.is_empty(), || format!("{output:?}"));
+        row.expect_in_time(took < limits::EXIT_DRAIN_MAX, || format!("{took:?}"));
+        let found = oracle::find(&play.place, (0, i64::MAX));
+        row.stored = found.stored;
+        row.expect(found.stored == row.emitted, || format!("{found:?}"));
+        row
+    }),
     Case {
         fault: "forked while the recorder starts",
         how: "posix_fallocate takes 700 ms; fork, SYS_fork",

@@ -92,3 +92,25 @@ fn a_hook_of_the_programs_is_called_and_texts_are_kept_again_soon_after() {
     assert!(starts(&texts[2], "13 is not small"), "{texts:?}");
     assert!(!starts(&texts[3], "13"), "{texts:?}");
 }
+
+#[test]
+fn a_call_that_contained_several_panics_is_told_no_text_of_the_wrong_one() {
+    let stage = Stage::new();
+    assert_eq!(stage.run("nested-panics", 0), "Ok(())\n");
+    let text = |function: &str| {
+        let sql =
+            format!("SELECT error FROM errors WHERE outcome = 'panic' AND function LIKE '%::{function}'");
+        stage.store().all::<Option<String>>(&sql).into_iter().flatten().collect::<String>()
+    };
+    assert_eq!([text("contains_another"), text("rethrows_the_older")], ["", ""]);
+    assert!(text("panics_plainly").starts_with("the only one, "), "{}", text("panics_plainly"));
+    let long = text("panics_at_length");
+    assert!(long.contains("long long") && long.contains("panics.rs") && long.len() < 1200, "{}", long.len());
+}
+
+#[test]
+fn a_hook_of_the_programs_delays_no_first_call_and_may_flush_start_and_exit() {
+    let stage = Stage::new();
+    assert_eq!(stage.run("hook-waits", 0), "2 true true\n3 Ok(())\n");
+    assert_eq!(stage.run("hook-flushes", 0), "Ok(())\n4\n");
+}

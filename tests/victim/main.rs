@@ -11,6 +11,7 @@ use monitored::{Context, Level, monitor};
 mod allocator;
 mod control;
 mod hostile;
+mod panics;
 mod children;
 mod descriptors;
 mod forest;
@@ -64,6 +65,10 @@ fn main() {
         "generations" => children::generations(&arguments.next().unwrap_or_default()),
         "prefork" => children::prefork(number),
         "fork-at-start" => children::fork_at_start(&arguments.next().unwrap_or_default()),
+        "hook-waits" => panics::hook_waits_for_first_call(),
+        "hook-flushes" => panics::hook_flushes(),
+        "hook-starts" => panics::hook_starts_and_exits(),
+        "nested-panics" => panics::nested(),
         "flush" => flush(number),
         "subscribe" => control::subscribe(number),
         "rates" => control::rates(number),

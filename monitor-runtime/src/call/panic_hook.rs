@@ -5,15 +5,21 @@
 //!
 //! A program may replace this hook by one of its own. That shows at the first panic that ends a call and that this hook
 //! has not seen; the hook is then put back in front of the program's.
+//!
+//! Whoever sets a hook waits until no thread is in one, and a program's hook may take long, or wait for the recorder. So a
+//! thread that lives for nothing else sets it, and nobody waits for that thread.
 
 use std::cell::RefCell;
 use std::fmt::Write as _;
 use std::panic::PanicHookInfo;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
 
-use crate::platform::clock::{Ticks, ticks};
+use crate::limits::{HOOK_WAIT_MAX, PANIC_TEXT_BYTES_MAX};
+use crate::platform::clock::{Ticks, monotonic, ticks};
 use crate::platform::process::is_main_thread;
+use crate::platform::thread::spawn;
 use crate::ring::panics;
 use crate::thread::local;
 
@@ -22,10 +28,12 @@ use crate::thread::local;
 struct Last {
     text: String,
     at: Ticks,
+    /// The moment of the panic before, or 0.
+    before: Ticks,
 }
 
 thread_local! {
-    static LAST: RefCell<Last> = const { RefCell::new(Last { text: String::new(), at: 0 }) };
+    static LAST: RefCell<Last> = const { RefCell::new(Last { text: String::new(), at: 0, before: 0 }) };
 }
 
 type Hook = Box<dyn Fn(&PanicHookInfo<'_>) + Sync + Send + 'static>;
@@ -37,6 +45,14 @@ static ADDRESS: AtomicUsize = AtomicUsize::new(0);
 static MISSED: AtomicBool = AtomicBool::new(false);
 static HEAD_WORDS: OnceLock<HeadWords> = OnceLock::new();
 static RENEWALS: AtomicU32 = AtomicU32::new(0);
+/// True once the hook was set.
+static IS_CHAINED: AtomicBool = AtomicBool::new(false);
+/// The pause between two looks whether the hook was set, which takes some ten microseconds.
+const HOOK_PAUSE: Duration = Duration::from_micros(20);
+/// True while a thread puts the hook back.
+static IS_RENEWING: AtomicBool = AtomicBool::new(false);
+/// The name of the thread that sets the hook.
+const THREAD: &str = "monitored-hook";
 
 /// The number of times that the hook is put back. After these, a program that replaces it each time keeps its own.
 const RENEWALS_MAX: u32 = 16;
@@ -44,21 +60,57 @@ const RENEWALS_MAX: u32 = 16;
 /// Finds the words of the ring file for a panic of a thread without a state; `None` before the recorder runs.
 type HeadWords = fn() -> Option<&'static [AtomicU64]>;
 
-/// Chains the hook, once. A panicking thread must not set hooks; the next caller then does it.
+/// Has the hook chained, once.
 pub(crate) fn install_hook(head_words: HeadWords) {
-    if std::thread::panicking() || INSTALLED.swap(true, Ordering::Relaxed) {
-        return;
-    }
     let _ = HEAD_WORDS.set(head_words);
-    chain(std::panic::take_hook());
+    install_once();
 }
 
-/// Puts the hook back in front of the one that replaced it, if one did. A missed panic alone does not show that, because
+fn install_once() {
+    if INSTALLED.swap(true, Ordering::Relaxed) {
+        return;
+    }
+    if spawn(THREAD, || chain(std::panic::take_hook())).is_err() {
+        INSTALLED.store(false, Ordering::Relaxed);
+    }
+}
+
+/// Waits for the hook that [`install_hook`] has had chained, so that the text of a panic in the program's first call is
+/// known. The wait ends early, and the thread that chains the hook waits on, if some thread is in a hook of the program's.
+pub(crate) fn await_hook() {
+    // A thread that panics may be in the very hook that is waited for.
+    if std::thread::panicking() {
+        return;
+    }
+    wait_until(|| IS_CHAINED.load(Ordering::Acquire));
+}
+
+fn wait_until(is_over: impl Fn() -> bool) {
+    let by = monotonic() + HOOK_WAIT_MAX;
+    while !is_over() && monotonic() < by {
+        #[expect(clippy::disallowed_methods, reason = "parking would consume a wake-up of the program's")]
+        std::thread::sleep(HOOK_PAUSE);
+    }
+}
+
+/// Has the hook put back in front of the one that replaced it, if one did. A missed panic alone does not show that, because
 /// payloads that are rethrown with `resume_unwind` pass by all hooks.
 pub(crate) fn renew_hook() {
+    install_once();
     if !MISSED.swap(false, Ordering::Relaxed) || RENEWALS.load(Ordering::Relaxed) >= RENEWALS_MAX {
         return;
     }
+    // One thread at a time, because a hook may take for ever.
+    if IS_RENEWING.swap(true, Ordering::Relaxed) {
+        return;
+    }
+    match spawn(THREAD, renew) {
+        Ok(()) => wait_until(|| !IS_RENEWING.load(Ordering::Acquire)),
+        Err(_) => IS_RENEWING.store(false, Ordering::Relaxed),
+    }
+}
+
+fn renew() {
     RENEWALS.fetch_add(1, Ordering::Relaxed);
     let hook = std::panic::take_hook();
     if address(&hook) == ADDRESS.load(Ordering::Relaxed) {
@@ -66,6 +118,7 @@ pub(crate) fn renew_hook() {
     } else {
         chain(hook);
     }
+    IS_RENEWING.store(false, Ordering::Release);
 }
 
 fn chain(previous: Hook) {
@@ -81,6 +134,7 @@ fn chain(previous: Hook) {
     });
     ADDRESS.store(address(&hook), Ordering::Relaxed);
     std::panic::set_hook(hook);
+    IS_CHAINED.store(true, Ordering::Release);
 }
 
 fn address(hook: &Hook) -> usize {
@@ -92,6 +146,7 @@ fn address(hook: &Hook) -> usize {
 fn remember(info: &PanicHookInfo<'_>) -> Option<&'static [AtomicU64]> {
     let remembered = LAST.try_with(|last| {
         let mut last = last.try_borrow_mut().ok()?;
+        last.before = last.at;
         last.at = ticks();
         let text = &mut last.text;
         // The message of an abort follows a panic on the same thread, and says less than that one's.
@@ -100,7 +155,7 @@ fn remember(info: &PanicHookInfo<'_>) -> Option<&'static [AtomicU64]> {
         } else {
             text.clear();
         }
-        text.push_str(message(info));
+        push_bounded(text, message(info));
         if let Some(place) = info.location() {
             let _ = write!(text, ", {place}");
         }
@@ -134,12 +189,23 @@ fn can_unwind(info: &PanicHookInfo<'_>) -> bool {
 const FOLLOWING: [&str; 2] =
     ["panic in a function that cannot unwind", "panic in a destructor during cleanup"];
 
-/// Returns the text of the panic that ends a call that began at `start` on this thread; empty if the hook has seen no panic
-/// since.
+/// Appends a message, of which a kilobyte is kept.
+fn push_bounded(text: &mut String, message: &str) {
+    let end = (0..=PANIC_TEXT_BYTES_MAX).rev().find(|end| message.is_char_boundary(*end)).unwrap_or(0);
+    match message.get(..end) {
+        Some(start) if message.len() > end => text.extend([start, "…"]),
+        _ => text.push_str(message),
+    }
+}
+
+/// Returns the text of the panic that ends a call that began at `start` on this thread. The text is empty if the hook has
+/// seen no panic since, or several: a call that contained another panic, in a destructor that the first one ran or before a
+/// payload was rethrown, can have been ended by any of them.
 pub(crate) fn text_since(start: Ticks) -> String {
+    let is_since = |at: Ticks| at != 0 && at.wrapping_sub(start).cast_signed() >= 0;
     let text = LAST.try_with(|last| {
         let last = last.try_borrow().ok()?;
-        (last.at.wrapping_sub(start).cast_signed() >= 0 && last.at != 0).then(|| last.text.clone())
+        is_since(last.at).then(|| if is_since(last.before) { String::new() } else { last.text.clone() })
     });
     let text = text.ok().flatten();
     if text.is_none() {

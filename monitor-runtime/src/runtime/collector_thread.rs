@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use super::fork;
 use super::recorder::Recorder;
-use crate::call::panic_hook::install_hook;
 use crate::collect::control::Requests;
 use crate::collect::health::Level;
 use crate::collect::{Collector, Mode, Remaining};
@@ -29,7 +28,6 @@ pub(super) fn run(
     warnings: &[Warning],
 ) {
     recorder.rings.home.set_collector(std::thread::current());
-    install_hook(super::panic_words);
     for warning in warnings {
         recorder.shared.notice(&warning.to_string().replacen("monitored: ", "", 1));
     }

@@ -15,7 +15,7 @@ pub(crate) mod api;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock};
 
-use crate::call::panic_hook::{install_hook, renew_hook};
+use crate::call::panic_hook::{await_hook, install_hook, renew_hook};
 use crate::collect::shared::Shared;
 use crate::collect::{Collector, Surroundings};
 use crate::config::{Config, Settings, Watch};
@@ -84,6 +84,7 @@ fn start(config: Option<&Config>) -> Option<&'static Recorder> {
     if !settings.enabled {
         return None;
     }
+    install_hook(panic_words);
     let clock = Clock::start();
     let (overflow_in, overflow) = crossbeam_channel::unbounded();
     let memory = usize::try_from(settings.max_memory_bytes).unwrap_or(usize::MAX);
@@ -102,7 +103,6 @@ fn start(config: Option<&Config>) -> Option<&'static Recorder> {
     }
     // A program that calls flat out from its start needs a burst ring before the collector has begun.
     recorder.rings.prepare_bursts(1);
-    install_hook(panic_words);
     let shared = Arc::clone(&recorder.shared);
     let opener = open_store::opener(&settings, identity, Arc::clone(&shared));
     let watch = Watch::new(&settings, config, is_secure());
@@ -118,6 +118,7 @@ fn start(config: Option<&Config>) -> Option<&'static Recorder> {
         return None;
     }
     install_handlers();
+    await_hook();
     Some(recorder)
 }
 
