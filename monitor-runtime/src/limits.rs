@@ -19,8 +19,9 @@ pub const MAX_DISK_BYTES_MIN: u64 = MIB;
 /// The time for which the program's first call waits for the panic hook. Setting it takes some ten microseconds, unless
 /// another thread is inside a hook of the program's just then.
 pub const HOOK_WAIT_MAX: Duration = Duration::from_millis(50);
-/// The bytes that are kept of a panic's message. What a person reads of it fits, and a text of megabytes is no load.
-pub const PANIC_TEXT_BYTES_MAX: usize = KIB;
+/// The bytes that are kept of a panic's message. With the panic's place they make up the kilobyte that an error's text may
+/// have, and a text of megabytes is no load.
+pub const PANIC_TEXT_BYTES_MAX: usize = 3 * KIB / 4;
 /// The bound on rings and backlog together.
 pub const MAX_MEMORY_BYTES: u64 = 64 * MIB;
 /// Below this there is no room for a few threads' rings and any backlog at all.

@@ -189,7 +189,7 @@ fn can_unwind(info: &PanicHookInfo<'_>) -> bool {
 const FOLLOWING: [&str; 2] =
     ["panic in a function that cannot unwind", "panic in a destructor during cleanup"];
 
-/// Appends a message, of which a kilobyte is kept.
+/// Appends a message, of which most of a kilobyte is kept.
 fn push_bounded(text: &mut String, message: &str) {
     let end = (0..=PANIC_TEXT_BYTES_MAX).rev().find(|end| message.is_char_boundary(*end)).unwrap_or(0);
     match message.get(..end) {
