@@ -170,6 +170,9 @@ pub const EXIT_DRAIN_MAX: Duration = Duration::from_secs(2);
 
 /// The most bytes of the settings file, a hundred times the size of all settings.
 pub const CONFIG_FILE_BYTES_MAX: u64 = 256 * 1024;
+/// The time within which the settings file is read, or given up: more than the busiest machine takes, and little enough
+/// for a program whose settings lie on a mount that does not answer.
+pub const CONFIG_FILE_WAIT_MAX: Duration = Duration::from_secs(1);
 /// The most characters of a bad value that a warning repeats.
 pub const WARNING_VALUE_CHARS_MAX: usize = 80;
 /// The most bytes of a service name.

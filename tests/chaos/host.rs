@@ -60,6 +60,54 @@ pub(crate) const CASES: &[Case] = &[
         row.expect(found.stored == row.emitted, || format!("{found:?}"));
         row
     }),
+    case(
+        "settings file that is never read to its end",
+        "MONITOR_CONFIG=/proc/kmsg, a FIFO, /dev/zero",
+        Length::Short,
+        || {
+            let mut row = Row { is_host_unchanged: true, ..Row::default() };
+            let fifo = Play::new();
+            let path = fifo.place.home().join("fifo");
+            assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+            for file in ["/proc/kmsg", "/dev/zero", path.to_str().unwrap()] {
+                let play = Play::new().with_variable("MONITOR_CONFIG", file);
+                let output = bounded(play.command("flush", 10));
+                let is_same = output.status.success() && output.stdout == b"55\nOk(())\n";
+                row.is_host_unchanged &= is_same;
+                let lines = String::from_utf8_lossy(&output.stderr).lines().count();
+                row.expect(is_same && lines == 1, || format!("{file}: {output:?}"));
+                row.emitted.ok += 11;
+                row.stored.ok += oracle::find(&play.place, (0, i64::MAX)).stored.ok;
+            }
+            row.expect(row.stored == row.emitted, String::new);
+            row
+        },
+    ),
+    Case {
+        fault: "settings file on a mount that does not answer",
+        how: "opening it takes 20 s",
+        need: Need::Compiler,
+        length: Length::Short,
+        run: || {
+            let play =
+                Play::new().rules_always("open:0:1:1:20000").with_variable("CHAOS_MATCH", "settings.toml");
+            let path = play.place.home().join("settings.toml");
+            std::fs::write(&path, "sample = 1").unwrap();
+            let play = play.with_variable("MONITOR_CONFIG", path.to_str().unwrap());
+            let mut row = Row { emitted: Calls { ok: 11, failed: 0 }, ..Row::default() };
+            let began = std::time::Instant::now();
+            let output = bounded(play.command("flush", 10));
+            let took = began.elapsed();
+            row.is_host_unchanged = output.status.success() && output.stdout == b"55\nOk(())\n";
+            row.expect(row.is_host_unchanged, || format!("{output:?}"));
+            row.expect(play.not_struck().is_empty(), || "the file was not opened".to_owned());
+            row.expect_in_time(took < std::time::Duration::from_secs(10), || format!("{took:?}"));
+            let found = oracle::find(&play.place, (0, i64::MAX));
+            row.stored = found.stored;
+            row.expect(found.stored == row.emitted, || format!("{found:?}"));
+            row
+        },
+    },
     Case {
         fault: "forked while the recorder starts",
         how: "posix_fallocate takes 700 ms; fork, SYS_fork",

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Read as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use serde_json::Value;
@@ -13,6 +14,7 @@ use super::surroundings::Surroundings;
 use super::table;
 use super::warning::Warning;
 use crate::limits;
+use crate::platform::thread::Waiting;
 
 /// The variable that names the settings file.
 pub(super) const VARIABLE: &str = "MONITOR_CONFIG";
@@ -35,14 +37,28 @@ pub(super) fn read(path: &Path, surroundings: &Surroundings<'_>, warnings: &mut 
     }
 }
 
+/// Looks at settings files and reads of them.
+pub(super) static READING: Waiting = Waiting::new();
+
+/// Reads the file on a thread of its own, because a mount may not answer, and a file of the system's may hold what is
+/// still to come.
 fn read_bounded(path: &Path) -> Result<String, String> {
+    let owned = path.to_owned();
+    let read = READING.within(limits::CONFIG_FILE_WAIT_MAX, move || read_all(&owned));
+    read.unwrap_or_else(|| Err(format!("was not read within {:?}", limits::CONFIG_FILE_WAIT_MAX)))
+}
+
+fn read_all(path: &Path) -> Result<String, String> {
     let cannot = |error: std::io::Error| format!("cannot be read: {error}");
     // The kind is checked before the file is opened, because opening a FIFO would wait for its writer.
     if !std::fs::metadata(path).map_err(cannot)?.is_file() {
         return Err("is not a regular file".into());
     }
     let mut bytes = Vec::new();
-    let file = std::fs::File::open(path).map_err(cannot)?;
+    // A file that has nothing to give at the moment gives an error.
+    let mut options = std::fs::OpenOptions::new();
+    options.read(true).custom_flags(libc::O_NONBLOCK | libc::O_CLOEXEC);
+    let file = options.open(path).map_err(cannot)?;
     file.take(limits::CONFIG_FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(cannot)?;
     if bytes.len() as u64 > limits::CONFIG_FILE_BYTES_MAX {
         return Err(format!("is larger than {}", format_bytes(limits::CONFIG_FILE_BYTES_MAX)));

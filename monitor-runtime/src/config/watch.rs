@@ -10,10 +10,13 @@ use std::path::PathBuf;
 use std::time::SystemTime;
 
 use super::builder::Config;
+use super::file::READING;
 use super::settings::Settings;
 use super::surroundings::{Surroundings, process_executable};
 use super::table::{Change, Setting, TABLE};
 use super::warning::Warning;
+use crate::limits;
+use crate::platform::file_system::{FileSystem, System};
 
 /// Length, time of the last change and inode number of a file; `None` if there is no file.
 type Stamp = Option<(u64, Option<SystemTime>, u64)>;
@@ -22,6 +25,8 @@ type Stamp = Option<(u64, Option<SystemTime>, u64)>;
 #[derive(Debug)]
 pub(crate) struct Watch {
     path: PathBuf,
+    /// True if the file system may not answer.
+    is_far: bool,
     init: Config,
     environment: Vec<(OsString, OsString)>,
     executable: Option<PathBuf>,
@@ -52,9 +57,11 @@ impl Watch {
     /// Watches the file that these settings were read from. Returns `None` if there is none.
     pub(crate) fn new(settings: &Settings, init: Option<&Config>, secure: bool) -> Option<Self> {
         let path = settings.config_file.clone()?;
-        let stamp = stamp(&path);
+        let is_far = is_far(&path);
+        let stamp = stamp(&path, is_far);
         Some(Self {
             path,
+            is_far,
             init: init.cloned().unwrap_or_default(),
             environment: if secure { Vec::new() } else { std::env::vars_os().collect() },
             executable: process_executable(),
@@ -71,7 +78,7 @@ impl Watch {
 
     /// Reads the file if it has changed and settled.
     pub(crate) fn look(&mut self) -> Option<Found> {
-        let stamp = stamp(&self.path);
+        let stamp = stamp(&self.path, self.is_far);
         let is_settled = std::mem::replace(&mut self.seen, stamp) == stamp;
         if !is_settled || self.read == stamp {
             return None;
@@ -124,7 +131,23 @@ impl Changed {
     }
 }
 
-fn stamp(path: &std::path::Path) -> Stamp {
+/// Looks at a file, on a thread of its own if the file system may not answer.
+fn stamp(path: &std::path::Path, is_far: bool) -> Stamp {
+    if !is_far {
+        return look_at(path);
+    }
+    let path = path.to_owned();
+    READING.within(limits::CONFIG_FILE_WAIT_MAX, move || look_at(&path)).flatten()
+}
+
+/// Returns true if the file does not lie on a disk or in the memory of this machine, or if that cannot be told in time.
+fn is_far(path: &std::path::Path) -> bool {
+    let folder = path.parent().unwrap_or(path).to_owned();
+    let kind = move || (System::default().file_system)(&folder);
+    READING.within(limits::CONFIG_FILE_WAIT_MAX, kind) != Some(FileSystem::Local)
+}
+
+fn look_at(path: &std::path::Path) -> Stamp {
     use std::os::unix::fs::MetadataExt as _;
     let file = std::fs::metadata(path).ok()?;
     Some((file.len(), file.modified().ok(), file.ino()))

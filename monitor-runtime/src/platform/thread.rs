@@ -4,6 +4,10 @@
 //! runtime starts one.
 #![allow(unsafe_code, reason = "calls into the C library")]
 
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc::sync_channel;
+use std::time::Duration;
+
 /// Starts a thread that blocks all signals.
 ///
 /// # Errors
@@ -12,6 +16,48 @@
 pub(crate) fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
     let builder = std::thread::Builder::new().name(name.to_owned());
     without_signals(|| builder.spawn(body)).map(drop)
+}
+
+/// Work of a kind that may never end, such as reading from a mount that does not answer. It is done on threads of its own,
+/// and while one of them has been given up, no other is started.
+#[derive(Debug, Default)]
+pub(crate) struct Waiting {
+    /// The number of threads that were given up and have not ended.
+    given_up: AtomicU32,
+}
+
+impl Waiting {
+    /// Returns a kind of work of which none has begun.
+    pub(crate) const fn new() -> Self {
+        Self { given_up: AtomicU32::new(0) }
+    }
+
+    /// Does the work. Returns `None` if it takes longer than this, or if earlier work was given up and has not ended. The
+    /// late result is dropped.
+    pub(crate) fn within<T: Send + 'static>(
+        &'static self,
+        limit: Duration,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Option<T> {
+        if self.given_up.load(Ordering::Relaxed) > 0 {
+            return None;
+        }
+        let (done, wait) = sync_channel(0);
+        let body = move || {
+            // Nobody receives the result of work that was given up.
+            if done.send(work()).is_err() {
+                self.given_up.fetch_sub(1, Ordering::Relaxed);
+            }
+        };
+        spawn("monitored-wait", body).ok()?;
+        // Counted before the receiver goes, so that the thread finds its count there.
+        self.given_up.fetch_add(1, Ordering::Relaxed);
+        let result = wait.recv_timeout(limit).ok();
+        if result.is_some() {
+            self.given_up.fetch_sub(1, Ordering::Relaxed);
+        }
+        result
+    }
 }
 
 /// Runs a closure with all signals blocked on the calling thread. A thread that the closure starts has them
@@ -31,4 +77,23 @@ fn without_signals<R>(run: impl FnOnce() -> R) -> R {
     // SAFETY: `before` was filled by the call above.
     unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const before, std::ptr::null_mut()) };
     result
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn work_that_does_not_end_is_given_up_and_no_more_is_begun_until_it_ends() {
+        static WAITING: Waiting = Waiting::new();
+        let patience = Duration::from_secs(60);
+        let (end, ended) = sync_channel::<()>(1);
+        assert_eq!(WAITING.within(patience, || 1), Some(1));
+        assert_eq!(WAITING.within(Duration::from_millis(1), move || ended.recv().is_ok()), None);
+        assert_eq!(WAITING.within(patience, || 2), None);
+        end.send(()).unwrap();
+        while WAITING.within(patience, || 3) != Some(3) {
+            std::thread::yield_now();
+        }
+    }
 }
