@@ -109,6 +109,21 @@ pub(crate) const CASES: &[Case] = &[
         },
     },
     Case {
+        fault: "signal handler calls while the recorder starts",
+        how: "posix_fallocate takes 300 ms, an alarm each 0.5 ms",
+        need: Need::Compiler,
+        length: Length::Short,
+        run: || {
+            let play = Play::new().rules_always("reserve:0:1:1:300");
+            let mut row = Row::default();
+            let output = bounded(play.command("signals-at-start", 0));
+            row.is_host_unchanged = output.status.success() && output.stdout == b"Ok(())\nOk(()) true\n";
+            row.expect(row.is_host_unchanged, || format!("{output:?}"));
+            row.expect(play.not_struck().is_empty(), || "the start was not held up".to_owned());
+            row
+        },
+    },
+    Case {
         fault: "forked while the recorder starts",
         how: "posix_fallocate takes 700 ms; fork, SYS_fork",
         need: Need::Compiler,

@@ -109,3 +109,14 @@ fn a_call_at_each_allocation_neither_hangs_nor_changes_the_program() {
     // thousands.
     assert!(own < 600, "{own} calls on the recorder's own thread");
 }
+
+#[test]
+fn a_subscriber_that_makes_monitored_calls_is_not_handed_its_own() {
+    assert_eq!(Stage::new().run("calling-subscriber", 100), "100\n");
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn the_recorders_thread_has_the_processors_and_the_priority_of_the_process() {
+    assert_eq!(Stage::new().run("pinned", 0), "2\ntrue true\n");
+}

@@ -11,6 +11,7 @@ use monitored::{Context, Level, monitor};
 mod allocator;
 mod control;
 mod hostile;
+mod placed;
 mod panics;
 mod children;
 mod descriptors;
@@ -69,6 +70,9 @@ fn main() {
         "hook-flushes" => panics::hook_flushes(),
         "hook-starts" => panics::hook_starts_and_exits(),
         "nested-panics" => panics::nested(),
+        "pinned" => placed::pinned(),
+        "calling-subscriber" => placed::calling_subscriber(number),
+        "signals-at-start" => placed::signals_at_start(),
         "flush" => flush(number),
         "subscribe" => control::subscribe(number),
         "rates" => control::rates(number),

@@ -14,6 +14,7 @@ use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use super::breaker::{Breaker, Event, Statistics, Transition};
 use crate::limits;
 use crate::platform::clock::monotonic;
+use crate::platform::reentrancy::claim_thread;
 use crate::record::{Kept, Outcome};
 use crate::sync::lock;
 
@@ -114,9 +115,12 @@ impl Subscribers {
         let (sender, receiver) = bounded(limits::SUBSCRIBER_BATCHES_MAX);
         let shared = Arc::new(Shared::default());
         let thread = Arc::clone(&shared);
-        if crate::platform::thread::spawn("monitored-sub", move || run(&receiver, &thread, deliver, note))
-            .is_ok()
-        {
+        let body = move || {
+            // Monitored calls of the closure are not recorded, because it would be handed them in turn, without end.
+            claim_thread();
+            run(&receiver, &thread, deliver, note);
+        };
+        if crate::platform::thread::spawn("monitored-sub", body).is_ok() {
             lock(&self.0).push(Subscriber { records: sender, shared: Arc::clone(&shared) });
         }
         Subscription { shared }

@@ -15,7 +15,60 @@ use std::time::Duration;
 #[expect(clippy::disallowed_methods, reason = "the one place where the recorder's threads start")]
 pub(crate) fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
     let builder = std::thread::Builder::new().name(name.to_owned());
+    let body = move || {
+        take_usual_place();
+        body();
+    };
     without_signals(|| builder.spawn(body)).map(drop)
+}
+
+/// The threads whose processors are looked at: the oldest, among them the first.
+#[cfg(target_os = "linux")]
+const THREADS_MAX: usize = 64;
+
+/// Lets the calling thread run on every processor that some thread of the process may use, and with the priority of the
+/// process's first thread. It has inherited both from the thread that started it, which may be pinned to a processor where
+/// it leaves no time to others, or run only when there is nothing else to do. A refusal changes nothing.
+#[cfg(target_os = "linux")]
+fn take_usual_place() {
+    let usual = libc::sched_param { sched_priority: 0 };
+    // SAFETY: asks for the policy of the calling thread.
+    let policy = unsafe { libc::sched_getscheduler(0) };
+    if policy != libc::SCHED_OTHER {
+        // SAFETY: `usual` is valid for reading.
+        unsafe { libc::sched_setscheduler(0, libc::SCHED_OTHER, &raw const usual) };
+    }
+    let first = libc::id_t::from(std::process::id());
+    // SAFETY: asks for the priority of the process's first thread. An error is the value -1, a priority like others.
+    let priority = unsafe { libc::getpriority(libc::PRIO_PROCESS, first) };
+    // SAFETY: changes the calling thread only, because 0 is its own id.
+    unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, priority) };
+    let Some(own) = processors(0) else { return };
+    let Ok(threads) = std::fs::read_dir("/proc/self/task") else { return };
+    let ids = threads.flatten().filter_map(|thread| thread.file_name().to_str()?.parse().ok());
+    let all = ids.take(THREADS_MAX).filter_map(processors).fold(own, |mut all, one| {
+        // SAFETY: both sets are initialised, and every number below the size is one of the sets'.
+        (0..libc::CPU_SETSIZE as usize)
+            .filter(|processor| unsafe { libc::CPU_ISSET(*processor, &one) })
+            // SAFETY: as above.
+            .for_each(|processor| unsafe { libc::CPU_SET(processor, &mut all) });
+        all
+    });
+    // SAFETY: the set is initialised and has the stated size.
+    unsafe { libc::sched_setaffinity(0, size_of_val(&all), &raw const all) };
+}
+
+#[cfg(not(target_os = "linux"))]
+fn take_usual_place() {}
+
+/// Returns the processors that a thread may use; 0 is the calling thread.
+#[cfg(target_os = "linux")]
+fn processors(thread: libc::pid_t) -> Option<libc::cpu_set_t> {
+    // SAFETY: an all-zero set is valid to be filled.
+    let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
+    // SAFETY: `set` is valid for writing and has the stated size.
+    let result = unsafe { libc::sched_getaffinity(thread, size_of_val(&set), &raw mut set) };
+    (result == 0).then_some(set)
 }
 
 /// Work of a kind that may never end, such as reading from a mount that does not answer. It is done on threads of its own,
