@@ -123,6 +123,7 @@ pub(crate) const CASES: &[Case] = &[
             row
         },
     },
+    case("address space limited", "ulimit -v 12 to 600 MiB", Length::Short, address_space),
     Case {
         fault: "forked while the recorder starts",
         how: "posix_fallocate takes 700 ms; fork, SYS_fork",
@@ -178,6 +179,39 @@ fn prefork() -> Row {
     let is_each = rows.first() == Some(&1) && rows.iter().skip(1).all(|rows| *rows == 20);
     row.expect(is_each && rows.len() > 50, || format!("rows by process: {rows:?}"));
     row.lost = vec![("not recorded", 20 * (101 - rows.len() as u64))];
+    row
+}
+
+/// The program does under each limit what it does without the recorder, its own allocations included.
+fn address_space() -> Row {
+    let mut row = Row { is_host_unchanged: true, ..Row::default() };
+    let mut recorded = Vec::new();
+    for mebibytes in [12, 20, 40, 60, 80, 110, 120, 140, 200, 300, 600] {
+        let play = Play::new().with_variable("MONITOR_MAX_MEMORY", "64MiB");
+        let limited = |off: bool| {
+            let victim = play.command("fill-half", 20);
+            let script = format!("ulimit -v {}; exec \"$0\" fill-half 20", mebibytes * 1024);
+            let mut command = std::process::Command::new("sh");
+            command.args(["-c", &script]).arg(victim.get_program());
+            command.env_clear().envs(victim.get_envs().filter_map(|(name, value)| Some((name, value?))));
+            if off {
+                command.env("MONITOR", "off");
+            }
+            bounded(command)
+        };
+        let (with, without) = (limited(false), limited(true));
+        let is_same = (with.status, &with.stdout) == (without.status, &without.stdout);
+        row.is_host_unchanged &= is_same;
+        row.expect(is_same, || format!("{mebibytes} MiB: {with:?}\n{without:?}"));
+        let found = oracle::find(&play.place, (0, i64::MAX)).stored.ok;
+        row.stored.ok += found;
+        if found > 0 {
+            row.emitted.ok += 20;
+            recorded.push(mebibytes);
+        }
+    }
+    row.expect(row.stored == row.emitted && recorded.contains(&600), || format!("recorded: {recorded:?}"));
+    row.remark = format!("recorded under a limit of {recorded:?} MiB");
     row
 }
 

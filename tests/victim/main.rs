@@ -73,6 +73,7 @@ fn main() {
         "pinned" => placed::pinned(),
         "calling-subscriber" => placed::calling_subscriber(number),
         "signals-at-start" => placed::signals_at_start(),
+        "fill-half" => fill_half(number),
         "flush" => flush(number),
         "subscribe" => control::subscribe(number),
         "rates" => control::rates(number),
@@ -426,6 +427,16 @@ mod system {
         unsafe { libc::_exit(code) }
     }
 
+    /// Returns the bytes that may still be mapped.
+    pub(super) fn address_space_left() -> usize {
+        let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+        // SAFETY: `limit` is valid for writing.
+        unsafe { libc::getrlimit(libc::RLIMIT_AS, &raw mut limit) };
+        let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+        let pages: u64 = statm.split_whitespace().next().and_then(|pages| pages.parse().ok()).unwrap_or(0);
+        usize::try_from(limit.rlim_cur.min(1 << 40).saturating_sub(pages * 4096)).unwrap_or(0)
+    }
+
     pub(super) fn wait(child: i32) -> i32 {
         let mut status = 0;
         // SAFETY: `status` is valid for writing.
@@ -440,4 +451,20 @@ fn flush(number: u64) {
     println!("{:?}", monitored::flush(IN_TIME));
     // This call is left to the end of the process.
     orders::make_calls(1);
+}
+
+/// Makes this many calls, and then takes nearly half of the address space that was left before them.
+fn fill_half(number: u64) {
+    let left = system::address_space_left();
+    println!("{}", orders::make_calls(number));
+    let mut taken: Vec<Vec<u8>> = Vec::new();
+    for _ in 0..40 {
+        let mut piece = Vec::new();
+        if piece.try_reserve_exact(left / 100).is_err() {
+            println!("no more than {}", taken.len());
+            break;
+        }
+        taken.push(piece);
+    }
+    println!("{}", taken.len());
 }

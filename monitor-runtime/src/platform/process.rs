@@ -152,6 +152,20 @@ pub(crate) fn host_name() -> String {
     String::from_utf8_lossy(&name[..length]).into_owned()
 }
 
+/// Returns the bytes that this process may still map (`ulimit -v`), or `None` without a limit.
+pub(crate) fn address_space_left() -> Option<u64> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: `limit` is valid for writing.
+    let result = unsafe { libc::getrlimit(libc::RLIMIT_AS, &raw mut limit) };
+    if result != 0 || limit.rlim_cur == libc::RLIM_INFINITY {
+        return None;
+    }
+    #[expect(clippy::disallowed_methods, reason = "not a store")]
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let pages: u64 = statm.split_whitespace().next().and_then(|pages| pages.parse().ok()).unwrap_or(0);
+    Some(u64::from(limit.rlim_cur).saturating_sub(pages * page_bytes() as u64))
+}
+
 /// Returns the size of a page of memory, in bytes.
 pub(crate) fn page_bytes() -> usize {
     // SAFETY: asks for a constant of the system.

@@ -7,6 +7,7 @@
 mod fork;
 mod recorder;
 mod identity;
+mod address_space;
 mod open_ring_file;
 mod open_store;
 mod collector_thread;
@@ -21,13 +22,14 @@ use crate::collect::{Collector, Surroundings};
 use crate::config::{Config, Settings, Watch};
 use crate::limits;
 use crate::platform::clock::Clock;
-use crate::platform::process::{self, is_secure};
+use crate::platform::process::{self, address_space_left, is_secure};
 use crate::platform::reentrancy::{claim_thread, unguarded};
 use crate::platform::stderr::remember_stderr;
 use crate::platform::thread::spawn;
 use crate::ring::panics::Exit;
 use crate::site::{self, CallSite};
 use crate::thread::pool::{ThreadPool, set_process_threads};
+use address_space::Room;
 use fork::GENERATIONS;
 use recorder::Recorder;
 
@@ -80,9 +82,14 @@ pub(crate) fn register(site: &'static CallSite) {
 /// Reads the settings, and starts the collector's thread. Returns `None` if recording is off.
 fn start(config: Option<&Config>) -> Option<&'static Recorder> {
     remember_stderr();
-    let (settings, warnings) = Settings::load(config, is_secure());
+    let (mut settings, warnings) = Settings::load(config, is_secure());
     if !settings.enabled {
         return None;
+    }
+    match address_space::fit(&mut settings, address_space_left(), open_ring_file::TABLES_BYTES_MAX as u64) {
+        Room::File => {}
+        Room::Heap => settings.ring_folders.clear(),
+        Room::None => return None,
     }
     install_hook(panic_words);
     let clock = Clock::start();

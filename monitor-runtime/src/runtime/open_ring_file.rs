@@ -54,4 +54,4 @@ fn make(folder: &Path, name: &Path, bytes_max: usize, store: &Path) -> Result<Ma
 const STORE_BYTES_MAX: usize = 1016;
 /// Bytes of a ring file beside rings and waiting records: a few pages for each of 65 536 functions, names of threads, and
 /// slots for suspended calls. This bounds addresses, not memory, because pages are used as needed.
-const TABLES_BYTES_MAX: usize = 32 << 20;
+pub(super) const TABLES_BYTES_MAX: usize = 32 << 20;
