@@ -120,3 +120,8 @@ fn a_subscriber_that_makes_monitored_calls_is_not_handed_its_own() {
 fn the_recorders_thread_has_the_processors_and_the_priority_of_the_process() {
     assert_eq!(Stage::new().run("pinned", 0), "2\ntrue true\n");
 }
+
+#[test]
+fn sixteen_kibibytes_of_stack_suffice_for_the_first_call_of_a_program_and_of_a_thread() {
+    assert_eq!(Stage::new().run("small-stacks", 16), "120\n");
+}

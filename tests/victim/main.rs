@@ -74,6 +74,7 @@ fn main() {
         "calling-subscriber" => placed::calling_subscriber(number),
         "signals-at-start" => placed::signals_at_start(),
         "fill-half" => fill_half(number),
+        "small-stacks" => small_stacks(number),
         "flush" => flush(number),
         "subscribe" => control::subscribe(number),
         "rates" => control::rates(number),
@@ -467,4 +468,12 @@ fn fill_half(number: u64) {
         taken.push(piece);
     }
     println!("{}", taken.len());
+}
+
+/// Makes the first call of the program, and more calls, on threads whose stacks have this many KiB.
+fn small_stacks(kibibytes: u64) {
+    let bytes = usize::try_from(kibibytes).unwrap_or(0) * 1024;
+    let make = |at: u64| std::thread::Builder::new().stack_size(bytes).spawn(move || orders::make_calls(at));
+    let sums = (1..=8).map(|at| make(at).ok().and_then(|thread| thread.join().ok()).unwrap_or_default());
+    println!("{}", sums.sum::<u64>());
 }

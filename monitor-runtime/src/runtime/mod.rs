@@ -7,6 +7,7 @@
 mod fork;
 mod recorder;
 mod identity;
+mod answer;
 mod address_space;
 mod open_ring_file;
 mod open_store;
@@ -30,6 +31,7 @@ use crate::ring::panics::Exit;
 use crate::site::{self, CallSite};
 use crate::thread::pool::{ThreadPool, set_process_threads};
 use address_space::Room;
+use answer::Answer;
 use fork::GENERATIONS;
 use recorder::Recorder;
 
@@ -79,8 +81,31 @@ pub(crate) fn register(site: &'static CallSite) {
     }
 }
 
-/// Reads the settings, and starts the collector's thread. Returns `None` if recording is off.
+/// Starts the recorder on a thread of its own, and waits for it. Returns `None` if recording is off, or if there is no
+/// thread to be had; nothing is printed from the caller's thread. The caller may have a small stack, and needs little of it.
 fn start(config: Option<&Config>) -> Option<&'static Recorder> {
+    let config = config.cloned();
+    let started = Arc::new(Answer::default());
+    let answer = Arc::clone(&started);
+    let body = move || {
+        claim_thread();
+        // The answer is given in any case, if need be by its drop.
+        let answer = answer.promise();
+        if let Some((recorder, collect)) = prepare(config.as_ref()) {
+            answer.give(recorder);
+            collect();
+        }
+    };
+    spawn("monitored", body).ok()?;
+    let recorder = started.wait()?;
+    install_handlers();
+    await_hook();
+    Some(recorder)
+}
+
+/// Reads the settings, and makes the recorder. Returns it with its collector, which is to run on this thread; `None` if
+/// recording is off.
+fn prepare(config: Option<&Config>) -> Option<(&'static Recorder, impl FnOnce())> {
     remember_stderr();
     let (mut settings, warnings) = Settings::load(config, is_secure());
     if !settings.enabled {
@@ -113,20 +138,13 @@ fn start(config: Option<&Config>) -> Option<&'static Recorder> {
     let shared = Arc::clone(&recorder.shared);
     let opener = open_store::opener(&settings, identity, Arc::clone(&shared));
     let watch = Watch::new(&settings, config, is_secure());
-    let body = move || {
-        claim_thread();
+    let collect = move || {
         let rings = &recorder.rings;
         let surroundings =
             Surroundings { rings, overflow, shared, clock, opener, watch, renew_panic_hook: renew_hook };
         collector_thread::run(recorder, Collector::new(&settings, surroundings), requests, &warnings);
     };
-    if spawn("monitored", body).is_err() {
-        // There is no thread to be had: nothing can be recorded, and nothing is printed from the caller's thread.
-        return None;
-    }
-    install_handlers();
-    await_hook();
-    Some(recorder)
+    Some((recorder, collect))
 }
 
 /// Prepares for the exit of the process, once.
