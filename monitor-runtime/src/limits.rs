@@ -110,6 +110,9 @@ pub const FIGURES_AT_ONCE: usize = 32;
 pub const FIGURES_INTERVAL: Duration = Duration::from_secs(1);
 /// The pause between steps of retention that find no row to delete.
 pub const RETAIN_INTERVAL: Duration = Duration::from_secs(5);
+/// The memory that a user's ring files may take before the oldest ones that dead processes left for other stores go: what
+/// one process may have, so that a test run of hundreds of programs leaves no more behind than one program takes.
+pub const DEAD_RINGS_BYTES_MAX: u64 = 64 * MIB;
 /// The interval at which a process looks for records that dead processes left for its store.
 pub const RECOVER_INTERVAL: Duration = Duration::from_secs(10);
 /// The batches that wait for a subscriber; a subscriber that is further behind misses some.

@@ -124,6 +124,15 @@ pub(crate) const CASES: &[Case] = &[
         },
     },
     case("address space limited", "ulimit -v 12 to 600 MiB", Length::Short, address_space),
+    case("ring files of stores that nobody opens", "180 of 512 KiB", Length::Short, left_rings),
+    case("children that end by _exit", "150 children, parent goes on", Length::Long, abrupt_children),
+    Case {
+        fault: "others fill the folder for rings",
+        how: "5000 files and a folder of another user's",
+        need: Need::Root,
+        length: Length::Short,
+        run: others_rings,
+    },
     Case {
         fault: "forked while the recorder starts",
         how: "posix_fallocate takes 700 ms; fork, SYS_fork",
@@ -305,5 +314,107 @@ fn descriptors(seeds: std::ops::Range<u64>) -> Row {
     }
     row.expect(opened_again > 0, || "no descriptor of the recorder's was closed".to_owned());
     row.remark = format!("the store was opened again {opened_again} times");
+    row
+}
+
+/// Kills a victim, which leaves a ring file, and returns the file's path.
+fn leave_ring_file(play: &Play) -> std::path::PathBuf {
+    let mut command = play.command("ends", 50);
+    let status = bounded(command.arg("kill")).status;
+    assert!(!status.success());
+    let mut files = std::fs::read_dir(play.place.rings().unwrap()).unwrap();
+    files.next().unwrap().unwrap().path()
+}
+
+/// Files that dead processes left for other stores take no more memory than their bound once any program records.
+fn left_rings() -> Row {
+    const FILES: u64 = 180;
+    const BYTES: usize = 512 << 10;
+    let play = Play::new();
+    let left = leave_ring_file(&play);
+    let mut bytes = Vec::new();
+    std::io::Read::read_to_end(
+        &mut std::io::Read::take(std::fs::File::open(&left).unwrap(), BYTES as u64),
+        &mut bytes,
+    )
+    .unwrap();
+    // The bytes beyond those in use may be a hole.
+    bytes.iter_mut().skip(BYTES - 4096).for_each(|byte| *byte |= 1);
+    for number in 1..FILES {
+        std::fs::write(format!("{}{number:03}", left.display()), &bytes).unwrap();
+    }
+    let rings = play.place.rings().unwrap().to_owned();
+    let count = || std::fs::read_dir(&rings).unwrap().count() as u64;
+    let before = count();
+    let elsewhere = play.place.data().join("elsewhere.db");
+    let play = play.with_variable("MONITOR_DB", elsewhere.to_str().unwrap());
+    let output = bounded(play.command("flush", 10));
+    let mut row = Row { emitted: Calls { ok: 11, failed: 0 }, ..Row::default() };
+    row.is_host_unchanged =
+        output.status.success() && output.stdout == b"55\nOk(())\n" && output.stderr.is_empty();
+    row.expect(row.is_host_unchanged, || format!("{output:?}"));
+    let kept = count();
+    let store = oracle::open(&elsewhere).unwrap();
+    let told: String = store
+        .query_row("SELECT coalesce(max(detail), '') FROM events WHERE kind = 'rings'", [], |row| row.get(0))
+        .unwrap();
+    let bytes_kept = kept * BYTES as u64;
+    row.expect(bytes_kept <= limits::DEAD_RINGS_BYTES_MAX + (1 << 20) && kept > 100, || {
+        format!("{kept} kept")
+    });
+    row.expect(told.starts_with(&format!("{} ring files", before - kept)), || format!("told: {told}"));
+    row.stored.ok = 11;
+    row.remark = format!("{kept} of {before} files are left; {told}");
+    row
+}
+
+/// A program that goes on takes back what its dead children left.
+fn abrupt_children() -> Row {
+    let play = Play::new().with_variable("MONITOR_MAX_MEMORY", "64MiB");
+    let output = bounded(play.command("abrupt-children", 150));
+    let mut row = Row { emitted: Calls { ok: 3000, failed: 0 }, ..Row::default() };
+    row.is_host_unchanged = output.status.success() && output.stdout == b"1\n";
+    row.expect(row.is_host_unchanged, || format!("{output:?}"));
+    let rows = rows_by_process(&play, "leaf");
+    let of_children: Vec<&i64> = rows.iter().filter(|rows| **rows == 20).collect();
+    row.stored.ok = 20 * of_children.len() as u64;
+    row.expect(row.stored.ok > 2900 && rows.len() <= of_children.len() + 1, || format!("{rows:?}"));
+    row.remark = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+    row
+}
+
+/// Files of another user's neither hide a ring file from recovery nor get read, and a folder of another user's is not used.
+fn others_rings() -> Row {
+    use std::os::unix::fs::chown;
+    let play = Play::new();
+    leave_ring_file(&play);
+    let rings = play.place.rings().unwrap().to_owned();
+    std::fs::set_permissions(&rings, std::os::unix::fs::PermissionsExt::from_mode(0o1777)).unwrap();
+    for number in 0..5000 {
+        let path = rings.join(format!("monitored-0-{number:016x}-1-1-0"));
+        std::fs::write(&path, "").unwrap();
+        chown(&path, Some(crate::place::NOBODY), None).unwrap();
+    }
+    let mut row = Row { emitted: Calls { ok: 51, failed: 0 }, ..Row::default() };
+    assert!(play.output(play.command("return", 1)).status.success());
+    let found = oracle::find(&play.place, (0, i64::MAX));
+    row.stored = found.stored;
+    row.expect(found.stored == row.emitted && found.twice == 0, || format!("{found:?}"));
+    // The folder that would be this user's own belongs to another.
+    let theirs = rings.join("monitored-0");
+    std::fs::create_dir(&theirs).unwrap();
+    chown(&theirs, Some(crate::place::NOBODY), None).unwrap();
+    let play = play.with_variable("MONITOR_RINGS", theirs.to_str().unwrap());
+    let output = bounded(play.command("flush", 1));
+    row.is_host_unchanged = output.status.success() && output.stdout == b"1\nOk(())\n";
+    row.expect(row.is_host_unchanged, || format!("{output:?}"));
+    row.expect(std::fs::read_dir(&theirs).unwrap().count() == 0, || "it made a file there".to_owned());
+    let store = oracle::open(&play.place.db()).unwrap();
+    let told: i64 = store
+        .query_row("SELECT count(*) FROM events WHERE detail LIKE '%belongs to another user%'", [], |row| {
+            row.get(0)
+        })
+        .unwrap();
+    row.expect(told == 1, || format!("{told} events say so"));
     row
 }

@@ -122,8 +122,11 @@ impl Stage {
         }
         let variable = |name| self.variables.iter().rfind(|(known, _)| known == name);
         let db = variable("MONITOR_DB").map_or_else(|| self.db(), |(_, db)| db.into());
-        let rings = variable("MONITOR_RINGS").map_or_else(|| "/dev/shm".into(), |(_, rings)| rings.into());
-        monitor_runtime::recover::recover(&db, &[rings], now_ns()).unwrap();
+        let rings = variable("MONITOR_RINGS").map(|(_, rings)| rings.into());
+        let surroundings = monitor_runtime::config::Surroundings { variable: &|_| None, executable: None };
+        let rings =
+            rings.map_or_else(|| monitor_runtime::config::ring_folders(&surroundings), |rings| vec![rings]);
+        monitor_runtime::recover::recover(&db, &rings, now_ns()).unwrap();
     }
 
     /// Opens the store as any reader does.

@@ -97,3 +97,28 @@ pub(crate) fn fork_at_start(how: &str) {
     }
     println!("{} {statuses}", first.join().unwrap_or_default());
 }
+
+/// Makes this many children one after the other that each make 20 calls and end at once, without any handler of exit, and
+/// then waits until its ring file is the only one left, or for a minute.
+pub(crate) fn abrupt_children(number: u64) {
+    call(1);
+    for _ in 0..number {
+        let child = fork("fork");
+        if child == 0 {
+            call(20);
+            // SAFETY: ends the child at once.
+            unsafe { libc::_exit(0) };
+        }
+        wait(child);
+    }
+    let folder = std::env::var_os("MONITOR_RINGS").unwrap_or_default();
+    let files = || std::fs::read_dir(&folder).map_or(0, Iterator::count);
+    let most = files();
+    super::wait_until(|| {
+        call(1);
+        std::thread::sleep(Duration::from_millis(100));
+        files() <= 1
+    });
+    println!("{}", files());
+    eprintln!("{most} files at most");
+}

@@ -75,6 +75,7 @@ fn main() {
         "signals-at-start" => placed::signals_at_start(),
         "fill-half" => fill_half(number),
         "small-stacks" => small_stacks(number),
+        "abrupt-children" => children::abrupt_children(number),
         "flush" => flush(number),
         "subscribe" => control::subscribe(number),
         "rates" => control::rates(number),

@@ -1,6 +1,7 @@
 //! The places of the store and of ring files: the requested path, or the default for this executable. All
 //! paths are absolute. This module does not know whether a file can be created there.
 
+use crate::platform::file_system::own_folder;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::hash::Hasher as _;
@@ -55,12 +56,12 @@ pub(super) fn parse_ring_folders(text: &str) -> Result<Vec<PathBuf>, String> {
     }
 }
 
-/// Returns the default folders of ring files, best first. `/dev/shm` comes before the user's own folder,
+/// Returns the default folders of ring files, best first. The user's folder in `/dev/shm` comes before the one of the login,
 /// because it is the same for a service, a login and a job, so that each finds the files that another left.
 pub(super) fn usual_ring_folders(surroundings: &Surroundings<'_>) -> Vec<PathBuf> {
-    let own = surroundings.filled("XDG_RUNTIME_DIR").map(PathBuf::from);
-    let own = own.filter(|path| path.is_absolute());
-    [Some(PathBuf::from("/dev/shm")), own].into_iter().flatten().collect()
+    let login = surroundings.filled("XDG_RUNTIME_DIR").map(PathBuf::from);
+    let login = login.filter(|path| path.is_absolute());
+    [Some(own_folder(Path::new("/dev/shm"))), login].into_iter().flatten().collect()
 }
 
 /// Returns the folders in which programs of this user keep their ring files, by `MONITOR_RINGS` or the

@@ -119,7 +119,7 @@ mod tests {
         assert_eq!(settings.capture, CaptureMode::All);
         assert_eq!(settings.drain_interval, Duration::from_millis(100));
         assert_eq!(settings.sample.rate("any"), None);
-        assert_eq!(settings.ring_folders, [Path::new("/dev/shm")]);
+        assert_eq!(settings.ring_folders, [crate::platform::file_system::own_folder(Path::new("/dev/shm"))]);
     }
 
     #[test]
@@ -178,7 +178,7 @@ mod tests {
             ("MONITOR_BATCH", "many", "a whole number", "using 4096"),
             ("MONITOR_SERVICE", "a\nb", "a name", "using the executable's name"),
             ("MONITOR_VERSION", "a\nb", "a text", "using none"),
-            ("MONITOR_RINGS", "here", "absolute path", "using /dev/shm"),
+            ("MONITOR_RINGS", "here", "absolute path", "using /dev/shm/monitored-"),
         ] {
             let (settings, warnings) = resolve(None, &[(variable, value)]);
             assert_eq!(warnings.len(), 1, "{variable}: {warnings:?}");

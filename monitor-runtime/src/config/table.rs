@@ -169,7 +169,7 @@ pub(super) const TABLE: [Setting; 14] = [
         ring_folders, parse: parse_ring_folders, check: any, show: debug, change: NextStart,
         key: "rings", variable: "MONITOR_RINGS",
         allowed: "the absolute path of a folder in memory, or `off` for the heap",
-        default: "/dev/shm, else $XDG_RUNTIME_DIR",
+        default: "/dev/shm/monitored-<user>, else $XDG_RUNTIME_DIR",
     },
 ];
 

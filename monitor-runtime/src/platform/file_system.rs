@@ -7,7 +7,7 @@
 
 use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The kind of a file system: whether processes share memory through its files, which SQLite's write-ahead log
 /// needs.
@@ -85,6 +85,41 @@ fn magic_number(answer: &libc::statfs) -> u64 {
 #[cfg(target_os = "linux")]
 fn is_local(answer: &libc::statfs) -> bool {
     LOCAL.contains(&magic_number(answer))
+}
+
+/// Returns this user's own folder within one that all users share.
+pub(crate) fn own_folder(shared: &Path) -> PathBuf {
+    shared.join(format!("{OWN_FOLDER}{}", effective_user()))
+}
+
+/// The name of a user's own folder, before the user's number.
+const OWN_FOLDER: &str = "monitored-";
+
+/// Makes a user's own folder (0700) if it is missing. A folder of another name is left as it is.
+///
+/// # Errors
+/// The reason why the folder is not this user's own: another user was there first.
+pub(crate) fn claim_own_folder(folder: &Path) -> Result<(), String> {
+    use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
+    let name = folder.file_name().unwrap_or_default().as_bytes();
+    let number = name.strip_prefix(OWN_FOLDER.as_bytes());
+    if !number.is_some_and(|number| number.iter().all(u8::is_ascii_digit)) {
+        return Ok(());
+    }
+    let failed = |error: std::io::Error| format!("cannot make {}: {error}", folder.display());
+    match std::fs::DirBuilder::new().mode(0o700).create(folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(failed(error)),
+        _ => {}
+    }
+    let found = std::fs::symlink_metadata(folder).map_err(failed)?;
+    if !found.is_dir() || found.uid() != effective_user() {
+        return Err(format!("{} belongs to another user", folder.display()));
+    }
+    if found.mode() & 0o777 != 0o700 {
+        // The umask may have removed the owner's permissions, or somebody has let others in.
+        std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o700)).map_err(failed)?;
+    }
+    Ok(())
 }
 
 /// Returns whether the files in this folder are memory. On a disk, the kernel would write a mapped ring back

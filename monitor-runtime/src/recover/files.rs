@@ -17,6 +17,7 @@ use fnv::FnvHasher;
 
 use super::cause::Told;
 use crate::platform::core_file::find_signal;
+use crate::limits::DEAD_RINGS_BYTES_MAX;
 use crate::platform::descriptor::KnownFile;
 use crate::platform::file_system::effective_user;
 use crate::platform::liveness::{self, ProcessEnd};
@@ -79,8 +80,11 @@ fn all(folders: &[PathBuf]) -> Vec<PathBuf> {
     let mut paths = Vec::new();
     for folder in folders {
         let Ok(entries) = std::fs::read_dir(folder) else { continue };
-        let ours =
-            entries.flatten().filter(|entry| entry.file_name().as_bytes().starts_with(prefix.as_bytes()));
+        // The owner is looked at before files are counted, because others may put any number of files there.
+        let ours = entries.flatten().filter(|entry| {
+            entry.file_name().as_bytes().starts_with(prefix.as_bytes())
+                && entry.metadata().is_ok_and(|found| found.uid() == effective_user())
+        });
         paths.extend(ours.take(FILES_MAX).map(|entry| entry.path()));
     }
     paths.sort();
@@ -115,6 +119,46 @@ pub(crate) fn read_living(folders: &[PathBuf], store: &Path, now_ns: i64) -> Vec
     };
     all(folders).iter().filter_map(image).collect()
 }
+
+/// Removes the oldest ring files that dead processes left for other stores, until this user's ring files take no more memory
+/// than their bound. Nobody may ever open those stores again. Returns the number of files and their bytes.
+pub(crate) fn trim(folders: &[PathBuf], store: &Path, now_ns: i64) -> (u64, u64) {
+    let mut bytes = 0_u64;
+    let mut files = Vec::new();
+    for path in all(folders) {
+        let Ok(found) = std::fs::symlink_metadata(&path) else { continue };
+        bytes += found.blocks() * BLOCK_BYTES;
+        files.push((found.blocks() * BLOCK_BYTES, path));
+    }
+    let (mut removed, mut freed) = (0, 0);
+    if bytes <= DEAD_RINGS_BYTES_MAX {
+        return (removed, freed);
+    }
+    let mut dead: Vec<_> = files
+        .into_iter()
+        .filter_map(|(bytes, path)| {
+            let image = Image::parse(read(open(&path)?, PAGE_BYTES as u64)?).ok()?;
+            let is_left = !is_for(&image, store) && is_dead(&image, &path, now_ns);
+            is_left.then_some((image.alive_ns, bytes, path))
+        })
+        .collect();
+    dead.sort();
+    for (_, file_bytes, path) in dead {
+        if bytes - freed <= DEAD_RINGS_BYTES_MAX {
+            break;
+        }
+        // A recoverer that is at work on the file holds its lock.
+        let claimed = open(&path).is_some_and(|file| crate::ring::mapping::lock(&file).is_ok());
+        if claimed && std::fs::remove_file(&path).is_ok() {
+            removed += 1;
+            freed += file_bytes;
+        }
+    }
+    (removed, freed)
+}
+
+/// The unit in which a file system counts the memory of a file.
+const BLOCK_BYTES: u64 = 512;
 
 fn claim(path: PathBuf, store: &Path, now_ns: i64) -> Option<(Claim, Image)> {
     let head = read(open(&path)?, PAGE_BYTES as u64)?;

@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 use dead_process::DeadProcess;
 use rusqlite::Connection;
 
-use crate::store::{OpenError, RecoveryStep, StoreOptions};
+use crate::store::{OpenError, RecoveryStep, StoreOptions, recovered_rows};
 
 /// The amount that a recovery brought into the store.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -50,7 +50,11 @@ impl Recovery {
         recovered: &mut Recovered,
     ) -> rusqlite::Result<bool> {
         if self.current.is_none() {
-            let Some((claim, image)) = files::claim_dead(folders, store, now_ns) else { return Ok(false) };
+            let Some((claim, image)) = files::claim_dead(folders, store, now_ns) else {
+                let trimmed = files::trim(folders, store, now_ns);
+                recovered_rows::note_trimmed(connection, trimmed, now_ns)?;
+                return Ok(false);
+            };
             self.current = Some(DeadProcess::new(connection, claim, image)?);
         }
         let Some(current) = &mut self.current else { return Ok(false) };

@@ -37,6 +37,7 @@ impl Mapping {
     pub(crate) fn create(folder: &Path, name: &str, bytes_max: usize) -> Result<Self, String> {
         let path = folder.join(name);
         let failed = |what: &str, error: &std::io::Error| format!("{what} {}: {error}", path.display());
+        crate::platform::file_system::claim_own_folder(folder)?;
         if !crate::platform::file_system::is_in_memory(folder) {
             return Err(format!("{} is no file system in memory", folder.display()));
         }

@@ -8,7 +8,8 @@ pub(crate) use super::id_cache::IdCache;
 use super::process::{enter, progress};
 use super::rows;
 use super::{calls, error_groups, slices, transaction, windows};
-use crate::batch::{Batch, Ending, InFlightRow, ProcessRow, RecoveryProgress};
+use crate::batch::{Batch, Ending, EventRow, InFlightRow, ProcessRow, RecoveryProgress};
+use crate::limits;
 use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior, params};
 
 /// A process that died.
@@ -55,6 +56,24 @@ pub(crate) fn read_progress(connection: &Connection, run_uuid: &str) -> rusqlite
         }
     }
     Ok(done)
+}
+
+/// Notes as an event that ring files of other stores were removed, for want of memory: their number and their bytes.
+pub(crate) fn note_trimmed(
+    connection: &Connection,
+    (files, bytes): (u64, u64),
+    now_ns: i64,
+) -> rusqlite::Result<()> {
+    if files == 0 {
+        return Ok(());
+    }
+    let detail = format!(
+        "{files} ring files of dead processes with other stores were removed ({} KiB), the oldest first: \
+         together they took more than {} MiB of memory",
+        bytes / 1024,
+        limits::DEAD_RINGS_BYTES_MAX >> 20
+    );
+    rows::events(connection, 0, &[EventRow { at_ns: now_ns, kind: "rings", detail }])
 }
 
 /// Writes one transaction of a recovery. All its statistics are added to the stored ones. If another recoverer was
