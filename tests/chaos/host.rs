@@ -133,6 +133,10 @@ pub(crate) const CASES: &[Case] = &[
         length: Length::Short,
         run: others_rings,
     },
+    case("live ring file scribbled over", "random words into it; 6 seeds", Length::Short, || scribbled(0..6)),
+    case("live ring file scribbled over", "random words into it; 200 seeds", Length::Long, || {
+        scribbled(0..200)
+    }),
     Case {
         fault: "forked while the recorder starts",
         how: "posix_fallocate takes 700 ms; fork, SYS_fork",
@@ -416,5 +420,48 @@ fn others_rings() -> Row {
         })
         .unwrap();
     row.expect(told == 1, || format!("{told} events say so"));
+    row
+}
+
+/// A program whose ring file the same user overwrites does what it does without a recorder. What was in the file is lost.
+fn scribbled(seeds: std::ops::Range<u64>) -> Row {
+    use std::os::unix::fs::FileExt as _;
+    let mut row = Row { is_host_unchanged: true, ..Row::default() };
+    let mut written = 0;
+    for seed in seeds {
+        let play = Play::new();
+        let mut random = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+        let mut draw = move || {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            random ^ random >> 29
+        };
+        let mut command = play.command("tree", 20_000);
+        let mut victim = command
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let rings = play.place.rings().unwrap();
+        while victim.try_wait().unwrap().is_none() {
+            let Some(Ok(entry)) = std::fs::read_dir(rings).unwrap().next() else { continue };
+            let Ok(file) = std::fs::File::options().write(true).open(entry.path()) else { continue };
+            for _ in 0..64 {
+                // The file's pages that hold numbers, and within its length: a longer file would not be the recorder's fault.
+                let at = draw() % (1 << 17) * 8;
+                let word = if draw() % 4 == 0 { u64::MAX } else { draw() >> (draw() % 64) };
+                if at + 8 <= file.metadata().unwrap().len() {
+                    file.write_at(&word.to_ne_bytes(), at).unwrap();
+                    written += 1;
+                }
+            }
+        }
+        let with = victim.wait_with_output().unwrap();
+        let mut command = play.command("tree", 20_000);
+        let without = bounded(command.env("MONITOR", "off"));
+        let is_same = with.status == without.status && with.stdout == without.stdout;
+        row.is_host_unchanged &= is_same;
+        row.expect(is_same, || format!("seed {seed}: {with:?}"));
+    }
+    row.remark = format!("{written} words written");
     row
 }

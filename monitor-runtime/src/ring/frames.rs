@@ -32,7 +32,7 @@ pub(crate) fn push(page: &[AtomicU64; CONTROL], site: u32, start: Ticks, span: u
     page[at + frame::START].store(start, Ordering::Relaxed);
     page[at + frame::SPAN].store(span, Ordering::Relaxed);
     // Publishes the frame to a reader of the file.
-    page[DEPTH].store(depth + 1, Ordering::Release);
+    page[DEPTH].store(depth.wrapping_add(1), Ordering::Release);
 }
 
 /// Sets the start of the innermost call, whose arguments are captured by now.

@@ -8,7 +8,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use crate::ring::layout::{Kind, block, block_bytes, entry};
+use crate::ring::layout::{Kind, block, block_bytes, entry, filled};
 use crate::ring::memory::Memory;
 use crate::sync::lock;
 
@@ -179,7 +179,7 @@ impl Journal {
         }
         let Lane { current: Some(current), last } = &mut self.lanes[worth as usize] else { return false };
         let block = current.words;
-        let mut at = block[block::FILLED].load(Ordering::Relaxed) as usize;
+        let mut at = filled(block);
         let continues = at > block::HEADER && (last.0, last.1) == (ring, position);
         if !continues {
             last.2 = at;
@@ -192,7 +192,7 @@ impl Journal {
             slot.store(*word, Ordering::Relaxed);
         }
         let begins = &block[last.2 + entry::LENGTH];
-        begins.store(begins.load(Ordering::Relaxed) + length as u64, Ordering::Relaxed);
+        begins.store(begins.load(Ordering::Relaxed).wrapping_add(length as u64), Ordering::Relaxed);
         // Publishes the entry to a reader of the file. From here on the ring may forget its words.
         block[block::FILLED].store((at + length) as u64, Ordering::Release);
         (last.0, last.1) = (ring, position + length as u64);
@@ -220,8 +220,7 @@ impl Journal {
 
     /// Makes sure that the current block of this worth has room for this many words. Returns false if there is none.
     fn make_room(&mut self, worth: Worth, words: usize) -> bool {
-        let filled = |block: &Block| block.words[block::FILLED].load(Ordering::Relaxed) as usize;
-        let fits = |block: &Arc<Block>| filled(block) + words <= block.words.len();
+        let fits = |block: &Arc<Block>| filled(block.words) + words <= block.words.len();
         if self.lanes[worth as usize].current.as_ref().is_some_and(fits) {
             return true;
         }

@@ -5,6 +5,8 @@
 //! page. All words are 64 bits wide, in the machine's own byte order. It does not know where memory comes from.
 #![allow(dead_code, reason = "the layout is complete, and the writer and the reader use a part each")]
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 /// Words of a page.
 pub(crate) const PAGE_WORDS: usize = 512;
 /// Bytes of a page.
@@ -230,4 +232,11 @@ pub(crate) mod flight {
 /// Returns the bytes of a block that holds this many words after its header: whole pages.
 pub(crate) const fn block_bytes(words: usize) -> usize {
     ((words + block::HEADER) * 8).next_multiple_of(PAGE_BYTES)
+}
+
+/// Returns the number of words in use in a block that keeps it in its header. The number lies in memory that others can write
+/// to, so it is brought within the block.
+pub(crate) fn filled(block: &[AtomicU64]) -> usize {
+    let filled = block[block::FILLED].load(Ordering::Relaxed);
+    usize::try_from(filled).unwrap_or(usize::MAX).clamp(block::HEADER, block.len())
 }

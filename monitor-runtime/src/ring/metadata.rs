@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::batch::ProcessRow;
 use crate::platform::clock::Calibration;
-use crate::ring::layout::{Kind, VERSION, block, block_bytes, head, site, thread};
+use crate::ring::layout::{Kind, VERSION, block, block_bytes, filled, head, site, thread};
 use crate::ring::memory::Memory;
 use crate::ring::panics::Exit;
 use crate::site::CallSite;
@@ -144,7 +144,6 @@ impl Metadata {
         }
         texts.truncate((ENTRY_WORDS_MAX - site::HEADER) * 8);
         let length = site::HEADER + texts.len().div_ceil(8);
-        let filled = |block: &[AtomicU64]| block[block::FILLED].load(Ordering::Relaxed) as usize;
         if sites.block.is_none_or(|block| filled(block) + length > block.len()) {
             let Some(block) = memory.take_mapped(Kind::Sites, 0, block_bytes(BLOCK_WORDS)) else { return };
             block[block::FILLED].store(block::HEADER as u64, Ordering::Relaxed);

@@ -74,7 +74,8 @@ impl Ring {
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn room(&self, value_words: usize) -> Option<Room<'_>> {
         let tail = self.tail.load(Ordering::Relaxed) as usize;
-        let end = tail + HEADER_WORDS + value_words;
+        // The counters lie in memory that others can write to, so no sum of them may be checked.
+        let end = tail.wrapping_add(HEADER_WORDS + value_words);
         if end > self.limit.load(Ordering::Relaxed) {
             return None;
         }
@@ -110,23 +111,23 @@ impl Ring {
         let gap = if at + length > capacity { capacity - at } else { 0 };
         // Observes that the consumer has read the words that it freed: the release in `drain`.
         let head = self.head.load(Ordering::Acquire) as usize;
-        let end = tail + gap + length;
+        let end = tail.wrapping_add(gap + length);
         // Observes the release in `complete`. The tail of an incomplete ring has not wrapped yet.
         let ready = self.ready.load(Ordering::Acquire);
-        let last = if ready < capacity { ready } else { head + capacity };
+        let last = if ready < capacity { ready } else { head.wrapping_add(capacity) };
         if length > capacity || end > last {
             return Push::Full;
         }
         if gap > 0 {
             self.words[at].store(encode_skip(gap), Ordering::Relaxed);
         }
-        let start = (tail + gap) & (capacity - 1);
+        let start = tail.wrapping_add(gap) & (capacity - 1);
         store(&self.words[start..start + length], header, values);
-        let limit = (end + capacity / LOOKS).min(last);
+        let limit = end.wrapping_add(capacity / LOOKS).min(last);
         self.limit.store(limit, Ordering::Relaxed);
         // Publishes the record to the acquire in `drain`.
         self.tail.store(end as u64, Ordering::Release);
-        if end - head > capacity / 2 { Push::Pressed } else { Push::Written }
+        if end.wrapping_sub(head) > capacity / 2 { Push::Pressed } else { Push::Written }
     }
 
     /// Producer: makes [`Self::room`] return none, so that the next push looks at the head.
@@ -159,10 +160,10 @@ impl Ring {
         }
     }
 
-    /// Anyone: returns the number of words that are not drained yet, as this thread sees it.
+    /// Anyone: returns the number of words that are not drained yet, as this thread sees it: at most as many as there are.
     pub(crate) fn pending(&self) -> usize {
         let head = self.head.load(Ordering::Relaxed) as usize;
-        (self.tail.load(Ordering::Relaxed) as usize).saturating_sub(head)
+        (self.tail.load(Ordering::Relaxed) as usize).saturating_sub(head).min(self.words.len())
     }
 }
 
