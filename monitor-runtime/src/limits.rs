@@ -16,6 +16,10 @@ pub const RETENTION_MAX: Duration = Duration::from_secs(100 * 365 * 86_400);
 pub const MAX_DISK_BYTES: u64 = 512 * MIB;
 /// Below this the schema, its indexes and one batch no longer fit beside the write-ahead log.
 pub const MAX_DISK_BYTES_MIN: u64 = MIB;
+/// The bytes of a text in the tables that control processes: what their checks allow, in the widest characters.
+pub const CONTROL_TEXT_BYTES_MAX: i64 = 2048;
+/// The number of rates that a process takes from the table `sampling`, the latest ones: more than anybody sets by hand.
+pub const SET_RATES_MAX: i64 = 1000;
 /// The time for which the program's first call waits for the panic hook. Setting it takes some ten microseconds, unless
 /// another thread is inside a hook of the program's just then.
 pub const HOOK_WAIT_MAX: Duration = Duration::from_millis(50);

@@ -494,3 +494,28 @@ fn an_event_that_tells_of_a_panic_tells_no_secret_of_its_text() {
         "died after a panic: cannot reach postgres://ada:[redacted]@db/shop, src/db.rs:7:5"
     );
 }
+
+#[test]
+fn texts_of_any_length_and_any_number_of_rates_in_the_control_tables_are_read_by_their_bounds() {
+    use monitor_runtime::limits::SET_RATES_MAX;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("shop.db");
+    let mut store = open(&path, 1);
+    store.write(&batch(1, vec![call(1)])).unwrap();
+    let tool = tool(&path);
+    tool.execute_batch(
+        "PRAGMA ignore_check_constraints = ON;
+         INSERT INTO sampling SELECT printf('%s', printf('%.*c', 5000000, 'x')), 0.5, 1, 'sql';
+         INSERT INTO sampling VALUES ('by', 0.5, 4000000000000000000, printf('%.*c', 5000000, 'y'));
+         WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 3000)
+         INSERT INTO sampling SELECT 'p' || n, 0.25, n, 'sql' FROM n;
+         INSERT INTO breaker VALUES (0, 'open', printf('%.*c', 5000000, 'z'), 7, 'sql');",
+    )
+    .unwrap();
+    let rates = store.rates().unwrap().unwrap();
+    assert_eq!(i64::try_from(rates.len()).unwrap(), SET_RATES_MAX);
+    assert!(rates.iter().all(|rate| rate.pattern.len() < 10 && rate.set_by.len() < 100));
+    assert_eq!(rates.last().map(|rate| rate.pattern.as_str()), Some("by"));
+    let hold = store.hold().unwrap().unwrap();
+    assert!(hold.reason.len() < 100 && hold.set_ns == 7, "{hold:?}");
+}

@@ -1,19 +1,25 @@
 //! Reads and writes the tables that users control processes with: `sampling` and `breaker`.
 //!
-//! Takes a connection; gives rates and holds. A row that is missing means that nobody set anything. It does not decide
-//! what becomes of an error.
+//! Takes a connection; gives rates and holds. A row that is missing means that nobody set anything. The tables are read
+//! several times a second, and anybody who writes to the file can put texts of any length there, so a text is looked at by
+//! its length first, which SQLite knows without reading it. The file does not decide what becomes of an error.
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
+use crate::limits::{CONTROL_TEXT_BYTES_MAX, PATTERN_BYTES_MAX, SET_RATES_MAX};
 use crate::store::{Hold, SetHold, SetRate};
+
+/// What stands for a text that is too long.
+const TOO_LONG: &str = "(a text that is too long)";
 
 /// Reads the hold on this process's breaker, or on every process's if this process has none of its own.
 pub(super) fn read_hold(connection: &Connection, run_uuid: &str) -> rusqlite::Result<Option<SetHold>> {
     let row = connection.query_row(
-        "SELECT hold, reason, set_by, set_ns FROM breaker
+        "SELECT iif(octet_length(hold) <= ?2, hold, 'auto'), iif(octet_length(reason) <= ?2, reason, ?3),
+                iif(octet_length(set_by) <= ?2, set_by, ?3), set_ns FROM breaker
          WHERE process_id = 0 OR process_id = (SELECT id FROM process WHERE run_uuid = ?1)
          ORDER BY process_id DESC LIMIT 1",
-        [run_uuid],
+        params![run_uuid, CONTROL_TEXT_BYTES_MAX, TOO_LONG],
         |row| Ok((row.get::<_, String>(0)?, row.get(1)?, row.get(2)?, row.get(3)?)),
     );
     let Some((hold, reason, set_by, set_ns)) = row.optional()? else { return Ok(None) };
@@ -36,11 +42,16 @@ pub(super) fn read_rates(
         return Ok(None);
     }
     let mut select = connection.prepare(
-        "SELECT pattern, rate, coalesce(set_by, '') FROM sampling ORDER BY coalesce(set_ns, 0), pattern",
+        "SELECT pattern, rate, iif(octet_length(coalesce(set_by, '')) <= ?1, coalesce(set_by, ''), ?2) FROM sampling
+         WHERE octet_length(pattern) <= ?3 ORDER BY coalesce(set_ns, 0) DESC, pattern DESC LIMIT ?4",
     )?;
-    let rows = select
-        .query_map([], |row| Ok(SetRate { pattern: row.get(0)?, rate: row.get(1)?, set_by: row.get(2)? }))?;
-    let rates = rows.collect::<rusqlite::Result<Vec<_>>>()?;
+    let bounds = params![CONTROL_TEXT_BYTES_MAX, TOO_LONG, PATTERN_BYTES_MAX as i64, SET_RATES_MAX];
+    let rows = select.query_map(bounds, |row| {
+        Ok(SetRate { pattern: row.get(0)?, rate: row.get(1)?, set_by: row.get(2)? })
+    })?;
+    let mut rates = rows.collect::<rusqlite::Result<Vec<_>>>()?;
+    // The latest rate wins where several patterns match, so it comes last.
+    rates.reverse();
     *seen = Some(version);
     Ok(Some(rates))
 }
