@@ -138,6 +138,29 @@ pub(crate) const CASES: &[Case] = &[
         scribbled(0..200)
     }),
     Case {
+        fault: "user changed after the first call",
+        how: "setuid, the store in a folder of root's",
+        need: Need::Root,
+        length: Length::Short,
+        run: || {
+            let play = Play::new();
+            std::fs::set_permissions(play.place.data(), std::os::unix::fs::PermissionsExt::from_mode(0o700))
+                .unwrap();
+            let mut row = Row { emitted: Calls { ok: 61, failed: 0 }, ..Row::default() };
+            let output = bounded(play.command("become-another", 30));
+            row.is_host_unchanged = output.status.success() && output.stdout == b"Ok(())\n0\ntrue\n";
+            let lines = String::from_utf8_lossy(&output.stderr).lines().count();
+            row.expect(row.is_host_unchanged && lines <= 3, || format!("{output:?}"));
+            let before = oracle::find(&play.place, (0, i64::MAX)).stored.ok;
+            assert!(play.output(play.command("return", 1)).status.success());
+            let found = oracle::find(&play.place, (0, i64::MAX));
+            row.stored = found.stored;
+            row.recovered = Some(row.stored.ok - 1 - before);
+            row.expect(found.stored == row.emitted && found.twice == 0, || format!("{found:?}"));
+            row
+        },
+    },
+    Case {
         fault: "forked while the recorder starts",
         how: "posix_fallocate takes 700 ms; fork, SYS_fork",
         need: Need::Compiler,

@@ -76,6 +76,7 @@ fn main() {
         "fill-half" => fill_half(number),
         "small-stacks" => small_stacks(number),
         "abrupt-children" => children::abrupt_children(number),
+        "become-another" => placed::become_another(number),
         "flush" => flush(number),
         "subscribe" => control::subscribe(number),
         "rates" => control::rates(number),

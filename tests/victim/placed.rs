@@ -105,3 +105,16 @@ pub(crate) fn signals_at_start() {
     alarm(0);
     println!("{:?} {}", monitored::flush(super::IN_TIME), HANDLED.load(Ordering::Relaxed) > 0);
 }
+
+/// Makes this many calls, becomes another user, and makes as many more. Prints what the end of recording says.
+pub(crate) fn become_another(number: u64) {
+    (0..number).for_each(|number| _ = call(number));
+    println!("{:?}", monitored::flush(super::IN_TIME));
+    // SAFETY: changes the user of all threads, as the C library does it.
+    println!("{}", unsafe { libc::setuid(65534) });
+    (0..number).for_each(|number| _ = call(number));
+    let _ = monitored::flush(super::IN_TIME);
+    super::wait_until(|| monitored::health().level == monitored::Level::Degraded);
+    let ended = monitored::shutdown(super::IN_TIME);
+    println!("{}", ended.is_err_and(|why| why.to_string().contains("until the program ends")));
+}

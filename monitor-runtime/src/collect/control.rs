@@ -81,6 +81,8 @@ pub(crate) struct Control {
     exit: Mutex<Option<Exit>>,
     /// Set when the collector has ended: true if nothing was left unwritten.
     ended: OnceLock<bool>,
+    /// Set when calls go to a store that ends with the process, although the settings name a file: the reason.
+    unkept: OnceLock<String>,
 }
 
 /// The collector's side. Its drop tells the callers that wait that the collector has ended.
@@ -123,6 +125,7 @@ impl Control {
             is_stopping: AtomicBool::new(false),
             exit: Mutex::default(),
             ended: OnceLock::new(),
+            unkept: OnceLock::new(),
         };
         let requests = Requests {
             untaken: receiver,
@@ -163,7 +166,11 @@ impl Control {
     ) -> Result<(), FlushError> {
         self.begin_stop();
         self.request(rings, timeout, |waiter| Request::Stop { by: waiter.by, is_shutdown, waiter });
-        if self.ended.get() == Some(&true) { Ok(()) } else { Err(FlushError::Timeout(timeout)) }
+        match self.unkept.get() {
+            Some(why) if self.ended.get().is_some() => Err(FlushError::Unavailable(why.clone())),
+            _ if self.ended.get() == Some(&true) => Ok(()),
+            _ => Err(FlushError::Timeout(timeout)),
+        }
     }
 
     /// Sends a request, and waits for its answer. Returns true if it was answered in time.
@@ -212,6 +219,11 @@ impl Control {
     pub(crate) fn note_end(&self, is_settled: bool) {
         self.begin_stop();
         let _ = self.ended.set(is_settled);
+    }
+
+    /// Notes that what is written ends with the process, for this reason.
+    pub(crate) fn note_unkept(&self, why: &str) {
+        let _ = self.unkept.set(why.to_owned());
     }
 
     /// Hands over a transition that did not come about on the collector's thread, for the event log.

@@ -38,6 +38,10 @@ pub(super) struct CrashSafety {
     held: VecDeque<(usize, Held)>,
     /// The journal blocks of drained words that are released once the words are counted.
     pub(super) uncounted: Held,
+    /// True if batches go to a store that ends with the process, although the settings name a file.
+    is_makeshift: bool,
+    /// The journal blocks of rows that went to such a store.
+    kept: Vec<Held>,
     /// True if dead processes may have left something that is not recovered yet.
     is_recovering: bool,
     next_recovery: Duration,
@@ -55,6 +59,8 @@ impl CrashSafety {
             held: VecDeque::new(),
             uncounted: Held::new(),
             is_recovering: false,
+            is_makeshift: false,
+            kept: Vec::new(),
             next_recovery: Duration::ZERO,
         }
     }
@@ -123,6 +129,18 @@ impl CrashSafety {
         ends_postponed.splice(0..0, later);
     }
 
+    /// Says that batches go to a store that ends with the process, although the settings name a file. From now on nothing that
+    /// is written counts as written, so that the journal, as far as it goes, and the ring file stay for whoever may open that
+    /// file.
+    pub(super) fn set_makeshift(&mut self, is_makeshift: bool) {
+        self.is_makeshift = is_makeshift;
+    }
+
+    /// Returns true if what is written ends with the process.
+    pub(super) fn is_makeshift(&self) -> bool {
+        self.is_makeshift
+    }
+
     /// Releases the journal blocks of this many calls, because the store has them. Blocks are released although other
     /// calls are postponed: otherwise the journal would fill up with records written long ago while a store has batch
     /// after batch halved.
@@ -166,11 +184,17 @@ impl CrashSafety {
 
     /// Notes which statistics will be written once the store has the batch of this number.
     pub(super) fn note_stats(&mut self, sequence: u64, function: u32, sum: &CallStats) {
+        if self.is_makeshift {
+            return;
+        }
         self.checkpoints.figures_written(sequence, function, sum);
     }
 
     /// Notes how far records will be written once the store has the batch of this number.
     pub(super) fn note_intent(&mut self, sequence: u64) {
+        if self.is_makeshift {
+            return;
+        }
         let Self { checkpoints, ends, .. } = self;
         // The last call of each run: calls come ring by ring.
         for (at, (ring, end)) in ends.iter().enumerate() {
@@ -182,6 +206,13 @@ impl CrashSafety {
 
     /// Notes that the store has the batch of this number, and releases the journal blocks of its calls.
     pub(super) fn note_written(&mut self, sequence: u64) {
+        if self.is_makeshift {
+            self.ends.clear();
+            // The journal bounds the number of blocks, and a run without a block is not kept.
+            let runs = self.held.drain(..).map(|(_, held)| held).filter(|held| !held.is_empty());
+            self.kept.extend(runs);
+            return;
+        }
         self.checkpoints.acknowledge(sequence);
         let calls = self.ends.len();
         self.ends.clear();

@@ -214,7 +214,7 @@ impl Collector {
     fn publish_report(&mut self, now: Duration) {
         let Self { clock, store, writer, backlog, events, .. } = self;
         let breaker = lock(&self.shared.breaker).statistics(now);
-        let is_taken = writer.is_taken(now, &breaker, store);
+        let is_taken = writer.is_taken(now, &breaker, store) && !self.safety.is_makeshift();
         let waiting = (backlog.bytes(), backlog.pressure());
         self.report.publish(breaker, is_taken, waiting, now, clock, events);
     }
@@ -293,7 +293,7 @@ impl Collector {
             return false;
         }
         self.report.health.level = Level::Off;
-        if settled {
+        if settled && !self.safety.is_makeshift() {
             self.safety.remove_file();
         } else {
             self.leave();

@@ -241,7 +241,11 @@ impl Writer {
             return Ok(());
         }
         let (path, notice) = store.open(parts.clock.now_ns())?;
+        parts.safety.set_makeshift(path.is_none() && notice.is_some());
         if let Some(notice) = notice {
+            if parts.safety.is_makeshift() {
+                self.shared.control.note_unkept(&notice);
+            }
             parts.event("config", notice.clone());
             self.shared.notice(&notice);
         }
