@@ -66,6 +66,12 @@ pub(crate) fn is_here(mark: &str) -> bool {
     own_place().is_some_and(|own| mark.rsplit_once('/').is_some_and(|(place, _)| place == own))
 }
 
+/// Returns true if this process maps a file whose path contains this text.
+#[must_use]
+pub(crate) fn maps_file(part: &str) -> bool {
+    std::fs::read_to_string("/proc/self/maps").is_ok_and(|maps| maps.contains(part))
+}
+
 /// Returns the boot and the pid namespace of this process.
 fn own_place() -> Option<String> {
     let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;

@@ -90,3 +90,27 @@ pub(crate) fn mark_crashed(
     }
     Ok(())
 }
+
+/// Returns true if another copy of the recorder runs in this same process and writes to the same store. A program that this
+/// process was before, by exec, is none: its ring file is mapped no more.
+pub(crate) fn has_other_copy(
+    transaction: &Connection,
+    process: &ProcessRow,
+    pid_mark: Option<&str>,
+) -> rusqlite::Result<bool> {
+    let mut same = transaction.prepare(
+        "SELECT run_uuid FROM process
+         WHERE ending = 'running' AND pid = ?1 AND pid_mark = ?2 AND host = ?3 AND run_uuid <> ?4",
+    )?;
+    let mut rows = same.query(params![process.pid, pid_mark, process.host, process.run_uuid])?;
+    while let Some(row) = rows.next()? {
+        let run: String = row.get(0)?;
+        if run.get(..RUN_IN_NAME).is_some_and(|run| liveness::maps_file(&format!("-{run}"))) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// The digits of a run that the name of its ring file ends with.
+const RUN_IN_NAME: usize = 8;

@@ -3,7 +3,7 @@
 use crate::rows::*;
 use monitor_runtime::batch::Ending;
 use monitor_runtime::platform::liveness;
-use monitor_runtime::store::{Store as _, StoreError};
+use monitor_runtime::store::{SqliteStore, Store as _, StoreError, StoreOptions};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
@@ -105,4 +105,69 @@ fn this_process_is_not_taken_for_dead_by_the_next_one() {
     if cfg!(target_os = "linux") {
         assert!(liveness::mark(std::process::id()).is_some());
     }
+}
+
+/// Two copies of the recorder in one process, in a plug-in and its host, are told apart by their locks.
+#[test]
+fn two_stores_of_one_process_on_one_file_lose_nothing_and_damage_nothing() {
+    const BATCHES: u64 = 60;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("shop.db");
+    std::thread::scope(|scope| {
+        for run in [1, 2] {
+            let path = path.clone();
+            scope.spawn(move || {
+                // The store is closed and opened again and again, which must not drop the locks of the other.
+                for part in 0..6 {
+                    let mut store = loop {
+                        match SqliteStore::open(&StoreOptions::file(&path), process(run), T0) {
+                            Ok(store) => break store,
+                            Err(_) => std::thread::yield_now(),
+                        }
+                    };
+                    for sequence in part * BATCHES / 6 + 1..=(part + 1) * BATCHES / 6 {
+                        let first = u32::try_from(sequence).unwrap() * 50 + run * 1_000_000;
+                        let next = batch(sequence, (0..50).map(|n| call(first + n)).collect());
+                        while let Err(error) = store.write(&next) {
+                            assert!(matches!(error, StoreError::Busy(_)), "{error}");
+                            std::thread::yield_now();
+                        }
+                    }
+                }
+            });
+        }
+    });
+    let tool = tool(&path);
+    assert_eq!(
+        query_column::<i64>(&tool, "SELECT count(DISTINCT span_id) FROM calls GROUP BY process_id"),
+        [3000; 2]
+    );
+    assert_eq!(query_column::<String>(&tool, "PRAGMA quick_check(1)"), ["ok"]);
+}
+
+#[test]
+fn a_second_copy_in_one_process_is_told_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("shop.db");
+    let of_this_process =
+        |run| monitor_runtime::batch::ProcessRow { pid: std::process::id(), ..process(run) };
+    let open = |run| SqliteStore::open(&StoreOptions::file(&path), of_this_process(run), T0).unwrap();
+    let first = open(1);
+    // Without a ring file that is mapped, the entry may be that of a program that this process was before.
+    assert_eq!(open(2).notices().len(), 0);
+    let ring_file = folder.path().join(format!("ring-{}", &process(1).run_uuid[..8]));
+    std::fs::write(&ring_file, [0; 4096]).unwrap();
+    let mapped = map(&ring_file);
+    let told = open(3).notices();
+    assert!(told.len() == 1 && told[0].detail.contains("another copy"), "{told:?}");
+    drop((first, mapped));
+}
+
+/// Maps a file for the rest of the test.
+#[allow(unsafe_code, reason = "mapping a file has no safe counterpart")]
+fn map(path: &std::path::Path) -> *mut std::ffi::c_void {
+    use std::os::fd::AsRawFd as _;
+    let file = std::fs::File::open(path).unwrap();
+    // SAFETY: the kernel chooses the address, and nobody reads or writes there.
+    unsafe { libc::mmap(std::ptr::null_mut(), 4096, libc::PROT_READ, libc::MAP_SHARED, file.as_raw_fd(), 0) }
 }

@@ -52,6 +52,8 @@ pub struct SqliteStore {
     /// Consecutive writes that found a key twice that the store gives out itself.
     contradictions: u32,
     recovery: Option<RecoveryStep>,
+    /// True once a notice said that another copy of the recorder runs in this process.
+    has_told_of_copy: bool,
     closed: bool,
 }
 
@@ -85,6 +87,7 @@ impl SqliteStore {
             evicted_in_vain: 0,
             contradictions: 0,
             recovery: None,
+            has_told_of_copy: false,
             closed: false,
         };
         store.reopen(now_ns)?;
@@ -127,11 +130,19 @@ impl SqliteStore {
     }
 
     /// Enters this process, marks processes that died as crashed, and sets the rates again that were set in a lost file.
-    fn enter(&self, connection: &Connection, now_ns: i64) -> rusqlite::Result<()> {
+    fn enter(&mut self, connection: &Connection, now_ns: i64) -> rusqlite::Result<()> {
         let transaction = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
         let returning = process::progress(&transaction, &self.process.run_uuid)?.is_some();
         process::enter(&transaction, &self.process, self.pid_mark.as_deref())?;
         process::mark_crashed(&transaction, &self.process, now_ns)?;
+        if !self.has_told_of_copy
+            && process::has_other_copy(&transaction, &self.process, self.pid_mark.as_deref())?
+        {
+            self.has_told_of_copy = true;
+            let detail = "another copy of the recorder in this process writes to the same store: each records the \
+                          functions of its own part of the program, as two processes would";
+            self.notices.push(Notice { kind: "store", detail: detail.to_owned() });
+        }
         // If this process has written to the file before, a user has removed the rates that are missing.
         for rate in self.rates.iter().filter(|_| !returning) {
             transaction.execute(
