@@ -42,7 +42,9 @@ pub(crate) const CASES: &[Case] = &[
     ),
     case("children forked past the C library", "SYS_fork, clone, fork; grandchildren", Length::Short, || {
         let mut row = Row { is_host_unchanged: true, ..Row::default() };
-        ["fork", "syscall", "clone"].into_iter().for_each(|how| generations(how, &mut row));
+        for how in ["fork", "syscall", "clone"] {
+            generations(how, &mut row);
+        }
         row
     }),
     case("prefork server", "100 children at once", Length::Short, prefork),
@@ -406,7 +408,7 @@ fn abrupt_children() -> Row {
     let of_children: Vec<&i64> = rows.iter().filter(|rows| **rows == 20).collect();
     row.stored.ok = 20 * of_children.len() as u64;
     row.expect(row.stored.ok > 2900 && rows.len() <= of_children.len() + 1, || format!("{rows:?}"));
-    row.remark = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+    String::from_utf8_lossy(&output.stderr).trim().clone_into(&mut row.remark);
     row
 }
 

@@ -115,7 +115,7 @@ pub(crate) fn install() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| unsafe {
         let recorders = find_recorders();
-        *REAL.lock().unwrap() = Some(Box::leak(Box::new(*recorders)) as *mut sqlite3_vfs as usize);
+        *REAL.lock().unwrap() = Some(Box::into_raw(Box::new(*recorders)) as usize);
         (*recorders).xOpen = Some(open);
         (*recorders).xDelete = Some(delete);
     });
@@ -124,7 +124,7 @@ pub(crate) fn install() {
 /// Returns the recorder's VFS, which is registered when the first store is opened.
 fn find_recorders() -> *mut sqlite3_vfs {
     let folder = tempfile::tempdir().unwrap();
-    let options = monitor_runtime::store::StoreOptions::file(&folder.path().join("store.db"));
+    let options = monitor_runtime::store::StoreOptions::file(folder.path().join("store.db"));
     drop(monitor_runtime::store::SqliteStore::open(&options, crate::rows::process(1), 0).unwrap());
     let mut vfs = unsafe { ffi::sqlite3_vfs_find(std::ptr::null()) };
     while let Some(found) = unsafe { vfs.as_ref() } {

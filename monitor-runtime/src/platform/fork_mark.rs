@@ -98,7 +98,7 @@ mod tests {
         let child = unsafe { libc::syscall(libc::SYS_fork) };
         if child == 0 {
             // SAFETY: ends the child at once.
-            unsafe { libc::_exit(if is_marked() { 1 } else { 0 }) };
+            unsafe { libc::_exit(i32::from(is_marked())) };
         }
         let mut status = -1;
         // SAFETY: `status` is valid for writing.

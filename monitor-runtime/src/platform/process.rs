@@ -157,13 +157,16 @@ pub(crate) fn address_space_left() -> Option<u64> {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: `limit` is valid for writing.
     let result = unsafe { libc::getrlimit(libc::RLIMIT_AS, &raw mut limit) };
+    // The type of the limit differs between targets.
+    #[allow(clippy::useless_conversion, reason = "see above")]
+    let bytes = u64::from(limit.rlim_cur);
     if result != 0 || limit.rlim_cur == libc::RLIM_INFINITY {
         return None;
     }
     #[expect(clippy::disallowed_methods, reason = "not a store")]
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
     let pages: u64 = statm.split_whitespace().next().and_then(|pages| pages.parse().ok()).unwrap_or(0);
-    Some(u64::from(limit.rlim_cur).saturating_sub(pages * page_bytes() as u64))
+    Some(bytes.saturating_sub(pages * page_bytes() as u64))
 }
 
 /// Returns the size of a page of memory, in bytes.

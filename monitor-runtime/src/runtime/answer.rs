@@ -10,15 +10,23 @@ use crate::sync::lock;
 /// An answer that is waited for.
 #[derive(Debug)]
 pub(super) struct Answer<T> {
-    /// `None` until it is given.
-    given: Mutex<Option<Option<T>>>,
+    given: Mutex<State<T>>,
     changed: Condvar,
 }
 
 impl<T> Default for Answer<T> {
     fn default() -> Self {
-        Self { given: Mutex::new(None), changed: Condvar::new() }
+        Self { given: Mutex::new(State::Open), changed: Condvar::new() }
     }
+}
+
+/// The state of an answer.
+#[derive(Debug)]
+enum State<T> {
+    Open,
+    Given(T),
+    /// There is no answer, or it was taken.
+    Nothing,
 }
 
 /// The obligation to answer. Its drop is the answer that there is nothing.
@@ -35,8 +43,10 @@ impl<T> Answer<T> {
     pub(super) fn wait(&self) -> Option<T> {
         let mut given = lock(&self.given);
         loop {
-            if let Some(answer) = given.take() {
-                return answer;
+            match std::mem::replace(&mut *given, State::Nothing) {
+                State::Given(answer) => return Some(answer),
+                State::Nothing => return None,
+                State::Open => *given = State::Open,
             }
             given = self.changed.wait(given).unwrap_or_else(PoisonError::into_inner);
         }
@@ -46,14 +56,17 @@ impl<T> Answer<T> {
 impl<T> Promise<'_, T> {
     /// Gives the answer.
     pub(super) fn give(&self, answer: T) {
-        lock(&self.0.given).get_or_insert(Some(answer));
+        *lock(&self.0.given) = State::Given(answer);
         self.0.changed.notify_all();
     }
 }
 
 impl<T> Drop for Promise<'_, T> {
     fn drop(&mut self) {
-        lock(&self.0.given).get_or_insert(None);
+        let mut given = lock(&self.0.given);
+        if matches!(*given, State::Open) {
+            *given = State::Nothing;
+        }
         self.0.changed.notify_all();
     }
 }

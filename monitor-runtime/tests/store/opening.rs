@@ -212,7 +212,7 @@ extern "C" fn deny(
 }
 
 /// An automatic extension of the program's, as SQLite calls it with each new connection.
-#[allow(unsafe_code, reason = "SQLite calls it")]
+#[allow(unsafe_code, clippy::multiple_unsafe_ops_per_block, reason = "SQLite calls it")]
 extern "C" fn extension(
     connection: *mut rusqlite::ffi::sqlite3,
     _: *mut *mut std::ffi::c_char,
@@ -232,7 +232,11 @@ extern "C" fn extension(
 
 /// The body of that process. In an ordinary test run it does nothing.
 #[test]
-#[allow(unsafe_code, reason = "a program sets up SQLite through its C functions")]
+#[allow(
+    unsafe_code,
+    clippy::multiple_unsafe_ops_per_block,
+    reason = "a program sets up SQLite through its C functions"
+)]
 fn as_a_child_this_test_sets_up_its_own_sqlite() {
     let Ok(path) = std::env::var(HOST_STORE) else { return };
     // SAFETY: the VFS exists, and the extension is a function that lives for ever.
@@ -245,6 +249,7 @@ fn as_a_child_this_test_sets_up_its_own_sqlite() {
     store.write(&batch(1, vec![call(1), call(2)])).unwrap();
     store.close(T0).unwrap();
     // The program's own default is left as the program has set it.
+    // SAFETY: SQLite has a default, whose name is a C string.
     let named =
         unsafe { std::ffi::CStr::from_ptr((*rusqlite::ffi::sqlite3_vfs_find(std::ptr::null())).zName) };
     assert_eq!(named, c"memdb");

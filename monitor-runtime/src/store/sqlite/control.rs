@@ -45,7 +45,7 @@ pub(super) fn read_rates(
         "SELECT pattern, rate, iif(octet_length(coalesce(set_by, '')) <= ?1, coalesce(set_by, ''), ?2) FROM sampling
          WHERE octet_length(pattern) <= ?3 ORDER BY coalesce(set_ns, 0) DESC, pattern DESC LIMIT ?4",
     )?;
-    let bounds = params![CONTROL_TEXT_BYTES_MAX, TOO_LONG, PATTERN_BYTES_MAX as i64, SET_RATES_MAX];
+    let bounds = params![CONTROL_TEXT_BYTES_MAX, TOO_LONG, PATTERN_BYTES_MAX.cast_signed(), SET_RATES_MAX];
     let rows = select.query_map(bounds, |row| {
         Ok(SetRate { pattern: row.get(0)?, rate: row.get(1)?, set_by: row.get(2)? })
     })?;

@@ -130,10 +130,8 @@ unsafe extern "C" fn open(
         match OpenFile::open(path, flags) {
             Ok((file, is_read_only)) => {
                 if let Some(answer) = answer.as_mut() {
-                    *answer = match is_read_only {
-                        true => flags & !ffi::SQLITE_OPEN_READWRITE | ffi::SQLITE_OPEN_READONLY,
-                        false => flags,
-                    };
+                    let read_only = flags & !ffi::SQLITE_OPEN_READWRITE | ffi::SQLITE_OPEN_READONLY;
+                    *answer = if is_read_only { read_only } else { flags };
                 }
                 (*seen.cast::<Seen>()).file = Box::into_raw(Box::new(file));
                 (*seen).pMethods = &raw const METHODS;
