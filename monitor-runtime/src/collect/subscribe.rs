@@ -14,7 +14,6 @@ use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use super::breaker::{Breaker, Event, Statistics, Transition};
 use crate::limits;
 use crate::platform::clock::monotonic;
-use crate::platform::reentrancy::claim_thread;
 use crate::record::{Kept, Outcome};
 use crate::sync::lock;
 
@@ -116,8 +115,7 @@ impl Subscribers {
         let shared = Arc::new(Shared::default());
         let thread = Arc::clone(&shared);
         let body = move || {
-            // Monitored calls of the closure are not recorded, because it would be handed them in turn, without end.
-            claim_thread();
+            // Monitored calls on a thread of the recorder's are not recorded: the closure would be handed its own, without end.
             run(&receiver, &thread, deliver, note);
         };
         if crate::platform::thread::spawn("monitored-sub", body).is_ok() {

@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
+use super::reentrancy::claim_thread;
+
 /// Starts a thread that blocks all signals.
 ///
 /// # Errors
@@ -16,6 +18,7 @@ use std::time::Duration;
 pub(crate) fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
     let builder = std::thread::Builder::new().name(name.to_owned());
     let body = move || {
+        claim_thread();
         take_usual_place();
         body();
     };
@@ -111,6 +114,19 @@ impl Waiting {
         }
         result
     }
+}
+
+/// Returns true if the calling thread blocks all signals, as the recorder's threads do from their first instruction on. The
+/// standard library takes memory on a new thread before the thread can be marked in any other way, and an allocator of the
+/// program's may make monitored calls.
+pub(crate) fn blocks_all_signals() -> bool {
+    // SAFETY: an all-zero signal set is a valid value to be filled.
+    let mut blocked: libc::sigset_t = unsafe { std::mem::zeroed() };
+    // SAFETY: `blocked` is valid for writing; without a new set nothing is changed.
+    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, std::ptr::null(), &raw mut blocked) };
+    // SAFETY: the set was filled above.
+    let is_blocked = |signal| unsafe { libc::sigismember(&raw const blocked, signal) == 1 };
+    (1..32).filter(|signal| ![libc::SIGKILL, libc::SIGSTOP].contains(signal)).all(is_blocked)
 }
 
 /// Runs a closure with all signals blocked on the calling thread. A thread that the closure starts has them

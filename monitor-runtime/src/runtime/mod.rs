@@ -14,7 +14,7 @@ mod open_store;
 mod collector_thread;
 pub(crate) mod api;
 
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use crate::call::panic_hook::{await_hook, install_hook, renew_hook};
@@ -24,9 +24,9 @@ use crate::config::{Config, Settings, Watch};
 use crate::limits;
 use crate::platform::clock::Clock;
 use crate::platform::process::{self, address_space_left, is_secure};
-use crate::platform::reentrancy::{claim_thread, unguarded};
+use crate::platform::reentrancy::{is_ours, unguarded};
 use crate::platform::stderr::remember_stderr;
-use crate::platform::thread::spawn;
+use crate::platform::thread::{blocks_all_signals, spawn};
 use crate::ring::panics::Exit;
 use crate::site::{self, CallSite};
 use crate::thread::pool::{ThreadPool, set_process_threads};
@@ -58,8 +58,21 @@ fn find_or_start() -> Option<&'static Recorder> {
 fn find_or_start_with(start: impl FnOnce() -> Option<&'static Recorder>) -> Option<&'static Recorder> {
     fork::prepare_for_forks();
     set_process_threads(process_rings);
-    *generation_slot()?.get_or_init(|| unguarded(start))
+    let slot = generation_slot()?;
+    if is_start_awaited(slot) {
+        return None;
+    }
+    *slot.get_or_init(|| unguarded(start))
 }
+
+/// Returns true on a thread of the recorder's while the recorder starts. A thread of the program's waits for this thread
+/// then, so this thread, on which an allocator of the program's may make monitored calls, must not wait for the start.
+fn is_start_awaited(slot: &OnceLock<Option<&'static Recorder>>) -> bool {
+    slot.get().is_none() && (is_ours() || IS_STARTING.load(Ordering::SeqCst) && blocks_all_signals())
+}
+
+/// True while a thread of the program's waits for the recorder's start.
+static IS_STARTING: AtomicBool = AtomicBool::new(false);
 
 /// Returns the rings of the recorder, which is started now if it was not.
 fn process_rings() -> Option<&'static ThreadPool> {
@@ -69,6 +82,10 @@ fn process_rings() -> Option<&'static ThreadPool> {
 /// Registers a function at its first call: gives it an id and its rate, or switches it off.
 #[cold]
 pub(crate) fn register(site: &'static CallSite) {
+    if generation_slot().is_some_and(is_start_awaited) {
+        // The call passes through, and the next one registers the function.
+        return;
+    }
     let recorder = find_or_start().filter(|recorder| !recorder.shared.control.is_stopping());
     match recorder {
         Some(recorder) if site.register() => {
@@ -88,7 +105,6 @@ fn start(config: Option<&Config>) -> Option<&'static Recorder> {
     let started = Arc::new(Answer::default());
     let answer = Arc::clone(&started);
     let body = move || {
-        claim_thread();
         // The answer is given in any case, if need be by its drop.
         let answer = answer.promise();
         if let Some((recorder, collect)) = prepare(config.as_ref()) {
@@ -96,8 +112,10 @@ fn start(config: Option<&Config>) -> Option<&'static Recorder> {
             collect();
         }
     };
-    spawn("monitored", body).ok()?;
-    let recorder = started.wait()?;
+    IS_STARTING.store(true, Ordering::SeqCst);
+    let recorder = spawn("monitored", body).ok().and_then(|()| started.wait());
+    IS_STARTING.store(false, Ordering::SeqCst);
+    let recorder = recorder?;
     install_handlers();
     await_hook();
     Some(recorder)
