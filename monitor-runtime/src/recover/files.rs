@@ -16,8 +16,8 @@ use std::path::{Path, PathBuf};
 use fnv::FnvHasher;
 
 use super::cause::Told;
-use crate::platform::core_file::find_signal;
 use crate::limits::DEAD_RINGS_BYTES_MAX;
+use crate::platform::core_file::find_signal;
 use crate::platform::descriptor::KnownFile;
 use crate::platform::file_system::effective_user;
 use crate::platform::liveness::{self, ProcessEnd};

@@ -24,6 +24,12 @@ pub(super) enum Room {
     None,
 }
 
+/// Returns true if the recorder's share of what is left has room for its thread, which is not started otherwise: the addresses
+/// that the C library sets aside for a thread are not given back when it ends.
+pub(super) fn has_room_for_thread(left: Option<u64>) -> bool {
+    left.is_none_or(|left| left / SHARE >= WORK_BYTES + ARENA_BYTES + MAX_MEMORY_BYTES_MIN)
+}
+
 /// Lowers the memory of the settings to the recorder's share of what is left. Returns where records may be kept.
 pub(super) fn fit(settings: &mut Settings, left: Option<u64>, tables_bytes: u64) -> Room {
     let Some(left) = left else { return Room::File };
@@ -60,5 +66,8 @@ mod tests {
         assert_eq!(fitted(Some(2 * (fixed + (4 << 20)))), (Room::Heap, 4));
         assert_eq!(fitted(Some(2 * fixed)).0, Room::None);
         assert_eq!(fitted(Some(0)).0, Room::None);
+        for left in [None, Some(0), Some(2 * fixed), Some(2 * fixed + (2 << 20)), Some(u64::MAX)] {
+            assert!(has_room_for_thread(left) || fitted(left).0 == Room::None, "{left:?}");
+        }
     }
 }

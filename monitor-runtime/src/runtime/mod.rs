@@ -101,6 +101,9 @@ pub(crate) fn register(site: &'static CallSite) {
 /// Starts the recorder on a thread of its own, and waits for it. Returns `None` if recording is off, or if there is no
 /// thread to be had; nothing is printed from the caller's thread. The caller may have a small stack, and needs little of it.
 fn start(config: Option<&Config>) -> Option<&'static Recorder> {
+    if !address_space::has_room_for_thread(address_space_left()) {
+        return None;
+    }
     let config = config.cloned();
     let started = Arc::new(Answer::default());
     let answer = Arc::clone(&started);
