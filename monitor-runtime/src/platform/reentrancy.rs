@@ -13,6 +13,8 @@ thread_local! {
     /// Const and without Drop, so that an access is one load and works in destructors of other thread-locals.
     static APART: Cell<bool> = const { Cell::new(false) };
     static OURS: Cell<bool> = const { Cell::new(false) };
+    /// True on the recorder's own thread, also while it calls as one of the program's does.
+    static IS_CLAIMED: Cell<bool> = const { Cell::new(false) };
     /// True on the thread that forks.
     static IS_FORKER: Cell<bool> = const { Cell::new(false) };
 }
@@ -31,6 +33,7 @@ pub(crate) const FORK_PAUSES_MAX: u32 = 1000;
 /// Marks this thread as the recorder's own. Monitored calls on it, by an allocator of the program's, are not
 /// recorded, because the step that makes the records would drain them and never end.
 pub(crate) fn claim_thread() {
+    IS_CLAIMED.set(true);
     OURS.set(true);
 }
 
@@ -73,7 +76,8 @@ pub(crate) fn unguarded<R>(run: impl FnOnce() -> R) -> R {
 fn enter() {
     for _ in 0..FORK_PAUSES_MAX {
         GUARDED.fetch_add(1, Ordering::SeqCst);
-        if !is_forking() || IS_FORKER.get() {
+        // A fork waits for the recorder's own step, which therefore does not wait for the fork.
+        if !is_forking() || IS_FORKER.get() || IS_CLAIMED.get() {
             return;
         }
         GUARDED.fetch_sub(1, Ordering::SeqCst);
