@@ -266,8 +266,9 @@ fn fork_at_start() -> Row {
         let rows = rows_by_process(&play, "leaf");
         row.emitted.ok += rows.len() as u64;
         row.stored.ok += rows.iter().sum::<i64>().unsigned_abs();
-        // At least the child after the start and some of those during it.
-        row.expect(rows.len() > 3 && rows.iter().all(|rows| *rows == 1), || format!("{how}: {rows:?}"));
+        // At least the parent and the child after the start. Of those during it, some may have been made at a moment at which
+        // the recorder was at work.
+        row.expect(rows.len() >= 2 && rows.iter().all(|rows| *rows == 1), || format!("{how}: {rows:?}"));
     }
     row
 }

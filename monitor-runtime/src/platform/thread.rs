@@ -4,7 +4,8 @@
 //! runtime starts one.
 #![allow(unsafe_code, reason = "calls into the C library")]
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
@@ -98,21 +99,26 @@ impl Waiting {
         if self.given_up.load(Ordering::Relaxed) > 0 {
             return None;
         }
-        let (done, wait) = sync_channel(0);
+        let (done, wait) = sync_channel(1);
+        // True once the work has ended, or was given up: whichever comes first.
+        let is_over = Arc::new(AtomicBool::new(false));
+        let was_over = Arc::clone(&is_over);
         let body = move || {
-            // Nobody receives the result of work that was given up.
-            if done.send(work()).is_err() {
-                self.given_up.fetch_sub(1, Ordering::Relaxed);
+            let _ = done.send(work());
+            if was_over.swap(true, Ordering::SeqCst) {
+                self.given_up.fetch_sub(1, Ordering::SeqCst);
             }
         };
         spawn("monitored-wait", body).ok()?;
-        // Counted before the receiver goes, so that the thread finds its count there.
-        self.given_up.fetch_add(1, Ordering::Relaxed);
-        let result = wait.recv_timeout(limit).ok();
-        if result.is_some() {
-            self.given_up.fetch_sub(1, Ordering::Relaxed);
+        if let Ok(result) = wait.recv_timeout(limit) {
+            return Some(result);
         }
-        result
+        // Counted first, so that the thread finds its count there.
+        self.given_up.fetch_add(1, Ordering::SeqCst);
+        if is_over.swap(true, Ordering::SeqCst) {
+            self.given_up.fetch_sub(1, Ordering::SeqCst);
+        }
+        wait.try_recv().ok()
     }
 }
 
