@@ -247,7 +247,7 @@ fn as_a_child_this_test_sets_up_its_own_sqlite() {
     }
     let mut store = open(Path::new(&path), 1);
     store.write(&batch(1, vec![call(1), call(2)])).unwrap();
-    store.close(T0).unwrap();
+    store.close(T0, Ending::Exit).unwrap();
     // The program's own default is left as the program has set it.
     // SAFETY: SQLite has a default, whose name is a C string.
     let named =
