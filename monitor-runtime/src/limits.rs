@@ -61,8 +61,14 @@ pub const LADDER_INTERVAL: Duration = Duration::from_secs(1);
 pub const LADDER_FIRST: Duration = Duration::from_millis(250);
 /// The interval at which a function's row about sampling is written if only its figures changed.
 pub const RATE_ROWS_INTERVAL: Duration = Duration::from_secs(5);
-/// The pause between drains, shorter than a person notices. A wake-up is cheap: it takes about 30 µs of CPU.
+/// The pause between drains under load, shorter than a person notices. A wake-up is cheap: it takes about 30 µs of CPU.
 pub const DRAIN_INTERVAL: Duration = Duration::from_millis(100);
+/// The longest pause between drains while calls come in, unless the drain interval is longer. With little load each
+/// drain goes with a batch, so a row is visible within two seconds, and a second has one wake-up instead of ten.
+pub const LIGHT_PAUSE: Duration = Duration::from_millis(1800);
+/// The pause between two looks of a process in which nothing happens. The first record in any ring ends it; counters
+/// of calls without a record, the tables that people control processes with, and the settings file wait for its end.
+pub const REST_PAUSE: Duration = Duration::from_secs(5);
 /// A shorter pause is a busy loop.
 pub const DRAIN_INTERVAL_MIN: Duration = Duration::from_millis(1);
 /// A longer pause would leave rings full for most of it.
@@ -72,13 +78,9 @@ pub const DRAIN_INTERVAL_MAX: Duration = Duration::from_secs(60);
 pub const BATCH_ROWS: usize = 4096;
 /// A batch above this would hold the write lock of the store for seconds.
 pub const BATCH_ROWS_MAX: usize = 1_000_000;
-/// The pause between batches that are not full. Each batch changes a dozen pages beside those of its calls, and
-/// each page is written whole: at 1000 calls a second, a batch every 100 ms wrote 460 bytes a row over
-/// its life, one a second writes 120. The first batch after a pause goes at once.
-pub const BATCH_INTERVAL: Duration = Duration::from_secs(1);
-/// If at least this many calls wait, which nobody follows by eye, the pause is twice as long: at 100
-/// calls a second that writes 400 bytes a row instead of 620, at 1000 some 100.
-pub const BATCH_ROWS_MANY: usize = 64;
+/// The pause between batches that are not full, so that a row is visible within two seconds. Each batch changes some
+/// pages beside those of its calls, and each page is written whole. The first batch after a pause goes at once.
+pub const BATCH_INTERVAL: Duration = LIGHT_PAUSE;
 /// The most bytes in a transaction, which bounds the write-ahead log of one batch.
 pub const BATCH_BYTES_MAX: usize = 4 * KIB * KIB;
 
@@ -108,10 +110,16 @@ pub const VALUES_BYTES_MAX: usize = 16 * KIB;
 /// The memory for counters and histograms of calls without a record, over all threads: 3 KiB per function and
 /// thread with unsampled calls. Past this bound, threads share one table.
 pub const TALLY_BYTES_MAX: usize = 32 * KIB * KIB;
-/// The number of functions whose figures go into every batch; if more change, figures are written once a second.
+/// The number of calls in a batch from which on the figures of its functions go with it: beside so many rows, the six
+/// pages of the figures are few.
+pub const FIGURES_ROWS: usize = 256;
+/// The number of functions whose figures go into every such batch; if more change, figures are written once a second.
 pub const FIGURES_AT_ONCE: usize = 32;
 /// The pause between writes of the figures when many functions are busy.
-pub const FIGURES_INTERVAL: Duration = Duration::from_secs(1);
+pub const FIGURES_INTERVAL_MANY: Duration = Duration::from_secs(1);
+/// The pause between writes of the figures and of the health report beside smaller batches. At 40 calls a second, a
+/// row costs 330 bytes of writing with it, and 520 if every batch carried both.
+pub const FIGURES_INTERVAL: Duration = Duration::from_secs(4);
 /// The pause between steps of retention that find no row to delete.
 pub const RETAIN_INTERVAL: Duration = Duration::from_secs(5);
 /// The memory that a user's ring files may take before the oldest ones that dead processes left for other stores go: what
@@ -147,15 +155,20 @@ pub const REASON_BYTES_MAX: usize = 500;
 pub const SAMPLING_RULES_MAX: usize = 1000;
 /// The most bytes of a sampling pattern, longer than any path of a function.
 pub const PATTERN_BYTES_MAX: usize = 512;
-/// The interval at which the table `sampling` is read, so that a rate set from outside holds within a second.
+/// The shortest interval at which the tables `sampling` and `breaker` are read, so that what is set from outside holds
+/// within a second under load. With little load they are read with each drain, at rest every five seconds.
 pub const RATES_INTERVAL: Duration = Duration::from_millis(500);
-/// The interval at which the settings file is checked. A change that has settled holds after two checks.
+/// The shortest interval at which the settings file is checked. A change that has settled holds after two checks, the
+/// second of which follows the first after this time.
 pub const CONFIG_INTERVAL: Duration = Duration::from_millis(250);
 /// The interval at which the process's own resources are sampled.
 pub const RESOURCES_INTERVAL: Duration = Duration::from_secs(10);
-/// The interval at which the recorder reports its health while it changes, so that a report is at most a second
-/// old. A report goes with a batch that is due anyway.
-pub const REPORT_INTERVAL: Duration = Duration::from_secs(1);
+/// The time until they are sampled first. A process that ends before says too little to be worth the time that reading
+/// its threads and files takes.
+pub const RESOURCES_FIRST: Duration = Duration::from_secs(1);
+/// The interval at which the recorder reports its health while it changes, as often as figures are written with little
+/// load. A report goes with a batch that is due anyway.
+pub const REPORT_INTERVAL: Duration = FIGURES_INTERVAL;
 /// The most kinds of failure that are folded side by side, some 300 bytes each; further kinds are counted under `other`.
 pub const FOLDED_KINDS_MAX: usize = 10_000;
 /// The bytes of the longest name of a program that the name of its store takes over. File systems allow 255, and a store's

@@ -284,6 +284,16 @@ impl Ending {
     }
 }
 
+impl ResourcesRow {
+    /// Returns true if anything in it differs from the last row by as much as a person would notice: a thread, a file, a
+    /// sixteenth of the memory, or a percent of a core.
+    pub(crate) fn says_more_than(&self, last: &Self) -> bool {
+        (self.threads, self.open_files) != (last.threads, last.open_files)
+            || self.rss_bytes.abs_diff(last.rss_bytes) > last.rss_bytes / 16
+            || (self.cpu_pct - last.cpu_pct).abs() > 1.0
+    }
+}
+
 /// A call that is in flight, or was when its process died.
 #[derive(Debug, Clone, PartialEq)]
 pub struct InFlightRow {

@@ -1,5 +1,5 @@
-//! The moment at which a batch goes: at once if it is full or somebody waits for it, otherwise a second after the one
-//! before, or two seconds if more calls wait than anybody follows by eye.
+//! The moment at which a batch goes: at once if it is full or somebody waits for it, otherwise a pause after the one
+//! before.
 //!
 //! Takes moments and numbers; answers yes or no. Pure. It does not know whether the store takes the batch: `retry` and
 //! the breaker decide that.
@@ -7,15 +7,7 @@
 use std::time::Duration;
 
 use super::mode::Mode;
-use crate::limits::{BATCH_INTERVAL, BATCH_ROWS_MANY};
-
-/// The rows that wait for the next batch.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Waiting {
-    pub(super) rows: usize,
-    /// True if the rows fill a batch, or as much memory as may be left to waiting.
-    pub(super) is_full: bool,
-}
+use crate::limits::BATCH_INTERVAL;
 
 /// The timer of batches.
 #[derive(Debug)]
@@ -35,10 +27,15 @@ impl BatchTimer {
         self.pause = drain_interval.max(BATCH_INTERVAL);
     }
 
-    /// Returns true if what waits is to go now.
-    pub(super) fn is_due(&self, now: Duration, waiting: Waiting, mode: Mode) -> bool {
-        let extra = if waiting.rows >= BATCH_ROWS_MANY { BATCH_INTERVAL } else { Duration::ZERO };
-        mode == Mode::Flush || waiting.is_full || now >= self.next + extra
+    /// Returns true if what waits is to go now. `is_full` is true if it fills a batch, or as much memory as may be left to
+    /// waiting.
+    pub(super) fn is_due(&self, now: Duration, is_full: bool, mode: Mode) -> bool {
+        mode == Mode::Flush || is_full || now >= self.next
+    }
+
+    /// Returns the moment at which a batch goes that is not full.
+    pub(super) fn next(&self) -> Duration {
+        self.next
     }
 
     /// Notes that a batch goes now. The jitter keeps processes on one store from writing in step.
@@ -51,47 +48,40 @@ impl BatchTimer {
 mod tests {
     use super::*;
 
-    const FEW: Waiting = Waiting { rows: BATCH_ROWS_MANY - 1, is_full: false };
-    const MANY: Waiting = Waiting { rows: BATCH_ROWS_MANY, is_full: false };
-    const FULL: Waiting = Waiting { rows: 4096, is_full: true };
-
     /// Returns the milliseconds between a batch at 7 s and the next one.
-    fn pause(timer: &mut BatchTimer, waiting: Waiting, jitter_ms: u64) -> Option<u64> {
+    fn pause(timer: &mut BatchTimer, is_full: bool, jitter_ms: u64) -> Option<u64> {
         let begun = Duration::from_secs(7);
         timer.begin(begun, Duration::from_millis(jitter_ms));
-        (0..=5000).find(|ms| timer.is_due(begun + Duration::from_millis(*ms), waiting, Mode::Usual))
+        (0..=5000).find(|ms| timer.is_due(begun + Duration::from_millis(*ms), is_full, Mode::Usual))
     }
 
     #[test]
-    fn a_batch_goes_when_it_is_full_or_a_second_or_two_after_the_last() {
+    fn a_batch_goes_when_it_is_full_or_within_two_seconds_of_the_last() {
         let mut timer = BatchTimer::new(Duration::from_millis(100));
-        let table = [(FEW, 0, 1000), (MANY, 0, 2000), (FULL, 0, 0), (FEW, 25, 1025), (MANY, 25, 2025)];
-        for (waiting, jitter_ms, expected) in table {
-            assert_eq!(pause(&mut timer, waiting, jitter_ms), Some(expected), "{waiting:?}");
+        for (is_full, jitter_ms, expected) in [(false, 0, 1800), (true, 0, 0), (false, 25, 1825)] {
+            assert_eq!(pause(&mut timer, is_full, jitter_ms), Some(expected), "{is_full}");
         }
     }
 
     #[test]
     fn a_batch_goes_no_oftener_than_rings_are_drained() {
         let mut timer = BatchTimer::new(Duration::from_secs(3));
-        assert_eq!(pause(&mut timer, FEW, 0), Some(3000));
+        assert_eq!(pause(&mut timer, false, 0), Some(3000));
     }
 
     #[test]
     fn the_first_batch_and_the_first_after_a_pause_go_at_once() {
         let mut timer = BatchTimer::new(Duration::from_millis(100));
-        assert!(timer.is_due(Duration::from_millis(1), FEW, Mode::Usual));
+        assert!(timer.is_due(Duration::from_millis(1), false, Mode::Usual));
         timer.begin(Duration::from_secs(7), Duration::ZERO);
-        for waiting in [FEW, MANY] {
-            assert!(timer.is_due(Duration::from_secs(10), waiting, Mode::Usual));
-        }
+        assert!(timer.is_due(Duration::from_secs(10), false, Mode::Usual));
     }
 
     #[test]
     fn who_waits_for_a_flush_waits_for_no_pause() {
         let mut timer = BatchTimer::new(Duration::from_millis(100));
         timer.begin(Duration::from_secs(7), Duration::ZERO);
-        assert!(!timer.is_due(Duration::from_secs(7), FEW, Mode::Usual));
-        assert!(timer.is_due(Duration::from_secs(7), FEW, Mode::Flush));
+        assert!(!timer.is_due(Duration::from_secs(7), false, Mode::Usual));
+        assert!(timer.is_due(Duration::from_secs(7), false, Mode::Flush));
     }
 }

@@ -16,6 +16,11 @@ impl Events {
         }
     }
 
+    /// Returns true if none waits.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Returns the events that wait, and forgets them.
     pub(super) fn take(&mut self) -> Vec<EventRow> {
         std::mem::take(&mut self.0)

@@ -117,6 +117,11 @@ impl LiveRates {
         live.merge();
     }
 
+    /// Returns true if there are requests that the table does not have yet.
+    pub(crate) fn has_requests(&self) -> bool {
+        !lock(&self.live).requested.is_empty()
+    }
+
     /// Returns the requests that are to be written to the table. They stay in force until the table is read.
     pub(crate) fn to_store(&self) -> Vec<RequestedRate> {
         lock(&self.live).requested.clone()

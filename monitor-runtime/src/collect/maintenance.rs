@@ -28,6 +28,8 @@ pub(super) struct Maintenance {
     next_rates: Duration,
     next_config: Duration,
     next_retention: Duration,
+    /// The moment of a look that comes sooner than usual, because one was left unfinished.
+    next_look: Option<Duration>,
 }
 
 /// The parts of the collector that maintenance changes, lent to it for a step.
@@ -60,12 +62,15 @@ impl Maintenance {
             next_rates: Duration::ZERO,
             next_config: Duration::ZERO,
             next_retention: Duration::ZERO,
+            next_look: None,
         }
     }
 
     /// Does what is due.
     pub(super) fn step(&mut self, now: Duration, mut parts: Maintained<'_>) {
-        if now >= self.next_rates {
+        self.next_look = None;
+        let is_requested = parts.store.is_open() && self.shared.rates.has_requests();
+        if now >= self.next_rates || is_requested {
             self.next_rates = now + limits::RATES_INTERVAL;
             parts.prepare_for_disk();
             (self.renew_panic_hook)();
@@ -77,10 +82,18 @@ impl Maintenance {
             self.next_config = now + limits::CONFIG_INTERVAL;
             parts.prepare_for_disk();
             self.look_at_settings(&mut parts);
+            if self.watch.as_ref().is_some_and(Watch::is_settling) {
+                self.next_look = Some(self.next_config);
+            }
         }
         if now >= self.next_retention && parts.store.is_open() {
             self.retain(now, &mut parts);
         }
+    }
+
+    /// Returns the moment at which maintenance has to go on, if that is sooner than usual.
+    pub(super) fn next_look(&self) -> Option<Duration> {
+        self.next_look
     }
 
     /// Writes the rates set in code to the store, and takes over those set from outside.
@@ -168,5 +181,9 @@ impl Maintenance {
             Err(StoreError::Busy(_)) => now + limits::RETRY_BUSY_MAX,
             _ => now + limits::RETAIN_INTERVAL,
         };
+        if self.next_retention < now + limits::RETAIN_INTERVAL {
+            let at = self.next_retention.max(now + *parts.drain_interval);
+            self.next_look = Some(self.next_look.map_or(at, |look| look.min(at)));
+        }
     }
 }

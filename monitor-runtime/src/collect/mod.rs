@@ -37,6 +37,7 @@ mod next_batch;
 mod store_breaker;
 mod writer;
 mod maintenance;
+mod pace;
 
 use std::any::Any;
 use std::sync::Arc;
@@ -65,6 +66,7 @@ use known_threads::KnownThreads;
 use ladder::Ladder;
 use maintenance::{Maintained, Maintenance};
 pub(crate) use mode::Mode;
+use pace::Seen;
 use parts::Parts;
 pub(crate) use remaining::Remaining;
 use report::Report;
@@ -95,6 +97,11 @@ pub(crate) struct Collector {
     ending: Ending,
     /// True if the last step wrote a batch and left more to write.
     is_writing_on: bool,
+    /// What the last step found, and what it left.
+    seen: Seen,
+    last_step: Duration,
+    /// The number of calls that were counted by the end of the last step.
+    counted: u64,
 }
 
 /// The parts that the collector is built from, beside the settings.
@@ -133,6 +140,10 @@ impl Collector {
             maintenance: Maintenance::new(Arc::clone(&shared), watch, renew_panic_hook),
             ending: Ending::default(),
             is_writing_on: false,
+            seen: Seen::nothing(drain_interval),
+            last_step: monotonic(),
+            counted: 0,
+            rings,
             shared,
         }
     }
@@ -141,6 +152,7 @@ impl Collector {
     pub(crate) fn step(&mut self, mode: Mode) -> Remaining {
         let now = monotonic();
         self.clock.advance();
+        self.look_at_rings(now);
         // Steps follow one another without a pause while there is much to write, so the clock is watched within them.
         self.watch_clock();
         self.drain.prepare_rings(&self.clock, &mut self.events);
@@ -169,7 +181,54 @@ impl Collector {
         let Self { clock, functions, report, events, .. } = self;
         self.ladder.step(now, clock, functions, &mut report.health, events);
         self.publish_report(now);
+        self.look_back(now, remaining);
         remaining
+    }
+
+    /// Notes how full the rings are when a step begins.
+    fn look_at_rings(&mut self, now: Duration) {
+        let rings = &self.rings;
+        if self.seen.is_asleep && !rings.home.is_asleep() {
+            // The first record after a rest has come: what was before says nothing about the load.
+            self.ladder.begin_anew(now.saturating_sub(self.drain_interval));
+        }
+        let share = |pending: usize, capacity: usize| pending as f64 / capacity.max(1) as f64;
+        let states = rings.all();
+        let rings = states.iter().flat_map(|state| state.rings());
+        let fullest = rings.map(|(_, ring)| share(ring.pending(), ring.capacity())).fold(0.0, f64::max);
+        self.seen = Seen {
+            drain_interval: self.drain_interval,
+            passed: now.saturating_sub(self.last_step),
+            fullest,
+            is_asleep: self.rings.home.is_asleep(),
+            ..self.seen
+        };
+        self.last_step = now;
+    }
+
+    /// Notes what a step found and left, and closes the rings if it found nothing: the first record in each of them then
+    /// wakes the collector.
+    fn look_back(&mut self, now: Duration, remaining: Remaining) {
+        let health = &self.report.health;
+        let counted = health.recorded + health.sampled_out + health.dropped.total() + health.folded_errors;
+        let calls = counted.abs_diff(std::mem::replace(&mut self.counted, counted));
+        let is_active = self.seen.fullest > 0.0 || calls > 0;
+        let (_, (writer, _), parts) = self.split();
+        let writes = writer.next_write(now, remaining == Remaining::Blocked, &parts);
+        let due = [writes, self.maintenance.next_look()].into_iter().flatten().min();
+        let is_streamed = self.shared.subscribers.any();
+        self.ladder.let_clock_rest(&self.functions);
+        let is_counting = self.ladder.is_counting();
+        let due = due.map(|due| due.saturating_sub(now));
+        self.seen = Seen { is_active, calls, is_streamed, is_counting, due, ..self.seen };
+        if is_active {
+            self.rings.home.awaken();
+        } else if !self.seen.is_asleep {
+            self.rings.home.fall_asleep();
+            for state in self.rings.all() {
+                state.rings().for_each(|(_, ring)| ring.close());
+            }
+        }
     }
 
     /// Drains the rings. Returns true if a ring was filling up and the next step should follow at once.
@@ -230,7 +289,12 @@ impl Collector {
         (&mut self.drain, (&mut self.writer, &mut self.store), parts)
     }
 
-    /// Returns the pause between steps that leave nothing to do.
+    /// Returns the pause until the next step, unless something wakes the collector before.
+    pub(crate) fn pause(&self) -> Duration {
+        self.seen.pause()
+    }
+
+    /// Returns the pause between drains under load.
     pub(crate) fn interval(&self) -> Duration {
         self.drain_interval
     }

@@ -19,18 +19,23 @@ pub(super) struct NextBatch {
     sequence: u64,
     /// Calls that were taken from the backlog for a batch that the store had no room for.
     postponed: Vec<CallRow>,
-    next_stats: Duration,
+    next_figures: Duration,
     scratch: Vec<u8>,
 }
 
 impl NextBatch {
     pub(super) fn new(rows_max: usize) -> Self {
-        Self { rows_max, sequence: 0, postponed: Vec::new(), next_stats: Duration::ZERO, scratch: Vec::new() }
+        Self { rows_max, sequence: 0, postponed: Vec::new(), next_figures: Duration::ZERO, scratch: Vec::new() }
     }
 
     /// Returns true if calls are postponed.
     pub(super) fn has_postponed(&self) -> bool {
         !self.postponed.is_empty()
+    }
+
+    /// Returns the moment at which figures go that changed since they last went.
+    pub(super) fn next_figures(&self) -> Duration {
+        self.next_figures
     }
 
     /// Puts calls of a batch before those that are postponed already.
@@ -84,14 +89,17 @@ impl NextBatch {
         calls
     }
 
-    /// Adds the statistics that changed: to every batch while few functions are busy, otherwise once a second.
+    /// Adds the statistics that changed: to every large batch while few functions are busy, otherwise every few seconds.
     fn add_stats(&mut self, batch: &mut Batch, now: Duration, mode: Mode, parts: &mut Parts<'_>) {
         let changed = parts.functions.count_changed();
-        let due = mode == Mode::Flush || changed <= limits::FIGURES_AT_ONCE || now >= self.next_stats;
+        let is_many = changed > limits::FIGURES_AT_ONCE;
+        let is_large = batch.calls.len() >= limits::FIGURES_ROWS;
+        let due = mode == Mode::Flush || is_large && !is_many || now >= self.next_figures;
         if changed == 0 || !due {
             return;
         }
-        self.next_stats = now + limits::FIGURES_INTERVAL;
+        let pause = if is_large { limits::FIGURES_INTERVAL_MANY } else { limits::FIGURES_INTERVAL };
+        self.next_figures = now + pause;
         let now_ns = parts.clock.now_ns();
         for function in parts.functions.iter_mut().filter(|function| function.stats.is_changed()) {
             let id = function.site.id();

@@ -30,6 +30,8 @@ pub(super) struct Report {
     due_resources: Option<ResourcesRow>,
     /// The last report that was written.
     written: Option<HealthRow>,
+    /// The last row on the process's resources that went into a batch.
+    given_resources: Option<ResourcesRow>,
     /// The moment at which the breaker entered its state, or 0 before the first report.
     breaker_since_ns: i64,
     own_cpu: CpuShare,
@@ -55,11 +57,12 @@ impl Report {
             due: None,
             due_resources: None,
             written: None,
+            given_resources: None,
             breaker_since_ns: 0,
             own_cpu: CpuShare::new(now, process::thread_cpu()),
             process_cpu: CpuShare::new(now, process::process_cpu()),
             next_health: Duration::ZERO,
-            next_resources: Duration::ZERO,
+            next_resources: now + limits::RESOURCES_FIRST,
             is_shutdown_announced: false,
         }
     }
@@ -72,7 +75,10 @@ impl Report {
             let (rss_bytes, threads, open_files) = process::footprint();
             let cpu_pct = self.process_cpu.look(now, process::process_cpu());
             let at_ns = clock.now_ns();
-            self.due_resources = Some(ResourcesRow { at_ns, cpu_pct, rss_bytes, threads, open_files });
+            let row = ResourcesRow { at_ns, cpu_pct, rss_bytes, threads, open_files };
+            if self.given_resources.as_ref().is_none_or(|last| row.says_more_than(last)) {
+                self.due_resources = Some(row);
+            }
         }
         if now >= self.next_health || mode == Mode::Flush {
             self.next_health = now + limits::REPORT_INTERVAL;
@@ -121,7 +127,9 @@ impl Report {
 
     /// Returns the rows that wait for the next batch.
     pub(super) fn take_due(&mut self) -> (Option<HealthRow>, Option<ResourcesRow>) {
-        (self.due.take(), self.due_resources.take())
+        let resources = self.due_resources.take();
+        self.given_resources = resources.clone().or(self.given_resources.take());
+        (self.due.take(), resources)
     }
 
     /// Notes the report that a batch carried, because the store has the batch.

@@ -27,6 +27,11 @@ impl Retry {
         now >= self.next
     }
 
+    /// Returns the moment of the next try.
+    pub(super) fn next(&self) -> Duration {
+        self.next
+    }
+
     /// Notes that another process was writing.
     pub(super) fn busy(&mut self, now: Duration) {
         self.postpone(now, RETRY_BUSY_MIN, RETRY_BUSY_MAX);

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::batch_timer::{BatchTimer, Waiting};
+use super::batch_timer::BatchTimer;
 use super::breaker::{Event, State, Statistics};
 use super::current_store::CurrentStore;
 use super::events::Events;
@@ -95,7 +95,7 @@ impl Writer {
         parts: &mut Parts<'_>,
     ) -> Remaining {
         if self.pending.is_none() {
-            if !self.timer.is_due(now, self.waiting(parts), mode) {
+            if !self.timer.is_due(now, self.is_full(parts), mode) {
                 return Remaining::Nothing;
             }
             self.pending = self.next.assemble(now, mode, parts);
@@ -123,11 +123,22 @@ impl Writer {
         self.fail(now, "the store refused a batch again and again", parts)
     }
 
-    /// Returns how much waits for the next batch.
-    fn waiting(&self, parts: &Parts<'_>) -> Waiting {
+    /// Returns true if what waits fills a batch, or as much memory as may be left to waiting.
+    fn is_full(&self, parts: &Parts<'_>) -> bool {
         let rows = parts.backlog.bytes() / RECORD_BYTES;
-        let is_full = rows >= self.next.rows_max || parts.backlog.pressure() > PRESSURE_WAITING_MAX;
-        Waiting { rows, is_full }
+        rows >= self.next.rows_max || parts.backlog.pressure() > PRESSURE_WAITING_MAX
+    }
+
+    /// Returns the moment at which something goes, or is tried again, that waits now; `None` if nothing waits.
+    pub(super) fn next_write(&self, now: Duration, is_blocked: bool, parts: &Parts<'_>) -> Option<Duration> {
+        if is_blocked || self.pending.is_some() {
+            return Some(self.retry.next().max(now + parts.drain_interval));
+        }
+        let waits = !parts.backlog.is_empty() || self.next.has_postponed() || !parts.events.is_empty();
+        if waits {
+            return Some(self.timer.next());
+        }
+        (parts.functions.count_changed() > 0).then(|| self.timer.next().max(self.next.next_figures()))
     }
 
     fn tell_breaker(&self, now: Duration, event: Event<'_>, parts: &mut Parts<'_>) -> bool {

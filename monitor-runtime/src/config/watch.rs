@@ -1,6 +1,6 @@
 //! Reads the settings file of a running process again whenever it has changed.
 //!
-//! Takes looks, a few times a second. Gives the new settings at the first look that finds a changed file as
+//! Takes looks, a few times a second at most. Gives the new settings at the first look that finds a changed file as
 //! the look before found it, so that no file is read while it is being written. A file that cannot be used
 //! changes nothing, and its first warning is returned once. The environment is that of the start, because
 //! reading it later would race with a host that changes it. Which settings apply at once, the table says.
@@ -74,6 +74,12 @@ impl Watch {
     /// Returns the path of the file.
     pub(crate) fn path(&self) -> &std::path::Path {
         &self.path
+    }
+
+    /// Returns true if the last look found a change that was not there at the look before, so that the next one may read
+    /// the file.
+    pub(crate) fn is_settling(&self) -> bool {
+        self.seen != self.read
     }
 
     /// Reads the file if it has changed and settled.

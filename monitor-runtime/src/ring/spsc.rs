@@ -19,7 +19,8 @@ pub(crate) struct Ring {
     /// Number of words written since the ring's creation. The producer stores it.
     tail: &'static AtomicU64,
     words: &'static [AtomicU64],
-    /// Position up to which the tail may grow before the producer looks at the head. The producer stores it.
+    /// Position up to which the tail may grow before the producer looks at the head. The producer stores it; anyone may
+    /// store 0.
     limit: AtomicUsize,
     /// Number of words that may be touched: the ring's first ones until [`Ring::complete`], then all.
     ready: AtomicUsize,
@@ -130,7 +131,8 @@ impl Ring {
         if end.wrapping_sub(head) > capacity / 2 { Push::Pressed } else { Push::Written }
     }
 
-    /// Producer: makes [`Self::room`] return none, so that the next push looks at the head.
+    /// Anyone: makes [`Self::room`] return none, so that the next push looks at the head. If the producer moves the limit at
+    /// the same moment, the ring may stay open.
     pub(crate) fn close(&self) {
         self.limit.store(0, Ordering::Relaxed);
     }

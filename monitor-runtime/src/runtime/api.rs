@@ -83,13 +83,18 @@ pub fn subscribe(deliver: impl FnMut(&[Record]) + Send + 'static) -> Subscriptio
 }
 
 /// Sets the sampling rate of all functions that the pattern matches, as a row in table `sampling` would: at once in this
-/// process, within a second in others on the same store, until it is reset.
+/// process, within two seconds in others on the same store (within five in one that is idle), until it is reset.
 ///
 /// # Errors
 /// [`RateError`] for a pattern or rate that is not allowed; nothing changes then.
 pub fn set_sample_rate(pattern: &str, rate: f64) -> Result<(), RateError> {
     live_rates::check(pattern, rate)?;
-    apart(|| find_or_start().map(|recorder| recorder.shared.request_rate(pattern, Some(rate))));
+    apart(|| {
+        find_or_start().inspect(|recorder| {
+            recorder.shared.request_rate(pattern, Some(rate));
+            recorder.rings.home.wake();
+        })
+    });
     Ok(())
 }
 
@@ -99,7 +104,12 @@ pub fn set_sample_rate(pattern: &str, rate: f64) -> Result<(), RateError> {
 /// [`RateError`] for a pattern that is not allowed.
 pub fn reset_sample_rate(pattern: &str) -> Result<(), RateError> {
     live_rates::check(pattern, 0.0)?;
-    apart(|| find_or_start().map(|recorder| recorder.shared.request_rate(pattern, None)));
+    apart(|| {
+        find_or_start().inspect(|recorder| {
+            recorder.shared.request_rate(pattern, None);
+            recorder.rings.home.wake();
+        })
+    });
     Ok(())
 }
 

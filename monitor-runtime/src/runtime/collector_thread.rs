@@ -72,22 +72,42 @@ pub(super) fn run(
             Remaining::Blocked if mode == Mode::Flush => {
                 park_timeout(collector.interval().min(RETRY_WHILE_AWAITED));
             }
-            _ => pause(&recorder.rings, collector.interval(), collector.is_counting()),
+            _ if collector.is_counting() => tick(&recorder.rings, collector.pause()),
+            _ => sleep(&recorder.rings, collector.pause(), collector.interval()),
         }
     }
 }
 
-/// Waits for the next drain or to be woken. The coarse clock goes on meanwhile if calls are only counted.
-fn pause(rings: &ThreadPool, interval: Duration, is_counting: bool) {
-    if !is_counting {
-        return park_timeout(interval);
-    }
-    let until = monotonic() + interval;
+/// Waits for the next step or to be woken, and moves the coarse clock on meanwhile, because calls are only counted.
+fn tick(rings: &ThreadPool, pause: Duration) {
+    let until = monotonic() + pause;
     while monotonic() < until && !rings.home.is_woken() {
         advance_coarse();
-        park_timeout(limits::COARSE_PERIOD.min(interval));
+        park_timeout(limits::COARSE_PERIOD.min(pause));
     }
     advance_coarse();
+}
+
+/// Waits for the next step or to be woken. If the first record after a silence ends the pause, the step follows after a
+/// drain interval, so that one drain and one batch take what comes with that record.
+fn sleep(rings: &ThreadPool, pause: Duration, interval: Duration) {
+    let was_asleep = rings.home.is_asleep();
+    let is_roused = || was_asleep && !rings.home.is_asleep();
+    park_until(monotonic() + pause, || rings.home.is_woken() || is_roused());
+    if is_roused() {
+        park_until(monotonic() + interval, || rings.home.is_woken());
+    }
+}
+
+/// Parks until this moment, or until `is_over` returns true. Whoever makes it true unparks this thread.
+fn park_until(moment: Duration, is_over: impl Fn() -> bool) {
+    while !is_over() {
+        let left = moment.saturating_sub(monotonic());
+        if left.is_zero() {
+            return;
+        }
+        park_timeout(left);
+    }
 }
 
 /// Ends recording, because steps keep failing. The program goes on.

@@ -4,7 +4,7 @@
 //! no table. Gives it the memory of rings and the way to wake the collector. Every state refers to its home for the
 //! life of the process. The file does not know the states.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering, fence};
 use std::sync::{Mutex, OnceLock};
 use std::thread::Thread;
 
@@ -49,6 +49,9 @@ pub(crate) struct Home {
     scratch_bytes_left: AtomicUsize,
     collector: OnceLock<Thread>,
     woken: AtomicBool,
+    /// True while the collector sleeps for long, until the first record. The rings are closed then, so that the first
+    /// record in each of them comes by [`Self::rouse`].
+    asleep: AtomicBool,
 }
 
 impl Home {
@@ -75,6 +78,7 @@ impl Home {
             scratch_bytes_left: AtomicUsize::new(scratch_bytes_max),
             collector: OnceLock::new(),
             woken: AtomicBool::new(false),
+            asleep: AtomicBool::new(false),
         }
     }
 
@@ -87,6 +91,8 @@ impl Home {
         let name = name.unwrap_or_else(|| format!("thread-{id}"));
         self.metadata.thread(id, &name);
         lock(&self.introduced).push(ThreadInfo { id, prefix, name });
+        // The ring of a new thread is open.
+        self.rouse();
         (id, prefix)
     }
 
@@ -124,6 +130,36 @@ impl Home {
             thread.unpark();
         }
         false
+    }
+
+    /// Ends a long sleep of the collector, because a record has come, or a thread is about to make its first one.
+    #[cold]
+    pub(crate) fn rouse(&self) {
+        // Partner: the fence in `fall_asleep`. A thread that found its ring closed sees that the collector sleeps.
+        fence(Ordering::SeqCst);
+        if self.asleep.load(Ordering::Relaxed)
+            && self.asleep.swap(false, Ordering::Relaxed)
+            && let Some(thread) = self.collector.get()
+        {
+            thread.unpark();
+        }
+    }
+
+    /// Notes that the collector is about to sleep for long. It closes the rings next, and looks at them once more.
+    pub(crate) fn fall_asleep(&self) {
+        self.asleep.store(true, Ordering::Relaxed);
+        // Partner: the fence in `rouse`.
+        fence(Ordering::SeqCst);
+    }
+
+    /// Returns true if the collector sleeps, or looks at closed rings between two sleeps, and no record has come since.
+    pub(crate) fn is_asleep(&self) -> bool {
+        self.asleep.load(Ordering::Relaxed)
+    }
+
+    /// Notes that the collector has found records: they wake it no more.
+    pub(crate) fn awaken(&self) {
+        self.asleep.store(false, Ordering::Relaxed);
     }
 
     /// Returns true if the collector has been woken since it last ran.

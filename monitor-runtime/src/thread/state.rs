@@ -181,6 +181,8 @@ impl ThreadState {
         }
         let push = self.reserve.push(&self.ring, &self.home.memory, header, values);
         if push != Push::Full {
+            // Records come here first after the rings were drained and closed, even those of a burst.
+            self.home.rouse();
             return push;
         }
         let Some(burst) = self.burst_ring().or_else(|| self.take_burst_ring()) else { return push };

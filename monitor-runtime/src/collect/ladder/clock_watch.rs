@@ -17,9 +17,13 @@ use crate::site::Caps;
 #[derive(Debug, Default)]
 pub(super) struct ClockWatch {
     /// True if there are functions whose calls are only counted, so that the clock is relied on.
-    pub(super) is_relied_on: bool,
+    is_relied_on: bool,
     /// True while calls are timed that would otherwise only be counted, because the thread may be held up.
     is_suspended: bool,
+    /// True if a call came since the last step that was only counted, or would be if the clock ran.
+    pub(super) is_used: bool,
+    /// True while the clock stands because no such call comes. Calls are suspended all that time.
+    is_resting: bool,
     /// For how long the clock stood still since the last report, while it was relied on.
     stood: Duration,
 }
@@ -28,7 +32,8 @@ impl ClockWatch {
     /// Moves the clock on, and notes if it stood still for longer than a slow call may take to be noticed. Returns true
     /// if calls were timed since the last look and are only counted from now on.
     pub(super) fn look(&mut self, functions: &Functions, states: &mut FunctionStates) -> bool {
-        if self.is_suspended {
+        self.is_resting &= !self.is_used;
+        if self.is_suspended && !self.is_resting {
             // The clock moves first, because calls that are only counted from here on must see the time of this moment.
             advance_coarse();
             count_only(functions, states, true);
@@ -36,10 +41,32 @@ impl ClockWatch {
             return true;
         }
         let behind = keep_coarse();
-        if behind >= limits::COARSE_STOOD && self.is_relied_on {
+        if behind >= limits::COARSE_STOOD && self.is_running() {
             self.stood += behind;
         }
         false
+    }
+
+    /// Notes if there are functions whose calls are only counted. The first of them is one that is called.
+    pub(super) fn rely(&mut self, is_relied_on: bool) {
+        self.is_used |= is_relied_on && !self.is_relied_on;
+        self.is_relied_on = is_relied_on;
+    }
+
+    /// Returns true if the clock is relied on and has to go on between two steps.
+    pub(super) fn is_running(&self) -> bool {
+        self.is_relied_on && !self.is_resting
+    }
+
+    /// Lets the clock rest if no call relied on it since this was last called. Until such a call comes again, the calls are
+    /// timed, so nobody has to move the clock on for them.
+    pub(super) fn rest(&mut self, functions: &Functions, states: &mut FunctionStates) {
+        self.is_resting = !std::mem::take(&mut self.is_used);
+        if self.is_resting && self.is_relied_on {
+            self.suspend(functions, states);
+            // The last look may have lowered further functions, or moved rates.
+            count_only(functions, states, false);
+        }
     }
 
     /// Has calls timed that would otherwise only be counted, until the next look, because a disk may hold this thread

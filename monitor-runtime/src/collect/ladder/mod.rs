@@ -82,9 +82,21 @@ impl Ladder {
         std::mem::replace(&mut self.bounds, bounds) != bounds
     }
 
-    /// Returns true if there are functions whose calls are only counted, and so rely on the coarse clock.
+    /// Returns true if calls are only counted, and so rely on the coarse clock.
     pub(super) fn is_counting(&self) -> bool {
-        self.clock_watch.is_relied_on
+        self.clock_watch.is_running()
+    }
+
+    /// Lets the coarse clock rest if no call of a function relied on it since this was last called.
+    pub(super) fn let_clock_rest(&mut self, functions: &Functions) {
+        self.clock_watch.rest(functions, &mut self.states);
+    }
+
+    /// Begins the time that the next look is about now, and makes that look soon, because the time before says nothing.
+    pub(super) fn begin_anew(&mut self, now: Duration) {
+        self.last_look = now;
+        self.next_look = now + limits::LADDER_FIRST;
+        (self.own_cpu, self.process_cpu) = (process::thread_cpu(), process::process_cpu());
     }
 
     /// Moves the coarse clock on. Returns true if tallies have to be read now: calls of some functions were timed since
@@ -101,7 +113,9 @@ impl Ladder {
 
     /// Counts calls of a function that left no record since the last look.
     pub(super) fn count_unrecorded(&mut self, function: &Function, timed: u64, counted: u64, dropped: u64) {
-        let since = &mut self.states.get_or_create(function).since;
+        let state = self.states.get_or_create(function);
+        self.clock_watch.is_used |= state.rung.is_counted && timed + counted > 0;
+        let since = &mut state.since;
         since.timed += timed;
         since.counted += counted;
         since.dropped += dropped;
@@ -164,7 +178,7 @@ impl Ladder {
         health.cost_pct = percent_of(total);
         health.budget_pct = 100.0 * bounds.overhead;
         let changes = states.apply_rungs(functions, before);
-        clock_watch.is_relied_on = states.all(functions).any(|(_, state)| state.rung.is_counted);
+        clock_watch.rely(states.all(functions).any(|(_, state)| state.rung.is_counted));
         for ((function, state), (load, rows_per_s)) in states.all(functions).zip(loads) {
             let percentile = percentile(functions, function, state.calls_per_s);
             set_slow_threshold(function, state, percentile, now_ns);
