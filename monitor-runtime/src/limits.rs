@@ -120,6 +120,9 @@ pub const FIGURES_INTERVAL_MANY: Duration = Duration::from_secs(1);
 /// The pause between writes of the figures and of the health report beside smaller batches. At 40 calls a second, a
 /// row costs 330 bytes of writing with it, and 520 if every batch carried both.
 pub const FIGURES_INTERVAL: Duration = Duration::from_secs(4);
+/// The shortest pause between two copies of the log into the database while nothing happens, so that a program with a
+/// request now and then does not write each page twice, and wait for the disk, after each of them.
+pub const COPY_INTERVAL: Duration = Duration::from_secs(60);
 /// The pause between steps of retention that find no row to delete.
 pub const RETAIN_INTERVAL: Duration = Duration::from_secs(5);
 /// The memory that a user's ring files may take before the oldest ones that dead processes left for other stores go: what
@@ -127,6 +130,19 @@ pub const RETAIN_INTERVAL: Duration = Duration::from_secs(5);
 pub const DEAD_RINGS_BYTES_MAX: u64 = 64 * MIB;
 /// The interval at which a process looks for records that dead processes left for its store.
 pub const RECOVER_INTERVAL: Duration = Duration::from_secs(10);
+/// The age from which on a process does what a short life does not repay: it opens the store, measures the cost of
+/// calls, and looks at tables and settings that people control it with. A process that ends before writes everything in
+/// one go at its end.
+pub const SETTLED_AGE: Duration = Duration::from_millis(100);
+/// The pause before the collector's first step, in which a short program ends without any other. A ring that fills up
+/// ends the pause.
+pub const FIRST_STEP: Duration = Duration::from_millis(10);
+/// The age up to which a process does not copy the log into the database at its end, because that waits for the disk
+/// three times. A later process does so, at the latest the one that finds [`SHORT_LOG_BYTES`].
+pub const SHORT_LIFE: Duration = Duration::from_secs(1);
+/// The bytes of the log from which on even a short process copies it, and deletes what is expired: one in twenty. A
+/// process that opens the store alone reads the log once, which takes a millisecond for this much.
+pub const SHORT_LOG_BYTES: u64 = MIB;
 /// The batches that wait for a subscriber; a subscriber that is further behind misses some.
 pub const SUBSCRIBER_BATCHES_MAX: usize = 256;
 /// The number of times that the recorder's thread is restarted within a minute after a panic of its own.

@@ -16,6 +16,8 @@ mod ladder;
 mod control;
 mod settings;
 mod reports;
+mod idle;
+mod short;
 
 mod macro_ui;
 mod macro_off;

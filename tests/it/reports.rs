@@ -1,10 +1,10 @@
-//! Asserts what the recorder writes about itself and its process: `health` while calls are made, `resources` every ten
-//! seconds, and nothing while nothing happens.
+//! Asserts what the recorder writes about itself and its process: `health` while calls are made, `resources` while
+//! anything about them changes.
 
 use std::time::Instant;
 
 use crate::patience::{PATIENCE, wait_for};
-use crate::victim::{Stage, Store, ended_in_time};
+use crate::victim::{Stage, ended_in_time};
 
 #[test]
 fn health_follows_the_calls_while_the_program_runs() {
@@ -43,25 +43,15 @@ fn the_last_report_tells_of_the_last_call() {
 }
 
 #[test]
-fn an_idle_program_writes_its_resources_every_ten_seconds_and_nothing_else() {
+fn a_program_that_works_writes_its_resources_and_one_that_rests_does_not_repeat_them() {
     let stage = Stage::new();
     let program = stage.start_until_told("idle");
-    wait_for("a second row of resources", || {
-        stage.db().exists() && resources(&stage.store()).is_ok_and(|at| at.len() == 2)
-    });
+    wait_for("a row of resources", || stage.has_row("SELECT 1 FROM resources"));
     stage.finish(program);
-    let store = stage.store();
-    let at = resources(&store).unwrap();
-    assert!(at[1] - at[0] >= 9_900_000_000, "{at:?}");
     let sensible = "SELECT COUNT(*) FROM resources WHERE rss_bytes > 0 AND threads >= 2 AND open_files > 2";
-    assert_eq!(store.one::<i64>(sensible), 2);
-    // One transaction for the call, one for its report at most a second later, and one for each row of resources.
-    let transactions: i64 = store.one("SELECT sequence FROM progress WHERE ring = 0");
+    assert!(stage.store().one::<i64>(sensible) >= 1);
+    // One transaction for the call, one for the row and the report, and one each if the program's memory or use of the
+    // processor was still changing.
+    let transactions: i64 = stage.store().one("SELECT sequence FROM progress WHERE ring = 0");
     assert!(transactions <= 4, "{transactions}");
-}
-
-/// Returns the timestamps of the rows of resources.
-fn resources(store: &Store) -> rusqlite::Result<Vec<i64>> {
-    let mut select = store.0.prepare("SELECT at_ns FROM resources ORDER BY at_ns")?;
-    select.query_map([], |row| row.get(0))?.collect()
 }

@@ -86,6 +86,7 @@ fn main() {
             leaf(1);
             let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
         }
+        "on-call" => on_call(),
         "service" => service(until_elapsed(number)),
         "service-until-told" => service(until_stdin_ends()),
         "phases" => phases::run(number),
@@ -174,6 +175,17 @@ fn steady() {
         println!("{made}");
         made += 1;
         std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// Makes a call for each line of standard input, and prints its number.
+fn on_call() {
+    leaf(0);
+    for (at, line) in std::io::stdin().lines().enumerate() {
+        if line.is_ok() {
+            leaf(at as u64 + 1);
+            println!("{at}");
+        }
     }
 }
 

@@ -1,5 +1,5 @@
 //! The moment at which a batch goes: at once if it is full or somebody waits for it, otherwise a pause after the one
-//! before.
+//! before, and not in the first moments of a process, which may end in them.
 //!
 //! Takes moments and numbers; answers yes or no. Pure. It does not know whether the store takes the batch: `retry` and
 //! the breaker decide that.
@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use super::mode::Mode;
-use crate::limits::BATCH_INTERVAL;
+use crate::limits::{BATCH_INTERVAL, SETTLED_AGE};
 
 /// The timer of batches.
 #[derive(Debug)]
@@ -19,7 +19,7 @@ pub(super) struct BatchTimer {
 impl BatchTimer {
     /// Returns a timer by which at most one batch that is not full goes in each drain interval.
     pub(super) fn new(drain_interval: Duration) -> Self {
-        Self { pause: drain_interval.max(BATCH_INTERVAL), next: Duration::ZERO }
+        Self { pause: drain_interval.max(BATCH_INTERVAL), next: SETTLED_AGE }
     }
 
     /// Replaces the drain interval.
@@ -70,9 +70,10 @@ mod tests {
     }
 
     #[test]
-    fn the_first_batch_and_the_first_after_a_pause_go_at_once() {
+    fn the_first_batch_of_a_process_of_some_age_and_the_first_after_a_pause_go_at_once() {
         let mut timer = BatchTimer::new(Duration::from_millis(100));
-        assert!(timer.is_due(Duration::from_millis(1), false, Mode::Usual));
+        assert!(!timer.is_due(SETTLED_AGE / 2, false, Mode::Usual));
+        assert!(timer.is_due(SETTLED_AGE, false, Mode::Usual));
         timer.begin(Duration::from_secs(7), Duration::ZERO);
         assert!(timer.is_due(Duration::from_secs(10), false, Mode::Usual));
     }

@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use crossbeam_channel::Receiver;
 
@@ -19,6 +20,7 @@ use super::subscribe;
 use super::tallies::TallyReader;
 use crate::batch::decode::PendingCall;
 use crate::batch::decode::{self, Times};
+use crate::limits;
 use crate::platform::clock::{Clock, monotonic};
 use crate::platform::coarse_clock::keep_coarse;
 use crate::record::{HEADER_WORDS, Header, Record, decode, sealed_as, settle};
@@ -67,13 +69,18 @@ impl Drain {
 
     /// Prepares rings for threads to come and for bursts, and the rest of rings in use. Tells a reader of the ring file
     /// that the process was alive at this moment.
-    pub(super) fn prepare_rings(&self, clock: &Clock, events: &mut Events) {
-        self.rings.prepare_rings(READY_RINGS);
-        self.rings.prepare_bursts(SPARE_BURSTS);
-        for state in self.rings.all() {
+    pub(super) fn prepare_rings(&self, now: Duration, clock: &Clock, events: &mut Events) {
+        let states = self.rings.all();
+        let is_settled = now >= limits::SETTLED_AGE;
+        // In its first moments a process gets as many as it has used, because it may end at once.
+        let (ready, bursts) = if is_settled { (READY_RINGS, SPARE_BURSTS) } else { (states.len().saturating_sub(1), 1) };
+        self.rings.prepare_rings(ready.min(READY_RINGS));
+        self.rings.prepare_bursts(bursts);
+        for state in states.iter().filter(|state| is_settled || state.is_pressed()) {
             state.complete_rings();
         }
-        if let Some(mapping) = self.rings.home.memory.mapping() {
+        if is_settled
+            && let Some(mapping) = self.rings.home.memory.mapping() {
             mapping.reserve_ahead(RESERVED_AHEAD);
         }
         self.rings.home.metadata.calibrate(clock.calibration(), clock.now_ns());

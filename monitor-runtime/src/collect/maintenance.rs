@@ -28,6 +28,7 @@ pub(super) struct Maintenance {
     next_rates: Duration,
     next_config: Duration,
     next_retention: Duration,
+    next_copy: Duration,
     /// The moment of a look that comes sooner than usual, because one was left unfinished.
     next_look: Option<Duration>,
 }
@@ -59,9 +60,10 @@ impl Maintenance {
             shared,
             watch,
             renew_panic_hook,
-            next_rates: Duration::ZERO,
-            next_config: Duration::ZERO,
-            next_retention: Duration::ZERO,
+            next_rates: limits::SETTLED_AGE,
+            next_config: limits::SETTLED_AGE,
+            next_retention: limits::SETTLED_AGE,
+            next_copy: limits::SETTLED_AGE,
             next_look: None,
         }
     }
@@ -88,6 +90,17 @@ impl Maintenance {
         }
         if now >= self.next_retention && parts.store.is_open() {
             self.retain(now, &mut parts);
+        }
+    }
+
+    /// Has the log copied into the database, now and then, in a time in which nothing happens.
+    pub(super) fn rest(&mut self, now: Duration, store: &mut CurrentStore, clock: &Clock) {
+        if now >= self.next_copy
+            && let Some(store) = store.get()
+        {
+            self.next_copy = now + limits::COPY_INTERVAL;
+            // What could not be copied stays in the log, and the next write tells of the error.
+            let _ = store.rest(clock.now_ns());
         }
     }
 

@@ -155,7 +155,7 @@ impl Collector {
         self.look_at_rings(now);
         // Steps follow one another without a pause while there is much to write, so the clock is watched within them.
         self.watch_clock();
-        self.drain.prepare_rings(&self.clock, &mut self.events);
+        self.drain.prepare_rings(now, &self.clock, &mut self.events);
         self.functions.discover();
         if self.drain_as_room_allows(mode) {
             return Remaining::More;
@@ -167,7 +167,7 @@ impl Collector {
         self.safety.note_counted(&mut self.functions);
         let Self { clock, functions, threads, events, .. } = self;
         self.slow_calls.step(now, clock, functions, threads, events);
-        self.ladder.calibrate(&mut self.report.health);
+        self.ladder.calibrate(now, &mut self.report.health);
         self.report.step(now, mode, &self.clock);
         let mut remaining = self.write(now, mode);
         self.watch_clock();
@@ -223,7 +223,9 @@ impl Collector {
         self.seen = Seen { is_active, calls, is_streamed, is_counting, due, ..self.seen };
         if is_active {
             self.rings.home.awaken();
-        } else if !self.seen.is_asleep {
+        } else if self.seen.is_asleep {
+            self.maintenance.rest(now, &mut self.store, &self.clock);
+        } else if now >= limits::SETTLED_AGE {
             self.rings.home.fall_asleep();
             for state in self.rings.all() {
                 state.rings().for_each(|(_, ring)| ring.close());

@@ -91,9 +91,43 @@ fn all(folders: &[PathBuf]) -> Vec<PathBuf> {
     paths
 }
 
+/// The extent of a search for ring files of dead processes.
+#[derive(Debug, Default)]
+pub(crate) struct Search {
+    /// The run of the searching process, whose own file is passed over.
+    pub(crate) own_run: Option<String>,
+    /// True if only files count whose names have this store and a process that is gone. Other names are not opened.
+    pub(crate) is_quick: bool,
+}
+
+impl Search {
+    /// Returns true if the name of a file says enough to pass it over.
+    fn passes_over(&self, path: &Path, store: &Path) -> bool {
+        let Some((named, pid, run)) = path.file_name().and_then(OsStr::to_str).and_then(parts) else {
+            return self.is_quick;
+        };
+        let is_own = self.own_run.as_deref().is_some_and(|own| own.starts_with(run));
+        let is_gone = || !Path::new("/proc").join(pid).exists();
+        is_own || self.is_quick && (named != format!("{:016x}", hash(store)) || !is_gone())
+    }
+}
+
+/// Returns the parts of the name of a ring file: store, process and run.
+fn parts(name: &str) -> Option<(&str, &str, &str)> {
+    let mut parts = name.split('-').skip(2);
+    let (store, pid, _, run) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    Some((store, pid, run))
+}
+
 /// Locks and reads the next ring file that a dead process left for this store. Useless files are removed on the way.
-pub(crate) fn claim_dead(folders: &[PathBuf], store: &Path, now_ns: i64) -> Option<(Claim, Image)> {
-    all(folders).into_iter().find_map(|path| claim(path, store, now_ns))
+pub(crate) fn claim_dead(
+    folders: &[PathBuf],
+    store: &Path,
+    search: &Search,
+    now_ns: i64,
+) -> Option<(Claim, Image)> {
+    let paths = all(folders).into_iter().filter(|path| !search.passes_over(path, store));
+    paths.into_iter().find_map(|path| claim(path, store, now_ns))
 }
 
 /// Returns true if a dead process seems to have left a ring file for this store; the files are not locked.

@@ -18,6 +18,7 @@ pub use live::{Living, UnderWay, living};
 use std::path::{Path, PathBuf};
 
 use dead_process::DeadProcess;
+use files::Search;
 use rusqlite::Connection;
 
 use crate::store::{OpenError, RecoveryStep, StoreOptions, recovered_rows};
@@ -35,6 +36,7 @@ pub struct Recovered {
 #[derive(Debug, Default)]
 pub(crate) struct Recovery {
     current: Option<DeadProcess>,
+    search: Search,
 }
 
 impl Recovery {
@@ -50,7 +52,8 @@ impl Recovery {
         recovered: &mut Recovered,
     ) -> rusqlite::Result<bool> {
         if self.current.is_none() {
-            let Some((claim, image)) = files::claim_dead(folders, store, now_ns) else {
+            let Some((claim, image)) = files::claim_dead(folders, store, &self.search, now_ns) else {
+                self.search.is_quick = false;
                 let trimmed = files::trim(folders, store, now_ns);
                 recovered_rows::note_trimmed(connection, trimmed, now_ns)?;
                 return Ok(false);
@@ -76,9 +79,11 @@ impl Recovery {
     }
 }
 
-/// Returns the step of recovery that a store runs from time to time.
-pub(crate) fn recovery_step() -> RecoveryStep {
-    let mut recovery = Recovery::default();
+/// Returns the step of recovery that a store runs from time to time, in the process of this run. Its first search is a
+/// quick one, because the process may end at once.
+pub(crate) fn recovery_step(run_uuid: &str) -> RecoveryStep {
+    let search = Search { own_run: Some(run_uuid.to_owned()), is_quick: true };
+    let mut recovery = Recovery { search, ..Recovery::default() };
     RecoveryStep(Box::new(move |connection, places, now_ns| {
         recovery.step(connection, places, now_ns, &mut Recovered::default())
     }))

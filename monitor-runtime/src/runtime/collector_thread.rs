@@ -32,6 +32,7 @@ pub(super) fn run(
         recorder.shared.notice(&warning.to_string().replacen("monitored: ", "", 1));
     }
     let mut restarts = Restarts::default();
+    park_until(monotonic() + limits::FIRST_STEP, || recorder.rings.home.is_woken());
     loop {
         recorder.rings.home.clear_wake();
         let requested = requests.take();

@@ -35,7 +35,7 @@ fn open(settings: &Settings, process: &ProcessRow, now_ns: i64) -> Result<Opened
         let options = StoreOptions { path: Some(place), ..options(settings) };
         match SqliteStore::open(&options, process.clone(), now_ns) {
             Ok(store) => {
-                let store = store.with_recovery(recovery_step());
+                let store = store.with_recovery(recovery_step(&process.run_uuid));
                 let path = store.path().map(std::path::Path::to_path_buf);
                 let shown = path.as_deref().unwrap_or(std::path::Path::new(":memory:")).display().to_string();
                 let notice = (!problems.is_empty())

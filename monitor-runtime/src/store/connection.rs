@@ -180,6 +180,10 @@ fn prepare(
             _ => {}
         }
         transaction.commit()?;
+        if has_log {
+            // The file alone is then a store, even if its log is lost or not copied with it.
+            let _ = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
+        }
     }
     set_page_bound(connection, options)?;
     // Older versions of rusqlite return nothing here, newer ones a result.

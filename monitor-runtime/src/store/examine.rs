@@ -3,9 +3,11 @@
 //! Takes a connection or a path; gives the kind of file. It only reads. A file counts as a store only if the texts of all
 //! our tables and indexes are exactly those of its schema version.
 
+use std::borrow::Cow;
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use rusqlite::{Connection, OptionalExtension as _};
+use rusqlite::Connection;
 
 use super::error::{Class, classify};
 use super::harden::connect;
@@ -88,16 +90,22 @@ pub(crate) fn examine(connection: &Connection) -> rusqlite::Result<Found> {
 /// Returns the first of our tables and indexes that is missing or has another text than in that version. Views, and
 /// tables that users have added, do not matter, because they are not written to.
 fn find_altered(connection: &Connection, version: i32) -> rusqlite::Result<Option<&'static str>> {
-    let mut text =
-        connection.prepare("SELECT sql FROM sqlite_schema WHERE name = ?1 AND type IN ('table', 'index')")?;
-    for (name, expected) in tables().filter(|(name, _)| migrate::has(version, name)) {
-        let found: Option<Option<String>> = text.query_row([name], |row| row.get(0)).optional()?;
-        let expected = migrate::old_text(version, name).unwrap_or(&expected);
-        if found.flatten().as_deref() != Some(expected) {
-            return Ok(Some(name));
+    // In one pass, because every process pays for this when it opens the store.
+    let mut ours: HashMap<&str, Cow<'static, str>> =
+        tables().filter(|(name, _)| migrate::has(version, name)).collect();
+    let mut texts =
+        connection.prepare("SELECT name, sql FROM sqlite_schema WHERE type IN ('table', 'index')")?;
+    let mut rows = texts.query([])?;
+    while let Some(row) = rows.next()? {
+        let (Ok(name), Ok(found)) = (row.get_ref(0)?.as_str(), row.get_ref(1)?.as_str()) else { continue };
+        if let Some(expected) = ours.get(name)
+            && found == migrate::old_text(version, name).unwrap_or(expected)
+        {
+            ours.remove(name);
         }
     }
-    Ok(None)
+    // The first in their order, so that the reason is the same each time.
+    Ok(tables().map(|(name, _)| name).find(|name| ours.contains_key(name)))
 }
 
 /// Returns the kind of a file without SQLite's header. It may be a store whose first bytes were overwritten, or not a

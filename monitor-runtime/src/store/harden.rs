@@ -48,6 +48,11 @@ pub(crate) fn harden(connection: &Connection) -> rusqlite::Result<()> {
 /// Closes a connection whose file is damaged or gone. The log is neither copied into the database nor deleted by name,
 /// because another file may have that name by now.
 pub(crate) fn abandon(connection: Connection) {
+    leave_log(connection);
+}
+
+/// Closes a connection and leaves the log as it is.
+pub(crate) fn leave_log(connection: Connection) {
     let _ = connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true);
     drop(connection);
 }

@@ -75,6 +75,14 @@ pub trait Store: Send {
         Ok(false)
     }
 
+    /// Uses a time in which nothing is to be written: makes the database complete without its log.
+    ///
+    /// # Errors
+    /// As [`Store::write`].
+    fn rest(&mut self, _now_ns: i64) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     /// Returns what happened to the store's file since the last call: a damaged file was set aside, a file of another
     /// schema or program was left untouched, a file vanished.
     fn notices(&mut self) -> Vec<Notice> {

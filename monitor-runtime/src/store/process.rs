@@ -15,6 +15,16 @@ pub(crate) struct Progress {
     pub(crate) ending: String,
 }
 
+/// The processes that are looked at when a process is entered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Among {
+    All,
+    Latest,
+}
+
+/// The number of the latest processes. A store of many short runs has thousands, and each run would read all of them.
+const LATEST: i64 = 256;
+
 /// Reads the progress of a process. Returns `None` if the file does not have the process.
 pub(crate) fn progress(transaction: &Connection, run_uuid: &str) -> rusqlite::Result<Option<Progress>> {
     transaction
@@ -62,19 +72,25 @@ pub(crate) fn revive(transaction: &Connection, process_id: i64) -> rusqlite::Res
         .map(|_| ())
 }
 
-/// Marks processes as crashed that are entered as running and do not run any more.
+/// Marks processes as crashed that are entered as running and do not run any more, among all processes or only the
+/// latest ones.
 pub(crate) fn mark_crashed(
     transaction: &Connection,
     process: &ProcessRow,
+    among: Among,
     now_ns: i64,
 ) -> rusqlite::Result<()> {
+    let looked_at = match among {
+        Among::All => i64::MAX,
+        Among::Latest => LATEST,
+    };
     let mut running = transaction.prepare(
         "SELECT p.id, p.host, p.pid, p.pid_mark, coalesce(g.at_ns, p.started_ns) FROM process p
          LEFT JOIN progress g ON g.process_id = p.id AND g.ring = 0
-         WHERE p.ending = 'running' AND p.run_uuid <> ?1",
+         WHERE p.ending = 'running' AND p.run_uuid <> ?1 AND p.id > (SELECT max(id) FROM process) - ?2",
     )?;
     let mut gone = Vec::new();
-    let mut rows = running.query([&process.run_uuid])?;
+    let mut rows = running.query(params![process.run_uuid, looked_at])?;
     while let Some(row) = rows.next()? {
         let (id, host, pid): (i64, String, u32) = (row.get(0)?, row.get(1)?, row.get(2)?);
         let (mark, seen_ns): (Option<String>, i64) = (row.get(3)?, row.get(4)?);

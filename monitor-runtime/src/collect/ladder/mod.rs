@@ -126,9 +126,10 @@ impl Ladder {
         self.states.take_due_rows()
     }
 
-    /// Measures the cost of calls, unless that has been done.
-    pub(super) fn calibrate(&mut self, health: &mut Health) {
+    /// Measures the cost of calls, unless that has been done or the process is still very young.
+    pub(super) fn calibrate(&mut self, now: Duration, health: &mut Health) {
         if health.overhead_ns_per_call == 0.0
+            && now >= limits::SETTLED_AGE
             && let Some(costs) = local::with_borrowed_state(calibration::measure_costs)
         {
             health.overhead_ns_per_call = costs.recorded;

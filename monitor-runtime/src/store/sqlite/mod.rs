@@ -14,20 +14,28 @@ mod repair;
 use std::path::Path;
 use std::time::Duration;
 
-use rusqlite::{Connection, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior, params};
 
 use self::open_file::OpenFile;
 pub(crate) use self::recovery_step::RecoveryStep;
 use super::connection::{self, Opened};
 use super::error::{Class, OpenError, StoreError, classify};
 use super::file;
-use super::harden::{abandon, pages_used};
+use super::harden::{abandon, leave_log, pages_used};
 use super::id_cache::IdCache;
 use super::options::{PAGE_BYTES, StoreOptions};
+use super::process::Among;
 use super::retention::Retention;
 use super::{Notice, Retained, SetHold, SetRate, Store, Written, process, query, transaction};
 use crate::batch::{Batch, Ending, ProcessRow};
+use crate::limits;
 use crate::platform::liveness;
+
+/// The age up to which a process leaves the log to a later one.
+const SHORT_LIFE_NS: i64 = limits::SHORT_LIFE.as_nanos() as i64;
+
+/// Steps of retention that a short process takes at its end at most, if it takes any.
+const EXPIRY_STEPS: u32 = 4;
 
 /// The time for which one attempt to close waits for locks of other processes.
 const BUSY_WAIT_CLOSING: Duration = Duration::from_millis(100);
@@ -54,6 +62,8 @@ pub struct SqliteStore {
     recovery: Option<RecoveryStep>,
     /// True once a notice said that another copy of the recorder runs in this process.
     has_told_of_copy: bool,
+    /// True once all processes were looked at for those that died.
+    has_marked_all: bool,
     closed: bool,
 }
 
@@ -88,6 +98,7 @@ impl SqliteStore {
             contradictions: 0,
             recovery: None,
             has_told_of_copy: false,
+            has_marked_all: false,
             closed: false,
         };
         store.reopen(now_ns)?;
@@ -134,7 +145,7 @@ impl SqliteStore {
         let transaction = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
         let returning = process::progress(&transaction, &self.process.run_uuid)?.is_some();
         process::enter(&transaction, &self.process, self.pid_mark.as_deref())?;
-        process::mark_crashed(&transaction, &self.process, now_ns)?;
+        process::mark_crashed(&transaction, &self.process, Among::Latest, now_ns)?;
         if !self.has_told_of_copy
             && process::has_other_copy(&transaction, &self.process, self.pid_mark.as_deref())?
         {
@@ -153,6 +164,21 @@ impl SqliteStore {
         transaction.commit()
     }
 
+    /// Marks all processes that died as crashed, once, and not in a process that may be a short one.
+    fn mark_all_crashed(&mut self, now_ns: i64) -> Result<(), StoreError> {
+        if self.has_marked_all || now_ns.saturating_sub(self.process.started_ns) < SHORT_LIFE_NS {
+            return Ok(());
+        }
+        let process = self.process.clone();
+        self.run(now_ns, |connection| {
+            let transaction = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
+            process::mark_crashed(&transaction, &process, Among::All, now_ns)?;
+            transaction.commit()
+        })?;
+        self.has_marked_all = true;
+        Ok(())
+    }
+
     /// Commits a batch. Returns the bytes of its content, or `None` if it was committed before.
     fn commit(&mut self, batch: &Batch) -> rusqlite::Result<Option<u64>> {
         let bounds = self.bounds();
@@ -169,6 +195,23 @@ impl SqliteStore {
             Err(_) => self.ids.roll_back(),
         }
         result
+    }
+
+    /// Closes the connection. The last connection to a store copies the log into the database and removes it, which
+    /// waits for the disk. A process that lived for a moment leaves that to a later one, unless the log is long.
+    fn close_connection(&mut self, now_ns: i64) {
+        let is_short = now_ns.saturating_sub(self.process.started_ns) < SHORT_LIFE_NS;
+        let is_log_short = |file: &OpenFile| file.wal_bytes() < limits::SHORT_LOG_BYTES;
+        let leaves_log = is_short && self.open.as_ref().and_then(|open| open.file.as_ref()).is_some_and(is_log_short);
+        if is_short && !leaves_log {
+            // Nobody else may live for long enough.
+            let mut steps = 0..EXPIRY_STEPS;
+            while steps.next().is_some() && self.retention_step(now_ns).is_ok_and(|step| step.more) {}
+        }
+        match self.open.take() {
+            Some(OpenStore { connection, .. }) if leaves_log => leave_log(connection),
+            _ => {}
+        }
     }
 
     /// Returns the sizes of database and log after a change of ours, and notes the state of the file.
@@ -290,12 +333,13 @@ impl Store for SqliteStore {
             )
         })?;
         self.closed = true;
-        self.open = None;
+        self.close_connection(now_ns);
         Ok(())
     }
 
     fn recover(&mut self, now_ns: i64) -> Result<bool, StoreError> {
         let Some(path) = self.path().map(Path::to_path_buf) else { return Ok(false) };
+        self.mark_all_crashed(now_ns)?;
         let wal_bytes = self.shares().wal_bytes;
         let Some(mut recovery) = self.recovery.take() else { return Ok(false) };
         let folders = self.options.ring_folders.clone();
@@ -304,6 +348,14 @@ impl Store for SqliteStore {
         });
         self.recovery = Some(recovery);
         more
+    }
+
+    fn rest(&mut self, now_ns: i64) -> Result<(), StoreError> {
+        // A log that is copied already costs no write and no sync.
+        self.run(now_ns, |connection| {
+            connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())).optional()
+        })?;
+        Ok(())
     }
 
     fn notices(&mut self) -> Vec<Notice> {
