@@ -16,7 +16,8 @@ pub(crate) struct Account {
 impl Account {
     /// Returns the use of this process. Its threads live as long as it does.
     pub(crate) fn of_this_process() -> super::Result<Self> {
-        let mut account = Self { bytes: field(&read_to_string("/proc/self/io")?, "wchar:")?, ..Self::default() };
+        let mut account =
+            Self { bytes: field(&read_to_string("/proc/self/io")?, "wchar:")?, ..Self::default() };
         for thread in read_dir("/proc/self/task")? {
             let thread = thread?.path();
             let times = read_to_string(thread.join("schedstat"))?;
@@ -39,6 +40,7 @@ impl Account {
 }
 
 fn field(text: &str, name: &str) -> super::Result<f64> {
-    let value = text.lines().find_map(|line| line.strip_prefix(name)).ok_or_else(|| format!("no {name} in /proc"))?;
+    let value =
+        text.lines().find_map(|line| line.strip_prefix(name)).ok_or_else(|| format!("no {name} in /proc"))?;
     Ok(value.trim().parse()?)
 }

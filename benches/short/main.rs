@@ -60,7 +60,11 @@ fn main() -> Result<()> {
             let (off, on) = (run(false)?, run(true)?);
             table.record(case, on, off);
             let recorded = count_calls(&store)?;
-            table.figure(&format!("{case}: calls that are missing"), (processes + 1) as f64 - recorded, "calls");
+            table.figure(
+                &format!("{case}: calls that are missing"),
+                (processes + 1) as f64 - recorded,
+                "calls",
+            );
         }
     }
     Ok(table.finish(&options)?)

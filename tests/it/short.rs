@@ -36,7 +36,8 @@ fn the_file_alone_is_a_store_after_the_shortest_program() {
     let alone = stage.folder().join("alone.db");
     std::fs::copy(stage.db(), &alone).unwrap();
     let copy = Connection::open(&alone).unwrap();
-    let pragma = |name: &str| copy.query_row(&format!("PRAGMA {name}"), [], |row| row.get::<_, i64>(0)).unwrap();
+    let pragma =
+        |name: &str| copy.query_row(&format!("PRAGMA {name}"), [], |row| row.get::<_, i64>(0)).unwrap();
     assert_eq!(pragma("application_id"), 0x4D4E_5452);
     copy.query_row("SELECT count(*) FROM calls", [], |row| row.get::<_, i64>(0)).unwrap();
 }
@@ -79,7 +80,9 @@ fn check(stage: &Stage, ended: &[u32]) {
     let files = std::fs::read_dir("/dev/shm").unwrap().flatten();
     let left: Vec<String> = files
         .filter_map(|file| file.file_name().into_string().ok())
-        .filter(|name| name.starts_with("monitored-") && ended.iter().any(|id| name.contains(&format!("-{id}-"))))
+        .filter(|name| {
+            name.starts_with("monitored-") && ended.iter().any(|id| name.contains(&format!("-{id}-")))
+        })
         .collect();
     assert!(left.is_empty(), "{left:?}");
 }

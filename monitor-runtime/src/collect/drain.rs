@@ -73,14 +73,15 @@ impl Drain {
         let states = self.rings.all();
         let is_settled = now >= limits::SETTLED_AGE;
         // In its first moments a process gets as many as it has used, because it may end at once.
-        let (ready, bursts) = if is_settled { (READY_RINGS, SPARE_BURSTS) } else { (states.len().saturating_sub(1), 1) };
+        let others = states.len().saturating_sub(1);
+        let (ready, bursts) =
+            if is_settled { (READY_RINGS, SPARE_BURSTS) } else { (others, (1 + others).min(SPARE_BURSTS)) };
         self.rings.prepare_rings(ready.min(READY_RINGS));
         self.rings.prepare_bursts(bursts);
         for state in states.iter().filter(|state| is_settled || state.is_pressed()) {
             state.complete_rings();
         }
-        if is_settled
-            && let Some(mapping) = self.rings.home.memory.mapping() {
+        if is_settled && let Some(mapping) = self.rings.home.memory.mapping() {
             mapping.reserve_ahead(RESERVED_AHEAD);
         }
         self.rings.home.metadata.calibrate(clock.calibration(), clock.now_ns());

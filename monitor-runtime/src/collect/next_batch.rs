@@ -25,7 +25,13 @@ pub(super) struct NextBatch {
 
 impl NextBatch {
     pub(super) fn new(rows_max: usize) -> Self {
-        Self { rows_max, sequence: 0, postponed: Vec::new(), next_figures: Duration::ZERO, scratch: Vec::new() }
+        Self {
+            rows_max,
+            sequence: 0,
+            postponed: Vec::new(),
+            next_figures: Duration::ZERO,
+            scratch: Vec::new(),
+        }
     }
 
     /// Returns true if calls are postponed.
@@ -36,6 +42,11 @@ impl NextBatch {
     /// Returns the moment at which figures go that changed since they last went.
     pub(super) fn next_figures(&self) -> Duration {
         self.next_figures
+    }
+
+    /// Lets the figures go now, because no calls come that could go with them.
+    pub(super) fn hurry_figures(&mut self, now: Duration) {
+        self.next_figures = self.next_figures.min(now);
     }
 
     /// Puts calls of a batch before those that are postponed already.

@@ -108,12 +108,12 @@ mod tests {
             // Flat out, at a tenth of that, and forty calls a second.
             (active(100, 0.9), 100),
             (active(100, 0.09), 138),
-            (active(100, 0.002), 1800),
+            (active(100, 0.002), 1950),
             // Counters moved, rings are empty.
-            (active(100, 0.0), 1800),
+            (active(100, 0.0), 1950),
             // A stretched pause in which the load has grown is followed by a short one.
-            (active(1800, 0.5), 450),
-            (active(1800, 1.0), 225),
+            (active(1950, 0.5), 487),
+            (active(1950, 1.0), 243),
         ];
         for (seen, ms) in table {
             assert_eq!(seen.pause().as_millis(), ms, "{seen:?}");

@@ -130,7 +130,12 @@ impl Writer {
     }
 
     /// Returns the moment at which something goes, or is tried again, that waits now; `None` if nothing waits.
-    pub(super) fn next_write(&self, now: Duration, is_blocked: bool, parts: &Parts<'_>) -> Option<Duration> {
+    pub(super) fn next_write(
+        &mut self,
+        now: Duration,
+        (is_blocked, is_active): (bool, bool),
+        parts: &Parts<'_>,
+    ) -> Option<Duration> {
         if is_blocked || self.pending.is_some() {
             return Some(self.retry.next().max(now + parts.drain_interval));
         }
@@ -138,7 +143,13 @@ impl Writer {
         if waits {
             return Some(self.timer.next());
         }
-        (parts.functions.count_changed() > 0).then(|| self.timer.next().max(self.next.next_figures()))
+        if parts.functions.count_changed() == 0 {
+            return None;
+        }
+        if !is_active {
+            self.next.hurry_figures(now);
+        }
+        Some(self.timer.next().max(self.next.next_figures()))
     }
 
     fn tell_breaker(&self, now: Duration, event: Event<'_>, parts: &mut Parts<'_>) -> bool {

@@ -96,21 +96,39 @@ fn all(folders: &[PathBuf]) -> Vec<PathBuf> {
 pub(crate) struct Search {
     /// The run of the searching process, whose own file is passed over.
     pub(crate) own_run: Option<String>,
-    /// True if only files count whose names have this store and a process that is gone. Other names are not opened.
+    /// True if a file whose name has a living process is not opened, and of other stores' files only a few are.
     pub(crate) is_quick: bool,
 }
 
 impl Search {
-    /// Returns true if the name of a file says enough to pass it over.
-    fn passes_over(&self, path: &Path, store: &Path) -> bool {
-        let Some((named, pid, run)) = path.file_name().and_then(OsStr::to_str).and_then(parts) else {
-            return self.is_quick;
-        };
-        let is_own = self.own_run.as_deref().is_some_and(|own| own.starts_with(run));
-        let is_gone = || !Path::new("/proc").join(pid).exists();
-        is_own || self.is_quick && (named != format!("{:016x}", hash(store)) || !is_gone())
+    /// Returns the files that are to be looked at.
+    fn select(&self, paths: Vec<PathBuf>, store: &Path) -> Vec<PathBuf> {
+        let store = format!("{:016x}", hash(store));
+        let (mut ours, mut others) = (Vec::new(), Vec::new());
+        for path in paths {
+            let Some((named, pid, run)) = path.file_name().and_then(OsStr::to_str).and_then(parts) else {
+                others.push(path);
+                continue;
+            };
+            let is_own = self.own_run.as_deref().is_some_and(|own| own.starts_with(run));
+            if is_own || self.is_quick && Path::new("/proc").join(pid).exists() {
+                continue;
+            }
+            if named == store { ours.push(path) } else { others.push(path) }
+        }
+        if self.is_quick && !others.is_empty() {
+            // Each process takes others, so that every file has its turn.
+            let first = std::process::id() as usize % others.len();
+            others.rotate_left(first);
+            others.truncate(OTHERS_QUICK);
+        }
+        ours.append(&mut others);
+        ours
     }
 }
+
+/// Most files of other stores that a quick search looks at.
+const OTHERS_QUICK: usize = 4;
 
 /// Returns the parts of the name of a ring file: store, process and run.
 fn parts(name: &str) -> Option<(&str, &str, &str)> {
@@ -126,8 +144,7 @@ pub(crate) fn claim_dead(
     search: &Search,
     now_ns: i64,
 ) -> Option<(Claim, Image)> {
-    let paths = all(folders).into_iter().filter(|path| !search.passes_over(path, store));
-    paths.into_iter().find_map(|path| claim(path, store, now_ns))
+    search.select(all(folders), store).into_iter().find_map(|path| claim(path, store, now_ns))
 }
 
 /// Returns true if a dead process seems to have left a ring file for this store; the files are not locked.

@@ -18,6 +18,7 @@ use crate::platform::clock::monotonic;
 use crate::platform::coarse_clock::advance_coarse;
 use crate::site::{self, CallSite};
 use crate::sync::lock;
+use crate::thread::local::with_borrowed_state;
 use crate::thread::pool::ThreadPool;
 
 /// Steps until the collector is requested to stop.
@@ -27,12 +28,17 @@ pub(super) fn run(
     mut requests: Requests,
     warnings: &[Warning],
 ) {
+    // The start of the thread may have made calls, in an allocator of the program's, and taken a state for them.
+    with_borrowed_state(|| ());
     recorder.rings.home.set_collector(std::thread::current());
     for warning in warnings {
         recorder.shared.notice(&warning.to_string().replacen("monitored: ", "", 1));
     }
     let mut restarts = Restarts::default();
-    park_until(monotonic() + limits::FIRST_STEP, || recorder.rings.home.is_woken());
+    let home = &recorder.rings.home;
+    home.fall_asleep();
+    park_until(monotonic() + limits::FIRST_STEP, || home.is_woken() || !home.is_asleep());
+    home.awaken();
     loop {
         recorder.rings.home.clear_wake();
         let requested = requests.take();

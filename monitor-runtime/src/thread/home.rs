@@ -91,8 +91,10 @@ impl Home {
         let name = name.unwrap_or_else(|| format!("thread-{id}"));
         self.metadata.thread(id, &name);
         lock(&self.introduced).push(ThreadInfo { id, prefix, name });
-        // The ring of a new thread is open.
-        self.rouse();
+        // The ring of a new thread is open. The first thread is there before the collector.
+        if id > 1 {
+            self.rouse();
+        }
         (id, prefix)
     }
 

@@ -202,7 +202,8 @@ impl SqliteStore {
     fn close_connection(&mut self, now_ns: i64) {
         let is_short = now_ns.saturating_sub(self.process.started_ns) < SHORT_LIFE_NS;
         let is_log_short = |file: &OpenFile| file.wal_bytes() < limits::SHORT_LOG_BYTES;
-        let leaves_log = is_short && self.open.as_ref().and_then(|open| open.file.as_ref()).is_some_and(is_log_short);
+        let leaves_log =
+            is_short && self.open.as_ref().and_then(|open| open.file.as_ref()).is_some_and(is_log_short);
         if is_short && !leaves_log {
             // Nobody else may live for long enough.
             let mut steps = 0..EXPIRY_STEPS;
