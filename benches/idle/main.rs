@@ -37,7 +37,7 @@ fn main() -> Result<()> {
         }
         let store = folder.path().join(format!("{rate}.db"));
         let store = store.to_string_lossy();
-        let mut start =
+        let start =
             |form: &str| Worker::start(&format!("{form}-{rate}"), &options, &[("MONITOR_DB", &store)]);
         let (mut with, mut without) = (start("with")?, start("without")?);
         let (case, more) = (format!("{name}: CPU time"), format!("{name}: CPU time more than the floor"));

@@ -51,7 +51,7 @@ fn main() -> Result<()> {
             let store = folder.path().join("short.db");
             // The first run makes the store.
             run_all(1, 1, time, &store, true)?;
-            let mut run = |is_on| {
+            let run = |is_on| {
                 let mut result = Ok(());
                 let spent = seconds(|| result = run_all(processes, at_once, time, &store, is_on));
                 #[expect(clippy::cast_precision_loss, reason = "a few hundred processes")]

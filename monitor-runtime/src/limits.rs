@@ -185,6 +185,9 @@ pub const RESOURCES_FIRST: Duration = Duration::from_secs(1);
 /// The interval at which the recorder reports its health while it changes, as often as figures are written with little
 /// load. A report goes with a batch that is due anyway.
 pub const REPORT_INTERVAL: Duration = FIGURES_INTERVAL;
+/// The interval at which a process reports although nothing changed, so that a reader in another container, who cannot see
+/// the process, does not take it for dead: half of the silence after which it would.
+pub const LIFE_SIGN_INTERVAL: Duration = Duration::from_secs(300);
 /// The most kinds of failure that are folded side by side, some 300 bytes each; further kinds are counted under `other`.
 pub const FOLDED_KINDS_MAX: usize = 10_000;
 /// The bytes of the longest name of a program that the name of its store takes over. File systems allow 255, and a store's

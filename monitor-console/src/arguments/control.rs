@@ -12,7 +12,7 @@ Examples:
   monitor sample 'shop::hot::*' 0.01   a row for one call in a hundred
   monitor sample --reset 'shop::hot::*'
 
-Running processes read a rate within a second. If several patterns match a function, the one set last \
+Running processes read a rate within two seconds. If several patterns match a function, the one set last \
 wins. At any rate counts stay exact and failed calls get a row.")]
 pub(crate) struct Sample {
     /// Whole function names; `*` stands for any text: `shop::pay`, `shop::*`, `*`
@@ -35,7 +35,7 @@ Examples:
   monitor breaker auto                         end the hold
 
 A circuit breaker opens by itself when writes to the store fail; records then wait in memory. Running \
-processes read a change within a second, later ones when they start. Every change is a row of the view \
+processes read a change within two seconds, later ones when they start. Every change is a row of the view \
 `events`, with who and why.")]
 pub(crate) struct Breaker {
     #[command(subcommand)]

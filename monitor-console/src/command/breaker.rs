@@ -1,6 +1,6 @@
 //! `monitor breaker`: shows the circuit breakers around the store's writes, and holds them open or closed.
 //!
-//! Holding writes a row of the table `breaker`, which running processes read within a second, even while they
+//! Holding writes a row of the table `breaker`, which running processes read within two seconds, even while they
 //! write nothing. The state of a breaker is the one that its process reported last.
 
 use anyhow::{Result, bail};

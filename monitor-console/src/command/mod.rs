@@ -144,13 +144,13 @@ fn describe_user() -> String {
 /// The run number that stands for every run, as in the table `breaker`.
 const EVERY_RUN: i64 = 0;
 
-/// Tells when a change to a run takes effect: `2 running processes read it within a second`.
+/// Tells when a change to a run takes effect: `2 running processes read it within two seconds`.
 fn describe_effect(store: &Store, run: i64) -> Result<String> {
     let sql = "SELECT COUNT(*) FROM processes WHERE ending = 'running' AND ?1 IN (0, process_id)";
     Ok(match store.read_integer(sql, [run])?.unwrap_or(0) {
         0 if run != EVERY_RUN => format!("run {run} has ended, so nothing changes"),
         0 => "no process is running, the next one reads it when it starts".to_owned(),
-        1 => "1 running process reads it within a second".to_owned(),
-        more => format!("{more} running processes read it within a second"),
+        1 => "1 running process reads it within two seconds".to_owned(),
+        more => format!("{more} running processes read it within two seconds"),
     })
 }

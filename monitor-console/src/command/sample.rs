@@ -1,6 +1,6 @@
 //! `monitor sample`: shows and sets sampling rates.
 //!
-//! Setting a rate writes a row of the table `sampling`, which running processes read within a second. The
+//! Setting a rate writes a row of the table `sampling`, which running processes read within two seconds. The
 //! rates in force are those that the processes themselves report.
 
 use anyhow::{Result, bail};

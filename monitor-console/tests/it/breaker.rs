@@ -14,7 +14,7 @@ fn breakers_are_held_for_a_reason_and_let_go_of() {
     let fixture = Fixture::new();
     fixture.health(1);
     let ran = monitor(&fixture.path, &["breaker", "open", "--reason", "the disk is swapped"]);
-    assert!(ran.err.contains("1 running process reads it within a second"), "{}", ran.err);
+    assert!(ran.err.contains("1 running process reads it within two seconds"), "{}", ran.err);
     for part in ["shop", "open", "the disk is swapped"] {
         assert!(ran.out.contains(part), "{part}: {}", ran.out);
     }

@@ -85,7 +85,8 @@ impl Drops {
     }
 }
 
-/// The recorder's report of itself, as of its last step, which is at most one drain interval ago.
+/// The recorder's report of itself, as of its last step: at most a drain interval ago under load, two seconds with little
+/// load, and five at rest.
 #[derive(Debug, Clone, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Health {

@@ -38,6 +38,8 @@ pub(super) struct Report {
     process_cpu: CpuShare,
     next_health: Duration,
     next_resources: Duration,
+    /// The moment at which a report goes although nothing changed.
+    next_life_sign: Duration,
     is_shutdown_announced: bool,
 }
 
@@ -63,6 +65,7 @@ impl Report {
             process_cpu: CpuShare::new(now, process::process_cpu()),
             next_health: Duration::ZERO,
             next_resources: now + limits::RESOURCES_FIRST,
+            next_life_sign: now + limits::LIFE_SIGN_INTERVAL,
             is_shutdown_announced: false,
         }
     }
@@ -84,7 +87,8 @@ impl Report {
             self.next_health = now + limits::REPORT_INTERVAL;
             self.health.own_cpu_pct = self.own_cpu.so_far(now, process::thread_cpu());
             let row = self.health_row(now, clock);
-            if self.written.as_ref().is_none_or(|last| row.says_more_than(last)) {
+            let is_silent = now >= self.next_life_sign;
+            if is_silent || self.written.as_ref().is_none_or(|last| row.says_more_than(last)) {
                 self.due = Some(row);
             }
         }
@@ -134,6 +138,9 @@ impl Report {
 
     /// Notes the report that a batch carried, because the store has the batch.
     pub(super) fn note_written(&mut self, row: Option<HealthRow>) {
+        if row.is_some() {
+            self.next_life_sign = monotonic() + limits::LIFE_SIGN_INTERVAL;
+        }
         self.written = row.or(self.written.take());
     }
 

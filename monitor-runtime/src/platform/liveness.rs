@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-/// The silence after which a process in another container is taken for dead. A process reports every 10 s, and
+/// The silence after which a process in another container is taken for dead. A process reports every five minutes, and
 /// its entry is corrected if it writes again.
 const SILENT_MAX_NS: i64 = 600 * 1_000_000_000;
 

@@ -230,7 +230,7 @@ const IN_FLIGHT: Columns = &[
 
 const RESOURCES: Columns = &[
     ("process_id", "Run of the program, see `processes`."),
-    ("at_ns", "Time of the sample, nanoseconds since the Unix epoch. There is one every 10 s."),
+    ("at_ns", "Time of the sample, nanoseconds since the Unix epoch. There is one for each 10 s in which something changed."),
     ("cpu_pct", "CPU time used since the last sample, in percent of one core."),
     ("rss_bytes", "Resident memory in bytes."),
     ("threads", "Number of threads."),
@@ -302,12 +302,12 @@ const API: &[(&str, &str, &[Columns])] = &[
     ("calls_readable", "The rows of `calls`, with the start as readable text.", &[CALL, STARTED_AT]),
     (
         "sampling",
-        "Sampling rates that users set while programs run. Running processes read the table within a second: insert, update or delete rows to tune.",
+        "Sampling rates that users set while programs run. Running processes read the table within two seconds, idle ones within five: insert, update or delete rows to tune.",
         &[SAMPLING],
     ),
     (
         "breaker",
-        "Breakers that users hold. Running processes read the table within a second: insert a row to hold a breaker, delete it to release the breaker.",
+        "Breakers that users hold. Running processes read the table within two seconds, idle ones within five: insert a row to hold a breaker, delete it to release the breaker.",
         &[BREAKER],
     ),
     ("schema_doc", "These explanations.", &[SCHEMA_DOC]),
