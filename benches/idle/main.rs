@@ -18,10 +18,7 @@ type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 /// Requests a second, and the most wake-ups a second, percent of a core and bytes a row that they should cost.
 const LOADS: [(u32, Option<f64>, Option<f64>, Option<f64>); 3] =
-    [(0, Some(0.2), Some(0.01), None), (10, None, Some(0.1), Some(400.0)), (100, None, None, Some(400.0))];
-
-/// Calls of a request.
-const CALLS: u32 = 4;
+    [(0, Some(0.2), Some(0.02), None), (10, None, Some(0.1), Some(400.0)), (100, None, None, Some(400.0))];
 
 fn main() -> Result<()> {
     let options = Options::from_args();
@@ -55,7 +52,7 @@ fn main() -> Result<()> {
                 table.figure(&case, figures["bytes_per_s"], "B/s");
             } else {
                 table.row(&case, bytes);
-                table.figure(&case, figures["bytes_per_s"] / f64::from(rate * CALLS), "B/row");
+                table.figure(&case, figures["bytes_per_row"], "B/row");
             }
         }
     }
@@ -69,11 +66,11 @@ fn work(worker: &str, options: &Options) -> Result<()> {
     let serve: Serve = if form == "with" { program::with::serve } else { program::without::serve };
     let window = Duration::from_secs(options.amount(20, 2) as u64);
     // The start of the recorder and of the process is no part of any round.
-    let warm = Duration::from_secs(options.amount(10, 1) as u64);
+    let warm = Duration::from_secs(options.amount(25, 1) as u64);
     serve(0);
     run(rate, serve, warm);
     Ok(serve_or_exit(worker, || {
-        let before = Account::of_this_process()?;
+        let (before, rows_before) = (Account::of_this_process()?, rows());
         let began = Instant::now();
         run(rate, serve, window);
         let seconds = began.elapsed().as_secs_f64();
@@ -82,8 +79,15 @@ fn work(worker: &str, options: &Options) -> Result<()> {
             ("cpu_pct".to_owned(), spent.cpu_ns * 1e-7 / seconds),
             ("wakes_per_s".to_owned(), spent.wakes / seconds),
             ("bytes_per_s".to_owned(), spent.bytes / seconds),
+            ("bytes_per_row".to_owned(), spent.bytes / (rows() - rows_before).max(1.0)),
         ]))
     })?)
+}
+
+/// Returns the number of rows that the recorder has written.
+#[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
+fn rows() -> f64 {
+    monitored::health().rows_written as f64
 }
 
 /// Serves this many requests a second for this time.

@@ -70,8 +70,10 @@ impl NextBatch {
         if batch == (Batch { at_ns: batch.at_ns, ..Batch::default() }) {
             return None;
         }
-        // Rates alone are not worth a transaction.
-        batch.rates = parts.ladder.take_due_rows();
+        // Rates alone are worth neither a transaction nor a page in each of them: they go with the figures.
+        if mode == Mode::Flush || !batch.windows.is_empty() || !batch.events.is_empty() {
+            batch.rates = parts.ladder.take_due_rows();
+        }
         self.sequence += 1;
         batch.sequence = self.sequence;
         Some(batch)

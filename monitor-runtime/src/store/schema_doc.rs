@@ -230,7 +230,10 @@ const IN_FLIGHT: Columns = &[
 
 const RESOURCES: Columns = &[
     ("process_id", "Run of the program, see `processes`."),
-    ("at_ns", "Time of the sample, nanoseconds since the Unix epoch. There is one for each 10 s in which something changed."),
+    (
+        "at_ns",
+        "Time of the sample, nanoseconds since the Unix epoch. There is one for each 10 s in which something changed.",
+    ),
     ("cpu_pct", "CPU time used since the last sample, in percent of one core."),
     ("rss_bytes", "Resident memory in bytes."),
     ("threads", "Number of threads."),
