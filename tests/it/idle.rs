@@ -35,17 +35,17 @@ impl Done {
         Some(Self { waits: number(status.to_str()?, "voluntary_ctxt_switches:")?, written })
     }
 
-    /// Waits until the recorder has gone to rest: it has written the program's calls, and nothing more between three
-    /// waits.
+    /// Waits until the recorder has gone to rest: it has written the program's calls, and nothing more for some rests. Its
+    /// waits for the disk are waits too.
     fn at_rest(stage: &Stage, program: &Child) -> Self {
         wait_for("the calls", || stage.has_row("SELECT 1 FROM calls"));
-        let mut last = Self::by(program).unwrap();
+        let (mut last, mut since) = (Self::by(program).unwrap(), Instant::now());
         wait_for("the recorder to rest", || {
             let done = Self::by(program).unwrap();
             if done.written != last.written {
-                last = done;
+                (last, since) = (done, Instant::now());
             }
-            done.waits >= last.waits + 3
+            done.waits >= last.waits + 3 && since.elapsed() > 3 * REST_PAUSE
         });
         Self::by(program).unwrap()
     }

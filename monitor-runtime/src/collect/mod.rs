@@ -214,8 +214,8 @@ impl Collector {
         let calls = counted.abs_diff(std::mem::replace(&mut self.counted, counted));
         let is_active = self.seen.fullest > 0.0 || calls > 0;
         let (_, (writer, _), parts) = self.split();
-        let writes = writer.next_write(now, (remaining == Remaining::Blocked, is_active), &parts);
-        let due = [writes, self.maintenance.next_look()].into_iter().flatten().min();
+        let next = writer.next_write(now, (remaining == Remaining::Blocked, is_active), &parts);
+        let due = [next, self.maintenance.next_look()].into_iter().flatten().min();
         let is_streamed = self.shared.subscribers.any();
         self.ladder.let_clock_rest(&self.functions);
         let is_counting = self.ladder.is_counting();

@@ -9,6 +9,7 @@ use crate::limits::{LIGHT_PAUSE, REST_PAUSE};
 
 /// What a step found, and what waits.
 #[derive(Debug, Clone, Copy)]
+#[expect(clippy::struct_excessive_bools, reason = "answers to independent questions")]
 pub(super) struct Seen {
     /// The setting `drain_interval`.
     pub(super) drain_interval: Duration,

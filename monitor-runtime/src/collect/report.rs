@@ -132,7 +132,7 @@ impl Report {
     /// Returns the rows that wait for the next batch.
     pub(super) fn take_due(&mut self) -> (Option<HealthRow>, Option<ResourcesRow>) {
         let resources = self.due_resources.take();
-        self.given_resources = resources.clone().or(self.given_resources.take());
+        self.given_resources = resources.or(self.given_resources);
         (self.due.take(), resources)
     }
 

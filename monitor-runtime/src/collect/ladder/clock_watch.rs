@@ -15,6 +15,7 @@ use crate::site::Caps;
 
 /// The watch over the coarse clock.
 #[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "answers to independent questions")]
 pub(super) struct ClockWatch {
     /// True if there are functions whose calls are only counted, so that the clock is relied on.
     is_relied_on: bool,
