@@ -143,7 +143,6 @@ impl Collector {
             seen: Seen::nothing(drain_interval),
             last_step: monotonic(),
             counted: 0,
-            rings,
             shared,
         }
     }
