@@ -44,6 +44,15 @@ pub const DECISIONS_MAX: usize = 16_384;
 /// The time for which decisions about ended calls are remembered, for callees on other threads that outlive
 /// them; at most twice as long.
 pub const DECISIONS_AGE: Duration = Duration::from_secs(60);
+/// The calls under way that are remembered because callees of theirs have ended, some 200 bytes each. A program with more
+/// requests under way than this loses counts of some trees, and says so.
+pub const PARENTS_MAX: usize = 16_384;
+/// The time after which a call under way is forgotten if none of its callees ended. Its own record may never come, because
+/// it was lost or its tree is not kept.
+pub const PARENTS_AGE: Duration = Duration::from_secs(60);
+/// A call that has been under way for longer is no request but a loop, such as `main` or a worker: a tree then begins
+/// with each call that it makes.
+pub const LOOP_AGE: Duration = Duration::from_secs(10);
 /// The rows per second and function of calls that are slower than the function's own 99th percentile.
 pub const SLOW_ROWS: u32 = 10;
 /// The number of recent calls from which on the 99th percentile of a function is meaningful.

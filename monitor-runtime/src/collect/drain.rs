@@ -266,10 +266,12 @@ impl Drain {
     }
 }
 
-/// Decides which of the drained records are kept. Returns `None` if all are.
+/// Adds the drained records to their trees, and decides which of them are kept. Returns `None` if all are.
 fn sample(drained: &[(usize, Vec<u64>)], parts: &mut Parts<'_>) -> Option<Decisions> {
-    let Parts { clock, drain_interval, functions, ladder, events, .. } = parts;
-    ladder.sample_drain(drained, monotonic(), *drain_interval, clock, functions, events)
+    let Parts { clock, drain_interval, functions, ladder, trees, events, .. } = parts;
+    let now = monotonic();
+    trees.survey(drained, now, clock, events);
+    ladder.sample_drain(drained, now, *drain_interval, clock, functions, events)
 }
 
 /// Counts a call. Returns its header as the row is to have it, if the call gets a row.

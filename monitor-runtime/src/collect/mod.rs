@@ -23,6 +23,7 @@ mod functions;
 mod known_threads;
 mod calibration;
 mod ladder;
+mod trees;
 mod journal_writer;
 mod crash_safety;
 mod backlog;
@@ -72,6 +73,7 @@ pub(crate) use remaining::Remaining;
 use report::Report;
 use shared::Shared;
 use slow_calls::SlowCalls;
+use trees::Trees;
 use writer::Writer;
 
 /// The cold side of one recorder.
@@ -89,6 +91,7 @@ pub(crate) struct Collector {
     writer: Writer,
     safety: CrashSafety,
     ladder: Ladder,
+    trees: Trees,
     slow_calls: SlowCalls,
     report: Report,
     events: Events,
@@ -134,6 +137,7 @@ impl Collector {
             writer: Writer::new(Arc::clone(&shared), settings.batch_rows, drain_interval),
             safety: CrashSafety::new(rings, waiting_bytes),
             ladder: Ladder::new(rings, settings.max_rate, settings.max_overhead),
+            trees: Trees::new(rings),
             slow_calls: SlowCalls::new(rings),
             report: Report::new(rings, Arc::clone(&shared), settings.max_memory_bytes, settings.max_overhead),
             events: Events::default(),
@@ -282,11 +286,31 @@ impl Collector {
     /// Splits the collector into the drain, the writer with its store, and the parts between them.
     fn split(&mut self) -> (&mut Drain, (&mut Writer, &mut CurrentStore), Parts<'_>) {
         let Self {
-            clock, drain_interval, functions, threads, ladder, safety, backlog, report, events, ..
+            clock,
+            drain_interval,
+            functions,
+            threads,
+            ladder,
+            trees,
+            safety,
+            backlog,
+            report,
+            events,
+            ..
         } = self;
         let drain_interval = *drain_interval;
-        let parts =
-            Parts { clock, drain_interval, functions, threads, ladder, safety, backlog, report, events };
+        let parts = Parts {
+            clock,
+            drain_interval,
+            functions,
+            threads,
+            ladder,
+            trees,
+            safety,
+            backlog,
+            report,
+            events,
+        };
         (&mut self.drain, (&mut self.writer, &mut self.store), parts)
     }
 

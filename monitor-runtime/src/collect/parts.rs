@@ -9,6 +9,7 @@ use super::functions::Functions;
 use super::known_threads::KnownThreads;
 use super::ladder::Ladder;
 use super::report::Report;
+use super::trees::Trees;
 use crate::platform::clock::Clock;
 
 /// The parts that the drain fills and the writer empties, lent to them for a step.
@@ -18,6 +19,7 @@ pub(super) struct Parts<'a> {
     pub(super) functions: &'a mut Functions,
     pub(super) threads: &'a mut KnownThreads,
     pub(super) ladder: &'a mut Ladder,
+    pub(super) trees: &'a mut Trees,
     pub(super) safety: &'a mut CrashSafety,
     pub(super) backlog: &'a mut Backlog,
     pub(super) report: &'a mut Report,

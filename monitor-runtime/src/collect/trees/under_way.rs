@@ -1,0 +1,58 @@
+//! The calls under way, as frames and the slots of suspended calls show them.
+
+use std::collections::HashMap;
+use std::sync::atomic::Ordering;
+
+use crate::ring::frames;
+use crate::ring::layout::flight;
+use crate::thread::pool::ThreadPool;
+use crate::thread::state::RESERVED_SPANS;
+
+/// A call under way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct UnderWay {
+    pub(super) site: u32,
+    /// The span of its caller; 0 if there is none or it is not known.
+    pub(super) parent: u64,
+}
+
+/// The calls under way, by span.
+pub(super) type CallsUnderWay = HashMap<u64, UnderWay>;
+
+/// Returns the calls that have begun and not ended.
+pub(super) fn calls(rings: &ThreadPool) -> CallsUnderWay {
+    let mut calls = HashMap::new();
+    for slot in rings.home.suspended.slots() {
+        // Observes the span, which is stored before the site.
+        let site = slot[flight::SITE].load(Ordering::Acquire) as u32;
+        if site != 0 {
+            calls.insert(slot[flight::SPAN].load(Ordering::Relaxed), UnderWay { site, parent: 0 });
+        }
+    }
+    for state in rings.all() {
+        let mut parent = 0;
+        for frame in frames::under_way(state.page.words) {
+            let span = frame.span & SPAN_MASK;
+            calls.insert(span, UnderWay { site: frame.site, parent });
+            parent = span;
+        }
+    }
+    calls.retain(|span, _| *span > RESERVED_SPANS);
+    calls
+}
+
+/// Returns the function of the outermost call around this one, as far as callers are known.
+pub(super) fn root(calls: &CallsUnderWay, span: u64) -> Option<u32> {
+    let mut call = calls.get(&span)?;
+    // A circle is possible, because frames are read while they change.
+    for _ in 0..calls.len() {
+        match calls.get(&call.parent) {
+            Some(parent) => call = parent,
+            None => break,
+        }
+    }
+    Some(call.site)
+}
+
+/// The bits of a frame's span that are the span: the highest one may mark a call whose tree is not kept.
+const SPAN_MASK: u64 = u64::MAX >> 1;
