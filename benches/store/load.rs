@@ -145,6 +145,9 @@ impl Load {
             error: failed.then(|| format!("item {} of {function} is out of stock", random % 1000)),
             error_type: None,
             fields: None,
+            shared: None,
+            cause: None,
+            is_tree: false,
         }
     }
 

@@ -50,6 +50,32 @@ pub const PARENTS_MAX: usize = 16_384;
 /// The time after which a call under way is forgotten if none of its callees ended. Its own record may never come, because
 /// it was lost or its tree is not kept.
 pub const PARENTS_AGE: Duration = Duration::from_secs(60);
+/// The most functions whose calls are counted below one call under way. A call that calls more functions is a loop over
+/// all of a program, whose callees are not many of one kind.
+pub const CALLEES_MAX: usize = 256;
+/// The number of calls of one function below one caller that have a row each; the calls after them share one. A page of
+/// a trace shows as many, and an N+1 query is plain to see by then.
+pub const FOLD_AFTER: u32 = 64;
+/// The time after which calls share another row if their caller goes on: a window of the view `latency`.
+pub const FOLD_WINDOW: Duration = Duration::from_secs(10);
+/// The most rows that calls are being added to; a row takes some 300 bytes, and lies in the ring file as well.
+pub const FOLDS_MAX: usize = 1024;
+/// The most bytes of arguments that are kept of the first of the calls that share a row: enough for a query's text.
+pub const FOLD_ARGS_BYTES_MAX: usize = 512;
+/// The most failed callees that are remembered of one call under way, each kind of failure of a function once.
+pub const FAILED_CALLEES_MAX: usize = 8;
+/// The most failed callees that are remembered of all calls under way, some 500 bytes each. Failures beyond them are told
+/// as if they had begun where they are passed on, and that is reported.
+pub const FAILED_CALLEES_ALL_MAX: usize = 8192;
+/// The most bytes of a failure's text that are compared with that of its caller: longer than most texts, and short enough
+/// that many can be remembered.
+pub const FAILURE_TEXT_BYTES_MAX: usize = 256;
+/// The most bytes of the path of a failure: some ten functions.
+pub const FAILURE_PATH_BYTES_MAX: usize = 256;
+/// The most causes of failures that wait for the rows of their calls; twice as many at most, each some 400 bytes.
+pub const CAUSES_MAX: usize = 16_384;
+/// The most pairs of a calling function and a called one that are known.
+pub const EDGES_MAX: usize = 65_536;
 /// A call that has been under way for longer is no request but a loop, such as `main` or a worker: a tree then begins
 /// with each call that it makes.
 pub const LOOP_AGE: Duration = Duration::from_secs(10);

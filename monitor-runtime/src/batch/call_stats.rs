@@ -17,7 +17,7 @@ pub struct CallStats {
     pub panics: u64,
     /// Calls that ended `cancelled`.
     pub cancelled: u64,
-    /// Calls that were passed on to be written as a row.
+    /// Calls that were passed on to be written as a row, of their own or shared with others.
     pub recorded: u64,
     /// Calls without a row because of sampling.
     pub sampled_out: u64,
@@ -174,10 +174,10 @@ impl CallStats {
         }
     }
 
-    /// Moves one call from `recorded` to `dropped`, because its row was lost.
-    pub(crate) fn lose_row(&mut self) {
-        self.recorded = self.recorded.saturating_sub(1);
-        self.dropped += 1;
+    /// Moves calls from `recorded` to `dropped`, because their row was lost.
+    pub(crate) fn lose_rows(&mut self, calls: u64) {
+        self.recorded = self.recorded.saturating_sub(calls);
+        self.dropped = self.dropped.saturating_add(calls);
     }
 
     /// Removes up to `calls` unsampled calls and returns the number of calls removed.

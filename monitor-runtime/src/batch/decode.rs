@@ -3,11 +3,11 @@
 //! Takes a record, the clock and the names of its function's arguments and fields; gives times, texts and the row. A
 //! call's busy time never exceeds its duration, nor its self time its busy time. It does not decide whether a call gets a row.
 
-use crate::batch::CallRow;
 use crate::batch::call_stats::EndedCall;
+use crate::batch::{CallRow, SharedRow};
 use crate::capture::{to_json, to_json_value, to_text_and_type};
 use crate::platform::clock::Clock;
-use crate::record::{Header, Outcome, unpack};
+use crate::record::{Fold, Header, Outcome, unpack};
 
 /// A recorded call that is not decoded yet.
 #[derive(Debug, Clone, Copy)]
@@ -16,6 +16,8 @@ pub(crate) struct PendingCall<'a> {
     pub(crate) header: Header,
     pub(crate) values: &'a [u64],
     pub(crate) value_bytes: usize,
+    /// The sums of the calls that share the record, if there are several.
+    pub(crate) fold: Option<Fold>,
     /// The ring that the record was drained from, and the position of its end in that ring.
     pub(crate) end: (u32, u64),
 }
@@ -78,6 +80,9 @@ pub(crate) fn to_values(
     let (fields, last) = rest.split_at(usize::from(fields_bytes).min(rest.len()));
     let some = |bytes: &[u8], text: &dyn Fn(&[u8]) -> String| (!bytes.is_empty()).then(|| text(bytes));
     let is_ok = outcome == Outcome::Ok;
+    if waiting.fold.is_some() {
+        return Values { args: some(args, &|bytes| to_json(bytes, arguments)), ..Values::default() };
+    }
     let (error, error_type) = match last {
         [] => (None, None),
         _ if is_ok => (None, None),
@@ -95,25 +100,42 @@ pub(crate) fn to_values(
     }
 }
 
-/// Returns the row of a call.
-pub(crate) fn to_row(waiting: &PendingCall<'_>, times: Times, values: Values) -> CallRow {
+impl PendingCall<'_> {
+    /// Returns the number of calls that the record holds.
+    pub(crate) fn calls(&self) -> u64 {
+        self.fold.map_or(1, |fold| fold.calls)
+    }
+}
+
+/// Returns the row of a call, or of calls that share one.
+pub(crate) fn to_row(waiting: &PendingCall<'_>, times: Times, values: Values, clock: &Clock) -> CallRow {
     let header = &waiting.header;
+    let shared = waiting.fold.map(|fold| SharedRow {
+        calls: fold.calls,
+        total_ns: clock.duration_ns(fold.total),
+        max_ns: clock.duration_ns(fold.longest),
+        last_ns: clock.unix_ns(fold.end),
+    });
+    let busy_ns = waiting.fold.map_or(times.busy_ns, |fold| clock.duration_ns(fold.busy / fold.calls.max(1)));
     CallRow {
         function: header.site,
         thread: waiting.thread,
         start_ns: times.start_ns,
         duration_ns: times.duration_ns,
-        busy_ns: times.busy_ns,
+        busy_ns: busy_ns.min(times.duration_ns),
         span_id: header.span,
         parent_id: header.parent,
         trace_id: header.trace,
         outcome: header.outcome,
         kept: header.kept,
-        weight: f64::from(header.weight),
+        weight: waiting.fold.map_or(f64::from(header.weight), |fold| fold.weight),
         args: values.args,
         result: values.result,
         error: values.error,
         error_type: values.error_type,
         fields: values.fields,
+        shared,
+        cause: None,
+        is_tree: header.parent == 0,
     }
 }

@@ -88,22 +88,33 @@ impl FunctionStats {
         self.window_at(at_ns).merge(&Period { stats, histogram, ..Period::default() });
     }
 
-    /// Counts the call that ended at `ended_ns` as dropped instead of recorded, because its row was lost before
-    /// it reached the store.
-    pub(crate) fn lose_row(&mut self, ended_ns: i64) {
-        self.sum.lose_row();
+    /// Counts calls as dropped instead of recorded, because the row that they share was lost before it reached the store.
+    /// The last of them ended at `ended_ns`; the others may have ended in the windows before.
+    pub(crate) fn lose_rows(&mut self, ended_ns: i64, calls: u64) {
+        self.sum.lose_rows(calls);
         self.sum_changed = true;
         self.changed = true;
         let window = window_start(ended_ns);
-        let period = if window == self.current_ns {
-            &mut self.current
-        } else if let Some(period) = self.earlier.get_mut(&window) {
-            period
-        } else {
-            self.slices.entry(slice_start(window)).or_default()
-        };
-        period.changed = true;
-        period.stats.lose_row();
+        let mut left = calls;
+        // Calls that share a row began within a window, so they end in this one or in the two before.
+        for start in [window, window - WINDOW_NS, window - 2 * WINDOW_NS] {
+            let period = if start == self.current_ns {
+                Some(&mut self.current)
+            } else {
+                self.earlier.get_mut(&start).map(Box::as_mut)
+            };
+            if let Some(period) = period.filter(|_| left > 0) {
+                let moved = left.min(period.stats.recorded);
+                period.stats.lose_rows(moved);
+                period.changed = true;
+                left -= moved;
+            }
+        }
+        if left > 0 {
+            let period = self.slices.entry(slice_start(window)).or_default();
+            period.stats.lose_rows(left);
+            period.changed = true;
+        }
     }
 
     /// Removes calls that were counted without a row when they began, the latest first. They have left a record
@@ -362,7 +373,7 @@ mod tests {
             stats.count(EndedCall::of_root(Outcome::Ok, 5, at_ns), true);
             stored.take(&mut stats, at_ns);
         }
-        stats.lose_row(5_000_000_000);
+        stats.lose_rows(5_000_000_000, 1);
         stored.take(&mut stats, 9_001_000_000_000);
         let CallStats { calls, dropped, .. } = stored.slices[&0];
         assert_eq!((calls, dropped), (1, 1));
@@ -413,7 +424,7 @@ mod tests {
     fn a_lost_row_moves_from_recorded_to_dropped() {
         let mut stats = FunctionStats::default();
         stats.count(EndedCall::of_root(Outcome::Ok, 5, 1), true);
-        stats.lose_row(1);
+        stats.lose_rows(1, 1);
         let (mut windows, mut slices) = (Vec::new(), Vec::new());
         stats.take_rows(1, 1, &mut windows, &mut slices);
         let CallStats { calls, recorded, dropped, .. } = windows[0].stats;

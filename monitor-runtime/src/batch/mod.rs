@@ -5,6 +5,7 @@
 //! store, and it does not bound a batch: the collector that fills one does.
 
 pub(crate) mod call_stats;
+pub(crate) mod failures;
 pub(crate) mod function_stats;
 pub(crate) mod decode;
 mod health_row;
@@ -12,6 +13,7 @@ mod health_row;
 use std::collections::HashMap;
 
 pub use call_stats::CallStats;
+pub use failures::Cause;
 
 use crate::record::{Kept, Outcome};
 pub(crate) use health_row::HealthValue;
@@ -28,6 +30,8 @@ pub struct Batch {
     pub functions: Vec<FunctionRow>,
     /// Threads that were not stored before.
     pub threads: Vec<ThreadRow>,
+    /// Pairs of a calling function and a called one that were not stored before: [`FunctionRow::id`] of both.
+    pub edges: Vec<(u32, u32)>,
     /// Calls, those of each thread in the order in which they were recorded.
     pub calls: Vec<CallRow>,
     /// Windows of 10 s that changed. A row holds the whole window and replaces the stored one, except a row of
@@ -140,6 +144,25 @@ pub struct CallRow {
     pub error_type: Option<String>,
     /// Extra fields as a JSON object.
     pub fields: Option<String>,
+    /// The calls that share the row, if there are several. Its duration and busy time are then their means.
+    pub shared: Option<SharedRow>,
+    /// The callee that a failed call has its failure from; `None` if the failure began in the call.
+    pub cause: Option<Box<Cause>>,
+    /// True if a tree begins with the call: it has no caller, or one that is a loop such as `main`.
+    pub is_tree: bool,
+}
+
+/// Calls of one function that share a row, because one caller made so many of them. All of them ended `ok`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SharedRow {
+    /// Number of the calls that were recorded.
+    pub calls: u64,
+    /// Sum of their durations.
+    pub total_ns: u64,
+    /// Longest duration.
+    pub max_ns: u64,
+    /// End of the last one, ns since the Unix epoch.
+    pub last_ns: i64,
 }
 
 impl CallRow {
@@ -147,6 +170,11 @@ impl CallRow {
     pub(crate) fn value_bytes(&self) -> usize {
         let values = [&self.args, &self.result, &self.error, &self.fields];
         values.into_iter().flatten().map(String::len).sum()
+    }
+
+    /// Returns the number of recorded calls that the row holds.
+    pub(crate) fn calls(&self) -> u64 {
+        self.shared.map_or(1, |shared| shared.calls)
     }
 }
 

@@ -148,18 +148,18 @@ impl Backlog {
 
 /// Takes calls from a segment until `take` returns false. Returns false then, and true at the segment's end.
 fn take_from(segment: &mut Segment, take: &mut impl FnMut(&PendingCall<'_>) -> bool) -> bool {
-    while !segment.is_done() {
-        let Some((record, used)) = decode(&segment.words[segment.taken..]) else {
+    let Segment { thread, words, taken, ring, ends, .. } = segment;
+    while *taken < words.len() {
+        let Some((record, used)) = decode(&words[*taken..]) else {
             // This is unreachable, because the words were decoded when they were drained.
-            segment.taken = segment.words.len();
+            *taken = words.len();
             return true;
         };
-        segment.taken += used;
-        if let Record::Call(header, values, value_bytes) = record {
-            let end = (segment.ring, segment.ends.pop_front().unwrap_or(0));
-            if !take(&PendingCall { thread: segment.thread, header, values, value_bytes, end }) {
-                return false;
-            }
+        *taken += used;
+        if let Some(waiting) = to_pending(record, *thread, *ring, ends)
+            && !take(&waiting)
+        {
+            return false;
         }
     }
     true
@@ -167,15 +167,30 @@ fn take_from(segment: &mut Segment, take: &mut impl FnMut(&PendingCall<'_>) -> b
 
 /// Visits the calls of a segment that were not taken, each with its words.
 fn each_call(segment: &mut Segment, mut visit: impl FnMut(PendingCall<'_>, &[u64])) {
-    let mut last = segment.taken;
-    while let Some((record, used)) = decode(&segment.words[last..]) {
-        if let Record::Call(header, values, value_bytes) = record {
-            let end = (segment.ring, segment.ends.pop_front().unwrap_or(0));
-            let waiting = PendingCall { thread: segment.thread, header, values, value_bytes, end };
-            visit(waiting, &segment.words[last..last + used]);
+    let Segment { thread, words, taken, ring, ends, .. } = segment;
+    let mut last = *taken;
+    while let Some((record, used)) = decode(&words[last..]) {
+        if let Some(waiting) = to_pending(record, *thread, *ring, ends) {
+            visit(waiting, &words[last..last + used]);
         }
         last += used;
     }
+}
+
+/// Returns the call, or the calls that share a row, of a record that becomes a row.
+fn to_pending<'a>(
+    record: Record<'a>,
+    thread: u32,
+    ring: u32,
+    ends: &mut VecDeque<u64>,
+) -> Option<PendingCall<'a>> {
+    let (header, fold, values, value_bytes) = match record {
+        Record::Call(header, values, bytes) => (header, None, values, bytes),
+        Record::Fold(header, fold, values, bytes) => (header, Some(fold), values, bytes),
+        Record::Folded(..) | Record::Thread(_) | Record::Skip => return None,
+    };
+    let end = (ring, ends.pop_front().unwrap_or(0));
+    Some(PendingCall { thread, header, values, value_bytes, fold, end })
 }
 
 #[cfg(test)]

@@ -13,13 +13,14 @@ use super::current_store::CurrentStore;
 use super::functions::Functions;
 use super::journal_writer::worth;
 use super::ladder::Ladder;
+use super::trees::Trees;
 use crate::batch::CallStats;
 use crate::limits;
 use crate::platform::clock::Clock;
 use crate::record::decode;
 use crate::ring::checkpoint::Checkpoints;
 use crate::ring::journal::{Held, Journal, Pieces, Worth};
-use crate::ring::layout::{head, marks, ring};
+use crate::ring::layout::{INCOMPLETE, head, incomplete_position, marks, ring};
 use crate::thread::pool::ThreadPool;
 
 /// Journal and checkpoints, and what the pending batch needs of them.
@@ -36,6 +37,8 @@ pub(super) struct CrashSafety {
     ends_postponed: Vec<(u32, u64)>,
     /// The journal blocks of the calls of both: for this many calls, then for that many more.
     held: VecDeque<(usize, Held)>,
+    /// The journal blocks of the rows that calls share and that were not complete at the last snapshot.
+    incomplete: Held,
     /// The journal blocks of drained words that are released once the words are counted.
     pub(super) uncounted: Held,
     /// True if batches go to a store that ends with the process, although the settings name a file.
@@ -57,6 +60,7 @@ impl CrashSafety {
             ends: Vec::new(),
             ends_postponed: Vec::new(),
             held: VecDeque::new(),
+            incomplete: Held::new(),
             uncounted: Held::new(),
             is_recovering: false,
             is_makeshift: false,
@@ -65,11 +69,12 @@ impl CrashSafety {
         }
     }
 
-    /// Copies a failure that came around its ring. Returns its position among these, and the copy.
-    pub(super) fn append_overflow(&mut self, thread: u32, words: &[u64]) -> (u64, Pieces) {
+    /// Copies a record that no ring holds: a failure that came around its ring, or the row that calls share. Returns its
+    /// position among these, and the copy.
+    pub(super) fn append_overflow(&mut self, worth: Worth, thread: u32, words: &[u64]) -> (u64, Pieces) {
         let position = self.overflow_position;
         self.overflow_position += words.len() as u64;
-        self.journal.append(Worth::Failure, (OVERFLOW, position), thread, words);
+        self.journal.append(worth, (OVERFLOW, position), thread, words);
         (position, self.journal.take_pieces())
     }
 
@@ -156,8 +161,9 @@ impl CrashSafety {
         }
     }
 
-    /// Notes what is counted by now: everything drained so far, and the statistics as they are.
-    pub(super) fn note_counted(&mut self, functions: &mut Functions) {
+    /// Notes what is counted by now: everything drained so far, the statistics as they are, and the rows that calls share
+    /// and that are not complete.
+    pub(super) fn note_counted(&mut self, functions: &mut Functions, trees: &Trees) {
         let checkpoints = &mut self.checkpoints;
         if !checkpoints.is_kept() {
             return;
@@ -177,7 +183,14 @@ impl CrashSafety {
             }
         }
         if changed {
+            // Calls that share a row have no other trace in the store: the row as it is now becomes valid with the snapshot.
+            let place = (INCOMPLETE, incomplete_position(checkpoints.next_snapshot()));
+            for (thread, words) in trees.incomplete_rows() {
+                self.journal.append(Worth::Row, place, thread, &words);
+            }
+            let incomplete = self.journal.take_pieces().held();
             checkpoints.publish();
+            self.incomplete = incomplete;
         }
         self.uncounted.clear();
     }
@@ -283,7 +296,7 @@ pub(super) struct RowRun<'a> {
     pub(super) ends: &'a VecDeque<u64>,
 }
 
-/// The ring number of failures that came around their rings.
+/// The ring number of records that no ring holds.
 pub(super) const OVERFLOW: u32 = 0;
 /// Rows that are less than one word in this many of those drained are copied by themselves.
 const SPARSE: usize = 4;

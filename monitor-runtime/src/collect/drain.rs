@@ -18,13 +18,14 @@ use super::parts::Parts;
 use super::shared::Shared;
 use super::subscribe;
 use super::tallies::TallyReader;
+use super::trees::{DrainedRings, Moment};
 use crate::batch::decode::PendingCall;
 use crate::batch::decode::{self, Times};
 use crate::limits;
 use crate::platform::clock::{Clock, monotonic};
 use crate::platform::coarse_clock::keep_coarse;
 use crate::record::{HEADER_WORDS, Header, Record, decode, sealed_as, settle};
-use crate::ring::journal::Pieces;
+use crate::ring::journal::{Pieces, Worth};
 use crate::ring::layout::ring::HEAD_THREAD;
 use crate::sampling::tail::Decisions;
 use crate::thread::overflow::Overflow;
@@ -123,7 +124,7 @@ impl Drain {
         }
         // After the drain, so that each record's thread is known.
         parts.threads.discover(self.rings, &self.owners);
-        let tail = sample(&drained, parts);
+        let tail = sample(&mut drained, &self.owners, parts);
         for ((ring, words), origin) in drained.into_iter().zip(origins) {
             let context = Context { origin: &origin, tail: tail.as_ref(), drained: words.len() };
             let thread = self.accept(self.owners[ring], words, &context, stream.as_mut(), parts);
@@ -132,6 +133,7 @@ impl Drain {
         }
         self.publish(stream);
         self.drain_overflow(parts);
+        push_shared_rows(parts);
         pressed
     }
 
@@ -146,11 +148,11 @@ impl Drain {
             waiting = waiting.saturating_sub(self.rings.home.overflow.note_taken(overflow.words.len()));
             parts.threads.discover(self.rings, &self.owners);
             let Overflow { thread, words } = overflow;
-            let (position, pieces) = parts.safety.append_overflow(thread, &words);
+            let (position, pieces) = parts.safety.append_overflow(Worth::Failure, thread, &words);
             let origin = Origin { page: None, ring: OVERFLOW, position, pieces };
             // A failure is always kept; tail sampling still decides about its callers.
-            let drained = [(0, words)];
-            let tail = sample(&drained, parts);
+            let mut drained = [(0, words)];
+            let tail = sample(&mut drained, &[thread], parts);
             let [(_, words)] = drained;
             let context = Context { origin: &origin, tail: tail.as_ref(), drained: words.len() };
             self.accept(thread, words, &context, stream.as_mut(), parts);
@@ -180,8 +182,8 @@ impl Drain {
         parts: &mut Parts<'_>,
     ) -> u32 {
         let Context { origin, tail, .. } = context;
-        // Records that become rows move up over the others; `end` is the end of the last one.
-        let (mut at, mut start, mut end) = (0, 0, 0);
+        // Records that become rows move up over the others; `kept` is the end of the last one.
+        let (mut at, mut start, mut kept) = (0, 0, 0);
         let mut ends = VecDeque::new();
         let mut pieces = origin.pieces.walk();
         let mut looked = 0;
@@ -190,44 +192,49 @@ impl Drain {
                 looked = at;
                 keep_coarse();
             }
+            let position = origin.position + (at + used) as u64;
+            let end = (origin.ring, position);
             match record {
                 Record::Call(header, values, value_bytes) => {
                     let times = decode::to_times(&header, parts.clock);
-                    let position = origin.position + (at + used) as u64;
                     if let Some(header) = count(header, &times, value_bytes > 0, *tail, parts) {
                         if let Some(stream) = stream.as_deref_mut() {
-                            let waiting = PendingCall {
-                                thread,
-                                header,
-                                values,
-                                value_bytes,
-                                end: (origin.ring, position),
-                            };
+                            let waiting =
+                                PendingCall { thread, header, values, value_bytes, fold: None, end };
                             stream.extend(self.stream_record(&waiting, times, parts));
                         }
                         let header = sealed_as(header.encode(values.len()), words[at + HEADER_WORDS - 1]);
                         words[at..at + HEADER_WORDS].copy_from_slice(&header);
                         pieces.amend(at, &header);
-                        words.copy_within(at..at + used, end);
-                        end += used;
+                        words.copy_within(at..at + used, kept);
+                        kept += used;
                         ends.push_back(position);
                     } else {
                         pieces.amend(at, &[settle(words[at])]);
                     }
                 }
-                Record::Thread(next) => {
-                    if end > start {
-                        let ends = std::mem::take(&mut ends);
-                        push_rows(thread, words[start..end].to_vec(), ends, context, parts);
+                Record::Folded(header, values, value_bytes) => {
+                    let times = decode::to_times(&header, parts.clock);
+                    count_folded(&header, &times, value_bytes > 0, parts);
+                    if let Some(stream) = stream.as_deref_mut() {
+                        let waiting = PendingCall { thread, header, values, value_bytes, fold: None, end };
+                        stream.extend(self.stream_record(&waiting, times, parts));
                     }
-                    start = end;
+                    pieces.amend(at, &[words[at]]);
+                }
+                Record::Thread(next) => {
+                    if kept > start {
+                        let ends = std::mem::take(&mut ends);
+                        push_rows(thread, words[start..kept].to_vec(), ends, context, parts);
+                    }
+                    start = kept;
                     thread = next;
                 }
-                Record::Skip => {}
+                Record::Fold(..) | Record::Skip => {}
             }
             at += used;
         }
-        words.truncate(end);
+        words.truncate(kept);
         words.drain(..start);
         if !words.is_empty() {
             words.shrink_to(words.len() * 2);
@@ -266,11 +273,14 @@ impl Drain {
     }
 }
 
-/// Adds the drained records to their trees, and decides which of them are kept. Returns `None` if all are.
-fn sample(drained: &[(usize, Vec<u64>)], parts: &mut Parts<'_>) -> Option<Decisions> {
+/// Adds the drained records to their trees, which marks those that share a row, and decides which of the others are kept.
+/// Returns `None` if all are. `threads` are those that the rings belong to.
+fn sample(drained: &mut [(usize, Vec<u64>)], threads: &[u32], parts: &mut Parts<'_>) -> Option<Decisions> {
     let Parts { clock, drain_interval, functions, ladder, trees, events, .. } = parts;
     let now = monotonic();
-    trees.survey(drained, now, clock, events);
+    functions.discover();
+    let moment = Moment { now, clock, functions };
+    trees.survey(DrainedRings { rings: drained, threads }, &moment, events);
     ladder.sample_drain(drained, now, *drain_interval, clock, functions, events)
 }
 
@@ -290,6 +300,27 @@ fn count(
     let health = &mut report.health;
     *if has_row { &mut health.recorded } else { &mut health.sampled_out } += 1;
     decided
+}
+
+/// Counts a call that shares a row with others.
+fn count_folded(header: &Header, times: &Times, has_values: bool, parts: &mut Parts<'_>) {
+    let Parts { functions, ladder, report, .. } = parts;
+    let Some(function) = functions.get(header.site) else { return };
+    ladder.count_folded(function, has_values);
+    let ended = decode::to_ended(header, times);
+    if let Some(stats) = functions.stats_mut(header.site) {
+        stats.count(ended, true);
+    }
+    report.health.recorded += 1;
+}
+
+/// Puts the complete rows that calls share into the backlog.
+pub(super) fn push_shared_rows(parts: &mut Parts<'_>) {
+    for (thread, words) in parts.trees.take_rows() {
+        let (position, pieces) = parts.safety.append_overflow(Worth::Row, thread, &words);
+        let ends = [position + words.len() as u64].into();
+        parts.backlog.push(Segment::new(thread, words, OVERFLOW, ends, pieces.held()));
+    }
 }
 
 /// Puts rows of one thread into the backlog, with copies in the journal.

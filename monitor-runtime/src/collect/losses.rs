@@ -18,6 +18,8 @@ pub(super) struct LostCall {
     pub(super) function: u32,
     pub(super) outcome: Outcome,
     pub(super) end_ns: i64,
+    /// The number of calls that lose the row: several if they share it.
+    pub(super) calls: u64,
 }
 
 impl LostCall {
@@ -30,12 +32,12 @@ impl LostCall {
         counter: fn(&mut Drops) -> &mut u64,
         error: impl FnOnce() -> (Option<String>, Option<String>),
     ) {
-        let Self { function, outcome, end_ns } = self;
+        let Self { function, outcome, end_ns, calls } = self;
         if let Some(stats) = functions.stats_mut(function) {
-            stats.lose_row(end_ns);
+            stats.lose_rows(end_ns, calls);
         }
         if outcome == Outcome::Ok {
-            *counter(&mut health.dropped) += 1;
+            *counter(&mut health.dropped) += calls;
         } else {
             let (text, error_type) = error();
             let text = text.as_deref().unwrap_or(fingerprint::without_message(outcome));
@@ -56,7 +58,7 @@ pub(super) fn evict(parts: &mut Parts<'_>) {
         let (function, outcome) = (waiting.header.site, waiting.header.outcome);
         let Some(names) = functions.get(function).map(|function| function.site.names()) else { return };
         let end_ns = decode::to_times(&waiting.header, clock).end_ns;
-        let lost = LostCall { function, outcome, end_ns };
+        let lost = LostCall { function, outcome, end_ns, calls: waiting.calls() };
         lost.count(
             functions,
             health,

@@ -11,6 +11,7 @@ use super::events::Events;
 use super::functions::Functions;
 use super::ladder::Ladder;
 use super::shared::Shared;
+use super::trees::Trees;
 use super::writer::Writer;
 use crate::config::{Changed, Found, Watch};
 use crate::limits;
@@ -39,6 +40,7 @@ pub(super) struct Maintained<'a> {
     pub(super) drain_interval: &'a mut Duration,
     pub(super) functions: &'a Functions,
     pub(super) ladder: &'a mut Ladder,
+    pub(super) trees: &'a mut Trees,
     pub(super) writer: &'a mut Writer,
     pub(super) store: &'a mut CurrentStore,
     pub(super) events: &'a mut Events,
@@ -152,6 +154,9 @@ impl Maintenance {
         if parts.ladder.set_bounds(after.max_rate, after.max_overhead) {
             let overhead = after.max_overhead * 100.0;
             parts.event("rate", format!("max_rate = {}, max_overhead = {overhead}% by {by}", after.max_rate));
+        }
+        if parts.trees.set_fold_after(after.fold_after) {
+            parts.event("rate", format!("fold_after = {} by {by}", after.fold_after));
         }
         if let Some(text) = changed.describe_batches() {
             *parts.drain_interval = after.drain_interval;

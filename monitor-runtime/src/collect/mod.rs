@@ -137,7 +137,7 @@ impl Collector {
             writer: Writer::new(Arc::clone(&shared), settings.batch_rows, drain_interval),
             safety: CrashSafety::new(rings, waiting_bytes),
             ladder: Ladder::new(rings, settings.max_rate, settings.max_overhead),
-            trees: Trees::new(rings),
+            trees: Trees::new(rings, settings.fold_after),
             slow_calls: SlowCalls::new(rings),
             report: Report::new(rings, Arc::clone(&shared), settings.max_memory_bytes, settings.max_overhead),
             events: Events::default(),
@@ -163,11 +163,14 @@ impl Collector {
         if self.drain_as_room_allows(mode) {
             return Remaining::More;
         }
+        if mode == Mode::Flush {
+            self.complete_shared_rows();
+        }
         self.read_tallies();
         self.watch_clock();
         self.writer.report_transitions(now, &self.clock, &mut self.events);
         losses::evict(&mut self.split().2);
-        self.safety.note_counted(&mut self.functions);
+        self.safety.note_counted(&mut self.functions, &self.trees);
         let Self { clock, functions, threads, events, .. } = self;
         self.slow_calls.step(now, clock, functions, threads, events);
         self.ladder.calibrate(now, &mut self.report.health);
@@ -252,6 +255,12 @@ impl Collector {
         false
     }
 
+    /// Puts the rows that calls share into the backlog, because somebody waits for them.
+    fn complete_shared_rows(&mut self) {
+        self.trees.complete_rows();
+        drain::push_shared_rows(&mut self.split().2);
+    }
+
     fn read_tallies(&mut self) {
         let (drain, _, mut parts) = self.split();
         drain.read_tallies(&mut parts);
@@ -270,8 +279,8 @@ impl Collector {
     }
 
     fn maintain(&mut self, now: Duration) {
-        let Self { clock, drain_interval, functions, ladder, writer, store, events, .. } = self;
-        let parts = Maintained { clock, drain_interval, functions, ladder, writer, store, events };
+        let Self { clock, drain_interval, functions, ladder, trees, writer, store, events, .. } = self;
+        let parts = Maintained { clock, drain_interval, functions, ladder, trees, writer, store, events };
         self.maintenance.step(now, parts);
     }
 
@@ -372,6 +381,7 @@ impl Collector {
             && !self.safety.is_recovering()
             && self.report.is_up_to_date()
             && self.backlog.is_empty()
+            && self.trees.is_settled()
             && self.functions.count_changed() == 0
     }
 

@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use super::mode::Mode;
 use super::parts::Parts;
+use super::trees::FailureOrigin;
 use crate::batch::{Batch, CallRow, decode};
 use crate::limits;
+use crate::record::Outcome;
 
 /// The assembly of the next batch.
 #[derive(Debug)]
@@ -61,6 +63,7 @@ impl NextBatch {
             functions: parts.functions.take_new_rows(),
             threads: parts.threads.take_new_rows(),
             events: parts.events.take(),
+            edges: parts.trees.take_new_edges(),
             calls: self.calls(parts),
             ..Batch::default()
         };
@@ -81,7 +84,7 @@ impl NextBatch {
 
     fn calls(&mut self, parts: &mut Parts<'_>) -> Vec<CallRow> {
         let Self { rows_max, postponed, scratch, .. } = self;
-        let Parts { backlog, functions, clock, safety, .. } = parts;
+        let Parts { backlog, functions, clock, safety, trees, .. } = parts;
         safety.begin_batch(*rows_max);
         let mut calls = std::mem::take(postponed);
         if calls.len() >= *rows_max {
@@ -94,7 +97,13 @@ impl NextBatch {
             let times = decode::to_times(&waiting.header, clock);
             let values = decode::to_values(waiting, function.site.names(), scratch);
             bytes += RECORD_BYTES + waiting.value_bytes;
-            calls.push(decode::to_row(waiting, times, values));
+            let mut row = decode::to_row(waiting, times, values, clock);
+            if row.outcome != Outcome::Ok
+                && let Some(FailureOrigin { cause, is_tree }) = trees.take_origin(row.span_id)
+            {
+                (row.cause, row.is_tree) = (cause, is_tree);
+            }
+            calls.push(row);
             safety.add_call(waiting.end);
             calls.len() < *rows_max && bytes < limits::BATCH_BYTES_MAX
         });

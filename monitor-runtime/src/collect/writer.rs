@@ -235,7 +235,8 @@ impl Writer {
         let Parts { functions, report, .. } = parts;
         for call in calls {
             let end_ns = call.start_ns.saturating_add_unsigned(call.duration_ns);
-            let lost = LostCall { function: call.function, outcome: call.outcome, end_ns };
+            let calls = call.calls();
+            let lost = LostCall { function: call.function, outcome: call.outcome, end_ns, calls };
             let error = || (call.error, call.error_type);
             lost.count(functions, &mut report.health, |dropped| &mut dropped.store, error);
         }
@@ -274,9 +275,11 @@ impl Writer {
         parts.safety.note_store(path.as_deref());
         parts.report.health.store = path;
         parts.functions.forget_stored_rows();
+        parts.trees.forget_stored_edges();
         let functions = parts.functions.take_new_rows();
         if let Some(batch) = &mut self.pending {
             batch.functions = functions;
+            batch.edges = parts.trees.take_new_edges();
             batch.threads = parts.threads.all_rows();
         }
         self.report_notices(store, parts);

@@ -83,6 +83,11 @@ impl Config {
     pub fn max_overhead(self, share: f64) -> Self {
         self.give("max_overhead", |values| values.max_overhead = share)
     }
+    /// Sets how many calls of one function below one caller have a row each, 0 for all of them (`MONITOR_FOLD_AFTER`). The
+    /// calls after them share a row, with their exact number.
+    pub fn fold_after(self, calls: u32) -> Self {
+        self.give("fold_after", |values| values.fold_after = calls)
+    }
     /// Sets which values are captured (`MONITOR_CAPTURE`).
     pub fn capture(self, mode: CaptureMode) -> Self {
         self.give("capture", |values| values.capture = mode)
@@ -214,11 +219,12 @@ mod tests {
             .max_memory(1 << 30)
             .max_rate(5)
             .max_overhead(0.5)
+            .fold_after(7)
             .capture(CaptureMode::Args)
             .drain_interval(Duration::from_millis(5))
             .batch(5)
             .service("shop")
             .version("1.2");
-        assert_eq!(all.given, table::keys()[..13]);
+        assert_eq!(all.given, table::keys()[..14]);
     }
 }

@@ -28,6 +28,8 @@ pub struct Settings {
     pub max_rate: u32,
     /// The share of the process's CPU time that the recorder may cost, 0 to 1.
     pub max_overhead: f64,
+    /// The number of calls of one function below one caller that have a row each; 0 if all have.
+    pub fold_after: u32,
     /// The values of a call that are captured.
     pub capture: CaptureMode,
     /// The pause between drains.
@@ -59,6 +61,7 @@ impl Settings {
             max_memory_bytes: limits::MAX_MEMORY_BYTES,
             max_rate: limits::MAX_RATE,
             max_overhead: limits::MAX_OVERHEAD,
+            fold_after: limits::FOLD_AFTER,
             capture: CaptureMode::default(),
             drain_interval: limits::DRAIN_INTERVAL,
             batch_rows: limits::BATCH_ROWS,

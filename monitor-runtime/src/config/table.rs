@@ -87,7 +87,7 @@ macro_rules! row {
 
 /// All settings that a file may hold, in the order in which they are read: `monitor` comes first, because
 /// `db` is not read where recording is off.
-pub(super) const TABLE: [Setting; 14] = [
+pub(super) const TABLE: [Setting; 15] = [
     row! {
         enabled, parse: parse_switch, check: any, show: debug, change: NextStart,
         key: "monitor", variable: "MONITOR", allowed: "`on` or `off`", default: "on",
@@ -134,6 +134,12 @@ pub(super) const TABLE: [Setting; 14] = [
         max_overhead, parse: parse_percent, check: is_share, show: debug, change: Sampling,
         key: "max_overhead", variable: "MONITOR_MAX_OVERHEAD",
         allowed: "a percentage above `0%` and up to `100%` (no bound), such as `1%`", default: "1%",
+    },
+    row! {
+        fold_after, parse: parse_whole, check: any, show: debug, change: Sampling,
+        key: "fold_after", variable: "MONITOR_FOLD_AFTER",
+        allowed: "a whole number of calls of one function below one caller that have a row each, 0 for all of them",
+        default: "64",
     },
     row! {
         capture, parse: CaptureMode::parse, check: any, show: debug, change: NextStart,

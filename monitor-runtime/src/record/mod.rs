@@ -7,14 +7,15 @@
 //! | word | bits | content |
 //! |------|------|---------|
 //! | 0 | 0–15  | length of the record in words, header included |
-//! |   | 16–17 | kind: 0 call, 1 thread, 2 skip |
+//! |   | 16–17 | kind: 0 call, 1 thread, 2 skip, 3 calls that share a row |
 //! |   | 18–19 | outcome |
 //! |   | 20–21 | reason why the call is kept |
 //! |   | 22    | async call: the busy ticks were measured |
 //! |   | 23    | settled: counted and without a row; set in the journal only |
 //! |   | 24–26 | unused bytes of the last word |
 //! |   | 27    | nested: another call of the function was under way around this one on the same thread |
-//! |   | 28–31 | 0 |
+//! |   | 28    | folded: the call shares a row with other calls of its function |
+//! |   | 29–31 | 0 |
 //! |   | 32–63 | call site; of a thread record the thread, of a skip record its length in words |
 //! | 1 | 0–63  | start, in ticks |
 //! | 2 | 0–63  | duration, in ticks |
@@ -29,6 +30,10 @@
 //! | 8 | 0–63  | only of an async call: its self ticks, the busy ticks without the time of its callees within its polls |
 //!
 //! The bytes after arguments and fields are the result (outcome `ok`) or the error's text.
+
+mod fold;
+
+pub(crate) use fold::{Fold, mark_folded};
 
 /// The outcome of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -111,6 +116,7 @@ pub(crate) type Word = [u8; 8];
 const KIND_CALL: u64 = 0;
 const KIND_THREAD: u64 = 1;
 const KIND_SKIP: u64 = 2;
+const KIND_FOLD: u64 = 3;
 
 /// The first word of a record, as the table of bits above draws it.
 #[derive(Clone, Copy)]
@@ -119,9 +125,12 @@ struct FirstWord(u64);
 impl FirstWord {
     const ASYNC: u64 = 1 << 22;
     const SETTLED: u64 = 1 << 23;
+    const FOLDED: u64 = 1 << 28;
+    /// The lowest bit of the kind.
+    const KIND: u32 = 16;
 
     const fn kind(self) -> u64 {
-        self.0 >> 16 & 3
+        self.0 >> Self::KIND & 3
     }
 
     /// Returns the length in words of a call's record.
@@ -376,7 +385,7 @@ pub(crate) const fn is_settled(first: u64) -> bool {
 pub(crate) const fn record_words(first: u64) -> usize {
     let first = FirstWord(first);
     match first.kind() {
-        KIND_CALL => first.call_words(),
+        KIND_CALL | KIND_FOLD => first.call_words(),
         KIND_SKIP => first.upper_half() as usize,
         _ => 1,
     }
@@ -387,6 +396,10 @@ pub(crate) const fn record_words(first: u64) -> usize {
 pub(crate) enum Record<'a> {
     /// A call that ended: its header, its values, and the bytes of these.
     Call(Header, &'a [u64], usize),
+    /// The same of a call that shares a row with others, and is counted in their record.
+    Folded(Header, &'a [u64], usize),
+    /// Calls that share a row: the header of one as long as the mean, the sums, the arguments of one, and their bytes.
+    Fold(Header, Fold, &'a [u64], usize),
     /// This thread took the ring over.
     Thread(u32),
     /// Empty words.
@@ -407,7 +420,21 @@ pub(crate) fn decode(words: &[u64]) -> Option<(Record<'_>, usize)> {
             if usize::from(header.args_bytes) + usize::from(header.fields_bytes) > bytes {
                 return None;
             }
-            Some((Record::Call(header, values, bytes), length))
+            let is_folded = words[0] & FirstWord::FOLDED != 0;
+            let record = match is_folded {
+                true => Record::Folded(header, values, bytes),
+                false => Record::Call(header, values, bytes),
+            };
+            Some((record, length))
+        }
+        KIND_FOLD => {
+            let length = first.call_words();
+            let header = words.first_chunk::<HEADER_WORDS>()?;
+            let (header, values) = Header::decode(header, words.get(HEADER_WORDS..length)?)?;
+            let (sums, values) = values.split_first_chunk::<{ Fold::WORDS }>()?;
+            let bytes = values.len() * 8;
+            let is_whole = usize::from(header.args_bytes) <= bytes;
+            is_whole.then_some((Record::Fold(header, Fold::from_words(*sums), values, bytes), length))
         }
         KIND_THREAD => Some((Record::Thread(first.upper_half()), 1)),
         KIND_SKIP => {

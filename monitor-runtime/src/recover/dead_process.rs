@@ -12,12 +12,15 @@ use super::files::Claim;
 use super::records::{Place, Records};
 use crate::batch::decode;
 use crate::batch::decode::PendingCall;
+use crate::batch::failures::{FailedCall, FailedCallees};
 use crate::batch::function_stats::FunctionStats;
-use crate::batch::{Batch, Ending, EventRow, FunctionRow, InFlightRow, RecoveryProgress, ThreadRow, Update};
+use crate::batch::{
+    Batch, CallRow, Ending, EventRow, FunctionRow, InFlightRow, RecoveryProgress, ThreadRow, Update,
+};
 use crate::histogram::Histogram;
 use crate::limits;
 use crate::platform::clock::Clock;
-use crate::record::{Kept, Record};
+use crate::record::{Kept, Outcome, Record};
 use crate::ring::panics::Panic;
 use crate::ring::reader::{Image, Site, latest};
 use crate::store::recovered_rows::{self, Death, RecoveredRange};
@@ -36,6 +39,8 @@ pub(super) struct DeadProcess {
     known: recovered_rows::IdCache,
     scratch: Vec<u8>,
     calls: u64,
+    /// The failed callees of calls whose own records have not come yet.
+    failed: HashMap<u64, FailedCallees>,
 }
 
 impl DeadProcess {
@@ -58,6 +63,7 @@ impl DeadProcess {
             known: recovered_rows::IdCache::default(),
             scratch: Vec::new(),
             calls: 0,
+            failed: HashMap::new(),
             image,
         })
     }
@@ -122,10 +128,14 @@ impl DeadProcess {
         batch: &mut Batch,
         figures: &mut HashMap<u32, FunctionStats>,
     ) {
-        let Self { records, image, clock, scratch, .. } = self;
+        let Self { records, image, clock, scratch, failed, .. } = self;
         let nowhere = Site::default();
         for place in records.places.get(range).unwrap_or_default() {
-            let Some(Record::Call(header, values, value_bytes)) = records.get(place) else { continue };
+            let (header, fold, values, value_bytes) = match records.get(place) {
+                Some(Record::Call(header, values, bytes)) => (header, None, values, bytes),
+                Some(Record::Fold(header, fold, values, bytes)) => (header, Some(fold), values, bytes),
+                _ => continue,
+            };
             let site = image.sites.get(&header.site).unwrap_or(&nowhere);
             let times = decode::to_times(&header, clock);
             if !is_plausible(times.start_ns) || !is_plausible(times.end_ns) {
@@ -142,10 +152,14 @@ impl DeadProcess {
             }
             if place.needs_row && has_row {
                 let end = (place.ring, place.to);
-                let waiting = PendingCall { thread: place.thread, header, values, value_bytes, end };
+                let waiting = PendingCall { thread: place.thread, header, values, value_bytes, fold, end };
                 let (arguments, fields) = (names(&site.arguments), names(&site.fields));
                 let values = decode::to_values(&waiting, (&arguments, &fields), scratch);
-                batch.calls.push(decode::to_row(&waiting, times, values));
+                let mut row = decode::to_row(&waiting, times, values, clock);
+                if row.outcome != Outcome::Ok {
+                    row.cause = cause_of_failure(failed, &row, &site.name).map(Box::new);
+                }
+                batch.calls.push(row);
             }
         }
     }
@@ -240,7 +254,9 @@ impl DeadProcess {
 /// Returns the time of death: the last sign of life, in nanoseconds since the Unix epoch.
 fn find_death(image: &Image, records: &Records, clock: &Clock) -> i64 {
     let ends = records.places.iter().filter_map(|place| match records.get(place) {
-        Some(Record::Call(header, ..)) => Some(decode::to_times(&header, clock).end_ns),
+        Some(Record::Call(header, ..) | Record::Fold(header, ..)) => {
+            Some(decode::to_times(&header, clock).end_ns)
+        },
         _ => None,
     });
     let frames = image.rings.iter().flat_map(|ring| &ring.frames).map(|frame| frame.start);
@@ -272,6 +288,21 @@ fn thread_of(image: &Image, panic: &Panic) -> String {
         (0, false) => "without monitored calls".to_owned(),
         (thread, _) => image.thread(thread).0,
     }
+}
+
+/// Returns the cause of a failure, whose callees came before it, and remembers it for its caller.
+fn cause_of_failure(
+    failed: &mut HashMap<u64, FailedCallees>,
+    row: &CallRow,
+    name: &str,
+) -> Option<crate::batch::Cause> {
+    let CallRow { function: site, span_id: span, outcome, .. } = *row;
+    let call = FailedCall { site, span, outcome, text: row.error.as_deref().unwrap_or_default(), name };
+    let cause = failed.remove(&span).and_then(|callees| callees.cause_of(&call));
+    if row.parent_id != 0 && failed.len() < limits::FAILED_CALLEES_ALL_MAX {
+        failed.entry(row.parent_id).or_default().remember(&call, cause.as_ref());
+    }
+    cause
 }
 
 fn names(names: &[String]) -> Vec<&str> {

@@ -8,6 +8,7 @@ use std::collections::HashMap;
 
 use crate::batch::RecoveryProgress;
 use crate::record::{Header, Record, decode, is_intact, is_settled};
+use crate::ring::layout::{INCOMPLETE, incomplete_position};
 use crate::ring::reader::{Entry, Image, RingImage, latest};
 
 /// The place of a record.
@@ -52,7 +53,33 @@ impl Records {
             entries.sort_by_key(|entry| entry.position);
             records.add_ring(image, ring, &entries, done);
         }
+        records.add_incomplete(image, done);
         records
+    }
+
+    /// Adds the rows that calls share and that were not complete at the last snapshot. Their positions are their numbers.
+    fn add_incomplete(&mut self, image: &Image, done: &RecoveryProgress) {
+        let valid = incomplete_position(image.snapshot);
+        let next = done.rings.get(&INCOMPLETE).copied().unwrap_or(0);
+        let entries =
+            image.entries.iter().filter(|entry| (entry.ring, entry.position) == (INCOMPLETE, valid));
+        for (number, entry) in (0..).zip(entries) {
+            let words = image.entry(entry).to_vec();
+            if number >= next && matches!(decode(&words), Some((Record::Fold(..), _))) {
+                self.places.push(Place {
+                    ring: INCOMPLETE,
+                    from: number,
+                    to: number + 1,
+                    thread: entry.thread,
+                    needs_row: true,
+                    needs_count: false,
+                    is_settled: false,
+                    run: self.runs.len(),
+                    at: 0,
+                });
+                self.runs.push(words);
+            }
+        }
     }
 
     fn add_ring(&mut self, image: &Image, ring: &RingImage, entries: &[&Entry], done: &RecoveryProgress) {
@@ -95,8 +122,15 @@ impl Records {
                 *thread = owner;
             }
             if from >= next {
-                if let Record::Call(..) = record {
-                    let (needs_row, needs_count) = (from >= rows_from, from >= counts_from);
+                let (needs_row, needs_count) = (from >= rows_from, from >= counts_from);
+                let is_needed = match record {
+                    Record::Call(..) => true,
+                    // Calls that share a row are in that row once they are counted, and it is believed from then on.
+                    Record::Folded(..) => needs_count,
+                    Record::Fold(..) => !needs_count,
+                    Record::Thread(_) | Record::Skip => false,
+                };
+                if is_needed {
                     let is_settled = words.get(at).is_some_and(|first| is_settled(*first));
                     let thread = *thread;
                     self.places.push(Place {
@@ -123,12 +157,16 @@ impl Records {
     pub(crate) fn get(&self, place: &Place) -> Option<Record<'_>> {
         let words = self.runs.get(place.run)?.get(place.at..)?;
         match decode(words)?.0 {
-            Record::Call(header, ..) if !is_intact(words) => {
+            Record::Call(header, ..) | Record::Folded(header, ..) if !is_intact(words) => {
                 // The extension of an async call is among the damaged words.
                 let self_ticks = if header.is_async { header.busy } else { header.self_ticks };
                 let header = Header { self_ticks, args_bytes: 0, fields_bytes: 0, ..header };
                 Some(Record::Call(header, &[], 0))
             }
+            // The sums are among the damaged words.
+            Record::Fold(..) if !is_intact(words) => None,
+            // The row that it would have shared is not believed, so it has one of its own.
+            Record::Folded(header, values, bytes) => Some(Record::Call(header, values, bytes)),
             record => Some(record),
         }
     }

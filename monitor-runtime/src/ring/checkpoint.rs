@@ -67,6 +67,11 @@ impl Checkpoints {
         }
     }
 
+    /// Returns the number of the next snapshot.
+    pub(crate) fn next_snapshot(&self) -> u64 {
+        self.snapshot + 1
+    }
+
     /// Publishes the next snapshot, which is complete.
     pub(crate) fn publish(&mut self) {
         self.snapshot += 1;

@@ -176,6 +176,16 @@ pub(crate) mod entry {
     pub(crate) const HEADER: usize = 3;
 }
 
+/// The ring number of entries that hold rows that calls share and that were not complete. Such an entry is valid if the
+/// snapshot is that of its position.
+pub(crate) const INCOMPLETE: u32 = u32::MAX;
+
+/// Returns the position of an entry of incomplete rows that belongs to this snapshot. Positions of two snapshots are
+/// further apart than a row is long, so that no entry seems to continue another.
+pub(crate) const fn incomplete_position(snapshot: u64) -> u64 {
+    snapshot << 16
+}
+
 /// Words of an entry in a block of sites. The texts follow as bytes.
 pub(crate) mod site {
     /// Words in all (32 bits), id (32).

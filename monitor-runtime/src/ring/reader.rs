@@ -43,6 +43,8 @@ pub(crate) struct Image {
     /// The exit of the process, if its exit handlers have run.
     pub(crate) exit: Option<Exit>,
     pub(crate) acknowledged: u64,
+    /// Number of the last snapshot that is complete.
+    pub(crate) snapshot: u64,
     first_prefix: u32,
     calibration: Calibration,
     pub(crate) sites: HashMap<u32, Site>,
@@ -193,6 +195,7 @@ impl Image {
             panics: Vec::new(),
             exit: Exit::from_word(words[head::EXIT]),
             acknowledged: words[head::ACKNOWLEDGED],
+            snapshot: words[head::SNAPSHOT],
             first_prefix: words[head::FIRST_PREFIX] as u32,
             calibration: Calibration {
                 ticks: words[calibration],

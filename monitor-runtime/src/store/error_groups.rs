@@ -28,6 +28,24 @@ struct Addition {
     first_ns: i64,
     last_ns: i64,
     example: Option<i64>,
+    /// The failures among these that began there.
+    origins: i64,
+    /// The trees that failed because of failures that began there.
+    roots: i64,
+    /// The way of the latest of these through the calls that it ended.
+    path: Option<String>,
+}
+
+impl Addition {
+    fn new(
+        function: u32,
+        outcome: Outcome,
+        (kind, error_type): (String, String),
+        (first_ns, last_ns): (i64, i64),
+    ) -> Self {
+        let (count, example, origins, roots, path) = (0, None, 0, 0, None);
+        Self { function, outcome, kind, error_type, count, first_ns, last_ns, example, origins, roots, path }
+    }
 }
 
 /// Counts the failures of a batch. `first_id` is the store's id of the first of its calls.
@@ -73,16 +91,10 @@ fn count_calls(ids: &mut IdCache, calls: &[CallRow], first_id: i64) -> HashMap<i
                 let error_type = call.error_type.clone().unwrap_or_default();
                 let name = &ids.function(call.function).name;
                 let key = fingerprint(name, call.outcome, &kind, &error_type);
-                additions.entry(key).or_insert_with(|| Addition {
-                    function: call.function,
-                    outcome: call.outcome,
-                    kind,
-                    error_type,
-                    count: 0,
-                    first_ns: call.start_ns,
-                    last_ns: call.start_ns,
-                    example: None,
-                });
+                let times = (call.start_ns, call.start_ns);
+                let addition =
+                    || Addition::new(call.function, call.outcome, (kind, error_type), times);
+                additions.entry(key).or_insert_with(addition);
                 key
             }
         };
@@ -92,9 +104,29 @@ fn count_calls(ids: &mut IdCache, calls: &[CallRow], first_id: i64) -> HashMap<i
             addition.first_ns = addition.first_ns.min(call.start_ns);
             addition.last_ns = addition.last_ns.max(call.start_ns);
             addition.example = Some(id);
+            if call.cause.is_none() {
+                addition.origins += 1;
+                addition.roots += i64::from(call.is_tree);
+            }
         }
+        ids.recent_failures.insert(call.span_id, key);
     }
+    add_causes(ids, calls, &mut additions);
     additions
+}
+
+/// Adds to the kinds of failure what became of those that were passed on. A kind whose failure was in a batch before is
+/// found by the span of that call, as long as it is remembered.
+fn add_causes(ids: &IdCache, calls: &[CallRow], additions: &mut HashMap<i64, Addition>) {
+    for call in calls {
+        let Some(cause) = &call.cause else { continue };
+        let Some(key) = ids.recent_failures.get(cause.origin) else { continue };
+        let times = (call.start_ns, call.start_ns);
+        let unknown = || Addition::new(call.function, call.outcome, (String::new(), String::new()), times);
+        let addition = additions.entry(key).or_insert_with(unknown);
+        addition.roots += i64::from(call.is_tree);
+        addition.path = Some(cause.path.clone());
+    }
 }
 
 /// Adds failures that got no row. Their counts are those since the process began, so only the difference from the
@@ -123,16 +155,10 @@ fn add_folded(
         replace.execute([process_id, row.fingerprint, signed(row.count)])?;
         let name = &ids.function(row.function).name;
         let key = fingerprint(name, row.outcome, &row.message, &row.error_type);
-        let addition = additions.entry(key).or_insert_with(|| Addition {
-            function: row.function,
-            outcome: row.outcome,
-            kind: row.message.clone(),
-            error_type: row.error_type.clone(),
-            count: 0,
-            first_ns: row.first_ns,
-            last_ns: row.last_ns,
-            example: None,
-        });
+        let times = (row.first_ns, row.last_ns);
+        let kind = || (row.message.clone(), row.error_type.clone());
+        let addition = || Addition::new(row.function, row.outcome, kind(), times);
+        let addition = additions.entry(key).or_insert_with(addition);
         addition.count += count;
         addition.first_ns = addition.first_ns.min(row.first_ns);
         addition.last_ns = addition.last_ns.max(row.last_ns);
@@ -157,11 +183,12 @@ impl<'a> Groups<'a> {
             of_function: HashMap::new(),
             update: transaction.prepare(
                 "UPDATE error_group SET count = count + ?2, first_ns = min(first_ns, ?3),
-                   last_ns = max(last_ns, ?4), example_call_id = coalesce(?5, example_call_id)
+                   last_ns = max(last_ns, ?4), example_call_id = coalesce(?5, example_call_id),
+                   origin_count = origin_count + ?6, root_count = root_count + ?7, path = coalesce(?8, path)
                  WHERE fingerprint = ?1",
             )?,
             insert: transaction
-                .prepare("INSERT INTO error_group VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)")?,
+                .prepare("INSERT INTO error_group VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)")?,
             count: transaction.query_row("SELECT count(*) FROM error_group", [], |row| {
                 Ok(usize::try_from(row.get::<_, i64>(0)?).unwrap_or(0))
             })?,
@@ -169,7 +196,8 @@ impl<'a> Groups<'a> {
     }
 
     fn add(&mut self, ids: &mut IdCache, key: i64, addition: &Addition) -> rusqlite::Result<()> {
-        if self.update(key, addition)? {
+        // A kind of an earlier batch that is not there is counted under another.
+        if self.update(key, addition)? || addition.count == 0 {
             return Ok(());
         }
         let function_id = ids.function_id(addition.function).unwrap_or_default();
@@ -198,8 +226,11 @@ impl<'a> Groups<'a> {
     }
 
     fn update(&mut self, key: i64, addition: &Addition) -> rusqlite::Result<bool> {
-        let Addition { count, first_ns, last_ns, example, .. } = addition;
-        Ok(self.update.execute(params![key, count, first_ns, last_ns, example])? > 0)
+        let Addition { count, first_ns, last_ns, example, origins, roots, path, .. } = addition;
+        // What became of earlier failures says nothing of when they were.
+        let (first_ns, last_ns) = if *count > 0 { (*first_ns, *last_ns) } else { (i64::MAX, i64::MIN) };
+        let values = params![key, count, first_ns, last_ns, example, origins, roots, path];
+        Ok(self.update.execute(values)? > 0)
     }
 
     fn insert(
@@ -209,7 +240,7 @@ impl<'a> Groups<'a> {
         (kind, error_type): (&str, &str),
         addition: &Addition,
     ) -> rusqlite::Result<()> {
-        let Addition { count, first_ns, last_ns, example, .. } = addition;
+        let Addition { count, first_ns, last_ns, example, origins, roots, path, .. } = addition;
         let error_type = Some(error_type).filter(|name| !name.is_empty());
         let outcome = addition.outcome as i64;
         self.insert.execute(params![
@@ -221,7 +252,10 @@ impl<'a> Groups<'a> {
             first_ns,
             last_ns,
             example,
-            error_type
+            error_type,
+            origins,
+            roots,
+            path
         ])?;
         self.count += 1;
         *self.of_function.entry(function_id).or_default() += 1;

@@ -4,6 +4,7 @@
 //! open file does not have yet. All rows are kept, because a new file needs them all again. Ids that were given out in
 //! a transaction that fails are taken back. It does not write anything.
 
+use super::recent_failures::RecentFailures;
 use super::span_ids::SpanIds;
 use crate::batch::{CallRow, FunctionRow, ThreadRow};
 use crate::limits::{FUNCTIONS_MAX, THREADS_KNOWN_MAX};
@@ -82,6 +83,8 @@ impl Ids {
 /// Every function and thread that the store was given, with its id in the open file.
 #[derive(Debug, Default)]
 pub(crate) struct IdCache {
+    /// The kinds of recent failures, to which it is added what became of them.
+    pub(crate) recent_failures: RecentFailures,
     functions: HashMap<u32, FunctionRow>,
     function_ids: Ids,
     threads: HashMap<u32, Thread>,

@@ -11,7 +11,7 @@ use rusqlite::Connection;
 type Step = (i32, &'static [&'static str]);
 
 /// All steps, oldest first. Version 1 is the first schema.
-const STEPS: &[Step] = &[(1, &[HISTOGRAMS_OF_WINDOWS]), (2, &[SELF_TIMES, CALLS_IN_FLIGHT, IDENTITIES])];
+const STEPS: &[Step] = &[(1, &[HISTOGRAMS_OF_WINDOWS]), (2, &[SELF_TIMES, CALLS_IN_FLIGHT, IDENTITIES, TREES])];
 
 /// Tables and indexes that had another text in older versions: the last version with that text, name, text.
 const BEFORE: &[(i32, &str, &str)] = &[
@@ -24,7 +24,7 @@ const BEFORE: &[(i32, &str, &str)] = &[
 ];
 
 /// Tables and indexes that older versions do not have: name, and the first version that has it.
-const SINCE: &[(&str, i32)] = &[("span_block", 3)];
+const SINCE: &[(&str, i32)] = &[("span_block", 3), ("call_fold", 3), ("call_cause", 3), ("call_edge", 3)];
 
 /// The table of windows in version 1.
 const WINDOWS_1: &str = "CREATE TABLE latency_window (
@@ -282,6 +282,46 @@ CREATE TABLE span_block (
 ) STRICT;
 INSERT INTO span_block
 SELECT (span_base >> 20) + 8192, 0, 0 FROM thread WHERE span_base < 4503599627370496 ORDER BY span_base DESC LIMIT 1;";
+
+/// Adds tables of the calls that share a row, of the causes of failures, and of the functions that call each other; and to
+/// the kinds of failure the number that began there. Nobody knows that of stored failures, so all count as having begun
+/// where they are.
+const TREES: &str = "
+CREATE TABLE call_fold (
+  id INTEGER PRIMARY KEY,
+  calls INTEGER NOT NULL,
+  total_ns INTEGER NOT NULL,
+  max_ns INTEGER NOT NULL,
+  last_ns INTEGER NOT NULL
+) STRICT;
+CREATE TABLE call_cause (
+  id INTEGER PRIMARY KEY,
+  cause INTEGER NOT NULL
+) STRICT;
+CREATE TABLE call_edge (
+  caller_id INTEGER NOT NULL,
+  callee_id INTEGER NOT NULL,
+  PRIMARY KEY (caller_id, callee_id)
+) STRICT, WITHOUT ROWID;
+ALTER TABLE error_group RENAME TO error_group_3;
+CREATE TABLE error_group (
+  fingerprint INTEGER PRIMARY KEY,
+  function_id INTEGER NOT NULL,
+  outcome INTEGER NOT NULL,
+  message TEXT NOT NULL,
+  count INTEGER NOT NULL,
+  first_ns INTEGER NOT NULL,
+  last_ns INTEGER NOT NULL,
+  example_call_id INTEGER,
+  error_type TEXT,
+  origin_count INTEGER NOT NULL,
+  root_count INTEGER NOT NULL,
+  path TEXT
+) STRICT;
+INSERT INTO error_group
+SELECT fingerprint, function_id, outcome, message, count, first_ns, last_ns, example_call_id, error_type, count, 0, NULL
+FROM error_group_3;
+DROP TABLE error_group_3;";
 
 /// Returns true if steps lead from a version to this one.
 pub(crate) fn is_possible_from(version: i32) -> bool {

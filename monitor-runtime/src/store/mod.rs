@@ -22,6 +22,7 @@ mod harden;
 mod examine;
 mod connection;
 pub mod fingerprint;
+mod recent_failures;
 mod id_cache;
 mod calendar;
 mod rows;

@@ -44,6 +44,20 @@ pub(crate) fn functions(
     Ok(())
 }
 
+/// Writes pairs of a calling function and a called one.
+pub(crate) fn edges(transaction: &Connection, ids: &IdCache, edges: &[(u32, u32)]) -> rusqlite::Result<()> {
+    if edges.is_empty() {
+        return Ok(());
+    }
+    let mut insert = transaction.prepare("INSERT OR IGNORE INTO call_edge VALUES (?1, ?2)")?;
+    for (caller, callee) in edges {
+        if let (Some(caller), Some(callee)) = (ids.function_id(*caller), ids.function_id(*callee)) {
+            insert.execute([caller, callee])?;
+        }
+    }
+    Ok(())
+}
+
 /// Writes events of the recorder. They may tell the text of a panic, so secrets are taken out of them.
 pub(crate) fn events(transaction: &Connection, process_id: i64, rows: &[EventRow]) -> rusqlite::Result<()> {
     if rows.is_empty() {

@@ -62,7 +62,30 @@ const CALL: Columns = &[
     ("host", "Name of the host."),
     ("pid", "Process id."),
     ("process_id", "Run of the program, see `processes`."),
+    (
+        "folded",
+        "Number of calls that share the row; NULL for the row of one call. From the 65th call of a function below one caller on (`MONITOR_FOLD_AFTER`), the rest shares a row, and so does everything below. All these calls ended `ok`. `duration_ns` and `busy_ns` are then the mean, so that `sum(duration_ns * weight)` is right; `folds` has sum and maximum. `args` are those of one of the calls.",
+    ),
+    (
+        "origin",
+        "1 for a failed call in which the failure began, 0 for one that failed because a call it made failed, and for a call that did not fail.",
+    ),
+    (
+        "caused_by",
+        "`span_id` of the call that a failed call has its failure from: its text holds the text of that call's error, or the same panic unwound through both. NULL if the failure began here.",
+    ),
 ];
+
+const FOLDS: Columns = &[
+    ("call_id", "The row of `calls`."),
+    ("calls", "Number of calls that share the row."),
+    ("total_ms", "Sum of their durations in milliseconds, exact."),
+    ("max_ms", "Longest duration in milliseconds, exact."),
+    ("last_ns", "End of the last of them, nanoseconds since the Unix epoch."),
+];
+
+const CALL_EDGES: Columns =
+    &[("caller", "Name of the calling function."), ("callee", "Name of the called function.")];
 
 const STARTED_AT: Columns =
     &[("started_at", "Start of the call as RFC 3339 text in UTC, to the nanosecond.")];
@@ -88,6 +111,18 @@ const ERROR_GROUPS: Columns = &[
     (
         "error_type",
         "Type of the error; NULL for panics, for errors that are texts, and where the type is not known. For `dyn Error` it is the name with which the `Debug` of the deepest source begins.",
+    ),
+    (
+        "origin_count",
+        "Number of these failures that began here; the others were passed on by callers of failed calls.",
+    ),
+    (
+        "root_count",
+        "Number of roots (calls without a caller, such as requests) that failed because of failures that began here.",
+    ),
+    (
+        "path",
+        "Way of the latest such failure, from the outermost call that failed to the one in which it began: `create_order ← checkout ← charge × 5 ← post_charge`. `× 5` counts failures of one function below one caller. NULL if no caller failed with it.",
     ),
 ];
 
@@ -272,6 +307,12 @@ const API: &[(&str, &str, &[Columns])] = &[
         "One row for each recorded call that failed: the rows of `calls` whose outcome is not `ok`.",
         &[CALL],
     ),
+    ("folds", "One row for each row of `calls` that several calls share.", &[FOLDS]),
+    (
+        "call_edges",
+        "One row for each pair of functions of which one was seen to call the other. What a trace lacks follows from these.",
+        &[CALL_EDGES],
+    ),
     ("error_groups", "One row for each kind of failure.", &[ERROR_GROUPS]),
     (
         "functions",
@@ -337,6 +378,12 @@ const BEHIND: &[(&str, &str)] = &[
         "Behind `calls`. `start` is relative to the thread's `base_ns`, `span` to its `span_base`; `parent` is span minus parent (0 for a root); `trace` is parent (or span) minus trace; `kind` is 4 × outcome + kept; `busy` is NULL where it equals `duration`.",
     ),
     ("call_value", "Captured values of the calls that have any, by call id."),
+    ("call_fold", "Behind `folds`, by call id."),
+    (
+        "call_cause",
+        "Failed calls that have their failure from a call they made, by call id. `cause` is the span of that call minus the call's own.",
+    ),
+    ("call_edge", "Behind `call_edges`."),
     (
         "call_range",
         "Ranges of call ids by time, a row for each 10 s or 20 000 calls. It turns a time into a bound on `call_id`, and retention deletes by it. `failed_only` is 1 for a range of which the size bound has left only the failed calls.",
@@ -408,7 +455,7 @@ The store is one SQLite file that any SQLite tool opens. The views below are the
 meanings do not change. The base tables behind them may change with the schema version. The store itself holds the same
 explanations: `SELECT * FROM schema_doc`.
 
-- `PRAGMA application_id` is `0x4D4E5452` (\"MNTR\"), and `PRAGMA user_version` is the schema version, 2.
+- `PRAGMA application_id` is `0x4D4E5452` (\"MNTR\"), and `PRAGMA user_version` is the schema version, 3.
 - Columns that end in `_ns` hold integer nanoseconds. Points in time count from the Unix epoch in UTC.
 - Captured values are JSON text. They are truncated to a budget and always valid.
 - The views use only SQL that DuckDB has as well, so DuckDB reads them with their types:

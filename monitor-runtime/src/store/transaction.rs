@@ -40,6 +40,7 @@ pub(crate) fn write(
     };
     retention.delete_for_batch(&transaction, bounds, batch.at_ns, batch.calls.len())?;
     rows::functions(&transaction, ids, process_id)?;
+    rows::edges(&transaction, ids, &batch.edges)?;
     let written = calls::write(&transaction, ids, process_id, batch)?;
     error_groups::write(&transaction, ids, process_id, (&batch.calls, written.first_id), &batch.folded)?;
     windows::write(&transaction, ids, process_id, &batch.windows)?;

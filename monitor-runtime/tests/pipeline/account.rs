@@ -26,8 +26,9 @@ pub(super) fn check(
         let figures = figures(entries, id);
         dropped += figures.dropped;
         counts_are_exact(id, &figures, seen.iter().filter(|call| call.function == function));
-        let rows = entries.calls.iter().filter(|row| row.function == id).count() as u64;
-        assert_eq!(rows, figures.recorded, "each call that counts as recorded has a row: {figures:?}");
+        let of_function = entries.calls.iter().filter(|row| row.function == id);
+        let in_rows: u64 = of_function.map(CallRow::calls).sum();
+        assert_eq!(in_rows, figures.recorded, "each call that counts as recorded is in a row: {figures:?}");
         for outcome in &OUTCOMES[1..] {
             no_failure_is_lost(id, function, *outcome, seen, entries);
         }
@@ -110,14 +111,18 @@ fn rows_say_what_was_seen(program: &Program, functions: &Functions, seen: &[Seen
         assert!(row.weight >= 1.0, "{row:?}");
         if program.max_rate == 0 && row.kept == Kept::Sampled && is_always_recorded(call, &seen) {
             assert!(
-                (row.weight - 1.0).abs() < f64::EPSILON,
+                (row.weight - row.calls() as f64).abs() < f64::EPSILON,
                 "a call that is always recorded has weight 1: {row:?}"
             );
         }
     }
     let distinct: HashSet<&u64> = numbers.values().collect();
     assert_eq!(distinct.len(), numbers.len(), "a number is in two rows");
-    for row in entries.calls.iter().filter(|row| row.parent_id != 0) {
+    // Calls that share a row are below the row of their caller's, and that may be shared as well.
+    let is_shared: HashSet<u64> =
+        entries.calls.iter().filter(|row| row.shared.is_some()).map(|row| row.span_id).collect();
+    let in_trees = entries.calls.iter().filter(|row| row.parent_id != 0 && row.shared.is_none());
+    for row in in_trees.filter(|row| !is_shared.contains(&row.parent_id)) {
         if let (Some(number), Some(parent)) = (numbers.get(&row.span_id), numbers.get(&row.parent_id)) {
             assert_eq!(seen[number].parent, Some(*parent), "{row:?}");
         }

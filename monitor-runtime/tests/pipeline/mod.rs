@@ -47,6 +47,7 @@ impl Recorder {
             max_memory_bytes: program.memory_bytes,
             batch_rows: program.batch_rows,
             max_rate: program.max_rate,
+            fold_after: program.fold_after,
             max_overhead,
             ..usual
         };

@@ -34,6 +34,8 @@ pub(super) struct Program {
     pub(super) batch_rows: usize,
     /// The bound on rows per second and function; 0 for none.
     pub(super) max_rate: u32,
+    /// The number of calls of a function below one caller that have a row each.
+    pub(super) fold_after: u32,
     pub(super) answers: Vec<Answer>,
     pub(super) rounds: Vec<Round>,
 }

@@ -26,6 +26,7 @@ pub(super) fn program() -> impl Strategy<Value = Program> {
         prop_oneof![Just(2_900_000_u64), Just(64 << 20)],
         prop_oneof![Just(7_usize), Just(100), Just(4096)],
         prop_oneof![Just(0_u32), Just(20), Just(1000)],
+        prop_oneof![Just(0_u32), Just(1), Just(3), Just(64)],
     );
     let answers = prop_oneof![
         Just(Vec::new()),
@@ -34,8 +35,8 @@ pub(super) fn program() -> impl Strategy<Value = Program> {
         (3_usize..40).prop_map(|failures| vec![Answer::Transient; failures]),
     ];
     (memory, answers, prop::collection::vec(round(), 1..4)).prop_map(|(memory, answers, rounds)| {
-        let (rings_bytes, memory_bytes, batch_rows, max_rate) = memory;
-        Program { rings_bytes, memory_bytes, batch_rows, max_rate, answers, rounds }
+        let (rings_bytes, memory_bytes, batch_rows, max_rate, fold_after) = memory;
+        Program { rings_bytes, memory_bytes, batch_rows, max_rate, fold_after, answers, rounds }
     })
 }
 
@@ -45,6 +46,7 @@ pub(super) fn idle_program(answers: Vec<Answer>) -> Program {
         rings_bytes: 32 << 20,
         memory_bytes: 64 << 20,
         max_rate: 0,
+        fold_after: 64,
         batch_rows: 100,
         answers,
         rounds: Vec::new(),

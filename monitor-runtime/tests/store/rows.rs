@@ -61,6 +61,9 @@ pub(crate) fn call(n: u32) -> CallRow {
         error: None,
         error_type: None,
         fields: None,
+        shared: None,
+        cause: None,
+        is_tree: false,
     }
 }
 

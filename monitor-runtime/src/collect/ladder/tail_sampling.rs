@@ -159,6 +159,13 @@ impl Ladder {
         decided
     }
 
+    /// Counts a record of a call that shares a row with others.
+    pub(in super::super) fn count_folded(&mut self, function: &Function, has_values: bool) {
+        let since = &mut self.states.get_or_create(function).since;
+        since.records += 1;
+        since.with_values += u64::from(has_values);
+    }
+
     fn kept_header(
         &mut self,
         function: &Function,

@@ -1,93 +1,391 @@
-//! The trees of calls as their records come in: who called whom, how much lies below each root, and what of it is
-//! folded.
+//! The trees of calls as their records come in: who called whom, how much lies below each root, and which calls share a
+//! row, and where failures began.
 //!
-//! Takes the records of each drain; gives the number of records below each function at which trees begin. A callee's
-//! record comes before its caller's, so a caller that has not ended is remembered by its span, with what lies below it.
-//! The memory is bounded: callers that never end are forgotten, and every one that is forgotten is counted. It does not
-//! know the store.
+//! Takes the records of each drain; marks those that share a row, gives these rows once they are complete, the number of
+//! records below each function at which trees begin, the pairs of functions that call each other, and the causes of
+//! failures. A callee's record comes before its caller's, so a caller that has
+//! not ended is remembered by its span. The memory is bounded: callers that never end are forgotten, and every one that is
+//! forgotten for want of room is counted. It does not know the store.
+//!
+//! Calls share a row from one number of calls of a function below one caller on, and everything below them does. Failures
+//! and slow calls have a row of their own. So that no row names a caller without a row, a call has a row of its own if an
+//! earlier drain gave one to a callee of it. A call under way is foreseen to share a row if as many like it have ended.
 
+mod causes;
 mod costs;
+mod folds;
 mod parents;
 mod under_way;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use fnv::{FnvHashMap, FnvHashSet};
+
 use super::events::Events;
+use super::functions::Functions;
+use crate::batch::Cause;
+use crate::batch::failures::{FailedCall, FailedCallees};
+use crate::capture::to_text;
 use crate::limits;
-use crate::platform::clock::Clock;
-use crate::record::{Header, Record, decode};
+use crate::platform::clock::{Clock, ticks};
+use crate::record::{Header, Kept, Outcome, Record, decode, mark_folded, place, unpack};
 use crate::thread::pool::ThreadPool;
+use causes::Causes;
+pub(super) use causes::FailureOrigin;
 pub(super) use costs::TreeCost;
-use parents::{Parents, Slot};
+use folds::{ClosedFold, Folds, Key};
+use parents::{Fate, Parent, Parents, Slot};
+use under_way::{CallsUnderWay, UnderWay};
 
 /// The trees of a recorder.
 #[derive(Debug)]
 pub(super) struct Trees {
     rings: &'static ThreadPool,
+    /// The number of calls of one function below one caller that have a row each; 0 if all have.
+    fold_after: u32,
     parents: Parents,
-    /// What lies below each function at which trees begin, since it was last taken.
+    folds: Folds,
+    /// The records below each function at which trees begin, since they were last taken.
     costs: HashMap<u32, TreeCost>,
+    /// The pairs of a calling function and a called one, and those of them that are not stored yet.
+    edges: FnvHashSet<(u32, u32)>,
+    new_edges: Vec<(u32, u32)>,
+    causes: Causes,
+    /// The number of failed callees that are remembered.
+    failed: usize,
+    /// Failures of this drain and the one before whose cause is not known: its record may come late, from another ring.
+    late: [FnvHashMap<u64, LateFailure>; 2],
     next_look: Duration,
 }
 
+/// A failure whose cause may come late.
+#[derive(Debug)]
+struct LateFailure {
+    site: u32,
+    outcome: Outcome,
+    text: String,
+}
+
+/// The records of a drain: the words of each ring, and the thread that the first of them belongs to.
+pub(super) struct DrainedRings<'a> {
+    pub(super) rings: &'a mut [(usize, Vec<u64>)],
+    pub(super) threads: &'a [u32],
+}
+
+/// The circumstances of a drain.
+pub(super) struct Moment<'a> {
+    pub(super) now: Duration,
+    pub(super) clock: &'a Clock,
+    pub(super) functions: &'a Functions,
+}
+
 /// A drained call, and its place among the callers that are remembered.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 struct Drained {
+    header: Header,
+    has_values: bool,
     /// The number of its ring in the drain, and its first word there.
     ring: u32,
     at: u32,
-    /// The end in ticks, by which calls of several rings are put in order.
-    end: u64,
+    thread: u32,
+    /// The places of the call, if it has callees, and of its caller.
+    own: Option<Slot>,
+    parent: Option<Slot>,
+    row: Row,
+}
+
+/// The row of a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Row {
+    /// It has a row of its own.
+    Own,
+    /// It is one of many like it, and shares a row unless it has to have one of its own.
+    OneOfMany,
+    /// It shares the row with this key.
+    Shared(Key),
+}
+
+impl Drained {
+    /// Returns the end in ticks, by which calls of several rings are put in order.
+    fn end(&self) -> u64 {
+        self.header.start.wrapping_add(self.header.duration)
+    }
 }
 
 impl Trees {
-    pub(super) fn new(rings: &'static ThreadPool) -> Self {
-        Self { rings, parents: Parents::default(), costs: HashMap::new(), next_look: Duration::ZERO }
+    pub(super) fn new(rings: &'static ThreadPool, fold_after: u32) -> Self {
+        Self {
+            rings,
+            fold_after,
+            parents: Parents::default(),
+            folds: Folds::default(),
+            costs: HashMap::new(),
+            edges: FnvHashSet::default(),
+            new_edges: Vec::new(),
+            causes: Causes::default(),
+            failed: 0,
+            late: Default::default(),
+            next_look: Duration::ZERO,
+        }
     }
 
-    /// Takes in the records of a drain.
-    pub(super) fn survey(
+    /// Replaces the number of calls of one function below one caller that have a row each. Returns true if it was another.
+    pub(super) fn set_fold_after(&mut self, calls: u32) -> bool {
+        std::mem::replace(&mut self.fold_after, calls) != calls
+    }
+
+    /// Takes in the records of a drain, and marks those that share a row.
+    pub(super) fn survey(&mut self, drained: DrainedRings<'_>, moment: &Moment<'_>, events: &mut Events) {
+        let DrainedRings { rings, threads } = drained;
+        let mut calls = in_order(rings, threads);
+        self.enter(&mut calls, moment);
+        self.learn_edges(&calls);
+        self.trace_failures(&calls, rings, moment);
+        if self.fold_after > 0 {
+            self.foresee(&calls, moment);
+            self.decide_rows(&mut calls, rings, moment);
+        }
+        for call in &calls {
+            if let Row::Shared(key) = call.row {
+                let words = &mut rings[call.ring as usize].1[call.at as usize..];
+                words[0] = mark_folded(words[0]);
+                if let Some((Record::Folded(header, values, _), _)) = decode(words) {
+                    self.folds.add(key, &header, call.thread, values);
+                }
+            }
+            self.add_cost(call, moment.clock);
+        }
+        for call in &calls {
+            if let Some(own) = call.own.filter(|own| self.parents.get(*own).span == call.header.span) {
+                self.leave(own);
+            }
+        }
+        self.folds.close_due(moment.now);
+        self.forget(moment, events);
+    }
+
+    /// Notes each call at its caller, and finds those that are one of many.
+    fn enter(&mut self, calls: &mut [Drained], moment: &Moment<'_>) {
+        for call in calls.iter_mut().filter(|call| call.header.parent != 0) {
+            let header = &call.header;
+            let parent = self.parents.enter(header.parent, header.start, moment.now);
+            call.parent = Some(parent);
+            let number = self.parents.get_mut(parent).count(header.site);
+            if self.fold_after > 0 && number > self.fold_after && may_share(header, moment) {
+                call.row = Row::OneOfMany;
+            }
+        }
+        // A callee may have outlived its caller, so all callers are known only now.
+        for call in calls {
+            call.own = self.parents.find(call.header.span);
+            if let (Some(_), Some(parent), Row::OneOfMany) = (call.own, call.parent, call.row)
+                && is_loop(self.parents.get(parent), call.end(), moment.clock)
+            {
+                call.row = Row::Own;
+            }
+        }
+    }
+
+    /// Learns which functions call which.
+    fn learn_edges(&mut self, calls: &[Drained]) {
+        for call in calls {
+            let Some(own) = call.own else { continue };
+            for (callee, _) in &self.parents.get(own).callees {
+                let edge = (call.header.site, *callee);
+                if !self.edges.contains(&edge) && self.edges.len() < limits::EDGES_MAX {
+                    self.edges.insert(edge);
+                    self.new_edges.push(edge);
+                }
+            }
+        }
+    }
+
+    /// Finds the causes of the failures among the calls, callees first.
+    fn trace_failures(&mut self, calls: &[Drained], rings: &[(usize, Vec<u64>)], moment: &Moment<'_>) {
+        let mut failures = calls.iter().filter(|call| call.header.outcome != Outcome::Ok).peekable();
+        if failures.peek().is_none() && self.late.iter().all(FnvHashMap::is_empty) {
+            return;
+        }
+        let mut late = FnvHashMap::default();
+        for call in failures {
+            let Header { site, span, outcome, .. } = call.header;
+            let Some(function) = moment.functions.get(site) else { continue };
+            let text = error_text(&rings[call.ring as usize].1[call.at as usize..]);
+            let failed = FailedCall { site, span, outcome, text: &text, name: &function.name };
+            let cause = call.own.and_then(|own| self.parents.get(own).failed.cause_of(&failed));
+            if let Some(parent) = call.parent {
+                self.remember(parent, &failed, cause.as_ref());
+                self.find_late(call.header.parent, &failed, cause.as_ref(), &late, moment);
+            }
+            let begins_tree = |parent| is_loop(self.parents.get(parent), call.end(), moment.clock);
+            let is_tree = call.parent.is_none_or(begins_tree);
+            if cause.is_none() && late.len() < limits::FAILED_CALLEES_ALL_MAX / 8 {
+                let text = text.chars().take(limits::FAILURE_TEXT_BYTES_MAX).collect();
+                late.insert(span, LateFailure { site, outcome, text });
+            }
+            if cause.is_some() || is_tree {
+                self.causes.insert(span, FailureOrigin { cause: cause.map(Box::new), is_tree });
+            }
+        }
+        let [before, last] = &mut self.late;
+        *before = std::mem::replace(last, late);
+    }
+
+    /// Remembers a failed callee at its caller.
+    fn remember(&mut self, parent: Slot, failed: &FailedCall<'_>, cause: Option<&Cause>) {
+        let callees = &mut self.parents.get_mut(parent).failed;
+        if self.failed >= limits::FAILED_CALLEES_ALL_MAX {
+            self.causes.lost += 1;
+            return;
+        }
+        let before = callees.len();
+        callees.remember(failed, cause);
+        self.failed += callees.len() - before;
+    }
+
+    /// Gives a caller whose record came before that of its failed callee this cause, unless its row is written already.
+    fn find_late(
         &mut self,
-        drained: &[(usize, Vec<u64>)],
-        now: Duration,
-        clock: &Clock,
-        events: &mut Events,
+        caller: u64,
+        failed: &FailedCall<'_>,
+        cause: Option<&Cause>,
+        now: &FnvHashMap<u64, LateFailure>,
+        moment: &Moment<'_>,
     ) {
-        for call in in_order(drained) {
-            let words = &drained[call.ring as usize].1[call.at as usize..];
-            let Some((Record::Call(header, _, value_bytes), _)) = decode(words) else { continue };
-            self.add(&header, value_bytes > 0, now, clock);
+        let found = self.late.iter().chain([now]).find_map(|late| late.get(&caller));
+        let Some(LateFailure { site, outcome, text }) = found else { return };
+        let Some(function) = moment.functions.get(*site) else { return };
+        let above = FailedCall { site: *site, span: caller, outcome: *outcome, text, name: &function.name };
+        let mut callees = FailedCallees::default();
+        callees.remember(failed, cause);
+        if let Some(cause) = callees.cause_of(&above) {
+            let is_tree = self.causes.take(caller).is_some_and(|origin| origin.is_tree);
+            self.causes.insert(caller, FailureOrigin { cause: Some(Box::new(cause)), is_tree });
         }
-        self.forget(now, clock, events);
     }
 
-    /// Adds a call to its caller, or to the costs of its function if a tree begins with it.
-    fn add(&mut self, header: &Header, has_values: bool, now: Duration, clock: &Clock) {
-        let own = self.parents.find(header.span);
-        let mut cost = own.map_or(TreeCost::default(), |own| self.parents.get(own).below);
-        cost.add_record(has_values);
-        if let Some(own) = own {
-            self.parents.remove(own);
+    /// Returns the origin of the failure of a call whose row is about to be written.
+    pub(super) fn take_origin(&mut self, span: u64) -> Option<FailureOrigin> {
+        self.causes.take(span)
+    }
+
+    /// Returns the pairs of a calling function and a called one that the store does not have.
+    pub(super) fn take_new_edges(&mut self) -> Vec<(u32, u32)> {
+        std::mem::take(&mut self.new_edges)
+    }
+
+    /// Has all pairs written again, because the store is a new one.
+    pub(super) fn forget_stored_edges(&mut self) {
+        self.new_edges = self.edges.iter().copied().collect();
+    }
+
+    /// Foresees which of the calls under way that have callees in this drain will share a row, because as many like them
+    /// have ended.
+    fn foresee(&mut self, calls: &[Drained], moment: &Moment<'_>) {
+        let ended_or_named = |parent: &Parent| parent.is_named || parent.fate != Fate::Own;
+        let mut open: Vec<Slot> = calls.iter().filter_map(|call| call.parent).collect();
+        open.sort_unstable();
+        open.dedup();
+        // Callers that end in this drain are decided with their records.
+        let ended: HashSet<Slot> = calls.iter().filter_map(|call| call.own).collect();
+        open.retain(|slot| !ended.contains(slot) && !ended_or_named(self.parents.get(*slot)));
+        if open.is_empty() || !self.has_many() {
+            return;
         }
-        let parent = (header.parent != 0).then(|| self.parents.enter(header.parent, header.start, now));
-        match parent {
-            Some(parent) if !self.is_loop(parent, header, clock) => {
-                self.parents.get_mut(parent).below.merge(&cost)
+        let (under_way, any) = (under_way::calls(self.rings), calls[0].header);
+        for slot in open {
+            let header = Header { span: self.parents.get(slot).span, ..any };
+            self.fate_of(&header, &under_way, moment, 0);
+        }
+    }
+
+    /// Returns true if some function was called so often by one caller that calls may share a row.
+    fn has_many(&mut self) -> bool {
+        let limit = self.fold_after;
+        self.parents.iter_mut().any(|parent| parent.callees.iter().any(|(_, calls)| *calls >= limit))
+    }
+
+    /// Returns what is foreseen for the callees of the call under way that has this header's span.
+    fn fate_of(&mut self, call: &Header, calls: &CallsUnderWay, moment: &Moment<'_>, depth: usize) -> Fate {
+        let known = self.parents.find(call.span).map(|slot| self.parents.get(slot));
+        if let Some(parent) = known.filter(|parent| parent.fate != Fate::Own || parent.is_named) {
+            return parent.fate;
+        }
+        let found = calls.get(&call.span).filter(|found| found.parent != 0 && depth < calls.len());
+        let Some(UnderWay { site, parent }) = found.copied() else { return Fate::Own };
+        let above = self.fate_of(&Header { span: parent, ..*call }, calls, moment, depth + 1);
+        let caller = self.parents.find(parent).map(|slot| self.parents.get(slot));
+        let is_one_of_many = caller.is_some_and(|caller| {
+            caller.calls_to(site) >= self.fold_after && !is_loop(caller, ticks(), moment.clock)
+        });
+        let owner = match above {
+            Fate::Shared(row) => row,
+            Fate::Own if is_one_of_many => parent,
+            Fate::Own => return Fate::Own,
+        };
+        let fate = Fate::Shared(self.folds.span_of((owner, site), call, moment.now));
+        let slot = self.parents.enter(call.span, ticks(), moment.now);
+        self.parents.get_mut(slot).fate = fate;
+        fate
+    }
+
+    /// Decides which calls share a row, callers before callees. A call with a row of its own below calls that share one
+    /// is put below their row.
+    fn decide_rows(&mut self, calls: &mut [Drained], rings: &mut [(usize, Vec<u64>)], moment: &Moment<'_>) {
+        for call in calls.iter_mut().rev() {
+            let Some(parent) = call.parent else { continue };
+            let Parent { fate, span, .. } = *self.parents.get(parent);
+            let own = call.own.map(|own| self.parents.get(own));
+            let is_named = own.is_some_and(|own| own.is_named);
+            let foreseen = own.map_or(Fate::Own, |own| own.fate);
+            let owner = match fate {
+                Fate::Shared(row) => Some(row).filter(|_| may_share(&call.header, moment)),
+                Fate::Own => Some(span).filter(|_| {
+                    call.row == Row::OneOfMany || foreseen != Fate::Own && may_share(&call.header, moment)
+                }),
+            };
+            let above = if let Fate::Shared(row) = fate { row } else { span };
+            let key = (above, call.header.site);
+            let own_fate = match owner.filter(|_| !is_named) {
+                Some(_) => {
+                    let row = self.folds.span_of(key, &call.header, moment.now);
+                    call.row = Row::Shared(key);
+                    Fate::Shared(row)
+                }
+                None => {
+                    call.row = Row::Own;
+                    if foreseen == Fate::Shared(call.header.span) {
+                        self.folds.part_from(key, call.header.span);
+                    }
+                    self.parents.get_mut(parent).is_named |= fate == Fate::Own;
+                    if above != call.header.parent {
+                        rings[call.ring as usize].1[call.at as usize + place::PARENT] = above;
+                    }
+                    Fate::Own
+                }
+            };
+            if let Some(own) = call.own {
+                self.parents.get_mut(own).fate = own_fate;
+            }
+        }
+    }
+
+    /// Adds a call to its caller's costs, or to those of its function if a tree begins with it.
+    fn add_cost(&mut self, call: &Drained, clock: &Clock) {
+        let own = call.own.map(|own| &mut self.parents.get_mut(own).below);
+        let mut cost = own.map_or(TreeCost::default(), std::mem::take);
+        cost.add_record(call.has_values, call.row == Row::Own);
+        match call.parent {
+            Some(parent) if !is_loop(self.parents.get(parent), call.end(), clock) => {
+                self.parents.get_mut(parent).below.merge(&cost);
             }
             _ => {
                 cost.roots = 1;
-                self.costs.entry(header.site).or_default().merge(&cost);
+                self.costs.entry(call.header.site).or_default().merge(&cost);
             }
         }
-    }
-
-    /// Returns true if the caller has been under way for so long that it is no request but a loop, such as `main` or a
-    /// worker: a tree then begins with each call that it makes.
-    fn is_loop(&self, parent: Slot, callee: &Header, clock: &Clock) -> bool {
-        let end = callee.start.wrapping_add(callee.duration);
-        let age = end.wrapping_sub(self.parents.get(parent).started).cast_signed().max(0).cast_unsigned();
-        clock.duration_ns(age) > limits::LOOP_AGE.as_nanos() as u64
     }
 
     /// Returns the records below each function at which trees begin, since the last call. A tree begins with a call
@@ -96,10 +394,10 @@ impl Trees {
     #[cfg_attr(not(test), expect(dead_code, reason = "the ladder lowers roots by this"))]
     pub(super) fn take_costs(&mut self) -> HashMap<u32, TreeCost> {
         let mut costs = std::mem::take(&mut self.costs);
-        if self.parents.iter().any(|(_, parent)| parent.below.records > 0) {
+        if self.parents.iter_mut().any(|parent| parent.below.records > 0) {
             let calls = under_way::calls(self.rings);
-            for (span, parent) in self.parents.iter_mut().filter(|(_, parent)| parent.below.records > 0) {
-                if let Some(root) = under_way::root(&calls, span) {
+            for parent in self.parents.iter_mut().filter(|parent| parent.below.records > 0) {
+                if let Some(root) = under_way::root(&calls, parent.span) {
                     costs.entry(root).or_default().merge(&std::mem::take(&mut parent.below));
                 }
             }
@@ -107,13 +405,54 @@ impl Trees {
         costs
     }
 
-    /// Forgets callers that are not heard of any more, and reports those that were forgotten for want of room.
-    fn forget(&mut self, now: Duration, clock: &Clock, events: &mut Events) {
-        if now < self.next_look {
+    /// Returns the rows that calls share and that were completed since the last call.
+    pub(super) fn take_rows(&mut self) -> Vec<ClosedFold> {
+        self.folds.take_closed()
+    }
+
+    /// Completes all rows that calls share, because somebody waits for them.
+    pub(super) fn complete_rows(&mut self) {
+        self.folds.close_all();
+    }
+
+    /// Returns the rows that are not complete, as they would be if they were.
+    pub(super) fn incomplete_rows(&self) -> impl Iterator<Item = ClosedFold> {
+        self.folds.images()
+    }
+
+    /// Returns true if no calls wait for the row that they share.
+    pub(super) fn is_settled(&self) -> bool {
+        self.folds.is_empty()
+    }
+
+    /// Forgets a call, which has ended or is not heard of any more, and completes the rows below it.
+    fn leave(&mut self, slot: Slot) {
+        if self.parents.get(slot).fate == Fate::Own {
+            self.folds.close_below(self.parents.get(slot).span);
+        }
+        self.failed -= self.parents.get(slot).failed.len();
+        self.parents.remove(slot);
+    }
+
+    /// Forgets callers that are not heard of any more and those beyond the bound, and reports the latter now and then.
+    fn forget(&mut self, moment: &Moment<'_>, events: &mut Events) {
+        let excess = self.parents.excess();
+        self.parents.note_forgotten(excess.len());
+        excess.into_iter().for_each(|slot| self.leave(slot));
+        if moment.now < self.next_look {
             return;
         }
-        self.next_look = now + limits::PARENTS_AGE / 2;
-        self.parents.forget_older(now.saturating_sub(limits::PARENTS_AGE));
+        self.next_look = moment.now + limits::PARENTS_AGE / 2;
+        let old = self.parents.older(moment.now.saturating_sub(limits::PARENTS_AGE));
+        old.into_iter().for_each(|slot| self.leave(slot));
+        let lost = std::mem::take(&mut self.causes.lost);
+        if lost > 0 {
+            let detail = format!(
+                "the causes of {lost} failures were forgotten, because too many calls failed at once: they are told as \
+                 if they had begun where they are passed on"
+            );
+            events.add(moment.clock.now_ns(), "recorder", detail);
+        }
         let forgotten = self.parents.take_forgotten();
         if forgotten > 0 {
             let detail = format!(
@@ -121,27 +460,69 @@ impl Trees {
                  counts of callees and the origins of failures",
                 limits::PARENTS_MAX
             );
-            events.add(clock.now_ns(), "recorder", detail);
+            events.add(moment.clock.now_ns(), "recorder", detail);
         }
     }
 }
 
+/// Returns the text of the error or panic of the record at the start of these words.
+fn error_text(words: &[u64]) -> String {
+    let Some((Record::Call(header, values, bytes), _)) = decode(words) else { return String::new() };
+    let before = usize::from(header.args_bytes) + usize::from(header.fields_bytes);
+    let mut unpacked = Vec::new();
+    unpack(&values[before / 8..], bytes.saturating_sub(before / 8 * 8), &mut unpacked);
+    match unpacked.get(before % 8..) {
+        Some(tokens) if !tokens.is_empty() => to_text(tokens),
+        _ => String::new(),
+    }
+}
+
+/// Returns true if a call may share a row: it did not fail, and it was not slow.
+fn may_share(header: &Header, moment: &Moment<'_>) -> bool {
+    if header.outcome != Outcome::Ok || !matches!(header.kept, Kept::Sampled | Kept::First) {
+        return false;
+    }
+    let Some(function) = moment.functions.get(header.site) else { return true };
+    match function.site.slow_ns() {
+        Some(declared) => moment.clock.duration_ns(header.duration) < declared,
+        None => header.duration < function.site.slow_ticks.load(Ordering::Relaxed),
+    }
+}
+
+/// Returns true if the caller had been under way at this moment for so long that it is no request but a loop, such as
+/// `main` or a worker: a tree then begins with each call that it makes.
+fn is_loop(caller: &Parent, at: u64, clock: &Clock) -> bool {
+    let age = at.wrapping_sub(caller.started).cast_signed().max(0).cast_unsigned();
+    clock.duration_ns(age) > limits::LOOP_AGE.as_nanos() as u64
+}
+
 /// Returns the calls of a drain by their end. The calls of a ring are in that order already.
-fn in_order(drained: &[(usize, Vec<u64>)]) -> Vec<Drained> {
+fn in_order(rings: &[(usize, Vec<u64>)], threads: &[u32]) -> Vec<Drained> {
     let mut calls = Vec::new();
-    for (ring, (_, words)) in drained.iter().enumerate() {
+    for (ring, (owner, words)) in rings.iter().enumerate() {
         let mut at = 0;
+        let mut thread = threads.get(*owner).copied().unwrap_or(0);
         while let Some((record, used)) = words.get(at..).and_then(decode) {
-            if let Record::Call(header, ..) = record {
-                let end = header.start.wrapping_add(header.duration);
-                calls.push(Drained { ring: ring as u32, at: at as u32, end });
+            match record {
+                Record::Call(header, _, value_bytes) => calls.push(Drained {
+                    header,
+                    has_values: value_bytes > 0,
+                    ring: ring as u32,
+                    at: at as u32,
+                    thread,
+                    own: None,
+                    parent: None,
+                    row: Row::Own,
+                }),
+                Record::Thread(next) => thread = next,
+                Record::Folded(..) | Record::Fold(..) | Record::Skip => {}
             }
             at += used;
         }
     }
     // The sort is stable and merges runs that are in order.
-    if drained.len() > 1 {
-        calls.sort_by_key(|call| call.end);
+    if rings.len() > 1 {
+        calls.sort_by_key(Drained::end);
     }
     calls
 }
@@ -152,66 +533,226 @@ mod tests {
 
     use super::*;
     use crate::config::CaptureMode;
-    use crate::platform::clock::ticks;
-    use crate::record::Outcome;
+    use crate::record::Fold;
     use crate::ring::memory::Memory;
 
-    fn trees() -> Trees {
-        let (overflow, _) = crossbeam_channel::unbounded();
-        let rings = ThreadPool::new(1 << 20, 7, CaptureMode::All, overflow, Memory::on_heap(None));
-        Trees::new(Box::leak(Box::new(rings)))
+    /// The trees of a recorder that folds after two calls, and what came out of them.
+    struct Test {
+        trees: Trees,
+        clock: Clock,
+        now: Duration,
+        events: Events,
+        /// Site and span of the calls with a row of their own, and their callers.
+        own: Vec<(u32, u64, u64)>,
+        folded: usize,
     }
 
-    /// A call of a site that has this span and this caller.
+    impl Test {
+        fn new() -> Self {
+            let (overflow, _) = crossbeam_channel::unbounded();
+            let rings = ThreadPool::new(1 << 20, 7, CaptureMode::All, overflow, Memory::on_heap(None));
+            let trees = Trees::new(Box::leak(Box::new(rings)), 2);
+            let (clock, now, events) = (Clock::start(), Duration::from_secs(1), Events::default());
+            Self { trees, clock, now, events, own: Vec::new(), folded: 0 }
+        }
+
+        fn drain(&mut self, rings: &[&[Header]]) {
+            let words = |ring: &&[Header]| ring.iter().flat_map(|header| header.encode(0)).collect();
+            let mut drained: Vec<(usize, Vec<u64>)> = rings.iter().map(words).enumerate().collect();
+            let functions = Functions::default();
+            let moment = Moment { now: self.now, clock: &self.clock, functions: &functions };
+            let rings = DrainedRings { rings: &mut drained, threads: &[1, 2, 3] };
+            self.trees.survey(rings, &moment, &mut self.events);
+            for (_, words) in &drained {
+                let mut at = 0;
+                while let Some((record, used)) = decode(&words[at..]) {
+                    match record {
+                        Record::Call(header, ..) => self.own.push((header.site, header.span, header.parent)),
+                        _ => self.folded += 1,
+                    }
+                    at += used;
+                }
+            }
+        }
+
+        /// Returns the rows that were completed.
+        fn rows(&mut self) -> Vec<(Header, Fold)> {
+            let rows = self.trees.take_rows();
+            let read = |(_, words): &ClosedFold| match decode(words) {
+                Some((Record::Fold(header, fold, ..), _)) => (header, fold),
+                other => panic!("{other:?}"),
+            };
+            let mut rows: Vec<_> = rows.iter().map(read).collect();
+            rows.sort_by_key(|(header, _)| header.site);
+            rows
+        }
+    }
+
+    /// A call of a site that has this span and this caller, later than the one before.
     fn call(site: u32, span: u64, parent: u64) -> Header {
         Header { span, parent, trace: 100, start: ticks(), duration: 1, ..Header::any(site, Outcome::Ok) }
     }
 
-    fn drain(trees: &mut Trees, rings: &[&[Header]]) {
-        let words = |ring: &&[Header]| ring.iter().flat_map(|header| header.encode(0)).collect();
-        let drained: Vec<(usize, Vec<u64>)> = rings.iter().map(words).enumerate().collect();
-        trees.survey(&drained, Duration::from_secs(1), &Clock::start(), &mut Events::default());
-    }
-
     #[test]
     fn what_lies_below_a_root_is_counted_for_its_function_across_drains_and_rings() {
-        let mut trees = trees();
-        drain(&mut trees, &[&[call(3, 11, 10), call(3, 12, 10)]]);
-        assert!(trees.take_costs().is_empty(), "the root has not ended");
-        drain(&mut trees, &[&[call(2, 10, 100)], &[call(4, 20, 100)]]);
-        drain(&mut trees, &[&[call(1, 100, 0), call(1, 101, 0)]]);
-        let costs = trees.take_costs();
-        assert_eq!(costs[&1], TreeCost { roots: 2, records: 6, with_values: 0 });
+        let mut test = Test::new();
+        test.drain(&[&[call(3, 11, 10), call(3, 12, 10)]]);
+        assert!(test.trees.take_costs().is_empty(), "the root has not ended");
+        test.drain(&[&[call(2, 10, 100)], &[call(4, 20, 100)]]);
+        test.drain(&[&[call(1, 100, 0), call(1, 101, 0)]]);
+        let costs = test.trees.take_costs();
+        assert_eq!(costs[&1], TreeCost { roots: 2, records: 6, with_values: 0, rows: 6 });
         assert_eq!(costs.len(), 1);
-        assert!(trees.take_costs().is_empty() && trees.parents.iter().next().is_none());
+        assert!(test.trees.take_costs().is_empty() && test.trees.parents.len() == 0);
     }
 
     #[test]
     fn a_tree_begins_with_each_call_of_a_loop() {
-        let mut trees = trees();
-        let clock = Clock::start();
+        let mut test = Test::new();
         let first = call(2, 10, 100);
-        trees.add(&first, false, Duration::from_secs(1), &clock);
-        let mut later = call(2, 12, 100);
+        test.drain(&[&[first]]);
         // Some 80 s later by any clock.
-        later.start = first.start.wrapping_add(1 << 38);
-        trees.add(&Header { span: 11, parent: 12, ..later }, true, Duration::from_secs(90), &clock);
-        trees.add(&later, false, Duration::from_secs(90), &clock);
-        assert_eq!(trees.costs[&2], TreeCost { roots: 1, records: 2, with_values: 1 });
+        let start = first.start.wrapping_add(1 << 38);
+        for tree in 0..20 {
+            let [leaf, root] = [call(3, 1001 + 2 * tree, 1000 + 2 * tree), call(2, 1000 + 2 * tree, 100)];
+            test.drain(&[&[Header { start, ..leaf }, Header { start, ..root }]]);
+        }
+        assert_eq!(test.trees.costs[&2], TreeCost { roots: 20, records: 40, with_values: 0, rows: 40 });
+        assert_eq!(test.folded, 0, "calls of a loop that make calls are trees of their own");
+        let leaves: Vec<Header> = (0..20).map(|leaf| Header { start, ..call(4, 5000 + leaf, 100) }).collect();
+        test.drain(&[&leaves]);
+        assert_eq!(test.folded, 18);
+    }
+
+    #[test]
+    fn from_a_number_of_calls_on_the_rest_shares_a_row_with_exact_sums() {
+        let mut test = Test::new();
+        let calls: Vec<Header> = (0..20_u64)
+            .map(|at| Header { duration: 10 + at, weight: 2.0, ..call(2, 101 + at, 100) })
+            .collect();
+        test.drain(&[&calls[..9]]);
+        test.drain(&[&calls[9..]]);
+        assert!(test.rows().is_empty() && test.trees.incomplete_rows().count() == 1, "the caller goes on");
+        test.drain(&[&[call(1, 100, 0)]]);
+        let rows = test.rows();
+        let [(header, fold)] = rows[..] else { panic!("{rows:?}") };
+        assert_eq!(test.own, [(2, 101, 100), (2, 102, 100), (1, 100, 0)]);
+        assert_eq!((header.site, header.parent, header.start), (2, 100, calls[2].start));
+        assert!((103..=120).contains(&header.span), "the span is that of one of them");
+        let total: u64 = (12..30).sum();
+        assert_eq!(
+            (fold.calls, fold.total, fold.longest, fold.weight.to_bits()),
+            (18, total, 29, 36_f64.to_bits())
+        );
+        assert_eq!(header.duration, total / 18);
+        assert!(test.trees.is_settled());
+    }
+
+    #[test]
+    fn everything_below_calls_that_share_a_row_shares_rows_below_it() {
+        let mut test = Test::new();
+        let tree = |at: u64| {
+            let span = 1000 + 10 * at;
+            [
+                call(3, span + 1, span),
+                call(4, span + 3, span + 2),
+                call(3, span + 2, span),
+                call(2, span, 100),
+            ]
+        };
+        let calls: Vec<Header> = (0..10).flat_map(tree).collect();
+        test.drain(&[&calls, &[]]);
+        test.drain(&[&[call(1, 100, 0)]]);
+        assert_eq!((test.own.len(), test.folded), (2 * 4 + 1, 8 * 4));
+        let rows = test.rows();
+        let shapes: Vec<_> = rows.iter().map(|(header, fold)| (header.site, fold.calls)).collect();
+        assert_eq!(shapes, [(2, 8), (3, 16), (4, 8)]);
+        let [above, middle, below] = [0, 1, 2].map(|at| rows[at].0);
+        assert_eq!([above.parent, middle.parent, below.parent], [100, above.span, middle.span]);
+    }
+
+    #[test]
+    fn failures_and_slow_calls_have_a_row_of_their_own_below_the_row_that_is_shared() {
+        let mut test = Test::new();
+        let mut calls: Vec<Header> = (0..9).map(|at| call(2, 101 + at, 100)).collect();
+        calls[5] = Header { outcome: Outcome::Error, kept: Kept::Failed, ..calls[5] };
+        calls[6].kept = Kept::Slow;
+        // A failure below the last of them.
+        let failed = Header {
+            outcome: Outcome::Panic,
+            kept: Kept::Failed,
+            start: calls[8].start,
+            ..call(3, 500, 109)
+        };
+        calls.insert(8, failed);
+        calls.push(call(1, 100, 0));
+        test.drain(&[&calls]);
+        let rows = test.rows();
+        let [(header, fold)] = rows[..] else { panic!("{rows:?}") };
+        assert_eq!(fold.calls, 5);
+        let expected =
+            [(2, 101, 100), (2, 102, 100), (2, 106, 100), (2, 107, 100), (3, 500, header.span), (1, 100, 0)];
+        assert_eq!(test.own, expected);
+    }
+
+    #[test]
+    fn a_call_keeps_its_row_if_a_drain_before_gave_one_to_a_callee() {
+        let mut test = Test::new();
+        for at in 0..6 {
+            let span = 1000 + 10 * at;
+            // The caller ends in the drain after its callee's, and no stack shows it.
+            test.drain(&[&[call(3, span + 1, span)]]);
+            test.drain(&[&[call(2, span, 100)]]);
+        }
+        assert_eq!((test.own.len(), test.folded), (12, 0));
+    }
+
+    #[test]
+    fn a_caller_that_goes_on_has_a_row_for_each_window_and_one_for_whoever_waits() {
+        let mut test = Test::new();
+        let mut calls = (0..).map(|at| call(2, 101 + at, 100));
+        let sizes = |test: &mut Test| test.rows().iter().map(|(_, fold)| fold.calls).collect::<Vec<_>>();
+        for (second, expected) in [(1, vec![]), (5, vec![]), (11, vec![28]), (12, vec![])] {
+            test.now = Duration::from_secs(second);
+            test.drain(&[&calls.by_ref().take(10).collect::<Vec<_>>()]);
+            assert_eq!(sizes(&mut test), expected, "{second} s");
+        }
+        test.trees.complete_rows();
+        assert_eq!(sizes(&mut test), [10]);
+        assert!(test.trees.is_settled());
+    }
+
+    #[test]
+    fn rows_beyond_the_bound_are_completed_and_no_call_is_lost() {
+        let mut test = Test::new();
+        let callers = limits::FOLDS_MAX as u64 * 2;
+        for round in 0..2 {
+            let spans = (0..callers).flat_map(|caller| (0..3).map(move |at| (caller, at)));
+            let calls: Vec<Header> = spans
+                .map(|(caller, at)| call(2, 1 << 30 | round << 20 | caller << 3 | at, 1 + caller))
+                .collect();
+            test.drain(&[&calls]);
+            assert!(test.trees.incomplete_rows().count() <= limits::FOLDS_MAX);
+        }
+        test.trees.complete_rows();
+        let shared: u64 = test.rows().iter().map(|(_, fold)| fold.calls).sum();
+        assert_eq!((shared, test.own.len() as u64), (4 * callers, 2 * callers));
     }
 
     #[test]
     fn callers_that_never_end_are_forgotten_and_beyond_the_bound_that_is_told() {
-        let mut trees = trees();
-        let clock = Clock::start();
-        for span in 0..(limits::PARENTS_MAX as u64 * 3) {
-            trees.add(&call(2, 1 << 40 | span, 1000 + span), false, Duration::from_millis(span), &clock);
-            assert!(span % 4000 != 0 || trees.parents.iter().count() <= limits::PARENTS_MAX);
+        let mut test = Test::new();
+        for drain in 0..40_u64 {
+            test.now = Duration::from_millis(100 * drain);
+            let calls: Vec<Header> =
+                (0..1500).map(|at| call(2, 1 << 40 | drain << 20 | at, 1 + (drain << 20 | at))).collect();
+            test.drain(&[&calls]);
+            assert!(test.trees.parents.len() <= limits::PARENTS_MAX);
         }
-        let mut events = Events::default();
-        trees.forget(Duration::from_secs(100_000), &clock, &mut events);
-        let events = events.take();
+        test.now = Duration::from_secs(100_000);
+        test.drain(&[&[call(1, 9, 0)]]);
+        let events = test.events.take();
         assert!(events.len() == 1 && events[0].detail.contains("forgotten"), "{events:?}");
-        assert_eq!(trees.parents.iter().count(), 0);
+        assert_eq!(test.trees.parents.len(), 0);
     }
 }

@@ -1,18 +1,29 @@
 //! The calls that have callees among the records so far, and whose own record has not come yet.
 //!
-//! Takes spans; gives places, which stay the same until the call is removed. Their number is bounded: if it is reached,
-//! the calls that were not heard of for longest are forgotten, and counted. Places and their memory are used again.
+//! Takes spans; gives places, which stay the same until the call is removed. Their number is bounded between drains: the
+//! calls that were not heard of for longest are then forgotten, and counted. Places and their memory are used again.
 
 use std::time::Duration;
 
 use fnv::FnvHashMap;
 
 use super::costs::TreeCost;
+use crate::batch::failures::FailedCallees;
 use crate::limits;
 use crate::platform::clock::Ticks;
 
 /// The place of a call.
 pub(super) type Slot = u32;
+
+/// What is decided about the rows of a call's callees.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// The call is not known to share a row.
+    #[default]
+    Own,
+    /// The call shares a row, or will when it ends: its callees share rows below the row of this span.
+    Shared(u64),
+}
 
 /// A call whose record has not come yet.
 #[derive(Debug, Default)]
@@ -21,9 +32,35 @@ pub(super) struct Parent {
     pub(super) started: Ticks,
     /// The records below it that are not counted for a function yet.
     pub(super) below: TreeCost,
-    span: u64,
+    /// The functions that it called, and how often.
+    pub(super) callees: Vec<(u32, u32)>,
+    /// Those of its callees that failed.
+    pub(super) failed: FailedCallees,
+    pub(super) fate: Fate,
+    /// True if a callee has a row of its own that names this call as its caller.
+    pub(super) is_named: bool,
+    pub(super) span: u64,
     /// The time of the last record of a callee.
     touched: Duration,
+}
+
+impl Parent {
+    /// Counts a call to this function. Returns the number of calls to it so far.
+    pub(super) fn count(&mut self, callee: u32) -> u32 {
+        if let Some((_, calls)) = self.callees.iter_mut().find(|(site, _)| *site == callee) {
+            *calls = calls.saturating_add(1);
+            return *calls;
+        }
+        if self.callees.len() < limits::CALLEES_MAX {
+            self.callees.push((callee, 1));
+        }
+        1
+    }
+
+    /// Returns the number of calls to this function so far.
+    pub(super) fn calls_to(&self, callee: u32) -> u32 {
+        self.callees.iter().find(|(site, _)| *site == callee).map_or(0, |(_, calls)| *calls)
+    }
 }
 
 /// The calls, by span.
@@ -65,9 +102,6 @@ impl Parents {
     }
 
     fn insert(&mut self, span: u64, started: Ticks) -> Slot {
-        if self.by_span.len() >= limits::PARENTS_MAX {
-            self.make_room();
-        }
         let slot = self.free.pop().unwrap_or_else(|| {
             self.places.push(Parent::default());
             self.places.len() as Slot - 1
@@ -78,39 +112,40 @@ impl Parents {
         slot
     }
 
-    /// Forgets the quarter of the calls that were not heard of for longest.
-    fn make_room(&mut self) {
-        let mut touched: Vec<Duration> = self.iter().map(|(_, parent)| parent.touched).collect();
-        let quarter = touched.len() / 4;
-        let (_, limit, _) = touched.select_nth_unstable(quarter);
-        let limit = *limit;
-        let mut left = quarter + 1;
-        let old = |(_, parent): &(u64, &Parent)| parent.touched <= limit;
-        let old: Vec<Slot> = self.iter().filter(old).filter_map(|(span, _)| self.find(span)).collect();
-        for slot in old {
-            if left > 0 {
-                left -= 1;
-                self.remove(slot);
-                self.forgotten += 1;
-            }
+    /// Returns the calls that are to be forgotten so that the bound is kept: those not heard of for longest, and a quarter
+    /// of the bound more, so that this is seldom done.
+    pub(super) fn excess(&self) -> Vec<Slot> {
+        let excess = self.by_span.len().saturating_sub(limits::PARENTS_MAX);
+        if excess == 0 {
+            return Vec::new();
         }
+        let mut slots: Vec<Slot> = self.by_span.values().copied().collect();
+        let number = excess + limits::PARENTS_MAX / 4;
+        slots.select_nth_unstable_by_key(number, |slot| self.get(*slot).touched);
+        slots.truncate(number);
+        slots
+    }
+
+    /// Returns the calls that were not heard of since this moment: their records were lost, or will never come.
+    pub(super) fn older(&self, than: Duration) -> Vec<Slot> {
+        self.by_span.values().copied().filter(|slot| self.get(*slot).touched < than).collect()
     }
 
     /// Removes a call.
     pub(super) fn remove(&mut self, slot: Slot) {
         let parent = self.get_mut(slot);
         let span = std::mem::take(&mut parent.span);
-        parent.below = TreeCost::default();
+        parent.callees.clear();
+        parent.failed.clear();
+        (parent.below, parent.fate, parent.is_named) = (TreeCost::default(), Fate::Own, false);
         self.by_span.remove(&span);
         self.free.push(slot);
         self.last = self.last.filter(|(last, _)| *last != span);
     }
 
-    /// Removes the calls that were not heard of since this moment: their records were lost, or will never come.
-    pub(super) fn forget_older(&mut self, than: Duration) {
-        let old = self.iter().filter(|(_, parent)| parent.touched < than);
-        let old: Vec<Slot> = old.filter_map(|(span, _)| self.find(span)).collect();
-        old.into_iter().for_each(|slot| self.remove(slot));
+    /// Notes that calls were forgotten for want of room.
+    pub(super) fn note_forgotten(&mut self, calls: usize) {
+        self.forgotten += calls as u64;
     }
 
     /// Returns the number of calls that were forgotten for want of room since the last call of this function.
@@ -118,13 +153,13 @@ impl Parents {
         std::mem::take(&mut self.forgotten)
     }
 
-    /// Returns the calls with their spans.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (u64, &Parent)> {
-        self.places.iter().filter(|parent| parent.span != 0).map(|parent| (parent.span, parent))
+    /// Returns all calls.
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Parent> {
+        self.places.iter_mut().filter(|parent| parent.span != 0)
     }
 
-    /// Returns the calls with their spans.
-    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (u64, &mut Parent)> {
-        self.places.iter_mut().filter(|parent| parent.span != 0).map(|parent| (parent.span, parent))
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.by_span.len()
     }
 }

@@ -94,6 +94,11 @@ pub(super) fn delete_calls(transaction: &Connection, due: Due, most: i64) -> rus
     } else {
         let kept = if failed > 0 { Failed::read(transaction, part)? } else { Failed::default() };
         transaction.execute("DELETE FROM call_value WHERE id BETWEEN ?1 AND ?2", part)?;
+        transaction.execute("DELETE FROM call_fold WHERE id BETWEEN ?1 AND ?2", part)?;
+        if failed == 0 {
+            // Only failed calls have causes.
+            transaction.execute("DELETE FROM call_cause WHERE id BETWEEN ?1 AND ?2", part)?;
+        }
         let rows = transaction.execute("DELETE FROM call WHERE id BETWEEN ?1 AND ?2", part)?;
         kept.write(transaction)?;
         (rows - kept.calls.len()) as u64

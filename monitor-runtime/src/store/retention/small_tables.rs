@@ -198,5 +198,10 @@ fn delete_process(transaction: &Connection, cutoff: i64) -> rusqlite::Result<(us
          AND id NOT IN (SELECT function_id FROM slice) AND id NOT IN (SELECT function_id FROM error_group)",
         [],
     )?;
+    rows += transaction.execute(
+        "DELETE FROM call_edge WHERE caller_id NOT IN (SELECT id FROM function)
+           OR callee_id NOT IN (SELECT id FROM function)",
+        [],
+    )?;
     Ok((rows, true))
 }

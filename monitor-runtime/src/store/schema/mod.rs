@@ -103,7 +103,7 @@ mod tests {
 
     const CALLS: &str = "call_id, start_ns, start_s, duration_ns, duration_ms, busy_ns, function, outcome, failed, \
          error, args, result, fields, weight, kept, trace_id, span_id, parent_id, thread, service, file, line, \
-         group_name, host, pid, process_id";
+         group_name, host, pid, process_id, folded, origin, caused_by";
 
     #[test]
     fn views_have_exactly_the_columns_of_the_interface() {
@@ -113,10 +113,12 @@ mod tests {
             ("errors", CALLS),
             ("slow_calls", CALLS),
             ("calls_readable", readable.as_str()),
+            ("folds", "call_id, calls, total_ms, max_ms, last_ns"),
+            ("call_edges", "caller, callee"),
             (
                 "error_groups",
                 "fingerprint, function, outcome, message, count, first_ns, last_ns, example_call_id, \
-                 error_type",
+                 error_type, origin_count, root_count, path",
             ),
             (
                 "functions",

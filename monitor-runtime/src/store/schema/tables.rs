@@ -121,6 +121,31 @@ const TABLES: &[(&str, &str)] = &[
 ) STRICT",
     ),
     (
+        "call_fold",
+        "CREATE TABLE call_fold (
+  id INTEGER PRIMARY KEY,
+  calls INTEGER NOT NULL,
+  total_ns INTEGER NOT NULL,
+  max_ns INTEGER NOT NULL,
+  last_ns INTEGER NOT NULL
+) STRICT",
+    ),
+    (
+        "call_cause",
+        "CREATE TABLE call_cause (
+  id INTEGER PRIMARY KEY,
+  cause INTEGER NOT NULL
+) STRICT",
+    ),
+    (
+        "call_edge",
+        "CREATE TABLE call_edge (
+  caller_id INTEGER NOT NULL,
+  callee_id INTEGER NOT NULL,
+  PRIMARY KEY (caller_id, callee_id)
+) STRICT, WITHOUT ROWID",
+    ),
+    (
         "call_range",
         "CREATE TABLE call_range (
   first_call INTEGER PRIMARY KEY,
@@ -219,7 +244,10 @@ const TABLES: &[(&str, &str)] = &[
   first_ns INTEGER NOT NULL,
   last_ns INTEGER NOT NULL,
   example_call_id INTEGER,
-  error_type TEXT
+  error_type TEXT,
+  origin_count INTEGER NOT NULL,
+  root_count INTEGER NOT NULL,
+  path TEXT
 ) STRICT",
     ),
     (

@@ -33,14 +33,36 @@ const CALL_COLUMNS: &str = "
   f.group_name AS group_name,
   p.host AS host,
   p.pid AS pid,
-  t.process_id AS process_id";
+  t.process_id AS process_id,
+  b.calls AS folded,
+  CASE WHEN c.kind > 3 AND x.id IS NULL THEN 1 ELSE 0 END AS origin,
+  t.span_base + c.span + x.cause AS caused_by";
 
 const CALL_JOINS: &str = "
 FROM call c
 LEFT JOIN thread t ON t.id = c.thread_id
 LEFT JOIN process p ON p.id = t.process_id
 LEFT JOIN function f ON f.id = c.function_id
-LEFT JOIN call_value v ON v.id = c.id";
+LEFT JOIN call_value v ON v.id = c.id
+LEFT JOIN call_fold b ON b.id = c.id
+LEFT JOIN call_cause x ON x.id = c.id";
+
+const VIEW_FOLDS: &str = "CREATE VIEW folds AS
+SELECT
+  b.id AS call_id,
+  b.calls AS calls,
+  b.total_ns / 1e6 AS total_ms,
+  b.max_ns / 1e6 AS max_ms,
+  b.last_ns AS last_ns
+FROM call_fold b";
+
+const VIEW_CALL_EDGES: &str = "CREATE VIEW call_edges AS
+SELECT
+  f.name AS caller,
+  g.name AS callee
+FROM call_edge e
+JOIN function f ON f.id = e.caller_id
+JOIN function g ON g.id = e.callee_id";
 
 const VIEW_ERROR_GROUPS: &str = "CREATE VIEW error_groups AS
 SELECT
@@ -52,7 +74,10 @@ SELECT
   g.first_ns AS first_ns,
   g.last_ns AS last_ns,
   g.example_call_id AS example_call_id,
-  g.error_type AS error_type
+  g.error_type AS error_type,
+  g.origin_count AS origin_count,
+  g.root_count AS root_count,
+  g.path AS path
 FROM error_group g
 LEFT JOIN function f ON f.id = g.function_id";
 
@@ -229,6 +254,8 @@ pub fn views() -> Vec<(&'static str, String)> {
         ("calls", calls("calls", "")),
         ("errors", calls("errors", "\nWHERE c.kind > 3")),
         ("slow_calls", calls("slow_calls", "\nWHERE (c.kind & 3) = 1")),
+        ("folds", VIEW_FOLDS.to_owned()),
+        ("call_edges", VIEW_CALL_EDGES.to_owned()),
         ("error_groups", VIEW_ERROR_GROUPS.to_owned()),
         ("functions", VIEW_FUNCTIONS.to_owned()),
         ("latency", VIEW_LATENCY.to_owned()),

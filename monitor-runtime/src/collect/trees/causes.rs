@@ -1,0 +1,54 @@
+//! The causes of failures that wait until the rows of their calls are written.
+//!
+//! Takes causes by the spans of the calls; gives each once. A failure without a cause began where it is. The number is
+//! bounded: the older half goes, and every one that goes unused is counted.
+
+use fnv::FnvHashMap;
+
+use crate::batch::Cause;
+use crate::limits;
+
+/// The cause of a failure, and whether a tree begins with the call.
+#[derive(Debug, Default)]
+pub(in super::super) struct FailureOrigin {
+    pub(in super::super) cause: Option<Box<Cause>>,
+    pub(in super::super) is_tree: bool,
+}
+
+/// The causes, by the spans of the calls.
+#[derive(Debug, Default)]
+pub(super) struct Causes {
+    young: FnvHashMap<u64, FailureOrigin>,
+    old: FnvHashMap<u64, FailureOrigin>,
+    pub(super) lost: u64,
+}
+
+impl Causes {
+    pub(super) fn insert(&mut self, span: u64, origin: FailureOrigin) {
+        if self.young.len() >= limits::CAUSES_MAX {
+            self.lost += self.old.len() as u64;
+            self.old = std::mem::take(&mut self.young);
+        }
+        self.young.insert(span, origin);
+    }
+
+    /// Returns the origin of the failure of a call, and forgets it.
+    pub(super) fn take(&mut self, span: u64) -> Option<FailureOrigin> {
+        self.young.remove(&span).or_else(|| self.old.remove(&span))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cause_is_given_once_and_those_beyond_the_bound_are_counted() {
+        let mut causes = Causes::default();
+        let spans = 3 * limits::CAUSES_MAX as u64;
+        (0..spans).for_each(|span| causes.insert(span, FailureOrigin::default()));
+        assert!(causes.take(spans - 1).is_some() && causes.take(spans - 1).is_none());
+        let kept = (0..spans).filter(|span| causes.take(*span).is_some()).count() as u64;
+        assert_eq!(kept + 1 + causes.lost, spans);
+    }
+}

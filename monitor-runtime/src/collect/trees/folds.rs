@@ -1,0 +1,177 @@
+//! The rows that calls of one function below one caller share, while they are being summed up.
+//!
+//! Takes calls; gives the record of each such row when its caller has ended, when it has covered a window, or when
+//! somebody waits. Their number is bounded between drains: the oldest rows are closed, and the calls to come share others.
+
+use std::time::Duration;
+
+use fnv::FnvHashMap;
+
+use crate::limits;
+use crate::record::{Fold, Header, Word};
+
+/// The caller's row, and the function whose calls share a row below it.
+pub(super) type Key = (u64, u32);
+
+/// A row that calls share.
+#[derive(Debug)]
+struct OpenFold {
+    /// The calls are counted in this row: a call as the first of them was, but with the row's span.
+    header: Header,
+    /// The thread of the first call.
+    thread: u32,
+    sums: Fold,
+    /// The span of the last call that was added.
+    last_span: u64,
+    args: Vec<Word>,
+    opened: Duration,
+}
+
+/// A row that is complete: its thread and its record.
+pub(super) type ClosedFold = (u32, Vec<u64>);
+
+/// The rows that are being summed up.
+#[derive(Debug, Default)]
+pub(super) struct Folds {
+    open: FnvHashMap<Key, OpenFold>,
+    /// The functions whose calls share rows below the row of this span.
+    below: FnvHashMap<u64, Vec<u32>>,
+    closed: Vec<ClosedFold>,
+    /// No row has been open for a window before this moment.
+    next_close: Duration,
+}
+
+impl Folds {
+    pub(super) fn is_empty(&self) -> bool {
+        self.open.is_empty() && self.closed.is_empty()
+    }
+
+    /// Returns the span of the row with this key. If there is none, one is opened that has the span of this call.
+    pub(super) fn span_of(&mut self, key: Key, call: &Header, now: Duration) -> u64 {
+        if let Some(fold) = self.open.get(&key) {
+            return fold.header.span;
+        }
+        if self.open.is_empty() {
+            self.next_close = now + limits::FOLD_WINDOW;
+        }
+        let header = Header { parent: key.0, site: key.1, ..*call };
+        let (sums, args, last_span) = (Fold::default(), Vec::new(), call.span);
+        self.open.insert(key, OpenFold { header, thread: 0, sums, last_span, args, opened: now });
+        self.below.entry(key.0).or_default().push(key.1);
+        call.span
+    }
+
+    /// Adds a call to the row with this key, which is open.
+    pub(super) fn add(&mut self, key: Key, call: &Header, thread: u32, args: &[u64]) {
+        let Some(OpenFold { header, thread: of, sums, last_span, args: kept, .. }) = self.open.get_mut(&key)
+        else {
+            return;
+        };
+        if sums.calls == 0 {
+            *of = thread;
+            *header = Header { span: header.span, parent: header.parent, ..*call };
+            let is_small = usize::from(call.args_bytes) <= limits::FOLD_ARGS_BYTES_MAX;
+            let args = args.iter().take(usize::from(call.args_bytes).div_ceil(8)).filter(|_| is_small);
+            *kept = args.map(|word| word.to_le_bytes()).collect();
+            if kept.is_empty() {
+                header.args_bytes = 0;
+            }
+        }
+        *last_span = call.span;
+        header.start =
+            if header.start.wrapping_sub(call.start).cast_signed() > 0 { call.start } else { header.start };
+        let end = call.start.wrapping_add(call.duration);
+        sums.end =
+            if sums.calls == 0 || end.wrapping_sub(sums.end).cast_signed() > 0 { end } else { sums.end };
+        sums.calls += 1;
+        sums.total = sums.total.saturating_add(call.duration);
+        sums.longest = sums.longest.max(call.duration);
+        sums.busy = sums.busy.saturating_add(if call.is_async { call.busy } else { call.duration });
+        sums.weight += f64::from(call.weight);
+    }
+
+    /// Gives the row with this key another span, because the call that it has its span from gets a row of its own.
+    pub(super) fn part_from(&mut self, key: Key, span: u64) {
+        let Some(fold) = self.open.get_mut(&key).filter(|fold| fold.header.span == span) else { return };
+        if fold.sums.calls == 0 {
+            self.open.remove(&key);
+            self.unlink(key);
+        } else {
+            fold.header.span = fold.last_span;
+        }
+    }
+
+    /// Closes the rows below the row of this span, and those below them.
+    pub(super) fn close_below(&mut self, span: u64) {
+        let mut spans = vec![span];
+        while let Some(span) = spans.pop() {
+            for site in self.below.remove(&span).unwrap_or_default() {
+                if let Some(fold) = self.open.remove(&(span, site)) {
+                    spans.push(fold.header.span);
+                    self.finish(fold);
+                }
+            }
+        }
+    }
+
+    fn close(&mut self, key: Key) {
+        if let Some(fold) = self.open.remove(&key) {
+            self.unlink(key);
+            self.close_below(fold.header.span);
+            self.finish(fold);
+        }
+    }
+
+    fn unlink(&mut self, (span, site): Key) {
+        if let Some(sites) = self.below.get_mut(&span) {
+            sites.retain(|other| *other != site);
+            if sites.is_empty() {
+                self.below.remove(&span);
+            }
+        }
+    }
+
+    fn finish(&mut self, fold: OpenFold) {
+        if fold.sums.calls > 0 {
+            self.closed.push((fold.thread, fold.sums.encode(&fold.header, &fold.args)));
+        }
+    }
+
+    /// Closes the rows that have been open for a window, and the oldest ones if there are too many.
+    pub(super) fn close_due(&mut self, now: Duration) {
+        if self.open.len() > limits::FOLDS_MAX {
+            let mut keys: Vec<(Duration, Key)> =
+                self.open.iter().map(|(key, fold)| (fold.opened, *key)).collect();
+            keys.sort_unstable();
+            let excess = keys.len() - limits::FOLDS_MAX;
+            keys.into_iter().take(excess).for_each(|(_, key)| self.close(key));
+        }
+        if self.open.is_empty() || now < self.next_close {
+            return;
+        }
+        let due = |fold: &OpenFold| now >= fold.opened + limits::FOLD_WINDOW;
+        let keys: Vec<Key> = self.open.iter().filter(|(_, fold)| due(fold)).map(|(key, _)| *key).collect();
+        keys.into_iter().for_each(|key| self.close(key));
+        let opened = self.open.values().map(|fold| fold.opened).min();
+        self.next_close = opened.map_or(now, |opened| opened + limits::FOLD_WINDOW);
+    }
+
+    /// Closes all rows.
+    pub(super) fn close_all(&mut self) {
+        self.below.clear();
+        for (_, fold) in std::mem::take(&mut self.open) {
+            self.finish(fold);
+        }
+    }
+
+    /// Returns the rows that were closed since the last call.
+    pub(super) fn take_closed(&mut self) -> Vec<ClosedFold> {
+        std::mem::take(&mut self.closed)
+    }
+
+    /// Returns the records that the open rows would have now.
+    pub(super) fn images(&self) -> impl Iterator<Item = ClosedFold> {
+        let open = self.open.values().filter(|fold| fold.sums.calls > 0);
+        open.map(|fold| (fold.thread, fold.sums.encode(&fold.header, &fold.args)))
+    }
+}

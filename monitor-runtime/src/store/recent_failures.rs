@@ -1,0 +1,42 @@
+//! The kinds of recent failures, by the spans of their calls.
+//!
+//! Takes spans and fingerprints; gives the fingerprint of a span. The number is bounded: the older half is forgotten.
+
+use std::collections::HashMap;
+
+use crate::limits::CAUSES_MAX;
+
+/// The fingerprints of recent failures.
+#[derive(Debug, Default)]
+pub(crate) struct RecentFailures {
+    young: HashMap<u64, i64>,
+    old: HashMap<u64, i64>,
+}
+
+impl RecentFailures {
+    pub(crate) fn insert(&mut self, span: u64, fingerprint: i64) {
+        if self.young.len() >= CAUSES_MAX {
+            self.old = std::mem::take(&mut self.young);
+        }
+        self.young.insert(span, fingerprint);
+    }
+
+    pub(crate) fn get(&self, span: u64) -> Option<i64> {
+        self.young.get(&span).or_else(|| self.old.get(&span)).copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_latest_failures_are_known_and_their_number_is_bounded() {
+        let mut recent = RecentFailures::default();
+        let spans = 5 * CAUSES_MAX as u64;
+        (0..spans).for_each(|span| recent.insert(span, span.cast_signed()));
+        let last = spans - CAUSES_MAX as u64;
+        assert!((last..spans).all(|span| recent.get(span) == Some(span.cast_signed())));
+        assert!(recent.young.len() + recent.old.len() <= 2 * CAUSES_MAX);
+    }
+}
