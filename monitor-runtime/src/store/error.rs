@@ -156,13 +156,20 @@ const CLASSES: &[(i32, Class)] = &[
 
 /// Returns the class of an error.
 pub(crate) fn classify(error: &rusqlite::Error) -> Class {
-    let rusqlite::Error::SqliteFailure(failure, _) = error else {
+    let rusqlite::Error::SqliteFailure(failure, message) = error else {
         // The error is a conversion or a wrong column type, so the connection has another file open than expected.
         return Class::Transient;
     };
+    if message.as_deref().is_some_and(|message| message.contains(FORMAT_UNKNOWN)) {
+        return Class::Damaged;
+    }
     let listed = |code: i32| CLASSES.iter().find(|(known, _)| *known == code).map(|(_, class)| *class);
     listed(failure.extended_code).or_else(|| listed(failure.extended_code & 0xff)).unwrap_or(Class::Transient)
 }
+
+/// The message, with no code of its own, of a file whose header has another schema format than SQLite has written since
+/// 2006: the header was overwritten.
+const FORMAT_UNKNOWN: &str = "unsupported file format";
 
 #[cfg(test)]
 mod tests {
@@ -195,5 +202,8 @@ mod tests {
         for (code, class_expected) in expected {
             assert_eq!(classify(&failure(code)), class_expected, "{code}");
         }
+        let format = rusqlite::ffi::Error::new(1);
+        let format = rusqlite::Error::SqliteFailure(format, Some("unsupported file format".to_owned()));
+        assert_eq!(classify(&format), Class::Damaged);
     }
 }
