@@ -163,6 +163,25 @@ pub(crate) fn format_count(number: f64) -> String {
     format!("{} {unit}", format_three_digits(number / scale))
 }
 
+/// Formats a whole number exactly, its digits in groups of three: `20 000`.
+pub(crate) fn format_exact(number: i64) -> String {
+    let digits = number.unsigned_abs().to_string();
+    let groups =
+        digits.as_bytes().rchunks(3).rev().map(String::from_utf8_lossy).collect::<Vec<_>>().join(" ");
+    if number < 0 { format!("-{groups}") } else { groups }
+}
+
+/// Formats ns as [`format_duration`] does, without zeros at the end: `6.2 s`, `41 ms`.
+pub(crate) fn format_short_duration(ns: f64) -> String {
+    let text = format_duration(ns);
+    match text.split_once(' ') {
+        Some((digits, unit)) if digits.contains('.') => {
+            format!("{} {unit}", digits.trim_end_matches('0').trim_end_matches('.'))
+        }
+        _ => text,
+    }
+}
+
 /// Formats a number of things: `1 process`, `2 processes`.
 pub(crate) fn format_quantity(number: impl Display, singular: &str, plural: &str) -> String {
     let number = number.to_string();
@@ -243,6 +262,15 @@ pub(crate) fn format_rate(rate: f64) -> String {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
     use super::*;
+
+    #[test]
+    fn exact_numbers_have_groups_and_short_durations_no_zeros_at_the_end() {
+        let exact = [(7, "7"), (999, "999"), (20_000, "20 000"), (-1_234_567, "-1 234 567")];
+        exact.iter().for_each(|(number, text)| assert_eq!(format_exact(*number), *text));
+        let short =
+            [(6.2e9, "6.2 s"), (41e6, "41 ms"), (100e6, "100 ms"), (870.0, "870 ns"), (1.23e3, "1.23 µs")];
+        short.iter().for_each(|(ns, text)| assert_eq!(format_short_duration(*ns), *text));
+    }
 
     #[test]
     fn rates_have_three_digits() {

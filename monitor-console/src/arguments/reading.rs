@@ -115,6 +115,12 @@ pub(crate) enum CallKey {
 Examples:
   monitor errors
   monitor errors 'shop::payments::*' --since 15m
+  monitor errors --all                 failures that were passed on as well
+
+A call that fails because a call it made failed passes the failure on: it is told at its origin, and --all shows the \
+kinds that were passed on. REQUESTS is the number of roots (calls without a caller) that failed because of the kind, \
+TREND its failures over the span. Behind the message stands the way of the latest one from the outermost call that \
+failed to the origin.
 
 Counts are exact: a failure is counted even if it has no row of its own. Numbers in a message are shown as \
 #, so that messages that differ only in numbers are one kind. EXAMPLE is a call id for `monitor trace`. \
@@ -128,6 +134,9 @@ pub(crate) struct Errors {
     /// At most this many kinds [default: 50 in a table, all in data]
     #[arg(long, value_name = "N", value_parser = units::parse_limit)]
     pub(crate) limit: Option<u32>,
+    /// Also kinds of which no failure began there: they were passed on by callers
+    #[arg(long)]
+    pub(crate) all: bool,
 }
 
 #[derive(Debug, Args)]

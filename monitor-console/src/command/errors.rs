@@ -1,6 +1,9 @@
 //! `monitor errors`: kinds of failure, the most frequent first. Counts are exact, because a failure is
 //! counted even if it has no row of its own.
 //!
+//! A failure is told once, where it began. Kinds of which no failure began there are left out unless `--all` asks for
+//! them; they come after the others.
+//!
 //! With `--since` a kind that was seen before the span is counted from the rows of failed calls. That is exact too,
 //! unless failures came too fast for rows of their own, or their rows are past retention: such a count is a lower
 //! bound, and marked.
@@ -21,17 +24,25 @@ use crate::units::{self, format_quantity};
 
 const GROUPS: &str = "
 SELECT fingerprint, function, outcome, message, count, first_ns, last_ns, example_call_id, {error_type},
-  count, outcome, function, last_ns, first_ns, example_call_id, message
+  {origin_count} AS origins, {root_count}, {path},
+  count, {root_count}, NULL, outcome, function, last_ns, first_ns, example_call_id,
+  message || COALESCE('  ⟨' || {path} || '⟩', '')
 FROM error_groups
 WHERE (?1 IS NULL OR function GLOB ?1 OR function GLOB ?2) AND last_ns >= ?3 AND first_ns <= ?4
-ORDER BY count DESC, last_ns DESC";
+ORDER BY origins = 0, count DESC, last_ns DESC";
 
-/// The positions of cells in a row of [`GROUPS`]; the count is a cell of data and one of the table.
+/// The positions of cells in a row of [`GROUPS`]; the counts are cells of data and cells of the table.
 const FUNCTION: usize = 1;
 const OUTCOME: usize = 2;
 const MESSAGE: usize = 3;
 const FIRST: usize = 5;
-const COUNTS: [usize; 2] = [4, 9];
+const ORIGINS: usize = 9;
+const COUNTS: [usize; 2] = [4, 12];
+const ROOTS: [usize; 2] = [10, 13];
+const TREND: usize = 14;
+
+/// The parts of the span that a trend shows.
+const TREND_PARTS: usize = 12;
 
 /// The kinds that a table shows without `--limit`: two screens full.
 const KINDS_SHOWN: usize = 50;
@@ -39,8 +50,12 @@ const KINDS_SHOWN: usize = 50;
 pub(super) fn run(common: &Common, arguments: &Errors) -> Result<()> {
     let store = open_store(common)?;
     let mut report = read_groups(common, &store, arguments)?;
+    let passed_on = report.rows.iter().filter(|row| !is_origin(row)).count();
+    if !arguments.all {
+        report.rows.retain(|row| is_origin(row));
+    }
     let kinds = report.rows.len();
-    if kinds == 0 {
+    if kinds + passed_on == 0 {
         require_known(&store, arguments.pattern.as_ref())?;
     }
     let title = match kinds {
@@ -51,9 +66,16 @@ pub(super) fn run(common: &Common, arguments: &Errors) -> Result<()> {
     let by_default = if common.format == FormatName::Table { KINDS_SHOWN } else { usize::MAX };
     let limit = arguments.limit.map_or(by_default, |limit| limit as usize);
     report.rows.truncate(limit);
+    if common.format == FormatName::Table {
+        draw_trends(common, &store, &mut report.rows)?;
+    }
     format::print(&report, common.style())?;
     if kinds > limit && arguments.limit.is_none() {
         print_note(common, &format!("… {} more: --limit {kinds} shows them", kinds - limit));
+    }
+    if passed_on > 0 && !arguments.all {
+        let kinds = format_quantity(passed_on, "kind was", "kinds were");
+        print_note(common, &format!("{kinds} only passed on by callers: --all shows them"));
     }
     if report.rows.iter().any(|row| row[COUNTS[1]].is_estimate) {
         print_note(
@@ -66,7 +88,9 @@ pub(super) fn run(common: &Common, arguments: &Errors) -> Result<()> {
 
 /// Prints all kinds of failure of a store without a heading.
 pub(super) fn show(common: &Common, store: &Store) -> Result<()> {
-    let report = read_groups(common, store, &Errors { pattern: None, limit: None })?;
+    let mut report = read_groups(common, store, &Errors { pattern: None, limit: None, all: false })?;
+    report.rows.retain(|row| is_origin(row));
+    draw_trends(common, store, &mut report.rows)?;
     format::print(&report, common.style())
 }
 
@@ -74,13 +98,22 @@ fn read_groups(common: &Common, store: &Store, arguments: &Errors) -> Result<Rep
     let [whole, ending] = pattern::to_optional_globs(arguments.pattern.as_ref());
     let since = units::start_of_span(common.since);
     let until = if common.since.is_some() { units::end_of_span() } else { i64::MAX };
-    let error_type = if store.has_span_blocks()? { "error_type" } else { "NULL" };
-    let sql = GROUPS.replace("{error_type}", error_type);
+    let mut sql = GROUPS.to_owned();
+    // An older store knows of no passed-on failure, so each kind counts as an origin there.
+    let is_new = store.has_span_blocks()?;
+    for (column, in_older) in [("error_type", "NULL"), ("origin_count", "count"), ("root_count", "NULL"), ("path", "NULL")] {
+        sql = sql.replace(&format!("{{{column}}}"), if is_new { column } else { in_older });
+    }
     let mut report = store.read_report(list_columns(), &sql, (whole, ending, since, until))?;
     if common.since.is_some() && report.rows.iter().any(|row| is_older(row, since)) {
         count_within(store, since, &mut report.rows)?;
     }
     Ok(report)
+}
+
+/// Returns true if some failure of the kind began there, and was not only passed on.
+fn is_origin(group: &[Cell]) -> bool {
+    group[ORIGINS].to_integer() != Some(0)
 }
 
 /// Returns true if the kind was first seen before the span.
@@ -109,6 +142,7 @@ fn count_within(store: &Store, since: i64, groups: &mut Vec<Vec<Cell>>) -> Resul
         rows.iter().filter(|(kind, _)| is_other(kind)).map(|(_, count)| count).sum()
     };
     let is_partial = lacks_rows(store, since)?;
+    let roots = count_roots(store, since)?;
     groups.retain_mut(|group| {
         if !is_older(group, since) {
             return true;
@@ -124,36 +158,141 @@ fn count_within(store: &Store, since: i64, groups: &mut Vec<Vec<Cell>>) -> Resul
             let count = count.max(1);
             group[at] = if is_partial || is_shared { Cell::estimate(count) } else { count.into() };
         }
+        let roots = roots.get(&kind).copied().unwrap_or(0);
+        for at in ROOTS {
+            group[at] = if is_partial { Cell::estimate(roots) } else { roots.into() };
+        }
         count > 0 || is_partial
     });
-    groups.sort_by_key(|group| std::cmp::Reverse(group[COUNTS[0]].to_integer()));
+    groups.sort_by_key(|group| (!is_origin(group), std::cmp::Reverse(group[COUNTS[0]].to_integer())));
     Ok(())
 }
 
 /// Counts the rows of calls that failed within the span, by kind.
 fn count_rows(store: &Store, since: i64) -> Result<HashMap<Kind, i64>> {
-    let sql = format!(
-        "SELECT function, outcome, error FROM errors
-         WHERE call_id >= {} AND start_ns BETWEEN :since AND :until",
-        calls::FIRST_SINCE
-    );
     let mut by_text: HashMap<Kind, i64> = HashMap::new();
-    let until = units::end_of_span();
-    store.read_rows(&sql, &[(":since", &since), (":until", &until)], |row| {
-        let cells = crate::report::read_cells(row, 3)?;
-        let text = |at: usize| cells[at].as_text().map(str::to_owned);
-        let outcome = text(1).unwrap_or_default();
-        let error = text(2).unwrap_or_else(|| outcome.clone());
-        *by_text.entry([text(0).unwrap_or_default(), outcome, error]).or_default() += 1;
-        Ok(())
-    })?;
+    read_failures(store, since, |failure| *by_text.entry(failure.text).or_default() += 1)?;
     let mut by_kind: HashMap<Kind, i64> = HashMap::new();
-    for ([function, outcome, error], count) in by_text {
-        let is_panic = outcome == Outcome::Panic.as_str();
-        let message = fingerprint::kind(if is_panic { Outcome::Panic } else { Outcome::Error }, &error);
-        *by_kind.entry([function, outcome, message]).or_default() += count;
+    for (text, count) in by_text {
+        *by_kind.entry(to_kind(text)).or_default() += count;
     }
     Ok(by_kind)
+}
+
+/// Counts the roots that failed within the span, by the kind of the failure that they come from.
+fn count_roots(store: &Store, since: i64) -> Result<HashMap<Kind, i64>> {
+    let mut texts: Vec<Kind> = Vec::new();
+    let mut by_text: HashMap<Kind, usize> = HashMap::new();
+    // The text of each failed call and the call that it has its failure from, by process and span.
+    let mut failures: HashMap<(i64, i64), (usize, Option<i64>)> = HashMap::new();
+    let mut roots = Vec::new();
+    read_failures(store, since, |failure| {
+        let text = *by_text.entry(failure.text.clone()).or_insert_with(|| {
+            texts.push(failure.text);
+            texts.len() - 1
+        });
+        failures.insert((failure.process_id, failure.span_id), (text, failure.caused_by));
+        if failure.is_root {
+            roots.push((failure.process_id, failure.span_id));
+        }
+    })?;
+    let mut counts: HashMap<Kind, i64> = HashMap::new();
+    for (process, root) in roots {
+        let mut origin = failures.get(&(process, root)).copied();
+        // A tampered store may hold a circle.
+        for _ in 0..CAUSES_FOLLOWED_MAX {
+            let below = origin.and_then(|(_, cause)| failures.get(&(process, cause?)).copied());
+            match below {
+                Some(below) => origin = Some(below),
+                None => break,
+            }
+        }
+        if let Some((text, _)) = origin {
+            *counts.entry(to_kind(texts[text].clone())).or_default() += 1;
+        }
+    }
+    Ok(counts)
+}
+
+/// The most causes that are followed from one failed call: a deeper chain of calls is told at its last one.
+const CAUSES_FOLLOWED_MAX: usize = 1000;
+
+/// Fills in the trends: for each kind its failures in each part of the span, as bars.
+fn draw_trends(common: &Common, store: &Store, groups: &mut [Vec<Cell>]) -> Result<()> {
+    let first = groups.iter().filter_map(|group| group[FIRST].to_integer()).min().unwrap_or(0);
+    let since = units::start_of_span(common.since).max(first);
+    let part_ns = (units::now_ns().saturating_sub(since) / TREND_PARTS as i64).max(1);
+    let mut by_text: HashMap<Kind, [i64; TREND_PARTS]> = HashMap::new();
+    read_failures(store, since, |failure| {
+        let part = usize::try_from(failure.start_ns.saturating_sub(since) / part_ns).unwrap_or(0);
+        by_text.entry(failure.text).or_default()[part.min(TREND_PARTS - 1)] += 1;
+    })?;
+    let mut by_kind: HashMap<Kind, [i64; TREND_PARTS]> = HashMap::new();
+    for (text, counts) in by_text {
+        let sums = by_kind.entry(to_kind(text)).or_default();
+        sums.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
+    }
+    for group in groups {
+        let counts = by_kind.get(&read_kind(group)).copied().unwrap_or_default();
+        group[TREND] = draw_trend(&counts).into();
+    }
+    Ok(())
+}
+
+/// Draws counts as bars, the highest of them for the largest count: `▁▁▃█▂`. A part without a failure is a dot.
+fn draw_trend(counts: &[i64]) -> String {
+    const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+    let most = counts.iter().copied().max().unwrap_or(0).max(1);
+    let bar = |count: i64| match count {
+        0 => '·',
+        count => BARS[usize::try_from((count * 8 - 1) / most).unwrap_or(0).min(7)],
+    };
+    counts.iter().copied().map(bar).collect()
+}
+
+/// The row of a failed call.
+struct Failure {
+    /// Function, outcome and the text of the error.
+    text: Kind,
+    start_ns: i64,
+    span_id: i64,
+    caused_by: Option<i64>,
+    is_root: bool,
+    process_id: i64,
+}
+
+/// Reads the rows of calls that failed within the span.
+fn read_failures(store: &Store, since: i64, mut found: impl FnMut(Failure)) -> Result<()> {
+    let sql = format!(
+        "SELECT function, outcome, error, start_ns, span_id, {}, parent_id, process_id FROM errors
+         WHERE call_id >= {} AND start_ns BETWEEN :since AND :until",
+        if store.has_span_blocks()? { "caused_by" } else { "NULL" },
+        calls::FIRST_SINCE
+    );
+    let until = units::end_of_span();
+    store.read_rows(&sql, &[(":since", &since), (":until", &until)], |row| {
+        let cells = crate::report::read_cells(row, 8)?;
+        let text = |at: usize| cells[at].as_text().map(str::to_owned);
+        let number = |at: usize| cells[at].to_integer();
+        let outcome = text(1).unwrap_or_default();
+        let error = text(2).unwrap_or_else(|| outcome.clone());
+        found(Failure {
+            text: [text(0).unwrap_or_default(), outcome, error],
+            start_ns: number(3).unwrap_or_default(),
+            span_id: number(4).unwrap_or_default(),
+            caused_by: number(5),
+            is_root: cells[6].is_null(),
+            process_id: number(7).unwrap_or_default(),
+        });
+        Ok(())
+    })
+}
+
+/// Returns the kind of failures with this text.
+fn to_kind([function, outcome, error]: Kind) -> Kind {
+    let is_panic = outcome == Outcome::Panic.as_str();
+    let message = fingerprint::kind(if is_panic { Outcome::Panic } else { Outcome::Error }, &error);
+    [function, outcome, message]
 }
 
 /// Returns true if failures within the span may lack a row: some were counted without one, or the rows reach back
@@ -175,9 +314,14 @@ fn list_columns() -> Vec<Column> {
         "last_ns",
         "example_call_id",
         "error_type",
+        "origin_count",
+        "root_count",
+        "path",
     ];
     let table = [
         Column::table("COUNT", Unit::Count),
+        Column::table("REQUESTS", Unit::Count),
+        Column::table("TREND", Unit::Text),
         Column::table("OUTCOME", Unit::Outcome),
         Column::table("FUNCTION", Unit::Name),
         Column::table("LAST", Unit::Age),
@@ -186,4 +330,16 @@ fn list_columns() -> Vec<Column> {
         Column::table("MESSAGE", Unit::Text),
     ];
     data.into_iter().map(Column::data).chain(table).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trend_shows_where_failures_were_and_where_none() {
+        assert_eq!(draw_trend(&[0, 1, 8, 4]), "·▁█▄");
+        assert_eq!(draw_trend(&[0; 3]), "···");
+        assert_eq!(draw_trend(&[1, 1]), "██");
+    }
 }

@@ -153,7 +153,7 @@ impl Fixture {
     }
 
     pub(crate) fn error_group(&self, function: i64, message: &str, count: i64, last_ago_ns: i64) {
-        let insert = "INSERT INTO error_group VALUES (?1, ?2, 1, ?3, ?4, ?5, ?6, 1, NULL)";
+        let insert = "INSERT INTO error_group VALUES (?1, ?2, 1, ?3, ?4, ?5, ?6, 1, NULL, ?4, 0, NULL)";
         let first = self.now - last_ago_ns - 30 * SECOND;
         let row = params![count * 31, function, message, count, first, self.now - last_ago_ns];
         self.db.execute(insert, row).unwrap();

@@ -400,7 +400,7 @@ fn errors_since_counts_the_failures_of_that_time_alone() {
     };
     let timed_out = Call { function: 2, outcome: 3, kept: 2, ago_ns: 20 * SECOND, ..Call::default() };
     fixture.calls(&[declined(550), declined(500), declined(40), declined(30), timed_out.clone(), timed_out]);
-    let group = "INSERT INTO error_group VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 1, NULL)";
+    let group = "INSERT INTO error_group VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 1, NULL, ?5, 0, NULL)";
     let ago = |seconds: i64| fixture.now - seconds * SECOND;
     for (at, function, outcome, message, count, first, last) in [
         (1, 3, 1, "card # declined", 4, 550, 30),

@@ -53,16 +53,11 @@ impl Fold {
     }
 }
 
-/// Marks the first word of a call's record: the call shares a row with others.
-pub(crate) const fn mark_folded(first: u64) -> u64 {
-    first | FirstWord::FOLDED
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-    use super::super::{Outcome, Record, decode, is_intact};
+    use super::super::{Outcome, Record, decode, is_intact, mark_folded};
     use super::*;
 
     #[test]

@@ -33,7 +33,7 @@
 
 mod fold;
 
-pub(crate) use fold::{Fold, mark_folded};
+pub(crate) use fold::Fold;
 
 /// The outcome of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -372,6 +372,11 @@ pub(crate) const fn encode_skip(words: usize) -> u64 {
 /// Marks the first word of a record as settled: the call is counted and has no row. The journal uses the mark.
 pub(crate) const fn settle(first: u64) -> u64 {
     first | FirstWord::SETTLED
+}
+
+/// Marks the first word of a call's record: the call shares a row with others.
+pub(crate) const fn mark_folded(first: u64) -> u64 {
+    first | FirstWord::FOLDED
 }
 
 /// Returns whether a record is settled: counted and without a row.

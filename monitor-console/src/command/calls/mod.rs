@@ -22,7 +22,7 @@ use crate::store::Store;
 use crate::units::{self, format_quantity};
 
 /// The columns of the view `calls`, in its order.
-pub(super) const COLUMNS: [&str; 26] = [
+pub(super) const COLUMNS: [&str; 29] = [
     "call_id",
     "start_ns",
     "start_s",
@@ -49,12 +49,18 @@ pub(super) const COLUMNS: [&str; 26] = [
     "host",
     "pid",
     "process_id",
+    "folded",
+    "origin",
+    "caused_by",
 ];
 
 /// The lowest id that a call which started at `:since` or later can have.
 pub(super) const FIRST_SINCE: &str = "
 COALESCE((SELECT MIN(first_call) FROM call_range WHERE max_start_ns >= :since),
          (SELECT MAX(last_call) + 1 FROM call_range), 0)";
+
+/// Stands in place of the values of a slow call that has none.
+pub(super) const NO_VALUES: &str = "(no values: it was not sampled when it began)";
 
 /// Ids that are looked up in the view at once. The rows of so many calls take little memory, and the first ones
 /// are printed soon.
@@ -159,7 +165,7 @@ impl<'a> Printer<'a> {
         };
         let sql = format!(
             "SELECT {} FROM calls WHERE call_id IN (SELECT value FROM json_each(?1)) ORDER BY {order} DESC",
-            COLUMNS.join(", ")
+            select_columns(self.store)?
         );
         let ids = serde_json::to_string(&self.waiting)?;
         self.waiting.clear();
@@ -258,12 +264,23 @@ pub(super) fn list_columns() -> Vec<Column> {
     COLUMNS.into_iter().map(Column::data).chain(table).collect()
 }
 
+/// Returns [`COLUMNS`] as they are selected. An older store has no shared rows, and no failure that was passed on.
+pub(super) fn select_columns(store: &Store) -> Result<String> {
+    let is_new = store.has_span_blocks()?;
+    let select = |column: &&'static str| match *column {
+        "folded" | "caused_by" if !is_new => "NULL",
+        "origin" if !is_new => "failed",
+        column => column,
+    };
+    Ok(COLUMNS.iter().map(select).collect::<Vec<_>>().join(", "))
+}
+
 /// Reads the cells of a row that was selected as [`COLUMNS`], followed by those of the table.
 pub(super) fn read_row(row: &Row<'_>) -> Result<Vec<Cell>> {
     let mut cells = report::read_cells(row, COLUMNS.len())?;
     let unchanged =
         ["call_id", "start_ns", "duration_ns", "outcome"].map(|name| find_cell(&cells, name).clone());
-    let weight = round_weight(find_cell(&cells, "weight"));
+    let weight = round_weight(find_cell(&cells, "weight"), find_cell(&cells, "folded"));
     let function = find_cell(&cells, "function").clone();
     let values = describe_values(&cells);
     cells.extend(unchanged);
@@ -276,16 +293,28 @@ pub(super) fn find_cell<'a>(cells: &'a [Cell], name: &str) -> &'a Cell {
     &cells[COLUMNS.iter().position(|column| *column == name).unwrap_or(0)]
 }
 
-/// Returns the number of calls that a row stands for: 1, or an estimate if the call was sampled.
-fn round_weight(weight: &Cell) -> Cell {
+/// Returns the number of calls that a row stands for: 1, the number of calls that share it, or an estimate if calls were
+/// sampled.
+fn round_weight(weight: &Cell, folded: &Cell) -> Cell {
     match weight.to_number() {
+        weight if weight.is_some() && weight == folded.to_number() => folded.clone(),
         Some(weight) if weight > 1.0 => Cell::estimate(weight.round()),
         _ => Cell::from(1_i64),
     }
 }
 
+/// Returns true for a slow call without any values: when it began, it was only counted or timed.
+pub(super) fn has_no_values(cells: &[Cell]) -> bool {
+    let is_missing = |name: &&str| find_cell(cells, name).is_null();
+    let is_slow = find_cell(cells, "kept").as_text() == Some("slow");
+    is_slow && ["args", "result", "error", "fields"].iter().all(|name| is_missing(&name))
+}
+
 /// Describes arguments, fields and result or error: `{"id":7} → {"total":12}`, or `{"id":7} ✗ out of stock`.
 fn describe_values(cells: &[Cell]) -> Cell {
+    if has_no_values(cells) {
+        return NO_VALUES.to_owned().into();
+    }
     let text = |name: &str| find_cell(cells, name).as_text();
     let end = match (text("error"), text("result")) {
         (Some(error), _) => Some(format!("✗ {error}")),

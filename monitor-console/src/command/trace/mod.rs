@@ -2,8 +2,10 @@
 //!
 //! The id may be a call id, a span id or a trace id; the heading says which it was. Span ids are unique only
 //! within their process, so a trace always belongs to one process. A call whose caller has no row is shown as
-//! a root, with a remark that names the caller's id.
+//! a root, with a remark that names the caller's id. Calls that share a row are one line with their number, and after the
+//! tree it is said what it lacks, and why.
 
+mod lacks;
 mod tree;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,6 +25,8 @@ use tree::{Node, Place};
 const BAR_COLUMNS: usize = 24;
 /// The deepest level that is indented; deeper calls show their depth as a number.
 const DEPTH_SHOWN_MAX: usize = 40;
+/// The longest time until the row of a call that has ended is written, while the store takes rows.
+const ROW_DELAY_NS: i64 = 5_000_000_000;
 /// The columns of an error that the waterfall shows; `--wide` shows the whole text.
 const ERROR_COLUMNS: usize = 60;
 
@@ -34,14 +38,31 @@ pub(super) fn run(common: &Common, arguments: &Trace) -> Result<()> {
     let mut calls = load_calls(&store, &found, i64::from(arguments.limit) + 1)?;
     let is_truncated = calls.len() > arguments.limit as usize;
     calls.truncate(arguments.limit as usize);
-    let nodes: Vec<Node> = calls.iter().map(|cells| to_node(cells)).collect();
+    let shared = load_shared(&store, &calls)?;
+    let nodes: Vec<Node> = calls.iter().map(|cells| to_node(cells, &shared)).collect();
     let places = tree::arrange(&nodes);
     if common.format == FormatName::Table {
         print_heading(common, &store, "one trace");
         write_heading(common, &found, &calls, &nodes)?;
     }
-    let report = build_report(&calls, &nodes, &places, if common.wide { usize::MAX } else { ERROR_COLUMNS });
-    format::print(&report, common.style())?;
+    let waterfall = Waterfall {
+        calls: &calls,
+        nodes: &nodes,
+        shared: &shared,
+        threads: name_threads(&calls, &nodes),
+        is_root_sampled_out: is_root_sampled_out(&store, &found, &nodes)?,
+        error_columns: if common.wide { usize::MAX } else { ERROR_COLUMNS },
+    };
+    format::print(&waterfall.build_report(&places), common.style())?;
+    if common.format == FormatName::Table {
+        let functions =
+            calls.iter().filter_map(|cells| calls::find_cell(cells, "function").as_text()).collect();
+        let lines = lacks::describe(&store, found.process_id, &functions)?;
+        if !lines.is_empty() {
+            let lines: Vec<_> = lines.iter().map(|line| terminal::escape(line)).collect();
+            print_lines(common, &format!("\n{}\n", lines.join("\n")))?;
+        }
+    }
     if is_truncated {
         let text = format!("only the first {} calls are shown; --limit N shows more", arguments.limit);
         print_note(common, &text);
@@ -148,7 +169,7 @@ fn load_calls(store: &Store, found: &Found, limit: i64) -> Result<Vec<Vec<Cell>>
              AND t.process_id = :process AND t.span_base + c.span - c.parent - c.trace = :trace)
          ORDER BY start_ns, duration_ns DESC, call_id
          LIMIT :limit",
-        calls::COLUMNS.join(", ")
+        calls::select_columns(store)?
     );
     let first = find_first_call(store, found)?;
     let bound: [(&str, &dyn rusqlite::ToSql); 4] = [
@@ -184,14 +205,64 @@ fn find_first_call(store: &Store, found: &Found) -> Result<i64> {
     Ok(0)
 }
 
-fn to_node(cells: &[Cell]) -> Node {
+/// The sums of calls that share a row.
+#[derive(Debug, Clone, Copy)]
+struct Shared {
+    calls: i64,
+    total_ms: f64,
+    max_ms: f64,
+    last_ns: i64,
+}
+
+/// Loads the sums of the rows that several calls share, by call id.
+fn load_shared(store: &Store, calls: &[Vec<Cell>]) -> Result<BTreeMap<i64, Shared>> {
+    let is_shared = |cells: &&Vec<Cell>| !calls::find_cell(cells, "folded").is_null();
+    let ids: Vec<i64> = calls.iter().filter(is_shared).filter_map(|cells| find_id(cells)).collect();
+    let mut shared = BTreeMap::new();
+    if ids.is_empty() {
+        return Ok(shared);
+    }
+    let sql = "SELECT call_id, calls, total_ms, max_ms, last_ns FROM folds
+               WHERE call_id IN (SELECT value FROM json_each(?1))";
+    store.read_rows(sql, [serde_json::to_string(&ids)?], |row| {
+        let sums =
+            Shared { calls: row.get(1)?, total_ms: row.get(2)?, max_ms: row.get(3)?, last_ns: row.get(4)? };
+        shared.insert(row.get(0)?, sums);
+        Ok(())
+    })?;
+    Ok(shared)
+}
+
+fn find_id(cells: &[Cell]) -> Option<i64> {
+    calls::find_cell(cells, "call_id").to_integer()
+}
+
+fn to_node(cells: &[Cell], shared: &BTreeMap<i64, Shared>) -> Node {
     let number = |name: &str| calls::find_cell(cells, name).to_integer();
+    let start_ns = number("start_ns").unwrap_or_default();
+    let sums = find_id(cells).and_then(|id| shared.get(&id));
+    let own = || number("duration_ns").unwrap_or_default();
     Node {
         span_id: number("span_id").unwrap_or_default(),
         parent_id: number("parent_id").filter(|parent| *parent != 0),
-        start_ns: number("start_ns").unwrap_or_default(),
-        duration_ns: number("duration_ns").unwrap_or_default(),
+        start_ns,
+        duration_ns: sums.map_or_else(own, |sums| sums.last_ns.saturating_sub(start_ns).max(0)),
     }
+}
+
+/// Returns true if the root of a trace has no row because it was not sampled: calls of its process are sampled, and the
+/// process went on for longer than a row takes to be written.
+fn is_root_sampled_out(store: &Store, found: &Found, nodes: &[Node]) -> Result<bool> {
+    if nodes.iter().any(|node| node.span_id == found.trace_id) {
+        return Ok(false);
+    }
+    let (_, end) = tree::measure_extent(nodes);
+    let sql = "SELECT EXISTS (SELECT 1 FROM rates WHERE process_id = :process AND rate < 1)
+      AND EXISTS (SELECT 1 FROM processes
+        WHERE process_id = :process AND (ending <> 'running' OR last_seen_ns > :end))";
+    let end = end.saturating_add(ROW_DELAY_NS);
+    let bound: [(&str, &dyn rusqlite::ToSql); 2] = [(":process", &found.process_id), (":end", &end)];
+    Ok(store.read_integer(sql, &bound)? == Some(1))
 }
 
 fn write_heading(common: &Common, found: &Found, calls: &[Vec<Cell>], nodes: &[Node]) -> Result<()> {
@@ -202,7 +273,7 @@ fn write_heading(common: &Common, found: &Found, calls: &[Vec<Cell>], nodes: &[N
     let weight = first("weight").and_then(Cell::to_number).unwrap_or(1.0);
     let mut parts = vec![
         format!("trace {} (found by {} {})", found.trace_id, found.by, found.id),
-        format_quantity(calls.len(), "call", "calls"),
+        format_quantity(count_calls(calls), "call", "calls"),
         format_quantity(threads.len(), "thread", "threads"),
         units::format_nanoseconds(end.saturating_sub(start)),
         format!("{} UTC", units::format_date_and_time(start)),
@@ -215,6 +286,12 @@ fn write_heading(common: &Common, found: &Found, calls: &[Vec<Cell>], nodes: &[N
         parts.push("other runs have this id too: name a call id to choose between them".to_owned());
     }
     print_lines(common, &format!("{}\n\n", terminal::escape(&parts.join(" · "))))
+}
+
+/// Returns the number of calls in these rows.
+fn count_calls(calls: &[Vec<Cell>]) -> String {
+    let in_row = |cells: &Vec<Cell>| calls::find_cell(cells, "folded").to_integer().unwrap_or(1);
+    units::format_exact(calls.iter().map(in_row).fold(0, i64::saturating_add))
 }
 
 /// Names each thread, with a number added if several threads share a name.
@@ -234,33 +311,86 @@ fn name_threads(calls: &[Vec<Cell>], nodes: &[Node]) -> BTreeMap<i64, String> {
     names
 }
 
-fn build_report(trace: &[Vec<Cell>], nodes: &[Node], places: &[Place], error_columns: usize) -> Report {
-    let table = [
-        Column::table("CALL", Unit::Number),
-        Column::table("OFFSET", Unit::Nanoseconds),
-        Column::table("DURATION", Unit::Nanoseconds),
-        Column::table("WATERFALL", Unit::Text),
-        Column::table("OUTCOME", Unit::Outcome),
-        Column::table("FUNCTION", Unit::Text),
-    ];
-    let data = ["depth", "offset_ns"].into_iter().chain(calls::COLUMNS).map(Column::data);
-    let (start, end) = tree::measure_extent(nodes);
-    let threads = name_threads(trace, nodes);
-    let rows = places.iter().map(|place| {
-        let (call, node) = (&trace[place.node], &nodes[place.node]);
-        let offset = node.start_ns.saturating_sub(start);
-        let depth = i64::try_from(place.depth).unwrap_or(i64::MAX);
-        let mut row = vec![Cell::from(depth), Cell::from(offset)];
-        row.extend(call[..calls::COLUMNS.len()].iter().cloned());
-        row.push(calls::find_cell(call, "call_id").clone());
-        row.push(offset.into());
-        row.push(node.duration_ns.into());
-        row.push(draw_bar(offset, node.duration_ns, end.saturating_sub(start)).into());
-        row.push(calls::find_cell(call, "outcome").clone());
-        row.push(describe_call(trace, nodes, &threads, place, error_columns).into());
-        row
-    });
-    Report { columns: data.chain(table).collect(), rows: rows.collect() }
+/// A trace, and what is said of its calls.
+struct Waterfall<'a> {
+    calls: &'a [Vec<Cell>],
+    nodes: &'a [Node],
+    shared: &'a BTreeMap<i64, Shared>,
+    threads: BTreeMap<i64, String>,
+    is_root_sampled_out: bool,
+    error_columns: usize,
+}
+
+impl Waterfall<'_> {
+    fn build_report(&self, places: &[Place]) -> Report {
+        let table = [
+            Column::table("CALL", Unit::Number),
+            Column::table("OFFSET", Unit::Nanoseconds),
+            Column::table("DURATION", Unit::Nanoseconds),
+            Column::table("WATERFALL", Unit::Text),
+            Column::table("OUTCOME", Unit::Outcome),
+            Column::table("FUNCTION", Unit::Text),
+        ];
+        let data = ["depth", "offset_ns"].into_iter().chain(calls::COLUMNS).map(Column::data);
+        let (start, end) = tree::measure_extent(self.nodes);
+        let rows = places.iter().map(|place| {
+            let (call, node) = (&self.calls[place.node], &self.nodes[place.node]);
+            let offset = node.start_ns.saturating_sub(start);
+            let depth = i64::try_from(place.depth).unwrap_or(i64::MAX);
+            let mut row = vec![Cell::from(depth), Cell::from(offset)];
+            row.extend(call[..calls::COLUMNS.len()].iter().cloned());
+            row.push(calls::find_cell(call, "call_id").clone());
+            row.push(offset.into());
+            row.push(node.duration_ns.into());
+            row.push(draw_bar(offset, node.duration_ns, end.saturating_sub(start)).into());
+            row.push(calls::find_cell(call, "outcome").clone());
+            row.push(self.describe_call(place).into());
+            row
+        });
+        Report { columns: data.chain(table).collect(), rows: rows.collect() }
+    }
+
+    /// Describes a call: its branch of the tree, its function, the number of calls that share the row, its thread if it
+    /// differs from the caller's, its error.
+    fn describe_call(&self, place: &Place) -> String {
+        let call = &self.calls[place.node];
+        let text = |name: &str| calls::find_cell(call, name).as_text().unwrap_or_default();
+        let branch = match place.depth.checked_sub(DEPTH_SHOWN_MAX) {
+            Some(deeper) if deeper > 0 => format!("{}… {deeper} deeper: ", place.branch),
+            _ => place.branch.clone(),
+        };
+        let mut parts = vec![format!("{branch}{}", text("function"))];
+        if let Some(shared) = find_id(call).and_then(|id| self.shared.get(&id)) {
+            parts[0].push_str(&describe_shared(shared));
+        }
+        let has_row_anyway = matches!(text("kept"), "slow" | "failed");
+        if place.is_orphan && self.is_root_sampled_out && has_row_anyway {
+            parts.push("(tree not kept: its root was sampled out)".to_owned());
+        } else if place.is_orphan {
+            let caller = calls::find_cell(call, "parent_id").to_integer().unwrap_or(0);
+            parts.push(format!("(its caller {caller} has no row)"));
+        }
+        let thread = self.nodes[place.node].thread_key();
+        let name = self.threads.get(&thread).map_or("?", String::as_str);
+        match place.parent {
+            Some(parent) if self.nodes[parent].thread_key() != thread => parts.push(format!("↷ on {name}")),
+            None => parts.push(format!("on {name}")),
+            Some(_) => {}
+        }
+        if !text("error").is_empty() {
+            let error = terminal::escape(text("error"));
+            parts.push(format!("✗ {}", terminal::truncate_end(&error, self.error_columns)));
+        } else if calls::has_no_values(call) {
+            parts.push(calls::NO_VALUES.to_owned());
+        }
+        parts.join("  ")
+    }
+}
+
+/// Describes the calls that share a row: ` × 20 000, 6.2 s in all, longest 41 ms`.
+fn describe_shared(shared: &Shared) -> String {
+    let [total, longest] = [shared.total_ms, shared.max_ms].map(|ms| units::format_short_duration(ms * 1e6));
+    format!(" × {}, {total} in all, longest {longest}", units::format_exact(shared.calls))
 }
 
 /// Draws the call's place in the whole trace: at least one block, however short the call.
@@ -272,41 +402,6 @@ fn draw_bar(offset_ns: i64, duration_ns: i64, whole_ns: i64) -> String {
     let from = column(offset_ns).min(BAR_COLUMNS - 1);
     let to = column(offset_ns.saturating_add(duration_ns)).max(from + 1);
     format!("{}{}{}", "·".repeat(from), "█".repeat(to - from), "·".repeat(BAR_COLUMNS - to))
-}
-
-/// Describes a call: its branch of the tree, its function, its thread if it differs from the caller's, its
-/// error.
-fn describe_call(
-    trace: &[Vec<Cell>],
-    nodes: &[Node],
-    threads: &BTreeMap<i64, String>,
-    place: &Place,
-    error_columns: usize,
-) -> String {
-    let call = &trace[place.node];
-    let text = |name: &str| calls::find_cell(call, name).as_text().unwrap_or_default();
-    let branch = match place.depth.checked_sub(DEPTH_SHOWN_MAX) {
-        Some(deeper) if deeper > 0 => format!("{}… {deeper} deeper: ", place.branch),
-        _ => place.branch.clone(),
-    };
-    let mut parts = vec![format!("{branch}{}", text("function"))];
-    if place.is_orphan {
-        parts.push(format!(
-            "(its caller {} has no row)",
-            calls::find_cell(call, "parent_id").to_integer().unwrap_or(0)
-        ));
-    }
-    let thread = nodes[place.node].thread_key();
-    let name = threads.get(&thread).map_or("?", String::as_str);
-    match place.parent {
-        Some(parent) if nodes[parent].thread_key() != thread => parts.push(format!("↷ on {name}")),
-        None => parts.push(format!("on {name}")),
-        Some(_) => {}
-    }
-    if !text("error").is_empty() {
-        parts.push(format!("✗ {}", terminal::truncate_end(&terminal::escape(text("error")), error_columns)));
-    }
-    parts.join("  ")
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ pub(super) struct Node {
     pub(super) span_id: i64,
     pub(super) parent_id: Option<i64>,
     pub(super) start_ns: i64,
+    /// The time from its start to its end; of calls that share a row, from the first start to the last end.
     pub(super) duration_ns: i64,
 }
 
