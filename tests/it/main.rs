@@ -8,6 +8,7 @@ mod victim;
 mod outcomes;
 mod counts;
 mod parents;
+mod trees;
 mod process;
 mod crash;
 mod bounds;

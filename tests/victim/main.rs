@@ -22,6 +22,7 @@ mod phases;
 mod waiting;
 mod dying;
 mod twins;
+mod trees;
 
 /// The longest time for a flush or a shutdown, on the busiest machine and disk.
 const IN_TIME: Duration = Duration::from_secs(60);
@@ -45,6 +46,9 @@ fn main() {
         "flood-until-told" => flood(until_stdin_ends()),
         "outage" => outage(),
         "tree" => tree(number),
+        "list-items" => println!("{}", trees::list_items(number)),
+        "poll-for-ever" => trees::poll_for_ever(),
+        "fail" => trees::fail(number),
         "hot" => hot::hot_and_rare(until_elapsed(number)),
         "hot-until-told" => hot::hot_and_rare(until_stdin_ends()),
         "burst" => hot::burst(number),

@@ -119,7 +119,7 @@ impl Follower {
             "SELECT {} FROM calls WHERE call_id IN
                (SELECT c.id FROM call c WHERE c.id > :last AND c.id <= :newest AND {})
              ORDER BY call_id",
-            calls::select_columns(self.store)?,
+            calls::select_columns(&self.store)?,
             build_filter(arguments)
         );
         let [whole, ending] = pattern::to_optional_globs(arguments.pattern.as_ref());

@@ -38,7 +38,8 @@ fn the_demo_records_everything_it_says_it_made() {
         "[0,1,2,\"[10000000 items, truncated]\"]",
         "\"password\":\"[redacted]\"",
         "monitor::shop::orders::place",
-        "the order is not paid: payment for order",
+        // A failure is told where it began, with its way through the calls that it ended.
+        "place ← Shelf::reserve",
         "is too heavy for its box",
         "monitor trace ",
     ] {

@@ -151,7 +151,7 @@ fn calls_come_newest_first_with_every_column() {
     fixture.calls(&[call(30), call(20), call(10)]);
     let rows = monitor(&fixture.path, &["calls", "--format", "json"]).json();
     assert_eq!(column(&rows, "call_id"), [3, 2, 1]);
-    assert_eq!(rows[0].as_object().unwrap().len(), 26);
+    assert_eq!(rows[0].as_object().unwrap().len(), 29);
     assert_eq!(rows[0]["duration_ns"], json!(1_500_000));
     let rows = monitor(&fixture.path, &["calls", "--limit", "1", "--format", "json"]).json();
     assert_eq!(column(&rows, "call_id"), [3]);

@@ -1,8 +1,7 @@
 //! Retention: which rows expire by age and size, and which rows stay.
 
 use crate::rows::*;
-use monitor_runtime::batch::Ending;
-use monitor_runtime::batch::{Batch, CallRow, EventRow, ResourcesRow, ThreadRow};
+use monitor_runtime::batch::{Batch, CallRow, Cause, Ending, EventRow, ResourcesRow, SharedRow, ThreadRow};
 use monitor_runtime::store::{SqliteStore, Store as _, StoreOptions};
 use std::path::Path;
 use std::time::Duration;
@@ -27,13 +26,15 @@ fn fill(store: &mut SqliteStore, sequence: u64, at_ns: i64) {
     slice.start_ns = at_ns - at_ns % (HOUR / 2);
     let mut failed = failure(2, &format!("gone at {}", "x".repeat(usize::try_from(sequence).unwrap())));
     failed.start_ns = at_ns;
+    failed.cause = Some(Box::new(Cause { caused_by: 7, origin: 7, path: "a ← b".to_owned() }));
+    let shared = CallRow { shared: Some(SharedRow { calls: 9, ..SharedRow::default() }), ..call(1) };
     let batch = Batch {
         at_ns,
         windows: vec![window(1, start_ns, vec![(80, 10)])],
         slices: vec![slice],
         events: vec![EventRow { at_ns, kind: "level", detail: "x".to_owned() }],
         resources: Some(ResourcesRow { at_ns, ..ResourcesRow::default() }),
-        ..batch(sequence, vec![call(1), failed])
+        ..batch(sequence, vec![shared, failed])
     };
     store.write(&batch).unwrap();
 }
@@ -49,6 +50,8 @@ fn what_is_older_than_the_age_bound_goes_from_every_table_and_the_rest_stays() {
     retain_all(&mut store, T0 + 7 * HOUR);
     for (object, left) in [
         ("calls", 2),
+        ("call_fold", 1),
+        ("call_cause", 1),
         ("call_value", 1),
         ("latency", 1),
         ("slice", 1),
@@ -172,7 +175,8 @@ fn the_size_bound_takes_the_oldest_calls_first_and_failed_ones_last() {
         let calls = (0..2000)
             .map(|at| {
                 n += 1;
-                if at % 100 == 0 { failure(n, "order 5 failed") } else { call(n) }
+                let cause = Some(Box::new(Cause { caused_by: 7, origin: 7, path: "a ← b".to_owned() }));
+                if at % 100 == 0 { CallRow { cause, ..failure(n, "order 5 failed") } } else { call(n) }
             })
             .collect();
         store.write(&batch(sequence, calls)).unwrap();
@@ -180,6 +184,7 @@ fn the_size_bound_takes_the_oldest_calls_first_and_failed_ones_last() {
     }
     let tool = tool(&path);
     assert_eq!(query_value::<i64>(&tool, "SELECT count(*) FROM errors"), 2000, "a failed call was evicted");
+    assert_eq!(query_value::<i64>(&tool, "SELECT count(caused_by) FROM errors"), 2000, "a cause was evicted");
     assert_eq!(query_value::<i64>(&tool, "SELECT count(*) FROM errors WHERE error IS NOT NULL"), 2000);
     let ordinary: i64 = query_value(&tool, "SELECT count(*) FROM calls WHERE failed = 0");
     assert!((20_000..150_000).contains(&ordinary), "{ordinary}");

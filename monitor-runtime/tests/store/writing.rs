@@ -3,7 +3,7 @@
 use crate::rows::*;
 use monitor_runtime::batch::Ending;
 use monitor_runtime::batch::{
-    Batch, CallRow, EventRow, FoldedRow, HealthRow, ResourcesRow, Update, WindowRow,
+    Batch, CallRow, Cause, EventRow, FoldedRow, HealthRow, ResourcesRow, SharedRow, Update, WindowRow,
 };
 use monitor_runtime::record::{Kept, Outcome};
 use monitor_runtime::store::{SetRate, Store as _};
@@ -518,4 +518,72 @@ fn texts_of_any_length_and_any_number_of_rates_in_the_control_tables_are_read_by
     assert_eq!(rates.last().map(|rate| rate.pattern.as_str()), Some("by"));
     let hold = store.hold().unwrap().unwrap();
     assert!(hold.reason.len() < 100 && hold.set_ns == 7, "{hold:?}");
+}
+
+#[test]
+fn calls_that_share_a_row_and_causes_of_failures_come_back_from_the_views() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("shop.db");
+    let mut store = open(&path, 1);
+    let sums =
+        SharedRow { calls: 20_000, total_ns: 6_200_000_000, max_ns: 41_000_000, last_ns: T0 + 7 * SECOND };
+    let shared = CallRow { shared: Some(sums), weight: 20_000.0, ..call(1) };
+    store.write(&Batch { edges: vec![(1, 2), (2, 3), (1, 2)], ..batch(1, vec![call(2), shared]) }).unwrap();
+    let tool = tool(&path);
+    let fold: (i64, i64, i64, i64, i64) = tool
+        .query_row(
+            "SELECT c.folded, f.calls, CAST(f.total_ms AS INTEGER), CAST(f.max_ms AS INTEGER), f.last_ns
+             FROM calls c JOIN folds f ON f.call_id = c.call_id",
+            [],
+            |row| row.try_into(),
+        )
+        .unwrap();
+    assert_eq!(fold, (20_000, 20_000, 6200, 41, T0 + 7 * SECOND));
+    assert_eq!(query_value::<i64>(&tool, "SELECT CAST(sum(weight) AS INTEGER) FROM calls"), 20_001);
+    let edges = "SELECT caller || ' > ' || callee FROM call_edges ORDER BY 1";
+    assert_eq!(query_column::<String>(&tool, edges), ["shop::f1 > shop::f2", "shop::f2 > shop::f3"]);
+}
+
+#[test]
+fn what_becomes_of_a_failure_is_added_to_its_kind_in_this_batch_or_a_later_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("shop.db");
+    let mut store = open(&path, 1);
+    let origin = |n: u32| failure(n, &format!("card {n} declined"));
+    let passed_on = |n: u32, below: &CallRow, is_tree: bool| CallRow {
+        function: 2,
+        cause: Some(Box::new(Cause {
+            caused_by: below.span_id,
+            origin: below.span_id,
+            path: format!("f2 ← f1 × {n}"),
+        })),
+        is_tree,
+        ..failure(n, &format!("order failed: card {n} declined"))
+    };
+    // The caller comes before its callee, as it may where they ran on two threads.
+    let (first, second) = (origin(1), origin(2));
+    store.write(&batch(1, vec![passed_on(10, &first, true), first.clone(), second.clone()])).unwrap();
+    store.write(&batch(2, vec![passed_on(11, &second, true), passed_on(12, &second, false)])).unwrap();
+    // Nobody knows the failure of this cause.
+    let unknown = CallRow { span_id: 999, ..origin(3) };
+    store.write(&batch(3, vec![passed_on(13, &unknown, true)])).unwrap();
+    let tool = tool(&path);
+    let groups: Vec<String> = query_column(
+        &tool,
+        "SELECT function || ' ' || count || ' ' || origin_count || ' ' || root_count || ' ' || coalesce(path, '-')
+         FROM error_groups ORDER BY 1",
+    );
+    assert_eq!(groups, ["shop::f1 2 2 2 f2 ← f1 × 12", "shop::f2 4 0 0 -"]);
+    let (from, last): (i64, i64) = tool
+        .query_row("SELECT first_ns, last_ns FROM error_groups WHERE origin_count > 0", [], |row| {
+            row.try_into()
+        })
+        .unwrap();
+    assert_eq!((from, last), (first.start_ns, second.start_ns), "times are those of the failures themselves");
+    let causes = "SELECT caused_by FROM errors WHERE origin = 0 ORDER BY call_id";
+    assert_eq!(
+        query_column::<i64>(&tool, causes)[..2],
+        [first.span_id, second.span_id].map(u64::cast_signed)
+    );
+    assert_eq!(query_value::<i64>(&tool, "SELECT sum(origin) FROM calls"), 2);
 }

@@ -1,0 +1,150 @@
+//! Asserts that trees of calls are whole however many calls they have, and that a failure is told once.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::PathBuf;
+use std::process::{Child, Stdio};
+
+use crate::patience::now_ns;
+use crate::victim::{Stage, Store};
+
+fn number(store: &Store, sql: &str) -> i64 {
+    store.one(&format!("SELECT CAST({sql} AS INTEGER)"))
+}
+
+/// Asserts that the rows of each function stand for exactly its calls.
+fn rows_stand_for_all_calls(store: &Store) {
+    let sql = "SELECT f.function || ' ' || f.calls || ' ' || f.recorded FROM functions f
+      WHERE f.calls <> (SELECT SUM(c.weight) FROM calls c WHERE c.function = f.function) OR f.recorded <> f.calls";
+    let odd: Vec<String> = store.all(sql);
+    assert!(odd.is_empty(), "calls that no row stands for, or several: {odd:?}");
+}
+
+#[test]
+fn calls_beyond_the_64th_share_a_row_with_their_exact_number() {
+    let stage = Stage::new();
+    stage.run("list-items", 20_000);
+    let store = stage.store();
+    rows_stand_for_all_calls(&store);
+    let rows: Vec<String> = store.all(
+        "SELECT c.function || ' ' || COUNT(*) || ' ' || COALESCE(SUM(c.folded), 0) || ' ' || SUM(c.failed)
+         FROM calls c GROUP BY c.function ORDER BY 1",
+    );
+    let expected = ["list_items 1 0 0", "query 85 19916 20", "decode 65 19916 0"];
+    let expected: Vec<String> = expected.iter().map(|row| format!("victim::trees::{row}")).collect();
+    let mut expected: Vec<&String> = expected.iter().collect();
+    expected.sort();
+    assert_eq!(rows.iter().collect::<Vec<_>>(), expected);
+    // The decoded rows of queries that share a row lie below it.
+    let nested: i64 = store.one(
+        "SELECT COUNT(*) FROM calls d JOIN calls q ON q.span_id = d.parent_id
+         WHERE d.folded > 0 AND q.folded = d.folded AND d.function LIKE '%decode' AND q.function LIKE '%query'",
+    );
+    assert_eq!(nested, 1);
+    let all = number(&store, "(SELECT total_ms * 1e3 FROM functions WHERE function LIKE '%decode')");
+    let of_rows = "(SELECT SUM(duration_ns * weight) / 1e3 FROM calls WHERE function LIKE '%decode')";
+    // The mean of a shared row is a whole number of ns.
+    assert!((number(&store, of_rows) - all).abs() <= 20_000 / 1000 + 1, "the durations stay right");
+    let root = number(&store, "(SELECT call_id FROM calls WHERE parent_id IS NULL)").to_string();
+    let trace = stage.monitor(&["trace", &root]);
+    assert!(trace.contains("· 40 001 calls ·") || trace.contains("· 39 981 calls ·"), "{trace}");
+    assert!(trace.contains("victim::trees::query × 19 916, "), "{trace}");
+    assert!(trace.contains(" in all, longest "), "{trace}");
+}
+
+#[test]
+fn every_call_has_a_row_if_folding_is_off_and_few_if_it_begins_early() {
+    for (after, rows) in [("0", 500), ("3", 4)] {
+        let stage = Stage::new().with_variable("MONITOR_FOLD_AFTER", after);
+        stage.run("list-items", 500);
+        let store = stage.store();
+        rows_stand_for_all_calls(&store);
+        assert_eq!(
+            number(&store, "(SELECT COUNT(*) FROM calls WHERE function LIKE '%decode')"),
+            rows,
+            "{after}"
+        );
+    }
+}
+
+/// A program that makes calls below one call until it is killed.
+struct Polling {
+    program: Child,
+    rings: tempfile::TempDir,
+}
+
+impl Polling {
+    fn stage() -> (Stage, tempfile::TempDir) {
+        let rings = tempfile::tempdir_in("/dev/shm").unwrap();
+        (Stage::new().with_variable("MONITOR_RINGS", rings.path().to_str().unwrap()), rings)
+    }
+
+    fn start(stage: &Stage, rings: tempfile::TempDir) -> Self {
+        let mut program = stage.command("poll-for-ever", 0).stdout(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(program.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        assert_eq!(line, "many\n");
+        Self { program, rings }
+    }
+
+    fn kill(mut self, stage: &Stage) {
+        self.program.kill().unwrap();
+        self.program.wait().unwrap();
+        let folders: [PathBuf; 1] = [self.rings.path().to_owned()];
+        let recovered = monitor_runtime::recover::recover(&stage.db(), &folders, now_ns()).unwrap();
+        assert_eq!(recovered.processes, 1);
+    }
+}
+
+#[test]
+fn calls_that_share_a_row_when_the_program_is_killed_are_neither_lost_nor_counted_twice() {
+    for round in 0..8 {
+        let (stage, rings) = Polling::stage();
+        let polling = Polling::start(&stage, rings);
+        std::thread::sleep(std::time::Duration::from_millis(60 * round));
+        polling.kill(&stage);
+        let store = stage.store();
+        rows_stand_for_all_calls(&store);
+        let calls = number(&store, "(SELECT calls FROM functions WHERE function LIKE '%query')");
+        assert!(calls >= 5000, "round {round}: {calls}");
+    }
+}
+
+#[test]
+fn a_failure_is_told_at_its_origin_and_its_way_is_known() {
+    let stage = Stage::new();
+    stage.run("fail", 7);
+    let store = stage.store();
+    let kinds: Vec<String> = store.all(
+        "SELECT replace(function, 'victim::trees::', '') || ' ' || outcome || ' ' || count || ' ' || origin_count
+           || ' ' || root_count || ' ' || COALESCE(path, '-')
+         FROM error_groups ORDER BY 1",
+    );
+    let mut expected = [
+        "charge error 35 0 0 -",
+        "checkout error 7 0 0 -",
+        "create_order error 7 0 0 -",
+        "post_charge error 35 35 7 create_order ← checkout ← charge × 5 ← post_charge",
+        "render panic 3 1 1 render ← render ← render",
+        "download cancelled 3 1 1 download ← download ← download",
+        "on_another_thread error 1 0 0 -",
+        "worker error 2 2 1 on_another_thread ← worker",
+        "refuse error 1 1 1 -",
+    ];
+    expected.sort_unstable();
+    assert_eq!(kinds, expected);
+    // Each failed call names the call that it has its failure from, and that is one that it made.
+    let odd: i64 = store.one(
+        "SELECT COUNT(*) FROM errors e LEFT JOIN errors c ON c.span_id = e.caused_by
+         WHERE e.origin <> (e.caused_by IS NULL) OR e.caused_by IS NOT NULL AND c.parent_id IS NOT e.span_id",
+    );
+    assert_eq!(odd, 0);
+    let origins: i64 = store.one("SELECT SUM(origin) FROM calls");
+    assert_eq!(origins, 35 + 1 + 1 + 2 + 1);
+    let told = stage.monitor(&["errors"]);
+    assert_eq!(told.lines().count(), 1 + 5, "{told}");
+    assert!(told.contains("⟨create_order ← checkout ← charge × 5 ← post_charge⟩"), "{told}");
+    let told = stage.monitor(&["errors", "--all", "--format", "csv"]);
+    assert_eq!(told.lines().count(), 1 + 9, "{told}");
+    let within = stage.monitor(&["errors", "--since", "1h"]);
+    assert_eq!(within.lines().count(), 1 + 5, "{within}");
+}
