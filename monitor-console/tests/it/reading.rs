@@ -311,6 +311,149 @@ fn a_waterfall_shows_depth_offsets_bars_threads_and_errors() {
 }
 
 #[test]
+fn calls_that_share_a_row_are_one_line_with_their_sums_and_their_extent() {
+    let fixture = trace();
+    // The second call of the tree stands for 20 000 that took until 5 s before the end of the root.
+    let last = fixture.now - 25 * SECOND;
+    fixture.db.execute("INSERT INTO call_fold VALUES (3, 20000, 6200000000, 41000000, ?1)", [last]).unwrap();
+    fixture.db.execute("UPDATE call SET weight = 20000, duration = 310000 WHERE id = 3", []).unwrap();
+    let text = monitor(&fixture.path, &["trace", "4"]).ok();
+    assert!(text.contains("└─ shop::stock::reserve × 20 000, 6.2 s in all, longest 41 ms"), "{text}");
+    assert!(text.contains("· 20 003 calls ·"), "{text}");
+    let line = text.lines().find(|line| line.contains("× 20 000")).unwrap();
+    assert!(line.contains("25.0 s"), "from the first start to the last end: {line}");
+    let rows = monitor(&fixture.path, &["trace", "4", "--format", "json"]).json();
+    assert_eq!((&rows[1]["folded"], &rows[1]["duration_ns"]), (&json!(20_000), &json!(310_000)));
+    assert!(rows[0]["folded"].is_null());
+    let calls = monitor(&fixture.path, &["calls"]).ok();
+    assert!(
+        calls.lines().any(|line| line.contains("20.0 k") && !line.contains('~')),
+        "an exact number: {calls}"
+    );
+}
+
+#[test]
+fn a_trace_says_what_it_lacks_and_why() {
+    let fixture = trace();
+    let lacks = |fixture: &Fixture| {
+        let text = monitor(&fixture.path, &["trace", "4"]).ok();
+        text.lines().filter(|line| line.starts_with("below ")).map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert!(lacks(&fixture).is_empty());
+    for (id, name) in [(4, "hot::tick"), (5, "hot::timed"), (6, "hot::whole")] {
+        let function = "INSERT INTO function VALUES (?1, ?2, 'src/hot.rs', ?1, NULL, 1.0)";
+        fixture.db.execute(function, rusqlite::params![id, name]).unwrap();
+        fixture.db.execute("INSERT INTO call_edge VALUES (2, ?1), (?1, 1)", [id]).unwrap();
+    }
+    let columns = "process_id, function_id, at_ns, asked, rate, fidelity, calls_per_s, rows_per_s, ns_per_call, cpu_pct, why";
+    for (process, function, rate, fidelity, speed) in [
+        (1, 4, 0.0, "counted", 24e6),
+        (2, 4, 1.0, "recorded", 5.0),
+        (1, 5, 0.0, "timed", 5000.0),
+        (1, 6, 1.0, "recorded", 100.0),
+    ] {
+        let insert = format!(
+            "INSERT INTO function_rate ({columns}) VALUES (?1, ?2, 1, 1.0, ?3, ?4, ?5, 0, 0, 0, 'why')"
+        );
+        let row = rusqlite::params![process, function, rate, fidelity, speed];
+        fixture.db.execute(&insert, row).unwrap();
+    }
+    assert_eq!(
+        lacks(&fixture),
+        [
+            "below shop::stock::reserve · hot::tick: called here, only counted (24.0 M/s)",
+            "below shop::stock::reserve · hot::timed: called here, only timed (5000/s)",
+        ]
+    );
+    let data = monitor(&fixture.path, &["trace", "4", "--format", "csv"]).ok();
+    assert!(!data.contains("below "), "{data}");
+}
+
+#[test]
+fn a_failure_whose_tree_was_not_kept_says_so_and_a_slow_call_that_it_has_no_values() {
+    let fixture = Fixture::new();
+    let lone = Call {
+        parent: Some(PREFIX + 50),
+        trace: Some(PREFIX + 49),
+        outcome: 1,
+        kept: 2,
+        error: Some("card declined"),
+        span: PREFIX + 51,
+        ..Call::default()
+    };
+    let slow = Call { outcome: 0, kept: 1, error: None, span: PREFIX + 52, ..lone.clone() };
+    fixture.calls(&[lone, slow]);
+    let shown = || monitor(&fixture.path, &["trace", "1"]).ok();
+    assert!(shown().contains("(its caller 30064771122 has no row)"), "nothing is sampled: {}", shown());
+    let columns = "process_id, function_id, at_ns, asked, rate, fidelity, calls_per_s, rows_per_s, ns_per_call, cpu_pct, why";
+    let insert = format!(
+        "INSERT INTO function_rate ({columns}) VALUES (1, 1, 1, 1.0, 0.1, 'timed', 9, 0, 0, 0, 'why')"
+    );
+    fixture.db.execute(&insert, []).unwrap();
+    assert_eq!(shown().matches("(tree not kept: its root was sampled out)").count(), 2, "{}", shown());
+    assert!(shown().contains("(no values: it was not sampled when it began)"), "{}", shown());
+    let calls = monitor(&fixture.path, &["calls", "--slow"]).ok();
+    assert!(calls.contains("(no values: it was not sampled when it began)"), "{calls}");
+}
+
+#[test]
+fn failures_are_told_at_their_origin_with_what_they_failed_and_the_rest_under_all() {
+    let fixture = Fixture::new();
+    let call = |function, span: i64, parent: Option<i64>, error| Call {
+        function,
+        span: PREFIX + span,
+        parent: parent.map(|parent| PREFIX + parent),
+        trace: Some(PREFIX + 10),
+        outcome: 1,
+        kept: 2,
+        error: Some(error),
+        ..Call::default()
+    };
+    let declined = |span, parent| call(3, span, Some(parent), "card 7 declined");
+    fixture.calls(&[
+        declined(12, 11),
+        declined(13, 11),
+        call(2, 11, Some(10), "no luck"),
+        call(1, 10, None, "order: no luck"),
+    ]);
+    fixture.db.execute_batch("INSERT INTO call_cause VALUES (3, 2), (4, 1)").unwrap();
+    let group = "INSERT INTO error_group VALUES (?1, ?2, 1, ?3, ?4, ?5, ?6, 1, ?7, ?8, ?9)";
+    let ago = |seconds: i64| fixture.now - seconds * SECOND;
+    for (at, function, message, count, origins, roots, path) in [
+        (1, 3, "card # declined", 9, 9, 4, Some("place ← reserve ← charge × 2")),
+        (2, 2, "no luck", 20, 0, 0, None),
+        (3, 1, "order: no luck", 30, 0, 0, None),
+    ] {
+        let row = rusqlite::params![at, function, message, count, ago(500), ago(60), origins, roots, path];
+        fixture.db.execute(group, row).unwrap();
+    }
+    let ran = monitor(&fixture.path, &["errors"]);
+    let lines: Vec<&str> = ran.out.lines().collect();
+    assert_eq!(lines.len(), 2, "{}", ran.out);
+    assert!(lines[0].contains("COUNT  REQUESTS  TREND"), "{}", ran.out);
+    let cells: Vec<&str> = lines[1].split_whitespace().collect();
+    assert_eq!((cells[0], cells[1], cells[2].chars().count()), ("9", "4", 12), "{}", ran.out);
+    assert!(cells[2].contains('█') && cells[2].starts_with('·'), "{}", ran.out);
+    assert!(lines[1].ends_with("card # declined  ⟨place ← reserve ← charge × 2⟩"), "{}", ran.out);
+    assert!(ran.err.contains("2 kinds were only passed on by callers: --all shows them"), "{}", ran.err);
+    let all = monitor(&fixture.path, &["errors", "--all"]).ok();
+    let first = all.lines().nth(1).unwrap();
+    assert!(all.lines().count() == 4 && first.contains("card # declined"), "origins come first: {all}");
+    // Within a span the failures and the requests are counted by rows.
+    let rows = monitor(&fixture.path, &["errors", "--since", "100s", "--all", "--format", "json"]).json();
+    let counts: Vec<_> =
+        rows.iter().map(|row| (&row["message"], &row["count"], &row["root_count"])).collect();
+    assert_eq!(
+        counts,
+        [
+            (&json!("card # declined"), &json!(2), &json!(1)),
+            (&json!("order: no luck"), &json!(1), &json!(0)),
+            (&json!("no luck"), &json!(1), &json!(0)),
+        ]
+    );
+}
+
+#[test]
 fn threads_of_one_name_are_told_apart() {
     let fixture = trace();
     fixture.db.execute("UPDATE thread SET name = 'worker'", []).unwrap();
