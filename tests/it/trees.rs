@@ -11,10 +11,11 @@ fn number(store: &Store, sql: &str) -> i64 {
     store.one(&format!("SELECT CAST({sql} AS INTEGER)"))
 }
 
-/// Asserts that the rows of each function stand for exactly its calls.
+/// Asserts that the rows of each function stand for exactly its calls, except those that found no room in a ring.
 fn rows_stand_for_all_calls(store: &Store) {
-    let sql = "SELECT f.function || ' ' || f.calls || ' ' || f.recorded FROM functions f
-      WHERE f.calls <> (SELECT SUM(c.weight) FROM calls c WHERE c.function = f.function) OR f.recorded <> f.calls";
+    let sql = "SELECT f.function || ' ' || f.calls || ' ' || f.recorded || ' ' || f.dropped FROM functions f
+      WHERE f.calls <> f.recorded + f.dropped
+        OR f.recorded <> (SELECT SUM(c.weight) FROM calls c WHERE c.function = f.function)";
     let odd: Vec<String> = store.all(sql);
     assert!(odd.is_empty(), "calls that no row stands for, or several: {odd:?}");
 }
@@ -22,18 +23,23 @@ fn rows_stand_for_all_calls(store: &Store) {
 #[test]
 fn calls_beyond_the_64th_share_a_row_with_their_exact_number() {
     let stage = Stage::new();
-    stage.run("list-items", 20_000);
+    // Rings have room for all of these, should the recorder get no processor.
+    stage.run("list-items", 5_000);
     let store = stage.store();
     rows_stand_for_all_calls(&store);
-    let rows: Vec<String> = store.all(
-        "SELECT c.function || ' ' || COUNT(*) || ' ' || COALESCE(SUM(c.folded), 0) || ' ' || SUM(c.failed)
-         FROM calls c GROUP BY c.function ORDER BY 1",
-    );
-    let expected = ["list_items 1 0 0", "query 85 19916 20", "decode 65 19916 0"];
-    let expected: Vec<String> = expected.iter().map(|row| format!("victim::trees::{row}")).collect();
-    let mut expected: Vec<&String> = expected.iter().collect();
-    expected.sort();
-    assert_eq!(rows.iter().collect::<Vec<_>>(), expected);
+    let shared = |function: &str| {
+        let of_function = format!("FROM calls WHERE function LIKE '%::{function}'");
+        assert_eq!(number(&store, &format!("(SELECT COUNT(folded) {of_function})")), 1, "{function}");
+        let shared = number(&store, &format!("(SELECT SUM(folded) {of_function})"));
+        let own = number(&store, &format!("(SELECT COUNT(*) - 1 {of_function})"));
+        // A call that was under way during a drain may have a row of its own, because its callee has.
+        assert!((64..80).contains(&(own - number(&store, &format!("(SELECT SUM(failed) {of_function})")))));
+        (shared, own + shared)
+    };
+    let (queries, all_queries) = shared("query");
+    let (decoded, all_decoded) = shared("decode");
+    assert_eq!((all_queries, all_decoded, decoded), (5000, 4995, queries));
+    assert_eq!(number(&store, "(SELECT SUM(failed) FROM calls)"), 5);
     // The decoded rows of queries that share a row lie below it.
     let nested: i64 = store.one(
         "SELECT COUNT(*) FROM calls d JOIN calls q ON q.span_id = d.parent_id
@@ -43,11 +49,12 @@ fn calls_beyond_the_64th_share_a_row_with_their_exact_number() {
     let all = number(&store, "(SELECT total_ms * 1e3 FROM functions WHERE function LIKE '%decode')");
     let of_rows = "(SELECT SUM(duration_ns * weight) / 1e3 FROM calls WHERE function LIKE '%decode')";
     // The mean of a shared row is a whole number of ns.
-    assert!((number(&store, of_rows) - all).abs() <= 20_000 / 1000 + 1, "the durations stay right");
+    assert!((number(&store, of_rows) - all).abs() <= 5_000 / 1000 + 1, "the durations stay right");
     let root = number(&store, "(SELECT call_id FROM calls WHERE parent_id IS NULL)").to_string();
     let trace = stage.monitor(&["trace", &root]);
-    assert!(trace.contains("· 40 001 calls ·") || trace.contains("· 39 981 calls ·"), "{trace}");
-    assert!(trace.contains("victim::trees::query × 19 916, "), "{trace}");
+    assert!(trace.contains("· 9 996 calls ·"), "{trace}");
+    let exact = format!("victim::trees::query × {} {:03}, ", queries / 1000, queries % 1000);
+    assert!(trace.contains(&exact), "{exact} in {trace}");
     assert!(trace.contains(" in all, longest "), "{trace}");
 }
 
