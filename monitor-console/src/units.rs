@@ -266,10 +266,14 @@ mod tests {
     #[test]
     fn exact_numbers_have_groups_and_short_durations_no_zeros_at_the_end() {
         let exact = [(7, "7"), (999, "999"), (20_000, "20 000"), (-1_234_567, "-1 234 567")];
-        exact.iter().for_each(|(number, text)| assert_eq!(format_exact(*number), *text));
+        for (number, text) in exact {
+            assert_eq!(format_exact(number), text);
+        }
         let short =
             [(6.2e9, "6.2 s"), (41e6, "41 ms"), (100e6, "100 ms"), (870.0, "870 ns"), (1.23e3, "1.23 µs")];
-        short.iter().for_each(|(ns, text)| assert_eq!(format_short_duration(*ns), *text));
+        for (ns, text) in short {
+            assert_eq!(format_short_duration(ns), text);
+        }
     }
 
     #[test]

@@ -97,7 +97,7 @@ fn poll_once(future: std::pin::Pin<&mut impl Future<Output = ()>>) -> Poll<()> {
 fn on_another_thread() -> Result<(), String> {
     let context = monitored::Context::current();
     let worker = std::thread::spawn(move || context.scope(worker));
-    worker.join().unwrap_or_else(|_| Ok(())).map_err(|error| format!("the worker: {error}"))
+    worker.join().unwrap_or(Ok(())).map_err(|error| format!("the worker: {error}"))
 }
 
 #[monitor]

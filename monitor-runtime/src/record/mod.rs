@@ -200,7 +200,7 @@ impl Header {
     pub(crate) fn encode(&self, value_words: usize) -> [u64; HEADER_WORDS] {
         let first = first_word(value_words, self.outcome, self.kept, self.is_nested, self.site);
         // The extension is a word more.
-        let first = if self.is_async { first + 1 | FirstWord::ASYNC } else { first };
+        let first = if self.is_async { (first + 1) | FirstWord::ASYNC } else { first };
         [
             first,
             self.start,
@@ -426,9 +426,10 @@ pub(crate) fn decode(words: &[u64]) -> Option<(Record<'_>, usize)> {
                 return None;
             }
             let is_folded = words[0] & FirstWord::FOLDED != 0;
-            let record = match is_folded {
-                true => Record::Folded(header, values, bytes),
-                false => Record::Call(header, values, bytes),
+            let record = if is_folded {
+                Record::Folded(header, values, bytes)
+            } else {
+                Record::Call(header, values, bytes)
             };
             Some((record, length))
         }

@@ -307,7 +307,7 @@ fn round_weight(weight: &Cell, folded: &Cell) -> Cell {
 pub(super) fn has_no_values(cells: &[Cell]) -> bool {
     let is_missing = |name: &&str| find_cell(cells, name).is_null();
     let is_slow = find_cell(cells, "kept").as_text() == Some("slow");
-    is_slow && ["args", "result", "error", "fields"].iter().all(|name| is_missing(&name))
+    is_slow && ["args", "result", "error", "fields"].iter().all(is_missing)
 }
 
 /// Describes arguments, fields and result or error: `{"id":7} → {"total":12}`, or `{"id":7} ✗ out of stock`.

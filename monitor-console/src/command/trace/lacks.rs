@@ -28,12 +28,12 @@ pub(super) fn describe(store: &Store, process_id: i64, functions: &BTreeSet<&str
     }
     store.read_rows(EDGES, [process_id], |row| {
         let cells = report::read_cells(row, 5)?;
-        let [caller, callee, fidelity] = [0, 1, 2].map(|at| cells[at].as_text().unwrap_or_default());
+        let [above, below, fidelity] = [0, 1, 2].map(|at| cells[at].as_text().unwrap_or_default());
         let (calls_per_s, rate) = (cells[3].to_number().unwrap_or(0.0), cells[4].to_number().unwrap_or(1.0));
-        if functions.contains(caller)
-            && let Some(why) = explain(fidelity, calls_per_s, rate, functions.contains(callee))
+        if functions.contains(above)
+            && let Some(why) = explain(fidelity, calls_per_s, rate, functions.contains(below))
         {
-            lines.push(format!("below {caller} · {callee}: {why}"));
+            lines.push(format!("below {above} · {below}: {why}"));
         }
         Ok(())
     })?;

@@ -108,7 +108,7 @@ impl Folds {
             for site in self.below.remove(&span).unwrap_or_default() {
                 if let Some(fold) = self.open.remove(&(span, site)) {
                     spans.push(fold.header.span);
-                    self.finish(fold);
+                    self.finish(&fold);
                 }
             }
         }
@@ -118,7 +118,7 @@ impl Folds {
         if let Some(fold) = self.open.remove(&key) {
             self.unlink(key);
             self.close_below(fold.header.span);
-            self.finish(fold);
+            self.finish(&fold);
         }
     }
 
@@ -131,7 +131,7 @@ impl Folds {
         }
     }
 
-    fn finish(&mut self, fold: OpenFold) {
+    fn finish(&mut self, fold: &OpenFold) {
         if fold.sums.calls > 0 {
             self.closed.push((fold.thread, fold.sums.encode(&fold.header, &fold.args)));
         }
@@ -151,7 +151,9 @@ impl Folds {
         }
         let due = |fold: &OpenFold| now >= fold.opened + limits::FOLD_WINDOW;
         let keys: Vec<Key> = self.open.iter().filter(|(_, fold)| due(fold)).map(|(key, _)| *key).collect();
-        keys.into_iter().for_each(|key| self.close(key));
+        for key in keys {
+            self.close(key);
+        }
         let opened = self.open.values().map(|fold| fold.opened).min();
         self.next_close = opened.map_or(now, |opened| opened + limits::FOLD_WINDOW);
     }
@@ -160,7 +162,7 @@ impl Folds {
     pub(super) fn close_all(&mut self) {
         self.below.clear();
         for (_, fold) in std::mem::take(&mut self.open) {
-            self.finish(fold);
+            self.finish(&fold);
         }
     }
 

@@ -16,28 +16,26 @@ mod costs;
 mod folds;
 mod parents;
 mod under_way;
+mod rows;
+mod origins;
 
-use std::collections::{HashMap, HashSet};
-use std::sync::atomic::Ordering;
+use std::collections::HashMap;
 use std::time::Duration;
 
 use fnv::{FnvHashMap, FnvHashSet};
 
 use super::events::Events;
 use super::functions::Functions;
-use crate::batch::Cause;
-use crate::batch::failures::{FailedCall, FailedCallees};
-use crate::capture::to_text;
 use crate::limits;
-use crate::platform::clock::{Clock, ticks};
-use crate::record::{Header, Kept, Outcome, Record, decode, mark_folded, place, unpack};
+use crate::platform::clock::Clock;
+use crate::record::{Header, Record, decode, mark_folded};
 use crate::thread::pool::ThreadPool;
 use causes::Causes;
 pub(super) use causes::FailureOrigin;
 pub(super) use costs::TreeCost;
 use folds::{ClosedFold, Folds, Key};
+use origins::LateFailure;
 use parents::{Fate, Parent, Parents, Slot};
-use under_way::{CallsUnderWay, UnderWay};
 
 /// The trees of a recorder.
 #[derive(Debug)]
@@ -58,14 +56,6 @@ pub(super) struct Trees {
     /// Failures of this drain and the one before whose cause is not known: its record may come late, from another ring.
     late: [FnvHashMap<u64, LateFailure>; 2],
     next_look: Duration,
-}
-
-/// A failure whose cause may come late.
-#[derive(Debug)]
-struct LateFailure {
-    site: u32,
-    outcome: Outcome,
-    text: String,
 }
 
 /// The records of a drain: the words of each ring, and the thread that the first of them belongs to.
@@ -166,28 +156,6 @@ impl Trees {
         self.forget(moment, events);
     }
 
-    /// Notes each call at its caller, and finds those that are one of many.
-    fn enter(&mut self, calls: &mut [Drained], moment: &Moment<'_>) {
-        for call in calls.iter_mut().filter(|call| call.header.parent != 0) {
-            let header = &call.header;
-            let parent = self.parents.enter(header.parent, header.start, moment.now);
-            call.parent = Some(parent);
-            let number = self.parents.get_mut(parent).count(header.site);
-            if self.fold_after > 0 && number > self.fold_after && may_share(header, moment) {
-                call.row = Row::OneOfMany;
-            }
-        }
-        // A callee may have outlived its caller, so all callers are known only now.
-        for call in calls {
-            call.own = self.parents.find(call.header.span);
-            if let (Some(_), Some(parent), Row::OneOfMany) = (call.own, call.parent, call.row)
-                && is_loop(self.parents.get(parent), call.end(), moment.clock)
-            {
-                call.row = Row::Own;
-            }
-        }
-    }
-
     /// Learns which functions call which.
     fn learn_edges(&mut self, calls: &[Drained]) {
         for call in calls {
@@ -202,75 +170,6 @@ impl Trees {
         }
     }
 
-    /// Finds the causes of the failures among the calls, callees first.
-    fn trace_failures(&mut self, calls: &[Drained], rings: &[(usize, Vec<u64>)], moment: &Moment<'_>) {
-        let mut failures = calls.iter().filter(|call| call.header.outcome != Outcome::Ok).peekable();
-        if failures.peek().is_none() && self.late.iter().all(FnvHashMap::is_empty) {
-            return;
-        }
-        let mut late = FnvHashMap::default();
-        for call in failures {
-            let Header { site, span, outcome, .. } = call.header;
-            let Some(function) = moment.functions.get(site) else { continue };
-            let text = error_text(&rings[call.ring as usize].1[call.at as usize..]);
-            let failed = FailedCall { site, span, outcome, text: &text, name: &function.name };
-            let cause = call.own.and_then(|own| self.parents.get(own).failed.cause_of(&failed));
-            if let Some(parent) = call.parent {
-                self.remember(parent, &failed, cause.as_ref());
-                self.find_late(call.header.parent, &failed, cause.as_ref(), &late, moment);
-            }
-            let begins_tree = |parent| is_loop(self.parents.get(parent), call.end(), moment.clock);
-            let is_tree = call.parent.is_none_or(begins_tree);
-            if cause.is_none() && late.len() < limits::FAILED_CALLEES_ALL_MAX / 8 {
-                let text = text.chars().take(limits::FAILURE_TEXT_BYTES_MAX).collect();
-                late.insert(span, LateFailure { site, outcome, text });
-            }
-            if cause.is_some() || is_tree {
-                self.causes.insert(span, FailureOrigin { cause: cause.map(Box::new), is_tree });
-            }
-        }
-        let [before, last] = &mut self.late;
-        *before = std::mem::replace(last, late);
-    }
-
-    /// Remembers a failed callee at its caller.
-    fn remember(&mut self, parent: Slot, failed: &FailedCall<'_>, cause: Option<&Cause>) {
-        let callees = &mut self.parents.get_mut(parent).failed;
-        if self.failed >= limits::FAILED_CALLEES_ALL_MAX {
-            self.causes.lost += 1;
-            return;
-        }
-        let before = callees.len();
-        callees.remember(failed, cause);
-        self.failed += callees.len() - before;
-    }
-
-    /// Gives a caller whose record came before that of its failed callee this cause, unless its row is written already.
-    fn find_late(
-        &mut self,
-        caller: u64,
-        failed: &FailedCall<'_>,
-        cause: Option<&Cause>,
-        now: &FnvHashMap<u64, LateFailure>,
-        moment: &Moment<'_>,
-    ) {
-        let found = self.late.iter().chain([now]).find_map(|late| late.get(&caller));
-        let Some(LateFailure { site, outcome, text }) = found else { return };
-        let Some(function) = moment.functions.get(*site) else { return };
-        let above = FailedCall { site: *site, span: caller, outcome: *outcome, text, name: &function.name };
-        let mut callees = FailedCallees::default();
-        callees.remember(failed, cause);
-        if let Some(cause) = callees.cause_of(&above) {
-            let is_tree = self.causes.take(caller).is_some_and(|origin| origin.is_tree);
-            self.causes.insert(caller, FailureOrigin { cause: Some(Box::new(cause)), is_tree });
-        }
-    }
-
-    /// Returns the origin of the failure of a call whose row is about to be written.
-    pub(super) fn take_origin(&mut self, span: u64) -> Option<FailureOrigin> {
-        self.causes.take(span)
-    }
-
     /// Returns the pairs of a calling function and a called one that the store does not have.
     pub(super) fn take_new_edges(&mut self) -> Vec<(u32, u32)> {
         std::mem::take(&mut self.new_edges)
@@ -279,97 +178,6 @@ impl Trees {
     /// Has all pairs written again, because the store is a new one.
     pub(super) fn forget_stored_edges(&mut self) {
         self.new_edges = self.edges.iter().copied().collect();
-    }
-
-    /// Foresees which of the calls under way that have callees in this drain will share a row, because as many like them
-    /// have ended.
-    fn foresee(&mut self, calls: &[Drained], moment: &Moment<'_>) {
-        let ended_or_named = |parent: &Parent| parent.is_named || parent.fate != Fate::Own;
-        let mut open: Vec<Slot> = calls.iter().filter_map(|call| call.parent).collect();
-        open.sort_unstable();
-        open.dedup();
-        // Callers that end in this drain are decided with their records.
-        let ended: HashSet<Slot> = calls.iter().filter_map(|call| call.own).collect();
-        open.retain(|slot| !ended.contains(slot) && !ended_or_named(self.parents.get(*slot)));
-        if open.is_empty() || !self.has_many() {
-            return;
-        }
-        let (under_way, any) = (under_way::calls(self.rings), calls[0].header);
-        for slot in open {
-            let header = Header { span: self.parents.get(slot).span, ..any };
-            self.fate_of(&header, &under_way, moment, 0);
-        }
-    }
-
-    /// Returns true if some function was called so often by one caller that calls may share a row.
-    fn has_many(&mut self) -> bool {
-        let limit = self.fold_after;
-        self.parents.iter_mut().any(|parent| parent.callees.iter().any(|(_, calls)| *calls >= limit))
-    }
-
-    /// Returns what is foreseen for the callees of the call under way that has this header's span.
-    fn fate_of(&mut self, call: &Header, calls: &CallsUnderWay, moment: &Moment<'_>, depth: usize) -> Fate {
-        let known = self.parents.find(call.span).map(|slot| self.parents.get(slot));
-        if let Some(parent) = known.filter(|parent| parent.fate != Fate::Own || parent.is_named) {
-            return parent.fate;
-        }
-        let found = calls.get(&call.span).filter(|found| found.parent != 0 && depth < calls.len());
-        let Some(UnderWay { site, parent }) = found.copied() else { return Fate::Own };
-        let above = self.fate_of(&Header { span: parent, ..*call }, calls, moment, depth + 1);
-        let caller = self.parents.find(parent).map(|slot| self.parents.get(slot));
-        let is_one_of_many = caller.is_some_and(|caller| {
-            caller.calls_to(site) >= self.fold_after && !is_loop(caller, ticks(), moment.clock)
-        });
-        let owner = match above {
-            Fate::Shared(row) => row,
-            Fate::Own if is_one_of_many => parent,
-            Fate::Own => return Fate::Own,
-        };
-        let fate = Fate::Shared(self.folds.span_of((owner, site), call, moment.now));
-        let slot = self.parents.enter(call.span, ticks(), moment.now);
-        self.parents.get_mut(slot).fate = fate;
-        fate
-    }
-
-    /// Decides which calls share a row, callers before callees. A call with a row of its own below calls that share one
-    /// is put below their row.
-    fn decide_rows(&mut self, calls: &mut [Drained], rings: &mut [(usize, Vec<u64>)], moment: &Moment<'_>) {
-        for call in calls.iter_mut().rev() {
-            let Some(parent) = call.parent else { continue };
-            let Parent { fate, span, .. } = *self.parents.get(parent);
-            let own = call.own.map(|own| self.parents.get(own));
-            let is_named = own.is_some_and(|own| own.is_named);
-            let foreseen = own.map_or(Fate::Own, |own| own.fate);
-            let owner = match fate {
-                Fate::Shared(row) => Some(row).filter(|_| may_share(&call.header, moment)),
-                Fate::Own => Some(span).filter(|_| {
-                    call.row == Row::OneOfMany || foreseen != Fate::Own && may_share(&call.header, moment)
-                }),
-            };
-            let above = if let Fate::Shared(row) = fate { row } else { span };
-            let key = (above, call.header.site);
-            let own_fate = match owner.filter(|_| !is_named) {
-                Some(_) => {
-                    let row = self.folds.span_of(key, &call.header, moment.now);
-                    call.row = Row::Shared(key);
-                    Fate::Shared(row)
-                }
-                None => {
-                    call.row = Row::Own;
-                    if foreseen == Fate::Shared(call.header.span) {
-                        self.folds.part_from(key, call.header.span);
-                    }
-                    self.parents.get_mut(parent).is_named |= fate == Fate::Own;
-                    if above != call.header.parent {
-                        rings[call.ring as usize].1[call.at as usize + place::PARENT] = above;
-                    }
-                    Fate::Own
-                }
-            };
-            if let Some(own) = call.own {
-                self.parents.get_mut(own).fate = own_fate;
-            }
-        }
     }
 
     /// Adds a call to its caller's costs, or to those of its function if a tree begins with it.
@@ -438,13 +246,17 @@ impl Trees {
     fn forget(&mut self, moment: &Moment<'_>, events: &mut Events) {
         let excess = self.parents.excess();
         self.parents.note_forgotten(excess.len());
-        excess.into_iter().for_each(|slot| self.leave(slot));
+        for slot in excess {
+            self.leave(slot);
+        }
         if moment.now < self.next_look {
             return;
         }
         self.next_look = moment.now + limits::PARENTS_AGE / 2;
         let old = self.parents.older(moment.now.saturating_sub(limits::PARENTS_AGE));
-        old.into_iter().for_each(|slot| self.leave(slot));
+        for slot in old {
+            self.leave(slot);
+        }
         let lost = std::mem::take(&mut self.causes.lost);
         if lost > 0 {
             let detail = format!(
@@ -462,30 +274,6 @@ impl Trees {
             );
             events.add(moment.clock.now_ns(), "recorder", detail);
         }
-    }
-}
-
-/// Returns the text of the error or panic of the record at the start of these words.
-fn error_text(words: &[u64]) -> String {
-    let Some((Record::Call(header, values, bytes), _)) = decode(words) else { return String::new() };
-    let before = usize::from(header.args_bytes) + usize::from(header.fields_bytes);
-    let mut unpacked = Vec::new();
-    unpack(&values[before / 8..], bytes.saturating_sub(before / 8 * 8), &mut unpacked);
-    match unpacked.get(before % 8..) {
-        Some(tokens) if !tokens.is_empty() => to_text(tokens),
-        _ => String::new(),
-    }
-}
-
-/// Returns true if a call may share a row: it did not fail, and it was not slow.
-fn may_share(header: &Header, moment: &Moment<'_>) -> bool {
-    if header.outcome != Outcome::Ok || !matches!(header.kept, Kept::Sampled | Kept::First) {
-        return false;
-    }
-    let Some(function) = moment.functions.get(header.site) else { return true };
-    match function.site.slow_ns() {
-        Some(declared) => moment.clock.duration_ns(header.duration) < declared,
-        None => header.duration < function.site.slow_ticks.load(Ordering::Relaxed),
     }
 }
 
@@ -533,8 +321,10 @@ mod tests {
 
     use super::*;
     use crate::config::CaptureMode;
-    use crate::record::Fold;
+    use crate::platform::clock::ticks;
+    use crate::record::{Fold, Kept, Outcome};
     use crate::ring::memory::Memory;
+    use crate::site::{CallSite, Description};
 
     /// The trees of a recorder that folds after two calls, and what came out of them.
     struct Test {
@@ -754,5 +544,69 @@ mod tests {
         let events = test.events.take();
         assert!(events.len() == 1 && events[0].detail.contains("forgotten"), "{events:?}");
         assert_eq!(test.trees.parents.len(), 0);
+    }
+    /// Functions of this process, by their places in the list.
+    fn functions(names: &[&'static str]) -> (Functions, Vec<u32>) {
+        let sites = names.iter().map(|name| {
+            let about = Description::new(|| "trees", file!(), line!(), &[], &[]).name(name);
+            let site: &'static CallSite = Box::leak(Box::new(CallSite::new(Box::leak(Box::new(about)))));
+            assert!(site.register());
+            site.id()
+        });
+        let ids = sites.collect();
+        let mut functions = Functions::default();
+        functions.discover();
+        (functions, ids)
+    }
+
+    /// The record of a call that failed, without a text of its own.
+    fn cancelled(site: u32, span: u64, parent: u64) -> Vec<u64> {
+        let header = Header { outcome: Outcome::Cancelled, kept: Kept::Failed, ..call(site, span, parent) };
+        header.encode(0).to_vec()
+    }
+
+    fn survey(trees: &mut Trees, functions: &Functions, rings: Vec<Vec<u64>>) {
+        let mut drained: Vec<(usize, Vec<u64>)> = rings.into_iter().enumerate().collect();
+        let clock = Clock::start();
+        let moment = Moment { now: Duration::from_secs(1), clock: &clock, functions };
+        let rings = DrainedRings { rings: &mut drained, threads: &[1, 2] };
+        trees.survey(rings, &moment, &mut Events::default());
+    }
+
+    fn told(trees: &mut Trees, span: u64) -> Option<(u64, u64, String)> {
+        let cause = trees.take_origin(span)?.cause?;
+        Some((cause.caused_by, cause.origin, cause.path))
+    }
+
+    #[test]
+    fn a_failure_is_followed_through_its_callers_over_drains_rings_and_even_from_behind() {
+        let (functions, ids) = functions(&["shop::order", "shop::pay", "bank::Client::post"]);
+        let path = "order ← pay ← Client::post".to_owned();
+        let [order, pay, post] = [(0, 1000, 0), (1, 1001, 1000), (2, 1002, 1001)]
+            .map(|(at, span, parent)| move |ids: &[u32]| cancelled(ids[at], span, parent));
+        // In one ring, in two rings of which the callers' comes first, and in three drains.
+        let ways: [Vec<Vec<Vec<u64>>>; 3] = [
+            vec![vec![[post(&ids), pay(&ids), order(&ids)].concat()]],
+            {
+                let below = [post(&ids), pay(&ids)].concat();
+                vec![vec![order(&ids), below]]
+            },
+            vec![vec![post(&ids)], vec![pay(&ids)], vec![order(&ids)]],
+        ];
+        for drains in ways {
+            let mut trees = Test::new().trees;
+            for rings in drains {
+                survey(&mut trees, &functions, rings);
+            }
+            assert_eq!(told(&mut trees, 1002), None);
+            assert_eq!(told(&mut trees, 1001), Some((1002, 1002, "pay ← Client::post".to_owned())));
+            assert_eq!(told(&mut trees, 1000), Some((1001, 1002, path.clone())));
+            assert_eq!((trees.failed, trees.parents.len()), (0, 0));
+        }
+        // The record of the callee travelled around its ring and comes last.
+        let mut trees = Test::new().trees;
+        survey(&mut trees, &functions, vec![pay(&ids)]);
+        survey(&mut trees, &functions, vec![post(&ids)]);
+        assert_eq!(told(&mut trees, 1001), Some((1002, 1002, "pay ← Client::post".to_owned())));
     }
 }
