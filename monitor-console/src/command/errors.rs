@@ -43,9 +43,6 @@ const TREND: usize = 14;
 
 /// The parts of the span that a trend shows.
 const TREND_PARTS: usize = 12;
-/// The same as a divisor of times.
-const TREND_PARTS_NS: i64 = 12;
-const _: () = assert!(TREND_PARTS == TREND_PARTS_NS.unsigned_abs() as usize);
 
 /// The kinds that a table shows without `--limit`: two screens full.
 const KINDS_SHOWN: usize = 50;
@@ -224,7 +221,7 @@ const CAUSES_FOLLOWED_MAX: usize = 1000;
 fn draw_trends(common: &Common, store: &Store, groups: &mut [Vec<Cell>]) -> Result<()> {
     let first = groups.iter().filter_map(|group| group[FIRST].to_integer()).min().unwrap_or(0);
     let since = units::start_of_span(common.since).max(first);
-    let part_ns = (units::now_ns().saturating_sub(since) / TREND_PARTS_NS).max(1);
+    let part_ns = (units::now_ns().saturating_sub(since) / i64::try_from(TREND_PARTS).unwrap_or(1)).max(1);
     let mut by_text: HashMap<Kind, [i64; TREND_PARTS]> = HashMap::new();
     read_failures(store, since, |failure| {
         let part = usize::try_from(failure.start_ns.saturating_sub(since) / part_ns).unwrap_or(0);
