@@ -256,7 +256,7 @@ fn find_death(image: &Image, records: &Records, clock: &Clock) -> i64 {
     let ends = records.places.iter().filter_map(|place| match records.get(place) {
         Some(Record::Call(header, ..) | Record::Fold(header, ..)) => {
             Some(decode::to_times(&header, clock).end_ns)
-        },
+        }
         _ => None,
     });
     let frames = image.rings.iter().flat_map(|ring| &ring.frames).map(|frame| frame.start);
