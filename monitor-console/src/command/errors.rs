@@ -101,7 +101,9 @@ fn read_groups(common: &Common, store: &Store, arguments: &Errors) -> Result<Rep
     let mut sql = GROUPS.to_owned();
     // An older store knows of no passed-on failure, so each kind counts as an origin there.
     let is_new = store.has_span_blocks()?;
-    for (column, in_older) in [("error_type", "NULL"), ("origin_count", "count"), ("root_count", "NULL"), ("path", "NULL")] {
+    for (column, in_older) in
+        [("error_type", "NULL"), ("origin_count", "count"), ("root_count", "NULL"), ("path", "NULL")]
+    {
         sql = sql.replace(&format!("{{{column}}}"), if is_new { column } else { in_older });
     }
     let mut report = store.read_report(list_columns(), &sql, (whole, ending, since, until))?;

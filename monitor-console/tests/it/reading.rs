@@ -417,7 +417,7 @@ fn failures_are_told_at_their_origin_with_what_they_failed_and_the_rest_under_al
         call(1, 10, None, "order: no luck"),
     ]);
     fixture.db.execute_batch("INSERT INTO call_cause VALUES (3, 2), (4, 1)").unwrap();
-    let group = "INSERT INTO error_group VALUES (?1, ?2, 1, ?3, ?4, ?5, ?6, 1, ?7, ?8, ?9)";
+    let group = "INSERT INTO error_group VALUES (?1, ?2, 1, ?3, ?4, ?5, ?6, 1, NULL, ?7, ?8, ?9)";
     let ago = |seconds: i64| fixture.now - seconds * SECOND;
     for (at, function, message, count, origins, roots, path) in [
         (1, 3, "card # declined", 9, 9, 4, Some("place ← reserve ← charge × 2")),

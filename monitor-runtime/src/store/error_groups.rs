@@ -92,8 +92,7 @@ fn count_calls(ids: &mut IdCache, calls: &[CallRow], first_id: i64) -> HashMap<i
                 let name = &ids.function(call.function).name;
                 let key = fingerprint(name, call.outcome, &kind, &error_type);
                 let times = (call.start_ns, call.start_ns);
-                let addition =
-                    || Addition::new(call.function, call.outcome, (kind, error_type), times);
+                let addition = || Addition::new(call.function, call.outcome, (kind, error_type), times);
                 additions.entry(key).or_insert_with(addition);
                 key
             }
@@ -187,8 +186,9 @@ impl<'a> Groups<'a> {
                    origin_count = origin_count + ?6, root_count = root_count + ?7, path = coalesce(?8, path)
                  WHERE fingerprint = ?1",
             )?,
-            insert: transaction
-                .prepare("INSERT INTO error_group VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)")?,
+            insert: transaction.prepare(
+                "INSERT INTO error_group VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+            )?,
             count: transaction.query_row("SELECT count(*) FROM error_group", [], |row| {
                 Ok(usize::try_from(row.get::<_, i64>(0)?).unwrap_or(0))
             })?,

@@ -558,6 +558,7 @@ fn what_becomes_of_a_failure_is_added_to_its_kind_in_this_batch_or_a_later_one()
             path: format!("f2 ← f1 × {n}"),
         })),
         is_tree,
+        args: Some(n.to_string()),
         ..failure(n, &format!("order failed: card {n} declined"))
     };
     // The caller comes before its callee, as it may where they ran on two threads.
@@ -580,10 +581,9 @@ fn what_becomes_of_a_failure_is_added_to_its_kind_in_this_batch_or_a_later_one()
         })
         .unwrap();
     assert_eq!((from, last), (first.start_ns, second.start_ns), "times are those of the failures themselves");
-    let causes = "SELECT caused_by FROM errors WHERE origin = 0 ORDER BY call_id";
-    assert_eq!(
-        query_column::<i64>(&tool, causes)[..2],
-        [first.span_id, second.span_id].map(u64::cast_signed)
-    );
+    let causes =
+        "SELECT p.args || ' < ' || c.error FROM errors p JOIN errors c ON c.span_id = p.caused_by ORDER BY 1";
+    let expected = [10, 11, 12].map(|n| format!("{n} < card {} declined", if n == 10 { 1 } else { 2 }));
+    assert_eq!(query_column::<String>(&tool, causes), expected);
     assert_eq!(query_value::<i64>(&tool, "SELECT sum(origin) FROM calls"), 2);
 }
