@@ -30,10 +30,11 @@ pub const PANIC_TEXT_BYTES_MAX: usize = 3 * KIB / 4;
 pub const MAX_MEMORY_BYTES: u64 = 64 * MIB;
 /// Below this there is no room for a few threads' rings and any backlog at all.
 pub const MAX_MEMORY_BYTES_MIN: u64 = MIB;
-/// Detail rows per second and function that the ladder aims for: enough to see single calls, little
-/// enough that a hundred busy functions stay far below what the writer takes.
-pub const MAX_RATE: u32 = 1000;
-/// The share of the process's CPU time that the recorder may cost before it sinks functions.
+/// The rows per second and function that may be written: as many as fill the store's usual bound in ten minutes. The budget
+/// is reached before that in a process that uses one core, so that this bounds bursts, and processes with many cores.
+pub const MAX_RATE: u32 = 10_000;
+/// The share of one core, or of the process's CPU time if that is more, that the recorder may cost before it lowers
+/// functions.
 pub const MAX_OVERHEAD: f64 = 0.01;
 /// The number of first calls of a function in a process that get a row whatever the rate, so that a user sees at
 /// once that the function runs and what its calls look like.

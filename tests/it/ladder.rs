@@ -70,6 +70,74 @@ fn a_very_hot_function_is_only_counted_and_one_beside_it_recorded() {
     assert_eq!(rates, ["victim::hot::hot counted 1 1 1", "victim::hot::rare recorded 0 1 1"]);
     let cost: f64 = store.one("SELECT cost_pct FROM health");
     assert!(cost > 0.0 && store.one::<f64>("SELECT budget_pct FROM health") > 0.99, "{cost}");
+    check_sentences(&store);
+    check_health(&stage);
+}
+
+/// Returns the numbers before `%` in a text.
+fn percentages(text: &str) -> Vec<f64> {
+    let before = text.split('%').filter_map(|part| part.trim_end().rsplit(' ').next());
+    before.filter_map(|number| number.parse().ok()).collect()
+}
+
+/// Asserts that a number in a sentence is this one, as far as its digits go.
+#[track_caller]
+fn check_number(found: f64, expected: f64, sentence: &str) {
+    assert!((found - expected).abs() <= 0.006 + 0.06 * expected, "{found} for {expected}: {sentence}");
+}
+
+/// Asserts that what the sentences of `why` say follows from the figures beside them: all in percent of one core.
+fn check_sentences(store: &Store) {
+    let figures = "SELECT fidelity, cpu_pct, saved_pct, budget_pct, calls_per_s, why FROM rates";
+    let mut select = store.0.prepare(figures).unwrap();
+    let rows = select.query_map([], |row| row.try_into()).unwrap().map(Result::unwrap);
+    let rows: Vec<(String, f64, f64, f64, f64, String)> = rows.collect();
+    assert!(rows.iter().any(|row| row.0 == "counted") && rows.iter().any(|row| row.0 == "recorded"));
+    for (fidelity, cost, saved, budget, calls, why) in rows {
+        let numbers = percentages(&why);
+        match fidelity.as_str() {
+            "counted" => {
+                let [first, allowed, saves] = numbers[..] else { panic!("{why}") };
+                let is_alone = why.contains("nothing cheaper exists");
+                check_number(first, if is_alone { cost } else { cost + saved }, &why);
+                assert_eq!(is_alone, cost > budget, "{why}: {cost} of {budget}");
+                check_number(allowed, budget, &why);
+                check_number(saves, saved, &why);
+                let told = why.split(" calls/s").next().unwrap().rsplit("its ").next().unwrap();
+                let (number, unit) = told.split_once(' ').unwrap_or((told, ""));
+                let unit = if unit == "million" {
+                    1e6
+                } else if unit == "thousand" {
+                    1e3
+                } else {
+                    1.0
+                };
+                check_number(number.parse::<f64>().unwrap() * unit, calls, &why);
+            }
+            _ if saved == 0.0 => {
+                // `under 0.01 %` for a cost that is less.
+                let expected = if why.contains("under 0.01 %") { cost.max(0.01) } else { cost };
+                check_number(numbers[0], expected, &why);
+            }
+            _ => assert!(why.contains("saves "), "{why}"),
+        }
+    }
+}
+
+/// Asserts that `monitor health` tells the costs that the view has: their sum, and what is saved.
+fn check_health(stage: &Stage) {
+    let shown = stage.monitor(&["health"]);
+    let line = shown.lines().find(|line| line.trim_start().starts_with("own cost")).unwrap();
+    let numbers = percentages(line);
+    let store = stage.store();
+    let [cost, budget, fixed, saved, own] = ["cost", "budget", "fixed", "saved", "own_cpu"]
+        .map(|name| store.one::<f64>(&format!("SELECT {name}_pct FROM health")));
+    for (found, expected) in numbers.iter().zip([cost, budget, (cost - fixed).max(0.0), fixed, saved, own]) {
+        check_number(*found, expected, line);
+    }
+    assert_eq!(numbers.len(), 6, "{line}");
+    let sum: f64 = store.one("SELECT SUM(saved_pct) FROM rates");
+    assert!(saved > 0.0 && sum > 0.0 && line.contains("of a core"), "{line}");
 }
 
 #[test]
@@ -99,7 +167,9 @@ fn without_a_stated_limit_the_slowest_have_rows_and_a_bad_minute_does_not_flood_
 
 #[test]
 fn a_burst_from_the_first_moment_on_leaves_no_more_rows_than_a_second_may() {
-    let stage = Stage::bounded().with_variable("MONITOR_MAX_OVERHEAD", "100%");
+    let stage = Stage::bounded()
+        .with_variable("MONITOR_MAX_OVERHEAD", "100%")
+        .with_variable("MONITOR_MAX_RATE", "1000");
     let began = Instant::now();
     stage.run("burst", 200_000);
     // A busy machine may stretch the burst over some seconds.
@@ -120,7 +190,7 @@ fn a_burst_from_the_first_moment_on_leaves_no_more_rows_than_a_second_may() {
 
 #[test]
 fn as_many_calls_as_a_second_may_have_rows_have_theirs() {
-    let stage = Stage::bounded();
+    let stage = Stage::bounded().with_variable("MONITOR_MAX_RATE", "1000");
     stage.run("burst", 1000);
     let store = stage.store();
     assert_eq!(store.one::<i64>("SELECT COUNT(*) FROM calls WHERE kept = 'sampled' AND weight = 1"), 1000);
@@ -173,7 +243,9 @@ fn partial_trees(store: &Store, root: &str, (number, below): (u32, &str)) -> rus
 
 #[test]
 fn trees_are_whole_while_the_ladder_keeps_their_rows_within_bounds() {
-    let stage = Stage::bounded().with_variable("MONITOR_MAX_OVERHEAD", "100%");
+    let stage = Stage::bounded()
+        .with_variable("MONITOR_MAX_OVERHEAD", "100%")
+        .with_variable("MONITOR_MAX_RATE", "1000");
     let began = Instant::now();
     let program = stage.start_until_told("forest-until-told");
     // The ladder knows how often each function is called as soon as one second is like the last. Then every trunk with
@@ -214,7 +286,7 @@ fn check_rows_by_chance(store: &Store, began: Instant) {
     let sampled = count(store, "hot", "SELECT COUNT(*) FROM calls WHERE kept = 'sampled'");
     let seconds = i64::try_from(began.elapsed().as_secs()).unwrap() + 1;
     // One second more is allowed at once, and five calls are kept for being the first.
-    let most = 1000 * (seconds + 1) + 5;
+    let most = 10_000 * (seconds + 1) + 5;
     assert!(sampled <= most, "{sampled} of {most} rows");
 }
 

@@ -31,6 +31,7 @@ INTEGERS = {
 }  # fmt: skip
 REALS = {
     "weight", "error_pct", "sample_rate", "own_cpu_pct", "cpu_pct", "overhead_ns_per_call", "cost_pct", "budget_pct",
+    "fixed_pct", "saved_pct",
     "asked", "rate", "ns_per_call", "writes_ok_pct", "writes_blocked_pct",
 }  # fmt: skip
 
@@ -51,8 +52,10 @@ VIEWS = {
     "health": "process_id at_ns level recorded dropped_ring_full dropped_backlog dropped_no_ring dropped_store "
     "folded_errors breaker writer_errors rows_written bytes_written db_bytes wal_bytes own_cpu_pct "
     "overhead_ns_per_call breaker_since_ns breaker_held breaker_openings breaker_next_try_ns last_failure "
-    "writes_ok_pct writes_blocked_pct write_retries write_retries_per_min duplicates_avoided cost_pct budget_pct",
-    "rates": "process_id function at_ns asked rate fidelity calls_per_s rows_per_s ns_per_call cpu_pct why",
+    "writes_ok_pct writes_blocked_pct write_retries write_retries_per_min duplicates_avoided cost_pct budget_pct "
+    "fixed_pct saved_pct",
+    "rates": "process_id function at_ns asked rate fidelity calls_per_s rows_per_s ns_per_call cpu_pct saved_pct "
+    "budget_pct why",
     "resources": "process_id at_ns cpu_pct rss_bytes threads open_files",
     "calls_readable": CALL + " started_at",
 }

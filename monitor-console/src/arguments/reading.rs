@@ -186,8 +186,8 @@ Examples:
   monitor health --format json | jq '.[] | {pid, level, dropped_ring_full}'
 
 A line per figure and process. `dropped` counts lost calls by reason, `folded` failures that were counted \
-but got no row, `log` is the write-ahead log beside the store, and `own cost` is what recording costs the \
-process.")]
+but got no row, `log` is the write-ahead log beside the store, and `own cost` is what recording costs, \
+in percent of one core: on the threads that make the calls and on the recorder's own.")]
 pub(crate) struct Health {
     /// At most this many runs [default: 10 in a table, running ones first; all in data]
     #[arg(long, value_name = "N", value_parser = units::parse_limit)]

@@ -1,7 +1,8 @@
 //! `monitor sample`: shows and sets sampling rates.
 //!
 //! Setting a rate writes a row of the table `sampling`, which running processes read within two seconds. The
-//! rates in force are those that the processes themselves report.
+//! rates in force are those that the processes themselves report, with what each function costs and what its rate
+//! saves, both in percent of one core.
 
 use anyhow::{Result, bail};
 
@@ -33,11 +34,11 @@ WITH shown AS (
   UNION SELECT MAX(process_id) FROM processes WHERE NOT EXISTS (SELECT 1 FROM processes WHERE ending = 'running')
 )
 SELECT 'pattern' AS kind, pattern AS name, rate AS asked, NULL AS rate, NULL AS fidelity, NULL AS calls_per_s,
-  NULL AS rows_per_s, NULL AS ns_per_call, NULL AS cpu_pct, NULL AS why, NULL AS process_id, set_ns, set_by, 0 AS part
+  NULL AS rows_per_s, NULL AS ns_per_call, NULL AS cpu_pct, NULL AS saved_pct, NULL AS why, NULL AS process_id, set_ns, set_by, 0 AS part
 FROM sampling
 UNION ALL
 SELECT 'function', f.name, r.asked, COALESCE(r.rate, f.sample_rate), r.fidelity, r.calls_per_s, r.rows_per_s,
-  r.ns_per_call, r.cpu_pct, r.why, r.process_id, NULL, NULL, 1
+  r.ns_per_call, r.cpu_pct, r.saved_pct, r.why, r.process_id, NULL, NULL, 1
 FROM function f
 LEFT JOIN rates r ON r.function = f.name AND r.process_id IN (SELECT process_id FROM shown)
 ORDER BY part, set_ns, name, process_id";
@@ -53,7 +54,8 @@ fn show(common: &Common) -> Result<()> {
         Column::titled("calls_per_s", "CALLS/S", Unit::Count),
         Column::titled("rows_per_s", "ROWS/S", Unit::Count),
         Column::titled("ns_per_call", "COST", Unit::Nanoseconds),
-        Column::titled("cpu_pct", "CPU", Unit::Percent),
+        Column::titled("cpu_pct", "CORE", Unit::Percent),
+        Column::titled("saved_pct", "SAVED", Unit::Percent),
         Column::titled("why", "WHY", Unit::Text),
         Column::titled("process_id", "RUN", Unit::Number),
         Column::titled("set_ns", "SET", Unit::Age),

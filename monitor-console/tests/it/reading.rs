@@ -481,7 +481,7 @@ fn health_shows_every_run_and_marks_the_dead() {
         "ring full 17 · backlog 5 · no ring 0 · store 3",
         "2 failures counted",
         "7.81 MiB + 64.0 KiB log",
-        "0.70 % of the process's CPU, of 1.00 % allowed",
+        "0.70 % of a core, of 1.00 % allowed: calls and rows ",
         "breaker: Circuit breaker OPEN - 25.3s until retry",
         "✗ crashed, last seen 11 min ago",
         "has not reported yet",
@@ -690,22 +690,25 @@ fn one_thing_is_named_in_the_singular() {
 }
 
 #[test]
-fn a_cost_that_nothing_bounds_or_that_is_mostly_the_start_is_said_so() {
+fn the_cost_is_told_in_percent_of_one_core_with_what_lowering_saves() {
     let fixture = Fixture::new();
     fixture.health(1);
-    let allowed = |budget: f64, started: i64| {
-        fixture.db.execute("UPDATE self_report SET cost_pct = 61.2, budget_pct = ?1", [budget]).unwrap();
-        let update = "UPDATE process SET started_ns = ?1 WHERE id = 1";
-        fixture.db.execute(update, [fixture.now - started * SECOND]).unwrap();
-        monitor(&fixture.path, &["health"]).ok()
+    let told = |costs: [Option<f64>; 4]| {
+        let update = "UPDATE self_report SET cost_pct = ?1, budget_pct = ?2, fixed_pct = ?3, saved_pct = ?4";
+        fixture.db.execute(update, costs).unwrap();
+        let text = monitor(&fixture.path, &["health"]).ok();
+        text.lines().find(|line| line.contains("own cost")).unwrap().to_owned()
     };
-    let text = allowed(100.0, 20);
-    assert!(
-        text.contains("61.2 % of the process's CPU in its first minute, starting included, no limit set"),
-        "{text}"
-    );
-    let text = allowed(1.0, 600);
-    assert!(text.contains("61.2 % of the process's CPU, of 1.00 % allowed"), "{text}");
+    let text = told([Some(1.5), Some(4.0), Some(0.25), Some(12.5)]);
+    let expected = "1.50 % of a core, of 4.00 % allowed: calls and rows 1.25 %, wake-ups and transactions 0.25 %; \
+                    lowering functions saves 12.5 %, see `monitor sample`; ";
+    assert!(text.contains(expected), "{text}");
+    let text = told([Some(61.25), None, Some(0.25), Some(0.0)]);
+    let expected = "61.2 % of a core, no limit set: calls and rows 61.0 %, wake-ups and transactions 0.25 %; no function \
+                    is lowered for it; ";
+    assert!(text.contains(expected), "{text}");
+    let text = told([None; 4]);
+    assert!(text.contains("measured against the process's CPU time by an older version"), "{text}");
 }
 
 #[test]

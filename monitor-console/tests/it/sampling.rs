@@ -37,14 +37,15 @@ fn rates_set_and_rates_in_force_are_shown() {
 fn what_a_function_costs_is_shown_with_why_it_is_sampled_like_that() {
     let fixture = Fixture::new();
     let insert = "INSERT INTO function_rate VALUES
-        (1, 2, ?1, 1.0, 0.0004, 'counted', 2000000.0, 750.0, 2.5, 0.8, 'recording more would cost')";
+        (1, 2, ?1, 1.0, 0.0004, 'counted', 2000000.0, 750.0, 2.5, 0.8, 3.25, 1.0,
+         'only counted, because timing would cost more')";
     fixture.db.execute(insert, [fixture.now]).unwrap();
     let rows = monitor(&fixture.path, &["sample", "--format", "json"]).json();
     let row = rows.iter().find(|row| row["fidelity"] == "counted").unwrap();
     assert_eq!((&row["asked"], &row["rate"]), (&json!(1.0), &json!(0.0004)));
     let table = monitor(&fixture.path, &["sample"]).ok();
     let line = table.lines().find(|line| line.contains("counted")).unwrap();
-    for part in ["0.0004", "2.00 M", "750", "2 ns", "0.80 %", "recording more would cost"] {
+    for part in ["0.0004", "2.00 M", "750", "2 ns", "0.80 %", "3.25 %", "only counted, because"] {
         assert!(line.contains(part), "{part} in {line}");
     }
 }

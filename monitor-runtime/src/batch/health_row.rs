@@ -34,8 +34,10 @@ pub struct HealthRow {
     pub write_retries: u64,
     pub write_retries_per_min: u64,
     pub duplicates_avoided: u64,
-    pub cost_pct: f64,
-    pub budget_pct: f64,
+    pub cost_pct: Option<f64>,
+    pub budget_pct: Option<f64>,
+    pub fixed_pct: Option<f64>,
+    pub saved_pct: Option<f64>,
 }
 
 /// A column of the view `health`.
@@ -136,7 +138,7 @@ use HealthUnit::{Bytes, Count, Moment, Nanoseconds, Percent, Text};
 
 /// The columns of the view `health`, in their order, after `process_id`.
 #[rustfmt::skip]
-pub const HEALTH_COLUMNS: [HealthColumn; 28] = [
+pub const HEALTH_COLUMNS: [HealthColumn; 30] = [
     HealthColumn::new("at_ns", Moment, |row| HealthValue::Integer(row.at_ns),
         "When it reported, nanoseconds since the Unix epoch.").restless(),
     HealthColumn::new("level", Text, |row| HealthValue::Text(&row.level),
@@ -166,7 +168,7 @@ pub const HEALTH_COLUMNS: [HealthColumn; 28] = [
     HealthColumn::new("wal_bytes", Bytes, |row| integer(row.wal_bytes),
         "Size of its write-ahead log.").restless(),
     HealthColumn::new("own_cpu_pct", Percent, |row| HealthValue::Real(row.own_cpu_pct),
-        "The recorder's share of the process's CPU time, in percent.").restless(),
+        "CPU time of the recorder's thread, in percent of one core.").restless(),
     HealthColumn::new("overhead_ns_per_call", Nanoseconds, |row| HealthValue::Real(row.overhead_ns_per_call),
         "Estimated cost of a monitored call in nanoseconds.").restless(),
     HealthColumn::new("breaker_since_ns", Moment, |row| HealthValue::Integer(row.breaker_since_ns),
@@ -189,8 +191,12 @@ pub const HEALTH_COLUMNS: [HealthColumn; 28] = [
         "The same within the last minute.").restless(),
     HealthColumn::new("duplicates_avoided", Count, |row| integer(row.duplicates_avoided),
         "Batches sent again that were found to be committed already."),
-    HealthColumn::new("cost_pct", Percent, |row| HealthValue::Real(row.cost_pct),
-        "What recording costs over the last second, on the callers' threads and on its own, in percent of the process's CPU time.").restless(),
-    HealthColumn::new("budget_pct", Percent, |row| HealthValue::Real(row.budget_pct),
-        "What it may cost: `MONITOR_MAX_OVERHEAD`.").restless(),
+    HealthColumn::new("cost_pct", Percent, |row| optional(row.cost_pct, HealthValue::Real),
+        "Cost of recording over the last second, on the callers' threads and on its own, in percent of one core; NULL where an older version measured it against the process's CPU time.").optional().restless(),
+    HealthColumn::new("budget_pct", Percent, |row| optional(row.budget_pct, HealthValue::Real),
+        "What recording may cost, in percent of one core: `MONITOR_MAX_OVERHEAD` of one core or of the process's CPU time, whichever is more; NULL without a bound.").optional().restless(),
+    HealthColumn::new("fixed_pct", Percent, |row| optional(row.fixed_pct, HealthValue::Real),
+        "The part of `cost_pct` that does not depend on calls and rows: wake-ups and transactions. It lowers no function.").optional().restless(),
+    HealthColumn::new("saved_pct", Percent, |row| optional(row.saved_pct, HealthValue::Real),
+        "What functions that are recorded less than requested save, in percent of one core.").optional().restless(),
 ];

@@ -238,8 +238,13 @@ pub struct RateRow {
     pub rows_per_s: f64,
     /// Cost of recording a call, ns: on the caller's thread and in the collector.
     pub ns_per_call: f64,
-    /// Cost of recording the function, in percent of the process's CPU time.
+    /// Cost of recording the function as it is recorded now, in percent of one core.
     pub cpu_pct: f64,
+    /// Cost that is saved because the function, or the trees that begin with it, are recorded less than requested, in
+    /// percent of one core.
+    pub saved_pct: f64,
+    /// Cost that all functions together may have, in percent of one core; `None` without a bound.
+    pub budget_pct: Option<f64>,
     /// Reason for this rate and fidelity.
     pub why: String,
 }

@@ -10,6 +10,7 @@ use crate::capture::dispatch;
 use crate::config::CaptureMode;
 use crate::limits;
 use crate::platform::clock::{ns_from_ticks, ticks};
+use crate::record::{Record, decode};
 use crate::ring::memory::Memory;
 use crate::sampling::ladder::Costs;
 use crate::site::{CallSite, Description, Fidelity};
@@ -52,12 +53,26 @@ pub(crate) fn measure_costs() -> Option<Costs> {
         SITE.calibrate(rate, fidelity);
         (call(state) - empty).max(0.0)
     };
+    SITE.calibrate(1.0, Fidelity::RECORDED);
+    call_with_values();
+    let values_bytes = value_bytes(state);
     let recorded = on(1.0, Fidelity::RECORDED, &|state| best_of(state, call));
     let with_values = on(1.0, Fidelity::RECORDED, &|state| best_of(state, call_with_values));
     let timed = on(0.0, Fidelity::SAMPLED, &|state| best_of(state, call));
     let counted = on(0.0, Fidelity::COUNTED, &|state| best_of(state, call));
     release(state);
-    Some(Costs { recorded, values: (with_values - recorded).max(0.0), timed, counted, drained: DRAINED_NS })
+    let values = (with_values - recorded).max(0.0);
+    Some(Costs { recorded, values, values_bytes, timed, counted, ..Costs::default() })
+}
+
+/// Returns the bytes of the values of the record in a ring, and drains it.
+fn value_bytes(state: &ThreadState) -> f64 {
+    let mut words = Vec::new();
+    state.ring.drain(|_, piece| piece.append_to(&mut words));
+    match decode(&words) {
+        Some((Record::Call(_, _, bytes), _)) => bytes as f64,
+        _ => 0.0,
+    }
 }
 
 /// Returns the cost of one call in nanoseconds: the best of a few rounds, so that interruptions do not count.
@@ -75,9 +90,6 @@ fn best_of(state: &ThreadState, call: impl Fn()) -> f64 {
     }
     ns_from_ticks(best) as f64 / f64::from(CALLS)
 }
-
-/// The cost of a record to the collector, in nanoseconds, until that has been measured: about a row's way into SQLite.
-const DRAINED_NS: f64 = 1000.0;
 
 /// Rounds of a measurement, and calls in a round. 8 × 256 calls take some 40 µs, and there are five measurements.
 const ROUNDS: u32 = 8;

@@ -197,7 +197,7 @@ impl Drain {
             match record {
                 Record::Call(header, values, value_bytes) => {
                     let times = decode::to_times(&header, parts.clock);
-                    if let Some(header) = count(header, &times, value_bytes > 0, *tail, parts) {
+                    if let Some(header) = count(header, &times, value_bytes, *tail, parts) {
                         if let Some(stream) = stream.as_deref_mut() {
                             let waiting =
                                 PendingCall { thread, header, values, value_bytes, fold: None, end };
@@ -215,7 +215,7 @@ impl Drain {
                 }
                 Record::Folded(header, values, value_bytes) => {
                     let times = decode::to_times(&header, parts.clock);
-                    count_folded(&header, &times, value_bytes > 0, parts);
+                    count_folded(&header, &times, value_bytes, parts);
                     if let Some(stream) = stream.as_deref_mut() {
                         let waiting = PendingCall { thread, header, values, value_bytes, fold: None, end };
                         stream.extend(self.stream_record(&waiting, times, parts));
@@ -288,13 +288,13 @@ fn sample(drained: &mut [(usize, Vec<u64>)], threads: &[u32], parts: &mut Parts<
 fn count(
     header: Header,
     times: &Times,
-    has_values: bool,
+    value_bytes: usize,
     tail: Option<&Decisions>,
     parts: &mut Parts<'_>,
 ) -> Option<Header> {
     let Parts { functions, ladder, report, .. } = parts;
     functions.discover_missing(header.site);
-    let decided = ladder.decide(functions.get(header.site)?, header, times, has_values, tail);
+    let decided = ladder.decide(functions.get(header.site)?, header, times, value_bytes, tail);
     let has_row = decided.is_some();
     functions.stats_mut(header.site)?.count(decode::to_ended(&header, times), has_row);
     let health = &mut report.health;
@@ -303,10 +303,10 @@ fn count(
 }
 
 /// Counts a call that shares a row with others.
-fn count_folded(header: &Header, times: &Times, has_values: bool, parts: &mut Parts<'_>) {
+fn count_folded(header: &Header, times: &Times, value_bytes: usize, parts: &mut Parts<'_>) {
     let Parts { functions, ladder, report, .. } = parts;
     let Some(function) = functions.get(header.site) else { return };
-    ladder.count_folded(function, has_values);
+    ladder.count_folded(function, value_bytes);
     let ended = decode::to_ended(header, times);
     if let Some(stats) = functions.stats_mut(header.site) {
         stats.count(ended, true);

@@ -129,10 +129,14 @@ pub struct Health {
     pub own_cpu_pct: f64,
     /// The cost of a recorded call without values to its caller, in nanoseconds, measured at start.
     pub overhead_ns_per_call: f64,
-    /// The cost of recording in the last second, on callers' threads and on the recorder's own, in percent of the process's
-    /// CPU time.
+    /// The cost of recording in the last second, on callers' threads and on the recorder's own, in percent of one core.
     pub cost_pct: f64,
-    /// The cost that recording may have, in percent of the process's CPU time.
+    /// The part of it that does not depend on calls and rows: the recorder's wake-ups and transactions.
+    pub fixed_pct: f64,
+    /// The cost that is saved because functions are recorded less than requested, in percent of one core.
+    pub saved_pct: f64,
+    /// The cost that recording may have, in percent of one core: the larger of `MONITOR_MAX_OVERHEAD` of one core and of the
+    /// process's CPU time. It is infinite without a bound.
     pub budget_pct: f64,
 }
 

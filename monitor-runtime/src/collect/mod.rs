@@ -184,8 +184,8 @@ impl Collector {
             remaining = Remaining::More;
         }
         self.watch_clock();
-        let Self { clock, functions, report, events, .. } = self;
-        self.ladder.step(now, clock, functions, &mut report.health, events);
+        let Self { clock, functions, ladder, trees, report, events, .. } = self;
+        ladder.step(now, clock, functions, || trees.take_costs(), &mut report.health, events);
         self.publish_report(now);
         self.look_back(now, remaining);
         remaining

@@ -50,7 +50,8 @@ impl Report {
         queue_bytes_max: u64,
         max_overhead: f64,
     ) -> Self {
-        let health = Health { queue_bytes_max, budget_pct: 100.0 * max_overhead, ..Health::default() };
+        let budget_pct = if max_overhead >= 1.0 { f64::INFINITY } else { 100.0 * max_overhead };
+        let health = Health { queue_bytes_max, budget_pct, ..Health::default() };
         let now = monotonic();
         Self {
             rings,
@@ -124,8 +125,10 @@ impl Report {
             duplicates_avoided: health.duplicates_avoided,
             breaker_held: breaker.held,
             last_failure: breaker.last_failure,
-            cost_pct: health.cost_pct,
-            budget_pct: health.budget_pct,
+            cost_pct: Some(health.cost_pct),
+            fixed_pct: Some(health.fixed_pct),
+            saved_pct: Some(health.saved_pct),
+            budget_pct: Some(health.budget_pct).filter(|budget| budget.is_finite()),
         }
     }
 

@@ -180,6 +180,7 @@ impl Writer {
         self.busy_since = None;
         self.retry.reset();
         self.tell_breaker(now, Event::Success, parts);
+        parts.ladder.count_batch();
         let health = &mut parts.report.health;
         health.duplicates_avoided += u64::from(written.was_there);
         health.rows_written += written.rows;

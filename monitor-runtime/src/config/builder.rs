@@ -78,7 +78,7 @@ impl Config {
     pub fn max_rate(self, rows_per_second: u32) -> Self {
         self.give("max_rate", |values| values.max_rate = rows_per_second)
     }
-    /// Sets the share of the process's CPU time that the recorder may cost, 0.01 for 1 %
+    /// Sets the share of one core, or of the process's CPU time if that is more, that recording may cost, 0.01 for 1 %
     /// (`MONITOR_MAX_OVERHEAD`).
     pub fn max_overhead(self, share: f64) -> Self {
         self.give("max_overhead", |values| values.max_overhead = share)

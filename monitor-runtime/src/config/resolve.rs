@@ -114,7 +114,7 @@ mod tests {
         assert_eq!(settings.retention, Duration::from_secs(6 * 3600));
         assert_eq!(settings.max_disk_bytes, 512 << 20);
         assert_eq!(settings.max_memory_bytes, 64 << 20);
-        assert_eq!(settings.max_rate, 1000);
+        assert_eq!(settings.max_rate, 10_000);
         assert_eq!(settings.max_overhead, 0.01);
         assert_eq!(settings.capture, CaptureMode::All);
         assert_eq!(settings.drain_interval, Duration::from_millis(100));
@@ -171,7 +171,7 @@ mod tests {
             ("MONITOR_RETENTION", "6", "a duration", "using 6h"),
             ("MONITOR_MAX_DISK", "huge", "a size", "using 512MiB"),
             ("MONITOR_MAX_MEMORY", "1", "a size", "using 64MiB"),
-            ("MONITOR_MAX_RATE", "-1", "a whole number", "using 1000"),
+            ("MONITOR_MAX_RATE", "-1", "a whole number", "using 10000"),
             ("MONITOR_MAX_OVERHEAD", "1", "a percentage", "using 1%"),
             ("MONITOR_CAPTURE", "some", "`all`", "using all"),
             ("MONITOR_DRAIN_INTERVAL", "1h", "a duration", "using 100ms"),

@@ -26,7 +26,7 @@ pub struct Settings {
     pub max_memory_bytes: u64,
     /// Detail rows per second and function to aim for; 0 for no bound.
     pub max_rate: u32,
-    /// The share of the process's CPU time that the recorder may cost, 0 to 1.
+    /// The share of one core, or of the process's CPU time if that is more, that recording may cost, 0 to 1.
     pub max_overhead: f64,
     /// The number of calls of one function below one caller that have a row each; 0 if all have.
     pub fold_after: u32,

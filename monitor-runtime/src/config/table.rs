@@ -128,7 +128,7 @@ pub(super) const TABLE: [Setting; 15] = [
     row! {
         max_rate, parse: parse_whole, check: any, show: debug, change: Sampling,
         key: "max_rate", variable: "MONITOR_MAX_RATE",
-        allowed: "a whole number of rows per second and function, 0 for no bound", default: "1000",
+        allowed: "a whole number of rows per second and function, 0 for no bound", default: "10000",
     },
     row! {
         max_overhead, parse: parse_percent, check: is_share, show: debug, change: Sampling,

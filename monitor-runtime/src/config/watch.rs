@@ -193,7 +193,7 @@ mod tests {
         assert!(watch.look().is_none());
         write(&path, "sample = 0.25\nmax_rate = 5\nbatch = 9\nservice = 's'\ndb = ':memory:'");
         let change = changed(&mut watch);
-        assert_eq!((change.before.max_rate, change.after.max_rate), (1000, 5));
+        assert_eq!((change.before.max_rate, change.after.max_rate), (10_000, 5));
         assert_eq!(change.after.sample.rate("any"), Some(0.25));
         assert_eq!(change.for_next_start(), [""; 0]);
         assert_eq!(change.describe_batches().as_deref(), Some("drain_interval = 100ms, batch = 9"));

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use super::ladder::{Bounds, Load, Rung};
+use super::ladder::{AIM, Bounds, Budget, Costs, Cpu, Load, Place, Reason, Rung, Tree, TreePart};
 use super::tail::{Round, SampledBy, SampledCall, TailSampling, TokenBucket};
 use super::{Random, next_gap, weight};
 
@@ -25,7 +25,7 @@ fn run(seed: u64, requested: f64) -> (f64, f64, f64) {
     let mut random = Random::new(seed);
     let (mut rung, mut bucket) = (Rung::default(), TokenBucket::default());
     let (mut estimate, mut exact, mut rows) = (0.0, 0.0, 0.0);
-    let (mut load, mut first) = (Load::default(), 8);
+    let (mut budget, mut load, mut weights, mut first) = (Budget::default(), Load::default(), 0.0, 8);
     for drain in 0..80 {
         let rate = requested.min(rung.cap);
         let calls = calls_in(drain);
@@ -46,11 +46,14 @@ fn run(seed: u64, requested: f64) -> (f64, f64, f64) {
         first += u64::from(calls);
         exact += f64::from(calls);
         load.calls += f64::from(calls);
-        load.sampled += sampled.len() as f64;
+        load.records += sampled.len() as f64;
+        weights += sampled.len() as f64 / rate;
         bucket.fill(DRAIN_S, BOUNDS.rows_per_s);
         let share = bucket.take(sampled.len() as u64);
         if share < 1.0 {
-            rung.throttle(sampled.len() as f64 / rate / DRAIN_S, &BOUNDS);
+            let calls_per_s = sampled.len() as f64 / rate / DRAIN_S;
+            let because = Reason::Rows { function: 1, rows: calls_per_s };
+            rung.cut(AIM * BOUNDS.rows_per_s / calls_per_s, because);
         }
         let (shares, none) = ([(1, share)].into(), HashMap::new());
         let round = Round { shares: &shares, in_flight: &none, take_first: |_| false, seed };
@@ -62,7 +65,14 @@ fn run(seed: u64, requested: f64) -> (f64, f64, f64) {
             rows += 1.0;
         }
         if drain % 10 == 9 {
-            rung.adapt(&std::mem::take(&mut load), requested, &BOUNDS);
+            let load = std::mem::take(&mut load);
+            let (records, calls) = (load.records, std::mem::take(&mut weights));
+            let trees = Vec::from([Tree {
+                root: 0,
+                parts: vec![TreePart { place: 0, records, rows: records, calls }],
+            }]);
+            let mut places = [Place { function: 1, rung: &mut rung, load, requested }];
+            budget.keep(&mut places, trees, &Costs::default(), (Cpu::default(), 1.0), &BOUNDS);
         }
     }
     (estimate, exact, rows)

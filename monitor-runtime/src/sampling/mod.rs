@@ -42,16 +42,6 @@ impl Source {
             _ => Self::Default,
         }
     }
-
-    /// Returns the source in words.
-    pub(crate) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Live => "set live",
-            Self::Rule => "a pattern of MONITOR_SAMPLE",
-            Self::Attribute => "the attribute's `sample`",
-            Self::Default => "the default",
-        }
-    }
 }
 
 /// Returns the rate of a function and its source. A rate that is set live wins over a rule that names the

@@ -11,8 +11,10 @@ use rusqlite::Connection;
 type Step = (i32, &'static [&'static str]);
 
 /// All steps, oldest first. Version 1 is the first schema.
-const STEPS: &[Step] =
-    &[(1, &[HISTOGRAMS_OF_WINDOWS]), (2, &[SELF_TIMES, CALLS_IN_FLIGHT, IDENTITIES, TREES])];
+const STEPS: &[Step] = &[
+    (1, &[HISTOGRAMS_OF_WINDOWS]),
+    (2, &[SELF_TIMES, CALLS_IN_FLIGHT, IDENTITIES, TREES, COSTS_OF_ONE_CORE]),
+];
 
 /// Tables and indexes that had another text in older versions: the last version with that text, name, text.
 const BEFORE: &[(i32, &str, &str)] = &[
@@ -22,6 +24,8 @@ const BEFORE: &[(i32, &str, &str)] = &[
     (2, "flight", FLIGHTS_2),
     (2, "process", PROCESSES_2),
     (2, "error_group", ERROR_GROUPS_2),
+    (2, "function_rate", RATES_2),
+    (2, "self_report", REPORTS_2),
 ];
 
 /// Tables and indexes that older versions do not have: name, and the first version that has it.
@@ -323,6 +327,121 @@ INSERT INTO error_group
 SELECT fingerprint, function_id, outcome, message, count, first_ns, last_ns, example_call_id, error_type, count, 0, NULL
 FROM error_group_3;
 DROP TABLE error_group_3;";
+
+/// The table of rates in version 2.
+const RATES_2: &str = "CREATE TABLE function_rate (
+  process_id INTEGER NOT NULL,
+  function_id INTEGER NOT NULL,
+  at_ns INTEGER NOT NULL,
+  asked REAL NOT NULL,
+  rate REAL NOT NULL,
+  fidelity TEXT NOT NULL,
+  calls_per_s REAL NOT NULL,
+  rows_per_s REAL NOT NULL,
+  ns_per_call REAL NOT NULL,
+  cpu_pct REAL NOT NULL,
+  why TEXT NOT NULL,
+  PRIMARY KEY (process_id, function_id)
+) STRICT, WITHOUT ROWID";
+
+/// The table of health reports in version 2.
+const REPORTS_2: &str = "CREATE TABLE self_report (
+  process_id INTEGER PRIMARY KEY,
+  at_ns INTEGER NOT NULL,
+  level TEXT NOT NULL,
+  recorded INTEGER NOT NULL,
+  dropped_ring_full INTEGER NOT NULL,
+  dropped_backlog INTEGER NOT NULL,
+  dropped_no_ring INTEGER NOT NULL,
+  dropped_store INTEGER NOT NULL,
+  folded_errors INTEGER NOT NULL,
+  breaker TEXT NOT NULL,
+  writer_errors INTEGER NOT NULL,
+  rows_written INTEGER NOT NULL,
+  bytes_written INTEGER NOT NULL,
+  db_bytes INTEGER NOT NULL,
+  wal_bytes INTEGER NOT NULL,
+  own_cpu_pct REAL NOT NULL,
+  overhead_ns_per_call REAL NOT NULL,
+  breaker_since_ns INTEGER NOT NULL,
+  breaker_held TEXT,
+  breaker_openings INTEGER NOT NULL,
+  breaker_next_try_ns INTEGER,
+  last_failure TEXT,
+  writes_ok_pct REAL,
+  writes_blocked_pct REAL,
+  write_retries INTEGER NOT NULL,
+  write_retries_per_min INTEGER NOT NULL,
+  duplicates_avoided INTEGER NOT NULL,
+  cost_pct REAL NOT NULL,
+  budget_pct REAL NOT NULL
+) STRICT";
+
+/// Adds what lowered functions save, and the fixed cost. Costs are in percent of one core from here on. The stored ones
+/// are shares of a process's CPU time, which nobody knows any more, so they are NULL.
+const COSTS_OF_ONE_CORE: &str = "
+ALTER TABLE function_rate RENAME TO function_rate_2;
+CREATE TABLE function_rate (
+  process_id INTEGER NOT NULL,
+  function_id INTEGER NOT NULL,
+  at_ns INTEGER NOT NULL,
+  asked REAL NOT NULL,
+  rate REAL NOT NULL,
+  fidelity TEXT NOT NULL,
+  calls_per_s REAL NOT NULL,
+  rows_per_s REAL NOT NULL,
+  ns_per_call REAL NOT NULL,
+  cpu_pct REAL,
+  saved_pct REAL,
+  budget_pct REAL,
+  why TEXT NOT NULL,
+  PRIMARY KEY (process_id, function_id)
+) STRICT, WITHOUT ROWID;
+INSERT INTO function_rate
+SELECT process_id, function_id, at_ns, asked, rate, fidelity, calls_per_s, rows_per_s, ns_per_call, NULL, NULL, NULL, why
+FROM function_rate_2;
+DROP TABLE function_rate_2;
+ALTER TABLE self_report RENAME TO self_report_2;
+CREATE TABLE self_report (
+  process_id INTEGER PRIMARY KEY,
+  at_ns INTEGER NOT NULL,
+  level TEXT NOT NULL,
+  recorded INTEGER NOT NULL,
+  dropped_ring_full INTEGER NOT NULL,
+  dropped_backlog INTEGER NOT NULL,
+  dropped_no_ring INTEGER NOT NULL,
+  dropped_store INTEGER NOT NULL,
+  folded_errors INTEGER NOT NULL,
+  breaker TEXT NOT NULL,
+  writer_errors INTEGER NOT NULL,
+  rows_written INTEGER NOT NULL,
+  bytes_written INTEGER NOT NULL,
+  db_bytes INTEGER NOT NULL,
+  wal_bytes INTEGER NOT NULL,
+  own_cpu_pct REAL NOT NULL,
+  overhead_ns_per_call REAL NOT NULL,
+  breaker_since_ns INTEGER NOT NULL,
+  breaker_held TEXT,
+  breaker_openings INTEGER NOT NULL,
+  breaker_next_try_ns INTEGER,
+  last_failure TEXT,
+  writes_ok_pct REAL,
+  writes_blocked_pct REAL,
+  write_retries INTEGER NOT NULL,
+  write_retries_per_min INTEGER NOT NULL,
+  duplicates_avoided INTEGER NOT NULL,
+  cost_pct REAL,
+  budget_pct REAL,
+  fixed_pct REAL,
+  saved_pct REAL
+) STRICT;
+INSERT INTO self_report
+SELECT process_id, at_ns, level, recorded, dropped_ring_full, dropped_backlog, dropped_no_ring, dropped_store,
+  folded_errors, breaker, writer_errors, rows_written, bytes_written, db_bytes, wal_bytes, own_cpu_pct,
+  overhead_ns_per_call, breaker_since_ns, breaker_held, breaker_openings, breaker_next_try_ns, last_failure,
+  writes_ok_pct, writes_blocked_pct, write_retries, write_retries_per_min, duplicates_avoided, NULL, NULL, NULL, NULL
+FROM self_report_2;
+DROP TABLE self_report_2;";
 
 /// Returns true if steps lead from a version to this one.
 pub(crate) fn is_possible_from(version: i32) -> bool {

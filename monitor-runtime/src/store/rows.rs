@@ -100,7 +100,7 @@ pub(crate) fn rates(
         return Ok(());
     }
     let mut replace = transaction.prepare(
-        "INSERT OR REPLACE INTO function_rate VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+        "INSERT OR REPLACE INTO function_rate VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
     )?;
     for row in rows {
         let Some(function_id) = ids.function_id(row.function) else { continue };
@@ -115,6 +115,8 @@ pub(crate) fn rates(
             finite(row.rows_per_s),
             finite(row.ns_per_call),
             finite(row.cpu_pct),
+            finite(row.saved_pct),
+            row.budget_pct,
             row.why,
         ])?;
     }

@@ -227,15 +227,26 @@ const RATES: Columns = &[
     ("function", "Name of the function."),
     ("at_ns", "Time of the measurement, nanoseconds since the Unix epoch."),
     ("asked", "Requested rate: set live, by `MONITOR_SAMPLE` or in the attribute; 1 by default."),
-    ("rate", "Rate in force, at most the requested rate: the probability with which a call gets a row."),
+    (
+        "rate",
+        "Rate in force, at most the requested rate: the probability with which a trace that begins with the function is kept. Calls below a kept call have rows with it. It is 0 if such calls have no rows.",
+    ),
     (
         "fidelity",
-        "`recorded` (each call has a row), `timed` (each call is timed, a share has rows) or `counted` (each call is counted, a share is timed).",
+        "`recorded` (each trace that begins with the function is kept), `timed` (each call is timed, a share of the traces is kept, or calls have no rows in traces of others) or `counted` (each call is counted, a share is timed).",
     ),
     ("calls_per_s", "Number of calls a second."),
     ("rows_per_s", "Number of rows a second."),
     ("ns_per_call", "Cost of recording a call, on the caller's thread and in the collector, in nanoseconds."),
-    ("cpu_pct", "Cost of recording the function, in percent of the process's CPU time."),
+    (
+        "cpu_pct",
+        "Cost of recording the function as it is recorded now, in percent of one core; NULL where an older version measured it against the process's CPU time.",
+    ),
+    (
+        "saved_pct",
+        "What is saved because the function, or the traces that begin with it, are recorded less than requested, in percent of one core.",
+    ),
+    ("budget_pct", "What recording all functions may cost, in percent of one core; NULL without a bound."),
     ("why", "Reason for this rate and fidelity."),
 ];
 

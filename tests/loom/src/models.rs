@@ -42,7 +42,8 @@ fn numbers(words: &[u64]) -> Vec<u64> {
     while let Some((record, used)) = decode(rest) {
         if let Record::Call(read, values, _) = record {
             let number = u64::from(read.site);
-            let header_words = [read.start, read.duration, read.span, read.parent, read.trace, read.self_ticks];
+            let header_words =
+                [read.start, read.duration, read.span, read.parent, read.trace, read.self_ticks];
             assert!(header_words.iter().chain(values).all(|word| *word == number), "a torn record: {rest:?}");
             numbers.push(number);
         }

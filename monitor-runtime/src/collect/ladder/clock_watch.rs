@@ -95,6 +95,6 @@ impl ClockWatch {
 
 /// Has the calls of functions on the lowest rung only counted, or timed.
 fn count_only(functions: &Functions, states: &mut FunctionStates, is_counted: bool) {
-    let counted = states.all(functions).filter(|(_, state)| state.rung.is_counted);
+    let counted = states.all(functions).filter(|(_, state)| state.rung.is_counted());
     counted.for_each(|(function, _)| function.site.apply(Caps { is_counted, ..function.site.caps() }));
 }

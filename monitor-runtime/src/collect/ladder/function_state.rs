@@ -3,10 +3,10 @@
 use super::super::function::Function;
 use super::super::functions::Functions;
 use super::slow_threshold::SlowThreshold;
-use super::text::{fidelity, rate, reason};
+use super::text::{Told, fidelity, percent_of_core, rate, reason};
 use crate::batch::RateRow;
 use crate::limits;
-use crate::sampling::ladder::{Bounds, Load, Reason, Rung};
+use crate::sampling::ladder::{Depth, Load, Reason, Rung, Values};
 use crate::sampling::tail::TokenBucket;
 use crate::site::{CallSite, Caps};
 
@@ -15,12 +15,16 @@ use crate::site::{CallSite, Caps};
 pub(super) struct FunctionState {
     pub(super) rung: Rung,
     pub(super) allowance: TokenBucket,
+    /// True if trees begin with calls of the function that a long-lived call, such as `main`, makes.
+    pub(super) begins_below: bool,
     /// The number of its first calls that have a row so far.
     first: u32,
     pub(super) slow: SlowThreshold,
     /// The calls per second, as of the last look.
     pub(super) calls_per_s: f64,
     pub(super) since: Counts,
+    /// The values of its calls, as of the last look with records.
+    values: Values,
     /// The row that was last handed on to be written.
     stored: Option<RateRow>,
     /// True if rate or fidelity had changed when that row was written.
@@ -41,57 +45,75 @@ impl FunctionState {
         is_first
     }
 
-    /// Adopts the cap by which callers throttled themselves since the last look. Returns the rung as it was before.
+    /// Takes the calls since the last look, as calls per second.
+    pub(super) fn take_load(&mut self, seconds: f64) -> Load {
+        let since = std::mem::take(&mut self.since);
+        self.values = since.values().unwrap_or(self.values);
+        since.load(self.values, seconds)
+    }
+
+    /// Adopts the caps by which callers throttled themselves since the last look. Returns the rung as it was before.
     pub(super) fn adopt_throttle(&mut self, site: &CallSite) -> Rung {
         let before = self.rung;
-        let cap = site.caps().rate;
-        if cap < before.limit() {
-            self.rung.cap = cap;
+        let Caps { rate, callee_rate, .. } = site.caps();
+        if rate < before.cap {
+            self.rung.cap = rate;
             self.rung.reason = Reason::Overrun;
+        }
+        if callee_rate < before.callee_cap(self.begins_below) {
+            self.rung.throttled = callee_rate;
         }
         before
     }
 
-    /// Puts the rung into force. Returns a sentence for the event log if anything that a person sees changed.
-    pub(super) fn apply_rung(&self, function: &Function, before: Rung) -> Option<String> {
-        let rung = self.rung;
+    /// Puts the rung into force. Returns true if anything that a person sees changed.
+    pub(super) fn apply_rung(&self, site: &CallSite, before: &Rung) -> bool {
+        let rung = &self.rung;
+        site.apply(Caps {
+            rate: rung.cap,
+            callee_rate: rung.callee_cap(self.begins_below),
+            is_counted: rung.is_counted(),
+            captures_unsampled: rung.captures,
+        });
         let now_alone = matches!(rung.reason, Reason::CountingAlone { .. });
         let was_alone = matches!(before.reason, Reason::CountingAlone { .. });
-        let (requested, source) = function.site.requested();
-        let limit = rung.limit();
-        let caps = Caps { rate: limit, callee_rate: limit, is_counted: rung.is_counted, ..Caps::NONE };
-        function.site.apply(caps);
-        let [from, to] = [before, rung].map(|rung| requested.min(rung.limit()));
+        let requested = site.requested().0;
+        requested.min(before.cap).to_bits() != requested.min(rung.cap).to_bits()
+            || before.depth != rung.depth
+            || before.captures != rung.captures
+            || now_alone && !was_alone
+    }
+
+    /// Returns the sentence for the event log that tells a change.
+    pub(super) fn tell_change(&self, function: &Function, before: &Rung, told: &Told<'_>) -> String {
+        let rung = &self.rung;
+        let [from, to] = [before, rung].map(|rung| told.requested.0.min(rung.cap));
         let [from_rung, to_rung] =
-            [(from, before), (to, rung)].map(|(rate, rung)| fidelity(rate, rung.is_counted));
-        if from.to_bits() == to.to_bits() && from_rung == to_rung && now_alone <= was_alone {
-            return None;
-        }
+            [(from, before), (to, rung)].map(|(rate, rung)| fidelity(rate, rung.depth));
         let fidelity =
             if from_rung == to_rung { to_rung.to_owned() } else { format!("{from_rung} -> {to_rung}") };
         let rate =
             if from.to_bits() == to.to_bits() { rate(to) } else { format!("{} -> {}", rate(from), rate(to)) };
-        Some(format!("{}: {fidelity}, rate {rate}: {}", function.name, reason(&rung, source)))
+        format!("{}: {fidelity}, rate {rate}: {}", function.name, reason(rung, told))
     }
 
-    /// Returns the part of the function's row that does not come from the figures of a look.
-    pub(super) fn rate_row(&self, site: &CallSite, bounds: &Bounds) -> RateRow {
-        let (requested, source) = site.requested();
+    /// Returns the function's row, apart from the figures of the look.
+    pub(super) fn rate_row(&self, site: &CallSite, told: &Told<'_>) -> RateRow {
         let rung = &self.rung;
-        let in_force = requested.min(rung.limit());
-        let why = match rung.reason {
-            Reason::AsRequested => reason(rung, source),
-            Reason::Rows { .. } | Reason::Overrun => {
-                format!("{}, MONITOR_MAX_RATE={}", reason(rung, source), bounds.rows_per_s)
-            }
-            _ => format!("{}, MONITOR_MAX_OVERHEAD={}%", reason(rung, source), bounds.overhead * 100.0),
-        };
+        let asked = told.requested.0;
+        // Below other calls, where nearly all calls of such a function are.
+        let in_force = if rung.depth == Depth::TimedOnly { 0.0 } else { asked.min(rung.cap) };
         RateRow {
             function: site.id(),
-            asked: requested,
+            asked,
             rate: in_force,
-            fidelity: fidelity(in_force, rung.is_counted),
-            why,
+            fidelity: fidelity(in_force, rung.depth),
+            calls_per_s: told.calls_per_s,
+            ns_per_call: if told.calls_per_s > 0.0 { told.cost / told.calls_per_s } else { 0.0 },
+            cpu_pct: percent_of_core(told.cost),
+            saved_pct: percent_of_core(rung.reason.saving().map_or(0.0, |saving| saving.saved)),
+            budget_pct: told.budget.is_finite().then(|| percent_of_core(told.budget)),
+            why: reason(rung, told),
             ..RateRow::default()
         }
     }
@@ -109,7 +131,10 @@ impl FunctionState {
             !same
                 || self.is_stored_after_change
                 || aged
-                    && (moved(last.calls_per_s, row.calls_per_s) || moved(last.rows_per_s, row.rows_per_s))
+                    && (moved(last.calls_per_s, row.calls_per_s)
+                        || moved(last.rows_per_s, row.rows_per_s)
+                        || moved(last.cpu_pct, row.cpu_pct)
+                        || moved(last.saved_pct, row.saved_pct))
         });
         if says_something_new {
             let rate = |row: &RateRow| (row.rate.to_bits(), row.fidelity);
@@ -125,10 +150,9 @@ impl FunctionState {
 pub(super) struct Counts {
     /// Calls that left a record.
     pub(super) records: u64,
-    /// Records with captured values.
+    /// Records with captured values, and the bytes of these.
     pub(super) with_values: u64,
-    /// Sampled calls, before tail sampling.
-    pub(super) sampled: u64,
+    pub(super) value_bytes: u64,
     /// Records that became rows.
     pub(super) rows: u64,
     /// Calls without a record that were timed.
@@ -140,15 +164,30 @@ pub(super) struct Counts {
 }
 
 impl Counts {
-    pub(super) fn load(&self, seconds: f64) -> Load {
+    /// Adds a record.
+    pub(super) fn add_record(&mut self, value_bytes: usize) {
+        self.records += 1;
+        self.with_values += u64::from(value_bytes > 0);
+        self.value_bytes += value_bytes as u64;
+    }
+
+    /// Returns the values of the calls that left records, if there are any.
+    fn values(&self) -> Option<Values> {
+        (self.records > 0).then(|| Values {
+            share: self.with_values as f64 / self.records as f64,
+            bytes: self.value_bytes as f64 / self.with_values.max(1) as f64,
+        })
+    }
+
+    fn load(&self, values: Values, seconds: f64) -> Load {
         let per_second = |count: u64| count as f64 / seconds;
         Load {
             calls: per_second(self.records + self.timed + self.counted + self.dropped),
             records: per_second(self.records),
-            with_values: per_second(self.with_values),
-            sampled: per_second(self.sampled),
+            rows: per_second(self.rows),
             timed: per_second(self.timed + self.dropped),
             counted: per_second(self.counted),
+            values,
         }
     }
 }
@@ -182,12 +221,6 @@ impl FunctionStates {
     /// Adopts the caps by which callers throttled themselves. Returns the rungs of all functions as they were before.
     pub(super) fn adopt_throttles(&mut self, functions: &Functions) -> Vec<Rung> {
         self.all(functions).map(|(function, state)| state.adopt_throttle(function.site)).collect()
-    }
-
-    /// Puts all rungs into force. Returns a sentence for each change.
-    pub(super) fn apply_rungs(&mut self, functions: &Functions, before: Vec<Rung>) -> Vec<String> {
-        let changes = self.all(functions).zip(before);
-        changes.filter_map(|((function, state), before)| state.apply_rung(function, before)).collect()
     }
 
     /// Returns the rows that wait for the next batch.

@@ -12,6 +12,7 @@ mod clock_watch;
 mod tail_sampling;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -20,16 +21,20 @@ use super::events::Events;
 use super::function::Function;
 use super::functions::Functions;
 use super::health::Health;
+use super::trees::TreeCost;
 use crate::batch::RateRow;
 use crate::limits;
 use crate::platform::clock::{Clock, monotonic};
 use crate::platform::process;
-use crate::sampling::ladder::{Bounds, Candidate, Costs, Overhead, OverheadControl};
-use crate::sampling::tail::{Limited, TailSampling};
+use crate::sampling::ladder::{
+    Bounds, Budget, Costs, Cpu, Figures, Load, Place, Reason, Rung, ThreadCosts, Tree, TreePart, Work,
+};
+use crate::sampling::tail::TailSampling;
 use crate::thread::local;
 use crate::thread::pool::ThreadPool;
 use clock_watch::ClockWatch;
 use function_state::{FunctionState, FunctionStates};
+use text::{Told, percent_of_core};
 
 /// The ladder of a recorder.
 #[derive(Debug)]
@@ -37,7 +42,12 @@ pub(super) struct Ladder {
     rings: &'static ThreadPool,
     bounds: Bounds,
     costs: Costs,
-    balance: OverheadControl,
+    budget: Budget,
+    /// The costs of the collector's thread, as measured so far, and its work since the last look.
+    thread_costs: ThreadCosts,
+    work: Work,
+    /// The number of looks so far.
+    looks: u64,
     states: FunctionStates,
     clock_watch: ClockWatch,
     /// The decisions of tail sampling that later calls may depend on.
@@ -60,7 +70,10 @@ impl Ladder {
             rings,
             bounds: Bounds::new(max_rate, max_overhead),
             costs: Costs::default(),
-            balance: OverheadControl::default(),
+            budget: Budget::default(),
+            thread_costs: ThreadCosts::default(),
+            work: Work::default(),
+            looks: 0,
             states: FunctionStates::default(),
             clock_watch: ClockWatch::default(),
             fates: TailSampling::default(),
@@ -114,11 +127,16 @@ impl Ladder {
     /// Counts calls of a function that left no record since the last look.
     pub(super) fn count_unrecorded(&mut self, function: &Function, timed: u64, counted: u64, dropped: u64) {
         let state = self.states.get_or_create(function);
-        self.clock_watch.is_used |= state.rung.is_counted && timed + counted > 0;
+        self.clock_watch.is_used |= state.rung.is_counted() && timed + counted > 0;
         let since = &mut state.since;
         since.timed += timed;
         since.counted += counted;
         since.dropped += dropped;
+    }
+
+    /// Counts a transaction.
+    pub(super) fn count_batch(&mut self) {
+        self.work.batches += 1.0;
     }
 
     /// Returns the rows on the sampling of functions that wait for the next batch.
@@ -137,15 +155,18 @@ impl Ladder {
         }
     }
 
-    /// Decides once a second how much of each function is recorded from now on.
+    /// Decides once a second how much of each function is recorded from now on. `take_trees` returns the records of the
+    /// trees since the last look, by the id of the function that they begin with.
     pub(super) fn step(
         &mut self,
         now: Duration,
         clock: &Clock,
         functions: &Functions,
+        take_trees: impl FnOnce() -> HashMap<u32, TreeCost>,
         health: &mut Health,
         events: &mut Events,
     ) {
+        self.work.wakes += 1.0;
         if now < self.next_look {
             return;
         }
@@ -153,60 +174,120 @@ impl Ladder {
         self.clock_watch.report(clock, events);
         let seconds = now.saturating_sub(self.last_look).as_secs_f64().max(PASSED_MIN);
         self.last_look = now;
-        let overhead = self.overhead(seconds);
+        let cpu = self.measure(seconds);
         let now_ns = clock.now_ns();
         let before = self.states.adopt_throttles(functions);
-        let Self { bounds, costs, balance, states, clock_watch, fates, .. } = self;
-        let mut records = 0.0;
-        let mut places = Vec::with_capacity(before.len());
-        let mut loads = Vec::with_capacity(before.len());
-        for (function, state) in states.all(functions) {
-            let counts = std::mem::take(&mut state.since);
-            let (load, (requested, _)) = (counts.load(seconds), function.site.requested());
-            records += load.records;
-            loads.push((load, counts.rows as f64 / seconds));
-            state.calls_per_s = load.calls;
-            state.rung.adapt(&load, requested, bounds);
-            places.push(Candidate { rung: &mut state.rung, load, requested });
+        let loads: Vec<(Load, f64)> = self
+            .states
+            .all(functions)
+            .map(|(_, state)| state.take_load(seconds))
+            .map(|load| (load, load.rows))
+            .collect();
+        let trees = self.trees(functions, &take_trees(), seconds);
+        let Self { bounds, costs, budget, states, clock_watch, .. } = self;
+        let mut places: Vec<Place<'_>> = Vec::with_capacity(loads.len());
+        for ((function, state), (load, _)) in states.all(functions).zip(&loads) {
+            (state.calls_per_s, state.rung.throttled) = (load.calls, 1.0);
+            let (function, requested) = (function.site.id(), function.site.requested().0);
+            places.push(Place { function, rung: &mut state.rung, load: *load, requested });
         }
-        if records > RECORDS_TO_MEASURE {
-            // The thread's other work, such as its wake-ups, is little beside so many records.
-            costs.drained = f64::midpoint(costs.drained, overhead.collector / records);
-        }
-        let (total, _) = balance.keep(&mut places, costs, overhead, bounds);
-        keep_trees_whole(functions, states, fates);
-        let percent_of = |ns: f64| 100.0 * ns / overhead.process.max(1.0);
-        health.cost_pct = percent_of(total);
-        health.budget_pct = 100.0 * bounds.overhead;
-        let changes = states.apply_rungs(functions, before);
-        clock_watch.rely(states.all(functions).any(|(_, state)| state.rung.is_counted));
-        for ((function, state), (load, rows_per_s)) in states.all(functions).zip(loads) {
+        let figures = budget.keep(&mut places, trees, costs, (cpu, seconds), bounds);
+        note_figures(health, &figures);
+        clock_watch.rely(states.all(functions).any(|(_, state)| state.rung.is_counted()));
+        let names = |id: u32| functions.get(id).map(|function| Arc::clone(&function.name));
+        for (((function, state), (load, rows_per_s)), before) in
+            states.all(functions).zip(&loads).zip(&before)
+        {
             let percentile = percentile(functions, function, state.calls_per_s);
             set_slow_threshold(function, state, percentile, now_ns);
-            let cost = load.total_cost(costs);
-            let row = RateRow {
-                at_ns: now_ns,
-                rows_per_s,
-                calls_per_s: load.calls,
-                ns_per_call: if load.calls > 0.0 { cost / load.calls } else { 0.0 },
-                cpu_pct: percent_of(cost),
-                ..state.rate_row(function.site, bounds)
+            let too_many_of = match state.rung.reason {
+                Reason::Rows { function, .. } => names(function),
+                _ => None,
             };
-            state.offer_row(row);
+            let told = Told {
+                bounds,
+                budget: figures.budget,
+                cost: cost_in_force(&state.rung, before, load, costs),
+                calls_per_s: load.calls,
+                requested: function.site.requested(),
+                too_many_of: too_many_of.as_deref(),
+            };
+            if state.apply_rung(function.site, before) {
+                events.add(now_ns, "rate", state.tell_change(function, before, &told));
+            }
+            let row = state.rate_row(function.site, &told);
+            state.offer_row(RateRow { at_ns: now_ns, rows_per_s: *rows_per_s, ..row });
         }
-        report_changes(changes, clock, events);
     }
 
-    /// Returns the CPU time used per second since the last look, by the collector's thread and by the whole process.
-    fn overhead(&mut self, seconds: f64) -> Overhead {
+    /// Measures the CPU time since the last look, and learns from it what the collector's work costs.
+    fn measure(&mut self, seconds: f64) -> Cpu {
         let (own, process) = (process::thread_cpu(), process::process_cpu());
-        let per_second = |from: Duration, to: Duration| to.saturating_sub(from).as_nanos() as f64 / seconds;
-        let overhead = Overhead {
-            process: per_second(self.process_cpu, process),
-            collector: per_second(self.own_cpu, own),
-        };
+        let spent = |from: Duration, to: Duration| to.saturating_sub(from).as_nanos() as f64;
+        let (own_ns, process_ns) = (spent(self.own_cpu, own), spent(self.process_cpu, process));
         (self.own_cpu, self.process_cpu) = (own, process);
-        overhead
+        let mut work = std::mem::take(&mut self.work);
+        let ticks_per_s = 1.0 / limits::COARSE_PERIOD.as_secs_f64();
+        if self.clock_watch.is_running() {
+            work.ticks = (seconds * ticks_per_s - work.wakes).max(0.0);
+        }
+        // The first look covers the start of the recorder, which says nothing about calls.
+        if self.looks > 0 {
+            self.thread_costs.learn(&work, own_ns);
+        }
+        self.looks += 1;
+        let learned = &self.thread_costs;
+        // What is shared out among functions is never more than what was measured. It may be less: the thread has other
+        // work, such as to delete old rows.
+        let scale = (own_ns / learned.of(&work).max(1.0)).min(1.0);
+        self.costs = Costs {
+            drained: scale * learned.record(),
+            row: scale * learned.row(),
+            value_byte: scale * learned.value_byte(),
+            ticks: ticks_per_s * learned.tick(),
+            ..self.costs
+        };
+        Cpu {
+            process: process_ns / seconds,
+            collector: own_ns / seconds,
+            fixed: scale * learned.fixed(&work) / seconds,
+        }
+    }
+
+    /// Returns the trees of a look, per second.
+    fn trees(&mut self, functions: &Functions, found: &HashMap<u32, TreeCost>, seconds: f64) -> Vec<Tree> {
+        let mut places = HashMap::new();
+        for (place, (function, state)) in self.states.all(functions).enumerate() {
+            places.insert(function.site.id(), place);
+            state.begins_below |= found.get(&function.site.id()).is_some_and(|cost| cost.begins_below);
+        }
+        let part = |part: &super::trees::Part| {
+            let place = *places.get(&part.site)?;
+            let [records, rows] = [part.records, part.rows].map(|number| number as f64 / seconds);
+            Some(TreePart { place, records, rows, calls: part.calls / seconds })
+        };
+        let tree = |(site, cost): (&u32, &TreeCost)| {
+            Some(Tree { root: *places.get(site)?, parts: cost.parts().iter().filter_map(part).collect() })
+        };
+        found.iter().filter_map(tree).collect()
+    }
+}
+
+/// Puts the costs of a look into the report, in percent of one core.
+fn note_figures(health: &mut Health, figures: &Figures) {
+    health.cost_pct = percent_of_core(figures.cost);
+    health.fixed_pct = percent_of_core(figures.fixed);
+    health.saved_pct = percent_of_core(figures.saved);
+    health.budget_pct = percent_of_core(figures.budget);
+}
+
+/// Returns the cost of a function as it is recorded from now on: what it cost, or if that changes, what is left.
+fn cost_in_force(rung: &Rung, before: &Rung, load: &Load, costs: &Costs) -> f64 {
+    match rung.reason {
+        Reason::Counted(saving) | Reason::CountingAlone(saving) | Reason::TimedOnly(saving) => {
+            saving.would_cost - saving.saved
+        }
+        _ => load.total_cost(costs, before.captures),
     }
 }
 
@@ -217,26 +298,9 @@ fn report_changes(changes: Vec<String>, clock: &Clock, events: &mut Events) {
     }
 }
 
-/// Lowers the rates of functions that are recorded less than requested to those of the functions they call, so that the
-/// trees of their calls are whole.
-fn keep_trees_whole(functions: &Functions, states: &mut FunctionStates, fates: &TailSampling) {
-    let mut lowered = HashMap::new();
-    for (function, state) in states.all(functions) {
-        let (rate, calls) = (state.rung.cap, state.calls_per_s);
-        if rate < function.site.requested().0 {
-            lowered.insert(function.site.id(), Limited { rate, calls });
-        }
-    }
-    let limits = fates.propagate_caps(&lowered);
-    for (function, state) in states.all(functions) {
-        let limited = limits.get(&function.site.id());
-        state.rung.tree_cap = limited.map_or(1.0, |limited| limited.rate);
-    }
-}
-
 /// Sets the duration from which on calls of a function are kept for being slow, and tells the callers.
 fn set_slow_threshold(function: &Function, state: &mut FunctionState, percentile: Option<u64>, now_ns: i64) {
-    let is_counted = state.rung.is_counted;
+    let is_counted = state.rung.is_counted();
     let coarse_ns = limits::COARSE_PERIOD.as_nanos() as u64;
     let least = if is_counted { coarse_ns } else { 0 };
     if let Some(declared) = function.site.slow_ns() {
@@ -261,5 +325,3 @@ fn percentile(functions: &Functions, function: &Function, calls_per_s: f64) -> O
 
 /// The shortest time between two looks, in seconds, that rates per second are computed from.
 const PASSED_MIN: f64 = 1e-4;
-/// The records per second from which on the thread's CPU time shows what a record costs it.
-const RECORDS_TO_MEASURE: f64 = 10_000.0;

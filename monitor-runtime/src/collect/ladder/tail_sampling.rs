@@ -12,14 +12,16 @@ use super::super::events::Events;
 use super::super::function::Function;
 use super::super::functions::Functions;
 use super::function_state::FunctionState;
-use super::{Ladder, keep_trees_whole, report_changes};
+use super::text::Told;
+use super::{Ladder, report_changes};
 use crate::batch::decode::Times;
 use crate::platform::clock::Clock;
 use crate::record::{Header, Kept, Outcome, Record, decode};
 use crate::ring::frames;
 use crate::ring::layout::flight;
+use crate::sampling::ladder::{AIM, Reason};
 use crate::sampling::tail::{
-    Awaited, CALLEES_WHOLE_MAX, Decisions, InFlight, Round, SampledBy, SampledCall, TailSampling,
+    Awaited, Decisions, Excess, InFlight, RootBound, Round, SampledBy, SampledCall, TailSampling, bound_roots,
 };
 use crate::thread::state::RESERVED_SPANS;
 
@@ -47,17 +49,24 @@ impl Ladder {
             functions.discover_missing(*site);
         }
         let functions = &*functions;
-        let mut changes = Vec::new();
         let seconds = passed.max(drain_interval.as_secs_f64());
-        let shares = self.shares(&offered, passed, seconds, functions, &mut changes);
-        report_changes(changes, clock, events);
         let in_flight = if awaited.spans().is_empty() { HashMap::new() } else { self.in_flight() };
+        let calls = || {
+            let mut calls = Vec::new();
+            each_call(drained, |call, _| calls.push(call));
+            calls
+        };
+        let bounds = match self.excess(&offered, passed, seconds, functions) {
+            excess if excess.is_empty() => HashMap::new(),
+            excess => bound_roots(&calls(), &in_flight, &excess),
+        };
+        report_changes(self.cut_roots(&bounds, functions), clock, events);
+        self.lift_throttles(&offered, functions);
+        let shares: HashMap<u32, f64> = bounds.iter().map(|(site, bound)| (*site, bound.share)).collect();
         if shares.is_empty() && !is_concerned {
             self.fates.keep_all(&arrived, awaited.spans(), &in_flight);
             return None;
         }
-        let mut calls = Vec::new();
-        each_call(drained, |call, _| calls.push(call));
         let Self { fates, states, seed, .. } = self;
         let round = Round {
             shares: &shares,
@@ -68,56 +77,70 @@ impl Ladder {
             },
             seed: *seed,
         };
-        let decided = fates.decide(calls, round);
-        if fates.take_news() {
-            // Callers are lowered to their callees as soon as it is known who calls whom; otherwise their trees would
-            // lack callees until the next drain.
-            let before = states.adopt_throttles(functions);
-            keep_trees_whole(functions, states, fates);
-            report_changes(states.apply_rungs(functions, before), clock, events);
-        }
-        Some(decided)
+        Some(fates.decide(calls(), round))
     }
 
-    /// Returns the share of the offered rows that may stay, by function: for functions that are offered too many, and for
-    /// those busy enough to give up rows so that trees are whole. The former are recorded less from now on, and each
-    /// such change is added to `changes`.
-    fn shares(
+    /// Returns the functions that leave more rows in a drain than they may.
+    fn excess(
         &mut self,
         offered: &HashMap<u32, Offered>,
         passed: f64,
         seconds: f64,
         functions: &Functions,
-        changes: &mut Vec<String>,
-    ) -> HashMap<u32, f64> {
-        let Self { bounds, states, fates, .. } = self;
-        let mut shares = HashMap::new();
+    ) -> HashMap<u32, Excess> {
+        let Self { bounds, states, .. } = self;
+        let mut excess = HashMap::new();
         for (function, state) in states.all(functions) {
             state.allowance.fill(passed, bounds.rows_per_s);
-            if let Some(Offered { rows, .. }) = offered.get(&function.site.id()) {
-                shares.insert(function.site.id(), state.allowance.take(*rows));
-            }
-        }
-        if shares.values().all(|share| *share >= 1.0) {
-            return HashMap::new();
-        }
-        let before = states.adopt_throttles(functions);
-        for (function, state) in states.all(functions) {
-            let id = function.site.id();
-            if let Some(Offered { calls, .. }) = offered.get(&id)
-                && shares.get(&id).is_some_and(|share| *share < 1.0)
-            {
+            let Some(Offered { rows, calls }) = offered.get(&function.site.id()).copied() else { continue };
+            let share = state.allowance.take(rows);
+            if share < 1.0 {
                 // No fewer seconds than a drain interval, because a burst of a moment need not go on.
-                state.rung.throttle(calls / seconds, bounds);
+                let cap = (AIM * bounds.rows_per_s * seconds / calls).min(1.0);
+                excess.insert(function.site.id(), Excess { share, granted: share * rows as f64, cap });
             }
         }
-        keep_trees_whole(functions, states, fates);
-        changes.extend(states.apply_rungs(functions, before));
-        shares.retain(|site, share| {
-            let rows = offered.get(site).map_or(0, |offered| offered.rows);
-            *share < 1.0 || rows as f64 * CALLEES_WHOLE_MAX >= bounds.rows_per_s * seconds
-        });
-        shares
+        excess
+    }
+
+    /// Gives functions their rates back by which callers throttled themselves, if the burst is over: trees that are kept
+    /// lack the calls of a throttled function.
+    fn lift_throttles(&mut self, offered: &HashMap<u32, Offered>, functions: &Functions) {
+        for (function, state) in self.states.all(functions) {
+            let is_throttled = function.site.caps().rate < state.rung.cap;
+            let calls = offered.get(&function.site.id()).map_or(0.0, |offered| offered.calls);
+            if is_throttled && calls < THROTTLED_CALLS_MAX {
+                state.apply_rung(function.site, &state.rung);
+            }
+        }
+    }
+
+    /// Lowers the rates of trees from this moment on. Returns a sentence for each change.
+    fn cut_roots(&mut self, roots: &HashMap<u32, RootBound>, functions: &Functions) -> Vec<String> {
+        let Self { bounds, states, budget, .. } = self;
+        if roots.is_empty() {
+            return Vec::new();
+        }
+        let mut changes = Vec::new();
+        for (function, state) in states.all(functions) {
+            let Some(bound) = roots.get(&function.site.id()) else { continue };
+            let before = state.adopt_throttle(function.site);
+            let rows = bounds.rows_per_s * AIM / bound.cap.max(f64::MIN_POSITIVE);
+            state.rung.cut(bound.cap, Reason::Rows { function: bound.because_of, rows });
+            if state.apply_rung(function.site, &before) {
+                let because_of = functions.get(bound.because_of);
+                let told = Told {
+                    bounds,
+                    budget: budget.last(),
+                    cost: 0.0,
+                    calls_per_s: state.calls_per_s,
+                    requested: function.site.requested(),
+                    too_many_of: because_of.map(|function| function.name.as_ref()),
+                };
+                changes.push(state.tell_change(function, &before, &told));
+            }
+        }
+        changes
     }
 
     /// Returns the calls that have begun and not ended, by span, as far as frames and the slots of suspended calls show
@@ -148,22 +171,25 @@ impl Ladder {
         function: &Function,
         header: Header,
         times: &Times,
-        has_values: bool,
+        value_bytes: usize,
         tail: Option<&Decisions>,
     ) -> Option<Header> {
         let decided = self.kept_header(function, header, times, tail);
         let since = &mut self.states.get_or_create(function).since;
-        since.records += 1;
-        since.with_values += u64::from(has_values);
-        since.rows += u64::from(decided.is_some());
+        since.add_record(value_bytes);
+        self.work.records += 1.0;
+        if decided.is_some() {
+            since.rows += 1;
+            self.work.rows += 1.0;
+            self.work.value_bytes += value_bytes as f64;
+        }
         decided
     }
 
     /// Counts a record of a call that shares a row with others.
-    pub(in super::super) fn count_folded(&mut self, function: &Function, has_values: bool) {
-        let since = &mut self.states.get_or_create(function).since;
-        since.records += 1;
-        since.with_values += u64::from(has_values);
+    pub(in super::super) fn count_folded(&mut self, function: &Function, value_bytes: usize) {
+        self.states.get_or_create(function).since.add_record(value_bytes);
+        self.work.records += 1.0;
     }
 
     fn kept_header(
@@ -182,7 +208,6 @@ impl Ladder {
             } else if header.kept == Kept::Slow {
                 return None;
             } else if header.kept == Kept::Sampled {
-                state.since.sampled += 1;
                 if fate.is_none() {
                     state.take_first();
                 }
@@ -204,6 +229,9 @@ impl Ladder {
         Some(header)
     }
 }
+
+/// A throttled function that makes fewer calls than this between two drains, a quarter of a ring, no longer overruns it.
+const THROTTLED_CALLS_MAX: f64 = 1024.0;
 
 /// The sampled calls of a function in a drain.
 #[derive(Debug, Clone, Copy, Default)]
@@ -240,7 +268,7 @@ impl Survey {
             if fates.awaits(call.span) {
                 survey.arrived.push(call.span);
             }
-            if !matches!(call.by, SampledBy::Certainty | SampledBy::Chance) {
+            if !call.by.is_sampled() {
                 return;
             }
             if call.site != last.0 {

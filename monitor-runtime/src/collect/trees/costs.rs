@@ -1,29 +1,61 @@
-//! The number of records in trees of calls.
+//! The records in trees of calls, by function.
+
+use crate::record::{Header, Kept};
 
 /// The records of trees that begin with one function.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub(in super::super) struct TreeCost {
-    /// Trees whose root has ended.
-    pub(in super::super) roots: u64,
-    /// Records in them, those of the roots included.
+    /// True if a long-lived call, such as `main`, is around some of these trees.
+    pub(in super::super) begins_below: bool,
+    /// The functions in these trees, that of their roots included. They are few, and found by looking at each.
+    parts: Vec<Part>,
+}
+
+/// The calls of one function in trees.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(in super::super) struct Part {
+    pub(in super::super) site: u32,
+    /// Records of sampled calls, and those of them that have a row of their own, unless tail sampling removes it.
     pub(in super::super) records: u64,
-    /// Records with captured values among these.
-    pub(in super::super) with_values: u64,
-    /// Records that have a row of their own, unless tail sampling removes it.
     pub(in super::super) rows: u64,
+    /// The calls that all records stand for.
+    pub(in super::super) calls: f64,
 }
 
 impl TreeCost {
-    pub(super) fn add_record(&mut self, has_values: bool, has_row: bool) {
-        self.records += 1;
-        self.with_values += u64::from(has_values);
-        self.rows += u64::from(has_row);
+    /// Adds a record.
+    pub(super) fn add(&mut self, header: &Header, has_row: bool) {
+        // A failure has its record at any rate.
+        let is_sampled = header.kept == Kept::Sampled;
+        self.add_part(Part {
+            site: header.site,
+            records: u64::from(is_sampled),
+            rows: u64::from(is_sampled && has_row),
+            calls: f64::from(header.weight),
+        });
+    }
+
+    fn add_part(&mut self, more: Part) {
+        match self.parts.iter_mut().find(|part| part.site == more.site) {
+            Some(part) => {
+                part.records += more.records;
+                part.rows += more.rows;
+                part.calls += more.calls;
+            }
+            None => self.parts.push(more),
+        }
     }
 
     pub(super) fn merge(&mut self, other: &Self) {
-        self.roots += other.roots;
-        self.records += other.records;
-        self.with_values += other.with_values;
-        self.rows += other.rows;
+        self.begins_below |= other.begins_below;
+        other.parts.iter().for_each(|part| self.add_part(*part));
+    }
+
+    pub(in super::super) fn parts(&self) -> &[Part] {
+        &self.parts
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.parts.is_empty()
     }
 }

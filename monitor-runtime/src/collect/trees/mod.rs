@@ -32,7 +32,7 @@ use crate::record::{Header, Record, decode, mark_folded};
 use crate::thread::pool::ThreadPool;
 use causes::Causes;
 pub(super) use causes::FailureOrigin;
-pub(super) use costs::TreeCost;
+pub(super) use costs::{Part, TreeCost};
 use folds::{ClosedFold, Folds, Key};
 use origins::LateFailure;
 use parents::{Fate, Parent, Parents, Slot};
@@ -75,7 +75,6 @@ pub(super) struct Moment<'a> {
 #[derive(Debug)]
 struct Drained {
     header: Header,
-    has_values: bool,
     /// The number of its ring in the drain, and its first word there.
     ring: u32,
     at: u32,
@@ -182,29 +181,29 @@ impl Trees {
 
     /// Adds a call to its caller's costs, or to those of its function if a tree begins with it.
     fn add_cost(&mut self, call: &Drained, clock: &Clock) {
-        let own = call.own.map(|own| &mut self.parents.get_mut(own).below);
-        let mut cost = own.map_or(TreeCost::default(), std::mem::take);
-        cost.add_record(call.has_values, call.row == Row::Own);
-        match call.parent {
+        let own = call.own.map(|own| std::mem::take(&mut self.parents.get_mut(own).below));
+        let cost = match call.parent {
             Some(parent) if !is_loop(self.parents.get(parent), call.end(), clock) => {
-                self.parents.get_mut(parent).below.merge(&cost);
+                &mut self.parents.get_mut(parent).below
             }
-            _ => {
-                cost.roots = 1;
-                self.costs.entry(call.header.site).or_default().merge(&cost);
+            parent => {
+                let cost = self.costs.entry(call.header.site).or_default();
+                cost.begins_below |= parent.is_some();
+                cost
             }
-        }
+        };
+        own.inspect(|below| cost.merge(below));
+        cost.add(&call.header, call.row == Row::Own);
     }
 
     /// Returns the records below each function at which trees begin, since the last call. A tree begins with a call
     /// without a caller, or whose caller has been under way for longer than [`limits::LOOP_AGE`]. Of trees whose root has
     /// not ended, the records so far are included.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the ladder lowers roots by this"))]
     pub(super) fn take_costs(&mut self) -> HashMap<u32, TreeCost> {
         let mut costs = std::mem::take(&mut self.costs);
-        if self.parents.iter_mut().any(|parent| parent.below.records > 0) {
+        if self.parents.iter_mut().any(|parent| !parent.below.is_empty()) {
             let calls = under_way::calls(self.rings);
-            for parent in self.parents.iter_mut().filter(|parent| parent.below.records > 0) {
+            for parent in self.parents.iter_mut().filter(|parent| !parent.below.is_empty()) {
                 if let Some(root) = under_way::root(&calls, parent.span) {
                     costs.entry(root).or_default().merge(&std::mem::take(&mut parent.below));
                 }
@@ -292,9 +291,8 @@ fn in_order(rings: &[(usize, Vec<u64>)], threads: &[u32]) -> Vec<Drained> {
         let mut thread = threads.get(*owner).copied().unwrap_or(0);
         while let Some((record, used)) = words.get(at..).and_then(decode) {
             match record {
-                Record::Call(header, _, value_bytes) => calls.push(Drained {
+                Record::Call(header, ..) => calls.push(Drained {
                     header,
-                    has_values: value_bytes > 0,
                     ring: ring as u32,
                     at: at as u32,
                     thread,
@@ -391,7 +389,9 @@ mod tests {
         test.drain(&[&[call(2, 10, 100)], &[call(4, 20, 100)]]);
         test.drain(&[&[call(1, 100, 0), call(1, 101, 0)]]);
         let costs = test.trees.take_costs();
-        assert_eq!(costs[&1], TreeCost { roots: 2, records: 6, with_values: 0, rows: 6 });
+        let part = |site, number: u64| Part { site, records: number, rows: number, calls: number as f64 };
+        assert_eq!(costs[&1].parts(), [part(3, 2), part(2, 1), part(4, 1), part(1, 2)]);
+        assert!(!costs[&1].begins_below);
         assert_eq!(costs.len(), 1);
         assert!(test.trees.take_costs().is_empty() && test.trees.parents.len() == 0);
     }
@@ -407,7 +407,9 @@ mod tests {
             let [leaf, root] = [call(3, 1001 + 2 * tree, 1000 + 2 * tree), call(2, 1000 + 2 * tree, 100)];
             test.drain(&[&[Header { start, ..leaf }, Header { start, ..root }]]);
         }
-        assert_eq!(test.trees.costs[&2], TreeCost { roots: 20, records: 40, with_values: 0, rows: 40 });
+        let part = |site| Part { site, records: 20, rows: 20, calls: 20.0 };
+        assert_eq!(test.trees.costs[&2].parts(), [part(3), part(2)]);
+        assert!(test.trees.costs[&2].begins_below, "a call is around these roots");
         assert_eq!(test.folded, 0, "calls of a loop that make calls are trees of their own");
         let leaves: Vec<Header> = (0..20).map(|leaf| Header { start, ..call(4, 5000 + leaf, 100) }).collect();
         test.drain(&[&leaves]);

@@ -1,10 +1,9 @@
 //! Tail sampling: decides about calls that were sampled before the ladder could act, so that a burst leaves
 //! no more rows than are allowed.
 //!
-//! Takes the calls of one drain, the calls that are still in flight, and the probability with which each
-//! function may keep its rows. Gives a decision for each call. A tree is kept whole, as on the hot side: a
-//! callee is removed with its caller, and kept with it unless its own function's probability is lower. The
-//! decision depends on a number made from the call's id, which is independent of the call's result, so
+//! Takes the calls of one drain, the calls that are still in flight, and the share of the trees that may stay, by
+//! the function that they begin with. Gives a decision for each call. A tree is kept or removed whole, as on the
+//! hot side: what is decided for its root holds for all calls below. The decision depends on a number made from the call's id, which is independent of the call's result, so
 //! weights divided by the probability stay unbiased. Pure.
 //!
 //! A caller ends after its callees, often in a later drain. Therefore a caller is decided when its first
@@ -12,7 +11,7 @@
 //! record arrives. The decision about a removed call is remembered for a while longer, because callees on
 //! other threads may outlive the call.
 
-mod propagate;
+mod roots;
 mod decisions;
 mod token_bucket;
 
@@ -23,8 +22,7 @@ use super::{Child, Random, child};
 use crate::limits;
 
 use decisions::RecentDecisions;
-use propagate::propagate;
-pub(crate) use propagate::{CALLEES_WHOLE_MAX, Limited};
+pub(crate) use roots::{Excess, RootBound, bound_roots};
 pub(crate) use token_bucket::TokenBucket;
 
 /// The properties of a call that tail sampling uses.
@@ -51,6 +49,13 @@ pub(crate) enum SampledBy {
     FirstCalls,
     /// The call failed or was slow, and therefore keeps its row whether it was sampled or not.
     Outcome,
+}
+
+impl SampledBy {
+    /// Returns true if the call has a row because it was sampled, and for no other reason.
+    pub(crate) fn is_sampled(self) -> bool {
+        matches!(self, Self::Certainty | Self::Chance)
+    }
 }
 
 /// A call that has begun and not ended.
@@ -96,8 +101,7 @@ pub(crate) struct Decision {
 
 /// The conditions of one drain.
 pub(crate) struct Round<'a, First> {
-    /// The probability of each function, if it is below 1 or the function is busy enough to give up rows for
-    /// whole trees.
+    /// The share of trees that may stay, by the function that they begin with, where it is below 1.
     pub(crate) shares: &'a HashMap<u32, f64>,
     /// The calls in flight, by span.
     pub(crate) in_flight: &'a HashMap<u64, InFlight>,
@@ -128,18 +132,9 @@ pub(crate) struct TailSampling {
     ended: RecentDecisions,
     /// The time at which `ended` was last aged.
     aged: Duration,
-    /// Pairs of a calling function and a called one.
-    edges: HashSet<(u32, u32)>,
-    /// True if pairs were added since the caps were last lowered.
-    has_news: bool,
 }
 
 impl TailSampling {
-    /// Returns whether new pairs of functions became known since the last call of this function.
-    pub(crate) fn take_news(&mut self) -> bool {
-        std::mem::take(&mut self.has_news)
-    }
-
     /// Forgets the calls that ended long ago.
     pub(crate) fn age(&mut self, now: Duration) {
         if now >= self.aged + limits::DECISIONS_AGE {
@@ -187,19 +182,10 @@ impl TailSampling {
     pub(crate) fn decide(
         &mut self,
         mut calls: Vec<SampledCall>,
-        round: Round<'_, impl FnMut(u32) -> bool>,
+        mut round: Round<'_, impl FnMut(u32) -> bool>,
     ) -> Decisions {
         // Callers come first, because a caller begins before its callees.
         calls.sort_unstable_by_key(|call| (call.start, call.span));
-        self.learn_edges(&calls, round.shares);
-        let mut limited: HashMap<u32, Limited> =
-            round.shares.iter().map(|(site, rate)| (*site, Limited { rate: *rate, calls: 0.0 })).collect();
-        for call in &calls {
-            limited.entry(call.site).and_modify(|limited| limited.calls += 1.0);
-        }
-        let limited = propagate(&limited, &self.edges);
-        let shares = limited.into_iter().map(|(site, limited)| (site, limited.rate)).collect();
-        let mut round = Round { shares: &shares, ..round };
         let mut decisions =
             Decisions { probabilities: HashMap::with_capacity(calls.len()), ..Decisions::default() };
         for call in &calls {
@@ -230,29 +216,6 @@ impl TailSampling {
         }
         self.remember(&decisions);
         decisions
-    }
-
-    /// Records the pairs of callers and callees while rows are removed, because any of these functions may
-    /// soon be recorded less.
-    fn learn_edges(&mut self, calls: &[SampledCall], shares: &HashMap<u32, f64>) {
-        if shares.is_empty() {
-            return;
-        }
-        let mut sites: HashMap<u64, u32> = HashMap::with_capacity(calls.len());
-        for call in calls {
-            sites.insert(call.span, call.site);
-            if self.edges.len() < limits::DECISIONS_MAX
-                && let Some(caller) = sites.get(&call.parent)
-            {
-                self.has_news |= self.edges.insert((*caller, call.site));
-            }
-        }
-    }
-
-    /// Returns the caps on functions' rates, lowered so that kept callers have their callees, as far as the
-    /// pairs of callers and callees are known.
-    pub(crate) fn propagate_caps(&self, caps: &HashMap<u32, Limited>) -> HashMap<u32, Limited> {
-        propagate(caps, &self.edges)
     }
 
     /// Remembers the decisions. Kept calls come first, because few of the removed calls have callees that
@@ -382,31 +345,6 @@ mod tests {
         }
         // Five standard deviations, 21 each.
         assert!((395..605).contains(&roots), "{roots}");
-    }
-
-    #[test]
-    fn where_callees_are_not_many_more_than_callers_what_stays_of_a_caller_brings_them_all() {
-        let rates = |rates: [f64; 3], calls: [f64; 3]| {
-            let limited = (1..=3).zip(rates.into_iter().zip(calls));
-            let limited = limited.filter(|(_, (rate, _))| *rate < 1.0);
-            let limited = limited.map(|(site, (rate, calls))| (site, Limited { rate, calls })).collect();
-            let lowered = propagate(&limited, &[(1, 2), (2, 3)].into());
-            [1, 2, 3].map(|site| lowered.get(&site).map_or(1.0, |limited| limited.rate))
-        };
-        let usual = [100.0, 100.0, 200.0];
-        assert_eq!(rates([0.5, 0.5, 0.25], usual), [0.25, 0.25, 0.25]);
-        assert_eq!(rates([0.25, 0.5, 0.25], usual), [0.25, 0.25, 0.25]);
-        assert_eq!(rates([0.5, 0.5, 0.001], usual), [0.001, 0.001, 0.001]);
-        // A function that is not limited, and one whose callee is called far more often.
-        assert_eq!(rates([1.0, 1.0, 0.25], usual), [1.0, 1.0, 0.25]);
-        assert_eq!(rates([0.5, 0.5, 0.01], [100.0, 100.0, 1700.0]), [0.5, 0.5, 0.01]);
-        let mut sampling = TailSampling::default();
-        let kept = drain(&mut sampling, &trees(5000, 8), &HashMap::new(), [0.5, 0.5, 0.1], 7).probabilities;
-        assert_eq!(sampling.edges, [(1, 2), (2, 3)].into());
-        assert!((0..5000).all(|tree| {
-            let first = kept[&(8 + tree * 4)];
-            (1..4).all(|at| kept[&(8 + tree * 4 + at)] == first)
-        }));
     }
 
     #[test]

@@ -148,12 +148,12 @@ mod tests {
                  dropped_store, folded_errors, breaker, writer_errors, rows_written, bytes_written, db_bytes, \
                  wal_bytes, own_cpu_pct, overhead_ns_per_call, breaker_since_ns, breaker_held, breaker_openings, \
                  breaker_next_try_ns, last_failure, writes_ok_pct, writes_blocked_pct, write_retries, \
-                 write_retries_per_min, duplicates_avoided, cost_pct, budget_pct",
+                 write_retries_per_min, duplicates_avoided, cost_pct, budget_pct, fixed_pct, saved_pct",
             ),
             (
                 "rates",
                 "process_id, function, at_ns, asked, rate, fidelity, calls_per_s, rows_per_s, ns_per_call, \
-                 cpu_pct, why",
+                 cpu_pct, saved_pct, budget_pct, why",
             ),
             ("resources", "process_id, at_ns, cpu_pct, rss_bytes, threads, open_files"),
         ];
@@ -251,8 +251,10 @@ mod tests {
   write_retries INTEGER NOT NULL,
   write_retries_per_min INTEGER NOT NULL,
   duplicates_avoided INTEGER NOT NULL,
-  cost_pct REAL NOT NULL,
-  budget_pct REAL NOT NULL
+  cost_pct REAL,
+  budget_pct REAL,
+  fixed_pct REAL,
+  saved_pct REAL
 ) STRICT";
 
     const VIEW_HEALTH: &str = "CREATE VIEW health AS
@@ -260,7 +262,7 @@ SELECT process_id, at_ns, level, recorded, dropped_ring_full, dropped_backlog, d
   folded_errors, breaker, writer_errors, rows_written, bytes_written, db_bytes, wal_bytes, own_cpu_pct,
   overhead_ns_per_call, breaker_since_ns, breaker_held, breaker_openings, breaker_next_try_ns, last_failure,
   writes_ok_pct, writes_blocked_pct, write_retries, write_retries_per_min, duplicates_avoided,
-  cost_pct, budget_pct
+  cost_pct, budget_pct, fixed_pct, saved_pct
 FROM self_report";
 
     #[test]

@@ -321,7 +321,9 @@ const TABLES: &[(&str, &str)] = &[
   calls_per_s REAL NOT NULL,
   rows_per_s REAL NOT NULL,
   ns_per_call REAL NOT NULL,
-  cpu_pct REAL NOT NULL,
+  cpu_pct REAL,
+  saved_pct REAL,
+  budget_pct REAL,
   why TEXT NOT NULL,
   PRIMARY KEY (process_id, function_id)
 ) STRICT, WITHOUT ROWID",

@@ -224,6 +224,8 @@ SELECT
   r.rows_per_s AS rows_per_s,
   r.ns_per_call AS ns_per_call,
   r.cpu_pct AS cpu_pct,
+  r.saved_pct AS saved_pct,
+  r.budget_pct AS budget_pct,
   r.why AS why
 FROM function_rate r
 LEFT JOIN function f ON f.id = r.function_id";

@@ -1,0 +1,166 @@
+//! The thinning of trees at their roots: the rates by which the rows of all trees fit into the budget, and by which no
+//! function leaves more rows than may be written. Pure.
+
+use super::place::Place;
+use super::rung::{Depth, Saving};
+use super::water::level;
+use super::{AIM, Bounds, Costs, Reason, SAVING_LEAST, TIMING_SHARE, Tree, TreePart};
+
+/// If rows of a function are at most this share of the allowed rows, its trees are not thinned for them.
+const FITS: f64 = 0.9;
+/// A root keeps at least this many trees per second, because a few trees are still worth reading.
+const TREES_LEAST: f64 = 5.0;
+
+/// The trees of a look, and what their rows cost over timing the calls, in ns per second.
+pub(super) struct Thinning<'a> {
+    trees: &'a [Tree],
+    /// The cost of all trees that were called, by root.
+    full: Vec<f64>,
+    /// The cost of the trees that were kept.
+    kept: Vec<f64>,
+    /// The cost of all functions that a lower rung could save.
+    reducible: f64,
+}
+
+impl<'a> Thinning<'a> {
+    pub(super) fn new(places: &[Place<'_>], trees: &'a [Tree], costs: &Costs) -> Self {
+        let sum = |tree: &Tree| {
+            tree.parts.iter().fold((0.0, 0.0), |(kept, full), part| {
+                let (more_kept, more_full) = part_costs(part, places, costs);
+                (kept + more_kept, full + more_full)
+            })
+        };
+        let (kept, full) = trees.iter().map(sum).unzip();
+        let reducible = places.iter().map(|place| place.reducible(costs)).sum();
+        Self { trees, full, kept, reducible }
+    }
+
+    /// Returns the cost of trees that are recorded as often as the function is requested to be.
+    fn need(&self, at: usize, places: &[Place<'_>]) -> f64 {
+        self.full[at] * places[self.trees[at].root].requested
+    }
+
+    /// Returns the cost of the fewest trees that a root keeps.
+    fn least(&self, at: usize) -> f64 {
+        self.full[at] * (TREES_LEAST / self.trees[at].number().max(TREES_LEAST))
+    }
+
+    /// Returns the rate at which a root's trees cost no more than this.
+    fn rate(&self, at: usize, need: f64, grant: f64) -> f64 {
+        if need <= grant { 1.0 } else { (grant.max(self.least(at)) / self.full[at]).min(1.0) }
+    }
+
+    /// Returns the reducible costs of all functions if trees are kept at these rates.
+    pub(super) fn cost_at(&self, rates: &[f64]) -> f64 {
+        let saved = |at: usize| match self.trees[at].number() {
+            // Calls of a root that has not ended may soon turn out to be trees of their own.
+            number if number <= 0.0 => self.kept[at],
+            _ => (self.kept[at] - rates[at] * self.full[at]).max(0.0),
+        };
+        self.reducible - (0..rates.len()).map(saved).sum::<f64>()
+    }
+
+    /// Returns the rate of each root by which all trees together fit into the budget. The most expensive trees are
+    /// thinned first, and none for a saving that is too small. If that does not suffice, all of them give way together.
+    pub(super) fn rates(&self, places: &[Place<'_>], budget: f64) -> Vec<f64> {
+        let needs: Vec<f64> = (0..self.trees.len()).map(|at| self.need(at, places)).collect();
+        if budget.is_infinite() {
+            return vec![1.0; needs.len()];
+        }
+        let beside = self.reducible - self.kept.iter().sum::<f64>();
+        // Trees are not thinned for the time that calls take without rows, which that would not save.
+        let available = (AIM * budget - beside).max((AIM - TIMING_SHARE) * budget);
+        let mut spared = vec![false; needs.len()];
+        let grant = loop {
+            let needs = || needs.iter().copied().enumerate();
+            let taken: f64 = needs().filter(|(at, _)| spared[*at]).map(|(_, need)| need).sum();
+            let grant =
+                level(needs().filter(|(at, _)| !spared[*at]).map(|(_, need)| need), available - taken);
+            let is_spared = |(at, need): &(usize, f64)| {
+                let saving = need - grant.max(self.least(*at));
+                !spared[*at] && *need > grant && saving < SAVING_LEAST * budget
+            };
+            // One at a time, the cheapest first, because others save more once it is spared.
+            let next = needs().filter(is_spared).min_by(|a, b| a.1.total_cmp(&b.1));
+            let Some((next, _)) = next else { break grant };
+            spared[next] = true;
+        };
+        let rates = needs.iter().zip(&spared).enumerate();
+        let rates: Vec<f64> = rates
+            .map(|(at, (need, spared))| if *spared { 1.0 } else { self.rate(at, *need, grant) })
+            .collect();
+        let left: f64 = needs.iter().enumerate().map(|(at, need)| need.min(rates[at] * self.full[at])).sum();
+        if left <= available + (1.0 - AIM + SAVING_LEAST) * budget {
+            return rates;
+        }
+        let grant = level(needs.iter().copied(), available);
+        needs.iter().enumerate().map(|(at, need)| self.rate(at, *need, grant)).collect()
+    }
+
+    /// Returns the reason of a root whose trees are thinned because of their cost, with what its rate saves.
+    pub(super) fn reason(&self, at: usize, places: &[Place<'_>]) -> Reason {
+        let place = &places[self.trees[at].root];
+        let would_cost = self.need(at, places);
+        Reason::Trees(Saving { would_cost, saved: self.full[at] * (place.requested - place.rate()).max(0.0) })
+    }
+}
+
+/// Returns what the rows of a part of trees cost: of the calls that were kept, and of all calls.
+fn part_costs(part: &TreePart, places: &[Place<'_>], costs: &Costs) -> (f64, f64) {
+    let Place { rung, load, .. } = &places[part.place];
+    if rung.depth != Depth::Whole {
+        return (0.0, 0.0);
+    }
+    if part.records <= 0.0 {
+        return (0.0, load.saving(part.calls, part.calls, costs, rung.captures).max(0.0));
+    }
+    let kept = load.saving(part.records, part.rows, costs, rung.captures).max(0.0);
+    (kept, kept * (part.calls / part.records).max(1.0))
+}
+
+/// The rate of a root by which no function leaves more rows than may be written.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct RowsBound {
+    pub(super) rate: f64,
+    /// True if there were more rows than that in the last second.
+    pub(super) is_exceeded: bool,
+    /// The function whose rows are too many, and the rows per second that all trees would leave of it.
+    pub(super) place: usize,
+    pub(super) rows: f64,
+}
+
+/// Returns the bound of each root in whose trees a function has too many rows.
+pub(super) fn rows_bounds(places: &[Place<'_>], trees: &[Tree], bounds: &Bounds) -> Vec<Option<RowsBound>> {
+    let mut found = vec![None; trees.len()];
+    let most = bounds.rows_per_s;
+    if most.is_infinite() {
+        return found;
+    }
+    // The rows that each function leaves in the trees of each root: kept, and if all trees were.
+    let mut rows: Vec<Vec<(usize, f64, f64)>> = vec![Vec::new(); places.len()];
+    for (at, tree) in trees.iter().enumerate() {
+        let requested = places[tree.root].requested;
+        for part in tree.parts.iter().filter(|part| places[part.place].rung.depth == Depth::Whole) {
+            let full = if part.records > 0.0 { part.rows * part.calls / part.records } else { part.calls };
+            rows[part.place].push((at, part.rows, full * requested));
+        }
+    }
+    for (place, roots) in rows.iter().enumerate() {
+        let full: f64 = roots.iter().map(|(_, _, full)| full).sum();
+        if full <= FITS * most {
+            continue;
+        }
+        // Up to three standard deviations more are chance; tail sampling removes the excess in any case.
+        let is_exceeded = roots.iter().map(|(_, kept, _)| kept).sum::<f64>() > most + 3.0 * most.sqrt();
+        let grant = level(roots.iter().map(|(_, _, full)| *full), AIM * most);
+        for (at, _, need) in roots.iter().filter(|(_, _, need)| *need > grant) {
+            let rate = places[trees[*at].root].requested * grant / need;
+            let bound = RowsBound { rate, is_exceeded, place, rows: full };
+            let lower = found[*at].is_none_or(|before: RowsBound| rate < before.rate);
+            if lower {
+                found[*at] = Some(bound);
+            }
+        }
+    }
+    found
+}
