@@ -3,3 +3,11 @@
 #[path = "../../../monitor-runtime/src/platform/clock.rs"]
 #[allow(dead_code, reason = "a module of another crate, of which targets use a part")]
 pub(crate) mod clock;
+/// The mark of forks, which is always there, because a fuzz target does not fork.
+#[allow(dead_code, reason = "a module of another crate, of which targets use a part")]
+pub(crate) mod fork_mark {
+    pub(crate) fn is_marked() -> bool {
+        true
+    }
+    pub(crate) fn notice() {}
+}
