@@ -1,0 +1,114 @@
+//! A run of the service with a store of its own.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::LazyLock;
+
+use crate::books::Books;
+use crate::store::Store;
+
+/// The seconds of a run from which on the cost of the recorder is looked at: starting does not count then.
+const SECONDS_OF_A_COST: u64 = 30;
+
+/// The lines of a trace that a test looks at: enough for the calls before a fold, and for the fold.
+const LINES_OF_A_TRACE: usize = 100;
+
+/// The bound on the cost of the recorder that a run works with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Bound {
+    /// The default.
+    Default,
+    /// The default in a release build, none in a debug build.
+    DefaultInRelease,
+}
+
+/// A run that has ended.
+pub(crate) struct Run {
+    pub(crate) books: Books,
+    store: PathBuf,
+}
+
+/// The run without options, which several tests look at.
+pub(crate) static ORDINARY: LazyLock<Run> = LazyLock::new(|| Run::start(&[], Bound::DefaultInRelease));
+
+impl Run {
+    /// Runs the service with these options, and returns after its end.
+    pub(crate) fn start(options: &[&str], bound: Bound) -> Self {
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("service{}", options.concat()));
+        // The folder of the last run stays until the next one, so that one can look at it.
+        let _ = std::fs::remove_dir_all(&folder);
+        std::fs::create_dir_all(&folder).unwrap();
+        let store = folder.join("service.db");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_service"));
+        for name in
+            ["MONITOR", "MONITOR_SAMPLE", "MONITOR_CONFIG", "MONITOR_MAX_RATE", "MONITOR_MAX_OVERHEAD"]
+        {
+            command.env_remove(name);
+        }
+        if bound == Bound::DefaultInRelease && cfg!(debug_assertions) {
+            command.env("MONITOR_MAX_OVERHEAD", "100%");
+        }
+        let output = command
+            .args(["run", "--seconds", &seconds().to_string()])
+            .args(options)
+            .env("MONITOR_DB", &store)
+            .output()
+            .unwrap();
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{options:?} failed: {errors}");
+        let books: Books = serde_json::from_slice(&output.stdout).unwrap();
+        books.assert_answers();
+        Self { books, store }
+    }
+
+    /// Opens the store.
+    pub(crate) fn store(&self) -> Store {
+        Store::open(&self.store)
+    }
+
+    /// Asserts that the recorder used less than one percent of a core by its own report, if the run was long enough and
+    /// the build is one that is used for work.
+    pub(crate) fn assert_cost(&self) {
+        let percent_of_a_core: f64 = self.store().one("SELECT cost_pct FROM health");
+        println!("the recorder cost {percent_of_a_core} % of a core");
+        if seconds() >= SECONDS_OF_A_COST && !cfg!(debug_assertions) {
+            assert!(percent_of_a_core < 1.0, "the recorder cost {percent_of_a_core} % of a core");
+        }
+    }
+
+    /// Returns the first lines of what `monitor trace` shows of this call.
+    pub(crate) fn trace(&self, call_id: i64) -> String {
+        let output = Command::new(console())
+            .arg("--db")
+            .arg(&self.store)
+            .args(["trace", &call_id.to_string()])
+            .output();
+        let output = output.unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let trace = String::from_utf8(output.stdout).unwrap();
+        trace.lines().take(LINES_OF_A_TRACE).collect::<Vec<_>>().join("\n")
+    }
+}
+
+/// Returns the seconds of a run.
+fn seconds() -> u64 {
+    std::env::var("MONITOR_TEST_SECONDS").map_or(2, |text| text.parse().unwrap())
+}
+
+/// Returns the path of the command `monitor`, which lies beside the service. A run of this package's tests alone may
+/// find none, and then builds it.
+fn console() -> PathBuf {
+    let program = PathBuf::from(env!("CARGO_BIN_EXE_service"))
+        .with_file_name("monitor")
+        .with_extension(std::env::consts::EXE_EXTENSION);
+    if !program.exists() {
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let mut build = Command::new(cargo);
+        build.current_dir(env!("CARGO_MANIFEST_DIR")).args(["build", "--package", "monitor-console"]);
+        if !cfg!(debug_assertions) {
+            build.arg("--release");
+        }
+        assert!(build.status().unwrap().success(), "the command `monitor` does not build");
+    }
+    program
+}
