@@ -9,13 +9,13 @@ use crate::units;
 #[command(after_help = "\
 Examples:
   monitor sample                       the rates in force, and why
-  monitor sample 'shop::hot::*' 0.01   a row for one call in a hundred
-  monitor sample --reset 'shop::hot::*'
+  monitor sample '*::with_tax' 0.01    a row for one call in a hundred
+  monitor sample --reset '*::with_tax'
 
 Running processes read a rate within two seconds. If several patterns match a function, the one set last \
 wins. At any rate counts stay exact and failed calls get a row.")]
 pub(crate) struct Sample {
-    /// Whole function names; `*` stands for any text: `shop::pay`, `shop::*`, `*`
+    /// Whole function names; `*` stands for any text: `shop::pay`, `*::orders::*`, `*`
     #[arg(value_name = "PATTERN", requires = "rate", conflicts_with = "reset")]
     pub(crate) pattern: Option<Pattern>,
     /// Share of the calls that get a row, from 0 to 1

@@ -44,7 +44,7 @@ pub(crate) fn parse() -> Arguments {
 Examples:
   monitor                              functions by total time
   monitor demo                         record a small workload and look at it
-  monitor calls 'shop::*' --failed     the latest failed calls of a module
+  monitor calls place --failed         the latest failed calls of a function
   monitor trace 1042                   the tree of one call, as a waterfall
   monitor errors --since 15m           kinds of failure in the last 15 minutes
   monitor sql 'SELECT function, p99_ms FROM functions' --format csv

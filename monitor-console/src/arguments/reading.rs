@@ -11,7 +11,7 @@ use crate::units;
 #[command(after_help = "\
 Examples:
   monitor top --sort p99               the slowest functions first
-  monitor top 'shop::*' --watch        one module, refreshed every second
+  monitor top '*::orders::*' --watch   one module, refreshed every second
   monitor top --since 15m --sort errors
 
 CALLS and FAILED are exact at any sampling rate. Durations are marked ~ if some calls of the function were \
@@ -73,7 +73,7 @@ pub(crate) enum TopKey {
 Examples:
   monitor calls                        the latest 20
   monitor calls insert --min 10ms      calls of at least 10 ms of functions named `insert`
-  monitor calls 'shop::*' --failed --limit 100
+  monitor calls '*::orders::*' --failed --limit 100
   monitor calls --sort duration --since 1h --format jsonl
 
 WEIGHT is the number of calls that a row stands for: more than 1 if the call was sampled. The column CALL \
@@ -114,7 +114,7 @@ pub(crate) enum CallKey {
 #[command(after_help = "\
 Examples:
   monitor errors
-  monitor errors 'shop::payments::*' --since 15m
+  monitor errors '*::payments::*' --since 15m
   monitor errors --all                 failures that were passed on as well
 
 A call that fails because a call it made failed passes the failure on: it is told at its origin, and --all shows the \
@@ -161,7 +161,7 @@ pub(crate) struct Trace {
 #[command(after_help = "\
 Examples:
   monitor tail                         every new call
-  monitor tail 'shop::*' --failed      the failed calls of a module
+  monitor tail '*::orders::*' --failed  the failed calls of a module
   monitor tail -n 20 --format jsonl | jq .function
 
 Ends on Ctrl-C, or when the reader of its output ends. With --format json each line is an object, as with \
@@ -198,7 +198,7 @@ pub(crate) struct Health {
 #[command(after_help = "\
 Examples:
   monitor live
-  monitor live 'shop::*' --min 5s
+  monitor live '*::orders::*' --min 5s
   monitor live --format jsonl | jq 'select(.state | startswith(\"stuck\"))'
 
 The calls are read from the ring files of running processes, which costs the processes nothing. Each is indented \

@@ -275,7 +275,7 @@ pub struct FoldedRow {
 pub struct EventRow {
     /// Time of the event, ns since the Unix epoch.
     pub at_ns: i64,
-    /// Kind of event: `level`, `breaker`, `quarantine`, `retention`, `rate`, `config`.
+    /// Kind of event, one of those that the store's documentation lists.
     pub kind: &'static str,
     /// Description of the event in a sentence.
     pub detail: String,

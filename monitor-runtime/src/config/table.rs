@@ -284,15 +284,62 @@ mod tests {
         }
     }
 
+    /// Returns the pages of the repository with their names. There are none in the published package, which stands alone.
+    fn pages() -> Vec<(String, String)> {
+        let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+        let Ok(docs) = std::fs::read_dir(format!("{root}/docs")) else { return Vec::new() };
+        let docs = docs.map(|entry| entry.unwrap().path());
+        let others =
+            ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md"].map(|name| format!("{root}/{name}").into());
+        let pages = docs.filter(|path| path.extension().is_some_and(|end| end == "md")).chain(others);
+        let read = |path: std::path::PathBuf| {
+            (
+                path.file_name().unwrap().to_string_lossy().into_owned(),
+                std::fs::read_to_string(&path).unwrap(),
+            )
+        };
+        pages.map(read).collect()
+    }
+
     #[test]
-    fn the_readme_names_each_setting() {
-        // The published package stands alone: the page belongs to the repository.
-        if !std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs")).is_dir() {
-            return;
+    fn the_readme_names_each_setting_with_its_default() {
+        for (_, readme) in pages().iter().filter(|(name, _)| name == "README.md") {
+            for setting in &TABLE {
+                let begin = format!("| `{}` | ", setting.variable);
+                let line = readme.lines().find(|line| line.starts_with(&begin));
+                let line = line.unwrap_or_else(|| panic!("{}", setting.variable));
+                let default = line[begin.len()..].split(" | ").next().map(|text| text.replace('`', ""));
+                let is_word = ["db", "service"].contains(&setting.key);
+                let is_default = default.as_deref() == Some(setting.default);
+                assert!(is_word || is_default, "{}: {default:?} but {}", setting.variable, setting.default);
+            }
         }
-        let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md")).unwrap();
-        for setting in &TABLE {
-            assert!(readme.contains(&format!("`{}`", setting.variable)), "{}", setting.variable);
+    }
+
+    #[test]
+    fn pages_name_no_setting_that_is_not_in_the_table_and_no_value_that_is_refused() {
+        for (page, text) in pages() {
+            for (at, _) in text.match_indices("MONITOR_") {
+                let end = |text: &str, stop: &str| {
+                    text.find(|c: char| stop.contains(c) || c == '\n').unwrap_or(text.len())
+                };
+                let rest = &text[at..];
+                let name =
+                    &rest[..rest.find(|c: char| c != '_' && !c.is_ascii_uppercase()).unwrap_or(rest.len())];
+                // Variables of the tests, the name of the settings file, and `MONITOR_…` for all of them.
+                if name.starts_with("MONITOR_TEST_") || ["MONITOR_CONFIG", "MONITOR_"].contains(&name) {
+                    continue;
+                }
+                let setting = TABLE.iter().find(|setting| setting.variable == name);
+                let setting = setting.unwrap_or_else(|| panic!("{page} names {name}, which is no setting"));
+                let Some(value) = rest[name.len()..].strip_prefix('=') else { continue };
+                let value = match value.strip_prefix('"') {
+                    Some(quoted) => &quoted[..end(quoted, "\"")],
+                    None => &value[..end(value, " `,;)")],
+                };
+                let read = (setting.read)(&mut defaults(), value.as_ref());
+                assert!(read.is_ok(), "{page}: {name}={value}: {read:?}");
+            }
         }
     }
 

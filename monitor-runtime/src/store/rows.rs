@@ -8,6 +8,7 @@ use rusqlite::types::Null;
 use rusqlite::{Connection, params};
 
 use super::id_cache::IdCache;
+use super::schema_doc::EVENT_KINDS;
 use crate::batch::{EventRow, HEALTH_COLUMNS, HealthRow, HealthValue, RateRow, ResourcesRow};
 
 /// Returns the number as SQLite's signed integer. A larger number becomes the largest one that fits.
@@ -65,6 +66,7 @@ pub(crate) fn events(transaction: &Connection, process_id: i64, rows: &[EventRow
     }
     let mut insert = transaction.prepare("INSERT INTO event VALUES (NULL, ?1, ?2, ?3, ?4)")?;
     for row in rows {
+        debug_assert!(EVENT_KINDS.contains(&row.kind), "{} is no documented kind of event", row.kind);
         insert.execute(params![row.at_ns, process_id, row.kind, without_secrets(&row.detail)])?;
     }
     Ok(())

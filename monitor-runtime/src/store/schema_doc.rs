@@ -5,6 +5,7 @@
 
 use std::fmt::Write as _;
 
+use super::schema::VERSION;
 use crate::batch::HEALTH_COLUMNS;
 
 /// An explanation of an object or of one of its columns.
@@ -210,13 +211,28 @@ const PROCESSES: Columns = &[
     ),
 ];
 
+/// The kinds of events. Every row of the table `event` has one of them.
+pub(super) const EVENT_KINDS: [&str; 12] = [
+    "level",
+    "breaker",
+    "quarantine",
+    "retention",
+    "rate",
+    "config",
+    "store",
+    "recorder",
+    "slow",
+    "crash",
+    "recovery",
+    "rings",
+];
+
+const EVENT_KINDS_TEXT: &str = "`level` (the level of service), `breaker`, `quarantine` (a damaged file was put aside), `retention`, `rate` (a function is recorded, timed or counted), `config`, `store` (the file was lost or opened again), `recorder`, `slow` (calls that are slow, or a recorder that was held up), `crash` (a process died), `recovery` (a dead process's records were brought in) or `rings` (where the rings lie).";
+
 const EVENTS: Columns = &[
     ("at_ns", "Time of the event, nanoseconds since the Unix epoch."),
     ("process_id", "Process whose recorder reports the event, see `processes`; 0 for the command `monitor`."),
-    (
-        "kind",
-        "`level`, `breaker`, `quarantine`, `retention`, `rate`, `config`, `store`, `recorder` or `slow`.",
-    ),
+    ("kind", EVENT_KINDS_TEXT),
     ("detail", "Description of the event in a sentence."),
 ];
 
@@ -442,7 +458,7 @@ pub fn docs() -> impl Iterator<Item = Doc> {
 /// Returns the page `docs/schema.md`.
 #[must_use]
 pub fn page() -> String {
-    let mut page = String::from(INTRODUCTION);
+    let mut page = INTRODUCTION.replace("VERSION", &VERSION.to_string());
     for doc in docs() {
         let behind = BEHIND.iter().any(|(object, _)| *object == doc.object);
         if behind && doc.object == BEHIND[0].0 {
@@ -466,7 +482,7 @@ The store is one SQLite file that any SQLite tool opens. The views below are the
 meanings do not change. The base tables behind them may change with the schema version. The store itself holds the same
 explanations: `SELECT * FROM schema_doc`.
 
-- `PRAGMA application_id` is `0x4D4E5452` (\"MNTR\"), and `PRAGMA user_version` is the schema version, 3.
+- `PRAGMA application_id` is `0x4D4E5452` (\"MNTR\"), and `PRAGMA user_version` is the schema version, VERSION.
 - Columns that end in `_ns` hold integer nanoseconds. Points in time count from the Unix epoch in UTC.
 - Captured values are JSON text. They are truncated to a budget and always valid.
 - The views use only SQL that DuckDB has as well, so DuckDB reads them with their types:
@@ -479,12 +495,13 @@ explanations: `SELECT * FROM schema_doc`.
 SELECT function, calls, total_ms, p95_ms, error_pct FROM functions ORDER BY total_ms DESC LIMIT 10;
 -- What failed last?
 SELECT function, error, args FROM errors ORDER BY call_id DESC LIMIT 10;
--- The tree of one call
-SELECT span_id, parent_id, function, duration_ms, outcome FROM calls WHERE trace_id = 4294967297 ORDER BY start_ns;
+-- The tree of the latest call
+SELECT span_id, parent_id, function, duration_ms, outcome FROM calls
+WHERE trace_id = (SELECT trace_id FROM calls ORDER BY call_id DESC LIMIT 1) ORDER BY start_ns;
 -- Calls by function, an unbiased estimate at any sampling rate
 SELECT function, sum(weight) FROM calls GROUP BY function;
 -- Record one call in ten of a module, from now on, in every running process
-INSERT INTO sampling (pattern, rate) VALUES ('shop::*', 0.1);
+INSERT INTO sampling (pattern, rate) VALUES ('*::payments::*', 0.1);
 -- Write nothing for now, in every running process; deleting the row releases the breakers
 INSERT INTO breaker (process_id, hold, reason) VALUES (0, 'open', 'the disk is being swapped');
 ```
