@@ -16,3 +16,4 @@ mod run;
 mod wholeness;
 mod failures;
 mod thinning;
+mod pages;

@@ -61,6 +61,11 @@ impl Run {
         Self { books, store }
     }
 
+    /// Returns the path of the store.
+    pub(crate) fn path(&self) -> &Path {
+        &self.store
+    }
+
     /// Opens the store.
     pub(crate) fn store(&self) -> Store {
         Store::open(&self.store)
@@ -91,13 +96,13 @@ impl Run {
 }
 
 /// Returns the seconds of a run.
-fn seconds() -> u64 {
+pub(crate) fn seconds() -> u64 {
     std::env::var("MONITOR_TEST_SECONDS").map_or(2, |text| text.parse().unwrap())
 }
 
 /// Returns the path of the command `monitor`, which lies beside the service. A run of this package's tests alone may
 /// find none, and then builds it.
-fn console() -> PathBuf {
+pub(crate) fn console() -> PathBuf {
     let program = PathBuf::from(env!("CARGO_BIN_EXE_service"))
         .with_file_name("monitor")
         .with_extension(std::env::consts::EXE_EXTENSION);
