@@ -1,3 +1,18 @@
+// The first definition of a link wins: these lead from docs.rs to the files that the README names. A file of another
+// package is not among the published sources; the page that leads to it stands for it.
+//! [finding-out]: https://docs.rs/crate/monitored/latest/source/docs/finding-out.md
+//! [service]: https://docs.rs/crate/monitored/latest/source/docs/finding-out.md
+//! [schema]: https://docs.rs/crate/monitored/latest/source/docs/schema.md
+//! [benches]: https://docs.rs/crate/monitored/latest/source/docs/performance-guidelines.md
+//! [performance]: https://docs.rs/crate/monitored/latest/source/docs/performance-guidelines.md
+//! [examples]: https://docs.rs/crate/monitored/latest/source/examples/
+//! [failures]: https://docs.rs/crate/monitored/latest/source/docs/failure-modes.md
+//! [edges]: https://docs.rs/crate/monitored/latest/source/docs/edge-cases-and-limitations.md
+//! [values]: https://docs.rs/crate/monitored/latest/source/docs/values.md
+//! [migrating]: https://docs.rs/crate/monitored/latest/source/docs/migrating.md
+//! [architecture]: https://docs.rs/crate/monitored/latest/source/ARCHITECTURE.md
+//! [contributing]: https://docs.rs/crate/monitored/latest/source/CONTRIBUTING.md
+//!
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
@@ -15,4 +30,36 @@ pub use monitor_runtime::{
 #[doc(hidden)]
 pub mod __private {
     pub use monitor_runtime::private::*;
+}
+
+#[cfg(test)]
+mod tests {
+    /// Returns the links that a text defines, each with its label.
+    fn definitions(text: &'static str) -> Vec<(&'static str, &'static str)> {
+        let lines = text.lines().map(|line| line.trim_start_matches("//! "));
+        lines.filter_map(|line| line.strip_prefix('[')?.split_once("]: ")).collect()
+    }
+
+    #[test]
+    fn every_link_of_the_readme_leads_somewhere_on_docs_rs_too() {
+        let readme = include_str!("../README.md");
+        let inline = readme.split("](").skip(1).find(|link| !link.starts_with(['#', 'h']));
+        assert_eq!(inline, None, "a link that is written where it stands cannot be led elsewhere");
+        let links = definitions(readme);
+        assert!(!links.is_empty());
+        let on_docs_rs = definitions(include_str!("lib.rs"));
+        let labels = |links: &[(&'static str, &'static str)]| {
+            links.iter().map(|(label, _)| *label).collect::<Vec<_>>()
+        };
+        assert_eq!(labels(&on_docs_rs), labels(&links));
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+        for (label, address) in on_docs_rs {
+            let path = address.strip_prefix("https://docs.rs/crate/monitored/latest/source/");
+            let path = root.join(path.unwrap_or_else(|| panic!("[{label}] leads to {address}")));
+            assert!(path.exists(), "[{label}] leads to {}, which is not there", path.display());
+            let is_published =
+                path.parent().is_some_and(|folder| folder == root || !folder.join("Cargo.toml").exists());
+            assert!(is_published, "[{label}] leads to a file of another package");
+        }
+    }
 }

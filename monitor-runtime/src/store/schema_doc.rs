@@ -36,7 +36,7 @@ const CALL: Columns = &[
     ),
     ("function", "Name of the function: its full path, or the name given by the option `name`."),
     ("outcome", "`ok`, `error`, `panic` or `cancelled` (the future was dropped before completion)."),
-    ("failed", "1 if the outcome is not `ok`, else 0."),
+    ("failed", "1 if the outcome is `error`, `panic` or `cancelled`, else 0."),
     (
         "error",
         "Text of the error with its chain of sources, or message and place of the panic; NULL where there is none.",
@@ -331,7 +331,7 @@ const API: &[(&str, &str, &[Columns])] = &[
     ("calls", "One row for each recorded call.", &[CALL]),
     (
         "errors",
-        "One row for each recorded call that failed: the rows of `calls` whose outcome is not `ok`.",
+        "One row for each recorded call that failed: the rows of `calls` whose `failed` is 1.",
         &[CALL],
     ),
     ("folds", "One row for each row of `calls` that several calls share.", &[FOLDS]),
@@ -483,6 +483,7 @@ meanings do not change. The base tables behind them may change with the schema v
 explanations: `SELECT * FROM schema_doc`.
 
 - `PRAGMA application_id` is `0x4D4E5452` (\"MNTR\"), and `PRAGMA user_version` is the schema version, VERSION.
+- A call *failed* if its outcome is `error`, `panic` or `cancelled`, in every view and every command.
 - Columns that end in `_ns` hold integer nanoseconds. Points in time count from the Unix epoch in UTC.
 - Captured values are JSON text. They are truncated to a budget and always valid.
 - The views use only SQL that DuckDB has as well, so DuckDB reads them with their types:

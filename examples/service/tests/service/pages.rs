@@ -9,6 +9,7 @@
 //! build:
 //!
 //! ```text
+//! cargo build --release -p monitor-console
 //! UPDATE_DOCS=1 MONITOR_TEST_SECONDS=30 cargo test --release -p monitored-service -- pages
 //! ```
 

@@ -100,8 +100,8 @@ pub(crate) fn seconds() -> u64 {
     std::env::var("MONITOR_TEST_SECONDS").map_or(2, |text| text.parse().unwrap())
 }
 
-/// Returns the path of the command `monitor`, which lies beside the service. A run of this package's tests alone may
-/// find none, and then builds it.
+/// Returns the path of the command `monitor`, which lies beside the service. Cargo builds it along with the tests of the
+/// workspace; a run of this package's tests alone takes the one that was built last, or builds it if there is none.
 pub(crate) fn console() -> PathBuf {
     let program = PathBuf::from(env!("CARGO_BIN_EXE_service"))
         .with_file_name("monitor")
