@@ -100,7 +100,7 @@ impl<'a> How<'a> {
         }
         let (code, output, errors) = shell(&command, store);
         assert!(code && !output.trim().is_empty(), "{command}: {output}{errors}");
-        let mut lines: Vec<String> = output.lines().map(cut).collect();
+        let mut lines: Vec<String> = output.trim_end().lines().map(cut).collect();
         if lines.len() > self.lines {
             lines.truncate(self.lines);
             lines.push("…".to_owned());
