@@ -212,7 +212,7 @@ const PROCESSES: Columns = &[
 ];
 
 /// The kinds of events. Every row of the table `event` has one of them.
-pub(super) const EVENT_KINDS: [&str; 12] = [
+pub(super) const EVENT_KINDS: [&str; 14] = [
     "level",
     "breaker",
     "quarantine",
@@ -223,11 +223,13 @@ pub(super) const EVENT_KINDS: [&str; 12] = [
     "recorder",
     "slow",
     "crash",
+    "exit",
+    "panic",
     "recovery",
     "rings",
 ];
 
-const EVENT_KINDS_TEXT: &str = "`level` (the level of service), `breaker`, `quarantine` (a damaged file was put aside), `retention`, `rate` (a function is recorded, timed or counted), `config`, `store` (the file was lost or opened again), `recorder`, `slow` (calls that are slow, or a recorder that was held up), `crash` (a process died), `recovery` (a dead process's records were brought in) or `rings` (where the rings lie).";
+const EVENT_KINDS_TEXT: &str = "`level` (the level of service), `breaker`, `quarantine` (a damaged file was put aside), `retention`, `rate` (a function is recorded, timed or counted), `config`, `store` (the file was lost or opened again), `recorder`, `slow` (calls that are slow, or a recorder that was held up), `crash` (a process died), `exit` (a process had ended whose records were still to be brought in), `panic` (a panic of such a process), `recovery` (a dead process's records were brought in) or `rings` (where the rings lie).";
 
 const EVENTS: Columns = &[
     ("at_ns", "Time of the event, nanoseconds since the Unix epoch."),
