@@ -13,6 +13,7 @@
 //! UPDATE_DOCS=1 MONITOR_TEST_SECONDS=30 cargo test --release -p monitored-service -- pages
 //! ```
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -42,7 +43,7 @@ fn every_command_of_the_page_runs_and_shows_something() {
         let how = How::read(how.trim());
         let (command, output) = how.run(block.lines().next().unwrap(), &stores);
         let written = if how.text.is_empty() { String::new() } else { format!("{} ", how.text) };
-        updated.push_str(&format!("{before}<!-- {written}-->\n```text\n{command}\n{output}```\n"));
+        write!(updated, "{before}<!-- {written}-->\n```text\n{command}\n{output}```\n").unwrap();
         rest = after;
         blocks += 1;
     }
