@@ -90,7 +90,7 @@ pub(crate) struct Row {
     pub(crate) again: Option<Duration>,
     /// The longest time for which a caller stood still in a round of twelve calls.
     pub(crate) waited: Duration,
-    /// The work of the first round of calls, in which the recorder starts.
+    /// The time of the first round of calls, in which the recorder starts, without the time in which the machine ran something else.
     pub(crate) started: Duration,
     /// True if exit status and output were those of the run without a recorder.
     pub(crate) is_host_unchanged: bool,
@@ -181,7 +181,7 @@ pub(crate) fn print_starts(rows: &[Row]) {
     starts.sort();
     let (Some(median), Some(most)) = (starts.get(starts.len() / 2), starts.last()) else { return };
     println!(
-        "the first round of calls, in which the recorder starts, worked {median:.1?} (median of {}), {most:.1?} at most",
+        "the first round of calls, in which the recorder starts, took {median:.1?} (median of {}), {most:.1?} at most",
         starts.len()
     );
 }

@@ -256,8 +256,9 @@ fn find_problems(world: &mut World, may_evict: bool) -> Vec<String> {
         problems.push(format!("quick_check: {check}"));
     }
     for sequence in &world.acknowledged {
-        let low = (7_i64 << 32) + i64::try_from(*sequence).unwrap() * 10;
-        let sql = format!("SELECT count(*) FROM calls WHERE span_id BETWEEN {low} AND {}", low + 9);
+        // The rows' calls start a microsecond after each other. The ids are the store's own.
+        let low = T0 + i64::try_from(*sequence).unwrap() * 10_000;
+        let sql = format!("SELECT count(*) FROM calls WHERE start_ns BETWEEN {low} AND {}", low + 9000);
         let rows: i64 = query_value(&store, &sql);
         let is_last = *sequence == world.next - 1;
         let is_gone = rows == 0 && (is_set_aside || may_evict) && !is_last;

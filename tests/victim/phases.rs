@@ -92,11 +92,12 @@ impl Totals {
         let has_slept = after.sleeps > before.sleeps;
         let stood_still = if has_slept { took.saturating_sub(worked + kept_waiting) } else { Duration::ZERO };
         self.longest = self.longest.max(took);
-        self.stood_still += u64::from(stood_still > SLOW);
-        self.stood_still_max = self.stood_still_max.max(stood_still);
         if self.started.is_zero() {
-            self.started = worked;
+            // The first call waits for the recorder's thread, which starts the recorder.
+            self.started = worked + stood_still;
         } else {
+            self.stood_still += u64::from(stood_still > SLOW);
+            self.stood_still_max = self.stood_still_max.max(stood_still);
             self.worked_long += u64::from(worked > SLOW);
             self.worked_max = self.worked_max.max(worked);
         }
