@@ -143,7 +143,7 @@ pub const SCRATCH_SHARE: usize = 4;
 pub const ARENA_BYTES: usize = 64 * KIB;
 /// The most bytes of one call's values; arguments, extra fields and the result may each take this much.
 pub const VALUES_BYTES_MAX: usize = 16 * KIB;
-/// The memory for counters and histograms of calls without a record, over all threads: 3 KiB per function and
+/// The memory for counters and histograms of calls without a record, over all threads: 6 KiB per function and
 /// thread with unsampled calls. Past this bound, threads share one table.
 pub const TALLY_BYTES_MAX: usize = 32 * KIB * KIB;
 /// The number of calls in a batch from which on the figures of its functions go with it: beside so many rows, the six

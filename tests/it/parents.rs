@@ -72,3 +72,34 @@ fn concurrent_tasks_do_not_mix_up_their_parents() {
         store.one("SELECT COUNT(*) FROM (SELECT trace_id FROM calls GROUP BY trace_id HAVING COUNT(*) <> 3)");
     assert_eq!(odd, 0);
 }
+
+#[test]
+fn the_failures_of_four_layers_are_joined_at_any_rate() {
+    for (rate, rows) in [("1", 4 * 30), ("0", 4 * 10), ("0.2,victim::layers::load=0", 4 * 10)] {
+        let stage = Stage::new().with_variable("MONITOR_SAMPLE", rate);
+        assert_eq!(stage.run("layers", 30), "10\n");
+        let store = stage.store();
+        let calls: i64 = store.one("SELECT COUNT(*) FROM calls");
+        assert!(if rate.contains(',') { calls >= rows } else { calls == rows }, "{rate}: {calls}");
+        let ways: Vec<String> = store.all(
+            "SELECT q.function || ' < ' || l.function || ' < ' || f.function || ' < ' || h.function
+                    || ' ' || q.args || ' ' || l.args || ' ' || f.args || ' ' || h.args
+             FROM calls q
+             JOIN calls l ON l.span_id = q.parent_id AND l.trace_id = q.trace_id
+             JOIN calls f ON f.span_id = l.parent_id AND f.trace_id = q.trace_id
+             JOIN calls h ON h.span_id = f.parent_id AND h.span_id = q.trace_id AND h.parent_id IS NULL
+             WHERE q.outcome = 'error' AND l.outcome = 'error' AND f.outcome = 'error' AND h.outcome = 'error'
+             ORDER BY q.start_ns",
+        );
+        let expected: Vec<String> = (0..30)
+            .step_by(3)
+            .map(|order| {
+                let names =
+                    ["query", "load", "fetch", "handle"].map(|name| format!("victim::layers::{name}"));
+                format!("{} {}", names.join(" < "), [format!(r#"{{"order":{order}}}"#).as_str(); 4].join(" "))
+            })
+            .collect();
+        assert_eq!(ways, expected, "{rate}");
+        assert_eq!(store.one::<i64>("SELECT SUM(calls) FROM functions"), 4 * 30);
+    }
+}

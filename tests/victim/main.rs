@@ -17,6 +17,7 @@ mod children;
 mod descriptors;
 mod forest;
 mod hot;
+mod layers;
 mod orders;
 mod phases;
 mod waiting;
@@ -49,6 +50,7 @@ fn main() {
         "list-items" => println!("{}", trees::list_items(number)),
         "poll-for-ever" => trees::poll_for_ever(),
         "fail" => trees::fail(number),
+        "layers" => layers::run(number),
         "hot" => hot::hot_and_rare(until_elapsed(number)),
         "hot-until-told" => hot::hot_and_rare(until_stdin_ends()),
         "burst" => hot::burst(number),

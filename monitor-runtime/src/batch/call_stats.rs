@@ -207,7 +207,9 @@ mod tests {
         let nested = EndedCall { is_nested: true, is_root: false, ..root };
         let cancelled = EndedCall { outcome: Outcome::Cancelled, ..nested };
         let mut stats = CallStats::default();
-        [root, nested, nested, cancelled].iter().for_each(|ended| stats.count(ended, true));
+        for ended in [root, nested, nested, cancelled] {
+            stats.count(&ended, true);
+        }
         let CallStats { total_ns, nested_ns, cancelled_ns, self_ns, busy_ns, max_ns, roots, .. } = stats;
         assert_eq!([total_ns, nested_ns, cancelled_ns, self_ns, busy_ns], [100, 200, 100, 40, 80]);
         assert_eq!((max_ns, roots), (100, 1));

@@ -1,74 +1,111 @@
 //! The decision about a call that is not simply recorded.
 //!
-//! Takes the site's rate, the span that is current on the thread, and the thread's countdown and random numbers. Gives
-//! what becomes of the call. The calls of a tree are sampled together, as far as their functions' rates allow. The file
-//! does not know how a call is entered.
+//! Takes the site's rates, the span that is current on the thread, and the thread's countdown and random numbers. Gives
+//! what becomes of the call, and of the calls below it. The calls of a tree are kept together, as far as their functions'
+//! rates allow. The file does not know how a call is entered.
+//!
+//! Each kept call carries the weight that fits the chance by which it was kept in its surroundings, and whatever the
+//! recorder itself decides about these surroundings is decided for all calls alike. So the sums of weights are unbiased.
 
 use std::sync::atomic::Ordering;
 
+use super::entered::cold_path;
 use crate::platform::reentrancy::apart;
+use crate::record::NOT_KEPT;
 use crate::sampling;
-use crate::site::{CallSite, Fidelity};
+use crate::site::{CallSite, Epoch, Fidelity};
 use crate::thread::countdown::GAP_MASK;
 use crate::thread::local::{self, Lease};
 use crate::thread::pool;
-use crate::thread::state::{NO_SPAN, SUPPRESSED, ThreadState, UNSAMPLED};
+use crate::thread::state::{NO_SPAN, ThreadState, is_reserved};
 
-/// Returns true for the weight of a call that was sampled for certain.
+/// Returns [`NOT_KEPT`] for a call that is timed and leaves no record, 0 for a call that is recorded like the call
+/// around it or as a root. Returns `None` for a call that needs a decision.
+///
+/// A gap of this epoch shows that no first call of the function is still to be kept: `decide` takes the first calls
+/// before it draws a gap, except at rate zero, at which none is kept.
 #[cfg_attr(not(debug_assertions), inline(always))]
-pub(crate) fn is_certain(weight: f32) -> bool {
-    weight.to_bits() == 1_f32.to_bits()
+pub(super) fn decide_quickly(site: &CallSite, epoch: Epoch, parent: u64) -> Option<u64> {
+    if epoch.fidelity() == Fidelity::RECORDED {
+        return Some(parent & NOT_KEPT);
+    }
+    cold_path();
+    if epoch.fidelity() != Fidelity::SAMPLED {
+        return None;
+    }
+    if parent == NO_SPAN {
+        let is_sampled_out = local::countdown(site.id())?.skip_timed(epoch.number());
+        return is_sampled_out.then_some(NOT_KEPT);
+    }
+    let follows = parent & NOT_KEPT != 0 || site.callee_rate() >= 1.0;
+    follows.then_some(parent & NOT_KEPT)
 }
 
 /// The decision about a call.
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Decision {
     /// The call passes through.
     Pass,
-    /// The call is recorded like the call around it.
+    /// The call is recorded like the call around it, or as a root.
     Follow,
-    /// The call is recorded with this weight.
+    /// The call is recorded, and the calls below it are kept, with this weight.
     Sampled(f32),
+    /// The call is recorded with this weight. The calls below it are kept if the call around it is.
+    SampledAlone(f32),
     /// The call is recorded because it is among the first of its function.
     First,
-    /// The call and all calls below it are unsampled.
+    /// The call and the calls below it are unsampled.
     Unsampled,
+    /// The call is unsampled. The calls below it are kept with the call around it.
+    Timed,
+    /// The call is unsampled, and transparent: calls below it have the call around it as their parent.
+    TimedAlone,
 }
 
-/// Decides about a call. A root is sampled at its function's rate. A callee is sampled with its root, or less often if its
-/// own rate is lower than the probability with which its root was sampled.
+/// Decides about a call. A root is sampled at its function's rate. A callee is sampled with its root, or less often if
+/// its function's rate for callees is lower than the probability with which its root was sampled. A function that is only
+/// counted has a countdown of its own, whatever is around its calls.
 pub(crate) fn decide(site: &CallSite, thread: &'static ThreadState, parent: u64, weight: f32) -> Decision {
-    if parent == SUPPRESSED {
+    if is_reserved(parent) {
         return Decision::Pass;
     }
-    if parent == UNSAMPLED {
-        if site.is_counted() {
-            // The countdown has ended with this call, which is timed. A new one begins.
-            count_down_root(site, thread);
-        }
+    let fidelity = site.fidelity();
+    let is_counted = fidelity == Fidelity::COUNTED;
+    if !is_counted && parent & NOT_KEPT != 0 {
         return Decision::Unsampled;
     }
-    if site.fidelity() == Fidelity::RECORDED {
+    if fidelity == Fidelity::RECORDED {
         return Decision::Follow;
     }
     if parent == NO_SPAN && site.take_first() {
         return Decision::First;
     }
-    let (sampled, rate) = if parent == NO_SPAN || (site.is_counted() && is_certain(weight)) {
-        count_down_root(site, thread)
-    } else {
-        let rate = site.rate();
-        match sampling::child(1.0 / f64::from(weight), rate) {
-            sampling::Child::Follow => return Decision::Follow,
-            sampling::Child::Subsample { probability } => {
-                (sampling::next_gap(probability, random(thread)) == 0, rate)
-            }
+    let sampled = |rate: f64| sampling::weight(rate) as f32;
+    if is_counted {
+        let (is_sampled, rate) = count_down(site, thread);
+        return if is_sampled { Decision::SampledAlone(sampled(rate)) } else { Decision::TimedAlone };
+    }
+    if parent == NO_SPAN {
+        let (is_sampled, rate) = count_down(site, thread);
+        return if is_sampled { Decision::Sampled(sampled(rate)) } else { Decision::Unsampled };
+    }
+    let rate = site.callee_rate();
+    if rate <= 0.0 {
+        return Decision::Timed;
+    }
+    match sampling::child(1.0 / f64::from(weight), rate) {
+        sampling::Child::Follow => Decision::Follow,
+        sampling::Child::Subsample { probability }
+            if sampling::next_gap(probability, random(thread)) == 0 =>
+        {
+            Decision::Sampled(sampled(rate))
         }
-    };
-    if sampled { Decision::Sampled(sampling::weight(rate) as f32) } else { Decision::Unsampled }
+        sampling::Child::Subsample { .. } => Decision::Unsampled,
+    }
 }
 
-/// Counts down to the next sampled root. Returns true if it is this call, and the rate.
-fn count_down_root(site: &CallSite, thread: &'static ThreadState) -> (bool, f64) {
+/// Counts down to the function's next sampled call. Returns true if it is this one, and the rate.
+fn count_down(site: &CallSite, thread: &'static ThreadState) -> (bool, f64) {
     // The epoch is read first, so that a countdown of this epoch is never one of an older rate.
     let epoch = site.epoch();
     let rate = site.rate();

@@ -7,13 +7,13 @@ use std::sync::atomic::Ordering;
 
 use crate::platform::clock::{Ticks, counter, ticks};
 use crate::platform::coarse_clock::coarse;
-use crate::record::{Header, Kept, Outcome, first_word, place, sizes_word};
+use crate::record::{Header, Kept, NOT_KEPT, Outcome, SELF_TICKS_MAX, first_word, place, sizes_word};
+use crate::ring::frames;
 use crate::ring::spsc::Room;
 use crate::site::CallSite;
 use crate::thread::local;
 use crate::thread::scratch::ScratchWriter;
-use crate::thread::state::{NO_SPAN, ThreadState, UNSAMPLED};
-use crate::thread::tally::Durations;
+use crate::thread::state::{Around, NO_SPAN, ThreadState};
 
 /// The place of an entered call. The call is built there and stays there, and functions that take it by reference work
 /// on it. Inlined, entry and exit took a kilobyte of every monitored function, which a program with many of them pays
@@ -42,8 +42,10 @@ impl Slot {
     #[cold]
     #[inline(never)]
     fn enter_counted(&mut self, site: &'static CallSite, state: State) {
-        let (start, parent, special) = (state.start(), state.parent(), Special::COUNTED_CALL);
-        let entered = |thread| Entered { start, special, parent, ..Entered::blank(site, thread) };
+        let entered = |thread: &'static ThreadState| {
+            let parent = thread.current.load(Ordering::Relaxed);
+            Entered { start: state.0, special: Special::COUNTED_CALL, parent, ..Entered::blank(site, thread) }
+        };
         self.0 = local::current().map(entered);
     }
 }
@@ -54,7 +56,7 @@ impl Slot {
 /// |---|---|
 /// | 0 | no call, or one that passes through or has ended |
 /// | 1 | an entered call, which lies in the slot |
-/// | above 1 | a counted call, which does not lie in the slot: bits 63–1 are the coarse clock's ticks at its entry, bit 0 is the span that was current then ([`NO_SPAN`] or [`UNSAMPLED`]) |
+/// | above 1 | a counted call, which does not lie in the slot: the coarse clock's ticks at its entry |
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct State(u64);
 
@@ -64,11 +66,10 @@ impl State {
     /// An entered call, which lies in the slot.
     pub(super) const ENTERED: Self = Self(1);
 
-    /// Returns the state of a call that was counted at its entry: a root, or a call below an unsampled one. `start` is
-    /// what the coarse clock said, whose lowest bit is 0; `current` is the span that was current.
+    /// Returns the state of a call that was counted at its entry. `start` is what the coarse clock said, which is above 1.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    pub(super) const fn counted(start: Ticks, current: u64) -> Self {
-        Self(start + current)
+    pub(super) const fn counted(start: Ticks) -> Self {
+        Self(start)
     }
 
     /// Returns true for a call that was counted at its entry.
@@ -77,34 +78,15 @@ impl State {
         self.0 > Self::ENTERED.0
     }
 
-    /// Returns the start of a counted call.
-    const fn start(self) -> Ticks {
-        self.0 & !1
-    }
-
-    /// Returns the span that was current when a counted call began.
-    const fn parent(self) -> u64 {
-        self.0 & 1
-    }
-
-    /// Ends a counted call and returns true. Returns false if the coarse clock has moved since the call's entry, because
-    /// the call may then have been slow. The span that becomes current again is a constant: if it were read from memory,
-    /// the next call would wait for this one's store.
+    /// Returns true if a counted call needs nothing at its end. Returns false if the coarse clock has moved since the call's
+    /// entry, because the call may then have been slow.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    pub(super) fn end_counted(self) -> bool {
-        match self.0 ^ coarse() {
-            NO_SPAN => {
-                if let Some(thread) = local::current() {
-                    thread.set_current(NO_SPAN);
-                }
-                true
-            }
-            since => since == UNSAMPLED,
-        }
+    pub(super) fn has_counted_all(self) -> bool {
+        self.0 == coarse()
     }
 }
 
-/// A call under way that neither passes through nor is counted without a sampled call above it. It is aligned as the
+/// A call under way that does not pass through; a counted one only at its end. It is aligned as the
 /// stack is, so that two words that are written at once never lie in two cache lines. The words that are zero for a
 /// sampled call lie in pairs, each of which one instruction writes.
 #[derive(Debug)]
@@ -113,23 +95,32 @@ pub(super) struct Entered {
     pub(super) thread: &'static ThreadState,
     pub(super) site: &'static CallSite,
     pub(super) start: Ticks,
+    /// The span id; [`NO_SPAN`] for a call that gets one with its record.
     pub(super) span: u64,
     /// The flags that set the call apart from a sampled call without values.
     pub(super) special: Special,
     pub(super) values: Values,
     /// The scratch writer, from the entry of a call that captures arguments until these are written.
     pub(super) scratch: Option<ScratchWriter>,
-    /// The durations that count a call that is sampled out but timed, if its thread has counted such a call before.
-    pub(super) durations: Option<&'static Durations>,
     /// The span that was current before the call.
     pub(super) parent: u64,
+    pub(super) around: Around,
+}
+
+/// The times of a call that has ended, without its start. The self time fits into a record.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Times {
+    pub(super) duration: Ticks,
+    pub(super) self_ticks: Ticks,
+    pub(super) is_nested: bool,
 }
 
 /// The flags that set an entered call apart from a sampled call without values, for which the word is zero.
 ///
 /// | bits | content |
 /// |---|---|
-/// | 63–32 | the thread's weight before the call, as the bits of an `f32`; only with bit 1 |
+/// | 63–32 | a weight, as the bits of an `f32`: with bit 1 the thread's before the call, with bit 8 the call's own |
+/// | 8 | the call was sampled with a weight of its own, which calls below it do not share |
 /// | 7 | the thread was unwinding when the call was entered |
 /// | 6 | the call is among the first of its function |
 /// | 5 | the call is unsampled and not timed: its countdown has counted it, and its start is the coarse clock's |
@@ -152,6 +143,9 @@ impl Special {
     const COUNTED: Self = Self(1 << 5);
     pub(super) const FIRST: Self = Self(1 << 6);
     pub(super) const UNWINDING: Self = Self(1 << 7);
+    const OWN_WEIGHT: Self = Self(1 << 8);
+    /// The flags of an unsampled call with captured values.
+    pub(super) const UNSAMPLED_WITH_VALUES: Self = Self(Self::UNSAMPLED.0 | Self::HAS_VALUES.0);
     /// The flags of a counted call, which no other call has.
     pub(super) const COUNTED_CALL: Self = Self(Self::UNSAMPLED.0 | Self::COUNTED.0);
 
@@ -159,6 +153,22 @@ impl Special {
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(super) const fn restoring_weight(before: f32) -> Self {
         Self(Self::RESTORES_WEIGHT.0 | (before.to_bits() as u64) << 32)
+    }
+
+    /// Returns the flags of a call with a weight of its own.
+    pub(super) const fn weighing(weight: f32) -> Self {
+        Self(Self::OWN_WEIGHT.0 | (weight.to_bits() as u64) << 32)
+    }
+
+    /// Returns the weight of the call's own, if it has one.
+    pub(super) const fn own_weight(self) -> Option<f32> {
+        if self.has(Self::OWN_WEIGHT) { Some(f32::from_bits((self.0 >> 32) as u32)) } else { None }
+    }
+
+    /// Returns [`Self::UNSAMPLED`] for the bit [`NOT_KEPT`], else [`Self::NONE`].
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(super) const fn for_tree(not_kept: u64) -> Self {
+        Self(not_kept >> NOT_KEPT.ilog2())
     }
 
     /// Returns the weight to restore at the end of the call, if there is one.
@@ -255,7 +265,17 @@ impl Entered {
     pub(super) fn blank(site: &'static CallSite, thread: &'static ThreadState) -> Self {
         let (span, parent, values) = (NO_SPAN, NO_SPAN, Values::default());
         let special = Special::NONE;
-        Self { thread, site, start: 0, span, special, values, scratch: None, durations: None, parent }
+        Self {
+            thread,
+            site,
+            start: 0,
+            span,
+            special,
+            values,
+            scratch: None,
+            parent,
+            around: Around::default(),
+        }
     }
 
     /// Reads the clock.
@@ -264,18 +284,50 @@ impl Entered {
         if self.special.is_by_os_clock() { ticks() } else { counter() }
     }
 
-    /// Writes the header of a sampled call, except for its last word.
+    /// Ends the call's time at `end`, and leaves the stack of calls under way.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    pub(super) fn put_header(&self, room: &Room<'_>, end: Ticks, outcome: Outcome, value_words: usize) {
+    pub(super) fn leave(&self, id: u32, end: Ticks) -> Times {
+        let times = self.leave_outermost(end);
+        Times { is_nested: self.around.is_nested(self.thread, id), ..times }
+    }
+
+    /// Does the same for a call that is not nested.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(super) fn leave_outermost(&self, end: Ticks) -> Times {
+        let Self { thread, around, .. } = *self;
+        frames::pop(thread.page.words);
+        let duration = end.wrapping_sub(self.start);
+        let callees = around.leave(thread, duration);
+        let mut self_ticks = duration.wrapping_sub(callees);
+        // One test for what hardly ever is: a time below zero, of clocks that differ, and one of more than a day.
+        if self_ticks > SELF_TICKS_MAX {
+            cold_path();
+            self_ticks = duration.saturating_sub(callees).min(SELF_TICKS_MAX);
+        }
+        Times { duration, self_ticks, is_nested: false }
+    }
+
+    /// Writes the header of a sampled call, except for its last word, which is returned. `id` is the site's, which is then
+    /// read once for a call's end.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(super) fn put_header(
+        &self,
+        room: &Room<'_>,
+        id: u32,
+        times: Times,
+        outcome: Outcome,
+        value_words: usize,
+    ) -> u64 {
         let (kept, weight) = self.kept(outcome);
-        room.put(place::FIRST, first_word(value_words, outcome, kept, false, self.site.id()));
+        room.put(place::FIRST, first_word(value_words, outcome, kept, times.is_nested, id));
         room.put(place::START, self.start);
-        room.put(place::DURATION, end.wrapping_sub(self.start));
+        room.put(place::DURATION, times.duration);
         room.put(place::SPAN, self.span);
         room.put(place::PARENT, self.parent);
         room.put(place::TRACE, self.thread.trace.load(Ordering::Relaxed));
         let (args_bytes, fields_bytes) = (self.values.args_bytes(), self.values.fields_bytes());
         room.put(place::SIZES, sizes_word(weight, args_bytes, fields_bytes));
+        times.self_ticks
     }
 
     /// Returns why the record of a sampled call is kept, and its weight.
@@ -289,14 +341,18 @@ impl Entered {
 
     /// Returns the header of a sampled call.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    pub(super) fn sampled_header(&self, end: Ticks, outcome: Outcome) -> Header {
+    pub(super) fn sampled_header(&self, times: Times, outcome: Outcome) -> Header {
         let (kept, weight) = self.kept(outcome);
-        self.header(outcome, kept, weight, end.wrapping_sub(self.start))
+        self.header(outcome, kept, weight, times)
     }
 
-    /// Returns the header of a call, with what its record is kept for, its weight and its duration.
+    /// Returns the header of a call, with what its record is kept for and its weight. A call without a span gets one.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    pub(super) fn header(&self, outcome: Outcome, kept: Kept, weight: f32, duration: Ticks) -> Header {
+    pub(super) fn header(&self, outcome: Outcome, kept: Kept, weight: f32, times: Times) -> Header {
+        let Times { duration, self_ticks, is_nested } = times;
+        let span = if self.span == NO_SPAN { self.thread.next_span() } else { self.span };
+        let parent = self.parent & !NOT_KEPT;
+        let is_lone_root = self.span == NO_SPAN && parent == NO_SPAN;
         Header {
             site: self.site.id(),
             outcome,
@@ -304,27 +360,28 @@ impl Entered {
             is_async: false,
             start: self.start,
             duration,
-            span: self.span,
-            parent: self.parent,
-            trace: self.thread.trace.load(Ordering::Relaxed),
+            span,
+            parent,
+            trace: if is_lone_root { span } else { self.thread.trace.load(Ordering::Relaxed) },
             weight,
             args_bytes: self.values.args_bytes(),
             fields_bytes: self.values.fields_bytes(),
             busy: 0,
-            self_ticks: duration,
-            is_nested: false,
+            self_ticks,
+            is_nested,
         }
     }
 }
 
-/// Makes a sampled call current, which ends what [`ThreadState::suppress`] began.
+/// Makes a call current, which ends what [`ThreadState::suppress`] began. `tree` is [`NOT_KEPT`] if the calls below it are
+/// not kept, else 0.
 #[cfg_attr(not(debug_assertions), inline(always))]
-pub(super) fn begin_span(thread: &ThreadState, parent: u64, span: u64) {
+pub(super) fn begin_span(thread: &ThreadState, parent: u64, span: u64, tree: u64) {
     if parent == NO_SPAN {
         thread.trace.store(span, Ordering::Relaxed);
         thread.set_weight(1.0);
     }
-    thread.restore(span);
+    thread.restore(span | tree);
 }
 
 /// Marks a cold path: the compiler places it after the function's end, so the common path of each of thousands of

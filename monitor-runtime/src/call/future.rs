@@ -35,7 +35,7 @@ impl Finish<'_> {
     #[inline]
     pub fn ok_with(self, result: impl FnOnce(&mut Writer<'_>)) {
         let captures =
-            self.call.is_polled_sampled() && self.thread.is_some_and(|thread| thread.captures.results());
+            self.call.has_result(self.end) && self.thread.is_some_and(|thread| thread.captures.results());
         if captures {
             self.end_with_value(Outcome::Ok, Some(&mut once(result)));
         } else {

@@ -1,23 +1,24 @@
 //! The guard of a synchronous call: opened on entry, closed on drop; it decides the outcome.
 //!
 //! Takes a call site, and what the expansion sees of the call. Gives one record in the thread's ring, or one count in its
-//! tally. A recorded call without values takes `Slot::open` and `Slot::end_ok`, from which every rarer case
+//! tally. A call that is recorded or timed takes `Slot::open` and `Slot::end_ok`, from which every rarer case
 //! branches off. The guard does not know why a call is recorded or not.
 
 use std::sync::atomic::Ordering;
 
+use super::decision::decide_quickly;
 pub use super::entered::Slot;
-use super::entered::{Entered, Special, State, begin_span, cold_path};
-use super::publish;
+use super::entered::{Entered, Special, State, Times, begin_span, cold_path};
+use super::publish::publish_at_limit;
 use crate::capture::Writer;
 use crate::platform::clock::{Ticks, counter};
 use crate::platform::coarse_clock::coarse;
-use crate::record::{Outcome, last_word};
-use crate::ring::frames;
+use crate::record::Outcome;
+use crate::ring::frames::{self, OpenFrame};
 use crate::site::{CallSite, Fidelity};
 use crate::thread::local;
 use crate::thread::scratch::{self, ScratchLoan, ScratchWriter};
-use crate::thread::state::{NO_SPAN, RESERVED_SPANS, UNSAMPLED};
+use crate::thread::state::{Around, is_none_or_kept, is_reserved};
 
 /// A call whose result is seen. It ends by `ok`, `ok_with` or `error`; dropped without one of these, it panicked.
 ///
@@ -65,17 +66,17 @@ impl<'a, const IN_USER_CRATE: bool> Call<'a, IN_USER_CRATE> {
         may_be_counted: fn() -> bool,
     ) -> Self {
         let epoch = site.epoch();
-        let state = match epoch.fidelity() {
-            Fidelity::OFF => {
-                cold_path();
+        let fidelity = epoch.fidelity();
+        let state = if fidelity.may_need_no_entry() {
+            cold_path();
+            if fidelity == Fidelity::OFF {
                 State::NONE
-            }
-            Fidelity::COUNTED => {
-                cold_path();
+            } else {
                 let counted = if may_be_counted() { count_on_entry(site, epoch) } else { None };
                 counted.unwrap_or_else(|| open(slot, site))
             }
-            _ => open(slot, site),
+        } else {
+            open(slot, site)
         };
         Self { slot, site, state }
     }
@@ -87,7 +88,7 @@ impl<'a, const IN_USER_CRATE: bool> Call<'a, IN_USER_CRATE> {
             self.slot.end_ok::<IN_USER_CRATE>();
         } else {
             cold_path();
-            if self.state.is_counted() && !self.state.end_counted() {
+            if self.state.is_counted() && !self.state.has_counted_all() {
                 self.slot.end_overlong_counted(self.site, self.state);
             }
         }
@@ -101,28 +102,34 @@ impl Slot {
 
     #[inline(never)]
     pub(super) fn open<const IN_USER_CRATE: bool>(&mut self, site: &'static CallSite) -> State {
-        let Some(entered) = Entered::recorded(site) else { return self.open_timed::<IN_USER_CRATE>(site) };
-        // The clock is read last, so that none of the recorder's own time counts.
-        let start = counter();
-        frames::push(entered.thread.page.words, site.id(), start, entered.span);
-        self.0 = Some(Entered { start, ..entered });
-        State::ENTERED
+        match self.begin::<true>(site) {
+            Some(begun) => start(begun),
+            None => self.open_unless_recorded::<IN_USER_CRATE>(site),
+        }
     }
 
     #[inline(never)]
     pub(super) fn open_untimed<const IN_USER_CRATE: bool>(&mut self, site: &'static CallSite) -> State {
-        let Some(mut entered) = Entered::recorded(site) else {
-            return self.open_timed::<IN_USER_CRATE>(site);
-        };
-        frames::push(entered.thread.page.words, site.id(), 0, entered.span);
-        if entered.thread.captures.args()
-            && let Some(writer) = scratch::take_made()
-        {
-            entered.begin_values(writer);
-            entered.scratch = Some(writer);
+        match self.begin::<true>(site) {
+            Some(begun) => start_untimed(begun),
+            None => self.open_untimed_unless_recorded::<IN_USER_CRATE>(site),
         }
-        self.0 = Some(entered);
-        State::ENTERED
+    }
+
+    #[inline(never)]
+    fn open_unless_recorded<const IN_USER_CRATE: bool>(&mut self, site: &'static CallSite) -> State {
+        match self.begin::<false>(site) {
+            Some(begun) => start(begun),
+            None => self.open_decided(site),
+        }
+    }
+
+    #[inline(never)]
+    fn open_untimed_unless_recorded<const IN_USER_CRATE: bool>(&mut self, site: &'static CallSite) -> State {
+        match self.begin::<false>(site) {
+            Some(begun) => start_untimed(begun),
+            None => self.open_decided(site),
+        }
     }
 
     #[inline(never)]
@@ -142,33 +149,67 @@ impl Slot {
     }
 }
 
+/// A call that lacks its start, and its frame.
+type Begun<'a> = (&'a mut Entered, OpenFrame);
+
+/// Starts the time of a call.
+#[cfg_attr(not(debug_assertions), inline(always))]
+fn start((entered, frame): Begun<'_>) -> State {
+    // The clock is read last, so that none of the recorder's own time counts.
+    let start = counter();
+    entered.start = start;
+    frame.push(start);
+    State::ENTERED
+}
+
+/// Leaves the time of a call to be started once its arguments are captured.
+#[cfg_attr(not(debug_assertions), inline(always))]
+fn start_untimed((entered, frame): Begun<'_>) -> State {
+    frame.push(0);
+    if entered.captures_args()
+        && let Some(writer) = scratch::take_made()
+    {
+        entered.begin_values(writer);
+        entered.scratch = Some(writer);
+    }
+    State::ENTERED
+}
+
 /// Begins a call that is only counted; `None` if the call must be looked at. It is inlined, as the call's end is, because
 /// a function that is called so often that not even its time is read should not wait for a call of the recorder's.
 #[cfg_attr(not(debug_assertions), inline(always))]
 fn count_on_entry(site: &'static CallSite, epoch: crate::site::Epoch) -> Option<State> {
     let thread = local::current()?;
-    let current = thread.current.load(Ordering::Relaxed);
-    // The countdown is a root's.
-    let fits = current <= UNSAMPLED;
-    if !fits || !local::countdown(site.id()).is_some_and(|countdown| countdown.skip_counted(epoch.number())) {
+    if is_reserved(thread.current.load(Ordering::Relaxed)) {
         return None;
     }
-    thread.set_current(UNSAMPLED);
-    Some(State::counted(coarse(), current))
+    // The call is transparent: nothing of the thread changes but its countdown, which is the function's own.
+    local::countdown(site.id())?.skip_counted(epoch.number()).then(|| State::counted(coarse()))
 }
 
-impl Entered {
-    /// Returns a call that is recorded like the call around it, or as a root; `None` if it is not recorded so simply.
+impl Slot {
+    /// Begins a call that is recorded like the call around it or as a root, and unless `IS_RECORDED` also one that is timed.
+    /// Returns `None` for any other call.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    fn recorded(site: &'static CallSite) -> Option<Self> {
-        if site.fidelity() != Fidelity::RECORDED {
+    fn begin<const IS_RECORDED: bool>(&mut self, site: &'static CallSite) -> Option<Begun<'_>> {
+        let epoch = site.epoch();
+        if IS_RECORDED && epoch.fidelity() != Fidelity::RECORDED {
             return None;
         }
         let thread = local::current()?;
         let parent = thread.current.load(Ordering::Relaxed);
-        if parent != NO_SPAN && parent <= RESERVED_SPANS {
-            return None;
-        }
+        let tree = if IS_RECORDED {
+            if !is_none_or_kept(parent) {
+                return None;
+            }
+            0
+        } else {
+            if is_reserved(parent) {
+                return None;
+            }
+            decide_quickly(site, epoch, parent)?
+        };
+        let id = site.id();
         // A call that interrupted here would be given the same span.
         thread.suppress();
         // No function call from here on: it would have to save the registers that are in use.
@@ -176,8 +217,20 @@ impl Entered {
             thread.restore(parent);
             return None;
         };
-        begin_span(thread, parent, span);
-        Some(Self { span, parent, ..Self::blank(site, thread) })
+        let (around, special) = (Around::enter(thread, id), Special::for_tree(tree));
+        let entered =
+            self.0.insert(Entered { span, special, parent, around, ..Entered::blank(site, thread) });
+        let frame = frames::open(thread.page.words, id, span | tree);
+        begin_span(thread, parent, span, tree);
+        Some((entered, frame))
+    }
+}
+
+impl Entered {
+    /// Returns true if the arguments of the call are captured.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(super) fn captures_args(&self) -> bool {
+        self.thread.captures.args() && (!self.special.is_unsampled() || self.site.captures_unsampled())
     }
 
     // Rare cases are left to calls at the end, for which nothing has to be saved on the common path.
@@ -187,26 +240,47 @@ impl Entered {
     pub(super) fn end_ok<const IN_USER_CRATE: bool>(&mut self) {
         if self.special != Special::NONE {
             cold_path();
-            return match self.special {
-                Special::UNSAMPLED => self.end_timed::<IN_USER_CRATE>(),
-                Special::HAS_VALUES => self.end_ok_with_values::<IN_USER_CRATE>(),
-                _ => self.end_ok_with_flags(),
-            };
+            if self.special == Special::UNSAMPLED {
+                return self.end_timed::<IN_USER_CRATE>();
+            }
+            return self.end_ok_with_flags::<IN_USER_CRATE>();
         }
         let end = counter();
-        frames::pop(self.thread.page.words);
-        self.thread.suppress();
-        let Some(room) = self.thread.ring.room(0) else { return self.end_ok_at_limit(end) };
-        self.put_header(&room, end, Outcome::Ok, 0);
-        room.commit(last_word(end.wrapping_sub(self.start)));
-        self.thread.restore(self.parent);
+        let id = self.site.id();
+        if self.around.may_be_nested(id) {
+            cold_path();
+            return self.end_ok_nested::<IN_USER_CRATE>(end);
+        }
+        self.write_ok(id, self.leave_outermost(end));
+    }
+
+    /// Ends a sampled call around which another one of its function may be under way.
+    #[inline(never)]
+    fn end_ok_nested<const IN_USER_CRATE: bool>(&self, end: Ticks) {
+        let id = self.site.id();
+        self.write_ok(id, self.leave(id, end));
+    }
+
+    /// Writes the record of a sampled `ok` call without values.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn write_ok(&self, id: u32, times: Times) {
+        let thread = self.thread;
+        thread.suppress();
+        let Some(room) = thread.ring.room(0) else {
+            return self.end_ok_at_limit(times.duration, times.self_ticks, times.is_nested);
+        };
+        let last = self.put_header(&room, id, times, Outcome::Ok, 0);
+        room.commit(last);
+        thread.restore(self.parent);
     }
 
     /// Ends a sampled call whose thread's ring is at a limit.
     #[cold]
     #[inline(never)]
-    fn end_ok_at_limit(&self, end: Ticks) {
-        publish::publish_at_limit(self.thread, &self.sampled_header(end, Outcome::Ok).encode(0), &[]);
+    fn end_ok_at_limit(&self, duration: Ticks, self_ticks: Ticks, is_nested: bool) {
+        // As one value, the times would be handed over in memory, for which the common path would write them there.
+        let times = Times { duration, self_ticks, is_nested };
+        publish_at_limit(self.thread, &self.sampled_header(times, Outcome::Ok).encode(0), &[]);
         self.thread.restore(self.parent);
     }
 }
@@ -270,7 +344,7 @@ impl<const IN_USER_CRATE: bool> Call<'_, IN_USER_CRATE> {
     fn end_by(&mut self, outcome: Outcome) -> Option<(ScratchWriter, Last)> {
         let is_over = self.state != State::ENTERED && {
             cold_path();
-            self.state == State::NONE || outcome == Outcome::Ok && self.state.end_counted()
+            self.state == State::NONE || outcome == Outcome::Ok && self.state.has_counted_all()
         };
         let opened =
             if is_over { None } else { self.slot.open_last::<IN_USER_CRATE>(self.site, self.state, outcome) };

@@ -22,3 +22,6 @@ pub(crate) mod async_call;
 pub(crate) mod future;
 pub mod returned;
 pub(crate) mod expansion;
+
+#[cfg(test)]
+mod tests;

@@ -5,13 +5,12 @@
 
 use std::sync::atomic::Ordering;
 
-use crate::platform::clock::Ticks;
 use crate::record::{HEADER_WORDS, Header, Outcome, Word, with_values};
 use crate::ring::frames;
 use crate::ring::spsc::Push;
 use crate::site::{self, CallSite};
 use crate::thread::state::ThreadState;
-use crate::thread::tally::Unrecorded;
+use crate::thread::tally::{Spent, Unrecorded};
 
 /// Writes a record into the thread's ring.
 pub(crate) fn publish(thread: &'static ThreadState, header: &[u64; HEADER_WORDS], values: &[Word]) {
@@ -59,7 +58,9 @@ pub(super) fn publish_at_limit(thread: &'static ThreadState, words: &[u64; HEADE
             (false, true) => Unrecorded::RingFull,
             (false, false) => Unrecorded::NoRing,
         };
-        count(thread, site, header.outcome, reason, header.duration);
+        let Header { duration, self_ticks, is_nested, .. } = header;
+        let busy = if header.is_async { header.busy } else { duration };
+        count(thread, site, header.outcome, reason, Spent { duration, self_ticks, busy, is_nested });
     }
 }
 
@@ -69,13 +70,13 @@ pub(crate) fn count(
     site: &CallSite,
     outcome: Outcome,
     reason: Unrecorded,
-    duration: Ticks,
+    spent: Spent,
 ) {
     match thread.tallies.get_or_make(site.id()) {
-        Some(tally) => tally.count(outcome, reason, duration),
+        Some(tally) => tally.count(outcome, reason, spent),
         None => {
             if let Some(tally) = thread.home.shared_tallies.get_or_make_unbounded(site.id()) {
-                tally.count_shared(outcome, reason, duration);
+                tally.count_shared(outcome, reason, spent);
             }
         }
     }

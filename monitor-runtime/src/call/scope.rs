@@ -57,7 +57,7 @@ impl<const IN_USER_CRATE: bool> Drop for Scope<'_, IN_USER_CRATE> {
         } else {
             cold_path();
             // While nothing unwinds, a counted call is not looked at for having panicked.
-            let is_over = || !std::thread::panicking() && call.state.end_counted();
+            let is_over = || !std::thread::panicking() && call.state.has_counted_all();
             if call.state.is_counted() && !is_over() {
                 call.slot.end_scope::<IN_USER_CRATE>(call.site, call.state);
             }
@@ -90,11 +90,11 @@ impl Slot {
     #[inline(never)]
     fn open_unwinding(&mut self, site: &'static CallSite) -> State {
         // A counted call would have no place for the flag.
-        self.open_decided(site);
+        let state = self.open_decided(site);
         if let Some(entered) = &mut self.0 {
             entered.special.set(Special::UNWINDING);
         }
-        State::ENTERED
+        state
     }
 
     #[inline(never)]

@@ -4,12 +4,14 @@
 //! there until the call ends and its record takes them along. A call that ends by a panic ends here too, because the
 //! panic's text is its last value. The file does not know how a value is written.
 
-use super::entered::{Entered, Slot, Special, State, Values};
+use super::entered::{Entered, Slot, Special, State, Times, Values};
+use std::sync::atomic::Ordering;
+
 use super::{panic_hook, publish};
 use crate::capture::{Writer, dispatch};
 use crate::limits;
 use crate::platform::clock::{Ticks, counter};
-use crate::record::{Outcome, last_word};
+use crate::record::Outcome;
 use crate::ring::frames;
 use crate::site::CallSite;
 use crate::thread::scratch::{self, ScratchWriter};
@@ -43,8 +45,7 @@ impl Entered {
     /// Returns the writer for values that come before the body, if this call captures them.
     #[inline(never)]
     pub(super) fn open_values(&mut self) -> Option<ScratchWriter> {
-        let captures = !self.special.is_unsampled() && self.thread.captures.args();
-        if captures { self.open_scratch() } else { None }
+        if self.captures_args() { self.open_scratch() } else { None }
     }
 
     #[inline(never)]
@@ -64,11 +65,11 @@ impl Entered {
         outcome: Outcome,
     ) -> Option<(ScratchWriter, Ticks)> {
         let captures = self.thread.captures;
-        let (special, is_captured) = match outcome {
-            Outcome::Ok => (self.special, captures.results()),
-            _ => (self.special.without(Special::UNSAMPLED), captures.errors()),
+        let is_captured = match outcome {
+            Outcome::Ok => captures.results() && (!self.special.is_unsampled() || self.is_slow_by_now()),
+            _ => captures.errors(),
         };
-        if !special.is_unsampled() && is_captured {
+        if is_captured {
             let end = self.now();
             if let Some(writer) = self.open_scratch() {
                 return Some((writer, end));
@@ -79,6 +80,14 @@ impl Entered {
             _ => self.end(self.now(), outcome),
         }
         None
+    }
+
+    /// Returns true for a timed call that has taken so long that it will have a row.
+    #[cold]
+    #[inline(never)]
+    fn is_slow_by_now(&self) -> bool {
+        !self.special.is_counted()
+            && self.now().wrapping_sub(self.start) >= self.site.slow_ticks.load(Ordering::Relaxed)
     }
 
     #[cfg_attr(not(debug_assertions), inline(always))]
@@ -119,7 +128,7 @@ impl Entered {
     pub(super) fn end_ok_with_values<const IN_USER_CRATE: bool>(&mut self) {
         match scratch::take_made() {
             Some(writer) => self.end_with_few_words(counter(), Outcome::Ok, writer),
-            None => self.end_ok_with_flags(),
+            None => self.end_ok_rarely(),
         }
     }
 
@@ -127,26 +136,27 @@ impl Entered {
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn end_with_few_words(&self, end: Ticks, outcome: Outcome, writer: ScratchWriter) {
         let (thread, start) = (self.thread, self.values.start());
-        frames::pop(thread.page.words);
+        let id = self.site.id();
+        let times = self.leave(id, end);
         thread.suppress();
         if let Some(values) = scratch::checked_words_from(writer, start)
             && let Some(room) = thread.ring.room_for_few(values.len())
         {
-            self.put_header(&room, end, outcome, values.len());
-            room.commit_few(last_word(end.wrapping_sub(self.start)), values);
+            let last = self.put_header(&room, id, times, outcome, values.len());
+            room.commit_few(last, values);
             thread.restore(self.parent);
             scratch::close(thread, writer, start);
         } else {
-            self.end_with_many_words(end, outcome, writer);
+            self.end_with_many_words(times, outcome, writer);
         }
     }
 
     /// Ends the same call when it has many words of values, or when the ring is at a limit.
     #[inline(never)]
-    fn end_with_many_words(&self, end: Ticks, outcome: Outcome, writer: ScratchWriter) {
+    fn end_with_many_words(&self, times: Times, outcome: Outcome, writer: ScratchWriter) {
         let (thread, start) = (self.thread, self.values.start());
         let values = scratch::words_from(writer, start);
-        publish::publish(thread, &self.sampled_header(end, outcome).encode(values.len()), values);
+        publish::publish(thread, &self.sampled_header(times, outcome).encode(values.len()), values);
         thread.restore(self.parent);
         scratch::close(thread, writer, start);
     }

@@ -11,10 +11,11 @@ use super::folded_failures::{Failures, OTHER};
 use super::parts::Parts;
 use crate::batch::CallStats;
 use crate::histogram::Histogram;
+use crate::platform::clock::Ticks;
 use crate::record::Outcome;
 use crate::thread::countdown::Countdown;
 use crate::thread::pool::ThreadPool;
-use crate::thread::tally::{Durations, Tally, Unrecorded};
+use crate::thread::tally::{Durations, Tally, TickSums, Unrecorded};
 
 /// The reader of all tallies and countdowns.
 #[derive(Debug, Default)]
@@ -30,7 +31,7 @@ struct TallyRead {
     unrecorded: [u64; 4],
     counted: u32,
     counted_failed: u32,
-    total_ticks: u64,
+    sums: TickSums,
     durations: Vec<u32>,
     /// The calls that were only counted and that no timed call has spoken for yet.
     unspoken: u64,
@@ -84,18 +85,18 @@ impl TallyReader {
             return;
         }
         let reasons = differences(&mut read.unrecorded, tally.unrecorded());
-        let total = tally.total_ticks();
-        let mut total_ticks = total.wrapping_sub(std::mem::replace(&mut read.total_ticks, total));
+        let sums = tally.sums();
+        let mut times = sums.since(std::mem::replace(&mut read.sums, sums));
         let durations = tally.durations().map(|durations| new_durations(&mut read.durations, durations));
         let mut durations = durations.unwrap_or_default();
         read.unspoken = read.unspoken.wrapping_add(counted);
-        total_ticks += speak_for(&mut read.unspoken, &mut durations, total_ticks);
+        times.scale(speak_for(&mut read.unspoken, &mut durations));
         let dropped = reasons[Unrecorded::RingFull as usize]
             + reasons[Unrecorded::NoRing as usize]
             + reasons[Unrecorded::Folded as usize];
         let mut histogram = Histogram::default();
-        for (bucket, count) in &durations {
-            histogram.add_at(*bucket, *count);
+        for (ticks, count) in &durations {
+            histogram.add(clock.duration_ns(*ticks), *count);
         }
         let sampled_out = reasons[Unrecorded::SampledOut as usize].wrapping_add(counted);
         health.dropped.ring_full += reasons[Unrecorded::RingFull as usize];
@@ -109,9 +110,12 @@ impl TallyReader {
             recorded: 0,
             sampled_out,
             dropped,
-            total_ns: clock.duration_ns(total_ticks),
-            self_ns: clock.duration_ns(total_ticks),
-            busy_ns: clock.duration_ns(total_ticks),
+            total_ns: clock
+                .duration_ns(times.durations.saturating_sub(times.nested).saturating_sub(times.cancelled)),
+            self_ns: clock.duration_ns(times.self_ticks),
+            busy_ns: clock.duration_ns(times.busy),
+            nested_ns: clock.duration_ns(times.nested),
+            cancelled_ns: clock.duration_ns(times.cancelled),
             max_ns: clock.duration_ns(tally.take_max_ticks()),
             is_estimated: counted > 0,
             ..CallStats::default()
@@ -144,11 +148,11 @@ fn differences<const N: usize>(before: &mut [u64; N], now: [u64; N]) -> [u64; N]
 }
 
 /// Lets the calls that were timed speak for those that were only counted: multiplies their durations to be as many as
-/// both. Returns the ticks that this adds. Without timed calls the counted ones go on waiting.
-fn speak_for(unspoken: &mut u64, durations: &mut [(usize, u64)], timed_ticks: u64) -> u64 {
+/// both. Returns the numbers of all calls and of those that were timed. Without timed calls the counted ones go on waiting.
+fn speak_for(unspoken: &mut u64, durations: &mut [(Ticks, u64)]) -> (u64, u64) {
     let timed: u64 = durations.iter().map(|(_, count)| count).sum();
     if timed == 0 || *unspoken == 0 {
-        return 0;
+        return (1, 1);
     }
     let all = std::mem::take(unspoken) + timed;
     let (mut seen, mut given) = (0, 0);
@@ -159,20 +163,19 @@ fn speak_for(unspoken: &mut u64, durations: &mut [(usize, u64)], timed_ticks: u6
         *count = up_to_here - given;
         given = up_to_here;
     }
-    let total = u128::from(timed_ticks) * u128::from(all) / u128::from(timed);
-    (total as u64).saturating_sub(timed_ticks)
+    (all, timed)
 }
 
-/// Returns the buckets, by their place, and the counts added to them since the last reading.
-fn new_durations(before: &mut Vec<u32>, durations: &Durations) -> Vec<(usize, u64)> {
+/// Returns durations in ticks, and the numbers of calls of about these durations since the last reading.
+fn new_durations(before: &mut Vec<u32>, durations: &Durations) -> Vec<(Ticks, u64)> {
     let mut added = Vec::new();
-    for (bucket, count) in durations.iter() {
-        if before.len() <= bucket {
+    for (place, (ticks, count)) in durations.iter().enumerate() {
+        if before.len() <= place {
             before.push(0);
         }
-        let new = count.wrapping_sub(std::mem::replace(&mut before[bucket], count));
+        let new = count.wrapping_sub(std::mem::replace(&mut before[place], count));
         if new > 0 {
-            added.push((bucket, u64::from(new)));
+            added.push((ticks, u64::from(new)));
         }
     }
     added
@@ -186,12 +189,14 @@ mod tests {
     fn timed_calls_speak_for_all_that_were_counted() {
         let mut durations = vec![(10, 3), (100, 1)];
         let mut unspoken = 99;
-        let added = speak_for(&mut unspoken, &mut durations, 130);
+        assert_eq!(speak_for(&mut unspoken, &mut durations), (103, 4));
         assert_eq!(durations.iter().map(|(_, count)| count).sum::<u64>(), 103);
         assert_eq!((durations[0].1, unspoken), (77, 0));
-        assert_eq!(130 + added, 130 * 103 / 4);
+        let mut times = TickSums { durations: 130, self_ticks: 4, ..TickSums::default() };
+        times.scale((103, 4));
+        assert_eq!((times.durations, times.self_ticks), (130 * 103 / 4, 103));
         let mut unspoken = 7;
-        assert_eq!(speak_for(&mut unspoken, &mut [], 0), 0);
+        assert_eq!(speak_for(&mut unspoken, &mut []), (1, 1));
         assert_eq!(unspoken, 7);
     }
 }

@@ -199,8 +199,7 @@ impl Header {
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn encode(&self, value_words: usize) -> [u64; HEADER_WORDS] {
         let first = first_word(value_words, self.outcome, self.kept, self.is_nested, self.site);
-        // The extension is a word more.
-        let first = if self.is_async { (first + 1) | FirstWord::ASYNC } else { first };
+        let first = if self.is_async { of_async(first + EXTENSION_WORDS as u64) } else { first };
         [
             first,
             self.start,
@@ -209,7 +208,7 @@ impl Header {
             self.parent,
             self.trace,
             sizes_word(self.weight, self.args_bytes, self.fields_bytes),
-            last_word(if self.is_async { self.busy } else { self.self_ticks }),
+            (if self.is_async { self.busy } else { self.self_ticks }).min(SELF_TICKS_MAX),
         ]
     }
 
@@ -217,13 +216,6 @@ impl Header {
     #[inline]
     pub(crate) fn extension(&self) -> Word {
         self.self_ticks.to_le_bytes()
-    }
-
-    /// Returns the same call as the root of a tree of its own, because its unsampled caller has no row that it
-    /// could point to.
-    #[must_use]
-    pub(crate) fn as_root(self, span: u64) -> Self {
-        Self { span, parent: 0, trace: span, ..self }
     }
 
     /// Decodes the header of a call's record. `behind` are the words that follow the header. Returns the header and the
@@ -257,6 +249,10 @@ impl Header {
         Some((header, values))
     }
 }
+
+/// The bit of a current span that says that the tree of the call is not kept: calls below it leave a record only if they
+/// fail or are slow. Span ids leave it free, and records do not carry it.
+pub(crate) const NOT_KEPT: u64 = 1 << 63;
 
 /// Returns the upper half of a thread's span ids: 31 bits, so that ids are positive in SQL, and never 0, which
 /// marks the reserved spans.
@@ -314,17 +310,23 @@ pub(crate) fn first_word(
     (HEADER_WORDS + value_words) as u64 | bits << 16 | u64::from(site) << 32
 }
 
+/// The number of words between the header and the values of an async call's record.
+pub(crate) const EXTENSION_WORDS: usize = 1;
+
+/// Returns the first word of an async call's record, made from one whose length counts the extension.
+#[cfg_attr(not(debug_assertions), inline(always))]
+pub(crate) const fn of_async(first: u64) -> u64 {
+    first | FirstWord::ASYNC
+}
+
 /// Returns the word with the call's weight and the lengths of arguments and fields.
 #[cfg_attr(not(debug_assertions), inline(always))]
 pub(crate) fn sizes_word(weight: f32, args_bytes: u16, fields_bytes: u16) -> u64 {
     u64::from(weight.to_bits()) | u64::from(args_bytes) << 32 | u64::from(fields_bytes) << 48
 }
 
-/// Returns the last word of the header of a record without values: self ticks, or the busy ticks of an async call.
-#[cfg_attr(not(debug_assertions), inline(always))]
-pub(crate) fn last_word(ticks: u64) -> u64 {
-    ticks.min(TICKS_MASK)
-}
+/// The most self ticks of a call that a record holds.
+pub(crate) const SELF_TICKS_MAX: u64 = TICKS_MASK;
 
 /// The bits of a header's last word that hold ticks: at 3 GHz they last for a day.
 const TICKS_MASK: u64 = (1 << 48) - 1;

@@ -36,7 +36,7 @@ pub struct UnderWay {
     pub waiting_since_ns: Option<i64>,
     /// The function's `slow` option in nanoseconds, if it has one.
     pub slow_ns: Option<u64>,
-    /// Span id; 1 for an unsampled call.
+    /// Span id; 0 for a call that would get one with its record.
     pub span_id: u64,
     /// Span id of the call around it; `None` for a root.
     pub parent_id: Option<u64>,

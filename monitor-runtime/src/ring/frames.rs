@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::platform::clock::Ticks;
 use crate::platform::fork_mark::{is_marked, notice};
+use crate::record::NOT_KEPT;
 use crate::ring::layout::frame;
 use crate::ring::layout::ring::{CONTROL, DEPTH, FRAMES, FRAMES_MAX};
 
@@ -18,21 +19,48 @@ pub(crate) struct Frame {
     pub(crate) site: u32,
     pub(crate) depth: u32,
     pub(crate) start: u64,
+    /// The span id; 0 for a call that would get one with its record.
     pub(crate) span: u64,
     /// The word that says where the captured arguments lie: see [`place_of_arguments`].
     pub(crate) arguments: u64,
+    /// True if the tree of the call is kept.
+    pub(crate) is_kept: bool,
 }
 
-/// Pushes the frame of a call that begins.
+/// A frame that lacks its start.
+#[derive(Debug)]
+pub(crate) struct OpenFrame {
+    page: &'static [AtomicU64; CONTROL],
+    depth: u64,
+}
+
+/// Opens the frame of a call that begins. `span` carries [`NOT_KEPT`] if the call's tree is not kept. The frame is pushed
+/// once the clock was read, so that little of this work is part of the call's time.
 #[cfg_attr(not(debug_assertions), inline(always))]
-pub(crate) fn push(page: &[AtomicU64; CONTROL], site: u32, start: Ticks, span: u64) {
+pub(crate) fn open(page: &'static [AtomicU64; CONTROL], site: u32, span: u64) -> OpenFrame {
     let depth = page[DEPTH].load(Ordering::Relaxed);
     let at = FRAMES + depth as usize % FRAMES_MAX * frame::WORDS;
     page[at + frame::SITE].store(u64::from(site) | depth << 32, Ordering::Relaxed);
-    page[at + frame::START].store(start, Ordering::Relaxed);
     page[at + frame::SPAN].store(span, Ordering::Relaxed);
-    // Publishes the frame to a reader of the file.
-    page[DEPTH].store(depth.wrapping_add(1), Ordering::Release);
+    OpenFrame { page, depth }
+}
+
+impl OpenFrame {
+    /// Pushes the frame of a call that began at `start`.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(crate) fn push(self, start: Ticks) {
+        let Self { page, depth } = self;
+        let at = FRAMES + depth as usize % FRAMES_MAX * frame::WORDS;
+        page[at + frame::START].store(start, Ordering::Relaxed);
+        // Publishes the frame to a reader of the file.
+        page[DEPTH].store(depth.wrapping_add(1), Ordering::Release);
+    }
+}
+
+/// Pushes the frame of a call that began at `start`.
+#[cfg_attr(not(debug_assertions), inline(always))]
+pub(crate) fn push(page: &'static [AtomicU64; CONTROL], site: u32, start: Ticks, span: u64) {
+    open(page, site, span).push(start);
 }
 
 /// Sets the start of the innermost call, whose arguments are captured by now.
@@ -104,6 +132,16 @@ pub(crate) fn under_way(page: &[AtomicU64; CONTROL]) -> Vec<Frame> {
     read_frames(&words, u32::try_from(depth).unwrap_or(0))
 }
 
+/// Returns true if a call of this function is under way, or may be among those whose frames were overwritten.
+#[cold]
+#[inline(never)]
+pub(crate) fn holds(page: &[AtomicU64; CONTROL], site: u32) -> bool {
+    let depth = page[DEPTH].load(Ordering::Relaxed) as usize;
+    let at = |depth: usize| FRAMES + depth % FRAMES_MAX * frame::WORDS + frame::SITE;
+    let mut frames = (depth.saturating_sub(FRAMES_MAX)..depth).rev();
+    depth > FRAMES_MAX || frames.any(|depth| page[at(depth)].load(Ordering::Relaxed) as u32 == site)
+}
+
 /// Returns the function of the outermost call under way, if its frame is still there.
 pub(crate) fn outermost(page: &[AtomicU64; CONTROL]) -> Option<u32> {
     let word = page[FRAMES + frame::SITE].load(Ordering::Relaxed);
@@ -134,7 +172,8 @@ pub(crate) fn read_frames(words: &[u64], depth: u32) -> Vec<Frame> {
             site,
             depth,
             start: words[frame::START],
-            span: words[frame::SPAN],
+            span: words[frame::SPAN] & !NOT_KEPT,
+            is_kept: words[frame::SPAN] & NOT_KEPT == 0,
             arguments: words[frame::ARGUMENTS],
         })
     };
@@ -145,8 +184,8 @@ pub(crate) fn read_frames(words: &[u64], depth: u32) -> Vec<Frame> {
 mod tests {
     use super::*;
 
-    fn page() -> [AtomicU64; CONTROL] {
-        std::array::from_fn(|_| AtomicU64::new(0))
+    fn page() -> &'static [AtomicU64; CONTROL] {
+        Box::leak(Box::new(std::array::from_fn(|_| AtomicU64::new(0))))
     }
 
     #[test]
@@ -175,42 +214,58 @@ mod tests {
     #[test]
     fn the_outermost_call_is_known_until_its_frame_is_overwritten() {
         let page = page();
-        assert_eq!(outermost(&page), None);
-        (1..=FRAMES_MAX as u32).for_each(|site| push(&page, site, 0, 1));
-        assert_eq!(outermost(&page), Some(1));
-        push(&page, 99, 0, 1);
-        assert_eq!(outermost(&page), None);
-        (0..=FRAMES_MAX).for_each(|_| pop(&page));
-        assert_eq!(outermost(&page), None);
+        assert_eq!(outermost(page), None);
+        (1..=FRAMES_MAX as u32).for_each(|site| push(page, site, 0, 1));
+        assert_eq!(outermost(page), Some(1));
+        push(page, 99, 0, 1);
+        assert_eq!(outermost(page), None);
+        (0..=FRAMES_MAX).for_each(|_| pop(page));
+        assert_eq!(outermost(page), None);
+    }
+
+    #[test]
+    fn a_function_is_found_among_the_calls_under_way() {
+        let page = page();
+        push(page, 1, 10, 100);
+        push(page, 2, 20, NOT_KEPT + 200);
+        assert!(holds(page, 1) && holds(page, 2) && !holds(page, 3));
+        assert_eq!(
+            under_way(page).iter().map(|frame| (frame.span, frame.is_kept)).next_back(),
+            Some((200, false))
+        );
+        pop(page);
+        assert!(!holds(page, 2));
+        (0..FRAMES_MAX).for_each(|_| push(page, 4, 10, 100));
+        assert!(holds(page, 1), "its frame was overwritten");
     }
 
     #[test]
     fn frames_are_those_of_the_calls_under_way() {
         let page = page();
-        push(&page, 1, 10, 100);
-        push(&page, 2, 20, 200);
-        assert_eq!(depths(&page), [(0, 100), (1, 200)]);
-        pop(&page);
-        push(&page, 3, 30, 300);
-        assert_eq!(depths(&page), [(0, 100), (1, 300)]);
-        pop(&page);
-        pop(&page);
-        assert_eq!(depths(&page), []);
+        push(page, 1, 10, 100);
+        push(page, 2, 20, 200);
+        assert_eq!(depths(page), [(0, 100), (1, 200)]);
+        pop(page);
+        push(page, 3, 30, 300);
+        assert_eq!(depths(page), [(0, 100), (1, 300)]);
+        pop(page);
+        pop(page);
+        assert_eq!(depths(page), []);
     }
 
     #[test]
     fn of_a_deep_stack_the_innermost_are_known_and_none_is_made_up() {
         let page = page();
         for depth in 0..200 {
-            push(&page, 1, depth, 1000 + depth);
+            push(page, 1, depth, 1000 + depth);
         }
-        let seen = depths(&page);
+        let seen = depths(page);
         assert_eq!(seen.len(), FRAMES_MAX);
         assert!(seen.iter().all(|(depth, span)| *span == 1000 + u64::from(*depth)));
-        (0..150).for_each(|_| pop(&page));
+        (0..150).for_each(|_| pop(page));
         // Overwritten frames state another depth.
-        assert_eq!(depths(&page), []);
-        push(&page, 1, 7, 7);
-        assert_eq!(depths(&page), [(50, 7)]);
+        assert_eq!(depths(page), []);
+        push(page, 1, 7, 7);
+        assert_eq!(depths(page), [(50, 7)]);
     }
 }

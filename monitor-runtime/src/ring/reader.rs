@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use crate::batch::{CallStats, ProcessRow, Program};
 use crate::platform::clock::{Calibration, Clock};
-use crate::record::span_prefix;
+use crate::record::{NOT_KEPT, span_prefix};
 use crate::ring::frames::{Frame, place_of_arguments, read_frames};
 use crate::ring::layout::{
     Kind, MAGIC, PAGE_BYTES, PAGE_WORDS, VERSION, block, entry, flight, head, ledger, marks, ring, site,
@@ -377,7 +377,7 @@ fn read_flight(slot: usize, words: &[u64; flight::WORDS]) -> Option<Waiting> {
     (site != 0).then_some(Waiting {
         site,
         start: words[flight::START],
-        span: words[flight::SPAN],
+        span: words[flight::SPAN] & !NOT_KEPT,
         since: words[flight::SINCE],
         parent: words[flight::PARENT],
         argument_words: (words[flight::SITE] >> 32) as usize,

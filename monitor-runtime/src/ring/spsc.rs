@@ -220,11 +220,13 @@ impl Room<'_> {
         self.commit(last);
     }
 
-    /// Writes a record into room from [`Ring::room_for_few`].
+    /// Commits the record with one word behind its header.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    pub(crate) fn write_few(self, header: [u64; HEADER_WORDS], values: &[Word]) {
-        self.put_all(&header);
-        self.commit_few(header[place::LAST], values);
+    pub(crate) fn commit_extension(self, last: u64, word: u64) {
+        if let Some(slot) = self.values.first() {
+            slot.store(word, Ordering::Relaxed);
+        }
+        self.commit(seal(last, add_to_checksum(0, word)));
     }
 
     #[cfg_attr(not(debug_assertions), inline(always))]

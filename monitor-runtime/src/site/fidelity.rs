@@ -11,16 +11,22 @@ impl Fidelity {
     /// The function has never been called.
     pub(crate) const UNKNOWN: Self = Self(0);
     /// Calls pass through.
-    pub(crate) const OFF: Self = Self(1);
+    pub(crate) const OFF: Self = Self(4);
     /// Each call is recorded unless a call above it was sampled out. Not used where ticks are those of the OS clock.
-    pub(crate) const RECORDED: Self = Self(2);
+    pub(crate) const RECORDED: Self = Self(1);
     /// Each call is sampled; unsampled calls are timed. Not used where ticks are those of the OS clock.
-    pub(crate) const SAMPLED: Self = Self(3);
+    pub(crate) const SAMPLED: Self = Self(2);
     /// Each call is sampled, but only a share of the unsampled calls is timed, because the function is called so often
     /// that timing all would cost too much.
-    pub(crate) const COUNTED: Self = Self(4);
+    pub(crate) const COUNTED: Self = Self(5);
     /// The same as [`Self::SAMPLED`], where ticks are those of the OS clock.
-    pub(crate) const SAMPLED_BY_OS_CLOCK: Self = Self(5);
+    pub(crate) const SAMPLED_BY_OS_CLOCK: Self = Self(3);
+
+    /// Returns true for [`Self::OFF`] and [`Self::COUNTED`], for which a call need not be entered.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(crate) const fn may_need_no_entry(self) -> bool {
+        self.0 >= Self::OFF.0
+    }
 }
 
 /// The word of a call site that every call reads.

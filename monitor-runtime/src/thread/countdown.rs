@@ -178,7 +178,7 @@ mod tests {
     use super::*;
     use crate::limits::SITES_MAX;
     use crate::record::Outcome;
-    use crate::thread::tally::{Tally, Unrecorded};
+    use crate::thread::tally::{Spent, Tally, Unrecorded};
 
     #[test]
     fn a_table_that_grows_keeps_what_was_counted_and_drawn() {
@@ -199,7 +199,7 @@ mod tests {
     #[test]
     fn a_table_that_grows_keeps_where_the_durations_are() {
         let tally: &'static Tally = Box::leak(Box::default());
-        tally.count(Outcome::Ok, Unrecorded::SampledOut, 1);
+        tally.count(Outcome::Ok, Unrecorded::SampledOut, Spent::default());
         let all = Countdowns::default();
         let first = all.grow(7).unwrap();
         assert!(first.durations(7).is_none());

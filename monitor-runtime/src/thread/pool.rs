@@ -87,6 +87,7 @@ impl ThreadPool {
         let lease = local::lease();
         let state = self.take_idle(IDLE_SHARE).or_else(|| self.grow()).or_else(|| self.take_idle(1))?;
         state.current.store(NO_SPAN, Ordering::Relaxed);
+        state.under_way.store(0, Ordering::Relaxed);
         state.page.words[layout::DEPTH].store(0, Ordering::Relaxed);
         // The name of a thread that is already ending can no longer be read.
         let name = match lease {
@@ -121,6 +122,8 @@ impl ThreadPool {
             trace: AtomicU64::new(NO_SPAN),
             weight: AtomicU32::new(1_f32.to_bits()),
             captures: self.captures,
+            callee_ticks: AtomicU64::new(0),
+            under_way: AtomicU64::new(0),
             capture_panics: AtomicU32::new(0),
             last_span: AtomicU64::new(0),
             random: AtomicU64::new(0),

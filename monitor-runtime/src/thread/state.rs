@@ -15,6 +15,7 @@ use crate::capture::Writer;
 use crate::config::CaptureMode;
 use crate::platform::clock::Ticks;
 use crate::record::{HEADER_WORDS, Word, encode_thread};
+use crate::ring::frames;
 use crate::ring::layout::ring as layout;
 use crate::ring::panics;
 use crate::ring::spsc::{Push, Ring};
@@ -24,8 +25,6 @@ pub(crate) type ScratchWriter = &'static mut Writer<'static>;
 
 /// The current span where no call is current.
 pub(crate) const NO_SPAN: u64 = 0;
-/// The current span where the current call, or one above it, is unsampled: its callees are unsampled too.
-pub(crate) const UNSAMPLED: u64 = 1;
 /// The current span while the recorder runs user code to capture a value, or writes a record: calls pass through.
 pub(crate) const SUPPRESSED: u64 = 2;
 /// The last reserved value: span ids lie above it.
@@ -36,7 +35,7 @@ pub(crate) const RESERVED_SPANS: u64 = 2;
 #[derive(Debug)]
 #[repr(C, align(128))]
 pub(crate) struct ThreadState {
-    /// The current call: its span id, or one of the reserved values.
+    /// The current call: its span id, with [`NOT_KEPT`] if its tree is not kept, or one of the reserved values.
     pub(crate) current: AtomicU64,
     /// The span of the current call's root; meaningless while no call is current.
     pub(crate) trace: AtomicU64,
@@ -48,6 +47,11 @@ pub(crate) struct ThreadState {
     pub(crate) ring: Ring,
     /// The control page before the ring's words.
     pub(crate) page: Page,
+    /// The ticks of all timed calls that ended on this thread, without those within others of them: the time of a call's
+    /// callees is by how much this grows while the call is under way.
+    pub(crate) callee_ticks: AtomicU64,
+    /// The functions with a call under way on this thread, a bit for each: see [`bit_of`].
+    pub(crate) under_way: AtomicU64,
     /// The number of values that panicked while they were captured.
     pub(crate) capture_panics: AtomicU32,
     pub(crate) random: AtomicU64,
@@ -258,3 +262,68 @@ impl ThreadState {
 }
 
 const SPAN_MASK: u64 = u32::MAX as u64;
+
+/// Returns true for a current span that is neither a call's nor [`NO_SPAN`].
+#[cfg_attr(not(debug_assertions), inline(always))]
+pub(crate) const fn is_reserved(current: u64) -> bool {
+    current.wrapping_sub(1) < RESERVED_SPANS
+}
+
+/// Returns true for the current span of a call that is kept, and where no call is current.
+#[cfg_attr(not(debug_assertions), inline(always))]
+pub(crate) const fn is_none_or_kept(current: u64) -> bool {
+    // A span of a tree that is not kept is negative.
+    current == NO_SPAN || current.cast_signed() > RESERVED_SPANS.cast_signed()
+}
+
+/// Returns the bit of a function among those under way on a thread. Functions share bits, so a bit that is set says that
+/// the frames are worth a search.
+#[cfg_attr(not(debug_assertions), inline(always))]
+const fn bit_of(site: u32) -> u64 {
+    1 << (site & (u64::BITS - 1))
+}
+
+/// The part of a thread's state that a timed call changes while it is under way, as it was before.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Around {
+    callee_ticks: u64,
+    under_way: u64,
+}
+
+impl Around {
+    /// Notes that a call of this function begins.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(crate) fn enter(thread: &ThreadState, site: u32) -> Self {
+        let under_way = thread.under_way.load(Ordering::Relaxed);
+        thread.under_way.store(under_way | bit_of(site), Ordering::Relaxed);
+        Self { callee_ticks: thread.callee_ticks.load(Ordering::Relaxed), under_way }
+    }
+
+    /// Puts back what [`Self::enter`] found, for a call whose time began at `since`, or whose poll did, and ends after
+    /// this many ticks. Returns the ticks of its callees within them.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(crate) fn leave(self, thread: &ThreadState, ticks: Ticks) -> Ticks {
+        let callees = thread.callee_ticks.load(Ordering::Relaxed).wrapping_sub(self.callee_ticks);
+        thread.callee_ticks.store(self.callee_ticks.wrapping_add(ticks), Ordering::Relaxed);
+        thread.under_way.store(self.under_way, Ordering::Relaxed);
+        callees
+    }
+
+    /// Puts back which functions are under way, for a poll that unwinds.
+    #[inline]
+    pub(crate) fn restore(self, thread: &ThreadState) {
+        thread.under_way.store(self.under_way, Ordering::Relaxed);
+    }
+
+    /// Returns true if another call of this function was under way around the call, whose frame is popped.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(crate) fn is_nested(self, thread: &ThreadState, site: u32) -> bool {
+        self.may_be_nested(site) && frames::holds(thread.page.words, site)
+    }
+
+    /// Returns false if no other call of this function was under way around the call.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(crate) fn may_be_nested(self, site: u32) -> bool {
+        self.under_way & bit_of(site) != 0
+    }
+}

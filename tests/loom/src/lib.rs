@@ -14,8 +14,6 @@
 
 mod limits;
 mod platform;
-#[path = "../../../monitor-runtime/src/histogram.rs"]
-mod histogram;
 #[path = "../../../monitor-runtime/src/record/mod.rs"]
 mod record;
 mod ring;

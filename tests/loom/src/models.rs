@@ -9,7 +9,7 @@ use crate::ring::layout::ring::HEAD;
 use crate::ring::spsc::{Push, Ring};
 use crate::sync::{AtomicU64, Weakened};
 use crate::thread::countdown::Countdown;
-use crate::thread::tally::{Tally, Unrecorded};
+use crate::thread::tally::{Spent, Tally, Unrecorded};
 
 /// The words of eight bare records: the smallest ring in which a push may skip its look at the head.
 const RING_WORDS: usize = 8 * HEADER_WORDS;
@@ -75,7 +75,7 @@ fn run_at_once(ring: &'static Ring, produce: impl Fn(&Ring) -> Vec<u64> + Send +
 fn push_bare(ring: &Ring, number: u64) -> Way {
     let header = header(number, 0);
     if let Some(room) = ring.room(0) {
-        room.write_few(header, &[]);
+        room.write(header, &[]);
         Way::Quick
     } else if ring.push(&header, &[]) == Push::Full {
         Way::None
@@ -230,7 +230,7 @@ pub fn tally(weakened: Weakened) -> Explored {
         let tally: &'static Tally = Box::leak(Box::default());
         let owner = thread::spawn(move || {
             for ticks in 1..=CALLS {
-                tally.count(Outcome::Ok, Unrecorded::SampledOut, ticks);
+                tally.count(Outcome::Ok, Unrecorded::SampledOut, spent(ticks));
             }
         });
         let reader = thread::spawn(move || {
@@ -244,8 +244,13 @@ pub fn tally(weakened: Weakened) -> Explored {
     })
 }
 
+/// Returns the times of a call that only its duration is known of.
+fn spent(duration: u64) -> Spent {
+    Spent { duration, ..Spent::default() }
+}
+
 fn read_counts(tally: &Tally) -> (u64, u64) {
-    (tally.calls()[0], tally.total_ticks())
+    (tally.calls()[0], tally.sums().durations)
 }
 
 /// Plants a bug: two threads count in a table as if each were its owner.
@@ -253,7 +258,7 @@ fn read_counts(tally: &Tally) -> (u64, u64) {
 pub fn tally_of_two_owners() -> Explored {
     explore(Weakened::Nothing, || {
         let tally: &'static Tally = Box::leak(Box::default());
-        let count = || thread::spawn(move || tally.count(Outcome::Ok, Unrecorded::SampledOut, 1));
+        let count = || thread::spawn(move || tally.count(Outcome::Ok, Unrecorded::SampledOut, spent(1)));
         let (one, two) = (count(), count());
         one.join().expect("the first ends");
         two.join().expect("the second ends");
@@ -267,14 +272,14 @@ pub fn shared_tally(weakened: Weakened) -> Explored {
     explore(weakened, || {
         let tally: &'static Tally = Box::leak(Box::default());
         let count = |ticks: u64| {
-            thread::spawn(move || tally.count_shared(Outcome::Error, Unrecorded::RingFull, ticks))
+            thread::spawn(move || tally.count_shared(Outcome::Error, Unrecorded::RingFull, spent(ticks)))
         };
         let (one, two) = (count(5), count(7));
         one.join().expect("the first ends");
         two.join().expect("the second ends");
         assert_eq!(tally.calls()[Outcome::Error as usize], 2);
         assert_eq!(tally.unrecorded()[Unrecorded::RingFull as usize], 2);
-        assert_eq!(tally.total_ticks(), 12);
+        assert_eq!(tally.sums().durations, 12);
         assert_eq!(tally.take_max_ticks(), 7);
     })
 }

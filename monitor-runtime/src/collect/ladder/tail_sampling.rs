@@ -16,14 +16,14 @@ use super::text::Told;
 use super::{Ladder, report_changes};
 use crate::batch::decode::Times;
 use crate::platform::clock::Clock;
-use crate::record::{Header, Kept, Outcome, Record, decode};
-use crate::ring::frames;
+use crate::record::{Header, Kept, NOT_KEPT, Outcome, Record, decode};
+use crate::ring::frames::{self, Frame};
 use crate::ring::layout::flight;
 use crate::sampling::ladder::{AIM, Reason};
 use crate::sampling::tail::{
     Awaited, Decisions, Excess, InFlight, RootBound, Round, SampledBy, SampledCall, TailSampling, bound_roots,
 };
-use crate::thread::state::RESERVED_SPANS;
+use crate::thread::state::NO_SPAN;
 
 impl Ladder {
     /// Decides which records of a drain are kept. Returns `None` if all are: each function stays within its allowance,
@@ -151,17 +151,20 @@ impl Ladder {
             // Observes the span, which is stored before the site.
             let site = slot[flight::SITE].load(Ordering::Acquire) as u32;
             let span = slot[flight::SPAN].load(Ordering::Relaxed);
-            calls.insert(span, InFlight { site, parent: 0 });
+            // A span of a tree that is not kept is larger than any other.
+            if (1..NOT_KEPT).contains(&span) {
+                calls.insert(span, InFlight { site, parent: 0 });
+            }
         }
         for state in self.rings.all() {
             let mut parent = 0;
-            for frame in frames::under_way(state.page.words) {
+            // A call without a span is counted or timed by itself: its callees have the call around it as parent.
+            let kept = |frame: &Frame| frame.is_kept && frame.span != NO_SPAN;
+            for frame in frames::under_way(state.page.words).into_iter().filter(kept) {
                 calls.insert(frame.span, InFlight { site: frame.site, parent });
                 parent = frame.span;
             }
         }
-        // Spans in the reserved range belong to calls below an unsampled one.
-        calls.retain(|span, _| *span > RESERVED_SPANS);
         calls
     }
 

@@ -1,5 +1,4 @@
-//! Stands in for the runtime's `clock` in the modules compiled here: a tick is a nanosecond.
+//! Stands in for the runtime's `clock` in the modules compiled here.
 
-pub(crate) fn ns_from_ticks(ticks: u64) -> u64 {
-    ticks
-}
+/// A raw counter value.
+pub(crate) type Ticks = u64;
