@@ -192,17 +192,17 @@ mod tests {
     fn arguments_are_those_of_the_call_whose_frame_it_is_and_of_no_earlier_one() {
         let (page, memory) = (page(), [0; 4096]);
         let distance = (memory.as_ptr().addr().wrapping_sub(page.as_ptr().addr())).cast_signed() as i64 >> 3;
-        let place = |distance| under_way(&page).last().and_then(|frame| place_of_arguments(frame, distance));
-        push(&page, 1, 0, 100);
-        start_with_arguments(&page, 77 << 30, &memory, (4088, 16));
+        let place = |distance| under_way(page).last().and_then(|frame| place_of_arguments(frame, distance));
+        push(page, 1, 0, 100);
+        start_with_arguments(page, 77 << 30, &memory, (4088, 16));
         assert_eq!(place(distance), Some((511, 2)));
         assert_eq!(place(distance + 1), None);
-        pop(&page);
-        push(&page, 2, 78 << 30, 101);
+        pop(page);
+        push(page, 2, 78 << 30, 101);
         assert_eq!(place(distance), None);
-        pop(&page);
-        push(&page, 1, 0, 100);
-        start_with_arguments(&page, 5, &memory, (0, 0));
+        pop(page);
+        push(page, 1, 0, 100);
+        start_with_arguments(page, 5, &memory, (0, 0));
         assert_eq!(place(distance), None);
     }
 
