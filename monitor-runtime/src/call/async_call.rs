@@ -183,7 +183,7 @@ impl AsyncCall {
         if epoch.fidelity() == Fidelity::OFF {
             return PASS;
         }
-        if let Some(thread) = local::current() {
+        if let Some(thread) = local::current_if_marked() {
             let here = Context::from_state(thread);
             if is_reserved(here.span) {
                 return PASS;

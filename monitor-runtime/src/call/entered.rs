@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 
 use crate::platform::clock::{Ticks, counter, ticks};
 use crate::platform::coarse_clock::coarse;
+use crate::platform::fork_mark::is_marked;
 use crate::record::{Header, Kept, NOT_KEPT, Outcome, SELF_TICKS_MAX, first_word, place, sizes_word};
 use crate::ring::frames;
 use crate::ring::spsc::Room;
@@ -287,15 +288,27 @@ impl Entered {
     /// Ends the call's time at `end`, and leaves the stack of calls under way.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(super) fn leave(&self, id: u32, end: Ticks) -> Times {
-        let times = self.leave_outermost(end);
+        frames::pop(self.thread.page.words);
+        let times = self.leave_frame_popped(end);
         Times { is_nested: self.around.is_nested(self.thread, id), ..times }
     }
 
-    /// Does the same for a call that is not nested.
+    /// Does the same for a call of which [`Self::may_be_nested_or_forked`] is false.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(super) fn leave_outermost(&self, end: Ticks) -> Times {
+        frames::pop_if_marked(self.thread.page.words);
+        self.leave_frame_popped(end)
+    }
+
+    /// Returns false if the call is not nested, and this process is the one that it began in.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(super) fn may_be_nested_or_forked(&self, id: u32) -> bool {
+        self.around.may_be_nested(id) || !is_marked()
+    }
+
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn leave_frame_popped(&self, end: Ticks) -> Times {
         let Self { thread, around, .. } = *self;
-        frames::pop(thread.page.words);
         let duration = end.wrapping_sub(self.start);
         let callees = around.leave(thread, duration);
         let mut self_ticks = duration.wrapping_sub(callees);

@@ -179,7 +179,7 @@ fn start_untimed((entered, frame): Begun<'_>) -> State {
 /// a function that is called so often that not even its time is read should not wait for a call of the recorder's.
 #[cfg_attr(not(debug_assertions), inline(always))]
 fn count_on_entry(site: &'static CallSite, epoch: crate::site::Epoch) -> Option<State> {
-    let thread = local::current()?;
+    let thread = local::current_if_marked()?;
     if is_reserved(thread.current.load(Ordering::Relaxed)) {
         return None;
     }
@@ -196,7 +196,7 @@ impl Slot {
         if IS_RECORDED && epoch.fidelity() != Fidelity::RECORDED {
             return None;
         }
-        let thread = local::current()?;
+        let thread = local::current_if_marked()?;
         let parent = thread.current.load(Ordering::Relaxed);
         let tree = if IS_RECORDED {
             if !is_none_or_kept(parent) {
@@ -247,7 +247,7 @@ impl Entered {
         }
         let end = counter();
         let id = self.site.id();
-        if self.around.may_be_nested(id) {
+        if self.may_be_nested_or_forked(id) {
             cold_path();
             return self.end_ok_nested::<IN_USER_CRATE>(end);
         }

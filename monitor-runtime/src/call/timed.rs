@@ -31,7 +31,7 @@ impl Entered {
     pub(super) fn end_timed<const IN_USER_CRATE: bool>(&self) {
         let end = counter();
         let id = self.site.id();
-        if self.around.may_be_nested(id) {
+        if self.may_be_nested_or_forked(id) {
             cold_path();
             return self.end_timed_nested(end);
         }

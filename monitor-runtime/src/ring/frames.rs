@@ -156,6 +156,12 @@ pub(crate) fn pop(page: &[AtomicU64; CONTROL]) {
         // A call that began in the parent of a fork ends in the child: the page is replaced by one of the child's.
         notice();
     }
+    pop_if_marked(page);
+}
+
+/// Does the same for a caller that knows that the process is marked.
+#[cfg_attr(not(debug_assertions), inline(always))]
+pub(crate) fn pop_if_marked(page: &[AtomicU64; CONTROL]) {
     page[DEPTH].store(page[DEPTH].load(Ordering::Relaxed).wrapping_sub(1), Ordering::Relaxed);
 }
 

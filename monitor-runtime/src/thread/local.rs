@@ -100,6 +100,13 @@ pub(crate) fn current() -> Option<&'static ThreadState> {
     LOCAL.with(|local| local.state.get())
 }
 
+/// Does what [`current`] does, but returns `None` also in a process that was not marked yet, so that a caller with a slower
+/// way to go needs no function call here.
+#[inline]
+pub(crate) fn current_if_marked() -> Option<&'static ThreadState> {
+    if is_marked() { LOCAL.with(|local| local.state.get()) } else { None }
+}
+
 /// Takes the calling thread's scratch writer; `None` if there is none, or it is lent.
 #[cfg_attr(not(debug_assertions), inline(always))]
 pub(super) fn take_scratch() -> Option<ScratchWriter> {
