@@ -10,6 +10,9 @@ use crate::victim::{Stage, ended_in_time};
 fn health_follows_the_calls_while_the_program_runs() {
     let stage = Stage::new();
     let mut program = stage.start("pace", 60_000);
+    // The program goes on only as long as somebody reads what it prints.
+    let mut printed = program.stdout.take().unwrap();
+    let reader = std::thread::spawn(move || std::io::copy(&mut printed, &mut std::io::sink()));
     // Reports are counted by their timestamps, because one may be read several times.
     let mut moments = std::collections::BTreeSet::new();
     wait_for("reports", || {
@@ -22,6 +25,7 @@ fn health_follows_the_calls_while_the_program_runs() {
     });
     program.kill().unwrap();
     program.wait().unwrap();
+    reader.join().unwrap().unwrap();
 }
 
 #[test]
