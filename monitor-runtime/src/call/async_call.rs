@@ -257,7 +257,9 @@ impl AsyncCall {
     /// Does what `Call::fields` does.
     #[inline]
     pub fn fields(&mut self, capture: impl FnOnce(&mut Writer<'_>)) {
-        if let Some(thread) = self.captures() {
+        if self.state.is_sampled()
+            && let Some(thread) = self.captures()
+        {
             let bytes = self.capture(thread, &mut once(capture));
             if let Some(values) = &mut self.values {
                 values.fields_bytes = bytes;

@@ -311,11 +311,14 @@ impl<const IN_USER_CRATE: bool> Call<'_, IN_USER_CRATE> {
         }
     }
 
-    /// Captures the extra fields, in the order of the call site's names, if this call is recorded.
+    /// Captures the extra fields, in the order of the call site's names, if this call is sampled: their expressions are the
+    /// user's code, which does not run for a row that most likely is never written.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub fn fields(&mut self, capture: impl FnOnce(&mut Writer<'_>)) {
         let Some(entered) = self.entered() else { return };
-        if let Some(writer) = entered.scratch.take().or_else(|| entered.open_values()) {
+        if entered.special.is_unsampled() {
+            entered.scratch.take().into_iter().for_each(scratch::put_back);
+        } else if let Some(writer) = entered.scratch.take().or_else(|| entered.open_values()) {
             ScratchLoan::new(entered.thread, writer).fill(capture);
             entered.note_fields();
         }

@@ -44,6 +44,12 @@ fn counted() -> &'static CallSite {
     site
 }
 
+/// Begins a long countdown of a counted function on this thread.
+fn count_only(site: &'static CallSite) {
+    ok(site, || ());
+    crate::thread::local::countdown(site.id()).unwrap().set_gap(site.epoch().number(), 1000);
+}
+
 /// A record with the number of its values.
 #[derive(Debug, Clone)]
 struct Left {
@@ -60,6 +66,8 @@ impl std::ops::Deref for Left {
 
 /// Runs `calls` on a thread of its own. Returns the records that it left, in order, and the thread's state.
 fn run(calls: impl FnOnce() + Send + 'static) -> (Vec<Left>, &'static ThreadState) {
+    // As in a process whose recorder runs: without the mark, no call takes the common way.
+    crate::platform::fork_mark::prepare(|| ());
     let (overflow, _taken) = crossbeam_channel::unbounded();
     let rings = ThreadPool::new(1 << 20, 1 << 40, CaptureMode::All, overflow, Memory::on_heap(None));
     let rings: &'static ThreadPool = Box::leak(Box::new(rings));
@@ -181,8 +189,7 @@ fn calls_below_one_that_is_only_counted_belong_to_the_call_above_it() {
     let [root, leaf, hot] = [function(1.0, 1.0), function(1.0, 1.0), counted()];
     for is_async in [false, true] {
         let (left, _) = run(move || {
-            // The thread's countdown begins with the first call.
-            (0..9).for_each(|_| make(is_async, hot, Outcome::Ok, || ()));
+            count_only(hot);
             ok(root, || make(is_async, hot, Outcome::Ok, || ok(leaf, || ())));
             ok(root, || make(is_async, hot, Outcome::Error, || ()));
             make(is_async, hot, Outcome::Ok, || ok(leaf, || ()));
@@ -246,7 +253,7 @@ fn self_time_and_the_durations_of_callees_make_up_a_calls_duration() {
     let [root, middle, leaf, timed, hot] =
         [function(1.0, 1.0), function(1.0, 1.0), function(1.0, 1.0), function(1.0, 0.0), counted()];
     let (left, state) = run(move || {
-        (0..9).for_each(|_| ok(hot, || ()));
+        count_only(hot);
         ok(root, || {
             ok(middle, || (0..3).for_each(|_| ok(leaf, || ())));
             ok(timed, || call_async(leaf, Outcome::Ok, || ok(middle, || ())));

@@ -109,6 +109,8 @@ impl Functions {
         // A number in place of the line, because functions with the same name, file and line would share their
         // counts with those of another program.
         static PROGRAMS: AtomicU32 = AtomicU32::new(1);
+        // Without the mark, no call takes the common way.
+        crate::platform::fork_mark::prepare(|| ());
         let line = PROGRAMS.fetch_add(1, Ordering::Relaxed);
         Self(std::array::from_fn(|function| {
             let name =
