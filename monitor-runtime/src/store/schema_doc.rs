@@ -5,7 +5,6 @@
 
 use std::fmt::Write as _;
 
-use super::schema::VERSION;
 use crate::batch::HEALTH_COLUMNS;
 
 /// An explanation of an object or of one of its columns.
@@ -457,10 +456,10 @@ pub fn docs() -> impl Iterator<Item = Doc> {
     api.chain(BEHIND.iter().map(|&(object, text)| Doc { object, column: "", text }))
 }
 
-/// Returns the page `docs/schema.md`.
+/// Returns the page `docs/schema.md` of this schema version.
 #[must_use]
-pub fn page() -> String {
-    let mut page = INTRODUCTION.replace("VERSION", &VERSION.to_string());
+pub fn page(version: i32) -> String {
+    let mut page = INTRODUCTION.replace("VERSION", &version.to_string());
     for doc in docs() {
         let behind = BEHIND.iter().any(|(object, _)| *object == doc.object);
         if behind && doc.object == BEHIND[0].0 {

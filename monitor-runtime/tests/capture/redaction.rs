@@ -260,7 +260,11 @@ fn the_value_of_a_header_is_redacted_by_the_name_beside_it() {
          Header { name: \"x-api-key\", value: \"[redacted]\" }]"
     );
     let map = serde_json::json!({"key": "password", "value": CANARY, "more": {"key": "size", "value": 5}});
-    assert_eq!(json!(map), r#"{"key":"password","more":{"key":"size","value":5},"value":"[redacted]"}"#);
+    // The order of keys depends on a feature of serde_json, which any package of the build may switch on.
+    let shown: serde_json::Value = serde_json::from_str(&json!(map)).unwrap();
+    let expected =
+        serde_json::json!({"key": "password", "value": "[redacted]", "more": {"key": "size", "value": 5}});
+    assert_eq!(shown, expected);
     assert_eq!(
         debugged("F { name: 5, other: \"password\", value: 7 }"),
         "F { name: 5, other: \"password\", value: 7 }"

@@ -16,7 +16,7 @@ fn twenty_thousand_queries_of_one_request_are_folded_exactly() {
     assert!(lists > 0);
     assert_whole(&run, &[]);
     let trees = store.all(
-        r#"SELECT sum(c.weight), sum(c.kept <> 'folded'), sum(c.kept = 'folded'), root.call_id
+        r#"SELECT sum(c.weight), sum(c.folded IS NULL), sum(c.folded IS NOT NULL), root.call_id
            FROM calls AS root JOIN calls AS c ON c.parent_id = root.span_id
            WHERE root.function = 'service::api::list_orders' AND root.args LIKE '%"customer":2}'
              AND c.function LIKE '%::Session::lines'

@@ -35,7 +35,7 @@ pub(crate) fn assert_whole(run: &Run, too_hot: &[&str]) {
     store.none(
         "rows that stand for other calls without being folded",
         &format!(
-            "SELECT function FROM calls WHERE weight <> 1 AND kept <> 'folded' AND function NOT IN ({too_hot})"
+            "SELECT function FROM calls WHERE weight <> 1 AND folded IS NULL AND function NOT IN ({too_hot})"
         ),
     );
     store.none(

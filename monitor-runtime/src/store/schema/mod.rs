@@ -201,9 +201,9 @@ mod tests {
             return;
         }
         if std::env::var_os("UPDATE_DOCS").is_some() {
-            std::fs::write(path, super::super::schema_doc::page()).unwrap();
+            std::fs::write(path, super::super::schema_doc::page(VERSION)).unwrap();
         }
-        let current = std::fs::read_to_string(path).unwrap() == super::super::schema_doc::page();
+        let current = std::fs::read_to_string(path).unwrap() == super::super::schema_doc::page(VERSION);
         assert!(current, "docs/schema.md is out of date: run this test once with UPDATE_DOCS=1");
     }
 
