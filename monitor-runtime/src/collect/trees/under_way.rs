@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 
+use crate::record::NOT_KEPT;
 use crate::ring::frames;
 use crate::ring::layout::flight;
 use crate::thread::pool::ThreadPool;
-use crate::thread::state::RESERVED_SPANS;
+use crate::thread::state::NO_SPAN;
 
 /// A call under way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,18 +27,19 @@ pub(super) fn calls(rings: &ThreadPool) -> CallsUnderWay {
         // Observes the span, which is stored before the site.
         let site = slot[flight::SITE].load(Ordering::Acquire) as u32;
         if site != 0 {
-            calls.insert(slot[flight::SPAN].load(Ordering::Relaxed), UnderWay { site, parent: 0 });
+            let span = slot[flight::SPAN].load(Ordering::Relaxed) & !NOT_KEPT;
+            calls.insert(span, UnderWay { site, parent: 0 });
         }
     }
     for state in rings.all() {
         let mut parent = 0;
-        for frame in frames::under_way(state.page.words) {
-            let span = frame.span & SPAN_MASK;
-            calls.insert(span, UnderWay { site: frame.site, parent });
-            parent = span;
+        // A call without a span is no caller: its callees have the call around it as parent.
+        for frame in frames::under_way(state.page.words).iter().filter(|frame| frame.span != NO_SPAN) {
+            calls.insert(frame.span, UnderWay { site: frame.site, parent });
+            parent = frame.span;
         }
     }
-    calls.retain(|span, _| *span > RESERVED_SPANS);
+    calls.remove(&NO_SPAN);
     calls
 }
 
@@ -53,6 +55,3 @@ pub(super) fn root(calls: &CallsUnderWay, span: u64) -> Option<u32> {
     }
     Some(call.site)
 }
-
-/// The bits of a frame's span that are the span: the highest one may mark a call whose tree is not kept.
-const SPAN_MASK: u64 = u64::MAX >> 1;
