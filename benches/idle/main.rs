@@ -17,7 +17,9 @@ use program::Serve;
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 /// Requests a second, and the most wake-ups a second, percent of a core and bytes a row that they should cost.
-const LOADS: [(u32, Option<f64>, Option<f64>, Option<f64>); 3] =
+type Load = (u32, Option<f64>, Option<f64>, Option<f64>);
+
+const LOADS: [Load; 3] =
     [(0, Some(0.2), Some(0.02), None), (10, None, Some(0.1), Some(400.0)), (100, None, None, Some(400.0))];
 
 fn main() -> Result<()> {
@@ -91,7 +93,6 @@ fn rows() -> f64 {
 }
 
 /// Serves this many requests a second for this time.
-#[expect(clippy::disallowed_methods, reason = "an ordinary user's program")]
 fn run(rate: u32, serve: Serve, time: Duration) {
     let began = Instant::now();
     if rate == 0 {

@@ -93,7 +93,9 @@ fn break_circles(parents: &mut [Option<usize>]) {
                 None => {}
             }
         }
-        path.into_iter().for_each(|at| is_done[at] = true);
+        for at in path {
+            is_done[at] = true;
+        }
     }
 }
 

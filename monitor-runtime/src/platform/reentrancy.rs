@@ -89,7 +89,7 @@ fn enter() {
 /// Waits a moment. The thread does not park, because that would consume a wake-up that the program meant for its own
 /// thread.
 pub(crate) fn pause() {
-    #[expect(clippy::disallowed_methods, reason = "there is no event to wait for around a fork")]
+    #[allow(clippy::disallowed_methods, reason = "there is no event to wait for around a fork")]
     std::thread::sleep(FORK_PAUSE);
 }
 

@@ -30,9 +30,9 @@ pub(super) fn describe(store: &Store, process_id: i64, functions: &BTreeSet<&str
         let cells = report::read_cells(row, 5)?;
         let [above, below, fidelity] = [0, 1, 2].map(|at| cells[at].as_text().unwrap_or_default());
         let (calls_per_s, rate) = (cells[3].to_number().unwrap_or(0.0), cells[4].to_number().unwrap_or(1.0));
-        if functions.contains(above)
-            && let Some(why) = explain(fidelity, calls_per_s, rate, functions.contains(below))
-        {
+        // A row of a call that is only counted shows that it was called here, even if its caller's row is lost.
+        let is_shown = functions.contains(above) || fidelity == "counted" && functions.contains(below);
+        if is_shown && let Some(why) = explain(fidelity, calls_per_s, rate, functions.contains(below)) {
             lines.push(format!("below {above} · {below}: {why}"));
         }
         Ok(())
