@@ -12,8 +12,20 @@ use crate::books::Calls;
 pub(crate) struct Store(Connection);
 
 impl Store {
+    /// Opens a store. The views `calls` and `errors` are copied with indexes, because the tests join each call with its
+    /// caller, and the ids of a view have no index.
     pub(crate) fn open(path: &Path) -> Self {
-        Self(Connection::open(path).unwrap())
+        let store = Connection::open(path).unwrap();
+        store
+            .execute_batch(
+                "CREATE TEMP TABLE calls AS SELECT * FROM main.calls;
+                 CREATE INDEX temp.calls_by_span ON calls (span_id);
+                 CREATE INDEX temp.calls_by_parent ON calls (parent_id);
+                 CREATE TEMP TABLE errors AS SELECT * FROM main.errors;
+                 CREATE INDEX temp.errors_by_span ON errors (span_id);",
+            )
+            .unwrap();
+        Self(store)
     }
 
     /// Returns the one value that a query finds.
@@ -46,6 +58,12 @@ impl Store {
             Ok((row.get(0)?, calls))
         });
         functions.into_iter().collect()
+    }
+
+    /// Returns the number of calls of each function that lost their row for want of room in a ring.
+    pub(crate) fn dropped(&self) -> BTreeMap<String, f64> {
+        let sql = "SELECT function, dropped FROM functions WHERE dropped > 0";
+        self.all(sql, |row| Ok((row.get(0)?, row.get(1)?))).into_iter().collect()
     }
 
     /// Returns the number of calls of each function that the rows stand for.

@@ -12,13 +12,14 @@ fn every_call_of_an_ordinary_service_is_counted_and_has_its_row() {
     let expected = run.books.calls();
     assert_eq!(store.functions(), expected, "{:?}", run.books);
     store.none("lowered", "SELECT function || ': ' || why FROM rates WHERE rate < 1");
+    assert_eq!(store.dropped(), BTreeMap::new());
     assert_whole(run, &[]);
     assert_trees_of_the_regular(&store);
     run.assert_cost();
 }
 
-/// Asserts that the rows stand for exactly the calls that were made, and that each has its caller's row. The functions
-/// that are too hot for rows are left out.
+/// Asserts that the rows stand for exactly the calls that were made, but for those that are counted as dropped, and that
+/// each has its caller's row. The functions that are too hot for rows are left out.
 pub(crate) fn assert_whole(run: &Run, too_hot: &[&str]) {
     let store = run.store();
     let mut expected: BTreeMap<String, f64> = BTreeMap::new();
@@ -26,6 +27,9 @@ pub(crate) fn assert_whole(run: &Run, too_hot: &[&str]) {
         expected.insert(function, f64::from(u32::try_from(calls.all).unwrap()));
     }
     let mut weights = store.weights();
+    for (function, dropped) in store.dropped() {
+        *weights.entry(function).or_default() += dropped;
+    }
     for function in too_hot {
         expected.remove(*function);
         weights.remove(*function);
