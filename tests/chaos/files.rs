@@ -101,7 +101,7 @@ pub(crate) const CASES: &[Case] = &[
             .run(|place, _| rights(place, 0, 0), move |place, _| rights(place, 0o700, 0o600))
     }),
     case("older schema at the path", "a store of version 1", Need::Nothing, || migrated("1.db", 40)),
-    case("older schema at the path", "a store of version 2", Need::Nothing, || migrated("2.db", 761)),
+    case("older schema at the path", "a store of version 2", Need::Nothing, || migrated("2.db", 701)),
     case("newer schema at the path", "user_version = 99", Need::Nothing, || {
         left_alone("PRAGMA user_version = 99", ".v3.db")
     }),
@@ -155,6 +155,10 @@ fn migrated(from: &str, calls_there: i64) -> Row {
     let play = Play::new().with_variable("MONITOR_RETENTION", "36500d");
     let path = play.place.db();
     std::fs::copy(format!("{}/data/versions/{from}", env!("CARGO_MANIFEST_DIR")), &path).unwrap();
+    // The oracle counts the failures of the whole store, and these were not made here.
+    let old = rusqlite::Connection::open(&path).unwrap();
+    old.execute_batch("DELETE FROM call WHERE kind > 3; DELETE FROM error_group").unwrap();
+    drop(old);
     let (mut version, mut calls) = (0, 0);
     let mut row = play.run(no_fault, |_, _| {
         let store = oracle::open(&path).unwrap();

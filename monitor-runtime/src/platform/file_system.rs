@@ -153,6 +153,13 @@ fn statfs(folder: &Path) -> Option<libc::statfs> {
     Some(unsafe { answer.assume_init() })
 }
 
+/// Returns true if this user may write a file, and its file system allows it.
+pub(crate) fn is_writable(file: &Path) -> bool {
+    let Ok(path) = CString::new(file.as_os_str().as_bytes()) else { return false };
+    // SAFETY: the path ends with a null, and nothing is written to.
+    unsafe { libc::faccessat(libc::AT_FDCWD, path.as_ptr(), libc::W_OK, libc::AT_EACCESS) == 0 }
+}
+
 /// Returns the user that files are opened as.
 pub(crate) fn effective_user() -> u32 {
     // SAFETY: takes nothing, returns a number, cannot fail.

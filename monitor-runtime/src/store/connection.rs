@@ -24,7 +24,7 @@ use super::schema::VERSION;
 use super::vfs;
 use crate::limits::COARSE_PERIOD;
 use crate::platform::coarse_clock::keep_coarse;
-use crate::platform::file_system::FileSystem;
+use crate::platform::file_system::{FileSystem, is_writable};
 
 /// The time for which SQLite waits for another's lock with a rollback journal, where no reader may be left when a commit
 /// is written. Most queries end within it. Rings are not drained meanwhile.
@@ -148,6 +148,9 @@ fn try_open(path: &Path, options: &StoreOptions) -> Result<(Connection, Found), 
     if matches!(found, Found::Newer(_) | Found::Foreign(_) | Found::Damaged(_)) {
         return Ok((connection, found));
     }
+    if is_closed_by_header(path, &connection) {
+        return Ok((connection, Found::Damaged("its header says that it may only be read".to_owned())));
+    }
     let folder = path.parent().unwrap_or(Path::new("/"));
     let file_system = (options.system.file_system)(folder);
     match prepare(&mut connection, &found, options, Some(file_system)) {
@@ -157,6 +160,12 @@ fn try_open(path: &Path, options: &StoreOptions) -> Result<(Connection, Found), 
         }
         Err(error) => Err(failed(error)),
     }
+}
+
+/// Returns true if a file may not be written because of its header, not because of rights. A header may ask for a newer
+/// SQLite, but none that exists writes such a header, so it was overwritten. The connection has read the header.
+fn is_closed_by_header(path: &Path, connection: &Connection) -> bool {
+    connection.is_readonly("main").unwrap_or(false) && is_writable(path)
 }
 
 /// Sets up the connection, and makes the file a store of this version.

@@ -142,6 +142,24 @@ fn garbage_named_as_a_database_is_set_aside_and_a_new_store_begun() {
 }
 
 #[test]
+fn a_store_whose_header_asks_for_a_newer_sqlite_is_set_aside_and_a_new_one_begun() {
+    // The write version lies at 18, the read version at 19. A file whose write version is unknown may be read, not written.
+    for (write, read) in [(3, 2), (255, 1), (3, 3)] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("shop.db");
+        drop(open(&path, 1));
+        let mut bytes = std::fs::read(&path).unwrap();
+        (bytes[18], bytes[19]) = (write, read);
+        std::fs::write(&path, &bytes).unwrap();
+        let mut store = open(&path, 2);
+        store.write(&batch(1, vec![call(1)])).unwrap();
+        assert_eq!(store.path().unwrap().file_name(), path.file_name());
+        assert!(store.notices().iter().any(|notice| notice.kind == "quarantine"), "{write} {read}");
+        assert_eq!(count(&path, "calls"), 1);
+    }
+}
+
+#[test]
 fn a_symbolic_link_and_a_folder_in_the_files_place_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let target = folder.path().join("target.db");
