@@ -119,7 +119,9 @@ pub(crate) const CASES: &[Case] = &[
             let play = Play::new().rules_always("reserve:0:1:1:300");
             let mut row = Row::default();
             let output = bounded(play.command("signals-at-start", 0));
-            row.is_host_unchanged = output.status.success() && output.stdout == b"Ok(())\nOk(()) true\n";
+            // On a busy machine the first alarm may come before `init`, which then finds the recorder started.
+            let expected = [&b"Ok(())\nOk(()) true\n"[..], b"Err(Started)\nOk(()) true\n"];
+            row.is_host_unchanged = output.status.success() && expected.contains(&&output.stdout[..]);
             row.expect(row.is_host_unchanged, || format!("{output:?}"));
             row.expect(play.not_struck().is_empty(), || "the start was not held up".to_owned());
             row
