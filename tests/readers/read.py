@@ -28,6 +28,7 @@ INTEGERS = {
     "dropped_backlog", "dropped_no_ring", "dropped_store", "folded_errors", "writer_errors", "rows_written",
     "bytes_written", "db_bytes", "wal_bytes", "rss_bytes", "threads", "open_files", "estimated",
     "breaker_openings", "write_retries", "write_retries_per_min", "duplicates_avoided",
+    "folded", "origin", "caused_by", "roots", "origin_count", "root_count",
 }  # fmt: skip
 REALS = {
     "weight", "error_pct", "sample_rate", "own_cpu_pct", "cpu_pct", "overhead_ns_per_call", "cost_pct", "budget_pct",
@@ -37,17 +38,21 @@ REALS = {
 
 CALL = (
     "call_id start_ns start_s duration_ns duration_ms busy_ns function outcome failed error args result fields "
-    "weight kept trace_id span_id parent_id thread service file line group_name host pid process_id"
+    "weight kept trace_id span_id parent_id thread service file line group_name host pid process_id "
+    "folded origin caused_by"
 )
 VIEWS = {
     "calls": CALL,
     "errors": CALL,
-    "error_groups": "fingerprint function outcome message count first_ns last_ns example_call_id",
+    "error_groups": "fingerprint function outcome message count first_ns last_ns example_call_id "
+    "error_type origin_count root_count path",
     "functions": "function file line group_name calls errors panics cancelled error_pct recorded dropped total_ms "
-    "mean_ms p50_ms p95_ms p99_ms max_ms sample_rate estimated",
-    "latency": "function start_ns start_s calls errors total_ms p50_ms p95_ms p99_ms max_ms estimated",
+    "mean_ms p50_ms p95_ms p99_ms max_ms sample_rate estimated self_ms busy_ms cancelled_ms roots",
+    "latency": "function start_ns start_s calls errors total_ms p50_ms p95_ms p99_ms max_ms estimated "
+    "self_ms busy_ms cancelled_ms",
     "slow_calls": CALL,
-    "processes": "process_id run_uuid service version host pid started_ns last_seen_ns ended_ns ending",
+    "processes": "process_id run_uuid service version host pid started_ns last_seen_ns ended_ns ending "
+    "executable program_version build",
     "events": "at_ns process_id kind detail",
     "health": "process_id at_ns level recorded dropped_ring_full dropped_backlog dropped_no_ring dropped_store "
     "folded_errors breaker writer_errors rows_written bytes_written db_bytes wal_bytes own_cpu_pct "
