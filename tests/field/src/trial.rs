@@ -1,0 +1,345 @@
+//! The trial of one crate: built and tested as it is, and annotated.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+use walkdir::WalkDir;
+
+use crate::annotate::annotate;
+use crate::counts::{self, Compared};
+use crate::crates::Crate;
+
+/// The result of building and testing one form of a crate.
+#[derive(Debug, Default)]
+struct Form {
+    errors: Vec<String>,
+    warnings: usize,
+    compile: Duration,
+    run: Duration,
+    bytes: u64,
+    /// The result of each test, by the program and the test's name.
+    tests: BTreeMap<String, String>,
+}
+
+impl Form {
+    fn passed(&self) -> usize {
+        self.tests.values().filter(|result| *result == "ok").count()
+    }
+}
+
+/// The outcome of a trial.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    name: String,
+    functions: usize,
+    unread: Vec<String>,
+    before: Form,
+    after: Form,
+    counts: Compared,
+}
+
+/// Tries a crate.
+pub(crate) fn run(subject: &Crate, root: &Path, work: &Path) -> Result<Outcome> {
+    let source = subject.fetch(work)?;
+    let folder = work.join(&subject.name);
+    let (before, after) = (folder.join("before"), folder.join("after"));
+    copy(&source, &before)?;
+    copy(&source, &after)?;
+    for file in subject.absent.keys() {
+        for form in [&before, &after] {
+            std::fs::remove_file(form.join(file)).with_context(|| file.clone())?;
+        }
+    }
+    let mut unread = Vec::new();
+    let functions = annotate_all(subject, &after.join("src"), &mut unread)?;
+    prepare_manifest(subject, &before, &[])?;
+    let field_count = root.join("tests/field/count");
+    prepare_manifest(subject, &after, &[("monitored", root), ("field-count", &field_count)])?;
+    let store = folder.join("store.db");
+    let counters = folder.join("counters");
+    for suffix in ["", "-wal", "-shm"] {
+        let _ = std::fs::remove_file(folder.join(format!("store.db{suffix}")));
+    }
+    let _ = std::fs::remove_dir_all(&counters);
+    std::fs::create_dir_all(&counters)?;
+    let variables = [("MONITOR_DB", store.as_path()), ("FIELD_COUNTS", counters.as_path())];
+    let before = build_and_test(subject, &before, &[])?;
+    let after = build_and_test(subject, &after, &variables)?;
+    let counts = counts::compare(&counters, &store)?;
+    Ok(Outcome { name: subject.name.clone(), functions, unread, before, after, counts })
+}
+
+/// Copies a crate's source. Folders that exist are replaced, except for what was built in them.
+fn copy(source: &Path, to: &Path) -> Result<()> {
+    std::fs::create_dir_all(to)?;
+    for entry in std::fs::read_dir(to)? {
+        let entry = entry?;
+        if entry.file_name() == "target" || entry.file_name() == "Cargo.lock" {
+            continue;
+        }
+        if entry.file_type()?.is_dir() {
+            std::fs::remove_dir_all(entry.path())?;
+        } else {
+            std::fs::remove_file(entry.path())?;
+        }
+    }
+    for entry in WalkDir::new(source) {
+        let entry = entry?;
+        let path = to.join(entry.path().strip_prefix(source)?);
+        if entry.file_type().is_dir() {
+            std::fs::create_dir_all(path)?;
+        } else if entry.file_name() != "Cargo.lock" && entry.file_name() != "rust-toolchain.toml" {
+            std::fs::write(path, std::fs::read(entry.path())?)?;
+        }
+    }
+    Ok(())
+}
+
+/// Annotates all files of a crate. Returns the number of functions. Files that could not be read are added to `unread`.
+fn annotate_all(subject: &Crate, folder: &Path, unread: &mut Vec<String>) -> Result<usize> {
+    let mut functions = 0;
+    for entry in WalkDir::new(folder) {
+        let path = entry?.into_path();
+        let name = path.display().to_string();
+        let is_left = subject.leave.keys().any(|end| name.ends_with(end));
+        if path.extension().is_none_or(|extension| extension != "rs") || is_left {
+            continue;
+        }
+        let text = std::fs::read_to_string(&path)?;
+        match annotate(&text) {
+            Some(annotated) => {
+                functions += annotated.functions;
+                std::fs::write(&path, annotated.text)?;
+            }
+            None => unread.push(name),
+        }
+    }
+    Ok(functions)
+}
+
+/// Makes a crate a workspace of its own, with these dependencies and without the tests that are taken out.
+fn prepare_manifest(subject: &Crate, folder: &Path, dependencies: &[(&str, &Path)]) -> Result<()> {
+    let path = folder.join("Cargo.toml");
+    let mut manifest: toml_edit::DocumentMut = std::fs::read_to_string(&path)?.parse()?;
+    manifest["workspace"] = toml_edit::table();
+    if let Some(tests) = manifest.get_mut("test").and_then(toml_edit::Item::as_array_of_tables_mut) {
+        let path =
+            |test: &toml_edit::Table| test.get("path").and_then(|path| path.as_str().map(str::to_owned));
+        tests.retain(|test| path(test).is_none_or(|path| !subject.absent.contains_key(&path)));
+    }
+    for (name, dependency) in dependencies {
+        let mut table = toml_edit::InlineTable::new();
+        table.insert("path", dependency.display().to_string().into());
+        manifest["dependencies"][name] = toml_edit::value(table);
+    }
+    std::fs::write(path, manifest.to_string())?;
+    Ok(())
+}
+
+fn build_and_test(subject: &Crate, folder: &Path, variables: &[(&str, &Path)]) -> Result<Form> {
+    let target = folder.join("target");
+    let mut form = Form::default();
+    let cargo = || {
+        let mut command = Command::new("cargo");
+        command
+            .current_dir(folder)
+            .env("CARGO_TARGET_DIR", &target)
+            .env_remove("RUSTFLAGS")
+            .env("CARGO_INCREMENTAL", "0");
+        command.arg("test");
+        if !subject.features.is_empty() {
+            command.args(["--features", &subject.features.join(",")]);
+        }
+        if subject.tests.is_empty() {
+            command.args(["--lib", "--bins", "--tests"]);
+        } else {
+            command.args(&subject.tests);
+        }
+        command
+    };
+    // Dependencies are built first, so that the measured time is that of the crate alone.
+    let _ = cargo().args(["--no-run", "--quiet"]).stderr(Stdio::null()).stdout(Stdio::null()).status()?;
+    touch(folder)?;
+    let start = Instant::now();
+    let output = cargo()
+        .args(["--no-run", "--message-format", "json"])
+        .stderr(Stdio::null())
+        .output()
+        .context("cargo test")?;
+    form.compile = start.elapsed();
+    let mut programs = Vec::new();
+    for line in String::from_utf8_lossy(&output.stdout).lines() {
+        let Ok(message) = serde_json::from_str::<serde_json::Value>(line) else { continue };
+        read_message(&message, folder, &mut form, &mut programs);
+    }
+    if !form.errors.is_empty() {
+        return Ok(form);
+    }
+    let start = Instant::now();
+    for program in &programs {
+        form.bytes += std::fs::metadata(program)?.len();
+        let name = program.file_name().unwrap_or_default().to_string_lossy();
+        let name = name.rsplit_once('-').map_or(name.as_ref(), |(name, _)| name).to_owned();
+        run_tests(program, &name, folder, variables, &mut form)?;
+    }
+    form.run = start.elapsed();
+    Ok(form)
+}
+
+/// Makes cargo compile the crate again.
+fn touch(folder: &Path) -> Result<()> {
+    for entry in WalkDir::new(folder.join("src")) {
+        let path = entry?.into_path();
+        if path.extension().is_some_and(|extension| extension == "rs") {
+            std::fs::File::options().append(true).open(&path)?.set_modified(std::time::SystemTime::now())?;
+        }
+    }
+    Ok(())
+}
+
+fn read_message(message: &serde_json::Value, folder: &Path, form: &mut Form, programs: &mut Vec<PathBuf>) {
+    let is_own = message["manifest_path"].as_str().is_some_and(|path| Path::new(path).starts_with(folder));
+    if !is_own {
+        return;
+    }
+    match message["reason"].as_str() {
+        Some("compiler-message") => {
+            let text = message["message"]["rendered"].as_str().unwrap_or_default();
+            match message["message"]["level"].as_str() {
+                Some("error") => form.errors.push(text.to_owned()),
+                Some("warning") => form.warnings += usize::from(!message["message"]["code"].is_null()),
+                _ => {}
+            }
+        }
+        Some("compiler-artifact") => {
+            let program = message["executable"].as_str().filter(|_| message["profile"]["test"] == true);
+            programs.extend(program.map(PathBuf::from));
+        }
+        _ => {}
+    }
+}
+
+/// Runs a test program as cargo would, and adds the results of its tests.
+fn run_tests(
+    program: &Path,
+    name: &str,
+    folder: &Path,
+    variables: &[(&str, &Path)],
+    form: &mut Form,
+) -> Result<()> {
+    let mut command = Command::new(program);
+    command.current_dir(folder).env("CARGO_MANIFEST_DIR", folder).envs(variables.iter().copied());
+    command.env("RUST_BACKTRACE", "0").stdin(Stdio::null());
+    let output = command.output().with_context(|| program.display().to_string())?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    for line in text.lines() {
+        let Some((label, result)) = line.strip_prefix("test ").and_then(|line| line.rsplit_once(" ... "))
+        else {
+            continue;
+        };
+        let label = label.trim_end_matches(" - should panic");
+        form.tests.insert(
+            format!("{name}::{label}"),
+            result.split_whitespace().next().unwrap_or_default().to_owned(),
+        );
+    }
+    let end = if output.status.success() { "ok" } else { "FAILED" };
+    form.tests.insert(format!("{name} (its end)"), end.to_owned());
+    Ok(())
+}
+
+impl Outcome {
+    /// The titles of the table's columns.
+    pub(crate) const TITLES: &'static str = "crate           functions  errors  warnings  tests before  after  compile  size  run   functions counted     calls";
+
+    fn ratio(after: f64, before: f64) -> String {
+        if before > 0.0 && after > 0.0 { format!("{:.1}", after / before) } else { "-".to_owned() }
+    }
+
+    /// Returns the tests whose results differ, with both results.
+    fn different_tests(&self) -> impl Iterator<Item = (&str, &str, &str)> {
+        let names: BTreeSet<&String> = self.before.tests.keys().chain(self.after.tests.keys()).collect();
+        names.into_iter().filter_map(|name| {
+            let (before, after) = (result_of(&self.before, name), result_of(&self.after, name));
+            (before != after).then_some((name.as_str(), before, after))
+        })
+    }
+
+    /// Returns a line for each fault that no reason excuses.
+    pub(crate) fn faults(&self, subject: &Crate) -> Vec<String> {
+        let mut faults: Vec<String> =
+            self.after.errors.iter().skip(self.before.errors.len()).cloned().collect();
+        if self.after.errors.is_empty() {
+            faults.extend(
+                self.different_tests()
+                    .filter(|(name, ..)| reason(subject, name).is_none())
+                    .map(|(name, before, after)| format!("{name}: {before} before, {after} after")),
+            );
+            faults.extend(
+                self.counts.differences.iter().filter(|found| reason(subject, &found.place).is_none()).map(
+                    |found| {
+                        format!(
+                            "{}: {} calls counted, {} recorded",
+                            found.place, found.counted, found.recorded
+                        )
+                    },
+                ),
+            );
+        }
+        faults.extend(self.unread.iter().map(|path| format!("{path}: cannot be read")));
+        faults
+    }
+
+    /// Returns a line for each exception, with its reason.
+    pub(crate) fn remarks(&self, subject: &Crate) -> Vec<String> {
+        let tests = self.different_tests().filter_map(|(name, before, after)| {
+            reason(subject, name)
+                .map(|reason| format!("{name}: {before} before, {after} after, because {reason}"))
+        });
+        let left =
+            subject.leave.iter().map(|(file, reason)| format!("{file} is left as it is, because {reason}"));
+        let absent =
+            subject.absent.iter().map(|(file, reason)| format!("{file} is taken out, because {reason}"));
+        tests.chain(left).chain(absent).collect()
+    }
+}
+
+fn result_of<'a>(form: &'a Form, name: &str) -> &'a str {
+    form.tests.get(name).map_or("missing", String::as_str)
+}
+
+fn reason<'a>(subject: &'a Crate, name: &str) -> Option<&'a str> {
+    subject.differs.iter().find(|(part, _)| name.contains(part.as_str())).map(|(_, reason)| reason.as_str())
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { before, after, counts, .. } = self;
+        let new_warnings = after.warnings.saturating_sub(before.warnings);
+        let compile = Self::ratio(after.compile.as_secs_f64(), before.compile.as_secs_f64());
+        let run = Self::ratio(after.run.as_secs_f64(), before.run.as_secs_f64());
+        #[expect(clippy::cast_precision_loss, reason = "a ratio is shown with two digits")]
+        let size = Self::ratio(after.bytes as f64, before.bytes as f64);
+        let equal = counts.functions - counts.differences.len();
+        write!(
+            out,
+            "{:<15} {:>9}  {:>6}  {:>8}  {:>12}  {:>5}  {:>7}  {:>4}  {:>4}  {:>8} of {:>6}  {:>9}",
+            self.name,
+            self.functions,
+            after.errors.len(),
+            new_warnings,
+            before.passed(),
+            after.passed(),
+            compile,
+            size,
+            run,
+            equal,
+            counts.functions,
+            counts.calls
+        )
+    }
+}
