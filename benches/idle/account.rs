@@ -1,4 +1,4 @@
-//! What a process has used so far, as `/proc` tells it.
+//! The resources that a process has used so far, as `/proc` tells them.
 
 use std::fs::{read_dir, read_to_string};
 

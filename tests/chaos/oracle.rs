@@ -91,7 +91,7 @@ fn judge_host(
     let more = |name: &str| number(name).saturating_sub(reference.report.get(name).copied().unwrap_or(0));
     let memory = MEMORY_MIB * 1024 + MEMORY_BEYOND_KB;
     row.expect(more("peak_kb") <= memory, || format!("{} kB more memory", more("peak_kb")));
-    // One thread records. Another may just then set the panic hook, which takes some microseconds.
+    // The victim records on one thread. The recorder may just then set the panic hook on another, which takes some microseconds.
     row.expect(more("threads") <= 2, || format!("{} more threads", more("threads")));
     // Descriptors of database, log and index; and one more that SQLite keeps open when it has looked at a file a
     // second time, because closing that would release the locks of the first.

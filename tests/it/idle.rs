@@ -10,7 +10,7 @@ use monitor_runtime::limits::REST_PAUSE;
 use crate::patience::wait_for;
 use crate::victim::Stage;
 
-/// What a program has done so far.
+/// The wake-ups and the bytes of a program so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Done {
     /// The number of times that the recorder's thread has waited.

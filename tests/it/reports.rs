@@ -54,8 +54,8 @@ fn a_program_that_works_writes_its_resources_and_one_that_rests_does_not_repeat_
     stage.finish(program);
     let sensible = "SELECT COUNT(*) FROM resources WHERE rss_bytes > 0 AND threads >= 2 AND open_files > 2";
     assert!(stage.store().one::<i64>(sensible) >= 1);
-    // One transaction for the call, one for the row and the report, and one each if the program's memory or use of the
-    // processor was still changing.
+    // The recorder commits one transaction for the call, one for the row and the report, and one each if the program's
+    // memory or use of the processor was still changing.
     let transactions: i64 = stage.store().one("SELECT sequence FROM progress WHERE ring = 0");
     assert!(transactions <= 4, "{transactions}");
 }

@@ -51,7 +51,7 @@ const NAMES: [&str; 25] = [
     "Vint C",
 ];
 
-/// What the handlers work with.
+/// The parts that the handlers work with.
 pub(crate) struct App {
     pub(crate) catalog: Catalog,
     pub(crate) payments: Client,

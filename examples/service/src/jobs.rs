@@ -52,7 +52,7 @@ impl Workers {
     }
 }
 
-/// What a job works with.
+/// The parts that a job works with.
 #[derive(Clone)]
 struct Surroundings {
     database: Database,

@@ -312,7 +312,7 @@ impl Entered {
         let duration = end.wrapping_sub(self.start);
         let callees = around.leave(thread, duration);
         let mut self_ticks = duration.wrapping_sub(callees);
-        // One test for what hardly ever is: a time below zero, of clocks that differ, and one of more than a day.
+        // One test finds both rare cases: a time below zero, from clocks that differ, and a time of more than a day.
         if self_ticks > SELF_TICKS_MAX {
             cold_path();
             self_ticks = duration.saturating_sub(callees).min(SELF_TICKS_MAX);

@@ -278,7 +278,8 @@ impl Entered {
     #[cold]
     #[inline(never)]
     fn end_ok_at_limit(&self, duration: Ticks, self_ticks: Ticks, is_nested: bool) {
-        // As one value, the times would be handed over in memory, for which the common path would write them there.
+        // The times are handed over one by one. As one value they would pass through memory, and the common path would have
+        // to write them there.
         let times = Times { duration, self_ticks, is_nested };
         publish_at_limit(self.thread, &self.sampled_header(times, Outcome::Ok).encode(0), &[]);
         self.thread.restore(self.parent);

@@ -100,7 +100,7 @@ pub(crate) fn renew_hook() {
     if !MISSED.swap(false, Ordering::Relaxed) || RENEWALS.load(Ordering::Relaxed) >= RENEWALS_MAX {
         return;
     }
-    // One thread at a time, because a hook may take for ever.
+    // Only one thread at a time has the hook renewed, because a hook may take for ever.
     if IS_RENEWING.swap(true, Ordering::Relaxed) {
         return;
     }

@@ -66,7 +66,7 @@ impl std::ops::Deref for Left {
 
 /// Runs `calls` on a thread of its own. Returns the records that it left, in order, and the thread's state.
 fn run(calls: impl FnOnce() + Send + 'static) -> (Vec<Left>, &'static ThreadState) {
-    // As in a process whose recorder runs: without the mark, no call takes the common way.
+    // The mark of forks is set as in a process whose recorder runs, because no call takes the common way without it.
     crate::platform::fork_mark::prepare(|| ());
     let (overflow, _taken) = crossbeam_channel::unbounded();
     let rings = ThreadPool::new(1 << 20, 1 << 40, CaptureMode::All, overflow, Memory::on_heap(None));
@@ -243,7 +243,7 @@ fn a_function_that_is_counted_is_sampled_with_a_weight_of_its_own() {
     });
     let [roots, hots, leaves] = [root, hot, leaf].map(|site| of(&left, site));
     assert!((25..110).contains(&hots.len()) && hots.iter().all(|row| row.weight == 10.0), "{}", hots.len());
-    // What lies below it is kept with the call around it, and once for each.
+    // The calls below the function are kept with the call around it, once for each.
     assert!(leaves.len() == 300 && leaves.iter().all(|row| row.weight == 1.0));
     assert_eq!(roots.len(), 300);
 }

@@ -101,7 +101,7 @@ impl Maintenance {
             && let Some(store) = store.get()
         {
             self.next_copy = now + limits::COPY_INTERVAL;
-            // What could not be copied stays in the log, and the next write tells of the error.
+            // Pages that could not be copied stay in the log, and the next write tells of the error.
             let _ = store.rest(clock.now_ns());
         }
     }

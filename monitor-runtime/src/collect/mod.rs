@@ -100,7 +100,7 @@ pub(crate) struct Collector {
     ending: Ending,
     /// True if the last step wrote a batch and left more to write.
     is_writing_on: bool,
-    /// What the last step found, and what it left.
+    /// The findings of the last step, and the work that it left.
     seen: Seen,
     last_step: Duration,
     /// The number of calls that were counted by the end of the last step.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::limits::{LIGHT_PAUSE, REST_PAUSE};
 
-/// What a step found, and what waits.
+/// The findings of a step, and the work that waits.
 #[derive(Debug, Clone, Copy)]
 #[expect(clippy::struct_excessive_bools, reason = "answers to independent questions")]
 pub(super) struct Seen {

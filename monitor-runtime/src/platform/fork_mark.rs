@@ -20,7 +20,7 @@ static MARK: Page = Page(AtomicU32::new(0));
 static PREPARED: AtomicU32 = AtomicU32::new(0);
 /// True if the kernel empties the page in a child.
 static IS_EMPTIED: AtomicBool = AtomicBool::new(false);
-/// What is to be done in a child: a `fn()`, or null. It is no lock that a child could find taken.
+/// The function to run in a child: a `fn()`, or null. It is an atomic, because a child could find a lock taken.
 static IN_CHILD: AtomicPtr<()> = AtomicPtr::new(std::ptr::null_mut());
 
 /// Returns false if nothing was prepared yet, or in a child of a fork. The answer costs one load.
@@ -34,7 +34,7 @@ pub(crate) fn is_marked() -> bool {
 pub(crate) fn prepare(in_child: fn()) {
     IN_CHILD.store(in_child as *mut (), Ordering::SeqCst);
     if PREPARED.load(Ordering::SeqCst) == 0 {
-        // Only before the first mark, so that another thread's mark is never emptied.
+        // The page is set up before the first mark alone, so that another thread's mark is never emptied.
         IS_EMPTIED.store(empty_in_children(), Ordering::SeqCst);
     }
     note_process();

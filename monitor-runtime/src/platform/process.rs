@@ -30,7 +30,7 @@ pub(crate) fn at_exit_with_status(handler: extern "C" fn(libc::c_int, *mut libc:
     is_program && unsafe { on_exit(handler, std::ptr::null_mut()) } == 0
 }
 
-/// As above: there is none.
+/// Returns false, because this platform has no handler that is told the exit status.
 #[cfg(not(all(target_os = "linux", target_env = "gnu", not(miri))))]
 pub(crate) fn at_exit_with_status(_: extern "C" fn(libc::c_int, *mut libc::c_void)) -> bool {
     false

@@ -7,7 +7,7 @@
 use crate::batch::Ending;
 use crate::ring::panics::{Exit, Panic, Stage};
 
-/// What the system says of the end of a process.
+/// The system's account of the end of a process.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) enum Told {
     /// Nothing: nobody is left who knows it.

@@ -227,7 +227,7 @@ impl<'a> Groups<'a> {
 
     fn update(&mut self, key: i64, addition: &Addition) -> rusqlite::Result<bool> {
         let Addition { count, first_ns, last_ns, example, origins, roots, path, .. } = addition;
-        // What became of earlier failures says nothing of when they were.
+        // A cause that is added to an earlier failure does not change when that failure was.
         let (first_ns, last_ns) = if *count > 0 { (*first_ns, *last_ns) } else { (i64::MAX, i64::MIN) };
         let values = params![key, count, first_ns, last_ns, example, origins, roots, path];
         Ok(self.update.execute(values)? > 0)

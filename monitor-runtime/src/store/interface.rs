@@ -26,13 +26,13 @@ pub trait Store: Send {
     /// Returns the rates in the table `sampling`, newest last, if they changed since the last call.
     ///
     /// # Errors
-    /// As [`Store::write`].
+    /// Returns the errors of [`Store::write`].
     fn rates(&mut self) -> Result<Option<Vec<SetRate>>, StoreError>;
 
     /// Sets the rate of a pattern in the table `sampling`, or removes it if `rate` is `None`.
     ///
     /// # Errors
-    /// As [`Store::write`].
+    /// Returns the errors of [`Store::write`].
     fn set_rate(
         &mut self,
         pattern: &str,
@@ -45,7 +45,7 @@ pub trait Store: Send {
     /// while the store cannot be written.
     ///
     /// # Errors
-    /// As [`Store::write`].
+    /// Returns the errors of [`Store::write`].
     fn hold(&mut self) -> Result<Option<SetHold>, StoreError> {
         Ok(None)
     }
@@ -56,13 +56,13 @@ pub trait Store: Send {
     /// files are over the size bound.
     ///
     /// # Errors
-    /// As [`Store::write`].
+    /// Returns the errors of [`Store::write`].
     fn retain(&mut self, now_ns: i64) -> Result<Retained, StoreError>;
 
     /// Sets the bounds on the age of rows and on the bytes of all files.
     ///
     /// # Errors
-    /// As [`Store::write`].
+    /// Returns the errors of [`Store::write`].
     fn set_bounds(&mut self, _retention: Duration, _max_disk_bytes: u64) -> Result<(), StoreError> {
         Ok(())
     }
@@ -70,7 +70,7 @@ pub trait Store: Send {
     /// Does one step of recovering what dead processes left for this store. Returns true if there is more to do.
     ///
     /// # Errors
-    /// As [`Store::write`].
+    /// Returns the errors of [`Store::write`].
     fn recover(&mut self, _now_ns: i64) -> Result<bool, StoreError> {
         Ok(false)
     }
@@ -78,7 +78,7 @@ pub trait Store: Send {
     /// Uses a time in which nothing is to be written: makes the database complete without its log.
     ///
     /// # Errors
-    /// As [`Store::write`].
+    /// Returns the errors of [`Store::write`].
     fn rest(&mut self, _now_ns: i64) -> Result<(), StoreError> {
         Ok(())
     }
@@ -92,7 +92,7 @@ pub trait Store: Send {
     /// Marks the process as ended in this way and closes the store.
     ///
     /// # Errors
-    /// As [`Store::write`].
+    /// Returns the errors of [`Store::write`].
     fn close(&mut self, now_ns: i64, ending: Ending) -> Result<(), StoreError>;
 }
 

@@ -19,7 +19,7 @@ pub(crate) struct Death<'a> {
     pub(crate) mark: &'a str,
     /// Time of death as far as is known, ns since the Unix epoch.
     pub(crate) at_ns: i64,
-    /// What its entry will say.
+    /// The content of its entry.
     pub(crate) ending: Ending,
 }
 

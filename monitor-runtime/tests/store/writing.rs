@@ -439,7 +439,7 @@ fn ids_of_two_processes_that_number_their_spans_alike_are_unique_in_the_store_an
     let joined = "SELECT count(*) FROM calls c JOIN calls p ON p.span_id = c.parent_id
                   WHERE p.process_id = c.process_id AND c.trace_id = p.trace_id AND p.trace_id = p.span_id";
     assert_eq!(number(joined), 60);
-    // As a reader sees ids that holds each number as a double.
+    // A reader that holds each number as a double sees these ids.
     let ids = query_column::<i64>(&tool, "SELECT span_id FROM calls UNION SELECT trace_id FROM calls");
     #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "that is the question")]
     let through_doubles = |id: &i64| (*id as f64) as i64 == *id;

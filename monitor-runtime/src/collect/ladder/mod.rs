@@ -237,7 +237,7 @@ impl Ladder {
         }
         self.looks += 1;
         let learned = &self.thread_costs;
-        // What is shared out among functions is never more than what was measured. It may be less: the thread has other
+        // The cost that is shared out among functions is never more than the measured one. It may be less: the thread has other
         // work, such as to delete old rows.
         let scale = (own_ns / learned.of(&work).max(1.0)).min(1.0);
         self.costs = Costs {

@@ -15,7 +15,7 @@ use crate::platform::clock::Ticks;
 /// The place of a call.
 pub(super) type Slot = u32;
 
-/// What is decided about the rows of a call's callees.
+/// The decision about the rows of a call's callees.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) enum Fate {
     /// The call is not known to share a row.

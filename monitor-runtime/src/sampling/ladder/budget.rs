@@ -30,7 +30,7 @@ pub(crate) struct Figures {
     pub(crate) fixed: f64,
     /// The cost that lowered functions save.
     pub(crate) saved: f64,
-    /// What recording may cost; infinite without a bound.
+    /// The cost that recording may have; infinite without a bound.
     pub(crate) budget: f64,
 }
 
@@ -273,7 +273,7 @@ impl Callee {
 /// Returns the functions that have rows in the trees of others.
 fn callees(places: &[Place<'_>], trees: &[Tree]) -> Vec<Callee> {
     let mut sums: Vec<Option<Callee>> = places.iter().map(|_| None).collect();
-    // Of a root that has not ended yet it is not known how many trees begin with it.
+    // Nobody knows yet how many trees begin with a root that has not ended.
     for tree in trees.iter().filter(|tree| tree.number() > 0.0) {
         let of_others = tree.parts.iter().filter(|part| part.place != tree.root);
         for part in of_others.filter(|part| places[part.place].rung.depth == Depth::Whole) {

@@ -49,7 +49,7 @@ pub(crate) struct Values {
     pub(crate) bytes: f64,
 }
 
-/// One call in this many is timed of a function whose calls are only counted.
+/// The number of calls of a function that is only counted of which one is timed.
 const TIMED_OF_COUNTED: f64 = 256.0;
 /// The rows per second that a function leaves whose calls are only counted: enough to read some, and hardly a cost.
 pub(crate) const COUNTED_ROWS: f64 = 50.0;

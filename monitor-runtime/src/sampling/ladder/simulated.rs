@@ -16,7 +16,7 @@ const COSTS: Costs = Costs {
 };
 const ONE_PERCENT: f64 = 1e7;
 const BOUNDS: Bounds = Bounds { rows_per_s: 10_000.0, overhead: 0.01 };
-/// From this call of a function in a tree on, calls have no rows of their own.
+/// The number of calls of a function in a tree that have rows of their own.
 const FOLDED_FROM: f64 = 64.0;
 
 /// Functions, and their calls in a tree.
@@ -182,7 +182,7 @@ fn the_fixed_cost_of_the_recorder_lowers_nothing() {
 #[test]
 fn a_hot_function_beside_a_service_is_counted_and_nothing_else_lowered() {
     for calls in [5e6, 24e6] {
-        // As a root of its own, and in the trees of requests.
+        // The function is called as a root of its own and in the trees of requests.
         for is_callee in [false, true] {
             let mut program = Program::service();
             let hot =
@@ -328,7 +328,7 @@ fn a_moment_over_the_budget_lowers_nothing() {
 #[test]
 fn no_function_is_lowered_for_less_than_a_tenth_of_the_budget() {
     let mut program = Program { cores: 1.0, ..Program::default() };
-    // One that alone exceeds the budget, beside many that cost a twentieth of it each.
+    // One function alone exceeds the budget, beside many that cost a twentieth of it each.
     let large = program.add(20_000.0, vec![]);
     for _ in 0..10 {
         program.add(400.0, vec![]);

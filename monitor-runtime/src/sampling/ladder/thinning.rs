@@ -80,7 +80,7 @@ impl<'a> Thinning<'a> {
                 let saving = need - grant.max(self.least(*at));
                 !spared[*at] && *need > grant && saving < SAVING_LEAST * budget
             };
-            // One at a time, the cheapest first, because others save more once it is spared.
+            // Functions are spared one at a time, the cheapest first, because others save more once it is spared.
             let next = needs().filter(is_spared).min_by(|a, b| a.1.total_cmp(&b.1));
             let Some((next, _)) = next else { break grant };
             spared[next] = true;

@@ -9,7 +9,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use crate::limits::{CONTROL_TEXT_BYTES_MAX, PATTERN_BYTES_MAX, SET_RATES_MAX};
 use crate::store::{Hold, SetHold, SetRate};
 
-/// What stands for a text that is too long.
+/// The text that stands for one that is too long.
 const TOO_LONG: &str = "(a text that is too long)";
 
 /// Reads the hold on this process's breaker, or on every process's if this process has none of its own.
