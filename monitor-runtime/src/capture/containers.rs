@@ -4,7 +4,7 @@
 //! total. A complete container answers every further item with an `Err`, so that a loop over ten million items ends
 //! after the fourth. It does not know how an item is written.
 
-use super::secret::{is_name_of_name, is_name_of_value, is_secret};
+use super::secret::{Header, is_name_of_name, is_name_of_value, is_secret};
 use super::token;
 use super::value_writer::{Mark, Stop, Stopped, ValueWriter};
 
@@ -168,16 +168,6 @@ pub struct Entries<'d, 'b> {
     header: Header,
 }
 
-/// The part of a pair of fields `name` and `value` that the entries have come to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Header {
-    None,
-    /// The next value is that of a field `name`.
-    Name,
-    /// The name is that of a secret.
-    Secret,
-}
-
 impl<'d, 'b> Entries<'d, 'b> {
     /// Opens a map of this many entries.
     pub(super) fn open(out: &'d mut ValueWriter<'b>, len: Option<usize>) -> Result<Self, Stopped> {
@@ -260,7 +250,7 @@ impl<'d, 'b> Entries<'d, 'b> {
                 self.out.settle(before, outcome, type_name)?;
                 if self.header == Header::Name {
                     let is_secret = self.out.string_since(before).is_some_and(is_secret);
-                    self.header = if is_secret { Header::Secret } else { Header::None };
+                    self.header = Header::after_name(is_secret);
                 }
                 Ok(())
             }

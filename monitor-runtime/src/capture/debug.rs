@@ -9,7 +9,7 @@ use std::fmt::{self, Debug, Write};
 
 use super::debug_lexer::{Class, Lexer};
 use super::limits::SCANNED_CHARS;
-use super::secret::{is_name_of_name, is_name_of_value, is_secret, is_secret_type};
+use super::secret::{Header, is_name_of_name, is_name_of_value, is_secret, is_secret_type};
 use super::text::Text;
 use super::value_writer::{Stop, Stopped, ValueWriter};
 
@@ -88,16 +88,6 @@ struct Scanner<'d, 'b> {
     /// True if the text is one quoted string so far.
     is_one_string: bool,
     header: Header,
-}
-
-/// The part of a pair of fields `name` and `value` that the text has come to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Header {
-    None,
-    /// The next value is that of a field `name`.
-    Name,
-    /// The name is that of a secret.
-    Secret,
 }
 
 impl ValueWriter<'_> {
@@ -282,7 +272,7 @@ impl Scanner<'_, '_> {
             name.end = at;
             if self.header == Header::Name {
                 let is_secret = self.text.stored(name.start, at).is_some_and(is_secret);
-                self.header = if is_secret { Header::Secret } else { Header::None };
+                self.header = Header::after_name(is_secret);
             }
         }
         self.previous = '"';
