@@ -110,7 +110,7 @@ fn count_down(site: &CallSite, thread: &'static ThreadState) -> (bool, f64) {
     let epoch = site.epoch();
     let rate = site.rate();
     // If not all unsampled calls are timed, the countdown ends with a call that is either sampled or timed.
-    let stop = if site.is_counted() { (rate + TIMED_SHARE).min(1.0) } else { rate };
+    let stop = if site.is_counted() { (rate + sampling::TIMED_SHARE).min(1.0) } else { rate };
     let Some(countdown) = local::make_countdown(thread, site.id()) else {
         return (sampling::next_gap(rate, random(thread)) == 0, rate);
     };
@@ -123,9 +123,6 @@ fn count_down(site: &CallSite, thread: &'static ThreadState) -> (bool, f64) {
     let ends = gap & REDRAW_FLAG == 0;
     (ends && (stop <= rate || sampling::next_gap(rate / stop, random(thread)) == 0), rate)
 }
-
-/// The share of timed calls of a function whose unsampled calls are otherwise only counted.
-const TIMED_SHARE: f64 = 1.0 / 256.0;
 
 /// Draws a gap at this rate. A gap that is too long is cut and flagged: it ends in another draw instead of a sampled call,
 /// which changes nothing, because gaps are memoryless.

@@ -19,6 +19,9 @@ pub use gap::{REDRAW, Random, next_gap};
 pub use pattern::{Pattern, PatternError};
 pub use rules::{RuleError, Rules};
 
+/// The share of timed calls of a function whose unsampled calls are otherwise only counted.
+pub(crate) const TIMED_SHARE: f64 = 1.0 / 256.0;
+
 /// The source of a function's rate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Source {

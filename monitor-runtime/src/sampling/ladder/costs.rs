@@ -49,8 +49,6 @@ pub(crate) struct Values {
     pub(crate) bytes: f64,
 }
 
-/// The number of calls of a function that is only counted of which one is timed.
-const TIMED_OF_COUNTED: f64 = 256.0;
 /// The rows per second that a function leaves whose calls are only counted: enough to read some, and hardly a cost.
 pub(crate) const COUNTED_ROWS: f64 = 50.0;
 
@@ -96,7 +94,7 @@ impl Load {
     /// Returns the cost if the calls were only counted.
     pub(crate) fn cost_counted(&self, costs: &Costs) -> f64 {
         let rows = COUNTED_ROWS.min(self.calls);
-        let timed = (self.calls - rows) / TIMED_OF_COUNTED;
+        let timed = (self.calls - rows) * crate::sampling::TIMED_SHARE;
         (self.calls - rows - timed) * costs.counted
             + timed * costs.timed
             + rows * (self.record(costs) + self.row(costs))
