@@ -40,32 +40,28 @@ pub(crate) fn read(root: &Path) -> Result<Vec<Crate>> {
 }
 
 impl Crate {
-    /// Returns the folder of the crate's source, as crates.io has it. Cargo fetches it if necessary.
+    /// Returns the folder of the crate's source, as crates.io has it. It is downloaded if it is not there.
     pub(crate) fn fetch(&self, work: &Path) -> Result<PathBuf> {
-        let folder = work.join("fetch").join(&self.name);
-        std::fs::create_dir_all(folder.join("src"))?;
-        std::fs::write(folder.join("src/lib.rs"), "")?;
-        let manifest = format!(
-            "[package]\nname = \"fetch\"\nversion = \"0.0.0\"\nedition = \"2021\"\n\n[dependencies]\n{} = \"={}\"\n\n[workspace]\n",
-            self.name, self.version
-        );
-        std::fs::write(folder.join("Cargo.toml"), manifest)?;
-        let output = Command::new("cargo")
-            .args(["metadata", "--format-version", "1"])
-            .current_dir(&folder)
-            .output()
-            .context("cargo metadata")?;
-        if !output.status.success() {
-            bail!("cargo metadata: {}", String::from_utf8_lossy(&output.stderr));
+        let Self { name, version, .. } = self;
+        let folder = work.join("fetch");
+        let source = folder.join(format!("{name}-{version}"));
+        if source.is_dir() {
+            return Ok(source);
         }
-        let metadata: serde_json::Value = serde_json::from_slice(&output.stdout)?;
-        let packages = metadata["packages"].as_array().context("cargo metadata names no packages")?;
-        let is_it = |package: &&serde_json::Value| {
-            let version = package["version"].as_str().unwrap_or_default();
-            package["name"] == self.name.as_str() && version.split('+').next() == Some(&self.version)
-        };
-        let package = packages.iter().find(is_it).context("cargo metadata does not name the crate")?;
-        let path = Path::new(package["manifest_path"].as_str().unwrap_or_default());
-        path.parent().map(Path::to_owned).context("the crate has no folder")
+        std::fs::create_dir_all(&folder)?;
+        let archive = folder.join(format!("{name}.crate"));
+        let url = format!("https://static.crates.io/crates/{name}/{name}-{version}.crate");
+        run(Command::new("curl").args(["-sSfL", &url, "-o"]).arg(&archive))?;
+        run(Command::new("tar").arg("-xzf").arg(&archive).arg("-C").arg(&folder))?;
+        Ok(source)
     }
+}
+
+/// Runs a command, and fails with what it says if it fails.
+fn run(command: &mut Command) -> Result<()> {
+    let output = command.output().with_context(|| format!("{command:?}"))?;
+    if !output.status.success() {
+        bail!("{command:?}: {}", String::from_utf8_lossy(&output.stderr).trim());
+    }
+    Ok(())
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use walkdir::WalkDir;
 
 use crate::annotate::annotate;
@@ -143,6 +143,7 @@ fn prepare_manifest(subject: &Crate, folder: &Path, dependencies: &[(&str, &Path
 fn build_and_test(subject: &Crate, folder: &Path, variables: &[(&str, &Path)]) -> Result<Form> {
     let target = folder.join("target");
     let mut form = Form::default();
+    let has_library = folder.join("src/lib.rs").exists();
     let cargo = || {
         let mut command = Command::new("cargo");
         command
@@ -155,7 +156,8 @@ fn build_and_test(subject: &Crate, folder: &Path, variables: &[(&str, &Path)]) -
             command.args(["--features", &subject.features.join(",")]);
         }
         if subject.tests.is_empty() {
-            command.args(["--lib", "--bins", "--tests"]);
+            // Cargo refuses `--lib` for a package without a library.
+            command.args(has_library.then_some("--lib")).args(["--bins", "--tests"]);
         } else {
             command.args(&subject.tests);
         }
@@ -178,6 +180,9 @@ fn build_and_test(subject: &Crate, folder: &Path, variables: &[(&str, &Path)]) -
     }
     if !form.errors.is_empty() {
         return Ok(form);
+    }
+    if !output.status.success() {
+        bail!("cargo test --no-run failed without an error of the crate's own, in {}", folder.display());
     }
     let start = Instant::now();
     for program in &programs {
@@ -300,11 +305,16 @@ impl Outcome {
             reason(subject, name)
                 .map(|reason| format!("{name}: {before} before, {after} after, because {reason}"))
         });
+        let counts = self.counts.differences.iter().filter_map(|found| {
+            let line =
+                format!("{}: {} calls counted, {} recorded", found.place, found.counted, found.recorded);
+            reason(subject, &found.place).map(|reason| format!("{line}, because {reason}"))
+        });
         let left =
             subject.leave.iter().map(|(file, reason)| format!("{file} is left as it is, because {reason}"));
         let absent =
             subject.absent.iter().map(|(file, reason)| format!("{file} is taken out, because {reason}"));
-        tests.chain(left).chain(absent).collect()
+        tests.chain(counts).chain(left).chain(absent).collect()
     }
 }
 
