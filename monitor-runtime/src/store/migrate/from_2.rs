@@ -1,0 +1,342 @@
+//! The step from version 2 to version 3: tables as they were, and the statements that change them.
+
+/// The table of windows in version 2.
+pub(super) const WINDOWS_2: &str = "CREATE TABLE latency_window (
+  window INTEGER NOT NULL,
+  function_id INTEGER NOT NULL,
+  process_id INTEGER NOT NULL,
+  shown INTEGER NOT NULL,
+  calls INTEGER NOT NULL,
+  errors INTEGER NOT NULL,
+  panics INTEGER NOT NULL,
+  cancelled INTEGER NOT NULL,
+  total_ns INTEGER NOT NULL,
+  max_ns INTEGER NOT NULL,
+  p50_ns INTEGER NOT NULL,
+  p95_ns INTEGER NOT NULL,
+  p99_ns INTEGER NOT NULL,
+  estimated INTEGER NOT NULL,
+  histogram BLOB NOT NULL,
+  PRIMARY KEY (window, function_id, process_id)
+) STRICT, WITHOUT ROWID";
+
+/// The table of slices in version 2.
+pub(super) const SLICES_2: &str = "CREATE TABLE slice (
+  slice INTEGER NOT NULL,
+  function_id INTEGER NOT NULL,
+  process_id INTEGER NOT NULL,
+  calls INTEGER NOT NULL,
+  errors INTEGER NOT NULL,
+  panics INTEGER NOT NULL,
+  cancelled INTEGER NOT NULL,
+  recorded INTEGER NOT NULL,
+  sampled_out INTEGER NOT NULL,
+  dropped INTEGER NOT NULL,
+  total_ns INTEGER NOT NULL,
+  max_ns INTEGER NOT NULL,
+  estimated INTEGER NOT NULL,
+  PRIMARY KEY (slice, function_id, process_id)
+) STRICT, WITHOUT ROWID";
+
+/// Adds sums of self time, of busy time, of nested and of cancelled calls to windows and slices, and the number of roots.
+/// Nobody knows them of stored calls, so they are 0 there.
+pub(super) const SELF_TIMES: &str = "
+ALTER TABLE latency_window RENAME TO latency_window_2;
+CREATE TABLE latency_window (
+  window INTEGER NOT NULL,
+  function_id INTEGER NOT NULL,
+  process_id INTEGER NOT NULL,
+  shown INTEGER NOT NULL,
+  calls INTEGER NOT NULL,
+  errors INTEGER NOT NULL,
+  panics INTEGER NOT NULL,
+  cancelled INTEGER NOT NULL,
+  roots INTEGER NOT NULL,
+  total_ns INTEGER NOT NULL,
+  self_ns INTEGER NOT NULL,
+  busy_ns INTEGER NOT NULL,
+  nested_ns INTEGER NOT NULL,
+  cancelled_ns INTEGER NOT NULL,
+  max_ns INTEGER NOT NULL,
+  p50_ns INTEGER NOT NULL,
+  p95_ns INTEGER NOT NULL,
+  p99_ns INTEGER NOT NULL,
+  estimated INTEGER NOT NULL,
+  histogram BLOB NOT NULL,
+  PRIMARY KEY (window, function_id, process_id)
+) STRICT, WITHOUT ROWID;
+INSERT INTO latency_window
+SELECT window, function_id, process_id, shown, calls, errors, panics, cancelled, 0, total_ns, 0, 0, 0, 0, max_ns,
+  p50_ns, p95_ns, p99_ns, estimated, histogram
+FROM latency_window_2;
+DROP TABLE latency_window_2;
+ALTER TABLE slice RENAME TO slice_2;
+CREATE TABLE slice (
+  slice INTEGER NOT NULL,
+  function_id INTEGER NOT NULL,
+  process_id INTEGER NOT NULL,
+  calls INTEGER NOT NULL,
+  errors INTEGER NOT NULL,
+  panics INTEGER NOT NULL,
+  cancelled INTEGER NOT NULL,
+  recorded INTEGER NOT NULL,
+  sampled_out INTEGER NOT NULL,
+  dropped INTEGER NOT NULL,
+  roots INTEGER NOT NULL,
+  total_ns INTEGER NOT NULL,
+  self_ns INTEGER NOT NULL,
+  busy_ns INTEGER NOT NULL,
+  nested_ns INTEGER NOT NULL,
+  cancelled_ns INTEGER NOT NULL,
+  max_ns INTEGER NOT NULL,
+  estimated INTEGER NOT NULL,
+  PRIMARY KEY (slice, function_id, process_id)
+) STRICT, WITHOUT ROWID;
+INSERT INTO slice
+SELECT slice, function_id, process_id, calls, errors, panics, cancelled, recorded, sampled_out, dropped, 0, total_ns,
+  0, 0, 0, 0, max_ns, estimated
+FROM slice_2;
+DROP TABLE slice_2;";
+
+/// The table of calls in flight in version 2.
+pub(super) const FLIGHTS_2: &str = "CREATE TABLE flight (
+  id INTEGER PRIMARY KEY,
+  process_id INTEGER NOT NULL,
+  thread TEXT,
+  depth INTEGER NOT NULL,
+  function_id INTEGER NOT NULL,
+  start_ns INTEGER NOT NULL,
+  span INTEGER NOT NULL
+) STRICT";
+
+/// Adds thread, parent, last poll and arguments to calls in flight. Nothing of that is known of stored ones.
+pub(super) const CALLS_IN_FLIGHT: &str = "
+ALTER TABLE flight RENAME TO flight_2;
+CREATE TABLE flight (
+  id INTEGER PRIMARY KEY,
+  process_id INTEGER NOT NULL,
+  thread TEXT,
+  depth INTEGER NOT NULL,
+  function_id INTEGER NOT NULL,
+  start_ns INTEGER NOT NULL,
+  span INTEGER NOT NULL,
+  thread_id INTEGER,
+  parent INTEGER,
+  waiting_since_ns INTEGER,
+  args TEXT
+) STRICT;
+INSERT INTO flight SELECT id, process_id, thread, depth, function_id, start_ns, span, NULL, NULL, NULL, NULL
+FROM flight_2;
+DROP TABLE flight_2;";
+
+/// The table of processes up to version 2.
+pub(super) const PROCESSES_2: &str = "CREATE TABLE process (
+  id INTEGER PRIMARY KEY,
+  run_uuid TEXT NOT NULL UNIQUE,
+  service TEXT NOT NULL,
+  version TEXT NOT NULL,
+  host TEXT NOT NULL,
+  pid INTEGER NOT NULL,
+  pid_mark TEXT,
+  started_ns INTEGER NOT NULL,
+  ended_ns INTEGER,
+  ending TEXT NOT NULL DEFAULT 'running' CHECK (ending IN ('running', 'exit', 'crash'))
+) STRICT";
+
+/// The table of kinds of failure up to version 2.
+pub(super) const ERROR_GROUPS_2: &str = "CREATE TABLE error_group (
+  fingerprint INTEGER PRIMARY KEY,
+  function_id INTEGER NOT NULL,
+  outcome INTEGER NOT NULL,
+  message TEXT NOT NULL,
+  count INTEGER NOT NULL,
+  first_ns INTEGER NOT NULL,
+  last_ns INTEGER NOT NULL,
+  example_call_id INTEGER
+) STRICT";
+
+/// Adds the identity of programs to processes; the type of the error and the number of failures that began there to kinds of
+/// failure; and the blocks from which span ids are taken. Nobody knows where stored failures began, so all count as having
+/// begun where they are. Fingerprints become short enough for a double. Stored calls keep their span ids, because the parents of all
+/// calls are relative to them; the first block lies far behind those of them that are small.
+pub(super) const IDENTITIES: &str = "
+ALTER TABLE process RENAME TO process_2;
+CREATE TABLE process (
+  id INTEGER PRIMARY KEY,
+  run_uuid TEXT NOT NULL UNIQUE,
+  service TEXT NOT NULL,
+  version TEXT NOT NULL,
+  host TEXT NOT NULL,
+  pid INTEGER NOT NULL,
+  pid_mark TEXT,
+  started_ns INTEGER NOT NULL,
+  ended_ns INTEGER,
+  ending TEXT NOT NULL DEFAULT 'running' CHECK (ending IN ('running', 'exit', 'crash')),
+  executable TEXT,
+  program_version TEXT,
+  build TEXT
+) STRICT;
+INSERT INTO process SELECT *, NULL, NULL, NULL FROM process_2;
+DROP TABLE process_2;
+ALTER TABLE error_group RENAME TO error_group_2;
+CREATE TABLE error_group (
+  fingerprint INTEGER PRIMARY KEY,
+  function_id INTEGER NOT NULL,
+  outcome INTEGER NOT NULL,
+  message TEXT NOT NULL,
+  count INTEGER NOT NULL,
+  first_ns INTEGER NOT NULL,
+  last_ns INTEGER NOT NULL,
+  example_call_id INTEGER,
+  error_type TEXT,
+  origin_count INTEGER NOT NULL,
+  root_count INTEGER NOT NULL,
+  path TEXT
+) STRICT;
+INSERT OR IGNORE INTO error_group
+SELECT fingerprint & 9007199254740991, function_id, outcome, message, count, first_ns, last_ns, example_call_id, NULL,
+  count, 0, NULL
+FROM error_group_2;
+DROP TABLE error_group_2;
+CREATE TABLE span_block (
+  id INTEGER PRIMARY KEY,
+  process_id INTEGER NOT NULL,
+  block INTEGER NOT NULL,
+  UNIQUE (process_id, block)
+) STRICT;
+INSERT INTO span_block
+SELECT (span_base >> 20) + 8192, 0, 0 FROM thread WHERE span_base < 4503599627370496 ORDER BY span_base DESC LIMIT 1;";
+
+/// Adds tables of the calls that share a row, of the causes of failures, and of the functions that call each other.
+pub(super) const TREES: &str = "
+CREATE TABLE call_fold (
+  id INTEGER PRIMARY KEY,
+  calls INTEGER NOT NULL,
+  total_ns INTEGER NOT NULL,
+  max_ns INTEGER NOT NULL,
+  last_ns INTEGER NOT NULL
+) STRICT;
+CREATE TABLE call_cause (
+  id INTEGER PRIMARY KEY,
+  cause INTEGER NOT NULL
+) STRICT;
+CREATE TABLE call_edge (
+  caller_id INTEGER NOT NULL,
+  callee_id INTEGER NOT NULL,
+  PRIMARY KEY (caller_id, callee_id)
+) STRICT, WITHOUT ROWID;";
+
+/// The table of rates in version 2.
+pub(super) const RATES_2: &str = "CREATE TABLE function_rate (
+  process_id INTEGER NOT NULL,
+  function_id INTEGER NOT NULL,
+  at_ns INTEGER NOT NULL,
+  asked REAL NOT NULL,
+  rate REAL NOT NULL,
+  fidelity TEXT NOT NULL,
+  calls_per_s REAL NOT NULL,
+  rows_per_s REAL NOT NULL,
+  ns_per_call REAL NOT NULL,
+  cpu_pct REAL NOT NULL,
+  why TEXT NOT NULL,
+  PRIMARY KEY (process_id, function_id)
+) STRICT, WITHOUT ROWID";
+
+/// The table of health reports in version 2.
+pub(super) const REPORTS_2: &str = "CREATE TABLE self_report (
+  process_id INTEGER PRIMARY KEY,
+  at_ns INTEGER NOT NULL,
+  level TEXT NOT NULL,
+  recorded INTEGER NOT NULL,
+  dropped_ring_full INTEGER NOT NULL,
+  dropped_backlog INTEGER NOT NULL,
+  dropped_no_ring INTEGER NOT NULL,
+  dropped_store INTEGER NOT NULL,
+  folded_errors INTEGER NOT NULL,
+  breaker TEXT NOT NULL,
+  writer_errors INTEGER NOT NULL,
+  rows_written INTEGER NOT NULL,
+  bytes_written INTEGER NOT NULL,
+  db_bytes INTEGER NOT NULL,
+  wal_bytes INTEGER NOT NULL,
+  own_cpu_pct REAL NOT NULL,
+  overhead_ns_per_call REAL NOT NULL,
+  breaker_since_ns INTEGER NOT NULL,
+  breaker_held TEXT,
+  breaker_openings INTEGER NOT NULL,
+  breaker_next_try_ns INTEGER,
+  last_failure TEXT,
+  writes_ok_pct REAL,
+  writes_blocked_pct REAL,
+  write_retries INTEGER NOT NULL,
+  write_retries_per_min INTEGER NOT NULL,
+  duplicates_avoided INTEGER NOT NULL,
+  cost_pct REAL NOT NULL,
+  budget_pct REAL NOT NULL
+) STRICT";
+
+/// Adds what lowered functions save, and the fixed cost. Costs are in percent of one core from here on. The stored ones
+/// are shares of a process's CPU time, which nobody knows any more, so they are NULL.
+pub(super) const COSTS_OF_ONE_CORE: &str = "
+ALTER TABLE function_rate RENAME TO function_rate_2;
+CREATE TABLE function_rate (
+  process_id INTEGER NOT NULL,
+  function_id INTEGER NOT NULL,
+  at_ns INTEGER NOT NULL,
+  asked REAL NOT NULL,
+  rate REAL NOT NULL,
+  fidelity TEXT NOT NULL,
+  calls_per_s REAL NOT NULL,
+  rows_per_s REAL NOT NULL,
+  ns_per_call REAL NOT NULL,
+  cpu_pct REAL,
+  saved_pct REAL,
+  budget_pct REAL,
+  why TEXT NOT NULL,
+  PRIMARY KEY (process_id, function_id)
+) STRICT, WITHOUT ROWID;
+INSERT INTO function_rate
+SELECT process_id, function_id, at_ns, asked, rate, fidelity, calls_per_s, rows_per_s, ns_per_call, NULL, NULL, NULL, why
+FROM function_rate_2;
+DROP TABLE function_rate_2;
+ALTER TABLE self_report RENAME TO self_report_2;
+CREATE TABLE self_report (
+  process_id INTEGER PRIMARY KEY,
+  at_ns INTEGER NOT NULL,
+  level TEXT NOT NULL,
+  recorded INTEGER NOT NULL,
+  dropped_ring_full INTEGER NOT NULL,
+  dropped_backlog INTEGER NOT NULL,
+  dropped_no_ring INTEGER NOT NULL,
+  dropped_store INTEGER NOT NULL,
+  folded_errors INTEGER NOT NULL,
+  breaker TEXT NOT NULL,
+  writer_errors INTEGER NOT NULL,
+  rows_written INTEGER NOT NULL,
+  bytes_written INTEGER NOT NULL,
+  db_bytes INTEGER NOT NULL,
+  wal_bytes INTEGER NOT NULL,
+  own_cpu_pct REAL NOT NULL,
+  overhead_ns_per_call REAL NOT NULL,
+  breaker_since_ns INTEGER NOT NULL,
+  breaker_held TEXT,
+  breaker_openings INTEGER NOT NULL,
+  breaker_next_try_ns INTEGER,
+  last_failure TEXT,
+  writes_ok_pct REAL,
+  writes_blocked_pct REAL,
+  write_retries INTEGER NOT NULL,
+  write_retries_per_min INTEGER NOT NULL,
+  duplicates_avoided INTEGER NOT NULL,
+  cost_pct REAL,
+  budget_pct REAL,
+  fixed_pct REAL,
+  saved_pct REAL
+) STRICT;
+INSERT INTO self_report
+SELECT process_id, at_ns, level, recorded, dropped_ring_full, dropped_backlog, dropped_no_ring, dropped_store,
+  folded_errors, breaker, writer_errors, rows_written, bytes_written, db_bytes, wal_bytes, own_cpu_pct,
+  overhead_ns_per_call, breaker_since_ns, breaker_held, breaker_openings, breaker_next_try_ns, last_failure,
+  writes_ok_pct, writes_blocked_pct, write_retries, write_retries_per_min, duplicates_avoided, NULL, NULL, NULL, NULL
+FROM self_report_2;
+DROP TABLE self_report_2;";
