@@ -1,5 +1,8 @@
 // The first definition of a link wins: these lead from docs.rs to the files that the README names. A file of another
 // package is not among the published sources; the page that leads to it stands for it.
+//! [dashboard]: https://docs.rs/crate/monitored/latest/source/docs/dashboard.md
+//! [dashboard-now]: https://docs.rs/crate/monitored/latest/source/docs/images/dashboard-now.png
+//! [dashboard-function]: https://docs.rs/crate/monitored/latest/source/docs/images/dashboard-function.png
 //! [finding-out]: https://docs.rs/crate/monitored/latest/source/docs/finding-out.md
 //! [service]: https://docs.rs/crate/monitored/latest/source/docs/finding-out.md
 //! [schema]: https://docs.rs/crate/monitored/latest/source/docs/schema.md
@@ -9,6 +12,11 @@
 //! [failures]: https://docs.rs/crate/monitored/latest/source/docs/failure-modes.md
 //! [edges]: https://docs.rs/crate/monitored/latest/source/docs/edge-cases-and-limitations.md
 //! [values]: https://docs.rs/crate/monitored/latest/source/docs/values.md
+//! [guards]: https://docs.rs/crate/monitored/latest/source/docs/guards.md
+//! [own-metrics]: https://docs.rs/crate/monitored/latest/source/docs/migrating.md
+//! [log]: https://docs.rs/crate/monitored/latest/source/docs/migrating.md
+//! [spans]: https://docs.rs/crate/monitored/latest/source/docs/migrating.md
+//! [alerts]: https://docs.rs/crate/monitored/latest/source/docs/alerts.md
 //! [migrating]: https://docs.rs/crate/monitored/latest/source/docs/migrating.md
 //! [architecture]: https://docs.rs/crate/monitored/latest/source/ARCHITECTURE.md
 //! [contributing]: https://docs.rs/crate/monitored/latest/source/CONTRIBUTING.md
@@ -16,20 +24,42 @@
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
-pub use monitor_macro::monitor;
-pub use monitor_runtime::breaker::{State as BreakerState, Statistics as BreakerStatistics};
-pub use monitor_runtime::capture::{Summarize, Summary};
-pub use monitor_runtime::config::{CaptureMode, Config, InitError};
-pub use monitor_runtime::record::{Kept, Outcome};
-pub use monitor_runtime::{
-    BreakerHandle, Context, Drops, FlushError, Health, Level, RateError, Record, Subscription, WithContext,
+// The platforms are those of the dependency on the recorder in `Cargo.toml`.
+#[cfg(not(all(
+    feature = "record",
+    any(windows, target_vendor = "apple", target_os = "linux", target_os = "android", target_os = "freebsd"),
+    target_has_atomic = "64"
+)))]
+mod inert;
+
+#[cfg(not(all(
+    feature = "record",
+    any(windows, target_vendor = "apple", target_os = "linux", target_os = "android", target_os = "freebsd"),
+    target_has_atomic = "64"
+)))]
+use inert as recorder;
+#[cfg(all(
+    feature = "record",
+    any(windows, target_vendor = "apple", target_os = "linux", target_os = "android", target_os = "freebsd"),
+    target_has_atomic = "64"
+))]
+use monitor_runtime as recorder;
+
+pub use recorder::breaker::{State as BreakerState, Statistics as BreakerStatistics};
+pub use recorder::capture::{Summarize, Summary};
+pub use recorder::config::{CaptureMode, Config, InitError};
+pub use recorder::monitor;
+pub use recorder::record::{Kept, Outcome};
+pub use recorder::{
+    Alert, AlertLevel, AlertState, BreakerHandle, Context, Drops, FiringAlerts, FlushError, Health,
+    HealthPart, HealthStatus, Level, Part, PartMemory, RateError, Record, Subscription, WithContext, alerts,
     breaker, flush, health, init, reset_sample_rate, set_sample_rate, shutdown, subscribe,
 };
 
 /// The items that the expansion of `#[monitor]` refers to. They are not part of the public interface.
 #[doc(hidden)]
 pub mod __private {
-    pub use monitor_runtime::private::*;
+    pub use super::recorder::private::*;
 }
 
 #[cfg(test)]

@@ -4,11 +4,13 @@
 //! that is yet to be expanded, and adds `#[monitor]` after them. `#[monitor]` is known by the last segment of
 //! its path. An import under another name is not known here.
 
-use proc_macro2::{TokenStream, TokenTree};
+use proc_macro2::{Ident, Span, TokenStream, TokenTree};
+use quote::ToTokens as _;
 use syn::parse::Parser as _;
 use syn::punctuated::Punctuated;
 use syn::{Attribute, Meta, Path, Result, Token, parse_quote};
 
+use crate::mentions::mentions;
 use crate::options::Options;
 
 /// The attributes that rustc itself knows and that change no tokens.
@@ -71,6 +73,13 @@ pub(crate) fn has_naked(attributes: &[Attribute]) -> bool {
         Meta::List(list) => list.path.is_ident("unsafe") && list.tokens.to_string() == "naked",
         Meta::NameValue(_) => false,
     })
+}
+
+/// Returns whether one of `attributes` is a macro that copies the attributes of functions to items of its own: `#[automock]`
+/// of mockall, directly or under `cfg_attr`.
+pub(crate) fn copies_attributes(attributes: &[Attribute]) -> bool {
+    let name = Ident::new("automock", Span::call_site());
+    attributes.iter().any(|attribute| mentions(&attribute.meta.to_token_stream(), &name))
 }
 
 /// Parses the options of a `#[monitor]` attribute.

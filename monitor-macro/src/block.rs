@@ -13,6 +13,7 @@ use syn::{Error, Expr, ExprLit, Lit, LitStr, Result};
 use crate::attributes;
 use crate::function::parse_function_head;
 use crate::items::{End, Item, Kind, cut, split_inner_attributes};
+use crate::mentions::mentions;
 use crate::options::Options;
 use crate::validate::{combine_errors, has_argument};
 
@@ -26,13 +27,66 @@ pub(crate) fn expand(options: &Options, block: &Item, body: &Group) -> Result<To
     };
     let names = options.skip.iter().chain(&options.redact);
     combine_errors(names.map(|name| check_argument(&items, name)))?;
-    for item in &mut items {
-        inherit_options(options, prefix.as_ref(), item);
+    let mut marked = options.clone();
+    if block.kind == Kind::Impl {
+        (marked.is_trait_impl, marked.is_generic_impl) =
+            (is_trait_impl(&block.head), is_generic_impl(&block.head));
     }
+    for item in &mut items {
+        inherit_options(&marked, prefix.as_ref(), item);
+    }
+    let items = items.iter().map(|item| match item.body() {
+        Some(body) if attributes::copies_attributes(&block.attributes) => expand_at_once(item, body),
+        _ => Ok(item.to_token_stream()),
+    });
+    let items: Vec<TokenStream> = items.collect::<Result<_>>()?;
     let mut inside = Group::new(Delimiter::Brace, quote!(#(#inner_attributes)* #(#items)*));
     inside.set_span(body.span());
     let Item { attributes, head, .. } = block;
     Ok(quote!(#(#attributes)* #head #inside))
+}
+
+/// Returns a function with its attribute expanded, for a macro on the block that would copy the attribute to items which it
+/// makes. An `async fn` stays as it was written, because the macro needs to see that it is one.
+fn expand_at_once(item: &Item, body: &Group) -> Result<TokenStream> {
+    let mut plain = item.clone();
+    attributes::take_monitor_attributes(&mut plain.attributes)?;
+    if item.kind != Kind::Function || plain.attributes.len() == item.attributes.len() || is_async(item) {
+        return Ok(plain.to_token_stream());
+    }
+    Ok(crate::expand_function(&Options::default(), item, body)?.unwrap_or_else(|| plain.to_token_stream()))
+}
+
+fn is_async(item: &Item) -> bool {
+    parse_function_head(&item.head).is_ok_and(|(_, signature)| signature.asyncness.is_some())
+}
+
+/// Returns whether the head of an `impl` block names a trait.
+fn is_trait_impl(head: &TokenStream) -> bool {
+    let mut angles = 0_usize;
+    let mut after_minus = false;
+    for tree in head.clone() {
+        match &tree {
+            TokenTree::Punct(punct) if punct.as_char() == '<' => angles += 1,
+            TokenTree::Punct(punct) if punct.as_char() == '>' && !after_minus => {
+                angles = angles.saturating_sub(1);
+            }
+            TokenTree::Ident(word) if angles == 0 && word == "where" => return false,
+            TokenTree::Ident(word) if angles == 0 && word == "for" => return true,
+            _ => {}
+        }
+        after_minus = matches!(&tree, TokenTree::Punct(punct) if punct.as_char() == '-');
+    }
+    false
+}
+
+/// Returns whether the head of an `impl` block has type parameters or lifetimes.
+fn is_generic_impl(head: &TokenStream) -> bool {
+    let mut trees =
+        head.clone().into_iter().skip_while(|tree| !matches!(tree, TokenTree::Ident(word) if word == "impl"));
+    trees.next();
+    let declares = matches!(trees.next(), Some(TokenTree::Punct(punct)) if punct.as_char() == '<');
+    declares || mentions(head, &Ident::new("_", proc_macro2::Span::call_site()))
 }
 
 /// Checks that at least one function inside has the argument to skip or redact, because a misspelt name must
@@ -80,6 +134,9 @@ fn name_prefix(options: &Options) -> Result<Option<LitStr>> {
 /// as it is.
 fn inherit_options(options: &Options, prefix: Option<&LitStr>, item: &mut Item) {
     let mut inherited = options.clone();
+    if item.kind != Kind::Function {
+        (inherited.is_trait_impl, inherited.is_generic_impl) = (false, false);
+    }
     let own_name = match item.kind {
         Kind::Function => {
             let Ok((_, signature)) = parse_function_head(&item.head) else {

@@ -8,6 +8,7 @@ use proc_macro2::{Delimiter, Group, Ident, Span, TokenStream};
 use quote::{ToTokens, format_ident};
 use syn::ext::IdentExt as _;
 use syn::parse::{ParseStream, Parser as _};
+use syn::spanned::Spanned as _;
 use syn::visit::{self, Visit};
 use syn::visit_mut::{self, VisitMut};
 use syn::{
@@ -17,7 +18,7 @@ use syn::{
 
 use crate::items::{Item, Kind, split_inner_attributes};
 use crate::mentions::{assigns, mentions};
-use crate::trait_objects;
+use crate::{raw_words, trait_objects};
 
 /// A function with a body.
 pub(crate) struct Function {
@@ -37,6 +38,7 @@ pub(crate) struct Function {
 pub(crate) struct Argument {
     pub(crate) attributes: Vec<Attribute>,
     pub(crate) pattern: Pat,
+    pub(crate) ty: Type,
     pub(crate) shape: Shape,
     /// The names that the pattern binds, in its order.
     pub(crate) bindings: Vec<Ident>,
@@ -154,11 +156,14 @@ impl Function {
     }
 }
 
-/// Parses the head of a function, also where it has a bare trait object of edition 2018.
+/// Parses the head of a function, also where it has a bare trait object of edition 2018, or a name of edition 2015 that
+/// is a keyword by now.
 pub(crate) fn parse_function_head(head: &TokenStream) -> Result<(TokenStream, Signature)> {
+    let older = || raw_words::with_raw_names(trait_objects::with_dyn(head.clone()));
     parse_head
         .parse2(head.clone())
         .or_else(|error| parse_head.parse2(trait_objects::with_dyn(head.clone())).map_err(|_| error))
+        .or_else(|error| parse_head.parse2(older()).map_err(|_| error))
 }
 
 /// Parses the head of a function: the visibility with `default`, and the signature.
@@ -212,6 +217,7 @@ impl Argument {
         Self {
             attributes: typed.attrs.clone(),
             pattern: (*typed.pat).clone(),
+            ty: (*typed.ty).clone(),
             shape,
             bindings: bindings.0,
             hidden_name: format_ident!("__monitor_argument{}", index, span = Span::call_site()),
@@ -270,6 +276,14 @@ pub(crate) fn generated_name(name: &Ident) -> Ident {
 /// Returns a span for generated tokens that shows a place in the user's code.
 pub(crate) fn generated_span(place: Span) -> Span {
     Span::call_site().located_at(place)
+}
+
+/// Returns the place in the signature that names the output.
+pub(crate) fn output_span(signature: &Signature) -> Span {
+    match &signature.output {
+        ReturnType::Default => signature.ident.span(),
+        ReturnType::Type(_, ty) => ty.span(),
+    }
 }
 
 /// Returns whether `name` in a pattern is a binding and not a unit struct or a constant, whose names begin

@@ -10,6 +10,7 @@ use syn::parse::{ParseStream, Parser as _};
 use syn::{Attribute, Result};
 
 /// An item, cut at its body.
+#[derive(Clone)]
 pub(crate) struct Item {
     pub(crate) attributes: Vec<Attribute>,
     pub(crate) kind: Kind,
@@ -31,6 +32,7 @@ pub(crate) enum Kind {
 }
 
 /// The end of an item.
+#[derive(Clone)]
 pub(crate) enum End {
     /// Braces: the body of a function, or the items of a block.
     Body(Group),

@@ -10,6 +10,7 @@ mod options;
 mod items;
 mod function;
 mod trait_objects;
+mod raw_words;
 mod attributes;
 mod validate;
 mod mentions;
@@ -55,7 +56,7 @@ fn expand_item(options: TokenStream, tokens: &TokenStream) -> Result<Option<Toke
 
 /// Returns the expansion of a function, or `None` if its body does not parse. A head that does not parse is left
 /// to rustc, which reports a mistake better. If there is none, a warning says that the function is not monitored.
-fn expand_function(options: &Options, item: &Item, body: &Group) -> Result<Option<TokenStream>> {
+pub(crate) fn expand_function(options: &Options, item: &Item, body: &Group) -> Result<Option<TokenStream>> {
     let Ok(mut function) = Function::parse(item, body) else {
         return Ok(fallback::warn_unread(item, body));
     };

@@ -27,8 +27,13 @@ pub(crate) struct Options {
     pub(crate) error_if: Option<Expr>,
     /// The path of the crate `monitored`.
     pub(crate) krate: Option<Path>,
-    /// The attribute already stands after all other attributes of its function. Only the expansion sets this.
+    /// The attribute already stands after all other attributes of its function. Only the expansion sets this and the
+    /// following ones.
     pub(crate) is_last: bool,
+    /// The function is in an `impl` block of a trait.
+    pub(crate) is_trait_impl: bool,
+    /// The function is in an `impl` block with type parameters or lifetimes.
+    pub(crate) is_generic_impl: bool,
 }
 
 /// One `key = expr` of `fields(…)`.
@@ -121,9 +126,15 @@ const TABLE: &[Spec] = &[
     },
 ];
 
-/// The option behind [`Options::is_last`]. It is missing in the table because error messages list the table
-/// to users.
-const IS_LAST: &str = "__is_last";
+/// A mark that the expansion hands on as an option.
+type Mark = (&'static str, fn(&mut Options) -> &mut bool);
+
+/// The marks. They are missing in the table because error messages list the table to users.
+const MARKS: [Mark; 3] = [
+    ("__is_last", |options| &mut options.is_last),
+    ("__is_trait_impl", |options| &mut options.is_trait_impl),
+    ("__is_generic_impl", |options| &mut options.is_generic_impl),
+];
 
 impl Options {
     /// Parses all options.
@@ -168,6 +179,8 @@ impl Options {
             error_if: self.error_if.or_else(|| base.error_if.clone()),
             krate: self.krate.or_else(|| base.krate.clone()),
             is_last: self.is_last || base.is_last,
+            is_trait_impl: self.is_trait_impl || base.is_trait_impl,
+            is_generic_impl: self.is_generic_impl || base.is_generic_impl,
             ..self
         }
     }
@@ -200,13 +213,11 @@ impl ToTokens for Options {
             let fields = fields.iter().map(|Field { key, value }| quote!(#key = #value));
             push(quote!(fields(#(#fields),*)));
         }
-        for (key, set) in [
-            ("skip_all", self.skip_all),
-            ("no_result", self.no_result),
-            ("off", self.off),
-            (IS_LAST, self.is_last),
-        ] {
-            if set {
+        let mut marked = self.clone();
+        let marks = MARKS.map(|(key, mark)| (key, *mark(&mut marked)));
+        let flags = [("skip_all", self.skip_all), ("no_result", self.no_result), ("off", self.off)];
+        for (key, is_set) in flags.into_iter().chain(marks) {
+            if is_set {
                 let key = Ident::new(key, Span::call_site());
                 push(quote!(#key));
             }
@@ -247,8 +258,8 @@ fn parse_option(options: &mut Options, seen: &mut Vec<&'static str>, input: Pars
         return Err(input.error(format!("expected an option; {}", allowed_options())));
     };
     let text = name.unraw().to_string();
-    if text == IS_LAST {
-        options.is_last = true;
+    if let Some((_, mark)) = MARKS.iter().find(|(key, _)| text == *key) {
+        *mark(options) = true;
         return Ok(());
     }
     let Some(spec) = TABLE.iter().find(|spec| spec.name == text) else {

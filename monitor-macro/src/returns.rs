@@ -72,6 +72,35 @@ pub(crate) fn classify(output: &ReturnType) -> Returns {
     }
 }
 
+/// Returns whether the type is a primitive one, or a reference to one. No other type has such a name, not even by an alias,
+/// because rustc warns of types in lower case.
+pub(crate) fn is_primitive(ty: &Type) -> bool {
+    match strip_groups(ty) {
+        Type::Reference(reference) => is_primitive(&reference.elem),
+        Type::Path(TypePath { qself: None, path, .. }) => {
+            path.get_ident().is_some_and(|name| name != "String" && is_known_type(name))
+        }
+        _ => false,
+    }
+}
+
+/// Returns whether the type holds no error. A type of one's own that has one of these names and is a `Result` would only be
+/// recorded as a success.
+pub(crate) fn cannot_fail(ty: &Type) -> bool {
+    const NAMES: [&str; 12] = [
+        "Arc", "BTreeMap", "BTreeSet", "Cow", "Duration", "HashMap", "HashSet", "Option", "PathBuf", "Rc",
+        "String", "Vec",
+    ];
+    match strip_groups(ty) {
+        Type::Reference(_) | Type::Tuple(_) | Type::Array(_) | Type::Ptr(_) | Type::ImplTrait(_) => true,
+        Type::Path(TypePath { qself: None, path, .. }) => {
+            let last = path.segments.last();
+            is_primitive(ty) || last.is_some_and(|last| NAMES.iter().any(|name| last.ident == name))
+        }
+        _ => false,
+    }
+}
+
 /// Returns whether the bound is one of the traits of closures.
 fn is_function(bound: &TypeParamBound) -> bool {
     const FUNCTIONS: [&str; 6] = ["Fn", "FnMut", "FnOnce", "AsyncFn", "AsyncFnMut", "AsyncFnOnce"];
@@ -304,47 +333,103 @@ fn may_be_parameter(name: &Ident, generics: &Generics) -> bool {
 
 /// Returns whether the type of the error is generic or borrows. Its `impl Error` may then hold for some
 /// lifetimes only, and rustc selects it for all of them. An error that is itself a parameter has the bounds
-/// that the function declares.
-pub(crate) fn error_may_borrow(signature: &Signature) -> bool {
-    struct Errors<'a>(&'a Generics, bool);
-    impl Visit<'_> for Errors<'_> {
-        fn visit_path(&mut self, path: &Path) {
-            let is_result =
-                path.segments.last().is_some_and(|last| last.ident.to_string().ends_with("Result"));
-            if is_result && let [_, errors @ ..] = type_arguments(path).as_slice() {
-                for error in errors {
-                    let Type::Path(TypePath { path, .. }) = strip_groups(error) else { continue };
-                    let mut arguments = Arguments { generics: self.0, borrows: false };
-                    path.segments
-                        .iter()
-                        .for_each(|segment| arguments.visit_path_arguments(&segment.arguments));
-                    self.1 |= arguments.borrows;
-                }
-            }
-            visit::visit_path(self, path);
-        }
-    }
-    struct Arguments<'a> {
-        generics: &'a Generics,
-        borrows: bool,
-    }
-    impl Visit<'_> for Arguments<'_> {
-        fn visit_lifetime(&mut self, lifetime: &Lifetime) {
-            self.borrows |= lifetime.ident != "static";
-        }
-        fn visit_type_reference(&mut self, reference: &syn::TypeReference) {
-            self.borrows |= reference.lifetime.is_none();
-            visit::visit_type_reference(self, reference);
-        }
-        fn visit_path(&mut self, path: &Path) {
-            self.borrows |=
-                path.segments.first().is_some_and(|first| may_be_parameter(&first.ident, self.generics));
-            visit::visit_path(self, path);
-        }
-    }
-    let mut errors = Errors(&signature.generics, false);
+/// that the function declares. An error such as `Self::Error` has the parameters of the `impl` block, if it has any.
+pub(crate) fn error_may_borrow(signature: &Signature, is_generic_impl: bool) -> bool {
+    let mut errors =
+        Errors { generics: &signature.generics, is_generic_impl, has_result: false, borrows: false };
     errors.visit_return_type(&signature.output);
-    errors.1
+    if errors.has_result {
+        return errors.borrows;
+    }
+    // An alias of another name than `Result` hides which of its arguments the error has.
+    match &signature.output {
+        ReturnType::Type(_, ty) if matches!(strip_groups(ty), Type::Path(_)) => errors.borrows(ty),
+        _ => false,
+    }
+}
+
+/// The search for types of errors.
+struct Errors<'a> {
+    generics: &'a Generics,
+    is_generic_impl: bool,
+    has_result: bool,
+    borrows: bool,
+}
+
+impl Errors<'_> {
+    /// Returns whether the arguments of a type borrow or are parameters.
+    fn borrows(&self, ty: &Type) -> bool {
+        let mut arguments =
+            Arguments { generics: self.generics, is_any_name: self.has_result, borrows: false };
+        let Type::Path(TypePath { qself, path, .. }) = strip_groups(ty) else { return false };
+        if let Some(qself) = qself {
+            arguments.visit_type(&qself.ty);
+        }
+        path.segments.iter().for_each(|segment| arguments.visit_path_arguments(&segment.arguments));
+        let is_own = path.segments.first().is_some_and(|first| first.ident == "Self");
+        arguments.borrows || is_own && self.is_generic_impl
+    }
+}
+
+impl Visit<'_> for Errors<'_> {
+    fn visit_path(&mut self, path: &Path) {
+        let last = path.segments.last();
+        if last.is_some_and(|last| last.ident.to_string().ends_with("Result")) {
+            let types = type_arguments(path);
+            // An alias with a lifetime has it for its error too.
+            let has_lifetime = last.is_some_and(|last| has_lifetime(&last.arguments));
+            self.has_result |= !types.is_empty() || has_lifetime;
+            self.borrows |= has_lifetime || types.iter().skip(1).any(|error| self.borrows(error));
+        }
+        visit::visit_path(self, path);
+    }
+}
+
+/// Returns whether one of the arguments is a lifetime other than `'static`.
+fn has_lifetime(arguments: &PathArguments) -> bool {
+    let PathArguments::AngleBracketed(arguments) = arguments else { return false };
+    let is_short = |argument: &GenericArgument| matches!(argument, GenericArgument::Lifetime(it) if it.ident != "static");
+    arguments.args.iter().any(is_short)
+}
+
+/// The search for lifetimes and parameters in the arguments of a type.
+struct Arguments<'a> {
+    generics: &'a Generics,
+    /// True if any plain name counts that is not one of a known type, because a parameter of an `impl` block may have any.
+    is_any_name: bool,
+    borrows: bool,
+}
+
+impl Visit<'_> for Arguments<'_> {
+    fn visit_lifetime(&mut self, lifetime: &Lifetime) {
+        self.borrows |= lifetime.ident != "static";
+    }
+
+    fn visit_type_reference(&mut self, reference: &syn::TypeReference) {
+        self.borrows |= reference.lifetime.is_none();
+        visit::visit_type_reference(self, reference);
+    }
+
+    /// Passes over the name of a trait, which is no parameter.
+    fn visit_trait_bound(&mut self, bound: &syn::TraitBound) {
+        bound.path.segments.iter().for_each(|segment| self.visit_path_arguments(&segment.arguments));
+    }
+
+    fn visit_path(&mut self, path: &Path) {
+        let first = path.segments.first();
+        self.borrows |= first.is_some_and(|first| may_be_parameter(&first.ident, self.generics));
+        self.borrows |= self.is_any_name && path.get_ident().is_some_and(|name| !is_known_type(name));
+        visit::visit_path(self, path);
+    }
+}
+
+/// Returns whether the name is that of a type without parameters, which no parameter has by convention.
+fn is_known_type(name: &Ident) -> bool {
+    const KNOWN: [&str; 18] = [
+        "bool", "char", "str", "String", "u8", "u16", "u32", "u64", "u128", "usize", "i8", "i16", "i32",
+        "i64", "i128", "isize", "f32", "f64",
+    ];
+    KNOWN.iter().any(|known| name == known)
 }
 
 /// The search for names in an output that are not known to live long enough.
@@ -384,7 +469,7 @@ mod tests {
     use quote::ToTokens as _;
     use syn::parse_str;
 
-    use super::{Pointer, Returns, classify};
+    use super::{Pointer, Returns, classify, error_may_borrow};
 
     fn classify_text(output: &str) -> Returns {
         classify(&parse_str(output).expect("a return type"))
@@ -419,6 +504,33 @@ mod tests {
         }
         assert!(matches!(classify_text("-> (())"), Returns::Unit));
         assert!(matches!(classify_text("-> !"), Returns::Never));
+    }
+
+    #[test]
+    fn an_error_that_may_have_a_lifetime_of_the_caller_is_found() {
+        for (function, is_generic_impl, expected) in [
+            ("fn a() -> Result<u8, E>", true, false),
+            ("fn a<T>() -> Result<T, E>", true, false),
+            ("fn a() -> io::Result<Item>", true, false),
+            ("fn a() -> Result<u8, Box<dyn Error + Send>>", true, false),
+            ("fn a() -> Result<u8, SendError<u8>>", true, false),
+            ("fn a<T>() -> Result<u8, T>", true, false),
+            ("fn a() -> Result<u8, Self::Error>", false, false),
+            ("fn a() -> Option<Item>", true, false),
+            ("fn a() -> Result<u8, Self::Error>", true, true),
+            ("fn a() -> Result<u8, Self>", true, true),
+            ("fn a() -> Result<u8, E<Item>>", false, true),
+            ("fn a() -> Result<u8, E<'_>>", false, true),
+            ("fn a() -> Result<u8, <X<'a> as T>::Error>", false, true),
+            ("fn a() -> Poll<Option<Result<u8, E<&str>>>>", false, true),
+            ("fn a() -> PResult<'_, u8>", false, true),
+            ("fn a<T>() -> Answer<T>", false, true),
+            ("fn a() -> Answer<'_>", false, true),
+            ("fn a() -> BoxFuture<'a, Result<u8, E>>", false, false),
+        ] {
+            let signature = parse_str(function).expect("a signature");
+            assert_eq!(error_may_borrow(&signature, is_generic_impl), expected, "{function}");
+        }
     }
 
     #[test]

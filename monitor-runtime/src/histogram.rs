@@ -54,8 +54,6 @@ const fn cell_of(scaled: u64) -> usize {
 
 /// The index of the first bucket that is kept. It counts 0 and, in theory, half a nanosecond.
 pub(crate) const FIRST: i32 = -8;
-/// The number of buckets that durations of 64 bits need.
-pub(crate) const BUCKETS: usize = 64 * 8 + 8;
 
 /// Returns the index of the bucket of a duration.
 #[inline]
@@ -70,6 +68,39 @@ pub fn bucket(ns: u64) -> i32 {
     let (below, within) = (BELOW[cell], scaled > WITHIN[cell]);
     (63 - zeros.cast_signed()) * 8 + i32::from(below) + i32::from(within) - 1
 }
+
+/// The number of buckets that values of metrics may need, whose units are not nanoseconds: 2^100 at most.
+pub const BUCKETS_MAX: usize = 100 * 8 + 8;
+
+/// Returns the position of a metric's value among the buckets, from 0. A value is counted like a duration of as many
+/// seconds, so that a histogram of seconds has the buckets of calls. Values below half a billionth share the first bucket,
+/// and values above 2^100 billionths the last one. The value is neither negative nor NaN.
+#[must_use]
+pub fn place_of_value(value: f64) -> usize {
+    let scaled = value * PER_UNIT;
+    if scaled < LARGEST_EXACT {
+        return place(scaled.round() as u64);
+    }
+    // A larger number has no fraction. Its bits are the exponent and the fraction of the leading one.
+    let bits = scaled.min(LARGEST).to_bits();
+    let exponent = (bits >> 52) as usize - 1023;
+    let mantissa = (1 << 63) | ((bits & ((1 << 52) - 1)) << 11);
+    let below = EIGHTHS.iter().take_while(|bound| mantissa > **bound).count();
+    (exponent * 8 + below + FIRST.unsigned_abs() as usize).saturating_sub(1).min(BUCKETS_MAX - 1)
+}
+
+/// Returns the value of a metric in the geometric middle of the bucket at this position.
+#[must_use]
+pub fn middle_of_place(place: usize) -> f64 {
+    ((place as f64 + f64::from(FIRST) + 0.5) / 8.0).exp2() / PER_UNIT
+}
+
+/// The scale of metrics' values: a second has this many nanoseconds.
+const PER_UNIT: f64 = 1e9;
+/// 2^63: smaller numbers are counted as integers, exactly like durations.
+const LARGEST_EXACT: f64 = 9_223_372_036_854_775_808.0;
+/// 2^100.
+const LARGEST: f64 = 1_267_650_600_228_229_401_496_703_205_376.0;
 
 /// Returns the position of a duration's bucket among all, from 0.
 #[inline]
@@ -87,8 +118,8 @@ impl Histogram {
     pub fn from_buckets(buckets: &[(i32, u64)]) -> Self {
         let mut histogram = Self::default();
         for (bucket, count) in buckets {
-            let place = usize::try_from(bucket - FIRST).unwrap_or(0);
-            histogram.add_at(place.min(BUCKETS - 1), *count);
+            let place = usize::try_from(bucket.saturating_sub(FIRST)).unwrap_or(0);
+            histogram.add_at(place.min(BUCKETS_MAX - 1), *count);
         }
         histogram
     }
@@ -114,8 +145,8 @@ impl Histogram {
         let mut histogram = Self::default();
         let mut next = 0;
         while let (Some(gap), Some(count)) = (pull(&mut bytes), pull(&mut bytes)) {
-            let place = usize::try_from(gap).unwrap_or(BUCKETS).saturating_add(next);
-            if place >= BUCKETS {
+            let place = usize::try_from(gap).unwrap_or(BUCKETS_MAX).saturating_add(next);
+            if place >= BUCKETS_MAX {
                 break;
             }
             histogram.add_at(place, count);
@@ -150,7 +181,7 @@ impl Histogram {
     }
 
     /// Returns index and count of each bucket that is not empty.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (i32, u64)> + '_ {
+    pub fn iter(&self) -> impl Iterator<Item = (i32, u64)> + '_ {
         (FIRST..).zip(self.0.iter().copied()).filter(|(_, count)| *count > 0)
     }
 
@@ -166,6 +197,14 @@ impl Histogram {
     pub fn percentile(&self, share: f64, max_ns: u64) -> u64 {
         let middle = |bucket: i32| ((f64::from(bucket) + 0.5) / 8.0).exp2();
         self.reaching(share).map_or(0, |bucket| (middle(bucket).round() as u64).min(max_ns))
+    }
+
+    /// Returns the value of a metric that this share of its values did not exceed, within the smallest and the largest
+    /// of them; `None` without values. The buckets were found by [`place_of_value`].
+    #[must_use]
+    pub fn quantile(&self, share: f64, (min, max): (f64, f64)) -> Option<f64> {
+        let place = (self.reaching(share)? - FIRST).unsigned_abs() as usize;
+        Some(middle_of_place(place).min(max).max(min))
     }
 
     /// Returns a duration that no call of this share exceeded: the end of the percentile's bucket.
@@ -227,7 +266,7 @@ mod tests {
         }
         assert_eq!(bucket(0), FIRST);
         assert_eq!((bucket(1), bucket(2), bucket(3)), (-1, 7, 12));
-        assert!(place(u64::MAX) < BUCKETS);
+        assert!(place(u64::MAX) < 64 * 8 + 8);
     }
 
     proptest! {
@@ -260,6 +299,21 @@ mod tests {
         fn any_bytes_are_some_histogram(bytes: Vec<u8>) {
             let histogram = Histogram::from_bytes(&bytes);
             prop_assert!(histogram.percentile(0.5, 1 << 40) <= 1 << 40);
+            prop_assert!(histogram.quantile(0.5, (0.0, 1e6)).is_none_or(|value| (0.0..=1e6).contains(&value)));
+        }
+
+        #[test]
+        fn a_value_in_seconds_is_counted_like_a_duration(ns in 0_u64..1 << 50) {
+            prop_assert_eq!(place_of_value(ns as f64 / 1e9), place(ns));
+        }
+
+        #[test]
+        fn the_middle_of_a_bucket_is_near_the_values_in_it(exponent in -29.0_f64..69.9) {
+            let value = exponent.exp2();
+            let middle = middle_of_place(place_of_value(value));
+            // Counted in billionths, small values are rounded.
+            let rounding = 0.6e-9 / value;
+            prop_assert!((middle / value - 1.0).abs() < 0.046 + rounding, "{value}: {middle}");
         }
     }
 
@@ -313,7 +367,21 @@ mod tests {
     }
 
     #[test]
+    fn values_of_metrics_have_a_place_whatever_their_size() {
+        assert_eq!((place_of_value(0.0), place_of_value(1e-9)), (0, place(1)));
+        assert_eq!(place_of_value(f64::MAX), BUCKETS_MAX - 1);
+        assert_eq!(place_of_value(f64::INFINITY), BUCKETS_MAX - 1);
+        let places: Vec<usize> =
+            (-40..110).map(|doubling| place_of_value(f64::from(doubling).exp2())).collect();
+        assert!(places.is_sorted(), "{places:?}");
+        // The bound between the two ways of counting is no step.
+        let at = LARGEST_EXACT / PER_UNIT;
+        assert_eq!(place_of_value(at * 0.99).abs_diff(place_of_value(at * 1.01)), 1);
+    }
+
+    #[test]
     fn an_empty_histogram_has_no_percentile() {
+        assert_eq!(Histogram::default().quantile(0.5, (0.0, 1.0)), None);
         assert_eq!(Histogram::default().percentile(0.5, 0), 0);
     }
 }

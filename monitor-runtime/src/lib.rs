@@ -10,6 +10,11 @@
 #![allow(clippy::cast_sign_loss, reason = "percentiles are not negative")]
 #![allow(clippy::inline_always, reason = "the hot path is measured with and without")]
 #![deny(unsafe_code)]
+// Reading ring files and telling how processes ended has no use on systems that have neither.
+#![cfg_attr(
+    not(any(target_os = "linux", target_os = "android", windows)),
+    allow(dead_code, unused_imports, reason = "see above")
+)]
 #![cfg_attr(
     test,
     allow(
@@ -21,6 +26,7 @@
 
 mod sync;
 pub mod limits;
+mod accountant;
 pub mod platform;
 pub mod histogram;
 pub mod record;
@@ -29,6 +35,7 @@ pub mod config;
 pub mod capture;
 mod site;
 pub mod batch;
+pub mod alert;
 mod ring;
 mod thread;
 mod call;
@@ -41,15 +48,34 @@ mod runtime;
 #[path = "../tests/pipeline/mod.rs"]
 mod pipeline;
 
+pub use accountant::{Part, PartMemory};
+pub use alert::{Alert, AlertLevel, AlertState};
 pub use call::context::{Context, WithContext};
 pub use collect::breaker;
 pub use collect::control::FlushError;
-pub use collect::health::{Drops, Health, Level};
+pub use collect::health::{Drops, FiringAlerts, Health, HealthPart, HealthStatus, Level};
 pub use collect::live_rates::RateError;
 pub use collect::subscribe::{Record, Subscription};
+pub use monitor_macro::monitor;
 pub use runtime::api::{
-    BreakerHandle, breaker, flush, health, init, reset_sample_rate, set_sample_rate, shutdown, subscribe,
+    BreakerHandle, alerts, breaker, flush, health, init, reset_sample_rate, set_sample_rate, shutdown,
+    subscribe,
 };
+
+/// The functions that the packages beside `monitored` use. They change with any release.
+#[doc(hidden)]
+pub mod bridge {
+    pub use crate::call::open::{Captured, Open};
+    pub use crate::capture::Fields;
+    pub use crate::histogram::{BUCKETS_MAX, middle_of_place, place_of_value};
+    pub use crate::runtime::bridge::{
+        FieldValue, GUARDS_MAX, GuardRow, LineWriter, LogLevel, LogPlace, METRIC_SERIES_MAX, MetricKind,
+        MetricRow, MetricStats, Parent, SayLine, Sink, Site, begin, generation, is_guarded, is_off,
+        metric_id, metrics_memory_max, note, note_transition, note_with, run_guarded, set_guard_source, site,
+        source, start, store_path,
+    };
+    pub use crate::site::SiteFacts;
+}
 
 /// The items that the expansion of `#[monitor]` names.
 pub mod private {
@@ -63,12 +89,18 @@ pub mod private {
     pub use crate::capture::{Writer, dispatch};
     pub use crate::config::duration;
     pub use crate::site::{CallSite, Description};
+    pub use crate::{
+        show_the_lifetime_of_the_error_if_this_fails, use_no_result_if_this_fails, use_skip_if_this_fails,
+    };
 
     /// `Call` for the crate that is monitored.
-    pub type Call<'a> = crate::call::guard::Call<'a, true>;
+    pub type Call<'a> = crate::call::guard::Call<'a>;
     /// `Scope` for the crate that is monitored.
-    pub type Scope<'a> = crate::call::scope::Scope<'a, true>;
+    pub type Scope<'a> = crate::call::scope::Scope<'a>;
     pub use std::boxed::Box;
+
+    /// The names of a function that captures no arguments, or no fields.
+    pub const NO_NAMES: &[&str] = &[];
 
     /// Describes a monitored function, whose first call registers it with the recorder of the process.
     #[must_use]

@@ -26,7 +26,7 @@ pub const HOOK_WAIT_MAX: Duration = Duration::from_millis(50);
 /// The bytes that are kept of a panic's message. With the panic's place they make up the kilobyte that an error's text may
 /// have, and a text of megabytes is no load.
 pub const PANIC_TEXT_BYTES_MAX: usize = 3 * KIB / 4;
-/// The bound on rings and backlog together.
+/// The bound on all memory whose size depends on load: see `accountant`.
 pub const MAX_MEMORY_BYTES: u64 = 64 * MIB;
 /// Below this there is no room for a few threads' rings and any backlog at all.
 pub const MAX_MEMORY_BYTES_MIN: u64 = MIB;
@@ -120,11 +120,6 @@ pub const BATCH_INTERVAL: Duration = LIGHT_PAUSE;
 /// The most bytes in a transaction, which bounds the write-ahead log of one batch.
 pub const BATCH_BYTES_MAX: usize = 4 * KIB * KIB;
 
-/// The share of the memory that rings may take, a half. The backlog gets the rest, less the room for one batch
-/// that is being written and for failures that found no room in their rings.
-pub const RINGS_SHARE: usize = 2;
-/// The share of the memory that failures may take which bypass a full ring, an eighth.
-pub const OVERFLOW_SHARE: usize = 8;
 /// The functions that a program may have; further functions are not monitored. A thread's tallies are twelve
 /// blocks, the first of 32 functions and each twice as large as the one before.
 pub const SITES_MAX: u32 = 32 * ((1 << 12) - 1);
@@ -135,17 +130,14 @@ pub const RING_BYTES: usize = 256 * KIB;
 pub const BURST_BYTES: usize = 2048 * KIB;
 /// The size of the smallest ring, which a thread gets when memory runs short: 256 calls.
 pub const RING_BYTES_MIN: usize = 16 * KIB;
-/// The share of the memory for rings that scratch memory of threads may take, a quarter: a hundred threads. The values of
-/// further threads lie on the heap, where the arguments of their calls in flight do not survive the process.
-pub const SCRATCH_SHARE: usize = 4;
 /// The size of a thread's scratch memory for values of calls in flight: at the usual 100 bytes a call, 600
 /// nested calls.
-pub const ARENA_BYTES: usize = 64 * KIB;
+pub const SCRATCH_BYTES: usize = 64 * KIB;
+/// The size of a thread's scratch memory when memory runs short: the values of 40 usual calls under way, and of one more that are
+/// as long as they may be.
+pub const SCRATCH_BYTES_MIN: usize = VALUES_BYTES_MAX + 4 * KIB;
 /// The most bytes of one call's values; arguments, extra fields and the result may each take this much.
 pub const VALUES_BYTES_MAX: usize = 16 * KIB;
-/// The memory for counters and histograms of calls without a record, over all threads: 6 KiB per function and
-/// thread with unsampled calls. Past this bound, threads share one table.
-pub const TALLY_BYTES_MAX: usize = 32 * KIB * KIB;
 /// The number of calls in a batch from which on the figures of its functions go with it: beside so many rows, the six
 /// pages of the figures are few.
 pub const FIGURES_ROWS: usize = 256;
@@ -153,9 +145,9 @@ pub const FIGURES_ROWS: usize = 256;
 pub const FIGURES_AT_ONCE: usize = 32;
 /// The pause between writes of the figures when many functions are busy.
 pub const FIGURES_INTERVAL_MANY: Duration = Duration::from_secs(1);
-/// The pause between writes of the figures and of the health report beside smaller batches; what is left when the calls
-/// end goes then. At 40 calls a second, a row costs 430 bytes of writing with it, and 600 if every batch carried both.
-pub const FIGURES_INTERVAL: Duration = Duration::from_secs(8);
+/// The pause between writes of the figures beside smaller batches; what is left when the calls end goes then. At 40 calls a
+/// second, a row costs 385 bytes of writing with it, and 600 if every batch carried them.
+pub const FIGURES_INTERVAL: Duration = Duration::from_secs(15);
 /// The shortest pause between two copies of the log into the database while nothing happens, so that a program with a
 /// request now and then does not write each page twice, and wait for the disk, after each of them.
 pub const COPY_INTERVAL: Duration = Duration::from_secs(60);
@@ -173,6 +165,9 @@ pub const SETTLED_AGE: Duration = Duration::from_millis(100);
 /// The pause before the collector's first step, in which a short program ends without any other. A second thread, or a
 /// ring that fills up, ends the pause.
 pub const FIRST_STEP: Duration = Duration::from_millis(10);
+/// The time after which a collector that does nothing but drain, because rings fill up, lowers the functions that fill them: one
+/// that drains more slowly than a thread records would never get to it.
+pub const DRAIN_ALONE_MAX: Duration = Duration::from_millis(100);
 /// The age up to which a process does not copy the log into the database at its end, because that waits for the disk
 /// three times. A later process does so, at the latest the one that finds [`SHORT_LOG_BYTES`].
 pub const SHORT_LIFE: Duration = Duration::from_secs(1);
@@ -181,6 +176,8 @@ pub const SHORT_LIFE: Duration = Duration::from_secs(1);
 pub const SHORT_LOG_BYTES: u64 = MIB;
 /// The batches that wait for a subscriber; a subscriber that is further behind misses some.
 pub const SUBSCRIBER_BATCHES_MAX: usize = 256;
+/// The bytes of records from which on they are handed to subscribers at once.
+pub const DELIVERY_BYTES: usize = 16 * KIB;
 /// The number of times that the recorder's thread is restarted within a minute after a panic of its own.
 pub const COLLECTOR_RESTARTS_MAX: u32 = 3;
 /// The number of distinct functions: past this (names made at run time) the rest is counted under `other`.
@@ -191,6 +188,15 @@ pub const BREAKER_FAILURES: u32 = 3;
 /// The pause before the store is tried again: long enough for a disk to be cleaned, short enough that the
 /// backlog usually holds what happens meanwhile.
 pub const BREAKER_PAUSE: Duration = Duration::from_secs(30);
+/// The call sites that bridges may make at run time: a program has some thousand call sites of spans, and this many take 3 MB.
+pub const MADE_SITES_MAX: usize = 10_000;
+/// The number of guards of a program that have a row. A guard is a `static`, so programs have a few.
+pub const GUARDS_MAX: usize = 1000;
+
+/// The series of metrics that a process may have: more tags than this are a mistake, such as an id of a request in a tag.
+pub const METRIC_SERIES_MAX: usize = 10_000;
+/// The rows of metrics in a batch; the others go with the next batches.
+pub const METRIC_ROWS_MAX: usize = 10_000;
 
 /// The pause before a failed write is tried again. It doubles with each try, and half of it is random.
 pub const RETRY_FAILED_MIN: Duration = Duration::from_millis(200);
@@ -218,9 +224,9 @@ pub const RESOURCES_INTERVAL: Duration = Duration::from_secs(10);
 /// The time until they are sampled first. A process that ends before says too little to be worth the time that reading
 /// its threads and files takes.
 pub const RESOURCES_FIRST: Duration = Duration::from_secs(1);
-/// The interval at which the recorder reports its health while it changes, as often as figures are written with little
-/// load. A report goes with a batch that is due anyway.
-pub const REPORT_INTERVAL: Duration = FIGURES_INTERVAL;
+/// The interval at which the recorder reports its health while it changes. A report goes with a batch that is due anyway, and
+/// when the calls end.
+pub const REPORT_INTERVAL: Duration = Duration::from_secs(12);
 /// The interval at which a process reports although nothing changed, so that a reader in another container, who cannot see
 /// the process, does not take it for dead: half of the silence after which it would.
 pub const LIFE_SIGN_INTERVAL: Duration = Duration::from_secs(300);
@@ -243,6 +249,11 @@ pub const THREADS_KNOWN_MAX: usize = 8_192;
 /// The longest time for which the end of the program waits for the last rows.
 pub const EXIT_DRAIN_MAX: Duration = Duration::from_secs(2);
 
+/// Longest wait of the first monitored call for the recorder's thread to start. In a child that was forked past the C library, or
+/// between a fork and an exec, that thread may wait for ever for a lock of the standard library which another thread of the
+/// parent held; the child then records nothing.
+pub const START_WAIT_MAX: Duration = Duration::from_secs(5);
+
 /// The most bytes of the settings file, a hundred times the size of all settings.
 pub const CONFIG_FILE_BYTES_MAX: u64 = 256 * 1024;
 /// The time within which the settings file is read, or given up: more than the busiest machine takes, and little enough
@@ -252,3 +263,24 @@ pub const CONFIG_FILE_WAIT_MAX: Duration = Duration::from_secs(1);
 pub const WARNING_VALUE_CHARS_MAX: usize = 80;
 /// The most bytes of a service name.
 pub const SERVICE_BYTES_MAX: usize = 200;
+/// The log lines of one place (level, target, file and line) that have a row each in a second. The others are counted, and the
+/// next row says how many they were: nobody reads a hundred equal lines.
+pub const LOG_LINES_PER_S: u32 = 100;
+/// The places that say log lines; places beyond them share an entry for each level. Programs have some hundreds.
+pub const LOG_PLACES_MAX: usize = 4096;
+/// The most bytes of the target of a place.
+pub const LOG_TARGET_BYTES_MAX: usize = 256;
+/// The most bytes of the name of a place's source file.
+pub const LOG_FILE_BYTES_MAX: usize = 256;
+/// The share of the bound on the store that log lines may take: one part in this many. The oldest go first, because the calls
+/// are what the store is for.
+pub const LOG_DISK_SHARE: u64 = 10;
+/// The calls that have said a log line and whose rows are still to come, as far as the store's writer remembers them.
+pub const LOG_SPANS_KNOWN_MAX: usize = 16_384;
+/// The alerts of a process that fire side by side. Beyond them one alert for each rule counts the rest, because nobody reads
+/// a hundred.
+pub const ALERTS_MAX: usize = 100;
+/// The rules on alerts that a process takes over from the store.
+pub const ALERT_RULES_MAX: usize = 200;
+/// The alerts that a store keeps after they have ended.
+pub const ALERTS_KEPT: i64 = 1000;

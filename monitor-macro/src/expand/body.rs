@@ -29,6 +29,8 @@ pub(super) struct Body {
     /// True if the expression itself captures values on entry.
     pub(super) is_capturing: bool,
     pub(super) expression: TokenStream,
+    /// True if the type of the expression has to be named.
+    pub(super) needs_type: bool,
     /// True if the function may return without evaluating the expression to its end.
     pub(super) may_return: bool,
 }
@@ -44,7 +46,16 @@ impl Expansion<'_> {
 
     /// Returns the body as an expression of type `ty`.
     pub(super) fn body(&self, ty: &Type) -> Body {
-        if self.is_closure_impossible() { self.labelled_block(ty) } else { self.closure(ty) }
+        if self.is_closure_impossible() {
+            return self.labelled_block(ty);
+        }
+        // A method of a trait may have inherited `#[track_caller]`, which has no effect inside a closure.
+        if self.options.is_trait_impl
+            && self.function.statements().is_some_and(|body| early_return::finds_all(&body))
+        {
+            return Body { may_return: false, ..self.labelled_block(ty) };
+        }
+        self.closure(ty)
     }
 
     fn labelled_block(&self, ty: &Type) -> Body {
@@ -52,7 +63,11 @@ impl Expansion<'_> {
         let capture = self.capture_on_entry(call);
         let unused = self.unused_bindings(|name| self.captures(name));
         let block = match self.function.statements() {
-            Some(statements) => early_return::to_breaks(statements, ty, &self.private),
+            Some(statements) => {
+                let may_diverge = early_return::may_diverge(&statements);
+                let block = early_return::to_breaks(statements, ty, &self.private);
+                if may_diverge { self.with_exit(&block, ty) } else { block }
+            }
             None => self.function.body.clone(),
         };
         let block = self.function.braced(block);
@@ -61,7 +76,21 @@ impl Expansion<'_> {
             before: quote!(#capture #unused),
             is_capturing: false,
             expression: quote!('__monitor_body: #block),
+            needs_type: true,
             may_return: true,
+        }
+    }
+
+    /// Returns a body that may not come to its end with an exit that is never taken. Otherwise rustc would report the
+    /// statements after the block as unreachable.
+    fn with_exit(&self, block: &TokenStream, ty: &Type) -> TokenStream {
+        let private = &self.private;
+        let block = self.function.nested_block(block.clone());
+        quote! {
+            if let ::core::option::Option::Some(__monitor_result) = #private::none::<#ty>() {
+                break '__monitor_body __monitor_result;
+            }
+            #block
         }
     }
 
@@ -110,6 +139,7 @@ impl Expansion<'_> {
             before,
             is_capturing: inside,
             expression,
+            needs_type: false,
             may_return: false,
         }
     }

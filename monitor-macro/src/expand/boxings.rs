@@ -117,11 +117,15 @@ impl VisitMut for Boxings<'_> {
             &invocation.tokens,
             &proc_macro2::Ident::new("return", proc_macro2::Span::call_site()),
         );
-        self.is_complete &=
-            !hides_return && (is_named(invocation, &KNOWN) || is_named(invocation, &DIVERGING));
+        self.is_complete &= !hides_return && does_not_return(invocation);
     }
 
     fn visit_item_mut(&mut self, _: &mut Item) {}
+}
+
+/// Returns whether the macro is known not to return from the function around it.
+pub(super) fn does_not_return(invocation: &Macro) -> bool {
+    is_named(invocation, &KNOWN) || is_named(invocation, &DIVERGING)
 }
 
 fn is_named(invocation: &Macro, names: &[&str]) -> bool {

@@ -7,14 +7,15 @@
 
 use monitor_rules::redaction::{is_secret_argument, is_secret_result};
 use proc_macro2::{Ident, Span, TokenStream};
-use quote::{ToTokens as _, format_ident, quote};
+use quote::{ToTokens as _, format_ident, quote, quote_spanned};
 use syn::ext::IdentExt as _;
-use syn::{Attribute, LitStr, ReturnType};
+use syn::{Attribute, LitStr, ReturnType, Type};
 
 use super::Expansion;
+use crate::function::{Shape, generated_span, output_span};
 use crate::mentions::mentions;
 use crate::options::{Field, Options};
-use crate::returns;
+use crate::returns::{self, Returns};
 
 /// An argument that gets an entry among the captured ones, redacted or not.
 pub(super) struct Captured<'a> {
@@ -24,6 +25,8 @@ pub(super) struct Captured<'a> {
     pub(super) literal: LitStr,
     name: &'a Ident,
     redacted: bool,
+    /// True if its type is a primitive one, so that nothing has to be selected.
+    is_primitive: bool,
 }
 
 impl Expansion<'_> {
@@ -41,7 +44,9 @@ impl Expansion<'_> {
                 let redacted =
                     listed(&options.redact) || is_secret_argument(&text) || is_shown_as_secret(options, name);
                 let cfg = argument.attributes.iter().filter(|attribute| is_cfg(attribute)).collect();
-                Some(Captured { cfg, literal: LitStr::new(&text, Span::call_site()), name, redacted })
+                let literal = LitStr::new(&text, Span::call_site());
+                let is_primitive = argument.shape == Shape::Name && returns::is_primitive(&argument.ty);
+                Some(Captured { cfg, literal, name, redacted, is_primitive })
             })
         })
     }
@@ -63,15 +68,19 @@ impl Expansion<'_> {
 
     /// Returns the same statements for arguments that `renamed` has given other names.
     pub(super) fn capture_renamed(&self, call: &Ident, renamed: fn(&Ident) -> Ident) -> TokenStream {
-        let dispatch = self.dispatch_path();
+        let (private, dispatch) = (&self.private, self.dispatch_path());
         let arguments: Vec<TokenStream> = self
             .captured_arguments()
-            .map(|Captured { cfg, name, redacted, .. }| {
+            .map(|Captured { cfg, name, redacted, is_primitive, .. }| {
+                // Rustc reports a bound with a lifetime at the argument, and ends with the name of the macro.
+                let place = generated_span(name.span());
                 let name = renamed(name);
                 if redacted {
                     quote!(#(#cfg)* __monitor_writer.redacted();)
+                } else if is_primitive {
+                    quote!(#(#cfg)* #dispatch::primitive(&#name, __monitor_writer);)
                 } else {
-                    quote!(#(#cfg)* (&&&&&#dispatch::Value(&#name)).capture(__monitor_writer);)
+                    quote_spanned!(place=> #(#cfg)* #private::use_skip_if_this_fails!(#name, __monitor_writer);)
                 }
             })
             .collect();
@@ -139,19 +148,29 @@ impl Expansion<'_> {
                 let _ = __monitor_value;
                 __monitor_writer.redacted()
             })
+        } else if self.returned_type().is_some_and(returns::is_primitive) {
+            quote!(#dispatch::primitive(__monitor_value, __monitor_writer))
         } else {
-            quote!((&&&&&#dispatch::Value(__monitor_value)).capture(__monitor_writer))
+            let place = generated_span(output_span(&self.function.signature));
+            quote_spanned!(place=> #private::use_no_result_if_this_fails!(__monitor_value, __monitor_writer))
         };
         let (ok, failure) = if self.options.no_result {
             (quote!(#call.ok()), None)
         } else {
             (self.end_with_method(call, "ok_with", Some(&capture)), Some(&capture))
         };
-        let failure = self.end_with_method(call, "error", failure);
-        let references = self.references_to_error();
-        let write = quote!((#references #dispatch::ErrorValue(__monitor_error)).write(__monitor_writer));
-        let error = self.end_with_method(call, "error", Some(&write));
         let test = self.options.error_if.as_ref();
+        if test.is_none() && self.returned_type().is_some_and(returns::cannot_fail) {
+            let end = if self.options.no_result {
+                if self.is_async_call() { ok } else { quote!(#ok;) }
+            } else {
+                quote!({ use #dispatch::traits::*; let __monitor_value = #result; #ok })
+            };
+            return (None, end);
+        }
+        let failure = self.end_with_method(call, "error", failure);
+        let write = self.write_error();
+        let error = self.end_with_method(call, "error", Some(&write));
         let failed = test.map(|test| quote!(let __monitor_failed = #private::holds(#result, #test);));
         let if_failed = test.map(|_| {
             quote! {
@@ -169,6 +188,14 @@ impl Expansion<'_> {
         (failed, end)
     }
 
+    /// Returns the type of the returned value, if the signature names it. A type that looks like a future may be none.
+    fn returned_type(&self) -> Option<&Type> {
+        match (&self.returns, &self.function.signature.output) {
+            (Returns::Future(_), _) | (_, ReturnType::Default) => None,
+            (_, ReturnType::Type(_, ty)) => Some(ty),
+        }
+    }
+
     /// Returns whether the returned value is a secret by the name of its function. A `bool` and `()` hold none.
     fn returns_secret(&self) -> bool {
         let signature = &self.function.signature;
@@ -184,16 +211,27 @@ impl Expansion<'_> {
         !holds_nothing && is_secret_result(&signature.ident.unraw().to_string())
     }
 
-    /// Returns the references through which the runtime selects the way of writing the error. Fewer of them pass
-    /// over the first ways. An `impl` that holds for some lifetimes only is selected for all, and rustc then
-    /// demands these lifetimes of the caller, so a generic error is not written by `Error`, and with `no_result`
-    /// by nothing but the name of its type.
-    fn references_to_error(&self) -> TokenStream {
-        match (returns::error_may_borrow(&self.function.signature), self.options.no_result) {
-            (true, true) => quote!(),
+    /// Returns the call that writes the error. The references are those through which the runtime selects the way of
+    /// writing: fewer of them pass over the first ways. An `impl` that holds for some lifetimes only is selected for all,
+    /// and rustc then demands these lifetimes of the caller, so a generic error is not written by `Error`, and with
+    /// `no_result` by nothing but the name of its type.
+    fn write_error(&self) -> TokenStream {
+        let private = &self.private;
+        let signature = &self.function.signature;
+        let may_borrow = returns::error_may_borrow(signature, self.options.is_generic_impl);
+        let hint = match (may_borrow, self.options.no_result) {
+            (false, true) => format_ident!("show_the_lifetime_of_the_error_if_this_fails"),
+            _ => format_ident!("use_no_result_if_this_fails"),
+        };
+        let references = match (may_borrow, self.options.no_result) {
+            (true, true) => {
+                return quote!(#private::dispatch::write_type_name(__monitor_error, __monitor_writer));
+            }
             (true, false) => quote!(&&&&),
             (false, _) => quote!(&&&&&),
-        }
+        };
+        let place = generated_span(output_span(signature));
+        quote_spanned!(place=> #private::#hint!(__monitor_error, __monitor_writer, #references))
     }
 
     /// Returns statements that end `call` by the method named `end`, with the value that `capture` writes.

@@ -8,8 +8,11 @@
 use proc_macro2::{Span, TokenStream};
 use quote::ToTokens as _;
 use syn::punctuated::Punctuated;
+use syn::visit::Visit;
 use syn::visit_mut::{self, VisitMut};
 use syn::{Expr, Item, Lifetime, Macro, Stmt, Token, Type, parse_quote};
+
+use super::boxings::does_not_return;
 
 /// Returns the statements with each early return replaced by a break to the label `'__monitor_body`.
 pub(super) fn to_breaks(statements: Vec<Stmt>, ty: &Type, private: &TokenStream) -> TokenStream {
@@ -20,6 +23,45 @@ pub(super) fn to_breaks(statements: Vec<Stmt>, ty: &Type, private: &TokenStream)
         statement.to_tokens(&mut tokens);
     }
     tokens
+}
+
+/// Returns whether the statements may not come to their end, by the syntax of the last one.
+pub(super) fn may_diverge(statements: &[Stmt]) -> bool {
+    match statements.last() {
+        Some(Stmt::Expr(last, _)) => {
+            matches!(
+                last,
+                Expr::Call(_) | Expr::MethodCall(_) | Expr::Macro(_) | Expr::Loop(_) | Expr::Return(_)
+            ) || matches!(last, Expr::Block(_) | Expr::Unsafe(_) | Expr::If(_) | Expr::Match(_))
+        }
+        Some(Stmt::Macro(_)) => true,
+        Some(Stmt::Local(_) | Stmt::Item(_)) | None => false,
+    }
+}
+
+/// Returns whether [`to_breaks`] finds every early return: each macro in the statements is one that does not return.
+pub(super) fn finds_all(statements: &[Stmt]) -> bool {
+    let mut macros = UnknownMacros(false);
+    for statement in statements {
+        macros.visit_stmt(statement);
+    }
+    !macros.0
+}
+
+/// The search for macros that may return.
+struct UnknownMacros(bool);
+
+impl Visit<'_> for UnknownMacros {
+    fn visit_macro(&mut self, invocation: &Macro) {
+        let returning = ["return", "?"].iter().any(|sign| invocation.tokens.to_string().contains(sign));
+        self.0 |= returning || !does_not_return(invocation);
+    }
+
+    fn visit_expr_closure(&mut self, _: &syn::ExprClosure) {}
+
+    fn visit_expr_async(&mut self, _: &syn::ExprAsync) {}
+
+    fn visit_item(&mut self, _: &Item) {}
 }
 
 struct Rewrite<'a> {

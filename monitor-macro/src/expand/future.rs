@@ -9,13 +9,12 @@
 
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{ToTokens as _, quote, quote_spanned};
-use syn::spanned::Spanned as _;
-use syn::{Expr, FnArg, ReturnType, Signature, Stmt, Type, parse_quote};
+use syn::{Expr, FnArg, ReturnType, Stmt, Type, parse_quote};
 
 use super::body::hidden_pattern;
 use super::capture::is_cfg;
 use super::{Expansion, Wrapped, boxings};
-use crate::function::{Argument, Function, Shape, generated_span};
+use crate::function::{Argument, Function, Shape, generated_span, output_span};
 use crate::returns::{FutureType, Pointer, Returns, to_capturing_all, to_nameable};
 
 /// Wraps an `async fn`.
@@ -99,14 +98,6 @@ impl Output {
     }
 }
 
-/// Returns the place in the signature that names the output.
-fn output_span(signature: &Signature) -> Span {
-    match &signature.output {
-        ReturnType::Default => signature.ident.span(),
-        ReturnType::Type(_, ty) => ty.span(),
-    }
-}
-
 /// Returns a first `return` that is never executed, which fixes the output type of an async block. Later
 /// returns are coerced to this type, and errors point at the user's tokens in the body and in the signature.
 fn fix_output(ty: &TokenStream, span: Span, private: &TokenStream) -> TokenStream {
@@ -156,7 +147,7 @@ pub(super) fn wrap_fn(expansion: &Expansion<'_>, ty: &FutureType) -> Wrapped {
     let body = expansion.body(&ty.nameable);
     let (before, expression) = (&body.before, &body.expression);
     let allowed = expansion.allowed_assignments();
-    let annotation = if body.may_return {
+    let annotation = if body.needs_type {
         let ty = &ty.nameable;
         quote!(: #ty)
     } else {

@@ -5,7 +5,7 @@
 //! slow calls.
 
 use proc_macro2::{Literal, TokenStream};
-use quote::{quote, quote_spanned};
+use quote::{ToTokens as _, quote, quote_spanned};
 use syn::spanned::Spanned as _;
 use syn::{Expr, Lit, UnOp};
 
@@ -18,11 +18,19 @@ impl Expansion<'_> {
     pub(super) fn site(&self) -> TokenStream {
         let Self { private, options, .. } = self;
         let line = self.line();
-        let arguments = self.captured_arguments().map(|captured| {
-            let (cfg, name) = (captured.cfg, captured.literal);
-            quote!(#(#cfg)* #name)
-        });
-        let fields = options.fields.iter().map(|field| &field.key);
+        let names = |names: Vec<TokenStream>| {
+            // An empty list of its own would be one more constant for rustc to evaluate.
+            if names.is_empty() { quote!(#private::NO_NAMES) } else { quote!(&[#(#names),*]) }
+        };
+        let arguments = names(
+            self.captured_arguments()
+                .map(|captured| {
+                    let (cfg, name) = (captured.cfg, captured.literal);
+                    quote!(#(#cfg)* #name)
+                })
+                .collect(),
+        );
+        let fields = names(options.fields.iter().map(|field| field.key.to_token_stream()).collect());
         let mut settings = TokenStream::new();
         // The span is that of the option, so that rustc reports a wrong constant there.
         if let Some(name) = &options.name {
@@ -43,7 +51,7 @@ impl Expansion<'_> {
                 enum __MonitorPath {}
                 #private::CallSite::new(&#private::describe(
                     ::core::any::type_name::<__MonitorPath>, ::core::file!(), #line,
-                    &[#(#arguments),*], &[#(#fields),*]
+                    #arguments, #fields
                 )#settings)
             };
             &__MONITOR_SITE

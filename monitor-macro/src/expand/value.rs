@@ -13,8 +13,8 @@ pub(super) fn wrap(expansion: &Expansion<'_>, ty: &Type) -> Wrapped {
     let site = expansion.site();
     let body = expansion.body(ty);
     let enter = expansion.entry_method();
-    let (guard, annotation) =
-        if body.may_return { (quote!(MayReturn), quote!(: #ty)) } else { (quote!(Call), quote!()) };
+    let guard = if body.may_return { quote!(MayReturn) } else { quote!(Call) };
+    let annotation = body.needs_type.then(|| quote!(: #ty));
     let (test, end) = expansion.end(&quote!(#call), &quote!(&__monitor_result));
     let allowed = expansion.allowed_assignments();
     let (before, expression) = (body.before, body.expression);

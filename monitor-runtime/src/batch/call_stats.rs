@@ -66,6 +66,12 @@ impl CallStats {
     /// The word that holds the maximum. All other words are sums.
     const MAX: usize = 13;
 
+    /// Returns the number of calls that failed: errors, panics and cancelled calls.
+    #[must_use]
+    pub fn failed(&self) -> u64 {
+        self.errors.saturating_add(self.panics).saturating_add(self.cancelled)
+    }
+
     /// Returns the numbers in the order of the columns of the table `slice`. `is_estimated` is not among them.
     #[must_use]
     pub fn to_words(self) -> [u64; Self::WORDS] {
@@ -124,7 +130,7 @@ impl CallStats {
     }
 
     /// Adds the statistics of other calls.
-    pub(crate) fn merge(&mut self, other: &Self) {
+    pub fn merge(&mut self, other: &Self) {
         let (mut words, others) = (self.to_words(), other.to_words());
         for (word, other) in words[..Self::MAX].iter_mut().zip(others) {
             *word = word.saturating_add(other);
@@ -162,7 +168,7 @@ impl CallStats {
         self.roots += u64::from(is_root);
         self.calls += 1;
         match outcome {
-            Outcome::Ok => {}
+            Outcome::Ok | Outcome::Exit => {}
             Outcome::Error => self.errors += 1,
             Outcome::Panic => self.panics += 1,
             Outcome::Cancelled => self.cancelled += 1,

@@ -1,13 +1,15 @@
-//! Decodes a drained record into the row of a call: ticks become times, tokens become JSON.
+//! Decodes a drained record into the row of a call or of a log line: ticks become times, tokens become JSON.
 //!
 //! Takes a record, the clock and the names of its function's arguments and fields; gives times, texts and the row. A
 //! call's busy time never exceeds its duration, nor its self time its busy time. It does not decide whether a call gets a row.
 
 use crate::batch::call_stats::EndedCall;
-use crate::batch::{CallRow, SharedRow};
-use crate::capture::{to_json, to_json_value, to_text_and_type};
+use std::sync::Arc;
+
+use crate::batch::{CallRow, LogRow, SharedRow};
+use crate::capture::{to_json, to_json_value, to_text, to_text_and_type};
 use crate::platform::clock::Clock;
-use crate::record::{Fold, Header, Outcome, unpack};
+use crate::record::{Fold, Header, LogLevel, LogLine, LogTarget, Outcome, unpack};
 
 /// A recorded call that is not decoded yet.
 #[derive(Debug, Clone, Copy)]
@@ -20,6 +22,81 @@ pub(crate) struct PendingCall<'a> {
     pub(crate) fold: Option<Fold>,
     /// The ring that the record was drained from, and the position of its end in that ring.
     pub(crate) end: (u32, u64),
+}
+
+/// A log line that is not decoded yet.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct PendingLine<'a> {
+    pub(crate) thread: u32,
+    pub(crate) line: LogLine,
+    pub(crate) body: &'a [u64],
+    pub(crate) fields: &'a [u64],
+    /// The ring that the record was drained from, and the position of its end in that ring.
+    pub(crate) end: (u32, u64),
+}
+
+/// A record that becomes a row.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Pending<'a> {
+    Call(PendingCall<'a>),
+    Line(PendingLine<'a>),
+}
+
+impl Pending<'_> {
+    /// Returns true for a record that outlives others where there is no room for all: a failed call, or a line of the level
+    /// `error`.
+    pub(crate) fn is_worth_more(&self) -> bool {
+        match self {
+            Self::Call(call) => call.header.outcome != Outcome::Ok,
+            Self::Line(line) => line.line.level == LogLevel::Error,
+        }
+    }
+
+    /// Returns the ring that the record was drained from, and the position of its end in that ring.
+    pub(crate) fn end(&self) -> (u32, u64) {
+        match self {
+            Self::Call(call) => call.end,
+            Self::Line(line) => line.end,
+        }
+    }
+
+    pub(crate) fn thread(&self) -> u32 {
+        match self {
+            Self::Call(call) => call.thread,
+            Self::Line(line) => line.thread,
+        }
+    }
+}
+
+/// Returns the row of a log line, whose place is `target`.
+pub(crate) fn to_log_row(
+    pending: &PendingLine<'_>,
+    target: Arc<LogTarget>,
+    clock: &Clock,
+    scratch: &mut Vec<u8>,
+) -> LogRow {
+    let LogLine { level, at, lines, span, trace, site, has_body, body_bytes, fields_bytes, .. } =
+        pending.line;
+    let mut text = |words: &[u64], bytes: u16, to_text: fn(&[u8]) -> String| {
+        unpack(words, bytes.into(), scratch);
+        to_text(scratch)
+    };
+    let body = match body_bytes {
+        0 => String::new(),
+        bytes => text(pending.body, bytes, to_text),
+    };
+    LogRow {
+        at_ns: clock.unix_ns(at),
+        level,
+        target,
+        span_id: span,
+        trace_id: trace,
+        function: (site != 0).then_some(site),
+        body: has_body.then_some(body),
+        fields: (fields_bytes > 0).then(|| text(pending.fields, fields_bytes, to_json_value)),
+        lines,
+        calls_before: 0,
+    }
 }
 
 /// The times of a call, in nanoseconds.
@@ -38,7 +115,7 @@ pub(crate) struct Times {
 #[inline]
 pub(crate) fn to_times(header: &Header, clock: &Clock) -> Times {
     let start_ns = clock.unix_ns(header.start);
-    let duration_ns = clock.duration_ns(header.duration);
+    let duration_ns = clock.call_ns(header.start, header.duration);
     let busy_ns = if header.is_async { clock.duration_ns(header.busy) } else { duration_ns };
     let busy_ns = busy_ns.min(duration_ns);
     let self_ns = clock.duration_ns(header.self_ticks).min(busy_ns);

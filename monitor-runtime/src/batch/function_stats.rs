@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::batch::call_stats::{CallStats, EndedCall};
-use crate::batch::{SliceRow, Update, WindowRow};
+use crate::batch::{SliceRow, TotalRow, Update, WindowRow};
 use crate::histogram::Histogram;
 use crate::limits;
 
@@ -64,6 +64,8 @@ pub(crate) struct FunctionStats {
     open_since_ns: i64,
     /// Start of the last slice that was released. Any slice before it may have been released as well.
     released_ns: Option<i64>,
+    /// The histogram of all slices that were released.
+    released: Histogram,
     /// The statistics since the process began.
     sum: CallStats,
     sum_changed: bool,
@@ -137,7 +139,7 @@ impl FunctionStats {
     #[inline]
     fn window_at(&mut self, at_ns: i64) -> &mut Period {
         self.changed = true;
-        let since = at_ns - self.current_ns;
+        let since = at_ns.saturating_sub(self.current_ns);
         if !(0..WINDOW_NS).contains(&since) {
             let start = window_start(at_ns);
             if start < self.current_ns {
@@ -170,9 +172,29 @@ impl FunctionStats {
         (recent.total() >= limits::SLOW_CALLS_LEAST).then(|| recent.bound(share))
     }
 
+    /// Returns the statistics and the histogram of the window that begins at this time, if calls ended in it and it is
+    /// still in memory.
+    pub(crate) fn window(&self, start_ns: i64) -> Option<(&CallStats, &Histogram)> {
+        let period = if start_ns == self.current_ns {
+            Some(&self.current)
+        } else {
+            self.earlier.get(&start_ns).map(Box::as_ref)
+        };
+        period.filter(|period| period.stats.calls > 0).map(|period| (&period.stats, &period.histogram))
+    }
+
     /// Returns the statistics since the process began.
     pub(crate) fn sum(&self) -> CallStats {
         self.sum
+    }
+
+    /// Returns the statistics since the process began, with their histogram: that of the slices that were released, and of
+    /// all periods that are still in memory. A call therefore costs nothing beyond its window.
+    pub(crate) fn total(&self, function: u32, update: Update) -> TotalRow {
+        let mut histogram = self.released.clone();
+        let periods = self.slices.values().chain(self.earlier.values()).map(Box::as_ref);
+        periods.chain([&self.current]).for_each(|period| histogram.merge(&period.histogram));
+        TotalRow { function, update, stats: self.sum, histogram }
     }
 
     /// Returns the statistics since the process began if they changed since this function last returned them.
@@ -215,7 +237,7 @@ impl FunctionStats {
     /// Closes windows, each into its slice, and releases slices that get no more calls. A clock that was set back
     /// opens no window again.
     fn close_windows(&mut self, now_ns: i64) {
-        self.open_since_ns = self.open_since_ns.max(now_ns - WINDOWS_OPEN_NS);
+        self.open_since_ns = self.open_since_ns.max(now_ns.saturating_sub(WINDOWS_OPEN_NS));
         let later = self.earlier.split_off(&self.open_since_ns);
         for (start, period) in std::mem::replace(&mut self.earlier, later) {
             let slice = self.slices.entry(slice_start(start)).or_default();
@@ -224,10 +246,11 @@ impl FunctionStats {
         }
         // The slice of the current window stays, however old, because its row is made of both.
         let current = slice_start(self.current_ns);
-        let oldest = (self.open_since_ns - 2 * SLICE_NS).min(current - 1);
-        let kept = self.slices.split_off(&(oldest + 1));
-        if let Some((last, _)) = std::mem::replace(&mut self.slices, kept).pop_last() {
-            self.released_ns = self.released_ns.max(Some(last));
+        let oldest = self.open_since_ns.saturating_sub(2 * SLICE_NS).min(current.saturating_sub(1));
+        let kept = self.slices.split_off(&oldest.saturating_add(1));
+        for (start, slice) in std::mem::replace(&mut self.slices, kept) {
+            self.released.merge(&slice.histogram);
+            self.released_ns = self.released_ns.max(Some(start));
         }
     }
 
@@ -236,7 +259,7 @@ impl FunctionStats {
         let mut sum = self.slices.get(&start).map(|slice| Period::clone(slice)).unwrap_or_default();
         let is_released = self.released_ns.is_some_and(|released| start <= released);
         sum.update = if is_released { Update::Add } else { Update::Replace };
-        for period in self.earlier.range(start..start + SLICE_NS).map(|(_, period)| period) {
+        for period in self.earlier.range(start..start.saturating_add(SLICE_NS)).map(|(_, period)| period) {
             sum.merge(period);
         }
         if slice_start(self.current_ns) == start {
@@ -257,11 +280,11 @@ impl FunctionStats {
 }
 
 fn window_start(at_ns: i64) -> i64 {
-    at_ns - at_ns.rem_euclid(WINDOW_NS)
+    at_ns.saturating_sub(at_ns.rem_euclid(WINDOW_NS))
 }
 
 fn slice_start(at_ns: i64) -> i64 {
-    at_ns - at_ns.rem_euclid(SLICE_NS)
+    at_ns.saturating_sub(at_ns.rem_euclid(SLICE_NS))
 }
 
 fn window_row(function: u32, start_ns: i64, period: &Period) -> WindowRow {
@@ -363,6 +386,25 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn totals_hold_every_call_however_many_windows_and_slices_have_gone() {
+        let mut stats = FunctionStats::default();
+        let (mut counted, mut last) = (Histogram::default(), 0);
+        for minute in 0..600_i64 {
+            let at_ns = minute * 60_000_000_000;
+            let ns = 100 + (minute.unsigned_abs() % 7) * 1000;
+            stats.count(EndedCall::of_root(Outcome::Ok, ns, at_ns), true);
+            counted.add(ns, 1);
+            if minute % 3 == 0 {
+                stats.take_rows(1, at_ns, &mut Vec::new(), &mut Vec::new());
+            }
+            let TotalRow { stats: sum, histogram, .. } = stats.total(1, Update::Replace);
+            assert_eq!((sum.calls, &histogram), (minute.unsigned_abs() + 1, &counted));
+            assert!(sum.calls > std::mem::replace(&mut last, sum.calls));
+        }
+        assert!(stats.released.total() > 500, "most of them lie in slices that were released");
     }
 
     #[test]

@@ -38,6 +38,12 @@ pub struct HealthRow {
     pub budget_pct: Option<f64>,
     pub fixed_pct: Option<f64>,
     pub saved_pct: Option<f64>,
+    pub off: Option<String>,
+    pub dropped_passed: Option<u64>,
+    pub memory_bytes: Option<u64>,
+    pub memory_parts: Option<String>,
+    pub memory_refused: Option<String>,
+    pub dropped_logs: Option<u64>,
 }
 
 /// A column of the view `health`.
@@ -138,7 +144,7 @@ use HealthUnit::{Bytes, Count, Moment, Nanoseconds, Percent, Text};
 
 /// The columns of the view `health`, in their order, after `process_id`.
 #[rustfmt::skip]
-pub const HEALTH_COLUMNS: [HealthColumn; 30] = [
+pub const HEALTH_COLUMNS: [HealthColumn; 36] = [
     HealthColumn::new("at_ns", Moment, |row| HealthValue::Integer(row.at_ns),
         "When it reported, nanoseconds since the Unix epoch.").restless(),
     HealthColumn::new("level", Text, |row| HealthValue::Text(&row.level),
@@ -199,4 +205,16 @@ pub const HEALTH_COLUMNS: [HealthColumn; 30] = [
         "The part of `cost_pct` that does not depend on calls and rows: wake-ups and transactions. It lowers no function.").optional().restless(),
     HealthColumn::new("saved_pct", Percent, |row| optional(row.saved_pct, HealthValue::Real),
         "What functions that are recorded less than requested save, in percent of one core.").optional().restless(),
+    HealthColumn::new("off", Text, |row| optional(row.off.as_deref(), HealthValue::Text),
+        "What is off in this process, each with the reason; NULL where nothing is.").optional(),
+    HealthColumn::new("dropped_passed", Count, |row| optional(row.dropped_passed, integer),
+        "Calls that passed through the recorder: made in a signal handler that interrupted it, or on a thread for which it had no memory. They are counted as calls of their functions, and nothing else is known of them.").optional(),
+    HealthColumn::new("memory_bytes", Bytes, |row| optional(row.memory_bytes, integer),
+        "Memory whose size depends on load, of all parts of the recorder together; `MONITOR_MAX_MEMORY` bounds it.").optional().restless(),
+    HealthColumn::new("memory_parts", Text, |row| optional(row.memory_parts.as_deref(), HealthValue::Text),
+        "The same by part, as a JSON object of bytes; parts that hold nothing are left out.").optional().restless(),
+    HealthColumn::new("memory_refused", Text, |row| optional(row.memory_refused.as_deref(), HealthValue::Text),
+        "How often parts were refused memory since start, as a JSON object; NULL where none was.").optional().restless(),
+    HealthColumn::new("dropped_logs", Count, |row| optional(row.dropped_logs, integer),
+        "Log lines lost: their thread's ring or the backlog was full, the store could not take them, or they were said by code that interrupted the recorder.").optional(),
 ];

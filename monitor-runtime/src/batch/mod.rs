@@ -9,13 +9,18 @@ pub(crate) mod failures;
 pub(crate) mod function_stats;
 pub(crate) mod decode;
 mod health_row;
+mod metrics;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 pub use call_stats::CallStats;
 pub use failures::Cause;
+pub use metrics::{MetricKind, MetricRow, MetricStats, MetricWindowRow};
 
+use crate::histogram::Histogram;
 use crate::record::{Kept, Outcome};
+pub use crate::record::{LogLevel, LogTarget};
 pub(crate) use health_row::HealthValue;
 pub use health_row::{HEALTH_COLUMNS, HealthColumn, HealthRow, HealthUnit};
 
@@ -26,6 +31,9 @@ pub struct Batch {
     pub sequence: u64,
     /// Time at which the batch was closed, ns since the Unix epoch.
     pub at_ns: i64,
+    /// True if batches like this one are to follow soon: the range of their ids is extended in advance, so that they need not
+    /// write it.
+    pub is_one_of_many: bool,
     /// Functions that were not stored before.
     pub functions: Vec<FunctionRow>,
     /// Threads that were not stored before.
@@ -34,21 +42,32 @@ pub struct Batch {
     pub edges: Vec<(u32, u32)>,
     /// Calls, those of each thread in the order in which they were recorded.
     pub calls: Vec<CallRow>,
+    /// Log lines, those of each thread in the order in which they were said.
+    pub logs: Vec<LogRow>,
     /// Windows of 10 s that changed. A row holds the whole window and replaces the stored one, except a row of
     /// [`Update::Add`], which is added to it.
     pub windows: Vec<WindowRow>,
     /// Slices of half an hour that changed. A row replaces the stored one or is added to it, as for windows.
     pub slices: Vec<SliceRow>,
+    /// Totals since the process began, of functions whose statistics changed. A row replaces the stored one or is added to
+    /// it, as for windows.
+    pub totals: Vec<TotalRow>,
     /// Sampling rates that changed. A later row replaces an earlier one.
     pub rates: Vec<RateRow>,
     /// Failures that got no row for want of room, counted by fingerprint since the process began.
     pub folded: Vec<FoldedRow>,
     /// Events of the recorder itself.
     pub events: Vec<EventRow>,
+    /// Alerts that began, changed or ended.
+    pub alerts: Vec<AlertRow>,
     /// The latest self-report, if there is a new one.
     pub health: Option<HealthRow>,
     /// The latest sample of the process's use of the machine, if there is a new one.
     pub resources: Option<ResourcesRow>,
+    /// Guards of the program whose state or figures changed. A row replaces the stored one.
+    pub guards: Vec<GuardRow>,
+    /// Changes of the program's metrics, each within a window of 10 s. A row is added to the stored one.
+    pub metrics: Vec<MetricWindowRow>,
 }
 
 /// A run of a program, written when the store is opened.
@@ -178,6 +197,55 @@ impl CallRow {
     }
 }
 
+/// A log line, or lines of one place that share a row.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LogRow {
+    /// Time at which it was said, ns since the Unix epoch.
+    pub at_ns: i64,
+    /// Level of the line.
+    pub level: LogLevel,
+    /// Place that said it.
+    pub target: Arc<LogTarget>,
+    /// [`CallRow::span_id`] of the call that said it, 0 outside of calls.
+    pub span_id: u64,
+    /// [`CallRow::trace_id`] of that call.
+    pub trace_id: u64,
+    /// [`FunctionRow::id`] of that call's function, if the call began on the thread that said the line.
+    pub function: Option<u32>,
+    /// Text of the line; `None` if the row stands only for lines without a row of their own.
+    pub body: Option<String>,
+    /// Fields as a JSON object.
+    pub fields: Option<String>,
+    /// Number of lines that the row stands for: itself, and earlier lines of its place that came too fast for a row each.
+    pub lines: u64,
+    /// Number of calls of the batch that were recorded before the line, on whatever thread.
+    pub calls_before: usize,
+}
+
+impl Default for LogRow {
+    fn default() -> Self {
+        Self {
+            at_ns: 0,
+            level: LogLevel::Warn,
+            target: Arc::default(),
+            span_id: 0,
+            trace_id: 0,
+            function: None,
+            body: None,
+            fields: None,
+            lines: 1,
+            calls_before: 0,
+        }
+    }
+}
+
+impl LogRow {
+    /// Returns the bytes of the line's texts.
+    pub(crate) fn text_bytes(&self) -> usize {
+        [&self.body, &self.fields].into_iter().flatten().map(String::len).sum()
+    }
+}
+
 /// Says what the store does with the statistics of a row.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Update {
@@ -217,6 +285,19 @@ pub struct SliceRow {
     /// Buckets that are not empty, each as index and count. Bucket `i` counts durations in
     /// `(2^(i/8), 2^((i+1)/8)]` ns, as in OpenTelemetry's exponential histogram of scale 3.
     pub buckets: Vec<(i32, u64)>,
+}
+
+/// Call statistics of a function since its process began, with their histogram.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TotalRow {
+    /// [`FunctionRow::id`].
+    pub function: u32,
+    /// Says whether the row holds everything since the process began, or only what a recovery adds.
+    pub update: Update,
+    /// Call statistics.
+    pub stats: CallStats,
+    /// The durations of the calls that were timed.
+    pub histogram: Histogram,
 }
 
 /// Sampling of a function, and its cost.
@@ -281,6 +362,29 @@ pub struct EventRow {
     pub detail: String,
 }
 
+/// An alert as it is now. A later row of the same rule, function and beginning replaces an earlier one.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AlertRow {
+    /// Name of the rule.
+    pub rule: String,
+    /// [`FunctionRow::id`]; `None` for an alert on the recorder, or on many functions.
+    pub function: Option<u32>,
+    /// `info`, `warning` or `critical`.
+    pub level: &'static str,
+    /// `firing`, `recovering` or `resolved`.
+    pub state: &'static str,
+    /// Time at which it began to fire, ns since the Unix epoch.
+    pub since_ns: i64,
+    /// Time at which it was resolved.
+    pub until_ns: Option<i64>,
+    /// Last value of the measure.
+    pub value: f64,
+    /// Most extreme value of the measure since the alert began.
+    pub peak: f64,
+    /// The alert in a sentence.
+    pub sentence: String,
+}
+
 /// A sample of the process's use of the machine.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct ResourcesRow {
@@ -294,6 +398,50 @@ pub struct ResourcesRow {
     pub threads: u32,
     /// Number of open file descriptors.
     pub open_files: u32,
+}
+
+/// A guard around a part of the program, and its figures since the process began.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct GuardRow {
+    /// Name of the guard.
+    pub name: String,
+    /// State of its breaker: `closed`, `open` or `half_open`.
+    pub state: &'static str,
+    /// Time for which the state has lasted, in ns.
+    pub lasted_ns: u64,
+    /// Service level of the part.
+    pub level: &'static str,
+    /// Number of calls that were let through.
+    pub calls: u64,
+    /// Number of these that failed.
+    pub failures: u64,
+    /// Number of calls that were not let through.
+    pub rejected: u64,
+    /// Number of answers by a fixed value.
+    pub fallbacks_value: u64,
+    /// Number of answers by an earlier value.
+    pub fallbacks_cached: u64,
+    /// Number of answers by another function.
+    pub fallbacks_function: u64,
+    /// Number of tries of the half-open state.
+    pub probes: u64,
+    /// Number of times the breaker opened.
+    pub openings: u64,
+    /// Number of attempts after the first one of a call.
+    pub retries: u64,
+    /// Number of calls that succeeded after the first attempt.
+    pub retried_ok: u64,
+    /// Reason for which a person holds the breaker.
+    pub held: Option<String>,
+    /// Reason of the last failure.
+    pub last_failure: Option<String>,
+}
+
+impl GuardRow {
+    /// Returns true if anything but the passing of time sets the row apart from the last one.
+    pub(crate) fn says_more_than(&self, last: &Self) -> bool {
+        Self { lasted_ns: last.lasted_ns, ..self.clone() } != *last
+    }
 }
 
 /// The end of a process that told of it.

@@ -6,13 +6,17 @@
 
 use std::sync::atomic::Ordering;
 
+use super::async_state::State;
 use super::context::Context;
 use super::decision::{self, Decision, decide_quickly};
+use super::poll::{Poll, PollSpecial, Polled, leased_state};
 use super::publish::{count, publish};
 use super::slow_path::counted_interval;
 use super::values::write_panic;
+use crate::accountant::{Accountant, Part};
 use crate::capture::Writer;
-use crate::platform::clock::{Ticks, ticks};
+use crate::limits;
+use crate::platform::clock::{Ticks, counter, elapsed};
 use crate::platform::coarse_clock::coarse;
 use crate::record::{
     EXTENSION_WORDS, Header, Kept, NOT_KEPT, Outcome, first_word, of_async, place, sizes_word,
@@ -21,9 +25,8 @@ use crate::ring::frames;
 use crate::ring::suspended::Suspended;
 use crate::site::{CallSite, Fidelity};
 use crate::thread::local::{self, Lease};
-use crate::thread::pool;
 use crate::thread::scratch::{self, Capture};
-use crate::thread::state::{Around, NO_SPAN, ThreadState, is_reserved};
+use crate::thread::state::{NO_SPAN, ThreadState, is_none_or_kept, is_reserved};
 use crate::thread::tally::{Spent, Unrecorded};
 
 /// An async call: entered where the function is called, current only while its future is polled. If it is dropped before its
@@ -51,147 +54,98 @@ pub struct AsyncCall {
 }
 
 /// Captured values, in memory that travels with the future.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Values {
     tokens: Box<[u8]>,
     args_bytes: u16,
     fields_bytes: u16,
+    /// The part of the call in which its unfinished future is dropped.
+    dropping: Option<Box<Polled>>,
+    accountant: &'static Accountant,
 }
 
 impl Values {
+    fn new(accountant: &'static Accountant) -> Self {
+        accountant.add(Part::AsyncValues, size_of::<Self>());
+        Self { tokens: Box::default(), args_bytes: 0, fields_bytes: 0, dropping: None, accountant }
+    }
+
+    fn replace(&mut self, tokens: Box<[u8]>) {
+        self.accountant.add(Part::AsyncValues, tokens.len());
+        self.accountant.give_back(Part::AsyncValues, self.tokens.len());
+        self.tokens = tokens;
+    }
+
     fn arguments(&self) -> &[u8] {
         self.tokens.get(..usize::from(self.args_bytes)).unwrap_or_default()
     }
 }
 
-/// The state of a call, in one word: the processor would have to combine narrower ones when the call moves.
-///
-/// | bits | content |
-/// |---|---|
-/// | 63–32 | with bit 7 the call's own weight, as the bits of an `f32` |
-/// | 7 | the call was sampled with a weight of its own, which calls below it do not share |
-/// | 6 | the call gets a span with its record, and its callees are those of the call around it |
-/// | 5 | the call is among the first of its function |
-/// | 4 | another call of the function was under way around its first poll |
-/// | 3 | the call is being polled; if it is dropped meanwhile, it unwound |
-/// | 1–0 | 0: the call passes through or has ended, 1: it is sampled, 2: it is unsampled, 3: it was counted when it was called |
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct State(u64);
-
-impl State {
-    /// The call passes through, or has ended.
-    const OVER: Self = Self(0);
-    const SAMPLED: Self = Self(1);
-    const UNSAMPLED: Self = Self(2);
-    const COUNTED: Self = Self(3 | Self::ALONE);
-    const FIRST: Self = Self(Self::SAMPLED.0 | 1 << 5);
-    const TIMED_ALONE: Self = Self(Self::UNSAMPLED.0 | Self::ALONE);
-    /// A sampled call that is polled and has nothing else to it.
-    const POLLED_SAMPLED: Self = Self(Self::SAMPLED.0 | Self::POLLED);
-
-    const POLLED: u64 = 1 << 3;
-    const NESTED: u64 = 1 << 4;
-    const ALONE: u64 = 1 << 6;
-    const WEIGHING: u64 = 1 << 7;
-
-    /// Returns the state of a sampled call with a weight of its own.
-    const fn weighing(weight: f32) -> Self {
-        Self(Self::SAMPLED.0 | Self::WEIGHING | (weight.to_bits() as u64) << 32)
-    }
-    #[inline]
-    const fn kind(self) -> u64 {
-        self.0 & 3
-    }
-    #[inline]
-    const fn is_sampled(self) -> bool {
-        self.kind() == Self::SAMPLED.0
-    }
-    #[inline]
-    const fn is_unsampled(self) -> bool {
-        self.kind() == Self::UNSAMPLED.0
-    }
-    #[inline]
-    const fn is_counted(self) -> bool {
-        self.kind() == Self::COUNTED.kind()
-    }
-    #[inline]
-    const fn is_over(self) -> bool {
-        self.kind() == Self::OVER.0
-    }
-    #[inline]
-    const fn can_be_polled(self) -> bool {
-        !self.is_over() && !self.is_polled()
-    }
-    #[inline]
-    const fn is_polled(self) -> bool {
-        self.0 & Self::POLLED != 0
-    }
-    #[inline]
-    const fn is_nested(self) -> bool {
-        self.0 & Self::NESTED != 0
-    }
-    #[inline]
-    const fn is_first(self) -> bool {
-        self.0 & Self::FIRST.0 == Self::FIRST.0
-    }
-    #[inline]
-    const fn is_alone(self) -> bool {
-        self.0 & Self::ALONE != 0
-    }
-    const fn own_weight(self) -> Option<f32> {
-        if self.0 & Self::WEIGHING != 0 { Some(f32::from_bits((self.0 >> 32) as u32)) } else { None }
-    }
-    #[inline]
-    const fn set(&mut self, flag: u64) {
-        self.0 |= flag;
-    }
-    /// Notes that the call has ended.
-    #[inline]
-    const fn end(&mut self) {
-        self.0 &= !3;
-    }
-    /// Notes that the call waits.
-    #[inline]
-    const fn set_waiting(&mut self) {
-        self.0 &= !Self::POLLED;
+impl Drop for Values {
+    fn drop(&mut self) {
+        self.accountant.give_back(Part::AsyncValues, size_of::<Self>() + self.tokens.len());
     }
 }
 
-/// The parts of a call that begins: its state, the context in it, its parent.
-type Begun = (State, Context, u64);
+/// The parts of a call that begins: its state, the context in it, its parent, and its start if it was counted.
+type Begun = (State, Context, u64, Ticks);
 
 /// The parts of a call that passes through.
-const PASS: Begun = (State::OVER, Context::NONE, NO_SPAN);
+const PASS: Begun = (State::OVER, Context::NONE, NO_SPAN, 0);
 
 impl AsyncCall {
     /// Enters a call; its parent is the call that is current now.
     #[inline]
     #[must_use]
     pub fn enter(site: &'static CallSite) -> Self {
-        let (state, own, parent) = Self::entered(site);
-        let Context { span, trace, weight } = own;
-        let start = if state.is_counted() { coarse() } else { 0 };
+        let begun = Self::begin_recorded(site).unwrap_or_else(|| Self::begin_unless_recorded(site));
+        // The call is built at its place from its parts. If it were returned through memory, its copy would wait until the
+        // processor has combined the narrower stores.
+        let (state, Context { span, trace, weight }, parent, start) = begun;
         let (slot, busy, callees, values) = (0, 0, 0, None);
         Self { site, span, trace, weight, slot, parent, start, busy, callees, values, state }
     }
 
-    /// Returns the parts of a call that begins, from which the call is built at its place. If the call were returned through
-    /// memory, its copy would wait until the processor has combined the narrower stores.
+    /// Begins a call that is recorded like the call around it or as a root. Returns `None` for any other call.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    fn entered(site: &'static CallSite) -> Begun {
+    fn begin_recorded(site: &'static CallSite) -> Option<Begun> {
+        if site.epoch().fidelity() != Fidelity::RECORDED {
+            return None;
+        }
+        let thread = local::current_if_marked()?;
+        let parent = thread.current.load(Ordering::Relaxed);
+        if !is_none_or_kept(parent) {
+            return None;
+        }
+        thread.suppress();
+        let Some(span) = thread.next_span_of_prefix() else {
+            thread.restore(parent);
+            return None;
+        };
+        thread.restore(parent);
+        let is_root = parent == NO_SPAN;
+        let trace = if is_root { span } else { thread.trace.load(Ordering::Relaxed) };
+        let weight = if is_root { 1.0 } else { thread.weight() };
+        Some((State::SAMPLED, Context { span, trace, weight }, parent, 0))
+    }
+
+    /// Begins a call that is not simply recorded.
+    #[inline(never)]
+    fn begin_unless_recorded(site: &'static CallSite) -> Begun {
         let epoch = site.epoch();
         if epoch.fidelity() == Fidelity::OFF {
             return PASS;
         }
         if let Some(thread) = local::current_if_marked() {
-            let here = Context::from_state(thread);
+            let here = Context::of_new_call(thread);
             if is_reserved(here.span) {
+                decision::count_if_passed(site, here.span);
                 return PASS;
             }
             if epoch.fidelity() == Fidelity::COUNTED {
                 let countdown = local::countdown(site.id());
                 if countdown.is_some_and(|countdown| countdown.skip_counted(epoch.number())) {
-                    return (State::COUNTED, here, here.span);
+                    return (State::COUNTED, here, here.span, coarse());
                 }
             } else if let Some(tree) = decide_quickly(site, epoch, here.span) {
                 let weight = if here.span == NO_SPAN { 1.0 } else { here.weight };
@@ -217,29 +171,33 @@ impl AsyncCall {
     /// Returns the parts of a call with a span. `tree` is [`NOT_KEPT`] if the call and those below it are unsampled.
     #[inline]
     fn open(thread: &ThreadState, here: Context, tree: u64, weight: f32) -> Begun {
+        let current = thread.current.load(Ordering::Relaxed);
         thread.suppress();
         let span = thread.next_span();
-        thread.restore(here.span);
+        thread.restore(current);
         let trace = if here.span == NO_SPAN { span } else { here.trace };
         let state = if tree == 0 { State::SAMPLED } else { State::UNSAMPLED };
-        (state, Context { span: span | tree, trace, weight }, here.span)
+        (state, Context { span: span | tree, trace, weight }, here.span, 0)
     }
 
     fn decide(site: &'static CallSite, thread: &'static ThreadState) -> Begun {
-        let here = Context::from_state(thread);
+        let here = Context::of_new_call(thread);
         let tree = here.span & NOT_KEPT;
         let here_weight = if here.span == NO_SPAN { 1.0 } else { here.weight };
         let open = |tree, weight| Self::open(thread, here, tree, weight);
-        let open_as = |state, (_, context, parent): Begun| (state, context, parent);
+        let open_as = |state, (_, context, parent, start): Begun| (state, context, parent, start);
         match decision::decide(site, thread, here.span, here.weight) {
-            Decision::Pass => PASS,
+            Decision::Pass => {
+                decision::count_if_passed(site, here.span);
+                PASS
+            }
             Decision::Follow => open(tree, here_weight),
             Decision::Sampled(weight) => open(0, weight),
             Decision::First => open_as(State::FIRST, open(0, 1.0)),
             Decision::Unsampled => open(NOT_KEPT, here_weight),
             Decision::SampledAlone(weight) => open_as(State::weighing(weight), open(tree, here_weight)),
             Decision::Timed => open_as(State::UNSAMPLED, open(tree, here_weight)),
-            Decision::TimedAlone => (State::TIMED_ALONE, here, here.span),
+            Decision::TimedAlone => (State::TIMED_ALONE, here, here.span, 0),
         }
     }
 
@@ -247,7 +205,7 @@ impl AsyncCall {
     #[inline]
     pub fn args(&mut self, capture: impl FnOnce(&mut Writer<'_>)) {
         if let Some(thread) = self.captures() {
-            let bytes = self.capture(thread, &mut once(capture));
+            let bytes = self.capture(thread, &mut to_repeatable(capture));
             if let Some(values) = &mut self.values {
                 values.args_bytes = bytes;
             }
@@ -260,7 +218,7 @@ impl AsyncCall {
         if self.state.is_sampled()
             && let Some(thread) = self.captures()
         {
-            let bytes = self.capture(thread, &mut once(capture));
+            let bytes = self.capture(thread, &mut to_repeatable(capture));
             if let Some(values) = &mut self.values {
                 values.fields_bytes = bytes;
             }
@@ -274,13 +232,22 @@ impl AsyncCall {
         local::current().filter(|thread| captures && thread.captures.args())
     }
 
-    /// Captures values behind those captured before. Returns the number of bytes that this adds.
+    /// Captures values behind those captured before. Returns the number of bytes that this adds; 0 if there is no memory for
+    /// them.
     #[inline(never)]
     fn capture(&mut self, thread: &'static ThreadState, capture: Capture<'_>) -> u16 {
-        let values = self.values.get_or_insert_default();
-        let before = values.tokens.len();
-        values.tokens = scratch::append_capture(thread, &values.tokens, capture);
-        u16::try_from(values.tokens.len().saturating_sub(before)).unwrap_or(0)
+        let accountant = thread.home.accountant;
+        let before = self.values.as_ref().map_or(0, |values| values.tokens.len());
+        if accountant.room(Part::AsyncValues) < size_of::<Values>() + limits::VALUES_BYTES_MAX {
+            accountant.note_refused(Part::AsyncValues);
+            return 0;
+        }
+        let earlier = self.values.as_ref().map(|values| &*values.tokens).unwrap_or_default();
+        let tokens = scratch::append_capture(thread, earlier, capture);
+        let added = tokens.len().saturating_sub(before);
+        let values = self.values.get_or_insert_with(|| Box::new(Values::new(accountant)));
+        values.replace(tokens);
+        u16::try_from(added).unwrap_or(0)
     }
 
     /// Begins the part of a function that makes its future. The call is current and its time runs until [`Self::made`]. If
@@ -288,95 +255,145 @@ impl AsyncCall {
     #[inline]
     #[must_use]
     pub fn making(&mut self) -> Making {
-        Making(self.resume())
+        let mut making = Making(Polled::none());
+        self.resume(&mut making.0);
+        making
     }
 
     /// Ends the part of a function that makes its future.
     #[inline]
     pub fn made(&mut self, making: Making) {
-        if let Making(Some(polled)) = making {
-            let now = self.pause(&polled);
-            self.suspend(polled.thread, now);
+        let Making(polled) = making;
+        if let Polled(Some(poll)) = &polled {
+            let now = self.pause(poll);
+            self.suspend(poll.thread, now);
         }
     }
 
-    /// Begins a poll, which makes the call current. Returns `None` if the call passes through or has ended.
+    /// Makes a call current whose unfinished future is about to be dropped, because what its destructors call belongs to it.
+    /// The drop of the call is the end of that.
     #[inline]
-    pub(super) fn resume(&mut self) -> Option<Polled> {
-        if !self.state.can_be_polled() {
-            return None;
+    pub(super) fn begin_drop(&mut self) {
+        if self.state.can_be_polled() && !self.state.is_alone() {
+            self.enter_drop();
         }
-        if self.state.is_alone() {
-            return self.resume_alone();
-        }
-        let mut polled = Polled::begin(self.site)?;
-        self.state.set(State::POLLED);
-        Context { span: self.span, trace: self.trace, weight: self.weight }.enter(polled.thread);
-        polled.since = ticks();
-        if self.start == 0 {
-            self.start_at(&polled);
-        }
-        frames::push(polled.thread.page.words, self.site.id(), self.start, self.span);
-        polled.shown_at = self.show_arguments(polled.thread);
-        Some(polled)
     }
 
-    /// Begins a poll of a call that does not become current.
     #[cold]
     #[inline(never)]
-    fn resume_alone(&mut self) -> Option<Polled> {
-        let mut polled = Polled::begin(self.site)?;
+    fn enter_drop(&mut self) {
+        let mut polled = Box::new(Polled::none());
+        self.resume(&mut polled);
+        if let Some(poll) = &polled.0 {
+            let accountant = poll.thread.home.accountant;
+            self.values.get_or_insert_with(|| Box::new(Values::new(accountant))).dropping = Some(polled);
+        }
+    }
+
+    /// Begins a poll, which makes the call current. `polled` stays empty if the call passes through or has ended. The poll is
+    /// built at its place, because a copy would wait until the processor has combined the narrower stores.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(super) fn resume(&mut self, polled: &mut Polled) {
+        let thread = if self.state == State::SAMPLED { local::current_if_marked() } else { None };
+        let Some(thread) = thread else {
+            return self.resume_unless_recorded(polled);
+        };
+        let id = self.site.id();
+        let poll = polled.0.insert(Poll::begin(thread, id));
+        self.state = State::POLLED_SAMPLED;
+        Context { span: self.span, trace: self.trace, weight: self.weight }.enter(thread);
+        poll.since = counter();
+        if self.start == 0 {
+            self.start_at(poll, id);
+        }
+        frames::push(thread.page.words, id, self.start, self.span);
+        if self.values.is_some() {
+            self.show_arguments(poll);
+        }
+    }
+
+    /// Begins a poll of a call that is not simply recorded, or of a thread that has not recorded yet.
+    #[inline(never)]
+    fn resume_unless_recorded(&mut self, polled: &mut Polled) {
+        if !self.state.can_be_polled() {
+            return;
+        }
+        let Some((thread, lease)) = leased_state() else { return };
+        let id = self.site.id();
+        let poll = polled.0.insert(Poll::begin(thread, id));
+        if lease == Lease::Call {
+            poll.special.set(PollSpecial::RETURNS_STATE);
+        }
         self.state.set(State::POLLED);
         if self.state.is_counted() {
-            polled.around.restore(polled.thread);
-            polled.is_timed = false;
-            return Some(polled);
+            poll.around.restore(thread);
+            poll.special.set(PollSpecial::UNTIMED);
+            return;
         }
-        polled.since = ticks();
+        if !self.state.is_alone() {
+            Context { span: self.span, trace: self.trace, weight: self.weight }.enter(thread);
+        }
+        poll.since = counter();
         if self.start == 0 {
-            self.start_at(&polled);
+            self.start_at(poll, id);
         }
-        frames::push(polled.thread.page.words, self.site.id(), self.start, self.shown_span());
-        polled.shown_at = self.show_arguments(polled.thread);
-        Some(polled)
+        frames::push(thread.page.words, id, self.start, self.shown_span());
+        if self.values.is_some() {
+            self.show_arguments(poll);
+        }
     }
 
     /// Shows a reader of the ring file the arguments, which it finds in the scratch memory during the first poll, and from the
     /// first wait on beside the call's slot.
-    #[inline]
-    fn show_arguments(&self, thread: &ThreadState) -> Option<usize> {
-        match &self.values {
-            Some(values) if self.slot == 0 => scratch::push_copy(thread, self.start, values.arguments()),
-            _ => None,
+    #[inline(never)]
+    fn show_arguments(&self, poll: &mut Poll) {
+        if let Some(values) = &self.values
+            && self.slot == 0
+            && let Some(top) = scratch::push_copy(poll.thread, self.start, values.arguments())
+        {
+            poll.shown_at = top;
+            poll.special.set(PollSpecial::SHOWS_ARGUMENTS);
         }
     }
 
     /// Begins the call's time with its first poll.
-    #[inline]
-    fn start_at(&mut self, polled: &Polled) {
-        self.start = polled.since;
-        if polled.around.is_nested(polled.thread, self.site.id()) {
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn start_at(&mut self, poll: &Poll, id: u32) {
+        self.start = poll.since;
+        if poll.around.is_nested(poll.thread, id) {
             self.state.set(State::NESTED);
         }
     }
 
     /// Ends the time of a poll. Returns the moment, or 0 if the poll is not timed.
-    #[inline]
-    pub(super) fn pause(&mut self, polled: &Polled) -> Ticks {
-        if !polled.is_timed {
-            return 0;
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(super) fn pause(&mut self, poll: &Poll) -> Ticks {
+        if poll.special != PollSpecial::NONE {
+            return self.pause_flagged(poll);
         }
-        let now = ticks();
-        let passed = now.wrapping_sub(polled.since);
+        self.pause_at(counter(), poll)
+    }
+
+    /// Ends the time of a poll with flags.
+    #[cold]
+    #[inline(never)]
+    fn pause_flagged(&mut self, poll: &Poll) -> Ticks {
+        if poll.special.has(PollSpecial::UNTIMED) { 0 } else { self.pause_at(counter(), poll) }
+    }
+
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn pause_at(&mut self, now: Ticks, poll: &Poll) -> Ticks {
+        let passed = elapsed(poll.since, now);
         self.busy = self.busy.wrapping_add(passed);
-        self.callees = self.callees.wrapping_add(polled.around.leave(polled.thread, passed));
+        self.callees = self.callees.wrapping_add(poll.around.leave(poll.thread, passed));
         now
     }
 
     /// Ends a poll that was not the last, at `now`, which is 0 if the poll was not timed.
     #[inline(never)]
     pub(super) fn suspend(&mut self, thread: &ThreadState, now: Ticks) {
-        let now = if now == 0 { ticks() } else { now };
+        let now = if now == 0 { counter() } else { now };
+        thread.keep_rows_under_way();
         let suspended = &thread.home.suspended;
         if self.slot == 0 {
             let arguments = self.values.as_ref().map(|values| values.arguments()).unwrap_or_default();
@@ -404,7 +421,7 @@ impl AsyncCall {
     /// Returns true if the call, whose last poll ended at `end`, has a row if it is `ok`, with a result.
     #[inline]
     pub(super) fn has_result(&self, end: Ticks) -> bool {
-        let is_slow = || end.wrapping_sub(self.start) >= self.site.slow_ticks.load(Ordering::Relaxed);
+        let is_slow = || elapsed(self.start, end) >= self.site.slow_ticks.load(Ordering::Relaxed);
         self.state.is_polled() && (self.state.is_sampled() || self.state.is_unsampled() && is_slow())
     }
 
@@ -435,7 +452,7 @@ impl AsyncCall {
             let first = first_word(EXTENSION_WORDS, Outcome::Ok, Kept::Sampled, false, self.site.id());
             room.put(place::FIRST, of_async(first));
             room.put(place::START, self.start);
-            room.put(place::DURATION, end.wrapping_sub(self.start));
+            room.put(place::DURATION, elapsed(self.start, end));
             room.put(place::SPAN, self.span);
             room.put(place::PARENT, self.parent);
             room.put(place::TRACE, self.trace);
@@ -506,18 +523,18 @@ impl AsyncCall {
             return;
         }
         self.state.end();
-        let (thread, lease) = match local::current() {
-            Some(thread) => (thread, Lease::Thread),
-            None => match pool::process_threads().and_then(pool::ThreadPool::acquire) {
-                Some(taken) => taken,
-                None => return,
-            },
+        let Some((thread, lease)) = leased_state() else {
+            // A call that was counted when it was called is counted.
+            if !state.is_counted() {
+                self.site.count_passed();
+            }
+            return;
         };
         self.leave_slot(thread);
         let (start, end) =
             if state.is_counted() { counted_interval(self.start, end) } else { (self.start, end) };
         let start = if start == 0 { end } else { start };
-        let duration = end.wrapping_sub(start);
+        let duration = elapsed(start, end);
         let is_fast = duration < self.site.slow_ticks.load(Ordering::Relaxed);
         let leaves_none = !state.is_sampled() && outcome == Outcome::Ok && is_fast;
         let current = thread.current.load(Ordering::Relaxed);
@@ -559,7 +576,8 @@ impl AsyncCall {
             _ => (Kept::Failed, 1.0),
         };
         let header = self.header(thread, outcome, kept, weight, duration);
-        let earlier = self.values.take().map(|values| values.tokens).unwrap_or_default();
+        let values = self.values.take();
+        let earlier = values.as_ref().map(|values| &*values.tokens).unwrap_or_default();
         let value = value.filter(|_| outcome == Outcome::Ok || thread.captures.errors());
         let panicked = outcome == Outcome::Panic && thread.captures.errors();
         let bare = |header: Header| publish(thread, &header.encode(0), &[header.extension()]);
@@ -571,7 +589,7 @@ impl AsyncCall {
         };
         let top = writer.len();
         scratch::write_captured(writer, &header.extension());
-        scratch::write_captured(writer, &earlier);
+        scratch::write_captured(writer, earlier);
         match value {
             Some(value) => value(writer),
             None if panicked => write_panic(self.start, writer),
@@ -583,80 +601,138 @@ impl AsyncCall {
     }
 }
 
+// These functions serve calls whose polls are begun and ended by hand: see `open`.
+impl AsyncCall {
+    /// Returns true if the call passes through or has ended.
+    #[inline]
+    pub(super) fn is_over(&self) -> bool {
+        self.state.is_over()
+    }
+
+    /// Returns the call's function.
+    pub(super) fn site(&self) -> &'static CallSite {
+        self.site
+    }
+
+    /// Returns the moment at which the call began.
+    pub(super) fn start(&self) -> Ticks {
+        self.start
+    }
+
+    /// Starts the call's time before its first poll. The time of a counted call has started.
+    #[inline]
+    pub(super) fn start_now(&mut self) {
+        if !self.state.is_counted() {
+            self.start = counter();
+        }
+    }
+
+    /// Returns the context of the calls below this one.
+    #[inline]
+    pub(super) fn context(&self) -> Context {
+        Context { span: self.span, trace: self.trace, weight: self.weight }
+    }
+
+    /// Returns the call's span id, unless it gets one with its record.
+    pub(super) fn own_span(&self) -> Option<u64> {
+        (!self.state.is_alone()).then_some(self.span & !NOT_KEPT)
+    }
+
+    /// Returns true if the call is the current one while it is polled.
+    pub(super) fn sets_context(&self) -> bool {
+        !self.state.is_alone()
+    }
+
+    /// Makes the call current without a poll.
+    pub(super) fn enter_context(&self, thread: &ThreadState) {
+        if self.sets_context() {
+            self.context().enter(thread);
+        }
+    }
+
+    /// Does what [`Self::resume`] does for a call whose time has started before its first poll.
+    #[inline]
+    pub(super) fn resume_open(&mut self, polled: &mut Polled) {
+        let is_first = self.slot == 0 && self.busy == 0;
+        self.resume(polled);
+        if is_first
+            && let Some(poll) = &polled.0
+            && !poll.special.has(PollSpecial::UNTIMED)
+            && poll.around.may_be_nested(self.site.id())
+            && frames::holds_around(poll.thread.page.words, self.site.id())
+        {
+            self.state.set(State::NESTED);
+        }
+    }
+
+    /// Returns true if arguments of this call are captured on this thread.
+    #[inline]
+    pub(super) fn captures_values(&self) -> bool {
+        self.captures().is_some()
+    }
+
+    /// Returns the tokens of the captured values.
+    pub(super) fn values(&self) -> &[u8] {
+        self.values.as_ref().map(|values| &*values.tokens).unwrap_or_default()
+    }
+
+    /// Replaces the captured values, all of which are arguments.
+    pub(super) fn set_values(&mut self, tokens: Box<[u8]>) {
+        let Ok(bytes) = u16::try_from(tokens.len()) else { return };
+        let Some(thread) = self.captures() else { return };
+        let accountant = thread.home.accountant;
+        if accountant.room(Part::AsyncValues) < size_of::<Values>() + limits::VALUES_BYTES_MAX {
+            return accountant.note_refused(Part::AsyncValues);
+        }
+        let values = self.values.get_or_insert_with(|| Box::new(Values::new(accountant)));
+        values.replace(tokens);
+        values.args_bytes = bytes;
+    }
+
+    /// Ends a call that is not polled now.
+    #[inline]
+    pub(super) fn end_open(&mut self, end: Ticks, outcome: Outcome, value: Option<Capture<'_>>) {
+        self.state.set_waiting();
+        self.end(end, outcome, value);
+    }
+}
+
 impl Drop for AsyncCall {
     #[inline]
     fn drop(&mut self) {
-        if self.state.is_over() {
-            return;
+        if !self.state.is_over() {
+            self.end_unfinished();
         }
+    }
+}
+
+impl AsyncCall {
+    /// Ends a call whose future was dropped, or unwound.
+    #[cold]
+    #[inline(never)]
+    fn end_unfinished(&mut self) {
+        let dropping = self.values.as_mut().and_then(|values| values.dropping.take());
+        if let Some(poll) = dropping.as_ref().and_then(|polled| polled.0.as_ref()) {
+            self.pause(poll);
+            self.state.set_waiting();
+        }
+        drop(dropping);
         if !self.state.is_polled() {
-            return self.end(ticks(), Outcome::Cancelled, None);
+            return self.end(counter(), Outcome::Cancelled, None);
         }
         if let Some(thread) = local::current() {
             thread.note_unwinding();
         }
-        self.end(ticks(), Outcome::Panic, None);
+        self.end(counter(), Outcome::Panic, None);
     }
 }
 
 /// The making of a future on this thread, from [`AsyncCall::making`] to [`AsyncCall::made`].
 #[derive(Debug)]
-pub struct Making(Option<Polled>);
-
-/// A poll under way on this thread. Its drop restores the thread's context of before.
-#[derive(Debug)]
-pub(super) struct Polled {
-    pub(super) thread: &'static ThreadState,
-    lease: Lease,
-    before: Context,
-    around: Around,
-    since: Ticks,
-    /// True if the poll is timed and a frame shows it.
-    is_timed: bool,
-    /// The place in the scratch memory from which on the call's arguments lie there for this poll.
-    shown_at: Option<usize>,
-}
-
-impl Polled {
-    /// Begins a poll of a call of this function. The call's context is not entered yet.
-    #[inline]
-    fn begin(site: &'static CallSite) -> Option<Self> {
-        let (thread, lease) = match local::current() {
-            Some(thread) => (thread, Lease::Thread),
-            None => pool::process_threads()?.acquire()?,
-        };
-        let (before, around) = (Context::from_state(thread), Around::enter(thread, site.id()));
-        Some(Self { thread, lease, before, around, since: 0, is_timed: true, shown_at: None })
-    }
-
-    /// Ends the poll. Returns the thread, if it keeps its state.
-    #[inline]
-    pub(super) fn leave(self) -> Option<&'static ThreadState> {
-        let Self { thread, lease, .. } = self;
-        drop(self);
-        (lease == Lease::Thread).then_some(thread)
-    }
-}
-
-impl Drop for Polled {
-    #[inline]
-    fn drop(&mut self) {
-        if let Some(top) = self.shown_at {
-            scratch::pop_copy(top);
-        }
-        if self.is_timed {
-            self.before.enter(self.thread);
-            self.around.restore(self.thread);
-            frames::pop(self.thread.page.words);
-        }
-        if self.lease == Lease::Call {
-            local::release(self.thread);
-        }
-    }
-}
+pub struct Making(Polled);
 
 /// Converts a closure that may be called once to one that does nothing when it is called again.
-pub(super) fn once(capture: impl FnOnce(&mut Writer<'_>)) -> impl FnMut(&mut Writer<'_>) {
+pub(super) fn to_repeatable(capture: impl FnOnce(&mut Writer<'_>)) -> impl FnMut(&mut Writer<'_>) {
     let mut capture = Some(capture);
     move |writer| {
         if let Some(capture) = capture.take() {

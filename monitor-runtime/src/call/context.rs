@@ -11,7 +11,7 @@ use std::task::{self, Poll};
 
 use crate::thread::local::{self, Lease};
 use crate::thread::pool;
-use crate::thread::state::{NO_SPAN, SUPPRESSED, ThreadState};
+use crate::thread::state::{INTERLEAVED, NO_SPAN, SUPPRESSED, ThreadState, WRITING};
 
 /// The call that was current on a thread: its span, its tree, and the tree's weight.
 ///
@@ -42,10 +42,39 @@ impl Context {
     /// The context without a call: calls under it are roots.
     pub(crate) const NONE: Self = Self { span: NO_SPAN, trace: NO_SPAN, weight: 1.0 };
 
+    /// Returns the context without a call: a call under it has no parent, and begins a tree of its own.
+    ///
+    /// A pool's thread that waits for one job may run another one meanwhile, and a `block_on` polls the tasks of others. What
+    /// they call would be below the call that waits. The root context around the other job or task says that it belongs to none.
+    ///
+    /// ```
+    /// use monitored::{Context, monitor};
+    ///
+    /// #[monitor]
+    /// fn resize(image: u32) -> u32 { image / 2 }
+    ///
+    /// let job = || Context::root().scope(|| resize(84));
+    /// assert_eq!(std::thread::spawn(job).join().unwrap_or_default(), 42);
+    /// ```
+    #[must_use]
+    pub const fn root() -> Self {
+        Self::NONE
+    }
+
     /// Returns the context of the calling thread.
     #[must_use]
     pub fn current() -> Self {
-        local::current().map_or(Self::NONE, Self::from_state)
+        local::current().map_or(Self::NONE, |thread| {
+            thread.keep_rows_under_way();
+            Self::of_new_call(thread)
+        })
+    }
+
+    /// Returns the context of a call that begins on this thread now.
+    #[inline]
+    pub(crate) fn of_new_call(thread: &ThreadState) -> Self {
+        let here = Self::from_state(thread);
+        if here.span == INTERLEAVED { Self::NONE } else { here }
     }
 
     #[inline]
@@ -91,8 +120,9 @@ impl Entered {
         };
         let before = thread.map_or(Context::NONE, |(thread, _)| Context::from_state(thread));
         match thread {
-            // Within a capture nothing is recorded, so the context does not matter.
-            Some((thread, _)) if before.span != SUPPRESSED => context.enter(thread),
+            // Within a capture nothing is recorded, so the context does not matter, nor in a signal handler that interrupts the
+            // recorder.
+            Some((thread, _)) if !matches!(before.span, SUPPRESSED | WRITING) => context.enter(thread),
             _ => {}
         }
         Self { thread, before }

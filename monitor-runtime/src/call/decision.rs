@@ -10,14 +10,14 @@
 use std::sync::atomic::Ordering;
 
 use super::entered::cold_path;
-use crate::platform::reentrancy::apart;
+use crate::platform::reentrancy::{is_ours, run_guarded};
 use crate::record::NOT_KEPT;
 use crate::sampling;
 use crate::site::{CallSite, Epoch, Fidelity};
 use crate::thread::countdown::GAP_MASK;
 use crate::thread::local::{self, Lease};
 use crate::thread::pool;
-use crate::thread::state::{NO_SPAN, ThreadState, is_reserved};
+use crate::thread::state::{NO_SPAN, ThreadState, WRITING, is_reserved};
 
 /// Returns [`NOT_KEPT`] for a call that is timed and leaves no record, 0 for a call that is recorded like the call
 /// around it or as a root. Returns `None` for a call that needs a decision.
@@ -71,6 +71,9 @@ pub(crate) fn decide(site: &CallSite, thread: &'static ThreadState, parent: u64,
     }
     let fidelity = site.fidelity();
     let is_counted = fidelity == Fidelity::COUNTED;
+    if site.waits_for_clock() {
+        want_clock_by_chance(thread, parent);
+    }
     if !is_counted && parent & NOT_KEPT != 0 {
         return Decision::Unsampled;
     }
@@ -110,7 +113,8 @@ fn count_down(site: &CallSite, thread: &'static ThreadState) -> (bool, f64) {
     let epoch = site.epoch();
     let rate = site.rate();
     // If not all unsampled calls are timed, the countdown ends with a call that is either sampled or timed.
-    let stop = if site.is_counted() { (rate + sampling::TIMED_SHARE).min(1.0) } else { rate };
+    let stops = site.is_counted() || site.waits_for_clock();
+    let stop = if stops { (rate + sampling::TIMED_SHARE).min(1.0) } else { rate };
     let Some(countdown) = local::make_countdown(thread, site.id()) else {
         return (sampling::next_gap(rate, random(thread)) == 0, rate);
     };
@@ -122,6 +126,16 @@ fn count_down(site: &CallSite, thread: &'static ThreadState) -> (bool, f64) {
     countdown.set_gap(epoch.number(), next_gap(stop, thread));
     let ends = gap & REDRAW_FLAG == 0;
     (ends && (stop <= rate || sampling::next_gap(rate / stop, random(thread)) == 0), rate)
+}
+
+/// Wakes the collector with one call in some hundred, so that the coarse clock runs and such calls are only counted. Their
+/// number between two wake-ups is left to chance, because a function that is called now and then need not be counted.
+fn want_clock_by_chance(thread: &ThreadState, parent: u64) {
+    // A root comes here at the end of a countdown only, which is one in 256 calls.
+    let one_in = if parent == NO_SPAN { 2 } else { 512 };
+    if random(thread).is_multiple_of(one_in) {
+        thread.home.want_clock();
+    }
 }
 
 /// Draws a gap at this rate. A gap that is too long is cut and flagged: it ends in another draw instead of a sampled call,
@@ -143,14 +157,86 @@ fn random(thread: &ThreadState) -> u64 {
 /// Returns the calling thread's state, taken if necessary, after the function's first call has registered its site.
 /// Returns `None` if calls of the function pass through.
 pub(crate) fn state_for(site: &'static CallSite) -> Option<(&'static ThreadState, Lease)> {
-    if site.fidelity() == Fidelity::UNKNOWN {
-        apart(|| site.handle_first_call())?;
+    if site.fidelity() == Fidelity::UNKNOWN && run_guarded(|| site.handle_first_call()).is_none() {
+        site.count_passed();
+        return None;
     }
     if site.fidelity() == Fidelity::OFF {
         return None;
     }
-    match local::current() {
-        Some(thread) => Some((thread, Lease::Thread)),
-        None => apart(|| pool::process_threads()?.acquire())?,
+    if let Some(thread) = local::current() {
+        return Some((thread, Lease::Thread));
+    }
+    let taken = take_state();
+    if taken.is_none() && !is_ours() {
+        site.count_passed();
+    }
+    taken
+}
+
+/// Takes a state for the calling thread. Returns `None` if there is no memory for one, and if the call interrupts the
+/// recorder.
+pub(super) fn take_state() -> Option<(&'static ThreadState, Lease)> {
+    run_guarded(|| pool::process_threads()?.acquire())?
+}
+
+/// Counts a call that passes through if this current span says that it interrupts the writing of a record.
+#[inline]
+pub(super) fn count_if_passed(site: &CallSite, current: u64) {
+    if current == WRITING {
+        site.count_passed();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::*;
+    use crate::accountant::Accountant;
+    use crate::config::CaptureMode;
+    use crate::private::{Call, Slot};
+    use crate::ring::memory::Memory;
+    use crate::sampling::Source;
+    use crate::site::{Caps, Description};
+    use crate::thread::pool::ThreadPool;
+
+    /// Returns true if this many calls, of a function that waits for the clock, want the clock.
+    fn wants_clock(calls: u32, is_root: bool) -> bool {
+        static ABOUT: Description = Description::new(|| "forecast::step", "src/forecast.rs", 1, &[], &[]);
+        let (overflow, _taken) = crossbeam_channel::unbounded();
+        let accountant = Accountant::boundless();
+        let rings = ThreadPool::new(accountant, 1 << 40, CaptureMode::All, overflow, Memory::on_heap(None));
+        let rings: &'static ThreadPool = Box::leak(Box::new(rings));
+        let site = || -> &'static CallSite { Box::leak(Box::new(CallSite::new(&ABOUT))) };
+        let [root, callee] = [site(), site()];
+        for site in [root, callee] {
+            assert!(site.register());
+            site.request(1.0, Source::Default);
+        }
+        callee.apply(Caps { rate: 1e-5, callee_rate: 1e-5, ..Caps::NONE });
+        callee.set_waits_for_clock(true);
+        let call = |site| Call::enter(&mut Slot::empty(), site).ok();
+        std::thread::spawn(move || {
+            let (state, _) = rings.acquire().unwrap();
+            let mut slot = Slot::empty();
+            let mut around = (!is_root).then(|| Call::enter(&mut slot, root));
+            (0..calls).for_each(|_| call(callee));
+            around.iter_mut().for_each(Call::ok);
+            drop(around);
+            local::release(state);
+        })
+        .join()
+        .unwrap();
+        rings.home.take_clock_wanted()
+    }
+
+    #[test]
+    fn a_burst_of_calls_that_wait_for_the_coarse_clock_wants_it_at_once() {
+        for is_root in [false, true] {
+            assert!(wants_clock(100_000, is_root));
+            let wanted = (0..20).filter(|_| wants_clock(1, is_root)).count();
+            assert!(wanted < 5, "{wanted} of 20 lone calls want the clock");
+        }
     }
 }

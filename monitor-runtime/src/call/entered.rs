@@ -5,7 +5,7 @@
 
 use std::sync::atomic::Ordering;
 
-use crate::platform::clock::{Ticks, counter, ticks};
+use crate::platform::clock::{Ticks, elapsed};
 use crate::platform::coarse_clock::coarse;
 use crate::platform::fork_mark::is_marked;
 use crate::record::{Header, Kept, NOT_KEPT, Outcome, SELF_TICKS_MAX, first_word, place, sizes_word};
@@ -121,11 +121,11 @@ pub(super) struct Times {
 /// | bits | content |
 /// |---|---|
 /// | 63–32 | a weight, as the bits of an `f32`: with bit 1 the thread's before the call, with bit 8 the call's own |
+/// | 9 | the call stands apart from the calls around it, because coroutines interleave on its thread |
 /// | 8 | the call was sampled with a weight of its own, which calls below it do not share |
 /// | 7 | the thread was unwinding when the call was entered |
 /// | 6 | the call is among the first of its function |
 /// | 5 | the call is unsampled and not timed: its countdown has counted it, and its start is the coarse clock's |
-/// | 4 | the call's ticks are those of the OS clock |
 /// | 3 | captured values lie in the scratch memory |
 /// | 2 | the thread's state was taken for this call, which returns it |
 /// | 1 | the thread's weight is to be restored when the call ends |
@@ -140,11 +140,11 @@ impl Special {
     const RESTORES_WEIGHT: Self = Self(1 << 1);
     pub(super) const RETURNS_STATE: Self = Self(1 << 2);
     pub(super) const HAS_VALUES: Self = Self(1 << 3);
-    pub(super) const OS_CLOCK: Self = Self(1 << 4);
     const COUNTED: Self = Self(1 << 5);
     pub(super) const FIRST: Self = Self(1 << 6);
     pub(super) const UNWINDING: Self = Self(1 << 7);
     const OWN_WEIGHT: Self = Self(1 << 8);
+    pub(super) const DETACHED: Self = Self(1 << 9);
     /// The flags of an unsampled call with captured values.
     pub(super) const UNSAMPLED_WITH_VALUES: Self = Self(Self::UNSAMPLED.0 | Self::HAS_VALUES.0);
     /// The flags of a counted call, which no other call has.
@@ -189,8 +189,12 @@ impl Special {
     }
 
     #[cfg_attr(not(debug_assertions), inline(always))]
-    pub(super) const fn without(self, flag: Self) -> Self {
+    pub(super) const fn cleared_of(self, flag: Self) -> Self {
         Self(self.0 & !flag.0)
+    }
+
+    pub(super) const fn is_detached(self) -> bool {
+        self.has(Self::DETACHED)
     }
 
     #[cfg_attr(not(debug_assertions), inline(always))]
@@ -211,11 +215,6 @@ impl Special {
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(super) const fn has_values(self) -> bool {
         self.has(Self::HAS_VALUES)
-    }
-
-    #[cfg_attr(not(debug_assertions), inline(always))]
-    pub(super) const fn is_by_os_clock(self) -> bool {
-        self.has(Self::OS_CLOCK)
     }
 
     #[cfg_attr(not(debug_assertions), inline(always))]
@@ -279,25 +278,29 @@ impl Entered {
         }
     }
 
-    /// Reads the clock.
-    #[cfg_attr(not(debug_assertions), inline(always))]
-    pub(super) fn now(&self) -> Ticks {
-        if self.special.is_by_os_clock() { ticks() } else { counter() }
-    }
-
     /// Ends the call's time at `end`, and leaves the stack of calls under way.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(super) fn leave(&self, id: u32, end: Ticks) -> Times {
-        frames::pop(self.thread.page.words);
-        let times = self.leave_frame_popped(end);
-        Times { is_nested: self.around.is_nested(self.thread, id), ..times }
+        let Self { thread, start, around, .. } = *self;
+        frames::pop(thread.page.words);
+        let times = leave_frame_popped(thread, around, elapsed(start, end));
+        Times { is_nested: around.is_nested(thread, id), ..times }
     }
 
     /// Does the same for a call of which [`Self::may_be_nested_or_forked`] is false.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(super) fn leave_outermost(&self, end: Ticks) -> Times {
-        frames::pop_if_marked(self.thread.page.words);
-        self.leave_frame_popped(end)
+        // The fields are read before the first store, after which the compiler would have to read them again.
+        let Self { thread, start, around, .. } = *self;
+        frames::pop_if_marked(thread.page.words);
+        leave_frame_popped(thread, around, elapsed(start, end))
+    }
+
+    /// Returns false if the call is not nested, is the innermost one, and this process is the one that it began in. `tree` is
+    /// [`NOT_KEPT`] if the call's tree may not be kept.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(super) fn needs_a_look(&self, id: u32, tree: u64) -> bool {
+        !self.is_innermost(tree) || self.may_be_nested_or_forked(id)
     }
 
     /// Returns false if the call is not nested, and this process is the one that it began in.
@@ -306,18 +309,10 @@ impl Entered {
         self.around.may_be_nested(id) || !is_marked()
     }
 
+    /// Returns true if the call is the current one of its thread. `tree` is [`NOT_KEPT`] if the call's tree may not be kept.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    fn leave_frame_popped(&self, end: Ticks) -> Times {
-        let Self { thread, around, .. } = *self;
-        let duration = end.wrapping_sub(self.start);
-        let callees = around.leave(thread, duration);
-        let mut self_ticks = duration.wrapping_sub(callees);
-        // One test finds both rare cases: a time below zero, from clocks that differ, and a time of more than a day.
-        if self_ticks > SELF_TICKS_MAX {
-            cold_path();
-            self_ticks = duration.saturating_sub(callees).min(SELF_TICKS_MAX);
-        }
-        Times { duration, self_ticks, is_nested: false }
+    pub(super) fn is_innermost(&self, tree: u64) -> bool {
+        self.thread.current.load(Ordering::Relaxed) & !tree == self.span
     }
 
     /// Writes the header of a sampled call, except for its last word, which is returned. `id` is the site's, which is then
@@ -331,32 +326,29 @@ impl Entered {
         outcome: Outcome,
         value_words: usize,
     ) -> u64 {
-        let (kept, weight) = self.kept(outcome);
+        let thread = self.thread;
+        let (kept, weight) = match outcome {
+            Outcome::Ok => (Kept::Sampled, thread.weight()),
+            _ => (Kept::Failed, 1.0),
+        };
         room.put(place::FIRST, first_word(value_words, outcome, kept, times.is_nested, id));
         room.put(place::START, self.start);
         room.put(place::DURATION, times.duration);
         room.put(place::SPAN, self.span);
         room.put(place::PARENT, self.parent);
-        room.put(place::TRACE, self.thread.trace.load(Ordering::Relaxed));
+        room.put(place::TRACE, thread.trace.load(Ordering::Relaxed));
         let (args_bytes, fields_bytes) = (self.values.args_bytes(), self.values.fields_bytes());
         room.put(place::SIZES, sizes_word(weight, args_bytes, fields_bytes));
         times.self_ticks
     }
 
-    /// Returns why the record of a sampled call is kept, and its weight.
-    #[cfg_attr(not(debug_assertions), inline(always))]
-    pub(super) fn kept(&self, outcome: Outcome) -> (Kept, f32) {
-        match outcome {
-            Outcome::Ok => (Kept::Sampled, self.thread.weight()),
-            _ => (Kept::Failed, 1.0),
-        }
-    }
-
     /// Returns the header of a sampled call.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(super) fn sampled_header(&self, times: Times, outcome: Outcome) -> Header {
-        let (kept, weight) = self.kept(outcome);
-        self.header(outcome, kept, weight, times)
+        match outcome {
+            Outcome::Ok => self.header(outcome, Kept::Sampled, self.thread.weight(), times),
+            _ => self.header(outcome, Kept::Failed, 1.0, times),
+        }
     }
 
     /// Returns the header of a call, with what its record is kept for and its weight. A call without a span gets one.
@@ -384,6 +376,19 @@ impl Entered {
             is_nested,
         }
     }
+}
+
+/// Ends the time of a call whose frame is popped.
+#[cfg_attr(not(debug_assertions), inline(always))]
+fn leave_frame_popped(thread: &ThreadState, around: Around, duration: Ticks) -> Times {
+    let callees = around.leave(thread, duration);
+    let mut self_ticks = duration.wrapping_sub(callees);
+    // A time below zero, from clocks that differ, wraps to a huge one, so this test finds it and a time of more than a day.
+    if self_ticks > SELF_TICKS_MAX {
+        cold_path();
+        self_ticks = duration.saturating_sub(callees).min(SELF_TICKS_MAX);
+    }
+    Times { duration, self_ticks, is_nested: false }
 }
 
 /// Makes a call current, which ends what [`ThreadState::suppress`] began. `tree` is [`NOT_KEPT`] if the calls below it are

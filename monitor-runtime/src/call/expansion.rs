@@ -104,28 +104,32 @@ impl<R> Function for fn() -> R {
 /// A call whose body is not a closure (`#[track_caller]`, variadic). A `return` that a macro hides skips the end of the
 /// call, which then ends as `ok` without a result.
 #[derive(Debug)]
-pub struct MayReturn<'a>(Call<'a, true>);
+pub struct MayReturn<'a>(Call<'a>);
 
 impl<'a> MayReturn<'a> {
     /// Does what `Call::enter` does.
-    #[inline]
+    #[cfg_attr(debug_assertions, inline(never))]
+    #[cfg_attr(not(debug_assertions), inline)]
     #[must_use]
     pub fn enter(slot: &'a mut Slot, site: &'static CallSite) -> Self {
         Self(Call::enter(slot, site))
     }
     /// Does what `Call::prepare` does.
-    #[inline]
+    #[cfg_attr(debug_assertions, inline(never))]
+    #[cfg_attr(not(debug_assertions), inline)]
     #[must_use]
     pub fn prepare(slot: &'a mut Slot, site: &'static CallSite) -> Self {
         Self(Call::prepare(slot, site))
     }
     /// Does what `Call::args` does.
-    #[inline]
+    #[cfg_attr(debug_assertions, inline(never))]
+    #[cfg_attr(not(debug_assertions), inline)]
     pub fn args(&mut self) -> Option<ScratchWriter> {
         self.0.args()
     }
     /// Does what `Call::keep_args` does.
-    #[inline]
+    #[cfg_attr(debug_assertions, inline(never))]
+    #[cfg_attr(not(debug_assertions), inline)]
     pub fn keep_args(&mut self, writer: ScratchWriter) {
         self.0.keep_args(writer);
     }
@@ -135,29 +139,34 @@ impl<'a> MayReturn<'a> {
         self.0.fields(capture);
     }
     /// Does what `Call::ok` does.
-    #[inline]
+    #[cfg_attr(debug_assertions, inline(never))]
+    #[cfg_attr(not(debug_assertions), inline)]
     pub fn ok(&mut self) {
         self.0.ok();
     }
     /// Does what `Call::ok_with` does.
-    #[inline]
+    #[cfg_attr(debug_assertions, inline(never))]
+    #[cfg_attr(not(debug_assertions), inline)]
     pub fn ok_with(&mut self) -> Option<(ScratchWriter, Last)> {
         self.0.ok_with()
     }
     /// Does what `Call::error` does.
-    #[inline]
+    #[cfg_attr(debug_assertions, inline(never))]
+    #[cfg_attr(not(debug_assertions), inline)]
     pub fn error(&mut self) -> Option<(ScratchWriter, Last)> {
         self.0.error()
     }
     /// Does what `Call::end_with` does.
-    #[inline]
+    #[cfg_attr(debug_assertions, inline(never))]
+    #[cfg_attr(not(debug_assertions), inline)]
     pub fn end_with(&mut self, writer: ScratchWriter, last: Last) {
         self.0.end_with(writer, last);
     }
 }
 
 impl Drop for MayReturn<'_> {
-    #[inline]
+    #[cfg_attr(debug_assertions, inline(never))]
+    #[cfg_attr(not(debug_assertions), inline)]
     fn drop(&mut self) {
         if !std::thread::panicking() {
             self.0.ok();

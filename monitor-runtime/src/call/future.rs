@@ -7,7 +7,8 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{self, Poll};
 
-use super::async_call::{AsyncCall, once};
+use super::async_call::{AsyncCall, to_repeatable};
+use super::poll::Polled;
 use crate::capture::Writer;
 use crate::platform::clock::{Ticks, ticks};
 use crate::record::Outcome;
@@ -37,7 +38,7 @@ impl Finish<'_> {
         let captures =
             self.call.has_result(self.end) && self.thread.is_some_and(|thread| thread.captures.results());
         if captures {
-            self.end_with_value(Outcome::Ok, Some(&mut once(result)));
+            self.end_with_value(Outcome::Ok, Some(&mut to_repeatable(result)));
         } else {
             self.ok();
         }
@@ -46,7 +47,7 @@ impl Finish<'_> {
     /// Ends the call as `error`, with its message.
     #[inline]
     pub fn error(self, text: impl FnOnce(&mut Writer<'_>)) {
-        self.end_with_value(Outcome::Error, Some(&mut once(text)));
+        self.end_with_value(Outcome::Error, Some(&mut to_repeatable(text)));
     }
 
     #[inline(never)]
@@ -66,12 +67,21 @@ pin_project_lite::pin_project! {
         end: Option<E>,
         call: AsyncCall,
     }
+
+    impl<F, E> PinnedDrop for Instrumented<F, E> {
+        #[inline]
+        fn drop(this: Pin<&mut Self>) {
+            this.project().call.begin_drop();
+        }
+    }
 }
 
 /// Ends a call with a returned value that is not a future.
 pub(super) fn end_now<R>(mut call: AsyncCall, result: &R, end: impl FnOnce(Finish<'_>, &R)) {
-    if let Some(polled) = call.resume() {
-        let now = call.pause(&polled);
+    let mut polled = Polled::none();
+    call.resume(&mut polled);
+    if let Some(poll) = &polled.0 {
+        let now = call.pause(poll);
         let thread = polled.leave();
         end(Finish { call: &mut call, thread, end: now }, result);
     }
@@ -97,11 +107,13 @@ where
     #[inline]
     fn poll(self: Pin<&mut Self>, task: &mut task::Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let Some(polled) = this.call.resume() else { return this.future.poll(task) };
+        let mut polled = Polled::none();
+        this.call.resume(&mut polled);
         let poll = this.future.poll(task);
-        let now = this.call.pause(&polled);
+        let Some(under_way) = &polled.0 else { return poll };
+        let now = this.call.pause(under_way);
         match &poll {
-            Poll::Pending => this.call.suspend(polled.thread, now),
+            Poll::Pending => this.call.suspend(under_way.thread, now),
             Poll::Ready(output) => {
                 // The call is over: calls made by the capture of its result are not below it.
                 let thread = polled.leave();

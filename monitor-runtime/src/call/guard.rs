@@ -11,7 +11,7 @@ pub use super::entered::Slot;
 use super::entered::{Entered, Special, State, Times, begin_span, cold_path};
 use super::publish::publish_at_limit;
 use crate::capture::Writer;
-use crate::platform::clock::{Ticks, counter};
+use crate::platform::clock::{Ticks, counter, processor_counter};
 use crate::platform::coarse_clock::coarse;
 use crate::record::Outcome;
 use crate::ring::frames::{self, OpenFrame};
@@ -25,11 +25,13 @@ use crate::thread::state::{Around, is_none_or_kept, is_reserved};
 /// It is never lent to a function that is not inlined, not even when an unwinding drops it, so its few words stay in
 /// registers. A counted call needs nothing else.
 ///
-/// It is generic for the crate whose functions are monitored, so that the runtime's functions that it calls are compiled
-/// into that crate. From there they are called directly, not by an address from a table, which a program of thousands
-/// of functions would have to wait for at each, and a thread finds its own state by one load.
+/// In a release build it is inlined into the crate whose functions are monitored. The functions that it calls are generic, so
+/// that they are compiled into that crate too. From there they are called directly, not by an address from a table, which
+/// a program of thousands of functions would have to wait for at each, and a thread finds its own state by one load.
+///
+/// In a debug build it is compiled into the runtime alone, so that a profile can optimise it without the user's crate.
 #[derive(Debug)]
-pub struct Call<'a, const IN_USER_CRATE: bool> {
+pub struct Call<'a> {
     pub(super) slot: &'a mut Slot,
     pub(super) site: &'static CallSite,
     pub(super) state: State,
@@ -42,19 +44,21 @@ pub struct Last {
     outcome: Outcome,
 }
 
-impl<'a, const IN_USER_CRATE: bool> Call<'a, IN_USER_CRATE> {
+impl<'a> Call<'a> {
     /// Enters a call; its time starts.
+    #[cfg_attr(debug_assertions, inline(never))]
     #[cfg_attr(not(debug_assertions), inline(always))]
     #[must_use]
     pub fn enter(slot: &'a mut Slot, site: &'static CallSite) -> Self {
-        Self::begin(slot, site, Slot::open::<IN_USER_CRATE>, || true)
+        Self::begin(slot, site, Slot::open::<true>, || true)
     }
 
     /// Enters a call whose time starts after its last capture, so that the time of captures does not count.
+    #[cfg_attr(debug_assertions, inline(never))]
     #[cfg_attr(not(debug_assertions), inline(always))]
     #[must_use]
     pub fn prepare(slot: &'a mut Slot, site: &'static CallSite) -> Self {
-        Self::begin(slot, site, Slot::open_untimed::<IN_USER_CRATE>, || true)
+        Self::begin(slot, site, Slot::open_untimed::<true>, || true)
     }
 
     /// Enters a call by `open`, unless its function is off or the call is only counted, which `may_be_counted` permits.
@@ -82,10 +86,11 @@ impl<'a, const IN_USER_CRATE: bool> Call<'a, IN_USER_CRATE> {
     }
 
     /// Ends the call as `ok`, its result not captured.
+    #[cfg_attr(debug_assertions, inline(never))]
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub fn ok(&mut self) {
         if self.state == State::ENTERED {
-            self.slot.end_ok::<IN_USER_CRATE>();
+            self.slot.end_ok::<true>();
         } else {
             cold_path();
             if self.state.is_counted() && !self.state.has_counted_all() {
@@ -111,7 +116,10 @@ impl Slot {
     #[inline(never)]
     pub(super) fn open_untimed<const IN_USER_CRATE: bool>(&mut self, site: &'static CallSite) -> State {
         match self.begin::<true>(site) {
-            Some(begun) => start_untimed(begun),
+            Some(begun) => {
+                let captures_args = begun.0.thread.captures.args();
+                start_untimed(begun, captures_args)
+            }
             None => self.open_untimed_unless_recorded::<IN_USER_CRATE>(site),
         }
     }
@@ -127,7 +135,10 @@ impl Slot {
     #[inline(never)]
     fn open_untimed_unless_recorded<const IN_USER_CRATE: bool>(&mut self, site: &'static CallSite) -> State {
         match self.begin::<false>(site) {
-            Some(begun) => start_untimed(begun),
+            Some(begun) => {
+                let captures_args = begun.0.captures_args();
+                start_untimed(begun, captures_args)
+            }
             None => self.open_decided(site),
         }
     }
@@ -156,6 +167,15 @@ type Begun<'a> = (&'a mut Entered, OpenFrame);
 #[cfg_attr(not(debug_assertions), inline(always))]
 fn start((entered, frame): Begun<'_>) -> State {
     // The clock is read last, so that none of the recorder's own time counts.
+    let Some(start) = processor_counter() else { return start_by_os_clock(entered, frame) };
+    entered.start = start;
+    frame.push(start);
+    State::ENTERED
+}
+
+#[cold]
+#[inline(never)]
+fn start_by_os_clock(entered: &mut Entered, frame: OpenFrame) -> State {
     let start = counter();
     entered.start = start;
     frame.push(start);
@@ -164,12 +184,10 @@ fn start((entered, frame): Begun<'_>) -> State {
 
 /// Leaves the time of a call to be started once its arguments are captured.
 #[cfg_attr(not(debug_assertions), inline(always))]
-fn start_untimed((entered, frame): Begun<'_>) -> State {
+fn start_untimed((entered, frame): Begun<'_>, captures_args: bool) -> State {
     frame.push(0);
-    if entered.captures_args()
-        && let Some(writer) = scratch::take_made()
-    {
-        entered.begin_values(writer);
+    if captures_args && let Some(writer) = scratch::take_made() {
+        entered.begin_first_values(writer);
         entered.scratch = Some(writer);
     }
     State::ENTERED
@@ -245,18 +263,27 @@ impl Entered {
             }
             return self.end_ok_with_flags::<IN_USER_CRATE>();
         }
-        let end = counter();
+        let Some(end) = processor_counter() else { return self.end_ok_by_os_clock() };
         let id = self.site.id();
-        if self.may_be_nested_or_forked(id) {
+        if self.needs_a_look(id, 0) {
             cold_path();
             return self.end_ok_nested::<IN_USER_CRATE>(end);
         }
         self.write_ok(id, self.leave_outermost(end));
     }
 
-    /// Ends a sampled call around which another one of its function may be under way.
+    #[cold]
+    #[inline(never)]
+    fn end_ok_by_os_clock(&self) {
+        self.end_ok_nested::<false>(counter());
+    }
+
+    /// Ends a sampled call around which another one of its function may be under way, or that is not the innermost one.
     #[inline(never)]
     fn end_ok_nested<const IN_USER_CRATE: bool>(&self, end: Ticks) {
+        if self.is_late() {
+            return self.end_late(end, Outcome::Ok, &[]);
+        }
         let id = self.site.id();
         self.write_ok(id, self.leave(id, end));
     }
@@ -264,14 +291,14 @@ impl Entered {
     /// Writes the record of a sampled `ok` call without values.
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn write_ok(&self, id: u32, times: Times) {
-        let thread = self.thread;
+        let Self { thread, parent, .. } = *self;
         thread.suppress();
         let Some(room) = thread.ring.room(0) else {
             return self.end_ok_at_limit(times.duration, times.self_ticks, times.is_nested);
         };
         let last = self.put_header(&room, id, times, Outcome::Ok, 0);
         room.commit(last);
-        thread.restore(self.parent);
+        thread.restore(parent);
     }
 
     /// Ends a sampled call whose thread's ring is at a limit.
@@ -288,9 +315,10 @@ impl Entered {
 
 // The expansion is handed a writer and gives it back. A closure for each value would be compiled for each function,
 // together with whatever it is handed to; that was two thirds of what a function cost to compile.
-impl<const IN_USER_CRATE: bool> Call<'_, IN_USER_CRATE> {
+impl Call<'_> {
     /// Returns the writer for the arguments, in the order of the call site's names, if this call captures them.
     /// [`Self::keep_args`] takes the writer back. In between, user code may run only within captures, which contain it.
+    #[cfg_attr(debug_assertions, inline(never))]
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub fn args(&mut self) -> Option<ScratchWriter> {
         let entered = self.entered()?;
@@ -305,10 +333,11 @@ impl<const IN_USER_CRATE: bool> Call<'_, IN_USER_CRATE> {
     }
 
     /// Keeps the arguments that were written, and starts the call's time.
+    #[cfg_attr(debug_assertions, inline(never))]
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub fn keep_args(&mut self, writer: ScratchWriter) {
         if let Some(entered) = self.entered() {
-            entered.keep_arguments::<IN_USER_CRATE>(writer);
+            entered.keep_arguments::<true>(writer);
         }
     }
 
@@ -333,12 +362,14 @@ impl<const IN_USER_CRATE: bool> Call<'_, IN_USER_CRATE> {
 
     /// Ends the call as `ok`. Returns the writer for its value, if this call captures it; [`Self::end_with`] takes the
     /// writer back.
+    #[cfg_attr(debug_assertions, inline(never))]
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub fn ok_with(&mut self) -> Option<(ScratchWriter, Last)> {
         self.end_by(Outcome::Ok)
     }
 
     /// Ends the call as `error`. Returns the writer for its message, as [`Self::ok_with`] does for a value.
+    #[cfg_attr(debug_assertions, inline(never))]
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub fn error(&mut self) -> Option<(ScratchWriter, Last)> {
         self.end_by(Outcome::Error)
@@ -350,23 +381,24 @@ impl<const IN_USER_CRATE: bool> Call<'_, IN_USER_CRATE> {
             cold_path();
             self.state == State::NONE || outcome == Outcome::Ok && self.state.has_counted_all()
         };
-        let opened =
-            if is_over { None } else { self.slot.open_last::<IN_USER_CRATE>(self.site, self.state, outcome) };
+        let opened = if is_over { None } else { self.slot.open_last::<true>(self.site, self.state, outcome) };
         self.state = if opened.is_some() { State::ENTERED } else { State::NONE };
         opened.map(|(writer, end)| (writer, Last { end, outcome }))
     }
 
     /// Ends the call after its last value was written.
+    #[cfg_attr(debug_assertions, inline(never))]
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub fn end_with(&mut self, writer: ScratchWriter, Last { end, outcome }: Last) {
         if let Some(entered) = self.entered() {
-            entered.end_with_values::<IN_USER_CRATE>(end, outcome, writer);
+            entered.end_with_values::<true>(end, outcome, writer);
         }
         self.state = State::NONE;
     }
 }
 
-impl<const IN_USER_CRATE: bool> Drop for Call<'_, IN_USER_CRATE> {
+impl Drop for Call<'_> {
+    #[cfg_attr(debug_assertions, inline(never))]
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn drop(&mut self) {
         if self.state != State::NONE {

@@ -5,8 +5,10 @@
 //! know what becomes of a record.
 //!
 //! Bottom up: `entered` is a call under way, `decision` says whether it is recorded, and `publish` writes its record.
-//! `guard` and `scope` are what the expansion of `#[monitor]` holds; `timed`, `slow_path` and `values` hold the entries
-//! and exits that are not the common one. `async_call` and `future` are their counterparts for async functions.
+//! `guard` and `scope` are what the expansion of `#[monitor]` holds; `timed`, `slow_path`, `interleaved` and `values` hold
+//! the entries and exits that are not the common one. `log_line` records what the program says within calls.
+//! `poll`, `async_state`, `async_call` and `future` are their counterparts for async functions, and `open` is a call that is
+//! entered and left by hand.
 
 pub(crate) mod panic_hook;
 pub(crate) mod entered;
@@ -14,11 +16,16 @@ pub(crate) mod decision;
 pub(crate) mod publish;
 pub(crate) mod timed;
 pub(crate) mod slow_path;
+pub(crate) mod interleaved;
 pub(crate) mod values;
 pub(crate) mod guard;
 pub(crate) mod scope;
 pub(crate) mod context;
+pub(crate) mod log_line;
+pub(crate) mod poll;
+pub(crate) mod async_state;
 pub(crate) mod async_call;
+pub(crate) mod open;
 pub(crate) mod future;
 pub mod returned;
 pub(crate) mod expansion;

@@ -5,11 +5,13 @@
 
 use std::sync::atomic::Ordering;
 
-use crate::record::{HEADER_WORDS, Header, Outcome, Word, with_values};
+use crate::platform::clock::ns_from_ticks;
+use crate::record::{HEADER_WORDS, Header, Kept, Outcome, Word};
 use crate::ring::frames;
 use crate::ring::spsc::Push;
 use crate::site::{self, CallSite};
-use crate::thread::state::ThreadState;
+use crate::thread::bursts::Folded;
+use crate::thread::state::{NO_SPAN, ThreadState};
 use crate::thread::tally::{Spent, Unrecorded};
 
 /// Writes a record into the thread's ring.
@@ -20,48 +22,112 @@ pub(crate) fn publish(thread: &'static ThreadState, header: &[u64; HEADER_WORDS]
     }
 }
 
-/// Publishes a record that found the ring at a limit. If there is no room in any ring, an `ok` call is counted as lost, and
-/// a failed one is sent past the ring. If that way is full too, the failure is counted, and one row stands for it and
-/// others.
+/// Publishes a record that found the ring at a limit. A call that is one of many joins them in the row that they share. If
+/// there is no room in any ring, an `ok` call is counted as lost, and a failed one is sent past the ring, as is a call below
+/// which calls share a row. If that way is full too, the failure is counted, and one row stands for it and others.
 #[cold]
 #[inline(never)]
 pub(super) fn publish_at_limit(thread: &'static ThreadState, words: &[u64; HEADER_WORDS], values: &[Word]) {
-    let push = thread.push(words, values);
-    if push == Push::Written {
-        return;
-    }
-    let is_late = thread.home.wake();
     let behind = values.first().map(|word| u64::from_le_bytes(*word));
     let Some((header, _)) = Header::decode(words, behind.as_slice()) else { return };
     let site = site::by_id(header.site);
-    if is_late
-        && thread.home.throttles.load(Ordering::Relaxed)
-        && let Some(site) = site
+    let may_share = site.filter(|site| thread.may_fold() && may_share_row(&header, site));
+    if let Some(site) = may_share
+        && let folded = thread.fold(&header)
+        && folded != Folded::No
     {
-        site.throttle();
-        let root = frames::outermost(thread.page.words).and_then(site::by_id);
-        root.inspect(|root| root.throttle_like(site));
+        count(thread, site, header.outcome, Unrecorded::Shared, spent(&header));
+        if is_hot(folded) {
+            throttle(thread, site);
+        }
+        return;
+    }
+    let push = thread.push(words, values);
+    thread.note_record();
+    // The ring says only now and then that it fills up, so a ring that is nearly full is looked at with every call.
+    let is_nearly_full = thread.is_last_ring_nearly_full();
+    if push == Push::Written && !is_nearly_full {
+        return;
+    }
+    let is_late = thread.home.wake();
+    // While calls share rows, the rest of the ring is there to be filled, but for what calls need that are under way when
+    // their functions are throttled.
+    let is_pressing = may_share.is_none() && !thread.is_folding();
+    if is_late && (push == Push::Full || is_pressing || is_nearly_full) {
+        site.inspect(|site| throttle(thread, site));
     }
     if push != Push::Full {
         return;
     }
+    if !thread.is_folding() {
+        thread.begin_folding();
+    }
     let failed = header.outcome != Outcome::Ok;
-    if failed
-        && thread.home.overflow.send(thread.thread_id.load(Ordering::Relaxed), with_values(words, values))
-    {
+    if (failed || thread.has_folded_callees(header.span)) && send(thread, &header, words, values) {
         return;
     }
+    let has_ring = thread.ring.capacity() >= HEADER_WORDS;
+    let reason = match (failed, has_ring) {
+        (true, _) => Unrecorded::Folded,
+        (false, true) => Unrecorded::RingFull,
+        (false, false) => Unrecorded::NoRing,
+    };
     if let Some(site) = site {
-        let has_ring = thread.ring.capacity() >= HEADER_WORDS;
-        let reason = match (failed, has_ring) {
-            (true, _) => Unrecorded::Folded,
-            (false, true) => Unrecorded::RingFull,
-            (false, false) => Unrecorded::NoRing,
-        };
-        let Header { duration, self_ticks, is_nested, .. } = header;
-        let busy = if header.is_async { header.busy } else { duration };
-        count(thread, site, header.outcome, reason, Spent { duration, self_ticks, busy, is_nested });
+        count(thread, site, header.outcome, reason, spent(&header));
     }
+}
+
+/// Sends a record past the ring. Returns false if there is no room there either. A failure is counted where a recoverer finds
+/// it, because it lies on the heap until the collector takes it.
+fn send(thread: &'static ThreadState, header: &Header, words: &[u64; HEADER_WORDS], values: &[Word]) -> bool {
+    let Header { site, outcome, .. } = *header;
+    let tally = thread.tally(site).or_else(|| thread.home.shared_tally(site));
+    if let Some(tally) = tally {
+        tally.count_sent(outcome, false);
+    }
+    let is_sent = thread.home.overflow.send(thread.thread_id.load(Ordering::Relaxed), words, values);
+    if !is_sent && let Some(tally) = tally {
+        tally.count_sent(outcome, true);
+    }
+    is_sent
+}
+
+/// Returns true if a call may share a row: a sampled `ok` call with a caller that was not slow. An async call that waited
+/// may not, because calls on other threads may name it as their caller.
+fn may_share_row(header: &Header, site: &CallSite) -> bool {
+    header.outcome == Outcome::Ok
+        && header.kept == Kept::Sampled
+        && header.parent != NO_SPAN
+        && header.duration < site.slow_ticks.load(Ordering::Relaxed)
+        && (!header.is_async || header.busy == header.duration)
+}
+
+/// Returns true if calls that share a row come so fast that recording them costs more than the recorder may take, so that
+/// they are no burst. A slower function waits for the next look of the ladder.
+fn is_hot(folded: Folded) -> bool {
+    match folded {
+        Folded::Often { calls, ticks } => ns_from_ticks(ticks) / calls.max(1) < HOT_NS,
+        Folded::Yes | Folded::No => false,
+    }
+}
+
+/// The mean time between calls of a function below which it is throttled: recording it takes some 3 % of a core.
+const HOT_NS: u64 = 2_000;
+
+/// Throttles a function whose calls come faster than they can be collected, and the root of its tree with it.
+fn throttle(thread: &ThreadState, site: &CallSite) {
+    if thread.home.throttles.load(Ordering::Relaxed) {
+        site.throttle();
+        let root = frames::outermost(thread.page.words).and_then(site::by_id);
+        root.inspect(|root| root.throttle_like(site));
+    }
+}
+
+/// Returns the times of a call that ended with this header.
+fn spent(header: &Header) -> Spent {
+    let Header { duration, self_ticks, is_nested, .. } = *header;
+    let busy = if header.is_async { header.busy } else { duration };
+    Spent { duration, self_ticks, busy, is_nested }
 }
 
 /// Counts a call that leaves no record, in the thread's tally or in the one that threads share.
@@ -72,11 +138,12 @@ pub(crate) fn count(
     reason: Unrecorded,
     spent: Spent,
 ) {
-    match thread.tallies.get_or_make(site.id()) {
-        Some(tally) => tally.count(outcome, reason, spent),
+    let accountant = thread.home.accountant;
+    match thread.tally(site.id()) {
+        Some(tally) => tally.count(outcome, reason, spent, accountant),
         None => {
-            if let Some(tally) = thread.home.shared_tallies.get_or_make_unbounded(site.id()) {
-                tally.count_shared(outcome, reason, spent);
+            if let Some(tally) = thread.home.shared_tally(site.id()) {
+                tally.count_shared(outcome, reason, spent, accountant);
             }
         }
     }
@@ -87,38 +154,135 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
     use super::*;
+    use crate::accountant::Accountant;
     use crate::config::CaptureMode;
     use crate::private::{Call, Slot};
+    use crate::record::{Record, decode};
     use crate::ring::memory::Memory;
     use crate::sampling::Source;
     use crate::site::Description;
     use crate::thread::pool::ThreadPool;
+    use crate::thread::tally::REASONS;
+
+    /// Functions whose calls fill the ring of one thread, and the state of that thread.
+    fn sites(count: usize) -> (&'static ThreadPool, Vec<&'static CallSite>) {
+        static ABOUT: Description = Description::new(|| "orders::place", "src/orders.rs", 1, &[], &[]);
+        let (overflow, _taken) = crossbeam_channel::unbounded();
+        let accountant = Box::leak(Box::new(Accountant::new(4 << 20)));
+        let rings = ThreadPool::new(accountant, 1 << 40, CaptureMode::All, overflow, Memory::on_heap(None));
+        rings.home.throttles.store(true, Ordering::Relaxed);
+        rings.home.fold_after.store(64, Ordering::Relaxed);
+        let site = |_| {
+            let site: &'static CallSite = Box::leak(Box::new(CallSite::new(&ABOUT)));
+            site.register();
+            site.request(1.0, Source::Default);
+            site
+        };
+        (Box::leak(Box::new(rings)), (0..count).map(site).collect())
+    }
+
+    /// Runs calls on a thread of these rings. Returns the thread's state.
+    fn run(rings: &'static ThreadPool, calls: impl FnOnce() + Send) -> &'static ThreadState {
+        let body = || {
+            let (state, _) = rings.acquire().unwrap();
+            calls();
+            crate::thread::local::release(state);
+            state
+        };
+        std::thread::scope(|scope| scope.spawn(body).join().unwrap())
+    }
+
+    fn call(site: &'static CallSite, body: impl FnOnce()) {
+        let mut slot = Slot::empty();
+        let mut call = Call::enter(&mut slot, site);
+        body();
+        call.ok();
+    }
+
+    fn unrecorded(state: &ThreadState, site: &CallSite) -> [u64; REASONS] {
+        state.tally(site.id()).unwrap().read().unrecorded()
+    }
 
     #[test]
     fn a_function_that_overruns_its_ring_is_throttled_and_so_is_the_root_of_its_tree() {
-        static ABOUT: Description = Description::new(|| "orders::place", "src/orders.rs", 1, &[], &[]);
-        static ROOT: CallSite = CallSite::new(&ABOUT);
-        static CALLEE: CallSite = CallSite::new(&ABOUT);
-        let (overflow, _taken) = crossbeam_channel::unbounded();
-        let rings = ThreadPool::new(1 << 20, 1 << 40, CaptureMode::All, overflow, Memory::on_heap(None));
-        let rings: &'static ThreadPool = Box::leak(Box::new(rings));
-        rings.home.throttles.store(true, Ordering::Relaxed);
-        for site in [&ROOT, &CALLEE] {
-            site.register();
-            site.request(1.0, Source::Default);
+        let (rings, sites) = sites(2);
+        let (root, callee) = (sites[0], sites[1]);
+        rings.home.fold_after.store(0, Ordering::Relaxed);
+        run(rings, || call(root, || (0..100_000).for_each(|_| call(callee, || ()))));
+        assert!(callee.rate() < 1.0);
+        assert_eq!(root.rate().to_bits(), callee.rate().to_bits());
+    }
+
+    #[test]
+    fn a_burst_below_one_caller_is_summed_up_on_its_thread_and_nobody_is_throttled() {
+        const TIMES: u64 = 20_000;
+        let (rings, sites) = sites(4);
+        let [root, middle, leaf, other] = sites[..] else { unreachable!() };
+        let state = run(rings, || {
+            call(root, || {
+                for time in 0..TIMES {
+                    call(middle, || (0..2).for_each(|_| call(leaf, || ())));
+                    if time % 1000 == 0 {
+                        call(other, || ());
+                    }
+                }
+            });
+        });
+        for site in [root, middle, leaf, other] {
+            assert!(site.rate() >= 1.0, "{:?}", site.rate());
         }
-        let calls = move || {
-            let (state, _) = rings.acquire().unwrap();
-            let mut slot = Slot::empty();
-            let mut root = Call::enter(&mut slot, &ROOT);
-            for _ in 0..100_000 {
-                Call::enter(&mut Slot::empty(), &CALLEE).ok();
+        let [middles, leaves] =
+            [middle, leaf].map(|site| unrecorded(state, site)[Unrecorded::Shared as usize]);
+        let lost: u64 = [root, middle, leaf, other]
+            .map(|site| unrecorded(state, site)[Unrecorded::RingFull as usize])
+            .into_iter()
+            .sum();
+        assert_eq!(lost, 0);
+        assert!(middles > TIMES / 2 && leaves > TIMES, "{middles} {leaves}");
+        let mut read = state.bursts.get().unwrap().read(|_, _| true);
+        read.retain(|(_, calls, _)| calls.calls > 0);
+        let [of_middle, of_leaf] = [middle, leaf].map(|site| {
+            let of_site: Vec<_> = read.iter().filter(|(_, calls, _)| calls.site == site.id()).collect();
+            assert_eq!(of_site.len(), 1, "{read:?}");
+            of_site[0].1
+        });
+        assert_eq!((of_middle.calls, of_leaf.calls), (middles, leaves));
+        assert!(of_leaf.is_below && of_leaf.parent == of_middle.span, "{read:?}");
+    }
+
+    #[test]
+    fn a_call_with_a_row_below_it_keeps_a_row_of_its_own() {
+        let (rings, sites) = sites(3);
+        let [root, middle, failing] = sites[..] else { unreachable!() };
+        let state = run(rings, || {
+            call(root, || {
+                for time in 0..10_000 {
+                    call(middle, || {
+                        if time % 500 == 499 {
+                            let mut slot = Slot::empty();
+                            let mut failed = Call::enter(&mut slot, failing);
+                            if let Some((writer, last)) = failed.error() {
+                                failed.end_with(writer, last);
+                            }
+                        }
+                    });
+                }
+            });
+        });
+        let mut words = Vec::new();
+        state.rings().for_each(|(_, ring)| ring.drain(|_, piece| piece.append_to(&mut words)));
+        let (mut at, mut calls) = (0, Vec::new());
+        while let Some((record, used)) = decode(&words[at..]) {
+            if let Record::Call(header, ..) = record {
+                calls.push(header);
             }
-            root.ok();
-            crate::thread::local::release(state);
-        };
-        std::thread::spawn(calls).join().unwrap();
-        assert!(CALLEE.rate() < 1.0);
-        assert_eq!(ROOT.rate().to_bits(), CALLEE.rate().to_bits());
+            at += used;
+        }
+        let failures: Vec<_> = calls.iter().filter(|call| call.site == failing.id()).collect();
+        assert_eq!(failures.len(), 20);
+        for failure in failures {
+            assert!(calls.iter().any(|call| call.span == failure.parent), "{failure:?} has no caller");
+        }
+        assert!(unrecorded(state, middle)[Unrecorded::Shared as usize] > 5000);
     }
 }

@@ -12,30 +12,34 @@ use crate::thread::scratch::ScratchWriter;
 /// A call whose result need not be seen, because it returns `()` or never. Its drop ends it: as `panic` if the thread has
 /// begun to unwind since the entry, as `ok` otherwise.
 #[derive(Debug)]
-pub struct Scope<'a, const IN_USER_CRATE: bool>(Call<'a, IN_USER_CRATE>);
+pub struct Scope<'a>(Call<'a>);
 
-impl<'a, const IN_USER_CRATE: bool> Scope<'a, IN_USER_CRATE> {
+impl<'a> Scope<'a> {
     /// Does what `Call::enter` does.
+    #[cfg_attr(debug_assertions, inline(never))]
     #[cfg_attr(not(debug_assertions), inline(always))]
     #[must_use]
     pub fn enter(slot: &'a mut Slot, site: &'static CallSite) -> Self {
-        Self(Call::begin(slot, site, Slot::open_scope::<IN_USER_CRATE>, is_not_unwinding))
+        Self(Call::begin(slot, site, Slot::open_scope::<true>, is_not_unwinding))
     }
 
     /// Does what `Call::prepare` does.
+    #[cfg_attr(debug_assertions, inline(never))]
     #[cfg_attr(not(debug_assertions), inline(always))]
     #[must_use]
     pub fn prepare(slot: &'a mut Slot, site: &'static CallSite) -> Self {
-        Self(Call::begin(slot, site, Slot::open_scope_untimed::<IN_USER_CRATE>, is_not_unwinding))
+        Self(Call::begin(slot, site, Slot::open_scope_untimed::<true>, is_not_unwinding))
     }
 
     /// Does what `Call::args` does.
+    #[cfg_attr(debug_assertions, inline(never))]
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub fn args(&mut self) -> Option<ScratchWriter> {
         self.0.args()
     }
 
     /// Does what `Call::keep_args` does.
+    #[cfg_attr(debug_assertions, inline(never))]
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub fn keep_args(&mut self, writer: ScratchWriter) {
         self.0.keep_args(writer);
@@ -48,18 +52,19 @@ impl<'a, const IN_USER_CRATE: bool> Scope<'a, IN_USER_CRATE> {
     }
 }
 
-impl<const IN_USER_CRATE: bool> Drop for Scope<'_, IN_USER_CRATE> {
+impl Drop for Scope<'_> {
+    #[cfg_attr(debug_assertions, inline(never))]
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn drop(&mut self) {
         let call = &mut self.0;
         if call.state == State::ENTERED {
-            call.slot.end_scope::<IN_USER_CRATE>(call.site, call.state);
+            call.slot.end_scope::<true>(call.site, call.state);
         } else {
             cold_path();
             // While nothing unwinds, a counted call is not looked at for having panicked.
             let is_over = || !std::thread::panicking() && call.state.has_counted_all();
             if call.state.is_counted() && !is_over() {
-                call.slot.end_scope::<IN_USER_CRATE>(call.site, call.state);
+                call.slot.end_scope::<true>(call.site, call.state);
             }
         }
         call.state = State::NONE;

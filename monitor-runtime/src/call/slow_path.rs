@@ -7,17 +7,17 @@
 
 use std::sync::atomic::Ordering;
 
-use super::decision::{Decision, decide, state_for};
+use super::decision::{Decision, count_if_passed, decide, state_for};
 use super::entered::{Entered, Slot, Special, State, Times, begin_span};
 use super::publish::{count, publish};
-use crate::platform::clock::{Ticks, is_counter, ticks};
+use crate::platform::clock::{Ticks, counter, elapsed};
 use crate::platform::coarse_clock::{coarse, coarse_start};
 use crate::record::{Header, Kept, NOT_KEPT, Outcome, Word};
 use crate::ring::frames;
 use crate::site::CallSite;
 use crate::thread::local::{self, Lease};
 use crate::thread::scratch;
-use crate::thread::state::Around;
+use crate::thread::state::{Around, INTERLEAVED};
 use crate::thread::tally::{Spent, Unrecorded};
 
 impl Slot {
@@ -28,6 +28,9 @@ impl Slot {
     pub(super) fn open_decided(&mut self, site: &'static CallSite) -> State {
         let Some((thread, lease)) = state_for(site) else { return State::NONE };
         let parent = thread.current.load(Ordering::Relaxed);
+        if parent == INTERLEAVED {
+            return self.open_detached(site, thread, lease);
+        }
         let weight_before = thread.weight();
         let around_tree = parent & NOT_KEPT;
         thread.suppress();
@@ -35,6 +38,7 @@ impl Slot {
         let (tree, special) = match decision {
             Decision::Pass => {
                 thread.restore(parent);
+                count_if_passed(site, parent);
                 if lease == Lease::Call {
                     local::release(thread);
                 }
@@ -63,10 +67,7 @@ impl Slot {
         if lease == Lease::Call {
             entered.special.set(Special::RETURNS_STATE);
         }
-        if !is_counter() {
-            entered.special.set(Special::OS_CLOCK);
-        }
-        entered.start = entered.now();
+        entered.start = counter();
         frames::push(thread.page.words, site.id(), entered.start, shown);
         self.0 = Some(entered);
         State::ENTERED
@@ -77,14 +78,14 @@ impl Entered {
     /// Starts the call's time.
     #[inline(never)]
     pub(super) fn start_time(&mut self) {
-        self.start = self.now();
+        self.start = counter();
         frames::start(self.thread.page.words, self.start);
     }
 
     /// Ends an `ok` call whose flags are other than unsampled and values.
     #[inline(never)]
     pub(super) fn end_ok_rarely(&mut self) {
-        self.end(self.now(), Outcome::Ok);
+        self.end(counter(), Outcome::Ok);
     }
 
     /// Ends the call without a last value.
@@ -101,12 +102,15 @@ impl Entered {
     /// Ends the call with the values that it has captured.
     pub(super) fn end_with(&self, end: Ticks, outcome: Outcome, values: &[Word]) {
         let Self { thread, parent, special, .. } = *self;
+        if self.is_late() {
+            return self.end_late(end, outcome, values);
+        }
         thread.suppress();
         if special.is_counted() {
             return self.end_counted(end, outcome, values);
         }
         let times = self.leave(self.site.id(), end);
-        if special.without(Special::HAS_VALUES) != Special::NONE {
+        if special.cleared_of(Special::HAS_VALUES) != Special::NONE {
             return self.end_flagged(times, outcome, values);
         }
         publish(thread, &self.sampled_header(times, outcome).encode(values.len()), values);
@@ -118,7 +122,7 @@ impl Entered {
     fn end_counted(&self, end: Ticks, outcome: Outcome, values: &[Word]) {
         let Self { thread, site, parent, .. } = *self;
         let (start, end) = counted_interval(self.start, end);
-        let duration = end.wrapping_sub(start);
+        let duration = elapsed(start, end);
         if outcome != Outcome::Ok || duration >= site.slow_ticks.load(Ordering::Relaxed) {
             local::countdown(site.id()).inspect(|countdown| countdown.note_recorded());
             let kept = if outcome == Outcome::Ok { Kept::Slow } else { Kept::Failed };
@@ -161,9 +165,8 @@ impl Entered {
 }
 
 /// Returns the start and the end of a counted call, whose duration is known as far as the coarse clock has moved. If the
-/// clock has not moved, the call ended at once. `end` was read from the counter, whether or not ticks are the counter's.
+/// clock has not moved, the call ended at once.
 #[cold]
 pub(crate) fn counted_interval(seen: Ticks, end: Ticks) -> (Ticks, Ticks) {
-    let end = if is_counter() { end } else { ticks() };
     (if coarse() == seen { end } else { coarse_start(seen).min(end) }, end)
 }

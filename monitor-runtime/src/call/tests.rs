@@ -69,7 +69,13 @@ fn run(calls: impl FnOnce() + Send + 'static) -> (Vec<Left>, &'static ThreadStat
     // The mark of forks is set as in a process whose recorder runs, because no call takes the common way without it.
     crate::platform::fork_mark::prepare(|| ());
     let (overflow, _taken) = crossbeam_channel::unbounded();
-    let rings = ThreadPool::new(1 << 20, 1 << 40, CaptureMode::All, overflow, Memory::on_heap(None));
+    let rings = ThreadPool::new(
+        Box::leak(Box::new(crate::accountant::Accountant::new(4 << 20))),
+        1 << 40,
+        CaptureMode::All,
+        overflow,
+        Memory::on_heap(None),
+    );
     let rings: &'static ThreadPool = Box::leak(Box::new(rings));
     let thread = std::thread::spawn(move || {
         let (state, _) = rings.acquire().unwrap();
@@ -98,7 +104,7 @@ fn run(calls: impl FnOnce() + Send + 'static) -> (Vec<Left>, &'static ThreadStat
 /// Makes a call that captures its argument and ends by this outcome after `body`.
 fn call(site: &'static CallSite, outcome: Outcome, body: impl FnOnce()) {
     let mut slot = Slot::empty();
-    let mut call = Call::<true>::prepare(&mut slot, site);
+    let mut call = Call::prepare(&mut slot, site);
     if let Some(writer) = call.args() {
         (&&&&&dispatch::Value(&7_u64)).capture(writer);
         call.keep_args(writer);
@@ -158,7 +164,7 @@ fn only<'a>(left: &'a [Left], site: &CallSite) -> &'a Left {
 }
 
 fn sums(state: &ThreadState, site: &CallSite) -> TickSums {
-    state.tallies.get_or_make(site.id()).unwrap().sums()
+    state.tally(site.id()).unwrap().read().sums()
 }
 
 #[test]
@@ -179,7 +185,7 @@ fn a_failure_in_an_unsampled_tree_is_joined_with_the_failures_of_its_callers() {
             assert_eq!((row.kept, row.outcome), (Kept::Failed, Outcome::Error));
             assert!(row.span < 1 << 63 && row.args_bytes > 0 && row.values > 1, "{row:?}");
         }
-        let counted = |site: &CallSite| state.tallies.get_or_make(site.id()).unwrap().calls();
+        let counted = |site: &CallSite| state.tally(site.id()).unwrap().read().calls();
         assert_eq!([counted(root), counted(middle), counted(leaf)], [[1, 0, 0, 0], [1, 0, 0, 0], [0; 4]]);
     }
 }
@@ -229,7 +235,7 @@ fn a_callee_that_is_sampled_further_takes_the_calls_below_it_along() {
     assert!(roots.len() == 400 && roots.iter().all(|row| row.weight == 1.0));
     assert!((50..200).contains(&leaves.len()) && leaves.len() == thinned_rows.len(), "{}", leaves.len());
     assert!(leaves.iter().chain(&thinned_rows).all(|row| row.weight == 4.0));
-    assert_eq!(state.tallies.get_or_make(leaf.id()).unwrap().calls()[0] as usize + leaves.len(), 400);
+    assert_eq!(state.tally(leaf.id()).unwrap().read().calls()[0] as usize + leaves.len(), 400);
 }
 
 #[test]
@@ -338,7 +344,7 @@ fn a_slow_unsampled_call_has_its_arguments_and_its_result() {
     let (left, state) = run(move || {
         let with_result = || {
             let mut slot = Slot::empty();
-            let mut call = Call::<true>::prepare(&mut slot, site);
+            let mut call = Call::prepare(&mut slot, site);
             if let Some(writer) = call.args() {
                 (&&&&&dispatch::Value(&7_u64)).capture(writer);
                 call.keep_args(writer);
@@ -355,7 +361,7 @@ fn a_slow_unsampled_call_has_its_arguments_and_its_result() {
     let row = only(&left, site);
     assert_eq!((row.kept, row.weight), (Kept::Slow, 1.0));
     assert!(row.args_bytes > 0 && row.values * 8 > usize::from(row.args_bytes), "{row:?}");
-    assert_eq!(state.tallies.get_or_make(site.id()).unwrap().calls(), [1, 0, 0, 0]);
+    assert_eq!(state.tally(site.id()).unwrap().read().calls(), [1, 0, 0, 0]);
 }
 
 #[test]

@@ -7,8 +7,8 @@
 use std::sync::atomic::Ordering;
 
 use super::entered::{Entered, Special, Times, cold_path};
-use crate::platform::clock::{Ticks, counter};
-use crate::record::Outcome;
+use crate::platform::clock::{Ticks, counter, elapsed, processor_counter};
+use crate::record::{NOT_KEPT, Outcome};
 use crate::site::CallSite;
 use crate::thread::local;
 use crate::thread::scratch;
@@ -29,9 +29,9 @@ impl Entered {
     /// Ends an unsampled `ok` call that restores nothing of its thread.
     #[inline(never)]
     pub(super) fn end_timed<const IN_USER_CRATE: bool>(&self) {
-        let end = counter();
+        let Some(end) = processor_counter() else { return self.end_timed_by_os_clock() };
         let id = self.site.id();
-        if self.may_be_nested_or_forked(id) {
+        if self.needs_a_look(id, NOT_KEPT) {
             cold_path();
             return self.end_timed_nested(end);
         }
@@ -39,9 +39,18 @@ impl Entered {
         self.count_timed(id, times);
     }
 
-    /// Ends such a call around which another one of its function may be under way.
+    #[cold]
+    #[inline(never)]
+    fn end_timed_by_os_clock(&self) {
+        self.end_timed_nested(counter());
+    }
+
+    /// Ends such a call around which another one of its function may be under way, or that is not the innermost one.
     #[inline(never)]
     fn end_timed_nested(&self, end: Ticks) {
+        if self.is_late() {
+            return self.end_late(end, Outcome::Ok, &[]);
+        }
         let id = self.site.id();
         self.count_timed(id, self.leave(id, end));
     }
@@ -67,8 +76,11 @@ impl Entered {
     #[inline(never)]
     pub(super) fn end_timed_with_values<const IN_USER_CRATE: bool>(&mut self) {
         let end = counter();
-        let is_slow = end.wrapping_sub(self.start) >= self.site.slow_ticks.load(Ordering::Relaxed);
-        if !is_slow && let Some(writer) = scratch::take_made() {
+        let is_slow = elapsed(self.start, end) >= self.site.slow_ticks.load(Ordering::Relaxed);
+        if !is_slow
+            && !self.is_late()
+            && let Some(writer) = scratch::take_made()
+        {
             scratch::close(self.thread, writer, self.values.start());
             let id = self.site.id();
             self.count_timed(id, self.leave(id, end));
@@ -95,7 +107,7 @@ impl Entered {
 
 /// Remembers where the durations of a function's calls on this thread are counted.
 fn remember_durations(thread: &'static ThreadState, site: &'static CallSite) {
-    if let Some(durations) = thread.tallies.get_or_make(site.id()).and_then(Tally::durations)
+    if let Some(durations) = thread.tally(site.id()).and_then(Tally::durations)
         && local::make_countdown(thread, site.id()).is_some()
         && let Some(table) = local::countdown_table()
     {

@@ -4,13 +4,13 @@
 //! there until the call ends and its record takes them along. A call that ends by a panic ends here too, because the
 //! panic's text is its last value. The file does not know how a value is written.
 
-use super::entered::{Entered, Slot, Special, State, Times, Values};
+use super::entered::{Entered, Slot, Special, State, Times, Values, cold_path};
 use std::sync::atomic::Ordering;
 
 use super::{panic_hook, publish};
 use crate::capture::{Writer, dispatch};
 use crate::limits;
-use crate::platform::clock::{Ticks, counter};
+use crate::platform::clock::{Ticks, counter, elapsed, processor_counter};
 use crate::record::Outcome;
 use crate::ring::frames;
 use crate::site::CallSite;
@@ -25,7 +25,22 @@ impl Slot {
         state: State,
         outcome: Outcome,
     ) -> Option<(ScratchWriter, Ticks)> {
-        self.look_at(site, state)?.open_last::<IN_USER_CRATE>(outcome)
+        if state.is_counted() {
+            return self.open_last_of_counted(site, state, outcome);
+        }
+        self.0.as_mut()?.open_last::<IN_USER_CRATE>(outcome)
+    }
+
+    /// Does the same for a counted call, which has no place yet.
+    #[cold]
+    #[inline(never)]
+    fn open_last_of_counted(
+        &mut self,
+        site: &'static CallSite,
+        state: State,
+        outcome: Outcome,
+    ) -> Option<(ScratchWriter, Ticks)> {
+        self.look_at(site, state)?.open_last_rarely::<false>(outcome)
     }
 }
 
@@ -36,16 +51,30 @@ impl Entered {
         let first = self.values.start();
         let written = writer.len() - first;
         self.values = self.values.with_args(written as u16);
-        let memory = writer.memory();
-        self.start = self.now();
-        frames::start_with_arguments(self.thread.page.words, self.start, memory, (first, written));
+        let Some(start) = processor_counter() else {
+            return self.start_by_os_clock(writer, first, written);
+        };
+        self.start_with_arguments(start, writer, (first, written));
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn start_by_os_clock(&mut self, writer: ScratchWriter, first: usize, written: usize) {
+        self.start_with_arguments(counter(), writer, (first, written));
+    }
+
+    /// Starts the call's time, shows a reader of the ring file the arguments, and puts the writer back.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn start_with_arguments(&mut self, start: Ticks, writer: ScratchWriter, place: (usize, usize)) {
+        self.start = start;
+        frames::start_with_arguments(self.thread.page.words, start, writer.memory(), place);
         scratch::put_back(writer);
     }
 
     /// Returns the writer for values that come before the body, if this call captures them.
     #[inline(never)]
     pub(super) fn open_values(&mut self) -> Option<ScratchWriter> {
-        if self.captures_args() { self.open_scratch() } else { None }
+        if self.captures_args() && !self.special.is_detached() { self.open_scratch() } else { None }
     }
 
     #[inline(never)]
@@ -64,20 +93,44 @@ impl Entered {
         &mut self,
         outcome: Outcome,
     ) -> Option<(ScratchWriter, Ticks)> {
+        if self.special.cleared_of(Special::HAS_VALUES) == Special::NONE
+            && self.is_innermost(0)
+            && self.captures_last(outcome)
+            && let Some(end) = processor_counter()
+            && let Some(writer) = scratch::take_made()
+        {
+            self.begin_values(writer);
+            return Some((writer, end));
+        }
+        self.open_last_rarely::<IN_USER_CRATE>(outcome)
+    }
+
+    /// Returns true if a sampled call with this outcome captures its last value.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn captures_last(&self, outcome: Outcome) -> bool {
         let captures = self.thread.captures;
-        let is_captured = match outcome {
-            Outcome::Ok => captures.results() && (!self.special.is_unsampled() || self.is_slow_by_now()),
-            _ => captures.errors(),
-        };
-        if is_captured {
-            let end = self.now();
+        if outcome == Outcome::Ok { captures.results() } else { captures.errors() }
+    }
+
+    /// Does the same for a call with flags, for the first value on a thread, and if no last value is captured.
+    #[inline(never)]
+    fn open_last_rarely<const IN_USER_CRATE: bool>(
+        &mut self,
+        outcome: Outcome,
+    ) -> Option<(ScratchWriter, Ticks)> {
+        if self.is_late() {
+            self.drop_values();
+        }
+        let leaves_row = outcome != Outcome::Ok || !self.special.is_unsampled() || self.is_slow_by_now();
+        if leaves_row && self.captures_last(outcome) {
+            let end = counter();
             if let Some(writer) = self.open_scratch() {
                 return Some((writer, end));
             }
         }
         match outcome {
             Outcome::Ok => self.end_ok::<IN_USER_CRATE>(),
-            _ => self.end(self.now(), outcome),
+            _ => self.end(counter(), outcome),
         }
         None
     }
@@ -87,7 +140,7 @@ impl Entered {
     #[inline(never)]
     fn is_slow_by_now(&self) -> bool {
         !self.special.is_counted()
-            && self.now().wrapping_sub(self.start) >= self.site.slow_ticks.load(Ordering::Relaxed)
+            && elapsed(self.start, counter()) >= self.site.slow_ticks.load(Ordering::Relaxed)
     }
 
     #[cfg_attr(not(debug_assertions), inline(always))]
@@ -100,11 +153,19 @@ impl Entered {
     /// Opens the writer for values of this call, behind those that it holds.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(super) fn begin_values(&mut self, writer: &mut Writer<'_>) {
-        writer.open(limits::VALUES_BYTES_MAX);
-        if !self.special.has_values() {
-            self.values = Values::new(writer.len());
-            self.special.set(Special::HAS_VALUES);
+        if self.special.has_values() {
+            writer.open(limits::VALUES_BYTES_MAX);
+        } else {
+            self.begin_first_values(writer);
         }
+    }
+
+    /// Opens the writer for the first values of this call.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(super) fn begin_first_values(&mut self, writer: &mut Writer<'_>) {
+        writer.open(limits::VALUES_BYTES_MAX);
+        self.values = Values::new(writer.len());
+        self.special.set(Special::HAS_VALUES);
     }
 
     /// Ends the call with its values in the scratch memory, the last one included.
@@ -115,8 +176,8 @@ impl Entered {
         outcome: Outcome,
         writer: ScratchWriter,
     ) {
-        if self.special == Special::HAS_VALUES {
-            return self.end_with_few_words(end, outcome, writer);
+        if self.special == Special::HAS_VALUES && self.is_innermost(0) {
+            return self.end_sampled(end, outcome, writer);
         }
         let start = self.values.start();
         self.end_with(end, outcome, scratch::words_from(writer, start));
@@ -126,34 +187,68 @@ impl Entered {
     /// Ends an `ok` call that has captured values before its end and restores nothing of its thread.
     #[inline(never)]
     pub(super) fn end_ok_with_values<const IN_USER_CRATE: bool>(&mut self) {
+        if !self.is_innermost(0) {
+            cold_path();
+            if self.is_late() {
+                self.drop_values();
+                return self.end_ok_rarely();
+            }
+        }
         match scratch::take_made() {
-            Some(writer) => self.end_with_few_words(counter(), Outcome::Ok, writer),
+            Some(writer) => self.end_sampled(counter(), Outcome::Ok, writer),
             None => self.end_ok_rarely(),
         }
     }
 
-    /// Ends a sampled call that restores nothing of its thread, by the fast way for few words of values.
+    /// Ends a sampled call with values that restores nothing of its thread.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    fn end_with_few_words(&self, end: Ticks, outcome: Outcome, writer: ScratchWriter) {
-        let (thread, start) = (self.thread, self.values.start());
+    fn end_sampled(&self, end: Ticks, outcome: Outcome, writer: ScratchWriter) {
         let id = self.site.id();
-        let times = self.leave(id, end);
+        if self.may_be_nested_or_forked(id) {
+            cold_path();
+            return self.end_sampled_nested(end, outcome, writer);
+        }
+        self.write_sampled(id, self.leave_outermost(end), outcome, writer);
+    }
+
+    /// Ends the same call when another one of its function may be under way around it.
+    #[inline(never)]
+    fn end_sampled_nested(&self, end: Ticks, outcome: Outcome, writer: ScratchWriter) {
+        let id = self.site.id();
+        self.write_sampled(id, self.leave(id, end), outcome, writer);
+    }
+
+    /// Writes the record of a sampled call with values.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn write_sampled(&self, id: u32, times: Times, outcome: Outcome, writer: ScratchWriter) {
+        let Self { thread, parent, values, .. } = *self;
+        let start = values.start();
         thread.suppress();
         if let Some(values) = scratch::checked_words_from(writer, start)
-            && let Some(room) = thread.ring.room_for_few(values.len())
+            && let Some(room) = thread.ring.room(values.len())
         {
             let last = self.put_header(&room, id, times, outcome, values.len());
-            room.commit_few(last, values);
-            thread.restore(self.parent);
+            room.commit_values(last, values);
+            thread.restore(parent);
             scratch::close(thread, writer, start);
         } else {
-            self.end_with_many_words(times, outcome, writer);
+            self.end_sampled_at_limit(times.duration, times.self_ticks, times.is_nested, outcome, writer);
         }
     }
 
-    /// Ends the same call when it has many words of values, or when the ring is at a limit.
+    /// Ends the same call when the ring is at a limit, or when no values were written.
+    #[cold]
     #[inline(never)]
-    fn end_with_many_words(&self, times: Times, outcome: Outcome, writer: ScratchWriter) {
+    fn end_sampled_at_limit(
+        &self,
+        duration: Ticks,
+        self_ticks: Ticks,
+        is_nested: bool,
+        outcome: Outcome,
+        writer: ScratchWriter,
+    ) {
+        // The times are handed over one by one, as in `end_ok_at_limit`.
+        let times = Times { duration, self_ticks, is_nested };
         let (thread, start) = (self.thread, self.values.start());
         let values = scratch::words_from(writer, start);
         publish::publish(thread, &self.sampled_header(times, outcome).encode(values.len()), values);

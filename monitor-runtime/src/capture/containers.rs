@@ -4,6 +4,7 @@
 //! total. A complete container answers every further item with an `Err`, so that a loop over ten million items ends
 //! after the fourth. It does not know how an item is written.
 
+use super::Limits;
 use super::secret::{Header, is_name_of_name, is_name_of_value, is_secret};
 use super::token;
 use super::value_writer::{Mark, Stop, Stopped, ValueWriter};
@@ -199,6 +200,11 @@ impl<'d, 'b> Entries<'d, 'b> {
             pending: None,
             header: Header::None,
         }
+    }
+
+    /// Returns the budget of the value that the map is part of.
+    pub(super) fn limits(&self) -> &'b Limits {
+        self.out.limits()
     }
 
     /// Writes a key.

@@ -48,6 +48,12 @@ pub enum Seen<'a, V: ?Sized, E: ?Sized> {
 #[derive(Debug)]
 pub enum NoError {}
 
+/// Captures a value of a primitive type, for which nothing has to be selected.
+#[inline]
+pub fn primitive<T: Direct + ?Sized>(value: &T, writer: &mut Writer<'_>) {
+    value.capture(writer);
+}
+
 /// A way of capturing a value.
 pub trait Capture {
     /// Captures the value.
@@ -158,6 +164,11 @@ impl<T: ?Sized> WriteError for ErrorValue<'_, T> {
     fn write(&self, writer: &mut Writer<'_>) {
         writer.type_name(token::NAME, type_name::<T>());
     }
+}
+
+/// Writes the name of an error's type in place of its text.
+pub fn write_type_name<T: ?Sized>(_: &T, writer: &mut Writer<'_>) {
+    writer.type_name(token::NAME, type_name::<T>());
 }
 
 /// A type that is text.

@@ -16,6 +16,15 @@ use super::value_writer::{Stopped, ValueWriter};
 pub(super) fn chain(error: &dyn Error, out: &mut ValueWriter<'_>) -> Result<(), Stopped> {
     let mut text = Text::open(out, usize::MAX)?;
     let outcome = write_chain(error, &mut text);
+    text.close_value(outcome.is_ok());
+    Ok(())
+}
+
+/// Writes an error and its sources as a value within a container, as short as any string there.
+pub(super) fn chain_within(error: &dyn Error, out: &mut ValueWriter<'_>) -> Result<(), Stopped> {
+    let chars_max = out.limits().string_chars;
+    let mut text = Text::open(out, chars_max)?;
+    let outcome = write_chain(error, &mut text);
     text.close(outcome.is_ok());
     Ok(())
 }

@@ -22,10 +22,17 @@ mod summary;
 mod locks;
 mod serialize;
 mod errors;
+mod log_text;
 pub mod dispatch;
+mod hints;
 mod to_json;
+mod fields;
 
+pub use fields::Fields;
+pub(crate) use fields::keep_newest;
 pub use limits::Limits;
+pub use log_text::{FieldValue, LineWriter, SayLine};
+pub(crate) use log_text::{LINE_BYTES, capture_line};
 pub use sandbox::is_capturing;
 pub use secret::is_secret;
 pub use summary::{Summarize, Summary};
@@ -192,6 +199,14 @@ impl<'a> Writer<'a> {
     /// Writes the name of an error's type behind its text, if there is room. Without room nothing is written, because no
     /// further value follows.
     fn error_type(&mut self, name: &str) {
+        if name.len() > limits::ERROR_TYPE_CHARS || !self.buffer.name_words(token::NAME, name.as_bytes()) {
+            self.error_type_of_any_length(name);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn error_type_of_any_length(&mut self, name: &str) {
         let bytes = name.len().min(limits::ERROR_TYPE_CHARS) + 2 * WORD;
         if self.buffer.room() >= bytes {
             self.scalar(|buffer| buffer.name(token::NAME, name, limits::ERROR_TYPE_CHARS));

@@ -7,13 +7,11 @@
 use std::fmt::{self, Write};
 
 use super::token;
-use super::token_buffer::{LONGEST, first_bytes, first_chars};
+use super::token_buffer::{LONGEST, TEXT_HEADER_BYTES as HEADER_BYTES, WORD, first_bytes, first_chars};
 use super::value_writer::{Stop, Stopped, ValueWriter};
 
 /// Bytes of the total length behind a text that was cut.
 const TOTAL_BYTES: usize = 8;
-/// Bytes before a text: tag and length.
-const HEADER_BYTES: usize = 3;
 
 /// A text that is being written.
 #[derive(Debug)]
@@ -26,6 +24,17 @@ pub(super) struct Text<'d, 'b> {
     total: u64,
     is_full: bool,
     is_closed: bool,
+    pieces: Pieces,
+}
+
+/// The pieces that a text was stored in so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Pieces {
+    None,
+    /// The text is one piece of this length, stored in whole words, with the header before it and padding behind it.
+    Words(usize),
+    /// The text is any other pieces, stored without a header.
+    Any,
 }
 
 impl<'d, 'b> Text<'d, 'b> {
@@ -36,29 +45,48 @@ impl<'d, 'b> Text<'d, 'b> {
         if out.buffer().room() < HEADER_BYTES + TOTAL_BYTES {
             return Err(out.cut());
         }
-        // This fits: see the check above.
-        out.buffer().fixed(token::STRING, &[0, 0]);
+        // The header comes with the first piece or at the end. It fits: see the check above.
+        out.buffer().rewind(start + HEADER_BYTES);
         let is_bounded = chars_max != usize::MAX;
         let limit = if is_bounded { 0 } else { (out.buffer().end() - TOTAL_BYTES).min(start + LONGEST) };
-        Ok(Self { out, start, limit, chars_left: chars_max, total: 0, is_full: false, is_closed: false })
+        let (is_full, is_closed, pieces) = (false, false, Pieces::None);
+        Ok(Self { out, start, limit, chars_left: chars_max, total: 0, is_full, is_closed, pieces })
     }
 
-    /// Ends the text. `knows_total` is true if the code has written all of it.
-    pub(super) fn close(mut self, knows_total: bool) {
+    /// Ends the text. `knows_total` is true if the code has written all of it. The text is not moved, because a copy would wait
+    /// until the processor has combined the narrower stores.
+    pub(super) fn close(&mut self, knows_total: bool) {
         self.finish(knows_total);
         self.is_closed = true;
     }
 
+    /// Ends the text, which is the whole value.
+    #[inline]
+    pub(super) fn close_value(&mut self, knows_total: bool) {
+        let length = self.len();
+        if self.pieces == Pieces::Words(length) && !self.is_full && self.out.stop().is_none() {
+            // The padding is there.
+            let end = (self.start + HEADER_BYTES + length).next_multiple_of(WORD);
+            self.out.buffer().rewind(end);
+        } else {
+            self.finish(knows_total);
+        }
+        self.is_closed = true;
+    }
+
+    #[inline(never)]
     fn finish(&mut self, knows_total: bool) {
         let is_over_time = self.out.stop() == Some(Stop::Cut);
         let [low, high, ..] = self.len().to_le_bytes();
         let buffer = self.out.buffer();
-        buffer.patch(self.start + 1, &[low, high]);
-        if self.is_full && knows_total && buffer.raw(&self.total.to_le_bytes()) {
-            buffer.patch(self.start, &[token::STRING_CUT]);
+        let tag = if self.is_full && knows_total && buffer.raw(&self.total.to_le_bytes()) {
+            token::STRING_CUT
         } else if self.is_full || is_over_time {
-            buffer.patch(self.start, &[token::TEXT_CUT]);
-        }
+            token::TEXT_CUT
+        } else {
+            token::STRING
+        };
+        buffer.patch(self.start, &[tag, low, high]);
     }
 
     /// Counts a step of the code that writes.
@@ -100,9 +128,28 @@ impl<'d, 'b> Text<'d, 'b> {
     /// Stores as much of a piece as fits.
     #[inline]
     pub(super) fn store(&mut self, piece: &str) {
+        if self.pieces == Pieces::None && self.store_words(piece) {
+            return;
+        }
+        self.pieces = Pieces::Any;
         if !self.out.buffer().raw_before(self.limit, piece.as_bytes()) {
             self.store_what_fits(piece);
         }
+    }
+
+    /// Stores the first piece in whole words, if that is possible.
+    #[inline]
+    fn store_words(&mut self, piece: &str) -> bool {
+        // Padding ends at most seven bytes behind the limit, where there is room for the total length.
+        let (start, end) = (self.start, self.limit + TOTAL_BYTES);
+        let buffer = self.out.buffer();
+        let after = start + HEADER_BYTES + piece.len();
+        let is_stored = after <= self.limit && buffer.text_words(start, end, token::STRING, piece.as_bytes());
+        if is_stored {
+            buffer.rewind(after);
+            self.pieces = Pieces::Words(piece.len());
+        }
+        is_stored
     }
 
     #[inline(never)]

@@ -7,6 +7,7 @@
 //! characters. It does not know the types that were captured.
 
 use std::fmt::Display;
+use std::ops::Range;
 
 use monitor_rules::text::{REDACTED, without_secrets};
 use serde::Serialize;
@@ -15,10 +16,13 @@ use super::limits::{DIMENSIONS, VALUE_BYTES};
 use super::secret::is_secret;
 use super::token;
 use super::token_buffer::first_bytes;
+use crate::limits::VALUES_BYTES_MAX;
 
 /// Deepest nesting that is read. It is more than a writer's limit, but small, because a key that is itself a map is
 /// quoted again at each level, which doubles its escapes.
 const NESTING: u32 = 8;
+/// The fewest bytes of a pair: a word for the name and one for the value.
+const PAIR_BYTES_MIN: usize = 16;
 /// The text in place of a value that did not fit.
 const TRUNCATED: &str = "[truncated]";
 
@@ -26,9 +30,13 @@ const TRUNCATED: &str = "[truncated]";
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Unreadable;
 
-/// Returns a JSON object of the values, by these names. Values beyond the names are omitted.
+/// Returns a JSON object of the values, by these names. Values beyond the names are omitted. Without names, the values are
+/// pairs of a name and a value.
 #[must_use]
 pub fn to_json(tokens: &[u8], names: &[&str]) -> String {
+    if names.is_empty() {
+        return pairs_to_json(tokens);
+    }
     let mut reader = Reader { rest: tokens };
     let mut text = Vec::with_capacity(tokens.len() * 2 + 2);
     text.push(b'{');
@@ -42,6 +50,45 @@ pub fn to_json(tokens: &[u8], names: &[&str]) -> String {
     }
     text.push(b'}');
     into_string(text)
+}
+
+/// Returns a JSON object of pairs of a name and a value. The last value of a name counts.
+fn pairs_to_json(tokens: &[u8]) -> String {
+    let mut entries: Vec<(&str, Vec<u8>)> = Vec::new();
+    for (name, _, value) in pairs(tokens) {
+        entries.retain(|(earlier, _)| *earlier != name);
+        entries.push((name, value));
+    }
+    let mut text = Vec::with_capacity(tokens.len() * 2 + 2);
+    text.push(b'{');
+    for (at, (name, value)) in entries.iter().enumerate() {
+        if at > 0 {
+            text.push(b',');
+        }
+        put(&mut text, name);
+        text.push(b':');
+        text.extend_from_slice(value);
+    }
+    text.push(b'}');
+    into_string(text)
+}
+
+/// Returns the pairs of a name and a value: the name, the place of both tokens, and the value's JSON text. There are no more of
+/// them than fit into the values of a call.
+pub(super) fn pairs(tokens: &[u8]) -> impl Iterator<Item = (&str, Range<usize>, Vec<u8>)> {
+    let mut reader = Reader { rest: tokens };
+    std::iter::from_fn(move || {
+        reader.skip_padding();
+        let start = tokens.len() - reader.rest.len();
+        let name = reader.name()?;
+        let mut value = Vec::new();
+        next_value(&mut reader, &mut value);
+        reader.skip_padding();
+        let end =
+            if reader.rest == [token::UNREADABLE] { tokens.len() } else { tokens.len() - reader.rest.len() };
+        Some((name, start..end, value))
+    })
+    .take(VALUES_BYTES_MAX / PAIR_BYTES_MIN)
 }
 
 /// Returns the JSON text of the first value.
@@ -153,6 +200,17 @@ impl<'a> Reader<'a> {
 
     fn text_of_length(&mut self, len: usize) -> Result<&'a str, Unreadable> {
         std::str::from_utf8(self.take(len)?).map_err(|_| Unreadable)
+    }
+
+    /// Takes a string that is the name of the next value; `None` if there is none.
+    fn name(&mut self) -> Option<&'a str> {
+        match self.tag()? {
+            tag @ token::SHORT..=token::SHORT_MAX => {
+                self.text_of_length(usize::from(tag - token::SHORT)).ok()
+            }
+            token::STRING => self.text().ok(),
+            _ => None,
+        }
     }
 
     fn text(&mut self) -> Result<&'a str, Unreadable> {

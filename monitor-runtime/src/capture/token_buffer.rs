@@ -129,7 +129,7 @@ impl<'a> TokenBuffer<'a> {
             return false;
         }
         let Some(place) = self.bytes.get_mut(self.len..end) else { return false };
-        place.copy_from_slice(bytes);
+        copy(place, bytes);
         self.len = end;
         true
     }
@@ -150,7 +150,7 @@ impl<'a> TokenBuffer<'a> {
         };
         let Some(place) = rest.get_mut(..content.len()) else { return false };
         *head = header;
-        place.copy_from_slice(content);
+        copy(place, content);
         self.len += N + content.len();
         true
     }
@@ -305,6 +305,48 @@ impl<'a> TokenBuffer<'a> {
         true
     }
 
+    /// Writes a tag, the length of a name and the name in whole words. Returns false for a name of fewer than eight bytes, and
+    /// if there is no room.
+    #[inline]
+    pub(super) fn name_words(&mut self, tag: u8, name: &[u8]) -> bool {
+        let is_written = self.text_words(self.len, self.end, tag, name);
+        if is_written {
+            self.len += (TEXT_HEADER_BYTES + name.len()).next_multiple_of(WORD);
+        }
+        is_written
+    }
+
+    /// Writes a tag, the length of a text, the text and padding in whole words between two places, and leaves the length of
+    /// the buffer. The words of a record are read soon after they were written: of words written in pieces the processor would
+    /// first have to combine these.
+    #[inline]
+    pub(super) fn text_words(&mut self, start: usize, end: usize, tag: u8, text: &[u8]) -> bool {
+        let (Some(head), Some(tail)) = (text.first_chunk(), text.last_chunk()) else { return false };
+        let bytes = TEXT_HEADER_BYTES + text.len();
+        let room = self.bytes.get_mut(start..end);
+        let room = room.and_then(|room| room.get_mut(..bytes.next_multiple_of(WORD)));
+        let Some(([first, place @ ..], [])) = room.map(<[u8]>::as_chunks_mut) else { return false };
+        let header = u64::from(tag) | (text.len() as u64 & LONGEST as u64) << 8;
+        *first = (u64::from_le_bytes(*head) << (TEXT_HEADER_BYTES * 8) | header).to_le_bytes();
+        // The first word holds five bytes of the text. The last word, unless it is full, holds the end of the text and padding.
+        let full = text.get(WORD - TEXT_HEADER_BYTES..).map_or(&[][..], |rest| rest.as_chunks().0);
+        match (&mut *place, full) {
+            ([to, ..], [from]) => *to = *from,
+            ([to, and_to, ..], [from, and_from]) => (*to, *and_to) = (*from, *and_from),
+            ([to, and_to, and_last_to, ..], [from, and_from, and_last]) => {
+                (*to, *and_to, *and_last_to) = (*from, *and_from, *and_last);
+            }
+            (place, full) => place.iter_mut().zip(full).for_each(|(to, from)| *to = *from),
+        }
+        let used = bytes % WORD * 8;
+        if used != 0
+            && let Some(last) = place.last_mut()
+        {
+            *last = (u64::from_le_bytes(*tail) >> (64 - used) | u64::MAX << used).to_le_bytes();
+        }
+        true
+    }
+
     /// Pads the last word. There is room for it if `end` lies at the end of a word. The word is not read for it, because
     /// the processor would first have to combine the pieces in which it was written.
     #[inline]
@@ -366,6 +408,13 @@ impl<'a> TokenBuffer<'a> {
 
     /// Writes a tag, the length of a name and the name. A long name is cut.
     pub(super) fn name(&mut self, tag: u8, name: &str, chars_max: usize) -> bool {
+        let [low, high, ..] = name.len().to_le_bytes();
+        (name.len() <= chars_max.min(LONGEST) && self.headed([tag, low, high], name.as_bytes()))
+            || self.cut_name(tag, name, chars_max)
+    }
+
+    #[cold]
+    fn cut_name(&mut self, tag: u8, name: &str, chars_max: usize) -> bool {
         let name = first_bytes(first_chars(name, chars_max), self.room().saturating_sub(3).min(LONGEST));
         let [low, high, ..] = name.len().to_le_bytes();
         self.headed([tag, low, high], name.as_bytes())
@@ -374,6 +423,8 @@ impl<'a> TokenBuffer<'a> {
 
 /// Bytes of the unit in which values lie in a record.
 pub(super) const WORD: usize = size_of::<u64>();
+/// Bytes before a text or a name: tag and length.
+pub(super) const TEXT_HEADER_BYTES: usize = 3;
 /// Words of the longest string that is copied by words.
 const STRING_WORDS: usize = 3;
 
@@ -395,8 +446,35 @@ fn few_bytes(text: &[u8]) -> u64 {
     }
 }
 
+/// Copies bytes to a place of the same length. From 8 to 32 of them are copied without a call, as two pieces that overlap.
+#[inline]
+fn copy(to: &mut [u8], from: &[u8]) {
+    match from.len() {
+        WORD..=16 => copy_ends::<WORD>(to, from),
+        17..=32 => copy_ends::<16>(to, from),
+        _ => to.copy_from_slice(from),
+    }
+}
+
+/// Copies the first and the last `N` bytes.
+#[inline]
+fn copy_ends<const N: usize>(to: &mut [u8], from: &[u8]) {
+    if let (Some(to), Some(from)) = (to.first_chunk_mut::<N>(), from.first_chunk()) {
+        *to = *from;
+    }
+    if let (Some(to), Some(from)) = (to.last_chunk_mut::<N>(), from.last_chunk()) {
+        *to = *from;
+    }
+}
+
 /// Returns the first `chars` characters of a text.
+#[inline]
 pub(super) fn first_chars(text: &str, chars: usize) -> &str {
+    // A text has at least as many bytes as characters.
+    if text.len() <= chars { text } else { first_chars_of_more(text, chars) }
+}
+
+fn first_chars_of_more(text: &str, chars: usize) -> &str {
     match text.char_indices().nth(chars) {
         Some((end, _)) => &text[..end],
         None => text,
@@ -404,10 +482,49 @@ pub(super) fn first_chars(text: &str, chars: usize) -> &str {
 }
 
 /// Returns as much of a text as fits into `bytes`, without dividing a character.
+#[inline]
 pub(super) fn first_bytes(text: &str, bytes: usize) -> &str {
     if text.len() <= bytes {
         return text;
     }
     let end = (0..=bytes).rev().find(|&end| text.is_char_boundary(end)).unwrap_or(0);
     &text[..end]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_in_words_is_the_name_in_bytes_and_padding() {
+        let text: String = ('!'..='~').cycle().take(120).collect();
+        for length in 0..=text.len() {
+            for room in [WORD * 17, length.next_multiple_of(WORD)] {
+                let name = &text[..length];
+                let (mut words, mut bytes) = (vec![0; room], vec![0; room]);
+                let (mut by_words, mut by_bytes) =
+                    (TokenBuffer::new(&mut words), TokenBuffer::new(&mut bytes));
+                let is_written = by_words.name_words(token::NAME, name.as_bytes());
+                let fits = (TEXT_HEADER_BYTES + length).next_multiple_of(WORD) <= room;
+                assert_eq!(is_written, length >= WORD && fits, "{length} bytes into {room}");
+                if is_written {
+                    by_bytes.name(token::NAME, name, usize::MAX);
+                    by_bytes.pad();
+                }
+                let written = by_bytes.len();
+                assert_eq!(by_words.len(), written);
+                assert_eq!(words[..written], bytes[..written], "{length} bytes into {room}");
+            }
+        }
+    }
+
+    #[test]
+    fn short_and_long_runs_of_bytes_are_copied_whole() {
+        let bytes: Vec<u8> = (0..=255).collect();
+        for length in 0..bytes.len() {
+            let mut place = vec![0; length];
+            copy(&mut place, &bytes[..length]);
+            assert_eq!(place, bytes[..length]);
+        }
+    }
 }

@@ -68,8 +68,19 @@ impl<'a> ValueWriter<'a> {
         }
     }
 
-    /// Ends the value. Returns the length reached, and false if not even the mark of a cut fitted.
-    pub(super) fn finish(mut self) -> (usize, bool) {
+    /// Ends the value. Returns the length reached, and false if not even the mark of a cut fitted. The writer is not moved,
+    /// because a copy would wait until the processor has combined the narrower stores.
+    #[inline]
+    pub(super) fn finish(&mut self) -> (usize, bool) {
+        if self.stop.is_none() && self.depth == 0 && self.buffer.len() > self.start {
+            return (self.buffer.len(), true);
+        }
+        self.finish_stopped()
+    }
+
+    /// Ends a value that was told to stop, or that is not complete.
+    #[cold]
+    fn finish_stopped(&mut self) -> (usize, bool) {
         if self.stop == Some(Stop::Complete) {
             self.close_to(0);
         }

@@ -6,8 +6,9 @@
 
 use std::collections::VecDeque;
 
-use crate::batch::decode::PendingCall;
-use crate::record::{Outcome, Record, decode};
+use crate::accountant::{Accountant, Part};
+use crate::batch::decode::{Pending, PendingCall, PendingLine};
+use crate::record::{Record, decode};
 use crate::ring::journal::Held;
 
 /// Records of one thread, in order.
@@ -48,21 +49,28 @@ pub(super) struct Backlog {
     failures: VecDeque<Segment>,
     bytes: usize,
     failure_bytes: usize,
-    bytes_max: usize,
+    accountant: &'static Accountant,
 }
 
 /// Failures saved from eviction may take one part in this many of the bound.
 const FAILURES_SHARE: usize = 4;
 
 impl Backlog {
-    pub(super) fn new(bytes_max: usize) -> Self {
+    pub(super) fn new(accountant: &'static Accountant) -> Self {
         let (segments, failures) = (VecDeque::new(), VecDeque::new());
-        Self { segments, failures, bytes: 0, failure_bytes: 0, bytes_max }
+        Self { segments, failures, bytes: 0, failure_bytes: 0, accountant }
     }
 
+    /// Adds records, which are counted already. If they exceed the bound, [`Self::evict`] makes room.
     pub(super) fn push(&mut self, segment: Segment) {
         self.bytes += segment.bytes();
         self.segments.push_back(segment);
+        self.settle_account();
+    }
+
+    /// Tells the accountant the bytes that are held.
+    fn settle_account(&self) {
+        self.accountant.set(Part::Backlog, self.bytes());
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -76,35 +84,41 @@ impl Backlog {
 
     /// Returns how full the backlog is, 0 to 1.
     pub(super) fn pressure(&self) -> f64 {
-        self.bytes() as f64 / self.bytes_max.max(1) as f64
+        self.bytes() as f64 / self.accountant.limit(Part::Backlog).max(1) as f64
     }
 
-    /// Makes room until the bound is kept: gives up the oldest `ok` calls and moves failed ones aside. When those exceed
-    /// their own bound, the oldest of them are given up as well. `lose` is handed each call that is given up. `keep` copies
-    /// a failure into the journal again, so that the blocks it lay in can be released; it returns `None` if there is no
+    /// Returns true if more is held than there is room for.
+    pub(super) fn is_over(&self) -> bool {
+        self.bytes() > self.accountant.limit(Part::Backlog)
+    }
+
+    /// Makes room until the bound is kept: gives up the oldest `ok` calls and log lines, and moves failed calls and errors aside.
+    /// When those exceed their own bound, the oldest of them are given up as well. `lose` is handed each row that is given up.
+    /// `keep` copies a failure into the journal again, so that the blocks it lay in can be released; it returns `None` if there is no
     /// room for the copy.
     pub(super) fn evict(
         &mut self,
-        mut lose: impl FnMut(&PendingCall<'_>),
-        mut keep: impl FnMut(&PendingCall<'_>, &[u64]) -> Option<Held>,
+        mut lose: impl FnMut(&Pending<'_>),
+        mut keep: impl FnMut(&Pending<'_>, &[u64]) -> Option<Held>,
     ) {
-        let failures_max = self.bytes_max / FAILURES_SHARE;
-        while self.bytes > self.bytes_max - failures_max {
+        let bytes_max = self.accountant.limit(Part::Backlog);
+        let failures_max = bytes_max / FAILURES_SHARE;
+        while self.bytes > bytes_max - failures_max {
             let Some(mut segment) = self.segments.pop_front() else { break };
             self.bytes -= segment.bytes();
             let (thread, ring) = (segment.thread, segment.ring);
             let before = std::mem::take(&mut segment.held);
             let mut saved = Segment { thread, ring, ..Segment::default() };
             each_call(&mut segment, |waiting, words| {
-                if waiting.header.outcome == Outcome::Ok {
-                    lose(&waiting);
-                } else {
+                if waiting.is_worth_more() {
                     saved.words.extend_from_slice(words);
-                    saved.ends.push_back(waiting.end.1);
+                    saved.ends.push_back(waiting.end().1);
                     match keep(&waiting, words) {
                         Some(held) => saved.held.extend(held),
                         None => saved.held.extend_from_slice(&before),
                     }
+                } else {
+                    lose(&waiting);
                 }
             });
             if !saved.words.is_empty() {
@@ -117,11 +131,18 @@ impl Backlog {
             self.failure_bytes -= segment.bytes();
             each_call(&mut segment, |waiting, _| lose(&waiting));
         }
+        self.settle_account();
     }
 
-    /// Hands over the oldest calls, those saved from eviction first, until `take` returns false. Returns the journal
-    /// blocks that hold them: for this many calls, then for that many more.
-    pub(super) fn take(&mut self, mut take: impl FnMut(&PendingCall<'_>) -> bool) -> Vec<(usize, Held)> {
+    /// Hands over the oldest rows, those saved from eviction first, until `take` returns false. Returns the journal
+    /// blocks that hold them: for this many rows, then for that many more.
+    pub(super) fn take(&mut self, take: impl FnMut(&Pending<'_>) -> bool) -> Vec<(usize, Held)> {
+        let held = self.take_from_queues(take);
+        self.settle_account();
+        held
+    }
+
+    fn take_from_queues(&mut self, mut take: impl FnMut(&Pending<'_>) -> bool) -> Vec<(usize, Held)> {
         let mut held = Vec::new();
         for (queue, bytes) in
             [(&mut self.failures, &mut self.failure_bytes), (&mut self.segments, &mut self.bytes)]
@@ -146,8 +167,8 @@ impl Backlog {
     }
 }
 
-/// Takes calls from a segment until `take` returns false. Returns false then, and true at the segment's end.
-fn take_from(segment: &mut Segment, take: &mut impl FnMut(&PendingCall<'_>) -> bool) -> bool {
+/// Takes rows from a segment until `take` returns false. Returns false then, and true at the segment's end.
+fn take_from(segment: &mut Segment, take: &mut impl FnMut(&Pending<'_>) -> bool) -> bool {
     let Segment { thread, words, taken, ring, ends, .. } = segment;
     while *taken < words.len() {
         let Some((record, used)) = decode(&words[*taken..]) else {
@@ -165,8 +186,8 @@ fn take_from(segment: &mut Segment, take: &mut impl FnMut(&PendingCall<'_>) -> b
     true
 }
 
-/// Visits the calls of a segment that were not taken, each with its words.
-fn each_call(segment: &mut Segment, mut visit: impl FnMut(PendingCall<'_>, &[u64])) {
+/// Visits the rows of a segment that were not taken, each with its words.
+fn each_call(segment: &mut Segment, mut visit: impl FnMut(Pending<'_>, &[u64])) {
     let Segment { thread, words, taken, ring, ends, .. } = segment;
     let mut last = *taken;
     while let Some((record, used)) = decode(&words[last..]) {
@@ -177,26 +198,38 @@ fn each_call(segment: &mut Segment, mut visit: impl FnMut(PendingCall<'_>, &[u64
     }
 }
 
-/// Returns the call, or the calls that share a row, of a record that becomes a row.
+/// Returns the content of a record that becomes a row: a call, calls that share the row, or a log line.
 fn to_pending<'a>(
     record: Record<'a>,
     thread: u32,
     ring: u32,
     ends: &mut VecDeque<u64>,
-) -> Option<PendingCall<'a>> {
+) -> Option<Pending<'a>> {
     let (header, fold, values, value_bytes) = match record {
         Record::Call(header, values, bytes) => (header, None, values, bytes),
         Record::Fold(header, fold, values, bytes) => (header, Some(fold), values, bytes),
+        Record::Line(line, body, fields) => {
+            let end = (ring, ends.pop_front().unwrap_or(0));
+            return Some(Pending::Line(PendingLine { thread, line, body, fields, end }));
+        }
         Record::Folded(..) | Record::Thread(_) | Record::Skip => return None,
     };
     let end = (ring, ends.pop_front().unwrap_or(0));
-    Some(PendingCall { thread, header, values, value_bytes, fold, end })
+    Some(Pending::Call(PendingCall { thread, header, values, value_bytes, fold, end }))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::Header;
+    use crate::record::{Header, LogLevel, LogLine, Outcome};
+
+    /// Returns the call that a row is of.
+    fn call_of<'a>(pending: &'a Pending<'_>) -> &'a PendingCall<'a> {
+        match pending {
+            Pending::Call(call) => call,
+            Pending::Line(line) => panic!("{line:?} is no call"),
+        }
+    }
 
     fn call(site: u32, outcome: Outcome) -> Vec<u64> {
         Header::any(site, outcome).encode(0).to_vec()
@@ -204,25 +237,25 @@ mod tests {
 
     #[test]
     fn everything_that_went_in_comes_out_or_is_told_of() {
-        let mut backlog = Backlog::new(64 * 100);
+        let mut backlog = Backlog::new(Accountant::of_part(Part::Backlog, 64 * 100));
         let (mut lost, mut folded) = (Vec::new(), Vec::new());
         for site in 0..400 {
             let outcome = if site % 5 == 0 { Outcome::Error } else { Outcome::Ok };
             let ends = [u64::from(site) * 8 + 8].into();
             backlog.push(Segment::new(1, call(site, outcome), 1, ends, Held::new()));
-            let give_up = |waiting: &PendingCall<'_>| match waiting.header.outcome {
-                Outcome::Ok => lost.push(waiting.header.site),
-                _ => folded.push(waiting.header.site),
+            let give_up = |waiting: &Pending<'_>| match call_of(waiting).header.outcome {
+                Outcome::Ok => lost.push(call_of(waiting).header.site),
+                _ => folded.push(call_of(waiting).header.site),
             };
             backlog.evict(give_up, |_, _| Some(Held::new()));
             assert!(backlog.bytes() <= 64 * 100);
         }
         let mut taken = Vec::new();
         backlog.take(|waiting| {
-            taken.push(waiting.header.site);
+            taken.push(call_of(waiting).header.site);
             assert_eq!(
-                waiting.end,
-                (1, u64::from(waiting.header.site) * 8 + 8),
+                waiting.end(),
+                (1, u64::from(call_of(waiting).header.site) * 8 + 8),
                 "the position in its ring comes along"
             );
             true
@@ -238,17 +271,17 @@ mod tests {
 
     #[test]
     fn failures_within_their_own_bound_outlive_any_number_of_other_calls() {
-        let mut backlog = Backlog::new(64 * 200);
+        let mut backlog = Backlog::new(Accountant::of_part(Part::Backlog, 64 * 200));
         for site in 0..1000 {
             let outcome = if site % 100 == 7 { Outcome::Panic } else { Outcome::Ok };
             let ends = [u64::from(site) * 8 + 8].into();
             backlog.push(Segment::new(1, call(site, outcome), 1, ends, Held::new()));
-            let give_up = |waiting: &PendingCall<'_>| assert_eq!(waiting.header.outcome, Outcome::Ok);
+            let give_up = |waiting: &Pending<'_>| assert_eq!(call_of(waiting).header.outcome, Outcome::Ok);
             backlog.evict(give_up, |_, _| Some(Held::new()));
         }
         let mut failed = 0;
         backlog.take(|waiting| {
-            failed += u32::from(waiting.header.outcome == Outcome::Panic);
+            failed += u32::from(call_of(waiting).header.outcome == Outcome::Panic);
             true
         });
         assert_eq!(failed, 10);
@@ -256,18 +289,57 @@ mod tests {
 
     #[test]
     fn taking_stops_where_it_is_told_to_and_goes_on_from_there() {
-        let mut backlog = Backlog::new(1 << 20);
+        let mut backlog = Backlog::new(Accountant::of_part(Part::Backlog, 1 << 20));
         let two = [call(1, Outcome::Ok), call(2, Outcome::Ok)].concat();
         backlog.push(Segment::new(1, two, 1, [8, 16].into(), Held::new()));
         backlog.push(Segment::new(2, call(3, Outcome::Ok), 2, [8].into(), Held::new()));
         for expected in 1..=3 {
             let mut seen = Vec::new();
             backlog.take(|waiting| {
-                seen.push(waiting.header.site);
+                seen.push(call_of(waiting).header.site);
                 false
             });
             assert_eq!(seen, [expected]);
         }
         assert!(backlog.is_empty());
+    }
+
+    #[test]
+    fn log_lines_keep_their_place_among_calls_and_errors_outlive_the_others() {
+        let mut backlog = Backlog::new(Accountant::of_part(Part::Backlog, 64 * 200));
+        let line = |number: u16| {
+            let level = if number % 100 == 7 { LogLevel::Error } else { LogLevel::Warn };
+            LogLine::new_folded(number, level, 1, 1).encode().to_vec()
+        };
+        let mut lost = Vec::new();
+        for number in 0..1000_u16 {
+            let words = [call(number.into(), Outcome::Ok), line(number)].concat();
+            let end = u64::from(number) * 16;
+            backlog.push(Segment::new(1, words, 1, [end + 8, end + 16].into(), Held::new()));
+            backlog.evict(
+                |pending| match pending {
+                    Pending::Line(pending) => lost.push(pending.line.place),
+                    Pending::Call(_) => {}
+                },
+                |_, _| Some(Held::new()),
+            );
+        }
+        assert!(lost.len() > 500 && lost.iter().all(|place| place % 100 != 7));
+        let (mut errors, mut order) = (Vec::new(), Vec::new());
+        backlog.take(|pending| {
+            match pending {
+                Pending::Line(pending) if pending.line.level == LogLevel::Error => {
+                    errors.push(pending.line.place);
+                }
+                Pending::Line(pending) => order.push((pending.end.1, 1, pending.line.place)),
+                Pending::Call(call) => order.push((call.end.1, 0, call.header.site as u16)),
+            }
+            true
+        });
+        assert_eq!(errors, (0..10).map(|at| at * 100 + 7).collect::<Vec<u16>>());
+        assert!(order.len() > 50 && order.is_sorted(), "{order:?}");
+        for (end, kind, number) in order {
+            assert_eq!(end, u64::from(number) * 16 + 8 * (kind + 1));
+        }
     }
 }

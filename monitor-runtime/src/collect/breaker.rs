@@ -1,8 +1,8 @@
-//! The circuit breaker: it keeps calls from a receiver that fails. The store has one, and so has every in-process
-//! subscriber.
+//! The circuit breaker: it keeps calls from a receiver that fails. The store has one, and so have every in-process
+//! subscriber and every guard of the program.
 //!
-//! Takes moments and events; gives permission. It goes from CLOSED to OPEN after 3 consecutive failures, and 30 s later to
-//! `HALF_OPEN` for one try; a success takes it back to CLOSED, a failure to OPEN. A person may hold it open or closed.
+//! Takes moments and events; gives permission. It goes from CLOSED to OPEN after a number of consecutive failures, and after a
+//! pause to `HALF_OPEN` for one try; a success takes it back to CLOSED, a failure to OPEN. A person may hold it open or closed.
 //! Pure. It does not know what a failure is: errors are classified before they get here, and a busy store is not one.
 
 use std::fmt;
@@ -54,6 +54,8 @@ pub enum Event<'a> {
     Success,
     /// The write failed, for this reason.
     Failure(&'a str),
+    /// The write failed for a reason that does not pass by itself: the breaker opens at once.
+    Fatal(&'a str),
     /// The write came to nothing, because another process was writing. It will be tried again.
     Busy,
     /// A person holds it open.
@@ -125,9 +127,44 @@ pub struct Step {
     pub transition: Option<Transition>,
 }
 
-/// A circuit breaker. The default is CLOSED since moment zero.
+/// The numbers by which a breaker opens and closes. The default is the store's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rules {
+    /// The number of consecutive failures that open the breaker.
+    pub failures: u32,
+    /// The time from the opening to the next try.
+    pub pause: Duration,
+    /// The longest such time. A breaker that opens again before it was closed for `stable` doubles its pause up to here.
+    pub pause_max: Duration,
+    /// The time for which the breaker is closed before its pause is the first one again.
+    pub stable: Duration,
+    /// The time after which a try without a result may be made again; `None` where every try ends by an event.
+    pub try_max: Option<Duration>,
+}
+
+impl Rules {
+    /// The rules of the breaker around the store.
+    pub const STORE: Self = Self {
+        failures: BREAKER_FAILURES,
+        pause: BREAKER_PAUSE,
+        pause_max: BREAKER_PAUSE,
+        stable: Duration::ZERO,
+        try_max: Some(BREAKER_PAUSE),
+    };
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self::STORE
+    }
+}
+
+/// A circuit breaker. The default is CLOSED since moment zero, with the rules of the store.
 #[derive(Debug, Clone, Default)]
 pub struct Breaker {
+    rules: Rules,
+    /// The pause of the last opening, or `None` before the first one.
+    pause: Option<Duration>,
     state: State,
     since: Duration,
     /// The reason for which a person holds it.
@@ -210,12 +247,36 @@ impl fmt::Display for Statistics {
 }
 
 impl Breaker {
+    /// Returns a breaker that is CLOSED since moment zero.
+    #[must_use]
+    pub const fn new(rules: Rules) -> Self {
+        Self {
+            rules,
+            pause: None,
+            state: State::Closed,
+            since: Duration::ZERO,
+            held: None,
+            trying_since: None,
+            consecutive_failures: 0,
+            successes: 0,
+            failures: 0,
+            openings: 0,
+            attempts: 0,
+            blocked: 0,
+            retrying: false,
+            retries: 0,
+            retried: PerMinute { seconds: [0; 60], last: 0 },
+            last_failure: None,
+        }
+    }
+
     /// Takes an event at this moment, by any clock that never goes back.
     pub fn step(&mut self, now: Duration, event: Event<'_>) -> Step {
         match event {
             Event::Attempt => self.attempt(now),
             Event::Success => self.succeed(now),
-            Event::Failure(reason) => self.fail(now, reason),
+            Event::Failure(reason) => self.fail(now, reason, self.rules.failures),
+            Event::Fatal(reason) => self.fail(now, reason, 1),
             Event::Busy => self.wait(),
             Event::ForceOpen { why, by } => self.hold(now, State::Open, why, by),
             Event::ForceClose { why, by } => self.hold(now, State::Closed, why, by),
@@ -246,16 +307,16 @@ impl Breaker {
     fn attempt(&mut self, now: Duration) -> Step {
         let mut transition = None;
         if self.retry_in(now) == Some(Duration::ZERO) {
-            let why = format!("{} s have passed", BREAKER_PAUSE.as_secs());
+            let why = format!("{} s have passed", self.pause().as_secs_f64());
             transition = Some(self.enter(now, State::HalfOpen, Cause::Automatic, why));
         }
         let permitted = match self.state {
             State::Closed => true,
             State::Open => false,
             // A try whose result is never reported must not block for ever.
-            State::HalfOpen => {
-                self.trying_since.is_none_or(|since| now.saturating_sub(since) >= BREAKER_PAUSE)
-            }
+            State::HalfOpen => self.trying_since.is_none_or(|since| {
+                self.rules.try_max.is_some_and(|longest| now.saturating_sub(since) >= longest)
+            }),
         };
         if permitted && self.state == State::HalfOpen {
             self.trying_since = Some(now);
@@ -289,18 +350,23 @@ impl Breaker {
         self.answer(transition)
     }
 
-    fn fail(&mut self, now: Duration, reason: &str) -> Step {
+    /// Takes a failure, which opens a closed breaker if it is at least the `enough`-th in a row.
+    fn fail(&mut self, now: Duration, reason: &str, enough: u32) -> Step {
         self.failures += 1;
         self.retrying = true;
         self.consecutive_failures = self.consecutive_failures.saturating_add(1);
         self.last_failure = Some(reason.to_string());
         let opens = match self.state {
             State::HalfOpen => true,
-            State::Closed => self.held.is_none() && self.consecutive_failures >= BREAKER_FAILURES,
+            State::Closed => self.held.is_none() && self.consecutive_failures >= enough,
             State::Open => false,
         };
         let transition = opens.then(|| {
-            let why = format!("{} consecutive failures, the last: {reason}", self.consecutive_failures);
+            let why = match self.consecutive_failures {
+                1 => format!("a failure: {reason}"),
+                failures => format!("{failures} consecutive failures, the last: {reason}"),
+            };
+            self.set_pause(now);
             self.enter(now, State::Open, Cause::Automatic, why)
         });
         self.answer(transition)
@@ -338,7 +404,21 @@ impl Breaker {
 
     fn retry_in(&self, now: Duration) -> Option<Duration> {
         let waiting = self.state == State::Open && self.held.is_none();
-        waiting.then(|| (self.since + BREAKER_PAUSE).saturating_sub(now))
+        waiting.then(|| (self.since + self.pause()).saturating_sub(now))
+    }
+
+    fn pause(&self) -> Duration {
+        self.pause.unwrap_or(self.rules.pause)
+    }
+
+    /// Sets the pause of an opening at this moment. It is twice the last one, unless the breaker was closed for long.
+    fn set_pause(&mut self, now: Duration) {
+        let is_again = self.state != State::Closed || now.saturating_sub(self.since) < self.rules.stable;
+        let pause = match self.pause {
+            Some(last) if is_again => last.saturating_mul(2).min(self.rules.pause_max.max(self.rules.pause)),
+            _ => self.rules.pause,
+        };
+        self.pause = Some(pause);
     }
 
     fn answer(&self, transition: Option<Transition>) -> Step {
@@ -541,6 +621,40 @@ mod tests {
                 "CLOSED -> CLOSED (manual, by ada): let go",
             ]
         );
+    }
+
+    #[test]
+    fn a_fatal_failure_opens_it_at_once_unless_a_person_holds_it() {
+        let fatal = Event::Fatal("the key was revoked");
+        let breaker = play(&[(0.0, Attempt, Closed, true), (0.0, fatal, Open, false)]);
+        assert_eq!(breaker.statistics(at(1.0)).retry_in, Some(at(29.0)));
+        play(&[(0.0, force_close("known noise"), Closed, true), (0.0, fatal, Closed, true)]);
+    }
+
+    #[test]
+    fn the_pause_doubles_up_to_its_bound_and_a_stable_minute_resets_it() {
+        let rules = Rules { pause_max: at(300.0), stable: at(60.0), try_max: None, ..Rules::STORE };
+        let mut breaker = Breaker::new(rules);
+        let mut now = 0.0;
+        let mut pauses = Vec::new();
+        (0..2).for_each(|_| _ = breaker.step(at(now), BAD));
+        for _ in 0..6 {
+            breaker.step(at(now), BAD);
+            let left = breaker.statistics(at(now)).retry_in.expect("it is open");
+            pauses.push(left.as_secs());
+            now += left.as_secs_f64();
+            assert!(breaker.step(at(now), Attempt).permitted);
+            assert!(!breaker.step(at(now + 1e6), Attempt).permitted, "one try at a time, however long");
+        }
+        assert_eq!(pauses, [30, 60, 120, 240, 300, 300]);
+        for (closed_for, pause) in [(59.0, 300), (60.0, 30)] {
+            breaker.step(at(now), Success);
+            now += closed_for;
+            (0..3).for_each(|_| _ = breaker.step(at(now), BAD));
+            assert_eq!(breaker.statistics(at(now)).retry_in, Some(Duration::from_secs(pause)));
+            now += 300.0;
+            assert!(breaker.step(at(now), Attempt).permitted);
+        }
     }
 
     #[test]

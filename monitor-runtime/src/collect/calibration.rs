@@ -5,11 +5,11 @@
 
 use std::sync::Mutex;
 
+use crate::accountant::Accountant;
 use crate::call::guard::{Call, Slot};
 use crate::capture::dispatch;
 use crate::config::CaptureMode;
-use crate::limits;
-use crate::platform::clock::{ns_from_ticks, ticks};
+use crate::platform::clock::{elapsed, ns_from_ticks, ticks};
 use crate::record::{Record, decode};
 use crate::ring::memory::Memory;
 use crate::sampling::ladder::Costs;
@@ -29,17 +29,18 @@ pub(crate) fn measure_costs() -> Option<Costs> {
     let rings = *slot.get_or_insert_with(|| {
         let (overflow, _) = crossbeam_channel::unbounded();
         let memory = Memory::on_heap(None);
-        Box::leak(Box::new(ThreadPool::new(limits::RING_BYTES, 0, CaptureMode::Args, overflow, memory)))
+        let accountant = Box::leak(Box::new(Accountant::new(MEMORY_BYTES)));
+        Box::leak(Box::new(ThreadPool::new(accountant, 0, CaptureMode::Args, overflow, memory)))
     });
     let (state, _) = rings.acquire()?;
     let call = || {
         let mut slot = Slot::empty();
-        let mut call = Call::<false>::enter(&mut slot, &SITE);
+        let mut call = Call::enter(&mut slot, &SITE);
         call.ok();
     };
     let call_with_values = || {
         let mut slot = Slot::empty();
-        let mut call = Call::<false>::prepare(&mut slot, &SITE);
+        let mut call = Call::prepare(&mut slot, &SITE);
         if let Some(writer) = call.args() {
             use crate::capture::dispatch::traits::*;
             (&&&&&dispatch::Value(&7_u64)).capture(writer);
@@ -85,12 +86,14 @@ fn best_of(state: &ThreadState, call: impl Fn()) -> f64 {
             call();
             std::hint::black_box(());
         }
-        best = best.min(ticks().wrapping_sub(start));
+        best = best.min(elapsed(start, ticks()));
         state.ring.drain(|_, _| {});
     }
     ns_from_ticks(best) as f64 / f64::from(CALLS)
 }
 
+/// The bound on the memory of the measurement, which takes a small ring, and scratch memory.
+const MEMORY_BYTES: usize = 4 << 20;
 /// Rounds of a measurement, and calls in a round. 8 × 256 calls take some 40 µs, and there are five measurements.
 const ROUNDS: u32 = 8;
 const CALLS: u32 = 256;

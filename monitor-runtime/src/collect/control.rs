@@ -45,6 +45,8 @@ pub(crate) enum Sink {
     Store,
     /// A subscriber within the process.
     Subscriber,
+    /// A part of the program, behind the guard of this name.
+    Guard(&'static str),
 }
 
 /// A transition of a breaker, and the receiver of calls that the breaker is around.
@@ -291,7 +293,13 @@ mod tests {
 
     fn rings() -> ThreadPool {
         let (overflow, _) = unbounded();
-        ThreadPool::new(1 << 20, 7, CaptureMode::All, overflow, Memory::on_heap(None))
+        ThreadPool::new(
+            Box::leak(Box::new(crate::accountant::Accountant::new(4 << 20))),
+            7,
+            CaptureMode::All,
+            overflow,
+            Memory::on_heap(None),
+        )
     }
 
     fn flush(control: &Control, timeout_ms: u64) -> Result<(), FlushError> {

@@ -4,20 +4,20 @@
 //! the records, and checkpoints of how far records are counted and written. So each record is counted and written exactly
 //! once, by this process or by a recoverer. It also recovers, step by step, what other processes left for this store.
 
-use std::collections::{HashSet, VecDeque};
-use std::os::unix::ffi::OsStrExt as _;
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::path::Path;
 use std::time::Duration;
 
 use super::current_store::CurrentStore;
 use super::functions::Functions;
+use super::grouped::Grouped;
 use super::journal_writer::worth;
 use super::ladder::Ladder;
 use super::trees::Trees;
-use crate::batch::CallStats;
+use crate::batch::{Batch, CallStats};
 use crate::limits;
 use crate::platform::clock::Clock;
-use crate::record::decode;
+use crate::record::{ByOutcome, decode};
 use crate::ring::checkpoint::Checkpoints;
 use crate::ring::journal::{Held, Journal, Pieces, Worth};
 use crate::ring::layout::{INCOMPLETE, head, incomplete_position, marks, ring};
@@ -29,13 +29,16 @@ pub(super) struct CrashSafety {
     rings: &'static ThreadPool,
     pub(super) journal: Journal,
     checkpoints: Checkpoints,
+    /// The failures that the store counts by kind.
+    grouped: Grouped,
     /// The position after the last failure that came around its ring.
     overflow_position: u64,
-    /// The ring of each call of the pending batch, and the position after the call there.
+    /// The ring of each row of the pending batch, and the position after the row there: of calls, and of the log lines among
+    /// them.
     ends: Vec<(u32, u64)>,
-    /// The same for calls that are postponed.
+    /// The same for rows that are postponed.
     ends_postponed: Vec<(u32, u64)>,
-    /// The journal blocks of the calls of both: for this many calls, then for that many more.
+    /// The journal blocks of the rows of both: for this many rows, then for that many more.
     held: VecDeque<(usize, Held)>,
     /// The journal blocks of the rows that calls share and that were not complete at the last snapshot.
     incomplete: Held,
@@ -51,11 +54,12 @@ pub(super) struct CrashSafety {
 }
 
 impl CrashSafety {
-    pub(super) fn new(rings: &'static ThreadPool, journal_bytes_max: usize) -> Self {
+    pub(super) fn new(rings: &'static ThreadPool) -> Self {
         Self {
             rings,
-            journal: Journal::new(&rings.home.memory, journal_bytes_max),
+            journal: Journal::new(&rings.home.memory, rings.home.accountant),
             checkpoints: Checkpoints::new(&rings.home.memory),
+            grouped: Grouped::default(),
             overflow_position: 0,
             ends: Vec::new(),
             ends_postponed: Vec::new(),
@@ -104,25 +108,25 @@ impl CrashSafety {
         held
     }
 
-    /// Begins a batch with the postponed calls, all of them or `calls_max`.
-    pub(super) fn begin_batch(&mut self, calls_max: usize) {
+    /// Begins a batch with the postponed rows, all of them or `rows_max`.
+    pub(super) fn begin_batch(&mut self, rows_max: usize) {
         self.ends = std::mem::take(&mut self.ends_postponed);
-        if self.ends.len() > calls_max {
-            self.ends_postponed = self.ends.split_off(calls_max);
+        if self.ends.len() > rows_max {
+            self.ends_postponed = self.ends.split_off(rows_max);
         }
     }
 
-    /// Adds a call to the batch: its ring, and the position after it there.
-    pub(super) fn add_call(&mut self, end: (u32, u64)) {
+    /// Adds a row to the batch: its ring, and the position after it there.
+    pub(super) fn add_row(&mut self, end: (u32, u64)) {
         self.ends.push(end);
     }
 
-    /// Holds the journal blocks of calls that were taken from the backlog.
+    /// Holds the journal blocks of rows that were taken from the backlog.
     pub(super) fn hold_taken(&mut self, held: Vec<(usize, Held)>) {
         self.held.extend(held);
     }
 
-    /// Postpones the calls of the batch from this one on. Withdraws what was noted of rings from which no call remains in
+    /// Postpones the rows of the batch from this one on. Withdraws what was noted of rings from which no row remains in
     /// the batch, because it would become valid as soon as the store has the rest.
     pub(super) fn postpone(&mut self, sequence: u64, from: usize) {
         let Self { checkpoints, ends, ends_postponed, .. } = self;
@@ -146,14 +150,14 @@ impl CrashSafety {
         self.is_makeshift
     }
 
-    /// Releases the journal blocks of this many calls, because the store has them. Blocks are released although other
+    /// Releases the journal blocks of this many rows, because the store has them. Blocks are released although other
     /// calls are postponed: otherwise the journal would fill up with records written long ago while a store has batch
     /// after batch halved.
-    fn release(&mut self, mut calls: usize) {
+    fn release(&mut self, mut rows: usize) {
         while let Some((first, _)) = self.held.front_mut() {
-            let gone = calls.min(*first);
+            let gone = rows.min(*first);
             *first -= gone;
-            calls -= gone;
+            rows -= gone;
             if *first > 0 {
                 break;
             }
@@ -169,7 +173,7 @@ impl CrashSafety {
             return;
         }
         let mut changed = false;
-        for state in self.rings.all() {
+        for state in self.rings.states() {
             for (page, ring) in state.rings() {
                 let marks = || &page.words[ring::MARKS..ring::MARKS + marks::WORDS];
                 changed |= checkpoints.counted(page.id, ring.drained(), marks);
@@ -179,6 +183,10 @@ impl CrashSafety {
         for function in functions.iter_mut() {
             if let Some(sum) = function.stats.take_changed_sum() {
                 checkpoints.figures_counted(function.site.id(), &sum);
+                changed = true;
+            }
+            if let Some(tallied) = function.take_changed_tallied() {
+                checkpoints.tallied(function.site.id(), &tallied);
                 changed = true;
             }
         }
@@ -203,13 +211,20 @@ impl CrashSafety {
         self.checkpoints.figures_written(sequence, function, sum);
     }
 
-    /// Notes how far records will be written once the store has the batch of this number.
-    pub(super) fn note_intent(&mut self, sequence: u64) {
-        if self.is_makeshift {
+    /// Notes the failures of each function that were folded by now: those that the kinds of the next batch count.
+    pub(super) fn note_folded(&mut self, failures: &HashMap<u32, ByOutcome>) {
+        self.grouped.note_folded(failures);
+    }
+
+    /// Notes how far records will be written, and which failures will be counted by kind, once the store has the batch.
+    pub(super) fn note_intent(&mut self, batch: &Batch, functions: &Functions) {
+        if self.is_makeshift || !self.checkpoints.is_kept() {
             return;
         }
-        let Self { checkpoints, ends, .. } = self;
-        // The last call of each run: calls come ring by ring.
+        let Self { checkpoints, ends, grouped, .. } = self;
+        let sequence = batch.sequence;
+        grouped.note_intent(batch, functions, checkpoints);
+        // The last row of each run: rows come ring by ring.
         for (at, (ring, end)) in ends.iter().enumerate() {
             if ends.get(at + 1).is_none_or(|(next, _)| next != ring) {
                 checkpoints.written(sequence, *ring, *end);
@@ -217,7 +232,7 @@ impl CrashSafety {
         }
     }
 
-    /// Notes that the store has the batch of this number, and releases the journal blocks of its calls.
+    /// Notes that the store has the batch of this number, and releases the journal blocks of its rows.
     pub(super) fn note_written(&mut self, sequence: u64) {
         if self.is_makeshift {
             self.ends.clear();
@@ -227,9 +242,10 @@ impl CrashSafety {
             return;
         }
         self.checkpoints.acknowledge(sequence);
-        let calls = self.ends.len();
+        self.grouped.note_written();
+        let rows = self.ends.len();
         self.ends.clear();
-        self.release(calls);
+        self.release(rows);
         if self.ends_postponed.is_empty() {
             self.held.clear();
         }
@@ -238,7 +254,7 @@ impl CrashSafety {
     /// Notes in the ring file which store was opened, and has its dead processes recovered soon.
     pub(super) fn note_store(&mut self, path: Option<&Path>) {
         if let Some(path) = path {
-            self.rings.home.metadata.text(head::STORE, path.as_os_str().as_bytes());
+            self.rings.home.metadata.text(head::STORE, path.as_os_str().as_encoded_bytes());
         }
         self.is_recovering = path.is_some();
         self.next_recovery = Duration::ZERO;
@@ -308,6 +324,7 @@ mod tests {
     use std::sync::atomic::{AtomicU64, Ordering};
 
     use super::*;
+    use crate::accountant::{Accountant, Part};
     use crate::collect::journal_writer::JournalWriter;
     use crate::config::CaptureMode;
     use crate::record::{HEADER_WORDS, Header, Outcome};
@@ -320,8 +337,14 @@ mod tests {
         let folder = tempfile::tempdir_in("/dev/shm").unwrap();
         let memory = Memory::mapped(Mapping::create(folder.path(), "rings", 1 << 20).unwrap());
         let (overflow, _) = crossbeam_channel::unbounded();
-        let rings = ThreadPool::new(1 << 20, 7, CaptureMode::All, overflow, memory);
-        (CrashSafety::new(Box::leak(Box::new(rings)), blocks << 16), folder)
+        let rings = ThreadPool::new(
+            Accountant::of_part(Part::Journal, blocks << 16),
+            7,
+            CaptureMode::All,
+            overflow,
+            memory,
+        );
+        (CrashSafety::new(Box::leak(Box::new(rings))), folder)
     }
 
     /// Returns a hundred calls, of which the first and the last failed.

@@ -3,7 +3,7 @@
 //! Takes words from rings, failures that found their ring full, and tallies; gives counted records to the backlog, with
 //! copies in the journal, and records to subscribers. Each record is counted exactly once. It does not know the store.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -11,26 +11,32 @@ use std::time::Duration;
 use crossbeam_channel::Receiver;
 
 use super::backlog::Segment;
+use super::calls_under_way::calls_under_way;
 use super::crash_safety::{OVERFLOW, RowRun};
 use super::events::Events;
 use super::journal_writer::JournalWriter;
+use super::losses;
+use super::mode::Mode;
 use super::parts::Parts;
 use super::shared::Shared;
-use super::subscribe;
+use super::subscribe::{self, Stream};
 use super::tallies::TallyReader;
 use super::trees::{DrainedRings, Moment};
+use crate::accountant::Part;
 use crate::batch::decode::PendingCall;
 use crate::batch::decode::{self, Times};
 use crate::limits;
-use crate::platform::clock::{Clock, monotonic};
+use crate::platform::clock::{Clock, monotonic, second_at, ticks};
 use crate::platform::coarse_clock::keep_coarse;
-use crate::record::{HEADER_WORDS, Header, Record, decode, sealed_as, settle};
+use crate::record::{HEADER_WORDS, Header, LogLine, Outcome, Record, decode, sealed_as, settle};
 use crate::ring::journal::{Pieces, Worth};
 use crate::ring::layout::ring::HEAD_THREAD;
+use crate::ring::tallied::Tallied;
 use crate::sampling::tail::Decisions;
 use crate::thread::overflow::Overflow;
 use crate::thread::placed_ring::Page;
 use crate::thread::pool::ThreadPool;
+use crate::thread::state::ThreadState;
 
 /// The reader of the hot side.
 pub(super) struct Drain {
@@ -41,6 +47,8 @@ pub(super) struct Drain {
     /// The thread that each ring belongs to: two places for each state, for its ring and its burst ring.
     owners: Vec<u32>,
     scratch: Vec<u8>,
+    /// The spans of calls that were ended because the process exits.
+    ended_by_exit: HashSet<u64>,
 }
 
 /// The origin of drained words.
@@ -65,13 +73,13 @@ struct Context<'a> {
 impl Drain {
     pub(super) fn new(rings: &'static ThreadPool, overflow: Receiver<Overflow>, shared: Arc<Shared>) -> Self {
         let (tallies, owners, scratch) = (TallyReader::default(), Vec::new(), Vec::new());
-        Self { rings, overflow, shared, tallies, owners, scratch }
+        Self { rings, overflow, shared, tallies, owners, scratch, ended_by_exit: HashSet::new() }
     }
 
     /// Prepares rings for threads to come and for bursts, and the rest of rings in use. Tells a reader of the ring file
     /// that the process was alive at this moment.
     pub(super) fn prepare_rings(&self, now: Duration, clock: &Clock, events: &mut Events) {
-        let states = self.rings.all();
+        let states = self.rings.states();
         let is_settled = now >= limits::SETTLED_AGE;
         // In its first moments a process gets as many as it has used, because it may end at once.
         let others = states.len().saturating_sub(1);
@@ -93,20 +101,60 @@ impl Drain {
     }
 
     /// Moves the content of rings and overflow into the backlog, counted. Returns true if a ring was filling up.
+    ///
+    /// With little load all rings are drained at once. Under load they are drained a few at a time, so that the records that
+    /// are looked at together take no more than their share of the memory.
     pub(super) fn drain_rings(&mut self, parts: &mut Parts<'_>) -> bool {
-        let mut stream = self.shared.subscribers.any().then(Vec::new);
+        let states = self.rings.states();
+        self.owners.resize(2 * states.len(), 0);
+        let (mut pressed, mut next) = (false, 0);
+        while next < states.len() {
+            pressed |= self.drain_slice(&states, &mut next, parts);
+            if parts.backlog.is_over() {
+                losses::evict(parts);
+            }
+        }
+        if self.rings.home.overflow.bytes() > 0 {
+            // A flood of failures takes long to read, and the journal may have had no room for what the rings held.
+            parts.safety.note_counted(parts.functions, parts.trees);
+        }
+        self.drain_overflow(parts);
+        push_shared_rows(parts);
+        pressed
+    }
+
+    /// Drains the rings of the states from `next` on, as many as the memory for a drain has room for, and moves `next` on.
+    fn drain_slice(
+        &mut self,
+        states: &[&'static ThreadState],
+        next: &mut usize,
+        parts: &mut Parts<'_>,
+    ) -> bool {
+        let shared = Arc::clone(&self.shared);
+        let mut stream = shared.subscribers.stream();
         let mut pressed = false;
         let (mut drained, mut origins) = (Vec::new(), Vec::new());
-        let states = self.rings.all();
-        self.owners.resize(2 * states.len(), 0);
-        for (place, state) in states.iter().enumerate() {
+        let accountant = self.rings.home.accountant;
+        let bytes_max = accountant.limit(Part::Drain) / GROWTH;
+        let mut bytes = 0;
+        for (place, state) in states.iter().enumerate().skip(*next) {
+            if bytes > bytes_max {
+                break;
+            }
+            *next = place + 1;
             pressed |= state.is_pressed();
             for (at, (page, ring)) in state.rings().enumerate() {
                 let pending = ring.pending();
                 if pending == 0 {
                     continue;
                 }
-                let mut words = Vec::with_capacity(pending);
+                let mut words = Vec::new();
+                // More may come until the ring is read. Memory that is not used is not touched.
+                if words.try_reserve_exact(ring.capacity()).is_err() || !has_memory_for(pending) {
+                    // The machine has no memory just now, so the records stay in their ring.
+                    continue;
+                }
+                bytes += pending * size_of::<u64>();
                 let thread = self.owners[2 * place + at];
                 let position = ring.drained();
                 let journal = &mut parts.safety.journal;
@@ -122,6 +170,7 @@ impl Drain {
                 drained.push((2 * place + at, words));
             }
         }
+        accountant.set(Part::Drain, bytes * GROWTH);
         // After the drain, so that each record's thread is known.
         parts.threads.discover(self.rings, &self.owners);
         let tail = sample(&mut drained, &self.owners, parts);
@@ -131,44 +180,65 @@ impl Drain {
             self.owners[ring] = thread;
             origin.page.inspect(|page| page.words[HEAD_THREAD].store(u64::from(thread), Ordering::Relaxed));
         }
-        self.publish(stream);
-        self.drain_overflow(parts);
-        push_shared_rows(parts);
+        accountant.set(Part::Drain, 0);
         pressed
     }
 
     /// Moves failures that found their ring full into the backlog, counted. It stops at those that are there by now,
     /// because more may come as fast as they are taken, and the bound of the backlog is enforced only after this.
     pub(super) fn drain_overflow(&mut self, parts: &mut Parts<'_>) {
-        let mut stream = self.shared.subscribers.any().then(Vec::new);
+        let shared = Arc::clone(&self.shared);
+        let mut stream = shared.subscribers.stream();
         let mut waiting = self.rings.home.overflow.bytes();
-        while waiting > 0
-            && let Ok(overflow) = self.overflow.try_recv()
-        {
-            waiting = waiting.saturating_sub(self.rings.home.overflow.note_taken(overflow.words.len()));
-            parts.threads.discover(self.rings, &self.owners);
-            let Overflow { thread, words } = overflow;
-            let (position, pieces) = parts.safety.append_overflow(Worth::Failure, thread, &words);
-            let origin = Origin { page: None, ring: OVERFLOW, position, pieces };
-            // A failure is always kept; tail sampling still decides about its callers.
-            let mut drained = [(0, words)];
-            let tail = sample(&mut drained, &[thread], parts);
-            let [(_, words)] = drained;
-            let context = Context { origin: &origin, tail: tail.as_ref(), drained: words.len() };
-            self.accept(thread, words, &context, stream.as_mut(), parts);
+        while waiting > 0 {
+            let taken = take_overflow(&self.overflow, self.rings, &mut waiting);
+            if taken.is_empty() {
+                break;
+            }
+            self.accept_sent(taken, stream.as_mut(), parts);
         }
-        self.publish(stream);
+    }
+
+    /// Ends the calls that are under way on threads, and async calls that wait, because the process exits. A call that
+    /// ends after all is not counted again.
+    pub(super) fn end_calls_under_way(&mut self, parts: &mut Parts<'_>) {
+        for (thread, span, words) in calls_under_way(self.rings, parts.threads, ticks()) {
+            if !self.ended_by_exit.contains(&span) {
+                self.accept_sent(vec![Overflow { thread, words }], None, parts);
+            }
+        }
+    }
+
+    /// Counts records that no ring holds, and puts their rows into the backlog.
+    fn accept_sent(
+        &mut self,
+        taken: Vec<Overflow>,
+        mut stream: Option<&mut Stream<'_>>,
+        parts: &mut Parts<'_>,
+    ) {
+        parts.threads.discover(self.rings, &self.owners);
+        let (mut drained, mut origins) = (Vec::new(), Vec::new());
+        let threads: Vec<u32> = taken.iter().map(|overflow| overflow.thread).collect();
+        for (index, Overflow { thread, words }) in taken.into_iter().enumerate() {
+            let (position, pieces) = parts.safety.append_overflow(Worth::Failure, thread, &words);
+            origins.push(Origin { page: None, ring: OVERFLOW, position, pieces });
+            drained.push((index, words));
+        }
+        // A failure is always kept; tail sampling still decides about its callers.
+        let tail = sample(&mut drained, &threads, parts);
+        for ((index, words), origin) in drained.into_iter().zip(origins) {
+            let context = Context { origin: &origin, tail: tail.as_ref(), drained: words.len() };
+            let sent = decode(&words).and_then(|(record, _)| count_sent(&record));
+            self.accept(threads[index], words, &context, stream.as_deref_mut(), parts);
+            if let Some((site, sent)) = sent {
+                parts.functions.note_tallied(site, &sent);
+            }
+        }
     }
 
     /// Adds the calls that left no record to the statistics.
     pub(super) fn read_tallies(&mut self, parts: &mut Parts<'_>) {
         self.tallies.step(self.rings, parts);
-    }
-
-    fn publish(&self, stream: Option<Vec<subscribe::Record>>) {
-        if let Some(stream) = stream.filter(|stream| !stream.is_empty()) {
-            self.shared.subscribers.publish(&stream.into());
-        }
     }
 
     /// Counts records and puts those that become rows into the backlog, split where the ring went over to another
@@ -178,13 +248,15 @@ impl Drain {
         mut thread: u32,
         mut words: Vec<u64>,
         context: &Context<'_>,
-        mut stream: Option<&mut Vec<subscribe::Record>>,
+        mut stream: Option<&mut Stream<'_>>,
         parts: &mut Parts<'_>,
     ) -> u32 {
         let Context { origin, tail, .. } = context;
         // Records that become rows move up over the others; `kept` is the end of the last one.
         let (mut at, mut start, mut kept) = (0, 0, 0);
         let mut ends = VecDeque::new();
+        // The queue grows as it is filled if there is no memory for all of them now.
+        let _ = ends.try_reserve(words.len() / HEADER_WORDS);
         let mut pieces = origin.pieces.walk();
         let mut looked = 0;
         while let Some((record, used)) = decode(&words[at..]) {
@@ -195,13 +267,18 @@ impl Drain {
             let position = origin.position + (at + used) as u64;
             let end = (origin.ring, position);
             match record {
+                Record::Call(header, ..) | Record::Folded(header, ..) if self.has_ended_by_exit(&header) => {
+                    pieces.amend(at, &[settle(words[at])]);
+                }
                 Record::Call(header, values, value_bytes) => {
                     let times = decode::to_times(&header, parts.clock);
                     if let Some(header) = count(header, &times, value_bytes, *tail, parts) {
                         if let Some(stream) = stream.as_deref_mut() {
                             let waiting =
                                 PendingCall { thread, header, values, value_bytes, fold: None, end };
-                            stream.extend(self.stream_record(&waiting, times, parts));
+                            self.stream_record(&waiting, times, parts)
+                                .into_iter()
+                                .for_each(|record| stream.push(record));
                         }
                         let header = sealed_as(header.encode(values.len()), words[at + HEADER_WORDS - 1]);
                         words[at..at + HEADER_WORDS].copy_from_slice(&header);
@@ -218,17 +295,24 @@ impl Drain {
                     count_folded(&header, &times, value_bytes, parts);
                     if let Some(stream) = stream.as_deref_mut() {
                         let waiting = PendingCall { thread, header, values, value_bytes, fold: None, end };
-                        stream.extend(self.stream_record(&waiting, times, parts));
+                        self.stream_record(&waiting, times, parts)
+                            .into_iter()
+                            .for_each(|record| stream.push(record));
                     }
                     pieces.amend(at, &[words[at]]);
                 }
                 Record::Thread(next) => {
                     if kept > start {
                         let ends = std::mem::take(&mut ends);
-                        push_rows(thread, words[start..kept].to_vec(), ends, context, parts);
+                        push_copies(thread, &words[start..kept], ends, context, parts);
                     }
                     start = kept;
                     thread = next;
+                }
+                Record::Line(..) => {
+                    words.copy_within(at..at + used, kept);
+                    kept += used;
+                    ends.push_back(position);
                 }
                 Record::Fold(..) | Record::Skip => {}
             }
@@ -237,11 +321,20 @@ impl Drain {
         words.truncate(kept);
         words.drain(..start);
         if !words.is_empty() {
-            words.shrink_to(words.len() * 2);
-            push_rows(thread, words, ends, context, parts);
+            push_rows(thread, without_excess(words), ends, context, parts);
         }
         parts.safety.uncounted.extend(origin.pieces.held());
         thread
+    }
+
+    /// Returns true for a call that was ended because the process exits, but ended after all. Remembers a call that is ended
+    /// so.
+    fn has_ended_by_exit(&mut self, header: &Header) -> bool {
+        if header.outcome == Outcome::Exit {
+            self.ended_by_exit.insert(header.span);
+            return false;
+        }
+        !self.ended_by_exit.is_empty() && self.ended_by_exit.contains(&header.span)
     }
 
     fn stream_record(
@@ -275,6 +368,21 @@ impl Drain {
 
 /// Adds the drained records to their trees, which marks those that share a row, and decides which of the others are kept.
 /// Returns `None` if all are. `threads` are those that the rings belong to.
+/// Takes failures that found their ring full, as many as are looked at together, and lowers the bytes that wait by
+/// theirs. Each look passes over the calls under way, so a look at each failure alone would take all of a core.
+fn take_overflow(overflow: &Receiver<Overflow>, rings: &ThreadPool, waiting: &mut usize) -> Vec<Overflow> {
+    let (mut taken, mut words) = (Vec::new(), 0);
+    while *waiting > 0
+        && words < LOOK_WORDS
+        && let Ok(failure) = overflow.try_recv()
+    {
+        *waiting = waiting.saturating_sub(rings.home.overflow.note_taken(failure.words.len()));
+        words += failure.words.len();
+        taken.push(failure);
+    }
+    taken
+}
+
 fn sample(drained: &mut [(usize, Vec<u64>)], threads: &[u32], parts: &mut Parts<'_>) -> Option<Decisions> {
     let Parts { clock, drain_interval, functions, ladder, trees, events, .. } = parts;
     let now = monotonic();
@@ -302,6 +410,14 @@ fn count(
     decided
 }
 
+/// Returns the site of a failure that was sent past its ring, and the failure as a sum.
+fn count_sent(record: &Record<'_>) -> Option<(u32, Tallied)> {
+    let (Record::Call(header, ..) | Record::Folded(header, ..)) = record else { return None };
+    let mut sums = Tallied::default();
+    sums.sent[header.outcome.failure_place()?] = 1;
+    Some((header.site, sums))
+}
+
 /// Counts a call that shares a row with others.
 fn count_folded(header: &Header, times: &Times, value_bytes: usize, parts: &mut Parts<'_>) {
     let Parts { functions, ladder, report, .. } = parts;
@@ -314,12 +430,42 @@ fn count_folded(header: &Header, times: &Times, value_bytes: usize, parts: &mut 
     report.health.recorded += 1;
 }
 
+/// Returns true if the machine has the memory that it takes to look at this many words of records. Most of it is taken by tables
+/// that cannot do without, so it is asked for beforehand, and given back at once.
+fn has_memory_for(words: usize) -> bool {
+    let bytes = words * size_of::<u64>() * GROWTH;
+    bytes < TRIAL_BYTES_MIN || Vec::<u8>::new().try_reserve_exact(bytes).is_ok()
+}
+
+/// Returns the words in memory that is at most twice as large as they are, unless the machine has none just now.
+fn without_excess(words: Vec<u64>) -> Vec<u64> {
+    let mut fitting = Vec::new();
+    if words.capacity() <= 2 * words.len() || fitting.try_reserve_exact(words.len()).is_err() {
+        return words;
+    }
+    fitting.extend_from_slice(&words);
+    fitting
+}
+
 /// Puts the complete rows that calls share into the backlog.
 pub(super) fn push_shared_rows(parts: &mut Parts<'_>) {
     for (thread, words) in parts.trees.take_rows() {
         let (position, pieces) = parts.safety.append_overflow(Worth::Row, thread, &words);
         let ends = [position + words.len() as u64].into();
         parts.backlog.push(Segment::new(thread, words, OVERFLOW, ends, pieces.held()));
+    }
+}
+
+/// Puts rows into the backlog for log lines that came too fast for a row each: those of seconds that are over, or all of them
+/// because somebody waits.
+pub(super) fn push_folded_lines(rings: &ThreadPool, mode: Mode, parts: &mut Parts<'_>) {
+    let at = ticks();
+    let second = (mode != Mode::Flush).then(|| second_at(at));
+    for (place, lines) in rings.home.log.take_folded(second) {
+        let words = LogLine::new_folded(place.number, place.level, at, lines).encode().to_vec();
+        let (position, pieces) = parts.safety.append_overflow(Worth::Row, 0, &words);
+        let ends = [position + words.len() as u64].into();
+        parts.backlog.push(Segment::new(0, words, OVERFLOW, ends, pieces.held()));
     }
 }
 
@@ -337,7 +483,38 @@ fn push_rows(
     parts.backlog.push(Segment::new(thread, words, ring, ends, held));
 }
 
-/// The number of words of records between two looks at the clock: less than a millisecond's work.
+/// The bytes that a drain takes for each byte of records: the words themselves, and what is known of each record while it is
+/// looked at.
+const GROWTH: usize = 4;
+/// Fewer bytes are not asked for beforehand: the allocator has as many at hand.
+const TRIAL_BYTES_MIN: usize = 64 << 10;
+/// Puts copies of rows of one thread into the backlog, a piece at a time: a small piece finds memory where a large one does not.
+fn push_copies(
+    thread: u32,
+    words: &[u64],
+    mut ends: VecDeque<u64>,
+    context: &Context<'_>,
+    parts: &mut Parts<'_>,
+) {
+    let (mut from, mut at, mut rows) = (0, 0, 0);
+    loop {
+        let next = words.get(at..).and_then(decode);
+        let is_piece = next.as_ref().is_none_or(|(_, used)| at + used - from > PIECE_WORDS);
+        if is_piece && at > from {
+            let piece_ends = ends.drain(..rows).collect();
+            push_rows(thread, words[from..at].to_vec(), piece_ends, context, parts);
+            (from, rows) = (at, 0);
+        }
+        let Some((_, used)) = next else { return };
+        at += used;
+        rows += 1;
+    }
+}
+
+/// The words of a piece of rows, unless one row has more.
+const PIECE_WORDS: usize = 8192;
+/// The number of words of records between two looks at the clock: less than a millisecond's work. As many words of
+/// failures are looked at together.
 const LOOK_WORDS: usize = 8192;
 /// The number of burst rings that lie ready: as many threads may begin their first burst between two steps. A step can
 /// take long, because it may wait for the disk.
@@ -347,3 +524,36 @@ const SPARE_BURSTS: usize = 2;
 const READY_RINGS: usize = 8;
 /// Bytes that are reserved beyond those in use, for the tables beside the rings.
 const RESERVED_AHEAD: usize = 256 << 10;
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::*;
+    use crate::accountant::Accountant;
+    use crate::config::CaptureMode;
+    use crate::ring::memory::Memory;
+
+    #[test]
+    fn failures_that_found_their_ring_full_are_taken_together_up_to_a_bound() {
+        let (sender, overflow) = crossbeam_channel::unbounded();
+        let rings =
+            ThreadPool::new(Accountant::boundless(), 7, CaptureMode::All, sender, Memory::on_heap(None));
+        let words = 16;
+        let values = vec![[0_u8; 8]; words - HEADER_WORDS];
+        let sent = LOOK_WORDS / words + 10;
+        for thread in 0..sent as u32 {
+            assert!(rings.home.overflow.send(thread, &[0; HEADER_WORDS], &values));
+        }
+        let mut waiting = rings.home.overflow.bytes();
+        let threads = |taken: Vec<Overflow>| taken.iter().map(|failure| failure.thread).collect::<Vec<_>>();
+        let mut seen = threads(take_overflow(&overflow, &rings, &mut waiting));
+        assert_eq!(seen.len(), LOOK_WORDS / words);
+        seen.extend(threads(take_overflow(&overflow, &rings, &mut waiting)));
+        assert_eq!(seen, (0..sent as u32).collect::<Vec<_>>());
+        assert!(waiting == 0 && rings.home.overflow.bytes() == 0);
+        // Failures that come later wait for the next step.
+        assert!(rings.home.overflow.send(0, &[0; HEADER_WORDS], &values));
+        assert!(take_overflow(&overflow, &rings, &mut waiting).is_empty());
+    }
+}

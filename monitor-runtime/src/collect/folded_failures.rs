@@ -8,13 +8,13 @@ use std::collections::HashMap;
 
 use crate::batch::FoldedRow;
 use crate::limits;
-use crate::record::Outcome;
-use crate::store::fingerprint;
+use crate::record::{ByOutcome, Outcome};
+use crate::store::{OTHER_KIND, fingerprint};
 
 /// Failures of one function and kind.
 #[derive(Debug)]
 pub(super) struct Failures {
-    /// The id of the function's call site.
+    /// The id of the call site under which the function's calls are counted.
     pub(super) function: u32,
     pub(super) outcome: Outcome,
     /// The text of the kind: see `fingerprint::kind`.
@@ -33,17 +33,22 @@ pub(super) struct FoldedFailures {
     kinds: HashMap<i64, FoldedRow>,
     /// The number of rows of each function.
     of_function: HashMap<u32, usize>,
+    /// The failures of each function.
+    counted: HashMap<u32, ByOutcome>,
     is_changed: bool,
 }
 
 impl FoldedFailures {
-    /// Counts failures of the function that has this name.
-    pub(super) fn add(&mut self, name: &str, failures: Failures) {
+    /// Counts failures of the function that has this name, as a kind of their own while there are fewer than this many.
+    pub(super) fn add(&mut self, name: &str, failures: Failures, kinds_max: usize) {
         let Failures { function, outcome, mut message, mut error_type, count, at_ns } = failures;
         let mut key = fingerprint::fingerprint(name, outcome, &message, &error_type);
+        if let Some(place) = outcome.failure_place() {
+            self.counted.entry(function).or_default()[place] += count;
+        }
         let of_function = self.of_function.entry(function).or_default();
-        if !has_room(self.kinds.len(), *of_function) && !self.kinds.contains_key(&key) {
-            OTHER.clone_into(&mut message);
+        if !has_room(self.kinds.len(), *of_function, kinds_max) && !self.kinds.contains_key(&key) {
+            OTHER_KIND.clone_into(&mut message);
             error_type.clear();
             key = fingerprint::fingerprint(name, outcome, &message, &error_type);
         }
@@ -70,6 +75,16 @@ impl FoldedFailures {
         std::mem::take(&mut self.is_changed).then(|| self.kinds.values().cloned().collect())
     }
 
+    /// Returns the failures of each function, those of all rows together.
+    pub(super) fn counted(&self) -> &HashMap<u32, ByOutcome> {
+        &self.counted
+    }
+
+    /// Returns the number of kinds.
+    pub(super) fn len(&self) -> usize {
+        self.kinds.len()
+    }
+
     /// Has all rows written again.
     pub(super) fn touch(&mut self) {
         self.is_changed |= !self.kinds.is_empty();
@@ -77,13 +92,10 @@ impl FoldedFailures {
 }
 
 /// Returns true if a function that has some kinds of failure may have one more, beside those of all functions.
-fn has_room(kinds: usize, of_function: usize) -> bool {
+fn has_room(kinds: usize, of_function: usize, kinds_max: usize) -> bool {
     of_function < limits::FUNCTION_KINDS_SURE
-        || (of_function < limits::FUNCTION_KINDS_MAX && kinds < limits::FOLDED_KINDS_MAX)
+        || (of_function < limits::FUNCTION_KINDS_MAX && kinds < kinds_max)
 }
-
-/// The message of failures whose own is not known, and of kinds beyond the bound.
-pub(super) const OTHER: &str = "other";
 
 #[cfg(test)]
 mod tests {
@@ -103,20 +115,24 @@ mod tests {
             at_ns: 1,
         };
         for kind in 0..limits::FUNCTION_KINDS_MAX + 100 {
-            folded.add("noisy", failure(1, format!("{kind}")));
+            folded.add("noisy", failure(1, format!("{kind}")), limits::FOLDED_KINDS_MAX);
         }
-        folded.add("quiet", failure(2, "disk full".to_owned()));
+        folded.add("quiet", failure(2, "disk full".to_owned()), limits::FOLDED_KINDS_MAX);
         let rows = folded.take_changed().unwrap();
         assert_eq!(rows.len(), limits::FUNCTION_KINDS_MAX + 2);
-        let other = rows.iter().find(|row| row.message == OTHER).unwrap();
+        let other = rows.iter().find(|row| row.message == OTHER_KIND).unwrap();
         assert_eq!((other.function, other.count), (1, 100));
         assert!(rows.iter().any(|row| row.function == 2 && row.message == "disk full"));
     }
 
     #[test]
     fn the_first_kinds_of_a_function_are_told_apart_even_when_the_bound_is_reached() {
-        assert!(has_room(limits::FOLDED_KINDS_MAX, limits::FUNCTION_KINDS_SURE - 1));
-        assert!(!has_room(limits::FOLDED_KINDS_MAX, limits::FUNCTION_KINDS_SURE));
-        assert!(!has_room(0, limits::FUNCTION_KINDS_MAX));
+        assert!(has_room(
+            limits::FOLDED_KINDS_MAX,
+            limits::FUNCTION_KINDS_SURE - 1,
+            limits::FOLDED_KINDS_MAX
+        ));
+        assert!(!has_room(limits::FOLDED_KINDS_MAX, limits::FUNCTION_KINDS_SURE, limits::FOLDED_KINDS_MAX));
+        assert!(!has_room(0, limits::FUNCTION_KINDS_MAX, limits::FOLDED_KINDS_MAX));
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::batch::FunctionRow;
 use crate::batch::function_stats::FunctionStats;
+use crate::ring::tallied::Tallied;
 use crate::site::CallSite;
 
 /// A monitored function.
@@ -16,13 +17,17 @@ pub(super) struct Function {
     pub(super) counted_as: u32,
     /// The statistics of its calls, if they are counted under this site.
     pub(super) stats: FunctionStats,
+    /// The sum of what was counted by the site's tallies and countdowns in the ring file.
+    tallied: Tallied,
+    is_tallied_changed: bool,
     /// The sampling rate that was last put into a batch.
     stored_rate: Option<f64>,
 }
 
 impl Function {
     pub(super) fn new(site: &'static CallSite, name: Arc<str>, counted_as: u32) -> Self {
-        Self { site, name, counted_as, stats: FunctionStats::default(), stored_rate: None }
+        let (stats, tallied) = (FunctionStats::default(), Tallied::default());
+        Self { site, name, counted_as, stats, tallied, is_tallied_changed: false, stored_rate: None }
     }
 
     /// Returns its row if the store does not have it, or has it with another rate.
@@ -40,6 +45,17 @@ impl Function {
             group: self.site.group_name().map(str::to_owned),
             sample_rate,
         })
+    }
+
+    /// Notes that calls of the site's tallies and countdowns in the ring file were counted.
+    pub(super) fn note_tallied(&mut self, grown: &Tallied) {
+        self.tallied.add(grown);
+        self.is_tallied_changed |= *grown != Tallied::default();
+    }
+
+    /// Returns what was counted of the site's tallies and countdowns, if that changed since this was last called.
+    pub(super) fn take_changed_tallied(&mut self) -> Option<Tallied> {
+        std::mem::take(&mut self.is_tallied_changed).then_some(self.tallied)
     }
 
     /// Has its row written again, because the store is a new one.

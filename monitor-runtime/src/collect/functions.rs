@@ -9,8 +9,11 @@ use std::sync::Arc;
 use super::folded_failures::{Failures, FoldedFailures};
 use super::function::Function;
 use super::health::Health;
+use crate::accountant::{Accountant, Part};
 use crate::batch::FunctionRow;
 use crate::batch::function_stats::FunctionStats;
+use crate::limits;
+use crate::ring::tallied::Tallied;
 use crate::site;
 
 /// All monitored functions.
@@ -23,12 +26,22 @@ pub(super) struct Functions {
     first_sites: HashMap<(Arc<str>, &'static str, u32), u32>,
     /// The failures that have no row of their own.
     pub(super) folded: FoldedFailures,
+    kinds_max: usize,
 }
 
 impl Functions {
+    /// Tells the accountant what is held, and learns from it how many kinds of failure may be told apart. Statistics are kept of
+    /// every function, because their number depends on the program and not on its load.
+    pub(super) fn settle_account(&mut self, accountant: &Accountant) {
+        let bytes = self.first_sites.len() * FUNCTION_BYTES + self.folded.len() * KIND_BYTES;
+        accountant.set(Part::Functions, bytes);
+        self.kinds_max =
+            accountant.count_within(Part::Functions, KINDS_SHARE, KIND_BYTES, limits::FOLDED_KINDS_MAX);
+    }
+
     /// Adds the functions that were called for the first time since the last look.
     pub(super) fn discover(&mut self) {
-        for site in site::all() {
+        for site in site::registered() {
             let id = site.id() as usize;
             if self.by_id.get(id).is_some_and(Option::is_some) {
                 continue;
@@ -75,6 +88,13 @@ impl Functions {
         Some(&mut self.by_id.get_mut(counted_as as usize)?.as_mut()?.stats)
     }
 
+    /// Notes that calls of a site's tallies and countdowns in the ring file were counted.
+    pub(super) fn note_tallied(&mut self, id: u32, grown: &Tallied) {
+        if let Some(function) = self.by_id.get_mut(id as usize).and_then(Option::as_mut) {
+            function.note_tallied(grown);
+        }
+    }
+
     /// Returns the statistics in which a function's calls are counted.
     pub(super) fn stats_of(&self, function: &Function) -> Option<&FunctionStats> {
         Some(&self.get(function.counted_as)?.stats)
@@ -107,9 +127,16 @@ impl Functions {
     /// Counts failures that have no row of their own, by kind.
     pub(super) fn fold(&mut self, failures: Failures, health: &mut Health) {
         health.folded_errors += failures.count;
-        let name = self.by_id.get(failures.function as usize).and_then(Option::as_ref);
-        if let Some(name) = name.map(|function| &function.name) {
-            self.folded.add(name, failures);
+        let function = self.by_id.get(failures.function as usize).and_then(Option::as_ref);
+        if let Some(Function { name, counted_as, .. }) = function {
+            self.folded.add(name, Failures { function: *counted_as, ..failures }, self.kinds_max);
         }
     }
 }
+
+/// The bytes of a function's statistics: two windows, a slice, and the slices that were released, each with a histogram.
+const FUNCTION_BYTES: usize = 2048;
+/// The bytes of a kind of failure.
+const KIND_BYTES: usize = 320;
+/// The kinds of failure may take one part in this many of the memory for functions.
+const KINDS_SHARE: usize = 2;

@@ -1,6 +1,6 @@
 //! The copy of drained words in the journal, made while a ring is drained.
 
-use crate::record::{Kept, Outcome, Record, decode};
+use crate::record::{Kept, LogLevel, Outcome, Record, decode};
 use crate::ring::journal::{Journal, Worth};
 
 /// A writer that copies the words of one ring into the journal.
@@ -20,8 +20,8 @@ impl<'a> JournalWriter<'a> {
         Self { journal, ring, thread, looked: 0 }
     }
 
-    /// Copies the words from number `begun` on, which begin at this position of the ring. Copies only failures and slow
-    /// calls if there is no room for all.
+    /// Copies the words from number `begun` on, which begin at this position of the ring. Copies only failures, slow
+    /// calls and log lines if there is no room for all.
     pub(super) fn append(&mut self, position: u64, words: &[u64], begun: usize) {
         if self.journal.append(Worth::Drained, (self.ring, position), self.thread, &words[begun..]) {
             return;
@@ -36,7 +36,7 @@ impl<'a> JournalWriter<'a> {
                 continue;
             }
             let place = (self.ring, position + (at - begun) as u64);
-            let has_row = matches!(&record, Record::Call(header, ..) if has_row_at_any_rate(header.kept));
+            let has_row = has_row_at_any_rate(&record);
             let words = &words[at..at + used];
             if !has_row || !self.journal.append(worth(&record), place, self.thread, words) {
                 self.journal.pass(used);
@@ -45,15 +45,20 @@ impl<'a> JournalWriter<'a> {
     }
 }
 
-/// Returns true for a call that has a row at any sampling rate.
-fn has_row_at_any_rate(kept: Kept) -> bool {
-    matches!(kept, Kept::Failed | Kept::Slow)
+/// Returns true for a log line, and for a call that has a row at any sampling rate.
+fn has_row_at_any_rate(record: &Record<'_>) -> bool {
+    match record {
+        Record::Call(header, ..) => matches!(header.kept, Kept::Failed | Kept::Slow),
+        Record::Line(..) => true,
+        _ => false,
+    }
 }
 
 /// Returns the worth of a record that becomes a row.
 pub(super) fn worth(record: &Record<'_>) -> Worth {
     match record {
         Record::Call(header, ..) if header.outcome != Outcome::Ok => Worth::Failure,
+        Record::Line(line, ..) if line.level == LogLevel::Error => Worth::Failure,
         _ => Worth::Row,
     }
 }

@@ -1,10 +1,12 @@
 //! The threads of the program as the collector knows them: name and span prefix, by id.
 //!
-//! Takes the threads that introduced themselves; gives names, and rows for the store. The number of threads is bounded.
+//! Takes the threads that introduced themselves; gives names, and rows for the store. The number of threads is bounded, and so
+//! is the number of rows, because a store that takes nothing must not pile them up: a thread without a row is shown by its id.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use crate::accountant::Part;
 use crate::batch::ThreadRow;
 use crate::limits;
 use crate::thread::pool::ThreadPool;
@@ -16,24 +18,39 @@ pub(super) struct KnownThreads {
     by_id: HashMap<u32, (Arc<str>, u32)>,
     /// The rows that the store does not have yet.
     new: Vec<ThreadRow>,
+    /// The bytes that the accountant knows of.
+    bytes: usize,
 }
 
 impl KnownThreads {
     /// Adds the threads that introduced themselves since the last look. Too many are not kept: all are forgotten but
     /// those in `owners`, which have a ring.
     pub(super) fn discover(&mut self, rings: &ThreadPool, owners: &[u32]) {
-        if self.by_id.len() > limits::THREADS_KNOWN_MAX {
+        let accountant = rings.home.accountant;
+        let threads_max = (accountant.limit(Part::Threads) / BYTES / SHARE).min(limits::THREADS_KNOWN_MAX);
+        if self.by_id.len() > threads_max {
             let owners: HashSet<u32> = owners.iter().copied().collect();
             self.by_id.retain(|id, _| owners.contains(id));
         }
         for thread in rings.home.take_introduced() {
             self.by_id.insert(thread.id, (thread.name.as_str().into(), thread.prefix));
-            self.new.push(ThreadRow { id: thread.id, name: thread.name, prefix: thread.prefix });
+            if self.new.len() < threads_max {
+                self.new.push(ThreadRow { id: thread.id, name: thread.name, prefix: thread.prefix });
+            }
         }
+        let bytes = (self.by_id.len() + self.new.len()) * BYTES;
+        accountant.add(Part::Threads, bytes);
+        accountant.give_back(Part::Threads, std::mem::replace(&mut self.bytes, bytes));
     }
 
     pub(super) fn name(&self, id: u32) -> Option<&Arc<str>> {
         self.by_id.get(&id).map(|(name, _)| name)
+    }
+
+    /// Returns the thread that has given a call its span.
+    pub(super) fn find_by_span(&self, span: u64) -> Option<u32> {
+        let prefix = (span >> 32) as u32;
+        self.by_id.iter().find(|(_, (_, known))| *known == prefix).map(|(id, _)| *id)
     }
 
     /// Returns the rows that the store does not have yet, and forgets them.
@@ -51,3 +68,8 @@ impl KnownThreads {
         self.by_id.iter().map(row).collect()
     }
 }
+
+/// The bytes of a thread that is known by name, and of a row.
+const BYTES: usize = 192;
+/// The names of threads may take one part in this many of the memory for threads.
+const SHARE: usize = 8;

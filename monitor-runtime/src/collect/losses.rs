@@ -7,7 +7,7 @@ use super::folded_failures::Failures;
 use super::functions::Functions;
 use super::health::{Drops, Health};
 use super::parts::Parts;
-use crate::batch::decode::{self, PendingCall};
+use crate::batch::decode::{self, Pending};
 use crate::record::Outcome;
 use crate::ring::journal::Worth;
 use crate::store::fingerprint;
@@ -36,25 +36,30 @@ impl LostCall {
         if let Some(stats) = functions.stats_mut(function) {
             stats.lose_rows(end_ns, calls);
         }
-        if outcome == Outcome::Ok {
-            *counter(&mut health.dropped) += calls;
-        } else {
+        if outcome.is_failure() {
             let (text, error_type) = error();
             let text = text.as_deref().unwrap_or(fingerprint::without_message(outcome));
             let message = fingerprint::kind(outcome, text);
             let error_type = error_type.unwrap_or_default();
             let failures = Failures { function, outcome, message, error_type, count: 1, at_ns: end_ns };
             functions.fold(failures, health);
+        } else {
+            *counter(&mut health.dropped) += calls;
         }
     }
 }
 
-/// Evicts the calls that the backlog has no room for.
+/// Evicts the rows that the backlog has no room for.
 pub(super) fn evict(parts: &mut Parts<'_>) {
     let Parts { backlog, functions, clock, report, safety, .. } = parts;
+    let log = report.log_places();
     let health = &mut report.health;
     let mut scratch = Vec::new();
-    let lose = |waiting: &PendingCall<'_>| {
+    let lose = |waiting: &Pending<'_>| {
+        let waiting = match waiting {
+            Pending::Call(call) => call,
+            Pending::Line(pending) => return log.count_dropped(pending.line.lines),
+        };
         let (function, outcome) = (waiting.header.site, waiting.header.outcome);
         let Some(names) = functions.get(function).map(|function| function.site.names()) else { return };
         let end_ns = decode::to_times(&waiting.header, clock).end_ns;
@@ -71,9 +76,9 @@ pub(super) fn evict(parts: &mut Parts<'_>) {
     };
     let journal = &mut safety.journal;
     backlog.evict(lose, |waiting, words| {
-        let (ring, end) = waiting.end;
+        let (ring, end) = waiting.end();
         let place = (ring, end.saturating_sub(words.len() as u64));
-        let is_kept = journal.append(Worth::Failure, place, waiting.thread, words);
+        let is_kept = journal.append(Worth::Failure, place, waiting.thread(), words);
         is_kept.then(|| journal.take_pieces().held())
     });
 }

@@ -1,11 +1,12 @@
 //! Maintenance: rates and holds set from outside, the settings file, and retention, each in its own interval.
 //!
-//! Takes the tables `sampling` and `breaker`, and the settings file; changes the parts of the collector while they run.
+//! Takes the tables `sampling`, `alert_rule` and `breaker`, and the settings file; changes the parts of the collector while they run.
 //! It does not know records.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::alerts::AlertWatch;
 use super::current_store::CurrentStore;
 use super::events::Events;
 use super::functions::Functions;
@@ -43,6 +44,7 @@ pub(super) struct Maintained<'a> {
     pub(super) trees: &'a mut Trees,
     pub(super) writer: &'a mut Writer,
     pub(super) store: &'a mut CurrentStore,
+    pub(super) alerts: &'a mut AlertWatch,
     pub(super) events: &'a mut Events,
 }
 
@@ -125,6 +127,9 @@ impl Maintenance {
         }
         if let Ok(Some(rates)) = store.rates() {
             changes.extend(self.shared.take_over_rates(&rates));
+        }
+        if let Ok(Some(rules)) = store.alert_rules() {
+            parts.alerts.set_rules(rules);
         }
         for change in changes {
             parts.event("rate", change);

@@ -9,6 +9,7 @@ mod mode;
 mod remaining;
 pub mod breaker;
 mod retry;
+mod rows;
 mod batch_timer;
 pub(crate) mod health;
 pub(crate) mod control;
@@ -25,15 +26,21 @@ mod calibration;
 mod ladder;
 mod trees;
 mod journal_writer;
+mod grouped;
 mod crash_safety;
 mod backlog;
 mod cpu_share;
+mod guards;
 mod report;
+pub(crate) mod sources;
+mod alerts;
 mod parts;
 mod tallies;
+mod calls_under_way;
 mod drain;
 mod losses;
 mod slow_calls;
+mod stuck_calls;
 mod next_batch;
 mod store_breaker;
 mod writer;
@@ -42,6 +49,7 @@ mod pace;
 
 use std::any::Any;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crossbeam_channel::Receiver;
@@ -55,6 +63,7 @@ use crate::ring::panics::{self, Exit, Panic};
 use crate::sync::lock;
 use crate::thread::overflow::Overflow;
 use crate::thread::pool::ThreadPool;
+use alerts::AlertWatch;
 use backlog::Backlog;
 use crash_safety::CrashSafety;
 use current_store::CurrentStore;
@@ -62,6 +71,7 @@ pub(crate) use current_store::{Opened, Opener};
 use drain::Drain;
 use events::Events;
 use functions::Functions;
+pub(crate) use guards::GuardSource;
 use health::Level;
 use known_threads::KnownThreads;
 use ladder::Ladder;
@@ -73,6 +83,7 @@ pub(crate) use remaining::Remaining;
 use report::Report;
 use shared::Shared;
 use slow_calls::SlowCalls;
+use sources::{AskSources, Sources};
 use trees::Trees;
 use writer::Writer;
 
@@ -94,8 +105,12 @@ pub(crate) struct Collector {
     trees: Trees,
     slow_calls: SlowCalls,
     report: Report,
+    sources: Sources,
+    alerts: AlertWatch,
     events: Events,
     maintenance: Maintenance,
+    /// True if the next step ends the calls under way, because the process exits.
+    ends_calls: bool,
     /// The end that the process's entry in the store will say.
     ending: Ending,
     /// True if the last step wrote a batch and left more to write.
@@ -103,6 +118,8 @@ pub(crate) struct Collector {
     /// The findings of the last step, and the work that it left.
     seen: Seen,
     last_step: Duration,
+    /// The time at which the ladder was looked at.
+    last_ladder_step: Duration,
     /// The number of calls that were counted by the end of the last step.
     counted: u64,
 }
@@ -118,12 +135,17 @@ pub(crate) struct Surroundings {
     pub(crate) watch: Option<Watch>,
     /// Puts the panic hook back in its place, if a program put its own there.
     pub(crate) renew_panic_hook: fn(),
+    /// Returns the rows of the program's guards.
+    pub(crate) guards: GuardSource,
+    /// Asks the sources of metrics.
+    pub(crate) sources: AskSources,
 }
 
 impl Collector {
     pub(crate) fn new(settings: &Settings, surroundings: Surroundings) -> Self {
-        let Surroundings { rings, overflow, shared, clock, opener, watch, renew_panic_hook } = surroundings;
-        let waiting_bytes = waiting_bytes(settings.max_memory_bytes, rings);
+        let Surroundings { rings, overflow, shared, clock, opener, watch, renew_panic_hook, guards, sources } =
+            surroundings;
+        let accountant = rings.home.accountant;
         let drain_interval = settings.drain_interval;
         Self {
             clock,
@@ -132,20 +154,30 @@ impl Collector {
             functions: Functions::default(),
             threads: KnownThreads::default(),
             drain: Drain::new(rings, overflow, Arc::clone(&shared)),
-            backlog: Backlog::new(waiting_bytes),
+            backlog: Backlog::new(accountant),
             store: CurrentStore::new(opener),
-            writer: Writer::new(Arc::clone(&shared), settings.batch_rows, drain_interval),
-            safety: CrashSafety::new(rings, waiting_bytes),
+            writer: Writer::new(Arc::clone(&shared), settings.batch_rows, drain_interval, accountant),
+            safety: CrashSafety::new(rings),
             ladder: Ladder::new(rings, settings.max_rate, settings.max_overhead),
             trees: Trees::new(rings, settings.fold_after),
             slow_calls: SlowCalls::new(rings),
-            report: Report::new(rings, Arc::clone(&shared), settings.max_memory_bytes, settings.max_overhead),
+            report: Report::new(
+                rings,
+                Arc::clone(&shared),
+                settings.max_memory_bytes,
+                settings.max_overhead,
+                guards,
+            ),
+            sources: Sources::new(sources, accountant),
+            alerts: AlertWatch::default(),
             events: Events::default(),
             maintenance: Maintenance::new(Arc::clone(&shared), watch, renew_panic_hook),
+            ends_calls: false,
             ending: Ending::default(),
             is_writing_on: false,
             seen: Seen::nothing(drain_interval),
             last_step: monotonic(),
+            last_ladder_step: monotonic(),
             counted: 0,
             shared,
         }
@@ -154,18 +186,30 @@ impl Collector {
     /// Makes one step: drains, counts, writes a batch if one is due, and tidies up.
     pub(crate) fn step(&mut self, mode: Mode) -> Remaining {
         let now = monotonic();
-        self.clock.advance();
+        if let Some(astray) = self.clock.advance() {
+            self.events.add(self.clock.now_ns(), "clock", astray);
+        }
         self.look_at_rings(now);
         // Steps follow one another without a pause while there is much to write, so the clock is watched within them.
         self.watch_clock();
+        let begun_ns = self.clock.now_ns();
         self.drain.prepare_rings(now, &self.clock, &mut self.events);
         self.functions.discover();
+        self.functions.settle_account(self.rings.home.accountant);
         if self.drain_as_room_allows(mode) {
+            if now.saturating_sub(self.last_ladder_step) >= limits::DRAIN_ALONE_MAX {
+                self.step_ladder(now);
+            }
             return Remaining::More;
+        }
+        if std::mem::take(&mut self.ends_calls) {
+            let (drain, _, mut parts) = self.split();
+            drain.end_calls_under_way(&mut parts);
         }
         if mode == Mode::Flush {
             self.complete_shared_rows();
         }
+        drain::push_folded_lines(self.rings, mode, &mut self.split().2);
         self.read_tallies();
         self.watch_clock();
         self.writer.report_transitions(now, &self.clock, &mut self.events);
@@ -173,6 +217,9 @@ impl Collector {
         self.safety.note_counted(&mut self.functions, &self.trees);
         let Self { clock, functions, threads, events, .. } = self;
         self.slow_calls.step(now, clock, functions, threads, events);
+        self.sources.step(begun_ns, mode, &self.clock, &mut self.events);
+        self.report.source_panics = self.sources.panics();
+        self.watch_alerts(begun_ns);
         self.ladder.calibrate(now, &mut self.report.health);
         self.report.step(now, mode, &self.clock);
         let mut remaining = self.write(now, mode);
@@ -184,11 +231,37 @@ impl Collector {
             remaining = Remaining::More;
         }
         self.watch_clock();
-        let Self { clock, functions, ladder, trees, report, events, .. } = self;
-        ladder.step(now, clock, functions, || trees.take_costs(), &mut report.health, events);
+        self.step_ladder(now);
         self.publish_report(now);
         self.look_back(now, remaining);
         remaining
+    }
+
+    /// Returns the time at which the ladder was looked at.
+    #[cfg(test)]
+    pub(crate) fn last_ladder_step(&self) -> Duration {
+        self.last_ladder_step
+    }
+
+    /// Lowers the functions that cost too much, and raises others.
+    fn step_ladder(&mut self, now: Duration) {
+        self.last_ladder_step = now;
+        let Self { clock, functions, ladder, trees, report, events, .. } = self;
+        ladder.step(now, clock, functions, || trees.take_costs(), &mut report.health, events);
+    }
+
+    /// Puts the windows that are over before the rules on alerts.
+    fn watch_alerts(&mut self, now_ns: i64) {
+        let Self { clock, rings, functions, report, sources, alerts, shared, .. } = self;
+        let surroundings = alerts::Surroundings {
+            health: &report.health,
+            rss_bytes: report.rss_bytes,
+            sources,
+            count_stuck: || stuck_calls::count_stuck_calls(rings, clock, functions),
+            subscribers: &shared.alert_subscribers,
+        };
+        alerts.step(now_ns, functions, surroundings);
+        report.health.alerts = alerts.count_firing();
     }
 
     /// Notes how full the rings are when a step begins.
@@ -199,7 +272,7 @@ impl Collector {
             self.ladder.begin_anew(now.saturating_sub(self.drain_interval));
         }
         let share = |pending: usize, capacity: usize| pending as f64 / capacity.max(1) as f64;
-        let states = rings.all();
+        let states = rings.states();
         let rings = states.iter().flat_map(|state| state.rings());
         let fullest = rings.map(|(_, ring)| share(ring.pending(), ring.capacity())).fold(0.0, f64::max);
         self.seen = Seen {
@@ -221,19 +294,24 @@ impl Collector {
         let is_active = self.seen.fullest > 0.0 || calls > 0;
         let (_, (writer, _), parts) = self.split();
         let next = writer.next_write(now, (remaining == Remaining::Blocked, is_active), &parts);
-        let due = [next, self.maintenance.next_look()].into_iter().flatten().min();
-        let is_streamed = self.shared.subscribers.any();
+        let window = self.sources.time_left(self.clock.now_ns()).map(|left| now + left);
+        let due = [next, self.maintenance.next_look(), window].into_iter().flatten().min();
+        let is_streamed = self.shared.subscribers.are_present();
+        self.rings.home.is_streamed.store(is_streamed, Ordering::Relaxed);
         self.ladder.let_clock_rest(&self.functions);
         let is_counting = self.ladder.is_counting();
         let due = due.map(|due| due.saturating_sub(now));
         self.seen = Seen { is_active, calls, is_streamed, is_counting, due, ..self.seen };
+        if !is_active {
+            self.report.hurry(now);
+        }
         if is_active {
             self.rings.home.awaken();
         } else if self.seen.is_asleep {
             self.maintenance.rest(now, &mut self.store, &self.clock);
         } else if now >= limits::SETTLED_AGE {
             self.rings.home.fall_asleep();
-            for state in self.rings.all() {
+            for state in self.rings.states() {
                 state.rings().for_each(|(_, ring)| ring.close());
             }
         }
@@ -279,8 +357,10 @@ impl Collector {
     }
 
     fn maintain(&mut self, now: Duration) {
-        let Self { clock, drain_interval, functions, ladder, trees, writer, store, events, .. } = self;
-        let parts = Maintained { clock, drain_interval, functions, ladder, trees, writer, store, events };
+        let Self { clock, drain_interval, functions, ladder, trees, writer, store, alerts, events, .. } =
+            self;
+        let parts =
+            Maintained { clock, drain_interval, functions, ladder, trees, writer, store, alerts, events };
         self.maintenance.step(now, parts);
     }
 
@@ -304,6 +384,8 @@ impl Collector {
             safety,
             backlog,
             report,
+            sources,
+            alerts,
             events,
             ..
         } = self;
@@ -318,6 +400,8 @@ impl Collector {
             safety,
             backlog,
             report,
+            sources,
+            alerts,
             events,
         };
         (&mut self.drain, (&mut self.writer, &mut self.store), parts)
@@ -353,7 +437,8 @@ impl Collector {
 
     /// Adds the event of the process's death if the process exits because its main thread has panicked.
     pub(crate) fn announce_exit(&mut self, exit: Exit) {
-        let states = self.rings.all();
+        self.ends_calls = true;
+        let states = self.rings.states();
         let of_threads = states.iter().filter_map(|state| panics::read_own(state.panic_words()));
         let panics = of_threads.chain(panics::read_own(self.rings.home.metadata.panic_words()));
         let panics: Vec<Panic> = panics.collect();
@@ -382,6 +467,7 @@ impl Collector {
             && self.report.is_up_to_date()
             && self.backlog.is_empty()
             && self.trees.is_settled()
+            && self.sources.is_empty()
             && self.functions.count_changed() == 0
     }
 
@@ -405,15 +491,6 @@ impl Collector {
     pub(crate) fn leave(&self) {
         self.safety.leave();
     }
-}
-
-/// Returns the bytes that records may take while they wait for the store.
-fn waiting_bytes(max_memory_bytes: u64, rings: &ThreadPool) -> usize {
-    let memory = usize::try_from(max_memory_bytes).unwrap_or(usize::MAX);
-    let taken = memory / limits::RINGS_SHARE + memory / limits::OVERFLOW_SHARE + limits::BATCH_BYTES_MAX / 4;
-    // A waiting record lies in the journal as well, if there is one.
-    let copies = if rings.home.memory.mapping().is_some() { 2 } else { 1 };
-    memory.saturating_sub(taken) / copies
 }
 
 /// The share of the backlog that a burst may fill before writing goes on.

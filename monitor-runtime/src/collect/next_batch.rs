@@ -3,40 +3,45 @@
 //! Takes what the other parts have for the store; gives one batch with the next number. It does not know whether the
 //! store takes it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::mode::Mode;
 use super::parts::Parts;
+use super::rows::Rows;
 use super::trees::FailureOrigin;
-use crate::batch::{Batch, CallRow, decode};
+use crate::accountant::{Accountant, Part};
+use crate::batch::decode::Pending;
+use crate::batch::{Batch, CallRow, LogRow, Update, decode};
 use crate::limits;
-use crate::record::Outcome;
 
 /// The assembly of the next batch.
 #[derive(Debug)]
 pub(super) struct NextBatch {
-    /// The number of calls in a batch at most.
+    /// The number of calls and log lines in a batch at most.
     pub(super) rows_max: usize,
     /// The number of the last batch.
     sequence: u64,
-    /// Calls that were taken from the backlog for a batch that the store had no room for.
-    postponed: Vec<CallRow>,
+    /// Rows that were taken from the backlog for a batch that the store had no room for.
+    postponed: Rows,
     next_figures: Duration,
     scratch: Vec<u8>,
+    accountant: &'static Accountant,
 }
 
 impl NextBatch {
-    pub(super) fn new(rows_max: usize) -> Self {
+    pub(super) fn new(rows_max: usize, accountant: &'static Accountant) -> Self {
         Self {
             rows_max,
+            accountant,
             sequence: 0,
-            postponed: Vec::new(),
+            postponed: Rows::default(),
             next_figures: Duration::ZERO,
             scratch: Vec::new(),
         }
     }
 
-    /// Returns true if calls are postponed.
+    /// Returns true if rows are postponed.
     pub(super) fn has_postponed(&self) -> bool {
         !self.postponed.is_empty()
     }
@@ -51,25 +56,34 @@ impl NextBatch {
         self.next_figures = self.next_figures.min(now);
     }
 
-    /// Puts calls of a batch before those that are postponed already.
-    pub(super) fn postpone(&mut self, calls: Vec<CallRow>) {
-        self.postponed.splice(0..0, calls);
+    /// Puts rows of a batch before those that are postponed already.
+    pub(super) fn postpone(&mut self, mut rows: Rows) {
+        rows.append(std::mem::take(&mut self.postponed));
+        self.postponed = rows;
     }
 
     /// Returns the next batch, or `None` if nothing in it would be worth a transaction.
     pub(super) fn assemble(&mut self, now: Duration, mode: Mode, parts: &mut Parts<'_>) -> Option<Batch> {
+        let Rows { calls, logs } = self.rows(parts);
         let mut batch = Batch {
             at_ns: parts.clock.now_ns(),
             functions: parts.functions.take_new_rows(),
             threads: parts.threads.take_new_rows(),
             events: parts.events.take(),
+            alerts: parts.alerts.take(),
             edges: parts.trees.take_new_edges(),
-            calls: self.calls(parts),
+            calls,
+            logs,
             ..Batch::default()
         };
         (batch.health, batch.resources) = parts.report.take_due();
+        batch.guards = parts.report.guards.take_due();
+        batch.metrics = parts.sources.take();
         self.add_stats(&mut batch, now, mode, parts);
-        batch.folded = parts.functions.folded.take_changed().unwrap_or_default();
+        if let Some(folded) = parts.functions.folded.take_changed() {
+            batch.folded = folded;
+            parts.safety.note_folded(parts.functions.folded.counted());
+        }
         if batch == (Batch { at_ns: batch.at_ns, ..Batch::default() }) {
             return None;
         }
@@ -77,38 +91,58 @@ impl NextBatch {
         if mode == Mode::Flush || !batch.windows.is_empty() || !batch.events.is_empty() {
             batch.rates = parts.ladder.take_due_rows();
         }
+        batch.is_one_of_many = mode == Mode::Usual && batch.calls.len() < limits::FIGURES_ROWS;
         self.sequence += 1;
         batch.sequence = self.sequence;
         Some(batch)
     }
 
-    fn calls(&mut self, parts: &mut Parts<'_>) -> Vec<CallRow> {
-        let Self { rows_max, postponed, scratch, .. } = self;
-        let Parts { backlog, functions, clock, safety, trees, .. } = parts;
+    fn rows(&mut self, parts: &mut Parts<'_>) -> Rows {
+        let Self { rows_max, postponed, scratch, accountant, .. } = self;
+        let Parts { backlog, functions, clock, safety, trees, report, .. } = parts;
+        let log = report.log_places();
         safety.begin_batch(*rows_max);
-        let mut calls = std::mem::take(postponed);
-        if calls.len() >= *rows_max {
-            *postponed = calls.split_off(*rows_max);
-            return calls;
+        let mut rows = std::mem::take(postponed);
+        if rows.len() >= *rows_max {
+            *postponed = rows.split_off(*rows_max);
+            return rows;
         }
-        let mut bytes = 0;
+        let memory_max = accountant.limit(Part::Batch);
+        let (mut bytes, mut memory) = (0, 0);
         let held = backlog.take(|waiting| {
+            let waiting = match waiting {
+                Pending::Call(call) => call,
+                Pending::Line(pending) => {
+                    let Some(place) = log.by_number(pending.line.place) else { return true };
+                    let row = decode::to_log_row(pending, Arc::clone(&place.target), clock, scratch);
+                    bytes += RECORD_BYTES + row.text_bytes();
+                    memory += size_of::<LogRow>() + 2 * row.text_bytes();
+                    rows.push_log(row);
+                    safety.add_row(pending.end);
+                    return rows.len() < *rows_max && bytes < limits::BATCH_BYTES_MAX && memory < memory_max;
+                }
+            };
             let Some(function) = functions.get(waiting.header.site) else { return true };
             let times = decode::to_times(&waiting.header, clock);
             let values = decode::to_values(waiting, function.site.names(), scratch);
             bytes += RECORD_BYTES + waiting.value_bytes;
+            memory += size_of::<CallRow>() + 2 * waiting.value_bytes;
             let mut row = decode::to_row(waiting, times, values, clock);
-            if row.outcome != Outcome::Ok
+            if row.outcome.is_failure()
                 && let Some(FailureOrigin { cause, is_tree }) = trees.take_origin(row.span_id)
             {
                 (row.cause, row.is_tree) = (cause, is_tree);
             }
+            let calls = &mut rows.calls;
             calls.push(row);
-            safety.add_call(waiting.end);
-            calls.len() < *rows_max && bytes < limits::BATCH_BYTES_MAX
+            safety.add_row(waiting.end);
+            // The batch ends where the machine has no memory for a longer one just now.
+            let has_room = calls.len() < calls.capacity() || calls.try_reserve(calls.len().max(1)).is_ok();
+            has_room && rows.len() < *rows_max && bytes < limits::BATCH_BYTES_MAX && memory < memory_max
         });
+        accountant.set(Part::Batch, memory);
         safety.hold_taken(held);
-        calls
+        rows
     }
 
     /// Adds the statistics that changed: to every large batch while few functions are busy, otherwise every few seconds.
@@ -126,6 +160,7 @@ impl NextBatch {
         for function in parts.functions.iter_mut().filter(|function| function.stats.is_changed()) {
             let id = function.site.id();
             function.stats.take_rows(id, now_ns, &mut batch.windows, &mut batch.slices);
+            batch.totals.push(function.stats.total(id, Update::Replace));
             parts.safety.note_stats(self.sequence + 1, id, &function.stats.sum());
         }
     }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::alerts::AlertWatch;
 use super::backlog::Backlog;
 use super::crash_safety::CrashSafety;
 use super::events::Events;
@@ -9,6 +10,7 @@ use super::functions::Functions;
 use super::known_threads::KnownThreads;
 use super::ladder::Ladder;
 use super::report::Report;
+use super::sources::Sources;
 use super::trees::Trees;
 use crate::platform::clock::Clock;
 
@@ -23,6 +25,8 @@ pub(super) struct Parts<'a> {
     pub(super) safety: &'a mut CrashSafety,
     pub(super) backlog: &'a mut Backlog,
     pub(super) report: &'a mut Report,
+    pub(super) sources: &'a mut Sources,
+    pub(super) alerts: &'a mut AlertWatch,
     pub(super) events: &'a mut Events,
 }
 

@@ -10,14 +10,17 @@ use std::time::Duration;
 use super::breaker::Statistics;
 use super::cpu_share::CpuShare;
 use super::events::Events;
+use super::guards::{GuardSource, Guards};
 use super::health::{Health, Level};
 use super::mode::Mode;
 use super::shared::Shared;
+use crate::accountant::Part;
 use crate::batch::{HealthRow, ResourcesRow};
 use crate::limits;
 use crate::platform::clock::{Clock, monotonic};
-use crate::platform::process;
+use crate::platform::{self, process};
 use crate::sync::lock;
+use crate::thread::log_places::LogPlaces;
 use crate::thread::pool::ThreadPool;
 
 /// The reports of a recorder.
@@ -30,6 +33,8 @@ pub(super) struct Report {
     due_resources: Option<ResourcesRow>,
     /// The last report that was written.
     written: Option<HealthRow>,
+    /// The resident memory of the process when it was last looked at; `None` where the system does not tell.
+    pub(super) rss_bytes: Option<u64>,
     /// The last row on the process's resources that went into a batch.
     given_resources: Option<ResourcesRow>,
     /// The moment at which the breaker entered its state, or 0 before the first report.
@@ -41,6 +46,11 @@ pub(super) struct Report {
     /// The moment at which a report goes although nothing changed.
     next_life_sign: Duration,
     is_shutdown_announced: bool,
+    /// The abilities that the system does not give.
+    lacks: Vec<String>,
+    pub(super) guards: Guards,
+    /// The panics of sources of metrics.
+    pub(super) source_panics: u64,
 }
 
 impl Report {
@@ -49,6 +59,7 @@ impl Report {
         shared: Arc<Shared>,
         queue_bytes_max: u64,
         max_overhead: f64,
+        guards: GuardSource,
     ) -> Self {
         let budget_pct = if max_overhead >= 1.0 { f64::INFINITY } else { 100.0 * max_overhead };
         let health = Health { queue_bytes_max, budget_pct, ..Health::default() };
@@ -59,6 +70,7 @@ impl Report {
             health,
             due: None,
             due_resources: None,
+            rss_bytes: None,
             written: None,
             given_resources: None,
             breaker_since_ns: 0,
@@ -68,7 +80,20 @@ impl Report {
             next_resources: now + limits::RESOURCES_FIRST,
             next_life_sign: now + limits::LIFE_SIGN_INTERVAL,
             is_shutdown_announced: false,
+            lacks: platform::lacks(),
+            guards: Guards::new(guards),
+            source_panics: 0,
         }
+    }
+
+    /// Has the next step report what has changed, because the calls have ended.
+    pub(super) fn hurry(&mut self, now: Duration) {
+        self.next_health = self.next_health.min(now);
+    }
+
+    /// Returns the places that say log lines, which count lines that get no row.
+    pub(super) fn log_places(&self) -> &'static LogPlaces {
+        &self.rings.home.log
     }
 
     /// Makes the rows that are due.
@@ -77,6 +102,7 @@ impl Report {
             self.next_resources = now + limits::RESOURCES_INTERVAL;
             self.health.own_cpu_pct = self.own_cpu.look(now, process::thread_cpu());
             let (rss_bytes, threads, open_files) = process::footprint();
+            self.rss_bytes = Some(rss_bytes).filter(|bytes| *bytes > 0);
             let cpu_pct = self.process_cpu.look(now, process::process_cpu());
             let at_ns = clock.now_ns();
             let row = ResourcesRow { at_ns, cpu_pct, rss_bytes, threads, open_files };
@@ -86,6 +112,7 @@ impl Report {
         }
         if now >= self.next_health || mode == Mode::Flush {
             self.next_health = now + limits::REPORT_INTERVAL;
+            self.guards.look();
             self.health.own_cpu_pct = self.own_cpu.so_far(now, process::thread_cpu());
             let row = self.health_row(now, clock);
             let is_silent = now >= self.next_life_sign;
@@ -98,6 +125,7 @@ impl Report {
     fn health_row(&self, now: Duration, clock: &Clock) -> HealthRow {
         let breaker = lock(&self.shared.breaker).statistics(now);
         let health = &self.health;
+        let memory = self.rings.home.accountant.holdings();
         HealthRow {
             at_ns: clock.now_ns(),
             level: health.level.as_str().to_owned(),
@@ -129,7 +157,20 @@ impl Report {
             fixed_pct: Some(health.fixed_pct),
             saved_pct: Some(health.saved_pct),
             budget_pct: Some(health.budget_pct).filter(|budget| budget.is_finite()),
+            off: Some(self.list_off().join("; ")).filter(|text| !text.is_empty()),
+            dropped_passed: Some(health.dropped.passed),
+            dropped_logs: Some(self.log_places().dropped()),
+            memory_bytes: Some(memory.iter().map(|part| part.bytes).sum()),
+            memory_parts: json_object(memory.iter().map(|part| (part.part, part.bytes))),
+            memory_refused: json_object(memory.iter().map(|part| (part.part, part.refused))),
         }
+    }
+
+    /// Lists what is off in this process, each with the reason.
+    fn list_off(&self) -> Vec<String> {
+        let crash = self.rings.home.memory.refusal();
+        let crash = crash.map(|why| format!("survival of a crash: {why}"));
+        crash.into_iter().chain(self.lacks.iter().cloned()).collect()
     }
 
     /// Returns the rows that wait for the next batch.
@@ -168,16 +209,21 @@ impl Report {
             events.add(clock.now_ns(), "level", format!("{} -> {level}: {why}", self.health.level));
             self.health.level = level;
         }
-        let states = self.rings.all();
+        let states = self.rings.states();
         let queued = states.iter().map(|state| state.pending() * 8).sum::<usize>();
         self.health.queue_bytes = (queued + backlog_bytes) as u64;
         let panics = states.iter().map(|state| state.capture_panics.load(Ordering::Relaxed));
-        self.health.capture_panics = panics.map(u64::from).sum();
+        self.health.capture_panics = panics.map(u64::from).sum::<u64>() + self.source_panics;
+        self.health.sites_refused = crate::site::refused();
         if breaker.state != self.health.breaker.state || self.breaker_since_ns == 0 {
             self.breaker_since_ns = clock.now_ns() - breaker.lasted.as_nanos() as i64;
         }
+        self.health.dropped_logs = self.log_places().dropped();
+        self.health.memory = self.rings.home.accountant.holdings().to_vec();
         self.health.breaker = breaker;
+        self.health.off = self.list_off();
         self.health.subscribers = self.shared.subscribers.breakers(now);
+        self.health.subscribers.extend(self.shared.alert_subscribers.breakers(now));
         *lock(&self.shared.health) = self.health.clone();
     }
 
@@ -188,4 +234,13 @@ impl Report {
             events.add(clock.now_ns(), "level", detail);
         }
     }
+}
+
+/// Returns the numbers by part as a JSON object without zeros; `None` if all are zero.
+fn json_object(numbers: impl Iterator<Item = (Part, u64)>) -> Option<String> {
+    let entries: Vec<String> = numbers
+        .filter(|(_, number)| *number > 0)
+        .map(|(part, number)| format!("\"{}\":{number}", part.as_str()))
+        .collect();
+    (!entries.is_empty()).then(|| format!("{{{}}}", entries.join(",")))
 }

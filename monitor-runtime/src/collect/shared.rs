@@ -10,7 +10,9 @@ use super::breaker::Breaker;
 use super::control::{Control, Requests};
 use super::health::Health;
 use super::live_rates::LiveRates;
-use super::subscribe::Subscribers;
+use super::subscribe::{Record, Subscribers};
+use crate::accountant::Accountant;
+use crate::alert::Alert;
 use crate::platform::stderr::write_line;
 use crate::sampling::Rules;
 use crate::site::{self, CallSite};
@@ -21,7 +23,10 @@ use crate::store::SetRate;
 pub(crate) struct Shared {
     pub(crate) breaker: Mutex<Breaker>,
     pub(crate) health: Mutex<Health>,
-    pub(crate) subscribers: Subscribers,
+    /// The closures that are handed calls.
+    pub(crate) subscribers: Subscribers<Record>,
+    /// The closures that are handed alerts.
+    pub(crate) alert_subscribers: Subscribers<Alert>,
     pub(crate) control: Control,
     /// The age and the bytes that bound the store, if the settings file changed them.
     pub(crate) store_bounds: Mutex<Option<(Duration, u64)>>,
@@ -30,12 +35,13 @@ pub(crate) struct Shared {
 
 impl Shared {
     /// Returns the desk, and the collector's side of its requests.
-    pub(crate) fn new(base_rates: Rules) -> (Self, Requests) {
+    pub(crate) fn new(base_rates: Rules, accountant: &'static Accountant) -> (Self, Requests) {
         let (control, requests) = Control::new();
         let shared = Self {
             breaker: Mutex::default(),
             health: Mutex::default(),
-            subscribers: Subscribers::default(),
+            subscribers: Subscribers::new(accountant),
+            alert_subscribers: Subscribers::new(accountant),
             control,
             store_bounds: Mutex::default(),
             rates: LiveRates::new(base_rates),
@@ -71,7 +77,7 @@ impl Shared {
     }
 
     fn apply_rates(&self) {
-        for site in site::all() {
+        for site in site::registered() {
             self.apply_rate(site);
         }
     }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::events::Events;
 use super::functions::Functions;
 use super::known_threads::KnownThreads;
-use crate::platform::clock::{Clock, Ticks, ticks};
+use crate::platform::clock::{Clock, Ticks, elapsed, ticks};
 use crate::ring::frames;
 use crate::ring::layout::flight;
 use crate::thread::pool::ThreadPool;
@@ -68,7 +68,7 @@ impl SlowCalls {
             if reported.starts.len() > REPORTED_MAX {
                 reported.starts.remove(0);
             }
-            let elapsed = Duration::from_nanos(clock.duration_ns(now_ticks.wrapping_sub(call.start)));
+            let elapsed = Duration::from_nanos(clock.call_ns(call.start, elapsed(call.start, now_ticks)));
             let place = match call.thread.map(|id| threads.name(id)) {
                 Some(Some(name)) => format!("on thread {name}"),
                 Some(None) => "on a thread".to_owned(),
@@ -86,10 +86,10 @@ impl SlowCalls {
         let is_slow = |site: u32, start: Ticks| {
             let threshold = functions.get(site).and_then(|function| function.site.slow_ns());
             // A call may have started a moment after `now` was read: its age is then 0, not centuries.
-            let age = now.wrapping_sub(start).cast_signed().max(0).cast_unsigned();
-            threshold.is_some_and(|threshold| clock.duration_ns(age) > threshold)
+            let age = elapsed(start, now);
+            threshold.is_some_and(|threshold| clock.call_ns(start, age) > threshold)
         };
-        for state in self.rings.all() {
+        for state in self.rings.states() {
             let frames = frames::under_way(state.page.words);
             let slow = frames.iter().filter(|frame| is_slow(frame.site, frame.start));
             let thread = Some(state.thread_id.load(Ordering::Relaxed));

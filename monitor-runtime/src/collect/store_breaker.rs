@@ -46,13 +46,17 @@ impl StoreBreaker {
     pub(super) fn report_others(&self, now: Duration, clock: &Clock, events: &mut Events) -> bool {
         let mut is_stores = false;
         for (sink, transition) in self.shared.control.take_transitions() {
-            if sink == Sink::Subscriber {
-                events.add(clock.now_ns(), "breaker", format!("subscriber: {transition}"));
-                continue;
+            match sink {
+                Sink::Subscriber => {
+                    events.add(clock.now_ns(), "breaker", format!("subscriber: {transition}"));
+                }
+                Sink::Guard(name) => events.add(clock.now_ns(), "guard", format!("{name}: {transition}")),
+                Sink::Store => {
+                    is_stores = true;
+                    let state = lock(&self.shared.breaker).statistics(now);
+                    self.report(&transition, &state, clock, events);
+                }
             }
-            is_stores = true;
-            let state = lock(&self.shared.breaker).statistics(now);
-            self.report(&transition, &state, clock, events);
         }
         is_stores
     }

@@ -1,7 +1,7 @@
-//! The in-process stream: drained calls are handed to closures of the program.
+//! The in-process streams: drained calls, and alerts, are handed to closures of the program.
 //!
-//! Takes records; gives them to each closure on a thread of its own, through a bounded channel, so that a slow closure
-//! misses records and nothing waits for it. Each has a circuit breaker of its own: a closure that panics again and again
+//! Takes items of one kind; gives them to each closure on a thread of its own, through a bounded channel, so that a slow closure
+//! misses items and nothing waits for it. Each has a circuit breaker of its own: a closure that panics again and again
 //! is left alone for a while.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -12,6 +12,8 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 
 use super::breaker::{Breaker, Event, Statistics, Transition};
+use crate::accountant::{Accountant, Holding, Part};
+use crate::alert::Alert;
 use crate::limits;
 use crate::platform::clock::monotonic;
 use crate::record::{Kept, Outcome};
@@ -53,6 +55,26 @@ pub struct Record {
     pub fields: Option<String>,
 }
 
+/// An item of a stream.
+pub(crate) trait Item: Send + Sync + 'static {
+    /// Returns the bytes that the item takes.
+    fn bytes(&self) -> usize;
+}
+
+impl Item for Record {
+    fn bytes(&self) -> usize {
+        let Self { args, result, error, fields, .. } = self;
+        let texts = [args, result, error, fields].into_iter().flatten().map(String::capacity);
+        size_of::<Self>() + texts.sum::<usize>()
+    }
+}
+
+impl Item for Alert {
+    fn bytes(&self) -> usize {
+        size_of::<Self>() + self.rule.capacity() + self.sentence.capacity()
+    }
+}
+
 /// A subscription. It ends when it is dropped.
 #[derive(Debug)]
 #[must_use = "the subscription ends when this is dropped"]
@@ -68,7 +90,7 @@ struct Shared {
 }
 
 impl Subscription {
-    /// Returns the number of records that were not delivered, because the closure was too slow, panicked, or was left
+    /// Returns the number of records, or alerts, that were not delivered, because the closure was too slow, panicked, or was left
     /// alone by its breaker.
     #[must_use]
     pub fn missed(&self) -> u64 {
@@ -94,21 +116,35 @@ impl Drop for Subscription {
 }
 
 #[derive(Debug)]
-struct Subscriber {
-    records: Sender<Arc<[Record]>>,
+struct Subscriber<T> {
+    items: Sender<Arc<Delivery<T>>>,
     shared: Arc<Shared>,
 }
 
-/// All subscribers of a recorder.
-#[derive(Debug, Default)]
-pub(crate) struct Subscribers(Mutex<Vec<Subscriber>>);
+/// Items on their way to subscribers, and the memory that they take until the last of these has them.
+#[derive(Debug)]
+struct Delivery<T> {
+    items: Vec<T>,
+    _held: Holding,
+}
 
-impl Subscribers {
+/// All subscribers of a recorder to one kind of items.
+#[derive(Debug)]
+pub(crate) struct Subscribers<T> {
+    all: Mutex<Vec<Subscriber<T>>>,
+    accountant: &'static Accountant,
+}
+
+impl<T: Item> Subscribers<T> {
+    pub(crate) fn new(accountant: &'static Accountant) -> Self {
+        Self { all: Mutex::default(), accountant }
+    }
+
     /// Starts a thread for the closure. If there is no thread to be had, the subscription receives nothing. `note` is
     /// handed the transitions of the breaker.
     pub(crate) fn add(
         &self,
-        deliver: impl FnMut(&[Record]) + Send + 'static,
+        deliver: impl FnMut(&[T]) + Send + 'static,
         note: impl Fn(Transition) + Send + 'static,
     ) -> Subscription {
         let (sender, receiver) = bounded(limits::SUBSCRIBER_BATCHES_MAX);
@@ -119,38 +155,83 @@ impl Subscribers {
             run(&receiver, &thread, deliver, note);
         };
         if crate::platform::thread::spawn("monitored-sub", body).is_ok() {
-            lock(&self.0).push(Subscriber { records: sender, shared: Arc::clone(&shared) });
+            lock(&self.all).push(Subscriber { items: sender, shared: Arc::clone(&shared) });
         }
         Subscription { shared }
     }
 
     /// Returns true if there is a subscriber. Subscribers that have ended are removed.
-    pub(crate) fn any(&self) -> bool {
-        let mut subscribers = lock(&self.0);
+    pub(crate) fn are_present(&self) -> bool {
+        let mut subscribers = lock(&self.all);
         subscribers.retain(|subscriber| !subscriber.shared.ended.load(Ordering::Relaxed));
         !subscribers.is_empty()
     }
 
     /// Returns the state and figures of each subscriber's breaker.
     pub(crate) fn breakers(&self, now: Duration) -> Vec<Statistics> {
-        lock(&self.0).iter().map(|subscriber| lock(&subscriber.shared.breaker).statistics(now)).collect()
+        lock(&self.all).iter().map(|subscriber| lock(&subscriber.shared.breaker).statistics(now)).collect()
     }
 
-    /// Hands records to every subscriber that has room for them.
-    pub(crate) fn publish(&self, records: &Arc<[Record]>) {
-        for subscriber in lock(&self.0).iter() {
-            if let Err(TrySendError::Full(_)) = subscriber.records.try_send(Arc::clone(records)) {
-                subscriber.shared.missed.fetch_add(records.len() as u64, Ordering::Relaxed);
+    /// Hands items to every subscriber that has room for them. If those that wait for slow subscribers have used up the
+    /// memory, all subscribers miss these.
+    pub(crate) fn publish(&self, items: Vec<T>) {
+        let number = items.len() as u64;
+        let miss = |subscriber: &Subscriber<T>| subscriber.shared.missed.fetch_add(number, Ordering::Relaxed);
+        let subscribers = lock(&self.all);
+        let bytes = items.iter().map(T::bytes).sum();
+        let Some(held) = self.accountant.hold(Part::Subscribers, bytes) else {
+            subscribers.iter().for_each(|subscriber| _ = miss(subscriber));
+            return;
+        };
+        let delivery = Arc::new(Delivery { items, _held: held });
+        for subscriber in subscribers.iter() {
+            if let Err(TrySendError::Full(_)) = subscriber.items.try_send(Arc::clone(&delivery)) {
+                miss(subscriber);
             }
         }
     }
 }
 
-/// Delivers records until the subscription ends.
-fn run(
-    receiver: &Receiver<Arc<[Record]>>,
+impl Subscribers<Record> {
+    /// Returns an empty delivery, if there is a subscriber.
+    pub(crate) fn stream(&self) -> Option<Stream<'_>> {
+        self.are_present().then(|| Stream { subscribers: self, records: Vec::new(), bytes: 0 })
+    }
+}
+
+/// Records that are being gathered for the subscribers. Its drop hands over those that are left.
+#[derive(Debug)]
+pub(crate) struct Stream<'a> {
+    subscribers: &'a Subscribers<Record>,
+    records: Vec<Record>,
+    bytes: usize,
+}
+
+impl Stream<'_> {
+    /// Adds a record. Hands over all records once they are worth a delivery.
+    pub(crate) fn push(&mut self, record: Record) {
+        self.bytes += record.bytes();
+        self.records.push(record);
+        if self.bytes >= limits::DELIVERY_BYTES {
+            self.bytes = 0;
+            self.subscribers.publish(std::mem::take(&mut self.records));
+        }
+    }
+}
+
+impl Drop for Stream<'_> {
+    fn drop(&mut self) {
+        if !self.records.is_empty() {
+            self.subscribers.publish(std::mem::take(&mut self.records));
+        }
+    }
+}
+
+/// Delivers items until the subscription ends.
+fn run<T>(
+    receiver: &Receiver<Arc<Delivery<T>>>,
     shared: &Shared,
-    mut deliver: impl FnMut(&[Record]),
+    mut deliver: impl FnMut(&[T]),
     note: impl Fn(Transition),
 ) {
     let step = |event: Event<'_>| {
@@ -158,15 +239,16 @@ fn run(
         step.transition.into_iter().for_each(&note);
         step.permitted
     };
-    while let Ok(records) = receiver.recv() {
+    while let Ok(delivery) = receiver.recv() {
+        let items = &delivery.items;
         if shared.ended.load(Ordering::Relaxed) {
             return;
         }
         // No one but the closure uses the state that its panic may leave behind.
         let delivered =
-            step(Event::Attempt).then(|| catch_unwind(AssertUnwindSafe(|| deliver(&records))).is_ok());
+            step(Event::Attempt).then(|| catch_unwind(AssertUnwindSafe(|| deliver(items))).is_ok());
         if delivered != Some(true) {
-            shared.missed.fetch_add(records.len() as u64, Ordering::Relaxed);
+            shared.missed.fetch_add(items.len() as u64, Ordering::Relaxed);
         }
         match delivered {
             Some(true) => _ = step(Event::Success),
@@ -179,10 +261,11 @@ fn run(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::alert::{AlertLevel, AlertState};
     use crate::collect::breaker::State;
     use std::sync::mpsc;
 
-    fn records(number: usize) -> Arc<[Record]> {
+    fn records(number: usize) -> Vec<Record> {
         let record = Record {
             function: "f".into(),
             thread: "t".into(),
@@ -200,12 +283,12 @@ mod tests {
             error: None,
             fields: None,
         };
-        vec![record; number].into()
+        vec![record; number]
     }
 
     #[test]
     fn a_subscriber_that_panics_is_left_alone_and_the_others_hear_on() {
-        let subscribers = Subscribers::default();
+        let subscribers = Subscribers::new(Accountant::boundless());
         let (told, transitions) = mpsc::channel();
         let panics = subscribers.add(
             |_: &[Record]| std::panic::resume_unwind(Box::new("no")),
@@ -214,7 +297,7 @@ mod tests {
         let (heard, arrivals) = mpsc::channel();
         let sound = subscribers.add(move |records: &[Record]| _ = heard.send(records.len()), |_| {});
         for _ in 0..5 {
-            subscribers.publish(&records(2));
+            subscribers.publish(records(2));
         }
         assert_eq!(arrivals.iter().take(5).sum::<usize>(), 10);
         let transition = transitions.recv().unwrap();
@@ -228,5 +311,34 @@ mod tests {
         assert_eq!((panics.breaker().state, panics.breaker().failures), (State::Open, 3));
         assert_eq!((sound.breaker().state, sound.missed()), (State::Closed, 0));
         assert_eq!(subscribers.breakers(monotonic()).len(), 2);
+    }
+
+    #[test]
+    fn a_closure_that_blocks_misses_alerts_and_nothing_waits_for_it() {
+        let subscribers = Subscribers::new(Accountant::boundless());
+        let (held, gate) = mpsc::channel::<()>();
+        let blocked = subscribers.add(move |_: &[Alert]| _ = gate.recv(), |_| {});
+        let (heard, arrivals) = mpsc::channel();
+        let sound = subscribers.add(move |alerts: &[Alert]| _ = heard.send(alerts.len()), |_| {});
+        let alert = Alert {
+            rule: "r".to_owned(),
+            function: None,
+            level: AlertLevel::Info,
+            state: AlertState::Firing,
+            since_ns: 1,
+            until_ns: None,
+            value: 1.0,
+            peak: 1.0,
+            sentence: String::new(),
+        };
+        let all = 3 * limits::SUBSCRIBER_BATCHES_MAX;
+        for sent in 1..=all {
+            subscribers.publish(vec![alert.clone()]);
+            // The sound closure is not hurried, so that only the blocked one can miss something.
+            assert_eq!(arrivals.recv().unwrap(), 1, "{sent}");
+        }
+        assert!(blocked.missed() >= limits::SUBSCRIBER_BATCHES_MAX as u64, "{}", blocked.missed());
+        assert_eq!(sound.missed(), 0);
+        drop(held);
     }
 }

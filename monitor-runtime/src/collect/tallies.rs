@@ -7,31 +7,40 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
-use super::folded_failures::{Failures, OTHER};
+use super::folded_failures::Failures;
+use super::functions::Functions;
+use super::health::Health;
 use super::parts::Parts;
 use crate::batch::CallStats;
 use crate::histogram::Histogram;
 use crate::platform::clock::Ticks;
 use crate::record::Outcome;
-use crate::thread::countdown::Countdown;
+use crate::ring::tallied::Tallied;
+use crate::site;
+use crate::store::OTHER_KIND;
+use crate::thread::countdown::{Countdown, CountdownTable};
 use crate::thread::pool::ThreadPool;
-use crate::thread::tally::{Durations, Tally, TickSums, Unrecorded};
+use crate::thread::tally::{Counts, Durations, Tally, Unrecorded};
+
+/// A counter, if there is one, and whether it outlives the process.
+type Kept<T> = Option<(T, bool)>;
 
 /// The reader of all tallies and countdowns.
 #[derive(Debug, Default)]
 pub(super) struct TallyReader {
     /// The counters as of the last reading, by the thread's place and the site's id.
     read: HashMap<(usize, u32), TallyRead>,
+    /// The calls that passed through as of the last reading: of all functions, and of each by the site's id.
+    passed_of_all: u64,
+    passed: HashMap<u32, u32>,
 }
 
 /// The counters of a tally and its countdown as of the last reading.
 #[derive(Debug, Default)]
 struct TallyRead {
-    calls: [u64; 4],
-    unrecorded: [u64; 4],
+    counts: Counts,
     counted: u32,
     counted_failed: u32,
-    sums: TickSums,
     durations: Vec<u32>,
     /// The calls that were only counted and that no timed call has spoken for yet.
     unspoken: u64,
@@ -40,37 +49,91 @@ struct TallyRead {
 impl TallyReader {
     /// Adds the calls that were tallied since the last reading.
     pub(super) fn step(&mut self, rings: &ThreadPool, parts: &mut Parts<'_>) {
-        let (no_tally, no_countdown) = (Tally::default(), Countdown::default());
-        for (place, state) in rings.all().iter().enumerate() {
+        for (place, state) in rings.states().iter().enumerate() {
             let countdowns = state.countdowns.table();
-            for (site, tally) in state.tallies.iter() {
-                let countdown = countdowns.and_then(|table| table.get(site)).unwrap_or(&no_countdown);
-                self.read(place, site, tally, countdown, parts);
+            let survives = countdowns.is_some_and(CountdownTable::survives);
+            for (site, tally, tally_survives) in state.tallies.iter() {
+                let countdown = countdowns.and_then(|table| table.get(site)).map(|one| (one, survives));
+                self.read(place, site, (Some((tally, tally_survives)), countdown), parts);
             }
             for (site, countdown) in state.countdowns.iter() {
                 if !state.tallies.is_used(site) {
-                    self.read(place, site, &no_tally, countdown, parts);
+                    self.read(place, site, (None, Some((countdown, survives))), parts);
                 }
             }
         }
-        for (site, tally) in rings.home.shared_tallies.iter() {
-            self.read(usize::MAX, site, tally, &no_countdown, parts);
+        for (site, tally, survives) in rings.home.shared_tallies.iter() {
+            self.read(usize::MAX, site, (Some((tally, survives)), None), parts);
+        }
+        self.read_passed(parts);
+    }
+
+    /// Adds the calls that passed through since the last reading. Nothing is known of them but their functions.
+    fn read_passed(&mut self, parts: &mut Parts<'_>) {
+        let passed_of_all = site::passed_of_all();
+        if std::mem::replace(&mut self.passed_of_all, passed_of_all) == passed_of_all {
+            return;
+        }
+        let now_ns = parts.clock.now_ns();
+        for site in site::registered() {
+            let passed = site.passed();
+            let before = self.passed.get(&site.id()).copied().unwrap_or(0);
+            if passed == before {
+                continue;
+            }
+            self.passed.insert(site.id(), passed);
+            parts.functions.discover_missing(site.id());
+            let calls = u64::from(passed.wrapping_sub(before));
+            let added = CallStats { calls, dropped: calls, is_estimated: true, ..CallStats::default() };
+            if let Some(stats) = parts.functions.stats_mut(site.id()) {
+                stats.add(now_ns, added, Histogram::default());
+            }
+            parts.report.health.dropped.passed += calls;
         }
     }
 
-    fn read(&mut self, place: usize, site: u32, tally: &Tally, countdown: &Countdown, parts: &mut Parts<'_>) {
+    /// Reads the counters of a function on a thread, each with whether it outlives the process.
+    fn read(
+        &mut self,
+        place: usize,
+        site: u32,
+        (tally, countdown): (Kept<Tally>, Kept<Countdown>),
+        parts: &mut Parts<'_>,
+    ) {
         let Parts { clock, functions, ladder, report, .. } = parts;
         let health = &mut report.health;
+        // The counters only grow, so they can be read once the machine has memory again.
+        if self.read.try_reserve(1).is_err() {
+            return;
+        }
         functions.discover_missing(site);
         let read = match self.read.entry((place, site)) {
             Entry::Occupied(read) => read.into_mut(),
             Entry::Vacant(place) => place.insert(TallyRead::default()),
         };
-        let calls = differences(&mut read.calls, tally.calls());
-        let counted_before = std::mem::replace(&mut read.counted, countdown.counted());
+        let counts = tally.map(|(tally, _)| tally.read()).unwrap_or_default();
+        let before = std::mem::replace(&mut read.counts, counts);
+        let calls = differences(before.calls(), counts.calls());
+        let (counted_now, failed_now) =
+            countdown.map_or((0, 0), |(countdown, _)| (countdown.counted(), countdown.failed()));
+        let counted_before = std::mem::replace(&mut read.counted, counted_now);
         let begun = u64::from(read.counted.wrapping_sub(counted_before));
-        let failed_before = std::mem::replace(&mut read.counted_failed, countdown.failed());
+        let failed_before = std::mem::replace(&mut read.counted_failed, failed_now);
         let taken_back = u64::from(read.counted_failed.wrapping_sub(failed_before));
+        if calls == [0; 4] {
+            // A call that is being counted may have added its times already: they are read with its number.
+            read.counts = before;
+        }
+        let mut grown = Tallied::default();
+        if tally.is_some_and(|(_, survives)| survives) {
+            grown = Tallied::of_tally(&read.counts.0).growth_since(&Tallied::of_tally(&before.0));
+        }
+        if countdown.is_some_and(|(_, survives)| survives) {
+            (grown.counted, grown.taken_back) = (begun, taken_back);
+        }
+        // Failures that were sent past a ring are counted once they are taken.
+        grown.sent = [0; 3];
+        functions.note_tallied(site, &grown);
         let counted = begun.saturating_sub(taken_back);
         // Calls that began before the last reading and have left a record since were counted too early.
         let too_early = taken_back - (begun - counted);
@@ -84,10 +147,11 @@ impl TallyReader {
         if calls == [0; 4] && counted == 0 {
             return;
         }
-        let reasons = differences(&mut read.unrecorded, tally.unrecorded());
-        let sums = tally.sums();
-        let mut times = sums.since(std::mem::replace(&mut read.sums, sums));
-        let durations = tally.durations().map(|durations| new_durations(&mut read.durations, durations));
+        let reasons = differences(before.unrecorded(), read.counts.unrecorded());
+        let mut times = read.counts.sums().growth_since(before.sums());
+        let tally = tally.map(|(tally, _)| tally);
+        let durations =
+            tally.and_then(Tally::durations).map(|durations| new_durations(&mut read.durations, durations));
         let mut durations = durations.unwrap_or_default();
         read.unspoken = read.unspoken.wrapping_add(counted);
         times.scale(speak_for(&mut read.unspoken, &mut durations));
@@ -99,51 +163,55 @@ impl TallyReader {
             histogram.add(clock.duration_ns(*ticks), *count);
         }
         let sampled_out = reasons[Unrecorded::SampledOut as usize].wrapping_add(counted);
+        let shared = reasons[Unrecorded::Shared as usize];
+        health.recorded += shared;
         health.dropped.ring_full += reasons[Unrecorded::RingFull as usize];
         health.dropped.no_ring += reasons[Unrecorded::NoRing as usize];
         health.sampled_out += sampled_out;
+        let all = calls.iter().sum::<u64>().wrapping_add(counted);
+        let ns = |ticks| clock.calls_ns(all, ticks);
         let added = CallStats {
-            calls: calls.iter().sum::<u64>().wrapping_add(counted),
+            calls: all,
             errors: calls[Outcome::Error as usize],
             panics: calls[Outcome::Panic as usize],
             cancelled: calls[Outcome::Cancelled as usize],
-            recorded: 0,
+            recorded: shared,
             sampled_out,
             dropped,
-            total_ns: clock
-                .duration_ns(times.durations.saturating_sub(times.nested).saturating_sub(times.cancelled)),
-            self_ns: clock.duration_ns(times.self_ticks),
-            busy_ns: clock.duration_ns(times.busy),
-            nested_ns: clock.duration_ns(times.nested),
-            cancelled_ns: clock.duration_ns(times.cancelled),
-            max_ns: clock.duration_ns(tally.take_max_ticks()),
+            total_ns: ns(times.durations.saturating_sub(times.nested).saturating_sub(times.cancelled)),
+            self_ns: ns(times.self_ticks),
+            busy_ns: ns(times.busy),
+            nested_ns: ns(times.nested),
+            cancelled_ns: ns(times.cancelled),
+            max_ns: clock.calls_ns(1, tally.map_or(0, |tally| tally.take_max_ticks())),
             is_estimated: counted > 0,
             ..CallStats::default()
         };
         let now_ns = clock.now_ns();
         if let Some(function) = functions.get(site) {
-            ladder.count_unrecorded(function, reasons[Unrecorded::SampledOut as usize], counted, dropped);
+            let without_row = reasons[Unrecorded::SampledOut as usize].wrapping_add(shared);
+            ladder.count_unrecorded(function, without_row, counted, dropped);
         }
         if let Some(stats) = functions.stats_mut(site) {
             stats.add(now_ns, added, histogram);
         }
-        // A failure leaves a record at any rate, so a failure that is only in a tally found no room anywhere.
-        for outcome in [Outcome::Error, Outcome::Panic, Outcome::Cancelled] {
-            let count = calls[outcome as usize];
-            if count > 0 {
-                let message = OTHER.to_owned();
-                let error_type = String::new();
-                let failures =
-                    Failures { function: site, outcome, message, error_type, count, at_ns: now_ns };
-                functions.fold(failures, health);
-            }
+        fold_failures(site, calls, now_ns, functions, health);
+    }
+}
+
+/// Counts failures by kind. A failure leaves a record at any rate, so a failure that is only in a tally found no room anywhere.
+fn fold_failures(function: u32, calls: [u64; 4], at_ns: i64, functions: &mut Functions, health: &mut Health) {
+    for outcome in Outcome::FAILURES {
+        let count = calls[outcome as usize];
+        if count > 0 {
+            let (message, error_type) = (OTHER_KIND.to_owned(), String::new());
+            functions.fold(Failures { function, outcome, message, error_type, count, at_ns }, health);
         }
     }
 }
 
 /// Returns how much was added to counters since they were last read.
-fn differences<const N: usize>(before: &mut [u64; N], now: [u64; N]) -> [u64; N] {
-    let before = std::mem::replace(before, now);
+fn differences<const N: usize>(before: [u64; N], now: [u64; N]) -> [u64; N] {
     std::array::from_fn(|at| now[at].wrapping_sub(before[at]))
 }
 
@@ -171,6 +239,10 @@ fn new_durations(before: &mut Vec<u32>, durations: &Durations) -> Vec<(Ticks, u6
     let mut added = Vec::new();
     for (place, (ticks, count)) in durations.iter().enumerate() {
         if before.len() <= place {
+            // A number that finds no room is read with the next ones, because the place stays as it was.
+            if before.try_reserve(1).is_err() {
+                break;
+            }
             before.push(0);
         }
         let new = count.wrapping_sub(std::mem::replace(&mut before[place], count));
@@ -184,6 +256,7 @@ fn new_durations(before: &mut Vec<u32>, durations: &Durations) -> Vec<(Ticks, u6
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::thread::tally::TickSums;
 
     #[test]
     fn timed_calls_speak_for_all_that_were_counted() {

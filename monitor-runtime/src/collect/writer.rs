@@ -17,8 +17,10 @@ use super::next_batch::{NextBatch, RECORD_BYTES};
 use super::parts::Parts;
 use super::remaining::Remaining;
 use super::retry::Retry;
+use super::rows::Rows;
 use super::shared::Shared;
 use super::store_breaker::StoreBreaker;
+use crate::accountant::Accountant;
 use crate::batch::Batch;
 use crate::platform::clock::Clock;
 use crate::store::{BUSY_MAX, Notice, Store, StoreError, Written};
@@ -47,9 +49,14 @@ enum Attempt {
 }
 
 impl Writer {
-    pub(super) fn new(shared: Arc<Shared>, batch_rows: usize, drain_interval: Duration) -> Self {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        batch_rows: usize,
+        drain_interval: Duration,
+        accountant: &'static Accountant,
+    ) -> Self {
         Self {
-            next: NextBatch::new(batch_rows),
+            next: NextBatch::new(batch_rows, accountant),
             pending: None,
             timer: BatchTimer::new(drain_interval),
             retry: Retry::new(u64::from(std::process::id()).wrapping_mul(0x9e37_79b9_7f4a_7c15)),
@@ -114,7 +121,7 @@ impl Writer {
                 Attempt::Wait => return self.wait(now, parts),
                 Attempt::Failed(why) => return self.fail(now, &why, parts),
                 Attempt::Written(written) => {
-                    self.succeed(now, written, parts);
+                    self.succeed(now, &written, parts);
                     let has_rest = !parts.backlog.is_empty() || self.next.has_postponed();
                     return if has_rest { Remaining::More } else { Remaining::Nothing };
                 }
@@ -139,7 +146,8 @@ impl Writer {
         if is_blocked || self.pending.is_some() {
             return Some(self.retry.next().max(now + parts.drain_interval));
         }
-        let waits = !parts.backlog.is_empty() || self.next.has_postponed() || !parts.events.is_empty();
+        let has_news = !parts.events.is_empty() || !parts.alerts.is_empty() || !parts.sources.is_empty();
+        let waits = !parts.backlog.is_empty() || self.next.has_postponed() || has_news;
         if waits {
             return Some(self.timer.next());
         }
@@ -176,11 +184,12 @@ impl Writer {
         Remaining::Blocked
     }
 
-    fn succeed(&mut self, now: Duration, written: Written, parts: &mut Parts<'_>) {
+    fn succeed(&mut self, now: Duration, written: &Written, parts: &mut Parts<'_>) {
         self.busy_since = None;
         self.retry.reset();
         self.tell_breaker(now, Event::Success, parts);
         parts.ladder.count_batch();
+        parts.alerts.note_new_failures(parts.functions, &written.new_failures);
         let health = &mut parts.report.health;
         health.duplicates_avoided += u64::from(written.was_there);
         health.rows_written += written.rows;
@@ -201,7 +210,7 @@ impl Writer {
             Err(error) => return Attempt::Failed(error.to_string()),
         }
         let (Some(opened), Some(batch)) = (store.get(), &mut self.pending) else { return Attempt::Wait };
-        parts.safety.note_intent(batch.sequence);
+        parts.safety.note_intent(batch, parts.functions);
         if let Some(row) = &mut batch.health {
             // The report becomes valid once the batch that carries it is committed, so it counts that batch's rows.
             row.rows_written = parts.report.health.rows_written + batch.calls.len() as u64;
@@ -224,16 +233,19 @@ impl Writer {
         }
     }
 
-    /// Gives up the calls of a batch that can never be stored. The rest of the batch is tried once more.
+    /// Gives up the calls and log lines of a batch that can never be stored. The rest of the batch is tried once more.
     fn discard(&mut self, why: &str, parts: &mut Parts<'_>) -> Attempt {
         parts.event("config", format!("rows were refused by the store: {why}"));
         let Some(batch) = &mut self.pending else { return Attempt::Again };
-        let calls = std::mem::take(&mut batch.calls);
-        if calls.is_empty() {
+        let (calls, logs) = (std::mem::take(&mut batch.calls), std::mem::take(&mut batch.logs));
+        if calls.is_empty() && logs.is_empty() {
             self.pending = None;
+            // The failures that were folded go with the next batch.
+            parts.functions.folded.touch();
             return Attempt::Failed(why.to_owned());
         }
         let Parts { functions, report, .. } = parts;
+        report.log_places().count_dropped(logs.iter().map(|line| line.lines).sum());
         for call in calls {
             let end_ns = call.start_ns.saturating_add_unsigned(call.duration_ns);
             let calls = call.calls();
@@ -249,10 +261,18 @@ impl Writer {
         let now_ns = parts.clock.now_ns();
         let freed = store.get().is_some_and(|store| store.retain(now_ns).is_ok_and(|step| step.rows > 0));
         let Some(batch) = &mut self.pending else { return Attempt::Again };
-        if batch.calls.len() > 1 {
-            let half = batch.calls.len() / 2;
-            self.next.postpone(batch.calls.split_off(half));
+        let (calls, logs) = (std::mem::take(&mut batch.calls), std::mem::take(&mut batch.logs));
+        let mut rows = Rows { calls, logs };
+        let half = rows.len() / 2;
+        let later = (half > 0).then(|| rows.split_off(half));
+        (batch.calls, batch.logs) = (rows.calls, rows.logs);
+        if let Some(later) = later {
+            self.next.postpone(later);
             parts.safety.postpone(batch.sequence, half);
+            return Attempt::Again;
+        }
+        if !freed && batch.metrics.len() > 1 {
+            parts.sources.postpone(batch.metrics.split_off(batch.metrics.len() / 2));
             return Attempt::Again;
         }
         if freed { Attempt::Again } else { Attempt::Failed(why) }
@@ -285,6 +305,7 @@ impl Writer {
         }
         self.report_notices(store, parts);
         parts.functions.touch_stats();
+        parts.alerts.write_again();
         Ok(())
     }
 
@@ -295,6 +316,7 @@ impl Writer {
             self.shared.notice(&detail);
             parts.event(kind, detail);
             parts.functions.touch_stats();
+            parts.alerts.write_again();
         }
     }
 

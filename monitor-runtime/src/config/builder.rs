@@ -70,7 +70,7 @@ impl Config {
     pub fn max_disk(self, bytes: u64) -> Self {
         self.give("max_disk", |values| values.max_disk_bytes = bytes)
     }
-    /// Bounds rings and backlog together, in bytes (`MONITOR_MAX_MEMORY`).
+    /// Bounds all memory whose size depends on load, in bytes (`MONITOR_MAX_MEMORY`).
     pub fn max_memory(self, bytes: u64) -> Self {
         self.give("max_memory", |values| values.max_memory_bytes = bytes)
     }
@@ -140,6 +140,11 @@ impl Config {
             (setting.copy)(settings, &self.values);
         }
         is_given
+    }
+
+    /// Returns whether the program switches the recorder on or off; `None` if it does neither.
+    pub(super) fn is_enabled(&self) -> Option<bool> {
+        self.given.contains(&"monitor").then_some(self.values.enabled)
     }
 
     /// Returns the path of the settings file.

@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 use std::io::Read as _;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use serde_json::Value;
@@ -14,10 +13,14 @@ use super::surroundings::Surroundings;
 use super::table;
 use super::warning::Warning;
 use crate::limits;
+use crate::platform::file_system::ask_without_waiting;
 use crate::platform::thread::Waiting;
 
 /// The variable that names the settings file.
 pub(super) const VARIABLE: &str = "MONITOR_CONFIG";
+
+/// The section of the settings file that the command `monitor` reads, and no recorder.
+const CONSOLE_SECTION: &str = "findings";
 
 /// The texts in a settings file, by key.
 pub(super) type Texts = BTreeMap<String, String>;
@@ -44,7 +47,7 @@ pub(super) static READING: Waiting = Waiting::new();
 /// still to come.
 fn read_bounded(path: &Path) -> Result<String, String> {
     let owned = path.to_owned();
-    let read = READING.within(limits::CONFIG_FILE_WAIT_MAX, move || read_all(&owned));
+    let read = READING.run_with_limit(limits::CONFIG_FILE_WAIT_MAX, move || read_all(&owned));
     read.unwrap_or_else(|| Err(format!("was not read within {:?}", limits::CONFIG_FILE_WAIT_MAX)))
 }
 
@@ -56,9 +59,7 @@ fn read_all(path: &Path) -> Result<String, String> {
     }
     let mut bytes = Vec::new();
     // A file that has nothing to give at the moment gives an error.
-    let mut options = std::fs::OpenOptions::new();
-    options.read(true).custom_flags(libc::O_NONBLOCK | libc::O_CLOEXEC);
-    let file = options.open(path).map_err(cannot)?;
+    let file = ask_without_waiting(std::fs::OpenOptions::new().read(true)).open(path).map_err(cannot)?;
     file.take(limits::CONFIG_FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(cannot)?;
     if bytes.len() as u64 > limits::CONFIG_FILE_BYTES_MAX {
         return Err(format!("is larger than {}", format_bytes(limits::CONFIG_FILE_BYTES_MAX)));
@@ -78,7 +79,8 @@ fn parse(text: &str, name: &str, surroundings: &Surroundings<'_>, warnings: &mut
     };
     let variable = |name: &str| surroundings.filled(name)?.into_string().ok();
     let mut texts = Texts::new();
-    for (key, value) in &table {
+    let is_setting = |(key, value): &(&String, &Value)| *key != CONSOLE_SECTION || !value.is_object();
+    for (key, value) in table.iter().filter(is_setting) {
         match text_of(key, value, &variable) {
             Ok(text) if text.trim().is_empty() => {}
             Ok(text) => {
@@ -132,6 +134,14 @@ mod tests {
         assert_eq!(warnings, Vec::<String>::new());
         let expected = [("db", "x"), ("max_rate", "500"), ("monitor", "false"), ("sample", "0.25")];
         assert!(texts.iter().map(|(key, text)| (key.as_str(), text.as_str())).eq(expected), "{texts:?}");
+    }
+
+    #[test]
+    fn the_section_of_the_console_is_left_to_it() {
+        let (texts, warnings) = parsed("max_rate = 500\n[findings]\nignore = [\"hot\"]");
+        assert_eq!((texts.len(), warnings), (1, Vec::<String>::new()));
+        let (_, warnings) = parsed("findings = 5");
+        assert!(warnings[0].contains("is no setting"), "{warnings:?}");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The places of the store and of ring files: the requested path, or the default for this executable. All
 //! paths are absolute. This module does not know whether a file can be created there.
 
-use crate::platform::file_system::own_folder;
+use crate::platform::file_system::{own_folder, state_folder};
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::hash::Hasher as _;
@@ -41,8 +41,9 @@ impl Location {
             return Err("holds a NUL character".into());
         }
         let file = std::path::absolute(path).map_err(|error| format!("cannot be made absolute: {error}"))?;
-        // `absolute` keeps a trailing slash, which `file_name` overlooks.
-        let is_folder = path.as_encoded_bytes().ends_with(b"/") || file.file_name().is_none();
+        // `absolute` keeps a trailing separator, which `file_name` overlooks.
+        let last = path.as_encoded_bytes().last().copied().unwrap_or_default();
+        let is_folder = std::path::is_separator(char::from(last)) || file.file_name().is_none();
         if is_folder { Err("names a folder, not a file".into()) } else { Ok(Self::File(file)) }
     }
 }
@@ -57,8 +58,15 @@ pub(super) fn parse_ring_folders(text: &str) -> Result<Vec<PathBuf>, String> {
 }
 
 /// Returns the default folders of ring files, best first. The user's folder in `/dev/shm` comes before the one of the login,
-/// because it is the same for a service, a login and a job, so that each finds the files that another left.
+/// because it is the same for a service, a login and a job, so that each finds the files that another left. With Windows it is
+/// a folder beside the default stores.
 pub(super) fn usual_ring_folders(surroundings: &Surroundings<'_>) -> Vec<PathBuf> {
+    if crate::platform::missing_ring_files().is_some() {
+        return Vec::new();
+    }
+    if cfg!(windows) {
+        return default_folder(surroundings).map(|folder| folder.join("rings")).into_iter().collect();
+    }
     let login = surroundings.filled("XDG_RUNTIME_DIR").map(PathBuf::from);
     let login = login.filter(|path| path.is_absolute());
     [Some(own_folder(Path::new("/dev/shm"))), login].into_iter().flatten().collect()
@@ -73,15 +81,14 @@ pub fn ring_folders(surroundings: &Surroundings<'_>) -> Vec<PathBuf> {
     requested.unwrap_or_else(|| usual_ring_folders(surroundings))
 }
 
-/// Returns the folder of default stores: `$XDG_STATE_HOME/monitor`, or `~/.local/state/monitor`.
+/// Returns the folder of default stores: `$XDG_STATE_HOME/monitor` or `~/.local/state/monitor`; with macOS
+/// `~/Library/Application Support/monitor`, with Windows `%LOCALAPPDATA%\monitor`.
 #[must_use]
 pub fn default_folder(surroundings: &Surroundings<'_>) -> Option<PathBuf> {
     let absolute =
         |name: &str| surroundings.filled(name).map(PathBuf::from).filter(|path| path.is_absolute());
     // The base directory specification says to ignore relative paths.
-    absolute("XDG_STATE_HOME")
-        .or_else(|| absolute("HOME").map(|home| home.join(".local/state")))
-        .map(|state| state.join("monitor"))
+    state_folder(absolute).map(|state| state.join("monitor"))
 }
 
 /// Returns the default place for this executable, or `None` if no folder for it is known.
@@ -136,6 +143,21 @@ pub(super) fn is_doctest(executable: &Path) -> bool {
         && folder.is_some_and(|folder| folder.starts_with("rustdoctest"))
 }
 
+/// Returns whether this process is a part of a build: a build script, or a compiler that runs procedural macros. A build
+/// records nothing unless `MONITOR` says so, because nobody looks for stores of builds.
+pub(super) fn is_build(surroundings: &Surroundings<'_>) -> bool {
+    let Some(executable) = surroundings.executable else { return false };
+    let name = executable_name(Some(executable));
+    // Cargo names build scripts so, and sets this variable when it runs them.
+    let is_script = name.to_str().is_some_and(|name| name.starts_with("build-script-"));
+    is_script && surroundings.filled("OUT_DIR").is_some()
+        || COMPILERS.iter().any(|compiler| name == *compiler)
+}
+
+/// Programs that load procedural macros.
+const COMPILERS: [&str; 5] =
+    ["rustc", "rustdoc", "clippy-driver", "rust-analyzer", "rust-analyzer-proc-macro-srv"];
+
 /// Returns the target folder of the Cargo build if the executable lies in its `deps` folder, as tests do.
 fn target_folder(executable: &Path) -> Option<PathBuf> {
     let deps = executable.parent().filter(|folder| folder.file_name() == Some("deps".as_ref()))?;
@@ -181,6 +203,24 @@ mod tests {
             let name = path.file_name().unwrap();
             assert!(name.len() + "-journal".len() + ".corrupt-1234567890123".len() <= 255, "{name:?}");
         }
+    }
+
+    #[test]
+    fn build_scripts_and_compilers_are_parts_of_a_build() {
+        let is_build_with = |path: &str, out_dir: Option<&str>| {
+            let variable = |name: &str| out_dir.filter(|_| name == "OUT_DIR").map(OsString::from);
+            is_build(&Surroundings { variable: &variable, executable: Some(&PathBuf::from(path)) })
+        };
+        let script = "/shop/target/debug/build/shop-0123/build-script-build";
+        assert!(is_build_with(script, Some("/shop/target/debug/build/shop-4567/out")));
+        assert!(is_build_with("/shop/target/debug/build/shop-0123/build-script-main", Some("/out")));
+        assert!(!is_build_with(script, None) && !is_build_with(script, Some("")));
+        assert!(!is_build_with("/shop/target/debug/shop", Some("/out")));
+        for compiler in ["rustc", "rustdoc", "clippy-driver", "rust-analyzer-proc-macro-srv"] {
+            assert!(is_build_with(&format!("/usr/bin/{compiler}"), None), "{compiler}");
+        }
+        assert!(!is_build_with("/usr/bin/rustc-watch", None));
+        assert!(!is_build(&Surroundings { variable: &|_| None, executable: None }));
     }
 
     #[test]

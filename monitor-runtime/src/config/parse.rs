@@ -44,7 +44,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
 }
 
 /// Reads a size such as `64MiB`, `1GB`, `512k` or a plain number of bytes.
-pub(super) fn parse_bytes(text: &str) -> Result<u64, String> {
+pub(crate) fn parse_bytes(text: &str) -> Result<u64, String> {
     let (number, unit) = number_and_unit(text)?;
     let unit = unit.to_ascii_lowercase();
     let Some((_, factor)) = SIZE_UNITS.iter().find(|(name, _)| *name == unit) else {

@@ -9,11 +9,14 @@ use std::path::PathBuf;
 use super::builder::Config;
 use super::file::{self, Texts};
 use super::location::{Location, is_doctest};
-use super::parse::quote_value;
+use super::parse::{parse_switch, quote_value};
 use super::settings::Settings;
 use super::surroundings::{Surroundings, process_executable, process_variable};
 use super::table::{Setting, TABLE};
 use super::warning::Warning;
+
+/// The variable that switches the recorder on and off.
+const SWITCH_VARIABLE: &str = "MONITOR";
 
 impl Settings {
     /// Reads this process's settings. A `secure` process ignores the environment, because it runs with more
@@ -23,6 +26,22 @@ impl Settings {
         let variable = |name: &str| if secure { None } else { process_variable(name) };
         let executable = process_executable();
         Self::resolve(init, &Surroundings { variable: &variable, executable: executable.as_ref() })
+    }
+
+    /// Returns true if the program or the environment says that nothing is recorded. Reads no file and needs little stack,
+    /// so that callers can ask before they start a thread. The settings file may still say the same.
+    pub(crate) fn is_off(init: Option<&Config>, secure: bool) -> bool {
+        let variable = |name: &str| if secure { None } else { process_variable(name) };
+        Self::is_off_in(init, &Surroundings { variable: &variable, executable: None })
+    }
+
+    fn is_off_in(init: Option<&Config>, surroundings: &Surroundings<'_>) -> bool {
+        if let Some(enabled) = init.and_then(Config::is_enabled) {
+            return !enabled;
+        }
+        // A text that is no switch is told of where all settings are read.
+        let text = surroundings.filled(SWITCH_VARIABLE);
+        text.as_deref().and_then(OsStr::to_str).is_some_and(|text| parse_switch(text) == Ok(false))
     }
 
     /// Reads settings from these surroundings.
@@ -213,6 +232,29 @@ mod tests {
             warnings[0].to_string().contains("MONITOR_SAMPLE") && warnings[0].detail.contains("not UTF-8")
         );
         assert_eq!(settings.db, Location::File(OsString::from_vec(vec![b'/', 0xff]).into()));
+    }
+
+    #[test]
+    fn what_switches_the_recorder_off_is_known_before_all_settings_are_read() {
+        for (init, value, is_off) in [
+            (None, "off", true),
+            (None, "0", true),
+            (None, "on", false),
+            (None, "", false),
+            (None, "perhaps", false),
+            (Some(Config::new().enabled(true)), "off", false),
+            (Some(Config::new().enabled(false)), "on", true),
+            (Some(Config::new().max_rate(1)), "off", true),
+        ] {
+            let variable = |name: &str| (name == "MONITOR").then(|| value.into());
+            let surroundings = Surroundings { variable: &variable, executable: None };
+            assert_eq!(Settings::is_off_in(init.as_ref(), &surroundings), is_off, "{init:?} {value}");
+            assert_eq!(
+                !Settings::resolve(init.as_ref(), &surroundings).0.enabled,
+                is_off,
+                "{init:?} {value}"
+            );
+        }
     }
 
     #[test]

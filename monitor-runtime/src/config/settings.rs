@@ -4,7 +4,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::capture_mode::CaptureMode;
-use super::location::{Location, default_location, executable_name, is_doctest, usual_ring_folders};
+use super::location::{
+    Location, default_location, executable_name, is_build, is_doctest, usual_ring_folders,
+};
 use super::surroundings::Surroundings;
 use crate::limits;
 use crate::sampling::Rules;
@@ -47,13 +49,13 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Returns the defaults in these surroundings. The store is in memory in a doctest, and where no folder
+    /// Returns the defaults in these surroundings. A build records nothing. The store is in memory in a doctest, and where no folder
     /// for it is known.
     pub(super) fn defaults(surroundings: &Surroundings<'_>) -> Self {
         let executable = surroundings.executable.map(PathBuf::as_path);
         let default_file = || default_location(surroundings).map_or(Location::Memory, Location::File);
         Self {
-            enabled: true,
+            enabled: !is_build(surroundings),
             db: if executable.is_some_and(is_doctest) { Location::Memory } else { default_file() },
             sample: Rules::default(),
             retention: limits::RETENTION,

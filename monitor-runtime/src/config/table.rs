@@ -66,7 +66,7 @@ macro_rules! row {
     };
     (
         $field:ident, read: $read:expr, check: $check:expr, show: $show:expr, change: $change:ident,
-        $($name:ident: $text:literal,)*
+        $($name:ident: $text:expr,)*
     ) => {
         Setting {
             change: Change::$change,
@@ -89,44 +89,44 @@ macro_rules! row {
 /// `db` is not read where recording is off.
 pub(super) const TABLE: [Setting; 15] = [
     row! {
-        enabled, parse: parse_switch, check: any, show: debug, change: NextStart,
+        enabled, parse: parse_switch, check: accept_any, show: debug, change: NextStart,
         key: "monitor", variable: "MONITOR", allowed: "`on` or `off`", default: "on",
     },
     row! {
-        db, read: Location::parse, check: any, show: Location::to_string, change: NextStart,
+        db, read: Location::parse, check: accept_any, show: Location::to_string, change: NextStart,
         key: "db", variable: "MONITOR_DB",
         allowed: "the path of a file, or `:memory:`",
         default: "the default store",
     },
     row! {
-        sample, parse: parse_rules, check: any, show: Rules::to_string, change: Sampling,
+        sample, parse: parse_rules, check: accept_any, show: Rules::to_string, change: Sampling,
         key: "sample", variable: "MONITOR_SAMPLE",
         allowed: "a rate from 0 to 1, or `pattern=rate` pairs by comma such as `1,shop::hot::*=0.001`",
         default: "1",
     },
     row! {
         retention, parse: parse_duration,
-        check: |value| between(value, &limits::RETENTION_MIN, &limits::RETENTION_MAX),
+        check: |value| check_range(value, &limits::RETENTION_MIN, &limits::RETENTION_MAX),
         show: debug, change: Store,
         key: "retention", variable: "MONITOR_RETENTION",
         allowed: "a duration from `1s` to `36500d`, such as `30m`, `6h` or `2d`", default: "6h",
     },
     row! {
         max_disk_bytes, parse: parse_bytes,
-        check: |value| between(value, &limits::MAX_DISK_BYTES_MIN, &u64::MAX),
+        check: |value| check_range(value, &limits::MAX_DISK_BYTES_MIN, &u64::MAX),
         show: |bytes| format!("{bytes} bytes"), change: Store,
         key: "max_disk", variable: "MONITOR_MAX_DISK",
         allowed: "a size of at least `1MiB`, such as `512MiB` or `2GB`", default: "512MiB",
     },
     row! {
         max_memory_bytes, parse: parse_bytes,
-        check: |value| between(value, &limits::MAX_MEMORY_BYTES_MIN, &u64::MAX),
+        check: |value| check_range(value, &limits::MAX_MEMORY_BYTES_MIN, &u64::MAX),
         show: |bytes| format!("{bytes} bytes"), change: NextStart,
         key: "max_memory", variable: "MONITOR_MAX_MEMORY",
         allowed: "a size of at least `1MiB`, such as `64MiB`", default: "64MiB",
     },
     row! {
-        max_rate, parse: parse_whole, check: any, show: debug, change: Sampling,
+        max_rate, parse: parse_whole, check: accept_any, show: debug, change: Sampling,
         key: "max_rate", variable: "MONITOR_MAX_RATE",
         allowed: "a whole number of rows per second and function, 0 for no bound", default: "10000",
     },
@@ -136,25 +136,25 @@ pub(super) const TABLE: [Setting; 15] = [
         allowed: "a percentage above `0%` and up to `100%` (no bound), such as `1%`", default: "1%",
     },
     row! {
-        fold_after, parse: parse_whole, check: any, show: debug, change: Sampling,
+        fold_after, parse: parse_whole, check: accept_any, show: debug, change: Sampling,
         key: "fold_after", variable: "MONITOR_FOLD_AFTER",
         allowed: "a whole number of calls of one function below one caller that have a row each, 0 for all of them",
         default: "64",
     },
     row! {
-        capture, parse: CaptureMode::parse, check: any, show: debug, change: NextStart,
+        capture, parse: CaptureMode::parse, check: accept_any, show: debug, change: NextStart,
         key: "capture", variable: "MONITOR_CAPTURE",
         allowed: "`all`, `args`, `errors` or `none`", default: "all",
     },
     row! {
         drain_interval, parse: parse_duration,
-        check: |value| between(value, &limits::DRAIN_INTERVAL_MIN, &limits::DRAIN_INTERVAL_MAX),
+        check: |value| check_range(value, &limits::DRAIN_INTERVAL_MIN, &limits::DRAIN_INTERVAL_MAX),
         show: debug, change: Batches,
         key: "drain_interval", variable: "MONITOR_DRAIN_INTERVAL",
         allowed: "a duration from `1ms` to `60s`, such as `100ms`", default: "100ms",
     },
     row! {
-        batch_rows, parse: parse_whole, check: |value| between(value, &1, &limits::BATCH_ROWS_MAX),
+        batch_rows, parse: parse_whole, check: |value| check_range(value, &1, &limits::BATCH_ROWS_MAX),
         show: debug, change: Batches,
         key: "batch", variable: "MONITOR_BATCH",
         allowed: "a whole number of rows from 1 to 1000000", default: "4096",
@@ -172,12 +172,24 @@ pub(super) const TABLE: [Setting; 15] = [
         default: "none",
     },
     row! {
-        ring_folders, parse: parse_ring_folders, check: any, show: debug, change: NextStart,
+        ring_folders, parse: parse_ring_folders, check: accept_any, show: debug, change: NextStart,
         key: "rings", variable: "MONITOR_RINGS",
-        allowed: "the absolute path of a folder in memory, or `off` for the heap",
-        default: "/dev/shm/monitored-<user>, else $XDG_RUNTIME_DIR",
+        allowed: RINGS_ALLOWED,
+        default: RINGS_DEFAULT,
     },
 ];
+
+/// The texts of the setting `rings`, whose folder lies in memory where a system has a file system there.
+const RINGS_ALLOWED: &str = if cfg!(windows) {
+    "the absolute path of a folder on a disk of this machine, or `off` for the heap"
+} else {
+    "the absolute path of a folder in memory, or `off` for the heap"
+};
+const RINGS_DEFAULT: &str = if cfg!(windows) {
+    r"%LOCALAPPDATA%\monitor\rings"
+} else {
+    "/dev/shm/monitored-<user>, else $XDG_RUNTIME_DIR"
+};
 
 /// Returns all keys that a settings file may hold.
 pub(super) fn keys() -> [&'static str; TABLE.len()] {
@@ -194,11 +206,11 @@ fn debug<T: std::fmt::Debug>(value: &T) -> String {
     format!("{value:?}")
 }
 
-fn any<T>(_: &T) -> Result<(), String> {
+fn accept_any<T>(_: &T) -> Result<(), String> {
     Ok(())
 }
 
-fn between<T: PartialOrd>(value: &T, least: &T, most: &T) -> Result<(), String> {
+fn check_range<T: PartialOrd>(value: &T, least: &T, most: &T) -> Result<(), String> {
     if value < least {
         Err("is too small".into())
     } else if value > most {

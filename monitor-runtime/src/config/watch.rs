@@ -16,9 +16,9 @@ use super::surroundings::{Surroundings, process_executable};
 use super::table::{Change, Setting, TABLE};
 use super::warning::Warning;
 use crate::limits;
-use crate::platform::file_system::{FileSystem, System};
+use crate::platform::file_system::{FileSystem, System, file_number};
 
-/// Length, time of the last change and inode number of a file; `None` if there is no file.
+/// Length, time of the last change and number of a file; `None` if there is no file.
 type Stamp = Option<(u64, Option<SystemTime>, u64)>;
 
 /// A settings file under watch.
@@ -143,20 +143,19 @@ fn stamp(path: &std::path::Path, is_far: bool) -> Stamp {
         return look_at(path);
     }
     let path = path.to_owned();
-    READING.within(limits::CONFIG_FILE_WAIT_MAX, move || look_at(&path)).flatten()
+    READING.run_with_limit(limits::CONFIG_FILE_WAIT_MAX, move || look_at(&path)).flatten()
 }
 
 /// Returns true if the file does not lie on a disk or in the memory of this machine, or if that cannot be told in time.
 fn is_far(path: &std::path::Path) -> bool {
     let folder = path.parent().unwrap_or(path).to_owned();
     let kind = move || (System::default().file_system)(&folder);
-    READING.within(limits::CONFIG_FILE_WAIT_MAX, kind) != Some(FileSystem::Local)
+    READING.run_with_limit(limits::CONFIG_FILE_WAIT_MAX, kind) != Some(FileSystem::Local)
 }
 
 fn look_at(path: &std::path::Path) -> Stamp {
-    use std::os::unix::fs::MetadataExt as _;
     let file = std::fs::metadata(path).ok()?;
-    Some((file.len(), file.modified().ok(), file.ino()))
+    Some((file.len(), file.modified().ok(), file_number(&file)))
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::clock::{Ticks, ns_from_ticks, ticks, ticks_from_ns};
+use super::clock::{Ticks, elapsed, ns_from_ticks, ticks, ticks_from_ns};
 use crate::limits;
 
 /// Two words, alone in their cache lines.
@@ -29,17 +29,22 @@ pub(crate) fn coarse() -> Ticks {
     COARSE.latest.load(Ordering::Relaxed)
 }
 
+/// The bits of the coarse clock that do not show time.
+const COARSE_BITS: Ticks = 3;
+
 /// Moves the coarse clock on.
 pub(crate) fn advance_coarse() {
     COARSE.before.store(coarse(), Ordering::Relaxed);
-    COARSE.latest.store(ticks() & !3 | 2, Ordering::Relaxed);
+    COARSE.latest.store(ticks() & !COARSE_BITS | 2, Ordering::Relaxed);
 }
 
 /// Moves the coarse clock on if a period has passed. The collector's thread calls this wherever it may be busy
-/// for longer than a period. Returns by how much the clock was behind.
+/// for longer than a period, or the counter went backwards. Returns by how much the clock was behind.
 pub(crate) fn keep_coarse() -> Duration {
-    let behind = ticks().saturating_sub(coarse());
-    if behind >= ticks_from_ns(limits::COARSE_PERIOD.as_nanos() as u64) {
+    let (shown, now) = (coarse(), ticks());
+    let behind = elapsed(shown, now);
+    let is_ahead = elapsed(now, shown) > COARSE_BITS;
+    if is_ahead || behind >= ticks_from_ns(limits::COARSE_PERIOD.as_nanos() as u64) {
         advance_coarse();
     }
     Duration::from_nanos(ns_from_ticks(behind))

@@ -41,8 +41,10 @@ pub(crate) fn close_all() {
         if number < FIRST_FREE || unsafe { libc::fstat(number, &raw mut found) } != 0 {
             continue;
         }
+        // The types of both numbers differ between targets.
+        #[allow(clippy::unnecessary_cast, reason = "see above")]
         let is_it = (known.device.load(Ordering::Relaxed), known.inode.load(Ordering::Relaxed))
-            == (found.st_dev, found.st_ino);
+            == (found.st_dev as u64, found.st_ino as u64);
         if is_it {
             // SAFETY: the descriptor is a copy of the parent's, which only the recorder's own thread used.
             unsafe { libc::close(number) };

@@ -1,13 +1,18 @@
 //! Tells the kind and the free space of a file system, and the user that files are opened as.
 //!
-//! Takes a folder; gives the answer of `statfs`. The crate `nix` would save the few lines of `unsafe`, but not
-//! the table of magic numbers, and it is large.
+//! Takes a folder or a file; gives the answers of the system.
 
-#![allow(unsafe_code, reason = "statfs and geteuid have no safe counterpart in the standard library")]
-
-use std::ffi::CString;
-use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
+
+use super::system;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(crate) use super::system::is_in_memory;
+pub(crate) use super::system::{
+    ask_private, ask_without_waiting, effective_user, file_number, is_anothers, is_transient, is_writable,
+    make_private_folder, read_identity, set_private, state_folder,
+};
+#[cfg(windows)]
+pub(crate) use super::system::{free_bytes, is_local};
 
 /// The kind of a file system: whether processes share memory through its files, which SQLite's write-ahead log
 /// needs.
@@ -19,24 +24,35 @@ pub enum FileSystem {
     Shared,
 }
 
-#[cfg(target_os = "linux")]
-const TMPFS: u64 = 0x0102_1994;
+/// The identity of a file, whatever its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Identity {
+    pub(super) device: u64,
+    pub(super) inode: u64,
+}
 
-/// File systems on which a write-ahead log is safe, by the numbers of `linux/magic.h`.
-#[cfg(target_os = "linux")]
-const LOCAL: &[u64] = &[
-    0x0000_ef53, // ext2, ext3, ext4
-    0x5846_5342, // XFS
-    0x9123_683e, // Btrfs
-    0x2fc1_2fc1, // ZFS
-    0xf2f5_2010, // F2FS
-    TMPFS,       // tmpfs
-    0x8584_58f6, // ramfs
-    0xca45_1a4e, // bcachefs
-    0x3153_464a, // JFS
-    0x0000_4d44, // FAT
-    0x2011_bab0, // exFAT
-];
+/// Returns two numbers that tell a file from all others of this machine, whatever its name. A link is a file of its own.
+#[must_use]
+pub fn file_identity(path: &Path) -> Option<(u64, u64)> {
+    read_identity(path).map(|Identity { device, inode }| (device, inode))
+}
+
+/// Returns an absolute path with all links resolved, as people write it.
+///
+/// # Errors
+/// An error of the system if there is no such file, or if it cannot be seen.
+pub fn resolve_links(path: &Path) -> std::io::Result<PathBuf> {
+    let resolved = path.canonicalize()?;
+    // Windows gives a form that turns off the rules for paths, which shorter paths do without.
+    let usual = resolved.to_str().filter(|text| cfg!(windows) && text.len() < USUAL_PATH_BYTES_MAX);
+    let usual = usual
+        .and_then(|text| text.strip_prefix(r"\\?\"))
+        .filter(|text| text.as_bytes().get(1) == Some(&b':'));
+    Ok(usual.map_or_else(|| resolved.clone(), PathBuf::from))
+}
+
+/// The longest path that Windows takes in its usual form.
+const USUAL_PATH_BYTES_MAX: usize = 248;
 
 /// The questions that the store puts to the disk. Tests bring their own answers.
 #[derive(Debug, Clone, Copy)]
@@ -49,42 +65,25 @@ pub struct System {
 
 impl Default for System {
     fn default() -> Self {
-        Self { file_system, free_bytes }
+        Self { file_system, free_bytes: system::free_bytes }
     }
 }
 
 fn file_system(folder: &Path) -> FileSystem {
-    match statfs(folder) {
-        Some(answer) if is_local(&answer) => FileSystem::Local,
-        _ => FileSystem::Shared,
+    if system::is_local(folder) { FileSystem::Local } else { FileSystem::Shared }
+}
+
+/// Returns a path of the bytes that `as_encoded_bytes` gave, perhaps in another process.
+pub(crate) fn path_from_bytes(bytes: &[u8]) -> PathBuf {
+    #[cfg(unix)]
+    {
+        use std::os::unix::ffi::OsStrExt as _;
+        std::ffi::OsStr::from_bytes(bytes).into()
     }
-}
-
-// The fields' types differ between targets.
-#[allow(
-    clippy::unnecessary_cast,
-    clippy::cast_sign_loss,
-    clippy::cast_possible_truncation,
-    reason = "block sizes are positive and small"
-)]
-fn free_bytes(folder: &Path) -> Option<u64> {
-    let answer = statfs(folder)?;
-    Some((answer.f_bavail as u64).saturating_mul(answer.f_bsize as u64))
-}
-
-#[cfg(target_os = "linux")]
-#[allow(
-    clippy::unnecessary_cast,
-    clippy::cast_sign_loss,
-    reason = "a magic number of 32 bits, not a quantity"
-)]
-fn magic_number(answer: &libc::statfs) -> u64 {
-    answer.f_type as u64 & 0xffff_ffff
-}
-
-#[cfg(target_os = "linux")]
-fn is_local(answer: &libc::statfs) -> bool {
-    LOCAL.contains(&magic_number(answer))
+    #[cfg(not(unix))]
+    {
+        String::from_utf8_lossy(bytes).into_owned().into()
+    }
 }
 
 /// Returns this user's own folder within one that all users share.
@@ -99,9 +98,10 @@ const OWN_FOLDER: &str = "monitored-";
 ///
 /// # Errors
 /// The reason why the folder is not this user's own: another user was there first.
+#[cfg(any(target_os = "linux", target_os = "android"))]
 pub(crate) fn claim_own_folder(folder: &Path) -> Result<(), String> {
     use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
-    let name = folder.file_name().unwrap_or_default().as_bytes();
+    let name = folder.file_name().unwrap_or_default().as_encoded_bytes();
     let number = name.strip_prefix(OWN_FOLDER.as_bytes());
     if !number.is_some_and(|number| number.iter().all(u8::is_ascii_digit)) {
         return Ok(());
@@ -120,48 +120,4 @@ pub(crate) fn claim_own_folder(folder: &Path) -> Result<(), String> {
         std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o700)).map_err(failed)?;
     }
     Ok(())
-}
-
-/// Returns whether the files in this folder are memory. On a disk, the kernel would write a mapped ring back
-/// all the time.
-pub(crate) fn is_in_memory(folder: &Path) -> bool {
-    #[cfg(target_os = "linux")]
-    {
-        statfs(folder).is_some_and(|answer| magic_number(&answer) == TMPFS)
-    }
-    #[cfg(not(target_os = "linux"))]
-    {
-        let _ = folder;
-        false
-    }
-}
-
-#[cfg(not(target_os = "linux"))]
-fn is_local(answer: &libc::statfs) -> bool {
-    answer.f_flags as u64 & libc::MNT_LOCAL as u64 != 0
-}
-
-fn statfs(folder: &Path) -> Option<libc::statfs> {
-    let path = CString::new(folder.as_os_str().as_bytes()).ok()?;
-    let mut answer = std::mem::MaybeUninit::<libc::statfs>::uninit();
-    // SAFETY: `path` ends in NUL and lives through the call; `answer` is as large as the call writes.
-    let failed = unsafe { libc::statfs(path.as_ptr(), answer.as_mut_ptr()) } != 0;
-    if failed {
-        return None;
-    }
-    // SAFETY: `statfs` returned 0, so it filled the struct; any bits are valid in it.
-    Some(unsafe { answer.assume_init() })
-}
-
-/// Returns true if this user may write a file, and its file system allows it.
-pub(crate) fn is_writable(file: &Path) -> bool {
-    let Ok(path) = CString::new(file.as_os_str().as_bytes()) else { return false };
-    // SAFETY: the path ends with a null, and nothing is written to.
-    unsafe { libc::faccessat(libc::AT_FDCWD, path.as_ptr(), libc::W_OK, libc::AT_EACCESS) == 0 }
-}
-
-/// Returns the user that files are opened as.
-pub(crate) fn effective_user() -> u32 {
-    // SAFETY: takes nothing, returns a number, cannot fail.
-    unsafe { libc::geteuid() }
 }

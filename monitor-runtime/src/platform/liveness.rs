@@ -1,9 +1,11 @@
 //! Tells whether a process that is recorded as running still runs. A mark taken at its start distinguishes it
 //! from a later process with the same pid, from one before a reboot and from one in another container.
 
-#![allow(clippy::disallowed_methods, reason = "reads files of /proc")]
-
-use std::path::Path;
+pub(crate) use super::process_end::ProcessEnd;
+use super::system;
+pub(crate) use super::system::{end_of, maps_file};
+#[cfg(any(target_os = "linux", target_os = "android", windows))]
+pub(crate) use super::system::{is_of_earlier_boot, is_running, is_unmapped};
 
 /// The silence after which a process in another container is taken for dead. A process reports every five minutes, and
 /// its entry is corrected if it writes again.
@@ -13,88 +15,35 @@ const SILENT_MAX_NS: i64 = 600 * 1_000_000_000;
 /// start in ticks since boot. Returns `None` if the system does not tell.
 #[must_use]
 pub fn mark(pid: u32) -> Option<String> {
-    Some(format!("{}/{}", own_place()?, started(pid)?))
+    Some(format!("{}/{}", system::own_place()?, system::started(pid)?))
+}
+
+/// Returns whether a process with this number runs on the host of this name. Returns `None` for another host, and if the
+/// system does not tell.
+#[must_use]
+pub fn is_running_on(host: &str, pid: u32) -> Option<bool> {
+    system::own_place()?;
+    (host == system::host_name()).then(|| system::is_running(pid))
 }
 
 /// Returns whether the process has ended.
 #[must_use]
 pub fn is_gone(pid: u32, mark: Option<&str>, silent_ns: i64) -> bool {
-    let (Some(own), Some((place, began))) = (own_place(), mark.and_then(|mark| mark.rsplit_once('/'))) else {
+    let (Some(own), Some((place, began))) =
+        (system::own_place(), mark.and_then(|mark| mark.rsplit_once('/')))
+    else {
         return silent_ns > SILENT_MAX_NS;
     };
     if place == own {
-        return started(pid).is_none_or(|start| start != began);
+        return system::started(pid).is_none_or(|start| start != began);
     }
     silent_ns > SILENT_MAX_NS
 }
 
-/// The end of a process, which the system keeps until the parent of the process has taken it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum ProcessEnd {
-    Exited(i32),
-    Signal(i32),
-}
-
-/// Returns the end of a process whose parent has not taken it yet, else `None`. The system tells the parent's user alone.
-#[must_use]
-pub(crate) fn end_of(pid: u32, mark: &str) -> Option<ProcessEnd> {
-    let (place, began) = mark.rsplit_once('/')?;
-    if place != own_place()? {
-        return None;
-    }
-    let stat = stat(pid)?;
-    let mut fields = stat.rsplit_once(") ")?.1.split(' ');
-    let (is_zombie, found) = (fields.next()? == "Z", fields.nth(18)?);
-    // Field 52 is the status as `wait` would give it.
-    let status: i32 = fields.nth(29)?.trim().parse().ok()?;
-    if !is_zombie || found != began {
-        return None;
-    }
-    Some(match status & 0x7F {
-        0 => ProcessEnd::Exited(status >> 8 & 0xFF),
-        signal => ProcessEnd::Signal(signal),
-    })
-}
-
-fn stat(pid: u32) -> Option<String> {
-    std::fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("stat")).ok()
-}
-
-/// Returns whether the process with this mark belongs to this boot and pid namespace, so that `/proc` shows it.
+/// Returns whether the process with this mark belongs to this boot and pid namespace, so that the system shows it.
 #[must_use]
 pub(crate) fn is_here(mark: &str) -> bool {
-    own_place().is_some_and(|own| mark.rsplit_once('/').is_some_and(|(place, _)| place == own))
-}
-
-/// Returns true if this process maps a file whose path contains this text.
-#[must_use]
-pub(crate) fn maps_file(part: &str) -> bool {
-    std::fs::read_to_string("/proc/self/maps").is_ok_and(|maps| maps.contains(part))
-}
-
-/// Returns the boot and the pid namespace of this process.
-fn own_place() -> Option<String> {
-    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
-    let namespace = std::fs::read_link("/proc/self/ns/pid").ok()?;
-    Some(format!("{}/{}", boot.trim(), namespace.display()))
-}
-
-/// Returns whether the process has more threads than the first one, which may have ended.
-fn has_threads(pid: u32) -> bool {
-    let tasks = std::fs::read_dir(Path::new("/proc").join(pid.to_string()).join("task"));
-    tasks.is_ok_and(|tasks| tasks.count() > 1)
-}
-
-/// Returns the start of a process, field 22 of `/proc/<pid>/stat`, or `None` if it has ended or is a zombie. The
-/// second field is the program's name in parentheses and may itself contain blanks and parentheses, so fields
-/// are counted from the last parenthesis.
-fn started(pid: u32) -> Option<String> {
-    let stat = stat(pid)?;
-    let mut fields = stat.rsplit_once(") ")?.1.split(' ');
-    if matches!(fields.next()?, "Z" | "X") && !has_threads(pid) {
-        return None;
-    }
-    fields.nth(18).map(str::to_owned)
+    system::own_place().is_some_and(|own| mark.rsplit_once('/').is_some_and(|(place, _)| place == own))
 }
 
 #[cfg(all(test, target_os = "linux"))]

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 thread_local! {
     /// Const and without Drop, so that an access is one load and works in destructors of other thread-locals.
-    static APART: Cell<bool> = const { Cell::new(false) };
+    static RUNS_GUARDED: Cell<bool> = const { Cell::new(false) };
     static OURS: Cell<bool> = const { Cell::new(false) };
     /// True on the recorder's own thread, also while it calls as one of the program's does.
     static IS_CLAIMED: Cell<bool> = const { Cell::new(false) };
@@ -52,20 +52,25 @@ pub(crate) fn is_ours() -> bool {
 }
 
 /// Runs a closure, unless it would interrupt another closure that runs here on this thread.
-pub(crate) fn apart<R>(run: impl FnOnce() -> R) -> Option<R> {
-    if APART.replace(true) {
+pub(crate) fn run_guarded<R>(run: impl FnOnce() -> R) -> Option<R> {
+    if RUNS_GUARDED.replace(true) {
         return None;
     }
     enter();
     let result = run();
     GUARDED.fetch_sub(1, Ordering::SeqCst);
-    APART.set(false);
+    RUNS_GUARDED.set(false);
     Some(result)
+}
+
+/// Returns true if such a closure runs on this thread.
+pub(crate) fn is_guarded() -> bool {
+    RUNS_GUARDED.get()
 }
 
 /// Runs a part of a guarded closure that takes long and that a fork need not wait for, because a child never waits for what
 /// it locks.
-pub(crate) fn unguarded<R>(run: impl FnOnce() -> R) -> R {
+pub(crate) fn run_unguarded<R>(run: impl FnOnce() -> R) -> R {
     GUARDED.fetch_sub(1, Ordering::SeqCst);
     let result = run();
     enter();
@@ -112,14 +117,14 @@ pub(crate) fn is_forking() -> bool {
 
 /// Returns true if another thread runs guarded code.
 pub(crate) fn is_guarded_elsewhere() -> bool {
-    GUARDED.load(Ordering::SeqCst) > u32::from(APART.get())
+    GUARDED.load(Ordering::SeqCst) > u32::from(RUNS_GUARDED.get())
 }
 
 /// Begins anew in the child of a fork, which has the calling thread only. Returns true if another thread was running
 /// guarded code when it was forked, so that locks may be taken for ever.
 pub(crate) fn begin_child() -> bool {
     let was_guarded = is_guarded_elsewhere();
-    GUARDED.store(u32::from(APART.get()), Ordering::SeqCst);
+    GUARDED.store(u32::from(RUNS_GUARDED.get()), Ordering::SeqCst);
     end_fork();
     was_guarded
 }
@@ -130,13 +135,13 @@ mod tests {
 
     #[test]
     fn what_interrupts_goes_without() {
-        assert_eq!(apart(|| apart(|| 1)), Some(None));
-        assert_eq!(apart(|| 2), Some(2));
+        assert_eq!(run_guarded(|| run_guarded(|| 1)), Some(None));
+        assert_eq!(run_guarded(|| 2), Some(2));
     }
 
     #[test]
     fn the_long_part_of_a_guarded_closure_still_keeps_interruptions_out() {
-        assert_eq!(apart(|| unguarded(|| apart(|| 1))), Some(None));
-        assert_eq!(apart(|| 2), Some(2));
+        assert_eq!(run_guarded(|| run_unguarded(|| run_guarded(|| 1))), Some(None));
+        assert_eq!(run_guarded(|| 2), Some(2));
     }
 }

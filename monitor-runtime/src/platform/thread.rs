@@ -2,7 +2,7 @@
 //!
 //! Takes a name and a body; gives a thread that runs none of the host's signal handlers. Nothing else in the
 //! runtime starts one.
-#![allow(unsafe_code, reason = "calls into the C library")]
+#![cfg_attr(unix, allow(unsafe_code, reason = "calls into the C library"))]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -35,12 +35,17 @@ const THREADS_MAX: usize = 64;
 /// it leaves no time to others, or run only when there is nothing else to do. A refusal changes nothing.
 #[cfg(target_os = "linux")]
 fn take_usual_place() {
-    let usual = libc::sched_param { sched_priority: 0 };
-    // SAFETY: asks for the policy of the calling thread.
-    let policy = unsafe { libc::sched_getscheduler(0) };
-    if policy != libc::SCHED_OTHER {
+    // SAFETY: gives the handle of the calling thread.
+    let thread = unsafe { libc::pthread_self() };
+    let mut policy = libc::SCHED_OTHER;
+    // SAFETY: all-zero parameters are valid, and they are those of the usual policy. Other C libraries have more fields.
+    let (mut parameters, usual): (libc::sched_param, libc::sched_param) = unsafe { std::mem::zeroed() };
+    // SAFETY: both are valid for writing. The functions for a process do nothing in musl; those for a thread work in every
+    // C library.
+    let result = unsafe { libc::pthread_getschedparam(thread, &raw mut policy, &raw mut parameters) };
+    if result == 0 && policy != libc::SCHED_OTHER {
         // SAFETY: `usual` is valid for reading.
-        unsafe { libc::sched_setscheduler(0, libc::SCHED_OTHER, &raw const usual) };
+        unsafe { libc::pthread_setschedparam(thread, libc::SCHED_OTHER, &raw const usual) };
     }
     let first = libc::id_t::from(std::process::id());
     // SAFETY: asks for the priority of the process's first thread. An error is the value -1, a priority like others.
@@ -91,7 +96,7 @@ impl Waiting {
 
     /// Does the work. Returns `None` if it takes longer than this, or if earlier work was given up and has not ended. The
     /// late result is dropped.
-    pub(crate) fn within<T: Send + 'static>(
+    pub(crate) fn run_with_limit<T: Send + 'static>(
         &'static self,
         limit: Duration,
         work: impl FnOnce() -> T + Send + 'static,
@@ -125,6 +130,7 @@ impl Waiting {
 /// Returns true if the calling thread blocks all signals, as the recorder's threads do from their first instruction on. The
 /// standard library takes memory on a new thread before the thread can be marked in any other way, and an allocator of the
 /// program's may make monitored calls.
+#[cfg(unix)]
 pub(crate) fn blocks_all_signals() -> bool {
     // SAFETY: an all-zero signal set is a valid value to be filled.
     let mut blocked: libc::sigset_t = unsafe { std::mem::zeroed() };
@@ -135,10 +141,23 @@ pub(crate) fn blocks_all_signals() -> bool {
     (1..32).filter(|signal| ![libc::SIGKILL, libc::SIGSTOP].contains(signal)).all(is_blocked)
 }
 
+/// Returns false, because there are no signals.
+#[cfg(not(unix))]
+pub(crate) fn blocks_all_signals() -> bool {
+    false
+}
+
+/// Runs a closure, because there are no signals that would have to be blocked.
+#[cfg(not(unix))]
+fn without_signals<R>(run: impl FnOnce() -> R) -> R {
+    run()
+}
+
 /// Runs a closure with all signals blocked on the calling thread. A thread that the closure starts has them
 /// blocked from its first instruction on, for good. So the recorder's threads run no handler of the host's,
 /// which could call a monitored function before the thread is set up, and a file size limit shows as an error
 /// of the write instead of the signal that ends the process.
+#[cfg(unix)]
 fn without_signals<R>(run: impl FnOnce() -> R) -> R {
     // SAFETY: an all-zero signal set is a valid value to be filled.
     let mut all: libc::sigset_t = unsafe { std::mem::zeroed() };
@@ -163,11 +182,11 @@ mod tests {
         static WAITING: Waiting = Waiting::new();
         let patience = Duration::from_secs(60);
         let (end, ended) = sync_channel::<()>(1);
-        assert_eq!(WAITING.within(patience, || 1), Some(1));
-        assert_eq!(WAITING.within(Duration::from_millis(1), move || ended.recv().is_ok()), None);
-        assert_eq!(WAITING.within(patience, || 2), None);
+        assert_eq!(WAITING.run_with_limit(patience, || 1), Some(1));
+        assert_eq!(WAITING.run_with_limit(Duration::from_millis(1), move || ended.recv().is_ok()), None);
+        assert_eq!(WAITING.run_with_limit(patience, || 2), None);
         end.send(()).unwrap();
-        while WAITING.within(patience, || 3) != Some(3) {
+        while WAITING.run_with_limit(patience, || 3) != Some(3) {
             std::thread::yield_now();
         }
     }

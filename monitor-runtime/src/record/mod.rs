@@ -15,7 +15,9 @@
 //! |   | 24–26 | unused bytes of the last word |
 //! |   | 27    | nested: another call of the function was under way around this one on the same thread |
 //! |   | 28    | folded: the call shares a row with other calls of its function |
-//! |   | 29–31 | 0 |
+//! |   | 29    | exit: the call was under way when the process exited; the outcome's bits are 0 |
+//! |   | 30    | log line: a record of its own, see `log_line` |
+//! |   | 31    | 0 |
 //! |   | 32–63 | call site; of a thread record the thread, of a skip record its length in words |
 //! | 1 | 0–63  | start, in ticks |
 //! | 2 | 0–63  | duration, in ticks |
@@ -32,8 +34,11 @@
 //! The bytes after arguments and fields are the result (outcome `ok`) or the error's text.
 
 mod fold;
+mod log_line;
 
 pub(crate) use fold::Fold;
+pub(crate) use log_line::LogLine;
+pub use log_line::{LogLevel, LogTarget};
 
 /// The outcome of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -47,6 +52,8 @@ pub enum Outcome {
     Panic = 2,
     /// The call's future was dropped before completion.
     Cancelled = 3,
+    /// The process exited while the call was under way. This is no failure.
+    Exit = 4,
 }
 
 impl Outcome {
@@ -58,6 +65,26 @@ impl Outcome {
             Self::Error => "error",
             Self::Panic => "panic",
             Self::Cancelled => "cancelled",
+            Self::Exit => "exit",
+        }
+    }
+
+    /// Returns true for the outcomes of a call that failed: `error`, `panic` and `cancelled`.
+    #[must_use]
+    pub const fn is_failure(self) -> bool {
+        !matches!(self, Self::Ok | Self::Exit)
+    }
+
+    /// The outcomes of a call that failed, in the order of [`ByOutcome`].
+    pub(crate) const FAILURES: [Self; 3] = [Self::Error, Self::Panic, Self::Cancelled];
+
+    /// Returns the place of a failure's outcome in [`ByOutcome`]. Returns `None` for a call that did not fail.
+    pub(crate) const fn failure_place(self) -> Option<usize> {
+        match self {
+            Self::Ok | Self::Exit => None,
+            Self::Error => Some(0),
+            Self::Panic => Some(1),
+            Self::Cancelled => Some(2),
         }
     }
 
@@ -70,6 +97,9 @@ impl Outcome {
         }
     }
 }
+
+/// Numbers of failures by outcome: `error`, `panic`, `cancelled`.
+pub(crate) type ByOutcome = [u64; 3];
 
 /// The reason why a call has a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -126,6 +156,9 @@ impl FirstWord {
     const ASYNC: u64 = 1 << 22;
     const SETTLED: u64 = 1 << 23;
     const FOLDED: u64 = 1 << 28;
+    const EXIT: u64 = 1 << 29;
+    /// Marks a skip as the record of a log line.
+    const LINE: u64 = 1 << 30;
     /// The lowest bit of the kind.
     const KIND: u32 = 16;
 
@@ -139,7 +172,7 @@ impl FirstWord {
     }
 
     const fn outcome(self) -> Outcome {
-        Outcome::from_bits(self.0 >> 18)
+        if self.0 & Self::EXIT != 0 { Outcome::Exit } else { Outcome::from_bits(self.0 >> 18) }
     }
 
     const fn kept(self) -> Kept {
@@ -166,6 +199,64 @@ impl FirstWord {
     /// Returns the call site, the thread, or the length of a skip record, by the kind.
     const fn upper_half(self) -> u32 {
         (self.0 >> 32) as u32
+    }
+}
+
+/// The word of a header with the call's weight and the sizes of its values.
+///
+/// | bits | content |
+/// |---|---|
+/// | 63–48 | bytes of extra fields |
+/// | 47–32 | bytes of arguments |
+/// | 31–0 | weight, as the bits of an `f32` |
+#[derive(Clone, Copy)]
+struct SizesWord(u64);
+
+impl SizesWord {
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    const fn new(weight: f32, args_bytes: u16, fields_bytes: u16) -> Self {
+        Self(weight.to_bits() as u64 | (args_bytes as u64) << 32 | (fields_bytes as u64) << 48)
+    }
+
+    const fn weight(self) -> f32 {
+        f32::from_bits(self.0 as u32)
+    }
+
+    const fn args_bytes(self) -> u16 {
+        (self.0 >> 32) as u16
+    }
+
+    const fn fields_bytes(self) -> u16 {
+        (self.0 >> 48) as u16
+    }
+}
+
+/// The last word of a header.
+///
+/// | bits | content |
+/// |---|---|
+/// | 63–48 | checksum of the words behind the header |
+/// | 47–0 | self ticks; of an async call its busy ticks |
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct LastWord(u64);
+
+impl LastWord {
+    /// The bits that hold ticks: at 3 GHz they last for a day.
+    const TICKS: u64 = (1 << 48) - 1;
+
+    const fn ticks(self) -> u64 {
+        self.0 & Self::TICKS
+    }
+
+    /// Returns the bits of the checksum, at their place.
+    const fn checksum(self) -> u64 {
+        self.0 & !Self::TICKS
+    }
+
+    /// Returns the same ticks with the checksum of values whose words have this sum.
+    #[inline]
+    const fn sealed(self, sum: u64) -> Self {
+        Self(self.ticks() | Self(sum.wrapping_mul(0x9E37_79B9_7F4A_7C15)).checksum())
     }
 }
 
@@ -198,7 +289,12 @@ impl Header {
     /// of [`Self::extension`] lies between the header and the values.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn encode(&self, value_words: usize) -> [u64; HEADER_WORDS] {
-        let first = first_word(value_words, self.outcome, self.kept, self.is_nested, self.site);
+        let first = match self.outcome {
+            Outcome::Exit => {
+                FirstWord::EXIT | first_word(value_words, Outcome::Ok, self.kept, self.is_nested, self.site)
+            }
+            outcome => first_word(value_words, outcome, self.kept, self.is_nested, self.site),
+        };
         let first = if self.is_async { of_async(first + EXTENSION_WORDS as u64) } else { first };
         [
             first,
@@ -222,7 +318,7 @@ impl Header {
     /// words of the call's values; `None` if an async call lacks its extension.
     pub(crate) fn decode<'a>(words: &[u64; HEADER_WORDS], behind: &'a [u64]) -> Option<(Self, &'a [u64])> {
         let first = FirstWord(words[0]);
-        let last = words[place::LAST] & TICKS_MASK;
+        let (sizes, last) = (SizesWord(words[place::SIZES]), LastWord(words[place::LAST]).ticks());
         let (self_ticks, busy, values) = if first.is_async() {
             let (extension, values) = behind.split_first()?;
             (*extension, last, values)
@@ -239,9 +335,9 @@ impl Header {
             span: words[3],
             parent: words[4],
             trace: words[5],
-            weight: f32::from_bits(words[6] as u32),
-            args_bytes: (words[6] >> 32) as u16,
-            fields_bytes: (words[6] >> 48) as u16,
+            weight: sizes.weight(),
+            args_bytes: sizes.args_bytes(),
+            fields_bytes: sizes.fields_bytes(),
             busy,
             self_ticks,
             is_nested: first.is_nested(),
@@ -254,10 +350,11 @@ impl Header {
 /// fail or are slow. Span ids leave it free, and records do not carry it.
 pub(crate) const NOT_KEPT: u64 = 1 << 63;
 
-/// Returns the upper half of a thread's span ids: 31 bits, so that ids are positive in SQL, and never 0, which
-/// marks the reserved spans.
+/// Returns the upper half of a thread's span ids: 31 bits, so that ids are positive in SQL, and neither all zeros nor all
+/// ones, which mark the current spans that are no call's.
 pub(crate) fn span_prefix(first_prefix: u32, id: u32) -> u32 {
-    (first_prefix.wrapping_add(id) & (u32::MAX >> 1)).max(1)
+    const ALL_ONES: u32 = u32::MAX >> 1;
+    (first_prefix.wrapping_add(id) & ALL_ONES).clamp(1, ALL_ONES - 1)
 }
 
 #[cfg(test)]
@@ -322,14 +419,11 @@ pub(crate) const fn of_async(first: u64) -> u64 {
 /// Returns the word with the call's weight and the lengths of arguments and fields.
 #[cfg_attr(not(debug_assertions), inline(always))]
 pub(crate) fn sizes_word(weight: f32, args_bytes: u16, fields_bytes: u16) -> u64 {
-    u64::from(weight.to_bits()) | u64::from(args_bytes) << 32 | u64::from(fields_bytes) << 48
+    SizesWord::new(weight, args_bytes, fields_bytes).0
 }
 
 /// The most self ticks of a call that a record holds.
-pub(crate) const SELF_TICKS_MAX: u64 = TICKS_MASK;
-
-/// The bits of a header's last word that hold ticks: at 3 GHz they last for a day.
-const TICKS_MASK: u64 = (1 << 48) - 1;
+pub(crate) const SELF_TICKS_MAX: u64 = LastWord::TICKS;
 
 /// Adds a word of values to a checksum. The checksum is part of the format; it detects damaged values.
 #[inline]
@@ -340,12 +434,13 @@ pub(crate) const fn add_to_checksum(sum: u64, word: u64) -> u64 {
 /// Returns the last word of a header, with the checksum of the record's values.
 #[inline]
 pub(crate) const fn seal(last: u64, sum: u64) -> u64 {
-    (last & TICKS_MASK) | (sum.wrapping_mul(0x9E37_79B9_7F4A_7C15) & !TICKS_MASK)
+    LastWord(last).sealed(sum).0
 }
 
-/// Returns whether the checksum of the call's record at the start of these words fits the words behind its header.
+/// Returns whether the checksum of the record at the start of these words, of a call or a log line, fits the words behind its
+/// header.
 pub(crate) fn is_intact(words: &[u64]) -> bool {
-    let length = words.first().map_or(0, |first| FirstWord(*first).call_words());
+    let length = words.first().map_or(0, |first| record_words(*first));
     let Some((last, behind)) = words.get(place::LAST..length).and_then(<[u64]>::split_first) else {
         return false;
     };
@@ -355,7 +450,7 @@ pub(crate) fn is_intact(words: &[u64]) -> bool {
 
 /// Returns the header with the checksum in `last`, which belongs to the record whose header it replaces.
 pub(crate) const fn sealed_as(mut header: [u64; HEADER_WORDS], last: u64) -> [u64; HEADER_WORDS] {
-    header[HEADER_WORDS - 1] |= last & !TICKS_MASK;
+    header[place::LAST] |= LastWord(last).checksum();
     header
 }
 
@@ -409,6 +504,8 @@ pub(crate) enum Record<'a> {
     Fold(Header, Fold, &'a [u64], usize),
     /// This thread took the ring over.
     Thread(u32),
+    /// A log line, the words of its body, and those of its fields.
+    Line(LogLine, &'a [u64], &'a [u64]),
     /// Empty words.
     Skip,
 }
@@ -447,7 +544,12 @@ pub(crate) fn decode(words: &[u64]) -> Option<(Record<'_>, usize)> {
         KIND_THREAD => Some((Record::Thread(first.upper_half()), 1)),
         KIND_SKIP => {
             let length = first.upper_half() as usize;
-            (length >= 1 && length <= words.len()).then_some((Record::Skip, length))
+            let record = words.get(..length).filter(|record| !record.is_empty())?;
+            if first.0 & FirstWord::LINE == 0 {
+                return Some((Record::Skip, length));
+            }
+            let (line, body, fields) = LogLine::decode(record)?;
+            Some((Record::Line(line, body, fields), length))
         }
         _ => None,
     }
@@ -456,13 +558,20 @@ pub(crate) fn decode(words: &[u64]) -> Option<(Record<'_>, usize)> {
 /// Builds a whole record from a header, which states the number of words behind it, and these words: values, and
 /// before them the extension of an async call.
 pub(crate) fn with_values(header: &[u64; HEADER_WORDS], behind: &[Word]) -> Vec<u64> {
-    let mut words = header.to_vec();
-    words.extend(behind.iter().map(|word| u64::from_le_bytes(*word)));
-    let sum = words[HEADER_WORDS..].iter().fold(0, |sum, word| add_to_checksum(sum, *word));
-    if !behind.is_empty() {
-        words[HEADER_WORDS - 1] = seal(header[HEADER_WORDS - 1], sum);
-    }
+    let mut words = Vec::new();
+    append_with_values(header, behind, &mut words);
     words
+}
+
+/// Appends a record to words. It takes no memory if the words have room.
+pub(crate) fn append_with_values(header: &[u64; HEADER_WORDS], behind: &[Word], words: &mut Vec<u64>) {
+    let first = words.len();
+    words.extend_from_slice(header);
+    words.extend(behind.iter().map(|word| u64::from_le_bytes(*word)));
+    let sum = words[first + HEADER_WORDS..].iter().fold(0, |sum, word| add_to_checksum(sum, *word));
+    if !behind.is_empty() {
+        words[first + HEADER_WORDS - 1] = seal(header[HEADER_WORDS - 1], sum);
+    }
 }
 
 /// Copies the bytes of a record's values.
@@ -494,8 +603,8 @@ mod tests {
                 weight,
                 args_bytes,
                 fields_bytes,
-                busy: if is_async { words.5 & TICKS_MASK } else { 0 },
-                self_ticks: (words.5 >> 3) & TICKS_MASK,
+                busy: if is_async { LastWord(words.5).ticks() } else { 0 },
+                self_ticks: LastWord(words.5 >> 3).ticks(),
                 is_nested,
             },
         )

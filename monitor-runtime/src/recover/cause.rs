@@ -74,11 +74,9 @@ fn is_cause(seen: &SeenPanic<'_>, exit: Option<Exit>, told: Told, died_ns: i64) 
         return seen.panic.to_cause_of_exit(exit).is_some();
     }
     match seen.panic.stage {
-        Stage::InHook | Stage::Aborting => !matches!(told, Told::BecameAnother | Told::Signal(libc::SIGKILL)),
+        Stage::InHook | Stage::Aborting => !matches!(told, Told::BecameAnother | Told::Signal(SIGKILL)),
         // The thread had no frame that catches, so the panic could not even begin to unwind.
-        Stage::Unwinding => {
-            told == Told::Signal(libc::SIGABRT) && died_ns.saturating_sub(seen.at_ns) < AT_ONCE_NS
-        }
+        Stage::Unwinding => told == Told::Signal(SIGABRT) && died_ns.saturating_sub(seen.at_ns) < AT_ONCE_NS,
         // A thread that ends takes no other one along.
         Stage::ThreadEnded => false,
     }
@@ -133,7 +131,16 @@ fn name_signal(signal: i32) -> String {
     known.map_or_else(|| format!("signal {signal}"), |(_, name)| format!("signal {signal} ({name})"))
 }
 
+/// The numbers of the signals that are asked for: the same on all systems.
+const SIGABRT: i32 = 6;
+const SIGKILL: i32 = 9;
+
+/// No signals, because no process is ended by one.
+#[cfg(not(unix))]
+const SIGNALS: [(i32, &str); 0] = [];
+
 /// The signals that end a process and that people know by name.
+#[cfg(unix)]
 const SIGNALS: [(i32, &str); 16] = [
     (libc::SIGHUP, "SIGHUP"),
     (libc::SIGINT, "SIGINT"),

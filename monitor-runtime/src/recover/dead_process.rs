@@ -3,27 +3,34 @@
 //! Takes a locked ring file and a connection; gives transactions of bounded size. The first one brings the counts and
 //! the calls that were under way; each one commits its own progress. It does not look for files.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use rusqlite::Connection;
 
 use super::cause::{self, Cause, SeenPanic, Told};
 use super::files::Claim;
-use super::records::{Place, Records};
+use super::kinds::Kinds;
+use super::memory::RecoveryMemory;
+use super::records::Records;
+use super::survey::{LATEST_NS, Survey, has_row, is_plausible};
 use crate::batch::decode;
-use crate::batch::decode::PendingCall;
+use crate::batch::decode::{PendingCall, PendingLine};
 use crate::batch::failures::{FailedCall, FailedCallees};
 use crate::batch::function_stats::FunctionStats;
 use crate::batch::{
-    Batch, CallRow, Ending, EventRow, FunctionRow, InFlightRow, RecoveryProgress, ThreadRow, Update,
+    Batch, CallRow, CallStats, Ending, EventRow, FunctionRow, InFlightRow, LogRow, RecoveryProgress,
+    ThreadRow, Update,
 };
 use crate::histogram::Histogram;
-use crate::limits;
 use crate::platform::clock::Clock;
-use crate::record::{Kept, Outcome, Record};
+use crate::record::Record;
+use crate::ring::layout::latest;
 use crate::ring::panics::Panic;
-use crate::ring::reader::{Image, Site, latest};
-use crate::store::recovered_rows::{self, Death, RecoveredRange};
+use crate::ring::reader::{Image, LogPlaceImage, Site};
+use crate::ring::tallied::Tallied;
+use crate::ring::tallies_image::Uncounted;
+use crate::store::recovered_rows::{self, Death, RecoveredPart, RecoveredRange};
 
 /// A dead process, and the progress of its recovery.
 #[derive(Debug)]
@@ -35,7 +42,11 @@ pub(super) struct DeadProcess {
     cause: Cause,
     done: RecoveryProgress,
     records: Records,
-    at: usize,
+    survey: Survey,
+    /// The calls that left no record and that the process had not counted, by site.
+    uncounted: HashMap<u32, Uncounted>,
+    kinds: Kinds,
+    memory: RecoveryMemory,
     known: recovered_rows::IdCache,
     scratch: Vec<u8>,
     calls: u64,
@@ -44,23 +55,33 @@ pub(super) struct DeadProcess {
 }
 
 impl DeadProcess {
-    pub(super) fn new(connection: &Connection, claim: Claim, image: Image) -> rusqlite::Result<Self> {
+    pub(super) fn new(
+        connection: &Connection,
+        claim: Claim,
+        image: Image,
+        memory: RecoveryMemory,
+    ) -> rusqlite::Result<Self> {
         let mut done = recovered_rows::read_progress(connection, &image.process.run_uuid)?;
         // The process may have written to another file before, in whose place the store stands.
         done.batch = done.batch.max(image.acknowledged);
         let records = Records::missing(&image, &done);
         let clock = image.clock();
         let told = super::files::told_of_end(&image, claim.path());
-        let died_ns = find_death(&image, &records, &clock);
+        let survey = Survey::new(&image, &clock, &done, memory.portion());
+        let died_ns = find_death(&image, &clock, survey.last_end_ns);
+        let uncounted = image.tallies.uncounted();
         Ok(Self {
             cause: find_cause(&image, &clock, told, died_ns),
             claim,
             clock,
             died_ns,
+            kinds: Kinds::new(&image, &done, &survey, &uncounted),
             done,
             records,
-            at: 0,
-            known: recovered_rows::IdCache::default(),
+            survey,
+            uncounted,
+            known: recovered_rows::IdCache::with_memory(memory.of_recorder()),
+            memory,
             scratch: Vec::new(),
             calls: 0,
             failed: HashMap::new(),
@@ -70,20 +91,24 @@ impl DeadProcess {
 
     /// Writes the next transaction. Returns the number of its calls, or none once everything is in the store.
     pub(super) fn step(&mut self, connection: &Connection, now_ns: i64) -> rusqlite::Result<Option<u64>> {
-        if self.done.begun && self.at >= self.records.places.len() {
+        let has_records = self.records.load(&self.image, self.memory.portion());
+        if self.done.begun && !has_records {
             return Ok(None);
         }
-        let end = self.end_of_step();
         let mut batch = Batch { at_ns: now_ns, ..Batch::default() };
         let mut figures = HashMap::new();
         let mut flights = Vec::new();
         if !self.done.begun {
             self.add_counted(&mut figures);
+            self.add_uncounted(&mut figures);
             flights = self.flights();
+            batch.folded = self.kinds.without_row(&self.image, self.died_ns);
+            batch.logs = self.folded_lines();
         }
-        self.add_records(self.at..end, &mut batch, &mut figures);
+        let counted = self.add_records(&mut batch, &mut figures);
         for (site, figures) in &mut figures {
             figures.take_rows(*site, self.died_ns, &mut batch.windows, &mut batch.slices);
+            batch.totals.push(figures.total(*site, Update::Add));
         }
         // The process itself has written figures of the same windows, so these are added to them.
         batch.windows.iter_mut().for_each(|window| window.update = Update::Add);
@@ -91,16 +116,18 @@ impl DeadProcess {
         batch.functions = self.functions(&batch, &flights);
         batch.threads = self.threads(&batch);
         self.calls += batch.calls.len() as u64;
-        if end >= self.records.places.len() {
+        if self.records.is_last() {
             batch.events = self.events(now_ns, flights.len());
         }
-        let spans = self.spans(self.at..end);
+        let spans = self.spans();
         let Image { process, mark, .. } = &self.image;
         let death = Death { process, mark, at_ns: self.died_ns, ending: self.cause.ending };
-        recovered_rows::write(connection, &mut self.known, death, &batch, &flights, &spans)?;
+        let part = RecoveredPart { batch: &batch, counted: &counted, flights: &flights, spans: &spans };
+        recovered_rows::write(connection, &mut self.known, death, part)?;
         self.done.begun = true;
         self.done.rings.extend(spans.iter().map(|span| (span.ring, span.to)));
-        self.at = end;
+        // From here on a try has had a result.
+        self.claim.note_tries(1);
         Ok(Some(batch.calls.len() as u64))
     }
 
@@ -109,43 +136,40 @@ impl DeadProcess {
         self.claim.remove();
     }
 
-    /// Returns the end of the next transaction's records.
-    fn end_of_step(&self) -> usize {
-        let mut words = 0;
-        let rest = self.records.places.get(self.at..).unwrap_or_default();
-        let fits = |place: &&Place| {
-            words += place.to - place.from;
-            words * 8 < limits::BATCH_BYTES_MAX as u64 / 4
-        };
-        // A transaction holds at least one record, however long that is.
-        let count = rest.iter().take(limits::BATCH_ROWS).take_while(fits).count().max(1);
-        (self.at + count).min(self.records.places.len())
+    /// Releases the file for another try, because this one ends in an orderly way.
+    pub(super) fn release(self) {
+        self.claim.note_tries(0);
     }
 
+    /// Adds the records of the portion. Returns the places of the failed calls among its rows that a kind counts already.
     fn add_records(
         &mut self,
-        range: std::ops::Range<usize>,
         batch: &mut Batch,
         figures: &mut HashMap<u32, FunctionStats>,
-    ) {
-        let Self { records, image, clock, scratch, failed, .. } = self;
+    ) -> HashSet<usize> {
+        let Self { records, image, clock, scratch, failed, memory, kinds, .. } = self;
+        let mut counted = HashSet::new();
         let nowhere = Site::default();
-        for place in records.places.get(range).unwrap_or_default() {
+        for place in &records.places {
             let (header, fold, values, value_bytes) = match records.get(place) {
                 Some(Record::Call(header, values, bytes)) => (header, None, values, bytes),
                 Some(Record::Fold(header, fold, values, bytes)) => (header, Some(fold), values, bytes),
+                Some(Record::Line(line, body, fields)) => {
+                    let (thread, end) = (place.thread, (place.ring, place.to));
+                    let pending = PendingLine { thread, line, body, fields, end };
+                    if let Some(place) = image.log_places.get(&line.place)
+                        && let row = decode::to_log_row(&pending, Arc::clone(&place.target), clock, scratch)
+                        && is_plausible(row.at_ns)
+                    {
+                        batch.logs.push(row);
+                    }
+                    continue;
+                }
                 _ => continue,
             };
             let site = image.sites.get(&header.site).unwrap_or(&nowhere);
             let times = decode::to_times(&header, clock);
-            if !is_plausible(times.start_ns) || !is_plausible(times.end_ns) {
-                continue;
-            }
-            // The caller's thread keeps unsampled calls from half of the slow limit on, because its clock is not yet
-            // calibrated; here the limit itself decides.
-            let is_unsampled =
-                header.kept == Kept::Slow && times.duration_ns < site.slow_ns && site.slow_ns != u64::MAX;
-            let has_row = !place.is_settled && !is_unsampled;
+            let Some(has_row) = has_row(place, &header, &times, site) else { continue };
             if place.needs_count {
                 let ended = decode::to_ended(&header, &times);
                 figures.entry(header.site).or_default().count(ended, has_row);
@@ -156,12 +180,16 @@ impl DeadProcess {
                 let (arguments, fields) = (names(&site.arguments), names(&site.fields));
                 let values = decode::to_values(&waiting, (&arguments, &fields), scratch);
                 let mut row = decode::to_row(&waiting, times, values, clock);
-                if row.outcome != Outcome::Ok {
-                    row.cause = cause_of_failure(failed, &row, &site.name).map(Box::new);
+                if row.outcome.is_failure() {
+                    if kinds.note_row(row.function, row.outcome) {
+                        counted.insert(batch.calls.len());
+                    }
+                    row.cause = cause_of_failure(failed, memory.failed_max(), &row, &site.name).map(Box::new);
                 }
                 batch.calls.push(row);
             }
         }
+        counted
     }
 
     /// Adds the calls that the process had counted and the store lacks. Only sum and maximum of their durations are
@@ -182,10 +210,60 @@ impl DeadProcess {
         }
     }
 
+    /// Adds the calls that left no record, and failures that were sent past their rings, as far as the process had not
+    /// counted them. Nothing is known of the durations of those that were only counted, and of these failures.
+    fn add_uncounted(&self, figures: &mut HashMap<u32, FunctionStats>) {
+        let ns = |ticks| self.clock.duration_ns(ticks);
+        for (site, Uncounted { sums, max }) in &self.uncounted {
+            let Tallied { calls: [_, errors, panics, cancelled], .. } = sums;
+            let counted = sums.counted.saturating_sub(sums.taken_back);
+            let timed = sums.calls.iter().fold(0, |all: u64, calls| all.saturating_add(*calls));
+            let lost = self.survey.lost_past_rings(*site, sums);
+            let all_lost = lost.iter().fold(0, |all: u64, lost| all.saturating_add(*lost));
+            let calls = timed.saturating_add(counted).saturating_add(all_lost);
+            if calls == 0 {
+                continue;
+            }
+            let durations = sums.total.saturating_sub(sums.nested).saturating_sub(sums.cancelled);
+            let added = CallStats {
+                calls,
+                errors: errors.saturating_add(lost[0]),
+                panics: panics.saturating_add(lost[1]),
+                cancelled: cancelled.saturating_add(lost[2]),
+                sampled_out: sums.sampled_out.min(timed).saturating_add(counted),
+                dropped: timed.saturating_sub(sums.sampled_out).saturating_add(all_lost),
+                total_ns: ns(durations),
+                self_ns: ns(sums.self_ticks),
+                busy_ns: ns(sums.busy),
+                nested_ns: ns(sums.nested),
+                cancelled_ns: ns(sums.cancelled),
+                max_ns: ns(*max),
+                is_estimated: counted > 0,
+                ..CallStats::default()
+            };
+            let mut histogram = Histogram::default();
+            histogram.add(added.duration_ns() / timed.max(1), timed);
+            figures.entry(*site).or_default().add(self.died_ns, added, histogram);
+        }
+    }
+
+    /// Returns rows for log lines that came too fast for a row each, and waited for the end of their second.
+    fn folded_lines(&self) -> Vec<LogRow> {
+        let places = self.image.log_places.values().filter(|place| place.folded > 0);
+        let row = |place: &LogPlaceImage| LogRow {
+            at_ns: self.died_ns,
+            level: place.level,
+            target: Arc::clone(&place.target),
+            lines: place.folded,
+            ..LogRow::default()
+        };
+        places.map(row).collect()
+    }
+
     /// Returns the progress of this step with each ring.
-    fn spans(&self, range: std::ops::Range<usize>) -> Vec<RecoveredRange> {
+    fn spans(&self) -> Vec<RecoveredRange> {
         let mut spans: Vec<RecoveredRange> = Vec::new();
-        for place in self.records.places.get(range).unwrap_or_default() {
+        for place in &self.records.places {
             if let Some(span) = spans.last_mut().filter(|span| span.ring == place.ring) {
                 span.to = place.to;
             } else {
@@ -201,7 +279,10 @@ impl DeadProcess {
         let of_windows = batch.windows.iter().map(|window| window.function);
         let of_slices = batch.slices.iter().map(|slice| slice.function);
         let of_flights = flights.iter().map(|flight| flight.function);
-        let mut ids: Vec<u32> = of_calls.chain(of_windows).chain(of_slices).chain(of_flights).collect();
+        let of_folded = batch.folded.iter().map(|row| row.function);
+        let of_logs = batch.logs.iter().filter_map(|line| line.function);
+        let of_rows = of_calls.chain(of_windows).chain(of_slices).chain(of_logs);
+        let mut ids: Vec<u32> = of_rows.chain(of_flights).chain(of_folded).collect();
         ids.sort_unstable();
         ids.dedup();
         let row = |id: u32| {
@@ -252,13 +333,7 @@ impl DeadProcess {
 }
 
 /// Returns the time of death: the last sign of life, in nanoseconds since the Unix epoch.
-fn find_death(image: &Image, records: &Records, clock: &Clock) -> i64 {
-    let ends = records.places.iter().filter_map(|place| match records.get(place) {
-        Some(Record::Call(header, ..) | Record::Fold(header, ..)) => {
-            Some(decode::to_times(&header, clock).end_ns)
-        }
-        _ => None,
-    });
+fn find_death(image: &Image, clock: &Clock, last_end_ns: i64) -> i64 {
     let frames = image.rings.iter().flat_map(|ring| &ring.frames).map(|frame| frame.start);
     let waiting = image.waiting().iter().map(|waiting| waiting.since);
     let panics = image.panics.iter().map(|panic| panic.at);
@@ -266,7 +341,7 @@ fn find_death(image: &Image, records: &Records, clock: &Clock) -> i64 {
     let alive_ns = image.alive_ns.clamp(0, LATEST_NS);
     // Words of a damaged file may say any moment.
     let is_soon = |at: &i64| is_plausible(*at) && at.saturating_sub(alive_ns) < SILENCE_MAX_NS;
-    ends.filter(|end| is_plausible(*end)).chain(seen.filter(is_soon)).fold(alive_ns, i64::max)
+    seen.filter(is_soon).chain([last_end_ns]).fold(alive_ns, i64::max)
 }
 
 /// Returns the cause of the death, and the panics of the last minutes before it.
@@ -293,13 +368,14 @@ fn thread_of(image: &Image, panic: &Panic) -> String {
 /// Returns the cause of a failure, whose callees came before it, and remembers it for its caller.
 fn cause_of_failure(
     failed: &mut HashMap<u64, FailedCallees>,
+    failed_max: usize,
     row: &CallRow,
     name: &str,
 ) -> Option<crate::batch::Cause> {
     let CallRow { function: site, span_id: span, outcome, .. } = *row;
     let call = FailedCall { site, span, outcome, text: row.error.as_deref().unwrap_or_default(), name };
     let cause = failed.remove(&span).and_then(|callees| callees.cause_of(&call));
-    if row.parent_id != 0 && failed.len() < limits::FAILED_CALLEES_ALL_MAX {
+    if row.parent_id != 0 && failed.len() < failed_max {
         failed.entry(row.parent_id).or_default().remember(&call, cause.as_ref());
     }
     cause
@@ -309,13 +385,6 @@ fn names(names: &[String]) -> Vec<&str> {
     names.iter().map(String::as_str).collect()
 }
 
-/// Returns true for a plausible time: sums of it and a duration stay within 64 bits of nanoseconds.
-fn is_plausible(at_ns: i64) -> bool {
-    (0..LATEST_NS).contains(&at_ns)
-}
-
-/// The latest plausible time: the year 2200.
-const LATEST_NS: i64 = 7_258_118_400_000_000_000;
 /// A process that the collector has not seen alive for longer has no other sign of life: its collector looks at least
 /// this often.
 const SILENCE_MAX_NS: i64 = 600_000_000_000;

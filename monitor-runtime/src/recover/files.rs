@@ -6,23 +6,24 @@
 #![allow(clippy::disallowed_methods, reason = "ring files are no store's files")]
 
 use std::ffi::OsStr;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::hash::Hasher as _;
 use std::io::Read as _;
-use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use fnv::FnvHasher;
 
 use super::cause::Told;
 use crate::limits::DEAD_RINGS_BYTES_MAX;
+#[cfg(any(target_os = "linux", target_os = "android"))]
 use crate::platform::core_file::find_signal;
 use crate::platform::descriptor::KnownFile;
-use crate::platform::file_system::effective_user;
+use crate::platform::file_system::{effective_user, path_from_bytes};
 use crate::platform::liveness::{self, ProcessEnd};
-use crate::ring::layout::{PAGE_BYTES, head};
+use crate::platform::own_file::{self, open};
+use crate::ring::layout::{DONE, PAGE_BYTES, head};
 use crate::ring::reader::{Image, Refused};
+use crate::ring::source::Source;
 
 /// Most files of a folder that are looked at; a folder of more is not the recorder's alone.
 const FILES_MAX: usize = 4096;
@@ -66,6 +67,32 @@ impl Claim {
         &self.path
     }
 
+    /// Returns the number of tries to recover the file that ended a process without a result.
+    fn tries(&self) -> u64 {
+        let mut bytes = [0; 8];
+        let file = self.file.get().map(|(file, _)| file);
+        let is_read = file.is_some_and(|file| own_file::read_at(file, &mut bytes, TRIES_AT));
+        if is_read { u64::from_ne_bytes(bytes) } else { 0 }
+    }
+
+    /// Notes the number of tries, this one included. What a process was killed for is found there by the next one.
+    pub(crate) fn note_tries(&self, tries: u64) {
+        if !self.file.is_at(&self.path) {
+            return;
+        }
+        if let Some(file) = own_file::open_to_write(&self.path) {
+            own_file::write_at(&file, &tries.to_ne_bytes(), TRIES_AT);
+        }
+    }
+
+    /// Sets the file aside, because its recovery has ended processes. Returns its new name.
+    fn set_aside(self) -> Option<PathBuf> {
+        let mut name = self.path.clone().into_os_string();
+        name.push(ASIDE);
+        let is_moved = self.file.is_at(&self.path) && std::fs::rename(&self.path, &name).is_ok();
+        is_moved.then(|| name.into())
+    }
+
     /// Removes the file, whose content is in the store.
     pub(crate) fn remove(self) {
         if self.file.is_at(&self.path) {
@@ -74,16 +101,33 @@ impl Claim {
     }
 }
 
-/// Returns the ring files of this user in these folders.
-fn all(folders: &[PathBuf]) -> Vec<PathBuf> {
+/// The place of the number of tries, in bytes.
+const TRIES_AT: u64 = head::TRIES as u64 * 8;
+/// The number of tries to recover a file.
+const TRIES_MAX: u64 = 2;
+/// The ending of the name of a file that was set aside.
+const ASIDE: &str = ".aside";
+
+fn is_aside(path: &Path) -> bool {
+    path.as_os_str().as_encoded_bytes().ends_with(ASIDE.as_bytes())
+}
+
+/// Returns the ring files of this user in these folders, without those that were set aside.
+fn find_files(folders: &[PathBuf]) -> Vec<PathBuf> {
+    let mut paths = find_files_with_aside(folders);
+    paths.retain(|path| !is_aside(path));
+    paths
+}
+
+fn find_files_with_aside(folders: &[PathBuf]) -> Vec<PathBuf> {
     let prefix = prefix();
     let mut paths = Vec::new();
     for folder in folders {
         let Ok(entries) = std::fs::read_dir(folder) else { continue };
         // The owner is looked at before files are counted, because others may put any number of files there.
         let ours = entries.flatten().filter(|entry| {
-            entry.file_name().as_bytes().starts_with(prefix.as_bytes())
-                && entry.metadata().is_ok_and(|found| found.uid() == effective_user())
+            entry.file_name().as_encoded_bytes().starts_with(prefix.as_bytes())
+                && entry.metadata().is_ok_and(|found| own_file::is_own(&found))
         });
         paths.extend(ours.take(FILES_MAX).map(|entry| entry.path()));
     }
@@ -98,6 +142,8 @@ pub(crate) struct Search {
     pub(crate) own_run: Option<String>,
     /// True if a file whose name has a living process is not opened, and of other stores' files only a few are.
     pub(crate) is_quick: bool,
+    /// True if files that were set aside are recovered as well, because a person asked, and nobody's program would end.
+    pub(crate) takes_aside: bool,
 }
 
 impl Search {
@@ -111,7 +157,7 @@ impl Search {
                 continue;
             };
             let is_own = self.own_run.as_deref().is_some_and(|own| own.starts_with(run));
-            if is_own || self.is_quick && Path::new("/proc").join(pid).exists() {
+            if is_own || self.is_quick && pid.parse().is_ok_and(liveness::is_running) {
                 continue;
             }
             if named == store { ours.push(path) } else { others.push(path) }
@@ -137,19 +183,32 @@ fn parts(name: &str) -> Option<(&str, &str, &str)> {
     Some((store, pid, run))
 }
 
-/// Locks and reads the next ring file that a dead process left for this store. Useless files are removed on the way.
-pub(crate) fn claim_dead(
-    folders: &[PathBuf],
-    store: &Path,
-    search: &Search,
-    now_ns: i64,
-) -> Option<(Claim, Image)> {
-    search.select(all(folders), store).into_iter().find_map(|path| claim(path, store, now_ns))
+/// A ring file that a dead process left for the store.
+#[derive(Debug)]
+pub(crate) enum Found {
+    /// The file is locked, and its content can be read.
+    Dead(Claim, Box<Image>),
+    /// The file was set aside under this name, because its recovery ended a process twice.
+    Aside(PathBuf),
 }
 
-/// Returns true if a dead process seems to have left a ring file for this store; the files are not locked.
+/// Finds and locks the next ring file that a dead process left for this store. Useless files are removed on the way.
+pub(crate) fn claim_dead(folders: &[PathBuf], store: &Path, search: &Search, now_ns: i64) -> Option<Found> {
+    let paths = if search.takes_aside { find_files_with_aside(folders) } else { find_files(folders) };
+    search.select(paths, store).into_iter().find_map(|path| {
+        let (claim, image) = claim(path, store, now_ns)?;
+        let tries = claim.tries();
+        if tries >= TRIES_MAX && !search.takes_aside {
+            return claim.set_aside().map(Found::Aside);
+        }
+        claim.note_tries(tries + 1);
+        Some(Found::Dead(claim, Box::new(image)))
+    })
+}
+
+/// Returns true if a dead process seems to have left a ring file for this store, set aside or not; the files are not locked.
 pub(crate) fn any_dead(folders: &[PathBuf], store: &Path, now_ns: i64) -> bool {
-    all(folders).iter().any(|path| {
+    find_files_with_aside(folders).iter().any(|path| {
         let head = open(path).and_then(|file| read(file, PAGE_BYTES as u64));
         head.and_then(|words| Image::parse(words).ok())
             .is_some_and(|image| is_for(&image, store) && is_dead(&image, path, now_ns))
@@ -168,7 +227,7 @@ pub(crate) fn read_living(folders: &[PathBuf], store: &Path, now_ns: i64) -> Vec
         image.keep_confirmed_arguments(&Image::parse(read(open(path)?, BYTES_MAX)?).ok()?);
         Some(image)
     };
-    all(folders).iter().filter_map(image).collect()
+    find_files(folders).iter().filter_map(image).collect()
 }
 
 /// Removes the oldest ring files that dead processes left for other stores, until this user's ring files take no more memory
@@ -176,10 +235,11 @@ pub(crate) fn read_living(folders: &[PathBuf], store: &Path, now_ns: i64) -> Vec
 pub(crate) fn trim(folders: &[PathBuf], store: &Path, now_ns: i64) -> (u64, u64) {
     let mut bytes = 0_u64;
     let mut files = Vec::new();
-    for path in all(folders) {
+    for path in find_files_with_aside(folders) {
         let Ok(found) = std::fs::symlink_metadata(&path) else { continue };
-        bytes += found.blocks() * BLOCK_BYTES;
-        files.push((found.blocks() * BLOCK_BYTES, path));
+        let taken = own_file::taken_bytes(&path, &found);
+        bytes += taken;
+        files.push((taken, path));
     }
     let (mut removed, mut freed) = (0, 0);
     if bytes <= DEAD_RINGS_BYTES_MAX {
@@ -189,7 +249,7 @@ pub(crate) fn trim(folders: &[PathBuf], store: &Path, now_ns: i64) -> (u64, u64)
         .into_iter()
         .filter_map(|(bytes, path)| {
             let image = Image::parse(read(open(&path)?, PAGE_BYTES as u64)?).ok()?;
-            let is_left = !is_for(&image, store) && is_dead(&image, &path, now_ns);
+            let is_left = is_aside(&path) || !is_for(&image, store) && is_dead(&image, &path, now_ns);
             is_left.then_some((image.alive_ns, bytes, path))
         })
         .collect();
@@ -199,7 +259,7 @@ pub(crate) fn trim(folders: &[PathBuf], store: &Path, now_ns: i64) -> (u64, u64)
             break;
         }
         // A recoverer that is at work on the file holds its lock.
-        let claimed = open(&path).is_some_and(|file| crate::ring::mapping::lock(&file).is_ok());
+        let claimed = open(&path).is_some_and(|file| own_file::lock(&file).is_ok());
         if claimed && std::fs::remove_file(&path).is_ok() {
             removed += 1;
             freed += file_bytes;
@@ -208,34 +268,40 @@ pub(crate) fn trim(folders: &[PathBuf], store: &Path, now_ns: i64) -> (u64, u64)
     (removed, freed)
 }
 
-/// The unit in which a file system counts the memory of a file.
-const BLOCK_BYTES: u64 = 512;
-
 fn claim(path: PathBuf, store: &Path, now_ns: i64) -> Option<(Claim, Image)> {
-    let head = read(open(&path)?, PAGE_BYTES as u64)?;
-    match Image::parse(head) {
+    let head = || Some(Image::parse(read(open(&path)?, PAGE_BYTES as u64)?));
+    let is_known = match head()? {
         Ok(image) if !is_dead(&image, &path, now_ns) => return None,
         Ok(image) if !is_for(&image, store) && !is_useless(&image, now_ns) => return None,
-        Ok(_) | Err(Refused::NotOne) => {}
+        Ok(_) => true,
+        Err(Refused::NotOne) => false,
         // A file of another version is recovered by a program of that version.
         Err(Refused::Version(_)) => return None,
-    }
+    };
     let file = open(&path)?;
     // The file's own process holds the lock until the file is mapped; another recoverer, until it has finished.
-    crate::ring::mapping::lock(&file).ok()?;
-    let (found, there) = (file.metadata().ok()?, std::fs::symlink_metadata(&path).ok()?);
-    if (found.dev(), found.ino()) != (there.dev(), there.ino()) {
+    own_file::lock(&file).ok()?;
+    let changed_secs = own_file::changed_secs(&file.metadata().ok()?);
+    let known = KnownFile::new(file.try_clone().ok()?).ok()?;
+    if !known.is_at(&path) {
         return None;
     }
-    let claim = Claim { path, file: KnownFile::new(file.try_clone().ok()?).ok()? };
-    match read(file, BYTES_MAX).map(Image::parse)? {
+    let claim = Claim { path, file: known };
+    if !is_known {
+        // A file that is not understood is judged by its age alone, because the length in its head could be any. The head is
+        // read again under the lock, because it may have been published meanwhile.
+        let is_old = now_ns - changed_secs.saturating_mul(1_000_000_000) > SILENT_MAX_NS;
+        let is_unknown =
+            matches!(Image::parse(read(open(&claim.path)?, PAGE_BYTES as u64)?), Err(Refused::NotOne));
+        if is_unknown && (is_old || is_done(&file)) {
+            claim.remove();
+        }
+        return None;
+    }
+    match Image::read(source(file)?) {
         // The content is checked again under the lock.
         Ok(image) if is_dead(&image, &claim.path, now_ns) && is_for(&image, store) => Some((claim, image)),
         Ok(image) if is_dead(&image, &claim.path, now_ns) && is_useless(&image, now_ns) => {
-            claim.remove();
-            None
-        }
-        Err(Refused::NotOne) if now_ns - found.mtime().saturating_mul(1_000_000_000) > SILENT_MAX_NS => {
             claim.remove();
             None
         }
@@ -243,40 +309,59 @@ fn claim(path: PathBuf, store: &Path, now_ns: i64) -> Option<(Claim, Image)> {
     }
 }
 
-/// Opens a file of this user for reading. Links are not followed.
-fn open(path: &Path) -> Option<File> {
-    let flags = libc::O_NOFOLLOW | libc::O_CLOEXEC | libc::O_NONBLOCK;
-    let file = OpenOptions::new().read(true).custom_flags(flags).open(path).ok()?;
-    let found = file.metadata().ok()?;
-    (found.is_file() && found.uid() == effective_user()).then_some(file)
+/// Returns true if the store has everything of a file, which its process could not remove while it was mapped.
+fn is_done(file: &File) -> bool {
+    let mut magic = [0; 8];
+    own_file::read_at(file, &mut magic, head::MAGIC as u64 * 8) && u64::from_ne_bytes(magic) == DONE
 }
 
-/// Reads the words of a file: as many as its head says are in use, but at most this many bytes.
+/// Returns the words of a file, in the order of bytes of this machine, which wrote it: as many as its head says are in use. They
+/// are read when they are needed, from no other file than this one.
+fn source(file: File) -> Option<Source> {
+    let mut end = [0; 8];
+    own_file::read_at(&file, &mut end, head::END as u64 * 8).then_some(())?;
+    let end = u64::from_ne_bytes(end).min(file.metadata().ok()?.len()).min(BYTES_MAX);
+    let file = KnownFile::new(file).ok()?;
+    let read = move |bytes: &mut [u8], at: u64| {
+        file.get().is_some_and(|(file, _)| own_file::read_at(file, bytes, at))
+    };
+    Some(Source::File(Box::new(read), usize::try_from(end / 8).ok()?))
+}
+
+/// Reads the words of a file, in the order of bytes of this machine, which wrote it: as many as its head says are in use, but
+/// at most this many bytes.
 fn read(file: File, bytes_max: u64) -> Option<Vec<u64>> {
     let mut bytes = Vec::new();
     let mut file = file;
     file.by_ref().take(PAGE_BYTES as u64).read_to_end(&mut bytes).ok()?;
-    let end = bytes.get(head::END * 8..head::END * 8 + 8)?.try_into().map(u64::from_le_bytes).ok()?;
+    let end = bytes.get(head::END * 8..head::END * 8 + 8)?.try_into().map(u64::from_ne_bytes).ok()?;
     let rest = end.min(bytes_max).saturating_sub(bytes.len() as u64);
     file.take(rest).read_to_end(&mut bytes).ok()?;
-    Some(bytes.as_chunks::<8>().0.iter().map(|word| u64::from_le_bytes(*word)).collect())
+    Some(bytes.as_chunks::<8>().0.iter().map(|word| u64::from_ne_bytes(*word)).collect())
 }
 
-/// Returns true if the records belong to this store: the store that was opened, else the one that was requested.
+/// Returns true if the records belong to this store: the store that was opened, else the one that was requested. A file on a
+/// disk that is older than the boot of the machine belongs to none, because a part of it may have been written later than
+/// another.
 fn is_for(image: &Image, store: &Path) -> bool {
     let named = if image.store.is_empty() { &image.store_asked } else { &image.store };
-    let named = Path::new(OsStr::from_bytes(named));
+    let named = path_from_bytes(named);
+    if liveness::is_of_earlier_boot(&image.mark) {
+        return false;
+    }
     named == store
-        || with_resolved_folder(named).is_some_and(|named| Some(named) == with_resolved_folder(store))
+        || with_resolved_folder(&named).is_some_and(|named| Some(named) == with_resolved_folder(store))
 }
 
 /// Returns true if nobody will recover the file: the folder of its store is gone, or the retention of the store has
 /// passed for all of it.
 fn is_useless(image: &Image, now_ns: i64) -> bool {
     let named = if image.store.is_empty() { &image.store_asked } else { &image.store };
-    let folder = Path::new(OsStr::from_bytes(named)).parent();
+    let named = path_from_bytes(named);
+    let folder = named.parent();
     let age_ns = now_ns.saturating_sub(image.alive_ns).max(0).cast_unsigned();
     age_ns > image.retention_ns
+        || liveness::is_of_earlier_boot(&image.mark)
         || folder.is_some_and(|folder| folder.try_exists().is_ok_and(|is_there| !is_there))
 }
 
@@ -309,7 +394,54 @@ pub(crate) fn told_of_end(image: &Image, path: &Path) -> Told {
 
 /// Returns true if a process of this machine certainly does not map the file.
 fn is_unmapped(pid: u32, path: &Path) -> bool {
-    let Ok(maps) = std::fs::read(Path::new("/proc").join(pid.to_string()).join("maps")) else { return false };
-    let name = path.file_name().unwrap_or_default().as_bytes();
-    !maps.is_empty() && !maps.windows(name.len().max(1)).any(|window| window == name)
+    liveness::is_unmapped(pid, path.file_name().unwrap_or_default().as_encoded_bytes())
+}
+
+/// Returns `None`, because the system keeps no core files whose place is known.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn find_signal(_: u32, _: i64) -> Option<i32> {
+    None
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use std::os::unix::fs::MetadataExt as _;
+
+    use super::*;
+    use crate::ring::layout::{MAGIC, PAGE_WORDS};
+
+    /// Returns the bytes that this thread has read from files.
+    fn bytes_read() -> u64 {
+        let text = std::fs::read_to_string("/proc/thread-self/io").unwrap();
+        text.lines().find_map(|line| line.strip_prefix("rchar: ")).unwrap().parse().unwrap()
+    }
+
+    #[test]
+    fn a_file_that_is_not_understood_is_judged_by_its_age_and_never_read_whole() {
+        for (kind, magic, end) in [
+            ("not published", 0, u64::MAX),
+            ("of a machine with another order of bytes", MAGIC.swap_bytes(), (1_u64 << 32).swap_bytes()),
+            ("foreign", 0x1234_5678_9abc_def0, 1 << 40),
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join(file_name(Path::new("/s.db"), 1, "boot/pid:[1]/17", "0123456789"));
+            let mut words = [0_u64; PAGE_WORDS];
+            (words[head::MAGIC], words[head::END]) = (magic, end);
+            let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
+            std::fs::write(&path, bytes).unwrap();
+            File::options().write(true).open(&path).unwrap().set_len(1 << 30).unwrap();
+            let written_ns = std::fs::metadata(&path).unwrap().mtime() * 1_000_000_000;
+            let folders = [folder.path().to_owned()];
+            for (age_ns, stays) in [(0, true), (SILENT_MAX_NS, true), (SILENT_MAX_NS + 1, false)] {
+                let before = bytes_read();
+                let claimed =
+                    claim_dead(&folders, Path::new("/s.db"), &Search::default(), written_ns + age_ns);
+                assert!(claimed.is_none(), "{kind}");
+                assert!(bytes_read() - before < 1 << 20, "{kind}: {}", bytes_read() - before);
+                assert_eq!(path.exists(), stays, "{kind}, {age_ns} ns old");
+            }
+        }
+    }
 }

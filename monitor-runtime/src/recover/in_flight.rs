@@ -94,20 +94,20 @@ fn in_tasks<'a>(calls: &[&'a Waiting]) -> Vec<(&'a Waiting, u32)> {
     ordered
 }
 
-/// Returns a span id as a parent's, without the flag of trees that are not kept; `None` for a reserved value.
+/// Returns a span id as a parent's, without the flag of trees that are not kept; `None` for no span.
 fn to_span(span: u64) -> Option<u64> {
     Some(span & KEPT_SPANS).filter(|span| *span > RESERVED_SPANS)
 }
 
 /// All bits of a span id but the flag of trees that are not kept.
 const KEPT_SPANS: u64 = u64::MAX >> 1;
-/// The last reserved span id.
+/// The last number that is no span id, in files of any version.
 const RESERVED_SPANS: u64 = 2;
 
 /// Returns arguments as a JSON object.
 fn to_text(image: &Image, site: u32, arguments: &Arguments) -> Option<String> {
     let names = &image.sites.get(&site)?.arguments;
-    if names.is_empty() {
+    if names.is_empty() && arguments.tokens.is_empty() {
         return None;
     }
     let names: Vec<&str> = names.iter().map(String::as_str).collect();

@@ -15,6 +15,9 @@ pub struct Living {
     pub process: ProcessRow,
     /// Calls under way, thread by thread, the outermost first; then async calls between two polls.
     pub calls: Vec<UnderWay>,
+    /// The last moment at which its recorder was at work, ns since the Unix epoch: at most five seconds ago, unless the
+    /// process is stopped.
+    pub alive_ns: i64,
     /// Number of async calls since the process began that are missing above, because no slot was free.
     pub lost: u64,
 }
@@ -65,7 +68,7 @@ pub fn living(store: &Path, folders: &[PathBuf], now_ns: i64) -> Vec<Living> {
             })
         };
         let calls = in_flight::in_flight(&image).into_iter().filter_map(call).collect();
-        Living { process: image.process.clone(), calls, lost: image.flights_lost }
+        Living { process: image.process.clone(), calls, alive_ns: image.alive_ns, lost: image.flights_lost }
     });
     living.collect()
 }

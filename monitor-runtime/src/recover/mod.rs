@@ -5,8 +5,12 @@
 //! removed. The content of the file is checked and believed only as far as it is consistent. It knows why the process died
 //! only as far as the process, the system or a core file says so.
 
+#[cfg_attr(not(any(target_os = "linux", target_os = "android", windows)), path = "no_files.rs")]
 mod files;
+mod memory;
 mod records;
+mod survey;
+mod kinds;
 mod in_flight;
 pub(crate) mod cause;
 mod dead_process;
@@ -18,9 +22,11 @@ pub use live::{Living, UnderWay, living};
 use std::path::{Path, PathBuf};
 
 use dead_process::DeadProcess;
-use files::Search;
+use files::{Found, Search};
+use memory::RecoveryMemory;
 use rusqlite::Connection;
 
+use crate::accountant::Accountant;
 use crate::store::{OpenError, RecoveryStep, StoreOptions, recovered_rows};
 
 /// The amount that a recovery brought into the store.
@@ -37,6 +43,8 @@ pub struct Recovered {
 pub(crate) struct Recovery {
     current: Option<DeadProcess>,
     search: Search,
+    /// The accounts of the recorder in whose process the recovery runs.
+    accountant: Option<&'static Accountant>,
 }
 
 impl Recovery {
@@ -52,13 +60,22 @@ impl Recovery {
         recovered: &mut Recovered,
     ) -> rusqlite::Result<bool> {
         if self.current.is_none() {
-            let Some((claim, image)) = files::claim_dead(folders, store, &self.search, now_ns) else {
-                self.search.is_quick = false;
-                let trimmed = files::trim(folders, store, now_ns);
-                recovered_rows::note_trimmed(connection, trimmed, now_ns)?;
-                return Ok(false);
-            };
-            self.current = Some(DeadProcess::new(connection, claim, image)?);
+            match files::claim_dead(folders, store, &self.search, now_ns) {
+                Some(Found::Dead(claim, image)) => {
+                    let memory = RecoveryMemory::new(self.accountant);
+                    self.current = Some(DeadProcess::new(connection, claim, *image, memory)?);
+                }
+                Some(Found::Aside(path)) => {
+                    recovered_rows::note_aside(connection, &path, now_ns)?;
+                    return Ok(true);
+                }
+                None => {
+                    self.search.is_quick = false;
+                    let trimmed = files::trim(folders, store, now_ns);
+                    recovered_rows::note_trimmed(connection, trimmed, now_ns)?;
+                    return Ok(false);
+                }
+            }
         }
         let Some(current) = &mut self.current else { return Ok(false) };
         match current.step(connection, now_ns) {
@@ -70,8 +87,8 @@ impl Recovery {
                 }
             }
             Err(error) => {
-                // Releases the file. The next step reads the progress from the store again.
-                self.current = None;
+                // The next step reads the progress from the store again.
+                self.release();
                 return Err(error);
             }
         }
@@ -79,18 +96,33 @@ impl Recovery {
     }
 }
 
+impl Recovery {
+    /// Releases the file that is being recovered.
+    fn release(&mut self) {
+        if let Some(current) = self.current.take() {
+            current.release();
+        }
+    }
+}
+
+impl Drop for Recovery {
+    fn drop(&mut self) {
+        self.release();
+    }
+}
+
 /// Returns the step of recovery that a store runs from time to time, in the process of this run. Its first search is a
 /// quick one, because the process may end at once.
-pub(crate) fn recovery_step(run_uuid: &str) -> RecoveryStep {
-    let search = Search { own_run: Some(run_uuid.to_owned()), is_quick: true };
-    let mut recovery = Recovery { search, ..Recovery::default() };
+pub(crate) fn recovery_step(run_uuid: &str, accountant: &'static Accountant) -> RecoveryStep {
+    let search = Search { own_run: Some(run_uuid.to_owned()), is_quick: true, takes_aside: false };
+    let mut recovery = Recovery { current: None, search, accountant: Some(accountant) };
     RecoveryStep(Box::new(move |connection, places, now_ns| {
         recovery.step(connection, places, now_ns, &mut Recovered::default())
     }))
 }
 
-/// Recovers everything that dead processes left in these folders for this store. If there is nothing, the store is
-/// not touched.
+/// Recovers everything that dead processes left in these folders for this store, files that were set aside included. If
+/// there is nothing, the store is not touched.
 ///
 /// # Errors
 /// See [`OpenError`].
@@ -102,6 +134,7 @@ pub fn recover(store: &Path, folders: &[PathBuf], now_ns: i64) -> Result<Recover
     }
     crate::store::with_connection(&options, now_ns, |connection, path| {
         let mut recovery = Recovery::default();
+        recovery.search.takes_aside = true;
         while recovery.step(connection, (folders, path), now_ns, &mut recovered)? {}
         Ok(())
     })?;

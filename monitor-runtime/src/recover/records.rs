@@ -1,15 +1,18 @@
 //! The records of a dead process that its store lacks, in the order of their recovery.
 //!
 //! Takes the content of a ring file and the progress of the store; gives the places of whole records, ring by ring, each
-//! ring from the position up to which the store has it. The result depends on nothing else, so that all recoverers of
-//! a file agree. It does not know the store.
+//! ring from the position up to which the store has it, a portion at a time. The result depends on nothing else, so that all
+//! recoverers of a file agree. It does not know the store.
 
 use std::collections::HashMap;
 
 use crate::batch::RecoveryProgress;
-use crate::record::{Header, Record, decode, is_intact, is_settled};
-use crate::ring::layout::{INCOMPLETE, incomplete_position};
-use crate::ring::reader::{Entry, Image, RingImage, latest};
+use crate::record::{Header, LogLine, Record, decode, is_intact, is_settled};
+use crate::ring::layout::{INCOMPLETE, incomplete_position, latest};
+use crate::ring::reader::{Image, RingImage};
+
+/// The words that are read at once: a record has fewer.
+const PIECE_WORDS: usize = 8192;
 
 /// The place of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,109 +33,182 @@ pub(crate) struct Place {
     at: usize,
 }
 
-/// All such records.
-#[derive(Debug, Default)]
+/// The records that a store lacks, a portion at a time.
+#[derive(Debug)]
 pub(crate) struct Records {
+    /// The words of the portion.
     runs: Vec<Vec<u64>>,
+    /// The records of the portion.
     pub(crate) places: Vec<Place>,
+    /// The rings that are left, the next one last, and the one under way.
+    rings: Vec<RingWalk>,
+    /// The numbers of the entries of incomplete rows that are left, the next one last.
+    incomplete: Vec<(u64, usize)>,
+}
+
+/// The way through the records of one ring.
+#[derive(Debug)]
+struct RingWalk {
+    /// The place of the ring in the image.
+    ring: usize,
+    /// The places of its journal entries in the image that are left, the next one last.
+    entries: Vec<usize>,
+    /// The words of the entry, or of the ring itself, that are behind.
+    behind: usize,
+    thread: u32,
+    /// The position up to which records are found or known to the store.
+    next: u64,
+    /// The positions from which on the store lacks the row and the count.
+    from: (u64, u64),
+    /// The position at which the last entry ended.
+    entry_end: Option<u64>,
+    is_in_entry: bool,
 }
 
 impl Records {
-    /// Returns the records that the store lacks.
+    /// Returns the records that the store lacks. The first portion is still to be loaded.
     pub(crate) fn missing(image: &Image, done: &RecoveryProgress) -> Self {
-        let mut records = Self::default();
-        let mut entries: HashMap<u32, Vec<&Entry>> = HashMap::new();
-        for entry in &image.entries {
-            entries.entry(entry.ring).or_default().push(entry);
+        let mut entries: HashMap<u32, Vec<usize>> = HashMap::new();
+        for (place, entry) in image.entries.iter().enumerate() {
+            entries.entry(entry.ring).or_default().push(place);
         }
-        let mut rings: Vec<&RingImage> = image.rings.iter().collect();
-        rings.sort_by_key(|ring| ring.id);
-        rings.dedup_by_key(|ring| ring.id);
-        for ring in rings {
+        let mut rings: Vec<(usize, &RingImage)> = image.rings.iter().enumerate().collect();
+        rings.sort_by_key(|(_, ring)| ring.id);
+        rings.dedup_by_key(|(_, ring)| ring.id);
+        let walk = |(place, ring): &(usize, &RingImage)| {
             let mut entries = entries.remove(&ring.id).unwrap_or_default();
-            entries.sort_by_key(|entry| entry.position);
-            records.add_ring(image, ring, &entries, done);
-        }
-        records.add_incomplete(image, done);
-        records
-    }
-
-    /// Adds the rows that calls share and that were not complete at the last snapshot. Their positions are their numbers.
-    fn add_incomplete(&mut self, image: &Image, done: &RecoveryProgress) {
-        let valid = incomplete_position(image.snapshot);
+            entries.sort_by_key(|entry| image.entries[*entry].position);
+            entries.reverse();
+            let written = latest(&ring.marks.written, done.batch).unwrap_or_default();
+            let from = (written, ring.marks.counted);
+            // Drained records come first: the journal got them before the ring forgot them.
+            let next = done.rings.get(&ring.id).copied().unwrap_or(from.0.min(from.1));
+            let thread = ring.head_thread;
+            let (behind, entry_end, is_in_entry) = (0, None, false);
+            RingWalk { ring: *place, entries, behind, thread, next, from, entry_end, is_in_entry }
+        };
+        let mut rings: Vec<RingWalk> = rings.iter().map(walk).collect();
+        rings.reverse();
+        // The rows that calls share and that were not complete at the last snapshot. Their positions are their numbers.
+        let valid = (INCOMPLETE, incomplete_position(image.snapshot));
         let next = done.rings.get(&INCOMPLETE).copied().unwrap_or(0);
-        let entries =
-            image.entries.iter().filter(|entry| (entry.ring, entry.position) == (INCOMPLETE, valid));
-        for (number, entry) in (0..).zip(entries) {
-            let words = image.entry(entry).to_vec();
-            if number >= next && matches!(decode(&words), Some((Record::Fold(..), _))) {
-                self.places.push(Place {
-                    ring: INCOMPLETE,
-                    from: number,
-                    to: number + 1,
-                    thread: entry.thread,
-                    needs_row: true,
-                    needs_count: false,
-                    is_settled: false,
-                    run: self.runs.len(),
-                    at: 0,
-                });
-                self.runs.push(words);
-            }
-        }
+        let found =
+            image.entries.iter().enumerate().filter(|(_, entry)| (entry.ring, entry.position) == valid);
+        let mut incomplete: Vec<(u64, usize)> = (0..).zip(found.map(|(place, _)| place)).collect();
+        incomplete.retain(|(number, _)| *number >= next);
+        incomplete.reverse();
+        Self { runs: Vec::new(), places: Vec::new(), rings, incomplete }
     }
 
-    fn add_ring(&mut self, image: &Image, ring: &RingImage, entries: &[&Entry], done: &RecoveryProgress) {
-        let written = latest(&ring.marks.written, done.batch).unwrap_or_default();
-        let from = (written, ring.marks.counted);
-        // Drained records come first: the journal got them before the ring forgot them.
-        let recovered = done.rings.get(&ring.id).copied();
-        let mut next = recovered.unwrap_or(from.0.min(from.1));
-        let mut thread = ring.head_thread;
-        let mut behind = None;
-        for entry in entries {
-            if behind != Some(entry.position) {
-                thread = entry.thread;
-            }
-            let words = image.entry(entry).to_vec();
-            behind = entry.position.checked_add(words.len() as u64);
-            next = self.add_run(ring.id, (entry.position, words), &mut thread, next, from);
+    /// Loads the next portion in place of the last one: about this many bytes, and at least one record. Returns false if no
+    /// record is left.
+    pub(crate) fn load(&mut self, image: &Image, bytes: usize) -> bool {
+        self.runs.clear();
+        self.places.clear();
+        let mut words = 0;
+        while words * size_of::<u64>() < bytes || self.places.is_empty() {
+            let Some(loaded) = self.load_piece(image) else { break };
+            words += loaded;
         }
-        if behind != Some(ring.head) {
-            thread = ring.head_thread;
-        }
-        self.add_run(ring.id, (ring.head, image.pending(ring)), &mut thread, next, from);
+        !self.places.is_empty()
     }
 
-    /// Adds the records of a run whose position is at least `next`. Returns the position behind the last one.
-    fn add_run(
-        &mut self,
-        ring: u32,
-        (position, words): (u64, Vec<u64>),
-        thread: &mut u32,
-        next: u64,
-        (rows_from, counts_from): (u64, u64),
-    ) -> u64 {
-        let (run, mut at, mut next) = (self.runs.len(), 0, next);
+    /// Returns true if nothing is left beyond the portion.
+    pub(crate) fn is_last(&self) -> bool {
+        self.rings.is_empty() && self.incomplete.is_empty()
+    }
+
+    /// Loads the next piece of a ring or the journal. Returns the number of its words that stay in memory; `None` at the end.
+    fn load_piece(&mut self, image: &Image) -> Option<usize> {
+        let Some(mut walk) = self.rings.pop() else { return self.load_incomplete(image) };
+        let Some(ring) = image.rings.get(walk.ring) else { return Some(0) };
+        let entry = walk.entries.last().and_then(|place| image.entries.get(*place));
+        let (position, length, words) = if let Some(entry) = entry {
+            if !walk.is_in_entry && walk.entry_end != Some(entry.position) {
+                walk.thread = entry.thread;
+            }
+            (entry.position, entry.len(), image.entry(entry, walk.behind, PIECE_WORDS))
+        } else {
+            if !walk.is_in_entry && walk.entry_end != Some(ring.head) {
+                walk.thread = ring.head_thread;
+            }
+            (ring.head, ring.pending(), image.pending(ring, walk.behind, PIECE_WORDS))
+        };
+        walk.is_in_entry = true;
+        let found = self.places.len();
+        let used = position
+            .checked_add(walk.behind as u64)
+            .map_or(0, |position| self.add_run(ring.id, (position, &words), &mut walk));
+        walk.behind += used;
+        // A piece ends within a record, unless it is the last one.
+        let is_over = used == 0 || walk.behind >= length;
+        let is_ring = entry.is_none();
+        if is_over {
+            walk.entry_end = entry.and_then(|entry| entry.position.checked_add(length as u64));
+            walk.entries.pop();
+            (walk.behind, walk.is_in_entry) = (0, false);
+        }
+        if !(is_over && is_ring) {
+            self.rings.push(walk);
+        }
+        if self.places.len() == found {
+            // Nothing in these words is needed.
+            return Some(0);
+        }
+        let loaded = words.len();
+        self.runs.push(words);
+        Some(loaded)
+    }
+
+    /// Loads the next row that was not complete.
+    fn load_incomplete(&mut self, image: &Image) -> Option<usize> {
+        let (number, place) = self.incomplete.pop()?;
+        let entry = image.entries.get(place)?;
+        let words = image.entry(entry, 0, PIECE_WORDS);
+        if !matches!(decode(&words), Some((Record::Fold(..), _))) {
+            return Some(0);
+        }
+        self.places.push(Place {
+            ring: INCOMPLETE,
+            from: number,
+            to: number + 1,
+            thread: entry.thread,
+            needs_row: true,
+            needs_count: false,
+            is_settled: false,
+            run: self.runs.len(),
+            at: 0,
+        });
+        let loaded = words.len();
+        self.runs.push(words);
+        Some(loaded)
+    }
+
+    /// Adds the records of words whose position is at least that of the walk. Returns the number of words up to the end of the
+    /// last record.
+    fn add_run(&mut self, ring: u32, (position, words): (u64, &[u64]), walk: &mut RingWalk) -> usize {
+        let (run, mut at) = (self.runs.len(), 0);
+        let (rows_from, counts_from) = walk.from;
         while let Some((record, used)) = decode(words.get(at..).unwrap_or_default()) {
-            let Some(from) = position.checked_add(at as u64) else { break };
+            let Some(from) = position.checked_add(at as u64) else { return 0 };
             // A record that ends past the largest position would be found again and again.
-            let Some(to) = from.checked_add(used as u64) else { break };
+            let Some(to) = from.checked_add(used as u64) else { return 0 };
             if let Record::Thread(owner) = record {
-                *thread = owner;
+                walk.thread = owner;
             }
-            if from >= next {
+            if from >= walk.next {
                 let (needs_row, needs_count) = (from >= rows_from, from >= counts_from);
                 let is_needed = match record {
                     Record::Call(..) => true,
                     // Calls that share a row are in that row once they are counted, and it is believed from then on.
                     Record::Folded(..) => needs_count,
                     Record::Fold(..) => !needs_count,
+                    Record::Line(..) => needs_row,
                     Record::Thread(_) | Record::Skip => false,
                 };
                 if is_needed {
                     let is_settled = words.get(at).is_some_and(|first| is_settled(*first));
-                    let thread = *thread;
+                    let thread = walk.thread;
                     self.places.push(Place {
                         ring,
                         from,
@@ -145,12 +221,11 @@ impl Records {
                         at,
                     });
                 }
-                next = to;
+                walk.next = to;
             }
             at += used;
         }
-        self.runs.push(words);
-        next
+        at
     }
 
     /// Returns the record at a place. If the checksum shows that its values are damaged, it comes without them.
@@ -165,6 +240,10 @@ impl Records {
             }
             // The sums are among the damaged words.
             Record::Fold(..) if !is_intact(words) => None,
+            // The texts are among the damaged words.
+            Record::Line(line, ..) if !is_intact(words) => {
+                Some(Record::Line(LogLine { body_bytes: 0, fields_bytes: 0, ..line }, &[], &[]))
+            }
             // The row that it would have shared is not believed, so it has one of its own.
             Record::Folded(header, values, bytes) => Some(Record::Call(header, values, bytes)),
             record => Some(record),
@@ -177,14 +256,25 @@ mod tests {
     use super::*;
     use crate::record::HEADER_WORDS;
 
-    /// Returns the places at which two records are found, in a run that starts at this position.
+    /// Returns the places at which two records are found, in words that start at this position.
     fn found(position: u64) -> Vec<(u64, u64)> {
         let mut words = vec![0; 2 * HEADER_WORDS];
         for record in words.chunks_mut(HEADER_WORDS) {
             record[0] = HEADER_WORDS as u64 | 1 << 32;
         }
-        let mut records = Records::default();
-        records.add_run(1, (position, words), &mut 1, position, (position, position));
+        let (runs, places, rings, incomplete) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let mut records = Records { runs, places, rings, incomplete };
+        let mut walk = RingWalk {
+            ring: 0,
+            entries: Vec::new(),
+            behind: 0,
+            thread: 1,
+            next: position,
+            from: (position, position),
+            entry_end: None,
+            is_in_entry: true,
+        };
+        records.add_run(1, (position, &words), &mut walk);
         records.places.iter().map(|place| (place.from, place.to)).collect()
     }
 

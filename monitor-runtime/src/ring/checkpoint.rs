@@ -9,9 +9,14 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::batch::CallStats;
-use crate::ring::layout::{Kind, block, block_bytes, head, ledger, marks};
+use crate::record::ByOutcome;
+use crate::ring::layout::{Kind, block, block_bytes, grouped, head, ledger, marks, tallied};
 use crate::ring::memory::Memory;
+use crate::ring::tallied::Tallied;
 
+const _: () = assert!(tallied::SLOT == 1 + Tallied::WORDS, "a slot holds a number and all sums");
+const _: () =
+    assert!(grouped::SLOT == 1 + size_of::<ByOutcome>() / 8, "a slot holds a number and all failures");
 const _: () = assert!(ledger::FIGURES == CallStats::WORDS, "a slot holds a number and all figures");
 
 /// The writer of checkpoints. Without a ring file it writes nothing.
@@ -20,6 +25,10 @@ pub(crate) struct Checkpoints {
     memory: &'static Memory,
     /// Blocks of figures, by groups of site ids.
     blocks: Vec<Option<&'static [AtomicU64]>>,
+    /// Blocks of what is counted of tallies, by groups of site ids.
+    tallied: Vec<Option<&'static [AtomicU64]>>,
+    /// Blocks of the failures that the store counts by kind, by groups of site ids.
+    grouped: Vec<Option<&'static [AtomicU64]>>,
     /// The marks of each ring, by its number, and the position up to which it is counted. Number 0 is the overflow.
     rings: Vec<Option<(&'static [AtomicU64], u64)>>,
     /// Number of the last snapshot that is complete.
@@ -31,7 +40,11 @@ pub(crate) struct Checkpoints {
 impl Checkpoints {
     pub(crate) fn new(memory: &'static Memory) -> Self {
         let overflow = &memory.head()[head::OVERFLOW_MARKS..head::OVERFLOW_MARKS + marks::WORDS];
-        Self { memory, blocks: Vec::new(), rings: vec![Some((overflow, 0))], snapshot: 0, acknowledged: 0 }
+        // The store publishes nothing, because nobody reads the file before its first snapshot or batch.
+        memory.head()[head::GROUPED].store(1, Ordering::Relaxed);
+        let (blocks, tallied, grouped) = (Vec::new(), Vec::new(), Vec::new());
+        let rings = vec![Some((overflow, 0))];
+        Self { memory, blocks, tallied, grouped, rings, snapshot: 0, acknowledged: 0 }
     }
 
     /// Returns true if there is a ring file to write to.
@@ -64,6 +77,28 @@ impl Checkpoints {
         let (next, settled) = (self.snapshot + 1, self.snapshot);
         if let Some(words) = self.site(site) {
             stage(&words[ledger::COUNTED..ledger::WRITTEN], next, settled, &figures.to_words());
+        }
+    }
+
+    /// Notes for the next snapshot how much of a site's tallies and countdowns is counted.
+    pub(crate) fn tallied(&mut self, site: u32, sums: &Tallied) {
+        let (next, settled) = (self.snapshot + 1, self.snapshot);
+        let place = (site as usize / tallied::SITES, site as usize % tallied::SITES);
+        match block_of(self.memory, &mut self.tallied, Kind::Tallied, place, (tallied::SITES, tallied::WORDS))
+        {
+            Some(words) => stage(words, next, settled, &sums.to_words()),
+            None => self.memory.head()[head::TALLIED_LOST].store(1, Ordering::Relaxed),
+        }
+    }
+
+    /// Notes how many failures of a site the store counts by kind once it has the batch, since the process began.
+    pub(crate) fn grouped(&mut self, batch: u64, site: u32, failures: ByOutcome) {
+        let settled = self.acknowledged;
+        let place = (site as usize / grouped::SITES, site as usize % grouped::SITES);
+        match block_of(self.memory, &mut self.grouped, Kind::Grouped, place, (grouped::SITES, grouped::WORDS))
+        {
+            Some(words) => stage(words, batch, settled, &failures),
+            None => self.memory.head()[head::GROUPED].store(0, Ordering::Relaxed),
         }
     }
 
@@ -108,20 +143,28 @@ impl Checkpoints {
 
     /// Returns the words of a site.
     fn site(&mut self, site: u32) -> Option<&'static [AtomicU64]> {
-        if !self.is_kept() {
-            return None;
-        }
-        let (group, place) = (site as usize / ledger::SITES, site as usize % ledger::SITES);
-        if self.blocks.len() <= group {
-            self.blocks.resize(group + 1, None);
-        }
-        if self.blocks[group].is_none() {
-            let bytes = block_bytes(ledger::SITES * ledger::WORDS);
-            self.blocks[group] = self.memory.take_mapped(Kind::Ledger, group as u32, bytes);
-        }
-        let first = block::HEADER + place * ledger::WORDS;
-        Some(&self.blocks[group]?[first..first + ledger::WORDS])
+        let place = (site as usize / ledger::SITES, site as usize % ledger::SITES);
+        block_of(self.memory, &mut self.blocks, Kind::Ledger, place, (ledger::SITES, ledger::WORDS))
     }
+}
+
+/// Returns the words of a site at its group and its place there, in a block of its group, which is taken if necessary.
+fn block_of(
+    memory: &Memory,
+    blocks: &mut Vec<Option<&'static [AtomicU64]>>,
+    kind: Kind,
+    (group, place): (usize, usize),
+    (sites, words): (usize, usize),
+) -> Option<&'static [AtomicU64]> {
+    memory.mapping()?;
+    if blocks.len() <= group {
+        blocks.resize(group + 1, None);
+    }
+    if blocks[group].is_none() {
+        blocks[group] = memory.take_mapped(kind, group as u32, block_bytes(sites * words));
+    }
+    let first = block::HEADER + place * words;
+    Some(&blocks[group]?[first..first + words])
 }
 
 /// Writes values under a number into one of two slots: the slot of the same number, else a slot whose number never

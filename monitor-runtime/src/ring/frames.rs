@@ -7,9 +7,9 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::platform::clock::Ticks;
+use crate::platform::clock::{Ticks, elapsed};
 use crate::platform::fork_mark::{is_marked, notice};
-use crate::record::NOT_KEPT;
+use crate::record::{Header, Kept, NOT_KEPT, Outcome};
 use crate::ring::layout::frame;
 use crate::ring::layout::ring::{CONTROL, DEPTH, FRAMES, FRAMES_MAX};
 
@@ -25,6 +25,36 @@ pub(crate) struct Frame {
     pub(crate) arguments: u64,
     /// True if the tree of the call is kept.
     pub(crate) is_kept: bool,
+}
+
+impl Frame {
+    /// Returns the header of the call as one that was under way at the process's exit, with its span, its parent and its
+    /// trace. The time that the call spent itself is not known.
+    pub(crate) fn to_exit(
+        self,
+        (span, parent, trace): (u64, u64, u64),
+        is_nested: bool,
+        end: Ticks,
+    ) -> Header {
+        Header {
+            site: self.site,
+            outcome: Outcome::Exit,
+            // The row is kept at any rate.
+            kept: Kept::Failed,
+            is_async: false,
+            start: self.start,
+            duration: elapsed(self.start, end),
+            span,
+            parent,
+            trace: if trace == 0 { span } else { trace },
+            weight: 1.0,
+            args_bytes: 0,
+            fields_bytes: 0,
+            busy: 0,
+            self_ticks: 0,
+            is_nested,
+        }
+    }
 }
 
 /// A frame that lacks its start.
@@ -137,9 +167,34 @@ pub(crate) fn under_way(page: &[AtomicU64; CONTROL]) -> Vec<Frame> {
 #[inline(never)]
 pub(crate) fn holds(page: &[AtomicU64; CONTROL], site: u32) -> bool {
     let depth = page[DEPTH].load(Ordering::Relaxed) as usize;
+    holds_above(page, site, depth, depth > FRAMES_MAX)
+}
+
+/// Does the same for the calls around the innermost one.
+#[cold]
+#[inline(never)]
+pub(crate) fn holds_around(page: &[AtomicU64; CONTROL], site: u32) -> bool {
+    let depth = (page[DEPTH].load(Ordering::Relaxed) as usize).saturating_sub(1);
+    holds_above(page, site, depth, depth >= FRAMES_MAX)
+}
+
+/// Does the same for the calls above this depth, some of whose frames may have been overwritten.
+fn holds_above(page: &[AtomicU64; CONTROL], site: u32, depth: usize, are_overwritten: bool) -> bool {
     let at = |depth: usize| FRAMES + depth % FRAMES_MAX * frame::WORDS + frame::SITE;
     let mut frames = (depth.saturating_sub(FRAMES_MAX)..depth).rev();
-    depth > FRAMES_MAX || frames.any(|depth| page[at(depth)].load(Ordering::Relaxed) as u32 == site)
+    are_overwritten || frames.any(|depth| page[at(depth)].load(Ordering::Relaxed) as u32 == site)
+}
+
+/// Returns function and span of the calls under way that have a span, the innermost first, as far as their frames are there.
+/// Called by the owner of the stack.
+pub(crate) fn innermost(page: &[AtomicU64; CONTROL]) -> impl Iterator<Item = (u32, u64)> + '_ {
+    let depth = page[DEPTH].load(Ordering::Relaxed) as usize;
+    let frame = |depth: usize| {
+        let at = FRAMES + depth % FRAMES_MAX * frame::WORDS;
+        let word = |place: usize| page[at + place].load(Ordering::Relaxed);
+        (word(frame::SITE) as u32, word(frame::SPAN) & !NOT_KEPT)
+    };
+    (depth.saturating_sub(FRAMES_MAX)..depth).rev().map(frame).filter(|(_, span)| *span != 0)
 }
 
 /// Returns the function of the outermost call under way, if its frame is still there.

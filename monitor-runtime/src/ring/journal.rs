@@ -8,6 +8,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
+use crate::accountant::{Accountant, Part};
 use crate::ring::layout::{Kind, block, block_bytes, entry, filled};
 use crate::ring::memory::Memory;
 use crate::sync::lock;
@@ -126,12 +127,12 @@ impl Drop for Block {
 #[derive(Debug)]
 pub(crate) struct Journal {
     memory: &'static Memory,
+    accountant: &'static Accountant,
     /// A lane for each worth, because records that are released early must not hold the room of records that stay.
     lanes: [Lane; 3],
     pieces: Pieces,
     free: Arc<Free>,
     blocks: usize,
-    blocks_max: usize,
 }
 
 /// The place of the next words of one worth.
@@ -143,16 +144,15 @@ struct Lane {
 }
 
 impl Journal {
-    /// Returns a journal of at most this many bytes, but with its reserved blocks in any case.
-    pub(crate) fn new(memory: &'static Memory, bytes_max: usize) -> Self {
-        let blocks_max = (bytes_max / block_bytes(BLOCK_WORDS)).max(RESERVED_BLOCKS);
+    /// Returns a journal, which has its reserved blocks whatever the accountant says.
+    pub(crate) fn new(memory: &'static Memory, accountant: &'static Accountant) -> Self {
         Self {
             memory,
+            accountant,
             lanes: Default::default(),
             pieces: Pieces::default(),
             free: Arc::default(),
             blocks: 0,
-            blocks_max,
         }
     }
 
@@ -234,7 +234,8 @@ impl Journal {
     /// Returns a block that nobody holds, unless the last ones are reserved for records of more worth.
     fn free_block(&mut self, worth: Worth) -> Option<&'static [AtomicU64]> {
         let mut free = lock(&self.free.blocks);
-        let left = free.len() + (self.blocks_max - self.blocks);
+        let blocks_max = (self.accountant.limit(Part::Journal) / BLOCK_BYTES).max(RESERVED_BLOCKS);
+        let left = free.len() + blocks_max.saturating_sub(self.blocks);
         if left <= RESERVED_BLOCKS - worth as usize {
             return None;
         }
@@ -242,7 +243,11 @@ impl Journal {
             return Some(block);
         }
         drop(free);
-        let words = self.memory.take_mapped(Kind::Journal, 0, block_bytes(BLOCK_WORDS))?;
+        if self.blocks >= blocks_max {
+            return None;
+        }
+        let words = self.memory.take_mapped(Kind::Journal, 0, BLOCK_BYTES)?;
+        self.accountant.add(Part::Journal, BLOCK_BYTES);
         self.blocks += 1;
         Some(words)
     }
@@ -254,6 +259,7 @@ const RESERVED_BLOCKS: usize = 2;
 /// Words of a block of 64 KiB without its header: room for any piece of a ring, which its last record lengthens by at
 /// most 50 KiB.
 const BLOCK_WORDS: usize = 8192 - block::HEADER;
+const BLOCK_BYTES: usize = block_bytes(BLOCK_WORDS);
 
 #[cfg(test)]
 mod tests {
@@ -266,7 +272,7 @@ mod tests {
     fn smallest() -> (Journal, tempfile::TempDir) {
         let folder = tempfile::tempdir_in("/dev/shm").unwrap();
         let memory = Memory::mapped(Mapping::create(folder.path(), "rings", 1 << 20).unwrap());
-        (Journal::new(Box::leak(Box::new(memory)), 0), folder)
+        (Journal::new(Box::leak(Box::new(memory)), Accountant::of_part(Part::Journal, 0)), folder)
     }
 
     #[test]

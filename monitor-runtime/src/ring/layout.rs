@@ -14,6 +14,8 @@ pub(crate) const PAGE_BYTES: usize = PAGE_WORDS * 8;
 
 /// `MNTRRING`: the first word of a file, written last.
 pub(crate) const MAGIC: u64 = u64::from_le_bytes(*b"MNTRRING");
+/// `MNTRDONE`: the first word of a file whose content is in the store, where a file cannot be removed while it is mapped.
+pub(crate) const DONE: u64 = u64::from_le_bytes(*b"MNTRDONE");
 /// Version of this layout. A file of another version is left alone.
 pub(crate) const VERSION: u64 = 2;
 
@@ -45,8 +47,17 @@ pub(crate) mod head {
     pub(crate) const FLIGHTS_LOST: usize = 18;
     /// The exit of the process, once its handlers run: see `panics::Exit`. 0 before.
     pub(crate) const EXIT: usize = 19;
+    /// 1 once the checkpoints of some site's tallies found no room: what is in the tallies of sites without one may be
+    /// counted.
+    pub(crate) const TALLIED_LOST: usize = 29;
+    /// 1 while the checkpoints of failures that the store counts by kind hold every site: see `grouped`. 0 in a file of a
+    /// recorder without these, and once one of them found no room.
+    pub(crate) const GROUPED: usize = 30;
     /// The marks of failures that travelled around a full ring: see `ring::MARKS`.
     pub(crate) const OVERFLOW_MARKS: usize = 20;
+    /// Number of tries to recover the file since the last one that brought something into the store. A recoverer writes it, and
+    /// takes it back if it ends in an orderly way.
+    pub(crate) const TRIES: usize = 28;
     /// The last panic of a thread that has no ring: see `panic`, whose words of a thread and a span are not used.
     pub(crate) const PANIC: usize = 400;
     /// Texts, each given as its first word and its number of words. A text begins with a word that holds its length in
@@ -77,19 +88,32 @@ pub(crate) enum Kind {
     Ledger = 5,
     /// Async calls that wait to be polled again.
     Flights = 6,
-    /// Tallies of one thread.
+    /// A block of a thread's tallies: see `tally`. Its id is the number of the block among those of the thread.
     Tallies = 7,
     /// Captured values of the calls in flight on one thread, whose ring has the same id.
     Scratch = 8,
     /// Captured arguments of the suspended calls.
     FlightValues = 9,
+    /// A table of a thread's countdowns: see `countdown`. Its id is the thread's place (24 bits) and the number of the table
+    /// among those of the thread (8), of which the last is in use.
+    Countdowns = 10,
+    /// Checkpoints of how far the tallies and countdowns of each call site are counted: see `tallied`.
+    Tallied = 11,
+    /// Checkpoints of how many failures of each call site the store counts by kind: see `grouped`.
+    Grouped = 12,
+    /// Places that say log lines, with their counters.
+    LogPlaces = 13,
 }
 
 impl Kind {
     pub(crate) fn from_number(number: u32) -> Option<Self> {
         let stored = [Self::Ring, Self::Journal, Self::Sites, Self::Threads, Self::Ledger, Self::Flights];
-        let added = [Self::Tallies, Self::Scratch, Self::FlightValues];
-        stored.into_iter().chain(added).find(|kind| *kind as u32 == number)
+        let added = [Self::Tallies, Self::Scratch, Self::FlightValues, Self::Countdowns, Self::Tallied];
+        stored
+            .into_iter()
+            .chain(added)
+            .chain([Self::Grouped, Self::LogPlaces])
+            .find(|kind| *kind as u32 == number)
     }
 }
 
@@ -125,6 +149,8 @@ pub(crate) mod ring {
     pub(crate) const FRAMES_MAX: usize = 64;
     /// The last panic of a thread that owned the ring: see `panic`.
     pub(crate) const PANIC: usize = 384;
+    /// The word that stands for the data of a ring without room for a record, whose capacity is 0.
+    pub(crate) const NO_DATA: usize = PANIC + super::panic::WORDS;
     /// Words before the data.
     pub(crate) const CONTROL: usize = super::PAGE_WORDS;
 }
@@ -197,6 +223,19 @@ pub(crate) mod site {
     pub(crate) const HEADER: usize = 4;
 }
 
+/// Words of an entry in a block of places that say log lines. The texts follow as bytes.
+pub(crate) mod log_place {
+    /// Words in all (32 bits), number (16), level (16).
+    pub(crate) const NUMBER: usize = 0;
+    pub(crate) const LINE: usize = 1;
+    /// Bytes of the texts.
+    pub(crate) const TEXT: usize = 2;
+    /// The counters: the second (32 bits) and the number of lines in it (32), then the lines that wait to share a row.
+    pub(crate) const COUNTER: usize = 3;
+    pub(crate) const COUNTERS: usize = 2;
+    pub(crate) const HEADER: usize = 5;
+}
+
 /// The table of threads: an entry of one cache line for each, at the place of its id.
 pub(crate) mod thread {
     /// Id (32 bits), bytes of the name (32).
@@ -220,6 +259,62 @@ pub(crate) mod ledger {
     pub(crate) const WORDS: usize = 60;
     /// Sites in a block.
     pub(crate) const SITES: usize = 32;
+}
+
+/// Words of a tally: the counters of one function on one thread, which only grow. The first line is written by calls that
+/// were sampled out but timed, the others by all other calls that leave no record.
+pub(crate) mod tally {
+    /// Number of calls that were sampled out, timed and `ok`, and the sums and the maximum of their ticks.
+    pub(crate) const TIMED: usize = 0;
+    pub(crate) const TIMED_TOTAL: usize = 1;
+    pub(crate) const TIMED_SELF: usize = 2;
+    pub(crate) const TIMED_NESTED: usize = 3;
+    pub(crate) const TIMED_MAX: usize = 4;
+    /// Numbers of failures that were sent past a full ring, by outcome: `error`, `panic`, `cancelled`. Each leaves a record
+    /// once the collector takes it.
+    pub(crate) const SENT: usize = 5;
+    /// Numbers of the other calls: by outcome, and by the reason why they left no record.
+    pub(crate) const CALLS: usize = 8;
+    pub(crate) const UNRECORDED: usize = 12;
+    /// Sums of the ticks of the other calls.
+    pub(crate) const TOTAL: usize = 17;
+    pub(crate) const SELF: usize = 18;
+    pub(crate) const BUSY: usize = 19;
+    pub(crate) const NESTED: usize = 20;
+    pub(crate) const CANCELLED: usize = 21;
+    /// The longest of the other calls, in ticks.
+    pub(crate) const MAX: usize = 22;
+    pub(crate) const WORDS: usize = 24;
+    /// Sites in the first block; each further block has twice as many as the one before.
+    pub(crate) const FIRST_BLOCK: usize = 32;
+    pub(crate) const BLOCKS: usize = 12;
+}
+
+/// Words of a countdown: see `thread::countdown`.
+pub(crate) mod countdown {
+    /// Number of calls that were only counted (32 bits), the gap with its flag (32).
+    pub(crate) const WORD: usize = 0;
+    /// Number of these that left a record after all (32 bits), the epoch of the gap (32).
+    pub(crate) const EPOCH: usize = 1;
+    pub(crate) const WORDS: usize = 2;
+}
+
+/// Checkpoints of how far the tallies and countdowns of a site are counted: two pairs of snapshot and words.
+pub(crate) mod tallied {
+    /// Words of a number and what is counted: see `ring::tallied`.
+    pub(crate) const SLOT: usize = 16;
+    pub(crate) const WORDS: usize = 32;
+    /// Sites in a block.
+    pub(crate) const SITES: usize = 31;
+}
+
+/// Checkpoints of the failures of a site that the store counts by kind: two pairs of batch and numbers by outcome.
+pub(crate) mod grouped {
+    /// Words of a number and the failures: `error`, `panic`, `cancelled`.
+    pub(crate) const SLOT: usize = 4;
+    pub(crate) const WORDS: usize = 8;
+    /// Sites in a block.
+    pub(crate) const SITES: usize = 63;
 }
 
 /// Words of a slot for an async call between two polls.
@@ -249,4 +344,50 @@ pub(crate) const fn block_bytes(words: usize) -> usize {
 pub(crate) fn filled(block: &[AtomicU64]) -> usize {
     let filled = block[block::FILLED].load(Ordering::Relaxed);
     usize::try_from(filled).unwrap_or(usize::MAX).clamp(block::HEADER, block.len())
+}
+
+/// Returns the value under the highest number that is valid: at most `holds`.
+pub(crate) fn latest<T: Copy>(slots: &[(u64, T)], holds: u64) -> Option<T> {
+    let slots = slots.iter().filter(|(number, _)| *number > 0 && *number <= holds);
+    slots.max_by_key(|(number, _)| *number).map(|(_, value)| *value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::head;
+
+    #[test]
+    fn no_two_words_of_the_head_page_have_one_place() {
+        let words = |(first, length)| first..first + length;
+        let one = |place| words((place, 1));
+        let mut places = vec![
+            one(head::MAGIC),
+            one(head::VERSION),
+            one(head::END),
+            one(head::PID),
+            one(head::STARTED_NS),
+            one(head::FIRST_PREFIX),
+            one(head::ACKNOWLEDGED),
+            one(head::SNAPSHOT),
+            one(head::ALIVE_NS),
+            one(head::RETENTION_NS),
+            one(head::MAX_DISK_BYTES),
+            one(head::CLOCK),
+            words((head::CALIBRATIONS, 2 * head::CALIBRATION_WORDS)),
+            one(head::FLIGHTS_LOST),
+            one(head::EXIT),
+            words((head::OVERFLOW_MARKS, super::marks::WORDS)),
+            one(head::TRIES),
+            one(head::TALLIED_LOST),
+            one(head::GROUPED),
+            words((head::PANIC, super::panic::WORDS)),
+        ];
+        let texts =
+            [head::RUN_UUID, head::MARK, head::SERVICE, head::RECORDER, head::HOST, head::STORE_ASKED];
+        places.extend(texts.into_iter().chain([head::STORE]).map(words));
+        places.sort_by_key(|place| place.start);
+        let is_apart = places.windows(2).all(|pair| pair[0].end <= pair[1].start);
+        assert!(is_apart, "{places:?}");
+        assert!(places.last().is_some_and(|place| place.end <= super::PAGE_WORDS));
+    }
 }

@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use crate::platform::own_file::lock;
 use crate::ring::layout::{Kind, MAGIC, PAGE_BYTES, PAGE_WORDS, block, head};
 
 /// The mapped file of this process.
@@ -227,27 +228,23 @@ fn file_size_limit() -> u64 {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: `limit` is valid for writing.
     match unsafe { libc::getrlimit(libc::RLIMIT_FSIZE, &raw mut limit) } {
-        0 => limit.rlim_cur,
+        // The type of the limit differs between targets.
+        #[allow(clippy::unnecessary_cast, reason = "see above")]
+        0 => limit.rlim_cur as u64,
         _ => 0,
     }
 }
 
 /// Reserves space in the file: the file system allocates these bytes or refuses.
-#[allow(clippy::cast_possible_wrap, reason = "sizes of mapped memory")]
 fn reserve(file: &File, from: usize, bytes: usize) -> std::io::Result<()> {
-    let (from, bytes) = ((from as libc::off_t), (bytes as libc::off_t));
+    // The type has 32 bits on some targets, where a file may be larger.
+    let offset = |bytes: usize| {
+        libc::off_t::try_from(bytes).map_err(|_| std::io::Error::from(std::io::ErrorKind::FileTooLarge))
+    };
+    let (from, bytes) = (offset(from)?, offset(bytes)?);
     // SAFETY: takes a descriptor that is open and two numbers.
     match unsafe { libc::posix_fallocate(file.as_raw_fd(), from, bytes) } {
         0 => Ok(()),
         error => Err(std::io::Error::from_raw_os_error(error)),
-    }
-}
-
-/// Locks the file against other recoverers until it is closed.
-pub(crate) fn lock(file: &File) -> std::io::Result<()> {
-    // SAFETY: takes a descriptor that is open and a constant.
-    match unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) } {
-        0 => Ok(()),
-        _ => Err(std::io::Error::last_os_error()),
     }
 }

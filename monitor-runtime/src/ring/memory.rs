@@ -37,6 +37,13 @@ impl Memory {
         Self { mapping: None, head, refused: Mutex::new((why, false)) }
     }
 
+    /// Returns memory on the heap because the settings or the system leave no choice, which is no event. `why` says so.
+    pub(crate) fn on_heap_as_set(why: &str) -> Self {
+        let memory = Self::on_heap(Some(why.to_owned()));
+        lock(&memory.refused).1 = true;
+        memory
+    }
+
     /// Returns the head page of the file. On the heap it is a page that nobody reads.
     pub(crate) fn head(&self) -> &'static [AtomicU64] {
         self.head
@@ -48,9 +55,12 @@ impl Memory {
 
     /// Takes a block of this many bytes, whole pages. Returns `None` if there is no memory at all.
     pub(crate) fn take(&self, kind: Kind, id: u32, bytes: usize) -> Option<&'static [AtomicU64]> {
-        if let Some(words) = self.take_mapped(kind, id, bytes) {
-            return Some(words);
-        }
+        self.take_mapped(kind, id, bytes).or_else(|| self.take_heap(kind, id, bytes))
+    }
+
+    /// Takes a block from the heap.
+    #[expect(clippy::unused_self, reason = "blocks are taken of a memory, wherever they lie")]
+    pub(crate) fn take_heap(&self, kind: Kind, id: u32, bytes: usize) -> Option<&'static [AtomicU64]> {
         let words = heap(bytes / size_of::<u64>())?;
         words[block::BYTES].store(bytes as u64, Ordering::Relaxed);
         words[block::KIND].store(kind as u64 | u64::from(id) << 32, Ordering::Relaxed);
@@ -101,6 +111,11 @@ impl Memory {
         Some(unsafe {
             std::slice::from_raw_parts_mut(words.as_ptr().cast_mut().cast::<u8>(), size_of_val(words))
         })
+    }
+
+    /// Returns the reason why memory comes from the heap, if it does.
+    pub(crate) fn refusal(&self) -> Option<String> {
+        lock(&self.refused).0.clone()
     }
 
     /// Returns the reason why memory had to come from the heap; the first call alone returns it.

@@ -4,13 +4,13 @@
 //! ring file, by which another program understands the records after the death of this process. It does not read
 //! them back: see `reader`.
 
-use std::os::unix::ffi::OsStrExt as _;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::batch::ProcessRow;
 use crate::platform::clock::Calibration;
-use crate::ring::layout::{Kind, VERSION, block, block_bytes, filled, head, site, thread};
+use crate::record::{LogLevel, LogTarget};
+use crate::ring::layout::{Kind, VERSION, block, block_bytes, filled, head, log_place, site, thread};
 use crate::ring::memory::Memory;
 use crate::ring::panics::Exit;
 use crate::site::CallSite;
@@ -34,6 +34,8 @@ pub(crate) struct Metadata {
     head: &'static [AtomicU64],
     threads: Option<&'static [AtomicU64]>,
     sites: Mutex<Sites>,
+    /// The block for places that say log lines.
+    log_places: Mutex<Option<&'static [AtomicU64]>>,
 }
 
 #[derive(Debug, Default)]
@@ -47,7 +49,7 @@ impl Metadata {
     pub(crate) fn new(memory: &Memory) -> Self {
         let bytes = block_bytes(thread::ENTRIES * thread::WORDS);
         let threads = memory.take_mapped(Kind::Threads, 0, bytes);
-        Self { head: memory.head(), threads, sites: Mutex::default() }
+        Self { head: memory.head(), threads, sites: Mutex::default(), log_places: Mutex::default() }
     }
 
     /// Writes the identity of the process, then publishes the file.
@@ -72,7 +74,7 @@ impl Metadata {
             (head::SERVICE, process.service.as_bytes()),
             (head::RECORDER, process.version.as_bytes()),
             (head::HOST, process.host.as_bytes()),
-            (head::STORE_ASKED, store.as_os_str().as_bytes()),
+            (head::STORE_ASKED, store.as_os_str().as_encoded_bytes()),
         ];
         for (place, text) in texts {
             self.text(place, text);
@@ -144,13 +146,7 @@ impl Metadata {
         }
         texts.truncate((ENTRY_WORDS_MAX - site::HEADER) * 8);
         let length = site::HEADER + texts.len().div_ceil(8);
-        if sites.block.is_none_or(|block| filled(block) + length > block.len()) {
-            let Some(block) = memory.take_mapped(Kind::Sites, 0, block_bytes(BLOCK_WORDS)) else { return };
-            block[block::FILLED].store(block::HEADER as u64, Ordering::Relaxed);
-            sites.block = Some(block);
-        }
-        let Some(block) = sites.block else { return };
-        let at = filled(block);
+        let Some((block, at)) = room_for(&mut sites.block, length, memory, Kind::Sites) else { return };
         let numbers = [
             length as u64 | u64::from(call_site.id()) << 32,
             u64::from(call_site.place().1),
@@ -163,6 +159,51 @@ impl Metadata {
         store_bytes(&block[at + site::HEADER..at + length], &texts);
         block[block::FILLED].store((at + length) as u64, Ordering::Release);
     }
+
+    /// Writes the description of a place that says log lines. Returns the words of its counters; `None` if there is no room.
+    pub(crate) fn log_place(
+        &self,
+        memory: &Memory,
+        number: u16,
+        level: LogLevel,
+        target: &LogTarget,
+    ) -> Option<&'static [AtomicU64]> {
+        memory.mapping()?;
+        let mut texts = Vec::new();
+        push_text(&mut texts, &target.target);
+        push_text(&mut texts, &target.file);
+        let length = log_place::HEADER + texts.len().div_ceil(8);
+        let mut places = lock(&self.log_places);
+        let (block, at) = room_for(&mut places, length, memory, Kind::LogPlaces)?;
+        let numbers = [
+            length as u64 | u64::from(number) << 32 | (level as u64) << 48,
+            u64::from(target.line),
+            texts.len() as u64,
+        ];
+        for (word, number) in block[at..].iter().zip(numbers) {
+            word.store(number, Ordering::Relaxed);
+        }
+        store_bytes(&block[at + log_place::HEADER..at + length], &texts);
+        block[block::FILLED].store((at + length) as u64, Ordering::Release);
+        block.get(at + log_place::COUNTER..at + log_place::HEADER)
+    }
+}
+
+/// Returns the block that descriptions are appended to, and the place of the next one in it. A block without room for this many
+/// words is left for a new one.
+fn room_for(
+    current: &mut Option<&'static [AtomicU64]>,
+    length: usize,
+    memory: &Memory,
+    kind: Kind,
+) -> Option<(&'static [AtomicU64], usize)> {
+    if current.is_none_or(|block| filled(block) + length > block.len()) {
+        let block = memory.take_mapped(kind, 0, block_bytes(BLOCK_WORDS))?;
+        block[block::FILLED].store(block::HEADER as u64, Ordering::Relaxed);
+        *current = Some(block);
+    }
+    let block = (*current)?;
+    Some((block, filled(block)))
 }
 
 /// Words of a block of descriptions: room for about a hundred functions.
@@ -174,11 +215,7 @@ const ENTRY_WORDS_MAX: usize = 1024;
 /// preceded by its length in two bytes, each list of names by the number of its names as a text.
 fn texts(site: &CallSite, with_names: bool) -> Vec<u8> {
     let mut bytes = Vec::new();
-    let mut push = |text: &str| {
-        let text = &text.as_bytes()[..text.len().min(2048)];
-        bytes.extend((text.len() as u16).to_le_bytes());
-        bytes.extend(text);
-    };
+    let mut push = |text: &str| push_text(&mut bytes, text);
     push(&site.shown_name());
     push(site.place().0);
     push(site.group_name().unwrap_or_default());
@@ -190,6 +227,13 @@ fn texts(site: &CallSite, with_names: bool) -> Vec<u8> {
         }
     }
     bytes
+}
+
+/// Appends a text of a description, preceded by its length.
+fn push_text(bytes: &mut Vec<u8>, text: &str) {
+    let text = &text.as_bytes()[..text.len().min(2048)];
+    bytes.extend((text.len() as u16).to_le_bytes());
+    bytes.extend(text);
 }
 
 /// Stores bytes as words. The last word is padded with zeros.

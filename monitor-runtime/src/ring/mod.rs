@@ -5,6 +5,8 @@
 //! a record means.
 
 pub(crate) mod layout;
+#[cfg_attr(windows, path = "mapping_windows.rs")]
+#[cfg_attr(not(any(target_os = "linux", target_os = "android", windows)), path = "no_mapping.rs")]
 pub(crate) mod mapping;
 pub(crate) mod memory;
 pub(crate) mod spsc;
@@ -13,5 +15,8 @@ pub(crate) mod suspended;
 pub(crate) mod panics;
 pub(crate) mod metadata;
 pub(crate) mod journal;
+pub(crate) mod tallied;
 pub(crate) mod checkpoint;
+pub(crate) mod tallies_image;
+pub(crate) mod source;
 pub(crate) mod reader;

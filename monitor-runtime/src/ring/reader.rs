@@ -1,21 +1,25 @@
 //! The reader of a ring file, which treats the file as hostile input.
 //!
-//! Takes words, which may be anything; gives their content, or the reason why they are no ring file. Every length and
+//! Takes words, which may be anything; gives their content, or the reason why they are no ring file. Records and captured values
+//! stay where they are until they are asked for, so that a large file needs little memory. Every length and
 //! offset is checked against the number of words, no length is believed that would take more memory than the file
 //! itself, and nothing here can panic. It does not know what a record means, or which records the store has.
 
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
+use std::sync::Arc;
 
 use crate::batch::{CallStats, ProcessRow, Program};
 use crate::platform::clock::{Calibration, Clock};
-use crate::record::{NOT_KEPT, span_prefix};
+use crate::record::{ByOutcome, LogLevel, LogTarget, NOT_KEPT, span_prefix};
 use crate::ring::frames::{Frame, place_of_arguments, read_frames};
 use crate::ring::layout::{
-    Kind, MAGIC, PAGE_BYTES, PAGE_WORDS, VERSION, block, entry, flight, head, ledger, marks, ring, site,
-    thread,
+    Kind, MAGIC, PAGE_BYTES, PAGE_WORDS, VERSION, block, entry, flight, grouped, head, latest, ledger,
+    log_place, marks, ring, site, thread,
 };
 use crate::ring::panics::{self, Exit, Panic};
+use crate::ring::source::Source;
+use crate::ring::tallies_image::TalliesImage;
 
 /// The reason why a file is not read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,7 +33,7 @@ pub(crate) enum Refused {
 /// The content of a ring file.
 #[derive(Debug)]
 pub(crate) struct Image {
-    words: Vec<u64>,
+    source: Source,
     pub(crate) process: ProcessRow,
     pub(crate) mark: String,
     pub(crate) store_asked: Vec<u8>,
@@ -48,10 +52,18 @@ pub(crate) struct Image {
     first_prefix: u32,
     calibration: Calibration,
     pub(crate) sites: HashMap<u32, Site>,
+    /// The places that say log lines, by their numbers.
+    pub(crate) log_places: HashMap<u16, LogPlaceImage>,
     threads: HashMap<u32, String>,
     pub(crate) rings: Vec<RingImage>,
     pub(crate) entries: Vec<Entry>,
     pub(crate) ledger: Vec<LedgerImage>,
+    /// The calls that left no record.
+    pub(crate) tallies: TalliesImage,
+    /// The failures of each site that the store counts by kind, as the last two batches with some of them left it.
+    grouped: HashMap<u32, [(u64, ByOutcome); 2]>,
+    /// True if `grouped` holds every site of which the store counts failures by kind.
+    is_grouped_known: bool,
     flights: Vec<Waiting>,
     pub(crate) flights_lost: u64,
     /// The memory for captured values of each ring: words of the file.
@@ -72,6 +84,15 @@ pub(crate) struct Site {
     pub(crate) fields: Vec<String>,
 }
 
+/// A place that says log lines.
+#[derive(Debug, Clone)]
+pub(crate) struct LogPlaceImage {
+    pub(crate) level: LogLevel,
+    pub(crate) target: Arc<LogTarget>,
+    /// The number of lines that waited to share a row.
+    pub(crate) folded: u64,
+}
+
 /// A ring. Number 0 stands for failures that travelled around the rings.
 #[derive(Debug)]
 pub(crate) struct RingImage {
@@ -85,6 +106,13 @@ pub(crate) struct RingImage {
     /// Calls that were under way on its thread, the outermost first.
     pub(crate) frames: Vec<Frame>,
     pub(crate) thread: u32,
+}
+
+impl RingImage {
+    /// Returns the number of words that the ring holds.
+    pub(crate) fn pending(&self) -> usize {
+        usize::try_from(self.tail.saturating_sub(self.head)).unwrap_or(usize::MAX).min(self.data.len())
+    }
 }
 
 /// Numbered positions: see `layout::marks`.
@@ -101,6 +129,13 @@ pub(crate) struct Entry {
     pub(crate) position: u64,
     pub(crate) thread: u32,
     words: Range<usize>,
+}
+
+impl Entry {
+    /// Returns the number of its words.
+    pub(crate) fn len(&self) -> usize {
+        self.words.len()
+    }
 }
 
 /// Checkpoints of a function's figures: as counted, and as the last two batches wrote them.
@@ -139,6 +174,15 @@ impl Image {
     /// # Errors
     /// [`Refused`] if the words are no ring file of this version.
     pub(crate) fn parse(words: Vec<u64>) -> Result<Self, Refused> {
+        Self::read(Source::Memory(words))
+    }
+
+    /// Reads a ring file whose records and captured values stay in their place.
+    ///
+    /// # Errors
+    /// [`Refused`] if the words are no ring file of this version.
+    pub(crate) fn read(source: Source) -> Result<Self, Refused> {
+        let words = source.read(0..PAGE_WORDS).into_owned();
         if words.len() < PAGE_WORDS || words[head::MAGIC] != MAGIC {
             return Err(Refused::NotOne);
         }
@@ -158,18 +202,20 @@ impl Image {
             frames: Vec::new(),
             thread: 0,
         });
-        let end = usize::try_from(words[head::END] / 8).unwrap_or(usize::MAX).min(words.len());
+        let end = usize::try_from(words[head::END] / 8).unwrap_or(usize::MAX).min(source.len());
         let mut at = PAGE_WORDS;
-        while let Some(bytes) = words.get(at + block::BYTES) {
+        loop {
+            let header = source.read(at..at + block::HEADER);
+            let Some(bytes) = header.get(block::BYTES) else { break };
             let length = usize::try_from(bytes / 8).unwrap_or(0);
             if length == 0 || !bytes.is_multiple_of(PAGE_BYTES as u64) || length > end.saturating_sub(at) {
                 break;
             }
-            image.read_block(&words, at..at + length, snapshot);
+            image.read_block(&source, &header, at..at + length, snapshot);
             at += length;
         }
         image.panics.extend(panics::read(&words[head::PANIC..]));
-        image.words = words;
+        image.source = source;
         Ok(image)
     }
 
@@ -203,31 +249,53 @@ impl Image {
                 rate: words[calibration + 2],
             },
             sites: HashMap::new(),
+            log_places: HashMap::new(),
             threads: HashMap::new(),
             rings: Vec::new(),
             entries: Vec::new(),
             ledger: Vec::new(),
+            tallies: TalliesImage::new(words[head::TALLIED_LOST] != 0),
+            grouped: HashMap::new(),
+            is_grouped_known: words[head::GROUPED] == 1,
             flights: Vec::new(),
             flights_lost: words[head::FLIGHTS_LOST],
             scratch: HashMap::new(),
             flight_values: 0..0,
-            words: Vec::new(),
+            source: Source::Memory(Vec::new()),
         }
     }
 
-    fn read_block(&mut self, words: &[u64], at: Range<usize>, snapshot: u64) {
-        let block = &words[at.clone()];
-        let id = (block[block::KIND] >> 32) as u32;
-        let filled = usize::try_from(block[block::FILLED]).unwrap_or(usize::MAX).min(block.len());
+    fn read_block(&mut self, source: &Source, header: &[u64], at: Range<usize>, snapshot: u64) {
+        let Some(header) = header.first_chunk::<{ block::HEADER }>() else { return };
+        let id = (header[block::KIND] >> 32) as u32;
+        let filled = usize::try_from(header[block::FILLED]).unwrap_or(usize::MAX).min(at.len());
+        let kind = Kind::from_number(header[block::KIND] as u32);
+        let needed = match kind {
+            Some(Kind::Ring) => ring::CONTROL,
+            Some(Kind::Journal | Kind::Sites | Kind::LogPlaces) => filled,
+            Some(
+                Kind::Threads
+                | Kind::Ledger
+                | Kind::Flights
+                | Kind::Tallies
+                | Kind::Countdowns
+                | Kind::Tallied
+                | Kind::Grouped,
+            ) => at.len(),
+            Some(Kind::Scratch | Kind::FlightValues) | None => 0,
+        };
+        // No table of the recorder's is larger. The content of a larger one is not believed.
+        let block = source.read(at.start..at.start + needed.min(at.len()).min(TABLE_WORDS_MAX));
         let content = block.get(block::HEADER..).unwrap_or_default();
-        match Kind::from_number(block[block::KIND] as u32) {
+        match kind {
             Some(Kind::Ring) => {
                 let panic = block.get(ring::PANIC..ring::CONTROL).and_then(panics::read);
                 self.panics.extend(panic);
-                self.rings.extend(read_ring(block, at.start, id, snapshot));
+                self.rings.extend(read_ring(&block, at.clone(), id, snapshot));
             }
-            Some(Kind::Journal) => self.read_journal(&block[..filled], at.start),
-            Some(Kind::Sites) => self.read_sites(&block[..filled]),
+            Some(Kind::Journal) => self.read_journal(&block, at.start),
+            Some(Kind::Sites) => self.read_sites(&block),
+            Some(Kind::LogPlaces) => self.read_log_places(&block),
             Some(Kind::Threads) => {
                 for words in content.as_chunks::<{ thread::WORDS }>().0.iter().filter(|words| words[0] != 0) {
                     let (id, length) = (words[thread::ID] as u32, (words[thread::ID] >> 32) as usize);
@@ -253,8 +321,32 @@ impl Image {
                 self.scratch.insert(id, at.start + block::HEADER..at.end);
             }
             Some(Kind::FlightValues) => self.flight_values = at.start + block::HEADER..at.end,
-            Some(Kind::Tallies) | None => {}
+            Some(Kind::Tallies) => self.tallies.read_tallies(id, content),
+            Some(Kind::Countdowns) => self.tallies.read_countdowns(id, content),
+            Some(Kind::Tallied) => self.tallies.read_counted(id, content, snapshot),
+            Some(Kind::Grouped) => self.read_grouped(id, content),
+            None => {}
         }
+    }
+
+    fn read_grouped(&mut self, group: u32, content: &[u64]) {
+        let slots = content.as_chunks::<{ grouped::WORDS }>().0.iter().take(grouped::SITES);
+        for (at, words) in slots.enumerate() {
+            let first = group.checked_mul(grouped::SITES as u32);
+            let Some(site) = first.and_then(|first| first.checked_add(at as u32)) else { return };
+            let [one, e, p, c, other, more @ ..] = *words;
+            if one > 0 || other > 0 {
+                self.grouped.insert(site, [(one, [e, p, c]), (other, more)]);
+            }
+        }
+    }
+
+    /// Returns the failures of each site that the store counts by kind if it has the batches up to this one. Returns `None`
+    /// if that is not known of all sites.
+    pub(crate) fn grouped(&self, batch: u64) -> Option<impl Iterator<Item = (u32, ByOutcome)>> {
+        let of_batch =
+            move |(site, slots): (&u32, &[(u64, ByOutcome); 2])| Some((*site, latest(slots, batch)?));
+        self.is_grouped_known.then(|| self.grouped.iter().filter_map(of_batch))
     }
 
     fn read_journal(&mut self, block: &[u64], first: usize) {
@@ -302,6 +394,24 @@ impl Image {
         }
     }
 
+    fn read_log_places(&mut self, block: &[u64]) {
+        let mut at = block::HEADER;
+        while let Some(words) = block.get(at..at + log_place::HEADER) {
+            let length = (words[log_place::NUMBER] & 0xFFFF_FFFF) as usize;
+            let Some(texts) = block.get(at + log_place::HEADER..at.saturating_add(length)) else { return };
+            let texts = as_bytes(texts);
+            let bytes = usize::try_from(words[log_place::TEXT]).unwrap_or(usize::MAX).min(texts.len());
+            let mut texts = Texts(&texts[..bytes]);
+            let [target, file] = [texts.next(), texts.next()].map(Option::unwrap_or_default);
+            if let Some(level) = LogLevel::from_number(words[log_place::NUMBER] >> 48) {
+                let target = Arc::new(LogTarget { target, file, line: words[log_place::LINE] as u32 });
+                let place = LogPlaceImage { level, target, folded: words[log_place::COUNTER + 1] };
+                self.log_places.entry((words[log_place::NUMBER] >> 32) as u16).or_insert(place);
+            }
+            at += length.max(1);
+        }
+    }
+
     /// Returns the name of a thread, and the upper half of its span ids.
     pub(crate) fn thread(&self, id: u32) -> (String, u32) {
         let name = self.threads.get(&id).cloned().unwrap_or_else(|| format!("thread-{id}"));
@@ -310,21 +420,32 @@ impl Image {
 
     /// Returns the clock that converts the process's ticks.
     pub(crate) fn clock(&self) -> Clock {
-        Clock::from_calibration(self.calibration)
+        Clock::from_calibration(self.calibration, self.process.started_ns)
     }
 
-    /// Returns the words of an entry.
-    pub(crate) fn entry(&self, entry: &Entry) -> &[u64] {
-        self.words.get(entry.words.clone()).unwrap_or_default()
+    /// Returns the words of an entry from this one on, at most this many.
+    pub(crate) fn entry(&self, entry: &Entry, from: usize, most: usize) -> Vec<u64> {
+        let Range { start, end } = entry.words;
+        let from = start.saturating_add(from).min(end);
+        self.source.read(from..from.saturating_add(most).min(end)).into_owned()
     }
 
-    /// Returns the words that a ring holds, in order.
-    pub(crate) fn pending(&self, ring: &RingImage) -> Vec<u64> {
-        let data = self.words.get(ring.data.clone()).unwrap_or_default();
-        let pending =
-            usize::try_from(ring.tail.saturating_sub(ring.head)).unwrap_or(usize::MAX).min(data.len());
-        let first = (ring.head % data.len().max(1) as u64) as usize;
-        data.iter().cycle().skip(first).take(pending).copied().collect()
+    /// Returns the words that a ring holds from this one on, at most this many, in order.
+    pub(crate) fn pending(&self, ring: &RingImage, from: usize, most: usize) -> Vec<u64> {
+        let capacity = ring.data.len();
+        let pending = ring.pending();
+        let length = pending.saturating_sub(from).min(most);
+        if length == 0 {
+            return Vec::new();
+        }
+        let first = ((ring.head % capacity as u64) as usize + from) % capacity;
+        let before_end = length.min(capacity - first);
+        let start = ring.data.start;
+        let mut words = self.source.read(start + first..start + first + before_end).into_owned();
+        if words.len() == before_end {
+            words.extend_from_slice(&self.source.read(start..start + length - before_end));
+        }
+        words
     }
 
     /// Returns the async calls that were between two polls, or are polled again.
@@ -339,14 +460,21 @@ impl Image {
         let page = ring.data.start.checked_sub(ring::CONTROL)?;
         let distance = i64::try_from(memory.start).ok()? - i64::try_from(page).ok()?;
         let (first, words) = place_of_arguments(frame, distance)?;
-        let values = self.words.get(memory.clone())?.get(first..first + words)?;
-        Some(Arguments { tokens: as_native_bytes(values), are_whole: true })
+        let first = memory.start.checked_add(first)?;
+        if first + words > memory.end {
+            return None;
+        }
+        let values = self.source.read(first..first + words);
+        Some(Arguments { tokens: as_native_bytes(&values), are_whole: true })
     }
 
     /// Returns the captured arguments of a suspended call.
     pub(crate) fn waiting_arguments(&self, waiting: &Waiting) -> Option<Arguments> {
-        let first = waiting.slot * flight::VALUE_WORDS;
-        let place = self.words.get(self.flight_values.clone())?.get(first..first + flight::VALUE_WORDS)?;
+        let first = self.flight_values.start + waiting.slot * flight::VALUE_WORDS;
+        if first + flight::VALUE_WORDS > self.flight_values.end {
+            return None;
+        }
+        let place = self.source.read(first..first + flight::VALUE_WORDS);
         let kept = waiting.argument_words.min(flight::VALUE_WORDS);
         let are_whole = kept == waiting.argument_words;
         let tokens = as_native_bytes(place.get(..kept)?);
@@ -385,14 +513,15 @@ fn read_flight(slot: usize, words: &[u64; flight::WORDS]) -> Option<Waiting> {
     })
 }
 
-fn read_ring(words: &[u64], first: usize, id: u32, snapshot: u64) -> Option<RingImage> {
+/// Reads the control page of a ring whose block lies in this range.
+fn read_ring(words: &[u64], at: Range<usize>, id: u32, snapshot: u64) -> Option<RingImage> {
     let control = words.get(..ring::CONTROL)?;
     let capacity = usize::try_from(control[ring::CAPACITY]).ok()?;
-    if !capacity.is_power_of_two() || capacity > words.len() - ring::CONTROL {
+    if capacity > 0 && !capacity.is_power_of_two() || capacity > at.len() - ring::CONTROL {
         return None;
     }
     let depth = u32::try_from(control[ring::DEPTH]).unwrap_or(0);
-    let from = first + ring::CONTROL;
+    let from = at.start + ring::CONTROL;
     Some(RingImage {
         id,
         head: control[ring::HEAD],
@@ -413,12 +542,6 @@ fn read_marks(words: &[u64], snapshot: u64) -> Marks {
         written: [pair(marks::WRITTEN), pair(marks::WRITTEN + 2)],
         counted: latest(&counted, snapshot).unwrap_or_default(),
     }
-}
-
-/// Returns the value under the highest number that is valid: at most `holds`.
-pub(crate) fn latest<T: Copy>(slots: &[(u64, T)], holds: u64) -> Option<T> {
-    let slots = slots.iter().filter(|(number, _)| *number > 0 && *number <= holds);
-    slots.max_by_key(|(number, _)| *number).map(|(_, value)| *value)
 }
 
 fn read_ledger(site: u32, words: &[u64; ledger::WORDS], snapshot: u64) -> Option<LedgerImage> {
@@ -458,6 +581,9 @@ fn as_native_bytes(words: &[u64]) -> Vec<u8> {
 fn as_bytes(words: &[u64]) -> Vec<u8> {
     words.iter().flat_map(|word| word.to_le_bytes()).collect()
 }
+
+/// Most words of a table that are read: the largest one holds the tallies of 65 536 functions.
+const TABLE_WORDS_MAX: usize = 1 << 21;
 
 /// Texts one after the other, each preceded by its length in two bytes.
 struct Texts<'a>(&'a [u8]);

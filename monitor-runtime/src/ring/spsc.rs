@@ -21,7 +21,7 @@ pub(crate) struct Ring {
     words: &'static [AtomicU64],
     /// Position up to which the tail may grow before the producer looks at the head. The producer stores it; anyone may
     /// store 0.
-    limit: AtomicUsize,
+    limit: AtomicU64,
     /// Number of words that may be touched: the ring's first ones until [`Ring::complete`], then all.
     ready: AtomicUsize,
     /// Number of words read since the ring's creation. The consumer stores it.
@@ -44,7 +44,7 @@ impl Ring {
     /// words are zero. The first `ready` of them may be touched before [`Self::complete`].
     pub(crate) fn new(control: &'static [AtomicU64], words: &'static [AtomicU64], ready: usize) -> Self {
         assert!(words.len().is_power_of_two());
-        let limit = AtomicUsize::new((words.len() / LOOKS).min(ready));
+        let limit = AtomicU64::new((words.len() / LOOKS).min(ready) as u64);
         let ready = AtomicUsize::new(ready.min(words.len()));
         Self { tail: &control[TAIL], words, limit, ready, head: &control[HEAD] }
     }
@@ -74,20 +74,14 @@ impl Ring {
     /// room.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn room(&self, value_words: usize) -> Option<Room<'_>> {
-        let tail = self.tail.load(Ordering::Relaxed) as usize;
+        let tail = self.tail.load(Ordering::Relaxed);
         // The counters lie in memory that others can write to, so no sum of them may be checked.
-        let end = tail.wrapping_add(HEADER_WORDS + value_words);
+        let end = tail.wrapping_add((HEADER_WORDS + value_words) as u64);
         if end > self.limit.load(Ordering::Relaxed) {
             return None;
         }
-        let (head, rest) = self.words.get(tail & (self.words.len() - 1)..)?.split_first_chunk()?;
-        Some(Room { head, values: rest.get(..value_words)?, tail: self.tail, end: end as u64 })
-    }
-
-    /// Producer: like [`Self::room`], for so few words that [`Room::commit_few`] writes them.
-    #[cfg_attr(not(debug_assertions), inline(always))]
-    pub(crate) fn room_for_few(&self, value_words: usize) -> Option<Room<'_>> {
-        if value_words > FEW { None } else { self.room(value_words) }
+        let (head, rest) = self.words.get(tail as usize & (self.words.len() - 1)..)?.split_first_chunk()?;
+        Some(Room { head, values: rest.get(..value_words)?, tail: self.tail, end })
     }
 
     /// Producer: appends a header and words of values.
@@ -107,28 +101,28 @@ impl Ring {
     fn push_slowly(&self, header: &[u64], values: &[Word]) -> Push {
         let length = header.len() + values.len();
         let capacity = self.words.len();
-        let tail = self.tail.load(Ordering::Relaxed) as usize;
-        let at = tail & (capacity - 1);
+        let tail = self.tail.load(Ordering::Relaxed);
+        let at = tail as usize & (capacity - 1);
         let gap = if at + length > capacity { capacity - at } else { 0 };
         // Observes that the consumer has read the words that it freed: the release in `drain`.
-        let head = self.head.load(Ordering::Acquire) as usize;
-        let end = tail.wrapping_add(gap + length);
+        let head = self.head.load(Ordering::Acquire);
+        let end = tail.wrapping_add((gap + length) as u64);
         // Observes the release in `complete`. The tail of an incomplete ring has not wrapped yet.
         let ready = self.ready.load(Ordering::Acquire);
-        let last = if ready < capacity { ready } else { head.wrapping_add(capacity) };
+        let last = if ready < capacity { ready as u64 } else { head.wrapping_add(capacity as u64) };
         if length > capacity || end > last {
             return Push::Full;
         }
         if gap > 0 {
             self.words[at].store(encode_skip(gap), Ordering::Relaxed);
         }
-        let start = tail.wrapping_add(gap) & (capacity - 1);
+        let start = (at + gap) & (capacity - 1);
         store(&self.words[start..start + length], header, values);
-        let limit = end.wrapping_add(capacity / LOOKS).min(last);
+        let limit = end.wrapping_add((capacity / LOOKS) as u64).min(last);
         self.limit.store(limit, Ordering::Relaxed);
         // Publishes the record to the acquire in `drain`.
-        self.tail.store(end as u64, Ordering::Release);
-        if end.wrapping_sub(head) > capacity / 2 { Push::Pressed } else { Push::Written }
+        self.tail.store(end, Ordering::Release);
+        if end.wrapping_sub(head) > (capacity / 2) as u64 { Push::Pressed } else { Push::Written }
     }
 
     /// Anyone: makes [`Self::room`] return none, so that the next push looks at the head. If the producer moves the limit at
@@ -147,25 +141,25 @@ impl Ring {
     pub(crate) fn drain(&self, mut take: impl FnMut(u64, Words<'_>)) {
         let words = self.words;
         let capacity = words.len();
-        let mut head = self.head.load(Ordering::Relaxed) as usize;
+        let mut head = self.head.load(Ordering::Relaxed);
         // Observes the records, which the releases of the pushes publish.
-        let tail = self.tail.load(Ordering::Acquire) as usize;
-        let end = head.wrapping_add(tail.wrapping_sub(head).min(capacity));
+        let tail = self.tail.load(Ordering::Acquire);
+        let end = head.wrapping_add(tail.wrapping_sub(head).min(capacity as u64));
         while head != end {
-            let at = head & (capacity - 1);
-            let piece = whole_records(&words[at..at + end.wrapping_sub(head).min(capacity - at)]);
+            let at = head as usize & (capacity - 1);
+            let piece = whole_records(&words[at..at + (end.wrapping_sub(head) as usize).min(capacity - at)]);
             let length = piece.len();
-            take(head as u64, Words(piece));
-            head = head.wrapping_add(length);
+            take(head, Words(piece));
+            head = head.wrapping_add(length as u64);
             // Publishes the freed words to the acquire in `push_slowly`.
-            self.head.store(head as u64, Ordering::Release);
+            self.head.store(head, Ordering::Release);
         }
     }
 
     /// Anyone: returns the number of words that are not drained yet, as this thread sees it: at most as many as there are.
     pub(crate) fn pending(&self) -> usize {
-        let head = self.head.load(Ordering::Relaxed) as usize;
-        (self.tail.load(Ordering::Relaxed) as usize).saturating_sub(head).min(self.words.len())
+        let head = self.head.load(Ordering::Relaxed);
+        self.tail.load(Ordering::Relaxed).saturating_sub(head).min(self.words.len() as u64) as usize
     }
 }
 
@@ -242,19 +236,20 @@ impl Room<'_> {
         self.head[place].store(word, Ordering::Relaxed);
     }
 
-    /// Commits the record with its values. The room is from [`Ring::room_for_few`], so the loop is unrolled.
+    /// Commits the record with its values. The first words are stored without a loop.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    pub(crate) fn commit_few(self, last: u64, values: &[Word]) {
+    pub(crate) fn commit_values(self, last: u64, values: &[Word]) {
         let (mut sum, mut slots, mut words) = (0, self.values, values);
         for _ in 0..FEW {
             let (Some((slot, next_slots)), Some((word, next_words))) =
                 (slots.split_first(), words.split_first())
             else {
-                break;
+                return self.commit(seal(last, sum));
             };
             sum = store_value(sum, slot, *word);
             (slots, words) = (next_slots, next_words);
         }
+        let sum = slots.iter().zip(words).fold(sum, |sum, (slot, word)| store_value(sum, slot, *word));
         self.commit(seal(last, sum));
     }
 
@@ -267,7 +262,7 @@ impl Room<'_> {
     }
 }
 
-/// Most words of values that [`Room::commit_few`] writes: enough for most calls with values.
+/// The words of values that [`Room::commit_values`] stores without a loop: all that most calls with values have.
 const FEW: usize = 4;
 
 /// Stores words of values. Returns the last word of the header, with their checksum.
@@ -352,6 +347,24 @@ mod tests {
         assert_eq!(pushes[8], Push::Full);
         assert_eq!(drain(&ring), (0..8).collect::<Vec<_>>());
         assert_eq!(ring.pending(), 0);
+    }
+
+    #[test]
+    fn positions_have_64_bits_on_every_machine() {
+        for begin in [(1_u64 << 32) - 64, (1 << 32) - 8, (1 << 33) - 24] {
+            let block = Memory::on_heap(None).take(Kind::Ring, 1, (CONTROL + 64) * 8);
+            let (control, words) = block.expect("memory").split_at(CONTROL);
+            control[HEAD].store(begin, Ordering::Relaxed);
+            control[TAIL].store(begin, Ordering::Relaxed);
+            let ring = Ring::new(control, words, 64);
+            for round in 0..4 {
+                let pushes: Vec<Push> = (0..9).map(|site| ring.push(&header(site), &[])).collect();
+                assert!(!pushes[..8].contains(&Push::Full) && pushes[8] == Push::Full, "{begin}: {pushes:?}");
+                assert_eq!(ring.pending(), 64);
+                assert_eq!(drain(&ring), (0..8).collect::<Vec<_>>(), "{begin}, round {round}");
+            }
+            assert_eq!(ring.drained(), begin + 4 * 64);
+        }
     }
 
     #[test]

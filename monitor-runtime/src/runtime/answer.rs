@@ -4,6 +4,7 @@
 //! its own thread.
 
 use std::sync::{Condvar, Mutex, PoisonError};
+use std::time::Duration;
 
 use crate::sync::lock;
 
@@ -39,25 +40,28 @@ impl<T> Answer<T> {
         Promise(self)
     }
 
-    /// Waits for the answer.
-    pub(super) fn wait(&self) -> Option<T> {
-        let mut given = lock(&self.given);
-        loop {
-            match std::mem::replace(&mut *given, State::Nothing) {
-                State::Given(answer) => return Some(answer),
-                State::Nothing => return None,
-                State::Open => *given = State::Open,
-            }
-            given = self.changed.wait(given).unwrap_or_else(PoisonError::into_inner);
+    /// Waits for the answer, at most this long. Returns `None` if there is none by then; it is not wanted any more afterwards.
+    pub(super) fn wait(&self, limit: Duration) -> Option<T> {
+        let given = lock(&self.given);
+        let waited = self.changed.wait_timeout_while(given, limit, |given| matches!(given, State::Open));
+        let (mut given, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        match std::mem::replace(&mut *given, State::Nothing) {
+            State::Given(answer) => Some(answer),
+            State::Open | State::Nothing => None,
         }
     }
 }
 
 impl<T> Promise<'_, T> {
-    /// Gives the answer.
-    pub(super) fn give(&self, answer: T) {
-        *lock(&self.0.given) = State::Given(answer);
+    /// Gives the answer. Returns false if nobody waits for it any more.
+    pub(super) fn give(&self, answer: T) -> bool {
+        let mut given = lock(&self.0.given);
+        let is_wanted = matches!(*given, State::Open);
+        if is_wanted {
+            *given = State::Given(answer);
+        }
         self.0.changed.notify_all();
+        is_wanted
     }
 }
 
@@ -83,12 +87,20 @@ mod tests {
                 scope.spawn(|| {
                     let promise = answer.promise();
                     if give {
-                        promise.give(7);
+                        assert!(promise.give(7));
                     }
                 });
-                answer.wait()
+                answer.wait(Duration::from_secs(60))
             });
             assert_eq!(got, give.then_some(7));
         }
+    }
+    #[test]
+    fn an_answer_that_comes_too_late_is_not_wanted() {
+        let answer = Answer::default();
+        let promise = answer.promise();
+        assert_eq!(answer.wait(Duration::ZERO), None);
+        assert!(!promise.give(7));
+        assert_eq!(answer.wait(Duration::from_secs(60)), None);
     }
 }

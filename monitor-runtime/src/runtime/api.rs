@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{find_or_start, find_or_start_with, find_running, start};
+use crate::alert::Alert;
 use crate::collect::breaker::{self, Event, Statistics};
 use crate::collect::control::{FlushError, Sink};
 use crate::collect::health::{Health, Level};
@@ -14,7 +15,7 @@ use crate::collect::live_rates::{self, RateError};
 use crate::collect::subscribe::{Record, Subscription};
 use crate::config::{Config, InitError};
 use crate::platform::clock::monotonic;
-use crate::platform::reentrancy::apart;
+use crate::platform::reentrancy::run_guarded;
 use crate::site::{self, CallSite};
 use crate::sync::lock;
 
@@ -28,7 +29,7 @@ use crate::sync::lock;
 pub fn init(config: Config) -> Result<(), InitError> {
     config.check()?;
     let mut first = false;
-    apart(|| {
+    run_guarded(|| {
         find_or_start_with(|| {
             first = true;
             start(Some(&config))
@@ -53,9 +54,10 @@ pub fn flush(timeout: Duration) -> Result<(), FlushError> {
 /// # Errors
 /// [`FlushError`] when not everything could be written in time. Recording has ended all the same.
 pub fn shutdown(timeout: Duration) -> Result<(), FlushError> {
-    let Some(recorder) = apart(find_or_start).flatten() else { return Ok(()) };
+    let Some(recorder) = run_guarded(find_or_start).flatten() else { return Ok(()) };
     recorder.shared.control.begin_stop();
-    site::all().for_each(CallSite::switch_off);
+    recorder.rings.home.log.close();
+    site::registered().for_each(CallSite::switch_off);
     recorder.shared.control.stop(&recorder.rings, timeout, true)
 }
 
@@ -79,7 +81,24 @@ pub fn subscribe(deliver: impl FnMut(&[Record]) + Send + 'static) -> Subscriptio
         let note = move |transition| shared.control.note_transition(Sink::Subscriber, transition);
         Some(recorder.shared.subscribers.add(deliver, note))
     };
-    apart(subscribe).flatten().unwrap_or_else(Subscription::to_nothing)
+    run_guarded(subscribe).flatten().unwrap_or_else(Subscription::to_nothing)
+}
+
+/// Hands every alert of this process that begins, changes or ends from now on to `deliver`, on a thread of its own. The rules are
+/// those of the store (`monitor alert list`), and each window of 10 s is put before them once it is over; alerts are handed over
+/// whether the store takes them or not. A closure that blocks misses alerts ([`Subscription::missed`]); neither the program nor
+/// the recorder waits for it. A closure that panics three times in a row is left alone for half a minute, by a circuit breaker of
+/// its own. The end of the process ends its alerts without a word here; `monitor watch` tells of it from outside.
+pub fn alerts(deliver: impl FnMut(&Alert) + Send + 'static) -> Subscription {
+    let mut deliver = deliver;
+    let subscribe = || {
+        let recorder = find_or_start()?;
+        let shared = Arc::clone(&recorder.shared);
+        let note = move |transition| shared.control.note_transition(Sink::Subscriber, transition);
+        let deliver = move |alerts: &[Alert]| alerts.iter().for_each(&mut deliver);
+        Some(recorder.shared.alert_subscribers.add(deliver, note))
+    };
+    run_guarded(subscribe).flatten().unwrap_or_else(Subscription::to_nothing)
 }
 
 /// Sets the sampling rate of all functions that the pattern matches, as a row in table `sampling` would: at once in this
@@ -89,7 +108,7 @@ pub fn subscribe(deliver: impl FnMut(&[Record]) + Send + 'static) -> Subscriptio
 /// [`RateError`] for a pattern or rate that is not allowed; nothing changes then.
 pub fn set_sample_rate(pattern: &str, rate: f64) -> Result<(), RateError> {
     live_rates::check(pattern, rate)?;
-    apart(|| {
+    run_guarded(|| {
         find_or_start().inspect(|recorder| {
             recorder.shared.request_rate(pattern, Some(rate));
             recorder.rings.home.wake();
@@ -104,7 +123,7 @@ pub fn set_sample_rate(pattern: &str, rate: f64) -> Result<(), RateError> {
 /// [`RateError`] for a pattern that is not allowed.
 pub fn reset_sample_rate(pattern: &str) -> Result<(), RateError> {
     live_rates::check(pattern, 0.0)?;
-    apart(|| {
+    run_guarded(|| {
         find_or_start().inspect(|recorder| {
             recorder.shared.request_rate(pattern, None);
             recorder.rings.home.wake();

@@ -119,7 +119,7 @@ fn park_until(moment: Duration, is_over: impl Fn() -> bool) {
 
 /// Ends recording, because steps keep failing. The program goes on.
 fn give_up(recorder: &Recorder) {
-    site::all().for_each(CallSite::switch_off);
+    site::registered().for_each(CallSite::switch_off);
     lock(&recorder.shared.health).level = Level::Off;
     recorder.shared.notice("recording has ended: the recorder failed repeatedly");
     recorder.shared.control.note_end(false);

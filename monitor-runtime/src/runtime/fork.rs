@@ -8,12 +8,14 @@
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+#[cfg(any(target_os = "linux", target_os = "android"))]
 use crate::platform::descriptor::close_all;
 use crate::platform::fork_mark;
 use crate::platform::reentrancy::{
     FORK_PAUSE, FORK_PAUSES_MAX, begin_child, begin_fork, end_fork, is_forking, is_guarded_elsewhere, pause,
 };
 use crate::ring::mapping::leave_to_parent;
+use crate::site::forget_passed;
 use crate::thread::local::forget_current;
 
 /// The number of generations that record. A process further down does not.
@@ -40,7 +42,7 @@ pub(super) fn prepare_for_forks() {
     // The mark comes first: a child that is forked before the handlers are there finds out by it.
     fork_mark::prepare(begin_generation);
     if !REGISTERED.swap(true, Ordering::SeqCst) {
-        crate::platform::process::at_fork(before, in_parent, in_child);
+        crate::platform::process::at_fork(prepare_fork, in_parent, in_child);
     }
 }
 
@@ -59,7 +61,7 @@ pub(super) fn between_forks<R>(step: impl FnOnce() -> R) -> R {
     result
 }
 
-extern "C" fn before() {
+extern "C" fn prepare_fork() {
     begin_fork();
     for _ in 0..FORK_PAUSES_MAX {
         if !STEPPING.load(Ordering::SeqCst) && !is_guarded_elsewhere() {
@@ -82,7 +84,9 @@ extern "C" fn in_child() {
 /// are closed, because locks of the parent's belong to the open files and would outlive the parent.
 fn begin_generation() {
     leave_to_parent();
+    #[cfg(any(target_os = "linux", target_os = "android"))]
     close_all();
+    forget_passed();
     let was_stepping = STEPPING.swap(false, Ordering::SeqCst);
     let was_guarded = begin_child();
     let generations = if was_stepping || was_guarded { GENERATIONS } else { 1 };

@@ -13,10 +13,12 @@ mod open_ring_file;
 mod open_store;
 mod collector_thread;
 pub(crate) mod api;
+pub(crate) mod bridge;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
+use crate::accountant::Accountant;
 use crate::call::panic_hook::{await_hook, install_hook, renew_hook};
 use crate::collect::shared::Shared;
 use crate::collect::{Collector, Surroundings};
@@ -24,11 +26,12 @@ use crate::config::{Config, Settings, Watch};
 use crate::limits;
 use crate::platform::clock::Clock;
 use crate::platform::process::{self, address_space_left, is_secure};
-use crate::platform::reentrancy::{is_ours, unguarded};
+use crate::platform::reentrancy::{is_ours, run_unguarded};
 use crate::platform::stderr::remember_stderr;
 use crate::platform::thread::{blocks_all_signals, spawn};
 use crate::ring::panics::Exit;
 use crate::site::{self, CallSite};
+use crate::thread::local::{current, release};
 use crate::thread::pool::{ThreadPool, set_process_threads};
 use address_space::Room;
 use answer::Answer;
@@ -62,7 +65,7 @@ fn find_or_start_with(start: impl FnOnce() -> Option<&'static Recorder>) -> Opti
     if is_start_awaited(slot) {
         return None;
     }
-    *slot.get_or_init(|| unguarded(start))
+    *slot.get_or_init(|| run_unguarded(start))
 }
 
 /// Returns true on a thread of the recorder's while the recorder starts. A thread of the program's waits for this thread
@@ -99,9 +102,9 @@ pub(crate) fn register(site: &'static CallSite) {
 }
 
 /// Starts the recorder on a thread of its own, and waits for it. Returns `None` if recording is off, or if there is no
-/// thread to be had; nothing is printed from the caller's thread. The caller may have a small stack, and needs little of it.
+/// thread to be had, or none that runs; nothing is printed from the caller's thread. The caller may have a small stack, and needs little of it.
 fn start(config: Option<&Config>) -> Option<&'static Recorder> {
-    if !address_space::has_room_for_thread(address_space_left()) {
+    if Settings::is_off(config, is_secure()) || !address_space::has_room_for_thread(address_space_left()) {
         return None;
     }
     let config = config.cloned();
@@ -110,13 +113,14 @@ fn start(config: Option<&Config>) -> Option<&'static Recorder> {
     let body = move || {
         // The answer is given in any case, if need be by its drop.
         let answer = answer.promise();
-        if let Some((recorder, collect)) = prepare(config.as_ref()) {
-            answer.give(recorder);
+        if let Some((recorder, collect)) = prepare(config.as_ref())
+            && answer.give(recorder)
+        {
             collect();
         }
     };
     IS_STARTING.store(true, Ordering::SeqCst);
-    let recorder = spawn("monitored", body).ok().and_then(|()| started.wait());
+    let recorder = spawn("monitored", body).ok().and_then(|()| started.wait(limits::START_WAIT_MAX));
     IS_STARTING.store(false, Ordering::SeqCst);
     let recorder = recorder?;
     install_handlers();
@@ -132,37 +136,51 @@ fn prepare(config: Option<&Config>) -> Option<(&'static Recorder, impl FnOnce())
     if !settings.enabled {
         return None;
     }
-    match address_space::fit(&mut settings, address_space_left(), open_ring_file::TABLES_BYTES_MAX as u64) {
-        Room::File => {}
-        Room::Heap => settings.ring_folders.clear(),
-        Room::None => return None,
+    let tables_bytes = open_ring_file::TABLES_BYTES_MAX as u64;
+    let room = address_space::fit(&mut settings, address_space_left(), tables_bytes);
+    if room == Room::None {
+        return None;
     }
     install_hook(panic_words);
     let clock = Clock::start();
     let (overflow_in, overflow) = crossbeam_channel::unbounded();
     let memory = usize::try_from(settings.max_memory_bytes).unwrap_or(usize::MAX);
+    let accountant: &'static Accountant = Box::leak(Box::new(Accountant::new(memory)));
     let identity = identity::process(&settings);
-    let (ring_memory, declared) = open_ring_file::open(&settings, &identity);
+    let (ring_memory, declared) = open_ring_file::open(&settings, &identity, room);
     let seed = crate::platform::process::random_seed();
-    let rings =
-        ThreadPool::new(memory / limits::RINGS_SHARE, seed, settings.capture, overflow_in, ring_memory);
-    let (shared, requests) = Shared::new(settings.sample.clone());
-    let recorder: &'static Recorder = Box::leak(Box::new(Recorder { rings, shared: Arc::new(shared) }));
+    let rings = ThreadPool::new(accountant, seed, settings.capture, overflow_in, ring_memory);
+    let (shared, requests) = Shared::new(settings.sample.clone(), accountant);
+    let recorder: &'static Recorder = Box::leak(Box::new(Recorder {
+        rings,
+        shared: Arc::new(shared),
+        store_path: bridge::path_of(&settings),
+    }));
     if let Some(declared) = declared {
         recorder.rings.home.metadata.calibrate(clock.calibration(), identity.started_ns);
         recorder.rings.home.declare(&declared);
         // The child of a fork knows the functions that its parent called.
-        site::all().for_each(|site| recorder.rings.home.metadata.site(&recorder.rings.home.memory, site));
+        site::registered()
+            .for_each(|site| recorder.rings.home.metadata.site(&recorder.rings.home.memory, site));
     }
     // A program that calls flat out from its start needs a burst ring before the collector has begun.
     recorder.rings.prepare_bursts(1);
     let shared = Arc::clone(&recorder.shared);
-    let opener = open_store::opener(&settings, identity, Arc::clone(&shared));
+    let opener = open_store::opener(&settings, identity, Arc::clone(&shared), accountant);
     let watch = Watch::new(&settings, config, is_secure());
     let collect = move || {
         let rings = &recorder.rings;
-        let surroundings =
-            Surroundings { rings, overflow, shared, clock, opener, watch, renew_panic_hook: renew_hook };
+        let surroundings = Surroundings {
+            rings,
+            overflow,
+            shared,
+            clock,
+            opener,
+            watch,
+            renew_panic_hook: renew_hook,
+            guards: bridge::guard_rows,
+            sources: bridge::ask_sources,
+        };
         collector_thread::run(recorder, Collector::new(&settings, surroundings), requests, &warnings);
     };
     Some((recorder, collect))
@@ -175,6 +193,8 @@ fn install_handlers() {
         if !process::at_exit_with_status(at_exit_with_status) {
             process::at_exit(at_exit);
         }
+        process::at_quick_exit(at_exit);
+        process::at_process_end(at_process_end);
     });
 }
 
@@ -186,10 +206,22 @@ extern "C" fn at_exit_with_status(status: std::ffi::c_int, _: *mut std::ffi::c_v
     exit(Exit { status: Some(status) });
 }
 
+/// Notes that the process ends in good order, where the recorder's thread has ended before. The ring file keeps what the store
+/// lacks.
+extern "C" fn at_process_end() {
+    if let Some(recorder) = find_running() {
+        recorder.rings.home.metadata.exiting(Exit { status: None });
+    }
+}
+
 /// Writes what the rings hold, at a normal end of the process: the return from `main`, also by a panic, or `process::exit`.
 fn exit(exit: Exit) {
     if let Some(recorder) = find_running() {
         recorder.rings.home.metadata.exiting(exit);
+        // The thread never goes on, so the arguments of its calls may be read by the collector.
+        if let Some(state) = current() {
+            release(state);
+        }
         recorder.shared.control.note_exit(exit);
         let _ = recorder.shared.control.stop(&recorder.rings, limits::EXIT_DRAIN_MAX, false);
     }

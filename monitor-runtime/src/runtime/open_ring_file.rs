@@ -5,20 +5,33 @@
 
 use std::path::Path;
 
+use super::address_space::Room;
 use crate::batch::ProcessRow;
 use crate::config::{Location, Settings};
-use crate::platform::liveness;
+use crate::platform::{self, liveness};
 use crate::ring::mapping::Mapping;
 use crate::ring::memory::Memory;
 use crate::ring::metadata::Identity;
 
-/// Returns the memory for the rings of this process, and what the ring file is to say of the process.
-pub(super) fn open(settings: &Settings, process: &ProcessRow) -> (Memory, Option<Identity>) {
-    // A store in memory ends with the process, so there would be nothing to recover into.
-    let Location::File(store) = &settings.db else { return (Memory::on_heap(None), None) };
-    let Some(mark) = liveness::mark(process.pid).filter(|_| !cfg!(miri) && !settings.ring_folders.is_empty())
-    else {
-        return (Memory::on_heap(None), None);
+/// Returns the memory for the rings of this process, and what the ring file is to say of the process. `room` says whether
+/// the address space has room for a ring file.
+pub(super) fn open(settings: &Settings, process: &ProcessRow, room: Room) -> (Memory, Option<Identity>) {
+    let as_set = |why: &str| (Memory::on_heap_as_set(why), None);
+    let Location::File(store) = &settings.db else {
+        return as_set("the store is in memory and ends with the process as well");
+    };
+    if room != Room::File {
+        return as_set("the address space of the process is limited (ulimit -v)");
+    }
+    if let Some(why) = platform::missing_ring_files() {
+        return as_set(why);
+    }
+    if settings.ring_folders.is_empty() {
+        return as_set("the setting `rings` is off");
+    }
+    let Some(mark) = liveness::mark(process.pid).filter(|_| !cfg!(miri)) else {
+        let why = "/proc cannot be read, so nobody could tell whether the process has died";
+        return (Memory::on_heap(Some(why.to_owned())), None);
     };
     let name = crate::recover::file_name(store, process.pid, &mark, &process.run_uuid);
     let bytes_max =

@@ -1,5 +1,6 @@
 //! The recorder of a process, as its threads share it.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::collect::shared::Shared;
@@ -10,4 +11,6 @@ use crate::thread::pool::ThreadPool;
 pub(super) struct Recorder {
     pub(super) rings: ThreadPool,
     pub(super) shared: Arc<Shared>,
+    /// The path that the settings name for the store, or `None` for memory.
+    pub(super) store_path: Option<PathBuf>,
 }

@@ -58,7 +58,7 @@ fn run(seed: u64, requested: f64) -> (f64, f64, f64) {
         let (shares, none) = ([(1, share)].into(), HashMap::new());
         let round = Round { shares: &shares, in_flight: &none, take_first: |_| false, seed };
         let spans: Vec<u64> = sampled.iter().map(|call| call.span).collect();
-        let decisions = TailSampling::default().decide(sampled, round);
+        let decisions = TailSampling::new(crate::limits::DECISIONS_MAX).decide(sampled, round);
         let shares = spans.iter().map(|span| decisions.decision(*span).probability);
         for share in shares.filter(|share| *share > 0.0) {
             estimate += weight(rate) / share;

@@ -32,25 +32,27 @@ impl Description {
         arguments: &'static [&'static str],
         fields: &'static [&'static str],
     ) -> Self {
-        Self {
-            path,
-            file,
-            line,
-            arguments,
-            fields,
-            name: None,
-            group: None,
-            sample: None,
-            slow_ns: None,
-            on_first_call: CallSite::switch_off,
-        }
+        Self { path, file, line, arguments, fields, ..Self::NONE }
     }
+
+    /// The description of no function.
+    pub(super) const NONE: Self = Self {
+        path: || "",
+        file: "",
+        line: 0,
+        arguments: &[],
+        fields: &[],
+        name: None,
+        group: None,
+        sample: None,
+        slow_ns: None,
+        on_first_call: CallSite::switch_off,
+    };
 
     /// Makes the function's first call run `register`. Without it the first call switches the function off.
     #[must_use]
-    pub(crate) const fn on_first_call(mut self, register: fn(&'static CallSite)) -> Self {
-        self.on_first_call = register;
-        self
+    pub(crate) const fn on_first_call(self, register: fn(&'static CallSite)) -> Self {
+        Self { on_first_call: register, ..self }
     }
 
     /// Sets the option `name`.

@@ -12,15 +12,13 @@ impl Fidelity {
     pub(crate) const UNKNOWN: Self = Self(0);
     /// Calls pass through.
     pub(crate) const OFF: Self = Self(4);
-    /// Each call is recorded unless a call above it was sampled out. Not used where ticks are those of the OS clock.
+    /// Each call is recorded unless a call above it was sampled out.
     pub(crate) const RECORDED: Self = Self(1);
-    /// Each call is sampled; unsampled calls are timed. Not used where ticks are those of the OS clock.
+    /// Each call is sampled; unsampled calls are timed.
     pub(crate) const SAMPLED: Self = Self(2);
     /// Each call is sampled, but only a share of the unsampled calls is timed, because the function is called so often
     /// that timing all would cost too much.
     pub(crate) const COUNTED: Self = Self(5);
-    /// The same as [`Self::SAMPLED`], where ticks are those of the OS clock.
-    pub(crate) const SAMPLED_BY_OS_CLOCK: Self = Self(3);
 
     /// Returns true for [`Self::OFF`] and [`Self::COUNTED`], for which a call need not be entered.
     #[cfg_attr(not(debug_assertions), inline(always))]
@@ -61,11 +59,11 @@ impl Epoch {
 
     /// Returns the epoch after this one, with this fidelity.
     pub(super) const fn next(self, fidelity: Fidelity) -> Self {
-        Self(self.0.wrapping_add(1 << u8::BITS)).with(fidelity)
+        Self(self.0.wrapping_add(1 << u8::BITS)).with_fidelity(fidelity)
     }
 
     /// Returns the same epoch with this fidelity.
-    pub(super) const fn with(self, fidelity: Fidelity) -> Self {
+    pub(super) const fn with_fidelity(self, fidelity: Fidelity) -> Self {
         Self(self.0 & !(u8::MAX as u32) | fidelity.0 as u32)
     }
 }

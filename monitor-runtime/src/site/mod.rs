@@ -8,12 +8,15 @@ mod description;
 mod fidelity;
 mod name;
 mod table;
+mod made;
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 pub use description::Description;
 pub(crate) use fidelity::{Epoch, Fidelity};
-pub(crate) use table::{all, by_id};
+pub use made::SiteFacts;
+pub(crate) use made::{make, refused};
+pub(crate) use table::{by_id, registered};
 
 use crate::limits;
 use crate::sampling::Source;
@@ -37,9 +40,13 @@ pub struct CallSite {
     /// The requested rate; `source` says who requested it.
     requested: AtomicU64,
     source: AtomicU32,
+    /// The number of calls that passed through the recorder. It may wrap; the collector takes differences far more often.
+    passed: AtomicU32,
     /// The highest rates that the ladder allows: see [`Caps`].
     cap: AtomicU64,
     callee_cap: AtomicU64,
+    /// True if calls are timed that would only be counted if the coarse clock ran.
+    waits_for_clock: AtomicBool,
 }
 
 /// The ladder's limits for a function.
@@ -63,24 +70,31 @@ impl Caps {
 }
 
 impl CallSite {
+    /// The site of a function that was never called and is not described. Every site is a copy with its own description,
+    /// because the compiler evaluates a copy in a third of the time that it needs for the calls which make the fields.
+    #[expect(clippy::declare_interior_mutable_const, reason = "each use is meant to be a copy of its own")]
+    const BLANK: Self = Self {
+        epoch: AtomicU32::new(Epoch::UNKNOWN.number()),
+        id: AtomicU32::new(0),
+        first: AtomicU32::new(limits::FIRST_CALLS),
+        captures_unsampled: AtomicBool::new(Caps::NONE.captures_unsampled),
+        counted: AtomicBool::new(Caps::NONE.is_counted),
+        slow_ticks: AtomicU64::new(u64::MAX),
+        rate: AtomicU64::new(1_f64.to_bits()),
+        callee_rate: AtomicU64::new(1_f64.to_bits()),
+        about: &Description::NONE,
+        requested: AtomicU64::new(1_f64.to_bits()),
+        source: AtomicU32::new(Source::Default as u32),
+        passed: AtomicU32::new(0),
+        cap: AtomicU64::new(Caps::NONE.rate.to_bits()),
+        callee_cap: AtomicU64::new(Caps::NONE.callee_rate.to_bits()),
+        waits_for_clock: AtomicBool::new(false),
+    };
+
     /// Returns the site of a function that was never called.
     #[must_use]
     pub const fn new(about: &'static Description) -> Self {
-        Self {
-            epoch: AtomicU32::new(Epoch::UNKNOWN.number()),
-            id: AtomicU32::new(0),
-            first: AtomicU32::new(limits::FIRST_CALLS),
-            captures_unsampled: AtomicBool::new(Caps::NONE.captures_unsampled),
-            counted: AtomicBool::new(Caps::NONE.is_counted),
-            slow_ticks: AtomicU64::new(u64::MAX),
-            rate: AtomicU64::new(1_f64.to_bits()),
-            callee_rate: AtomicU64::new(1_f64.to_bits()),
-            about,
-            requested: AtomicU64::new(1_f64.to_bits()),
-            source: AtomicU32::new(Source::Default as u32),
-            cap: AtomicU64::new(Caps::NONE.rate.to_bits()),
-            callee_cap: AtomicU64::new(Caps::NONE.callee_rate.to_bits()),
-        }
+        Self { about, ..Self::BLANK }
     }
 
     /// Returns the id, or 0 before the function's first call.
@@ -102,6 +116,20 @@ impl CallSite {
         Epoch::from_number(self.epoch.load(Ordering::Acquire))
     }
 
+    /// Counts a call that passes through, because it interrupts the recorder in a signal handler, or because there is no memory
+    /// for its thread. It takes neither a lock nor memory.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn count_passed(&self) {
+        self.passed.fetch_add(1, Ordering::Relaxed);
+        PASSED.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Returns the number of calls that passed through.
+    pub(crate) fn passed(&self) -> u32 {
+        self.passed.load(Ordering::Relaxed)
+    }
+
     /// Runs what the description states for the function's first call.
     #[cold]
     pub(crate) fn handle_first_call(&'static self) {
@@ -111,6 +139,16 @@ impl CallSite {
     /// Returns true if only a share of the unsampled calls is timed.
     pub(crate) fn is_counted(&self) -> bool {
         self.fidelity() == Fidelity::COUNTED
+    }
+
+    /// Returns true if calls are timed that would only be counted if the coarse clock ran.
+    pub(crate) fn waits_for_clock(&self) -> bool {
+        self.waits_for_clock.load(Ordering::Relaxed)
+    }
+
+    /// Notes whether calls are timed only because the coarse clock does not run.
+    pub(crate) fn set_waits_for_clock(&self, waits: bool) {
+        self.waits_for_clock.store(waits, Ordering::Relaxed);
     }
 
     /// Returns the rate of calls that no monitored call is around.
@@ -242,12 +280,10 @@ impl CallSite {
         let (requested, caps) = (f64::from_bits(self.requested.load(Ordering::Relaxed)), self.caps());
         let [rate, callee_rate] = [caps.rate, caps.callee_rate].map(|cap| requested.min(cap));
         let before = self.fidelity();
-        let is_counter = crate::platform::clock::is_counter();
         let next = match caps.is_counted {
-            _ if rate >= 1.0 && callee_rate >= 1.0 && is_counter => Fidelity::RECORDED,
+            _ if rate >= 1.0 && callee_rate >= 1.0 => Fidelity::RECORDED,
             true => Fidelity::COUNTED,
-            false if is_counter => Fidelity::SAMPLED,
-            false => Fidelity::SAMPLED_BY_OS_CLOCK,
+            false => Fidelity::SAMPLED,
         };
         let is_same = |before: f64, now: f64| before.to_bits() == now.to_bits();
         let stays = before == next && is_same(self.rate(), rate) && is_same(self.callee_rate(), callee_rate);
@@ -280,7 +316,7 @@ impl CallSite {
 
     /// Makes all calls from now on pass through.
     pub(crate) fn switch_off(&self) {
-        self.epoch.store(self.epoch().with(Fidelity::OFF).number(), Ordering::Relaxed);
+        self.epoch.store(self.epoch().with_fidelity(Fidelity::OFF).number(), Ordering::Relaxed);
     }
 
     /// Gives the site its id and enters it in the table. Returns false when the table is full.
@@ -296,6 +332,21 @@ impl CallSite {
         let _ = self.id.compare_exchange(0, id, Ordering::Release, Ordering::Relaxed);
         true
     }
+}
+
+/// The number of calls of all functions that passed through. A signal handler has to find it, and it says whether the sites
+/// are worth a look.
+static PASSED: AtomicU64 = AtomicU64::new(0);
+
+/// Returns the number of calls of all functions that passed through.
+pub(crate) fn passed_of_all() -> u64 {
+    PASSED.load(Ordering::Relaxed)
+}
+
+/// Forgets the calls that passed through, in the child of a fork: the parent counts them.
+pub(crate) fn forget_passed() {
+    PASSED.store(0, Ordering::Relaxed);
+    registered().for_each(|site| site.passed.store(0, Ordering::Relaxed));
 }
 
 /// The divisor of a throttled rate. Three eighths of a ring, throttled by this at each, hold two million calls.

@@ -34,7 +34,7 @@ pub(crate) fn by_id(id: u32) -> Option<&'static CallSite> {
 }
 
 /// Returns all sites registered so far.
-pub(crate) fn all() -> impl Iterator<Item = &'static CallSite> {
+pub(crate) fn registered() -> impl Iterator<Item = &'static CallSite> {
     let numbers = 1..NEXT_ID.load(Ordering::Relaxed);
     numbers.filter_map(|id| by_id(id).filter(|site| site.id() == id))
 }

@@ -7,13 +7,14 @@
 //! prepared statement of one row that is kept for ever, because starting and ending a statement costs more than a
 //! row. Nothing is copied except into SQLite's own bindings.
 
-use rusqlite::{Connection, Statement, params};
+use rusqlite::{Connection, OptionalExtension as _, Statement, params};
 
 use super::calendar;
 use super::id_cache::{IdCache, ThreadSegment};
 use super::rows::{functions, signed};
-use super::span_ids::BLOCK_BITS;
+use super::zones::ZonedCall;
 use crate::batch::{Batch, CallRow, SharedRow};
+use crate::record::Outcome;
 
 /// Rows in one statement. A statement of 32 rows takes 30 µs to prepare. One of 128 rows inserts 4 % faster but takes
 /// 100 µs to prepare.
@@ -22,6 +23,9 @@ const CHUNK: usize = 32;
 /// A row of `call_range` is closed after this time or this many calls, whichever comes first.
 const RANGE_NS: i64 = 10_000_000_000;
 const RANGE_CALLS: i64 = 20_000;
+/// Batches of the same size for which a range is extended in advance: those of a range, of which there is one in two
+/// seconds, and some for chance.
+const AHEAD: i64 = 8;
 
 /// Bytes of a call's row without its captured values, for the count of bytes written.
 const CALL_BYTES: u64 = 32;
@@ -54,6 +58,12 @@ pub(crate) fn write(
     let Some(first) = batch.calls.first() else { return Ok(CallsWritten::default()) };
     let first_id = next_call_id(transaction)?;
     let last_id = first_id + i64::try_from(batch.calls.len()).unwrap_or(i64::MAX) - 1;
+    let starts = batch.calls.iter().map(|call| call.start_ns);
+    let (min, max) =
+        starts.fold((first.start_ns, first.start_ns), |(min, max), at| (min.min(at), max.max(at)));
+    let ahead = if batch.is_one_of_many { AHEAD * (last_id - first_id + 1) } else { 0 };
+    let range = range(transaction, (first_id, last_id), (min, max), batch.at_ns, ahead)?;
+    ids.zones.enter(transaction, range)?;
     let mut writer = CallWriter { transaction, ids, process_id, last_id, segment: None };
     // Only the first row names its id. The others get the following ids, because they are appended.
     let (head, tail) = batch.calls.split_at(1);
@@ -76,10 +86,6 @@ pub(crate) fn write(
     ids.spans.end_batch();
     let bytes = values(transaction, &batch.calls, first_id)?;
     days(transaction, ids, &batch.calls)?;
-    let starts = batch.calls.iter().map(|call| call.start_ns);
-    let (min, max) =
-        starts.fold((first.start_ns, first.start_ns), |(min, max), at| (min.min(at), max.max(at)));
-    range(transaction, (first_id, last_id), (min, max), batch.at_ns)?;
     Ok(CallsWritten {
         first_id,
         count: last_id - first_id + 1,
@@ -87,11 +93,15 @@ pub(crate) fn write(
     })
 }
 
-/// Returns the id of the next call. Ids rise for ever, because the newest range stays even when its calls are gone.
-/// A row that another program inserted may have a larger id than that range.
+/// Returns the id of the next call. Ids rise for ever, because the newest range stays even when its calls are gone. While
+/// there are calls in it, the id follows theirs, because the range may be extended in advance.
 fn next_call_id(transaction: &Connection) -> rusqlite::Result<i64> {
-    let last = "SELECT max(coalesce((SELECT last_call FROM call_range ORDER BY first_call DESC LIMIT 1), 0),
-                           coalesce((SELECT max(id) FROM call), 0)) + 1";
+    let last =
+        "WITH newest AS (SELECT first_call, last_call FROM call_range ORDER BY first_call DESC LIMIT 1),
+                     id AS (SELECT max(coalesce((SELECT max(id) FROM call), 0),
+                                       coalesce((SELECT max(id) FROM call_value), 0)) AS last)
+                SELECT CASE WHEN last >= coalesce((SELECT first_call FROM newest), 0) THEN last
+                       ELSE (SELECT last_call FROM newest) END + 1 FROM id";
     transaction.query_row(last, [], |row| row.get(0))
 }
 
@@ -148,6 +158,9 @@ struct CallWriter<'a> {
     segment: Option<(u32, ThreadSegment)>,
 }
 
+/// The number of the outcome `exit` in the store. It is negative, because a positive one is a failure's.
+const EXIT_OUTCOME: i64 = -1;
+
 impl CallWriter<'_> {
     /// Writes the calls. Their number is the statement's number of rows.
     fn write(&mut self, insert: &mut Insert<'_>, calls: &[CallRow]) -> rusqlite::Result<()> {
@@ -158,8 +171,16 @@ impl CallWriter<'_> {
             let parent = if call.parent_id == 0 { 0 } else { span.wrapping_sub(self.span(call.parent_id)?) };
             let trace = span.wrapping_sub(parent).wrapping_sub(self.span(call.trace_id)?);
             let busy = if call.busy_ns == call.duration_ns { -1 } else { signed(call.busy_ns) };
-            let kind = (call.outcome as i64) * 4 + call.kept as i64;
+            let outcome = if call.outcome == Outcome::Exit { EXIT_OUTCOME } else { call.outcome as i64 };
+            let kind = outcome * 4 + call.kept as i64;
             let start = call.start_ns.wrapping_sub(segment.base_ns);
+            self.ids.zones.note(ZonedCall {
+                function_id,
+                duration: signed(call.duration_ns),
+                span,
+                trace: span.wrapping_sub(parent).wrapping_sub(trace),
+                failed: kind > 3,
+            });
             let weight = if call.weight.is_finite() { call.weight } else { 1.0 };
             let row = [
                 function_id,
@@ -167,7 +188,7 @@ impl CallWriter<'_> {
                 start,
                 signed(call.duration_ns),
                 busy,
-                span.wrapping_sub(segment.span_base),
+                span,
                 parent,
                 trace,
                 kind,
@@ -226,14 +247,11 @@ impl CallWriter<'_> {
     }
 
     fn begin_segment(&mut self, call: &CallRow) -> rusqlite::Result<ThreadSegment> {
-        // The segment's spans are relative to the beginning of the block of its first span.
-        let span_base = self.span(call.span_id)? >> BLOCK_BITS << BLOCK_BITS;
         let thread = self.ids.thread(call);
         let mut insert =
-            self.transaction.prepare("INSERT INTO thread VALUES (NULL, ?1, ?2, ?3, ?4) RETURNING id")?;
-        let id = insert
-            .query_row(params![self.process_id, thread.name, call.start_ns, span_base], |row| row.get(0))?;
-        let segment = ThreadSegment { id, base_ns: call.start_ns, span_base, last_call: self.last_id };
+            self.transaction.prepare("INSERT INTO thread VALUES (NULL, ?1, ?2, ?3) RETURNING id")?;
+        let id = insert.query_row(params![self.process_id, thread.name, call.start_ns], |row| row.get(0))?;
+        let segment = ThreadSegment { id, base_ns: call.start_ns, last_call: self.last_id };
         self.ids.set_segment(call.thread, segment);
         Ok(segment)
     }
@@ -269,28 +287,52 @@ fn shared_rows(transaction: &Connection, calls: &[CallRow], first_id: i64) -> ru
     Ok(())
 }
 
-/// Extends the newest range of call ids, or begins a range.
+/// Extends the newest range of call ids, or begins a range. Returns its first id. A range may cover this many ids more, and then
+/// covers the times up to its end: the calls to come need no change of it. The next range begins where the calls of this
+/// one end.
 fn range(
     transaction: &Connection,
     (first, last): (i64, i64),
     (min_start, max_start): (i64, i64),
     at_ns: i64,
-) -> rusqlite::Result<()> {
-    let extended = transaction
+    ahead: i64,
+) -> rusqlite::Result<i64> {
+    if ahead > 0 {
+        let covering = "SELECT first_call FROM call_range
+              WHERE first_call = (SELECT max(first_call) FROM call_range) AND failed_only = 0 AND last_call >= ?1
+                AND min_start_ns <= ?2 AND max_start_ns >= ?3 AND at_ns >= ?4 AND at_ns / ?5 = ?4 / ?5";
+        let known = params![last, min_start, max_start, at_ns, RANGE_NS];
+        if let Some(range) = transaction.query_row(covering, known, |row| row.get(0)).optional()? {
+            return Ok(range);
+        }
+    }
+    let end_ns = at_ns - at_ns.rem_euclid(RANGE_NS) + RANGE_NS - 1;
+    let (last, max_start, at_ns) =
+        if ahead > 0 { (last + ahead, max_start.max(end_ns), end_ns) } else { (last, max_start, at_ns) };
+    let extended: Option<i64> = transaction
         .prepare(
             "UPDATE call_range SET last_call = ?1, min_start_ns = min(min_start_ns, ?2),
            max_start_ns = max(max_start_ns, ?3), at_ns = max(at_ns, ?4)
          WHERE first_call = (SELECT max(first_call) FROM call_range) AND first_call <= last_call
-           AND failed_only = 0 AND last_call - first_call < ?5 AND at_ns / ?6 = ?4 / ?6",
+           AND failed_only = 0 AND last_call - first_call < ?5 AND at_ns / ?6 = ?4 / ?6
+         RETURNING first_call",
         )?
-        .execute(params![last, min_start, max_start, at_ns, RANGE_CALLS, RANGE_NS])?;
-    if extended == 0 {
-        // This replaces the empty range that retention leaves, from which the next id follows.
-        transaction
-            .prepare("INSERT OR REPLACE INTO call_range VALUES (?1, ?2, ?3, ?4, ?5, 0)")?
-            .execute([first, last, min_start, max_start, at_ns])?;
+        .query_row(params![last, min_start, max_start, at_ns, RANGE_CALLS, RANGE_NS], |row| row.get(0))
+        .optional()?;
+    if let Some(range) = extended {
+        return Ok(range);
     }
-    Ok(())
+    transaction
+        .prepare(
+            "UPDATE call_range SET last_call = ?1 - 1
+              WHERE first_call = (SELECT max(first_call) FROM call_range) AND first_call < ?1 AND last_call >= ?1",
+        )?
+        .execute([first])?;
+    // This replaces the empty range that retention leaves, from which the next id follows.
+    transaction
+        .prepare("INSERT OR REPLACE INTO call_range VALUES (?1, ?2, ?3, ?4, ?5, 0, 0)")?
+        .execute([first, last, min_start, max_start, at_ns])?;
+    Ok(first)
 }
 
 /// Enters the days on which calls started into the calendar, unless they are known to be there.

@@ -20,6 +20,7 @@ use super::harden::{abandon, connect, harden};
 use super::interface::BUSY_MAX;
 use super::migrate;
 use super::options::{PAGE_BYTES, StoreOptions};
+use super::owner;
 use super::schema::VERSION;
 use super::vfs;
 use crate::limits::COARSE_PERIOD;
@@ -68,6 +69,12 @@ pub(crate) fn open(options: &StoreOptions, now_ns: i64) -> Result<Opened, OpenEr
         let (connection, found) = try_open(&path, options)?;
         let next = match found {
             Found::Store | Found::Empty | Found::Older(_) => {
+                if let Some(label) =
+                    find_label(&connection, options).map_err(|error| open_error(&path, &error))?
+                {
+                    path = file::sibling(&path, &label);
+                    continue;
+                }
                 let identity = Some(state.identity);
                 return Ok(Opened { connection, path: Some(path), identity, notices });
             }
@@ -102,6 +109,11 @@ pub(crate) fn open(options: &StoreOptions, now_ns: i64) -> Result<Opened, OpenEr
         path = next;
     }
     Err(OpenError::Unwritable { path, why: "neither it nor its siblings are stores of monitored".to_owned() })
+}
+
+/// Returns the label of the sibling that the program uses, if the store is another program's.
+fn find_label(connection: &Connection, options: &StoreOptions) -> rusqlite::Result<Option<String>> {
+    options.program.as_deref().map_or(Ok(None), |program| owner::find_label(connection, program))
 }
 
 /// Opens the store that these options name, or makes it, and runs `run` on it. Waits while another process holds

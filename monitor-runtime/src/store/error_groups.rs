@@ -8,14 +8,14 @@
 use super::fingerprint::{fingerprint, kind, without_message};
 use super::id_cache::IdCache;
 use super::rows::{self, signed};
-use crate::batch::{CallRow, FoldedRow};
+use crate::batch::{CallRow, FoldedRow, Update};
 use crate::limits::{FOLDED_KINDS_MAX, FUNCTION_KINDS_MAX, FUNCTION_KINDS_SURE};
 use crate::record::Outcome;
 use rusqlite::{Connection, OptionalExtension as _, Statement, params};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
-/// Pattern of the group that takes failures beyond the bound on groups.
-const OTHER: &str = "other";
+/// Pattern of the group that takes failures beyond the bound on groups, and failures whose message is not known.
+pub(crate) const OTHER_KIND: &str = "other";
 
 /// The failures that a batch adds to a group.
 #[derive(Debug)]
@@ -48,18 +48,42 @@ impl Addition {
     }
 }
 
-/// Counts the failures of a batch. `first_id` is the store's id of the first of its calls.
+/// The failures of a transaction.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Failures<'a> {
+    /// The calls, failed ones among them.
+    pub(crate) calls: &'a [CallRow],
+    /// The store's id of the first of them.
+    pub(crate) first_id: i64,
+    /// The places of the failed calls that a kind counts already, because they were folded before.
+    pub(crate) counted: &'a HashSet<usize>,
+    /// The failures without a row.
+    pub(crate) folded: &'a [FoldedRow],
+    /// Says whether the numbers of `folded` are those since the process began, or are to be added.
+    pub(crate) update: Update,
+}
+
+/// A store that has been in use for less than this takes no kind of failure for new, because all are.
+const HISTORY_NS: i64 = 3_600_000_000_000;
+
+/// Counts the failures of a transaction. Returns the functions of which a kind is new, once for each kind.
 pub(crate) fn write(
     transaction: &Connection,
     ids: &mut IdCache,
     process_id: i64,
-    (calls, first_id): (&[CallRow], i64),
-    folded: &[FoldedRow],
-) -> rusqlite::Result<()> {
-    let mut additions = count_calls(ids, calls, first_id);
-    add_folded(transaction, ids, process_id, folded, &mut additions)?;
+    failures: Failures<'_>,
+) -> rusqlite::Result<Vec<u32>> {
+    let mut additions = count_calls(ids, failures);
+    match failures.update {
+        Update::Replace => add_folded(transaction, ids, process_id, failures.folded, &mut additions)?,
+        Update::Add => {
+            for row in failures.folded {
+                add_row(ids, row, signed(row.count), &mut additions);
+            }
+        }
+    }
     if additions.is_empty() {
-        return Ok(());
+        return Ok(Vec::new());
     }
     // Functions that were never given have a default name by now, and are written.
     rows::functions(transaction, ids, process_id)?;
@@ -70,15 +94,23 @@ pub(crate) fn write(
     for (fingerprint, addition) in &additions {
         groups.add(ids, *fingerprint, addition)?;
     }
-    Ok(())
+    if groups.new.is_empty() {
+        return Ok(Vec::new());
+    }
+    let oldest: Option<i64> =
+        transaction.query_row("SELECT min(started_ns) FROM process", [], |row| row.get(0))?;
+    let since = oldest.unwrap_or(i64::MAX).saturating_add(HISTORY_NS);
+    Ok(groups.new.iter().filter(|(_, first_ns)| *first_ns >= since).map(|(function, _)| *function).collect())
 }
 
 /// Counts the failures among the calls by fingerprint.
-fn count_calls(ids: &mut IdCache, calls: &[CallRow], first_id: i64) -> HashMap<i64, Addition> {
+fn count_calls(ids: &mut IdCache, failures: Failures<'_>) -> HashMap<i64, Addition> {
+    let Failures { calls, first_id, counted, .. } = failures;
     let mut additions: HashMap<i64, Addition> = HashMap::new();
     // Failures tend to repeat, so the fingerprint of the last failure is kept.
     let mut last: Option<(&CallRow, i64)> = None;
-    for (call, id) in calls.iter().zip(first_id..).filter(|(call, _)| call.outcome != Outcome::Ok) {
+    let failed = calls.iter().zip(first_id..).enumerate().filter(|(_, (call, _))| call.outcome.is_failure());
+    for (place, (call, id)) in failed {
         let same = |other: &CallRow| {
             (other.function, other.outcome, &other.error, &other.error_type)
                 == (call.function, call.outcome, &call.error, &call.error_type)
@@ -98,7 +130,7 @@ fn count_calls(ids: &mut IdCache, calls: &[CallRow], first_id: i64) -> HashMap<i
             }
         };
         last = Some((call, key));
-        if let Some(addition) = additions.get_mut(&key) {
+        if let Some(addition) = additions.get_mut(&key).filter(|_| !counted.contains(&place)) {
             addition.count += 1;
             addition.first_ns = addition.first_ns.min(call.start_ns);
             addition.last_ns = addition.last_ns.max(call.start_ns);
@@ -129,8 +161,7 @@ fn add_causes(ids: &IdCache, calls: &[CallRow], additions: &mut HashMap<i64, Add
 }
 
 /// Adds failures that got no row. Their counts are those since the process began, so only the difference from the
-/// stored count is added. The fingerprint is made again, because the one of the row may rest on another name of the
-/// function than the store has.
+/// stored count is added.
 fn add_folded(
     transaction: &Connection,
     ids: &mut IdCache,
@@ -152,17 +183,23 @@ fn add_folded(
             continue;
         }
         replace.execute([process_id, row.fingerprint, signed(row.count)])?;
-        let name = &ids.function(row.function).name;
-        let key = fingerprint(name, row.outcome, &row.message, &row.error_type);
-        let times = (row.first_ns, row.last_ns);
-        let kind = || (row.message.clone(), row.error_type.clone());
-        let addition = || Addition::new(row.function, row.outcome, kind(), times);
-        let addition = additions.entry(key).or_insert_with(addition);
-        addition.count += count;
-        addition.first_ns = addition.first_ns.min(row.first_ns);
-        addition.last_ns = addition.last_ns.max(row.last_ns);
+        add_row(ids, row, count, additions);
     }
     Ok(())
+}
+
+/// Adds this many failures of a row to its kind. The fingerprint is made again, because the one of the row may rest on another
+/// name of the function than the store has.
+fn add_row(ids: &mut IdCache, row: &FoldedRow, count: i64, additions: &mut HashMap<i64, Addition>) {
+    let name = &ids.function(row.function).name;
+    let key = fingerprint(name, row.outcome, &row.message, &row.error_type);
+    let times = (row.first_ns, row.last_ns);
+    let kind = || (row.message.clone(), row.error_type.clone());
+    let addition = || Addition::new(row.function, row.outcome, kind(), times);
+    let addition = additions.entry(key).or_insert_with(addition);
+    addition.count += count;
+    addition.first_ns = addition.first_ns.min(row.first_ns);
+    addition.last_ns = addition.last_ns.max(row.last_ns);
 }
 
 /// The statements on `error_group`, and the number of groups.
@@ -173,6 +210,8 @@ struct Groups<'a> {
     count: usize,
     /// The number of groups of each function that got a new one in this transaction.
     of_function: HashMap<i64, usize>,
+    /// The function and the first failure of each group that is new.
+    new: Vec<(u32, i64)>,
 }
 
 impl<'a> Groups<'a> {
@@ -180,6 +219,7 @@ impl<'a> Groups<'a> {
         Ok(Self {
             connection: transaction,
             of_function: HashMap::new(),
+            new: Vec::new(),
             update: transaction.prepare(
                 "UPDATE error_group SET count = count + ?2, first_ns = min(first_ns, ?3),
                    last_ns = max(last_ns, ?4), example_call_id = coalesce(?5, example_call_id),
@@ -206,11 +246,11 @@ impl<'a> Groups<'a> {
         if has_room || of_function < FUNCTION_KINDS_SURE {
             return self.insert(function_id, key, (&addition.kind, &addition.error_type), addition);
         }
-        let other = fingerprint(&ids.function(addition.function).name, addition.outcome, OTHER, "");
+        let other = fingerprint(&ids.function(addition.function).name, addition.outcome, OTHER_KIND, "");
         if self.update(other, addition)? {
             return Ok(());
         }
-        self.insert(function_id, other, (OTHER, ""), addition)
+        self.insert(function_id, other, (OTHER_KIND, ""), addition)
     }
 
     /// Returns the number of groups of a function. It is needed only when a kind is new.
@@ -258,6 +298,7 @@ impl<'a> Groups<'a> {
             path
         ])?;
         self.count += 1;
+        self.new.push((addition.function, *first_ns));
         *self.of_function.entry(function_id).or_default() += 1;
         Ok(())
     }

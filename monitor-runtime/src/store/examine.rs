@@ -36,13 +36,13 @@ pub(crate) enum Verdict {
     Another,
 }
 
-/// Checks a file through a fresh connection, because the cache of the open one proves nothing. Every page is read if
-/// `is_thorough`.
+/// Checks a file through a fresh connection, because the cache of the open one proves nothing. If `is_thorough`,
+/// every page is read, and each index is compared with its table: an index that lacks a row is what a statement fails on.
 pub(crate) fn check_file(path: &Path, is_thorough: bool) -> Verdict {
     let verdict = connect(path).and_then(|connection| match examine(&connection)? {
         Found::Store if !is_thorough => Ok(Verdict::Sound),
         Found::Store => {
-            let found: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+            let found: String = connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
             Ok(if found == "ok" { Verdict::Sound } else { Verdict::Damaged(found) })
         }
         Found::Empty => Ok(Verdict::Damaged("it was emptied".to_owned())),

@@ -7,21 +7,16 @@
 use super::error::OpenError;
 use crate::platform::file_system;
 use std::ffi::{OsStr, OsString};
-use std::fs::{DirBuilder, OpenOptions, Permissions};
+use std::fs::OpenOptions;
 use std::io::ErrorKind;
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
+
+pub(crate) use crate::platform::file_system::Identity;
 
 /// Damaged files that are kept beside a store. With as many, no new store is begun there, because the disk damages one
 /// file after the other.
 const QUARANTINED_MAX: usize = 8;
-
-/// The identity of a file, whatever its name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Identity {
-    device: u64,
-    inode: u64,
-}
 
 /// The state of a file at a moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,10 +30,15 @@ pub(crate) struct FileState {
 /// Returns the state of a file, which is not opened, or `None` if there is none or it cannot be seen.
 pub(crate) fn read_state(path: &Path) -> Option<FileState> {
     let found = std::fs::symlink_metadata(path).ok()?;
+    let changed = found.modified().ok()?;
+    let since_epoch = match changed.duration_since(UNIX_EPOCH) {
+        Ok(after) => after.as_nanos().cast_signed(),
+        Err(before) => -before.duration().as_nanos().cast_signed(),
+    };
     Some(FileState {
-        identity: Identity { device: found.dev(), inode: found.ino() },
+        identity: file_system::read_identity(path)?,
         bytes: found.len(),
-        changed_ns: i128::from(found.mtime()) * 1_000_000_000 + i128::from(found.mtime_nsec()),
+        changed_ns: since_epoch,
     })
 }
 
@@ -50,7 +50,8 @@ pub(crate) fn resolve(path: &Path) -> Result<PathBuf, OpenError> {
     let absolute = std::path::absolute(path).map_err(|error| refuse(error.to_string()))?;
     let folder = absolute.parent().ok_or_else(|| refuse("it has no folder".to_owned()))?;
     make_folder(folder).map_err(|error| io_error(path, "cannot make its folder", &error))?;
-    let folder = folder.canonicalize().map_err(|error| io_error(path, "cannot find its folder", &error))?;
+    let folder = file_system::resolve_links(folder)
+        .map_err(|error| io_error(path, "cannot find its folder", &error))?;
     Ok(folder.join(name))
 }
 
@@ -58,9 +59,7 @@ fn make_folder(folder: &Path) -> std::io::Result<()> {
     if folder.is_dir() {
         return Ok(());
     }
-    DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-    // The umask may have taken even the owner's rights.
-    std::fs::set_permissions(folder, Permissions::from_mode(0o700))
+    file_system::make_private_folder(folder)
 }
 
 /// Makes an empty file (0600) if there is none. Otherwise it checks the file: it has to be a regular file, not a link, of
@@ -70,13 +69,11 @@ pub(crate) fn ensure_exists(path: &Path) -> Result<(), OpenError> {
         clippy::disallowed_methods,
         reason = "it opens only a file that it makes, which nobody has locked"
     )]
-    let made =
-        OpenOptions::new().write(true).create_new(true).mode(0o600).custom_flags(libc::O_NOFOLLOW).open(path);
+    let made = file_system::ask_private(OpenOptions::new().write(true).create_new(true)).open(path);
     match made {
-        // The umask may have taken even the owner's rights.
-        Ok(file) => file
-            .set_permissions(Permissions::from_mode(0o600))
-            .map_err(|error| io_error(path, "cannot make it private", &error)),
+        Ok(file) => {
+            file_system::set_private(&file).map_err(|error| io_error(path, "cannot make it private", &error))
+        }
         Err(error) if error.kind() == ErrorKind::AlreadyExists => check_existing(path),
         Err(error) => Err(io_error(path, "cannot make it", &error)),
     }
@@ -89,7 +86,7 @@ fn check_existing(path: &Path) -> Result<(), OpenError> {
         refuse("it is a symbolic link, and only a regular file is allowed")
     } else if !found.is_file() {
         refuse("it is not a regular file")
-    } else if found.uid() != file_system::effective_user() {
+    } else if file_system::is_anothers(&found) {
         refuse("it belongs to another user, and only a file of the process's user is allowed")
     } else {
         Ok(())
@@ -100,9 +97,7 @@ fn io_error(path: &Path, what: &str, error: &std::io::Error) -> OpenError {
     let (path, why) = (path.to_owned(), format!("{what}: {error}"));
     match error.kind() {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => OpenError::Full { path, why },
-        _ if matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::EIO | libc::EINTR)) => {
-            OpenError::Transient { path, why }
-        }
+        _ if file_system::is_transient(error) => OpenError::Transient { path, why },
         _ => OpenError::Unwritable { path, why },
     }
 }
@@ -165,7 +160,7 @@ pub(crate) fn quarantine(path: &Path, damaged: Identity, now_ns: i64) -> Result<
 pub(crate) fn refuses_files(folder: &Path) -> bool {
     let probe = folder.join(format!(".monitor-probe-{}", std::process::id()));
     #[allow(clippy::disallowed_methods, reason = "the file is not a store")]
-    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&probe) {
+    match file_system::ask_private(OpenOptions::new().write(true).create_new(true)).open(&probe) {
         Ok(_) => {
             let _ = std::fs::remove_file(&probe);
             false

@@ -4,21 +4,26 @@
 //! open file does not have yet. All rows are kept, because a new file needs them all again. Ids that were given out in
 //! a transaction that fails are taken back. It does not write anything.
 
+use super::awaited_calls::AwaitedCalls;
+use super::metric_ids::MetricIds;
 use super::recent_failures::RecentFailures;
 use super::span_ids::SpanIds;
+use super::zones::Zones;
 use crate::batch::{CallRow, FunctionRow, ThreadRow};
-use crate::limits::{FUNCTIONS_MAX, THREADS_KNOWN_MAX};
+use crate::limits::{
+    CAUSES_MAX, FUNCTIONS_MAX, LOG_SPANS_KNOWN_MAX, MAX_MEMORY_BYTES, SPAN_BLOCKS_KNOWN_MAX,
+    THREADS_KNOWN_MAX,
+};
 use std::collections::{HashMap, HashSet, VecDeque};
 
 /// The largest distance of a call's start from its segment's base: 2^47 ns, 39 hours, which SQLite stores in 6 bytes.
 const BASE_REACH_NS: i64 = 1 << 47;
 
-/// A stretch of a thread's life: a row of the table `thread`, to whose base the numbers of its calls are relative.
+/// A stretch of a thread's life: a row of the table `thread`, to whose base the starts of its calls are relative.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ThreadSegment {
     pub(crate) id: i64,
     pub(crate) base_ns: i64,
-    pub(crate) span_base: i64,
     /// Id of the last call that was written with it.
     pub(crate) last_call: i64,
 }
@@ -80,9 +85,14 @@ impl Ids {
     }
 }
 
+/// The number of threads, spans and failures that are remembered in any case.
+const REMEMBERED_MIN: usize = 128;
+
 /// Every function and thread that the store was given, with its id in the open file.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct IdCache {
+    /// The number of threads that are remembered at most.
+    threads_max: usize,
     /// The kinds of recent failures, to which it is added what became of them.
     pub(crate) recent_failures: RecentFailures,
     functions: HashMap<u32, FunctionRow>,
@@ -96,12 +106,40 @@ pub(crate) struct IdCache {
     day: Option<i64>,
     /// The ids that spans have in the open file.
     pub(crate) spans: SpanIds,
+    /// The calls that have said log lines and whose rows are still to come.
+    pub(crate) awaited: AwaitedCalls,
+    /// The zones of the range to which calls are written.
+    pub(crate) zones: Zones,
     /// Functions that the current transaction writes, and threads that it began a segment of.
     uncommitted_functions: Vec<u32>,
     uncommitted_threads: Vec<u32>,
+    /// The ids of the program's metrics in the open file. They are found again whenever one is missing.
+    pub(crate) metrics: MetricIds,
 }
 
 impl IdCache {
+    /// Returns a cache that remembers as much as fits this memory of the recorder, and no more than usual.
+    pub(crate) fn with_memory(memory_bytes: u64) -> Self {
+        let share = memory_bytes.min(MAX_MEMORY_BYTES);
+        let scaled = |most: usize| ((most as u64 * share / MAX_MEMORY_BYTES) as usize).max(REMEMBERED_MIN);
+        Self {
+            threads_max: scaled(THREADS_KNOWN_MAX),
+            recent_failures: RecentFailures::new(scaled(CAUSES_MAX)),
+            spans: SpanIds::new(scaled(SPAN_BLOCKS_KNOWN_MAX)),
+            awaited: AwaitedCalls::new(scaled(LOG_SPANS_KNOWN_MAX)),
+            functions: HashMap::new(),
+            function_ids: Ids::default(),
+            threads: HashMap::new(),
+            forgotten: VecDeque::new(),
+            missing: Vec::new(),
+            day: None,
+            uncommitted_functions: Vec::new(),
+            uncommitted_threads: Vec::new(),
+            zones: Zones::default(),
+            metrics: MetricIds::default(),
+        }
+    }
+
     /// Remembers the functions and threads of a batch. A function that changed is written again.
     pub(crate) fn remember(&mut self, functions: &[FunctionRow], threads: &[ThreadRow]) {
         for row in functions {
@@ -113,7 +151,7 @@ impl IdCache {
         for row in threads {
             self.threads.entry(row.id).or_insert_with(|| Thread { row: row.clone(), segment: None });
         }
-        if self.threads.len() > THREADS_KNOWN_MAX {
+        if self.threads.len() > self.threads_max {
             let new: HashSet<u32> = threads.iter().map(|row| row.id).collect();
             self.forget_threads(&new);
         }
@@ -124,7 +162,7 @@ impl IdCache {
         let old = self.threads.iter().filter(|(id, _)| !new.contains(id));
         let mut old: Vec<_> = old.map(|(id, thread)| (thread.worth(), *id)).collect();
         old.sort_unstable();
-        old.truncate(self.threads.len() - THREADS_KNOWN_MAX / 2);
+        old.truncate(self.threads.len() - self.threads_max / 2);
         let gone: Vec<ThreadSegment> =
             old.iter().filter_map(|(_, id)| self.threads.remove(id)?.segment).collect();
         let Some(last_id) = gone.iter().map(|segment| segment.id).max() else { return };
@@ -250,12 +288,17 @@ impl IdCache {
     pub(crate) fn commit(&mut self) {
         self.uncommitted_functions.clear();
         self.uncommitted_threads.clear();
+        self.zones.commit();
+        self.awaited.commit();
     }
 
     /// Takes back the ids of the current transaction, which failed.
     pub(crate) fn roll_back(&mut self) {
         self.day = None;
         self.spans.forget();
+        self.zones.roll_back();
+        self.awaited.roll_back();
+        self.metrics.clear();
         for id in self.uncommitted_functions.drain(..) {
             self.function_ids.set(id, 0);
             self.missing.push(id);
@@ -272,6 +315,9 @@ impl IdCache {
         self.function_ids = Ids::default();
         self.day = None;
         self.spans.forget();
+        self.zones.clear();
+        self.awaited.forget();
+        self.metrics.clear();
         self.threads.values_mut().for_each(|thread| thread.segment = None);
         self.forgotten.clear();
         self.missing = self.functions.keys().copied().collect();
@@ -301,9 +347,9 @@ mod tests {
 
     #[test]
     fn threads_that_called_longest_ago_are_forgotten_and_what_they_leave_waits_for_their_last_call() {
-        let mut ids = IdCache::default();
+        let mut ids = IdCache::with_memory(MAX_MEMORY_BYTES);
         let thread = |id: u32, name: &str| ThreadRow { id, name: name.to_owned(), prefix: id };
-        let segment = |id, last_call| ThreadSegment { id, base_ns: 0, span_base: 0, last_call };
+        let segment = |id, last_call| ThreadSegment { id, base_ns: 0, last_call };
         let count = u32::try_from(THREADS_KNOWN_MAX).unwrap();
         ids.remember(&[], &[thread(1, "main"), thread(2, "thread-2")]);
         ids.set_segment(1, segment(1, 1));
@@ -331,7 +377,7 @@ mod tests {
 
     #[test]
     fn functions_of_a_transaction_that_failed_midway_are_all_missing_again() {
-        let mut ids = IdCache::default();
+        let mut ids = IdCache::with_memory(MAX_MEMORY_BYTES);
         ids.remember(&[default_function(1), default_function(2), default_function(3)], &[]);
         assert_eq!(ids.take_missing(), [1, 2, 3]);
         ids.set_function_id(1, 11);

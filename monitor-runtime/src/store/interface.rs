@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use super::error::StoreError;
+use crate::alert::Rule;
 use crate::batch::{Batch, Ending};
 
 /// The time for which another process may hold the store's lock before the collector counts that as a failure.
@@ -40,6 +41,15 @@ pub trait Store: Send {
         set_by: &str,
         now_ns: i64,
     ) -> Result<(), StoreError>;
+
+    /// Returns the rules in the table `alert_rule` that are switched on and make sense, if the table may have changed since
+    /// the last call.
+    ///
+    /// # Errors
+    /// Returns the errors of [`Store::write`].
+    fn alert_rules(&mut self) -> Result<Option<Vec<Rule>>, StoreError> {
+        Ok(None)
+    }
 
     /// Returns the hold on this process's breaker in the table `breaker`, or `None` if there is none. It works even
     /// while the store cannot be written.
@@ -97,7 +107,7 @@ pub trait Store: Send {
 }
 
 /// The result of a write.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Written {
     /// Rows that are now committed.
     pub rows: u64,
@@ -109,6 +119,9 @@ pub struct Written {
     pub wal_bytes: u64,
     /// True if the batch had been committed before, by a write whose answer was lost.
     pub was_there: bool,
+    /// Functions of which the batch had a kind of failure that the store did not have, once for each kind. A store that has
+    /// been in use for less than an hour tells of none, because everything is new to it.
+    pub new_failures: Vec<u32>,
 }
 
 /// The result of a step of retention.

@@ -5,8 +5,8 @@
 //! twice is stored once. The room knows no threads and reads no clock: points in time are arguments.
 //!
 //! A batch meets the files in this order: `interface` (the trait), `options`, `connection` (with `file`, `harden`,
-//! `examine`, `migrate`, `schema`), `sqlite` (the store), `transaction` (with `process`, `id_cache`, `calls`, `slices`,
-//! `windows`, `error_groups`, `rows`, `retention`). `recovered_rows` writes what a dead process left, and `query` serves
+//! `examine`, `owner`, `migrate`, `schema`), `sqlite` (the store), `transaction` (with `process`, `id_cache`, `calls`, `zones`, `logs`, `slices`,
+//! `windows`, `totals`, `alerts`, `metrics`, `error_groups`, `rows`, `retention`). `recovered_rows` writes what a dead process left, and `query` serves
 //! readers.
 
 pub mod schema;
@@ -20,15 +20,23 @@ mod migrate;
 mod hooks;
 mod harden;
 mod examine;
+mod owner;
 mod connection;
 pub mod fingerprint;
 mod recent_failures;
+mod metric_ids;
+mod awaited_calls;
 mod id_cache;
 mod calendar;
+mod zones;
 mod rows;
 mod calls;
 mod slices;
 mod windows;
+mod totals;
+mod alerts;
+mod metrics;
+mod logs;
 mod error_groups;
 mod retention;
 mod process;
@@ -41,6 +49,7 @@ pub mod query;
 pub use crate::platform::file_system::{FileSystem, System};
 pub(crate) use connection::with_connection;
 pub use error::{OpenError, StoreError};
+pub(crate) use error_groups::OTHER_KIND;
 pub use interface::{BUSY_MAX, Hold, Notice, Retained, SetHold, SetRate, Store, Written};
 pub use options::StoreOptions;
 pub(crate) use sqlite::RecoveryStep;

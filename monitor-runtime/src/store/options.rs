@@ -26,10 +26,14 @@ const DISK_RESERVE_BYTES: u64 = 64 * 1024;
 pub struct StoreOptions {
     /// The database file; `None` keeps the store in memory.
     pub path: Option<PathBuf>,
+    /// The program for which the path is only a default, so that it takes a sibling of a store that is another program's.
+    pub program: Option<PathBuf>,
     /// Age at which rows are deleted.
     pub retention: Duration,
     /// Bound on database and write-ahead log together.
     pub max_disk_bytes: u64,
+    /// Bound on the recorder's memory, by which the store remembers fewer ids than usual.
+    pub max_memory_bytes: u64,
     /// Folders in which dead processes may have left ring files for this store.
     pub ring_folders: Vec<PathBuf>,
     /// Functions that ask the operating system for file systems and free space.
@@ -48,8 +52,10 @@ impl StoreOptions {
     pub fn memory() -> Self {
         Self {
             path: None,
+            program: None,
             retention: limits::RETENTION,
             max_disk_bytes: limits::MAX_DISK_BYTES,
+            max_memory_bytes: limits::MAX_MEMORY_BYTES,
             ring_folders: Vec::new(),
             system: System::default(),
         }

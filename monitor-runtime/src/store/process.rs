@@ -2,6 +2,7 @@
 //!
 //! Takes a process and the time; gives its id in the store. The caller opens and commits the transaction.
 
+use super::alerts;
 use crate::batch::ProcessRow;
 use crate::platform::liveness;
 use rusqlite::{Connection, OptionalExtension as _, params};
@@ -103,6 +104,7 @@ pub(crate) fn mark_crashed(
     for (id, seen_ns) in gone {
         transaction
             .execute("UPDATE process SET ending = 'crash', ended_ns = ?2 WHERE id = ?1", [id, seen_ns])?;
+        alerts::end(transaction, id, seen_ns)?;
     }
     Ok(())
 }

@@ -9,9 +9,9 @@ use super::examine::name_successor;
 use super::file;
 use super::harden::harden;
 use super::schema::{APPLICATION_ID, VERSION};
+use crate::platform::file_system::resolve_links;
 use rusqlite::{Connection, OpenFlags};
 use std::fmt::{self, Write as _};
-use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -146,7 +146,7 @@ fn attempt_immutable(path: &Path, error: rusqlite::Error) -> rusqlite::Result<At
         return Err(error);
     }
     let mut uri = String::from("file:");
-    for byte in path.as_os_str().as_bytes() {
+    for byte in path.as_os_str().as_encoded_bytes() {
         let is_plain = byte.is_ascii_alphanumeric() || b"/-_.".contains(byte);
         if is_plain {
             uri.push(char::from(*byte));
@@ -233,7 +233,7 @@ fn resolve(path: &Path) -> Result<PathBuf, QueryError> {
     let name = path.file_name().ok_or_else(missing)?;
     let unreadable = |why: String| QueryError::Unreadable { path: path.to_owned(), why };
     let absolute = std::path::absolute(path).map_err(|error| unreadable(error.to_string()))?;
-    let folder = absolute.parent().ok_or_else(missing)?.canonicalize().map_err(|_| missing())?;
+    let folder = resolve_links(absolute.parent().ok_or_else(missing)?).map_err(|_| missing())?;
     let resolved = folder.join(name);
     let found = match std::fs::symlink_metadata(&resolved) {
         Ok(found) => found,

@@ -4,18 +4,23 @@
 
 use std::collections::HashMap;
 
-use crate::limits::CAUSES_MAX;
-
 /// The fingerprints of recent failures.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct RecentFailures {
     young: HashMap<u64, i64>,
     old: HashMap<u64, i64>,
+    /// The number of young failures at most.
+    most: usize,
 }
 
 impl RecentFailures {
+    /// Returns a memory of between this many failures and twice as many.
+    pub(crate) fn new(most: usize) -> Self {
+        Self { young: HashMap::new(), old: HashMap::new(), most }
+    }
+
     pub(crate) fn insert(&mut self, span: u64, fingerprint: i64) {
-        if self.young.len() >= CAUSES_MAX {
+        if self.young.len() >= self.most {
             self.old = std::mem::take(&mut self.young);
         }
         self.young.insert(span, fingerprint);
@@ -29,10 +34,11 @@ impl RecentFailures {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::CAUSES_MAX;
 
     #[test]
     fn the_latest_failures_are_known_and_their_number_is_bounded() {
-        let mut recent = RecentFailures::default();
+        let mut recent = RecentFailures::new(CAUSES_MAX);
         let spans = 5 * CAUSES_MAX as u64;
         (0..spans).for_each(|span| recent.insert(span, span.cast_signed()));
         let last = spans - CAUSES_MAX as u64;

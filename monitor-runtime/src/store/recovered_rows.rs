@@ -4,13 +4,15 @@
 //! each part. Each transaction also notes how far every ring is recovered, so that a record is written once, however many
 //! processes try to recover it. It does not read ring files.
 
+use super::error_groups::Failures;
 pub(crate) use super::id_cache::IdCache;
 use super::process::{enter, progress};
 use super::rows;
-use super::{calls, error_groups, slices, transaction, windows};
-use crate::batch::{Batch, Ending, EventRow, InFlightRow, ProcessRow, RecoveryProgress};
+use super::{alerts, calls, error_groups, logs, slices, totals, transaction, windows};
+use crate::batch::{Batch, Ending, EventRow, InFlightRow, ProcessRow, RecoveryProgress, Update};
 use crate::limits;
 use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior, params};
+use std::collections::HashSet;
 
 /// A process that died.
 #[derive(Debug, Clone, Copy)]
@@ -76,18 +78,41 @@ pub(crate) fn note_trimmed(
     rows::events(connection, 0, &[EventRow { at_ns: now_ns, kind: "rings", detail }])
 }
 
-/// Writes one transaction of a recovery. All its statistics are added to the stored ones. If another recoverer was
-/// faster, it fails and changes nothing; the caller then reads the progress again.
+/// Notes as an event that a ring file was set aside, because its recovery ended a process each time.
+pub(crate) fn note_aside(
+    connection: &Connection,
+    path: &std::path::Path,
+    now_ns: i64,
+) -> rusqlite::Result<()> {
+    let detail = format!(
+        "a ring file was set aside as {}, because two processes ended while they recovered it: the command `monitor` \
+         brings what it holds into the store",
+        path.display()
+    );
+    rows::events(connection, 0, &[EventRow { at_ns: now_ns, kind: "recovery", detail }])
+}
+
+/// The rows of one transaction of a recovery.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RecoveredPart<'a> {
+    /// All its numbers are added to the stored ones, those of folded failures included.
+    pub(crate) batch: &'a Batch,
+    /// The places of the failed calls that a kind counts already.
+    pub(crate) counted: &'a HashSet<usize>,
+    pub(crate) flights: &'a [InFlightRow],
+    pub(crate) spans: &'a [RecoveredRange],
+}
+
+/// Writes one transaction of a recovery. If another recoverer was faster, it fails and changes nothing; the caller then reads
+/// the progress again.
 pub(crate) fn write(
     connection: &Connection,
     ids: &mut IdCache,
     death: Death<'_>,
-    batch: &Batch,
-    flights: &[InFlightRow],
-    spans: &[RecoveredRange],
+    part: RecoveredPart<'_>,
 ) -> rusqlite::Result<()> {
-    ids.remember(&batch.functions, &batch.threads);
-    let result = write_in(connection, ids, death, batch, flights, spans);
+    ids.remember(&part.batch.functions, &part.batch.threads);
+    let result = write_in(connection, ids, death, part);
     match result {
         Ok(()) => ids.commit(),
         Err(_) => ids.roll_back(),
@@ -99,10 +124,9 @@ fn write_in(
     connection: &Connection,
     ids: &mut IdCache,
     death: Death<'_>,
-    batch: &Batch,
-    flights: &[InFlightRow],
-    spans: &[RecoveredRange],
+    part: RecoveredPart<'_>,
 ) -> rusqlite::Result<()> {
+    let RecoveredPart { batch, counted, flights, spans } = part;
     let transaction = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
     transaction::check_version(&transaction)?;
     let process_id = match progress(&transaction, &death.process.run_uuid)? {
@@ -115,9 +139,22 @@ fn write_in(
     ids.keep_stored_rates(&transaction)?;
     rows::functions(&transaction, ids, process_id)?;
     let written = calls::write(&transaction, ids, process_id, batch)?;
-    error_groups::write(&transaction, ids, process_id, (&batch.calls, written.first_id), &[])?;
+    if written.bytes > 0 {
+        logs::name_recovered(&transaction, process_id, written)?;
+    }
+    // The bound on the log is kept by the processes that write to the store.
+    logs::write(&transaction, ids, process_id, (batch, written), u64::MAX)?;
+    let failures = Failures {
+        calls: &batch.calls,
+        first_id: written.first_id,
+        counted,
+        folded: &batch.folded,
+        update: Update::Add,
+    };
+    error_groups::write(&transaction, ids, process_id, failures)?;
     windows::write(&transaction, ids, process_id, &batch.windows)?;
     slices::write(&transaction, ids, process_id, &batch.slices)?;
+    totals::write(&transaction, ids, process_id, &batch.totals)?;
     rows::events(&transaction, process_id, &batch.events)?;
     for flight in flights {
         let Some(function_id) = ids.function_id(flight.function) else { continue };
@@ -149,6 +186,7 @@ fn write_in(
         "UPDATE process SET ending = ?3, ended_ns = ?2 WHERE id = ?1 AND ending <> 'exit'",
         params![process_id, death.at_ns, death.ending.name()],
     )?;
+    alerts::end(&transaction, process_id, death.at_ns)?;
     transaction.commit()
 }
 

@@ -1,4 +1,4 @@
-//! Writes the small rows of a batch: functions, events, the self-report, rates and resources.
+//! Writes the small rows of a batch: functions, events, the self-report, rates, resources and guards.
 //!
 //! Takes rows with the process's own ids; gives rows with the store's ids, within a transaction that the caller opens
 //! and commits. A number that SQLite cannot hold is stored as the nearest one that it can.
@@ -9,7 +9,7 @@ use rusqlite::{Connection, params};
 
 use super::id_cache::IdCache;
 use super::schema_doc::EVENT_KINDS;
-use crate::batch::{EventRow, HEALTH_COLUMNS, HealthRow, HealthValue, RateRow, ResourcesRow};
+use crate::batch::{EventRow, GuardRow, HEALTH_COLUMNS, HealthRow, HealthValue, RateRow, ResourcesRow};
 
 /// Returns the number as SQLite's signed integer. A larger number becomes the largest one that fits.
 pub(crate) fn signed(value: u64) -> i64 {
@@ -139,6 +139,46 @@ pub(crate) fn resources(
         row.threads,
         row.open_files
     ])?;
+    Ok(())
+}
+
+/// Replaces the rows of guards in this process. Reasons are texts of the program, so secrets are taken out of them.
+pub(crate) fn guards(
+    transaction: &Connection,
+    process_id: i64,
+    at_ns: i64,
+    rows: &[GuardRow],
+) -> rusqlite::Result<()> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let mut replace = transaction.prepare(
+        "INSERT OR REPLACE INTO guard VALUES
+         (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)",
+    )?;
+    let text = |text: &Option<String>| text.as_deref().map(|text| without_secrets(text).to_string());
+    for row in rows {
+        replace.execute(params![
+            process_id,
+            row.name,
+            at_ns,
+            row.state,
+            at_ns.saturating_sub(signed(row.lasted_ns)),
+            row.level,
+            signed(row.calls),
+            signed(row.failures),
+            signed(row.rejected),
+            signed(row.fallbacks_value),
+            signed(row.fallbacks_cached),
+            signed(row.fallbacks_function),
+            signed(row.probes),
+            signed(row.openings),
+            signed(row.retries),
+            signed(row.retried_ok),
+            text(&row.held),
+            text(&row.last_failure),
+        ])?;
+    }
     Ok(())
 }
 

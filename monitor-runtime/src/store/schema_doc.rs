@@ -34,7 +34,10 @@ const CALL: Columns = &[
         "Time during which an async call was polled, in nanoseconds. For other calls it equals `duration_ns`.",
     ),
     ("function", "Name of the function: its full path, or the name given by the option `name`."),
-    ("outcome", "`ok`, `error`, `panic` or `cancelled` (the future was dropped before completion)."),
+    (
+        "outcome",
+        "`ok`, `error`, `panic`, `cancelled` (the future was dropped before completion) or `exit` (the process exited while the call was under way; its own time is not known, and `self_ms` of its function leaves it out).",
+    ),
     ("failed", "1 if the outcome is `error`, `panic` or `cancelled`, else 0."),
     (
         "error",
@@ -49,7 +52,7 @@ const CALL: Columns = &[
     ),
     (
         "kept",
-        "Reason for which the call has a row: `sampled` (chosen at the rate in force), `slow`, `failed`, or `first` (not sampled, but among the first calls of its function in its process).",
+        "Reason for which the call has a row: `sampled` (chosen at the rate in force), `slow`, `failed`, `first` (not sampled, but among the first calls of its function in its process), or `exit` (under way when the process exited).",
     ),
     ("trace_id", "`span_id` of the root of this call tree."),
     ("span_id", "Id of this call, unique in the store and below 2^53."),
@@ -73,6 +76,10 @@ const CALL: Columns = &[
     (
         "caused_by",
         "`span_id` of the call that a failed call has its failure from: its text holds the text of that call's error, or the same panic unwound through both. NULL if the failure began here.",
+    ),
+    (
+        "thread_id",
+        "Number of the thread on which the call ended, unique in the store: it tells threads of one name apart. A thread that lives for days has another number from time to time.",
     ),
 ];
 
@@ -183,6 +190,92 @@ const LATENCY: Columns = &[
     ("self_ms", SELF),
     ("busy_ms", BUSY),
     ("cancelled_ms", CANCELLED),
+    ("window", "Number of the window, in tens of seconds since the Unix epoch: `start_ns` / 10^10."),
+];
+
+const TOTALS: Columns = &[
+    (
+        "process_id",
+        "Run of the program, see `processes`; NULL for runs that retention has deleted, together.",
+    ),
+    ("service", "Service name."),
+    ("function", "Name of the function."),
+    ("since_ns", "Start of the run, or of the first of the deleted runs, nanoseconds since the Unix epoch."),
+    ("calls", "Number of calls that ended, exact at any sampling rate."),
+    ("errors", "Number of calls that ended `error`, exact."),
+    ("panics", "Number of calls that ended `panic`, exact."),
+    ("cancelled", "Number of calls that ended `cancelled`, exact."),
+    ("dropped", "Number of calls that should have had a row and lost it for want of room."),
+    (
+        "roots",
+        "Number of calls with a row that no monitored call made: 0 for a function that only monitored functions call.",
+    ),
+    ("total_ms", TOTAL),
+    ("self_ms", SELF),
+    ("busy_ms", BUSY),
+    (
+        "nested_ms",
+        "Sum of the durations in milliseconds of calls within another call of the same function, which `total_ms` leaves out.",
+    ),
+    ("cancelled_ms", CANCELLED),
+    ("max_ms", "Longest duration in milliseconds, exact unless `estimated`."),
+    ("estimated", ESTIMATED),
+];
+
+const ALERTS: Columns = &[
+    ("alert_id", "Number of the alert in the store."),
+    (
+        "change",
+        "Number of its latest change. It rises with every change of any alert: follow alerts with `change > ?`.",
+    ),
+    ("process_id", "Run of the program that raised it, see `processes`."),
+    ("service", "Service name."),
+    ("rule", "Name of the rule, see `alert_rule`."),
+    ("function", "Name of the function; NULL for an alert on the recorder, or on many functions."),
+    ("level", "`info`, `warning` or `critical`: the highest level of the rule that holds."),
+    (
+        "state",
+        "`firing`, `recovering` (the rule does not hold any more, but not for long enough), `resolved`, or `ended` (the last process for which it fired ended meanwhile).",
+    ),
+    ("since_ns", "Time at which it began to fire, nanoseconds since the Unix epoch."),
+    ("until_ns", "Time at which it was resolved or ended; NULL before."),
+    ("value", "Value of the measure at the latest change."),
+    ("peak", "Most extreme value until then."),
+    ("sentence", "The alert in a sentence."),
+    ("processes", "The most processes of the service for which it fired at the same time."),
+];
+
+const ALERT_CURSOR: Columns = &[
+    (
+        "receiver",
+        "Name of the receiver: that of `monitor watch --name`, or the kind and a hash of what the alerts go to.",
+    ),
+    ("change", "Latest change of an alert that the receiver has."),
+    (
+        "first_change",
+        "Latest change when the receiver was first seen: alerts that had ended by then are not for it.",
+    ),
+    ("told_ns", "Time at which it last took an alert; NULL before."),
+    ("failures", "Deliveries that failed since then."),
+    ("last_failure", "Reason of the last failure since then."),
+];
+
+const ALERT_RULE: Columns = &[
+    (
+        "name",
+        "Name of the rule. Rules of one name and several levels raise one alert, of the highest level that holds.",
+    ),
+    ("level", "`info`, `warning` or `critical`."),
+    ("pattern", "Functions that it looks at, `*` stands for any text."),
+    ("measure", "Figure that it looks at: `monitor alert list --measures` explains each."),
+    ("op", "`>` or `<`."),
+    ("threshold", "Threshold; of durations in milliseconds."),
+    ("for_s", "Seconds for which it has to hold before the alert fires."),
+    ("keep_s", "Seconds for which it must not hold before the alert is resolved."),
+    ("min_calls", "Windows of 10 s with fewer calls are passed over."),
+    ("enabled", "0 switches the rule off."),
+    ("set_ns", "Time at which the rule was set, nanoseconds since the Unix epoch."),
+    ("set_by", "Who set it; `built-in` for rules that come with the store."),
 ];
 
 const PROCESSES: Columns = &[
@@ -211,9 +304,10 @@ const PROCESSES: Columns = &[
 ];
 
 /// The kinds of events. Every row of the table `event` has one of them.
-pub(super) const EVENT_KINDS: [&str; 14] = [
+pub(super) const EVENT_KINDS: [&str; 17] = [
     "level",
     "breaker",
+    "guard",
     "quarantine",
     "retention",
     "rate",
@@ -226,9 +320,11 @@ pub(super) const EVENT_KINDS: [&str; 14] = [
     "panic",
     "recovery",
     "rings",
+    "clock",
+    "metric",
 ];
 
-const EVENT_KINDS_TEXT: &str = "`level` (the level of service), `breaker`, `quarantine` (a damaged file was put aside), `retention`, `rate` (a function is recorded, timed or counted), `config`, `store` (the file was lost or opened again), `recorder`, `slow` (calls that are slow, or a recorder that was held up), `crash` (a process died), `exit` (a process had ended whose records were still to be brought in), `panic` (a panic of such a process), `recovery` (a dead process's records were brought in) or `rings` (where the rings lie).";
+const EVENT_KINDS_TEXT: &str = "`level` (the level of service), `breaker`, `guard` (the breaker of a guard of the program), `quarantine` (a damaged file was put aside), `retention`, `rate` (a function is recorded, timed or counted), `config`, `store` (the file was lost or opened again), `recorder`, `slow` (calls that are slow, or a recorder that was held up), `crash` (a process died), `exit` (a process had ended whose records were still to be brought in), `panic` (a panic of such a process), `recovery` (a dead process's records were brought in), `rings` (where the rings lie), `clock` (the processor's counter went astray, as on a machine that was suspended, restored or migrated) or `metric` (a metric of the program is not recorded, because there are too many series).";
 
 const EVENTS: Columns = &[
     ("at_ns", "Time of the event, nanoseconds since the Unix epoch."),
@@ -303,6 +399,117 @@ const RESOURCES: Columns = &[
     ("open_files", "Number of open file descriptors."),
 ];
 
+const GUARDS: Columns = &[
+    ("process_id", "Run of the program, see `processes`."),
+    ("name", "Name of the guard."),
+    (
+        "at_ns",
+        "Time of the report, nanoseconds since the Unix epoch. There is a new one only if something changed.",
+    ),
+    (
+        "state",
+        "State of the guard's breaker: `closed` (calls are let through), `open` (none is) or `half_open` (one is, to see whether the part is back).",
+    ),
+    ("since_ns", "Time at which the breaker entered its state, nanoseconds since the Unix epoch."),
+    (
+        "level",
+        "Service level of the part: `full` (the breaker is closed), `degraded` (the last answer without the part was an earlier value, or another function's), `minimal` (it was a fixed value) or `unavailable` (there was none).",
+    ),
+    ("calls", "Number of calls that were let through, retries included."),
+    ("failures", "Number of these that failed."),
+    ("rejected", "Number of calls that were not let through."),
+    ("fallbacks_value", "Number of answers by a fixed value."),
+    ("fallbacks_cached", "Number of answers by the last good value of the key."),
+    ("fallbacks_function", "Number of answers by another function."),
+    ("probes", "Number of calls that were let through to see whether the part is back."),
+    ("openings", "Number of times the breaker opened."),
+    ("retries", "Number of attempts after the first one of a call."),
+    ("retried_ok", "Number of calls that succeeded after the first attempt."),
+    ("held", "Reason for which a person holds the breaker; NULL if nobody does."),
+    ("last_failure", "Reason of the last failure; NULL if there was none."),
+];
+
+const METRICS: Columns = &[
+    ("metric_id", "Id of the series: a metric with its tags. Processes share the series of a store."),
+    ("name", "Name of the metric."),
+    ("kind", "`counter`, `gauge` or `histogram`."),
+    ("unit", "Unit that the program gives, such as `seconds` or `bytes`; NULL if it gives none."),
+    ("description", "Description that the program gives; NULL if it gives none."),
+    ("tags", "Tags as a JSON object with sorted keys; `{}` without tags."),
+    ("first_ns", "Start of the first window in which the series changed, nanoseconds since the Unix epoch."),
+    ("last_ns", "End of the last window in which it changed, nanoseconds since the Unix epoch."),
+    (
+        "latest",
+        "Total of a counter since `first_ns`; last value of a gauge, in the run that started last if several have it; mean of a histogram's values in its last window.",
+    ),
+    (
+        "rate",
+        "Increments of a counter, or values of a histogram, a second, in the last window in which it changed; NULL for a gauge.",
+    ),
+    (
+        "count",
+        "Sum of the increments of a counter since `first_ns`; number of values of a histogram; number of times that a gauge was set. Exact over all processes and windows, also those that have expired.",
+    ),
+    ("sum", "Sum of the increments, or of a histogram's values, since `first_ns`; 0 for a gauge."),
+];
+
+const METRIC_HISTORY: Columns = &[
+    ("metric_id", "The series, see `metrics`."),
+    ("name", "Name of the metric."),
+    ("kind", "`counter`, `gauge` or `histogram`."),
+    ("tags", "Tags as a JSON object with sorted keys."),
+    ("process_id", "Run of the program, see `processes`."),
+    ("start_ns", "Start of the window of 10 s, nanoseconds since the Unix epoch."),
+    ("start_s", "Start of the window in seconds since the Unix epoch."),
+    (
+        "value",
+        "Increments of a counter within the window; last value of a gauge; mean of a histogram's values.",
+    ),
+    ("rate", "Increments of a counter, or values of a histogram, a second; NULL for a gauge."),
+    (
+        "count",
+        "Sum of the increments of a counter; number of values of a histogram; number of times that a gauge was set.",
+    ),
+    ("sum", "Sum of the increments, or of a histogram's values; 0 for a gauge."),
+    ("min", "Smallest value of a gauge or a histogram in the window."),
+    ("max", "Largest value of a gauge or a histogram in the window."),
+    ("p50", "Median of a histogram's values, at most 4.5 % off; NULL for counters and gauges."),
+    ("p95", "95th percentile of a histogram's values, at most 4.5 % off."),
+    ("p99", "99th percentile of a histogram's values, at most 4.5 % off."),
+    ("window", "Number of the window: `start_ns` / 10^10."),
+];
+
+const LOGS: Columns = &[
+    (
+        "log_id",
+        "Id of the row. Ids rise in the order in which lines are committed: that of a thread's lines is the order in which it said them, but for errors that found no room in their ring and came past it.",
+    ),
+    ("at_ns", "Time at which the line was said, nanoseconds since the Unix epoch."),
+    ("at_s", "The same in seconds, with fractions."),
+    ("level", "`error`, `warn`, `info`, `debug` or `trace`."),
+    ("target", "Target that the program names, usually the path of the module."),
+    (
+        "body",
+        "Text of the line, at most 1 KB; NULL if the row stands only for lines without a row of their own.",
+    ),
+    ("fields", "Fields of the line as a JSON object; NULL if it has none."),
+    (
+        "lines",
+        "Number of lines that the row stands for: itself, and the lines of the same place since its last row, which came faster than 100 a second.",
+    ),
+    (
+        "function",
+        "Function that said the line; NULL outside of calls, and if neither the call has a row nor began on the thread that said the line.",
+    ),
+    ("call_id", "Call that said the line, see `calls`; NULL if the call has no row, or none yet."),
+    ("span_id", "Id of that call within its process's calls; NULL outside of calls."),
+    ("trace_id", "Id of the root of its tree; NULL outside of calls."),
+    ("service", "Service of the process."),
+    ("process_id", "Run of the program, see `processes`."),
+    ("file", "Source file of the line, if it is known."),
+    ("line", "Line in the source file, if it is known."),
+];
+
 const SAMPLING: Columns = &[
     ("pattern", "Function name, or a pattern in which `*` stands for any characters."),
     ("rate", "Sampling rate to apply, 0 to 1."),
@@ -319,6 +526,29 @@ const BREAKER: Columns = &[
     ("reason", "Reason for the hold."),
     ("set_ns", "Time at which it was set, nanoseconds since the Unix epoch."),
     ("set_by", "Name of whoever set it."),
+];
+
+const EDGES: Columns = &[
+    ("caller", "Name of the calling function."),
+    ("callee", "Name of the called function."),
+    ("weight", "Number of calls of the callee that its rows stand for: an estimate if calls are sampled."),
+    ("failed_weight", "Number of failed calls among them."),
+    ("total_ms", "Time of all these calls, in ms."),
+    ("parents", "Number of calls of the caller that made at least one of these calls."),
+    ("calls_per_parent", "Mean number of these calls below one call of the caller that made any."),
+    (
+        "most_per_parent",
+        "Highest number of these calls below one call of the caller: many, one after the other, are an N+1.",
+    ),
+];
+
+const HISTOGRAM: Columns = &[
+    ("function", "Name of the function."),
+    ("slice_start_ns", "Start of the half hour, in ns since the Unix epoch."),
+    ("process_id", "Run of the program, as in `processes`."),
+    ("lower_ms", "Durations in the row are longer than this, in ms."),
+    ("upper_ms", "Durations in the row are at most this long, in ms."),
+    ("count", "Number of calls of such a duration. Calls that were only counted are in no row."),
 ];
 
 const SCHEMA_DOC: Columns = &[
@@ -341,6 +571,16 @@ const API: &[(&str, &str, &[Columns])] = &[
         "One row for each pair of functions of which one was seen to call the other. What a trace lacks follows from these.",
         &[CALL_EDGES],
     ),
+    (
+        "edges",
+        "One row for each pair of a calling function and a called one among the newest 300 000 rows of `calls`. `monitor callers` and `monitor callees` narrow the time.",
+        &[EDGES],
+    ),
+    (
+        "histogram",
+        "One row for each function, half hour, process and range of durations: exact counts of the last 6 hours (the store's age bound), whatever was sampled. A range is 2^(1/8) wide.",
+        &[HISTOGRAM],
+    ),
     ("error_groups", "One row for each kind of failure.", &[ERROR_GROUPS]),
     (
         "functions",
@@ -349,11 +589,31 @@ const API: &[(&str, &str, &[Columns])] = &[
     ),
     ("latency", "One row for each function and window of 10 s, over all processes.", &[LATENCY]),
     (
+        "totals",
+        "One row for each function and run of the program: all its calls since the run began, whatever has expired since. Another row holds the runs that retention has deleted, for each service and function. Summed by service and function these numbers never fall, so a metrics system can take them for counters.",
+        &[TOTALS],
+    ),
+    (
         "slow_calls",
         "One row for each call that has a row because it was slow: the rows of `calls` whose `kept` is `slow`.",
         &[CALL],
     ),
     ("processes", "One row for each run of a program.", &[PROCESSES]),
+    (
+        "alerts",
+        "One row for each alert: a rule that a function, or the recorder, has passed for long enough. Processes of one service share an alert: it fires as long as it fires for one of them. At most 1000 that have ended are kept.",
+        &[ALERTS],
+    ),
+    (
+        "alert_rule",
+        "Rules on alerts. Running processes read the table within two seconds, idle ones within five: insert, update or delete rows.",
+        &[ALERT_RULE],
+    ),
+    (
+        "alert_cursor",
+        "One row for each receiver of alerts: how far `monitor watch` has told it. Delete a row to have the alerts that fire told again.",
+        &[ALERT_CURSOR],
+    ),
     (
         "in_flight",
         "One row for each call that was in flight when its process died, as far as the process's ring file was found.",
@@ -371,6 +631,26 @@ const API: &[(&str, &str, &[Columns])] = &[
         &[RATES],
     ),
     ("resources", "Samples of the use of the machine by each process.", &[RESOURCES]),
+    (
+        "guards",
+        "One row for each process and guard around a part of the program: its state and its figures since the process began.",
+        &[GUARDS],
+    ),
+    (
+        "metrics",
+        "One row for each series of the program's own metrics, which `monitored-metrics` records: its latest figures and its totals.",
+        &[METRICS],
+    ),
+    (
+        "metric_history",
+        "One row for each series, process and window of 10 s in which the series changed. A window without a change has no row: the counter stood still, and the gauge kept its value.",
+        &[METRIC_HISTORY],
+    ),
+    (
+        "logs",
+        "Log lines of the program, each with the call that said it. They take at most a tenth of `MONITOR_MAX_DISK`.",
+        &[LOGS],
+    ),
     ("calls_readable", "The rows of `calls`, with the start as readable text.", &[CALL, STARTED_AT]),
     (
         "sampling",
@@ -397,13 +677,10 @@ const BEHIND: &[(&str, &str)] = &[
         "process_function",
         "Functions of each process. A function is deleted once no process is left that uses it.",
     ),
-    (
-        "thread",
-        "Segments of threads' lives. The small numbers in `call` are relative to the segment's `base_ns` and `span_base`.",
-    ),
+    ("thread", "Segments of threads' lives. The starts in `call` are relative to the segment's `base_ns`."),
     (
         "call",
-        "Behind `calls`. `start` is relative to the thread's `base_ns`, `span` to its `span_base`; `parent` is span minus parent (0 for a root); `trace` is parent (or span) minus trace; `kind` is 4 × outcome + kept; `busy` is NULL where it equals `duration`.",
+        "Behind `calls`. `start` is relative to the thread's `base_ns`, `span` is the span id; `parent` is span minus parent (0 for a root); `trace` is parent (or span) minus trace; `kind` is 4 × outcome + kept, where the outcome `exit` is -1; `busy` is NULL where it equals `duration`.",
     ),
     ("call_value", "Captured values of the calls that have any, by call id."),
     ("call_fold", "Behind `folds`, by call id."),
@@ -414,7 +691,30 @@ const BEHIND: &[(&str, &str)] = &[
     ("call_edge", "Behind `call_edges`."),
     (
         "call_range",
-        "Ranges of call ids by time, a row for each 10 s or 20 000 calls. It turns a time into a bound on `call_id`, and retention deletes by it. `failed_only` is 1 for a range of which the size bound has left only the failed calls.",
+        "Ranges of call ids by time, a row for each 10 s or 20 000 calls. It turns a time into a bound on `call_id`, and retention deletes by it. `failed_only` is 1 for a range of which the size bound has left only the failed calls. `zoned` is the number of calls that the range's zones cover: if they are fewer than the range has, the range has to be read as a whole.",
+    ),
+    (
+        "call_zone_function",
+        "Functions of which a range has calls, with their number and the longest one, in ns. A range whose zones would take a noticeable part of its bytes has none.",
+    ),
+    (
+        "call_zone_span",
+        "Blocks of span ids in which spans, or traces, of a range's calls lie, and the first and last of them.",
+    ),
+    ("function_total", "Behind `totals`, by process. `histogram` is written as that of `latency_window`."),
+    (
+        "past_total",
+        "Behind `totals`: the sums over the runs that retention has deleted, by service and name of the function. `until_ns` is the end of the last of them. Of more than 10 000 rows the ones that ended first are deleted.",
+    ),
+    (
+        "past_report",
+        "Counters of `health`, such as `dropped_ring_full`, summed over the runs that retention has deleted.",
+    ),
+    ("alert", "Behind `alerts`. `function_id` is 0 where the alert is not on a function."),
+    ("alert_part", "The processes for which an alert fires, with the state that each has of it."),
+    (
+        "alert_told",
+        "Alerts that fire and that a receiver was told of, with the level that it was told; empty for those that it is to be told of.",
     ),
     ("calendar", "Dates of the days on which stored calls started."),
     (
@@ -441,6 +741,20 @@ const BEHIND: &[(&str, &str)] = &[
     ("self_report", "Behind `health`."),
     ("function_rate", "Behind `rates`."),
     ("resource", "Behind `resources`."),
+    ("guard", "Behind `guards`."),
+    (
+        "metric",
+        "Behind `metrics`. `count`, `sum` and `histogram` are totals over all processes; they never fall. `last_window` is the last window in which the series changed: a series is deleted once that has expired.",
+    ),
+    (
+        "metric_window",
+        "Behind `metric_history`. `histogram` is written as that of `latency_window`; a value counts like a duration of as many seconds.",
+    ),
+    (
+        "log",
+        "Behind `logs`. `bytes_upto` is the number of bytes that all lines up to this one have taken since the store was made: retention bounds the log by it.",
+    ),
+    ("log_target", "Places that say log lines, behind `logs`."),
 ];
 
 /// Returns every explanation. Objects of the interface come first.

@@ -9,8 +9,6 @@ use std::collections::HashMap;
 
 use rusqlite::Connection;
 
-use crate::limits::SPAN_BLOCKS_KNOWN_MAX;
-
 /// Bits of a span id within its block. A block is small, so that a thread that makes few calls wastes few ids: 2^33 blocks
 /// are enough for a hundred threads a second over two years.
 pub const BLOCK_BITS: u32 = 20;
@@ -24,14 +22,21 @@ struct Block {
 }
 
 /// The blocks that are known, by the process's own number.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct SpanIds {
+    /// The number of blocks that are known at most.
+    most: usize,
     known: HashMap<u64, Block>,
     /// The block that was asked for last, because the spans of a thread follow each other.
     last: Option<(u64, i64)>,
 }
 
 impl SpanIds {
+    /// Returns a memory of at most this many blocks.
+    pub(crate) fn new(most: usize) -> Self {
+        Self { most, known: HashMap::new(), last: None }
+    }
+
     /// Returns the store's id of a span, for calls up to `last_call`. Numbers below the first block name no span: 0 stands for
     /// none, and 1 for an unsampled call. They stay as they are.
     pub(crate) fn map(
@@ -71,7 +76,7 @@ impl SpanIds {
                  ON CONFLICT (process_id, block) DO UPDATE SET block = excluded.block RETURNING id",
             )?
             .query_row([process_id, block.cast_signed()], |row| row.get(0))?;
-        if self.known.len() >= SPAN_BLOCKS_KNOWN_MAX {
+        if self.known.len() >= self.most {
             self.forget_half();
         }
         self.known.insert(block, Block { id, last_call });
@@ -113,7 +118,7 @@ impl SpanIds {
 
     /// Removes all blocks, because the file may not have them.
     pub(crate) fn forget(&mut self) {
-        *self = Self::default();
+        *self = Self::new(self.most);
     }
 }
 
@@ -122,6 +127,7 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
     use super::*;
+    use crate::limits::SPAN_BLOCKS_KNOWN_MAX;
 
     fn store() -> Connection {
         let store = Connection::open_in_memory().unwrap();
@@ -132,7 +138,7 @@ mod tests {
     #[test]
     fn equal_ids_of_two_processes_differ_in_the_store_and_both_fit_a_double() {
         let store = store();
-        let (mut one, mut other) = (SpanIds::default(), SpanIds::default());
+        let (mut one, mut other) = (SpanIds::new(SPAN_BLOCKS_KNOWN_MAX), SpanIds::new(SPAN_BLOCKS_KNOWN_MAX));
         let span = 0x7fff_ffff_ffff_fff0;
         let ids: Vec<i64> = (0..40_u64)
             .flat_map(|step| [one.map(&store, 1, span - step, 1), other.map(&store, 2, span - step, 1)])
@@ -148,7 +154,7 @@ mod tests {
         let store = store();
         let spans = [7 << 32 | 5, 9 << 32 | 1, 7 << 32 | 5 | 1 << BLOCK_BITS, 1, 0];
         let map = || {
-            let mut ids = SpanIds::default();
+            let mut ids = SpanIds::new(SPAN_BLOCKS_KNOWN_MAX);
             spans.map(|span| ids.map(&store, 1, span, 1).unwrap())
         };
         let first = map();
@@ -159,7 +165,7 @@ mod tests {
     fn more_blocks_than_are_remembered_keep_their_ids() {
         let store = store();
         let transaction = store.unchecked_transaction().unwrap();
-        let mut ids = SpanIds::default();
+        let mut ids = SpanIds::new(SPAN_BLOCKS_KNOWN_MAX);
         let blocks = SPAN_BLOCKS_KNOWN_MAX as u64 + 10;
         for block in 1..=blocks {
             ids.map(&transaction, 1, block << BLOCK_BITS, block.cast_signed()).unwrap();

@@ -10,10 +10,14 @@ use std::thread::Thread;
 
 use crossbeam_channel::Sender;
 
+use super::log_places::LogPlaces;
 use super::overflow::{Overflow, OverflowSender};
 use super::placed_ring::PlacedRing;
-use super::tally::Tallies;
+use super::tally::{Table, Tallies, Tally};
+use crate::accountant::{Accountant, Part};
+use crate::limits;
 use crate::record::span_prefix;
+use crate::ring::layout::{Kind, block, block_bytes};
 use crate::ring::memory::Memory;
 use crate::ring::metadata::{Identity, Metadata};
 use crate::ring::suspended::SuspendedCalls;
@@ -27,26 +31,43 @@ pub(crate) struct ThreadInfo {
     pub(crate) name: String,
 }
 
+impl ThreadInfo {
+    /// Returns the bytes that it takes while it waits for the collector.
+    fn bytes(&self) -> usize {
+        size_of::<Self>() + self.name.capacity()
+    }
+}
+
 /// The parts that all recording threads of a process share.
 #[derive(Debug)]
 pub(crate) struct Home {
+    /// The accounts of the recorder's memory.
+    pub(crate) accountant: &'static Accountant,
     pub(crate) memory: Memory,
     pub(crate) metadata: Metadata,
     pub(crate) suspended: SuspendedCalls,
     pub(crate) overflow: OverflowSender,
+    /// The places that say log lines.
+    pub(crate) log: LogPlaces,
     /// The tallies of threads for whose own tables there was no memory.
     pub(crate) shared_tallies: Tallies,
     /// True if a function that overruns its ring is to be throttled at once.
     pub(crate) throttles: AtomicBool,
+    /// The number of calls of one function below one caller that have a record each before others share a row; 0 if all
+    /// have one.
+    pub(crate) fold_after: AtomicU32,
+    /// True if so many calls come that wait for the coarse clock that it is to run.
+    clock_wanted: AtomicBool,
+    /// True if a subscriber receives records: calls share rows only once a ring is full.
+    pub(crate) is_streamed: AtomicBool,
     /// Rings for bursts that no thread has needed so far.
     pub(super) spare_bursts: Mutex<Vec<PlacedRing>>,
-    /// The places of states without an owner among all states.
+    /// The places of states without an owner among all states, and how many they are.
     pub(super) free: Mutex<Vec<usize>>,
+    pub(super) free_count: AtomicUsize,
     introduced: Mutex<Vec<ThreadInfo>>,
     next_id: AtomicU32,
     first_prefix: u32,
-    /// Bytes of scratch memory that may still be taken from the ring file.
-    scratch_bytes_left: AtomicUsize,
     collector: OnceLock<Thread>,
     woken: AtomicBool,
     /// True while the collector sleeps for long, until the first record. The rings are closed then, so that the first
@@ -57,40 +78,54 @@ pub(crate) struct Home {
 impl Home {
     /// Returns the shared parts. `seed` makes span ids differ between processes.
     pub(super) fn new(
+        accountant: &'static Accountant,
         seed: u64,
         overflow: Sender<Overflow>,
-        overflow_bytes_max: usize,
-        scratch_bytes_max: usize,
         memory: Memory,
     ) -> Self {
         Self {
+            accountant,
             metadata: Metadata::new(&memory),
             suspended: SuspendedCalls::new(&memory),
             memory,
-            overflow: OverflowSender::new(overflow, overflow_bytes_max),
+            overflow: OverflowSender::new(overflow, accountant),
+            log: LogPlaces::default(),
             shared_tallies: Tallies::default(),
             throttles: AtomicBool::new(false),
+            fold_after: AtomicU32::new(0),
+            clock_wanted: AtomicBool::new(false),
+            is_streamed: AtomicBool::new(false),
             spare_bursts: Mutex::default(),
             free: Mutex::default(),
+            free_count: AtomicUsize::new(0),
             introduced: Mutex::default(),
             next_id: AtomicU32::new(1),
             first_prefix: (seed >> 33) as u32,
-            scratch_bytes_left: AtomicUsize::new(scratch_bytes_max),
             collector: OnceLock::new(),
             woken: AtomicBool::new(false),
             asleep: AtomicBool::new(false),
         }
     }
 
+    /// Returns the tally of a function that threads share for want of memory.
+    pub(crate) fn shared_tally(&self, site: u32) -> Option<Tally> {
+        let take = |block, words| self.take_table(Kind::Tallies, block, words);
+        self.shared_tallies.get_or_make_unbounded(site, take, self.accountant)
+    }
+
     /// Gives a thread an id and a span prefix, and makes its name known to the collector and in the metadata.
     /// Returns the id and the prefix.
     pub(super) fn introduce_thread(&self, name: Option<String>) -> (u32, u32) {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
-        // 31 bits, so that ids are positive in SQL; never 0, which is for the reserved spans.
+        // 31 bits, so that ids are positive in SQL.
         let prefix = span_prefix(self.first_prefix, id);
         let name = name.unwrap_or_else(|| format!("thread-{id}"));
         self.metadata.thread(id, &name);
-        lock(&self.introduced).push(ThreadInfo { id, prefix, name });
+        let info = ThreadInfo { id, prefix, name };
+        // A thread that is not introduced is shown by its id.
+        if self.accountant.take(Part::Threads, info.bytes()) {
+            lock(&self.introduced).push(info);
+        }
         // The ring of a new thread is open. The first thread is there before the collector.
         if id > 1 {
             self.rouse();
@@ -98,17 +133,52 @@ impl Home {
         (id, prefix)
     }
 
-    /// Takes scratch memory for the calls of the thread with this ring, from the ring file. Returns `None` past the share
-    /// of such memory, and if the file has no room.
-    pub(super) fn take_scratch(&self, ring: u32, bytes: usize) -> Option<&'static mut [u8]> {
-        let left = &self.scratch_bytes_left;
-        left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(bytes)).ok()?;
-        self.memory.take_scratch(ring, bytes)
+    /// Takes zeroed words for a table, in the ring file if that has room.
+    pub(super) fn take_table(&self, kind: Kind, id: u32, words: usize) -> Option<Table> {
+        let bytes = block_bytes(words);
+        let (block, survives) = match self.memory.take_mapped(kind, id, bytes) {
+            Some(block) => (block, true),
+            None => (self.memory.take_heap(kind, id, bytes)?, false),
+        };
+        Some((block.get(block::HEADER..block::HEADER + words)?, survives))
     }
 
-    /// Takes the threads introduced since the last call.
+    /// Takes scratch memory for the calls of the thread with this ring: from the ring file while memory is ample, then less
+    /// of it from the heap, where the arguments of its calls in flight do not survive the process. Returns `None` if there is
+    /// no memory: the values of the thread's calls are then not captured.
+    pub(super) fn take_scratch(&self, ring: u32) -> Option<&'static mut [u8]> {
+        let accountant = self.accountant;
+        let usual = limits::SCRATCH_BYTES + limits::VALUES_BYTES_MAX;
+        let is_ample = accountant.used(Part::Scratch) + usual <= accountant.limit(Part::Scratch) / 2;
+        if is_ample && accountant.take(Part::Scratch, usual) {
+            if let Some(scratch) = self.memory.take_scratch(ring, usual) {
+                return Some(scratch);
+            }
+            accountant.give_back(Part::Scratch, usual);
+        }
+        if !accountant.take(Part::Scratch, limits::SCRATCH_BYTES_MIN) {
+            return None;
+        }
+        let mut scratch = Vec::new();
+        if scratch.try_reserve_exact(limits::SCRATCH_BYTES_MIN).is_err() {
+            accountant.give_back(Part::Scratch, limits::SCRATCH_BYTES_MIN);
+            return None;
+        }
+        scratch.resize(limits::SCRATCH_BYTES_MIN, 0);
+        Some(scratch.leak())
+    }
+
+    /// Takes the threads introduced since the last call, whose memory is the caller's from now on.
     pub(crate) fn take_introduced(&self) -> Vec<ThreadInfo> {
-        std::mem::take(&mut lock(&self.introduced))
+        let introduced = std::mem::take(&mut *lock(&self.introduced));
+        self.accountant.give_back(Part::Threads, introduced.iter().map(ThreadInfo::bytes).sum());
+        introduced
+    }
+
+    /// Notes that a state has no owner any more.
+    pub(super) fn release_state(&self, index: usize) {
+        lock(&self.free).push(index);
+        self.free_count.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Writes the identity of this process into its ring file, for programs that read the file.
@@ -162,6 +232,24 @@ impl Home {
     /// Notes that the collector has found records: they wake it no more.
     pub(crate) fn awaken(&self) {
         self.asleep.store(false, Ordering::Relaxed);
+    }
+
+    /// Returns true if a ring for bursts is ready that no thread has.
+    pub(super) fn has_spare_burst(&self) -> bool {
+        self.spare_bursts.try_lock().is_ok_and(|spare| !spare.is_empty())
+    }
+
+    /// Has the collector let the coarse clock run soon, because calls come that wait for it.
+    #[cold]
+    pub(crate) fn want_clock(&self) {
+        if !self.clock_wanted.swap(true, Ordering::Relaxed) {
+            self.wake();
+        }
+    }
+
+    /// Returns true if the coarse clock is wanted, once.
+    pub(crate) fn take_clock_wanted(&self) -> bool {
+        self.clock_wanted.load(Ordering::Relaxed) && self.clock_wanted.swap(false, Ordering::Relaxed)
     }
 
     /// Returns true if the collector has been woken since it last ran.

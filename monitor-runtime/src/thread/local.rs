@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering;
 use super::countdown::{Countdown, CountdownTable};
 use super::state::{SUPPRESSED, ScratchWriter, ThreadState};
 use crate::platform::fork_mark::{is_marked, notice};
-use crate::platform::reentrancy::{apart, as_the_programs};
+use crate::platform::reentrancy::{as_the_programs, run_guarded};
 use crate::sync::lock;
 
 thread_local! {
@@ -79,12 +79,12 @@ pub(super) fn own(state: &'static ThreadState) {
 /// in order, before those of the next owner.
 pub(crate) fn release(state: &'static ThreadState) {
     // The list may grow, and an allocator of the program's may make a monitored call that asks for a state.
-    apart(|| {
+    run_guarded(|| {
         LOCAL.with(|local| local.set(None));
         if let Some(writer) = take_scratch() {
             *lock(&state.scratch) = Some(writer);
         }
-        lock(&state.home.free).push(state.index);
+        state.home.release_state(state.index);
     });
 }
 
@@ -127,15 +127,15 @@ pub(crate) fn countdown_table() -> Option<&'static CountdownTable> {
 
 /// Returns the calling thread's countdown of a function; `None` if it was not used before.
 #[inline]
-pub(crate) fn countdown(site: u32) -> Option<&'static Countdown> {
+pub(crate) fn countdown(site: u32) -> Option<Countdown> {
     LOCAL.with(|local| local.countdowns.get())?.get(site)
 }
 
 /// Returns the calling thread's countdown of a function, made on first use; `None` for want of memory or beyond the
 /// bound.
-pub(crate) fn make_countdown(thread: &'static ThreadState, site: u32) -> Option<&'static Countdown> {
+pub(crate) fn make_countdown(thread: &'static ThreadState, site: u32) -> Option<Countdown> {
     countdown(site).or_else(|| {
-        let table = thread.countdowns.grow(site)?;
+        let table = thread.countdowns.grow(site, thread.take_countdowns(), thread.home.accountant)?;
         LOCAL.with(|local| local.countdowns.set(Some(table)));
         table.get(site)
     })

@@ -1,14 +1,14 @@
 //! The way of failed calls past a full ring: a channel to the collector, bounded in bytes.
 //!
 //! Takes the record of a failed call that found no room in its ring. Gives it to the collector, or refuses it once
-//! the records on the way reach the bound. The bytes counted are always those of the records not yet taken. The file
+//! the accountant has no room for it. The bytes held are always those of the records not yet taken. The file
 //! does not know what the collector does with a record.
-
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crossbeam_channel::Sender;
 
-use crate::platform::reentrancy::apart;
+use crate::accountant::{Accountant, Part};
+use crate::platform::reentrancy::run_guarded;
+use crate::record::{HEADER_WORDS, Word, append_with_values};
 
 /// The record of a failed call that found no room in its ring.
 #[derive(Debug)]
@@ -28,25 +28,28 @@ impl Overflow {
 #[derive(Debug)]
 pub(crate) struct OverflowSender {
     sender: Sender<Overflow>,
-    bytes: AtomicUsize,
-    bytes_max: usize,
+    accountant: &'static Accountant,
 }
 
 impl OverflowSender {
-    pub(super) fn new(sender: Sender<Overflow>, bytes_max: usize) -> Self {
-        Self { sender, bytes: AtomicUsize::new(0), bytes_max }
+    pub(super) fn new(sender: Sender<Overflow>, accountant: &'static Accountant) -> Self {
+        Self { sender, accountant }
     }
 
     /// Sends a failed call's record to the collector. Returns false if the records on the way have reached their
-    /// bound, for example because the collector waits for its disk.
-    pub(crate) fn send(&self, thread: u32, words: Vec<u64>) -> bool {
-        let bytes = Overflow::size(words.len());
-        if self.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes > self.bytes_max {
-            self.release(bytes);
+    /// bound, for example because the collector waits for its disk, and if there is no memory for a copy.
+    pub(crate) fn send(&self, thread: u32, header: &[u64; HEADER_WORDS], values: &[Word]) -> bool {
+        let bytes = Overflow::size(HEADER_WORDS + values.len());
+        if !self.accountant.take(Part::Overflow, bytes) {
             return false;
         }
-        let overflow = Overflow { thread, words };
-        let is_sent = apart(|| self.sender.send(overflow).is_ok()).unwrap_or(false);
+        let send = || {
+            let mut words = Vec::new();
+            words.try_reserve_exact(HEADER_WORDS + values.len()).ok()?;
+            append_with_values(header, values, &mut words);
+            self.sender.send(Overflow { thread, words }).ok()
+        };
+        let is_sent = run_guarded(send).flatten().is_some();
         if !is_sent {
             self.release(bytes);
         }
@@ -55,7 +58,7 @@ impl OverflowSender {
 
     /// Returns the bytes of the records on the way.
     pub(crate) fn bytes(&self) -> usize {
-        self.bytes.load(Ordering::Relaxed)
+        self.accountant.used(Part::Overflow)
     }
 
     /// Notes that the collector took a record of this many words. Returns the bytes that the record took.
@@ -66,6 +69,6 @@ impl OverflowSender {
     }
 
     fn release(&self, bytes: usize) {
-        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+        self.accountant.give_back(Part::Overflow, bytes);
     }
 }

@@ -4,7 +4,7 @@
 //! state has at most one owning thread at a time; it is never freed, only reused, so references to it hold for the
 //! life of the process. The pool does not know what its threads record.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock};
 
 use crossbeam_channel::Sender;
@@ -17,6 +17,7 @@ use super::placed_ring::{Page, PlacedRing, Reserve};
 use super::ring_sizes::{READY_SHARE, RING_BYTES_NONE, WORD_BYTES, next_ring_bytes};
 use super::state::{NO_SPAN, ThreadState};
 use super::tally::Tallies;
+use crate::accountant::{Accountant, Part};
 use crate::config::CaptureMode;
 use crate::limits;
 use crate::platform::reentrancy::is_ours;
@@ -33,8 +34,6 @@ pub(crate) struct ThreadPool {
     /// Rings made in advance for future threads.
     ready: Mutex<Vec<PlacedRing>>,
     next_ring: AtomicU32,
-    ring_bytes: AtomicUsize,
-    ring_bytes_max: usize,
     captures: CaptureMode,
 }
 
@@ -55,25 +54,17 @@ pub(crate) fn set_process_threads(find: fn() -> Option<&'static ThreadPool>) {
 impl ThreadPool {
     /// Returns an empty set. `seed` makes span ids differ between processes.
     pub(crate) fn new(
-        ring_bytes_max: usize,
+        accountant: &'static Accountant,
         seed: u64,
         captures: CaptureMode,
         overflow: Sender<Overflow>,
         memory: Memory,
     ) -> Self {
-        // The rings' share of the memory is larger by as much as the overflow's is smaller.
-        let overflow_bytes_max = ring_bytes_max / (limits::OVERFLOW_SHARE / limits::RINGS_SHARE);
-        // Scratch memory on the heap takes what calls use of it. In the file all of it is reserved.
-        let scratch_bytes_max =
-            if memory.mapping().is_some() { ring_bytes_max / limits::SCRATCH_SHARE } else { 0 };
-        let ring_bytes_max = ring_bytes_max - scratch_bytes_max;
         Self {
-            home: Home::new(seed, overflow, overflow_bytes_max, scratch_bytes_max, memory),
+            home: Home::new(accountant, seed, overflow, memory),
             all: Mutex::default(),
             ready: Mutex::default(),
             next_ring: AtomicU32::new(1),
-            ring_bytes: AtomicUsize::new(0),
-            ring_bytes_max,
             captures,
         }
     }
@@ -82,6 +73,9 @@ impl ThreadPool {
     #[cold]
     pub(crate) fn acquire(&'static self) -> Option<(&'static ThreadState, Lease)> {
         if is_ours() {
+            return None;
+        }
+        if self.is_exhausted() {
             return None;
         }
         let lease = local::lease();
@@ -107,15 +101,29 @@ impl ThreadPool {
             all.get(index).is_some_and(|state| state.pending() <= state.ring.capacity() / share)
         };
         let place = free.iter().rposition(|index| is_idle(*index))?;
+        self.home.free_count.fetch_sub(1, Ordering::Relaxed);
         all.get(free.swap_remove(place)).copied()
+    }
+
+    /// Returns true if there is neither memory for another state nor a used one to be had. It takes no lock, because threads
+    /// without a state ask at each of their calls.
+    fn is_exhausted(&self) -> bool {
+        self.home.free_count.load(Ordering::Relaxed) == 0
+            && self.home.accountant.room(Part::Threads) < STATE_BYTES
     }
 
     /// Makes a state with a ring of the usual size, or a smaller one when memory runs short. Once memory has run out,
     /// and no used ring is to be had either, the ring holds nothing: its thread's calls are counted but leave no
     /// record, except for failures.
     fn grow(&'static self) -> Option<&'static ThreadState> {
+        if !self.home.accountant.take(Part::Threads, size_of::<ThreadState>()) {
+            return None;
+        }
         let ready = lock(&self.ready).pop();
-        let PlacedRing { page, ring, reserve } = ready.or_else(|| self.new_usual_ring())?;
+        let Some(PlacedRing { page, ring, reserve }) = ready.or_else(|| self.new_usual_ring()) else {
+            self.home.accountant.give_back(Part::Threads, size_of::<ThreadState>());
+            return None;
+        };
         let mut all = lock(&self.all);
         let state = Box::leak(Box::new(ThreadState {
             current: AtomicU64::new(NO_SPAN),
@@ -134,6 +142,8 @@ impl ThreadPool {
             burst: OnceLock::new(),
             bursting: AtomicBool::new(false),
             unintroduced: AtomicBool::new(false),
+            bursts: OnceLock::new(),
+            is_folding: AtomicBool::new(false),
             countdowns: Countdowns::default(),
             tallies: Tallies::default(),
             has_scratch: AtomicBool::new(false),
@@ -147,24 +157,41 @@ impl ThreadPool {
 
     /// Makes a ring of the usual size or smaller. Returns `None` where a used ring has to do.
     fn new_usual_ring(&self) -> Option<PlacedRing> {
-        let bytes = self.next_ring_bytes();
-        if bytes == RING_BYTES_NONE && !lock(&self.home.free).is_empty() {
+        let bytes = self.next_ring_bytes().min(limits::RING_BYTES);
+        let ring = (bytes > RING_BYTES_NONE).then(|| self.new_ring(bytes)).flatten();
+        if ring.is_none() && !lock(&self.home.free).is_empty() {
             return None;
         }
-        let bytes = bytes.min(limits::RING_BYTES);
-        let ring = self.new_ring(bytes);
         // If the machine refuses this much memory, calls are counted all the same.
-        ring.or_else(|| self.new_ring(RING_BYTES_NONE))
+        ring.or_else(|| self.new_page())
+    }
+
+    /// Makes a ring without room for a record: its page alone.
+    fn new_page(&self) -> Option<PlacedRing> {
+        if !self.home.accountant.take(Part::Threads, PAGE_BYTES) {
+            return None;
+        }
+        let id = self.next_ring.fetch_add(1, Ordering::Relaxed);
+        let Some(block) = self.home.memory.take(Kind::Ring, id, PAGE_BYTES) else {
+            self.home.accountant.give_back(Part::Threads, PAGE_BYTES);
+            return None;
+        };
+        let control = block.first_chunk()?;
+        let ring = Ring::new(control, &control[layout::NO_DATA..=layout::NO_DATA], 1);
+        let reserve = Reserve { block, stays_small: AtomicBool::new(false) };
+        Some(PlacedRing { page: Page { words: control, id }, ring, reserve })
     }
 
     fn next_ring_bytes(&self) -> usize {
-        next_ring_bytes(self.ring_bytes.load(Ordering::Relaxed), self.ring_bytes_max)
+        let accountant = self.home.accountant;
+        next_ring_bytes(accountant.used(Part::Rings), accountant.limit(Part::Rings))
     }
 
     /// Makes rings in advance until this many are ready, while memory is ample. A thread that finds a ready ring asks
     /// the file system for nothing in its first call.
     pub(crate) fn prepare_rings(&self, count: usize) {
-        let is_ample = || self.ring_bytes.load(Ordering::Relaxed) < self.ring_bytes_max / READY_SHARE;
+        let accountant = self.home.accountant;
+        let is_ample = || accountant.used(Part::Rings) < accountant.limit(Part::Rings) / READY_SHARE;
         while lock(&self.ready).len() < count && is_ample() {
             let Some(placed) = self.new_ring(limits::RING_BYTES) else { return };
             lock(&self.ready).push(placed);
@@ -176,14 +203,19 @@ impl ThreadPool {
     /// thread's first call would wait for that.
     fn new_ring(&self, bytes: usize) -> Option<PlacedRing> {
         let block_bytes = PAGE_BYTES + bytes.next_multiple_of(PAGE_BYTES);
+        if !self.home.accountant.take(Part::Rings, block_bytes) {
+            return None;
+        }
         let id = self.next_ring.fetch_add(1, Ordering::Relaxed);
-        let first = PAGE_BYTES + spsc::bytes_at_first(bytes).max(bytes.min(WORD_BYTES));
-        let (block, ready) = self.home.memory.take_in_part(Kind::Ring, id, block_bytes, first)?;
+        let first = PAGE_BYTES + spsc::bytes_at_first(bytes);
+        let Some((block, ready)) = self.home.memory.take_in_part(Kind::Ring, id, block_bytes, first) else {
+            self.home.accountant.give_back(Part::Rings, block_bytes);
+            return None;
+        };
         let (control, words) = block.split_first_chunk()?;
         let words = &words[..bytes / WORD_BYTES];
         control[layout::CAPACITY].store(words.len() as u64, Ordering::Relaxed);
         let ring = Ring::new(control, words, (ready - PAGE_BYTES) / WORD_BYTES);
-        self.ring_bytes.fetch_add(block_bytes, Ordering::Relaxed);
         let reserve = Reserve { block, stays_small: AtomicBool::new(false) };
         Some(PlacedRing { page: Page { words: control, id }, ring, reserve })
     }
@@ -202,10 +234,13 @@ impl ThreadPool {
     }
 
     /// Returns all states, for the collector.
-    pub(crate) fn all(&self) -> Vec<&'static ThreadState> {
+    pub(crate) fn states(&self) -> Vec<&'static ThreadState> {
         lock(&self.all).clone()
     }
 }
+
+/// The bytes of a state and its page, without a ring.
+const STATE_BYTES: usize = PAGE_BYTES + size_of::<ThreadState>();
 
 /// The divisor for a used ring that is taken at once: an eighth of it may still be to be drained.
 const IDLE_SHARE: usize = 8;
@@ -217,7 +252,8 @@ mod tests {
     fn threads(bytes_max: usize) -> &'static ThreadPool {
         let (overflow, _) = crossbeam_channel::unbounded();
         let memory = Memory::on_heap(None);
-        Box::leak(Box::new(ThreadPool::new(bytes_max, 7, CaptureMode::All, overflow, memory)))
+        let accountant = Accountant::of_part(Part::Rings, bytes_max);
+        Box::leak(Box::new(ThreadPool::new(accountant, 7, CaptureMode::All, overflow, memory)))
     }
 
     #[test]
@@ -240,7 +276,7 @@ mod tests {
     fn no_more_rings_lie_ready_than_a_share_of_the_memory_holds() {
         let threads = threads(4 << 20);
         threads.prepare_rings(100);
-        let bytes = threads.ring_bytes.load(Ordering::Relaxed);
+        let bytes = threads.home.accountant.used(Part::Rings);
         assert!((1 << 20..=(1 << 20) + 2 * limits::RING_BYTES).contains(&bytes), "{bytes}");
         assert!(lock(&threads.ready).iter().all(|placed| placed.ring.capacity() * 8 == limits::RING_BYTES));
     }

@@ -1,7 +1,6 @@
 //! The size of the next thread's ring, by how much of the memory for rings is used.
 //!
-//! Takes the bytes used and their bound; gives the bytes of a ring. The bound is exceeded by at most one word for
-//! each thread. The file does not know where a ring lies.
+//! Takes the bytes used and their bound; gives the bytes of a ring, or none. The file does not know where a ring lies.
 
 use crate::limits;
 
@@ -21,8 +20,8 @@ pub(super) fn next_ring_bytes(used: usize, max: usize) -> usize {
 /// The divisor of the memory for rings up to which rings are made in advance: a quarter.
 pub(super) const READY_SHARE: usize = 4;
 
-/// The size of a ring with room for the word that names the thread, and for no record.
-pub(super) const RING_BYTES_NONE: usize = WORD_BYTES;
+/// The size of a ring that has no room for a record.
+pub(super) const RING_BYTES_NONE: usize = 0;
 pub(super) const WORD_BYTES: usize = size_of::<u64>();
 
 #[cfg(test)]
@@ -38,10 +37,10 @@ mod tests {
             used += bytes;
             sizes.push(bytes);
         }
-        assert!(used <= max + 2000 * RING_BYTES_NONE);
+        assert!(used <= max);
         assert!(sizes.is_sorted_by(|a, b| a >= b));
         assert_eq!(sizes[0], limits::BURST_BYTES);
         assert_eq!(sizes[999], limits::RING_BYTES_MIN);
-        assert!(sizes.iter().all(|bytes| (bytes / 8).is_power_of_two()));
+        assert!(sizes.iter().all(|bytes| *bytes == RING_BYTES_NONE || (bytes / 8).is_power_of_two()));
     }
 }

@@ -13,14 +13,14 @@ use crate::capture::limits::VALUE_NS;
 use crate::capture::{Limits, Writer};
 use crate::limits;
 use crate::platform::clock::{Ticks, ticks, ticks_from_ns};
-use crate::platform::reentrancy::apart;
+use crate::platform::reentrancy::run_guarded;
 use crate::record::Word;
 use crate::ring::frames;
 
 pub(crate) use super::state::ScratchWriter;
 
 // Every place that a thread captures arguments into has room in a frame.
-const _: () = assert!((limits::ARENA_BYTES + limits::VALUES_BYTES_MAX) / 8 < 1 << frames::FIRST_BITS);
+const _: () = assert!((limits::SCRATCH_BYTES + limits::VALUES_BYTES_MAX) / 8 < 1 << frames::FIRST_BITS);
 const _: () = assert!(limits::VALUES_BYTES_MAX / 8 < 1 << frames::LENGTH_BITS);
 
 /// A closure that writes values.
@@ -103,26 +103,30 @@ pub(crate) fn close(thread: &ThreadState, writer: ScratchWriter, top: usize) {
     put_back(writer);
 }
 
-/// Makes the thread's writer on first use. Returns `None` if the writer is lent, or if the interrupted code is
-/// allocating memory itself.
+/// Makes the thread's writer on first use. Returns `None` if the writer is lent, if there is no memory for it, or if the
+/// interrupted code is allocating memory itself.
 #[cold]
 fn make(thread: &ThreadState) -> Option<ScratchWriter> {
-    static VALUE_LIMITS: OnceLock<Limits> = OnceLock::new();
-    apart(|| {
+    run_guarded(|| {
         if thread.has_scratch.swap(true, Ordering::Relaxed) {
             return None;
         }
-        let value_limits = VALUE_LIMITS.get_or_init(|| Limits {
-            before_user_code: suppress,
-            after_user_code: end_suppression,
-            ..Limits::new(ticks, ticks_from_ns(VALUE_NS))
-        });
-        // However full the memory is, the values of one more call have room.
-        let bytes = limits::ARENA_BYTES + limits::VALUES_BYTES_MAX;
-        let mapped = thread.home.take_scratch(thread.page.id, bytes);
-        let bytes = mapped.unwrap_or_else(|| vec![0; bytes].leak());
-        Some(Box::leak(Box::new(Writer::new(bytes, value_limits))) as ScratchWriter)
+        let Some(bytes) = thread.home.take_scratch(thread.page.id) else {
+            thread.has_scratch.store(false, Ordering::Relaxed);
+            return None;
+        };
+        Some(Box::leak(Box::new(Writer::new(bytes, value_limits()))) as ScratchWriter)
     })?
+}
+
+/// Returns the budget of a captured value, during whose capture monitored calls on the thread pass through.
+pub(crate) fn value_limits() -> &'static Limits {
+    static VALUE_LIMITS: OnceLock<Limits> = OnceLock::new();
+    VALUE_LIMITS.get_or_init(|| Limits {
+        before_user_code: suppress,
+        after_user_code: end_suppression,
+        ..Limits::new(ticks, ticks_from_ns(VALUE_NS))
+    })
 }
 
 /// A writer lent to user code. Monitored calls pass through until this is dropped. The values that the code wrote

@@ -7,16 +7,17 @@
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, compiler_fence};
 use std::sync::{Mutex, OnceLock};
 
+use super::bursts::Bursts;
 use super::countdown::Countdowns;
 use super::home::Home;
 use super::placed_ring::{Page, PlacedRing, Reserve};
-use super::tally::Tallies;
+use super::tally::{Table, Tallies, Tally};
 use crate::capture::Writer;
 use crate::config::CaptureMode;
 use crate::platform::clock::Ticks;
 use crate::record::{HEADER_WORDS, Word, encode_thread};
 use crate::ring::frames;
-use crate::ring::layout::ring as layout;
+use crate::ring::layout::{Kind, ring as layout};
 use crate::ring::panics;
 use crate::ring::spsc::{Push, Ring};
 
@@ -25,17 +26,21 @@ pub(crate) type ScratchWriter = &'static mut Writer<'static>;
 
 /// The current span where no call is current.
 pub(crate) const NO_SPAN: u64 = 0;
-/// The current span while the recorder runs user code to capture a value, or writes a record: calls pass through.
-pub(crate) const SUPPRESSED: u64 = 2;
-/// The last reserved value: span ids lie above it.
-pub(crate) const RESERVED_SPANS: u64 = 2;
+/// The current span while the recorder runs user code to capture a value: calls pass through. This and the next two are no
+/// call's, because no span id has their upper half (`record::span_prefix`).
+pub(crate) const SUPPRESSED: u64 = u64::MAX;
+/// The current span while the recorder writes a record: calls that interrupt it pass through, and are counted as such.
+pub(crate) const WRITING: u64 = u64::MAX - 1;
+/// The current span on a thread on which stackful coroutines have been seen to interleave their calls: nobody knows which call a
+/// new one is below, so it has no parent.
+pub(crate) const INTERLEAVED: u64 = u64::MAX - 2;
 
 /// The state that a thread records with. The fields that every call reads come first, in one cache line and the next
 /// word.
 #[derive(Debug)]
 #[repr(C, align(128))]
 pub(crate) struct ThreadState {
-    /// The current call: its span id, with [`NOT_KEPT`] if its tree is not kept, or one of the reserved values.
+    /// The current call: its span id, with [`NOT_KEPT`] if its tree is not kept, [`NO_SPAN`] or [`SUPPRESSED`].
     pub(crate) current: AtomicU64,
     /// The span of the current call's root; meaningless while no call is current.
     pub(crate) trace: AtomicU64,
@@ -65,6 +70,10 @@ pub(crate) struct ThreadState {
     pub(super) bursting: AtomicBool,
     /// True if the ring that records go to does not yet name the thread that they are from.
     pub(super) unintroduced: AtomicBool,
+    /// The rows that calls share while the ring is filling up; present from the first time on.
+    pub(crate) bursts: OnceLock<Box<Bursts>>,
+    /// True while calls share rows because the ring is filling up. The owner reads and writes it.
+    pub(super) is_folding: AtomicBool,
     pub(crate) countdowns: Countdowns,
     pub(crate) tallies: Tallies,
     /// True if there is a scratch writer, here or with the owner.
@@ -155,8 +164,14 @@ impl ThreadState {
     /// being written. Ends with [`Self::restore`].
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn suppress(&self) {
-        self.set_current(SUPPRESSED);
+        self.set_current(WRITING);
         compiler_fence(Ordering::SeqCst);
+    }
+
+    /// Notes that calls of coroutines interleave on this thread, until another thread owns the state.
+    pub(crate) fn begin_interleaving(&self) {
+        self.under_way.store(0, Ordering::Relaxed);
+        self.restore(INTERLEAVED);
     }
 
     /// Ends what [`Self::suppress`] began, and makes this span current.
@@ -195,6 +210,18 @@ impl ThreadState {
         if self.push_introduction() { burst.push(header, values) } else { Push::Full }
     }
 
+    /// Returns the thread's tally of a function, made on first use; `None` for want of memory or beyond the bound.
+    #[inline]
+    pub(crate) fn tally(&self, site: u32) -> Option<Tally> {
+        let take = |block, words| self.home.take_table(Kind::Tallies, block, words);
+        self.tallies.get_or_make(site, take, self.home.accountant)
+    }
+
+    /// Returns what takes the memory for a table of countdowns.
+    pub(super) fn take_countdowns(&self) -> impl FnOnce(u32, usize) -> Option<Table> {
+        |table, words| self.home.take_table(Kind::Countdowns, (self.index as u32) << 8 | table, words)
+    }
+
     /// Makes all memory of the rings usable.
     pub(crate) fn complete_rings(&self) {
         self.reserve.complete(&self.ring, &self.home.memory);
@@ -220,7 +247,7 @@ impl ThreadState {
         self.burst.get().map(|burst| &burst.ring)
     }
 
-    fn current_ring(&self) -> &Ring {
+    pub(super) fn current_ring(&self) -> &Ring {
         self.burst_ring().filter(|_| self.bursting.load(Ordering::Relaxed)).unwrap_or(&self.ring)
     }
 
@@ -230,6 +257,7 @@ impl ThreadState {
         self.page.words[layout::THREAD].store(u64::from(id), Ordering::Relaxed);
         self.thread_id.store(id, Ordering::Relaxed);
         self.last_span.store(u64::from(prefix) << 32, Ordering::Relaxed);
+        self.keep_rows_under_way();
         self.random.store(u64::from(prefix) << 32 | u64::from(id) | 1, Ordering::Relaxed);
         self.push_introduction();
     }
@@ -266,14 +294,14 @@ const SPAN_MASK: u64 = u32::MAX as u64;
 /// Returns true for a current span that is neither a call's nor [`NO_SPAN`].
 #[cfg_attr(not(debug_assertions), inline(always))]
 pub(crate) const fn is_reserved(current: u64) -> bool {
-    current.wrapping_sub(1) < RESERVED_SPANS
+    current >= INTERLEAVED
 }
 
 /// Returns true for the current span of a call that is kept, and where no call is current.
 #[cfg_attr(not(debug_assertions), inline(always))]
 pub(crate) const fn is_none_or_kept(current: u64) -> bool {
-    // A span of a tree that is not kept is negative.
-    current == NO_SPAN || current.cast_signed() > RESERVED_SPANS.cast_signed()
+    // A span of a tree that is not kept is negative, and so is a reserved one.
+    current.cast_signed() >= 0
 }
 
 /// Returns the bit of a function among those under way on a thread. Functions share bits, so a bit that is set says that

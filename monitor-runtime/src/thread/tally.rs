@@ -5,12 +5,13 @@
 //! read-modify-write. The file does not know calls that leave a record: the collector counts those from their records.
 
 use std::sync::OnceLock;
-use std::sync::atomic::AtomicUsize;
 
+use crate::accountant::{Accountant, Part};
 use crate::limits;
 use crate::platform::clock::Ticks;
-use crate::platform::reentrancy::apart;
+use crate::platform::reentrancy::run_guarded;
 use crate::record::Outcome;
+use crate::ring::layout::tally;
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
 
 /// The reason why a call left no record.
@@ -22,9 +23,14 @@ pub(crate) enum Unrecorded {
     RingFull,
     /// The thread has no ring.
     NoRing,
+    /// The call shares a row that was summed up on its thread.
+    Shared,
     /// The call failed and all room for failures was used up: one row counts it together with others.
     Folded,
 }
+
+/// The number of reasons.
+pub(crate) const REASONS: usize = 5;
 
 /// The times of a call that ended, in ticks.
 #[derive(Debug, Clone, Copy, Default)]
@@ -55,7 +61,7 @@ pub(crate) struct TickSums {
 
 impl TickSums {
     /// Returns by how much these sums have grown since they were `earlier`.
-    pub(crate) fn since(self, earlier: Self) -> Self {
+    pub(crate) fn growth_since(self, earlier: Self) -> Self {
         Self {
             durations: self.durations.wrapping_sub(earlier.durations),
             self_ticks: self.self_ticks.wrapping_sub(earlier.self_ticks),
@@ -74,33 +80,19 @@ impl TickSums {
     }
 }
 
-/// The counters of one function on one thread.
-#[derive(Debug, Default)]
+/// The counters of one function on one thread, which lie in memory that outlives the process.
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Tally {
-    /// Numbers of calls by outcome.
-    calls: [AtomicU64; 4],
-    /// Numbers of calls by the reason why they left no record.
-    unrecorded: [AtomicU64; 4],
-    total_ticks: AtomicU64,
-    self_ticks: AtomicU64,
-    busy_ticks: AtomicU64,
-    nested_ticks: AtomicU64,
-    cancelled_ticks: AtomicU64,
-    max_ticks: AtomicU64,
-    durations: OnceLock<Box<Durations>>,
+    words: &'static [AtomicU64; tally::WORDS],
+    durations: &'static OnceLock<Box<Durations>>,
 }
 
-/// The durations of a tally's calls, and all counters of calls that were sampled out but timed: such a call writes
-/// nowhere else. None of these is cancelled or waits.
+/// The durations of a tally's calls, and the way to the counters of calls that were sampled out but timed: such a call
+/// writes nowhere else. None of these is cancelled or waits.
 #[derive(Debug)]
 #[repr(C, align(64))]
 pub(crate) struct Durations {
-    /// The number of calls that were sampled out, timed and `ok`. The tally's own counters leave them out.
-    sampled_out: AtomicU64,
-    total_ticks: AtomicU64,
-    self_ticks: AtomicU64,
-    nested_ticks: AtomicU64,
-    max_ticks: AtomicU64,
+    words: &'static [AtomicU64; tally::WORDS],
     /// The numbers of all calls of the tally by duration: see [`place_of`]. 32 bits may wrap; the collector takes
     /// differences far more often than that.
     counts: [AtomicU32; PLACES],
@@ -126,29 +118,23 @@ fn middle_of(place: usize) -> Ticks {
 }
 
 impl Durations {
-    fn new() -> Self {
-        Self {
-            sampled_out: AtomicU64::new(0),
-            total_ticks: AtomicU64::new(0),
-            self_ticks: AtomicU64::new(0),
-            nested_ticks: AtomicU64::new(0),
-            max_ticks: AtomicU64::new(0),
-            counts: std::array::from_fn(|_| AtomicU32::new(0)),
-        }
+    fn new(words: &'static [AtomicU64; tally::WORDS]) -> Self {
+        Self { words, counts: std::array::from_fn(|_| AtomicU32::new(0)) }
     }
 
     /// Counts a call that was sampled out, timed and `ok`, and never waited. Called by the owner alone.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn count_sampled_out(&self, duration: Ticks, self_ticks: Ticks, is_nested: bool) {
-        add(&self.total_ticks, duration);
-        add(&self.self_ticks, self_ticks);
+        let words = self.words;
+        add(&words[tally::TIMED_TOTAL], duration);
+        add(&words[tally::TIMED_SELF], self_ticks);
         if is_nested {
-            add(&self.nested_ticks, duration);
+            add(&words[tally::TIMED_NESTED], duration);
         }
-        raise(&self.max_ticks, duration);
+        raise(&words[tally::TIMED_MAX], duration);
         self.count(duration);
         // Last, as in [`Tally::count`].
-        add(&self.sampled_out, 1);
+        add(&words[tally::TIMED], 1);
     }
 
     #[cfg_attr(not(debug_assertions), inline(always))]
@@ -159,7 +145,11 @@ impl Durations {
 
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn place(&self, ticks: Ticks) -> &AtomicU32 {
-        &self.counts[place_of(ticks).min(PLACES - 1)]
+        // The bound is not a minimum, so that a predicted branch and not the address waits for the comparison.
+        match self.counts.get(place_of(ticks)) {
+            Some(count) => count,
+            None => &self.counts[PLACES - 1],
+        }
     }
 
     /// Returns the numbers of calls, each with the duration in ticks that stands for those of its place.
@@ -183,119 +173,165 @@ fn raise(max: &AtomicU64, ticks: u64) {
 }
 
 impl Tally {
+    /// Returns the tally with these counters and durations.
+    pub(crate) const fn with_words(
+        words: &'static [AtomicU64; tally::WORDS],
+        durations: &'static OnceLock<Box<Durations>>,
+    ) -> Self {
+        Self { words, durations }
+    }
+
     /// Counts a call that took these times. Called by the owner alone.
     #[inline]
-    pub(crate) fn count(&self, outcome: Outcome, reason: Unrecorded, spent: Spent) {
+    pub(crate) fn count(&self, outcome: Outcome, reason: Unrecorded, spent: Spent, accountant: &Accountant) {
         self.each_sum(outcome, spent, add);
-        raise(&self.max_ticks, spent.duration);
-        if let Some(durations) = self.durations().or_else(|| self.make_durations()) {
+        raise(&self.words[tally::MAX], spent.duration);
+        if let Some(durations) = self.durations().or_else(|| self.make_durations(accountant)) {
             durations.count(spent.duration);
         }
-        add(&self.unrecorded[reason as usize], 1);
+        add(&self.words[tally::UNRECORDED + reason as usize], 1);
         // Last, so that a reader that sees the call almost always sees the rest of it.
-        add(&self.calls[outcome as usize], 1);
+        add(&self.words[tally::CALLS + outcome as usize], 1);
     }
 
     /// Counts a call from any thread, in the one table that threads share when there is no memory for tables of their
     /// own.
     #[cold]
-    pub(crate) fn count_shared(&self, outcome: Outcome, reason: Unrecorded, spent: Spent) {
+    pub(crate) fn count_shared(
+        &self,
+        outcome: Outcome,
+        reason: Unrecorded,
+        spent: Spent,
+        accountant: &Accountant,
+    ) {
         self.each_sum(outcome, spent, |counter, amount| _ = counter.fetch_add(amount, Ordering::Relaxed));
-        self.max_ticks.fetch_max(spent.duration, Ordering::Relaxed);
-        if let Some(durations) = self.durations().or_else(|| self.make_durations()) {
+        self.words[tally::MAX].fetch_max(spent.duration, Ordering::Relaxed);
+        if let Some(durations) = self.durations().or_else(|| self.make_durations(accountant)) {
             durations.place(spent.duration).fetch_add(1, Ordering::Relaxed);
         }
-        self.unrecorded[reason as usize].fetch_add(1, Ordering::Relaxed);
-        self.calls[outcome as usize].fetch_add(1, Ordering::Relaxed);
+        self.words[tally::UNRECORDED + reason as usize].fetch_add(1, Ordering::Relaxed);
+        self.words[tally::CALLS + outcome as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a failure that is about to be sent past the ring, or takes that back because there was no room either. The
+    /// number grows before the collector can have taken the failure.
+    #[cold]
+    pub(crate) fn count_sent(&self, outcome: Outcome, is_back: bool) {
+        let Some(at) = outcome.failure_place() else { return };
+        let one = if is_back { u64::MAX } else { 1 };
+        self.words[tally::SENT + at].fetch_add(one, Ordering::Relaxed);
     }
 
     /// Adds the times of a call to each sum that they belong to.
     #[inline]
     fn each_sum(&self, outcome: Outcome, spent: Spent, add: impl Fn(&AtomicU64, u64)) {
-        add(&self.total_ticks, spent.duration);
-        add(&self.self_ticks, spent.self_ticks);
+        add(&self.words[tally::TOTAL], spent.duration);
+        add(&self.words[tally::SELF], spent.self_ticks);
         if outcome == Outcome::Cancelled {
-            add(&self.cancelled_ticks, spent.duration);
+            add(&self.words[tally::CANCELLED], spent.duration);
         } else if spent.is_nested {
-            add(&self.nested_ticks, spent.duration);
+            add(&self.words[tally::NESTED], spent.duration);
         }
         if !spent.is_nested {
-            add(&self.busy_ticks, spent.busy);
+            add(&self.words[tally::BUSY], spent.busy);
         }
     }
 
     #[cold]
-    fn make_durations(&self) -> Option<&Durations> {
-        apart(|| {
-            if !reserve(size_of::<Durations>()) {
+    fn make_durations(&self, accountant: &Accountant) -> Option<&'static Durations> {
+        run_guarded(|| {
+            if !accountant.take(Part::Tallies, size_of::<Durations>() * KEPT_TWICE) {
                 return None;
             }
-            Some(&**self.durations.get_or_init(|| Box::new(Durations::new())))
+            Some(&**self.durations.get_or_init(|| Box::new(Durations::new(self.words))))
         })?
     }
 
     /// Returns the durations of its calls; `None` before the first call, and for want of memory.
-    pub(crate) fn durations(&self) -> Option<&Durations> {
+    pub(crate) fn durations(self) -> Option<&'static Durations> {
         self.durations.get().map(|durations| &**durations)
     }
 
-    fn sampled_out(&self) -> u64 {
-        self.durations().map_or(0, |durations| durations.sampled_out.load(Ordering::Relaxed))
-    }
-
-    /// Returns the numbers of calls by outcome.
-    pub(crate) fn calls(&self) -> [u64; 4] {
-        let mut calls = loaded(&self.calls);
-        calls[Outcome::Ok as usize] = calls[Outcome::Ok as usize].wrapping_add(self.sampled_out());
-        calls
-    }
-
-    /// Returns the numbers of calls by the reason why they left no record.
-    pub(crate) fn unrecorded(&self) -> [u64; 4] {
-        let mut calls = loaded(&self.unrecorded);
-        let sampled_out = &mut calls[Unrecorded::SampledOut as usize];
-        *sampled_out = sampled_out.wrapping_add(self.sampled_out());
-        calls
-    }
-
-    /// Returns the sums of the times of all its calls.
-    pub(crate) fn sums(&self) -> TickSums {
-        let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let timed = |counter: fn(&Durations) -> &AtomicU64| {
-            self.durations().map_or(0, |durations| of(counter(durations)))
-        };
-        let (total, nested) = (timed(|timed| &timed.total_ticks), timed(|timed| &timed.nested_ticks));
-        TickSums {
-            durations: of(&self.total_ticks).wrapping_add(total),
-            self_ticks: of(&self.self_ticks).wrapping_add(timed(|timed| &timed.self_ticks)),
-            busy: of(&self.busy_ticks).wrapping_add(total.wrapping_sub(nested)),
-            nested: of(&self.nested_ticks).wrapping_add(nested),
-            cancelled: of(&self.cancelled_ticks),
+    /// Reads the counters, the numbers of calls first.
+    pub(crate) fn read(&self) -> Counts {
+        let mut words = [0; tally::WORDS];
+        let numbers = [tally::TIMED].into_iter().chain(tally::CALLS..tally::CALLS + 4);
+        let others = (0..tally::WORDS).filter(|at| *at != tally::TIMED && !is_number_of_calls(*at));
+        for at in numbers.chain(others) {
+            words[at] = self.words[at].load(Ordering::Relaxed);
         }
+        Counts(words)
     }
 
     /// Takes the longest duration since the last time this was taken, in ticks.
     pub(crate) fn take_max_ticks(&self) -> u64 {
-        let timed = self.durations().map_or(0, |durations| durations.max_ticks.swap(0, Ordering::Relaxed));
-        self.max_ticks.swap(0, Ordering::Relaxed).max(timed)
+        let [timed, others] =
+            [tally::TIMED_MAX, tally::MAX].map(|at| self.words[at].swap(0, Ordering::Relaxed));
+        others.max(timed)
     }
 
     pub(crate) fn is_untouched(&self) -> bool {
-        self.calls() == [0; 4]
+        let is_zero = |at: usize| self.words[at].load(Ordering::Relaxed) == 0;
+        is_zero(tally::TIMED) && (tally::CALLS..tally::CALLS + 4).all(is_zero)
     }
 }
 
-fn loaded(counters: &[AtomicU64; 4]) -> [u64; 4] {
-    std::array::from_fn(|at| counters[at].load(Ordering::Relaxed))
+const fn is_number_of_calls(at: usize) -> bool {
+    at >= tally::CALLS && at < tally::CALLS + 4
+}
+
+/// The counters of a tally as of one reading.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Counts(pub(crate) [u64; tally::WORDS]);
+
+impl Counts {
+    /// Returns the numbers of calls by outcome.
+    pub(crate) fn calls(&self) -> [u64; 4] {
+        let mut calls: [u64; 4] = std::array::from_fn(|at| self.0[tally::CALLS + at]);
+        let ok = &mut calls[Outcome::Ok as usize];
+        *ok = ok.wrapping_add(self.0[tally::TIMED]);
+        calls
+    }
+
+    /// Returns the numbers of calls by the reason why they left no record.
+    pub(crate) fn unrecorded(&self) -> [u64; REASONS] {
+        let mut calls: [u64; REASONS] = std::array::from_fn(|at| self.0[tally::UNRECORDED + at]);
+        let sampled_out = &mut calls[Unrecorded::SampledOut as usize];
+        *sampled_out = sampled_out.wrapping_add(self.0[tally::TIMED]);
+        calls
+    }
+
+    /// Returns the sums of the times of all calls.
+    pub(crate) fn sums(&self) -> TickSums {
+        let (total, nested) = (self.0[tally::TIMED_TOTAL], self.0[tally::TIMED_NESTED]);
+        TickSums {
+            durations: self.0[tally::TOTAL].wrapping_add(total),
+            self_ticks: self.0[tally::SELF].wrapping_add(self.0[tally::TIMED_SELF]),
+            busy: self.0[tally::BUSY].wrapping_add(total.wrapping_sub(nested)),
+            nested: self.0[tally::NESTED].wrapping_add(nested),
+            cancelled: self.0[tally::CANCELLED],
+        }
+    }
 }
 
 /// The tallies of one thread, by the id of the call site. They lie in twelve blocks, each twice as large as the one
 /// before, so that a thread pays for the functions that it calls.
 #[derive(Debug, Default)]
-pub(crate) struct Tallies([OnceLock<Box<[Tally]>>; BLOCKS]);
+pub(crate) struct Tallies([OnceLock<Block>; tally::BLOCKS]);
 
-const FIRST_BLOCK: usize = 32;
-const BLOCKS: usize = 12;
+/// A block of tallies.
+#[derive(Debug)]
+struct Block {
+    words: &'static [[AtomicU64; tally::WORDS]],
+    durations: &'static [OnceLock<Box<Durations>>],
+    survives: bool,
+}
+
+/// Zeroed words, and whether they outlive the process.
+pub(crate) type Table = (&'static [AtomicU64], bool);
+
+const FIRST_BLOCK: usize = tally::FIRST_BLOCK;
+const BLOCKS: usize = tally::BLOCKS;
 const _: () = assert!(limits::SITES_MAX == (FIRST_BLOCK as u32) * ((1 << BLOCKS) - 1));
 
 /// Returns the block of a site, and the place within that block.
@@ -306,73 +342,118 @@ fn place(site: u32) -> (usize, usize) {
     (block, number - (FIRST_BLOCK << block))
 }
 
-impl Tallies {
-    /// Returns the tally of a function, made on first use; `None` for want of memory or beyond the bound.
+impl Block {
+    fn new((words, survives): Table) -> Self {
+        let words = words.as_chunks().0;
+        let durations: Vec<_> = (0..words.len()).map(|_| OnceLock::new()).collect();
+        // A thread's state is never freed, and so are its tallies.
+        Self { words, durations: Vec::leak(durations), survives }
+    }
+
     #[inline]
-    pub(crate) fn get_or_make(&self, site: u32) -> Option<&Tally> {
+    fn get(&self, place: usize) -> Option<Tally> {
+        Some(Tally::with_words(self.words.get(place)?, self.durations.get(place)?))
+    }
+}
+
+impl Tallies {
+    /// Returns the tally of a function, made on first use; `None` for want of memory or beyond the bound. `take` takes
+    /// the memory for the block of this number, which has so many words.
+    #[inline]
+    pub(crate) fn get_or_make(
+        &self,
+        site: u32,
+        take: impl FnOnce(u32, usize) -> Option<Table>,
+        accountant: &Accountant,
+    ) -> Option<Tally> {
         let (block, place) = place(site);
         match self.0.get(block)?.get() {
             Some(tallies) => tallies.get(place),
-            None => self.make_block(block)?.get(place),
+            None if accountant.take(Part::Tallies, block_bytes(block)) => {
+                let made = self.make_block(block, take);
+                if made.is_none() {
+                    accountant.give_back(Part::Tallies, block_bytes(block));
+                }
+                made?.get(place)
+            }
+            None => None,
         }
-    }
-
-    #[cold]
-    fn make_block(&self, block: usize) -> Option<&[Tally]> {
-        let length = FIRST_BLOCK << block;
-        if !reserve(length * size_of::<Tally>()) {
-            return None;
-        }
-        let block = self.0.get(block)?;
-        apart(|| &**block.get_or_init(|| (0..length).map(|_| Tally::default()).collect()))
     }
 
     /// Returns the tally of a function, made on first use without the bound of memory, for the table that threads share.
-    pub(crate) fn get_or_make_unbounded(&self, site: u32) -> Option<&Tally> {
+    pub(crate) fn get_or_make_unbounded(
+        &self,
+        site: u32,
+        take: impl FnOnce(u32, usize) -> Option<Table>,
+        accountant: &Accountant,
+    ) -> Option<Tally> {
         let (block, place) = place(site);
-        let length = FIRST_BLOCK << block;
-        let block = self.0.get(block)?;
-        if let Some(tallies) = block.get() {
+        if let Some(tallies) = self.0.get(block)?.get() {
             return tallies.get(place);
         }
-        apart(|| block.get_or_init(|| (0..length).map(|_| Tally::default()).collect()))?.get(place)
+        let made = self.make_block(block, take)?;
+        accountant.add(Part::Tallies, block_bytes(block));
+        made.get(place)
+    }
+
+    #[cold]
+    fn make_block(&self, block: usize, take: impl FnOnce(u32, usize) -> Option<Table>) -> Option<&Block> {
+        let place = self.0.get(block)?;
+        run_guarded(|| {
+            if let Some(made) = place.get() {
+                return Some(made);
+            }
+            let table = take(block as u32, (FIRST_BLOCK << block) * tally::WORDS)?;
+            Some(place.get_or_init(|| Block::new(table)))
+        })?
     }
 
     /// Returns true if any call of a function was counted.
     pub(crate) fn is_used(&self, site: u32) -> bool {
-        let (block, place) = place(site);
-        let tally = self.0.get(block).and_then(OnceLock::get).and_then(|tallies| tallies.get(place));
-        tally.is_some_and(|tally| !tally.is_untouched())
+        self.get(site).is_some_and(|tally| !tally.is_untouched())
     }
 
-    /// Returns all tallies that were ever used, with their sites.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &Tally)> {
+    /// Returns the tally of a function, if there is one.
+    pub(crate) fn get(&self, site: u32) -> Option<Tally> {
+        let (block, place) = place(site);
+        self.0.get(block)?.get()?.get(place)
+    }
+
+    /// Returns all tallies that were ever used, with their sites, and whether they outlive the process.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, Tally, bool)> {
         self.0.iter().enumerate().flat_map(|(block, tallies)| {
             let first = (FIRST_BLOCK << block) - FIRST_BLOCK;
-            let tallies = tallies.get().into_iter().flatten().enumerate();
-            tallies
-                .map(move |(place, tally)| ((first + place) as u32, tally))
-                .filter(|(_, tally)| !tally.is_untouched())
+            let all = tallies.get().into_iter().flat_map(move |tallies| {
+                let places = 0..tallies.words.len();
+                places.filter_map(|place| Some((place, tallies.get(place)?, tallies.survives)))
+            });
+            all.map(move |(place, tally, survives)| ((first + place) as u32, tally, survives))
+                .filter(|(_, tally, _)| !tally.is_untouched())
         })
     }
 }
 
-/// The bytes of tallies and countdowns in this process.
-static BYTES: AtomicUsize = AtomicUsize::new(0);
-
-/// Reserves memory for tallies and countdowns. Returns false if they would exceed their bound.
-pub(crate) fn reserve(bytes: usize) -> bool {
-    let before = BYTES.fetch_add(bytes, Ordering::Relaxed);
-    if before + bytes > limits::TALLY_BYTES_MAX {
-        BYTES.fetch_sub(bytes, Ordering::Relaxed);
-        return false;
-    }
-    true
+/// Returns the bytes of a block of tallies.
+const fn block_bytes(block: usize) -> usize {
+    (FIRST_BLOCK << block) * (tally::WORDS * 8 + size_of::<OnceLock<Box<Durations>>>())
 }
+
+/// The collector keeps a copy of each histogram as of its last reading.
+const KEPT_TWICE: usize = 2;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Takes memory that ends with the process.
+    #[expect(clippy::unnecessary_wraps, reason = "the signature of what takes memory, which may have none")]
+    fn take(_: u32, words: usize) -> Option<Table> {
+        Some((Vec::leak((0..words).map(|_| AtomicU64::new(0)).collect()), false))
+    }
+
+    fn tally() -> Tally {
+        Tallies::default().get_or_make(7, take, Accountant::boundless()).unwrap()
+    }
 
     #[test]
     fn every_site_has_a_place_of_its_own() {
@@ -383,45 +464,50 @@ mod tests {
             assert!(seen.insert((block, place)), "{site}");
         }
         assert_eq!(place(limits::SITES_MAX - 1).0, BLOCKS - 1);
-        assert!(Tallies::default().get_or_make(limits::SITES_MAX).is_none());
+        assert!(Tallies::default().get_or_make(limits::SITES_MAX, take, Accountant::boundless()).is_none());
     }
 
     #[test]
     fn a_tally_counts_by_outcome_and_reason() {
         let tallies = Tallies::default();
-        let tally = tallies.get_or_make(77).unwrap();
+        let tally = tallies.get_or_make(77, take, Accountant::boundless()).unwrap();
         let spent =
             |duration| Spent { duration, self_ticks: duration / 4, busy: duration / 2, is_nested: false };
-        tally.count(Outcome::Ok, Unrecorded::SampledOut, spent(100));
-        tally.count(Outcome::Ok, Unrecorded::RingFull, Spent { is_nested: true, ..spent(300) });
-        tally.count(Outcome::Panic, Unrecorded::SampledOut, spent(200));
-        tally.count(Outcome::Cancelled, Unrecorded::Folded, spent(400));
-        let sites: Vec<u32> = tallies.iter().map(|(site, _)| site).collect();
+        tally.count(Outcome::Ok, Unrecorded::SampledOut, spent(100), Accountant::boundless());
+        tally.count(
+            Outcome::Ok,
+            Unrecorded::RingFull,
+            Spent { is_nested: true, ..spent(300) },
+            Accountant::boundless(),
+        );
+        tally.count(Outcome::Panic, Unrecorded::SampledOut, spent(200), Accountant::boundless());
+        tally.count(Outcome::Cancelled, Unrecorded::Folded, spent(400), Accountant::boundless());
+        let sites: Vec<u32> = tallies.iter().map(|(site, ..)| site).collect();
         assert_eq!(sites, [77]);
-        assert_eq!(tally.calls(), [2, 0, 1, 1]);
+        assert_eq!(tally.read().calls(), [2, 0, 1, 1]);
         tally.durations().unwrap().count_sampled_out(500, 60, false);
         tally.durations().unwrap().count_sampled_out(80, 8, true);
-        assert_eq!(tally.calls(), [4, 0, 1, 1]);
-        assert_eq!(tally.unrecorded(), [4, 1, 0, 1]);
+        assert_eq!(tally.read().calls(), [4, 0, 1, 1]);
+        assert_eq!(tally.read().unrecorded(), [4, 1, 0, 0, 1]);
         let sums =
             TickSums { durations: 1580, self_ticks: 250 + 68, busy: 350 + 500, nested: 380, cancelled: 400 };
-        assert_eq!(tally.sums(), sums);
+        assert_eq!(tally.read().sums(), sums);
         assert_eq!([tally.take_max_ticks(), tally.take_max_ticks()], [500, 0]);
         assert_eq!(tally.durations().unwrap().iter().map(|(_, count)| count).sum::<u32>(), 6);
     }
 
     #[test]
     fn calls_of_a_shared_tally_are_summed_as_those_of_one_owner_are() {
-        let [owned, shared] = [Tally::default(), Tally::default()];
+        let [owned, shared] = [tally(), tally()];
         for (outcome, is_nested) in [(Outcome::Ok, false), (Outcome::Error, true), (Outcome::Cancelled, true)]
         {
             let spent = Spent { duration: 1000, self_ticks: 10, busy: 100, is_nested };
-            owned.count(outcome, Unrecorded::RingFull, spent);
-            shared.count_shared(outcome, Unrecorded::RingFull, spent);
+            owned.count(outcome, Unrecorded::RingFull, spent, Accountant::boundless());
+            shared.count_shared(outcome, Unrecorded::RingFull, spent, Accountant::boundless());
         }
-        assert_eq!(owned.sums(), shared.sums());
+        assert_eq!(owned.read().sums(), shared.read().sums());
         assert_eq!(
-            owned.sums(),
+            owned.read().sums(),
             TickSums { durations: 3000, self_ticks: 30, busy: 100, nested: 1000, cancelled: 1000 }
         );
     }
@@ -439,6 +525,6 @@ mod tests {
             assert!(if ticks < 64 { middle_of(place) == ticks } else { off <= 1.0 / 64.0 }, "{ticks}: {off}");
         }
         assert_eq!((place_of((1 << 48) - 1), middle_of(0)), (PLACES - 1, 0));
-        Durations::new().count(u64::MAX);
+        tally().make_durations(Accountant::boundless()).unwrap().count(u64::MAX);
     }
 }

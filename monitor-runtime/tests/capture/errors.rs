@@ -5,7 +5,7 @@ use std::fmt::{self, Debug, Display};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::text;
+use crate::{stored_text_and_type, text};
 
 /// An error with a text and perhaps a source.
 #[derive(Debug)]
@@ -124,6 +124,27 @@ fn a_long_text_keeps_a_kibibyte_and_says_its_length() {
     let fits = "x".repeat(1000);
     assert_eq!(text!(fits), fits);
     assert_eq!(text!(layers(&[&fits])), fits);
+}
+
+#[test]
+fn a_text_of_any_length_is_told_whole_whatever_its_source_says() {
+    let all: String = "some words ".chars().cycle().take(400).collect();
+    let layer = || Some(std::any::type_name::<Layer>().to_owned());
+    for length in 0..=all.len() {
+        let text = &all[..length];
+        for (texts, told) in [
+            (&[text][..], text.to_owned()),
+            (&[text, text], text.to_owned()),
+            (&[text, "root"], format!("{text}: root")),
+        ] {
+            let error = layers(texts);
+            let stored = stored_text_and_type(|writer| {
+                use monitor_runtime::capture::dispatch::WriteError as _;
+                (&&&&&monitor_runtime::capture::dispatch::ErrorValue(&error)).write(writer);
+            });
+            assert_eq!(stored, (told, layer()));
+        }
+    }
 }
 
 #[test]

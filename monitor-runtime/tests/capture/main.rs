@@ -66,10 +66,15 @@ use text;
 
 /// Returns the plain text of the value that a closure captures. There is ample room.
 fn stored_text(capture: impl FnOnce(&mut Writer<'_>)) -> String {
+    stored_text_and_type(capture).0
+}
+
+/// Returns the plain text of the value that a closure captures, and the name of a type behind it. There is ample room.
+fn stored_text_and_type(capture: impl FnOnce(&mut Writer<'_>)) -> (String, Option<String>) {
     let limits = limits();
     let mut buffer = [0; 8192];
     let mut writer = Writer::new(&mut buffer, &limits);
     capture(&mut writer);
     let len = writer.finish();
-    monitor_runtime::capture::to_text(&buffer[..len])
+    monitor_runtime::capture::to_text_and_type(&buffer[..len])
 }

@@ -204,6 +204,7 @@ proptest! {
     fn bytes_that_nobody_wrote_read_as_valid_json(bytes in prop::collection::vec(any::<u8>(), 0..600)) {
         prop_assert!(is_json(&to_json_value(&bytes)));
         prop_assert!(is_json(&to_json(&bytes, &["a", "b", "c"])));
+        prop_assert!(is_json(&to_json(&bytes, &[])));
         let _ = to_text(&bytes);
     }
 
@@ -213,6 +214,7 @@ proptest! {
     )) {
         prop_assert!(is_json(&to_json_value(&bytes)));
         prop_assert!(is_json(&to_json(&bytes, &["a", "b", "c"])));
+        prop_assert!(is_json(&to_json(&bytes, &[])));
     }
 
     #[test]

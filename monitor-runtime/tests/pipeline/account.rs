@@ -59,7 +59,7 @@ fn each_call_has_one_row(entries: &Entries) {
 }
 
 /// Sums the windows of a function.
-fn figures(entries: &Entries, id: u32) -> CallStats {
+pub(super) fn figures(entries: &Entries, id: u32) -> CallStats {
     let of_function = entries.windows.iter().filter(|((function, _), _)| *function == id);
     of_function.fold(CallStats::default(), |sum, (_, window)| CallStats {
         calls: sum.calls + window.calls,
@@ -69,6 +69,7 @@ fn figures(entries: &Entries, id: u32) -> CallStats {
         recorded: sum.recorded + window.recorded,
         sampled_out: sum.sampled_out + window.sampled_out,
         dropped: sum.dropped + window.dropped,
+        total_ns: sum.total_ns + window.total_ns,
         ..sum
     })
 }
@@ -98,7 +99,9 @@ fn rows_say_what_was_seen(program: &Program, functions: &Functions, seen: &[Seen
     let mut numbers = HashMap::new();
     for row in &entries.calls {
         let Some(number) = captured_number(row) else {
-            assert_ne!(row.kept, Kept::Sampled, "a sampled call has its arguments: {row:?}");
+            // Calls that share a row may all have been summed up on their thread, which keeps no arguments.
+            let has_none = row.kept != Kept::Sampled || row.shared.is_some();
+            assert!(has_none, "a sampled call has its arguments: {row:?}");
             continue;
         };
         assert!(numbers.insert(row.span_id, number).is_none());
@@ -122,6 +125,11 @@ fn rows_say_what_was_seen(program: &Program, functions: &Functions, seen: &[Seen
     let is_shared: HashSet<u64> =
         entries.calls.iter().filter(|row| row.shared.is_some()).map(|row| row.span_id).collect();
     let in_trees = entries.calls.iter().filter(|row| row.parent_id != 0 && row.shared.is_none());
+    if program.is_ample() && program.max_rate == 0 {
+        let spans: HashSet<u64> = entries.calls.iter().map(|row| row.span_id).collect();
+        let orphan = entries.calls.iter().find(|row| row.shared.is_some() && !spans.contains(&row.parent_id));
+        assert!(orphan.is_none(), "the row of the caller is missing: {orphan:?}");
+    }
     for row in in_trees.filter(|row| !is_shared.contains(&row.parent_id)) {
         if let (Some(number), Some(parent)) = (numbers.get(&row.span_id), numbers.get(&row.parent_id)) {
             assert!(is_parent(*parent, seen[number], &seen), "{parent} of {row:?}");

@@ -124,6 +124,10 @@ impl Functions {
         }))
     }
 
+    pub(super) fn site(&self, function: usize) -> &'static CallSite {
+        self.0[function]
+    }
+
     pub(super) fn id(&self, function: usize) -> u32 {
         self.0[function].id()
     }
@@ -278,7 +282,8 @@ impl Worker<'_> {
     }
 }
 
-fn call(site: &'static CallSite, number: u64, ending: Ending, body: impl FnOnce()) {
+/// Makes a monitored call, as the expansion of the attribute does.
+pub(super) fn call(site: &'static CallSite, number: u64, ending: Ending, body: impl FnOnce()) {
     let mut slot = Slot::empty();
     let mut call = Call::prepare(&mut slot, site);
     if let Some(writer) = call.args() {

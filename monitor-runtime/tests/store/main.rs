@@ -11,3 +11,8 @@ mod retention;
 mod views;
 mod reading;
 mod processes;
+mod zones;
+mod totals;
+mod alerts;
+mod metrics;
+mod logs;

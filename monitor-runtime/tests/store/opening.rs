@@ -286,3 +286,45 @@ fn a_default_vfs_and_an_automatic_extension_of_the_programs_do_not_reach_the_sto
     let tool = tool(&path);
     assert_eq!(query_column::<i64>(&tool, "SELECT count(*) FROM calls"), [2]);
 }
+
+#[test]
+fn programs_of_one_name_have_a_default_store_each_and_one_that_is_gone_leaves_its_to_the_next() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("server.db");
+    let programs: Vec<PathBuf> = ["one", "two", "three"]
+        .map(|project| folder.path().join(project).join("target/debug/server"))
+        .to_vec();
+    for program in &programs {
+        std::fs::create_dir_all(program.parent().unwrap()).unwrap();
+        std::fs::write(program, "").unwrap();
+    }
+    let run = std::cell::Cell::new(0);
+    let record = |program: &Path| {
+        run.set(run.get() + 1);
+        let options = StoreOptions { program: Some(program.to_owned()), ..StoreOptions::file(&path) };
+        let mut row = process(run.get());
+        row.program.executable = Some(program.to_string_lossy().into_owned());
+        let mut store = SqliteStore::open(&options, row, T0).unwrap();
+        store.write(&batch(1, vec![call(1)])).unwrap();
+        let path = store.path().unwrap().to_owned();
+        store.close(T0 + 1, Ending::Exit).unwrap();
+        path
+    };
+    let stores: Vec<PathBuf> = programs.iter().map(|program| record(program)).collect();
+    assert_eq!(stores[0], path);
+    assert!(stores[0] != stores[1] && stores[1] != stores[2] && stores[0] != stores[2], "{stores:?}");
+    // A second run, and another build of the same project, find the store of the first.
+    assert_eq!(programs.iter().map(|program| record(program)).collect::<Vec<_>>(), stores);
+    let release = programs[1].to_string_lossy().replace("debug", "release");
+    assert_eq!(record(Path::new(&release)), stores[1]);
+    for (store, runs) in stores.iter().zip([2, 3, 2]) {
+        assert_eq!(query_value::<i64>(&tool(store), "SELECT count(*) FROM calls"), runs, "{store:?}");
+    }
+    // A program that was removed keeps nobody from its store.
+    std::fs::remove_file(&programs[0]).unwrap();
+    let next = folder.path().join("four/server");
+    assert_eq!(record(&next), path);
+    // A path that a user names is used as it is.
+    let named = SqliteStore::open(&StoreOptions::file(&path), process(99), T0).unwrap();
+    assert_eq!(named.path().unwrap(), path);
+}

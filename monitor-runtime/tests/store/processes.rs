@@ -31,15 +31,20 @@ fn as_a_child_this_test_writes_until_it_is_stopped() {
     for sequence in 1..=batches {
         let calls = (0..50).map(|n| call(u32::try_from(sequence).unwrap() * 50 + n)).collect();
         let next = batch(sequence, calls);
-        loop {
-            match store.write(&next) {
-                Ok(_) => break,
-                Err(StoreError::Busy(_)) => {}
-                Err(error) => panic!("{error}"),
-            }
+        retry_while_locked(|| store.write(&next));
+    }
+    retry_while_locked(|| store.close(T0, Ending::Exit));
+}
+
+/// Repeats this while other processes keep the store locked.
+fn retry_while_locked<T>(mut write: impl FnMut() -> Result<T, StoreError>) -> T {
+    loop {
+        match write() {
+            Ok(written) => return written,
+            Err(StoreError::Busy(_)) => {}
+            Err(error) => panic!("{error}"),
         }
     }
-    store.close(T0, Ending::Exit).unwrap();
 }
 
 #[test]

@@ -1,8 +1,10 @@
 //! Rows to write, and functions that read them back.
 
 use monitor_runtime::batch::{
-    Batch, CallRow, CallStats, FunctionRow, ProcessRow, Program, SliceRow, ThreadRow, Update, WindowRow,
+    Batch, CallRow, CallStats, FunctionRow, ProcessRow, Program, SliceRow, ThreadRow, TotalRow, Update,
+    WindowRow,
 };
+use monitor_runtime::histogram::Histogram;
 use monitor_runtime::record::{Kept, Outcome};
 use monitor_runtime::store::{FileSystem, OpenError, SqliteStore, StoreOptions, System};
 use rusqlite::Connection;
@@ -98,6 +100,12 @@ pub(crate) fn slice(function: u32, calls: u64, buckets: Vec<(i32, u64)>) -> Slic
     let stats =
         CallStats { calls, recorded: calls, total_ns: calls * 1000, max_ns: 5000, ..CallStats::default() };
     SliceRow { function, start_ns: T0 - T0 % (HOUR / 2), update: Update::Replace, stats, buckets }
+}
+
+pub(crate) fn total(function: u32, calls: u64) -> TotalRow {
+    let stats =
+        CallStats { calls, errors: calls / 2, total_ns: calls * 1000, max_ns: 5000, ..CallStats::default() };
+    TotalRow { function, update: Update::Replace, stats, histogram: Histogram::from_buckets(&[(80, calls)]) }
 }
 
 pub(crate) fn window(function: u32, start_ns: i64, buckets: Vec<(i32, u64)>) -> WindowRow {

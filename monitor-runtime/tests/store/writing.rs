@@ -6,7 +6,7 @@ use monitor_runtime::batch::{
     Batch, CallRow, Cause, EventRow, FoldedRow, HealthRow, ResourcesRow, SharedRow, Update, WindowRow,
 };
 use monitor_runtime::record::{Kept, Outcome};
-use monitor_runtime::store::{SetRate, Store as _};
+use monitor_runtime::store::{SetRate, SqliteStore, Store as _};
 
 #[test]
 fn every_figure_of_a_call_comes_back_from_the_view() {
@@ -114,6 +114,42 @@ fn call_ids_rise_without_reuse_across_batches_of_any_size() {
     );
     let covered = "SELECT sum(last_call - first_call + 1) FROM call_range";
     assert_eq!(query_value::<i64>(&tool, covered), i64::from(total));
+}
+
+#[test]
+fn a_range_of_ids_is_extended_in_advance_and_ends_where_its_calls_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("shop.db");
+    let mut store = open(&path, 1);
+    let tool = tool(&path);
+    let ranges = || {
+        query_column::<String>(
+            &tool,
+            "SELECT first_call || '-' || last_call FROM call_range ORDER BY first_call",
+        )
+    };
+    let mut total = 0;
+    let mut write = |store: &mut SqliteStore, sequence: u64, at_ns: i64, is_one_of_many: bool| {
+        let calls = (0..10).map(|n| CallRow { start_ns: at_ns - 1000 + i64::from(n), ..call(total + n + 1) });
+        let batch = Batch { at_ns, is_one_of_many, ..batch(sequence, calls.collect()) };
+        total += 10;
+        store.write(&batch).unwrap();
+    };
+    let begun = T0 - T0 % 10_000_000_000;
+    let changes = || query_value::<i64>(&tool, "PRAGMA data_version");
+    for batch in 0..4_u64 {
+        let before = (ranges(), changes());
+        write(&mut store, 1 + batch, begun + 2_000_000_000 * batch.cast_signed() + 1_000_000_000, true);
+        assert_ne!(changes(), before.1);
+        assert_eq!(ranges(), ["1-90"], "{batch}");
+    }
+    // The next range, and the last batch of the process.
+    write(&mut store, 5, begun + 11_000_000_000, true);
+    assert_eq!(ranges(), ["1-40", "41-130"]);
+    write(&mut store, 6, begun + 12_000_000_000, false);
+    assert_eq!(ranges(), ["1-40", "41-60"]);
+    let ids = query_column::<i64>(&tool, "SELECT call_id FROM calls ORDER BY call_id");
+    assert_eq!(ids, (1..=60).collect::<Vec<_>>());
 }
 
 #[test]

@@ -30,9 +30,15 @@ pub(super) struct ClockWatch {
 }
 
 impl ClockWatch {
-    /// Moves the clock on, and notes if it stood still for longer than a slow call may take to be noticed. Returns true
+    /// Moves the clock on, and lets it run if calls wait for it, as `is_wanted` says. Notes if it stood still for longer than a slow call may take to be noticed. Returns true
     /// if calls were timed since the last look and are only counted from now on.
-    pub(super) fn look(&mut self, functions: &Functions, states: &mut FunctionStates) -> bool {
+    pub(super) fn look(
+        &mut self,
+        is_wanted: bool,
+        functions: &Functions,
+        states: &mut FunctionStates,
+    ) -> bool {
+        self.is_used |= is_wanted;
         self.is_resting &= !self.is_used;
         if self.is_suspended && !self.is_resting {
             // The clock moves first, because calls that are only counted from here on must see the time of this moment.
@@ -95,6 +101,9 @@ impl ClockWatch {
 
 /// Has the calls of functions on the lowest rung only counted, or timed.
 fn count_only(functions: &Functions, states: &mut FunctionStates, is_counted: bool) {
-    let counted = states.all(functions).filter(|(_, state)| state.rung.is_counted());
-    counted.for_each(|(function, _)| function.site.apply(Caps { is_counted, ..function.site.caps() }));
+    let counted = states.iter_mut(functions).filter(|(_, state)| state.rung.is_counted());
+    for (function, _) in counted {
+        function.site.set_waits_for_clock(!is_counted);
+        function.site.apply(Caps { is_counted, ..function.site.caps() });
+    }
 }

@@ -69,6 +69,7 @@ impl FunctionState {
     /// Puts the rung into force. Returns true if anything that a person sees changed.
     pub(super) fn apply_rung(&self, site: &CallSite, before: &Rung) -> bool {
         let rung = &self.rung;
+        site.set_waits_for_clock(false);
         site.apply(Caps {
             rate: rung.cap,
             callee_rate: rung.callee_cap(self.begins_below),
@@ -207,7 +208,7 @@ impl FunctionStates {
     }
 
     /// Returns every function with its state.
-    pub(super) fn all<'a>(
+    pub(super) fn iter_mut<'a>(
         &'a mut self,
         functions: &'a Functions,
     ) -> impl Iterator<Item = (&'a Function, &'a mut FunctionState)> {
@@ -220,7 +221,7 @@ impl FunctionStates {
 
     /// Adopts the caps by which callers throttled themselves. Returns the rungs of all functions as they were before.
     pub(super) fn adopt_throttles(&mut self, functions: &Functions) -> Vec<Rung> {
-        self.all(functions).map(|(function, state)| state.adopt_throttle(function.site)).collect()
+        self.iter_mut(functions).map(|(function, state)| state.adopt_throttle(function.site)).collect()
     }
 
     /// Returns the rows that wait for the next batch.

@@ -22,6 +22,7 @@ use super::function::Function;
 use super::functions::Functions;
 use super::health::Health;
 use super::trees::TreeCost;
+use crate::accountant::Part;
 use crate::batch::RateRow;
 use crate::limits;
 use crate::platform::clock::{Clock, monotonic};
@@ -66,6 +67,9 @@ impl Ladder {
     /// Returns a ladder within these bounds: rows per second and function, 0 for no bound, and the share of CPU time.
     pub(super) fn new(rings: &'static ThreadPool, max_rate: u32, max_overhead: f64) -> Self {
         let now = monotonic();
+        let accountant = rings.home.accountant;
+        let decisions_max =
+            accountant.count_within(Part::Trees, DECISIONS_SHARE, DECISION_BYTES, limits::DECISIONS_MAX);
         let mut ladder = Self {
             rings,
             bounds: Bounds::new(max_rate, max_overhead),
@@ -76,7 +80,7 @@ impl Ladder {
             looks: 0,
             states: FunctionStates::default(),
             clock_watch: ClockWatch::default(),
-            fates: TailSampling::default(),
+            fates: TailSampling::new(decisions_max),
             seed: process::random_seed(),
             last_look: now,
             next_look: now + limits::LADDER_FIRST,
@@ -115,7 +119,8 @@ impl Ladder {
     /// Moves the coarse clock on. Returns true if tallies have to be read now: calls of some functions were timed since
     /// the last look and are only counted from now on, and the timed ones must not speak for those to come.
     pub(super) fn watch_clock(&mut self, functions: &Functions) -> bool {
-        self.clock_watch.look(functions, &mut self.states)
+        let is_wanted = self.rings.home.take_clock_wanted();
+        self.clock_watch.look(is_wanted, functions, &mut self.states)
     }
 
     /// Prepares for a piece of work in which a disk may hold this thread up: no call relies on the coarse clock until it
@@ -179,24 +184,24 @@ impl Ladder {
         let before = self.states.adopt_throttles(functions);
         let loads: Vec<(Load, f64)> = self
             .states
-            .all(functions)
+            .iter_mut(functions)
             .map(|(_, state)| state.take_load(seconds))
             .map(|load| (load, load.rows))
             .collect();
         let trees = self.trees(functions, &take_trees(), seconds);
         let Self { bounds, costs, budget, states, clock_watch, .. } = self;
         let mut places: Vec<Place<'_>> = Vec::with_capacity(loads.len());
-        for ((function, state), (load, _)) in states.all(functions).zip(&loads) {
+        for ((function, state), (load, _)) in states.iter_mut(functions).zip(&loads) {
             (state.calls_per_s, state.rung.throttled) = (load.calls, 1.0);
             let (function, requested) = (function.site.id(), function.site.requested().0);
             places.push(Place { function, rung: &mut state.rung, load: *load, requested });
         }
         let figures = budget.keep(&mut places, trees, costs, (cpu, seconds), bounds);
         note_figures(health, &figures);
-        clock_watch.rely(states.all(functions).any(|(_, state)| state.rung.is_counted()));
+        clock_watch.rely(states.iter_mut(functions).any(|(_, state)| state.rung.is_counted()));
         let names = |id: u32| functions.get(id).map(|function| Arc::clone(&function.name));
         for (((function, state), (load, rows_per_s)), before) in
-            states.all(functions).zip(&loads).zip(&before)
+            states.iter_mut(functions).zip(&loads).zip(&before)
         {
             let percentile = percentile(functions, function, state.calls_per_s);
             set_slow_threshold(function, state, percentile, now_ns);
@@ -239,7 +244,7 @@ impl Ladder {
         let learned = &self.thread_costs;
         // The cost that is shared out among functions is never more than the measured one. It may be less: the thread has other
         // work, such as to delete old rows.
-        let scale = (own_ns / learned.of(&work).max(1.0)).min(1.0);
+        let scale = (own_ns / learned.weigh(&work).max(1.0)).min(1.0);
         self.costs = Costs {
             drained: scale * learned.record(),
             row: scale * learned.row(),
@@ -257,7 +262,7 @@ impl Ladder {
     /// Returns the trees of a look, per second.
     fn trees(&mut self, functions: &Functions, found: &HashMap<u32, TreeCost>, seconds: f64) -> Vec<Tree> {
         let mut places = HashMap::new();
-        for (place, (function, state)) in self.states.all(functions).enumerate() {
+        for (place, (function, state)) in self.states.iter_mut(functions).enumerate() {
             places.insert(function.site.id(), place);
             state.begins_below |= found.get(&function.site.id()).is_some_and(|cost| cost.begins_below);
         }
@@ -325,3 +330,6 @@ fn percentile(functions: &Functions, function: &Function, calls_per_s: f64) -> O
 
 /// The shortest time between two looks, in seconds, that rates per second are computed from.
 const PASSED_MIN: f64 = 1e-4;
+/// The bytes of two decisions, a young one and an old one, and the share of the memory for trees that they may take.
+const DECISION_BYTES: usize = 64;
+const DECISIONS_SHARE: usize = 12;

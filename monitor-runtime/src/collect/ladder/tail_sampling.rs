@@ -90,7 +90,7 @@ impl Ladder {
     ) -> HashMap<u32, Excess> {
         let Self { bounds, states, .. } = self;
         let mut excess = HashMap::new();
-        for (function, state) in states.all(functions) {
+        for (function, state) in states.iter_mut(functions) {
             state.allowance.fill(passed, bounds.rows_per_s);
             let Some(Offered { rows, calls }) = offered.get(&function.site.id()).copied() else { continue };
             let share = state.allowance.take(rows);
@@ -106,7 +106,7 @@ impl Ladder {
     /// Gives functions their rates back by which callers throttled themselves, if the burst is over: trees that are kept
     /// lack the calls of a throttled function.
     fn lift_throttles(&mut self, offered: &HashMap<u32, Offered>, functions: &Functions) {
-        for (function, state) in self.states.all(functions) {
+        for (function, state) in self.states.iter_mut(functions) {
             let is_throttled = function.site.caps().rate < state.rung.cap;
             let calls = offered.get(&function.site.id()).map_or(0.0, |offered| offered.calls);
             if is_throttled && calls < THROTTLED_CALLS_MAX {
@@ -122,7 +122,7 @@ impl Ladder {
             return Vec::new();
         }
         let mut changes = Vec::new();
-        for (function, state) in states.all(functions) {
+        for (function, state) in states.iter_mut(functions) {
             let Some(bound) = roots.get(&function.site.id()) else { continue };
             let before = state.adopt_throttle(function.site);
             let rows = bounds.rows_per_s * AIM / bound.cap.max(f64::MIN_POSITIVE);
@@ -156,7 +156,7 @@ impl Ladder {
                 calls.insert(span, InFlight { site, parent: 0 });
             }
         }
-        for state in self.rings.all() {
+        for state in self.rings.states() {
             let mut parent = 0;
             // A call without a span is counted or timed by itself: its callees have the call around it as parent.
             let kept = |frame: &Frame| frame.is_kept && frame.span != NO_SPAN;

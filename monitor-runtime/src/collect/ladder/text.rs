@@ -68,9 +68,11 @@ pub(super) fn reason(rung: &Rung, told: &Told<'_>) -> String {
             percent(saved)
         ),
         Reason::Counted(Saving { would_cost, saved }) => format!(
-            "only counted, because timing its {} calls/s would cost {} of a core, {allowed}; saves {}",
+            "only counted, because timing its {} calls/s would cost {} of a core, {allowed}; counting them costs {}, \
+             which nobody else is lowered for, and saves {}",
             count(told.calls_per_s),
             percent(would_cost),
+            percent(would_cost - saved),
             percent(saved)
         ),
         Reason::CountingAlone(Saving { would_cost, saved }) => format!(
@@ -167,7 +169,7 @@ mod tests {
             (
                 Reason::Counted(saving),
                 "only counted, because timing its 5.1 million calls/s would cost 13 % of a core, of 1.0 % allowed \
-                 (MONITOR_MAX_OVERHEAD=1%); saves 12 %",
+                 (MONITOR_MAX_OVERHEAD=1%); counting them costs 1.0 %, which nobody else is lowered for, and saves 12 %",
             ),
             (
                 Reason::Trees(saving),

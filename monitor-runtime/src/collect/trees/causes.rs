@@ -21,15 +21,22 @@ pub(super) struct Causes {
     young: FnvHashMap<u64, FailureOrigin>,
     old: FnvHashMap<u64, FailureOrigin>,
     pub(super) lost: u64,
+    /// The number of young causes at most; `None` before the first drain.
+    pub(super) most: Option<usize>,
 }
 
 impl Causes {
     pub(super) fn insert(&mut self, span: u64, origin: FailureOrigin) {
-        if self.young.len() >= limits::CAUSES_MAX {
+        if self.young.len() >= self.most.unwrap_or(limits::CAUSES_MAX) {
             self.lost += self.old.len() as u64;
             self.old = std::mem::take(&mut self.young);
         }
         self.young.insert(span, origin);
+    }
+
+    /// Returns the number of causes that wait.
+    pub(super) fn len(&self) -> usize {
+        self.young.len() + self.old.len()
     }
 
     /// Returns the origin of the failure of a call, and forgets it.

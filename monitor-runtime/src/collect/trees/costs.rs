@@ -35,6 +35,11 @@ impl TreeCost {
         });
     }
 
+    /// Adds calls that share a row and left no record, which stand for this many.
+    pub(super) fn add_folded(&mut self, site: u32, calls: f64) {
+        self.add_part(Part { site, records: 0, rows: 0, calls });
+    }
+
     fn add_part(&mut self, more: Part) {
         match self.parts.iter_mut().find(|part| part.site == more.site) {
             Some(part) => {

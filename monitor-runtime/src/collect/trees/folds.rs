@@ -63,31 +63,46 @@ impl Folds {
 
     /// Adds a call to the row with this key, which is open.
     pub(super) fn add(&mut self, key: Key, call: &Header, thread: u32, args: &[u64]) {
-        let Some(OpenFold { header, thread: of, sums, last_span, args: kept, .. }) = self.open.get_mut(&key)
-        else {
+        let Header { duration, weight, .. } = *call;
+        let fold = Fold {
+            calls: 1,
+            total: duration,
+            longest: duration,
+            end: call.start.wrapping_add(duration),
+            busy: if call.is_async { call.busy } else { duration },
+            weight: f64::from(weight),
+        };
+        self.add_all(key, call, thread, &fold);
+        // Calls that were summed up on their thread came without arguments.
+        if (1..=limits::FOLD_ARGS_BYTES_MAX).contains(&usize::from(call.args_bytes))
+            && let Some(fold) = self.open.get_mut(&key)
+            && fold.args.is_empty()
+        {
+            fold.header.args_bytes = call.args_bytes;
+            let args = args.iter().take(usize::from(call.args_bytes).div_ceil(8));
+            fold.args = args.map(|word| word.to_le_bytes()).collect();
+        }
+    }
+
+    /// Adds the sums of calls like this one to the row with this key, which is open.
+    pub(super) fn add_all(&mut self, key: Key, call: &Header, thread: u32, more: &Fold) {
+        let Some(OpenFold { header, thread: of, sums, last_span, .. }) = self.open.get_mut(&key) else {
             return;
         };
         if sums.calls == 0 {
             *of = thread;
-            *header = Header { span: header.span, parent: header.parent, ..*call };
-            let is_small = usize::from(call.args_bytes) <= limits::FOLD_ARGS_BYTES_MAX;
-            let args = args.iter().take(usize::from(call.args_bytes).div_ceil(8)).filter(|_| is_small);
-            *kept = args.map(|word| word.to_le_bytes()).collect();
-            if kept.is_empty() {
-                header.args_bytes = 0;
-            }
+            *header = Header { span: header.span, parent: header.parent, args_bytes: 0, ..*call };
+            sums.end = more.end;
         }
         *last_span = call.span;
-        header.start =
-            if header.start.wrapping_sub(call.start).cast_signed() > 0 { call.start } else { header.start };
-        let end = call.start.wrapping_add(call.duration);
-        sums.end =
-            if sums.calls == 0 || end.wrapping_sub(sums.end).cast_signed() > 0 { end } else { sums.end };
-        sums.calls += 1;
-        sums.total = sums.total.saturating_add(call.duration);
-        sums.longest = sums.longest.max(call.duration);
-        sums.busy = sums.busy.saturating_add(if call.is_async { call.busy } else { call.duration });
-        sums.weight += f64::from(call.weight);
+        let is_later = |a: u64, b: u64| a.wrapping_sub(b).cast_signed() > 0;
+        header.start = if is_later(header.start, call.start) { call.start } else { header.start };
+        sums.end = if is_later(more.end, sums.end) { more.end } else { sums.end };
+        sums.calls += more.calls;
+        sums.total = sums.total.saturating_add(more.total);
+        sums.longest = sums.longest.max(more.longest);
+        sums.busy = sums.busy.saturating_add(more.busy);
+        sums.weight += more.weight;
     }
 
     /// Gives the row with this key another span, because the call that it has its span from gets a row of its own.
@@ -137,13 +152,18 @@ impl Folds {
         }
     }
 
-    /// Closes the rows that have been open for a window, and the oldest ones if there are too many.
-    pub(super) fn close_due(&mut self, now: Duration) {
-        if self.open.len() > limits::FOLDS_MAX {
+    /// Returns the number of rows that are being summed up.
+    pub(super) fn len(&self) -> usize {
+        self.open.len()
+    }
+
+    /// Closes the rows that have been open for a window, and the oldest ones beyond this many.
+    pub(super) fn close_due(&mut self, now: Duration, most: usize) {
+        if self.open.len() > most {
             let mut keys: Vec<(Duration, Key)> =
                 self.open.iter().map(|(key, fold)| (fold.opened, *key)).collect();
             keys.sort_unstable();
-            let excess = keys.len() - limits::FOLDS_MAX;
+            let excess = keys.len() - most;
             keys.into_iter().take(excess).for_each(|(_, key)| self.close(key));
         }
         if self.open.is_empty() || now < self.next_close {

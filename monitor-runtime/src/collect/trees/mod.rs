@@ -17,19 +17,23 @@ mod folds;
 mod parents;
 mod under_way;
 mod rows;
+mod bursts;
 mod origins;
 
 use std::collections::HashMap;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use fnv::{FnvHashMap, FnvHashSet};
 
 use super::events::Events;
 use super::functions::Functions;
+use crate::accountant;
 use crate::limits;
-use crate::platform::clock::Clock;
+use crate::platform::clock::{Clock, elapsed};
 use crate::record::{Header, Record, decode, mark_folded};
 use crate::thread::pool::ThreadPool;
+use bursts::TakenBursts;
 use causes::Causes;
 pub(super) use causes::FailureOrigin;
 pub(super) use costs::{Part, TreeCost};
@@ -45,6 +49,7 @@ pub(super) struct Trees {
     fold_after: u32,
     parents: Parents,
     folds: Folds,
+    bursts: TakenBursts,
     /// The records below each function at which trees begin, since they were last taken.
     costs: HashMap<u32, TreeCost>,
     /// The pairs of a calling function and a called one, and those of them that are not stored yet.
@@ -105,11 +110,13 @@ impl Drained {
 
 impl Trees {
     pub(super) fn new(rings: &'static ThreadPool, fold_after: u32) -> Self {
+        rings.home.fold_after.store(fold_after, Ordering::Relaxed);
         Self {
             rings,
             fold_after,
             parents: Parents::default(),
             folds: Folds::default(),
+            bursts: TakenBursts::default(),
             costs: HashMap::new(),
             edges: FnvHashSet::default(),
             new_edges: Vec::new(),
@@ -122,20 +129,25 @@ impl Trees {
 
     /// Replaces the number of calls of one function below one caller that have a row each. Returns true if it was another.
     pub(super) fn set_fold_after(&mut self, calls: u32) -> bool {
+        self.rings.home.fold_after.store(calls, Ordering::Relaxed);
         std::mem::replace(&mut self.fold_after, calls) != calls
     }
 
     /// Takes in the records of a drain, and marks those that share a row.
     pub(super) fn survey(&mut self, drained: DrainedRings<'_>, moment: &Moment<'_>, events: &mut Events) {
         let DrainedRings { rings, threads } = drained;
+        self.causes.most = Some(self.most(CAUSES_SHARE, CAUSE_BYTES, limits::CAUSES_MAX));
         let mut calls = in_order(rings, threads);
+        // After the rings, because a caller's record comes after the last of its callees was added to a slot.
+        let bursts = self.take_bursts(moment);
         self.enter(&mut calls, moment);
         self.learn_edges(&calls);
         self.trace_failures(&calls, rings, moment);
         if self.fold_after > 0 {
-            self.foresee(&calls, moment);
+            self.foresee(&calls, &bursts, moment);
             self.decide_rows(&mut calls, rings, moment);
         }
+        self.add_bursts(&bursts, moment);
         for call in &calls {
             if let Row::Shared(key) = call.row {
                 let words = &mut rings[call.ring as usize].1[call.at as usize..];
@@ -151,20 +163,53 @@ impl Trees {
                 self.leave(own);
             }
         }
-        self.folds.close_due(moment.now);
+        self.folds.close_due(moment.now, self.most(FOLDS_SHARE, FOLD_BYTES, limits::FOLDS_MAX));
         self.forget(moment, events);
+        self.rings.home.accountant.set(accountant::Part::Trees, self.bytes());
+    }
+
+    /// Returns how many things of this size may be remembered, which together take one part in `share` of the memory.
+    fn most(&self, share: usize, bytes_each: usize, most: usize) -> usize {
+        self.rings.home.accountant.count_within(accountant::Part::Trees, share, bytes_each, most)
+    }
+
+    /// Returns the number of failed callees that may be remembered.
+    fn failed_max(&self) -> usize {
+        self.most(FAILED_SHARE, FAILED_BYTES, limits::FAILED_CALLEES_ALL_MAX)
+    }
+
+    /// Returns about how many bytes are held.
+    fn bytes(&self) -> usize {
+        self.parents.capacity() * PARENT_BYTES
+            + self.folds.len() * FOLD_BYTES
+            + self.causes.len() * CAUSE_BYTES / 2
+            + self.failed * FAILED_BYTES
+            + self.edges.len() * size_of::<(u32, u32)>() * 2
     }
 
     /// Learns which functions call which.
     fn learn_edges(&mut self, calls: &[Drained]) {
         for call in calls {
             let Some(own) = call.own else { continue };
-            for (callee, _) in &self.parents.get(own).callees {
-                let edge = (call.header.site, *callee);
-                if !self.edges.contains(&edge) && self.edges.len() < limits::EDGES_MAX {
-                    self.edges.insert(edge);
-                    self.new_edges.push(edge);
-                }
+            self.learn_edges_of(call.header.site, own);
+        }
+    }
+
+    /// Learns which functions a call of this function has called.
+    fn learn_edges_of(&mut self, site: u32, call: Slot) {
+        let is_new = |callee: &&(u32, u32)| !self.edges.contains(&(site, callee.0));
+        // There is hardly ever a new one, and an empty list takes no memory.
+        let new: Vec<u32> =
+            self.parents.get(call).callees.iter().filter(is_new).map(|(callee, _)| *callee).collect();
+        self.learn_edges_to(site, &new);
+    }
+
+    /// Learns that this function calls these functions.
+    fn learn_edges_to(&mut self, site: u32, callees: &[u32]) {
+        for callee in callees {
+            let edge = (site, *callee);
+            if self.edges.len() < limits::EDGES_MAX && self.edges.insert(edge) {
+                self.new_edges.push(edge);
             }
         }
     }
@@ -243,7 +288,7 @@ impl Trees {
 
     /// Forgets callers that are not heard of any more and those beyond the bound, and reports the latter now and then.
     fn forget(&mut self, moment: &Moment<'_>, events: &mut Events) {
-        let excess = self.parents.excess();
+        let excess = self.parents.excess(self.most(PARENTS_SHARE, PARENT_BYTES, limits::PARENTS_MAX));
         self.parents.note_forgotten(excess.len());
         for slot in excess {
             self.leave(slot);
@@ -267,20 +312,57 @@ impl Trees {
         let forgotten = self.parents.take_forgotten();
         if forgotten > 0 {
             let detail = format!(
-                "{forgotten} calls under way were forgotten, because more than {} had callees: their trees may lack \
-                 counts of callees and the origins of failures",
-                limits::PARENTS_MAX
+                "{forgotten} calls under way were forgotten, because there is memory for {} with callees: their trees may \
+                 lack counts of callees and the origins of failures",
+                self.most(PARENTS_SHARE, PARENT_BYTES, limits::PARENTS_MAX)
             );
             events.add(moment.clock.now_ns(), "recorder", detail);
         }
     }
 }
 
+/// The bytes of a caller that is remembered, with its callees, and the share of the memory that callers may take.
+const PARENT_BYTES: usize = size_of::<Parent>() + 128;
+const PARENTS_SHARE: usize = 2;
+/// The same of a row that calls share.
+const FOLD_BYTES: usize = 512 + limits::FOLD_ARGS_BYTES_MAX;
+const FOLDS_SHARE: usize = 8;
+/// The same of the cause of a failure, of which there may be a young and an old one.
+const CAUSE_BYTES: usize = 192;
+const CAUSES_SHARE: usize = 4;
+/// The same of a failed callee, most of whose texts are short.
+const FAILED_BYTES: usize = 192;
+const FAILED_SHARE: usize = 8;
+
 /// Returns true if the caller had been under way at this moment for so long that it is no request but a loop, such as
 /// `main` or a worker: a tree then begins with each call that it makes.
 fn is_loop(caller: &Parent, at: u64, clock: &Clock) -> bool {
-    let age = at.wrapping_sub(caller.started).cast_signed().max(0).cast_unsigned();
+    let age = elapsed(caller.started, at);
     clock.duration_ns(age) > limits::LOOP_AGE.as_nanos() as u64
+}
+
+/// Sorts calls by their end, those of one ring being in order already. It sorts their numbers, because the stable sort, which
+/// merges such runs, takes memory for half of what it sorts.
+fn sort_by_end(calls: &mut [Drained]) {
+    let mut order: Vec<u32> = Vec::new();
+    if order.try_reserve_exact(calls.len()).is_err() {
+        calls.sort_unstable_by_key(|call| (call.end(), call.ring, call.at));
+        return;
+    }
+    order.extend(0..calls.len() as u32);
+    order.sort_by_key(|number| calls[*number as usize].end());
+    // Each call goes to its place along the cycle that it belongs to.
+    for start in 0..order.len() {
+        let mut at = start;
+        loop {
+            let from = std::mem::replace(&mut order[at], at as u32) as usize;
+            if from == start || from == at {
+                break;
+            }
+            calls.swap(at, from);
+            at = from;
+        }
+    }
 }
 
 /// Returns the calls of a drain by their end. The calls of a ring are in that order already.
@@ -290,6 +372,10 @@ fn in_order(rings: &[(usize, Vec<u64>)], threads: &[u32]) -> Vec<Drained> {
         let mut at = 0;
         let mut thread = threads.get(*owner).copied().unwrap_or(0);
         while let Some((record, used)) = words.get(at..).and_then(decode) {
+            // Calls for which the machine has no memory just now are not looked at: each has a row of its own.
+            if calls.len() == calls.capacity() && calls.try_reserve(calls.len().max(1)).is_err() {
+                break;
+            }
             match record {
                 Record::Call(header, ..) => calls.push(Drained {
                     header,
@@ -301,14 +387,13 @@ fn in_order(rings: &[(usize, Vec<u64>)], threads: &[u32]) -> Vec<Drained> {
                     row: Row::Own,
                 }),
                 Record::Thread(next) => thread = next,
-                Record::Folded(..) | Record::Fold(..) | Record::Skip => {}
+                Record::Folded(..) | Record::Fold(..) | Record::Line(..) | Record::Skip => {}
             }
             at += used;
         }
     }
-    // The sort is stable and merges runs that are in order.
     if rings.len() > 1 {
-        calls.sort_by_key(Drained::end);
+        sort_by_end(&mut calls);
     }
     calls
 }
@@ -338,7 +423,13 @@ mod tests {
     impl Test {
         fn new() -> Self {
             let (overflow, _) = crossbeam_channel::unbounded();
-            let rings = ThreadPool::new(1 << 20, 7, CaptureMode::All, overflow, Memory::on_heap(None));
+            let rings = ThreadPool::new(
+                crate::accountant::Accountant::boundless(),
+                7,
+                CaptureMode::All,
+                overflow,
+                Memory::on_heap(None),
+            );
             let trees = Trees::new(Box::leak(Box::new(rings)), 2);
             let (clock, now, events) = (Clock::start(), Duration::from_secs(1), Events::default());
             Self { trees, clock, now, events, own: Vec::new(), folded: 0 }
@@ -373,6 +464,30 @@ mod tests {
             let mut rows: Vec<_> = rows.iter().map(read).collect();
             rows.sort_by_key(|(header, _)| header.site);
             rows
+        }
+    }
+
+    #[test]
+    fn calls_of_several_rings_are_sorted_by_their_ends_and_equal_ones_stay_in_order() {
+        let call = |ring: u32, at: u32, end: u64| Drained {
+            header: Header { start: end, duration: 0, ..Header::any(1, Outcome::Ok) },
+            ring,
+            at,
+            thread: 1,
+            own: None,
+            parent: None,
+            row: Row::Own,
+        };
+        for seed in 1..50_u32 {
+            let mut calls: Vec<Drained> = (0..3_u32)
+                .flat_map(|ring| (0..seed * 7 % 90).map(move |at| (ring, at)))
+                .map(|(ring, at)| call(ring, at, u64::from((at * seed + ring * 31) % 97 / 3)))
+                .collect();
+            let mut expected: Vec<_> = calls.iter().map(|call| (call.end(), call.ring, call.at)).collect();
+            expected.sort_unstable();
+            sort_by_end(&mut calls);
+            let sorted: Vec<_> = calls.iter().map(|call| (call.end(), call.ring, call.at)).collect();
+            assert_eq!(sorted, expected, "{seed}");
         }
     }
 

@@ -31,7 +31,7 @@ impl Trees {
         rings: &[(usize, Vec<u64>)],
         moment: &Moment<'_>,
     ) {
-        let mut failures = calls.iter().filter(|call| call.header.outcome != Outcome::Ok).peekable();
+        let mut failures = calls.iter().filter(|call| call.header.outcome.is_failure()).peekable();
         if failures.peek().is_none() && self.late.iter().all(FnvHashMap::is_empty) {
             return;
         }
@@ -48,7 +48,7 @@ impl Trees {
             }
             let begins_tree = |parent| is_loop(self.parents.get(parent), call.end(), moment.clock);
             let is_tree = call.parent.is_none_or(begins_tree);
-            if cause.is_none() && late.len() < limits::FAILED_CALLEES_ALL_MAX / 8 {
+            if cause.is_none() && late.len() < self.failed_max() / 8 {
                 let text = text.chars().take(limits::FAILURE_TEXT_BYTES_MAX).collect();
                 late.insert(span, LateFailure { site, outcome, text });
             }
@@ -62,8 +62,9 @@ impl Trees {
 
     /// Remembers a failed callee at its caller.
     fn remember(&mut self, parent: Slot, failed: &FailedCall<'_>, cause: Option<&Cause>) {
+        let failed_max = self.failed_max();
         let callees = &mut self.parents.get_mut(parent).failed;
-        if self.failed >= limits::FAILED_CALLEES_ALL_MAX {
+        if self.failed >= failed_max {
             self.causes.lost += 1;
             return;
         }

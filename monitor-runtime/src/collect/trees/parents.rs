@@ -47,14 +47,19 @@ pub(super) struct Parent {
 impl Parent {
     /// Counts a call to this function. Returns the number of calls to it so far.
     pub(super) fn count(&mut self, callee: u32) -> u32 {
+        self.count_all(callee, 1)
+    }
+
+    /// Counts this many calls to this function. Returns the number of calls to it so far.
+    pub(super) fn count_all(&mut self, callee: u32, number: u32) -> u32 {
         if let Some((_, calls)) = self.callees.iter_mut().find(|(site, _)| *site == callee) {
-            *calls = calls.saturating_add(1);
+            *calls = calls.saturating_add(number);
             return *calls;
         }
         if self.callees.len() < limits::CALLEES_MAX {
-            self.callees.push((callee, 1));
+            self.callees.push((callee, number));
         }
-        1
+        number
     }
 
     /// Returns the number of calls to this function so far.
@@ -112,15 +117,15 @@ impl Parents {
         slot
     }
 
-    /// Returns the calls that are to be forgotten so that the bound is kept: those not heard of for longest, and a quarter
+    /// Returns the calls that are to be forgotten so that no more than this many are left: those not heard of for longest, and a quarter
     /// of the bound more, so that this is seldom done.
-    pub(super) fn excess(&self) -> Vec<Slot> {
-        let excess = self.by_span.len().saturating_sub(limits::PARENTS_MAX);
+    pub(super) fn excess(&self, most: usize) -> Vec<Slot> {
+        let excess = self.by_span.len().saturating_sub(most);
         if excess == 0 {
             return Vec::new();
         }
         let mut slots: Vec<Slot> = self.by_span.values().copied().collect();
-        let number = excess + limits::PARENTS_MAX / 4;
+        let number = (excess + most / 4).min(slots.len().saturating_sub(1));
         slots.select_nth_unstable_by_key(number, |slot| self.get(*slot).touched);
         slots.truncate(number);
         slots
@@ -161,5 +166,10 @@ impl Parents {
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.by_span.len()
+    }
+
+    /// Returns the number of places, in use or not.
+    pub(super) fn capacity(&self) -> usize {
+        self.places.len()
     }
 }

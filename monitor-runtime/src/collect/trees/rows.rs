@@ -6,11 +6,13 @@
 use std::collections::HashSet;
 use std::sync::atomic::Ordering;
 
+use super::bursts::header_of;
 use super::parents::{Fate, Parent, Slot};
 use super::under_way::{self, CallsUnderWay, UnderWay};
 use super::{Drained, Moment, Row, Trees, is_loop};
 use crate::platform::clock::ticks;
 use crate::record::{Header, Kept, Outcome, place};
+use crate::thread::fold_slot::SharedCalls;
 
 impl Trees {
     /// Notes each call at its caller, and finds those that are one of many.
@@ -37,9 +39,10 @@ impl Trees {
 
     /// Foresees which of the calls under way that have callees in this drain will share a row, because as many like them
     /// have ended.
-    pub(super) fn foresee(&mut self, calls: &[Drained], moment: &Moment<'_>) {
+    pub(super) fn foresee(&mut self, calls: &[Drained], bursts: &[SharedCalls], moment: &Moment<'_>) {
         let ended_or_named = |parent: &Parent| parent.is_named || parent.fate != Fate::Own;
-        let mut open: Vec<Slot> = calls.iter().filter_map(|call| call.parent).collect();
+        let of_bursts = bursts.iter().filter_map(|calls| self.parents.find(calls.parent));
+        let mut open: Vec<Slot> = calls.iter().filter_map(|call| call.parent).chain(of_bursts).collect();
         open.sort_unstable();
         open.dedup();
         // Callers that end in this drain are decided with their records.
@@ -48,7 +51,8 @@ impl Trees {
         if open.is_empty() || !self.has_many() {
             return;
         }
-        let (under_way, any) = (under_way::calls(self.rings), calls[0].header);
+        let any = calls.first().map(|call| call.header).or_else(|| bursts.first().map(header_of));
+        let (under_way, Some(any)) = (under_way::calls(self.rings), any) else { return };
         for slot in open {
             let header = Header { span: self.parents.get(slot).span, ..any };
             self.fate_of(&header, &under_way, moment, 0);

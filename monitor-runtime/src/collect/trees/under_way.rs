@@ -31,7 +31,7 @@ pub(super) fn calls(rings: &ThreadPool) -> CallsUnderWay {
             calls.insert(span, UnderWay { site, parent: 0 });
         }
     }
-    for state in rings.all() {
+    for state in rings.states() {
         let mut parent = 0;
         // A call without a span is no caller: its callees have the call around it as parent.
         for frame in frames::under_way(state.page.words).iter().filter(|frame| frame.span != NO_SPAN) {

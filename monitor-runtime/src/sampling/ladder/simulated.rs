@@ -113,12 +113,12 @@ struct Run {
 }
 
 impl Run {
-    fn of(program: Program) -> Self {
+    fn new(program: Program) -> Self {
         let rungs = vec![Rung::default(); program.functions];
         Self { program, rungs, budget: Budget::default(), costs: COSTS, bounds: BOUNDS }
     }
 
-    fn within(self, bounds: Bounds) -> Self {
+    fn with_bounds(self, bounds: Bounds) -> Self {
         Self { bounds, ..self }
     }
 
@@ -158,7 +158,7 @@ impl Run {
 
 #[test]
 fn nothing_of_an_ordinary_service_is_lowered() {
-    let mut run = Run::of(Program::service());
+    let mut run = Run::new(Program::service());
     let figures = run.seconds(60);
     assert!(run.lowered().is_empty(), "{:?}", run.rungs);
     assert!(figures.cost < ONE_PERCENT && figures.saved <= 0.0, "{figures:?}");
@@ -167,7 +167,7 @@ fn nothing_of_an_ordinary_service_is_lowered() {
 
 #[test]
 fn the_fixed_cost_of_the_recorder_lowers_nothing() {
-    let mut run = Run::of(Program::service());
+    let mut run = Run::new(Program::service());
     // The program gets little of its processor, and the recorder's thread is busy with other work.
     run.program.cores = 0.01;
     let (loads, trees) = run.program.second(&run.rungs);
@@ -187,7 +187,7 @@ fn a_hot_function_beside_a_service_is_counted_and_nothing_else_lowered() {
             let mut program = Program::service();
             let hot =
                 if is_callee { program.add_callee(0, calls / 100.0) } else { program.add(calls, vec![]) };
-            let mut run = Run::of(program);
+            let mut run = Run::new(program);
             run.seconds(1);
             assert_eq!(run.lowered(), [hot], "{calls} {is_callee}");
             assert!(run.rungs[hot].is_counted() && run.rungs[hot].cap < 1e-4);
@@ -210,7 +210,7 @@ fn an_n_plus_1_of_many_calls_is_folded_and_nothing_lowered() {
     let mut program = Program::service();
     let page = program.add(1.0, vec![]);
     program.add_callee(page, 20_000.0);
-    let mut run = Run::of(program);
+    let mut run = Run::new(program);
     run.seconds(60);
     assert!(run.lowered().is_empty(), "{:?}", run.rungs);
 }
@@ -220,7 +220,7 @@ fn an_n_plus_1_that_breaks_the_budget_is_only_timed_and_no_tree_lost_for_it() {
     let mut program = Program::service();
     let page = program.add(20.0, vec![]);
     let query = program.add_callee(page, 4_000.0);
-    let mut run = Run::of(program);
+    let mut run = Run::new(program);
     run.seconds(10);
     assert_eq!(run.lowered(), [query]);
     assert!(matches!(run.rungs[query].reason, Reason::TimedOnly(_)), "{:?}", run.rungs[query]);
@@ -238,7 +238,7 @@ fn a_fan_out_over_the_budget_is_thinned_at_its_root_and_its_trees_stay_whole() {
     let handler = program.add(2_000.0, vec![]);
     let query = program.add_callee(handler, 40.0);
     let unbounded = Bounds { rows_per_s: f64::INFINITY, ..BOUNDS };
-    let mut run = Run::of(program).within(unbounded);
+    let mut run = Run::new(program).with_bounds(unbounded);
     let figures = run.seconds(20);
     assert_eq!(run.lowered(), [handler], "{:?}", run.rungs[query]);
     assert!(figures.cost < 1.1 * ONE_PERCENT + figures.fixed, "{figures:?}");
@@ -254,7 +254,7 @@ fn the_rate_of_a_thinned_root_is_steady_and_rises_when_there_is_room() {
     let mut program = Program::service();
     let handler = program.add(5_000.0, vec![]);
     program.add_callee(handler, 10.0);
-    let mut run = Run::of(program).within(Bounds { rows_per_s: f64::INFINITY, ..BOUNDS });
+    let mut run = Run::new(program).with_bounds(Bounds { rows_per_s: f64::INFINITY, ..BOUNDS });
     run.seconds(10);
     let cap = run.rungs[handler].cap;
     run.seconds(50);
@@ -271,7 +271,7 @@ fn a_function_with_more_rows_than_may_be_written_is_bounded_at_the_roots_of_its_
     program.trees.truncate(1);
     program.add(900.0, vec![(2, 1.0)]);
     let bounds = Bounds { rows_per_s: 1000.0, overhead: 1.0 };
-    let mut run = Run::of(program).within(bounds);
+    let mut run = Run::new(program).with_bounds(bounds);
     run.seconds(20);
     // The root that brings most of the queries is thinned, the other as far as it takes more than an equal share.
     assert_eq!(run.lowered(), [0, 29]);
@@ -293,7 +293,7 @@ fn a_process_with_much_cpu_has_a_larger_budget() {
     program.add_callee(handler, 40.0);
     let unbounded = Bounds { rows_per_s: f64::INFINITY, ..BOUNDS };
     for (cores, is_lowered) in [(0.5, true), (1.0, true), (16.0, false)] {
-        let mut run = Run::of(Program { cores, ..program.clone() }).within(unbounded);
+        let mut run = Run::new(Program { cores, ..program.clone() }).with_bounds(unbounded);
         let figures = run.seconds(30);
         assert_eq!(!run.lowered().is_empty(), is_lowered, "{cores}");
         assert!((figures.budget - ONE_PERCENT * cores.max(1.0)).abs() < 1.0);
@@ -304,7 +304,7 @@ fn a_process_with_much_cpu_has_a_larger_budget() {
 fn without_a_budget_nothing_is_lowered_and_what_was_rises_at_once() {
     let mut program = Program::service();
     let hot = program.add(5e6, vec![]);
-    let mut run = Run::of(program);
+    let mut run = Run::new(program);
     run.seconds(5);
     assert_eq!(run.lowered(), [hot]);
     run.bounds = Bounds::new(0, 1.0);
@@ -315,7 +315,7 @@ fn without_a_budget_nothing_is_lowered_and_what_was_rises_at_once() {
 
 #[test]
 fn a_moment_over_the_budget_lowers_nothing() {
-    let mut run = Run::of(Program::service());
+    let mut run = Run::new(Program::service());
     run.seconds(5);
     // A second of three times the usual load, as at a start or when caches are cold.
     run.program.trees[0].1 = 300.0;
@@ -333,7 +333,7 @@ fn no_function_is_lowered_for_less_than_a_tenth_of_the_budget() {
     for _ in 0..10 {
         program.add(400.0, vec![]);
     }
-    let mut run = Run::of(program).within(Bounds { rows_per_s: f64::INFINITY, ..BOUNDS });
+    let mut run = Run::new(program).with_bounds(Bounds { rows_per_s: f64::INFINITY, ..BOUNDS });
     let figures = run.seconds(30);
     assert_eq!(run.lowered(), [large]);
     assert!(figures.cost - figures.fixed < 1.1 * ONE_PERCENT, "{figures:?}");
@@ -345,7 +345,7 @@ fn many_functions_that_cost_little_each_give_way_together() {
     for _ in 0..100 {
         program.add(900.0, vec![]);
     }
-    let mut run = Run::of(program);
+    let mut run = Run::new(program);
     let figures = run.seconds(30);
     assert_eq!(run.lowered().len(), 100);
     assert!(figures.cost - figures.fixed < 1.1 * ONE_PERCENT, "{figures:?}");
@@ -357,7 +357,7 @@ fn many_hot_functions_sink_by_what_that_saves_until_the_rest_fits() {
     for at in 0..40 {
         program.add(f64::from(at) * 5_000.0, vec![]);
     }
-    let mut run = Run::of(program);
+    let mut run = Run::new(program);
     let figures = run.seconds(60);
     let counted: Vec<bool> = run.rungs.iter().map(Rung::is_counted).collect();
     let first = counted.iter().position(|is_counted| *is_counted).unwrap();
@@ -370,7 +370,7 @@ fn many_hot_functions_sink_by_what_that_saves_until_the_rest_fits() {
 fn a_function_that_has_become_quiet_rises_again() {
     let mut program = Program::service();
     let hot = program.add(4e6, vec![]);
-    let mut run = Run::of(program);
+    let mut run = Run::new(program);
     run.seconds(5);
     assert!(run.rungs[hot].is_counted());
     let number = run.program.trees.len() - 1;
@@ -386,7 +386,7 @@ fn captures_of_calls_without_rows_end_where_they_cost_a_twentieth_of_the_budget(
     // Calls that are timed because their rate is low: 400 bytes cost 400 ns a call.
     let sampled = program.add(5_000.0, vec![]);
     program.requested.push((sampled, 0.01));
-    let mut run = Run::of(program);
+    let mut run = Run::new(program);
     run.seconds(10);
     assert!(run.lowered().is_empty() && !run.rungs[sampled].captures);
     let number = run.program.trees.len() - 1;
@@ -401,7 +401,7 @@ fn a_requested_rate_is_never_exceeded_and_not_called_lowered() {
     let handler = program.add(1000.0, vec![]);
     program.add_callee(handler, 40.0);
     program.requested.push((handler, 0.01));
-    let mut run = Run::of(program);
+    let mut run = Run::new(program);
     let figures = run.seconds(30);
     assert!(run.lowered().is_empty() && figures.saved <= 0.0, "{figures:?}");
     run.program.requested.clear();

@@ -91,7 +91,7 @@ impl ThreadCosts {
     }
 
     /// Returns the cost of all this work, in nanoseconds.
-    pub(crate) fn of(&self, work: &Work) -> f64 {
+    pub(crate) fn weigh(&self, work: &Work) -> f64 {
         work.to_array().iter().enumerate().map(|(kind, times)| times * self.cost(kind)).sum()
     }
 

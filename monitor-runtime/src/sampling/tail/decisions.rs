@@ -2,16 +2,20 @@
 
 use std::collections::HashMap;
 
-use crate::limits;
-
-/// The latest probabilities by span, between one and two times `DECISIONS_MAX` of them.
-#[derive(Debug, Default)]
+/// The latest probabilities by span, between one and two times as many as its bound.
+#[derive(Debug)]
 pub(super) struct RecentDecisions {
+    /// The number of young decisions at most.
+    most: usize,
     pub(super) young: HashMap<u64, f64>,
     pub(super) old: HashMap<u64, f64>,
 }
 
 impl RecentDecisions {
+    pub(super) fn new(most: usize) -> Self {
+        Self { most, young: HashMap::new(), old: HashMap::new() }
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.young.is_empty() && self.old.is_empty()
     }
@@ -24,7 +28,7 @@ impl RecentDecisions {
     }
 
     pub(super) fn insert(&mut self, span: u64, probability: f64) {
-        if self.young.len() >= limits::DECISIONS_MAX {
+        if self.young.len() >= self.most {
             self.age();
         }
         self.young.insert(span, probability);

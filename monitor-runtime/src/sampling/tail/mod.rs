@@ -124,8 +124,10 @@ impl<First> Round<'_, First> {
 }
 
 /// The decisions that later calls may still depend on.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct TailSampling {
+    /// The number of decisions of each kind that are remembered at least, while there are as many.
+    decisions_max: usize,
     /// Decisions about calls whose callees have arrived and which have not arrived themselves.
     in_flight: RecentDecisions,
     /// Decisions about ended calls, except those that are kept for certain.
@@ -135,6 +137,13 @@ pub(crate) struct TailSampling {
 }
 
 impl TailSampling {
+    /// Returns tail sampling that remembers between this many decisions and twice as many, about calls in flight and about ended
+    /// ones.
+    pub(crate) fn new(decisions_max: usize) -> Self {
+        let recent = || RecentDecisions::new(decisions_max);
+        Self { decisions_max, in_flight: recent(), ended: recent(), aged: Duration::ZERO }
+    }
+
     /// Forgets the calls that ended long ago.
     pub(crate) fn age(&mut self, now: Duration) {
         if now >= self.aged + limits::DECISIONS_AGE {
@@ -229,7 +238,7 @@ impl TailSampling {
         }
         let stay = decided().filter(|(_, probability)| *probability > 0.0 && *probability < 1.0);
         let gone = decided().filter(|(_, probability)| *probability <= 0.0);
-        for (span, probability) in stay.chain(gone).take(limits::DECISIONS_MAX) {
+        for (span, probability) in stay.chain(gone).take(self.decisions_max) {
             self.ended.insert(span, probability);
         }
     }
@@ -330,7 +339,8 @@ mod tests {
     }
 
     fn thin(calls: &[SampledCall], shares: [f64; 3], seed: u64) -> HashMap<u64, f64> {
-        drain(&mut TailSampling::default(), calls, &HashMap::new(), shares, seed).probabilities
+        drain(&mut TailSampling::new(limits::DECISIONS_MAX), calls, &HashMap::new(), shares, seed)
+            .probabilities
     }
 
     #[test]
@@ -377,7 +387,7 @@ mod tests {
     /// is removed now or was before, calls are only recorded. With `knows`, the calls in flight are known.
     fn in_pieces(trees: &[SampledCall], piece: usize, knows: bool, seed: u64) -> Decisions {
         const SHARES: [[f64; 3]; 4] = [[1.0, 1.0, 1.0], [0.2, 1.0, 0.5], [1.0, 1.0, 0.1], [0.4, 0.7, 1.0]];
-        let mut sampling = TailSampling::default();
+        let mut sampling = TailSampling::new(limits::DECISIONS_MAX);
         let mut all = Decisions::default();
         for (at, calls) in trees.chunks(piece).enumerate() {
             // The later calls of the tree that is cut in two have begun and not ended.
@@ -466,7 +476,7 @@ mod tests {
 
     #[test]
     fn a_callee_that_outlives_its_caller_shares_its_fate_for_a_while() {
-        let mut sampling = TailSampling::default();
+        let mut sampling = TailSampling::new(limits::DECISIONS_MAX);
         let trees = trees(2000, 8);
         let (late, on_time): (Vec<SampledCall>, Vec<SampledCall>) =
             trees.iter().partition(|call| call.span % 4 == 3);
@@ -485,7 +495,7 @@ mod tests {
 
     #[test]
     fn first_calls_stay_with_their_callees_and_are_roots_where_their_callers_go() {
-        let mut sampling = TailSampling::default();
+        let mut sampling = TailSampling::new(limits::DECISIONS_MAX);
         let (shares, none) = ([(1, 1e-9), (3, 1e-9)].into(), HashMap::new());
         let mut left = HashMap::from([(1, 2), (3, 6)]);
         let take_first = |site| {
@@ -507,7 +517,7 @@ mod tests {
 
     #[test]
     fn no_more_is_remembered_than_may_be() {
-        let (mut sampling, none) = (TailSampling::default(), HashMap::new());
+        let (mut sampling, none) = (TailSampling::new(limits::DECISIONS_MAX), HashMap::new());
         for round in 0..8 {
             drain(&mut sampling, &trees(10_000, 8 + round * 40_000), &none, [0.01, 1.0, 1.0], 7);
             let awaited = (0..10_000).map(|span| (1 << 40 | round << 20 | span, 1 << 41)).collect();

@@ -87,7 +87,7 @@ pub fn fingerprint(function: &str, outcome: Outcome, kind: &str, error_type: &st
 /// Returns the message of a failure that has none of its own.
 pub(crate) fn without_message(outcome: Outcome) -> &'static str {
     match outcome {
-        Outcome::Ok | Outcome::Error => "error",
+        Outcome::Ok | Outcome::Exit | Outcome::Error => "error",
         Outcome::Panic => "panic",
         Outcome::Cancelled => "cancelled",
     }

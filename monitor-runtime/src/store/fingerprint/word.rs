@@ -3,7 +3,7 @@
 //! Takes the text at a letter or digit; gives the word, and its pattern. An id may be a part of a word (`task-<uuid>`), which
 //! is split at hyphens and underscores. It does not know the words around, except that the last one announced a code.
 
-use super::piece::{ahead, belongs_to_word};
+use super::piece::{belongs_to_word, look_ahead};
 
 /// The letters and digits of the shortest mixture that is an id.
 const MIXED_MIN: usize = 6;
@@ -66,7 +66,7 @@ pub(super) enum Code {
 
 /// Returns the word that the text begins with. A hyphen before a letter or digit belongs to it, and so does a percent escape.
 pub(super) fn take(text: &str) -> &str {
-    let text = ahead(text);
+    let text = look_ahead(text);
     let mut chars = text.char_indices().peekable();
     while let Some((at, char)) = chars.next() {
         let joins = char == '-' && chars.peek().is_some_and(|(_, next)| next.is_alphanumeric());

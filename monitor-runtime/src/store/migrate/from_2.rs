@@ -331,12 +331,283 @@ CREATE TABLE self_report (
   cost_pct REAL,
   budget_pct REAL,
   fixed_pct REAL,
-  saved_pct REAL
+  saved_pct REAL,
+  off TEXT,
+  dropped_passed INTEGER,
+  memory_bytes INTEGER,
+  memory_parts TEXT,
+  memory_refused TEXT,
+  dropped_logs INTEGER
 ) STRICT;
 INSERT INTO self_report
 SELECT process_id, at_ns, level, recorded, dropped_ring_full, dropped_backlog, dropped_no_ring, dropped_store,
   folded_errors, breaker, writer_errors, rows_written, bytes_written, db_bytes, wal_bytes, own_cpu_pct,
   overhead_ns_per_call, breaker_since_ns, breaker_held, breaker_openings, breaker_next_try_ns, last_failure,
-  writes_ok_pct, writes_blocked_pct, write_retries, write_retries_per_min, duplicates_avoided, NULL, NULL, NULL, NULL
+  writes_ok_pct, writes_blocked_pct, write_retries, write_retries_per_min, duplicates_avoided, NULL, NULL, NULL, NULL,
+  NULL, NULL, NULL, NULL, NULL, NULL
 FROM self_report_2;
 DROP TABLE self_report_2;";
+
+/// The table of segments of threads up to version 2.
+pub(super) const THREADS_2: &str = "CREATE TABLE thread (
+  id INTEGER PRIMARY KEY,
+  process_id INTEGER NOT NULL,
+  name TEXT NOT NULL,
+  base_ns INTEGER NOT NULL,
+  span_base INTEGER NOT NULL
+) STRICT";
+
+/// Stores the span ids of calls themselves, which were relative to their thread's, so that calls can be joined to their callers.
+/// Calls keep their ids.
+pub(super) const SPANS_OF_CALLS: &str = "
+UPDATE call SET span = span + (SELECT span_base FROM thread WHERE id = call.thread_id)
+WHERE thread_id IN (SELECT id FROM thread);
+ALTER TABLE thread RENAME TO thread_2;
+CREATE TABLE thread (
+  id INTEGER PRIMARY KEY,
+  process_id INTEGER NOT NULL,
+  name TEXT NOT NULL,
+  base_ns INTEGER NOT NULL
+) STRICT;
+INSERT INTO thread SELECT id, process_id, name, base_ns FROM thread_2;
+DROP TABLE thread_2;";
+
+/// Adds an index that leads from a time to windows.
+pub(super) const STARTS_OF_WINDOWS: &str =
+    "CREATE INDEX latency_window_start ON latency_window (window * 10000000000) WHERE shown = 1";
+
+/// The table of ranges up to version 2.
+pub(super) const RANGES_2: &str = "CREATE TABLE call_range (
+  first_call INTEGER PRIMARY KEY,
+  last_call INTEGER NOT NULL,
+  min_start_ns INTEGER NOT NULL,
+  max_start_ns INTEGER NOT NULL,
+  at_ns INTEGER NOT NULL,
+  failed_only INTEGER NOT NULL DEFAULT 0
+) STRICT";
+
+/// Adds zones to ranges. Those of stored calls are not known, so their ranges are read as a whole.
+pub(super) const ZONES: &str = "
+ALTER TABLE call_range RENAME TO call_range_2;
+CREATE TABLE call_range (
+  first_call INTEGER PRIMARY KEY,
+  last_call INTEGER NOT NULL,
+  min_start_ns INTEGER NOT NULL,
+  max_start_ns INTEGER NOT NULL,
+  at_ns INTEGER NOT NULL,
+  failed_only INTEGER NOT NULL DEFAULT 0,
+  zoned INTEGER NOT NULL DEFAULT 0
+) STRICT;
+INSERT INTO call_range SELECT *, 0 FROM call_range_2;
+DROP TABLE call_range_2;
+CREATE TABLE call_zone_function (
+  first_call INTEGER NOT NULL,
+  function_id INTEGER NOT NULL,
+  calls INTEGER NOT NULL,
+  failed INTEGER NOT NULL,
+  max_duration INTEGER NOT NULL,
+  PRIMARY KEY (first_call, function_id)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE call_zone_span (
+  first_call INTEGER NOT NULL,
+  block INTEGER NOT NULL,
+  min_span INTEGER,
+  max_span INTEGER,
+  min_trace INTEGER,
+  max_trace INTEGER,
+  PRIMARY KEY (first_call, block)
+) STRICT, WITHOUT ROWID;";
+
+/// Adds rules on alerts, alerts, and what receivers of alerts know. The rules that are built in are written when all steps are done.
+pub(super) const ALERTS: &str = "
+CREATE TABLE alert_rule (
+  name TEXT NOT NULL CHECK (length(trim(name)) > 0 AND length(CAST(name AS BLOB)) <= 200),
+  level TEXT NOT NULL CHECK (level IN ('info', 'warning', 'critical')),
+  pattern TEXT NOT NULL DEFAULT '*',
+  measure TEXT NOT NULL,
+  op TEXT NOT NULL DEFAULT '>' CHECK (op IN ('>', '<')),
+  threshold REAL NOT NULL,
+  for_s INTEGER NOT NULL DEFAULT 60,
+  keep_s INTEGER NOT NULL DEFAULT 60,
+  min_calls INTEGER NOT NULL DEFAULT 0,
+  enabled INTEGER NOT NULL DEFAULT 1,
+  set_ns INTEGER DEFAULT (unixepoch() * 1000000000),
+  set_by TEXT DEFAULT 'sql',
+  PRIMARY KEY (name, level)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE alert (
+  id INTEGER PRIMARY KEY,
+  change INTEGER NOT NULL UNIQUE,
+  process_id INTEGER NOT NULL,
+  rule TEXT NOT NULL,
+  function_id INTEGER NOT NULL,
+  level TEXT NOT NULL,
+  state TEXT NOT NULL,
+  since_ns INTEGER NOT NULL,
+  until_ns INTEGER,
+  value REAL NOT NULL,
+  peak REAL NOT NULL,
+  sentence TEXT NOT NULL,
+  processes INTEGER NOT NULL DEFAULT 1,
+  UNIQUE (process_id, rule, function_id, since_ns)
+) STRICT;
+CREATE INDEX alert_open ON alert (rule, function_id) WHERE until_ns IS NULL;
+CREATE TABLE alert_part (
+  alert_id INTEGER NOT NULL,
+  process_id INTEGER NOT NULL,
+  level TEXT NOT NULL,
+  state TEXT NOT NULL,
+  since_ns INTEGER NOT NULL,
+  value REAL NOT NULL,
+  peak REAL NOT NULL,
+  sentence TEXT NOT NULL,
+  PRIMARY KEY (alert_id, process_id)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE alert_cursor (
+  receiver TEXT PRIMARY KEY,
+  change INTEGER NOT NULL,
+  first_change INTEGER NOT NULL,
+  told_ns INTEGER,
+  failures INTEGER NOT NULL DEFAULT 0,
+  last_failure TEXT
+) STRICT, WITHOUT ROWID;
+CREATE TABLE alert_told (
+  receiver TEXT NOT NULL,
+  alert_id INTEGER NOT NULL,
+  level TEXT NOT NULL,
+  PRIMARY KEY (receiver, alert_id)
+) STRICT, WITHOUT ROWID;
+";
+
+/// Adds the totals of functions since their processes began. Nobody knows them of processes that are stored already.
+pub(super) const TOTALS: &str = "
+CREATE TABLE function_total (
+  process_id INTEGER NOT NULL,
+  function_id INTEGER NOT NULL,
+  calls INTEGER NOT NULL,
+  errors INTEGER NOT NULL,
+  panics INTEGER NOT NULL,
+  cancelled INTEGER NOT NULL,
+  dropped INTEGER NOT NULL,
+  roots INTEGER NOT NULL,
+  total_ns INTEGER NOT NULL,
+  self_ns INTEGER NOT NULL,
+  busy_ns INTEGER NOT NULL,
+  nested_ns INTEGER NOT NULL,
+  cancelled_ns INTEGER NOT NULL,
+  max_ns INTEGER NOT NULL,
+  estimated INTEGER NOT NULL,
+  histogram BLOB NOT NULL,
+  PRIMARY KEY (process_id, function_id)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE past_total (
+  service TEXT NOT NULL,
+  function TEXT NOT NULL,
+  since_ns INTEGER NOT NULL,
+  until_ns INTEGER NOT NULL,
+  calls INTEGER NOT NULL,
+  errors INTEGER NOT NULL,
+  panics INTEGER NOT NULL,
+  cancelled INTEGER NOT NULL,
+  dropped INTEGER NOT NULL,
+  roots INTEGER NOT NULL,
+  total_ns INTEGER NOT NULL,
+  self_ns INTEGER NOT NULL,
+  busy_ns INTEGER NOT NULL,
+  nested_ns INTEGER NOT NULL,
+  cancelled_ns INTEGER NOT NULL,
+  max_ns INTEGER NOT NULL,
+  estimated INTEGER NOT NULL,
+  histogram BLOB NOT NULL,
+  PRIMARY KEY (service, function)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE past_report (
+  service TEXT NOT NULL,
+  counter TEXT NOT NULL,
+  value INTEGER NOT NULL,
+  PRIMARY KEY (service, counter)
+) STRICT, WITHOUT ROWID;
+";
+
+/// Adds guards around parts of the program.
+pub(super) const GUARDS: &str = "
+CREATE TABLE guard (
+  process_id INTEGER NOT NULL,
+  name TEXT NOT NULL,
+  at_ns INTEGER NOT NULL,
+  state TEXT NOT NULL,
+  since_ns INTEGER NOT NULL,
+  level TEXT NOT NULL,
+  calls INTEGER NOT NULL,
+  failures INTEGER NOT NULL,
+  rejected INTEGER NOT NULL,
+  fallbacks_value INTEGER NOT NULL,
+  fallbacks_cached INTEGER NOT NULL,
+  fallbacks_function INTEGER NOT NULL,
+  probes INTEGER NOT NULL,
+  openings INTEGER NOT NULL,
+  retries INTEGER NOT NULL,
+  retried_ok INTEGER NOT NULL,
+  held TEXT,
+  last_failure TEXT,
+  PRIMARY KEY (process_id, name)
+) STRICT, WITHOUT ROWID;";
+
+/// Adds the program's metrics.
+pub(super) const METRICS: &str = "
+CREATE TABLE metric (
+  id INTEGER PRIMARY KEY,
+  kind TEXT NOT NULL CHECK (kind IN ('counter', 'gauge', 'histogram')),
+  name TEXT NOT NULL,
+  unit TEXT,
+  description TEXT,
+  tags TEXT NOT NULL,
+  first_ns INTEGER NOT NULL,
+  last_window INTEGER NOT NULL,
+  count INTEGER NOT NULL,
+  sum REAL NOT NULL,
+  histogram BLOB,
+  UNIQUE (name, kind, tags)
+) STRICT;
+CREATE TABLE metric_window (
+  window INTEGER NOT NULL,
+  metric_id INTEGER NOT NULL,
+  process_id INTEGER NOT NULL,
+  count INTEGER NOT NULL,
+  sum REAL NOT NULL,
+  last REAL,
+  min REAL,
+  max REAL,
+  p50 REAL,
+  p95 REAL,
+  p99 REAL,
+  histogram BLOB,
+  PRIMARY KEY (window, metric_id, process_id)
+) STRICT, WITHOUT ROWID;";
+
+/// Adds log lines, and the places that say them.
+pub(super) const LOGS: &str = "
+CREATE TABLE log_target (
+  id INTEGER PRIMARY KEY,
+  target TEXT NOT NULL,
+  file TEXT NOT NULL,
+  line INTEGER NOT NULL,
+  UNIQUE (target, file, line)
+) STRICT;
+CREATE TABLE log (
+  id INTEGER PRIMARY KEY,
+  at_ns INTEGER NOT NULL,
+  process_id INTEGER NOT NULL,
+  span INTEGER NOT NULL,
+  trace INTEGER NOT NULL,
+  level INTEGER NOT NULL,
+  target_id INTEGER NOT NULL,
+  function_id INTEGER,
+  call_id INTEGER,
+  lines INTEGER NOT NULL,
+  bytes_upto INTEGER NOT NULL,
+  body TEXT,
+  fields TEXT
+) STRICT;
+CREATE INDEX log_trace ON log (trace) WHERE trace <> 0;
+CREATE INDEX log_awaiting ON log (span) WHERE call_id IS NULL AND span <> 0;";

@@ -12,8 +12,9 @@ use rusqlite::Connection;
 use super::schema::{self, VERSION};
 use from_1::{HISTOGRAMS_OF_WINDOWS, WINDOWS_1};
 use from_2::{
-    CALLS_IN_FLIGHT, COSTS_OF_ONE_CORE, ERROR_GROUPS_2, FLIGHTS_2, IDENTITIES, PROCESSES_2, RATES_2,
-    REPORTS_2, SELF_TIMES, SLICES_2, TREES, WINDOWS_2,
+    ALERTS, CALLS_IN_FLIGHT, COSTS_OF_ONE_CORE, ERROR_GROUPS_2, FLIGHTS_2, GUARDS, IDENTITIES, LOGS, METRICS,
+    PROCESSES_2, RANGES_2, RATES_2, REPORTS_2, SELF_TIMES, SLICES_2, SPANS_OF_CALLS, STARTS_OF_WINDOWS,
+    THREADS_2, TOTALS, TREES, WINDOWS_2, ZONES,
 };
 
 /// A step: the version that it starts from, and the texts of statements that lead to the next version.
@@ -22,7 +23,24 @@ type Step = (i32, &'static [&'static str]);
 /// All steps, oldest first. Version 1 is the first schema.
 const STEPS: &[Step] = &[
     (1, &[HISTOGRAMS_OF_WINDOWS]),
-    (2, &[SELF_TIMES, CALLS_IN_FLIGHT, IDENTITIES, TREES, COSTS_OF_ONE_CORE]),
+    (
+        2,
+        &[
+            SELF_TIMES,
+            CALLS_IN_FLIGHT,
+            IDENTITIES,
+            TREES,
+            COSTS_OF_ONE_CORE,
+            SPANS_OF_CALLS,
+            STARTS_OF_WINDOWS,
+            ZONES,
+            TOTALS,
+            GUARDS,
+            ALERTS,
+            METRICS,
+            LOGS,
+        ],
+    ),
 ];
 
 /// Tables and indexes that had another text in older versions: the last version with that text, name, text.
@@ -32,13 +50,39 @@ const BEFORE: &[(i32, &str, &str)] = &[
     (2, "slice", SLICES_2),
     (2, "flight", FLIGHTS_2),
     (2, "process", PROCESSES_2),
+    (2, "thread", THREADS_2),
+    (2, "call_range", RANGES_2),
     (2, "error_group", ERROR_GROUPS_2),
     (2, "function_rate", RATES_2),
     (2, "self_report", REPORTS_2),
 ];
 
 /// Tables and indexes that older versions do not have: name, and the first version that has it.
-const SINCE: &[(&str, i32)] = &[("span_block", 3), ("call_fold", 3), ("call_cause", 3), ("call_edge", 3)];
+const SINCE: &[(&str, i32)] = &[
+    ("span_block", 3),
+    ("call_fold", 3),
+    ("call_cause", 3),
+    ("call_edge", 3),
+    ("latency_window_start", 3),
+    ("call_zone_function", 3),
+    ("call_zone_span", 3),
+    ("function_total", 3),
+    ("past_total", 3),
+    ("past_report", 3),
+    ("guard", 3),
+    ("alert_rule", 3),
+    ("alert", 3),
+    ("metric", 3),
+    ("metric_window", 3),
+    ("log_target", 3),
+    ("log", 3),
+    ("log_trace", 3),
+    ("log_awaiting", 3),
+    ("alert_open", 3),
+    ("alert_part", 3),
+    ("alert_cursor", 3),
+    ("alert_told", 3),
+];
 
 /// Returns true if steps lead from a version to this one.
 pub(crate) fn is_possible_from(version: i32) -> bool {
@@ -52,6 +96,9 @@ pub(crate) fn run(connection: &Connection, version: i32) -> rusqlite::Result<()>
         connection.execute_batch(&format!("DROP VIEW IF EXISTS {view}"))?;
     }
     run_steps(connection, STEPS, version, VERSION)?;
+    if !has(version, "alert_rule") {
+        schema::fill_rules(connection)?;
+    }
     connection.execute_batch("DELETE FROM schema_doc")?;
     schema::create_views(connection)
 }
@@ -130,15 +177,13 @@ mod tests {
         for (view, _) in schema::views() {
             old.execute_batch(&format!("DROP VIEW {view}")).unwrap();
         }
-        for (name, _) in schema::tables() {
+        for (name, sql) in schema::tables() {
             let text = old_text(version, name);
             if text.is_some() || !has(version, name) {
-                let kind = if name.starts_with("call_failed") || name.starts_with("call_slow") {
-                    "INDEX"
-                } else {
-                    "TABLE"
-                };
-                old.execute_batch(&format!("DROP {kind} {name}; {}", text.unwrap_or_default())).unwrap();
+                let kind = if sql.starts_with("CREATE INDEX") { "INDEX" } else { "TABLE" };
+                // The index of a table that was dropped is gone with it.
+                old.execute_batch(&format!("DROP {kind} IF EXISTS {name}; {}", text.unwrap_or_default()))
+                    .unwrap();
             }
         }
         old.pragma_update(None, "user_version", version).unwrap();
@@ -194,15 +239,23 @@ mod tests {
         schema::create(&new).unwrap();
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("2.db");
-        std::fs::copy(concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/data/versions/2.db"), &path).unwrap();
+        std::fs::copy(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/versions/2.db"), &path).unwrap();
         let old = Connection::open(path).unwrap();
         let sums =
             "SELECT sum(calls), CAST(sum(total_ms) AS INTEGER), sum(errors) + sum(cancelled) FROM functions";
         let read = |connection: &Connection| -> (i64, i64, i64) {
             connection.query_row(sums, [], |row| row.try_into()).unwrap()
         };
-        let before = read(&old);
+        let ids = |connection: &Connection| -> Vec<[Option<i64>; 4]> {
+            let sql = "SELECT call_id, span_id, parent_id, trace_id FROM calls ORDER BY call_id";
+            let mut select = connection.prepare(sql).unwrap();
+            let rows = select.query_map([], |row| Ok([row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?]));
+            rows.unwrap().map(Result::unwrap).collect()
+        };
+        let (before, ids_before) = (read(&old), ids(&old));
         run(&old, 2).unwrap();
+        assert!(ids_before.len() > 10 && ids_before.iter().any(|[_, _, parent, _]| parent.is_some()));
+        assert_eq!(ids(&old), ids_before);
         assert_eq!(texts(&old), texts(&new));
         assert_eq!((read(&old), before.0), (before, 761));
     }

@@ -9,6 +9,7 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension as _};
 
 use crate::store::harden::pages_used;
+use crate::store::zones;
 
 /// Ranges of which only failed calls are left are joined if they end within the same 10 min.
 const FAILED_RANGE_NS: i64 = 600 * 1_000_000_000;
@@ -175,14 +176,15 @@ fn read_rows<const N: usize>(
     rows.collect()
 }
 
-/// Removes the deleted part from its range. The newest range stays, even if it is empty, because the next id follows
+/// Removes the deleted part from its range, and the zones, which were those of the whole. The newest range stays, even if it is empty, because the next id follows
 /// from its last one.
 fn shorten(transaction: &Connection, range: Range, until: i64) -> rusqlite::Result<()> {
+    zones::delete(transaction, range.first)?;
     let newest: i64 =
         transaction.query_row("SELECT max(first_call) FROM call_range", [], |row| row.get(0))?;
     if until < range.last || range.first == newest {
         transaction.execute(
-            "UPDATE call_range SET first_call = ?2, failed_only = 0 WHERE first_call = ?1",
+            "UPDATE call_range SET first_call = ?2, failed_only = 0, zoned = 0 WHERE first_call = ?1",
             [range.first, until + 1],
         )?;
     } else {
@@ -204,7 +206,7 @@ fn keep_range(transaction: &Connection, range: Range) -> rusqlite::Result<()> {
     )?;
     if joined == 0 {
         transaction.execute(
-            "INSERT INTO call_range VALUES (?1, ?2, ?3, ?4, ?5, 1)",
+            "INSERT INTO call_range VALUES (?1, ?2, ?3, ?4, ?5, 1, 0)",
             [first, last, min_start_ns, max_start_ns, at_ns],
         )?;
     }

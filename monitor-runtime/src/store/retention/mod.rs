@@ -15,6 +15,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 use self::calls::{delete_calls, find_due};
 use super::harden::pages_used;
 use super::id_cache::IdCache;
+use super::logs;
 use super::schema::SLICE_NS;
 
 /// Call ids that a step deletes in a transaction of its own, which takes half a millisecond, with captured values 2 ms.
@@ -44,6 +45,8 @@ pub(crate) struct Bounds {
     pub(crate) age_ns: i64,
     /// Pages in use above which the oldest calls are deleted.
     pub(crate) pages_evict: u64,
+    /// Bytes that log lines may take.
+    pub(crate) log_bytes_max: u64,
 }
 
 /// The state between two steps.
@@ -88,7 +91,7 @@ impl Retention {
             return Ok(Step { rows, more: true });
         }
         if is_pressed || pages_used(connection)? > bounds.pages_evict {
-            let rows = small_tables::evict_windows(connection)?;
+            let rows = logs::evict(connection)? + small_tables::evict_windows(connection)?;
             if rows > 0 {
                 return Ok(Step { rows, more: true });
             }

@@ -1,5 +1,5 @@
-//! Deletes expired rows of the tables that are small beside the calls: windows, slices, events, segments of threads,
-//! processes.
+//! Deletes expired rows of the tables that are small beside the calls: windows, metrics, slices, events, log lines, segments
+//! of threads, processes.
 //!
 //! Takes a cutoff; deletes a bounded number of rows, and gives their number. A process is deleted only with all rows that
 //! refer to it. The file does not look at the size bound.
@@ -11,6 +11,7 @@ use rusqlite::{Connection, OptionalExtension as _, Transaction};
 use crate::store::calendar;
 use crate::store::id_cache::{ForgottenSegments, IdCache};
 use crate::store::schema::{SLICE_NS, WINDOW_NS};
+use crate::store::{alerts, logs, totals};
 
 /// Windows of 10 s that are deleted in one transaction. Each is a row for each function and process.
 const STEP_WINDOWS: i64 = 30;
@@ -40,14 +41,17 @@ pub(super) fn delete_expired(
     let expired = cutoff.div_euclid(WINDOW_NS);
     let until = oldest_window.map_or(expired, |oldest| expired.min(oldest + STEP_WINDOWS));
     let windows = execute("DELETE FROM latency_window WHERE window < ?1", until)?;
+    let (metrics, more_metrics) = delete_metrics(&transaction, expired)?;
     let small = execute("DELETE FROM error_group WHERE last_ns < ?1", cutoff)?
         + execute("DELETE FROM event WHERE at_ns < ?1", cutoff)?
         + execute("DELETE FROM event WHERE id <= (SELECT max(id) FROM event) - ?1", EVENTS_MAX)?
         + execute("DELETE FROM resource WHERE at_ns < ?1", cutoff)?
+        + alerts::delete_ended(&transaction, cutoff)?
         + execute(
             "DELETE FROM calendar WHERE day < ?1",
             calendar::day(cutoff).saturating_sub(CALENDAR_DAYS),
         )?;
+    let lines = logs::delete_expired(&transaction, cutoff)?;
     let (segments, forgotten) = delete_segments(&transaction, ids)?;
     let blocks = delete_span_blocks(&transaction, ids)?;
     let (processes, more_processes) = delete_process(&transaction, cutoff)?;
@@ -57,10 +61,28 @@ pub(super) fn delete_expired(
     if forgotten == Forgotten::AllDeleted {
         ids.drop_forgotten();
     }
-    let more_windows = windows > 0 && until < expired;
-    let more =
-        more_processes || more_windows || segments.len() == STEP_SEGMENTS || blocks.len() == STEP_SEGMENTS;
-    Ok(((windows + small + segments.len() + blocks.len() + processes) as u64, more))
+    let more_windows = windows > 0 && until < expired || more_metrics;
+    let more = more_processes
+        || more_windows
+        || lines > 0
+        || segments.len() == STEP_SEGMENTS
+        || blocks.len() == STEP_SEGMENTS;
+    let counts = [windows, metrics, lines, small, segments.len(), blocks.len(), processes];
+    Ok((counts.iter().sum::<usize>() as u64, more))
+}
+
+/// Deletes windows of metrics before this one, and series that did not change since. The newest series stays, because its
+/// id must not be given again: processes remember the ids. Returns the rows that were deleted, and true if there are more.
+fn delete_metrics(transaction: &Connection, expired: i64) -> rusqlite::Result<(usize, bool)> {
+    let sql = "SELECT min(window) FROM metric_window";
+    let oldest: Option<i64> = transaction.query_row(sql, [], |row| row.get(0))?;
+    let until = oldest.map_or(expired, |oldest| expired.min(oldest.saturating_add(STEP_WINDOWS)));
+    let windows = transaction.execute("DELETE FROM metric_window WHERE window < ?1", [until])?;
+    let series = transaction.execute(
+        "DELETE FROM metric WHERE last_window < ?1 AND id < (SELECT max(id) FROM metric)",
+        [expired],
+    )?;
+    Ok((windows + series, windows > 0 && until < expired))
 }
 
 /// Deletes slices before this one and their histogram buckets, those of some functions at a time. A slice expires when
@@ -82,10 +104,13 @@ pub(super) fn expire_slices(connection: &Connection, before: i64) -> rusqlite::R
 
 /// Deletes the oldest windows, because no call is left to delete for want of room. Returns the rows that were deleted.
 pub(super) fn evict_windows(connection: &Connection) -> rusqlite::Result<u64> {
-    let rows = connection.execute(
-        "DELETE FROM latency_window WHERE window < (SELECT min(window) FROM latency_window) + ?1",
-        [STEP_WINDOWS],
-    )?;
+    let mut rows = 0;
+    for table in ["latency_window", "metric_window"] {
+        rows += connection.execute(
+            &format!("DELETE FROM {table} WHERE window < (SELECT min(window) FROM {table}) + ?1"),
+            [STEP_WINDOWS],
+        )?;
+    }
     Ok(rows as u64)
 }
 
@@ -174,15 +199,19 @@ fn delete_process(transaction: &Connection, cutoff: i64) -> rusqlite::Result<(us
         )
         .optional()?;
     let Some(id) = gone else { return Ok((0, false)) };
+    totals::keep(transaction, id)?;
     let mut rows = 0;
     for table in [
         "progress",
         "process_function",
+        "function_total",
         "function_rate",
         "thread",
         "folded",
         "self_report",
         "resource",
+        "guard",
+        "alert_part",
         "flight",
         "event",
     ] {
@@ -192,6 +221,12 @@ fn delete_process(transaction: &Connection, cutoff: i64) -> rusqlite::Result<(us
         "DELETE FROM span_block WHERE process_id = ?1 AND id < (SELECT max(id) FROM span_block)",
         [id],
     )?;
+    // The latest change stays, because its number must not be given again.
+    rows += transaction.execute(
+        "DELETE FROM alert WHERE process_id = ?1 AND change < (SELECT max(change) FROM alert)",
+        [id],
+    )?;
+    rows += logs::delete_process_lines(transaction, id)?;
     rows += transaction.execute("DELETE FROM process WHERE id = ?1", [id])?;
     rows += transaction.execute(
         "DELETE FROM function WHERE id NOT IN (SELECT function_id FROM process_function)

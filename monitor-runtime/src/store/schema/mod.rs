@@ -44,6 +44,7 @@ pub(crate) fn create_in(connection: &Connection) -> rusqlite::Result<()> {
     }
     create_views(connection)?;
     fill_buckets(connection)?;
+    fill_rules(connection)?;
     connection.pragma_update(None, "application_id", APPLICATION_ID)?;
     connection.pragma_update(None, "user_version", VERSION)
 }
@@ -54,6 +55,26 @@ pub(crate) fn create_views(connection: &Connection) -> rusqlite::Result<()> {
         connection.execute_batch(&sql)?;
     }
     fill_docs(connection)
+}
+
+/// Writes the rules on alerts that are built in: few, and calm, because people switch off alerts that cry wolf.
+pub(crate) fn fill_rules(connection: &Connection) -> rusqlite::Result<()> {
+    let rules: [(&str, &str, &str, f64, i64, i64); 6] = [
+        ("failures", "warning", "surge_pct", 5.0, 60, 20),
+        ("failures", "critical", "error_pct", 50.0, 60, 20),
+        ("breaker", "critical", "breaker_open", 0.0, 60, 0),
+        ("level", "warning", "level_lowered", 0.0, 60, 0),
+        ("rows lost", "warning", "rows_lost", 0.0, 60, 0),
+        ("stuck", "critical", "stuck", 0.0, 60, 0),
+    ];
+    let mut insert = connection.prepare(
+        "INSERT OR IGNORE INTO alert_rule (name, level, measure, threshold, for_s, min_calls, set_by)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, 'built-in')",
+    )?;
+    for rule in rules {
+        insert.execute(rule)?;
+    }
+    Ok(())
 }
 
 fn fill_buckets(connection: &Connection) -> rusqlite::Result<()> {
@@ -103,7 +124,7 @@ mod tests {
 
     const CALLS: &str = "call_id, start_ns, start_s, duration_ns, duration_ms, busy_ns, function, outcome, failed, \
          error, args, result, fields, weight, kept, trace_id, span_id, parent_id, thread, service, file, line, \
-         group_name, host, pid, process_id, folded, origin, caused_by";
+         group_name, host, pid, process_id, folded, origin, caused_by, thread_id";
 
     #[test]
     fn views_have_exactly_the_columns_of_the_interface() {
@@ -115,6 +136,11 @@ mod tests {
             ("calls_readable", readable.as_str()),
             ("folds", "call_id, calls, total_ms, max_ms, last_ns"),
             ("call_edges", "caller, callee"),
+            (
+                "edges",
+                "caller, callee, weight, failed_weight, total_ms, parents, calls_per_parent, most_per_parent",
+            ),
+            ("histogram", "function, slice_start_ns, process_id, lower_ms, upper_ms, count"),
             (
                 "error_groups",
                 "fingerprint, function, outcome, message, count, first_ns, last_ns, example_call_id, \
@@ -129,7 +155,17 @@ mod tests {
             (
                 "latency",
                 "function, start_ns, start_s, calls, errors, total_ms, p50_ms, p95_ms, p99_ms, max_ms, \
-                 estimated, self_ms, busy_ms, cancelled_ms",
+                 estimated, self_ms, busy_ms, cancelled_ms, window",
+            ),
+            (
+                "totals",
+                "process_id, service, function, since_ns, calls, errors, panics, cancelled, dropped, roots, total_ms, \
+                 self_ms, busy_ms, nested_ms, cancelled_ms, max_ms, estimated",
+            ),
+            (
+                "alerts",
+                "alert_id, change, process_id, service, rule, function, level, state, since_ns, until_ns, value, peak, \
+                 sentence, processes",
             ),
             (
                 "processes",
@@ -148,7 +184,8 @@ mod tests {
                  dropped_store, folded_errors, breaker, writer_errors, rows_written, bytes_written, db_bytes, \
                  wal_bytes, own_cpu_pct, overhead_ns_per_call, breaker_since_ns, breaker_held, breaker_openings, \
                  breaker_next_try_ns, last_failure, writes_ok_pct, writes_blocked_pct, write_retries, \
-                 write_retries_per_min, duplicates_avoided, cost_pct, budget_pct, fixed_pct, saved_pct",
+                 write_retries_per_min, duplicates_avoided, cost_pct, budget_pct, fixed_pct, saved_pct, off, \
+                 dropped_passed, memory_bytes, memory_parts, memory_refused, dropped_logs",
             ),
             (
                 "rates",
@@ -156,6 +193,25 @@ mod tests {
                  cpu_pct, saved_pct, budget_pct, why",
             ),
             ("resources", "process_id, at_ns, cpu_pct, rss_bytes, threads, open_files"),
+            (
+                "guards",
+                "process_id, name, at_ns, state, since_ns, level, calls, failures, rejected, fallbacks_value, \
+                 fallbacks_cached, fallbacks_function, probes, openings, retries, retried_ok, held, last_failure",
+            ),
+            (
+                "metrics",
+                "metric_id, name, kind, unit, description, tags, first_ns, last_ns, latest, rate, count, sum",
+            ),
+            (
+                "metric_history",
+                "metric_id, name, kind, tags, process_id, start_ns, start_s, value, rate, count, sum, min, max, p50, \
+                 p95, p99, window",
+            ),
+            (
+                "logs",
+                "log_id, at_ns, at_s, level, target, body, fields, lines, function, call_id, span_id, trace_id, \
+                 service, process_id, file, line",
+            ),
         ];
         let store = store();
         for (view, names) in expected {
@@ -254,7 +310,13 @@ mod tests {
   cost_pct REAL,
   budget_pct REAL,
   fixed_pct REAL,
-  saved_pct REAL
+  saved_pct REAL,
+  off TEXT,
+  dropped_passed INTEGER,
+  memory_bytes INTEGER,
+  memory_parts TEXT,
+  memory_refused TEXT,
+  dropped_logs INTEGER
 ) STRICT";
 
     const VIEW_HEALTH: &str = "CREATE VIEW health AS
@@ -262,8 +324,53 @@ SELECT process_id, at_ns, level, recorded, dropped_ring_full, dropped_backlog, d
   folded_errors, breaker, writer_errors, rows_written, bytes_written, db_bytes, wal_bytes, own_cpu_pct,
   overhead_ns_per_call, breaker_since_ns, breaker_held, breaker_openings, breaker_next_try_ns, last_failure,
   writes_ok_pct, writes_blocked_pct, write_retries, write_retries_per_min, duplicates_avoided,
-  cost_pct, budget_pct, fixed_pct, saved_pct
+  cost_pct, budget_pct, fixed_pct, saved_pct, off, dropped_passed, memory_bytes, memory_parts, memory_refused, dropped_logs
 FROM self_report";
+
+    fn plan(store: &Connection, sql: &str) -> Vec<String> {
+        let mut explain = store.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+        explain.query_map([], |row| row.get(3)).unwrap().map(Result::unwrap).collect()
+    }
+
+    #[test]
+    fn an_aggregate_over_calls_reads_only_the_tables_whose_columns_it_names() {
+        let store = store();
+        for sql in ["count(*)", "sum(weight)", "max(duration_ms)", "sum(failed)", "count(DISTINCT trace_id)"]
+        {
+            let steps = plan(&store, &format!("SELECT {sql} FROM calls"));
+            let tables = steps.iter().filter(|step| step.starts_with("SCAN") || step.starts_with("SEARCH"));
+            assert_eq!(tables.count(), 1, "{sql}: {steps:?}");
+        }
+        let steps = plan(&store, "SELECT function, count(*) FROM calls GROUP BY function");
+        assert!(
+            steps.iter().all(|step| !step.contains(" t USING") && !step.contains(" v USING")),
+            "{steps:?}"
+        );
+    }
+
+    #[test]
+    fn calls_are_joined_to_their_callers_through_an_index() {
+        let store = store();
+        for sql in [
+            "SELECT p.function, c.function, count(*) FROM calls c
+             JOIN calls p ON p.span_id = c.parent_id AND p.process_id = c.process_id GROUP BY 1, 2",
+            "SELECT p.function, count(*) FROM calls c, calls p WHERE c.parent_id = p.span_id GROUP BY 1",
+            "SELECT c.call_id, p.call_id FROM calls c LEFT JOIN calls p ON p.span_id = c.parent_id",
+            "SELECT e.function, p.function FROM errors e JOIN calls p ON p.span_id = e.caused_by",
+        ] {
+            let steps = plan(&store, sql);
+            assert!(steps.iter().any(|step| step.contains("AUTOMATIC")), "{sql}: {steps:?}");
+        }
+    }
+
+    #[test]
+    fn windows_are_found_by_their_start_through_an_index() {
+        let steps = plan(&store(), "SELECT * FROM latency WHERE start_ns > 5 AND start_ns < 9");
+        assert!(
+            steps.iter().any(|step| step.contains("latency_window_start (<expr>>? AND <expr><?)")),
+            "{steps:?}"
+        );
+    }
 
     #[test]
     fn failed_and_slow_calls_are_found_through_their_partial_indexes() {

@@ -79,8 +79,7 @@ const TABLES: &[(&str, &str)] = &[
   id INTEGER PRIMARY KEY,
   process_id INTEGER NOT NULL,
   name TEXT NOT NULL,
-  base_ns INTEGER NOT NULL,
-  span_base INTEGER NOT NULL
+  base_ns INTEGER NOT NULL
 ) STRICT",
     ),
     (
@@ -153,8 +152,32 @@ const TABLES: &[(&str, &str)] = &[
   min_start_ns INTEGER NOT NULL,
   max_start_ns INTEGER NOT NULL,
   at_ns INTEGER NOT NULL,
-  failed_only INTEGER NOT NULL DEFAULT 0
+  failed_only INTEGER NOT NULL DEFAULT 0,
+  zoned INTEGER NOT NULL DEFAULT 0
 ) STRICT",
+    ),
+    (
+        "call_zone_function",
+        "CREATE TABLE call_zone_function (
+  first_call INTEGER NOT NULL,
+  function_id INTEGER NOT NULL,
+  calls INTEGER NOT NULL,
+  failed INTEGER NOT NULL,
+  max_duration INTEGER NOT NULL,
+  PRIMARY KEY (first_call, function_id)
+) STRICT, WITHOUT ROWID",
+    ),
+    (
+        "call_zone_span",
+        "CREATE TABLE call_zone_span (
+  first_call INTEGER NOT NULL,
+  block INTEGER NOT NULL,
+  min_span INTEGER,
+  max_span INTEGER,
+  min_trace INTEGER,
+  max_trace INTEGER,
+  PRIMARY KEY (first_call, block)
+) STRICT, WITHOUT ROWID",
     ),
     (
         "calendar",
@@ -190,6 +213,10 @@ const TABLES: &[(&str, &str)] = &[
 ) STRICT, WITHOUT ROWID",
     ),
     (
+        "latency_window_start",
+        "CREATE INDEX latency_window_start ON latency_window (window * 10000000000) WHERE shown = 1",
+    ),
+    (
         "slice",
         "CREATE TABLE slice (
   slice INTEGER NOT NULL,
@@ -222,6 +249,61 @@ const TABLES: &[(&str, &str)] = &[
   process_id INTEGER NOT NULL,
   count INTEGER NOT NULL,
   PRIMARY KEY (slice, function_id, bucket, process_id)
+) STRICT, WITHOUT ROWID",
+    ),
+    (
+        "function_total",
+        "CREATE TABLE function_total (
+  process_id INTEGER NOT NULL,
+  function_id INTEGER NOT NULL,
+  calls INTEGER NOT NULL,
+  errors INTEGER NOT NULL,
+  panics INTEGER NOT NULL,
+  cancelled INTEGER NOT NULL,
+  dropped INTEGER NOT NULL,
+  roots INTEGER NOT NULL,
+  total_ns INTEGER NOT NULL,
+  self_ns INTEGER NOT NULL,
+  busy_ns INTEGER NOT NULL,
+  nested_ns INTEGER NOT NULL,
+  cancelled_ns INTEGER NOT NULL,
+  max_ns INTEGER NOT NULL,
+  estimated INTEGER NOT NULL,
+  histogram BLOB NOT NULL,
+  PRIMARY KEY (process_id, function_id)
+) STRICT, WITHOUT ROWID",
+    ),
+    (
+        "past_total",
+        "CREATE TABLE past_total (
+  service TEXT NOT NULL,
+  function TEXT NOT NULL,
+  since_ns INTEGER NOT NULL,
+  until_ns INTEGER NOT NULL,
+  calls INTEGER NOT NULL,
+  errors INTEGER NOT NULL,
+  panics INTEGER NOT NULL,
+  cancelled INTEGER NOT NULL,
+  dropped INTEGER NOT NULL,
+  roots INTEGER NOT NULL,
+  total_ns INTEGER NOT NULL,
+  self_ns INTEGER NOT NULL,
+  busy_ns INTEGER NOT NULL,
+  nested_ns INTEGER NOT NULL,
+  cancelled_ns INTEGER NOT NULL,
+  max_ns INTEGER NOT NULL,
+  estimated INTEGER NOT NULL,
+  histogram BLOB NOT NULL,
+  PRIMARY KEY (service, function)
+) STRICT, WITHOUT ROWID",
+    ),
+    (
+        "past_report",
+        "CREATE TABLE past_report (
+  service TEXT NOT NULL,
+  counter TEXT NOT NULL,
+  value INTEGER NOT NULL,
+  PRIMARY KEY (service, counter)
 ) STRICT, WITHOUT ROWID",
     ),
     (
@@ -298,6 +380,95 @@ const TABLES: &[(&str, &str)] = &[
 ) STRICT",
     ),
     (
+        "guard",
+        "CREATE TABLE guard (
+  process_id INTEGER NOT NULL,
+  name TEXT NOT NULL,
+  at_ns INTEGER NOT NULL,
+  state TEXT NOT NULL,
+  since_ns INTEGER NOT NULL,
+  level TEXT NOT NULL,
+  calls INTEGER NOT NULL,
+  failures INTEGER NOT NULL,
+  rejected INTEGER NOT NULL,
+  fallbacks_value INTEGER NOT NULL,
+  fallbacks_cached INTEGER NOT NULL,
+  fallbacks_function INTEGER NOT NULL,
+  probes INTEGER NOT NULL,
+  openings INTEGER NOT NULL,
+  retries INTEGER NOT NULL,
+  retried_ok INTEGER NOT NULL,
+  held TEXT,
+  last_failure TEXT,
+  PRIMARY KEY (process_id, name)
+) STRICT, WITHOUT ROWID",
+    ),
+    (
+        "metric",
+        "CREATE TABLE metric (
+  id INTEGER PRIMARY KEY,
+  kind TEXT NOT NULL CHECK (kind IN ('counter', 'gauge', 'histogram')),
+  name TEXT NOT NULL,
+  unit TEXT,
+  description TEXT,
+  tags TEXT NOT NULL,
+  first_ns INTEGER NOT NULL,
+  last_window INTEGER NOT NULL,
+  count INTEGER NOT NULL,
+  sum REAL NOT NULL,
+  histogram BLOB,
+  UNIQUE (name, kind, tags)
+) STRICT",
+    ),
+    (
+        "metric_window",
+        "CREATE TABLE metric_window (
+  window INTEGER NOT NULL,
+  metric_id INTEGER NOT NULL,
+  process_id INTEGER NOT NULL,
+  count INTEGER NOT NULL,
+  sum REAL NOT NULL,
+  last REAL,
+  min REAL,
+  max REAL,
+  p50 REAL,
+  p95 REAL,
+  p99 REAL,
+  histogram BLOB,
+  PRIMARY KEY (window, metric_id, process_id)
+) STRICT, WITHOUT ROWID",
+    ),
+    (
+        "log_target",
+        "CREATE TABLE log_target (
+  id INTEGER PRIMARY KEY,
+  target TEXT NOT NULL,
+  file TEXT NOT NULL,
+  line INTEGER NOT NULL,
+  UNIQUE (target, file, line)
+) STRICT",
+    ),
+    (
+        "log",
+        "CREATE TABLE log (
+  id INTEGER PRIMARY KEY,
+  at_ns INTEGER NOT NULL,
+  process_id INTEGER NOT NULL,
+  span INTEGER NOT NULL,
+  trace INTEGER NOT NULL,
+  level INTEGER NOT NULL,
+  target_id INTEGER NOT NULL,
+  function_id INTEGER,
+  call_id INTEGER,
+  lines INTEGER NOT NULL,
+  bytes_upto INTEGER NOT NULL,
+  body TEXT,
+  fields TEXT
+) STRICT",
+    ),
+    ("log_trace", "CREATE INDEX log_trace ON log (trace) WHERE trace <> 0"),
+    ("log_awaiting", "CREATE INDEX log_awaiting ON log (span) WHERE call_id IS NULL AND span <> 0"),
+    (
         "sampling",
         r#"CREATE TABLE sampling (
   pattern TEXT PRIMARY KEY NOT NULL
@@ -337,6 +508,78 @@ const TABLES: &[(&str, &str)] = &[
   set_ns INTEGER NOT NULL DEFAULT (unixepoch() * 1000000000),
   set_by TEXT NOT NULL DEFAULT 'sql'
 ) STRICT",
+    ),
+    (
+        "alert_rule",
+        "CREATE TABLE alert_rule (
+  name TEXT NOT NULL CHECK (length(trim(name)) > 0 AND length(CAST(name AS BLOB)) <= 200),
+  level TEXT NOT NULL CHECK (level IN ('info', 'warning', 'critical')),
+  pattern TEXT NOT NULL DEFAULT '*',
+  measure TEXT NOT NULL,
+  op TEXT NOT NULL DEFAULT '>' CHECK (op IN ('>', '<')),
+  threshold REAL NOT NULL,
+  for_s INTEGER NOT NULL DEFAULT 60,
+  keep_s INTEGER NOT NULL DEFAULT 60,
+  min_calls INTEGER NOT NULL DEFAULT 0,
+  enabled INTEGER NOT NULL DEFAULT 1,
+  set_ns INTEGER DEFAULT (unixepoch() * 1000000000),
+  set_by TEXT DEFAULT 'sql',
+  PRIMARY KEY (name, level)
+) STRICT, WITHOUT ROWID",
+    ),
+    (
+        "alert",
+        "CREATE TABLE alert (
+  id INTEGER PRIMARY KEY,
+  change INTEGER NOT NULL UNIQUE,
+  process_id INTEGER NOT NULL,
+  rule TEXT NOT NULL,
+  function_id INTEGER NOT NULL,
+  level TEXT NOT NULL,
+  state TEXT NOT NULL,
+  since_ns INTEGER NOT NULL,
+  until_ns INTEGER,
+  value REAL NOT NULL,
+  peak REAL NOT NULL,
+  sentence TEXT NOT NULL,
+  processes INTEGER NOT NULL DEFAULT 1,
+  UNIQUE (process_id, rule, function_id, since_ns)
+) STRICT",
+    ),
+    ("alert_open", "CREATE INDEX alert_open ON alert (rule, function_id) WHERE until_ns IS NULL"),
+    (
+        "alert_part",
+        "CREATE TABLE alert_part (
+  alert_id INTEGER NOT NULL,
+  process_id INTEGER NOT NULL,
+  level TEXT NOT NULL,
+  state TEXT NOT NULL,
+  since_ns INTEGER NOT NULL,
+  value REAL NOT NULL,
+  peak REAL NOT NULL,
+  sentence TEXT NOT NULL,
+  PRIMARY KEY (alert_id, process_id)
+) STRICT, WITHOUT ROWID",
+    ),
+    (
+        "alert_cursor",
+        "CREATE TABLE alert_cursor (
+  receiver TEXT PRIMARY KEY,
+  change INTEGER NOT NULL,
+  first_change INTEGER NOT NULL,
+  told_ns INTEGER,
+  failures INTEGER NOT NULL DEFAULT 0,
+  last_failure TEXT
+) STRICT, WITHOUT ROWID",
+    ),
+    (
+        "alert_told",
+        "CREATE TABLE alert_told (
+  receiver TEXT NOT NULL,
+  alert_id INTEGER NOT NULL,
+  level TEXT NOT NULL,
+  PRIMARY KEY (receiver, alert_id)
+) STRICT, WITHOUT ROWID",
     ),
     (
         "schema_doc",

@@ -5,47 +5,45 @@
 
 use crate::batch::{HEALTH_COLUMNS, HealthColumn};
 
-/// The columns of `calls`, `errors` and `slow_calls`. `kind` is 4 × outcome + kept. The joins are outer joins on unique
-/// keys, so SQLite leaves out a join of whose columns the query names none.
+/// The columns of `calls`, `errors` and `slow_calls`. `kind` is 4 × outcome + kept, with the outcome −1 for
+/// `exit`. Columns of other tables are scalar
+/// subqueries on unique keys instead of joins, because SQLite evaluates a subquery only where a query names its column, but
+/// reads every joined table for each row of an aggregate. Span ids are a column of the table, so that SQLite can join calls to
+/// their callers through an automatic index.
 const CALL_COLUMNS: &str = "
   c.id AS call_id,
-  t.base_ns + c.start AS start_ns,
-  (t.base_ns + c.start) / 1e9 AS start_s,
+  (SELECT t.base_ns FROM thread t WHERE t.id = c.thread_id) + c.start AS start_ns,
+  ((SELECT t.base_ns FROM thread t WHERE t.id = c.thread_id) + c.start) / 1e9 AS start_s,
   c.duration AS duration_ns,
   c.duration / 1e6 AS duration_ms,
   COALESCE(c.busy, c.duration) AS busy_ns,
-  f.name AS function,
-  CASE c.kind >> 2 WHEN 0 THEN 'ok' WHEN 1 THEN 'error' WHEN 2 THEN 'panic' ELSE 'cancelled' END AS outcome,
+  (SELECT f.name FROM function f WHERE f.id = c.function_id) AS function,
+  CASE WHEN c.kind < 0 THEN 'exit' WHEN c.kind < 4 THEN 'ok' WHEN c.kind < 8 THEN 'error'
+    WHEN c.kind < 12 THEN 'panic' ELSE 'cancelled' END AS outcome,
   CASE WHEN c.kind > 3 THEN 1 ELSE 0 END AS failed,
-  v.error AS error,
-  v.args AS args,
-  v.result AS result,
-  v.fields AS fields,
+  (SELECT v.error FROM call_value v WHERE v.id = c.id) AS error,
+  (SELECT v.args FROM call_value v WHERE v.id = c.id) AS args,
+  (SELECT v.result FROM call_value v WHERE v.id = c.id) AS result,
+  (SELECT v.fields FROM call_value v WHERE v.id = c.id) AS fields,
   c.weight AS weight,
-  CASE c.kind & 3 WHEN 0 THEN 'sampled' WHEN 1 THEN 'slow' WHEN 2 THEN 'failed' ELSE 'first' END AS kept,
-  t.span_base + c.span - c.parent - c.trace AS trace_id,
-  t.span_base + c.span AS span_id,
-  CASE WHEN c.parent <> 0 THEN t.span_base + c.span - c.parent END AS parent_id,
-  t.name AS thread,
-  p.service AS service,
-  f.file AS file,
-  f.line AS line,
-  f.group_name AS group_name,
-  p.host AS host,
-  p.pid AS pid,
-  t.process_id AS process_id,
-  b.calls AS folded,
-  CASE WHEN c.kind > 3 AND x.id IS NULL THEN 1 ELSE 0 END AS origin,
-  t.span_base + c.span + x.cause AS caused_by";
-
-const CALL_JOINS: &str = "
-FROM call c
-LEFT JOIN thread t ON t.id = c.thread_id
-LEFT JOIN process p ON p.id = t.process_id
-LEFT JOIN function f ON f.id = c.function_id
-LEFT JOIN call_value v ON v.id = c.id
-LEFT JOIN call_fold b ON b.id = c.id
-LEFT JOIN call_cause x ON x.id = c.id";
+  CASE WHEN c.kind < 0 THEN 'exit' ELSE
+    CASE c.kind & 3 WHEN 0 THEN 'sampled' WHEN 1 THEN 'slow' WHEN 2 THEN 'failed' ELSE 'first' END END AS kept,
+  c.span - c.parent - c.trace AS trace_id,
+  c.span AS span_id,
+  CASE WHEN c.parent <> 0 THEN c.span - c.parent END AS parent_id,
+  (SELECT t.name FROM thread t WHERE t.id = c.thread_id) AS thread,
+  (SELECT p.service FROM thread t JOIN process p ON p.id = t.process_id WHERE t.id = c.thread_id) AS service,
+  (SELECT f.file FROM function f WHERE f.id = c.function_id) AS file,
+  (SELECT f.line FROM function f WHERE f.id = c.function_id) AS line,
+  (SELECT f.group_name FROM function f WHERE f.id = c.function_id) AS group_name,
+  (SELECT p.host FROM thread t JOIN process p ON p.id = t.process_id WHERE t.id = c.thread_id) AS host,
+  (SELECT p.pid FROM thread t JOIN process p ON p.id = t.process_id WHERE t.id = c.thread_id) AS pid,
+  (SELECT t.process_id FROM thread t WHERE t.id = c.thread_id) AS process_id,
+  (SELECT b.calls FROM call_fold b WHERE b.id = c.id) AS folded,
+  CASE WHEN c.kind > 3 AND (SELECT x.id FROM call_cause x WHERE x.id = c.id) IS NULL THEN 1 ELSE 0 END AS origin,
+  c.span + (SELECT x.cause FROM call_cause x WHERE x.id = c.id) AS caused_by,
+  c.thread_id AS thread_id
+FROM call c";
 
 const VIEW_FOLDS: &str = "CREATE VIEW folds AS
 SELECT
@@ -63,6 +61,55 @@ SELECT
 FROM call_edge e
 JOIN function f ON f.id = e.caller_id
 JOIN function g ON g.id = e.callee_id";
+
+/// The figures come from the newest 300 000 rows, so that the time is bounded: `call_edge` has the pairs alone. The spans of a store
+/// are unique, so a caller is found by its span.
+const VIEW_EDGES: &str = "CREATE VIEW edges AS
+WITH recent AS (
+  SELECT c.id, c.function_id, c.span, c.span - c.parent AS caller_span, c.parent, c.kind, c.duration, c.weight
+  FROM call c
+  WHERE c.id > (SELECT MAX(id) FROM call) - 300000
+), below AS (
+  SELECT p.function_id AS caller_id, c.function_id AS callee_id, c.caller_span,
+    MAX(p.weight) AS parents,
+    SUM(c.weight) AS weight,
+    SUM(CASE WHEN c.kind > 3 THEN c.weight ELSE 0e0 END) AS failed_weight,
+    SUM(c.weight * c.duration) AS total_ns,
+    SUM(COALESCE((SELECT b.calls FROM call_fold b WHERE b.id = c.id), 1)) AS run
+  FROM recent c
+  JOIN recent p ON p.span = c.caller_span
+  WHERE c.parent <> 0
+  GROUP BY p.function_id, c.function_id, c.caller_span
+)
+SELECT
+  f.name AS caller,
+  g.name AS callee,
+  e.weight AS weight,
+  e.failed_weight AS failed_weight,
+  e.total_ms AS total_ms,
+  e.parents AS parents,
+  e.weight / e.parents AS calls_per_parent,
+  e.most AS most_per_parent
+FROM (
+  SELECT caller_id, callee_id, SUM(weight) AS weight, SUM(failed_weight) AS failed_weight,
+    SUM(total_ns) / 1e6 AS total_ms, SUM(parents) AS parents, CAST(MAX(run) AS BIGINT) AS most
+  FROM below
+  GROUP BY caller_id, callee_id
+) e
+JOIN function f ON f.id = e.caller_id
+JOIN function g ON g.id = e.callee_id";
+
+const VIEW_HISTOGRAM: &str = "CREATE VIEW histogram AS
+SELECT
+  f.name AS function,
+  b.slice * 1800000000000 AS slice_start_ns,
+  b.process_id AS process_id,
+  h.lower_ns / 1e6 AS lower_ms,
+  h.upper_ns / 1e6 AS upper_ms,
+  b.count AS count
+FROM slice_bucket b
+JOIN function f ON f.id = b.function_id
+JOIN histogram_bucket h ON h.bucket = b.bucket";
 
 const VIEW_ERROR_GROUPS: &str = "CREATE VIEW error_groups AS
 SELECT
@@ -155,10 +202,55 @@ SELECT
   w.estimated AS estimated,
   w.self_ns / 1e6 AS self_ms,
   w.busy_ns / 1e6 AS busy_ms,
-  w.cancelled_ns / 1e6 AS cancelled_ms
+  w.cancelled_ns / 1e6 AS cancelled_ms,
+  w.\"window\" AS \"window\"
 FROM latency_window w
 LEFT JOIN function f ON f.id = w.function_id
 WHERE w.shown = 1";
+
+/// The second half holds what retention has deleted: its rows belong to no process.
+const VIEW_TOTALS: &str = "CREATE VIEW totals AS
+SELECT
+  t.process_id AS process_id,
+  p.service AS service,
+  f.name AS function,
+  p.started_ns AS since_ns,
+  t.calls AS calls,
+  t.errors AS errors,
+  t.panics AS panics,
+  t.cancelled AS cancelled,
+  t.dropped AS dropped,
+  t.roots AS roots,
+  t.total_ns / 1e6 AS total_ms,
+  t.self_ns / 1e6 AS self_ms,
+  t.busy_ns / 1e6 AS busy_ms,
+  t.nested_ns / 1e6 AS nested_ms,
+  t.cancelled_ns / 1e6 AS cancelled_ms,
+  t.max_ns / 1e6 AS max_ms,
+  t.estimated AS estimated
+FROM function_total t
+JOIN process p ON p.id = t.process_id
+JOIN function f ON f.id = t.function_id
+UNION ALL
+SELECT
+  NULL AS process_id,
+  g.service AS service,
+  g.function AS function,
+  g.since_ns AS since_ns,
+  g.calls AS calls,
+  g.errors AS errors,
+  g.panics AS panics,
+  g.cancelled AS cancelled,
+  g.dropped AS dropped,
+  g.roots AS roots,
+  g.total_ns / 1e6 AS total_ms,
+  g.self_ns / 1e6 AS self_ms,
+  g.busy_ns / 1e6 AS busy_ms,
+  g.nested_ns / 1e6 AS nested_ms,
+  g.cancelled_ns / 1e6 AS cancelled_ms,
+  g.max_ns / 1e6 AS max_ms,
+  g.estimated AS estimated
+FROM past_total g";
 
 const VIEW_PROCESSES: &str = "CREATE VIEW processes AS
 SELECT
@@ -177,6 +269,26 @@ SELECT
   p.build AS build
 FROM process p
 LEFT JOIN progress g ON g.process_id = p.id AND g.ring = 0";
+
+const VIEW_ALERTS: &str = "CREATE VIEW alerts AS
+SELECT
+  a.id AS alert_id,
+  a.change AS change,
+  a.process_id AS process_id,
+  p.service AS service,
+  a.rule AS rule,
+  f.name AS function,
+  a.level AS level,
+  a.state AS state,
+  a.since_ns AS since_ns,
+  a.until_ns AS until_ns,
+  a.value AS value,
+  a.peak AS peak,
+  a.sentence AS sentence,
+  a.processes AS processes
+FROM alert a
+LEFT JOIN process p ON p.id = a.process_id
+LEFT JOIN function f ON f.id = a.function_id";
 
 const VIEW_IN_FLIGHT: &str = "CREATE VIEW in_flight AS
 SELECT
@@ -233,6 +345,79 @@ LEFT JOIN function f ON f.id = r.function_id";
 const VIEW_RESOURCES: &str = "CREATE VIEW resources AS
 SELECT process_id, at_ns, cpu_pct, rss_bytes, threads, open_files FROM resource";
 
+const VIEW_GUARDS: &str = "CREATE VIEW guards AS
+SELECT process_id, name, at_ns, state, since_ns, level, calls, failures, rejected, fallbacks_value, fallbacks_cached,
+  fallbacks_function, probes, openings, retries, retried_ok, held, last_failure
+FROM guard";
+
+/// The figures of the last window are sums over the processes that share it. A gauge of several processes has the value
+/// of the one that started last.
+const VIEW_METRICS: &str = "CREATE VIEW metrics AS
+SELECT
+  m.id AS metric_id,
+  m.name AS name,
+  m.kind AS kind,
+  m.unit AS unit,
+  m.description AS description,
+  m.tags AS tags,
+  m.first_ns AS first_ns,
+  (m.last_window + 1) * 10000000000 AS last_ns,
+  CASE m.kind WHEN 'counter' THEN m.sum
+    WHEN 'gauge' THEN (SELECT w.last FROM metric_window w WHERE w.\"window\" = m.last_window AND w.metric_id = m.id
+      AND w.process_id = (SELECT MAX(v.process_id) FROM metric_window v WHERE v.\"window\" = m.last_window AND v.metric_id = m.id))
+    ELSE (SELECT CASE WHEN SUM(w.count) > 0 THEN SUM(w.sum) / SUM(w.count) END FROM metric_window w
+      WHERE w.\"window\" = m.last_window AND w.metric_id = m.id) END AS latest,
+  CASE WHEN m.kind <> 'gauge' THEN (SELECT SUM(w.count) / 1e1 FROM metric_window w
+      WHERE w.\"window\" = m.last_window AND w.metric_id = m.id) END AS rate,
+  m.count AS count,
+  m.sum AS sum
+FROM metric m";
+
+const VIEW_METRIC_HISTORY: &str = "CREATE VIEW metric_history AS
+SELECT
+  w.metric_id AS metric_id,
+  m.name AS name,
+  m.kind AS kind,
+  m.tags AS tags,
+  w.process_id AS process_id,
+  w.\"window\" * 10000000000 AS start_ns,
+  w.\"window\" * 1e1 AS start_s,
+  CASE m.kind WHEN 'counter' THEN w.sum WHEN 'gauge' THEN w.last
+    ELSE CASE WHEN w.count > 0 THEN w.sum / w.count END END AS value,
+  CASE WHEN m.kind <> 'gauge' THEN w.count / 1e1 END AS rate,
+  w.count AS count,
+  w.sum AS sum,
+  w.min AS min,
+  w.max AS max,
+  w.p50 AS p50,
+  w.p95 AS p95,
+  w.p99 AS p99,
+  w.\"window\" AS \"window\"
+FROM metric_window w
+JOIN metric m ON m.id = w.metric_id";
+
+/// The function is that of the call which the line names, where the thread did not know it.
+const VIEW_LOGS: &str = "CREATE VIEW logs AS
+SELECT
+  l.id AS log_id,
+  l.at_ns AS at_ns,
+  l.at_ns / 1e9 AS at_s,
+  CASE l.level WHEN 1 THEN 'error' WHEN 2 THEN 'warn' WHEN 3 THEN 'info' WHEN 4 THEN 'debug' ELSE 'trace' END AS level,
+  (SELECT t.target FROM log_target t WHERE t.id = l.target_id) AS target,
+  l.body AS body,
+  l.fields AS fields,
+  l.lines AS lines,
+  COALESCE((SELECT f.name FROM function f WHERE f.id = l.function_id),
+    (SELECT f.name FROM call c JOIN function f ON f.id = c.function_id WHERE c.id = l.call_id)) AS function,
+  (SELECT c.id FROM call c WHERE c.id = l.call_id) AS call_id,
+  NULLIF(l.span, 0) AS span_id,
+  NULLIF(l.trace, 0) AS trace_id,
+  (SELECT p.service FROM process p WHERE p.id = l.process_id) AS service,
+  l.process_id AS process_id,
+  (SELECT NULLIF(t.file, '') FROM log_target t WHERE t.id = l.target_id) AS file,
+  (SELECT NULLIF(t.line, 0) FROM log_target t WHERE t.id = l.target_id) AS line
+FROM log l";
+
 /// The date comes from a table, because SQLite and DuckDB have no date function of the same name, and theirs stop at the
 /// millisecond. `CAST((a - a % b) / b AS BIGINT)` is integer division in both. Adding a power of ten and cutting off its
 /// first digit pads a number with zeros in both.
@@ -250,23 +435,30 @@ LEFT JOIN calendar d ON d.day = CAST((r.start_ns - r.start_ns % 86400000000000) 
 /// Returns every view as its name and text, in the order in which they can be created.
 #[must_use]
 pub fn views() -> Vec<(&'static str, String)> {
-    let calls =
-        |name: &str, filter: &str| format!("CREATE VIEW {name} AS\nSELECT{CALL_COLUMNS}{CALL_JOINS}{filter}");
+    let calls = |name: &str, filter: &str| format!("CREATE VIEW {name} AS\nSELECT{CALL_COLUMNS}{filter}");
     vec![
         ("calls", calls("calls", "")),
         ("errors", calls("errors", "\nWHERE c.kind > 3")),
         ("slow_calls", calls("slow_calls", "\nWHERE (c.kind & 3) = 1")),
         ("folds", VIEW_FOLDS.to_owned()),
         ("call_edges", VIEW_CALL_EDGES.to_owned()),
+        ("edges", VIEW_EDGES.to_owned()),
+        ("histogram", VIEW_HISTOGRAM.to_owned()),
         ("error_groups", VIEW_ERROR_GROUPS.to_owned()),
         ("functions", VIEW_FUNCTIONS.to_owned()),
         ("latency", VIEW_LATENCY.to_owned()),
+        ("totals", VIEW_TOTALS.to_owned()),
         ("processes", VIEW_PROCESSES.to_owned()),
+        ("alerts", VIEW_ALERTS.to_owned()),
         ("in_flight", VIEW_IN_FLIGHT.to_owned()),
         ("events", VIEW_EVENTS.to_owned()),
         ("health", view_health()),
         ("rates", VIEW_RATES.to_owned()),
         ("resources", VIEW_RESOURCES.to_owned()),
+        ("guards", VIEW_GUARDS.to_owned()),
+        ("metrics", VIEW_METRICS.to_owned()),
+        ("metric_history", VIEW_METRIC_HISTORY.to_owned()),
+        ("logs", VIEW_LOGS.to_owned()),
         ("calls_readable", VIEW_CALLS_READABLE.to_owned()),
     ]
 }

@@ -26,7 +26,9 @@ use super::id_cache::IdCache;
 use super::options::{PAGE_BYTES, StoreOptions};
 use super::process::Among;
 use super::retention::Retention;
-use super::{Notice, Retained, SetHold, SetRate, Store, Written, process, query, transaction};
+use super::transaction::Committed;
+use super::{Notice, Retained, SetHold, SetRate, Store, Written, alerts, process, query, transaction};
+use crate::alert::Rule;
 use crate::batch::{Batch, Ending, ProcessRow};
 use crate::limits;
 use crate::platform::liveness;
@@ -54,6 +56,8 @@ pub struct SqliteStore {
     committed: u64,
     /// The rows of the table `sampling` when it was last read.
     rates: Vec<SetRate>,
+    /// The rules on alerts when they were last read.
+    rules: Option<Vec<Rule>>,
     notices: Vec<Notice>,
     /// Rows that were evicted for want of room since the last write that succeeded.
     evicted_in_vain: u64,
@@ -75,6 +79,8 @@ struct OpenStore {
     file: Option<OpenFile>,
     /// `PRAGMA data_version` when the rates were last read.
     rates_version: Option<i64>,
+    /// `PRAGMA data_version` when the rules on alerts were last read.
+    rules_version: Option<i64>,
 }
 
 impl SqliteStore {
@@ -88,11 +94,12 @@ impl SqliteStore {
             options: options.clone(),
             pid_mark: liveness::mark(process.pid),
             process,
-            ids: IdCache::default(),
+            ids: IdCache::with_memory(options.max_memory_bytes),
             retention: Retention::default(),
             open: None,
             committed: 0,
             rates: Vec::new(),
+            rules: None,
             notices: Vec::new(),
             evicted_in_vain: 0,
             contradictions: 0,
@@ -136,7 +143,7 @@ impl SqliteStore {
             let path = self.options.path.clone().unwrap_or_default();
             return Err(OpenError::Transient { path, why: "it was replaced while being opened".to_owned() });
         }
-        self.open = Some(OpenStore { connection, file, rates_version: None });
+        self.open = Some(OpenStore { connection, file, rates_version: None, rules_version: None });
         Ok(())
     }
 
@@ -179,8 +186,8 @@ impl SqliteStore {
         Ok(())
     }
 
-    /// Commits a batch. Returns the bytes of its content, or `None` if it was committed before.
-    fn commit(&mut self, batch: &Batch) -> rusqlite::Result<Option<u64>> {
+    /// Commits a batch. Returns `None` if it was committed before.
+    fn commit(&mut self, batch: &Batch) -> rusqlite::Result<Option<Committed>> {
         let bounds = self.bounds();
         let Some(open) = &self.open else { return Err(rusqlite::Error::InvalidQuery) };
         let process = (&self.process, self.pid_mark.as_deref());
@@ -247,15 +254,17 @@ impl Store for SqliteStore {
         self.ensure_open(batch.at_ns)?;
         self.ids.remember(&batch.functions, &batch.threads);
         let rows = batch.calls.len() as u64;
-        let mut bytes = None;
+        let mut committed = None;
         if batch.sequence > self.committed {
             self.make_room_in_log(batch)?;
-            bytes = self.commit_evicting(batch).map_err(|error| self.resolve_error(&error, batch.at_ns))?;
+            committed =
+                self.commit_evicting(batch).map_err(|error| self.resolve_error(&error, batch.at_ns))?;
             self.committed = batch.sequence;
         }
         let (db_bytes, wal_bytes) = self.refresh_sizes();
-        let was_there = bytes.is_none();
-        Ok(Written { rows, bytes: bytes.unwrap_or(0), db_bytes, wal_bytes, was_there })
+        let was_there = committed.is_none();
+        let Committed { bytes, new_failures } = committed.unwrap_or_default();
+        Ok(Written { rows, bytes, db_bytes, wal_bytes, was_there, new_failures })
     }
 
     fn retain(&mut self, now_ns: i64) -> Result<Retained, StoreError> {
@@ -286,6 +295,22 @@ impl Store for SqliteStore {
             // Setting a damaged file aside takes time, which the next write has.
             Err(error) if classify(&error) == Class::Damaged => Err(StoreError::Transient(error.to_string())),
             Err(error) => Err(self.resolve_error(&error, 0)),
+        }
+    }
+
+    fn alert_rules(&mut self) -> Result<Option<Vec<Rule>>, StoreError> {
+        let Some(open) = &mut self.open else { return Ok(None) };
+        if open.file.as_mut().is_some_and(|file| !file.has_intact_log()) {
+            return Ok(None);
+        }
+        match alerts::read_changed_rules(&open.connection, &mut open.rules_version) {
+            Err(error) if classify(&error) == Class::Damaged => Err(StoreError::Transient(error.to_string())),
+            Err(error) => Err(self.resolve_error(&error, 0)),
+            Ok(Some(rules)) if self.rules.as_ref() != Some(&rules) => {
+                self.rules = Some(rules.clone());
+                Ok(Some(rules))
+            }
+            Ok(_) => Ok(None),
         }
     }
 
@@ -328,10 +353,15 @@ impl Store for SqliteStore {
         let run_uuid = self.process.run_uuid.clone();
         self.run(now_ns, |connection| {
             connection.busy_timeout(BUSY_WAIT_CLOSING)?;
-            connection.execute(
+            let transaction = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
+            transaction.execute(
                 "UPDATE process SET ending = ?3, ended_ns = ?2 WHERE run_uuid = ?1",
                 params![run_uuid, now_ns, ending.name()],
-            )
+            )?;
+            if let Some(found) = process::progress(&transaction, &run_uuid)? {
+                alerts::end(&transaction, found.process_id, now_ns)?;
+            }
+            transaction.commit()
         })?;
         self.closed = true;
         self.close_connection(now_ns);

@@ -6,10 +6,11 @@
 
 use super::{OpenStore, SqliteStore};
 use crate::batch::Batch;
+use crate::limits;
 use crate::store::error::{Class, StoreError, classify};
 use crate::store::options::Shares;
 use crate::store::retention::{Bounds, Step};
-use crate::store::transaction;
+use crate::store::transaction::{self, Committed};
 
 /// Steps of eviction that are tried within a write that found no room.
 const EVICTIONS_PER_WRITE: usize = 16;
@@ -57,7 +58,7 @@ impl SqliteStore {
     }
 
     /// Commits a batch. If there is no room, it evicts the oldest rows and tries once more.
-    pub(super) fn commit_evicting(&mut self, batch: &Batch) -> rusqlite::Result<Option<u64>> {
+    pub(super) fn commit_evicting(&mut self, batch: &Batch) -> rusqlite::Result<Option<Committed>> {
         let first = self.commit(batch);
         if !matches!(&first, Err(error) if classify(error) == Class::Full) {
             return first;
@@ -99,6 +100,10 @@ impl SqliteStore {
     }
 
     pub(super) fn bounds(&self) -> Bounds {
-        Bounds { age_ns: self.options.retention_ns(), pages_evict: self.shares().pages_evict }
+        Bounds {
+            age_ns: self.options.retention_ns(),
+            pages_evict: self.shares().pages_evict,
+            log_bytes_max: self.options.max_disk_bytes / limits::LOG_DISK_SHARE,
+        }
     }
 }

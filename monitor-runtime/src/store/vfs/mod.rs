@@ -22,7 +22,7 @@ mod methods;
 pub(super) const TAKEN: i32 = rusqlite::ffi::SQLITE_IOERR_VNODE;
 
 /// SQLite's own VFS.
-const USUAL: &str = "unix";
+const USUAL: &str = if cfg!(windows) { "win32" } else { "unix" };
 
 /// Returns the name of the VFS for the stores of this process.
 pub(super) fn name() -> &'static str {

@@ -3,10 +3,15 @@
 //! It holds counters, sizes and the service level. The level follows from whether the store takes batches, and from how
 //! full the memory for waiting records is. It does not know who counts.
 
+mod status;
+
 use std::fmt;
 use std::path::PathBuf;
 
+pub use status::{HealthPart, HealthStatus};
+
 use super::breaker;
+use crate::accountant::PartMemory;
 
 /// The service level of the recorder: how much it records at a moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -75,14 +80,29 @@ pub struct Drops {
     pub no_ring: u64,
     /// The store could not take the row.
     pub store: u64,
+    /// The call passed through: it was made in a signal handler that interrupted the recorder, or on a thread for which there
+    /// was no memory. Whether it failed is not known.
+    pub passed: u64,
 }
 
 impl Drops {
     /// Returns the sum over all reasons.
     #[must_use]
     pub const fn total(&self) -> u64 {
-        self.ring_full + self.backlog + self.no_ring + self.store
+        self.ring_full + self.backlog + self.no_ring + self.store + self.passed
     }
+}
+
+/// The alerts of this process that fire, by level.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct FiringAlerts {
+    /// The alerts of level `critical`.
+    pub critical: u64,
+    /// The alerts of level `warning`.
+    pub warning: u64,
+    /// The alerts of level `info`.
+    pub info: u64,
 }
 
 /// The recorder's report of itself, as of its last step: at most a drain interval ago under load, two seconds with little
@@ -98,19 +118,28 @@ pub struct Health {
     pub sampled_out: u64,
     /// The number of calls that lost their row.
     pub dropped: Drops,
+    /// The number of log lines that are lost: their ring or the backlog was full, the store refused them, or they were said by
+    /// code that interrupts the recorder.
+    pub dropped_logs: u64,
     /// The number of failed calls that are counted by kind instead of stored one by one, because there was no room.
     pub folded_errors: u64,
     /// The number of values whose `Debug` or `Serialize` panicked while they were captured.
     pub capture_panics: u64,
+    /// The number of call sites of spans that are not recorded, because there are too many of them.
+    pub sites_refused: u64,
     /// The bytes that wait in rings and backlog.
     pub queue_bytes: u64,
-    /// The bytes that rings and backlog may use.
+    /// The bytes that all parts of the recorder may hold together.
     pub queue_bytes_max: u64,
+    /// The memory that each part of the recorder holds, as far as its size depends on load.
+    pub memory: Vec<PartMemory>,
     /// The state and figures of the circuit breaker around the store.
     pub breaker: breaker::Statistics,
     /// The state and figures of the circuit breaker of each in-process subscriber. Failures of a subscriber do not count
     /// as failures of the store.
     pub subscribers: Vec<breaker::Statistics>,
+    /// The alerts that fire. Those that are recovering are among them.
+    pub alerts: FiringAlerts,
     /// The number of writes that failed since start.
     pub writer_errors: u64,
     /// The number of batches that were sent again and turned out to be committed already.
@@ -138,6 +167,9 @@ pub struct Health {
     /// The cost that recording may have, in percent of one core: the larger of `MONITOR_MAX_OVERHEAD` of one core and of the
     /// process's CPU time. It is infinite without a bound.
     pub budget_pct: f64,
+    /// The abilities that are off in this process, each with the reason: the system or its place lacks them, or the settings
+    /// switch them off.
+    pub off: Vec<String>,
 }
 
 #[cfg(test)]

@@ -1,0 +1,45 @@
+//! The figures that rules look at: those of a function in a window, and those of the recorder and its process at the end of it.
+//!
+//! They are filled by the collector, or by a reader that replays a store. A figure that nobody looked at is `None`, and leaves
+//! the rules on it as they are.
+
+use crate::batch::CallStats;
+use crate::histogram::Histogram;
+
+/// The figures of a function in a window.
+#[derive(Debug, Clone, Copy)]
+pub struct WindowFigures<'a> {
+    /// The id of the function in the process.
+    pub function: u32,
+    /// The name of the function.
+    pub name: &'a str,
+    /// The figures of the window; `None` if no call ended in it.
+    pub window: Option<(&'a CallStats, &'a Histogram)>,
+    /// The calls that are stuck at the end of the window; `None` if nobody looked.
+    pub stuck: Option<u64>,
+    /// The kinds of failure that were new in the window; `None` if nobody looked.
+    pub new_failures: Option<u64>,
+}
+
+impl<'a> WindowFigures<'a> {
+    /// Returns the figures that `latency_window` has.
+    #[must_use]
+    pub const fn new(function: u32, name: &'a str, window: Option<(&'a CallStats, &'a Histogram)>) -> Self {
+        Self { function, name, window, stuck: None, new_failures: None }
+    }
+}
+
+/// The state of the recorder and of its process at the end of a window.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Recorder {
+    /// True if the breaker around the store is not closed.
+    pub is_breaker_open: bool,
+    /// True if the level of service is not full.
+    pub is_level_lowered: bool,
+    /// Rows that were lost in the window.
+    pub rows_lost: u64,
+    /// The cost of recording, in percent of one core.
+    pub cost_pct: f64,
+    /// The resident memory of the process, in bytes; `None` where the system does not tell.
+    pub rss_bytes: Option<u64>,
+}

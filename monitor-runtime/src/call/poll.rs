@@ -1,0 +1,132 @@
+//! A poll of an async call on a thread: the thread, its context of before, and the poll's start.
+//!
+//! Takes the state of the thread; gives it back as it was. A poll lies where it was built, because a copy would wait until the
+//! processor has combined the narrower stores. The file does not know the call.
+
+use super::context::Context;
+use crate::platform::clock::Ticks;
+use crate::ring::frames;
+use crate::thread::local::{self, Lease};
+use crate::thread::pool;
+use crate::thread::scratch;
+use crate::thread::state::{Around, ThreadState};
+
+/// The place of a poll under way on this thread; empty for a poll of a call that passes through. Its drop restores the
+/// thread's context of before.
+#[derive(Debug)]
+pub(super) struct Polled(pub(super) Option<Poll>);
+
+/// A poll of a call that does not pass through.
+#[derive(Debug)]
+pub(super) struct Poll {
+    pub(super) thread: &'static ThreadState,
+    before: Context,
+    pub(super) around: Around,
+    pub(super) since: Ticks,
+    pub(super) special: PollSpecial,
+    /// With [`PollSpecial::SHOWS_ARGUMENTS`], the place in the scratch memory from which on the call's arguments lie there for
+    /// this poll.
+    pub(super) shown_at: usize,
+}
+
+/// The flags that set a poll apart from a usual one, for which the word is zero.
+///
+/// | bits | content |
+/// |---|---|
+/// | 2 | the call's arguments lie in the scratch memory for this poll |
+/// | 1 | the thread's state was taken for this poll, which returns it |
+/// | 0 | the poll is not timed, and no frame shows it |
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct PollSpecial(u64);
+
+impl PollSpecial {
+    pub(super) const NONE: Self = Self(0);
+    pub(super) const UNTIMED: Self = Self(1);
+    pub(super) const RETURNS_STATE: Self = Self(1 << 1);
+    pub(super) const SHOWS_ARGUMENTS: Self = Self(1 << 2);
+
+    #[inline]
+    pub(super) const fn has(self, flag: Self) -> bool {
+        self.0 & flag.0 != 0
+    }
+    #[inline]
+    pub(super) const fn set(&mut self, flag: Self) {
+        self.0 |= flag.0;
+    }
+}
+
+impl Polled {
+    /// Returns a place without a poll.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(super) const fn none() -> Self {
+        Self(None)
+    }
+
+    /// Ends the poll, if there is one. Returns the thread, if it keeps its state.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(super) fn leave(&mut self) -> Option<&'static ThreadState> {
+        let poll = self.0.as_ref()?;
+        let thread = if poll.special == PollSpecial::NONE {
+            poll.restore();
+            Some(poll.thread)
+        } else {
+            poll.leave_flagged()
+        };
+        self.0 = None;
+        thread
+    }
+}
+
+impl Drop for Polled {
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn drop(&mut self) {
+        self.leave();
+    }
+}
+
+impl Poll {
+    /// Begins a poll of a call of this function. The call's context is not entered yet.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(super) fn begin(thread: &'static ThreadState, id: u32) -> Self {
+        let (before, around) = (Context::from_state(thread), Around::enter(thread, id));
+        Self { thread, before, around, since: 0, special: PollSpecial::NONE, shown_at: 0 }
+    }
+
+    /// Returns the thread's context before the poll.
+    pub(super) const fn before(&self) -> Context {
+        self.before
+    }
+
+    /// Ends a poll with flags. Returns the thread, if it keeps its state.
+    #[cold]
+    #[inline(never)]
+    fn leave_flagged(&self) -> Option<&'static ThreadState> {
+        if self.special.has(PollSpecial::SHOWS_ARGUMENTS) {
+            scratch::pop_copy(self.shown_at);
+        }
+        if !self.special.has(PollSpecial::UNTIMED) {
+            self.restore();
+        }
+        if self.special.has(PollSpecial::RETURNS_STATE) {
+            local::release(self.thread);
+            return None;
+        }
+        Some(self.thread)
+    }
+
+    /// Makes the context of before current, and takes the call off the stack of calls under way.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    fn restore(&self) {
+        self.before.enter(self.thread);
+        self.around.restore(self.thread);
+        frames::pop(self.thread.page.words);
+    }
+}
+
+/// Returns the calling thread's state, taken if necessary, with its lease. Returns `None` if no state can be had.
+pub(super) fn leased_state() -> Option<(&'static ThreadState, Lease)> {
+    match local::current() {
+        Some(thread) => Some((thread, Lease::Thread)),
+        None => pool::process_threads()?.acquire(),
+    }
+}

@@ -1,0 +1,66 @@
+//! The calls under way at the exit of the process.
+//!
+//! Takes the frames of all threads and the slots of async calls between two polls; gives a record of the outcome `exit` for
+//! each call. The arguments of the thread that exits come along: the thread has given its memory back. A call of another
+//! thread may end while this looks. The file does not know which calls were ended so before.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::known_threads::KnownThreads;
+use crate::platform::clock::Ticks;
+use crate::record::{Header, NOT_KEPT, Word, with_values};
+use crate::ring::frames::{self, Frame, place_of_arguments};
+use crate::ring::layout::flight;
+use crate::ring::layout::ring::CONTROL;
+use crate::sync::lock;
+use crate::thread::pool::ThreadPool;
+
+/// Returns the records of the calls under way, each with its thread and its span, as if all of them ended at this moment. An
+/// async call that is polled comes twice.
+pub(super) fn calls_under_way(
+    rings: &ThreadPool,
+    threads: &KnownThreads,
+    end: Ticks,
+) -> Vec<(u32, u64, Vec<u64>)> {
+    let mut calls = Vec::new();
+    for state in rings.states() {
+        let (frames, mut parent) = (frames::under_way(state.page.words), 0);
+        let trace = state.trace.load(Ordering::Relaxed);
+        let scratch = lock(&state.scratch);
+        let memory = scratch.as_deref().map_or(&[][..], |writer| writer.memory());
+        // A call without a span is counted by its thread if it ends.
+        for (at, frame) in frames.iter().enumerate().filter(|(_, frame)| frame.span != 0) {
+            let is_nested = frames[..at].iter().any(|outer| outer.site == frame.site);
+            let header = frame.to_exit((frame.span, parent, trace), is_nested, end);
+            let words = record(header, arguments(state.page.words, memory, frame));
+            calls.push((state.thread_id.load(Ordering::Relaxed), frame.span, words));
+            parent = frame.span;
+        }
+    }
+    for call in rings.home.suspended.slots() {
+        // Observes the start, which is stored before the site.
+        let site = call[flight::SITE].load(Ordering::Acquire) as u32;
+        let [start, span, parent] =
+            [flight::START, flight::SPAN, flight::PARENT].map(|at| call[at].load(Ordering::Relaxed));
+        let (span, is_kept) = (span & !NOT_KEPT, span & NOT_KEPT == 0);
+        if let Some(thread) = threads.find_by_span(span).filter(|_| site != 0) {
+            let frame = Frame { site, depth: 0, start, span, arguments: 0, is_kept };
+            calls.push((thread, span, record(frame.to_exit((span, parent, parent), false, end), &[])));
+        }
+    }
+    calls
+}
+
+/// Returns the record of a call with these arguments.
+fn record(header: Header, arguments: &[Word]) -> Vec<u64> {
+    let bytes = u16::try_from(arguments.len() * 8).unwrap_or(0);
+    let arguments = if bytes == 0 { &[] } else { arguments };
+    with_values(&Header { args_bytes: bytes, ..header }.encode(arguments.len()), arguments)
+}
+
+/// Returns the captured arguments of a call, which lie in the thread's scratch memory.
+fn arguments<'a>(page: &[AtomicU64; CONTROL], memory: &'a [u8], frame: &Frame) -> &'a [Word] {
+    let distance = memory.as_ptr().addr().wrapping_sub(page.as_ptr().addr()).cast_signed() >> 3;
+    let place = place_of_arguments(frame, distance as i64);
+    place.and_then(|(first, length)| memory.as_chunks().0.get(first..first + length)).unwrap_or_default()
+}

@@ -1,0 +1,152 @@
+//! The calls that threads summed up themselves, because their rings were filling up.
+//!
+//! Takes the slots of all threads; gives the calls that were added to each since it was last taken, callers before callees.
+//! A slot whose caller shares a row itself is taken together with the caller's or later, so that the row of the caller is
+//! known. Each call is taken once.
+
+use std::collections::{HashMap, HashSet};
+
+use fnv::FnvHashMap;
+
+use super::parents::Fate;
+use super::{Moment, Trees};
+use crate::limits;
+use crate::record::{Fold, Header, Kept, Outcome};
+use crate::thread::fold_slot::SharedCalls;
+
+/// The calls that were taken from slots.
+#[derive(Debug, Default)]
+pub(super) struct TakenBursts {
+    /// The calls of each slot as of the last time that it was taken, and their version, by the thread's place and the
+    /// slot's number.
+    slots: HashMap<(usize, usize), (SharedCalls, u64)>,
+    /// The rows of the slots that were taken lately, by the span that their callees name: a callee may come to its slot
+    /// just after its caller's slot was taken.
+    young: FnvHashMap<u64, TakenRow>,
+    old: FnvHashMap<u64, TakenRow>,
+}
+
+/// The row of calls that were taken from a slot.
+#[derive(Debug, Clone, Copy)]
+struct TakenRow {
+    site: u32,
+    row: u64,
+    /// The span of the caller above all slots.
+    top: u64,
+}
+
+impl TakenBursts {
+    fn row(&self, span: u64) -> Option<TakenRow> {
+        self.young.get(&span).or_else(|| self.old.get(&span)).copied()
+    }
+
+    fn note_row(&mut self, span: u64, row: TakenRow) {
+        if self.young.len() >= limits::FOLDS_MAX {
+            self.old = std::mem::take(&mut self.young);
+        }
+        self.young.insert(span, row);
+    }
+}
+
+impl Trees {
+    /// Takes the calls that threads have added to their slots, and gives their callers places.
+    pub(super) fn take_bursts(&mut self, moment: &Moment<'_>) -> Vec<SharedCalls> {
+        let mut taken = Vec::new();
+        for (place, state) in self.rings.states().into_iter().enumerate() {
+            let Some(bursts) = state.bursts.get() else { continue };
+            let before = &self.bursts.slots;
+            let mut read = bursts
+                .read(|slot, version| before.get(&(place, slot)).is_none_or(|(_, last)| *last != version));
+            let mut spans: HashSet<u64> = HashSet::new();
+            loop {
+                let is_known = |calls: &SharedCalls| {
+                    !calls.is_below
+                        || spans.contains(&calls.parent)
+                        || self.bursts.row(calls.parent).is_some()
+                };
+                let (ready, rest): (Vec<_>, Vec<_>) =
+                    read.into_iter().partition(|(_, calls, _)| is_known(calls));
+                read = rest;
+                if ready.is_empty() {
+                    break;
+                }
+                for (slot, calls, version) in ready {
+                    spans.insert(calls.span);
+                    let earlier = self.bursts.slots.insert((place, slot), (calls, version));
+                    taken.push(earlier.map_or(calls, |(earlier, _)| calls.growth_since(&earlier)));
+                    bursts.note_taken(slot, version);
+                }
+            }
+        }
+        for calls in taken.iter().filter(|calls| !calls.is_below) {
+            let parent = self.parents.enter(calls.parent, calls.start, moment.now);
+            // The callee is noted with no calls: the number of the burst would deny a row to the first calls, whose records
+            // may come later than these sums.
+            self.parents.get_mut(parent).count_all(calls.site, 0);
+        }
+        taken
+    }
+
+    /// Adds calls that threads have summed up to the rows that they share.
+    pub(super) fn add_bursts(&mut self, bursts: &[SharedCalls], moment: &Moment<'_>) {
+        for calls in bursts {
+            let (above, top) = if calls.is_below {
+                let Some(TakenRow { site, row, top }) = self.bursts.row(calls.parent) else { continue };
+                self.learn_edges_to(site, &[calls.site]);
+                (row, top)
+            } else {
+                (self.row_above(calls.parent), calls.parent)
+            };
+            let key = (above, calls.site);
+            let header = header_of(calls);
+            let row = self.folds.span_of(key, &header, moment.now);
+            self.folds.add_all(key, &header, calls.thread, &fold_of(calls));
+            self.bursts.note_row(calls.span, TakenRow { site: calls.site, row, top });
+            if let Some(top) = self.parents.find(top) {
+                self.parents.get_mut(top).below.add_folded(calls.site, calls.weight);
+            }
+        }
+    }
+
+    /// Returns the row that calls share a row below whose caller has this span. A caller that does not share a row keeps one
+    /// of its own from now on.
+    fn row_above(&mut self, caller: u64) -> u64 {
+        let Some(parent) = self.parents.find(caller) else { return caller };
+        let parent = self.parents.get_mut(parent);
+        match parent.fate {
+            Fate::Shared(row) => row,
+            Fate::Own => {
+                parent.is_named = true;
+                caller
+            }
+        }
+    }
+}
+
+/// Returns the header of a call like these.
+pub(super) fn header_of(calls: &SharedCalls) -> Header {
+    let SharedCalls { site, span, parent, trace, start, .. } = *calls;
+    let mean = |ticks: u64| ticks / calls.calls.max(1);
+    Header {
+        site,
+        outcome: Outcome::Ok,
+        kept: Kept::Sampled,
+        is_async: false,
+        start,
+        duration: mean(calls.total),
+        span,
+        parent,
+        trace,
+        weight: 1.0,
+        args_bytes: 0,
+        fields_bytes: 0,
+        busy: 0,
+        self_ticks: mean(calls.busy),
+        is_nested: false,
+    }
+}
+
+fn fold_of(calls: &SharedCalls) -> Fold {
+    let SharedCalls { calls, total, longest, end, busy, weight, .. } = *calls;
+    Fold { calls, total, longest, end, busy, weight }
+}

@@ -1,0 +1,217 @@
+//! The functions by which other packages of this repository bring more than calls into the store.
+//!
+//! Takes calls that are no functions', log lines, rows and transitions of a program's guards, and sources of metrics; hands them
+//! to the recorder of this process, and tells where its store lies. These functions are no part of the public interface: a
+//! package that uses them asks for exactly this version.
+
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, OnceLock};
+
+use super::{find_or_start, find_running, fork, generation_slot, register};
+use crate::accountant::Part;
+use crate::call::context::Context;
+use crate::call::log_line;
+use crate::call::open::Open;
+use crate::collect::breaker::Transition;
+use crate::collect::control;
+use crate::config::{Location, Settings};
+use crate::platform::process::is_secure;
+use crate::platform::reentrancy;
+use crate::site::{self, CallSite, SiteFacts};
+use crate::sync::lock;
+
+pub use crate::batch::{GuardRow, MetricKind, MetricRow, MetricStats};
+pub use crate::capture::{FieldValue, LineWriter, SayLine};
+pub use crate::collect::sources::Sink;
+pub use crate::limits::{GUARDS_MAX, METRIC_SERIES_MAX};
+pub use crate::record::LogLevel;
+pub use crate::thread::log_places::LogPlace;
+
+/// The source of the rows of guards, from the first guard's first call on.
+static GUARD_SOURCE: OnceLock<fn() -> Vec<GuardRow>> = OnceLock::new();
+
+/// Names the function that returns a row for each guard, which the recorder asks every few seconds, and starts the
+/// recorder. The first function that is named stays.
+pub fn set_guard_source(source: fn() -> Vec<GuardRow>) {
+    let _ = GUARD_SOURCE.set(source);
+    reentrancy::run_guarded(find_or_start);
+}
+
+/// Returns the rows of guards.
+pub(super) fn guard_rows() -> Vec<GuardRow> {
+    GUARD_SOURCE.get().map_or_else(Vec::new, |source| source())
+}
+
+/// Reports a transition of a guard's breaker, which becomes an event. Without a recorder nothing is reported.
+pub fn note_transition(guard: &'static str, transition: Transition) {
+    reentrancy::run_guarded(|| {
+        if let Some(recorder) = find_running() {
+            recorder.shared.control.note_transition(control::Sink::Guard(guard), transition);
+            recorder.rings.home.wake();
+        }
+    });
+}
+
+/// A part of the program that is asked for its changes.
+struct Source {
+    name: &'static str,
+    pull: Box<dyn FnMut(&mut Sink<'_>) + Send>,
+}
+
+/// The sources of the process, each until it panics.
+static SOURCES: Mutex<Vec<Source>> = Mutex::new(Vec::new());
+
+/// Names a source, and starts the recorder. The recorder's thread asks it when a window of 10 s is over, when somebody waits
+/// for a flush, and at a normal exit. A source that panics is not asked any more. Returns false if nothing is recorded; the
+/// source is then never asked.
+pub fn source(name: &'static str, pull: impl FnMut(&mut Sink<'_>) + Send + 'static) -> bool {
+    let added = reentrancy::run_guarded(|| {
+        lock(&SOURCES).push(Source { name, pull: Box::new(pull) });
+        let recorder = find_or_start();
+        if let Some(recorder) = recorder {
+            recorder.rings.home.wake();
+        }
+        recorder.is_some()
+    });
+    added.unwrap_or(false)
+}
+
+/// Asks all sources, and returns their number.
+pub(super) fn ask_sources(sink: &mut Sink<'_>) -> usize {
+    // A source may name another one, so the list is not locked meanwhile.
+    let mut sources = std::mem::take(&mut *lock(&SOURCES));
+    sources.retain_mut(|source| {
+        let asked = catch_unwind(AssertUnwindSafe(|| (source.pull)(sink)));
+        if let Err(payload) = &asked {
+            let text = payload.downcast_ref::<String>().map(String::as_str);
+            let text = text.or_else(|| payload.downcast_ref::<&str>().copied()).unwrap_or("a panic");
+            sink.note_panic(source.name, text);
+        }
+        asked.is_ok()
+    });
+    let mut list = lock(&SOURCES);
+    sources.append(&mut list);
+    *list = sources;
+    list.len()
+}
+
+/// Starts the recorder if it does not run, as in the child of a fork.
+pub fn start() {
+    reentrancy::run_guarded(find_or_start);
+}
+
+/// Returns an id for a series, which no other series of the process has.
+#[must_use]
+pub fn metric_id() -> u32 {
+    static LAST: AtomicU32 = AtomicU32::new(0);
+    LAST.fetch_add(1, Ordering::Relaxed).wrapping_add(1)
+}
+
+/// Runs a closure that takes a lock on the program's thread, so that a fork waits for its end. Returns `None` if the closure
+/// would interrupt another such closure on this thread, as in a signal handler.
+pub fn run_guarded<R>(run: impl FnOnce() -> R) -> Option<R> {
+    reentrancy::run_guarded(run)
+}
+
+/// Returns true if such a closure runs on this thread, which may be in the middle of changing what it locked.
+#[must_use]
+pub fn is_guarded() -> bool {
+    reentrancy::is_guarded()
+}
+
+/// Returns the bytes that the series of metrics may take at the moment; 0 without a recorder.
+#[must_use]
+pub fn metrics_memory_max() -> usize {
+    find_running().map_or(0, |recorder| recorder.rings.home.accountant.limit(Part::Metrics))
+}
+
+/// Returns a number that is another one in the child of a fork.
+#[must_use]
+pub fn generation() -> usize {
+    fork::generation()
+}
+
+/// Records a log line of the call that is current on this thread, or of none. It starts the recorder.
+///
+/// Body and fields have the budget of a captured value each. Of one place, a hundred lines a second have rows; the next row says
+/// how many the others were. A line that finds no room is counted in [`Health::dropped_logs`](crate::Health::dropped_logs); an
+/// error then goes the way of failed calls. A panic of the values' own code goes no further, and a line that this code says is
+/// dropped.
+pub fn note(place: LogPlace<'_>, body: fmt::Arguments<'_>, fields: &[(&str, FieldValue<'_>)]) {
+    note_with(place, &mut |line| {
+        line.body(body);
+        for (name, value) in fields {
+            line.field(name, *value);
+        }
+    });
+}
+
+/// Does what [`note`] does, for a logger that visits the fields of a line one by one. The closure runs at most once, and not at
+/// all if the line has no row of its own.
+pub fn note_with(place: LogPlace<'_>, say: SayLine<'_>) {
+    let recorder = find_running().or_else(|| run_guarded(find_or_start).flatten());
+    if let Some(recorder) = recorder {
+        log_line::note(&recorder.rings.home, place, say);
+    }
+}
+
+/// Returns the path that the settings name for the store, or `None` if it is kept in memory. It starts the recorder,
+/// because only the recorder knows the settings that the program gives in code.
+#[must_use]
+pub fn store_path() -> Option<PathBuf> {
+    match reentrancy::run_guarded(find_or_start).flatten() {
+        Some(recorder) => recorder.store_path.clone(),
+        None => path_of(&Settings::load(None, is_secure()).0),
+    }
+}
+
+/// Returns the path of the store of these settings, or `None` if it is kept in memory.
+pub(super) fn path_of(settings: &Settings) -> Option<PathBuf> {
+    match &settings.db {
+        Location::File(path) => Some(path.clone()),
+        Location::Memory => None,
+    }
+}
+
+/// A call site that was made at run time.
+#[derive(Debug, Clone, Copy)]
+pub struct Site(&'static CallSite);
+
+/// Returns the call site with these facts, made at the first request. Returns `None` beyond the bound of such sites, which
+/// `health()` counts.
+#[must_use]
+pub fn site(facts: SiteFacts) -> Option<Site> {
+    run_guarded(|| site::make(facts, register)).flatten().map(Site)
+}
+
+/// The call around a call that begins.
+#[derive(Debug, Clone, Copy)]
+pub enum Parent {
+    /// The call that is current on this thread.
+    Current,
+    /// The call that this context was taken from; none for the root context.
+    Context(Context),
+}
+
+/// Begins a call. Returns `None` if the call passes through the recorder.
+#[must_use]
+pub fn begin(site: Site, parent: Parent) -> Option<Open> {
+    match parent {
+        Parent::Current => Open::begin(site.0),
+        Parent::Context(context) => Open::begin_below(site.0, context),
+    }
+}
+
+/// Returns true if recording is off in this process: for good, or, before the recorder has started, by environment and
+/// settings file. The recorder is not started.
+#[must_use]
+pub fn is_off() -> bool {
+    match generation_slot().map(OnceLock::get) {
+        Some(Some(recorder)) => recorder.is_none(),
+        Some(None) => !Settings::load(None, is_secure()).0.enabled,
+        None => true,
+    }
+}

@@ -1,0 +1,94 @@
+//! The calls that have said log lines and have no row yet, of the process whose batches are written.
+//!
+//! Takes the spans of calls that say lines; tells for each call that is written whether a line waits for its id. What a
+//! transaction that fails has taken is awaited again. A bounded number is remembered, the latest ones. It does not know lines.
+
+use std::collections::{HashSet, VecDeque};
+
+/// The calls of this process that have said a line and whose rows are still to come.
+#[derive(Debug)]
+pub(crate) struct AwaitedCalls {
+    /// The number of calls that are remembered at most.
+    most: usize,
+    spans: HashSet<u64>,
+    /// The same, the oldest first, with some that have come since.
+    order: VecDeque<u64>,
+    /// Those that came with the current transaction.
+    uncommitted: Vec<u64>,
+}
+
+impl AwaitedCalls {
+    /// Returns a memory of at most this many calls.
+    pub(crate) fn new(most: usize) -> Self {
+        Self { most, spans: HashSet::new(), order: VecDeque::new(), uncommitted: Vec::new() }
+    }
+
+    /// Awaits a call. The one that was added first is forgotten where there are too many.
+    pub(super) fn add(&mut self, span: u64) {
+        if self.spans.insert(span) {
+            self.order.push_back(span);
+        }
+        while self.order.len() > self.most {
+            let gone = self.order.pop_front();
+            gone.inspect(|span| _ = self.spans.remove(span));
+        }
+    }
+
+    /// Returns true if no call is awaited.
+    pub(super) fn is_empty(&self) -> bool {
+        self.spans.is_empty()
+    }
+
+    /// Returns true if this call was awaited, which it is no more.
+    pub(super) fn take(&mut self, span: u64) -> bool {
+        let is_awaited = self.spans.remove(&span);
+        if is_awaited {
+            self.uncommitted.push(span);
+        }
+        is_awaited
+    }
+
+    /// Notes that the current transaction was committed.
+    pub(crate) fn commit(&mut self) {
+        self.uncommitted.clear();
+    }
+
+    /// Awaits again what came with the current transaction, which failed.
+    pub(crate) fn roll_back(&mut self) {
+        for span in std::mem::take(&mut self.uncommitted) {
+            self.add(span);
+        }
+    }
+
+    /// Awaits nothing, because another file is open now.
+    pub(crate) fn forget(&mut self) {
+        *self = Self::new(self.most);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_is_awaited_until_it_comes_in_a_transaction_that_succeeds() {
+        let mut awaited = AwaitedCalls::new(10);
+        awaited.add(7);
+        awaited.add(7);
+        assert!(awaited.take(7) && !awaited.take(7) && awaited.is_empty());
+        awaited.roll_back();
+        assert!(awaited.take(7));
+        awaited.commit();
+        awaited.roll_back();
+        assert!(awaited.is_empty());
+    }
+
+    #[test]
+    fn the_latest_calls_are_remembered() {
+        let mut awaited = AwaitedCalls::new(10);
+        (1..=1000).for_each(|span| awaited.add(span));
+        let remembered: Vec<u64> = (1..=1000).filter(|span| awaited.take(*span)).collect();
+        assert_eq!(remembered, (991..=1000).collect::<Vec<_>>());
+        assert!(awaited.order.len() <= 10);
+    }
+}

@@ -1,0 +1,32 @@
+//! The ids that series of metrics of this process have in the open file.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::batch::MetricRow;
+use crate::limits::METRIC_SERIES_MAX;
+
+/// The ids of series in the open file, by their ids in the process. An id holds for the series as it was entered last.
+#[derive(Debug, Default)]
+pub(crate) struct MetricIds(HashMap<u32, (i64, Arc<MetricRow>)>);
+
+impl MetricIds {
+    /// Forgets all ids.
+    pub(crate) fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    /// Returns the id of a series; `None` if it is not known, or was entered with another unit or description.
+    pub(super) fn find(&self, metric: &Arc<MetricRow>) -> Option<i64> {
+        self.0.get(&metric.id).filter(|(_, known)| known == metric).map(|(id, _)| *id)
+    }
+
+    /// Notes the id of a series.
+    pub(super) fn set(&mut self, metric: &Arc<MetricRow>, id: i64) {
+        if self.0.len() >= 2 * METRIC_SERIES_MAX {
+            // Series come and go; those that are left are found in the file again.
+            self.0.clear();
+        }
+        self.0.insert(metric.id, (id, Arc::clone(metric)));
+    }
+}

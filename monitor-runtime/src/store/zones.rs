@@ -1,0 +1,240 @@
+//! The zones of a range of calls: which functions, and which blocks of span ids, its calls are of.
+//!
+//! Takes calls as they are written; gives a row for each function and block once the range is closed. With them a reader finds the
+//! ranges that can hold the calls of a function, the longest calls, a span or a tree, where an index over calls would cost more than
+//! the calls themselves. A range whose zones are not known is read as a whole: the newest one, one whose process died, and
+//! one of so few calls that its zones would take a noticeable part of their bytes.
+
+use std::collections::HashMap;
+use std::hash::BuildHasherDefault;
+
+use rusqlite::{Connection, params};
+
+use super::span_ids::BLOCK_BITS;
+
+/// Calls for each zone, at least. A zone takes about 20 bytes and a call 33, so zones take at most one and a half percent of them.
+const CALLS_PER_ZONE: usize = 40;
+
+/// Zones of a range at most: as many as the calls of a full range may have.
+const ZONES_MAX: usize = 700;
+
+/// Stands for the last block before the first call.
+const NO_BLOCK: (i64, usize) = (-1, usize::MAX);
+
+/// Ids of functions that have a place; a store with more functions has no zones for ranges of theirs.
+const FUNCTION_IDS_MAX: usize = 1 << 16;
+
+/// The calls of a function in a range.
+#[derive(Debug, Clone, Copy, Default)]
+struct FunctionZone {
+    calls: i64,
+    failed: i64,
+    max_duration: i64,
+}
+
+/// The smallest and the largest id, or nothing if the first is above the second.
+#[derive(Debug, Clone, Copy)]
+struct Extent(i64, i64);
+
+impl Extent {
+    const NONE: Self = Self(i64::MAX, i64::MIN);
+
+    fn add(&mut self, id: i64) {
+        *self = Self(self.0.min(id), self.1.max(id));
+    }
+
+    fn bounds(self) -> (Option<i64>, Option<i64>) {
+        if self.0 <= self.1 { (Some(self.0), Some(self.1)) } else { (None, None) }
+    }
+}
+
+/// The spans, and the traces, whose ids lie in a block.
+#[derive(Debug, Clone, Copy)]
+struct BlockZone {
+    block: i64,
+    spans: Extent,
+    traces: Extent,
+}
+
+/// The facts about a call that its zones note, in the store's ids.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ZonedCall {
+    pub(super) function_id: i64,
+    pub(super) duration: i64,
+    pub(super) span: i64,
+    pub(super) trace: i64,
+    pub(super) failed: bool,
+}
+
+/// The zones of the range to which this process wrote last.
+#[derive(Debug)]
+pub(crate) struct Zones {
+    /// First id of the range.
+    range: Option<i64>,
+    calls: i64,
+    /// The zones of functions, at the places of their ids; an entry without calls is none.
+    functions: Vec<FunctionZone>,
+    functions_met: Vec<usize>,
+    blocks: Vec<BlockZone>,
+    places: HashMap<i64, usize, BuildHasherDefault<fnv::FnvHasher>>,
+    /// The blocks of the last span and of the last trace, and their places, because those of a thread follow each other.
+    last: [(i64, usize); 2],
+    /// True if there are more zones than may be.
+    is_full: bool,
+    /// True if calls of the current transaction are noted.
+    is_uncommitted: bool,
+}
+
+impl Default for Zones {
+    fn default() -> Self {
+        Self {
+            range: None,
+            calls: 0,
+            functions: Vec::new(),
+            functions_met: Vec::new(),
+            blocks: Vec::new(),
+            places: HashMap::default(),
+            last: [NO_BLOCK; 2],
+            is_full: false,
+            is_uncommitted: false,
+        }
+    }
+}
+
+impl Zones {
+    /// Begins the zones of a range, unless they are begun. Those of the range before are written.
+    pub(super) fn enter(&mut self, transaction: &Connection, range: i64) -> rusqlite::Result<()> {
+        if self.range != Some(range) {
+            self.write(transaction)?;
+            self.clear();
+            self.range = Some(range);
+        }
+        self.is_uncommitted = true;
+        Ok(())
+    }
+
+    /// Notes a call of the range. The usual call is of a function and of blocks that were met before.
+    #[inline]
+    pub(super) fn note(&mut self, call: ZonedCall) {
+        self.calls += 1;
+        if self.is_full {
+            return;
+        }
+        let at = usize::try_from(call.function_id).unwrap_or(usize::MAX);
+        match self.functions.get_mut(at) {
+            Some(zone) if zone.calls > 0 => {
+                zone.calls += 1;
+                zone.failed += i64::from(call.failed);
+                zone.max_duration = zone.max_duration.max(call.duration);
+            }
+            _ => self.add_function(at, call),
+        }
+        let [span, trace] = [(0, call.span), (1, call.trace)].map(|(kind, id)| {
+            let (block, (last, place)) = (id >> BLOCK_BITS, self.last[kind]);
+            if last == block { place } else { self.find_block(kind, block) }
+        });
+        if let Some(zone) = self.blocks.get_mut(span) {
+            zone.spans.add(call.span);
+        }
+        if let Some(zone) = self.blocks.get_mut(trace) {
+            zone.traces.add(call.trace);
+        }
+    }
+
+    /// Adds a function that has no call in the range yet.
+    #[cold]
+    fn add_function(&mut self, at: usize, call: ZonedCall) {
+        if at >= FUNCTION_IDS_MAX {
+            self.is_full = true;
+            return;
+        }
+        if self.functions.len() <= at {
+            self.functions.resize(at + 1, FunctionZone::default());
+        }
+        self.functions[at] =
+            FunctionZone { calls: 1, failed: i64::from(call.failed), max_duration: call.duration };
+        self.functions_met.push(at);
+        self.is_full = self.functions_met.len() + self.blocks.len() > ZONES_MAX;
+    }
+
+    /// Returns the place of a block, which is made if there is none.
+    #[cold]
+    fn find_block(&mut self, kind: usize, block: i64) -> usize {
+        let place = *self.places.entry(block).or_insert(self.blocks.len());
+        if place == self.blocks.len() {
+            self.blocks.push(BlockZone { block, spans: Extent::NONE, traces: Extent::NONE });
+            self.is_full = self.functions_met.len() + self.blocks.len() > ZONES_MAX;
+        }
+        self.last[kind] = (block, place);
+        place
+    }
+
+    /// Writes the zones of the range, if they are few beside its calls, and if the range is still there.
+    fn write(&self, transaction: &Connection) -> rusqlite::Result<()> {
+        let zones = self.functions_met.len() + self.blocks.len();
+        let calls = usize::try_from(self.calls).unwrap_or(0);
+        let Some(range) = self.range.filter(|_| !self.is_full && zones * CALLS_PER_ZONE <= calls) else {
+            return Ok(());
+        };
+        let covered = "UPDATE call_range SET zoned = zoned + ?2 WHERE first_call = ?1 AND failed_only = 0";
+        if transaction.execute(covered, [range, self.calls])? == 0 {
+            return Ok(());
+        }
+        let mut insert = transaction.prepare(
+            "INSERT INTO call_zone_function VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO UPDATE SET calls = calls + excluded.calls,
+               failed = failed + excluded.failed, max_duration = max(max_duration, excluded.max_duration)",
+        )?;
+        let mut met = self.functions_met.clone();
+        met.sort_unstable();
+        for at in met {
+            let FunctionZone { calls, failed, max_duration } = self.functions[at];
+            insert.execute(params![range, i64::try_from(at).unwrap_or(0), calls, failed, max_duration])?;
+        }
+        let mut insert = transaction.prepare(
+            "INSERT INTO call_zone_span VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO UPDATE SET
+               min_span = coalesce(min(min_span, excluded.min_span), min_span, excluded.min_span),
+               max_span = coalesce(max(max_span, excluded.max_span), max_span, excluded.max_span),
+               min_trace = coalesce(min(min_trace, excluded.min_trace), min_trace, excluded.min_trace),
+               max_trace = coalesce(max(max_trace, excluded.max_trace), max_trace, excluded.max_trace)",
+        )?;
+        let mut blocks = self.blocks.clone();
+        blocks.sort_unstable_by_key(|zone| zone.block);
+        for BlockZone { block, spans, traces } in blocks {
+            let ((min_span, max_span), (min_trace, max_trace)) = (spans.bounds(), traces.bounds());
+            insert.execute(params![range, block, min_span, max_span, min_trace, max_trace])?;
+        }
+        Ok(())
+    }
+
+    /// Keeps what the current transaction noted.
+    pub(super) fn commit(&mut self) {
+        self.is_uncommitted = false;
+    }
+
+    /// Forgets the zones if calls of the current transaction are among them, because it failed. Their range is then read as
+    /// a whole.
+    pub(super) fn roll_back(&mut self) {
+        if self.is_uncommitted {
+            self.clear();
+        }
+    }
+
+    /// Forgets all zones.
+    pub(super) fn clear(&mut self) {
+        for at in self.functions_met.drain(..) {
+            self.functions[at] = FunctionZone::default();
+        }
+        self.blocks.clear();
+        self.places.clear();
+        (self.range, self.calls, self.last) = (None, 0, [NO_BLOCK; 2]);
+        (self.is_full, self.is_uncommitted) = (false, false);
+    }
+}
+
+/// Deletes the zones of a range, of which calls are deleted.
+pub(super) fn delete(transaction: &Connection, range: i64) -> rusqlite::Result<()> {
+    for table in ["call_zone_function", "call_zone_span"] {
+        transaction.execute(&format!("DELETE FROM {table} WHERE first_call = ?1"), [range])?;
+    }
+    Ok(())
+}

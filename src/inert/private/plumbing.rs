@@ -1,0 +1,173 @@
+//! Type plumbing that only the expansion of `#[monitor]` needs. Nothing here does anything at run time.
+
+#![expect(clippy::inline_always, reason = "a body must not run one stack frame deeper than it was written")]
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::ops::ControlFlow;
+use std::task::Poll;
+
+/// Calls the body.
+#[inline(always)]
+pub fn run<R>(body: impl FnOnce() -> R) -> R {
+    body()
+}
+
+/// Returns `None` of a stated type, which pins the type that an async block returns.
+#[inline(always)]
+#[must_use]
+pub const fn none<R>() -> Option<R> {
+    None
+}
+
+/// Runs a body without arguments.
+#[inline(always)]
+pub fn run0<R>(body: impl FnOnce() -> R) -> R {
+    body()
+}
+
+/// Runs a body with one argument.
+#[inline(always)]
+pub fn run1<A, R>(first: A, body: impl FnOnce(A) -> R) -> R {
+    body(first)
+}
+
+/// Runs a body with two arguments.
+#[inline(always)]
+pub fn run2<A, B, R>(first: A, second: B, body: impl FnOnce(A, B) -> R) -> R {
+    body(first, second)
+}
+
+/// Runs a body with three arguments.
+#[inline(always)]
+pub fn run3<A, B, C, R>(first: A, second: B, third: C, body: impl FnOnce(A, B, C) -> R) -> R {
+    body(first, second, third)
+}
+
+/// Runs a body with four arguments.
+#[inline(always)]
+pub fn run4<A, B, C, D, R>(
+    first: A,
+    second: B,
+    third: C,
+    fourth: D,
+    body: impl FnOnce(A, B, C, D) -> R,
+) -> R {
+    body(first, second, third, fourth)
+}
+
+/// Runs a body with five arguments.
+#[inline(always)]
+pub fn run5<A, B, C, D, E, R>(
+    first: A,
+    second: B,
+    third: C,
+    fourth: D,
+    fifth: E,
+    body: impl FnOnce(A, B, C, D, E) -> R,
+) -> R {
+    body(first, second, third, fourth, fifth)
+}
+
+/// Runs a body with six arguments; more are handed over as one tuple.
+#[inline(always)]
+pub fn run6<A, B, C, D, E, F, R>(
+    first: A,
+    second: B,
+    third: C,
+    fourth: D,
+    fifth: E,
+    sixth: F,
+    body: impl FnOnce(A, B, C, D, E, F) -> R,
+) -> R {
+    body(first, second, third, fourth, fifth, sixth)
+}
+
+/// Runs the test of the option `error_if`; its signature tells the closure the type of its argument.
+#[inline]
+pub fn holds<R: ?Sized>(result: &R, test: impl FnOnce(&R) -> bool) -> bool {
+    test(result)
+}
+
+/// Names the type that a future resolves to, so that the compiler knows it before the value is used.
+#[inline(always)]
+pub fn resolving_to<R, F: Future<Output = R>>(future: F) -> F {
+    future
+}
+
+/// Names the type `!`, which may be written only as the return type of a function.
+pub trait Function {
+    /// The type that the function returns.
+    type Output;
+}
+
+impl<R> Function for fn() -> R {
+    type Output = R;
+}
+
+/// The types that `?` works on, taken apart without `?`, because the standard library's own trait is unstable.
+pub trait Branch {
+    /// The type that `?` yields.
+    type Continue;
+    /// The type that `?` returns early, without a value of its own.
+    type Residual;
+    /// Returns the value that `?` would yield, or the one that it would return early.
+    fn branch(self) -> ControlFlow<Self::Residual, Self::Continue>;
+}
+
+impl<T> Branch for Option<T> {
+    type Continue = T;
+    type Residual = Option<Infallible>;
+    #[inline]
+    fn branch(self) -> ControlFlow<Self::Residual, T> {
+        self.map_or(ControlFlow::Break(None), ControlFlow::Continue)
+    }
+}
+
+impl<T, E> Branch for Result<T, E> {
+    type Continue = T;
+    type Residual = Result<Infallible, E>;
+    #[inline]
+    fn branch(self) -> ControlFlow<Self::Residual, T> {
+        self.map_or_else(|error| ControlFlow::Break(Err(error)), ControlFlow::Continue)
+    }
+}
+
+impl<B, C> Branch for ControlFlow<B, C> {
+    type Continue = C;
+    type Residual = ControlFlow<B, Infallible>;
+    #[inline]
+    fn branch(self) -> ControlFlow<Self::Residual, C> {
+        match self {
+            ControlFlow::Continue(value) => ControlFlow::Continue(value),
+            ControlFlow::Break(value) => ControlFlow::Break(ControlFlow::Break(value)),
+        }
+    }
+}
+
+impl<T, E> Branch for Poll<Result<T, E>> {
+    type Continue = Poll<T>;
+    type Residual = Result<Infallible, E>;
+    #[inline]
+    fn branch(self) -> ControlFlow<Self::Residual, Poll<T>> {
+        match self {
+            Poll::Pending => ControlFlow::Continue(Poll::Pending),
+            Poll::Ready(Ok(value)) => ControlFlow::Continue(Poll::Ready(value)),
+            Poll::Ready(Err(error)) => ControlFlow::Break(Err(error)),
+        }
+    }
+}
+
+impl<T, E> Branch for Poll<Option<Result<T, E>>> {
+    type Continue = Poll<Option<T>>;
+    type Residual = Result<Infallible, E>;
+    #[inline]
+    fn branch(self) -> ControlFlow<Self::Residual, Poll<Option<T>>> {
+        match self {
+            Poll::Pending => ControlFlow::Continue(Poll::Pending),
+            Poll::Ready(None) => ControlFlow::Continue(Poll::Ready(None)),
+            Poll::Ready(Some(Ok(value))) => ControlFlow::Continue(Poll::Ready(Some(value))),
+            Poll::Ready(Some(Err(error))) => ControlFlow::Break(Err(error)),
+        }
+    }
+}
