@@ -1,0 +1,347 @@
+//! Side effects that are done once: a key, and the recorded result of what was done under it.
+//!
+//! Takes a key, a time to live and a function; gives the function's result, or the one that was recorded by the first caller
+//! of the key, in whatever process that was. The file does not know SQL: `ledger` does.
+//!
+//! The keys lie in a file of their own beside the store, and not in the store, for three reasons. The store may be replaced
+//! when it is damaged, and deleted when nobody needs it, which would forget what was done. It is written without waiting for the
+//! disk, and a key must be on the disk before its side effect begins. The function `once` also has to work while recording is off, or held
+//! back by a breaker.
+
+mod ledger;
+mod owner;
+
+use std::fmt;
+use std::future::poll_fn;
+use std::pin::pin;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::verdict::Verdict;
+use ledger::{Claimed, Ending};
+pub use ledger::{Doubt, Ledger};
+
+/// The result of a side effect that was done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Once<T> {
+    /// This caller did it now.
+    First(T),
+    /// An earlier caller did it, perhaps in another process, and this is what it got.
+    Recorded(T),
+}
+
+impl<T> Once<T> {
+    /// Returns the value, whoever got it.
+    pub fn into_value(self) -> T {
+        match self {
+            Self::First(value) | Self::Recorded(value) => value,
+        }
+    }
+
+    /// Returns true if this caller did the side effect.
+    pub const fn is_first(&self) -> bool {
+        matches!(self, Self::First(_))
+    }
+}
+
+/// The reason for which there is no result. Unless it is [`Self::Failed`], the function was not run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum OnceError<E> {
+    /// The function was run, and failed.
+    Failed(E),
+    /// An earlier caller ran its function, which failed with this message for good.
+    FailedBefore(String),
+    /// Another caller runs its function now, and began this long ago.
+    InProgress(Duration),
+    /// An earlier caller may have done the side effect or not: its process died, its function panicked, or its future was
+    /// dropped. [`Ledger::resolve`] and [`Ledger::forget`] tell which it was.
+    InDoubt {
+        /// Time since the earlier caller began.
+        since: Duration,
+        /// The end of the function.
+        why: String,
+    },
+    /// An earlier caller's result was recorded, and is no value of the type that is asked for.
+    Unreadable(String),
+    /// The key could not be recorded, for this reason.
+    Unavailable(String),
+}
+
+impl<E: fmt::Display> fmt::Display for OnceError<E> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Failed(error) => write!(formatter, "{error}"),
+            Self::FailedBefore(message) => write!(formatter, "it failed before: {message}"),
+            Self::InProgress(since) => {
+                write!(formatter, "it is in progress since {:.1} s", since.as_secs_f64())
+            }
+            Self::InDoubt { since, why } => {
+                let since = since.as_secs_f64();
+                write!(formatter, "it is in doubt whether it was done {since:.1} s ago: {why}")
+            }
+            Self::Unreadable(why) => write!(formatter, "the recorded result cannot be read: {why}"),
+            Self::Unavailable(why) => {
+                write!(formatter, "the key cannot be recorded, so nothing was done: {why}")
+            }
+        }
+    }
+}
+
+impl<E: std::error::Error + 'static> std::error::Error for OnceError<E> {}
+
+/// The number of calls of [`once`] in this process, by what came of them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct OnceFigures {
+    /// Side effects that were done.
+    pub done: u64,
+    /// Calls that got the result of an earlier one.
+    pub recorded: u64,
+    /// Calls that found another one in progress.
+    pub in_progress: u64,
+    /// Calls that found their key in doubt.
+    pub in_doubt: u64,
+    /// Functions that failed.
+    pub failed: u64,
+}
+
+static DONE: AtomicU64 = AtomicU64::new(0);
+static RECORDED: AtomicU64 = AtomicU64::new(0);
+static IN_PROGRESS: AtomicU64 = AtomicU64::new(0);
+static IN_DOUBT: AtomicU64 = AtomicU64::new(0);
+static FAILED: AtomicU64 = AtomicU64::new(0);
+
+/// Returns the number of calls of [`once`] in this process, by what came of them.
+#[must_use]
+pub fn once_figures() -> OnceFigures {
+    let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
+    OnceFigures {
+        done: read(&DONE),
+        recorded: read(&RECORDED),
+        in_progress: read(&IN_PROGRESS),
+        in_doubt: read(&IN_DOUBT),
+        failed: read(&FAILED),
+    }
+}
+
+/// Runs a function whose side effect must not be done twice, unless it was run before under the same key. The keys lie beside
+/// the recorder's store, in the file `<store>-once.db`; a [`Ledger`] of your own lies where you say.
+///
+/// The second caller of a key gets what the first one got: its value, or the message of its failure. A key is forgotten once
+/// `ttl` has passed since its function ended; until then neither a crash nor another process makes the function run twice. If the
+/// process dies while the function runs, nobody knows whether the side effect was done: the key is then
+/// [in doubt](OnceError::InDoubt) until somebody says so, however long that takes.
+///
+/// ```no_run
+/// use std::time::Duration;
+/// use monitored_guard::{Once, once};
+///
+/// fn charge(order: u64) -> Result<String, std::io::Error> { Ok(format!("receipt of {order}")) }
+///
+/// const DAY: Duration = Duration::from_secs(86_400);
+/// match once("order-4711", DAY, || charge(4711)) {
+///     Ok(Once::First(receipt)) => println!("charged: {receipt}"),
+///     Ok(Once::Recorded(receipt)) => println!("was charged before: {receipt}"),
+///     Err(why) => println!("not charged: {why}"),
+/// }
+/// ```
+///
+/// # Errors
+/// [`OnceError`]: the function failed, now or before, or another caller has begun and not ended.
+pub fn once<T, E>(
+    key: &str,
+    ttl: Duration,
+    body: impl FnOnce() -> Result<T, E>,
+) -> Result<Once<T>, OnceError<E>>
+where
+    T: Serialize + DeserializeOwned,
+    E: fmt::Display,
+{
+    static BESIDE_STORE: OnceLock<Option<Ledger>> = OnceLock::new();
+    let ledger = BESIDE_STORE.get_or_init(|| {
+        let mut path = monitor_runtime::bridge::store_path()?.into_os_string();
+        path.push("-once.db");
+        Some(Ledger::new(path))
+    });
+    match ledger {
+        Some(ledger) => ledger.once(key, ttl, body),
+        None => Err(OnceError::Unavailable(
+            "the store is kept in memory; name a file by `Ledger::new`".to_owned(),
+        )),
+    }
+}
+
+impl Ledger {
+    /// Does what [`once`] does, in this file.
+    ///
+    /// # Errors
+    /// Those of [`once`].
+    pub fn once<T, E>(
+        &self,
+        key: &str,
+        ttl: Duration,
+        body: impl FnOnce() -> Result<T, E>,
+    ) -> Result<Once<T>, OnceError<E>>
+    where
+        T: Serialize + DeserializeOwned,
+        E: fmt::Display,
+    {
+        self.once_classified(key, ttl, |_| Verdict::DoNotRetry, body)
+    }
+
+    /// Does what [`once`] does, with a classifier of errors. An error of class [`Verdict::Retry`] or [`Verdict::Wait`] says that
+    /// the side effect was not done, so that the next caller may do it; [`Verdict::Fatal`] says that nobody knows.
+    ///
+    /// # Errors
+    /// Those of [`once`].
+    pub fn once_classified<T, E>(
+        &self,
+        key: &str,
+        ttl: Duration,
+        classify: impl Fn(&E) -> Verdict,
+        body: impl FnOnce() -> Result<T, E>,
+    ) -> Result<Once<T>, OnceError<E>>
+    where
+        T: Serialize + DeserializeOwned,
+        E: fmt::Display,
+    {
+        let claim = match Claim::take(self, key)? {
+            Taken::Claim(claim) => claim,
+            Taken::Recorded(value) => return Ok(Once::Recorded(value)),
+        };
+        let result = body();
+        claim.conclude(ttl, result, classify)
+    }
+
+    /// Does what [`once`] does for a future. The key is taken at its first poll. If the future is dropped after that, the key
+    /// is in doubt.
+    ///
+    /// # Errors
+    /// Those of [`once`].
+    pub async fn once_async<T, E>(
+        &self,
+        key: &str,
+        ttl: Duration,
+        future: impl Future<Output = Result<T, E>>,
+    ) -> Result<Once<T>, OnceError<E>>
+    where
+        T: Serialize + DeserializeOwned,
+        E: fmt::Display,
+    {
+        let mut claim = match Claim::take(self, key)? {
+            Taken::Claim(claim) => claim,
+            Taken::Recorded(value) => return Ok(Once::Recorded(value)),
+        };
+        let mut future = pin!(future);
+        let result = poll_fn(|context| {
+            claim.unfinished = "its function panicked";
+            let polled = future.as_mut().poll(context);
+            claim.unfinished = "its future was dropped";
+            polled
+        });
+        let result = result.await;
+        claim.conclude(ttl, result, |_| Verdict::DoNotRetry)
+    }
+}
+
+/// A key whose function this caller runs. Its drop leaves the key in doubt.
+struct Claim<'a> {
+    ledger: &'a Ledger,
+    key: &'a str,
+    begun_ns: i64,
+    /// The end of the function that is noted if the claim is dropped now.
+    unfinished: &'static str,
+    is_over: bool,
+}
+
+/// The result of taking a key.
+enum Taken<'a, T> {
+    Claim(Claim<'a>),
+    Recorded(T),
+}
+
+impl<'a> Claim<'a> {
+    fn take<T: DeserializeOwned, E>(ledger: &'a Ledger, key: &'a str) -> Result<Taken<'a, T>, OnceError<E>> {
+        let now_ns = now_ns();
+        let since =
+            |begun_ns: i64| Duration::from_nanos(now_ns.saturating_sub(begun_ns).try_into().unwrap_or(0));
+        match ledger.claim(key, now_ns).map_err(OnceError::Unavailable)? {
+            Claimed::First => Ok(Taken::Claim(Self {
+                ledger,
+                key,
+                begun_ns: now_ns,
+                unfinished: "its function panicked",
+                is_over: false,
+            })),
+            Claimed::Done(text) => {
+                RECORDED.fetch_add(1, Ordering::Relaxed);
+                let value = serde_json::from_str(&text);
+                value.map(Taken::Recorded).map_err(|why| OnceError::Unreadable(why.to_string()))
+            }
+            Claimed::Failed(message) => {
+                RECORDED.fetch_add(1, Ordering::Relaxed);
+                Err(OnceError::FailedBefore(message))
+            }
+            Claimed::InProgress { begun_ns } => {
+                IN_PROGRESS.fetch_add(1, Ordering::Relaxed);
+                Err(OnceError::InProgress(since(begun_ns)))
+            }
+            Claimed::InDoubt { begun_ns, why } => {
+                IN_DOUBT.fetch_add(1, Ordering::Relaxed);
+                Err(OnceError::InDoubt { since: since(begun_ns), why })
+            }
+        }
+    }
+
+    fn conclude<T: Serialize, E: fmt::Display>(
+        mut self,
+        ttl: Duration,
+        result: Result<T, E>,
+        classify: impl Fn(&E) -> Verdict,
+    ) -> Result<Once<T>, OnceError<E>> {
+        match result {
+            Ok(value) => {
+                DONE.fetch_add(1, Ordering::Relaxed);
+                // A value that cannot be written as JSON is no value to the next caller, but the side effect was done.
+                let text = serde_json::to_string(&value).unwrap_or_default();
+                self.end(Ending::Done { text: &text, ttl });
+                Ok(Once::First(value))
+            }
+            Err(error) => {
+                FAILED.fetch_add(1, Ordering::Relaxed);
+                let message = error.to_string();
+                self.end(match classify(&error) {
+                    Verdict::Retry | Verdict::Wait(_) => Ending::Free,
+                    Verdict::DoNotRetry => Ending::Failed { message: &message, ttl },
+                    Verdict::Fatal => Ending::Doubt { why: &message },
+                });
+                Err(OnceError::Failed(error))
+            }
+        }
+    }
+
+    /// Records the end. If that fails, the key stays in progress until the process ends, and is in doubt from then on.
+    fn end(&mut self, ending: Ending<'_>) {
+        self.is_over = true;
+        self.ledger.end(self.key, self.begun_ns, now_ns(), ending);
+    }
+}
+
+impl Drop for Claim<'_> {
+    fn drop(&mut self) {
+        if !self.is_over {
+            self.end(Ending::Doubt { why: self.unfinished });
+        }
+    }
+}
+
+/// Returns the time of day, in ns since the Unix epoch. Processes share no other clock.
+fn now_ns() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
+}
