@@ -1,0 +1,225 @@
+//! The fields of spans and events.
+//!
+//! Takes the fields that a span or an event records; gives them to the recorder one by one, as values of a call or of a line, and
+//! the text of a failure. The first hundred fields of a span are kept. The file does not know the span.
+
+use std::error::Error;
+use std::fmt::{self, Debug, Write};
+
+use monitor_runtime::bridge::{Captured, FieldValue, Fields, LineWriter};
+use tracing_core::Event;
+use tracing_core::field::{Field, Visit};
+
+/// The number of fields of a span that are kept.
+const FIELDS_MAX: usize = 100;
+/// The number of sources of an error whose texts are kept.
+const SOURCES_MAX: usize = 8;
+
+/// Returns true for the field that says why a span failed: that of `#[instrument(err)]`, and its usual short name.
+pub(crate) fn is_failure(name: &str) -> bool {
+    matches!(name, "error" | "err")
+}
+
+/// Writes fields as values of a call.
+pub(crate) struct Values<'a, 'f, 'w> {
+    fields: &'a mut Fields<'f, 'w>,
+    left: usize,
+}
+
+impl<'a, 'f, 'w> Values<'a, 'f, 'w> {
+    pub(crate) fn new(fields: &'a mut Fields<'f, 'w>) -> Self {
+        Self { fields, left: FIELDS_MAX }
+    }
+
+    /// Runs `write`, unless there have been too many fields.
+    fn put(&mut self, write: impl FnOnce(&mut Fields<'f, 'w>)) {
+        if self.left > 0 {
+            self.left -= 1;
+            write(self.fields);
+        }
+    }
+}
+
+impl Visit for Values<'_, '_, '_> {
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        self.put(|fields| fields.value(field.name(), &value));
+    }
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.put(|fields| fields.value(field.name(), &value));
+    }
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.put(|fields| fields.value(field.name(), &value));
+    }
+    fn record_i128(&mut self, field: &Field, value: i128) {
+        self.put(|fields| fields.value(field.name(), &value));
+    }
+    fn record_u128(&mut self, field: &Field, value: u128) {
+        self.put(|fields| fields.value(field.name(), &value));
+    }
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.put(|fields| fields.value(field.name(), &value));
+    }
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.put(|fields| fields.value(field.name(), value));
+    }
+    fn record_error(&mut self, field: &Field, value: &(dyn Error + 'static)) {
+        self.put(|fields| fields.error(field.name(), value));
+    }
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        self.put(|fields| fields.debug(field.name(), value));
+    }
+}
+
+/// Finds out whether the fields that are recorded say that the span failed, without formatting any.
+#[derive(Default)]
+struct FindsFailure(bool);
+
+impl Visit for FindsFailure {
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        // `error = false` says that nothing failed.
+        self.0 |= value && is_failure(field.name());
+    }
+    fn record_debug(&mut self, field: &Field, _: &dyn Debug) {
+        self.0 |= is_failure(field.name());
+    }
+}
+
+/// Writes the fields that `is_wanted` selects as text.
+struct TextOf<'a> {
+    text: &'a mut dyn Write,
+    is_wanted: fn(&str) -> bool,
+    /// The text between what was written before and the next field.
+    before: &'static str,
+    outcome: fmt::Result,
+}
+
+impl TextOf<'_> {
+    fn put(&mut self, field: &Field, value: fmt::Arguments<'_>) {
+        if (self.is_wanted)(field.name()) && self.outcome.is_ok() {
+            self.outcome = self.text.write_str(self.before).and_then(|()| self.text.write_fmt(value));
+            self.before = ": ";
+        }
+    }
+}
+
+impl Visit for TextOf<'_> {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.put(field, format_args!("{value}"));
+    }
+    fn record_error(&mut self, field: &Field, value: &(dyn Error + 'static)) {
+        self.put(field, format_args!("{value}"));
+        let mut source = value.source();
+        for _ in 0..SOURCES_MAX {
+            let Some(cause) = source else { return };
+            self.put(field, format_args!("{cause}"));
+            source = cause.source();
+        }
+    }
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        self.put(field, format_args!("{value:?}"));
+    }
+}
+
+/// Returns the text of the field that says why a span failed, if it is among the recorded ones.
+pub(crate) fn failure_in(record: &dyn Fn(&mut dyn Visit)) -> Option<Captured> {
+    let mut found = FindsFailure::default();
+    record(&mut found);
+    if !found.0 {
+        return None;
+    }
+    Captured::failure(&mut |text| {
+        let mut writer = TextOf { text, is_wanted: is_failure, before: "", outcome: Ok(()) };
+        record(&mut writer);
+        writer.outcome
+    })
+}
+
+/// Returns the text of an event: its message, and the error that it tells of.
+pub(crate) fn text_of(event: &Event<'_>) -> Option<Captured> {
+    Captured::failure(&mut |text| {
+        let mut message = TextOf { text, is_wanted: |name| name == MESSAGE, before: "", outcome: Ok(()) };
+        event.record(&mut message);
+        let TextOf { text, before, outcome, .. } = message;
+        let mut error = TextOf { text, is_wanted: is_failure, before, outcome };
+        event.record(&mut error);
+        let TextOf { text, before, outcome, .. } = error;
+        outcome?;
+        if before.is_empty() { text.write_str(event.metadata().target()) } else { Ok(()) }
+    })
+}
+
+/// The field in which an event has its message.
+const MESSAGE: &str = "message";
+/// The start of the names of fields in which an event of the `log` facade says where it comes from.
+const OF_FACADE: &str = "log.";
+
+/// Writes an event as a line: its message as the body, and its other fields.
+pub(crate) struct Line<'a, 'w, 'b>(pub(crate) &'a mut LineWriter<'w, 'b>);
+
+impl Line<'_, '_, '_> {
+    fn put(&mut self, field: &Field, value: FieldValue<'_>) {
+        match field.name() {
+            MESSAGE => self.0.body(format_args!("{value:?}")),
+            name if name.starts_with(OF_FACADE) => {}
+            name => self.0.field(name, value),
+        }
+    }
+}
+
+impl Visit for Line<'_, '_, '_> {
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        self.put(field, FieldValue::F64(value));
+    }
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.put(field, FieldValue::I64(value));
+    }
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.put(field, FieldValue::U64(value));
+    }
+    fn record_i128(&mut self, field: &Field, value: i128) {
+        self.put(field, FieldValue::I128(value));
+    }
+    fn record_u128(&mut self, field: &Field, value: u128) {
+        self.put(field, FieldValue::U128(value));
+    }
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.put(field, FieldValue::Bool(value));
+    }
+    fn record_str(&mut self, field: &Field, value: &str) {
+        if field.name() == MESSAGE {
+            self.0.body(format_args!("{value}"));
+        } else {
+            self.put(field, FieldValue::Text(value));
+        }
+    }
+    fn record_error(&mut self, field: &Field, value: &(dyn Error + 'static)) {
+        self.put(field, FieldValue::Error(value));
+    }
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        self.put(field, FieldValue::Debug(value));
+    }
+}
+
+/// The place that an event of the `log` facade comes from, which its metadata does not tell.
+#[derive(Debug, Default)]
+pub(crate) struct Facade {
+    pub(crate) target: Option<String>,
+    pub(crate) file: Option<String>,
+    pub(crate) line: Option<u32>,
+}
+
+impl Visit for Facade {
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        if field.name() == "log.line" {
+            self.line = u32::try_from(value).ok();
+        }
+    }
+    fn record_str(&mut self, field: &Field, value: &str) {
+        match field.name() {
+            "log.target" => self.target = Some(value.to_owned()),
+            "log.file" => self.file = Some(value.to_owned()),
+            _ => {}
+        }
+    }
+    fn record_debug(&mut self, _: &Field, _: &dyn Debug) {}
+}

@@ -1,0 +1,13 @@
+#![doc = include_str!("../README.md")]
+#![deny(unsafe_code)]
+
+mod reentrancy;
+mod fields;
+mod sites;
+mod spans;
+mod layer;
+mod none;
+mod install;
+
+pub use install::init;
+pub use layer::{MonitorLayer, layer};

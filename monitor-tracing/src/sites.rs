@@ -1,0 +1,105 @@
+//! The call sites of spans: what the recorder knows of a callsite, made when its first span begins.
+//!
+//! Takes the metadata of a callsite, which is a `static`, so its address identifies it; gives the recorder's site. A thread finds
+//! the sites that it used last without a lock. The file does not know spans.
+
+use std::cell::Cell;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{PoisonError, RwLock};
+
+use monitor_runtime::bridge::{self, SiteFacts};
+use tracing_core::Metadata;
+
+use crate::fields::is_failure;
+
+/// A callsite of spans.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Site {
+    /// The site of the calls that its spans are.
+    pub(crate) call: bridge::Site,
+    pub(crate) has_fields: bool,
+    /// True if one of the fields may say that the span failed.
+    pub(crate) has_failure: bool,
+}
+
+/// Returns the name of a function for the spans of a callsite.
+pub(crate) type Name = Box<dyn Fn(&Metadata<'_>) -> String + Send + Sync>;
+
+/// The call sites of one layer.
+#[derive(Debug)]
+pub(crate) struct Sites {
+    /// The number of the layer, because layers may name the same callsite differently.
+    layer: usize,
+    /// The sites by the address of the metadata; `None` for one beyond the recorder's bound.
+    known: RwLock<HashMap<usize, Option<Site>>>,
+}
+
+/// The callsites that a thread remembers. Their memory is 3 KiB.
+const REMEMBERED: usize = 64;
+
+/// A remembered callsite: the address of its metadata, the layer, and the site.
+type Remembered = Cell<(usize, usize, Option<Site>)>;
+
+thread_local! {
+    /// Const and without `Drop`: an access is one load.
+    static LAST_USED: [Remembered; REMEMBERED] = const { [const { Cell::new((0, 0, None)) }; REMEMBERED] };
+}
+
+impl Sites {
+    pub(crate) fn new() -> Self {
+        static NEXT: AtomicUsize = AtomicUsize::new(1);
+        Self { layer: NEXT.fetch_add(1, Ordering::Relaxed), known: RwLock::default() }
+    }
+
+    /// Returns the site of this callsite; `None` if it is not recorded.
+    #[inline]
+    pub(crate) fn find(&self, metadata: &'static Metadata<'static>, name: Option<&Name>) -> Option<Site> {
+        let address = std::ptr::from_ref(metadata).addr();
+        // Metadata takes more than 64 bytes, so callsites next to each other differ in these bits.
+        let place = (address >> 6) % REMEMBERED;
+        LAST_USED.with(|sites| {
+            let (of, layer, site) = sites[place].get();
+            if of == address && layer == self.layer {
+                return site;
+            }
+            let site = self.find_or_make(address, metadata, name);
+            sites[place].set((address, self.layer, site));
+            site
+        })
+    }
+
+    #[cold]
+    fn find_or_make(&self, address: usize, metadata: &Metadata<'_>, name: Option<&Name>) -> Option<Site> {
+        if let Some(site) = self.known.read().unwrap_or_else(PoisonError::into_inner).get(&address) {
+            return *site;
+        }
+        let site = make(metadata, name);
+        self.known.write().unwrap_or_else(PoisonError::into_inner).insert(address, site);
+        site
+    }
+}
+
+fn make(metadata: &Metadata<'_>, name: Option<&Name>) -> Option<Site> {
+    let facts = SiteFacts {
+        name: name.map_or_else(|| default_name(metadata), |name| name(metadata)),
+        file: metadata.file().unwrap_or_default().to_owned(),
+        line: metadata.line().unwrap_or(0),
+        group: metadata.target().split("::").next().filter(|group| !group.is_empty()).map(str::to_owned),
+    };
+    let fields = metadata.fields();
+    Some(Site {
+        call: bridge::site(facts)?,
+        has_fields: !fields.is_empty(),
+        has_failure: fields.iter().any(|field| is_failure(field.name())),
+    })
+}
+
+/// Returns the path of the span: its target and its name, unless the name is a path already.
+fn default_name(metadata: &Metadata<'_>) -> String {
+    match (metadata.target(), metadata.name()) {
+        ("", name) => name.to_owned(),
+        (_, name) if name.contains("::") => name.to_owned(),
+        (target, name) => format!("{target}::{name}"),
+    }
+}
