@@ -11,6 +11,7 @@ use std::time::SystemTime;
 
 use anyhow::{Context, Result, bail};
 use monitor_runtime::config::{Surroundings, default_folder, process_variable, ring_folders};
+use monitor_runtime::platform::file_system::resolve_links;
 use monitor_runtime::store::query;
 
 use crate::store::Store;
@@ -28,13 +29,50 @@ pub(crate) fn find_store(named: Option<PathBuf>) -> Result<PathBuf> {
     }
 }
 
+/// Returns the files that `--db` names, in the order of the options: a pattern stands for the stores that it matches, in
+/// alphabetical order. A file that exists under the very name of a pattern is meant itself, and so is a name with `?` or `[` that
+/// matches nothing.
+pub(crate) fn expand_patterns(named: &[PathBuf]) -> Result<Vec<PathBuf>> {
+    let mut paths = Vec::new();
+    for path in named {
+        let text = path.to_str().filter(|text| text.contains(['*', '?', '[']) && !path.exists());
+        let Some(pattern) = text else {
+            paths.push(path.clone());
+            continue;
+        };
+        let matches =
+            glob::glob(pattern).with_context(|| format!("--db {pattern} is no pattern of file names"))?;
+        let before = paths.len();
+        paths.extend(matches.filter_map(Result::ok).filter(|path| path.is_file() && !is_log(path)));
+        if paths.len() == before && !pattern.contains('*') {
+            paths.push(path.clone());
+        } else if paths.len() == before {
+            bail!(
+                "no file is named like {pattern}: `*` stands for any text within a name, `**` for any folders"
+            );
+        }
+    }
+    Ok(paths)
+}
+
+/// Returns true for a file that SQLite keeps beside a database.
+fn is_log(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    ["-wal", "-shm", "-journal"].iter().any(|end| name.ends_with(end))
+}
+
+/// Returns the stores in the default folder, the one written last first.
+pub(crate) fn list_default_stores() -> Result<Vec<PathBuf>> {
+    list_candidates(&find_default_folder()?)
+}
+
 /// Returns the one spelling of a path: absolute, with links resolved, also if the file is yet to be made.
 fn resolve_spelling(path: &Path) -> PathBuf {
     let in_folder = || {
         let absolute = std::path::absolute(path).ok()?;
-        Some(absolute.parent()?.canonicalize().ok()?.join(absolute.file_name()?))
+        Some(resolve_links(absolute.parent()?).ok()?.join(absolute.file_name()?))
     };
-    fs::canonicalize(path).ok().or_else(in_folder).unwrap_or_else(|| path.to_owned())
+    resolve_links(path).ok().or_else(in_folder).unwrap_or_else(|| path.to_owned())
 }
 
 /// Returns the file that programs use when they are given this path, and notes it if it is another one.
@@ -66,23 +104,32 @@ fn read_surroundings() -> Surroundings<'static> {
 }
 
 fn find_last_written(folder: &Path) -> Result<PathBuf> {
-    let none = || {
-        format!(
-            "there is no store in {} yet: run a program with #[monitor] functions, or `monitor demo`, \
-             or name a store with --db PATH",
-            folder.display()
-        )
-    };
+    choose_readable(&list_candidates(folder)?).with_context(|| explain_no_store(folder))?
+}
+
+fn explain_no_store(folder: &Path) -> String {
+    format!(
+        "there is no store in {} yet: run a program with #[monitor] functions, or `monitor demo`, \
+         or name a store with --db PATH",
+        folder.display()
+    )
+}
+
+/// Returns the files of a folder that may be stores, the one written last first; fails if there is none.
+fn list_candidates(folder: &Path) -> Result<Vec<PathBuf>> {
     let entries = match fs::read_dir(folder) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => bail!(none()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => bail!(explain_no_store(folder)),
         entries => entries.with_context(|| format!("cannot read the folder {}", folder.display()))?,
     };
     let mut candidates: Vec<_> = entries
         .filter_map(|entry| Some(entry.ok()?.path()))
         .filter(|path| path.extension().is_some_and(|extension| extension == "db") && path.is_file())
         .collect();
+    if candidates.is_empty() {
+        bail!(explain_no_store(folder));
+    }
     candidates.sort_by_key(|path| Reverse(read_write_time(path)));
-    choose_readable(&candidates).with_context(none)?
+    Ok(candidates)
 }
 
 /// Returns the first store that can be opened, and notes the files before it; the error of the first file if none

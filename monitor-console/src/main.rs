@@ -4,17 +4,25 @@
 //! with an exit code: 0 done, 1 failed, 2 wrong usage. A reader that closes the pipe early is no failure.
 //!
 //! Only `demo` runs monitored code. The other commands recover the ring files of dead processes into the
-//! store, then open it read-only; only `sample` and `breaker` also write, to the store's control tables.
+//! store, then open it read-only; only `sample`, `breaker`, `alert`, `watch`, `serve`
+//! and `tui` also write, to its control tables.
 #![forbid(unsafe_code)]
 
 mod pattern;
 mod units;
+mod moment;
+mod sparkline;
 mod arguments;
 mod find;
+mod configuration;
 mod report;
 mod store;
+mod stores;
+mod full_screen;
 mod terminal;
+mod progress;
 mod format;
+mod model;
 mod shop;
 mod command;
 

@@ -12,6 +12,8 @@ use rusqlite::types::{Value, ValueRef};
 pub(crate) enum Unit {
     /// Text, or any value that a query returned.
     Text,
+    /// A short text that a narrow table shows as a whole or leaves out.
+    Short,
     /// The name of a function.
     Name,
     /// The outcome of a call.
@@ -28,6 +30,8 @@ pub(crate) enum Unit {
     Milliseconds,
     /// A percentage.
     Percent,
+    /// A number of bytes.
+    Bytes,
     /// A point in time in ns since the Unix epoch, shown as its age.
     Age,
     /// A point in time in ns since the Unix epoch, shown as time of day, with the date unless it is within a
@@ -36,7 +40,7 @@ pub(crate) enum Unit {
 }
 
 /// One column.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Column {
     /// The name in data; `None` if only the table has the column.
     pub(crate) name: Option<String>,
@@ -138,7 +142,7 @@ fn read_cell(value: ValueRef<'_>) -> Cell {
 }
 
 /// A whole report, for results small enough to be collected before they are printed.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Report {
     /// The columns.
     pub(crate) columns: Vec<Column>,

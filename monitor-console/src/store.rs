@@ -12,17 +12,19 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use rusqlite::config::DbConfig;
+use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
 use rusqlite::{Connection, ErrorCode, InterruptHandle, OpenFlags, Params, Row};
 
+use monitor_runtime::platform::file_system::resolve_links;
 use monitor_runtime::store::query::{self, QueryError};
 
 use crate::report::{self, Cell, Column, Report};
-use crate::{terminal, units};
+use crate::{full_screen, terminal, units};
 
 /// The time limit of the console's own statements. Scanning ten million rows takes a few seconds.
 const TIME_LIMIT: Duration = Duration::from_secs(60);
@@ -34,6 +36,9 @@ const MEMORY_BYTES_MAX: u64 = 256 << 20;
 const WATCH_PAUSE: Duration = Duration::from_millis(50);
 /// The time after the limit in which an interrupted statement has to end by itself.
 const INTERRUPT_GRACE: Duration = Duration::from_secs(1);
+
+/// The stores that SQLite attaches to a connection, beside its own.
+const ATTACHED_MAX: usize = 10;
 
 /// An open store.
 pub(crate) struct Store {
@@ -72,6 +77,35 @@ impl Store {
     /// Sets the time that each statement may compute.
     pub(crate) fn set_time_limit(&self, limit: Duration) {
         self.time_limit.limit_ns.store(to_ns_saturating(limit), Relaxed);
+    }
+
+    /// Lets the process live on if a statement does not end after its time limit: it is interrupted again and again.
+    pub(crate) fn spare_process(&self) {
+        self.time_limit.ends_process.store(false, Relaxed);
+    }
+
+    /// Returns a handle that stops the running statement from another thread.
+    pub(crate) fn interrupt_handle(&self) -> InterruptHandle {
+        self.connection.get_interrupt_handle()
+    }
+
+    /// Permits statements from here on to read tables and views and to call functions, and nothing else: no file is
+    /// attached, no extension loaded, no setting changed.
+    pub(crate) fn restrict(mut self) -> Result<Self> {
+        let permit = |context: AuthContext<'_>| match context.action {
+            AuthAction::Select
+            | AuthAction::Read { .. }
+            | AuthAction::Recursive
+            | AuthAction::Pragma { pragma_name: "table_info" | "table_xinfo", .. } => Authorization::Allow,
+            AuthAction::Function { function_name }
+                if !function_name.eq_ignore_ascii_case("load_extension") =>
+            {
+                Authorization::Allow
+            }
+            _ => Authorization::Deny,
+        };
+        self.connection.authorizer(Some(permit))?;
+        Ok(self)
     }
 
     /// Returns the path of the file, with symbolic links resolved.
@@ -151,9 +185,78 @@ impl Store {
         self.connection.execute(sql, parameters).map_err(|error| self.explain(error))
     }
 
+    /// Makes several writes one transaction: all of them hold, or none.
+    pub(crate) fn write_together<T>(&self, write: impl FnOnce() -> Result<T>) -> Result<T> {
+        self.execute("BEGIN IMMEDIATE", [])?;
+        let written = write();
+        let end = if written.is_ok() { "COMMIT" } else { "ROLLBACK" };
+        self.execute(end, [])?;
+        written
+    }
+
+    /// Attaches other stores to this connection, and gives each view and table that this store has the rows of all of them, each
+    /// with the label of its store in the column `store`. A column that another store lacks is NULL there.
+    ///
+    /// The names are views of the connection alone, so nothing is written.
+    pub(crate) fn unite(&self, label: &str, others: &[(&Self, &str)]) -> Result<()> {
+        if others.len() > ATTACHED_MAX {
+            bail!(
+                "SQL reads at most {} stores together, and {} are named: name fewer with --db",
+                ATTACHED_MAX + 1,
+                others.len() + 1
+            );
+        }
+        let mut schemas = vec![("main".to_owned(), label.to_owned())];
+        for (position, (other, label)) in (1..).zip(others) {
+            let path = other.path.to_str().ok_or_else(|| anyhow!("{} is not UTF-8", other.path.display()))?;
+            let schema = format!("store_{position}");
+            self.connection
+                .execute(&format!("ATTACH ?1 AS {schema}"), [path])
+                .map_err(|error| explain_sqlite_error(error, &other.path))
+                .with_context(|| format!("cannot read {path} together with {}", self.path.display()))?;
+            schemas.push((schema, (*label).to_owned()));
+        }
+        let sql =
+            "SELECT name FROM sqlite_schema WHERE type IN ('view', 'table') AND name NOT LIKE 'sqlite%'";
+        let mut names = Vec::new();
+        self.read_rows(sql, [], |row| {
+            names.push(row.get::<_, String>(0)?);
+            Ok(())
+        })?;
+        for name in names {
+            let name = format!("\"{}\"", name.replace('"', "\"\""));
+            let columns = self.read_column_names(&format!("SELECT * FROM main.{name}"))?;
+            let part = |(schema, label): &(String, String)| {
+                // A store of another version may lack the view as a whole.
+                let stored = self.read_column_names(&format!("SELECT * FROM {schema}.{name}")).ok()?;
+                let quoted = columns.iter().map(|column| {
+                    let quoted = format!("\"{}\"", column.replace('"', "\"\""));
+                    if stored.contains(column) { quoted } else { format!("NULL AS {quoted}") }
+                });
+                let label = label.replace('\'', "''");
+                let quoted = quoted.collect::<Vec<_>>().join(", ");
+                Some(format!("SELECT {quoted}, '{label}' AS store FROM {schema}.{name}"))
+            };
+            let parts: Vec<String> = schemas.iter().filter_map(part).collect();
+            let sql = format!("CREATE TEMP VIEW {name} AS {}", parts.join(" UNION ALL "));
+            self.connection.execute_batch(&sql).map_err(|error| self.explain(error))?;
+        }
+        Ok(())
+    }
+
+    /// Copies the store into an empty file, which becomes a database without a log beside it.
+    pub(crate) fn copy_to(&self, path: &Path) -> Result<()> {
+        let _running = self.time_limit.start();
+        let name = path.to_str().ok_or_else(|| anyhow!("the name {} is not UTF-8", path.display()))?;
+        // SQLite reads a name that begins with `file:` as a URI if it was built to do so.
+        let name = if path.is_absolute() { name.to_owned() } else { format!("./{name}") };
+        self.connection.execute("VACUUM INTO ?1", [name]).map_err(|error| self.explain(error))?;
+        Ok(())
+    }
+
     fn explain(&self, error: rusqlite::Error) -> anyhow::Error {
         if error.sqlite_error_code() == Some(ErrorCode::OperationInterrupted) {
-            return anyhow!("{}", self.time_limit.describe_stop());
+            return Stopped(self.time_limit.describe_stop()).into();
         }
         if error.sqlite_error_code() == Some(ErrorCode::OutOfMemory) {
             let limit = MEMORY_BYTES_MAX >> 20;
@@ -172,7 +275,21 @@ struct TimeLimit {
     limit_ns: AtomicU64,
     /// The time from `origin` at which the running statement is stopped; [`NOT_RUNNING`] while none runs.
     until_ns: AtomicU64,
+    /// True if the process ends with a statement that does not.
+    ends_process: AtomicBool,
 }
+
+/// The error of a statement that was stopped at its time limit.
+#[derive(Debug)]
+pub(crate) struct Stopped(String);
+
+impl std::fmt::Display for Stopped {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Stopped {}
 
 /// The end of the time limit while no statement runs.
 const NOT_RUNNING: u64 = u64::MAX;
@@ -189,7 +306,8 @@ impl Drop for Running<'_> {
 impl TimeLimit {
     fn new(limit: Duration) -> Self {
         let limit_ns = AtomicU64::new(to_ns_saturating(limit));
-        Self { origin: Instant::now(), limit_ns, until_ns: AtomicU64::new(NOT_RUNNING) }
+        let ends_process = AtomicBool::new(true);
+        Self { origin: Instant::now(), limit_ns, until_ns: AtomicU64::new(NOT_RUNNING), ends_process }
     }
     fn elapsed_ns(&self) -> u64 {
         to_ns_saturating(self.origin.elapsed())
@@ -228,9 +346,9 @@ fn watch(time_limit: &Arc<TimeLimit>, statement: InterruptHandle) {
     let watched = Arc::downgrade(time_limit);
     let look = move || {
         while let Some(limit) = watched.upgrade() {
-            if limit.is_exceeded_by(INTERRUPT_GRACE) {
+            if limit.is_exceeded_by(INTERRUPT_GRACE) && limit.ends_process.load(Relaxed) {
                 terminal::print_note(&format!("error: {}", limit.describe_stop()));
-                std::process::exit(1);
+                full_screen::end_process(1);
             }
             if limit.is_used_up() {
                 statement.interrupt();
@@ -249,7 +367,7 @@ fn to_ns_saturating(span: Duration) -> u64 {
 /// Returns the path of a file that can be a store. Symbolic links are followed, because whoever names a link
 /// means the file it points to.
 fn resolve_path(path: &Path) -> Result<PathBuf> {
-    let found = fs::canonicalize(path).map_err(|error| match error.kind() {
+    let found = resolve_links(path).map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => anyhow!(
             "there is no store at {}: run the program that writes it, or name another with --db PATH \
              (`monitor demo --db {}` creates one)",

@@ -11,9 +11,19 @@ use std::io::{self, IsTerminal, Write};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use unicode_truncate::UnicodeTruncateStr;
 use unicode_width::UnicodeWidthStr;
+
+use crate::full_screen;
+
+/// The program that opens an address or a file in the browser.
+pub(crate) const BROWSER_OPENER: &str = if cfg!(windows) {
+    "explorer"
+} else if cfg!(target_os = "macos") {
+    "open"
+} else {
+    "xdg-open"
+};
 
 /// Returns true if a terminal could act on the character or hide it instead of showing it.
 pub(crate) fn is_unsafe(character: char) -> bool {
@@ -86,10 +96,13 @@ pub(crate) fn truncate_start(text: &str, columns: usize) -> Cow<'_, str> {
 }
 
 /// Writes escaped lines to standard error. A failure to write is ignored, because nothing else could report
-/// it.
+/// it. While a view fills the screen, the view shows the note instead.
 pub(crate) fn print_note(text: &str) {
     let lines: Vec<_> = text.lines().map(escape).collect();
-    let _ = writeln!(io::stderr().lock(), "{}", lines.join("\n"));
+    let text = lines.join("\n");
+    if !full_screen::keep_note(&text) {
+        let _ = writeln!(io::stderr().lock(), "{text}");
+    }
 }
 
 /// Writes a note as [`print_note`] does, once however often it is asked for: a view that is redrawn would repeat it.
@@ -109,8 +122,8 @@ pub(crate) fn read_size() -> Option<(usize, usize)> {
     if !stdout.is_terminal() {
         return None;
     }
-    let size = rustix::termios::tcgetwinsize(&stdout).ok()?;
-    (size.ws_col > 0 && size.ws_row > 0).then(|| (size.ws_col.into(), size.ws_row.into()))
+    let (columns, rows) = terminal_size::terminal_size_of(&stdout)?;
+    (columns.0 > 0 && rows.0 > 0).then(|| (columns.0.into(), rows.0.into()))
 }
 
 /// Returns true if headings may be bold: on a terminal that is not `dumb`, unless `NO_COLOR` is set.
@@ -118,10 +131,25 @@ pub(crate) fn is_styled() -> bool {
     io::stdout().is_terminal()
         && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
         && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
+        && is_style_understood()
+}
+
+/// Returns true: a terminal of a Unix system understands bold text.
+#[cfg(not(windows))]
+fn is_style_understood() -> bool {
+    true
+}
+
+/// Asks the console to understand bold text, which one of an old system does not.
+#[cfg(windows)]
+fn is_style_understood() -> bool {
+    anstyle_query::windows::enable_ansi_colors() == Some(true)
 }
 
 /// Waits this long and returns false; returns true at once if the reader of standard output goes away.
+#[cfg(unix)]
 pub(crate) fn is_closed_within(pause: Duration) -> bool {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
     let stdout = io::stdout();
     // The set of requested events is empty because poll(2) always reports errors and hang-ups.
     let mut watched = [PollFd::new(&stdout, PollFlags::empty())];
@@ -133,6 +161,13 @@ pub(crate) fn is_closed_within(pause: Duration) -> bool {
         Ok(0) | Err(_) => false,
         Ok(_) => watched[0].revents().intersects(PollFlags::ERR | PollFlags::HUP | PollFlags::NVAL),
     }
+}
+
+/// Waits this long and returns false: the system does not tell whether the reader is gone, and the next write finds out.
+#[cfg(not(unix))]
+pub(crate) fn is_closed_within(pause: Duration) -> bool {
+    std::thread::sleep(pause);
+    false
 }
 
 /// Makes Ctrl-C end the process with exit code 0, because it is the usual way to leave an endless view.

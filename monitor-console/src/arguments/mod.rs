@@ -6,6 +6,13 @@
 
 mod reading;
 mod control;
+mod answers;
+mod export;
+mod tui;
+mod alerts;
+mod metrics;
+mod serve;
+mod watch;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -15,12 +22,26 @@ use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use monitor_runtime::config::process_variable;
 
 use crate::format::Style;
-use crate::units;
+use crate::moment;
 
-pub(crate) use control::{Breaker, BreakerAction, HoldOptions, Sample};
-pub(crate) use reading::{
-    CallKey, Calls, Crash, Errors, Health, Live, Sql, Tail, Top, TopKey, TopOptions, Trace,
+pub(crate) use alerts::{Alert, AlertAction, Alerts, NamedRule, SetRule};
+pub(crate) use answers::{
+    Callees, Callers, Diff, EdgeOptions, FailOn, Findings, Ignored, LevelName, Processes, Resources,
+    SpanOptions, Why, parse_ignored,
 };
+pub(crate) use control::{Breaker, BreakerAction, HoldOptions, Sample};
+pub(crate) use export::{
+    BucketStep, Export, ExportKind, Flame, MetricsForm, OutputOptions, PrometheusExport, ReportExport,
+    StoreExport, TreeOptions, ViewExport, WeightName,
+};
+pub(crate) use metrics::Metrics;
+pub(crate) use reading::{
+    CallKey, Calls, Crash, Errors, Health, Live, LogLevelName, Logs, Sql, Tail, Top, TopKey, TopOptions,
+    Trace,
+};
+pub(crate) use serve::{Listen, Serve, ServeOptions};
+pub(crate) use tui::Tui;
+pub(crate) use watch::Watch;
 
 /// Parses the command line; ends the process on help, version and wrong usage.
 pub(crate) fn parse() -> Arguments {
@@ -34,6 +55,11 @@ pub(crate) fn parse() -> Arguments {
             .exit();
     }
     arguments
+}
+
+/// Ends the process with exit code 2 and the reason why a command cannot run as it was typed.
+pub(crate) fn refuse(reason: &str) -> ! {
+    Arguments::command().error(ErrorKind::ArgumentConflict, reason).exit()
 }
 
 /// The whole command line.
@@ -67,15 +93,19 @@ pub(crate) struct Arguments {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Options of every command")]
 pub(crate) struct Common {
-    /// Store to read [default: `MONITOR_DB`, otherwise the store written last in the default folder]
+    /// Store to read [default: `MONITOR_DB`, otherwise the store written last in the default folder]; may be repeated, and
+    /// may be a pattern such as 'logs/*.db': the stores are read together, and each row says which it is from
     #[arg(long, value_name = "PATH", global = true)]
-    db: Option<PathBuf>,
+    pub(crate) db: Vec<PathBuf>,
+    /// Read all stores in the default folder together
+    #[arg(long, global = true, conflicts_with = "db")]
+    pub(crate) all_stores: bool,
     /// Output format; json, jsonl and csv have raw numbers and every column
     #[arg(long, value_enum, default_value_t, global = true)]
     pub(crate) format: FormatName,
-    /// Only what happened within this time before now, such as 90s, 15m, 1h30m or 2d; trace,
-    /// live, sample, breaker, sql and demo ignore it
-    #[arg(long, value_name = "DURATION", value_parser = units::parse_duration, global = true)]
+    /// Only what happened within this time before now, such as 90s, 15m, 1h30m or 2d, or since this time in UTC,
+    /// such as 14:05 or 2026-11-29T14:05; trace, live, sample, breaker, sql and demo ignore it
+    #[arg(long, value_name = "DURATION", value_parser = moment::parse_since, global = true)]
     pub(crate) since: Option<Duration>,
     /// Tables with all columns and whole texts, even if lines are wider than the terminal
     #[arg(long, global = true)]
@@ -93,13 +123,13 @@ impl Common {
 
     /// Returns the options with this store and without `--since`.
     pub(crate) fn with_store(&self, path: PathBuf) -> Self {
-        Self { db: Some(path), since: None, ..self.clone() }
+        Self { db: vec![path], all_stores: false, since: None, ..self.clone() }
     }
 
-    /// Returns the store that `--db` or `MONITOR_DB` names; an empty name counts as none.
+    /// Returns the store that `--db` or `MONITOR_DB` names, the first one if several are named; an empty name counts as none.
     pub(crate) fn store_path(&self) -> Option<PathBuf> {
         let variable = || process_variable("MONITOR_DB").map(PathBuf::from);
-        self.db.clone().or_else(variable).filter(|path| !path.as_os_str().is_empty())
+        self.db.first().cloned().or_else(variable).filter(|path| !path.as_os_str().is_empty())
     }
 }
 
@@ -115,6 +145,8 @@ pub(crate) enum FormatName {
     Jsonl,
     /// Comma-separated values with a header
     Csv,
+    /// A table for Markdown, with units
+    Markdown,
 }
 
 /// A command and its arguments.
@@ -128,20 +160,52 @@ pub(crate) enum Command {
     Errors(Errors),
     /// Shows the tree of one call, as a waterfall
     Trace(Trace),
+    /// Shows what is worth knowing, in sentences: repeated calls, hung calls, deaths, changes, losses
+    Findings(Findings),
+    /// Shows what the slow and the failed calls of a function have in common, and where their time goes
+    Why(Why),
+    /// Shows which functions got slower, faster or fail more often between two spans, builds, versions or stores
+    Diff(Diff),
+    /// Shows which functions call a function, how often and for how long
+    Callers(Callers),
+    /// Shows which functions a function calls, how often and for how long
+    Callees(Callees),
+    /// Shows the runs of programs: build, state, rate of calls, failures, lost rows, memory
+    Processes(Processes),
+    /// Shows CPU, memory, threads and descriptors of each process over time, with growth marked
+    Resources(Resources),
+    /// Shows the program's own metrics: counters, gauges and histograms, with their figures over time
+    Metrics(Metrics),
+    /// Shows where the time goes as a flame graph, in the terminal or as a page
+    Flame(Flame),
+    /// Writes trees, views or the store for other tools: speedscope, Perfetto, spreadsheets, SQLite
+    Export(Export),
     /// Prints new calls as they are recorded
     Tail(Tail),
+    /// Shows log lines with the functions that said them, or prints new ones as they come
+    Logs(Logs),
+    /// Shows functions, calls, errors, traces and health on the whole terminal, live and over the past six hours
+    Tui(Tui),
     /// Shows or sets the sampling rates of running processes
     Sample(Sample),
     /// Shows the recorder of each process: level, drops, breaker, sizes, cost
     Health(Health),
     /// Shows the circuit breakers around the store's writes, or holds them open or closed
     Breaker(Breaker),
+    /// Shows alerts: which rules functions and recorders have passed, those that fire first
+    Alerts(Alerts),
+    /// Lists, sets and removes the rules on alerts
+    Alert(Alert),
+    /// Tells a command or a webhook of alerts as they begin and end, each at least once
+    Watch(Watch),
     /// Shows the calls in flight in running processes, stuck calls first
     Live(Live),
     /// Shows processes that died: when, how, calls in flight, the last calls before
     Crash(Crash),
     /// Runs one SQL statement that reads
     Sql(Sql),
+    /// Shows all of this in the browser: a dashboard that reads the store
+    Serve(Serve),
     /// Records a small order-processing workload and shows what was recorded
     Demo(Demo),
     /// Prints a completion script for a shell
@@ -152,6 +216,7 @@ pub(crate) enum Command {
 #[command(after_help = "\
 Examples:
   monitor demo
+  monitor demo --serve --open          look at it in the browser
   monitor demo --seconds 10            watch it in another terminal: monitor top --watch
   monitor demo --db /tmp/demo.db
 
@@ -159,8 +224,14 @@ The same number of seconds always makes the same calls. The demo counts its call
 with the store, and fails if one is missing.")]
 pub(crate) struct Demo {
     /// Seconds to run, from 1 to 3600
-    #[arg(long, value_name = "N", default_value_t = 2, value_parser = units::parse_demo_seconds)]
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = crate::units::parse_demo_seconds)]
     pub(crate) seconds: u32,
+    /// Then show what was recorded in the browser, as `monitor serve` does
+    #[arg(long)]
+    pub(crate) serve: bool,
+    /// Open the page in the browser
+    #[arg(long, requires = "serve")]
+    pub(crate) open: bool,
 }
 
 #[derive(Debug, Args)]

@@ -39,6 +39,9 @@ pub(crate) struct TopOptions {
     /// Refresh every second until Ctrl-C
     #[arg(long)]
     pub(crate) watch: bool,
+    /// Open `monitor tui` on these functions
+    #[arg(long, conflicts_with_all = ["watch", "roots", "limit"])]
+    pub(crate) live: bool,
     /// At most this many functions [default: all]
     #[arg(long, value_name = "N", value_parser = units::parse_limit)]
     pub(crate) limit: Option<u32>,
@@ -182,13 +185,71 @@ pub(crate) struct Tail {
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
+  monitor logs                         the latest 50 lines of warnings and errors, and others that were stored
+  monitor logs '*::payments::*' --level error --since 1h
+  monitor logs --follow                new lines as they come
+  monitor logs --follow --limit 20     the latest 20 first
+
+Lines come from programs that use the crates monitored-log or monitored-tracing. The column CALL is an id for `monitor \
+trace`, which shows the lines of a trace within it. `+ 1 200 more` counts lines of the same place that came faster than \
+a hundred a second and share the row. With --follow and --format json each line is an object, as with jsonl.")]
+pub(crate) struct Logs {
+    /// Only lines that functions with this name said, or whose name ends with these segments, or that name such a target; with
+    /// `*`, which stands for any text, the whole name is compared
+    #[arg(value_name = "PATTERN")]
+    pub(crate) pattern: Option<Pattern>,
+    /// Only lines of this level and more severe ones
+    #[arg(long, value_enum, value_name = "LEVEL", default_value_t)]
+    pub(crate) level: LogLevelName,
+    /// Print new lines as they come, until Ctrl-C
+    #[arg(long)]
+    pub(crate) follow: bool,
+    /// At most this many lines, the newest; with --follow so many older lines come first [default: 50, none with --follow]
+    #[arg(long, value_name = "N", value_parser = units::parse_limit)]
+    pub(crate) limit: Option<u32>,
+}
+
+impl Logs {
+    /// Returns the most lines that are shown.
+    pub(crate) fn limit(&self) -> usize {
+        self.limit.map_or(50, |limit| limit as usize)
+    }
+}
+
+/// The level of `logs`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogLevelName {
+    /// Errors alone
+    Error,
+    /// Warnings and errors
+    Warn,
+    /// These and information
+    Info,
+    /// These and details
+    Debug,
+    /// All lines
+    #[default]
+    Trace,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
   monitor health
   monitor health --format json | jq '.[] | {pid, level, dropped_ring_full}'
+  monitor health --exit-code           for a probe: 0 ok, 1 degraded, 2 failing
 
 A line per figure and process. `dropped` counts lost calls by reason, `folded` failures that were counted \
 but got no row, `log` is the write-ahead log beside the store, and `own cost` is what recording costs, \
-in percent of one core: on the threads that make the calls and on the recorder's own.")]
+in percent of one core: on the threads that make the calls and on the recorder's own.
+
+With --exit-code there is a line per part instead: the store, the rings, the breaker, the recorder, the alerts, and \
+each process that has not ended. The worst of them decides the exit code, which Kubernetes' exec probes and Nagios \
+understand. A store that cannot be opened is failing.")]
 pub(crate) struct Health {
+    /// Show how each part does, and end with 0 if all are ok, 1 if one is degraded, 2 if one is failing
+    #[arg(long, conflicts_with = "limit")]
+    pub(crate) exit_code: bool,
     /// At most this many runs [default: 10 in a table, running ones first; all in data]
     #[arg(long, value_name = "N", value_parser = units::parse_limit)]
     pub(crate) limit: Option<u32>,
@@ -241,10 +302,12 @@ Examples:
   monitor sql 'SELECT outcome, count(*) FROM calls GROUP BY outcome'
   monitor sql 'SELECT * FROM schema_doc'     the meaning of every view and column
   monitor sql - < report.sql                 the statement from standard input
+  monitor sql --db a.db --db b.db 'SELECT store, count(*) FROM calls GROUP BY store'
 
 The store is opened read-only. Columns in _ns hold whole nanoseconds, points in time are counted from the Unix \
 epoch, UTC. Views: calls, errors, error_groups, functions, latency, slow_calls, processes, in_flight, events, \
-health, rates, resources, calls_readable.")]
+health, rates, resources, edges, histogram, logs, calls_readable. Over several stores, at most 11, each view has the rows of all and a column \
+`store`; ids are unique within a store only, so a join needs `USING (store)` as well.")]
 pub(crate) struct Sql {
     /// One statement that reads, or `-` to read it from standard input
     #[arg(value_name = "STATEMENT")]

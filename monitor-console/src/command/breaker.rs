@@ -3,6 +3,8 @@
 //! Holding writes a row of the table `breaker`, which running processes read within two seconds, even while they
 //! write nothing. The state of a breaker is the one that its process reported last.
 
+use std::path::Path;
+
 use anyhow::{Result, bail};
 
 use super::{
@@ -67,12 +69,23 @@ fn hold(common: &Common, hold: &str, options: &HoldOptions) -> Result<()> {
     if run != EVERY_RUN && !has_run(&store, run)? {
         bail!("there is no run {run} in {}: `monitor health` lists the runs", store.path().display());
     }
+    let reason = require_reason(hold, options)?;
+    print_note(common, &insert_hold(&store, run, hold, &reason)?);
+    show(common)
+}
+
+/// Holds the breakers of all processes of the store at this path, and returns a sentence about the effect.
+pub(super) fn write_hold(path: &Path, hold: &str, reason: &str) -> Result<String> {
+    insert_hold(&Store::open_for_control(path)?, EVERY_RUN, hold, reason)
+}
+
+fn insert_hold(store: &Store, run: i64, hold: &str, reason: &str) -> Result<String> {
     // A row stays when its hold ends, because processes read from it who ended the hold and why.
     store.execute(
         "INSERT INTO breaker (process_id, hold, reason, set_ns, set_by) VALUES (?1, ?2, ?3, ?4, ?5)
          ON CONFLICT (process_id) DO UPDATE SET hold = excluded.hold, reason = excluded.reason,
            set_ns = excluded.set_ns, set_by = excluded.set_by",
-        (run, hold, require_reason(hold, options)?, units::now_ns(), describe_user()),
+        (run, hold, reason, units::now_ns(), describe_user()),
     )?;
     if hold == "auto" && run == EVERY_RUN {
         // The holds of single runs end too.
@@ -83,8 +96,7 @@ fn hold(common: &Common, hold: &str, options: &HoldOptions) -> Result<()> {
         "closed" => "held closed: every write is tried",
         _ => "no longer held: each breaker opens and closes by itself",
     };
-    print_note(common, &format!("{effect}; {}", describe_effect(&store, run)?));
-    show(common)
+    Ok(format!("{effect}; {}", describe_effect(store, run)?))
 }
 
 /// Returns the reason. Holding a breaker needs one, because whoever reads the events later wants to know it.

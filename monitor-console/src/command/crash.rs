@@ -11,6 +11,7 @@ use super::in_flight::{self, Flying};
 use super::{open_store, print_heading, print_lines};
 use crate::arguments::{Common, Crash, FormatName};
 use crate::format;
+use crate::model::metrics;
 use crate::report::{Cell, Column, Report};
 use crate::store::Store;
 use crate::terminal;
@@ -92,6 +93,23 @@ const DATA_COLUMNS: [&str; 18] = [
     "args",
 ];
 
+/// Says up to when the store has the metrics of a process: a kill takes the window under way.
+fn write_metrics(store: &Store, process: i64, died: i64, text: &mut String) -> Result<()> {
+    let Some(end) = metrics::read_last_end(store, process, died)? else { return Ok(()) };
+    let lost = died.saturating_sub(end);
+    let sentence = if lost > 0 {
+        let time = units::format_time(end, units::now_ns());
+        format!(
+            "in the store up to {time}; changes of the {} after it are lost",
+            units::format_nanoseconds(lost)
+        )
+    } else {
+        "in the store up to the window in which it died; its last changes may be lost".to_owned()
+    };
+    writeln!(text, "  {:<10} {sentence}", "metrics")?;
+    Ok(())
+}
+
 pub(super) fn run(common: &Common, arguments: &Crash) -> Result<()> {
     let store = open_store(common)?;
     let since = units::start_of_span(common.since);
@@ -136,6 +154,7 @@ fn write_process(store: &Store, row: &[Cell], arguments: &Crash, text: &mut Stri
     write_panics(store, process, died, text)?;
     write_calls_in_flight(store, process, died, text)?;
     write_last_minute(store, process, (started, died), text)?;
+    write_metrics(store, process, died, text)?;
     write_last_calls(store, process, died, arguments, text)?;
     writeln!(text)?;
     Ok(())

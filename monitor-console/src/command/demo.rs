@@ -12,10 +12,11 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use monitored::{CaptureMode, Config};
 
-use super::{errors, health, top};
-use crate::arguments::{Common, Demo, FormatName};
+use super::{errors, health, serve, top};
+use crate::arguments::{Common, Demo, FormatName, ServeOptions};
 use crate::shop::{self, Day, ledger};
 use crate::store::Store;
+use crate::stores::Stores;
 use crate::{find, terminal, units};
 
 /// The longest wait until the last rows are on disk.
@@ -41,16 +42,22 @@ pub(super) fn run(common: &Common, arguments: &Demo) -> Result<()> {
     monitored::flush(FLUSH_TIMEOUT).context("the last calls could not be written to the store")?;
     let store = Store::open(&path).context("the demo recorded nothing")?;
     let is_default = common.store_path().is_none();
-    let common = common.with_store(path);
+    let common = common.with_store(path.clone());
     let compared = compare(&day.entries, &before, &read_figures(&store)?)?;
     print_line(&common, &compared)?;
     print_line(&common, &describe_delivery(&store, &day)?)?;
     print_line(&common, &describe_password(&store)?)?;
     print_line(&common, "")?;
-    top::show(&common, &store)?;
+    top::show(&common, &Stores::open(&[store.path().to_owned()])?)?;
     print_line(&common, "")?;
     errors::show(&common, &store)?;
-    print_line(&common, &suggest_commands(&store, is_default)?)
+    print_line(&common, &suggest_commands(&store, is_default)?)?;
+    if arguments.serve {
+        drop(store);
+        let options = ServeOptions { open: arguments.open, ..ServeOptions::default() };
+        return serve::serve(vec![find::find_store(Some(path))?], &options);
+    }
+    Ok(())
 }
 
 /// The default retention.

@@ -9,17 +9,23 @@
 //! bound, and marked.
 
 use std::collections::HashMap;
+use std::fmt::Write as _;
 
 use anyhow::Result;
 use monitor_runtime::record::Outcome;
 use monitor_runtime::store::fingerprint;
 
-use super::{calls, open_store, print_heading, print_note, require_known};
+use super::{
+    calls, open_stores, print_failures, print_heading_of, print_lines, print_note, require_known_in,
+};
 use crate::arguments::{Common, Errors, FormatName};
 use crate::format;
+use crate::model::last_lines;
 use crate::pattern;
 use crate::report::{Cell, Column, Report, Unit};
 use crate::store::Store;
+use crate::stores::Stores;
+use crate::terminal;
 use crate::units::{self, format_quantity};
 
 const GROUPS: &str = "
@@ -38,38 +44,50 @@ const MESSAGE: usize = 3;
 const FIRST: usize = 5;
 const ORIGINS: usize = 9;
 const COUNTS: [usize; 2] = [4, 12];
+const EXAMPLE: usize = 7;
 const ROOTS: [usize; 2] = [10, 13];
 const TREND: usize = 14;
 
 /// The parts of the span that a trend shows.
 const TREND_PARTS: usize = 12;
 
+/// The kinds below which the last lines of their latest call stand.
+const KINDS_WITH_LINES: usize = 10;
+
 /// The kinds that a table shows without `--limit`: two screens full.
 const KINDS_SHOWN: usize = 50;
 
 pub(super) fn run(common: &Common, arguments: &Errors) -> Result<()> {
-    let store = open_store(common)?;
-    let mut report = read_groups(common, &store, arguments)?;
+    let stores = open_stores(common)?;
+    let (mut report, failures) = stores.join(|store| {
+        let mut report = read_groups(common, store, arguments)?;
+        if common.format == FormatName::Table {
+            draw_trends(common, store, &mut report.rows)?;
+        }
+        Ok(report)
+    })?;
+    print_failures(&failures);
+    sort(&mut report.rows);
     let passed_on = report.rows.iter().filter(|row| !is_origin(row)).count();
     if !arguments.all {
         report.rows.retain(|row| is_origin(row));
     }
     let kinds = report.rows.len();
     if kinds + passed_on == 0 {
-        require_known(&store, arguments.pattern.as_ref())?;
+        require_known_in(&stores, arguments.pattern.as_ref())?;
     }
     let title = match kinds {
         0 => "no failures".to_owned(),
         kinds => format_quantity(kinds, "kind of failure", "kinds of failure"),
     };
-    print_heading(common, &store, &title);
+    print_heading_of(common, &stores, &title);
     let by_default = if common.format == FormatName::Table { KINDS_SHOWN } else { usize::MAX };
     let limit = arguments.limit.map_or(by_default, |limit| limit as usize);
     report.rows.truncate(limit);
-    if common.format == FormatName::Table {
-        draw_trends(common, &store, &mut report.rows)?;
-    }
     format::print(&report, common.style())?;
+    if common.format == FormatName::Table {
+        print_said(common, &stores, &report)?;
+    }
     if kinds > limit && arguments.limit.is_none() {
         print_note(common, &format!("… {} more: --limit {kinds} shows them", kinds - limit));
     }
@@ -84,6 +102,39 @@ pub(super) fn run(common: &Common, arguments: &Errors) -> Result<()> {
         );
     }
     Ok(())
+}
+
+/// Prints the last log lines that the latest call of each of the first kinds said before it failed.
+fn print_said(common: &Common, stores: &Stores, report: &Report) -> Result<()> {
+    let mut text = String::new();
+    for row in report.rows.iter().take(KINDS_WITH_LINES) {
+        let label = row.last().and_then(Cell::as_text).unwrap_or_default();
+        let (Some(store), Some(call_id)) = (stores.find(label), row[EXAMPLE].to_integer()) else { continue };
+        let lines = last_lines::find(store, call_id, last_lines::SHOWN)?;
+        if lines.is_empty() {
+            continue;
+        }
+        let function = row[FUNCTION].as_text().unwrap_or_default();
+        writeln!(text, "\ncall {call_id} of {} said last:", terminal::escape(function))?;
+        for line in &lines {
+            writeln!(text, "  {}", super::logs::describe(line))?;
+        }
+    }
+    print_lines(common, &text)
+}
+
+/// Reads the kinds of failure, at their origin.
+pub(super) fn read_report(common: &Common, stores: &Stores) -> Result<Report> {
+    let arguments = Errors { pattern: None, limit: None, all: false };
+    let (mut report, failures) = stores.join(|store| {
+        let mut report = read_groups(common, store, &arguments)?;
+        report.rows.retain(|row| is_origin(row));
+        draw_trends(common, store, &mut report.rows)?;
+        Ok(report)
+    })?;
+    print_failures(&failures);
+    sort(&mut report.rows);
+    Ok(report)
 }
 
 /// Prints all kinds of failure of a store without a heading.
@@ -166,8 +217,13 @@ fn count_within(store: &Store, since: i64, groups: &mut Vec<Vec<Cell>>) -> Resul
         }
         count > 0 || is_partial
     });
-    groups.sort_by_key(|group| (!is_origin(group), std::cmp::Reverse(group[COUNTS[0]].to_integer())));
+    sort(groups);
     Ok(())
+}
+
+/// Sorts kinds: those that began here first, then the most frequent first.
+fn sort(groups: &mut [Vec<Cell>]) {
+    groups.sort_by_key(|group| (!is_origin(group), std::cmp::Reverse(group[COUNTS[0]].to_integer())));
 }
 
 /// Counts the rows of calls that failed within the span, by kind.

@@ -1,18 +1,24 @@
-//! `monitor health`: the state of the recorder in each process: level, drops by reason, breaker, sizes, cost.
+//! `monitor health`: the state of the recorder in each process: level, drops by reason, breaker, sizes, cost; and that of
+//! the program's parts that stand behind guards.
 //!
 //! A process reports on itself, and a killed process reports nothing more. Its state is therefore judged
 //! here: on this host by whether the process exists, on another host by the time since its last report.
 
 use std::fmt::Write as _;
-use std::path::Path;
+use std::io::{self, Write as _};
 
 use anyhow::Result;
 use monitor_runtime::batch::{HEALTH_COLUMNS, HealthUnit};
+use monitor_runtime::platform::liveness;
+use monitor_runtime::{HealthStatus, recover};
+use rusqlite::types::Value;
 
 use super::{open_store, print_heading, print_lines, print_note};
 use crate::arguments::{Common, FormatName, Health};
+use crate::find;
 use crate::format;
-use crate::report::{Cell, Column, Report};
+use crate::model::health::{self, Part};
+use crate::report::{Cell, Column, Report, Unit};
 use crate::store::Store;
 use crate::terminal;
 use crate::units::{self, format_quantity};
@@ -40,8 +46,11 @@ const PROCESS_COLUMNS: [&str; 10] = [
 ];
 
 pub(super) fn run(common: &Common, arguments: &Health) -> Result<()> {
+    if arguments.exit_code {
+        return probe(common);
+    }
     let store = open_store(common)?;
-    let mut report = build_report(&store, common)?;
+    let mut report = build_report(&store, units::start_of_span(common.since))?;
     let runs = report.rows.len();
     if common.format != FormatName::Table {
         report.rows.truncate(arguments.limit.map_or(usize::MAX, |limit| limit as usize));
@@ -65,6 +74,44 @@ pub(super) fn run(common: &Common, arguments: &Health) -> Result<()> {
     Ok(())
 }
 
+/// Prints how each part does, and ends the process with the code that its worst status has.
+fn probe(common: &Common) -> Result<()> {
+    let opened = open_store(common);
+    let now_ns = units::now_ns();
+    let living =
+        opened.as_ref().map(|store| recover::living(store.path(), &find::list_ring_folders(), now_ns));
+    let overall = health::read_any(opened.as_ref(), &living.unwrap_or_default(), now_ns);
+    if common.format == FormatName::Json {
+        let mut out = io::stdout().lock();
+        writeln!(out, "{:#}", overall.to_json())?;
+        out.flush()?;
+    } else {
+        let columns = vec![
+            Column::titled("status", "STATUS", Unit::Text),
+            Column::titled("part", "PART", Unit::Text),
+            Column::titled("process_id", "RUN", Unit::Number),
+            Column::titled("since_ns", "SINCE", Unit::Age),
+            Column::titled("why", "WHY", Unit::Text),
+        ];
+        let row = |part: &Part| -> Vec<Cell> {
+            vec![
+                part.status.as_str().to_owned().into(),
+                part.name.to_owned().into(),
+                part.process.map_or(Value::Null, Value::Integer).into(),
+                part.since_ns.map_or(Value::Null, Value::Integer).into(),
+                part.why.clone().into(),
+            ]
+        };
+        let rows = overall.parts.iter().map(row).collect();
+        format::print(&Report { columns, rows }, common.style())?;
+    }
+    std::process::exit(match overall.status() {
+        HealthStatus::Ok => 0,
+        HealthStatus::Degraded => 1,
+        HealthStatus::Failing => 2,
+    })
+}
+
 /// Returns true if a process that writes to this store is running.
 pub(super) fn has_running_process(store: &Store) -> Result<bool> {
     let columns: Vec<_> = PROCESS_COLUMNS.into_iter().map(Column::data).collect();
@@ -79,7 +126,7 @@ pub(super) fn has_running_process(store: &Store) -> Result<bool> {
 
 /// Joins processes with their latest report, the one seen last first. The view tells which reasons for drops
 /// there are.
-fn build_report(store: &Store, common: &Common) -> Result<Report> {
+pub(super) fn build_report(store: &Store, since: i64) -> Result<Report> {
     let known = store.read_column_names("SELECT * FROM health LIMIT 0")?;
     let figures: Vec<_> = known.iter().map(String::as_str).filter(|name| *name != "process_id").collect();
     let quoted: Vec<_> = figures.iter().map(|name| format!("h.\"{}\"", name.replace('"', "\"\""))).collect();
@@ -91,7 +138,6 @@ fn build_report(store: &Store, common: &Common) -> Result<Report> {
     );
     let columns: Vec<_> = PROCESS_COLUMNS.into_iter().chain(figures).map(Column::data).collect();
     let now = units::now_ns();
-    let since = units::start_of_span(common.since);
     let mut report = store.read_report(columns, &sql, [since])?;
     for row in &mut report.rows {
         let state = judge_state(&Process { columns: &report.columns, row, is_wide: false }, now);
@@ -99,6 +145,12 @@ fn build_report(store: &Store, common: &Common) -> Result<Report> {
     }
     report.columns.push(Column::data("state"));
     Ok(report)
+}
+
+/// Lists the lines of a row of the report, each a label and a text; none for a process that has not reported yet.
+pub(super) fn describe_row(columns: &[Column], row: &[Cell]) -> Vec<(&'static str, String)> {
+    let process = Process { columns, row, is_wide: true };
+    if process.find_cell("level").is_some() { describe_figures(&process) } else { Vec::new() }
 }
 
 /// A row of the report, read by the names of its columns.
@@ -148,11 +200,10 @@ fn judge_state(process: &Process<'_>, now_ns: i64) -> &'static str {
     }
 }
 
-/// Returns true if the process ran on this host and no longer exists; false where there is no `/proc`.
+/// Returns true if the process ran on this host and no longer exists; false where the system does not tell.
 fn is_gone(process: &Process<'_>) -> bool {
-    let system = rustix::system::uname();
-    let is_here = system.nodename().to_str().is_ok_and(|name| name == process.read_text("host"));
-    is_here && Path::new("/proc/self").exists() && !Path::new("/proc").join(process.read_text("pid")).exists()
+    let pid = process.find_cell("pid").and_then(Cell::to_integer).and_then(|pid| u32::try_from(pid).ok());
+    pid.is_some_and(|pid| liveness::is_running_on(&process.read_text("host"), pid) == Some(false))
 }
 
 fn write_process(store: &Store, process: &Process<'_>, text: &mut String) -> Result<()> {
@@ -184,6 +235,7 @@ fn write_process(store: &Store, process: &Process<'_>, text: &mut String) -> Res
             writeln!(text, "  {name:<10} {}", terminal::escape(&value))?;
         }
     }
+    write_guards(store, process, now, text)?;
     write_events(store, process, now, text)?;
     writeln!(text)?;
     Ok(())
@@ -196,7 +248,7 @@ fn describe_figures(process: &Process<'_>) -> Vec<(&'static str, String)> {
         let reason = name.strip_prefix("dropped_")?.replace('_', " ");
         Some(format!("{reason} {}", process.format_number(name)))
     });
-    vec![
+    let mut figures = vec![
         (
             "level",
             format!(
@@ -229,7 +281,46 @@ fn describe_figures(process: &Process<'_>) -> Vec<(&'static str, String)> {
             format!("{} + {} log", process.format_number("db_bytes"), process.format_number("wal_bytes")),
         ),
         ("own cost", describe_cost(process)),
-    ]
+        ("memory", describe_memory(process)),
+    ];
+    if process.find_cell("off").is_some() {
+        figures.push(("off", process.read_text("off")));
+    }
+    figures
+}
+
+/// Describes the memory whose size depends on load: `8.10 MiB: rings 4.00 MiB, backlog 3.10 MiB, …; refused: scratch 12 times`.
+fn describe_memory(process: &Process<'_>) -> String {
+    let by_part = |name: &str| -> Vec<(String, f64)> {
+        let parsed =
+            serde_json::from_str::<serde_json::Map<_, _>>(&process.read_text(name)).unwrap_or_default();
+        let mut parts: Vec<(String, f64)> =
+            parsed.into_iter().filter_map(|(part, number)| Some((part, number.as_f64()?))).collect();
+        parts.sort_by(|(_, one), (_, other)| other.total_cmp(one));
+        parts
+    };
+    let held = by_part("memory_parts");
+    let held = held
+        .iter()
+        .map(|(part, bytes)| format!("{} {}", part.replace('_', " "), units::format_bytes(*bytes)));
+    let mut text = process.format_number("memory_bytes");
+    let held: Vec<String> = held.collect();
+    if !held.is_empty() {
+        text = format!("{text}: {}", held.join(", "));
+    }
+    let refused: Vec<String> = (by_part("memory_refused").iter())
+        .map(|(part, times)| {
+            format!(
+                "{} {}",
+                part.replace('_', " "),
+                format_quantity(units::format_count(*times), "time", "times")
+            )
+        })
+        .collect();
+    if !refused.is_empty() {
+        text = format!("{text}; refused for want of room: {}", refused.join(", "));
+    }
+    text
 }
 
 /// Describes the cost, in percent of one core: `0.42 % of a core, of 1.00 % allowed: calls and rows 0.31 %, wake-ups and
@@ -302,6 +393,76 @@ fn format_times(process: &Process<'_>, name: &str) -> String {
     }
 }
 
+/// Writes a line for each guard of the process, the worst level first: `rates: unavailable, open, entered 12 s ago · 120 calls,
+/// 3 failed, 40 not made · …`.
+fn write_guards(store: &Store, process: &Process<'_>, now: i64, text: &mut String) -> Result<()> {
+    if !store.has_span_blocks()? {
+        return Ok(());
+    }
+    let names = [
+        "name",
+        "level",
+        "state",
+        "since_ns",
+        "calls",
+        "failures",
+        "rejected",
+        "retries",
+        "fallbacks_cached",
+        "fallbacks_function",
+        "fallbacks_value",
+        "held",
+        "last_failure",
+    ];
+    let columns: Vec<_> = names.into_iter().map(Column::data).collect();
+    let sql = format!(
+        "SELECT {} FROM guards WHERE process_id = ?1 ORDER BY CASE level WHEN 'unavailable' THEN 0
+         WHEN 'minimal' THEN 1 WHEN 'degraded' THEN 2 ELSE 3 END, name",
+        names.join(", ")
+    );
+    let report = store.read_report(columns, &sql, [process.read_time("process_id")])?;
+    for row in &report.rows {
+        let guard = Process { columns: &report.columns, row, is_wide: process.is_wide };
+        writeln!(text, "  {:<10} {}", "guard", terminal::escape(&describe_guard(&guard, now)))?;
+    }
+    Ok(())
+}
+
+fn describe_guard(guard: &Process<'_>, now: i64) -> String {
+    let mut text = format!(
+        "{}: {}, {}",
+        guard.read_text("name"),
+        guard.read_text("level"),
+        guard.read_text("state").replace('_', " ")
+    );
+    if guard.read_text("state") != "closed" {
+        let _ = write!(text, ", entered {}", units::format_age(guard.read_time("since_ns"), now));
+    }
+    if guard.find_cell("held").is_some() {
+        let _ = write!(text, ", held: {}", guard.read_text("held"));
+    }
+    let _ = write!(
+        text,
+        " · {}, {} failed, {} not made",
+        guard.format_things("calls", "call", "calls"),
+        guard.format_number("failures"),
+        guard.format_number("rejected"),
+    );
+    let others = [
+        ("retries", "retried"),
+        ("fallbacks_cached", "answered from the cache"),
+        ("fallbacks_function", "by another function"),
+        ("fallbacks_value", "by a fixed value"),
+    ];
+    for (name, what) in others.iter().filter(|(name, _)| guard.read_time(name) > 0) {
+        let _ = write!(text, ", {} {what}", guard.format_number(name));
+    }
+    if guard.find_cell("last_failure").is_some() {
+        let _ = write!(text, " · last failure: {}", guard.read_text("last_failure"));
+    }
+    text
+}
+
 fn write_events(store: &Store, process: &Process<'_>, now: i64, text: &mut String) -> Result<()> {
     let columns = ["at_ns", "kind", "detail"].into_iter().map(Column::data).collect();
     let sql = "SELECT at_ns, kind, detail FROM events WHERE process_id = ?1 ORDER BY at_ns DESC LIMIT ?2";
@@ -330,6 +491,9 @@ mod tests {
         let columns: Vec<_> = HEALTH_COLUMNS.iter().map(|column| Column::data(column.name)).collect();
         let number = |name| if changed == Some(name) { 1_i64 << 60 } else { 1 };
         let cell = |name, unit| match unit {
+            HealthUnit::Text if matches!(name, "memory_parts" | "memory_refused") => {
+                Cell::from(format!("{{\"rings\":{}}}", number(name)))
+            }
             HealthUnit::Text => Cell::from(number(name).to_string()),
             _ => Cell::from(number(name)),
         };

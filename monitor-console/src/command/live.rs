@@ -54,6 +54,16 @@ pub(super) fn run(common: &Common, arguments: &Live) -> Result<()> {
     format::print(&report, common.style())
 }
 
+/// Lists the calls in flight of the processes that write to this store, those with a stuck call first, at most `limit`.
+pub(super) fn list(store: &Path, limit: u32, now: i64) -> Result<Report> {
+    let living = recover::living(store, &find::list_ring_folders(), now);
+    let usual = read_usual_limits(store, &living, now);
+    let arguments = Live { pattern: None, min: None, limit: Some(limit) };
+    let mut report = build_report(&living, &usual, &arguments, now);
+    map_spans(store, &mut report)?;
+    Ok(report)
+}
+
 /// Replaces the span ids of processes by those of the store. A span of whose block no call is stored yet has none.
 fn map_spans(store: &Path, report: &mut Report) -> Result<()> {
     let position = |name: &str| report.columns.iter().position(|column| column.name.as_deref() == Some(name));
@@ -106,7 +116,12 @@ impl Limit {
 
 /// Lists calls by trees, those of a thread's stack or of a task together. Trees with a call that is stuck come first,
 /// each part by age.
-fn build_report(living: &[Living], usual: &HashMap<String, i64>, arguments: &Live, now: i64) -> Report {
+pub(super) fn build_report(
+    living: &[Living],
+    usual: &HashMap<String, i64>,
+    arguments: &Live,
+    now: i64,
+) -> Report {
     let matches = |shown: &Shown<'_>| {
         arguments.pattern.as_ref().is_none_or(|pattern| pattern.is_match(&shown.call.function))
             && arguments
@@ -153,7 +168,7 @@ fn to_flying(call: &UnderWay) -> Flying {
 
 /// Reads from which time on calls count as stuck whose functions declare none: by the function's own history, which the
 /// store has. A store that cannot be read tells nothing.
-fn read_usual_limits(store: &Path, living: &[Living], now: i64) -> HashMap<String, i64> {
+pub(super) fn read_usual_limits(store: &Path, living: &[Living], now: i64) -> HashMap<String, i64> {
     let is_long = |call: &UnderWay| call.slow_ns.is_none() && measure_elapsed_ns(call, now) > STUCK_NS_MIN;
     if !living.iter().flat_map(|process| &process.calls).any(is_long) {
         return HashMap::new();
@@ -286,7 +301,7 @@ mod tests {
             started_ns: 0,
             program: monitor_runtime::batch::Program::default(),
         };
-        Living { process, calls, lost: 0 }
+        Living { process, calls, alive_ns: NOW, lost: 0 }
     }
 
     /// Returns the lines of the table: state, indented function, arguments.

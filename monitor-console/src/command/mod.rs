@@ -8,53 +8,164 @@ mod calls;
 mod errors;
 mod trace;
 mod tail;
+mod follow;
+mod logs;
 mod sample;
 mod health;
 mod breaker;
+mod alerts;
+pub(crate) mod alert;
+mod watch;
 mod in_flight;
 mod live;
 mod crash;
 mod sql;
 mod demo;
 mod completions;
+mod answer;
+mod callers;
+mod processes;
+mod resources;
+mod metrics;
+mod why;
+mod diff;
+mod findings;
+mod export;
+mod flame;
+mod tui;
+mod serve;
 
 use std::io::{self, Write};
+use std::path::Path;
 
-use anyhow::{Result, anyhow};
+use anyhow::{Result, anyhow, bail};
 use monitor_runtime::config::process_variable;
 use monitor_runtime::recover;
 
-use crate::arguments::{Arguments, Command, Common, FormatName};
+use crate::arguments::{Arguments, Command, Common, ExportKind, FormatName, TopOptions, Tui};
 use crate::pattern::Pattern;
 use crate::store::Store;
+use crate::stores::Stores;
 use crate::units::format_quantity;
 use crate::{find, terminal, units};
 
 /// Runs the command that was typed, or `top` if none was.
-pub(crate) fn run(arguments: Arguments) -> Result<()> {
+pub(crate) fn run(mut arguments: Arguments) -> Result<()> {
+    name_stores(&mut arguments.common)?;
+    if arguments.common.db.len() > 1 && !reads_several(arguments.command.as_ref()) {
+        bail!(
+            "this command works on one store, and {} are named: name one with --db PATH",
+            arguments.common.db.len()
+        );
+    }
     let common = &arguments.common;
     match arguments.command {
+        None if arguments.top.live => tui::run(common, &to_tui(None, &arguments.top)),
         None => top::run(common, None, &arguments.top),
+        Some(Command::Top(top)) if top.options.live => tui::run(common, &to_tui(top.pattern, &top.options)),
         Some(Command::Top(top)) => top::run(common, top.pattern.as_ref(), &top.options),
         Some(Command::Calls(calls)) => calls::run(common, &calls),
         Some(Command::Errors(errors)) => errors::run(common, &errors),
         Some(Command::Trace(trace)) => trace::run(common, &trace),
+        Some(Command::Why(why)) => why::run(common, &why),
+        Some(Command::Diff(diff)) => diff::run(common, &diff),
+        Some(Command::Findings(findings)) => findings::run(common, &findings),
+        Some(Command::Callers(callers)) => callers::run(common, &callers.edges, callers::Side::Callers),
+        Some(Command::Callees(callees)) => callers::run(common, &callees.edges, callers::Side::Callees),
+        Some(Command::Processes(processes)) => processes::run(common, &processes),
+        Some(Command::Resources(resources)) => resources::run(common, &resources),
+        Some(Command::Metrics(metrics)) => metrics::run(common, &metrics),
+        Some(Command::Flame(flame)) => flame::run(common, &flame),
+        Some(Command::Export(export)) => export::run(common, &export),
         Some(Command::Tail(tail)) => tail::run(common, &tail),
+        Some(Command::Logs(logs)) => logs::run(common, &logs),
+        Some(Command::Tui(tui)) => tui::run(common, &tui),
         Some(Command::Sample(sample)) => sample::run(common, &sample),
         Some(Command::Health(health)) => health::run(common, &health),
         Some(Command::Breaker(breaker)) => breaker::run(common, &breaker),
+        Some(Command::Alerts(alerts)) => alerts::run(common, &alerts),
+        Some(Command::Alert(alert)) => alert::run(common, &alert),
+        Some(Command::Watch(watch)) => watch::run(common, &watch),
         Some(Command::Live(live)) => live::run(common, &live),
         Some(Command::Crash(crash)) => crash::run(common, &crash),
         Some(Command::Sql(sql)) => sql::run(common, &sql),
+        Some(Command::Serve(arguments)) => serve::run(common, &arguments.options),
         Some(Command::Demo(demo)) => demo::run(common, &demo),
         Some(Command::Completions(completions)) => completions::run(&completions),
     }
 }
 
+/// Replaces patterns and `--all-stores` by the files that they stand for.
+fn name_stores(common: &mut Common) -> Result<()> {
+    if common.all_stores {
+        common.db = find::list_default_stores()?;
+    } else {
+        common.db = find::expand_patterns(&common.db)?;
+    }
+    Ok(())
+}
+
+/// Returns true for a command that reads several stores together. The other ones change a store, follow one, or copy one.
+fn reads_several(command: Option<&Command>) -> bool {
+    match command {
+        Some(Command::Export(export)) => {
+            !matches!(export.what, ExportKind::Prometheus(_) | ExportKind::Sqlite(_))
+        }
+        Some(Command::Logs(logs)) => !logs.follow,
+        None
+        | Some(
+            Command::Top(_)
+            | Command::Calls(_)
+            | Command::Errors(_)
+            | Command::Trace(_)
+            | Command::Why(_)
+            | Command::Diff(_)
+            | Command::Findings(_)
+            | Command::Callers(_)
+            | Command::Callees(_)
+            | Command::Processes(_)
+            | Command::Resources(_)
+            | Command::Metrics(_)
+            | Command::Flame(_)
+            | Command::Sql(_)
+            | Command::Serve(_),
+        ) => true,
+        Some(_) => false,
+    }
+}
+
+/// Opens the stores that are named for reading, each after the ring files that dead processes left for it are recovered into
+/// it. A store that cannot be read is told in a note.
+fn open_stores(common: &Common) -> Result<Stores> {
+    let named = match common.db.as_slice() {
+        [] | [_] => vec![find::find_store(common.store_path())?],
+        several => {
+            several.iter().map(|path| find::find_store(Some(path.clone()))).collect::<Result<Vec<_>>>()?
+        }
+    };
+    for path in &named {
+        recover_rings(common, path);
+    }
+    let stores = Stores::open(&named)?;
+    stores.remarks().iter().for_each(|remark| terminal::print_note_once(remark));
+    Ok(stores)
+}
+
+/// Returns the options of the view that `top --live` opens.
+fn to_tui(pattern: Option<Pattern>, options: &TopOptions) -> Tui {
+    Tui { pattern, sort: options.sort, ascii: false }
+}
+
 /// Opens the store for reading, after the ring files that dead processes left for it are recovered into it.
 fn open_store(common: &Common) -> Result<Store> {
     let path = find::find_store(common.store_path())?;
-    match recover::recover(&path, &find::list_ring_folders(), units::now_ns()) {
+    recover_rings(common, &path);
+    Store::open(&path)
+}
+
+/// Recovers the ring files that dead processes left for a store into it.
+fn recover_rings(common: &Common, path: &Path) {
+    match recover::recover(path, &find::list_ring_folders(), units::now_ns()) {
         Ok(recovered) if recovered.processes > 0 => {
             let recover::Recovered { processes, calls, .. } = recovered;
             print_note(
@@ -71,7 +182,6 @@ fn open_store(common: &Common) -> Result<Store> {
             "the ring files of dead processes could not be recovered, so their last calls may be missing: {error}"
         )),
     }
-    Store::open(&path)
 }
 
 /// Opens the store for writing to its control tables.
@@ -83,6 +193,18 @@ fn open_store_for_control(common: &Common) -> Result<Store> {
 /// report alone; data needs no heading.
 fn print_heading(common: &Common, store: &Store, text: &str) {
     print_note(common, &format!("store: {} · {text}", store.path().display()));
+}
+
+/// Prints a heading for a table that names the stores.
+fn print_heading_of(common: &Common, stores: &Stores, text: &str) {
+    print_note(common, &format!("{} · {text}", stores.describe()));
+}
+
+/// Prints a note for each store whose part of a report could not be read.
+fn print_failures(failures: &[String]) {
+    for failure in failures {
+        terminal::print_note(&format!("left out: {failure}"));
+    }
 }
 
 /// Prints a note beside a table, on standard error; data formats get none.
@@ -112,6 +234,25 @@ fn require_known(store: &Store, pattern: Option<&Pattern>) -> Result<()> {
     }
 }
 
+/// Fails if no function of any of the stores has a name that the pattern selects.
+fn require_known_in(stores: &Stores, pattern: Option<&Pattern>) -> Result<()> {
+    let Some(pattern) = pattern else { return Ok(()) };
+    let mut explanation = None;
+    for store in stores.list() {
+        match explain_unknown(store, pattern)? {
+            None => return Ok(()),
+            Some(text) => {
+                // A store that has something like it explains more than one that has nothing.
+                let is_better = text.contains("so try");
+                if is_better || explanation.is_none() {
+                    explanation = Some(text);
+                }
+            }
+        }
+    }
+    explanation.map_or(Ok(()), |text| Err(anyhow!(text)))
+}
+
 /// Explains that no function of the store has a name that the pattern selects; `None` if one has.
 fn explain_unknown(store: &Store, pattern: &Pattern) -> Result<Option<String>> {
     let sql = "SELECT COUNT(DISTINCT name) FROM function WHERE name GLOB ?1 OR name GLOB ?2";
@@ -133,11 +274,14 @@ fn explain_unknown(store: &Store, pattern: &Pattern) -> Result<Option<String>> {
 }
 
 /// Names the user who changes something: `monitor:ada`, or `monitor:user 1000` if the environment holds no
-/// name.
+/// name, without the number where users have none.
 fn describe_user() -> String {
-    let user = ["USER", "LOGNAME"].iter().find_map(|name| process_variable(name));
+    let user = ["USER", "LOGNAME", "USERNAME"].iter().find_map(|name| process_variable(name));
     let user = user.filter(|user| !user.is_empty());
+    #[cfg(unix)]
     let user = user.unwrap_or_else(|| format!("user {}", rustix::process::getuid().as_raw()).into());
+    #[cfg(not(unix))]
+    let user = user.unwrap_or_else(|| "user".into());
     format!("monitor:{}", user.to_string_lossy())
 }
 

@@ -4,6 +4,8 @@
 //! rates in force are those that the processes themselves report, with what each function costs and what its rate
 //! saves, both in percent of one core.
 
+use std::path::Path;
+
 use anyhow::{Result, bail};
 
 use super::{
@@ -67,15 +69,23 @@ fn show(common: &Common) -> Result<()> {
 }
 
 fn set(common: &Common, pattern: &Pattern, rate: f64) -> Result<()> {
-    let store = open_store_for_control(common)?;
+    print_note(common, &insert_rate(&open_store_for_control(common)?, pattern, rate)?);
+    Ok(())
+}
+
+/// Sets a rate in the store at this path, and returns a sentence about its effect.
+pub(super) fn write_rate(path: &Path, pattern: &Pattern, rate: f64) -> Result<String> {
+    insert_rate(&Store::open_for_control(path)?, pattern, rate)
+}
+
+fn insert_rate(store: &Store, pattern: &Pattern, rate: f64) -> Result<String> {
     store.execute(
         "INSERT INTO sampling (pattern, rate, set_ns, set_by) VALUES (?1, ?2, ?3, ?4)
          ON CONFLICT (pattern) DO UPDATE SET rate = excluded.rate, set_ns = excluded.set_ns, set_by = excluded.set_by",
         (pattern.as_str(), rate, units::now_ns(), describe_user()),
     )?;
-    let (effect, advice) = (describe_match(&store, pattern)?, suggest_whole_names(&store, pattern)?);
-    print_note(common, &format!("set {} to {rate}: {effect}{advice}", pattern.as_str()));
-    Ok(())
+    let (effect, advice) = (describe_match(store, pattern)?, suggest_whole_names(store, pattern)?);
+    Ok(format!("set {} to {rate}: {effect}{advice}", pattern.as_str()))
 }
 
 fn reset(common: &Common, pattern: &Pattern) -> Result<()> {

@@ -4,7 +4,7 @@ use std::io::{self, Read};
 
 use anyhow::{Context, Error, Result, anyhow, bail};
 
-use super::open_store;
+use super::open_stores;
 use crate::arguments::{Common, Sql};
 use crate::format::{self, Pace};
 use crate::report::{self, Column, Unit};
@@ -15,7 +15,11 @@ pub(super) fn run(common: &Common, arguments: &Sql) -> Result<()> {
             .context("cannot read the statement from standard input")?,
         statement => statement.to_owned(),
     };
-    let store = open_store(common)?;
+    let stores = open_stores(common)?;
+    let store = stores.get_or_first(0);
+    if stores.are_several() {
+        store.unite(stores.label(0), &stores.iter().skip(1).collect::<Vec<_>>())?;
+    }
     store.set_time_limit(arguments.timeout);
     let names = store.read_column_names(&statement).map_err(explain_statement_error)?;
     if names.is_empty() {
@@ -29,7 +33,7 @@ pub(super) fn run(common: &Common, arguments: &Sql) -> Result<()> {
 }
 
 /// Says what is wrong with the statement and where, without the names and codes of SQLite's interface.
-fn explain_statement_error(error: Error) -> Error {
+pub(super) fn explain_statement_error(error: Error) -> Error {
     match error.downcast_ref() {
         Some(rusqlite::Error::MultipleStatement) => {
             anyhow!("the text holds more than one statement: exactly one is run")

@@ -72,6 +72,12 @@ impl Names {
     }
 }
 
+/// Writes a value as JSON on one line, with escapes for characters that could act on a terminal.
+pub(crate) fn write_json(out: impl Write, value: &impl Serialize) -> io::Result<()> {
+    let mut serializer = serde_json::Serializer::with_formatter(out, TerminalSafe);
+    value.serialize(&mut serializer).map_err(io::Error::from)
+}
+
 struct Object<'a> {
     names: &'a Names,
     cells: &'a [Cell],

@@ -1,4 +1,4 @@
-//! The four output formats, one file each.
+//! The output formats, one file each.
 //!
 //! A command writes the columns once, then rows, then the end, through the trait [`Format`]; it does not know
 //! which format it writes to. Every format escapes what could act on a terminal.
@@ -7,6 +7,11 @@ mod table;
 mod json;
 mod jsonl;
 mod csv;
+mod markdown;
+pub(crate) mod html;
+
+pub(crate) use json::write_json;
+pub(crate) use table::{format_text, is_text};
 
 use std::io::{self, BufWriter, Write};
 
@@ -55,6 +60,7 @@ pub(crate) fn create<'a>(style: Style, pace: Pace, out: impl Write + 'a) -> Box<
         // An array has an end; rows that follow one another have none.
         (FormatName::Json, Pace::Following) | (FormatName::Jsonl, _) => Box::new(jsonl::Jsonl::new(out)),
         (FormatName::Csv, _) => Box::new(csv::Csv::new(out, style.is_raw)),
+        (FormatName::Markdown, _) => Box::new(markdown::Markdown::new(out)),
     }
 }
 

@@ -239,7 +239,7 @@ impl<W: Write> Format for Table<W> {
     }
 }
 
-fn is_text(unit: Unit) -> bool {
+pub(crate) fn is_text(unit: Unit) -> bool {
     matches!(unit, Unit::Text | Unit::Name | Unit::Outcome)
 }
 
@@ -260,6 +260,11 @@ fn estimate_width(unit: Unit) -> usize {
         Unit::Age => 10,
         _ => 8,
     }
+}
+
+/// Formats a cell as text with its unit, as a table shows it.
+pub(crate) fn format_text(cell: &Cell, unit: Unit, now_ns: i64) -> String {
+    format_cell(cell, unit, now_ns).text
 }
 
 fn format_cell(cell: &Cell, unit: Unit, now_ns: i64) -> TableCell {
@@ -289,6 +294,7 @@ fn format_number(value: &Value, number: f64, unit: Unit, now_ns: i64) -> String 
         (Unit::Nanoseconds, _) => units::format_duration(number),
         (Unit::Milliseconds, _) => units::format_duration(number * 1e6),
         (Unit::Percent, _) => units::format_percent(number),
+        (Unit::Bytes, _) => units::format_bytes(number),
         (Unit::Age, Value::Integer(ns)) => units::format_age(*ns, now_ns),
         (Unit::Time, Value::Integer(ns)) => units::format_time(*ns, now_ns),
         (_, Value::Integer(number)) => number.to_string(),

@@ -41,7 +41,7 @@ fn stores() -> Vec<PathBuf> {
 
 #[test]
 fn every_command_survives_every_hostile_store() {
-    let commands: [&[&str]; 10] = [
+    let commands: [&[&str]; 15] = [
         &["top"],
         &["calls"],
         &["errors"],
@@ -51,6 +51,11 @@ fn every_command_survives_every_hostile_store() {
         &["breaker"],
         &["sample", "shop::*", "0.5"],
         &["breaker", "open", "--reason", "a test"],
+        &["why", "*"],
+        &["callers", "*"],
+        &["processes"],
+        &["resources"],
+        &["findings"],
         &["sql", "SELECT * FROM calls LIMIT 3", "--timeout", "500ms"],
     ];
     for store in stores() {

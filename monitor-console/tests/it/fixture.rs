@@ -89,9 +89,8 @@ impl Fixture {
             self.db.execute(function, params![id, name]).unwrap();
         }
         for (id, name) in [(1, "main"), (2, "worker-2")] {
-            let thread = "INSERT INTO thread VALUES (?1, 1, ?2, ?3, ?4)";
-            let span_base = PREFIX + ((id - 1) << 32);
-            self.db.execute(thread, params![id, name, self.now - 600 * SECOND, span_base]).unwrap();
+            let thread = "INSERT INTO thread VALUES (?1, 1, ?2, ?3)";
+            self.db.execute(thread, params![id, name, self.now - 600 * SECOND]).unwrap();
         }
     }
 
@@ -103,17 +102,16 @@ impl Fixture {
         // One transaction, like the recorder's batch: a concurrent reader sees all of these calls or none.
         let transaction = self.db.unchecked_transaction().unwrap();
         for call in calls {
-            let base = PREFIX + ((call.thread - 1) << 32);
             let parent = call.parent.map_or(0, |parent| call.span - parent);
             let trace = call.span - parent - call.trace.unwrap_or(call.span - parent);
             let start = 600 * SECOND - call.ago_ns;
-            let (kind, span) = (call.outcome * 4 + call.kept, call.span - base);
+            let kind = call.outcome * 4 + call.kept;
             let row = params![
                 call.function,
                 call.thread,
                 start,
                 call.duration_ns,
-                span,
+                call.span,
                 parent,
                 trace,
                 kind,
@@ -128,6 +126,45 @@ impl Fixture {
             self.db.execute(range, params![id, self.now - call.ago_ns]).unwrap();
         }
         transaction.commit().unwrap();
+    }
+
+    /// Writes three metrics with two windows each, the latter under way: a counter of both processes, a gauge, and a histogram of
+    /// seconds with the values 0.25 and 0.5.
+    pub(crate) fn metrics(&self) {
+        let window = self.now / schema::WINDOW_NS;
+        let series = "INSERT INTO metric (id, kind, name, unit, description, tags, first_ns, last_window, count, sum, histogram)
+                      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
+        let first_ns = (window - 3) * schema::WINDOW_NS;
+        let buckets =
+            [0.25, 0.5].map(|value| (i32::try_from(histogram::place_of_value(value)).unwrap() - 8, 1));
+        let bytes = Histogram::from_buckets(&buckets).to_bytes();
+        let total = Histogram::from_buckets(&[(buckets[0].0, 2), (buckets[1].0, 2)]).to_bytes();
+        let berlin = r#"{"kind":"new","shop":"berlin"}"#;
+        for (id, kind, name, unit, tags, count, sum, histogram) in [
+            (1, "counter", "orders", None, berlin, 100, 100.0, None),
+            (2, "gauge", "queue.depth", None, "{}", 2, 0.0, None),
+            (3, "histogram", "fill", Some("seconds"), "{}", 4, 1.5, Some(total)),
+        ] {
+            let description = (id == 1).then_some("Orders that were placed.");
+            let row =
+                params![id, kind, name, unit, description, tags, first_ns, window - 1, count, sum, histogram];
+            self.db.execute(series, row).unwrap();
+        }
+        let put = "INSERT INTO metric_window VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, NULL, NULL, NULL, ?9)";
+        for at in [window - 3, window - 1] {
+            let (last, most) = if at == window - 3 { (9.0, 9.0) } else { (7.0, 8.0) };
+            let none = None::<f64>;
+            for (process, count) in [(1, 40), (2, 10)] {
+                self.db
+                    .execute(
+                        put,
+                        params![at, 1, process, count, f64::from(count), none, none, none, None::<Vec<u8>>],
+                    )
+                    .unwrap();
+            }
+            self.db.execute(put, params![at, 2, 1, 1, 0.0, last, last, most, None::<Vec<u8>>]).unwrap();
+            self.db.execute(put, params![at, 3, 1, 2, 0.75, none, 0.25, 0.5, bytes]).unwrap();
+        }
     }
 
     /// Writes the exact figures of a function: calls, errors, panics, cancelled, total and longest duration. The function
@@ -162,7 +199,8 @@ impl Fixture {
     pub(crate) fn health(&self, process: i64) {
         let insert = "INSERT INTO self_report VALUES
             (?1, ?2, 'degraded', 120000, 17, 5, 0, 3, 2, 'open', 9, 118000, 4000000, 8192000, 65536, 0.5, 21.0,
-             ?3, NULL, 2, ?4, 'disk full', 92.5, 7.25, 11, 4, 1, 0.7, 1.0, 0.2, 0.0)";
+             ?3, NULL, 2, ?4, 'disk full', 92.5, 7.25, 11, 4, 1, 0.7, 1.0, 0.2, 0.0, NULL, 0, 3145728,
+             '{\"rings\":2097152,\"backlog\":1048576}', '{\"scratch\":2}', 6)";
         let (since, next) = (self.now - 12 * SECOND, self.now + 18 * SECOND);
         self.db.execute(insert, params![process, self.now - SECOND, since, next]).unwrap();
         let event = "INSERT INTO event (at_ns, process_id, kind, detail) VALUES (?1, ?2, 'breaker', ?3)";

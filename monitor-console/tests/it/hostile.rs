@@ -14,17 +14,33 @@ use crate::fixture::{Call, Fixture, PREFIX, SECOND};
 use crate::run::command;
 use crate::safety::{HOSTILE, is_harmless};
 
-const COMMANDS: [&[&str]; 10] = [
+const COMMANDS: [&[&str]; 26] = [
     &["top"],
     &["top", "--sort", "p99"],
     &["calls", "--limit", "50"],
     &["calls", "--failed", "--sort", "duration"],
     &["errors"],
     &["trace", "1"],
+    &["logs"],
     &["health"],
     &["sample"],
     &["sql", "SELECT * FROM calls_readable"],
     &["sql", "SELECT * FROM functions"],
+    &["why", "place"],
+    &["callers", "*"],
+    &["callees", "*"],
+    &["processes"],
+    &["resources"],
+    &["metrics"],
+    &["metrics", "--history", "--since", "1h"],
+    &["export", "prometheus"],
+    &["findings", "--all"],
+    &["flame"],
+    &["export", "folded", "*"],
+    &["export", "speedscope"],
+    &["export", "perfetto"],
+    &["export", "jsonl", "calls", "--since", "1h"],
+    &["diff", "--all", "--before", "process:1", "--after", "process:1"],
 ];
 const FORMATS: [&str; 4] = ["table", "json", "jsonl", "csv"];
 /// Images of each kind without `FUZZ_TIMES`.
@@ -58,6 +74,15 @@ fn filled() -> Fixture {
     fixture.window(1, 20 * SECOND, 199, 1_000_000);
     fixture.error_group(1, "refused", 50, SECOND);
     fixture.health(1);
+    fixture.metrics();
+    fixture
+        .db
+        .execute_batch(
+            "INSERT INTO log_target VALUES (1, 'shop::orders', 'src/orders.rs', 7);
+             INSERT INTO log SELECT NULL, base_ns + 541000000000, 1, 30064771072 + value, 30064771073, value, 1, NULL, value, value,
+               100 * value, 'line ' || value, '{}' FROM thread, json_each('[1,2,3,4,5]') WHERE thread.id = 1",
+        )
+        .unwrap();
     fixture
 }
 

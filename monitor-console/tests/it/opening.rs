@@ -165,7 +165,14 @@ fn as_reader(folder: &std::path::Path, store: &std::path::Path, arguments: &[&st
         command = std::process::Command::new(&program);
         command.env_clear().env("HOME", folder).args(arguments).uid(65_534).gid(65_534);
     }
-    Ran::from(command.arg("--db").arg(store).output().unwrap())
+    command.arg("--db").arg(store);
+    loop {
+        match command.output() {
+            // A process that another test forked while the copy was written holds the copy open until it runs its own program.
+            Err(error) if error.kind() == std::io::ErrorKind::ExecutableFileBusy => std::thread::yield_now(),
+            ran => return Ran::from(ran.unwrap()),
+        }
+    }
 }
 
 fn set_mode(path: &std::path::Path, mode: u32) {

@@ -1,5 +1,6 @@
 //! The output of each command that reads.
 
+use rusqlite::params;
 use serde_json::{Value, json};
 
 use crate::fixture::{Call, Fixture, PREFIX, SECOND};
@@ -92,7 +93,8 @@ fn top_sorts_by_self_time_and_shows_entry_points_alone() {
 fn top_reads_a_store_without_self_times_and_says_what_it_lacks() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("2.db");
-    std::fs::copy(concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/data/versions/2.db"), &path).unwrap();
+    std::fs::copy(concat!(env!("CARGO_MANIFEST_DIR"), "/../monitor-runtime/tests/data/versions/2.db"), &path)
+        .unwrap();
     let rows = monitor(&path, &["top", "--format", "json"]).json();
     assert!(!rows.is_empty() && rows.iter().all(|row| row["self_ms"].is_null() && row["calls"].is_number()));
     for option in [&["--sort", "self"][..], &["--roots"]] {
@@ -151,10 +153,59 @@ fn calls_come_newest_first_with_every_column() {
     fixture.calls(&[call(30), call(20), call(10)]);
     let rows = monitor(&fixture.path, &["calls", "--format", "json"]).json();
     assert_eq!(column(&rows, "call_id"), [3, 2, 1]);
-    assert_eq!(rows[0].as_object().unwrap().len(), 29);
+    assert_eq!(rows[0].as_object().unwrap().len(), 30);
     assert_eq!(rows[0]["duration_ns"], json!(1_500_000));
     let rows = monitor(&fixture.path, &["calls", "--limit", "1", "--format", "json"]).json();
     assert_eq!(column(&rows, "call_id"), [3]);
+}
+
+#[test]
+fn calls_and_trees_are_looked_for_where_zones_say_that_they_are() {
+    let fixture = Fixture::new();
+    let call = |n: i64, function: i64| Call {
+        function,
+        span: PREFIX + n,
+        parent: (n > 1).then_some(PREFIX + 1),
+        trace: Some(PREFIX + 1),
+        duration_ns: n * 1000,
+        ..Call::default()
+    };
+    fixture.calls(&[call(4, 1), call(3, 2), call(2, 1), call(1, 1)]);
+    let ids = |arguments: &[&str]| {
+        let rows = monitor(&fixture.path, &[arguments, &["--format", "json"]].concat()).json();
+        column(&rows, "call_id").iter().map(|id| id.as_i64().unwrap()).collect::<Vec<_>>()
+    };
+    let trace = |id: i64| {
+        let mut found = ids(&["trace", &(PREFIX + id).to_string()]);
+        found.sort_unstable();
+        found
+    };
+    let answers = || {
+        let newest = ids(&["calls", "shop::orders::place"]);
+        let longest = ids(&["calls", "--sort", "duration", "--limit", "2"]);
+        (newest, longest, ids(&["calls", "place", "--sort", "duration", "--limit", "1"]), trace(1), trace(3))
+    };
+    let all = (vec![4, 3, 1], vec![1, 2], vec![1], vec![1, 2, 3, 4], vec![1, 2, 3, 4]);
+    assert_eq!(answers(), all, "without zones every range is read");
+    fixture
+        .db
+        .execute_batch(
+            "UPDATE call_range SET zoned = 1;
+             INSERT INTO call_zone_function SELECT id, function_id, 1, 0, duration FROM call;
+             INSERT INTO call_zone_span SELECT id, span >> 20, span, span, span - parent - trace, span - parent - trace
+             FROM call",
+        )
+        .unwrap();
+    assert_eq!(answers(), all);
+    // A range whose zones say that it has nothing of the kind is not read.
+    fixture
+        .db
+        .execute_batch(
+            "DELETE FROM call_zone_function WHERE first_call = 1; DELETE FROM call_zone_span WHERE first_call = 1",
+        )
+        .unwrap();
+    let without = (vec![4, 3], vec![2, 3], vec![3], vec![2, 3, 4], vec![2, 3, 4]);
+    assert_eq!(answers(), without);
 }
 
 #[test]
@@ -680,6 +731,32 @@ fn what_a_wrong_clock_dated_ahead_is_in_no_span_before_now() {
     let rows = monitor(&fixture.path, &["calls", "--since", "15m", "--format", "json"]).json();
     assert_eq!(column(&rows, "call_id"), [2]);
     assert_eq!(monitor(&fixture.path, &["errors", "--since", "15m", "--format", "json"]).json().len(), 0);
+}
+
+#[test]
+fn health_shows_the_guards_of_each_process_and_the_worst_first() {
+    let fixture = Fixture::new();
+    fixture.health(1);
+    let insert =
+        "INSERT INTO guard VALUES (1, ?1, ?2, ?3, ?4, ?5, 1200, 4, ?6, 7, 30, 2, 1, 1, 5, 3, ?7, ?8)";
+    let (now, none) = (fixture.now, None::<&str>);
+    let since = now - 12 * SECOND;
+    fixture.db.execute(insert, params!["mail", now, "closed", since, "full", 0, none, none]).unwrap();
+    let last = "refused\u{1b}[2J";
+    fixture.db.execute(insert, params!["rates", now, "half_open", since, "degraded", 9, none, last]).unwrap();
+    fixture.db.execute(insert, params!["bank", now, "open", since, "unavailable", 1, "audit", none]).unwrap();
+    let text = monitor(&fixture.path, &["health"]).ok();
+    let lines: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("  guard      ")).collect();
+    let answers = "5 retried, 30 answered from the cache, 2 by another function, 7 by a fixed value";
+    assert!(lines[0].starts_with("bank: unavailable, open, entered 1"), "{text}");
+    assert!(
+        lines[0].contains(&format!(", held: audit · 1200 calls, 4 failed, 1 not made, {answers}")),
+        "{text}"
+    );
+    assert!(lines[1].starts_with("rates: degraded, half open, entered 1"), "{text}");
+    assert!(lines[1].ends_with(r" · last failure: refused\u001b[2J"), "{text}");
+    assert_eq!(lines[2], format!("mail: full, closed · 1200 calls, 4 failed, 0 not made, {answers}"));
+    assert_eq!(lines.len(), 3);
 }
 
 #[test]

@@ -22,6 +22,16 @@ fn help_of_every_command_has_examples_and_succeeds() {
         "live",
         "crash",
         "sql",
+        "why",
+        "callers",
+        "callees",
+        "processes",
+        "resources",
+        "metrics",
+        "diff",
+        "findings",
+        "flame",
+        "export",
         "demo",
         "completions",
     ];
@@ -36,11 +46,25 @@ fn help_of_every_command_has_examples_and_succeeds() {
 
 #[test]
 fn wrong_usage_is_exit_code_2_and_says_what_is_allowed() {
-    let table: [(&[&str], &str); 15] = [
+    let table: [(&[&str], &str); 29] = [
+        (&["metrics", "--tag", "shop"], "shop=berlin"),
         (&["nonsense"], "nonsense"),
         (&["top", "--sort", "size"], "total"),
         (&["calls", "--min", "10"], "unit"),
         (&["calls", "--since", "soon"], "15m"),
+        (&["calls", "--since", "25:00"], "14:05"),
+        (&["diff", "--before", "30m..1h", "--after", "10m.."], "start is not before its end"),
+        (&["diff", "--before", "1h..30m"], "--after"),
+        (&["diff", "--min-change", "many"], "10%"),
+        (&["findings", "--fail-on", "anything"], "critical"),
+        (&["findings", "--ignore", "noise"], "n_plus_one"),
+        (&["callers"], "FUNCTION"),
+        (&["callers", "place", "--until", "noon"], "14:05"),
+        (&["why", "place", "--at", "14:05", "--since", "1h"], "--since"),
+        (&["resources", "--process", "none"], "from 1 to"),
+        (&["export"], "folded"),
+        (&["export", "folded", "--force"], "--output"),
+        (&["export", "folded", "--by", "size"], "failures"),
         (&["calls", "a:b"], "::"),
         (&["trace"], "ID"),
         (&["trace", "abc"], "whole number from 1 to"),

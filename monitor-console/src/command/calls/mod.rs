@@ -2,11 +2,9 @@
 //! command that shows calls.
 //!
 //! A store may hold ten million calls, so the search reads only the narrow table `call`: ids descend from the
-//! newest, partial indexes lead to failed and slow calls, `call_range` maps a point in time to an id, and a
-//! function's windows tell where its calls can lie. The view is read only for the ids found, a thousand at a time,
+//! newest, partial indexes lead to failed and slow calls, `call_range` maps a point in time to an id, and the
+//! zones of a range, or a function's windows, tell where its calls can lie. The view is read only for the ids found, a thousand at a time,
 //! so that the memory does not grow with `--limit` and the first rows are printed at once.
-
-mod ranges;
 
 use std::cmp::Reverse;
 
@@ -14,15 +12,18 @@ use anyhow::Result;
 use rusqlite::Row;
 use rusqlite::types::Value;
 
-use super::{open_store, print_heading, require_known};
+use super::{open_stores, print_failures, print_heading, print_heading_of, require_known, require_known_in};
 use crate::arguments::{CallKey, Calls, Common};
 use crate::format::{self, Format, Pace};
-use crate::report::{self, Cell, Column, Unit};
+use crate::model::longest::Longest;
+use crate::model::ranges;
+use crate::report::{self, Cell, Column, Report, Unit};
 use crate::store::Store;
+use crate::stores::Stores;
 use crate::units::{self, format_quantity};
 
 /// The columns of the view `calls`, in its order.
-pub(super) const COLUMNS: [&str; 29] = [
+pub(super) const COLUMNS: [&str; 30] = [
     "call_id",
     "start_ns",
     "start_s",
@@ -52,6 +53,7 @@ pub(super) const COLUMNS: [&str; 29] = [
     "folded",
     "origin",
     "caused_by",
+    "thread_id",
 ];
 
 /// The lowest id that a call which started at `:since` or later can have.
@@ -67,18 +69,82 @@ pub(super) const NO_VALUES: &str = "(no values: it was not sampled when it began
 const IDS_AT_ONCE: usize = 1_000;
 
 pub(super) fn run(common: &Common, arguments: &Calls) -> Result<()> {
-    let store = open_store(common)?;
-    let mut printer = Printer::new(&store, common, arguments);
-    let mut search = Search::new(common, arguments);
-    let ranges = match &arguments.pattern {
-        Some(pattern) => ranges::find_ranges(&store, pattern)?,
-        None => vec![ranges::Range { first: i64::MIN, last: i64::MAX }],
-    };
-    match arguments.sort {
-        CallKey::Time => find_newest(&mut search, &ranges, &mut printer)?,
-        CallKey::Duration => find_longest(&mut search, &ranges, &mut printer)?,
+    let stores = open_stores(common)?;
+    match stores.list().as_slice() {
+        [store] => run_on(common, arguments, store),
+        _ => run_on_several(common, arguments, &stores),
     }
+}
+
+/// Prints the calls of one store as they are found.
+fn run_on(common: &Common, arguments: &Calls, store: &Store) -> Result<()> {
+    let format = format::create_for_stdout(common.style(), Pace::Whole);
+    let mut printer = Printer::new(store, common, arguments, format);
+    printer.is_heading_wanted = true;
+    find(common, arguments, store, &mut printer)?;
     printer.finish()
+}
+
+/// Prints the calls of several stores together: at most `--limit` of each are found, and the first of all are shown.
+fn run_on_several(common: &Common, arguments: &Calls, stores: &Stores) -> Result<()> {
+    require_known_in(stores, arguments.pattern.as_ref())?;
+    let (mut report, failures) = stores.join(|store| {
+        let mut collected = Collected::default();
+        let mut printer = Printer::new(store, common, arguments, Box::new(&mut collected));
+        find(common, arguments, store, &mut printer)?;
+        printer.finish()?;
+        Ok(Report { columns: list_columns(), rows: collected.rows })
+    })?;
+    print_failures(&failures);
+    let key = match arguments.sort {
+        CallKey::Time => "start_ns",
+        CallKey::Duration => "duration_ns",
+    };
+    report.rows.sort_by_key(|row| Reverse(find_cell(row, key).to_integer()));
+    report.rows.truncate(arguments.limit as usize);
+    let title = format_quantity(report.rows.len(), "call", "calls");
+    print_heading_of(common, stores, &title);
+    format::print(&report, common.style())
+}
+
+/// Finds the calls of a store that the options select, and hands them to the printer.
+fn find(common: &Common, arguments: &Calls, store: &Store, printer: &mut Printer<'_>) -> Result<()> {
+    let mut search = Search::new(common, arguments);
+    match arguments.sort {
+        CallKey::Time => {
+            let ranges = match &arguments.pattern {
+                Some(pattern) => ranges::find_ranges(store, pattern)?,
+                None => vec![ranges::Range { first: i64::MIN, last: i64::MAX }],
+            };
+            find_newest(&mut search, &ranges, printer)
+        }
+        CallKey::Duration => {
+            let ranges = ranges::find_longest(store, arguments.pattern.as_ref())?;
+            find_longest(&mut search, &ranges, printer)
+        }
+    }
+}
+
+/// The rows of a store, kept until those of all stores are there.
+#[derive(Default)]
+struct Collected {
+    rows: Vec<Vec<Cell>>,
+}
+
+impl Format for &mut Collected {
+    fn write_columns(&mut self, _columns: &[Column]) -> Result<()> {
+        Ok(())
+    }
+    fn write_row(&mut self, cells: &[Cell]) -> Result<()> {
+        self.rows.push(cells.to_vec());
+        Ok(())
+    }
+    fn flush(&mut self) -> Result<()> {
+        Ok(())
+    }
+    fn finish(&mut self) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// Finds the newest calls and hands them on as they are found. Ranges come newest first.
@@ -102,16 +168,20 @@ fn find_newest(search: &mut Search, ranges: &[ranges::Range], printer: &mut Prin
     Ok(())
 }
 
-/// Finds the longest calls of all ranges. Their ids and durations are kept until the last range is searched.
-fn find_longest(search: &mut Search, ranges: &[ranges::Range], printer: &mut Printer<'_>) -> Result<()> {
+/// Finds the longest calls of all ranges. Ranges come with the longest call that each can have, the longest first, so the search
+/// ends at the first range that cannot add a call.
+fn find_longest(search: &mut Search, ranges: &[ranges::Bounded], printer: &mut Printer<'_>) -> Result<()> {
     let limit = printer.arguments.limit as usize;
-    let mut longest: Vec<FoundCall> = Vec::new();
+    let mut longest = Longest::new(limit);
     for range in ranges {
-        longest.extend(search.find(printer.store, *range, limit)?);
+        if longest.exceeds(range.longest_ns) {
+            break;
+        }
+        for call in search.find(printer.store, range.ids, limit)? {
+            longest.add(call.id, call.duration);
+        }
     }
-    longest.sort_unstable_by_key(|call| Reverse((call.duration, call.id)));
-    longest.truncate(limit);
-    longest.iter().try_for_each(|call| printer.add(call.id))
+    longest.into_ids().try_for_each(|id| printer.add(id))
 }
 
 /// Prints calls in the order in which their ids come, some at a time.
@@ -119,15 +189,17 @@ struct Printer<'a> {
     store: &'a Store,
     common: &'a Common,
     arguments: &'a Calls,
-    format: Box<dyn Format>,
+    format: Box<dyn Format + 'a>,
     waiting: Vec<i64>,
     is_begun: bool,
+    /// True if a heading names the store.
+    is_heading_wanted: bool,
 }
 
 impl<'a> Printer<'a> {
-    fn new(store: &'a Store, common: &'a Common, arguments: &'a Calls) -> Self {
-        let format = format::create_for_stdout(common.style(), Pace::Whole);
-        Self { store, common, arguments, format, waiting: Vec::new(), is_begun: false }
+    fn new(store: &'a Store, common: &'a Common, arguments: &'a Calls, format: Box<dyn Format + 'a>) -> Self {
+        let waiting = Vec::new();
+        Self { store, common, arguments, format, waiting, is_begun: false, is_heading_wanted: false }
     }
 
     fn add(&mut self, id: i64) -> Result<()> {
@@ -140,7 +212,7 @@ impl<'a> Printer<'a> {
     }
 
     fn finish(mut self) -> Result<()> {
-        if !self.is_begun && self.waiting.is_empty() {
+        if self.is_heading_wanted && !self.is_begun && self.waiting.is_empty() {
             require_known(self.store, self.arguments.pattern.as_ref())?;
         }
         self.begin(&format_quantity(self.waiting.len(), "call", "calls"))?;
@@ -154,7 +226,9 @@ impl<'a> Printer<'a> {
             return Ok(());
         }
         self.is_begun = true;
-        print_heading(self.common, self.store, title);
+        if self.is_heading_wanted {
+            print_heading(self.common, self.store, title);
+        }
         self.format.write_columns(&list_columns())
     }
 
@@ -252,7 +326,12 @@ impl Search {
 
 /// Returns the view's columns for data, followed by those of the table.
 pub(super) fn list_columns() -> Vec<Column> {
-    let table = [
+    COLUMNS.into_iter().map(Column::data).chain(table_columns()).collect()
+}
+
+/// Returns the columns of a table of calls.
+pub(in crate::command) fn table_columns() -> [Column; 7] {
+    [
         Column::table("CALL", Unit::Number),
         Column::table("STARTED (UTC)", Unit::Time),
         Column::table("DURATION", Unit::Nanoseconds),
@@ -260,15 +339,15 @@ pub(super) fn list_columns() -> Vec<Column> {
         Column::table("WEIGHT", Unit::Count),
         Column::table("FUNCTION", Unit::Name),
         Column::table("ARGUMENTS → RESULT", Unit::Text),
-    ];
-    COLUMNS.into_iter().map(Column::data).chain(table).collect()
+    ]
 }
 
-/// Returns [`COLUMNS`] as they are selected. An older store has no shared rows, and no failure that was passed on.
+/// Returns [`COLUMNS`] as they are selected. An older store has no shared rows, no failure that was passed on,
+/// and no numbers of threads.
 pub(super) fn select_columns(store: &Store) -> Result<String> {
     let is_new = store.has_span_blocks()?;
     let select = |column: &&'static str| match *column {
-        "folded" | "caused_by" if !is_new => "NULL",
+        "folded" | "caused_by" | "thread_id" if !is_new => "NULL",
         "origin" if !is_new => "failed",
         column => column,
     };

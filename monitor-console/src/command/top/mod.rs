@@ -8,15 +8,19 @@ mod windows;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
+use rusqlite::types::Value;
 
-use super::{open_store, print_heading, require_known};
+use super::{open_stores, print_heading_of, require_known_in};
 use crate::arguments::{Common, FormatName, TopKey, TopOptions};
 use crate::format::{self, Pace};
+use crate::model::recent::{self, Recent};
+use crate::model::sums::{self, Span, Sums};
 use crate::pattern::{self, Pattern};
 use crate::report::{Cell, Column, Report, Unit};
 use crate::store::Store;
+use crate::stores::{Stores, store_column};
 use crate::units::format_quantity;
-use crate::{terminal, units};
+use crate::{sparkline, terminal, units};
 
 /// The columns of the view `functions`: name, title in the table (empty if the table leaves it out), unit.
 const COLUMNS: [(&str, &str, Unit); 23] = [
@@ -63,28 +67,51 @@ pub(super) fn run(common: &Common, pattern: Option<&Pattern>, options: &TopOptio
     if options.watch {
         return watch(common, pattern, options);
     }
-    let store = open_store(common)?;
-    let report = build_report(&store, common, pattern, options)?;
+    let stores = open_stores(common)?;
+    let report = build_report(&stores, common, pattern, options, Rates::LeftOut)?;
     if report.rows.is_empty() {
-        require_known(&store, pattern)?;
+        require_known_in(&stores, pattern)?;
     }
-    print_heading(common, &store, &describe_scope(common, &store)?);
+    print_heading_of(common, &stores, &describe_scope(common, &stores)?);
     format::print(&report, common.style())
+}
+
+/// The choice whether a report has the rates of the last ten seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Rates {
+    Shown,
+    LeftOut,
 }
 
 /// Prints the functions of a store without a heading.
-pub(super) fn show(common: &Common, store: &Store) -> Result<()> {
-    let report = build_report(store, common, None, &TopOptions::default())?;
+pub(super) fn show(common: &Common, stores: &Stores) -> Result<()> {
+    let report = build_report(stores, common, None, &TopOptions::default(), Rates::LeftOut)?;
     format::print(&report, common.style())
 }
 
-/// Draws a frame each second: over the previous one on a terminal, below it otherwise.
+/// Reads the functions with the longest total time.
+pub(super) fn read_report(common: &Common, stores: &Stores, lines: usize) -> Result<Report> {
+    let limit = u32::try_from(lines).ok();
+    let options = TopOptions { limit, ..TopOptions::default() };
+    build_report(stores, common, None, &options, Rates::LeftOut)
+}
+
+/// Draws a frame of functions each second.
 fn watch(common: &Common, pattern: Option<&Pattern>, options: &TopOptions) -> Result<()> {
+    repeat(common, |size| render_frame(common, pattern, options, size))
+}
+
+/// Draws a frame each second: over the previous one on a terminal, below it otherwise. `render` gets the columns and rows of
+/// the terminal, if there is one.
+pub(super) fn repeat(
+    common: &Common,
+    render: impl Fn(Option<(usize, usize)>) -> Result<String>,
+) -> Result<()> {
     terminal::end_on_interrupt()?;
     let mut is_first = true;
     loop {
         let size = terminal::read_size().filter(|_| common.format == FormatName::Table);
-        match render_frame(common, pattern, options, size) {
+        match render(size) {
             Ok(frame) => draw(&frame, is_first, common.format)?,
             Err(error) if is_first => return Err(error),
             // A store that is being replaced is back soon; the previous frame stays until then.
@@ -108,20 +135,21 @@ fn render_frame(
     options: &TopOptions,
     size: Option<(usize, usize)>,
 ) -> Result<String> {
-    let store = open_store(common)?;
+    let stores = open_stores(common)?;
     let mut options = options.clone();
     let room = size.map(|(_, rows)| u32::try_from(rows.saturating_sub(OTHER_LINES)).unwrap_or(u32::MAX));
     options.limit = [options.limit, room].into_iter().flatten().min();
     let mut text = Vec::new();
     if common.format == FormatName::Table {
-        let heading = format!("store: {} · {}", store.path().display(), describe_scope(common, &store)?);
+        let heading = format!("{} · {}", stores.describe(), describe_scope(common, &stores)?);
         let heading = terminal::escape(&heading);
         let columns = size.map(|(columns, _)| columns).filter(|_| !common.wide);
         let heading = columns.map_or(heading.clone(), |columns| terminal::truncate_start(&heading, columns));
         text.extend_from_slice(heading.as_bytes());
         text.extend_from_slice(b"\n\n");
     }
-    let report = build_report(&store, common, pattern, &options)?;
+    let rates = if size.is_some() { Rates::Shown } else { Rates::LeftOut };
+    let report = build_report(&stores, common, pattern, &options, rates)?;
     format::write(&report, format::create(common.style(), Pace::Whole, &mut text).as_mut())?;
     let frame = String::from_utf8_lossy(&text).into_owned();
     // A terminal of very few rows would scroll past the heading.
@@ -145,17 +173,27 @@ fn draw(frame: &str, is_first: bool, format: FormatName) -> Result<()> {
 
 /// Describes what the figures cover: `3 processes · last 5.20 h`. The span is the one that is shown: with `--since`
 /// whole windows, without it all that retention has left.
-fn describe_scope(common: &Common, store: &Store) -> Result<String> {
+fn describe_scope(common: &Common, stores: &Stores) -> Result<String> {
     let sql = "SELECT COUNT(*) FROM processes WHERE last_seen_ns >= ?1";
-    let processes = store.read_integer(sql, [units::start_of_span(common.since)])?.unwrap_or(0);
+    let mut processes = 0;
+    let mut first_counted: Option<i64> = None;
+    for store in stores.list() {
+        processes += store.read_integer(sql, [units::start_of_span(common.since)])?.unwrap_or(0);
+        let counted = store.read_integer(FIRST_COUNTED, [])?;
+        first_counted = [first_counted, counted].into_iter().flatten().min();
+    }
     let processes = format_quantity(processes, "process", "processes");
     let Some(since) = common.since else {
-        let span = store.read_integer(FIRST_COUNTED, [])?.map(format_span_since);
+        let span = first_counted.map(format_span_since);
         return Ok(format!("{processes} · {}", span.unwrap_or_else(|| "no calls yet".to_owned())));
     };
-    let windows = windows::Windows::since(units::now_ns().saturating_sub(units::to_nanoseconds(since)));
-    let ahead =
-        if windows.are_followed(store)? { " · windows ahead of this clock are left out" } else { "" };
+    let windows = windows::Windows::starting_at(units::now_ns().saturating_sub(units::to_nanoseconds(since)));
+    let mut ahead = "";
+    for store in stores.list() {
+        if windows.are_followed(store)? {
+            ahead = " · windows ahead of this clock are left out";
+        }
+    }
     let span = format_span_since(windows.start_ns());
     Ok(format!("{processes} · {span}, in whole windows of 10 s{ahead}"))
 }
@@ -171,21 +209,19 @@ fn format_span_since(start_ns: i64) -> String {
     format!("last {}", span.replacen(".00 ", " ", 1))
 }
 
-/// Builds the report, sorted and limited, with the failed calls beside the calls.
+/// Builds the report, sorted and limited, with the failed calls beside the calls, and the last ten minutes behind them.
 fn build_report(
-    store: &Store,
+    stores: &Stores,
     common: &Common,
     pattern: Option<&Pattern>,
     options: &TopOptions,
+    rates: Rates,
 ) -> Result<Report> {
     let key = options.sort.unwrap_or(TopKey::Total);
-    let mut rows = match common.since {
-        None => read_view(store, pattern)?,
-        Some(_) => windows::sum_functions(store, pattern, units::start_of_span(common.since))?,
-    };
     if options.roots || key == TopKey::SelfTime {
-        require_self_times(store)?;
+        stores.list().into_iter().try_for_each(require_self_times)?;
     }
+    let mut rows = read_functions(stores, common, pattern)?;
     if options.roots {
         rows.retain(|row| find_cell(row, "roots").to_number().is_some_and(|roots| roots > 0.0));
     }
@@ -193,17 +229,125 @@ fn build_report(
         TopKey::Errors => count_failed(row).to_number(),
         key => find_cell(row, find_sort_column(key)).to_number(),
     };
-    let name = |row: &Vec<Cell>| find_cell(row, "function").as_text().unwrap_or_default().to_owned();
     rows.sort_by(|a, b| {
         let largest_first = weight(b).unwrap_or(-1.0).total_cmp(&weight(a).unwrap_or(-1.0));
-        largest_first.then_with(|| name(a).cmp(&name(b)))
+        largest_first.then_with(|| name(a).cmp(name(b)))
     });
     rows.truncate(options.limit.map_or(usize::MAX, |limit| limit as usize));
+    let (all, now) = (stores.list(), units::now_ns());
+    let recent = recent::read(&all, now)?;
+    let rates = if rates == Rates::Shown { Some(recent::read_rates(&all, now)?) } else { None };
     for row in &mut rows {
         mark_estimates(row);
+        let last = recent_cells(recent.get(name(row)));
+        let rates = rates.as_ref().map(|rates| rates.get(name(row)).copied().unwrap_or_default());
         row.insert(CALLS_AT + 1, count_failed(row));
+        // The stores of a row, if there are several, stay last.
+        let at = COLUMNS.len() + 1;
+        row.splice(at..at, last);
+        if let Some(rates) = rates {
+            row.splice(1..1, [rates.calls_per_s.into(), rates.failed_per_s.into()]);
+        }
     }
-    Ok(Report { columns: list_columns(), rows })
+    let mut columns = list_columns();
+    if rates.is_some() {
+        let titles = ["CALLS/S", "FAILED/S"].map(|title| Column::table(title, Unit::Count));
+        columns.splice(1..1, titles);
+    }
+    if stores.are_several() {
+        columns.push(store_column());
+    }
+    Ok(Report { columns, rows })
+}
+
+/// Returns the name of the function of a row.
+fn name(row: &[Cell]) -> &str {
+    find_cell(row, "function").as_text().unwrap_or_default()
+}
+
+/// Returns the cells of the last ten minutes: for data, and for the table.
+fn recent_cells(recent: Option<&Recent>) -> [Cell; 5] {
+    let recent = recent.cloned().unwrap_or_default();
+    let change = recent.change_pct();
+    let is_told = |change: &f64| change.abs() >= CHANGE_MIN;
+    let shown = change.filter(is_told).map(|change| {
+        let sign = if change > 0.0 { "+" } else { "-" };
+        format!("{sign}{}", units::format_percent(change.abs()))
+    });
+    let calls: f64 = recent.calls.iter().sum();
+    let trend = (calls > 0.0).then(|| sparkline::draw_counts(&recent.calls));
+    let text = |text: Option<String>| Cell::from(text.map_or(Value::Null, Value::from));
+    [
+        calls.into(),
+        recent.calls_before.into(),
+        change.map_or(Value::Null, Value::from).into(),
+        text(trend),
+        text(shown),
+    ]
+}
+
+/// The least change that the table tells, in percent.
+const CHANGE_MIN: f64 = 10.0;
+
+/// Reads the functions of all stores, as rows with [`COLUMNS`]; of several stores also the labels of those that have it.
+fn read_functions(stores: &Stores, common: &Common, pattern: Option<&Pattern>) -> Result<Vec<Vec<Cell>>> {
+    let span = match common.since {
+        Some(_) => windows::Windows::starting_at(units::start_of_span(common.since)).span(),
+        None => Span::Whole,
+    };
+    if let ([store], Span::Whole) = (stores.list().as_slice(), span) {
+        return read_view(store, pattern);
+    }
+    let parts = stores.list().into_iter().map(|store| sums::read(store, pattern, span));
+    let merged = sums::merge(parts.collect::<Result<Vec<_>>>()?);
+    let rows = merged.into_iter().map(|(sums, of)| {
+        let mut row = to_row(&sums);
+        if stores.are_several() {
+            let labels: Vec<_> = of.into_iter().map(|at| stores.label(at)).collect();
+            row.push(labels.join(", ").into());
+        }
+        row
+    });
+    Ok(rows.collect())
+}
+
+/// Returns the figures of a function as a row with [`COLUMNS`].
+fn to_row(sums: &Sums) -> Vec<Cell> {
+    let optional = |number: Option<i64>| Cell::from(number.map_or(Value::Null, Value::from));
+    let milliseconds = |ns: Option<i64>| Cell::from(ns.map_or(Value::Null, |ns| (to_f64(ns) / 1e6).into()));
+    let percentile =
+        |share: f64| milliseconds(sums.percentile(share).map(|ns| i64::try_from(ns).unwrap_or(i64::MAX)));
+    let failed_pct = if sums.calls > 0 { to_f64(sums.failed()) * 100.0 / to_f64(sums.calls) } else { 0.0 };
+    vec![
+        sums.function.clone().into(),
+        sums.file.clone().into(),
+        sums.line.into(),
+        sums.group_name.clone().map_or(Value::Null, Value::from).into(),
+        sums.calls.into(),
+        sums.errors.into(),
+        sums.panics.into(),
+        sums.cancelled.into(),
+        failed_pct.into(),
+        optional(sums.recorded),
+        optional(sums.dropped),
+        milliseconds(Some(sums.total_ns)),
+        milliseconds(sums.self_ns),
+        (sums.mean_ns() / 1e6).into(),
+        percentile(0.5),
+        percentile(0.95),
+        percentile(0.99),
+        milliseconds(Some(sums.max_ns)),
+        sums.sample_rate.map_or(Value::Null, Value::from).into(),
+        i64::from(sums.is_estimated).into(),
+        milliseconds(sums.busy_ns),
+        milliseconds(sums.cancelled_ns),
+        optional(sums.roots),
+    ]
+}
+
+#[expect(clippy::cast_precision_loss, reason = "figures are shown with three digits")]
+fn to_f64(number: i64) -> f64 {
+    number as f64
 }
 
 /// Reads the view `functions`.
@@ -246,6 +390,8 @@ fn list_columns() -> Vec<Column> {
         )
         .collect();
     columns.insert(CALLS_AT + 1, Column::table("FAILED", Unit::Count));
+    columns.extend(["calls_10min", "calls_hour_before", "change_pct"].map(Column::data));
+    columns.extend(["LAST 10 MIN", "CHANGE"].map(|title| Column::table(title, Unit::Short)));
     columns
 }
 

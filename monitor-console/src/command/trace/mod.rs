@@ -12,11 +12,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Result, bail};
 
-use super::{calls, open_store, print_heading, print_lines, print_note};
+use super::{calls, open_stores, print_heading, print_lines, print_note};
 use crate::arguments::{Common, FormatName, Trace};
 use crate::format;
+use crate::model::logs::{self, Line};
+use crate::model::waterfall;
 use crate::report::{Cell, Column, Report, Unit};
 use crate::store::Store;
+use crate::stores::Stores;
 use crate::units::format_quantity;
 use crate::{terminal, units};
 use tree::{Node, Place};
@@ -31,33 +34,41 @@ const ROW_DELAY_NS: i64 = 5_000_000_000;
 const ERROR_COLUMNS: usize = 60;
 
 pub(super) fn run(common: &Common, arguments: &Trace) -> Result<()> {
-    let store = open_store(common)?;
-    let Some(found) = find_trace(&store, arguments.id)? else {
-        bail!("{}", explain_unknown_id(&store, arguments.id)?);
-    };
-    let mut calls = load_calls(&store, &found, i64::from(arguments.limit) + 1)?;
+    let stores = open_stores(common)?;
+    let (store, found) = find_in(&stores, arguments.id)?;
+    let mut calls = load_calls(store, &found, i64::from(arguments.limit) + 1)?;
     let is_truncated = calls.len() > arguments.limit as usize;
     calls.truncate(arguments.limit as usize);
-    let shared = load_shared(&store, &calls)?;
+    let shared = load_shared(store, &calls)?;
     let nodes: Vec<Node> = calls.iter().map(|cells| to_node(cells, &shared)).collect();
-    let places = tree::arrange(&nodes);
+    // The rows of data are calls alone: `monitor logs` has the lines as data.
+    let is_for_people = matches!(common.format, FormatName::Table | FormatName::Markdown);
+    let said = if is_for_people {
+        logs::find_in_trace(store, found.trace_id, logs::TRACE_LINES_MAX)?
+    } else {
+        Vec::new()
+    };
+    let (items, merged) = insert_lines(&nodes, &said, found.trace_id);
+    let places = tree::arrange(&merged);
     if common.format == FormatName::Table {
-        print_heading(common, &store, "one trace");
+        print_heading(common, store, "one trace");
         write_heading(common, &found, &calls, &nodes)?;
     }
     let waterfall = Waterfall {
         calls: &calls,
         nodes: &nodes,
+        said: &said,
+        items,
         shared: &shared,
         threads: name_threads(&calls, &nodes),
-        is_root_sampled_out: is_root_sampled_out(&store, &found, &nodes)?,
+        is_root_sampled_out: is_root_sampled_out(store, &found, &nodes)?,
         error_columns: if common.wide { usize::MAX } else { ERROR_COLUMNS },
     };
     format::print(&waterfall.build_report(&places), common.style())?;
     if common.format == FormatName::Table {
         let functions =
             calls.iter().filter_map(|cells| calls::find_cell(cells, "function").as_text()).collect();
-        let lines = lacks::describe(&store, found.process_id, &functions)?;
+        let lines = lacks::describe(store, found.process_id, &functions)?;
         if !lines.is_empty() {
             let lines: Vec<_> = lines.iter().map(|line| terminal::escape(line)).collect();
             print_lines(common, &format!("\n{}\n", lines.join("\n")))?;
@@ -68,6 +79,59 @@ pub(super) fn run(common: &Common, arguments: &Trace) -> Result<()> {
         print_note(common, &text);
     }
     Ok(())
+}
+
+/// A trace as a page shows it.
+pub(super) struct Loaded {
+    /// The process.
+    pub(super) process_id: i64,
+    /// The id of the trace.
+    pub(super) trace_id: i64,
+    /// The calls by start, with the columns of `calls`.
+    pub(super) calls: Vec<Vec<Cell>>,
+    /// The same calls by their place in the tree.
+    pub(super) tree: Vec<waterfall::Call>,
+    /// Sentences about calls that the trace lacks, and why.
+    pub(super) lacks: Vec<String>,
+    /// True if the root has no row because it was not sampled.
+    pub(super) is_root_sampled_out: bool,
+    /// True if calls were left out.
+    pub(super) is_truncated: bool,
+    /// The log lines of the trace, by time.
+    pub(super) said: Vec<Line>,
+}
+
+/// Loads the trace of a call, span or trace id, at most `limit` calls. Fails if no call has the id.
+pub(super) fn load(store: &Store, id: i64, limit: usize) -> Result<Option<Loaded>> {
+    let Some(found) = find_trace(store, id)? else { return Ok(None) };
+    let mut calls = load_calls(store, &found, i64::try_from(limit).unwrap_or(i64::MAX - 1) + 1)?;
+    let is_truncated = calls.len() > limit;
+    calls.truncate(limit);
+    let shared = load_shared(store, &calls)?;
+    let nodes: Vec<Node> = calls.iter().map(|cells| to_node(cells, &shared)).collect();
+    let mut parents = vec![None; nodes.len()];
+    for place in tree::arrange(&nodes) {
+        parents[place.node] = place.parent;
+    }
+    let to_call = |((cells, node), parent): ((&Vec<Cell>, &Node), Option<usize>)| waterfall::Call {
+        function: calls::find_cell(cells, "function").as_text().unwrap_or_default().to_owned(),
+        start_ns: node.start_ns,
+        duration_ns: node.duration_ns,
+        is_failed: calls::find_cell(cells, "failed").to_integer() == Some(1),
+        parent,
+        shared: calls::find_cell(cells, "folded").to_integer().unwrap_or(1),
+    };
+    let functions = calls.iter().filter_map(|cells| calls::find_cell(cells, "function").as_text()).collect();
+    Ok(Some(Loaded {
+        process_id: found.process_id,
+        trace_id: found.trace_id,
+        tree: calls.iter().zip(&nodes).zip(parents).map(to_call).collect(),
+        lacks: lacks::describe(store, found.process_id, &functions)?,
+        is_root_sampled_out: is_root_sampled_out(store, &found, &nodes)?,
+        is_truncated,
+        said: logs::find_in_trace(store, found.trace_id, logs::TRACE_LINES_MAX)?,
+        calls,
+    }))
 }
 
 /// A trace, the id by which it was found, and one of its calls.
@@ -81,19 +145,60 @@ struct Found {
     others: usize,
 }
 
+/// Returns the ids of the calls of the trace that this id names, and the store that has it.
+pub(super) fn list_calls(stores: &Stores, id: i64) -> Result<(&Store, Vec<i64>)> {
+    let (store, found) = find_in(stores, id)?;
+    let limit = i64::try_from(crate::model::rows::ROWS_MAX)?;
+    let calls = load_calls(store, &found, limit)?;
+    Ok((store, calls.iter().filter_map(|cells| find_id(cells)).collect()))
+}
+
+/// Finds the one store that has a call, span or trace of this id. Numbers of calls are unique within a store only.
+fn find_in(stores: &Stores, id: i64) -> Result<(&Store, Found)> {
+    let mut found = Vec::new();
+    for store in stores.list() {
+        found.extend(find_trace(store, id)?.map(|trace| (store, trace)));
+    }
+    match (found.pop(), found.is_empty()) {
+        (Some(found), true) => Ok(found),
+        (Some((last, _)), false) => {
+            let mut paths: Vec<_> =
+                found.iter().map(|(store, _)| store.path().display().to_string()).collect();
+            paths.push(last.path().display().to_string());
+            bail!("{} stores have the id {id}: name one of {} with --db", paths.len(), paths.join(", "))
+        }
+        (None, _) => {
+            let stores = stores.list();
+            let reasons =
+                stores.into_iter().map(|store| explain_unknown_id(store, id)).collect::<Result<Vec<_>>>()?;
+            bail!("{}", reasons.join("; "))
+        }
+    }
+}
+
 /// A join that starts from the calls: a plan that starts from the threads would read the calls once per
-/// thread. A call stores differences to its thread's values; the value they are compared with is computed
-/// once for each thread.
+/// thread.
 const CALLS_WITH_THREADS: &str = "FROM call c CROSS JOIN thread t ON t.id = c.thread_id";
-/// Returns a selection of the differences as which a span id can be stored. The block of the id names its process. An id that
-/// an older version stored has the upper half of its thread's base.
-fn select_spans(store: &Store) -> Result<&'static str> {
-    Ok(if store.has_span_blocks()? {
-        "(SELECT :id - span_base FROM thread
-          WHERE process_id = (SELECT process_id FROM span_block WHERE id = :id >> 20) OR span_base >> 32 = :id >> 32)"
-    } else {
-        "(SELECT :id - span_base FROM thread WHERE span_base >> 32 = :id >> 32)"
-    })
+
+/// Returns the expression of a call's span id. An older store has it relative to its thread's base.
+fn select_span(store: &Store) -> Result<&'static str> {
+    Ok(if store.has_span_blocks()? { "c.span" } else { "(t.span_base + c.span)" })
+}
+
+/// Returns a condition on the calls of the ranges that can hold a span (or a trace) of this id by their zones, or can hold any. It
+/// keeps all calls of an older store, which has no zones.
+fn select_zoned(store: &Store, kind: &str, id: &str) -> Result<String> {
+    if !store.has_span_blocks()? {
+        return Ok("1".to_owned());
+    }
+    Ok(format!(
+        "c.id IN (SELECT k.id FROM call_range r CROSS JOIN call k ON k.id BETWEEN r.first_call AND r.last_call
+           WHERE (r.zoned < r.last_call - r.first_call + 1
+               OR EXISTS (SELECT 1 FROM call_zone_span z WHERE z.first_call = r.first_call AND z.block = {id} >> 20
+                 AND {id} BETWEEN z.min_{kind} AND z.max_{kind}))
+             AND {} = {id})",
+        if kind == "span" { "k.span" } else { "k.span - k.parent - k.trace" }
+    ))
 }
 
 /// Looks an id up as call id, then as span id, then as trace id. The lookup of a call id costs nothing, and few stores have
@@ -115,20 +220,15 @@ fn find_trace(store: &Store, id: i64) -> Result<Option<Found>> {
 }
 
 fn find_stored_id(store: &Store, id: i64) -> Result<Option<Found>> {
-    const TRACE_ID: &str = "t.span_base + c.span - c.parent - c.trace";
-    let spans = select_spans(store)?;
+    let span = select_span(store)?;
+    let trace = format!("{span} - c.parent - c.trace");
     let searches = [
         ("call id", "c.id = :id".to_owned()),
-        ("span id", format!("c.span IN {spans} AND t.span_base + c.span = :id")),
-        (
-            "trace id",
-            format!(
-                "c.span - c.parent - c.trace IN (SELECT :id - span_base FROM thread) AND {TRACE_ID} = :id"
-            ),
-        ),
+        ("span id", format!("{span} = :id AND {}", select_zoned(store, "span", ":id")?)),
+        ("trace id", format!("{trace} = :id AND {}", select_zoned(store, "trace", ":id")?)),
     ];
     for (by, condition) in searches {
-        let sql = format!("SELECT t.process_id, {TRACE_ID}, c.id {CALLS_WITH_THREADS} WHERE {condition}");
+        let sql = format!("SELECT t.process_id, {trace}, c.id {CALLS_WITH_THREADS} WHERE {condition}");
         let mut found = Vec::new();
         store.read_rows(&sql, &[(":id", &id)], |row| {
             found.push((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, row.get::<_, i64>(2)?));
@@ -145,7 +245,7 @@ fn find_stored_id(store: &Store, id: i64) -> Result<Option<Found>> {
     Ok(None)
 }
 
-fn explain_unknown_id(store: &Store, id: i64) -> Result<String> {
+pub(super) fn explain_unknown_id(store: &Store, id: i64) -> Result<String> {
     let range = store.read_first_row("SELECT MIN(id), MAX(id) FROM call", [])?.unwrap_or_default();
     let kept = match range.iter().map(Cell::to_integer).collect::<Vec<_>>().as_slice() {
         [Some(first), Some(last)] => format!("it holds calls {first} to {last}"),
@@ -164,12 +264,12 @@ fn load_calls(store: &Store, found: &Found, limit: i64) -> Result<Vec<Vec<Cell>>
         "SELECT {} FROM calls
          WHERE call_id IN (
            SELECT c.id {CALLS_WITH_THREADS}
-           WHERE c.id >= :first
-             AND c.span - c.parent - c.trace IN (SELECT :trace - span_base FROM thread WHERE process_id = :process)
-             AND t.process_id = :process AND t.span_base + c.span - c.parent - c.trace = :trace)
+           WHERE c.id >= :first AND {} - c.parent - c.trace = :trace AND {} AND t.process_id = :process)
          ORDER BY start_ns, duration_ns DESC, call_id
          LIMIT :limit",
-        calls::select_columns(store)?
+        calls::select_columns(store)?,
+        select_span(store)?,
+        select_zoned(store, "trace", ":trace")?
     );
     let first = find_first_call(store, found)?;
     let bound: [(&str, &dyn rusqlite::ToSql); 4] = [
@@ -189,12 +289,12 @@ fn load_calls(store: &Store, found: &Found, limit: i64) -> Result<Vec<Vec<Cell>>
 /// Returns an id below which no call of the trace lies: the lowest id of a call that can have started after
 /// the root. The root usually ends last, so it is searched from the found call upwards first, then downwards.
 fn find_first_call(store: &Store, found: &Found) -> Result<i64> {
-    let spans = select_spans(store)?;
+    let span = format!("{} = :id AND {}", select_span(store)?, select_zoned(store, "span", ":id")?);
     for reach in ["c.id >= :near ORDER BY c.id", "c.id < :near ORDER BY c.id DESC"] {
         let sql = format!(
             "SELECT COALESCE((SELECT MIN(first_call) FROM call_range WHERE max_start_ns >= t.base_ns + c.start), 0)
              {CALLS_WITH_THREADS}
-             WHERE c.span IN {spans} AND t.span_base + c.span = :id AND t.process_id = :process AND {reach}
+             WHERE {span} AND t.process_id = :process AND {reach}
              LIMIT 1"
         );
         let bound = [(":id", &found.trace_id), (":process", &found.process_id), (":near", &found.call_id)];
@@ -311,10 +411,39 @@ fn name_threads(calls: &[Vec<Cell>], nodes: &[Node]) -> BTreeMap<i64, String> {
     names
 }
 
+/// The subject of a line of the waterfall.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Item {
+    /// A call, by its index.
+    Call(usize),
+    /// A log line, by its index.
+    Said(usize),
+}
+
+/// Puts log lines among the calls, by time, each below the call that said it; below the root where that call has no row. Returns
+/// what each node is of, and the nodes.
+fn insert_lines(nodes: &[Node], lines: &[Line], trace_id: i64) -> (Vec<Item>, Vec<Node>) {
+    let spans: BTreeSet<i64> = nodes.iter().map(|node| node.span_id).collect();
+    let calls = nodes.iter().enumerate().map(|(at, node)| (Item::Call(at), *node));
+    // No span has a negative id, so these are nobody's callers.
+    let said = lines.iter().zip(0_i64..).map(|(line, number)| {
+        let caller = line.span.filter(|span| spans.contains(span));
+        let parent_id = caller.or_else(|| Some(trace_id).filter(|root| spans.contains(root)));
+        Node { span_id: -1 - number, parent_id, start_ns: line.at_ns, duration_ns: 0 }
+    });
+    let said = said.enumerate().map(|(at, node)| (Item::Said(at), node));
+    let mut all: Vec<(Item, Node)> = calls.chain(said).collect();
+    all.sort_by_key(|(_, node)| node.start_ns);
+    all.into_iter().unzip()
+}
+
 /// A trace, and what is said of its calls.
 struct Waterfall<'a> {
     calls: &'a [Vec<Cell>],
     nodes: &'a [Node],
+    said: &'a [Line],
+    /// The subject of each line, in the order of the lines.
+    items: Vec<Item>,
     shared: &'a BTreeMap<i64, Shared>,
     threads: BTreeMap<i64, String>,
     is_root_sampled_out: bool,
@@ -334,7 +463,11 @@ impl Waterfall<'_> {
         let data = ["depth", "offset_ns"].into_iter().chain(calls::COLUMNS).map(Column::data);
         let (start, end) = tree::measure_extent(self.nodes);
         let rows = places.iter().map(|place| {
-            let (call, node) = (&self.calls[place.node], &self.nodes[place.node]);
+            let at = match self.items[place.node] {
+                Item::Call(at) => at,
+                Item::Said(at) => return self.build_line(&self.said[at], place, (start, end)),
+            };
+            let (call, node) = (&self.calls[at], &self.nodes[at]);
             let offset = node.start_ns.saturating_sub(start);
             let depth = i64::try_from(place.depth).unwrap_or(i64::MAX);
             let mut row = vec![Cell::from(depth), Cell::from(offset)];
@@ -344,22 +477,35 @@ impl Waterfall<'_> {
             row.push(node.duration_ns.into());
             row.push(draw_bar(offset, node.duration_ns, end.saturating_sub(start)).into());
             row.push(calls::find_cell(call, "outcome").clone());
-            row.push(self.describe_call(place).into());
+            row.push(self.describe_call(place, at).into());
             row
         });
         Report { columns: data.chain(table).collect(), rows: rows.collect() }
     }
 
+    /// Builds the row of a log line: a mark at its moment, and what it says.
+    fn build_line(&self, line: &Line, place: &Place, (start, end): (i64, i64)) -> Vec<Cell> {
+        let offset = line.at_ns.saturating_sub(start);
+        let mark = draw_bar(offset, 0, end.saturating_sub(start)).replace('█', "◆");
+        let text = terminal::escape(&line.text()).into_owned();
+        let text = format!(
+            "{}✎ {} {}",
+            draw_branch(place),
+            line.level,
+            terminal::truncate_end(&text, self.error_columns)
+        );
+        let empty = || Cell::from(String::new());
+        let mut row: Vec<Cell> = (0..calls::COLUMNS.len() + 2).map(|_| empty()).collect();
+        row.extend([empty(), offset.into(), empty(), mark.into(), empty(), text.into()]);
+        row
+    }
+
     /// Describes a call: its branch of the tree, its function, the number of calls that share the row, its thread if it
     /// differs from the caller's, its error.
-    fn describe_call(&self, place: &Place) -> String {
-        let call = &self.calls[place.node];
+    fn describe_call(&self, place: &Place, at: usize) -> String {
+        let call = &self.calls[at];
         let text = |name: &str| calls::find_cell(call, name).as_text().unwrap_or_default();
-        let branch = match place.depth.checked_sub(DEPTH_SHOWN_MAX) {
-            Some(deeper) if deeper > 0 => format!("{}… {deeper} deeper: ", place.branch),
-            _ => place.branch.clone(),
-        };
-        let mut parts = vec![format!("{branch}{}", text("function"))];
+        let mut parts = vec![format!("{}{}", draw_branch(place), text("function"))];
         if let Some(shared) = find_id(call).and_then(|id| self.shared.get(&id)) {
             parts[0].push_str(&describe_shared(shared));
         }
@@ -370,9 +516,13 @@ impl Waterfall<'_> {
             let caller = calls::find_cell(call, "parent_id").to_integer().unwrap_or(0);
             parts.push(format!("(its caller {caller} has no row)"));
         }
-        let thread = self.nodes[place.node].thread_key();
+        let thread = self.nodes[at].thread_key();
         let name = self.threads.get(&thread).map_or("?", String::as_str);
-        match place.parent {
+        let parent = place.parent.and_then(|parent| match self.items[parent] {
+            Item::Call(at) => Some(at),
+            Item::Said(_) => None,
+        });
+        match parent {
             Some(parent) if self.nodes[parent].thread_key() != thread => parts.push(format!("↷ on {name}")),
             None => parts.push(format!("on {name}")),
             Some(_) => {}
@@ -384,6 +534,14 @@ impl Waterfall<'_> {
             parts.push(calls::NO_VALUES.to_owned());
         }
         parts.join("  ")
+    }
+}
+
+/// Draws the lines of the tree before a place.
+fn draw_branch(place: &Place) -> String {
+    match place.depth.checked_sub(DEPTH_SHOWN_MAX) {
+        Some(deeper) if deeper > 0 => format!("{}… {deeper} deeper: ", place.branch),
+        _ => place.branch.clone(),
     }
 }
 
@@ -407,6 +565,30 @@ fn draw_bar(offset_ns: i64, duration_ns: i64, whole_ns: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn log_lines_stand_among_the_calls_that_said_them() {
+        let node = |span_id, parent_id, start_ns| Node { span_id, parent_id, start_ns, duration_ns: 10 };
+        let nodes = [node(1, None, 0), node(2, Some(1), 3), node(3, Some(1), 6)];
+        let line = |span: Option<i64>, at_ns| Line { at_ns, span, ..Line::default() };
+        let said = [line(Some(2), 4), line(Some(1), 5), line(Some(99), 7), line(None, 8)];
+        let (items, merged) = insert_lines(&nodes, &said, 1);
+        let drawn: Vec<(Item, usize)> =
+            tree::arrange(&merged).iter().map(|place| (items[place.node], place.depth)).collect();
+        let expected = [
+            (Item::Call(0), 0),
+            (Item::Call(1), 1),
+            (Item::Said(0), 2),
+            (Item::Said(1), 1),
+            (Item::Call(2), 1),
+            (Item::Said(2), 1),
+            (Item::Said(3), 1),
+        ];
+        assert_eq!(drawn, expected);
+        // Without the root's row, a line whose call has none stands by itself.
+        let (_, merged) = insert_lines(&nodes[1..2], &said[2..3], 1);
+        assert!(tree::arrange(&merged).iter().all(|place| place.parent.is_none()));
+    }
 
     #[test]
     fn a_bar_lies_where_the_call_lay_and_is_never_empty() {

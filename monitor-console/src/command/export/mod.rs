@@ -1,0 +1,211 @@
+//! `monitor export`: writes trees of calls, rows of a view, or the whole store for other tools, one file per form.
+
+pub(super) mod target;
+mod folded;
+mod speedscope;
+mod perfetto;
+mod rows;
+#[cfg(feature = "parquet")]
+mod parquet;
+mod report;
+
+use std::io::Write;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::Result;
+use monitor_runtime::recover;
+
+use super::{open_stores, require_known_in, trace};
+use crate::arguments::{
+    BucketStep, Common, Export, ExportKind, MetricsForm, OutputOptions, PrometheusExport, StoreExport,
+    TreeOptions, ViewExport, WeightName,
+};
+use crate::find;
+use crate::format::{self, Pace, Style};
+use crate::model::prometheus::{self, Form, Options, Step};
+use crate::model::resources;
+use crate::model::trees::Trees;
+use crate::model::trees::stacks::{Stacks, Weight};
+#[cfg(feature = "parquet")]
+use crate::model::views;
+use crate::progress::Progress;
+use crate::store::Store;
+use crate::stores::Stores;
+use crate::units::{self, format_quantity};
+use crate::{arguments::FormatName, terminal};
+use target::Target;
+
+/// The time limit of a statement that reads everything.
+const TIME_LIMIT: Duration = Duration::from_secs(3600);
+
+pub(super) fn run(common: &Common, arguments: &Export) -> Result<()> {
+    let stores = open_stores(common)?;
+    match &arguments.what {
+        ExportKind::Folded(export) => {
+            let stacks = Stacks::collect(&load_trees(common, &stores, &export.trees)?);
+            let weight = match export.by {
+                WeightName::SelfTime => Weight::SelfTime,
+                WeightName::Calls => Weight::Calls,
+                WeightName::Failures => Weight::Failures,
+            };
+            write(&stores, &export.output, |out| folded::write(&stacks, weight, out))
+        }
+        ExportKind::Speedscope(export) => {
+            let stacks = Stacks::collect(&load_trees(common, &stores, &export.trees)?);
+            let name =
+                stores.get_or_first(0).path().file_stem().unwrap_or_default().to_string_lossy().into_owned();
+            write(&stores, &export.output, |out| speedscope::write(&stacks, &name, out))
+        }
+        ExportKind::Perfetto(export) => {
+            let trees = load_trees(common, &stores, &export.trees)?;
+            let mut usage = Vec::new();
+            for (position, store) in stores.list().into_iter().enumerate() {
+                if export.trees.trace.is_some() {
+                    break;
+                }
+                let points = resources::read_points(store, export.trees.span.period(common))?;
+                usage.extend(points.into_iter().map(|point| point.of_store(position)));
+            }
+            write(&stores, &export.output, |out| perfetto::write(&stores, &trees, &usage, out))
+        }
+        ExportKind::Csv(export) => {
+            let style = Style { name: FormatName::Csv, ..common.style() };
+            stores.list().iter().for_each(|store| store.set_time_limit(TIME_LIMIT));
+            write(&stores, &export.output, |out| {
+                rows::write(common, &stores, export, &mut *format::create(style, Pace::Whole, out))
+            })
+        }
+        ExportKind::Jsonl(export) => {
+            let style = Style { name: FormatName::Jsonl, ..common.style() };
+            stores.list().iter().for_each(|store| store.set_time_limit(TIME_LIMIT));
+            write(&stores, &export.output, |out| {
+                rows::write(common, &stores, export, &mut *format::create(style, Pace::Whole, out))
+            })
+        }
+        ExportKind::Parquet(export) => write_parquet(common, &stores, export),
+        ExportKind::Prometheus(export) => write_metrics(&stores, export),
+        ExportKind::Report(export) => {
+            let page = report::build(common, &stores, export)?;
+            write(&stores, &export.output, |out| Ok(out.write_all(&page)?))
+        }
+        ExportKind::Sqlite(export) => copy_store(stores.get_or_first(0), export),
+    }
+}
+
+#[cfg(feature = "parquet")]
+fn write_parquet(common: &Common, stores: &Stores, export: &ViewExport) -> Result<()> {
+    use std::io::IsTerminal as _;
+    if export.output.output.is_none() && std::io::stdout().is_terminal() {
+        anyhow::bail!("Parquet is no text: name a file with --output FILE, or redirect the output");
+    }
+    stores.list().iter().for_each(|store| store.set_time_limit(TIME_LIMIT));
+    let kinds = views::read_kinds(&stores.list(), &export.view)?;
+    let kind_of = |name: &str| kinds.get(name).copied().unwrap_or(views::Kind::Text);
+    write(stores, &export.output, |out| {
+        rows::write(common, stores, export, &mut parquet::Parquet::new(out, &kind_of))
+    })
+}
+
+#[cfg(not(feature = "parquet"))]
+fn write_parquet(_: &Common, _: &Stores, _: &ViewExport) -> Result<()> {
+    anyhow::bail!(
+        "this `monitor` was built without Parquet: build it with `cargo install --path monitor-console --features parquet`, \
+         or export csv"
+    )
+}
+
+fn write_metrics(stores: &Stores, export: &PrometheusExport) -> Result<()> {
+    let form = match export.form {
+        MetricsForm::Text => Form::Text,
+        MetricsForm::Openmetrics => Form::OpenMetrics,
+        MetricsForm::Protobuf => Form::Protobuf,
+    };
+    let step = match export.bucket_step {
+        BucketStep::Half => Step::Half,
+        BucketStep::One => Step::One,
+        BucketStep::Two => Step::Two,
+    };
+    let options = Options { step, is_per_process: export.per_process };
+    let store = stores.get_or_first(0);
+    let now_ns = units::now_ns();
+    let living = recover::living(store.path(), &find::list_ring_folders(), now_ns);
+    let metrics = prometheus::write(store, &living, form, options, now_ns)?;
+    write(stores, &export.output, |out| Ok(out.write_all(&metrics)?))
+}
+
+/// Loads the trees that the options select, and says on standard error on how much they rest.
+fn load_trees(common: &Common, stores: &Stores, options: &TreeOptions) -> Result<Trees> {
+    require_known_in(stores, options.pattern.as_ref())?;
+    let trees = load(common, stores, options)?;
+    terminal::print_note(&format!("{} · {}", stores.describe(), describe(&trees)));
+    Ok(trees)
+}
+
+/// Loads the trees of a span, or the tree of one call.
+pub(super) fn load(common: &Common, stores: &Stores, options: &TreeOptions) -> Result<Trees> {
+    let _progress = Progress::show(|| "reading calls".to_owned());
+    let pattern = options.pattern.as_ref();
+    let Some(id) = options.trace else {
+        return Trees::load_all(&stores.list(), options.span.period(common), pattern);
+    };
+    let (store, calls) = trace::list_calls(stores, id)?;
+    Trees::load_calls(store, &calls, pattern)
+}
+
+/// Describes on how much a picture of trees rests, and what it lacks.
+pub(super) fn describe(trees: &Trees) -> String {
+    let mut text = trees.basis().describe();
+    if trees.left_out > 0 {
+        let left_out = units::format_exact(i64::try_from(trees.left_out).unwrap_or(i64::MAX));
+        text = format!("{text} · ~ {} left out", format_quantity(left_out, "row", "rows"));
+    }
+    text
+}
+
+/// Writes to the file of the options, or to standard output.
+fn write(
+    stores: &Stores,
+    options: &OutputOptions,
+    fill: impl FnOnce(&mut (dyn Write + Send)) -> Result<()>,
+) -> Result<()> {
+    match &options.output {
+        Some(path) => write_file(stores, path, options.force, fill),
+        None => target::write_stdout(fill),
+    }
+}
+
+/// Writes a file that did not exist, or replaces it as a whole if `is_forced`.
+pub(super) fn write_file(
+    stores: &Stores,
+    path: &Path,
+    is_forced: bool,
+    fill: impl FnOnce(&mut (dyn Write + Send)) -> Result<()>,
+) -> Result<()> {
+    for store in stores.list() {
+        target::refuse_store(path, store.path())?;
+    }
+    let (target, written) = Target::reserve(path, stores.get_or_first(0).path(), is_forced)?;
+    let mut out = std::io::BufWriter::new(written);
+    fill(&mut out)?;
+    target.commit(out)
+}
+
+/// Tells how much of a store is copied. The copy is smaller than the store by its free pages.
+#[expect(clippy::cast_precision_loss, reason = "figures are shown with three digits")]
+fn describe_copy(copy: &Path, original: &Path) -> String {
+    let bytes = |path: &Path| std::fs::metadata(path).map_or(0, |data| data.len()) as f64;
+    format!("copied {} of at most {}", units::format_bytes(bytes(copy)), units::format_bytes(bytes(original)))
+}
+
+fn copy_store(store: &Store, export: &StoreExport) -> Result<()> {
+    let (target, file) = Target::reserve_database(&export.file, store.path(), export.force)?;
+    store.set_time_limit(TIME_LIMIT);
+    let (copy, original) = (target.written().to_owned(), store.path().to_owned());
+    let progress = Progress::show(move || describe_copy(&copy, &original));
+    store.copy_to(target.written())?;
+    drop(progress);
+    target.commit(file)?;
+    terminal::print_note(&format!("wrote {}", export.file.display()));
+    Ok(())
+}

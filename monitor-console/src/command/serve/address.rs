@@ -1,0 +1,247 @@
+//! Addresses: their parameters as values, and links that keep what was chosen.
+//!
+//! Takes the query of an address; gives values, or an error that says what is allowed. An address is the whole state of a
+//! page: it can be sent, and going back works. It knows no store.
+
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+use std::str::FromStr;
+
+use anyhow::Result;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+use super::app::Refusal;
+use crate::model::period::Period;
+use crate::moment;
+use crate::pattern::Pattern;
+use crate::units;
+
+/// The most parameters of an address that are looked at.
+const PARAMETERS_MAX: usize = 64;
+/// The parameters that links to other pages keep.
+const KEPT: [&str; 7] = ["db", "process", "service", "build", "from", "to", "q"];
+/// The characters of a segment of a path that need no escape.
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b':');
+
+/// The parameters of an address.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Parameters(Vec<(String, String)>);
+
+impl Parameters {
+    /// Parses the query of an address, or the body of a form.
+    pub(super) fn parse(query: &str) -> Self {
+        let pairs = form_urlencoded::parse(query.as_bytes()).take(PARAMETERS_MAX);
+        Self(pairs.map(|(name, value)| (name.into_owned(), value.into_owned())).collect())
+    }
+
+    /// Returns the first value of a parameter; `None` if there is none or it is empty.
+    pub(super) fn text(&self, name: &str) -> Option<&str> {
+        let (_, value) = self.0.iter().find(|(known, _)| known == name)?;
+        Some(value.trim()).filter(|value| !value.is_empty())
+    }
+
+    /// Returns all values of a parameter.
+    pub(super) fn texts<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        self.0.iter().filter(move |(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Returns true if the parameter is there and does not say no.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.text(name).is_some_and(|value| !matches!(value, "0" | "no" | "false"))
+    }
+
+    /// Returns the number that a parameter holds.
+    pub(super) fn number<N: FromStr + PartialOrd + Display>(
+        &self,
+        name: &str,
+        allowed: RangeInclusive<N>,
+    ) -> Result<Option<N>> {
+        let Some(text) = self.text(name) else { return Ok(None) };
+        match text.parse() {
+            Ok(number) if allowed.contains(&number) => Ok(Some(number)),
+            _ => Err(Refusal::wrong(format!(
+                "`{name}` is `{text}`, and allowed is a number from {} to {}",
+                allowed.start(),
+                allowed.end()
+            ))),
+        }
+    }
+
+    /// Returns the value that a parameter holds, as a parser of the command line reads it.
+    pub(super) fn read<T, E: Display>(
+        &self,
+        name: &str,
+        parse: impl FnOnce(&str) -> std::result::Result<T, E>,
+    ) -> Result<Option<T>> {
+        let Some(text) = self.text(name) else { return Ok(None) };
+        parse(text).map(Some).map_err(|reason| Refusal::wrong(format!("`{name}` is `{text}`: {reason}")))
+    }
+
+    /// Returns the pattern of functions.
+    pub(super) fn pattern(&self) -> Result<Option<Pattern>> {
+        self.read("q", str::parse::<Pattern>)
+    }
+
+    /// Returns the span of time between `from` and `to`.
+    pub(super) fn period(&self, now_ns: i64) -> Result<Period> {
+        let from = self.read("from", |text| parse_moment(text, now_ns))?;
+        let to = self.read("to", |text| parse_moment(text, now_ns))?;
+        let period = Period {
+            from_ns: from.unwrap_or(i64::MIN),
+            until_ns: to.unwrap_or(if from.is_some() { units::end_of_span() } else { i64::MAX }),
+        };
+        if period.from_ns >= period.until_ns {
+            return Err(Refusal::wrong("`from` is not before `to`".to_owned()));
+        }
+        Ok(period)
+    }
+}
+
+/// Parses `-15m`, `15m`, `14:05`, a date and time, or ns since the Unix epoch.
+fn parse_moment(text: &str, now_ns: i64) -> std::result::Result<i64, String> {
+    let is_number = text.len() > 12 && text.bytes().all(|byte| byte.is_ascii_digit());
+    if is_number {
+        return text.parse().map_err(|_| "it is no number of ns since 1970".to_owned());
+    }
+    if text == "now" {
+        return Ok(now_ns);
+    }
+    let text = text.strip_prefix('-').unwrap_or(text);
+    // RFC 3339 may have parts of a second, which the parser of the command line does not take.
+    let whole = text.split_once('.').filter(|_| text.contains('T')).map_or(text, |(whole, _)| whole);
+    moment::parse(whole).map(|moment| moment.0)
+}
+
+/// Returns the value of a parameter of a query.
+pub(super) fn parameter(query: Option<&str>, name: &str) -> Option<String> {
+    form_urlencoded::parse(query?.as_bytes())
+        .find(|(known, _)| known == name)
+        .map(|(_, value)| value.into_owned())
+}
+
+/// Returns a query without a parameter.
+pub(super) fn without_parameter(query: Option<&str>, name: &str) -> String {
+    let pairs =
+        form_urlencoded::parse(query.unwrap_or_default().as_bytes()).filter(|(known, _)| known != name);
+    form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish()
+}
+
+/// Escapes a text as a segment of a path.
+pub(super) fn segment(text: &str) -> String {
+    // A browser removes a segment of dots alone.
+    if text.chars().all(|c| c == '.') {
+        return text.replace('.', "%2E");
+    }
+    // An address that ends with `.json` asks for data.
+    let escaped = utf8_percent_encode(text, SEGMENT).to_string();
+    match escaped.strip_suffix(".json") {
+        Some(start) => format!("{start}%2Ejson"),
+        None => escaped,
+    }
+}
+
+/// Makes links to pages that keep what is chosen on this one.
+#[derive(Debug, Clone)]
+pub(super) struct Links {
+    base_path: String,
+    kept: Vec<(String, String)>,
+}
+
+impl Links {
+    /// Keeps the choices of these parameters.
+    pub(super) fn new(base_path: &str, parameters: &Parameters) -> Self {
+        let kept =
+            KEPT.iter().filter_map(|name| Some(((*name).to_owned(), parameters.text(name)?.to_owned())));
+        Self { base_path: base_path.to_owned(), kept: kept.collect() }
+    }
+
+    /// Returns the address of a page with more parameters. An empty value removes a parameter.
+    pub(super) fn to(&self, path: &str, more: &[(&str, &str)]) -> String {
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        let is_replaced = |name: &str| more.iter().any(|(other, _)| *other == name);
+        for (name, value) in self.kept.iter().filter(|(name, _)| !is_replaced(name)) {
+            query.append_pair(name, value);
+        }
+        for (name, value) in more.iter().filter(|(_, value)| !value.is_empty()) {
+            query.append_pair(name, value);
+        }
+        let query = query.finish();
+        let mark = if query.is_empty() { "" } else { "?" };
+        format!("{}{path}{mark}{query}", self.base_path)
+    }
+
+    /// Returns the address of the page of a function. The pattern is left out, because it is about lists.
+    pub(super) fn function(&self, name: &str) -> String {
+        self.to(&format!("/f/{}", segment(name)), &[("q", "")])
+    }
+
+    /// Returns the address of a call.
+    pub(super) fn call(&self, id: i64) -> String {
+        self.to(&format!("/call/{id}"), &[("q", "")])
+    }
+
+    /// Returns the address of the tree of a call.
+    pub(super) fn trace(&self, id: i64) -> String {
+        self.to(&format!("/trace/{id}"), &[("q", "")])
+    }
+
+    /// Returns the address of the page that runs a statement.
+    pub(super) fn sql(&self, statement: &str) -> String {
+        self.to("/sql", &[("sql", statement), ("q", "")])
+    }
+
+    /// Returns the chosen parameters but these, for the hidden fields of a form.
+    pub(super) fn kept_without<'a>(&'a self, names: &'a [&str]) -> impl Iterator<Item = (&'a str, &'a str)> {
+        let is_wanted = move |name: &str| !names.contains(&name);
+        self.kept
+            .iter()
+            .filter(move |(name, _)| is_wanted(name))
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+    use super::*;
+
+    #[test]
+    fn links_keep_choices_and_escape_what_they_carry() {
+        let parameters = Parameters::parse("db=a+b.db&q=shop%3A%3A*&sort=p99&from=-15m");
+        let links = Links::new("/monitor", &parameters);
+        assert_eq!(
+            links.to("/calls", &[("failed", "1")]),
+            "/monitor/calls?db=a+b.db&from=-15m&q=shop%3A%3A*&failed=1"
+        );
+        assert_eq!(links.to("/calls", &[("q", ""), ("db", "x&y")]), "/monitor/calls?from=-15m&db=x%26y");
+        assert_eq!(
+            links.function("<T as \"A\">/b"),
+            "/monitor/f/%3CT%20as%20%22A%22%3E%2Fb?db=a+b.db&from=-15m"
+        );
+    }
+
+    #[test]
+    fn a_segment_is_never_a_step_in_folders_nor_a_kind_of_answer() {
+        assert_eq!(segment(".."), "%2E%2E");
+        assert_eq!(segment("read.json"), "read%2Ejson");
+        assert_eq!(segment("shop::pay"), "shop::pay");
+        assert_eq!(segment("a\r\nb"), "a%0D%0Ab");
+    }
+
+    #[test]
+    fn spans_are_read_in_every_form_and_refused_with_what_is_allowed() {
+        let now = units::now_ns();
+        let period = |query: &str| Parameters::parse(query).period(now);
+        assert!(period("").unwrap().is_whole());
+        let quarter = period("from=-15m").unwrap();
+        assert!((now - quarter.from_ns - 900_000_000_000).abs() < 5_000_000_000 && quarter.until_ns > now);
+        let exact = period("from=1700000000000000000&to=1700000001000000000").unwrap();
+        assert_eq!(exact.until_ns - exact.from_ns, 1_000_000_000);
+        let rfc = period("from=2026-01-01T00:00:00.5Z&to=2026-01-01T00:01:00Z").unwrap();
+        assert_eq!(rfc.until_ns - rfc.from_ns, 60_000_000_000);
+        assert!(period("from=soon").unwrap_err().to_string().contains("14:05"));
+        assert!(period("from=5m&to=10m").unwrap_err().to_string().contains("not before"));
+        let parameters = Parameters::parse("limit=9999");
+        assert!(parameters.number("limit", 1..=500).unwrap_err().to_string().contains("from 1 to 500"));
+    }
+}

@@ -1,0 +1,300 @@
+//! Pictures, drawn by the server as SVG: readable without a script, in both colour schemes, and on paper.
+//!
+//! Takes figures; gives markup. Sizes are attributes and colours are classes, because the security policy forbids styles
+//! within a page. Each picture has its meaning as a text for readers of the screen.
+
+use std::fmt::Write as _;
+
+use maud::{Markup, html};
+
+use super::address::Links;
+use super::text;
+use crate::model::heat::Grid;
+use crate::model::trees::stacks::Stacks;
+use crate::units;
+
+/// The width of a picture's own units.
+const WIDTH: f64 = 600.0;
+/// The height of a series.
+const SERIES_HEIGHT: f64 = 120.0;
+/// The height and width of a sparkline.
+const SPARK: (f64, f64) = (16.0, 90.0);
+/// The height of a row of a flame graph.
+const FLAME_ROW: usize = 18;
+/// The narrowest box of a flame graph, in thousandths of its width.
+const FLAME_BOX_MIN: f64 = 0.7;
+/// The most boxes of a flame graph.
+const FLAME_BOXES_MAX: usize = 1500;
+/// The most levels of a flame graph.
+const FLAME_LEVELS_MAX: u32 = 60;
+
+/// Draws figures as a small line; a part without a figure is a gap.
+pub(super) fn sparkline(figures: &[Option<f64>], label: &str) -> Markup {
+    let most = figures.iter().flatten().copied().filter(|figure| figure.is_finite()).fold(0.0, f64::max);
+    let path = draw_path(figures, most, SPARK.1, SPARK.0);
+    html! {
+        svg.spark viewBox={ "0 0 " (SPARK.1) " " (SPARK.0) } width=(SPARK.1) height=(SPARK.0) role="img" aria-label=(text::flat(label, text::CELL_CHARACTERS)) {
+            path d=(path) {}
+        }
+    }
+}
+
+/// Draws a share from 0 to 1 as a bar.
+pub(super) fn bar(share: f64, class: &str) -> Markup {
+    let width = (share.clamp(0.0, 1.0) * 60.0).round().max(if share > 0.0 { 1.0 } else { 0.0 });
+    html! {
+        svg.bar viewBox="0 0 60 8" width="60" height="8" aria-hidden="true" {
+            rect class=(class) width=(width) height="8" {}
+        }
+    }
+}
+
+/// A line of a chart: its name, its class, and its figures.
+pub(super) struct Line<'a> {
+    pub(super) name: &'a str,
+    pub(super) class: &'a str,
+    pub(super) figures: &'a [Option<f64>],
+}
+
+/// Draws series over a span of time.
+pub(super) fn series(
+    title: &str,
+    lines: &[Line<'_>],
+    span_ns: (i64, i64),
+    format: fn(f64) -> String,
+) -> Markup {
+    let figures = || {
+        lines
+            .iter()
+            .flat_map(|line| line.figures.iter().flatten().copied())
+            .filter(|figure| figure.is_finite())
+    };
+    let most = figures().fold(0.0, f64::max);
+    let now = units::now_ns();
+    let last = |line: &Line<'_>| {
+        line.figures.iter().rev().flatten().next().map_or_else(|| "-".to_owned(), |figure| format(*figure))
+    };
+    let names: Vec<_> = lines.iter().map(|line| format!("{} last {}", line.name, last(line))).collect();
+    html! {
+        figure.chart data-from=(span_ns.0) data-to=(span_ns.1) {
+            figcaption { (title) @for line in lines { " " span class={ "key " (line.class) } { (line.name) } } }
+            @if figures().next().is_none() {
+                p.empty { "no figures in this span" }
+            } @else {
+                svg viewBox={ "0 0 " (WIDTH) " " (SERIES_HEIGHT) } preserveAspectRatio="none" role="img"
+                    aria-label={ (title) ": " (names.join(", ")) ", highest " (format(most)) } {
+                    line.grid x1="0" x2=(WIDTH) y1=(SERIES_HEIGHT / 2.0) y2=(SERIES_HEIGHT / 2.0) {}
+                    line.grid x1="0" x2=(WIDTH) y1=(SERIES_HEIGHT - 0.5) y2=(SERIES_HEIGHT - 0.5) {}
+                    @for line in lines {
+                        path class={ "line " (line.class) } d=(draw_path(line.figures, most, WIDTH, SERIES_HEIGHT)) vector-effect="non-scaling-stroke" {}
+                        @if let Some(point) = draw_lone_point(line.figures, most, WIDTH, SERIES_HEIGHT) {
+                            path class={ "line point " (line.class) } d=(point) vector-effect="non-scaling-stroke" {}
+                        }
+                    }
+                }
+                div.axis { span { (units::format_time(span_ns.0, now)) } span { "highest " (format(most)) } span { (units::format_time(span_ns.1, now)) } }
+            }
+        }
+    }
+}
+
+/// Draws figures from zero at the bottom to the highest at the top; gaps break the line.
+fn draw_path(figures: &[Option<f64>], most: f64, width: f64, height: f64) -> String {
+    let step = width / to_f64(figures.len().max(2) - 1);
+    let mut path = String::new();
+    let mut is_down = false;
+    for (at, figure) in figures.iter().enumerate() {
+        let Some(figure) = figure.filter(|figure| figure.is_finite()) else {
+            is_down = false;
+            continue;
+        };
+        let y = place_figure(figure, most, height);
+        let x = to_f64(at) * step;
+        let is_alone = !is_down && figures.get(at + 1).is_none_or(Option::is_none);
+        let _ = write!(path, "{}{x:.1} {y:.1}", if is_down { "L" } else { "M" });
+        if is_alone {
+            path.push_str("h1");
+        }
+        is_down = true;
+    }
+    path
+}
+
+/// Draws a figure that is the only one as a point, because a line of one point is not seen. Returns `None` if there are others.
+fn draw_lone_point(figures: &[Option<f64>], most: f64, width: f64, height: f64) -> Option<String> {
+    let mut finite =
+        figures.iter().enumerate().filter_map(|(at, figure)| Some((at, figure.filter(|f| f.is_finite())?)));
+    let (at, figure) = finite.next()?;
+    if finite.next().is_some() {
+        return None;
+    }
+    let x = match figures.len() {
+        1 => width / 2.0,
+        several => to_f64(at) * width / to_f64(several - 1),
+    };
+    // The ends of the stroke are round, so a stroke without length is a point, also in a picture that is stretched.
+    Some(format!("M{x:.1} {:.1}h0", place_figure(figure, most, height)))
+}
+
+/// Returns the height of a figure, counted from the top.
+fn place_figure(figure: f64, most: f64, height: f64) -> f64 {
+    let share = if most > 0.0 { (figure / most).clamp(0.0, 1.0) } else { 0.0 };
+    height - 1.0 - share * (height - 2.0)
+}
+
+/// Draws the durations of calls over time. The cells carry their place, so that a script lets the reader draw a box.
+pub(super) fn heat(grid: &Grid, label: &str) -> Markup {
+    let now = units::now_ns();
+    let (columns, rows) = (grid.columns, grid.rows);
+    let cells = grid.runs();
+    html! {
+        figure.chart {
+            figcaption { "durations over time: the darker, the more calls" }
+            @if grid.is_empty() {
+                p.empty { "no timed calls in this span" }
+            } @else {
+                svg.heat viewBox={ "0 0 " (columns) " " (rows) } preserveAspectRatio="none" role="img" aria-label=(text::flat(label, text::CELL_CHARACTERS))
+                    data-from=(grid.from_ns) data-step=(grid.step_ns) data-columns=(columns) data-rows=(rows)
+                    data-low=(grid.duration_ns(0)) data-high=(grid.duration_ns(rows)) {
+                    @for run in cells {
+                        rect class={ "h" (run.shade) } x=(run.column) y=(rows - 1 - run.row) width=(run.length) height="1" {}
+                    }
+                }
+                div.axis {
+                    span { (units::format_time(grid.from_ns, now)) }
+                    span { (units::format_duration(grid.duration_ns(0))) " (bottom) to " (units::format_duration(grid.duration_ns(rows))) " (top)" }
+                    span { (units::format_time(grid.time_ns(columns), now)) }
+                }
+            }
+        }
+    }
+}
+
+/// A box of a flame graph, in thousandths of the width.
+struct FlameBox {
+    frame: usize,
+    start: f64,
+    width: f64,
+    level: u32,
+}
+
+/// Draws stacks, callers above their callees. `weigh` gives the weight of a frame with all below it, and `describe` its
+/// text. A box is a link to the same picture from its function on.
+pub(super) fn flame(
+    stacks: &Stacks,
+    links: &Links,
+    weigh: &dyn Fn(usize) -> f64,
+    describe: &dyn Fn(usize) -> String,
+) -> Markup {
+    let boxes = place_boxes(stacks, weigh);
+    let levels = boxes.iter().map(|drawn| drawn.level + 1).max().unwrap_or(0);
+    let height = usize::try_from(levels).unwrap_or(0) * FLAME_ROW;
+    html! {
+        div.flame {
+            // Places are shares of the width and heights are pixels, so that texts have one size at every width.
+            svg height=(height) role="group" aria-label="flame graph" {
+                @for drawn in &boxes {
+                    @let name = stacks.name(drawn.frame);
+                    @let y = usize::try_from(drawn.level).unwrap_or(0) * FLAME_ROW;
+                    a href=(links.to("/flame", &[("q", name)])) {
+                        rect class={ "f" (shade(name)) } x=(percent(drawn.start)) y=(y) width=(percent(drawn.width)) height=(FLAME_ROW - 1) {
+                            title { (text::flat(&describe(drawn.frame), text::CELL_CHARACTERS)) }
+                        }
+                        @if drawn.width > 24.0 {
+                            text x=(percent(drawn.start)) dx="3" y=(y + 12) { (text::flat(&fit(name, drawn.width), text::CELL_CHARACTERS)) }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn place_boxes(stacks: &Stacks, weigh: &dyn Fn(usize) -> f64) -> Vec<FlameBox> {
+    let callees = stacks.list_callees();
+    let roots = &callees[stacks.frames.len()];
+    let total: f64 = roots.iter().map(|frame| weigh(*frame)).sum();
+    let mut boxes = Vec::new();
+    let mut open: Vec<(&[usize], f64, f64, u32)> = vec![(roots, 0.0, total, 0)];
+    let mut next = 0;
+    // Level by level, so that a bound on the number leaves out the deepest boxes.
+    while next < open.len() && boxes.len() < FLAME_BOXES_MAX {
+        let (frames, mut start, _, level) = open[next];
+        next += 1;
+        for frame in frames {
+            let width = if total > 0.0 { weigh(*frame) / total * 1000.0 } else { 0.0 };
+            if width >= FLAME_BOX_MIN && level < FLAME_LEVELS_MAX {
+                boxes.push(FlameBox { frame: *frame, start, width, level });
+                open.push((&callees[*frame], start, width, level + 1));
+            }
+            start += width;
+        }
+    }
+    boxes
+}
+
+/// Returns the last segments of a name that fit into a box of this width.
+fn fit(name: &str, width: f64) -> String {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a small number that is not negative"
+    )]
+    let room = ((width - 6.0) / 6.2).max(0.0) as usize;
+    let last = name.rsplit("::").next().unwrap_or(name);
+    let shown = if name.chars().count() <= room { name } else { last };
+    if shown.chars().count() <= room {
+        shown.to_owned()
+    } else {
+        shown.chars().take(room.saturating_sub(1)).chain(['…']).collect()
+    }
+}
+
+/// Chooses one of six shades by the name of the module, so that neighbours of one module look alike.
+fn shade(name: &str) -> u32 {
+    let module = name.rsplit_once("::").map_or(name, |(module, _)| module);
+    module.bytes().fold(7_u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(u32::from(byte))) % 6
+}
+
+/// Writes thousandths of the width as a share of it.
+fn percent(thousandths: f64) -> String {
+    format!("{}%", (thousandths * 100.0).round() / 1000.0)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a number of points")]
+fn to_f64(number: usize) -> f64 {
+    number as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_breaks_at_gaps_and_stays_within_its_picture() {
+        assert_eq!(
+            draw_path(&[Some(0.0), Some(2.0), None, Some(1.0)], 2.0, 30.0, 12.0),
+            "M0.0 11.0L10.0 1.0M30.0 6.0h1"
+        );
+        assert_eq!(draw_path(&[Some(f64::NAN), Some(f64::INFINITY)], 1.0, 30.0, 12.0), "");
+        assert_eq!(draw_path(&[Some(0.0)], 0.0, 30.0, 12.0), "M0.0 11.0h1");
+    }
+
+    #[test]
+    fn the_only_figure_is_a_point() {
+        assert_eq!(draw_lone_point(&[Some(3.0)], 3.0, 30.0, 12.0).as_deref(), Some("M15.0 1.0h0"));
+        assert_eq!(
+            draw_lone_point(&[None, None, Some(1.0)], 2.0, 30.0, 12.0).as_deref(),
+            Some("M30.0 6.0h0")
+        );
+        assert_eq!(draw_lone_point(&[Some(1.0), Some(2.0)], 2.0, 30.0, 12.0), None);
+        assert_eq!(draw_lone_point(&[Some(f64::NAN)], 2.0, 30.0, 12.0), None);
+    }
+
+    #[test]
+    fn names_are_fitted_to_their_box() {
+        assert_eq!(fit("shop::orders::place", 200.0), "shop::orders::place");
+        assert_eq!(fit("shop::orders::place", 50.0), "place");
+        assert_eq!(fit("shop::orders::place", 30.0), "pl…");
+    }
+}

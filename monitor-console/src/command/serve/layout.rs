@@ -1,0 +1,237 @@
+//! The frame around every page: the bar that chooses store, processes and time, the way to the other pages, and what the
+//! numbers rest on.
+
+use anyhow::Result;
+use axum::http::StatusCode;
+use maud::{DOCTYPE, Markup, html};
+
+use super::app::{App, Context, Page};
+use super::{assets, text};
+use crate::model::{alerts, processes};
+use crate::{terminal, units};
+
+/// The pages of the bar: address and name.
+const BAR: [(&str, &str); 16] = [
+    ("/", "Now"),
+    ("/functions", "Functions"),
+    ("/calls", "Calls"),
+    ("/errors", "Errors"),
+    ("/logs", "Logs"),
+    ("/flame", "Flame"),
+    ("/graph", "Graph"),
+    ("/diff", "Diff"),
+    ("/findings", "Findings"),
+    ("/alerts", "Alerts"),
+    ("/processes", "Processes"),
+    ("/health", "Health"),
+    ("/series", "Metrics"),
+    ("/rates", "Rates"),
+    ("/sql", "SQL"),
+    ("/schema", "Schema"),
+];
+/// The spans of time that one click chooses.
+const SPANS: [(&str, &str); 5] = [("-5m", "5m"), ("-15m", "15m"), ("-1h", "1h"), ("-6h", "6h"), ("", "all")];
+/// The most choices of processes, services and builds.
+const CHOICES_MAX: usize = 50;
+/// The age from which on the last write is told as old.
+const LIVE_NS: i64 = 15_000_000_000;
+
+/// Puts a page into its frame.
+pub(super) fn frame(context: &Context<'_>, page: &Page, path: &str) -> Result<Markup> {
+    let query = context.parameters;
+    let here = path.strip_prefix(context.app.base_path()).unwrap_or(path);
+    let json = json_address(context, path);
+    let period = context.scope.period;
+    let bound = |ns: i64, none: i64| (ns != none).then_some(ns);
+    Ok(html! {
+        (DOCTYPE)
+        html lang="en" {
+            (head(context.app, &page.title))
+            body data-live=(format!("{}/live", context.app.base_path())) data-db=(context.store_name)
+                data-from=[bound(period.from_ns, i64::MIN)] data-to=[bound(period.until_ns, i64::MAX)]
+                data-now=(context.now_ns) {
+                a.skip href="#main" { "Skip to the content" }
+                header {
+                    form.top method="get" action=(path) role="search" {
+                        a.brand href=(context.links.to("/", &[])) { "monitor" }
+                        (choose_store(context))
+                        (clock(context))
+                        (choose_processes(context)?)
+                        span.spans role="group" aria-label="span of time" {
+                            @for (from, name) in SPANS {
+                                @let is_chosen = query.text("from").unwrap_or_default() == from && query.text("to").is_none();
+                                a href=(here_with(context, here, &[("from", from), ("to", ""), ("before", "")])) aria-current=[is_chosen.then_some("true")] { (name) }
+                            }
+                        }
+                        label { span.label { "from" } input name="from" size="8" value=[query.text("from")] placeholder="-15m"; }
+                        label { span.label { "to" } input name="to" size="8" value=[query.text("to")] placeholder="now"; }
+                        label { span.label { "filter" } input #filter type="search" name="q" size="18" value=[query.text("q")] placeholder="shop::*"; }
+                        button { "Show" }
+                    }
+                    nav aria-label="pages" {
+                        @for (address, name) in BAR {
+                            @let is_here = here == address;
+                            a href=(context.links.to(address, &[])) aria-current=[is_here.then_some("page")] {
+                                (name) @if address == "/alerts" { span data-panel="firing" { (count_alerts(context)?) } }
+                            }
+                        }
+                    }
+                }
+                main #main {
+                    @if context.is_cut.get() {
+                        p.note role="status" {
+                            "Some panels were cut because their time was up. "
+                            a href=(here_with(context, here, &[("patient", "1")])) { "Run them to their end" }
+                        }
+                    }
+                    (page.main)
+                }
+                footer {
+                    @if let Some(sql) = &page.sql { a href=(context.links.sql(sql)) { "SQL" } " · " }
+                    a href=(json) { "JSON" }
+                    @if !page.command.is_empty() { " · " code #command { (text::cell(&page.command)) } }
+                    span #state role="status" {}
+                    details.help {
+                        summary { "keys" }
+                        p { kbd { "/" } " filter · " kbd { "j" } " " kbd { "k" } " rows · " kbd { "Enter" } " open · " kbd { "u" } " up · "
+                            kbd { "1" } "–" kbd { "9" } " pages · " kbd { "[" } " " kbd { "]" } " span of time · " kbd { "space" } " pause · "
+                            kbd { "y" } " copy the command · times are UTC; ~ marks estimates" }
+                    }
+                }
+            }
+        }
+    })
+}
+
+/// Shows how many alerts fire, if any does.
+fn count_alerts(context: &Context<'_>) -> Result<Markup> {
+    let (live, critical) = alerts::count_live(&context.store)?;
+    let label = units::format_quantity(live, "alert fires", "alerts fire");
+    Ok(html! { @if live > 0 { " " span.badge.critical[critical > 0] title=(label) { (live) } } })
+}
+
+fn head(app: &App, title: &str) -> Markup {
+    html! {
+        head {
+            meta charset="utf-8";
+            meta name="viewport" content="width=device-width, initial-scale=1";
+            meta name="color-scheme" content="light dark";
+            title { (text::flat(title, text::CELL_CHARACTERS)) " · monitor" }
+            link rel="stylesheet" href=(assets::STYLE.address(app.base_path()));
+            link rel="icon" href=(assets::ICON.address(app.base_path()));
+            script src=(assets::SCRIPT.address(app.base_path())) defer {}
+        }
+    }
+}
+
+/// Returns the address of this page with other parameters. All that is chosen stays.
+fn here_with(context: &Context<'_>, here: &str, more: &[(&str, &str)]) -> String {
+    const OWN: [&str; 9] = ["sort", "failed", "slow", "min", "max", "limit", "before", "after", "sql"];
+    let mut all: Vec<(&str, &str)> = more.to_vec();
+    for name in OWN {
+        if let Some(value) = context.parameters.text(name)
+            && more.iter().all(|(other, _)| *other != name)
+        {
+            all.push((name, value));
+        }
+    }
+    context.links.to(here, &all)
+}
+
+/// Returns the address of the data of this page.
+fn json_address(context: &Context<'_>, path: &str) -> String {
+    let here = path.strip_prefix(context.app.base_path()).unwrap_or(path);
+    let data = if here == "/" { "/now.json".to_owned() } else { format!("{here}.json") };
+    here_with(context, &data, &[])
+}
+
+fn choose_store(context: &Context<'_>) -> Markup {
+    html! {
+        @if context.app.stores().len() > 1 {
+            label { span.label { "store" } select name="db" {
+                @for store in context.app.stores() {
+                    option value=(store.name) selected[store.name == context.store_name] { (text::flat(&store.name, 60)) }
+                }
+            } }
+        } @else {
+            span.store title=(text::flat(&context.store.path().to_string_lossy(), text::CELL_CHARACTERS)) { (text::cell(context.store_name)) }
+        }
+    }
+}
+
+/// Shows when the store was last written to: the clock of all figures.
+fn clock(context: &Context<'_>) -> Markup {
+    match context.last_write_ns {
+        Some(ns) if context.now_ns.saturating_sub(ns) < LIVE_NS => html! {
+            span.clock.good data-panel="clock" { "● live, " (units::format_age(ns, context.now_ns)) }
+        },
+        Some(ns) => html! {
+            span.clock data-panel="clock" { "last write " (units::format_age(ns, context.now_ns)) }
+        },
+        None => html! { span.clock data-panel="clock" { "never written" } },
+    }
+}
+
+/// Lets the reader choose a run, a service and a build.
+fn choose_processes(context: &Context<'_>) -> Result<Markup> {
+    let all = processes::read_identities(&context.store)?;
+    let distinct = |mut texts: Vec<String>| {
+        // A form cannot send a name that acts on a reader as it is.
+        texts.retain(|text| !text.is_empty() && !text.contains(terminal::is_unsafe));
+        texts.sort_unstable();
+        texts.dedup();
+        texts.truncate(CHOICES_MAX);
+        texts
+    };
+    let services = distinct(all.iter().map(|process| process.service.clone()).collect());
+    let builds = distinct(all.iter().filter_map(|process| process.build.clone()).collect());
+    let chosen = |name: &str| context.parameters.text(name).unwrap_or_default().to_owned();
+    let select = |name: &str, title: &str, values: &[String]| {
+        let chosen = chosen(name);
+        html! {
+            label { span.label { (name) } select name=(name) {
+                option value="" { (title) }
+                @if !chosen.is_empty() && !values.contains(&chosen) { option value=(chosen) selected { (text::flat(&chosen, 40)) } }
+                @for value in values { option value=(value) selected[*value == chosen] { (text::flat(value, 40)) } }
+            } }
+        }
+    };
+    let run = chosen("process");
+    Ok(html! {
+        label { span.label { "run" } select name="process" {
+            option value="" { "all runs" }
+            @for process in all.iter().take(CHOICES_MAX) {
+                @let number = process.process_id.to_string();
+                option value=(number) selected[number == run] { (number) ": " (text::flat(&process.service, 30)) " (pid " (process.pid) ")" }
+            }
+        } }
+        @if services.len() > 1 || !chosen("service").is_empty() { (select("service", "all services", &services)) }
+        @if builds.len() > 1 || !chosen("build").is_empty() { (select("build", "all builds", &builds)) }
+    })
+}
+
+/// Returns the page of a request that failed.
+pub(super) fn explain(app: &App, status: StatusCode, explanation: &str) -> Markup {
+    let title = match status {
+        StatusCode::NOT_FOUND => "There is no such page",
+        StatusCode::BAD_REQUEST => "The address is not understood",
+        StatusCode::FORBIDDEN => "Not permitted",
+        _ => "The store cannot be read now",
+    };
+    let base = app.base_path();
+    html! {
+        (DOCTYPE)
+        html lang="en" {
+            (head(app, title))
+            body data-live=(format!("{base}/live")) data-waits[status == StatusCode::SERVICE_UNAVAILABLE] {
+                header { nav aria-label="pages" {
+                    @for (address, name) in BAR { a href={ (base) (address) } { (name) } }
+                } }
+                main #main {
+                    h1 { (title) }
+                    p.refusal { (text::shorten(explanation, text::DETAIL_CHARACTERS)) }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,243 @@
+//! Sampling rates and breakers: what is in force and why, and the forms that change it.
+
+use anyhow::Result;
+use maud::{Markup, html};
+use serde_json::json;
+
+use super::super::app::{Context, Page};
+use super::super::table::{self, Dress};
+use super::super::text;
+use super::{panel, path_of, write_form};
+use crate::model::findings::quote_shell;
+use crate::model::rates::{self, Breaker, Rate, Setting};
+use crate::model::schema;
+use crate::pattern::Pattern;
+use crate::report::{Column, Report, Unit};
+use crate::units;
+
+/// The functions that are shown.
+const SHOWN: usize = 100;
+
+pub(super) fn page(context: &Context<'_>) -> Result<Page> {
+    let mut all = rates::read(&context.store, &context.scope, context.pattern.as_ref())?;
+    let settings = rates::read_settings(&context.store)?;
+    let breakers = rates::read_breakers(&context.store)?;
+    let asked = context.parameters.read("pattern", str::parse::<Pattern>)?;
+    let rate = context.parameters.read("rate", units::parse_rate)?;
+    let preview = match (&asked, rate) {
+        (Some(pattern), Some(rate)) => {
+            let every = rates::read(&context.store, &context.scope, None)?;
+            Some((pattern, rate, rates::preview(&every, pattern, rate)))
+        }
+        _ => None,
+    };
+    let mut page = Page {
+        title: "Rates".to_owned(),
+        sql: Some(schema::select("rates", None, &context.scope, &[], "ORDER BY calls_per_s DESC")),
+        command: "monitor sample".to_owned(),
+        ..Page::default()
+    };
+    let number = all.len();
+    all.truncate(context.limit(SHOWN)?);
+    let report = build_report(&all);
+    page.data.insert("rates".to_owned(), table::to_json(&report));
+    let settings_report = report_settings(&settings);
+    page.data.insert("settings".to_owned(), table::to_json(&settings_report));
+    if let Some((pattern, rate, preview)) = &preview {
+        page.data.insert("preview".to_owned(), json!({ "pattern": pattern.as_str(), "rate": rate,
+            "functions": preview.functions, "rows_per_s_now": preview.rows_now, "rows_per_s_then": preview.rows_then }));
+    }
+    let change = html! {
+        (preview_form(context))
+        @if let Some((pattern, rate, preview)) = &preview { (show_preview(context, pattern, *rate, *preview)) }
+        @if !context.app.allows_writes() { p.note { "This server only reads. Started with `--allow-writes` it sets rates and holds breakers; until then a change is a command to copy." } }
+    };
+    let in_force = html! {
+        (show(context, &all, &report))
+        @if number > all.len() { p.note { (number - all.len()) " more" } }
+    };
+    page.main = html! {
+        h1 { "Rates" }
+        (panel("change", "Try a rate", &change))
+        (panel("settings", "Rates that were set", &show_settings(context, &settings, &settings_report)))
+        (panel("rates", "Rates in force, and why", &in_force))
+        (panel("breakers", "Circuit breakers around the store's writes", &show_breakers(context, &breakers)))
+    };
+    Ok(page)
+}
+
+/// The form that asks what a rate would mean. It writes nothing.
+fn preview_form(context: &Context<'_>) -> Markup {
+    let value = |name: &str| context.parameters.text(name).unwrap_or_default().to_owned();
+    let pattern = context.parameters.text("pattern").or(context.parameters.text("q")).unwrap_or_default();
+    let address = context.links.to("/rates", &[]);
+    html! {
+        form.box method="get" action=(path_of(&address)) {
+            @for (name, kept) in context.links.kept_without(&["q"]) { input type="hidden" name=(name) value=(kept); }
+            label { span.label { "pattern of whole names" } input name="pattern" size="28" required value=(pattern) placeholder="*::orders::*"; }
+            label { span.label { "rate, 0 to 1" } input name="rate" size="6" required inputmode="decimal" value=(value("rate")) placeholder="0.1"; }
+            button { "Preview" }
+        }
+    }
+}
+
+/// Says what a rate would mean, with the form that sets it, or the command.
+fn show_preview(context: &Context<'_>, pattern: &Pattern, rate: f64, preview: rates::Preview) -> Markup {
+    let count = |rows: f64| units::format_count((rows * 10.0).round() / 10.0);
+    let command = format!("monitor sample {} {}", quote_shell(pattern.as_str()), units::format_rate(rate));
+    html! {
+        p.lead {
+            "about " (count(preview.rows_then)) " rows/s instead of " (count(preview.rows_now)) " rows/s, of "
+            (units::format_quantity(preview.functions, "function", "functions")) " known so far"
+        }
+        @if preview.functions == 0 { p.note { "No known function has such a name as a whole: " code { "*::" (pattern.as_str()) } " would match its last segments." } }
+        p.note { "Counts stay exact, and failed calls keep their rows." }
+        @if context.app.allows_writes() {
+            (write_form(context, "/rates", &html! {
+                input type="hidden" name="pattern" value=(pattern.as_str());
+                input type="hidden" name="rate" value=(units::format_rate(rate));
+                button.danger { "Set " (pattern.as_str()) " to " (units::format_rate(rate)) }
+            }))
+        } @else { p { code { (text::cell(&command)) } } }
+    }
+}
+
+fn build_report(all: &[Rate]) -> Report {
+    let columns = vec![
+        Column::titled("function", "FUNCTION", Unit::Name),
+        Column::titled("asked", "ASKED", Unit::Rate),
+        Column::titled("rate", "RATE", Unit::Rate),
+        Column::titled("fidelity", "FIDELITY", Unit::Text),
+        Column::titled("calls_per_s", "CALLS/S", Unit::Count),
+        Column::titled("rows_per_s", "ROWS/S", Unit::Count),
+        Column::titled("cpu_pct", "CORE", Unit::Percent),
+        Column::titled("saved_pct", "SAVED", Unit::Percent),
+        Column::titled("why", "WHY", Unit::Text),
+        Column::titled("process_id", "RUN", Unit::Number),
+    ];
+    let build = |rate: &Rate| {
+        vec![
+            rate.function.clone().into(),
+            rate.asked.into(),
+            rate.rate.into(),
+            rate.fidelity.clone().into(),
+            rate.calls_per_s.into(),
+            rate.rows_per_s.into(),
+            rate.cpu_pct.into(),
+            rate.saved_pct.into(),
+            rate.why.clone().into(),
+            rate.process_id.into(),
+        ]
+    };
+    Report { columns, rows: all.iter().map(build).collect() }
+}
+
+fn show(context: &Context<'_>, all: &[Rate], report: &Report) -> Markup {
+    let cell = |row: usize, column: &str| {
+        let rate = all.get(row)?;
+        match column {
+            "function" => Some(
+                html! { a href=(context.links.function(&rate.function)) { (text::function(&rate.function)) } },
+            ),
+            "rate" => {
+                let shown = rate.rate.map_or_else(|| "-".to_owned(), units::format_rate);
+                let address =
+                    context.links.to("/rates", &[("pattern", &rate.function), ("rate", &shown), ("q", "")]);
+                Some(
+                    html! { (shown) " " a href=(address) aria-label={ "change the rate of " (text::flat(&rate.function, 100)) } { "✎" } },
+                )
+            }
+            _ => None,
+        }
+    };
+    table::show(
+        report,
+        &Dress { caption: "rates in force", cell: &cell, empty: "no functions yet", ..Dress::default() },
+    )
+}
+
+fn report_settings(settings: &[Setting]) -> Report {
+    let columns = vec![
+        Column::titled("pattern", "PATTERN", Unit::Text),
+        Column::titled("rate", "RATE", Unit::Rate),
+        Column::titled("set_ns", "SET", Unit::Age),
+        Column::titled("set_by", "BY", Unit::Text),
+        Column::table("RESET", Unit::Text),
+    ];
+    let build = |setting: &Setting| {
+        vec![
+            setting.pattern.clone().into(),
+            setting.rate.into(),
+            setting.set_ns.into(),
+            setting.set_by.clone().into(),
+            String::new().into(),
+        ]
+    };
+    Report { columns, rows: settings.iter().map(build).collect() }
+}
+
+fn show_settings(context: &Context<'_>, settings: &[Setting], report: &Report) -> Markup {
+    let cell = |row: usize, column: &str| {
+        let setting = settings.get(row)?;
+        if column != "RESET" {
+            return None;
+        }
+        Some(if context.app.allows_writes() {
+            write_form(
+                context,
+                "/rates",
+                &html! {
+                    input type="hidden" name="pattern" value=(setting.pattern);
+                    input type="hidden" name="reset" value="1";
+                    button { "Reset" }
+                },
+            )
+        } else {
+            html! { code { (text::cell(&format!("monitor sample --reset {}", quote_shell(&setting.pattern)))) } }
+        })
+    };
+    table::show(
+        report,
+        &Dress {
+            caption: "rates that were set; the last one that matches a function wins",
+            cell: &cell,
+            empty: "none: functions have the rates of their programs",
+            ..Dress::default()
+        },
+    )
+}
+
+fn show_breakers(context: &Context<'_>, breakers: &[Breaker]) -> Markup {
+    let columns = vec![
+        Column::titled("process_id", "RUN", Unit::Number),
+        Column::titled("service", "SERVICE", Unit::Text),
+        Column::titled("breaker", "REPORTED", Unit::Text),
+        Column::titled("breaker_openings", "OPENED", Unit::Count),
+        Column::titled("hold", "HOLD", Unit::Text),
+        Column::titled("reason", "REASON", Unit::Text),
+        Column::titled("set_by", "BY", Unit::Text),
+    ];
+    let build = |breaker: &Breaker| {
+        vec![
+            breaker.process_id.into(),
+            breaker.service.clone().into(),
+            breaker.state.clone().into(),
+            breaker.openings.into(),
+            breaker.hold.clone().into(),
+            breaker.reason.clone().into(),
+            breaker.set_by.clone().into(),
+        ]
+    };
+    let report = Report { columns, rows: breakers.iter().map(build).collect() };
+    html! {
+        (table::show(&report, &Dress { caption: "breakers of running processes", empty: "no process is running", ..Dress::default() }))
+        @if context.app.allows_writes() {
+            (write_form(context, "/breaker", &html! {
+                label { span.label { "reason" } input name="reason" size="30" maxlength="500" placeholder="the disk is being replaced"; }
+                button.danger name="hold" value="open" { "Hold open" }
+                button.danger name="hold" value="closed" { "Hold closed" }
+                button name="hold" value="auto" { "Release" }
+            }))
+        } @else { p.note { code { "monitor breaker open --reason 'the disk is being replaced'" } " holds them open" } }
+    }
+}

@@ -1,0 +1,159 @@
+//! The page of one reading statement and its rows.
+
+use std::cell::Cell;
+use std::time::Duration;
+
+use anyhow::{Result, anyhow};
+use maud::{Markup, html};
+use serde_json::json;
+
+use super::super::app::{Context, Page, Refusal};
+use super::super::table::{self, Dress};
+use super::super::text;
+use super::panel;
+use crate::command::sql::explain_statement_error;
+use crate::model::schema;
+use crate::report::{self, Column, Report, Unit};
+use crate::store::{Stopped, Store};
+
+/// The time limit of a statement.
+const TIME_LIMIT: Duration = Duration::from_secs(2);
+/// The most rows and bytes of an answer.
+const ROWS_MAX: usize = 10_000;
+const BYTES_MAX: usize = 8 << 20;
+/// The rows that the page shows; its data have more.
+const ROWS_SHOWN: usize = 500;
+/// The longest statement, which an address can carry.
+const STATEMENT_BYTES_MAX: usize = 6_000;
+
+pub(super) fn page(context: &Context<'_>) -> Result<Page> {
+    let statement = context.parameters.text("sql").unwrap_or_default();
+    let mut page = Page { title: "SQL".to_owned(), ..Page::default() };
+    let objects = schema::read(&context.store)?;
+    let result = if statement.is_empty() { None } else { Some(run(context, statement)) };
+    if !statement.is_empty() {
+        page.command = format!("monitor sql {}", crate::model::findings::quote_shell(statement));
+        page.sql = Some(statement.to_owned());
+    }
+    let shown = match result {
+        None => html! {},
+        Some(Ok((report, is_cut))) => {
+            page.data.insert("rows".to_owned(), table::to_json(&report));
+            page.data.insert("rows_cut".to_owned(), json!(is_cut));
+            panel("rows", "Rows", &show(report, is_cut))
+        }
+        Some(Err(error)) => {
+            if error.downcast_ref::<Refusal>().is_some() {
+                return Err(error);
+            }
+            page.data.insert("error".to_owned(), json!(format!("{error:#}")));
+            panel(
+                "rows",
+                "Not run",
+                &html! { p.refusal role="alert" { (text::shorten(&format!("{error:#}"), 1000)) } },
+            )
+        }
+    };
+    let address = context.links.to("/sql", &[]);
+    let path = address.split_once('?').map_or(address.as_str(), |(path, _)| path);
+    let form = html! {
+        form.sql method="get" action=(path) {
+            @for (name, kept) in context.links.kept_without(&["q"]) { input type="hidden" name=(name) value=(kept); }
+            label { span.label { "One statement that reads" } textarea #sql name="sql" rows="5" spellcheck="false" maxlength=(STATEMENT_BYTES_MAX) { "\n" (statement) } }
+            button { "Run" }
+            span.hint { "at most 2 s, " (ROWS_MAX) " rows and 8 MB; times are ns since 1970, UTC" }
+        }
+        p.chips { @for (question, example) in schema::EXAMPLES { a.chip href=(context.links.sql(example)) { (question) } " " } }
+        details { summary { "views and their columns" }
+            @for object in &objects { p { strong { (text::cell(&object.name)) } ": "
+                @for (name, _) in &object.columns { code { (text::cell(name)) } " " } } }
+            p { a href=(context.links.to("/schema", &[("q", "")])) { "the meaning of each" } }
+        }
+    };
+    page.main = html! { h1 { "SQL" } (panel("statement", "Statement", &form)) (shown) };
+    Ok(page)
+}
+
+/// Runs a statement that can do nothing but read; returns its rows, and true if some were left out.
+fn run(context: &Context<'_>, statement: &str) -> Result<(Report, bool)> {
+    if statement.len() > STATEMENT_BYTES_MAX {
+        return Err(Refusal::wrong(format!(
+            "a statement has at most {STATEMENT_BYTES_MAX} bytes here: use `monitor sql`"
+        )));
+    }
+    let store = Store::open(context.store.path())?.restrict()?;
+    store.spare_process();
+    store.set_time_limit(TIME_LIMIT);
+    let names = store.read_column_names(statement).map_err(explain_statement_error)?;
+    if names.is_empty() {
+        return Err(anyhow!(
+            "the statement returns no rows: only statements that read are run, such as SELECT"
+        ));
+    }
+    let columns: Vec<_> = names.iter().map(|name| Column::titled(name, name, Unit::Text)).collect();
+    let mut rows = Vec::new();
+    let bytes = Cell::new(0_usize);
+    let read = store.read_rows(statement, [], |row| {
+        let cells = report::read_cells(row, columns.len())?;
+        bytes.set(bytes.get() + cells.iter().map(measure).sum::<usize>());
+        if rows.len() >= ROWS_MAX || bytes.get() > BYTES_MAX {
+            return Err(anyhow!(Enough));
+        }
+        rows.push(cells);
+        Ok(())
+    });
+    let is_cut = match read {
+        Ok(()) => false,
+        Err(error) if error.downcast_ref::<Enough>().is_some() => true,
+        // The rows that came before the time was up are shown.
+        Err(error) if error.downcast_ref::<Stopped>().is_some() && !rows.is_empty() => true,
+        Err(error) => return Err(explain_statement_error(error)),
+    };
+    Ok((Report { columns: number(columns), rows }, is_cut))
+}
+
+/// Numbers columns that are named alike, because data have each name once.
+fn number(mut columns: Vec<Column>) -> Vec<Column> {
+    for at in 1..columns.len() {
+        let is_taken = |name: &str| columns[..at].iter().any(|column| column.name.as_deref() == Some(name));
+        let Some(name) = columns[at].name.clone() else { continue };
+        let numbered = (2..).map(|number| format!("{name}_{number}"));
+        let free = std::iter::once(name.clone()).chain(numbered).find(|candidate| !is_taken(candidate));
+        columns[at].name = free;
+    }
+    columns
+}
+
+/// Stops the reading of rows when there are enough.
+#[derive(Debug)]
+struct Enough;
+
+impl std::fmt::Display for Enough {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("enough rows")
+    }
+}
+
+impl std::error::Error for Enough {}
+
+fn measure(cell: &report::Cell) -> usize {
+    use rusqlite::types::Value;
+    match &cell.value {
+        Value::Text(text) => text.len(),
+        Value::Blob(bytes) => bytes.len(),
+        Value::Null | Value::Integer(_) | Value::Real(_) => 8,
+    }
+}
+
+fn show(mut report: Report, is_cut: bool) -> Markup {
+    let number = report.rows.len();
+    report.rows.truncate(ROWS_SHOWN);
+    html! {
+        (table::show(&report, &Dress { caption: "rows of the statement", empty: "no rows", ..Dress::default() }))
+        p.note {
+            (number) " rows"
+            @if number > ROWS_SHOWN { ", of which the page shows " (ROWS_SHOWN) " and JSON all" }
+            @if is_cut { "; more were left out, because a limit was reached" }
+        }
+    }
+}

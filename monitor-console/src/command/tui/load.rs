@@ -1,0 +1,266 @@
+//! The loader: a thread with its own connection that answers the questions of the view.
+//!
+//! Takes the latest question; gives answers. It reads a page again only if the store changed, if the span moved by a window, or
+//! if another question came, and then pauses for a multiple of the time that reading took: whatever a store holds, it takes
+//! a twentieth of a core. A store that cannot be read is told as such and tried again.
+//!
+//! It does not know what is drawn.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+use monitor_runtime::platform::file_system::file_identity;
+use monitor_runtime::recover;
+use monitor_runtime::store::schema::WINDOW_NS;
+
+use super::facts::{Answer, Detail, PARTS, Page, Question, Wanted};
+use crate::arguments::Live;
+use crate::command::live;
+use crate::model::heat_map::Heat;
+use crate::model::names::Names;
+use crate::model::windows::{self, Selection};
+use crate::model::{activity, call_tree, edges, failure_kinds, findings, latest_calls, overview};
+use crate::report::{Column, Report};
+use crate::store::Store;
+use crate::{find, units};
+
+/// The shortest pause between two readings.
+const PAUSE: Duration = Duration::from_millis(500);
+/// The longest pause between two readings of a page.
+const PAUSE_MAX: Duration = Duration::from_secs(60);
+/// The pause as a multiple of the time that reading took.
+const PAUSE_FACTOR: u32 = 19;
+/// The pause between two attempts to open a store.
+const RETRY: Duration = Duration::from_secs(1);
+/// The time after which the ring files of dead processes are looked for again, and the store's file.
+const RECOVERY_PAUSE: Duration = Duration::from_secs(5);
+/// The time that a statement may compute.
+const STATEMENT_LIMIT: Duration = Duration::from_secs(20);
+/// The calls of a list, of a trace, and the failed calls beside a function.
+const CALLS_MAX: usize = 500;
+const TRACE_CALLS_MAX: usize = 10_000;
+const FAILED_SHOWN: usize = 6;
+/// The rows that a finding's evidence shows.
+const EVIDENCE_ROWS_MAX: i64 = 200;
+/// The size of the picture of durations over time.
+const HEAT_SIZE: (usize, usize) = (48, 6);
+
+/// The place where the view leaves its question.
+#[derive(Default)]
+pub(super) struct Desk {
+    question: Mutex<Option<Question>>,
+    is_changed: Condvar,
+}
+
+impl Desk {
+    /// Leaves a question, which replaces the one before.
+    pub(super) fn ask(&self, question: Question) {
+        *self.question.lock().unwrap_or_else(PoisonError::into_inner) = Some(question);
+        self.is_changed.notify_all();
+    }
+
+    /// Waits until the question is another one than this, at most for a time, and returns it.
+    fn wait(&self, known: Option<&Question>, pause: Duration) -> Option<Question> {
+        let question = self.question.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_known = |asked: &mut Option<Question>| asked.as_ref() == known;
+        let waited = self.is_changed.wait_timeout_while(question, pause, is_known);
+        waited.unwrap_or_else(PoisonError::into_inner).0.clone()
+    }
+}
+
+/// Answers questions for as long as answers are taken.
+pub(super) fn run(path: PathBuf, desk: &Desk, give: impl Fn(Answer) -> bool) {
+    let mut loader = Loader::new(path);
+    let mut known: Option<Question> = None;
+    let mut pause = Duration::ZERO;
+    loop {
+        let asked = desk.wait(known.as_ref(), pause);
+        let Some(question) = asked else {
+            pause = PAUSE;
+            continue;
+        };
+        let answer = loader.answer(&question, known.as_ref());
+        known = Some(question);
+        pause = if answer.as_ref().is_some_and(|answer| answer.trouble.is_some()) { RETRY } else { PAUSE };
+        if answer.is_some_and(|answer| !give(answer)) {
+            return;
+        }
+    }
+}
+
+/// The store, and what was last read from it.
+struct Loader {
+    path: PathBuf,
+    store: Option<Store>,
+    /// The device and inode of the file.
+    identity: Option<(u64, u64)>,
+    /// The version of the data that was read, and the window that was the present one.
+    read: Option<(i64, i64)>,
+    /// The time from which on the page may be read again by itself.
+    page_due: Instant,
+    recovered: Option<Instant>,
+}
+
+impl Loader {
+    fn new(path: PathBuf) -> Self {
+        Self { path, store: None, identity: None, read: None, page_due: Instant::now(), recovered: None }
+    }
+
+    /// Answers a question; returns `None` if everything is as it was at the last question.
+    fn answer(&mut self, question: &Question, known: Option<&Question>) -> Option<Answer> {
+        let is_new = known.is_none_or(|known| known.number != question.number);
+        let wants_more = known.is_none_or(|known| {
+            known.detail != question.detail || (question.wants_rates && !known.wants_rates)
+        });
+        if question.is_paused && !is_new && !wants_more {
+            return None;
+        }
+        match self.read_facts(question, is_new, wants_more) {
+            Ok(answer) => answer,
+            Err(error) => {
+                (self.store, self.read) = (None, None);
+                let trouble = Some(format!("waiting for the store: {error:#}"));
+                Some(Answer { number: question.number, trouble, ..Answer::default() })
+            }
+        }
+    }
+
+    fn read_facts(&mut self, question: &Question, is_new: bool, wants_more: bool) -> Result<Option<Answer>> {
+        self.open()?;
+        let store = self.store.as_ref().context("the store is closed")?;
+        let now_ns = units::now_ns();
+        let version = store.read_integer("PRAGMA data_version", [])?.unwrap_or(0);
+        let window = question.span.end_ns.unwrap_or(now_ns).div_euclid(WINDOW_NS);
+        // The calls under way lie in ring files and change without the store.
+        let is_changed =
+            question.wanted == Wanted::Live || self.read.is_none_or(|read| read != (version, window));
+        let begun = Instant::now();
+        let page = is_new || (is_changed && !question.is_paused && begun >= self.page_due);
+        if !page && !wants_more {
+            return Ok(None);
+        }
+        let has_ended = question.span.end_ns.is_some();
+        let period = question.span.to_period(now_ns);
+        let answer = Answer {
+            number: question.number,
+            overview: page.then(|| overview::read(store, period, has_ended, now_ns)).transpose()?,
+            // A statement that fails belongs to its page: the others may still be read.
+            page: page.then(|| {
+                read_page(store, question, now_ns).unwrap_or_else(|error| Page::Failed(format!("{error:#}")))
+            }),
+            detail: match &question.detail {
+                Some(function) => Some(read_detail(store, function, question, now_ns)?),
+                None => None,
+            },
+            rates: question.wants_rates.then(|| activity::read_rates(store).map(Arc::new)).transpose()?,
+            trouble: None,
+        };
+        if page {
+            self.read = Some((version, window));
+            self.page_due = Instant::now() + (begun.elapsed() * PAUSE_FACTOR).clamp(PAUSE, PAUSE_MAX);
+        }
+        Ok(Some(answer))
+    }
+
+    /// Opens the store, or the one that took its place, and recovers what dead processes left for it.
+    fn open(&mut self) -> Result<()> {
+        if self.recovered.is_none_or(|at| at.elapsed() > RECOVERY_PAUSE) || self.store.is_none() {
+            self.recovered = Some(Instant::now());
+            self.path = find::follow_programs(&self.path);
+            // A failure of recovery leaves the calls in their ring files, from where the next attempt takes them.
+            let _ = recover::recover(&self.path, &find::list_ring_folders(), units::now_ns());
+            let identity = read_identity(&self.path);
+            if identity != self.identity {
+                (self.store, self.read) = (None, None);
+            }
+            if self.store.is_none() {
+                let store = Store::open(&self.path)?;
+                store.set_time_limit(STATEMENT_LIMIT);
+                (self.store, self.identity) = (Some(store), identity);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Returns the device and inode of a file, which no other file has.
+fn read_identity(path: &Path) -> Option<(u64, u64)> {
+    file_identity(&fs::canonicalize(path).ok()?)
+}
+
+fn read_page(store: &Store, question: &Question, now_ns: i64) -> Result<Page> {
+    let period = question.span.to_period(now_ns);
+    let shown = question.span.to_shown_period(now_ns);
+    Ok(match &question.wanted {
+        Wanted::Functions => Page::Functions(activity::read(store, shown, PARTS)?),
+        Wanted::Function { name, is_failed } => {
+            let function = Some(name.clone());
+            let wanted =
+                latest_calls::Wanted { function, is_failed: *is_failed, limit: CALLS_MAX, pattern: None };
+            Page::Calls(latest_calls::find(store, period, &wanted)?)
+        }
+        Wanted::Calls { is_failed } => {
+            let pattern = question.filter.clone();
+            let wanted =
+                latest_calls::Wanted { pattern, is_failed: *is_failed, limit: CALLS_MAX, function: None };
+            Page::Calls(latest_calls::find(store, period, &wanted)?)
+        }
+        Wanted::Trace(call) => Page::Trace(call_tree::load(store, *call, TRACE_CALLS_MAX)?),
+        Wanted::Kinds => Page::Kinds(failure_kinds::read(store, period, PARTS, now_ns)?),
+        Wanted::Examples(kind) => {
+            let kind = kind.each_ref().map(String::as_str);
+            Page::Calls(latest_calls::find_examples(store, period, kind, CALLS_MAX)?)
+        }
+        Wanted::Live => {
+            let living = recover::living(store.path(), &find::list_ring_folders(), now_ns);
+            let usual = live::read_usual_limits(store.path(), &living, now_ns);
+            let all = Live { pattern: None, min: None, limit: None };
+            Page::Live(live::build_report(&living, &usual, &all, now_ns), living.len())
+        }
+        Wanted::Findings => {
+            let facts = findings::gather(store, &find::list_ring_folders(), period, now_ns)?;
+            Page::Findings(findings::find(&facts))
+        }
+        Wanted::Evidence(sql) => Page::Evidence(read_evidence(store, sql)?),
+        Wanted::Processes => Page::Processes,
+    })
+}
+
+/// Reads the first rows of the statement behind a finding.
+fn read_evidence(store: &Store, sql: &str) -> Result<Report> {
+    let names = store.read_column_names(sql)?;
+    let columns = names.iter().map(|name| Column::data(name)).collect();
+    store.read_report(columns, &format!("SELECT * FROM ({sql}) LIMIT ?1"), [EVIDENCE_ROWS_MAX])
+}
+
+fn read_detail(store: &Store, function: &str, question: &Question, now_ns: i64) -> Result<Detail> {
+    let shown = question.span.to_shown_period(now_ns);
+    let selection = Selection { period: shown, function: Some(function), process: None };
+    let windows = windows::read(store, selection, &mut Names::default())?;
+    let pairs = edges::read_pairs(store)?;
+    let wanted = latest_calls::Wanted {
+        function: Some(function.to_owned()),
+        is_failed: true,
+        limit: FAILED_SHOWN,
+        pattern: None,
+    };
+    Ok(Detail {
+        function: function.to_owned(),
+        heat: Heat::build(&windows, shown, HEAT_SIZE),
+        callers: pairs
+            .iter()
+            .filter(|(_, callee)| callee == function)
+            .map(|(caller, _)| caller.clone())
+            .collect(),
+        callees: pairs
+            .iter()
+            .filter(|(caller, _)| caller == function)
+            .map(|(_, callee)| callee.clone())
+            .collect(),
+        failed: latest_calls::find(store, question.span.to_period(now_ns), &wanted)?.calls,
+        sum: windows::Sum::from_windows(&windows),
+    })
+}

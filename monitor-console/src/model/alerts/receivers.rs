@@ -1,0 +1,177 @@
+//! Receivers of alerts, and how far each has been told.
+//!
+//! Takes the name of a receiver; gives the alerts that are news to it, and moves its cursor. Which of the alerts that changed are
+//! news is a pure function.
+
+use std::collections::HashMap;
+
+use anyhow::Result;
+
+use super::{Alert, COLUMNS, read_alerts};
+use crate::report;
+use crate::store::Store;
+
+/// The most alerts that a receiver is told of at once.
+const PENDING_MAX: i64 = 500;
+
+/// A receiver of alerts, and the latest change that it has taken.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Receiver {
+    /// Its name.
+    pub(crate) name: String,
+    /// The latest change that it has.
+    pub(crate) change: i64,
+    /// The latest change when it was first seen.
+    pub(crate) first_change: i64,
+    /// The time at which it last took an alert, ns since the Unix epoch.
+    pub(crate) told_ns: Option<i64>,
+    /// Deliveries that failed since then.
+    pub(crate) failures: i64,
+    /// The reason of the last failure since then.
+    pub(crate) last_failure: Option<String>,
+}
+
+/// Reads all receivers, by name.
+pub(crate) fn read_receivers(store: &Store) -> Result<Vec<Receiver>> {
+    let sql = "SELECT receiver, change, first_change, told_ns, failures, last_failure FROM alert_cursor ORDER BY receiver";
+    let mut receivers = Vec::new();
+    store.read_rows(sql, [], |row| {
+        let cells = report::read_cells(row, 6)?;
+        receivers.push(Receiver {
+            name: cells[0].as_text().unwrap_or_default().to_owned(),
+            change: cells[1].to_integer().unwrap_or(0),
+            first_change: cells[2].to_integer().unwrap_or(0),
+            told_ns: cells[3].to_integer(),
+            failures: cells[4].to_integer().unwrap_or(0),
+            last_failure: cells[5].as_text().map(str::to_owned),
+        });
+        Ok(())
+    })?;
+    Ok(receivers)
+}
+
+/// Enters a receiver, if the store does not have it: it is to be told of the alerts that fire now, and of all that come.
+pub(crate) fn enter_receiver(store: &Store, name: &str) -> Result<()> {
+    let is_known = "SELECT count(*) FROM alert_cursor WHERE receiver = ?1";
+    if store.read_integer(is_known, [name])? == Some(1) {
+        return Ok(());
+    }
+    store.write_together(|| {
+        let entered = store.execute(
+            "INSERT OR IGNORE INTO alert_cursor (receiver, change, first_change)
+             SELECT ?1, coalesce((SELECT min(change) - 1 FROM alert WHERE until_ns IS NULL), max(change), 0),
+               coalesce(max(change), 0) FROM alert",
+            [name],
+        )?;
+        if entered > 0 {
+            let live = "INSERT OR IGNORE INTO alert_told SELECT ?1, id, '' FROM alert WHERE until_ns IS NULL";
+            store.execute(live, [name])?;
+        }
+        Ok(())
+    })
+}
+
+/// The alerts that a receiver is to be told of.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Pending {
+    /// The alerts that are news to it, in the order of their changes.
+    pub(crate) alerts: Vec<Alert>,
+    /// The latest change that it has.
+    pub(crate) told: i64,
+    /// The latest change that was looked at.
+    pub(crate) change: i64,
+    /// True if there are later changes.
+    pub(crate) has_more: bool,
+}
+
+/// Reads the alerts that changed since a receiver was last told, as far as they are news to it.
+pub(crate) fn read_pending(store: &Store, name: &str) -> Result<Pending> {
+    let cursor = |column: &str| {
+        store.read_integer(&format!("SELECT {column} FROM alert_cursor WHERE receiver = ?1"), [name])
+    };
+    let (told_change, first_change) = (cursor("change")?.unwrap_or(0), cursor("first_change")?.unwrap_or(0));
+    let sql = format!("SELECT {COLUMNS} FROM alerts WHERE change > ?1 ORDER BY change LIMIT ?2");
+    let alerts = read_alerts(store, &sql, (told_change, PENDING_MAX))?;
+    let mut told = HashMap::new();
+    store.read_rows("SELECT alert_id, level FROM alert_told WHERE receiver = ?1", [name], |row| {
+        let cells = report::read_cells(row, 2)?;
+        if let (Some(id), Some(level)) = (cells[0].to_integer(), cells[1].as_text()) {
+            told.insert(id, level.to_owned());
+        }
+        Ok(())
+    })?;
+    let has_more = i64::try_from(alerts.len()).unwrap_or(0) == PENDING_MAX;
+    let change = alerts.last().map_or(told_change, |alert| alert.change);
+    let is_news = |alert: &Alert| is_news(alert, told.get(&alert.id).map(String::as_str), first_change);
+    Ok(Pending { alerts: alerts.into_iter().filter(is_news).collect(), told: told_change, change, has_more })
+}
+
+/// Returns true if a receiver is to be told of an alert: one that fires, or that fires at another level, and one that has ended.
+/// `told` is the level that it was told, or empty if it is to be told. That an alert recovers is no news, because it may fire
+/// again at once. An alert that had ended when the receiver was first seen is not for it.
+fn is_news(alert: &Alert, told: Option<&str>, first_change: i64) -> bool {
+    match told {
+        Some(level) if alert.is_live() => level != alert.level,
+        Some(_) => true,
+        None => alert.is_live() || alert.change > first_change,
+    }
+}
+
+/// Notes that a receiver took these alerts, and that all changes up to this one are done with.
+pub(crate) fn note_told(store: &Store, name: &str, alerts: &[Alert], change: i64, now_ns: i64) -> Result<()> {
+    store.write_together(|| {
+        for alert in alerts {
+            if alert.is_live() {
+                let sql = "INSERT OR REPLACE INTO alert_told VALUES (?1, ?2, ?3)";
+                store.execute(sql, (name, alert.id, &alert.level))?;
+            } else {
+                let sql = "DELETE FROM alert_told WHERE receiver = ?1 AND alert_id = ?2";
+                store.execute(sql, (name, alert.id))?;
+            }
+        }
+        let told_ns = (!alerts.is_empty()).then_some(now_ns);
+        store.execute(
+            "UPDATE alert_cursor SET change = max(change, ?2), told_ns = coalesce(?3, told_ns), failures = 0,
+               last_failure = NULL WHERE receiver = ?1",
+            (name, change, told_ns),
+        )?;
+        Ok(())
+    })
+}
+
+/// Notes that a delivery to a receiver failed.
+pub(crate) fn note_failure(store: &Store, name: &str, why: &str) -> Result<()> {
+    let sql = "UPDATE alert_cursor SET failures = failures + 1, last_failure = ?2 WHERE receiver = ?1";
+    store.execute(sql, (name, why)).map(|_| ())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+    use super::*;
+
+    fn alert(level: &str, change: i64, is_live: bool) -> Alert {
+        let until_ns = (!is_live).then_some(7);
+        Alert { id: 1, change, level: level.to_owned(), until_ns, ..Alert::default() }
+    }
+
+    #[test]
+    fn a_receiver_is_told_of_what_begins_changes_its_level_and_ends() {
+        for (is_live, told, change, expected) in [
+            (true, None, 9, true),
+            (true, Some(""), 9, true),
+            (true, Some("warning"), 9, true),
+            // It recovers, or fires again.
+            (true, Some("critical"), 9, false),
+            (false, Some("critical"), 9, true),
+            (false, Some(""), 3, true),
+            // It began and ended between two looks.
+            (false, None, 9, true),
+            // It had ended when the receiver was first seen.
+            (false, None, 5, false),
+        ] {
+            let alert = alert("critical", change, is_live);
+            assert_eq!(is_news(&alert, told, 5), expected, "{alert:?} {told:?}");
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! The interval of the ratio of durations: a bootstrap that draws stretches of neighbouring windows, so that windows that
+//! resemble each other stay together.
+
+use fastrand::Rng;
+
+use super::sample::{Pooled, Sample, to_f64};
+use crate::model::statistics::series::{draw_blocks, measure_autocorrelation};
+
+/// The number of draws.
+const DRAWS: usize = 200;
+/// The seed, so that the same store always gives the same interval.
+const SEED: u64 = 0x6d6f_6e69;
+/// The parts of the draws that lie outside of the interval, on either side.
+const OUTSIDE: f64 = 0.025;
+
+/// Returns the 95 % interval of the ratio of the typical durations, after to before.
+pub(super) fn estimate(samples: [&Sample; 2], bounds: [i32; 2]) -> (f64, f64) {
+    let mut random = Rng::with_seed(SEED);
+    // A window is read once; a draw adds sums.
+    let sums = samples.map(|sample| {
+        let of_window = |window| {
+            let pooled = Pooled::from_windows(std::iter::once(window), bounds);
+            let calls = to_f64(window.histogram.total());
+            (pooled.body * calls, calls)
+        };
+        sample.windows.iter().map(of_window).filter(|(_, calls)| *calls > 0.0).collect::<Vec<_>>()
+    });
+    let means: Vec<f64> = sums[0].iter().map(|(sum, calls)| sum / calls).collect();
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a few windows")]
+    let block = (4.0 * measure_autocorrelation(&means)).ceil() as usize;
+    let mut ratios: Vec<f64> = (0..DRAWS)
+        .map(|_| {
+            let [before, after] = [0, 1].map(|side: usize| {
+                let block = block.min(sums[side].len().div_ceil(4));
+                let drawn = draw_blocks(sums[side].len(), block, &mut random);
+                let (sum, calls) = drawn
+                    .into_iter()
+                    .fold((0.0, 0.0), |all, at| (all.0 + sums[side][at].0, all.1 + sums[side][at].1));
+                if calls > 0.0 { sum / calls } else { 0.0 }
+            });
+            (after - before).exp2()
+        })
+        .collect();
+    ratios.sort_by(f64::total_cmp);
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_precision_loss,
+        reason = "a few draws"
+    )]
+    let outside = (DRAWS as f64 * OUTSIDE) as usize;
+    (ratios[outside], ratios[DRAWS - 1 - outside])
+}

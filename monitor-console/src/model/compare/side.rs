@@ -1,0 +1,214 @@
+//! A side of a comparison: the windows of a span of time, of processes, or of another store.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use anyhow::{Result, bail};
+
+use super::sample::Sample;
+use crate::model::names::{Name, Names};
+use crate::model::period::Period;
+use crate::model::processes::{self, Process};
+use crate::model::windows::{self, Selection, Window};
+use crate::moment;
+use crate::pattern::Pattern;
+use crate::store::Store;
+use crate::units;
+
+/// The way in which a side was named.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum SideName {
+    /// The time from one moment to another: `1h..30m`.
+    Span(Period),
+    /// The processes of a build, by the start of its id.
+    Build(String),
+    /// The processes of a version of the program.
+    Version(String),
+    /// The process of this number, one run of a program.
+    Process(i64),
+    /// A store file.
+    Store(PathBuf),
+}
+
+const ALLOWED: &str = "a side is a span such as 1h..30m or 14:00..14:30, a build (build:1a2b), a version (version:1.4), \
+                       a run (process:3) or the path of a store";
+
+impl FromStr for SideName {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let text = text.trim();
+        let is_path =
+            text.contains('/') || std::path::Path::new(text).extension().is_some_and(|end| end == "db");
+        if let Some((from, until)) = text.split_once("..").filter(|_| !is_path) {
+            let from_ns = moment::parse(from)?.0;
+            let until_ns = if until.is_empty() { units::now_ns() } else { moment::parse(until)?.0 };
+            if from_ns >= until_ns {
+                return Err(format!("its start is not before its end; {ALLOWED}"));
+            }
+            return Ok(Self::Span(Period { from_ns, until_ns }));
+        }
+        match text.split_once(':') {
+            _ if text.is_empty() => Err(ALLOWED.to_owned()),
+            Some(("build", build)) if !build.is_empty() => Ok(Self::Build(build.to_owned())),
+            Some(("version", version)) if !version.is_empty() => Ok(Self::Version(version.to_owned())),
+            Some(("process" | "run", run)) => units::parse_run(run).map(|run| Self::Process(run.into())),
+            Some(_) if !is_path => Err(ALLOWED.to_owned()),
+            _ => Ok(Self::Store(PathBuf::from(text))),
+        }
+    }
+}
+
+/// The windows of one side, by function.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Side {
+    /// The samples, by the name of the function.
+    pub(crate) samples: BTreeMap<String, Sample>,
+    /// The number of windows of all functions.
+    pub(crate) windows: u64,
+    /// The start of the first window, and the end of the last, ns since the Unix epoch.
+    pub(crate) range_ns: Option<(i64, i64)>,
+}
+
+impl Side {
+    /// Reads a side. `period` narrows a side that is no span itself.
+    pub(crate) fn read(
+        store: &Store,
+        name: &SideName,
+        period: Period,
+        pattern: Option<&Pattern>,
+    ) -> Result<Self> {
+        Self::read_all(&[store], name, period, pattern)
+    }
+
+    /// Reads a side from several stores: windows of the same time add up.
+    pub(crate) fn read_all(
+        stores: &[&Store],
+        name: &SideName,
+        period: Period,
+        pattern: Option<&Pattern>,
+    ) -> Result<Self> {
+        let mut names = Names::default();
+        let mut read = |store: &Store, process, period| {
+            windows::read(store, Selection { period, function: None, process }, &mut names)
+        };
+        let mut found = Vec::new();
+        match name {
+            SideName::Span(span) => {
+                for store in stores {
+                    found.extend(read(store, None, *span)?);
+                }
+            }
+            SideName::Store(_) => {
+                for store in stores {
+                    found.extend(read(store, None, period)?);
+                }
+            }
+            SideName::Build(_) | SideName::Version(_) | SideName::Process(_) => {
+                for (position, process) in select_processes(stores, name)? {
+                    found.extend(read(stores[position], Some(process), period)?);
+                }
+            }
+        }
+        Ok(Self::gather(&found, &names, pattern))
+    }
+
+    /// Gathers windows by function; windows of several processes at the same time are merged.
+    fn gather(found: &[Window], names: &Names, pattern: Option<&Pattern>) -> Self {
+        use monitor_runtime::store::schema::WINDOW_NS;
+        let mut merged: BTreeMap<(Name, i64), Window> = BTreeMap::new();
+        let is_wanted = |name: &str| pattern.is_none_or(|pattern| pattern.is_match(name));
+        for window in found.iter().filter(|window| is_wanted(names.text(window.function))) {
+            merged
+                .entry((window.function, window.at))
+                .and_modify(|known| known.merge(window))
+                .or_insert_with(|| window.clone());
+        }
+        let mut side = Self::default();
+        for ((function, at), window) in merged {
+            side.windows += 1;
+            let (start, end) = (at.saturating_mul(WINDOW_NS), at.saturating_add(1).saturating_mul(WINDOW_NS));
+            let (first, last) = side.range_ns.unwrap_or((start, end));
+            side.range_ns = Some((first.min(start), last.max(end)));
+            side.samples.entry(names.text(function).to_owned()).or_default().windows.push(window);
+        }
+        side
+    }
+}
+
+/// Returns the runs that a build, a version or a number names, each with the position of its store; fails with what the stores
+/// have if there is none.
+fn select_processes(stores: &[&Store], name: &SideName) -> Result<Vec<(usize, i64)>> {
+    let mut all = Vec::new();
+    for (position, store) in stores.iter().enumerate() {
+        all.extend(processes::read_identities(store)?.into_iter().map(|process| (position, process)));
+    }
+    let is_wanted = |process: &Process| match name {
+        SideName::Build(build) => process.build.as_ref().is_some_and(|known| is_build(known, build)),
+        SideName::Version(version) => process.program_version.as_ref() == Some(version),
+        SideName::Process(run) => process.process_id == *run,
+        SideName::Span(_) | SideName::Store(_) => false,
+    };
+    let found: Vec<(usize, i64)> = all
+        .iter()
+        .filter(|(_, process)| is_wanted(process))
+        .map(|(position, process)| (*position, process.process_id))
+        .collect();
+    if !found.is_empty() {
+        return Ok(found);
+    }
+    let list = |texts: Vec<&str>| if texts.is_empty() { "none".to_owned() } else { texts.join(", ") };
+    let mut known: Vec<&str> = match name {
+        SideName::Build(_) => all.iter().filter_map(|(_, process)| process.build.as_deref()).collect(),
+        _ => all.iter().filter_map(|(_, process)| process.program_version.as_deref()).collect(),
+    };
+    known.sort_unstable();
+    known.dedup();
+    let paths: Vec<String> = stores.iter().map(|store| store.path().display().to_string()).collect();
+    let paths = paths.join(", ");
+    match name {
+        SideName::Build(build) => {
+            bail!("no process of the build {build} is in {paths}; its builds: {}", list(known))
+        }
+        SideName::Version(version) => {
+            bail!("no process of the version {version} is in {paths}; its versions: {}", list(known))
+        }
+        _ => bail!("there is no such run in {paths}: `monitor processes` lists the runs"),
+    }
+}
+
+/// Returns true if the text is the start of a build's id, with or without what precedes the hash.
+fn is_build(known: &str, text: &str) -> bool {
+    known.starts_with(text) || known.strip_prefix("stamp-").is_some_and(|hash| hash.starts_with(text))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+    use super::*;
+
+    #[test]
+    fn sides_are_read_in_every_form() {
+        let parse = |text: &str| text.parse::<SideName>();
+        assert!(matches!(parse("1h..30m"), Ok(SideName::Span(Period { from_ns, until_ns }))
+            if (until_ns - from_ns - 1_800_000_000_000).abs() < 1_000_000_000));
+        assert!(matches!(parse("10m.."), Ok(SideName::Span(_))));
+        assert_eq!(parse("build:1a2b"), Ok(SideName::Build("1a2b".to_owned())));
+        assert_eq!(parse("version:1.4"), Ok(SideName::Version("1.4".to_owned())));
+        assert_eq!(parse("process:3"), Ok(SideName::Process(3)));
+        assert_eq!(parse("main.db"), Ok(SideName::Store(PathBuf::from("main.db"))));
+        assert_eq!(parse("../main.db"), Ok(SideName::Store(PathBuf::from("../main.db"))));
+        for bad in ["", "30m..1h", "build:", "colour:red", "1h..soon", "process:x"] {
+            assert!(parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_build_is_named_by_the_start_of_its_id() {
+        assert!(
+            is_build("1a2b3c", "1a2b") && is_build("stamp-77aa", "77") && is_build("stamp-77aa", "stamp-77")
+        );
+        assert!(!is_build("1a2b3c", "2b"));
+    }
+}

@@ -1,0 +1,320 @@
+//! The facts that findings rest on, and the queries that fill them.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use anyhow::Result;
+use monitor_runtime::recover::{self, Living};
+
+use crate::model::basis::Basis;
+use crate::model::compare::{self, Change, Side, SideName};
+use crate::model::edges;
+use crate::model::forest::Forest;
+use crate::model::period::Period;
+use crate::model::processes::{self, Process};
+use crate::model::repetition::{self, Repetition};
+use crate::model::resources::{self, Usage};
+use crate::model::rows::{ROWS_MAX, Rows};
+use crate::report::{self, Cell};
+use crate::store::Store;
+use crate::units::format_quantity;
+
+/// The sides of the comparison: the last ten minutes, and the hour before.
+const RECENT_NS: i64 = 600_000_000_000;
+const EARLIER_NS: i64 = 3_600_000_000_000;
+/// The newest rows whose values are searched for secrets.
+const VALUES_MAX: i64 = 3_000;
+/// The change of a typical duration that matters.
+const MIN_CHANGE: f64 = 0.1;
+/// The kinds of failure that are looked at, the latest first.
+const GROUPS_MAX: i64 = 500;
+
+/// The content of a store, as far as findings rest on it.
+#[derive(Default)]
+pub(crate) struct Facts {
+    /// The rows of calls, and their trees.
+    pub(crate) rows: Rows,
+    pub(crate) forest: Forest,
+    /// Repeated calls, and for each the largest number of them with equal arguments below its example.
+    pub(crate) repetitions: Vec<(Repetition, u64)>,
+    /// Values of calls by id: arguments and results, of the calls that a rule asks about.
+    pub(crate) values: HashMap<i64, Values>,
+    /// The sums of each function.
+    pub(crate) functions: Vec<FunctionSum>,
+    /// The processes, and the calls under way in those that run.
+    pub(crate) processes: Vec<Process>,
+    pub(crate) living: Vec<Living>,
+    /// The calls that were under way in processes that died.
+    pub(crate) last_calls: Vec<(i64, String)>,
+    /// The resources of each process.
+    pub(crate) usages: Vec<Usage>,
+    /// The reports of the recorders: figures by name.
+    pub(crate) reports: Vec<HashMap<String, Cell>>,
+    /// The change of each function within the last ten minutes.
+    pub(crate) changes: Vec<Change>,
+    pub(crate) sides: [Side; 2],
+    /// The kinds of failure.
+    pub(crate) failures: Vec<FailureKind>,
+    /// The newest values, for the search for secrets: function, call, and its texts.
+    pub(crate) texts: Vec<(String, i64, String)>,
+    /// The start of the store's history.
+    pub(crate) history_since_ns: Option<i64>,
+    /// The span that was asked for.
+    pub(crate) period: Option<Period>,
+    /// The present time.
+    pub(crate) now_ns: i64,
+    /// The amount of data.
+    pub(crate) basis: Basis,
+}
+
+/// The captured values of a call.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Values {
+    pub(crate) args: Option<String>,
+    pub(crate) result: Option<String>,
+}
+
+/// The sums of a function over the time that the store covers.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct FunctionSum {
+    pub(crate) name: String,
+    pub(crate) calls: u64,
+    pub(crate) cancelled: u64,
+    pub(crate) self_ms: f64,
+    pub(crate) p99_ms: f64,
+    pub(crate) recorded: u64,
+    pub(crate) is_estimated: bool,
+}
+
+/// A kind of failure, and when its failures with a row happened.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct FailureKind {
+    pub(crate) function: String,
+    pub(crate) outcome: String,
+    pub(crate) message: String,
+    pub(crate) count: u64,
+    pub(crate) first_ns: i64,
+    pub(crate) last_ns: i64,
+    pub(crate) example: Option<i64>,
+    /// True if it began here, and was not only passed on.
+    pub(crate) is_origin: bool,
+}
+
+/// Gathers the facts of a store within a span. `ring_folders` are those in which running processes keep their rings.
+pub(crate) fn gather(
+    store: &Store,
+    ring_folders: &[std::path::PathBuf],
+    period: Period,
+    now_ns: i64,
+) -> Result<Facts> {
+    let rows = Rows::load(store, period, ROWS_MAX)?;
+    let forest = Forest::plant(&rows.rows);
+    let mut repetitions = Vec::new();
+    for repetition in repetition::find(store, &rows, &forest)? {
+        let same = count_same(store, &rows, &forest, &repetition)?;
+        repetitions.push((repetition, same));
+    }
+    let end = if period.until_ns == i64::MAX { now_ns } else { period.until_ns.min(now_ns) };
+    let span = |from: i64, until: i64| {
+        SideName::Span(Period { from_ns: end.saturating_sub(from), until_ns: end.saturating_sub(until) })
+    };
+    // A store of an old version has no histograms: nothing is compared.
+    let read_side = |name: SideName| Side::read(store, &name, Period::WHOLE, None).unwrap_or_default();
+    let sides = [read_side(span(RECENT_NS + EARLIER_NS, RECENT_NS)), read_side(span(RECENT_NS, 0))];
+    let mut facts = Facts {
+        basis: rows.basis().with_last_write(store)?,
+        repetitions,
+        functions: read_functions(store)?,
+        processes: processes::read(store, period, now_ns)?,
+        living: recover::living(store.path(), ring_folders, now_ns),
+        last_calls: read_last_calls(store)?,
+        usages: resources::read(store, period)?,
+        reports: read_reports(store)?,
+        changes: compare_sides(store, &sides)?,
+        sides,
+        failures: read_failures(store, period)?,
+        texts: read_texts(store, &rows)?,
+        history_since_ns: store.read_integer("SELECT MIN(started_ns) FROM processes", [])?,
+        period: Some(period),
+        now_ns,
+        rows,
+        forest,
+        values: HashMap::new(),
+    };
+    for call in super::calls::list_wanted_values(&facts) {
+        facts.values.insert(call, read_values(store, call)?);
+    }
+    Ok(facts)
+}
+
+/// Compares the sides. A slowdown is told where it began.
+fn compare_sides(store: &Store, sides: &[Side; 2]) -> Result<Vec<Change>> {
+    let mut changes = compare::compare(&sides[0], &sides[1], MIN_CHANGE);
+    compare::trace_causes(&mut changes, [&sides[0], &sides[1]], &edges::read_pairs(store)?);
+    changes.retain(|change| !change.is_passed_on);
+    Ok(changes)
+}
+
+impl Facts {
+    /// Returns sentences about the kinds of findings that lack their rows.
+    pub(crate) fn describe_gaps(&self) -> Vec<String> {
+        let mut gaps = Vec::new();
+        if self.rows.rows.is_empty() {
+            gaps.push(
+                "repeated calls, calls one after the other, blocked executors and secrets: no call has a row in this span"
+                    .to_owned(),
+            );
+        } else {
+            let without =
+                self.functions.iter().filter(|function| function.calls > 0 && function.recorded == 0).count();
+            if without > 0 {
+                gaps.push(format!(
+                    "repeated calls and what belongs to single calls: {} only counted, without rows",
+                    format_quantity(without, "function is", "functions are")
+                ));
+            }
+        }
+        if self.sides.iter().any(|side| side.windows == 0) {
+            gaps.push("functions that got slower: the store has no calls both in the last 10 minutes and in the hour before".to_owned());
+        }
+        gaps
+    }
+
+    /// Returns the figure of a recorder's report.
+    pub(super) fn figure(report: &HashMap<String, Cell>, name: &str) -> Option<f64> {
+        report.get(name).and_then(Cell::to_number)
+    }
+}
+
+/// Counts the most calls with equal arguments below the example of a repetition.
+fn count_same(store: &Store, rows: &Rows, forest: &Forest, repetition: &Repetition) -> Result<u64> {
+    let Some(parent) = rows.rows.iter().position(|row| row.call_id == repetition.example.0) else {
+        return Ok(0);
+    };
+    let mut counts: HashMap<String, u64> = HashMap::new();
+    for child in forest.children(parent) {
+        let row = &rows.rows[child];
+        if row.function == repetition.callee
+            && row.shared == 1
+            && let Some(args) = repetition::read_args(store, row.call_id)?
+            && args != "{}"
+        {
+            *counts.entry(args).or_default() += 1;
+        }
+    }
+    Ok(counts.into_values().max().unwrap_or(0))
+}
+
+fn read_values(store: &Store, call: i64) -> Result<Values> {
+    let row = store
+        .read_first_row("SELECT args, result FROM calls WHERE call_id = ?1", [call])?
+        .unwrap_or_default();
+    let text = |at: usize| row.get(at).and_then(Cell::as_text).map(str::to_owned);
+    Ok(Values { args: text(0), result: text(1) })
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a number of calls")]
+fn read_functions(store: &Store) -> Result<Vec<FunctionSum>> {
+    let stored = store.read_column_names("SELECT * FROM functions")?;
+    let column = |name: &'static str| if stored.iter().any(|stored| stored == name) { name } else { "NULL" };
+    let sql = format!(
+        "SELECT function, calls, cancelled, {}, p99_ms, recorded, {} FROM functions",
+        column("self_ms"),
+        column("estimated")
+    );
+    let mut functions = Vec::new();
+    store.read_rows(&sql, [], |row| {
+        let cells = report::read_cells(row, 7)?;
+        let number = |at: usize| cells[at].to_number().filter(|number| *number > 0.0).unwrap_or(0.0);
+        functions.push(FunctionSum {
+            name: cells[0].as_text().unwrap_or_default().to_owned(),
+            calls: number(1) as u64,
+            cancelled: number(2) as u64,
+            self_ms: number(3),
+            p99_ms: number(4),
+            recorded: number(5) as u64,
+            is_estimated: number(6) > 0.0,
+        });
+        Ok(())
+    })?;
+    Ok(functions)
+}
+
+/// Reads the calls that were under way in processes that died, the innermost of each thread first.
+fn read_last_calls(store: &Store) -> Result<Vec<(i64, String)>> {
+    let mut calls = Vec::new();
+    store.read_rows(
+        "SELECT process_id, function FROM in_flight ORDER BY process_id, depth DESC",
+        [],
+        |row| {
+            let cells = report::read_cells(row, 2)?;
+            calls.push((
+                cells[0].to_integer().unwrap_or(0),
+                cells[1].as_text().unwrap_or_default().to_owned(),
+            ));
+            Ok(())
+        },
+    )?;
+    Ok(calls)
+}
+
+fn read_reports(store: &Store) -> Result<Vec<HashMap<String, Cell>>> {
+    let columns = store.read_column_names("SELECT * FROM health")?;
+    let mut reports = Vec::new();
+    store.read_rows("SELECT * FROM health", [], |row| {
+        let cells = report::read_cells(row, columns.len())?;
+        reports.push(columns.iter().cloned().zip(cells).collect());
+        Ok(())
+    })?;
+    Ok(reports)
+}
+
+fn read_failures(store: &Store, period: Period) -> Result<Vec<FailureKind>> {
+    let origins = if store.has_span_blocks()? { "origin_count" } else { "count" };
+    let sql = format!(
+        "SELECT function, outcome, message, count, first_ns, last_ns, example_call_id, {origins} FROM error_groups
+         WHERE last_ns >= ?1 AND first_ns <= ?2 ORDER BY last_ns DESC LIMIT ?3"
+    );
+    let mut kinds = Vec::new();
+    store.read_rows(&sql, (period.from_ns, period.until_ns, GROUPS_MAX), |row| {
+        let cells = report::read_cells(row, 8)?;
+        let text = |at: usize| cells[at].as_text().unwrap_or_default().to_owned();
+        let number = |at: usize| cells[at].to_integer().unwrap_or(0);
+        kinds.push(FailureKind {
+            function: text(0),
+            outcome: text(1),
+            message: text(2),
+            count: number(3).max(0).cast_unsigned(),
+            first_ns: number(4),
+            last_ns: number(5),
+            example: cells[6].to_integer(),
+            is_origin: number(7) > 0,
+        });
+        Ok(())
+    })?;
+    Ok(kinds)
+}
+
+/// Reads the values of the newest calls. The bound is on rows that are looked at, so that the time is bounded.
+fn read_texts(store: &Store, rows: &Rows) -> Result<Vec<(String, i64, String)>> {
+    let Some(newest) = rows.rows.first().map(|row| row.call_id) else { return Ok(Vec::new()) };
+    let sql = "SELECT function, call_id, args, result, error, fields FROM calls
+               WHERE call_id <= ?1 AND call_id > ?1 - ?2";
+    let mut texts = Vec::new();
+    store.read_rows(sql, [newest, VALUES_MAX], |row| {
+        let cells = report::read_cells(row, 6)?;
+        let values: Vec<&str> = cells[2..].iter().filter_map(Cell::as_text).collect();
+        if !values.is_empty() {
+            let function = cells[0].as_text().unwrap_or_default().to_owned();
+            texts.push((function, cells[1].to_integer().unwrap_or(0), values.join("\n")));
+        }
+        Ok(())
+    })?;
+    Ok(texts)
+}
+
+/// Returns the file name of a program.
+pub(super) fn name_program(process: &Process) -> String {
+    let file = process.executable.as_ref().and_then(|path| Path::new(path).file_name());
+    file.map_or_else(|| process.service.clone(), |name| name.to_string_lossy().into_owned())
+}

@@ -1,0 +1,235 @@
+//! Findings about processes and their recorders: deaths, hung calls, lost rows, breakers, cost, growth.
+
+use std::collections::HashMap;
+
+use super::facts::name_program;
+use super::{Facts, Finding, Level, quote_shell, quote_sql, shorten};
+use crate::model::processes::{Process, State};
+use crate::model::resources::{Figure, Growth};
+use crate::report::Cell;
+use crate::units::{self, format_bytes, format_count, format_nanoseconds, format_percent, format_quantity};
+
+/// A call is stuck after this time, and this many times the 99th percentile of its function.
+const STUCK_NS_MIN: i64 = 10_000_000_000;
+const STUCK_FACTOR: f64 = 20.0;
+/// The share of the budget from which on the recorder is dear.
+const COST_SHARE: f64 = 0.8;
+/// The deaths that are told one by one.
+const DEATHS_MAX: usize = 3;
+
+pub(super) fn find(facts: &Facts) -> Vec<Finding> {
+    let mut findings = find_deaths(facts);
+    findings.extend(find_stuck(facts));
+    findings.extend(facts.usages.iter().filter_map(|usage| {
+        let Growth::Growing(per_hour) = usage.growth else { return None };
+        Some(describe_growth(facts, usage.process_id, usage.figure, per_hour, usage.samples))
+    }));
+    for report in &facts.reports {
+        let Some(process) = find_process(facts, report) else { continue };
+        findings.extend(judge_report(process, report));
+    }
+    findings
+}
+
+fn find_process<'a>(facts: &'a Facts, report: &HashMap<String, Cell>) -> Option<&'a Process> {
+    let id = report.get("process_id").and_then(Cell::to_integer)?;
+    facts.processes.iter().find(|process| process.process_id == id)
+}
+
+fn name(process: &Process) -> String {
+    format!("{} (run {}, pid {})", name_program(process), process.process_id, process.pid)
+}
+
+fn finding(kind: &'static str, level: Level, process: &Process, sentence: String, next: &str) -> Finding {
+    Finding {
+        kind,
+        level,
+        subject: name(process),
+        sentence,
+        evidence: format!("SELECT * FROM health WHERE process_id = {}", process.process_id),
+        since_ns: Some(process.started_ns),
+        saves_ns: 0.0,
+        rests_on: "the latest report of the recorder".to_owned(),
+        is_estimated: false,
+        next: next.to_owned(),
+    }
+}
+
+fn find_deaths(facts: &Facts) -> Vec<Finding> {
+    let dead = facts.processes.iter().filter(|process| process.state == State::Crash);
+    let describe = |process: &Process| {
+        let under_way: Vec<&str> = facts
+            .last_calls
+            .iter()
+            .filter(|(id, _)| *id == process.process_id)
+            .map(|(_, function)| function.as_str())
+            .collect();
+        let while_in = match under_way.first() {
+            Some(innermost) => format!(
+                " while in {} ({} under way)",
+                shorten(innermost),
+                format_quantity(under_way.len(), "call", "calls")
+            ),
+            None => String::new(),
+        };
+        let at = process.ended_ns.unwrap_or(process.last_seen_ns);
+        let sentence = format!(
+            "The process {} that started at {} UTC died at {}{while_in}",
+            name(process),
+            units::format_time(process.started_ns, facts.now_ns),
+            units::format_time(at, facts.now_ns)
+        );
+        Finding {
+            evidence: format!("SELECT * FROM in_flight WHERE process_id = {}", process.process_id),
+            rests_on: format_quantity(under_way.len(), "call under way", "calls under way"),
+            since_ns: Some(at),
+            ..finding("died", Level::Critical, process, sentence, "monitor crash")
+        }
+    };
+    dead.take(DEATHS_MAX).map(describe).collect()
+}
+
+/// Finds calls under way that take far longer than those of their function. Of calls that wait for one another the innermost
+/// is told.
+fn find_stuck(facts: &Facts) -> Vec<Finding> {
+    let p99: HashMap<&str, f64> =
+        facts.functions.iter().map(|function| (function.name.as_str(), function.p99_ms * 1e6)).collect();
+    let mut findings = Vec::new();
+    for living in &facts.living {
+        let is_stuck = |function: &str, slow_ns: Option<u64>, elapsed: i64| {
+            #[expect(
+                clippy::cast_possible_truncation,
+                reason = "a duration in ns is far from the end of 64 bits"
+            )]
+            let usual = (p99.get(function).copied().unwrap_or(0.0) * STUCK_FACTOR) as i64;
+            let declared = slow_ns.map(|ns| i64::try_from(ns).unwrap_or(i64::MAX));
+            elapsed > declared.unwrap_or(0).max(usual).max(STUCK_NS_MIN)
+        };
+        let elapsed = |start: i64| facts.now_ns.saturating_sub(start).max(0);
+        let stuck: Vec<_> = living
+            .calls
+            .iter()
+            .filter(|call| is_stuck(&call.function, call.slow_ns, elapsed(call.start_ns)))
+            .collect();
+        for call in &stuck {
+            let is_outer = stuck.iter().any(|other| {
+                other.parent_id == Some(call.span_id)
+                    || (call.thread.is_some()
+                        && other.thread_id == call.thread_id
+                        && other.depth > call.depth)
+            });
+            if is_outer {
+                continue;
+            }
+            let how = if call.waiting_since_ns.is_some() { "waits" } else { "runs" };
+            findings.push(Finding {
+                kind: "stuck",
+                level: Level::Critical,
+                subject: call.function.clone(),
+                sentence: format!(
+                    "{} {how} for {} already, far longer than its calls take (pid {})",
+                    shorten(&call.function),
+                    format_nanoseconds(elapsed(call.start_ns)),
+                    living.process.pid
+                ),
+                evidence: format!(
+                    "SELECT calls, p50_ms, p99_ms, max_ms FROM functions WHERE function = {}",
+                    quote_sql(&call.function)
+                ),
+                since_ns: Some(call.start_ns),
+                saves_ns: 0.0,
+                rests_on: "the ring file of the process".to_owned(),
+                is_estimated: false,
+                next: format!("monitor live {}", quote_shell(&call.function)),
+            });
+        }
+    }
+    findings
+}
+
+fn describe_growth(facts: &Facts, process_id: i64, figure: Figure, per_hour: f64, samples: u64) -> Finding {
+    let process = facts.processes.iter().find(|process| process.process_id == process_id);
+    let who = process.map_or_else(|| format!("run {process_id}"), name);
+    let what = match figure {
+        Figure::Memory => format!("The memory of {who} grows by {} an hour", format_bytes(per_hour)),
+        Figure::Threads => format!("{who} gets {} threads more an hour", format_count(per_hour)),
+        Figure::Descriptors | Figure::Cpu => {
+            format!("{who} leaves {} descriptors open an hour", format_count(per_hour))
+        }
+    };
+    Finding {
+        kind: "growing",
+        level: Level::Warning,
+        subject: who,
+        sentence: what,
+        evidence: format!(
+            "SELECT at_ns, {} FROM resources WHERE process_id = {process_id} ORDER BY at_ns",
+            figure.column()
+        ),
+        since_ns: process.map(|process| process.started_ns),
+        saves_ns: 0.0,
+        rests_on: format_quantity(samples, "sample", "samples"),
+        is_estimated: false,
+        next: format!("monitor resources --process {process_id}"),
+    }
+}
+
+/// Judges the latest report of a recorder.
+fn judge_report(process: &Process, report: &HashMap<String, Cell>) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let figure = |name: &str| Facts::figure(report, name);
+    let text = |name: &str| report.get(name).and_then(Cell::as_text);
+    let runs = process.state == State::Running;
+    let who = name(process);
+    if let Some(lost) = process.lost.filter(|lost| *lost > 0) {
+        let sentence = format!(
+            "{} of {who} were lost for want of room; counts and times of functions are exact",
+            format_quantity(format_count(to_f64(lost)), "row", "rows")
+        );
+        findings.push(finding(
+            "lost_rows",
+            Level::Warning,
+            process,
+            sentence,
+            "monitor health    # monitor sample PATTERN RATE records less",
+        ));
+    }
+    if let Some(folded) = figure("folded_errors").filter(|folded| *folded > 0.0) {
+        let sentence = format!(
+            "{} of {who} were only counted, because they came too fast for rows",
+            format_quantity(format_count(folded), "failure", "failures")
+        );
+        findings.push(finding("folded", Level::Info, process, sentence, "monitor errors"));
+    }
+    let held = text("breaker_held");
+    if let Some(reason) = held.filter(|_| runs) {
+        let sentence = format!("A person holds the breaker of {who}: {reason}");
+        findings.push(finding("held", Level::Warning, process, sentence, "monitor breaker"));
+    } else if runs && text("breaker").is_some_and(|state| state != "closed") {
+        let why = text("last_failure").unwrap_or("the store takes no writes");
+        let sentence = format!("{who} cannot write its records: the breaker is open ({why})");
+        findings.push(finding("breaker_open", Level::Critical, process, sentence, "monitor breaker"));
+    }
+    if let Some(level) = text("level").filter(|level| runs && *level != "full") {
+        let sentence = format!("{who} records at the level `{level}`, not fully");
+        findings.push(finding("degraded", Level::Warning, process, sentence, "monitor health"));
+    }
+    if let (Some(cost), Some(budget)) = (figure("cost_pct"), figure("budget_pct"))
+        && runs
+        && cost >= budget * COST_SHARE
+        && budget > 0.0
+    {
+        let sentence = format!(
+            "Recording costs {who} {} of a core, of {} allowed",
+            format_percent(cost),
+            format_percent(budget)
+        );
+        findings.push(finding("costly", Level::Info, process, sentence, "monitor sample"));
+    }
+    findings
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a number of rows")]
+fn to_f64(number: i64) -> f64 {
+    number as f64
+}

@@ -1,0 +1,17 @@
+//! The functions that a store knows.
+
+use anyhow::Result;
+
+use crate::pattern::Pattern;
+use crate::store::Store;
+
+/// Returns the names of the functions that a pattern selects, in alphabetical order.
+pub(crate) fn find(store: &Store, pattern: &Pattern) -> Result<Vec<String>> {
+    let mut names = Vec::new();
+    let sql = "SELECT DISTINCT name FROM function WHERE name GLOB ?1 OR name GLOB ?2 ORDER BY name";
+    store.read_rows(sql, pattern.to_globs(), |row| {
+        names.push(String::from_utf8_lossy(row.get_ref(0)?.as_bytes()?).into_owned());
+        Ok(())
+    })?;
+    Ok(names)
+}

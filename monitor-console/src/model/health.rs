@@ -1,0 +1,460 @@
+//! The health of the recorders behind a store as one word: overall, and by part.
+//!
+//! Takes the store, the ring files of running processes, and the moment; gives a status for each part with a reason, and
+//! the answers of a server's health endpoints. It names no function. A process whose breaker is open writes nothing, so
+//! its last report is old news: holds are read from their table, and signs of life from the ring file.
+
+use anyhow::Result;
+use monitor_runtime::HealthStatus as Status;
+use monitor_runtime::platform::liveness;
+use monitor_runtime::recover::Living;
+use serde_json::{Value, json};
+
+use crate::report;
+use crate::store::Store;
+use crate::units;
+
+/// The age of the last sign of life in the ring file from which on a process counts as stopped: three times the longest
+/// pause between two looks of an idle recorder.
+const STOPPED_AFTER_NS: i64 = 15_000_000_000;
+/// The age of the last report from which on a process without a ring file that can be read counts as silent: idle
+/// processes report every five minutes.
+const SILENT_AFTER_NS: i64 = 600_000_000_000;
+/// Rows are lost by degrees: one in this many, and rings count as degraded.
+const LOST_SHARE: i64 = 100;
+
+/// A part, and how it does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Part {
+    /// `store`, `rings`, `breaker`, `recorder`, `alerts` or `process`.
+    pub(crate) name: &'static str,
+    /// The status of the part.
+    pub(crate) status: Status,
+    /// The process that the status comes from: its number in the store.
+    pub(crate) process: Option<i64>,
+    /// The moment since which the part has this status, ns since the Unix epoch, where that is known.
+    pub(crate) since_ns: Option<i64>,
+    /// The reason, in a sentence.
+    pub(crate) why: String,
+}
+
+/// All parts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Overall {
+    /// The parts, those of the recorder first, then a part for each running process.
+    pub(crate) parts: Vec<Part>,
+    /// The lowest level of service among running processes; `None` if none has reported.
+    pub(crate) level: Option<String>,
+    /// Alerts that fire, by level.
+    pub(crate) alerts: Firing,
+}
+
+/// The numbers of alerts that fire.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Firing {
+    /// The number of alerts of level `critical`.
+    pub(crate) critical: i64,
+    /// The number of alerts of level `warning`.
+    pub(crate) warning: i64,
+}
+
+/// A process that has not ended, as its store and its ring file tell of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Facts {
+    process_id: i64,
+    service: String,
+    pid: i64,
+    started_ns: i64,
+    last_seen_ns: i64,
+    /// False if the process ran on this host and is no more.
+    is_there: bool,
+    /// The last sign of life in its ring file.
+    alive_ns: Option<i64>,
+    /// The reason for which its breaker is held open.
+    held_open: Option<String>,
+    report: Option<Reported>,
+}
+
+/// The latest report of a process.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Reported {
+    level: String,
+    breaker: String,
+    breaker_since_ns: i64,
+    last_failure: Option<String>,
+    recorded: i64,
+    lost: i64,
+}
+
+impl Overall {
+    /// Returns the status of the part that does worst.
+    pub(crate) fn status(&self) -> Status {
+        self.parts.iter().map(|part| part.status).max().unwrap_or_default()
+    }
+
+    /// Returns all of it as JSON: `{status, level, parts: […], alerts: {critical, warning}}`.
+    pub(crate) fn to_json(&self) -> Value {
+        let part = |part: &Part| {
+            json!({
+                "name": part.name,
+                "status": part.status.as_str(),
+                "process_id": part.process,
+                "since_ns": part.since_ns,
+                "why": part.why,
+            })
+        };
+        json!({
+            "status": self.status().as_str(),
+            "level": self.level,
+            "parts": self.parts.iter().map(part).collect::<Vec<_>>(),
+            "alerts": { "critical": self.alerts.critical, "warning": self.alerts.warning },
+        })
+    }
+
+    /// Returns the state of a store that cannot be opened or read.
+    fn unreadable(why: &str) -> Self {
+        let part = Part {
+            name: "store",
+            status: Status::Failing,
+            process: None,
+            since_ns: None,
+            why: why.to_owned(),
+        };
+        Self { parts: vec![part], level: None, alerts: Firing::default() }
+    }
+}
+
+/// Reads how the recorders behind a store do. `living` are the processes whose ring files can be read.
+pub(crate) fn read(store: &Store, living: &[Living], now_ns: i64) -> Result<Overall> {
+    let facts = read_facts(store, living)?;
+    let bytes =
+        store.read_integer("SELECT page_count * page_size FROM pragma_page_count, pragma_page_size", [])?;
+    #[expect(clippy::cast_precision_loss, reason = "the size is shown with three digits")]
+    let size = units::format_bytes(bytes.unwrap_or(0) as f64);
+    Ok(judge(&facts, &size, read_firing(store)?, now_ns))
+}
+
+/// Returns true for the columns of `health` that count rows of calls which were lost. The view tells which reasons there are; lost
+/// log lines are counted by a column of their own.
+pub(crate) fn counts_lost_rows(column: &str) -> bool {
+    column.starts_with("dropped_") && column != "dropped_logs"
+}
+
+fn read_facts(store: &Store, living: &[Living]) -> Result<Vec<Facts>> {
+    let columns = store.read_column_names("SELECT * FROM health")?;
+    let lost: Vec<String> = columns
+        .iter()
+        .filter(|name| counts_lost_rows(name))
+        .map(|name| format!("COALESCE(h.\"{}\", 0)", name.replace('"', "\"\"")))
+        .collect();
+    let lost = if lost.is_empty() { "0".to_owned() } else { lost.join(" + ") };
+    let sql = format!(
+        "SELECT p.process_id, p.run_uuid, p.service, p.host, p.pid, p.started_ns, p.last_seen_ns,
+           COALESCE(own.hold, everyone.hold), CASE WHEN own.hold IS NULL THEN everyone.reason ELSE own.reason END,
+           h.level, h.breaker, h.breaker_since_ns, h.last_failure, h.recorded, {lost}
+         FROM processes p
+         LEFT JOIN health h ON h.process_id = p.process_id
+         LEFT JOIN breaker own ON own.process_id = p.process_id
+         LEFT JOIN breaker everyone ON everyone.process_id = 0
+         WHERE p.ending = 'running' ORDER BY p.process_id"
+    );
+    let mut found = Vec::new();
+    store.read_rows(&sql, [], |row| {
+        let cells = report::read_cells(row, 15)?;
+        let number = |at: usize| cells[at].to_integer().unwrap_or(0);
+        let text = |at: usize| cells[at].as_text().unwrap_or_default().to_owned();
+        let alive = living.iter().find(|living| Some(living.process.run_uuid.as_str()) == cells[1].as_text());
+        let pid = u32::try_from(number(4)).ok();
+        let is_gone = pid.is_some_and(|pid| liveness::is_running_on(&text(3), pid) == Some(false));
+        found.push(Facts {
+            process_id: number(0),
+            service: text(2),
+            pid: number(4),
+            started_ns: number(5),
+            last_seen_ns: number(6),
+            is_there: !is_gone,
+            alive_ns: alive.map(|living| living.alive_ns),
+            held_open: (cells[7].as_text() == Some("open")).then(|| text(8)),
+            report: cells[9].as_text().map(|level| Reported {
+                level: level.to_owned(),
+                breaker: text(10),
+                breaker_since_ns: number(11),
+                last_failure: cells[12].as_text().map(str::to_owned),
+                recorded: number(13),
+                lost: number(14),
+            }),
+        });
+        Ok(())
+    })?;
+    Ok(found)
+}
+
+/// Counts the alerts that fire. Older stores have none.
+fn read_firing(store: &Store) -> Result<Firing> {
+    let has_alerts = "SELECT count(*) FROM sqlite_schema WHERE type = 'view' AND name = 'alerts'";
+    if store.read_integer(has_alerts, [])?.unwrap_or(0) == 0 {
+        return Ok(Firing::default());
+    }
+    let count = |level: &str| -> Result<i64> {
+        let sql = "SELECT count(*) FROM alerts WHERE level = ?1 AND state IN ('firing', 'recovering')";
+        Ok(store.read_integer(sql, [level])?.unwrap_or(0))
+    };
+    Ok(Firing { critical: count("critical")?, warning: count("warning")? })
+}
+
+/// Judges all parts. A process that is no more is left out if its service runs again, because its end has then been dealt
+/// with.
+fn judge(all: &[Facts], size: &str, alerts: Firing, now_ns: i64) -> Overall {
+    let runs = |service: &str| all.iter().any(|other| other.is_there && other.service == service);
+    let facts: Vec<&Facts> = all.iter().filter(|one| one.is_there || !runs(&one.service)).collect();
+    let present: Vec<&Facts> = facts.iter().copied().filter(|one| one.is_there).collect();
+    let mut parts = vec![Part {
+        name: "store",
+        status: Status::Ok,
+        process: None,
+        since_ns: None,
+        why: format!("it can be read and has {size}"),
+    }];
+    parts.push(worst("rings", &present, judge_rings, "no rows were lost"));
+    parts.push(worst("breaker", &present, judge_breaker, "closed"));
+    parts.push(if facts.is_empty() {
+        Part {
+            name: "recorder",
+            status: Status::Degraded,
+            process: None,
+            since_ns: None,
+            why: "no process is running, so nothing is recorded".to_owned(),
+        }
+    } else {
+        worst("recorder", &present, judge_recorder, "everything is recorded")
+    });
+    parts.push(judge_alerts(alerts));
+    parts.extend(facts.iter().map(|one| judge_process(one, now_ns)));
+    let levels = ["off", "minimal", "degraded", "full"];
+    let reported = |level: &str| {
+        present.iter().any(|one| one.report.as_ref().is_some_and(|report| report.level == level))
+    };
+    let level = levels.into_iter().find(|level| reported(level)).map(str::to_owned);
+    Overall { parts, level, alerts }
+}
+
+/// A judgement on a process: status, since when, and why.
+type Judgement = (Status, Option<i64>, String);
+
+/// Returns the worst judgement over processes as a part; `fine` is the reason if all is well.
+fn worst(name: &'static str, all: &[&Facts], judge: fn(&Facts) -> Option<Judgement>, fine: &str) -> Part {
+    let found = all.iter().filter_map(|one| Some((one.process_id, judge(one)?)));
+    let worst = found.max_by_key(|(process, (status, ..))| (*status, std::cmp::Reverse(*process)));
+    match worst {
+        Some((process, (status, since_ns, why))) => {
+            Part { name, status, process: Some(process), since_ns, why }
+        }
+        None => Part { name, status: Status::Ok, process: None, since_ns: None, why: fine.to_owned() },
+    }
+}
+
+fn judge_rings(one: &Facts) -> Option<Judgement> {
+    let Reported { recorded, lost, .. } = one.report.as_ref()?;
+    let all = recorded.saturating_add(*lost);
+    let status = if *lost > all / LOST_SHARE { Status::Degraded } else { Status::Ok };
+    (*lost > 0)
+        .then(|| (status, None, format!("{lost} of {all} rows were lost since its start; counts are exact")))
+}
+
+fn judge_breaker(one: &Facts) -> Option<Judgement> {
+    if let Some(reason) = &one.held_open {
+        return Some((Status::Failing, None, format!("held open: {reason}")));
+    }
+    let report = one.report.as_ref()?;
+    let status = match report.breaker.as_str() {
+        "closed" => return None,
+        "half_open" => Status::Degraded,
+        _ => Status::Failing,
+    };
+    let failure = report.last_failure.as_ref().map_or(String::new(), |failure| format!(": {failure}"));
+    Some((status, Some(report.breaker_since_ns), format!("{}{failure}", report.breaker.replace('_', " "))))
+}
+
+fn judge_recorder(one: &Facts) -> Option<Judgement> {
+    let why = match one.report.as_ref()?.level.as_str() {
+        "full" => return None,
+        "degraded" => "the store could not be written, so records waited in memory",
+        "minimal" => "the memory for waiting records was nearly used up: only failures and counts were kept",
+        _ => "recording has ended",
+    };
+    Some((Status::Degraded, None, why.to_owned()))
+}
+
+/// Judges alerts. They are about the program and not about its recorder, so they never make an endpoint answer that
+/// everything has to be started anew.
+fn judge_alerts(alerts: Firing) -> Part {
+    let Firing { critical, warning } = alerts;
+    let (status, why) = match critical + warning {
+        0 => (Status::Ok, "none fires".to_owned()),
+        _ => (Status::Degraded, format!("{critical} critical and {warning} warning fire")),
+    };
+    Part { name: "alerts", status, process: None, since_ns: None, why }
+}
+
+fn judge_process(one: &Facts, now_ns: i64) -> Part {
+    let name = format!("{} (pid {})", one.service, one.pid);
+    let part = |status, since_ns, text: &str| Part {
+        name: "process",
+        status,
+        process: Some(one.process_id),
+        since_ns: Some(since_ns),
+        why: format!("{name} {text}"),
+    };
+    if !one.is_there {
+        return part(
+            Status::Degraded,
+            one.last_seen_ns,
+            "is no more, and no other process of the service runs",
+        );
+    }
+    if let Some(alive_ns) = one.alive_ns {
+        return if now_ns.saturating_sub(alive_ns) > STOPPED_AFTER_NS {
+            part(Status::Degraded, alive_ns, "is stale: it is there, but its recorder does not move")
+        } else {
+            part(Status::Ok, one.started_ns, "is running")
+        };
+    }
+    if now_ns.saturating_sub(one.last_seen_ns) > SILENT_AFTER_NS {
+        part(Status::Degraded, one.last_seen_ns, "is stale: it has not reported for long")
+    } else {
+        part(Status::Ok, one.started_ns, "is running")
+    }
+}
+
+/// An answer of a health endpoint: a status of HTTP, and a JSON object. It is never to be cached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Answer {
+    /// 200, or 503 where nothing should be sent to.
+    pub(crate) code: u16,
+    /// The body, of the type `application/json`.
+    pub(crate) body: String,
+}
+
+/// Answers `/livez`: whoever can answer lives.
+pub(crate) fn livez() -> Answer {
+    Answer { code: 200, body: json!({ "status": Status::Ok.as_str() }).to_string() }
+}
+
+/// Answers `/readyz`: 200 if the store can be read, else 503 with the reason.
+pub(crate) fn readyz(opened: &Result<Store>) -> Answer {
+    let read = match opened {
+        Ok(store) => {
+            store.read_integer("SELECT count(*) FROM processes", []).map_err(|error| format!("{error:#}"))
+        }
+        Err(error) => Err(format!("{error:#}")),
+    };
+    match read {
+        Ok(_) => Answer { code: 200, body: json!({ "status": Status::Ok.as_str() }).to_string() },
+        Err(why) => {
+            Answer { code: 503, body: json!({ "status": Status::Failing.as_str(), "why": why }).to_string() }
+        }
+    }
+}
+
+/// Answers `/healthz`: 503 if a part fails, else 200, with all parts.
+pub(crate) fn healthz(opened: &Result<Store>, living: &[Living], now_ns: i64) -> Answer {
+    let overall = read_any(opened.as_ref(), living, now_ns);
+    let code = if overall.status() == Status::Failing { 503 } else { 200 };
+    Answer { code, body: overall.to_json().to_string() }
+}
+
+/// Reads how the recorders do, and counts a store that cannot be opened or read as failing.
+pub(crate) fn read_any(opened: Result<&Store, &anyhow::Error>, living: &[Living], now_ns: i64) -> Overall {
+    match opened {
+        Ok(store) => {
+            read(store, living, now_ns).unwrap_or_else(|error| Overall::unreadable(&format!("{error:#}")))
+        }
+        Err(error) => Overall::unreadable(&format!("{error:#}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: i64 = 1_700_000_000_000_000_000;
+    const SECOND: i64 = 1_000_000_000;
+
+    fn fine(process_id: i64) -> Facts {
+        Facts {
+            process_id,
+            service: "shop".to_owned(),
+            pid: 100 + process_id,
+            started_ns: NOW - 900 * SECOND,
+            last_seen_ns: NOW - SECOND,
+            is_there: true,
+            alive_ns: Some(NOW - SECOND),
+            held_open: None,
+            report: Some(Reported {
+                level: "full".to_owned(),
+                breaker: "closed".to_owned(),
+                recorded: 1000,
+                ..Reported::default()
+            }),
+        }
+    }
+
+    fn reported(change: impl FnOnce(&mut Reported)) -> Facts {
+        let mut facts = fine(2);
+        facts.report.as_mut().map(change);
+        facts
+    }
+
+    /// Returns the parts that are not `ok`.
+    fn judge_all(facts: &[Facts]) -> Vec<(&'static str, Status, Option<i64>)> {
+        let overall = judge(facts, "1 MiB", Firing::default(), NOW);
+        let bad = overall.parts.iter().filter(|part| part.status != Status::Ok);
+        bad.map(|part| (part.name, part.status, part.process)).collect()
+    }
+
+    #[test]
+    fn each_part_is_that_of_the_process_that_does_worst() {
+        use Status::{Degraded, Failing};
+        assert_eq!(judge_all(&[fine(1)]), []);
+        assert_eq!(judge_all(&[]), [("recorder", Degraded, None)]);
+        let held = Facts { held_open: Some("disk swap".to_owned()), ..fine(2) };
+        assert_eq!(judge_all(&[fine(1), held]), [("breaker", Failing, Some(2))]);
+        let half = reported(|report| report.breaker = "half_open".to_owned());
+        assert_eq!(judge_all(&[half, fine(1)]), [("breaker", Degraded, Some(2))]);
+        let minimal = reported(|report| report.level = "minimal".to_owned());
+        assert_eq!(judge_all(&[minimal]), [("recorder", Degraded, Some(2))]);
+        let lossy = reported(|report| report.lost = 11);
+        assert_eq!(judge_all(&[lossy]), [("rings", Degraded, Some(2))]);
+        let few = reported(|report| report.lost = 10);
+        assert_eq!(judge_all(&[few]), []);
+    }
+
+    #[test]
+    fn a_process_that_is_stopped_is_stale_and_one_that_is_gone_counts_until_another_runs() {
+        use Status::Degraded;
+        let stopped = Facts { alive_ns: Some(NOW - 16 * SECOND), ..fine(2) };
+        assert_eq!(judge_all(&[stopped]), [("process", Degraded, Some(2))]);
+        let idle = Facts { alive_ns: None, last_seen_ns: NOW - 301 * SECOND, ..fine(2) };
+        assert_eq!(judge_all(&[idle]), []);
+        let silent = Facts { alive_ns: None, last_seen_ns: NOW - 601 * SECOND, ..fine(2) };
+        assert_eq!(judge_all(&[silent]), [("process", Degraded, Some(2))]);
+        let gone = Facts { is_there: false, ..fine(2) };
+        assert_eq!(judge_all(std::slice::from_ref(&gone)), [("process", Degraded, Some(2))]);
+        assert_eq!(judge_all(&[gone.clone(), fine(3)]), []);
+        let other = Facts { service: "bank".to_owned(), ..fine(3) };
+        assert_eq!(judge_all(&[gone, other]), [("process", Degraded, Some(2))]);
+    }
+
+    #[test]
+    fn the_answer_says_which_part_and_why_and_503_only_if_one_fails() {
+        let overall = judge(&[fine(1)], "1 MiB", Firing { critical: 1, warning: 2 }, NOW);
+        assert_eq!((overall.status(), overall.level.as_deref()), (Status::Degraded, Some("full")));
+        let json = overall.to_json();
+        assert_eq!(json["alerts"], json!({ "critical": 1, "warning": 2 }));
+        assert_eq!(json["parts"].as_array().map(Vec::len), Some(6));
+        let broken: Result<Store> = Err(anyhow::anyhow!("there is no store"));
+        let (health, ready) = (healthz(&broken, &[], NOW), readyz(&broken));
+        assert_eq!((health.code, ready.code, livez().code), (503, 503, 200));
+        assert!(health.body.contains("there is no store") && ready.body.contains("there is no store"));
+    }
+}

@@ -1,0 +1,51 @@
+//! The model behind every face of the console: the queries, the facts that they fill, and the answers that follow from
+//! the facts.
+//!
+//! Takes an open store and a span of time; gives structs. Each answer consists of a query that fills facts and of a pure
+//! function over facts, so that the answer can be tested on tables. An answer knows on how much it rests.
+//!
+//! The model knows nothing of arguments, columns, formats and terminals: the commands, and any other face, put them on.
+
+#![allow(clippy::similar_names, reason = "callers and callees, cells and calls are the words of the subject")]
+
+pub(crate) mod period;
+pub(crate) mod scope;
+pub(crate) mod basis;
+pub(crate) mod names;
+pub(crate) mod functions;
+pub(crate) mod ranges;
+pub(crate) mod calls;
+pub(crate) mod rows;
+pub(crate) mod forest;
+pub(crate) mod trees;
+pub(crate) mod edges;
+pub(crate) mod repetition;
+pub(crate) mod views;
+pub(crate) mod windows;
+pub(crate) mod sums;
+pub(crate) mod recent;
+pub(crate) mod figures;
+pub(crate) mod heat;
+pub(crate) mod failures;
+pub(crate) mod waterfall;
+pub(crate) mod why;
+pub(crate) mod compare;
+pub(crate) mod findings;
+pub(crate) mod prometheus;
+pub(crate) mod processes;
+pub(crate) mod health;
+pub(crate) mod resources;
+pub(crate) mod rates;
+pub(crate) mod alerts;
+pub(crate) mod schema;
+pub(crate) mod metrics;
+pub(crate) mod statistics;
+pub(crate) mod activity;
+pub(crate) mod heat_map;
+pub(crate) mod latest_calls;
+pub(crate) mod longest;
+pub(crate) mod logs;
+pub(crate) mod call_tree;
+pub(crate) mod last_lines;
+pub(crate) mod failure_kinds;
+pub(crate) mod overview;

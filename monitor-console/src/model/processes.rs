@@ -1,0 +1,272 @@
+//! The processes of a store: runs of programs, with what each does now and what it lost.
+
+use std::collections::HashMap;
+
+use anyhow::Result;
+use monitor_runtime::store::schema::{SLICE_NS, WINDOW_NS};
+
+use super::health;
+use super::period::Period;
+use crate::report::{self, Cell};
+use crate::store::Store;
+
+/// The time without a sign of life after which a process that runs counts as stale. Reports come every few seconds, even
+/// if nothing is recorded.
+const STALE_AFTER_NS: i64 = 60_000_000_000;
+/// The windows over which the present rate of calls is measured: a minute.
+const RATE_WINDOWS: i64 = 6;
+
+/// The state of a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum State {
+    /// It runs, or has been seen within a minute.
+    Running,
+    /// It has neither ended nor been seen for a minute.
+    Stale,
+    /// It ended by itself.
+    Exit,
+    /// It died.
+    Crash,
+}
+
+impl State {
+    /// Returns the state as a word.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Stale => "stale",
+            Self::Exit => "exit",
+            Self::Crash => "crash",
+        }
+    }
+
+    fn judge(ending: &str, last_seen_ns: i64, now_ns: i64) -> Self {
+        match ending {
+            "exit" => Self::Exit,
+            "crash" => Self::Crash,
+            _ if now_ns.saturating_sub(last_seen_ns) > STALE_AFTER_NS => Self::Stale,
+            _ => Self::Running,
+        }
+    }
+}
+
+/// A run of a program.
+#[derive(Debug, Clone, PartialEq)]
+#[allow(clippy::struct_field_names, reason = "the number has the name of its column")]
+pub(crate) struct Process {
+    /// The number of the run in the store.
+    pub(crate) process_id: i64,
+    /// The service name.
+    pub(crate) service: String,
+    /// The host.
+    pub(crate) host: String,
+    /// The process id of the system.
+    pub(crate) pid: i64,
+    /// The path of the program.
+    pub(crate) executable: Option<String>,
+    /// The version that the program gives itself.
+    pub(crate) program_version: Option<String>,
+    /// The id of the build.
+    pub(crate) build: Option<String>,
+    /// The start of recording.
+    pub(crate) started_ns: i64,
+    /// The last sign of life.
+    pub(crate) last_seen_ns: i64,
+    /// The end.
+    pub(crate) ended_ns: Option<i64>,
+    /// The state.
+    pub(crate) state: State,
+    /// The level of service of its recorder; `None` before its first report.
+    pub(crate) level: Option<String>,
+    /// Calls that ended within the span.
+    pub(crate) calls: i64,
+    /// Failed calls among them.
+    pub(crate) failed: i64,
+    /// Calls a second over the last minute of its life.
+    pub(crate) calls_per_s: f64,
+    /// Rows that its recorder lost since its start; `None` before its first report.
+    pub(crate) lost: Option<i64>,
+    /// Resident memory at the last sample.
+    pub(crate) rss_bytes: Option<i64>,
+}
+
+impl Process {
+    /// Returns the failed calls in percent; `None` without calls.
+    #[expect(clippy::cast_precision_loss, reason = "a percentage")]
+    pub(crate) fn failed_pct(&self) -> Option<f64> {
+        (self.calls > 0).then(|| self.failed as f64 * 100.0 / self.calls as f64)
+    }
+}
+
+/// Reads the processes that were seen within a span, the one seen last first.
+pub(crate) fn read(store: &Store, period: Period, now_ns: i64) -> Result<Vec<Process>> {
+    let mut processes = read_rows(store, period, now_ns)?;
+    let counts = count_calls(store, period)?;
+    let reports = read_reports(store)?;
+    let memory = read_memory(store)?;
+    for process in &mut processes {
+        (process.calls, process.failed) = counts.get(&process.process_id).copied().unwrap_or_default();
+        process.calls_per_s = measure_rate(store, process)?;
+        if let Some((level, lost)) = reports.get(&process.process_id) {
+            (process.level, process.lost) = (Some(level.clone()), Some(*lost));
+        }
+        process.rss_bytes = memory.get(&process.process_id).copied();
+    }
+    Ok(processes)
+}
+
+/// Reads the processes of a store, without what they do now.
+pub(crate) fn read_identities(store: &Store) -> Result<Vec<Process>> {
+    read_rows(store, Period::WHOLE, 0)
+}
+
+/// A call that was in flight when its process died.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Flight {
+    /// The function.
+    pub(crate) function: String,
+    /// The name of the thread; `None` for a call of a task that waited.
+    pub(crate) thread: Option<String>,
+    /// The time for which it had been running, in ms.
+    pub(crate) elapsed_ms: f64,
+    /// The captured arguments.
+    pub(crate) args: Option<String>,
+}
+
+/// The most calls in flight that are read.
+const FLIGHTS_MAX: i64 = 200;
+
+/// Reads the calls that were in flight when a process died, the oldest first.
+pub(crate) fn read_flights(store: &Store, process_id: i64) -> Result<Vec<Flight>> {
+    let sql = "SELECT function, thread, elapsed_ms, args FROM in_flight WHERE process_id = ?1
+               ORDER BY start_ns LIMIT ?2";
+    let mut flights = Vec::new();
+    store.read_rows(sql, [process_id, FLIGHTS_MAX], |row| {
+        let cells = report::read_cells(row, 4)?;
+        let text = |at: usize| cells[at].as_text().map(str::to_owned);
+        flights.push(Flight {
+            function: text(0).unwrap_or_default(),
+            thread: text(1),
+            elapsed_ms: cells[2].to_number().unwrap_or(0.0),
+            args: text(3),
+        });
+        Ok(())
+    })?;
+    Ok(flights)
+}
+
+fn read_rows(store: &Store, period: Period, now_ns: i64) -> Result<Vec<Process>> {
+    let stored = store.read_column_names("SELECT * FROM processes")?;
+    let column = |name: &'static str| if stored.iter().any(|stored| stored == name) { name } else { "NULL" };
+    let sql = format!(
+        "SELECT process_id, service, host, pid, started_ns, last_seen_ns, ended_ns, ending, {}, {}, {} FROM processes
+         WHERE last_seen_ns >= ?1 AND started_ns <= ?2 ORDER BY last_seen_ns DESC, process_id DESC",
+        column("executable"),
+        column("program_version"),
+        column("build")
+    );
+    let mut processes = Vec::new();
+    store.read_rows(&sql, [period.from_ns, period.until_ns], |row| {
+        processes.push(to_process(&report::read_cells(row, 11)?, now_ns));
+        Ok(())
+    })?;
+    Ok(processes)
+}
+
+fn to_process(cells: &[Cell], now_ns: i64) -> Process {
+    let number = |at: usize| cells[at].to_integer();
+    let text = |at: usize| cells[at].as_text().map(str::to_owned);
+    let last_seen_ns = number(5).unwrap_or(0);
+    Process {
+        process_id: number(0).unwrap_or(0),
+        service: text(1).unwrap_or_default(),
+        host: text(2).unwrap_or_default(),
+        pid: number(3).unwrap_or(0),
+        started_ns: number(4).unwrap_or(0),
+        last_seen_ns,
+        ended_ns: number(6),
+        state: State::judge(cells[7].as_text().unwrap_or_default(), last_seen_ns, now_ns),
+        executable: text(8),
+        program_version: text(9),
+        build: text(10),
+        level: None,
+        calls: 0,
+        failed: 0,
+        calls_per_s: 0.0,
+        lost: None,
+        rss_bytes: None,
+    }
+}
+
+/// Counts calls and failed calls of each process, by windows within a span, and by half hours without one, which are few.
+fn count_calls(store: &Store, period: Period) -> Result<HashMap<i64, (i64, i64)>> {
+    let (table, width) = if period.is_whole() { ("slice", SLICE_NS) } else { ("latency_window", WINDOW_NS) };
+    let time = if period.is_whole() { "slice" } else { "window" };
+    let sql = format!(
+        "SELECT process_id, SUM(calls), SUM(errors + panics + cancelled) FROM {table}
+         WHERE {time} BETWEEN ?1 AND ?2 AND process_id <> 0 GROUP BY process_id"
+    );
+    let mut counts = HashMap::new();
+    let bounds = [period.from_ns.div_euclid(width), period.until_ns.div_euclid(width)];
+    store.read_rows(&sql, bounds, |row| {
+        counts.insert(row.get(0)?, (row.get(1)?, row.get(2)?));
+        Ok(())
+    })?;
+    Ok(counts)
+}
+
+/// Measures the calls a second over the last minute of a process, or over its life if that is shorter. The last window
+/// may not be over, so the time is that until the last sign of life.
+fn measure_rate(store: &Store, process: &Process) -> Result<f64> {
+    let last = process.last_seen_ns.div_euclid(WINDOW_NS);
+    let first = (last - RATE_WINDOWS).max(process.started_ns.div_euclid(WINDOW_NS));
+    let sql = "SELECT SUM(calls) FROM latency_window WHERE window BETWEEN ?1 AND ?2 AND process_id = ?3";
+    let calls = store.read_integer(sql, [first, last, process.process_id])?.unwrap_or(0);
+    let from_ns = first.saturating_mul(WINDOW_NS).max(process.started_ns);
+    #[expect(clippy::cast_precision_loss, reason = "a rate")]
+    let seconds = process.last_seen_ns.saturating_sub(from_ns).max(1_000_000_000) as f64 / 1e9;
+    #[expect(clippy::cast_precision_loss, reason = "a rate")]
+    let rate = calls as f64 / seconds;
+    Ok(rate)
+}
+
+/// Reads level and lost rows of each process from its latest report.
+fn read_reports(store: &Store) -> Result<HashMap<i64, (String, i64)>> {
+    let columns = store.read_column_names("SELECT * FROM health")?;
+    let mut reports = HashMap::new();
+    store.read_rows("SELECT * FROM health", [], |row| {
+        let cells = report::read_cells(row, columns.len())?;
+        let find = |name: &str| columns.iter().position(|column| column == name).map(|at| &cells[at]);
+        let lost = columns.iter().filter(|name| health::counts_lost_rows(name));
+        let lost = lost.filter_map(|name| find(name)?.to_integer()).fold(0_i64, i64::saturating_add);
+        let level = find("level").and_then(Cell::as_text).unwrap_or_default().to_owned();
+        if let Some(process) = find("process_id").and_then(Cell::to_integer) {
+            reports.insert(process, (level, lost));
+        }
+        Ok(())
+    })?;
+    Ok(reports)
+}
+
+/// Reads the resident memory of each process at its last sample.
+fn read_memory(store: &Store) -> Result<HashMap<i64, i64>> {
+    let mut memory = HashMap::new();
+    store.read_rows("SELECT process_id, rss_bytes FROM resources ORDER BY at_ns", [], |row| {
+        memory.insert(row.get(0)?, row.get(1)?);
+        Ok(())
+    })?;
+    Ok(memory)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_that_is_not_seen_is_stale() {
+        assert_eq!(State::judge("running", 0, STALE_AFTER_NS), State::Running);
+        assert_eq!(State::judge("running", 0, STALE_AFTER_NS + 1), State::Stale);
+        assert_eq!(State::judge("exit", 0, i64::MAX), State::Exit);
+        assert_eq!(State::judge("crash", 0, 0), State::Crash);
+    }
+}

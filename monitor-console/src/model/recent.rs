@@ -1,0 +1,156 @@
+//! The last ten minutes of each function against the hour before, and the last ten seconds as rates.
+//!
+//! The figures come from windows of 10 s, summed in SQL, so that the time does not grow with the number of calls. The present
+//! window is not over: a rate takes the missing part from the window before.
+
+#![allow(clippy::single_match_else, reason = "both cases are equal")]
+
+use std::collections::HashMap;
+
+use anyhow::Result;
+use monitor_runtime::store::schema::WINDOW_NS;
+
+use crate::store::Store;
+
+/// The minutes that a trend shows, and the windows of a minute.
+const MINUTES: usize = 10;
+const WINDOWS_OF_A_MINUTE: i64 = 6;
+/// The windows of the hour before.
+const WINDOWS_OF_AN_HOUR: i64 = 360;
+/// The fewest calls on each side of a change.
+const CALLS_MIN: f64 = 30.0;
+
+/// A function in the last ten minutes.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Recent {
+    /// The calls in each of the last ten minutes, the present minute last.
+    pub(crate) calls: [f64; MINUTES],
+    /// The calls of the hour before.
+    pub(crate) calls_before: f64,
+    /// The time of all calls of the ten minutes and of the hour before, in ns.
+    pub(crate) time_ns: [f64; 2],
+}
+
+impl Recent {
+    /// Returns the change of the mean duration in percent, the ten minutes against the hour before; `None` with few calls.
+    pub(crate) fn change_pct(&self) -> Option<f64> {
+        let calls: f64 = self.calls.iter().sum();
+        if calls < CALLS_MIN || self.calls_before < CALLS_MIN || self.time_ns[1] <= 0.0 {
+            return None;
+        }
+        Some((self.time_ns[0] / calls / (self.time_ns[1] / self.calls_before) - 1.0) * 100.0)
+    }
+}
+
+/// Reads the last ten minutes, and the hour before, of each function by name.
+pub(crate) fn read(stores: &[&Store], now_ns: i64) -> Result<HashMap<String, Recent>> {
+    let last = now_ns.div_euclid(WINDOW_NS);
+    let first = last - i64::try_from(MINUTES).unwrap_or(0) * WINDOWS_OF_A_MINUTE + 1;
+    let mut found: HashMap<String, Recent> = HashMap::new();
+    for store in stores {
+        if !has_shown_windows(store)? {
+            continue;
+        }
+        let other = if store.has_span_blocks()? { " + nested_ns + cancelled_ns" } else { "" };
+        let sql = format!(
+            "SELECT f.name, s.minute, s.calls, s.time_ns FROM
+               (SELECT function_id, CASE WHEN \"window\" < ?2 THEN -1 ELSE (\"window\" - ?2) / {WINDOWS_OF_A_MINUTE} END AS minute,
+                  SUM(calls) AS calls, SUM(total_ns{other}) AS time_ns
+                FROM latency_window WHERE \"window\" BETWEEN ?1 AND ?3 AND shown = 1 GROUP BY 1, 2) s
+             JOIN function f ON f.id = s.function_id"
+        );
+        store.read_rows(&sql, [first - WINDOWS_OF_AN_HOUR, first, last], |row| {
+            let recent =
+                found.entry(String::from_utf8_lossy(row.get_ref(0)?.as_bytes()?).into_owned()).or_default();
+            let (calls, time_ns) = (row.get::<_, f64>(2)?, row.get::<_, f64>(3)?);
+            match usize::try_from(row.get::<_, i64>(1)?) {
+                Ok(minute) => {
+                    recent.calls[minute.min(MINUTES - 1)] += calls;
+                    recent.time_ns[0] += time_ns;
+                }
+                Err(_) => {
+                    recent.calls_before += calls;
+                    recent.time_ns[1] += time_ns;
+                }
+            }
+            Ok(())
+        })?;
+    }
+    Ok(found)
+}
+
+/// Returns false for a store of the first version, whose windows lack what the figures rest on.
+fn has_shown_windows(store: &Store) -> Result<bool> {
+    const FIRST_VERSION: i64 = 2;
+    Ok(store.read_integer("PRAGMA user_version", [])?.unwrap_or(0) >= FIRST_VERSION)
+}
+
+/// The rates of a function over the last ten seconds.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(crate) struct Rates {
+    /// Calls and failed calls a second.
+    pub(crate) calls_per_s: f64,
+    pub(crate) failed_per_s: f64,
+}
+
+/// Reads the rates of the last ten seconds of each function by name. Of the window before the present one the calls count by the
+/// part of it that lies within.
+pub(crate) fn read_rates(stores: &[&Store], now_ns: i64) -> Result<HashMap<String, Rates>> {
+    let last = now_ns.div_euclid(WINDOW_NS);
+    let mut found: HashMap<String, Rates> = HashMap::new();
+    for store in stores {
+        if !has_shown_windows(store)? {
+            continue;
+        }
+        let sql = "SELECT f.name, w.\"window\", w.calls, w.errors + w.panics + w.cancelled
+                   FROM latency_window w JOIN function f ON f.id = w.function_id
+                   WHERE w.\"window\" BETWEEN ?1 AND ?2 AND w.shown = 1";
+        store.read_rows(sql, [last - 1, last], |row| {
+            let rates =
+                found.entry(String::from_utf8_lossy(row.get_ref(0)?.as_bytes()?).into_owned()).or_default();
+            let share = share_within(row.get(1)?, now_ns);
+            rates.calls_per_s += row.get::<_, f64>(2)? * share / WINDOW_SECONDS;
+            rates.failed_per_s += row.get::<_, f64>(3)? * share / WINDOW_SECONDS;
+            Ok(())
+        })?;
+    }
+    Ok(found)
+}
+
+/// The seconds of a window.
+#[expect(clippy::cast_precision_loss, reason = "a window has ten seconds")]
+const WINDOW_SECONDS: f64 = WINDOW_NS as f64 / 1e9;
+
+/// Returns the share of a window that lies within the last ten seconds.
+#[expect(clippy::cast_precision_loss, reason = "a share")]
+fn share_within(window: i64, now_ns: i64) -> f64 {
+    match now_ns.div_euclid(WINDOW_NS) - window {
+        0 => 1.0,
+        1 => 1.0 - now_ns.rem_euclid(WINDOW_NS) as f64 / WINDOW_NS as f64,
+        _ => 0.0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_needs_calls_on_both_sides() {
+        let recent = |calls: f64, before: f64| Recent {
+            calls: std::array::from_fn(|minute| if minute == 3 { calls } else { 0.0 }),
+            calls_before: before,
+            time_ns: [calls * 18.0, before * 10.0],
+        };
+        assert!((recent(30.0, 300.0).change_pct().unwrap_or(0.0) - 80.0).abs() < 1e-9);
+        assert_eq!(recent(29.0, 300.0).change_pct(), None);
+        assert_eq!(recent(30.0, 29.0).change_pct(), None);
+    }
+
+    #[test]
+    fn the_window_before_counts_by_its_part() {
+        let now = 100 * WINDOW_NS + WINDOW_NS / 4;
+        let shares = [100, 99, 98, 101].map(|window| share_within(window, now).to_bits());
+        assert_eq!(shares, [1.0_f64, 0.75, 0.0, 0.0].map(f64::to_bits));
+    }
+}

@@ -1,0 +1,260 @@
+//! Figures of functions over a span of time: counts, times and durations, summed over windows or half hours, and over stores.
+//!
+//! Counts, totals and maxima are exact sums. Histograms are merged exactly too, so a percentile is that of all calls of the
+//! span. A window that an older version wrote has no histogram and adds nothing to percentiles.
+
+#![allow(clippy::single_match_else, reason = "both cases are equal")]
+
+use std::collections::HashMap;
+
+use anyhow::{Result, bail};
+use monitor_runtime::histogram::Histogram;
+
+use crate::pattern::{self, Pattern};
+use crate::report;
+use crate::store::Store;
+
+/// The first schema version whose windows have histograms.
+const FIRST_VERSION_WITH_HISTOGRAMS: i64 = 2;
+
+/// The span over which figures are summed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Span {
+    /// The windows of 10 s from the first to the last, counted from the Unix epoch.
+    Windows(i64, i64),
+    /// The half hours that retention has left.
+    Whole,
+}
+
+/// The figures of a function.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Sums {
+    /// The function, and where it is.
+    pub(crate) function: String,
+    pub(crate) file: String,
+    pub(crate) line: i64,
+    pub(crate) group_name: Option<String>,
+    /// Calls by outcome.
+    pub(crate) calls: i64,
+    pub(crate) errors: i64,
+    pub(crate) panics: i64,
+    pub(crate) cancelled: i64,
+    /// Calls with a row, and calls whose row was lost; windows do not know them.
+    pub(crate) recorded: Option<i64>,
+    pub(crate) dropped: Option<i64>,
+    /// The time of the outermost calls; of calls within calls of the same function; of cancelled calls.
+    pub(crate) total_ns: i64,
+    pub(crate) nested_ns: i64,
+    pub(crate) cancelled_ns: Option<i64>,
+    /// The time outside of monitored callees, the time being polled, and the number of roots; older stores lack them.
+    pub(crate) self_ns: Option<i64>,
+    pub(crate) busy_ns: Option<i64>,
+    pub(crate) roots: Option<i64>,
+    /// The longest call.
+    pub(crate) max_ns: i64,
+    /// The share of calls that the attribute asks rows for.
+    pub(crate) sample_rate: Option<f64>,
+    /// True if some calls were only counted.
+    pub(crate) is_estimated: bool,
+    /// The durations.
+    pub(crate) histogram: Histogram,
+}
+
+impl Sums {
+    /// Returns the failed calls.
+    pub(crate) fn failed(&self) -> i64 {
+        self.errors.saturating_add(self.panics).saturating_add(self.cancelled)
+    }
+
+    /// Returns the mean duration of a call in ns; 0 without calls.
+    pub(crate) fn mean_ns(&self) -> f64 {
+        let all = self.total_ns.saturating_add(self.nested_ns).saturating_add(self.cancelled_ns.unwrap_or(0));
+        if self.calls > 0 { to_f64(all) / to_f64(self.calls) } else { 0.0 }
+    }
+
+    /// Returns the duration that this share of the calls did not exceed, in ns; `None` without durations.
+    pub(crate) fn percentile(&self, share: f64) -> Option<u64> {
+        let max = u64::try_from(self.max_ns).unwrap_or(0);
+        (self.histogram.total() > 0).then(|| self.histogram.percentile(share, max))
+    }
+
+    /// Adds the figures of the same function in another store.
+    pub(crate) fn merge(&mut self, other: &Self) {
+        let add = |a: Option<i64>, b: Option<i64>| match (a, b) {
+            (Some(a), Some(b)) => Some(a.saturating_add(b)),
+            (one, other) => one.or(other),
+        };
+        self.calls = self.calls.saturating_add(other.calls);
+        self.errors = self.errors.saturating_add(other.errors);
+        self.panics = self.panics.saturating_add(other.panics);
+        self.cancelled = self.cancelled.saturating_add(other.cancelled);
+        self.recorded = add(self.recorded, other.recorded);
+        self.dropped = add(self.dropped, other.dropped);
+        self.total_ns = self.total_ns.saturating_add(other.total_ns);
+        self.nested_ns = self.nested_ns.saturating_add(other.nested_ns);
+        self.cancelled_ns = add(self.cancelled_ns, other.cancelled_ns);
+        self.self_ns = add(self.self_ns, other.self_ns);
+        self.busy_ns = add(self.busy_ns, other.busy_ns);
+        self.roots = add(self.roots, other.roots);
+        self.max_ns = self.max_ns.max(other.max_ns);
+        self.is_estimated |= other.is_estimated;
+        self.histogram.merge(&other.histogram);
+    }
+}
+
+/// Reads the figures of the functions that a pattern selects, a row for each function.
+pub(crate) fn read(store: &Store, pattern: Option<&Pattern>, span: Span) -> Result<Vec<Sums>> {
+    let version = store.read_integer("PRAGMA user_version", [])?.unwrap_or(0);
+    if version < FIRST_VERSION_WITH_HISTOGRAMS {
+        bail!(
+            "{} has schema version {version}, whose windows have no histograms, so --since cannot give percentiles: \
+             run a program with a newer version of monitored on this store, or leave --since out",
+            store.path().display()
+        );
+    }
+    let mut histograms = read_histograms(store, span)?;
+    let newer = if store.has_span_blocks()? {
+        "SUM(w.self_ns), SUM(w.busy_ns), SUM(w.cancelled_ns), SUM(w.nested_ns), SUM(w.roots)"
+    } else {
+        "NULL, NULL, NULL, 0, NULL"
+    };
+    let (rows, source, first, last) = match span {
+        Span::Windows(first, last) => (
+            "NULL, NULL",
+            "latency_window w JOIN function f ON f.id = w.function_id AND w.shown = 1",
+            first,
+            last,
+        ),
+        Span::Whole => (
+            "SUM(w.recorded), SUM(w.dropped)",
+            "slice w JOIN function f ON f.id = w.function_id",
+            i64::MIN,
+            i64::MAX,
+        ),
+    };
+    let time = if span == Span::Whole { "slice" } else { "window" };
+    let sql = format!(
+        "SELECT f.id, f.name, f.file, f.line, f.group_name, SUM(w.calls), SUM(w.errors), SUM(w.panics),
+           SUM(w.cancelled), {rows}, SUM(w.total_ns), MAX(w.max_ns), f.sample_rate, MAX(w.estimated), {newer}
+         FROM {source}
+         WHERE w.\"{time}\" BETWEEN ?1 AND ?2 AND (?3 IS NULL OR f.name GLOB ?3 OR f.name GLOB ?4)
+         GROUP BY f.id"
+    );
+    let [whole, ending] = pattern::to_optional_globs(pattern);
+    let mut sums = Vec::new();
+    store.read_rows(&sql, (first, last, whole, ending), |row| {
+        let cells = report::read_cells(row, 20)?;
+        let optional = |at: usize| cells[at].to_integer();
+        let number = |at: usize| optional(at).unwrap_or(0);
+        let text = |at: usize| cells[at].as_text().map(str::to_owned);
+        sums.push(Sums {
+            function: text(1).unwrap_or_default(),
+            file: text(2).unwrap_or_default(),
+            line: number(3),
+            group_name: text(4),
+            calls: number(5),
+            errors: number(6),
+            panics: number(7),
+            cancelled: number(8),
+            recorded: optional(9),
+            dropped: optional(10),
+            total_ns: number(11),
+            max_ns: number(12),
+            sample_rate: cells[13].to_number(),
+            is_estimated: number(14) != 0,
+            self_ns: optional(15),
+            busy_ns: optional(16),
+            cancelled_ns: optional(17),
+            nested_ns: number(18),
+            roots: optional(19),
+            histogram: histograms.remove(&number(0)).unwrap_or_default(),
+        });
+        Ok(())
+    })?;
+    Ok(sums)
+}
+
+/// Adds the figures of functions of several stores. A function is one if its name and its place are. Each comes with the
+/// positions of the stores that have it.
+pub(crate) fn merge(parts: Vec<Vec<Sums>>) -> Vec<(Sums, Vec<usize>)> {
+    let mut places: HashMap<(String, String, i64), usize> = HashMap::new();
+    let mut merged: Vec<(Sums, Vec<usize>)> = Vec::new();
+    for (position, part) in parts.into_iter().enumerate() {
+        for sums in part {
+            let key = (sums.function.clone(), sums.file.clone(), sums.line);
+            match places.get(&key) {
+                Some(place) => {
+                    merged[*place].0.merge(&sums);
+                    merged[*place].1.push(position);
+                }
+                None => {
+                    places.insert(key, merged.len());
+                    merged.push((sums, vec![position]));
+                }
+            }
+        }
+    }
+    merged
+}
+
+/// Reads the durations of each function over the span.
+fn read_histograms(store: &Store, span: Span) -> Result<HashMap<i64, Histogram>> {
+    let mut histograms: HashMap<i64, Histogram> = HashMap::new();
+    match span {
+        Span::Windows(first, last) => {
+            let sql = "SELECT function_id, histogram FROM latency_window
+                       WHERE \"window\" BETWEEN ?1 AND ?2 AND shown = 1";
+            store.read_rows(sql, [first, last], |row| {
+                let histogram = Histogram::from_bytes(row.get_ref(1)?.as_blob().unwrap_or_default());
+                histograms.entry(row.get(0)?).or_default().merge(&histogram);
+                Ok(())
+            })?;
+        }
+        Span::Whole => {
+            let mut buckets: HashMap<i64, Vec<(i32, u64)>> = HashMap::new();
+            let sql = "SELECT function_id, bucket, SUM(count) FROM slice_bucket GROUP BY function_id, bucket
+                       ORDER BY function_id, bucket";
+            store.read_rows(sql, [], |row| {
+                let count = u64::try_from(row.get::<_, i64>(2)?).unwrap_or(0);
+                buckets.entry(row.get(0)?).or_default().push((row.get(1)?, count));
+                Ok(())
+            })?;
+            let to_histogram =
+                |(function, buckets): (i64, Vec<(i32, u64)>)| (function, Histogram::from_buckets(&buckets));
+            histograms.extend(buckets.into_iter().map(to_histogram));
+        }
+    }
+    Ok(histograms)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "figures are shown with three digits")]
+fn to_f64(number: i64) -> f64 {
+    number as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_of_one_function_add_up_and_those_of_another_place_stay_apart() {
+        let sums = |line: i64, calls: i64, max_ns: i64| Sums {
+            function: "shop::pay".to_owned(),
+            line,
+            calls,
+            total_ns: calls * 10,
+            max_ns,
+            self_ns: (line == 1).then_some(calls),
+            histogram: Histogram::from_buckets(&[(8, calls.unsigned_abs())]),
+            ..Sums::default()
+        };
+        let merged = merge(vec![vec![sums(1, 2, 7)], vec![sums(2, 5, 9), sums(1, 3, 8)]]);
+        let figures: Vec<_> = merged
+            .iter()
+            .map(|(sums, stores)| (sums.line, sums.calls, sums.max_ns, sums.self_ns, stores.as_slice()))
+            .collect();
+        assert_eq!(figures, [(1, 5, 8, Some(5), &[0, 1][..]), (2, 5, 9, None, &[1][..])]);
+        assert_eq!(merged[0].0.histogram.total(), 5);
+        assert!((merged[0].0.mean_ns() - 10.0).abs() < 1e-9);
+    }
+}

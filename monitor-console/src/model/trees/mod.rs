@@ -1,0 +1,253 @@
+//! Whole trees of calls with the time that each call spent itself: what flame graphs and timelines are drawn from.
+//!
+//! Takes the newest rows of a span; gives the rows below the entry points, callers before callees. A callee that outlives
+//! its caller is clipped to the caller here. The self time of a call is its duration without the time in which at least one
+//! of its callees was under way, so it is never negative, whatever clocks and stores say.
+
+pub(crate) mod stacks;
+pub(crate) mod lanes;
+
+use std::collections::HashMap;
+
+use anyhow::Result;
+
+use super::basis::Basis;
+use super::forest::{Forest, measure_union};
+use super::names::Name;
+use super::period::Period;
+use super::rows::{self, Rows};
+use crate::pattern::Pattern;
+use crate::store::Store;
+use crate::terminal;
+
+/// The most columns of a name in an export: each event of a timeline repeats it.
+const NAME_COLUMNS: usize = 500;
+
+/// A call of a tree.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Node {
+    /// The position of the row.
+    pub(crate) row: usize,
+    /// The caller's position among the nodes; `None` for an entry point.
+    pub(crate) caller: Option<usize>,
+    /// The time that the call spent itself, in ns, of all calls that share the row.
+    pub(crate) self_ns: i64,
+    /// The number of trees of its kind that the tree stands for.
+    pub(crate) weight: f64,
+}
+
+/// Trees of calls.
+#[derive(Debug, Default)]
+pub(crate) struct Trees {
+    /// The rows that were read.
+    pub(crate) rows: Rows,
+    /// The calls by caller.
+    pub(crate) forest: Forest,
+    /// The calls below the entry points, callers before their callees.
+    pub(crate) nodes: Vec<Node>,
+    /// The rows of the span that were left out, because the bound was reached.
+    pub(crate) left_out: u64,
+    /// File and line of each function.
+    pub(crate) sources: HashMap<Name, (String, i64)>,
+    last_write_ns: Option<i64>,
+}
+
+impl Trees {
+    /// Loads the trees of a span from all these stores. With a pattern the trees begin at the outermost calls of the functions that
+    /// it selects.
+    pub(crate) fn load_all(stores: &[&Store], period: Period, pattern: Option<&Pattern>) -> Result<Self> {
+        let rows = Rows::load_all(stores, period, rows::ROWS_MAX)?;
+        let mut trees = Self::arrange(rows, pattern);
+        if trees.rows.is_cut {
+            let mut all = 0_u64;
+            for store in stores {
+                all = all.saturating_add(count_rows(store, period)?);
+            }
+            trees.left_out = all.saturating_sub(trees.rows.rows.len() as u64);
+        }
+        trees.last_write_ns = Basis::default().with_last_write_of(stores)?.last_write_ns;
+        for store in stores {
+            trees.read_sources(store)?;
+        }
+        Ok(trees)
+    }
+
+    /// Loads the trees of these calls of a store.
+    pub(crate) fn load_calls(store: &Store, calls: &[i64], pattern: Option<&Pattern>) -> Result<Self> {
+        let mut trees = Self::arrange(Rows::load_calls(store, calls)?, pattern);
+        trees.last_write_ns = Basis::default().with_last_write(store)?.last_write_ns;
+        trees.read_sources(store)?;
+        Ok(trees)
+    }
+
+    fn read_sources(&mut self, store: &Store) -> Result<()> {
+        let mut sources = HashMap::new();
+        store.read_rows("SELECT name, file, line FROM function ORDER BY id", [], |row| {
+            let text = |at: usize| -> Result<String> {
+                Ok(String::from_utf8_lossy(row.get_ref(at)?.as_bytes()?).into_owned())
+            };
+            sources.insert(text(0)?, (text(1)?, row.get_ref(2)?.as_i64().unwrap_or(0)));
+            Ok(())
+        })?;
+        for node in &self.nodes {
+            let function = self.rows.rows[node.row].function;
+            if let Some(source) = sources.get(self.rows.names.text(function)) {
+                self.sources.entry(function).or_insert_with(|| source.clone());
+            }
+        }
+        Ok(())
+    }
+
+    /// Arranges rows as trees, and measures the time of each call itself.
+    pub(crate) fn arrange(rows: Rows, pattern: Option<&Pattern>) -> Self {
+        let forest = Forest::plant(&rows.rows);
+        let selected: Option<Vec<Name>> = pattern.map(|pattern| rows.select_functions(pattern));
+        let is_selected =
+            |at: usize| selected.as_ref().is_none_or(|s| s.binary_search(&rows.rows[at].function).is_ok());
+        let mut nodes = Vec::new();
+        // The callers on the way to a call may be outside of the trees, so a row comes with its caller's node, if it has one,
+        // and with the span to which it is clipped.
+        let mut rest: Vec<(usize, Option<usize>, (i64, i64))> = (0..rows.rows.len())
+            .filter(|at| forest.parent(*at).is_none())
+            .map(|at| (at, None, ALWAYS))
+            .collect();
+        let mut intervals = Vec::new();
+        while let Some((at, caller, within)) = rest.pop() {
+            if caller.is_none() && !is_selected(at) {
+                rest.extend(forest.children(at).map(|child| (child, None, ALWAYS)));
+                continue;
+            }
+            let row = &rows.rows[at];
+            let start = row.start_ns.clamp(within.0, within.1);
+            let span = (start, row.end_ns().clamp(start, within.1));
+            intervals.clear();
+            intervals.extend(
+                forest.children(at).map(|child| (rows.rows[child].start_ns, rows.rows[child].end_ns())),
+            );
+            let self_ns = span.1.saturating_sub(span.0) - measure_union(&mut intervals, span);
+            let weight = rows.rows[forest.root(at)].weight_of_one();
+            rest.extend(forest.children(at).map(|child| (child, Some(nodes.len()), span)));
+            nodes.push(Node { row: at, caller, self_ns, weight });
+        }
+        Self { rows, forest, nodes, ..Self::default() }
+    }
+
+    /// Returns the names of functions and threads by number, each safe for a terminal and cut to a bounded length.
+    pub(crate) fn show_name(&self, name: Name) -> String {
+        let text = self.rows.names.text(name);
+        // A character takes at most four bytes, and an escape is longer than the character.
+        let head: String = text.chars().take(NAME_COLUMNS + 1).collect();
+        let shown = terminal::escape(&head);
+        terminal::truncate_end(&shown, NAME_COLUMNS).into_owned()
+    }
+
+    /// Returns the basis of a picture that is drawn from these trees.
+    pub(crate) fn basis(&self) -> Basis {
+        let rows = || self.nodes.iter().map(|node| &self.rows.rows[node.row]);
+        Basis {
+            rows: self.nodes.len() as u64,
+            since_ns: rows().map(|row| row.start_ns).min(),
+            until_ns: rows().map(|row| row.start_ns).max(),
+            is_estimated: self.is_estimated(),
+            // The number of rows that were left out says the same and more.
+            is_cut: self.rows.is_cut && self.left_out == 0,
+            last_write_ns: self.last_write_ns,
+            ..Basis::default()
+        }
+    }
+
+    /// Returns true if the trees stand for more calls than they hold.
+    pub(crate) fn is_estimated(&self) -> bool {
+        self.left_out > 0 || self.nodes.iter().any(|node| node.weight > 1.0)
+    }
+}
+
+/// Counts the rows of a span.
+fn count_rows(store: &Store, period: Period) -> Result<u64> {
+    let (first, last) = rows::find_ids(store, period)?;
+    let sql = "SELECT COUNT(*) FROM calls WHERE call_id BETWEEN ?1 AND ?2 AND start_ns BETWEEN ?3 AND ?4";
+    let all = store.read_integer(sql, [first, last, period.from_ns, period.until_ns])?.unwrap_or(0);
+    Ok(u64::try_from(all).unwrap_or(0))
+}
+
+/// The span of a call that is not clipped.
+const ALWAYS: (i64, i64) = (i64::MIN, i64::MAX);
+
+#[cfg(test)]
+pub(crate) mod tests {
+    #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+    use super::super::forest::tests::row;
+    use super::super::rows::Row;
+    use super::*;
+
+    /// Returns the row of a call of function `function` from `start` to `end`.
+    pub(crate) fn call(span: i64, parent: Option<i64>, function: Name, start: i64, end: i64) -> Row {
+        Row { function, start_ns: start, duration_ns: end - start, ..row(span, parent) }
+    }
+
+    /// Returns trees of rows whose functions are called `a`, `b`, `c` and `d`.
+    pub(crate) fn trees(rows: Vec<Row>, pattern: Option<&str>) -> Trees {
+        let mut loaded = Rows { rows, ..Rows::default() };
+        for name in ["a", "b", "c", "d"] {
+            loaded.names.add(name);
+        }
+        Trees::arrange(loaded, pattern.map(|text| text.parse().unwrap()).as_ref())
+    }
+
+    fn self_times(trees: &Trees) -> Vec<(i64, i64)> {
+        let mut times: Vec<_> =
+            trees.nodes.iter().map(|node| (trees.rows.rows[node.row].span, node.self_ns)).collect();
+        times.sort_unstable();
+        times
+    }
+
+    #[test]
+    fn self_time_is_what_no_callee_covers() {
+        let rows = vec![
+            call(1, None, 0, 0, 100),
+            call(2, Some(1), 1, 10, 40),
+            call(3, Some(1), 1, 30, 60),
+            call(4, Some(2), 2, 10, 20),
+        ];
+        assert_eq!(self_times(&trees(rows, None)), [(1, 50), (2, 20), (3, 30), (4, 10)]);
+    }
+
+    #[test]
+    fn a_callee_that_outlives_its_caller_is_clipped_with_all_below_it() {
+        let rows = vec![call(1, None, 0, 0, 100), call(2, Some(1), 1, 90, 300), call(3, Some(2), 2, 95, 250)];
+        assert_eq!(self_times(&trees(rows, None)), [(1, 90), (2, 5), (3, 5)]);
+    }
+
+    #[test]
+    fn wrong_clocks_and_durations_give_no_negative_time() {
+        let rows = vec![
+            call(1, None, 0, 1_000, 900),
+            call(2, Some(1), 1, 0, i64::MAX),
+            call(3, None, 0, i64::MAX, i64::MAX),
+            Row { duration_ns: i64::MAX, shared: u32::MAX, ..call(4, None, 0, i64::MIN, i64::MIN) },
+        ];
+        assert!(trees(rows, None).nodes.iter().all(|node| node.self_ns >= 0));
+    }
+
+    #[test]
+    fn a_pattern_starts_the_trees_at_its_outermost_calls() {
+        let rows = vec![
+            call(1, None, 0, 0, 100),
+            call(2, Some(1), 1, 0, 50),
+            call(3, Some(2), 2, 0, 40),
+            call(4, Some(3), 1, 0, 30),
+            call(5, Some(1), 3, 60, 70),
+        ];
+        let trees = trees(rows, Some("b"));
+        assert_eq!(self_times(&trees), [(2, 10), (3, 10), (4, 30)]);
+        assert_eq!(trees.nodes.iter().filter(|node| node.caller.is_none()).count(), 1);
+    }
+
+    #[test]
+    fn a_tree_counts_with_the_weight_of_its_root() {
+        let root = Row { weight: 10.0, ..call(1, None, 0, 0, 100) };
+        let trees = trees(vec![root, call(2, Some(1), 1, 0, 50)], None);
+        assert!(trees.nodes.iter().all(|node| (node.weight - 10.0).abs() < 1e-9));
+        assert!(trees.is_estimated());
+    }
+}

@@ -1,0 +1,175 @@
+//! The facts about the calls of one function: their rows with captured values, and their neighbours in the trees.
+
+use std::collections::HashMap;
+
+use anyhow::Result;
+
+use super::attributes::{self, Attribute, Known};
+use super::parts::{self, Spent};
+use crate::model::basis::Basis;
+use crate::model::forest::Forest;
+use crate::model::names::Names;
+use crate::model::period::Period;
+use crate::model::rows::{self, ROWS_MAX, Rows};
+use crate::model::windows::{self, Selection, Sum};
+use crate::report::{self, Cell};
+use crate::store::Store;
+
+/// The most rows of the function that are looked at, the newest first.
+const CALLS_MAX: i64 = 20_000;
+/// The ids after the newest row of the function in which its callers' rows are looked for.
+const IDS_AFTER: i64 = 20_000;
+
+/// A call of the function.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct CallFacts {
+    /// The id of the call.
+    pub(crate) call_id: i64,
+    /// The position of the store that it is from.
+    pub(crate) store: usize,
+    /// The start.
+    pub(crate) start_ns: i64,
+    /// The duration.
+    pub(crate) duration_ns: i64,
+    /// The calls that the row stands for.
+    pub(crate) weight: f64,
+    /// True if the call failed.
+    pub(crate) is_failed: bool,
+    /// The facts about the call by which it may differ from others.
+    pub(crate) attributes: Vec<Attribute>,
+    /// The parts of its time; `None` if the rows around it were not read.
+    pub(crate) spent: Option<Spent>,
+}
+
+/// The content of a store about a function.
+#[derive(Debug, Clone)]
+pub(crate) struct Facts {
+    /// Counts and durations of all calls, exact.
+    pub(crate) sum: Sum,
+    /// The rows of the function.
+    pub(crate) calls: Vec<CallFacts>,
+    /// True if calls have captured arguments.
+    pub(crate) has_args: bool,
+    /// The amount of data behind the facts.
+    pub(crate) basis: Basis,
+}
+
+/// Reads what a store knows of the calls of a function within a span.
+pub(crate) fn read(store: &Store, function: &str, period: Period) -> Result<Facts> {
+    let mut names = Names::default();
+    let selection = Selection { period, function: Some(function), process: None };
+    let sum = Sum::from_windows(&windows::read(store, selection, &mut names)?);
+    let found = read_calls(store, function, period)?;
+    let newest = found.iter().map(|call| call.call_id).max().unwrap_or(0);
+    let (first, last) = rows::find_ids(store, Period { until_ns: i64::MAX, ..period })?;
+    let last = last.min(newest.saturating_add(IDS_AFTER));
+    let around = Rows::load_ids(store, first, last, Period::WHOLE, ROWS_MAX)?;
+    let forest = Forest::plant(&around.rows);
+    let positions: HashMap<i64, usize> =
+        around.rows.iter().enumerate().map(|(at, row)| (row.call_id, at)).collect();
+    let basis = Basis {
+        rows: found.len() as u64,
+        windows: sum.windows,
+        since_ns: found.iter().map(|call| call.start_ns).min(),
+        until_ns: found.iter().map(|call| call.start_ns).max(),
+        is_estimated: found.iter().any(|call| call.weight > 1.0),
+        is_cut: i64::try_from(found.len()).is_ok_and(|found| found >= CALLS_MAX),
+        last_write_ns: None,
+    }
+    .with_last_write(store)?;
+    let has_args = found.iter().any(|call| call.args.is_some());
+    let calls = found
+        .into_iter()
+        .map(|call| {
+            let at = positions.get(&call.call_id).copied();
+            let caller = at.map(|at| describe_caller(&around, &forest, at));
+            CallFacts {
+                call_id: call.call_id,
+                store: 0,
+                start_ns: call.start_ns,
+                duration_ns: call.duration_ns,
+                weight: call.weight,
+                is_failed: call.is_failed,
+                attributes: attributes::collect(&call, caller),
+                spent: at.map(|at| parts::measure(&around, &forest, at)),
+            }
+        })
+        .collect();
+    Ok(Facts { sum, calls, has_args, basis })
+}
+
+/// Reads what several stores know of the calls of a function within a span. The store is one more fact by which calls differ.
+pub(crate) fn read_all(stores: &[(&Store, &str)], function: &str, period: Period) -> Result<Facts> {
+    if let [(store, _)] = stores {
+        return read(store, function, period);
+    }
+    let mut all = Facts { sum: Sum::default(), calls: Vec::new(), has_args: false, basis: Basis::default() };
+    for (position, (store, label)) in stores.iter().enumerate() {
+        let facts = read(store, function, period)?;
+        all.sum.merge(&facts.sum);
+        all.has_args |= facts.has_args;
+        all.basis = all.basis.joined(&facts.basis);
+        all.calls.extend(facts.calls.into_iter().map(|mut call| {
+            let value = Known::Exact((*label).to_owned());
+            call.attributes.push(Attribute { key: "store".to_owned(), value });
+            CallFacts { store: position, ..call }
+        }));
+    }
+    Ok(all)
+}
+
+/// Names the caller of a call.
+fn describe_caller(rows: &Rows, forest: &Forest, at: usize) -> String {
+    match (rows.rows[at].parent, forest.parent(at)) {
+        (None, _) => "(root)".to_owned(),
+        (Some(_), Some(parent)) => rows.names.text(rows.rows[parent].function).to_owned(),
+        (Some(_), None) => "(not recorded)".to_owned(),
+    }
+}
+
+/// A row of the function as it is stored.
+#[derive(Debug, Clone, Default)]
+pub(super) struct StoredCall {
+    pub(super) call_id: i64,
+    pub(super) start_ns: i64,
+    pub(super) duration_ns: i64,
+    pub(super) weight: f64,
+    pub(super) is_failed: bool,
+    pub(super) thread: String,
+    pub(super) process_id: i64,
+    pub(super) args: Option<String>,
+    pub(super) fields: Option<String>,
+}
+
+/// Reads the newest rows of a function. The ids are searched in the narrow base table, and the view is read for these.
+fn read_calls(store: &Store, function: &str, period: Period) -> Result<Vec<StoredCall>> {
+    let (first, last) = rows::find_ids(store, period)?;
+    let sql =
+        "SELECT call_id, start_ns, duration_ns, weight, failed, thread, process_id, args, fields FROM calls
+               WHERE call_id IN (
+                 SELECT id FROM call WHERE id BETWEEN ?1 AND ?2
+                   AND function_id IN (SELECT id FROM function WHERE name = ?3)
+                 ORDER BY id DESC LIMIT ?4)
+               AND start_ns BETWEEN ?5 AND ?6";
+    let mut calls = Vec::new();
+    let bound = (first, last, function, CALLS_MAX, period.from_ns, period.until_ns);
+    store.read_rows(sql, bound, |row| {
+        let cells = report::read_cells(row, 9)?;
+        let number = |at: usize| cells[at].to_integer().unwrap_or(0);
+        let text = |at: usize| cells[at].as_text().map(str::to_owned);
+        let weight = cells[3].to_number().filter(|weight| *weight >= 1.0 && weight.is_finite());
+        calls.push(StoredCall {
+            call_id: number(0),
+            start_ns: number(1),
+            duration_ns: number(2).max(0),
+            weight: weight.unwrap_or(1.0),
+            is_failed: cells[4].to_integer() == Some(1),
+            thread: cells[5].as_text().unwrap_or_default().to_owned(),
+            process_id: number(6),
+            args: text(7),
+            fields: text(8).filter(|_| !Cell::is_null(&cells[8])),
+        });
+        Ok(())
+    })?;
+    Ok(calls)
+}

@@ -1,0 +1,1179 @@
+//! `monitor serve` over real sockets: every page of every kind of store, and the security of the server line by line.
+#![allow(clippy::similar_names, reason = "a page and its pages are the words of the subject")]
+
+use std::fmt::Write as _;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{Shutdown, TcpStream};
+use std::path::Path;
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use html5ever::tendril::TendrilSink as _;
+use html5ever::tokenizer::TokenizerOpts;
+use html5ever::{ParseOpts, parse_document};
+use markup5ever_rcdom::RcDom;
+use serde_json::Value;
+
+use crate::fixture::{Call, Fixture, PREFIX, SECOND};
+use crate::run::{command, monitor};
+use crate::safety::HOSTILE;
+
+/// The patience with which a test waits for what it needs to see.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A server in a process of its own, which ends with the test.
+struct Server {
+    child: Child,
+    port: u16,
+    token: String,
+    line: String,
+}
+
+impl Server {
+    fn start(store: &Path, arguments: &[&str]) -> Self {
+        let arguments = [&["serve", "--listen", "127.0.0.1:0", "--refresh", "200ms"], arguments].concat();
+        Self::spawn(store, &arguments)
+    }
+
+    fn spawn(store: &Path, arguments: &[&str]) -> Self {
+        let mut command = command(store.parent().unwrap(), arguments);
+        command.arg("--db").arg(store).stdout(Stdio::piped()).stderr(Stdio::inherit());
+        let mut child = command.spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let address = line.strip_prefix("http://").unwrap_or_else(|| panic!("{line}"));
+        let (host, rest) = address.split_once('/').unwrap();
+        let port = host.rsplit_once(':').unwrap().1.parse().unwrap();
+        let token =
+            rest.split_once("?t=").map(|(_, token)| token.split_whitespace().next().unwrap().to_owned());
+        Self { child, port, token: token.unwrap_or_default(), line }
+    }
+
+    fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream
+    }
+
+    /// Sends these bytes and reads the answer to its end.
+    fn send(&self, request: &str) -> Answer {
+        let mut stream = self.connect();
+        // A server that refuses a request may close before it is sent as a whole.
+        let _ = stream.write_all(request.as_bytes());
+        Answer::read(stream)
+    }
+
+    /// Asks as a script that has the token does.
+    fn ask(&self, method: &str, target: &str, headers: &str, body: &str) -> Answer {
+        let (port, token, length) = (self.port, &self.token, body.len());
+        self.send(&format!(
+            "{method} {target} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nAuthorization: Bearer {token}\r\nConnection: close\r\n\
+             Content-Length: {length}\r\n{headers}\r\n{body}"
+        ))
+    }
+
+    fn get(&self, target: &str) -> Answer {
+        self.ask("GET", target, "", "")
+    }
+
+    fn json(&self, target: &str) -> Value {
+        let answer = self.get(target);
+        assert_eq!(answer.status, 200, "{target}: {}", answer.body);
+        serde_json::from_str(&answer.body).unwrap()
+    }
+
+    /// Asks without the token, with these headers.
+    fn ask_bare(&self, target: &str, headers: &str) -> Answer {
+        self.send(&format!("GET {target} HTTP/1.1\r\nConnection: close\r\n{headers}\r\n"))
+    }
+
+    fn own_host(&self) -> String {
+        format!("Host: 127.0.0.1:{}\r\n", self.port)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+struct Answer {
+    status: u16,
+    head: String,
+    body: String,
+}
+
+impl Answer {
+    fn read(mut stream: TcpStream) -> Self {
+        let mut bytes = Vec::new();
+        // A connection that is reset after the answer has been read is no failure.
+        let _ = stream.read_to_end(&mut bytes);
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap_or((text.as_str(), ""));
+        let status = head.split(' ').nth(1).and_then(|code| code.parse().ok()).unwrap_or(0);
+        let is_chunked = head.to_lowercase().contains("transfer-encoding: chunked");
+        let body = if is_chunked { join_chunks(body) } else { body.to_owned() };
+        Self { status, head: head.to_owned(), body }
+    }
+
+    fn header(&self, name: &str) -> Option<&str> {
+        let is_wanted =
+            |line: &&str| line.split_once(':').is_some_and(|(known, _)| known.eq_ignore_ascii_case(name));
+        self.head.lines().find(is_wanted).and_then(|line| line.split_once(':')).map(|(_, value)| value.trim())
+    }
+}
+
+fn join_chunks(body: &str) -> String {
+    let (mut joined, mut rest) = (Vec::new(), body.as_bytes());
+    while let Some(end) = rest.windows(2).position(|pair| pair == b"\r\n") {
+        let size = usize::from_str_radix(std::str::from_utf8(&rest[..end]).unwrap().trim(), 16).unwrap();
+        joined.extend_from_slice(&rest[end + 2..end + 2 + size]);
+        rest = &rest[end + 2 + size + 2..];
+        if size == 0 {
+            break;
+        }
+    }
+    String::from_utf8_lossy(&joined).into_owned()
+}
+
+/// Returns what a browser's parser had to mend.
+fn find_faults(page: &str) -> Vec<String> {
+    let tokenizer = TokenizerOpts { exact_errors: true, ..TokenizerOpts::default() };
+    let options = ParseOpts { tokenizer, ..ParseOpts::default() };
+    let document = parse_document(RcDom::default(), options).one(page);
+    document.errors.borrow().iter().map(ToString::to_string).collect()
+}
+
+/// Returns a store with rows behind every page.
+fn filled() -> Fixture {
+    let fixture = Fixture::new();
+    let call = |n: i64| Call {
+        function: 1 + n % 3,
+        span: PREFIX + n,
+        ago_ns: 300 * SECOND - n * SECOND,
+        duration_ns: 1_000_000 * (1 + n % 7),
+        parent: (n > 1).then_some(PREFIX + n / 2),
+        trace: Some(PREFIX + 1),
+        outcome: n % 4,
+        kept: if n % 4 == 0 { 0 } else { 2 },
+        args: Some(r#"{"id":1}"#),
+        error: (n % 4 != 0).then_some("refused"),
+        ..Call::default()
+    };
+    fixture.calls(&(1..200).map(call).collect::<Vec<_>>());
+    for function in 1..=3 {
+        fixture.figures(function, [199, 50, 50, 50, 1_000_000_000, 90_000_000]);
+        for window in 1..20 {
+            fixture.window(function, window * 10 * SECOND, 10 + window, 1_000_000 * window * (10 + window));
+        }
+    }
+    fixture.error_group(1, "refused", 50, SECOND);
+    fixture.health(1);
+    fixture.metrics();
+    let set = "INSERT INTO sampling (pattern, rate, set_ns, set_by) VALUES ('*::place', 0.5, 1, 'ada')";
+    fixture.db.execute(set, []).unwrap();
+    fixture
+        .db
+        .execute_batch(
+            "INSERT INTO log_target VALUES (1, 'shop::orders', 'src/orders.rs', 7);
+             INSERT INTO log SELECT NULL, base_ns + 301000000000, 1, 30064771072 + value, 30064771073, value, 1, NULL, value, value, 100,
+               'line ' || value, '{\"n\":1}' FROM thread, json_each('[1,2,3,4,5]') WHERE thread.id = 1",
+        )
+        .unwrap();
+    fill_alerts(&fixture);
+    let sample = "INSERT INTO resource SELECT 1, ?1 + value * 10000000000, value, value * 1000000, 4, 9 FROM json_each('[1,2,3,4,5,6,7]')";
+    let _ = fixture.db.execute(sample, [fixture.now - 100 * SECOND]);
+    fixture
+}
+
+/// Writes a rule, an alert on it that fires, one that has ended, and a receiver that does not take them.
+fn fill_alerts(fixture: &Fixture) {
+    let rule = "INSERT INTO alert_rule (name, level, pattern, measure, op, threshold, for_s, keep_s, set_by)
+                VALUES ('slow', 'critical', '*', 'p99_ms', '>', 12, 20, 60, 'ada')";
+    fixture.db.execute(rule, []).unwrap();
+    let alert = "INSERT INTO alert VALUES (?1, ?1, 1, 'slow', 1, 'critical', ?2, ?3, ?4, 18.5, 19, 'place is slow', 3)";
+    fixture
+        .db
+        .execute(alert, (1, "resolved", fixture.now - 500 * SECOND, Some(fixture.now - 400 * SECOND)))
+        .unwrap();
+    fixture.db.execute(alert, (2, "firing", fixture.now - 150 * SECOND, None::<i64>)).unwrap();
+    let receiver = "INSERT INTO alert_cursor VALUES ('pager', 1, 0, NULL, 3, 'the webhook answered 500')";
+    fixture.db.execute(receiver, []).unwrap();
+}
+
+/// Returns a store whose texts attack a page.
+fn hostile() -> Fixture {
+    let fixture = filled();
+    let attack = format!(
+        "{HOSTILE}</script><script>alert(1)</script>\" onmouseover=\"alert(1)' javascript:alert(1) --><!--</style></title><img src=x onerror=alert(1)>\u{0}"
+    );
+    for sql in [
+        "UPDATE function SET name = ?1 || id, file = ?1, group_name = ?1",
+        "UPDATE process SET service = ?1, host = ?1, program_version = ?1, build = ?1, executable = ?1",
+        "UPDATE thread SET name = ?1",
+        "UPDATE log_target SET target = ?1",
+        "UPDATE log SET body = ?1, fields = ?1",
+        "UPDATE call_value SET args = ?1, result = ?1, error = ?1, fields = ?1",
+        "UPDATE error_group SET message = ?1",
+        "UPDATE event SET kind = ?1, detail = ?1",
+        "UPDATE sampling SET set_by = ?1",
+        "UPDATE metric SET name = ?1 || id, unit = ?1, description = ?1",
+        "UPDATE metric SET tags = json_object(?1, ?1)",
+        "UPDATE alert SET sentence = ?1, rule = ?1, state = ?1",
+        "UPDATE alert_rule SET set_by = ?1, pattern = ?1 WHERE name = 'slow'",
+        "UPDATE alert_rule SET measure = ?1 WHERE name = 'level'",
+        "UPDATE alert_cursor SET receiver = ?1, last_failure = ?1",
+        "UPDATE schema_doc SET text = ?1 WHERE rowid % 7 = 0",
+    ] {
+        if let Err(error) = fixture.db.execute(sql, [&attack]) {
+            assert!(error.to_string().contains("no such column"), "{sql}: {error}");
+        }
+    }
+    fixture
+}
+
+const PAGES: [&str; 16] = [
+    "/",
+    "/functions",
+    "/calls",
+    "/errors",
+    "/logs",
+    "/flame",
+    "/graph",
+    "/diff",
+    "/findings",
+    "/alerts",
+    "/processes",
+    "/health",
+    "/series",
+    "/rates",
+    "/sql",
+    "/schema",
+];
+
+/// Lists addresses of pages with parameters, beside those without.
+fn list_targets(server: &Server) -> Vec<String> {
+    let mut targets: Vec<String> = PAGES.iter().map(ToString::to_string).collect();
+    let own = [
+        "/functions?sort=p99&limit=2",
+        "/functions?from=-15m&process=1",
+        "/functions?service=shop&build=none",
+        "/calls?failed=1&slow=1",
+        "/calls?sort=duration&min=2ms&max=5ms",
+        "/calls?from=-1h&process=1&q=place",
+        "/errors?all=1&from=-1h",
+        "/flame?weight=calls&q=place",
+        "/flame?weight=failures",
+        "/graph?q=place",
+        "/diff?before=process:1&after=10m..",
+        "/rates?pattern=*&rate=0.1",
+        "/sql?sql=SELECT+*+FROM+calls",
+        "/sql?sql=SELECT+no+such",
+        "/findings?q=place",
+        "/alerts?q=place",
+        "/alerts?rule=slow&level=critical",
+        "/alerts?from=-1h&process=1",
+        "/process/1",
+        "/process/2",
+        "/logs?level=warn&q=place",
+        "/call/1",
+        "/trace/1",
+        "/trace/1?open=0",
+        "/?patient=1&from=-5m",
+    ];
+    targets.extend(own.map(str::to_owned));
+    for function in server.json("/functions.json")["functions"].as_array().unwrap() {
+        let name: String = form_encode(function["function"].as_str().unwrap());
+        targets.push(format!("/f/{name}"));
+        targets.push(format!("/f/{name}?from=-1h&min=1ms&max=9ms"));
+    }
+    for metric in server.json("/series.json")["metrics"].as_array().unwrap() {
+        targets.push(format!("/series/{}", metric["metric_id"]));
+        targets.push(format!("/series/{}?from=-1h&process=1", metric["metric_id"]));
+    }
+    for kind in server.json("/errors.json")["errors"].as_array().unwrap() {
+        targets.push(format!("/error/{}", kind["fingerprint"]));
+    }
+    targets
+}
+
+fn form_encode(text: &str) -> String {
+    let mut encoded = String::new();
+    text.bytes().for_each(|byte| write!(encoded, "%{byte:02X}").unwrap());
+    encoded
+}
+
+fn to_json_target(target: &str) -> String {
+    let (path, query) =
+        target.split_once('?').map_or((target, String::new()), |(path, query)| (path, format!("?{query}")));
+    if path == "/" { format!("/now.json{query}") } else { format!("{path}.json{query}") }
+}
+
+/// Asks for every page of a store and for its data, and checks what must be true of any.
+fn check_pages(fixture: &Fixture, has_calls: bool) {
+    let server = Server::start(&fixture.path, &[]);
+    for target in list_targets(&server) {
+        let is_about_a_call = target.starts_with("/call/") || target.starts_with("/trace/");
+        let expected = if is_about_a_call && !has_calls { 404 } else { 200 };
+        let page = server.get(&target);
+        assert_eq!(page.status, expected, "{target}: {}", page.body);
+        assert_eq!(find_faults(&page.body), Vec::<String>::new(), "{target}: {}", page.body);
+        assert!(page.header("content-type").unwrap().starts_with("text/html"), "{target}");
+        for forbidden in [
+            "<script>alert",
+            "<img",
+            "onmouseover=\"",
+            " style=",
+            "javascript:alert(1)\"",
+            "\u{202e}",
+            "\u{0}",
+        ] {
+            assert!(!page.body.contains(forbidden), "{target} has {forbidden}");
+        }
+        let data = server.get(&to_json_target(&target));
+        assert_eq!(data.status, expected, "{target}: {}", data.body);
+        assert_eq!(data.header("content-type"), Some("application/json"), "{target}");
+        let value: Value =
+            serde_json::from_str(&data.body).unwrap_or_else(|error| panic!("{target}: {error}"));
+        if expected == 200 {
+            assert!(
+                value["store"].is_string() && value["took_ms"].is_number() && value["cut"].is_boolean(),
+                "{target}"
+            );
+        }
+    }
+}
+
+#[test]
+fn every_page_of_an_empty_store_is_valid_and_so_is_its_data() {
+    check_pages(&Fixture::new(), false);
+}
+
+#[test]
+fn every_page_of_a_full_store_is_valid_and_so_is_its_data() {
+    check_pages(&filled(), true);
+}
+
+#[test]
+fn log_lines_stand_in_the_trace_and_on_the_page_of_the_call_that_said_them() {
+    let fixture = filled();
+    let server = Server::start(&fixture.path, &[]);
+    let trace = server.get("/trace/1").body;
+    assert!(trace.contains("line 1") && trace.contains("tr class=\"said\""), "{trace}");
+    assert_eq!(server.json("/trace/1.json")["said"].as_array().unwrap().len(), 5);
+    assert!(server.get("/call/3").body.contains("What it said last"));
+    assert!(!server.get("/call/9").body.contains("What it said last"));
+    let said = server.json("/logs.json?level=warn");
+    let levels: Vec<&str> =
+        said["logs"].as_array().unwrap().iter().map(|line| line["level"].as_str().unwrap()).collect();
+    assert_eq!(levels, ["warn", "error"]);
+}
+
+#[test]
+fn texts_that_attack_a_page_are_shown_and_nothing_more() {
+    check_pages(&hostile(), true);
+}
+
+#[test]
+fn data_have_the_figures_of_the_command_line() {
+    let fixture = filled();
+    let server = Server::start(&fixture.path, &[]);
+    let ids = |rows: &[Value], name: &str| rows.iter().map(|row| row[name].clone()).collect::<Vec<_>>();
+    let listed = monitor(&fixture.path, &["calls", "--failed", "--limit", "30", "--format", "json"]).json();
+    let served = server.json("/calls.json?failed=1&limit=30");
+    assert_eq!(ids(served["calls"].as_array().unwrap(), "call_id"), ids(&listed, "call_id"));
+    assert_eq!(ids(served["calls"].as_array().unwrap(), "args"), ids(&listed, "args"));
+    let listed = monitor(&fixture.path, &["top", "--format", "json"]).json();
+    let served = server.json("/functions.json");
+    for name in ["function", "calls", "total_ms", "p50_ms", "p99_ms", "max_ms", "error_pct", "file", "line"] {
+        assert_eq!(ids(served["functions"].as_array().unwrap(), name), ids(&listed, name), "{name}");
+    }
+    let listed = monitor(&fixture.path, &["errors", "--format", "json"]).json();
+    let served = server.json("/errors.json");
+    for name in ["fingerprint", "count", "message", "function", "last_ns"] {
+        let own: Vec<_> = ids(served["errors"].as_array().unwrap(), name)
+            .iter()
+            .map(|v| v.as_str().map_or_else(|| v.to_string(), str::to_owned))
+            .collect();
+        let cli: Vec<_> = ids(&listed, name)
+            .iter()
+            .map(|v| v.as_str().map_or_else(|| v.to_string(), str::to_owned))
+            .collect();
+        assert_eq!(own, cli, "{name}");
+    }
+    let listed = monitor(&fixture.path, &["processes", "--format", "json"]).json();
+    let served = server.json("/processes.json");
+    assert_eq!(ids(served["processes"].as_array().unwrap(), "service"), ids(&listed, "service"));
+    let listed = monitor(
+        &fixture.path,
+        &["sql", "SELECT outcome, count(*) AS n FROM calls GROUP BY 1", "--format", "json"],
+    )
+    .json();
+    let served = server.json("/sql.json?sql=SELECT+outcome,+count(*)+AS+n+FROM+calls+GROUP+BY+1");
+    assert_eq!(served["rows"].as_array().unwrap(), &listed);
+}
+
+#[test]
+fn the_newest_lines_of_a_process_are_found_behind_those_of_others() {
+    let fixture = filled();
+    let all = server_lines(&fixture, "/logs.json?process=1");
+    assert_eq!(all.len(), 5);
+    let later = "INSERT INTO log SELECT NULL, at_ns, 2, span, trace, level, target_id, function_id, NULL, lines, bytes_upto, 'later', NULL
+                 FROM log";
+    fixture.db.execute(later, []).unwrap();
+    assert_eq!(server_lines(&fixture, "/logs.json?process=1&limit=3"), all[..3]);
+}
+
+/// Returns the log lines of a page's data.
+fn server_lines(fixture: &Fixture, target: &str) -> Vec<Value> {
+    Server::start(&fixture.path, &[]).json(target)["logs"].as_array().unwrap().clone()
+}
+
+#[test]
+fn the_pages_of_calls_hold_every_call_once() {
+    let fixture = filled();
+    let server = Server::start(&fixture.path, &[]);
+    for filter in ["", "&failed=1", "&q=place", "&from=-1h"] {
+        let mut ids = Vec::new();
+        let mut before = String::new();
+        for _ in 0..100 {
+            let page = server.json(&format!("/calls.json?limit=17{filter}{before}"));
+            ids.extend(
+                page["calls"].as_array().unwrap().iter().map(|call| call["call_id"].as_i64().unwrap()),
+            );
+            match page["next_before"].as_str() {
+                Some(next) => before = format!("&before={next}"),
+                None => break,
+            }
+        }
+        assert!(ids.windows(2).all(|pair| pair[0] > pair[1]), "{filter}: {ids:?}");
+        let condition = match filter {
+            "&failed=1" => "failed = 1",
+            "&q=place" => "function GLOB '*::place'",
+            _ => "1",
+        };
+        let sql = format!("SELECT count(*) AS n FROM calls WHERE {condition}");
+        let all = monitor(&fixture.path, &["sql", &sql, "--format", "json"]).json();
+        assert_eq!(ids.len(), usize::try_from(all[0]["n"].as_u64().unwrap()).unwrap(), "{filter}");
+    }
+}
+
+#[test]
+fn head_has_the_headers_of_get_and_other_addresses_are_not_found() {
+    let fixture = filled();
+    let server = Server::start(&fixture.path, &[]);
+    let head = server.ask("HEAD", "/functions", "", "");
+    assert!(head.status == 200 && head.body.is_empty(), "{}", head.head);
+    for target in [
+        "/nothing",
+        "/nothing.json",
+        "/f/no::such",
+        "/call/999999",
+        "/call/x",
+        "/error/5",
+        "/process/77",
+        "/trace/0",
+        "/call/1/secret",
+    ] {
+        assert_eq!(server.get(target).status, 404, "{target}");
+    }
+    for target in [
+        "/calls?limit=0",
+        "/calls?from=soon",
+        "/calls?before=x",
+        "/functions?q=a%22b",
+        "/calls?min=long",
+        "/diff?before=/etc/passwd",
+        "/diff?after=other.db",
+        "/functions?process=0",
+    ] {
+        let answer = server.get(target);
+        assert_eq!(answer.status, 400, "{target}: {}", answer.body);
+    }
+    assert_eq!(server.get("/functions?db=other.db").status, 404);
+}
+
+#[test]
+fn every_answer_carries_the_headers_that_keep_a_browser_from_running_anything() {
+    let fixture = filled();
+    let server = Server::start(&fixture.path, &[]);
+    let foreign = server.ask_bare("/", "Host: evil.example\r\n");
+    let answers = [
+        server.get("/"),
+        server.get("/calls.json"),
+        server.get("/nothing"),
+        server.ask_bare("/", &server.own_host()),
+        foreign,
+    ];
+    for answer in answers {
+        let policy = answer.header("content-security-policy").unwrap();
+        for part in [
+            "default-src 'none'",
+            "script-src 'self'",
+            "frame-ancestors 'none'",
+            "base-uri 'none'",
+            "form-action 'self'",
+        ] {
+            assert!(policy.contains(part) && !policy.contains("unsafe"), "{policy}");
+        }
+        assert_eq!(answer.header("x-content-type-options"), Some("nosniff"));
+        assert_eq!(answer.header("referrer-policy"), Some("same-origin"));
+        assert_eq!(answer.header("cross-origin-opener-policy"), Some("same-origin"));
+        assert_eq!(answer.header("cross-origin-resource-policy"), Some("same-origin"));
+        assert_eq!(answer.header("cache-control"), Some("no-store"));
+        assert!(answer.header("access-control-allow-origin").is_none());
+    }
+    let page = server.get("/");
+    let asset = page.body.split('"').find(|text| text.starts_with("/assets/script-")).unwrap().to_owned();
+    let asset = server.get(&asset);
+    assert_eq!(asset.status, 200);
+    assert!(asset.header("cache-control").unwrap().contains("immutable"), "{}", asset.head);
+}
+
+#[test]
+fn a_foreign_name_is_refused_before_anything_else() {
+    let fixture = filled();
+    let server = Server::start(&fixture.path, &[]);
+    let (port, token) = (server.port, server.token.clone());
+    let foreign = [
+        "Host: evil.example\r\n".to_owned(),
+        format!("Host: evil.example:{port}\r\n"),
+        format!("Host: 127.0.0.1.evil.example:{port}\r\n"),
+        format!("Host: 127.0.0.1:{}\r\n", port.wrapping_add(1)),
+        "Host: 127.0.0.1\r\n".to_owned(),
+        "Host:\r\n".to_owned(),
+        format!("Host: 127.0.0.1:{port}\r\nHost: evil.example\r\n"),
+    ];
+    for host in foreign {
+        for target in ["/", "/livez", &format!("/?t={token}"), "/calls.json"] {
+            let answer = server.ask_bare(target, &format!("{host}Authorization: Bearer {token}\r\n"));
+            assert_eq!(answer.status, 421, "{host} {target}: {}", answer.head);
+            assert!(answer.body.is_empty(), "{}", answer.body);
+        }
+    }
+    for host in [format!("localhost:{port}"), format!("LOCALHOST:{port}"), format!("[::1]:{port}")] {
+        assert_eq!(server.ask_bare("/livez", &format!("Host: {host}\r\n")).status, 200, "{host}");
+    }
+    let absolute = server.send(&format!(
+        "GET http://evil.example/livez HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n\r\n"
+    ));
+    assert_eq!(absolute.status, 421);
+    let named = Server::start(&fixture.path, &["--host", "box.example"]);
+    assert_eq!(named.ask_bare("/livez", &format!("Host: box.example:{}\r\n", named.port)).status, 200);
+}
+
+#[test]
+fn a_token_is_needed_and_becomes_a_cookie_once() {
+    let fixture = filled();
+    let server = Server::start(&fixture.path, &[]);
+    assert_eq!(server.token.len(), 32, "{}", server.line);
+    let host = server.own_host();
+    for (target, headers) in [
+        ("/", String::new()),
+        ("/calls.json", String::new()),
+        ("/live", String::new()),
+        ("/call/1/args", String::new()),
+        ("/", "Authorization: Bearer 00000000000000000000000000000000\r\n".to_owned()),
+        ("/", format!("Cookie: monitor_{}=wrong\r\n", server.port)),
+        ("/", format!("Cookie: other={}\r\n", server.token)),
+        ("/?t=00000000000000000000000000000000", String::new()),
+        ("/?t=", String::new()),
+    ] {
+        let answer = server.ask_bare(target, &format!("{host}{headers}"));
+        assert_eq!(answer.status, 401, "{target} {headers}");
+        assert!(answer.body.contains("monitor serve") && !answer.body.contains("shop::"), "{}", answer.body);
+        assert!(answer.header("set-cookie").is_none());
+    }
+    let given = server.ask_bare(&format!("/calls?failed=1&t={}", server.token), &host);
+    assert_eq!((given.status, given.header("location")), (303, Some("/calls?failed=1")));
+    let cookie = given.header("set-cookie").unwrap().to_owned();
+    assert!(
+        cookie.contains("HttpOnly") && cookie.contains("SameSite=Strict") && cookie.contains("Path=/"),
+        "{cookie}"
+    );
+    let pair = cookie.split(';').next().unwrap();
+    assert_eq!(server.ask_bare("/calls", &format!("{host}Cookie: a=b; {pair}\r\n")).status, 200);
+    let astray = server.ask_bare(&format!("//evil.example/?t={}", server.token), &host);
+    assert!(!astray.header("location").unwrap_or("/").starts_with("//"), "{}", astray.head);
+    assert_eq!(server.ask_bare("/livez", &host).status, 200);
+    let open = Server::start(&fixture.path, &["--no-token"]);
+    assert_eq!(open.ask_bare("/", &open.own_host()).status, 200);
+    // Names of servers on one host are told apart, because a cookie is kept without the port.
+    let other = Server::start(&fixture.path, &[]);
+    assert_eq!(other.ask_bare("/", &format!("{}Cookie: {pair}\r\n", other.own_host())).status, 401);
+}
+
+fn count(fixture: &Fixture, sql: &str) -> i64 {
+    fixture.db.query_row(sql, [], |row| row.get(0)).unwrap()
+}
+
+#[test]
+fn without_permission_nothing_is_written_and_the_command_is_told() {
+    let fixture = filled();
+    let server = Server::start(&fixture.path, &[]);
+    let before = std::fs::read(&fixture.path).unwrap();
+    let answer = server.ask("POST", "/rates", "", "pattern=*%3A%3Aplace&rate=0.1");
+    assert_eq!(answer.status, 403);
+    assert!(
+        answer.body.contains("monitor sample &#39;*::place&#39; 0.1")
+            || answer.body.contains("monitor sample '*::place' 0.1"),
+        "{}",
+        answer.body
+    );
+    assert_eq!(server.ask("POST", "/breaker", "", "hold=open&reason=x").status, 403);
+    for target in ["/", "/calls", "/functions.json"] {
+        for method in ["POST", "PUT", "DELETE"] {
+            assert_eq!(server.ask(method, target, "", "").status, 403, "{method} {target}");
+        }
+    }
+    assert_eq!(count(&fixture, "SELECT count(*) FROM sampling"), 1);
+    assert_eq!(before, std::fs::read(&fixture.path).unwrap());
+}
+
+#[test]
+fn a_write_needs_our_origin_and_our_form_and_leaves_an_event() {
+    let fixture = filled();
+    let server = Server::start(&fixture.path, &["--allow-writes"]);
+    let host = server.own_host();
+    let cookie = format!("Cookie: monitor_{}={}\r\n", server.port, server.token);
+    let page = server.get("/rates?pattern=shop%3A%3A*&rate=0.25");
+    let form_token =
+        page.body.split("name=\"token\" value=\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
+    let post = |headers: &str, body: &str| {
+        server.send(&format!(
+            "POST /rates HTTP/1.1\r\n{host}{cookie}Connection: close\r\nContent-Length: {}\r\n\
+             Content-Type: application/x-www-form-urlencoded\r\n{headers}\r\n{body}",
+            body.len()
+        ))
+    };
+    let own = format!("Origin: http://127.0.0.1:{}\r\n", server.port);
+    let body = format!("token={form_token}&pattern=shop%3A%3A*&rate=0.25");
+    for headers in [
+        String::new(),
+        "Origin: null\r\n".to_owned(),
+        "Origin: http://evil.example\r\n".to_owned(),
+        format!("Origin: http://127.0.0.1:{}\r\n", server.port.wrapping_add(1)),
+        format!("{own}Sec-Fetch-Site: cross-site\r\n"),
+        format!("{own}Sec-Fetch-Site: same-site\r\n"),
+    ] {
+        assert_eq!(post(&headers, &body).status, 403, "{headers}");
+    }
+    assert_eq!(post(&own, "token=wrong&pattern=shop%3A%3A*&rate=0.25").status, 403);
+    assert_eq!(post(&own, "pattern=shop%3A%3A*&rate=0.25").status, 403);
+    assert_eq!(post(&own, &format!("token={form_token}&pattern=shop%3A%3A*&rate=7")).status, 400);
+    assert_eq!(count(&fixture, "SELECT count(*) FROM sampling"), 1);
+    let done = post(&format!("{own}Sec-Fetch-Site: same-origin\r\n"), &body);
+    assert_eq!((done.status, done.header("location")), (303, Some("/rates")), "{}", done.body);
+    assert_eq!(
+        count(
+            &fixture,
+            "SELECT count(*) FROM sampling WHERE pattern = 'shop::*' AND rate = 0.25 AND set_by = 'dashboard'"
+        ),
+        1
+    );
+    assert_eq!(
+        count(
+            &fixture,
+            "SELECT count(*) FROM events WHERE kind = 'rate' AND detail GLOB 'shop::* set to 0.25*'"
+        ),
+        1
+    );
+    // A script has the token in a header, which no page of another site can send.
+    let script = server.ask("POST", "/rates", "", "pattern=shop%3A%3A*&reset=1");
+    assert_eq!(script.status, 303, "{}", script.body);
+    assert_eq!(count(&fixture, "SELECT count(*) FROM sampling WHERE pattern = 'shop::*'"), 0);
+    assert_eq!(server.ask("POST", "/breaker", "", "hold=open").status, 400);
+    assert_eq!(server.ask("POST", "/breaker", "", "hold=open&reason=disk+swap").status, 303);
+    assert_eq!(
+        count(&fixture, "SELECT count(*) FROM breaker WHERE hold = 'open' AND reason = 'disk swap'"),
+        1
+    );
+    assert!(server.get("/rates").body.contains("disk swap"));
+}
+
+#[test]
+fn alerts_are_shown_with_the_course_of_their_measure_and_who_is_told() {
+    let fixture = filled();
+    let server = Server::start(&fixture.path, &[]);
+    let data = server.json("/alerts.json");
+    let ids = |rows: &[Value]| rows.iter().map(|row| row["alert_id"].as_i64().unwrap()).collect::<Vec<_>>();
+    let listed = monitor(&fixture.path, &["alerts", "--format", "json"]).json();
+    assert_eq!(ids(&listed), [2, 1]);
+    let rows = |name: &str| data[name].as_array().unwrap().clone();
+    assert_eq!((ids(&rows("firing")), ids(&rows("ended"))), (vec![2], vec![1]));
+    assert_eq!(rows("firing")[0]["sentence"], listed[0]["sentence"]);
+    let rules = monitor(&fixture.path, &["alert", "list", "--format", "json"]).json();
+    let named = |rows: &[Value]| {
+        rows.iter().map(|row| (row["name"].clone(), row["threshold"].clone())).collect::<Vec<_>>()
+    };
+    assert_eq!(named(&rows("rules")), named(&rules));
+    assert!(rules.len() > 5, "{rules:?}");
+    assert_eq!(rows("receivers")[0]["last_failure"], "the webhook answered 500");
+    // The calls of a window of the fixture last as many milliseconds as it is windows old, up to 19. A percentile is the middle of
+    // its bucket, 4.4 % off at most.
+    let course = &rows("courses")[0];
+    assert_eq!((&course["measure"], &course["threshold"]), (&"p99_ms".into(), &12.0.into()));
+    let values: Vec<f64> = course["values"].as_array().unwrap().iter().filter_map(Value::as_f64).collect();
+    assert_eq!(values.len(), 19);
+    assert_eq!(values.iter().filter(|value| **value > 12.5).count(), 7, "{values:?}");
+    let page = server.get("/alerts").body;
+    for part in ["place is slow", "p99_ms &gt; 12 for 20s", "threshold", "<path class=\"line c3\"", "pager"] {
+        assert!(page.contains(part), "{part}: {page}");
+    }
+    assert!(page.contains("title=\"1 alert fires\""), "the bar says how many fire");
+    assert!(!page.contains("<form class=\"write\""), "{page}");
+    assert!(!server.get("/alerts?q=reserve").body.contains("place is slow"));
+    fixture.db.execute_batch("DROP VIEW alerts").unwrap();
+    assert!(server.get("/alerts").body.contains("an older version wrote it"));
+}
+
+#[test]
+fn rules_on_alerts_are_set_switched_and_removed_with_permission_alone() {
+    let fixture = filled();
+    let set = "do=set&pattern=shop%3A%3A*&condition=errors+%3E+3+for+1m&level=info&keep=2m&min_calls=5";
+    let reading = Server::start(&fixture.path, &[]);
+    let refused = reading.ask("POST", "/alerts", "", set);
+    assert_eq!(refused.status, 403);
+    let command = "monitor alert set &#39;shop::*&#39; &#39;errors &gt; 3 for 1m&#39; --level info --keep 2m --min-calls 5";
+    let plain = command.replace("&#39;", "'");
+    assert!(refused.body.contains(command) || refused.body.contains(&plain), "{}", refused.body);
+    let server = Server::start(&fixture.path, &["--allow-writes"]);
+    assert!(server.get("/alerts").body.contains("<form class=\"write\""));
+    let edit = server.get("/alerts?rule=slow&level=critical").body;
+    assert!(edit.contains("value=\"p99_ms &gt; 12ms for 20s\""), "{edit}");
+    let done = server.ask("POST", "/alerts", "", set);
+    assert_eq!((done.status, done.header("location")), (303, Some("/alerts")), "{}", done.body);
+    let rule =
+        "SELECT count(*) FROM alert_rule WHERE name = 'shop::* errors' AND level = 'info' AND threshold = 3
+                AND for_s = 60 AND keep_s = 120 AND min_calls = 5 AND set_by = 'dashboard' AND enabled = ";
+    assert_eq!(count(&fixture, &format!("{rule}1")), 1);
+    assert_eq!(
+        server.ask("POST", "/alerts", "", "do=disable&rule=shop%3A%3A*+errors&level=info").status,
+        303
+    );
+    assert_eq!(count(&fixture, &format!("{rule}0")), 1);
+    assert_eq!(server.ask("POST", "/alerts", "", "do=enable&rule=shop%3A%3A*+errors").status, 303);
+    assert_eq!(count(&fixture, &format!("{rule}1")), 1);
+    for (body, status) in [
+        ("do=set&pattern=shop%3A%3A*&condition=p98+%3E+3", 400),
+        ("do=set&pattern=shop%3A%3A*&condition=rss_bytes+%3E+1GiB", 400),
+        ("do=remove&rule=no+such", 404),
+        ("do=enable", 400),
+        ("", 400),
+    ] {
+        assert_eq!(server.ask("POST", "/alerts", "", body).status, status, "{body}");
+    }
+    assert_eq!(server.ask("POST", "/alerts", "", "do=remove&rule=shop%3A%3A*+errors").status, 303);
+    assert_eq!(count(&fixture, "SELECT count(*) FROM alert_rule WHERE name = 'shop::* errors'"), 0);
+    assert_eq!(
+        count(
+            &fixture,
+            "SELECT count(*) FROM events WHERE kind = 'alert_rule' AND detail GLOB '*by dashboard'"
+        ),
+        4
+    );
+}
+
+#[test]
+fn a_rule_on_a_metric_is_set_by_a_condition_that_names_it_and_changed_as_it_was_set() {
+    let fixture = filled();
+    let server = Server::start(&fixture.path, &["--allow-writes"]);
+    let set = "do=set&pattern=*&condition=metric%3Aqueue.depth+%3E+1000+for+1m&level=info";
+    assert_eq!(server.ask("POST", "/alerts", "", set).status, 303);
+    let rule = "SELECT count(*) FROM alert_rule WHERE name = 'queue.depth metric' AND pattern = 'queue.depth'
+                AND measure = 'metric' AND threshold = 1000 AND for_s = 60";
+    assert_eq!(count(&fixture, rule), 1);
+    let of_function = set.replace("pattern=*", "pattern=shop%3A%3A*");
+    assert_eq!(server.ask("POST", "/alerts", "", &of_function).status, 400, "two patterns");
+    // A row may name the metric in its measure too. Pages show it as processes read it.
+    let by_hand = "INSERT INTO alert_rule (name, level, pattern, measure, op, threshold, for_s)
+                   VALUES ('slow fill', 'warning', '*', 'metric_p99:fill', '>', 0.25, 30)";
+    fixture.db.execute(by_hand, []).unwrap();
+    for (address, pattern, condition) in [
+        ("/alerts?rule=queue.depth+metric&level=info", "queue.depth", "metric &gt; 1000 for 60s"),
+        ("/alerts?rule=slow+fill&level=warning", "fill", "metric_p99 &gt; 0.25 for 30s"),
+    ] {
+        let edit = server.get(address).body;
+        for value in [pattern, condition] {
+            assert!(edit.contains(&format!("value=\"{value}\"")), "{value}: {edit}");
+        }
+    }
+}
+
+#[test]
+fn what_is_too_large_is_refused_and_the_server_lives_on() {
+    let fixture = filled();
+    let server = Server::start(&fixture.path, &["--allow-writes"]);
+    let host = server.own_host();
+    let long = "x".repeat(20_000);
+    let header = server.ask_bare("/livez", &format!("{host}X-Long: {long}\r\n"));
+    assert_eq!(header.status, 431, "{}", header.head);
+    let address = server.ask_bare(&format!("/livez?{long}"), &host);
+    assert!(matches!(address.status, 414 | 431), "{}", address.head);
+    let many = "X-A: b\r\n".repeat(200);
+    assert_eq!(server.ask_bare("/livez", &format!("{host}{many}")).status, 431);
+    let body = "x".repeat(100_000);
+    assert_eq!(server.ask("POST", "/rates", "", &body).status, 400);
+    assert_eq!(server.get("/sql?sql=SELECT+1").status, 200);
+    assert_eq!(server.ask_bare("/livez", &host).status, 200);
+}
+
+#[test]
+fn paths_lead_nowhere_and_line_ends_in_parameters_are_texts() {
+    let fixture = filled();
+    let server = Server::start(&fixture.path, &[]);
+    for target in [
+        "/../../etc/passwd",
+        "/assets/../../../etc/passwd",
+        "/assets/%2e%2e%2f%2e%2e%2fetc%2fpasswd",
+        "/assets/style.css",
+        "/f/..%2f..%2fetc%2fpasswd",
+        "/%00",
+        "/assets/%ff",
+    ] {
+        let answer = server.get(target);
+        assert!(matches!(answer.status, 400 | 404), "{target}: {}", answer.head);
+        assert!(!answer.body.contains("root:"), "{target}");
+    }
+    let split = server.get("/calls?q=a%0d%0aSet-Cookie:%20x=y&db=%0d%0aX: y");
+    assert!(split.header("set-cookie").is_none() && split.header("x").is_none(), "{}", split.head);
+    let given =
+        server.ask_bare(&format!("/calls?a=%0d%0aX-Evil:%20y&t={}", server.token), &server.own_host());
+    assert!(given.status == 303 && given.header("x-evil").is_none(), "{}", given.head);
+}
+
+#[test]
+fn slow_clients_do_not_keep_others_out() {
+    let fixture = filled();
+    let server = Server::start(&fixture.path, &[]);
+    let is_open = |stream: &TcpStream| {
+        stream.set_nonblocking(true).unwrap();
+        let read = stream.peek(&mut [0]);
+        stream.set_nonblocking(false).unwrap();
+        read.is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock)
+    };
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let mut slow: Vec<TcpStream> = (0..30).map(|_| server.connect()).collect();
+        for stream in &mut slow {
+            stream.write_all(b"GET / HTTP/1.1\r\nHost: ").unwrap();
+        }
+        assert_eq!(server.get("/functions").status, 200);
+        // The answer came while all of them had a connection. On a busy machine they may have lost it before.
+        if slow.iter().all(is_open) {
+            // A client that does not come to an end is sent away.
+            let answer = Answer::read(slow.pop().unwrap());
+            assert!(matches!(answer.status, 0 | 408), "{}", answer.head);
+            return;
+        }
+        assert!(Instant::now() < deadline, "no answer comes while others are slow");
+    }
+}
+
+#[test]
+fn a_query_ends_when_its_client_goes() {
+    let fixture = filled();
+    fixture
+        .db
+        .execute_batch(
+            "DROP VIEW error_groups;
+             CREATE VIEW error_groups AS
+             WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n)
+             SELECT max(i) AS fingerprint, 'f' AS function, 'error' AS outcome, 'm' AS message, 1 AS count, 1 AS first_ns,
+                    9e18 AS last_ns, 1 AS example_call_id FROM n;",
+        )
+        .unwrap();
+    let server = Server::start(&fixture.path, &[]);
+    let send = |target: &str| {
+        let mut stream = server.connect();
+        let (port, token) = (server.port, &server.token);
+        let head = format!("Host: 127.0.0.1:{port}\r\nAuthorization: Bearer {token}\r\nConnection: close");
+        stream.write_all(format!("GET {target} HTTP/1.1\r\n{head}\r\n\r\n").as_bytes()).unwrap();
+        stream
+    };
+    // Two queries are worked on at once. They would run for the minute that a patient reader gets.
+    let endless = [send("/errors?patient=1"), send("/errors?patient=1")];
+    let deadline = Instant::now() + PATIENCE;
+    let waiting = loop {
+        let stream = send("/schema");
+        stream.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
+        if stream.peek(&mut [0]).is_err() {
+            break stream;
+        }
+        assert!(Instant::now() < deadline, "the endless queries end");
+    };
+    drop(endless);
+    let gone = Instant::now();
+    waiting.set_read_timeout(Some(PATIENCE)).unwrap();
+    assert_eq!(Answer::read(waiting).status, 200);
+    assert!(gone.elapsed() < Duration::from_secs(30), "the queries went on for {:?}", gone.elapsed());
+}
+
+#[test]
+fn statements_read_and_do_nothing_else() {
+    let fixture = filled();
+    let server = Server::start(&fixture.path, &["--allow-writes"]);
+    let before = count(&fixture, "SELECT count(*) FROM sampling");
+    for statement in [
+        "DELETE FROM sampling",
+        "ATTACH 'x.db' AS x",
+        "PRAGMA journal_mode = DELETE",
+        "PRAGMA user_version",
+        "SELECT load_extension('x')",
+        "VACUUM",
+        "CREATE TABLE t (a)",
+        "SELECT 1; DELETE FROM sampling",
+        "BEGIN",
+        "EXPLAIN SELECT nothing FROM nowhere",
+    ] {
+        let answer = server.json(&format!("/sql.json?sql={}", form_encode(statement)));
+        assert!(answer["error"].is_string() && answer["rows"].is_null(), "{statement}: {answer}");
+    }
+    assert_eq!(count(&fixture, "SELECT count(*) FROM sampling"), before);
+    let endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n";
+    let answer = server.json(&format!("/sql.json?sql={}", form_encode(endless)));
+    assert!(answer["error"].as_str().unwrap().contains("stopped"), "{answer}");
+    let wide = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 50000) SELECT i FROM n";
+    let answer = server.json(&format!("/sql.json?sql={}", form_encode(wide)));
+    assert_eq!((answer["rows"].as_array().unwrap().len(), &answer["rows_cut"]), (10_000, &Value::Bool(true)));
+}
+
+/// Asks until the answer has this status.
+fn wait_for(server: &Server, target: &str, status: u16) -> Answer {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let answer = server.get(target);
+        if answer.status == status {
+            return answer;
+        }
+        assert!(
+            Instant::now() < deadline,
+            "{target}: {} instead of {status}: {}",
+            answer.status,
+            answer.body
+        );
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn a_store_that_is_gone_replaced_or_newer_is_explained_and_the_pages_recover() {
+    let fixture = filled();
+    let copy = fixture.folder.path().join("copy.db");
+    fixture.copy_to(&copy);
+    let server = Server::start(&copy, &[]);
+    assert_eq!(server.get("/functions").status, 200);
+    let aside = fixture.folder.path().join("aside.db");
+    std::fs::rename(&copy, &aside).unwrap();
+    for target in ["/functions", "/functions.json"] {
+        let answer = wait_for(&server, target, 503);
+        assert!(
+            answer.body.contains("there is no store at") && answer.header("retry-after").is_some(),
+            "{}",
+            answer.body
+        );
+    }
+    std::fs::rename(&aside, &copy).unwrap();
+    wait_for(&server, "/functions.json", 200);
+    rusqlite::Connection::open(&copy).unwrap().pragma_update(None, "user_version", 99).unwrap();
+    assert!(wait_for(&server, "/functions", 503).body.contains("schema version 99"));
+    std::fs::write(&copy, "no database at all").unwrap();
+    assert!(wait_for(&server, "/functions", 503).body.contains("not an intact SQLite database"));
+    std::fs::remove_file(&copy).unwrap();
+    fixture.copy_to(&copy);
+    wait_for(&server, "/functions", 200);
+}
+
+#[test]
+fn an_open_page_is_told_of_a_commit_and_not_of_silence() {
+    let fixture = filled();
+    let server = Server::start(&fixture.path, &[]);
+    let mut stream = server.connect();
+    let (port, token) = (server.port, &server.token);
+    let request =
+        format!("GET /live HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nAuthorization: Bearer {token}\r\n\r\n");
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut lines = BufReader::new(stream.try_clone().unwrap()).lines().map(Result::unwrap);
+    assert!(lines.by_ref().any(|line| line.starts_with("content-type: text/event-stream")));
+    assert!(lines.by_ref().any(|line| line.starts_with(':')), "the first comment");
+    assert!(
+        lines
+            .by_ref()
+            .find(|line| line.starts_with(':') || line.starts_with("event"))
+            .unwrap()
+            .starts_with(':')
+    );
+    fixture.db.execute("UPDATE sampling SET rate = 0.75", []).unwrap();
+    assert!(lines.any(|line| line == "event: tick"));
+    stream.shutdown(Shutdown::Both).unwrap();
+    // Nine pages are more than the server tells of commits; the ninth is sent away and asks by itself.
+    let mut listening = Vec::new();
+    for _ in 0..9 {
+        let mut stream = server.connect();
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut line = String::new();
+        BufReader::new(stream.try_clone().unwrap()).read_line(&mut line).unwrap();
+        listening.push((stream, line));
+    }
+    let refused = listening.iter().filter(|(_, line)| line.contains("503")).count();
+    assert!((1..=2).contains(&refused), "{:?}", listening.iter().map(|(_, line)| line).collect::<Vec<_>>());
+}
+
+#[test]
+fn probes_and_metrics_answer_without_the_token_and_tell_of_a_store_that_is_gone() {
+    let fixture = filled();
+    let copy = fixture.folder.path().join("copy.db");
+    fixture.copy_to(&copy);
+    let server = Server::start(&copy, &[]);
+    let bare = |target: &str| server.ask_bare(target, &server.own_host());
+    for target in ["/livez", "/readyz"] {
+        let answer = bare(target);
+        assert_eq!(answer.status, 200, "{target}: {}", answer.body);
+        assert_eq!(serde_json::from_str::<Value>(&answer.body).unwrap()["status"], "ok", "{target}");
+    }
+    let health: Value = serde_json::from_str(&bare("/healthz").body).unwrap();
+    assert!(health["parts"].as_array().unwrap().iter().any(|part| part["name"] == "store"), "{health}");
+    let metrics = bare("/metrics");
+    assert!(
+        metrics.status == 200
+            && metrics.header("content-type").unwrap().starts_with("text/plain; version=0.0.4")
+    );
+    assert!(metrics.body.contains("# TYPE"), "{}", metrics.body);
+    std::fs::remove_file(&copy).unwrap();
+    assert_eq!(bare("/livez").status, 200);
+    for target in ["/readyz", "/healthz", "/metrics"] {
+        assert_eq!(bare(target).status, 503, "{target}");
+    }
+    let closed = Server::start(&fixture.path, &["--token-metrics"]);
+    assert_eq!(closed.ask_bare("/metrics", &closed.own_host()).status, 401);
+    assert_eq!(closed.get("/metrics").status, 200);
+}
+
+#[test]
+fn a_taken_port_is_passed_over_and_the_line_says_so() {
+    let fixture = filled();
+    let first = Server::start(&fixture.path, &[]);
+    let address = format!("127.0.0.1:{}", first.port);
+    let second = Server::spawn(&fixture.path, &["serve", "--listen", &address]);
+    assert!(second.port > first.port && second.port <= first.port + 20, "{}", second.line);
+    assert!(
+        second.line.contains(&format!("port {} is taken", first.port)) && second.line.contains("shop.db")
+    );
+    assert_eq!(second.get("/").status, 200);
+}
+
+#[cfg(unix)]
+#[test]
+fn the_server_ends_when_it_is_told_to() {
+    let fixture = filled();
+    for signal in [rustix::process::Signal::TERM, rustix::process::Signal::INT] {
+        let mut server = Server::start(&fixture.path, &[]);
+        // A page that waits for events does not keep the server.
+        let mut stream = server.connect();
+        let (port, token) = (server.port, server.token.clone());
+        write!(
+            stream,
+            "GET /live HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nAuthorization: Bearer {token}\r\n\r\n"
+        )
+        .unwrap();
+        let mut first = [0; 1];
+        stream.read_exact(&mut first).unwrap();
+        let pid = rustix::process::Pid::from_child(&server.child);
+        rustix::process::kill_process(pid, signal).unwrap();
+        let deadline = Instant::now() + PATIENCE;
+        let status = loop {
+            if let Some(status) = server.child.try_wait().unwrap() {
+                break status;
+            }
+            assert!(Instant::now() < deadline, "the server does not end");
+            std::thread::sleep(Duration::from_millis(20));
+        };
+        assert_eq!(status.code(), Some(0));
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_socket_in_the_file_system_is_served_and_removed() {
+    use std::os::unix::net::UnixStream;
+    let fixture = filled();
+    let path = fixture.folder.path().join("dashboard.sock");
+    let listen = format!("unix:{}", path.display());
+    let mut command = command(fixture.folder.path(), &["serve", "--no-token", "--listen", &listen, "--db"]);
+    let mut child = command.arg(&fixture.path).stdout(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let mut stream = UnixStream::connect(&path).unwrap();
+    stream
+        .write_all(b"GET /functions.json HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        .unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    assert!(text.starts_with("HTTP/1.1 200") && text.contains("shop::orders::place"), "{text}");
+    rustix::process::kill_process(rustix::process::Pid::from_child(&child), rustix::process::Signal::TERM)
+        .unwrap();
+    assert!(child.wait().unwrap().success());
+    assert!(!path.exists());
+}
+
+#[test]
+fn an_address_for_other_computers_needs_a_token_of_its_own() {
+    let fixture = filled();
+    let refused = monitor(&fixture.path, &["serve", "--listen", "0.0.0.0:0"]).failed(1);
+    assert!(refused.contains("--token-file"), "{refused}");
+    let token = fixture.folder.path().join("token");
+    std::fs::write(&token, "short").unwrap();
+    let token = token.to_str().unwrap();
+    let refused =
+        monitor(&fixture.path, &["serve", "--listen", "0.0.0.0:0", "--token-file", token]).failed(1);
+    assert!(refused.contains("at least 16 characters"), "{refused}");
+    std::fs::write(token, "correct-horse-battery\n").unwrap();
+    let mut server = Server::spawn(&fixture.path, &["serve", "--listen", "0.0.0.0:0", "--token-file", token]);
+    server.token = "correct-horse-battery".to_owned();
+    assert_eq!(server.get("/").status, 200);
+    // Metrics name functions, so other computers need the token for them; probes do not.
+    let bare = |target: &str| server.ask_bare(target, &server.own_host()).status;
+    assert_eq!((bare("/metrics"), bare("/livez")), (401, 200));
+    assert_eq!(server.get("/metrics").status, 200);
+}
+
+#[test]
+fn several_stores_are_chosen_by_name_and_a_base_path_precedes_every_link() {
+    let fixture = filled();
+    let other = fixture.folder.path().join("other.db");
+    fixture.copy_to(&other);
+    let server = Server::start(&fixture.path, &["--db", other.to_str().unwrap(), "--base-path", "/monitor"]);
+    let page = server.get("/monitor/functions?db=other.db");
+    assert_eq!(page.status, 200);
+    assert!(
+        page.body.contains("selected>other.db") || page.body.contains("value=\"other.db\" selected"),
+        "{}",
+        page.body
+    );
+    for link in page.body.split("href=\"").skip(1).map(|rest| rest.split('"').next().unwrap()) {
+        assert!(link.starts_with("/monitor") || link.starts_with('#'), "{link}");
+    }
+    assert_eq!(server.get("/functions").status, 404);
+    assert_eq!(
+        server.json("/monitor/now.json?db=other.db")["store"].as_str().unwrap(),
+        other.canonicalize().unwrap().to_str().unwrap()
+    );
+    assert_eq!(server.get("/monitor/diff?before=other.db&after=shop.db").status, 200);
+}
+
+#[test]
+fn forty_pages_at_once_are_answered_or_asked_to_come_again() {
+    let fixture = filled();
+    let server = Server::start(&fixture.path, &[]);
+    let statuses: Vec<u16> = std::thread::scope(|scope| {
+        let asked: Vec<_> = (0..40).map(|_| scope.spawn(|| server.get("/").status)).collect();
+        asked.into_iter().map(|asked| asked.join().unwrap()).collect()
+    });
+    assert!(
+        statuses.contains(&200) && statuses.iter().all(|status| matches!(status, 200 | 503)),
+        "{statuses:?}"
+    );
+    assert_eq!(wait_for(&server, "/", 200).status, 200);
+}
