@@ -27,10 +27,26 @@ const BATCHES_MIN: usize = 2160;
 /// The pause between two attempts of the waiting writer.
 const ATTEMPT: Duration = Duration::from_micros(50);
 
-/// The measured views, and the goals in milliseconds for views and commands.
-const VIEWS: [(&str, &str); 2] =
-    [("functions", "SELECT * FROM functions"), ("latency", "SELECT * FROM latency")];
+/// The measured queries, and the goals in milliseconds for queries and commands.
+const VIEWS: [(&str, &str, f64); 8] = [
+    ("functions", "SELECT * FROM functions", VIEW_MS),
+    ("latency", "SELECT * FROM latency", VIEW_MS),
+    ("latency of the last minutes", "SELECT * FROM latency WHERE start_ns > 1700021000000000000", VIEW_MS),
+    ("count of calls", "SELECT count(*) FROM calls", AGGREGATE_MS),
+    ("sum of weights", "SELECT sum(weight) FROM calls", AGGREGATE_MS),
+    ("durations of calls", "SELECT avg(duration_ms), max(duration_ms), sum(failed) FROM calls", AGGREGATE_MS),
+    ("newest calls", "SELECT * FROM calls ORDER BY call_id DESC LIMIT 100", VIEW_MS),
+    (
+        "callers of the last 100 000 calls",
+        "SELECT p.function, c.function, count(*) FROM calls c
+         JOIN calls p ON p.span_id = c.parent_id AND p.process_id = c.process_id
+         WHERE c.call_id > (SELECT max(id) FROM call) - 100000 AND p.call_id > (SELECT max(id) FROM call) - 100000
+         GROUP BY 1, 2",
+        AGGREGATE_MS,
+    ),
+];
 const VIEW_MS: f64 = 50.0;
+const AGGREGATE_MS: f64 = 1000.0;
 const COMMAND_MS: f64 = 100.0;
 
 /// Measures all sizes.
@@ -84,10 +100,10 @@ fn fill(path: &Path, rows: usize) -> Result<SqliteStore> {
 fn time_views(path: &Path, rows: usize, table: &mut Table) -> Result<()> {
     let connection = open_read_only(path)?;
     let floor = milliseconds(|| read_all(&connection, "SELECT SUM(duration) FROM call"))?;
-    for (view, sql) in VIEWS {
+    for (view, sql, goal) in VIEWS {
         let case = format!("{view}, {}", size_label(rows));
         table.record_in(&case, milliseconds(|| read_all(&connection, sql))?, floor, "ms");
-        table.row_with_value_goal(&case, VIEW_MS);
+        table.row_with_value_goal(&case, goal);
     }
     Ok(())
 }
@@ -108,15 +124,34 @@ fn read_all(connection: &Connection, sql: &str) -> Result<()> {
 /// Measures the command from its start to its end. The floor is a run that only prints the version.
 fn time_commands(monitor: &Path, path: &Path, rows: usize, table: &mut Table) -> Result<()> {
     let (common, rare) = (load::function_name(7), load::function_name(Shape::SERVICE.functions));
-    let commands: [&[&str]; 6] = [
+    let span: i64 = open_read_only(path)?.query_row(
+        "SELECT span_id FROM calls WHERE call_id BETWEEN ?1 AND ?1 + 1000 AND parent_id IS NOT NULL LIMIT 1",
+        [i64::try_from(rows / 2)?],
+        |row| row.get(0),
+    )?;
+    let span = span.to_string();
+    let commands: [&[&str]; 9] = [
         &["top"],
         &["calls", &common, "--limit", "20"],
         &["calls", &rare, "--limit", "20"],
         &["calls", "--slow", "--limit", "20"],
         &["calls", "--failed", "--limit", "20"],
+        &["calls", "--sort", "duration", "--limit", "20"],
+        &["calls", &rare, "--sort", "duration", "--limit", "20"],
+        &["trace", &span],
         &["errors"],
     ];
-    let names = ["top", "calls FUNCTION", "calls SELDOM_CALLED", "calls --slow", "calls --failed", "errors"];
+    let names = [
+        "top",
+        "calls FUNCTION",
+        "calls SELDOM_CALLED",
+        "calls --slow",
+        "calls --failed",
+        "calls --sort duration",
+        "calls SELDOM_CALLED --sort duration",
+        "trace",
+        "errors",
+    ];
     let floor = milliseconds(|| run(Command::new(monitor).arg("--version")))?;
     for (arguments, name) in commands.into_iter().zip(names) {
         let case = format!("monitor {name}, {}", size_label(rows));

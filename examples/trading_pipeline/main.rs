@@ -3,15 +3,16 @@
 //!
 //! The example shows that every stage of a pipeline with some hundred thousand events a second can be monitored, and
 //! measures the cost. The same stages run with and without the attribute in turn, and their results must be equal
-//! to the last bit.
+//! to the last bit. At the end some synergies are traded at a flaky exchange behind guards.
 //!
 //! ```text
 //! cargo run --release --example trading_pipeline              # 300 000 ticks in each round
 //! cargo run --release --example trading_pipeline -- 2000000   # two million
 //! cargo run -p monitor-console -- top                         # the functions by their time
-//! cargo run -p monitor-console -- errors                      # the bars that were too thin
+//! cargo run -p monitor-console -- errors                      # the bars that were too thin, and the exchange's failures
+//! cargo run -p monitor-console -- health                      # the guards
 //! ```
-#![allow(clippy::print_stdout, reason = "an example shows its result")]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "an example shows its result")]
 #![allow(
     clippy::cast_precision_loss,
     clippy::cast_possible_truncation,
@@ -21,13 +22,14 @@
 mod market;
 mod bus;
 mod stages;
+mod exchange;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bus::{Bus, Topic};
-use market::{Event, Market};
+use market::{Event, Market, Synergy};
 
 /// The number of rounds with the attribute, and of rounds without it. The result is their median.
 const ROUNDS: usize = 5;
@@ -60,7 +62,25 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     assert!(rounds.iter().all(|round| *round == first), "the attribute changed a result: {rounds:?}");
     assert_eq!(first.watched, u64::from(ticks / 3), "the additional subscriber missed ticks");
     report(first, ticks, median(plain_times), median(recorded_times));
+    let traded = exchange::trade(&find_synergies(ticks));
+    assert_eq!(traded.placed, traded.at_the_exchange, "an order was placed twice");
+    exchange::report(&traded);
     Ok(())
+}
+
+/// Returns the synergies of this many ticks.
+fn find_synergies(ticks: u32) -> Vec<Synergy> {
+    let found = Arc::new(Mutex::new(Vec::new()));
+    let into = Arc::clone(&found);
+    let bus = stages::plain::new_bus();
+    bus.subscribe(Topic::Synergy, move |_, event| {
+        if let Event::Synergy(synergy) = event {
+            into.lock().unwrap_or_else(PoisonError::into_inner).push(*synergy);
+        }
+    });
+    stages::plain::feed(&bus, &mut Market::new(), ticks);
+    let found = found.lock().unwrap_or_else(PoisonError::into_inner);
+    found.clone()
 }
 
 /// Runs one round and measures its time. In the middle third an additional subscriber counts the ticks.

@@ -21,7 +21,7 @@ pub(crate) const CASES: &[Case] = &[
         Length::Short,
         disk_full_for_a_while,
     ),
-    case("disk full at start", "tmpfs of 1 MiB, full before", Need::Root, Length::Long, disk_full_at_start),
+    case("disk full at start", "tmpfs of 2 MiB, full before", Need::Root, Length::Long, disk_full_at_start),
     case("disk full, by system call", "ENOSPC for a range of writes", Need::Compiler, Length::Long, || {
         let gone = Allowed { gone: true, ..Allowed::default() };
         Play::new()
@@ -187,7 +187,7 @@ fn disk_full_for_a_while() -> Row {
 
 fn disk_full_at_start() -> Row {
     let play = Play::new().lines(3);
-    play.place.mount_tmpfs(1 << 20);
+    play.place.mount_tmpfs(2 << 20);
     ballast(&play.place);
     play.run(no_fault, |place, _| drop_ballast(place))
 }

@@ -154,7 +154,11 @@ fn replaced() -> Row {
 fn migrated(from: &str, calls_there: i64) -> Row {
     let play = Play::new().with_variable("MONITOR_RETENTION", "36500d");
     let path = play.place.db();
-    std::fs::copy(format!("{}/data/versions/{from}", env!("CARGO_MANIFEST_DIR")), &path).unwrap();
+    std::fs::copy(
+        format!("{}/../monitor-runtime/tests/data/versions/{from}", env!("CARGO_MANIFEST_DIR")),
+        &path,
+    )
+    .unwrap();
     // The oracle counts the failures of the whole store, and these were not made here.
     let old = rusqlite::Connection::open(&path).unwrap();
     old.execute_batch("DELETE FROM call WHERE kind > 3; DELETE FROM error_group").unwrap();

@@ -2,7 +2,8 @@
 //! under that fault, and once more without the recorder. The row says how many calls were made, stored, recovered and
 //! lost, and whether the victim was the same in both runs.
 //!
-//! Without arguments the short rows run, as part of `cargo test`; `--all` runs every row, words choose rows by name.
+//! Without arguments the short rows run, as part of `cargo test`; `--all` runs every row, words choose rows by name. With words,
+//! `--short` leaves out the long form of a row that has a short one.
 //! Rows that need root or a compiler are left out where those are missing, and listed; with `--require-all`, or where
 //! `CI` is set, a row left out is a failure.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
@@ -20,6 +21,9 @@ mod rings;
 mod several;
 mod program;
 mod host;
+mod random;
+mod loaded;
+mod memory;
 mod moments;
 mod vfs;
 mod sweep;
@@ -47,9 +51,12 @@ const TRIES_MAX: usize = 3;
 /// The arguments of the command line.
 #[derive(Debug, Default)]
 struct Arguments {
-    all: bool,
+    /// The longest rows that run without being asked for by name.
+    length: Option<Length>,
     list: bool,
     require_all: bool,
+    /// True if a row that takes many seeds is left to its short form.
+    few_seeds: bool,
     words: Vec<String>,
 }
 
@@ -57,9 +64,10 @@ fn parse_arguments() -> Arguments {
     let mut arguments = Arguments { require_all: std::env::var_os("CI").is_some(), ..Arguments::default() };
     for argument in std::env::args().skip(1) {
         match argument.as_str() {
-            "--all" => arguments.all = true,
-            "--short" => arguments.all = false,
+            "--all" => arguments.length = Some(Length::Long),
+            "--short" => arguments.length = Some(Length::Short),
             "--list" => arguments.list = true,
+            "--few-seeds" => arguments.few_seeds = true,
             "--require-all" => arguments.require_all = true,
             // Options of the test harness mean nothing here.
             option if option.starts_with('-') => {}
@@ -71,15 +79,6 @@ fn parse_arguments() -> Arguments {
 
 fn main() -> ExitCode {
     let arguments = parse_arguments();
-    let chosen = |case: &Case| {
-        let named = arguments.words.iter().any(|word| case.fault.contains(word.as_str()));
-        match case.length {
-            _ if !arguments.words.is_empty() => named,
-            Length::Short => true,
-            Length::Long => arguments.all,
-            Length::ByName => false,
-        }
-    };
     let cases = [
         disk::CASES,
         files::CASES,
@@ -87,12 +86,29 @@ fn main() -> ExitCode {
         several::CASES,
         program::CASES,
         host::CASES,
+        random::CASES,
+        loaded::CASES,
+        memory::CASES,
         moments::CASES,
         sweep::CASES,
         soak::CASES,
     ]
     .concat();
-    let cases: Vec<Case> = cases.into_iter().filter(chosen).collect();
+    let has_short =
+        |case: &Case| cases.iter().any(|other| other.fault == case.fault && other.length == Length::Short);
+    let chosen = |case: &&Case| {
+        let named = arguments.words.iter().any(|word| case.fault.contains(word.as_str()));
+        let is_brief = case.length == Length::Short || !has_short(case);
+        match case.length {
+            _ if !arguments.words.is_empty() => {
+                named && (is_brief || arguments.length != Some(Length::Short))
+            }
+            Length::Short => true,
+            Length::Long => arguments.length == Some(Length::Long) && (is_brief || !arguments.few_seeds),
+            Length::ByName => false,
+        }
+    };
+    let cases: Vec<Case> = cases.iter().filter(chosen).copied().collect();
     if arguments.list {
         for case in &cases {
             println!("{}: test", case.fault);

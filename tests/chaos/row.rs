@@ -21,6 +21,8 @@ pub(crate) enum Need {
     Root,
     /// A C compiler, for the shim.
     Compiler,
+    /// The interpreter `python3`.
+    Python,
 }
 
 impl fmt::Display for Need {
@@ -29,6 +31,7 @@ impl fmt::Display for Need {
             Self::Nothing => "nothing",
             Self::Root => "root",
             Self::Compiler => "a C compiler",
+            Self::Python => "python3",
         })
     }
 }
@@ -50,6 +53,10 @@ impl Case {
             Need::Nothing => true,
             Need::Root => crate::place::is_root(),
             Need::Compiler => crate::shim::path().is_some(),
+            Need::Python => std::process::Command::new("python3")
+                .arg("--version")
+                .output()
+                .is_ok_and(|run| run.status.success()),
         };
         (!is_there).then_some(self.need)
     }

@@ -1,6 +1,7 @@
 /* Makes system calls fail or take long. The shim is loaded before the C library and calls its functions.
  *
- * CHAOS_RULES   rules op:errno:first:times:delay_ms, separated by commas; times 0 is for ever, errno 0 only delays
+ * CHAOS_RULES   rules op:errno:first:times:delay_ms, separated by commas; times 0 is for ever, errno 0 only delays,
+ *               errno -9 kills the process after a read or write was made
  * CHAOS_MATCH   a part of a path; rules apply only to files whose path contains it
  * CHAOS_SWITCH  a file; rules hold, and calls are counted, only while it exists
  * CHAOS_STRUCK  a file that gets the name of each op whose rule has struck, and `caller_wrote` if the program's
@@ -13,6 +14,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -23,9 +25,9 @@
 #include <time.h>
 #include <unistd.h>
 
-enum op { WRITE, READ, FSYNC, OPEN, LOCK, TRUNCATE, STATFS, THREAD, ALLOC, CLOCK, RESERVE, OPS };
+enum op { WRITE, READ, FSYNC, OPEN, LOCK, TRUNCATE, STATFS, THREAD, ALLOC, CLOCK, RESERVE, LARGE, OPS };
 static const char *const names[OPS] = {"write", "read", "fsync", "open", "lock", "truncate", "statfs",
-                                       "thread", "alloc", "clock", "reserve"};
+                                       "thread", "alloc", "clock", "reserve", "large"};
 
 struct rule {
     enum op op;
@@ -34,6 +36,9 @@ struct rule {
     atomic_long seen;
     atomic_int told;
 };
+
+/* The bytes from which on an allocation counts as a large one. */
+#define LARGE_BYTES (128 * 1024)
 
 static struct rule rules[8];
 static int rule_count;
@@ -70,6 +75,8 @@ __attribute__((constructor)) static void read_rules(void) {
         text += *text == ',';
     }
 }
+
+static _Thread_local int is_killed;
 
 static int is_on(void) {
     return !switch_path || syscall(SYS_faccessat, AT_FDCWD, switch_path, F_OK) == 0;
@@ -109,7 +116,9 @@ static int fails(enum op op) {
             struct timespec pause = {rule->delay_ms / 1000, rule->delay_ms % 1000 * 1000000};
             nanosleep(&pause, NULL);
         }
-        if (rule->error) {
+        if (rule->error == -SIGKILL) {
+            is_killed = 1;
+        } else if (rule->error) {
             errno = rule->error;
             return 1;
         }
@@ -146,7 +155,9 @@ int close(int fd) {
 
 #define IO_AS(name, op, buffer, ...) \
     if (is_watched(fd) && fails(op)) return -1; \
-    return real(fd, buffer, size, ##__VA_ARGS__)
+    ssize_t result = real(fd, buffer, size, ##__VA_ARGS__); \
+    if (is_killed) raise(SIGKILL); \
+    return result
 
 ssize_t write(int fd, const void *from, size_t size) { REAL(write); note_writer(fd); IO_AS(write, WRITE, from); }
 ssize_t pwrite(int fd, const void *from, size_t size, off_t at) { REAL(pwrite); IO_AS(pwrite, WRITE, from, at); }
@@ -216,8 +227,21 @@ int pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*
 /* Rings are the only zeroed memory of this size that the victim asks for. */
 void *calloc(size_t count, size_t size) {
     extern void *__libc_calloc(size_t, size_t);
-    if (rule_count && count * size >= 128 * 1024 && fails(ALLOC)) return NULL;
+    if (rule_count && count * size >= LARGE_BYTES && (fails(ALLOC) || fails(LARGE))) return NULL;
     return __libc_calloc(count, size);
+}
+
+/* The victim itself asks for no memory of this size. */
+void *malloc(size_t size) {
+    extern void *__libc_malloc(size_t);
+    if (rule_count && size >= LARGE_BYTES && fails(LARGE)) return NULL;
+    return __libc_malloc(size);
+}
+
+void *realloc(void *memory, size_t size) {
+    extern void *__libc_realloc(void *, size_t);
+    if (rule_count && size >= LARGE_BYTES && fails(LARGE)) return NULL;
+    return __libc_realloc(memory, size);
 }
 
 int clock_gettime(clockid_t clock, struct timespec *time) {

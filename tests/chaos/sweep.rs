@@ -119,7 +119,11 @@ fn opened(world: &mut World) {
 
 /// Puts a store of an earlier version into the folder.
 fn put_old_version(world: &mut World) {
-    std::fs::copy(concat!(env!("CARGO_MANIFEST_DIR"), "/data/versions/1.db"), world.path()).unwrap();
+    std::fs::copy(
+        concat!(env!("CARGO_MANIFEST_DIR"), "/../monitor-runtime/tests/data/versions/1.db"),
+        world.path(),
+    )
+    .unwrap();
 }
 
 fn filled(world: &mut World) {

@@ -67,7 +67,8 @@ fn functions_of_one_name_and_line_are_one_and_those_of_other_names_are_not() {
     assert_eq!(output.trim(), "160 3");
     let store = stage.store();
     let functions = "SELECT function || ' ' || calls FROM functions ORDER BY function";
-    let expected = ["Shelf::price 160", "first 1", "second 2"].map(|shown| format!("victim::twins::{shown}"));
+    let expected =
+        ["_::Shelf::price 160", "first 1", "second 2"].map(|shown| format!("victim::twins::{shown}"));
     assert_eq!(store.all::<String>(functions), expected);
     assert_eq!(store.one::<i64>("SELECT SUM(calls) FROM latency"), 163);
     assert_eq!(store.one::<i64>("SELECT COUNT(*) FROM calls"), 163);

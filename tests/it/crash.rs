@@ -48,9 +48,13 @@ struct Numbered {
 
 impl Numbered {
     fn start(stage: &Stage, round: u64) -> Self {
-        let progress = stage.folder().join(format!("progress-{round}"));
+        Self::start_scenario(stage, "numbered", round)
+    }
+
+    fn start_scenario(stage: &Stage, scenario: &str, round: u64) -> Self {
+        let progress = stage.folder().join(format!("progress-{scenario}-{round}"));
         std::fs::write(&progress, [0; 16]).unwrap();
-        let mut command = stage.command("numbered", 20 + round % 80);
+        let mut command = stage.command(scenario, 20 + round % 80);
         let program = command.env("VICTIM_PROGRESS", &progress).stdout(Stdio::null()).spawn().unwrap();
         Self { program, progress }
     }
@@ -71,10 +75,11 @@ impl Numbered {
     }
 }
 
-/// Asserts that every call that is known to have ended has one row and is counted once.
+/// Asserts that every call that is known to have ended is counted once, and has one row unless it is counted as dropped: a
+/// busy machine may not let the recorder drain a ring before it is full.
 fn verify(store: &Store, (pid, made): (i64, [u64; 2])) {
     let process: i64 = store.one(&format!("SELECT max(process_id) FROM processes WHERE pid = {pid}"));
-    let mut all = 0;
+    let (mut all, mut missing) = (0, 0);
     for (thread, made) in made.into_iter().enumerate() {
         let thread_calls = format!(
             "FROM calls WHERE process_id = {process} AND function LIKE '%step'
@@ -84,17 +89,24 @@ fn verify(store: &Store, (pid, made): (i64, [u64; 2])) {
         let rows: i64 = store.one(&format!("SELECT count(*) {thread_calls}"));
         let distinct: i64 = store.one(&format!("SELECT count(DISTINCT {number}) {thread_calls}"));
         let last: i64 = store.one(&format!("SELECT coalesce(max({number}), -1) + 1 {thread_calls}"));
-        assert_eq!((rows, distinct), (last, last), "process {process}, thread {thread}, {made} made");
+        assert_eq!(rows, distinct, "process {process}, thread {thread}, {made} made");
         let made = i64::try_from(made).unwrap();
         // The program may have died after a call ended and before it noted that.
-        assert!((made..=made + 1).contains(&rows), "process {process}: {rows} rows of {made} calls");
-        all += rows;
+        assert!(last <= made + 1, "process {process}: {last} rows of {made} calls");
+        (all, missing) = (all + made, missing + made - rows);
     }
-    let counted: i64 = store.one(&format!(
-        "SELECT sum(calls) FROM slice JOIN function f ON f.id = function_id
-         WHERE process_id = {process} AND f.name LIKE '%step'"
-    ));
-    assert_eq!(counted, all, "process {process}: calls counted");
+    let sum = |column: &str| -> i64 {
+        store.one(&format!(
+            "SELECT sum({column}) FROM slice JOIN function f ON f.id = function_id
+             WHERE process_id = {process} AND f.name LIKE '%step'"
+        ))
+    };
+    let (counted, dropped) = (sum("calls"), sum("dropped"));
+    assert!((all..=all + 2).contains(&counted), "process {process}: {counted} of {all} calls counted");
+    assert!(
+        (missing..=missing + 2).contains(&dropped),
+        "process {process}: {dropped} of {missing} calls dropped"
+    );
     let ending: String = store.one(&format!("SELECT ending FROM processes WHERE process_id = {process}"));
     assert_eq!(ending, "crash");
 }
@@ -156,8 +168,154 @@ fn the_next_start_of_a_program_recovers_those_that_ended_without_their_handlers(
         let rows: i64 = store.one("SELECT count(*) FROM calls WHERE function LIKE '%step'");
         assert_eq!(rows, 700, "{scenario}");
         assert_eq!(store.one::<i64>("SELECT sum(calls) FROM functions WHERE function LIKE '%step'"), 700);
+        assert_eq!(store.one::<i64>("SELECT sum(calls) FROM totals WHERE function LIKE '%step'"), 700);
         assert_eq!(store.one::<i64>("SELECT count(*) FROM processes WHERE ending = 'crash'"), 1);
         assert!(shelf.files().is_empty(), "{scenario}: {:?}", shelf.files());
+    }
+}
+
+/// Returns the calls that are counted of functions whose names end so.
+fn counted(store: &Store, name: &str) -> i64 {
+    let counted = |view: &str| {
+        let sql = format!("SELECT coalesce(sum(calls), 0) FROM {view} WHERE function LIKE '%{name}'");
+        store.one::<i64>(&sql)
+    };
+    assert_eq!(counted("totals"), counted("functions"), "{name}");
+    counted("functions")
+}
+
+#[test]
+fn every_call_of_a_program_that_ends_without_its_handlers_is_counted_though_no_ring_has_room_for_it() {
+    for (scenario, calls) in [("abort", 3_000), ("abort", 10_000), ("_exit", 10_000), ("abort", 300_000)] {
+        let shelf = Shelf::new();
+        let stage = shelf.stage();
+        stage.output(scenario, calls);
+        shelf.recover(&stage);
+        let store = stage.store();
+        let calls = i64::try_from(calls).unwrap();
+        assert_eq!(counted(&store, "step"), calls, "{scenario}");
+        let rows: i64 = store.one("SELECT count(*) FROM calls WHERE function LIKE '%step'");
+        let dropped: i64 = store.one("SELECT sum(dropped) FROM functions WHERE function LIKE '%step'");
+        assert_eq!(rows + dropped, calls, "{scenario}: {rows} rows");
+        assert!(shelf.files().is_empty(), "{:?}", shelf.files());
+    }
+}
+
+#[test]
+fn every_call_of_a_function_that_is_only_counted_survives_an_abort() {
+    for (max_rate, max_overhead) in [("10000", "1%"), ("0", "100%"), ("100", "100%")] {
+        let shelf = Shelf::new();
+        let stage = shelf.stage();
+        let stage = stage.with_variable("MONITOR_MAX_RATE", max_rate);
+        let stage = stage.with_variable("MONITOR_MAX_OVERHEAD", max_overhead);
+        let output = stage.output("abort-hot", 3_000);
+        let calls: i64 = String::from_utf8(output.stdout).unwrap().trim().parse().unwrap();
+        shelf.recover(&stage);
+        let store = stage.store();
+        assert_eq!(counted(&store, "hot"), calls, "{max_rate} {max_overhead}");
+        let failures: i64 = store.one("SELECT sum(errors) FROM functions WHERE function LIKE '%hot'");
+        assert_eq!(store.one::<i64>("SELECT sum(errors) FROM totals WHERE function LIKE '%hot'"), failures);
+        assert_eq!(failures, calls / 100_000, "{max_rate} {max_overhead}");
+    }
+}
+
+#[test]
+fn every_failure_of_a_program_that_is_killed_while_its_breaker_is_held_is_counted() {
+    for (round, memory) in [(0, "64MiB"), (1, "4MiB"), (2, "2MiB")] {
+        let shelf = Shelf::new();
+        let stage = shelf.stage().with_variable("MONITOR_MAX_MEMORY", memory);
+        let program = Numbered::start_scenario(&stage, "fail-held", round);
+        wait_for("failures", || program.calls_made()[0] > 200_000);
+        let (_, [made, _]) = program.kill(Duration::ZERO);
+        shelf.recover(&stage);
+        let store = stage.store();
+        let failures: i64 = store.one("SELECT sum(errors) FROM functions WHERE function LIKE '%fails'");
+        let made = i64::try_from(made).unwrap();
+        // The journal of a small memory is full. Of what was drained at the last moment, at most a ring's content, nothing
+        // is known then.
+        let least = if memory == "64MiB" { made } else { made - 2_500 };
+        assert!((least..=made + 1).contains(&failures), "{memory}: {failures} of {made} failures");
+        assert_eq!(counted(&store, "fails"), failures, "{memory}");
+    }
+}
+
+/// Asserts that the kinds of failure of each function together count as many failures as the function. Returns their sum.
+fn failures_in_kinds(store: &Store, circumstances: &str) -> i64 {
+    let of_functions: Vec<String> = store.all(
+        "SELECT function || ' ' || (errors + panics + cancelled) FROM functions
+         WHERE errors + panics + cancelled > 0 ORDER BY 1",
+    );
+    let in_kinds: Vec<String> = store
+        .all("SELECT function || ' ' || sum(count) FROM error_groups GROUP BY function HAVING sum(count) > 0 ORDER BY 1");
+    assert_eq!(in_kinds, of_functions, "{circumstances}");
+    store.one("SELECT sum(count) FROM error_groups")
+}
+
+/// Runs a program that fails in this way beyond its memory, kills it, and returns how often it has failed.
+fn kill_with_folded_failures(stage: &Stage, way: &str) -> i64 {
+    let mut command = stage.command("fold-failures", 300);
+    let mut program = command.arg(way).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut lines = BufReader::new(program.stdout.take().unwrap()).lines();
+    let made = lines.next().unwrap().unwrap().parse().unwrap();
+    program.kill().unwrap();
+    program.wait().unwrap();
+    made
+}
+
+#[test]
+fn failures_that_were_folded_before_a_kill_are_in_a_kind_once() {
+    for way in ["error", "panic", "cancel", "threads"] {
+        let shelf = Shelf::new();
+        let stage = shelf.stage().with_variable("MONITOR_MAX_MEMORY", "2MiB");
+        let made = kill_with_folded_failures(&stage, way);
+        shelf.recover(&stage);
+        let failures = failures_in_kinds(&stage.store(), way);
+        // The journal of a small memory is full. The records that were drained at the last moment, at most a ring's content,
+        // are lost.
+        assert!((made - 2_500..=made).contains(&failures), "{way}: {failures} of {made} failures");
+        let other: i64 = stage.store().one("SELECT sum(count) FROM error_groups WHERE message = 'other'");
+        assert!(other > 0, "{way}: every kind was known");
+        assert!(shelf.files().is_empty(), "{:?}", shelf.files());
+    }
+}
+
+#[test]
+fn failures_that_were_folded_are_in_a_kind_once_however_many_recoveries_are_killed() {
+    let shelf = Shelf::new();
+    let stage = shelf.stage().with_variable("MONITOR_MAX_MEMORY", "4MiB");
+    let made = kill_with_folded_failures(&stage, "error");
+    // A recoverer with a small memory takes many transactions. Each is killed after its first.
+    let transactions = "SELECT 1 FROM progress WHERE ring <> 0 AND at_ns > ";
+    for _ in 0..3 {
+        let began = now_ns();
+        let mut recoverer = stage.start_until_told("idle");
+        let first = format!("{transactions}{began}");
+        wait_for("a transaction", || shelf.files().len() < 2 || stage.has_row(&first));
+        recoverer.kill().unwrap();
+        recoverer.wait().unwrap();
+    }
+    shelf.recover(&stage);
+    let failures = failures_in_kinds(&stage.store(), "recovered in parts");
+    assert!((made - 2_500..=made).contains(&failures), "{failures} of {made} failures");
+    assert!(shelf.files().is_empty(), "{:?}", shelf.files());
+}
+
+#[test]
+fn an_orderly_end_that_could_write_nothing_loses_no_count_and_is_an_exit() {
+    for calls in [200, 20_000, 200_000] {
+        let shelf = Shelf::new();
+        let stage = shelf.stage();
+        stage.run("return", 5);
+        let mut other = rusqlite::Connection::open(stage.db()).unwrap();
+        let lock = other.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).unwrap();
+        assert!(stage.output("return", calls).status.success());
+        assert_eq!(shelf.files().len(), 1);
+        lock.rollback().unwrap();
+        shelf.recover(&stage);
+        let store = stage.store();
+        assert_eq!(store.one::<i64>("SELECT sum(calls) FROM functions"), 5 + i64::try_from(calls).unwrap());
+        assert_eq!(store.one::<i64>("SELECT count(*) FROM processes WHERE ending = 'exit'"), 2, "{calls}");
+        assert!(shelf.files().is_empty(), "{:?}", shelf.files());
     }
 }
 
@@ -508,6 +666,44 @@ fn without_a_folder_in_memory_rings_are_on_the_heap_and_all_else_is_as_usual() {
         assert_eq!(store.one::<i64>("SELECT count(*) FROM calls"), 100);
         let told: i64 = store.one("SELECT count(*) FROM events WHERE kind = 'rings'");
         assert_eq!(told, i64::from(folder != Path::new("off")), "{}", folder.display());
+        // The event may be gone one day; the report says it for as long as the process lives.
+        let off: String = store.one("SELECT off FROM health");
+        assert!(off.starts_with("survival of a crash: "), "{}: {off}", folder.display());
+    }
+}
+
+#[test]
+fn without_proc_calls_are_recorded_as_usual_and_health_says_what_is_off() {
+    // The mount lives in the program's own namespace and goes when the program ends.
+    let run = |stage: &Stage, script: &str| {
+        let mut command = std::process::Command::new("unshare");
+        command.args(["--user", "--map-root-user", "--mount", "sh", "-c", script, "sh"]);
+        command.arg(env!("CARGO_BIN_EXE_victim")).env("MONITOR_DB", stage.db()).output()
+    };
+    if !run(&Stage::new(), "true").is_ok_and(|output| output.status.success()) {
+        // The machine does not allow mounts. The chaos suite reports this row as left out.
+        return;
+    }
+    for (hidden, lacks) in [
+        ("/proc", ["survival of a crash: /proc cannot be read", "knowing whether processes live"]),
+        ("/dev/shm", ["survival of a crash: ", "is no file system in memory"]),
+    ] {
+        let stage = Stage::new();
+        // An empty folder of a disk lies over the hidden one.
+        let empty = stage.folder().join("empty");
+        std::fs::create_dir(&empty).unwrap();
+        let script = format!(
+            "mount --bind '{}' {hidden} && unset XDG_RUNTIME_DIR MONITOR_RINGS && exec \"$1\" return 100",
+            empty.display()
+        );
+        let output = run(&stage, &script).unwrap();
+        assert!(output.status.success(), "{hidden}: {output:?}");
+        assert_eq!(String::from_utf8_lossy(&output.stdout), "5050\n", "{hidden}");
+        let store = stage.store();
+        assert_eq!(store.one::<i64>("SELECT count(*) FROM calls"), 100, "{hidden}");
+        let off: String = store.one("SELECT off FROM health");
+        assert!(lacks.iter().all(|lack| off.contains(lack)), "{hidden}: {off}");
+        assert_eq!(store.one::<i64>("SELECT count(*) FROM events WHERE kind = 'rings'"), 1, "{hidden}");
     }
 }
 

@@ -117,7 +117,8 @@ fn trading_pipeline_counts_every_stage_of_every_round() {
         query(&store, "SELECT count(*) FROM calls WHERE function LIKE '%weigh' AND result <> 'null'");
     assert!(synergies > 0);
     let groups: i64 = query(&store, "SELECT count(DISTINCT group_name) FROM functions");
-    assert_eq!(groups, 2);
+    // The groups are those of the calm stages, the busy stages and the exchange.
+    assert_eq!(groups, 3);
 }
 
 #[test]

@@ -97,8 +97,12 @@ fn check_sentences(store: &Store) {
         let numbers = percentages(&why);
         match fidelity.as_str() {
             "counted" => {
-                let [first, allowed, saves] = numbers[..] else { panic!("{why}") };
                 let is_alone = why.contains("nothing cheaper exists");
+                let [first, allowed, ref counting @ .., saves] = numbers[..] else { panic!("{why}") };
+                assert_eq!(counting.len(), usize::from(!is_alone), "{why}");
+                for part in counting {
+                    check_number(*part, cost, &why);
+                }
                 check_number(first, if is_alone { cost } else { cost + saved }, &why);
                 assert_eq!(is_alone, cost > budget, "{why}: {cost} of {budget}");
                 check_number(allowed, budget, &why);

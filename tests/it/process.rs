@@ -60,6 +60,24 @@ fn recording_can_be_switched_off() {
     assert_eq!(std::fs::read_dir(stage.folder()).unwrap().count(), 0);
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn switched_off_the_recorder_has_no_thread() {
+    for (switch, threads) in [("off", 1), ("on", 2)] {
+        let stage = Stage::new().with_variable("MONITOR", switch);
+        let mut program = stage.start_until_told("called");
+        let mut lines = BufReader::new(program.stdout.take().unwrap()).lines();
+        assert_eq!(lines.next().unwrap().unwrap(), "called");
+        // The thread that reads the settings ends once it has read them.
+        wait_for("the threads of a program at rest", || {
+            let status = std::fs::read_to_string(format!("/proc/{}/status", program.id())).unwrap();
+            let found = status.lines().find_map(|line| line.strip_prefix("Threads:")).unwrap();
+            found.trim() == threads.to_string()
+        });
+        stage.finish(program);
+    }
+}
+
 #[test]
 fn after_a_shutdown_calls_go_on_unrecorded_and_nothing_waits() {
     let stage = Stage::new();

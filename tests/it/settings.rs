@@ -1,5 +1,7 @@
 //! Sets environment variables and the settings file, and asserts what each changes in the store.
 
+use std::process::Command;
+
 use crate::patience::wait_for;
 use crate::victim::Stage;
 
@@ -109,4 +111,27 @@ fn two_programs_with_one_store_write_every_row_once() {
     assert_eq!(store.one::<i64>("SELECT COUNT(DISTINCT span_id) FROM calls"), rows.iter().sum::<i64>());
     let slices = "SELECT name || ' ' || process_id || ' ' || calls FROM slice JOIN function ON id = function_id ORDER BY process_id";
     assert_eq!(store.one::<i64>("SELECT calls FROM functions"), 40_000, "{:?}", store.all::<String>(slices));
+}
+
+/// Runs the victim under another name, with a variable as cargo sets it for build scripts. Returns whether it left a store.
+fn records_as(name: &str, variables: &[(&str, &str)]) -> bool {
+    let stage = Stage::new();
+    let program = stage.folder().join(name);
+    std::fs::copy(env!("CARGO_BIN_EXE_victim"), &program).unwrap();
+    let mut command = Command::new(&program);
+    command.args(["outcomes", "3"]).env_clear().env("HOME", stage.folder()).env("MONITOR_DB", stage.db());
+    let output = command.envs(variables.iter().copied()).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    stage.db().exists()
+}
+
+#[test]
+fn a_build_records_only_if_it_is_told_to() {
+    let out_dir = ("OUT_DIR", "/tmp/out");
+    assert!(!records_as("build-script-build", &[out_dir]));
+    assert!(!records_as("rustc", &[]));
+    assert!(!records_as("clippy-driver", &[]));
+    assert!(records_as("build-script-build", &[out_dir, ("MONITOR", "on")]));
+    assert!(records_as("build-script-build", &[]));
+    assert!(records_as("victim", &[out_dir]));
 }

@@ -60,16 +60,14 @@ fn calls_beyond_the_64th_share_a_row_with_their_exact_number() {
 
 #[test]
 fn every_call_has_a_row_if_folding_is_off_and_few_if_it_begins_early() {
-    for (after, rows) in [("0", 500), ("3", 4)] {
+    // A call that was under way during a drain may have a row of its own, because its callee has.
+    for (after, least, most) in [("0", 500, 500), ("3", 4, 19)] {
         let stage = Stage::new().with_variable("MONITOR_FOLD_AFTER", after);
         stage.run("list-items", 500);
         let store = stage.store();
         rows_stand_for_all_calls(&store);
-        assert_eq!(
-            number(&store, "(SELECT COUNT(*) FROM calls WHERE function LIKE '%decode')"),
-            rows,
-            "{after}"
-        );
+        let rows = number(&store, "(SELECT COUNT(*) FROM calls WHERE function LIKE '%decode')");
+        assert!((least..=most).contains(&rows), "{after}: {rows}");
     }
 }
 

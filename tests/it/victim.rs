@@ -120,13 +120,20 @@ impl Stage {
         if ended_in_time(began) {
             return;
         }
-        let variable = |name| self.variables.iter().rfind(|(known, _)| known == name);
-        let db = variable("MONITOR_DB").map_or_else(|| self.db(), |(_, db)| db.into());
-        let rings = variable("MONITOR_RINGS").map(|(_, rings)| rings.into());
+        let db = self.variable("MONITOR_DB").map_or_else(|| self.db(), PathBuf::from);
+        monitor_runtime::recover::recover(&db, &self.rings(), now_ns()).unwrap();
+    }
+
+    /// Returns the value that a variable was set to.
+    fn variable(&self, name: &str) -> Option<&str> {
+        self.variables.iter().rfind(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Returns the folders for ring files.
+    pub(crate) fn rings(&self) -> Vec<PathBuf> {
         let surroundings = monitor_runtime::config::Surroundings { variable: &|_| None, executable: None };
-        let rings =
-            rings.map_or_else(|| monitor_runtime::config::ring_folders(&surroundings), |rings| vec![rings]);
-        monitor_runtime::recover::recover(&db, &rings, now_ns()).unwrap();
+        let usual = || monitor_runtime::config::ring_folders(&surroundings);
+        self.variable("MONITOR_RINGS").map_or_else(usual, |rings| vec![rings.into()])
     }
 
     /// Opens the store as any reader does.

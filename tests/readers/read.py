@@ -27,19 +27,25 @@ INTEGERS = {
     "example_call_id", "calls", "errors", "panics", "cancelled", "recorded", "dropped", "dropped_ring_full",
     "dropped_backlog", "dropped_no_ring", "dropped_store", "folded_errors", "writer_errors", "rows_written",
     "bytes_written", "db_bytes", "wal_bytes", "rss_bytes", "threads", "open_files", "estimated",
-    "breaker_openings", "write_retries", "write_retries_per_min", "duplicates_avoided",
-    "folded", "origin", "caused_by", "roots", "origin_count", "root_count",
+    "dropped_passed", "memory_bytes", "breaker_openings", "write_retries", "write_retries_per_min", "duplicates_avoided",
+    "folded", "origin", "caused_by", "thread_id", "window", "roots", "origin_count", "root_count",
+    "failures", "rejected", "fallbacks_value", "fallbacks_cached", "fallbacks_function", "probes", "openings",
+    "retries", "retried_ok",
+    "alert_id", "change", "processes", "most_per_parent", "metric_id",
+    "log_id", "lines", "dropped_logs",
 }  # fmt: skip
 REALS = {
     "weight", "error_pct", "sample_rate", "own_cpu_pct", "cpu_pct", "overhead_ns_per_call", "cost_pct", "budget_pct",
     "fixed_pct", "saved_pct",
-    "asked", "rate", "ns_per_call", "writes_ok_pct", "writes_blocked_pct",
+    "failed_weight", "parents", "calls_per_parent",
+    "latest", "sum", "min", "max", "p50", "p95", "p99",
+    "asked", "rate", "value", "peak", "ns_per_call", "writes_ok_pct", "writes_blocked_pct",
 }  # fmt: skip
 
 CALL = (
     "call_id start_ns start_s duration_ns duration_ms busy_ns function outcome failed error args result fields "
     "weight kept trace_id span_id parent_id thread service file line group_name host pid process_id "
-    "folded origin caused_by"
+    "folded origin caused_by thread_id"
 )
 VIEWS = {
     "calls": CALL,
@@ -48,8 +54,13 @@ VIEWS = {
     "error_type origin_count root_count path",
     "functions": "function file line group_name calls errors panics cancelled error_pct recorded dropped total_ms "
     "mean_ms p50_ms p95_ms p99_ms max_ms sample_rate estimated self_ms busy_ms cancelled_ms roots",
+    "edges": "caller callee weight failed_weight total_ms parents calls_per_parent most_per_parent",
+    "histogram": "function slice_start_ns process_id lower_ms upper_ms count",
     "latency": "function start_ns start_s calls errors total_ms p50_ms p95_ms p99_ms max_ms estimated "
-    "self_ms busy_ms cancelled_ms",
+    "self_ms busy_ms cancelled_ms window",
+    "totals": "process_id service function since_ns calls errors panics cancelled dropped roots total_ms self_ms busy_ms "
+    "nested_ms cancelled_ms max_ms estimated",
+    "alerts": "alert_id change process_id service rule function level state since_ns until_ns value peak sentence processes",
     "slow_calls": CALL,
     "processes": "process_id run_uuid service version host pid started_ns last_seen_ns ended_ns ending "
     "executable program_version build",
@@ -58,10 +69,16 @@ VIEWS = {
     "folded_errors breaker writer_errors rows_written bytes_written db_bytes wal_bytes own_cpu_pct "
     "overhead_ns_per_call breaker_since_ns breaker_held breaker_openings breaker_next_try_ns last_failure "
     "writes_ok_pct writes_blocked_pct write_retries write_retries_per_min duplicates_avoided cost_pct budget_pct "
-    "fixed_pct saved_pct",
+    "fixed_pct saved_pct off dropped_passed memory_bytes memory_parts memory_refused dropped_logs",
     "rates": "process_id function at_ns asked rate fidelity calls_per_s rows_per_s ns_per_call cpu_pct saved_pct "
     "budget_pct why",
     "resources": "process_id at_ns cpu_pct rss_bytes threads open_files",
+    "guards": "process_id name at_ns state since_ns level calls failures rejected fallbacks_value fallbacks_cached "
+    "fallbacks_function probes openings retries retried_ok held last_failure",
+    "metrics": "metric_id name kind unit description tags first_ns last_ns latest rate count sum",
+    "metric_history": "metric_id name kind tags process_id start_ns start_s value rate count sum min max p50 p95 p99 window",
+    "logs": "log_id at_ns at_s level target body fields lines function call_id span_id trace_id service process_id "
+    "file line",
     "calls_readable": CALL + " started_at",
 }
 
@@ -205,7 +222,8 @@ def check_same(view, one, other, these, those):
 
 
 def order(view):
-    key = {"error_groups": "fingerprint", "functions": "function", "latency": "function, start_ns"}
+    key = {"error_groups": "fingerprint", "functions": "function", "latency": "function, start_ns", "totals": "process_id, function",
+           "metric_history": "metric_id, process_id, start_ns"}
     by_call = {"calls", "errors", "slow_calls", "calls_readable"}
     return key.get(view) or ("call_id" if view in by_call else ", ".join(VIEWS[view].split()[:4]))
 

@@ -295,7 +295,7 @@ fn m61_an_index_out_of_bounds_is_reported_at_its_caller() {
         fn row(&self, at: usize) -> u8;
     }
     impl Row for Table {
-        // Only the trait has the attribute, so it has to be repeated for the closure of the body.
+        // Only the trait has the attribute. The attribute on a method does not know that it is one of a trait.
         #[monitor]
         #[track_caller]
         fn row(&self, at: usize) -> u8 {
@@ -319,4 +319,81 @@ fn m61_an_index_out_of_bounds_is_reported_at_its_caller() {
     let mut table = Table(vec![1, 2]);
     table[1] += 1;
     assert_eq!((table[0], table[1], table.row(0)), (1, 3, 1));
+}
+
+#[test]
+fn m61_a_method_keeps_the_callers_place_that_its_trait_asks_for() {
+    trait Place: Sized {
+        #[track_caller]
+        fn line(&self) -> u32;
+        #[track_caller]
+        fn line_unless(self, other: bool) -> Option<u32>;
+        #[track_caller]
+        fn line_or(&self, text: &str) -> Result<u32, std::num::ParseIntError>;
+        #[track_caller]
+        fn only<T>(self, value: T) -> (T, u32);
+        fn unwritten(&self) -> u32;
+        fn never(&self, text: &str) -> String;
+        fn looped(&self) -> String;
+        fn by_macro(&self) -> Option<u32>;
+    }
+    macro_rules! returns {
+        () => {
+            return None
+        };
+    }
+    struct Here(u32);
+    #[monitor]
+    impl Place for Here {
+        fn line(&self) -> u32 {
+            line()
+        }
+        fn line_unless(self, other: bool) -> Option<u32> {
+            if other {
+                return (self.0 > 1).then_some(self.0);
+            }
+            Some(line())
+        }
+        fn line_or(&self, text: &str) -> Result<u32, std::num::ParseIntError> {
+            match text {
+                "" => {}
+                text => return text.parse(),
+            }
+            let zero: u32 = "0".parse()?;
+            Ok(zero + line())
+        }
+        fn only<T>(self, value: T) -> (T, u32) {
+            (value, line())
+        }
+        fn unwritten(&self) -> u32 {
+            unimplemented!()
+        }
+        fn never(&self, text: &str) -> String {
+            panic!("{text} {}", self.0)
+        }
+        fn looped(&self) -> String {
+            let mut rest = self.0;
+            loop {
+                rest += 1;
+                if rest > 3 {
+                    break rest.to_string();
+                }
+            }
+        }
+        fn by_macro(&self) -> Option<u32> {
+            if self.0 > 0 {
+                returns!();
+            }
+            Some(self.0)
+        }
+    }
+    assert_eq!(Here(1).line(), line!());
+    assert_eq!((Here(1).line_unless(false), Here(2).line_unless(true)), (Some(line!()), Some(2)));
+    assert_eq!(Here(1).line_unless(true), None);
+    assert_eq!((Here(1).line_or(""), Here(1).line_or("2")), (Ok(line!()), Ok(2)));
+    assert!(Here(1).line_or("a").is_err());
+    assert_eq!(Here(1).only("a"), ("a", line!()));
+    assert_eq!((Here(1).looped(), Here(1).by_macro(), Here(0).by_macro()), ("4".to_owned(), None, Some(0)));
+    assert!(std::panic::catch_unwind(|| Here(1).unwritten()).is_err());
+    assert!(std::panic::catch_unwind(|| Here(1).never("never")).is_err());
 }

@@ -756,6 +756,44 @@ fn m29_an_error_whose_traits_hold_for_some_lifetimes_only_is_captured_by_the_oth
     fn argument(value: &Borrowed<'_>) -> usize {
         value.0.len()
     }
+    struct Printed<'a>(&'a str);
+    impl Display for Printed<'static> {
+        fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            out.write_str(self.0)
+        }
+    }
+    type Answer<'a, T> = Result<T, Printed<'a>>;
+    #[monitor(no_result)]
+    fn printed(text: &str) -> Result<u8, Printed<'_>> {
+        Err(Printed(text))
+    }
+    #[monitor(no_result)]
+    fn printed_by_alias(text: &str) -> Answer<'_, u8> {
+        Err(Printed(text))
+    }
+    type Wrapped<Item> = Result<u8, Whole<Item>>;
+    #[monitor]
+    fn wrapped<Item>(value: Item) -> Wrapped<Item> {
+        Err(Whole(value))
+    }
+    // Edition 2018 has it in no prelude.
+    use std::convert::TryFrom as Conversion;
+    struct Named<'a>(&'a str);
+    #[monitor(no_result)]
+    impl<'a> Conversion<&'a str> for Named<'a> {
+        type Error = Printed<'a>;
+        fn try_from(text: &'a str) -> Result<Self, Self::Error> {
+            if text.is_empty() { Err(Printed(text)) } else { Ok(Self(text)) }
+        }
+    }
+    struct Stack<Item>(Vec<Item>);
+    #[monitor]
+    impl<Item> Conversion<Vec<Item>> for Stack<Item> {
+        type Error = Whole<Vec<Item>>;
+        fn try_from(items: Vec<Item>) -> Result<Self, Self::Error> {
+            if items.is_empty() { Err(Whole(items)) } else { Ok(Self(items)) }
+        }
+    }
     #[monitor(no_result)]
     fn value(text: &str) -> Borrowed<'_> {
         Borrowed(text)
@@ -764,6 +802,13 @@ fn m29_an_error_whose_traits_hold_for_some_lifetimes_only_is_captured_by_the_oth
     fn error(text: &str) -> Result<u8, Borrowed<'_>> {
         Err(Borrowed(text))
     }
+    assert!(printed("a").is_err() && printed_by_alias("a").is_err() && wrapped(1).is_err());
+    assert!(Named::try_from("").is_err() && Named::try_from("a").is_ok_and(|name| name.0 == "a"));
+    assert!(
+        Stack::<u8>::try_from(vec![]).is_err()
+            && Stack::try_from(vec![1]).is_ok_and(|stack| stack.0.len() == 1)
+    );
+
     let text = String::from("text");
     assert!(returned(&text).is_err() && block_on(returned_later(&text)).is_err());
     assert!(matches!(polled(&text), Poll::Ready(Err(_))) && block_on(boxed(&text)).is_err());

@@ -17,7 +17,7 @@ fn fork_within(how: &str) -> libc::pid_t {
     fork(how)
 }
 
-fn fork(how: &str) -> libc::pid_t {
+pub(crate) fn fork(how: &str) -> libc::pid_t {
     let number = |child: libc::c_long| libc::pid_t::try_from(child).unwrap_or(-1);
     match how {
         // SAFETY: the children call functions of this program only, and exit.
@@ -29,14 +29,14 @@ fn fork(how: &str) -> libc::pid_t {
     }
 }
 
-fn wait(child: libc::pid_t) -> i32 {
+pub(crate) fn wait(child: libc::pid_t) -> i32 {
     let mut status = -1;
     // SAFETY: `status` is valid for writing.
     unsafe { libc::waitpid(child, &raw mut status, 0) };
     status
 }
 
-fn call(times: u64) -> u64 {
+pub(crate) fn call(times: u64) -> u64 {
     (0..times).map(leaf).sum()
 }
 

@@ -80,3 +80,46 @@ pub(crate) fn init() {
     println!("{:?}", late.map_err(|error| error.to_string()));
     let _ = (work(1), work(3));
 }
+
+/// Takes this long. A call that is to take no time at all is never stuck.
+#[monitor]
+fn wait(time: Duration) {
+    std::thread::sleep(time);
+}
+
+/// Subscribes to alerts three times: one closure blocks for ever, one panics, and one prints what it hears. Makes calls of
+/// which some fail and one hangs, until standard input ends, and prints its health.
+pub(crate) fn alerts() {
+    let blocked = monitored::alerts(|_| {
+        loop {
+            std::thread::park();
+        }
+    });
+    let panicking = monitored::alerts(|_| std::panic::resume_unwind(Box::new("a closure that panics")));
+    let told = monitored::alerts(|alert| {
+        let (rule, function) = (&alert.rule, alert.function.as_deref().unwrap_or("-"));
+        println!("{rule} {} {} {function}", alert.state, alert.level.as_str());
+    });
+    wait(Duration::from_millis(1));
+    let _hangs = std::thread::spawn(|| wait(Duration::from_secs(3600)));
+    let mut is_over = super::until_stdin_ends();
+    let mut number = 0;
+    while !is_over() {
+        let _ = work(number % 5);
+        number += 1;
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    // The rows of alerts are in the store before the health that counts them is published.
+    println!("{:?}", monitored::flush(super::IN_TIME));
+    println!("{}", monitored::health().to_json());
+    drop((blocked, panicking, told));
+}
+
+/// Fails a few times a second until standard input ends.
+pub(crate) fn fail_slowly() {
+    let mut is_over = super::until_stdin_ends();
+    while !is_over() {
+        let _ = work(3);
+        std::thread::sleep(Duration::from_millis(200));
+    }
+}

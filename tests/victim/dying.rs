@@ -52,6 +52,95 @@ pub(crate) fn abort(number: u64) {
     std::process::abort();
 }
 
+#[monitor]
+fn hot(number: u64) -> Result<u64, String> {
+    if number % 100_000 == 99_999 {
+        Err(format!("number {number}"))
+    } else {
+        Ok(std::hint::black_box(number))
+    }
+}
+
+/// Calls one function flat out for so many milliseconds, which is long enough for it to be counted only, and aborts.
+/// Prints the number of calls.
+pub(crate) fn abort_hot(ms: u64) {
+    let end = std::time::Instant::now() + Duration::from_millis(ms);
+    let mut calls = 0;
+    while std::time::Instant::now() < end {
+        for _ in 0..1000 {
+            let _ = hot(calls);
+            calls += 1;
+        }
+    }
+    println!("{calls}");
+    std::process::abort();
+}
+
+/// Fails flat out while nothing can be written, until it is killed. Writes the number of ended calls into the file that
+/// `VICTIM_PROGRESS` names after each.
+pub(crate) fn fail_held() {
+    let path = std::env::var("VICTIM_PROGRESS").expect("the variable names a file");
+    let file = File::options().write(true).open(path).expect("the file is there");
+    step(0, 0);
+    monitored::breaker().force_open("a test");
+    for number in 0_u64.. {
+        let _ = fails(number);
+        let _ = file.write_all_at(&(number + 1).to_le_bytes(), 0);
+    }
+}
+
+/// Fails while nothing can be written, until this many failures found no room for a row, writes what waits, and fails so
+/// again. Prints the number of failures, and goes on until it is killed.
+pub(crate) fn fold_failures(way: &str, number: u64) {
+    // A line for each panic would fill the pipe that a test reads last.
+    std::panic::set_hook(Box::new(|_| ()));
+    step(0, 0);
+    let fail_until_folded = || {
+        monitored::breaker().force_open("a test");
+        let enough = monitored::health().folded_errors + number;
+        let mut made = 0;
+        while monitored::health().folded_errors < enough {
+            made += fail_in_way(way);
+        }
+        made
+    };
+    let before = fail_until_folded();
+    let written = monitored::health().rows_written;
+    monitored::breaker().force_close("a test");
+    super::wait_until(|| monitored::health().rows_written > written);
+    println!("{}", before + fail_until_folded());
+    wait_to_be_killed();
+}
+
+/// Makes some calls that fail in this way, with more kinds than one. Returns how many.
+fn fail_in_way(way: &str) -> u64 {
+    const TIMES: u64 = 100;
+    let fail = || {
+        for at in 0..TIMES {
+            match way {
+                "panic" => drop(std::panic::catch_unwind(|| dies(1 + at % 3))),
+                "cancel" => super::waiting::cancel_one(),
+                _ if at % 2 == 0 => _ = fails(at),
+                _ => _ = refuses(at),
+            }
+        }
+        TIMES
+    };
+    if way != "threads" {
+        return fail();
+    }
+    // More threads than rings are emptied for, so that failures go past full rings.
+    std::thread::scope(|scope| {
+        let threads = [(); 8].map(|()| scope.spawn(|| (0..50).map(|_| fail()).sum::<u64>()));
+        threads.into_iter().filter_map(|thread| thread.join().ok()).sum()
+    })
+}
+
+#[monitor]
+fn refuses(number: u64) -> Result<(), String> {
+    Err(format!("the gate is closed after {number} cars"))
+}
+
 /// Ends without handlers, as a shell does after it has replaced its last command.
 pub(crate) fn exit_at_once(number: u64) {
     make_calls(number);

@@ -97,7 +97,16 @@ pub(crate) fn signals(number: u64) {
     system::stop_alarm();
     sum += (0..100).map(leaf).sum::<u64>();
     println!("{sum}");
-    assert!(SIGNALS.load(Ordering::Relaxed) > 0, "no signal came");
+    let handled = SIGNALS.load(Ordering::Relaxed);
+    assert!(handled > 0, "no signal came");
+    if let Some(path) = std::env::var_os("CHAOS_REPORT") {
+        let flushed = monitored::flush(super::IN_TIME).is_ok();
+        let passed = monitored::health().dropped.passed;
+        let _ = std::fs::write(
+            path,
+            format!("handled {handled}\nflushed {}\npassed {passed}\n", u8::from(flushed)),
+        );
+    }
 }
 
 /// Makes this many calls and ends the process at once, in the way named.

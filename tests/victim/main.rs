@@ -10,24 +10,29 @@ use monitored::{Context, Level, monitor};
 
 mod allocator;
 mod control;
+mod coroutines;
 mod hostile;
 mod placed;
 mod panics;
 mod children;
+mod ways;
 mod descriptors;
 mod forest;
 mod hot;
 mod layers;
+mod loads;
 mod orders;
 mod phases;
 mod waiting;
 mod dying;
+mod exits;
 mod twins;
 mod trees;
 
 /// The longest time for a flush or a shutdown, on the busiest machine and disk.
 const IN_TIME: Duration = Duration::from_secs(60);
 
+#[expect(clippy::too_many_lines, reason = "a line for each scenario")]
 fn main() {
     let mut arguments = std::env::args().skip(1);
     let scenario = arguments.next().unwrap_or_default();
@@ -66,6 +71,8 @@ fn main() {
         "tasks" => waiting::tasks(number),
         "cancel" => waiting::cancel(),
         "spawned" => waiting::spawned(),
+        "stealing" => waiting::stealing(),
+        "destructors" => waiting::destructors(),
         "twins" => twins::run(number),
         "lose-descriptors" => descriptors::lose_descriptors(number),
         "lose-stderr" => descriptors::lose_stderr(number),
@@ -81,20 +88,34 @@ fn main() {
         "signals-at-start" => placed::signals_at_start(),
         "fill-half" => fill_half(number),
         "small-stacks" => small_stacks(number),
+        "children" => ways::children(number),
+        "leaves" => println!("{}", children::call(number)),
+        "plugins" => ways::plugins(number),
         "abrupt-children" => children::abrupt_children(number),
         "become-another" => placed::become_another(number),
         "flush" => flush(number),
         "subscribe" => control::subscribe(number),
         "rates" => control::rates(number),
         "breaker" => control::breaker(),
+        "alerts" => control::alerts(),
+        "fail-slowly" => control::fail_slowly(),
         "init" => control::init(),
         "idle" => {
             leaf(1);
             let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
         }
+        "called" => {
+            leaf(1);
+            let _ = std::thread::spawn(|| leaf(2)).join();
+            println!("called");
+            let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+        }
         "on-call" => on_call(),
         "service" => service(until_elapsed(number)),
         "service-until-told" => service(until_stdin_ends()),
+        "fail-until-told" => loads::fail_until_told(),
+        "coroutines" => coroutines::take_turns(number),
+        "load" => loads::run(&arguments.next().unwrap_or_default(), number),
         "phases" => phases::run(number),
         "hostile" => hostile::values(),
         "late" => hostile::exit_handlers(),
@@ -106,6 +127,9 @@ fn main() {
         "failures" => failures(number),
         "numbered" => dying::numbered(number),
         "abort" => dying::abort(number),
+        "abort-hot" => dying::abort_hot(number),
+        "fail-held" => dying::fail_held(),
+        "fold-failures" => dying::fold_failures(&arguments.next().unwrap_or_default(), number),
         "_exit" => dying::exit_at_once(number),
         "exec" => dying::exec(number),
         "stuck" => dying::stuck(),
@@ -117,6 +141,7 @@ fn main() {
         "thread-panics-joined" => dying::thread_panics_joined(number),
         "panics-twice" => dying::panics_twice(number),
         "exit-in-call" => dying::exit_in_call(number),
+        "exits" => exits::exit(&arguments.next().unwrap_or_default(), number),
         "namesakes" => dying::namesakes(),
         "stuck-tasks" => waiting::stuck_tasks(),
         other => {
@@ -252,7 +277,8 @@ fn outage() {
     leaf(1);
     wait_until(|| {
         let health = monitored::health();
-        let without_record = health.dropped.ring_full + health.dropped.no_ring + health.folded_errors;
+        let without_record =
+            health.dropped.ring_full + health.dropped.no_ring + health.dropped.passed + health.folded_errors;
         health.recorded + without_record >= calls + 2
     });
     println!("drained");
@@ -366,10 +392,20 @@ fn failures(milliseconds: u64) {
 /// Makes calls of all kinds in rounds until it is over, at a pace at which every call gets a row. Prints a line when
 /// the store has the first rounds, and at the end the number of rounds.
 fn service(mut is_over: impl FnMut() -> bool) {
+    static ORDERS: monitored_guard::Guard = monitored_guard::Guard::new("orders");
+
     std::panic::set_hook(Box::new(|_| {}));
+    let _ = monitored_log::init();
+    let _ = monitored_metrics::install();
     let mut rounds = 0;
     while !is_over() {
-        orders::round(rounds);
+        log::warn!("round {rounds} begins");
+        metrics::counter!("rounds", "program" => "victim").increment(1);
+        let made = ORDERS.call(|| {
+            orders::round(rounds);
+            Ok::<_, String>(rounds)
+        });
+        assert_eq!(made.into_result().ok(), Some(rounds));
         root(rounds);
         waiting::round(rounds);
         rounds += 1;
@@ -446,6 +482,19 @@ mod system {
     pub(super) fn exit_at_once(code: i32) -> ! {
         // SAFETY: the call takes a number and does not return.
         unsafe { libc::_exit(code) }
+    }
+
+    pub(super) fn exit_by_c_library(code: i32) -> ! {
+        // SAFETY: the call takes a number and does not return.
+        unsafe { libc::exit(code) }
+    }
+
+    pub(super) fn exit_quickly(code: i32) -> ! {
+        unsafe extern "C" {
+            fn quick_exit(code: libc::c_int) -> !;
+        }
+        // SAFETY: the call takes a number and does not return.
+        unsafe { quick_exit(code) }
     }
 
     /// Returns the bytes that may still be mapped.

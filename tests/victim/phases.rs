@@ -198,13 +198,6 @@ fn report(totals: &Totals, flushes: &str) {
     let Some(path) = std::env::var_os("CHAOS_REPORT") else { return };
     let health = monitored::health();
     let mut text = flushes.to_owned();
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let kb = |name: &str| -> u64 {
-        let rest = status.lines().find_map(|line| line.strip_prefix(name));
-        rest.and_then(|rest| rest.split_whitespace().next()?.parse().ok()).unwrap_or(0)
-    };
-    // Pages of files are left out. They are above all the program's own code, which the kernel holds in any case.
-    let peak = kb("VmHWM:").saturating_sub(kb("RssFile:"));
     let drops = health.dropped;
     let numbers = [
         ("ok", totals.ok),
@@ -219,12 +212,13 @@ fn report(totals: &Totals, flushes: &str) {
         ("threads", totals.threads as u64),
         ("files", totals.files as u64),
         ("files_left", entries("/proc/self/fd").saturating_sub(1) as u64),
-        ("peak_kb", peak),
+        ("peak_kb", peak_kb()),
         ("recorded", health.recorded),
         ("ring_full", drops.ring_full),
         ("backlog", drops.backlog),
         ("no_ring", drops.no_ring),
         ("store", drops.store),
+        ("passed", drops.passed),
         ("folded", health.folded_errors),
         ("rows_written", health.rows_written),
         ("queue_bytes", health.queue_bytes),
@@ -238,6 +232,17 @@ fn report(totals: &Totals, flushes: &str) {
         let _ = writeln!(text, "{name} {number}");
     }
     let _ = std::fs::write(path, text);
+}
+
+/// Returns the most memory that the process had so far. Pages of files are left out. They are above all the program's own code,
+/// which the kernel holds in any case.
+pub(crate) fn peak_kb() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let kb = |name: &str| -> u64 {
+        let rest = status.lines().find_map(|line| line.strip_prefix(name));
+        rest.and_then(|rest| rest.split_whitespace().next()?.parse().ok()).unwrap_or(0)
+    };
+    kb("VmHWM:").saturating_sub(kb("RssFile:"))
 }
 
 fn micros(duration: Duration) -> u64 {

@@ -1,25 +1,32 @@
-//! Functions that one line of a macro makes: some have the same path, in impl blocks of one trait for other types, and
-//! some have different names.
+//! Functions that one line of a macro makes: some have the same path, as methods of types of one name, and some have
+//! different names.
 
 use monitored::monitor;
 
-trait Priced<T> {
-    fn price(&self, number: T) -> bool;
+trait Seller {
+    fn sell(number: u64) -> bool;
 }
-
-struct Shelf;
 
 macro_rules! priced {
-    ($($number:ty),*) => {$(
-        impl Priced<$number> for Shelf {
-            #[monitor(no_result)]
-            fn price(&self, number: $number) -> bool {
-                number > 0
+    ($($seller:ident),*) => {$(
+        struct $seller;
+        const _: () = {
+            struct Shelf;
+            impl Shelf {
+                #[monitor(no_result)]
+                fn price(&self, number: u64) -> bool {
+                    number > 0
+                }
             }
-        }
+            impl Seller for $seller {
+                fn sell(number: u64) -> bool {
+                    Shelf.price(number)
+                }
+            }
+        };
     )*};
 }
-priced!(u8, u16, u32);
+priced!(Often, LessOften, Rarely);
 
 macro_rules! named {
     ($($name:ident),*) => {$(
@@ -36,10 +43,10 @@ named!(first, second);
 pub(super) fn run(number: u64) {
     let mut sum = 0_u64;
     for at in 0..number {
-        sum += u64::from(Shelf.price(1_u8));
-        sum += u64::from(at % 2 == 0 && Shelf.price(1_u16));
+        sum += u64::from(Often::sell(1));
+        sum += u64::from(at % 2 == 0 && LessOften::sell(1));
         if at % 10 == 0 {
-            sum += u64::from(Shelf.price(1_u32));
+            sum += u64::from(Rarely::sell(1));
             monitored::flush(super::IN_TIME).expect("a flush");
         }
     }

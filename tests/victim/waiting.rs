@@ -60,6 +60,59 @@ pub(crate) fn cancel() {
     });
 }
 
+/// Drops a future after its first poll.
+pub(crate) fn cancel_one() {
+    let mut future = Box::pin(endless());
+    let mut task = std::task::Context::from_waker(std::task::Waker::noop());
+    let _ = std::future::Future::poll(future.as_mut(), &mut task);
+}
+
+/// Calls when it is dropped.
+struct Held(&'static str);
+
+impl Drop for Held {
+    #[monitor(name = "victim::release", fields(held = self.0))]
+    fn drop(&mut self) {
+        black_box(self.0);
+    }
+}
+
+#[monitor(name = "victim::holds")]
+async fn holds(argument: Held) {
+    let _local = Held("local");
+    holds_more().await;
+    drop(argument);
+}
+
+#[monitor(name = "victim::holds_more")]
+async fn holds_more() {
+    let _more = Held("more");
+    std::future::pending::<()>().await;
+}
+
+#[monitor(name = "victim::drops")]
+fn drops(future: impl Future<Output = ()>) {
+    drop(future);
+}
+
+/// Drops futures that hold values with destructors: before the first poll, after it within another call, on another
+/// thread, and as an aborted task.
+pub(crate) fn destructors() {
+    runtime().block_on(async {
+        drop(holds(Held("unpolled")));
+        let mut polled = Box::pin(holds(Held("polled")));
+        let _ = tokio::time::timeout(Duration::from_millis(5), &mut polled).await;
+        drops(polled);
+        let mut sent = Box::pin(holds(Held("sent")));
+        let _ = tokio::time::timeout(Duration::from_millis(5), &mut sent).await;
+        let dropped = std::thread::spawn(move || drop(sent)).join();
+        let task = tokio::spawn(holds(Held("task")));
+        tokio::task::yield_now().await;
+        task.abort();
+        println!("{} {}", dropped.is_ok(), task.await.is_err());
+    });
+}
+
 /// Makes an async call that ends and one that is dropped; for `service`.
 pub(crate) fn round(number: u64) {
     thread_local!(static RUNTIME: tokio::runtime::Runtime = runtime());
@@ -69,6 +122,57 @@ pub(crate) fn round(number: u64) {
             let _ = tokio::time::timeout(Duration::from_micros(100), endless()).await;
         });
     });
+}
+
+#[monitor(name = "victim::stolen")]
+fn stolen(by: &str) -> usize {
+    by.len()
+}
+
+/// Runs the jobs that wait, as a thread of a pool does while it waits for a part of its own job.
+#[monitor(name = "victim::waits_for_job")]
+fn waits_for_job(jobs: usize) {
+    for _ in 0..jobs {
+        rayon::yield_now();
+    }
+}
+
+#[monitor(name = "victim::waits_for_task")]
+fn waits_for_task(runtime: &tokio::runtime::Runtime) {
+    runtime.block_on(async {
+        for _ in 0..4 {
+            tokio::task::yield_now().await;
+        }
+    });
+}
+
+/// Makes calls in jobs and tasks of others, on the thread of a call that waits: bare, under the context of none, and under
+/// that of the call which made them.
+pub(crate) fn stealing() {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("a pool");
+    pool.install(|| {
+        let here = monitored::Context::current();
+        rayon::spawn(|| {
+            black_box(stolen("bare job"));
+        });
+        rayon::spawn(|| {
+            monitored::Context::root().scope(|| {
+                black_box(stolen("root job"));
+            });
+        });
+        rayon::spawn(move || {
+            here.scope(|| {
+                black_box(stolen("carried job"));
+            });
+        });
+        waits_for_job(3);
+    });
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    runtime.spawn(async { stolen("bare task") });
+    runtime.spawn(monitored::Context::root().instrument(async { stolen("root task") }));
+    runtime.spawn(fetch(1));
+    waits_for_task(&runtime);
+    println!("stolen");
 }
 
 /// Makes calls in spawned tasks, which belong to the call that spawned them.

@@ -11,7 +11,12 @@ pub(crate) struct Books(Mutex<BTreeMap<String, u64>>);
 impl Books {
     /// Adds one to a count.
     pub(crate) fn add(&self, name: &str) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(name.to_owned()).or_default() += 1;
+        self.add_all(name, 1);
+    }
+
+    /// Adds to a count.
+    pub(crate) fn add_all(&self, name: &str, number: u64) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(name.to_owned()).or_default() += number;
     }
 
     /// Returns all counts as a JSON object.

@@ -51,6 +51,9 @@ async fn perform(options: &Options) -> Result<(), Box<dyn Error>> {
             let shop = Shop::start(options, &books).await?;
             load::run(&shop.address, options, &books).await;
             shop.end().await;
+            if options.hot {
+                books.add_all("ns of CPU in forecasts", forecast::cpu_ns());
+            }
         }
         Command::Serve => {
             let shop = Shop::start(options, &books).await?;
@@ -76,6 +79,8 @@ struct Shop {
 
 impl Shop {
     async fn start(options: &Options, books: &Arc<Books>) -> Result<Self, Box<dyn Error>> {
+        // The lines of `tracing` are recorded beside the calls that they were said in.
+        monitored_tracing::init();
         let bank = http::serve(payments::bank::router(Arc::clone(books))).await?;
         let database = db::Database::create()?;
         let (queue, workers) = jobs::start(database.clone(), books);

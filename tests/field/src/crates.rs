@@ -26,9 +26,21 @@ pub(crate) struct Crate {
     /// Test files that are taken out, each with its reason.
     #[serde(default)]
     pub(crate) absent: BTreeMap<String, String>,
+    /// Changes of files.
+    #[serde(default)]
+    pub(crate) edit: BTreeMap<String, Edit>,
     /// Tests that may differ, each with its reason.
     #[serde(default)]
     pub(crate) differs: BTreeMap<String, String>,
+}
+
+/// A change of a file, made in both forms of the crate.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Edit {
+    pub(crate) from: String,
+    pub(crate) to: String,
+    pub(crate) reason: String,
 }
 
 /// Reads the list.

@@ -11,7 +11,8 @@ use walkdir::WalkDir;
 
 use crate::annotate::annotate;
 use crate::counts::{self, Compared};
-use crate::crates::Crate;
+use crate::crates::{Crate, Edit};
+use crate::recover;
 
 /// The result of building and testing one form of a crate.
 #[derive(Debug, Default)]
@@ -21,8 +22,16 @@ struct Form {
     compile: Duration,
     run: Duration,
     bytes: u64,
+    programs: Vec<Program>,
     /// The result of each test, by the program and the test's name.
     tests: BTreeMap<String, String>,
+}
+
+/// A test program: its file, and its name without the hash of cargo.
+#[derive(Debug)]
+struct Program {
+    path: PathBuf,
+    name: String,
 }
 
 impl Form {
@@ -54,23 +63,54 @@ pub(crate) fn run(subject: &Crate, root: &Path, work: &Path) -> Result<Outcome> 
             std::fs::remove_file(form.join(file)).with_context(|| file.clone())?;
         }
     }
+    for (file, edit) in &subject.edit {
+        for form in [&before, &after] {
+            apply(edit, &form.join(file)).with_context(|| file.clone())?;
+        }
+    }
     let mut unread = Vec::new();
     let functions = annotate_all(subject, &after.join("src"), &mut unread)?;
     prepare_manifest(subject, &before, &[])?;
     let field_count = root.join("tests/field/count");
     prepare_manifest(subject, &after, &[("monitored", root), ("field-count", &field_count)])?;
-    let store = folder.join("store.db");
-    let counters = folder.join("counters");
-    for suffix in ["", "-wal", "-shm"] {
-        let _ = std::fs::remove_file(folder.join(format!("store.db{suffix}")));
+    let target = work.join("target");
+    let before = build_and_test(subject, &before, &target, &[])?;
+    let after_store = folder.join("captured.db");
+    let after = build_and_test(subject, &after, &target, &[("MONITOR_DB", &after_store)])?;
+    let counts = if after.errors.is_empty() { count(&after, &folder)? } else { Compared::default() };
+    let outcome = Outcome { name: subject.name.clone(), functions, unread, before, after, counts };
+    for program in outcome.before.programs.iter().chain(&outcome.after.programs) {
+        std::fs::remove_file(&program.path)?;
     }
-    let _ = std::fs::remove_dir_all(&counters);
+    std::fs::remove_dir_all(&folder)?;
+    Ok(outcome)
+}
+
+/// Runs the tests of the annotated form once more and compares the counts. Nothing is captured, because the calls of the
+/// program's own code that a capture makes are not the program's, so the recorder does not count them.
+fn count(after: &Form, folder: &Path) -> Result<Compared> {
+    let (store, counters) = (folder.join("store.db"), folder.join("counters"));
     std::fs::create_dir_all(&counters)?;
-    let variables = [("MONITOR_DB", store.as_path()), ("FIELD_COUNTS", counters.as_path())];
-    let before = build_and_test(subject, &before, &[])?;
-    let after = build_and_test(subject, &after, &variables)?;
-    let counts = counts::compare(&counters, &store)?;
-    Ok(Outcome { name: subject.name.clone(), functions, unread, before, after, counts })
+    let variables = [
+        ("MONITOR_DB", store.as_path()),
+        ("FIELD_COUNTS", &counters),
+        ("MONITOR_CAPTURE", Path::new("none")),
+    ];
+    for program in &after.programs {
+        run_tests(program, &folder.join("after"), &variables)?;
+    }
+    recover::recover(&store, std::fs::read_dir(&counters)?.count())?;
+    counts::compare(&counters, &store)
+}
+
+/// Makes a change in a file.
+fn apply(edit: &Edit, file: &Path) -> Result<()> {
+    let text = std::fs::read_to_string(file)?;
+    if !text.contains(&edit.from) {
+        bail!("{} does not occur in it", edit.from);
+    }
+    std::fs::write(file, text.replace(&edit.from, &edit.to))?;
+    Ok(())
 }
 
 /// Copies a crate's source. Folders that exist are replaced, except for what was built in them.
@@ -140,15 +180,21 @@ fn prepare_manifest(subject: &Crate, folder: &Path, dependencies: &[(&str, &Path
     Ok(())
 }
 
-fn build_and_test(subject: &Crate, folder: &Path, variables: &[(&str, &Path)]) -> Result<Form> {
-    let target = folder.join("target");
+/// Builds one form of a crate and runs its tests. The target folder is that of all crates, so that common dependencies
+/// are built once.
+fn build_and_test(
+    subject: &Crate,
+    folder: &Path,
+    target: &Path,
+    variables: &[(&str, &Path)],
+) -> Result<Form> {
     let mut form = Form::default();
     let has_library = folder.join("src/lib.rs").exists();
     let cargo = || {
         let mut command = Command::new("cargo");
         command
             .current_dir(folder)
-            .env("CARGO_TARGET_DIR", &target)
+            .env("CARGO_TARGET_DIR", target)
             .env_remove("RUSTFLAGS")
             .env("CARGO_INCREMENTAL", "0");
         command.arg("test");
@@ -173,10 +219,9 @@ fn build_and_test(subject: &Crate, folder: &Path, variables: &[(&str, &Path)]) -
         .output()
         .context("cargo test")?;
     form.compile = start.elapsed();
-    let mut programs = Vec::new();
     for line in String::from_utf8_lossy(&output.stdout).lines() {
         let Ok(message) = serde_json::from_str::<serde_json::Value>(line) else { continue };
-        read_message(&message, folder, &mut form, &mut programs);
+        read_message(&message, folder, &mut form);
     }
     if !form.errors.is_empty() {
         return Ok(form);
@@ -185,11 +230,9 @@ fn build_and_test(subject: &Crate, folder: &Path, variables: &[(&str, &Path)]) -
         bail!("cargo test --no-run failed without an error of the crate's own, in {}", folder.display());
     }
     let start = Instant::now();
-    for program in &programs {
-        form.bytes += std::fs::metadata(program)?.len();
-        let name = program.file_name().unwrap_or_default().to_string_lossy();
-        let name = name.rsplit_once('-').map_or(name.as_ref(), |(name, _)| name).to_owned();
-        run_tests(program, &name, folder, variables, &mut form)?;
+    for program in &form.programs {
+        form.bytes += std::fs::metadata(&program.path)?.len();
+        form.tests.extend(run_tests(program, folder, variables)?);
     }
     form.run = start.elapsed();
     Ok(form)
@@ -206,7 +249,7 @@ fn touch(folder: &Path) -> Result<()> {
     Ok(())
 }
 
-fn read_message(message: &serde_json::Value, folder: &Path, form: &mut Form, programs: &mut Vec<PathBuf>) {
+fn read_message(message: &serde_json::Value, folder: &Path, form: &mut Form) {
     let is_own = message["manifest_path"].as_str().is_some_and(|path| Path::new(path).starts_with(folder));
     if !is_own {
         return;
@@ -221,40 +264,40 @@ fn read_message(message: &serde_json::Value, folder: &Path, form: &mut Form, pro
             }
         }
         Some("compiler-artifact") => {
-            let program = message["executable"].as_str().filter(|_| message["profile"]["test"] == true);
-            programs.extend(program.map(PathBuf::from));
+            let path = message["executable"].as_str().filter(|_| message["profile"]["test"] == true);
+            form.programs.extend(path.map(PathBuf::from).map(|path| {
+                let name = path.file_name().unwrap_or_default().to_string_lossy();
+                let name = name.rsplit_once('-').map_or(name.as_ref(), |(name, _)| name).to_owned();
+                Program { path, name }
+            }));
         }
         _ => {}
     }
 }
 
-/// Runs a test program as cargo would, and adds the results of its tests.
+/// Runs a test program as cargo would. Returns the results of its tests.
 fn run_tests(
-    program: &Path,
-    name: &str,
+    Program { path, name }: &Program,
     folder: &Path,
     variables: &[(&str, &Path)],
-    form: &mut Form,
-) -> Result<()> {
-    let mut command = Command::new(program);
+) -> Result<Vec<(String, String)>> {
+    let mut command = Command::new(path);
     command.current_dir(folder).env("CARGO_MANIFEST_DIR", folder).envs(variables.iter().copied());
     command.env("RUST_BACKTRACE", "0").stdin(Stdio::null());
-    let output = command.output().with_context(|| program.display().to_string())?;
-    let text = String::from_utf8_lossy(&output.stdout);
-    for line in text.lines() {
+    let output = command.output().with_context(|| path.display().to_string())?;
+    let mut tests = Vec::new();
+    for line in String::from_utf8_lossy(&output.stdout).lines() {
         let Some((label, result)) = line.strip_prefix("test ").and_then(|line| line.rsplit_once(" ... "))
         else {
             continue;
         };
         let label = label.trim_end_matches(" - should panic");
-        form.tests.insert(
-            format!("{name}::{label}"),
-            result.split_whitespace().next().unwrap_or_default().to_owned(),
-        );
+        let result = result.split_whitespace().next().unwrap_or_default();
+        tests.push((format!("{name}::{label}"), result.to_owned()));
     }
     let end = if output.status.success() { "ok" } else { "FAILED" };
-    form.tests.insert(format!("{name} (its end)"), end.to_owned());
-    Ok(())
+    tests.push((format!("{name} (its end)"), end.to_owned()));
+    Ok(tests)
 }
 
 impl Outcome {
@@ -314,7 +357,9 @@ impl Outcome {
             subject.leave.iter().map(|(file, reason)| format!("{file} is left as it is, because {reason}"));
         let absent =
             subject.absent.iter().map(|(file, reason)| format!("{file} is taken out, because {reason}"));
-        tests.chain(counts).chain(left).chain(absent).collect()
+        let edited =
+            subject.edit.iter().map(|(file, edit)| format!("{file} is edited, because {}", edit.reason));
+        tests.chain(counts).chain(left).chain(absent).chain(edited).collect()
     }
 }
 

@@ -2,10 +2,11 @@
 //! words at all behind the first page. Returns the words of the file.
 
 use crate::input::Input;
-use crate::record::{Header, Kept, Outcome, encode_skip, encode_thread, settle};
+use crate::record::{Header, Kept, LogLevel, LogLine, Outcome, encode_skip, encode_thread, settle};
 use crate::ring::frames::word_of_arguments;
 use crate::ring::layout::{
-    Kind, MAGIC, PAGE_WORDS, VERSION, block, entry, flight, frame, head, ledger, panic, ring, site, thread,
+    Kind, MAGIC, PAGE_WORDS, VERSION, block, entry, flight, frame, head, ledger, log_place, panic, ring,
+    site, thread,
 };
 
 /// The Unix time of the last sign of life.
@@ -128,15 +129,20 @@ impl Made {
     }
 
     fn block(&mut self, input: &mut Input<'_>) {
-        const KINDS: [Kind; 8] = [
+        const KINDS: [Kind; 13] = [
             Kind::Ring,
             Kind::Journal,
             Kind::Sites,
             Kind::Threads,
             Kind::Ledger,
             Kind::Flights,
+            Kind::Tallies,
             Kind::Scratch,
             Kind::FlightValues,
+            Kind::Countdowns,
+            Kind::Tallied,
+            Kind::Grouped,
+            Kind::LogPlaces,
         ];
         let kind = KINDS[input.below(KINDS.len())];
         let id = input.below(5) as u64;
@@ -146,9 +152,10 @@ impl Made {
             Kind::Ring => ring_block(input, &mut content),
             Kind::Journal => journal(input, &mut content),
             Kind::Sites => sites(input, &mut content),
+            Kind::LogPlaces => log_places(input, &mut content),
             Kind::Threads => threads(input, &mut content),
-            Kind::Ledger => figures(input, &mut content),
-            Kind::Flights | Kind::Tallies => flights(input, &mut content),
+            Kind::Ledger | Kind::Tallied | Kind::Grouped => figures(input, &mut content),
+            Kind::Flights | Kind::Tallies | Kind::Countdowns => flights(input, &mut content),
             Kind::Scratch | Kind::FlightValues => values(input, &mut content),
         };
         content[block::FILLED] = content.len() as u64;
@@ -289,6 +296,27 @@ fn sites(input: &mut Input<'_>, content: &mut Vec<u64>) -> Vec<usize> {
     places
 }
 
+fn log_places(input: &mut Input<'_>, content: &mut Vec<u64>) -> Vec<usize> {
+    let mut places = Vec::new();
+    for _ in 0..input.below(5) {
+        let number = input.below(5) as u64 | (input.below(7) as u64) << 16;
+        let mut texts = Vec::new();
+        for _ in 0..2 {
+            put(&mut texts, &input.text());
+        }
+        let words = bytes_as_words(&texts);
+        let first = content.len();
+        content.extend([0; log_place::HEADER]);
+        content[first + log_place::NUMBER] = (log_place::HEADER + words.len()) as u64 | number << 32;
+        content[first + log_place::LINE] = u64::from(input.byte());
+        content[first + log_place::TEXT] = texts.len() as u64;
+        content[first + log_place::COUNTER + 1] = u64::from(input.byte());
+        content.extend(words);
+        places.extend(first..=first + log_place::HEADER);
+    }
+    places
+}
+
 fn put(texts: &mut Vec<u8>, text: &str) {
     let length = text.len().min(usize::from(u16::MAX)) as u16;
     texts.extend(length.to_le_bytes());
@@ -348,10 +376,29 @@ fn records(input: &mut Input<'_>) -> Vec<u64> {
                 words.push(encode_skip(skipped));
                 words.resize(words.len() + skipped - 1, input.word());
             }
+            2 => log_line(input, &mut words),
             _ => call(input, &mut words),
         }
     }
     words
+}
+
+fn log_line(input: &mut Input<'_>, words: &mut Vec<u64>) {
+    let line = LogLine {
+        place: input.below(5) as u16,
+        level: LogLevel::ALL[input.below(LogLevel::ALL.len())],
+        at: 1_000_000 + u64::from(input.byte()) * 1000,
+        lines: input.word(),
+        span: input.word(),
+        trace: input.word(),
+        site: input.below(5) as u32,
+        has_body: input.below(4) != 0,
+        body_bytes: input.below(40) as u16,
+        fields_bytes: input.below(40) as u16,
+    };
+    let behind = LogLine::count_words(line.body_bytes) + LogLine::count_words(line.fields_bytes);
+    let values: Vec<u8> = (0..behind * 8).map(|_| input.byte()).collect();
+    words.extend(crate::record::with_values(&line.encode(), values.as_chunks().0));
 }
 
 fn call(input: &mut Input<'_>, words: &mut Vec<u64>) {

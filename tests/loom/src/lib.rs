@@ -10,14 +10,22 @@
     clippy::pedantic,
     reason = "the runtime's modules are linted in the runtime, which allows some of these"
 )]
-#![allow(unreachable_pub, dead_code, reason = "the models use only a part of another crate's modules")]
+#![allow(
+    unreachable_pub,
+    dead_code,
+    unused_imports,
+    reason = "the models use only a part of another crate's modules"
+)]
 
 mod limits;
+#[path = "../../../monitor-runtime/src/accountant.rs"]
+mod accountant;
 mod platform;
 #[path = "../../../monitor-runtime/src/record/mod.rs"]
 mod record;
 mod ring;
 mod thread;
+mod guard;
 
 mod sync;
 mod explore;

@@ -3,13 +3,23 @@
 
 use loom::thread;
 
+use crate::accountant::Accountant;
 use crate::explore::{Explored, explore};
+use crate::guard::machine::{End, Machine};
+use crate::guard::{self, PAUSE};
 use crate::record::{HEADER_WORDS, Outcome, Record, decode};
 use crate::ring::layout::ring::HEAD;
 use crate::ring::spsc::{Push, Ring};
 use crate::sync::{AtomicU64, Weakened};
 use crate::thread::countdown::Countdown;
+use crate::thread::fold_slot::Versioned;
 use crate::thread::tally::{Spent, Tally, Unrecorded};
+
+/// Returns accounts without memory. No histogram is then made: it is counted as the rest of a tally is, and hundreds of atomics
+/// more would take the models from a second to minutes.
+fn no_memory() -> Accountant {
+    Accountant::new(0)
+}
 
 /// The words of eight bare records: the smallest ring in which a push may skip its look at the head.
 const RING_WORDS: usize = 8 * HEADER_WORDS;
@@ -87,11 +97,11 @@ fn push_bare(ring: &Ring, number: u64) -> Way {
 /// Pushes a record with four words of values. Returns the way it took.
 fn push_with_values(ring: &Ring, number: u64) -> Way {
     let (header, values) = (header(number, 4), [number.to_le_bytes(); 4]);
-    if let Some(room) = ring.room_for_few(values.len()) {
+    if let Some(room) = ring.room(values.len()) {
         for (place, word) in (0..).zip(header) {
             room.put(place, word);
         }
-        room.commit_few(header[HEADER_WORDS - 1], &values);
+        room.commit_values(header[HEADER_WORDS - 1], &values);
         Way::Quick
     } else if ring.push(&header, &values) == Push::Full {
         Way::None
@@ -189,7 +199,7 @@ pub fn completing(weakened: Weakened) -> Explored {
 #[must_use]
 pub fn countdown(weakened: Weakened) -> Explored {
     explore(weakened, || {
-        let countdown: &'static Countdown = Box::leak(Box::default());
+        let countdown = Countdown::with_words(zeros());
         countdown.set_gap(1, 2);
         let owner = thread::spawn(move || {
             let left_out = (0..3).filter(|_| countdown.skip_counted(1)).count();
@@ -211,7 +221,7 @@ pub fn countdown(weakened: Weakened) -> Explored {
 #[must_use]
 pub fn countdown_of_two_owners() -> Explored {
     explore(Weakened::Nothing, || {
-        let countdown: &'static Countdown = Box::leak(Box::default());
+        let countdown = Countdown::with_words(zeros());
         countdown.set_gap(1, 9);
         let count = || thread::spawn(move || countdown.skip_counted(1));
         let (one, two) = (count(), count());
@@ -225,23 +235,32 @@ pub fn countdown_of_two_owners() -> Explored {
 /// has seen every call once.
 #[must_use]
 pub fn tally(weakened: Weakened) -> Explored {
-    const CALLS: u64 = 3;
+    const CALLS: u64 = 2;
     explore(weakened, || {
-        let tally: &'static Tally = Box::leak(Box::default());
+        let tally = tally_of_zeros();
         let owner = thread::spawn(move || {
             for ticks in 1..=CALLS {
-                tally.count(Outcome::Ok, Unrecorded::SampledOut, spent(ticks));
+                tally.count(Outcome::Ok, Unrecorded::SampledOut, spent(ticks), &no_memory());
             }
         });
-        let reader = thread::spawn(move || {
-            let (before, now) = (read_counts(tally), read_counts(tally));
-            assert!(now.0 >= before.0 && now.1 >= before.1, "{before:?} {now:?}");
-        });
+        // The reader reads once beside the owner, so each word may have any of the values that the owner gave it.
+        let reader = thread::spawn(move || read_counts(tally));
         owner.join().expect("the owner ends");
-        reader.join().expect("the reader ends");
-        assert_eq!(read_counts(tally), (CALLS, (1..=CALLS).sum()));
+        let (before, now) = (reader.join().expect("the reader ends"), read_counts(tally));
+        assert!(now.0 >= before.0 && now.1 >= before.1, "{before:?} {now:?}");
+        assert_eq!(now, (CALLS, (1..=CALLS).sum()));
         assert_eq!(tally.take_max_ticks(), CALLS);
     })
+}
+
+/// Returns words that live as long as the model's threads.
+fn zeros<const N: usize>() -> &'static [AtomicU64; N] {
+    Box::leak(Box::new(std::array::from_fn(|_| AtomicU64::new(0))))
+}
+
+/// Returns a tally that has counted nothing.
+fn tally_of_zeros() -> Tally {
+    Tally::with_words(zeros(), Box::leak(Box::default()))
 }
 
 /// Returns the times of a call that only its duration is known of.
@@ -249,16 +268,19 @@ fn spent(duration: u64) -> Spent {
     Spent { duration, ..Spent::default() }
 }
 
-fn read_counts(tally: &Tally) -> (u64, u64) {
-    (tally.calls()[0], tally.sums().durations)
+fn read_counts(tally: Tally) -> (u64, u64) {
+    let counts = tally.read();
+    (counts.calls()[0], counts.sums().durations)
 }
 
 /// Plants a bug: two threads count in a table as if each were its owner.
 #[must_use]
 pub fn tally_of_two_owners() -> Explored {
     explore(Weakened::Nothing, || {
-        let tally: &'static Tally = Box::leak(Box::default());
-        let count = || thread::spawn(move || tally.count(Outcome::Ok, Unrecorded::SampledOut, spent(1)));
+        let tally = tally_of_zeros();
+        let count = || {
+            thread::spawn(move || tally.count(Outcome::Ok, Unrecorded::SampledOut, spent(1), &no_memory()))
+        };
         let (one, two) = (count(), count());
         one.join().expect("the first ends");
         two.join().expect("the second ends");
@@ -270,16 +292,88 @@ pub fn tally_of_two_owners() -> Explored {
 #[must_use]
 pub fn shared_tally(weakened: Weakened) -> Explored {
     explore(weakened, || {
-        let tally: &'static Tally = Box::leak(Box::default());
+        let tally = tally_of_zeros();
         let count = |ticks: u64| {
-            thread::spawn(move || tally.count_shared(Outcome::Error, Unrecorded::RingFull, spent(ticks)))
+            thread::spawn(move || {
+                tally.count_shared(Outcome::Error, Unrecorded::RingFull, spent(ticks), &no_memory())
+            })
         };
         let (one, two) = (count(5), count(7));
         one.join().expect("the first ends");
         two.join().expect("the second ends");
-        assert_eq!(tally.calls()[Outcome::Error as usize], 2);
-        assert_eq!(tally.unrecorded()[Unrecorded::RingFull as usize], 2);
-        assert_eq!(tally.sums().durations, 12);
+        assert_eq!(tally.read().calls()[Outcome::Error as usize], 2);
+        assert_eq!(tally.read().unrecorded()[Unrecorded::RingFull as usize], 2);
+        assert_eq!(tally.read().sums().durations, 12);
         assert_eq!(tally.take_max_ticks(), 7);
+    })
+}
+
+/// Changes words on their thread, while the collector reads them twice: it sees words of one version, and none twice that
+/// has changed.
+#[must_use]
+pub fn versioned(weakened: Weakened) -> Explored {
+    explore(weakened, || {
+        let words: &'static Versioned<2> = Box::leak(Box::new(Versioned::new()));
+        let owner = thread::spawn(move || (1..=2).for_each(|number| words.put([number; 2])));
+        let reader = thread::spawn(move || [words.read(), words.read()]);
+        owner.join().expect("the owner ends");
+        let mut last = 0;
+        for ([first, second], version) in reader.join().expect("the reader ends").into_iter().flatten() {
+            assert_eq!(first, second, "torn words");
+            assert_eq!(version, 2 * first, "words of another version");
+            assert!(first >= last, "older words than before");
+            last = first;
+        }
+        assert_eq!(words.read(), Some(([2; 2], 4)));
+    })
+}
+
+/// Two calls arrive at a guard whose pause is over. A call that tries writes to memory that only one thread may touch at a time,
+/// and gives up, so that the other may try. At least one of them tries.
+pub fn one_try_at_a_time(weakened: Weakened) -> Explored {
+    explore(weakened, || {
+        let machine: &'static Machine = Box::leak(Box::new(guard::opened()));
+        let memory: &'static AtomicU64 = Box::leak(Box::new(AtomicU64::plain(0)));
+        let arrive = move || {
+            let ticket = machine.admit(PAUSE).0.ok()?;
+            assert!(ticket.is_try, "a call is let through that does not try");
+            memory.store(1, std::sync::atomic::Ordering::Relaxed);
+            machine.end(ticket, PAUSE, End::Nothing);
+            Some(())
+        };
+        let calls = [thread::spawn(arrive), thread::spawn(arrive)];
+        let tries = calls.map(|call| call.join().expect("a call ends"));
+        assert!(tries.iter().any(Option::is_some), "nobody tries");
+    })
+}
+
+/// Two calls arrive at a guard whose pause is over, and the part is back: one call tries and closes the breaker, and the other is
+/// turned away or comes after it.
+pub fn one_try_closes(weakened: Weakened) -> Explored {
+    explore(weakened, || {
+        let machine: &'static Machine = Box::leak(Box::new(guard::opened()));
+        let arrive = move || {
+            let ticket = machine.admit_plainly().or_else(|| machine.admit(PAUSE).0.ok())?;
+            if !machine.succeed_plainly(ticket) {
+                machine.end(ticket, PAUSE, End::Success);
+            }
+            Some(ticket.is_try)
+        };
+        let calls = [thread::spawn(arrive), thread::spawn(arrive)];
+        let tries = calls.map(|call| call.join().expect("a call ends"));
+        assert_eq!(tries.iter().filter(|is_try| **is_try == Some(true)).count(), 1, "{tries:?}");
+        assert!(machine.admit_plainly().is_some(), "the breaker is closed");
+    })
+}
+
+/// A call opens the breaker while another arrives, which passes or is told how long the pause is.
+pub fn pause_of_an_opening(weakened: Weakened) -> Explored {
+    explore(weakened, || {
+        let machine: &'static Machine = Box::leak(Box::new(guard::closed()));
+        let failing = thread::spawn(|| guard::fail(machine));
+        let arriving = thread::spawn(|| guard::retry_in(machine));
+        failing.join().expect("the call ends");
+        let left = arriving.join().expect("the call ends");
+        assert!(left.is_none_or(|left| left == PAUSE), "a pause of {left:?}");
     })
 }

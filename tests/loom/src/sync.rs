@@ -34,6 +34,8 @@ fn effective(ordering: Ordering) -> Ordering {
         (Weakened::Releases, Ordering::Release) | (Weakened::Acquires, Ordering::Acquire) => {
             Ordering::Relaxed
         }
+        (Weakened::Releases, Ordering::AcqRel) => Ordering::Acquire,
+        (Weakened::Acquires, Ordering::AcqRel) => Ordering::Release,
         _ => ordering,
     }
 }
@@ -89,6 +91,18 @@ macro_rules! atomic {
             }
             pub(crate) fn fetch_add(&self, value: $value, ordering: Ordering) -> $value {
                 self.0.fetch_add(value, effective(ordering))
+            }
+            pub(crate) fn fetch_and(&self, value: $value, ordering: Ordering) -> $value {
+                self.0.fetch_and(value, effective(ordering))
+            }
+            pub(crate) fn compare_exchange(
+                &self,
+                expected: $value,
+                value: $value,
+                success: Ordering,
+                failure: Ordering,
+            ) -> Result<$value, $value> {
+                self.0.compare_exchange(expected, value, effective(success), effective(failure))
             }
             pub(crate) fn fetch_max(&self, value: $value, ordering: Ordering) -> $value {
                 self.0.fetch_max(value, effective(ordering))

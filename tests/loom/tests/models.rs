@@ -90,3 +90,48 @@ fn two_owners_of_a_tally_are_seen_to_lose_calls() {
 fn two_threads_may_count_in_one_table() {
     holds(models::shared_tally(Weakened::Nothing), 50);
 }
+
+#[test]
+fn words_that_change_together_are_read_together() {
+    holds(models::versioned(Weakened::Nothing), 100);
+}
+
+#[test]
+fn words_published_without_release_are_seen_to_tear() {
+    fails(&models::versioned(Weakened::Releases));
+}
+
+#[test]
+fn words_read_without_acquire_are_seen_to_tear() {
+    fails(&models::versioned(Weakened::Acquires));
+}
+
+#[test]
+fn one_call_at_a_time_tries_whether_a_part_is_back() {
+    holds(models::one_try_at_a_time(Weakened::Nothing), 100);
+}
+
+#[test]
+fn a_try_freed_without_release_is_seen_to_overlap_the_next() {
+    fails(&models::one_try_at_a_time(Weakened::Releases));
+}
+
+#[test]
+fn a_try_claimed_without_acquire_is_seen_to_overlap_the_last() {
+    fails(&models::one_try_at_a_time(Weakened::Acquires));
+}
+
+#[test]
+fn one_call_tries_and_closes_the_breaker() {
+    holds(models::one_try_closes(Weakened::Nothing), 100);
+}
+
+#[test]
+fn a_call_that_finds_the_breaker_open_knows_the_pause() {
+    holds(models::pause_of_an_opening(Weakened::Nothing), 10);
+}
+
+#[test]
+fn an_opening_published_without_release_is_seen_without_its_pause() {
+    fails(&models::pause_of_an_opening(Weakened::Releases));
+}

@@ -58,6 +58,31 @@ fn every_failure_is_told_at_its_origin() {
     assert_layers(&store, "the card was declined", books.get("create_order 402"));
 }
 
+#[test]
+fn what_is_said_about_an_order_stands_in_its_trace() {
+    let (run, store) = (&*ORDINARY, ORDINARY.store());
+    let said = "body LIKE 'attempt % of order % failed: %'";
+    // A hundred lines a second of one place have rows, and each row says how many lines it stands for.
+    let lines = store.one::<u64>(&format!("SELECT coalesce(sum(lines), 0) FROM logs WHERE {said}"));
+    assert_eq!(lines, ATTEMPTS * run.books.get("create_order 502"));
+    assert!(lines > 0);
+    store.none(
+        "lines beside the call of another order",
+        &format!(
+            "SELECT l.body FROM logs AS l LEFT JOIN calls AS charge ON charge.call_id = l.call_id
+             WHERE {said} AND coalesce(l.body NOT LIKE
+               'attempt % of order ' || json_extract(charge.args, '$.charge.order') || ' failed: %', 1)"
+        ),
+    );
+    store.none(
+        "lines outside of the trace of a request",
+        &format!(
+            "SELECT l.body FROM logs AS l LEFT JOIN calls AS request ON request.span_id = l.trace_id
+             WHERE {said} AND coalesce(request.function <> 'service::api::create_order', 1)"
+        ),
+    );
+}
+
 /// Asserts that each failure with this text in it can be followed through its four layers, and that each layer has
 /// an error of its own.
 fn assert_layers(store: &Store, text: &str, requests: u64) {

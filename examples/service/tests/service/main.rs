@@ -17,3 +17,4 @@ mod wholeness;
 mod failures;
 mod thinning;
 mod pages;
+mod answers;

@@ -41,6 +41,54 @@ fn m51_a_crate_under_another_name() {
 }
 
 #[test]
+fn m63_above_automock() {
+    #[monitor(crate = ::observed)]
+    #[mockall::automock]
+    trait Gate {
+        fn open(&self, number: u32) -> Result<u32, String> {
+            if number == 0 {
+                return Err(String::from("zero"));
+            }
+            Ok(number + self.offset())
+        }
+        #[monitor(skip(text))]
+        fn measure(&self, text: &str) -> usize {
+            text.len()
+        }
+        #[monitor(off)]
+        fn close(&self) {}
+        fn offset(&self) -> u32;
+    }
+    #[monitor(crate = ::observed)]
+    #[cfg_attr(all(), mockall::automock)]
+    trait Door {
+        fn knock(&self, times: u32) -> u32 {
+            times * 2
+        }
+    }
+    struct Real;
+    #[monitor(crate = ::observed)]
+    impl Gate for Real {
+        fn offset(&self) -> u32 {
+            1
+        }
+    }
+    impl Door for Real {}
+    assert_eq!((Real.open(1), Real.open(0).is_err(), Real.measure("ab"), Real.knock(2)), (Ok(2), true, 2, 4));
+    Real.close();
+    let mut gate = MockGate::new();
+    gate.expect_open().returning(|number| Ok(number + 10));
+    gate.expect_measure().returning(|_| 3);
+    gate.expect_offset().returning(|| 4);
+    gate.expect_close().returning(|| ());
+    gate.close();
+    assert_eq!((gate.open(1), gate.measure(""), gate.offset()), (Ok(11), 3, 4));
+    let mut door = MockDoor::new();
+    door.expect_knock().returning(|times| times);
+    assert_eq!(door.knock(2), 2);
+}
+
+#[test]
 fn m63_beside_tracing() {
     #[monitor(crate = ::observed)]
     #[tracing::instrument(skip(text), err)]

@@ -1,0 +1,1 @@
+//! Functions in edition 2015: see `tests`.
