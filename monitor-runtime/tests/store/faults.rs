@@ -184,6 +184,31 @@ fn a_full_store_evicts_the_oldest_and_takes_the_batch() {
     assert!((10_000..100_000).contains(&left), "{left}");
 }
 
+/// A function that is called too often leaves rows of hardly any but its failed calls. They make way for others like them,
+/// and a store with a small bound keeps most of what it has room for.
+#[test]
+fn a_small_store_of_hardly_any_but_failed_calls_takes_every_batch_and_stays_full() {
+    for one_ok_in in [3, 10, 40, 1000] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("shop.db");
+        let options = StoreOptions { max_disk_bytes: 1 << 20, ..StoreOptions::file(&path) };
+        let mut store = SqliteStore::open(&options, process(1), T0).unwrap();
+        let (mut n, mut most) = (0, 0);
+        for sequence in 1..=200 {
+            let calls = 100 + 37 * sequence % 700;
+            let calls = (0..calls).map(|_| {
+                n += 1;
+                if n % one_ok_in == 0 { call(n) } else { failure(n, "the gate is closed") }
+            });
+            store.write(&batch(sequence, calls.collect())).unwrap();
+            let left: i64 = count(&path, "calls");
+            most = left.max(most);
+            assert!(most < 4000 || left > most / 2, "{one_ok_in}: {left} of {most} after batch {sequence}");
+        }
+        assert!(most >= 2000, "{one_ok_in}: {most}");
+    }
+}
+
 #[test]
 fn a_disk_smaller_than_the_bound_is_not_filled_to_the_brim() {
     /// The free bytes of a disk of 3 MiB that holds only the store.

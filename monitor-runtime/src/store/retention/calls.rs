@@ -14,6 +14,12 @@ use crate::store::zones;
 /// Ranges of which only failed calls are left are joined if they end within the same 10 min.
 const FAILED_RANGE_NS: i64 = 600 * 1_000_000_000;
 
+/// Calls that are deleted at once for want of room, for each page that the store may use, and at the least. A page holds
+/// some 16 to 60 calls, so this is an eighth of them or less: a store with a small bound holds fewer calls than a batch
+/// may delete, and would lose its whole history.
+const PORTION_PER_PAGE: i64 = 2;
+const PORTION_MIN: i64 = 256;
+
 /// A row of `call_range`.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Range {
@@ -23,7 +29,7 @@ pub(super) struct Range {
     max_start_ns: i64,
     /// Time of the last batch that extended it.
     pub(super) at_ns: i64,
-    /// True if only failed calls are left of it: far fewer than it has ids.
+    /// True if hardly any but failed calls are left of it.
     is_failed_only: bool,
 }
 
@@ -33,6 +39,8 @@ pub(super) struct Due {
     pub(super) range: Range,
     /// True if the failed calls of the range stay.
     keep_failed: bool,
+    /// The ids that are deleted at once at most.
+    portion: i64,
 }
 
 /// Returns the calls to delete next: those older than the cutoff; then, for want of room, ordinary ones, and failed ones
@@ -44,15 +52,16 @@ pub(super) fn find_due(
     is_pressed: bool,
 ) -> rusqlite::Result<Option<Due>> {
     if let Some(range) = oldest_range(connection, None)?.filter(|range| range.at_ns < cutoff) {
-        return Ok(Some(Due { range, keep_failed: false }));
+        return Ok(Some(Due { range, keep_failed: false, portion: i64::MAX }));
     }
     if !is_pressed && pages_used(connection)? <= pages_evict {
         return Ok(None);
     }
+    let portion = PORTION_MIN.max(PORTION_PER_PAGE * i64::try_from(pages_evict).unwrap_or(0));
     if let Some(range) = oldest_range(connection, Some(false))? {
-        return Ok(Some(Due { range, keep_failed: true }));
+        return Ok(Some(Due { range, keep_failed: true, portion }));
     }
-    Ok(oldest_range(connection, Some(true))?.map(|range| Due { range, keep_failed: false }))
+    Ok(oldest_range(connection, Some(true))?.map(|range| Due { range, keep_failed: false, portion }))
 }
 
 /// Returns the oldest range that has calls. `failed_only` selects the ranges of which only failed calls are left, or
@@ -78,10 +87,22 @@ fn oldest_range(connection: &Connection, failed_only: Option<bool>) -> rusqlite:
         .optional()
 }
 
-/// Deletes calls with their captured values from the start of a range. `most` bounds the ids, or the rows of a range of
-/// which only failed calls are left. Returns the rows that were deleted, and the ids (or rows) that count against `most`.
+/// Deletes calls from the start of a range. `most` and the portion bound the ids, or the rows of a range of which only failed
+/// calls are left. If there are hardly any but failed calls at its start, these stay, and the oldest failed calls of all go
+/// in their place. Returns the rows that were deleted, and the ids (or rows) that count against `most`.
 pub(super) fn delete_calls(transaction: &Connection, due: Due, most: i64) -> rusqlite::Result<(u64, i64)> {
-    let Due { range, keep_failed } = due;
+    let (rows, passed) = delete_start(transaction, due, most)?;
+    if rows > 0 || !due.keep_failed {
+        return Ok((rows, passed));
+    }
+    let Some(range) = oldest_range(transaction, Some(true))? else { return Ok((rows, passed)) };
+    let (rows, more) = delete_start(transaction, Due { range, keep_failed: false, ..due }, most)?;
+    Ok((rows, passed + more))
+}
+
+fn delete_start(transaction: &Connection, due: Due, most: i64) -> rusqlite::Result<(u64, i64)> {
+    let Due { range, keep_failed, portion } = due;
+    let most = most.min(portion);
     let until = if range.is_failed_only {
         // A bound on ids would delete next to nothing: if one call in a thousand fails, 2048 ids are two rows.
         nth_call(transaction, range, most)?.unwrap_or(range.last)
@@ -90,7 +111,8 @@ pub(super) fn delete_calls(transaction: &Connection, due: Due, most: i64) -> rus
     };
     let part = [range.first, until];
     let failed = if keep_failed { count_failed(transaction, part)? } else { 0 };
-    let rows = if failed > 0 && failed == count(transaction, part)? {
+    // Failed calls that are put back do not share pages as before, so where they are many, they may take more than were freed.
+    let rows = if failed > 0 && 2 * failed >= count(transaction, part)? {
         0
     } else {
         let kept = if failed > 0 { Failed::read(transaction, part)? } else { Failed::default() };
@@ -176,15 +198,15 @@ fn read_rows<const N: usize>(
     rows.collect()
 }
 
-/// Removes the deleted part from its range, and the zones, which were those of the whole. The newest range stays, even if it is empty, because the next id follows
-/// from its last one.
+/// Removes the deleted part from its range, and the zones, which were those of the whole. The newest range stays, even if it
+/// is empty, because the next id follows from its last one.
 fn shorten(transaction: &Connection, range: Range, until: i64) -> rusqlite::Result<()> {
     zones::delete(transaction, range.first)?;
     let newest: i64 =
         transaction.query_row("SELECT max(first_call) FROM call_range", [], |row| row.get(0))?;
     if until < range.last || range.first == newest {
         transaction.execute(
-            "UPDATE call_range SET first_call = ?2, failed_only = 0, zoned = 0 WHERE first_call = ?1",
+            "UPDATE call_range SET first_call = ?2, zoned = 0 WHERE first_call = ?1",
             [range.first, until + 1],
         )?;
     } else {

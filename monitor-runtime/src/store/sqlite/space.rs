@@ -12,8 +12,8 @@ use crate::store::options::Shares;
 use crate::store::retention::{Bounds, Step};
 use crate::store::transaction::{self, Committed};
 
-/// Steps of eviction that are tried within a write that found no room.
-const EVICTIONS_PER_WRITE: usize = 16;
+/// The number of times that a write that found no room evicts rows and tries again.
+const EVICTIONS_PER_WRITE: usize = 4;
 
 /// Rows that are evicted for want of room between two writes that succeed. If the rows of four full batches made no room,
 /// the disk is filled by something else, and the stored rows are worth more than the new ones.
@@ -57,19 +57,28 @@ impl SqliteStore {
         Ok(())
     }
 
-    /// Commits a batch. If there is no room, it evicts the oldest rows and tries once more.
+    /// Commits a batch. While there is no room, it evicts the oldest rows and tries again, each time after twice as many
+    /// steps, because nobody knows beforehand how much room a batch takes.
     pub(super) fn commit_evicting(&mut self, batch: &Batch) -> rusqlite::Result<Option<Committed>> {
-        let first = self.commit(batch);
-        if !matches!(&first, Err(error) if classify(error) == Class::Full) {
-            return first;
-        }
-        for _ in 0..EVICTIONS_PER_WRITE {
-            self.request_eviction();
-            if !self.retention.is_pressed || !self.retention_step(batch.at_ns).is_ok_and(|step| step.more) {
+        let mut committed = self.commit(batch);
+        for attempt in 0..EVICTIONS_PER_WRITE {
+            if !matches!(&committed, Err(error) if classify(error) == Class::Full)
+                || !self.evict(1 << attempt, batch)
+            {
                 break;
             }
+            committed = self.commit(batch);
         }
-        self.commit(batch)
+        committed
+    }
+
+    /// Evicts rows in at most this many steps. Returns true if there may be more room now.
+    fn evict(&mut self, steps: usize, batch: &Batch) -> bool {
+        let is_step_done = |_| {
+            self.request_eviction();
+            self.retention.is_pressed && self.retention_step(batch.at_ns).is_ok_and(|step| step.more)
+        };
+        (0..steps).map(is_step_done).take_while(|is_done| *is_done).count() > 0
     }
 
     /// Makes the next step of retention evict rows, unless evicting was in vain.
