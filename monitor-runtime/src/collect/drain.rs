@@ -62,6 +62,14 @@ struct Origin {
     pieces: Pieces,
 }
 
+/// The result of draining some rings.
+struct Slice {
+    /// True if a ring was filling up.
+    is_pressed: bool,
+    /// True if the journal has a copy of each word.
+    is_copied: bool,
+}
+
 /// The circumstances in which the words of one origin are counted.
 struct Context<'a> {
     origin: &'a Origin,
@@ -109,14 +117,15 @@ impl Drain {
         self.owners.resize(2 * states.len(), 0);
         let (mut pressed, mut next) = (false, 0);
         while next < states.len() {
-            pressed |= self.drain_slice(&states, &mut next, parts);
+            let slice = self.drain_slice(&states, &mut next, parts);
+            pressed |= slice.is_pressed;
+            if !slice.is_copied {
+                // A kill would lose these calls until they are noted, and more drains may come before the end of the step.
+                parts.safety.note_counted(parts.functions, parts.trees);
+            }
             if parts.backlog.is_over() {
                 losses::evict(parts);
             }
-        }
-        if self.rings.home.overflow.bytes() > 0 {
-            // A flood of failures takes long to read, and the journal may have had no room for what the rings held.
-            parts.safety.note_counted(parts.functions, parts.trees);
         }
         self.drain_overflow(parts);
         push_shared_rows(parts);
@@ -129,10 +138,10 @@ impl Drain {
         states: &[&'static ThreadState],
         next: &mut usize,
         parts: &mut Parts<'_>,
-    ) -> bool {
+    ) -> Slice {
         let shared = Arc::clone(&self.shared);
         let mut stream = shared.subscribers.stream();
-        let mut pressed = false;
+        let mut slice = Slice { is_pressed: false, is_copied: true };
         let (mut drained, mut origins) = (Vec::new(), Vec::new());
         let accountant = self.rings.home.accountant;
         let bytes_max = accountant.limit(Part::Drain) / GROWTH;
@@ -142,7 +151,7 @@ impl Drain {
                 break;
             }
             *next = place + 1;
-            pressed |= state.is_pressed();
+            slice.is_pressed |= state.is_pressed();
             for (at, (page, ring)) in state.rings().enumerate() {
                 let pending = ring.pending();
                 if pending == 0 {
@@ -166,6 +175,7 @@ impl Drain {
                     copies.append(position, &words, begun);
                 });
                 let pieces = journal.take_pieces();
+                slice.is_copied &= pieces.are_whole();
                 origins.push(Origin { page: Some(page), ring: page.id, position, pieces });
                 drained.push((2 * place + at, words));
             }
@@ -181,7 +191,7 @@ impl Drain {
             origin.page.inspect(|page| page.words[HEAD_THREAD].store(u64::from(thread), Ordering::Relaxed));
         }
         accountant.set(Part::Drain, 0);
-        pressed
+        slice
     }
 
     /// Moves failures that found their ring full into the backlog, counted. It stops at those that are there by now,
