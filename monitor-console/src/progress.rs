@@ -24,7 +24,7 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    /// Shows the progress that `describe` tells while the value lives. Nothing is shown unless standard error is a terminal.
+    /// Shows the text that `describe` returns until the returned value is dropped. Nothing is shown unless standard error is a terminal.
     pub(crate) fn show(describe: impl Fn() -> String + Send + 'static) -> Self {
         if !io::stderr().is_terminal() {
             return Self { end: None, thread: None };

@@ -176,7 +176,7 @@ pub const SHORT_LIFE: Duration = Duration::from_secs(1);
 pub const SHORT_LOG_BYTES: u64 = MIB;
 /// The batches that wait for a subscriber; a subscriber that is further behind misses some.
 pub const SUBSCRIBER_BATCHES_MAX: usize = 256;
-/// The bytes of records from which on they are handed to subscribers at once.
+/// Records are delivered to subscribers once they have this many bytes, without waiting for the end of the drain.
 pub const DELIVERY_BYTES: usize = 16 * KIB;
 /// The number of times that the recorder's thread is restarted within a minute after a panic of its own.
 pub const COLLECTOR_RESTARTS_MAX: u32 = 3;

@@ -117,7 +117,7 @@ mod tests {
         let spans = Spans::new();
         let id = Id::from_u64(1);
         std::thread::scope(|scope| {
-            // The part stays locked here, as it does in the child of a fork whose parent held the lock.
+            // This thread keeps the lock of the part that holds `id`, as it does in the child of a fork whose parent held the lock.
             let locked = spans.part(&id);
             assert!(locked.is_some());
             assert!(

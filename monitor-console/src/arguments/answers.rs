@@ -118,7 +118,7 @@ pub(crate) struct Resources {
     /// Only the process of this run, as `monitor processes` shows it
     #[arg(long, value_name = "RUN", value_parser = units::parse_run)]
     pub(crate) process: Option<u32>,
-    /// At most this many runs [default: 5 in a table, all in data]
+    /// At most this many runs [default: 5 in a table, all in other formats]
     #[arg(long, value_name = "N", value_parser = units::parse_limit)]
     pub(crate) limit: Option<u32>,
 }

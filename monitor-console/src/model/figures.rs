@@ -221,7 +221,7 @@ impl Series {
         self.calls.iter().map(|calls| Some(calls / seconds)).collect()
     }
 
-    /// Returns the end of the last part, ns since the Unix epoch.
+    /// Returns the end of the series, which is the end of its last interval, ns since the Unix epoch.
     pub(crate) fn until_ns(&self) -> i64 {
         let parts = i64::try_from(self.calls.len()).unwrap_or(i64::MAX);
         self.from_ns.saturating_add(self.step_ns.saturating_mul(parts))

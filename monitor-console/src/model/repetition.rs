@@ -39,7 +39,7 @@ pub(crate) struct Repetition {
     pub(crate) parents: u64,
     /// The number of parent calls that these stand for.
     pub(crate) weight: f64,
-    /// The most calls under one parent.
+    /// The most calls of the callee under one parent call.
     pub(crate) most: u64,
     /// The id of the parent call with the most calls, and of one of those calls.
     pub(crate) example: (i64, i64),

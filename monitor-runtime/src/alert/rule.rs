@@ -32,7 +32,7 @@ impl AlertLevel {
     /// All levels, the lowest first.
     pub const ALL: [Self; 3] = [Self::Info, Self::Warning, Self::Critical];
 
-    /// Returns the word that the store has for it.
+    /// Returns the name of the level in the store.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {

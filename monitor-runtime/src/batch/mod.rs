@@ -482,7 +482,7 @@ pub struct InFlightRow {
     pub function: u32,
     /// Name of the thread whose stack the call is on; `None` for a suspended async call.
     pub thread: Option<String>,
-    /// Number of that thread within its process.
+    /// Number of the thread whose stack the call is on, within its process.
     pub thread_id: Option<u32>,
     /// Number of monitored calls in flight around it, on that stack or in that task.
     pub depth: u32,

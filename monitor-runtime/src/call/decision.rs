@@ -109,7 +109,7 @@ pub(crate) fn decide(site: &CallSite, thread: &'static ThreadState, parent: u64,
 
 /// Counts down to the function's next sampled call. Returns true if it is this one, and the rate.
 fn count_down(site: &CallSite, thread: &'static ThreadState) -> (bool, f64) {
-    // The epoch is read first, so that a countdown of this epoch is never one of an older rate.
+    // The epoch is read before the rate, because a countdown that was drawn for an older rate would else carry this epoch.
     let epoch = site.epoch();
     let rate = site.rate();
     // If not all unsampled calls are timed, the countdown ends with a call that is either sampled or timed.

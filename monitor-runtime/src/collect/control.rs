@@ -91,7 +91,7 @@ pub(crate) struct Control {
 #[derive(Debug)]
 pub(crate) struct Requests {
     untaken: Receiver<Request>,
-    /// Callers of flush, and of stop, whose time is not up.
+    /// Callers that wait in `flush` or `stop` and whose timeout has not passed.
     flushes: Vec<Waiter>,
     stops: Vec<Waiter>,
     /// True until everything is written that was there at the last flush, though its callers may have gone.

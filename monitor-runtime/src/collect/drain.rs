@@ -376,8 +376,6 @@ impl Drain {
     }
 }
 
-/// Adds the drained records to their trees, which marks those that share a row, and decides which of the others are kept.
-/// Returns `None` if all are. `threads` are those that the rings belong to.
 /// Takes failures that found their ring full, as many as are looked at together, and lowers the bytes that wait by
 /// theirs. Each look passes over the calls under way, so a look at each failure alone would take all of a core.
 fn take_overflow(overflow: &Receiver<Overflow>, rings: &ThreadPool, waiting: &mut usize) -> Vec<Overflow> {
@@ -393,6 +391,8 @@ fn take_overflow(overflow: &Receiver<Overflow>, rings: &ThreadPool, waiting: &mu
     taken
 }
 
+/// Adds the drained records to their trees, which marks those that share a row, and decides which of the others are kept.
+/// Returns `None` if all are. `threads` are those that the rings belong to.
 fn sample(drained: &mut [(usize, Vec<u64>)], threads: &[u32], parts: &mut Parts<'_>) -> Option<Decisions> {
     let Parts { clock, drain_interval, functions, ladder, trees, events, .. } = parts;
     let now = monotonic();
@@ -402,7 +402,7 @@ fn sample(drained: &mut [(usize, Vec<u64>)], threads: &[u32], parts: &mut Parts<
     ladder.sample_drain(drained, now, *drain_interval, clock, functions, events)
 }
 
-/// Counts a call. Returns its header as the row is to have it, if the call gets a row.
+/// Counts a call. Returns the header of its row, with the final weight and reason, or `None` if the call gets no row.
 fn count(
     header: Header,
     times: &Times,

@@ -250,7 +250,7 @@ impl Collector {
         ladder.step(now, clock, functions, || trees.take_costs(), &mut report.health, events);
     }
 
-    /// Puts the windows that are over before the rules on alerts.
+    /// Evaluates the alert rules on the windows that have ended.
     fn watch_alerts(&mut self, now_ns: i64) {
         let Self { clock, rings, functions, report, sources, alerts, shared, .. } = self;
         let surroundings = alerts::Surroundings {

@@ -1,10 +1,10 @@
 //! The settings. Takes `init`, the environment, the TOML file and the defaults; gives one [`Settings`], and a
 //! [`Warning`] for every value that could not be used.
 //!
-//! This room is the only reader of the environment. `table` lists every setting once. A bad value never
-//! fails the program: it is named once and the default is used. Nothing here is global: the environment is
-//! read through [`Surroundings`], so that tests bring their own. This room does not know whether the store
-//! can be opened at the place that is named here.
+//! No other module reads the environment. `table` lists every setting once. A bad value never fails the program: one
+//! warning names it, and the default is used. Nothing here is global: the environment is read through
+//! [`Surroundings`], which tests replace. The module does not know whether the store can be opened at the place that
+//! is named here.
 
 #![allow(clippy::disallowed_methods, reason = "the only reader of the environment and of the settings file")]
 

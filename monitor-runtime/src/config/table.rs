@@ -1,8 +1,9 @@
 //! The table of settings. A row names the setting's key in the file, its variable, the allowed values, the
 //! default, the parser, and how a running process takes a change.
 //!
-//! `resolve`, `file`, `builder` and `watch` read this table, so a new setting is one row here, one field of
-//! [`Settings`] with its default, and one method of `Config` if programs may set it.
+//! `resolve`, `file`, `builder` and `watch` read this table. A new setting is one row here and one field of [`Settings`]
+//! with its default. If programs may set it, it is also a method of `Config` here and in the facade's inert twin. If
+//! a running process takes it, the part that it is handed to is named in `collect::maintenance`.
 
 #![allow(
     clippy::float_cmp,

@@ -32,7 +32,7 @@ pub(crate) fn is_local(folder: &Path) -> bool {
     statfs(folder).is_some_and(|answer| answer.f_flags as u64 & libc::MNT_LOCAL as u64 != 0)
 }
 
-/// Returns `None`, because the system does not tell the end of another's child.
+/// Returns `None`, because this system reports the end of a process to its parent only.
 pub(crate) fn end_of(_: u32, _: &str) -> Option<ProcessEnd> {
     None
 }

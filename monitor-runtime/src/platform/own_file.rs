@@ -31,7 +31,7 @@ pub(crate) fn is_own(found: &Metadata) -> bool {
     found.uid() == effective_user()
 }
 
-/// Fills the bytes from a place of a file. Returns false if the file ends before, or cannot be read.
+/// Fills `bytes` from the offset `at` of a file. Returns false if the file is too short or cannot be read.
 pub(crate) fn read_at(file: &File, bytes: &mut [u8], at: u64) -> bool {
     file.read_exact_at(bytes, at).is_ok()
 }

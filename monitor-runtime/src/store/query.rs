@@ -106,7 +106,7 @@ pub fn find_store_in_use(path: &Path) -> (PathBuf, Vec<String>) {
     (path, reasons)
 }
 
-/// Opens a connection that reads, by way of the immutable file where SQLite cannot open it otherwise.
+/// Opens a connection that only reads. A file that SQLite cannot open otherwise is opened as immutable.
 fn open_connection(path: &Path) -> rusqlite::Result<Connection> {
     let attempt = attempt(path, OpenFlags::SQLITE_OPEN_READ_ONLY);
     attempt.or_else(|error| attempt_immutable(path, error)).map(|attempt| attempt.connection)

@@ -95,7 +95,7 @@ pub(crate) fn note_aside(
 /// The rows of one transaction of a recovery.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RecoveredPart<'a> {
-    /// All its numbers are added to the stored ones, those of folded failures included.
+    /// The rows to write. Each of its numbers, those of folded failures included, is added to the stored one.
     pub(crate) batch: &'a Batch,
     /// The places of the failed calls that a kind counts already.
     pub(crate) counted: &'a HashSet<usize>,

@@ -30,7 +30,8 @@ pub(super) fn describe(store: &Store, process_id: i64, functions: &BTreeSet<&str
         let cells = report::read_cells(row, 5)?;
         let [above, below, fidelity] = [0, 1, 2].map(|at| cells[at].as_text().unwrap_or_default());
         let (calls_per_s, rate) = (cells[3].to_number().unwrap_or(0.0), cells[4].to_number().unwrap_or(1.0));
-        // A row of a call that is only counted shows that it was called here, even if its caller's row is lost.
+        // A row of a function that is only counted proves that it was called in this trace, even if the row of its caller
+        // is lost.
         let is_shown = functions.contains(above) || fidelity == "counted" && functions.contains(below);
         if is_shown && let Some(why) = explain(fidelity, calls_per_s, rate, functions.contains(below)) {
             lines.push(format!("below {above} · {below}: {why}"));

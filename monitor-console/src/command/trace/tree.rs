@@ -45,7 +45,7 @@ pub(super) struct Place {
 /// The number of levels whose lines are drawn.
 const BRANCHES_MAX: usize = super::DEPTH_SHOWN_MAX;
 
-/// Returns the first start and the last end.
+/// Returns the earliest start and the latest end of the calls.
 pub(super) fn measure_extent(nodes: &[Node]) -> (i64, i64) {
     let start = nodes.iter().map(|node| node.start_ns).min().unwrap_or(0);
     let end = nodes.iter().map(|node| node.start_ns.saturating_add(node.duration_ns)).max().unwrap_or(0);

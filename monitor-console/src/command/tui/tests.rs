@@ -348,7 +348,7 @@ fn lines(state: &State, look: Look) -> String {
         while x < buffer.area.width {
             let symbol = buffer[(x, y)].symbol();
             line.push_str(symbol);
-            // The cell behind a wide character belongs to it.
+            // The cell after a wide character is a part of it.
             x += u16::try_from(crate::terminal::measure_width(symbol).max(1)).unwrap();
         }
         text.push_str(line.trim_end());

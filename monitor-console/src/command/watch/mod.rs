@@ -74,7 +74,7 @@ pub(super) fn run(common: &Common, arguments: &Watch) -> Result<()> {
         }
         (None, None) => bail!("--exec or --webhook says who is told"),
     };
-    // An address may hold a secret, so that the store gets a hash of it.
+    // An address may hold a secret, so the store gets only its hash.
     let name = arguments.name.clone().unwrap_or_else(|| format!("{kind} {:016x}", hash(target)));
     let mut watch = Watcher {
         common,

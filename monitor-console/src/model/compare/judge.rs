@@ -64,9 +64,9 @@ impl Verdict {
 pub(crate) enum Measure {
     /// The mean logarithm of the durations.
     Body,
-    /// The share of calls above the 95th percentile.
+    /// The share of calls above the 95th percentile of the side before.
     Tail,
-    /// The share of calls above the 99th percentile.
+    /// The share of calls above the 99th percentile of the side before.
     FarTail,
 }
 

@@ -71,7 +71,7 @@ impl ClockWatch {
         self.is_resting = !std::mem::take(&mut self.is_used);
         if self.is_resting && self.is_relied_on {
             self.suspend(functions, states);
-            // The last look may have lowered further functions, or moved rates.
+            // The last step of the ladder may have lowered further functions, or changed rates, after the clock was suspended.
             count_only(functions, states, false);
         }
     }

@@ -105,7 +105,7 @@ impl Folds {
         sums.weight += more.weight;
     }
 
-    /// Gives the row with this key another span, because the call that it has its span from gets a row of its own.
+    /// Gives the shared row of this key another span, because the call whose span it has gets a row of its own.
     pub(super) fn part_from(&mut self, key: Key, span: u64) {
         let Some(fold) = self.open.get_mut(&key).filter(|fold| fold.header.span == span) else { return };
         if fold.sums.calls == 0 {

@@ -66,7 +66,8 @@ pub(crate) enum Depth {
 pub(crate) struct Rung {
     /// The highest rate of the trees that begin with the function, and of the rows of a function that is only counted.
     pub(crate) cap: f64,
-    /// The highest rate to which callers throttled the function below kept calls since the last look; else 1.
+    /// The highest rate to which callers throttled the function below kept calls since the last step of the ladder; 1 if
+    /// none did.
     pub(crate) throttled: f64,
     pub(crate) depth: Depth,
     /// True if the arguments of calls without a record are captured, in case such a call fails.
