@@ -133,6 +133,7 @@ impl Drain {
     }
 
     /// Drains the rings of the states from `next` on, as many as the memory for a drain has room for, and moves `next` on.
+    /// Where the journal has no room for copies, it drains those of one state only, because a kill loses what is drained.
     fn drain_slice(
         &mut self,
         states: &[&'static ThreadState],
@@ -147,7 +148,7 @@ impl Drain {
         let bytes_max = accountant.limit(Part::Drain) / GROWTH;
         let mut bytes = 0;
         for (place, state) in states.iter().enumerate().skip(*next) {
-            if bytes > bytes_max {
+            if bytes > bytes_max || !slice.is_copied {
                 break;
             }
             *next = place + 1;
