@@ -270,9 +270,9 @@ fn failures_that_were_folded_before_a_kill_are_in_a_kind_once() {
         let made = kill_with_folded_failures(&stage, way);
         shelf.recover(&stage);
         let failures = failures_in_kinds(&stage.store(), way);
-        // The journal of a small memory is full. The records that were drained at the last moment, at most a ring's content,
-        // are lost.
-        assert!((made - 2_500..=made).contains(&failures), "{way}: {failures} of {made} failures");
+        // The journal of a small memory is full. The records that were drained at the last moment are lost: at most the
+        // content of a thread's two rings and what is taken of the overflow at once.
+        assert!((made - 5_000..=made).contains(&failures), "{way}: {failures} of {made} failures");
         let other: i64 = stage.store().one("SELECT sum(count) FROM error_groups WHERE message = 'other'");
         assert!(other > 0, "{way}: every kind was known");
         assert!(shelf.files().is_empty(), "{:?}", shelf.files());
