@@ -6,6 +6,7 @@
 
 mod plain;
 mod ours;
+mod os_clock;
 mod peers;
 
 use std::io::Result;
@@ -31,6 +32,7 @@ const MANY_THREADS: &[(&str, &str)] =
 
 const GROUPS: &[Group] = &[
     Group { name: "recorded", variables: UNBOUNDED, round: ours::measure_recorded },
+    Group { name: "os-clock", variables: UNBOUNDED, round: ours::measure_without_counter },
     Group {
         name: "disabled",
         variables: &[("MONITOR", "off")],
@@ -64,6 +66,8 @@ const ROWS: &[(&str, Option<f64>)] = &[
     (ours::COUNTED, Some(0.15)),
     (ours::TIMED, None),
     (ours::RECORDED, Some(1.4)),
+    (os_clock::CLOCK_READS, None),
+    (ours::WITHOUT_COUNTER, None),
     (ours::VALUES, Some(1.9)),
     (ours::DEFAULT, None),
     (ours::ERROR, Some(3.0)),

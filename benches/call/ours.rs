@@ -2,17 +2,20 @@
 //! of the recorder, which is one worker process.
 
 use std::hint::black_box;
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use monitor_benches::{Bursts, Case, Figures, Options, case, floor, median};
 use monitored::monitor;
 
+use crate::os_clock;
 use crate::plain::{self, DEEP, ID, NAME, Refused};
 
 pub(crate) const DISABLED: &str = "disabled";
 pub(crate) const COUNTED: &str = "unsampled, counted";
 pub(crate) const TIMED: &str = "unsampled, timed";
 pub(crate) const RECORDED: &str = "recorded";
+pub(crate) const WITHOUT_COUNTER: &str = "recorded, on the system's clock";
 pub(crate) const VALUES: &str = "recorded, (u64, &str) captured";
 pub(crate) const DEFAULT: &str = "recorded, argument and result captured";
 pub(crate) const ERROR: &str = "recorded, Err with a message";
@@ -99,6 +102,22 @@ pub(crate) fn measure_recorded(options: &Options) -> Figures {
         case!(ASYNC, plain::finish(plain::ready(black_box(1))), plain::finish(ready(black_box(1)))),
         case!(NESTED, DEEP, plain::nested(black_box(DEEP)), nested(black_box(DEEP))),
     ]);
+    recorded_bursts(options, 1).measure(&cases)
+}
+
+/// Measures a recorded call where the recorder cannot rely on the processor's counter. There are no figures where it cannot be
+/// made to believe so.
+#[expect(clippy::print_stderr, reason = "the reason for a missing row is told")]
+pub(crate) fn measure_without_counter(options: &Options) -> Figures {
+    static HIDDEN: LazyLock<bool> = LazyLock::new(|| {
+        os_clock::hide_counter()
+            .inspect_err(|error| eprintln!("{WITHOUT_COUNTER}: not measured: {error}"))
+            .is_ok()
+    });
+    if !*HIDDEN {
+        return Figures::new();
+    }
+    let cases = with_floors(&[os_clock::floor(), number_case(WITHOUT_COUNTER)]);
     recorded_bursts(options, 1).measure(&cases)
 }
 
