@@ -26,6 +26,7 @@
 
 mod sync;
 pub mod limits;
+mod growth;
 mod accountant;
 pub mod platform;
 pub mod histogram;

@@ -183,6 +183,10 @@ pub const COLLECTOR_RESTARTS_MAX: u32 = 3;
 /// The number of distinct functions: past this (names made at run time) the rest is counted under `other`.
 pub const FUNCTIONS_MAX: usize = 65_536;
 
+/// The memory that a step of the collector needs for what is not asked for piece by piece: names, texts and rows. A step begins
+/// only while the machine has as much.
+pub const STEP_BYTES: usize = 64 * KIB;
+
 /// The consecutive failures of the store that open the breaker: one or two may be chance.
 pub const BREAKER_FAILURES: u32 = 3;
 /// The pause before the store is tried again: long enough for a disk to be cleaned, short enough that the

@@ -39,6 +39,18 @@ pub(crate) const CASES: &[Case] = &[
         length: Length::Short,
         run: large_allocations,
     },
+    case(
+        "memory: an allocation of the recorder's fails",
+        "of 4 KiB on, once or for good, under 4 loads",
+        || refused_allocations(1..9),
+    ),
+    Case {
+        fault: "memory: an allocation of the recorder's fails",
+        how: "of 4 KiB on, the 1st to 60th, under 4 loads",
+        need: Need::Nothing,
+        length: Length::Long,
+        run: || refused_allocations(1..60),
+    },
     Case {
         fault: "recovery that ends its process",
         how: "killed as soon as it has begun, twice",
@@ -159,6 +171,50 @@ fn large_allocations() -> Row {
     row.expect(refused > 8, || format!("an allocation failed in {refused} runs only"));
     row.expect(recorded > 0, || "nothing was recorded".to_owned());
     row.remark = format!("an allocation failed in {refused} of 24 runs");
+    row
+}
+
+/// The program does what it does without a recorder, whichever allocation of the recorder's own thread fails, and however many
+/// after it: each table, queue and batch goes without what it has no memory for. After one that failed, every call is counted.
+fn refused_allocations(firsts: std::ops::Range<u64>) -> Row {
+    const LOADS: [(&str, u64); 4] =
+        [("threads-in-turn", 100), ("tasks", 300), ("many-functions", 4), ("folds", 120)];
+    /// Those of the first that fail behind which all others fail too.
+    const FOR_GOOD: [u64; 2] = [1, 8];
+    let mut row = Row { is_host_unchanged: true, ..Row::default() };
+    let (mut refused, mut parts_refused) = (0, 0);
+    for (load, number) in LOADS {
+        let run = |refuses: Option<String>| {
+            let play = Play::new().with_variable("MONITOR_MAX_MEMORY", "64MiB");
+            let mut command = play.command("load", number);
+            command.arg(load).env("MONITOR", if refuses.is_some() { "on" } else { "off" });
+            command.env("VICTIM_REFUSES", refuses.unwrap_or_default());
+            (bounded(command), oracle::read_report(&play.place))
+        };
+        let (without, _) = run(None);
+        for first in firsts.clone() {
+            for times in if FOR_GOOD.contains(&first) { &[1, u64::MAX][..] } else { &[1] } {
+                let (with, report) = run(Some(format!("4096:{first}:{times}")));
+                let is_same = with.status == without.status && with.stdout == without.stdout;
+                row.is_host_unchanged &= is_same;
+                row.expect(is_same, || format!("{load}, {first} and {times}: {with:?}"));
+                let number = |name: &str| report.get(name).copied().unwrap_or(0);
+                refused += number("allocations_refused");
+                parts_refused += number("refused");
+                let lost = ["ring_full", "backlog", "no_ring", "store", "passed", "folded", "sampled_out"];
+                let counted = number("recorded") + lost.iter().map(|reason| number(reason)).sum::<u64>();
+                let made = number("ok") + number("failed");
+                row.expect(*times > 1 || counted >= made, || {
+                    format!("{load}, {first}: {counted} of {made} calls are counted")
+                });
+                row.emitted.ok += made;
+                row.stored.ok += counted.min(made);
+            }
+        }
+    }
+    row.expect(refused > 20, || format!("{refused} allocations were refused only"));
+    row.lost = vec![("not counted", row.emitted.ok - row.stored.ok)];
+    row.remark = format!("{refused} allocations refused, which {parts_refused} parts told");
     row
 }
 

@@ -1,11 +1,11 @@
 //! An allocator that makes a monitored call at every allocation once it is switched on: on the program's threads and
-//! on the recorder's own, in the middle of whatever they do.
+//! on the recorder's own, in the middle of whatever they do. Told so, it also refuses allocations of the recorder's thread.
 #![allow(unsafe_code, reason = "an allocator is unsafe to implement")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::hint::black_box;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use monitored::monitor;
 
@@ -41,10 +41,62 @@ fn call_monitored(bytes: usize) {
     DEPTH.set(depth);
 }
 
-// SAFETY: every request goes to the system's allocator unchanged.
+/// The bytes from which on allocations of the recorder's thread are counted.
+static REFUSED_FROM: AtomicUsize = AtomicUsize::new(usize::MAX);
+/// The number of the first such allocation that is refused, and of the first behind it that is not.
+static FIRST_REFUSED: AtomicU64 = AtomicU64::new(0);
+static NEXT_GRANTED: AtomicU64 = AtomicU64::new(0);
+static COUNTED: AtomicU64 = AtomicU64::new(0);
+static REFUSED: AtomicU64 = AtomicU64::new(0);
+
+/// Refuses allocations of the recorder's thread as `VICTIM_REFUSES` says: the bytes from which on an allocation counts, the number
+/// of the first that is refused, and how many are.
+pub(crate) fn refuse_as_told() {
+    let told = std::env::var("VICTIM_REFUSES").unwrap_or_default();
+    let numbers: Vec<u64> = told.split(':').filter_map(|number| number.parse().ok()).collect();
+    if let [bytes, first, times] = numbers[..] {
+        FIRST_REFUSED.store(first, Ordering::Relaxed);
+        NEXT_GRANTED.store(first.saturating_add(times), Ordering::Relaxed);
+        REFUSED_FROM.store(usize::try_from(bytes).unwrap_or(usize::MAX), Ordering::Relaxed);
+    }
+}
+
+/// Returns true if every allocation of the recorder's is refused from some moment on.
+pub(crate) fn refuses_for_good() -> bool {
+    NEXT_GRANTED.load(Ordering::Relaxed) == u64::MAX
+}
+
+/// Returns the number of allocations that were refused.
+pub(crate) fn refused() -> u64 {
+    REFUSED.load(Ordering::Relaxed)
+}
+
+fn is_refused(bytes: usize) -> bool {
+    if bytes < REFUSED_FROM.load(Ordering::Relaxed) || !is_recorder() {
+        return false;
+    }
+    let number = COUNTED.fetch_add(1, Ordering::Relaxed) + 1;
+    let (first, next) = (FIRST_REFUSED.load(Ordering::Relaxed), NEXT_GRANTED.load(Ordering::Relaxed));
+    let is_refused = (first..next).contains(&number);
+    REFUSED.fetch_add(u64::from(is_refused), Ordering::Relaxed);
+    is_refused
+}
+
+/// Returns true on the recorder's thread. The operating system is asked for the name, because that takes no memory.
+fn is_recorder() -> bool {
+    let mut name = [0_u8; 16];
+    // SAFETY: the kernel writes at most 16 bytes to the buffer, which has as many.
+    unsafe { libc::prctl(libc::PR_GET_NAME, name.as_mut_ptr()) };
+    name.starts_with(b"monitored\0")
+}
+
+// SAFETY: every request goes to the system's allocator unchanged, or is refused, which the contract allows.
 unsafe impl GlobalAlloc for Calling {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         call_monitored(layout.size());
+        if is_refused(layout.size()) {
+            return std::ptr::null_mut();
+        }
         // SAFETY: the caller keeps this method's contract, which is the contract of the system allocator's method as
         // well.
         unsafe { System.alloc(layout) }
@@ -52,12 +104,18 @@ unsafe impl GlobalAlloc for Calling {
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         call_monitored(layout.size());
+        if is_refused(layout.size()) {
+            return std::ptr::null_mut();
+        }
         // SAFETY: as above.
         unsafe { System.alloc_zeroed(layout) }
     }
 
     unsafe fn realloc(&self, memory: *mut u8, layout: Layout, bytes: usize) -> *mut u8 {
         call_monitored(bytes);
+        if is_refused(bytes) {
+            return std::ptr::null_mut();
+        }
         // SAFETY: as above.
         unsafe { System.realloc(memory, layout, bytes) }
     }

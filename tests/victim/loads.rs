@@ -278,11 +278,16 @@ fn in_threads(number: u64, work: impl Fn() -> Made + Send + Sync + Clone + 'stat
     threads.into_iter().filter_map(|thread| thread.join().ok()).sum()
 }
 
+/// The time for which a flush is waited for that cannot come to its end.
+const REFUSED_FOR: std::time::Duration = std::time::Duration::from_millis(100);
+
 /// Writes lines of a name and a number.
 fn report(made: Made) {
     let Some(path) = std::env::var_os("CHAOS_REPORT") else { return };
     let peak = super::phases::peak_kb();
-    let flushed = monitored::flush(super::IN_TIME).is_ok();
+    // A recorder that gets no memory any more cannot write what waits.
+    let in_time = if super::allocator::refuses_for_good() { REFUSED_FOR } else { super::IN_TIME };
+    let flushed = monitored::flush(in_time).is_ok();
     let health = monitored::health();
     let drops = health.dropped;
     let numbers = [
@@ -299,6 +304,7 @@ fn report(made: Made) {
         ("sampled_out", health.sampled_out),
         ("rows_written", health.rows_written),
         ("recorded", health.recorded),
+        ("allocations_refused", super::allocator::refused()),
         ("refused", health.memory.iter().map(|part| part.refused).sum()),
     ];
     let mut text = String::new();

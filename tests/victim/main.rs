@@ -34,6 +34,7 @@ const IN_TIME: Duration = Duration::from_secs(60);
 
 #[expect(clippy::too_many_lines, reason = "a line for each scenario")]
 fn main() {
+    allocator::refuse_as_told();
     let mut arguments = std::env::args().skip(1);
     let scenario = arguments.next().unwrap_or_default();
     let number = arguments.next().and_then(|number| number.parse().ok()).unwrap_or(100_u64);

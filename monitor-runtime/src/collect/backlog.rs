@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 
 use crate::accountant::{Accountant, Part};
 use crate::batch::decode::{Pending, PendingCall, PendingLine};
+use crate::growth::MakeRoom as _;
 use crate::record::{Record, decode};
 use crate::ring::journal::Held;
 
@@ -36,6 +37,12 @@ impl Segment {
         size_of::<Self>() + (self.words.capacity() + self.ends.capacity()) * size_of::<u64>()
     }
 
+    /// Visits the rows that were not taken.
+    pub(super) fn each_row(&mut self, mut visit: impl FnMut(&Pending<'_>)) {
+        let place = (self.thread, self.ring);
+        each_row(&self.words[self.taken..], place, &mut self.ends, |waiting, _| visit(&waiting));
+    }
+
     fn is_done(&self) -> bool {
         self.taken >= self.words.len()
     }
@@ -61,11 +68,17 @@ impl Backlog {
         Self { segments, failures, bytes: 0, failure_bytes: 0, accountant }
     }
 
-    /// Adds records, which are counted already. If they exceed the bound, [`Self::evict`] makes room.
-    pub(super) fn push(&mut self, segment: Segment) {
+    /// Adds records, which are counted already. If they exceed the bound, [`Self::evict`] makes room. Gives the records back if the
+    /// machine has no memory for one more segment.
+    pub(super) fn push(&mut self, segment: Segment) -> Result<(), Segment> {
+        if !self.segments.make_room(1) {
+            self.accountant.note_refused(Part::Backlog);
+            return Err(segment);
+        }
         self.bytes += segment.bytes();
         self.segments.push_back(segment);
         self.settle_account();
+        Ok(())
     }
 
     /// Tells the accountant the bytes that are held.
@@ -109,8 +122,14 @@ impl Backlog {
             let (thread, ring) = (segment.thread, segment.ring);
             let before = std::mem::take(&mut segment.held);
             let mut saved = Segment { thread, ring, ..Segment::default() };
-            each_call(&mut segment, |waiting, words| {
-                if waiting.is_worth_more() {
+            let has_place = self.failures.make_room(1);
+            let Segment { words, taken, ends, .. } = &mut segment;
+            each_row(&words[*taken..], (thread, ring), ends, |waiting, words| {
+                let is_saved = waiting.is_worth_more()
+                    && has_place
+                    && saved.words.make_room(words.len())
+                    && saved.ends.make_room(1);
+                if is_saved {
                     saved.words.extend_from_slice(words);
                     saved.ends.push_back(waiting.end().1);
                     match keep(&waiting, words) {
@@ -129,7 +148,7 @@ impl Backlog {
         while self.failure_bytes > failures_max {
             let Some(mut segment) = self.failures.pop_front() else { break };
             self.failure_bytes -= segment.bytes();
-            each_call(&mut segment, |waiting, _| lose(&waiting));
+            segment.each_row(&mut lose);
         }
         self.settle_account();
     }
@@ -148,6 +167,9 @@ impl Backlog {
             [(&mut self.failures, &mut self.failure_bytes), (&mut self.segments, &mut self.bytes)]
         {
             while let Some(segment) = queue.front_mut() {
+                if !held.make_room(1) {
+                    return held;
+                }
                 let mut calls = 0;
                 let more = take_from(segment, &mut |waiting| {
                     calls += 1;
@@ -186,12 +208,17 @@ fn take_from(segment: &mut Segment, take: &mut impl FnMut(&Pending<'_>) -> bool)
     true
 }
 
-/// Visits the rows of a segment that were not taken, each with its words.
-fn each_call(segment: &mut Segment, mut visit: impl FnMut(Pending<'_>, &[u64])) {
-    let Segment { thread, words, taken, ring, ends, .. } = segment;
-    let mut last = *taken;
+/// Visits the rows among the records of one thread and ring, each with its words. Takes the position after each row from the
+/// queue.
+pub(super) fn each_row(
+    words: &[u64],
+    (thread, ring): (u32, u32),
+    ends: &mut VecDeque<u64>,
+    mut visit: impl FnMut(Pending<'_>, &[u64]),
+) {
+    let mut last = 0;
     while let Some((record, used)) = decode(&words[last..]) {
-        if let Some(waiting) = to_pending(record, *thread, *ring, ends) {
+        if let Some(waiting) = to_pending(record, thread, ring, ends) {
             visit(waiting, &words[last..last + used]);
         }
         last += used;
@@ -242,7 +269,7 @@ mod tests {
         for site in 0..400 {
             let outcome = if site % 5 == 0 { Outcome::Error } else { Outcome::Ok };
             let ends = [u64::from(site) * 8 + 8].into();
-            backlog.push(Segment::new(1, call(site, outcome), 1, ends, Held::new()));
+            backlog.push(Segment::new(1, call(site, outcome), 1, ends, Held::new())).unwrap();
             let give_up = |waiting: &Pending<'_>| match call_of(waiting).header.outcome {
                 Outcome::Ok => lost.push(call_of(waiting).header.site),
                 _ => folded.push(call_of(waiting).header.site),
@@ -275,7 +302,7 @@ mod tests {
         for site in 0..1000 {
             let outcome = if site % 100 == 7 { Outcome::Panic } else { Outcome::Ok };
             let ends = [u64::from(site) * 8 + 8].into();
-            backlog.push(Segment::new(1, call(site, outcome), 1, ends, Held::new()));
+            backlog.push(Segment::new(1, call(site, outcome), 1, ends, Held::new())).unwrap();
             let give_up = |waiting: &Pending<'_>| assert_eq!(call_of(waiting).header.outcome, Outcome::Ok);
             backlog.evict(give_up, |_, _| Some(Held::new()));
         }
@@ -291,8 +318,8 @@ mod tests {
     fn taking_stops_where_it_is_told_to_and_goes_on_from_there() {
         let mut backlog = Backlog::new(Accountant::of_part(Part::Backlog, 1 << 20));
         let two = [call(1, Outcome::Ok), call(2, Outcome::Ok)].concat();
-        backlog.push(Segment::new(1, two, 1, [8, 16].into(), Held::new()));
-        backlog.push(Segment::new(2, call(3, Outcome::Ok), 2, [8].into(), Held::new()));
+        backlog.push(Segment::new(1, two, 1, [8, 16].into(), Held::new())).unwrap();
+        backlog.push(Segment::new(2, call(3, Outcome::Ok), 2, [8].into(), Held::new())).unwrap();
         for expected in 1..=3 {
             let mut seen = Vec::new();
             backlog.take(|waiting| {
@@ -315,7 +342,7 @@ mod tests {
         for number in 0..1000_u16 {
             let words = [call(number.into(), Outcome::Ok), line(number)].concat();
             let end = u64::from(number) * 16;
-            backlog.push(Segment::new(1, words, 1, [end + 8, end + 16].into(), Held::new()));
+            backlog.push(Segment::new(1, words, 1, [end + 8, end + 16].into(), Held::new())).unwrap();
             backlog.evict(
                 |pending| match pending {
                     Pending::Line(pending) => lost.push(pending.line.place),

@@ -14,7 +14,9 @@ use super::grouped::Grouped;
 use super::journal_writer::worth;
 use super::ladder::Ladder;
 use super::trees::Trees;
+use crate::accountant::Part;
 use crate::batch::{Batch, CallStats};
+use crate::growth::MakeRoom as _;
 use crate::limits;
 use crate::platform::clock::Clock;
 use crate::record::{ByOutcome, decode};
@@ -116,6 +118,11 @@ impl CrashSafety {
         }
     }
 
+    /// Returns true if the machine has memory for one more row of the batch.
+    pub(super) fn make_room(&mut self) -> bool {
+        self.ends.make_room(1)
+    }
+
     /// Adds a row to the batch: its ring, and the position after it there.
     pub(super) fn add_row(&mut self, end: (u32, u64)) {
         self.ends.push(end);
@@ -123,7 +130,12 @@ impl CrashSafety {
 
     /// Holds the journal blocks of rows that were taken from the backlog.
     pub(super) fn hold_taken(&mut self, held: Vec<(usize, Held)>) {
-        self.held.extend(held);
+        // Without memory, the blocks are free although a kill may still need them.
+        if self.held.make_room(held.len()) {
+            self.held.extend(held);
+        } else {
+            self.rings.home.accountant.note_refused(Part::Journal);
+        }
     }
 
     /// Postpones the rows of the batch from this one on. Withdraws what was noted of rings from which no row remains in
@@ -238,7 +250,11 @@ impl CrashSafety {
             self.ends.clear();
             // The journal bounds the number of blocks, and a run without a block is not kept.
             let runs = self.held.drain(..).map(|(_, held)| held).filter(|held| !held.is_empty());
-            self.kept.extend(runs);
+            for run in runs {
+                if self.kept.make_room(1) {
+                    self.kept.push(run);
+                }
+            }
             return;
         }
         self.checkpoints.acknowledge(sequence);

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crossbeam_channel::Receiver;
 
-use super::backlog::Segment;
+use super::backlog::{Segment, each_row};
 use super::calls_under_way::calls_under_way;
 use super::crash_safety::{OVERFLOW, RowRun};
 use super::events::Events;
@@ -25,6 +25,7 @@ use super::trees::{DrainedRings, Moment};
 use crate::accountant::Part;
 use crate::batch::decode::PendingCall;
 use crate::batch::decode::{self, Times};
+use crate::growth::{MakeRoom as _, has_memory};
 use crate::limits;
 use crate::platform::clock::{Clock, monotonic, second_at, ticks};
 use crate::platform::coarse_clock::keep_coarse;
@@ -49,6 +50,8 @@ pub(super) struct Drain {
     scratch: Vec<u8>,
     /// The spans of calls that were ended because the process exits.
     ended_by_exit: HashSet<u64>,
+    /// True if records are left in rings, because the machine had no memory for them.
+    lacks_memory: bool,
 }
 
 /// The origin of drained words.
@@ -58,6 +61,8 @@ struct Origin {
     ring: u32,
     /// The position of the first word in the ring.
     position: u64,
+    /// Has room for the position after each record.
+    ends: VecDeque<u64>,
     /// The copies of the words in the journal.
     pieces: Pieces,
 }
@@ -81,7 +86,19 @@ struct Context<'a> {
 impl Drain {
     pub(super) fn new(rings: &'static ThreadPool, overflow: Receiver<Overflow>, shared: Arc<Shared>) -> Self {
         let (tallies, owners, scratch) = (TallyReader::default(), Vec::new(), Vec::new());
-        Self { rings, overflow, shared, tallies, owners, scratch, ended_by_exit: HashSet::new() }
+        let ended_by_exit = HashSet::new();
+        Self { rings, overflow, shared, tallies, owners, scratch, ended_by_exit, lacks_memory: false }
+    }
+
+    /// Returns true if the last drain left records in rings, because the machine had no memory for them.
+    pub(super) fn lacks_memory(&self) -> bool {
+        self.lacks_memory
+    }
+
+    /// Notes that there is no memory for a drain at the moment.
+    pub(super) fn note_lack_of_memory(&mut self) {
+        self.lacks_memory = true;
+        self.rings.home.accountant.note_refused(Part::Drain);
     }
 
     /// Prepares rings for threads to come and for bursts, and the rest of rings in use. Tells a reader of the ring file
@@ -113,8 +130,11 @@ impl Drain {
     /// With little load all rings are drained at once. Under load they are drained a few at a time, so that the records that
     /// are looked at together take no more than their share of the memory.
     pub(super) fn drain_rings(&mut self, parts: &mut Parts<'_>) -> bool {
+        self.lacks_memory = false;
         let states = self.rings.states();
-        self.owners.resize(2 * states.len(), 0);
+        if self.owners.make_room((2 * states.len()).saturating_sub(self.owners.len())) {
+            self.owners.resize(2 * states.len(), 0);
+        }
         let (mut pressed, mut next) = (false, 0);
         while next < states.len() {
             let slice = self.drain_slice(&states, &mut next, parts);
@@ -152,16 +172,27 @@ impl Drain {
                 break;
             }
             *next = place + 1;
+            if self.owners.len() <= 2 * place + 1 {
+                // The machine has no memory for the owners of so many rings just now.
+                self.note_lack_of_memory();
+                continue;
+            }
             slice.is_pressed |= state.is_pressed();
             for (at, (page, ring)) in state.rings().enumerate() {
                 let pending = ring.pending();
                 if pending == 0 {
                     continue;
                 }
-                let mut words = Vec::new();
+                let (mut words, mut ends) = (Vec::new(), VecDeque::new());
                 // More may come until the ring is read. Memory that is not used is not touched.
-                if words.try_reserve_exact(ring.capacity()).is_err() || !has_memory_for(pending) {
+                let has_room = words.try_reserve_exact(ring.capacity()).is_ok()
+                    && ends.make_room(ring.capacity() / HEADER_WORDS)
+                    && origins.make_room(1)
+                    && drained.make_room(1)
+                    && has_memory_for(pending);
+                if !has_room {
                     // The machine has no memory just now, so the records stay in their ring.
+                    self.note_lack_of_memory();
                     continue;
                 }
                 bytes += pending * size_of::<u64>();
@@ -177,7 +208,7 @@ impl Drain {
                 });
                 let pieces = journal.take_pieces();
                 slice.is_copied &= pieces.are_whole();
-                origins.push(Origin { page: Some(page), ring: page.id, position, pieces });
+                origins.push(Origin { page: Some(page), ring: page.id, position, ends, pieces });
                 drained.push((2 * place + at, words));
             }
         }
@@ -185,9 +216,10 @@ impl Drain {
         // After the drain, so that each record's thread is known.
         parts.threads.discover(self.rings, &self.owners);
         let tail = sample(&mut drained, &self.owners, parts);
-        for ((ring, words), origin) in drained.into_iter().zip(origins) {
+        for ((ring, words), mut origin) in drained.into_iter().zip(origins) {
+            let ends = std::mem::take(&mut origin.ends);
             let context = Context { origin: &origin, tail: tail.as_ref(), drained: words.len() };
-            let thread = self.accept(self.owners[ring], words, &context, stream.as_mut(), parts);
+            let thread = self.accept(self.owners[ring], (words, ends), &context, stream.as_mut(), parts);
             self.owners[ring] = thread;
             origin.page.inspect(|page| page.words[HEAD_THREAD].store(u64::from(thread), Ordering::Relaxed));
         }
@@ -228,19 +260,31 @@ impl Drain {
         parts: &mut Parts<'_>,
     ) {
         parts.threads.discover(self.rings, &self.owners);
-        let (mut drained, mut origins) = (Vec::new(), Vec::new());
-        let threads: Vec<u32> = taken.iter().map(|overflow| overflow.thread).collect();
+        let (mut drained, mut origins, mut threads) = (Vec::new(), Vec::new(), Vec::new());
+        let number = taken.len();
+        if !(drained.make_room(number) && origins.make_room(number) && threads.make_room(number))
+            && number > 1
+        {
+            // The machine has no memory to look at them together.
+            for one in taken {
+                self.accept_sent(vec![one], stream.as_deref_mut(), parts);
+            }
+            return;
+        }
+        threads.extend(taken.iter().map(|overflow| overflow.thread));
         for (index, Overflow { thread, words }) in taken.into_iter().enumerate() {
             let (position, pieces) = parts.safety.append_overflow(Worth::Failure, thread, &words);
-            origins.push(Origin { page: None, ring: OVERFLOW, position, pieces });
+            let ends = VecDeque::with_capacity(1);
+            origins.push(Origin { page: None, ring: OVERFLOW, position, ends, pieces });
             drained.push((index, words));
         }
         // A failure is always kept; tail sampling still decides about its callers.
         let tail = sample(&mut drained, &threads, parts);
-        for ((index, words), origin) in drained.into_iter().zip(origins) {
+        for ((index, words), mut origin) in drained.into_iter().zip(origins) {
+            let ends = std::mem::take(&mut origin.ends);
             let context = Context { origin: &origin, tail: tail.as_ref(), drained: words.len() };
             let sent = decode(&words).and_then(|(record, _)| count_sent(&record));
-            self.accept(threads[index], words, &context, stream.as_deref_mut(), parts);
+            self.accept(threads[index], (words, ends), &context, stream.as_deref_mut(), parts);
             if let Some((site, sent)) = sent {
                 parts.functions.note_tallied(site, &sent);
             }
@@ -253,11 +297,11 @@ impl Drain {
     }
 
     /// Counts records and puts those that become rows into the backlog, split where the ring went over to another
-    /// thread. Returns the thread that the ring belongs to at the end.
+    /// thread. Returns the thread that the ring belongs to at the end. The queue has room for the position after each record.
     fn accept(
         &mut self,
         mut thread: u32,
-        mut words: Vec<u64>,
+        (mut words, mut ends): (Vec<u64>, VecDeque<u64>),
         context: &Context<'_>,
         mut stream: Option<&mut Stream<'_>>,
         parts: &mut Parts<'_>,
@@ -265,9 +309,6 @@ impl Drain {
         let Context { origin, tail, .. } = context;
         // Records that become rows move up over the others; `kept` is the end of the last one.
         let (mut at, mut start, mut kept) = (0, 0, 0);
-        let mut ends = VecDeque::new();
-        // The queue grows as it is filled if there is no memory for all of them now.
-        let _ = ends.try_reserve(words.len() / HEADER_WORDS);
         let mut pieces = origin.pieces.walk();
         let mut looked = 0;
         while let Some((record, used)) = decode(&words[at..]) {
@@ -314,8 +355,7 @@ impl Drain {
                 }
                 Record::Thread(next) => {
                     if kept > start {
-                        let ends = std::mem::take(&mut ends);
-                        push_copies(thread, &words[start..kept], ends, context, parts);
+                        push_copies(thread, &words[start..kept], &mut ends, context, parts);
                     }
                     start = kept;
                     thread = next;
@@ -332,7 +372,7 @@ impl Drain {
         words.truncate(kept);
         words.drain(..start);
         if !words.is_empty() {
-            push_rows(thread, without_excess(words), ends, context, parts);
+            push_rows(thread, without_excess(words), queue_without_excess(ends), context, parts);
         }
         parts.safety.uncounted.extend(origin.pieces.held());
         thread
@@ -342,7 +382,9 @@ impl Drain {
     /// so.
     fn has_ended_by_exit(&mut self, header: &Header) -> bool {
         if header.outcome == Outcome::Exit {
-            self.ended_by_exit.insert(header.span);
+            if self.ended_by_exit.make_room(1) {
+                self.ended_by_exit.insert(header.span);
+            }
             return false;
         }
         !self.ended_by_exit.is_empty() && self.ended_by_exit.contains(&header.span)
@@ -383,6 +425,7 @@ fn take_overflow(overflow: &Receiver<Overflow>, rings: &ThreadPool, waiting: &mu
     let (mut taken, mut words) = (Vec::new(), 0);
     while *waiting > 0
         && words < LOOK_WORDS
+        && taken.make_room(1)
         && let Ok(failure) = overflow.try_recv()
     {
         *waiting = waiting.saturating_sub(rings.home.overflow.note_taken(failure.words.len()));
@@ -445,7 +488,7 @@ fn count_folded(header: &Header, times: &Times, value_bytes: usize, parts: &mut 
 /// that cannot do without, so it is asked for beforehand, and given back at once.
 fn has_memory_for(words: usize) -> bool {
     let bytes = words * size_of::<u64>() * GROWTH;
-    bytes < TRIAL_BYTES_MIN || Vec::<u8>::new().try_reserve_exact(bytes).is_ok()
+    bytes < limits::STEP_BYTES || has_memory(bytes)
 }
 
 /// Returns the words in memory that is at most twice as large as they are, unless the machine has none just now.
@@ -458,12 +501,29 @@ fn without_excess(words: Vec<u64>) -> Vec<u64> {
     fitting
 }
 
+/// Returns the positions in memory that is at most twice as large as they are, unless the machine has none just now.
+fn queue_without_excess(mut ends: VecDeque<u64>) -> VecDeque<u64> {
+    let mut fitting = VecDeque::new();
+    if ends.capacity() <= 2 * ends.len() || fitting.try_reserve_exact(ends.len()).is_err() {
+        return ends;
+    }
+    fitting.append(&mut ends);
+    fitting
+}
+
+/// Puts rows into the backlog. They are lost, and counted so, if the machine has no memory for one more segment.
+fn put(segment: Segment, parts: &mut Parts<'_>) {
+    if let Err(mut refused) = parts.backlog.push(segment) {
+        refused.each_row(losses::count_lost(parts));
+    }
+}
+
 /// Puts the complete rows that calls share into the backlog.
 pub(super) fn push_shared_rows(parts: &mut Parts<'_>) {
-    for (thread, words) in parts.trees.take_rows() {
+    while let Some((thread, words)) = parts.trees.take_row() {
         let (position, pieces) = parts.safety.append_overflow(Worth::Row, thread, &words);
         let ends = [position + words.len() as u64].into();
-        parts.backlog.push(Segment::new(thread, words, OVERFLOW, ends, pieces.held()));
+        put(Segment::new(thread, words, OVERFLOW, ends, pieces.held()), parts);
     }
 }
 
@@ -476,7 +536,7 @@ pub(super) fn push_folded_lines(rings: &ThreadPool, mode: Mode, parts: &mut Part
         let words = LogLine::new_folded(place.number, place.level, at, lines).encode().to_vec();
         let (position, pieces) = parts.safety.append_overflow(Worth::Row, 0, &words);
         let ends = [position + words.len() as u64].into();
-        parts.backlog.push(Segment::new(0, words, OVERFLOW, ends, pieces.held()));
+        put(Segment::new(0, words, OVERFLOW, ends, pieces.held()), parts);
     }
 }
 
@@ -491,19 +551,17 @@ fn push_rows(
     let Origin { ring, position: from, ref pieces, .. } = *context.origin;
     let run = RowRun { ring, from, thread, words: &words, ends: &ends };
     let held = parts.safety.hold(pieces, run, context.drained);
-    parts.backlog.push(Segment::new(thread, words, ring, ends, held));
+    put(Segment::new(thread, words, ring, ends, held), parts);
 }
 
 /// The bytes that a drain takes for each byte of records: the words themselves, and what is known of each record while it is
 /// looked at.
 const GROWTH: usize = 4;
-/// Fewer bytes are not asked for beforehand: the allocator has as many at hand.
-const TRIAL_BYTES_MIN: usize = 64 << 10;
 /// Puts copies of rows of one thread into the backlog, a piece at a time: a small piece finds memory where a large one does not.
 fn push_copies(
     thread: u32,
     words: &[u64],
-    mut ends: VecDeque<u64>,
+    ends: &mut VecDeque<u64>,
     context: &Context<'_>,
     parts: &mut Parts<'_>,
 ) {
@@ -512,8 +570,16 @@ fn push_copies(
         let next = words.get(at..).and_then(decode);
         let is_piece = next.as_ref().is_none_or(|(_, used)| at + used - from > PIECE_WORDS);
         if is_piece && at > from {
-            let piece_ends = ends.drain(..rows).collect();
-            push_rows(thread, words[from..at].to_vec(), piece_ends, context, parts);
+            let (mut piece, mut piece_ends) = (Vec::new(), VecDeque::new());
+            if piece.try_reserve_exact(at - from).is_ok() && piece_ends.make_room(rows) {
+                piece.extend_from_slice(&words[from..at]);
+                piece_ends.extend(ends.drain(..rows));
+                push_rows(thread, piece, piece_ends, context, parts);
+            } else {
+                let place = (thread, context.origin.ring);
+                let mut lose = losses::count_lost(parts);
+                each_row(&words[from..at], place, ends, |waiting, _| lose(&waiting));
+            }
             (from, rows) = (at, 0);
         }
         let Some((_, used)) = next else { return };

@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 
 use crate::batch::FoldedRow;
+use crate::growth::MakeRoom as _;
 use crate::limits;
 use crate::record::{ByOutcome, Outcome};
 use crate::store::{OTHER_KIND, fingerprint};
@@ -41,6 +42,10 @@ pub(super) struct FoldedFailures {
 impl FoldedFailures {
     /// Counts failures of the function that has this name, as a kind of their own while there are fewer than this many.
     pub(super) fn add(&mut self, name: &str, failures: Failures, kinds_max: usize) {
+        if !(self.counted.make_room(1) && self.of_function.make_room(1) && self.kinds.make_room(1)) {
+            // Every function has counted its failures; that these are of no kind is all that is missing.
+            return;
+        }
         let Failures { function, outcome, mut message, mut error_type, count, at_ns } = failures;
         let mut key = fingerprint::fingerprint(name, outcome, &message, &error_type);
         if let Some(place) = outcome.failure_place() {
@@ -72,7 +77,13 @@ impl FoldedFailures {
 
     /// Returns all rows if one of them changed since the last call.
     pub(super) fn take_changed(&mut self) -> Option<Vec<FoldedRow>> {
-        std::mem::take(&mut self.is_changed).then(|| self.kinds.values().cloned().collect())
+        let mut rows = Vec::new();
+        if !self.is_changed || !rows.make_room(self.kinds.len()) {
+            return None;
+        }
+        self.is_changed = false;
+        rows.extend(self.kinds.values().cloned());
+        Some(rows)
     }
 
     /// Returns the failures of each function, those of all rows together.

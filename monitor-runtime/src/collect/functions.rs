@@ -12,6 +12,7 @@ use super::health::Health;
 use crate::accountant::{Accountant, Part};
 use crate::batch::FunctionRow;
 use crate::batch::function_stats::FunctionStats;
+use crate::growth::MakeRoom as _;
 use crate::limits;
 use crate::ring::tallied::Tallied;
 use crate::site;
@@ -39,12 +40,17 @@ impl Functions {
             accountant.count_within(Part::Functions, KINDS_SHARE, KIND_BYTES, limits::FOLDED_KINDS_MAX);
     }
 
-    /// Adds the functions that were called for the first time since the last look.
+    /// Adds the functions that were called for the first time since the last look, as far as there is memory for them.
     pub(super) fn discover(&mut self) {
         for site in site::registered() {
             let id = site.id() as usize;
             if self.by_id.get(id).is_some_and(Option::is_some) {
                 continue;
+            }
+            if !self.by_id.make_room((id + 1).saturating_sub(self.by_id.len()))
+                || !self.first_sites.make_room(1)
+            {
+                return;
             }
             if self.by_id.len() <= id {
                 self.by_id.resize_with(id + 1, || None);

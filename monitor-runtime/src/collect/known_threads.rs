@@ -3,11 +3,12 @@
 //! Takes the threads that introduced themselves; gives names, and rows for the store. The number of threads is bounded, and so
 //! is the number of rows, because a store that takes nothing must not pile them up: a thread without a row is shown by its id.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::accountant::Part;
 use crate::batch::ThreadRow;
+use crate::growth::{MakeRoom as _, collect_all};
 use crate::limits;
 use crate::thread::pool::ThreadPool;
 
@@ -29,12 +30,17 @@ impl KnownThreads {
         let accountant = rings.home.accountant;
         let threads_max = (accountant.limit(Part::Threads) / BYTES / SHARE).min(limits::THREADS_KNOWN_MAX);
         if self.by_id.len() > threads_max {
-            let owners: HashSet<u32> = owners.iter().copied().collect();
-            self.by_id.retain(|id, _| owners.contains(id));
+            // Without memory for a sorted list, all of them are forgotten.
+            let mut owners = collect_all(owners.iter().copied()).unwrap_or_default();
+            owners.sort_unstable();
+            self.by_id.retain(|id, _| owners.binary_search(id).is_ok());
         }
         for thread in rings.home.take_introduced() {
-            self.by_id.insert(thread.id, (thread.name.as_str().into(), thread.prefix));
-            if self.new.len() < threads_max {
+            // A thread that is not known is shown by its id.
+            if self.by_id.make_room(1) {
+                self.by_id.insert(thread.id, (thread.name.as_str().into(), thread.prefix));
+            }
+            if self.new.len() < threads_max && self.new.make_room(1) {
                 self.new.push(ThreadRow { id: thread.id, name: thread.name, prefix: thread.prefix });
             }
         }

@@ -7,7 +7,9 @@ use super::folded_failures::Failures;
 use super::functions::Functions;
 use super::health::{Drops, Health};
 use super::parts::Parts;
+use super::report::Report;
 use crate::batch::decode::{self, Pending};
+use crate::platform::clock::Clock;
 use crate::record::Outcome;
 use crate::ring::journal::Worth;
 use crate::store::fingerprint;
@@ -52,10 +54,31 @@ impl LostCall {
 /// Evicts the rows that the backlog has no room for.
 pub(super) fn evict(parts: &mut Parts<'_>) {
     let Parts { backlog, functions, clock, report, safety, .. } = parts;
+    let lose = counter(functions, clock, report);
+    let journal = &mut safety.journal;
+    backlog.evict(lose, |waiting, words| {
+        let (ring, end) = waiting.end();
+        let place = (ring, end.saturating_sub(words.len() as u64));
+        let is_kept = journal.append(Worth::Failure, place, waiting.thread(), words);
+        is_kept.then(|| journal.take_pieces().held())
+    });
+}
+
+/// Returns what counts each row that it is handed as lost.
+pub(super) fn count_lost<'a>(parts: &'a mut Parts<'_>) -> impl FnMut(&Pending<'_>) + 'a {
+    let Parts { functions, clock, report, .. } = parts;
+    counter(functions, clock, report)
+}
+
+fn counter<'a>(
+    functions: &'a mut Functions,
+    clock: &'a Clock,
+    report: &'a mut Report,
+) -> impl FnMut(&Pending<'_>) + 'a {
     let log = report.log_places();
     let health = &mut report.health;
     let mut scratch = Vec::new();
-    let lose = |waiting: &Pending<'_>| {
+    move |waiting: &Pending<'_>| {
         let waiting = match waiting {
             Pending::Call(call) => call,
             Pending::Line(pending) => return log.count_dropped(pending.line.lines),
@@ -73,12 +96,5 @@ pub(super) fn evict(parts: &mut Parts<'_>) {
                 (values.error, values.error_type)
             },
         );
-    };
-    let journal = &mut safety.journal;
-    backlog.evict(lose, |waiting, words| {
-        let (ring, end) = waiting.end();
-        let place = (ring, end.saturating_sub(words.len() as u64));
-        let is_kept = journal.append(Worth::Failure, place, waiting.thread(), words);
-        is_kept.then(|| journal.take_pieces().held())
-    });
+    }
 }

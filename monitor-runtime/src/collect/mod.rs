@@ -56,6 +56,7 @@ use crossbeam_channel::Receiver;
 
 use crate::batch::Ending;
 use crate::config::{Settings, Watch};
+use crate::growth::has_memory;
 use crate::limits;
 use crate::platform::clock::{Clock, monotonic};
 use crate::recover::cause::{SeenPanic, Told, find_cause};
@@ -186,6 +187,11 @@ impl Collector {
     /// Makes one step: drains, counts, writes a batch if one is due, and tidies up.
     pub(crate) fn step(&mut self, mode: Mode) -> Remaining {
         let now = monotonic();
+        if !has_memory(limits::STEP_BYTES) {
+            // Records stay in their rings, and counters only grow, so nothing is lost until there is memory again.
+            self.drain.note_lack_of_memory();
+            return Remaining::Blocked;
+        }
         if let Some(astray) = self.clock.advance() {
             self.events.add(self.clock.now_ns(), "clock", astray);
         }
@@ -233,6 +239,9 @@ impl Collector {
         self.watch_clock();
         self.step_ladder(now);
         self.publish_report(now);
+        if self.drain.lacks_memory() && remaining == Remaining::Nothing {
+            remaining = Remaining::Blocked;
+        }
         self.look_back(now, remaining);
         remaining
     }
@@ -463,6 +472,7 @@ impl Collector {
     /// Returns true if nothing is left to be written, and the last report covers everything that was.
     pub(crate) fn is_settled(&self) -> bool {
         self.writer.is_idle()
+            && !self.drain.lacks_memory()
             && !self.safety.is_recovering()
             && self.report.is_up_to_date()
             && self.backlog.is_empty()

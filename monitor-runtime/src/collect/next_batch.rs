@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::crash_safety::CrashSafety;
 use super::mode::Mode;
 use super::parts::Parts;
 use super::rows::Rows;
@@ -13,6 +14,7 @@ use super::trees::FailureOrigin;
 use crate::accountant::{Accountant, Part};
 use crate::batch::decode::Pending;
 use crate::batch::{Batch, CallRow, LogRow, Update, decode};
+use crate::growth::MakeRoom as _;
 use crate::limits;
 
 /// The assembly of the next batch.
@@ -107,6 +109,13 @@ impl NextBatch {
             *postponed = rows.split_off(*rows_max);
             return rows;
         }
+        // The batch ends where the machine has no memory for a longer one just now.
+        let has_room = |rows: &mut Rows, safety: &mut CrashSafety| {
+            rows.calls.make_room(1) && rows.logs.make_room(1) && safety.make_room()
+        };
+        if !has_room(&mut rows, safety) {
+            return rows;
+        }
         let memory_max = accountant.limit(Part::Batch);
         let (mut bytes, mut memory) = (0, 0);
         let held = backlog.take(|waiting| {
@@ -119,7 +128,10 @@ impl NextBatch {
                     memory += size_of::<LogRow>() + 2 * row.text_bytes();
                     rows.push_log(row);
                     safety.add_row(pending.end);
-                    return rows.len() < *rows_max && bytes < limits::BATCH_BYTES_MAX && memory < memory_max;
+                    return has_room(&mut rows, safety)
+                        && rows.len() < *rows_max
+                        && bytes < limits::BATCH_BYTES_MAX
+                        && memory < memory_max;
                 }
             };
             let Some(function) = functions.get(waiting.header.site) else { return true };
@@ -133,12 +145,12 @@ impl NextBatch {
             {
                 (row.cause, row.is_tree) = (cause, is_tree);
             }
-            let calls = &mut rows.calls;
-            calls.push(row);
+            rows.calls.push(row);
             safety.add_row(waiting.end);
-            // The batch ends where the machine has no memory for a longer one just now.
-            let has_room = calls.len() < calls.capacity() || calls.try_reserve(calls.len().max(1)).is_ok();
-            has_room && rows.len() < *rows_max && bytes < limits::BATCH_BYTES_MAX && memory < memory_max
+            has_room(&mut rows, safety)
+                && rows.len() < *rows_max
+                && bytes < limits::BATCH_BYTES_MAX
+                && memory < memory_max
         });
         accountant.set(Part::Batch, memory);
         safety.hold_taken(held);

@@ -10,6 +10,7 @@ use std::time::Duration;
 use super::events::Events;
 use super::functions::Functions;
 use super::known_threads::KnownThreads;
+use crate::growth::MakeRoom as _;
 use crate::platform::clock::{Clock, Ticks, elapsed, ticks};
 use crate::ring::frames;
 use crate::ring::layout::flight;
@@ -57,6 +58,9 @@ impl SlowCalls {
         let now_ticks = ticks();
         for call in self.find(now_ticks, clock, functions) {
             let Some(function) = functions.get(call.site) else { continue };
+            if !self.reported.make_room(1) {
+                break;
+            }
             let reported = self.reported.entry(call.site).or_default();
             let is_known = reported.starts.contains(&call.start);
             let is_soon = !reported.starts.is_empty() && now.saturating_sub(reported.at) < REPORT_INTERVAL;
@@ -93,13 +97,17 @@ impl SlowCalls {
             let frames = frames::under_way(state.page.words);
             let slow = frames.iter().filter(|frame| is_slow(frame.site, frame.start));
             let thread = Some(state.thread_id.load(Ordering::Relaxed));
-            calls.extend(slow.map(|frame| SlowCall { site: frame.site, start: frame.start, thread }));
+            for frame in slow {
+                if calls.make_room(1) {
+                    calls.push(SlowCall { site: frame.site, start: frame.start, thread });
+                }
+            }
         }
         for slot in self.rings.home.suspended.slots() {
             // Observes the start, which is stored before the site.
             let site = slot[flight::SITE].load(Ordering::Acquire) as u32;
             let start = slot[flight::START].load(Ordering::Relaxed);
-            if site != 0 && is_slow(site, start) {
+            if site != 0 && is_slow(site, start) && calls.make_room(1) {
                 calls.push(SlowCall { site, start, thread: None });
             }
         }

@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering;
 
 use super::functions::Functions;
 use crate::batch::Update;
+use crate::growth::MakeRoom as _;
 use crate::platform::clock::{Clock, Ticks, elapsed, ticks};
 use crate::ring::frames;
 use crate::ring::layout::flight;
@@ -27,12 +28,13 @@ pub(super) fn count_stuck_calls(
     functions: &Functions,
 ) -> HashMap<u32, u64> {
     let now = ticks();
-    let mut limits = HashMap::new();
+    let mut limits: HashMap<u32, Option<u64>> = HashMap::new();
     let mut is_stuck = |site: u32, start: Ticks| {
         // A call may have started a moment after `now` was read: its age is then 0.
         let age = clock.call_ns(start, elapsed(start, now));
         // Few calls are this old, so that percentiles are looked for seldom.
         age >= STUCK_NS_MIN
+            && limits.make_room(1)
             && limits
                 .entry(site)
                 .or_insert_with(|| stuck_limit(functions, site))
@@ -46,20 +48,24 @@ pub(super) fn count_stuck_calls(
         for frame in frames.iter().rev().filter(|frame| is_stuck(frame.site, frame.start)) {
             let call = (frame.site, frame.start);
             let calls = if inner.replace(call).is_none() { &mut stuck } else { &mut waiting };
-            calls.insert(call);
+            if calls.make_room(1) {
+                calls.insert(call);
+            }
         }
     }
     for slot in rings.home.suspended.slots() {
         // Observes the start, which is stored before the site.
         let site = slot[flight::SITE].load(Ordering::Acquire) as u32;
         let start = slot[flight::START].load(Ordering::Relaxed);
-        if site != 0 && is_stuck(site, start) {
+        if site != 0 && is_stuck(site, start) && stuck.make_room(1) {
             stuck.insert((site, start));
         }
     }
-    let mut counts = HashMap::new();
+    let mut counts: HashMap<u32, u64> = HashMap::new();
     for (site, _) in stuck.difference(&waiting) {
-        if let Some(function) = functions.get(*site) {
+        if let Some(function) = functions.get(*site)
+            && counts.make_room(1)
+        {
             *counts.entry(function.counted_as).or_default() += 1;
         }
     }

@@ -14,6 +14,7 @@ use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use super::breaker::{Breaker, Event, Statistics, Transition};
 use crate::accountant::{Accountant, Holding, Part};
 use crate::alert::Alert;
+use crate::growth::MakeRoom as _;
 use crate::limits;
 use crate::platform::clock::monotonic;
 use crate::record::{Kept, Outcome};
@@ -121,6 +122,13 @@ struct Subscriber<T> {
     shared: Arc<Shared>,
 }
 
+impl<T> Subscriber<T> {
+    /// Counts items that do not reach the subscriber.
+    fn miss(&self, items: u64) {
+        self.shared.missed.fetch_add(items, Ordering::Relaxed);
+    }
+}
+
 /// Items on their way to subscribers, and the memory that they take until the last of these has them.
 #[derive(Debug)]
 struct Delivery<T> {
@@ -176,19 +184,19 @@ impl<T: Item> Subscribers<T> {
     /// memory, all subscribers miss these.
     pub(crate) fn publish(&self, items: Vec<T>) {
         let number = items.len() as u64;
-        let miss = |subscriber: &Subscriber<T>| subscriber.shared.missed.fetch_add(number, Ordering::Relaxed);
-        let subscribers = lock(&self.all);
         let bytes = items.iter().map(T::bytes).sum();
-        let Some(held) = self.accountant.hold(Part::Subscribers, bytes) else {
-            subscribers.iter().for_each(|subscriber| _ = miss(subscriber));
-            return;
-        };
+        let Some(held) = self.accountant.hold(Part::Subscribers, bytes) else { return self.miss(number) };
         let delivery = Arc::new(Delivery { items, _held: held });
-        for subscriber in subscribers.iter() {
+        for subscriber in lock(&self.all).iter() {
             if let Err(TrySendError::Full(_)) = subscriber.items.try_send(Arc::clone(&delivery)) {
-                miss(subscriber);
+                subscriber.miss(number);
             }
         }
+    }
+
+    /// Counts items that every subscriber misses.
+    fn miss(&self, items: u64) {
+        lock(&self.all).iter().for_each(|subscriber| subscriber.miss(items));
     }
 }
 
@@ -211,6 +219,9 @@ impl Stream<'_> {
     /// Adds a record. Hands over all records once they are worth a delivery.
     pub(crate) fn push(&mut self, record: Record) {
         self.bytes += record.bytes();
+        if !self.records.make_room(1) {
+            return self.subscribers.miss(1);
+        }
         self.records.push(record);
         if self.bytes >= limits::DELIVERY_BYTES {
             self.bytes = 0;

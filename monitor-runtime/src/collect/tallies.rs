@@ -12,6 +12,7 @@ use super::functions::Functions;
 use super::health::Health;
 use super::parts::Parts;
 use crate::batch::CallStats;
+use crate::growth::MakeRoom as _;
 use crate::histogram::Histogram;
 use crate::platform::clock::Ticks;
 use crate::record::Outcome;
@@ -81,6 +82,11 @@ impl TallyReader {
             if passed == before {
                 continue;
             }
+            if !self.passed.make_room(1) {
+                // The counters only grow, so they can be read once the machine has memory again.
+                self.passed_of_all = passed_of_all.wrapping_sub(1);
+                continue;
+            }
             self.passed.insert(site.id(), passed);
             parts.functions.discover_missing(site.id());
             let calls = u64::from(passed.wrapping_sub(before));
@@ -103,7 +109,7 @@ impl TallyReader {
         let Parts { clock, functions, ladder, report, .. } = parts;
         let health = &mut report.health;
         // The counters only grow, so they can be read once the machine has memory again.
-        if self.read.try_reserve(1).is_err() {
+        if !self.read.make_room(1) {
             return;
         }
         functions.discover_missing(site);
@@ -240,10 +246,13 @@ fn new_durations(before: &mut Vec<u32>, durations: &Durations) -> Vec<(Ticks, u6
     for (place, (ticks, count)) in durations.iter().enumerate() {
         if before.len() <= place {
             // A number that finds no room is read with the next ones, because the place stays as it was.
-            if before.try_reserve(1).is_err() {
+            if !before.make_room(1) {
                 break;
             }
             before.push(0);
+        }
+        if !added.make_room(1) {
+            break;
         }
         let new = count.wrapping_sub(std::mem::replace(&mut before[place], count));
         if new > 0 {

@@ -7,6 +7,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::growth::collect_most;
 use crate::platform::clock::{Ticks, elapsed};
 use crate::platform::fork_mark::{is_marked, notice};
 use crate::record::{Header, Kept, NOT_KEPT, Outcome};
@@ -157,8 +158,10 @@ pub(crate) fn under_way(page: &[AtomicU64; CONTROL]) -> Vec<Frame> {
     if depth == 0 {
         return Vec::new();
     }
-    let words = &page[FRAMES..FRAMES + FRAMES_MAX * frame::WORDS];
-    let words: Vec<u64> = words.iter().map(|word| word.load(Ordering::Relaxed)).collect();
+    let mut words = [0; FRAMES_MAX * frame::WORDS];
+    for (copy, word) in words.iter_mut().zip(&page[FRAMES..]) {
+        *copy = word.load(Ordering::Relaxed);
+    }
     read_frames(&words, u32::try_from(depth).unwrap_or(0))
 }
 
@@ -238,7 +241,7 @@ pub(crate) fn read_frames(words: &[u64], depth: u32) -> Vec<Frame> {
             arguments: words[frame::ARGUMENTS],
         })
     };
-    (first..depth).filter_map(frame).collect()
+    collect_most((first..depth).filter_map(frame))
 }
 
 #[cfg(test)]

@@ -5,6 +5,8 @@
 
 use std::collections::{HashSet, VecDeque};
 
+use crate::growth::MakeRoom as _;
+
 /// The calls of this process that have said a line and whose rows are still to come.
 #[derive(Debug)]
 pub(crate) struct AwaitedCalls {
@@ -25,7 +27,11 @@ impl AwaitedCalls {
 
     /// Awaits a call. The one that was added first is forgotten where there are too many.
     pub(super) fn add(&mut self, span: u64) {
-        if self.spans.insert(span) {
+        // Each call that is awaited has room among those that came, so that it can be taken without memory.
+        let has_room = self.spans.make_room(1)
+            && self.order.make_room(1)
+            && self.uncommitted.make_room(self.spans.len() + 1);
+        if has_room && self.spans.insert(span) {
             self.order.push_back(span);
         }
         while self.order.len() > self.most {

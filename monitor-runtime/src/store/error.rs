@@ -154,6 +154,11 @@ const CLASSES: &[(i32, Class)] = &[
     (26, Class::Damaged),        // NOTADB
 ];
 
+/// Returns the error of SQLite for memory that cannot be had.
+pub(crate) fn no_memory() -> rusqlite::Error {
+    rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_NOMEM), None)
+}
+
 /// Returns the class of an error.
 pub(crate) fn classify(error: &rusqlite::Error) -> Class {
     let rusqlite::Error::SqliteFailure(failure, message) = error else {

@@ -5,10 +5,12 @@
 //! bounded, for each function and for all: failures that would exceed a bound are counted in a group `other` of their
 //! function and outcome.
 
+use super::error::no_memory;
 use super::fingerprint::{fingerprint, kind, without_message};
 use super::id_cache::IdCache;
 use super::rows::{self, signed};
 use crate::batch::{CallRow, FoldedRow, Update};
+use crate::growth::{MakeRoom as _, collect_all};
 use crate::limits::{FOLDED_KINDS_MAX, FUNCTION_KINDS_MAX, FUNCTION_KINDS_SURE};
 use crate::record::Outcome;
 use rusqlite::{Connection, OptionalExtension as _, Statement, params};
@@ -73,12 +75,12 @@ pub(crate) fn write(
     process_id: i64,
     failures: Failures<'_>,
 ) -> rusqlite::Result<Vec<u32>> {
-    let mut additions = count_calls(ids, failures);
+    let mut additions = count_calls(ids, failures)?;
     match failures.update {
         Update::Replace => add_folded(transaction, ids, process_id, failures.folded, &mut additions)?,
         Update::Add => {
             for row in failures.folded {
-                add_row(ids, row, signed(row.count), &mut additions);
+                add_row(ids, row, signed(row.count), &mut additions)?;
             }
         }
     }
@@ -89,7 +91,7 @@ pub(crate) fn write(
     rows::functions(transaction, ids, process_id)?;
     let mut groups = Groups::new(transaction)?;
     // The order is fixed, so that the same failures make the same groups when the bound is reached.
-    let mut additions: Vec<_> = additions.into_iter().collect();
+    let mut additions = collect_all(additions).ok_or_else(no_memory)?;
     additions.sort_unstable_by_key(|(fingerprint, addition)| (addition.first_ns, *fingerprint));
     for (fingerprint, addition) in &additions {
         groups.add(ids, *fingerprint, addition)?;
@@ -104,7 +106,7 @@ pub(crate) fn write(
 }
 
 /// Counts the failures among the calls by fingerprint.
-fn count_calls(ids: &mut IdCache, failures: Failures<'_>) -> HashMap<i64, Addition> {
+fn count_calls(ids: &mut IdCache, failures: Failures<'_>) -> rusqlite::Result<HashMap<i64, Addition>> {
     let Failures { calls, first_id, counted, .. } = failures;
     let mut additions: HashMap<i64, Addition> = HashMap::new();
     // Failures tend to repeat, so the fingerprint of the last failure is kept.
@@ -125,6 +127,7 @@ fn count_calls(ids: &mut IdCache, failures: Failures<'_>) -> HashMap<i64, Additi
                 let key = fingerprint(name, call.outcome, &kind, &error_type);
                 let times = (call.start_ns, call.start_ns);
                 let addition = || Addition::new(call.function, call.outcome, (kind, error_type), times);
+                ensure_room(&mut additions)?;
                 additions.entry(key).or_insert_with(addition);
                 key
             }
@@ -142,22 +145,33 @@ fn count_calls(ids: &mut IdCache, failures: Failures<'_>) -> HashMap<i64, Additi
         }
         ids.recent_failures.insert(call.span_id, key);
     }
-    add_causes(ids, calls, &mut additions);
-    additions
+    add_causes(ids, calls, &mut additions)?;
+    Ok(additions)
+}
+
+/// Makes room for one more kind of failure.
+fn ensure_room(additions: &mut HashMap<i64, Addition>) -> rusqlite::Result<()> {
+    if additions.make_room(1) { Ok(()) } else { Err(no_memory()) }
 }
 
 /// Adds to the kinds of failure what became of those that were passed on. A kind whose failure was in a batch before is
 /// found by the span of that call, as long as it is remembered.
-fn add_causes(ids: &IdCache, calls: &[CallRow], additions: &mut HashMap<i64, Addition>) {
+fn add_causes(
+    ids: &IdCache,
+    calls: &[CallRow],
+    additions: &mut HashMap<i64, Addition>,
+) -> rusqlite::Result<()> {
     for call in calls {
         let Some(cause) = &call.cause else { continue };
         let Some(key) = ids.recent_failures.get(cause.origin) else { continue };
         let times = (call.start_ns, call.start_ns);
         let unknown = || Addition::new(call.function, call.outcome, (String::new(), String::new()), times);
+        ensure_room(additions)?;
         let addition = additions.entry(key).or_insert_with(unknown);
         addition.roots += i64::from(call.is_tree);
         addition.path = Some(cause.path.clone());
     }
+    Ok(())
 }
 
 /// Adds failures that got no row. Their counts are those since the process began, so only the difference from the
@@ -183,14 +197,20 @@ fn add_folded(
             continue;
         }
         replace.execute([process_id, row.fingerprint, signed(row.count)])?;
-        add_row(ids, row, count, additions);
+        add_row(ids, row, count, additions)?;
     }
     Ok(())
 }
 
 /// Adds this many failures of a row to its kind. The fingerprint is made again, because the one of the row may rest on another
 /// name of the function than the store has.
-fn add_row(ids: &mut IdCache, row: &FoldedRow, count: i64, additions: &mut HashMap<i64, Addition>) {
+fn add_row(
+    ids: &mut IdCache,
+    row: &FoldedRow,
+    count: i64,
+    additions: &mut HashMap<i64, Addition>,
+) -> rusqlite::Result<()> {
+    ensure_room(additions)?;
     let name = &ids.function(row.function).name;
     let key = fingerprint(name, row.outcome, &row.message, &row.error_type);
     let times = (row.first_ns, row.last_ns);
@@ -200,6 +220,7 @@ fn add_row(ids: &mut IdCache, row: &FoldedRow, count: i64, additions: &mut HashM
     addition.count += count;
     addition.first_ns = addition.first_ns.min(row.first_ns);
     addition.last_ns = addition.last_ns.max(row.last_ns);
+    Ok(())
 }
 
 /// The statements on `error_group`, and the number of groups.

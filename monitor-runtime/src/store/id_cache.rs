@@ -5,11 +5,13 @@
 //! a transaction that fails are taken back. It does not write anything.
 
 use super::awaited_calls::AwaitedCalls;
+use super::error::no_memory;
 use super::metric_ids::MetricIds;
 use super::recent_failures::RecentFailures;
 use super::span_ids::SpanIds;
 use super::zones::Zones;
 use crate::batch::{CallRow, FunctionRow, ThreadRow};
+use crate::growth::MakeRoom as _;
 use crate::limits::{
     CAUSES_MAX, FUNCTIONS_MAX, LOG_SPANS_KNOWN_MAX, MAX_MEMORY_BYTES, SPAN_BLOCKS_KNOWN_MAX,
     THREADS_KNOWN_MAX,
@@ -140,8 +142,23 @@ impl IdCache {
         }
     }
 
-    /// Remembers the functions and threads of a batch. A function that changed is written again.
-    pub(crate) fn remember(&mut self, functions: &[FunctionRow], threads: &[ThreadRow]) {
+    /// Remembers the functions and threads of a batch. A function that changed is written again. Fails if there is no memory for
+    /// them.
+    pub(crate) fn remember(
+        &mut self,
+        functions: &[FunctionRow],
+        threads: &[ThreadRow],
+    ) -> rusqlite::Result<()> {
+        let ids = functions.iter().map(|row| row.id as usize + 1).max().unwrap_or(0).min(FUNCTIONS_MAX);
+        let has_room = self.functions.make_room(functions.len())
+            && self.missing.make_room(functions.len())
+            && self.uncommitted_functions.make_room(self.missing.len() + functions.len())
+            && self.function_ids.dense.make_room(ids.saturating_sub(self.function_ids.dense.len()))
+            && self.threads.make_room(threads.len())
+            && self.uncommitted_threads.make_room(self.threads.len() + threads.len());
+        if !has_room {
+            return Err(no_memory());
+        }
         for row in functions {
             if self.functions.get(&row.id) != Some(row) {
                 self.functions.insert(row.id, row.clone());
@@ -155,6 +172,7 @@ impl IdCache {
             let new: HashSet<u32> = threads.iter().map(|row| row.id).collect();
             self.forget_threads(&new);
         }
+        Ok(())
     }
 
     /// Forgets half of the threads, except the new ones.
@@ -351,11 +369,11 @@ mod tests {
         let thread = |id: u32, name: &str| ThreadRow { id, name: name.to_owned(), prefix: id };
         let segment = |id, last_call| ThreadSegment { id, base_ns: 0, last_call };
         let count = u32::try_from(THREADS_KNOWN_MAX).unwrap();
-        ids.remember(&[], &[thread(1, "main"), thread(2, "thread-2")]);
+        ids.remember(&[], &[thread(1, "main"), thread(2, "thread-2")]).unwrap();
         ids.set_segment(1, segment(1, 1));
         ids.set_segment(2, segment(2, 1_000_000));
         for id in 3..=count + 1 {
-            ids.remember(&[], &[thread(id, &default_name(id))]);
+            ids.remember(&[], &[thread(id, &default_name(id))]).unwrap();
             ids.set_segment(id, segment(i64::from(id), i64::from(id)));
         }
         assert_eq!(ids.threads.len(), THREADS_KNOWN_MAX / 2);
@@ -368,7 +386,7 @@ mod tests {
         assert_eq!(ids.unused_forgotten(left.last_call + 1).unwrap().last_id, left.last_id);
         // Thread 2 has an early segment but a late call, so it is forgotten only now.
         for id in count + 2..2 * count {
-            ids.remember(&[], &[thread(id, &default_name(id))]);
+            ids.remember(&[], &[thread(id, &default_name(id))]).unwrap();
             ids.set_segment(id, segment(i64::from(id), 2_000_000));
         }
         assert!(!ids.threads.contains_key(&2) && ids.threads.contains_key(&1));
@@ -378,7 +396,7 @@ mod tests {
     #[test]
     fn functions_of_a_transaction_that_failed_midway_are_all_missing_again() {
         let mut ids = IdCache::with_memory(MAX_MEMORY_BYTES);
-        ids.remember(&[default_function(1), default_function(2), default_function(3)], &[]);
+        ids.remember(&[default_function(1), default_function(2), default_function(3)], &[]).unwrap();
         assert_eq!(ids.take_missing(), [1, 2, 3]);
         ids.set_function_id(1, 11);
         ids.roll_back();

@@ -10,9 +10,11 @@ use std::collections::{HashMap, HashSet};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::calls::CallsWritten;
+use super::error::no_memory;
 use super::id_cache::IdCache;
 use super::rows::signed;
 use crate::batch::{Batch, CallRow, LogRow, LogTarget};
+use crate::growth::MakeRoom as _;
 
 /// Bytes of a row beside its texts, with its entries in indexes.
 const ROW_BYTES: usize = 64;
@@ -34,7 +36,7 @@ pub(crate) fn write(
     if batch.logs.is_empty() {
         return Ok(0);
     }
-    let known = calls_of_lines(batch, written);
+    let known = calls_of_lines(batch, written)?;
     let mut targets = Targets { transaction, known: HashMap::new() };
     let mut insert = transaction
         .prepare("INSERT INTO log VALUES (NULL, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)")?;
@@ -109,13 +111,16 @@ pub(crate) fn name_recovered(
 
 /// Returns the ids of those calls of the batch that have said lines of it, by their spans. Calls that share a row are not
 /// among them, because the row is none of theirs.
-fn calls_of_lines(batch: &Batch, written: CallsWritten) -> HashMap<u64, i64> {
-    let said: HashSet<u64> = batch.logs.iter().map(|line| line.span_id).collect();
+fn calls_of_lines(batch: &Batch, written: CallsWritten) -> rusqlite::Result<HashMap<u64, i64>> {
+    let (mut said, mut ids) = (HashSet::new(), HashMap::new());
+    if !(said.make_room(batch.logs.len()) && ids.make_room(batch.calls.len().min(batch.logs.len()))) {
+        return Err(no_memory());
+    }
+    said.extend(batch.logs.iter().map(|line| line.span_id));
     let calls = batch.calls.iter().zip(written.first_id..);
-    calls
-        .filter(|(call, _)| call.shared.is_none() && said.contains(&call.span_id))
-        .map(|(call, id)| (call.span_id, id))
-        .collect()
+    let said = calls.filter(|(call, _)| call.shared.is_none() && said.contains(&call.span_id));
+    ids.extend(said.map(|(call, id)| (call.span_id, id)));
+    Ok(ids)
 }
 
 /// The store's ids of the places that said the lines of a batch. They are looked up for each batch, because retention deletes

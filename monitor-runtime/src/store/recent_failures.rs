@@ -4,6 +4,8 @@
 
 use std::collections::HashMap;
 
+use crate::growth::MakeRoom as _;
+
 /// The fingerprints of recent failures.
 #[derive(Debug)]
 pub(crate) struct RecentFailures {
@@ -23,7 +25,10 @@ impl RecentFailures {
         if self.young.len() >= self.most {
             self.old = std::mem::take(&mut self.young);
         }
-        self.young.insert(span, fingerprint);
+        // Without memory, the failure is as if it had been forgotten.
+        if self.young.make_room(1) {
+            self.young.insert(span, fingerprint);
+        }
     }
 
     pub(crate) fn get(&self, span: u64) -> Option<i64> {

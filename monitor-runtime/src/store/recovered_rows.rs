@@ -111,7 +111,7 @@ pub(crate) fn write(
     death: Death<'_>,
     part: RecoveredPart<'_>,
 ) -> rusqlite::Result<()> {
-    ids.remember(&part.batch.functions, &part.batch.threads);
+    ids.remember(&part.batch.functions, &part.batch.threads)?;
     let result = write_in(connection, ids, death, part);
     match result {
         Ok(()) => ids.commit(),

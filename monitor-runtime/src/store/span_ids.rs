@@ -9,6 +9,8 @@ use std::collections::HashMap;
 
 use rusqlite::Connection;
 
+use crate::growth::{MakeRoom as _, collect_all};
+
 /// Bits of a span id within its block. A block is small, so that a thread that makes few calls wastes few ids: 2^33 blocks
 /// are enough for a hundred threads a second over two years.
 pub const BLOCK_BITS: u32 = 20;
@@ -79,13 +81,18 @@ impl SpanIds {
         if self.known.len() >= self.most {
             self.forget_half();
         }
-        self.known.insert(block, Block { id, last_call });
+        // A block that is not remembered is read from the file again.
+        if self.known.make_room(1) {
+            self.known.insert(block, Block { id, last_call });
+        }
         Ok(id)
     }
 
     /// Forgets the blocks that were used longest ago. They are read from the file again if they are needed.
     fn forget_half(&mut self) {
-        let mut calls: Vec<i64> = self.known.values().map(|block| block.last_call).collect();
+        let Some(mut calls) = collect_all(self.known.values().map(|block| block.last_call)) else {
+            return self.known.clear();
+        };
         let middle = calls.len() / 2;
         let (_, median, _) = calls.select_nth_unstable(middle);
         let median = *median;

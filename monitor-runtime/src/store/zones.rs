@@ -8,6 +8,8 @@
 use std::collections::HashMap;
 use std::hash::BuildHasherDefault;
 
+use crate::growth::MakeRoom as _;
+
 use rusqlite::{Connection, params};
 
 use super::span_ids::BLOCK_BITS;
@@ -144,7 +146,8 @@ impl Zones {
     /// Adds a function that has no call in the range yet.
     #[cold]
     fn add_function(&mut self, at: usize, call: ZonedCall) {
-        if at >= FUNCTION_IDS_MAX {
+        let missing = (at + 1).saturating_sub(self.functions.len());
+        if at >= FUNCTION_IDS_MAX || !self.functions.make_room(missing) || !self.functions_met.make_room(1) {
             self.is_full = true;
             return;
         }
@@ -157,9 +160,13 @@ impl Zones {
         self.is_full = self.functions_met.len() + self.blocks.len() > ZONES_MAX;
     }
 
-    /// Returns the place of a block, which is made if there is none.
+    /// Returns the place of a block, which is made if there is none. Without memory for it, the range gets no zones.
     #[cold]
     fn find_block(&mut self, kind: usize, block: i64) -> usize {
+        if !self.places.make_room(1) || !self.blocks.make_room(1) {
+            self.is_full = true;
+            return usize::MAX;
+        }
         let place = *self.places.entry(block).or_insert(self.blocks.len());
         if place == self.blocks.len() {
             self.blocks.push(BlockZone { block, spans: Extent::NONE, traces: Extent::NONE });

@@ -15,6 +15,7 @@ use super::overflow::{Overflow, OverflowSender};
 use super::placed_ring::PlacedRing;
 use super::tally::{Table, Tallies, Tally};
 use crate::accountant::{Accountant, Part};
+use crate::growth::MakeRoom as _;
 use crate::limits;
 use crate::record::span_prefix;
 use crate::ring::layout::{Kind, block, block_bytes};
@@ -124,7 +125,12 @@ impl Home {
         let info = ThreadInfo { id, prefix, name };
         // A thread that is not introduced is shown by its id.
         if self.accountant.take(Part::Threads, info.bytes()) {
-            lock(&self.introduced).push(info);
+            let mut introduced = lock(&self.introduced);
+            if introduced.make_room(1) {
+                introduced.push(info);
+            } else {
+                self.accountant.give_back(Part::Threads, info.bytes());
+            }
         }
         // The ring of a new thread is open. The first thread is there before the collector.
         if id > 1 {

@@ -15,6 +15,7 @@ use super::function_state::FunctionState;
 use super::text::Told;
 use super::{Ladder, report_changes};
 use crate::batch::decode::Times;
+use crate::growth::MakeRoom as _;
 use crate::platform::clock::Clock;
 use crate::record::{Header, Kept, NOT_KEPT, Outcome, Record, decode};
 use crate::ring::frames::{self, Frame};
@@ -53,7 +54,12 @@ impl Ladder {
         let in_flight = if awaited.spans().is_empty() { HashMap::new() } else { self.in_flight() };
         let calls = || {
             let mut calls = Vec::new();
-            each_call(drained, |call, _| calls.push(call));
+            // A call for which there is no memory is kept, as is every call without a decision.
+            each_call(drained, |call, _| {
+                if calls.make_room(1) {
+                    calls.push(call);
+                }
+            });
             calls
         };
         let bounds = match self.excess(&offered, passed, seconds, functions) {
@@ -152,7 +158,7 @@ impl Ladder {
             let site = slot[flight::SITE].load(Ordering::Acquire) as u32;
             let span = slot[flight::SPAN].load(Ordering::Relaxed);
             // A span of a tree that is not kept is larger than any other.
-            if (1..NOT_KEPT).contains(&span) {
+            if (1..NOT_KEPT).contains(&span) && calls.make_room(1) {
                 calls.insert(span, InFlight { site, parent: 0 });
             }
         }
@@ -161,7 +167,9 @@ impl Ladder {
             // A call without a span is counted or timed by itself: its callees have the call around it as parent.
             let kept = |frame: &Frame| frame.is_kept && frame.span != NO_SPAN;
             for frame in frames::under_way(state.page.words).into_iter().filter(kept) {
-                calls.insert(frame.span, InFlight { site: frame.site, parent });
+                if calls.make_room(1) {
+                    calls.insert(frame.span, InFlight { site: frame.site, parent });
+                }
                 parent = frame.span;
             }
         }
@@ -262,13 +270,16 @@ impl Survey {
         let mut survey = Self::default();
         let mut last = (0, Offered::default());
         let mut add = |(site, more): (u32, Offered)| {
+            if !survey.offered.make_room(1) {
+                return;
+            }
             let sum = survey.offered.entry(site).or_default();
             (sum.rows, sum.calls) = (sum.rows + more.rows, sum.calls + more.calls);
         };
         each_call(drained, |call, weight| {
             survey.awaited.add(&call);
             survey.is_concerned |= fates.concerns(&call);
-            if fates.awaits(call.span) {
+            if fates.awaits(call.span) && survey.arrived.make_room(1) {
                 survey.arrived.push(call.span);
             }
             if !call.by.is_sampled() {

@@ -10,6 +10,8 @@ use fnv::FnvHashMap;
 
 use super::parents::Fate;
 use super::{Moment, Trees};
+use crate::accountant::Part;
+use crate::growth::MakeRoom as _;
 use crate::limits;
 use crate::record::{Fold, Header, Kept, Outcome};
 use crate::thread::fold_slot::SharedCalls;
@@ -44,7 +46,14 @@ impl TakenBursts {
         if self.young.len() >= limits::FOLDS_MAX {
             self.old = std::mem::take(&mut self.young);
         }
-        self.young.insert(span, row);
+        if self.young.make_room(1) {
+            self.young.insert(span, row);
+        }
+    }
+
+    /// Returns true if there is memory to note that calls of one more slot are taken.
+    fn make_room(&mut self) -> bool {
+        self.slots.make_room(1) && self.young.make_room(1)
     }
 }
 
@@ -71,6 +80,14 @@ impl Trees {
                     break;
                 }
                 for (slot, calls, version) in ready {
+                    // What cannot be noted as taken, or has no room for its row, stays in its slot until the next drain.
+                    let has_room = taken.make_room(1)
+                        && spans.make_room(1)
+                        && self.bursts.make_room()
+                        && self.folds.make_room(taken.len() + 1);
+                    if !has_room {
+                        continue;
+                    }
                     spans.insert(calls.span);
                     let earlier = self.bursts.slots.insert((place, slot), (calls, version));
                     taken.push(earlier.map_or(calls, |(earlier, _)| calls.growth_since(&earlier)));
@@ -79,7 +96,7 @@ impl Trees {
             }
         }
         for calls in taken.iter().filter(|calls| !calls.is_below) {
-            let parent = self.parents.enter(calls.parent, calls.start, moment.now);
+            let Some(parent) = self.parents.enter(calls.parent, calls.start, moment.now) else { continue };
             // The callee is noted with no calls: the number of the burst would deny a row to the first calls, whose records
             // may come later than these sums.
             self.parents.get_mut(parent).count_all(calls.site, 0);
@@ -99,7 +116,10 @@ impl Trees {
             };
             let key = (above, calls.site);
             let header = header_of(calls);
-            let row = self.folds.span_of(key, &header, moment.now);
+            let Some(row) = self.folds.span_of(key, &header, moment.now) else {
+                self.rings.home.accountant.note_refused(Part::Trees);
+                continue;
+            };
             self.folds.add_all(key, &header, calls.thread, &fold_of(calls));
             self.bursts.note_row(calls.span, TakenRow { site: calls.site, row, top });
             if let Some(top) = self.parents.find(top) {

@@ -6,6 +6,7 @@
 use fnv::FnvHashMap;
 
 use crate::batch::Cause;
+use crate::growth::MakeRoom as _;
 use crate::limits;
 
 /// The cause of a failure, and whether a tree begins with the call.
@@ -31,7 +32,11 @@ impl Causes {
             self.lost += self.old.len() as u64;
             self.old = std::mem::take(&mut self.young);
         }
-        self.young.insert(span, origin);
+        if self.young.make_room(1) {
+            self.young.insert(span, origin);
+        } else {
+            self.lost += 1;
+        }
     }
 
     /// Returns the number of causes that wait.

@@ -1,5 +1,6 @@
 //! The records in trees of calls, by function.
 
+use crate::growth::MakeRoom as _;
 use crate::record::{Header, Kept};
 
 /// The records of trees that begin with one function.
@@ -41,13 +42,13 @@ impl TreeCost {
     }
 
     fn add_part(&mut self, more: Part) {
-        match self.parts.iter_mut().find(|part| part.site == more.site) {
-            Some(part) => {
-                part.records += more.records;
-                part.rows += more.rows;
-                part.calls += more.calls;
-            }
-            None => self.parts.push(more),
+        if let Some(part) = self.parts.iter_mut().find(|part| part.site == more.site) {
+            part.records += more.records;
+            part.rows += more.rows;
+            part.calls += more.calls;
+        } else if self.parts.make_room(1) {
+            // Costs are estimated: without memory, these calls are left out of the estimate.
+            self.parts.push(more);
         }
     }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use fnv::FnvHashMap;
 
+use crate::growth::{MakeRoom as _, collect_most};
 use crate::limits;
 use crate::record::{Fold, Header, Word};
 
@@ -46,19 +47,36 @@ impl Folds {
         self.open.is_empty() && self.closed.is_empty()
     }
 
-    /// Returns the span of the row with this key. If there is none, one is opened that has the span of this call.
-    pub(super) fn span_of(&mut self, key: Key, call: &Header, now: Duration) -> u64 {
+    /// Returns true if the machine has memory for this many more rows. Each open row has room among the closed ones, so that it
+    /// can be closed without memory.
+    pub(super) fn make_room(&mut self, rows: usize) -> bool {
+        self.open.make_room(rows)
+            && self.below.make_room(rows)
+            && self.closed.make_room(self.open.len() + rows)
+    }
+
+    /// Returns the span of the row with this key. If there is none, one is opened that has the span of this call, unless the machine
+    /// has no memory for it.
+    pub(super) fn span_of(&mut self, key: Key, call: &Header, now: Duration) -> Option<u64> {
         if let Some(fold) = self.open.get(&key) {
-            return fold.header.span;
+            return Some(fold.header.span);
         }
+        if !self.make_room(1) {
+            return None;
+        }
+        let sites = self.below.entry(key.0).or_default();
+        if !sites.make_room(1) {
+            self.unlink(key);
+            return None;
+        }
+        sites.push(key.1);
         if self.open.is_empty() {
             self.next_close = now + limits::FOLD_WINDOW;
         }
         let header = Header { parent: key.0, site: key.1, ..*call };
         let (sums, args, last_span) = (Fold::default(), Vec::new(), call.span);
         self.open.insert(key, OpenFold { header, thread: 0, sums, last_span, args, opened: now });
-        self.below.entry(key.0).or_default().push(key.1);
-        call.span
+        Some(call.span)
     }
 
     /// Adds a call to the row with this key, which is open.
@@ -122,7 +140,10 @@ impl Folds {
         while let Some(span) = spans.pop() {
             for site in self.below.remove(&span).unwrap_or_default() {
                 if let Some(fold) = self.open.remove(&(span, site)) {
-                    spans.push(fold.header.span);
+                    // Without memory, the rows below are closed when they have been open for a window.
+                    if spans.make_room(1) {
+                        spans.push(fold.header.span);
+                    }
                     self.finish(&fold);
                 }
             }
@@ -160,17 +181,16 @@ impl Folds {
     /// Closes the rows that have been open for a window, and the oldest ones beyond this many.
     pub(super) fn close_due(&mut self, now: Duration, most: usize) {
         if self.open.len() > most {
-            let mut keys: Vec<(Duration, Key)> =
-                self.open.iter().map(|(key, fold)| (fold.opened, *key)).collect();
+            let mut keys = collect_most(self.open.iter().map(|(key, fold)| (fold.opened, *key)));
             keys.sort_unstable();
-            let excess = keys.len() - most;
+            let excess = self.open.len() - most;
             keys.into_iter().take(excess).for_each(|(_, key)| self.close(key));
         }
         if self.open.is_empty() || now < self.next_close {
             return;
         }
         let due = |fold: &OpenFold| now >= fold.opened + limits::FOLD_WINDOW;
-        let keys: Vec<Key> = self.open.iter().filter(|(_, fold)| due(fold)).map(|(key, _)| *key).collect();
+        let keys = collect_most(self.open.iter().filter(|(_, fold)| due(fold)).map(|(key, _)| *key));
         for key in keys {
             self.close(key);
         }
@@ -186,9 +206,9 @@ impl Folds {
         }
     }
 
-    /// Returns the rows that were closed since the last call.
-    pub(super) fn take_closed(&mut self) -> Vec<ClosedFold> {
-        std::mem::take(&mut self.closed)
+    /// Returns a row that was closed and not taken yet.
+    pub(super) fn take_closed(&mut self) -> Option<ClosedFold> {
+        self.closed.pop()
     }
 
     /// Returns the records that the open rows would have now.

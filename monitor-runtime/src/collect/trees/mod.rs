@@ -29,6 +29,7 @@ use fnv::{FnvHashMap, FnvHashSet};
 use super::events::Events;
 use super::functions::Functions;
 use crate::accountant;
+use crate::growth::{MakeRoom as _, collect_most};
 use crate::limits;
 use crate::platform::clock::{Clock, elapsed};
 use crate::record::{Header, Record, decode, mark_folded};
@@ -200,7 +201,7 @@ impl Trees {
         let is_new = |callee: &&(u32, u32)| !self.edges.contains(&(site, callee.0));
         // There is hardly ever a new one, and an empty list takes no memory.
         let new: Vec<u32> =
-            self.parents.get(call).callees.iter().filter(is_new).map(|(callee, _)| *callee).collect();
+            collect_most(self.parents.get(call).callees.iter().filter(is_new).map(|(callee, _)| *callee));
         self.learn_edges_to(site, &new);
     }
 
@@ -208,7 +209,11 @@ impl Trees {
     fn learn_edges_to(&mut self, site: u32, callees: &[u32]) {
         for callee in callees {
             let edge = (site, *callee);
-            if self.edges.len() < limits::EDGES_MAX && self.edges.insert(edge) {
+            // A pair without memory is learned with the next calls.
+            let has_room = self.edges.len() < limits::EDGES_MAX
+                && self.edges.make_room(1)
+                && self.new_edges.make_room(1);
+            if has_room && self.edges.insert(edge) {
                 self.new_edges.push(edge);
             }
         }
@@ -221,7 +226,10 @@ impl Trees {
 
     /// Has all pairs written again, because the store is a new one.
     pub(super) fn forget_stored_edges(&mut self) {
-        self.new_edges = self.edges.iter().copied().collect();
+        self.new_edges = collect_most(self.edges.iter().copied());
+        if self.new_edges.len() < self.edges.len() {
+            self.rings.home.accountant.note_refused(accountant::Part::Trees);
+        }
     }
 
     /// Adds a call to its caller's costs, or to those of its function if a tree begins with it.
@@ -231,6 +239,8 @@ impl Trees {
             Some(parent) if !is_loop(self.parents.get(parent), call.end(), clock) => {
                 &mut self.parents.get_mut(parent).below
             }
+            // Costs are estimated: without memory, this call is left out of the estimate.
+            _ if !self.costs.make_room(1) => return,
             parent => {
                 let cost = self.costs.entry(call.header.site).or_default();
                 cost.begins_below |= parent.is_some();
@@ -249,7 +259,9 @@ impl Trees {
         if self.parents.iter_mut().any(|parent| !parent.below.is_empty()) {
             let calls = under_way::calls(self.rings);
             for parent in self.parents.iter_mut().filter(|parent| !parent.below.is_empty()) {
-                if let Some(root) = under_way::root(&calls, parent.span) {
+                if let Some(root) = under_way::root(&calls, parent.span)
+                    && costs.make_room(1)
+                {
                     costs.entry(root).or_default().merge(&std::mem::take(&mut parent.below));
                 }
             }
@@ -257,8 +269,8 @@ impl Trees {
         costs
     }
 
-    /// Returns the rows that calls share and that were completed since the last call.
-    pub(super) fn take_rows(&mut self) -> Vec<ClosedFold> {
+    /// Returns a row that calls share and that was completed and not taken yet.
+    pub(super) fn take_row(&mut self) -> Option<ClosedFold> {
         self.folds.take_closed()
     }
 
@@ -456,7 +468,7 @@ mod tests {
 
         /// Returns the rows that were completed.
         fn rows(&mut self) -> Vec<(Header, Fold)> {
-            let rows = self.trees.take_rows();
+            let rows: Vec<ClosedFold> = std::iter::from_fn(|| self.trees.take_row()).collect();
             let read = |(_, words): &ClosedFold| match decode(words) {
                 Some((Record::Fold(header, fold, ..), _)) => (header, fold),
                 other => panic!("{other:?}"),

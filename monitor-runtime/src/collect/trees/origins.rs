@@ -12,6 +12,7 @@ use super::{Drained, Moment, Trees, is_loop};
 use crate::batch::Cause;
 use crate::batch::failures::{FailedCall, FailedCallees};
 use crate::capture::to_text;
+use crate::growth::MakeRoom as _;
 use crate::limits;
 use crate::record::{Header, Outcome, Record, decode, unpack};
 
@@ -35,7 +36,7 @@ impl Trees {
         if failures.peek().is_none() && self.late.iter().all(FnvHashMap::is_empty) {
             return;
         }
-        let mut late = FnvHashMap::default();
+        let mut late: FnvHashMap<u64, LateFailure> = FnvHashMap::default();
         for call in failures {
             let Header { site, span, outcome, .. } = call.header;
             let Some(function) = moment.functions.get(site) else { continue };
@@ -48,7 +49,7 @@ impl Trees {
             }
             let begins_tree = |parent| is_loop(self.parents.get(parent), call.end(), moment.clock);
             let is_tree = call.parent.is_none_or(begins_tree);
-            if cause.is_none() && late.len() < self.failed_max() / 8 {
+            if cause.is_none() && late.len() < self.failed_max() / 8 && late.make_room(1) {
                 let text = text.chars().take(limits::FAILURE_TEXT_BYTES_MAX).collect();
                 late.insert(span, LateFailure { site, outcome, text });
             }

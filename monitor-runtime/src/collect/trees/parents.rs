@@ -9,6 +9,7 @@ use fnv::FnvHashMap;
 
 use super::costs::TreeCost;
 use crate::batch::failures::FailedCallees;
+use crate::growth::{MakeRoom as _, collect_most};
 use crate::limits;
 use crate::platform::clock::Ticks;
 
@@ -56,7 +57,7 @@ impl Parent {
             *calls = calls.saturating_add(number);
             return *calls;
         }
-        if self.callees.len() < limits::CALLEES_MAX {
+        if self.callees.len() < limits::CALLEES_MAX && self.callees.make_room(1) {
             self.callees.push((callee, number));
         }
         number
@@ -93,20 +94,31 @@ impl Parents {
         &mut self.places[slot as usize]
     }
 
-    /// Returns the place of a call, one of whose callees began at this moment. The call gets one if it has none.
-    pub(super) fn enter(&mut self, span: u64, callee_start: Ticks, now: Duration) -> Slot {
+    /// Returns the place of a call, one of whose callees began at this moment. The call gets one if it has none. Returns `None`, and
+    /// counts the call as forgotten, if the machine has no memory for its place.
+    pub(super) fn enter(&mut self, span: u64, callee_start: Ticks, now: Duration) -> Option<Slot> {
         let found = self.last.filter(|(last, _)| *last == span).map(|(_, slot)| slot);
-        let slot = found.or_else(|| self.find(span)).unwrap_or_else(|| self.insert(span, callee_start));
+        let Some(slot) = found.or_else(|| self.find(span)).or_else(|| self.insert(span, callee_start)) else {
+            self.note_forgotten(1);
+            return None;
+        };
         self.last = Some((span, slot));
         let parent = self.get_mut(slot);
         parent.touched = now;
         if parent.started.wrapping_sub(callee_start).cast_signed() > 0 {
             parent.started = callee_start;
         }
-        slot
+        Some(slot)
     }
 
-    fn insert(&mut self, span: u64, started: Ticks) -> Slot {
+    fn insert(&mut self, span: u64, started: Ticks) -> Option<Slot> {
+        let Self { by_span, places, free, .. } = self;
+        // Each place has room in `free`, so that its call can be removed without memory.
+        let has_room = by_span.make_room(1)
+            && (!free.is_empty() || places.make_room(1) && free.make_room(places.len() + 1));
+        if !has_room {
+            return None;
+        }
         let slot = self.free.pop().unwrap_or_else(|| {
             self.places.push(Parent::default());
             self.places.len() as Slot - 1
@@ -114,7 +126,7 @@ impl Parents {
         let parent = self.get_mut(slot);
         (parent.span, parent.started) = (span, started);
         self.by_span.insert(span, slot);
-        slot
+        Some(slot)
     }
 
     /// Returns the calls that are to be forgotten so that no more than this many are left: those not heard of for longest, and a quarter
@@ -124,7 +136,7 @@ impl Parents {
         if excess == 0 {
             return Vec::new();
         }
-        let mut slots: Vec<Slot> = self.by_span.values().copied().collect();
+        let mut slots = collect_most(self.by_span.values().copied());
         let number = (excess + most / 4).min(slots.len().saturating_sub(1));
         slots.select_nth_unstable_by_key(number, |slot| self.get(*slot).touched);
         slots.truncate(number);
@@ -133,7 +145,7 @@ impl Parents {
 
     /// Returns the calls that were not heard of since this moment: their records were lost, or will never come.
     pub(super) fn older(&self, than: Duration) -> Vec<Slot> {
-        self.by_span.values().copied().filter(|slot| self.get(*slot).touched < than).collect()
+        collect_most(self.by_span.values().copied().filter(|slot| self.get(*slot).touched < than))
     }
 
     /// Removes a call.

@@ -3,13 +3,13 @@
 //! Takes the calls of a drain with their callers; decides for each, callers before callees. It also foresees the rows of
 //! calls under way, because their callees are decided before them.
 
-use std::collections::HashSet;
 use std::sync::atomic::Ordering;
 
 use super::bursts::header_of;
 use super::parents::{Fate, Parent, Slot};
 use super::under_way::{self, CallsUnderWay, UnderWay};
 use super::{Drained, Moment, Row, Trees, is_loop};
+use crate::growth::{collect_all, collect_most};
 use crate::platform::clock::ticks;
 use crate::record::{Header, Kept, Outcome, place};
 use crate::thread::fold_slot::SharedCalls;
@@ -19,7 +19,7 @@ impl Trees {
     pub(super) fn enter(&mut self, calls: &mut [Drained], moment: &Moment<'_>) {
         for call in calls.iter_mut().filter(|call| call.header.parent != 0) {
             let header = &call.header;
-            let parent = self.parents.enter(header.parent, header.start, moment.now);
+            let Some(parent) = self.parents.enter(header.parent, header.start, moment.now) else { continue };
             call.parent = Some(parent);
             let number = self.parents.get_mut(parent).count(header.site);
             if self.fold_after > 0 && number > self.fold_after && may_share(header, moment) {
@@ -42,12 +42,14 @@ impl Trees {
     pub(super) fn foresee(&mut self, calls: &[Drained], bursts: &[SharedCalls], moment: &Moment<'_>) {
         let ended_or_named = |parent: &Parent| parent.is_named || parent.fate != Fate::Own;
         let of_bursts = bursts.iter().filter_map(|calls| self.parents.find(calls.parent));
-        let mut open: Vec<Slot> = calls.iter().filter_map(|call| call.parent).chain(of_bursts).collect();
+        let mut open: Vec<Slot> = collect_most(calls.iter().filter_map(|call| call.parent).chain(of_bursts));
         open.sort_unstable();
         open.dedup();
-        // Callers that end in this drain are decided with their records.
-        let ended: HashSet<Slot> = calls.iter().filter_map(|call| call.own).collect();
-        open.retain(|slot| !ended.contains(slot) && !ended_or_named(self.parents.get(*slot)));
+        // Callers that end in this drain are decided with their records. Without memory for them nothing is foreseen.
+        let Some(mut ended) = collect_all(calls.iter().filter_map(|call| call.own)) else { return };
+        ended.sort_unstable();
+        let has_ended = |slot: &Slot| ended.binary_search(slot).is_ok();
+        open.retain(|slot| !has_ended(slot) && !ended_or_named(self.parents.get(*slot)));
         if open.is_empty() || !self.has_many() {
             return;
         }
@@ -83,8 +85,9 @@ impl Trees {
             Fate::Own if is_one_of_many => parent,
             Fate::Own => return Fate::Own,
         };
-        let fate = Fate::Shared(self.folds.span_of((owner, site), call, moment.now));
-        let slot = self.parents.enter(call.span, ticks(), moment.now);
+        let Some(row) = self.folds.span_of((owner, site), call, moment.now) else { return Fate::Own };
+        let fate = Fate::Shared(row);
+        let Some(slot) = self.parents.enter(call.span, ticks(), moment.now) else { return Fate::Own };
         self.parents.get_mut(slot).fate = fate;
         fate
     }
@@ -107,9 +110,10 @@ impl Trees {
             let shares = is_one_of_many && !is_named && may_share(&call.header, moment);
             let above = if let Fate::Shared(row) = fate { row } else { span };
             let key = (above, call.header.site);
-            let own_fate = if shares {
+            let shared = shares.then(|| self.folds.span_of(key, &call.header, moment.now)).flatten();
+            let own_fate = if let Some(row) = shared {
                 call.row = Row::Shared(key);
-                Fate::Shared(self.folds.span_of(key, &call.header, moment.now))
+                Fate::Shared(row)
             } else {
                 call.row = Row::Own;
                 if foreseen == Fate::Shared(call.header.span) {

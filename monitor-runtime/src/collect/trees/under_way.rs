@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 
+use crate::growth::MakeRoom as _;
 use crate::record::NOT_KEPT;
 use crate::ring::frames;
 use crate::ring::layout::flight;
@@ -20,13 +21,13 @@ pub(super) struct UnderWay {
 /// The calls under way, by span.
 pub(super) type CallsUnderWay = HashMap<u64, UnderWay>;
 
-/// Returns the calls that have begun and not ended.
+/// Returns the calls that have begun and not ended, as many as there is memory for.
 pub(super) fn calls(rings: &ThreadPool) -> CallsUnderWay {
     let mut calls = HashMap::new();
     for slot in rings.home.suspended.slots() {
         // Observes the span, which is stored before the site.
         let site = slot[flight::SITE].load(Ordering::Acquire) as u32;
-        if site != 0 {
+        if site != 0 && calls.make_room(1) {
             let span = slot[flight::SPAN].load(Ordering::Relaxed) & !NOT_KEPT;
             calls.insert(span, UnderWay { site, parent: 0 });
         }
@@ -35,7 +36,9 @@ pub(super) fn calls(rings: &ThreadPool) -> CallsUnderWay {
         let mut parent = 0;
         // A call without a span is no caller: its callees have the call around it as parent.
         for frame in frames::under_way(state.page.words).iter().filter(|frame| frame.span != NO_SPAN) {
-            calls.insert(frame.span, UnderWay { site: frame.site, parent });
+            if calls.make_room(1) {
+                calls.insert(frame.span, UnderWay { site: frame.site, parent });
+            }
             parent = frame.span;
         }
     }

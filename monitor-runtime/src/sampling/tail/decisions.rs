@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use crate::growth::MakeRoom as _;
+
 /// The latest probabilities by span, between one and two times as many as its bound.
 #[derive(Debug)]
 pub(super) struct RecentDecisions {
@@ -27,11 +29,14 @@ impl RecentDecisions {
         self.young.get(&span).or_else(|| self.old.get(&span)).copied()
     }
 
+    /// Remembers a decision, unless the machine has no memory for it: it is then as if it had been forgotten.
     pub(super) fn insert(&mut self, span: u64, probability: f64) {
         if self.young.len() >= self.most {
             self.age();
         }
-        self.young.insert(span, probability);
+        if self.young.make_room(1) {
+            self.young.insert(span, probability);
+        }
     }
 
     pub(super) fn remove(&mut self, span: u64) {

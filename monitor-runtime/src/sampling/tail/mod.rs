@@ -19,6 +19,7 @@ use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use super::{Child, Random, child};
+use crate::growth::MakeRoom as _;
 use crate::limits;
 
 use decisions::RecentDecisions;
@@ -195,8 +196,15 @@ impl TailSampling {
     ) -> Decisions {
         // Callers come first, because a caller begins before its callees.
         calls.sort_unstable_by_key(|call| (call.start, call.span));
-        let mut decisions =
-            Decisions { probabilities: HashMap::with_capacity(calls.len()), ..Decisions::default() };
+        let mut decisions = Decisions::default();
+        // Without memory for the decisions, everything is kept.
+        let Decisions { probabilities, first, roots } = &mut decisions;
+        if !(probabilities.make_room(calls.len())
+            && first.make_room(calls.len())
+            && roots.make_room(calls.len()))
+        {
+            return decisions;
+        }
         for call in &calls {
             let above = match decisions.probabilities.get(&call.parent) {
                 _ if call.parent == 0 => 1.0,
@@ -286,7 +294,8 @@ impl Awaited {
             self.spans.remove(&span);
         }
         // Most calls have the same caller as the call before.
-        if parent != 0 && parent != self.last {
+        // A caller for whom there is no memory is decided when its own record comes.
+        if parent != 0 && parent != self.last && self.spans.make_room(1) {
             self.spans.insert(parent, trace);
         }
         self.last = parent;

@@ -8,6 +8,7 @@
 use std::collections::HashMap;
 
 use super::{InFlight, SampledCall};
+use crate::growth::MakeRoom as _;
 
 /// A function that leaves more rows in a drain than it may.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -41,15 +42,25 @@ pub(crate) fn bound_roots(
     in_flight: &HashMap<u64, InFlight>,
     excess: &HashMap<u32, Excess>,
 ) -> HashMap<u32, RootBound> {
-    let known: HashMap<u64, InFlight> =
-        calls.iter().map(|call| (call.span, InFlight { site: call.site, parent: call.parent })).collect();
+    let mut known: HashMap<u64, InFlight> = HashMap::new();
+    // Without memory, a call whose caller is not known begins a tree.
+    for call in calls {
+        if !known.make_room(1) {
+            break;
+        }
+        known.insert(call.span, InFlight { site: call.site, parent: call.parent });
+    }
     let find = |span: u64| known.get(&span).or_else(|| in_flight.get(&span)).copied();
     let above = |span: u64| std::iter::successors(Some(span), |span| find(*span).map(|call| call.parent));
     let callers = |span: u64| above(span).take_while(|span| *span != 0).take(DEPTH_MAX);
     let too_many = || calls.iter().filter_map(|call| excess.get(&call.site).map(|excess| (call, excess)));
     let mut loads: HashMap<u64, f64> = HashMap::new();
     for (call, excess) in too_many() {
-        callers(call.span).for_each(|span| *loads.entry(span).or_default() += 1.0 / excess.granted.max(1.0));
+        for span in callers(call.span) {
+            if loads.make_room(1) {
+                *loads.entry(span).or_default() += 1.0 / excess.granted.max(1.0);
+            }
+        }
     }
     let mut bounds: HashMap<u32, RootBound> = HashMap::new();
     for (call, excess) in too_many() {

@@ -252,7 +252,8 @@ impl SqliteStore {
 impl Store for SqliteStore {
     fn write(&mut self, batch: &Batch) -> Result<Written, StoreError> {
         self.ensure_open(batch.at_ns)?;
-        self.ids.remember(&batch.functions, &batch.threads);
+        let remembered = self.ids.remember(&batch.functions, &batch.threads);
+        remembered.map_err(|error| self.resolve_error(&error, batch.at_ns))?;
         let rows = batch.calls.len() as u64;
         let mut committed = None;
         if batch.sequence > self.committed {
