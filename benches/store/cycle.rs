@@ -10,7 +10,7 @@ use std::time::Duration;
 use monitor_benches::{Figures, Options, Table, Worker};
 use monitor_runtime::store::{SqliteStore, Store, StoreOptions};
 
-use crate::load::{Load, Shape};
+use crate::load::{Load, Popularity, Shape};
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
@@ -30,7 +30,15 @@ pub(crate) const PACES: [Pace; 3] = [
 ];
 
 /// Calls that succeed and capture no values.
-const BARE: Shape = Shape { functions: 10, threads: 2, failed_every: 0, slow_every: 0, values_every: 0 };
+const BARE: Shape = Shape {
+    functions: 10,
+    threads: 2,
+    failed_every: 0,
+    slow_every: 0,
+    values_every: 0,
+    popularity: Popularity::Equal,
+    slices_every: 1,
+};
 
 const SECOND_NS: i64 = 1_000_000_000;
 /// Rows that come during the life of a row.

@@ -10,99 +10,124 @@ use std::time::{Duration, Instant};
 
 use monitor_benches::{Options, Table, build_monitor, seconds};
 use monitor_runtime::store::query::open_read_only;
-use monitor_runtime::store::{SqliteStore, Store, StoreError, StoreOptions};
+use monitor_runtime::store::{SqliteStore, Store, StoreError};
 use rusqlite::Connection;
 
 use crate::end_to_end::own_cpu_ns;
-use crate::load::{self, Load, Shape};
+use crate::fill::{Plan, SPAN, fill};
+use crate::load::{self, Shape};
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
-const START_NS: i64 = 1_700_000_000_000_000_000;
-/// The time over which the rows are spread. It is also their retention.
-const SPAN: Duration = Duration::from_hours(6);
-const BATCH: usize = 4096;
-/// The least number of batches, so that small stores have as many windows as large ones.
-const BATCHES_MIN: usize = 2160;
 /// The pause between two attempts of the waiting writer.
 const ATTEMPT: Duration = Duration::from_micros(50);
 
-/// The measured queries, and the goals in milliseconds for queries and commands.
-const VIEWS: [(&str, &str, f64); 8] = [
-    ("functions", "SELECT * FROM functions", VIEW_MS),
-    ("latency", "SELECT * FROM latency", VIEW_MS),
-    ("latency of the last minutes", "SELECT * FROM latency WHERE start_ns > 1700021000000000000", VIEW_MS),
+/// The measured queries, and the goals in milliseconds for queries and commands. `{recent}` stands for the start of the last ten
+/// minutes, `{rare}` for the name of a function that is called five times, `{span}` for the id of a call with a caller.
+const VIEWS: [(&str, &str, f64); 15] = [
+    ("functions", "SELECT * FROM functions", AGGREGATE_MS),
+    ("latency of the last minutes", "SELECT * FROM latency WHERE start_ns > {recent}", VIEW_MS),
+    ("totals", "SELECT * FROM totals", VIEW_MS),
+    ("edges", "SELECT * FROM edges", AGGREGATE_MS),
     ("count of calls", "SELECT count(*) FROM calls", AGGREGATE_MS),
     ("sum of weights", "SELECT sum(weight) FROM calls", AGGREGATE_MS),
     ("durations of calls", "SELECT avg(duration_ms), max(duration_ms), sum(failed) FROM calls", AGGREGATE_MS),
+    ("rows of each function", "SELECT function, recorded FROM functions", AGGREGATE_MS),
     ("newest calls", "SELECT * FROM calls ORDER BY call_id DESC LIMIT 100", VIEW_MS),
+    ("newest failures", "SELECT * FROM errors ORDER BY call_id DESC LIMIT 100", VIEW_MS),
     (
-        "callers of the last 100 000 calls",
-        "SELECT p.function, c.function, count(*) FROM calls c
-         JOIN calls p ON p.span_id = c.parent_id AND p.process_id = c.process_id
-         WHERE c.call_id > (SELECT max(id) FROM call) - 100000 AND p.call_id > (SELECT max(id) FROM call) - 100000
-         GROUP BY 1, 2",
+        "latest calls of a rare function",
+        "SELECT * FROM calls WHERE function = '{rare}' ORDER BY call_id DESC LIMIT 20",
         AGGREGATE_MS,
     ),
+    ("slowest calls", "SELECT call_id, duration_ms FROM calls ORDER BY duration_ms DESC LIMIT 50", AGGREGATE_MS),
+    ("a tree by its id", "SELECT * FROM calls WHERE trace_id = {span}", AGGREGATE_MS),
+    (
+        "callers of the last 100 000 calls",
+        "WITH recent AS MATERIALIZED (SELECT * FROM calls WHERE call_id > (SELECT max(call_id) - 100000 FROM calls))
+         SELECT p.function, c.function, count(*) FROM recent c JOIN recent p ON p.span_id = c.parent_id GROUP BY 1, 2",
+        AGGREGATE_MS,
+    ),
+    ("groups of failures", "SELECT * FROM error_groups", VIEW_MS),
 ];
 const VIEW_MS: f64 = 50.0;
 const AGGREGATE_MS: f64 = 1000.0;
 const COMMAND_MS: f64 = 100.0;
 
+/// The sizes that are measured: rows, the shape of the calls, and the number of processes.
+const SIZES: [(usize, Shape, usize); 3] =
+    [(10_000, Shape::SERVICE, 1), (1_000_000, Shape::SERVICE, 1), (10_000_000, Shape::SKEWED, 3)];
+
 /// Measures all sizes.
 pub(crate) fn measure(options: &Options, table: &mut Table) -> Result<()> {
     let monitor = build_monitor()?;
-    let sizes: &[usize] = if options.short { &[10_000] } else { &[10_000, 1_000_000, 10_000_000] };
-    for rows in sizes {
+    let sizes = if options.short { &SIZES[..1] } else { &SIZES };
+    for (rows, shape, processes) in sizes.iter().copied() {
         let folder = tempfile::tempdir()?;
         let path = folder.path().join("large.db");
-        let mut store = fill(&path, *rows)?;
+        // The calls end now, because commands ask about the last minutes.
+        let start_ns = now_ns()? - nanoseconds(SPAN);
+        let mut store = fill(&path, Plan { rows, shape, processes, start_ns })?;
+        let size = Size { rows, start_ns, rare: load::function_name(shape.functions) };
         for _ in 0..options.rounds() {
-            time_views(&path, *rows, table)?;
-            time_commands(&monitor, &path, *rows, table)?;
+            time_views(&path, &size, table)?;
+            time_commands(&monitor, &path, &size, table)?;
         }
-        time_retention(&mut store, &path, *rows, table)?;
+        time_retention(&mut store, &path, &size, table)?;
     }
     Ok(())
 }
 
-/// Returns the name of a store with this number of rows.
-fn size_label(rows: usize) -> String {
-    if rows >= 1_000_000 { format!("{} M rows", rows / 1_000_000) } else { format!("{} k rows", rows / 1000) }
+/// A store that is measured.
+struct Size {
+    rows: usize,
+    start_ns: i64,
+    /// The name of a function that is called five times.
+    rare: String,
 }
 
-fn end_ns() -> i64 {
-    START_NS + nanoseconds(SPAN)
+impl Size {
+    /// Returns the name of the store's size.
+    fn label(&self) -> String {
+        if self.rows >= 1_000_000 {
+            format!("{} M rows", self.rows / 1_000_000)
+        } else {
+            format!("{} k rows", self.rows / 1000)
+        }
+    }
+
+    fn end_ns(&self) -> i64 {
+        self.start_ns + nanoseconds(SPAN)
+    }
+}
+
+fn now_ns() -> Result<i64> {
+    Ok(nanoseconds(std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?))
 }
 
 fn nanoseconds(span: Duration) -> i64 {
     i64::try_from(span.as_nanos()).unwrap_or(i64::MAX)
 }
 
-/// Makes a store with this number of rows.
-fn fill(path: &Path, rows: usize) -> Result<SqliteStore> {
-    let options = StoreOptions { retention: SPAN, max_disk_bytes: 16 << 30, ..StoreOptions::file(path) };
-    let mut store = SqliteStore::open(&options, Load::process(START_NS), START_NS)?;
-    let mut load = Load::new(Shape::SERVICE);
-    let batch = (rows / BATCHES_MIN).clamp(1, BATCH);
-    let batches = rows.div_ceil(batch);
-    let step = nanoseconds(SPAN) / i64::try_from(batches)?;
-    let mut at_ns = START_NS;
-    for index in 0..batches {
-        let count = batch.min(rows - index * batch);
-        store.write(&load.batch(count, (at_ns, at_ns + step)))?;
-        at_ns += step;
-    }
-    Ok(store)
+/// Returns the id of a call in the middle of the store that has a caller.
+fn find_span(path: &Path, rows: usize) -> Result<i64> {
+    Ok(open_read_only(path)?.query_row(
+        "SELECT span_id FROM calls WHERE call_id BETWEEN ?1 AND ?1 + 1000 AND parent_id IS NOT NULL LIMIT 1",
+        [i64::try_from(rows / 2)?],
+        |row| row.get(0),
+    )?)
 }
 
 /// Measures the views. Each is read to its end, and each of its values is read.
-fn time_views(path: &Path, rows: usize, table: &mut Table) -> Result<()> {
+fn time_views(path: &Path, size: &Size, table: &mut Table) -> Result<()> {
     let connection = open_read_only(path)?;
+    let recent = (size.end_ns() - nanoseconds(Duration::from_mins(10))).to_string();
+    let span = find_span(path, size.rows)?.to_string();
     let floor = milliseconds(|| read_all(&connection, "SELECT SUM(duration) FROM call"))?;
     for (view, sql, goal) in VIEWS {
-        let case = format!("{view}, {}", size_label(rows));
-        table.record_in(&case, milliseconds(|| read_all(&connection, sql))?, floor, "ms");
+        let case = format!("{view}, {}", size.label());
+        let sql = sql.replace("{recent}", &recent).replace("{rare}", &size.rare).replace("{span}", &span);
+        table.record_in(&case, milliseconds(|| read_all(&connection, &sql))?, floor, "ms");
         table.row_with_value_goal(&case, goal);
     }
     Ok(())
@@ -122,39 +147,38 @@ fn read_all(connection: &Connection, sql: &str) -> Result<()> {
 }
 
 /// Measures the command from its start to its end. The floor is a run that only prints the version.
-fn time_commands(monitor: &Path, path: &Path, rows: usize, table: &mut Table) -> Result<()> {
-    let (common, rare) = (load::function_name(7), load::function_name(Shape::SERVICE.functions));
-    let span: i64 = open_read_only(path)?.query_row(
-        "SELECT span_id FROM calls WHERE call_id BETWEEN ?1 AND ?1 + 1000 AND parent_id IS NOT NULL LIMIT 1",
-        [i64::try_from(rows / 2)?],
-        |row| row.get(0),
-    )?;
-    let span = span.to_string();
-    let commands: [&[&str]; 9] = [
-        &["top"],
-        &["calls", &common, "--limit", "20"],
-        &["calls", &rare, "--limit", "20"],
-        &["calls", "--slow", "--limit", "20"],
-        &["calls", "--failed", "--limit", "20"],
-        &["calls", "--sort", "duration", "--limit", "20"],
-        &["calls", &rare, "--sort", "duration", "--limit", "20"],
-        &["trace", &span],
-        &["errors"],
-    ];
-    let names = [
-        "top",
-        "calls FUNCTION",
-        "calls SELDOM_CALLED",
-        "calls --slow",
-        "calls --failed",
-        "calls --sort duration",
-        "calls SELDOM_CALLED --sort duration",
-        "trace",
-        "errors",
+fn time_commands(monitor: &Path, path: &Path, size: &Size, table: &mut Table) -> Result<()> {
+    let common = load::function_name(7);
+    let span = find_span(path, size.rows)?.to_string();
+    let commands: [(&str, &[&str]); 21] = [
+        ("top", &["top"]),
+        ("top --since 1h", &["top", "--since", "1h"]),
+        ("calls FUNCTION", &["calls", &common, "--limit", "20"]),
+        ("calls SELDOM_CALLED", &["calls", &size.rare, "--limit", "20"]),
+        ("calls --slow", &["calls", "--slow", "--limit", "20"]),
+        ("calls --failed", &["calls", "--failed", "--limit", "20"]),
+        ("calls --sort duration", &["calls", "--sort", "duration", "--limit", "20"]),
+        (
+            "calls SELDOM_CALLED --sort duration",
+            &["calls", &size.rare, "--sort", "duration", "--limit", "20"],
+        ),
+        ("trace", &["trace", &span]),
+        ("errors", &["errors"]),
+        ("why FUNCTION", &["why", &common]),
+        ("why SELDOM_CALLED", &["why", &size.rare]),
+        ("findings", &["findings"]),
+        ("diff", &["diff"]),
+        ("callers", &["callers", &common]),
+        ("callees", &["callees", &common]),
+        ("flame", &["flame"]),
+        ("processes", &["processes"]),
+        ("resources", &["resources"]),
+        ("health", &["health"]),
+        ("export prometheus", &["export", "prometheus"]),
     ];
     let floor = milliseconds(|| run(Command::new(monitor).arg("--version")))?;
-    for (arguments, name) in commands.into_iter().zip(names) {
-        let case = format!("monitor {name}, {}", size_label(rows));
+    for (name, arguments) in commands {
+        let case = format!("monitor {name}, {}", size.label());
         let spent = milliseconds(|| run(Command::new(monitor).arg("--db").arg(path).args(arguments)))?;
         table.record_in(&case, spent, floor, "ms");
         table.row_with_value_goal(&case, COMMAND_MS);
@@ -168,9 +192,9 @@ fn run(command: &mut Command) -> Result<()> {
 }
 
 /// Lets retention expire all rows while another writer tries to write, and measures the writer's waits.
-fn time_retention(store: &mut SqliteStore, path: &Path, rows: usize, table: &mut Table) -> Result<()> {
+fn time_retention(store: &mut SqliteStore, path: &Path, size: &Size, table: &mut Table) -> Result<()> {
     let other = OtherWriter { path };
-    let now_ns = end_ns() + nanoseconds(SPAN);
+    let now_ns = size.end_ns() + nanoseconds(SPAN);
     let mut waits = Vec::new();
     let (mut deleted, mut longest) = (0, 0.0_f64);
     loop {
@@ -189,12 +213,12 @@ fn time_retention(store: &mut SqliteStore, path: &Path, rows: usize, table: &mut
         }
     }
     waits.sort_by(f64::total_cmp);
-    let case = format!("longest wait of another writer for retention, {}", size_label(rows));
+    let case = format!("longest wait of another writer for retention, {}", size.label());
     table.figure(&case, waits.last().copied().unwrap_or(0.0), "ms");
     table.row(&case, Some(10.0));
     let usual = waits.get(waits.len() * 99 / 100).copied().unwrap_or(0.0);
     table.figure(
-        &format!("99th percentile of the waits for {} steps, {}", waits.len(), size_label(rows)),
+        &format!("99th percentile of the waits for {} steps, {}", waits.len(), size.label()),
         usual,
         "ms",
     );
@@ -203,9 +227,9 @@ fn time_retention(store: &mut SqliteStore, path: &Path, rows: usize, table: &mut
     table.figure(&format!("longest of {SYNCS} syncs of a log's header"), syncs[SYNCS - 1], "ms");
     table.figure(&format!("median of {SYNCS} syncs of a log's header"), syncs[SYNCS / 2], "ms");
     // The step's own work: other programs on the same cores make the wait longer, but not the CPU time.
-    table.figure(&format!("CPU time of the longest step, {}", size_label(rows)), longest / 1e6, "ms");
-    if deleted < rows as u64 {
-        return Err(format!("{deleted} of {rows} rows expired").into());
+    table.figure(&format!("CPU time of the longest step, {}", size.label()), longest / 1e6, "ms");
+    if deleted < size.rows as u64 {
+        return Err(format!("{deleted} of {} rows expired", size.rows).into());
     }
     Ok(())
 }

@@ -5,9 +5,9 @@
 use std::collections::BTreeMap;
 
 use monitor_runtime::batch::{
-    Batch, CallRow, CallStats, FunctionRow, ProcessRow, SliceRow, ThreadRow, Update, WindowRow,
+    Batch, CallRow, CallStats, FunctionRow, ProcessRow, SliceRow, ThreadRow, TotalRow, Update, WindowRow,
 };
-use monitor_runtime::histogram;
+use monitor_runtime::histogram::{self, Histogram};
 use monitor_runtime::record::{Kept, Outcome};
 use monitor_runtime::store::schema::{SLICE_NS, WINDOW_NS};
 
@@ -22,12 +22,43 @@ pub(crate) struct Shape {
     pub(crate) slow_every: u64,
     /// One of this many calls has captured values; 0 for none.
     pub(crate) values_every: u64,
+    /// The share of the calls that each function has.
+    pub(crate) popularity: Popularity,
+    /// Half hours under way are written with one of this many batches.
+    pub(crate) slices_every: u64,
+}
+
+/// The share of the calls that each function has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Popularity {
+    /// All functions are called equally often.
+    Equal,
+    /// The function of rank n is called 1/n as often as the first one, which is called most.
+    Zipf,
 }
 
 impl Shape {
+    /// The calls of a program of a thousand functions, a few of which are called most of the time.
+    pub(crate) const SKEWED: Self = Self {
+        functions: 1000,
+        threads: 5,
+        failed_every: 100,
+        slow_every: 200,
+        values_every: 10,
+        popularity: Popularity::Zipf,
+        slices_every: 200,
+    };
+
     /// The calls of a typical service.
-    pub(crate) const SERVICE: Self =
-        Self { functions: 20, threads: 8, failed_every: 100, slow_every: 200, values_every: 10 };
+    pub(crate) const SERVICE: Self = Self {
+        functions: 20,
+        threads: 8,
+        failed_every: 100,
+        slow_every: 200,
+        values_every: 10,
+        popularity: Popularity::Equal,
+        slices_every: 1,
+    };
 }
 
 /// Calls of one thread in a row, because rings are drained one after the other.
@@ -43,9 +74,14 @@ pub(crate) struct Load {
     sequence: u64,
     calls: u64,
     random: u64,
+    /// For each function but the last, the share of the calls that it and those before it have, out of 2^32.
+    shares: Vec<u64>,
     spans: Vec<u64>,
     windows: Vec<Interval>,
     slices: Vec<Interval>,
+    totals: Vec<Interval>,
+    /// The windows and half hours that ended since the last batch.
+    ended: (Vec<WindowRow>, Vec<SliceRow>),
 }
 
 /// The statistics of a function since the start of an interval.
@@ -59,22 +95,35 @@ struct Interval {
 
 impl Load {
     pub(crate) fn new(shape: Shape) -> Self {
+        Self::seeded(shape, 0)
+    }
+
+    /// Returns the source of one process of several, each of which makes calls of its own.
+    pub(crate) fn seeded(shape: Shape, process: u64) -> Self {
         let functions = vec![Interval::default(); shape.functions as usize];
         Self {
             shape,
             sequence: 0,
             calls: 0,
-            random: 0x9e37_79b9_7f4a_7c15,
+            random: 0x9e37_79b9_7f4a_7c15 ^ process << 20,
+            shares: shape.popularity.shares(shape.functions - 1),
             spans: vec![0; shape.threads as usize],
             windows: functions.clone(),
-            slices: functions,
+            slices: functions.clone(),
+            totals: functions,
+            ended: Default::default(),
         }
     }
 
     /// Returns the process that makes all calls.
     pub(crate) fn process(started_ns: i64) -> ProcessRow {
+        Self::numbered_process(0, started_ns)
+    }
+
+    /// Returns one process of several.
+    pub(crate) fn numbered_process(number: u64, started_ns: i64) -> ProcessRow {
         ProcessRow {
-            run_uuid: "5eed".repeat(8),
+            run_uuid: format!("{}{number:04x}", "5eed".repeat(7)),
             service: "load".to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             host: "here".to_owned(),
@@ -95,20 +144,39 @@ impl Load {
         }
         let step = (at_ns - from_ns) / i64::try_from(rows.max(1)).unwrap_or(i64::MAX);
         batch.calls = (0_i64..).take(rows).map(|at| self.call(from_ns + at * step)).collect();
-        for (function, interval) in (1..).zip(&mut self.windows).filter(|(_, window)| window.changed) {
-            batch.windows.push(interval.window(function));
-        }
-        for (function, interval) in (1..).zip(&mut self.slices).filter(|(_, slice)| slice.changed) {
-            batch.slices.push(interval.slice(function));
+        (batch.windows, batch.slices) = std::mem::take(&mut self.ended);
+        self.add_windows(&mut batch);
+        if self.sequence.is_multiple_of(self.shape.slices_every) {
+            self.add_slices(&mut batch);
         }
         batch
     }
 
+    /// Returns a batch without calls that holds all statistics that no batch has held yet, and the totals.
+    pub(crate) fn last_batch(&mut self, at_ns: i64) -> Batch {
+        let mut batch = self.batch(0, (at_ns, at_ns));
+        self.add_slices(&mut batch);
+        batch.totals = (1..).zip(&self.totals).map(|(function, total)| total.total(function)).collect();
+        batch
+    }
+
+    fn add_windows(&mut self, batch: &mut Batch) {
+        for (function, interval) in (1..).zip(&mut self.windows).filter(|(_, window)| window.changed) {
+            batch.windows.push(interval.window(function));
+        }
+    }
+
+    fn add_slices(&mut self, batch: &mut Batch) {
+        for (function, interval) in (1..).zip(&mut self.slices).filter(|(_, slice)| slice.changed) {
+            batch.slices.push(interval.slice(function));
+        }
+    }
+
     fn call(&mut self, start_ns: i64) -> CallRow {
-        let Shape { functions, threads, failed_every, slow_every, values_every } = self.shape;
+        let Shape { functions, threads, failed_every, slow_every, values_every, .. } = self.shape;
         self.calls += 1;
         let random = self.random();
-        let usual = 1 + u32::try_from(random % u64::from(functions - 1)).unwrap_or(0);
+        let usual = 1 + self.usual_function(random);
         let function = if self.calls <= SELDOM { functions } else { usual };
         let lane = (self.calls / RUN) % u64::from(threads);
         let (failed, slow) = (is_nth(self.calls, failed_every), is_nth(self.calls, slow_every));
@@ -151,13 +219,28 @@ impl Load {
         }
     }
 
+    /// Returns the position of a function: each has its share of all numbers.
+    fn usual_function(&self, random: u64) -> u32 {
+        let at = match self.shape.popularity {
+            Popularity::Equal => random % u64::from(self.shape.functions - 1),
+            Popularity::Zipf => {
+                let number = random.wrapping_mul(0xd6e8_feb8_6659_fd93) >> 32;
+                self.shares.partition_point(|share| *share <= number) as u64
+            }
+        };
+        u32::try_from(at).unwrap_or(0)
+    }
+
     fn count(&mut self, function: u32, start_ns: i64, duration_ns: u64, outcome: Outcome) {
         let at = function as usize - 1;
-        for (interval, width) in [(&mut self.windows[at], WINDOW_NS), (&mut self.slices[at], SLICE_NS)] {
-            let begun = start_ns - start_ns.rem_euclid(width);
-            if interval.start_ns != begun {
-                *interval = Interval { start_ns: begun, ..Interval::default() };
-            }
+        let (windows, slices) = &mut self.ended;
+        if let Some(mut ended) = self.windows[at].begin(start_ns, WINDOW_NS) {
+            windows.push(ended.window(function));
+        }
+        if let Some(mut ended) = self.slices[at].begin(start_ns, SLICE_NS) {
+            slices.push(ended.slice(function));
+        }
+        for interval in [&mut self.windows[at], &mut self.slices[at], &mut self.totals[at]] {
             interval.count(duration_ns, outcome);
         }
     }
@@ -171,7 +254,33 @@ impl Load {
     }
 }
 
+impl Popularity {
+    /// Returns for each of some functions the share of the calls that it and those before it have, out of 2^32.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "shares are below 2^32")]
+    fn shares(self, functions: u32) -> Vec<u64> {
+        if self == Self::Equal {
+            return Vec::new();
+        }
+        let all: f64 = (1..=functions).map(|rank| f64::from(rank).recip()).sum();
+        let upto = (1..functions).scan(0.0, |sum, rank| {
+            *sum += f64::from(rank).recip();
+            Some((*sum / all * 2_f64.powi(32)) as u64)
+        });
+        upto.collect()
+    }
+}
+
 impl Interval {
+    /// Begins the interval that holds a time, and returns the one before if no batch has held its latest figures.
+    fn begin(&mut self, at_ns: i64, width_ns: i64) -> Option<Self> {
+        let start_ns = at_ns - at_ns.rem_euclid(width_ns);
+        if self.start_ns == start_ns {
+            return None;
+        }
+        let before = std::mem::replace(self, Self { start_ns, ..Self::default() });
+        before.changed.then_some(before)
+    }
+
     fn count(&mut self, duration_ns: u64, outcome: Outcome) {
         self.changed = true;
         let stats = &mut self.stats;
@@ -182,6 +291,12 @@ impl Interval {
         stats.max_ns = stats.max_ns.max(duration_ns);
         let bucket = histogram::bucket(duration_ns);
         *self.buckets.entry(bucket).or_default() += 1;
+    }
+
+    fn total(&self, function: u32) -> TotalRow {
+        let buckets: Vec<_> = self.buckets.iter().map(|(bucket, count)| (*bucket, *count)).collect();
+        let histogram = Histogram::from_buckets(&buckets);
+        TotalRow { function, update: Update::Replace, stats: self.stats, histogram }
     }
 
     fn window(&mut self, function: u32) -> WindowRow {

@@ -5,6 +5,7 @@
 //! pass in seconds.
 
 mod load;
+mod fill;
 mod end_to_end;
 mod cycle;
 mod large;

@@ -262,7 +262,7 @@ impl Store {
             let limit = MEMORY_BYTES_MAX >> 20;
             return anyhow!(
                 "stopped because it needs more than {limit} MiB of memory: select fewer rows or shorter texts, \
-                 or sort less"
+                 or sort less; the view `functions` has the sums of each function ready"
             );
         }
         explain_sqlite_error(error, &self.path)

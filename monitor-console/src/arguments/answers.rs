@@ -225,8 +225,8 @@ the command that leads on. The most important 7 are shown: broken things first, 
 
 Kinds: n_plus_one, repeated_same, serial_fanout, blocks_executor, slower, slower_with_load, faster, fails_more, \
 bursts_of_failures, new_failure, hot, cancelled_often, leaks_secret, died, stuck, growing, lost_rows, folded, held, \
-breaker_open, degraded, costly. What could not be looked for is told as `cannot tell`: no finding does not mean that \
-all is well.
+breaker_open, degraded, costly, exporter_behind, nearly_full. What could not be looked for is told as `cannot tell`: no \
+finding does not mean that all is well.
 
 Exit codes: 0 done, 1 failed, or a finding of the level of --fail-on, 2 wrong usage.")]
 pub(crate) struct Findings {

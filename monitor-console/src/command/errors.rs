@@ -16,7 +16,8 @@ use monitor_runtime::record::Outcome;
 use monitor_runtime::store::fingerprint;
 
 use super::{
-    calls, open_stores, print_failures, print_heading_of, print_lines, print_note, require_known_in,
+    calls, describe_absence, open_stores, print_failures, print_heading_of, print_lines, print_note,
+    require_known_in,
 };
 use crate::arguments::{Common, Errors, FormatName};
 use crate::format;
@@ -77,7 +78,7 @@ pub(super) fn run(common: &Common, arguments: &Errors) -> Result<()> {
         require_known_in(&stores, arguments.pattern.as_ref())?;
     }
     let title = match kinds {
-        0 => "no failures".to_owned(),
+        0 => format!("no failures{}", describe_absence(common, &stores.list())?),
         kinds => format_quantity(kinds, "kind of failure", "kinds of failure"),
     };
     print_heading_of(common, &stores, &title);

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use anyhow::Result;
+use monitor_runtime::alert::{STUCK_NS_MIN, stuck_limit_ns};
 use monitor_runtime::recover::{self, Living, UnderWay};
 use rusqlite::types::Value;
 
@@ -14,6 +15,7 @@ use super::in_flight::{self, Flying};
 use super::{print_note, require_known};
 use crate::arguments::{Common, Live};
 use crate::format;
+use crate::model::sums::{self, Span};
 use crate::report::{Cell, Column, Report, Unit};
 use crate::store::Store;
 use crate::units::format_quantity;
@@ -169,26 +171,23 @@ fn to_flying(call: &UnderWay) -> Flying {
 /// Reads from which time on calls count as stuck whose functions declare none: by the function's own history, which the
 /// store has. A store that cannot be read tells nothing.
 pub(super) fn read_usual_limits(store: &Path, living: &[Living], now: i64) -> HashMap<String, i64> {
-    let is_long = |call: &UnderWay| call.slow_ns.is_none() && measure_elapsed_ns(call, now) > STUCK_NS_MIN;
+    let is_long = |call: &UnderWay| {
+        call.slow_ns.is_none() && measure_elapsed_ns(call, now).unsigned_abs() > STUCK_NS_MIN
+    };
     if !living.iter().flat_map(|process| &process.calls).any(is_long) {
         return HashMap::new();
     }
     let Ok(store) = Store::open(store) else { return HashMap::new() };
-    let columns = ["function", "p99_ms"].map(Column::data).to_vec();
-    let sql = "SELECT function, max(p99_ms) FROM functions WHERE p99_ms IS NOT NULL GROUP BY function";
-    let Ok(report) = store.read_report(columns, sql, []) else { return HashMap::new() };
-    let limit = |row: &Vec<Cell>| {
-        #[allow(clippy::cast_possible_truncation, reason = "a duration in ns is far from the end of 64 bits")]
-        let usual = (row[1].to_number()? * 1e6 * STUCK_FACTOR) as i64;
-        Some((row[0].as_text()?.to_owned(), usual.max(STUCK_NS_MIN)))
-    };
-    report.rows.iter().filter_map(limit).collect()
+    let Ok(functions) = sums::read(&store, None, Span::Whole) else { return HashMap::new() };
+    let mut limits = HashMap::new();
+    for sums in functions {
+        let Some(limit) = stuck_limit_ns(sums.percentile(0.99), None) else { continue };
+        // Functions of one name at several places are not told apart here: the one that takes longest counts.
+        let longest = limits.entry(sums.function).or_insert(0);
+        *longest = i64::try_from(limit).unwrap_or(i64::MAX).max(*longest);
+    }
+    limits
 }
-
-/// A call of a function without a declared limit is stuck after this many times the function's 99th percentile.
-const STUCK_FACTOR: f64 = 20.0;
-/// The least time after which such a call is stuck.
-const STUCK_NS_MIN: i64 = 10_000_000_000;
 
 fn list_columns() -> Vec<Column> {
     vec![

@@ -43,6 +43,7 @@ use monitor_runtime::config::process_variable;
 use monitor_runtime::recover;
 
 use crate::arguments::{Arguments, Command, Common, ExportKind, FormatName, TopOptions, Tui};
+use crate::model::ranges;
 use crate::pattern::Pattern;
 use crate::store::Store;
 use crate::stores::Stores;
@@ -271,6 +272,24 @@ fn explain_unknown(store: &Store, pattern: &Pattern) -> Result<Option<String>> {
         "`monitor top` lists the names".to_owned()
     };
     Ok(Some(format!("no function here is named `{text}`: {advice}")))
+}
+
+/// Describes a report without rows: that its span has none, and when the latest call with a row began. Without a span the text is
+/// empty, because the title says it all.
+fn describe_absence(common: &Common, stores: &[&Store]) -> Result<String> {
+    if common.since.is_none() {
+        return Ok(String::new());
+    }
+    let mut latest = None;
+    for store in stores {
+        latest = latest.max(ranges::find_latest_start(store)?);
+    }
+    Ok(match latest {
+        Some(at) => {
+            format!(" · the span has none: the latest call began {}", units::format_age(at, units::now_ns()))
+        }
+        None => " · no call has a row here".to_owned(),
+    })
 }
 
 /// Names the user who changes something: `monitor:ada`, or `monitor:user 1000` if the environment holds no

@@ -9,6 +9,7 @@ use std::collections::{HashMap, HashSet};
 use anyhow::Result;
 
 use super::logs::{self, Line as LogLine};
+use super::ranges::{self, IdKind};
 use super::waterfall;
 use crate::report::{self, Cell};
 use crate::store::Store;
@@ -78,15 +79,15 @@ pub(crate) fn load(store: &Store, call_id: i64, limit: usize) -> Result<Option<T
     let [process_id, trace_id] = [0, 1].map(|at| found[at].to_integer().unwrap_or(0));
     let is_new = store.has_span_blocks()?;
     let selected = if is_new {
-        "SELECT c.id FROM call_range r CROSS JOIN call c ON c.id BETWEEN r.first_call AND r.last_call
-           CROSS JOIN thread t ON t.id = c.thread_id
-         WHERE (r.zoned < r.last_call - r.first_call + 1
-             OR EXISTS (SELECT 1 FROM call_zone_span z WHERE z.first_call = r.first_call AND z.block = :trace >> 20
-               AND :trace BETWEEN z.min_trace AND z.max_trace))
-           AND c.span - c.parent - c.trace = :trace AND t.process_id = :process"
+        format!(
+            "SELECT c.id FROM call c CROSS JOIN thread t ON t.id = c.thread_id
+             WHERE c.id IN ({}) AND t.process_id = :process",
+            ranges::select_calls_with(IdKind::Trace, ":trace")
+        )
     } else {
         "SELECT c.id FROM call c CROSS JOIN thread t ON t.id = c.thread_id
          WHERE t.span_base + c.span - c.parent - c.trace = :trace AND t.process_id = :process"
+            .to_owned()
     };
     let shared = if is_new {
         "COALESCE(folded, 1), (SELECT last_ns FROM folds f WHERE f.call_id = calls.call_id)"

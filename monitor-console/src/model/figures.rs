@@ -1,6 +1,6 @@
 //! Figures of functions within a scope, and the same over time.
 //!
-//! The figures without a scope are those of the view `functions`, which half hours are summed for. With one they are summed
+//! The figures without a scope are those of the half hours that retention has left. With one they are summed
 //! from windows of 10 s. Counts are exact either way.
 
 use std::collections::hash_map::Entry;
@@ -12,9 +12,9 @@ use monitor_runtime::store::schema::WINDOW_NS;
 use super::names::{Name, Names};
 use super::period::Period;
 use super::scope::Scope;
+use super::sums::{self, Span, Sums};
 use super::windows::{self, Window};
-use crate::pattern::{self, Pattern};
-use crate::report::{self, Cell};
+use crate::pattern::Pattern;
 use crate::store::Store;
 
 /// The figures of a function.
@@ -119,7 +119,7 @@ pub(crate) fn sort(figures: &mut [Figures], key: Key) {
 
 /// Reads the figures of the functions that a pattern selects.
 pub(crate) fn read(store: &Store, scope: &Scope, pattern: Option<&Pattern>) -> Result<Vec<Figures>> {
-    let all = read_view(store, pattern)?;
+    let all = read_whole(store, pattern)?;
     if scope.is_whole() {
         return Ok(all);
     }
@@ -166,37 +166,33 @@ fn summarize(name: &str, sum: &Window, known: Option<&Figures>, has_self_times: 
     }
 }
 
-/// Reads the view `functions`. A column that an older store lacks has no value.
-fn read_view(store: &Store, pattern: Option<&Pattern>) -> Result<Vec<Figures>> {
-    let columns = store.read_column_names("SELECT * FROM functions")?;
-    let sql = "SELECT * FROM functions WHERE ?1 IS NULL OR function GLOB ?1 OR function GLOB ?2";
-    let mut figures = Vec::new();
-    store.read_rows(sql, pattern::to_optional_globs(pattern), |row| {
-        let cells = report::read_cells(row, columns.len())?;
-        let find = |name: &str| columns.iter().position(|column| column == name).map(|at| &cells[at]);
-        let number = |name: &str| find(name).and_then(Cell::to_number).filter(|number| number.is_finite());
-        let integer = |name: &str| find(name).and_then(Cell::to_integer).unwrap_or(0);
-        let ns = |name: &str| number(name).map(|ms| ms * 1e6);
-        let text = |name: &str| find(name).and_then(Cell::as_text).map(str::to_owned);
-        figures.push(Figures {
-            name: text("function").unwrap_or_default(),
-            file: text("file"),
-            line: find("line").and_then(Cell::to_integer),
-            group: text("group_name"),
-            calls: integer("calls"),
-            failed: integer("errors").saturating_add(integer("panics")).saturating_add(integer("cancelled")),
-            total_ns: ns("total_ms").unwrap_or(0.0),
-            self_ns: ns("self_ms"),
-            p50_ns: ns("p50_ms"),
-            p95_ns: ns("p95_ms"),
-            p99_ns: ns("p99_ms"),
-            max_ns: ns("max_ms").unwrap_or(0.0),
-            rate: number("sample_rate"),
-            is_estimated: integer("estimated") == 1,
-        });
-        Ok(())
-    })?;
-    Ok(figures)
+/// Reads the figures of all that the store holds.
+fn read_whole(store: &Store, pattern: Option<&Pattern>) -> Result<Vec<Figures>> {
+    let sums = sums::read(store, pattern, Span::Whole)?;
+    Ok(sums.into_iter().map(Figures::from).collect())
+}
+
+impl From<Sums> for Figures {
+    #[expect(clippy::cast_precision_loss, reason = "figures are shown with three digits")]
+    fn from(sums: Sums) -> Self {
+        let percentile = |share: f64| sums.percentile(share).map(|ns| ns as f64);
+        Self {
+            calls: sums.calls,
+            failed: sums.failed(),
+            total_ns: to_f64(sums.total_ns),
+            self_ns: sums.self_ns.map(to_f64),
+            p50_ns: percentile(0.5),
+            p95_ns: percentile(0.95),
+            p99_ns: percentile(0.99),
+            max_ns: to_f64(sums.max_ns),
+            rate: sums.sample_rate,
+            is_estimated: sums.is_estimated,
+            file: Some(sums.file),
+            line: Some(sums.line),
+            group: sums.group_name,
+            name: sums.function,
+        }
+    }
 }
 
 /// Figures over time: one value for each part of a span.

@@ -19,6 +19,36 @@ use crate::store::Store;
 /// Selects the ids of the functions that a pattern matches.
 pub(crate) const FUNCTIONS: &str = "SELECT id FROM function WHERE name GLOB :whole OR name GLOB :ending";
 
+/// The condition on a row `r` of `call_range` that its zones do not say which spans, and how long calls, it has. The row of function 0
+/// stands for calls of so many functions that they have no rows of their own.
+const UNKNOWN: &str = "r.zoned + COALESCE((SELECT w.calls FROM call_zone_function w
+    WHERE w.first_call = r.first_call AND w.function_id = 0), 0) < r.last_call - r.first_call + 1";
+
+/// The kind of ids that calls are found by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum IdKind {
+    /// The ids of calls as others name them as their callers.
+    Span,
+    /// The ids of whole trees.
+    Trace,
+}
+
+/// Returns a statement that selects the ids of the calls with this span or trace: `id` is an expression. The statement reads only the
+/// ranges whose zones say that they can hold such a call, or say nothing. The store must have blocks of span ids.
+pub(crate) fn select_calls_with(kind: IdKind, id: &str) -> String {
+    let (column, value) = match kind {
+        // With the plus, SQLite builds no automatic index over the spans of all calls, which it would take for cheaper.
+        IdKind::Span => ("span", "+k.span"),
+        IdKind::Trace => ("trace", "k.span - k.parent - k.trace"),
+    };
+    format!(
+        "SELECT k.id FROM call_range r CROSS JOIN call k ON k.id BETWEEN r.first_call AND r.last_call
+         WHERE ({UNKNOWN} OR EXISTS (SELECT 1 FROM call_zone_span z WHERE z.first_call = r.first_call AND z.block = {id} >> 20
+             AND {id} BETWEEN z.min_{column} AND z.max_{column}))
+           AND {value} = {id}"
+    )
+}
+
 /// Calls with ids from the first to the last, both included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Range {
@@ -51,11 +81,14 @@ pub(crate) fn find_longest(store: &Store, pattern: Option<&Pattern>) -> Result<V
         return Ok(ranges.into_iter().map(|ids| Bounded { ids, longest_ns: i64::MAX }).collect());
     }
     let [globs, ending] = pattern.map_or([None, None], |pattern| pattern.to_globs().map(Some));
-    let functions =
-        if pattern.is_some() { format!("WHERE function_id IN ({FUNCTIONS})") } else { String::new() };
+    let functions = if pattern.is_some() {
+        format!("WHERE function_id = 0 OR function_id IN ({FUNCTIONS})")
+    } else {
+        String::new()
+    };
     let sql = format!(
         "WITH longest AS (SELECT first_call, MAX(max_duration) AS ns FROM call_zone_function {functions} GROUP BY first_call)
-         SELECT r.first_call, r.last_call, CASE WHEN r.zoned < r.last_call - r.first_call + 1 THEN {} ELSE l.ns END
+         SELECT r.first_call, r.last_call, CASE WHEN {UNKNOWN} THEN {} ELSE l.ns END
          FROM call_range r LEFT JOIN longest l ON l.first_call = r.first_call
          WHERE r.first_call <= r.last_call ORDER BY 3 DESC",
         i64::MAX
@@ -67,12 +100,22 @@ pub(crate) fn find_longest(store: &Store, pattern: Option<&Pattern>) -> Result<V
         ranges.extend(longest.map(|longest_ns| Bounded { ids, longest_ns }));
         Ok(())
     };
-    if pattern.is_some() {
-        store.read_rows(&sql, &[(":whole", &globs), (":ending", &ending)], &mut add)?;
-    } else {
+    let Some(pattern) = pattern else {
         store.read_rows(&sql, [], &mut add)?;
-    }
+        return Ok(ranges);
+    };
+    store.read_rows(&sql, &[(":whole", &globs), (":ending", &ending)], &mut add)?;
+    // A range of many functions does not tell which ones: the windows do.
+    let possible = find_ranges(store, pattern)?;
+    ranges.retain(|Bounded { ids, .. }| {
+        possible.iter().any(|range| range.first <= ids.first && ids.last <= range.last)
+    });
     Ok(ranges)
+}
+
+/// Returns the start of the newest call with a row, ns since the Unix epoch; `None` without calls.
+pub(crate) fn find_latest_start(store: &Store) -> Result<Option<i64>> {
+    store.read_integer("SELECT start_ns FROM calls ORDER BY call_id DESC LIMIT 1", [])
 }
 
 /// Returns the ranges in which calls that match the pattern can lie, newest first.
@@ -80,8 +123,12 @@ pub(crate) fn find_ranges(store: &Store, pattern: &Pattern) -> Result<Vec<Range>
     let zoned = find_zoned(store, pattern)?;
     let [whole, ending] = pattern.to_globs();
     let mut windows = Vec::new();
+    // A search in each window by its key: a scan of the table would read the histograms too.
     let sql = format!(
-        "SELECT DISTINCT window FROM latency_window WHERE function_id IN ({FUNCTIONS}) ORDER BY window"
+        "WITH RECURSIVE at(\"window\") AS (SELECT MIN(\"window\") FROM latency_window UNION ALL
+           SELECT (SELECT MIN(l.\"window\") FROM latency_window l WHERE l.\"window\" > at.\"window\") FROM at WHERE at.\"window\" IS NOT NULL)
+         SELECT \"window\" FROM at WHERE EXISTS (SELECT 1 FROM latency_window l WHERE l.\"window\" = at.\"window\"
+           AND l.function_id IN ({FUNCTIONS})) ORDER BY \"window\""
     );
     store.read_rows(&sql, &[(":whole", &whole), (":ending", &ending)], |row| {
         windows.push(row.get(0)?);

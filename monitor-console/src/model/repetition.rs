@@ -214,7 +214,7 @@ fn group_children<'a>(rows: &'a Rows, forest: &Forest, at: usize) -> Vec<(Name, 
     groups.into_iter().collect()
 }
 
-/// Returns the pairs of caller and callee of which the callee leads back to the caller.
+/// Returns the pairs of caller and callee of which the callee leads back to the caller: those of one component of the graph of calls.
 fn find_recursive_pairs(rows: &Rows, forest: &Forest) -> HashSet<(Name, Name)> {
     let mut callees: HashMap<Name, HashSet<Name>> = HashMap::new();
     for (at, row) in rows.rows.iter().enumerate() {
@@ -222,20 +222,57 @@ fn find_recursive_pairs(rows: &Rows, forest: &Forest) -> HashSet<(Name, Name)> {
             callees.entry(rows.rows[parent].function).or_default().insert(row.function);
         }
     }
-    let reaches = |start: Name, end: Name| {
-        let mut seen = HashSet::from([start]);
-        let mut open = vec![start];
-        while let Some(function) = open.pop() {
-            if function == end {
-                return true;
-            }
-            let next = callees.get(&function).into_iter().flatten();
-            open.extend(next.filter(|callee| seen.insert(**callee)));
-        }
-        false
-    };
+    let components = find_components(&callees);
     let pairs = callees.iter().flat_map(|(caller, all)| all.iter().map(|callee| (*caller, *callee)));
-    pairs.filter(|(caller, callee)| reaches(*callee, *caller)).collect()
+    pairs.filter(|(caller, callee)| components.get(caller) == components.get(callee)).collect()
+}
+
+/// Returns the number of the component of each function: functions that lead to each other have the same one. This is Kosaraju's
+/// algorithm, whose time is linear in the pairs: a program of a thousand functions can have a hundred thousand of them.
+fn find_components(callees: &HashMap<Name, HashSet<Name>>) -> HashMap<Name, usize> {
+    let mut callers: HashMap<Name, HashSet<Name>> = HashMap::new();
+    for (caller, all) in callees {
+        for callee in all {
+            callers.entry(*callee).or_default().insert(*caller);
+        }
+    }
+    let functions: HashSet<Name> = callees.keys().chain(callers.keys()).copied().collect();
+    let mut seen = HashSet::new();
+    let mut finished = Vec::with_capacity(functions.len());
+    for function in functions {
+        walk(function, callees, &mut seen, |function| finished.push(function));
+    }
+    seen.clear();
+    let mut components = HashMap::new();
+    for (number, function) in finished.into_iter().rev().enumerate() {
+        walk(function, &callers, &mut seen, |function| {
+            components.insert(function, number);
+        });
+    }
+    components
+}
+
+/// Hands each function that can be reached from this one, and that was not seen yet, to a closure, behind those that it leads to.
+fn walk(
+    from: Name,
+    next: &HashMap<Name, HashSet<Name>>,
+    seen: &mut HashSet<Name>,
+    mut finish: impl FnMut(Name),
+) {
+    let list = |function: Name| next.get(&function).into_iter().flatten();
+    if !seen.insert(from) {
+        return;
+    }
+    let mut open = vec![(from, list(from))];
+    while let Some((function, rest)) = open.last_mut() {
+        match rest.find(|function| seen.insert(**function)) {
+            Some(reached) => open.push((*reached, list(*reached))),
+            None => {
+                finish(*function);
+                open.pop();
+            }
+        }
+    }
 }
 
 /// Returns the functions that a process called once, each with the process.
@@ -287,6 +324,22 @@ mod tests {
     use crate::model::forest::tests::row;
 
     const MS: i64 = 1_000_000;
+
+    #[test]
+    fn functions_that_lead_to_each_other_are_one_component() {
+        let pairs = [(1, 2), (2, 3), (3, 1), (3, 4), (4, 5), (5, 5), (6, 4), (4, 7), (7, 4)];
+        let mut callees: HashMap<Name, HashSet<Name>> = HashMap::new();
+        for (caller, callee) in pairs {
+            callees.entry(caller).or_default().insert(callee);
+        }
+        let components = find_components(&callees);
+        let recursive: Vec<_> =
+            pairs.into_iter().filter(|(caller, callee)| components[caller] == components[callee]).collect();
+        assert_eq!(recursive, [(1, 2), (2, 3), (3, 1), (5, 5), (4, 7), (7, 4)]);
+        // A chain that is far longer than a stack of calls could be.
+        let chain = (0..200_000).map(|at| (at, HashSet::from([at + 1]))).collect();
+        assert_eq!(find_components(&chain).values().collect::<HashSet<_>>().len(), 200_001);
+    }
 
     /// Three calls of function 0 that each call function 1 `calls` times, 1 ms each, `step` apart.
     fn parents(calls: i64, step: i64) -> Vec<Row> {

@@ -105,14 +105,14 @@ impl Sums {
 /// Reads the figures of the functions that a pattern selects, a row for each function.
 pub(crate) fn read(store: &Store, pattern: Option<&Pattern>, span: Span) -> Result<Vec<Sums>> {
     let version = store.read_integer("PRAGMA user_version", [])?.unwrap_or(0);
-    if version < FIRST_VERSION_WITH_HISTOGRAMS {
+    if version < FIRST_VERSION_WITH_HISTOGRAMS && span != Span::Whole {
         bail!(
             "{} has schema version {version}, whose windows have no histograms, so --since cannot give percentiles: \
              run a program with a newer version of monitored on this store, or leave --since out",
             store.path().display()
         );
     }
-    let mut histograms = read_histograms(store, span)?;
+    let mut histograms = read_histograms(store, pattern, span)?;
     let newer = if store.has_span_blocks()? {
         "SUM(w.self_ns), SUM(w.busy_ns), SUM(w.cancelled_ns), SUM(w.nested_ns), SUM(w.roots)"
     } else {
@@ -198,32 +198,46 @@ pub(crate) fn merge(parts: Vec<Vec<Sums>>) -> Vec<(Sums, Vec<usize>)> {
 }
 
 /// Reads the durations of each function over the span.
-fn read_histograms(store: &Store, span: Span) -> Result<HashMap<i64, Histogram>> {
-    let mut histograms: HashMap<i64, Histogram> = HashMap::new();
+fn read_histograms(store: &Store, pattern: Option<&Pattern>, span: Span) -> Result<HashMap<i64, Histogram>> {
     match span {
-        Span::Windows(first, last) => {
-            let sql = "SELECT function_id, histogram FROM latency_window
-                       WHERE \"window\" BETWEEN ?1 AND ?2 AND shown = 1";
-            store.read_rows(sql, [first, last], |row| {
-                let histogram = Histogram::from_bytes(row.get_ref(1)?.as_blob().unwrap_or_default());
-                histograms.entry(row.get(0)?).or_default().merge(&histogram);
-                Ok(())
-            })?;
-        }
-        Span::Whole => {
-            let mut buckets: HashMap<i64, Vec<(i32, u64)>> = HashMap::new();
-            let sql = "SELECT function_id, bucket, SUM(count) FROM slice_bucket GROUP BY function_id, bucket
-                       ORDER BY function_id, bucket";
-            store.read_rows(sql, [], |row| {
-                let count = u64::try_from(row.get::<_, i64>(2)?).unwrap_or(0);
-                buckets.entry(row.get(0)?).or_default().push((row.get(1)?, count));
-                Ok(())
-            })?;
-            let to_histogram =
-                |(function, buckets): (i64, Vec<(i32, u64)>)| (function, Histogram::from_buckets(&buckets));
-            histograms.extend(buckets.into_iter().map(to_histogram));
-        }
+        Span::Windows(first, last) => read_histograms_of_windows(store, (first, last)),
+        Span::Whole => read_histograms_of_slices(store, pattern),
     }
+}
+
+fn read_histograms_of_windows(store: &Store, windows: (i64, i64)) -> Result<HashMap<i64, Histogram>> {
+    let mut histograms: HashMap<i64, Histogram> = HashMap::new();
+    let sql = "SELECT function_id, histogram FROM latency_window
+               WHERE \"window\" BETWEEN ?1 AND ?2 AND shown = 1";
+    store.read_rows(sql, windows, |row| {
+        let histogram = Histogram::from_bytes(row.get_ref(1)?.as_blob().unwrap_or_default());
+        histograms.entry(row.get(0)?).or_default().merge(&histogram);
+        Ok(())
+    })?;
+    Ok(histograms)
+}
+
+/// The buckets are added up here and not by SQLite, which would sort them: a thousand functions have millions of them within six
+/// hours. They come in the order of the table's key, those of a function together.
+fn read_histograms_of_slices(store: &Store, pattern: Option<&Pattern>) -> Result<HashMap<i64, Histogram>> {
+    let mut histograms: HashMap<i64, Histogram> = HashMap::new();
+    let (mut function, mut buckets): (i64, Vec<(i32, u64)>) = (0, Vec::new());
+    let mut keep = |function: i64, buckets: &mut Vec<(i32, u64)>| {
+        histograms.entry(function).or_default().merge(&Histogram::from_buckets(buckets));
+        buckets.clear();
+    };
+    let sql = "SELECT function_id, bucket, count FROM slice_bucket
+               WHERE ?1 IS NULL OR function_id IN (SELECT id FROM function WHERE name GLOB ?1 OR name GLOB ?2)";
+    store.read_rows(sql, pattern::to_optional_globs(pattern), |row| {
+        let next: i64 = row.get(0)?;
+        if next != function {
+            keep(function, &mut buckets);
+            function = next;
+        }
+        buckets.push((row.get(1)?, u64::try_from(row.get::<_, i64>(2)?).unwrap_or(0)));
+        Ok(())
+    })?;
+    keep(function, &mut buckets);
     Ok(histograms)
 }
 

@@ -206,6 +206,16 @@ fn calls_and_trees_are_looked_for_where_zones_say_that_they_are() {
         .unwrap();
     let without = (vec![4, 3], vec![2, 3], vec![3], vec![2, 3, 4], vec![2, 3, 4]);
     assert_eq!(answers(), without);
+    // A range of many functions has one zone for all of them, and still tells its spans and its longest call.
+    fixture
+        .db
+        .execute_batch(
+            "UPDATE call_range SET zoned = 0; DELETE FROM call_zone_function;
+             INSERT INTO call_zone_function SELECT id, 0, 1, 0, CASE id WHEN 1 THEN 0 ELSE duration END FROM call",
+        )
+        .unwrap();
+    let by_windows = (vec![4, 3, 1], vec![2, 3], vec![3], vec![2, 3, 4], vec![2, 3, 4]);
+    assert_eq!(answers(), by_windows);
 }
 
 #[test]

@@ -7,11 +7,13 @@
 mod figures;
 mod rule;
 mod told;
+mod stuck;
 mod machine;
 mod watch;
 
 pub use figures::{Recorder, WindowFigures};
 pub use machine::State;
 pub use rule::{AlertLevel, ConditionError, Measure, Rule, parse_condition, split_metric_name};
+pub use stuck::{AgedCall, STUCK_NS_MIN, find_stuck_calls, stuck_limit_ns};
 pub use told::{Alert, AlertState};
 pub use watch::{AlertChange, Alerts, Subject};

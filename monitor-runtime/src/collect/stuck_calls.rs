@@ -1,24 +1,20 @@
-//! Calls in flight that are stuck: under way for far longer than the calls of their function take.
+//! Counts the calls under way that are stuck, by the rule of `alert`.
 //!
-//! Takes frames and the slots of suspended calls; gives the number of stuck calls of each function. Of calls that wait for one
-//! another on a thread, the innermost counts. A function of which no call has ended yet has none, because nobody knows how
-//! long its calls take: the loop of a server is not stuck.
+//! Takes frames and the slots of suspended calls; gives the number of stuck calls of each function. It adds to the rule what the
+//! process knows: the age of a call, the durations of its function, and the call around it.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 
 use super::functions::Functions;
+use crate::alert::{AgedCall, STUCK_NS_MIN, find_stuck_calls, stuck_limit_ns};
 use crate::batch::Update;
-use crate::growth::MakeRoom as _;
+use crate::growth::{MakeRoom as _, collect_all};
 use crate::platform::clock::{Clock, Ticks, elapsed, ticks};
+use crate::record::NOT_KEPT;
 use crate::ring::frames;
 use crate::ring::layout::flight;
 use crate::thread::pool::ThreadPool;
-
-/// A call is stuck after this time at the earliest.
-const STUCK_NS_MIN: u64 = 10_000_000_000;
-/// A call is stuck after this many times the 99th percentile of its function.
-const STUCK_FACTOR: u64 = 20;
 
 /// Returns the number of stuck calls, by the id under which the calls of their function are counted. Functions without any are
 /// left out.
@@ -28,42 +24,26 @@ pub(super) fn count_stuck_calls(
     functions: &Functions,
 ) -> HashMap<u32, u64> {
     let now = ticks();
-    let mut limits: HashMap<u32, Option<u64>> = HashMap::new();
-    let mut is_stuck = |site: u32, start: Ticks| {
-        // A call may have started a moment after `now` was read: its age is then 0.
-        let age = clock.call_ns(start, elapsed(start, now));
-        // Few calls are this old, so that percentiles are looked for seldom.
-        age >= STUCK_NS_MIN
-            && limits.make_room(1)
-            && limits
-                .entry(site)
-                .or_insert_with(|| stuck_limit(functions, site))
-                .is_some_and(|limit| age >= limit)
-    };
-    // A call is known by its site and its start. An async call that is polled is found twice.
-    let (mut stuck, mut waiting) = (HashSet::new(), HashSet::new());
+    // A call may have started a moment after `now` was read: its age is then 0.
+    let mut calls = OldCalls::new(|start| clock.call_ns(start, elapsed(start, now)));
     for state in rings.states() {
-        let frames = frames::under_way(state.page.words);
-        let mut inner = None;
-        for frame in frames.iter().rev().filter(|frame| is_stuck(frame.site, frame.start)) {
-            let call = (frame.site, frame.start);
-            let calls = if inner.replace(call).is_none() { &mut stuck } else { &mut waiting };
-            if calls.make_room(1) {
-                calls.insert(call);
-            }
+        let mut around = None;
+        for frame in frames::under_way(state.page.words) {
+            around = calls.add(frame.site, frame.span, frame.start, Around::Call(around)).or(around);
         }
     }
     for slot in rings.home.suspended.slots() {
         // Observes the start, which is stored before the site.
         let site = slot[flight::SITE].load(Ordering::Acquire) as u32;
-        let start = slot[flight::START].load(Ordering::Relaxed);
-        if site != 0 && is_stuck(site, start) && stuck.make_room(1) {
-            stuck.insert((site, start));
+        let [start, span, parent] =
+            [flight::START, flight::SPAN, flight::PARENT].map(|at| slot[at].load(Ordering::Relaxed));
+        if site != 0 {
+            calls.add(site, span, start, Around::Span(parent));
         }
     }
     let mut counts: HashMap<u32, u64> = HashMap::new();
-    for (site, _) in stuck.difference(&waiting) {
-        if let Some(function) = functions.get(*site)
+    for site in calls.into_stuck(functions) {
+        if let Some(function) = functions.get(site)
             && counts.make_room(1)
         {
             *counts.entry(function.counted_as).or_default() += 1;
@@ -72,14 +52,83 @@ pub(super) fn count_stuck_calls(
     counts
 }
 
-/// Returns the age from which on a call of a function is stuck: 10 s, what the function declares as slow, and many times its
-/// 99th percentile, whichever is longest. Returns `None` if no call has been timed.
-fn stuck_limit(functions: &Functions, site: u32) -> Option<u64> {
+/// The call around another one.
+enum Around {
+    /// Its position among the old calls.
+    Call(Option<usize>),
+    /// Its span id, which the call keeps while it is suspended.
+    Span(u64),
+}
+
+/// Calls that have been under way for so long that they may be stuck. They are few.
+struct OldCalls<F> {
+    age_ns: F,
+    calls: Vec<OldCall>,
+    /// The positions of calls by span and start, because an async call that is polled is found twice.
+    places: HashMap<(u64, Ticks), usize>,
+}
+
+struct OldCall {
+    site: u32,
+    age_ns: u64,
+    around: Around,
+}
+
+impl<F: Fn(Ticks) -> u64> OldCalls<F> {
+    fn new(age_ns: F) -> Self {
+        Self { age_ns, calls: Vec::new(), places: HashMap::new() }
+    }
+
+    /// Adds a call if it is old enough. Returns its position. The span of a call that gets one with its record is 0.
+    fn add(&mut self, site: u32, span: u64, start: Ticks, around: Around) -> Option<usize> {
+        let age_ns = (self.age_ns)(start);
+        if age_ns < STUCK_NS_MIN {
+            return None;
+        }
+        let span = span & !NOT_KEPT;
+        if let Some(place) = self.places.get(&(span, start)).filter(|_| span != 0) {
+            // The call is polled: it knows its own parent better than the stack does.
+            if matches!(around, Around::Span(parent) if parent != 0) {
+                self.calls[*place].around = around;
+            }
+            return Some(*place);
+        }
+        if !self.places.make_room(1) || !self.calls.make_room(1) {
+            return None;
+        }
+        self.places.insert((span, start), self.calls.len());
+        self.calls.push(OldCall { site, age_ns, around });
+        Some(self.calls.len() - 1)
+    }
+
+    /// Returns the sites of the stuck calls, or none if there is no memory to look for them.
+    fn into_stuck(self, functions: &Functions) -> Vec<u32> {
+        let (mut spans, mut limits) = (HashMap::new(), HashMap::new());
+        if !spans.make_room(self.places.len()) || !limits.make_room(self.calls.len()) {
+            return Vec::new();
+        }
+        spans.extend(self.places.iter().map(|((span, _), place)| (*span, *place)));
+        let aged = |call: &OldCall| AgedCall {
+            age_ns: call.age_ns,
+            limit_ns: *limits.entry(call.site).or_insert_with(|| limit_of(functions, call.site)),
+            caller: match call.around {
+                Around::Call(caller) => caller,
+                Around::Span(parent) => {
+                    let parent = parent & !NOT_KEPT;
+                    spans.get(&parent).copied().filter(|_| parent != 0)
+                }
+            },
+        };
+        let Some(aged) = collect_all(self.calls.iter().map(aged)) else { return Vec::new() };
+        find_stuck_calls(&aged).into_iter().map(|at| self.calls[at].site).collect()
+    }
+}
+
+/// Returns the age from which on a call of a function is stuck; `None` if no call has been timed.
+fn limit_of(functions: &Functions, site: u32) -> Option<u64> {
     let function = functions.get(site)?;
     let total = functions.stats_of(function)?.total(site, Update::Replace);
-    if total.histogram.total() == 0 {
-        return None;
-    }
-    let p99 = total.histogram.percentile(0.99, total.stats.max_ns);
-    Some(STUCK_NS_MIN.max(function.site.slow_ns().unwrap_or(0)).max(p99.saturating_mul(STUCK_FACTOR)))
+    let is_timed = total.histogram.total() > 0;
+    let p99 = is_timed.then(|| total.histogram.percentile(0.99, total.stats.max_ns));
+    stuck_limit_ns(p99, function.site.slow_ns())
 }

@@ -158,7 +158,7 @@ const FUNCTIONS: Columns = &[
     ("cancelled_ms", CANCELLED),
     (
         "roots",
-        "Number of calls with a row that no monitored call made: 0 for a function that only monitored functions call.",
+        "Number of calls with a record that no monitored call made. Calls that were sampled out or only counted leave no record, so this is too low for a function that is sampled: compare it with `recorded`, not with `calls`. 0 for a function that only monitored functions call.",
     ),
 ];
 
@@ -208,7 +208,7 @@ const TOTALS: Columns = &[
     ("dropped", "Number of calls that should have had a row and lost it for want of room."),
     (
         "roots",
-        "Number of calls with a row that no monitored call made: 0 for a function that only monitored functions call.",
+        "Number of calls with a record that no monitored call made. Calls that were sampled out or only counted leave no record, so this is too low for a function that is sampled: compare it with `recorded`, not with `calls`. 0 for a function that only monitored functions call.",
     ),
     ("total_ms", TOTAL),
     ("self_ms", SELF),
@@ -691,11 +691,11 @@ const BEHIND: &[(&str, &str)] = &[
     ("call_edge", "Behind `call_edges`."),
     (
         "call_range",
-        "Ranges of call ids by time, a row for each 10 s or 20 000 calls. It turns a time into a bound on `call_id`, and retention deletes by it. `failed_only` is 1 for a range of which the size bound has left only the failed calls. `zoned` is the number of calls that the range's zones cover: if they are fewer than the range has, the range has to be read as a whole.",
+        "Ranges of call ids by time, a row for each 10 s or 20 000 calls. It turns a time into a bound on `call_id`, and retention deletes by it. `failed_only` is 1 for a range of which the size bound has left only the failed calls. `zoned` is the number of calls whose functions the range's zones tell: if they are fewer than the range has, calls of a function can be anywhere in it. The row of function 0 in `call_zone_function` counts further calls whose spans and longest duration the zones tell.",
     ),
     (
         "call_zone_function",
-        "Functions of which a range has calls, with their number and the longest one, in ns. A range whose zones would take a noticeable part of its bytes has none.",
+        "Functions of which a range has calls, with their number and the longest one, in ns. A range of so many functions that these rows would take a noticeable part of its bytes has one row for all its calls, of `function_id` 0. A range of few calls has none.",
     ),
     (
         "call_zone_span",

@@ -2,8 +2,9 @@
 //!
 //! Takes calls as they are written; gives a row for each function and block once the range is closed. With them a reader finds the
 //! ranges that can hold the calls of a function, the longest calls, a span or a tree, where an index over calls would cost more than
-//! the calls themselves. A range whose zones are not known is read as a whole: the newest one, one whose process died, and
-//! one of so few calls that its zones would take a noticeable part of their bytes.
+//! the calls themselves. A range whose calls are of so many functions that a row for each would take a noticeable part of their
+//! bytes has one row for all functions, beside those of its blocks. A range whose zones are not known is read as a whole: the
+//! newest one, one whose process died, and one of very few calls.
 
 use std::collections::HashMap;
 use std::hash::BuildHasherDefault;
@@ -17,8 +18,11 @@ use super::span_ids::BLOCK_BITS;
 /// Calls for each zone, at least. A zone takes about 20 bytes and a call 33, so zones take at most one and a half percent of them.
 const CALLS_PER_ZONE: usize = 40;
 
-/// Zones of a range at most: as many as the calls of a full range may have.
+/// Functions, and blocks, that a range's zones note at most: as many as the calls of a full range may have.
 const ZONES_MAX: usize = 700;
+
+/// The place of the zone of all functions, which is the id of none.
+const ALL_FUNCTIONS: i64 = 0;
 
 /// Stands for the last block before the first call.
 const NO_BLOCK: (i64, usize) = (-1, usize::MAX);
@@ -32,6 +36,15 @@ struct FunctionZone {
     calls: i64,
     failed: i64,
     max_duration: i64,
+}
+
+impl FunctionZone {
+    #[inline]
+    fn add(&mut self, call: ZonedCall) {
+        self.calls += 1;
+        self.failed += i64::from(call.failed);
+        self.max_duration = self.max_duration.max(call.duration);
+    }
 }
 
 /// The smallest and the largest id, or nothing if the first is above the second.
@@ -73,7 +86,8 @@ pub(super) struct ZonedCall {
 pub(crate) struct Zones {
     /// First id of the range.
     range: Option<i64>,
-    calls: i64,
+    /// The zone of all functions.
+    all: FunctionZone,
     /// The zones of functions, at the places of their ids; an entry without calls is none.
     functions: Vec<FunctionZone>,
     functions_met: Vec<usize>,
@@ -81,8 +95,10 @@ pub(crate) struct Zones {
     places: HashMap<i64, usize, BuildHasherDefault<fnv::FnvHasher>>,
     /// The blocks of the last span and of the last trace, and their places, because those of a thread follow each other.
     last: [(i64, usize); 2],
-    /// True if there are more zones than may be.
-    is_full: bool,
+    /// True if there are more functions than may be, or than there is memory for.
+    has_too_many_functions: bool,
+    /// True if there are more blocks than may be, or than there is memory for.
+    has_too_many_blocks: bool,
     /// True if calls of the current transaction are noted.
     is_uncommitted: bool,
 }
@@ -91,13 +107,14 @@ impl Default for Zones {
     fn default() -> Self {
         Self {
             range: None,
-            calls: 0,
+            all: FunctionZone::default(),
             functions: Vec::new(),
             functions_met: Vec::new(),
             blocks: Vec::new(),
             places: HashMap::default(),
             last: [NO_BLOCK; 2],
-            is_full: false,
+            has_too_many_functions: false,
+            has_too_many_blocks: false,
             is_uncommitted: false,
         }
     }
@@ -118,18 +135,16 @@ impl Zones {
     /// Notes a call of the range. The usual call is of a function and of blocks that were met before.
     #[inline]
     pub(super) fn note(&mut self, call: ZonedCall) {
-        self.calls += 1;
-        if self.is_full {
-            return;
-        }
-        let at = usize::try_from(call.function_id).unwrap_or(usize::MAX);
-        match self.functions.get_mut(at) {
-            Some(zone) if zone.calls > 0 => {
-                zone.calls += 1;
-                zone.failed += i64::from(call.failed);
-                zone.max_duration = zone.max_duration.max(call.duration);
+        self.all.add(call);
+        if !self.has_too_many_functions {
+            let at = usize::try_from(call.function_id).unwrap_or(usize::MAX);
+            match self.functions.get_mut(at) {
+                Some(zone) if zone.calls > 0 => zone.add(call),
+                _ => self.add_function(at, call),
             }
-            _ => self.add_function(at, call),
+        }
+        if self.has_too_many_blocks {
+            return;
         }
         let [span, trace] = [(0, call.span), (1, call.trace)].map(|(kind, id)| {
             let (block, (last, place)) = (id >> BLOCK_BITS, self.last[kind]);
@@ -146,56 +161,66 @@ impl Zones {
     /// Adds a function that has no call in the range yet.
     #[cold]
     fn add_function(&mut self, at: usize, call: ZonedCall) {
+        let is_one_too_many = at >= FUNCTION_IDS_MAX || self.functions_met.len() >= ZONES_MAX;
         let missing = (at + 1).saturating_sub(self.functions.len());
-        if at >= FUNCTION_IDS_MAX || !self.functions.make_room(missing) || !self.functions_met.make_room(1) {
-            self.is_full = true;
+        if is_one_too_many || !self.functions.make_room(missing) || !self.functions_met.make_room(1) {
+            self.has_too_many_functions = true;
             return;
         }
         if self.functions.len() <= at {
             self.functions.resize(at + 1, FunctionZone::default());
         }
-        self.functions[at] =
-            FunctionZone { calls: 1, failed: i64::from(call.failed), max_duration: call.duration };
+        self.functions[at].add(call);
         self.functions_met.push(at);
-        self.is_full = self.functions_met.len() + self.blocks.len() > ZONES_MAX;
     }
 
-    /// Returns the place of a block, which is made if there is none. Without memory for it, the range gets no zones.
+    /// Returns the place of a block, which is made if there is none. Without memory for it, the range gets
+    /// no zones of blocks.
     #[cold]
     fn find_block(&mut self, kind: usize, block: i64) -> usize {
         if !self.places.make_room(1) || !self.blocks.make_room(1) {
-            self.is_full = true;
+            self.has_too_many_blocks = true;
             return usize::MAX;
         }
         let place = *self.places.entry(block).or_insert(self.blocks.len());
         if place == self.blocks.len() {
             self.blocks.push(BlockZone { block, spans: Extent::NONE, traces: Extent::NONE });
-            self.is_full = self.functions_met.len() + self.blocks.len() > ZONES_MAX;
+            self.has_too_many_blocks = self.blocks.len() > ZONES_MAX;
         }
         self.last[kind] = (block, place);
         place
     }
 
-    /// Writes the zones of the range, if they are few beside its calls, and if the range is still there.
+    /// Writes the zones of the range, as far as they are few beside its calls, and if the range is still there.
     fn write(&self, transaction: &Connection) -> rusqlite::Result<()> {
-        let zones = self.functions_met.len() + self.blocks.len();
-        let calls = usize::try_from(self.calls).unwrap_or(0);
-        let Some(range) = self.range.filter(|_| !self.is_full && zones * CALLS_PER_ZONE <= calls) else {
+        let calls = usize::try_from(self.all.calls).unwrap_or(0);
+        let are_few = |zones: usize| zones * CALLS_PER_ZONE <= calls;
+        let Some(range) = self.range.filter(|_| !self.has_too_many_blocks && are_few(self.blocks.len() + 1))
+        else {
             return Ok(());
         };
+        let has_functions =
+            !self.has_too_many_functions && are_few(self.functions_met.len() + self.blocks.len());
+        // `zoned` counts the calls whose functions have zones.
         let covered = "UPDATE call_range SET zoned = zoned + ?2 WHERE first_call = ?1 AND failed_only = 0";
-        if transaction.execute(covered, [range, self.calls])? == 0 {
+        if transaction.execute(covered, [range, if has_functions { self.all.calls } else { 0 }])? == 0 {
             return Ok(());
+        }
+        let mut functions = vec![(ALL_FUNCTIONS, self.all)];
+        if has_functions {
+            functions = self
+                .functions_met
+                .iter()
+                .map(|at| (i64::try_from(*at).unwrap_or(0), self.functions[*at]))
+                .collect();
+            functions.sort_unstable_by_key(|(id, _)| *id);
         }
         let mut insert = transaction.prepare(
             "INSERT INTO call_zone_function VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO UPDATE SET calls = calls + excluded.calls,
                failed = failed + excluded.failed, max_duration = max(max_duration, excluded.max_duration)",
         )?;
-        let mut met = self.functions_met.clone();
-        met.sort_unstable();
-        for at in met {
-            let FunctionZone { calls, failed, max_duration } = self.functions[at];
-            insert.execute(params![range, i64::try_from(at).unwrap_or(0), calls, failed, max_duration])?;
+        for (id, FunctionZone { calls, failed, max_duration }) in functions {
+            insert.execute(params![range, id, calls, failed, max_duration])?;
         }
         let mut insert = transaction.prepare(
             "INSERT INTO call_zone_span VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO UPDATE SET
@@ -233,8 +258,8 @@ impl Zones {
         }
         self.blocks.clear();
         self.places.clear();
-        (self.range, self.calls, self.last) = (None, 0, [NO_BLOCK; 2]);
-        (self.is_full, self.is_uncommitted) = (false, false);
+        (self.range, self.all, self.last) = (None, FunctionZone::default(), [NO_BLOCK; 2]);
+        (self.has_too_many_functions, self.has_too_many_blocks, self.is_uncommitted) = (false, false, false);
     }
 }
 

@@ -105,6 +105,36 @@ fn a_range_of_few_calls_has_no_zones_because_they_would_take_a_part_of_its_bytes
 }
 
 #[test]
+fn a_range_of_many_functions_has_one_zone_for_all_of_them_and_those_of_its_blocks() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("shop.db");
+    let mut store = open(&path, 1);
+    let many = |from: u32| {
+        let row = |(number, row): (u32, CallRow)| CallRow { function: 1 + number % 100, ..row };
+        (0..).zip(calls(from)).map(row).collect::<Vec<_>>()
+    };
+    for sequence in 1..=2 {
+        write(&mut store, sequence, many(u32::try_from(sequence).unwrap() * 1000));
+    }
+    let tool = tool(&path);
+    assert_eq!(query_column::<i64>(&tool, "SELECT zoned FROM call_range ORDER BY first_call"), [0, 0]);
+    for (zones, calls) in [
+        (
+            "SELECT first_call || ' ' || function_id || ' ' || calls || ' ' || failed || ' ' || max_duration FROM call_zone_function",
+            "SELECT r.first_call || ' 0 ' || count(*) || ' ' || sum(c.kind > 3) || ' ' || max(c.duration) FROM call_range r
+             JOIN call c ON c.id BETWEEN r.first_call AND r.last_call WHERE r.first_call = 1",
+        ),
+        (
+            "SELECT first_call || ' ' || block || ' ' || min_span || ' ' || max_span FROM call_zone_span ORDER BY block",
+            "SELECT r.first_call || ' ' || (c.span >> 20) || ' ' || min(c.span) || ' ' || max(c.span) FROM call_range r
+             JOIN call c ON c.id BETWEEN r.first_call AND r.last_call WHERE r.first_call = 1 GROUP BY c.span >> 20 ORDER BY c.span >> 20",
+        ),
+    ] {
+        assert_eq!(query_column::<String>(&tool, zones), query_column::<String>(&tool, calls));
+    }
+}
+
+#[test]
 fn zones_go_with_the_calls_of_their_range() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("shop.db");

@@ -12,7 +12,10 @@ use anyhow::Result;
 use rusqlite::Row;
 use rusqlite::types::Value;
 
-use super::{open_stores, print_failures, print_heading, print_heading_of, require_known, require_known_in};
+use super::{
+    describe_absence, open_stores, print_failures, print_heading, print_heading_of, require_known,
+    require_known_in,
+};
 use crate::arguments::{CallKey, Calls, Common};
 use crate::format::{self, Format, Pace};
 use crate::model::longest::Longest;
@@ -102,7 +105,10 @@ fn run_on_several(common: &Common, arguments: &Calls, stores: &Stores) -> Result
     };
     report.rows.sort_by_key(|row| Reverse(find_cell(row, key).to_integer()));
     report.rows.truncate(arguments.limit as usize);
-    let title = format_quantity(report.rows.len(), "call", "calls");
+    let mut title = format_quantity(report.rows.len(), "call", "calls");
+    if report.rows.is_empty() {
+        title += &describe_absence(common, &stores.list())?;
+    }
     print_heading_of(common, stores, &title);
     format::print(&report, common.style())
 }
@@ -215,7 +221,11 @@ impl<'a> Printer<'a> {
         if self.is_heading_wanted && !self.is_begun && self.waiting.is_empty() {
             require_known(self.store, self.arguments.pattern.as_ref())?;
         }
-        self.begin(&format_quantity(self.waiting.len(), "call", "calls"))?;
+        let mut title = format_quantity(self.waiting.len(), "call", "calls");
+        if self.is_heading_wanted && !self.is_begun && self.waiting.is_empty() {
+            title += &describe_absence(self.common, &[self.store])?;
+        }
+        self.begin(&title)?;
         self.print_waiting()?;
         self.format.finish()
     }

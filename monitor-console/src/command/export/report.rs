@@ -120,8 +120,8 @@ fn write_findings(
 }
 
 /// The kinds of findings whose sentence repeats a text of the program: of an error, of a value, or of a person.
-const KINDS_WITH_TEXTS: [&str; 5] =
-    ["bursts_of_failures", "new_failure", "leaks_secret", "held", "breaker_open"];
+const KINDS_WITH_TEXTS: [&str; 6] =
+    ["bursts_of_failures", "new_failure", "leaks_secret", "held", "breaker_open", "exporter_behind"];
 
 /// Returns the sentence of a finding, or, without values, what it is about where the sentence repeats a text.
 fn tell(finding: &Finding, has_values: bool) -> String {

@@ -1,7 +1,7 @@
 //! `monitor top`: functions by total time, printed once or refreshed every second.
 //!
-//! Without `--since` the figures are those of the view `functions`. With it, counts and histograms are summed
-//! from windows of 10 s.
+//! Without `--since` counts and histograms are summed from half hours, as the view `functions` sums them. With it, they are
+//! summed from windows of 10 s.
 
 mod windows;
 
@@ -10,12 +10,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 use rusqlite::types::Value;
 
-use super::{open_stores, print_heading_of, require_known_in};
+use super::{describe_absence, open_stores, print_heading_of, require_known_in};
 use crate::arguments::{Common, FormatName, TopKey, TopOptions};
 use crate::format::{self, Pace};
 use crate::model::recent::{self, Recent};
 use crate::model::sums::{self, Span, Sums};
-use crate::pattern::{self, Pattern};
+use crate::pattern::Pattern;
 use crate::report::{Cell, Column, Report, Unit};
 use crate::store::Store;
 use crate::stores::{Stores, store_column};
@@ -69,10 +69,12 @@ pub(super) fn run(common: &Common, pattern: Option<&Pattern>, options: &TopOptio
     }
     let stores = open_stores(common)?;
     let report = build_report(&stores, common, pattern, options, Rates::LeftOut)?;
+    let mut scope = describe_scope(common, &stores)?;
     if report.rows.is_empty() {
         require_known_in(&stores, pattern)?;
+        scope += &describe_absence(common, &stores.list())?;
     }
-    print_heading_of(common, &stores, &describe_scope(common, &stores)?);
+    print_heading_of(common, &stores, &scope);
     format::print(&report, common.style())
 }
 
@@ -295,9 +297,6 @@ fn read_functions(stores: &Stores, common: &Common, pattern: Option<&Pattern>) -
         Some(_) => windows::Windows::starting_at(units::start_of_span(common.since)).span(),
         None => Span::Whole,
     };
-    if let ([store], Span::Whole) = (stores.list().as_slice(), span) {
-        return read_view(store, pattern);
-    }
     let parts = stores.list().into_iter().map(|store| sums::read(store, pattern, span));
     let merged = sums::merge(parts.collect::<Result<Vec<_>>>()?);
     let rows = merged.into_iter().map(|(sums, of)| {
@@ -348,20 +347,6 @@ fn to_row(sums: &Sums) -> Vec<Cell> {
 #[expect(clippy::cast_precision_loss, reason = "figures are shown with three digits")]
 fn to_f64(number: i64) -> f64 {
     number as f64
-}
-
-/// Reads the view `functions`.
-fn read_view(store: &Store, pattern: Option<&Pattern>) -> Result<Vec<Vec<Cell>>> {
-    let names: Vec<_> = COLUMNS.iter().map(|(name, ..)| *name).collect();
-    let stored = store.read_column_names("SELECT * FROM functions")?;
-    let selected =
-        names.iter().map(|name| if stored.iter().any(|stored| stored == name) { name } else { "NULL" });
-    let sql = format!(
-        "SELECT {} FROM functions WHERE ?1 IS NULL OR function GLOB ?1 OR function GLOB ?2",
-        selected.collect::<Vec<_>>().join(", ")
-    );
-    let columns = names.iter().map(|name| Column::data(name)).collect();
-    Ok(store.read_report(columns, &sql, pattern::to_optional_globs(pattern))?.rows)
 }
 
 /// Fails on a store whose functions have no self times.

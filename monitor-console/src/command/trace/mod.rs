@@ -16,6 +16,7 @@ use super::{calls, open_stores, print_heading, print_lines, print_note};
 use crate::arguments::{Common, FormatName, Trace};
 use crate::format;
 use crate::model::logs::{self, Line};
+use crate::model::ranges::{self, IdKind};
 use crate::model::waterfall;
 use crate::report::{Cell, Column, Report, Unit};
 use crate::store::Store;
@@ -187,18 +188,11 @@ fn select_span(store: &Store) -> Result<&'static str> {
 
 /// Returns a condition on the calls of the ranges that can hold a span (or a trace) of this id by their zones, or can hold any. It
 /// keeps all calls of an older store, which has no zones.
-fn select_zoned(store: &Store, kind: &str, id: &str) -> Result<String> {
+fn select_zoned(store: &Store, kind: IdKind, id: &str) -> Result<String> {
     if !store.has_span_blocks()? {
         return Ok("1".to_owned());
     }
-    Ok(format!(
-        "c.id IN (SELECT k.id FROM call_range r CROSS JOIN call k ON k.id BETWEEN r.first_call AND r.last_call
-           WHERE (r.zoned < r.last_call - r.first_call + 1
-               OR EXISTS (SELECT 1 FROM call_zone_span z WHERE z.first_call = r.first_call AND z.block = {id} >> 20
-                 AND {id} BETWEEN z.min_{kind} AND z.max_{kind}))
-             AND {} = {id})",
-        if kind == "span" { "k.span" } else { "k.span - k.parent - k.trace" }
-    ))
+    Ok(format!("c.id IN ({})", ranges::select_calls_with(kind, id)))
 }
 
 /// Looks an id up as call id, then as span id, then as trace id. The lookup of a call id costs nothing, and few stores have
@@ -224,8 +218,8 @@ fn find_stored_id(store: &Store, id: i64) -> Result<Option<Found>> {
     let trace = format!("{span} - c.parent - c.trace");
     let searches = [
         ("call id", "c.id = :id".to_owned()),
-        ("span id", format!("{span} = :id AND {}", select_zoned(store, "span", ":id")?)),
-        ("trace id", format!("{trace} = :id AND {}", select_zoned(store, "trace", ":id")?)),
+        ("span id", format!("{span} = :id AND {}", select_zoned(store, IdKind::Span, ":id")?)),
+        ("trace id", format!("{trace} = :id AND {}", select_zoned(store, IdKind::Trace, ":id")?)),
     ];
     for (by, condition) in searches {
         let sql = format!("SELECT t.process_id, {trace}, c.id {CALLS_WITH_THREADS} WHERE {condition}");
@@ -269,7 +263,7 @@ fn load_calls(store: &Store, found: &Found, limit: i64) -> Result<Vec<Vec<Cell>>
          LIMIT :limit",
         calls::select_columns(store)?,
         select_span(store)?,
-        select_zoned(store, "trace", ":trace")?
+        select_zoned(store, IdKind::Trace, ":trace")?
     );
     let first = find_first_call(store, found)?;
     let bound: [(&str, &dyn rusqlite::ToSql); 4] = [
@@ -289,7 +283,7 @@ fn load_calls(store: &Store, found: &Found, limit: i64) -> Result<Vec<Vec<Cell>>
 /// Returns an id below which no call of the trace lies: the lowest id of a call that can have started after
 /// the root. The root usually ends last, so it is searched from the found call upwards first, then downwards.
 fn find_first_call(store: &Store, found: &Found) -> Result<i64> {
-    let span = format!("{} = :id AND {}", select_span(store)?, select_zoned(store, "span", ":id")?);
+    let span = format!("{} = :id AND {}", select_span(store)?, select_zoned(store, IdKind::Span, ":id")?);
     for reach in ["c.id >= :near ORDER BY c.id", "c.id < :near ORDER BY c.id DESC"] {
         let sql = format!(
             "SELECT COALESCE((SELECT MIN(first_call) FROM call_range WHERE max_start_ns >= t.base_ns + c.start), 0)

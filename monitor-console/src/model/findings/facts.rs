@@ -6,15 +6,20 @@ use std::path::Path;
 use anyhow::Result;
 use monitor_runtime::recover::{self, Living};
 
+use super::store::{Lag, Shortage};
+use crate::model::alerts;
 use crate::model::basis::Basis;
 use crate::model::compare::{self, Change, Side, SideName};
 use crate::model::edges;
 use crate::model::forest::Forest;
 use crate::model::period::Period;
 use crate::model::processes::{self, Process};
+use crate::model::rates::{self, Rate};
 use crate::model::repetition::{self, Repetition};
 use crate::model::resources::{self, Usage};
 use crate::model::rows::{ROWS_MAX, Rows};
+use crate::model::scope::Scope;
+use crate::model::sums::{self, Span, Sums};
 use crate::report::{self, Cell};
 use crate::store::Store;
 use crate::units::format_quantity;
@@ -57,6 +62,12 @@ pub(crate) struct Facts {
     pub(crate) failures: Vec<FailureKind>,
     /// The newest values, for the search for secrets: function, call, and its texts.
     pub(crate) texts: Vec<(String, i64, String)>,
+    /// The rates of functions, with what each costs.
+    pub(crate) rates: Vec<Rate>,
+    /// The receivers of alerts that have not taken all of them.
+    pub(crate) lags: Vec<Lag>,
+    /// The calls that were deleted for want of room.
+    pub(crate) shortage: Option<Shortage>,
     /// The start of the store's history.
     pub(crate) history_since_ns: Option<i64>,
     /// The span that was asked for.
@@ -134,6 +145,9 @@ pub(crate) fn gather(
         sides,
         failures: read_failures(store, period)?,
         texts: read_texts(store, &rows)?,
+        rates: if store.has_span_blocks()? { rates::read(store, &Scope::WHOLE, None)? } else { Vec::new() },
+        lags: read_lags(store)?,
+        shortage: read_shortage(store)?,
         history_since_ns: store.read_integer("SELECT MIN(started_ns) FROM processes", [])?,
         period: Some(period),
         now_ns,
@@ -213,31 +227,18 @@ fn read_values(store: &Store, call: i64) -> Result<Values> {
     Ok(Values { args: text(0), result: text(1) })
 }
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a number of calls")]
+#[expect(clippy::cast_precision_loss, reason = "figures are shown with three digits")]
 fn read_functions(store: &Store) -> Result<Vec<FunctionSum>> {
-    let stored = store.read_column_names("SELECT * FROM functions")?;
-    let column = |name: &'static str| if stored.iter().any(|stored| stored == name) { name } else { "NULL" };
-    let sql = format!(
-        "SELECT function, calls, cancelled, {}, p99_ms, recorded, {} FROM functions",
-        column("self_ms"),
-        column("estimated")
-    );
-    let mut functions = Vec::new();
-    store.read_rows(&sql, [], |row| {
-        let cells = report::read_cells(row, 7)?;
-        let number = |at: usize| cells[at].to_number().filter(|number| *number > 0.0).unwrap_or(0.0);
-        functions.push(FunctionSum {
-            name: cells[0].as_text().unwrap_or_default().to_owned(),
-            calls: number(1) as u64,
-            cancelled: number(2) as u64,
-            self_ms: number(3),
-            p99_ms: number(4),
-            recorded: number(5) as u64,
-            is_estimated: number(6) > 0.0,
-        });
-        Ok(())
-    })?;
-    Ok(functions)
+    let to_sum = |sums: Sums| FunctionSum {
+        calls: sums.calls.max(0).cast_unsigned(),
+        cancelled: sums.cancelled.max(0).cast_unsigned(),
+        self_ms: sums.self_ns.unwrap_or(0).max(0) as f64 / 1e6,
+        p99_ms: sums.percentile(0.99).map_or(0.0, |ns| ns as f64 / 1e6),
+        recorded: sums.recorded.unwrap_or(0).max(0).cast_unsigned(),
+        is_estimated: sums.is_estimated,
+        name: sums.function,
+    };
+    Ok(sums::read(store, None, Span::Whole)?.into_iter().map(to_sum).collect())
 }
 
 /// Reads the calls that were under way in processes that died, the innermost of each thread first.
@@ -311,6 +312,35 @@ fn read_texts(store: &Store, rows: &Rows) -> Result<Vec<(String, i64, String)>> 
         Ok(())
     })?;
     Ok(texts)
+}
+
+/// Reads the receivers of alerts that have not taken all that are news to them; none in a store of an older version.
+fn read_lags(store: &Store) -> Result<Vec<Lag>> {
+    let mut lags = Vec::new();
+    if !alerts::are_known(store)? {
+        return Ok(lags);
+    }
+    for receiver in alerts::read_receivers(store)? {
+        let pending = alerts::read_pending(store, &receiver.name)?.alerts;
+        let changed_ns = pending.iter().map(|alert| alert.until_ns.unwrap_or(alert.since_ns));
+        let Some(since_ns) = changed_ns.min() else { continue };
+        lags.push(Lag {
+            receiver: receiver.name,
+            waiting: pending.len(),
+            since_ns,
+            failures: receiver.failures,
+            last_failure: receiver.last_failure,
+        });
+    }
+    Ok(lags)
+}
+
+/// Reads which calls were deleted because the store was at its bound of size.
+fn read_shortage(store: &Store) -> Result<Option<Shortage>> {
+    let sql = "SELECT MIN(min_start_ns), MAX(max_start_ns) FROM call_range WHERE failed_only = 1";
+    let row = store.read_first_row(sql, [])?.unwrap_or_default();
+    let number = |at: usize| row.get(at).and_then(Cell::to_integer);
+    Ok(number(0).zip(number(1)).map(|(from_ns, until_ns)| Shortage { from_ns, until_ns }))
 }
 
 /// Returns the file name of a program.

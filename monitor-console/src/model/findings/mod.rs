@@ -11,13 +11,14 @@ mod failures;
 mod functions;
 mod processes;
 mod secrets;
+mod store;
 
 use std::cmp::Ordering;
 
 pub(crate) use facts::{Facts, gather};
 
 /// The kinds of findings.
-pub(crate) const KINDS: [&str; 22] = [
+pub(crate) const KINDS: [&str; 24] = [
     "n_plus_one",
     "repeated_same",
     "serial_fanout",
@@ -40,6 +41,8 @@ pub(crate) const KINDS: [&str; 22] = [
     "breaker_open",
     "degraded",
     "costly",
+    "exporter_behind",
+    "nearly_full",
 ];
 
 /// The weight of a finding.
@@ -107,6 +110,7 @@ pub(crate) fn find(facts: &Facts) -> Findings {
     findings.extend(functions::find(facts));
     findings.extend(processes::find(facts));
     findings.extend(secrets::find(facts));
+    findings.extend(store::find(facts));
     findings.sort_by(by_importance);
     Findings { findings, unknown: facts.describe_gaps() }
 }

@@ -2,16 +2,19 @@
 
 use std::collections::HashMap;
 
+use monitor_runtime::alert::{AgedCall, find_stuck_calls, stuck_limit_ns};
+use monitor_runtime::recover::UnderWay;
+
 use super::facts::name_program;
 use super::{Facts, Finding, Level, quote_shell, quote_sql, shorten};
 use crate::model::processes::{Process, State};
+use crate::model::rates::Rate;
 use crate::model::resources::{Figure, Growth};
 use crate::report::Cell;
-use crate::units::{self, format_bytes, format_count, format_nanoseconds, format_percent, format_quantity};
+use crate::units::{
+    self, format_bytes, format_count, format_nanoseconds, format_percent, format_quantity, format_rate,
+};
 
-/// A call is stuck after this time, and this many times the 99th percentile of its function.
-const STUCK_NS_MIN: i64 = 10_000_000_000;
-const STUCK_FACTOR: f64 = 20.0;
 /// The share of the budget from which on the recorder is dear.
 const COST_SHARE: f64 = 0.8;
 /// The deaths that are told one by one.
@@ -26,7 +29,7 @@ pub(super) fn find(facts: &Facts) -> Vec<Finding> {
     }));
     for report in &facts.reports {
         let Some(process) = find_process(facts, report) else { continue };
-        findings.extend(judge_report(process, report));
+        findings.extend(judge_report(process, report, &facts.rates));
     }
     findings
 }
@@ -89,47 +92,27 @@ fn find_deaths(facts: &Facts) -> Vec<Finding> {
     dead.take(DEATHS_MAX).map(describe).collect()
 }
 
-/// Finds calls under way that take far longer than those of their function. Of calls that wait for one another the innermost
-/// is told.
+/// Finds calls under way that take far longer than those of their function, by the rule of alerts.
 fn find_stuck(facts: &Facts) -> Vec<Finding> {
     let p99: HashMap<&str, f64> =
         facts.functions.iter().map(|function| (function.name.as_str(), function.p99_ms * 1e6)).collect();
     let mut findings = Vec::new();
     for living in &facts.living {
-        let is_stuck = |function: &str, slow_ns: Option<u64>, elapsed: i64| {
-            #[expect(
-                clippy::cast_possible_truncation,
-                reason = "a duration in ns is far from the end of 64 bits"
-            )]
-            let usual = (p99.get(function).copied().unwrap_or(0.0) * STUCK_FACTOR) as i64;
-            let declared = slow_ns.map(|ns| i64::try_from(ns).unwrap_or(i64::MAX));
-            elapsed > declared.unwrap_or(0).max(usual).max(STUCK_NS_MIN)
-        };
-        let elapsed = |start: i64| facts.now_ns.saturating_sub(start).max(0);
-        let stuck: Vec<_> = living
-            .calls
-            .iter()
-            .filter(|call| is_stuck(&call.function, call.slow_ns, elapsed(call.start_ns)))
-            .collect();
-        for call in &stuck {
-            let is_outer = stuck.iter().any(|other| {
-                other.parent_id == Some(call.span_id)
-                    || (call.thread.is_some()
-                        && other.thread_id == call.thread_id
-                        && other.depth > call.depth)
-            });
-            if is_outer {
-                continue;
-            }
+        let aged = age_calls(&living.calls, &p99, facts.now_ns);
+        for at in find_stuck_calls(&aged) {
+            let call = &living.calls[at];
             let how = if call.waiting_since_ns.is_some() { "waits" } else { "runs" };
+            let elapsed_ns = facts.now_ns.saturating_sub(call.start_ns);
+            let beyond =
+                if aged[at].limit_ns.is_some() { "its calls take" } else { "its caller's calls take" };
             findings.push(Finding {
                 kind: "stuck",
                 level: Level::Critical,
                 subject: call.function.clone(),
                 sentence: format!(
-                    "{} {how} for {} already, far longer than its calls take (pid {})",
+                    "{} {how} for {} already, far longer than {beyond} (pid {})",
                     shorten(&call.function),
-                    format_nanoseconds(elapsed(call.start_ns)),
+                    format_nanoseconds(elapsed_ns),
                     living.process.pid
                 ),
                 evidence: format!(
@@ -145,6 +128,34 @@ fn find_stuck(facts: &Facts) -> Vec<Finding> {
         }
     }
     findings
+}
+
+/// Returns the calls of a process as the rule looks at them. The call around another one is its parent, or else the one below
+/// it on its thread's stack.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a duration in ns")]
+fn age_calls(calls: &[UnderWay], p99_ns: &HashMap<&str, f64>, now_ns: i64) -> Vec<AgedCall> {
+    let spans: HashMap<u64, usize> = calls
+        .iter()
+        .enumerate()
+        .filter(|(_, call)| call.span_id != 0)
+        .map(|(at, call)| (call.span_id, at))
+        .collect();
+    let frames: HashMap<(u32, u32), usize> =
+        calls.iter().enumerate().filter_map(|(at, call)| Some(((call.thread_id?, call.depth), at))).collect();
+    let caller = |call: &UnderWay| {
+        let parent = call.parent_id.and_then(|parent| spans.get(&parent));
+        let below = || frames.get(&(call.thread_id?, call.depth.checked_sub(1)?));
+        parent.or_else(below).copied()
+    };
+    let aged = |call: &UnderWay| {
+        let p99 = p99_ns.get(call.function.as_str()).filter(|p99| **p99 > 0.0);
+        AgedCall {
+            age_ns: u64::try_from(now_ns.saturating_sub(call.start_ns)).unwrap_or(0),
+            limit_ns: stuck_limit_ns(p99.map(|p99| *p99 as u64), call.slow_ns),
+            caller: caller(call),
+        }
+    };
+    calls.iter().map(aged).collect()
 }
 
 fn describe_growth(facts: &Facts, process_id: i64, figure: Figure, per_hour: f64, samples: u64) -> Finding {
@@ -174,8 +185,15 @@ fn describe_growth(facts: &Facts, process_id: i64, figure: Figure, per_hour: f64
     }
 }
 
+/// Returns the function whose recording costs a process most, and that cost in percent of one core.
+fn find_dearest(rates: &[Rate], process_id: i64) -> Option<(&Rate, f64)> {
+    let of_process = rates.iter().filter(|rate| rate.process_id == Some(process_id));
+    let costs = of_process.filter_map(|rate| Some((rate, rate.cpu_pct.filter(|cost| *cost > 0.0)?)));
+    costs.max_by(|(_, a), (_, b)| a.total_cmp(b))
+}
+
 /// Judges the latest report of a recorder.
-fn judge_report(process: &Process, report: &HashMap<String, Cell>) -> Vec<Finding> {
+fn judge_report(process: &Process, report: &HashMap<String, Cell>, rates: &[Rate]) -> Vec<Finding> {
     let mut findings = Vec::new();
     let figure = |name: &str| Facts::figure(report, name);
     let text = |name: &str| report.get(name).and_then(Cell::as_text);
@@ -219,12 +237,25 @@ fn judge_report(process: &Process, report: &HashMap<String, Cell>) -> Vec<Findin
         && cost >= budget * COST_SHARE
         && budget > 0.0
     {
+        let dearest = find_dearest(rates, process.process_id);
+        let most = dearest.map_or_else(String::new, |(rate, cost)| {
+            let why = rate.why.as_deref().filter(|why| !why.is_empty());
+            let why = why.map_or_else(String::new, |why| format!(" ({why})"));
+            format!(", {} of it for {}{why}", format_percent(cost), shorten(&rate.function))
+        });
         let sentence = format!(
-            "Recording costs {who} {} of a core, of {} allowed",
+            "Recording costs {who} {} of a core, of {} allowed{most}",
             format_percent(cost),
             format_percent(budget)
         );
-        findings.push(finding("costly", Level::Info, process, sentence, "monitor sample"));
+        let next = match dearest {
+            Some((rate, _)) => {
+                let lower = rate.rate.filter(|rate| *rate > 0.0).unwrap_or(1.0) / 10.0;
+                format!("monitor sample {} {}", quote_shell(&rate.function), format_rate(lower))
+            }
+            None => "monitor sample".to_owned(),
+        };
+        findings.push(finding("costly", Level::Info, process, sentence, &next));
     }
     findings
 }

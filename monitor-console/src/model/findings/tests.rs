@@ -3,12 +3,17 @@
 
 use std::collections::HashMap;
 
+use monitor_runtime::batch::{ProcessRow, Program};
+use monitor_runtime::recover::{Living, UnderWay};
+
 use super::facts::{FailureKind, FunctionSum, Values};
+use super::store::{Lag, Shortage};
 use super::*;
 use crate::model::forest::Forest;
 use crate::model::forest::tests::row;
 use crate::model::period::Period;
 use crate::model::processes::{Process, State};
+use crate::model::rates::Rate;
 use crate::model::resources::{Figure, Growth, Usage};
 use crate::model::rows::{Row, Rows};
 use crate::report::Cell;
@@ -221,7 +226,19 @@ fn deaths_losses_breakers_and_growth_are_told() {
     report.insert("cost_pct".to_owned(), 0.9.into());
     facts.reports = vec![report];
     facts.processes[0].lost = Some(12_300);
+    let cost = |process_id, function: &str, cpu_pct| Rate {
+        process_id: Some(process_id),
+        function: function.to_owned(),
+        rate: Some(0.5),
+        cpu_pct: Some(cpu_pct),
+        why: Some("it is called often".to_owned()),
+        ..Rate::default()
+    };
+    facts.rates = vec![cost(1, "shop::a", 0.1), cost(1, "shop::tick", 0.7), cost(2, "shop::b", 0.9)];
     assert_eq!(kinds(&facts), ["breaker_open", "degraded", "lost_rows", "costly"]);
+    let found = find(&facts).findings;
+    assert!(found[3].sentence.ends_with("0.70 % of it for shop::tick (it is called often)"), "{found:?}");
+    assert_eq!(found[3].next, "monitor sample shop::tick 0.05");
     let usage = |growth| Usage {
         process_id: 1,
         figure: Figure::Memory,
@@ -244,6 +261,82 @@ fn deaths_losses_breakers_and_growth_are_told() {
     assert_eq!(found[0].sentence, "The memory of shop (run 1, pid 42) grows by 30.0 MiB an hour");
 }
 
+/// A process with calls under way: function, minutes since its start, span and parent.
+fn living(calls: &[(&str, i64, u64, Option<u64>)]) -> Living {
+    let call = |(function, minutes, span_id, parent_id): &(&str, i64, u64, Option<u64>)| UnderWay {
+        function: (*function).to_owned(),
+        thread: None,
+        thread_id: None,
+        depth: 0,
+        start_ns: 100 * MINUTE - minutes * MINUTE,
+        waiting_since_ns: Some(0),
+        slow_ns: None,
+        span_id: *span_id,
+        parent_id: *parent_id,
+        args: None,
+    };
+    let process = ProcessRow {
+        run_uuid: String::new(),
+        service: "shop".to_owned(),
+        version: String::new(),
+        host: String::new(),
+        pid: 42,
+        started_ns: 0,
+        program: Program::default(),
+    };
+    Living { process, calls: calls.iter().map(call).collect(), alive_ns: 0, lost: 0 }
+}
+
+#[test]
+fn a_hung_call_is_told_also_if_it_is_the_first_of_its_function_and_the_loop_of_a_server_is_not() {
+    let functions =
+        vec![FunctionSum { name: "jobs::run".to_owned(), calls: 9, p99_ms: 100.0, ..FunctionSum::default() }];
+    let find_in = |calls: &[(&str, i64, u64, Option<u64>)]| {
+        let living = vec![living(calls)];
+        find(&Facts { now_ns: 100 * MINUTE, living, functions: functions.clone(), ..Facts::default() })
+            .findings
+    };
+    let hung = [("main", 90, 1, None), ("jobs::run", 5, 2, None), ("jobs::reindex", 4, 3, Some(2))];
+    let found = find_in(&hung);
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!((found[0].kind, found[0].subject.as_str()), ("stuck", "jobs::reindex"));
+    assert!(found[0].sentence.ends_with("far longer than its caller's calls take (pid 42)"), "{found:?}");
+    assert_eq!(find_in(&[hung[0], ("serve", 90, 2, Some(1))]), []);
+    assert_eq!(find_in(&hung[1..2])[0].subject, "jobs::run");
+}
+
+#[test]
+fn a_receiver_that_has_not_taken_alerts_for_long_is_told_with_the_reason() {
+    let lag = |receiver: &str, since_ns, failures| Lag {
+        receiver: receiver.to_owned(),
+        waiting: 3,
+        since_ns,
+        failures,
+        last_failure: (failures > 0).then(|| "status 503".to_owned()),
+    };
+    let now_ns = 100 * MINUTE;
+    let lags = vec![lag("pager", 70 * MINUTE, 12), lag("chat", 60 * MINUTE, 0), lag("new", 95 * MINUTE, 1)];
+    let found = find(&Facts { now_ns, lags, ..Facts::default() }).findings;
+    let sentences: Vec<_> = found.iter().map(|finding| finding.sentence.as_str()).collect();
+    assert_eq!(
+        sentences,
+        [
+            "3 alerts wait for the receiver chat for 40 min already: no `monitor watch` has asked for them",
+            "3 alerts wait for the receiver pager for 30 min already: 12 deliveries failed, the last one with: status 503",
+        ]
+    );
+    assert!(found.iter().all(|finding| finding.kind == "exporter_behind" && finding.level == Level::Warning));
+}
+
+#[test]
+fn calls_that_were_deleted_for_want_of_room_are_told() {
+    let shortage = Some(Shortage { from_ns: MINUTE, until_ns: 9 * MINUTE });
+    let found = find(&Facts { now_ns: 100 * MINUTE, shortage, ..Facts::default() }).findings;
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!((found[0].kind, found[0].level), ("nearly_full", Level::Info));
+    assert!(found[0].sentence.contains("from 00:01:00 to 00:09:00 UTC were deleted"), "{found:?}");
+}
+
 #[test]
 fn missing_rows_are_told_and_never_silence() {
     let unknown = find(&Facts::default()).unknown;
@@ -263,6 +356,7 @@ fn every_kind_that_a_rule_tells_is_a_kind_that_can_be_left_out() {
         include_str!("functions.rs"),
         include_str!("processes.rs"),
         include_str!("secrets.rs"),
+        include_str!("store.rs"),
     ];
     for kind in KINDS {
         assert!(rules.iter().any(|rule| rule.contains(&format!("\"{kind}\""))), "{kind}");

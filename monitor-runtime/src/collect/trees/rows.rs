@@ -110,8 +110,8 @@ impl Trees {
             let shares = is_one_of_many && !is_named && may_share(&call.header, moment);
             let above = if let Fate::Shared(row) = fate { row } else { span };
             let key = (above, call.header.site);
-            let shared = shares.then(|| self.folds.span_of(key, &call.header, moment.now)).flatten();
-            let own_fate = if let Some(row) = shared {
+            let row = shares.then(|| self.folds.span_of(key, &call.header, moment.now)).flatten();
+            let own_fate = if let Some(row) = row {
                 call.row = Row::Shared(key);
                 Fate::Shared(row)
             } else {

@@ -63,9 +63,10 @@ JOIN function f ON f.id = e.caller_id
 JOIN function g ON g.id = e.callee_id";
 
 /// The figures come from the newest 300 000 rows, so that the time is bounded: `call_edge` has the pairs alone. The spans of a store
-/// are unique, so a caller is found by its span.
+/// are unique, so a caller is found by its span. The rows are materialized, because SQLite would otherwise build its automatic index
+/// over the spans of all calls: 9 s instead of 0.7 s with ten million.
 const VIEW_EDGES: &str = "CREATE VIEW edges AS
-WITH recent AS (
+WITH recent AS MATERIALIZED (
   SELECT c.id, c.function_id, c.span, c.span - c.parent AS caller_span, c.parent, c.kind, c.duration, c.weight
   FROM call c
   WHERE c.id > (SELECT MAX(id) FROM call) - 300000

@@ -71,6 +71,7 @@ fn lead_on(context: &Context<'_>, finding: &Finding) -> String {
         "died" | "stuck" | "growing" | "lost_rows" | "breaker_open" | "degraded" | "costly" => {
             context.links.to("/processes", &[("q", "")])
         }
+        "exporter_behind" => context.links.to("/alerts", &[("q", "")]),
         _ if finding.subject.contains("::") => context.links.function(&finding.subject),
         _ => context.links.sql(&finding.evidence),
     }
