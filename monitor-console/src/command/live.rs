@@ -14,6 +14,7 @@ use super::in_flight::{self, Flying};
 use super::{print_note, require_known};
 use crate::arguments::{Common, Live};
 use crate::format;
+use crate::model::stuck;
 use crate::report::{Cell, Column, Report, Unit};
 use crate::store::Store;
 use crate::units::format_quantity;
@@ -169,7 +170,7 @@ fn to_flying(call: &UnderWay) -> Flying {
 /// Reads from which time on calls count as stuck whose functions declare none: by the function's own history, which the
 /// store has. A store that cannot be read tells nothing.
 pub(super) fn read_usual_limits(store: &Path, living: &[Living], now: i64) -> HashMap<String, i64> {
-    let is_long = |call: &UnderWay| call.slow_ns.is_none() && measure_elapsed_ns(call, now) > STUCK_NS_MIN;
+    let is_long = |call: &UnderWay| call.slow_ns.is_none() && measure_elapsed_ns(call, now) > stuck::NS_MIN;
     if !living.iter().flat_map(|process| &process.calls).any(is_long) {
         return HashMap::new();
     }
@@ -177,18 +178,10 @@ pub(super) fn read_usual_limits(store: &Path, living: &[Living], now: i64) -> Ha
     let columns = ["function", "p99_ms"].map(Column::data).to_vec();
     let sql = "SELECT function, max(p99_ms) FROM functions WHERE p99_ms IS NOT NULL GROUP BY function";
     let Ok(report) = store.read_report(columns, sql, []) else { return HashMap::new() };
-    let limit = |row: &Vec<Cell>| {
-        #[allow(clippy::cast_possible_truncation, reason = "a duration in ns is far from the end of 64 bits")]
-        let usual = (row[1].to_number()? * 1e6 * STUCK_FACTOR) as i64;
-        Some((row[0].as_text()?.to_owned(), usual.max(STUCK_NS_MIN)))
-    };
+    let limit =
+        |row: &Vec<Cell>| Some((row[0].as_text()?.to_owned(), stuck::limit_ns(row[1].to_number()? * 1e6)));
     report.rows.iter().filter_map(limit).collect()
 }
-
-/// A call of a function without a declared limit is stuck after this many times the function's 99th percentile.
-const STUCK_FACTOR: f64 = 20.0;
-/// The least time after which such a call is stuck.
-const STUCK_NS_MIN: i64 = 10_000_000_000;
 
 fn list_columns() -> Vec<Column> {
     vec![

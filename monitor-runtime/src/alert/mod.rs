@@ -10,7 +10,7 @@ mod told;
 mod machine;
 mod watch;
 
-pub use figures::{Recorder, WindowFigures};
+pub use figures::{Recorder, Usual, WindowFigures};
 pub use machine::State;
 pub use rule::{AlertLevel, ConditionError, Measure, Rule, parse_condition, split_metric_name};
 pub use told::{Alert, AlertState};

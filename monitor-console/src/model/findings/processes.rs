@@ -6,12 +6,10 @@ use super::facts::name_program;
 use super::{Facts, Finding, Level, quote_shell, quote_sql, shorten};
 use crate::model::processes::{Process, State};
 use crate::model::resources::{Figure, Growth};
+use crate::model::stuck;
 use crate::report::Cell;
 use crate::units::{self, format_bytes, format_count, format_nanoseconds, format_percent, format_quantity};
 
-/// A call is stuck after this time, and this many times the 99th percentile of its function.
-const STUCK_NS_MIN: i64 = 10_000_000_000;
-const STUCK_FACTOR: f64 = 20.0;
 /// The share of the budget from which on the recorder is dear.
 const COST_SHARE: f64 = 0.8;
 /// The deaths that are told one by one.
@@ -97,22 +95,18 @@ fn find_stuck(facts: &Facts) -> Vec<Finding> {
     let mut findings = Vec::new();
     for living in &facts.living {
         let is_stuck = |function: &str, slow_ns: Option<u64>, elapsed: i64| {
-            #[expect(
-                clippy::cast_possible_truncation,
-                reason = "a duration in ns is far from the end of 64 bits"
-            )]
-            let usual = (p99.get(function).copied().unwrap_or(0.0) * STUCK_FACTOR) as i64;
+            let usual = stuck::limit_ns(p99.get(function).copied().unwrap_or(0.0));
             let declared = slow_ns.map(|ns| i64::try_from(ns).unwrap_or(i64::MAX));
-            elapsed > declared.unwrap_or(0).max(usual).max(STUCK_NS_MIN)
+            elapsed > declared.unwrap_or(0).max(usual)
         };
         let elapsed = |start: i64| facts.now_ns.saturating_sub(start).max(0);
-        let stuck: Vec<_> = living
+        let overdue: Vec<_> = living
             .calls
             .iter()
             .filter(|call| is_stuck(&call.function, call.slow_ns, elapsed(call.start_ns)))
             .collect();
-        for call in &stuck {
-            let is_outer = stuck.iter().any(|other| {
+        for call in &overdue {
+            let is_outer = overdue.iter().any(|other| {
                 other.parent_id == Some(call.span_id)
                     || (call.thread.is_some()
                         && other.thread_id == call.thread_id
