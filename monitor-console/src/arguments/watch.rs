@@ -39,7 +39,7 @@ pub(crate) struct Watch {
     pub(crate) webhook: Option<String>,
     /// Header of each request, as 'Name: value'. `${VARIABLE}` stands for a variable of the environment, and @FILE for a file with
     /// a header on each line
-    #[arg(long = "header", value_name = "HEADER", requires = "webhook")]
+    #[arg(long = "header", value_name = "HEADER", conflicts_with = "exec")]
     pub(crate) headers: Vec<String>,
     /// Tell what waits, and end
     #[arg(long)]
@@ -54,7 +54,7 @@ pub(crate) struct Watch {
     #[arg(long, value_name = "DURATION", value_parser = units::parse_duration, default_value = "1m")]
     pub(crate) max_pause: Duration,
     /// Certificates that sign the server's, in PEM, instead of the public authorities
-    #[arg(long, value_name = "FILE", requires = "webhook")]
+    #[arg(long, value_name = "FILE", conflicts_with = "exec")]
     pub(crate) ca_file: Option<PathBuf>,
 }
 

@@ -755,7 +755,9 @@ fn the_course_of_every_measure_that_the_store_tells_of_is_drawn() {
         for (id, (name, measure, pattern, function)) in (1_i64..).zip(rules) {
             let op = if name.starts_with("low") { "<" } else { ">" };
             fixture.db.execute(rule, (name, pattern, measure, op)).unwrap();
-            fixture.db.execute(alert, (id, name, function, fixture.now - (100 + id) * SECOND)).unwrap();
+            // The store has no function as 0.
+            let since = fixture.now - (100 + id) * SECOND;
+            fixture.db.execute(alert, (id, name, function.unwrap_or(0), since)).unwrap();
         }
         let server = Server::start(&fixture.path, &[]);
         let data = server.json("/alerts.json");

@@ -35,11 +35,11 @@ pub(super) fn draw(canvas: &mut Canvas<'_>, state: &State) {
 
 fn describe_keys(state: &State) -> String {
     let own = match (&state.page, state.above.last()) {
-        (Page::Functions(_), _) => "enter open  e failures  s sort  r rate  d diff",
+        (Page::Functions(_), _) => "enter open  e failures  s sort  r rate",
         (Page::Calls(_), Some(Above::Function { .. })) => "enter trace  f failed  r rate  esc back",
         (Page::Calls(_), Some(_)) => "enter trace  esc back",
         (Page::Calls(_), None) => "enter trace  f failed  r rate",
-        (Page::Trace(_), _) => "h l fold  c critical path  e failures  x export  esc back",
+        (Page::Trace(_), _) => "h l fold  c critical path  e failures  esc back",
         (Page::Changes(_), _) => "enter open  esc back",
         (Page::Kinds(_), _) => "enter examples  r rate",
         (Page::Live(..), _) => "enter arguments",
@@ -47,7 +47,9 @@ fn describe_keys(state: &State) -> String {
         (Page::Evidence(_), _) => "esc back",
         _ => "enter details",
     };
-    format!("{own}  / filter  y copy  ? help  q quit  space pause  [ ] window  {{ }} length  b breaker")
+    format!(
+        "{own}  / filter  y copy  ? help  q quit  space pause  [ ] window  {{ }} length  b breaker  d diff  x export"
+    )
 }
 
 /// Clears the lowest rows of the screen and draws a line above them. Returns the first of the rows.
