@@ -188,6 +188,27 @@ const nameOf = (target) => (target.replace(/[^a-z0-9]+/gi, "-").replace(/^-|-$/g
     } else fault("heat", "there is no heat map");
   }
 
+  // A chart shows the values under the pointer, and a span of time that is drawn in it narrows the page.
+  if (isRecorded && subjects[0]) {
+    await open(tab, subjects[0]);
+    const chart = tab.locator("figure.live .u-over").first();
+    await chart.waitFor({ timeout: 60000 }).catch(() => fault("charts", "there is no chart"));
+    await chart.scrollIntoViewIfNeeded();
+    const frame = await chart.boundingBox();
+    const at = (part) => [frame.x + frame.width * part, frame.y + frame.height / 2];
+    for (let part = .05; part < 1 && !(await tab.locator("figure output").allInnerTexts()).some((text) => /\d/.test(text)); part += .02) {
+      await tab.mouse.move(...at(part));
+    }
+    if (!(await tab.locator("figure output").allInnerTexts()).some((text) => /\d/.test(text))) fault("charts", "no value shows under the pointer");
+    if (PICTURES) await tab.screenshot({ path: path.join(PICTURES, "chart-1280-light.png"), fullPage: true });
+    await tab.mouse.move(...at(.2));
+    await tab.mouse.down();
+    await tab.mouse.move(...at(.8), { steps: 4 });
+    await tab.mouse.up();
+    await tab.waitForURL("**from=**", { timeout: 60000 });
+    if (await tab.locator("figure.live").count() === 0) fault("charts", "a span that is drawn has no chart");
+  }
+
   // A form sets a rate and leads back; a reset takes it away.
   if (KIND !== "own") {
     const asked = "no_such_function::*";

@@ -22,6 +22,7 @@ mod hot;
 mod layers;
 mod loads;
 mod orders;
+mod paced;
 mod phases;
 mod waiting;
 mod dying;
@@ -48,6 +49,7 @@ fn main() {
         "threads" => threads(number),
         "short-threads" => short_threads(number),
         "pace" => pace(number),
+        "paced" => paced::run(number),
         "steady" => steady(),
         "flood" => flood(until_elapsed(number)),
         "flood-until-told" => flood(until_stdin_ends()),

@@ -13,6 +13,7 @@ use crate::units;
 Examples:
   monitor watch --exec 'mail -s \"$ALERT_LEVEL: $ALERT_RULE\" ops@example.org'
   monitor watch --webhook http://127.0.0.1:9093/hooks/monitor
+  monitor watch --webhook https://hooks.example.org/a --header 'Authorization: Bearer ${ALERT_TOKEN}'
   monitor watch --exec ./notify --once           for a timer: tell what waits, and end
 
 A receiver is told when an alert begins to fire, when its level changes, and when it is resolved or ended. It is told at \
@@ -24,7 +25,9 @@ ALERT_STATUS (firing or resolved), ALERT_STATE, ALERT_LEVEL, ALERT_RULE, ALERT_F
 ALERT_VALUE, ALERT_PEAK, ALERT_SINCE, ALERT_UNTIL, ALERT_ID and ALERT_STORE. Exit code 0 says that the alert is taken.
 
 --webhook posts the form of Alertmanager's webhook, version 4, with up to 50 alerts in a request. An answer 2xx says that they \
-are taken. Redirects are refused, because they would lead the alerts to another address.
+are taken. Redirects are refused, because they would lead the alerts to another address. Every user of the computer can read \
+the arguments of a process, so a secret belongs into a variable, which the single quotes keep from the shell, or into a file. A file is read \
+again for each request.
 
 Exit codes: 0 done, 1 failed (with --once also: something is not told yet), 2 wrong usage.")]
 pub(crate) struct Watch {
@@ -34,6 +37,10 @@ pub(crate) struct Watch {
     /// Address that alerts are posted to, http:// or https://
     #[arg(long, value_name = "URL", value_parser = parse_address)]
     pub(crate) webhook: Option<String>,
+    /// Header of each request, as 'Name: value'. `${VARIABLE}` stands for a variable of the environment, and @FILE for a file with
+    /// a header on each line
+    #[arg(long = "header", value_name = "HEADER", conflicts_with = "exec")]
+    pub(crate) headers: Vec<String>,
     /// Tell what waits, and end
     #[arg(long)]
     pub(crate) once: bool,
@@ -47,7 +54,7 @@ pub(crate) struct Watch {
     #[arg(long, value_name = "DURATION", value_parser = units::parse_duration, default_value = "1m")]
     pub(crate) max_pause: Duration,
     /// Certificates that sign the server's, in PEM, instead of the public authorities
-    #[arg(long, value_name = "FILE", requires = "webhook")]
+    #[arg(long, value_name = "FILE", conflicts_with = "exec")]
     pub(crate) ca_file: Option<PathBuf>,
 }
 

@@ -83,7 +83,7 @@ fn probe(common: &Common) -> Result<()> {
     let overall = health::read_any(opened.as_ref(), &living.unwrap_or_default(), now_ns);
     if common.format == FormatName::Json {
         let mut out = io::stdout().lock();
-        writeln!(out, "{:#}", overall.to_json())?;
+        writeln!(out, "{:#}", overall.to_json(health::Detail::Full))?;
         out.flush()?;
     } else {
         let columns = vec![
@@ -99,7 +99,7 @@ fn probe(common: &Common) -> Result<()> {
                 part.name.to_owned().into(),
                 part.process.map_or(Value::Null, Value::Integer).into(),
                 part.since_ns.map_or(Value::Null, Value::Integer).into(),
-                part.why.clone().into(),
+                part.why.full.clone().into(),
             ]
         };
         let rows = overall.parts.iter().map(row).collect();

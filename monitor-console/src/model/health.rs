@@ -1,7 +1,7 @@
 //! The health of the recorders behind a store as one word: overall, and by part.
 //!
 //! Takes the store, the ring files of running processes, and the moment; gives a status for each part with a reason, and
-//! the answers of a server's health endpoints. It names no function. A process whose breaker is open writes nothing, so
+//! the answers of a server's health endpoints. It names no function, and names services to those alone who may know. A process whose breaker is open writes nothing, so
 //! its last report is old news: holds are read from their table, and signs of life from the ring file.
 
 use anyhow::Result;
@@ -20,6 +20,8 @@ const STOPPED_AFTER_NS: i64 = 15_000_000_000;
 /// The age of the last report from which on a process without a ring file that can be read counts as silent: idle
 /// processes report every five minutes.
 const SILENT_AFTER_NS: i64 = 600_000_000_000;
+/// The reason for everybody why a store is failing.
+const CANNOT_READ: &str = "it cannot be opened or read";
 /// Rows are lost by degrees: one in this many, and rings count as degraded.
 const LOST_SHARE: i64 = 100;
 
@@ -34,8 +36,44 @@ pub(crate) struct Part {
     pub(crate) process: Option<i64>,
     /// The moment since which the part has this status, ns since the Unix epoch, where that is known.
     pub(crate) since_ns: Option<i64>,
-    /// The reason, in a sentence.
-    pub(crate) why: String,
+    /// The reason.
+    pub(crate) why: Why,
+}
+
+/// A reason in a sentence, for those who may know names and texts of the store, and for everybody.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Why {
+    /// The whole reason: it may name a service and a path, and quote what a person or the system wrote.
+    pub(crate) full: String,
+    /// The reason without them.
+    pub(crate) brief: String,
+}
+
+impl Why {
+    fn new(full: String, brief: impl Into<String>) -> Self {
+        Self { full, brief: brief.into() }
+    }
+}
+
+impl From<String> for Why {
+    fn from(text: String) -> Self {
+        Self { brief: text.clone(), full: text }
+    }
+}
+
+impl From<&str> for Why {
+    fn from(text: &str) -> Self {
+        Self::from(text.to_owned())
+    }
+}
+
+/// The parts of an answer that its reader may see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Detail {
+    /// Everything: the reader has the token of the server, or reads the store.
+    Full,
+    /// States, without names.
+    Brief,
 }
 
 /// All parts.
@@ -93,14 +131,18 @@ impl Overall {
     }
 
     /// Returns all of it as JSON: `{status, level, parts: […], alerts: {critical, warning}}`.
-    pub(crate) fn to_json(&self) -> Value {
+    pub(crate) fn to_json(&self, detail: Detail) -> Value {
+        let why = |why: &Why| match detail {
+            Detail::Full => why.full.clone(),
+            Detail::Brief => why.brief.clone(),
+        };
         let part = |part: &Part| {
             json!({
                 "name": part.name,
                 "status": part.status.as_str(),
                 "process_id": part.process,
                 "since_ns": part.since_ns,
-                "why": part.why,
+                "why": why(&part.why),
             })
         };
         json!({
@@ -118,7 +160,7 @@ impl Overall {
             status: Status::Failing,
             process: None,
             since_ns: None,
-            why: why.to_owned(),
+            why: Why::new(why.to_owned(), CANNOT_READ),
         };
         Self { parts: vec![part], level: None, alerts: Firing::default() }
     }
@@ -213,7 +255,7 @@ fn judge(all: &[Facts], size: &str, alerts: Firing, now_ns: i64) -> Overall {
         status: Status::Ok,
         process: None,
         since_ns: None,
-        why: format!("it can be read and has {size}"),
+        why: format!("it can be read and has {size}").into(),
     }];
     parts.push(worst("rings", &present, judge_rings, "no rows were lost"));
     parts.push(worst("breaker", &present, judge_breaker, "closed"));
@@ -223,7 +265,7 @@ fn judge(all: &[Facts], size: &str, alerts: Firing, now_ns: i64) -> Overall {
             status: Status::Degraded,
             process: None,
             since_ns: None,
-            why: "no process is running, so nothing is recorded".to_owned(),
+            why: "no process is running, so nothing is recorded".into(),
         }
     } else {
         worst("recorder", &present, judge_recorder, "everything is recorded")
@@ -239,7 +281,7 @@ fn judge(all: &[Facts], size: &str, alerts: Firing, now_ns: i64) -> Overall {
 }
 
 /// A judgement on a process: status, since when, and why.
-type Judgement = (Status, Option<i64>, String);
+type Judgement = (Status, Option<i64>, Why);
 
 /// Returns the worst judgement over processes as a part; `fine` is the reason if all is well.
 fn worst(name: &'static str, all: &[&Facts], judge: fn(&Facts) -> Option<Judgement>, fine: &str) -> Part {
@@ -249,7 +291,7 @@ fn worst(name: &'static str, all: &[&Facts], judge: fn(&Facts) -> Option<Judgeme
         Some((process, (status, since_ns, why))) => {
             Part { name, status, process: Some(process), since_ns, why }
         }
-        None => Part { name, status: Status::Ok, process: None, since_ns: None, why: fine.to_owned() },
+        None => Part { name, status: Status::Ok, process: None, since_ns: None, why: fine.into() },
     }
 }
 
@@ -257,13 +299,14 @@ fn judge_rings(one: &Facts) -> Option<Judgement> {
     let Reported { recorded, lost, .. } = one.report.as_ref()?;
     let all = recorded.saturating_add(*lost);
     let status = if *lost > all / LOST_SHARE { Status::Degraded } else { Status::Ok };
-    (*lost > 0)
-        .then(|| (status, None, format!("{lost} of {all} rows were lost since its start; counts are exact")))
+    (*lost > 0).then(|| {
+        (status, None, format!("{lost} of {all} rows were lost since its start; counts are exact").into())
+    })
 }
 
 fn judge_breaker(one: &Facts) -> Option<Judgement> {
     if let Some(reason) = &one.held_open {
-        return Some((Status::Failing, None, format!("held open: {reason}")));
+        return Some((Status::Failing, None, Why::new(format!("held open: {reason}"), "held open")));
     }
     let report = one.report.as_ref()?;
     let status = match report.breaker.as_str() {
@@ -272,7 +315,8 @@ fn judge_breaker(one: &Facts) -> Option<Judgement> {
         _ => Status::Failing,
     };
     let failure = report.last_failure.as_ref().map_or(String::new(), |failure| format!(": {failure}"));
-    Some((status, Some(report.breaker_since_ns), format!("{}{failure}", report.breaker.replace('_', " "))))
+    let state = report.breaker.replace('_', " ");
+    Some((status, Some(report.breaker_since_ns), Why::new(format!("{state}{failure}"), state)))
 }
 
 fn judge_recorder(one: &Facts) -> Option<Judgement> {
@@ -282,7 +326,7 @@ fn judge_recorder(one: &Facts) -> Option<Judgement> {
         "minimal" => "the memory for waiting records was nearly used up: only failures and counts were kept",
         _ => "recording has ended",
     };
-    Some((Status::Degraded, None, why.to_owned()))
+    Some((Status::Degraded, None, why.into()))
 }
 
 /// Judges alerts. They are about the program and not about its recorder, so they never make an endpoint answer that
@@ -290,8 +334,8 @@ fn judge_recorder(one: &Facts) -> Option<Judgement> {
 fn judge_alerts(alerts: Firing) -> Part {
     let Firing { critical, warning } = alerts;
     let (status, why) = match critical + warning {
-        0 => (Status::Ok, "none fires".to_owned()),
-        _ => (Status::Degraded, format!("{critical} critical and {warning} warning fire")),
+        0 => (Status::Ok, Why::from("none fires")),
+        _ => (Status::Degraded, format!("{critical} critical and {warning} warning fire").into()),
     };
     Part { name: "alerts", status, process: None, since_ns: None, why }
 }
@@ -303,7 +347,7 @@ fn judge_process(one: &Facts, now_ns: i64) -> Part {
         status,
         process: Some(one.process_id),
         since_ns: Some(since_ns),
-        why: format!("{name} {text}"),
+        why: Why::new(format!("{name} {text}"), format!("the process (pid {}) {text}", one.pid)),
     };
     if !one.is_there {
         return part(
@@ -341,7 +385,7 @@ pub(crate) fn livez() -> Answer {
 }
 
 /// Answers `/readyz`: 200 if the store can be read, else 503 with the reason.
-pub(crate) fn readyz(opened: &Result<Store>) -> Answer {
+pub(crate) fn readyz(opened: &Result<Store>, detail: Detail) -> Answer {
     let read = match opened {
         Ok(store) => {
             store.read_integer("SELECT count(*) FROM processes", []).map_err(|error| format!("{error:#}"))
@@ -351,16 +395,17 @@ pub(crate) fn readyz(opened: &Result<Store>) -> Answer {
     match read {
         Ok(_) => Answer { code: 200, body: json!({ "status": Status::Ok.as_str() }).to_string() },
         Err(why) => {
+            let why = if detail == Detail::Full { why.as_str() } else { CANNOT_READ };
             Answer { code: 503, body: json!({ "status": Status::Failing.as_str(), "why": why }).to_string() }
         }
     }
 }
 
 /// Answers `/healthz`: 503 if a part fails, else 200, with all parts.
-pub(crate) fn healthz(opened: &Result<Store>, living: &[Living], now_ns: i64) -> Answer {
+pub(crate) fn healthz(opened: &Result<Store>, living: &[Living], detail: Detail, now_ns: i64) -> Answer {
     let overall = read_any(opened.as_ref(), living, now_ns);
     let code = if overall.status() == Status::Failing { 503 } else { 200 };
-    Answer { code, body: overall.to_json().to_string() }
+    Answer { code, body: overall.to_json(detail).to_string() }
 }
 
 /// Reads how the recorders do, and counts a store that cannot be opened or read as failing.
@@ -449,12 +494,39 @@ mod tests {
     fn the_answer_says_which_part_and_why_and_503_only_if_one_fails() {
         let overall = judge(&[fine(1)], "1 MiB", Firing { critical: 1, warning: 2 }, NOW);
         assert_eq!((overall.status(), overall.level.as_deref()), (Status::Degraded, Some("full")));
-        let json = overall.to_json();
+        let json = overall.to_json(Detail::Full);
         assert_eq!(json["alerts"], json!({ "critical": 1, "warning": 2 }));
         assert_eq!(json["parts"].as_array().map(Vec::len), Some(6));
         let broken: Result<Store> = Err(anyhow::anyhow!("there is no store"));
-        let (health, ready) = (healthz(&broken, &[], NOW), readyz(&broken));
+        let full = Detail::Full;
+        let (health, ready) = (healthz(&broken, &[], full, NOW), readyz(&broken, full));
         assert_eq!((health.code, ready.code, livez().code), (503, 503, 200));
         assert!(health.body.contains("there is no store") && ready.body.contains("there is no store"));
+        let brief = Detail::Brief;
+        for answer in [healthz(&broken, &[], brief, NOW), readyz(&broken, brief)] {
+            assert!(answer.body.contains(CANNOT_READ) && !answer.body.contains("there is no store"));
+        }
+    }
+
+    #[test]
+    fn names_and_texts_are_for_those_who_may_know_them() {
+        let held = Facts { held_open: Some("swap of disk 7".to_owned()), ..fine(1) };
+        let failing = reported(|report| {
+            (report.breaker, report.last_failure) =
+                ("open".to_owned(), Some("/srv/shop.db is full".to_owned()));
+        });
+        let gone = Facts { is_there: false, service: "bank".to_owned(), ..fine(3) };
+        for (facts, private, open) in [
+            (held, "swap of disk 7", "held open"),
+            (failing, "/srv/shop.db", "open"),
+            (gone, "bank", "the process (pid 103)"),
+            (fine(4), "shop", "the process (pid 104) is running"),
+        ] {
+            let overall = judge(&[facts], "1 MiB", Firing::default(), NOW);
+            let text = |detail| overall.to_json(detail).to_string();
+            assert!(text(Detail::Full).contains(private), "{private}");
+            assert!(!text(Detail::Brief).contains(private), "{private}");
+            assert!(text(Detail::Brief).contains(open), "{open}");
+        }
     }
 }

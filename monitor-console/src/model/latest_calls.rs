@@ -61,6 +61,8 @@ pub(crate) struct Wanted {
     pub(crate) function: Option<String>,
     /// True for failed calls only.
     pub(crate) is_failed: bool,
+    /// The shortest and the longest duration, in ns; `None` for all.
+    pub(crate) durations_ns: Option<(i64, i64)>,
     /// The most calls.
     pub(crate) limit: usize,
 }
@@ -100,6 +102,10 @@ pub(crate) fn find(store: &Store, period: Period, wanted: &Wanted) -> Result<Fou
     if wanted.is_failed {
         conditions.push("c.kind > 3");
     }
+    if let Some((shortest, longest)) = wanted.durations_ns {
+        conditions.push("c.duration BETWEEN :shortest AND :longest");
+        bound.extend([(":shortest", shortest.into()), (":longest", longest.into())]);
+    }
     if let Some(pattern) = &wanted.pattern {
         conditions
             .push("c.function_id IN (SELECT id FROM function WHERE name GLOB :whole OR name GLOB :ending)");
@@ -134,8 +140,12 @@ pub(crate) fn find_examples(
 ) -> Result<Found> {
     /// The failed calls among which those of the kind are looked for.
     const FAILED_MAX: usize = 2_000;
-    let wanted =
-        Wanted { function: Some(function.to_owned()), is_failed: true, limit: FAILED_MAX, pattern: None };
+    let wanted = Wanted {
+        function: Some(function.to_owned()),
+        is_failed: true,
+        limit: FAILED_MAX,
+        ..Wanted::default()
+    };
     let mut found = find(store, period, &wanted)?;
     found.is_cut |= found.calls.len() == FAILED_MAX;
     found.calls.retain(|call| {

@@ -40,6 +40,7 @@ pub(crate) mod alerts;
 pub(crate) mod schema;
 pub(crate) mod metrics;
 pub(crate) mod statistics;
+pub(crate) mod stuck;
 pub(crate) mod activity;
 pub(crate) mod heat_map;
 pub(crate) mod latest_calls;

@@ -120,6 +120,24 @@ pub(crate) fn read_identities(store: &Store) -> Result<Vec<Process>> {
     read_rows(store, Period::WHOLE, 0)
 }
 
+/// Returns the moments from which on a service ran another build than before, with a name of the build: the version that the program
+/// gave itself, else the start of the build's id.
+pub(crate) fn find_build_changes(processes: &[Process]) -> Vec<(i64, String)> {
+    const ID_CHARACTERS: usize = 8;
+    let mut started: Vec<&Process> = processes.iter().filter(|process| process.build.is_some()).collect();
+    started.sort_by_key(|process| process.started_ns);
+    let mut latest: HashMap<&str, &str> = HashMap::new();
+    let mut changes = Vec::new();
+    for process in started {
+        let Some(build) = process.build.as_deref() else { continue };
+        if latest.insert(&process.service, build).is_some_and(|before| before != build) {
+            let short = || build.chars().take(ID_CHARACTERS).collect();
+            changes.push((process.started_ns, process.program_version.clone().unwrap_or_else(short)));
+        }
+    }
+    changes
+}
+
 /// A call that was in flight when its process died.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Flight {

@@ -183,8 +183,8 @@ fn filled() -> Fixture {
         )
         .unwrap();
     fill_alerts(&fixture);
-    let sample = "INSERT INTO resource SELECT 1, ?1 + value * 10000000000, value, value * 1000000, 4, 9 FROM json_each('[1,2,3,4,5,6,7]')";
-    let _ = fixture.db.execute(sample, [fixture.now - 100 * SECOND]);
+    let sample = "INSERT INTO resource SELECT NULL, 1, ?1 + value * 10000000000, value, value * 1000000, 4, 9 FROM json_each('[1,2,3,4,5,6,7]')";
+    fixture.db.execute(sample, [fixture.now - 100 * SECOND]).unwrap();
     fixture
 }
 
@@ -719,7 +719,8 @@ fn alerts_are_shown_with_the_course_of_their_measure_and_who_is_told() {
     assert_eq!(values.len(), 19);
     assert_eq!(values.iter().filter(|value| **value > 12.5).count(), 7, "{values:?}");
     let page = server.get("/alerts").body;
-    for part in ["place is slow", "p99_ms &gt; 12 for 20s", "threshold", "<path class=\"line c3\"", "pager"] {
+    for part in ["place is slow", "p99_ms &gt; 12 for 20s", "threshold", "<line class=\"threshold\"", "pager"]
+    {
         assert!(page.contains(part), "{part}: {page}");
     }
     assert!(page.contains("title=\"1 alert fires\""), "the bar says how many fire");
@@ -727,6 +728,130 @@ fn alerts_are_shown_with_the_course_of_their_measure_and_who_is_told() {
     assert!(!server.get("/alerts?q=reserve").body.contains("place is slow"));
     fixture.db.execute_batch("DROP VIEW alerts").unwrap();
     assert!(server.get("/alerts").body.contains("an older version wrote it"));
+}
+
+#[allow(clippy::float_cmp, reason = "the figures are whole numbers")]
+#[test]
+fn the_course_of_every_measure_that_the_store_tells_of_is_drawn() {
+    let fixture = filled();
+    let long = Call {
+        ago_ns: 100 * SECOND,
+        duration_ns: 60 * SECOND,
+        span: PREFIX + 900,
+        kept: 1,
+        ..Call::default()
+    };
+    fixture.calls(&[long]);
+    let hours_ago = fixture.now - 7200 * SECOND;
+    fixture.db.execute("UPDATE process SET started_ns = ?1 WHERE id = 2", [hours_ago]).unwrap();
+    let newest = "UPDATE latency_window SET errors = calls / 2 WHERE window = (SELECT max(window) FROM latency_window)";
+    fixture.db.execute(newest, []).unwrap();
+    fixture.db.execute_batch("DELETE FROM alert").unwrap();
+    let rule = "INSERT INTO alert_rule (name, level, pattern, measure, op, threshold, for_s, keep_s, set_by)
+                VALUES (?1, 'info', ?2, ?3, ?4, 1, 0, 60, 'ada')";
+    let alert = "INSERT INTO alert VALUES (?1, ?1, 1, ?2, ?3, 'info', 'firing', ?4, NULL, 1, 1, ?2, 1)";
+    let read = |rules: &[(&str, &str, &str, Option<i64>)]| -> Vec<Vec<f64>> {
+        fixture.db.execute_batch("DELETE FROM alert").unwrap();
+        for (id, (name, measure, pattern, function)) in (1_i64..).zip(rules) {
+            let op = if name.starts_with("low") { "<" } else { ">" };
+            fixture.db.execute(rule, (name, pattern, measure, op)).unwrap();
+            // The store has no function as 0.
+            let since = fixture.now - (100 + id) * SECOND;
+            fixture.db.execute(alert, (id, name, function.unwrap_or(0), since)).unwrap();
+        }
+        let server = Server::start(&fixture.path, &[]);
+        let data = server.json("/alerts.json");
+        let courses = data["courses"].as_array().unwrap();
+        let ids: Vec<_> = courses.iter().map(|course| course["alert_id"].as_u64().unwrap()).collect();
+        assert_eq!(ids, (1..=rules.len() as u64).collect::<Vec<_>>(), "{data}");
+        let values =
+            |course: &Value| course["values"].as_array().unwrap().iter().filter_map(Value::as_f64).collect();
+        courses.iter().map(values).collect()
+    };
+    let found = read(&[
+        ("orders", "metric", "orders", None),
+        ("depth", "metric", "queue.*", None),
+        ("fill", "metric_p50", "fill", None),
+        ("most", "metric_max", "fill", None),
+        ("memory", "rss_bytes", "*", None),
+    ]);
+    // The fixture has two windows of metrics with one between them.
+    assert_eq!(found[0], [5.0, 0.0, 5.0]);
+    assert_eq!(found[1], [9.0, 9.0, 7.0]);
+    assert!(found[2].len() == 2 && found[2].iter().all(|value| (0.2..0.3).contains(value)), "{:?}", found[2]);
+    assert_eq!(found[3], [0.5, 0.5]);
+    assert_eq!((found[4].len(), found[4].last()), (7, Some(&7_000_000.0)));
+    let found = read(&[
+        ("hung", "stuck", "*", Some(1)),
+        ("news", "new_failure", "*", Some(1)),
+        ("surge", "surge_pct", "*", Some(1)),
+        ("low", "calls_per_s", "*", Some(1)),
+    ]);
+    let count = |values: &[f64], wanted: f64| values.iter().filter(|value| **value == wanted).count();
+    // The call counted as stuck from its tenth second on, for fifty seconds.
+    assert_eq!((count(&found[0], 1.0), count(&found[0], 0.0) > 30), (5, true), "{:?}", found[0]);
+    assert_eq!((count(&found[1], 1.0), count(&found[1], 0.0) > 30), (1, true), "{:?}", found[1]);
+    assert!(found[2].iter().filter(|value| **value > 0.0).count() == 1, "{:?}", found[2]);
+    assert!(found[3].contains(&0.0) && found[3].iter().any(|value| *value > 1.0), "{:?}", found[3]);
+}
+
+#[test]
+fn rows_of_a_statement_are_drawn_over_their_time_and_are_to_be_had_as_csv() {
+    let fixture = filled();
+    let server = Server::start(&fixture.path, &[]);
+    let ask = |statement: &str| server.get(&format!("/sql?sql={statement}")).body;
+    let page = ask("SELECT+start_ns,calls,p95_ms+FROM+latency+WHERE+function+LIKE+'%25place'");
+    assert!(page.matches("<figure").count() == 2 && page.contains("/assets/uplot-"), "{page}");
+    let page = ask("SELECT+function,calls+FROM+functions");
+    assert!(!page.contains("<figure") && page.contains("/sql.csv?"), "{page}");
+    let csv = server.get("/sql.csv?sql=SELECT+function,calls+FROM+functions+ORDER+BY+1");
+    assert_eq!((csv.status, csv.header("content-type")), (200, Some("text/csv; charset=utf-8")));
+    assert!(csv.body.starts_with("function,calls\nshop::bank::Card::charge,199\n"), "{}", csv.body);
+    for statement in ["DELETE+FROM+call", "nonsense", ""] {
+        let refused = server.get(&format!("/sql.csv?sql={statement}"));
+        assert_eq!(refused.status, 400, "{statement}: {}", refused.body);
+    }
+    assert_eq!(server.ask_bare("/sql.csv?sql=SELECT+1", &server.own_host()).status, 401);
+}
+
+#[test]
+fn charts_come_with_their_figures_and_a_script_on_pages_that_have_some() {
+    let fixture = filled();
+    fixture
+        .db
+        .execute_batch(
+            "UPDATE process SET build = 'aaaaaaaaaaaa', program_version = NULL WHERE id = 2;
+                        UPDATE process SET build = 'bbbbbbbbbbbb', program_version = NULL WHERE id = 1",
+        )
+        .unwrap();
+    let server = Server::start(&fixture.path, &[]);
+    for (target, has_charts) in [
+        ("/f/shop%3A%3Aorders%3A%3Aplace", true),
+        ("/process/1", true),
+        ("/alerts", true),
+        ("/series/2", true),
+        ("/", false),
+        ("/functions", false),
+        ("/nowhere", false),
+    ] {
+        let page = server.get(target).body;
+        assert_eq!(page.contains("/assets/uplot-"), has_charts, "{target}");
+        assert_eq!(page.contains("data-chart="), has_charts, "{target}");
+        // The picture reads without a script: it has a scale and times.
+        assert_eq!(page.contains("<text class=\"tick\""), has_charts, "{target}");
+        for name in page.split("/assets/").skip(1).filter_map(|rest| rest.split('"').next()) {
+            assert_eq!(server.get(&format!("/assets/{name}")).status, 200, "{name}");
+        }
+    }
+    // A service that runs another build than before is marked.
+    let page = server.get("/f/shop%3A%3Aorders%3A%3Aplace?from=-20m").body;
+    assert!(page.contains(">bbbbbbbb</text>") && !page.contains(">aaaaaaaa</text>"), "{page}");
+    let data: Value = {
+        let raw = page.split("data-chart=\"").nth(1).unwrap().split('"').next().unwrap();
+        serde_json::from_str(&raw.replace("&quot;", "\"")).unwrap()
+    };
+    let number = |name: &str| data["lines"][0][name].as_array().unwrap().len();
+    assert!(number("figures") > 10 && number("figures") == number("texts"), "{data}");
 }
 
 #[test]
@@ -1035,6 +1160,17 @@ fn probes_and_metrics_answer_without_the_token_and_tell_of_a_store_that_is_gone(
     }
     let health: Value = serde_json::from_str(&bare("/healthz").body).unwrap();
     assert!(health["parts"].as_array().unwrap().iter().any(|part| part["name"] == "store"), "{health}");
+    // Names of services and texts of the store are for those who have the token.
+    let (closed, open) = (bare("/healthz").body, server.get("/healthz").body);
+    for (text, is_private) in [("shop (pid", true), ("disk full", true), ("the process (pid", false)] {
+        assert_eq!(
+            (closed.contains(text), open.contains(text)),
+            (!is_private, is_private),
+            "{text}: {closed} {open}"
+        );
+    }
+    let without = Server::start(&fixture.path, &["--no-token"]);
+    assert!(without.ask_bare("/healthz", &without.own_host()).body.contains("shop (pid"));
     let metrics = bare("/metrics");
     assert!(
         metrics.status == 200
@@ -1045,6 +1181,12 @@ fn probes_and_metrics_answer_without_the_token_and_tell_of_a_store_that_is_gone(
     assert_eq!(bare("/livez").status, 200);
     for target in ["/readyz", "/healthz", "/metrics"] {
         assert_eq!(bare(target).status, 503, "{target}");
+    }
+    for target in ["/readyz", "/healthz"] {
+        assert!(
+            !bare(target).body.contains("copy.db") && server.get(target).body.contains("copy.db"),
+            "{target}"
+        );
     }
     let closed = Server::start(&fixture.path, &["--token-metrics"]);
     assert_eq!(closed.ask_bare("/metrics", &closed.own_host()).status, 401);

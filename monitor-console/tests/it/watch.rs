@@ -34,12 +34,18 @@ impl Watching {
     }
 
     fn start_with(fixture: &Fixture, arguments: &[&str], stderr: Stdio) -> Self {
+        Self::start_in(fixture, arguments, stderr, &[])
+    }
+
+    /// Starts it with these variables.
+    fn start_in(fixture: &Fixture, arguments: &[&str], stderr: Stdio, variables: &[(&str, &str)]) -> Self {
         let mut watch = command(fixture.folder.path(), &["watch"]);
         watch.args(arguments).arg("--db").arg(&fixture.path).stdout(Stdio::null()).stderr(stderr);
         // The receivers are on this machine.
         for name in ["http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"] {
             watch.env_remove(name);
         }
+        watch.envs(variables.iter().copied());
         Self(watch.spawn().unwrap())
     }
 
@@ -86,11 +92,13 @@ enum Answer {
     Reset,
 }
 
+/// A request: its first line, the headers that the tests give, and its body.
+type Request = (String, Vec<String>, Value);
+
 /// A webhook on the loopback that answers as it is told, one request after the other, and then 200.
 struct Stub {
     address: String,
-    /// The method and the body of each request that was read.
-    requests: Receiver<(String, Value)>,
+    requests: Receiver<Request>,
 }
 
 impl Stub {
@@ -135,9 +143,15 @@ impl Stub {
     /// Returns the body of the next request.
     #[track_caller]
     fn next(&self) -> Value {
-        let (line, body) = self.requests.recv_timeout(PATIENCE).unwrap();
+        self.next_with_headers().1
+    }
+
+    /// Returns the headers of the next request that begin with `x-` or `authorization`, and its body.
+    #[track_caller]
+    fn next_with_headers(&self) -> (Vec<String>, Value) {
+        let (line, headers, body) = self.requests.recv_timeout(PATIENCE).unwrap();
         assert_eq!(line, "POST /hook?key=secret HTTP/1.1");
-        body
+        (headers, body)
     }
 
     /// Asserts that there is no request that was not looked at.
@@ -150,9 +164,9 @@ impl Stub {
     }
 }
 
-fn read_request(connection: &TcpStream) -> Option<(String, Value)> {
+fn read_request(connection: &TcpStream) -> Option<Request> {
     let mut reader = BufReader::new(connection);
-    let (mut first, mut length, mut line) = (String::new(), 0, String::new());
+    let (mut first, mut length, mut line, mut given) = (String::new(), 0, String::new(), Vec::new());
     reader.read_line(&mut first).ok()?;
     loop {
         line.clear();
@@ -160,6 +174,9 @@ fn read_request(connection: &TcpStream) -> Option<(String, Value)> {
         let header = line.trim().to_ascii_lowercase();
         if header.is_empty() {
             break;
+        }
+        if header.starts_with("x-") || header.starts_with("authorization:") {
+            given.push(line.trim().to_owned());
         }
         if let Some(value) = header.strip_prefix("content-length:") {
             length = value.trim().parse().ok()?;
@@ -170,7 +187,8 @@ fn read_request(connection: &TcpStream) -> Option<(String, Value)> {
     }
     let mut body = vec![0; length];
     reader.read_exact(&mut body).ok()?;
-    Some((first.trim().to_owned(), serde_json::from_slice(&body).ok()?))
+    given.sort_unstable();
+    Some((first.trim().to_owned(), given, serde_json::from_slice(&body).ok()?))
 }
 
 /// Returns the names of the rules of a request, each with its status and its level.
@@ -231,6 +249,45 @@ fn a_webhook_is_told_again_until_it_takes_whatever_it_answers() {
     }
     assert!(!said.contains("secret"), "{said}");
     assert!(!read(&fixture.db, "SELECT receiver FROM alert_cursor").contains("secret"));
+}
+
+#[cfg(unix)]
+#[test]
+fn headers_come_from_variables_and_files_and_no_value_is_an_argument() {
+    let fixture = Fixture::new();
+    put(&fixture.db, 1, "warning", "firing", None);
+    let stub = Stub::start(Vec::new());
+    let file = fixture.folder.path().join("headers");
+    std::fs::write(&file, "X-Tenant: shop\n\nX-Key: old\n").unwrap();
+    let from_file = format!("@{}", file.display());
+    let arguments = [
+        "--webhook",
+        &stub.address,
+        "--header",
+        "Authorization: Bearer ${HOOK_TOKEN}",
+        "--header",
+        &from_file,
+    ];
+    let variables = [("HOOK_TOKEN", "t0ken-of-the-hook")];
+    let watching = Watching::start_in(&fixture, &arguments, Stdio::null(), &variables);
+    let (headers, _) = stub.next_with_headers();
+    let sent = |headers: &[String]| headers.join("\n").to_lowercase();
+    assert_eq!(sent(&headers), "authorization: bearer t0ken-of-the-hook\nx-key: old\nx-tenant: shop");
+    #[cfg(target_os = "linux")]
+    {
+        let shown = std::fs::read(format!("/proc/{}/cmdline", watching.0.id())).unwrap();
+        let shown = String::from_utf8_lossy(&shown).into_owned();
+        assert!(shown.contains("${HOOK_TOKEN}") && !shown.contains("t0ken"), "{shown}");
+    }
+    // A token that is renewed goes with the next request.
+    std::fs::write(&file, "X-Key: new").unwrap();
+    put(&fixture.db, 2, "critical", "firing", None);
+    assert!(sent(&stub.next_with_headers().0).contains("x-key: new"));
+    drop(watching);
+    let unset = ["watch", "--webhook", &stub.address, "--header", "Authorization: ${HOOK_TOKEN}"];
+    let why = monitor(&fixture.path, &unset).failed(1);
+    assert!(why.contains("the header `Authorization` needs the variable `HOOK_TOKEN`"), "{why}");
+    monitor(&fixture.path, &["watch", "--exec", "true", "--header", "X-Key: a"]).failed(2);
 }
 
 #[test]

@@ -6,6 +6,9 @@
 use crate::batch::CallStats;
 use crate::histogram::Histogram;
 
+/// The share of the usual calls and failures that is left after a window, so that an hour counts.
+const DECAY: f64 = 359.0 / 360.0;
+
 /// The figures of a function in a window.
 #[derive(Debug, Clone, Copy)]
 pub struct WindowFigures<'a> {
@@ -26,6 +29,30 @@ impl<'a> WindowFigures<'a> {
     #[must_use]
     pub const fn new(function: u32, name: &'a str, window: Option<(&'a CallStats, &'a Histogram)>) -> Self {
         Self { function, name, window, stuck: None, new_failures: None }
+    }
+}
+
+/// The calls and failures of a function in the last hour, the latest counting most.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Usual {
+    window: i64,
+    calls: f64,
+    failed: f64,
+}
+
+impl Usual {
+    /// Returns the share of failures, in percent; 0 without calls.
+    #[must_use]
+    pub fn failed_pct(&self) -> f64 {
+        if self.calls > 0.0 { self.failed * 100.0 / self.calls } else { 0.0 }
+    }
+
+    /// Adds a window, which is later than those before.
+    pub fn add(&mut self, window: i64, stats: &CallStats) {
+        let left = DECAY.powf(window.saturating_sub(self.window).clamp(0, 100_000) as f64);
+        self.window = window;
+        self.calls = self.calls * left + stats.calls as f64;
+        self.failed = self.failed * left + stats.failed() as f64;
     }
 }
 

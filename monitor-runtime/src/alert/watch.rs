@@ -5,14 +5,11 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::figures::{Recorder, WindowFigures};
+use super::figures::{Recorder, Usual, WindowFigures};
 use super::machine::State;
 use super::rule::{AlertLevel, Measure, Rule};
 use super::told::AlertState;
 use crate::limits::ALERTS_MAX;
-
-/// The share of the usual calls and failures that is left after a window, so that an hour counts.
-const DECAY: f64 = 359.0 / 360.0;
 
 /// The subject of an alert.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -57,14 +54,6 @@ struct Track {
     name: String,
     value: f64,
     peak: f64,
-}
-
-/// Calls and failures of a function in the last hour, the latest counting most.
-#[derive(Debug, Clone, Copy, Default)]
-struct Usual {
-    window: i64,
-    calls: f64,
-    failed: f64,
 }
 
 /// All rules, and what becomes of them.
@@ -138,8 +127,7 @@ impl Alerts {
             };
             (0..rules.len()).filter(|at| of_function(&rules[*at])).collect()
         });
-        let usual = self.usual.get(&function).copied().unwrap_or_default();
-        let usual_pct = if usual.calls > 0.0 { usual.failed * 100.0 / usual.calls } else { 0.0 };
+        let usual_pct = self.usual.get(&function).map_or(0.0, Usual::failed_pct);
         for at in matching.iter().copied() {
             let rule = &rules[at];
             let is_too_few = found.is_some_and(|(stats, _)| stats.calls < rule.min_calls);
@@ -151,10 +139,7 @@ impl Alerts {
             advance(&mut self.tracks, rule, (at, Subject::Function(function)), name, window, value);
         }
         if let Some((stats, _)) = found {
-            let left = DECAY.powf(window.saturating_sub(usual.window).clamp(0, 100_000) as f64);
-            let calls = usual.calls * left + stats.calls as f64;
-            let failed = usual.failed * left + stats.failed() as f64;
-            self.usual.insert(function, Usual { window, calls, failed });
+            self.usual.entry(function).or_default().add(window, stats);
         }
     }
 

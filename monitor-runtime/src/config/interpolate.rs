@@ -81,7 +81,7 @@ const DEPTH_MAX: usize = 8;
 ///
 /// # Errors
 /// The reason, to be put after "it": a variable without value and default, or a broken reference.
-pub(super) fn expand(value: &str, variable: &dyn Fn(&str) -> Option<String>) -> Result<String, String> {
+pub fn expand(value: &str, variable: &dyn Fn(&str) -> Option<String>) -> Result<String, String> {
     expand_within(value, variable, DEPTH_MAX)
 }
 

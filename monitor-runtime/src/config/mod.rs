@@ -27,6 +27,7 @@ pub use builder::Config;
 pub use capture_mode::CaptureMode;
 pub use duration::duration;
 pub use init_error::InitError;
+pub use interpolate::expand;
 pub use location::{Location, default_folder, default_location, process_default_location, ring_folders};
 pub(crate) use parse::parse_bytes;
 pub use parse::{format_bytes, parse_duration};

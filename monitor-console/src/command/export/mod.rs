@@ -10,7 +10,7 @@ mod parquet;
 mod report;
 
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Result;
@@ -23,12 +23,14 @@ use crate::arguments::{
 };
 use crate::find;
 use crate::format::{self, Pace, Style};
+use crate::model::period::Period;
 use crate::model::prometheus::{self, Form, Options, Step};
 use crate::model::resources;
 use crate::model::trees::Trees;
 use crate::model::trees::stacks::{Stacks, Weight};
 #[cfg(feature = "parquet")]
 use crate::model::views;
+use crate::pattern::Pattern;
 use crate::progress::Progress;
 use crate::store::Store;
 use crate::stores::Stores;
@@ -91,6 +93,53 @@ pub(super) fn run(common: &Common, arguments: &Export) -> Result<()> {
         }
         ExportKind::Sqlite(export) => copy_store(stores.get_or_first(0), export),
     }
+}
+
+/// A picture of trees that a full screen writes for other tools.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Picture {
+    /// All trees of a span, as a profile for speedscope.
+    Flame {
+        /// The span.
+        period: Period,
+        /// The functions below which the trees are shown; `None` for all.
+        pattern: Option<Pattern>,
+    },
+    /// The trace of a call, as a timeline for Perfetto.
+    Timeline(i64),
+}
+
+/// Writes a picture into a new file of the current folder. Returns a sentence that names the file.
+pub(super) fn write_picture(store: &Path, picture: &Picture) -> Result<String> {
+    let stores = Stores::open(&[store.to_owned()])?;
+    let name = store.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let (path, trees) = match picture {
+        Picture::Flame { period, pattern } => {
+            let digits: String = units::format_date_and_time(units::now_ns())
+                .chars()
+                .filter(char::is_ascii_digit)
+                .take(14)
+                .collect();
+            let trees = Trees::load_all(&stores.list(), *period, pattern.as_ref())?;
+            (PathBuf::from(format!("{name}-{digits}.speedscope.json")), trees)
+        }
+        Picture::Timeline(id) => {
+            let (store, calls) = trace::list_calls(&stores, *id)?;
+            (
+                PathBuf::from(format!("{name}-trace-{id}.perfetto.json")),
+                Trees::load_calls(store, &calls, None)?,
+            )
+        }
+    };
+    write_file(&stores, &path, false, |out| match picture {
+        Picture::Flame { .. } => speedscope::write(&Stacks::collect(&trees), &name, out),
+        Picture::Timeline(_) => perfetto::write(&stores, &trees, &[], out),
+    })?;
+    let viewer = match picture {
+        Picture::Flame { .. } => "speedscope.app",
+        Picture::Timeline(_) => "ui.perfetto.dev",
+    };
+    Ok(format!("wrote {}, which {viewer} opens; {}", path.display(), describe(&trees)))
 }
 
 #[cfg(feature = "parquet")]

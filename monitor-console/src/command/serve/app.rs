@@ -320,6 +320,8 @@ pub(super) struct Page {
     pub(super) sql: Option<String>,
     /// The command that shows the same.
     pub(super) command: String,
+    /// True if it has charts of series, which a script lets the reader point at.
+    pub(super) has_charts: bool,
 }
 
 /// A function that makes a page.
@@ -354,6 +356,7 @@ pub(super) fn router(app: &Arc<App>) -> Router {
     }
     router = router
         .route("/call/{id}/{field}", get(pages::call_text))
+        .route("/sql.csv", get(pages::rows_as_csv))
         .route("/rates", post(change::rates))
         .route("/breaker", post(change::breaker))
         .route("/alerts", post(change::alert_rules))

@@ -1,4 +1,4 @@
-//! The files of the pages: style, script and icon. They are in the binary, and their addresses hold a hash of their content,
+//! The files of the pages: styles, scripts and icon. They are in the binary, and their addresses hold a hash of their content,
 //! so that a browser keeps each version for good.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -32,11 +32,32 @@ pub(super) const SCRIPT: Asset = Asset {
     kind: "text/javascript; charset=utf-8",
     content: include_str!("assets/script.js"),
 };
+/// The script that lays charts over the pictures of series.
+pub(super) const CHARTS: Asset = Asset {
+    stem: "charts",
+    extension: "js",
+    kind: "text/javascript; charset=utf-8",
+    content: include_str!("assets/charts.js"),
+};
+/// uPlot 1.6.32, which draws these charts, as npm has it; its licence (MIT) is beside it.
+pub(super) const UPLOT: Asset = Asset {
+    stem: "uplot",
+    extension: "js",
+    kind: "text/javascript; charset=utf-8",
+    content: include_str!("assets/uplot/uPlot.iife.min.js"),
+};
+/// The style of uPlot.
+pub(super) const UPLOT_STYLE: Asset = Asset {
+    stem: "uplot",
+    extension: "css",
+    kind: "text/css; charset=utf-8",
+    content: include_str!("assets/uplot/uPlot.min.css"),
+};
 /// The icon.
 pub(super) const ICON: Asset =
     Asset { stem: "icon", extension: "svg", kind: "image/svg+xml", content: include_str!("assets/icon.svg") };
 
-const ALL: [&Asset; 3] = [&STYLE, &SCRIPT, &ICON];
+const ALL: [&Asset; 6] = [&STYLE, &SCRIPT, &CHARTS, &UPLOT, &UPLOT_STYLE, &ICON];
 
 impl Asset {
     /// Returns the name of the file: its stem, a hash of its content, its extension.
@@ -76,10 +97,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_script_is_small_and_asks_nobody_else() {
-        assert!(SCRIPT.content.len() <= 12 * 1024, "{} bytes", SCRIPT.content.len());
+    fn the_scripts_are_small_and_ask_nobody_else() {
+        // The second one comes with uPlot, on pages with charts alone.
+        for (script, most) in [(&SCRIPT, 12 * 1024), (&CHARTS, 6 * 1024)] {
+            assert!(script.content.len() <= most, "{}: {} bytes", script.stem, script.content.len());
+        }
         for asset in ALL {
             let outside = asset.content.replace("http://www.w3.org/2000/svg", "");
+            // A comment of uPlot says where it is from.
+            let outside = outside.replace("/*! https://github.com/leeoniya/uPlot (v1.6.32) */", "");
             assert!(!outside.contains("http:") && !outside.contains("https:"), "{}", asset.stem);
         }
     }

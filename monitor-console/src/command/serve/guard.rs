@@ -24,7 +24,7 @@ pub(super) const TOKEN_CHARACTERS_MIN: usize = 16;
 const TOKEN_BYTES: usize = 16;
 /// The parameter of an address that carries the token once.
 const TOKEN_PARAMETER: &str = "t";
-/// The addresses that need no token: they tell states, services and process ids, and nothing of functions and their values.
+/// The addresses that need no token: without one they tell states and process ids, and name no service and no function.
 const OPEN_PATHS: [&str; 3] = ["/livez", "/healthz", "/readyz"];
 
 /// The headers of every answer.
@@ -121,7 +121,7 @@ impl Guard {
     }
 
     /// Returns true if the request carries the token as a cookie or as a bearer's.
-    fn has_token(&self, headers: &HeaderMap) -> bool {
+    pub(super) fn has_token(&self, headers: &HeaderMap) -> bool {
         let Some(token) = &self.token else { return true };
         let texts =
             |name| headers.get_all(name).into_iter().filter_map(|value: &HeaderValue| value.to_str().ok());

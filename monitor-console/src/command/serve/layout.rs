@@ -46,7 +46,7 @@ pub(super) fn frame(context: &Context<'_>, page: &Page, path: &str) -> Result<Ma
     Ok(html! {
         (DOCTYPE)
         html lang="en" {
-            (head(context.app, &page.title))
+            (head(context.app, &page.title, page.has_charts))
             body data-live=(format!("{}/live", context.app.base_path())) data-db=(context.store_name)
                 data-from=[bound(period.from_ns, i64::MIN)] data-to=[bound(period.until_ns, i64::MAX)]
                 data-now=(context.now_ns) {
@@ -110,7 +110,7 @@ fn count_alerts(context: &Context<'_>) -> Result<Markup> {
     Ok(html! { @if live > 0 { " " span.badge.critical[critical > 0] title=(label) { (live) } } })
 }
 
-fn head(app: &App, title: &str) -> Markup {
+fn head(app: &App, title: &str, has_charts: bool) -> Markup {
     html! {
         head {
             meta charset="utf-8";
@@ -120,6 +120,11 @@ fn head(app: &App, title: &str) -> Markup {
             link rel="stylesheet" href=(assets::STYLE.address(app.base_path()));
             link rel="icon" href=(assets::ICON.address(app.base_path()));
             script src=(assets::SCRIPT.address(app.base_path())) defer {}
+            @if has_charts {
+                link rel="stylesheet" href=(assets::UPLOT_STYLE.address(app.base_path()));
+                script src=(assets::UPLOT.address(app.base_path())) defer {}
+                script src=(assets::CHARTS.address(app.base_path())) defer {}
+            }
         }
     }
 }
@@ -222,7 +227,7 @@ pub(super) fn explain(app: &App, status: StatusCode, explanation: &str) -> Marku
     html! {
         (DOCTYPE)
         html lang="en" {
-            (head(app, title))
+            (head(app, title, false))
             body data-live=(format!("{base}/live")) data-waits[status == StatusCode::SERVICE_UNAVAILABLE] {
                 header { nav aria-label="pages" {
                     @for (address, name) in BAR { a href={ (base) (address) } { (name) } }

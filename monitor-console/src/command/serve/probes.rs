@@ -13,7 +13,7 @@ use monitor_runtime::recover::{self, Living};
 
 use super::address::parameter;
 use super::app::{self, App, Form as PageForm};
-use crate::model::health::{self, Answer};
+use crate::model::health::{self, Answer, Detail};
 use crate::model::prometheus::{self, Form, Options};
 use crate::store::Store;
 use crate::{find, units};
@@ -25,13 +25,20 @@ pub(super) async fn livez() -> Response {
 }
 
 /// Answers whether the store can be read.
-pub(super) async fn readyz(State(app): State<Arc<App>>, uri: Uri) -> Response {
-    probe(&app, &uri, |store, _| health::readyz(store)).await
+pub(super) async fn readyz(State(app): State<Arc<App>>, headers: HeaderMap, uri: Uri) -> Response {
+    let detail = detail_for(&app, &headers);
+    probe(&app, &uri, move |store, _| health::readyz(store, detail)).await
 }
 
 /// Answers how the recorders do, part by part.
-pub(super) async fn healthz(State(app): State<Arc<App>>, uri: Uri) -> Response {
-    probe(&app, &uri, |store, living| health::healthz(store, living, units::now_ns())).await
+pub(super) async fn healthz(State(app): State<Arc<App>>, headers: HeaderMap, uri: Uri) -> Response {
+    let detail = detail_for(&app, &headers);
+    probe(&app, &uri, move |store, living| health::healthz(store, living, detail, units::now_ns())).await
+}
+
+/// Returns what a request may see: names of services and texts of the store are for those who have the token.
+fn detail_for(app: &App, headers: &HeaderMap) -> Detail {
+    if app.guard().has_token(headers) { Detail::Full } else { Detail::Brief }
 }
 
 /// Answers with the metrics of a store.
@@ -47,7 +54,11 @@ pub(super) async fn metrics(State(app): State<Arc<App>>, headers: HeaderMap, uri
     }
 }
 
-async fn probe(app: &Arc<App>, uri: &Uri, answer: fn(&Result<Store>, &[Living]) -> Answer) -> Response {
+async fn probe(
+    app: &Arc<App>,
+    uri: &Uri,
+    answer: impl FnOnce(&Result<Store>, &[Living]) -> Answer + Send + 'static,
+) -> Response {
     match read(app, uri, move |store, living| Ok(answer(&store, living))).await {
         Ok(answer) => respond(answer),
         Err(error) => app::explain(app, &error, PageForm::Json),

@@ -5,9 +5,11 @@
 
 use std::sync::Arc;
 
+use super::heat::Boxed;
 use super::span::Span;
 use crate::model::activity::{Activity, RateReport};
 use crate::model::call_tree::Tree;
+use crate::model::compare::Change;
 use crate::model::failure_kinds::Kind;
 use crate::model::findings::Findings;
 use crate::model::heat_map::Heat;
@@ -35,6 +37,10 @@ pub(super) enum Wanted {
     Kinds,
     /// The failures of one kind: function, outcome and message.
     Examples([String; 3]),
+    /// The calls in a box of the picture of durations.
+    Box(Boxed),
+    /// The differences between the span and the time before it.
+    Changes,
     /// The calls under way.
     Live,
     /// The findings.
@@ -78,6 +84,8 @@ pub(super) enum Page {
     Trace(Option<Tree>),
     /// The kinds of failure.
     Kinds(Vec<Kind>),
+    /// The differences.
+    Changes(Changes),
     /// The calls under way, with the columns of `monitor live`, and the number of processes that were asked.
     Live(Report, usize),
     /// The findings.
@@ -88,6 +96,15 @@ pub(super) enum Page {
     Processes,
     /// The reason why the page could not be loaded.
     Failed(String),
+}
+
+/// The differences between the span and the time before it.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Changes {
+    /// The functions, those that got worse first.
+    pub(super) changes: Vec<Change>,
+    /// The comparison in a sentence.
+    pub(super) sentence: String,
 }
 
 /// The details of one function.

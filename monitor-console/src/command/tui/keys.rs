@@ -6,6 +6,7 @@ use super::facts::Page;
 use super::prompt::{HoldPrompt, Line, Prompt, RatePrompt};
 use super::screen;
 use super::state::{Above, Effect, State, Tab};
+use crate::command::export::Picture;
 use crate::units;
 
 /// The rows that a turn of the wheel moves.
@@ -94,6 +95,8 @@ impl State {
             KeyCode::Char('c') => self.is_critical_shown = !self.is_critical_shown,
             KeyCode::Char('r') => self.prompt_for_rate(),
             KeyCode::Char('b') => self.prompt = Some(Prompt::Hold(HoldPrompt::default())),
+            KeyCode::Char('d') => self.show_changes(),
+            KeyCode::Char('x') => return Some(Effect::Export(self.choose_picture())),
             KeyCode::Char('y') => return Some(Effect::Copy(screen::command::describe(self))),
             _ => {}
         }
@@ -130,6 +133,9 @@ impl State {
             Page::Findings(found) => {
                 let finding = &found.findings[at];
                 Some(Above::Evidence { title: finding.sentence.clone(), sql: finding.evidence.clone() })
+            }
+            Page::Changes(found) => {
+                Some(Above::Function { name: found.changes[at].function.clone(), is_failed: false })
             }
             _ => None,
         };
@@ -168,6 +174,25 @@ impl State {
         } else if let Some(name) = self.selected_function() {
             self.open(Above::Function { name, is_failed: true });
         }
+    }
+
+    /// Shows the differences between the span and the time before it.
+    fn show_changes(&mut self) {
+        if self.above.last() != Some(&Above::Changes) {
+            self.open(Above::Changes);
+        }
+    }
+
+    /// Returns the picture that an export writes: the trace on the screen, or all trees of the span, below the function on the
+    /// screen if there is one.
+    fn choose_picture(&self) -> Picture {
+        let function = match self.above.last() {
+            Some(Above::Trace(call)) => return Picture::Timeline(*call),
+            Some(Above::Function { name, .. }) => name.parse().ok(),
+            _ => None,
+        };
+        let pattern = function.or_else(|| self.filter.clone());
+        Picture::Flame { period: self.span.to_period(self.now_ns), pattern }
     }
 
     fn travel_back(&mut self) {
@@ -297,12 +322,17 @@ impl State {
         None
     }
 
-    /// Takes a movement of the mouse: a click selects a row or a tab, another one opens the row, the wheel moves.
+    /// Takes a movement of the mouse: a click selects a row or a tab, another one opens the row, the wheel moves, and dragging over
+    /// the picture of durations opens the calls in the box.
     pub(super) fn point(&mut self, mouse: MouseEvent) {
         if self.prompt.is_some() || self.is_help_shown {
             return;
         }
+        let at = (mouse.column, mouse.row);
         match mouse.kind {
+            MouseEventKind::Drag(MouseButton::Left) => self.draw_box(at),
+            MouseEventKind::Up(MouseButton::Left) => self.end_box(),
+            MouseEventKind::Down(MouseButton::Left) if self.begin_box(at) => {}
             MouseEventKind::ScrollDown => self.move_by(WHEEL_ROWS),
             MouseEventKind::ScrollUp => self.move_by(-WHEEL_ROWS),
             MouseEventKind::Down(MouseButton::Left) if mouse.row == screen::TABS_ROW => {

@@ -16,11 +16,13 @@ use monitor_runtime::platform::file_system::file_identity;
 use monitor_runtime::recover;
 use monitor_runtime::store::schema::WINDOW_NS;
 
-use super::facts::{Answer, Detail, PARTS, Page, Question, Wanted};
+use super::facts::{Answer, Changes, Detail, PARTS, Page, Question, Wanted};
 use crate::arguments::Live;
-use crate::command::live;
+use crate::command::{diff, live};
+use crate::model::compare::{self, Side, SideName};
 use crate::model::heat_map::Heat;
 use crate::model::names::Names;
+use crate::model::period::Period;
 use crate::model::windows::{self, Selection};
 use crate::model::{activity, call_tree, edges, failure_kinds, findings, latest_calls, overview};
 use crate::report::{Column, Report};
@@ -45,6 +47,10 @@ const TRACE_CALLS_MAX: usize = 10_000;
 const FAILED_SHOWN: usize = 6;
 /// The rows that a finding's evidence shows.
 const EVIDENCE_ROWS_MAX: i64 = 200;
+/// The length of the time that a span is compared with, as a multiple of its own.
+const PAST_FACTOR: i64 = 6;
+/// The least change of a typical duration that matters.
+const CHANGE_MIN: f64 = 0.1;
 /// The size of the picture of durations over time.
 const HEAT_SIZE: (usize, usize) = (48, 6);
 
@@ -197,15 +203,21 @@ fn read_page(store: &Store, question: &Question, now_ns: i64) -> Result<Page> {
     Ok(match &question.wanted {
         Wanted::Functions => Page::Functions(activity::read(store, shown, PARTS)?),
         Wanted::Function { name, is_failed } => {
-            let function = Some(name.clone());
-            let wanted =
-                latest_calls::Wanted { function, is_failed: *is_failed, limit: CALLS_MAX, pattern: None };
+            let wanted = latest_calls::Wanted {
+                function: Some(name.clone()),
+                is_failed: *is_failed,
+                limit: CALLS_MAX,
+                ..latest_calls::Wanted::default()
+            };
             Page::Calls(latest_calls::find(store, period, &wanted)?)
         }
         Wanted::Calls { is_failed } => {
-            let pattern = question.filter.clone();
-            let wanted =
-                latest_calls::Wanted { pattern, is_failed: *is_failed, limit: CALLS_MAX, function: None };
+            let wanted = latest_calls::Wanted {
+                pattern: question.filter.clone(),
+                is_failed: *is_failed,
+                limit: CALLS_MAX,
+                ..latest_calls::Wanted::default()
+            };
             Page::Calls(latest_calls::find(store, period, &wanted)?)
         }
         Wanted::Trace(call) => Page::Trace(call_tree::load(store, *call, TRACE_CALLS_MAX)?),
@@ -214,6 +226,17 @@ fn read_page(store: &Store, question: &Question, now_ns: i64) -> Result<Page> {
             let kind = kind.each_ref().map(String::as_str);
             Page::Calls(latest_calls::find_examples(store, period, kind, CALLS_MAX)?)
         }
+        Wanted::Box(boxed) => {
+            let wanted = latest_calls::Wanted {
+                function: Some(boxed.function.clone()),
+                durations_ns: Some(boxed.durations_ns),
+                limit: CALLS_MAX,
+                ..latest_calls::Wanted::default()
+            };
+            let (from_ns, until_ns) = boxed.span_ns;
+            Page::Calls(latest_calls::find(store, Period { from_ns, until_ns }, &wanted)?)
+        }
+        Wanted::Changes => Page::Changes(compare_with_past(store, shown)?),
         Wanted::Live => {
             let living = recover::living(store.path(), &find::list_ring_folders(), now_ns);
             let usual = live::read_usual_limits(store.path(), &living, now_ns);
@@ -227,6 +250,20 @@ fn read_page(store: &Store, question: &Question, now_ns: i64) -> Result<Page> {
         Wanted::Evidence(sql) => Page::Evidence(read_evidence(store, sql)?),
         Wanted::Processes => Page::Processes,
     })
+}
+
+/// Compares a span with the time before it, six times as long, as `monitor diff` does by default.
+fn compare_with_past(store: &Store, shown: Period) -> Result<Changes> {
+    let length = shown.until_ns.saturating_sub(shown.from_ns);
+    let from_ns = shown.from_ns.saturating_sub(length.saturating_mul(PAST_FACTOR));
+    let past = Period { from_ns, until_ns: shown.from_ns - 1 };
+    let read = |period| Side::read(store, &SideName::Span(period), Period::WHOLE, None);
+    let (before, after) = (read(past)?, read(shown)?);
+    let mut changes = compare::compare(&before, &after, CHANGE_MIN);
+    compare::trace_causes(&mut changes, [&before, &after], &edges::read_pairs(store)?);
+    changes.sort_by_key(|change| (change.verdict, change.is_passed_on));
+    let sentence = diff::describe(&changes, [&before, &after]);
+    Ok(Changes { changes, sentence })
 }
 
 /// Reads the first rows of the statement behind a finding.
@@ -245,7 +282,7 @@ fn read_detail(store: &Store, function: &str, question: &Question, now_ns: i64) 
         function: Some(function.to_owned()),
         is_failed: true,
         limit: FAILED_SHOWN,
-        pattern: None,
+        ..latest_calls::Wanted::default()
     };
     Ok(Detail {
         function: function.to_owned(),

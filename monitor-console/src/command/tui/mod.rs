@@ -9,6 +9,7 @@ mod span;
 mod facts;
 mod prompt;
 mod state;
+mod heat;
 mod keys;
 mod load;
 mod screen;
@@ -30,7 +31,7 @@ use crossterm::terminal::{Clear, ClearType};
 use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
 
-use super::{breaker, sample};
+use super::{breaker, export, sample};
 use crate::arguments::{Common, FormatName, TopKey, Tui, refuse};
 use crate::{find, full_screen, terminal, units};
 use facts::Answer;
@@ -288,6 +289,9 @@ impl View {
                 self.change(state, "setting the rate …", move |path| {
                     sample::write_rate(path, &pattern, rate)
                 })?;
+            }
+            Some(Effect::Export(picture)) => {
+                self.change(state, "exporting …", move |path| export::write_picture(path, &picture))?;
             }
             Some(Effect::Hold(hold, reason)) => {
                 self.change(state, "holding the breakers …", move |path| {

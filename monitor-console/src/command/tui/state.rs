@@ -7,8 +7,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::facts::{Answer, Detail, Page, Question, Wanted};
+use super::heat::{Boxed, Cell as HeatCell};
 use super::prompt::Prompt;
 use super::span::Span;
+use crate::command::export::Picture;
 use crate::model::activity::{Activity, RateReport};
 use crate::model::call_tree::{Line, Opened};
 use crate::model::overview::Overview;
@@ -80,6 +82,10 @@ pub(super) enum Above {
     Examples([String; 3]),
     /// The rows that a finding rests on.
     Evidence { title: String, sql: String },
+    /// The calls in a box of the picture of durations.
+    Box(Boxed),
+    /// The differences between the span and the time before it.
+    Changes,
 }
 
 /// The figure by which functions are sorted.
@@ -185,6 +191,8 @@ pub(super) enum Effect {
     Copy(String),
     /// Sets the rate of functions.
     SetRate(Pattern, f64),
+    /// Writes a picture of trees for other tools.
+    Export(Picture),
     /// Holds the breakers of all processes: `open`, `closed` or `auto`, with the reason.
     Hold(&'static str, String),
 }
@@ -218,6 +226,8 @@ pub(super) struct State {
     pub(super) lines: Vec<Line>,
     /// A sentence about the last key; the next key removes it.
     pub(super) status: Option<String>,
+    /// The box that is being drawn: the cells at its corners.
+    pub(super) drawn_box: Option<(HeatCell, HeatCell)>,
     cursors: Vec<Cursor>,
     number: u64,
     asked: Option<Question>,
@@ -250,6 +260,7 @@ impl State {
             rows: Vec::new(),
             lines: Vec::new(),
             status: None,
+            drawn_box: None,
             cursors: vec![Cursor::default(); Tab::ALL.len()],
             number: 0,
             asked: None,
@@ -295,6 +306,8 @@ impl State {
             (Some(Above::Trace(call)), _) => Wanted::Trace(*call),
             (Some(Above::Examples(kind)), _) => Wanted::Examples(kind.clone()),
             (Some(Above::Evidence { sql, .. }), _) => Wanted::Evidence(sql.clone()),
+            (Some(Above::Box(boxed)), _) => Wanted::Box(boxed.clone()),
+            (Some(Above::Changes), _) => Wanted::Changes,
             (None, Tab::Functions) => Wanted::Functions,
             (None, Tab::Calls) => Wanted::Calls { is_failed: self.is_failed_only },
             (None, Tab::Errors) => Wanted::Kinds,
@@ -380,6 +393,9 @@ impl State {
             Page::Findings(found) => number(found.findings.iter().map(|finding| {
                 (format!("{} {}", finding.kind, finding.subject), is_wanted(&finding.subject))
             })),
+            Page::Changes(found) => number(
+                found.changes.iter().map(|change| (change.function.clone(), is_wanted(&change.function))),
+            ),
             Page::Evidence(report) => number((0..report.rows.len()).map(|at| (at.to_string(), true))),
             Page::Processes => {
                 number(self.overview.recorders.iter().map(|one| (one.process.process_id.to_string(), true)))
@@ -476,6 +492,7 @@ impl State {
             (Page::Kinds(kinds), Some(at)) => kinds[at].function.clone(),
             (Page::Live(report, _), Some(at)) => report.rows[at].get(2)?.to_plain_text(),
             (Page::Findings(found), Some(at)) => found.findings[at].subject.clone(),
+            (Page::Changes(found), Some(at)) => found.changes[at].function.clone(),
             _ => match self.above.last() {
                 Some(Above::Function { name, .. }) => name.clone(),
                 _ => return None,

@@ -13,12 +13,14 @@ use ratatui::backend::TestBackend;
 use ratatui::style::Color;
 use rusqlite::types::Value;
 
-use super::facts::{Answer, Detail, PARTS, Page, Question, Wanted};
+use super::facts::{Answer, Changes, Detail, PARTS, Page, Question, Wanted};
 use super::screen::{self, Look};
 use super::span::Span;
 use super::state::{Above, Effect, SortKey, State, Tab};
+use crate::command::export::Picture;
 use crate::model::activity::{Activity, RateReport};
 use crate::model::call_tree::{Tree, TreeCall};
+use crate::model::compare::{Change, Verdict};
 use crate::model::failure_kinds::Kind;
 use crate::model::findings::{Finding, Findings, Level};
 use crate::model::heat_map::Heat;
@@ -682,6 +684,106 @@ fn the_mouse_selects_rows_and_tabs_and_the_wheel_moves() {
 }
 
 #[test]
+fn dragging_over_the_picture_opens_the_calls_in_the_box() {
+    let mut state = with_page((120, 40), Tab::Functions, functions());
+    let place = state.heat_place().unwrap();
+    let heat = state.detail.heat.clone();
+    let (left, top) = (place.origin.0 + 9, place.origin.1);
+    let point = |state: &mut State, kind, column, row| {
+        state.point(MouseEvent { kind, column, row, modifiers: KeyModifiers::NONE });
+    };
+    let (down, drag, up) = (
+        MouseEventKind::Down(MouseButton::Left),
+        MouseEventKind::Drag(MouseButton::Left),
+        MouseEventKind::Up(MouseButton::Left),
+    );
+    // From the second row to the fourth, over the second half of the time and beyond the border.
+    point(&mut state, down, left + 24, top + 1);
+    point(&mut state, drag, left + 90, top + 3);
+    assert_eq!(state.drawn_box, Some(((24, 1), (47, 3))));
+    let drawn = draw(&state, LOOK);
+    let is_inverse =
+        |x, y| drawn.backend().buffer()[(x, y)].modifier.contains(ratatui::style::Modifier::REVERSED);
+    assert!(
+        is_inverse(left + 24, top + 1) && is_inverse(left + 47, top + 3) && !is_inverse(left + 23, top + 1)
+    );
+    point(&mut state, up, left + 90, top + 3);
+    let Some(Above::Box(boxed)) = state.above.last().cloned() else { panic!("{:?}", state.above) };
+    assert_eq!(boxed.function, "shop::orders::place");
+    let part = 900 * SECOND / 48;
+    assert_eq!(boxed.span_ns, (NOW - 900 * SECOND + 24 * part, NOW - 900 * SECOND + 48 * part));
+    #[allow(clippy::cast_possible_truncation, reason = "a duration")]
+    let edge = |row: usize| heat.from_ns[row] as i64;
+    assert_eq!(boxed.durations_ns, (edge(3), edge(0)));
+    assert_eq!(state.ask().unwrap().wanted, Wanted::Box(boxed.clone()));
+    answer(&mut state, calls());
+    let page = lines(&state, LOOK);
+    assert!(page.contains("shop::orders::place  calls from 09:52:30.000 to 10:00:00.000 UTC of"), "{page}");
+    let Some(Effect::Copy(command)) = press(&mut state, "y") else { panic!("nothing was copied") };
+    assert!(
+        command.contains("monitor calls 'shop::orders::place' --min")
+            || command.contains("monitor calls shop::orders::place --min"),
+        "{command}"
+    );
+    // A whole column has no bounds on durations.
+    press(&mut state, "\u{1b}");
+    answer(&mut state, functions());
+    point(&mut state, down, left, top);
+    point(&mut state, drag, left, top + 30);
+    point(&mut state, up, left, top + 30);
+    let Some(Above::Box(boxed)) = state.above.last() else { panic!("{:?}", state.above) };
+    assert_eq!(boxed.durations_ns, (0, i64::MAX));
+}
+
+#[test]
+fn the_span_is_compared_with_the_time_before_it() {
+    let mut state = with_page((120, 40), Tab::Functions, functions());
+    press(&mut state, "d");
+    assert_eq!(state.ask().unwrap().wanted, Wanted::Changes);
+    let change = |function: &str, verdict| Change {
+        function: function.to_owned(),
+        verdict,
+        measure: None,
+        is_passed_on: false,
+        ratio: 1.84,
+        interval: (1.71, 1.98),
+        tail_ratio: 3.0,
+        p: 0.001,
+        windows: [500, 90],
+        calls: [50_000, 9_000],
+        failed: [0, 0],
+        percentiles: [[2_000_000, 7_000_000], [4_000_000, 22_000_000]],
+    };
+    let changes =
+        vec![change("shop::payments::charge", Verdict::Slower), change("shop::list", Verdict::Same)];
+    let sentence = "shop::payments::charge got slower".to_owned();
+    answer(&mut state, Page::Changes(Changes { changes, sentence: sentence.clone() }));
+    let drawn = lines(&state, LOOK);
+    for part in [sentence.as_str(), "slower", "×1.84", "×1.71 – ×1.98", "7.00ms", "22.0ms", "50.0k"] {
+        assert!(drawn.contains(part), "{part}: {drawn}");
+    }
+    let Some(Effect::Copy(command)) = press(&mut state, "y") else { panic!("nothing was copied") };
+    assert!(command.starts_with("monitor diff --before 6300s..900s --after 900s.. --db"), "{command}");
+    press(&mut state, "\n");
+    let Some(Above::Function { name, .. }) = state.above.last() else { panic!("{:?}", state.above) };
+    assert_eq!(name, "shop::payments::charge");
+}
+
+#[test]
+fn an_export_is_of_the_trace_or_of_the_trees_of_the_span() {
+    let mut state = with_page((120, 40), Tab::Functions, functions());
+    let Some(Effect::Export(Picture::Flame { period, pattern: None })) = press(&mut state, "x") else {
+        panic!()
+    };
+    assert_eq!(period.from_ns, NOW - 900 * SECOND);
+    press(&mut state, "\n");
+    let Some(Effect::Export(Picture::Flame { pattern, .. })) = press(&mut state, "x") else { panic!() };
+    assert_eq!(pattern.unwrap().as_str(), "shop::orders::place");
+    state.open(Above::Trace(17));
+    assert_eq!(press(&mut state, "x"), Some(Effect::Export(Picture::Timeline(17))));
+}
+
+#[test]
 fn pasted_letters_are_no_keys_and_ctrl_c_always_quits() {
     let mut state = with_page((120, 40), Tab::Functions, functions());
     state.paste("q7r");
@@ -710,12 +812,22 @@ fn no_sequence_of_keys_on_any_page_and_size_panics() {
     for _ in 0..6_000 {
         let key = keys[random.usize(..keys.len())];
         press(&mut state, &key.to_string());
+        let kind = [
+            MouseEventKind::Down(MouseButton::Left),
+            MouseEventKind::Drag(MouseButton::Left),
+            MouseEventKind::Up(MouseButton::Left),
+        ][random.usize(..3)];
+        let (column, row) = (random.u16(..210), random.u16(..70));
+        state.point(MouseEvent { kind, column, row, modifiers: KeyModifiers::NONE });
         if random.u8(..20) == 0 {
             state.resize((random.u16(1..210), random.u16(1..70)));
         }
         let page = match state.ask().map(|question| question.wanted) {
             Some(Wanted::Functions) => functions(),
-            Some(Wanted::Function { .. } | Wanted::Calls { .. } | Wanted::Examples(_)) => calls(),
+            Some(Wanted::Function { .. } | Wanted::Calls { .. } | Wanted::Examples(_) | Wanted::Box(_)) => {
+                calls()
+            }
+            Some(Wanted::Changes) => Page::Changes(Changes::default()),
             Some(Wanted::Trace(call)) => {
                 if call % 2 == 0 {
                     Page::Trace(None)

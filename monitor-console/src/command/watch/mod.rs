@@ -5,6 +5,7 @@
 //! again with growing pauses.
 
 mod exec;
+mod headers;
 mod message;
 mod pauses;
 mod webhook;
@@ -69,7 +70,9 @@ pub(super) fn run(common: &Common, arguments: &Watch) -> Result<()> {
             (Receiver::Command(exec::Command::new(command, arguments.timeout)), "exec", command)
         }
         (None, Some(address)) => {
-            let webhook = webhook::Webhook::new(address, arguments.timeout, arguments.ca_file.as_deref())?;
+            let headers = headers::Headers::new(&arguments.headers)?;
+            let ca_file = arguments.ca_file.as_deref();
+            let webhook = webhook::Webhook::new(address, headers, arguments.timeout, ca_file)?;
             (Receiver::Webhook(Box::new(webhook)), "webhook", address)
         }
         (None, None) => bail!("--exec or --webhook says who is told"),

@@ -11,6 +11,7 @@ use ureq::Agent;
 use ureq::http::{Response, header};
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 
+use super::headers::Headers;
 use super::{Refusal, message};
 use crate::model::alerts::Alert;
 
@@ -23,11 +24,17 @@ const CONNECT_MAX: Duration = Duration::from_secs(10);
 pub(super) struct Webhook {
     agent: Agent,
     address: String,
+    headers: Headers,
 }
 
 impl Webhook {
-    /// Returns the webhook at an address, whose requests may take this long.
-    pub(super) fn new(address: &str, timeout: Duration, ca_file: Option<&Path>) -> Result<Self> {
+    /// Returns the webhook at an address, which wants these headers, and whose requests may take this long.
+    pub(super) fn new(
+        address: &str,
+        headers: Headers,
+        timeout: Duration,
+        ca_file: Option<&Path>,
+    ) -> Result<Self> {
         let roots = ca_file.map(read_certificates).transpose()?;
         let tls = TlsConfig::builder();
         let tls = match roots {
@@ -44,13 +51,16 @@ impl Webhook {
             .user_agent(concat!("monitor/", env!("CARGO_PKG_VERSION")))
             .tls_config(tls)
             .build();
-        Ok(Self { agent: Agent::new_with_config(config), address: address.to_owned() })
+        Ok(Self { agent: Agent::new_with_config(config), address: address.to_owned(), headers })
     }
 
     /// Sends alerts. An answer 2xx says that the receiver has taken them.
     pub(super) fn tell(&self, alerts: &[Alert], store: &Path) -> Result<(), Refusal> {
         let body = message::group(alerts, store).to_string();
-        let request = self.agent.post(&self.address).header(header::CONTENT_TYPE, "application/json");
+        let mut request = self.agent.post(&self.address).header(header::CONTENT_TYPE, "application/json");
+        for (name, value) in self.headers.read().map_err(|error| Refusal::new(format!("{error:#}")))? {
+            request = request.header(name, value);
+        }
         let answer = request
             .send(body)
             .map_err(|error| Refusal::new(format!("the webhook could not be reached: {error}")))?;

@@ -9,8 +9,13 @@
   let paused = false, waiting = false, source = null, timer = 0;
 
   const say = (text) => { if (state) state.textContent = text ? " · " + text : ""; };
-  const isBusy = () => paused || document.hidden || !getSelection().isCollapsed || drawing !== null
+  const isBusy = () => paused || document.hidden || !getSelection().isCollapsed || drawing !== null || body.classList.contains("drawing")
     || (document.activeElement && document.activeElement.matches("main input, main textarea, main select"));
+
+  // The panels as the server sent them: a script may have laid charts over their pictures since.
+  const served = new WeakMap();
+  const keep = (panel) => served.set(panel, panel.innerHTML);
+  all("[data-panel]").forEach(keep);
 
   // Replaces the panels that differ. Focus, scroll position and the chosen row stay.
   const refresh = async () => {
@@ -31,14 +36,16 @@
     const focused = document.activeElement;
     for (const panel of all("[data-panel]")) {
       const next = $(`[data-panel="${CSS.escape(panel.dataset.panel)}"]`, fresh);
-      if (!next || next.innerHTML === panel.innerHTML) continue;
+      if (!next || next.innerHTML === served.get(panel)) continue;
       if (panel.contains(focused)) {
         const address = focused.getAttribute("href");
         panel.replaceChildren(...document.importNode(next, true).childNodes);
         const again = address && all("a[href]", panel).find((link) => link.getAttribute("href") === address);
         if (again) again.focus({ preventScroll: true });
       } else panel.replaceChildren(...document.importNode(next, true).childNodes);
+      keep(panel);
     }
+    document.dispatchEvent(new Event("refreshed"));
     markRow();
     say("");
   };

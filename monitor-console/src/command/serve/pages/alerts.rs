@@ -6,16 +6,17 @@ use maud::{Markup, html};
 use serde_json::{Value, json};
 
 use super::super::app::{Context, PANEL_TIME, Page, integer};
-use super::super::chart::{self, Line};
+use super::super::chart::{Line, Series};
 use super::super::table::{self, Dress};
 use super::super::text;
 use super::{cut, panel, path_of, write_form};
 use crate::command::alert::report_rules;
 use crate::model::alerts::{self, Alert, Course, Receiver, Rule};
 use crate::model::findings::quote_shell;
+use crate::model::metrics;
 use crate::model::schema;
 use crate::report::{Column, Report, Unit};
-use crate::{terminal, units};
+use crate::{find, terminal, units};
 
 /// The alerts that fire, and those that have ended, that are shown.
 const LIVE_SHOWN: usize = 100;
@@ -34,6 +35,7 @@ pub(super) fn page(context: &Context<'_>) -> Result<Page> {
             "ORDER BY change DESC LIMIT 100",
         )),
         command: "monitor alerts".to_owned(),
+        has_charts: true,
         ..Page::default()
     };
     if !alerts::are_known(&context.store)? {
@@ -182,18 +184,19 @@ struct Drawn {
     course: Course,
 }
 
-/// Reads the courses of the first alerts whose measure windows of calls tell of.
+/// Reads the courses of the first alerts whose measure the store tells of.
 fn read_courses<'a>(
     context: &Context<'_>,
     all: impl Iterator<Item = &'a Alert>,
     rules: &[Rule],
 ) -> Result<Vec<Drawn>> {
+    let folders = find::list_ring_folders();
     let mut drawn = Vec::new();
     for alert in all {
         if drawn.len() == COURSES_SHOWN {
             break;
         }
-        if let Some(course) = alerts::read_course(&context.store, alert, rules, context.now_ns)? {
+        if let Some(course) = alerts::read_course(&context.store, alert, rules, &folders, context.now_ns)? {
             drawn.push(Drawn { alert: alert.clone(), course });
         }
     }
@@ -203,20 +206,24 @@ fn read_courses<'a>(
 /// Draws the course of a measure with its threshold.
 fn draw_course(drawn: &Drawn) -> Markup {
     let Drawn { alert, course } = drawn;
-    let threshold: Vec<_> = course.values.iter().map(|_| Some(course.threshold)).collect();
     let format: fn(f64) -> String = match course.measure {
         measure if measure.is_duration() => |ms| units::format_duration(ms * 1e6),
+        measure if measure.is_size() => units::format_bytes,
         measure if measure.as_str().ends_with("_pct") => units::format_percent,
-        _ => units::format_count,
+        _ => metrics::formatter(course.unit.as_deref()),
     };
     let measure = course.measure.as_str();
-    let function = alert.function.as_deref().unwrap_or_default();
-    let title = format!("{} of {}", measure, text::flat(function, 80));
-    let lines = [
-        Line { name: measure, class: "c1", figures: &course.values },
-        Line { name: "threshold", class: "c3", figures: &threshold },
-    ];
-    chart::series(&title, &lines, (course.period.from_ns, course.period.until_ns), format)
+    let subject = if course.subject.is_empty() { "the process" } else { &course.subject };
+    let ends = [(alert.since_ns, "fires"), (alert.until_ns.unwrap_or(i64::MIN), alert.state.as_str())];
+    Series {
+        title: &format!("{measure} of {}", text::flat(subject, 80)),
+        lines: &[Line { name: measure, class: "c1", figures: &course.values }],
+        span_ns: (course.period.from_ns, course.period.until_ns),
+        format,
+        threshold: Some(course.threshold),
+        marks: &ends.map(|(at, state)| (at, state.to_owned())),
+    }
+    .draw()
 }
 
 fn describe_course(drawn: &Drawn) -> Value {

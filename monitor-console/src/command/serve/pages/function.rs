@@ -7,9 +7,9 @@ use maud::{Markup, html};
 use serde_json::{Value, json};
 
 use super::super::app::{Context, PAGE_TIME, Page, Refusal, integer};
-use super::super::chart::{self, Line};
+use super::super::chart::{self, Line, Series};
 use super::super::{table, text};
-use super::{calls as call_pages, cut, panel};
+use super::{calls as call_pages, cut, panel, path_of};
 use crate::command::why as why_command;
 use crate::model::calls::{self, Order, Query};
 use crate::model::edges::{self, Caller, Edge};
@@ -18,13 +18,14 @@ use crate::model::forest::Forest;
 use crate::model::heat::Grid;
 use crate::model::names::Names;
 use crate::model::period::Period;
+use crate::model::processes;
 use crate::model::rows::{ROWS_MAX, Rows};
 use crate::model::schema;
 use crate::model::scope::Scope;
 use crate::model::why::{self, Answer, Group};
 use crate::model::windows;
 use crate::pattern::Pattern;
-use crate::units;
+use crate::{terminal, units};
 
 /// The points of a series.
 const POINTS: usize = 240;
@@ -61,6 +62,7 @@ pub(super) fn page(context: &Context<'_>) -> Result<Page> {
             "ORDER BY start_ns DESC",
         )),
         command: format!("monitor why {}", crate::model::findings::quote_shell(name)),
+        has_charts: true,
         ..Page::default()
     };
     page.data.insert("function".to_owned(), describe_figures(&known));
@@ -75,17 +77,21 @@ pub(super) fn page(context: &Context<'_>) -> Result<Page> {
     page.data.insert("heat".to_owned(), describe_grid(&grid));
     let span = (series.from_ns, series.until_ns());
     let failed = per_second(&series.failed, series.step_ns);
+    let marks = processes::find_build_changes(&processes::read_identities(&context.store)?);
+    let draw = |title: &str, lines: &[Line<'_>], format: fn(f64) -> String| {
+        Series { title, lines, span_ns: span, format, threshold: None, marks: &marks }.draw()
+    };
     let charts = html! {
         div.charts {
-            (chart::series("calls/s", &[
+            (draw("calls/s", &[
                 Line { name: "calls", class: "c1", figures: &series.calls_per_s() },
                 Line { name: "failed", class: "c3", figures: &failed },
-            ], span, units::format_count))
-            (chart::series("duration", &[
+            ], units::format_count))
+            (draw("duration", &[
                 Line { name: "p50", class: "c1", figures: &series.percentiles[0] },
                 Line { name: "p95", class: "c2", figures: &series.percentiles[1] },
                 Line { name: "p99", class: "c3", figures: &series.percentiles[2] },
-            ], span, units::format_duration))
+            ], units::format_duration))
             (chart::heat(&grid, &format!("durations of {name} over time")))
         }
         (box_form(context))
@@ -95,7 +101,7 @@ pub(super) fn page(context: &Context<'_>) -> Result<Page> {
     let lists = show_lists(context, name, &scope)?;
     page.main = html! {
         h1 { (text::function(name)) }
-        (panel("figures", "Figures", &show_figures(context, &known)))
+        (panel("figures", "Figures", &html! { (show_figures(context, &known)) (rate_form(context, &known)) }))
         (panel("time", "Over time", &charts))
         @if let Some(drawn) = &drawn { (panel("drawn", "What the calls in the box have in common", drawn)) }
         (panel("common", "What slow and failed calls have in common", &common))
@@ -176,6 +182,23 @@ fn show_figures(context: &Context<'_>, figures: &Figures) -> Markup {
             a href=(context.links.to("/graph", &[("q", &figures.name)])) { "graph" } " · "
             a href=(context.links.to("/flame", &[("q", &figures.name)])) { "flame" } " · "
             a href=(calls) { "calls" } }
+    }
+}
+
+/// The form that asks what another rate of the function would mean; the page Rates answers, and sets it.
+fn rate_form(context: &Context<'_>, figures: &Figures) -> Markup {
+    let address = context.links.to("/rates", &[]);
+    let rate = figures.rate.map(units::format_rate).unwrap_or_default();
+    html! {
+        // A form cannot send a name that acts on a reader as it is.
+        @if !figures.name.contains(terminal::is_unsafe) {
+            form.box method="get" action=(path_of(&address)) {
+                @for (name, kept) in context.links.kept_without(&["q"]) { input type="hidden" name=(name) value=(kept); }
+                input type="hidden" name="pattern" value=(figures.name);
+                label { span.label { "share of its calls to record, 0 to 1" } input name="rate" size="6" required inputmode="decimal" value=(rate); }
+                button { "Preview" }
+            }
+        }
     }
 }
 
@@ -296,13 +319,15 @@ fn show_neighbours(context: &Context<'_>, name: &str, scope: &Scope, page: &mut 
     page.data.insert("callers".to_owned(), callers.iter().map(|edge| describe(edge)).collect());
     page.data.insert("callees".to_owned(), callees.iter().map(|edge| describe(edge)).collect());
     let mark = |edge: &Edge| if edge.is_estimated { "~" } else { "" };
+    let calls: f64 = all.iter().filter(is_callee).map(|edge| edge.calls).sum();
+    let share = |edge: &Edge| units::format_percent(edge.calls * 100.0 / calls.max(1.0));
     Ok(html! {
         div.sides {
             div { h3 { "called by" }
                 @if callers.is_empty() { p.empty { "no call with a row in this span" } }
                 ul { @for edge in &callers { li {
                     (link_caller(context, &rows, edge)) " "
-                    span.dim { (mark(edge)) (units::format_count(edge.calls.round())) " calls, " (units::format_duration(edge.total_ns)) }
+                    span.dim { (mark(edge)) (share(edge)) " of its calls: " (mark(edge)) (units::format_count(edge.calls.round())) ", " (units::format_duration(edge.total_ns)) }
                 } } }
             }
             div { h3 { "calls" }

@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use serde_json::json;
 
 use super::super::app::{Context, PAGE_TIME, PANEL_TIME, Page, Refusal};
-use super::super::chart::{self, Line};
+use super::super::chart::{self, Line, Series};
 use super::super::table::{self, Dress};
 use super::super::text;
 use super::{cut, panel};
@@ -111,6 +111,7 @@ pub(super) fn page_of_one(context: &Context<'_>) -> Result<Page> {
         metric.tags.iter().map(|(name, value)| format!(" --tag {}", quote_shell(&format!("{name}={value}"))));
     let mut page = Page {
         title: metric.name.clone(),
+        has_charts: true,
         sql: Some(schema::select(
             "metric_history",
             Some("start_ns"),
@@ -168,15 +169,18 @@ fn show_history(metric: &Metric, history: &History) -> Markup {
     let shares = [("median", "c1", 0.5), ("p95", "c2", 0.95), ("p99", "c3", 0.99)];
     let quantiles =
         shares.map(|(_, _, share)| history.series(Kind::Histogram, |window| window.quantile(share)));
+    let draw = |title: &str, lines: &[Line<'_>], format: fn(f64) -> String| {
+        Series { title, lines, span_ns: span, format, threshold: None, marks: &[] }.draw()
+    };
     html! {
         div.charts {
             @match metric.kind {
-                Kind::Counter => { (chart::series("a second", &[Line { name: "", class: "c1", figures: &rates }], span, units::format_count)) }
-                Kind::Gauge => { (chart::series("value", &[Line { name: "", class: "c1", figures: &values }], span, format)) }
+                Kind::Counter => { (draw("a second", &[Line { name: "", class: "c1", figures: &rates }], units::format_count)) }
+                Kind::Gauge => { (draw("value", &[Line { name: "", class: "c1", figures: &values }], format)) }
                 Kind::Histogram => {
                     @let lines: Vec<Line<'_>> = shares.iter().zip(&quantiles).map(|((name, class, _), figures)| Line { name, class, figures }).collect();
-                    (chart::series("values", &lines, span, format))
-                    (chart::series("a second", &[Line { name: "", class: "c1", figures: &rates }], span, units::format_count))
+                    (draw("values", &lines, format))
+                    (draw("a second", &[Line { name: "", class: "c1", figures: &rates }], units::format_count))
                 }
             }
         }

@@ -27,6 +27,7 @@ use super::text;
 use crate::report::{Cell, Report};
 
 pub(super) use calls::value_as_text as call_text;
+pub(super) use sql::rows_as_csv;
 
 /// The pages about all of a store.
 pub(super) const ALL: &[(&str, Render)] = &[

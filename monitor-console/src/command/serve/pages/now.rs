@@ -12,7 +12,8 @@ use super::super::{chart, text};
 use super::{cut, findings, functions, panel};
 use crate::command::live;
 use crate::model::figures::{self, Key, Series};
-use crate::model::processes::{self, State};
+use crate::model::overview;
+use crate::model::processes::State;
 use crate::model::resources::{self, Figure};
 use crate::units;
 
@@ -77,11 +78,12 @@ fn show_cards(context: &Context<'_>, courses: &HashMap<String, Series>, page: &m
     let (calls, failed) = (sum(|course| &course.calls), sum(|course| &course.failed));
     let all = |figures: &[Option<f64>]| figures.iter().flatten().sum::<f64>();
     let failed_pct = if all(&calls) > 0.0 { all(&failed) * 100.0 / all(&calls) } else { 0.0 };
-    let running = processes::read(&context.store, context.scope.period, context.now_ns)?;
-    let mut running: Vec<_> =
-        running.into_iter().filter(|process| context.scope.has_process(process.process_id)).collect();
-    let died = running.iter().filter(|process| process.state == State::Crash).count();
-    running.retain(|process| process.state == State::Running);
+    let mut overview = overview::read(&context.store, context.scope.period, false, context.now_ns)?;
+    overview.recorders.retain(|one| context.scope.has_process(one.process.process_id));
+    let cost = overview.cost();
+    let all_runs = || overview.recorders.iter().map(|one| &one.process);
+    let died = all_runs().filter(|process| process.state == State::Crash).count();
+    let running: Vec<_> = all_runs().filter(|process| process.state == State::Running).collect();
     // The sum of no numbers is -0.
     let rate = running.iter().map(|process| process.calls_per_s).fold(0.0, |sum, rate| sum + rate);
     let usage = context
@@ -96,7 +98,7 @@ fn show_cards(context: &Context<'_>, courses: &HashMap<String, Series>, page: &m
     let number = running.len();
     let (cpu, memory) = (of_running(Figure::Cpu), of_running(Figure::Memory));
     let data = json!({ "calls_per_s": rate, "failed_pct": failed_pct, "running": number, "died": died,
-        "cpu_pct": cpu, "rss_bytes": memory });
+        "cpu_pct": cpu, "rss_bytes": memory, "cost_pct": cost.map(|(cost, _)| cost) });
     page.data.insert("now".to_owned(), data);
     let card = |title: &str, value: String, picture: Markup| {
         html! {
@@ -112,6 +114,10 @@ fn show_cards(context: &Context<'_>, courses: &HashMap<String, Series>, page: &m
             @if number > 0 {
                 (card("CPU", units::format_percent(cpu), none()))
                 (card("memory", units::format_bytes(memory), none()))
+            }
+            @if let Some((cost, budget)) = cost {
+                @let of = budget.map_or_else(String::new, |budget| format!(" of {}", units::format_percent(budget)));
+                (card("recorder, of a core", format!("{}{of}", units::format_percent(cost)), none()))
             }
             @if died > 0 {
                 div.card { span.label { "died" } strong.bad { a href=(context.links.to("/processes", &[])) { (units::format_quantity(died, "process", "processes")) } } }

@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use serde_json::json;
 
 use super::super::app::{Context, PAGE_TIME, Page, Refusal};
-use super::super::chart::{self, Line};
+use super::super::chart::{Line, Series};
 use super::super::table::{self, Dress};
 use super::super::text;
 use super::{cut, panel};
@@ -140,10 +140,11 @@ pub(super) fn page_of_one(context: &Context<'_>) -> Result<Page> {
             "ORDER BY at_ns",
         )),
         command: format!("monitor resources --process {run}"),
+        has_charts: true,
         main: html! {
             h1 { "Run " (run) " of " (text::cell(&process.service)) }
             (panel("process", "The run", &show_facts(context, &process)))
-            (panel("resources", "Use of the machine", &show_usage(&usage)))
+            (panel("resources", "Use of the machine", &show_usage(&usage, &events)))
             (panel("events", "Events", &show_events(context, &events)))
             @if !flights.is_empty() {
                 (panel("flight", "Calls in flight when it died", &table::show(&in_flight, &Dress { caption: "calls in flight at the death", ..Dress::default() })))
@@ -188,7 +189,12 @@ fn show_facts(context: &Context<'_>, process: &Process) -> Markup {
     }
 }
 
-fn show_usage(usage: &[Usage]) -> Markup {
+/// The kinds of events that are marked in the charts: what the recorder did to keep within its bounds, and what a person did.
+const MARKED: [&str; 2] = ["breaker", "level"];
+
+fn show_usage(usage: &[Usage], events: &[Event]) -> Markup {
+    let marked = events.iter().filter(|event| MARKED.contains(&event.kind.as_str()));
+    let marks: Vec<_> = marked.map(|event| (event.at_ns, event.detail.clone())).collect();
     if usage.is_empty() {
         return html! { p.empty { "no samples in this span" } };
     }
@@ -198,7 +204,14 @@ fn show_usage(usage: &[Usage]) -> Markup {
                 @let figures: Vec<Option<f64>> = usage.series.iter().copied().map(Some).collect();
                 @let format = resources_command::format_of(usage.figure);
                 div {
-                    (chart::series(resources_command::name(usage.figure), &[Line { name: "", class: "c1", figures: &figures }], (usage.since_ns, usage.until_ns), format))
+                    (Series {
+                        title: resources_command::name(usage.figure),
+                        lines: &[Line { name: "", class: "c1", figures: &figures }],
+                        span_ns: (usage.since_ns, usage.until_ns),
+                        format,
+                        threshold: None,
+                        marks: &marks,
+                    }.draw())
                     p.note {
                         "last " (format(usage.last)) ", from " (format(usage.range.0)) " to " (format(usage.range.1))
                         @match usage.growth {

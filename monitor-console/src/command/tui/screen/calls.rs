@@ -5,6 +5,7 @@ use ratatui::style::Style;
 use super::canvas::{BAD, Canvas, DIM, Text, WARNING};
 use super::functions::{draw_heat, draw_names};
 use super::list::{self, Column, Side, column};
+use crate::command::tui::heat::Boxed;
 use crate::command::tui::state::{Above, State, WIDE_COLUMNS};
 use crate::model::latest_calls::{Call, Found};
 use crate::units::{self, format_duration};
@@ -29,6 +30,7 @@ pub(super) fn draw(canvas: &mut Canvas<'_>, state: &State, found: &Found) {
             let text = format!("{} {function}: {message}", mark(outcome));
             canvas.text((1, 2), canvas.width() - 2, &text, BAD);
         }
+        Some(Above::Box(boxed)) => draw_box(canvas, state, boxed),
         _ => {}
     }
     if state.rows.is_empty() {
@@ -40,7 +42,7 @@ pub(super) fn draw(canvas: &mut Canvas<'_>, state: &State, found: &Found) {
         super::say(canvas, state, text);
     }
     let mut columns = COLUMNS;
-    if let Some(Above::Function { .. }) = state.above.last() {
+    if let Some(Above::Function { .. } | Above::Box(_)) = state.above.last() {
         // The name of the function stands above the list.
         columns[FUNCTION_AT].from = u16::MAX;
     } else if canvas.width() < WIDE_COLUMNS {
@@ -133,6 +135,23 @@ pub(super) fn draw_values(canvas: &mut Canvas<'_>, (y, rows): (u16, u16), values
     }
 }
 
+/// Draws the bounds of a box above its calls.
+fn draw_box(canvas: &mut Canvas<'_>, state: &State, boxed: &Boxed) {
+    let (from, until) = boxed.span_ns;
+    let time = |ns: i64| units::format_time(ns, state.now_ns);
+    let durations = match boxed.durations_ns {
+        (0, i64::MAX) => "of any duration".to_owned(),
+        (0, longest) => format!("of at most {}", units::format_nanoseconds(longest)),
+        (shortest, i64::MAX) => format!("of at least {}", units::format_nanoseconds(shortest)),
+        (shortest, longest) => {
+            format!("of {} to {}", units::format_nanoseconds(shortest), units::format_nanoseconds(longest))
+        }
+    };
+    let bounds = format!("  calls from {} to {} UTC {durations}", time(from), time(until));
+    let name = Text::styled(boxed.function.as_str(), super::canvas::BOLD);
+    canvas.texts((1, 2), canvas.width() - 2, &[name, Text::from(bounds)]);
+}
+
 /// Draws a function above its calls: its sums, its durations over time, who calls it and whom it calls.
 fn draw_function(canvas: &mut Canvas<'_>, state: &State, name: &str, is_failed: bool) {
     let width = canvas.width() - 2;
@@ -157,11 +176,10 @@ fn draw_function(canvas: &mut Canvas<'_>, state: &State, name: &str, is_failed: 
     let style = super::canvas::BOLD;
     let used = canvas.texts((1, 2), width, &[Text::styled(name, style)]);
     canvas.text((used, 2), width.saturating_sub(used), &figures, Style::new());
-    let rows = state.head_rows() - 1;
-    if rows < 4 {
+    if state.heat_place().is_none() {
         return;
     }
-    let y = 3 + draw_heat(canvas, detail, (1, 3), rows - 2);
+    let y = 3 + draw_heat(canvas, state);
     draw_names(canvas, (1, y), width, "called by", &detail.callers);
     draw_names(canvas, (1, y + 1), width, "calls", &detail.callees);
 }

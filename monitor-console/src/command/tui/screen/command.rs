@@ -1,5 +1,7 @@
 //! The command that shows in a terminal what a screen shows.
 
+use std::fmt::Write as _;
+
 use crate::command::tui::facts::Page;
 use crate::command::tui::state::{Above, SortKey, State, Tab};
 use crate::model::findings::quote_shell;
@@ -26,6 +28,21 @@ pub(in crate::command::tui) fn describe(state: &State) -> String {
             format!("monitor calls {} --failed {since}", quote_shell(function))
         }
         (Some(Above::Evidence { sql, .. }), _) => format!("monitor sql {}", quote_shell(sql)),
+        (Some(Above::Box(boxed)), _) => {
+            let time = |ns: i64| units::format_date_and_time(ns)[..19].replace(' ', "T");
+            let mut command = format!("monitor calls {}", quote_shell(&boxed.function));
+            if boxed.durations_ns.0 > 0 {
+                let _ = write!(command, " --min {}ns", boxed.durations_ns.0);
+            }
+            format!("{command} --since {}", time(boxed.span_ns.0))
+        }
+        (Some(Above::Changes), _) => {
+            let (start, end) = (state.span.start_ns(state.now_ns), state.span.end_ns.unwrap_or(state.now_ns));
+            let past = start.saturating_sub(end.saturating_sub(start).saturating_mul(6));
+            let ago = |ns: i64| format!("{}s", (state.now_ns.saturating_sub(ns) / 1_000_000_000).max(0));
+            let after = state.span.end_ns.map_or_else(String::new, |end| ago(end));
+            format!("monitor diff --before {}..{} --after {}..{after}", ago(past), ago(start), ago(start))
+        }
         (None, Tab::Functions) => {
             let sort = match state.sort {
                 SortKey::Total | SortKey::Name => String::new(),

@@ -2,9 +2,10 @@
 
 use ratatui::style::Style;
 
-use super::canvas::{ACCENT, BAD, Canvas, DIM, Text, WARNING};
+use super::canvas::{ACCENT, BAD, Canvas, DIM, SELECTED, Text, WARNING};
 use super::list::{self, Column, Side, column};
 use crate::command::tui::facts::Detail;
+use crate::command::tui::heat::{LABEL_COLUMNS, Place};
 use crate::command::tui::state::State;
 use crate::model::activity::Activity;
 use crate::sparkline;
@@ -110,7 +111,7 @@ fn draw_pane(canvas: &mut Canvas<'_>, state: &State, one: &Activity) {
     };
     let rows = state.pane_rows() - 1;
     let half = canvas.width() / 2;
-    let used = draw_heat(canvas, detail, (1, top + 1), rows.min(6));
+    let used = draw_heat(canvas, state);
     let facts = [("called by", &detail.callers), ("calls", &detail.callees)];
     for ((label, names), y) in facts.into_iter().zip(top + 1 + used..top + 1 + rows) {
         draw_names(canvas, (1, y), half - 2, label, names);
@@ -118,18 +119,27 @@ fn draw_pane(canvas: &mut Canvas<'_>, state: &State, one: &Activity) {
     draw_failed(canvas, state, detail, ((half, top + 1), rows));
 }
 
-/// Draws the durations over time. Returns the number of rows that it took.
-pub(super) fn draw_heat(canvas: &mut Canvas<'_>, detail: &Detail, (x, y): (u16, u16), rows: u16) -> u16 {
+/// Draws the durations over time, and the box that is being drawn in them. Returns the number of rows that it took.
+pub(super) fn draw_heat(canvas: &mut Canvas<'_>, state: &State) -> u16 {
     const SHADES: [&str; 5] = [" ", "░", "▒", "▓", "█"];
+    let Some(Place { origin: (x, y), rows }) = state.heat_place() else { return 0 };
+    let detail = &state.detail;
     let shades = detail.heat.shades();
     if shades.is_empty() {
         canvas.text((x, y), 40, "no timed calls in this span", DIM);
         return 1;
     }
-    for ((shades, from), y) in shades.iter().zip(&detail.heat.from_ns).take(rows.into()).zip(y..) {
-        canvas.right((x, y), 8, &format!("≥ {}", units::format_short_duration(*from).replace(' ', "")), DIM);
+    for ((shades, from), row_y) in shades.iter().zip(&detail.heat.from_ns).take(rows.into()).zip(y..) {
+        let label = format!("≥ {}", units::format_short_duration(*from).replace(' ', ""));
+        canvas.right((x, row_y), LABEL_COLUMNS - 1, &label, DIM);
         let row: String = shades.iter().map(|shade| SHADES[(*shade).min(4)]).collect();
-        canvas.text((x + 9, y), 60, &row, ACCENT);
+        canvas.text((x + LABEL_COLUMNS, row_y), 60, &row, ACCENT);
+    }
+    if let Some((from, to)) = state.drawn_box {
+        let (left, width) = (from.0.min(to.0), from.0.abs_diff(to.0) + 1);
+        for row in from.1.min(to.1)..=from.1.max(to.1) {
+            canvas.restyle((x + LABEL_COLUMNS + left, y + row), width, SELECTED);
+        }
     }
     u16::try_from(shades.len()).unwrap_or(rows).min(rows)
 }

@@ -13,6 +13,7 @@ mod trace;
 mod failures;
 mod live;
 mod findings;
+mod changes;
 mod processes;
 pub(super) mod command;
 
@@ -65,6 +66,7 @@ fn draw_page(canvas: &mut Canvas<'_>, state: &State) {
             findings::draw_evidence(canvas, state, report, title);
         }
         (Page::Evidence(_), _) => {}
+        (Page::Changes(found), _) => changes::draw(canvas, state, found),
         (Page::Processes, _) if state.tab == Tab::Health => processes::draw_health(canvas, state),
         (Page::Processes, _) => processes::draw(canvas, state),
     }

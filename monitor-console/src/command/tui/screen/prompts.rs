@@ -40,13 +40,16 @@ fn describe_keys(state: &State) -> String {
         (Page::Calls(_), Some(_)) => "enter trace  esc back",
         (Page::Calls(_), None) => "enter trace  f failed  r rate",
         (Page::Trace(_), _) => "h l fold  c critical path  e failures  esc back",
+        (Page::Changes(_), _) => "enter open  esc back",
         (Page::Kinds(_), _) => "enter examples  r rate",
         (Page::Live(..), _) => "enter arguments",
         (Page::Findings(_), _) => "enter evidence  y copy next command",
         (Page::Evidence(_), _) => "esc back",
         _ => "enter details",
     };
-    format!("{own}  / filter  y copy  ? help  q quit  space pause  [ ] window  {{ }} length  b breaker")
+    format!(
+        "{own}  / filter  y copy  ? help  q quit  space pause  [ ] window  {{ }} length  b breaker  d diff  x export"
+    )
 }
 
 /// Clears the lowest rows of the screen and draws a line above them. Returns the first of the rows.
@@ -165,17 +168,17 @@ const HELP: [(&str, &str); 21] = [
     ("s S", "sort functions by the next or the previous figure"),
     ("f", "failed calls only, or all"),
     ("e", "failed calls of the selected function"),
-    ("h l ← →", "hide or show what is below a line of a trace"),
-    ("c", "mark the critical path of a trace"),
-    ("[ ]", "move the span into the past, at most six hours, and back"),
+    ("h l ← →, c", "hide or show what is below a line of a trace; mark its critical path"),
+    ("[ ], 0", "move the span into the past, at most six hours, and back; to now"),
     ("{ }", "a shorter or a longer span"),
-    ("0", "the span ends now again"),
     ("space", "pause, so that the screen holds still"),
     ("r", "set a sampling rate, with a preview of the rows a second"),
     ("b", "hold the circuit breakers"),
+    ("d", "what changed against the time before the span"),
+    ("x", "export for speedscope, or a trace for Perfetto, into this folder"),
     ("y", "copy the command that shows the same; it is printed at the end too"),
-    ("ctrl-l", "draw everything again"),
-    ("ctrl-z", "stop; the shell's fg goes on"),
+    ("mouse", "click a row; draw a box in a picture of durations to see its calls"),
+    ("ctrl-l, ctrl-z", "draw everything again; stop until the shell's fg"),
     ("?", "this help; any key leaves it"),
     ("q, ctrl-c", "quit"),
 ];

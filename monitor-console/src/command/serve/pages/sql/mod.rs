@@ -1,17 +1,28 @@
 //! The page of one reading statement and its rows.
 
+mod over_time;
+
 use std::cell::Cell;
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Result, anyhow};
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{Uri, header};
+use axum::response::{IntoResponse as _, Response};
 use maud::{Markup, html};
 use serde_json::json;
 
-use super::super::app::{Context, Page, Refusal};
+use super::super::address::parameter;
+use super::super::app::{self, App, Context, Form, Page, Refusal};
 use super::super::table::{self, Dress};
 use super::super::text;
 use super::panel;
+use crate::arguments::FormatName;
 use crate::command::sql::explain_statement_error;
+use crate::format::{self, Pace, Style};
 use crate::model::schema;
 use crate::report::{self, Column, Report, Unit};
 use crate::store::{Stopped, Store};
@@ -30,7 +41,7 @@ pub(super) fn page(context: &Context<'_>) -> Result<Page> {
     let statement = context.parameters.text("sql").unwrap_or_default();
     let mut page = Page { title: "SQL".to_owned(), ..Page::default() };
     let objects = schema::read(&context.store)?;
-    let result = if statement.is_empty() { None } else { Some(run(context, statement)) };
+    let result = if statement.is_empty() { None } else { Some(run(context.store.path(), statement)) };
     if !statement.is_empty() {
         page.command = format!("monitor sql {}", crate::model::findings::quote_shell(statement));
         page.sql = Some(statement.to_owned());
@@ -40,7 +51,18 @@ pub(super) fn page(context: &Context<'_>) -> Result<Page> {
         Some(Ok((report, is_cut))) => {
             page.data.insert("rows".to_owned(), table::to_json(&report));
             page.data.insert("rows_cut".to_owned(), json!(is_cut));
-            panel("rows", "Rows", &show(report, is_cut))
+            let charts = over_time::draw(&report);
+            page.has_charts = charts.is_some();
+            let csv = context.links.to("/sql.csv", &[("sql", statement)]);
+            panel(
+                "rows",
+                "Rows",
+                &html! {
+                    @if let Some(charts) = &charts { (charts) }
+                    (show(report, is_cut))
+                    p.note { "as a file: " a href=(csv) { "CSV" } " · " a href=(context.links.to("/sql.json", &[("sql", statement)])) { "JSON" } }
+                },
+            )
         }
         Some(Err(error)) => {
             if error.downcast_ref::<Refusal>().is_some() {
@@ -74,14 +96,37 @@ pub(super) fn page(context: &Context<'_>) -> Result<Page> {
     Ok(page)
 }
 
+/// Answers with the rows of a statement as CSV.
+pub(in super::super) async fn rows_as_csv(State(app): State<Arc<App>>, uri: Uri) -> Response {
+    let name = parameter(uri.query(), "db").filter(|name| !name.is_empty());
+    let statement = parameter(uri.query(), "sql").unwrap_or_default();
+    let written = app::run(&app, move |app, _| {
+        let (report, _) = run(&app.choose_store(name.as_deref())?.path, &statement).map_err(|error| {
+            if error.is::<Refusal>() { error } else { Refusal::wrong(format!("{error:#}")) }
+        })?;
+        let style = Style { name: FormatName::Csv, is_wide: true, is_raw: false };
+        let mut text = Vec::new();
+        format::write(&report, &mut *format::create(style, Pace::Whole, &mut text))?;
+        Ok(text)
+    });
+    match written.await {
+        Ok(text) => {
+            let kind = (header::CONTENT_TYPE, "text/csv; charset=utf-8");
+            let file = (header::CONTENT_DISPOSITION, "attachment; filename=\"rows.csv\"");
+            ([kind, file], Body::from(text)).into_response()
+        }
+        Err(error) => app::explain(&app, &error, Form::Html),
+    }
+}
+
 /// Runs a statement that can do nothing but read; returns its rows, and true if some were left out.
-fn run(context: &Context<'_>, statement: &str) -> Result<(Report, bool)> {
+fn run(path: &Path, statement: &str) -> Result<(Report, bool)> {
     if statement.len() > STATEMENT_BYTES_MAX {
         return Err(Refusal::wrong(format!(
             "a statement has at most {STATEMENT_BYTES_MAX} bytes here: use `monitor sql`"
         )));
     }
-    let store = Store::open(context.store.path())?.restrict()?;
+    let store = Store::open(path)?.restrict()?;
     store.spare_process();
     store.set_time_limit(TIME_LIMIT);
     let names = store.read_column_names(statement).map_err(explain_statement_error)?;

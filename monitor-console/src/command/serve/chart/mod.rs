@@ -1,7 +1,10 @@
-//! Pictures, drawn by the server as SVG: readable without a script, in both colour schemes, and on paper.
+//! Pictures, drawn by the server as SVG: readable without a script, in both colour schemes, and on paper. `series` draws
+//! those over time.
 //!
 //! Takes figures; gives markup. Sizes are attributes and colours are classes, because the security policy forbids styles
 //! within a page. Each picture has its meaning as a text for readers of the screen.
+
+mod series;
 
 use std::fmt::Write as _;
 
@@ -13,10 +16,8 @@ use crate::model::heat::Grid;
 use crate::model::trees::stacks::Stacks;
 use crate::units;
 
-/// The width of a picture's own units.
-const WIDTH: f64 = 600.0;
-/// The height of a series.
-const SERIES_HEIGHT: f64 = 120.0;
+pub(super) use series::{Line, Series};
+
 /// The height and width of a sparkline.
 const SPARK: (f64, f64) = (16.0, 90.0);
 /// The height of a row of a flame graph.
@@ -31,7 +32,8 @@ const FLAME_LEVELS_MAX: u32 = 60;
 /// Draws figures as a small line; a part without a figure is a gap.
 pub(super) fn sparkline(figures: &[Option<f64>], label: &str) -> Markup {
     let most = figures.iter().flatten().copied().filter(|figure| figure.is_finite()).fold(0.0, f64::max);
-    let path = draw_path(figures, most, SPARK.1, SPARK.0);
+    let step = SPARK.1 / to_f64(figures.len().max(2) - 1);
+    let path = draw_path(figures, most, SPARK.0, |at| to_f64(at) * step);
     html! {
         svg.spark viewBox={ "0 0 " (SPARK.1) " " (SPARK.0) } width=(SPARK.1) height=(SPARK.0) role="img" aria-label=(text::flat(label, text::CELL_CHARACTERS)) {
             path d=(path) {}
@@ -49,58 +51,8 @@ pub(super) fn bar(share: f64, class: &str) -> Markup {
     }
 }
 
-/// A line of a chart: its name, its class, and its figures.
-pub(super) struct Line<'a> {
-    pub(super) name: &'a str,
-    pub(super) class: &'a str,
-    pub(super) figures: &'a [Option<f64>],
-}
-
-/// Draws series over a span of time.
-pub(super) fn series(
-    title: &str,
-    lines: &[Line<'_>],
-    span_ns: (i64, i64),
-    format: fn(f64) -> String,
-) -> Markup {
-    let figures = || {
-        lines
-            .iter()
-            .flat_map(|line| line.figures.iter().flatten().copied())
-            .filter(|figure| figure.is_finite())
-    };
-    let most = figures().fold(0.0, f64::max);
-    let now = units::now_ns();
-    let last = |line: &Line<'_>| {
-        line.figures.iter().rev().flatten().next().map_or_else(|| "-".to_owned(), |figure| format(*figure))
-    };
-    let names: Vec<_> = lines.iter().map(|line| format!("{} last {}", line.name, last(line))).collect();
-    html! {
-        figure.chart data-from=(span_ns.0) data-to=(span_ns.1) {
-            figcaption { (title) @for line in lines { " " span class={ "key " (line.class) } { (line.name) } } }
-            @if figures().next().is_none() {
-                p.empty { "no figures in this span" }
-            } @else {
-                svg viewBox={ "0 0 " (WIDTH) " " (SERIES_HEIGHT) } preserveAspectRatio="none" role="img"
-                    aria-label={ (title) ": " (names.join(", ")) ", highest " (format(most)) } {
-                    line.grid x1="0" x2=(WIDTH) y1=(SERIES_HEIGHT / 2.0) y2=(SERIES_HEIGHT / 2.0) {}
-                    line.grid x1="0" x2=(WIDTH) y1=(SERIES_HEIGHT - 0.5) y2=(SERIES_HEIGHT - 0.5) {}
-                    @for line in lines {
-                        path class={ "line " (line.class) } d=(draw_path(line.figures, most, WIDTH, SERIES_HEIGHT)) vector-effect="non-scaling-stroke" {}
-                        @if let Some(point) = draw_lone_point(line.figures, most, WIDTH, SERIES_HEIGHT) {
-                            path class={ "line point " (line.class) } d=(point) vector-effect="non-scaling-stroke" {}
-                        }
-                    }
-                }
-                div.axis { span { (units::format_time(span_ns.0, now)) } span { "highest " (format(most)) } span { (units::format_time(span_ns.1, now)) } }
-            }
-        }
-    }
-}
-
-/// Draws figures from zero at the bottom to the highest at the top; gaps break the line.
-fn draw_path(figures: &[Option<f64>], most: f64, width: f64, height: f64) -> String {
-    let step = width / to_f64(figures.len().max(2) - 1);
+/// Draws figures from zero at the bottom to the highest at the top, each at its place; gaps break the line.
+fn draw_path(figures: &[Option<f64>], most: f64, height: f64, place: impl Fn(usize) -> f64) -> String {
     let mut path = String::new();
     let mut is_down = false;
     for (at, figure) in figures.iter().enumerate() {
@@ -109,7 +61,7 @@ fn draw_path(figures: &[Option<f64>], most: f64, width: f64, height: f64) -> Str
             continue;
         };
         let y = place_figure(figure, most, height);
-        let x = to_f64(at) * step;
+        let x = place(at);
         let is_alone = !is_down && figures.get(at + 1).is_none_or(Option::is_none);
         let _ = write!(path, "{}{x:.1} {y:.1}", if is_down { "L" } else { "M" });
         if is_alone {
@@ -118,22 +70,6 @@ fn draw_path(figures: &[Option<f64>], most: f64, width: f64, height: f64) -> Str
         is_down = true;
     }
     path
-}
-
-/// Draws a figure that is the only one as a point, because a line of one point is not seen. Returns `None` if there are others.
-fn draw_lone_point(figures: &[Option<f64>], most: f64, width: f64, height: f64) -> Option<String> {
-    let mut finite =
-        figures.iter().enumerate().filter_map(|(at, figure)| Some((at, figure.filter(|f| f.is_finite())?)));
-    let (at, figure) = finite.next()?;
-    if finite.next().is_some() {
-        return None;
-    }
-    let x = match figures.len() {
-        1 => width / 2.0,
-        several => to_f64(at) * width / to_f64(several - 1),
-    };
-    // The ends of the stroke are round, so a stroke without length is a point, also in a picture that is stretched.
-    Some(format!("M{x:.1} {:.1}h0", place_figure(figure, most, height)))
 }
 
 /// Returns the height of a figure, counted from the top.
@@ -272,23 +208,10 @@ mod tests {
 
     #[test]
     fn a_line_breaks_at_gaps_and_stays_within_its_picture() {
-        assert_eq!(
-            draw_path(&[Some(0.0), Some(2.0), None, Some(1.0)], 2.0, 30.0, 12.0),
-            "M0.0 11.0L10.0 1.0M30.0 6.0h1"
-        );
-        assert_eq!(draw_path(&[Some(f64::NAN), Some(f64::INFINITY)], 1.0, 30.0, 12.0), "");
-        assert_eq!(draw_path(&[Some(0.0)], 0.0, 30.0, 12.0), "M0.0 11.0h1");
-    }
-
-    #[test]
-    fn the_only_figure_is_a_point() {
-        assert_eq!(draw_lone_point(&[Some(3.0)], 3.0, 30.0, 12.0).as_deref(), Some("M15.0 1.0h0"));
-        assert_eq!(
-            draw_lone_point(&[None, None, Some(1.0)], 2.0, 30.0, 12.0).as_deref(),
-            Some("M30.0 6.0h0")
-        );
-        assert_eq!(draw_lone_point(&[Some(1.0), Some(2.0)], 2.0, 30.0, 12.0), None);
-        assert_eq!(draw_lone_point(&[Some(f64::NAN)], 2.0, 30.0, 12.0), None);
+        let draw = |figures: &[Option<f64>], most| draw_path(figures, most, 12.0, |at| to_f64(at) * 10.0);
+        assert_eq!(draw(&[Some(0.0), Some(2.0), None, Some(1.0)], 2.0), "M0.0 11.0L10.0 1.0M30.0 6.0h1");
+        assert_eq!(draw(&[Some(f64::NAN), Some(f64::INFINITY)], 1.0), "");
+        assert_eq!(draw(&[Some(0.0)], 0.0), "M0.0 11.0h1");
     }
 
     #[test]
