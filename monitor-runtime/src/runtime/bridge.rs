@@ -28,6 +28,7 @@ pub use crate::capture::{FieldValue, LineWriter, SayLine};
 pub use crate::collect::sources::Sink;
 pub use crate::limits::{GUARDS_MAX, METRIC_SERIES_MAX};
 pub use crate::record::LogLevel;
+pub use crate::sync::lock_unless_lost;
 pub use crate::thread::log_places::LogPlace;
 
 /// The source of the rows of guards, from the first guard's first call on.
@@ -196,12 +197,13 @@ pub enum Parent {
     Context(Context),
 }
 
-/// Begins a call. Returns `None` if the call passes through the recorder.
+/// Begins a call at this place, which is vacant. Returns false, and leaves it vacant, if the call passes through the recorder.
+#[inline]
 #[must_use]
-pub fn begin(site: Site, parent: Parent) -> Option<Open> {
+pub fn begin(place: &Open, site: Site, parent: Parent) -> bool {
     match parent {
-        Parent::Current => Open::begin(site.0),
-        Parent::Context(context) => Open::begin_below(site.0, context),
+        Parent::Current => place.begin(site.0),
+        Parent::Context(context) => place.begin_below(site.0, context),
     }
 }
 
