@@ -612,3 +612,15 @@ CREATE TABLE log (
 ) STRICT;
 CREATE INDEX log_trace ON log (trace) WHERE trace <> 0;
 CREATE INDEX log_awaiting ON log (span) WHERE call_id IS NULL AND span <> 0;";
+
+/// Adds the holds that people set on guards.
+pub(super) const GUARD_HOLDS: &str = "
+CREATE TABLE guard_hold (
+  process_id INTEGER NOT NULL,
+  name TEXT NOT NULL CHECK (length(name) BETWEEN 1 AND 500),
+  hold TEXT NOT NULL CHECK (hold IN ('open', 'closed', 'auto')),
+  reason TEXT NOT NULL CHECK (length(reason) BETWEEN 1 AND 500),
+  set_ns INTEGER NOT NULL DEFAULT (unixepoch() * 1000000000),
+  set_by TEXT NOT NULL DEFAULT 'sql',
+  PRIMARY KEY (name, process_id)
+) STRICT, WITHOUT ROWID;";
