@@ -10,7 +10,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-use monitor_runtime::bridge;
+use monitor_runtime::bridge::{self, Hold};
 
 use crate::answer::Answer;
 use crate::breaker::{Event, Rules, State, Statistics, Transition};
@@ -230,6 +230,16 @@ impl Guard {
     /// Returns the last good values.
     pub(crate) fn cache(&self) -> CacheLock<'_> {
         CacheLock(lock(&self.cache))
+    }
+
+    /// Holds or releases the breaker as a person has asked for in the store.
+    pub(crate) fn apply_hold(&'static self, hold: Hold, reason: &str, by: &str) {
+        let why = bounded(reason);
+        self.hold(match hold {
+            Hold::Open => Event::ForceOpen { why, by },
+            Hold::Closed => Event::ForceClose { why, by },
+            Hold::Auto => Event::Auto { why, by },
+        });
     }
 
     fn hold(&'static self, event: Event<'_>) {

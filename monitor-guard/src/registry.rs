@@ -6,7 +6,7 @@
 use std::sync::{Mutex, Once};
 use std::time::Duration;
 
-use monitor_runtime::bridge::{self, GuardRow};
+use monitor_runtime::bridge::{self, GuardRow, GuardSource, Hold};
 
 use crate::breaker::{State, Statistics};
 use crate::counters::Counters;
@@ -123,15 +123,34 @@ pub(crate) fn add(guard: &'static Guard) {
         }
         guards.push(guard);
     }
-    FIRST.call_once(|| bridge::set_guard_source(rows));
+    FIRST.call_once(|| bridge::set_guard_source(GuardSource { rows, hold }));
 }
 
-/// Returns the rows of all guards. Guards of one name are told apart by a number.
+/// Returns all guards by the names that the store has for them. Guards of one name are told apart by a number.
+fn named() -> Vec<(String, &'static Guard)> {
+    let mut named: Vec<(String, &'static Guard)> = Vec::new();
+    for guard in lock(&GUARDS).clone() {
+        let same = named.iter().filter(|(_, other)| other.name() == guard.name()).count();
+        let name = guard.name();
+        named.push((if same == 0 { name.to_owned() } else { format!("{name}#{}", same + 1) }, guard));
+    }
+    named
+}
+
+/// Holds the guard of this name, or releases it. Returns false if no guard of this name was called yet.
+fn hold(name: &str, hold: Hold, reason: &str, by: &str) -> bool {
+    let guard = named().into_iter().find(|(known, _)| known == name);
+    guard.is_some_and(|(_, guard)| {
+        guard.apply_hold(hold, reason, by);
+        true
+    })
+}
+
+/// Returns the rows of all guards.
 fn rows() -> Vec<GuardRow> {
     let mut rows: Vec<GuardRow> = Vec::new();
-    for report in guards() {
-        let same = rows.iter().filter(|row| row.name.split('#').next() == Some(report.name)).count();
-        let name = if same == 0 { report.name.to_owned() } else { format!("{}#{}", report.name, same + 1) };
+    for (name, guard) in named() {
+        let report = guard.report();
         rows.push(GuardRow {
             name,
             state: report.state.as_str(),

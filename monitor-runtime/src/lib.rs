@@ -66,14 +66,15 @@ pub use runtime::api::{
 /// The functions that the packages beside `monitored` use. They change with any release.
 #[doc(hidden)]
 pub mod bridge {
-    pub use crate::call::open::{Captured, Open};
+    pub use crate::call::captured::Captured;
+    pub use crate::call::open::Open;
     pub use crate::capture::Fields;
     pub use crate::histogram::{BUCKETS_MAX, middle_of_place, place_of_value};
     pub use crate::runtime::bridge::{
-        FieldValue, GUARDS_MAX, GuardRow, LineWriter, LogLevel, LogPlace, METRIC_SERIES_MAX, MetricKind,
-        MetricRow, MetricStats, Parent, SayLine, Sink, Site, begin, generation, is_guarded, is_off,
-        metric_id, metrics_memory_max, note, note_transition, note_with, run_guarded, set_guard_source, site,
-        source, start, store_path,
+        FieldValue, GUARDS_MAX, GuardRow, GuardSource, Hold, LineWriter, LogLevel, LogPlace,
+        METRIC_SERIES_MAX, MetricKind, MetricRow, MetricStats, Parent, SayLine, Sink, Site, begin,
+        generation, is_guarded, is_off, lock_unless_lost, metric_id, metrics_memory_max, note,
+        note_transition, note_with, run_guarded, set_guard_source, site, source, start, store_path,
     };
     pub use crate::site::SiteFacts;
 }

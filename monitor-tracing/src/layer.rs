@@ -7,7 +7,7 @@ use std::fmt;
 use std::io::Write as _;
 
 use monitor_runtime::Context as Call;
-use monitor_runtime::bridge::{self, Captured, LogLevel, LogPlace, Parent};
+use monitor_runtime::bridge::{self, Captured, LogLevel, LogPlace, Open, Parent};
 use tracing_core::field::Visit;
 use tracing_core::span::{Attributes, Id, Record};
 use tracing_core::{Event, Level, LevelFilter, Metadata, Subscriber};
@@ -18,11 +18,8 @@ use tracing_subscriber::registry::LookupSpan;
 use crate::fields::{Facade, Line, Values, failure_in, text_of};
 use crate::none;
 use crate::reentrancy::run_unless_working;
-use crate::sites::{Name, Sites};
-use crate::spans::{Span, Spans};
-
-/// The number of spans that a span may follow from and that are kept.
-const FOLLOWS_MAX: usize = 8;
+use crate::sites::{Name, Site, Sites};
+use crate::spans::Spans;
 
 /// A [`Layer`] that records spans as calls. [`layer`] returns one with the defaults.
 pub struct MonitorLayer {
@@ -116,7 +113,7 @@ impl MonitorLayer {
     where
         S: Subscriber + for<'lookup> LookupSpan<'lookup>,
     {
-        let recorded = |id: &Id| self.open.access(id, |span| span.open.context());
+        let recorded = |id: &Id| self.open.access(id, Open::context);
         let call = recorded(parent)
             .or_else(|| context.span_scope(parent)?.skip(1).find_map(|around| recorded(&around.id())));
         call.unwrap_or(Call::root())
@@ -127,8 +124,19 @@ impl MonitorLayer {
         S: Subscriber + for<'lookup> LookupSpan<'lookup>,
     {
         let Some(site) = self.sites.find(span.metadata(), self.name.as_ref()) else { return };
-        let Some(mut open) = bridge::begin(site.call, self.parent(span, context)) else { return };
-        if site.has_fields && open.captures() {
+        let parent = self.parent(span, context);
+        self.open.insert(id, |open| {
+            let is_recorded = bridge::begin(open, site.call, parent);
+            if is_recorded && site.has_fields {
+                self.capture(span, site, open);
+            }
+            is_recorded
+        });
+    }
+
+    /// Captures the fields that a span begins with.
+    fn capture(&self, span: &Attributes<'_>, site: Site, open: &Open) {
+        if open.captures() {
             open.capture(|fields| span.record(&mut Values::new(fields)));
         }
         if site.has_failure
@@ -136,37 +144,30 @@ impl MonitorLayer {
         {
             open.fail(text);
         }
-        self.open.insert(id, open);
     }
 
     /// Adds values that are recorded later. They are formatted without a lock.
     fn record(&self, id: &Id, values: &Record<'_>) {
-        let Some(is_captured) = self.open.access(id, |span| span.open.captures()) else { return };
+        let Some(is_captured) = self.open.access(id, Open::captures) else { return };
         let fields = || Captured::fields(|fields| values.record(&mut Values::new(fields)));
         let more = if is_captured { fields() } else { None };
         let failure = failure_in(&|visit: &mut dyn Visit| values.record(visit));
-        self.open.access(id, |span| {
+        self.open.access(id, |open| {
             if let Some(more) = &more {
-                span.open.add(more);
+                open.add(more);
             }
             if let Some(text) = failure {
-                span.open.fail(text);
+                open.fail(text);
             }
         });
     }
 
     fn follow(&self, id: &Id, earlier: &Id) {
-        let Some(earlier) = self.open.access(earlier, |span| span.open.function()) else { return };
-        let follow = |span: &mut Span| {
-            let is_new = span.follows.len() < FOLLOWS_MAX && !span.follows.contains(&earlier);
-            is_new.then(|| {
-                span.follows.push(earlier);
-                span.follows.clone()
-            })
-        };
-        let Some(Some(follows)) = self.open.access(id, follow) else { return };
+        let Some(earlier) = self.open.access(earlier, Open::function) else { return };
+        let is_recorded = self.open.access(id, |_| ()).is_some();
+        let Some(follows) = is_recorded.then(|| self.open.add_follows(id, earlier)).flatten() else { return };
         if let Some(captured) = Captured::fields(|fields| fields.value("follows", &follows)) {
-            self.open.access(id, |span| span.open.add(&captured));
+            self.open.access(id, |open| open.add(&captured));
         }
     }
 
@@ -204,7 +205,7 @@ impl MonitorLayer {
             return;
         }
         if let Some(text) = text_of(event) {
-            self.open.access(&id, |span| span.open.fail(text));
+            self.open.access(&id, |open| open.fail(text));
         }
     }
 }
@@ -269,29 +270,27 @@ where
         }
     }
 
+    // These three run no code of the program and take a lock only for spans that are not at their place, so they need no mark
+    // against being entered again.
+
     #[inline]
     fn on_enter(&self, id: &Id, _: Context<'_, S>) {
         if !self.is_inert() {
-            run_unless_working(|| self.open.access(id, |span| span.open.enter()));
+            self.open.access(id, Open::enter);
         }
     }
 
     #[inline]
     fn on_exit(&self, id: &Id, _: Context<'_, S>) {
         if !self.is_inert() {
-            run_unless_working(|| self.open.access(id, |span| span.open.exit()));
+            self.open.access(id, Open::exit);
         }
     }
 
     #[inline]
     fn on_close(&self, id: Id, _: Context<'_, S>) {
-        if self.is_inert() {
-            return;
-        }
-        // A span that is closed within a callback must not stay.
-        let closed = run_unless_working(|| self.open.remove(&id).map(|span| span.open.end()));
-        if closed.is_none() {
-            drop(self.open.try_remove(&id));
+        if !self.is_inert() {
+            self.open.close(&id);
         }
     }
 

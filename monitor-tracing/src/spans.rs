@@ -1,41 +1,242 @@
 //! The spans that are open, by their ids.
 //!
-//! Takes spans as they begin; gives them back to whoever enters, leaves or closes them, on any thread. Nothing but the
-//! recorder's code runs under a lock, and each lock is held for less than a microsecond. The registry's own place for a layer's
-//! data would allocate memory for each span and needs two locks for each access. The file does not know what happens to a span.
+//! Takes spans as they begin; gives their calls to whoever enters, leaves or closes them, on any thread. An id of the registry tells
+//! the thread that the span began on and the span's place among those of the thread, so a span lies at a place of its own, which
+//! that thread alone fills: no step of the common span takes a lock or changes a word that threads share. A span whose place is
+//! taken, or whose ids are made otherwise, lies in a map behind a lock. The registry's own place for a layer's data would allocate
+//! memory for each span and needs two locks for each access. The file does not know what happens to a span.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
-use std::sync::{Mutex, MutexGuard, TryLockError};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 
-use monitor_runtime::bridge::Open;
+use monitor_runtime::bridge::{Open, lock_unless_lost};
 use tracing_core::span::Id;
 
-/// A span that is open.
-#[derive(Debug)]
-pub(crate) struct Span {
-    pub(crate) open: Open,
-    /// The functions of the spans that it follows from.
-    pub(crate) follows: Vec<String>,
-}
-
-/// The number of parts with a lock each, so that threads seldom meet at one; at most 256, because a byte selects one.
-const PARTS: usize = 64;
-/// The tries to get a lock, which is held for less than a microsecond, before it counts as lost.
-const TRIES_MAX: usize = 100_000;
 /// The lowest bit of a registry's id that tells the thread; those below tell the span's place among the spans of the thread.
 const THREAD_SHIFT: u32 = 38;
+/// The number of threads whose spans have places. The spans of further threads share these, most of them in the map.
+const THREADS: usize = 1024;
+/// The places of a thread: chunks of 6 KiB that are made as they are needed.
+const CHUNKS: usize = 64;
+const CHUNK: usize = 16;
+/// The number of spans that a span may follow from and that are kept.
+const FOLLOWS_MAX: usize = 8;
 
 /// The spans of one layer that are open.
 #[derive(Debug)]
-pub(crate) struct Spans(Box<[Part]>);
+pub(crate) struct Spans {
+    threads: Box<[OnceLock<Box<Places>>]>,
+    /// The spans that lie at no place of their thread, and their number.
+    others: Mutex<HashMap<u64, Arc<Open>, BuildHasherDefault<IdHasher>>>,
+    others_count: AtomicUsize,
+    /// The functions of the spans that a span follows from, and the number of such spans.
+    follows: Mutex<HashMap<u64, Vec<String>>>,
+    follows_count: AtomicUsize,
+}
 
-/// The spans of a part, in cache lines of their own.
-#[derive(Debug, Default)]
-#[repr(align(128))]
-struct Part(Mutex<ById>);
+/// The places of the spans that begin on one thread.
+#[derive(Debug)]
+struct Places {
+    /// The token of the thread that fills the places; 0 for none yet.
+    owner: AtomicU64,
+    /// Ends with that thread.
+    life: Mutex<Weak<()>>,
+    chunks: [OnceLock<Box<[Place; CHUNK]>>; CHUNKS],
+}
 
-type ById = HashMap<u64, Span, BuildHasherDefault<IdHasher>>;
+/// The place of a span.
+#[derive(Debug)]
+struct Place {
+    /// The id of the span that lies here; 0 for none. The owner of the place sets it, and the thread that closes the span
+    /// clears it.
+    id: AtomicU64,
+    open: Open,
+}
+
+impl Place {
+    const fn vacant() -> Self {
+        Self { id: AtomicU64::new(0), open: Open::vacant() }
+    }
+}
+
+thread_local! {
+    /// The number of the calling thread, once it has one. Const and without `Drop`: an access is one load.
+    static TOKEN: Cell<u64> = const { Cell::new(0) };
+    /// Ends with the thread, so that another thread can take over its places.
+    static LIFE: Arc<()> = Arc::default();
+}
+
+/// Returns a number that no other thread has or had.
+#[inline]
+fn token() -> u64 {
+    match TOKEN.get() {
+        0 => make_token(),
+        token => token,
+    }
+}
+
+#[cold]
+fn make_token() -> u64 {
+    static LAST: AtomicU64 = AtomicU64::new(0);
+    TOKEN.set(LAST.fetch_add(1, Ordering::Relaxed) + 1);
+    TOKEN.get()
+}
+
+impl Default for Places {
+    fn default() -> Self {
+        let chunks = [const { OnceLock::new() }; CHUNKS];
+        Self { owner: AtomicU64::new(0), life: Mutex::default(), chunks }
+    }
+}
+
+impl Places {
+    /// Returns true if the calling thread fills these places.
+    #[inline]
+    fn is_owned(&self) -> bool {
+        self.owner.load(Ordering::Relaxed) == token() || self.is_taken_over()
+    }
+
+    /// Takes over places that no living thread fills. Returns false if one does, or if the calling thread is ending.
+    #[cold]
+    fn is_taken_over(&self) -> bool {
+        let Some(mut life) = lock_unless_lost(&self.life) else { return false };
+        let Ok(own) = LIFE.try_with(Arc::downgrade) else { return false };
+        let is_free = life.upgrade().is_none();
+        if is_free {
+            *life = own;
+            self.owner.store(token(), Ordering::Relaxed);
+        }
+        is_free
+    }
+}
+
+/// Returns the thread and the place that an id tells.
+#[inline]
+fn parts(id: u64) -> (usize, usize) {
+    let thread = (id >> THREAD_SHIFT) as usize % THREADS;
+    (thread, (id & ((1 << THREAD_SHIFT) - 1)) as usize)
+}
+
+impl Spans {
+    pub(crate) fn new() -> Self {
+        Self {
+            threads: (0..THREADS).map(|_| OnceLock::new()).collect(),
+            others: Mutex::default(),
+            others_count: AtomicUsize::new(0),
+            follows: Mutex::default(),
+            follows_count: AtomicUsize::new(0),
+        }
+    }
+
+    /// Begins a span: `begin` begins its call at a place, and returns false if the span is not recorded.
+    #[inline]
+    pub(crate) fn insert(&self, id: &Id, begin: impl FnOnce(&Open) -> bool) {
+        let id = id.into_u64();
+        let (thread, place) = parts(id);
+        let places = self.threads[thread].get_or_init(Box::default);
+        let chunk = places.chunks.get(place / CHUNK).filter(|_| places.is_owned());
+        let chunk = chunk.map(|chunk| chunk.get_or_init(|| Box::new([const { Place::vacant() }; CHUNK])));
+        match chunk.map(|chunk| &chunk[place % CHUNK]) {
+            // Observes that the last span at this place has ended.
+            Some(place) if place.id.load(Ordering::Acquire) == 0 => {
+                if begin(&place.open) {
+                    // Publishes the call to other threads.
+                    place.id.store(id, Ordering::Release);
+                }
+            }
+            _ => self.insert_elsewhere(id, begin),
+        }
+    }
+
+    #[cold]
+    fn insert_elsewhere(&self, id: u64, begin: impl FnOnce(&Open) -> bool) {
+        let open = Arc::new(Open::vacant());
+        if !begin(&open) {
+            return;
+        }
+        let Some(mut others) = lock_unless_lost(&self.others) else { return };
+        let replaced = others.insert(id, open);
+        self.others_count.store(others.len(), Ordering::Relaxed);
+        drop(others);
+        // An id is not given out twice at a time; should it be, the earlier span ends as cancelled, without the lock.
+        drop(replaced);
+    }
+
+    /// Returns the span at the place that its id tells.
+    #[inline]
+    fn place(&self, id: u64) -> Option<&Place> {
+        let (thread, place) = parts(id);
+        let chunk = self.threads[thread].get()?.chunks.get(place / CHUNK)?.get()?;
+        // Observes the call, which is published with its id.
+        Some(&chunk[place % CHUNK]).filter(|place| place.id.load(Ordering::Acquire) == id)
+    }
+
+    /// Runs a closure on the call of an open span. Returns `None` if the span is not recorded.
+    #[inline]
+    pub(crate) fn access<R>(&self, id: &Id, run: impl FnOnce(&Open) -> R) -> Option<R> {
+        match self.place(id.into_u64()) {
+            Some(place) => Some(run(&place.open)),
+            None if self.others_count.load(Ordering::Relaxed) == 0 => None,
+            None => Some(run(&*self.find_elsewhere(id.into_u64())?)),
+        }
+    }
+
+    #[cold]
+    fn find_elsewhere(&self, id: u64) -> Option<Arc<Open>> {
+        lock_unless_lost(&self.others)?.get(&id).cloned()
+    }
+
+    /// Ends a span that is closed.
+    #[inline]
+    pub(crate) fn close(&self, id: &Id) {
+        let id = id.into_u64();
+        if let Some(place) = self.place(id) {
+            place.open.end();
+            // Publishes that the place is vacant.
+            place.id.store(0, Ordering::Release);
+        } else if self.others_count.load(Ordering::Relaxed) > 0 {
+            self.close_elsewhere(id);
+        }
+        if self.follows_count.load(Ordering::Relaxed) > 0 {
+            self.forget_follows(id);
+        }
+    }
+
+    #[cold]
+    fn close_elsewhere(&self, id: u64) {
+        let Some(mut others) = lock_unless_lost(&self.others) else { return };
+        let open = others.remove(&id);
+        self.others_count.store(others.len(), Ordering::Relaxed);
+        drop(others);
+        if let Some(open) = open {
+            open.end();
+        }
+    }
+
+    /// Notes that a span follows from one of this function. Returns the functions of all, if this one is new and among the first.
+    pub(crate) fn add_follows(&self, id: &Id, function: String) -> Option<Vec<String>> {
+        let mut follows = lock_unless_lost(&self.follows)?;
+        let functions = follows.entry(id.into_u64()).or_default();
+        let is_new = functions.len() < FOLLOWS_MAX && !functions.contains(&function);
+        let all = is_new.then(|| {
+            functions.push(function);
+            functions.clone()
+        });
+        self.follows_count.store(follows.len(), Ordering::Relaxed);
+        all
+    }
+
+    #[cold]
+    fn forget_follows(&self, id: u64) {
+        if let Some(mut follows) = lock_unless_lost(&self.follows) {
+            follows.remove(&id);
+            self.follows_count.store(follows.len(), Ordering::Relaxed);
+        }
+    }
+}
 
 /// Spreads the numbers of spans by one multiplication, because ids cannot be chosen by an attacker.
 #[derive(Debug, Default)]
@@ -55,78 +256,65 @@ impl Hasher for IdHasher {
     }
 }
 
-impl Spans {
-    pub(crate) fn new() -> Self {
-        Self((0..PARTS).map(|_| Part::default()).collect())
-    }
-
-    /// Adds a span.
-    pub(crate) fn insert(&self, id: &Id, open: Open) {
-        let Some(mut part) = self.part(id) else { return };
-        let replaced = part.insert(id.into_u64(), Span { open, follows: Vec::new() });
-        drop(part);
-        // An id is not given out twice at a time; should it be, the earlier span ends as cancelled, without the lock.
-        drop(replaced);
-    }
-
-    /// Runs a closure on an open span. Returns `None` if the span is not recorded.
-    #[inline]
-    pub(crate) fn access<R>(&self, id: &Id, run: impl FnOnce(&mut Span) -> R) -> Option<R> {
-        self.part(id)?.get_mut(&id.into_u64()).map(run)
-    }
-
-    /// Removes a span that is closed.
-    pub(crate) fn remove(&self, id: &Id) -> Option<Span> {
-        self.part(id)?.remove(&id.into_u64())
-    }
-
-    /// Does the same, unless the part is locked.
-    pub(crate) fn try_remove(&self, id: &Id) -> Option<Span> {
-        self.0[place(id)].0.try_lock().ok()?.remove(&id.into_u64())
-    }
-
-    /// Locks the part of a span. Returns `None` if the lock is not released, because another thread held it when this process
-    /// was forked: the child has no such thread, and would wait for ever.
-    #[inline]
-    fn part(&self, id: &Id) -> Option<MutexGuard<'_, ById>> {
-        let part = &self.0[place(id)].0;
-        for _ in 0..TRIES_MAX {
-            match part.try_lock() {
-                Ok(locked) => return Some(locked),
-                Err(TryLockError::Poisoned(poisoned)) => return Some(poisoned.into_inner()),
-                Err(TryLockError::WouldBlock) => std::thread::yield_now(),
-            }
-        }
-        None
-    }
-}
-
-/// Returns the part for a span. Spans of different threads lie in different parts, as far as there are enough.
-fn place(id: &Id) -> usize {
-    let id = id.into_u64();
-    let mixed = id ^ (id >> THREAD_SHIFT).wrapping_mul(7);
-    usize::from(mixed.to_le_bytes()[0]) % PARTS
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// Returns the id of the registry for a span of a thread.
+    fn id(thread: u64, place: u64) -> Id {
+        Id::from_u64(thread << THREAD_SHIFT | place)
+    }
+
+    #[test]
+    fn a_place_is_filled_by_one_living_thread_at_a_time() {
+        let places = Places::default();
+        assert!(places.is_owned() && places.is_owned());
+        std::thread::scope(|scope| {
+            assert!(scope.spawn(|| !places.is_owned()).join().is_ok_and(|is_foreign| is_foreign));
+        });
+        let ended = Places::default();
+        std::thread::scope(|scope| {
+            assert!(scope.spawn(|| ended.is_owned()).join().is_ok_and(|is_owned| is_owned));
+        });
+        // The thread-locals of a scope's thread may end after the scope.
+        while !ended.is_owned() {
+            std::thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn a_span_whose_place_is_taken_lies_in_the_map_and_none_is_mixed_up_with_another() {
+        let spans = Spans::new();
+        let far = (CHUNKS * CHUNK) as u64 + 5;
+        // The last id differs from the first in the generation alone, which tells neither thread nor place.
+        let ids = [id(1, 3), id(1, 4), id(1, far), id(1 + THREADS as u64, 3)];
+        for id in &ids {
+            assert_eq!(spans.access(id, |_| ()), None);
+            spans.insert(id, |_| true);
+        }
+        let places: Vec<_> =
+            ids.iter().map(|id| spans.access(id, |open| std::ptr::from_ref(open).addr())).collect();
+        assert!(places.iter().all(Option::is_some));
+        assert_eq!(places.iter().collect::<std::collections::HashSet<_>>().len(), ids.len());
+        assert_eq!(spans.others_count.load(Ordering::Relaxed), 2);
+        for id in &ids {
+            spans.close(id);
+            assert_eq!(spans.access(id, |_| ()), None);
+        }
+        assert_eq!(spans.others_count.load(Ordering::Relaxed), 0);
+    }
+
     #[test]
     fn a_lock_that_a_fork_left_behind_does_not_stop_the_child() {
         let spans = Spans::new();
-        let id = Id::from_u64(1);
+        let far = id(1, u64::from(u32::MAX));
+        spans.insert(&far, |_| true);
         std::thread::scope(|scope| {
-            // This thread keeps the lock of the part that holds `id`, as it does in the child of a fork whose parent held the lock.
-            let locked = spans.part(&id);
+            // This thread keeps the lock of the map, as happens in the child of a fork whose parent held the lock.
+            let locked = lock_unless_lost(&spans.others);
             assert!(locked.is_some());
-            assert!(
-                scope
-                    .spawn(|| spans.access(&id, |_| ()).is_none() && spans.remove(&id).is_none())
-                    .join()
-                    .is_ok()
-            );
+            assert!(scope.spawn(|| spans.access(&far, |_| ()).is_none()).join().is_ok_and(|is_none| is_none));
         });
-        assert!(spans.part(&id).is_some());
+        assert!(spans.access(&far, |_| ()).is_some());
     }
 }

@@ -98,6 +98,8 @@ pub struct Health {
     pub capture_panics: u64,
     /// The number of call sites of spans that are not recorded, because there are too many of them.
     pub sites_refused: u64,
+    /// The number of spans that have begun and not ended.
+    pub open_spans: u64,
     /// The bytes that wait in rings and backlog.
     pub queue_bytes: u64,
     /// The bytes that rings and backlog may use.

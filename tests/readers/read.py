@@ -32,7 +32,7 @@ INTEGERS = {
     "failures", "rejected", "fallbacks_value", "fallbacks_cached", "fallbacks_function", "probes", "openings",
     "retries", "retried_ok",
     "alert_id", "change", "processes", "most_per_parent", "metric_id",
-    "log_id", "lines", "dropped_logs",
+    "log_id", "lines", "dropped_logs", "open_spans",
 }  # fmt: skip
 REALS = {
     "weight", "error_pct", "sample_rate", "own_cpu_pct", "cpu_pct", "overhead_ns_per_call", "cost_pct", "budget_pct",
@@ -69,7 +69,7 @@ VIEWS = {
     "folded_errors breaker writer_errors rows_written bytes_written db_bytes wal_bytes own_cpu_pct "
     "overhead_ns_per_call breaker_since_ns breaker_held breaker_openings breaker_next_try_ns last_failure "
     "writes_ok_pct writes_blocked_pct write_retries write_retries_per_min duplicates_avoided cost_pct budget_pct "
-    "fixed_pct saved_pct off dropped_passed memory_bytes memory_parts memory_refused dropped_logs",
+    "fixed_pct saved_pct off dropped_passed memory_bytes memory_parts memory_refused dropped_logs open_spans",
     "rates": "process_id function at_ns asked rate fidelity calls_per_s rows_per_s ns_per_call cpu_pct saved_pct "
     "budget_pct why",
     "resources": "process_id at_ns cpu_pct rss_bytes threads open_files",

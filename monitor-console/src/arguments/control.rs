@@ -33,11 +33,17 @@ Examples:
   monitor breaker open --reason 'disk swap'    stop writing to the store
   monitor breaker close --reason 'known noise' try every write
   monitor breaker auto                         end the hold
+  monitor breaker rates                        the guard `rates` of your program, in each process
+  monitor breaker rates open --reason 'maintenance until 15:00'
 
-A circuit breaker opens by itself when writes to the store fail; records then wait in memory. Running \
-processes read a change within two seconds, later ones when they start. Every change is a row of the view \
-`events`, with who and why.")]
+A circuit breaker opens by itself when writes to the store fail; records then wait in memory. Behind a NAME stands \
+a guard, a breaker that the program has around a part of its own: held open, it makes no call. Running processes \
+read a change within two seconds, later ones when they start. Every change is a row of the view `events`, with who \
+and why.")]
 pub(crate) struct Breaker {
+    /// Guard of the program, as `monitor health` shows it [default: the breaker around the store]
+    #[arg(value_name = "NAME", value_parser = units::parse_reason)]
+    pub(crate) name: Option<String>,
     #[command(subcommand)]
     pub(crate) action: Option<BreakerAction>,
 }
@@ -45,10 +51,10 @@ pub(crate) struct Breaker {
 /// A change to the breakers.
 #[derive(Debug, Subcommand)]
 pub(crate) enum BreakerAction {
-    /// Holds breakers open: nothing is written, records wait in memory
+    /// Holds breakers open: nothing is written, records wait in memory; a guard makes no call
     #[command(after_help = "Example:\n  monitor breaker open --reason 'the disk is being replaced'")]
     Open(HoldOptions),
-    /// Holds breakers closed: every write is tried, even after failures
+    /// Holds breakers closed: every write is tried, even after failures; a guard makes every call
     #[command(after_help = "Example:\n  monitor breaker close --reason 'known noise' --process 3")]
     Close(HoldOptions),
     /// Ends the hold: breakers open and close by themselves

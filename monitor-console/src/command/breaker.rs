@@ -1,8 +1,9 @@
-//! `monitor breaker`: shows the circuit breakers around the store's writes, and holds them open or closed.
+//! `monitor breaker`: shows the circuit breakers around the store's writes and the guards of programs, and holds them open or closed.
 //!
-//! Holding writes a row of the table `breaker`, which running processes read within two seconds, even while they
-//! write nothing. The state of a breaker is the one that its process reported last.
+//! Holding writes a row of the table `breaker` or `guard_hold`, which running processes read within two seconds. The state of a
+//! breaker is the one that its process reported last.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::{Result, bail};
@@ -10,13 +11,17 @@ use anyhow::{Result, bail};
 use super::{
     EVERY_RUN, describe_effect, describe_user, open_store, open_store_for_control, print_heading, print_note,
 };
-use crate::arguments::{Breaker, BreakerAction, Common, HoldOptions};
+use crate::arguments::{Breaker, BreakerAction, Common, FormatName, HoldOptions};
 use crate::format;
-use crate::report::{Column, Unit};
+use crate::model::guards::{self, GuardState, NewHold};
+use crate::report::{Column, Report, Unit};
 use crate::store::Store;
-use crate::units;
+use crate::{terminal, units};
 
 pub(super) fn run(common: &Common, arguments: &Breaker) -> Result<()> {
+    if let Some(name) = &arguments.name {
+        return run_guard(common, name, arguments.action.as_ref());
+    }
     match &arguments.action {
         None => show(common),
         Some(BreakerAction::Open(options)) => hold(common, "open", options),
@@ -60,15 +65,94 @@ fn show(common: &Common) -> Result<()> {
         _ => "the breakers of running processes, and what holds them",
     };
     print_heading(common, &store, title);
-    format::print(&report, common.style())
+    format::print(&report, common.style())?;
+    if matches!(common.format, FormatName::Table | FormatName::Markdown) {
+        let names: BTreeSet<String> =
+            guards::read(&store, None)?.into_iter().map(|guard| guard.name).collect();
+        if !names.is_empty() {
+            let names: Vec<String> = names.iter().map(|name| terminal::escape(name).into_owned()).collect();
+            print_note(
+                common,
+                &format!("guards of programs, each shown by `monitor breaker NAME`: {}", names.join(", ")),
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Shows or holds a guard of programs.
+fn run_guard(common: &Common, name: &str, action: Option<&BreakerAction>) -> Result<()> {
+    let (hold, options) = match action {
+        None => return show_guard(common, name),
+        Some(BreakerAction::Open(options)) => ("open", options),
+        Some(BreakerAction::Close(options)) => ("closed", options),
+        Some(BreakerAction::Auto(options)) => ("auto", options),
+    };
+    let store = open_store_for_control(common)?;
+    let run = require_run(&store, options)?;
+    let reason = require_reason(hold, options)?;
+    let by = describe_user();
+    let new = NewHold { name, process_id: run, hold, reason: &reason, by: &by };
+    guards::hold(&store, new, units::now_ns())?;
+    let effect = match hold {
+        "open" => "held open: no call is made",
+        "closed" => "held closed: every call is made",
+        _ => "no longer held: the guard opens and closes by itself",
+    };
+    print_note(common, &format!("{effect}; {}", describe_effect(&store, run)?));
+    show_guard(common, name)
+}
+
+fn show_guard(common: &Common, name: &str) -> Result<()> {
+    let store = open_store(common)?;
+    let found = guards::read(&store, Some(name))?;
+    let columns = vec![
+        Column::titled("process_id", "RUN", Unit::Number),
+        Column::titled("service", "SERVICE", Unit::Name),
+        Column::data("name"),
+        Column::titled("state", "REPORTED", Unit::Text),
+        Column::titled("since_ns", "SINCE", Unit::Age),
+        Column::titled("level", "LEVEL", Unit::Text),
+        Column::titled("calls", "CALLS", Unit::Count),
+        Column::titled("failures", "FAILED", Unit::Count),
+        Column::titled("rejected", "NOT MADE", Unit::Count),
+        Column::titled("openings", "OPENED", Unit::Count),
+        Column::titled("hold", "HOLD", Unit::Text),
+        Column::titled("reason", "REASON", Unit::Text),
+        Column::titled("set_by", "BY", Unit::Text),
+        Column::titled("set_ns", "SET", Unit::Age),
+        Column::titled("last_failure", "LAST FAILURE", Unit::Text),
+    ];
+    let to_row = |guard: GuardState| {
+        vec![
+            guard.process_id.into(),
+            guard.service.into(),
+            guard.name.into(),
+            guard.state.into(),
+            guard.since_ns.into(),
+            guard.level.into(),
+            guard.figures.calls.into(),
+            guard.figures.failures.into(),
+            guard.figures.rejected.into(),
+            guard.figures.openings.into(),
+            guard.hold.into(),
+            guard.reason.into(),
+            guard.set_by.into(),
+            guard.set_ns.into(),
+            guard.last_failure.into(),
+        ]
+    };
+    let title = match found.len() {
+        0 => format!("no running process has called a guard `{}` yet", terminal::escape(name)),
+        _ => format!("the guard `{}` in running processes, and what holds it", terminal::escape(name)),
+    };
+    print_heading(common, &store, &title);
+    format::print(&Report { columns, rows: found.into_iter().map(to_row).collect() }, common.style())
 }
 
 fn hold(common: &Common, hold: &str, options: &HoldOptions) -> Result<()> {
     let store = open_store_for_control(common)?;
-    let run = options.process.map_or(EVERY_RUN, i64::from);
-    if run != EVERY_RUN && !has_run(&store, run)? {
-        bail!("there is no run {run} in {}: `monitor health` lists the runs", store.path().display());
-    }
+    let run = require_run(&store, options)?;
     let reason = require_reason(hold, options)?;
     print_note(common, &insert_hold(&store, run, hold, &reason)?);
     show(common)
@@ -97,6 +181,15 @@ fn insert_hold(store: &Store, run: i64, hold: &str, reason: &str) -> Result<Stri
         _ => "no longer held: each breaker opens and closes by itself",
     };
     Ok(format!("{effect}; {}", describe_effect(store, run)?))
+}
+
+/// Returns the run whose breaker is held.
+fn require_run(store: &Store, options: &HoldOptions) -> Result<i64> {
+    let run = options.process.map_or(EVERY_RUN, i64::from);
+    if run != EVERY_RUN && !has_run(store, run)? {
+        bail!("there is no run {run} in {}: `monitor health` lists the runs", store.path().display());
+    }
+    Ok(run)
 }
 
 /// Returns the reason. Holding a breaker needs one, because whoever reads the events later wants to know it.

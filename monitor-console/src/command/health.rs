@@ -283,6 +283,9 @@ fn describe_figures(process: &Process<'_>) -> Vec<(&'static str, String)> {
         ("own cost", describe_cost(process)),
         ("memory", describe_memory(process)),
     ];
+    if process.find_cell("open_spans").is_some_and(|spans| spans.to_integer() != Some(0)) {
+        figures.push(("spans", format!("{} open", process.format_things("open_spans", "span", "spans"))));
+    }
     if process.find_cell("off").is_some() {
         figures.push(("off", process.read_text("off")));
     }

@@ -36,6 +36,7 @@ pub(crate) mod processes;
 pub(crate) mod health;
 pub(crate) mod resources;
 pub(crate) mod rates;
+pub(crate) mod guards;
 pub(crate) mod alerts;
 pub(crate) mod schema;
 pub(crate) mod metrics;

@@ -53,3 +53,40 @@ fn health_says_how_the_breaker_stands_and_what_came_of_writes() {
         assert!(text.contains(part), "{part}: {text}");
     }
 }
+
+/// Adds a guard of the first process, which is open.
+fn add_guard(fixture: &Fixture) {
+    let insert = "INSERT INTO guard VALUES (1, 'rates', ?1, 'open', ?1, 'degraded', 1200, 4, 9, 7, 30, 2, 1, 1, 5, 3, NULL, 'refused')";
+    fixture.db.execute(insert, [fixture.now]).unwrap();
+}
+
+#[test]
+fn a_guard_is_shown_held_for_a_reason_and_released() {
+    let fixture = Fixture::new();
+    add_guard(&fixture);
+    let shown = monitor(&fixture.path, &["breaker", "rates"]);
+    for part in ["shop", "open", "degraded", "1.20 k", "refused"] {
+        assert!(shown.out.contains(part), "{part}: {}", shown.out);
+    }
+    assert!(monitor(&fixture.path, &["breaker"]).err.contains("rates"));
+    let without = monitor(&fixture.path, &["breaker", "rates", "open"]).failed(1);
+    assert!(without.contains("--reason"), "{without}");
+    let held = monitor(&fixture.path, &["breaker", "rates", "open", "--reason", "a move"]);
+    assert!(held.err.contains("held open: no call is made; 1 running process reads it"), "{}", held.err);
+    monitor(&fixture.path, &["breaker", "rates", "close", "--process", "1", "--reason", "known noise"]).ok();
+    let json = monitor(&fixture.path, &["breaker", "rates", "--format", "json"]).json();
+    assert_eq!(
+        (json.len(), json[0]["hold"].as_str(), json[0]["calls"].as_i64()),
+        (1, Some("closed"), Some(1200))
+    );
+    monitor(&fixture.path, &["breaker", "rates", "auto"]).ok();
+    let holds =
+        "SELECT group_concat(process_id || ' ' || name || ' ' || hold || ' ' || reason) FROM guard_hold";
+    let holds: String = fixture.db.query_row(holds, [], |row| row.get(0)).unwrap();
+    assert_eq!(holds, "0 rates auto no reason given");
+    assert!(rows(&fixture).is_empty(), "the store's breaker is not held");
+    let events = "SELECT count(*) FROM events WHERE kind = 'guard' AND detail LIKE 'rates: hold %'";
+    assert_eq!(fixture.db.query_row(events, [], |row| row.get(0)), Ok(3));
+    let unknown = monitor(&fixture.path, &["breaker", "mail"]);
+    assert!(unknown.out.is_empty() || !unknown.out.contains("rates"), "{}", unknown.out);
+}

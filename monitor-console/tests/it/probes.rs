@@ -68,6 +68,8 @@ fn metrics_sum_all_processes_and_those_that_retention_has_deleted() {
     let past = "INSERT INTO past_total VALUES ('shop', 'shop::orders::place', ?1, ?1, 1000, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, x'')";
     fixture.db.execute(past, [fixture.now - 9000 * SECOND]).unwrap();
     fixture.db.execute("INSERT INTO past_report VALUES ('shop', 'dropped_ring_full', 41)", []).unwrap();
+    let guard = "INSERT INTO guard VALUES (1, 'rates', ?1, 'half_open', ?1, 'minimal', 1200, 4, 9, 7, 30, 2, 1, 3, 5, 3, NULL, NULL)";
+    fixture.db.execute(guard, [fixture.now]).unwrap();
     let text = monitor(&fixture.path, &["export", "prometheus"]).ok();
     let place = "service=\"shop\",function=\"shop::orders::place\"";
     for line in [
@@ -80,6 +82,12 @@ fn metrics_sum_all_processes_and_those_that_retention_has_deleted() {
         "monitored_rows_dropped_total{service=\"shop\",reason=\"ring_full\"} 42".to_owned(),
         "monitored_level{service=\"shop\"} 3".to_owned(),
         "monitored_breaker_state{service=\"shop\"} 0".to_owned(),
+        "monitored_guard_state{service=\"shop\",guard=\"rates\",run=\"1\"} 1".to_owned(),
+        "monitored_guard_level{service=\"shop\",guard=\"rates\",run=\"1\"} 1".to_owned(),
+        "monitored_guard_calls_total{service=\"shop\",guard=\"rates\",run=\"1\"} 1200".to_owned(),
+        "monitored_guard_openings_total{service=\"shop\",guard=\"rates\",run=\"1\"} 3".to_owned(),
+        "monitored_guard_fallbacks_total{service=\"shop\",guard=\"rates\",run=\"1\",kind=\"cached\"} 30"
+            .to_owned(),
     ] {
         assert!(text.lines().any(|found| found == line), "{line}\n{text}");
     }

@@ -44,6 +44,7 @@ pub struct HealthRow {
     pub memory_parts: Option<String>,
     pub memory_refused: Option<String>,
     pub dropped_logs: Option<u64>,
+    pub open_spans: Option<u64>,
 }
 
 /// A column of the view `health`.
@@ -144,7 +145,7 @@ use HealthUnit::{Bytes, Count, Moment, Nanoseconds, Percent, Text};
 
 /// The columns of the view `health`, in their order, after `process_id`.
 #[rustfmt::skip]
-pub const HEALTH_COLUMNS: [HealthColumn; 36] = [
+pub const HEALTH_COLUMNS: [HealthColumn; 37] = [
     HealthColumn::new("at_ns", Moment, |row| HealthValue::Integer(row.at_ns),
         "When it reported, nanoseconds since the Unix epoch.").restless(),
     HealthColumn::new("level", Text, |row| HealthValue::Text(&row.level),
@@ -217,4 +218,6 @@ pub const HEALTH_COLUMNS: [HealthColumn; 36] = [
         "How often parts were refused memory since start, as a JSON object; NULL where none was.").optional().restless(),
     HealthColumn::new("dropped_logs", Count, |row| optional(row.dropped_logs, integer),
         "Log lines lost: their thread's ring or the backlog was full, the store could not take them, or they were said by code that interrupted the recorder.").optional(),
+    HealthColumn::new("open_spans", Count, |row| optional(row.open_spans, integer),
+        "Spans of tracing that have begun and not ended.").optional().restless(),
 ];

@@ -7,15 +7,14 @@
 use std::sync::atomic::Ordering;
 
 use super::async_state::State;
+use super::async_values::Values;
 use super::context::Context;
 use super::decision::{self, Decision, decide_quickly};
 use super::poll::{Poll, PollSpecial, Polled, leased_state};
 use super::publish::{count, publish};
 use super::slow_path::counted_interval;
 use super::values::write_panic;
-use crate::accountant::{Accountant, Part};
 use crate::capture::Writer;
-use crate::limits;
 use crate::platform::clock::{Ticks, counter, elapsed};
 use crate::platform::coarse_clock::coarse;
 use crate::record::{
@@ -53,42 +52,8 @@ pub struct AsyncCall {
     state: State,
 }
 
-/// Captured values, in memory that travels with the future.
-#[derive(Debug)]
-struct Values {
-    tokens: Box<[u8]>,
-    args_bytes: u16,
-    fields_bytes: u16,
-    /// The part of the call in which its unfinished future is dropped.
-    dropping: Option<Box<Polled>>,
-    accountant: &'static Accountant,
-}
-
-impl Values {
-    fn new(accountant: &'static Accountant) -> Self {
-        accountant.add(Part::AsyncValues, size_of::<Self>());
-        Self { tokens: Box::default(), args_bytes: 0, fields_bytes: 0, dropping: None, accountant }
-    }
-
-    fn replace(&mut self, tokens: Box<[u8]>) {
-        self.accountant.add(Part::AsyncValues, tokens.len());
-        self.accountant.give_back(Part::AsyncValues, self.tokens.len());
-        self.tokens = tokens;
-    }
-
-    fn arguments(&self) -> &[u8] {
-        self.tokens.get(..usize::from(self.args_bytes)).unwrap_or_default()
-    }
-}
-
-impl Drop for Values {
-    fn drop(&mut self) {
-        self.accountant.give_back(Part::AsyncValues, size_of::<Self>() + self.tokens.len());
-    }
-}
-
 /// The parts of a call that begins: its state, the context in it, its parent, and its start if it was counted.
-type Begun = (State, Context, u64, Ticks);
+pub(super) type Begun = (State, Context, u64, Ticks);
 
 /// The parts of a call that passes through.
 const PASS: Begun = (State::OVER, Context::NONE, NO_SPAN, 0);
@@ -98,12 +63,18 @@ impl AsyncCall {
     #[inline]
     #[must_use]
     pub fn enter(site: &'static CallSite) -> Self {
-        let begun = Self::begin_recorded(site).unwrap_or_else(|| Self::begin_unless_recorded(site));
+        let begun = Self::begin(site);
         // The call is built at its place from its parts. If it were returned through memory, its copy would wait until the
         // processor has combined the narrower stores.
         let (state, Context { span, trace, weight }, parent, start) = begun;
         let (slot, busy, callees, values) = (0, 0, 0, None);
         Self { site, span, trace, weight, slot, parent, start, busy, callees, values, state }
+    }
+
+    /// Begins a call, and returns its parts.
+    #[cfg_attr(not(debug_assertions), inline(always))]
+    pub(super) fn begin(site: &'static CallSite) -> Begun {
+        Self::begin_recorded(site).unwrap_or_else(|| Self::begin_unless_recorded(site))
     }
 
     /// Begins a call that is recorded like the call around it or as a root. Returns `None` for any other call.
@@ -205,7 +176,7 @@ impl AsyncCall {
     #[inline]
     pub fn args(&mut self, capture: impl FnOnce(&mut Writer<'_>)) {
         if let Some(thread) = self.captures() {
-            let bytes = self.capture(thread, &mut to_repeatable(capture));
+            let bytes = Values::capture(&mut self.values, thread, &mut to_repeatable(capture));
             if let Some(values) = &mut self.values {
                 values.args_bytes = bytes;
             }
@@ -218,7 +189,7 @@ impl AsyncCall {
         if self.state.is_sampled()
             && let Some(thread) = self.captures()
         {
-            let bytes = self.capture(thread, &mut to_repeatable(capture));
+            let bytes = Values::capture(&mut self.values, thread, &mut to_repeatable(capture));
             if let Some(values) = &mut self.values {
                 values.fields_bytes = bytes;
             }
@@ -230,24 +201,6 @@ impl AsyncCall {
     fn captures(&self) -> Option<&'static ThreadState> {
         let captures = self.state.is_sampled() || self.state.is_unsampled() && self.site.captures_unsampled();
         local::current().filter(|thread| captures && thread.captures.args())
-    }
-
-    /// Captures values behind those captured before. Returns the number of bytes that this adds; 0 if there is no memory for
-    /// them.
-    #[inline(never)]
-    fn capture(&mut self, thread: &'static ThreadState, capture: Capture<'_>) -> u16 {
-        let accountant = thread.home.accountant;
-        let before = self.values.as_ref().map_or(0, |values| values.tokens.len());
-        if accountant.room(Part::AsyncValues) < size_of::<Values>() + limits::VALUES_BYTES_MAX {
-            accountant.note_refused(Part::AsyncValues);
-            return 0;
-        }
-        let earlier = self.values.as_ref().map(|values| &*values.tokens).unwrap_or_default();
-        let tokens = scratch::append_capture(thread, earlier, capture);
-        let added = tokens.len().saturating_sub(before);
-        let values = self.values.get_or_insert_with(|| Box::new(Values::new(accountant)));
-        values.replace(tokens);
-        u16::try_from(added).unwrap_or(0)
     }
 
     /// Begins the part of a function that makes its future. The call is current and its time runs until [`Self::made`]. If
@@ -399,7 +352,7 @@ impl AsyncCall {
             let arguments = self.values.as_ref().map(|values| values.arguments()).unwrap_or_default();
             let (site, start, span, since) = (self.site.id(), self.start, self.shown_span(), now);
             let call = Suspended { site, start, span, parent: self.parent & !NOT_KEPT, since, arguments };
-            self.slot = suspended.take(&thread.home.memory, call);
+            self.slot = suspended.take(&thread.home.memory, &thread.spare_slots, call);
         } else {
             suspended.wait(self.slot, now);
         }
@@ -435,8 +388,8 @@ impl AsyncCall {
             _ => false,
         };
         if is_over {
-            self.state = State::OVER;
             self.leave_slot(thread);
+            self.state = State::OVER;
         }
         is_over
     }
@@ -468,7 +421,8 @@ impl AsyncCall {
     #[inline]
     fn leave_slot(&self, thread: &ThreadState) {
         if self.slot != 0 {
-            thread.home.suspended.give_back(self.slot, self.start, self.shown_span());
+            let span = self.shown_span();
+            thread.home.suspended.give_back(&thread.spare_slots, self.slot, self.start, span);
         }
     }
 
@@ -577,7 +531,7 @@ impl AsyncCall {
         };
         let header = self.header(thread, outcome, kept, weight, duration);
         let values = self.values.take();
-        let earlier = values.as_ref().map(|values| &*values.tokens).unwrap_or_default();
+        let earlier = values.as_ref().map(|values| values.tokens()).unwrap_or_default();
         let value = value.filter(|_| outcome == Outcome::Ok || thread.captures.errors());
         let panicked = outcome == Outcome::Panic && thread.captures.errors();
         let bare = |header: Header| publish(thread, &header.encode(0), &[header.extension()]);
@@ -603,97 +557,34 @@ impl AsyncCall {
 
 // These functions serve calls whose polls are begun and ended by hand: see `open`.
 impl AsyncCall {
-    /// Returns true if the call passes through or has ended.
+    /// Returns a call of these parts, whose last poll is over.
     #[inline]
-    pub(super) fn is_over(&self) -> bool {
-        self.state.is_over()
+    pub(super) fn from_parts(
+        site: &'static CallSite,
+        (state, Context { span, trace, weight }, parent, start): Begun,
+        slot: u32,
+        (busy, callees): (Ticks, Ticks),
+        values: Option<Box<Values>>,
+    ) -> Self {
+        Self { site, span, trace, weight, slot, parent, start, busy, callees, values, state }
     }
 
-    /// Returns the call's function.
-    pub(super) fn site(&self) -> &'static CallSite {
-        self.site
-    }
-
-    /// Returns the moment at which the call began.
-    pub(super) fn start(&self) -> Ticks {
-        self.start
-    }
-
-    /// Starts the call's time before its first poll. The time of a counted call has started.
+    /// Ends a sampled call as `ok` that leaves a header, and returns true. Returns false, and changes nothing, for any other
+    /// call, or if the ring is at a limit.
     #[inline]
-    pub(super) fn start_now(&mut self) {
-        if !self.state.is_counted() {
-            self.start = counter();
+    pub(super) fn end_open_sampled(&mut self, thread: &ThreadState, end: Ticks) -> bool {
+        let is_over = self.state == State::SAMPLED && self.write_ok(thread, end);
+        if is_over {
+            self.leave_slot(thread);
+            self.state = State::OVER;
         }
+        is_over
     }
 
-    /// Returns the context of the calls below this one.
-    #[inline]
-    pub(super) fn context(&self) -> Context {
-        Context { span: self.span, trace: self.trace, weight: self.weight }
-    }
-
-    /// Returns the call's span id, unless it gets one with its record.
-    pub(super) fn own_span(&self) -> Option<u64> {
-        (!self.state.is_alone()).then_some(self.span & !NOT_KEPT)
-    }
-
-    /// Returns true if the call is the current one while it is polled.
-    pub(super) fn sets_context(&self) -> bool {
-        !self.state.is_alone()
-    }
-
-    /// Makes the call current without a poll.
-    pub(super) fn enter_context(&self, thread: &ThreadState) {
-        if self.sets_context() {
-            self.context().enter(thread);
-        }
-    }
-
-    /// Does what [`Self::resume`] does for a call whose time has started before its first poll.
-    #[inline]
-    pub(super) fn resume_open(&mut self, polled: &mut Polled) {
-        let is_first = self.slot == 0 && self.busy == 0;
-        self.resume(polled);
-        if is_first
-            && let Some(poll) = &polled.0
-            && !poll.special.has(PollSpecial::UNTIMED)
-            && poll.around.may_be_nested(self.site.id())
-            && frames::holds_around(poll.thread.page.words, self.site.id())
-        {
-            self.state.set(State::NESTED);
-        }
-    }
-
-    /// Returns true if arguments of this call are captured on this thread.
-    #[inline]
-    pub(super) fn captures_values(&self) -> bool {
-        self.captures().is_some()
-    }
-
-    /// Returns the tokens of the captured values.
-    pub(super) fn values(&self) -> &[u8] {
-        self.values.as_ref().map(|values| &*values.tokens).unwrap_or_default()
-    }
-
-    /// Replaces the captured values, all of which are arguments.
-    pub(super) fn set_values(&mut self, tokens: Box<[u8]>) {
-        let Ok(bytes) = u16::try_from(tokens.len()) else { return };
-        let Some(thread) = self.captures() else { return };
-        let accountant = thread.home.accountant;
-        if accountant.room(Part::AsyncValues) < size_of::<Values>() + limits::VALUES_BYTES_MAX {
-            return accountant.note_refused(Part::AsyncValues);
-        }
-        let values = self.values.get_or_insert_with(|| Box::new(Values::new(accountant)));
-        values.replace(tokens);
-        values.args_bytes = bytes;
-    }
-
-    /// Ends a call that is not polled now.
-    #[inline]
-    pub(super) fn end_open(&mut self, end: Ticks, outcome: Outcome, value: Option<Capture<'_>>) {
-        self.state.set_waiting();
-        self.end(end, outcome, value);
+    /// Ends a call that was counted when it began, and needs nothing else.
+    pub(super) fn end_open_counted(&mut self, thread: &ThreadState) {
+        self.leave_slot(thread);
+        self.state = State::OVER;
     }
 }
 

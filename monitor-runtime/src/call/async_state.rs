@@ -38,6 +38,19 @@ impl State {
         Self(Self::SAMPLED.0 | Self::WEIGHING | (weight.to_bits() as u64) << 32)
     }
     #[inline]
+    pub(super) const fn to_bits(self) -> u64 {
+        self.0
+    }
+    #[inline]
+    pub(super) const fn from_bits(bits: u64) -> Self {
+        Self(bits)
+    }
+    /// Returns true if the call is the current one while it is polled.
+    #[inline]
+    pub(super) const fn has_context(self) -> bool {
+        matches!(self.0 & (3 | Self::ALONE), 1 | 2)
+    }
+    #[inline]
     pub(super) const fn kind(self) -> u64 {
         self.0 & 3
     }

@@ -7,8 +7,10 @@
 //! Bottom up: `entered` is a call under way, `decision` says whether it is recorded, and `publish` writes its record.
 //! `guard` and `scope` are what the expansion of `#[monitor]` holds; `timed`, `slow_path`, `interleaved` and `values` hold
 //! the entries and exits that are not the common one. `log_line` records what the program says within calls.
-//! `poll`, `async_state`, `async_call` and `future` are their counterparts for async functions, and `open` is a call that is
-//! entered and left by hand.
+//! `poll`, `async_state`, `async_values`, `async_call` and `future` are their counterparts for async functions. `open` is a call
+//! that is entered and left by hand; `visit` is a time for which it is entered, `open_rest`
+//! holds its rarer steps, and `gone` the calls that were left out of order, and `direct`
+//! knows which callsites need few readings of the clock.
 
 pub(crate) mod panic_hook;
 pub(crate) mod entered;
@@ -24,11 +26,19 @@ pub(crate) mod context;
 pub(crate) mod log_line;
 pub(crate) mod poll;
 pub(crate) mod async_state;
+pub(crate) mod async_values;
 pub(crate) mod async_call;
+pub(crate) mod captured;
+pub(crate) mod gone;
+pub(crate) mod direct;
+pub(crate) mod visit;
 pub(crate) mod open;
+pub(crate) mod open_rest;
 pub(crate) mod future;
 pub mod returned;
 pub(crate) mod expansion;
 
+#[cfg(test)]
+mod open_tests;
 #[cfg(test)]
 mod tests;

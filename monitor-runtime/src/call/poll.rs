@@ -92,11 +92,6 @@ impl Poll {
         Self { thread, before, around, since: 0, special: PollSpecial::NONE, shown_at: 0 }
     }
 
-    /// Returns the thread's context before the poll.
-    pub(super) const fn before(&self) -> Context {
-        self.before
-    }
-
     /// Ends a poll with flags. Returns the thread, if it keeps its state.
     #[cold]
     #[inline(never)]

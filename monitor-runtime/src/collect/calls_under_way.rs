@@ -1,9 +1,10 @@
 //! The calls under way at the exit of the process.
 //!
 //! Takes the frames of all threads and the slots of async calls between two polls; gives a record of the outcome `exit` for
-//! each call. The arguments of the thread that exits come along: the thread has given its memory back. A call of another
-//! thread may end while this looks. The file does not know which calls were ended so before.
+//! each call. The arguments of the thread that exits come along, because the thread has given its memory back, and so do those in
+//! the slots. A call of another thread may end while this looks. The file does not know which calls were ended so before.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::known_threads::KnownThreads;
@@ -16,13 +17,15 @@ use crate::sync::lock;
 use crate::thread::pool::ThreadPool;
 
 /// Returns the records of the calls under way, each with its thread and its span, as if all of them ended at this moment. An
-/// async call that is polled comes twice.
+/// async call that is polled comes twice, as does a span that is entered.
 pub(super) fn calls_under_way(
     rings: &ThreadPool,
     threads: &KnownThreads,
     end: Ticks,
 ) -> Vec<(u32, u64, Vec<u64>)> {
     let mut calls = Vec::new();
+    let in_slots = arguments_in_slots(rings);
+    let of_span = |span| in_slots.get(&span).map_or(&[][..], Vec::as_slice);
     for state in rings.states() {
         let (frames, mut parent) = (frames::under_way(state.page.words), 0);
         let trace = state.trace.load(Ordering::Relaxed);
@@ -32,7 +35,10 @@ pub(super) fn calls_under_way(
         for (at, frame) in frames.iter().enumerate().filter(|(_, frame)| frame.span != 0) {
             let is_nested = frames[..at].iter().any(|outer| outer.site == frame.site);
             let header = frame.to_exit((frame.span, parent, trace), is_nested, end);
-            let words = record(header, arguments(state.page.words, memory, frame));
+            let words = match arguments(state.page.words, memory, frame) {
+                [] => record(header, of_span(frame.span)),
+                arguments => record(header, arguments),
+            };
             calls.push((state.thread_id.load(Ordering::Relaxed), frame.span, words));
             parent = frame.span;
         }
@@ -45,10 +51,25 @@ pub(super) fn calls_under_way(
         let (span, is_kept) = (span & !NOT_KEPT, span & NOT_KEPT == 0);
         if let Some(thread) = threads.find_by_span(span).filter(|_| site != 0) {
             let frame = Frame { site, depth: 0, start, span, arguments: 0, is_kept };
-            calls.push((thread, span, record(frame.to_exit((span, parent, parent), false, end), &[])));
+            calls.push((
+                thread,
+                span,
+                record(frame.to_exit((span, parent, parent), false, end), of_span(span)),
+            ));
         }
     }
     calls
+}
+
+/// Returns the captured arguments of the calls in slots, by span.
+fn arguments_in_slots(rings: &ThreadPool) -> HashMap<u64, Vec<Word>> {
+    let suspended = &rings.home.suspended;
+    let of_slot = |(at, call): (usize, &[AtomicU64; flight::WORDS])| {
+        let words = suspended.arguments(at);
+        let span = call[flight::SPAN].load(Ordering::Relaxed) & !NOT_KEPT;
+        (!words.is_empty()).then(|| (span, words.into_iter().map(u64::to_ne_bytes).collect()))
+    };
+    suspended.slots().enumerate().filter_map(of_slot).collect()
 }
 
 /// Returns the record of a call with these arguments.

@@ -1,15 +1,25 @@
-//! The rows of guards: circuit breakers that the program has around parts of its own.
+//! The rows of guards, circuit breakers that the program has around parts of its own, and the holds that people set on them.
 //!
-//! Takes what the program's guards say of themselves; gives a row for each that has changed since its last row. The room
-//! does not know how guards work: the package `monitored-guard` does, and it names the source of the rows.
+//! Takes what the program's guards say of themselves, and the table `guard_hold`; gives a row for each guard that has changed since
+//! its last row, and each change of a hold to its guard. The file does not know how guards work: the package `monitored-guard`
+//! does, and it names the functions by which they are reached.
 
 use std::collections::HashMap;
 
+use super::store_breaker::bounded;
 use crate::batch::GuardRow;
 use crate::limits::GUARDS_MAX;
+use crate::store::{Hold, SetHold};
 
-/// A function that returns a row for each guard of the process.
-pub(crate) type GuardSource = fn() -> Vec<GuardRow>;
+/// The functions by which the guards of the process are reached.
+#[derive(Debug, Clone, Copy)]
+pub struct GuardSource {
+    /// Returns a row for each guard.
+    pub rows: fn() -> Vec<GuardRow>,
+    /// Holds the guard of this name, or releases it, with the reason and the name of the person. Returns false if there is no such
+    /// guard yet.
+    pub hold: fn(&str, Hold, &str, &str) -> bool,
+}
 
 /// The rows of guards that go into the store.
 #[derive(Debug)]
@@ -18,22 +28,42 @@ pub(super) struct Guards {
     /// The last row of each guard, by name.
     given: HashMap<String, GuardRow>,
     due: Vec<GuardRow>,
+    /// The holds that guards were told of, by name.
+    held: HashMap<String, SetHold>,
 }
 
 impl Guards {
     pub(super) fn new(source: GuardSource) -> Self {
-        Self { source, given: HashMap::new(), due: Vec::new() }
+        Self { source, given: HashMap::new(), due: Vec::new(), held: HashMap::new() }
     }
 
     /// Asks for the rows, and keeps those that changed for the next batch.
     pub(super) fn look(&mut self) {
-        for row in (self.source)().into_iter().take(GUARDS_MAX) {
+        for row in (self.source.rows)().into_iter().take(GUARDS_MAX) {
             if self.given.get(&row.name).is_some_and(|last| !row.says_more_than(last)) {
                 continue;
             }
             self.given.insert(row.name.clone(), row.clone());
             self.due.retain(|waiting| waiting.name != row.name);
             self.due.push(row);
+        }
+    }
+
+    /// Returns true once a guard has been called.
+    pub(super) fn has_any(&self) -> bool {
+        !self.given.is_empty()
+    }
+
+    /// Holds and releases guards as the table `guard_hold` says. A guard whose first call is still to come is told of its hold then.
+    pub(super) fn apply_holds(&mut self, requested: Vec<(String, SetHold)>) {
+        let hold = self.source.hold;
+        let is_named = |name: &String| requested.iter().any(|(requested, _)| requested == name);
+        self.held.retain(|name, _| is_named(name) || !hold(name, Hold::Auto, "", "monitor"));
+        for (name, set) in requested {
+            let is_known = self.held.get(&name) == Some(&set);
+            if !is_known && hold(&name, set.hold, bounded(&set.reason), bounded(&set.set_by)) {
+                self.held.insert(name, set);
+            }
         }
     }
 
@@ -45,14 +75,16 @@ impl Guards {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicU64, Ordering};
+    use std::sync::Mutex;
+    use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
     use super::*;
+    use crate::sync::lock;
 
     #[test]
     fn a_guard_has_a_row_whenever_more_than_time_has_changed() {
         static LOOKS: AtomicU64 = AtomicU64::new(0);
-        let mut guards = Guards::new(|| {
+        let rows = || {
             let looks = LOOKS.fetch_add(1, Ordering::Relaxed);
             let row = |name: &str, calls| GuardRow {
                 name: name.to_owned(),
@@ -61,7 +93,8 @@ mod tests {
                 ..GuardRow::default()
             };
             vec![row("rates", looks / 2), row("mail", 7)]
-        });
+        };
+        let mut guards = Guards::new(GuardSource { rows, hold: |_, _, _, _| false });
         let mut looks = [0; 4].map(|_| {
             guards.look();
             guards.take_due().into_iter().map(|row| (row.name, row.calls)).collect::<Vec<_>>()
@@ -71,5 +104,33 @@ mod tests {
         (0..4).for_each(|_| guards.look());
         looks[0] = guards.take_due().into_iter().map(|row| (row.name, row.calls)).collect();
         assert_eq!(looks[0], [row("rates", 3)], "one row for a guard that changed twice");
+    }
+
+    #[test]
+    fn a_guard_is_told_of_each_change_of_its_hold_once_and_of_the_end_of_it() {
+        static TOLD: Mutex<Vec<String>> = Mutex::new(Vec::new());
+        static IS_THERE: AtomicBool = AtomicBool::new(false);
+        let hold = |name: &str, hold: Hold, reason: &str, by: &str| {
+            lock(&TOLD).push(format!("{name} {hold:?} {reason} {by}"));
+            IS_THERE.load(Ordering::Relaxed)
+        };
+        let mut guards = Guards::new(GuardSource { rows: Vec::new, hold });
+        let set = |hold, reason: &str| {
+            let (reason, set_by) = (reason.to_owned(), "ada".to_owned());
+            ("rates".to_owned(), SetHold { hold, reason, set_by, set_ns: 7 })
+        };
+        let mut apply = |holds| {
+            guards.apply_holds(holds);
+            std::mem::take(&mut *lock(&TOLD))
+        };
+        let open = || vec![set(Hold::Open, "a move")];
+        assert_eq!(apply(open()), ["rates Open a move ada"]);
+        assert_eq!(apply(open()), ["rates Open a move ada"], "the guard was not there yet");
+        IS_THERE.store(true, Ordering::Relaxed);
+        assert_eq!(apply(open()), ["rates Open a move ada"]);
+        assert_eq!(apply(open()), Vec::<String>::new());
+        assert_eq!(apply(vec![set(Hold::Auto, "done")]), ["rates Auto done ada"]);
+        assert_eq!(apply(Vec::new()), ["rates Auto  monitor"]);
+        assert_eq!(apply(Vec::new()), Vec::<String>::new());
     }
 }

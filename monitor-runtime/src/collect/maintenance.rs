@@ -1,6 +1,6 @@
 //! Maintenance: rates and holds set from outside, the settings file, and retention, each in its own interval.
 //!
-//! Takes the tables `sampling`, `alert_rule` and `breaker`, and the settings file; changes the parts of the collector while they run.
+//! Takes the tables `sampling`, `alert_rule`, `breaker` and `guard_hold`, and the settings file; changes the parts of the collector while they run.
 //! It does not know records.
 
 use std::sync::Arc;
@@ -10,6 +10,7 @@ use super::alerts::AlertWatch;
 use super::current_store::CurrentStore;
 use super::events::Events;
 use super::functions::Functions;
+use super::guards::Guards;
 use super::ladder::Ladder;
 use super::shared::Shared;
 use super::trees::Trees;
@@ -17,7 +18,7 @@ use super::writer::Writer;
 use crate::config::{Changed, Found, Watch};
 use crate::limits;
 use crate::platform::clock::Clock;
-use crate::store::StoreError;
+use crate::store::{Store, StoreError};
 use crate::sync::lock;
 
 /// The maintenance of a recorder.
@@ -45,12 +46,22 @@ pub(super) struct Maintained<'a> {
     pub(super) writer: &'a mut Writer,
     pub(super) store: &'a mut CurrentStore,
     pub(super) alerts: &'a mut AlertWatch,
+    pub(super) guards: &'a mut Guards,
     pub(super) events: &'a mut Events,
 }
 
 impl Maintained<'_> {
     fn event(&mut self, kind: &'static str, detail: impl Into<String>) {
         self.events.add(self.clock.now_ns(), kind, detail);
+    }
+
+    /// Holds and releases the program's guards, once there is one.
+    fn apply_guard_holds(&mut self) {
+        if self.guards.has_any()
+            && let Some(Ok(holds)) = self.store.get().map(Store::guard_holds)
+        {
+            self.guards.apply_holds(holds);
+        }
     }
 
     fn prepare_for_disk(&mut self) {
@@ -83,6 +94,7 @@ impl Maintenance {
             self.exchange_rates(&mut parts);
             let Maintained { clock, writer, store, events, .. } = &mut parts;
             writer.apply_hold(now, store, clock, events);
+            parts.apply_guard_holds();
         }
         if now >= self.next_config {
             self.next_config = now + limits::CONFIG_INTERVAL;

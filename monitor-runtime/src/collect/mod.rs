@@ -72,7 +72,7 @@ pub(crate) use current_store::{Opened, Opener};
 use drain::Drain;
 use events::Events;
 use functions::Functions;
-pub(crate) use guards::GuardSource;
+pub use guards::GuardSource;
 use health::Level;
 use known_threads::KnownThreads;
 use ladder::Ladder;
@@ -136,7 +136,7 @@ pub(crate) struct Surroundings {
     pub(crate) watch: Option<Watch>,
     /// Puts the panic hook back in its place, if a program put its own there.
     pub(crate) renew_panic_hook: fn(),
-    /// Returns the rows of the program's guards.
+    /// The functions by which the program's guards are reached.
     pub(crate) guards: GuardSource,
     /// Asks the sources of metrics.
     pub(crate) sources: AskSources,
@@ -366,10 +366,32 @@ impl Collector {
     }
 
     fn maintain(&mut self, now: Duration) {
-        let Self { clock, drain_interval, functions, ladder, trees, writer, store, alerts, events, .. } =
-            self;
-        let parts =
-            Maintained { clock, drain_interval, functions, ladder, trees, writer, store, alerts, events };
+        let Self {
+            clock,
+            drain_interval,
+            functions,
+            ladder,
+            trees,
+            writer,
+            store,
+            alerts,
+            events,
+            report,
+            ..
+        } = self;
+        let guards = &mut report.guards;
+        let parts = Maintained {
+            clock,
+            drain_interval,
+            functions,
+            ladder,
+            trees,
+            writer,
+            store,
+            alerts,
+            guards,
+            events,
+        };
         self.maintenance.step(now, parts);
     }
 

@@ -4,7 +4,7 @@
 //! returns. A report that says nothing new is not written. It does not know when batches go.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::breaker::Statistics;
@@ -22,6 +22,7 @@ use crate::platform::{self, process};
 use crate::sync::lock;
 use crate::thread::log_places::LogPlaces;
 use crate::thread::pool::ThreadPool;
+use crate::thread::state::ThreadState;
 
 /// The reports of a recorder.
 pub(super) struct Report {
@@ -160,6 +161,7 @@ impl Report {
             off: Some(self.list_off().join("; ")).filter(|text| !text.is_empty()),
             dropped_passed: Some(health.dropped.passed),
             dropped_logs: Some(self.log_places().dropped()),
+            open_spans: Some(health.open_spans),
             memory_bytes: Some(memory.iter().map(|part| part.bytes).sum()),
             memory_parts: json_object(memory.iter().map(|part| (part.part, part.bytes))),
             memory_refused: json_object(memory.iter().map(|part| (part.part, part.refused))),
@@ -215,6 +217,7 @@ impl Report {
         let panics = states.iter().map(|state| state.capture_panics.load(Ordering::Relaxed));
         self.health.capture_panics = panics.map(u64::from).sum::<u64>() + self.source_panics;
         self.health.sites_refused = crate::site::refused();
+        self.health.open_spans = count_open_spans(&states);
         if breaker.state != self.health.breaker.state || self.breaker_since_ns == 0 {
             self.breaker_since_ns = clock.now_ns() - breaker.lasted.as_nanos() as i64;
         }
@@ -243,4 +246,13 @@ fn json_object(numbers: impl Iterator<Item = (Part, u64)>) -> Option<String> {
         .map(|(part, number)| format!("\"{}\":{number}", part.as_str()))
         .collect();
     (!entries.is_empty()).then(|| format!("{{{}}}", entries.join(",")))
+}
+/// Returns the number of spans that have begun and not ended. A span may end on another thread than it began on.
+fn count_open_spans(states: &[&ThreadState]) -> u64 {
+    // The ends are read first: a span that ends meanwhile still counts as open.
+    let sum = |count: fn(&ThreadState) -> &AtomicU64| -> u64 {
+        states.iter().map(|state| count(state).load(Ordering::Relaxed)).sum()
+    };
+    let ended = sum(|state| &state.spans_ended);
+    sum(|state| &state.spans_begun).saturating_sub(ended)
 }

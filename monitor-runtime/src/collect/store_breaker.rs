@@ -106,7 +106,7 @@ impl StoreBreaker {
 }
 
 /// Returns as much of a text from outside as is kept.
-fn bounded(text: &str) -> &str {
+pub(super) fn bounded(text: &str) -> &str {
     let end = (0..=limits::REASON_BYTES_MAX).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
     text.get(..end).filter(|_| text.len() > limits::REASON_BYTES_MAX).unwrap_or(text)
 }

@@ -1,7 +1,7 @@
 //! Async calls between two polls, where another process can read them: slots of the ring file.
 //!
-//! Takes a call that waits to be polled again; gives a slot, and back again at the call's end. A slot whose site is 0
-//! is free. It does not know calls on a stack: see `frames`.
+//! Takes a call that waits to be polled again, or a span that is open; gives a slot, and back again at the call's end. A slot
+//! whose site is 0 is free. It does not know calls on a stack: see `frames`.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -24,8 +24,40 @@ pub(crate) struct Suspended<'a> {
     pub(crate) arguments: &'a [u8],
 }
 
-/// The slots. Any thread takes and returns them. The free slots are a stack, linked by their numbers; its head carries
-/// a count of changes, so that a slot that was taken and returned is not mistaken for one that never left.
+/// The number of free slots that a thread keeps. With a full set each, 170 threads leave none to others.
+const SPARE_MAX: usize = 6;
+
+/// The free slots that a thread keeps for its next calls, so that threads do not meet at the stack of free slots. The owner
+/// uses plain loads and stores.
+#[derive(Debug, Default)]
+pub(crate) struct SpareSlots {
+    numbers: [AtomicU32; SPARE_MAX],
+    count: AtomicU32,
+}
+
+impl SpareSlots {
+    #[inline]
+    fn pop(&self) -> Option<u32> {
+        let count = self.count.load(Ordering::Relaxed).checked_sub(1)?;
+        let slot = self.numbers.get(count as usize)?.load(Ordering::Relaxed);
+        self.count.store(count, Ordering::Relaxed);
+        Some(slot)
+    }
+
+    /// Keeps a slot. Returns false if the thread has enough of them.
+    #[inline]
+    fn push(&self, slot: u32) -> bool {
+        let count = self.count.load(Ordering::Relaxed);
+        let Some(place) = self.numbers.get(count as usize) else { return false };
+        place.store(slot, Ordering::Relaxed);
+        self.count.store(count + 1, Ordering::Relaxed);
+        true
+    }
+}
+
+/// The slots. Any thread takes and returns them, and keeps a few that it has returned. The other free slots are a stack, linked
+/// by their numbers; its head carries a count of changes, so that a slot that was taken and returned is not mistaken for one that
+/// never left.
 #[derive(Debug)]
 pub(crate) struct SuspendedCalls {
     words: Option<&'static [AtomicU64]>,
@@ -46,7 +78,7 @@ impl SuspendedCalls {
     pub(crate) fn new(memory: &Memory) -> Self {
         let words = memory.take_mapped(Kind::Flights, 0, block_bytes(flight::SLOTS * flight::WORDS));
         let slots = if words.is_some() { flight::SLOTS as u32 } else { 0 };
-        let behind = |slot: u32| if slot < slots { slot + 1 } else { 0 };
+        let behind = |slot: u32| if slot == 0 { 0 } else { slot_behind(slot, slots) };
         Self {
             words,
             values: OnceLock::new(),
@@ -56,33 +88,65 @@ impl SuspendedCalls {
         }
     }
 
-    /// Takes a slot for a call that waits, with as many of its arguments as a slot keeps. Returns the slot's number, or 0
-    /// if none is free.
-    pub(crate) fn take(&self, memory: &Memory, call: Suspended<'_>) -> u32 {
-        let mut free = self.free.load(Ordering::Acquire);
-        let slot = loop {
-            let slot = free as u32;
-            let Some(next) = self.next.get(slot as usize).filter(|_| slot != 0) else {
-                self.lost.fetch_add(u64::from(self.words.is_some()), Ordering::Relaxed);
-                return 0;
-            };
-            let after = (free >> 32).wrapping_add(1) << 32 | u64::from(next.load(Ordering::Relaxed));
-            // Observes the link of the slot, which the exchange in `give_back` publishes.
-            match self.free.compare_exchange_weak(free, after, Ordering::AcqRel, Ordering::Acquire) {
-                Ok(_) => break slot,
-                Err(now) => free = now,
-            }
-        };
+    /// Takes a slot for a call that waits, with as many of its arguments as a slot keeps. `spare` is the calling thread's.
+    /// Returns the slot's number, or 0 if none is free.
+    #[inline]
+    pub(crate) fn take(&self, memory: &Memory, spare: &SpareSlots, call: Suspended<'_>) -> u32 {
+        let Some(slot) = spare.pop().or_else(|| self.take_shared()) else { return 0 };
         if let Some(words) = self.slot(slot) {
             words[flight::START].store(call.start, Ordering::Relaxed);
             words[flight::SPAN].store(call.span, Ordering::Relaxed);
             words[flight::SINCE].store(call.since, Ordering::Relaxed);
             words[flight::PARENT].store(call.parent, Ordering::Relaxed);
-            let argument_words = self.keep_arguments(memory, slot, call.arguments) as u64;
+            let argument_words = match call.arguments {
+                [] => 0,
+                arguments => self.keep_arguments(memory, slot, arguments) as u64,
+            };
             // Publishes the call to a reader of the file.
             words[flight::SITE].store(u64::from(call.site) | argument_words << 32, Ordering::Release);
         }
         slot
+    }
+
+    /// Takes a slot that no thread keeps. Returns `None`, and counts the call, if there is none.
+    #[cold]
+    #[inline(never)]
+    fn take_shared(&self) -> Option<u32> {
+        let mut free = self.free.load(Ordering::Acquire);
+        loop {
+            let slot = free as u32;
+            let Some(next) = self.next.get(slot as usize).filter(|_| slot != 0) else {
+                self.lost.fetch_add(u64::from(self.words.is_some()), Ordering::Relaxed);
+                return None;
+            };
+            let after = (free >> 32).wrapping_add(1) << 32 | u64::from(next.load(Ordering::Relaxed));
+            // Observes the link of the slot, which the exchange in `give_back_shared` publishes.
+            match self.free.compare_exchange_weak(free, after, Ordering::AcqRel, Ordering::Acquire) {
+                Ok(_) => return Some(slot),
+                Err(now) => free = now,
+            }
+        }
+    }
+
+    /// Shows these arguments of the call in a slot from now on. A reader that comes in between sees none.
+    pub(crate) fn set_arguments(&self, memory: &Memory, slot: u32, arguments: &[u8]) {
+        let Some(words) = self.slot(slot) else { return };
+        let site = words[flight::SITE].load(Ordering::Relaxed) & u64::from(u32::MAX);
+        words[flight::SITE].store(site, Ordering::Release);
+        let argument_words = self.keep_arguments(memory, slot, arguments) as u64;
+        // Publishes the arguments to a reader of the file.
+        words[flight::SITE].store(site | argument_words << 32, Ordering::Release);
+    }
+
+    /// Returns the words of a slot's arguments, as far as the slot keeps them: a slot of [`Self::slots`], by its place.
+    pub(crate) fn arguments(&self, place: usize) -> Vec<u64> {
+        let words =
+            self.slot(place as u32 + 1).map_or(0, |slot| slot[flight::SITE].load(Ordering::Acquire) >> 32);
+        let first = block::HEADER + place * flight::VALUE_WORDS;
+        let is_whole = (1..=flight::VALUE_WORDS as u64).contains(&words);
+        let values = self.values.get().copied().flatten().filter(|_| is_whole);
+        let values = values.and_then(|values| values.get(first..first + words as usize));
+        values.unwrap_or_default().iter().map(|word| word.load(Ordering::Relaxed)).collect()
     }
 
     /// Copies the arguments of a call to those of its slot. Returns the number of words of all arguments; the reader
@@ -111,9 +175,10 @@ impl SuspendedCalls {
         }
     }
 
-    /// Returns the slot of a call that has ended. A slot that belongs to another call stays as it is: the number then
-    /// came from the parent of a fork.
-    pub(crate) fn give_back(&self, slot: u32, start: Ticks, span: u64) {
+    /// Returns the slot of a call that has ended on a thread with these spare slots. A slot that belongs to another call stays
+    /// as it is: the number then came from the parent of a fork.
+    #[inline]
+    pub(crate) fn give_back(&self, spare: &SpareSlots, slot: u32, start: Ticks, span: u64) {
         let Some(words) = self.slot(slot) else { return };
         let is_its = words[flight::SITE].load(Ordering::Relaxed) != 0
             && words[flight::START].load(Ordering::Relaxed) == start
@@ -122,11 +187,25 @@ impl SuspendedCalls {
             return;
         }
         words[flight::SITE].store(0, Ordering::Release);
+        if !self.has_shared() || !spare.push(slot) {
+            self.give_back_shared(slot);
+        }
+    }
+
+    /// Returns true if there is a free slot that no thread keeps. Else a thread keeps none, so that others find one.
+    #[inline]
+    fn has_shared(&self) -> bool {
+        self.free.load(Ordering::Relaxed) as u32 != 0
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn give_back_shared(&self, slot: u32) {
         let mut free = self.free.load(Ordering::Relaxed);
         loop {
             self.next[slot as usize].store(free as u32, Ordering::Relaxed);
             let after = (free >> 32).wrapping_add(1) << 32 | u64::from(slot);
-            // Publishes the link to the loads in `take`.
+            // Publishes the link of the slot, which the exchange in `take_shared` observes.
             match self.free.compare_exchange_weak(free, after, Ordering::AcqRel, Ordering::Relaxed) {
                 Ok(_) => return,
                 Err(now) => free = now,
@@ -143,5 +222,45 @@ impl SuspendedCalls {
     fn slot(&self, slot: u32) -> Option<&'static [AtomicU64]> {
         let at = block::HEADER + (slot.checked_sub(1)? as usize) * flight::WORDS;
         self.words?.get(at..at + flight::WORDS)
+    }
+}
+
+/// Returns the free slot behind this one, at the start. Slots that are taken one after the other lie apart, because different
+/// threads most likely take them, which should not write to one cache line.
+fn slot_behind(slot: u32, slots: u32) -> u32 {
+    let apart = slot + SLOTS_APART;
+    match (slot - 1) % SLOTS_APART + 2 {
+        _ if apart <= slots => apart,
+        next_round if next_round <= SLOTS_APART.min(slots) => next_round,
+        _ => 0,
+    }
+}
+
+/// The number of slots between two that are free one after the other: more than a thread keeps.
+const SLOTS_APART: u32 = 16;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_slot_is_free_once_at_the_start() {
+        for slots in [1, 2, 15, 16, 17, 100, 1022] {
+            let mut seen = std::collections::HashSet::new();
+            let mut slot = 1;
+            while slot != 0 {
+                assert!(seen.insert(slot) && slot <= slots, "{slot} of {slots}");
+                slot = slot_behind(slot, slots);
+            }
+            assert_eq!(seen.len(), slots as usize);
+        }
+    }
+
+    #[test]
+    fn a_thread_keeps_a_few_slots_and_no_more() {
+        let spare = SpareSlots::default();
+        assert_eq!(spare.pop(), None);
+        assert_eq!((1..=10).filter(|slot| spare.push(*slot)).count(), SPARE_MAX);
+        assert_eq!(std::iter::from_fn(|| spare.pop()).collect::<Vec<_>>(), [6, 5, 4, 3, 2, 1]);
     }
 }

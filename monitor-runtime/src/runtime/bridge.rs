@@ -25,24 +25,30 @@ use crate::sync::lock;
 
 pub use crate::batch::{GuardRow, MetricKind, MetricRow, MetricStats};
 pub use crate::capture::{FieldValue, LineWriter, SayLine};
+pub use crate::collect::GuardSource;
 pub use crate::collect::sources::Sink;
 pub use crate::limits::{GUARDS_MAX, METRIC_SERIES_MAX};
 pub use crate::record::LogLevel;
+pub use crate::store::Hold;
+pub use crate::sync::lock_unless_lost;
 pub use crate::thread::log_places::LogPlace;
 
-/// The source of the rows of guards, from the first guard's first call on.
-static GUARD_SOURCE: OnceLock<fn() -> Vec<GuardRow>> = OnceLock::new();
+/// The functions by which guards are reached, from the first guard's first call on.
+static GUARD_SOURCE: OnceLock<GuardSource> = OnceLock::new();
 
-/// Names the function that returns a row for each guard, which the recorder asks every few seconds, and starts the
-/// recorder. The first function that is named stays.
-pub fn set_guard_source(source: fn() -> Vec<GuardRow>) {
+/// The guards of this process, for the recorder.
+pub(super) const GUARDS: GuardSource = GuardSource {
+    rows: || GUARD_SOURCE.get().map_or_else(Vec::new, |source| (source.rows)()),
+    hold: |name, hold, reason, by| {
+        GUARD_SOURCE.get().is_some_and(|source| (source.hold)(name, hold, reason, by))
+    },
+};
+
+/// Names the functions by which guards are reached, and starts the recorder, which asks for their rows every few seconds and tells
+/// them of holds. The first functions that are named stay.
+pub fn set_guard_source(source: GuardSource) {
     let _ = GUARD_SOURCE.set(source);
     reentrancy::run_guarded(find_or_start);
-}
-
-/// Returns the rows of guards.
-pub(super) fn guard_rows() -> Vec<GuardRow> {
-    GUARD_SOURCE.get().map_or_else(Vec::new, |source| source())
 }
 
 /// Reports a transition of a guard's breaker, which becomes an event. Without a recorder nothing is reported.
@@ -196,12 +202,13 @@ pub enum Parent {
     Context(Context),
 }
 
-/// Begins a call. Returns `None` if the call passes through the recorder.
+/// Begins a call at this place, which is vacant. Returns false, and leaves it vacant, if the call passes through the recorder.
+#[inline]
 #[must_use]
-pub fn begin(site: Site, parent: Parent) -> Option<Open> {
+pub fn begin(place: &Open, site: Site, parent: Parent) -> bool {
     match parent {
-        Parent::Current => Open::begin(site.0),
-        Parent::Context(context) => Open::begin_below(site.0, context),
+        Parent::Current => place.begin(site.0),
+        Parent::Context(context) => place.begin_below(site.0, context),
     }
 }
 

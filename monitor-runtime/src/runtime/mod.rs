@@ -178,7 +178,7 @@ fn prepare(config: Option<&Config>) -> Option<(&'static Recorder, impl FnOnce())
             opener,
             watch,
             renew_panic_hook: renew_hook,
-            guards: bridge::guard_rows,
+            guards: bridge::GUARDS,
             sources: bridge::ask_sources,
         };
         collector_thread::run(recorder, Collector::new(&settings, surroundings), requests, &warnings);

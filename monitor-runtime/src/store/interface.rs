@@ -51,6 +51,14 @@ pub trait Store: Send {
         Ok(None)
     }
 
+    /// Returns the holds on guards of this process in the table `guard_hold`, by the guards' names.
+    ///
+    /// # Errors
+    /// Returns the errors of [`Store::write`].
+    fn guard_holds(&mut self) -> Result<Vec<(String, SetHold)>, StoreError> {
+        Ok(Vec::new())
+    }
+
     /// Returns the hold on this process's breaker in the table `breaker`, or `None` if there is none. It works even
     /// while the store cannot be written.
     ///
@@ -144,7 +152,7 @@ pub struct SetRate {
     pub set_by: String,
 }
 
-/// A row of the table `breaker`.
+/// A row of the table `breaker` or `guard_hold`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SetHold {
     /// State in which the breaker is held.
@@ -160,9 +168,9 @@ pub struct SetHold {
 /// The state in which a user holds a breaker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Hold {
-    /// Nothing is written.
+    /// Nothing is written; a guard makes no call.
     Open,
-    /// Every write is tried.
+    /// Every write is tried; a guard makes every call.
     Closed,
     /// The breaker is not held, even if the row for all processes holds theirs.
     Auto,

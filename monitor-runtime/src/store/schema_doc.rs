@@ -528,6 +528,18 @@ const BREAKER: Columns = &[
     ("set_by", "Name of whoever set it."),
 ];
 
+const GUARD_HOLD: Columns = &[
+    (
+        "process_id",
+        "Process whose guard is held, or 0 for every process. A process's own row takes precedence over that of 0.",
+    ),
+    ("name", "Name of the guard, see `guards`."),
+    ("hold", "`open` (no call is made), `closed` (every call is made) or `auto` (not held)."),
+    ("reason", "Reason for the hold."),
+    ("set_ns", "Time at which it was set, nanoseconds since the Unix epoch."),
+    ("set_by", "Name of whoever set it."),
+];
+
 const EDGES: Columns = &[
     ("caller", "Name of the calling function."),
     ("callee", "Name of the called function."),
@@ -661,6 +673,11 @@ const API: &[(&str, &str, &[Columns])] = &[
         "breaker",
         "Breakers that users hold. Running processes read the table within two seconds, idle ones within five: insert a row to hold a breaker, delete it to release the breaker.",
         &[BREAKER],
+    ),
+    (
+        "guard_hold",
+        "Guards that users hold. Running processes read the table within two seconds, idle ones within five: insert a row to hold a guard, delete it to release the guard.",
+        &[GUARD_HOLD],
     ),
     ("schema_doc", "These explanations.", &[SCHEMA_DOC]),
 ];

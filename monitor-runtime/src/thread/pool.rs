@@ -24,6 +24,7 @@ use crate::platform::reentrancy::is_ours;
 use crate::ring::layout::{Kind, PAGE_BYTES, ring as layout};
 use crate::ring::memory::Memory;
 use crate::ring::spsc::{self, Ring};
+use crate::ring::suspended::SpareSlots;
 use crate::sync::lock;
 
 /// The set of all threads' states, and the memory that new ones take.
@@ -135,6 +136,9 @@ impl ThreadPool {
             capture_panics: AtomicU32::new(0),
             last_span: AtomicU64::new(0),
             random: AtomicU64::new(0),
+            spare_slots: SpareSlots::default(),
+            spans_begun: AtomicU64::new(0),
+            spans_ended: AtomicU64::new(0),
             thread_id: AtomicU32::new(0),
             ring,
             page,

@@ -20,6 +20,7 @@ use crate::ring::frames;
 use crate::ring::layout::{Kind, ring as layout};
 use crate::ring::panics;
 use crate::ring::spsc::{Push, Ring};
+use crate::ring::suspended::SpareSlots;
 
 /// A thread's writer of captured values. The values of the calls under way lie before its position.
 pub(crate) type ScratchWriter = &'static mut Writer<'static>;
@@ -60,6 +61,11 @@ pub(crate) struct ThreadState {
     /// The number of values that panicked while they were captured.
     pub(crate) capture_panics: AtomicU32,
     pub(crate) random: AtomicU64,
+    /// The free slots for calls in flight that the thread keeps.
+    pub(crate) spare_slots: SpareSlots,
+    /// The spans that began on threads with this state, and those that ended.
+    pub(crate) spans_begun: AtomicU64,
+    pub(crate) spans_ended: AtomicU64,
     pub(crate) thread_id: AtomicU32,
     /// The second ring, which takes records from a burst that fills the first until it is drained; present from the
     /// first burst on.
@@ -95,6 +101,12 @@ impl ThreadState {
         }
         self.last_span.store(span, Ordering::Relaxed);
         Some(span)
+    }
+
+    /// Returns the span id that the thread used last.
+    #[inline]
+    pub(crate) fn last_span(&self) -> u64 {
+        self.last_span.load(Ordering::Relaxed)
     }
 
     /// Returns the next span id.
@@ -325,6 +337,17 @@ impl Around {
         let under_way = thread.under_way.load(Ordering::Relaxed);
         thread.under_way.store(under_way | bit_of(site), Ordering::Relaxed);
         Self { callee_ticks: thread.callee_ticks.load(Ordering::Relaxed), under_way }
+    }
+
+    /// Returns the words from which [`Self::from_words`] makes this again.
+    #[inline]
+    pub(crate) const fn to_words(self) -> [u64; 2] {
+        [self.callee_ticks, self.under_way]
+    }
+
+    #[inline]
+    pub(crate) const fn from_words([callee_ticks, under_way]: [u64; 2]) -> Self {
+        Self { callee_ticks, under_way }
     }
 
     /// Puts back what [`Self::enter`] found, for a call whose time began at `since`, or whose poll did, and ends after

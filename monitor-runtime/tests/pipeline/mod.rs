@@ -20,7 +20,7 @@ use crate::accountant::{Accountant, Part};
 use crate::batch::CallRow;
 use crate::collect::breaker::{Event, State};
 use crate::collect::shared::Shared;
-use crate::collect::{self, Collector, Mode, Opened};
+use crate::collect::{self, Collector, GuardSource, Mode, Opened};
 use crate::config::{CaptureMode, Location, Settings, Surroundings};
 use crate::platform::clock::{Clock, monotonic};
 use crate::ring::memory::Memory;
@@ -75,7 +75,7 @@ impl Recorder {
             opener,
             watch: None,
             renew_panic_hook: || {},
-            guards: Vec::new,
+            guards: GuardSource { rows: Vec::new, hold: |_, _, _, _| false },
             sources: |_| 0,
         };
         let collector = Collector::new(&settings, surroundings);

@@ -24,6 +24,7 @@ pub(crate) fn program() {
     (0..100).for_each(done);
     let waiting = info_span!("waiting", order = 71);
     waiting.in_scope(|| ());
+    let _made = info_span!("made", order = 73);
     info_span!("outer", order = 72).in_scope(inner);
 }
 
@@ -43,7 +44,16 @@ fn open_spans_of_a_killed_process_are_recovered() {
         "SELECT REPLACE(function, 'it::killed::', '') || ' ' || COALESCE(args, '-') || ' ' ||
          (waiting_since_ns IS NOT NULL) FROM in_flight ORDER BY 1",
     );
-    assert_eq!(flying, ["inner - 0", "outer {\"order\":72} 0", "waiting {\"order\":71} 1"]);
+    assert_eq!(
+        flying,
+        [
+            "inner - 0",
+            // A span that was never entered waits from its begin on.
+            "made {\"order\":73} 1",
+            "outer {\"order\":72} 0",
+            "waiting {\"order\":71} 1"
+        ]
+    );
     let parent: String = store.one(
         "SELECT p.function FROM in_flight c JOIN in_flight p ON p.span_id = c.parent_id WHERE c.function = 'it::killed::inner'",
     );

@@ -3,6 +3,7 @@
 //! Each test runs its program as a process of its own, because the store belongs to a process: this very file, told by a
 //! variable which program it is.
 
+#![recursion_limit = "512"]
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod stage;
@@ -24,6 +25,7 @@ const PROGRAMS: &[(&str, fn())] = &[
     ("parents", nesting::name_parents),
     ("tasks", nesting::run_tasks),
     ("order", nesting::leave_out_of_order),
+    ("rayon", nesting::run_pool),
     ("values", values::program),
     ("many-fields", values::record_much),
     ("outcomes", outcomes::program),

@@ -1,6 +1,7 @@
 //! Spans and `#[monitor]` calls within each other.
 
 use monitored::monitor;
+use rayon::prelude::*;
 use tracing::{Instrument, Span, info_span, instrument};
 
 use crate::stage::{install, store_of};
@@ -244,5 +245,67 @@ fn spans_that_are_left_out_of_order_leave_no_false_parents() {
             "nesting::span_leaf < -",
             "nesting::span_leaf < nesting::function_in_span",
         ]
+    );
+}
+
+#[instrument]
+fn resize(image: u32) {
+    leaf();
+}
+
+/// Splits its work in two halves, which any thread of the pool takes. A thread that waits for one half may take that of another
+/// call meanwhile.
+#[instrument]
+fn split(depth: u32) {
+    if depth > 0 {
+        let here = Span::current();
+        let half = || here.in_scope(|| split(depth - 1));
+        rayon::join(half, half);
+    }
+}
+
+#[monitor]
+fn resize_all() {
+    info_span!("batch").in_scope(|| {
+        let here = Span::current();
+        (0..8).into_par_iter().for_each(|image| here.in_scope(|| resize(image)));
+        (0..4).into_par_iter().for_each(resize);
+    });
+    split(6);
+}
+
+pub(crate) fn run_pool() {
+    install();
+    rayon::ThreadPoolBuilder::new().num_threads(4).build_global().unwrap();
+    resize_all();
+}
+
+#[test]
+fn spans_carry_their_place_in_the_trace_to_the_threads_of_a_pool() {
+    let store = store_of("rayon");
+    let links = store.links();
+    let count = |link: &str| links.iter().filter(|other| *other == link).count();
+    for (link, expected) in [
+        ("nesting::resize_all < -", 1),
+        ("nesting::batch < nesting::resize_all", 1),
+        ("nesting::resize < nesting::batch", 8),
+        // The pool's threads know nothing of the span that is not carried there.
+        ("nesting::resize < -", 4),
+        ("nesting::leaf < nesting::resize", 12),
+        ("nesting::split < nesting::resize_all", 1),
+        ("nesting::split < nesting::split", 126),
+    ] {
+        assert_eq!(count(link), expected, "{link} in {links:#?}");
+    }
+    let depth = |call: &str| format!("json_extract({call}.args, '$.depth')");
+    let (of_call, of_parent) = (depth("c"), depth("p"));
+    let wrong = format!(
+        "SELECT COUNT(*) FROM calls c JOIN calls p ON p.span_id = c.parent_id
+         WHERE c.function = 'it::nesting::split' AND p.function = c.function AND {of_parent} <> {of_call} + 1"
+    );
+    assert_eq!(store.one::<i64>(&wrong), 0);
+    assert_eq!(
+        store.one::<i64>("SELECT COUNT(*) FROM calls WHERE busy_ns > duration_ns OR outcome <> 'ok'"),
+        0
     );
 }

@@ -68,6 +68,17 @@ fn fields_are_arguments_also_those_recorded_later() {
     assert!(!args.contains("hunter2") && !args.contains("sk-123456") && !args.contains("abc"), "{args}");
 }
 
+/// Makes a span of ten fields for each name.
+macro_rules! wide_span {
+    ($($name:ident)*) => {
+        info_span!(
+            "wider",
+            $($name.a = 0, $name.b = 1, $name.c = 2, $name.d = 3, $name.e = 4,
+            $name.f = 5, $name.g = 6, $name.h = 7, $name.i = 8, $name.j = 9,)*
+        )
+    };
+}
+
 pub(crate) fn record_much() {
     install();
     info_span!(
@@ -103,6 +114,7 @@ pub(crate) fn record_much() {
         c8 = 8,
         c9 = 9,
     );
+    drop(wide_span!(a b c d e f g h i j k l m));
     let long = "x".repeat(1 << 20);
     let span = info_span!("long", text = &*long, debug = ?long, again = Empty, after = 1);
     (0..100).for_each(|_| {
@@ -111,11 +123,14 @@ pub(crate) fn record_much() {
 }
 
 #[test]
-fn large_values_are_cut_and_many_are_kept() {
+fn large_values_are_cut_and_the_first_hundred_are_kept() {
     let store = store_of("many-fields");
     let many = store.args("values::many");
     assert_eq!(many.as_object().unwrap().len(), 30);
     assert_eq!(many["c9"], 9);
+    let wider = store.args("values::wider");
+    assert_eq!(wider.as_object().unwrap().len(), 100, "{wider}");
+    assert_eq!((&wider["a.a"], &wider["j.j"]), (&serde_json::json!(0), &serde_json::json!(9)));
     let long = store.args("values::long");
     assert_eq!(long["after"], 1);
     assert!(long["text"].as_str().unwrap().len() < 10_000);

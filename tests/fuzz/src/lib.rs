@@ -21,6 +21,9 @@ pub mod targets;
 // Where the runtime's own modules look for what is public there.
 use monitor_runtime::{batch, capture};
 
+#[path = "../../../monitor-runtime/src/growth.rs"]
+#[allow(dead_code, reason = "a module of another crate, of which targets use a part")]
+mod growth;
 #[path = "../../../monitor-runtime/src/record/mod.rs"]
 #[allow(unreachable_pub, dead_code, reason = "a module of another crate, of which targets use a part")]
 mod record;

@@ -1,4 +1,4 @@
-//! Writes: a sampling rate is set or reset, the breakers are held or released, a rule on alerts is set, switched or removed.
+//! Writes: a sampling rate is set or reset, the breakers or a guard are held or released, a rule on alerts is set, switched or removed.
 //!
 //! Takes a form; writes a row of a control table and an event that says who did it, and leads back to the page. Without
 //! `--allow-writes` nothing is written, and the answer is the command that does the same.
@@ -19,6 +19,7 @@ use super::app::{self, App, Refusal};
 use crate::arguments::LevelName;
 use crate::model::alerts::{self, NewRule};
 use crate::model::findings::quote_shell;
+use crate::model::guards::{self, NewHold};
 use crate::model::rates;
 use crate::pattern::Pattern;
 use crate::store::Store;
@@ -36,6 +37,7 @@ enum Change {
     SetRate(Pattern, f64),
     ResetRate(Pattern),
     Hold(&'static str, String),
+    HoldGuard(String, &'static str, String),
     SetRule(Box<NewRule>),
     SwitchRule(String, Option<&'static str>, bool),
     RemoveRule(String, Option<&'static str>),
@@ -46,7 +48,7 @@ pub(super) async fn rates(State(app): State<Arc<App>>, headers: HeaderMap, body:
     respond(&app, &headers, body, "/rates", read_rate).await
 }
 
-/// Holds the breakers open or closed, or releases them.
+/// Holds the breakers, or a guard, open or closed, or releases them.
 pub(super) async fn breaker(State(app): State<Arc<App>>, headers: HeaderMap, body: Body) -> Response {
     respond(&app, &headers, body, "/rates", read_hold).await
 }
@@ -117,6 +119,9 @@ fn apply(store: &Store, change: &Change) -> Result<()> {
             Err(Refusal::missing(format!("no rate is set for `{}`", pattern.as_str())))
         }
         Change::Hold(hold, reason) => rates::hold(store, hold, reason, WHO, now),
+        Change::HoldGuard(name, hold, reason) => {
+            guards::hold(store, NewHold { name, process_id: 0, hold, reason, by: WHO }, now)
+        }
         Change::SetRule(rule) => {
             alerts::require(store)?;
             alerts::set_rule(store, rule, WHO, now)
@@ -163,13 +168,19 @@ fn read_hold(form: &Parameters) -> Result<Change> {
         Some("auto") => "auto",
         _ => return Err(Refusal::wrong("`hold` is one of open, closed and auto".to_owned())),
     };
-    match form.read("reason", units::parse_reason)? {
-        Some(reason) => Ok(Change::Hold(hold, reason)),
-        None if hold == "auto" => Ok(Change::Hold(hold, "no reason given".to_owned())),
-        None => Err(Refusal::wrong(
-            "holding a breaker needs a `reason`, such as: the disk is being replaced".to_owned(),
-        )),
-    }
+    let reason = match form.read("reason", units::parse_reason)? {
+        Some(reason) => reason,
+        None if hold == "auto" => "no reason given".to_owned(),
+        None => {
+            return Err(Refusal::wrong(
+                "holding a breaker needs a `reason`, such as: the disk is being replaced".to_owned(),
+            ));
+        }
+    };
+    Ok(match form.read("guard", units::parse_reason)? {
+        Some(name) => Change::HoldGuard(name, hold, reason),
+        None => Change::Hold(hold, reason),
+    })
 }
 
 /// The time for which a rule must not hold before its alert is resolved, if the form says none.
@@ -229,6 +240,11 @@ pub(super) fn refuse(form: &Parameters) -> Error {
             format!("monitor breaker close --reason {}", quote_shell(&reason))
         }
         (_, Ok(Change::Hold(..))) => "monitor breaker auto".to_owned(),
+        (_, Ok(Change::HoldGuard(name, "auto", _))) => format!("monitor breaker {} auto", quote_shell(&name)),
+        (_, Ok(Change::HoldGuard(name, hold, reason))) => {
+            let action = if hold == "open" { "open" } else { "close" };
+            format!("monitor breaker {} {action} --reason {}", quote_shell(&name), quote_shell(&reason))
+        }
         _ => "monitor sample '*::function' 0.1".to_owned(),
     };
     refuse_with(&command)

@@ -11,6 +11,7 @@ use monitor_runtime::recover::Living;
 use rusqlite::Row;
 
 use super::families::Options;
+use crate::model::guards::{self, GuardState};
 use crate::model::metrics::{self, Metric, Selection};
 use crate::model::period::Period;
 use crate::report::{self, Cell};
@@ -32,6 +33,8 @@ pub(super) struct Facts {
     pub(super) counters: BTreeMap<(String, String), u64>,
     /// Processes that have not ended.
     pub(super) processes: Vec<Process>,
+    /// Guards of processes that have not ended.
+    pub(super) guards: Vec<GuardState>,
     /// Alerts by rule, level and state.
     pub(super) alerts: BTreeMap<[String; 3], u64>,
     pub(super) store_bytes: u64,
@@ -101,6 +104,7 @@ pub(super) fn read(store: &Store, living: &[Living], options: Options, now_ns: i
         read_examples(store, &mut facts)?;
     }
     read_counters(store, &mut facts)?;
+    facts.guards = guards::read(store, None)?;
     if has(store, "alerts")? {
         let sql = "SELECT rule, level, state, count(*) FROM alerts GROUP BY rule, level, state";
         store.read_rows(sql, [], |row| {

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use monitor_runtime::histogram::Histogram;
 
 use super::facts::{Example, Facts, Key, Process, Total};
+use crate::model::guards::GuardState;
 
 /// The functions that have series at most.
 const FUNCTIONS_MAX: usize = 500;
@@ -118,6 +119,7 @@ pub(super) fn build(facts: &Facts, options: Options) -> Vec<Family> {
     ));
     families.extend(counters(facts));
     families.extend(states(&facts.processes));
+    families.extend(guards(&facts.guards));
     families.push(gauge(
         "monitored_store_bytes",
         "Size of the store without its log.",
@@ -290,6 +292,83 @@ fn counters(facts: &Facts) -> Vec<Family> {
     ]
 }
 
+/// Returns the figures of guards. Each process has series of its own, because a sum over processes would fall when one ends.
+fn guards(guards: &[GuardState]) -> Vec<Family> {
+    let labels = |guard: &GuardState| {
+        vec![
+            ("service", guard.service.clone()),
+            ("guard", guard.name.clone()),
+            ("run", guard.process_id.to_string()),
+        ]
+    };
+    let each = |value: fn(&GuardState) -> f64| -> Vec<Metric> {
+        guards.iter().map(|guard| metric(labels(guard), value(guard))).collect()
+    };
+    let counter = |name: &'static str, help: &'static str, value: fn(&GuardState) -> f64| Family {
+        name: name.into(),
+        help: help.into(),
+        kind: Kind::Counter,
+        unit: "",
+        metrics: each(value),
+    };
+    let answers: [(&str, fn(&GuardState) -> i64); 3] = [
+        ("value", |guard| guard.figures.by_value),
+        ("cached", |guard| guard.figures.by_cache),
+        ("function", |guard| guard.figures.by_function),
+    ];
+    let answered = guards.iter().flat_map(|guard| {
+        answers.map(|(kind, count)| {
+            let labels = labels(guard).into_iter().chain([("kind", kind.to_owned())]).collect();
+            metric(labels, from_signed(count(guard)))
+        })
+    });
+    vec![
+        gauge(
+            "monitored_guard_state",
+            "State of a guard's breaker: 0 closed, 1 half open, 2 open.",
+            "",
+            each(|guard| match guard.state.as_str() {
+                "closed" => 0.0,
+                "half_open" => 1.0,
+                _ => 2.0,
+            }),
+        ),
+        gauge(
+            "monitored_guard_level",
+            "Service level of a guard's part: 3 full, 2 degraded, 1 minimal, 0 unavailable.",
+            "",
+            each(|guard| match guard.level.as_str() {
+                "full" => 3.0,
+                "degraded" => 2.0,
+                "minimal" => 1.0,
+                _ => 0.0,
+            }),
+        ),
+        counter("monitored_guard_calls", "Calls that a guard made, retries included.", |guard| {
+            from_signed(guard.figures.calls)
+        }),
+        counter("monitored_guard_failures", "Calls that a guard made and that failed.", |guard| {
+            from_signed(guard.figures.failures)
+        }),
+        counter("monitored_guard_rejected", "Calls that a guard did not make.", |guard| {
+            from_signed(guard.figures.rejected)
+        }),
+        counter("monitored_guard_retries", "Attempts after the first one of a call.", |guard| {
+            from_signed(guard.figures.retries)
+        }),
+        counter("monitored_guard_openings", "Times that a guard's breaker opened.", |guard| {
+            from_signed(guard.figures.openings)
+        }),
+        Family {
+            name: "monitored_guard_fallbacks".into(),
+            help: "Answers in the place of a guard's part, by what answered.".into(),
+            kind: Kind::Counter,
+            unit: "",
+            metrics: answered.collect(),
+        },
+    ]
+}
+
 /// Returns the state of each service: that of the process that does worst.
 fn states(processes: &[Process]) -> Vec<Family> {
     let worst = |value: fn(&Process) -> Option<f64>, choose: fn(f64, f64) -> f64| -> Vec<Metric> {
@@ -424,6 +503,11 @@ fn gauge(name: &'static str, help: &'static str, unit: &'static str, metrics: Ve
 fn metric(labels: Vec<(&'static str, String)>, value: f64) -> Metric {
     let labels = labels.into_iter().map(|(name, value)| (name.into(), value)).collect();
     Metric { labels, value: Sample::Number(value), created_ns: None }
+}
+
+/// Returns a count of the store's as Prometheus has it.
+fn from_signed(count: i64) -> f64 {
+    to_f64(u64::try_from(count).unwrap_or(0))
 }
 
 /// Returns the number as Prometheus has it, exact up to 2^53.

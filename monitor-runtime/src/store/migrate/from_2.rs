@@ -337,14 +337,15 @@ CREATE TABLE self_report (
   memory_bytes INTEGER,
   memory_parts TEXT,
   memory_refused TEXT,
-  dropped_logs INTEGER
+  dropped_logs INTEGER,
+  open_spans INTEGER
 ) STRICT;
 INSERT INTO self_report
 SELECT process_id, at_ns, level, recorded, dropped_ring_full, dropped_backlog, dropped_no_ring, dropped_store,
   folded_errors, breaker, writer_errors, rows_written, bytes_written, db_bytes, wal_bytes, own_cpu_pct,
   overhead_ns_per_call, breaker_since_ns, breaker_held, breaker_openings, breaker_next_try_ns, last_failure,
   writes_ok_pct, writes_blocked_pct, write_retries, write_retries_per_min, duplicates_avoided, NULL, NULL, NULL, NULL,
-  NULL, NULL, NULL, NULL, NULL, NULL
+  NULL, NULL, NULL, NULL, NULL, NULL, NULL
 FROM self_report_2;
 DROP TABLE self_report_2;";
 
@@ -611,3 +612,15 @@ CREATE TABLE log (
 ) STRICT;
 CREATE INDEX log_trace ON log (trace) WHERE trace <> 0;
 CREATE INDEX log_awaiting ON log (span) WHERE call_id IS NULL AND span <> 0;";
+
+/// Adds the holds that people set on guards.
+pub(super) const GUARD_HOLDS: &str = "
+CREATE TABLE guard_hold (
+  process_id INTEGER NOT NULL,
+  name TEXT NOT NULL CHECK (length(name) BETWEEN 1 AND 500),
+  hold TEXT NOT NULL CHECK (hold IN ('open', 'closed', 'auto')),
+  reason TEXT NOT NULL CHECK (length(reason) BETWEEN 1 AND 500),
+  set_ns INTEGER NOT NULL DEFAULT (unixepoch() * 1000000000),
+  set_by TEXT NOT NULL DEFAULT 'sql',
+  PRIMARY KEY (name, process_id)
+) STRICT, WITHOUT ROWID;";

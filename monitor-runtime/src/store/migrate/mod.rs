@@ -12,9 +12,9 @@ use rusqlite::Connection;
 use super::schema::{self, VERSION};
 use from_1::{HISTOGRAMS_OF_WINDOWS, WINDOWS_1};
 use from_2::{
-    ALERTS, CALLS_IN_FLIGHT, COSTS_OF_ONE_CORE, ERROR_GROUPS_2, FLIGHTS_2, GUARDS, IDENTITIES, LOGS, METRICS,
-    PROCESSES_2, RANGES_2, RATES_2, REPORTS_2, SELF_TIMES, SLICES_2, SPANS_OF_CALLS, STARTS_OF_WINDOWS,
-    THREADS_2, TOTALS, TREES, WINDOWS_2, ZONES,
+    ALERTS, CALLS_IN_FLIGHT, COSTS_OF_ONE_CORE, ERROR_GROUPS_2, FLIGHTS_2, GUARD_HOLDS, GUARDS, IDENTITIES,
+    LOGS, METRICS, PROCESSES_2, RANGES_2, RATES_2, REPORTS_2, SELF_TIMES, SLICES_2, SPANS_OF_CALLS,
+    STARTS_OF_WINDOWS, THREADS_2, TOTALS, TREES, WINDOWS_2, ZONES,
 };
 
 /// A step: the version that it starts from, and the texts of statements that lead to the next version.
@@ -36,6 +36,7 @@ const STEPS: &[Step] = &[
             ZONES,
             TOTALS,
             GUARDS,
+            GUARD_HOLDS,
             ALERTS,
             METRICS,
             LOGS,
@@ -70,6 +71,7 @@ const SINCE: &[(&str, i32)] = &[
     ("past_total", 3),
     ("past_report", 3),
     ("guard", 3),
+    ("guard_hold", 3),
     ("alert_rule", 3),
     ("alert", 3),
     ("metric", 3),

@@ -510,6 +510,18 @@ const TABLES: &[(&str, &str)] = &[
 ) STRICT",
     ),
     (
+        "guard_hold",
+        "CREATE TABLE guard_hold (
+  process_id INTEGER NOT NULL,
+  name TEXT NOT NULL CHECK (length(name) BETWEEN 1 AND 500),
+  hold TEXT NOT NULL CHECK (hold IN ('open', 'closed', 'auto')),
+  reason TEXT NOT NULL CHECK (length(reason) BETWEEN 1 AND 500),
+  set_ns INTEGER NOT NULL DEFAULT (unixepoch() * 1000000000),
+  set_by TEXT NOT NULL DEFAULT 'sql',
+  PRIMARY KEY (name, process_id)
+) STRICT, WITHOUT ROWID",
+    ),
+    (
         "alert_rule",
         "CREATE TABLE alert_rule (
   name TEXT NOT NULL CHECK (length(trim(name)) > 0 AND length(CAST(name AS BLOB)) <= 200),

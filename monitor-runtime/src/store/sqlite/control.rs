@@ -1,4 +1,4 @@
-//! Reads and writes the tables that users control processes with: `sampling` and `breaker`.
+//! Reads and writes the tables that users control processes with: `sampling`, `breaker` and `guard_hold`.
 //!
 //! Takes a connection; gives rates and holds. A row that is missing means that nobody set anything. The tables are read
 //! several times a second, and anybody who writes to the file can put texts of any length there, so a text is looked at by
@@ -6,7 +6,7 @@
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use crate::limits::{CONTROL_TEXT_BYTES_MAX, PATTERN_BYTES_MAX, SET_RATES_MAX};
+use crate::limits::{CONTROL_TEXT_BYTES_MAX, GUARDS_MAX, PATTERN_BYTES_MAX, SET_RATES_MAX};
 use crate::store::{Hold, SetHold, SetRate};
 
 /// The text that stands for one that is too long.
@@ -23,12 +23,36 @@ pub(super) fn read_hold(connection: &Connection, run_uuid: &str) -> rusqlite::Re
         |row| Ok((row.get::<_, String>(0)?, row.get(1)?, row.get(2)?, row.get(3)?)),
     );
     let Some((hold, reason, set_by, set_ns)) = row.optional()? else { return Ok(None) };
-    let hold = match hold.as_str() {
+    Ok(Some(SetHold { hold: to_hold(&hold), reason, set_by, set_ns }))
+}
+
+/// Reads the holds on guards of this process. A guard has the hold that is set for this process, else that for every process.
+pub(super) fn read_guard_holds(
+    connection: &Connection,
+    run_uuid: &str,
+) -> rusqlite::Result<Vec<(String, SetHold)>> {
+    // With `max`, the other columns are those of the row that has it.
+    let mut select = connection.prepare(
+        "SELECT name, iif(octet_length(hold) <= ?2, hold, 'auto'), iif(octet_length(reason) <= ?2, reason, ?3),
+                iif(octet_length(set_by) <= ?2, set_by, ?3), set_ns, max(process_id) FROM guard_hold
+         WHERE octet_length(name) <= ?2
+           AND (process_id = 0 OR process_id = (SELECT id FROM process WHERE run_uuid = ?1))
+         GROUP BY name ORDER BY name LIMIT ?4",
+    )?;
+    let rows =
+        select.query_map(params![run_uuid, CONTROL_TEXT_BYTES_MAX, TOO_LONG, GUARDS_MAX as i64], |row| {
+            let hold = to_hold(&row.get::<_, String>(1)?);
+            Ok((row.get(0)?, SetHold { hold, reason: row.get(2)?, set_by: row.get(3)?, set_ns: row.get(4)? }))
+        })?;
+    rows.collect()
+}
+
+fn to_hold(word: &str) -> Hold {
+    match word {
         "open" => Hold::Open,
         "closed" => Hold::Closed,
         _ => Hold::Auto,
-    };
-    Ok(Some(SetHold { hold, reason, set_by, set_ns }))
+    }
 }
 
 /// Reads the rates. Returns `None` if `PRAGMA data_version` is still `seen`, because then no other connection has changed

@@ -347,6 +347,17 @@ impl Store for SqliteStore {
         hold.map_err(|error| StoreError::Transient(error.to_string()))
     }
 
+    fn guard_holds(&mut self) -> Result<Vec<(String, SetHold)>, StoreError> {
+        let Some(open) = &mut self.open else {
+            return Err(StoreError::Transient("it is not open".to_owned()));
+        };
+        if open.file.as_mut().is_some_and(|file| !file.has_intact_log()) {
+            return Err(StoreError::Transient("its log was removed".to_owned()));
+        }
+        control::read_guard_holds(&open.connection, &self.process.run_uuid)
+            .map_err(|error| StoreError::Transient(error.to_string()))
+    }
+
     fn close(&mut self, now_ns: i64, ending: Ending) -> Result<(), StoreError> {
         if self.closed {
             return Ok(());

@@ -1,4 +1,6 @@
-//! Sampling rates and breakers: what is in force and why, and the forms that change it.
+//! Sampling rates, breakers and guards: what is in force and why, and the forms that change it.
+
+use std::collections::BTreeSet;
 
 use anyhow::Result;
 use maud::{Markup, html};
@@ -9,6 +11,7 @@ use super::super::table::{self, Dress};
 use super::super::text;
 use super::{panel, path_of, write_form};
 use crate::model::findings::quote_shell;
+use crate::model::guards::{self, GuardState};
 use crate::model::rates::{self, Breaker, Rate, Setting};
 use crate::model::schema;
 use crate::pattern::Pattern;
@@ -22,6 +25,7 @@ pub(super) fn page(context: &Context<'_>) -> Result<Page> {
     let mut all = rates::read(&context.store, &context.scope, context.pattern.as_ref())?;
     let settings = rates::read_settings(&context.store)?;
     let breakers = rates::read_breakers(&context.store)?;
+    let guards = guards::read(&context.store, None)?;
     let asked = context.parameters.read("pattern", str::parse::<Pattern>)?;
     let rate = context.parameters.read("rate", units::parse_rate)?;
     let preview = match (&asked, rate) {
@@ -43,6 +47,8 @@ pub(super) fn page(context: &Context<'_>) -> Result<Page> {
     page.data.insert("rates".to_owned(), table::to_json(&report));
     let settings_report = report_settings(&settings);
     page.data.insert("settings".to_owned(), table::to_json(&settings_report));
+    let guards_report = report_guards(&guards);
+    page.data.insert("guards".to_owned(), table::to_json(&guards_report));
     if let Some((pattern, rate, preview)) = &preview {
         page.data.insert("preview".to_owned(), json!({ "pattern": pattern.as_str(), "rate": rate,
             "functions": preview.functions, "rows_per_s_now": preview.rows_now, "rows_per_s_then": preview.rows_then }));
@@ -62,6 +68,7 @@ pub(super) fn page(context: &Context<'_>) -> Result<Page> {
         (panel("settings", "Rates that were set", &show_settings(context, &settings, &settings_report)))
         (panel("rates", "Rates in force, and why", &in_force))
         (panel("breakers", "Circuit breakers around the store's writes", &show_breakers(context, &breakers)))
+        (panel("guards", "Guards around the programs' own parts", &show_guards(context, &guards_report, &guards)))
     };
     Ok(page)
 }
@@ -239,5 +246,62 @@ fn show_breakers(context: &Context<'_>, breakers: &[Breaker]) -> Markup {
                 button name="hold" value="auto" { "Release" }
             }))
         } @else { p.note { code { "monitor breaker open --reason 'the disk is being replaced'" } " holds them open" } }
+    }
+}
+
+fn report_guards(guards: &[GuardState]) -> Report {
+    let columns = vec![
+        Column::titled("name", "GUARD", Unit::Text),
+        Column::titled("level", "LEVEL", Unit::Text),
+        Column::titled("state", "REPORTED", Unit::Text),
+        Column::titled("since_ns", "SINCE", Unit::Age),
+        Column::titled("calls", "CALLS", Unit::Count),
+        Column::titled("failures", "FAILED", Unit::Count),
+        Column::titled("rejected", "NOT MADE", Unit::Count),
+        Column::titled("retries", "RETRIED", Unit::Count),
+        Column::titled("answered", "ANSWERED IN ITS PLACE", Unit::Count),
+        Column::titled("hold", "HOLD", Unit::Text),
+        Column::titled("reason", "REASON", Unit::Text),
+        Column::titled("set_by", "BY", Unit::Text),
+        Column::titled("last_failure", "LAST FAILURE", Unit::Text),
+        Column::titled("process_id", "RUN", Unit::Number),
+    ];
+    let build = |guard: &GuardState| {
+        let figures = guard.figures;
+        vec![
+            guard.name.clone().into(),
+            guard.level.clone().into(),
+            guard.state.clone().into(),
+            guard.since_ns.into(),
+            figures.calls.into(),
+            figures.failures.into(),
+            figures.rejected.into(),
+            figures.retries.into(),
+            (figures.by_value + figures.by_cache + figures.by_function).into(),
+            guard.hold.clone().into(),
+            guard.reason.clone().into(),
+            guard.set_by.clone().into(),
+            guard.last_failure.clone().into(),
+            guard.process_id.into(),
+        ]
+    };
+    Report { columns, rows: guards.iter().map(build).collect() }
+}
+
+fn show_guards(context: &Context<'_>, report: &Report, guards: &[GuardState]) -> Markup {
+    let names: BTreeSet<&str> = guards.iter().map(|guard| guard.name.as_str()).collect();
+    html! {
+        (table::show(report, &Dress { caption: "guards of running processes, the worst level first", empty: "no running process has called a guard", ..Dress::default() }))
+        @if !names.is_empty() {
+            @if context.app.allows_writes() {
+                (write_form(context, "/breaker", &html! {
+                    label { span.label { "guard" } select name="guard" { @for name in &names { option value=(name) { (text::flat(name, 100)) } } } }
+                    label { span.label { "reason" } input name="reason" size="30" maxlength="500" placeholder="maintenance until 15:00"; }
+                    button.danger name="hold" value="open" { "Hold open" }
+                    button.danger name="hold" value="closed" { "Hold closed" }
+                    button name="hold" value="auto" { "Release" }
+                }))
+            } @else { p.note { code { "monitor breaker NAME open --reason 'maintenance until 15:00'" } " holds a guard open" } }
+        }
     }
 }

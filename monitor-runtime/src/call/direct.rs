@@ -1,0 +1,78 @@
+//! The callsites whose calls are entered as soon as they begin, and end as soon as they are left.
+//!
+//! Takes how calls of a callsite went on this thread; says whether the next one may do with two readings of the clock instead of four,
+//! because reading it is most of what a span costs. All four are read until sixteen calls in a row were direct, and for every
+//! sixteenth call from then on. A call that is not direct starts the count again. The file does not know the call.
+
+use std::cell::Cell;
+
+use crate::platform::clock::{Ticks, ticks_from_ns};
+
+/// The callsites that a thread remembers.
+const REMEMBERED: usize = 64;
+/// The calls of which one is looked at, and the direct calls in a row before that.
+const LOOKS_EACH: u32 = 16;
+/// The longest time between the begin of a direct call and its entry, and between its exit and its end.
+const GAP_NS: u64 = 1_000;
+
+thread_local! {
+    /// For each callsite, its id in the upper half, and the number of direct calls in a row in the lower one. Const and without
+    /// `Drop`: an access is one load.
+    static DIRECT: [Cell<u64>; REMEMBERED] = const { [const { Cell::new(0) }; REMEMBERED] };
+}
+
+/// Returns the number of direct calls in a row of a function.
+#[inline]
+fn direct_calls(word: u64, site: u32) -> u32 {
+    if (word >> 32) as u32 == site { word as u32 } else { 0 }
+}
+
+/// Returns true if the next call of this function is taken for a direct one.
+#[inline]
+pub(super) fn is_assumed(site: u32) -> bool {
+    let calls = DIRECT.with(|sites| direct_calls(sites[site as usize % REMEMBERED].get(), site));
+    calls >= LOOKS_EACH && !calls.is_multiple_of(LOOKS_EACH)
+}
+
+/// Notes a call of this function that was direct, or not.
+#[inline]
+pub(super) fn note(site: u32, is_direct: bool) {
+    DIRECT.with(|sites| {
+        let place = &sites[site as usize % REMEMBERED];
+        let calls = if is_direct { direct_calls(place.get(), site) + 1 } else { 0 };
+        // The number stays below its bound, and its lowest bits go on.
+        let calls = if calls == u32::MAX { LOOKS_EACH } else { calls };
+        place.set(u64::from(site) << 32 | u64::from(calls));
+    });
+}
+
+/// Returns true if so little time has passed that two moments are one.
+pub(super) fn is_gap_short(gap: Ticks) -> bool {
+    gap < ticks_from_ns(GAP_NS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_callsite_is_taken_for_direct_after_sixteen_calls_and_looked_at_each_sixteenth_time() {
+        let site = 7;
+        let mut looked = Vec::new();
+        for call in 0..64 {
+            if !is_assumed(site) {
+                looked.push(call);
+            }
+            note(site, true);
+        }
+        let first: Vec<u32> = (0..=16).collect();
+        assert_eq!(looked, [first, vec![32, 48]].concat());
+        // A callsite at the same place, and a call that is not direct, start the count again.
+        note(site + 64, true);
+        assert!(!is_assumed(site));
+        (0..18).for_each(|_| note(site, true));
+        assert!(is_assumed(site));
+        note(site, false);
+        assert!(!is_assumed(site));
+    }
+}
