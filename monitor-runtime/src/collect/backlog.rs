@@ -247,6 +247,8 @@ fn to_pending<'a>(
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
     use super::*;
     use crate::record::{Header, LogLevel, LogLine, Outcome};
 

@@ -361,6 +361,8 @@ fn default_function(id: u32) -> FunctionRow {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
     use super::*;
 
     #[test]
