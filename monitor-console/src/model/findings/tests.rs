@@ -321,8 +321,8 @@ fn a_receiver_that_has_not_taken_alerts_for_long_is_told_with_the_reason() {
     assert_eq!(
         sentences,
         [
-            "3 alerts wait for the receiver chat for 40 min already: no `monitor watch` has asked for them",
-            "3 alerts wait for the receiver pager for 30 min already: 12 deliveries failed, the last one with: status 503",
+            "3 alerts wait for the receiver chat for 40.0 min already: no `monitor watch` has asked for them",
+            "3 alerts wait for the receiver pager for 30.0 min already: 12 deliveries failed, the last one with: status 503",
         ]
     );
     assert!(found.iter().all(|finding| finding.kind == "exporter_behind" && finding.level == Level::Warning));
@@ -334,7 +334,7 @@ fn calls_that_were_deleted_for_want_of_room_are_told() {
     let found = find(&Facts { now_ns: 100 * MINUTE, shortage, ..Facts::default() }).findings;
     assert_eq!(found.len(), 1, "{found:?}");
     assert_eq!((found[0].kind, found[0].level), ("nearly_full", Level::Info));
-    assert!(found[0].sentence.contains("from 00:01:00 to 00:09:00 UTC were deleted"), "{found:?}");
+    assert!(found[0].sentence.contains("from 00:01:00.000 to 00:09:00.000 UTC were deleted"), "{found:?}");
 }
 
 #[test]
