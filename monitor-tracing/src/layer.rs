@@ -128,22 +128,10 @@ impl MonitorLayer {
         self.open.insert(id, |open| {
             let is_recorded = bridge::begin(open, site.call, parent);
             if is_recorded && site.has_fields {
-                self.capture(span, site, open);
+                capture(span, site, open);
             }
             is_recorded
         });
-    }
-
-    /// Captures the fields that a span begins with.
-    fn capture(&self, span: &Attributes<'_>, site: Site, open: &Open) {
-        if open.captures() {
-            open.capture(|fields| span.record(&mut Values::new(fields)));
-        }
-        if site.has_failure
-            && let Some(text) = failure_in(&|visit: &mut dyn Visit| span.record(visit))
-        {
-            open.fail(text);
-        }
     }
 
     /// Adds values that are recorded later. They are formatted without a lock.
@@ -320,5 +308,17 @@ impl fmt::Debug for MonitorLayer {
             .field("is_off", is_off)
             .field("is_second", is_second)
             .finish_non_exhaustive()
+    }
+}
+
+/// Captures the fields that a span begins with.
+fn capture(span: &Attributes<'_>, site: Site, open: &Open) {
+    if open.captures() {
+        open.capture(|fields| span.record(&mut Values::new(fields)));
+    }
+    if site.has_failure
+        && let Some(text) = failure_in(&|visit: &mut dyn Visit| span.record(visit))
+    {
+        open.fail(text);
     }
 }

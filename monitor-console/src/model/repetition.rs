@@ -265,12 +265,11 @@ fn walk(
     }
     let mut open = vec![(from, list(from))];
     while let Some((function, rest)) = open.last_mut() {
-        match rest.find(|function| seen.insert(**function)) {
-            Some(reached) => open.push((*reached, list(*reached))),
-            None => {
-                finish(*function);
-                open.pop();
-            }
+        if let Some(reached) = rest.find(|function| seen.insert(**function)) {
+            open.push((*reached, list(*reached)))
+        } else {
+            finish(*function);
+            open.pop();
         }
     }
 }

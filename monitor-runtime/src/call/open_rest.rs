@@ -92,7 +92,7 @@ impl Open {
     #[cold]
     #[inline(never)]
     pub(super) fn note_nested(&self, thread: &ThreadState) {
-        let id = self.site().map_or(0, |site| site.id());
+        let id = self.site().map_or(0, crate::site::CallSite::id);
         if self.busy() == (0, 0) && frames::holds_around(thread.page.words, id) {
             self.set_state(State::NESTED);
         }
@@ -216,7 +216,7 @@ impl Open {
     fn capturing_thread(&self) -> Option<&'static ThreadState> {
         let state = self.state();
         let captures = state.is_sampled()
-            || state.is_unsampled() && self.site().is_some_and(|site| site.captures_unsampled());
+            || state.is_unsampled() && self.site().is_some_and(crate::site::CallSite::captures_unsampled);
         local::current().filter(|thread| captures && thread.captures.args())
     }
 

@@ -316,7 +316,7 @@ fn a_receiver_that_has_not_taken_alerts_for_long_is_told_with_the_reason() {
     };
     let now_ns = 100 * MINUTE;
     let lags = vec![lag("pager", 70 * MINUTE, 12), lag("chat", 60 * MINUTE, 0), lag("new", 95 * MINUTE, 1)];
-    let found = find(&Facts { now_ns, lags, ..Facts::default() }).findings;
+    let found = find(&Facts { lags, now_ns, ..Facts::default() }).findings;
     let sentences: Vec<_> = found.iter().map(|finding| finding.sentence.as_str()).collect();
     assert_eq!(
         sentences,

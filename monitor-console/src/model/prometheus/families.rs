@@ -311,15 +311,13 @@ fn guards(guards: &[GuardState]) -> Vec<Family> {
         unit: "",
         metrics: each(value),
     };
-    let answers: [(&str, fn(&GuardState) -> i64); 3] = [
-        ("value", |guard| guard.figures.by_value),
-        ("cached", |guard| guard.figures.by_cache),
-        ("function", |guard| guard.figures.by_function),
-    ];
     let answered = guards.iter().flat_map(|guard| {
+        let figures = &guard.figures;
+        let answers =
+            [("value", figures.by_value), ("cached", figures.by_cache), ("function", figures.by_function)];
         answers.map(|(kind, count)| {
             let labels = labels(guard).into_iter().chain([("kind", kind.to_owned())]).collect();
-            metric(labels, from_signed(count(guard)))
+            metric(labels, from_signed(count))
         })
     });
     vec![

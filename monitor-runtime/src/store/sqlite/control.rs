@@ -39,11 +39,13 @@ pub(super) fn read_guard_holds(
            AND (process_id = 0 OR process_id = (SELECT id FROM process WHERE run_uuid = ?1))
          GROUP BY name ORDER BY name LIMIT ?4",
     )?;
-    let rows =
-        select.query_map(params![run_uuid, CONTROL_TEXT_BYTES_MAX, TOO_LONG, GUARDS_MAX as i64], |row| {
+    let rows = select.query_map(
+        params![run_uuid, CONTROL_TEXT_BYTES_MAX, TOO_LONG, i64::try_from(GUARDS_MAX).unwrap_or(i64::MAX)],
+        |row| {
             let hold = to_hold(&row.get::<_, String>(1)?);
             Ok((row.get(0)?, SetHold { hold, reason: row.get(2)?, set_by: row.get(3)?, set_ns: row.get(4)? }))
-        })?;
+        },
+    )?;
     rows.collect()
 }
 

@@ -40,7 +40,7 @@ pub(in crate::command::tui) fn describe(state: &State) -> String {
             let (start, end) = (state.span.start_ns(state.now_ns), state.span.end_ns.unwrap_or(state.now_ns));
             let past = start.saturating_sub(end.saturating_sub(start).saturating_mul(6));
             let ago = |ns: i64| format!("{}s", (state.now_ns.saturating_sub(ns) / 1_000_000_000).max(0));
-            let after = state.span.end_ns.map_or_else(String::new, |end| ago(end));
+            let after = state.span.end_ns.map_or_else(String::new, &ago);
             format!("monitor diff --before {}..{} --after {}..{after}", ago(past), ago(start), ago(start))
         }
         (None, Tab::Functions) => {

@@ -62,7 +62,7 @@ pub(crate) fn read_course(
     let Some(found) = read_values(store, alert, &rule, folders, span)? else { return Ok(None) };
     Ok(Some(Course {
         period: Period { from_ns: span.0 * WINDOW_NS, until_ns },
-        values: found.values,
+        values: found.course,
         threshold: rule.threshold,
         measure: rule.measure,
         subject: found.subject,
@@ -72,7 +72,7 @@ pub(crate) fn read_course(
 
 /// The values of a span, what they are of, and the unit of a metric.
 struct Values {
-    values: Vec<Option<f64>>,
+    course: Vec<Option<f64>>,
     subject: String,
     unit: Option<String>,
 }
@@ -86,13 +86,13 @@ fn read_values(
 ) -> Result<Option<Values>> {
     if rule.measure.is_of_metric() {
         let (values, unit) = metrics::read(store, rule, span)?;
-        return Ok(Some(Values { values, subject: rule.pattern.as_str().to_owned(), unit }));
+        return Ok(Some(Values { course: values, subject: rule.pattern.as_str().to_owned(), unit }));
     }
     let Some(function) = &alert.function else {
         let is_memory = rule.measure == Measure::Memory;
         let values =
             if is_memory { Some(process::read_memory(store, alert.process_id, span)?) } else { None };
-        return Ok(values.map(|values| Values { values, subject: String::new(), unit: None }));
+        return Ok(values.map(|values| Values { course: values, subject: String::new(), unit: None }));
     };
     let values = match rule.measure {
         measure if measure.is_of_recorder() => return Ok(None),
@@ -100,7 +100,7 @@ fn read_values(
         Measure::NewFailure => windows::read_new_failures(store, function, span)?,
         _ => windows::read(store, function, rule, span)?,
     };
-    Ok(Some(Values { values, subject: function.clone(), unit: None }))
+    Ok(Some(Values { course: values, subject: function.clone(), unit: None }))
 }
 
 /// Returns the place of a window within a span; `None` outside of it.

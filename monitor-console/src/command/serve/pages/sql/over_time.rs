@@ -61,7 +61,6 @@ fn is_time(name: &str) -> bool {
 }
 
 /// Returns the mean of the rows in each part of the span; `None` for a part without rows.
-#[expect(clippy::cast_precision_loss, reason = "a mean")]
 fn average(report: &Report, at: usize, times: &[i64], span: (i64, i64), parts: usize) -> Vec<Option<f64>> {
     let mut sums = vec![(0.0, 0_u32); parts];
     let length = i128::from(span.1 - span.0) + 1;
