@@ -266,7 +266,7 @@ fn walk(
     let mut open = vec![(from, list(from))];
     while let Some((function, rest)) = open.last_mut() {
         if let Some(reached) = rest.find(|function| seen.insert(**function)) {
-            open.push((*reached, list(*reached)))
+            open.push((*reached, list(*reached)));
         } else {
             finish(*function);
             open.pop();
