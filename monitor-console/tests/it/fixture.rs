@@ -200,7 +200,7 @@ impl Fixture {
         let insert = "INSERT INTO self_report VALUES
             (?1, ?2, 'degraded', 120000, 17, 5, 0, 3, 2, 'open', 9, 118000, 4000000, 8192000, 65536, 0.5, 21.0,
              ?3, NULL, 2, ?4, 'disk full', 92.5, 7.25, 11, 4, 1, 0.7, 1.0, 0.2, 0.0, NULL, 0, 3145728,
-             '{\"rings\":2097152,\"backlog\":1048576}', '{\"scratch\":2}', 6)";
+             '{\"rings\":2097152,\"backlog\":1048576}', '{\"scratch\":2}', 6, 3)";
         let (since, next) = (self.now - 12 * SECOND, self.now + 18 * SECOND);
         self.db.execute(insert, params![process, self.now - SECOND, since, next]).unwrap();
         let event = "INSERT INTO event (at_ns, process_id, kind, detail) VALUES (?1, ?2, 'breaker', ?3)";

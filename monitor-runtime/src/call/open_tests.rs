@@ -4,11 +4,11 @@ use std::sync::atomic::Ordering;
 
 use super::captured::Captured;
 use super::context::Context;
+use super::guard::{Call, Slot};
 use super::open::Open;
 use crate::accountant::Accountant;
 use crate::config::CaptureMode;
 use crate::limits::VALUES_BYTES_MAX;
-use crate::private::{Call, Slot};
 use crate::record::{Header, Outcome, Record, decode};
 use crate::ring::memory::Memory;
 use crate::sampling::Source;

@@ -325,8 +325,7 @@ SELECT process_id, at_ns, level, recorded, dropped_ring_full, dropped_backlog, d
   folded_errors, breaker, writer_errors, rows_written, bytes_written, db_bytes, wal_bytes, own_cpu_pct,
   overhead_ns_per_call, breaker_since_ns, breaker_held, breaker_openings, breaker_next_try_ns, last_failure,
   writes_ok_pct, writes_blocked_pct, write_retries, write_retries_per_min, duplicates_avoided,
-  cost_pct, budget_pct, fixed_pct, saved_pct, off, dropped_passed, memory_bytes, memory_parts, memory_refused, dropped_logs,
-  open_spans
+  cost_pct, budget_pct, fixed_pct, saved_pct, off, dropped_passed, memory_bytes, memory_parts, memory_refused, dropped_logs, open_spans
 FROM self_report";
 
     fn plan(store: &Connection, sql: &str) -> Vec<String> {
