@@ -154,7 +154,7 @@ impl Backlog {
     }
 
     /// Hands over the oldest rows, those saved from eviction first, until `take` returns false. Returns the journal
-    /// blocks that hold them: for this many rows, then for that many more.
+    /// blocks that hold these rows, by run: the number of its rows, and their blocks.
     pub(super) fn take(&mut self, take: impl FnMut(&Pending<'_>) -> bool) -> Vec<(usize, Held)> {
         let held = self.take_from_queues(take);
         self.settle_account();
@@ -189,7 +189,7 @@ impl Backlog {
     }
 }
 
-/// Takes rows from a segment until `take` returns false. Returns false then, and true at the segment's end.
+/// Takes rows from a segment until `take` returns false. Returns true if it reached the end of the segment.
 fn take_from(segment: &mut Segment, take: &mut impl FnMut(&Pending<'_>) -> bool) -> bool {
     let Segment { thread, words, taken, ring, ends, .. } = segment;
     while *taken < words.len() {
@@ -252,7 +252,7 @@ mod tests {
     use super::*;
     use crate::record::{Header, LogLevel, LogLine, Outcome};
 
-    /// Returns the call that a row is of.
+    /// Returns the call that a row is about.
     fn call_of<'a>(pending: &'a Pending<'_>) -> &'a PendingCall<'a> {
         match pending {
             Pending::Call(call) => call,
