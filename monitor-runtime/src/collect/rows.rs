@@ -37,7 +37,7 @@ impl Rows {
         later
     }
 
-    /// Adds rows behind all of these.
+    /// Adds the rows of another list behind all rows of this list.
     pub(super) fn append(&mut self, mut later: Self) {
         later.logs.iter_mut().for_each(|line| line.calls_before += self.calls.len());
         self.calls.append(&mut later.calls);
