@@ -58,7 +58,7 @@ impl Function {
         std::mem::take(&mut self.is_tallied_changed).then_some(self.tallied)
     }
 
-    /// Makes the function's row be written again, because the store is a new one.
+    /// Marks the function's row to be written again, because the store is a new one.
     pub(super) fn forget_stored_row(&mut self) {
         self.stored_rate = None;
     }

@@ -101,7 +101,7 @@ impl ClockWatch {
     }
 }
 
-/// Makes the calls of functions on the lowest rung only counted if `is_counted`, else timed.
+/// Sets the calls of functions on the lowest rung to be only counted if `is_counted`, else to be timed.
 fn count_only(functions: &Functions, states: &mut FunctionStates, is_counted: bool) {
     let counted = states.iter_mut(functions).filter(|(_, state)| state.rung.is_counted());
     for (function, _) in counted {

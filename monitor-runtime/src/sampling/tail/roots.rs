@@ -33,10 +33,10 @@ pub(crate) struct RootBound {
 
 /// A tree that holds more than this share of the rows that may stay is not kept or removed as a whole.
 const LOAD_MAX: f64 = 0.25;
-/// More callers than this around a call are not looked at. Frames change while they are read, so that a circle is possible.
+/// More callers than this around a call are not looked at. Frames change while they are read, so a circle is possible.
 const DEPTH_MAX: usize = 256;
 
-/// Returns the bounds of the trees that hold rows of functions with too many.
+/// Returns the bounds of the trees that hold rows of functions with too many rows.
 pub(crate) fn bound_roots(
     calls: &[SampledCall],
     in_flight: &HashMap<u64, InFlight>,
