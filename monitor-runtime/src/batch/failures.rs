@@ -169,7 +169,7 @@ fn cut_start(text: &str, bytes_max: usize) -> &str {
     &text[start.unwrap_or(text.len())..]
 }
 
-/// Stands between a function and the one that it has its failure from.
+/// The text between a function and the callee that it has its failure from.
 const ARROW: &str = " ← ";
 /// The functions at the end of a path that stay if its middle is left out.
 const PATH_END: usize = 4;

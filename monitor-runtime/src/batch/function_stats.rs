@@ -30,7 +30,7 @@ struct Period {
     histogram: Histogram,
     /// True if the period changed since it was last written.
     changed: bool,
-    /// Says whether this is the whole period, or only what came after the rest of it was released.
+    /// [`Update::Replace`] if this is the whole period, [`Update::Add`] if the part before it was released.
     update: Update,
 }
 

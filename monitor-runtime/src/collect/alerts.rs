@@ -129,7 +129,7 @@ impl AlertWatch {
         firing
     }
 
-    /// Has all alerts that fire written again, because the store is a new one.
+    /// Queues all alerts that fire to be written again, because the store is a new one.
     pub(super) fn write_again(&mut self) {
         let rows: Vec<AlertRow> = self.alerts.live().map(to_row).collect();
         for row in rows {

@@ -33,7 +33,7 @@ impl Segment {
     }
 
     fn bytes(&self) -> usize {
-        // The segment itself counts as well, because each failure that came around the rings has one of its own.
+        // The segment itself counts as well, because each failure that was sent past its ring has a segment of its own.
         size_of::<Self>() + (self.words.capacity() + self.ends.capacity()) * size_of::<u64>()
     }
 
@@ -81,7 +81,7 @@ impl Backlog {
         Ok(())
     }
 
-    /// Tells the accountant the bytes that are held.
+    /// Reports the bytes that are held to the accountant.
     fn settle_account(&self) {
         self.accountant.set(Part::Backlog, self.bytes());
     }

@@ -45,7 +45,7 @@ impl fmt::Display for State {
     }
 }
 
-/// An event in the life of a breaker.
+/// An event that a breaker reacts to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Event<'a> {
     /// A write is about to be made, if the answer permits it.
@@ -480,7 +480,8 @@ mod tests {
         Duration::from_secs_f64(seconds)
     }
 
-    /// Takes the events in turn. Each row says the state after the event and, for attempts, the answer.
+    /// Plays the events to a breaker. Each row has the second, the event, the state after it and, for attempts, the
+    /// answer.
     fn play(rows: &[(f64, Event<'_>, State, bool)]) -> Breaker {
         let mut breaker = Breaker::default();
         for (row, &(seconds, event, state, permitted)) in rows.iter().enumerate() {

@@ -59,7 +59,7 @@ enum Request {
     Stop {
         /// The moment at which the collector stops even if something is not written.
         by: Duration,
-        /// True if the program requested the end of recording, and goes on itself.
+        /// True for a shutdown: the program requested the end of recording, and goes on.
         is_shutdown: bool,
         waiter: Waiter,
     },

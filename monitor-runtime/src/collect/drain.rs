@@ -56,7 +56,7 @@ pub(super) struct Drain {
 
 /// The origin of drained words.
 struct Origin {
-    /// The page of the ring, or `None` for failures that came around the rings.
+    /// The page of the ring, or `None` for failures that were sent past their rings.
     page: Option<Page>,
     ring: u32,
     /// The position of the first word in the ring.

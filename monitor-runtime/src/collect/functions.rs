@@ -118,14 +118,14 @@ impl Functions {
         self.iter_mut().filter_map(Function::take_new_row).collect()
     }
 
-    /// Has all rows written again, because the store is a new one.
+    /// Marks all rows to be written again, because the store is a new one.
     pub(super) fn forget_stored_rows(&mut self) {
         self.iter_mut().for_each(Function::forget_stored_row);
         // Folded failures are counted from the start of the process, as statistics are.
         self.folded.touch();
     }
 
-    /// Has all statistics that are still in memory written again.
+    /// Marks all statistics that are still in memory to be written again.
     pub(super) fn touch_stats(&mut self) {
         for function in self.iter_mut() {
             function.stats.mark_changed();

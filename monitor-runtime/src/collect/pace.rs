@@ -26,7 +26,7 @@ pub(super) struct Seen {
     pub(super) is_asleep: bool,
     /// True if a subscriber receives records as they are drained.
     pub(super) is_streamed: bool,
-    /// True if calls rely on the coarse clock, which moves on between the steps.
+    /// True if calls rely on the coarse clock, which is advanced between the steps.
     pub(super) is_counting: bool,
     /// The time until something that waits is due; `None` if nothing waits.
     pub(super) due: Option<Duration>,
@@ -106,7 +106,7 @@ mod tests {
     #[test]
     fn pauses_stretch_as_far_as_rings_stay_empty() {
         let table = [
-            // Flat out, at a tenth of that, and forty calls a second.
+            // The full load, a tenth of it, and forty calls a second.
             (active(100, 0.9), 100),
             (active(100, 0.09), 138),
             (active(100, 0.002), 1950),

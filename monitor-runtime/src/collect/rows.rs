@@ -5,7 +5,7 @@
 
 use crate::batch::{CallRow, LogRow};
 
-/// Rows in the order in which they were recorded: each line says how many calls come before it.
+/// Rows in the order in which they were recorded: each line has the number of calls that come before it.
 #[derive(Debug, Default)]
 pub(super) struct Rows {
     pub(super) calls: Vec<CallRow>,

@@ -1,8 +1,9 @@
 //! The cause of a process's death, as far as it is known.
 //!
-//! Takes what the process wrote into its ring file, what the system says of it, and the moments of both; gives a sentence,
-//! and the panics that were seen before. A panic is the cause only if it is known not to have been caught. Nothing is
-//! guessed: a process that left no word of its end was killed, or ended without its exit handlers. It reads no file.
+//! Takes what the process wrote into its ring file, what the system reports about its end, and the moments of both;
+//! gives a sentence, and the panics that were seen before. A panic is the cause only if it is known not to have been
+//! caught. Nothing is guessed: a process that left no word of its end was killed, or ended without its exit handlers.
+//! It reads no file.
 
 use crate::batch::Ending;
 use crate::ring::panics::{Exit, Panic, Stage};

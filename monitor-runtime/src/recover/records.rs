@@ -140,8 +140,8 @@ impl Records {
             .checked_add(walk.behind as u64)
             .map_or(0, |position| self.add_run(ring.id, (position, &words), &mut walk));
         walk.behind += used;
-        // A piece may end within a record, with which the next piece begins. The entry is over at its end, or if no whole
-        // record was found.
+        // A piece may end within a record, with which the next piece begins. The entry is over at its end, or if a
+        // piece has no whole record.
         let is_over = used == 0 || walk.behind >= length;
         let is_ring = entry.is_none();
         if is_over {

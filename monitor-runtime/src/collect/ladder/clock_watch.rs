@@ -1,4 +1,4 @@
-//! The watch over the coarse clock, which the collector's thread moves on.
+//! The watch over the coarse clock, which the collector's thread advances.
 //!
 //! The coarse clock shows that a call that is only counted is slow. While a disk may hold up the collector's thread for
 //! long, such calls are timed instead. The watch also sums up how long the clock stood still nevertheless.
@@ -42,7 +42,8 @@ impl ClockWatch {
         self.is_used |= is_wanted;
         self.is_resting &= !self.is_used;
         if self.is_suspended && !self.is_resting {
-            // The clock moves first, because calls that are only counted from here on must see the time of this moment.
+            // The clock is advanced first, because calls that are only counted from here on must see the time of this
+            // moment.
             advance_coarse();
             count_only(functions, states, true);
             self.is_suspended = false;

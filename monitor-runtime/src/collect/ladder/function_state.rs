@@ -120,7 +120,7 @@ impl FunctionState {
         }
     }
 
-    /// Hands a row on to be written, if it says something new.
+    /// Hands a row on to be written, if it differs enough from the last one.
     pub(super) fn offer_row(&mut self, row: RateRow) {
         let says_something_new = self.stored.as_ref().is_none_or(|last| {
             let same = (last.asked.to_bits(), last.rate.to_bits(), last.fidelity)

@@ -180,7 +180,7 @@ impl Folds {
         self.open.len()
     }
 
-    /// Closes the rows that have been open for a window, and the oldest ones beyond this many.
+    /// Closes the rows that have been open for a window, and the oldest ones beyond `most` rows.
     pub(super) fn close_due(&mut self, now: Duration, most: usize) {
         if self.open.len() > most {
             let mut keys = collect_most(self.open.iter().map(|(key, fold)| (fold.opened, *key)));

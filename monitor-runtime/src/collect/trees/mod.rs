@@ -229,7 +229,7 @@ impl Trees {
         std::mem::take(&mut self.new_edges)
     }
 
-    /// Has all pairs written again, because the store is a new one.
+    /// Marks all pairs to be written again, because the store is a new one.
     pub(super) fn forget_stored_edges(&mut self) {
         self.new_edges = collect_most(self.edges.iter().copied());
         if self.new_edges.len() < self.edges.len() {
@@ -294,7 +294,7 @@ impl Trees {
         self.folds.is_empty()
     }
 
-    /// Forgets a call, which has ended or is not heard of any more, and completes the rows below it.
+    /// Forgets a call that has ended, or of which no callee has ended for long, and completes the rows below it.
     fn leave(&mut self, slot: Slot) {
         if self.parents.get(slot).fate == Fate::Own {
             self.folds.close_below(self.parents.get(slot).span);
@@ -303,7 +303,8 @@ impl Trees {
         self.parents.remove(slot);
     }
 
-    /// Forgets callers that are not heard of any more and those beyond the bound, and reports the latter now and then.
+    /// Forgets callers of which no callee has ended for long and those beyond the bound, and reports the latter now and
+    /// then.
     fn forget(&mut self, moment: &Moment<'_>, events: &mut Events) {
         let excess = self.parents.excess(self.most(PARENTS_SHARE, PARENT_BYTES, limits::PARENTS_MAX));
         self.parents.note_forgotten(excess.len());

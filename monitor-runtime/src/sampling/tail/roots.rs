@@ -113,7 +113,7 @@ mod tests {
         let trees = (1..100).flat_map(|tree| [call(3, tree * 8 + 1, tree * 8), call(2, tree * 8, 5)]);
         let in_flight = [(5, 6, 4), (4, 7, 0)];
         assert_eq!(bound(&trees.clone().collect::<Vec<_>>(), &in_flight, 100.0), [(2, 0.1)]);
-        // The same after the worker has ended.
+        // The bounds are the same after the worker has ended.
         let ended: Vec<_> = trees.chain([call(6, 5, 4), call(7, 4, 0)]).collect();
         assert_eq!(bound(&ended, &[], 100.0), [(2, 0.1)]);
         // Calls without a caller are roots themselves.
