@@ -1,9 +1,10 @@
-//! The accountant of memory: whoever takes memory whose size depends on load asks it first.
+//! The accountant of memory: code asks it before it takes memory whose size depends on load.
 //!
-//! Takes a part of the recorder and bytes; gives a yes, or a no that it counts. Each part has bytes that are its own whatever
-//! the others hold; beyond these the parts share what is left, each up to a bound of its own. So the sum over all parts never
-//! exceeds `MONITOR_MAX_MEMORY`, and no part can starve another. It takes no lock and no memory. It does not know what
-//! becomes of the bytes, and memory of a fixed size, such as SQLite's cache and the stacks of threads, is not asked for.
+//! Takes a part of the recorder and bytes; gives permission, or a refusal, which it counts. Each part has bytes that
+//! are its own whatever the others hold; beyond these the parts share what is left, each up to a bound of its own. So
+//! the sum over all parts never exceeds `MONITOR_MAX_MEMORY`, and no part can starve another. It takes no lock and no
+//! memory. It does not know what becomes of the bytes, and memory of a fixed size, such as SQLite's cache and the
+//! stacks of threads, is not asked for.
 
 use std::sync::atomic::{AtomicIsize, AtomicU64, AtomicUsize, Ordering};
 
@@ -27,7 +28,7 @@ pub enum Part {
     Drain,
     /// Records that wait for the store.
     Backlog,
-    /// Copies of these in the ring file.
+    /// Copies of waiting records in the ring file.
     Journal,
     /// The rows of the batch under way.
     Batch,
@@ -134,7 +135,7 @@ struct Account {
 }
 
 impl Account {
-    /// Returns the bytes that a part takes of what all parts share, if it holds this many.
+    /// Returns the bytes that a part takes of what all parts share, if it holds `used` bytes.
     fn beyond_own(&self, used: usize) -> isize {
         used.saturating_sub(self.own).cast_signed()
     }
@@ -146,9 +147,9 @@ impl Account {
 pub struct PartMemory {
     /// The part.
     pub part: Part,
-    /// The bytes that it holds.
+    /// The bytes that the part holds.
     pub bytes: u64,
-    /// The number of times that it was refused memory since start.
+    /// The number of times that the part was refused memory since start.
     pub refused: u64,
 }
 
@@ -156,15 +157,15 @@ pub struct PartMemory {
 #[derive(Debug)]
 pub(crate) struct Accountant {
     accounts: [Account; Part::ALL.len()],
-    /// The bytes that no part has as its own and none holds. It is below zero for a moment while a part is being refused,
-    /// and until a part that had to take what was there has made room again.
+    /// The bytes that are no part's own and that no part holds. It is below zero for a moment while a part is being
+    /// refused, and while a part that had to take memory without asking has not made room again.
     shared: AtomicIsize,
 }
 
 impl Accountant {
     /// Returns accounts that together hold at most this many bytes.
     pub(crate) fn new(bound: usize) -> Self {
-        // A bound that nobody can reach stays one when it is added to.
+        // A bound that cannot be reached must not overflow when it is added to.
         let bound = bound.min(isize::MAX.cast_unsigned() / 2);
         let bytes = |units: usize| (bound as u128 * units as u128 / UNITS as u128) as usize;
         let accounts = Part::ALL.map(|part| {

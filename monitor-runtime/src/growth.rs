@@ -43,7 +43,7 @@ impl<T: Eq + Hash, S: BuildHasher> MakeRoom for HashSet<T, S> {
 pub(crate) fn has_memory(bytes: usize) -> bool {
     let mut trial = Vec::<u8>::new();
     let has_memory = trial.try_reserve_exact(bytes).is_ok();
-    // The compiler may leave out an allocation that nobody looks at, and take it for one that succeeds.
+    // The compiler may remove an allocation that is not used, and assume that it succeeds.
     black_box(trial.as_ptr());
     has_memory
 }

@@ -8,13 +8,14 @@ const MIB: u64 = 1024 * 1024;
 
 /// The age at which rows are deleted, so that a working day's incident is still there when someone looks.
 pub const RETENTION: Duration = Duration::from_secs(6 * 3600);
-/// A shorter retention would delete rows before a reader that polls once a second saw them.
+/// The shortest retention: a shorter one would delete rows before a reader that polls once a second saw them.
 pub const RETENTION_MIN: Duration = Duration::from_secs(1);
-/// A hundred years; an `i64` of nanoseconds since 1970 still holds any moment minus this.
+/// The longest retention, a hundred years: an `i64` of nanoseconds since 1970 still holds any moment minus this.
 pub const RETENTION_MAX: Duration = Duration::from_secs(100 * 365 * 86_400);
 /// The bound on database and write-ahead log together, small beside any disk that runs services.
 pub const MAX_DISK_BYTES: u64 = 512 * MIB;
-/// Below this the schema, its indexes and one batch no longer fit beside the write-ahead log.
+/// The smallest bound on the disk: below it the schema, its indexes and one batch no longer fit beside the write-ahead
+/// log.
 pub const MAX_DISK_BYTES_MIN: u64 = MIB;
 /// The bytes of a text in the tables that control processes: what their checks allow, in the widest characters.
 pub const CONTROL_TEXT_BYTES_MAX: i64 = 2048;
@@ -28,7 +29,7 @@ pub const HOOK_WAIT_MAX: Duration = Duration::from_millis(50);
 pub const PANIC_TEXT_BYTES_MAX: usize = 3 * KIB / 4;
 /// The bound on all memory whose size depends on load: see `accountant`.
 pub const MAX_MEMORY_BYTES: u64 = 64 * MIB;
-/// Below this there is no room for a few threads' rings and any backlog at all.
+/// The smallest bound on memory: below it there is no room for a few threads' rings and any backlog at all.
 pub const MAX_MEMORY_BYTES_MIN: u64 = MIB;
 /// The rows per second and function that may be written: as many as fill the store's usual bound in ten minutes. The budget
 /// is reached before that in a process that uses one core, so that this bounds bursts, and processes with many cores.
@@ -45,8 +46,8 @@ pub const DECISIONS_MAX: usize = 16_384;
 /// The time for which decisions about ended calls are remembered, for callees on other threads that outlive
 /// them; at most twice as long.
 pub const DECISIONS_AGE: Duration = Duration::from_secs(60);
-/// The calls under way that are remembered because callees of theirs have ended, some 200 bytes each. A program with more
-/// requests under way than this loses counts of some trees, and says so.
+/// The most calls under way that are remembered because callees of theirs have ended, some 200 bytes each. A program
+/// with more requests under way than this loses counts of some trees, and an event reports that.
 pub const PARENTS_MAX: usize = 16_384;
 /// The time after which a call under way is forgotten if none of its callees ended. Its own record may never come, because
 /// it was lost or its tree is not kept.
@@ -59,26 +60,26 @@ pub const CALLEES_MAX: usize = 256;
 pub const FOLD_AFTER: u32 = 64;
 /// The time after which calls share another row if their caller goes on: a window of the view `latency`.
 pub const FOLD_WINDOW: Duration = Duration::from_secs(10);
-/// The most rows that calls are being added to; a row takes some 300 bytes, and lies in the ring file as well.
+/// The most rows that calls are still being added to; a row takes some 300 bytes, and lies in the ring file as well.
 pub const FOLDS_MAX: usize = 1024;
 /// The most bytes of arguments that are kept of the first of the calls that share a row: enough for a query's text.
 pub const FOLD_ARGS_BYTES_MAX: usize = 512;
 /// The most failed callees that are remembered of one call under way, each kind of failure of a function once.
 pub const FAILED_CALLEES_MAX: usize = 8;
-/// The most failed callees that are remembered of all calls under way, some 500 bytes each. Failures beyond them are told
-/// as if they had begun where they are passed on, and that is reported.
+/// The most failed callees that are remembered of all calls under way, some 500 bytes each. Failures beyond them are
+/// shown as if they had begun where they are passed on, and that is reported.
 pub const FAILED_CALLEES_ALL_MAX: usize = 8192;
 /// The most bytes of a failure's text that are compared with that of its caller: longer than most texts, and short enough
 /// that many can be remembered.
 pub const FAILURE_TEXT_BYTES_MAX: usize = 256;
 /// The most bytes of the path of a failure: some ten functions.
 pub const FAILURE_PATH_BYTES_MAX: usize = 256;
-/// The most causes of failures that wait for the rows of their calls; twice as many at most, each some 400 bytes.
+/// The causes of failures that wait for the rows of their calls, in each of two generations; each takes some 400 bytes.
 pub const CAUSES_MAX: usize = 16_384;
 /// The most pairs of a calling function and a called one that are known.
 pub const EDGES_MAX: usize = 65_536;
-/// A call that has been under way for longer is no request but a loop, such as `main` or a worker: a tree then begins
-/// with each call that it makes.
+/// The age from which on a call under way is no request but a loop, such as `main` or a worker: a tree then begins with
+/// each call that it makes.
 pub const LOOP_AGE: Duration = Duration::from_secs(10);
 /// The rows per second and function of calls that are slower than the function's own 99th percentile.
 pub const SLOW_ROWS: u32 = 10;
@@ -105,14 +106,14 @@ pub const LIGHT_PAUSE: Duration = Duration::from_millis(1950);
 /// The pause between two looks of a process in which nothing happens. The first record in any ring ends it; counters
 /// of calls without a record, the tables that people control processes with, and the settings file wait for its end.
 pub const REST_PAUSE: Duration = Duration::from_secs(5);
-/// A shorter pause is a busy loop.
+/// The shortest pause between drains: a shorter one is a busy loop.
 pub const DRAIN_INTERVAL_MIN: Duration = Duration::from_millis(1);
-/// A longer pause would leave rings full for most of it.
+/// The longest pause between drains: a longer one would leave rings full for most of it.
 pub const DRAIN_INTERVAL_MAX: Duration = Duration::from_secs(60);
 /// The most rows in a transaction. Past a few thousand the cost of the commit no longer shows in rows per
 /// second, and a longer transaction only holds the write lock longer.
 pub const BATCH_ROWS: usize = 4096;
-/// A batch above this would hold the write lock of the store for seconds.
+/// The largest setting of rows in a transaction: a batch above this would hold the write lock of the store for seconds.
 pub const BATCH_ROWS_MAX: usize = 1_000_000;
 /// The pause between batches that are not full, so that a row is visible within two seconds. Each batch changes some
 /// pages beside those of its calls, and each page is written whole. The first batch after a pause goes at once.
@@ -133,8 +134,8 @@ pub const RING_BYTES_MIN: usize = 16 * KIB;
 /// The size of a thread's scratch memory for values of calls in flight: at the usual 100 bytes a call, 600
 /// nested calls.
 pub const SCRATCH_BYTES: usize = 64 * KIB;
-/// The size of a thread's scratch memory when memory runs short: the values of 40 usual calls under way, and of one more that are
-/// as long as they may be.
+/// The size of a thread's scratch memory when memory runs short: the values of 40 usual calls under way, and the
+/// longest values that one more call may have.
 pub const SCRATCH_BYTES_MIN: usize = VALUES_BYTES_MAX + 4 * KIB;
 /// The most bytes of one call's values; arguments, extra fields and the result may each take this much.
 pub const VALUES_BYTES_MAX: usize = 16 * KIB;
@@ -145,8 +146,9 @@ pub const FIGURES_ROWS: usize = 256;
 pub const FIGURES_AT_ONCE: usize = 32;
 /// The pause between writes of the figures when many functions are busy.
 pub const FIGURES_INTERVAL_MANY: Duration = Duration::from_secs(1);
-/// The pause between writes of the figures beside smaller batches; what is left when the calls end goes then. At 40 calls a
-/// second, a row costs 385 bytes of writing with it, and 600 if every batch carried them.
+/// The pause between writes of the figures beside smaller batches; figures that are left when the calls end are written
+/// then. At 40 calls a second, a row costs 385 bytes of writing with this pause, and 600 if every batch carried the
+/// figures.
 pub const FIGURES_INTERVAL: Duration = Duration::from_secs(15);
 /// The shortest pause between two copies of the log into the database while nothing happens, so that a program with a
 /// request now and then does not write each page twice, and wait for the disk, after each of them.
@@ -158,15 +160,15 @@ pub const RETAIN_INTERVAL: Duration = Duration::from_secs(5);
 pub const DEAD_RINGS_BYTES_MAX: u64 = 64 * MIB;
 /// The interval at which a process looks for records that dead processes left for its store.
 pub const RECOVER_INTERVAL: Duration = Duration::from_secs(10);
-/// The age from which on a process does what a short life does not repay: it opens the store, measures the cost of
-/// calls, and looks at tables and settings that people control it with. A process that ends before writes everything in
-/// one go at its end.
+/// The age from which on a process does work that does not pay in a short life: it opens the store, measures the cost
+/// of calls, and looks at tables and settings that people control it with. A process that ends before writes everything
+/// in one go at its end.
 pub const SETTLED_AGE: Duration = Duration::from_millis(100);
 /// The pause before the collector's first step, in which a short program ends without any other. A second thread, or a
 /// ring that fills up, ends the pause.
 pub const FIRST_STEP: Duration = Duration::from_millis(10);
-/// The time after which a collector that does nothing but drain, because rings fill up, lowers the functions that fill them: one
-/// that drains more slowly than a thread records would never get to it.
+/// The time after which a collector that does nothing but drain, because rings fill up, lowers the functions that fill
+/// them. Otherwise a collector that drains more slowly than a thread records would never lower them.
 pub const DRAIN_ALONE_MAX: Duration = Duration::from_millis(100);
 /// The age up to which a process does not copy the log into the database at its end, because that waits for the disk
 /// three times. A later process does so, at the latest the one that finds [`SHORT_LOG_BYTES`].
@@ -174,7 +176,7 @@ pub const SHORT_LIFE: Duration = Duration::from_secs(1);
 /// The bytes of the log from which on even a short process copies it, and deletes what is expired: one in twenty. A
 /// process that opens the store alone reads the log once, which takes a millisecond for this much.
 pub const SHORT_LOG_BYTES: u64 = MIB;
-/// The batches that wait for a subscriber; a subscriber that is further behind misses some.
+/// The most batches that wait for a subscriber; a subscriber that is further behind misses some.
 pub const SUBSCRIBER_BATCHES_MAX: usize = 256;
 /// Records are delivered to subscribers once they have this many bytes, without waiting for the end of the drain.
 pub const DELIVERY_BYTES: usize = 16 * KIB;
@@ -183,8 +185,8 @@ pub const COLLECTOR_RESTARTS_MAX: u32 = 3;
 /// The number of distinct functions: past this (names made at run time) the rest is counted under `other`.
 pub const FUNCTIONS_MAX: usize = 65_536;
 
-/// The memory that a step of the collector needs for what is not asked for piece by piece: names, texts and rows. A step begins
-/// only while the machine has as much.
+/// The memory that a step of the collector needs for names, texts and rows, which it does not request piece by piece. A
+/// step begins only while the machine has as much.
 pub const STEP_BYTES: usize = 64 * KIB;
 
 /// The consecutive failures of the store that open the breaker: one or two may be chance.
@@ -225,8 +227,8 @@ pub const RATES_INTERVAL: Duration = Duration::from_millis(500);
 pub const CONFIG_INTERVAL: Duration = Duration::from_millis(250);
 /// The interval at which the process's own resources are sampled.
 pub const RESOURCES_INTERVAL: Duration = Duration::from_secs(10);
-/// The time until they are sampled first. A process that ends before says too little to be worth the time that reading
-/// its threads and files takes.
+/// The age at which a process's resources are first sampled. If it ends before, reading its threads and files takes
+/// more time than such a sample is worth.
 pub const RESOURCES_FIRST: Duration = Duration::from_secs(1);
 /// The interval at which the recorder reports its health while it changes. A report goes with a batch that is due anyway, and
 /// when the calls end.
@@ -270,7 +272,8 @@ pub const SERVICE_BYTES_MAX: usize = 200;
 /// The log lines of one place (level, target, file and line) that have a row each in a second. The others are counted, and the
 /// next row says how many they were: nobody reads a hundred equal lines.
 pub const LOG_LINES_PER_S: u32 = 100;
-/// The places that say log lines; places beyond them share an entry for each level. Programs have some hundreds.
+/// The most places in the source that log lines come from; further places share an entry for each level. Programs have
+/// some hundreds.
 pub const LOG_PLACES_MAX: usize = 4096;
 /// The most bytes of the target of a place.
 pub const LOG_TARGET_BYTES_MAX: usize = 256;

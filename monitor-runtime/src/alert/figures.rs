@@ -1,7 +1,7 @@
 //! The figures that rules look at: those of a function in a window, and those of the recorder and its process at the end of it.
 //!
-//! They are filled by the collector, or by a reader that replays a store. A figure that nobody looked at is `None`, and leaves
-//! the rules on it as they are.
+//! They are filled by the collector, or by a reader that replays a store. A figure that was not determined is `None`,
+//! and leaves the rules on it as they are.
 
 use crate::batch::CallStats;
 use crate::histogram::Histogram;
@@ -18,14 +18,14 @@ pub struct WindowFigures<'a> {
     pub name: &'a str,
     /// The figures of the window; `None` if no call ended in it.
     pub window: Option<(&'a CallStats, &'a Histogram)>,
-    /// The calls that are stuck at the end of the window; `None` if nobody looked.
+    /// The calls that are stuck at the end of the window; `None` if they were not counted.
     pub stuck: Option<u64>,
-    /// The kinds of failure that were new in the window; `None` if nobody looked.
+    /// The kinds of failure that were new in the window; `None` if they were not counted.
     pub new_failures: Option<u64>,
 }
 
 impl<'a> WindowFigures<'a> {
-    /// Returns the figures that `latency_window` has.
+    /// Returns the figures that a row of `latency_window` has, without stuck calls and new failures.
     #[must_use]
     pub const fn new(function: u32, name: &'a str, window: Option<(&'a CallStats, &'a Histogram)>) -> Self {
         Self { function, name, window, stuck: None, new_failures: None }
@@ -67,6 +67,6 @@ pub struct Recorder {
     pub rows_lost: u64,
     /// The cost of recording, in percent of one core.
     pub cost_pct: f64,
-    /// The resident memory of the process, in bytes; `None` where the system does not tell.
+    /// The resident memory of the process, in bytes; `None` where the system does not report it.
     pub rss_bytes: Option<u64>,
 }

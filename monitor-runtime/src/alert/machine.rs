@@ -1,7 +1,7 @@
 //! The state of one rule for one subject: inactive → pending → firing → recovering → inactive.
 //!
-//! Takes the number of a window, and whether the rule holds in it; gives the next state. A window that says nothing leaves
-//! the state as it is, so that an alert is not resolved by silence.
+//! Takes the number of a window, and whether the rule holds in it; gives the next state. A window without a value
+//! leaves the state as it is, so that missing values do not resolve an alert.
 
 /// The state of a rule for a subject. Windows are numbered from the Unix epoch, in tens of seconds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -11,25 +11,25 @@ pub enum State {
     Inactive,
     /// The rule holds, but not for long enough.
     Pending {
-        /// The first window in which it held.
+        /// The first window in which the rule held.
         since: i64,
     },
     /// The rule has held for long enough.
     Firing {
-        /// The window in which it began to fire.
+        /// The window in which the rule began to fire.
         since: i64,
     },
-    /// The rule no longer holds, but not for long enough.
+    /// The rule no longer holds, but has not stayed so for long enough.
     Recovering {
-        /// The window in which it began to fire.
+        /// The window in which the rule began to fire.
         since: i64,
-        /// The first window in which it did not hold.
+        /// The first window in which the rule did not hold.
         from: i64,
     },
 }
 
 impl State {
-    /// Returns the state after a window; `holds` is `None` if the window says nothing.
+    /// Returns the state after a window; `holds` is `None` if the window has no value for the rule.
     #[must_use]
     pub(super) fn step(
         self,
@@ -54,7 +54,7 @@ impl State {
         }
     }
 
-    /// Returns the window since which it fires, recovering or not.
+    /// Returns the window since which the rule fires, recovering or not.
     #[must_use]
     pub fn firing_since(self) -> Option<i64> {
         match self {
@@ -68,7 +68,8 @@ impl State {
 mod tests {
     use super::*;
 
-    /// Steps through windows: `#` holds, `.` does not, and a blank says nothing. Returns a letter for each state.
+    /// Steps through windows: the rule holds in `#`, does not hold in `.`, and has no value in a blank. Returns a
+    /// letter for each state.
     fn run(times: (i64, i64), windows: &str) -> String {
         let mut state = State::default();
         let step = |(at, window): (usize, char)| {
@@ -95,7 +96,7 @@ mod tests {
             ((2, 0), "##.###.", "ppippFi"),
             ((2, 2), "###...#", "ppFrrip"),
             ((2, 2), "###..#...", "ppFrrFrri"),
-            // Silence neither resolves an alert nor ends its waiting.
+            // Windows without a value neither resolve an alert nor end its waiting.
             ((2, 2), "# ##  . .", "ppFFFFrri"),
             ((0, 3), "#.#.#.#.", "FrFrFrFr"),
         ] {

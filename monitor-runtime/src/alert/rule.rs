@@ -42,7 +42,7 @@ impl AlertLevel {
         }
     }
 
-    /// Returns the level of this word.
+    /// Returns the level with this name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|level| level.as_str() == name)
@@ -148,7 +148,7 @@ impl Measure {
         MEASURES.iter().map(|(_, name, text)| (*name, *text))
     }
 
-    /// Returns true if it is a figure of the recorder or of the process, and not of a function.
+    /// Returns true if the measure is a figure of the recorder or of the process, and not of a function.
     #[must_use]
     pub const fn is_of_recorder(self) -> bool {
         matches!(self, Self::BreakerOpen | Self::LevelLowered | Self::RowsLost | Self::Cost | Self::Memory)
@@ -159,7 +159,7 @@ impl Measure {
         matches!(self, Self::CallsPerS | Self::Stuck | Self::NewFailure)
     }
 
-    /// Returns true if it is a figure of a metric of the program, and not of a function.
+    /// Returns true if the measure is a figure of a metric of the program, and not of a function.
     #[must_use]
     pub const fn is_of_metric(self) -> bool {
         matches!(self, Self::Metric | Self::MetricP50 | Self::MetricP95 | Self::MetricP99 | Self::MetricMax)
@@ -173,20 +173,20 @@ impl Measure {
         Some((measure, name.trim()))
     }
 
-    /// Returns true if it is a duration, in milliseconds.
+    /// Returns true if the measure is a duration, in milliseconds.
     #[must_use]
     pub fn is_duration(self) -> bool {
         self.as_str().ends_with("_ms")
     }
 
-    /// Returns true if it is a number of bytes.
+    /// Returns true if the measure is a number of bytes.
     #[must_use]
     pub const fn is_size(self) -> bool {
         matches!(self, Self::Memory)
     }
 
-    /// Returns the value for a function's window; `None` if the window says nothing, because it has no calls or no timed ones,
-    /// or because nobody looked at the figure. `usual_pct` is the share of failures of the last hour.
+    /// Returns the value for a function's window; `None` if the window has no value, because it has no calls or no
+    /// timed ones, or because the figure was not determined. `usual_pct` is the share of failures of the last hour.
     #[must_use]
     pub fn of_window(self, figures: &WindowFigures<'_>, usual_pct: f64) -> Option<f64> {
         match self {
@@ -219,7 +219,8 @@ impl Measure {
             Self::Mean => Some(stats.duration_ns() as f64 / stats.calls as f64 / 1e6),
             Self::Max => Some(stats.max_ns as f64 / 1e6),
             Self::CallsPerS => Some(stats.calls as f64 / WINDOW_S as f64),
-            // The figures of calls under way and of kinds were looked at before, and those of the recorder are of no window.
+            // Stuck calls and new failures are handled above, and figures of the recorder and of metrics belong to no
+            // function.
             _ => None,
         }
     }
@@ -230,19 +231,19 @@ impl Measure {
 pub struct Rule {
     /// The name of the rule. Rules of one name and several levels raise one alert, which has the highest level that holds.
     pub name: String,
-    /// The level of its alerts.
+    /// The level of the rule's alerts.
     pub level: AlertLevel,
-    /// The functions, or metrics, that it looks at.
+    /// The functions, or metrics, that the rule looks at.
     pub pattern: Pattern,
-    /// The figure that it looks at.
+    /// The figure that the rule looks at.
     pub measure: Measure,
     /// True if the rule holds above the threshold, false if it holds below.
     pub is_above: bool,
-    /// The threshold; of a duration in milliseconds.
+    /// The threshold; in milliseconds if the measure is a duration.
     pub threshold: f64,
-    /// Windows for which it has to hold before it fires.
+    /// The number of windows for which the rule has to hold before it fires.
     pub for_windows: i64,
-    /// Windows for which it must not hold before its alert is resolved.
+    /// The number of windows for which the rule must not hold before its alert is resolved.
     pub keep_windows: i64,
     /// Windows with fewer calls are passed over.
     pub min_calls: u64,
@@ -292,8 +293,8 @@ impl fmt::Display for ConditionError {
 impl std::error::Error for ConditionError {}
 
 /// Parses a condition: a measure, `>` or `<`, a threshold, and for how long: `p99 > 50ms for 1m`, `failed > 0`,
-/// `rss_bytes > 2GiB`, `metric:orders > 5`. Returns the measure, whether it is to be above, the threshold, and the seconds. The
-/// name of a metric is found by [`split_metric_name`].
+/// `rss_bytes > 2GiB`, `metric:orders > 5`. Returns the measure, true for `>`, the threshold, and the seconds. The name
+/// of a metric is found by [`split_metric_name`].
 ///
 /// # Errors
 /// [`ConditionError`] says which part is wrong, and what is allowed.

@@ -1,9 +1,10 @@
 //! The rule by which a call under way is stuck: it takes far longer than the calls of its function take.
 //!
-//! Takes calls under way, each with its age, its limit and the call that waits for it; gives those that are stuck. Of calls that
-//! wait for one another the innermost is told. A function of which no call has ended has no limit, because nobody knows how
-//! long its calls take: the loop of a server is not stuck. Such a call is stuck if the call that waits for it is. The rule does
-//! not know where calls and limits come from: the collector and the readers of a store apply it alike.
+//! Takes calls under way, each with its age, its limit and the call that waits for it; gives those that are stuck. Of
+//! calls that wait for one another the innermost is reported. A function of which no call has ended has no limit,
+//! because it is not known how long its calls take: the loop of a server is not stuck. Such a call is stuck if the call
+//! that waits for it is. The rule does not know where calls and limits come from: the collector and the readers of a
+//! store apply it alike.
 
 /// A call is stuck after this time at the earliest.
 pub const STUCK_NS_MIN: u64 = 10_000_000_000;
@@ -13,11 +14,11 @@ const STUCK_FACTOR: u64 = 20;
 /// A call under way, as far as the rule looks at it.
 #[derive(Debug, Clone, Copy)]
 pub struct AgedCall {
-    /// The time since its start.
+    /// The time since the start of the call.
     pub age_ns: u64,
-    /// The age from which on it is stuck; `None` if no call of its function has ended.
+    /// The age from which on the call is stuck; `None` if no call of its function has ended.
     pub limit_ns: Option<u64>,
-    /// The position of the call that waits for it.
+    /// The position of the call that waits for this call.
     pub caller: Option<usize>,
 }
 
@@ -46,7 +47,7 @@ pub fn find_stuck_calls(calls: &[AgedCall]) -> Vec<usize> {
 
 fn is_stuck(calls: &[AgedCall], at: usize) -> bool {
     let mut next = Some(at);
-    // Calls that wait for each other in a circle, as only a made file can say, are looked at once each.
+    // Only a forged file can have calls that wait for each other in a circle: each of them is looked at once.
     for _ in 0..calls.len() {
         let Some(call) = next.and_then(|at| calls.get(at)) else { return false };
         match call.limit_ns {

@@ -1,7 +1,8 @@
 //! All rules over all functions: which alerts fire, and which changed with a window.
 //!
-//! Takes the figures of one window after the other; gives changes. Rules of one name raise one alert for a subject: it has
-//! the highest level whose rule fires. The number of alerts is bounded: beyond it there is one for each rule, which counts.
+//! Takes the figures of one window after the other; gives changes. Rules of one name raise one alert for a subject: it
+//! has the highest level whose rule fires. The number of alerts is bounded: beyond the bound, one alert for each rule
+//! counts the other functions.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -35,9 +36,9 @@ pub struct AlertChange {
     pub level: AlertLevel,
     /// The state of the alert.
     pub state: AlertState,
-    /// The window in which it began to fire.
+    /// The window in which the alert began to fire.
     pub since: i64,
-    /// The window in which it was resolved.
+    /// The window in which the alert was resolved.
     pub until: Option<i64>,
     /// The last value of the measure.
     pub value: f64,
@@ -56,13 +57,13 @@ struct Track {
     peak: f64,
 }
 
-/// All rules, and what becomes of them.
+/// All rules, with their states and the alerts that fire.
 #[derive(Debug, Clone, Default)]
 pub struct Alerts {
     rules: Vec<Rule>,
     /// Rules that are not inactive, by their place among the rules, and subject.
     tracks: BTreeMap<(usize, Subject), Track>,
-    /// Alerts that fire, as they were last told, by rule and subject.
+    /// Alerts that fire, as they were last reported, by rule and subject.
     live: BTreeMap<(String, Subject), AlertChange>,
     usual: HashMap<u32, Usual>,
     /// Rules that look at a function, by its id.
@@ -70,8 +71,8 @@ pub struct Alerts {
 }
 
 impl Alerts {
-    /// Replaces the rules. A rule that stays as it is goes on where it was; the alert of one that is gone is resolved with
-    /// the next window.
+    /// Replaces the rules. A rule that stays as it is keeps its state; the alert of a rule that is gone is resolved
+    /// with the next window.
     pub fn set_rules(&mut self, rules: Vec<Rule>) {
         let before = std::mem::take(&mut self.tracks);
         for ((at, subject), track) in before {
@@ -95,7 +96,7 @@ impl Alerts {
         self.rules.is_empty() && self.live.is_empty()
     }
 
-    /// Returns the alerts that fire, as they were last told.
+    /// Returns the alerts that fire, as they were last reported.
     pub fn live(&self) -> impl Iterator<Item = &AlertChange> {
         self.live.values()
     }
@@ -143,8 +144,8 @@ impl Alerts {
         }
     }
 
-    /// Puts metrics before the rules on them; [`Alerts::step`] of the same window then tells what changed. `value` returns the
-    /// value of a rule in the window, or `None` if the window says nothing.
+    /// Evaluates the rules on metrics; [`Alerts::step`] for the same window then reports what changed. `value` returns
+    /// the value of a rule in the window, or `None` if the window has no value for it.
     pub fn step_metrics(&mut self, window: i64, value: impl Fn(&Rule) -> Option<f64>) {
         for (at, rule) in self.rules.iter().enumerate().filter(|(_, rule)| rule.measure.is_of_metric()) {
             let name = rule.pattern.as_str();
@@ -167,7 +168,7 @@ impl Alerts {
         }
     }
 
-    /// Compares the alerts that fire with those that were told, and tells the differences.
+    /// Compares the alerts that fire with those that were reported, and adds the differences to `changes`.
     fn tell(&mut self, window: i64, changes: &mut Vec<AlertChange>) {
         let firing = self.bound(self.collect_firing());
         let gone: Vec<_> = self.live.keys().filter(|key| !firing.contains_key(*key)).cloned().collect();
@@ -226,7 +227,7 @@ impl Alerts {
         firing
     }
 
-    /// Puts the alerts beyond the bound together, by rule. Those that were told already stay.
+    /// Combines the alerts beyond the bound, by rule. Alerts that were reported already stay apart.
     fn bound(
         &self,
         firing: BTreeMap<(String, Subject), AlertChange>,
@@ -261,7 +262,7 @@ impl Alerts {
     }
 }
 
-/// Takes a rule's value for a subject, and forgets the rule for it once it is inactive.
+/// Steps a rule's state for a subject by its value in a window, and removes the state once it is inactive.
 fn advance(
     tracks: &mut BTreeMap<(usize, Subject), Track>,
     rule: &Rule,

@@ -23,7 +23,7 @@ pub struct CallStats {
     pub sampled_out: u64,
     /// Calls that should have had a row and lost it.
     pub dropped: u64,
-    /// Calls with a record that no monitored call made.
+    /// Calls with a record and without a monitored caller.
     pub roots: u64,
     /// Sum of the durations of calls that were not cancelled and ran in no other call of the same function.
     pub total_ns: u64,
@@ -47,13 +47,13 @@ pub struct CallStats {
 pub(crate) struct EndedCall {
     pub(crate) outcome: Outcome,
     pub(crate) ns: u64,
-    /// The time outside of the monitored calls that it made.
+    /// The time that the call spent outside of the monitored calls that it made.
     pub(crate) self_ns: u64,
-    /// The time of its polls if it is async, else its duration.
+    /// The time of the polls if the call is async, else its duration.
     pub(crate) busy_ns: u64,
-    /// True if it ran within another call of the same function.
+    /// True if the call ran within another call of the same function.
     pub(crate) is_nested: bool,
-    /// True if no monitored call made it.
+    /// True if the call has no monitored caller.
     pub(crate) is_root: bool,
     /// The time at which the call ended, ns since the Unix epoch.
     pub(crate) at_ns: i64,

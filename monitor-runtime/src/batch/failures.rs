@@ -1,9 +1,8 @@
 //! The way of a failure through the calls that it ends: a call that fails because a call it made failed passes the failure
 //! on.
-//!
-//! Takes failed calls, callees before their callers; gives for each the callee that it has its failure from, if there is
-//! one, and the path from it to where the failure began. The texts decide: an error that tells its source holds the text
-//! of it, and a panic that unwinds through several calls has one text. Pure.
+//! Takes failed calls, callees before their callers; gives for each the callee that it has its failure from, if there
+//! is one, and the path from it to where the failure began. The texts decide: the text of an error that names its
+//! source contains the text of the source, and a panic that unwinds through several calls has one text. Pure.
 
 use crate::limits;
 use crate::record::Outcome;
@@ -28,7 +27,7 @@ struct Failed {
     outcome: Outcome,
     text: String,
     path: String,
-    /// The number of calls of the function that failed like this, one after the other.
+    /// The number of calls of the function that failed like this.
     times: u32,
 }
 
@@ -44,7 +43,7 @@ pub(crate) struct FailedCall<'a> {
     pub(crate) outcome: Outcome,
     /// The text of the error or panic, or nothing.
     pub(crate) text: &'a str,
-    /// The name of its function.
+    /// The name of the call's function.
     pub(crate) name: &'a str,
 }
 
@@ -59,7 +58,8 @@ impl FailedCallees {
         self.0.clear();
     }
 
-    /// Returns the cause of the failure of a call whose callees these are: the last of them whose failure it can have.
+    /// Returns the cause of the failure of a call with these callees: the last callee whose failure the call may have
+    /// passed on.
     pub(crate) fn cause_of(&self, call: &FailedCall<'_>) -> Option<Cause> {
         let callee = self.0.iter().rev().find(|callee| callee.is_passed_on_by(call))?;
         let own = short_name(call.name);
@@ -74,7 +74,7 @@ impl FailedCallees {
         Some(Cause { caused_by: callee.span, origin: callee.origin, path: join(own, &below) })
     }
 
-    /// Remembers a callee that failed. Several that failed alike one after the other are one, with their number.
+    /// Remembers a callee that failed. Callees that failed alike are kept as one, with their number.
     pub(crate) fn remember(&mut self, call: &FailedCall<'_>, cause: Option<&Cause>) {
         let text = cut(call.text, limits::FAILURE_TEXT_BYTES_MAX);
         let origin = cause.map_or(call.span, |cause| cause.origin);
@@ -115,7 +115,7 @@ impl Failed {
     }
 }
 
-/// Returns true if a text holds another that is long enough to say something, or is the same.
+/// Returns true if a text is the same as another, or contains it and the other is too long to be found by chance.
 fn holds(text: &str, part: &str) -> bool {
     !part.is_empty() && (text == part || part.len() >= TELLING_BYTES_MIN && text.contains(part))
 }
@@ -169,11 +169,11 @@ fn cut_start(text: &str, bytes_max: usize) -> &str {
     &text[start.unwrap_or(text.len())..]
 }
 
-/// Stands between a function and the one that it has its failure from.
+/// The text between a function and the callee that it has its failure from.
 const ARROW: &str = " ← ";
 /// The functions at the end of a path that stay if its middle is left out.
 const PATH_END: usize = 4;
-/// A shorter text than this, such as `1` or `no`, is found in too many others by chance.
+/// A text shorter than this, such as `1` or `no`, is found in too many others by chance.
 const TELLING_BYTES_MIN: usize = 4;
 
 #[cfg(test)]

@@ -28,9 +28,9 @@ const WINDOWS_OPEN_NS: i64 = 2 * WINDOW_NS;
 struct Period {
     stats: CallStats,
     histogram: Histogram,
-    /// True if it changed since it was last written.
+    /// True if the period changed since it was last written.
     changed: bool,
-    /// Says whether this is the whole period, or only what came after the rest of it was released.
+    /// [`Update::Replace`] if this is the whole period, [`Update::Add`] if the part before it was released.
     update: Update,
 }
 
@@ -188,8 +188,8 @@ impl FunctionStats {
         self.sum
     }
 
-    /// Returns the statistics since the process began, with their histogram: that of the slices that were released, and of
-    /// all periods that are still in memory. A call therefore costs nothing beyond its window.
+    /// Returns the statistics since the process began, with their histogram. The histogram is summed up here from the
+    /// slices that were released and all periods that are still in memory, so a call costs nothing beyond its window.
     pub(crate) fn total(&self, function: u32, update: Update) -> TotalRow {
         let mut histogram = self.released.clone();
         let periods = self.slices.values().chain(self.earlier.values()).map(Box::as_ref);
@@ -244,7 +244,7 @@ impl FunctionStats {
             slice.merge(&period);
             slice.changed = false;
         }
-        // The slice of the current window stays, however old, because its row is made of both.
+        // The slice of the current window stays, however old, because its row is the sum of the slice and that window.
         let current = slice_start(self.current_ns);
         let oldest = self.open_since_ns.saturating_sub(2 * SLICE_NS).min(current.saturating_sub(1));
         let kept = self.slices.split_off(&oldest.saturating_add(1));

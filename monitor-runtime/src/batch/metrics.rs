@@ -1,7 +1,7 @@
 //! The rows of the program's metrics: counters, gauges and histograms with tags.
 //!
-//! A row holds what came in a window of 10 s since the source was last asked, so rows of one window are added up. A
-//! series travels with each of its rows, because the store may have to enter it anew at any time.
+//! A row holds the changes in a window of 10 s since the source was last asked, so rows of one window are added up.
+//! Each row carries its series, because the store may have to enter the series anew at any time.
 
 use std::sync::Arc;
 

@@ -89,7 +89,7 @@ pub struct ProcessRow {
     pub program: Program,
 }
 
-/// A program, by which two builds are told apart. A text is missing where nobody knows it.
+/// A program, by which two builds are told apart. A text is `None` if it is not known.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Program {
     /// Path of the executable.
@@ -163,7 +163,7 @@ pub struct CallRow {
     pub error_type: Option<String>,
     /// Extra fields as a JSON object.
     pub fields: Option<String>,
-    /// The calls that share the row, if there are several. Its duration and busy time are then their means.
+    /// The calls that share the row, if there are several. Its duration and busy time are then means over these calls.
     pub shared: Option<SharedRow>,
     /// The callee that a failed call has its failure from; `None` if the failure began in the call.
     pub cause: Option<Box<Cause>>,
@@ -176,11 +176,11 @@ pub struct CallRow {
 pub struct SharedRow {
     /// Number of the calls that were recorded.
     pub calls: u64,
-    /// Sum of their durations.
+    /// Sum of the calls' durations.
     pub total_ns: u64,
     /// Longest duration.
     pub max_ns: u64,
-    /// End of the last one, ns since the Unix epoch.
+    /// End of the last of the calls, ns since the Unix epoch.
     pub last_ns: i64,
 }
 
@@ -200,17 +200,17 @@ impl CallRow {
 /// A log line, or lines of one place that share a row.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LogRow {
-    /// Time at which it was said, ns since the Unix epoch.
+    /// Time at which the line was said, ns since the Unix epoch.
     pub at_ns: i64,
     /// Level of the line.
     pub level: LogLevel,
-    /// Place that said it.
+    /// Place in the source that said the line.
     pub target: Arc<LogTarget>,
-    /// [`CallRow::span_id`] of the call that said it, 0 outside of calls.
+    /// [`CallRow::span_id`] of the call that said the line, 0 outside of calls.
     pub span_id: u64,
-    /// [`CallRow::trace_id`] of that call.
+    /// [`CallRow::trace_id`] of the call that said the line.
     pub trace_id: u64,
-    /// [`FunctionRow::id`] of that call's function, if the call began on the thread that said the line.
+    /// [`FunctionRow::id`] of the function of that call, if the call began on the thread that said the line.
     pub function: Option<u32>,
     /// Text of the line; `None` if the row stands only for lines without a row of their own.
     pub body: Option<String>,
@@ -252,7 +252,7 @@ pub enum Update {
     /// The row holds the whole period, and replaces the stored row.
     #[default]
     Replace,
-    /// The row holds only what came since, and is added to the stored row.
+    /// The row holds only what came after the stored row, and is added to it.
     Add,
 }
 
@@ -337,7 +337,7 @@ pub struct FoldedRow {
     pub function: u32,
     /// Outcome of the calls.
     pub outcome: Outcome,
-    /// Text of the kind: the message of all of them without what varies, see `store::fingerprint::kind`.
+    /// Text of the kind: the message of all its failures without the parts that vary, see `store::fingerprint::kind`.
     pub message: String,
     /// Name of the error's type, or nothing if it is not known.
     pub error_type: String,
@@ -373,9 +373,9 @@ pub struct AlertRow {
     pub level: &'static str,
     /// `firing`, `recovering` or `resolved`.
     pub state: &'static str,
-    /// Time at which it began to fire, ns since the Unix epoch.
+    /// Time at which the alert began to fire, ns since the Unix epoch.
     pub since_ns: i64,
-    /// Time at which it was resolved.
+    /// Time at which the alert was resolved.
     pub until_ns: Option<i64>,
     /// Last value of the measure.
     pub value: f64,
@@ -413,7 +413,7 @@ pub struct GuardRow {
     pub level: &'static str,
     /// Number of calls that were let through.
     pub calls: u64,
-    /// Number of these that failed.
+    /// Number of the calls let through that failed.
     pub failures: u64,
     /// Number of calls that were not let through.
     pub rejected: u64,
@@ -444,7 +444,7 @@ impl GuardRow {
     }
 }
 
-/// The end of a process that told of it.
+/// The way in which a process ended.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Ending {
     /// The program returned from `main`, or called `process::exit`.
@@ -466,8 +466,8 @@ impl Ending {
 }
 
 impl ResourcesRow {
-    /// Returns true if anything in it differs from the last row by as much as a person would notice: a thread, a file, a
-    /// sixteenth of the memory, or a percent of a core.
+    /// Returns true if anything in the row differs from the last row by as much as a person would notice: a thread, a
+    /// file, a sixteenth of the memory, or a percent of a core.
     pub(crate) fn says_more_than(&self, last: &Self) -> bool {
         (self.threads, self.open_files) != (last.threads, last.open_files)
             || self.rss_bytes.abs_diff(last.rss_bytes) > last.rss_bytes / 16
@@ -484,7 +484,7 @@ pub struct InFlightRow {
     pub thread: Option<String>,
     /// Number of the thread whose stack the call is on, within its process.
     pub thread_id: Option<u32>,
-    /// Number of monitored calls in flight around it, on that stack or in that task.
+    /// Number of monitored calls in flight around the call, on the same stack or in the same task.
     pub depth: u32,
     /// Start, ns since the Unix epoch.
     pub start_ns: i64,
@@ -492,13 +492,13 @@ pub struct InFlightRow {
     pub waiting_since_ns: Option<i64>,
     /// Span id of the call.
     pub span_id: u64,
-    /// Span id of the call around it; `None` for a root.
+    /// Span id of the call around this call; `None` for a root.
     pub parent_id: Option<u64>,
     /// Captured arguments, a JSON object; `None` if none were captured or none survived.
     pub args: Option<String>,
 }
 
-/// The progress that the store has of a process.
+/// The progress of the recovery of a process, as the store has it.
 #[derive(Debug, Default)]
 pub struct RecoveryProgress {
     /// Number of the last batch that the process itself wrote.

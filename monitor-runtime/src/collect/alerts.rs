@@ -15,10 +15,10 @@ use crate::alert::{Alert, AlertChange, AlertLevel, Alerts, Measure, Recorder, Ru
 use crate::batch::AlertRow;
 use crate::batch::function_stats::WINDOW_NS;
 
-/// The windows that are caught up on at most. After a longer rest, as of a machine that was asleep, the older ones are passed
-/// over.
+/// The largest number of past windows that a step evaluates. After a longer rest, such as the sleep of a machine, older
+/// windows are skipped.
 const BEHIND_MAX: i64 = 60;
-/// The rows that wait for a batch at most.
+/// The largest number of rows that wait for a batch.
 const WAITING_MAX: usize = 1000;
 
 /// The alerts of a process.
@@ -27,9 +27,9 @@ pub(super) struct AlertWatch {
     alerts: Alerts,
     /// The last window that was put before the rules.
     last: Option<i64>,
-    /// Rows that were lost by the end of that window.
+    /// The number of rows that were lost by the end of the window `last`.
     lost: u64,
-    /// Kinds of failure that the store first got since that window, by function.
+    /// The number of failure kinds that the store first got after the window `last`, by function.
     new_failures: HashMap<u32, u64>,
     waiting: Vec<AlertRow>,
 }
@@ -41,7 +41,7 @@ pub(super) struct Surroundings<'a, F> {
     pub(super) rss_bytes: Option<u64>,
     /// The sources of metrics, which were asked for the windows that are over.
     pub(super) sources: &'a Sources,
-    /// Counts the stuck calls of each function. It is called if a rule looks at them.
+    /// Counts the stuck calls of each function. It is called only if a rule has that measure.
     pub(super) count_stuck: F,
     pub(super) subscribers: &'a Subscribers<Alert>,
 }
@@ -52,8 +52,8 @@ impl AlertWatch {
         self.alerts.set_rules(rules);
     }
 
-    /// Puts each window that is over at `now_ns`, and was not when this was last called, before the rules. All calls that
-    /// ended by then have been counted.
+    /// Evaluates the rules on each window that has ended since the last step. All calls that ended by `now_ns` have
+    /// been counted.
     pub(super) fn step(
         &mut self,
         now_ns: i64,
@@ -63,7 +63,8 @@ impl AlertWatch {
         let Surroundings { health, rss_bytes, sources, count_stuck, subscribers } = surroundings;
         let latest = now_ns.div_euclid(WINDOW_NS) - 1;
         let last = self.last.unwrap_or(latest - 1).clamp(latest - BEHIND_MAX, latest);
-        // A clock that was set back leads to windows that were looked at before, and goes on from there.
+        // If the clock was set back, windows that were evaluated before come again, and the evaluation goes on from
+        // there.
         self.last = Some(latest);
         if last == latest {
             return;
@@ -106,7 +107,7 @@ impl AlertWatch {
         }
     }
 
-    /// Notes the functions of which the store got a kind of failure that it did not have, once for each kind.
+    /// Counts kinds of failure that are new to the store. `ids` names the function of each of them.
     pub(super) fn note_new_failures(&mut self, functions: &Functions, ids: &[u32]) {
         for id in ids {
             if let Some(function) = functions.get(*id) {
@@ -128,7 +129,7 @@ impl AlertWatch {
         firing
     }
 
-    /// Has all alerts that fire written again, because the store is a new one.
+    /// Queues all alerts that fire to be written again, because the store is a new one.
     pub(super) fn write_again(&mut self) {
         let rows: Vec<AlertRow> = self.alerts.live().map(to_row).collect();
         for row in rows {
@@ -156,7 +157,7 @@ impl AlertWatch {
     }
 }
 
-/// Returns the end of a window. An alert that began in a window began when the window was over.
+/// Returns the end of a window, which is the beginning of an alert that begins in that window.
 fn end(window: i64) -> i64 {
     (window + 1).saturating_mul(WINDOW_NS)
 }
@@ -234,7 +235,7 @@ mod tests {
         let subscription = subscribers.add(move |alerts: &[Alert]| _ = heard.send(alerts.to_vec()), |_| {});
         let mut told = Vec::new();
         for step in 0..80_i64 {
-            // A second a step. Rows are lost in the windows 1 to 3, in the first second of each.
+            // Each step is one second. Rows are lost in the first second of the windows 1 to 3.
             if step % 10 == 1 && (1..=3).contains(&(step / 10)) {
                 health.dropped.ring_full += 5;
             }

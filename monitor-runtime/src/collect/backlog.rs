@@ -33,7 +33,7 @@ impl Segment {
     }
 
     fn bytes(&self) -> usize {
-        // The segment itself counts as well, because each failure that came around the rings has one of its own.
+        // The segment itself counts as well, because each failure that was sent past its ring has a segment of its own.
         size_of::<Self>() + (self.words.capacity() + self.ends.capacity()) * size_of::<u64>()
     }
 
@@ -81,7 +81,7 @@ impl Backlog {
         Ok(())
     }
 
-    /// Tells the accountant the bytes that are held.
+    /// Reports the bytes that are held to the accountant.
     fn settle_account(&self) {
         self.accountant.set(Part::Backlog, self.bytes());
     }
@@ -154,7 +154,7 @@ impl Backlog {
     }
 
     /// Hands over the oldest rows, those saved from eviction first, until `take` returns false. Returns the journal
-    /// blocks that hold them: for this many rows, then for that many more.
+    /// blocks that hold these rows, by run: the number of its rows, and their blocks.
     pub(super) fn take(&mut self, take: impl FnMut(&Pending<'_>) -> bool) -> Vec<(usize, Held)> {
         let held = self.take_from_queues(take);
         self.settle_account();
@@ -189,7 +189,7 @@ impl Backlog {
     }
 }
 
-/// Takes rows from a segment until `take` returns false. Returns false then, and true at the segment's end.
+/// Takes rows from a segment until `take` returns false. Returns true if it reached the end of the segment.
 fn take_from(segment: &mut Segment, take: &mut impl FnMut(&Pending<'_>) -> bool) -> bool {
     let Segment { thread, words, taken, ring, ends, .. } = segment;
     while *taken < words.len() {
@@ -252,7 +252,7 @@ mod tests {
     use super::*;
     use crate::record::{Header, LogLevel, LogLine, Outcome};
 
-    /// Returns the call that a row is of.
+    /// Returns the call that a row is about.
     fn call_of<'a>(pending: &'a Pending<'_>) -> &'a PendingCall<'a> {
         match pending {
             Pending::Call(call) => call,

@@ -1,5 +1,5 @@
-//! The moment at which a batch goes: at once if it is full or somebody waits for it, otherwise a pause after the one
-//! before, and not in the first moments of a process, which may end in them.
+//! The moment at which a batch goes to the store: at once if it is full or a caller waits for it, otherwise a pause
+//! after the batch before. In the first moments of a process only full batches go, because the process may end by then.
 //!
 //! Takes moments and numbers; answers yes or no. Pure. It does not know whether the store takes the batch: `retry` and
 //! the breaker decide that.
@@ -27,19 +27,19 @@ impl BatchTimer {
         self.pause = drain_interval.max(BATCH_INTERVAL);
     }
 
-    /// Returns true if what waits is to go now. `is_full` is true if it fills a batch, or as much memory as may be left to
-    /// waiting.
+    /// Returns true if the rows that wait are to go now. `is_full` is true if they fill a batch, or as much memory as
+    /// waiting rows may take.
     pub(super) fn is_due(&self, now: Duration, is_full: bool, mode: Mode) -> bool {
         mode == Mode::Flush || is_full || now >= self.next
     }
 
-    /// Returns the moment at which a batch goes that is not full.
+    /// Returns the moment at which a batch goes even if it is not full.
     pub(super) fn next(&self) -> Duration {
         self.next
     }
 
-    /// Notes that a batch goes now. The jitter keeps processes on one store from writing in step. The next batch is due
-    /// earlier by it and not later, so that the drain that ends a stretched pause finds it due.
+    /// Notes that a batch goes now. The jitter keeps processes that share a store from writing at the same moments. It
+    /// makes the next batch due earlier, not later, so that the drain that ends a stretched pause finds it due.
     pub(super) fn begin(&mut self, now: Duration, jitter: Duration) {
         self.next = now + self.pause.saturating_sub(jitter);
     }

@@ -23,7 +23,7 @@ pub enum State {
 }
 
 impl State {
-    /// Returns the word that the store has for it.
+    /// Returns the word for the state in the store.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -45,7 +45,7 @@ impl fmt::Display for State {
     }
 }
 
-/// An event in the life of a breaker.
+/// An event that a breaker reacts to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Event<'a> {
     /// A write is about to be made, if the answer permits it.
@@ -58,21 +58,21 @@ pub enum Event<'a> {
     Fatal(&'a str),
     /// The write came to nothing, because another process was writing. It will be tried again.
     Busy,
-    /// A person holds it open.
+    /// A person holds the breaker open.
     ForceOpen {
         /// The reason.
         why: &'a str,
         /// The name of the person.
         by: &'a str,
     },
-    /// A person holds it closed.
+    /// A person holds the breaker closed.
     ForceClose {
         /// The reason.
         why: &'a str,
         /// The name of the person.
         by: &'a str,
     },
-    /// A person releases it.
+    /// A person releases the breaker.
     Auto {
         /// The reason, or nothing.
         why: &'a str,
@@ -134,9 +134,10 @@ pub struct Rules {
     pub failures: u32,
     /// The time from the opening to the next try.
     pub pause: Duration,
-    /// The longest such time. A breaker that opens again before it was closed for `stable` doubles its pause up to here.
+    /// The longest pause. A breaker that opens again before it was closed for `stable` doubles its pause, up to this
+    /// one.
     pub pause_max: Duration,
-    /// The time for which the breaker is closed before its pause is the first one again.
+    /// The time for which the breaker has to stay closed before its next pause is `pause` again.
     pub stable: Duration,
     /// The time after which a try without a result may be made again; `None` where every try ends by an event.
     pub try_max: Option<Duration>,
@@ -167,7 +168,7 @@ pub struct Breaker {
     pause: Option<Duration>,
     state: State,
     since: Duration,
-    /// The reason for which a person holds it.
+    /// The reason for which a person holds the breaker, if one does.
     held: Option<String>,
     /// The moment at which the one write of `HALF_OPEN` was permitted, while its result is not known.
     trying_since: Option<Duration>,
@@ -177,7 +178,7 @@ pub struct Breaker {
     openings: u64,
     attempts: u64,
     blocked: u64,
-    /// True if the last write came to nothing, so that the next one is a retry.
+    /// True if the last write failed or found its receiver busy, so the next write is a retry.
     retrying: bool,
     retries: u64,
     retried: PerMinute,
@@ -193,7 +194,7 @@ pub struct Statistics {
     pub lasted: Duration,
     /// The reason for which a person holds the breaker, if one does.
     pub held: Option<String>,
-    /// The time until the store is tried again, or `None` if the breaker is not open, or is held open.
+    /// The time until the next try, or `None` if the breaker is not open, or is held open.
     pub retry_in: Option<Duration>,
     /// The number of failures since the last success.
     pub consecutive_failures: u32,
@@ -201,28 +202,28 @@ pub struct Statistics {
     pub successes: u64,
     /// The number of writes that failed.
     pub failures: u64,
-    /// The number of times it opened.
+    /// The number of times the breaker opened.
     pub openings: u64,
     /// The number of writes that were permitted, retries included.
     pub attempts: u64,
     /// The number of writes that were not permitted.
     pub blocked: u64,
-    /// The number of attempts that followed one that came to nothing.
+    /// The number of attempts that followed an attempt without success.
     pub retries: u64,
-    /// The number of these within the last minute.
+    /// The number of retries within the last minute.
     pub retries_last_minute: u64,
     /// The reason of the last failure.
     pub last_failure: Option<String>,
 }
 
 impl Statistics {
-    /// Returns the share of writes that succeeded, of those with a result; `None` before the first.
+    /// Returns the share of successes among the writes that have a result; `None` before the first result.
     #[must_use]
     pub fn success_share(&self) -> Option<f64> {
         share(self.successes, self.successes + self.failures)
     }
 
-    /// Returns the share of writes that were not permitted, of those requested; `None` before the first.
+    /// Returns the share of requested writes that were not permitted; `None` before the first request.
     #[must_use]
     pub fn blocked_share(&self) -> Option<f64> {
         share(self.blocked, self.blocked + self.attempts)
@@ -330,7 +331,7 @@ impl Breaker {
         Step { permitted, transition }
     }
 
-    /// Takes a write without a result: the one try of `HALF_OPEN` may be made again at once.
+    /// Notes that a write ended without a result: the one try of `HALF_OPEN` may be made again at once.
     fn wait(&mut self) -> Step {
         self.trying_since = None;
         self.retrying = true;
@@ -350,7 +351,7 @@ impl Breaker {
         self.answer(transition)
     }
 
-    /// Takes a failure, which opens a closed breaker if it is at least the `enough`-th in a row.
+    /// Notes a failure. A closed breaker opens if at least `enough` failures have come in a row.
     fn fail(&mut self, now: Duration, reason: &str, enough: u32) -> Step {
         self.failures += 1;
         self.retrying = true;
@@ -411,7 +412,8 @@ impl Breaker {
         self.pause.unwrap_or(self.rules.pause)
     }
 
-    /// Sets the pause of an opening at this moment. It is twice the last one, unless the breaker was closed for long.
+    /// Sets the pause of an opening at this moment: twice the last pause, or the first one again after a long time
+    /// CLOSED.
     fn set_pause(&mut self, now: Duration) {
         let is_again = self.state != State::Closed || now.saturating_sub(self.since) < self.rules.stable;
         let pause = match self.pause {
@@ -478,7 +480,8 @@ mod tests {
         Duration::from_secs_f64(seconds)
     }
 
-    /// Takes the events in turn. Each row says the state after the event and, for attempts, the answer.
+    /// Plays the events to a breaker. Each row has the second, the event, the state after it and, for attempts, the
+    /// answer.
     fn play(rows: &[(f64, Event<'_>, State, bool)]) -> Breaker {
         let mut breaker = Breaker::default();
         for (row, &(seconds, event, state, permitted)) in rows.iter().enumerate() {

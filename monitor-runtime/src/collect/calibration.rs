@@ -18,8 +18,8 @@ use crate::thread::local::release;
 use crate::thread::pool::ThreadPool;
 use crate::thread::state::ThreadState;
 
-/// Measures the cost of a call to its caller, for each fidelity, on the calling thread. That thread must have no ring of
-/// its own. Returns `None` if there is no memory for one.
+/// Measures the cost of a call to its caller, for each fidelity, on the calling thread, which must have no ring of its
+/// own. Returns `None` if there is no memory for the ring of the measurement.
 pub(crate) fn measure_costs() -> Option<Costs> {
     static ABOUT: Description =
         Description::new(|| "monitored::calibration", file!(), line!(), &["id", "name"], &[]);

@@ -1,8 +1,9 @@
 //! The calls under way at the exit of the process.
 //!
-//! Takes the frames of all threads and the slots of async calls between two polls; gives a record of the outcome `exit` for
-//! each call. The arguments of the thread that exits come along, because the thread has given its memory back, and so do those in
-//! the slots. A call of another thread may end while this looks. The file does not know which calls were ended so before.
+//! Takes the frames of all threads and the slots of async calls between two polls; gives a record with the outcome
+//! `exit` for each call. The arguments of the thread that exits come along, because the thread has given its memory
+//! back, and so do those in the slots. A call of another thread may end while its frame is read. The file does not know
+//! which calls have been ended in this way before.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,8 +17,9 @@ use crate::ring::layout::ring::CONTROL;
 use crate::sync::lock;
 use crate::thread::pool::ThreadPool;
 
-/// Returns the records of the calls under way, each with its thread and its span, as if all of them ended at this moment. An
-/// async call that is polled comes twice, as does a span that is entered.
+/// Returns the records of the calls under way, each with its thread and its span, as if all of them ended at this
+/// moment. An async call that is being polled, or a span that is entered, comes twice: from its frame and from its
+/// slot.
 pub(super) fn calls_under_way(
     rings: &ThreadPool,
     threads: &KnownThreads,
@@ -31,7 +33,7 @@ pub(super) fn calls_under_way(
         let trace = state.trace.load(Ordering::Relaxed);
         let scratch = lock(&state.scratch);
         let memory = scratch.as_deref().map_or(&[][..], |writer| writer.memory());
-        // A call without a span is counted by its thread if it ends.
+        // Calls without a span are left out, because their thread counts them when they end.
         for (at, frame) in frames.iter().enumerate().filter(|(_, frame)| frame.span != 0) {
             let is_nested = frames[..at].iter().any(|outer| outer.site == frame.site);
             let header = frame.to_exit((frame.span, parent, trace), is_nested, end);

@@ -59,7 +59,7 @@ enum Request {
     Stop {
         /// The moment at which the collector stops even if something is not written.
         by: Duration,
-        /// True if the program requested the end of recording, and goes on itself.
+        /// True for a shutdown: the program requested the end of recording, and goes on.
         is_shutdown: bool,
         waiter: Waiter,
     },
@@ -83,18 +83,19 @@ pub(crate) struct Control {
     exit: Mutex<Option<Exit>>,
     /// Set when the collector has ended: true if nothing was left unwritten.
     ended: OnceLock<bool>,
-    /// Set when calls go to a store that ends with the process, although the settings name a file: the reason.
+    /// The reason why calls go to a store that ends with the process although the settings name a file; set once they
+    /// do.
     unkept: OnceLock<String>,
 }
 
-/// The collector's side. Its drop tells the callers that wait that the collector has ended.
+/// The collector's side. When it is dropped, the callers that wait learn that the collector has ended.
 #[derive(Debug)]
 pub(crate) struct Requests {
     untaken: Receiver<Request>,
     /// Callers that wait in `flush` or `stop` and whose timeout has not passed.
     flushes: Vec<Waiter>,
     stops: Vec<Waiter>,
-    /// True until everything is written that was there at the last flush, though its callers may have gone.
+    /// True until everything that was recorded before the last flush is written, even if its callers no longer wait.
     is_flush_open: bool,
     stop_by: Option<Duration>,
     is_shutdown: bool,
@@ -119,7 +120,8 @@ impl Requested {
 
 impl Control {
     pub(crate) fn new() -> (Self, Requests) {
-        // The channel is unbounded, because only this kind drops untaken requests when its receiver is dropped.
+        // The channel is unbounded, because only an unbounded channel drops untaken requests when its receiver is
+        // dropped.
         let (sender, receiver) = unbounded();
         let control = Self {
             requests: sender,
@@ -140,7 +142,7 @@ impl Control {
         (control, requests)
     }
 
-    /// Waits until everything is written that was recorded when this was called.
+    /// Waits until everything that was recorded before this call is written.
     pub(crate) fn flush(
         &self,
         rings: &ThreadPool,
@@ -207,7 +209,7 @@ impl Control {
         lock(&self.exit).take()
     }
 
-    /// From here on no function is registered any more.
+    /// Begins the stop: functions that are called for the first time after this are not registered.
     pub(crate) fn begin_stop(&self) {
         self.is_stopping.store(true, Ordering::Relaxed);
     }
@@ -216,14 +218,14 @@ impl Control {
         self.is_stopping.load(Ordering::Relaxed)
     }
 
-    /// Notes that recording has ended, with everything written or not. Callers that wait are told by the drop of
-    /// [`Requests`], so this comes first.
+    /// Notes that recording has ended, with everything written or not. It has to be called before [`Requests`] is
+    /// dropped, because the drop makes the waiting callers read this note.
     pub(crate) fn note_end(&self, is_settled: bool) {
         self.begin_stop();
         let _ = self.ended.set(is_settled);
     }
 
-    /// Notes that what is written ends with the process, for this reason.
+    /// Notes why written rows go to a store that ends with the process.
     pub(crate) fn note_unkept(&self, why: &str) {
         let _ = self.unkept.set(why.to_owned());
     }
@@ -270,7 +272,7 @@ impl Requests {
         }
     }
 
-    /// Answers the flushes that were taken, because everything is written that was there then.
+    /// Answers the flushes that were taken. Everything that was recorded before them has to be written by now.
     pub(crate) fn settle(&mut self) {
         self.is_flush_open = false;
         for waiter in self.flushes.drain(..) {
@@ -279,10 +281,10 @@ impl Requests {
     }
 }
 
-/// The number of flushes that the collector has not taken, because it hangs on its disk. Any further flush waits until
-/// its time is up.
+/// The largest number of flushes that wait for the collector, which may hang on its disk. A further flush is not sent
+/// and waits until its timeout.
 const FLUSHES_MAX: usize = 1000;
-/// The number of transitions that wait for the collector, which takes them several times a second.
+/// The largest number of transitions that wait for the collector, which takes them several times a second.
 const TRANSITIONS_MAX: usize = 1000;
 
 #[cfg(test)]

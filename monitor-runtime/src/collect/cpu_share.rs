@@ -1,8 +1,8 @@
-//! The share of a core that was used since the last look. Pure: moments and CPU times in, percent out.
+//! The share of a core that was used in a period. Pure: moments and CPU times in, percent out.
 
 use std::time::Duration;
 
-/// The CPU time used since the last look.
+/// The beginning of a period, and the CPU time that was used by then.
 #[derive(Debug)]
 pub(super) struct CpuShare {
     wall: Duration,
@@ -10,19 +10,19 @@ pub(super) struct CpuShare {
 }
 
 impl CpuShare {
-    /// Begins at the moment `wall`, by which the CPU time `used` was used.
+    /// Begins a period at the moment `wall`, by which the CPU time `used` was used.
     pub(super) fn new(wall: Duration, used: Duration) -> Self {
         Self { wall, used }
     }
 
-    /// Returns the percentage of one core that was used since the last look.
+    /// Returns the percentage of one core that was used since the period began.
     pub(super) fn so_far(&self, wall: Duration, used: Duration) -> f64 {
         let share = used.saturating_sub(self.used).as_secs_f64()
             / wall.saturating_sub(self.wall).max(PERIOD_MIN).as_secs_f64();
         share * 100.0
     }
 
-    /// Returns the same percentage, and begins the next share at this moment.
+    /// Returns the percentage of one core that was used in the period, and begins the next period at this moment.
     pub(super) fn look(&mut self, wall: Duration, used: Duration) -> f64 {
         let share = self.so_far(wall, used);
         *self = Self { wall, used };

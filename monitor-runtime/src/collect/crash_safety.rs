@@ -33,14 +33,14 @@ pub(super) struct CrashSafety {
     checkpoints: Checkpoints,
     /// The failures that the store counts by kind.
     grouped: Grouped,
-    /// The position after the last failure that came around its ring.
+    /// The position after the last failure that was sent past its ring, because the ring was full.
     overflow_position: u64,
     /// The ring of each row of the pending batch, and the position after the row there: of calls, and of the log lines among
     /// them.
     ends: Vec<(u32, u64)>,
-    /// The same for rows that are postponed.
+    /// The ring of each postponed row, and the position after the row there.
     ends_postponed: Vec<(u32, u64)>,
-    /// The journal blocks of the rows of both: for this many rows, then for that many more.
+    /// The journal blocks of the rows in `ends` and `ends_postponed`, by run: the number of its rows, and their blocks.
     held: VecDeque<(usize, Held)>,
     /// The journal blocks of the rows that calls share and that were not complete at the last snapshot.
     incomplete: Held,
@@ -48,7 +48,7 @@ pub(super) struct CrashSafety {
     pub(super) uncounted: Held,
     /// True if batches go to a store that ends with the process, although the settings name a file.
     is_makeshift: bool,
-    /// The journal blocks of rows that went to such a store.
+    /// The journal blocks of rows that went to a store that ends with the process.
     kept: Vec<Held>,
     /// True if dead processes may have left something that is not recovered yet.
     is_recovering: bool,
@@ -75,8 +75,8 @@ impl CrashSafety {
         }
     }
 
-    /// Copies a record that no ring holds: a failure that came around its ring, or the row that calls share. Returns its
-    /// position among these, and the copy.
+    /// Copies a record that no ring holds: a failure that was sent past its ring, or a row that calls share. Returns
+    /// the position of the record among such records, and the copy.
     pub(super) fn append_overflow(&mut self, worth: Worth, thread: u32, words: &[u64]) -> (u64, Pieces) {
         let position = self.overflow_position;
         self.overflow_position += words.len() as u64;
@@ -110,7 +110,7 @@ impl CrashSafety {
         held
     }
 
-    /// Begins a batch with the postponed rows, all of them or `rows_max`.
+    /// Begins a batch with the postponed rows, at most `rows_max` of them.
     pub(super) fn begin_batch(&mut self, rows_max: usize) {
         self.ends = std::mem::take(&mut self.ends_postponed);
         if self.ends.len() > rows_max {
@@ -123,14 +123,15 @@ impl CrashSafety {
         self.ends.make_room(1)
     }
 
-    /// Adds a row to the batch: its ring, and the position after it there.
+    /// Adds a row to the batch: its ring, and the position after the row in that ring.
     pub(super) fn add_row(&mut self, end: (u32, u64)) {
         self.ends.push(end);
     }
 
     /// Holds the journal blocks of rows that were taken from the backlog.
     pub(super) fn hold_taken(&mut self, held: Vec<(usize, Held)>) {
-        // Without memory, the blocks are free although a kill may still need them.
+        // Without memory to note the blocks, they are released, although after a kill a recoverer would still need
+        // them.
         if self.held.make_room(held.len()) {
             self.held.extend(held);
         } else {
@@ -138,8 +139,8 @@ impl CrashSafety {
         }
     }
 
-    /// Postpones the rows of the batch from this one on. Withdraws what was noted of rings from which no row remains in
-    /// the batch, because it would become valid as soon as the store has the rest.
+    /// Postpones the rows of the batch from number `from` on. Withdraws the checkpoints of the rings of these rows,
+    /// because they would become valid as soon as the store has the rest of the batch.
     pub(super) fn postpone(&mut self, sequence: u64, from: usize) {
         let Self { checkpoints, ends, ends_postponed, .. } = self;
         let later = ends.split_off(from);
@@ -150,21 +151,21 @@ impl CrashSafety {
         ends_postponed.splice(0..0, later);
     }
 
-    /// Says that batches go to a store that ends with the process, although the settings name a file. From now on nothing that
-    /// is written counts as written, so that the journal, as far as it goes, and the ring file stay for whoever may open that
-    /// file.
+    /// Notes whether batches go to a store that ends with the process, although the settings name a file. If so,
+    /// nothing that is written counts as written, so the journal, as far as it has room, and the ring file stay for
+    /// whoever may open that file.
     pub(super) fn set_makeshift(&mut self, is_makeshift: bool) {
         self.is_makeshift = is_makeshift;
     }
 
-    /// Returns true if what is written ends with the process.
+    /// Returns true if batches go to a store that ends with the process.
     pub(super) fn is_makeshift(&self) -> bool {
         self.is_makeshift
     }
 
-    /// Releases the journal blocks of this many rows, because the store has them. Blocks are released although other
-    /// calls are postponed: otherwise the journal would fill up with records written long ago while a store has batch
-    /// after batch halved.
+    /// Releases the journal blocks of the next `rows` rows, because the store has them. Blocks are released even while
+    /// other rows are postponed: otherwise the journal would fill up with records written long ago, whenever batch
+    /// after batch has to be halved.
     fn release(&mut self, mut rows: usize) {
         while let Some((first, _)) = self.held.front_mut() {
             let gone = rows.min(*first);
@@ -236,7 +237,7 @@ impl CrashSafety {
         let Self { checkpoints, ends, grouped, .. } = self;
         let sequence = batch.sequence;
         grouped.note_intent(batch, functions, checkpoints);
-        // The last row of each run: rows come ring by ring.
+        // Only the last row of each run is noted, because rows come ring by ring.
         for (at, (ring, end)) in ends.iter().enumerate() {
             if ends.get(at + 1).is_none_or(|(next, _)| next != ring) {
                 checkpoints.written(sequence, *ring, *end);
@@ -248,7 +249,8 @@ impl CrashSafety {
     pub(super) fn note_written(&mut self, sequence: u64) {
         if self.is_makeshift {
             self.ends.clear();
-            // The journal bounds the number of blocks, and a run without a block is not kept.
+            // The list is bounded, because the journal bounds the number of blocks and runs without a block are left
+            // out.
             let runs = self.held.drain(..).map(|(_, held)| held).filter(|held| !held.is_empty());
             for run in runs {
                 if self.kept.make_room(1) {
@@ -267,7 +269,8 @@ impl CrashSafety {
         }
     }
 
-    /// Notes in the ring file which store was opened, and has its dead processes recovered soon.
+    /// Notes in the ring file which store was opened, and makes the search for what dead processes left for this store
+    /// begin soon.
     pub(super) fn note_store(&mut self, path: Option<&Path>) {
         if let Some(path) = path {
             self.rings.home.metadata.text(head::STORE, path.as_os_str().as_encoded_bytes());
@@ -374,7 +377,7 @@ mod tests {
         let (mut safety, _folder) = crash_safety(0);
         let words = drained();
         let mut copies = JournalWriter::new(&mut safety.journal, 7, 1);
-        // In two pieces, as a ring hands them over.
+        // The words are appended in two pieces, as a ring hands them over.
         let middle = 50 * HEADER_WORDS;
         copies.append(1000, &words[..middle], 0);
         copies.append(1000 + middle as u64, &words, middle);

@@ -59,7 +59,8 @@ impl CurrentStore {
         {
             return false;
         }
-        // Any other error has no one to be told: a process that did not end its entry shows as `crash`.
+        // Any other error is ignored, because nobody is left to receive it: a process whose entry has no end shows as
+        // `crash`.
         self.open = None;
         true
     }

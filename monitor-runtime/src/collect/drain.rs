@@ -56,12 +56,12 @@ pub(super) struct Drain {
 
 /// The origin of drained words.
 struct Origin {
-    /// The page of the ring, or `None` for failures that came around the rings.
+    /// The page of the ring, or `None` for failures that were sent past their rings.
     page: Option<Page>,
     ring: u32,
     /// The position of the first word in the ring.
     position: u64,
-    /// Has room for the position after each record.
+    /// A queue with room for the position after each record.
     ends: VecDeque<u64>,
     /// The copies of the words in the journal.
     pieces: Pieces,
@@ -101,12 +101,12 @@ impl Drain {
         self.rings.home.accountant.note_refused(Part::Drain);
     }
 
-    /// Prepares rings for threads to come and for bursts, and the rest of rings in use. Tells a reader of the ring file
-    /// that the process was alive at this moment.
+    /// Prepares rings for threads to come and for bursts, and the parts of rings in use that are not ready yet. Notes
+    /// in the ring file that the process is alive at this moment.
     pub(super) fn prepare_rings(&self, now: Duration, clock: &Clock, events: &mut Events) {
         let states = self.rings.states();
         let is_settled = now >= limits::SETTLED_AGE;
-        // In its first moments a process gets as many as it has used, because it may end at once.
+        // In its first moments a process gets only as many spare rings as it has used, because it may end at once.
         let others = states.len().saturating_sub(1);
         let (ready, bursts) =
             if is_settled { (READY_RINGS, SPARE_BURSTS) } else { (others, (1 + others).min(SPARE_BURSTS)) };
@@ -152,8 +152,9 @@ impl Drain {
         pressed
     }
 
-    /// Drains the rings of the states from `next` on, as many as the memory for a drain has room for, and moves `next` on.
-    /// Where the journal has no room for copies, it drains those of one state only, because a kill loses what is drained.
+    /// Drains the rings of the states from `next` on, as many as the memory for a drain has room for, and moves `next`
+    /// on. Where the journal has no room for copies, drains the rings of one state only, because a kill loses what is
+    /// drained.
     fn drain_slice(
         &mut self,
         states: &[&'static ThreadState],
@@ -184,7 +185,8 @@ impl Drain {
                     continue;
                 }
                 let (mut words, mut ends) = (Vec::new(), VecDeque::new());
-                // More may come until the ring is read. Memory that is not used is not touched.
+                // More records may come until the ring is read, so there is room for a full ring. Memory that is not
+                // used is not touched.
                 let has_room = words.try_reserve_exact(ring.capacity()).is_ok()
                     && ends.make_room(ring.capacity() / HEADER_WORDS)
                     && origins.make_room(1)
@@ -213,7 +215,7 @@ impl Drain {
             }
         }
         accountant.set(Part::Drain, bytes * GROWTH);
-        // After the drain, so that each record's thread is known.
+        // Threads are discovered after the drain, so that the thread of each drained record is known.
         parts.threads.discover(self.rings, &self.owners);
         let tail = sample(&mut drained, &self.owners, parts);
         for ((ring, words), mut origin) in drained.into_iter().zip(origins) {
@@ -227,7 +229,7 @@ impl Drain {
         slice
     }
 
-    /// Moves failures that found their ring full into the backlog, counted. It stops at those that are there by now,
+    /// Moves failures that found their ring full into the backlog, counted. It takes only those that wait by now,
     /// because more may come as fast as they are taken, and the bound of the backlog is enforced only after this.
     pub(super) fn drain_overflow(&mut self, parts: &mut Parts<'_>) {
         let shared = Arc::clone(&self.shared);
@@ -265,7 +267,7 @@ impl Drain {
         if !(drained.make_room(number) && origins.make_room(number) && threads.make_room(number))
             && number > 1
         {
-            // The machine has no memory to look at them together.
+            // The machine has no memory to look at all records together, so each is looked at alone.
             for one in taken {
                 self.accept_sent(vec![one], stream.as_deref_mut(), parts);
             }
@@ -378,8 +380,8 @@ impl Drain {
         thread
     }
 
-    /// Returns true for a call that was ended because the process exits, but ended after all. Remembers a call that is ended
-    /// so.
+    /// Returns true for the record of a call that ended after a record with the outcome `exit` had ended it. Remembers
+    /// the calls of such records.
     fn has_ended_by_exit(&mut self, header: &Header) -> bool {
         if header.outcome == Outcome::Exit {
             if self.ended_by_exit.make_room(1) {
@@ -419,8 +421,8 @@ impl Drain {
     }
 }
 
-/// Takes failures that found their ring full, as many as are looked at together, and lowers the bytes that wait by
-/// theirs. Each look passes over the calls under way, so a look at each failure alone would take all of a core.
+/// Takes failures that found their ring full, as many as are looked at together, and subtracts their bytes from
+/// `waiting`. Each look passes over all calls under way, so a look at each failure alone would take all of a core.
 fn take_overflow(overflow: &Receiver<Overflow>, rings: &ThreadPool, waiting: &mut usize) -> Vec<Overflow> {
     let (mut taken, mut words) = (Vec::new(), 0);
     while *waiting > 0
@@ -435,8 +437,8 @@ fn take_overflow(overflow: &Receiver<Overflow>, rings: &ThreadPool, waiting: &mu
     taken
 }
 
-/// Adds the drained records to their trees, which marks those that share a row, and decides which of the others are kept.
-/// Returns `None` if all are. `threads` are those that the rings belong to.
+/// Adds the drained records to their trees, which marks those that share a row, and decides which of the others are
+/// kept. Returns `None` if all are kept. `threads` has the owners of the rings.
 fn sample(drained: &mut [(usize, Vec<u64>)], threads: &[u32], parts: &mut Parts<'_>) -> Option<Decisions> {
     let Parts { clock, drain_interval, functions, ladder, trees, events, .. } = parts;
     let now = monotonic();
@@ -484,8 +486,8 @@ fn count_folded(header: &Header, times: &Times, value_bytes: usize, parts: &mut 
     report.health.recorded += 1;
 }
 
-/// Returns true if the machine has the memory that it takes to look at this many words of records. Most of it is taken by tables
-/// that cannot do without, so it is asked for beforehand, and given back at once.
+/// Returns true if the machine has the memory that it takes to look at this many words of records. Most of it is for
+/// tables that cannot handle a failed allocation, so the memory is requested beforehand, and given back at once.
 fn has_memory_for(words: usize) -> bool {
     let bytes = words * size_of::<u64>() * GROWTH;
     bytes < limits::STEP_BYTES || has_memory(bytes)
@@ -590,8 +592,8 @@ fn push_copies(
 
 /// The words of a piece of rows, unless one row has more.
 const PIECE_WORDS: usize = 8192;
-/// The number of words of records between two looks at the clock: less than a millisecond's work. As many words of
-/// failures are looked at together.
+/// The number of words of records between two readings of the clock: less than a millisecond's work. The same number
+/// bounds the words of failures that are looked at together.
 const LOOK_WORDS: usize = 8192;
 /// The number of burst rings that lie ready: as many threads may begin their first burst between two steps. A step can
 /// take long, because it may wait for the disk.

@@ -16,7 +16,7 @@ impl Events {
         }
     }
 
-    /// Returns true if none waits.
+    /// Returns true if no event waits.
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -27,5 +27,5 @@ impl Events {
     }
 }
 
-/// The number of events that wait at most. Events are rare, and a store that is down for days must not pile them up.
+/// The largest number of events that wait. Events are rare, and they must not pile up while a store is down for days.
 const EVENTS_MAX: usize = 1000;

@@ -23,7 +23,7 @@ pub(super) struct Failures {
     /// The name of the error's type, or nothing.
     pub(super) error_type: String,
     pub(super) count: u64,
-    /// The end of the last one.
+    /// The end of the last of these failures.
     pub(super) at_ns: i64,
 }
 
@@ -40,10 +40,11 @@ pub(super) struct FoldedFailures {
 }
 
 impl FoldedFailures {
-    /// Counts failures of the function that has this name, as a kind of their own while there are fewer than this many.
+    /// Counts failures of the function `name`: by their own kind if it is known or there is room for it, else by a
+    /// common kind.
     pub(super) fn add(&mut self, name: &str, failures: Failures, kinds_max: usize) {
         if !(self.counted.make_room(1) && self.of_function.make_room(1) && self.kinds.make_room(1)) {
-            // Every function has counted its failures; that these are of no kind is all that is missing.
+            // The statistics of functions include these failures already: only their kind is lost.
             return;
         }
         let Failures { function, outcome, mut message, mut error_type, count, at_ns } = failures;
@@ -86,7 +87,7 @@ impl FoldedFailures {
         Some(rows)
     }
 
-    /// Returns the failures of each function, those of all rows together.
+    /// Returns the number of failures of each function, the sum over all of its kinds.
     pub(super) fn counted(&self) -> &HashMap<u32, ByOutcome> {
         &self.counted
     }
@@ -96,13 +97,14 @@ impl FoldedFailures {
         self.kinds.len()
     }
 
-    /// Has all rows written again.
+    /// Marks all rows as changed, so that they are written again.
     pub(super) fn touch(&mut self) {
         self.is_changed |= !self.kinds.is_empty();
     }
 }
 
-/// Returns true if a function that has some kinds of failure may have one more, beside those of all functions.
+/// Returns true if a function that has `of_function` kinds of failure may have one more, while all functions have
+/// `kinds`.
 fn has_room(kinds: usize, of_function: usize, kinds_max: usize) -> bool {
     of_function < limits::FUNCTION_KINDS_SURE
         || (of_function < limits::FUNCTION_KINDS_MAX && kinds < kinds_max)

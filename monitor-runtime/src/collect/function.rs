@@ -30,7 +30,7 @@ impl Function {
         Self { site, name, counted_as, stats, tallied, is_tallied_changed: false, stored_rate: None }
     }
 
-    /// Returns its row if the store does not have it, or has it with another rate.
+    /// Returns the function's row if the store does not have it, or has it with another rate.
     pub(super) fn take_new_row(&mut self) -> Option<FunctionRow> {
         let sample_rate = self.site.rate();
         if self.stored_rate.replace(sample_rate) == Some(sample_rate) {
@@ -58,7 +58,7 @@ impl Function {
         std::mem::take(&mut self.is_tallied_changed).then_some(self.tallied)
     }
 
-    /// Has its row written again, because the store is a new one.
+    /// Marks the function's row to be written again, because the store is a new one.
     pub(super) fn forget_stored_row(&mut self) {
         self.stored_rate = None;
     }

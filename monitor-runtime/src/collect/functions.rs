@@ -31,8 +31,9 @@ pub(super) struct Functions {
 }
 
 impl Functions {
-    /// Tells the accountant what is held, and learns from it how many kinds of failure may be told apart. Statistics are kept of
-    /// every function, because their number depends on the program and not on its load.
+    /// Reports the bytes held to the accountant, and derives from its limit how many kinds of failure may be told
+    /// apart. The statistics of every function are kept, because their number depends on the program and not on its
+    /// load.
     pub(super) fn settle_account(&mut self, accountant: &Accountant) {
         let bytes = self.first_sites.len() * FUNCTION_BYTES + self.folded.len() * KIND_BYTES;
         accountant.set(Part::Functions, bytes);
@@ -40,7 +41,8 @@ impl Functions {
             accountant.count_within(Part::Functions, KINDS_SHARE, KIND_BYTES, limits::FOLDED_KINDS_MAX);
     }
 
-    /// Adds the functions that were called for the first time since the last look, as far as there is memory for them.
+    /// Adds the functions that were called for the first time since this was last called, as far as there is memory for
+    /// them.
     pub(super) fn discover(&mut self) {
         for site in site::registered() {
             let id = site.id() as usize;
@@ -63,7 +65,7 @@ impl Functions {
         }
     }
 
-    /// Adds the functions that were called for the first time, if this one is among them.
+    /// Adds newly called functions, if the function with this id is not known yet.
     pub(super) fn discover_missing(&mut self, id: u32) {
         if self.get(id).is_none() {
             self.discover();
@@ -116,14 +118,14 @@ impl Functions {
         self.iter_mut().filter_map(Function::take_new_row).collect()
     }
 
-    /// Has all rows written again, because the store is a new one.
+    /// Marks all rows to be written again, because the store is a new one.
     pub(super) fn forget_stored_rows(&mut self) {
         self.iter_mut().for_each(Function::forget_stored_row);
         // Folded failures are counted from the start of the process, as statistics are.
         self.folded.touch();
     }
 
-    /// Has all statistics that are still in memory written again.
+    /// Marks all statistics that are still in memory to be written again.
     pub(super) fn touch_stats(&mut self) {
         for function in self.iter_mut() {
             function.stats.mark_changed();

@@ -31,7 +31,8 @@ impl Grouped {
         self.folded.clone_from(failures);
     }
 
-    /// Writes the checkpoints of the batch. A batch that was halved meanwhile replaces those of its first half.
+    /// Writes the checkpoints of the batch. If the batch was halved after they were written, they are replaced by those
+    /// of its first half.
     pub(super) fn note_intent(
         &mut self,
         batch: &Batch,

@@ -1,8 +1,8 @@
 //! The rows of guards, circuit breakers that the program has around parts of its own, and the holds that people set on them.
 //!
-//! Takes what the program's guards say of themselves, and the table `guard_hold`; gives a row for each guard that has changed since
-//! its last row, and each change of a hold to its guard. The file does not know how guards work: the package `monitored-guard`
-//! does, and it names the functions by which they are reached.
+//! Takes the rows that the program's guards give, and the table `guard_hold`; gives a row for each guard that has
+//! changed since its last row, and each change of a hold to its guard. The file does not know how guards work: the
+//! package `monitored-guard` does, and it names the functions by which they are reached.
 
 use std::collections::HashMap;
 
@@ -28,7 +28,7 @@ pub(super) struct Guards {
     /// The last row of each guard, by name.
     given: HashMap<String, GuardRow>,
     due: Vec<GuardRow>,
-    /// The holds that guards were told of, by name.
+    /// The holds that were passed to guards, by the guard's name.
     held: HashMap<String, SetHold>,
 }
 
@@ -37,7 +37,7 @@ impl Guards {
         Self { source, given: HashMap::new(), due: Vec::new(), held: HashMap::new() }
     }
 
-    /// Asks for the rows, and keeps those that changed for the next batch.
+    /// Asks the guards for their rows, and keeps those that changed for the next batch.
     pub(super) fn look(&mut self) {
         for row in (self.source.rows)().into_iter().take(GUARDS_MAX) {
             if self.given.get(&row.name).is_some_and(|last| !row.says_more_than(last)) {
@@ -54,7 +54,8 @@ impl Guards {
         !self.given.is_empty()
     }
 
-    /// Holds and releases guards as the table `guard_hold` says. A guard whose first call is still to come is told of its hold then.
+    /// Holds and releases guards as the table `guard_hold` says. The hold of a guard that has not been called yet is
+    /// passed on once it has been.
     pub(super) fn apply_holds(&mut self, requested: Vec<(String, SetHold)>) {
         let hold = self.source.hold;
         let is_named = |name: &String| requested.iter().any(|(requested, _)| requested == name);

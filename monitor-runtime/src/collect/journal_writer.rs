@@ -15,13 +15,13 @@ pub(super) struct JournalWriter<'a> {
 }
 
 impl<'a> JournalWriter<'a> {
-    /// Returns a writer for a ring that belongs to this thread where its undrained words begin.
+    /// Returns a writer for a ring. `thread` is the thread that the ring belonged to where its undrained words begin.
     pub(super) fn new(journal: &'a mut Journal, ring: u32, thread: u32) -> Self {
         Self { journal, ring, thread, looked: 0 }
     }
 
-    /// Copies the words from number `begun` on, which begin at this position of the ring. Copies only failures, slow
-    /// calls and log lines if there is no room for all.
+    /// Copies the words from number `begun` on, which lie in the ring from `position` on. Copies only failures, slow
+    /// calls and log lines if there is no room for all words.
     pub(super) fn append(&mut self, position: u64, words: &[u64], begun: usize) {
         if self.journal.append(Worth::Drained, (self.ring, position), self.thread, &words[begun..]) {
             return;

@@ -19,18 +19,18 @@ pub(super) struct KnownThreads {
     by_id: HashMap<u32, (Arc<str>, u32)>,
     /// The rows that the store does not have yet.
     new: Vec<ThreadRow>,
-    /// The bytes that the accountant knows of.
+    /// The bytes that were last reported to the accountant.
     bytes: usize,
 }
 
 impl KnownThreads {
-    /// Adds the threads that introduced themselves since the last look. Too many are not kept: all are forgotten but
-    /// those in `owners`, which have a ring.
+    /// Adds the threads that introduced themselves since this was last called. If too many are known by then, forgets
+    /// all but those in `owners`, which have a ring.
     pub(super) fn discover(&mut self, rings: &ThreadPool, owners: &[u32]) {
         let accountant = rings.home.accountant;
         let threads_max = (accountant.limit(Part::Threads) / BYTES / SHARE).min(limits::THREADS_KNOWN_MAX);
         if self.by_id.len() > threads_max {
-            // Without memory for a sorted list, all of them are forgotten.
+            // Without memory for a sorted list, all threads are forgotten.
             let mut owners = collect_all(owners.iter().copied()).unwrap_or_default();
             owners.sort_unstable();
             self.by_id.retain(|id, _| owners.binary_search(id).is_ok());

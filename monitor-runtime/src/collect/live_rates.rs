@@ -63,11 +63,11 @@ pub(crate) struct LiveRates {
 /// The rates set while the program runs.
 #[derive(Debug, Default)]
 struct Live {
-    /// The table, as of the last look.
+    /// The rows of the table `sampling` when it was last read.
     table: Vec<SetRate>,
-    /// The requests since then.
+    /// The requests of the program that the table does not have yet.
     requested: Vec<RequestedRate>,
-    /// Both together.
+    /// The rules that follow from the table and the requests.
     rules: Rules,
 }
 
@@ -75,7 +75,7 @@ impl Live {
     fn merge(&mut self) {
         let mut rules = Rules::default();
         for row in &self.table {
-            // Another version may have written a pattern that is none for this one: it matches nothing then.
+            // Another version may have written a pattern that this version refuses: such a row has no effect.
             let _ = rules.set(&row.pattern, row.rate);
         }
         for requested in &self.requested {
@@ -138,7 +138,7 @@ impl LiveRates {
         live.merge();
     }
 
-    /// Takes over what the table says now. Returns a sentence for each change.
+    /// Takes over the rows of the table as they are now. Returns a sentence for each change.
     pub(crate) fn take_over(&self, table: &[SetRate]) -> Vec<String> {
         let mut live = lock(&self.live);
         let changes = changes(&live.table, table);

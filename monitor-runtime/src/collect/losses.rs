@@ -1,7 +1,7 @@
 //! The calls that were recorded and lose their rows: evicted from the backlog, or refused by the store.
 //!
-//! Takes a call that was counted as recorded; takes that back in its function's statistics. A failure is counted by kind
-//! instead, so that none disappears without a trace.
+//! Takes a call that was counted as recorded; corrects the statistics of its function. A failure is counted by kind
+//! instead, so that no failure disappears without a trace.
 
 use super::folded_failures::Failures;
 use super::functions::Functions;
@@ -64,7 +64,7 @@ pub(super) fn evict(parts: &mut Parts<'_>) {
     });
 }
 
-/// Returns what counts each row that it is handed as lost.
+/// Returns a closure that counts each row it is given as lost.
 pub(super) fn count_lost<'a>(parts: &'a mut Parts<'_>) -> impl FnMut(&Pending<'_>) + 'a {
     let Parts { functions, clock, report, .. } = parts;
     counter(functions, clock, report)

@@ -1,7 +1,7 @@
 //! Maintenance: rates and holds set from outside, the settings file, and retention, each in its own interval.
 //!
-//! Takes the tables `sampling`, `alert_rule`, `breaker` and `guard_hold`, and the settings file; changes the parts of the collector while they run.
-//! It does not know records.
+//! Takes the tables `sampling`, `alert_rule`, `breaker` and `guard_hold`, and the settings file; changes the parts of
+//! the collector while they run. It does not know records.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,13 +26,13 @@ pub(super) struct Maintenance {
     shared: Arc<Shared>,
     /// The settings file, if there is one.
     watch: Option<Watch>,
-    /// Puts the panic hook back in its place, if a program put its own there.
+    /// Puts the recorder's panic hook back if the program has set one of its own since.
     renew_panic_hook: fn(),
     next_rates: Duration,
     next_config: Duration,
     next_retention: Duration,
     next_copy: Duration,
-    /// The moment of a look that comes sooner than usual, because one was left unfinished.
+    /// The moment of the next step if it has to come sooner than usual, because something was left unfinished.
     next_look: Option<Duration>,
 }
 
@@ -55,7 +55,7 @@ impl Maintained<'_> {
         self.events.add(self.clock.now_ns(), kind, detail);
     }
 
-    /// Holds and releases the program's guards, once there is one.
+    /// Holds and releases the program's guards, if a guard has been called.
     fn apply_guard_holds(&mut self) {
         if self.guards.has_any()
             && let Some(Ok(holds)) = self.store.get().map(Store::guard_holds)
@@ -83,7 +83,7 @@ impl Maintenance {
         }
     }
 
-    /// Does what is due.
+    /// Does the maintenance that is due.
     pub(super) fn step(&mut self, now: Duration, mut parts: Maintained<'_>) {
         self.next_look = None;
         let is_requested = parts.store.is_open() && self.shared.rates.has_requests();
@@ -109,13 +109,13 @@ impl Maintenance {
         }
     }
 
-    /// Has the log copied into the database, now and then, in a time in which nothing happens.
+    /// Copies the write-ahead log into the database now and then. It is called at times in which nothing happens.
     pub(super) fn rest(&mut self, now: Duration, store: &mut CurrentStore, clock: &Clock) {
         if now >= self.next_copy
             && let Some(store) = store.get()
         {
             self.next_copy = now + limits::COPY_INTERVAL;
-            // Pages that could not be copied stay in the log, and the next write tells of the error.
+            // Pages that could not be copied stay in the log, and the next write reports the error.
             let _ = store.rest(clock.now_ns());
         }
     }
@@ -185,7 +185,7 @@ impl Maintenance {
             let bounded =
                 parts.store.get().map(|store| store.set_bounds(after.retention, after.max_disk_bytes));
             if bounded.is_some_and(|bounded| bounded.is_err()) {
-                // It has the new bounds when it is opened again.
+                // The store gets the new bounds when it is opened again.
                 parts.store.drop_open();
             }
             self.next_retention = Duration::ZERO;

@@ -112,14 +112,14 @@ pub(crate) struct Collector {
     maintenance: Maintenance,
     /// True if the next step ends the calls under way, because the process exits.
     ends_calls: bool,
-    /// The end that the process's entry in the store will say.
+    /// The ending that the process's entry in the store will show.
     ending: Ending,
     /// True if the last step wrote a batch and left more to write.
     is_writing_on: bool,
     /// The findings of the last step, and the work that it left.
     seen: Seen,
     last_step: Duration,
-    /// The time at which the ladder was looked at.
+    /// The time of the ladder's last step.
     last_ladder_step: Duration,
     /// The number of calls that were counted by the end of the last step.
     counted: u64,
@@ -134,7 +134,7 @@ pub(crate) struct Surroundings {
     pub(crate) opener: Opener,
     /// The settings file, if there is one.
     pub(crate) watch: Option<Watch>,
-    /// Puts the panic hook back in its place, if a program put its own there.
+    /// Puts the recorder's panic hook back if the program has set one of its own since.
     pub(crate) renew_panic_hook: fn(),
     /// The functions by which the program's guards are reached.
     pub(crate) guards: GuardSource,
@@ -246,13 +246,13 @@ impl Collector {
         remaining
     }
 
-    /// Returns the time at which the ladder was looked at.
+    /// Returns the time of the ladder's last step.
     #[cfg(test)]
     pub(crate) fn last_ladder_step(&self) -> Duration {
         self.last_ladder_step
     }
 
-    /// Lowers the functions that cost too much, and raises others.
+    /// Lowers the fidelity of functions that cost too much, and raises that of others.
     fn step_ladder(&mut self, now: Duration) {
         self.last_ladder_step = now;
         let Self { clock, functions, ladder, trees, report, events, .. } = self;
@@ -277,7 +277,7 @@ impl Collector {
     fn look_at_rings(&mut self, now: Duration) {
         let rings = &self.rings;
         if self.seen.is_asleep && !rings.home.is_asleep() {
-            // The first record after a rest has come: what was before says nothing about the load.
+            // The first record after a rest has come: the time before it says nothing about the load.
             self.ladder.begin_anew(now.saturating_sub(self.drain_interval));
         }
         let share = |pending: usize, capacity: usize| pending as f64 / capacity.max(1) as f64;
@@ -353,7 +353,7 @@ impl Collector {
         drain.read_tallies(&mut parts);
     }
 
-    /// Moves the coarse clock on.
+    /// Advances the coarse clock, and reads the tallies if the ladder requires it.
     fn watch_clock(&mut self) {
         if self.ladder.watch_clock(&self.functions) {
             self.read_tallies();

@@ -20,7 +20,7 @@ use crate::limits;
 /// The assembly of the next batch.
 #[derive(Debug)]
 pub(super) struct NextBatch {
-    /// The number of calls and log lines in a batch at most.
+    /// The largest number of calls and log lines in a batch.
     pub(super) rows_max: usize,
     /// The number of the last batch.
     sequence: u64,
@@ -48,12 +48,12 @@ impl NextBatch {
         !self.postponed.is_empty()
     }
 
-    /// Returns the moment at which figures go that changed since they last went.
+    /// Returns the moment at which figures that have changed go into a batch.
     pub(super) fn next_figures(&self) -> Duration {
         self.next_figures
     }
 
-    /// Lets the figures go now, because no calls come that could go with them.
+    /// Lets changed figures go now, because no calls come whose batch could carry them.
     pub(super) fn hurry_figures(&mut self, now: Duration) {
         self.next_figures = self.next_figures.min(now);
     }
@@ -89,7 +89,7 @@ impl NextBatch {
         if batch == (Batch { at_ns: batch.at_ns, ..Batch::default() }) {
             return None;
         }
-        // Rates alone are worth neither a transaction nor a page in each of them: they go with the figures.
+        // Rates alone are not worth a transaction, nor a page in each transaction, so they go with the figures.
         if mode == Mode::Flush || !batch.windows.is_empty() || !batch.events.is_empty() {
             batch.rates = parts.ladder.take_due_rows();
         }

@@ -26,14 +26,14 @@ pub(super) struct Seen {
     pub(super) is_asleep: bool,
     /// True if a subscriber receives records as they are drained.
     pub(super) is_streamed: bool,
-    /// True if calls rely on the coarse clock, which moves on between the steps.
+    /// True if calls rely on the coarse clock, which is advanced between the steps.
     pub(super) is_counting: bool,
     /// The time until something that waits is due; `None` if nothing waits.
     pub(super) due: Option<Duration>,
 }
 
 impl Seen {
-    /// Returns what a collector has seen that has made no step yet.
+    /// Returns the findings of a collector that has made no step yet.
     pub(super) fn nothing(drain_interval: Duration) -> Self {
         Self {
             drain_interval,
@@ -68,7 +68,7 @@ impl Seen {
         self.calls as f64 > CALM_CALLS_PER_S * self.passed.as_secs_f64()
     }
 
-    /// Returns the pause in which as much would come, at the rate of this step, as a ring takes in without pressure.
+    /// Returns the pause in which, at the rate of this step, a ring would fill up to `CALM_SHARE`.
     fn stretched(&self) -> Duration {
         let longest = self.drain_interval.max(LIGHT_PAUSE);
         let ratio = CALM_SHARE / self.fullest.max(f64::MIN_POSITIVE);
@@ -82,7 +82,7 @@ impl Seen {
 
 /// The share of a ring that may fill between two steps. The ring itself wakes the collector at half.
 const CALM_SHARE: f64 = 0.125;
-/// The calls per second up to which pauses stretch: even calls of a microsecond each are no hot function then.
+/// The calls per second up to which pauses stretch: so few calls, even of a microsecond each, make no function hot.
 const CALM_CALLS_PER_S: f64 = 5000.0;
 /// The shortest pause for something that is due, so that the thread never spins.
 const DUE_MIN: Duration = Duration::from_millis(1);
@@ -93,7 +93,7 @@ mod tests {
 
     const INTERVAL: Duration = Duration::from_millis(100);
 
-    /// Returns what a step after `passed_ms` found that emptied this share of a ring.
+    /// Returns the findings of a step that came `passed_ms` after the one before, and emptied this share of a ring.
     fn active(passed_ms: u64, fullest: f64) -> Seen {
         let passed = Duration::from_millis(passed_ms);
         Seen { passed, fullest, is_active: true, ..Seen::nothing(INTERVAL) }
@@ -106,7 +106,7 @@ mod tests {
     #[test]
     fn pauses_stretch_as_far_as_rings_stay_empty() {
         let table = [
-            // Flat out, at a tenth of that, and forty calls a second.
+            // The full load, a tenth of it, and forty calls a second.
             (active(100, 0.9), 100),
             (active(100, 0.09), 138),
             (active(100, 0.002), 1950),

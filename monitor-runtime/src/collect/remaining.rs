@@ -5,7 +5,7 @@
 pub(crate) enum Remaining {
     /// There is nothing to do until the next drain.
     Nothing,
-    /// There is more of the same, so the next step follows at once.
+    /// There is more to drain or to write, so the next step follows at once.
     More,
     /// A batch waits, because the store does not take it at the moment.
     Blocked,

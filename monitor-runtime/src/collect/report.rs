@@ -34,7 +34,7 @@ pub(super) struct Report {
     due_resources: Option<ResourcesRow>,
     /// The last report that was written.
     written: Option<HealthRow>,
-    /// The resident memory of the process when it was last looked at; `None` where the system does not tell.
+    /// The resident memory of the process when it was last read; `None` where the system does not report it.
     pub(super) rss_bytes: Option<u64>,
     /// The last row on the process's resources that went into a batch.
     given_resources: Option<ResourcesRow>,
@@ -44,10 +44,10 @@ pub(super) struct Report {
     process_cpu: CpuShare,
     next_health: Duration,
     next_resources: Duration,
-    /// The moment at which a report goes although nothing changed.
+    /// The moment at which a report goes even if nothing has changed.
     next_life_sign: Duration,
     is_shutdown_announced: bool,
-    /// The abilities that the system does not give.
+    /// The abilities that the system lacks, each with the reason.
     lacks: Vec<String>,
     pub(super) guards: Guards,
     /// The panics of sources of metrics.
@@ -87,12 +87,12 @@ impl Report {
         }
     }
 
-    /// Has the next step report what has changed, because the calls have ended.
+    /// Lets the next step report what has changed, because no more calls come.
     pub(super) fn hurry(&mut self, now: Duration) {
         self.next_health = self.next_health.min(now);
     }
 
-    /// Returns the places that say log lines, which count lines that get no row.
+    /// Returns the places in the source that log lines come from. Each counts its lines without a row.
     pub(super) fn log_places(&self) -> &'static LogPlaces {
         &self.rings.home.log
     }
@@ -195,8 +195,8 @@ impl Report {
         self.written.as_ref().is_none_or(|report| report.rows_written == self.health.rows_written)
     }
 
-    /// Finds the service level, and publishes the report for `health()`. `is_taken` is true if the store takes batches,
-    /// apart from what the breaker says; `backlog_bytes` and `pressure` are the backlog's size and fullness, 0 to 1.
+    /// Finds the service level, and publishes the report for `health()`. `is_taken` is true if the store takes batches;
+    /// `backlog_bytes` and `pressure` are the backlog's size and fullness, 0 to 1.
     pub(super) fn publish(
         &mut self,
         breaker: Statistics,

@@ -1,4 +1,5 @@
-//! The moment at which a write that came to nothing is tried again: later each time, and not when other processes try.
+//! The moment at which a write without success is tried again: after a longer pause each time, and not in step with
+//! other processes.
 //!
 //! Takes moments; gives moments. Pure: random numbers come from a generator of its own. It does not know whether a write
 //! may be made at all: the breaker decides that.

@@ -5,7 +5,7 @@
 
 use crate::batch::{CallRow, LogRow};
 
-/// Rows in the order in which they were recorded: each line says how many calls come before it.
+/// Rows in the order in which they were recorded: each line has the number of calls that come before it.
 #[derive(Debug, Default)]
 pub(super) struct Rows {
     pub(super) calls: Vec<CallRow>,
@@ -37,7 +37,7 @@ impl Rows {
         later
     }
 
-    /// Adds rows behind all of these.
+    /// Adds the rows of another list behind all rows of this list.
     pub(super) fn append(&mut self, mut later: Self) {
         later.logs.iter_mut().for_each(|line| line.calls_before += self.calls.len());
         self.calls.append(&mut later.calls);

@@ -1,4 +1,4 @@
-//! The desk between the public functions and the collector.
+//! The state that the public functions and the collector share.
 //!
 //! Takes requests of the program, and what the collector found out; gives each to the other side. Its locks are held for
 //! moments only. It does not know who calls.
@@ -34,7 +34,7 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    /// Returns the desk, and the collector's side of its requests.
+    /// Returns the shared state, and the collector's side of its requests.
     pub(crate) fn new(base_rates: Rules, accountant: &'static Accountant) -> (Self, Requests) {
         let (control, requests) = Control::new();
         let shared = Self {
@@ -53,7 +53,7 @@ impl Shared {
     /// recorder's thread only.
     #[expect(clippy::unused_self, reason = "a recorder's notice, wherever it goes")]
     pub(crate) fn notice(&self, text: &str) {
-        // In one piece, so that nothing the program prints at the same time comes between.
+        // The line is written in one piece, so that nothing the program prints at the same time comes between.
         write_line(&format!("monitored: {text}\n"));
     }
 
@@ -63,7 +63,7 @@ impl Shared {
         self.apply_rates();
     }
 
-    /// Takes over what the table `sampling` says now. Returns a sentence for each change.
+    /// Takes over the rows of the table `sampling` as they are now. Returns a sentence for each change.
     pub(crate) fn take_over_rates(&self, table: &[SetRate]) -> Vec<String> {
         let changes = self.rates.take_over(table);
         self.apply_rates();

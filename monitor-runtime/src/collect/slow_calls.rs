@@ -1,5 +1,5 @@
-//! Calls that are slow before they end: each step looks at the calls in flight, and reports a call once that has passed
-//! its function's declared threshold.
+//! Calls that are slow before they end: each step looks at the calls in flight, and reports a call that has passed its
+//! function's declared threshold, once.
 //!
 //! Takes frames and the slots of suspended calls; gives events. It does not know calls that have ended.
 

@@ -43,7 +43,7 @@ impl Sink<'_> {
         self.events.push(("metric", detail));
     }
 
-    /// Returns the time since the process began, by which a source finds what has been idle.
+    /// Returns the time since the process began, by which a source finds the series that have been idle.
     #[must_use]
     pub fn now(&self) -> Duration {
         self.now
@@ -85,7 +85,7 @@ impl Sources {
     }
 
     /// Asks the sources if a window is over at `now_ns`, or if somebody waits for everything to be written. The changes
-    /// belong to the window that is over, otherwise to the one under way.
+    /// belong to the window that is over; if none is, they belong to the window under way.
     pub(super) fn step(&mut self, now_ns: i64, mode: Mode, clock: &Clock, events: &mut Events) {
         if !self.waiting.is_empty() {
             return;
@@ -115,7 +115,7 @@ impl Sources {
         }
     }
 
-    /// Returns the time until the window is over; `None` without sources.
+    /// Returns the time until the window under way is over; `None` without sources.
     pub(super) fn time_left(&self, now_ns: i64) -> Option<Duration> {
         let left = WINDOW_NS - now_ns.rem_euclid(WINDOW_NS);
         (self.count > 0).then(|| Duration::from_nanos(left.unsigned_abs()))
@@ -142,13 +142,13 @@ impl Sources {
         self.panics
     }
 
-    /// Returns the value of a rule on metrics for a window that is over; `None` if the window says nothing.
+    /// Returns the value of a rule on metrics for a window that is over; `None` if the window has no value for it.
     pub(super) fn figure(&self, rule: &Rule, window: i64) -> Option<f64> {
         self.figures.find(rule, window)
     }
 }
 
-/// The series that were heard of, and their changes in the latest window.
+/// The series that sources have reported, and their changes in the latest window.
 #[derive(Debug, Default)]
 struct Figures {
     /// The series with the last values of gauges, by their ids.
@@ -174,8 +174,9 @@ impl Figures {
         }
     }
 
-    /// Returns the value of a rule in a window for which the sources were asked: increments a second of all counters that its pattern selects; else the value of the
-    /// gauge that passes the threshold first; else the mean of the histograms' values, or a percentile of them.
+    /// Returns the value of a rule in a window for which the sources were asked: the increments a second of all
+    /// counters that its pattern selects; else the value of the gauge that passes the threshold first; else the mean of
+    /// the histograms' values, or a percentile of them.
     fn find(&self, rule: &Rule, window: i64) -> Option<f64> {
         if self.window != window {
             // The sources were not asked, because rows waited for the store.
@@ -326,7 +327,7 @@ mod tests {
             all(&figures, 7),
             [Some(5.0), Some(9.0), Some(3.0), Some(1.1), Some(1.1), Some(1.1), None]
         );
-        // In a window without changes a counter stands still, a gauge keeps its value, and a histogram says nothing.
+        // In a window without changes a counter stands still, a gauge keeps its value, and a histogram has no value.
         figures.take(8, &[]);
         assert_eq!(all(&figures, 8), [Some(0.0), Some(9.0), Some(3.0), None, None, None, None]);
         assert_eq!(all(&figures, 9), [None; 7], "nobody was asked");

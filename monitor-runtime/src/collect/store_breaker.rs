@@ -1,4 +1,5 @@
-//! The circuit breaker around the store: it is asked before each write, told the result, and held by people.
+//! The circuit breaker around the store: each write asks it for permission and reports its result, and people may hold
+//! it.
 //!
 //! Takes attempts, results, and what people request in the program or in the table `breaker`; gives permission. Each
 //! transition is an event, and some are a line on stderr. The rules are those of `breaker`.
@@ -20,7 +21,7 @@ use crate::sync::lock;
 #[derive(Debug)]
 pub(super) struct StoreBreaker {
     shared: Arc<Shared>,
-    /// The hold that the table `breaker` named at the last look.
+    /// The hold that the table `breaker` named when it was last read.
     held: Option<SetHold>,
 }
 
@@ -61,7 +62,7 @@ impl StoreBreaker {
         is_stores
     }
 
-    /// Holds or releases the breaker as the table `breaker` says. Returns true if that changed.
+    /// Holds or releases the breaker as the table `breaker` says. Returns true if its hold has changed.
     pub(super) fn apply_hold(
         &mut self,
         now: Duration,
@@ -87,7 +88,7 @@ impl StoreBreaker {
         true
     }
 
-    /// Adds an event of a transition, and prints one line if writing ends or begins by it.
+    /// Adds an event of a transition, and prints one line if writing stops or begins again with it.
     fn report(&self, transition: &Transition, state: &Statistics, clock: &Clock, events: &mut Events) {
         events.add(clock.now_ns(), "breaker", transition.to_string());
         match (transition.from, transition.to) {
@@ -105,7 +106,7 @@ impl StoreBreaker {
     }
 }
 
-/// Returns as much of a text from outside as is kept.
+/// Returns a text from outside, cut to the bytes that are kept of it.
 pub(super) fn bounded(text: &str) -> &str {
     let end = (0..=limits::REASON_BYTES_MAX).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
     text.get(..end).filter(|_| text.len() > limits::REASON_BYTES_MAX).unwrap_or(text)

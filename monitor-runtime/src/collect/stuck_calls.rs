@@ -54,9 +54,9 @@ pub(super) fn count_stuck_calls(
 
 /// The call around another one.
 enum Around {
-    /// Its position among the old calls.
+    /// The position of the calling call among the old calls, if it is one of them.
     Call(Option<usize>),
-    /// Its span id, which the call keeps while it is suspended.
+    /// The span id of the calling call, which an async call keeps while it is suspended.
     Span(u64),
 }
 
@@ -79,7 +79,8 @@ impl<F: Fn(Ticks) -> u64> OldCalls<F> {
         Self { age_ns, calls: Vec::new(), places: HashMap::new() }
     }
 
-    /// Adds a call if it is old enough. Returns its position. The span of a call that gets one with its record is 0.
+    /// Adds a call if it is old enough. Returns its position. `span` is 0 for a call that gets a span only with its
+    /// record.
     fn add(&mut self, site: u32, span: u64, start: Ticks, around: Around) -> Option<usize> {
         let age_ns = (self.age_ns)(start);
         if age_ns < STUCK_NS_MIN {
@@ -87,7 +88,7 @@ impl<F: Fn(Ticks) -> u64> OldCalls<F> {
         }
         let span = span & !NOT_KEPT;
         if let Some(place) = self.places.get(&(span, start)).filter(|_| span != 0) {
-            // The call is polled: it knows its own parent better than the stack does.
+            // The call is being polled: the parent in its slot is more exact than the call around it on the stack.
             if matches!(around, Around::Span(parent) if parent != 0) {
                 self.calls[*place].around = around;
             }

@@ -129,7 +129,7 @@ impl<T> Subscriber<T> {
     }
 }
 
-/// Items on their way to subscribers, and the memory that they take until the last of these has them.
+/// Items on their way to subscribers, and the memory that is held for them until the last subscriber has them.
 #[derive(Debug)]
 struct Delivery<T> {
     items: Vec<T>,
@@ -180,8 +180,8 @@ impl<T: Item> Subscribers<T> {
         lock(&self.all).iter().map(|subscriber| lock(&subscriber.shared.breaker).statistics(now)).collect()
     }
 
-    /// Hands items to every subscriber that has room for them. If those that wait for slow subscribers have used up the
-    /// memory, all subscribers miss these.
+    /// Hands items to every subscriber that has room for them. If items that wait for slow subscribers have used up the
+    /// memory, all subscribers miss the new ones.
     pub(crate) fn publish(&self, items: Vec<T>) {
         let number = items.len() as u64;
         let bytes = items.iter().map(T::bytes).sum();

@@ -1,8 +1,8 @@
 //! The reader of tallies and countdowns: calls that left no record.
 //!
 //! Takes the counters of all threads, which only grow; adds the differences since the last reading to the statistics of
-//! functions. Calls that were only counted have no durations of their own: timed calls of the same function and thread
-//! speak for them.
+//! functions. Calls that were only counted have no durations of their own: the durations of timed calls of the same
+//! function and thread stand for them.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -43,7 +43,7 @@ struct TallyRead {
     counted: u32,
     counted_failed: u32,
     durations: Vec<u32>,
-    /// The calls that were only counted and that no timed call has spoken for yet.
+    /// The calls that were only counted and for which no timed call stands yet.
     unspoken: u64,
 }
 
@@ -221,8 +221,8 @@ fn differences<const N: usize>(before: [u64; N], now: [u64; N]) -> [u64; N] {
     std::array::from_fn(|at| now[at].wrapping_sub(before[at]))
 }
 
-/// Lets the calls that were timed speak for those that were only counted: multiplies their durations to be as many as
-/// both. Returns the numbers of all calls and of those that were timed. Without timed calls the counted ones go on waiting.
+/// Extends the durations of timed calls to the calls that were only counted: raises their counts so that they add up to
+/// both. Returns the numbers of all calls and of the timed ones. Without timed calls, the counted ones go on waiting.
 fn speak_for(unspoken: &mut u64, durations: &mut [(Ticks, u64)]) -> (u64, u64) {
     let timed: u64 = durations.iter().map(|(_, count)| count).sum();
     if timed == 0 || *unspoken == 0 {
@@ -231,7 +231,7 @@ fn speak_for(unspoken: &mut u64, durations: &mut [(Ticks, u64)]) -> (u64, u64) {
     let all = std::mem::take(unspoken) + timed;
     let (mut seen, mut given) = (0, 0);
     for (_, count) in durations {
-        // Cumulative, so that the rounded counts add up to exactly all calls.
+        // The sum is scaled and not each count, so that the rounded counts add up to exactly all calls.
         seen += *count;
         let up_to_here = (u128::from(all) * u128::from(seen) / u128::from(timed)) as u64;
         *count = up_to_here - given;

@@ -130,13 +130,13 @@ impl Writer {
         self.fail(now, "the store refused a batch again and again", parts)
     }
 
-    /// Returns true if what waits fills a batch, or as much memory as may be left to waiting.
+    /// Returns true if the rows that wait fill a batch, or as much memory as waiting rows may take.
     fn is_full(&self, parts: &Parts<'_>) -> bool {
         let rows = parts.backlog.bytes() / RECORD_BYTES;
         rows >= self.next.rows_max || parts.backlog.pressure() > PRESSURE_WAITING_MAX
     }
 
-    /// Returns the moment at which something goes, or is tried again, that waits now; `None` if nothing waits.
+    /// Returns the moment at which something that waits is written, or tried again; `None` if nothing waits.
     pub(super) fn next_write(
         &mut self,
         now: Duration,
@@ -164,7 +164,7 @@ impl Writer {
         self.breaker.step(now, event, parts.clock, parts.events)
     }
 
-    /// Waits for another process that holds the lock. That is no failure until it has lasted.
+    /// Waits for another process that holds the lock. The wait is a failure once it has lasted for `BUSY_MAX`.
     fn wait(&mut self, now: Duration, parts: &mut Parts<'_>) -> Remaining {
         let since = *self.busy_since.get_or_insert(now);
         if now.saturating_sub(since) < BUSY_MAX {
@@ -278,8 +278,8 @@ impl Writer {
         if freed { Attempt::Again } else { Attempt::Failed(why) }
     }
 
-    /// Opens the store if it is not open, and gives it everything that was given to the one before, because it knows
-    /// nothing.
+    /// Opens the store if it is not open. A store that was just opened gets everything that the one before was given,
+    /// because it may be a new one.
     fn open(&mut self, store: &mut CurrentStore, parts: &mut Parts<'_>) -> Result<(), StoreError> {
         if store.is_open() {
             return Ok(());
@@ -309,7 +309,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Reports what happened to the store itself. The file may be a new one after any of it.
+    /// Reports the notices of the store. After any of them, its file may be a new one.
     fn report_notices(&self, store: &mut CurrentStore, parts: &mut Parts<'_>) {
         let notices = store.get().map(Store::notices).unwrap_or_default();
         for Notice { kind, detail } in notices {
@@ -325,7 +325,8 @@ impl Writer {
         self.pending.is_none() && !self.next.has_postponed()
     }
 
-    /// Returns true if the store takes batches, as far as a person is to see.
+    /// Returns true if the store takes batches, as the service level shows it: a short wait for its lock does not
+    /// count.
     pub(super) fn is_taken(&self, now: Duration, breaker: &Statistics, store: &CurrentStore) -> bool {
         breaker.state == State::Closed
             && (store.is_open() || self.pending.is_none())

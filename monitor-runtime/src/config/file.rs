@@ -40,11 +40,11 @@ pub(super) fn read(path: &Path, surroundings: &Surroundings<'_>, warnings: &mut 
     }
 }
 
-/// Looks at settings files and reads of them.
+/// The looks at settings files and the reads of them, of which none is begun while one hangs.
 pub(super) static READING: Waiting = Waiting::new();
 
-/// Reads the file on a thread of its own, because a mount may not answer, and a file of the system's may hold what is
-/// still to come.
+/// Reads the file on a thread of its own, because a mount may not answer, and a special file of the system may wait for
+/// data that is still to come.
 fn read_bounded(path: &Path) -> Result<String, String> {
     let owned = path.to_owned();
     let read = READING.run_with_limit(limits::CONFIG_FILE_WAIT_MAX, move || read_all(&owned));
@@ -58,7 +58,7 @@ fn read_all(path: &Path) -> Result<String, String> {
         return Err("is not a regular file".into());
     }
     let mut bytes = Vec::new();
-    // A file that has nothing to give at the moment gives an error.
+    // A file that has no data at the moment gives an error.
     let file = ask_without_waiting(std::fs::OpenOptions::new().read(true)).open(path).map_err(cannot)?;
     file.take(limits::CONFIG_FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(cannot)?;
     if bytes.len() as u64 > limits::CONFIG_FILE_BYTES_MAX {

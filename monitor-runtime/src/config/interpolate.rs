@@ -39,7 +39,7 @@ pub(super) fn quote_bare(text: &str) -> String {
     output
 }
 
-/// Moves on by one token and returns its length in bytes.
+/// Advances `place` by one token and returns the length of the token in bytes.
 fn step(place: &mut Place, rest: &str, character: char) -> usize {
     const QUOTES: [(&str, bool); 4] = [("\"\"\"", true), ("'''", false), ("\"", true), ("'", false)];
     match *place {

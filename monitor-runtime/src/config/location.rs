@@ -125,7 +125,7 @@ pub fn process_default_location(secure: bool) -> Option<PathBuf> {
     default_location(&Surroundings { variable: &variable, executable: process_executable().as_ref() })
 }
 
-/// Returns the executable's name without `.exe`, or `unknown` if the system does not tell its path.
+/// Returns the executable's name without `.exe`, or `unknown` if the system does not report its path.
 pub(super) fn executable_name(executable: Option<&Path>) -> OsString {
     let Some(name) = executable.and_then(Path::file_name) else { return "unknown".into() };
     let Some(text) = name.to_str() else { return name.to_os_string() };
@@ -134,9 +134,8 @@ pub(super) fn executable_name(executable: Option<&Path>) -> OsString {
     text.strip_suffix(std::env::consts::EXE_SUFFIX).unwrap_or(text).into()
 }
 
-/// Returns whether the executable is a doctest. Rustdoc gives all doctests the same name, in a folder that it
-/// deletes afterwards, and does not tell the target folder; a store of all doctests that ever ran would be of
-/// no use.
+/// Returns whether the executable is a doctest. Rustdoc gives all doctests the same name, in a folder that it deletes
+/// afterwards, from which the target folder cannot be found; a store of all doctests that ever ran would be of no use.
 pub(super) fn is_doctest(executable: &Path) -> bool {
     let folder = executable.parent().and_then(Path::file_name).and_then(OsStr::to_str);
     executable_name(Some(executable)) == "rust_out"
@@ -148,7 +147,7 @@ pub(super) fn is_doctest(executable: &Path) -> bool {
 pub(super) fn is_build(surroundings: &Surroundings<'_>) -> bool {
     let Some(executable) = surroundings.executable else { return false };
     let name = executable_name(Some(executable));
-    // Cargo names build scripts so, and sets this variable when it runs them.
+    // Cargo gives build scripts such names, and sets `OUT_DIR` when it runs them.
     let is_script = name.to_str().is_some_and(|name| name.starts_with("build-script-"));
     is_script && surroundings.filled("OUT_DIR").is_some()
         || COMPILERS.iter().any(|compiler| name == *compiler)

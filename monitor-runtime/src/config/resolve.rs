@@ -28,8 +28,8 @@ impl Settings {
         Self::resolve(init, &Surroundings { variable: &variable, executable: executable.as_ref() })
     }
 
-    /// Returns true if the program or the environment says that nothing is recorded. Reads no file and needs little stack,
-    /// so that callers can ask before they start a thread. The settings file may still say the same.
+    /// Returns true if the program or the environment says that nothing is recorded. Reads no file and needs little
+    /// stack, so that callers can ask before they start a thread. The settings file may still switch recording off.
     pub(crate) fn is_off(init: Option<&Config>, secure: bool) -> bool {
         let variable = |name: &str| if secure { None } else { process_variable(name) };
         Self::is_off_in(init, &Surroundings { variable: &variable, executable: None })
@@ -39,7 +39,7 @@ impl Settings {
         if let Some(enabled) = init.and_then(Config::is_enabled) {
             return !enabled;
         }
-        // A text that is no switch is told of where all settings are read.
+        // A text that is no switch is not reported here, but where all settings are read.
         let text = surroundings.filled(SWITCH_VARIABLE);
         text.as_deref().and_then(OsStr::to_str).is_some_and(|text| parse_switch(text) == Ok(false))
     }

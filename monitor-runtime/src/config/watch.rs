@@ -1,9 +1,9 @@
 //! Reads the settings file of a running process again whenever it has changed.
 //!
-//! Takes looks, a few times a second at most. Gives the new settings at the first look that finds a changed file as
-//! the look before found it, so that no file is read while it is being written. A file that cannot be used
-//! changes nothing, and its first warning is returned once. The environment is that of the start, because
-//! reading it later would race with a host that changes it. Which settings apply at once, the table says.
+//! It looks at the file when it is asked to, a few times a second at most. It gives the new settings at the first look
+//! that finds a changed file in the same state as the look before, so that no file is read while it is being written. A
+//! file that cannot be used changes nothing, and its first warning is returned once. The environment is that of the
+//! start, because reading it later would race with a host that changes it. The table says which settings apply at once.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -54,7 +54,7 @@ pub(crate) struct Changed {
 }
 
 impl Watch {
-    /// Watches the file that these settings were read from. Returns `None` if there is none.
+    /// Watches the file that these settings were read from. Returns `None` if there is no such file.
     pub(crate) fn new(settings: &Settings, init: Option<&Config>, secure: bool) -> Option<Self> {
         let path = settings.config_file.clone()?;
         let is_far = is_far(&path);
@@ -146,7 +146,8 @@ fn stamp(path: &std::path::Path, is_far: bool) -> Stamp {
     READING.run_with_limit(limits::CONFIG_FILE_WAIT_MAX, move || look_at(&path)).flatten()
 }
 
-/// Returns true if the file does not lie on a disk or in the memory of this machine, or if that cannot be told in time.
+/// Returns true if the file does not lie on a disk or in the memory of this machine, or if that cannot be found out in
+/// time.
 fn is_far(path: &std::path::Path) -> bool {
     let folder = path.parent().unwrap_or(path).to_owned();
     let kind = move || (System::default().file_system)(&folder);

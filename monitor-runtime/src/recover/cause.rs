@@ -1,8 +1,9 @@
 //! The cause of a process's death, as far as it is known.
 //!
-//! Takes what the process wrote into its ring file, what the system says of it, and the moments of both; gives a sentence,
-//! and the panics that were seen before. A panic is the cause only if it is known not to have been caught. Nothing is
-//! guessed: a process that left no word of its end was killed, or ended without its exit handlers. It reads no file.
+//! Takes what the process wrote into its ring file, what the system reports about its end, and the moments of both;
+//! gives a sentence, and the panics that were seen before. A panic is the cause only if it is known not to have been
+//! caught. Nothing is guessed: a process that left no word of its end was killed, or ended without its exit handlers.
+//! It reads no file.
 
 use crate::batch::Ending;
 use crate::ring::panics::{Exit, Panic, Stage};
@@ -10,22 +11,22 @@ use crate::ring::panics::{Exit, Panic, Stage};
 /// The system's account of the end of a process.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) enum Told {
-    /// Nothing: nobody is left who knows it.
+    /// Nothing, because nobody is left who knows the end.
     #[default]
     Nothing,
     /// The process still runs, as another program.
     BecameAnother,
     /// The exit status, which the system keeps until the parent has taken it.
     Exited(i32),
-    /// The signal that ended it, from the same place or from a core file.
+    /// The signal that ended the process, which the system keeps in the same way, or a core file shows.
     Signal(i32),
 }
 
-/// A panic before the death, and how long before.
+/// A panic before the death, with its moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct EarlierPanic {
     pub(crate) at_ns: i64,
-    /// The sentence about it.
+    /// The sentence about the panic.
     pub(crate) detail: String,
 }
 
@@ -77,7 +78,7 @@ fn is_cause(seen: &SeenPanic<'_>, exit: Option<Exit>, told: Told, died_ns: i64) 
         Stage::InHook | Stage::Aborting => !matches!(told, Told::BecameAnother | Told::Signal(SIGKILL)),
         // The thread had no frame that catches, so the panic could not even begin to unwind.
         Stage::Unwinding => told == Told::Signal(SIGABRT) && died_ns.saturating_sub(seen.at_ns) < AT_ONCE_NS,
-        // A thread that ends takes no other one along.
+        // A thread that ends does not end the other threads.
         Stage::ThreadEnded => false,
     }
 }

@@ -62,7 +62,7 @@ impl DeadProcess {
         memory: RecoveryMemory,
     ) -> rusqlite::Result<Self> {
         let mut done = recovered_rows::read_progress(connection, &image.process.run_uuid)?;
-        // The process may have written to another file before, in whose place the store stands.
+        // The process may have written batches to another file before, which this store has replaced.
         done.batch = done.batch.max(image.acknowledged);
         let records = Records::missing(&image, &done);
         let clock = image.clock();
@@ -126,7 +126,7 @@ impl DeadProcess {
         recovered_rows::write(connection, &mut self.known, death, part)?;
         self.done.begun = true;
         self.done.rings.extend(spans.iter().map(|span| (span.ring, span.to)));
-        // From here on a try has had a result.
+        // The tries are counted anew from here, because this one has had a result.
         self.claim.note_tries(1);
         Ok(Some(batch.calls.len() as u64))
     }
@@ -339,7 +339,7 @@ fn find_death(image: &Image, clock: &Clock, last_end_ns: i64) -> i64 {
     let panics = image.panics.iter().map(|panic| panic.at);
     let seen = frames.chain(waiting).chain(panics).map(|ticks| clock.unix_ns(ticks));
     let alive_ns = image.alive_ns.clamp(0, LATEST_NS);
-    // Words of a damaged file may say any moment.
+    // The words of a damaged file may hold any moment.
     let is_soon = |at: &i64| is_plausible(*at) && at.saturating_sub(alive_ns) < SILENCE_MAX_NS;
     seen.filter(is_soon).chain([last_end_ns]).fold(alive_ns, i64::max)
 }
@@ -385,10 +385,10 @@ fn names(names: &[String]) -> Vec<&str> {
     names.iter().map(String::as_str).collect()
 }
 
-/// A process that the collector has not seen alive for longer has no other sign of life: its collector looks at least
-/// this often.
+/// A sign of life this long after the last one of the collector is not believed, because the collector leaves one at
+/// least this often.
 const SILENCE_MAX_NS: i64 = 600_000_000_000;
-/// A panic at most this long before the death is told.
+/// A panic at most this long before the death is reported.
 const PANICS_TOLD_NS: i64 = 600_000_000_000;
-/// The number of panics that are told: the latest ones.
+/// The number of panics that are reported: the latest ones.
 const PANICS_TOLD_MAX: usize = 16;

@@ -1,8 +1,8 @@
 //! Ring files in their folders: their names, the death of their processes, and the lock of a recoverer.
 //!
 //! Takes folders and a store; gives locked files of dead processes with their content, and the content of files of
-//! running processes. It changes nothing in a folder but to remove files that are done with. It does not know what
-//! becomes of the content.
+//! running processes. In a folder it changes nothing, except that it removes files that are no longer needed, and sets
+//! files aside whose recovery ends processes. It does not know what becomes of the content.
 #![allow(clippy::disallowed_methods, reason = "ring files are no store's files")]
 
 use std::ffi::OsStr;
@@ -67,7 +67,7 @@ impl Claim {
         &self.path
     }
 
-    /// Returns the number of tries to recover the file that ended a process without a result.
+    /// Returns the number of tries to recover the file that ended with the recovering process, without a result.
     fn tries(&self) -> u64 {
         let mut bytes = [0; 8];
         let file = self.file.get().map(|(file, _)| file);
@@ -75,7 +75,8 @@ impl Claim {
         if is_read { u64::from_ne_bytes(bytes) } else { 0 }
     }
 
-    /// Notes the number of tries, this one included. What a process was killed for is found there by the next one.
+    /// Notes the number of tries, this one included. If this try ends its process, the next process finds the number
+    /// there.
     pub(crate) fn note_tries(&self, tries: u64) {
         if !self.file.is_at(&self.path) {
             return;
@@ -140,9 +141,11 @@ fn find_files_with_aside(folders: &[PathBuf]) -> Vec<PathBuf> {
 pub(crate) struct Search {
     /// The run of the searching process, whose own file is passed over.
     pub(crate) own_run: Option<String>,
-    /// True if a file whose name has a living process is not opened, and of other stores' files only a few are.
+    /// True if files whose name has the id of a living process are passed over, and all but a few files of other
+    /// stores.
     pub(crate) is_quick: bool,
-    /// True if files that were set aside are recovered as well, because a person asked, and nobody's program would end.
+    /// True if files that were set aside are recovered as well, because a person asked, and no monitored program would
+    /// end.
     pub(crate) takes_aside: bool,
 }
 
@@ -163,7 +166,7 @@ impl Search {
             if named == store { ours.push(path) } else { others.push(path) }
         }
         if self.is_quick && !others.is_empty() {
-            // Each process takes others, so that every file has its turn.
+            // Each process takes different ones, so that every file has its turn.
             let first = std::process::id() as usize % others.len();
             others.rotate_left(first);
             others.truncate(OTHERS_QUICK);
@@ -377,7 +380,7 @@ fn is_dead(image: &Image, path: &Path, now_ns: i64) -> bool {
         || liveness::is_here(&image.mark) && is_unmapped(image.process.pid, path)
 }
 
-/// Returns what the system says of the end of the file's process, which is dead or has become another program.
+/// Returns the system's account of the end of the file's process, which is dead or has become another program.
 pub(crate) fn told_of_end(image: &Image, path: &Path) -> Told {
     match liveness::end_of(image.process.pid, &image.mark) {
         Some(ProcessEnd::Exited(status)) => Told::Exited(status),

@@ -64,8 +64,8 @@ pub(crate) fn in_flight(image: &Image) -> Vec<InFlightRow> {
     flying
 }
 
-/// Returns suspended calls in the order of their tasks, each behind the call that awaits it, with the number of suspended
-/// calls around it. Calls that await each other in a circle, as only a made file can say, come last.
+/// Returns suspended calls in the order of their tasks, each behind the call that awaits it, with the number of
+/// suspended calls around it. Calls that await each other in a circle, which only a forged file can contain, come last.
 fn in_tasks<'a>(calls: &[&'a Waiting]) -> Vec<(&'a Waiting, u32)> {
     let spans: HashSet<u64> = calls.iter().map(|call| call.span).collect();
     let mut below: HashMap<u64, Vec<&Waiting>> = HashMap::new();

@@ -27,7 +27,7 @@ pub(super) struct Kinds {
 struct OfFunction {
     /// The failures that the function counts once all is recovered.
     counted: ByOutcome,
-    /// The failures that kinds counted before.
+    /// The failures that kinds count already.
     grouped: ByOutcome,
     /// The failures among the records that get a row.
     rows: ByOutcome,
@@ -64,7 +64,7 @@ impl Kinds {
         uncounted: &HashMap<u32, Uncounted>,
     ) -> Self {
         let mut kinds = Self { first_sites: first_sites(image), ..Self::default() };
-        // A file of a recorder without these checkpoints says nothing about kinds: each row is counted in its own.
+        // The file of a recorder without these checkpoints does not show kinds: each row is counted in its own kind.
         let Some(grouped) = image.grouped(done.batch) else { return kinds };
         let mut seen = HashSet::new();
         for entry in image.ledger.iter().filter(|entry| seen.insert(entry.site)) {

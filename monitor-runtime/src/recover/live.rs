@@ -15,8 +15,8 @@ pub struct Living {
     pub process: ProcessRow,
     /// Calls under way, thread by thread, the outermost first; then async calls between two polls.
     pub calls: Vec<UnderWay>,
-    /// The last moment at which its recorder was at work, ns since the Unix epoch: at most five seconds ago, unless the
-    /// process is stopped.
+    /// The last moment at which the recorder of the process was at work, ns since the Unix epoch: at most five seconds
+    /// ago, unless the process is stopped.
     pub alive_ns: i64,
     /// Number of async calls since the process began that are missing above, because no slot was free.
     pub lost: u64,
@@ -31,7 +31,7 @@ pub struct UnderWay {
     pub thread: Option<String>,
     /// Number of that thread within its process.
     pub thread_id: Option<u32>,
-    /// Number of monitored calls in flight around it, on its thread or in its task.
+    /// Number of monitored calls in flight around the call, on its thread or in its task.
     pub depth: u32,
     /// Start, in nanoseconds since the Unix epoch.
     pub start_ns: i64,
@@ -41,7 +41,7 @@ pub struct UnderWay {
     pub slow_ns: Option<u64>,
     /// Span id; 0 for a call that would get one with its record.
     pub span_id: u64,
-    /// Span id of the call around it; `None` for a root.
+    /// Span id of the call around this call; `None` for a root.
     pub parent_id: Option<u64>,
     /// Captured arguments, a JSON object.
     pub args: Option<String>,

@@ -70,7 +70,7 @@ pub(crate) fn trim(_: &[PathBuf], _: &Path, _: i64) -> (u64, u64) {
     (0, 0)
 }
 
-/// Returns that nothing is told.
+/// Returns that the system reports nothing.
 pub(crate) fn told_of_end(_: &Image, _: &Path) -> Told {
     Told::Nothing
 }

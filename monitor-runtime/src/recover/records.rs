@@ -53,7 +53,7 @@ struct RingWalk {
     ring: usize,
     /// The places of its journal entries in the image that are left, the next one last.
     entries: Vec<usize>,
-    /// The words of the entry, or of the ring itself, that are behind.
+    /// The number of words of the entry, or of the ring itself, that have been walked.
     behind: usize,
     thread: u32,
     /// The position up to which records are found or known to the store.
@@ -140,7 +140,8 @@ impl Records {
             .checked_add(walk.behind as u64)
             .map_or(0, |position| self.add_run(ring.id, (position, &words), &mut walk));
         walk.behind += used;
-        // A piece ends within a record, unless it is the last one.
+        // A piece may end within a record, with which the next piece begins. The entry is over at its end, or if a
+        // piece has no whole record.
         let is_over = used == 0 || walk.behind >= length;
         let is_ring = entry.is_none();
         if is_over {
@@ -244,7 +245,7 @@ impl Records {
             Record::Line(line, ..) if !is_intact(words) => {
                 Some(Record::Line(LogLine { body_bytes: 0, fields_bytes: 0, ..line }, &[], &[]))
             }
-            // The row that it would have shared is not believed, so it has one of its own.
+            // The row that the call would have shared is not believed, so the call has a row of its own.
             Record::Folded(header, values, bytes) => Some(Record::Call(header, values, bytes)),
             record => Some(record),
         }

@@ -1,7 +1,7 @@
 //! A survey of the records of a dead process, before the first of them is recovered.
 //!
-//! Takes all records that the store lacked when the process died, a portion at a time; gives the end of the last call, and
-//! numbers of failures by function. An earlier recovery changes nothing in these but which of them it has written. It keeps
+//! Takes all records that the store lacked when the process died, a portion at a time; gives the end of the last call,
+//! and numbers of failures by function. An earlier recovery changes only how many of these it has written. It keeps
 //! numbers alone, so its size depends on the functions and not on the records.
 
 use std::collections::HashMap;
@@ -32,7 +32,7 @@ pub(super) struct Survey {
     /// The end of the last call, ns since the Unix epoch.
     pub(super) last_end_ns: i64,
     failed: HashMap<u32, FailedRecords>,
-    /// The uncounted failures that came around their rings.
+    /// The uncounted failures that were sent past their rings.
     past_rings: HashMap<u32, ByOutcome>,
 }
 
@@ -100,8 +100,8 @@ impl Survey {
     }
 }
 
-/// Returns true if the call of a record gets a row, as far as the record is concerned. Returns `None` if its times cannot be
-/// right, so that it is not believed.
+/// Returns true if the call of a record gets a row, as far as the record is concerned. Returns `None` if its times
+/// cannot be right, and the record is therefore not believed.
 pub(super) fn has_row(place: &Place, header: &Header, times: &Times, site: &Site) -> Option<bool> {
     if !is_plausible(times.start_ns) || !is_plausible(times.end_ns) {
         return None;

@@ -30,7 +30,7 @@ enum State<T> {
     Nothing,
 }
 
-/// The obligation to answer. Its drop is the answer that there is nothing.
+/// The obligation to answer. To drop it is to answer that there is nothing.
 #[derive(Debug)]
 pub(super) struct Promise<'a, T>(&'a Answer<T>);
 
@@ -40,7 +40,7 @@ impl<T> Answer<T> {
         Promise(self)
     }
 
-    /// Waits for the answer, at most this long. Returns `None` if there is none by then; it is not wanted any more afterwards.
+    /// Waits for the answer, at most this long. Returns `None` if there is none by then; a later answer is refused.
     pub(super) fn wait(&self, limit: Duration) -> Option<T> {
         let given = lock(&self.given);
         let waited = self.changed.wait_timeout_while(given, limit, |given| matches!(given, State::Open));

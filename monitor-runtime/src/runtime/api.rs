@@ -84,11 +84,12 @@ pub fn subscribe(deliver: impl FnMut(&[Record]) + Send + 'static) -> Subscriptio
     run_guarded(subscribe).flatten().unwrap_or_else(Subscription::to_nothing)
 }
 
-/// Hands every alert of this process that begins, changes or ends from now on to `deliver`, on a thread of its own. The rules are
-/// those of the store (`monitor alert list`), and each window of 10 s is put before them once it is over; alerts are handed over
-/// whether the store takes them or not. A closure that blocks misses alerts ([`Subscription::missed`]); neither the program nor
-/// the recorder waits for it. A closure that panics three times in a row is left alone for half a minute, by a circuit breaker of
-/// its own. The end of the process ends its alerts without a word here; `monitor watch` tells of it from outside.
+/// Hands every alert of this process that begins, changes or ends from now on to `deliver`, on a thread of its own. The
+/// rules are those of the store (`monitor alert list`), and they are evaluated on each window of 10 s once it is over;
+/// alerts are handed over whether the store takes them or not. A closure that blocks misses alerts
+/// ([`Subscription::missed`]); neither the program nor the recorder waits for it. A closure that panics three times in
+/// a row is left alone for half a minute, by a circuit breaker of its own. The end of the process ends its alerts
+/// without a call of the closure; `monitor watch` reports it from outside.
 pub fn alerts(deliver: impl FnMut(&Alert) + Send + 'static) -> Subscription {
     let mut deliver = deliver;
     let subscribe = || {
@@ -147,13 +148,13 @@ pub fn breaker() -> BreakerHandle {
 }
 
 impl BreakerHandle {
-    /// Returns its state.
+    /// Returns the state of the breaker.
     #[must_use]
     pub fn state(&self) -> breaker::State {
         self.statistics().state
     }
 
-    /// Returns its state and figures. Their `Display` is one line.
+    /// Returns the state and the figures of the breaker. Their `Display` is one line.
     #[must_use]
     pub fn statistics(&self) -> Statistics {
         find_running().map_or_else(Statistics::default, |recorder| {
@@ -161,17 +162,17 @@ impl BreakerHandle {
         })
     }
 
-    /// Holds it open: nothing is written, and records wait in memory.
+    /// Holds the breaker open: nothing is written, and records wait in memory.
     pub fn force_open(&self, reason: &str) {
         Self::step(Event::ForceOpen { why: reason, by: BY_PROGRAM });
     }
 
-    /// Holds it closed: every write is tried, whatever came of the last one.
+    /// Holds the breaker closed: every write is tried, whatever the result of the last one.
     pub fn force_close(&self, reason: &str) {
         Self::step(Event::ForceClose { why: reason, by: BY_PROGRAM });
     }
 
-    /// Releases it: success, failure and time decide again.
+    /// Releases the breaker: success, failure and time decide again.
     pub fn auto(&self) {
         Self::step(Event::Auto { why: "", by: BY_PROGRAM });
     }

@@ -1,8 +1,8 @@
 //! The functions by which other packages of this repository bring more than calls into the store.
 //!
-//! Takes calls that are no functions', log lines, rows and transitions of a program's guards, and sources of metrics; hands them
-//! to the recorder of this process, and tells where its store lies. These functions are no part of the public interface: a
-//! package that uses them asks for exactly this version.
+//! Takes calls that are no calls of functions, log lines, rows and transitions of a program's guards, and sources of
+//! metrics; hands them to the recorder of this process, and returns the path of its store. These functions are no part
+//! of the public interface: a package that uses them asks for exactly this version.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -44,8 +44,8 @@ pub(super) const GUARDS: GuardSource = GuardSource {
     },
 };
 
-/// Names the functions by which guards are reached, and starts the recorder, which asks for their rows every few seconds and tells
-/// them of holds. The first functions that are named stay.
+/// Names the functions by which guards are reached, and starts the recorder, which asks for the guards' rows every few
+/// seconds and passes holds to them. The first functions that are named stay.
 pub fn set_guard_source(source: GuardSource) {
     let _ = GUARD_SOURCE.set(source);
     reentrancy::run_guarded(find_or_start);
@@ -122,7 +122,8 @@ pub fn run_guarded<R>(run: impl FnOnce() -> R) -> Option<R> {
     reentrancy::run_guarded(run)
 }
 
-/// Returns true if such a closure runs on this thread, which may be in the middle of changing what it locked.
+/// Returns true if a closure of [`run_guarded`] runs on this thread, which may be in the middle of changing what it
+/// locked.
 #[must_use]
 pub fn is_guarded() -> bool {
     reentrancy::is_guarded()
@@ -134,7 +135,7 @@ pub fn metrics_memory_max() -> usize {
     find_running().map_or(0, |recorder| recorder.rings.home.accountant.limit(Part::Metrics))
 }
 
-/// Returns a number that is another one in the child of a fork.
+/// Returns a number that differs between a process and the child of its fork.
 #[must_use]
 pub fn generation() -> usize {
     fork::generation()
@@ -142,9 +143,10 @@ pub fn generation() -> usize {
 
 /// Records a log line of the call that is current on this thread, or of none. It starts the recorder.
 ///
-/// Body and fields have the budget of a captured value each. Of one place, a hundred lines a second have rows; the next row says
-/// how many the others were. A line that finds no room is counted in [`Health::dropped_logs`](crate::Health::dropped_logs); an
-/// error then goes the way of failed calls. A panic of the values' own code goes no further, and a line that this code says is
+/// Body and fields have the budget of a captured value each. Of one place, a hundred lines a second have rows; the next
+/// row says how many the others were. A line that finds no room is counted in
+/// [`Health::dropped_logs`](crate::Health::dropped_logs); an error that finds no room is sent past the ring, as failed
+/// calls are. A panic in the code that writes a value does not reach the caller, and a line that such code says is
 /// dropped.
 pub fn note(place: LogPlace<'_>, body: fmt::Arguments<'_>, fields: &[(&str, FieldValue<'_>)]) {
     note_with(place, &mut |line| {
@@ -155,8 +157,8 @@ pub fn note(place: LogPlace<'_>, body: fmt::Arguments<'_>, fields: &[(&str, Fiel
     });
 }
 
-/// Does what [`note`] does, for a logger that visits the fields of a line one by one. The closure runs at most once, and not at
-/// all if the line has no row of its own.
+/// Records a log line as [`note`] does, for a logger that visits the fields of a line one by one. The closure runs at
+/// most once, and not at all if the line has no row of its own.
 pub fn note_with(place: LogPlace<'_>, say: SayLine<'_>) {
     let recorder = find_running().or_else(|| run_guarded(find_or_start).flatten());
     if let Some(recorder) = recorder {

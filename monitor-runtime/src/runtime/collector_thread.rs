@@ -1,7 +1,7 @@
 //! The collector's thread: steps, with pauses between them, until it is requested to stop.
 //!
-//! Takes a collector and the requests of the program; answers these. A step that panics is repeated, a few times a
-//! minute; then recording ends, and the program goes on. It does not know what a step does.
+//! Takes a collector and the requests of the program; answers the requests. A step that panics is repeated, a few times
+//! a minute; then recording ends, and the program goes on. It does not know what a step does.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread::park_timeout;
@@ -85,7 +85,7 @@ pub(super) fn run(
     }
 }
 
-/// Waits for the next step or to be woken, and moves the coarse clock on meanwhile, because calls are only counted.
+/// Waits for the next step or to be woken, and advances the coarse clock meanwhile, because calls are only counted.
 fn tick(rings: &ThreadPool, pause: Duration) {
     let until = monotonic() + pause;
     while monotonic() < until && !rings.home.is_woken() {

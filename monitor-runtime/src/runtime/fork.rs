@@ -1,10 +1,10 @@
 //! Forks without exec.
 //!
 //! The child of a fork has one thread, and every lock that another thread held stays locked in it for ever: SQLite's
-//! among them. So a fork waits, for a bounded time, until the collector is between two steps and no thread is in code that
-//! takes a lock of the recorder's. A child that was forked in the middle of either does not record. Otherwise it starts a
-//! recorder of its own, with locks and channels of its own. A fork past the C library waits for nothing; its child finds
-//! out by a mark that it lacks.
+//! among them. So a fork waits, for a bounded time, until the collector is between two steps and no thread is in code
+//! that takes a lock of the recorder's. A child that was forked in the middle of either does not record. Otherwise it
+//! starts a recorder of its own, with locks and channels of its own. A fork that bypasses the C library waits for
+//! nothing; its child notices the fork, because it lacks a mark that its parent has.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -33,13 +33,13 @@ pub(super) fn generation() -> usize {
     GENERATION.load(Ordering::Relaxed)
 }
 
-/// Prepares for forks of this process, before anything can be waited for that a child might find taken.
+/// Prepares for forks of this process. It comes before the first lock that a child might find taken.
 pub(super) fn prepare_for_forks() {
     static REGISTERED: AtomicBool = AtomicBool::new(false);
     if fork_mark::is_marked() {
         return;
     }
-    // The mark comes first: a child that is forked before the handlers are there finds out by it.
+    // The mark comes first: a child that is forked before the handlers are installed notices the fork by it.
     fork_mark::prepare(begin_generation);
     if !REGISTERED.swap(true, Ordering::SeqCst) {
         crate::platform::process::at_fork(prepare_fork, in_parent, in_child);

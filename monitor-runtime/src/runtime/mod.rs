@@ -52,8 +52,8 @@ fn find_running() -> Option<&'static Recorder> {
     *generation_slot()?.get()?
 }
 
-/// Returns the recorder, which is started now if it was not. It is called within `apart`, so that a signal handler that
-/// interrupts the start passes through, and a fork does not wait for the start.
+/// Returns the recorder, and starts it if that has not been done. It is called within `apart`, so that a signal handler
+/// that interrupts the start passes through, and a fork does not wait for the start.
 fn find_or_start() -> Option<&'static Recorder> {
     find_or_start_with(|| start(None))
 }
@@ -77,7 +77,7 @@ fn is_start_awaited(slot: &OnceLock<Option<&'static Recorder>>) -> bool {
 /// True while a thread of the program's waits for the recorder's start.
 static IS_STARTING: AtomicBool = AtomicBool::new(false);
 
-/// Returns the rings of the recorder, which is started now if it was not.
+/// Returns the rings of the recorder, and starts the recorder if that has not been done.
 fn process_rings() -> Option<&'static ThreadPool> {
     Some(&find_or_start()?.rings)
 }
@@ -101,8 +101,9 @@ pub(crate) fn register(site: &'static CallSite) {
     }
 }
 
-/// Starts the recorder on a thread of its own, and waits for it. Returns `None` if recording is off, or if there is no
-/// thread to be had, or none that runs; nothing is printed from the caller's thread. The caller may have a small stack, and needs little of it.
+/// Starts the recorder on a thread of its own, and waits for it. Returns `None` if recording is off, or if no thread
+/// can be started, or if the thread does not run in time; nothing is printed from the caller's thread. The caller may
+/// have a small stack, and needs little of it.
 fn start(config: Option<&Config>) -> Option<&'static Recorder> {
     if Settings::is_off(config, is_secure()) || !address_space::has_room_for_thread(address_space_left()) {
         return None;
@@ -111,7 +112,7 @@ fn start(config: Option<&Config>) -> Option<&'static Recorder> {
     let started = Arc::new(Answer::default());
     let answer = Arc::clone(&started);
     let body = move || {
-        // The answer is given in any case, if need be by its drop.
+        // The answer is given in any case, if need be by the drop of the promise.
         let answer = answer.promise();
         if let Some((recorder, collect)) = prepare(config.as_ref())
             && answer.give(recorder)
@@ -163,7 +164,7 @@ fn prepare(config: Option<&Config>) -> Option<(&'static Recorder, impl FnOnce())
         site::registered()
             .for_each(|site| recorder.rings.home.metadata.site(&recorder.rings.home.memory, site));
     }
-    // A program that calls flat out from its start needs a burst ring before the collector has begun.
+    // A program that calls without a pause from its start needs a burst ring before the collector has begun.
     recorder.rings.prepare_bursts(1);
     let shared = Arc::clone(&recorder.shared);
     let opener = open_store::opener(&settings, identity, Arc::clone(&shared), accountant);
@@ -206,8 +207,8 @@ extern "C" fn at_exit_with_status(status: std::ffi::c_int, _: *mut std::ffi::c_v
     exit(Exit { status: Some(status) });
 }
 
-/// Notes that the process ends in good order, where the recorder's thread has ended before. The ring file keeps what the store
-/// lacks.
+/// Notes that the process ends in good order, for the case that the recorder's thread has ended before. The ring file
+/// keeps what the store lacks.
 extern "C" fn at_process_end() {
     if let Some(recorder) = find_running() {
         recorder.rings.home.metadata.exiting(Exit { status: None });

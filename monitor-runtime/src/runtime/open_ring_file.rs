@@ -13,8 +13,8 @@ use crate::ring::mapping::Mapping;
 use crate::ring::memory::Memory;
 use crate::ring::metadata::Identity;
 
-/// Returns the memory for the rings of this process, and what the ring file is to say of the process. `room` says whether
-/// the address space has room for a ring file.
+/// Returns the memory for the rings of this process, and the identity of the process for the ring file. `room` says
+/// whether the address space has room for a ring file.
 pub(super) fn open(settings: &Settings, process: &ProcessRow, room: Room) -> (Memory, Option<Identity>) {
     let as_set = |why: &str| (Memory::on_heap_as_set(why), None);
     let Location::File(store) = &settings.db else {

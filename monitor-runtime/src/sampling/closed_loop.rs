@@ -93,7 +93,7 @@ fn weights_are_unbiased_while_the_ladder_moves_and_bursts_are_thinned_over_many_
         let runs = runs as f64;
         let mean = sum / runs;
         let error = ((squares / runs - mean * mean) / runs).sqrt();
-        // The standard error of the mean comes from the runs themselves; four of them, and it is small
+        // The mean may be off by four times its standard error, which comes from the runs themselves. That is small
         // enough that a bias of a twelfth would show.
         assert!((mean - exact).abs() < 4.0 * error, "{requested}: {mean} for {exact}, error {error}");
         assert!(error < 0.02 * exact, "{requested}: {error}");

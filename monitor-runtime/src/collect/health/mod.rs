@@ -140,7 +140,7 @@ pub struct Health {
     /// The state and figures of the circuit breaker of each in-process subscriber. Failures of a subscriber do not count
     /// as failures of the store.
     pub subscribers: Vec<breaker::Statistics>,
-    /// The alerts that fire. Those that are recovering are among them.
+    /// The alerts that fire, those that are recovering included.
     pub alerts: FiringAlerts,
     /// The number of writes that failed since start.
     pub writer_errors: u64,
@@ -148,11 +148,11 @@ pub struct Health {
     pub duplicates_avoided: u64,
     /// The number of rows written since start.
     pub rows_written: u64,
-    /// The bytes of their content.
+    /// The bytes of the content of these rows.
     pub bytes_written: u64,
     /// The size of the database file, in bytes.
     pub db_bytes: u64,
-    /// The size of its write-ahead log, in bytes.
+    /// The size of the database's write-ahead log, in bytes.
     pub wal_bytes: u64,
     /// The path of the store, or `None` while it is in memory or not open.
     pub store: Option<PathBuf>,
@@ -162,7 +162,7 @@ pub struct Health {
     pub overhead_ns_per_call: f64,
     /// The cost of recording in the last second, on callers' threads and on the recorder's own, in percent of one core.
     pub cost_pct: f64,
-    /// The part of it that does not depend on calls and rows: the recorder's wake-ups and transactions.
+    /// The part of `cost_pct` that does not depend on calls and rows: the recorder's wake-ups and transactions.
     pub fixed_pct: f64,
     /// The cost that is saved because functions are recorded less than requested, in percent of one core.
     pub saved_pct: f64,

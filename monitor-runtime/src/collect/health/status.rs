@@ -13,17 +13,17 @@ use crate::collect::breaker::State;
 /// The status of a part of the recorder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum HealthStatus {
-    /// It does all of its work.
+    /// The part does all of its work.
     #[default]
     Ok,
-    /// It does less than it was asked to, or nothing yet. Counts stay exact.
+    /// The part does less than it was asked to, or nothing yet. Counts stay exact.
     Degraded,
-    /// It does not work.
+    /// The part does not work.
     Failing,
 }
 
 impl HealthStatus {
-    /// Returns the word that stands in JSON and on screen.
+    /// Returns the word for the status in JSON and on screen.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -40,7 +40,7 @@ impl fmt::Display for HealthStatus {
     }
 }
 
-/// A part of the recorder, and how it does.
+/// A part of the recorder, with its status.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct HealthPart {
@@ -56,7 +56,7 @@ pub struct HealthPart {
 const LOST_SHARE: u64 = 100;
 
 impl Health {
-    /// Returns how each part of the recorder does.
+    /// Returns the status of each part of the recorder.
     #[must_use]
     pub fn parts(&self) -> Vec<HealthPart> {
         let parts = [
@@ -70,7 +70,7 @@ impl Health {
         parts.map(|(name, (status, why))| HealthPart { name, status, why }).into()
     }
 
-    /// Returns the status of the part that does worst.
+    /// Returns the worst status of all parts.
     #[must_use]
     pub fn status(&self) -> HealthStatus {
         self.parts().into_iter().map(|part| part.status).max().unwrap_or_default()
@@ -158,7 +158,7 @@ impl Health {
         }
     }
 
-    /// Judges alerts. They are about the program and not about its recorder, so they never make it fail.
+    /// Judges alerts. They are about the program and not about its recorder, so their status is never `Failing`.
     fn judge_alerts(&self) -> (HealthStatus, String) {
         let FiringAlerts { critical, warning, info } = self.alerts;
         let status = if critical + warning > 0 { HealthStatus::Degraded } else { HealthStatus::Ok };

@@ -1,7 +1,7 @@
-//! The watch over the coarse clock, which the collector's thread moves on.
+//! The watch over the coarse clock, which the collector's thread advances.
 //!
-//! A call that is only counted is noticed to be slow by that clock. While the thread may be held up for long, by a disk,
-//! those calls are timed instead. The watch also sums up for how long the clock stood still in spite of that.
+//! The coarse clock shows that a call that is only counted is slow. While a disk may hold up the collector's thread for
+//! long, such calls are timed instead. The watch also sums up how long the clock stood still nevertheless.
 
 use std::time::Duration;
 
@@ -17,21 +17,22 @@ use crate::site::Caps;
 #[derive(Debug, Default)]
 #[expect(clippy::struct_excessive_bools, reason = "answers to independent questions")]
 pub(super) struct ClockWatch {
-    /// True if there are functions whose calls are only counted, so that the clock is relied on.
+    /// True if there are functions whose calls are only counted, and which therefore rely on the clock.
     is_relied_on: bool,
     /// True while calls are timed that would otherwise only be counted, because the thread may be held up.
     is_suspended: bool,
-    /// True if a call came since the last step that was only counted, or would be if the clock ran.
+    /// True if a call has come since the last step that was only counted, or would have been if the clock had run.
     pub(super) is_used: bool,
-    /// True while the clock stands because no such call comes. Calls are suspended all that time.
+    /// True while the clock stands because no call relies on it. Calls that would be counted are timed all that time.
     is_resting: bool,
-    /// For how long the clock stood still since the last report, while it was relied on.
+    /// The time for which the clock stood still since the last report, while calls relied on it.
     stood: Duration,
 }
 
 impl ClockWatch {
-    /// Moves the clock on, and lets it run if calls wait for it, as `is_wanted` says. Notes if it stood still for longer than a slow call may take to be noticed. Returns true
-    /// if calls were timed since the last look and are only counted from now on.
+    /// Advances the clock, and ends its rest if calls wait for it, as `is_wanted` says. Adds up the time if it stood
+    /// still for longer than it takes to notice a slow call. Returns true if calls were timed since the last look and
+    /// are only counted from now on.
     pub(super) fn look(
         &mut self,
         is_wanted: bool,
@@ -41,7 +42,8 @@ impl ClockWatch {
         self.is_used |= is_wanted;
         self.is_resting &= !self.is_used;
         if self.is_suspended && !self.is_resting {
-            // The clock moves first, because calls that are only counted from here on must see the time of this moment.
+            // The clock is advanced first, because calls that are only counted from here on must see the time of this
+            // moment.
             advance_coarse();
             count_only(functions, states, true);
             self.is_suspended = false;
@@ -54,7 +56,8 @@ impl ClockWatch {
         false
     }
 
-    /// Notes if there are functions whose calls are only counted. The first of them is one that is called.
+    /// Notes whether there are functions whose calls are only counted. The clock counts as used when the first of them
+    /// appears, because that function is being called.
     pub(super) fn rely(&mut self, is_relied_on: bool) {
         self.is_used |= is_relied_on && !self.is_relied_on;
         self.is_relied_on = is_relied_on;
@@ -65,8 +68,8 @@ impl ClockWatch {
         self.is_relied_on && !self.is_resting
     }
 
-    /// Lets the clock rest if no call relied on it since this was last called. Until such a call comes again, the calls are
-    /// timed, so nobody has to move the clock on for them.
+    /// Lets the clock rest if no call relied on it since this was last called. Until such a call comes again, calls are
+    /// timed, so the clock need not be advanced for them.
     pub(super) fn rest(&mut self, functions: &Functions, states: &mut FunctionStates) {
         self.is_resting = !std::mem::take(&mut self.is_used);
         if self.is_resting && self.is_relied_on {
@@ -76,8 +79,8 @@ impl ClockWatch {
         }
     }
 
-    /// Has calls timed that would otherwise only be counted, until the next look, because a disk may hold this thread
-    /// up and the clock with it. Calls that have begun see the clock move.
+    /// Times the calls that would otherwise only be counted, until the next look, because a disk may hold up this
+    /// thread, and the clock with it. The clock is advanced once more for the calls that have begun.
     pub(super) fn suspend(&mut self, functions: &Functions, states: &mut FunctionStates) {
         if self.is_relied_on && !self.is_suspended {
             self.is_suspended = true;
@@ -99,7 +102,7 @@ impl ClockWatch {
     }
 }
 
-/// Has the calls of functions on the lowest rung only counted, or timed.
+/// Sets the calls of functions on the lowest rung to be only counted if `is_counted`, else to be timed.
 fn count_only(functions: &Functions, states: &mut FunctionStates, is_counted: bool) {
     let counted = states.iter_mut(functions).filter(|(_, state)| state.rung.is_counted());
     for (function, _) in counted {

@@ -17,7 +17,7 @@ pub(super) struct FunctionState {
     pub(super) allowance: TokenBucket,
     /// True if trees begin with calls of the function that a long-lived call, such as `main`, makes.
     pub(super) begins_below: bool,
-    /// The number of its first calls that have a row so far.
+    /// The number of the function's first calls that have a row so far.
     first: u32,
     pub(super) slow: SlowThreshold,
     /// The calls per second, as of the last look.
@@ -25,9 +25,9 @@ pub(super) struct FunctionState {
     pub(super) since: Counts,
     /// The values of its calls, as of the last look with records.
     values: Values,
-    /// The row that was last handed on to be written.
+    /// The last row that was handed on to be written.
     stored: Option<RateRow>,
-    /// True if rate or fidelity had changed when that row was written.
+    /// True if rate or fidelity had changed when the row `stored` was handed on.
     is_stored_after_change: bool,
     /// The row that waits for the next batch.
     due: Option<RateRow>,
@@ -38,7 +38,7 @@ impl FunctionState {
         Self { slow: SlowThreshold::declared(site.slow_ns()), ..Self::default() }
     }
 
-    /// Counts a call if it is one of the first. Returns true if it is.
+    /// Counts a call if it is one of the function's first calls. Returns true if so.
     pub(super) fn take_first(&mut self) -> bool {
         let is_first = self.first < limits::FIRST_CALLS;
         self.first += u32::from(is_first);
@@ -85,7 +85,7 @@ impl FunctionState {
             || now_alone && !was_alone
     }
 
-    /// Returns the sentence for the event log that tells a change.
+    /// Returns the sentence for the event log that describes a change of the rung.
     pub(super) fn tell_change(&self, function: &Function, before: &Rung, told: &Told<'_>) -> String {
         let rung = &self.rung;
         let [from, to] = [before, rung].map(|rung| told.requested.0.min(rung.cap));
@@ -98,11 +98,12 @@ impl FunctionState {
         format!("{}: {fidelity}, rate {rate}: {}", function.name, reason(rung, told))
     }
 
-    /// Returns the function's row, apart from the figures of the look.
+    /// Returns the function's row, without time and rows per second, which the caller fills in.
     pub(super) fn rate_row(&self, site: &CallSite, told: &Told<'_>) -> RateRow {
         let rung = &self.rung;
         let asked = told.requested.0;
-        // Below other calls, where nearly all calls of such a function are.
+        // The row shows the rate below other calls, because nearly all calls of a function that is only timed are
+        // there.
         let in_force = if rung.depth == Depth::TimedOnly { 0.0 } else { asked.min(rung.cap) };
         RateRow {
             function: site.id(),
@@ -119,7 +120,7 @@ impl FunctionState {
         }
     }
 
-    /// Hands a row on to be written, if it says something new.
+    /// Hands a row on to be written, if it differs enough from the last one.
     pub(super) fn offer_row(&mut self, row: RateRow) {
         let says_something_new = self.stored.as_ref().is_none_or(|last| {
             let same = (last.asked.to_bits(), last.rate.to_bits(), last.fidelity)
@@ -128,7 +129,7 @@ impl FunctionState {
             // Periods are the same for all functions, so that their rows, which share pages, go into one batch.
             let period = |row: &RateRow| row.at_ns.div_euclid(limits::RATE_ROWS_INTERVAL.as_nanos() as i64);
             let aged = period(&row) > period(last);
-            // The figures in the row of a change are those of the time before it, so the next row is new as well.
+            // The row of a change has the figures from before the change, so the next row is always new.
             !same
                 || self.is_stored_after_change
                 || aged

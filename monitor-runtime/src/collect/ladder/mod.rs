@@ -109,15 +109,17 @@ impl Ladder {
         self.clock_watch.rest(functions, &mut self.states);
     }
 
-    /// Begins the time that the next look is about now, and makes that look soon, because the time before says nothing.
+    /// Begins the period of the next look now, and makes that look come soon, because the time before now says nothing
+    /// about the load.
     pub(super) fn begin_anew(&mut self, now: Duration) {
         self.last_look = now;
         self.next_look = now + limits::LADDER_FIRST;
         (self.own_cpu, self.process_cpu) = (process::thread_cpu(), process::process_cpu());
     }
 
-    /// Moves the coarse clock on. Returns true if tallies have to be read now: calls of some functions were timed since
-    /// the last look and are only counted from now on, and the timed ones must not speak for those to come.
+    /// Advances the coarse clock. Returns true if tallies have to be read now, because calls of some functions were
+    /// timed since the last look and are only counted from now on: the durations of the timed calls must not stand for
+    /// calls that come later.
     pub(super) fn watch_clock(&mut self, functions: &Functions) -> bool {
         let is_wanted = self.rings.home.take_clock_wanted();
         self.clock_watch.look(is_wanted, functions, &mut self.states)
@@ -286,7 +288,8 @@ fn note_figures(health: &mut Health, figures: &Figures) {
     health.budget_pct = percent_of_core(figures.budget);
 }
 
-/// Returns the cost of a function as it is recorded from now on: what it cost, or if that changes, what is left.
+/// Returns the cost of a function as it is recorded from now on: what is left of the cost if its calls are only counted
+/// or timed, else the cost so far.
 fn cost_in_force(rung: &Rung, before: &Rung, load: &Load, costs: &Costs) -> f64 {
     match rung.reason {
         Reason::Counted(saving) | Reason::CountingAlone(saving) | Reason::TimedOnly(saving) => {
@@ -303,7 +306,7 @@ fn report_changes(changes: Vec<String>, clock: &Clock, events: &mut Events) {
     }
 }
 
-/// Sets the duration from which on calls of a function are kept for being slow, and tells the callers.
+/// Sets the duration from which on calls of a function are kept for being slow, here and at the call site.
 fn set_slow_threshold(function: &Function, state: &mut FunctionState, percentile: Option<u64>, now_ns: i64) {
     let is_counted = state.rung.is_counted();
     let coarse_ns = limits::COARSE_PERIOD.as_nanos() as u64;

@@ -9,8 +9,8 @@ use crate::batch::decode::Times;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct SlowThreshold {
     pub(super) ns: u64,
-    /// Calls that ended before this moment are measured by the threshold before this one, because by that one the
-    /// callers decided which unsampled calls leave a record.
+    /// Calls that ended before this moment are compared with `before_ns`, the threshold before, because by that one
+    /// their callers decided which unsampled calls leave a record.
     since_ns: i64,
     before_ns: u64,
     /// The rows that are left this second, if the threshold is the function's own percentile.
@@ -29,7 +29,7 @@ impl SlowThreshold {
         Self { ns: ns.unwrap_or(u64::MAX), ..Self::default() }
     }
 
-    /// Replaces the threshold, and allows this many rows until the next one.
+    /// Replaces the threshold, and allows `left` rows until it is replaced again.
     pub(super) fn set(&mut self, ns: u64, left: u32, now_ns: i64) {
         *self = Self { ns, since_ns: now_ns, before_ns: self.ns, left };
     }

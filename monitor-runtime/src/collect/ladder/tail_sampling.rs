@@ -45,7 +45,8 @@ impl Ladder {
             return None;
         }
         let Survey { offered, awaited, arrived, is_concerned } = Survey::new(drained, &self.fates);
-        // A function that was called first since the step began has no more than its allowance either.
+        // The functions that were first called after the step began are discovered here, because they have an allowance
+        // as well.
         for site in offered.keys() {
             functions.discover_missing(*site);
         }
@@ -101,7 +102,7 @@ impl Ladder {
             let Some(Offered { rows, calls }) = offered.get(&function.site.id()).copied() else { continue };
             let share = state.allowance.take(rows);
             if share < 1.0 {
-                // No fewer seconds than a drain interval, because a burst of a moment need not go on.
+                // `seconds` is no less than a drain interval, because a burst of a moment need not go on.
                 let cap = (AIM * bounds.rows_per_s * seconds / calls).min(1.0);
                 excess.insert(function.site.id(), Excess { share, granted: share * rows as f64, cap });
             }
@@ -109,8 +110,8 @@ impl Ladder {
         excess
     }
 
-    /// Gives functions their rates back by which callers throttled themselves, if the burst is over: trees that are kept
-    /// lack the calls of a throttled function.
+    /// Lifts the throttles that callers put on functions, where the burst is over, because trees that are kept lack the
+    /// calls of a throttled function.
     fn lift_throttles(&mut self, offered: &HashMap<u32, Offered>, functions: &Functions) {
         for (function, state) in self.states.iter_mut(functions) {
             let is_throttled = function.site.caps().rate < state.rung.cap;
@@ -157,7 +158,7 @@ impl Ladder {
             // Observes the span, which is stored before the site.
             let site = slot[flight::SITE].load(Ordering::Acquire) as u32;
             let span = slot[flight::SPAN].load(Ordering::Relaxed);
-            // A span of a tree that is not kept is larger than any other.
+            // The span of a tree that is not kept has the bit `NOT_KEPT`, so it is larger than any other span.
             if (1..NOT_KEPT).contains(&span) && calls.make_room(1) {
                 calls.insert(span, InFlight { site, parent: 0 });
             }
@@ -233,7 +234,7 @@ impl Ladder {
         }
         let root = fate.map_or(0, |fate| if share > 0.0 { fate.root } else { header.span });
         if root != 0 {
-            // The tree that the call was part of is gone, or its caller's tree is.
+            // The tree that the call, or its caller, was part of is not kept, so the row gets another root.
             header.trace = root;
             header.parent = if root == header.span { 0 } else { header.parent };
         }

@@ -4,7 +4,7 @@
 use crate::sampling::Source;
 use crate::sampling::ladder::{Bounds, CORE, Depth, Reason, Rung, Saving};
 
-/// The figures of a look that a reason is told with.
+/// The figures of a look that the text of a reason contains.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Told<'a> {
     pub(super) bounds: &'a Bounds,
@@ -89,7 +89,7 @@ pub(super) fn reason(rung: &Rung, told: &Told<'_>) -> String {
     text
 }
 
-/// Tells who requested the rate.
+/// Returns the words for who requested the rate.
 fn as_requested(told: &Told<'_>) -> String {
     let (requested, source) = told.requested;
     match source {

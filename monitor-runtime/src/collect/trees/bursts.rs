@@ -80,7 +80,8 @@ impl Trees {
                     break;
                 }
                 for (slot, calls, version) in ready {
-                    // What cannot be noted as taken, or has no room for its row, stays in its slot until the next drain.
+                    // Calls that cannot be noted as taken, or have no room for their row, stay in their slot until the
+                    // next drain.
                     let has_room = taken.make_room(1)
                         && spans.make_room(1)
                         && self.bursts.make_room()
@@ -128,8 +129,8 @@ impl Trees {
         }
     }
 
-    /// Returns the row that calls share a row below whose caller has this span. A caller that does not share a row keeps one
-    /// of its own from now on.
+    /// Returns the span of the row below which the callees of this caller share rows: the row that the caller shares,
+    /// or its own. A caller that does not share a row keeps a row of its own from now on.
     fn row_above(&mut self, caller: u64) -> u64 {
         let Some(parent) = self.parents.find(caller) else { return caller };
         let parent = self.parents.get_mut(parent);
@@ -143,7 +144,7 @@ impl Trees {
     }
 }
 
-/// Returns the header of a call like these.
+/// Returns the header of an average call among these.
 pub(super) fn header_of(calls: &SharedCalls) -> Header {
     let SharedCalls { site, span, parent, trace, start, .. } = *calls;
     let mean = |ticks: u64| ticks / calls.calls.max(1);

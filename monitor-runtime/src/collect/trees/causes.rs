@@ -1,7 +1,7 @@
 //! The causes of failures that wait until the rows of their calls are written.
 //!
-//! Takes causes by the spans of the calls; gives each once. A failure without a cause began where it is. The number is
-//! bounded: the older half goes, and every one that goes unused is counted.
+//! Takes causes by the spans of the calls; gives each once. A failure without a cause began where it is. The number of
+//! causes is bounded: beyond it the older half is dropped, and each cause that is dropped unused is counted.
 
 use fnv::FnvHashMap;
 
@@ -22,7 +22,7 @@ pub(super) struct Causes {
     young: FnvHashMap<u64, FailureOrigin>,
     old: FnvHashMap<u64, FailureOrigin>,
     pub(super) lost: u64,
-    /// The number of young causes at most; `None` before the first drain.
+    /// The largest number of young causes; `None` before the first drain.
     pub(super) most: Option<usize>,
 }
 

@@ -8,7 +8,7 @@ use crate::record::{Header, Kept};
 pub(in super::super) struct TreeCost {
     /// True if a long-lived call, such as `main`, is around some of these trees.
     pub(in super::super) begins_below: bool,
-    /// The functions in these trees, that of their roots included. They are few, and found by looking at each.
+    /// The functions in these trees, that of their roots included. They are few, so they are searched one by one.
     parts: Vec<Part>,
 }
 
@@ -36,7 +36,7 @@ impl TreeCost {
         });
     }
 
-    /// Adds calls that share a row and left no record, which stand for this many.
+    /// Adds calls that share a row and left no record. They stand for `calls` calls.
     pub(super) fn add_folded(&mut self, site: u32, calls: f64) {
         self.add_part(Part { site, records: 0, rows: 0, calls });
     }

@@ -17,7 +17,7 @@ pub(super) type Key = (u64, u32);
 /// A row that calls share.
 #[derive(Debug)]
 struct OpenFold {
-    /// The calls are counted in this row: a call as the first of them was, but with the row's span.
+    /// The header of the row: that of the first call, with the row's span.
     header: Header,
     /// The thread of the first call.
     thread: u32,
@@ -38,7 +38,7 @@ pub(super) struct Folds {
     /// The functions whose calls share rows below the row of this span.
     below: FnvHashMap<u64, Vec<u32>>,
     closed: Vec<ClosedFold>,
-    /// No row has been open for a window before this moment.
+    /// Before this moment, no row will have been open for a window.
     next_close: Duration,
 }
 
@@ -91,7 +91,8 @@ impl Folds {
             weight: f64::from(weight),
         };
         self.add_all(key, call, thread, &fold);
-        // Calls that were summed up on their thread came without arguments.
+        // A later call than the first may bring the arguments, because calls that were summed up on their thread come
+        // without.
         if (1..=limits::FOLD_ARGS_BYTES_MAX).contains(&usize::from(call.args_bytes))
             && let Some(fold) = self.open.get_mut(&key)
             && fold.args.is_empty()
@@ -123,7 +124,8 @@ impl Folds {
         sums.weight += more.weight;
     }
 
-    /// Gives the shared row of this key another span, because the call whose span it has gets a row of its own.
+    /// Gives the shared row of this key another span if it has this one, because the call with this span gets a row of
+    /// its own.
     pub(super) fn part_from(&mut self, key: Key, span: u64) {
         let Some(fold) = self.open.get_mut(&key).filter(|fold| fold.header.span == span) else { return };
         if fold.sums.calls == 0 {
@@ -178,7 +180,7 @@ impl Folds {
         self.open.len()
     }
 
-    /// Closes the rows that have been open for a window, and the oldest ones beyond this many.
+    /// Closes the rows that have been open for a window, and the oldest ones beyond `most` rows.
     pub(super) fn close_due(&mut self, now: Duration, most: usize) {
         if self.open.len() > most {
             let mut keys = collect_most(self.open.iter().map(|(key, fold)| (fold.opened, *key)));

@@ -1,15 +1,16 @@
-//! The trees of calls as their records come in: who called whom, how much lies below each root, and which calls share a
+//! The trees of calls as their records come in: who called whom, how much lies below each root, which calls share a
 //! row, and where failures began.
 //!
-//! Takes the records of each drain; marks those that share a row, gives these rows once they are complete, the number of
-//! records below each function at which trees begin, the pairs of functions that call each other, and the causes of
-//! failures. A callee's record comes before its caller's, so a caller that has
-//! not ended is remembered by its span. The memory is bounded: callers that never end are forgotten, and every one that is
-//! forgotten for want of room is counted. It does not know the store.
+//! Takes the records of each drain; marks those that share a row, gives these rows once they are complete, the number
+//! of records below each function at which trees begin, the pairs of functions that call each other, and the causes of
+//! failures. A callee's record comes before its caller's, so a caller that has not ended is remembered by its span. The
+//! memory is bounded: callers that never end are forgotten, and each caller that is forgotten for want of room is
+//! counted. It does not know the store.
 //!
-//! Calls share a row from one number of calls of a function below one caller on, and everything below them does. Failures
-//! and slow calls have a row of their own. So that no row names a caller without a row, a call has a row of its own if an
-//! earlier drain gave one to a callee of it. A call under way is foreseen to share a row if as many like it have ended.
+//! Once a caller has made a number of calls of one function, `fold_after`, its further calls of the function share a
+//! row, and so does everything below them. Failures and slow calls have a row of their own. So that no row names a
+//! caller without a row, a call has a row of its own if an earlier drain gave one to a callee of it. A call under way
+//! is expected to share a row if enough calls like it have ended.
 
 mod causes;
 mod costs;
@@ -59,7 +60,8 @@ pub(super) struct Trees {
     causes: Causes,
     /// The number of failed callees that are remembered.
     failed: usize,
-    /// Failures of this drain and the one before whose cause is not known: its record may come late, from another ring.
+    /// Failures of this drain and the one before that have no known cause: the record of the cause may come late, from
+    /// another ring.
     late: [FnvHashMap<u64, LateFailure>; 2],
     next_look: Duration,
 }
@@ -81,7 +83,7 @@ pub(super) struct Moment<'a> {
 #[derive(Debug)]
 struct Drained {
     header: Header,
-    /// The number of its ring in the drain, and its first word there.
+    /// The number of the call's ring in the drain, and the place of its first word there.
     ring: u32,
     at: u32,
     thread: u32,
@@ -94,11 +96,11 @@ struct Drained {
 /// The row of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Row {
-    /// It has a row of its own.
+    /// The call has a row of its own.
     Own,
-    /// It is one of many like it, and shares a row unless it has to have one of its own.
+    /// The call is one of many like it, and shares a row unless it has to have one of its own.
     OneOfMany,
-    /// It shares the row with this key.
+    /// The call shares the row with this key.
     Shared(Key),
 }
 
@@ -128,7 +130,8 @@ impl Trees {
         }
     }
 
-    /// Replaces the number of calls of one function below one caller that have a row each. Returns true if it was another.
+    /// Replaces the number of calls of one function below one caller that have a row each. Returns true if it has
+    /// changed.
     pub(super) fn set_fold_after(&mut self, calls: u32) -> bool {
         self.rings.home.fold_after.store(calls, Ordering::Relaxed);
         std::mem::replace(&mut self.fold_after, calls) != calls
@@ -139,7 +142,8 @@ impl Trees {
         let DrainedRings { rings, threads } = drained;
         self.causes.most = Some(self.most(CAUSES_SHARE, CAUSE_BYTES, limits::CAUSES_MAX));
         let mut calls = in_order(rings, threads);
-        // After the rings, because a caller's record comes after the last of its callees was added to a slot.
+        // Slots are read after the rings, because a caller's record comes after the last of its callees was added to a
+        // slot.
         let bursts = self.take_bursts(moment);
         self.enter(&mut calls, moment);
         self.learn_edges(&calls);
@@ -169,7 +173,8 @@ impl Trees {
         self.rings.home.accountant.set(accountant::Part::Trees, self.bytes());
     }
 
-    /// Returns how many things of this size may be remembered, which together take one part in `share` of the memory.
+    /// Returns how many items of `bytes_each` may be remembered, no more than `most`, within one part in `share` of the
+    /// memory for trees.
     fn most(&self, share: usize, bytes_each: usize, most: usize) -> usize {
         self.rings.home.accountant.count_within(accountant::Part::Trees, share, bytes_each, most)
     }
@@ -199,7 +204,7 @@ impl Trees {
     /// Learns which functions a call of this function has called.
     fn learn_edges_of(&mut self, site: u32, call: Slot) {
         let is_new = |callee: &&(u32, u32)| !self.edges.contains(&(site, callee.0));
-        // There is hardly ever a new one, and an empty list takes no memory.
+        // New callees are rare, and an empty list takes no memory.
         let new: Vec<u32> =
             collect_most(self.parents.get(call).callees.iter().filter(is_new).map(|(callee, _)| *callee));
         self.learn_edges_to(site, &new);
@@ -209,7 +214,7 @@ impl Trees {
     fn learn_edges_to(&mut self, site: u32, callees: &[u32]) {
         for callee in callees {
             let edge = (site, *callee);
-            // A pair without memory is learned with the next calls.
+            // A pair for which there is no memory is learned with a later call.
             let has_room = self.edges.len() < limits::EDGES_MAX
                 && self.edges.make_room(1)
                 && self.new_edges.make_room(1);
@@ -224,7 +229,7 @@ impl Trees {
         std::mem::take(&mut self.new_edges)
     }
 
-    /// Has all pairs written again, because the store is a new one.
+    /// Marks all pairs to be written again, because the store is a new one.
     pub(super) fn forget_stored_edges(&mut self) {
         self.new_edges = collect_most(self.edges.iter().copied());
         if self.new_edges.len() < self.edges.len() {
@@ -251,9 +256,9 @@ impl Trees {
         cost.add(&call.header, call.row == Row::Own);
     }
 
-    /// Returns the records below each function at which trees begin, since the last call. A tree begins with a call
-    /// without a caller, or whose caller has been under way for longer than [`limits::LOOP_AGE`]. Of trees whose root has
-    /// not ended, the records so far are included.
+    /// Returns the records below each function at which trees begin, since they were last taken. A tree begins with a
+    /// call without a caller, or whose caller has been under way for longer than [`limits::LOOP_AGE`]. Of trees whose
+    /// root has not ended, the records so far are included.
     pub(super) fn take_costs(&mut self) -> HashMap<u32, TreeCost> {
         let mut costs = std::mem::take(&mut self.costs);
         if self.parents.iter_mut().any(|parent| !parent.below.is_empty()) {
@@ -279,7 +284,7 @@ impl Trees {
         self.folds.close_all();
     }
 
-    /// Returns the rows that are not complete, as they would be if they were.
+    /// Returns the rows that are not complete, as they would be if they were completed now.
     pub(super) fn incomplete_rows(&self) -> impl Iterator<Item = ClosedFold> {
         self.folds.images()
     }
@@ -289,7 +294,7 @@ impl Trees {
         self.folds.is_empty()
     }
 
-    /// Forgets a call, which has ended or is not heard of any more, and completes the rows below it.
+    /// Forgets a call that has ended, or of which no callee has ended for long, and completes the rows below it.
     fn leave(&mut self, slot: Slot) {
         if self.parents.get(slot).fate == Fate::Own {
             self.folds.close_below(self.parents.get(slot).span);
@@ -298,7 +303,8 @@ impl Trees {
         self.parents.remove(slot);
     }
 
-    /// Forgets callers that are not heard of any more and those beyond the bound, and reports the latter now and then.
+    /// Forgets callers of which no callee has ended for long and those beyond the bound, and reports the latter now and
+    /// then.
     fn forget(&mut self, moment: &Moment<'_>, events: &mut Events) {
         let excess = self.parents.excess(self.most(PARENTS_SHARE, PARENT_BYTES, limits::PARENTS_MAX));
         self.parents.note_forgotten(excess.len());
@@ -333,16 +339,17 @@ impl Trees {
     }
 }
 
-/// The bytes of a caller that is remembered, with its callees, and the share of the memory that callers may take.
+/// The bytes of a caller that is remembered, with its callees. All callers may take one part in `PARENTS_SHARE` of the
+/// memory.
 const PARENT_BYTES: usize = size_of::<Parent>() + 128;
 const PARENTS_SHARE: usize = 2;
-/// The same of a row that calls share.
+/// The bytes of a row that calls share, and the part of the memory that such rows may take.
 const FOLD_BYTES: usize = 512 + limits::FOLD_ARGS_BYTES_MAX;
 const FOLDS_SHARE: usize = 8;
-/// The same of the cause of a failure, of which there may be a young and an old one.
+/// The bytes of the cause of a failure, young and old, and the part of the memory that causes may take.
 const CAUSE_BYTES: usize = 192;
 const CAUSES_SHARE: usize = 4;
-/// The same of a failed callee, most of whose texts are short.
+/// The bytes of a failed callee, most of whose texts are short, and the part of the memory that such callees may take.
 const FAILED_BYTES: usize = 192;
 const FAILED_SHARE: usize = 8;
 
@@ -353,8 +360,8 @@ fn is_loop(caller: &Parent, at: u64, clock: &Clock) -> bool {
     clock.duration_ns(age) > limits::LOOP_AGE.as_nanos() as u64
 }
 
-/// Sorts calls by their end, those of one ring being in order already. It sorts their numbers, because the stable sort, which
-/// merges such runs, takes memory for half of what it sorts.
+/// Sorts calls by their end, those of one ring being in order already. It sorts the numbers of calls, because the
+/// stable sort, which merges such runs, takes memory for half of what it sorts.
 fn sort_by_end(calls: &mut [Drained]) {
     let mut order: Vec<u32> = Vec::new();
     if order.try_reserve_exact(calls.len()).is_err() {
@@ -377,7 +384,7 @@ fn sort_by_end(calls: &mut [Drained]) {
     }
 }
 
-/// Returns the calls of a drain by their end. The calls of a ring are in that order already.
+/// Returns the calls of a drain in the order of their ends. The calls of a ring are in that order already.
 fn in_order(rings: &[(usize, Vec<u64>)], threads: &[u32]) -> Vec<Drained> {
     let mut calls = Vec::new();
     for (ring, (owner, words)) in rings.iter().enumerate() {

@@ -74,7 +74,8 @@ impl Trees {
         self.failed += callees.len() - before;
     }
 
-    /// Gives a caller whose record came before that of its failed callee this cause, unless its row is written already.
+    /// Gives this cause to a caller whose record came before that of its failed callee, unless its row is written
+    /// already.
     fn find_late(
         &mut self,
         caller: u64,

@@ -1,7 +1,8 @@
 //! The calls that have callees among the records so far, and whose own record has not come yet.
 //!
-//! Takes spans; gives places, which stay the same until the call is removed. Their number is bounded between drains: the
-//! calls that were not heard of for longest are then forgotten, and counted. Places and their memory are used again.
+//! Takes spans; gives places, which stay the same until the call is removed. Their number is bounded between drains:
+//! the calls whose last callee ended longest ago are then forgotten, and counted. Places and their memory are used
+//! again.
 
 use std::time::Duration;
 
@@ -29,13 +30,13 @@ pub(super) enum Fate {
 /// A call whose record has not come yet.
 #[derive(Debug, Default)]
 pub(super) struct Parent {
-    /// The start of the first of its callees, at which it was under way already.
+    /// The start of the call's first callee, at which the call was under way already.
     pub(super) started: Ticks,
-    /// The records below it that are not counted for a function yet.
+    /// The records below the call that are not counted for a function yet.
     pub(super) below: TreeCost,
-    /// The functions that it called, and how often.
+    /// The functions that the call has called, and how often.
     pub(super) callees: Vec<(u32, u32)>,
-    /// Those of its callees that failed.
+    /// The failed callees of the call.
     pub(super) failed: FailedCallees,
     pub(super) fate: Fate,
     /// True if a callee has a row of its own that names this call as its caller.
@@ -129,8 +130,8 @@ impl Parents {
         Some(slot)
     }
 
-    /// Returns the calls that are to be forgotten so that no more than this many are left: those not heard of for longest, and a quarter
-    /// of the bound more, so that this is seldom done.
+    /// Returns the calls that are to be forgotten so that no more than `most` are left: those whose last callee ended
+    /// longest ago, and a quarter of the bound more, so that this is seldom done.
     pub(super) fn excess(&self, most: usize) -> Vec<Slot> {
         let excess = self.by_span.len().saturating_sub(most);
         if excess == 0 {
@@ -143,7 +144,8 @@ impl Parents {
         slots
     }
 
-    /// Returns the calls that were not heard of since this moment: their records were lost, or will never come.
+    /// Returns the calls of which no callee has ended since this moment: their own records were lost, or will never
+    /// come.
     pub(super) fn older(&self, than: Duration) -> Vec<Slot> {
         collect_most(self.by_span.values().copied().filter(|slot| self.get(*slot).touched < than))
     }

@@ -1,8 +1,10 @@
-//! The budget of all functions together: who is lowered when it is exceeded, and who rises when there is room.
+//! The budget of all functions together: which functions are lowered when it is exceeded, and which rise when there is
+//! room.
 //!
-//! Takes the calls of all functions and the trees that begin with them; moves their rungs. Costs that no rung saves,
-//! the recorder's wake-ups and the counting of counted calls, lower nobody. What is too expensive by itself sinks
-//! first, by what that saves; the rest of the excess is saved at the roots of the most expensive trees.
+//! Takes the calls of all functions and the trees that begin with them; moves their rungs. No function is lowered for
+//! costs that no rung saves: the recorder's wake-ups and the counting of counted calls. Functions that are too
+//! expensive by themselves sink first, the largest saving first; the rest of the excess is saved at the roots of the
+//! most expensive trees.
 
 use super::costs::COUNTED_ROWS;
 use super::place::Place;
@@ -39,7 +41,7 @@ pub(crate) struct Figures {
 pub(crate) struct Budget {
     /// The CPU time of the process, smoothed.
     process: f64,
-    /// The part of the budget that the last seconds left, in ns, so that a moment's burst lowers nobody.
+    /// The part of the budget that the last seconds left, in ns, so that a moment's burst lowers no function.
     credit: Option<f64>,
     /// The number of consecutive looks that left room in the budget.
     calm: u32,
@@ -114,7 +116,7 @@ impl Budget {
         for place in &mut *places {
             settle(place, costs, bounds, budget);
         }
-        // The saving of the rate that is in force now.
+        // The reason of each thinned root gets the saving of the rate that is in force now.
         for (at, tree) in trees.iter().enumerate() {
             if matches!(places[tree.root].rung.reason, Reason::Trees(_)) {
                 places[tree.root].rung.reason = thinning.reason(at, places);
@@ -192,7 +194,7 @@ fn add_roots_without_rows(places: &mut [Place<'_>], trees: &mut Vec<Tree>) {
     }
 }
 
-/// Returns the places whose sinking saves most, with the saving, if that is worth it.
+/// Returns the place whose sinking saves most, if it saves at least `least`.
 fn best(savings: impl Iterator<Item = (usize, f64)>, least: f64) -> Option<usize> {
     let worth = savings.filter(|(_, saving)| *saving >= least);
     worth.max_by(|a, b| a.1.total_cmp(&b.1)).map(|(at, _)| at)
@@ -249,7 +251,7 @@ fn sink_rest(
 
 /// Returns what is saved if the calls of a function are only counted, for each function whose calls are timed.
 fn savings_of_counting(places: &[Place<'_>], costs: &Costs) -> impl Iterator<Item = (usize, f64)> {
-    // The first function that is counted brings the wake-ups that move the coarse clock on.
+    // Counting a first function costs the wake-ups that advance the coarse clock.
     let ticks = if places.iter().any(|place| place.rung.is_counted()) { 0.0 } else { costs.ticks };
     let saving = move |place: &Place<'_>| place.cost(costs) - place.load.cost_counted(costs) - ticks;
     let timed = places.iter().enumerate().filter(|(_, place)| !place.rung.is_counted());
@@ -273,7 +275,7 @@ impl Callee {
 /// Returns the functions that have rows in the trees of others.
 fn callees(places: &[Place<'_>], trees: &[Tree]) -> Vec<Callee> {
     let mut sums: Vec<Option<Callee>> = places.iter().map(|_| None).collect();
-    // Nobody knows yet how many trees begin with a root that has not ended.
+    // The trees of a root that has not ended are left out, because their number is not known yet.
     for tree in trees.iter().filter(|tree| tree.number() > 0.0) {
         let of_others = tree.parts.iter().filter(|part| part.place != tree.root);
         for part in of_others.filter(|part| places[part.place].rung.depth == Depth::Whole) {

@@ -38,7 +38,7 @@ impl Place<'_> {
         self.requested.min(self.rung.cap)
     }
 
-    /// Has the calls only counted from now on.
+    /// Sets the calls to be only counted from now on.
     pub(super) fn count_only(&mut self, costs: &Costs) {
         if self.rung.depth == Depth::Whole {
             let rows = self.cost(costs) - self.load.cost_timed(costs);
@@ -47,7 +47,8 @@ impl Place<'_> {
         self.rung.depth = Depth::Counted;
     }
 
-    /// Has the calls only timed from now on where they are in trees of others: this many records and rows.
+    /// Sets the calls in the trees of others to be only timed from now on. `part` has the records and rows that this
+    /// saves.
     pub(super) fn time_only(&mut self, part: TreePart, costs: &Costs) {
         let saved = self.load.saving(part.records, part.rows, costs, self.rung.captures);
         self.rung.saved_per_call = saved.max(0.0) / self.load.calls.max(1.0);

@@ -78,7 +78,7 @@ pub(crate) struct Rung {
     calm: u32,
     /// The number of consecutive looks at which captures would have been cheap.
     calm_captures: u32,
-    /// True if the cap was lowered at the last look, so that the last second still shows calls of before.
+    /// True if the cap was lowered at the last look, so the last second still has calls from before.
     is_fresh: bool,
     /// The cost per call that `Depth::TimedOnly` saves, in ns.
     pub(super) saved_per_call: f64,
@@ -147,7 +147,8 @@ impl Rung {
         if self.cap < 1.0 && target > self.cap && (target >= 1.0 || target > self.cap * HYSTERESIS) {
             self.calm += 1;
             if self.reason == Reason::Overrun {
-                // Callers throttled as far as they could, because they do not know how often they call.
+                // The cap takes its target at once, because callers, who do not know how often they call, throttled as
+                // far as they could.
                 self.cap = target;
             } else if self.calm >= RISE_AFTER {
                 self.calm = 0;

@@ -191,7 +191,7 @@ fn a_hot_function_beside_a_service_is_counted_and_nothing_else_lowered() {
             run.seconds(1);
             assert_eq!(run.lowered(), [hot], "{calls} {is_callee}");
             assert!(run.rungs[hot].is_counted() && run.rungs[hot].cap < 1e-4);
-            // It stays where it is, because rising would cost too much again.
+            // The function stays where it is, because rising would cost too much again.
             let figures = run.seconds(60);
             assert_eq!(run.lowered(), [hot], "{calls} {is_callee}");
             let (Reason::Counted(saving) | Reason::CountingAlone(saving)) = run.rungs[hot].reason else {
@@ -224,7 +224,7 @@ fn an_n_plus_1_that_breaks_the_budget_is_only_timed_and_no_tree_lost_for_it() {
     run.seconds(10);
     assert_eq!(run.lowered(), [query]);
     assert!(matches!(run.rungs[query].reason, Reason::TimedOnly(_)), "{:?}", run.rungs[query]);
-    // It rises again when it is called less.
+    // The function rises again when it is called less.
     let number = run.program.trees.len() - 1;
     run.program.trees[number].1 = 0.5;
     run.seconds(40);

@@ -35,7 +35,7 @@ impl<'a> Thinning<'a> {
         Self { trees, full, kept, reducible }
     }
 
-    /// Returns the cost of trees that are recorded as often as the function is requested to be.
+    /// Returns the cost of a root's trees if they are recorded at the requested rate.
     fn need(&self, at: usize, places: &[Place<'_>]) -> f64 {
         self.full[at] * places[self.trees[at].root].requested
     }
@@ -45,7 +45,7 @@ impl<'a> Thinning<'a> {
         self.full[at] * (TREES_LEAST / self.trees[at].number().max(TREES_LEAST))
     }
 
-    /// Returns the rate at which a root's trees cost no more than this.
+    /// Returns the rate at which a root's trees cost no more than `grant`.
     fn rate(&self, at: usize, need: f64, grant: f64) -> f64 {
         if need <= grant { 1.0 } else { (grant.max(self.least(at)) / self.full[at]).min(1.0) }
     }
@@ -61,14 +61,15 @@ impl<'a> Thinning<'a> {
     }
 
     /// Returns the rate of each root by which all trees together fit into the budget. The most expensive trees are
-    /// thinned first, and none for a saving that is too small. If that does not suffice, all of them give way together.
+    /// thinned first, and none for a saving that is too small. If that does not suffice, such trees are thinned as
+    /// well.
     pub(super) fn rates(&self, places: &[Place<'_>], budget: f64) -> Vec<f64> {
         let needs: Vec<f64> = (0..self.trees.len()).map(|at| self.need(at, places)).collect();
         if budget.is_infinite() {
             return vec![1.0; needs.len()];
         }
         let beside = self.reducible - self.kept.iter().sum::<f64>();
-        // Trees are not thinned for the time that calls take without rows, which that would not save.
+        // Trees are not thinned for the time that calls take without rows, because thinning would not save it.
         let available = (AIM * budget - beside).max((AIM - TIMING_SHARE) * budget);
         let mut spared = vec![false; needs.len()];
         let grant = loop {
@@ -80,7 +81,7 @@ impl<'a> Thinning<'a> {
                 let saving = need - grant.max(self.least(*at));
                 !spared[*at] && *need > grant && saving < SAVING_LEAST * budget
             };
-            // Functions are spared one at a time, the cheapest first, because others save more once it is spared.
+            // Functions are spared one at a time, the cheapest first, because others save more once one is spared.
             let next = needs().filter(is_spared).min_by(|a, b| a.1.total_cmp(&b.1));
             let Some((next, _)) = next else { break grant };
             spared[next] = true;
@@ -105,7 +106,7 @@ impl<'a> Thinning<'a> {
     }
 }
 
-/// Returns what the rows of a part of trees cost: of the calls that were kept, and of all calls.
+/// Returns the cost of the rows of a part of trees: that of the calls that were kept, and that of all calls.
 fn part_costs(part: &TreePart, places: &[Place<'_>], costs: &Costs) -> (f64, f64) {
     let Place { rung, load, .. } = &places[part.place];
     if rung.depth != Depth::Whole {
@@ -122,7 +123,7 @@ fn part_costs(part: &TreePart, places: &[Place<'_>], costs: &Costs) -> (f64, f64
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct RowsBound {
     pub(super) rate: f64,
-    /// True if there were more rows than that in the last second.
+    /// True if the last second had more rows than may be written.
     pub(super) is_exceeded: bool,
     /// The function whose rows are too many, and the rows per second that all trees would leave of it.
     pub(super) place: usize,
@@ -136,7 +137,7 @@ pub(super) fn rows_bounds(places: &[Place<'_>], trees: &[Tree], bounds: &Bounds)
     if most.is_infinite() {
         return found;
     }
-    // The rows that each function leaves in the trees of each root: kept, and if all trees were.
+    // The rows that each function leaves in the trees of each root: those of the kept trees, and those of all trees.
     let mut rows: Vec<Vec<(usize, f64, f64)>> = vec![Vec::new(); places.len()];
     for (at, tree) in trees.iter().enumerate() {
         let requested = places[tree.root].requested;

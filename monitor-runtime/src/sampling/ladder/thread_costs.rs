@@ -13,7 +13,7 @@ const KINDS: usize = 6;
 pub(crate) struct Work {
     /// Steps of the recorder's thread.
     pub(crate) wakes: f64,
-    /// Wake-ups that only move the coarse clock on, while there are functions whose calls are only counted.
+    /// Wake-ups that only advance the coarse clock, while there are functions whose calls are only counted.
     pub(crate) ticks: f64,
     /// Transactions.
     pub(crate) batches: f64,
@@ -58,7 +58,7 @@ const FORGET: f64 = 1.0 - 1.0 / 60.0;
 /// The deviation of a measurement: a tenth of the CPU time, and what the system's own work on the thread takes.
 const DEVIATION_SHARE: f64 = 0.1;
 const DEVIATION_LEAST_NS: f64 = 100_000.0;
-/// The sweeps over all factors after a measurement. The factors of the look before are close to the next ones.
+/// The sweeps over all factors after a measurement. They may be few, because the factors of the look before are close.
 const SWEEPS: usize = 50;
 
 impl ThreadCosts {
@@ -99,7 +99,7 @@ impl ThreadCosts {
         ESTIMATES[kind] * self.factors[kind]
     }
 
-    /// Returns the cost of a wake-up that only moves the coarse clock on, in nanoseconds.
+    /// Returns the cost of a wake-up that only advances the coarse clock, in nanoseconds.
     pub(crate) fn tick(&self) -> f64 {
         self.cost(1)
     }

@@ -1,7 +1,7 @@
-//! Divides what is available among several that need different amounts: whoever needs little gets it, and the rest
-//! share equally. Pure.
+//! Divides an available amount among claims of different sizes: small claims get all that they need, and the rest share
+//! equally. Pure.
 
-/// Returns the amount that nobody gets more than, so that all together get what is available (max-min fairness). It is
+/// Returns the largest amount that a claim gets, so that all together get what is available (max-min fairness). It is
 /// infinite if all needs fit.
 pub(super) fn level(needs: impl Iterator<Item = f64>, available: f64) -> f64 {
     let mut needs: Vec<f64> = needs.collect();

@@ -7,7 +7,7 @@ use crate::growth::MakeRoom as _;
 /// The latest probabilities by span, between one and two times as many as its bound.
 #[derive(Debug)]
 pub(super) struct RecentDecisions {
-    /// The number of young decisions at most.
+    /// The largest number of young decisions.
     most: usize,
     pub(super) young: HashMap<u64, f64>,
     pub(super) old: HashMap<u64, f64>,
@@ -29,7 +29,7 @@ impl RecentDecisions {
         self.young.get(&span).or_else(|| self.old.get(&span)).copied()
     }
 
-    /// Remembers a decision, unless the machine has no memory for it: it is then as if it had been forgotten.
+    /// Remembers a decision. If the machine has no memory for it, the decision is as good as forgotten.
     pub(super) fn insert(&mut self, span: u64, probability: f64) {
         if self.young.len() >= self.most {
             self.age();

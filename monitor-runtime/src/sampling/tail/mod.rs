@@ -1,10 +1,10 @@
 //! Tail sampling: decides about calls that were sampled before the ladder could act, so that a burst leaves
 //! no more rows than are allowed.
 //!
-//! Takes the calls of one drain, the calls that are still in flight, and the share of the trees that may stay, by
-//! the function that they begin with. Gives a decision for each call. A tree is kept or removed whole, as on the
-//! hot side: what is decided for its root holds for all calls below. The decision depends on a number made from the call's id, which is independent of the call's result, so
-//! weights divided by the probability stay unbiased. Pure.
+//! Takes the calls of one drain, the calls that are still in flight, and the share of the trees that may stay, by the
+//! function that they begin with. Gives a decision for each call. A tree is kept or removed whole, as on the hot side:
+//! the decision about its root holds for all calls below. The decision depends on a number made from the call's id,
+//! which is independent of the call's result, so weights divided by the probability stay unbiased. Pure.
 //!
 //! A caller ends after its callees, often in a later drain. Therefore a caller is decided when its first
 //! callee arrives, by the probabilities of that moment, and the decision is remembered until the caller's own
@@ -106,7 +106,7 @@ pub(crate) struct Round<'a, First> {
     pub(crate) shares: &'a HashMap<u32, f64>,
     /// The calls in flight, by span.
     pub(crate) in_flight: &'a HashMap<u64, InFlight>,
-    /// Counts one of a function's first calls; returns false if none is left.
+    /// Counts one of a function's first calls; returns false if the function has none left.
     pub(crate) take_first: First,
     pub(crate) seed: u64,
 }
@@ -127,7 +127,7 @@ impl<First> Round<'_, First> {
 /// The decisions that later calls may still depend on.
 #[derive(Debug)]
 pub(crate) struct TailSampling {
-    /// The number of decisions of each kind that are remembered at least, while there are as many.
+    /// The smallest number of decisions of each kind that are remembered, if as many were made.
     decisions_max: usize,
     /// Decisions about calls whose callees have arrived and which have not arrived themselves.
     in_flight: RecentDecisions,
@@ -235,8 +235,8 @@ impl TailSampling {
         decisions
     }
 
-    /// Remembers the decisions. Kept calls come first, because few of the removed calls have callees that
-    /// outlive them, should there be too many.
+    /// Remembers the decisions, at most `decisions_max` of them. Those about kept calls come first, because few of the
+    /// removed calls have callees that outlive them.
     fn remember(&mut self, decisions: &Decisions) {
         let decided = || decisions.probabilities.iter().map(|(span, probability)| (*span, *probability));
         if !self.in_flight.is_empty() {
@@ -434,7 +434,8 @@ mod tests {
                 assert!(above > 0.0 && probability(call.span) <= above + 1e-12, "{piece}: {call:?}");
             }
             assert!(all.roots.is_empty(), "{piece}: no tree is cut");
-            // Branches are decisions out further in a quarter of the drains alone, and roots bring the rest.
+            // Branches are thinned further than their roots in a quarter of the drains at most; in the others they
+            // follow their roots.
             let stay = |site: u32| {
                 let stays = |call: &&SampledCall| call.site == site && probability(call.span) > 0.0;
                 trees.iter().filter(stays).count()

@@ -33,10 +33,10 @@ pub(crate) struct RootBound {
 
 /// A tree that holds more than this share of the rows that may stay is not kept or removed as a whole.
 const LOAD_MAX: f64 = 0.25;
-/// More callers than this around a call are not looked at. Frames change while they are read, so that a circle is possible.
+/// More callers than this around a call are not looked at. Frames change while they are read, so a circle is possible.
 const DEPTH_MAX: usize = 256;
 
-/// Returns the bounds of the trees that hold rows of functions with too many.
+/// Returns the bounds of the trees that hold rows of functions with too many rows.
 pub(crate) fn bound_roots(
     calls: &[SampledCall],
     in_flight: &HashMap<u64, InFlight>,
@@ -113,7 +113,7 @@ mod tests {
         let trees = (1..100).flat_map(|tree| [call(3, tree * 8 + 1, tree * 8), call(2, tree * 8, 5)]);
         let in_flight = [(5, 6, 4), (4, 7, 0)];
         assert_eq!(bound(&trees.clone().collect::<Vec<_>>(), &in_flight, 100.0), [(2, 0.1)]);
-        // The same after the worker has ended.
+        // The bounds are the same after the worker has ended.
         let ended: Vec<_> = trees.chain([call(6, 5, 4), call(7, 4, 0)]).collect();
         assert_eq!(bound(&ended, &[], 100.0), [(2, 0.1)]);
         // Calls without a caller are roots themselves.
