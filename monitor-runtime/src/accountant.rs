@@ -1,9 +1,10 @@
 //! The accountant of memory: whoever takes memory whose size depends on load asks it first.
 //!
-//! Takes a part of the recorder and bytes; gives a yes, or a no that it counts. Each part has bytes that are its own whatever
-//! the others hold; beyond these the parts share what is left, each up to a bound of its own. So the sum over all parts never
-//! exceeds `MONITOR_MAX_MEMORY`, and no part can starve another. It takes no lock and no memory. It does not know what
-//! becomes of the bytes, and memory of a fixed size, such as SQLite's cache and the stacks of threads, is not asked for.
+//! Takes a part of the recorder and bytes; gives a yes, or a no that it counts. Each part has bytes that are its own
+//! whatever the others hold; beyond these the parts share what is left, each up to a bound of its own. So the sum over
+//! all parts never exceeds `MONITOR_MAX_MEMORY`, and no part can starve another. It takes no lock and no memory. The
+//! file does not know what becomes of the bytes, and memory of a fixed size, such as SQLite's cache and the stacks of
+//! threads, is not asked for.
 
 use std::sync::atomic::{AtomicIsize, AtomicU64, AtomicUsize, Ordering};
 

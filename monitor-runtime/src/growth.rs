@@ -1,9 +1,9 @@
 //! Growth of collections that may fail.
 //!
-//! Takes a collection that is about to grow; gives true if it has memory for the growth. A collection of the standard library ends
-//! the process when its memory cannot be had, so every collection of the recorder that grows with load is asked for room before
-//! an element is added. The collection is as it was if there is no room. It does not know what the caller does then: the caller
-//! goes without the element, and counts that.
+//! Takes a collection that is about to grow; gives true if it has memory for the growth. A collection of the standard
+//! library ends the process when its memory cannot be had, so every collection of the recorder that grows with load is
+//! asked for room before an element is added. The collection is as it was if there is no room. The file does not know
+//! what the caller does then: the caller goes without the element, and counts that.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::hash::{BuildHasher, Hash};

@@ -1,7 +1,7 @@
 //! The text of an error and its sources: `outer: middle: root`.
 //!
 //! Takes an error; gives one string token within the budget of a value. A source is omitted if the text before it
-//! already ends with the source's text. It does not know the call that failed.
+//! already ends with the source's text. The file does not know the call that failed.
 
 use std::error::Error;
 use std::fmt::{self, Write};

@@ -1,7 +1,7 @@
 //! The budget of a captured value: bytes, depth, items and time.
 //!
 //! Takes constants and a clock; gives [`Limits`], which a [`super::Writer`] borrows. Whoever makes one names the clock
-//! and the code to run around user code, so that a test brings its own. It does not know values.
+//! and the code to run around user code, so that a test brings its own. The file does not know values.
 
 use super::cooldown::{COOLDOWNS, Cooldowns};
 

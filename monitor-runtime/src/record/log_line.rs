@@ -1,7 +1,7 @@
 //! The record of a log line: what a program said at a moment, within a call or outside of calls.
 //!
-//! Takes a line and the words of its texts; gives words, and reads them back. To a reader that does not know lines the record is
-//! a skip, so it passes the line over. Pure. It does not know what a place is.
+//! Takes a line and the words of its texts; gives words, and reads them back. To a reader that does not know lines the
+//! record is a skip, so it passes the line over. Pure. The file does not know what a place is.
 //!
 //! | word | bits | content |
 //! |------|------|---------|

@@ -1,5 +1,5 @@
-//! The byte layout of a record, which the hot side writes into a ring and the cold side reads back. Pure. Takes
-//! a header and values; gives words, and the other way round. It does not know the meaning of the values.
+//! The byte layout of a record, which the hot side writes into a ring and the cold side reads back. Pure. Takes a
+//! header and values; gives words, and the other way round. The room does not know the meaning of the values.
 //!
 //! A record is a header of eight 64-bit words, one cache line, followed by the captured tokens, which fill whole
 //! words (a reader also accepts a last word that is only partly used):

@@ -1,9 +1,9 @@
 //! The calls on a thread's stack, where another process can read them: frames in the page before its ring.
 //!
 //! Takes the beginnings and ends of calls; gives words, and reads them back. Frames wrap: the innermost calls are
-//! there, and the number of all. A frame says how deep it is, so that a reader recognises one that was
-//! overwritten. The owner of a stack uses plain loads and stores; a change that a reader sees half made is a
-//! call that began or ended just then. It does not know async calls between polls: see `suspended`.
+//! there, and the number of all. A frame says how deep it is, so that a reader recognises one that was overwritten. The
+//! owner of a stack uses plain loads and stores; a change that a reader sees half made is a call that began or ended
+//! just then. The file does not know async calls between polls: see `suspended`.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -2,7 +2,7 @@
 //!
 //! Takes nothing; gives constants, which the writer of a file shares with whoever reads it after the process has died.
 //! `docs/record-format.md` draws them. A file is a head page of 512 words, followed by blocks, each a multiple of a
-//! page. All words are 64 bits wide, in the machine's own byte order. It does not know where memory comes from.
+//! page. All words are 64 bits wide, in the machine's own byte order. The file does not know where memory comes from.
 #![allow(dead_code, reason = "the layout is complete, and the writer and the reader use a part each")]
 
 use std::sync::atomic::{AtomicU64, Ordering};

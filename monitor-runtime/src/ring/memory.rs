@@ -1,8 +1,8 @@
 //! Memory for rings and their companions: zeroed words that live as long as the process.
 //!
-//! Takes the purpose of a block and its size; gives atomic words, from the mapped file where there is one with
-//! room, else from the heap. Callers cannot tell the two apart. If the heap has to stand in for a file, the reason
-//! is kept for the collector to report. It does not know what a block holds.
+//! Takes the purpose of a block and its size; gives atomic words, from the mapped file where there is one with room,
+//! else from the heap. Callers cannot tell the two apart. If the heap has to stand in for a file, the reason is kept
+//! for the collector to report. The file does not know what a block holds.
 #![allow(unsafe_code, reason = "safe code cannot take zeroed memory without touching its pages")]
 
 use std::alloc::{Layout, alloc_zeroed};

@@ -1,8 +1,9 @@
 //! The last panic of a thread, and the exit of the process, where another process can read them.
 //!
-//! Takes what the panic hook, the end of a thread and the exit handlers see; gives words of the ring's control page or of
-//! the head page, and reads them back. The words say only what was seen: that a panic was caught is never seen, that it
-//! reached the end of its thread is. The owner of a page writes it with plain stores. It does not know why a process died.
+//! Takes what the panic hook, the end of a thread and the exit handlers see; gives words of the ring's control page or
+//! of the head page, and reads them back. The words say only what was seen: that a panic was caught is never seen, that
+//! it reached the end of its thread is. The owner of a page writes it with plain stores. The file does not know why a
+//! process died.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -1,9 +1,9 @@
 //! The reader of a ring file, which treats the file as hostile input.
 //!
-//! Takes words, which may be anything; gives their content, or the reason why they are no ring file. Records and captured values
-//! stay where they are until they are asked for, so that a large file needs little memory. Every length and
-//! offset is checked against the number of words, no length is believed that would take more memory than the file
-//! itself, and nothing here can panic. It does not know what a record means, or which records the store has.
+//! Takes words, which may be anything; gives their content, or the reason why they are no ring file. Records and
+//! captured values stay where they are until they are asked for, so that a large file needs little memory. Every length
+//! and offset is checked against the number of words, no length is believed that would take more memory than the file
+//! itself, and nothing here can panic. The file does not know what a record means, or which records the store has.
 
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;

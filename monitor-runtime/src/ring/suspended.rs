@@ -1,7 +1,7 @@
 //! Async calls between two polls, where another process can read them: slots of the ring file.
 //!
-//! Takes a call that waits to be polled again, or a span that is open; gives a slot, and back again at the call's end. A slot
-//! whose site is 0 is free. It does not know calls on a stack: see `frames`.
+//! Takes a call that waits to be polled again, or a span that is open; gives a slot, and back again at the call's end.
+//! A slot whose site is 0 is free. The file does not know calls on a stack: see `frames`.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};

@@ -1,7 +1,8 @@
 //! The reader of tallies, countdowns and their checkpoints in a ring file.
 //!
-//! Takes the words of their blocks, which may be anything; gives, for each site, the calls that left no record and that the
-//! process had not counted yet. A counter that cannot be right is not believed. It does not know what was written.
+//! Takes the words of their blocks, which may be anything; gives, for each site, the calls that left no record and that
+//! the process had not counted yet. A counter that cannot be right is not believed. The file does not know what was
+//! written.
 
 use std::collections::HashMap;
 

@@ -1,7 +1,8 @@
 //! The calls that have said log lines and have no row yet, of the process whose batches are written.
 //!
 //! Takes the spans of calls that say lines; tells for each call that is written whether a line waits for its id. What a
-//! transaction that fails has taken is awaited again. A bounded number is remembered, the latest ones. It does not know lines.
+//! transaction that fails has taken is awaited again. A bounded number is remembered, the latest ones. The file does
+//! not know lines.
 
 use std::collections::{HashSet, VecDeque};
 

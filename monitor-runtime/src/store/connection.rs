@@ -1,8 +1,8 @@
 //! Opens a hardened connection to a store of this version.
 //!
 //! Takes a path; gives a connection. The file at the path decides what happens: an empty file becomes a store, an older
-//! store is migrated, a newer store and a file of another program are left untouched and a sibling is used, and a damaged
-//! file is set aside. It does not know what the tables hold.
+//! store is migrated, a newer store and a file of another program are left untouched and a sibling is used, and a
+//! damaged file is set aside. The file does not know what the tables hold.
 //!
 //! While SQLite works or waits for a lock, this file moves the coarse clock on, which counted calls are timed by. The
 //! collector's thread does so otherwise, and it is the thread that runs here. Only the disk can delay the coarse clock,

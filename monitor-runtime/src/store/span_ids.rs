@@ -1,9 +1,10 @@
 //! The span ids of the store, which are unique in it and below 2^53.
 //!
-//! Takes span ids of a process; gives those of the store. A process makes its ids from a random number, so that threads need
-//! no agreement; they take all 63 bits, and two processes may have the same. The store gives each block of a process's ids a
-//! block of its own, in the order in which the blocks are met, and remembers that in `span_block`: whoever writes calls of the
-//! process, the process itself or its recoverer, maps a span and its child's parent to the same id. It does not know calls.
+//! Takes span ids of a process; gives those of the store. A process makes its ids from a random number, so that threads
+//! need no agreement; they take all 63 bits, and two processes may have the same. The store gives each block of a
+//! process's ids a block of its own, in the order in which the blocks are met, and remembers that in `span_block`:
+//! whoever writes calls of the process, the process itself or its recoverer, maps a span and its child's parent to the
+//! same id. The file does not know calls.
 
 use std::collections::HashMap;
 

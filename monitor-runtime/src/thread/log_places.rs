@@ -1,9 +1,9 @@
 //! The places of a program that say log lines: level, target, file and line of each.
 //!
-//! Takes a place as the logger knows it; gives the entry that is made for it once, with its number and its bound on lines a
-//! second. Looking a place up takes no lock. Places beyond the bound share an entry for each level. The bound and the number
-//! of lines beyond it lie in the ring file where there is room, so that a recoverer finds them. It does not know what a line
-//! says.
+//! Takes a place as the logger knows it; gives the entry that is made for it once, with its number and its bound on
+//! lines a second. Looking a place up takes no lock. Places beyond the bound share an entry for each level. The bound
+//! and the number of lines beyond it lie in the ring file where there is room, so that a recoverer finds them. The file
+//! does not know what a line says.
 
 use std::hash::Hasher;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

@@ -1,8 +1,8 @@
 //! The pattern of a message: what all messages of a kind have in common.
 //!
-//! Takes a message; gives a text of at most [`PATTERN_BYTES_MAX`] bytes in which placeholders stand for what varies: `#` for
-//! numbers, times and ids, `…` for names, hosts, paths and quoted words. The time is linear in the message, because every look
-//! ahead is bounded. It does not know the function that failed.
+//! Takes a message; gives a text of at most [`PATTERN_BYTES_MAX`] bytes in which placeholders stand for what varies:
+//! `#` for numbers, times and ids, `…` for names, hosts, paths and quoted words. The time is linear in the message,
+//! because every look ahead is bounded. The file does not know the function that failed.
 
 use super::list::Output;
 use super::piece::{belongs_to_word, look_ahead};

@@ -1,7 +1,8 @@
 //! Words: names that stay, ids that go, and codes that are part of what is said.
 //!
-//! Takes the text at a letter or digit; gives the word, and its pattern. An id may be a part of a word (`task-<uuid>`), which
-//! is split at hyphens and underscores. It does not know the words around, except that the last one announced a code.
+//! Takes the text at a letter or digit; gives the word, and its pattern. An id may be a part of a word (`task-<uuid>`),
+//! which is split at hyphens and underscores. The file does not know the words around, except that the last one
+//! announced a code.
 
 use super::piece::{belongs_to_word, look_ahead};
 

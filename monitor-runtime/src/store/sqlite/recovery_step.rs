@@ -1,6 +1,7 @@
 //! The step of recovery that the store runs.
 //!
-//! Takes a function at construction; the store calls it with the open connection. It does not know what the step does.
+//! Takes a function at construction; the store calls it with the open connection. The file does not know what the step
+//! does.
 
 use std::path::{Path, PathBuf};
 
