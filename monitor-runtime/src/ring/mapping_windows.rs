@@ -186,7 +186,8 @@ impl Mapping {
     }
 }
 
-/// Asks for a file that takes room only for the parts that were written. A file system that has no such files is no harm.
+/// Asks for a file that takes room only for the parts that were written. A file system without such files refuses
+/// without harm.
 fn set_sparse(file: &File) {
     let nothing = std::ptr::null_mut();
     let mut returned = 0;

@@ -42,7 +42,7 @@ pub(crate) struct Image {
     pub(crate) alive_ns: i64,
     /// Age at which the store deletes rows, in nanoseconds.
     pub(crate) retention_ns: u64,
-    /// The last panic of each thread that the hook has seen one of.
+    /// The last panic of each thread of which the hook has seen a panic.
     pub(crate) panics: Vec<Panic>,
     /// The exit of the process, if its exit handlers have run.
     pub(crate) exit: Option<Exit>,
@@ -60,7 +60,7 @@ pub(crate) struct Image {
     pub(crate) ledger: Vec<LedgerImage>,
     /// The calls that left no record.
     pub(crate) tallies: TalliesImage,
-    /// The failures of each site that the store counts by kind, as the last two batches with some of them left it.
+    /// The failures of each site that the store counts by kind, as noted with the last two batches that had some.
     grouped: HashMap<u32, [(u64, ByOutcome); 2]>,
     /// True if `grouped` holds every site of which the store counts failures by kind.
     is_grouped_known: bool,
@@ -132,7 +132,7 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
-    /// Returns the number of its words.
+    /// Returns the number of words of the run.
     pub(crate) fn len(&self) -> usize {
         self.words.len()
     }
@@ -341,8 +341,8 @@ impl Image {
         }
     }
 
-    /// Returns the failures of each site that the store counts by kind if it has the batches up to this one. Returns `None`
-    /// if that is not known of all sites.
+    /// Returns the failures of each site that the store counts by kind if it has the batches up to this one. Returns
+    /// `None` if these failures are not known for all sites.
     pub(crate) fn grouped(&self, batch: u64) -> Option<impl Iterator<Item = (u32, ByOutcome)>> {
         let of_batch =
             move |(site, slots): (&u32, &[(u64, ByOutcome); 2])| Some((*site, latest(slots, batch)?));

@@ -75,7 +75,7 @@ impl Ring {
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn room(&self, value_words: usize) -> Option<Room<'_>> {
         let tail = self.tail.load(Ordering::Relaxed);
-        // The counters lie in memory that others can write to, so no sum of them may be checked.
+        // The counters lie in memory that others can write to, so a sum of them wraps and is not checked for overflow.
         let end = tail.wrapping_add((HEADER_WORDS + value_words) as u64);
         if end > self.limit.load(Ordering::Relaxed) {
             return None;
@@ -163,7 +163,7 @@ impl Ring {
     }
 }
 
-/// Words of a piece at least. The consumer frees words every 128 bare records, because a producer that runs flat out
+/// The fewest words of a piece. The consumer frees words every 128 bare records, because a producer that runs flat out
 /// would otherwise find the ring full until the end of the sweep.
 const PIECE_WORDS: usize = 1024;
 

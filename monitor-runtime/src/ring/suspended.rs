@@ -128,7 +128,7 @@ impl SuspendedCalls {
         }
     }
 
-    /// Shows these arguments of the call in a slot from now on. A reader that comes in between sees none.
+    /// Shows these arguments of the call in a slot from now on. A reader that comes while they change sees none.
     pub(crate) fn set_arguments(&self, memory: &Memory, slot: u32, arguments: &[u8]) {
         let Some(words) = self.slot(slot) else { return };
         let site = words[flight::SITE].load(Ordering::Relaxed) & u64::from(u32::MAX);
@@ -192,7 +192,8 @@ impl SuspendedCalls {
         }
     }
 
-    /// Returns true if there is a free slot that no thread keeps. Else a thread keeps none, so that others find one.
+    /// Returns true if there is a free slot that no thread keeps. If there is none, no thread keeps the slots that it
+    /// returns, so that others find one.
     #[inline]
     fn has_shared(&self) -> bool {
         self.free.load(Ordering::Relaxed) as u32 != 0
