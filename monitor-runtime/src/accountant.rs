@@ -1,10 +1,10 @@
 //! The accountant of memory: whoever takes memory whose size depends on load asks it first.
 //!
-//! Takes a part of the recorder and bytes; gives a yes, or a no that it counts. Each part has bytes that are its own
-//! whatever the others hold; beyond these the parts share what is left, each up to a bound of its own. So the sum over
-//! all parts never exceeds `MONITOR_MAX_MEMORY`, and no part can starve another. It takes no lock and no memory. The
-//! file does not know what becomes of the bytes, and memory of a fixed size, such as SQLite's cache and the stacks of
-//! threads, is not asked for.
+//! Takes a part of the recorder and bytes; grants them, or refuses and counts the refusal. Each part has bytes that are
+//! its own whatever the others hold; beyond these the parts share what is left, each up to a bound of its own. So the
+//! sum over all parts never exceeds `MONITOR_MAX_MEMORY`, and no part can starve another. The accountant takes no lock
+//! and no memory. The file does not know what becomes of the bytes. Memory of a fixed size, such as SQLite's cache and
+//! the stacks of threads, is not asked for.
 
 use std::sync::atomic::{AtomicIsize, AtomicU64, AtomicUsize, Ordering};
 
@@ -28,7 +28,7 @@ pub enum Part {
     Drain,
     /// Records that wait for the store.
     Backlog,
-    /// Copies of these in the ring file.
+    /// Copies, in the ring file, of records that wait for the store.
     Journal,
     /// The rows of the batch under way.
     Batch,
@@ -86,8 +86,8 @@ impl Part {
         }
     }
 
-    /// Returns the share that is the part's own, and the most that it may have, both in [`UNITS`]. The first column adds up to
-    /// half of the memory.
+    /// Returns the share that is the part's own, and the most that it may have, both in [`UNITS`]. The own shares of
+    /// all parts add up to half of the memory.
     const fn shares(self) -> (usize, usize) {
         match self {
             // Fifty threads with usual rings at the usual bound, and five hundred with small ones.
@@ -147,9 +147,9 @@ impl Account {
 pub struct PartMemory {
     /// The part.
     pub part: Part,
-    /// The bytes that it holds.
+    /// The bytes that the part holds.
     pub bytes: u64,
-    /// The number of times that it was refused memory since start.
+    /// The number of times that the part was refused memory since start.
     pub refused: u64,
 }
 
@@ -157,15 +157,15 @@ pub struct PartMemory {
 #[derive(Debug)]
 pub(crate) struct Accountant {
     accounts: [Account; Part::ALL.len()],
-    /// The bytes that no part has as its own and none holds. It is below zero for a moment while a part is being refused,
-    /// and until a part that had to take what was there has made room again.
+    /// The bytes that are not a part's own and that no part holds. The number is below zero for a moment while a part
+    /// is being refused, and until a part that had to take what was there has made room again.
     shared: AtomicIsize,
 }
 
 impl Accountant {
     /// Returns accounts that together hold at most this many bytes.
     pub(crate) fn new(bound: usize) -> Self {
-        // A bound that nobody can reach stays one when it is added to.
+        // A bound that nobody can reach must not overflow when bytes are added to it.
         let bound = bound.min(isize::MAX.cast_unsigned() / 2);
         let bytes = |units: usize| (bound as u128 * units as u128 / UNITS as u128) as usize;
         let accounts = Part::ALL.map(|part| {
@@ -224,7 +224,7 @@ impl Accountant {
         self.accounts[part as usize].refused.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Adds bytes that a part holds already. The part makes room next if it has more than it may.
+    /// Adds bytes that a part holds already, even beyond what it may hold. The part then makes room.
     pub(crate) fn add(&self, part: Part, bytes: usize) {
         let account = &self.accounts[part as usize];
         let before = account.used.fetch_add(bytes, Ordering::Relaxed);

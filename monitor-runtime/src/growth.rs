@@ -1,9 +1,9 @@
 //! Growth of collections that may fail.
 //!
-//! Takes a collection that is about to grow; gives true if it has memory for the growth. A collection of the standard
+//! Takes a collection that is about to grow; returns true if it has memory for the growth. A collection of the standard
 //! library ends the process when its memory cannot be had, so every collection of the recorder that grows with load is
 //! asked for room before an element is added. The collection is as it was if there is no room. The file does not know
-//! what the caller does then: the caller goes without the element, and counts that.
+//! what the caller does without room: the caller goes without the element, and counts that.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::hash::{BuildHasher, Hash};
@@ -43,7 +43,7 @@ impl<T: Eq + Hash, S: BuildHasher> MakeRoom for HashSet<T, S> {
 pub(crate) fn has_memory(bytes: usize) -> bool {
     let mut trial = Vec::<u8>::new();
     let has_memory = trial.try_reserve_exact(bytes).is_ok();
-    // The compiler may leave out an allocation that nobody looks at, and take it for one that succeeds.
+    // The compiler may leave out an allocation that is never read, and take it for one that succeeds.
     black_box(trial.as_ptr());
     has_memory
 }

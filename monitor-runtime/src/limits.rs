@@ -141,12 +141,14 @@ pub const VALUES_BYTES_MAX: usize = 16 * KIB;
 /// The number of calls in a batch from which on the figures of its functions go with it: beside so many rows, the six
 /// pages of the figures are few.
 pub const FIGURES_ROWS: usize = 256;
-/// The number of functions whose figures go into every such batch; if more change, figures are written once a second.
+/// The number of functions whose figures go into every batch of at least [`FIGURES_ROWS`] calls; if more change,
+/// figures are written once a second.
 pub const FIGURES_AT_ONCE: usize = 32;
 /// The pause between writes of the figures when many functions are busy.
 pub const FIGURES_INTERVAL_MANY: Duration = Duration::from_secs(1);
-/// The pause between writes of the figures beside smaller batches; what is left when the calls end goes then. At 40 calls a
-/// second, a row costs 385 bytes of writing with it, and 600 if every batch carried them.
+/// The pause between writes of the figures beside smaller batches. Figures that are left when the calls end are written
+/// then. At 40 calls a second, a row costs 385 bytes of writing with this pause, and 600 if every batch carried
+/// figures.
 pub const FIGURES_INTERVAL: Duration = Duration::from_secs(15);
 /// The shortest pause between two copies of the log into the database while nothing happens, so that a program with a
 /// request now and then does not write each page twice, and wait for the disk, after each of them.
@@ -162,11 +164,11 @@ pub const RECOVER_INTERVAL: Duration = Duration::from_secs(10);
 /// calls, and looks at tables and settings that people control it with. A process that ends before writes everything in
 /// one go at its end.
 pub const SETTLED_AGE: Duration = Duration::from_millis(100);
-/// The pause before the collector's first step, in which a short program ends without any other. A second thread, or a
-/// ring that fills up, ends the pause.
+/// The pause before the collector's first step, in which a short program ends without any other step. A second thread,
+/// or a ring that fills up, ends the pause.
 pub const FIRST_STEP: Duration = Duration::from_millis(10);
-/// The time after which a collector that does nothing but drain, because rings fill up, lowers the functions that fill them: one
-/// that drains more slowly than a thread records would never get to it.
+/// The time after which a collector that does nothing but drain, because rings fill up, lowers the functions that fill
+/// them: a collector that drains more slowly than a thread records would never get to it.
 pub const DRAIN_ALONE_MAX: Duration = Duration::from_millis(100);
 /// The age up to which a process does not copy the log into the database at its end, because that waits for the disk
 /// three times. A later process does so, at the latest the one that finds [`SHORT_LOG_BYTES`].
@@ -225,8 +227,8 @@ pub const RATES_INTERVAL: Duration = Duration::from_millis(500);
 pub const CONFIG_INTERVAL: Duration = Duration::from_millis(250);
 /// The interval at which the process's own resources are sampled.
 pub const RESOURCES_INTERVAL: Duration = Duration::from_secs(10);
-/// The time until they are sampled first. A process that ends before says too little to be worth the time that reading
-/// its threads and files takes.
+/// The time until the process's own resources are sampled first. A process that ends before says too little to be worth
+/// the time that reading its threads and files takes.
 pub const RESOURCES_FIRST: Duration = Duration::from_secs(1);
 /// The interval at which the recorder reports its health while it changes. A report goes with a batch that is due anyway, and
 /// when the calls end.

@@ -1,4 +1,4 @@
-//! Tells the kind and the free space of a file system, and the user that files are opened as.
+//! Reports the kind and the free space of a file system, and the user that files are opened as.
 //!
 //! Takes a folder or a file; gives the answers of the system.
 
@@ -31,7 +31,8 @@ pub(crate) struct Identity {
     pub(super) inode: u64,
 }
 
-/// Returns two numbers that tell a file from all others of this machine, whatever its name. A link is a file of its own.
+/// Returns two numbers that distinguish a file from all others of this machine, whatever its name. A link is a file of
+/// its own.
 #[must_use]
 pub fn file_identity(path: &Path) -> Option<(u64, u64)> {
     read_identity(path).map(|Identity { device, inode }| (device, inode))

@@ -61,7 +61,8 @@ pub(crate) fn is_running(pid: u32) -> bool {
     Path::new("/proc").join(pid.to_string()).exists()
 }
 
-/// Returns the end of a process whose parent has not taken it yet, else `None`. The system tells the parent's user alone.
+/// Returns the end of a process whose parent has not taken it yet, else `None`. The system reports the end only to the
+/// user of the parent.
 #[must_use]
 pub(crate) fn end_of(pid: u32, mark: &str) -> Option<ProcessEnd> {
     let (place, began) = mark.rsplit_once('/')?;
