@@ -216,13 +216,15 @@ fn prepare(
     connection.busy_handler(Some(wait_for_lock as fn(i32) -> bool))
 }
 
-/// Moves the coarse clock on. SQLite calls it between two instructions, and the result is false so that it does not stop.
+/// Moves the coarse clock on. SQLite calls this function between two instructions, and goes on because the result is
+/// false.
 fn keep_coarse_clock() -> bool {
     keep_coarse();
     false
 }
 
-/// Waits for a lock that another process holds. SQLite calls it after each of its `tries`. Returns true to try again.
+/// Waits for a lock that another process holds. SQLite calls this function after each of its `tries`. Returns true to
+/// try again.
 fn wait_for_lock(tries: i32) -> bool {
     keep_coarse();
     std::thread::park_timeout(COARSE_PERIOD);

@@ -20,7 +20,7 @@ pub const BLOCK_BITS: u32 = 20;
 #[derive(Debug, Clone, Copy)]
 struct Block {
     id: i64,
-    /// Id of the last call that was written with it.
+    /// Id of the last call that was written with the block.
     last_call: i64,
 }
 
@@ -119,7 +119,7 @@ impl SpanIds {
         self.end_batch();
     }
 
-    /// Has the next call look its block up, so that the call is noted with it.
+    /// Makes the next call look its block up again, so that the block notes that call.
     pub(crate) fn end_batch(&mut self) {
         self.last = None;
     }

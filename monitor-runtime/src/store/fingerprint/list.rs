@@ -16,7 +16,7 @@ pub(super) struct Output {
     text: String,
     /// The last placeholder, or the last bracketed group that holds only a placeholder.
     last: Option<Part>,
-    /// The last such group.
+    /// The last bracketed group that holds only a placeholder.
     group: Option<Part>,
 }
 

@@ -12,7 +12,7 @@ use super::{dates, number, places, quotes, word};
 /// The bytes of the longest pattern.
 const PATTERN_BYTES_MAX: usize = 256;
 
-/// The bytes of a longer pattern that are kept from its end, because a chain of errors tells its cause last.
+/// The bytes of a longer pattern that are kept from its end, because a chain of errors names its cause last.
 const END_BYTES: usize = 80;
 
 /// Returns the pattern of a message.
