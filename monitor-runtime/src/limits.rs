@@ -8,13 +8,14 @@ const MIB: u64 = 1024 * 1024;
 
 /// The age at which rows are deleted, so that a working day's incident is still there when someone looks.
 pub const RETENTION: Duration = Duration::from_secs(6 * 3600);
-/// A shorter retention would delete rows before a reader that polls once a second saw them.
+/// The shortest retention: a shorter one would delete rows before a reader that polls once a second saw them.
 pub const RETENTION_MIN: Duration = Duration::from_secs(1);
-/// A hundred years; an `i64` of nanoseconds since 1970 still holds any moment minus this.
+/// The longest retention, a hundred years; an `i64` of nanoseconds since 1970 still holds any moment minus this.
 pub const RETENTION_MAX: Duration = Duration::from_secs(100 * 365 * 86_400);
 /// The bound on database and write-ahead log together, small beside any disk that runs services.
 pub const MAX_DISK_BYTES: u64 = 512 * MIB;
-/// Below this the schema, its indexes and one batch no longer fit beside the write-ahead log.
+/// The lowest bound on the disk: below it the schema, its indexes and one batch no longer fit beside the write-ahead
+/// log.
 pub const MAX_DISK_BYTES_MIN: u64 = MIB;
 /// The bytes of a text in the tables that control processes: what their checks allow, in the widest characters.
 pub const CONTROL_TEXT_BYTES_MAX: i64 = 2048;
@@ -28,7 +29,7 @@ pub const HOOK_WAIT_MAX: Duration = Duration::from_millis(50);
 pub const PANIC_TEXT_BYTES_MAX: usize = 3 * KIB / 4;
 /// The bound on all memory whose size depends on load: see `accountant`.
 pub const MAX_MEMORY_BYTES: u64 = 64 * MIB;
-/// Below this there is no room for a few threads' rings and any backlog at all.
+/// The lowest bound on memory: below it there is no room for a few threads' rings and any backlog at all.
 pub const MAX_MEMORY_BYTES_MIN: u64 = MIB;
 /// The rows per second and function that may be written: as many as fill the store's usual bound in ten minutes. The budget
 /// is reached before that in a process that uses one core, so that this bounds bursts, and processes with many cores.
@@ -105,14 +106,14 @@ pub const LIGHT_PAUSE: Duration = Duration::from_millis(1950);
 /// The pause between two looks of a process in which nothing happens. The first record in any ring ends it; counters
 /// of calls without a record, the tables that people control processes with, and the settings file wait for its end.
 pub const REST_PAUSE: Duration = Duration::from_secs(5);
-/// A shorter pause is a busy loop.
+/// The shortest pause between drains: a shorter one is a busy loop.
 pub const DRAIN_INTERVAL_MIN: Duration = Duration::from_millis(1);
-/// A longer pause would leave rings full for most of it.
+/// The longest pause between drains: a longer one would leave rings full for most of it.
 pub const DRAIN_INTERVAL_MAX: Duration = Duration::from_secs(60);
 /// The most rows in a transaction. Past a few thousand the cost of the commit no longer shows in rows per
 /// second, and a longer transaction only holds the write lock longer.
 pub const BATCH_ROWS: usize = 4096;
-/// A batch above this would hold the write lock of the store for seconds.
+/// The highest bound on the rows of a batch: a larger batch would hold the write lock of the store for seconds.
 pub const BATCH_ROWS_MAX: usize = 1_000_000;
 /// The pause between batches that are not full, so that a row is visible within two seconds. Each batch changes some
 /// pages beside those of its calls, and each page is written whole. The first batch after a pause goes at once.

@@ -180,8 +180,8 @@ fn message<'a>(info: &'a PanicHookInfo<'_>) -> &'a str {
     message.unwrap_or("panicked with a value that is not text")
 }
 
-/// Returns false for a panic after whose hook the process aborts. The standard library does not tell hooks of that, except
-/// by these messages of its own.
+/// Returns false for a panic after whose hook the process aborts. The standard library shows this to hooks only by
+/// these messages of its own.
 fn can_unwind(info: &PanicHookInfo<'_>) -> bool {
     let is_abort = |start: &&str| message(info).starts_with(start);
     cfg!(panic = "unwind") && !FOLLOWING.iter().chain(&["unsafe precondition(s) violated"]).any(is_abort)

@@ -44,7 +44,7 @@ pub(super) fn name_type(known: &str, error: &dyn Error, writer: &mut Writer<'_>)
         for _ in 0..SOURCES {
             deepest = deepest.source().unwrap_or(deepest);
         }
-        // The name refuses all that follows it.
+        // `name` refuses all that follows the name, so the `Debug` ends early.
         let _refused = write!(name, "{deepest:?}");
     });
     if let Some(name) = name.bytes.get(..name.len).and_then(|name| std::str::from_utf8(name).ok())

@@ -52,7 +52,7 @@ pub struct Limits {
     pub depth: u32,
     /// Most items of a sequence that is stored completely.
     pub items: usize,
-    /// Items kept of a longer one.
+    /// Items kept of a longer sequence.
     pub items_kept: usize,
     /// Most characters of a string.
     pub string_chars: usize,

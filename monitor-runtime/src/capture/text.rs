@@ -65,7 +65,7 @@ impl<'d, 'b> Text<'d, 'b> {
     pub(super) fn close_value(&mut self, knows_total: bool) {
         let length = self.len();
         if self.pieces == Pieces::Words(length) && !self.is_full && self.out.stop().is_none() {
-            // The padding is there.
+            // The padding was written with the piece.
             let end = (self.start + HEADER_BYTES + length).next_multiple_of(WORD);
             self.out.buffer().rewind(end);
         } else {

@@ -2,7 +2,7 @@
 //!
 //! Takes a token stream, which may come from a file that anybody wrote: every length is checked and nesting is bounded;
 //! gives text that is always valid JSON. Bytes that are no token stream become `"[unreadable]"`, and values that did
-//! not fit `"[truncated]"`. Secrets within strings, which only their form tells, are `[redacted]` here, before any text
+//! not fit `"[truncated]"`. Secrets within strings, which only their form shows, are `[redacted]` here, before any text
 //! reaches a store or a subscriber. The text of each value has a budget of its own, because a token of one byte may
 //! need five characters. The file does not know the types that were captured.
 

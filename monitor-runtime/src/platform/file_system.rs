@@ -18,7 +18,7 @@ pub(crate) use super::system::{free_bytes, is_local};
 /// needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FileSystem {
-    /// A local one: processes of this machine share the memory of a file.
+    /// A local file system: processes of this machine share the memory of a file.
     Local,
     /// A network, FUSE, overlay or unknown one: the rollback journal is used instead.
     Shared,
@@ -60,7 +60,7 @@ const USUAL_PATH_BYTES_MAX: usize = 248;
 pub struct System {
     /// Returns the kind of file system that holds a folder.
     pub file_system: fn(&Path) -> FileSystem,
-    /// Returns the bytes that may still be written there, if that is known.
+    /// Returns the bytes that may still be written in a folder, if they are known.
     pub free_bytes: fn(&Path) -> Option<u64>,
 }
 

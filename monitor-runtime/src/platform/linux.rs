@@ -144,7 +144,7 @@ pub(crate) fn address_space_left() -> Option<u64> {
     Some(bytes.saturating_sub(pages * page_bytes() as u64))
 }
 
-/// Returns resident memory in bytes, threads and open files; zeros if the system does not tell.
+/// Returns resident memory in bytes, threads and open files; zeros for those that the system does not report.
 pub(crate) fn footprint() -> (u64, u32, u32) {
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
     let pages: u64 = statm.split_whitespace().nth(1).and_then(|pages| pages.parse().ok()).unwrap_or(0);

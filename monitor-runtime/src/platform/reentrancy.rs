@@ -25,9 +25,9 @@ static GUARDED: AtomicU32 = AtomicU32::new(0);
 /// True while the process is being forked.
 static FORKING: AtomicBool = AtomicBool::new(false);
 
-/// The pause between two looks of those who wait for a fork, and of a fork that waits.
+/// The pause between two checks of a thread that waits for a fork to end, and of a fork that waits for guarded code.
 pub(crate) const FORK_PAUSE: Duration = Duration::from_micros(200);
-/// The number of pauses at most: 200 ms. Guarded code takes some microseconds, and a fork a few milliseconds.
+/// The most pauses, 200 ms in all. Guarded code takes some microseconds, and a fork a few milliseconds.
 pub(crate) const FORK_PAUSES_MAX: u32 = 1000;
 
 /// Marks this thread as the recorder's own. Monitored calls on it, by an allocator of the program's, are not

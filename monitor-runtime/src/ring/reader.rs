@@ -100,10 +100,10 @@ pub(crate) struct RingImage {
     pub(crate) head: u64,
     pub(crate) tail: u64,
     pub(crate) head_thread: u32,
-    /// Words of the file that hold its records.
+    /// Words of the file that hold the ring's records.
     data: Range<usize>,
     pub(crate) marks: Marks,
-    /// Calls that were under way on its thread, the outermost first.
+    /// Calls that were under way on the ring's thread, the outermost first.
     pub(crate) frames: Vec<Frame>,
     pub(crate) thread: u32,
 }
@@ -153,9 +153,9 @@ pub(crate) struct Waiting {
     pub(crate) start: u64,
     pub(crate) span: u64,
     pub(crate) since: u64,
-    /// Span id of its parent; 0 for none.
+    /// Span id of the call's parent; 0 for none.
     pub(crate) parent: u64,
-    /// Number of words of its arguments, all of which may not have been kept.
+    /// Number of words of the call's arguments, all of which may not have been kept.
     argument_words: usize,
     slot: usize,
 }
@@ -164,7 +164,7 @@ pub(crate) struct Waiting {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Arguments {
     pub(crate) tokens: Vec<u8>,
-    /// False if only the first of their words were kept.
+    /// False if only the first words of the arguments were kept.
     pub(crate) are_whole: bool,
 }
 

@@ -13,9 +13,9 @@ pub(crate) type ReadBytes = dyn Fn(&mut [u8], u64) -> bool + Send;
 
 /// The words of a ring file.
 pub(crate) enum Source {
-    /// All of them.
+    /// All words, in memory.
     Memory(Vec<u64>),
-    /// A function that reads them, and their number.
+    /// A function that reads bytes of the file, and the number of words.
     File(Box<ReadBytes>, usize),
 }
 

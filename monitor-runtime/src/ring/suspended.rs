@@ -149,8 +149,8 @@ impl SuspendedCalls {
         values.unwrap_or_default().iter().map(|word| word.load(Ordering::Relaxed)).collect()
     }
 
-    /// Copies the arguments of a call to those of its slot. Returns the number of words of all arguments; the reader
-    /// sees by it that not all were kept. Returns 0 if there is no room for any.
+    /// Copies the arguments of a call to those of its slot. Returns the number of words of all arguments, which shows a
+    /// reader that not all were kept. Returns 0 if there is no room for any.
     fn keep_arguments(&self, memory: &Memory, slot: u32, arguments: &[u8]) -> usize {
         if arguments.is_empty() {
             return 0;

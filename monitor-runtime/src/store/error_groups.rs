@@ -61,7 +61,7 @@ pub(crate) struct Failures<'a> {
     pub(crate) counted: &'a HashSet<usize>,
     /// The failures without a row.
     pub(crate) folded: &'a [FoldedRow],
-    /// Says whether the numbers of `folded` are those since the process began, or are to be added.
+    /// The kind of the numbers of `folded`: those since the process began, or numbers to be added.
     pub(crate) update: Update,
 }
 

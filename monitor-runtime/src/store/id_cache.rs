@@ -56,7 +56,7 @@ impl Thread {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ForgottenSegments {
     pub(crate) last_id: i64,
-    /// Id of the last call that was written with any of them.
+    /// Id of the last call that was written with any of these segments.
     last_call: i64,
 }
 

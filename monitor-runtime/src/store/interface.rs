@@ -148,7 +148,7 @@ pub struct SetRate {
     pub pattern: String,
     /// Rate, 0 to 1.
     pub rate: f64,
-    /// Name of whoever set it.
+    /// Name of whoever set the rate.
     pub set_by: String,
 }
 
@@ -159,9 +159,9 @@ pub struct SetHold {
     pub hold: Hold,
     /// Reason for the hold.
     pub reason: String,
-    /// Name of whoever set it.
+    /// Name of whoever set the hold.
     pub set_by: String,
-    /// Time at which it was set, ns since the Unix epoch.
+    /// Time at which the hold was set, ns since the Unix epoch.
     pub set_ns: i64,
 }
 

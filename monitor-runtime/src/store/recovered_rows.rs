@@ -21,7 +21,7 @@ pub(crate) struct Death<'a> {
     pub(crate) mark: &'a str,
     /// Time of death as far as is known, ns since the Unix epoch.
     pub(crate) at_ns: i64,
-    /// The content of its entry.
+    /// The ending that the entry of the process gets.
     pub(crate) ending: Ending,
 }
 

@@ -116,7 +116,7 @@ impl Bursts {
         self.slots.iter().any(|slot| slot.shared.parent() == span && slot.shared.get().calls > 0)
     }
 
-    /// Returns true if one of the calls under way will share a row, because as many like it have ended.
+    /// Returns true if one of the calls under way will share a row, because enough calls of its kind have ended.
     fn is_below_many(
         &self,
         trace: u64,

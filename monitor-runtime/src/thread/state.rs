@@ -76,7 +76,7 @@ pub(crate) struct ThreadState {
     pub(super) bursting: AtomicBool,
     /// True if the ring that records go to does not yet name the thread that they are from.
     pub(super) unintroduced: AtomicBool,
-    /// The rows that calls share while the ring is filling up; present from the first time on.
+    /// The rows that calls share while the ring is filling up; present once the ring has filled up for the first time.
     pub(crate) bursts: OnceLock<Box<Bursts>>,
     /// True while calls share rows because the ring is filling up. The owner reads and writes it.
     pub(super) is_folding: AtomicBool,
