@@ -35,8 +35,8 @@ const BELOW: [u8; CELLS] = {
     below
 };
 
-/// For each thirty-second of a doubling the bound that lies within it or next above it. Both tables are read at
-/// once: a bound that is found by what lies below it would have to wait for that.
+/// For each thirty-second of a doubling, the bound that lies within it or next above it. Both tables are read at once,
+/// because a bound that is looked up by the result of `BELOW` would have to wait for that result.
 const WITHIN: [u64; CELLS] = {
     let mut within = [0; CELLS];
     let mut cell = 0;
@@ -52,7 +52,7 @@ const fn cell_of(scaled: u64) -> usize {
     (scaled >> 58) as usize & (CELLS - 1)
 }
 
-/// The index of the first bucket that is kept. It counts 0 and, in theory, half a nanosecond.
+/// The index of the first bucket that is kept. This bucket counts 0 and, in theory, half a nanosecond.
 pub(crate) const FIRST: i32 = -8;
 
 /// Returns the index of the bucket of a duration.

@@ -1,8 +1,8 @@
 //! The runtime of `monitored`: the code that the expansion of `#[monitor]` calls, the rings that it writes to, and the
 //! collector that carries records into the store.
 //!
-//! The modules stand in the order of their floors, from the ground up: each imports only modules above it in this list.
-//! `ARCHITECTURE.md` says what each takes and gives.
+//! The modules are listed bottom up: each imports only modules above it in this list. `ARCHITECTURE.md` says what each
+//! takes and gives.
 
 // The counts, ticks and nanoseconds that are cast here are far from the ends of their types, and 52 bits are enough for
 // a number that is shown as an f64.
@@ -10,7 +10,7 @@
 #![allow(clippy::cast_sign_loss, reason = "percentiles are not negative")]
 #![allow(clippy::inline_always, reason = "the hot path is measured with and without")]
 #![deny(unsafe_code)]
-// Reading ring files and telling how processes ended has no use on systems that have neither.
+// The code that reads ring files and finds how processes ended is not used on systems where neither is possible.
 #![cfg_attr(
     not(any(target_os = "linux", target_os = "android", windows)),
     allow(dead_code, unused_imports, reason = "see above")

@@ -14,8 +14,9 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// The tries to get a lock that is held for less than a microsecond, before it counts as lost.
 const TRIES_MAX: usize = 100_000;
 
-/// Locks a mutex that is held for less than a microsecond at a time. Returns `None` if it is not released, because another thread
-/// held it when this process was forked, or the code that holds it was interrupted here: both would wait for ever.
+/// Locks a mutex that is held for less than a microsecond at a time. Returns `None` if the mutex is not released,
+/// because another thread held it when this process was forked, or because this thread interrupted the code that holds
+/// it: a wait for it would never end.
 pub fn lock_unless_lost<T>(mutex: &Mutex<T>) -> Option<MutexGuard<'_, T>> {
     for _ in 0..TRIES_MAX {
         match mutex.try_lock() {

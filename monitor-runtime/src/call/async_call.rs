@@ -1,8 +1,9 @@
 //! A call of an async function: entered where the function is called, current while its future is polled, ended with the
 //! future.
 //!
-//! Takes the polls of one future, on any thread; gives one record. After a poll, the thread's context is always what it was
-//! before. The drop of an unfinished call is `cancelled`, or `panic` if a poll unwound. The file does not know futures.
+//! Takes the polls of one future, on any thread; gives one record. After a poll, the thread's context is always what it
+//! was before the poll. An unfinished call that is dropped ends as `cancelled`, or as `panic` if a poll unwound. The
+//! file does not know futures.
 
 use std::sync::atomic::Ordering;
 
@@ -31,7 +32,8 @@ use crate::thread::tally::{Spent, Unrecorded};
 /// An async call: entered where the function is called, current only while its future is polled. If it is dropped before its
 /// future completed, it ends as `cancelled`.
 ///
-/// It moves with the future, soon after it was made: the smaller it is, the fewer words the processor has to wait for.
+/// The call moves with the future soon after both are made. The smaller the call is, the fewer words the processor has
+/// to wait for.
 #[derive(Debug)]
 pub struct AsyncCall {
     site: &'static CallSite,
@@ -172,7 +174,7 @@ impl AsyncCall {
         }
     }
 
-    /// Does what `Call::args` does.
+    /// Captures the arguments, in the order of the call site's names, as `Call::args` does.
     #[inline]
     pub fn args(&mut self, capture: impl FnOnce(&mut Writer<'_>)) {
         if let Some(thread) = self.captures() {
@@ -183,7 +185,7 @@ impl AsyncCall {
         }
     }
 
-    /// Does what `Call::fields` does.
+    /// Captures the extra fields if this call is sampled, as `Call::fields` does.
     #[inline]
     pub fn fields(&mut self, capture: impl FnOnce(&mut Writer<'_>)) {
         if self.state.is_sampled()
@@ -203,8 +205,8 @@ impl AsyncCall {
         local::current().filter(|thread| captures && thread.captures.args())
     }
 
-    /// Begins the part of a function that makes its future. The call is current and its time runs until [`Self::made`]. If
-    /// that part unwinds, the call ends as `panic`.
+    /// Begins the part of a function that makes its future. The call is current and its time runs until [`Self::made`].
+    /// If this part unwinds, the call ends as `panic`.
     #[inline]
     #[must_use]
     pub fn making(&mut self) -> Making {
@@ -223,8 +225,8 @@ impl AsyncCall {
         }
     }
 
-    /// Makes a call current whose unfinished future is about to be dropped, because what its destructors call belongs to it.
-    /// The drop of the call is the end of that.
+    /// Makes a call current whose unfinished future is about to be dropped, because calls made by the future's
+    /// destructors belong below this call. The call stays current until it is dropped itself.
     #[inline]
     pub(super) fn begin_drop(&mut self) {
         if self.state.can_be_polled() && !self.state.is_alone() {
@@ -296,8 +298,8 @@ impl AsyncCall {
         }
     }
 
-    /// Shows a reader of the ring file the arguments, which it finds in the scratch memory during the first poll, and from the
-    /// first wait on beside the call's slot.
+    /// Shows the arguments to readers of the ring file: in the scratch memory during the first poll, and beside the
+    /// call's slot from the first wait on.
     #[inline(never)]
     fn show_arguments(&self, poll: &mut Poll) {
         if let Some(values) = &self.values
@@ -359,7 +361,8 @@ impl AsyncCall {
         self.state.set_waiting();
     }
 
-    /// Returns the span that the call's slot shows: that of its context, unless this is another call's.
+    /// Returns the span that the call's slot shows. A call that gets its span with its record shows none, because the
+    /// span of its context is that of another call.
     #[inline]
     fn shown_span(&self) -> u64 {
         if self.state.is_alone() { self.span & NOT_KEPT } else { self.span }
@@ -371,7 +374,7 @@ impl AsyncCall {
         self.state.is_counted()
     }
 
-    /// Returns true if the call, whose last poll ended at `end`, has a row if it is `ok`, with a result.
+    /// Returns true if the call, whose last poll ended at `end`, would have a row with a result if it ended as `ok`.
     #[inline]
     pub(super) fn has_result(&self, end: Ticks) -> bool {
         let is_slow = || elapsed(self.start, end) >= self.site.slow_ticks.load(Ordering::Relaxed);
@@ -478,7 +481,7 @@ impl AsyncCall {
         }
         self.state.end();
         let Some((thread, lease)) = leased_state() else {
-            // A call that was counted when it was called is counted.
+            // A call that was counted when it was called must not be counted again.
             if !state.is_counted() {
                 self.site.count_passed();
             }

@@ -3,7 +3,7 @@
 //! Takes what was decided about the call and what its polls find; gives named questions. The state changes with each poll, and
 //! the word moves with the future. The file does not know what a call records.
 
-/// The state of a call, in one word: the processor would have to combine narrower ones when the call moves.
+/// The state of a call, in one word, because the processor would have to combine narrower words when the call moves.
 ///
 /// | bits | content |
 /// |---|---|
@@ -25,7 +25,7 @@ impl State {
     pub(super) const COUNTED: Self = Self(3 | Self::ALONE);
     pub(super) const FIRST: Self = Self(Self::SAMPLED.0 | 1 << 5);
     pub(super) const TIMED_ALONE: Self = Self(Self::UNSAMPLED.0 | Self::ALONE);
-    /// A sampled call that is polled and has nothing else to it.
+    /// A sampled call that is being polled, without any other flag.
     pub(super) const POLLED_SAMPLED: Self = Self(Self::SAMPLED.0 | Self::POLLED);
 
     pub(super) const POLLED: u64 = 1 << 3;

@@ -15,7 +15,7 @@ pub(super) struct Values {
     tokens: Box<[u8]>,
     pub(super) args_bytes: u16,
     pub(super) fields_bytes: u16,
-    /// The part of the call in which its unfinished future is dropped.
+    /// The poll that keeps the call current while its unfinished future is dropped.
     pub(super) dropping: Option<Box<Polled>>,
     accountant: &'static Accountant,
 }

@@ -1,8 +1,8 @@
 //! The current call of a thread, as a value that can be carried to another thread or task, so that calls there have the
 //! right parent.
 //!
-//! Takes the state of one thread; gives the same current call on another. The context of before is always restored. The
-//! file does not know sites.
+//! Takes the state of one thread; gives the same current call on another. The context that was current before is always
+//! restored. The file does not know sites.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -44,8 +44,9 @@ impl Context {
 
     /// Returns the context without a call: a call under it has no parent, and begins a tree of its own.
     ///
-    /// A pool's thread that waits for one job may run another one meanwhile, and a `block_on` polls the tasks of others. What
-    /// they call would be below the call that waits. The root context around the other job or task says that it belongs to none.
+    /// A pool's thread that waits for one job may run another one meanwhile, and a `block_on` polls the tasks of
+    /// others. Calls made by that other job or task would then be below the call that waits. With the root context
+    /// around it, the job or task belongs to no call.
     ///
     /// ```
     /// use monitored::{Context, monitor};
@@ -103,7 +104,7 @@ impl Context {
     }
 }
 
-/// A context in force on this thread. Its drop restores the context of before.
+/// A context in force on this thread. Its drop restores the context that was current before.
 #[derive(Debug)]
 struct Entered {
     thread: Option<(&'static ThreadState, Lease)>,

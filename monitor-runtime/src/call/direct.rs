@@ -1,8 +1,9 @@
 //! The callsites whose calls are entered as soon as they begin, and end as soon as they are left.
 //!
-//! Takes how calls of a callsite went on this thread; says whether the next one may do with two readings of the clock instead of four,
-//! because reading it is most of what a span costs. All four are read until sixteen calls in a row were direct, and for every
-//! sixteenth call from then on. A call that is not direct starts the count again. The file does not know the call.
+//! Takes how calls of a callsite went on this thread; decides whether the next one may do with two readings of the
+//! clock instead of four, because reading the clock is most of what a span costs. All four are read until sixteen calls
+//! in a row were direct, and for every sixteenth call from then on. A call that is not direct starts the count again.
+//! The file does not know the call.
 
 use std::cell::Cell;
 
@@ -10,7 +11,8 @@ use crate::platform::clock::{Ticks, ticks_from_ns};
 
 /// The callsites that a thread remembers.
 const REMEMBERED: usize = 64;
-/// The calls of which one is looked at, and the direct calls in a row before that.
+/// The number of direct calls in a row after which a callsite is taken for direct. From then on, one call in as many is
+/// timed in full.
 const LOOKS_EACH: u32 = 16;
 /// The longest time between the begin of a direct call and its entry, and between its exit and its end.
 const GAP_NS: u64 = 1_000;
@@ -34,19 +36,19 @@ pub(super) fn is_assumed(site: u32) -> bool {
     calls >= LOOKS_EACH && !calls.is_multiple_of(LOOKS_EACH)
 }
 
-/// Notes a call of this function that was direct, or not.
+/// Notes whether a call of this function was direct.
 #[inline]
 pub(super) fn note(site: u32, is_direct: bool) {
     DIRECT.with(|sites| {
         let place = &sites[site as usize % REMEMBERED];
         let calls = if is_direct { direct_calls(place.get(), site) + 1 } else { 0 };
-        // The number stays below its bound, and its lowest bits go on.
+        // The number starts again at `LOOKS_EACH` before it would overflow, so the callsite is still taken for direct.
         let calls = if calls == u32::MAX { LOOKS_EACH } else { calls };
         place.set(u64::from(site) << 32 | u64::from(calls));
     });
 }
 
-/// Returns true if so little time has passed that two moments are one.
+/// Returns true if the time between two moments is so short that one reading of the clock stands for both.
 pub(super) fn is_gap_short(gap: Ticks) -> bool {
     gap < ticks_from_ns(GAP_NS)
 }

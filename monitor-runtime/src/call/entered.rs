@@ -30,7 +30,7 @@ impl Slot {
         Self(None)
     }
 
-    /// Returns the call, which has to be looked at. A counted call is first given its place in the slot.
+    /// Returns the call, to be examined. A counted call is first given its place in the slot.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(super) fn look_at(&mut self, site: &'static CallSite, state: State) -> Option<&mut Entered> {
         if state.is_counted() {
@@ -87,7 +87,7 @@ impl State {
     }
 }
 
-/// A call under way that does not pass through; a counted one only at its end. It is aligned as the
+/// A call under way that does not pass through. A counted call has this form only at its end. It is aligned as the
 /// stack is, so that two words that are written at once never lie in two cache lines. The words that are zero for a
 /// sampled call lie in pairs, each of which one instruction writes.
 #[derive(Debug)]
@@ -287,7 +287,8 @@ impl Entered {
         Times { is_nested: around.is_nested(thread, id), ..times }
     }
 
-    /// Does the same for a call of which [`Self::may_be_nested_or_forked`] is false.
+    /// Ends the call's time at `end`, and leaves the stack of calls under way, for a call of which
+    /// [`Self::may_be_nested_or_forked`] is false.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(super) fn leave_outermost(&self, end: Ticks) -> Times {
         // The fields are read before the first store, after which the compiler would have to read them again.

@@ -65,7 +65,7 @@ pub fn run5<A, B, C, D, E, R>(
     body(first, second, third, fourth, fifth)
 }
 
-/// Runs a body with six arguments; more are handed over as one tuple.
+/// Runs a body with six arguments. The expansion hands over more arguments than that as one tuple.
 #[inline(always)]
 pub fn run6<A, B, C, D, E, F, R>(
     first: A,
@@ -79,7 +79,7 @@ pub fn run6<A, B, C, D, E, F, R>(
     body(first, second, third, fourth, fifth, sixth)
 }
 
-/// Runs the test of the option `error_if`; its signature tells the closure the type of its argument.
+/// Runs the test of the option `error_if`. The signature of this function gives the closure the type of its argument.
 #[inline]
 pub fn holds<R: ?Sized>(result: &R, test: impl FnOnce(&R) -> bool) -> bool {
     test(result)
@@ -107,56 +107,56 @@ impl<R> Function for fn() -> R {
 pub struct MayReturn<'a>(Call<'a>);
 
 impl<'a> MayReturn<'a> {
-    /// Does what `Call::enter` does.
+    /// Enters a call, as `Call::enter` does.
     #[cfg_attr(debug_assertions, inline(never))]
     #[cfg_attr(not(debug_assertions), inline)]
     #[must_use]
     pub fn enter(slot: &'a mut Slot, site: &'static CallSite) -> Self {
         Self(Call::enter(slot, site))
     }
-    /// Does what `Call::prepare` does.
+    /// Enters a call whose time starts after its last capture, as `Call::prepare` does.
     #[cfg_attr(debug_assertions, inline(never))]
     #[cfg_attr(not(debug_assertions), inline)]
     #[must_use]
     pub fn prepare(slot: &'a mut Slot, site: &'static CallSite) -> Self {
         Self(Call::prepare(slot, site))
     }
-    /// Does what `Call::args` does.
+    /// Returns the writer for the arguments, as `Call::args` does.
     #[cfg_attr(debug_assertions, inline(never))]
     #[cfg_attr(not(debug_assertions), inline)]
     pub fn args(&mut self) -> Option<ScratchWriter> {
         self.0.args()
     }
-    /// Does what `Call::keep_args` does.
+    /// Keeps the arguments that were written, as `Call::keep_args` does.
     #[cfg_attr(debug_assertions, inline(never))]
     #[cfg_attr(not(debug_assertions), inline)]
     pub fn keep_args(&mut self, writer: ScratchWriter) {
         self.0.keep_args(writer);
     }
-    /// Does what `Call::fields` does.
+    /// Captures the extra fields, as `Call::fields` does.
     #[inline]
     pub fn fields(&mut self, capture: impl FnOnce(&mut Writer<'_>)) {
         self.0.fields(capture);
     }
-    /// Does what `Call::ok` does.
+    /// Ends the call as `ok`, its result not captured, as `Call::ok` does.
     #[cfg_attr(debug_assertions, inline(never))]
     #[cfg_attr(not(debug_assertions), inline)]
     pub fn ok(&mut self) {
         self.0.ok();
     }
-    /// Does what `Call::ok_with` does.
+    /// Ends the call as `ok` and returns the writer for its value, as `Call::ok_with` does.
     #[cfg_attr(debug_assertions, inline(never))]
     #[cfg_attr(not(debug_assertions), inline)]
     pub fn ok_with(&mut self) -> Option<(ScratchWriter, Last)> {
         self.0.ok_with()
     }
-    /// Does what `Call::error` does.
+    /// Ends the call as `error` and returns the writer for its message, as `Call::error` does.
     #[cfg_attr(debug_assertions, inline(never))]
     #[cfg_attr(not(debug_assertions), inline)]
     pub fn error(&mut self) -> Option<(ScratchWriter, Last)> {
         self.0.error()
     }
-    /// Does what `Call::end_with` does.
+    /// Ends the call after its last value was written, as `Call::end_with` does.
     #[cfg_attr(debug_assertions, inline(never))]
     #[cfg_attr(not(debug_assertions), inline)]
     pub fn end_with(&mut self, writer: ScratchWriter, last: Last) {

@@ -24,7 +24,7 @@ pub struct Finish<'a> {
 }
 
 impl Finish<'_> {
-    /// Does what `Call::ok` does.
+    /// Ends the call as `ok`, its result not captured.
     #[inline]
     pub fn ok(self) {
         if !self.thread.is_some_and(|thread| self.call.end_ok_header_only(thread, self.end)) {

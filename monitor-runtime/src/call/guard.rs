@@ -37,7 +37,7 @@ pub struct Call<'a> {
     pub(super) state: State,
 }
 
-/// The end of a call that still has its last value to write.
+/// The end of a call whose last value is still to be written.
 #[derive(Debug, Clone, Copy)]
 pub struct Last {
     end: Ticks,

@@ -57,8 +57,9 @@ impl Slot {
 }
 
 impl Entered {
-    /// Returns true if the call around this one has ended before it, or if calls interleave on the thread. A call whose callee
-    /// never ended, because it was jumped over, is not late: what it leaves is put right by its own end.
+    /// Returns true if the call around this one has ended before it, or if calls interleave on the thread. A call is
+    /// not late if its callee never ended because the callee was jumped over: the call's own end restores what the
+    /// callee has changed.
     #[inline]
     pub(super) fn is_late(&self) -> bool {
         let current = self.thread.current.load(Ordering::Relaxed);
@@ -85,7 +86,7 @@ impl Entered {
         let (start, end) =
             if special.is_counted() { counted_interval(self.start, end) } else { (self.start, end) };
         let duration = elapsed(start, end);
-        // The time of its callees is not known.
+        // The time that was spent in callees is not known.
         let self_ticks = duration.min(SELF_TICKS_MAX);
         let times = Times { duration, self_ticks, is_nested: false };
         let is_fast = duration < site.slow_ticks.load(Ordering::Relaxed);
@@ -107,7 +108,7 @@ impl Entered {
             };
             let header = self.header(outcome, kept, weight, times);
             let alone = Header { start, parent: NO_SPAN, trace: header.span, ..header };
-            // The values of a call that had captured some before are not told apart from its last one.
+            // A call that captured values earlier leaves none, because its last value cannot be told apart from them.
             let values = if special.has_values() && !self.has_last_value_alone() { &[] } else { values };
             let header =
                 if values.is_empty() { Header { args_bytes: 0, fields_bytes: 0, ..alone } } else { alone };

@@ -69,7 +69,7 @@ fn write(thread: &'static ThreadState, current: u64, at: u64, known: &KnownPlace
     };
     let words = LogLine::count_words(line.body_bytes) + LogLine::count_words(line.fields_bytes);
     let values = memory.as_chunks().0.get(..words).unwrap_or_default();
-    // The call has a row of its own then, which the line can name.
+    // The call around the line then gets a row of its own, which the line can name.
     thread.keep_rows_under_way();
     thread.suppress();
     publish(thread, &line, values);
@@ -238,7 +238,7 @@ mod tests {
         assert!(many.len() < 1100 && serde_json::from_str::<serde_json::Value>(many).unwrap().is_object());
         assert_eq!((&**half, &**around), ("half", "around"));
         assert!(endless.starts_with(r#"{"endless":"more more "#), "{endless}");
-        // The line that was said while another one was written.
+        // The dropped line is the one that was said while another line was written.
         assert_eq!(rings.home.log.dropped(), 1);
     }
 

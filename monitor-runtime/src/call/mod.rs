@@ -5,12 +5,12 @@
 //! know what becomes of a record.
 //!
 //! Bottom up: `entered` is a call under way, `decision` says whether it is recorded, and `publish` writes its record.
-//! `guard` and `scope` are what the expansion of `#[monitor]` holds; `timed`, `slow_path`, `interleaved` and `values` hold
-//! the entries and exits that are not the common one. `log_line` records what the program says within calls.
-//! `poll`, `async_state`, `async_values`, `async_call` and `future` are their counterparts for async functions. `open` is a call
-//! that is entered and left by hand; `visit` is a time for which it is entered, `open_rest`
-//! holds its rarer steps, and `gone` the calls that were left out of order, and `direct`
-//! knows which callsites need few readings of the clock.
+//! `guard` and `scope` are what the expansion of `#[monitor]` holds; `timed`, `slow_path`, `interleaved` and `values`
+//! hold the entries and exits that are not the common one. `log_line` records what the program says within calls.
+//! `poll`, `async_state`, `async_values`, `async_call` and `future` are their counterparts for async functions. `open`
+//! is a call that is entered and left by hand. `visit` is a time for which an open call is entered, `open_rest` holds
+//! the rarer steps of an open call, `gone` remembers the open calls that were left out of order, and `direct` remembers
+//! the callsites that need few readings of the clock.
 
 pub(crate) mod panic_hook;
 pub(crate) mod entered;

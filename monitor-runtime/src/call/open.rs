@@ -55,22 +55,22 @@ pub struct Open {
     pub(super) others: AtomicU32,
     parent: AtomicU64,
     start: AtomicU64,
-    /// The address of the state of the thread that began the call; 0 for a thread without one. This thread alone writes the
-    /// following words.
+    /// The address of the state of the thread that began the call; 0 for a thread without one. This home thread alone
+    /// writes the following words.
     home: AtomicUsize,
-    /// The busy time on that thread, and the part of it that was spent in callees.
+    /// The busy time on the home thread, and the part of it that was spent in callees.
     busy: AtomicU64,
     callees: AtomicU64,
-    /// The moment from which on that thread has entered the call; 0 while it has not.
+    /// The moment from which on the home thread has entered the call; 0 while it has not.
     since: AtomicU64,
-    /// The thread's context around that visit, and what the visit changes of its state.
+    /// The home thread's context around its visit, and what the visit changes of the thread's state.
     before_span: AtomicU64,
     before_trace: AtomicU64,
     before_weight: AtomicU32,
     /// True if `rest` holds anything.
     pub(super) has_rest: AtomicBool,
     around: [AtomicU64; 2],
-    /// The moment at which that thread left the call last, or 0, and the last span of the thread then.
+    /// The moment at which the home thread left the call last, or 0, and the last span of the thread then.
     left: AtomicU64,
     left_span: AtomicU64,
     /// How directly the call is entered and ended.
@@ -117,7 +117,8 @@ impl Open {
         self.take(site, AsyncCall::begin(site))
     }
 
-    /// Begins a call below this context, in the same way.
+    /// Begins a call whose parent is the call of this context. Its time starts. Returns false if the call passes
+    /// through; the place then stays vacant.
     #[must_use]
     pub fn begin_below(&self, site: &'static CallSite, context: Context) -> bool {
         self.take(site, context.scope(|| AsyncCall::begin(site)))
@@ -219,7 +220,7 @@ impl Open {
         now
     }
 
-    /// Ends what [`Self::enter`] began on this thread last.
+    /// Ends the last visit that [`Self::enter`] began on this thread.
     #[inline]
     pub fn exit(&self) {
         match local::current_if_marked() {
@@ -239,7 +240,7 @@ impl Open {
         gone::settle();
     }
 
-    /// Returns true if the thread that began the call has entered it, and no other call since.
+    /// Returns true if the thread that began the call has entered it, and has entered no other call since.
     #[inline]
     fn is_innermost_at_home(&self, thread: &ThreadState) -> bool {
         self.is_entered_at_home(thread)
@@ -258,7 +259,7 @@ impl Open {
         if is_plain { self.end_ok() } else { self.end_rarely(None) }
     }
 
-    /// Ends the call before its end was told.
+    /// Ends the call as `cancelled`, for a call whose end was not reported.
     pub fn cancel(&self) {
         self.end_rarely(Some(Outcome::Cancelled));
     }
@@ -288,7 +289,7 @@ impl Open {
         self.vacate(thread);
     }
 
-    /// Returns the moment at which the call ends on this thread, and notes how directly it went.
+    /// Returns the moment at which the call ends on this thread, and notes whether the call was direct.
     #[inline]
     fn end_time(&self, thread: Option<&ThreadState>) -> Ticks {
         let left = self.left.load(Ordering::Relaxed);
@@ -308,7 +309,7 @@ impl Open {
         now
     }
 
-    /// Notes that the call is entered or left in another way than a direct call.
+    /// Notes that the call is not entered and left like a direct call.
     pub(super) fn note_winding(&self) {
         self.course.store(WINDING, Ordering::Relaxed);
     }
@@ -368,7 +369,8 @@ impl Open {
         }
     }
 
-    /// Returns the span that the call's slot and frame show: that of its context, unless this is another call's.
+    /// Returns the span that the call's slot and frame show. A call that gets its span with its record shows none,
+    /// because the span of its context is that of another call.
     #[inline]
     pub(super) fn shown_span(&self) -> u64 {
         let span = self.span.load(Ordering::Relaxed);

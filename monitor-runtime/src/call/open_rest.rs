@@ -1,4 +1,5 @@
-//! What an open call has beyond the words of its thread: visits of other threads, values, and the reason of a failure.
+//! The parts of an open call beyond the words of its home thread: visits of other threads, values, and the reason of a
+//! failure.
 //!
 //! Takes the steps of an open call that are not the common ones; gives what its record says. User code never runs under the lock of
 //! a call. The file does not know what the call stands for.
@@ -37,7 +38,7 @@ fn kept_state() -> Option<&'static ThreadState> {
 }
 
 impl Open {
-    /// Locks the rest, which will hold something.
+    /// Locks the rest, and notes that it holds something.
     fn rest(&self) -> Option<MutexGuard<'_, Rest>> {
         let rest = lock_unless_lost(&self.rest)?;
         self.has_rest.store(true, Ordering::Relaxed);
@@ -98,7 +99,8 @@ impl Open {
         }
     }
 
-    /// Leaves a call on a thread that did not begin it, that has entered it twice or another one since, or that unwinds.
+    /// Leaves a call on a thread that did not begin it, that has entered it twice, that has entered another call since,
+    /// or that unwinds.
     #[cold]
     #[inline(never)]
     pub(super) fn exit_rarely(&self) {
@@ -126,7 +128,7 @@ impl Open {
             self.wait(thread, visit.since.wrapping_add(busy));
         }
         if is_late {
-            // The context of the call that was entered later stays.
+            // The context of the call that was entered later stays current.
             here.enter(thread);
             gone::note(self.context().span, visit.before);
         } else if is_current {
@@ -153,8 +155,8 @@ impl Open {
         self.state().has_context() && thread.current.load(Ordering::Relaxed) == self.context().span
     }
 
-    /// Notes the panic that unwinds through the call, with its text, which only this thread knows. A call that began in an
-    /// unwinding says nothing about it.
+    /// Notes the panic that unwinds through the call, with its text, which only this thread knows. Does nothing for a
+    /// call that began while its thread was already unwinding.
     #[cold]
     fn note_panic(&self) {
         let is_told = |rest: &Rest| rest.has_panicked || rest.is_in_unwinding;
@@ -172,7 +174,7 @@ impl Open {
         }
     }
 
-    /// Ends a call that has more than its words, or as `outcome`.
+    /// Ends a call that has more than its words, or ends a call as `outcome`.
     #[cold]
     #[inline(never)]
     pub(super) fn end_rarely(&self, outcome: Option<Outcome>) {
@@ -181,7 +183,7 @@ impl Open {
         }
         let thread = local::current();
         if let Some(thread) = thread.filter(|thread| !is_recorders(thread)) {
-            // A thread other than this one restores its context by itself.
+            // Any other thread restores its context by itself.
             while self.leave(thread) {}
         }
         let rest = self.rest().map_or(Rest::none(), |mut rest| std::mem::replace(&mut *rest, Rest::none()));

@@ -47,7 +47,7 @@ static HEAD_WORDS: OnceLock<HeadWords> = OnceLock::new();
 static RENEWALS: AtomicU32 = AtomicU32::new(0);
 /// True once the hook was set.
 static IS_CHAINED: AtomicBool = AtomicBool::new(false);
-/// The pause between two looks whether the hook was set, which takes some ten microseconds.
+/// The pause between two checks whether the hook was set. Setting the hook takes some ten microseconds.
 const HOOK_PAUSE: Duration = Duration::from_micros(20);
 /// True while a thread puts the hook back.
 static IS_RENEWING: AtomicBool = AtomicBool::new(false);
@@ -60,7 +60,7 @@ const RENEWALS_MAX: u32 = 16;
 /// Finds the words of the ring file for a panic of a thread without a state; `None` before the recorder runs.
 type HeadWords = fn() -> Option<&'static [AtomicU64]>;
 
-/// Has the hook chained, once.
+/// Starts a thread that puts the recorder's hook in front of the program's. Only the first call does so.
 pub(crate) fn install_hook(head_words: HeadWords) {
     let _ = HEAD_WORDS.set(head_words);
     install_once();
@@ -75,8 +75,9 @@ fn install_once() {
     }
 }
 
-/// Waits for the hook that [`install_hook`] has had chained, so that the text of a panic in the program's first call is
-/// known. The wait ends early, and the thread that chains the hook waits on, if some thread is in a hook of the program's.
+/// Waits until the hook of [`install_hook`] is set, so that the text of a panic in the program's first call is known.
+/// While some thread is in a hook of the program's, the hook cannot be set: the wait then ends early, and the thread
+/// that sets the hook waits on.
 pub(crate) fn await_hook() {
     // A thread that panics may be in the very hook that is waited for.
     if std::thread::panicking() {
@@ -93,8 +94,9 @@ fn wait_until(is_over: impl Fn() -> bool) {
     }
 }
 
-/// Has the hook put back in front of the one that replaced it, if one did. A missed panic alone does not show that, because
-/// payloads that are rethrown with `resume_unwind` pass by all hooks.
+/// If another hook has replaced the recorder's, starts a thread that puts the recorder's hook back in front of that
+/// one. A missed panic alone does not show a replacement, because payloads that are rethrown with `resume_unwind` pass
+/// by all hooks.
 pub(crate) fn renew_hook() {
     install_once();
     if !MISSED.swap(false, Ordering::Relaxed) || RENEWALS.load(Ordering::Relaxed) >= RENEWALS_MAX {
@@ -178,8 +180,8 @@ fn message<'a>(info: &'a PanicHookInfo<'_>) -> &'a str {
     message.unwrap_or("panicked with a value that is not text")
 }
 
-/// Returns false for a panic after whose hook the process aborts. The standard library does not tell hooks of that, except
-/// by these messages of its own.
+/// Returns false for a panic after whose hook the process aborts. The standard library shows this to hooks only by
+/// these messages of its own.
 fn can_unwind(info: &PanicHookInfo<'_>) -> bool {
     let is_abort = |start: &&str| message(info).starts_with(start);
     cfg!(panic = "unwind") && !FOLLOWING.iter().chain(&["unsafe precondition(s) violated"]).any(is_abort)

@@ -44,14 +44,14 @@ pub(super) fn publish_at_limit(thread: &'static ThreadState, words: &[u64; HEADE
     }
     let push = thread.push(words, values);
     thread.note_record();
-    // The ring says only now and then that it fills up, so a ring that is nearly full is looked at with every call.
+    // The ring reports only now and then that it fills up, so a ring that is nearly full is checked at every call.
     let is_nearly_full = thread.is_last_ring_nearly_full();
     if push == Push::Written && !is_nearly_full {
         return;
     }
     let is_late = thread.home.wake();
-    // While calls share rows, the rest of the ring is there to be filled, but for what calls need that are under way when
-    // their functions are throttled.
+    // While calls share rows, the ring may fill up, except for the room that calls under way need when their functions
+    // are throttled.
     let is_pressing = may_share.is_none() && !thread.is_folding();
     if is_late && (push == Push::Full || is_pressing || is_nearly_full) {
         site.inspect(|site| throttle(thread, site));
@@ -102,8 +102,8 @@ fn may_share_row(header: &Header, site: &CallSite) -> bool {
         && (!header.is_async || header.busy == header.duration)
 }
 
-/// Returns true if calls that share a row come so fast that recording them costs more than the recorder may take, so that
-/// they are no burst. A slower function waits for the next look of the ladder.
+/// Returns true if calls that share a row come so fast that recording them costs more than the recorder may take, so
+/// that they are no burst. A slower function is left to the ladder, which looks once a second.
 fn is_hot(folded: Folded) -> bool {
     match folded {
         Folded::Often { calls, ticks } => ns_from_ticks(ticks) / calls.max(1) < HOT_NS,

@@ -15,7 +15,7 @@ use crate::thread::scratch::ScratchWriter;
 pub struct Scope<'a>(Call<'a>);
 
 impl<'a> Scope<'a> {
-    /// Does what `Call::enter` does.
+    /// Enters a call, as `Call::enter` does.
     #[cfg_attr(debug_assertions, inline(never))]
     #[cfg_attr(not(debug_assertions), inline(always))]
     #[must_use]
@@ -23,7 +23,7 @@ impl<'a> Scope<'a> {
         Self(Call::begin(slot, site, Slot::open_scope::<true>, is_not_unwinding))
     }
 
-    /// Does what `Call::prepare` does.
+    /// Enters a call whose time starts after its last capture, as `Call::prepare` does.
     #[cfg_attr(debug_assertions, inline(never))]
     #[cfg_attr(not(debug_assertions), inline(always))]
     #[must_use]
@@ -31,21 +31,21 @@ impl<'a> Scope<'a> {
         Self(Call::begin(slot, site, Slot::open_scope_untimed::<true>, is_not_unwinding))
     }
 
-    /// Does what `Call::args` does.
+    /// Returns the writer for the arguments, as `Call::args` does.
     #[cfg_attr(debug_assertions, inline(never))]
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub fn args(&mut self) -> Option<ScratchWriter> {
         self.0.args()
     }
 
-    /// Does what `Call::keep_args` does.
+    /// Keeps the arguments that were written, as `Call::keep_args` does.
     #[cfg_attr(debug_assertions, inline(never))]
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub fn keep_args(&mut self, writer: ScratchWriter) {
         self.0.keep_args(writer);
     }
 
-    /// Does what `Call::fields` does.
+    /// Captures the extra fields, as `Call::fields` does.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub fn fields(&mut self, capture: impl FnOnce(&mut Writer<'_>)) {
         self.0.fields(capture);
@@ -61,7 +61,8 @@ impl Drop for Scope<'_> {
             call.slot.end_scope::<true>(call.site, call.state);
         } else {
             cold_path();
-            // While nothing unwinds, a counted call is not looked at for having panicked.
+            // A counted call is examined only if a panic unwinds or if the coarse clock has moved since the call's
+            // entry.
             let is_over = || !std::thread::panicking() && call.state.has_counted_all();
             if call.state.is_counted() && !is_over() {
                 call.slot.end_scope::<true>(call.site, call.state);

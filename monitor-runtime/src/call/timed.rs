@@ -45,7 +45,8 @@ impl Entered {
         self.end_timed_nested(counter());
     }
 
-    /// Ends such a call around which another one of its function may be under way, or that is not the innermost one.
+    /// Ends an unsampled `ok` call around which another one of its function may be under way, or that is not the
+    /// innermost one.
     #[inline(never)]
     fn end_timed_nested(&self, end: Ticks) {
         if self.is_late() {
@@ -72,7 +73,7 @@ impl Entered {
         }
     }
 
-    /// Ends the same call when its arguments were captured, which are dropped.
+    /// Ends an unsampled `ok` call whose arguments were captured. The arguments are dropped unless the call was slow.
     #[inline(never)]
     pub(super) fn end_timed_with_values<const IN_USER_CRATE: bool>(&mut self) {
         let end = counter();
@@ -96,7 +97,7 @@ impl Entered {
         let Self { thread, site, parent, .. } = *self;
         let is_first = local::countdown_table().is_none_or(|table| table.durations(site.id()).is_none());
         self.end_flagged(Times { duration, self_ticks, is_nested }, Outcome::Ok, &[]);
-        // A slow call that a record was written of is counted there.
+        // A slow call for which a record was written is counted by its record.
         if is_first && thread.tallies.is_used(site.id()) {
             thread.suppress();
             remember_durations(thread, site);

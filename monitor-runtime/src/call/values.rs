@@ -17,7 +17,7 @@ use crate::site::CallSite;
 use crate::thread::scratch::{self, ScratchWriter};
 
 impl Slot {
-    /// Does what [`Entered::open_last`] does.
+    /// Ends the call's time and returns the writer for its last value, as [`Entered::open_last`] does.
     #[inline(never)]
     pub(super) fn open_last<const IN_USER_CRATE: bool>(
         &mut self,
@@ -31,7 +31,7 @@ impl Slot {
         self.0.as_mut()?.open_last::<IN_USER_CRATE>(outcome)
     }
 
-    /// Does the same for a counted call, which has no place yet.
+    /// Opens the last value of a counted call, which has no place yet.
     #[cold]
     #[inline(never)]
     fn open_last_of_counted(
@@ -112,7 +112,8 @@ impl Entered {
         if outcome == Outcome::Ok { captures.results() } else { captures.errors() }
     }
 
-    /// Does the same for a call with flags, for the first value on a thread, and if no last value is captured.
+    /// Does what [`Self::open_last`] does for a call with flags, for the first value on a thread, and if no last value
+    /// is captured.
     #[inline(never)]
     fn open_last_rarely<const IN_USER_CRATE: bool>(
         &mut self,
@@ -211,7 +212,7 @@ impl Entered {
         self.write_sampled(id, self.leave_outermost(end), outcome, writer);
     }
 
-    /// Ends the same call when another one of its function may be under way around it.
+    /// Ends a sampled call with values around which another one of its function may be under way.
     #[inline(never)]
     fn end_sampled_nested(&self, end: Ticks, outcome: Outcome, writer: ScratchWriter) {
         let id = self.site.id();
@@ -236,7 +237,7 @@ impl Entered {
         }
     }
 
-    /// Ends the same call when the ring is at a limit, or when no values were written.
+    /// Ends a sampled call with values whose thread's ring is at a limit, or for which no values were written.
     #[cold]
     #[inline(never)]
     fn end_sampled_at_limit(

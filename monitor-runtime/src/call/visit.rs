@@ -1,4 +1,4 @@
-//! The times for which an open call is entered on a thread, and what such a call seldom has.
+//! The times for which an open call is entered on a thread, and the parts that few open calls have.
 //!
 //! Takes the state of a thread; gives its context of before, and the time that has passed. The file does not know the call.
 
@@ -8,10 +8,10 @@ use super::context::Context;
 use crate::platform::clock::{Ticks, counter, elapsed};
 use crate::thread::state::{Around, ThreadState};
 
-/// What an open call has beyond its words.
+/// The parts of an open call that do not lie in its words.
 #[derive(Debug)]
 pub(super) struct Rest {
-    /// The times for which the call is entered now, but for that of the thread that began it.
+    /// The visits under way, except that of the thread that began the call.
     pub(super) visits: Vec<Visit>,
     /// The busy time on other threads, and the part of it that was spent in callees.
     pub(super) busy: Ticks,
@@ -21,7 +21,8 @@ pub(super) struct Rest {
     pub(super) failure: Option<Captured>,
     /// True once a panic has unwound through the call.
     pub(super) has_panicked: bool,
-    /// True if the call began, or was entered, while its thread unwound, so that its end in the same panic says nothing.
+    /// True if the call began, or was entered, while its thread unwound. An end in the same panic then does not mean
+    /// that the call panicked.
     pub(super) is_in_unwinding: bool,
 }
 
@@ -46,7 +47,8 @@ pub(super) struct Visit {
     /// The thread's context around the visit.
     pub(super) before: Context,
     pub(super) around: Around,
-    /// The moment at which the visit began; 0 for a visit that is not timed, because another one is.
+    /// The moment at which the visit began; 0 for a visit that is not timed, because another visit of the call is
+    /// timed.
     pub(super) since: Ticks,
 }
 

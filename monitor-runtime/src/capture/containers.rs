@@ -2,7 +2,7 @@
 //!
 //! Takes items one by one, and their number if it is known; gives all of them, or the first few and a token with the
 //! total. A complete container answers every further item with an `Err`, so that a loop over ten million items ends
-//! after the fourth. It does not know how an item is written.
+//! after the fourth. The file does not know how an item is written.
 
 use super::Limits;
 use super::secret::{Header, is_name_of_name, is_name_of_value, is_secret};
@@ -146,7 +146,7 @@ impl<'d, 'b> Sequence<'d, 'b> {
     }
 }
 
-/// Returns true if the value of a key is a secret, and what the key is of a pair `name` and `value`.
+/// Returns true if the value of a key is a secret, and the state of a pair of fields `name` and `value` after the key.
 fn judge_key(key: &str, header: Header) -> (bool, Header) {
     if is_name_of_name(key) {
         return (false, Header::Name);
@@ -163,9 +163,9 @@ pub struct Entries<'d, 'b> {
     complete: bool,
     /// True for a struct that is written as the value of its only field.
     is_transparent: bool,
-    /// Set while a key lacks its value; true if that value is a secret.
+    /// Set while a key has no value yet; true if its value is a secret.
     pending: Option<bool>,
-    /// Tells the value of a header from the others.
+    /// The state of a pair of fields `name` and `value`.
     header: Header,
 }
 

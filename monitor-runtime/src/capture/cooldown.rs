@@ -3,8 +3,8 @@
 //! Takes the time that the capture of a type took; answers whether the type cools down. A budget can end code that
 //! writes, but neither a `Debug` that computes or sleeps without writing, nor one that walks on through ten million
 //! items. Such a type is not captured for so long that its captures cost less than a thousandth of the time. Two slow
-//! captures in a row start a cooldown, because one may only mean that the thread was interrupted. It does not know what
-//! a capture does.
+//! captures in a row start a cooldown, because one may only mean that the thread was interrupted. The file does not
+//! know what a capture does.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 

@@ -1,9 +1,9 @@
 //! Values captured by their `Debug`: the text it writes, cleaned of secrets before any of it is stored.
 //!
-//! Takes the pieces that a `Debug` writes; gives the same text, in which the value after a secret name
-//! (`password: "x"`, `"password": Some("x")`, `password=x`, `Password("x")`, `("password", "x")`) is `"[redacted]"`, and
-//! a quoted string of too many characters is cut. The output of derived implementations is read exactly; in other text
-//! too much is redacted rather than too little. It does not know the type of the value.
+//! Takes the pieces that a `Debug` writes; gives the same text, in which the value after a secret name (`password:
+//! "x"`, `"password": Some("x")`, `password=x`, `Password("x")`, `("password", "x")`) is `"[redacted]"`, and a quoted
+//! string of too many characters is cut. The output of derived implementations is read exactly; in other text too much
+//! is redacted rather than too little. The file does not know the type of the value.
 
 use std::fmt::{self, Debug, Write};
 
@@ -44,7 +44,7 @@ enum Before {
 /// The end of a secret value, besides the bracket that closes the container around it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
-    /// Only that bracket: all fields of a tuple are secret.
+    /// Only the bracket that closes the container, because all fields of a tuple are secret.
     Bracket,
     /// The comma before the next field.
     Comma,
@@ -233,7 +233,7 @@ impl Scanner<'_, '_> {
         if is_name {
             self.header = Header::Name;
         } else if header == Header::Name {
-            // The name was no string.
+            // The field `name` did not hold a string.
             self.header = Header::None;
         }
         if is_secret {

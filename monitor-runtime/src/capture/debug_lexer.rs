@@ -1,8 +1,8 @@
 //! The lexer of `Debug` output, which distinguishes quoted strings from structure.
 //!
-//! Takes characters, one at a time, from pieces that may end anywhere; gives the class of each: part of a quoted string,
-//! its opening or closing quote, or structure. A character literal (`'"'`) counts as one only if it ends like one, so
-//! that an apostrophe in a text does not hide the quotes after it. It does not know names or secrets.
+//! Takes characters, one at a time, from pieces that may end anywhere; gives the class of each: part of a quoted
+//! string, its opening or closing quote, or structure. A character literal (`'"'`) counts as one only if it ends like
+//! one, so that an apostrophe in a text does not hide the quotes after it. The file does not know names or secrets.
 
 /// The class of a character.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

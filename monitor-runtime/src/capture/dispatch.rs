@@ -1,9 +1,10 @@
 //! Chooses at compile time, by autoref, the best way in which a type can be captured.
 //!
-//! Takes a reference to a value; gives a call of the capture that its type offers. The expansion writes `(&&&&&Value(&x)).capture(w)`, `(&&&&&ErrorValue(e)).write(w)` and
-//! `(&&&Returned(&ret)).probe()`, with the traits of this module in scope. Method lookup tries the receiver with
-//! all its references, then with one more, then with fewer and fewer, and takes the first implementation whose bounds
-//! hold. In a generic function the declared bounds count, not those of the types with which it is called.
+//! Takes a reference to a value; gives a call of the capture that its type offers. The expansion writes
+//! `(&&&&&Value(&x)).capture(w)`, `(&&&&&ErrorValue(e)).write(w)` and `(&&&Returned(&ret)).probe()`, with the traits of
+//! this module in scope. Method lookup tries the receiver with all its references, then with one more, then with fewer
+//! and fewer, and takes the first implementation whose bounds hold. In a generic function the declared bounds count,
+//! not those of the types with which it is called.
 
 use std::any::type_name;
 use std::error::Error;

@@ -1,7 +1,7 @@
 //! The text of an error and its sources: `outer: middle: root`.
 //!
 //! Takes an error; gives one string token within the budget of a value. A source is omitted if the text before it
-//! already ends with the source's text. It does not know the call that failed.
+//! already ends with the source's text. The file does not know the call that failed.
 
 use std::error::Error;
 use std::fmt::{self, Write};
@@ -44,7 +44,7 @@ pub(super) fn name_type(known: &str, error: &dyn Error, writer: &mut Writer<'_>)
         for _ in 0..SOURCES {
             deepest = deepest.source().unwrap_or(deepest);
         }
-        // The name refuses all that follows it.
+        // `name` refuses all that follows the name, so the `Debug` ends early.
         let _refused = write!(name, "{deepest:?}");
     });
     if let Some(name) = name.bytes.get(..name.len).and_then(|name| std::str::from_utf8(name).ok())

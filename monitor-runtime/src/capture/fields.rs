@@ -21,7 +21,7 @@ const NAME_BYTES: usize = 128;
 pub struct Fields<'f, 'w>(&'f mut Writer<'w>);
 
 impl<'f, 'w> Fields<'f, 'w> {
-    /// Returns a writer of pairs behind what the writer holds.
+    /// Returns a writer that appends pairs to the values in `writer`.
     pub(crate) fn new(writer: &'f mut Writer<'w>) -> Self {
         Self(writer)
     }
@@ -36,7 +36,7 @@ impl<'f, 'w> Fields<'f, 'w> {
     /// Writes a value by its `Debug`.
     pub fn debug(&mut self, name: &str, value: &dyn Debug) {
         if self.begin(name) {
-            // A type is not known. What takes too long cools down by its name.
+            // The value's type is not known, so a slow capture cools down by the name of the value.
             self.0.user_value(name, &mut |out| out.debug(value));
         }
     }

@@ -1,8 +1,8 @@
 //! Collections whose items have a `Debug` and nothing better.
 //!
 //! Takes a collection of the standard library; gives a sequence or map whose items are texts. The collection's own
-//! `Debug` is not used, because it walks through all items even after its writes are refused. It does not know the
-//! items.
+//! `Debug` is not used, because it walks through all items even after its writes are refused. The file does not know
+//! the items.
 
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, HashSet, LinkedList, VecDeque};
 use std::fmt::Debug;

@@ -1,7 +1,7 @@
 //! The budget of a captured value: bytes, depth, items and time.
 //!
 //! Takes constants and a clock; gives [`Limits`], which a [`super::Writer`] borrows. Whoever makes one names the clock
-//! and the code to run around user code, so that a test brings its own. It does not know values.
+//! and the code to run around user code, so that a test brings its own. The file does not know values.
 
 use super::cooldown::{COOLDOWNS, Cooldowns};
 
@@ -52,7 +52,7 @@ pub struct Limits {
     pub depth: u32,
     /// Most items of a sequence that is stored completely.
     pub items: usize,
-    /// Items kept of a longer one.
+    /// Items kept of a longer sequence.
     pub items_kept: usize,
     /// Most characters of a string.
     pub string_chars: usize,

@@ -1,8 +1,8 @@
 //! Types whose own code waits for a lock.
 //!
-//! Takes the name of a type; answers whether its `Serialize` or its `Debug` is known to wait. Such a type is captured by
-//! its name, because the caller may hold the very lock and would wait for ever. The `Debug` of the standard library's
-//! locks does not wait, so [`super::direct`] uses it. It does not know values.
+//! Takes the name of a type; answers whether its `Serialize` or its `Debug` is known to wait. Such a type is captured
+//! by its name, because the caller may hold the very lock and would wait for ever. The `Debug` of the standard
+//! library's locks does not wait, so [`super::direct`] uses it. The file does not know values.
 
 /// Containers whose `Serialize` is the one of their content.
 const TRANSPARENT: [&str; 3] = ["alloc::sync::Arc<", "alloc::rc::Rc<", "alloc::boxed::Box<"];

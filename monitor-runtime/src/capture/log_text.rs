@@ -1,8 +1,9 @@
 //! The texts of a log line: its body and its fields.
 //!
-//! Takes a closure that says a line, through a [`LineWriter`]; gives a text token for the body and a map for the fields, each
-//! within the budget of a value, and in the sandbox: a panic of the user's code goes no further, and what was written before it
-//! stays. Values whose name is that of a secret are not captured. It does not know who says the line.
+//! Takes a closure that says a line, through a [`LineWriter`]; gives a text token for the body and a map for the
+//! fields, each within the budget of a value, and in the sandbox: a panic of the user's code goes no further, and what
+//! was written before it stays. Values whose name is that of a secret are not captured. The file does not know who says
+//! the line.
 
 use std::error::Error;
 use std::fmt::{self, Debug, Display};
@@ -79,7 +80,7 @@ impl LineWriter<'_, '_> {
         }
     }
 
-    /// Writes a field. Fields that have no room are left out, and the last one says so.
+    /// Writes a field. Fields that have no room are left out, and the map then carries the mark of a cut.
     pub fn field(&mut self, name: &str, value: FieldValue<'_>) {
         self.has_fields = true;
         let chars_max = self.fields.limits().string_chars;

@@ -2,8 +2,8 @@
 //!
 //! Takes, on the caller's thread, arguments, results and errors, each by the best way its type offers ([`dispatch`]);
 //! gives tokens in memory that is handed in, and on the cold side JSON text from these tokens ([`to_json`]). Always
-//! holds: the budget ends the user's `Serialize` or `Debug` itself instead of cutting what it wrote, and a panic of
-//! the user's code stops here. It does not know calls, records or rings.
+//! holds: the budget ends the user's `Serialize` or `Debug` itself instead of cutting what it wrote, and a panic of the
+//! user's code stops here. The room does not know calls, records or rings.
 
 pub mod limits;
 pub mod cooldown;

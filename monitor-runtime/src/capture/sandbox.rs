@@ -2,7 +2,7 @@
 //!
 //! Takes a closure that calls `Debug`, `Display`, `Serialize` or `Summarize`; gives the way it ended. A panic goes no
 //! further. While the closure runs, [`is_capturing`] is true: a monitored function that it calls is not recorded, and
-//! the panic hook keeps silent. It does not know what the closure writes.
+//! the panic hook keeps silent. The file does not know what the closure writes.
 
 use std::any::Any;
 use std::cell::Cell;

@@ -1,33 +1,33 @@
-//! The rule for names that look secret, which the attribute applies too: it has a package of its own. Beside it, the pairs
-//! of fields in which one field names the other: `Header { name, value }`.
+//! The rule for names that look secret, which lies in a package of its own because the attribute applies it too. This
+//! file adds the rule for pairs of fields of which one names the other: `Header { name, value }`.
 
 pub use monitor_rules::redaction::is_secret;
 pub(super) use monitor_rules::redaction::is_secret_type;
 
-/// Returns true for the name of a field that holds the name of a value: `Header { name, value }`.
+/// Returns true if a field of this name holds the name of a value: `name` in `Header { name, value }`.
 #[inline]
 pub(super) fn is_name_of_name(field: &str) -> bool {
     matches!(field, "name" | "key" | "header" | "Name" | "Key")
 }
 
-/// Returns true for the name of a field that holds the value of such a name.
+/// Returns true if a field of this name holds the value that another field names: `value` in `Header { name, value }`.
 #[inline]
 pub(super) fn is_name_of_value(field: &str) -> bool {
     matches!(field, "value" | "val" | "content" | "Value")
 }
 
-/// The part of a pair of fields `name` and `value` that a value has come to.
+/// The state of a pair of fields `name` and `value` while the pair is being written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Header {
     None,
     /// The next value is that of a field `name`.
     Name,
-    /// The name is that of a secret.
+    /// The last field `name` held the name of a secret.
     Secret,
 }
 
 impl Header {
-    /// Returns the part behind a name, which is that of a secret or not.
+    /// Returns the state behind a name, which may be the name of a secret.
     pub(super) fn after_name(is_secret: bool) -> Self {
         if is_secret { Self::Secret } else { Self::None }
     }

@@ -3,7 +3,7 @@
 //! Takes the calls that a `Serialize` makes; gives tokens, in the shape that `serde_json` gives the same value:
 //! externally tagged variants, `null` for unit and `None`, newtypes as their content. It differs where JSON has no
 //! representation: `NaN` and the infinities are strings, and any value may be a key. The content of a type or variant
-//! with a secret name (`Password("x")`) is redacted like the value of a field. It does not know the budget.
+//! with a secret name (`Password("x")`) is redacted like the value of a field. The file does not know the budget.
 
 use std::any::type_name;
 use std::fmt::{self, Display};

@@ -2,7 +2,7 @@
 //!
 //! Takes pieces, through `fmt::Write`; gives the text, or its start and a note that it was cut, with the length of the
 //! whole text if the code came to its end. Text is formatted directly into the buffer. Text that no longer fits is
-//! counted until the time budget ends. It does not know what the text means.
+//! counted until the time budget ends. The file does not know what the text means.
 
 use std::fmt::{self, Write};
 
@@ -65,7 +65,7 @@ impl<'d, 'b> Text<'d, 'b> {
     pub(super) fn close_value(&mut self, knows_total: bool) {
         let length = self.len();
         if self.pieces == Pieces::Words(length) && !self.is_full && self.out.stop().is_none() {
-            // The padding is there.
+            // The padding was written with the piece.
             let end = (self.start + HEADER_BYTES + length).next_multiple_of(WORD);
             self.out.buffer().rewind(end);
         } else {

@@ -2,9 +2,9 @@
 //!
 //! Takes a token stream, which may come from a file that anybody wrote: every length is checked and nesting is bounded;
 //! gives text that is always valid JSON. Bytes that are no token stream become `"[unreadable]"`, and values that did
-//! not fit `"[truncated]"`. Secrets within strings, which only their form tells, are `[redacted]` here, before any text reaches
-//! a store or a subscriber. The text of each value has a budget of its own, because a token of one byte may need five
-//! characters. It does not know the types that were captured.
+//! not fit `"[truncated]"`. Secrets within strings, which only their form shows, are `[redacted]` here, before any text
+//! reaches a store or a subscriber. The text of each value has a budget of its own, because a token of one byte may
+//! need five characters. The file does not know the types that were captured.
 
 use std::fmt::Display;
 use std::ops::Range;
@@ -315,7 +315,7 @@ impl Rendering<'_, '_> {
         if follows_option && self.reader.is_at_string() {
             let start = self.text.len();
             self.value(depth + 1)?;
-            // Another option follows where the first one has no value.
+            // An option without a value is followed by another option, which is no secret.
             if !self.text[start..].starts_with(b"\"-") {
                 self.text.truncate(start);
                 put(self.text, REDACTED);
@@ -419,7 +419,7 @@ impl Rendering<'_, '_> {
     fn string(&mut self, text: &str, total: Option<u64>, depth: u32) {
         let is_whole = total == Some(text.len() as u64);
         let text = &*without_secrets(text);
-        // The length of a text that was cut is told as it was.
+        // A text that was cut when it was captured keeps the length of the whole text.
         let total = if is_whole { Some(text.len() as u64) } else { total };
         let before = self.text.len();
         put_string(self.text, text, total);

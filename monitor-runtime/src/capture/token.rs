@@ -26,7 +26,7 @@ pub(super) const FLOAT: u8 = 0xC5;
 pub(super) const DOUBLE: u8 = 0xC6;
 /// An integer of 1 to 8 bytes; the low three bits are the number of bytes minus one.
 pub(super) const UNSIGNED: u8 = 0xD0;
-/// A negative integer as its bitwise complement, of 1 to 8 bytes, as above.
+/// A negative integer as its bitwise complement, of 1 to 8 bytes; the low three bits are the number of bytes minus one.
 pub(super) const NEGATIVE: u8 = 0xD8;
 /// A string: its length (2 bytes), then its text.
 pub(super) const STRING: u8 = 0xE0;
@@ -36,11 +36,11 @@ pub(super) const STRING_CUT: u8 = 0xE1;
 pub(super) const TEXT_CUT: u8 = 0xE2;
 /// A type whose values cannot be shown: the length of its name (2 bytes), then its name.
 pub(super) const NAME: u8 = 0xE3;
-/// A type whose code panicked, in the same form.
+/// A type whose code panicked, in the form of [`NAME`].
 pub(super) const PANICKED: u8 = 0xE4;
-/// A type whose `Serialize` returned an error, in the same form.
+/// A type whose `Serialize` returned an error, in the form of [`NAME`].
 pub(super) const FAILED: u8 = 0xE5;
-/// A type whose code took too long lately, in the same form.
+/// A type whose code took too long lately, in the form of [`NAME`].
 pub(super) const SLOW: u8 = 0xE6;
 /// Opens a sequence.
 pub(super) const SEQUENCE: u8 = 0xE8;

@@ -1,7 +1,7 @@
 //! The buffer of bytes that tokens are written to.
 //!
-//! Takes scalars; gives whole tokens, or nothing: a token that does not fit leaves the buffer as it was, and the function
-//! returns false. It does not know containers, budgets or values.
+//! Takes scalars; gives whole tokens, or nothing: a token that does not fit leaves the buffer as it was, and the
+//! function returns false. The file does not know containers, budgets or values.
 
 use super::token;
 
@@ -316,9 +316,9 @@ impl<'a> TokenBuffer<'a> {
         is_written
     }
 
-    /// Writes a tag, the length of a text, the text and padding in whole words between two places, and leaves the length of
-    /// the buffer. The words of a record are read soon after they were written: of words written in pieces the processor would
-    /// first have to combine these.
+    /// Writes a tag, the length of a text, the text and padding in whole words between two places, and leaves the
+    /// length of the buffer. The words of a record are read soon after they were written, and the processor would first
+    /// have to combine a word that was written in pieces.
     #[inline]
     pub(super) fn text_words(&mut self, start: usize, end: usize, tag: u8, text: &[u8]) -> bool {
         let (Some(head), Some(tail)) = (text.first_chunk(), text.last_chunk()) else { return false };
@@ -347,8 +347,8 @@ impl<'a> TokenBuffer<'a> {
         true
     }
 
-    /// Pads the last word. There is room for it if `end` lies at the end of a word. The word is not read for it, because
-    /// the processor would first have to combine the pieces in which it was written.
+    /// Pads the last word. There is room for the padding if `end` lies at the end of a word. The last word is not read,
+    /// because the processor would first have to combine the pieces in which it was written.
     #[inline]
     pub(super) fn pad(&mut self) {
         let end = self.len.next_multiple_of(WORD);

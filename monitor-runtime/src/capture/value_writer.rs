@@ -2,7 +2,7 @@
 //!
 //! Takes tokens from `Direct`, `Serialize` and `Debug`; gives one complete value, or its start and a mark that it was
 //! cut. Every refusal is an `Err` that the user's code is expected to return; the sandbox leaves code that does not, by
-//! unwinding. It does not know the values before and after.
+//! unwinding. The file does not know the values before and after.
 
 use super::limits::{Limits, REFUSALS, STEPS_PER_LOOK};
 use super::sandbox;
@@ -222,7 +222,7 @@ impl<'a> ValueWriter<'a> {
         token::string_content(self.buffer.written_from(before.len))
     }
 
-    /// Opens a container. A container that lies too deep is replaced by [`token::DEEP`] and complete.
+    /// Opens a container. A container that lies too deep is replaced by [`token::DEEP`] and counts as complete.
     pub(super) fn open(&mut self, tag: u8, total: Option<u64>) -> Result<(), Stopped> {
         if self.depth >= self.limits.depth {
             self.put(|buffer| buffer.tag(token::DEEP))?;

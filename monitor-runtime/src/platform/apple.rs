@@ -1,7 +1,7 @@
 //! macOS, iOS and their relatives.
 //!
-//! The kernel tells the start and the memory of processes. There is no file system in memory, so rings lie on the heap and
-//! end with the process.
+//! The kernel reports the start and the memory of processes. There is no file system in memory, so rings lie on the
+//! heap and end with the process.
 #![allow(unsafe_code, reason = "calls into the C library")]
 
 use std::path::PathBuf;
@@ -38,7 +38,7 @@ pub(super) fn started(pid: u32) -> Option<String> {
     Some(format!("{}.{:06}", found.pbi_start_tvsec, found.pbi_start_tvusec))
 }
 
-/// Returns resident memory in bytes, threads and open files; zeros if the system does not tell.
+/// Returns resident memory in bytes, threads and open files; zeros if the system does not report them.
 pub(crate) fn footprint() -> (u64, u32, u32) {
     let found: Option<libc::proc_taskinfo> = ask(std::process::id(), libc::PROC_PIDTASKINFO);
     let (bytes, threads) = found

@@ -12,8 +12,8 @@ pub(crate) fn is_secure() -> bool {
     unsafe { libc::issetugid() != 0 }
 }
 
-/// Returns the bytes that this process may map (`ulimit -v`), or `None` without a limit. The system does not tell how many
-/// are mapped.
+/// Returns the bytes that this process may map (`ulimit -v`), or `None` without a limit. The system does not report how
+/// many are mapped.
 pub(crate) fn address_space_left() -> Option<u64> {
     address_space_limit()
 }

@@ -1,7 +1,7 @@
 //! FreeBSD.
 //!
-//! The kernel tells the start and the memory of processes. No file system in memory is relied on, so rings lie on the heap
-//! and end with the process.
+//! The kernel reports the start and the memory of processes. No file system in memory is relied on, so rings lie on the
+//! heap and end with the process.
 #![allow(unsafe_code, reason = "calls into the C library")]
 
 use std::path::PathBuf;
@@ -44,7 +44,8 @@ pub(super) fn started(pid: u32) -> Option<String> {
     Some(format!("{}.{:06}", found.ki_start.tv_sec, found.ki_start.tv_usec))
 }
 
-/// Returns resident memory in bytes, threads and open files; zeros if the system does not tell, as of open files.
+/// Returns resident memory in bytes, threads and open files; zeros for those that the system does not report, such as
+/// open files.
 pub(crate) fn footprint() -> (u64, u32, u32) {
     let Some(found) = ask(std::process::id()) else { return (0, 0, 0) };
     let pages = u64::try_from(found.ki_rssize).unwrap_or(0);

@@ -140,7 +140,7 @@ impl Clock {
         false
     }
 
-    /// Converts ticks that are no single call's to nanoseconds.
+    /// Converts ticks to nanoseconds, for ticks that are not those of a single call.
     #[inline]
     pub(crate) fn duration_ns(&self, ticks: Ticks) -> u64 {
         scale(ticks, self.segments.rate())
@@ -238,5 +238,6 @@ impl Clock {
 
 /// The longest time by which a tick may lie ahead of the last anchor: a step's records are read after its anchor was taken.
 const AHEAD_NS: i64 = 1_000_000_000;
-/// The same for the ticks of another process, whose recorder may have rested for some minutes.
+/// The longest time by which a tick of another process may lie ahead of the last anchor, because its recorder may have
+/// rested for some minutes.
 const AHEAD_OF_OTHERS_NS: i64 = 600_000_000_000;

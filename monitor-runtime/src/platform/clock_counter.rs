@@ -1,8 +1,8 @@
 //! The counter behind ticks: the processor's, where it can be relied on, else the monotonic clock.
 //!
-//! Takes the processor's and the kernel's word on the processor's counter; gives readings, and the rate that is stated
-//! for them. A program goes over from the processor's counter to the clock at most once, and never back. The file does
-//! not know how ticks become times.
+//! Takes what the processor and the kernel state about the processor's counter; gives readings, and the rate that is
+//! stated for them. A program goes over from the processor's counter to the clock at most once, and never back. The
+//! file does not know how ticks become times.
 #![allow(unsafe_code, reason = "reading the counter is an intrinsic")]
 #![allow(clippy::disallowed_methods, reason = "the kernel's word on the counter is a file of the system's")]
 
@@ -122,8 +122,8 @@ fn is_invariant() -> bool {
     }
 }
 
-/// Returns false if the kernel has found that the counters of the cores differ, or that their rate changes. It then reads
-/// another clock, and says so in a file. A system without this file has no word on the counter.
+/// Returns false if the kernel has found that the counters of the cores differ, or that their rate changes. The kernel
+/// then reads another clock, and names that clock in a file. On a system without this file the function returns true.
 pub(super) fn is_believed() -> bool {
     if !cfg!(all(target_arch = "x86_64", target_os = "linux", not(miri))) {
         return true;

@@ -54,8 +54,8 @@ pub(super) const ASTRAY_MAX: usize = 3;
 pub(super) const MEASURED_NS_MIN: u64 = 100_000;
 /// The distance of the anchors that a rate is measured between, once the process is as old.
 const BASE_NS: u64 = 1_000_000_000;
-/// A step is astray if the counter and the clock disagree by more than this part of it: twice as much as a time server
-/// usually moves the clock's rate.
+/// The counter is astray in a step if it and the clock disagree by more than one part in this many of the step's time:
+/// twice as much as a time server usually moves the clock's rate.
 const ASTRAY_SHARE: u64 = 1000;
 /// Disagreements of this many nanoseconds are never looked at: cores may differ by a microsecond, and a call's time is
 /// hardly touched.

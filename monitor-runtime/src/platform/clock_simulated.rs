@@ -1,4 +1,4 @@
-//! A counter and a monotonic clock for tests, which go as a test has them go.
+//! A counter and a monotonic clock for tests, which run as a test sets them.
 //!
 //! A thread reads them once a test has [`enter`]ed them there; all other threads read the machine's. Each reading takes a
 //! microsecond, so that nothing waits for ever. Only tests are compiled with this file.
@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 /// A raw counter value.
 type Ticks = u64;
 
-/// A counter and a monotonic clock that go as a test has them go.
+/// A counter and a monotonic clock that run as a test sets them.
 #[derive(Debug)]
 pub(crate) struct SimulatedClock {
     ticks: AtomicU64,
@@ -17,7 +17,7 @@ pub(crate) struct SimulatedClock {
     /// Ticks per microsecond.
     ticks_per_us: AtomicU64,
     is_os_clock: AtomicBool,
-    /// Nanoseconds per tick, as the last measurement has it: see `clock`.
+    /// Nanoseconds per tick by the last measurement: see `clock`.
     pub(super) ns_per_tick: AtomicU64,
     /// The number of readings of which one is a microsecond behind; 0 for none.
     behind_each: AtomicU64,
@@ -42,7 +42,7 @@ impl SimulatedClock {
         }))
     }
 
-    /// Has the calling thread read this clock.
+    /// Makes the calling thread read this clock.
     pub(crate) fn enter(&'static self) {
         ENTERED.set(Some(self));
     }

@@ -1,7 +1,7 @@
 //! The coarse clock: ticks that the collector writes every few milliseconds while some function is only
 //! counted. The calls of these functions read it, because they cannot afford the counter.
 //!
-//! Takes ticks; gives the ticks of the last update, at most a period old while the collector runs. It does not
+//! Takes ticks; gives the ticks of the last update, at most a period old while the collector runs. The file does not
 //! know which calls rely on it.
 
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -1,7 +1,7 @@
 //! A file that is known by its identity.
 //!
-//! Takes a file; gives it for as long as it is open, because programs do not close handles that they have not opened. It
-//! tells whether a name still leads to the file.
+//! Takes a file; gives it for as long as it is open, because programs do not close handles that they have not opened.
+//! Also returns whether a name still leads to the file.
 
 use std::fs::{File, Metadata};
 use std::path::Path;

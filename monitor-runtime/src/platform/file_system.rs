@@ -1,4 +1,4 @@
-//! Tells the kind and the free space of a file system, and the user that files are opened as.
+//! Reports the kind and the free space of a file system, and the user that files are opened as.
 //!
 //! Takes a folder or a file; gives the answers of the system.
 
@@ -18,7 +18,7 @@ pub(crate) use super::system::{free_bytes, is_local};
 /// needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FileSystem {
-    /// A local one: processes of this machine share the memory of a file.
+    /// A local file system: processes of this machine share the memory of a file.
     Local,
     /// A network, FUSE, overlay or unknown one: the rollback journal is used instead.
     Shared,
@@ -31,7 +31,8 @@ pub(crate) struct Identity {
     pub(super) inode: u64,
 }
 
-/// Returns two numbers that tell a file from all others of this machine, whatever its name. A link is a file of its own.
+/// Returns two numbers that distinguish a file from all others of this machine, whatever its name. A link is a file of
+/// its own.
 #[must_use]
 pub fn file_identity(path: &Path) -> Option<(u64, u64)> {
     read_identity(path).map(|Identity { device, inode }| (device, inode))
@@ -59,7 +60,7 @@ const USUAL_PATH_BYTES_MAX: usize = 248;
 pub struct System {
     /// Returns the kind of file system that holds a folder.
     pub file_system: fn(&Path) -> FileSystem,
-    /// Returns the bytes that may still be written there, if that is known.
+    /// Returns the bytes that may still be written in a folder, if they are known.
     pub free_bytes: fn(&Path) -> Option<u64>,
 }
 

@@ -8,13 +8,13 @@
 
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
 
-/// Alone in its pages, of whatever size these are on the architecture.
+/// A word that lies alone in its pages, whatever the size of a page on the architecture.
 #[repr(C)]
 #[cfg_attr(target_arch = "x86_64", repr(align(4096)))]
 #[cfg_attr(not(target_arch = "x86_64"), repr(align(65536)))]
 struct Page(AtomicU32);
 
-/// Zero: nothing was prepared yet, or this is a child of a fork.
+/// The mark. It is zero if nothing was prepared yet, and in a child of a fork.
 static MARK: Page = Page(AtomicU32::new(0));
 /// The process that has prepared; 0 before.
 static PREPARED: AtomicU32 = AtomicU32::new(0);

@@ -61,7 +61,8 @@ pub(crate) fn is_running(pid: u32) -> bool {
     Path::new("/proc").join(pid.to_string()).exists()
 }
 
-/// Returns the end of a process whose parent has not taken it yet, else `None`. The system tells the parent's user alone.
+/// Returns the end of a process whose parent has not taken it yet, else `None`. The system reports the end only to the
+/// user of the parent.
 #[must_use]
 pub(crate) fn end_of(pid: u32, mark: &str) -> Option<ProcessEnd> {
     let (place, began) = mark.rsplit_once('/')?;
@@ -143,7 +144,7 @@ pub(crate) fn address_space_left() -> Option<u64> {
     Some(bytes.saturating_sub(pages * page_bytes() as u64))
 }
 
-/// Returns resident memory in bytes, threads and open files; zeros if the system does not tell.
+/// Returns resident memory in bytes, threads and open files; zeros for those that the system does not report.
 pub(crate) fn footprint() -> (u64, u32, u32) {
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
     let pages: u64 = statm.split_whitespace().nth(1).and_then(|pages| pages.parse().ok()).unwrap_or(0);

@@ -1,5 +1,5 @@
-//! Tells whether a process that is recorded as running still runs. A mark taken at its start distinguishes it
-//! from a later process with the same pid, from one before a reboot and from one in another container.
+//! Reports whether a process that is recorded as running still runs. A mark taken at its start distinguishes it from a
+//! later process with the same pid, from one before a reboot and from one in another container.
 
 pub(crate) use super::process_end::ProcessEnd;
 use super::system;
@@ -11,15 +11,15 @@ pub(crate) use super::system::{is_of_earlier_boot, is_running, is_unmapped};
 /// its entry is corrected if it writes again.
 const SILENT_MAX_NS: i64 = 600 * 1_000_000_000;
 
-/// Returns the mark that distinguishes a process from all others: the kernel's boot, the pid namespace, and the
-/// start in ticks since boot. Returns `None` if the system does not tell.
+/// Returns the mark that distinguishes a process from all others: the kernel's boot, the pid namespace, and the start
+/// in ticks since boot. Returns `None` if the system does not report them.
 #[must_use]
 pub fn mark(pid: u32) -> Option<String> {
     Some(format!("{}/{}", system::own_place()?, system::started(pid)?))
 }
 
-/// Returns whether a process with this number runs on the host of this name. Returns `None` for another host, and if the
-/// system does not tell.
+/// Returns whether a process with this number runs on the host of this name. Returns `None` for another host, and if
+/// the system does not report it.
 #[must_use]
 pub fn is_running_on(host: &str, pid: u32) -> Option<bool> {
     system::own_place()?;

@@ -1,7 +1,7 @@
 //! Files of this user's that other processes of this user's hold at the same time.
 //!
 //! Takes paths and open files; gives files that no link leads to and that no other user owns, reads and writes at their
-//! places, and locks. Nothing here waits. It does not know what the files hold.
+//! places, and locks. Nothing here waits. The file does not know what the files hold.
 #![allow(unsafe_code, reason = "the lock of an open file is a call into the C library")]
 #![allow(clippy::disallowed_methods, reason = "these files are no store's files")]
 

@@ -1,7 +1,7 @@
 //! Files of this user's that other processes of this user's hold at the same time.
 //!
-//! Takes paths and open files; gives files that no link leads to, reads and writes at their places, and locks. The rights of
-//! the folder say whose its files are. Nothing here waits. It does not know what the files hold.
+//! Takes paths and open files; gives files that no link leads to, reads and writes at their places, and locks. The
+//! rights of the folder say whose its files are. Nothing here waits. The file does not know what the files hold.
 #![allow(unsafe_code, reason = "calls into the system's library")]
 #![allow(clippy::disallowed_methods, reason = "these files are no store's files")]
 

@@ -32,8 +32,9 @@ pub(crate) fn at_quick_exit(handler: extern "C" fn()) {
     let _ = handler;
 }
 
-/// Registers a handler for an end of the process that does not run those of the C library. It runs after all other threads
-/// have ended, and may touch atomics only. Systems whose `process::exit` runs the handlers of the C library have no such end.
+/// Registers a handler for an end of the process that does not run the handlers of the C library. The handler runs
+/// after all other threads have ended, and may touch atomics only. Systems whose `process::exit` runs the handlers of
+/// the C library have no such end.
 pub(crate) fn at_process_end(handler: extern "C" fn()) {
     #[cfg(windows)]
     super::system::at_process_end(handler);
@@ -59,7 +60,7 @@ pub(crate) fn at_exit_with_status(handler: extern "C" fn(libc::c_int, *mut libc:
     is_program && unsafe { on_exit(handler, std::ptr::null_mut()) } == 0
 }
 
-/// Returns false, because this platform has no handler that is told the exit status.
+/// Returns false, because this platform has no handler that is handed the exit status.
 #[cfg(not(all(target_os = "linux", target_env = "gnu", not(miri))))]
 pub(crate) fn at_exit_with_status(_: extern "C" fn(libc::c_int, *mut libc::c_void)) -> bool {
     false

@@ -1,9 +1,9 @@
 //! Guards code that takes a lock or memory on the caller's thread against re-entrancy and against forks.
 //!
-//! A signal handler may interrupt that code and make a monitored call, which must not take the same lock, because it would
-//! wait for itself for ever. And a fork in the middle of that code would leave the lock taken in the child, for ever. Takes
-//! a closure; gives its result, or `None` for the interrupting call. A fork waits until no such code runs, and such code
-//! waits while a fork is under way, both for a bounded time.
+//! A signal handler may interrupt such code and make a monitored call, which must not take the same lock, because it
+//! would wait for itself for ever. And a fork in the middle of such code would leave the lock taken in the child, for
+//! ever. Takes a closure; gives its result, or `None` for the interrupting call. A fork waits until no such code runs,
+//! and such code waits while a fork is under way, both for a bounded time.
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -13,7 +13,7 @@ thread_local! {
     /// Const and without Drop, so that an access is one load and works in destructors of other thread-locals.
     static RUNS_GUARDED: Cell<bool> = const { Cell::new(false) };
     static OURS: Cell<bool> = const { Cell::new(false) };
-    /// True on the recorder's own thread, also while it calls as one of the program's does.
+    /// True on the recorder's own thread, also while that thread makes calls like a thread of the program.
     static IS_CLAIMED: Cell<bool> = const { Cell::new(false) };
     /// True on the thread that forks.
     static IS_FORKER: Cell<bool> = const { Cell::new(false) };
@@ -25,9 +25,9 @@ static GUARDED: AtomicU32 = AtomicU32::new(0);
 /// True while the process is being forked.
 static FORKING: AtomicBool = AtomicBool::new(false);
 
-/// The pause between two looks of those who wait for a fork, and of a fork that waits.
+/// The pause between two checks of a thread that waits for a fork to end, and of a fork that waits for guarded code.
 pub(crate) const FORK_PAUSE: Duration = Duration::from_micros(200);
-/// The number of pauses at most: 200 ms. Guarded code takes some microseconds, and a fork a few milliseconds.
+/// The most pauses, 200 ms in all. Guarded code takes some microseconds, and a fork a few milliseconds.
 pub(crate) const FORK_PAUSES_MAX: u32 = 1000;
 
 /// Marks this thread as the recorder's own. Monitored calls on it, by an allocator of the program's, are not
@@ -63,13 +63,13 @@ pub(crate) fn run_guarded<R>(run: impl FnOnce() -> R) -> Option<R> {
     Some(result)
 }
 
-/// Returns true if such a closure runs on this thread.
+/// Returns true if a closure of [`run_guarded`] runs on this thread.
 pub(crate) fn is_guarded() -> bool {
     RUNS_GUARDED.get()
 }
 
-/// Runs a part of a guarded closure that takes long and that a fork need not wait for, because a child never waits for what
-/// it locks.
+/// Runs a part of a guarded closure that takes long and that a fork need not wait for, because a child never waits for
+/// a lock that this part takes.
 pub(crate) fn run_unguarded<R>(run: impl FnOnce() -> R) -> R {
     GUARDED.fetch_sub(1, Ordering::SeqCst);
     let result = run();
@@ -77,7 +77,7 @@ pub(crate) fn run_unguarded<R>(run: impl FnOnce() -> R) -> R {
     result
 }
 
-/// Counts the calling thread among those that run guarded code, after a fork that is under way.
+/// Counts the calling thread among those that run guarded code, once a fork that is under way has ended.
 fn enter() {
     for _ in 0..FORK_PAUSES_MAX {
         GUARDED.fetch_add(1, Ordering::SeqCst);

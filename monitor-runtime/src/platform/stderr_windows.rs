@@ -15,7 +15,7 @@ pub(super) fn is_stderr() -> bool {
     !std::io::stderr().as_raw_handle().is_null()
 }
 
-/// Returns true: the system does not tell whether a pipe has room.
+/// Returns true, because the system does not report whether a pipe has room.
 pub(super) fn has_room() -> bool {
     true
 }

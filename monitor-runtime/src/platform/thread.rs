@@ -94,8 +94,8 @@ impl Waiting {
         Self { given_up: AtomicU32::new(0) }
     }
 
-    /// Does the work. Returns `None` if it takes longer than this, or if earlier work was given up and has not ended. The
-    /// late result is dropped.
+    /// Does the work on a thread of its own. Returns `None` if the work takes longer than this, or if earlier work was
+    /// given up and has not ended. The late result is dropped.
     pub(crate) fn run_with_limit<T: Send + 'static>(
         &'static self,
         limit: Duration,
@@ -118,7 +118,7 @@ impl Waiting {
         if let Ok(result) = wait.recv_timeout(limit) {
             return Some(result);
         }
-        // Counted first, so that the thread finds its count there.
+        // The thread is counted as given up first, so that it can take its count back if it ends just then.
         self.given_up.fetch_add(1, Ordering::SeqCst);
         if is_over.swap(true, Ordering::SeqCst) {
             self.given_up.fetch_sub(1, Ordering::SeqCst);

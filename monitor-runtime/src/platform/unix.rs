@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::file_system::Identity;
 
-/// Returns the bytes that may still be written in a folder, if the system tells.
+/// Returns the bytes that may still be written in a folder, if the system reports them.
 // The fields' types differ between targets.
 #[allow(
     clippy::unnecessary_cast,

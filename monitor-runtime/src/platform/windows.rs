@@ -1,7 +1,8 @@
 //! Windows.
 //!
-//! The kernel tells the start and the memory of processes. A mapped file on a disk outlives its process. There are no forks and
-//! no signals. `process::exit` ends all other threads before any handler runs, so nothing can be written to the store then.
+//! The kernel reports the start and the memory of processes. A mapped file on a disk outlives its process. There are no
+//! forks and no signals. `process::exit` ends all other threads before any handler runs, so nothing can be written to
+//! the store then.
 #![allow(unsafe_code, reason = "calls into the system's library")]
 
 use std::ffi::c_void;
@@ -220,7 +221,8 @@ unsafe extern "system" fn on_detach(_: Handle, reason: u32, _: Handle) {
     }
 }
 
-/// Returns resident memory in bytes, threads and open handles; zeros if the system does not tell, as of threads.
+/// Returns resident memory in bytes, threads and open handles; zeros for those that the system does not report, such as
+/// threads.
 pub(crate) fn footprint() -> (u64, u32, u32) {
     // SAFETY: always succeeds.
     let process = unsafe { GetCurrentProcess() };
@@ -276,7 +278,7 @@ pub(crate) fn is_local(folder: &Path) -> bool {
     found != 0 && LOCAL_DRIVES.contains(&unsafe { GetDriveTypeW(volume.as_ptr()) })
 }
 
-/// Returns the bytes that may still be written in a folder, if the system tells.
+/// Returns the bytes that may still be written in a folder, if the system reports them.
 pub(crate) fn free_bytes(folder: &Path) -> Option<u64> {
     let folder = encode(folder)?;
     let mut available = 0;

@@ -1,23 +1,23 @@
 //! The record of calls of one function that share a row, because their caller made so many of them.
 //!
-//! Takes sums; gives words, and reads them back. Such a record is like that of a call, with the words of the sums between
-//! header and values. Its header is that of a call as long as the mean of them.
+//! Takes sums; gives words, and reads them back. Such a record is like that of a call, with the words of the sums
+//! between header and values. Its header is that of a call whose duration is the mean.
 
 use super::{FirstWord, HEADER_WORDS, Header, KIND_FOLD, Word, place, with_values};
 
 /// The calls that share a row, apart from what the header of their record says.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(crate) struct Fold {
-    /// The number of records.
+    /// The number of calls that share the row.
     pub(crate) calls: u64,
-    /// Sum and maximum of their durations, in ticks.
+    /// Sum and maximum of the calls' durations, in ticks.
     pub(crate) total: u64,
     pub(crate) longest: u64,
-    /// The end of the last one, in ticks.
+    /// The end of the last call, in ticks.
     pub(crate) end: u64,
-    /// Sum of their busy times, in ticks.
+    /// Sum of the calls' busy times, in ticks.
     pub(crate) busy: u64,
-    /// Sum of their weights.
+    /// Sum of the calls' weights.
     pub(crate) weight: f64,
 }
 

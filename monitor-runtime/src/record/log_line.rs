@@ -1,7 +1,7 @@
 //! The record of a log line: what a program said at a moment, within a call or outside of calls.
 //!
-//! Takes a line and the words of its texts; gives words, and reads them back. To a reader that does not know lines the record is
-//! a skip, so it passes the line over. Pure. It does not know what a place is.
+//! Takes a line and the words of its texts; gives words, and reads them back. To a reader that does not know lines the
+//! record is a skip, so it passes the line over. Pure. The file does not know what a place is.
 //!
 //! | word | bits | content |
 //! |------|------|---------|
@@ -84,15 +84,15 @@ pub struct LogTarget {
 /// A log line, apart from its texts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct LogLine {
-    /// The number of the place that said it.
+    /// The number of the place that said the line.
     pub(crate) place: u16,
     pub(crate) level: LogLevel,
     pub(crate) at: u64,
-    /// The number of lines that it stands for, itself included.
+    /// The number of lines that this line stands for, itself included.
     pub(crate) lines: u64,
     pub(crate) span: u64,
     pub(crate) trace: u64,
-    /// The call site of the call that said it; 0 if it is not known.
+    /// The call site of the call that said the line; 0 if it is not known.
     pub(crate) site: u32,
     /// False if the line stands only for lines that have no row of their own.
     pub(crate) has_body: bool,
@@ -130,8 +130,8 @@ impl LogLine {
         [first, self.at, self.lines, self.span, u64::from(self.site), self.trace, sizes, 0]
     }
 
-    /// Decodes the record of a line, which these words are. Returns the line, the words of the body and those of the fields;
-    /// `None` if they are not such a record.
+    /// Decodes the record of a log line, which is all of these words. Returns the line, the words of the body and those
+    /// of the fields; `None` if the words are not such a record.
     pub(super) fn decode(words: &[u64]) -> Option<(Self, &[u64], &[u64])> {
         let (header, texts) = words.split_first_chunk::<HEADER_WORDS>()?;
         let sizes = SizesWord(header[super::place::SIZES]);

@@ -1,5 +1,5 @@
-//! The byte layout of a record, which the hot side writes into a ring and the cold side reads back. Pure. Takes
-//! a header and values; gives words, and the other way round. It does not know the meaning of the values.
+//! The byte layout of a record, which the hot side writes into a ring and the cold side reads back. Pure. Takes a
+//! header and values; gives words, and the other way round. The room does not know the meaning of the values.
 //!
 //! A record is a header of eight 64-bit words, one cache line, followed by the captured tokens, which fill whole
 //! words (a reader also accepts a last word that is only partly used):
@@ -44,7 +44,7 @@ pub use log_line::{LogLevel, LogTarget};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Outcome {
-    /// The call returned, and not an error.
+    /// The call returned something other than an error.
     Ok = 0,
     /// The call returned an error.
     Error = 1,
@@ -498,11 +498,12 @@ pub(crate) const fn record_words(first: u64) -> usize {
 pub(crate) enum Record<'a> {
     /// A call that ended: its header, its values, and the bytes of these.
     Call(Header, &'a [u64], usize),
-    /// The same of a call that shares a row with others, and is counted in their record.
+    /// A call that shares a row with others and is counted in their record: its header, its values, and the bytes of
+    /// these.
     Folded(Header, &'a [u64], usize),
     /// Calls that share a row: the header of one as long as the mean, the sums, the arguments of one, and their bytes.
     Fold(Header, Fold, &'a [u64], usize),
-    /// This thread took the ring over.
+    /// The thread with this id took the ring over.
     Thread(u32),
     /// A log line, the words of its body, and those of its fields.
     Line(LogLine, &'a [u64], &'a [u64]),

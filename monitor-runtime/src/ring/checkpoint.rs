@@ -40,7 +40,7 @@ pub(crate) struct Checkpoints {
 impl Checkpoints {
     pub(crate) fn new(memory: &'static Memory) -> Self {
         let overflow = &memory.head()[head::OVERFLOW_MARKS..head::OVERFLOW_MARKS + marks::WORDS];
-        // The store publishes nothing, because nobody reads the file before its first snapshot or batch.
+        // Relaxed order suffices, because nobody reads the file before its first snapshot or batch.
         memory.head()[head::GROUPED].store(1, Ordering::Relaxed);
         let (blocks, tallied, grouped) = (Vec::new(), Vec::new(), Vec::new());
         let rings = vec![Some((overflow, 0))];
@@ -148,7 +148,8 @@ impl Checkpoints {
     }
 }
 
-/// Returns the words of a site at its group and its place there, in a block of its group, which is taken if necessary.
+/// Returns the words of a site in the block of its group, which is taken if necessary. `place` is the site's place
+/// there.
 fn block_of(
     memory: &Memory,
     blocks: &mut Vec<Option<&'static [AtomicU64]>>,

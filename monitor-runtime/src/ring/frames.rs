@@ -1,9 +1,9 @@
 //! The calls on a thread's stack, where another process can read them: frames in the page before its ring.
 //!
-//! Takes the beginnings and ends of calls; gives words, and reads them back. Frames wrap: the innermost calls are
-//! there, and the number of all. A frame says how deep it is, so that a reader recognises one that was
-//! overwritten. The owner of a stack uses plain loads and stores; a change that a reader sees half made is a
-//! call that began or ended just then. It does not know async calls between polls: see `suspended`.
+//! Takes the beginnings and ends of calls; gives words, and reads them back. Frames wrap: the page holds the innermost
+//! calls, and the number of all calls under way. A frame states how deep it is, so that a reader recognises one that
+//! was overwritten. The owner of a stack uses plain loads and stores; a change that a reader sees half made is a call
+//! that began or ended just then. The file does not know async calls between polls: see `suspended`.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -40,7 +40,7 @@ impl Frame {
         Header {
             site: self.site,
             outcome: Outcome::Exit,
-            // The row is kept at any rate.
+            // An exit is kept like a failure, whatever the rate.
             kept: Kept::Failed,
             is_async: false,
             start: self.start,
@@ -173,7 +173,8 @@ pub(crate) fn holds(page: &[AtomicU64; CONTROL], site: u32) -> bool {
     holds_above(page, site, depth, depth > FRAMES_MAX)
 }
 
-/// Does the same for the calls around the innermost one.
+/// Returns true if a call of this function is under way around the innermost call, or may be among those whose frames
+/// were overwritten.
 #[cold]
 #[inline(never)]
 pub(crate) fn holds_around(page: &[AtomicU64; CONTROL], site: u32) -> bool {
@@ -181,7 +182,8 @@ pub(crate) fn holds_around(page: &[AtomicU64; CONTROL], site: u32) -> bool {
     holds_above(page, site, depth, depth >= FRAMES_MAX)
 }
 
-/// Does the same for the calls above this depth, some of whose frames may have been overwritten.
+/// Returns true if a call of this function is among the calls above this depth, or if some of their frames are
+/// overwritten.
 fn holds_above(page: &[AtomicU64; CONTROL], site: u32, depth: usize, are_overwritten: bool) -> bool {
     let at = |depth: usize| FRAMES + depth % FRAMES_MAX * frame::WORDS + frame::SITE;
     let mut frames = (depth.saturating_sub(FRAMES_MAX)..depth).rev();
@@ -217,7 +219,7 @@ pub(crate) fn pop(page: &[AtomicU64; CONTROL]) {
     pop_if_marked(page);
 }
 
-/// Does the same for a caller that knows that the process is marked.
+/// Pops the frame of the innermost call, which ends, for a caller that knows that the process is marked.
 #[cfg_attr(not(debug_assertions), inline(always))]
 pub(crate) fn pop_if_marked(page: &[AtomicU64; CONTROL]) {
     page[DEPTH].store(page[DEPTH].load(Ordering::Relaxed).wrapping_sub(1), Ordering::Relaxed);

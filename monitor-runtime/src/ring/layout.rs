@@ -2,7 +2,7 @@
 //!
 //! Takes nothing; gives constants, which the writer of a file shares with whoever reads it after the process has died.
 //! `docs/record-format.md` draws them. A file is a head page of 512 words, followed by blocks, each a multiple of a
-//! page. All words are 64 bits wide, in the machine's own byte order. It does not know where memory comes from.
+//! page. All words are 64 bits wide, in the machine's own byte order. The file does not know where memory comes from.
 #![allow(dead_code, reason = "the layout is complete, and the writer and the reader use a part each")]
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -202,8 +202,8 @@ pub(crate) mod entry {
     pub(crate) const HEADER: usize = 3;
 }
 
-/// The ring number of entries that hold rows that calls share and that were not complete. Such an entry is valid if the
-/// snapshot is that of its position.
+/// The ring number of entries that hold rows that calls share and that were not complete yet. Such an entry is valid if
+/// its position belongs to the valid snapshot: see [`incomplete_position`].
 pub(crate) const INCOMPLETE: u32 = u32::MAX;
 
 /// Returns the position of an entry of incomplete rows that belongs to this snapshot. Positions of two snapshots are
@@ -294,7 +294,8 @@ pub(crate) mod tally {
 pub(crate) mod countdown {
     /// Number of calls that were only counted (32 bits), the gap with its flag (32).
     pub(crate) const WORD: usize = 0;
-    /// Number of these that left a record after all (32 bits), the epoch of the gap (32).
+    /// Number of calls that were counted at their entry and left a record after all (32 bits), the epoch of the gap
+    /// (32).
     pub(crate) const EPOCH: usize = 1;
     pub(crate) const WORDS: usize = 2;
 }
@@ -323,7 +324,7 @@ pub(crate) mod flight {
     pub(crate) const SITE: usize = 0;
     pub(crate) const START: usize = 1;
     pub(crate) const SPAN: usize = 2;
-    /// Ticks at which its last poll ended.
+    /// Ticks at which the call's last poll ended.
     pub(crate) const SINCE: usize = 3;
     /// Span id of the call's parent; 0 for none.
     pub(crate) const PARENT: usize = 4;
@@ -339,14 +340,14 @@ pub(crate) const fn block_bytes(words: usize) -> usize {
     ((words + block::HEADER) * 8).next_multiple_of(PAGE_BYTES)
 }
 
-/// Returns the number of words in use in a block that keeps it in its header. The number lies in memory that others can write
-/// to, so it is brought within the block.
+/// Returns the number of words in use, header included, of a block whose header states it. The number lies in memory
+/// that others can write to, so it is brought within the block.
 pub(crate) fn filled(block: &[AtomicU64]) -> usize {
     let filled = block[block::FILLED].load(Ordering::Relaxed);
     usize::try_from(filled).unwrap_or(usize::MAX).clamp(block::HEADER, block.len())
 }
 
-/// Returns the value under the highest number that is valid: at most `holds`.
+/// Returns the value under the highest valid number: numbers up to `holds` are valid.
 pub(crate) fn latest<T: Copy>(slots: &[(u64, T)], holds: u64) -> Option<T> {
     let slots = slots.iter().filter(|(number, _)| *number > 0 && *number <= holds);
     slots.max_by_key(|(number, _)| *number).map(|(_, value)| *value)

@@ -1,9 +1,9 @@
 //! A file on tmpfs that is mapped into memory, so that its content survives the death of the process.
 //!
 //! Takes a folder, a name and a bound; gives zeroed blocks of atomic words, or a refusal with its reason, after which
-//! memory comes from the heap. Always holds: no page is touched before the file system has reserved it, because a
-//! page that the file system cannot supply ends the process; a block belongs to one owner and stays mapped for the
-//! life of the process; the child of a fork has other pages at these addresses. It does not know what blocks hold, and
+//! memory comes from the heap. Always holds: no page is touched before the file system has reserved it, because a page
+//! that the file system cannot supply ends the process; a block belongs to one owner and stays mapped for the life of
+//! the process; the child of a fork has other pages at these addresses. The file does not know what blocks hold, and
 //! keeps no descriptor open.
 #![allow(unsafe_code, reason = "mapping a file has no safe counterpart in the standard library")]
 #![allow(clippy::disallowed_methods, reason = "ring files are no store's files")]

@@ -1,10 +1,10 @@
 //! A file that is mapped into memory, so that its content survives the death of the process.
 //!
-//! Takes a folder, a name and a bound; gives zeroed blocks of atomic words, or a refusal with its reason, after which memory
-//! comes from the heap. The file lies on a disk of this machine, because the system has no file system in memory. It is marked
-//! as temporary, so that the system writes it to the disk only where memory is short, and as sparse, so that it takes no more
-//! room there than is used. A block belongs to one owner and stays mapped for the life of the process. It does not know what
-//! blocks hold, and keeps no handle open.
+//! Takes a folder, a name and a bound; gives zeroed blocks of atomic words, or a refusal with its reason, after which
+//! memory comes from the heap. The file lies on a disk of this machine, because the system has no file system in
+//! memory. It is marked as temporary, so that the system writes it to the disk only where memory is short, and as
+//! sparse, so that it takes no more room there than is used. A block belongs to one owner and stays mapped for the life
+//! of the process. The file does not know what blocks hold, and keeps no handle open.
 #![allow(unsafe_code, reason = "mapping a file has no safe counterpart in the standard library")]
 #![allow(clippy::disallowed_methods, reason = "ring files are no store's files")]
 
@@ -186,7 +186,8 @@ impl Mapping {
     }
 }
 
-/// Asks for a file that takes room only for the parts that were written. A file system that has no such files is no harm.
+/// Asks for a file that takes room only for the parts that were written. A file system without such files refuses
+/// without harm.
 fn set_sparse(file: &File) {
     let nothing = std::ptr::null_mut();
     let mut returned = 0;

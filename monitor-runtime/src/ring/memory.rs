@@ -1,8 +1,8 @@
 //! Memory for rings and their companions: zeroed words that live as long as the process.
 //!
-//! Takes the purpose of a block and its size; gives atomic words, from the mapped file where there is one with
-//! room, else from the heap. Callers cannot tell the two apart. If the heap has to stand in for a file, the reason
-//! is kept for the collector to report. It does not know what a block holds.
+//! Takes the purpose of a block and its size; gives atomic words, from the mapped file where there is one with room,
+//! else from the heap. Callers cannot tell the two apart. If the heap has to stand in for a file, the reason is kept
+//! for the collector to report. The file does not know what a block holds.
 #![allow(unsafe_code, reason = "safe code cannot take zeroed memory without touching its pages")]
 
 use std::alloc::{Layout, alloc_zeroed};
@@ -30,14 +30,15 @@ impl Memory {
         Self { mapping: Some(mapping), head, refused: Mutex::default() }
     }
 
-    /// Returns memory on the heap. `why` says why there is no file although one was wanted.
+    /// Returns memory on the heap. `why` is the reason why there is no file although one was wanted.
     pub(crate) fn on_heap(why: Option<String>) -> Self {
         static NO_HEAD: [AtomicU64; PAGE_WORDS] = [const { AtomicU64::new(0) }; PAGE_WORDS];
         let head = heap(PAGE_WORDS).unwrap_or(&NO_HEAD);
         Self { mapping: None, head, refused: Mutex::new((why, false)) }
     }
 
-    /// Returns memory on the heap because the settings or the system leave no choice, which is no event. `why` says so.
+    /// Returns memory on the heap because the settings or the system leave no choice, which is `why`. The reason is not
+    /// reported.
     pub(crate) fn on_heap_as_set(why: &str) -> Self {
         let memory = Self::on_heap(Some(why.to_owned()));
         lock(&memory.refused).1 = true;

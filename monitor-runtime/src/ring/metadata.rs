@@ -16,7 +16,7 @@ use crate::ring::panics::Exit;
 use crate::site::CallSite;
 use crate::sync::lock;
 
-/// The facts that do not change in the life of a process.
+/// The facts that do not change while a process runs.
 #[derive(Debug, Clone)]
 pub(crate) struct Identity {
     pub(crate) process: ProcessRow,
@@ -108,7 +108,7 @@ impl Metadata {
         &self.head[head::PANIC..]
     }
 
-    /// Notes that the process exits, and runs its handlers.
+    /// Notes that the process exits, and runs its exit handlers.
     pub(crate) fn exiting(&self, exit: Exit) {
         self.head[head::EXIT].store(exit.to_word(), Ordering::Relaxed);
     }

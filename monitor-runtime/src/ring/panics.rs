@@ -1,8 +1,9 @@
 //! The last panic of a thread, and the exit of the process, where another process can read them.
 //!
-//! Takes what the panic hook, the end of a thread and the exit handlers see; gives words of the ring's control page or of
-//! the head page, and reads them back. The words say only what was seen: that a panic was caught is never seen, that it
-//! reached the end of its thread is. The owner of a page writes it with plain stores. It does not know why a process died.
+//! Takes what the panic hook, the end of a thread and the exit handlers see; gives words of the ring's control page or
+//! of the head page, and reads them back. The words state only what was seen: it is never seen that a panic was caught,
+//! but it is seen that a panic reached the end of its thread. The owner of a page writes it with plain stores. The file
+//! does not know why a process died.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -127,7 +128,7 @@ pub(crate) fn read_own(words: &[AtomicU64]) -> Option<Panic> {
 /// The exit of a process whose exit handlers have run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Exit {
-    /// The exit status, where the platform tells handlers of it.
+    /// The exit status, where the platform hands it to exit handlers.
     pub(crate) status: Option<i32>,
 }
 
@@ -186,7 +187,7 @@ mod tests {
         };
         assert_eq!(stage_after(100, 3, None), Some(Stage::ThreadEnded));
         assert_eq!(stage_after(101, 3, None), Some(Stage::Unwinding));
-        // Calls of destructors that ran while the thread unwound.
+        // Calls of destructors ran while the thread unwound.
         assert_eq!(stage_after(104, 3, Some(104)), Some(Stage::ThreadEnded));
         // The ring has another owner by now.
         assert_eq!(stage_after(100, 4, None), Some(Stage::Unwinding));

@@ -1,9 +1,9 @@
 //! The reader of a ring file, which treats the file as hostile input.
 //!
-//! Takes words, which may be anything; gives their content, or the reason why they are no ring file. Records and captured values
-//! stay where they are until they are asked for, so that a large file needs little memory. Every length and
-//! offset is checked against the number of words, no length is believed that would take more memory than the file
-//! itself, and nothing here can panic. It does not know what a record means, or which records the store has.
+//! Takes words, which may be anything; gives their content, or the reason why they are no ring file. Records and
+//! captured values stay where they are until they are asked for, so that a large file needs little memory. Every length
+//! and offset is checked against the number of words, no length is believed that would take more memory than the file
+//! itself, and nothing here can panic. The file does not know what a record means, or which records the store has.
 
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
@@ -42,7 +42,7 @@ pub(crate) struct Image {
     pub(crate) alive_ns: i64,
     /// Age at which the store deletes rows, in nanoseconds.
     pub(crate) retention_ns: u64,
-    /// The last panic of each thread that the hook has seen one of.
+    /// The last panic of each thread of which the hook has seen a panic.
     pub(crate) panics: Vec<Panic>,
     /// The exit of the process, if its exit handlers have run.
     pub(crate) exit: Option<Exit>,
@@ -60,7 +60,7 @@ pub(crate) struct Image {
     pub(crate) ledger: Vec<LedgerImage>,
     /// The calls that left no record.
     pub(crate) tallies: TalliesImage,
-    /// The failures of each site that the store counts by kind, as the last two batches with some of them left it.
+    /// The failures of each site that the store counts by kind, as noted with the last two batches that had some.
     grouped: HashMap<u32, [(u64, ByOutcome); 2]>,
     /// True if `grouped` holds every site of which the store counts failures by kind.
     is_grouped_known: bool,
@@ -100,10 +100,10 @@ pub(crate) struct RingImage {
     pub(crate) head: u64,
     pub(crate) tail: u64,
     pub(crate) head_thread: u32,
-    /// Words of the file that hold its records.
+    /// Words of the file that hold the ring's records.
     data: Range<usize>,
     pub(crate) marks: Marks,
-    /// Calls that were under way on its thread, the outermost first.
+    /// Calls that were under way on the ring's thread, the outermost first.
     pub(crate) frames: Vec<Frame>,
     pub(crate) thread: u32,
 }
@@ -132,7 +132,7 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
-    /// Returns the number of its words.
+    /// Returns the number of words of the run.
     pub(crate) fn len(&self) -> usize {
         self.words.len()
     }
@@ -153,9 +153,9 @@ pub(crate) struct Waiting {
     pub(crate) start: u64,
     pub(crate) span: u64,
     pub(crate) since: u64,
-    /// Span id of its parent; 0 for none.
+    /// Span id of the call's parent; 0 for none.
     pub(crate) parent: u64,
-    /// Number of words of its arguments, all of which may not have been kept.
+    /// Number of words of the call's arguments, all of which may not have been kept.
     argument_words: usize,
     slot: usize,
 }
@@ -164,7 +164,7 @@ pub(crate) struct Waiting {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Arguments {
     pub(crate) tokens: Vec<u8>,
-    /// False if only the first of their words were kept.
+    /// False if only the first words of the arguments were kept.
     pub(crate) are_whole: bool,
 }
 
@@ -341,8 +341,8 @@ impl Image {
         }
     }
 
-    /// Returns the failures of each site that the store counts by kind if it has the batches up to this one. Returns `None`
-    /// if that is not known of all sites.
+    /// Returns the failures of each site that the store counts by kind if it has the batches up to this one. Returns
+    /// `None` if these failures are not known for all sites.
     pub(crate) fn grouped(&self, batch: u64) -> Option<impl Iterator<Item = (u32, ByOutcome)>> {
         let of_batch =
             move |(site, slots): (&u32, &[(u64, ByOutcome); 2])| Some((*site, latest(slots, batch)?));

@@ -1,7 +1,8 @@
 //! The words of a ring file that is read: in memory, or in the file until they are needed.
 //!
-//! Takes words, or a function that reads bytes; gives pieces of the words. A piece that lies outside, or that cannot be read, is shorter or empty. So whoever
-//! reads a large file needs the memory of a piece at a time. It does not know what the words mean.
+//! Takes words, or a function that reads bytes; gives pieces of the words. A piece that lies outside, or that cannot be
+//! read, is shorter or empty. So whoever reads a large file needs the memory of a piece at a time. The file does not
+//! know what the words mean.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -12,9 +13,9 @@ pub(crate) type ReadBytes = dyn Fn(&mut [u8], u64) -> bool + Send;
 
 /// The words of a ring file.
 pub(crate) enum Source {
-    /// All of them.
+    /// All words, in memory.
     Memory(Vec<u64>),
-    /// A function that reads them, and their number.
+    /// A function that reads bytes of the file, and the number of words.
     File(Box<ReadBytes>, usize),
 }
 

@@ -1,12 +1,12 @@
 //! A bounded ring of variable-length records over words handed to it: one producer, one consumer.
 //!
-//! Takes records as words; gives the same records, in order, or a refusal if there is no room. Always holds:
-//! `head <= tail <= head + capacity`, both count words since the ring's creation, and the words from `head` to `tail`
-//! are whole records. Only the producer stores `tail`, only the consumer stores `head`. A record never wraps: if it
-//! does not fit before the end, a skip fills the gap. Head and tail lie beside the words, on cache lines of their own,
-//! so that in a mapped file the whole ring survives the process, and the store of `tail` commits a record. The words
-//! are atomics with relaxed order, so the ring needs no `unsafe`; on every known machine these are plain moves. It
-//! does not know what a record means.
+//! Takes records as words; gives the same records, in order, or a refusal if there is no room. Always holds: `head <=
+//! tail <= head + capacity`, both count words since the ring's creation, and the words from `head` to `tail` are whole
+//! records. Only the producer stores `tail`, only the consumer stores `head`. A record never wraps: if it does not fit
+//! before the end, a skip fills the gap. Head and tail lie beside the words, on cache lines of their own, so that in a
+//! mapped file the whole ring survives the process, and the store of `tail` commits a record. The words are atomics
+//! with relaxed order, so the ring needs no `unsafe`; on every known machine these are plain moves. The file does not
+//! know what a record means.
 
 use crate::record::{HEADER_WORDS, Word, add_to_checksum, encode_skip, place, record_words, seal};
 use crate::ring::layout::ring::{HEAD, TAIL};
@@ -75,7 +75,7 @@ impl Ring {
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn room(&self, value_words: usize) -> Option<Room<'_>> {
         let tail = self.tail.load(Ordering::Relaxed);
-        // The counters lie in memory that others can write to, so no sum of them may be checked.
+        // The counters lie in memory that others can write to, so a sum of them wraps and is not checked for overflow.
         let end = tail.wrapping_add((HEADER_WORDS + value_words) as u64);
         if end > self.limit.load(Ordering::Relaxed) {
             return None;
@@ -163,7 +163,7 @@ impl Ring {
     }
 }
 
-/// Words of a piece at least. The consumer frees words every 128 bare records, because a producer that runs flat out
+/// The fewest words of a piece. The consumer frees words every 128 bare records, because a producer that runs flat out
 /// would otherwise find the ring full until the end of the sweep.
 const PIECE_WORDS: usize = 1024;
 

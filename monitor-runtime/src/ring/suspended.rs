@@ -1,7 +1,7 @@
 //! Async calls between two polls, where another process can read them: slots of the ring file.
 //!
-//! Takes a call that waits to be polled again, or a span that is open; gives a slot, and back again at the call's end. A slot
-//! whose site is 0 is free. It does not know calls on a stack: see `frames`.
+//! Takes a call that waits to be polled again, or a span that is open; gives a slot, and back again at the call's end.
+//! A slot whose site is 0 is free. The file does not know calls on a stack: see `frames`.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -128,7 +128,7 @@ impl SuspendedCalls {
         }
     }
 
-    /// Shows these arguments of the call in a slot from now on. A reader that comes in between sees none.
+    /// Shows these arguments of the call in a slot from now on. A reader that comes while they change sees none.
     pub(crate) fn set_arguments(&self, memory: &Memory, slot: u32, arguments: &[u8]) {
         let Some(words) = self.slot(slot) else { return };
         let site = words[flight::SITE].load(Ordering::Relaxed) & u64::from(u32::MAX);
@@ -149,8 +149,8 @@ impl SuspendedCalls {
         values.unwrap_or_default().iter().map(|word| word.load(Ordering::Relaxed)).collect()
     }
 
-    /// Copies the arguments of a call to those of its slot. Returns the number of words of all arguments; the reader
-    /// sees by it that not all were kept. Returns 0 if there is no room for any.
+    /// Copies the arguments of a call to those of its slot. Returns the number of words of all arguments, which shows a
+    /// reader that not all were kept. Returns 0 if there is no room for any.
     fn keep_arguments(&self, memory: &Memory, slot: u32, arguments: &[u8]) -> usize {
         if arguments.is_empty() {
             return 0;
@@ -192,7 +192,8 @@ impl SuspendedCalls {
         }
     }
 
-    /// Returns true if there is a free slot that no thread keeps. Else a thread keeps none, so that others find one.
+    /// Returns true if there is a free slot that no thread keeps. If there is none, no thread keeps the slots that it
+    /// returns, so that others find one.
     #[inline]
     fn has_shared(&self) -> bool {
         self.free.load(Ordering::Relaxed) as u32 != 0

@@ -1,8 +1,8 @@
 //! The calls that left no record, as sums over all threads: what the tallies and countdowns of a function hold.
 //!
-//! Takes the words of a tally or of a countdown; gives sums, and the difference to an earlier sum. The counters only grow
-//! and may wrap, so a difference is exact whatever they began at. The collector notes in the ring file how much of them it
-//! has counted, and whoever recovers the file counts the rest. It does not know threads.
+//! Takes the words of a tally or of a countdown; gives sums, and the difference to an earlier sum. The counters only
+//! grow and may wrap, so a difference is exact whatever they began at. The collector notes in the ring file how much of
+//! them it has counted, and whoever recovers the file counts the rest. The file does not know threads.
 
 use crate::ring::layout::{countdown, tally};
 
@@ -11,15 +11,16 @@ use crate::ring::layout::{countdown, tally};
 pub(crate) struct Tallied {
     /// Numbers of calls by outcome, those that were only counted left out.
     pub(crate) calls: [u64; 4],
-    /// Number of these that were sampled out.
+    /// Number of the calls in `calls` that were sampled out.
     pub(crate) sampled_out: u64,
-    /// Sums of their ticks.
+    /// Sums of the ticks of the calls in `calls`.
     pub(crate) total: u64,
     pub(crate) self_ticks: u64,
     pub(crate) busy: u64,
     pub(crate) nested: u64,
     pub(crate) cancelled: u64,
-    /// Number of calls that were only counted, and of those of them that left a record after all. 32 bits of each count.
+    /// Number of calls that were only counted, and of those among them that left a record after all, each as 32 bits
+    /// that wrap.
     pub(crate) counted: u64,
     pub(crate) taken_back: u64,
     /// Numbers of failures that were sent past a full ring and taken there: `error`, `panic`, `cancelled`.
@@ -105,7 +106,7 @@ impl Tallied {
         *self = Self::from_words(std::array::from_fn(|at| words[at].wrapping_add(others[at])));
     }
 
-    /// Returns by how much these sums have grown since they were `earlier`.
+    /// Returns the growth of these sums since they were `earlier`.
     pub(crate) fn growth_since(&self, earlier: &Self) -> Self {
         let (words, before) = (self.to_words(), earlier.to_words());
         let grown = Self::from_words(std::array::from_fn(|at| words[at].wrapping_sub(before[at])));

@@ -1,7 +1,8 @@
 //! The reader of tallies, countdowns and their checkpoints in a ring file.
 //!
-//! Takes the words of their blocks, which may be anything; gives, for each site, the calls that left no record and that the
-//! process had not counted yet. A counter that cannot be right is not believed. It does not know what was written.
+//! Takes the words of their blocks, which may be anything; gives, for each site, the calls that left no record and that
+//! the process had not counted yet. A counter that cannot be right is not believed. The file does not know what was
+//! written.
 
 use std::collections::HashMap;
 
@@ -15,9 +16,9 @@ pub(crate) struct TalliesImage {
     tallies: HashMap<u32, (Tallied, u64)>,
     /// The number of the last table of each thread, and the words of its countdowns.
     countdowns: HashMap<u32, (u32, Vec<[u64; countdown::WORDS]>)>,
-    /// The part of these sums that was counted at the last snapshot.
+    /// The part of the tallies and countdowns that was counted at the last snapshot.
     counted: HashMap<u32, Tallied>,
-    /// True if that is not known of some sites.
+    /// True if the counted part is not known for some sites.
     is_counted_lost: bool,
 }
 
@@ -25,7 +26,7 @@ pub(crate) struct TalliesImage {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Uncounted {
     pub(crate) sums: Tallied,
-    /// The longest of them, in ticks.
+    /// The longest of these calls, in ticks.
     pub(crate) max: u64,
 }
 
@@ -94,7 +95,8 @@ impl TalliesImage {
                 counted => counted.copied().unwrap_or_default(),
             };
             let mut sums = all.sums.growth_since(&counted);
-            // Without memory for a thread's tally, a failure that it sent past its ring is not counted there.
+            // A thread without memory for its tally did not count the failures that it sent past its ring, so this
+            // number may seem to have gone backwards.
             sums.sent.iter_mut().filter(|sent| **sent > SUM_MAX).for_each(|sent| *sent = 0);
             (is_plausible(&sums) && sums != Tallied::default()).then_some((site, Uncounted { sums, ..all }))
         };

@@ -1,7 +1,7 @@
 //! The description of a monitored function, as its expansion states it.
 //!
 //! Takes the attribute's options and the function's path, place and names; gives them unchanged. A description never
-//! changes. It knows the site only as the argument of the function that the first call runs.
+//! changes. The file knows the site only as the argument of the function that the first call runs.
 
 use super::CallSite;
 

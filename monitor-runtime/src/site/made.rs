@@ -18,7 +18,7 @@ pub struct SiteFacts {
     pub name: String,
     /// The source file; empty if it is not known.
     pub file: String,
-    /// The line in it, or 0.
+    /// The line in the source file, or 0 if it is not known.
     pub line: u32,
     /// The group of the function.
     pub group: Option<String>,

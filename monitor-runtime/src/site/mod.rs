@@ -326,7 +326,7 @@ impl CallSite {
         if self.id.load(Ordering::Acquire) != 0 {
             return true;
         }
-        // The table first: as soon as the site has its id, other threads record calls of it.
+        // The site enters the table first, because other threads record calls of it as soon as it has its id.
         let Some(id) = table::add(self) else { return false };
         // The loser of a race leaves its number unused. The release publishes the entry in the table.
         let _ = self.id.compare_exchange(0, id, Ordering::Release, Ordering::Relaxed);
@@ -334,8 +334,8 @@ impl CallSite {
     }
 }
 
-/// The number of calls of all functions that passed through. A signal handler has to find it, and it says whether the sites
-/// are worth a look.
+/// The number of calls of all functions that passed through. It is a static, because a signal handler has to find it.
+/// The collector reads it to learn whether any site has such calls.
 static PASSED: AtomicU64 = AtomicU64::new(0);
 
 /// Returns the number of calls of all functions that passed through.
@@ -349,7 +349,8 @@ pub(crate) fn forget_passed() {
     registered().for_each(|site| site.passed.store(0, Ordering::Relaxed));
 }
 
-/// The divisor of a throttled rate. Three eighths of a ring, throttled by this at each, hold two million calls.
+/// The divisor of a throttled rate. If a function is throttled at each eighth of a ring, three eighths hold two million
+/// calls.
 const THROTTLE: f64 = 16.0;
 /// The lowest throttled rate: at this rate no function is called often enough to overrun a ring.
 const THROTTLED_RATE_MIN: f64 = 1e-6;

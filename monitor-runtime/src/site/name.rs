@@ -37,7 +37,7 @@ fn shown_impl(inner: &str, module: &[String]) -> String {
     let trait_path = split_path(implemented);
     let trait_name = trait_path.last().copied().unwrap_or_default();
     let is_foreign = path.len() == 1 || is_std(path[0]);
-    // A type has one impl of a trait without arguments. Those of formatting all have the same function.
+    // A type has one impl of a trait without arguments. The traits of formatting all have a function of the same name.
     let is_one_of_many = has_arguments(trait_name) || implemented.starts_with("core::fmt::");
     if !is_foreign && !is_one_of_many {
         return shown.join("::");

@@ -18,7 +18,7 @@ static TABLE: [OnceLock<Box<[OnceLock<&'static CallSite>]>>; (SITES_MAX as usize
 pub(super) fn add(site: &'static CallSite) -> Option<u32> {
     let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
     if id >= SITES_MAX {
-        // The counter stays here, so that it never wraps.
+        // The counter stays at the bound, so that it never wraps.
         NEXT_ID.store(SITES_MAX, Ordering::Relaxed);
         return None;
     }

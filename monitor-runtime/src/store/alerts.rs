@@ -1,8 +1,9 @@
 //! Writes alerts, ends those of processes that have ended, and reads the rules.
 //!
-//! Takes alerts of a process as they are now; gives one row for each, which later states replace and which processes of one
-//! service share, so that 64 processes raise one alert. Every change gets a number of its own, so that a reader who follows alerts misses none. Anybody may have written rules, so a rule that makes no sense
-//! is passed over. The caller opens and commits the transaction.
+//! Takes alerts of a process as they are now; gives one row for each, which later states replace and which processes of
+//! one service share, so that 64 processes raise one alert. Every change gets a number of its own, so that a reader who
+//! follows alerts misses none. Anybody may have written rules, so a rule that makes no sense is passed over. The caller
+//! opens and commits the transaction.
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
@@ -12,11 +13,11 @@ use crate::batch::AlertRow;
 use crate::limits::{ALERT_RULES_MAX, ALERTS_KEPT, PATTERN_BYTES_MAX};
 use crate::sampling::Pattern;
 
-/// The function of an alert that is not on one.
+/// The function id of an alert that concerns no function.
 const NO_FUNCTION: i64 = 0;
 
-/// Writes alerts of a process. An alert of a rule on a function is shared by the processes of a service: it fires for as long as
-/// it fires for one of them, and has the highest level of all.
+/// Writes alerts of a process. The processes of a service share an alert of a rule on a function: the alert fires for
+/// as long as it fires for one of them, and has the highest level among them.
 pub(crate) fn write(
     transaction: &Connection,
     ids: &IdCache,
@@ -61,7 +62,7 @@ fn find_open(
     select.query_row(params![process_id, rule, function_id], |row| row.get(0)).optional()
 }
 
-/// Inserts an alert. One that was ended because its process was taken for dead goes on instead.
+/// Inserts an alert. If the alert was ended because its process was taken for dead, it goes on instead.
 fn insert(
     transaction: &Connection,
     process_id: i64,
@@ -112,8 +113,8 @@ fn put_part(transaction: &Connection, id: i64, process_id: i64, row: &AlertRow) 
     replace.execute(values).map(|_| ())
 }
 
-/// Gives an alert the state of the process for which it is worst. The change gets a number if its level or its state is another:
-/// that it fires for one more process is no news.
+/// Gives an alert the state of the process for which it is worst. The change gets a number if the level or the state of
+/// the alert changed, but not if it only fires for one more process.
 fn summarize(transaction: &Connection, id: i64) -> rusqlite::Result<()> {
     let mut update = transaction.prepare(
         "WITH worst AS (
@@ -130,7 +131,8 @@ fn summarize(transaction: &Connection, id: i64) -> rusqlite::Result<()> {
     update.execute([id]).map(|_| ())
 }
 
-/// Notes that an alert fires no more for a process. If it was the last one, the alert ends in this way at this time.
+/// Notes that an alert does not fire for a process any more. If that process was the last one, ends the alert with this
+/// state at this time.
 fn leave(
     transaction: &Connection,
     id: i64,
@@ -149,7 +151,7 @@ fn leave(
     if end.execute(params![id, state, at_ns, sentence])? > 0 {
         return Ok(());
     }
-    // The alert goes on as that of another process, because the entry of this one may be deleted.
+    // The alert now belongs to another process, because the entry of this one may be deleted.
     transaction
         .prepare(
             "UPDATE OR IGNORE alert SET process_id = (SELECT min(process_id) FROM alert_part WHERE alert_id = ?1)

@@ -1,7 +1,8 @@
 //! The calls that have said log lines and have no row yet, of the process whose batches are written.
 //!
-//! Takes the spans of calls that say lines; tells for each call that is written whether a line waits for its id. What a
-//! transaction that fails has taken is awaited again. A bounded number is remembered, the latest ones. It does not know lines.
+//! Takes the spans of calls that say lines; returns for each call that is written whether a line waits for its id.
+//! Calls that a failed transaction has taken are awaited again. A bounded number is remembered, the latest ones. The
+//! file does not know lines.
 
 use std::collections::{HashSet, VecDeque};
 
@@ -10,12 +11,12 @@ use crate::growth::MakeRoom as _;
 /// The calls of this process that have said a line and whose rows are still to come.
 #[derive(Debug)]
 pub(crate) struct AwaitedCalls {
-    /// The number of calls that are remembered at most.
+    /// The most calls that are remembered.
     most: usize,
     spans: HashSet<u64>,
-    /// The same, the oldest first, with some that have come since.
+    /// The spans in the order in which they were added, including some that are not awaited any more.
     order: VecDeque<u64>,
-    /// Those that came with the current transaction.
+    /// The spans that the current transaction has taken.
     uncommitted: Vec<u64>,
 }
 
@@ -25,9 +26,9 @@ impl AwaitedCalls {
         Self { most, spans: HashSet::new(), order: VecDeque::new(), uncommitted: Vec::new() }
     }
 
-    /// Awaits a call. The one that was added first is forgotten where there are too many.
+    /// Awaits a call. If there are too many, the call that was added first is forgotten.
     pub(super) fn add(&mut self, span: u64) {
-        // Each call that is awaited has room among those that came, so that it can be taken without memory.
+        // `uncommitted` has room for every awaited call, so that `take` needs no memory.
         let has_room = self.spans.make_room(1)
             && self.order.make_room(1)
             && self.uncommitted.make_room(self.spans.len() + 1);
@@ -45,7 +46,7 @@ impl AwaitedCalls {
         self.spans.is_empty()
     }
 
-    /// Returns true if this call was awaited, which it is no more.
+    /// Returns true if this call was awaited, and stops awaiting it.
     pub(super) fn take(&mut self, span: u64) -> bool {
         let is_awaited = self.spans.remove(&span);
         if is_awaited {
@@ -59,7 +60,7 @@ impl AwaitedCalls {
         self.uncommitted.clear();
     }
 
-    /// Awaits again what came with the current transaction, which failed.
+    /// Awaits again the calls that the current transaction, which failed, has taken.
     pub(crate) fn roll_back(&mut self) {
         for span in std::mem::take(&mut self.uncommitted) {
             self.add(span);

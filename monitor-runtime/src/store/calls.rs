@@ -23,8 +23,8 @@ const CHUNK: usize = 32;
 /// A row of `call_range` is closed after this time or this many calls, whichever comes first.
 const RANGE_NS: i64 = 10_000_000_000;
 const RANGE_CALLS: i64 = 20_000;
-/// Batches of the same size for which a range is extended in advance: those of a range, of which there is one in two
-/// seconds, and some for chance.
+/// The number of batches of the same size for which a range is extended in advance: the batches of a range, of which
+/// there is one in two seconds, and some for chance.
 const AHEAD: i64 = 8;
 
 /// Bytes of a call's row without its captured values, for the count of bytes written.
@@ -93,8 +93,9 @@ pub(crate) fn write(
     })
 }
 
-/// Returns the id of the next call. Ids rise for ever, because the newest range stays even when its calls are gone. While
-/// there are calls in it, the id follows theirs, because the range may be extended in advance.
+/// Returns the id of the next call. Ids rise for ever, because the newest range stays even when its calls are gone.
+/// While there are calls in the newest range, the id follows the last of them and not the end of the range, because the
+/// range may be extended in advance.
 fn next_call_id(transaction: &Connection) -> rusqlite::Result<i64> {
     let last =
         "WITH newest AS (SELECT first_call, last_call FROM call_range ORDER BY first_call DESC LIMIT 1),
@@ -224,7 +225,7 @@ impl CallWriter<'_> {
         if let Some(id) = self.ids.function_id(function) {
             return Ok(id);
         }
-        // The function of this call was never given. It gets a row with a default name.
+        // The function of this call was never given, so it gets a row with a default name.
         self.ids.function(function);
         functions(self.transaction, self.ids, self.process_id)?;
         Ok(self.ids.function_id(function).unwrap_or_default())
@@ -287,9 +288,9 @@ fn shared_rows(transaction: &Connection, calls: &[CallRow], first_id: i64) -> ru
     Ok(())
 }
 
-/// Extends the newest range of call ids, or begins a range. Returns its first id. A range may cover this many ids more, and then
-/// covers the times up to its end: the calls to come need no change of it. The next range begins where the calls of this
-/// one end.
+/// Extends the newest range of call ids, or begins a range. Returns the range's first id. If `ahead` is not 0, the
+/// range covers this many ids more, and the times up to its end, so that the calls to come need no change of it. The
+/// next range begins where the calls of this one end.
 fn range(
     transaction: &Connection,
     (first, last): (i64, i64),

@@ -1,8 +1,8 @@
 //! Opens a hardened connection to a store of this version.
 //!
 //! Takes a path; gives a connection. The file at the path decides what happens: an empty file becomes a store, an older
-//! store is migrated, a newer store and a file of another program are left untouched and a sibling is used, and a damaged
-//! file is set aside. It does not know what the tables hold.
+//! store is migrated, a newer store and a file of another program are left untouched and a sibling is used, and a
+//! damaged file is set aside. The file does not know what the tables hold.
 //!
 //! While SQLite works or waits for a lock, this file moves the coarse clock on, which counted calls are timed by. The
 //! collector's thread does so otherwise, and it is the thread that runs here. Only the disk can delay the coarse clock,
@@ -216,13 +216,15 @@ fn prepare(
     connection.busy_handler(Some(wait_for_lock as fn(i32) -> bool))
 }
 
-/// Moves the coarse clock on. SQLite calls it between two instructions, and the result is false so that it does not stop.
+/// Moves the coarse clock on. SQLite calls this function between two instructions, and goes on because the result is
+/// false.
 fn keep_coarse_clock() -> bool {
     keep_coarse();
     false
 }
 
-/// Waits for a lock that another process holds. SQLite calls it after each of its `tries`. Returns true to try again.
+/// Waits for a lock that another process holds. SQLite calls this function after each of its `tries`. Returns true to
+/// try again.
 fn wait_for_lock(tries: i32) -> bool {
     keep_coarse();
     std::thread::park_timeout(COARSE_PERIOD);

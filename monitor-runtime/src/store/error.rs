@@ -1,7 +1,7 @@
 //! The errors of the store, and the classes of SQLite's errors.
 //!
 //! Takes an SQLite error; gives its class by one table of result codes. Each variant of an error that callers see is
-//! something that the caller can do. It does not know what lies in a file.
+//! something that the caller can do. The file does not know what lies in a file.
 
 use std::fmt;
 use std::path::PathBuf;

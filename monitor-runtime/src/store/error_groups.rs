@@ -30,11 +30,11 @@ struct Addition {
     first_ns: i64,
     last_ns: i64,
     example: Option<i64>,
-    /// The failures among these that began there.
+    /// The failures among `count` that began in the function.
     origins: i64,
-    /// The trees that failed because of failures that began there.
+    /// The trees that failed because of failures that began in the function.
     roots: i64,
-    /// The way of the latest of these through the calls that it ended.
+    /// The path of the latest such failure through the calls that it ended.
     path: Option<String>,
 }
 
@@ -55,17 +55,17 @@ impl Addition {
 pub(crate) struct Failures<'a> {
     /// The calls, failed ones among them.
     pub(crate) calls: &'a [CallRow],
-    /// The store's id of the first of them.
+    /// The store's id of the first call.
     pub(crate) first_id: i64,
     /// The places of the failed calls that a kind counts already, because they were folded before.
     pub(crate) counted: &'a HashSet<usize>,
     /// The failures without a row.
     pub(crate) folded: &'a [FoldedRow],
-    /// Says whether the numbers of `folded` are those since the process began, or are to be added.
+    /// The kind of the numbers of `folded`: those since the process began, or numbers to be added.
     pub(crate) update: Update,
 }
 
-/// A store that has been in use for less than this takes no kind of failure for new, because all are.
+/// A store that has been in use for less than this reports no kind of failure as new, because all kinds are new to it.
 const HISTORY_NS: i64 = 3_600_000_000_000;
 
 /// Counts the failures of a transaction. Returns the functions of which a kind is new, once for each kind.
@@ -154,8 +154,9 @@ fn ensure_room(additions: &mut HashMap<i64, Addition>) -> rusqlite::Result<()> {
     if additions.make_room(1) { Ok(()) } else { Err(no_memory()) }
 }
 
-/// Adds to the kinds of failure what became of those that were passed on. A kind whose failure was in a batch before is
-/// found by the span of that call, as long as it is remembered.
+/// Adds, to the kinds in which failures began, the trees that failed and the path of a failure that was passed on. A
+/// kind whose failure was in an earlier batch is found by the span of the failed call, as long as the span is
+/// remembered.
 fn add_causes(
     ids: &IdCache,
     calls: &[CallRow],
@@ -202,8 +203,8 @@ fn add_folded(
     Ok(())
 }
 
-/// Adds this many failures of a row to its kind. The fingerprint is made again, because the one of the row may rest on another
-/// name of the function than the store has.
+/// Adds this many failures of a row to its kind. The fingerprint is made again, because the fingerprint in the row may
+/// rest on another name of the function than the store has.
 fn add_row(
     ids: &mut IdCache,
     row: &FoldedRow,
@@ -257,7 +258,8 @@ impl<'a> Groups<'a> {
     }
 
     fn add(&mut self, ids: &mut IdCache, key: i64, addition: &Addition) -> rusqlite::Result<()> {
-        // A kind of an earlier batch that is not there is counted under another.
+        // An addition without failures is for a kind of an earlier batch. If that kind has no group of its own, its
+        // failures were counted under another one, which gets nothing.
         if self.update(key, addition)? || addition.count == 0 {
             return Ok(());
         }

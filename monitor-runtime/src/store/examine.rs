@@ -1,4 +1,5 @@
-//! Tells what kind of file lies at a path: an empty file, a store of some version, another database, or a damaged one.
+//! Determines what kind of file lies at a path: an empty file, a store of some version, another database, or a damaged
+//! one.
 //!
 //! Takes a connection or a path; gives the kind of file. It only reads. A file counts as a store only if the texts of all
 //! our tables and indexes are exactly those of its schema version.
@@ -90,7 +91,7 @@ pub(crate) fn examine(connection: &Connection) -> rusqlite::Result<Found> {
 /// Returns the first of our tables and indexes that is missing or has another text than in that version. Views, and
 /// tables that users have added, do not matter, because they are not written to.
 fn find_altered(connection: &Connection, version: i32) -> rusqlite::Result<Option<&'static str>> {
-    // In one pass, because every process pays for this when it opens the store.
+    // The texts are compared in one pass, because every process pays for this when it opens the store.
     let mut ours: HashMap<&str, Cow<'static, str>> =
         tables().filter(|(name, _)| migrate::has(version, name)).collect();
     let mut texts =
@@ -104,12 +105,12 @@ fn find_altered(connection: &Connection, version: i32) -> rusqlite::Result<Optio
             ours.remove(name);
         }
     }
-    // The first in their order, so that the reason is the same each time.
+    // The first one in the order of `tables` is returned, so that the reason is the same each time.
     Ok(tables().map(|(name, _)| name).find(|name| ours.contains_key(name)))
 }
 
 /// Returns the kind of a file without SQLite's header. It may be a store whose first bytes were overwritten, or not a
-/// store at all, and nothing but the name tells which.
+/// store at all, and only its name shows which.
 pub(crate) fn classify_headerless(path: &Path, error: &rusqlite::Error) -> Found {
     if file::has_database_extension(path) {
         Found::Damaged(error.to_string())

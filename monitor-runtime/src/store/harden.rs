@@ -1,7 +1,7 @@
 //! Opens and closes connections to files that may have been planted by an attacker.
 //!
-//! Takes a path; gives a connection through which the file can run nothing in our process. It does not know what a store
-//! is.
+//! Takes a path; gives a connection through which the file can run nothing in our process. The file does not know what
+//! a store is.
 
 use std::path::Path;
 use std::time::Duration;

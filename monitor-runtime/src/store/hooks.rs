@@ -1,8 +1,8 @@
 //! Takes away what an automatic extension has attached to a new connection.
 //!
-//! A program can have SQLite run functions of its own on each connection of the process, which reach ours too. Takes such a
-//! connection; gives it without the program's hooks. The program's functions, collations and virtual tables stay, which no
-//! statement of ours uses.
+//! A program can have SQLite run functions of its own on each connection of the process, and so on ours too. Takes a
+//! connection that was opened just now; gives it without the program's hooks. The program's functions, collations and
+//! virtual tables stay, which no statement of ours uses.
 #![allow(unsafe_code, reason = "rusqlite removes only hooks that it has set itself")]
 
 use std::ptr::null_mut;

@@ -21,12 +21,12 @@ use std::collections::{HashMap, HashSet, VecDeque};
 /// The largest distance of a call's start from its segment's base: 2^47 ns, 39 hours, which SQLite stores in 6 bytes.
 const BASE_REACH_NS: i64 = 1 << 47;
 
-/// A stretch of a thread's life: a row of the table `thread`, to whose base the starts of its calls are relative.
+/// A period of a thread: a row of the table `thread`, to whose base the starts of the thread's calls are relative.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ThreadSegment {
     pub(crate) id: i64,
     pub(crate) base_ns: i64,
-    /// Id of the last call that was written with it.
+    /// Id of the last call that was written with the segment.
     pub(crate) last_call: i64,
 }
 
@@ -56,7 +56,7 @@ impl Thread {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ForgottenSegments {
     pub(crate) last_id: i64,
-    /// Id of the last call that was written with any of them.
+    /// Id of the last call that was written with any of these segments.
     last_call: i64,
 }
 
@@ -95,7 +95,7 @@ const REMEMBERED_MIN: usize = 128;
 pub(crate) struct IdCache {
     /// The number of threads that are remembered at most.
     threads_max: usize,
-    /// The kinds of recent failures, to which it is added what became of them.
+    /// The kinds of recent failures, to which causes are added that become known later.
     pub(crate) recent_failures: RecentFailures,
     functions: HashMap<u32, FunctionRow>,
     function_ids: Ids,

@@ -59,7 +59,7 @@ pub trait Store: Send {
         Ok(Vec::new())
     }
 
-    /// Returns the hold on this process's breaker in the table `breaker`, or `None` if there is none. It works even
+    /// Returns the hold on this process's breaker in the table `breaker`, or `None` if there is none. This works even
     /// while the store cannot be written.
     ///
     /// # Errors
@@ -127,8 +127,8 @@ pub struct Written {
     pub wal_bytes: u64,
     /// True if the batch had been committed before, by a write whose answer was lost.
     pub was_there: bool,
-    /// Functions of which the batch had a kind of failure that the store did not have, once for each kind. A store that has
-    /// been in use for less than an hour tells of none, because everything is new to it.
+    /// Functions of which the batch had a kind of failure that the store did not have, once for each kind. A store that
+    /// has been in use for less than an hour reports none, because everything is new to it.
     pub new_failures: Vec<u32>,
 }
 
@@ -148,7 +148,7 @@ pub struct SetRate {
     pub pattern: String,
     /// Rate, 0 to 1.
     pub rate: f64,
-    /// Name of whoever set it.
+    /// Name of whoever set the rate.
     pub set_by: String,
 }
 
@@ -159,9 +159,9 @@ pub struct SetHold {
     pub hold: Hold,
     /// Reason for the hold.
     pub reason: String,
-    /// Name of whoever set it.
+    /// Name of whoever set the hold.
     pub set_by: String,
-    /// Time at which it was set, ns since the Unix epoch.
+    /// Time at which the hold was set, ns since the Unix epoch.
     pub set_ns: i64,
 }
 

@@ -18,7 +18,7 @@ use crate::growth::MakeRoom as _;
 
 /// Bytes of a row beside its texts, with its entries in indexes.
 const ROW_BYTES: usize = 64;
-/// Rows that are deleted for a batch beside twice as many as it brings.
+/// Rows that a batch deletes at most, in addition to twice as many as it brings.
 const DELETED_MIN: usize = 64;
 /// Rows that a step of retention deletes.
 const STEP_LINES: i64 = 2048;
@@ -91,7 +91,7 @@ fn name_awaited(
     Ok(())
 }
 
-/// Names the calls that a recovery has written: the process may have written their lines before it died.
+/// Names the calls that a recovery has written, because the process may have written their lines before it died.
 pub(crate) fn name_recovered(
     transaction: &Connection,
     process_id: i64,
@@ -109,8 +109,8 @@ pub(crate) fn name_recovered(
     Ok(())
 }
 
-/// Returns the ids of those calls of the batch that have said lines of it, by their spans. Calls that share a row are not
-/// among them, because the row is none of theirs.
+/// Returns the ids of those calls of the batch that have said lines of it, by their spans. Calls that share a row are
+/// not among them, because that row stands for all of them.
 fn calls_of_lines(batch: &Batch, written: CallsWritten) -> rusqlite::Result<HashMap<u64, i64>> {
     let (mut said, mut ids) = (HashSet::new(), HashMap::new());
     if !(said.make_room(batch.logs.len()) && ids.make_room(batch.calls.len().min(batch.logs.len()))) {

@@ -24,7 +24,7 @@ impl MetricIds {
     /// Notes the id of a series.
     pub(super) fn set(&mut self, metric: &Arc<MetricRow>, id: i64) {
         if self.0.len() >= 2 * METRIC_SERIES_MAX {
-            // Series come and go; those that are left are found in the file again.
+            // Series come and go. Those that are still in use are found in the file again.
             self.0.clear();
         }
         self.0.insert(metric.id, (id, Arc::clone(metric)));

@@ -1,4 +1,4 @@
-//! Tells whether a default store is another program's of the same name.
+//! Determines whether a default store is another program's of the same name.
 //!
 //! Takes a connection to a store and the path of a program; gives the label of the sibling that the program uses instead. Two
 //! programs of one name would otherwise share functions of one name. Builds of one Cargo target folder are one program, and

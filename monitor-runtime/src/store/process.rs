@@ -109,8 +109,8 @@ pub(crate) fn mark_crashed(
     Ok(())
 }
 
-/// Returns true if another copy of the recorder runs in this same process and writes to the same store. A program that this
-/// process was before, by exec, is none: its ring file is mapped no more.
+/// Returns true if another copy of the recorder runs in this same process and writes to the same store. A program that
+/// this process was before an exec is not such a copy, because its ring file is not mapped any more.
 pub(crate) fn has_other_copy(
     transaction: &Connection,
     process: &ProcessRow,

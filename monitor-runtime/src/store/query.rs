@@ -18,7 +18,7 @@ use std::time::Duration;
 /// The time for which a reader waits for a lock, which only recovery after a crash takes.
 const BUSY_WAIT: Duration = Duration::from_secs(2);
 
-/// SQLite instructions between two questions whether a query should stop: about 0.1 ms.
+/// SQLite instructions between two checks whether a query should stop: about 0.1 ms.
 const LOOK_INSTRUCTIONS: i32 = 10_000;
 
 /// The reason for which a store cannot be read.

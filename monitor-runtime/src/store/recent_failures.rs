@@ -25,7 +25,7 @@ impl RecentFailures {
         if self.young.len() >= self.most {
             self.old = std::mem::take(&mut self.young);
         }
-        // Without memory, the failure is as if it had been forgotten.
+        // Without memory, the failure is treated as if it had been forgotten.
         if self.young.make_room(1) {
             self.young.insert(span, fingerprint);
         }

@@ -21,7 +21,7 @@ pub(crate) struct Death<'a> {
     pub(crate) mark: &'a str,
     /// Time of death as far as is known, ns since the Unix epoch.
     pub(crate) at_ns: i64,
-    /// The content of its entry.
+    /// The ending that the entry of the process gets.
     pub(crate) ending: Ending,
 }
 
@@ -78,7 +78,7 @@ pub(crate) fn note_trimmed(
     rows::events(connection, 0, &[EventRow { at_ns: now_ns, kind: "rings", detail }])
 }
 
-/// Notes as an event that a ring file was set aside, because its recovery ended a process each time.
+/// Notes as an event that a ring file was set aside, because each attempt to recover it ended a process.
 pub(crate) fn note_aside(
     connection: &Connection,
     path: &std::path::Path,
@@ -103,8 +103,8 @@ pub(crate) struct RecoveredPart<'a> {
     pub(crate) spans: &'a [RecoveredRange],
 }
 
-/// Writes one transaction of a recovery. If another recoverer was faster, it fails and changes nothing; the caller then reads
-/// the progress again.
+/// Writes one transaction of a recovery. If another recoverer was faster, the function fails and changes nothing; the
+/// caller then reads the progress again.
 pub(crate) fn write(
     connection: &Connection,
     ids: &mut IdCache,

@@ -59,7 +59,7 @@ pub(crate) fn edges(transaction: &Connection, ids: &IdCache, edges: &[(u32, u32)
     Ok(())
 }
 
-/// Writes events of the recorder. They may tell the text of a panic, so secrets are taken out of them.
+/// Writes events of the recorder. Events may contain the text of a panic, so secrets are taken out of them.
 pub(crate) fn events(transaction: &Connection, process_id: i64, rows: &[EventRow]) -> rusqlite::Result<()> {
     if rows.is_empty() {
         return Ok(());

@@ -1,9 +1,10 @@
 //! The span ids of the store, which are unique in it and below 2^53.
 //!
-//! Takes span ids of a process; gives those of the store. A process makes its ids from a random number, so that threads need
-//! no agreement; they take all 63 bits, and two processes may have the same. The store gives each block of a process's ids a
-//! block of its own, in the order in which the blocks are met, and remembers that in `span_block`: whoever writes calls of the
-//! process, the process itself or its recoverer, maps a span and its child's parent to the same id. It does not know calls.
+//! Takes span ids of a process; gives those of the store. A process makes its ids from a random number, so that threads
+//! need no agreement; they take all 63 bits, and two processes may have the same. The store gives each block of a
+//! process's ids a block of its own, in the order in which the blocks are met, and remembers that in `span_block`:
+//! whoever writes calls of the process, the process itself or its recoverer, maps a span and its child's parent to the
+//! same id. The file does not know calls.
 
 use std::collections::HashMap;
 
@@ -19,7 +20,7 @@ pub const BLOCK_BITS: u32 = 20;
 #[derive(Debug, Clone, Copy)]
 struct Block {
     id: i64,
-    /// Id of the last call that was written with it.
+    /// Id of the last call that was written with the block.
     last_call: i64,
 }
 
@@ -118,7 +119,7 @@ impl SpanIds {
         self.end_batch();
     }
 
-    /// Has the next call look its block up, so that the call is noted with it.
+    /// Makes the next call look its block up again, so that the block notes that call.
     pub(crate) fn end_batch(&mut self) {
         self.last = None;
     }

@@ -37,7 +37,7 @@ const COUNTERS: [&str; 14] = [
     "duplicates_avoided",
 ];
 
-/// The statistics of a function over the life of a process, or of several.
+/// The statistics of a function over the whole run of a process, or of several.
 #[derive(Debug, Default)]
 struct Total {
     stats: CallStats,

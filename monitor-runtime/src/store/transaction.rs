@@ -1,8 +1,8 @@
 //! Writes a batch as one transaction.
 //!
-//! Takes a batch and the ids of its process; gives the bytes that were written, and the kinds of failure that were new. The batch's rows and its number are
-//! committed together or not at all, so a batch that is sent again after its answer was lost is written once. It does
-//! not open files, and it does not decide what becomes of an error.
+//! Takes a batch and the ids of its process; gives the bytes that were written, and the kinds of failure that were new.
+//! The batch's rows and its number are committed together or not at all, so a batch that is sent again after its answer
+//! was lost is written once. Nothing here opens files, or decides what becomes of an error.
 
 use super::error_groups::Failures;
 use super::id_cache::IdCache;
@@ -107,7 +107,7 @@ pub(crate) fn estimate_bytes(batch: &Batch) -> u64 {
         batch.totals.len(),
         4 * batch.guards.len(),
         4 * batch.alerts.len(),
-        // A row of the window, and one of the series.
+        // Each change writes a row of the window, and one of the series.
         3 * batch.metrics.len(),
     ];
     let small = small.iter().sum::<usize>() + 2 * batch.rates.len();

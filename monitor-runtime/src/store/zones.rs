@@ -1,10 +1,10 @@
-//! The zones of a range of calls: which functions, and which blocks of span ids, its calls are of.
+//! The zones of a range of calls: the functions, and the blocks of span ids, that its calls belong to.
 //!
-//! Takes calls as they are written; gives a row for each function and block once the range is closed. With them a reader finds the
-//! ranges that can hold the calls of a function, the longest calls, a span or a tree, where an index over calls would cost more than
-//! the calls themselves. A range whose calls are of so many functions that a row for each would take a noticeable part of their
-//! bytes has one row for all functions, beside those of its blocks. A range whose zones are not known is read as a whole: the
-//! newest one, one whose process died, and one of very few calls.
+//! Takes calls as they are written; gives a row for each function and block once the range is closed. With them a
+//! reader finds the ranges that can hold the calls of a function, the longest calls, a span or a tree, where an index
+//! over calls would cost more than the calls themselves. A range whose calls are of so many functions that a row for
+//! each would take a noticeable part of their bytes has one row for all functions, beside those of its blocks. A range
+//! whose zones are not known is read as a whole: the newest one, one whose process died, and one of very few calls.
 
 use std::collections::HashMap;
 use std::hash::BuildHasherDefault;
@@ -15,19 +15,20 @@ use rusqlite::{Connection, params};
 
 use super::span_ids::BLOCK_BITS;
 
-/// Calls for each zone, at least. A zone takes about 20 bytes and a call 33, so zones take at most one and a half percent of them.
+/// The fewest calls for each zone. A zone takes about 20 bytes and a call 33, so zones take at most one and a half
+/// percent of the bytes of the calls.
 const CALLS_PER_ZONE: usize = 40;
 
 /// Functions, and blocks, that a range's zones note at most: as many as the calls of a full range may have.
 const ZONES_MAX: usize = 700;
 
-/// The place of the zone of all functions, which is the id of none.
+/// The place of the zone of all functions, which is not the id of any function.
 const ALL_FUNCTIONS: i64 = 0;
 
 /// Stands for the last block before the first call.
 const NO_BLOCK: (i64, usize) = (-1, usize::MAX);
 
-/// Ids of functions that have a place; a store with more functions has no zones for ranges of theirs.
+/// Ids of functions that have a place. A range with a call of a function whose id is larger has no zones of functions.
 const FUNCTION_IDS_MAX: usize = 1 << 16;
 
 /// The calls of a function in a range.
@@ -88,7 +89,7 @@ pub(crate) struct Zones {
     range: Option<i64>,
     /// The zone of all functions.
     all: FunctionZone,
-    /// The zones of functions, at the places of their ids; an entry without calls is none.
+    /// The zones of functions, at the places of their ids; an entry without calls stands for no zone.
     functions: Vec<FunctionZone>,
     functions_met: Vec<usize>,
     blocks: Vec<BlockZone>,

@@ -1,13 +1,14 @@
 //! The calls of a burst that share rows before they are recorded, because their thread's ring is filling up.
 //!
-//! Takes the ends of `ok` calls of one thread, and the calls under way around them; gives their sums to the collector, row
-//! by row, and says of every other call that it needs a record. From one number of calls of a function below one caller on,
-//! the rest of them and all that they call share rows. Always holds: a caller that is named by a row of its own callee, or
-//! may be, is no part of a shared row, so that no row names a caller without a row. The file does not know the ring.
+//! Takes the ends of `ok` calls of one thread, and the calls under way around them; gives their sums to the collector,
+//! row by row, and returns for every other call that it needs a record. After a certain number of calls of a function
+//! below one caller, further ones and all that they call share rows. Always holds: a caller that is named by a row of
+//! its own callee, or may be, is no part of a shared row, so that no row names a caller without a row. The file does
+//! not know the ring.
 //!
-//! Spans of a thread grow, so one span says of which calls that is: the calls up to the *mark* have a row of their own, or
-//! will have one. Calls that began after it have had no callee with a row. The mark moves to the newest span whenever
-//! a record is made, and whenever calls under way may get callees elsewhere.
+//! Span ids of a thread grow, so one of them divides its calls: the calls up to the *mark* have a row of their own, or
+//! will have one. Calls that began after the mark have had no callee with a row. The mark moves to the newest span
+//! whenever a record is made, and whenever calls under way may get callees elsewhere.
 
 use super::fold_slot::{FoldSlot, SharedCalls};
 use crate::record::Header;
@@ -19,24 +20,26 @@ pub(crate) struct Bursts {
     slots: [Slot; SLOTS],
     /// The span up to which calls have a row of their own.
     mark: AtomicU64,
-    /// The number of uses of slots, by which the one is found that was not used for longest.
+    /// The number of uses of slots, which shows the slot that was not used for longest.
     uses: AtomicU64,
 }
 
-/// A row. All but the shared calls is the owner's.
+/// A shared row. Only the owner uses the fields other than `shared`.
 #[derive(Debug)]
 struct Slot {
     shared: FoldSlot,
-    /// The number of calls of the function below the caller since the slot is theirs, with and without a record.
+    /// The number of calls of the function below the caller, with and without a record, since the slot was given to
+    /// them.
     seen: AtomicU64,
-    /// The start of the first of them.
+    /// The start of the first call that `seen` counts.
     since: AtomicU64,
     used: AtomicU64,
 }
 
 /// The number of rows that a thread sums up at a time: the functions of a deep tree of calls. Their memory is 5 KiB.
 const SLOTS: usize = 32;
-/// The calls of one kind from which on their rate says whether they are a burst or a function that is called all the time.
+/// The number of calls of one kind after which their rate shows whether they are a burst or a function that is called
+/// all the time.
 const HOT_CALLS: u64 = 1 << 16;
 
 /// The treatment of a call.
@@ -82,7 +85,8 @@ impl Bursts {
         if !is_past(call.span, mark) || is_past(call.parent, mark) && !is_here {
             return Folded::No;
         }
-        // The first `after + 1` calls leave records. The last of these begins the shared row, which so has arguments.
+        // The first `after + 1` calls leave records. The last of these also begins the shared row, which therefore has
+        // arguments.
         if seen <= after + 1 && !(is_here && self.is_below_many(call.trace, mark, after, under_way)) {
             return Folded::No;
         }
@@ -112,7 +116,7 @@ impl Bursts {
         self.slots.iter().any(|slot| slot.shared.parent() == span && slot.shared.get().calls > 0)
     }
 
-    /// Returns true if one of the calls under way will share a row, because as many like it have ended.
+    /// Returns true if one of the calls under way will share a row, because enough calls of its kind have ended.
     fn is_below_many(
         &self,
         trace: u64,
@@ -139,8 +143,8 @@ impl Bursts {
         false
     }
 
-    /// Returns the slot of the calls of this function below this caller. If they have none, they get the one that was not
-    /// used for longest of those that hold nothing.
+    /// Returns the slot of the calls of this function below this caller. If there is none, gives these calls the slot
+    /// that was not used for longest among the slots that hold nothing.
     fn find_or_make(&self, call: &Header) -> Option<&Slot> {
         let used = self.uses.load(Ordering::Relaxed) + 1;
         self.uses.store(used, Ordering::Relaxed);
@@ -162,7 +166,8 @@ impl Bursts {
         Some(slot)
     }
 
-    /// Puts the calls below a call that shares a row now below that row, whose first call has the span `to`.
+    /// Moves the callees of a call that now shares a row: they are then below that row, whose first call has the span
+    /// `to`.
     fn move_callees(&self, from: u64, to: u64) {
         for slot in self.slots.iter().filter(|slot| slot.shared.parent() == from) {
             let callees = slot.shared.get();
@@ -182,8 +187,9 @@ impl Bursts {
         }
     }
 
-    /// Collector: returns the calls in slots that have not been taken, as far as their place below a row is known for good:
-    /// the number of the slot, the calls, and their version. `is_new` tells whether a version of a slot is to be taken.
+    /// Collector: returns the calls in slots that have not been taken, as far as their place below a row is known for
+    /// good: the number of the slot, the calls, and their version. `is_new` decides whether a version of a slot is to
+    /// be taken.
     pub(crate) fn read(&self, mut is_new: impl FnMut(usize, u64) -> bool) -> Vec<(usize, SharedCalls, u64)> {
         // Observes the slots as they were when the mark moved: the release in `set_mark`.
         let mark = self.mark.load(Ordering::Acquire);
@@ -223,7 +229,7 @@ impl Slot {
     }
 }
 
-/// The number of times that the collector reads a slot at most that is changed just then. A change takes a few nanoseconds.
+/// The most times that the collector reads a slot while the slot is being changed. A change takes a few nanoseconds.
 const READS_MAX: usize = 64;
 
 /// Returns true if the call with this span began on the thread after the mark.

@@ -180,8 +180,8 @@ impl Countdowns {
             let mut durations = Vec::new();
             durations.try_reserve_exact(length).ok()?;
             let (words, survives) = take(place as u32, length * countdown::WORDS)?;
-            // Whoever recovers the file counts by the largest table in it, and the collector notes how much of that it has
-            // counted: neither finds its way if a table leaves the file or comes into it.
+            // A recoverer counts by the largest table in the file, and the collector notes how much of the largest
+            // table it has counted. Both would be wrong if only some of a thread's tables lay in the file.
             if before.is_some_and(|before| before.survives != survives) {
                 return None;
             }

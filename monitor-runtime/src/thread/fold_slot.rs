@@ -91,7 +91,7 @@ impl SharedCalls {
         self.weight += more.weight;
     }
 
-    /// Returns the calls that were added since these were `earlier`. The longest is that of all of the round.
+    /// Returns the calls that were added since these were `earlier`. The longest duration is that of the whole round.
     pub(crate) fn growth_since(self, earlier: &Self) -> Self {
         if earlier.round != self.round {
             return self;

@@ -33,7 +33,7 @@ pub(crate) struct ThreadInfo {
 }
 
 impl ThreadInfo {
-    /// Returns the bytes that it takes while it waits for the collector.
+    /// Returns the bytes that this description takes while it waits for the collector.
     fn bytes(&self) -> usize {
         size_of::<Self>() + self.name.capacity()
     }
@@ -57,7 +57,7 @@ pub(crate) struct Home {
     /// The number of calls of one function below one caller that have a record each before others share a row; 0 if all
     /// have one.
     pub(crate) fold_after: AtomicU32,
-    /// True if so many calls come that wait for the coarse clock that it is to run.
+    /// True if so many calls wait for the coarse clock that the clock should run.
     clock_wanted: AtomicBool,
     /// True if a subscriber receives records: calls share rows only once a ring is full.
     pub(crate) is_streamed: AtomicBool,
@@ -132,7 +132,8 @@ impl Home {
                 self.accountant.give_back(Part::Threads, info.bytes());
             }
         }
-        // The ring of a new thread is open. The first thread is there before the collector.
+        // The ring of a new thread is open, so its first record would not wake a collector that sleeps for long. The
+        // first thread is there before the collector.
         if id > 1 {
             self.rouse();
         }
@@ -223,7 +224,8 @@ impl Home {
         }
     }
 
-    /// Notes that the collector is about to sleep for long. It closes the rings next, and looks at them once more.
+    /// Notes that the collector is about to sleep for long. The collector then closes the rings, and looks at them once
+    /// more.
     pub(crate) fn fall_asleep(&self) {
         self.asleep.store(true, Ordering::Relaxed);
         // Partner: the fence in `rouse`.
@@ -235,7 +237,7 @@ impl Home {
         self.asleep.load(Ordering::Relaxed)
     }
 
-    /// Notes that the collector has found records: they wake it no more.
+    /// Notes that the collector has found records, so that further records do not wake it.
     pub(crate) fn awaken(&self) {
         self.asleep.store(false, Ordering::Relaxed);
     }
@@ -245,7 +247,7 @@ impl Home {
         self.spare_bursts.try_lock().is_ok_and(|spare| !spare.is_empty())
     }
 
-    /// Has the collector let the coarse clock run soon, because calls come that wait for it.
+    /// Asks the collector to run the coarse clock soon, because calls wait for it.
     #[cold]
     pub(crate) fn want_clock(&self) {
         if !self.clock_wanted.swap(true, Ordering::Relaxed) {
@@ -253,7 +255,7 @@ impl Home {
         }
     }
 
-    /// Returns true if the coarse clock is wanted, once.
+    /// Returns true if the coarse clock was wanted since the last call.
     pub(crate) fn take_clock_wanted(&self) -> bool {
         self.clock_wanted.load(Ordering::Relaxed) && self.clock_wanted.swap(false, Ordering::Relaxed)
     }

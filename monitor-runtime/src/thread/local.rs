@@ -94,7 +94,7 @@ pub(crate) fn release(state: &'static ThreadState) {
 #[inline]
 pub(crate) fn current() -> Option<&'static ThreadState> {
     if !is_marked() {
-        // The state of a parent is forgotten here.
+        // In the child of a fork, this forgets the state of the parent.
         notice();
     }
     LOCAL.with(|local| local.state.get())

@@ -1,9 +1,9 @@
 //! The places of a program that say log lines: level, target, file and line of each.
 //!
-//! Takes a place as the logger knows it; gives the entry that is made for it once, with its number and its bound on lines a
-//! second. Looking a place up takes no lock. Places beyond the bound share an entry for each level. The bound and the number
-//! of lines beyond it lie in the ring file where there is room, so that a recoverer finds them. It does not know what a line
-//! says.
+//! Takes a place as the logger knows it; gives the entry that is made for it once, with its number and its bound on
+//! lines a second. Looking a place up takes no lock. Places beyond the bound share an entry for each level. The bound
+//! and the number of lines beyond it lie in the ring file where there is room, so that a recoverer finds them. The file
+//! does not know what a line says.
 
 use std::hash::Hasher;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -74,7 +74,7 @@ pub(crate) struct KnownPlace {
     hash: u64,
     /// The words of the counters in the ring file.
     mapped: Option<&'static [AtomicU64]>,
-    /// The same words where the ring file has no room for them.
+    /// The words of the counters if the ring file has no room for them.
     own: [AtomicU64; log_place::COUNTERS],
 }
 
@@ -124,7 +124,7 @@ impl KnownPlace {
         if folded.load(Ordering::Relaxed) == 0 { 0 } else { folded.swap(0, Ordering::Relaxed) }
     }
 
-    /// Returns true if the place may say more lines that have rows in this second.
+    /// Returns true if this second is the one whose lines the counter counts.
     fn is_within(&self, second: u32) -> bool {
         let window = self.counter(WINDOW).load(Ordering::Relaxed);
         (window >> 32) as u32 == second
@@ -138,7 +138,7 @@ pub(crate) struct LogPlaces {
     is_open: AtomicBool,
     /// A hash table, made when the first line is said, and behind it an entry for each level.
     slots: OnceLock<Box<[OnceLock<Box<KnownPlace>>]>>,
-    /// Lines that have no row and are in none.
+    /// The number of lines that neither have a row nor share one.
     dropped: AtomicU64,
 }
 
@@ -210,12 +210,12 @@ impl LogPlaces {
         self.known().filter(is_over).map(|place| (place, place.take_folded())).filter(|(_, lines)| *lines > 0)
     }
 
-    /// Counts lines that have no row and are in none.
+    /// Counts lines that neither have a row nor share one.
     pub(crate) fn count_dropped(&self, lines: u64) {
         self.dropped.fetch_add(lines, Ordering::Relaxed);
     }
 
-    /// Returns the number of lines that have no row and are in none.
+    /// Returns the number of lines that neither have a row nor share one.
     pub(crate) fn dropped(&self) -> u64 {
         self.dropped.load(Ordering::Relaxed)
     }

@@ -5,10 +5,10 @@
 //! thread. The room does not know calls.
 //!
 //! Bottom up: `tally` and `countdown` count calls, `fold_slot` and `bursts` sum up calls that share a row, `ring_sizes`
-//! and `placed_ring` place a ring in memory, `overflow` carries failures past a full ring, `log_places` knows
-//! the places that say log lines, `home` holds what all threads
-//! share, `state` is one thread's part, `pressure` is what it does while its ring fills up, `local` finds it, `scratch`
-//! holds captured values, and `pool` gives out the states.
+//! and `placed_ring` place a ring in memory, `overflow` carries failures past a full ring, `log_places` holds the
+//! places that say log lines, `home` holds what all threads share, `state` is one thread's part, `pressure` is the way
+//! of a thread's calls while its ring fills up, `local` finds the state of a thread, `scratch` holds captured values,
+//! and `pool` gives out the states.
 
 pub(crate) mod tally;
 pub(crate) mod countdown;

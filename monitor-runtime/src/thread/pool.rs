@@ -267,7 +267,7 @@ mod tests {
         let made = || threads.next_ring.load(Ordering::Relaxed) - 1;
         let taken = || std::thread::spawn(|| threads.acquire().unwrap().0.page.id).join().unwrap();
         assert_eq!(made(), 2);
-        // Each is given back at the thread's end and would be taken again.
+        // Each state is given back at its thread's end, and the next thread would take it.
         let first = taken();
         lock(&threads.home.free).clear();
         let second = taken();

@@ -1,8 +1,8 @@
 //! The way of calls around a ring that is filling up: calls that share a row are summed up on their thread.
 //!
-//! Takes the end of a call whose thread found its ring at a limit; says whether the call shares a row. While that goes on,
-//! the ring is closed, so that every call comes here, and the rest of the ring is left to calls that need a record. It ends
-//! when the ring has been drained. The file does not know sites.
+//! Takes the end of a call whose thread found its ring at a limit; decides whether the call shares a row. While calls
+//! share rows, the ring is closed, so that every call comes here, and the rest of the ring is left to calls that need a
+//! record. Sharing ends when the ring has been drained. The file does not know sites.
 
 use std::sync::atomic::Ordering;
 
@@ -56,7 +56,7 @@ impl ThreadState {
         }
     }
 
-    /// Has the calls share rows from now on that begin from now on.
+    /// Makes calls that begin from now on share rows.
     pub(crate) fn begin_folding(&self) {
         let can_hold_a_record = self.ring.capacity() >= HEADER_WORDS;
         if can_hold_a_record && (self.bursts.get().is_some() || self.make_bursts()) {
@@ -79,7 +79,8 @@ impl ThreadState {
         self.is_folding.load(Ordering::Relaxed)
     }
 
-    /// Returns true if calls share rows, and the last ring is nearly full all the same: it fills with calls that do not.
+    /// Returns true if calls share rows and the last ring is nearly full all the same, because calls that share none
+    /// fill it.
     pub(crate) fn is_last_ring_nearly_full(&self) -> bool {
         if !self.is_folding() {
             return false;
@@ -88,7 +89,7 @@ impl ThreadState {
         ring.pending() > ring.capacity() / FULL_DIVISOR * NEARLY_FULL_PARTS
     }
 
-    /// Has the calls under way keep rows of their own, because one of them has, or may get, a callee with a row.
+    /// Makes the calls under way keep rows of their own, because one of them has, or may get, a callee with a row.
     pub(crate) fn keep_rows_under_way(&self) {
         if self.is_folding()
             && let Some(bursts) = self.bursts.get()
@@ -117,5 +118,5 @@ const FULL_PARTS: usize = 5;
 const FULL_DIVISOR: usize = 8;
 /// The functions whose calls do not share rows are throttled once this part of the ring is full, 7 of 8.
 const NEARLY_FULL_PARTS: usize = 7;
-/// The share of a ring that may wait when calls leave records again.
+/// The calls leave records again once at most this part of the ring still waits to be drained, one in 8.
 const DRAINED_SHARE: usize = 8;

@@ -69,7 +69,7 @@ pub(crate) fn push_copy(thread: &ThreadState, start: Ticks, values: &[u8]) -> Op
     has_room.then_some(top)
 }
 
-/// Drops what lies in the thread's scratch memory from a copy on.
+/// Drops a copy, and all that lies behind it, from the thread's scratch memory.
 #[inline]
 pub(crate) fn pop_copy(top: usize) {
     if let Some(writer) = take_made() {

@@ -27,8 +27,8 @@ pub(crate) type ScratchWriter = &'static mut Writer<'static>;
 
 /// The current span where no call is current.
 pub(crate) const NO_SPAN: u64 = 0;
-/// The current span while the recorder runs user code to capture a value: calls pass through. This and the next two are no
-/// call's, because no span id has their upper half (`record::span_prefix`).
+/// The current span while the recorder runs user code to capture a value: calls pass through. This value, [`WRITING`]
+/// and [`INTERLEAVED`] are never the span of a call, because no span id has their upper half (`record::span_prefix`).
 pub(crate) const SUPPRESSED: u64 = u64::MAX;
 /// The current span while the recorder writes a record: calls that interrupt it pass through, and are counted as such.
 pub(crate) const WRITING: u64 = u64::MAX - 1;
@@ -53,8 +53,8 @@ pub(crate) struct ThreadState {
     pub(crate) ring: Ring,
     /// The control page before the ring's words.
     pub(crate) page: Page,
-    /// The ticks of all timed calls that ended on this thread, without those within others of them: the time of a call's
-    /// callees is by how much this grows while the call is under way.
+    /// The ticks of all timed calls that ended on this thread, except those within another of these calls. The growth
+    /// of this sum while a call is under way is the time of its callees.
     pub(crate) callee_ticks: AtomicU64,
     /// The functions with a call under way on this thread, a bit for each: see [`bit_of`].
     pub(crate) under_way: AtomicU64,
@@ -76,7 +76,7 @@ pub(crate) struct ThreadState {
     pub(super) bursting: AtomicBool,
     /// True if the ring that records go to does not yet name the thread that they are from.
     pub(super) unintroduced: AtomicBool,
-    /// The rows that calls share while the ring is filling up; present from the first time on.
+    /// The rows that calls share while the ring is filling up; present once the ring has filled up for the first time.
     pub(crate) bursts: OnceLock<Box<Bursts>>,
     /// True while calls share rows because the ring is filling up. The owner reads and writes it.
     pub(super) is_folding: AtomicBool,
@@ -212,7 +212,7 @@ impl ThreadState {
         }
         let push = self.reserve.push(&self.ring, &self.home.memory, header, values);
         if push != Push::Full {
-            // Records come here first after the rings were drained and closed, even those of a burst.
+            // After the rings were drained and closed, the first record comes this way, even if it is one of a burst.
             self.home.rouse();
             return push;
         }
@@ -229,7 +229,7 @@ impl ThreadState {
         self.tallies.get_or_make(site, take, self.home.accountant)
     }
 
-    /// Returns what takes the memory for a table of countdowns.
+    /// Returns a function that takes the memory for a table of countdowns.
     pub(super) fn take_countdowns(&self) -> impl FnOnce(u32, usize) -> Option<Table> {
         |table, words| self.home.take_table(Kind::Countdowns, (self.index as u32) << 8 | table, words)
     }
@@ -350,8 +350,8 @@ impl Around {
         Self { callee_ticks, under_way }
     }
 
-    /// Puts back what [`Self::enter`] found, for a call whose time began at `since`, or whose poll did, and ends after
-    /// this many ticks. Returns the ticks of its callees within them.
+    /// Restores what [`Self::enter`] found, at the end of a call or a poll that took this many ticks. Returns the part
+    /// of these ticks that was spent in callees.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn leave(self, thread: &ThreadState, ticks: Ticks) -> Ticks {
         let callees = thread.callee_ticks.load(Ordering::Relaxed).wrapping_sub(self.callee_ticks);
@@ -360,7 +360,7 @@ impl Around {
         callees
     }
 
-    /// Puts back which functions are under way, for a poll that unwinds.
+    /// Restores which functions are under way, for a poll that unwinds.
     #[inline]
     pub(crate) fn restore(self, thread: &ThreadState) {
         thread.under_way.store(self.under_way, Ordering::Relaxed);

@@ -88,7 +88,7 @@ pub(crate) struct Tally {
 }
 
 /// The durations of a tally's calls, and the way to the counters of calls that were sampled out but timed: such a call
-/// writes nowhere else. None of these is cancelled or waits.
+/// writes nowhere else. The calls of this kind were neither cancelled nor did they wait.
 #[derive(Debug)]
 #[repr(C, align(64))]
 pub(crate) struct Durations {
@@ -133,7 +133,7 @@ impl Durations {
         }
         raise(&words[tally::TIMED_MAX], duration);
         self.count(duration);
-        // Last, as in [`Tally::count`].
+        // The number of calls grows last, as in [`Tally::count`].
         add(&words[tally::TIMED], 1);
     }
 
@@ -145,7 +145,8 @@ impl Durations {
 
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn place(&self, ticks: Ticks) -> &AtomicU32 {
-        // The bound is not a minimum, so that a predicted branch and not the address waits for the comparison.
+        // The bound is checked and not applied as a minimum: then a predicted branch, and not the address, waits for
+        // the comparison.
         match self.counts.get(place_of(ticks)) {
             Some(count) => count,
             None => &self.counts[PLACES - 1],
@@ -190,7 +191,7 @@ impl Tally {
             durations.count(spent.duration);
         }
         add(&self.words[tally::UNRECORDED + reason as usize], 1);
-        // Last, so that a reader that sees the call almost always sees the rest of it.
+        // The number of calls grows last, so that a reader that sees the call almost always sees the rest of it.
         add(&self.words[tally::CALLS + outcome as usize], 1);
     }
 
@@ -213,8 +214,8 @@ impl Tally {
         self.words[tally::CALLS + outcome as usize].fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Counts a failure that is about to be sent past the ring, or takes that back because there was no room either. The
-    /// number grows before the collector can have taken the failure.
+    /// Counts a failure that is about to be sent past the ring, or, with `is_back`, takes the count back because there
+    /// was no room past the ring either. The number grows before the collector can have taken the failure.
     #[cold]
     pub(crate) fn count_sent(&self, outcome: Outcome, is_back: bool) {
         let Some(at) = outcome.failure_place() else { return };
@@ -247,7 +248,7 @@ impl Tally {
         })?
     }
 
-    /// Returns the durations of its calls; `None` before the first call, and for want of memory.
+    /// Returns the durations of the tally's calls; `None` before the first call, and for want of memory.
     pub(crate) fn durations(self) -> Option<&'static Durations> {
         self.durations.get().map(|durations| &**durations)
     }
@@ -438,7 +439,7 @@ const fn block_bytes(block: usize) -> usize {
     (FIRST_BLOCK << block) * (tally::WORDS * 8 + size_of::<OnceLock<Box<Durations>>>())
 }
 
-/// The collector keeps a copy of each histogram as of its last reading.
+/// The factor on the memory of histograms, because the collector keeps a copy of each as of its last reading.
 const KEPT_TWICE: usize = 2;
 
 #[cfg(test)]

@@ -1,9 +1,9 @@
 //! Types that are captured without their traits: primitives, strings and paths, references, options and sequences of
 //! these, by copying; locks, without waiting for them.
 //!
-//! Takes a value of such a type; gives tokens, in the shape that `serialize` gives the same value, except for paths that
-//! are not Unicode and for locks. Where no user code is called nothing can panic, so no sandbox is set up: a number or a
-//! short string costs its copy. It does not know the budget of time.
+//! Takes a value of such a type; gives tokens, in the shape that `serialize` gives the same value, except for paths
+//! that are not Unicode and for locks. Where no user code is called nothing can panic, so no sandbox is set up: a
+//! number or a short string costs its copy. The file does not know the budget of time.
 
 use std::any::type_name;
 use std::borrow::Cow;

@@ -1,7 +1,7 @@
 //! The pattern as it is written: placeholders that follow each other as a list become one.
 //!
-//! Takes words, marks and placeholders in order; gives text. `[#, #, #]`, `IN (#, #)` and `('…', #), ('…', #)` have the same
-//! text whatever their lengths. It does not know what a placeholder stands for.
+//! Takes words, marks and placeholders in order; gives text. `[#, #, #]`, `IN (#, #)` and `('…', #), ('…', #)` have the
+//! same text whatever their lengths. The file does not know what a placeholder stands for.
 
 /// A part of the text.
 #[derive(Debug, Clone, Copy)]
@@ -16,7 +16,7 @@ pub(super) struct Output {
     text: String,
     /// The last placeholder, or the last bracketed group that holds only a placeholder.
     last: Option<Part>,
-    /// The last such group.
+    /// The last bracketed group that holds only a placeholder.
     group: Option<Part>,
 }
 

@@ -25,7 +25,7 @@ pub use pattern::pattern;
 /// Bits of a fingerprint. JSON readers hold numbers as doubles, which are exact below 2^53.
 const FINGERPRINT_BITS: u32 = 53;
 
-/// The bytes of the longest place of a panic that is told apart: a path that is longer is taken for text.
+/// The bytes of the longest place of a panic that is recognized: a longer path is taken for text.
 const PLACE_BYTES_MAX: usize = 256;
 
 /// Returns the text that stands for the failures of a kind: the pattern of the message, followed, for a panic, by the file and

@@ -129,7 +129,8 @@ fn address(text: &str, before: char) -> Option<usize> {
         }
         let found = found.strip_suffix(':').filter(|inner| !inner.ends_with(':')).unwrap_or(found);
         let mut end = found.len();
-        // The zone of an address, an IPv4 address behind it, its network, or the fraction of a second.
+        // The zone of an address, an IPv4 address behind the address, its network, or the fraction of a second may
+        // follow.
         if let Some(more) = text[end..].strip_prefix(['%', '.', '/']) {
             let length =
                 more.find(|char: char| !char.is_ascii_alphanumeric() && char != '.').unwrap_or(more.len());

@@ -1,8 +1,8 @@
 //! The pattern of a message: what all messages of a kind have in common.
 //!
-//! Takes a message; gives a text of at most [`PATTERN_BYTES_MAX`] bytes in which placeholders stand for what varies: `#` for
-//! numbers, times and ids, `…` for names, hosts, paths and quoted words. The time is linear in the message, because every look
-//! ahead is bounded. It does not know the function that failed.
+//! Takes a message; gives a text of at most [`PATTERN_BYTES_MAX`] bytes in which placeholders stand for what varies:
+//! `#` for numbers, times and ids, `…` for names, hosts, paths and quoted words. The time is linear in the message,
+//! because every look ahead is bounded. The file does not know the function that failed.
 
 use super::list::Output;
 use super::piece::{belongs_to_word, look_ahead};
@@ -12,7 +12,7 @@ use super::{dates, number, places, quotes, word};
 /// The bytes of the longest pattern.
 const PATTERN_BYTES_MAX: usize = 256;
 
-/// The bytes of a longer pattern that are kept from its end, because a chain of errors tells its cause last.
+/// The bytes of a longer pattern that are kept from its end, because a chain of errors names its cause last.
 const END_BYTES: usize = 80;
 
 /// Returns the pattern of a message.

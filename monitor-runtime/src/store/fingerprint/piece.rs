@@ -1,6 +1,7 @@
 //! A piece of a message: its length, and the placeholder that stands for it.
 //!
-//! Takes the text at a place; gives the part of it that readers of pieces may look at. It does not know any kind of piece.
+//! Takes the text at a place; gives the part of it that readers of pieces may look at. The file does not know any kind
+//! of piece.
 
 /// The bytes that are looked at ahead of a place, so that no text is read more often than this many times.
 const AHEAD_BYTES: usize = 256;

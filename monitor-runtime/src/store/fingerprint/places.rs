@@ -104,7 +104,7 @@ fn url(rest: &str) -> Option<Found> {
 
 /// Reads bytes in base64 that have a mark which no name has.
 fn blob(text: &str) -> Option<Found> {
-    /// The characters of the shortest such text.
+    /// The characters of the shortest text that is read as base64.
     const CHARS_MIN: usize = 20;
     let is_part = |char: char| char.is_ascii_alphanumeric() || matches!(char, '+' | '/' | '_' | '-');
     let end = text.find(|char: char| !is_part(char)).unwrap_or(text.len());
@@ -168,7 +168,7 @@ fn unix_path(rest: &str, before: char) -> Option<Found> {
     if !rest.starts_with(belongs_to_word) {
         return None;
     }
-    // A path that begins with a name is told from `and/or` by its depth or its extension.
+    // A path that begins with a name is distinguished from `and/or` by its depth or its extension.
     let is_part =
         |char: char| belongs_to_word(char) || matches!(char, '.' | '-' | '/' | '~' | '+' | '@' | '%');
     let text = look_ahead(rest);

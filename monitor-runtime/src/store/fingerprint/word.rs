@@ -1,7 +1,8 @@
 //! Words: names that stay, ids that go, and codes that are part of what is said.
 //!
-//! Takes the text at a letter or digit; gives the word, and its pattern. An id may be a part of a word (`task-<uuid>`), which
-//! is split at hyphens and underscores. It does not know the words around, except that the last one announced a code.
+//! Takes the text at a letter or digit; gives the word, and its pattern. An id may be a part of a word (`task-<uuid>`),
+//! which is split at hyphens and underscores. The file does not know the words around, except that the last one
+//! announced a code.
 
 use super::piece::{belongs_to_word, look_ahead};
 
@@ -35,9 +36,9 @@ const ANNOUNCE: [&str; 16] = [
     "errorcode",
     "err",
 ];
-/// The words that may stand between such a word and its code.
+/// The words that may stand between a word that announces a code and the code.
 const BETWEEN: [&str; 9] = ["is", "was", "of", "with", "code", "status", "state", "number", "non-zero"];
-/// The words before `code` of whose codes there are as many as customers.
+/// The words before `code` whose codes are ids, because there are as many of them as customers.
 const OTHER_CODES: [&str; 11] = [
     "zip",
     "postal",
@@ -52,7 +53,7 @@ const OTHER_CODES: [&str; 11] = [
     "area",
 ];
 
-/// Says whether a number that comes next is a code, which is part of what is said.
+/// The role of a number that comes next, which may be a code: a code is part of what is said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Code {
     No,
@@ -186,7 +187,7 @@ fn is_key(word: &str) -> bool {
 
 /// Returns true for a long word in which capitals and small letters change so often that nobody gave it as a name.
 fn is_padded(word: &str) -> bool {
-    /// The letters of the shortest such word.
+    /// The letters of the shortest word that is tested.
     const LETTERS_MIN: usize = 16;
     if word.len() < LETTERS_MIN
         || !word.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
@@ -214,7 +215,7 @@ fn push_segment(shown: &mut String, segment: &str) {
     }
 }
 
-/// Says whether a code may follow a word. `code` is what could follow the word before it.
+/// Returns whether a code may follow a word. `code` is what could follow the word before it.
 pub(super) fn announces(word: &str, code: Code) -> Code {
     let (before, last) = split_last(word);
     let last = last.to_ascii_lowercase();

@@ -38,8 +38,8 @@ pub(super) const SLICES_2: &str = "CREATE TABLE slice (
   PRIMARY KEY (slice, function_id, process_id)
 ) STRICT, WITHOUT ROWID";
 
-/// Adds sums of self time, of busy time, of nested and of cancelled calls to windows and slices, and the number of roots.
-/// Nobody knows them of stored calls, so they are 0 there.
+/// Adds sums of self time, of busy time, of nested and of cancelled calls to windows and slices, and the number of
+/// roots. These numbers are not known for stored calls, so they are 0 there.
 pub(super) const SELF_TIMES: &str = "
 ALTER TABLE latency_window RENAME TO latency_window_2;
 CREATE TABLE latency_window (
@@ -109,7 +109,8 @@ pub(super) const FLIGHTS_2: &str = "CREATE TABLE flight (
   span INTEGER NOT NULL
 ) STRICT";
 
-/// Adds thread, parent, last poll and arguments to calls in flight. Nothing of that is known of stored ones.
+/// Adds thread, parent, last poll and arguments to calls in flight. These facts are not known for stored calls in
+/// flight.
 pub(super) const CALLS_IN_FLIGHT: &str = "
 ALTER TABLE flight RENAME TO flight_2;
 CREATE TABLE flight (
@@ -155,10 +156,11 @@ pub(super) const ERROR_GROUPS_2: &str = "CREATE TABLE error_group (
   example_call_id INTEGER
 ) STRICT";
 
-/// Adds the identity of programs to processes; the type of the error and the number of failures that began there to kinds of
-/// failure; and the blocks from which span ids are taken. Nobody knows where stored failures began, so all count as having
-/// begun where they are. Fingerprints become short enough for a double. Stored calls keep their span ids, because the parents of all
-/// calls are relative to them; the first block lies far behind those of them that are small.
+/// Adds the identity of programs to processes; the type of the error and the number of failures that began there to
+/// kinds of failure; and the blocks from which span ids are taken. It is not known where stored failures began, so all
+/// count as having begun where they are. Fingerprints become short enough for a double. Stored calls keep their span
+/// ids, because the parents of all calls are relative to them; the first block lies far behind those of them that are
+/// small.
 pub(super) const IDENTITIES: &str = "
 ALTER TABLE process RENAME TO process_2;
 CREATE TABLE process (
@@ -275,8 +277,8 @@ pub(super) const REPORTS_2: &str = "CREATE TABLE self_report (
   budget_pct REAL NOT NULL
 ) STRICT";
 
-/// Adds what lowered functions save, and the fixed cost. Costs are in percent of one core from here on. The stored ones
-/// are shares of a process's CPU time, which nobody knows any more, so they are NULL.
+/// Adds the savings of lowered functions, and the fixed cost. Costs are in percent of one core from here on. The stored
+/// costs are shares of a process's CPU time, which is not known any more, so they are NULL.
 pub(super) const COSTS_OF_ONE_CORE: &str = "
 ALTER TABLE function_rate RENAME TO function_rate_2;
 CREATE TABLE function_rate (
@@ -358,8 +360,8 @@ pub(super) const THREADS_2: &str = "CREATE TABLE thread (
   span_base INTEGER NOT NULL
 ) STRICT";
 
-/// Stores the span ids of calls themselves, which were relative to their thread's, so that calls can be joined to their callers.
-/// Calls keep their ids.
+/// Stores the span ids of calls themselves, which were relative to their thread's, so that calls can be joined to their
+/// callers. Calls keep their ids.
 pub(super) const SPANS_OF_CALLS: &str = "
 UPDATE call SET span = span + (SELECT span_base FROM thread WHERE id = call.thread_id)
 WHERE thread_id IN (SELECT id FROM thread);
@@ -480,7 +482,8 @@ CREATE TABLE alert_told (
 ) STRICT, WITHOUT ROWID;
 ";
 
-/// Adds the totals of functions since their processes began. Nobody knows them of processes that are stored already.
+/// Adds the totals of functions since their processes began. These totals are not known for processes that are stored
+/// already.
 pub(super) const TOTALS: &str = "
 CREATE TABLE function_total (
   process_id INTEGER NOT NULL,

@@ -27,9 +27,9 @@ pub(super) struct Range {
     last: i64,
     min_start_ns: i64,
     max_start_ns: i64,
-    /// Time of the last batch that extended it.
+    /// Time of the last batch that extended the range.
     pub(super) at_ns: i64,
-    /// True if hardly any but failed calls are left of it.
+    /// True if hardly any but failed calls are left in the range.
     is_failed_only: bool,
 }
 
@@ -87,9 +87,10 @@ fn oldest_range(connection: &Connection, failed_only: Option<bool>) -> rusqlite:
         .optional()
 }
 
-/// Deletes calls from the start of a range. `most` and the portion bound the ids, or the rows of a range of which only failed
-/// calls are left. If there are hardly any but failed calls at its start, these stay, and the oldest failed calls of all go
-/// in their place. Returns the rows that were deleted, and the ids (or rows) that count against `most`.
+/// Deletes calls from the start of a range. `most` and the portion bound the ids, or the rows of a range of which only
+/// failed calls are left. If there are hardly any but failed calls at the start of the range, these stay, and the
+/// oldest failed calls of all ranges are deleted in their place. Returns the rows that were deleted, and the ids (or
+/// rows) that count against `most`.
 pub(super) fn delete_calls(transaction: &Connection, due: Due, most: i64) -> rusqlite::Result<(u64, i64)> {
     let (rows, passed) = delete_start(transaction, due, most)?;
     if rows > 0 || !due.keep_failed {
@@ -111,7 +112,8 @@ fn delete_start(transaction: &Connection, due: Due, most: i64) -> rusqlite::Resu
     };
     let part = [range.first, until];
     let failed = if keep_failed { count_failed(transaction, part)? } else { 0 };
-    // Failed calls that are put back do not share pages as before, so where they are many, they may take more than were freed.
+    // Failed calls that are put back do not share pages as before, so where they are many, they may take more pages
+    // than were freed.
     let rows = if failed > 0 && 2 * failed >= count(transaction, part)? {
         0
     } else {

@@ -28,11 +28,12 @@ const STEP_CALLS: i64 = 2048;
 /// deletes twice as many, so that the store does not stay at its bound for ever.
 const BATCH_CALLS_MAX: i64 = 6144;
 
-/// A smaller batch leaves expiry to steps in transactions of their own, because they change fewer pages.
+/// The fewest calls of a batch that deletes expired calls itself. A smaller batch leaves expiry to steps in
+/// transactions of their own, because they change fewer pages.
 const BATCH_CALLS_MIN: usize = 256;
 
-/// While batches come, steps leave calls to them that are past the age bound by no more than this time, and by no more
-/// than a sixteenth of the bound.
+/// While batches come, steps leave to the batches those calls that are past the age bound by no more than this time,
+/// and by no more than a sixteenth of the bound.
 const LEFT_TO_BATCHES_NS: i64 = 60 * 1_000_000_000;
 const LEFT_TO_BATCHES_SHARE: i64 = 16;
 

@@ -57,7 +57,8 @@ pub(crate) fn create_views(connection: &Connection) -> rusqlite::Result<()> {
     fill_docs(connection)
 }
 
-/// Writes the rules on alerts that are built in: few, and calm, because people switch off alerts that cry wolf.
+/// Writes the rules on alerts that are built in. They are few and seldom fire, because people switch off alerts that
+/// fire without need.
 pub(crate) fn fill_rules(connection: &Connection) -> rusqlite::Result<()> {
     let rules: [(&str, &str, &str, f64, i64, i64); 6] = [
         ("failures", "warning", "surge_pct", 5.0, 60, 20),

@@ -5,11 +5,10 @@
 
 use crate::batch::{HEALTH_COLUMNS, HealthColumn};
 
-/// The columns of `calls`, `errors` and `slow_calls`. `kind` is 4 × outcome + kept, with the outcome −1 for
-/// `exit`. Columns of other tables are scalar
-/// subqueries on unique keys instead of joins, because SQLite evaluates a subquery only where a query names its column, but
-/// reads every joined table for each row of an aggregate. Span ids are a column of the table, so that SQLite can join calls to
-/// their callers through an automatic index.
+/// The columns of `calls`, `errors` and `slow_calls`. `kind` is 4 × outcome + kept, with the outcome −1 for `exit`.
+/// Columns of other tables are scalar subqueries on unique keys instead of joins, because SQLite evaluates a subquery
+/// only where a query names its column, but reads every joined table for each row of an aggregate. Span ids are a
+/// column of the table, so that SQLite can join calls to their callers through an automatic index.
 const CALL_COLUMNS: &str = "
   c.id AS call_id,
   (SELECT t.base_ns FROM thread t WHERE t.id = c.thread_id) + c.start AS start_ns,
@@ -62,9 +61,9 @@ FROM call_edge e
 JOIN function f ON f.id = e.caller_id
 JOIN function g ON g.id = e.callee_id";
 
-/// The figures come from the newest 300 000 rows, so that the time is bounded: `call_edge` has the pairs alone. The spans of a store
-/// are unique, so a caller is found by its span. The rows are materialized, because SQLite would otherwise build its automatic index
-/// over the spans of all calls: 9 s instead of 0.7 s with ten million.
+/// The figures come from the newest 300 000 rows, so that the time is bounded: the pairs alone are in `call_edge`. The
+/// spans of a store are unique, so a caller is found by its span. The rows are materialized, because SQLite would
+/// otherwise build its automatic index over the spans of all calls: 9 s instead of 0.7 s with ten million.
 const VIEW_EDGES: &str = "CREATE VIEW edges AS
 WITH recent AS MATERIALIZED (
   SELECT c.id, c.function_id, c.span, c.span - c.parent AS caller_span, c.parent, c.kind, c.duration, c.weight
@@ -397,7 +396,7 @@ SELECT
 FROM metric_window w
 JOIN metric m ON m.id = w.metric_id";
 
-/// The function is that of the call which the line names, where the thread did not know it.
+/// If the thread of a line did not know the function, the function is that of the call which the line names.
 const VIEW_LOGS: &str = "CREATE VIEW logs AS
 SELECT
   l.id AS log_id,

@@ -112,7 +112,8 @@ impl SqliteStore {
         Ok(store)
     }
 
-    /// Returns the store with a step of recovery for [`Store::recover`]. Without one it finds nothing to recover.
+    /// Returns the store with a step of recovery for [`Store::recover`]. Without a step, that function finds nothing to
+    /// recover.
     #[must_use]
     pub(crate) fn with_recovery(mut self, step: RecoveryStep) -> Self {
         self.recovery = Some(step);
@@ -212,7 +213,7 @@ impl SqliteStore {
         let leaves_log =
             is_short && self.open.as_ref().and_then(|open| open.file.as_ref()).is_some_and(is_log_short);
         if is_short && !leaves_log {
-            // Nobody else may live for long enough.
+            // The expired rows are deleted here, because no other process may live for long enough to do so.
             let mut steps = 0..EXPIRY_STEPS;
             while steps.next().is_some() && self.retention_step(now_ns).is_ok_and(|step| step.more) {}
         }
@@ -293,7 +294,7 @@ impl Store for SqliteStore {
                 Ok(Some(rates))
             }
             Ok(_) => Ok(None),
-            // Setting a damaged file aside takes time, which the next write has.
+            // Setting a damaged file aside takes time, so it is left to the next write.
             Err(error) if classify(&error) == Class::Damaged => Err(StoreError::Transient(error.to_string())),
             Err(error) => Err(self.resolve_error(&error, 0)),
         }

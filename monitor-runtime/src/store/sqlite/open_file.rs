@@ -1,7 +1,7 @@
 //! The file of an open database, its log and the log's index, as they were last seen.
 //!
-//! Takes paths; gives the sizes of the files, and tells whether they are still the open ones and uncut. It looks at the
-//! files by name and opens none, because closing a descriptor would drop the locks that SQLite holds.
+//! Takes paths; gives the sizes of the files, and whether they are still the open ones and uncut. Files are looked at
+//! by name and none is opened, because closing a descriptor would drop the locks that SQLite holds.
 
 use std::path::PathBuf;
 
@@ -46,9 +46,9 @@ impl OpenFile {
         Some((file::read_state(&self.wal)?.identity, file::read_state(&self.shm)?))
     }
 
-    /// Returns true if log and index are the open files, and the index is not shorter than the part that is mapped. What
-    /// is written to a log that was removed is seen by nobody else. Touching an index that was cut ends the process with a
-    /// signal that nothing stops.
+    /// Returns true if log and index are the open files, and the index is not shorter than the part that is mapped.
+    /// Nobody else sees what is written to a log that was removed. Touching an index that was cut ends the process with
+    /// a signal that nothing stops.
     pub(super) fn has_intact_log(&mut self) -> bool {
         let seen = self.read_log();
         let is_intact = match (&self.log, &seen) {

@@ -1,6 +1,7 @@
 //! The step of recovery that the store runs.
 //!
-//! Takes a function at construction; the store calls it with the open connection. It does not know what the step does.
+//! Takes a function at construction; the store calls it with the open connection. The file does not know what the step
+//! does.
 
 use std::path::{Path, PathBuf};
 
@@ -10,8 +11,8 @@ use rusqlite::Connection;
 /// Unix epoch. Returns true if there is more to do.
 type RunStep = dyn FnMut(&Connection, (&[PathBuf], &Path), i64) -> rusqlite::Result<bool> + Send;
 
-/// A step of recovery, which writes what dead processes left into the store. The store is given the function, because
-/// recovery knows the store and the store does not know recovery.
+/// A step of recovery, which writes what dead processes left into the store. The store is handed the function, because
+/// recovery imports the store, and the store does not import recovery.
 pub(crate) struct RecoveryStep(pub(crate) Box<RunStep>);
 
 impl std::fmt::Debug for RecoveryStep {

@@ -1,8 +1,8 @@
 //! Makes room in the store: copies the log into the database, and evicts the oldest rows.
 //!
 //! Takes what is about to be written; gives room for it, or an error that says why there is none. Database and log stay
-//! within the size bound and within what the disk allows. When evicting in vain, it stops, because then the disk is filled
-//! by something else.
+//! within the size bound and within what the disk allows. Eviction stops if it makes no room, because then the disk is
+//! filled by something else.
 
 use super::{OpenStore, SqliteStore};
 use crate::batch::Batch;
@@ -90,7 +90,7 @@ impl SqliteStore {
     pub(super) fn retention_step(&mut self, now_ns: i64) -> rusqlite::Result<Step> {
         let is_pressed = self.retention.is_pressed;
         let bounds = self.bounds();
-        // A reader may prevent the copy. The step frees room all the same.
+        // A reader may prevent the copy, but the step frees room all the same.
         let wal_bytes = self.shares().wal_bytes;
         let _ = self.copy_log_for(wal_bytes / 2, wal_bytes);
         let Some(open) = &self.open else { return Err(rusqlite::Error::InvalidQuery) };

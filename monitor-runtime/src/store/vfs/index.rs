@@ -24,7 +24,7 @@ use crate::platform::descriptor::KnownFile;
 /// The place of the first of SQLite's eight locks on an index.
 const FIRST_LOCK: i64 = 120;
 const LOCKS: c_int = 8;
-/// Every connection shares this byte. Who finds nobody there begins the index anew.
+/// Every connection shares this byte. A connection that finds no other one there begins the index anew.
 const ALIVE: (i64, i64) = (FIRST_LOCK + 8, 1);
 /// The size of an index that is to be built anew.
 const BEGUN_BYTES: u64 = 3;

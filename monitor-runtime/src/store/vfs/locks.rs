@@ -68,7 +68,7 @@ pub(super) fn set(file: &File, lock: Lock, range: (i64, i64)) -> Result<(), c_in
     })
 }
 
-/// Returns the lock of somebody else that stands against a lock of the whole range, if the system tells.
+/// Returns the lock of somebody else that stands against a lock of the whole range, if the system reports it.
 pub(super) fn find_other(file: &File, range: (i64, i64)) -> Option<Lock> {
     let mut described = describe(Lock::Alone, range);
     // SAFETY: takes an open descriptor and a valid description, which is filled.
