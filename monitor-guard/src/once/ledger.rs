@@ -25,7 +25,7 @@ pub struct Ledger {
 struct Open {
     connection: Connection,
     owner: Owner,
-    /// The process that opened it. The child of a fork must not use it.
+    /// The process that opened the file. The child of a fork must not use the connection.
     pid: u32,
 }
 
@@ -37,7 +37,7 @@ pub struct Doubt {
     pub key: String,
     /// Time at which its function began, in ns since the Unix epoch.
     pub begun_ns: i64,
-    /// The end of the function.
+    /// The way in which the function ended.
     pub why: String,
 }
 
@@ -171,7 +171,7 @@ impl Ledger {
         })
     }
 
-    /// Takes a key, if nothing is known of it.
+    /// Claims a key if nothing is known of it; otherwise returns what is known.
     pub(super) fn claim(&self, key: &str, now_ns: i64) -> Result<Claimed, String> {
         if key.is_empty() || key.len() > KEY_BYTES_MAX {
             return Err(format!("a key has 1 to {KEY_BYTES_MAX} bytes, and this one has {}", key.len()));
