@@ -1,7 +1,7 @@
-//! Figures of functions within a scope, and the same over time.
+//! Figures of functions within a scope, as sums and over time.
 //!
-//! The figures without a scope are those of the half hours that retention has left. With one they are summed
-//! from windows of 10 s. Counts are exact either way.
+//! The figures without a scope are those of the half hours that retention has left. Figures of a scope are summed from
+//! windows of 10 s. Counts are exact either way.
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
@@ -30,7 +30,7 @@ pub(crate) struct Figures {
     pub(crate) group: Option<String>,
     /// Calls that ended.
     pub(crate) calls: i64,
-    /// Failed calls among them.
+    /// Calls that failed.
     pub(crate) failed: i64,
     /// The time of all calls, in ns.
     pub(crate) total_ns: f64,

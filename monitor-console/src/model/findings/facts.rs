@@ -107,7 +107,7 @@ pub(crate) struct FailureKind {
     pub(crate) first_ns: i64,
     pub(crate) last_ns: i64,
     pub(crate) example: Option<i64>,
-    /// True if it began here, and was not only passed on.
+    /// True if failures of the kind began in the function, and were not only passed on.
     pub(crate) is_origin: bool,
 }
 
@@ -161,7 +161,7 @@ pub(crate) fn gather(
     Ok(facts)
 }
 
-/// Compares the sides. A slowdown is told where it began.
+/// Compares the sides. A slowdown is reported only for the function in which it began.
 fn compare_sides(store: &Store, sides: &[Side; 2]) -> Result<Vec<Change>> {
     let mut changes = compare::compare(&sides[0], &sides[1], MIN_CHANGE);
     compare::trace_causes(&mut changes, [&sides[0], &sides[1]], &edges::read_pairs(store)?);

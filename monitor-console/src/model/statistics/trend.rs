@@ -1,5 +1,5 @@
-//! Growth of a figure over time: Mann and Kendall's test for a monotonic trend, and Theil and Sen's slope, the median of
-//! all slopes between two points. Both bear outliers.
+//! Growth of a figure over time: Mann and Kendall's test for a monotonic trend, and Theil and Sen's slope, the median
+//! of all slopes between two points. Neither is misled by outliers.
 
 use statrs::distribution::{ContinuousCDF as _, Normal};
 
