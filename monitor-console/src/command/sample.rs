@@ -106,8 +106,8 @@ fn reset(common: &Common, pattern: &Pattern) -> Result<()> {
     Ok(())
 }
 
-/// Tells what a pattern reaches: `matches 3 functions known so far; 1 running process reads it within a
-/// second`.
+/// Describes which functions and processes a pattern reaches: `matches 3 functions known so far; 1 running process
+/// reads it within a second`.
 fn describe_match(store: &Store, pattern: &Pattern) -> Result<String> {
     let matched = count_names(store, |name| pattern.is_whole_match(name))?;
     Ok(format!(
