@@ -1,4 +1,4 @@
-//! The admission of calls, and what their ends do to it: the gate, with the pure breaker behind it.
+//! The admission of calls, and the effect of their ends on the breaker: the gate, with the pure breaker behind it.
 //!
 //! Takes calls that begin and end, moments, and what people request; gives tickets or refusals, and transitions. A call
 //! that finds the breaker closed reads one word. Everything else happens under a lock that is held for moments only, and

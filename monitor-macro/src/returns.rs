@@ -22,8 +22,8 @@ pub(crate) enum Returns {
     Unit,
     /// `!`: the function never returns.
     Never,
-    /// `impl Fn…`: the value is not captured, because only the name of its type could be, and because the
-    /// arguments of the closure take their types from here only if the closure is returned directly.
+    /// `impl Fn…`: the value is not captured, because only the name of its type could be, and because the arguments of
+    /// the closure take their types from the return type only if the closure is returned directly.
     Closure,
     /// Any other type, with `_` in place of `impl Trait`.
     Value(Box<Type>),
@@ -38,7 +38,7 @@ pub(crate) struct FutureType {
     pub(crate) nameable: Type,
     /// The output of the future, with `_` in place of `impl Trait`.
     pub(crate) output: Type,
-    /// True if the box holds an `impl Future`, so that the wrapper may be of another type.
+    /// True if the box holds an `impl Future`, so the wrapper may be of another type.
     pub(crate) is_opaque: bool,
     /// The types that the output consists of.
     parts: Vec<Type>,

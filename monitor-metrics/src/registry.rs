@@ -144,7 +144,7 @@ impl Registry {
         bridge::run_guarded(|| lock(&self.table).describe((kind, name.to_owned()), described));
     }
 
-    /// Gives the changes since the last time to the recorder.
+    /// Gives the recorder the changes since it last asked.
     fn pull(&self, sink: &mut Sink<'_>) {
         let Some(lookups) = self.lookups() else { return };
         bridge::run_guarded(|| lock(&self.table).pull(sink, lookups));

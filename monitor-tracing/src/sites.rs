@@ -1,4 +1,5 @@
-//! The call sites of spans: what the recorder knows of a callsite, made when its first span begins.
+//! The call sites of spans: the recorder's description of each callsite, made when the first span of the callsite
+//! begins.
 //!
 //! Takes the metadata of a callsite, which is a `static`, so its address identifies it; gives the recorder's site. A thread finds
 //! the sites that it used last without a lock. The file does not know spans.

@@ -291,7 +291,8 @@ mod tests {
     fn a_span_whose_place_is_taken_lies_in_the_map_and_none_is_mixed_up_with_another() {
         let spans = Spans::new();
         let far = (CHUNKS * CHUNK) as u64 + 5;
-        // The last id differs from the first in the generation alone, which tells neither thread nor place.
+        // The last id differs from the first in the generation alone, which belongs neither to the thread nor to the
+        // place.
         let ids = [id(1, 3), id(1, 4), id(1, far), id(1 + THREADS as u64, 3)];
         for id in &ids {
             assert_eq!(spans.access(id, |_| ()), None);

@@ -151,7 +151,7 @@ fn read_groups(common: &Common, store: &Store, arguments: &Errors) -> Result<Rep
     let since = units::start_of_span(common.since);
     let until = if common.since.is_some() { units::end_of_span() } else { i64::MAX };
     let mut sql = GROUPS.to_owned();
-    // An older store knows of no passed-on failure, so each kind counts as an origin there.
+    // An older store does not mark failures that were passed on, so each kind counts as an origin there.
     let is_new = store.has_span_blocks()?;
     for (column, in_older) in
         [("error_type", "NULL"), ("origin_count", "count"), ("root_count", "NULL"), ("path", "NULL")]

@@ -1,4 +1,4 @@
-//! Follows a store: prints what is new in it, until Ctrl-C or until the reader goes away.
+//! Follows a store: prints what is new in it, until Ctrl-C or until nobody reads the output any more.
 //!
 //! Ids ascend in the order of commits and are never reused, so new rows have ids above the last one printed. The file
 //! may be replaced meanwhile: another inode at the path, or ids that start again, mean another store, which is then

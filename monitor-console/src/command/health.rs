@@ -176,7 +176,7 @@ impl Process<'_> {
     fn format_things(&self, name: &str, singular: &str, plural: &str) -> String {
         format_quantity(self.format_number(name), singular, plural)
     }
-    /// Formats a number in the unit of its column; a column that only another version knows is a count.
+    /// Formats a number in the unit of its column; a column that only another version has is formatted as a count.
     fn format_number(&self, name: &str) -> String {
         let column = HEALTH_COLUMNS.iter().find(|column| column.name == name);
         let format = match column.map(|column| column.unit) {

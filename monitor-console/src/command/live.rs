@@ -1,6 +1,6 @@
 //! `monitor live`: the calls in flight in running processes, by the stack of each thread and by task, those with a
-//! stuck call first. They are read from the ring files, so the processes do no work for it. The store is opened only
-//! if there is nothing to show, to tell a mistaken path or name from a program at rest, and if a call has taken so
+//! stuck call first. They are read from the ring files, so the processes do no work for it. The store is opened only if
+//! there is nothing to show, to distinguish a mistaken path or name from a program at rest, and if a call has taken so
 //! long that its function's history decides whether it is stuck.
 
 use std::collections::HashMap;

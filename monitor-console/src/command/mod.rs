@@ -228,7 +228,7 @@ fn print_lines(common: &Common, text: &str) -> Result<()> {
 }
 
 /// Fails if no function of the store has a name that the pattern selects, because an empty report alone does not
-/// tell such a pattern from a function without calls.
+/// distinguish such a pattern from a function without calls.
 fn require_known(store: &Store, pattern: Option<&Pattern>) -> Result<()> {
     match pattern.map(|pattern| explain_unknown(store, pattern)).transpose()?.flatten() {
         Some(explanation) => Err(anyhow!(explanation)),

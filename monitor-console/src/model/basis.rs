@@ -16,7 +16,7 @@ pub(crate) struct Basis {
     pub(crate) since_ns: Option<i64>,
     /// The start of the latest row or window, ns since the Unix epoch.
     pub(crate) until_ns: Option<i64>,
-    /// True if calls were sampled, so that numbers of calls are estimates.
+    /// True if calls were sampled, so the numbers of calls are estimates.
     pub(crate) is_estimated: bool,
     /// True if older rows were left out, because a bound was reached.
     pub(crate) is_cut: bool,

@@ -46,7 +46,7 @@ pub(crate) struct Edge {
     pub(crate) most_call_id: Option<i64>,
     /// The position of the store that this call is from.
     pub(crate) most_store: usize,
-    /// True if calls were sampled, so that the number of calls and their time are estimates.
+    /// True if calls were sampled, so the number of calls and their time are estimates.
     pub(crate) is_estimated: bool,
 }
 

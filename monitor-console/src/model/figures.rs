@@ -46,7 +46,7 @@ pub(crate) struct Figures {
     pub(crate) max_ns: f64,
     /// The sampling rate last in force.
     pub(crate) rate: Option<f64>,
-    /// True if some calls were only counted, so that durations are estimates.
+    /// True if some calls were only counted, so the durations are estimates.
     pub(crate) is_estimated: bool,
 }
 
@@ -146,7 +146,7 @@ pub(crate) fn read(store: &Store, scope: &Scope, pattern: Option<&Pattern>) -> R
     Ok(figures)
 }
 
-/// Turns the sum of the windows of a function into its figures; place, group and rate are those that the store knows.
+/// Turns the sum of the windows of a function into its figures; place, group and rate are those that the store has.
 #[expect(clippy::cast_precision_loss, reason = "figures are shown with three digits")]
 fn summarize(name: &str, sum: &Window, known: Option<&Figures>, has_self_times: bool) -> Figures {
     let percentile =

@@ -50,7 +50,7 @@ pub(super) enum Claimed {
     Done(String),
     /// The function failed with this error.
     Failed(String),
-    /// A caller that lives runs the function.
+    /// A caller in a process that is alive runs the function.
     InProgress { begun_ns: i64 },
     /// A caller began the function, and its end is unknown.
     InDoubt { begun_ns: i64, why: String },
@@ -144,8 +144,8 @@ impl Ledger {
         })
     }
 
-    /// Says that the side effect of a key in doubt was not done, so that the next caller does it. Returns false if the key is not
-    /// in doubt.
+    /// Says that the side effect of a key in doubt was not done, so the next caller does it. Returns false if the key
+    /// is not in doubt.
     ///
     /// # Errors
     /// A message if the file cannot be used.

@@ -28,14 +28,14 @@ pub use ledger::{Doubt, Ledger};
 /// The result of a side effect that was done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Once<T> {
-    /// This caller did it now.
+    /// This caller did the side effect now.
     First(T),
-    /// An earlier caller did it, perhaps in another process, and this is what it got.
+    /// An earlier caller did the side effect, perhaps in another process, and got this value.
     Recorded(T),
 }
 
 impl<T> Once<T> {
-    /// Returns the value, whoever got it.
+    /// Returns the value, whether this caller or an earlier one got it.
     pub fn into_value(self) -> T {
         match self {
             Self::First(value) | Self::Recorded(value) => value,
@@ -58,8 +58,8 @@ pub enum OnceError<E> {
     FailedBefore(String),
     /// Another caller runs its function now, and began this long ago.
     InProgress(Duration),
-    /// An earlier caller may have done the side effect or not: its process died, its function panicked, or its future was
-    /// dropped. [`Ledger::resolve`] and [`Ledger::forget`] tell which it was.
+    /// An earlier caller may have done the side effect or not: its process died, its function panicked, or its future
+    /// was dropped. [`Ledger::resolve`] and [`Ledger::forget`] record which it was.
     InDoubt {
         /// Time since the earlier caller began.
         since: Duration,
@@ -94,7 +94,7 @@ impl<E: fmt::Display> fmt::Display for OnceError<E> {
 
 impl<E: std::error::Error + 'static> std::error::Error for OnceError<E> {}
 
-/// The number of calls of [`once`] in this process, by what came of them.
+/// The number of calls of [`once`] in this process, by outcome.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct OnceFigures {
@@ -116,7 +116,7 @@ static IN_PROGRESS: AtomicU64 = AtomicU64::new(0);
 static IN_DOUBT: AtomicU64 = AtomicU64::new(0);
 static FAILED: AtomicU64 = AtomicU64::new(0);
 
-/// Returns the number of calls of [`once`] in this process, by what came of them.
+/// Returns the number of calls of [`once`] in this process, by outcome.
 #[must_use]
 pub fn once_figures() -> OnceFigures {
     let read = |count: &AtomicU64| count.load(Ordering::Relaxed);

@@ -25,7 +25,7 @@ pub(super) struct Captured<'a> {
     pub(super) literal: LitStr,
     name: &'a Ident,
     redacted: bool,
-    /// True if the type of the argument is a primitive one, so that nothing has to be selected.
+    /// True if the type of the argument is a primitive one, so nothing has to be selected.
     is_primitive: bool,
 }
 
@@ -73,7 +73,8 @@ impl Expansion<'_> {
         let arguments: Vec<TokenStream> = self
             .captured_arguments()
             .map(|Captured { cfg, name, redacted, is_primitive, .. }| {
-                // Rustc reports a bound with a lifetime at the argument, and ends with the name of the macro.
+                // Rustc reports a bound with a lifetime at this span, the argument. The message ends with the name of
+                // the macro.
                 let place = generated_span(name.span());
                 let name = renamed(name);
                 if redacted {

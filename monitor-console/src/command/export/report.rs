@@ -1,8 +1,8 @@
 //! The report: one page with the main pictures of a span, to keep or to send.
 //!
-//! It takes what the commands `findings`, `top`, `errors`, `flame`, `processes` and `resources` show, and gives a page without a
-//! script, which loads nothing. It holds names of functions, programs and threads, and figures. Captured values, texts of errors
-//! and the sentences that repeat them are left out unless they are asked for.
+//! The file takes what the commands `findings`, `top`, `errors`, `flame`, `processes` and `resources` show, and gives a
+//! page without a script, which loads nothing. The page holds names of functions, programs and threads, and figures.
+//! Captured values, texts of errors and the sentences that repeat them are left out unless they are asked for.
 
 use std::io::Write;
 

@@ -1,8 +1,8 @@
 //! `monitor serve`: the dashboard, a server that shows the store as pages.
 //!
-//! It takes an address and stores; it gives pages, the same as JSON, and the statement behind each. It reads stores and the
-//! ring files of running processes, and runs nothing in the programs that are recorded. It recovers what dead processes
-//! left for a store, as every command does, and writes to the control tables only with `--allow-writes`.
+//! The server takes an address and stores; it gives pages, the same as JSON, and the statement behind each. It reads
+//! stores and the ring files of running processes, and runs nothing in the programs that are recorded. It recovers what
+//! dead processes left for a store, as every command does, and writes to the control tables only with `--allow-writes`.
 //!
 //! The files, in the order in which a request passes them: `listen` (sockets, limits of connections), `guard` (host, token,
 //! headers), `app` (what all requests share, and the queue of queries), `address` (parameters and links), `pages` (one file

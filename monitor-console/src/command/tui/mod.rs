@@ -162,7 +162,7 @@ fn start_input(sender: Sender<Message>) -> Result<()> {
     Ok(())
 }
 
-/// The outer side of the view: what is drawn on, and where effects go.
+/// The parts of the view outside of its state: the look of the terminal, the loader's desk, and the sender of messages.
 struct View {
     look: Look,
     desk: Arc<Desk>,

@@ -28,17 +28,17 @@ const FAILED_DIFFERENCE: f64 = 0.01;
 /// The verdict on a function.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Verdict {
-    /// Its calls take longer.
+    /// The function's calls take longer.
     Slower,
-    /// More of its calls fail.
+    /// More of the function's calls fail.
     FailsMore,
-    /// Fewer of its calls fail.
+    /// Fewer of the function's calls fail.
     FailsLess,
-    /// Its calls take less time.
+    /// The function's calls take less time.
     Faster,
-    /// Its durations are estimates.
+    /// The function's durations are estimates.
     CannotTell,
-    /// It has too few calls or windows on a side.
+    /// The function has too few calls or windows on a side.
     TooFew,
     /// No difference was found.
     Same,

@@ -53,7 +53,7 @@ impl Sample {
         [sum(|window| window.total_ns) / calls, sum(|window| window.self_ns) / calls]
     }
 
-    /// Returns true if some calls were only counted, so that the durations are those of a part of them.
+    /// Returns true if some calls were only counted, so the durations are those of a part of the calls.
     pub(crate) fn is_estimated(&self) -> bool {
         self.windows.iter().any(|window| window.is_estimated)
     }

@@ -169,7 +169,7 @@ fn find_chain<'a>(siblings: &[&'a Row]) -> Vec<&'a Row> {
 }
 
 impl Serial {
-    /// Returns true if a call was given what an earlier one returned, so that they cannot run together.
+    /// Returns true if a call was given what an earlier one returned, so the two cannot run together.
     fn is_dependent(&self, facts: &Facts) -> bool {
         let values: Vec<_> = self.example_calls.iter().filter_map(|call| facts.values.get(call)).collect();
         let pieces = |text: &str| -> Vec<String> {

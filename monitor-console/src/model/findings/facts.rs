@@ -296,7 +296,7 @@ fn read_failures(store: &Store, period: Period) -> Result<Vec<FailureKind>> {
     Ok(kinds)
 }
 
-/// Reads the values of the newest calls. The bound is on rows that are looked at, so that the time is bounded.
+/// Reads the values of the newest calls. The bound is on rows that are looked at, so the time is bounded.
 fn read_texts(store: &Store, rows: &Rows) -> Result<Vec<(String, i64, String)>> {
     let Some(newest) = rows.rows.first().map(|row| row.call_id) else { return Ok(Vec::new()) };
     let sql = "SELECT function, call_id, args, result, error, fields FROM calls

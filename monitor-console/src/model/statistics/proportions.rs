@@ -6,7 +6,7 @@ use statrs::distribution::{ChiSquared, ContinuousCDF as _, DiscreteCDF as _, Hyp
 /// The rows that a cell has to expect for the chi-squared test.
 const EXPECTED_MIN: f64 = 5.0;
 
-/// Weights of rows, and the number of rows of weight 1 that would tell as much (Kish's effective size).
+/// Weights of rows, and the number of rows of weight 1 with as much information (Kish's effective size).
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(crate) struct Weighted {
     /// The sum of the weights.
