@@ -1,7 +1,7 @@
 //! The screen of a terminal while a view fills it, and the way back.
 //!
-//! Entering switches to the alternate screen and to raw mode. The terminal is as before after every way out: the guard is
-//! dropped, a thread panics, a signal ends or stops the process, or another part of the console ends it with
+//! Entering switches to the alternate screen and to raw mode. The terminal is restored after every way out: the guard
+//! is dropped, a thread panics, a signal ends or stops the process, or another part of the console ends it with
 //! [`end_process`]. Nothing is drawn once the screen is left, because drawing, leaving and taking hold the same lock.
 //!
 //! The file does not know what is drawn.

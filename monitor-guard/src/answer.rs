@@ -74,7 +74,7 @@ impl<T, E> Answer<T, E> {
         self
     }
 
-    /// Returns the value, or this one in the place of a failure.
+    /// Returns the value of the call, or `value` in the place of a failure.
     #[must_use]
     pub fn or_value(self, value: T) -> T {
         let Self { guard, result, .. } = self;

@@ -169,7 +169,7 @@ struct Description {
     text: Option<String>,
 }
 
-/// The series by identity, and everything beside them that is locked with them.
+/// The series by identity, and everything else under the same lock.
 #[derive(Debug, Default)]
 struct Table {
     series: HashMap<Identity, Series>,

@@ -190,7 +190,7 @@ fn count_within(store: &Store, since: i64, groups: &mut Vec<Vec<Cell>>) -> Resul
     for group in groups.iter() {
         *kinds.entry(read_kind(group)).or_default() += 1;
     }
-    // Past the bound on kinds, the store counts the others of a function and outcome under one.
+    // Past the bound on kinds, the store counts the other failures of a function and outcome under one kind.
     let count_others = |function: &str, outcome: &str| -> i64 {
         let is_other = |kind: &Kind| kind[0] == function && kind[1] == outcome && !kinds.contains_key(kind);
         rows.iter().filter(|(kind, _)| is_other(kind)).map(|(_, count)| count).sum()

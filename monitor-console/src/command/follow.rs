@@ -117,7 +117,7 @@ impl Follower {
         Ok(())
     }
 
-    /// Opens the file at the path if it is another one than before; keeps waiting if there is none.
+    /// Opens the file at the path if another file has taken its place; keeps waiting if there is none.
     fn reopen_if_replaced(&mut self, common: &Common, path: &Path) {
         let found = read_identity(path);
         if found == self.identity && !self.is_missing {

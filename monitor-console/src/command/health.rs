@@ -490,7 +490,8 @@ fn write_events(store: &Store, process: &Process<'_>, now: i64, text: &mut Strin
 mod tests {
     use super::*;
 
-    /// Returns the lines of a report whose columns all have the value 1, but this one, which has another.
+    /// Returns the lines of a report in which all columns have the value 1, except the one named `changed`, which has
+    /// another value.
     fn lines(changed: Option<&str>) -> Vec<(&'static str, String)> {
         let columns: Vec<_> = HEALTH_COLUMNS.iter().map(|column| Column::data(column.name)).collect();
         let number = |name| if changed == Some(name) { 1_i64 << 60 } else { 1 };

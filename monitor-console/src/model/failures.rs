@@ -67,7 +67,7 @@ impl Kind {
 /// Kinds of failure, and the span over which their courses go.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Failures {
-    /// The kinds: those that began here before those that were passed on, the most frequent first.
+    /// The kinds: those that began in their function before those that were passed on, the most frequent first.
     pub(crate) kinds: Vec<Kind>,
     /// The start and the end of the courses, ns since the Unix epoch.
     pub(crate) span_ns: (i64, i64),

@@ -4,7 +4,7 @@
 //!
 //! Siblings of one function that succeed, and whose callees take little time, are one line from the fifth on, because a
 //! loop of a thousand queries shows no more than its number, its median and its longest call. The critical path goes
-//! backwards from the end of the root: at each moment the child that ended last before it.
+//! backwards from the end of the root: from each moment it goes to the child that ended last before that moment.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -56,7 +56,7 @@ pub(crate) enum Line {
         depth: usize,
         /// True if one of them lies on the critical path.
         is_critical: bool,
-        /// The start of the first and the end of the last of them.
+        /// The start of the first and the end of the last of the calls.
         span_ns: (i64, i64),
         /// The sum of the durations.
         total_ns: i64,

@@ -171,7 +171,7 @@ impl Loader {
         Ok(Some(answer))
     }
 
-    /// Opens the store, or the one that took its place, and recovers what dead processes left for it.
+    /// Opens the store, or the file that took its place, and recovers what dead processes left for the store.
     fn open(&mut self) -> Result<()> {
         if self.recovered.is_none_or(|at| at.elapsed() > RECOVERY_PAUSE) || self.store.is_none() {
             self.recovered = Some(Instant::now());

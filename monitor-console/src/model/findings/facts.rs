@@ -64,7 +64,7 @@ pub(crate) struct Facts {
     pub(crate) texts: Vec<(String, i64, String)>,
     /// The rates of functions, with what each costs.
     pub(crate) rates: Vec<Rate>,
-    /// The receivers of alerts that have not taken all of them.
+    /// The receivers of alerts that have not taken all alerts.
     pub(crate) lags: Vec<Lag>,
     /// The calls that were deleted for want of room.
     pub(crate) shortage: Option<Shortage>,

@@ -46,8 +46,8 @@ pub(crate) fn test_shares(shares: [f64; 2], sizes: [f64; 2]) -> f64 {
     ChiSquared::new(1.0).map_or(1.0, |distribution| distribution.sf(statistic))
 }
 
-/// Returns the probability of at least so many successes among the draws, by chance; `counts` are these successes, all
-/// successes, the draws and the population.
+/// Returns the probability of at least this many successes among the draws, by chance; `counts` are these successes,
+/// all successes, the draws and the population.
 fn test_exactly(counts: [f64; 4]) -> f64 {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "numbers of rows")]
     let [found, successes, draws, population] = counts.map(|count| count.round() as u64);

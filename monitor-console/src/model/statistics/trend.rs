@@ -31,7 +31,7 @@ pub(crate) fn measure(series: &[f64]) -> Option<Trend> {
     Some(Trend { p: find_p(rises, series), slope: *slope })
 }
 
-/// Returns the probability of so many rises in a series without a trend; ties lower the variance.
+/// Returns the probability of at least this many rises in a series without a trend; ties lower the variance.
 fn find_p(rises: i64, series: &[f64]) -> f64 {
     let variance = |n: f64| n * (n - 1.0) * (2.0 * n + 5.0);
     let mut sorted = series.to_vec();
