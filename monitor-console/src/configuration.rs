@@ -1,7 +1,7 @@
 //! The part of the settings file that the command reads itself: `[findings]` of the file that `MONITOR_CONFIG` names.
 //!
-//! Takes the text of the file; gives the findings that are not to be told. The other settings are those of recorders, which may
-//! hold references to variables that are no TOML, so only the lines of the section are parsed.
+//! Takes the text of the file; gives the findings that are not to be reported. The other settings are those of
+//! recorders, which may hold references to variables that are no TOML, so only the lines of the section are parsed.
 
 use std::path::Path;
 

@@ -1,7 +1,7 @@
 //! The choice of the store: the one that was named, otherwise the one written last in the default folder.
 //!
-//! It reads the environment, the folder and the dates of its files, and returns a path in one spelling, with links
-//! resolved, because ring files name their store by path. Programs leave a file that is no store of theirs
+//! The search reads the environment, the folder and the dates of its files, and returns a path in one spelling, with
+//! links resolved, because ring files name their store by path. Programs leave a file that is no store of theirs
 //! untouched and use one beside it; the choice follows them and says so on standard error.
 
 use std::cmp::Reverse;
@@ -29,9 +29,9 @@ pub(crate) fn find_store(named: Option<PathBuf>) -> Result<PathBuf> {
     }
 }
 
-/// Returns the files that `--db` names, in the order of the options: a pattern stands for the stores that it matches, in
-/// alphabetical order. A file that exists under the very name of a pattern is meant itself, and so is a name with `?` or `[` that
-/// matches nothing.
+/// Returns the files that `--db` names, in the order of the options: a pattern stands for the stores that it matches,
+/// in alphabetical order. If a file has exactly the name of a pattern, that file is meant; a name with `?` or `[` that
+/// matches nothing also stands for itself.
 pub(crate) fn expand_patterns(named: &[PathBuf]) -> Result<Vec<PathBuf>> {
     let mut paths = Vec::new();
     for path in named {
@@ -75,7 +75,7 @@ fn resolve_spelling(path: &Path) -> PathBuf {
     resolve_links(path).ok().or_else(in_folder).unwrap_or_else(|| path.to_owned())
 }
 
-/// Returns the file that programs use when they are given this path, and notes it if it is another one.
+/// Returns the file that programs use when they are given this path, and prints a note if that is another file.
 pub(crate) fn follow_programs(path: &Path) -> PathBuf {
     let (used, reasons) = query::find_store_in_use(path);
     if used != path {
@@ -132,8 +132,8 @@ fn list_candidates(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(candidates)
 }
 
-/// Returns the first store that can be opened, and notes the files before it; the error of the first file if none
-/// can be opened, and `None` if there is no file.
+/// Returns the first store that can be opened, and prints a note about each file before it; the error of the first file
+/// if none can be opened, and `None` if there is no file.
 fn choose_readable(candidates: &[PathBuf]) -> Option<Result<PathBuf>> {
     let mut first_error = None;
     let mut passed_over = Vec::new();

@@ -1,10 +1,10 @@
 //! The screen of a terminal while a view fills it, and the way back.
 //!
-//! Entering switches to the alternate screen and to raw mode. The terminal is as before after every way out: the guard is
-//! dropped, a thread panics, a signal ends or stops the process, or another part of the console ends it with
+//! Entering switches to the alternate screen and to raw mode. The terminal is restored after every way out: the guard
+//! is dropped, a thread panics, a signal ends or stops the process, or another part of the console ends it with
 //! [`end_process`]. Nothing is drawn once the screen is left, because drawing, leaving and taking hold the same lock.
 //!
-//! It does not know what is drawn.
+//! The file does not know what is drawn.
 
 use std::io::{self, Write as _};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -26,7 +26,7 @@ const DRAWING_WAIT: Duration = Duration::from_millis(200);
 static IS_ACTIVE: Mutex<bool> = Mutex::new(false);
 /// True once a thread panicked while a view filled the screen.
 static HAS_PANICKED: AtomicBool = AtomicBool::new(false);
-/// The notes that were printed meanwhile.
+/// The notes that were to be printed while a view filled the screen.
 static NOTES: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
 /// The screen; dropping it gives the terminal back.

@@ -1,6 +1,6 @@
 //! The command `monitor`: reads, follows and tunes what `#[monitor]` records.
 //!
-//! It takes arguments and a store. It prints reports on standard output and notes on standard error, and ends
+//! The command takes arguments and a store. It prints reports on standard output and notes on standard error, and ends
 //! with an exit code: 0 done, 1 failed, 2 wrong usage. A reader that closes the pipe early is no failure.
 //!
 //! Only `demo` runs monitored code. The other commands recover the ring files of dead processes into the

@@ -1,8 +1,7 @@
 //! The report that a command hands to a format: columns that know their unit, and rows of cells.
 //!
-//! A column belongs to data (json, jsonl, csv: raw, under the view's own name), to the table (under a title,
-//! formatted for people), or to both. Every row has a cell for every column. A report knows nothing of
-//! formats.
+//! A column belongs to data (json, jsonl, csv: raw, under the view's own name), to the table (under a title, formatted
+//! for people), or to both. Every row has a cell for every column. A report does not depend on formats.
 
 use rusqlite::Row;
 use rusqlite::types::{Value, ValueRef};

@@ -7,7 +7,8 @@
 //!
 //! SQLite asks for the time every ten thousand instructions. A few instructions may take much longer (a large sort, a
 //! search in a long text). A second thread therefore interrupts the statement, and ends the process if the statement
-//! does not end. That is harmless, because statements read, save single ones that write one row of a control table.
+//! does not end. Ending the process is harmless, because statements read, save single ones that write one row of a
+//! control table.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -79,7 +80,8 @@ impl Store {
         self.time_limit.limit_ns.store(to_ns_saturating(limit), Relaxed);
     }
 
-    /// Lets the process live on if a statement does not end after its time limit: it is interrupted again and again.
+    /// Keeps the process alive if a statement does not end after its time limit: the statement is interrupted again and
+    /// again.
     pub(crate) fn spare_process(&self) {
         self.time_limit.ends_process.store(false, Relaxed);
     }
@@ -275,7 +277,7 @@ struct TimeLimit {
     limit_ns: AtomicU64,
     /// The time from `origin` at which the running statement is stopped; [`NOT_RUNNING`] while none runs.
     until_ns: AtomicU64,
-    /// True if the process ends with a statement that does not.
+    /// True if the process is ended when a statement does not end.
     ends_process: AtomicBool,
 }
 
@@ -391,7 +393,7 @@ fn resolve_path(path: &Path) -> Result<PathBuf> {
 /// Adds what the user can do to an error of opening.
 fn explain_query_error(error: QueryError, path: &Path) -> anyhow::Error {
     match error {
-        // A database that is made has this id until its first commit is moved from the log.
+        // A database that is being made has the id 0 until its first commit is moved from the log.
         QueryError::Foreign { application_id: 0, .. } => anyhow!(
             "{error}: name a store with --db PATH. If it is the copy of a store, copy its log {}-wal too, or copy it \
              with `sqlite3 STORE \".backup COPY\"`",
@@ -405,7 +407,7 @@ fn explain_query_error(error: QueryError, path: &Path) -> anyhow::Error {
     }
 }
 
-/// Tells what to do about a store that SQLite cannot open.
+/// Describes what to do about a store that SQLite cannot open.
 fn advise_unreadable(path: &Path) -> String {
     let mut log = path.as_os_str().to_owned();
     log.push("-wal");

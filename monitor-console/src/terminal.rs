@@ -163,7 +163,8 @@ pub(crate) fn is_closed_within(pause: Duration) -> bool {
     }
 }
 
-/// Waits this long and returns false: the system does not tell whether the reader is gone, and the next write finds out.
+/// Waits this long and returns false: the system does not report whether the reader is gone, and the next write finds
+/// out.
 #[cfg(not(unix))]
 pub(crate) fn is_closed_within(pause: Duration) -> bool {
     std::thread::sleep(pause);

@@ -4,8 +4,8 @@
 //! Formatting keeps three significant digits, which is what fits a column; json and csv carry the raw
 //! numbers. Points in time are UTC. Only [`now_ns`] reads a clock.
 //!
-//! Formatting is written by hand because crates for human units round to fixed decimals or mix units
-//! (`1m 3s`), so that columns would no longer align.
+//! Formatting is written by hand because crates for human units round to fixed decimals or mix units (`1m 3s`), which
+//! would no longer align in columns.
 
 use std::fmt::Display;
 use std::ops::RangeInclusive;

@@ -1,4 +1,4 @@
-//! The answer to a call behind a guard, and what takes its place where there is none.
+//! The answer to a call behind a guard, and the fallbacks that stand in for a failure.
 //!
 //! Takes the result of a call; gives a value, at the latest by the last fallback. A fallback that is used is counted, and
 //! sets the service level of the part.
@@ -74,7 +74,7 @@ impl<T, E> Answer<T, E> {
         self
     }
 
-    /// Returns the value, or this one in the place of a failure.
+    /// Returns the value of the call, or `value` in the place of a failure.
     #[must_use]
     pub fn or_value(self, value: T) -> T {
         let Self { guard, result, .. } = self;
@@ -88,7 +88,7 @@ impl<T, E> Answer<T, E> {
     /// Returns the value, or the result of another function in the place of a failure.
     ///
     /// # Errors
-    /// Those of the function.
+    /// The error of `other`, if the call has no value and `other` fails as well.
     pub fn or_else<F>(self, other: impl FnOnce(&Why<E>) -> Result<T, F>) -> Result<T, F> {
         let Self { guard, result, .. } = self;
         result.or_else(|why| {
@@ -106,7 +106,7 @@ impl<T, E> Answer<T, E> {
     /// Returns the value, or the reason why there is none.
     ///
     /// # Errors
-    /// [`Why`] the call has no answer.
+    /// [`Why`]: the reason for which the call has no answer.
     pub fn into_result(self) -> Result<T, Why<E>> {
         if self.result.is_err() {
             self.guard.note_level(Level::Unavailable);

@@ -1,8 +1,7 @@
 //! The last good values of a guard, by key.
 //!
-//! Takes a key, a value and a moment; gives the value and its age. The number of keys is bounded: the value that was stored
-//! longest ago goes first. Values of several types may be stored; the caller tells
-//! them apart.
+//! Takes a key, a value and a moment; gives the value and its age. The number of keys is bounded: the value that was
+//! stored longest ago goes first. Values of several types may be stored; the caller finds out which type a value has.
 
 use std::any::Any;
 use std::collections::{BTreeMap, HashMap};
@@ -32,8 +31,8 @@ pub(crate) struct Cache {
 }
 
 impl Cache {
-    /// Stores a value in place of the key's last one. Returns the value that had to go for it: the key's last one, or that of
-    /// another key.
+    /// Stores a value in place of the key's last value. Returns the value that was removed: the key's last one, or that
+    /// of another key if the cache was full.
     pub(crate) fn put(&mut self, key: String, value: Value, at: Duration) -> Option<Value> {
         let number = self.next;
         self.next += 1;

@@ -19,7 +19,7 @@ pub struct Classified<C> {
 }
 
 impl<C> Classified<C> {
-    /// Does what [`Guard::call`] does.
+    /// Makes a call as [`Guard::call`] does; the classifier decides which errors are failures of the part.
     pub fn call<T, E: Display>(&self, body: impl FnOnce() -> Result<T, E>) -> Answer<T, E>
     where
         C: Fn(&E) -> Verdict,
@@ -27,7 +27,7 @@ impl<C> Classified<C> {
         self.guard.call_once(body, &self.classify).0
     }
 
-    /// Does what [`Guard::call_async`] does.
+    /// Awaits a future as [`Guard::call_async`] does; the classifier decides which errors are failures of the part.
     pub async fn call_async<T, E: Display>(&self, future: impl Future<Output = Result<T, E>>) -> Answer<T, E>
     where
         C: Fn(&E) -> Verdict,
@@ -35,7 +35,8 @@ impl<C> Classified<C> {
         self.guard.call_once_async(future, &self.classify).await.0
     }
 
-    /// Does what [`Guard::call_retrying`] does.
+    /// Makes a call as [`Guard::call_retrying`] does; the classifier decides which errors are failures and which are
+    /// retried.
     pub fn call_retrying<T, E: Display>(&self, mut body: impl FnMut() -> Result<T, E>) -> Answer<T, E>
     where
         C: Fn(&E) -> Verdict,
@@ -50,7 +51,8 @@ impl<C> Classified<C> {
         }
     }
 
-    /// Does what [`Guard::call_async_retrying`] does.
+    /// Awaits futures as [`Guard::call_async_retrying`] does; the classifier decides which errors are failures and
+    /// which are retried.
     pub async fn call_async_retrying<T, E: Display, F: Future<Output = Result<T, E>>, S: Future>(
         &self,
         sleep: impl Fn(Duration) -> S,
@@ -93,7 +95,7 @@ impl<T, E> Attempts<T, E> {
         let counters = &self.guard.counters;
         let is_rejection = answer.why().is_some_and(Why::is_rejection);
         if is_rejection {
-            // The error that opened the breaker says more than that it is open.
+            // The error of the last attempt explains the failure better than the answer that the breaker is open now.
             return Next::Done(self.failed.take().unwrap_or(answer));
         }
         self.made += 1;

@@ -1,4 +1,4 @@
-//! The time since the process asked first, which never goes back.
+//! A clock that never goes back: the time since its first reading in the process.
 
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};

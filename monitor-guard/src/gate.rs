@@ -1,8 +1,8 @@
 //! The state of a guard in one atomic word, which every call reads.
 //!
-//! Takes the state of the breaker; tells a call whether it may pass, and gives the one try of the half-open state to exactly
-//! one call. A word has a generation, which rises with each change of the state, so that a call that ends late is told
-//! apart from those of the present state. The file does not know when the state changes: `machine` does.
+//! Takes the state of the breaker; decides whether a call may pass, and gives the one try of the half-open state to
+//! exactly one call. A word has a generation, which rises with each change of the state, so a call that began in an
+//! earlier state is recognized when it ends. The file does not know when the state changes: `machine` does.
 //!
 //! | bits | content |
 //! |---|---|
@@ -14,7 +14,7 @@
 
 use super::sync::{AtomicU64, Ordering};
 
-/// The state that a word tells.
+/// The state of the breaker that a word encodes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Door {
     /// Calls pass.
@@ -92,7 +92,7 @@ pub(crate) struct Gate {
 }
 
 impl Gate {
-    /// Reads the word without an order, for a call that passes or not by it alone.
+    /// Reads the word with relaxed ordering, for a call that needs nothing but the word to be admitted.
     #[inline]
     pub(crate) fn glance(&self) -> Word {
         Word(self.word.load(Ordering::Relaxed))
@@ -114,7 +114,8 @@ impl Gate {
     pub(crate) fn claim(&self, free: Word) -> Option<Word> {
         debug_assert_eq!(free.door(), Door::Free);
         let trying = free.next(Door::Trying, free.is_held(), false);
-        // The success takes over what the machine did before it freed the try: its partner is the release in `publish`.
+        // A successful exchange acquires what the machine did before it freed the try; its partner is the release in
+        // `publish`.
         let claimed =
             self.word.compare_exchange(free.number(), trying.number(), Ordering::AcqRel, Ordering::Relaxed);
         claimed.is_ok().then_some(trying)

@@ -134,8 +134,9 @@ impl Guard {
         self.call_once(body, |_| Verdict::Retry).0
     }
 
-    /// Does for a future what [`Self::call`] does for a function. A future that is dropped before it is ready says nothing about
-    /// the part; if it was the one try of the half-open state, the next call tries.
+    /// Awaits a future, unless the breaker is open, as [`Self::call`] does with a function. A future that is dropped
+    /// before it is ready says nothing about the part; if it was the one try of the half-open state, the next call
+    /// tries.
     pub async fn call_async<T, E: Display>(
         &'static self,
         future: impl Future<Output = Result<T, E>>,
@@ -192,7 +193,7 @@ impl Guard {
         self.hold(Event::ForceOpen { why: bounded(reason), by: BY_PROGRAM });
     }
 
-    /// Holds the breaker closed: every call is made, whatever came of the last one.
+    /// Holds the breaker closed: every call is made, whether the calls before it failed or not.
     pub fn hold_closed(&'static self, reason: &str) {
         self.hold(Event::ForceClose { why: bounded(reason), by: BY_PROGRAM });
     }
@@ -290,7 +291,8 @@ impl Guard {
         };
         let mut future = pin!(future);
         let result = poll_fn(|context| {
-            // A poll that unwinds leaves this true, so that the drop of the permit tells a panic from a dropped future.
+            // If a poll unwinds, `is_running` stays true, so the drop of the permit can tell a panic from a dropped
+            // future.
             permit.is_running = true;
             let polled = future.as_mut().poll(context);
             permit.is_running = false;
@@ -369,7 +371,7 @@ impl Rejection {
     }
 }
 
-/// A call under way. Its drop ends a call that did not come to its end.
+/// A call under way. Its drop ends a call that was not ended otherwise.
 struct Permit {
     guard: &'static Guard,
     ticket: Ticket,
@@ -402,7 +404,7 @@ impl Permit {
         }
     }
 
-    /// Ends a call that succeeded, perhaps too late.
+    /// Ends a call that returned a value: as a success, or as a failure if the call took longer than `slow`.
     #[cold]
     fn succeed(&mut self) {
         let slow = self.guard.slow.unwrap_or(Duration::MAX);
@@ -414,7 +416,8 @@ impl Permit {
 
     #[cold]
     fn fail<E: Display>(&mut self, error: &E, classify: impl Fn(&E) -> Verdict) -> Verdict {
-        // These two are code of the program, which may panic: the drop then ends the call.
+        // The classifier and the error's `Display` are code of the program and may panic; the drop of the permit then
+        // ends the call.
         self.is_running = true;
         let verdict = classify(error);
         let text = error.to_string();
@@ -449,7 +452,7 @@ impl Drop for Permit {
     }
 }
 
-/// Returns as much of a text as is kept.
+/// Returns the start of a text, as many bytes as are kept of a reason.
 fn bounded(text: &str) -> &str {
     let mut end = text.len().min(REASON_BYTES_MAX);
     while !text.is_char_boundary(end) {

@@ -20,7 +20,7 @@ pub enum Level {
 impl Level {
     const ALL: [Self; 4] = [Self::Full, Self::Degraded, Self::Minimal, Self::Unavailable];
 
-    /// Returns the word that the store has for it.
+    /// Returns the word by which the store names the level.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -43,7 +43,7 @@ impl fmt::Display for Level {
 pub(crate) struct LastLevel(AtomicU8);
 
 impl LastLevel {
-    /// Nobody has asked in vain yet.
+    /// Returns the level before the first answer that the part did not give: `Unavailable`.
     pub(crate) const fn new() -> Self {
         Self(AtomicU8::new(Level::Unavailable as u8))
     }

@@ -1,4 +1,4 @@
-//! The admission of calls, and what their ends do to it: the gate, with the pure breaker behind it.
+//! The admission of calls, and the effect of their ends on the breaker: the gate, with the pure breaker behind it.
 //!
 //! Takes calls that begin and end, moments, and what people request; gives tickets or refusals, and transitions. A call
 //! that finds the breaker closed reads one word. Everything else happens under a lock that is held for moments only, and
@@ -55,14 +55,15 @@ pub(crate) enum End<'a> {
 }
 
 impl Machine {
-    /// Returns a ticket if the breaker is closed and was not closed to anything since its last success.
+    /// Returns a ticket if the breaker is closed, no call has failed since the last success, and the guard is in the
+    /// list of guards.
     #[inline]
     pub(crate) fn admit_plainly(&self) -> Option<Ticket> {
         let word = self.gate.glance();
         word.is_plain().then_some(Ticket { generation: word.generation(), is_try: false })
     }
 
-    /// Returns a ticket or the reason why there is none, and a transition if the question made one.
+    /// Returns a ticket or the reason why there is none, and the transition if admitting the call changed the state.
     #[cold]
     pub(crate) fn admit(&self, now: Duration) -> (Result<Ticket, Refusal>, Option<Transition>) {
         let mut transition = None;
@@ -101,7 +102,7 @@ impl Machine {
         step.transition
     }
 
-    /// Ends a call that succeeded. Returns false if that has to be told by [`Self::end`].
+    /// Ends a call that succeeded. Returns false if the success has to be reported by [`Self::end`] instead.
     #[inline]
     pub(crate) fn succeed_plainly(&self, ticket: Ticket) -> bool {
         !ticket.is_try && {
@@ -110,8 +111,8 @@ impl Machine {
         }
     }
 
-    /// Ends a call. Returns the transition, if it made one. A call of an earlier generation changes nothing: the state has
-    /// changed since it was admitted.
+    /// Ends a call. Returns the transition, if the end changed the state. A call of an earlier generation changes
+    /// nothing, because the state has changed since the call was admitted.
     #[cold]
     pub(crate) fn end(&self, ticket: Ticket, now: Duration, end: End<'_>) -> Option<Transition> {
         let event = match end {

@@ -1,5 +1,5 @@
-//! The machine against a reference over random scripts of calls that begin, end in every way and at any time, and of people
-//! who hold and release it.
+//! The machine against a reference over random scripts of calls that begin, end in every way and at any time, and of
+//! people who hold and release the breaker.
 
 use std::sync::Mutex;
 use std::sync::atomic::AtomicU64;

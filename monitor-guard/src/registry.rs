@@ -1,7 +1,7 @@
 //! The list of the guards of the process, and their way into the store.
 //!
-//! Takes guards at their first call; gives their reports to the program and to the recorder. Without a recorder the list is
-//! all there is.
+//! Takes guards at their first call; gives their reports to the program and to the recorder. Without a recorder only
+//! the program reads the list.
 
 use std::sync::{Mutex, Once};
 use std::time::Duration;
@@ -33,7 +33,7 @@ pub struct Report {
     pub level: Level,
     /// Number of calls that were made, retries included.
     pub calls: u64,
-    /// Number of these that failed.
+    /// Number of calls that were made and failed.
     pub failures: u64,
     /// Number of calls that were not made.
     pub rejected: u64,
@@ -112,7 +112,7 @@ pub fn guards() -> Vec<Report> {
     guards.into_iter().map(Guard::report).collect()
 }
 
-/// Puts a guard into the list, once, and starts the recorder with the first one.
+/// Adds a guard to the list unless the list has it, and starts the recorder with the first guard.
 pub(crate) fn add(guard: &'static Guard) {
     static FIRST: Once = Once::new();
     {

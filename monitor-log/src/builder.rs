@@ -1,7 +1,7 @@
 //! The levels of a logger, and the logger that it hands records on to.
 //!
-//! Takes levels and another logger; gives a [`Logger`], or makes it the logger of the program. It does not know how a record
-//! is stored.
+//! Takes levels and another logger; gives a [`Logger`], or makes it the logger of the program. The file does not know
+//! how a record is stored.
 
 use std::fmt;
 
@@ -22,7 +22,7 @@ pub fn builder() -> Builder {
     Builder { level: LevelFilter::Warn, inner: None, inner_level: LevelFilter::Trace }
 }
 
-/// Makes a logger that stores warnings and errors the logger of the program.
+/// Installs a logger that stores warnings and errors as the logger of the program.
 ///
 /// # Errors
 /// [`SetLoggerError`] if the program has a logger already: [`wrap`] that logger instead.
@@ -77,7 +77,7 @@ impl Builder {
         Logger::new(level, inner.map(|inner| (inner, inner_level)))
     }
 
-    /// Makes the logger that of the program, and sets the level up to which the macros of `log` call it.
+    /// Installs the logger as that of the program, and sets the level up to which the macros of `log` call it.
     ///
     /// # Errors
     /// [`SetLoggerError`] if the program has a logger already.

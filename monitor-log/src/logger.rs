@@ -1,7 +1,7 @@
 //! The logger: it stores records up to a level, and hands records on.
 //!
-//! Takes records of the `log` macros; gives each to the recorder, as a line of the call that is current on the thread, and to
-//! the wrapped logger. It does not know how lines are bounded and stored.
+//! Takes records of the `log` macros; gives each to the recorder, as a line of the call that is current on the thread,
+//! and to the wrapped logger. The file does not know how lines are bounded and stored.
 
 use std::fmt;
 
@@ -12,7 +12,7 @@ use monitor_runtime::bridge::{FieldValue, LineWriter, LogLevel, LogPlace, note_w
 /// A logger that stores records beside the calls that are current when they are said.
 pub struct Logger {
     level: LevelFilter,
-    /// The logger that records are handed on to, and the level up to which they are.
+    /// The logger that records are handed on to, and the level up to which it gets them.
     inner: Option<(Box<dyn Log>, LevelFilter)>,
 }
 
@@ -76,7 +76,7 @@ fn store(record: &Record<'_>) {
     };
     note_with(place, &mut |line| {
         line.body(*record.args());
-        // A source that fails has given the pairs before.
+        // A source that fails has already written the pairs before the failure, so the error is ignored.
         let _failed = record.key_values().visit(&mut Pairs { line });
     });
 }
@@ -118,7 +118,7 @@ impl Field<'_, '_, '_> {
 
 impl VisitValue<'_> for Field<'_, '_, '_> {
     fn visit_any(&mut self, value: Value<'_>) -> Result<(), kv::Error> {
-        // The `Debug` of a value that was given by its `Display` is that `Display`.
+        // If the program gave a value by its `Display`, the `Debug` of the value writes the same text.
         self.write(FieldValue::Debug(&value))
     }
 

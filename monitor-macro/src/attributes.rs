@@ -110,8 +110,8 @@ pub(crate) fn monitor_attribute(options: &Options) -> Attribute {
     attribute_with_options(&parse_quote!(#krate::monitor), options)
 }
 
-/// Returns `#[path(options)]`. The path is the one that the user wrote, so that a path that does not exist is
-/// an error whether recording is compiled in or out.
+/// Returns `#[path(options)]`. The path is the one that the user wrote, so a path that does not exist is an error
+/// whether recording is compiled in or out.
 fn attribute_with_options(path: &Path, options: &Options) -> Attribute {
     parse_quote!(#[#path(#options)])
 }

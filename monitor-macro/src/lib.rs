@@ -54,8 +54,8 @@ fn expand_item(options: TokenStream, tokens: &TokenStream) -> Result<Option<Toke
     Ok(expanded.filter(|_| cfg!(feature = "record")))
 }
 
-/// Returns the expansion of a function, or `None` if its body does not parse. A head that does not parse is left
-/// to rustc, which reports a mistake better. If there is none, a warning says that the function is not monitored.
+/// Returns the expansion of a function, or `None` if its body does not parse. A head that does not parse is left to
+/// rustc, which reports a mistake better. If rustc finds none, a warning says that the function is not monitored.
 pub(crate) fn expand_function(options: &Options, item: &Item, body: &Group) -> Result<Option<TokenStream>> {
     let Ok(mut function) = Function::parse(item, body) else {
         return Ok(fallback::warn_unread(item, body));

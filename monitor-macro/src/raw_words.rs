@@ -5,7 +5,7 @@
 
 use proc_macro2::{Delimiter, Group, Ident, TokenStream, TokenTree};
 
-/// Returns the tokens with a raw identifier for each such name.
+/// Returns the tokens with a raw identifier for each `async`, `await`, `dyn` and `try` that is a name.
 pub(crate) fn with_raw_names(tokens: TokenStream) -> TokenStream {
     let trees: Vec<TokenTree> = tokens.into_iter().collect();
     let is_word = |at: usize, words: &[&str]| matches!(trees.get(at), Some(TokenTree::Ident(found)) if words.iter().any(|word| found == word));

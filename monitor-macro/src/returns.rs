@@ -22,8 +22,8 @@ pub(crate) enum Returns {
     Unit,
     /// `!`: the function never returns.
     Never,
-    /// `impl Fn…`: the value is not captured, because only the name of its type could be, and because the
-    /// arguments of the closure take their types from here only if the closure is returned directly.
+    /// `impl Fn…`: the value is not captured, because only the name of its type could be, and because the arguments of
+    /// the closure take their types from the return type only if the closure is returned directly.
     Closure,
     /// Any other type, with `_` in place of `impl Trait`.
     Value(Box<Type>),
@@ -38,7 +38,7 @@ pub(crate) struct FutureType {
     pub(crate) nameable: Type,
     /// The output of the future, with `_` in place of `impl Trait`.
     pub(crate) output: Type,
-    /// True if the box holds an `impl Future`, so that the wrapper may be of another type.
+    /// True if the box holds an `impl Future`, so the wrapper may be of another type.
     pub(crate) is_opaque: bool,
     /// The types that the output consists of.
     parts: Vec<Type>,
@@ -84,8 +84,8 @@ pub(crate) fn is_primitive(ty: &Type) -> bool {
     }
 }
 
-/// Returns whether the type holds no error. A type of one's own that has one of these names and is a `Result` would only be
-/// recorded as a success.
+/// Returns whether the type holds no error. If a type of the user has one of these names and is a `Result`, its calls
+/// are only recorded as successes.
 pub(crate) fn cannot_fail(ty: &Type) -> bool {
     const NAMES: [&str; 12] = [
         "Arc", "BTreeMap", "BTreeSet", "Cow", "Duration", "HashMap", "HashSet", "Option", "PathBuf", "Rc",
@@ -174,8 +174,8 @@ fn find_future(ty: &Type) -> Option<FutureType> {
             if last.ident == "BoxFuture" || last.ident == "LocalBoxFuture" {
                 let nameable = to_nameable(ty);
                 let parts = type_arguments(path).into_iter().cloned().collect();
-                // An alias of the user has any number of parameters, so the output is not one of them by its
-                // place.
+                // An alias of the user may have any number of parameters, so their positions do not show which one is
+                // the output.
                 let output = parse_quote!(<#nameable as ::core::future::Future>::Output);
                 let (pointer, lifetime) = (Pointer::PinBox, lifetime_argument(path));
                 return Some(FutureType { pointer, nameable, output, is_opaque: false, parts, lifetime });
@@ -233,15 +233,15 @@ fn type_arguments(path: &Path) -> Vec<&Type> {
     types.collect()
 }
 
-/// The facts that the bounds of a future tell.
+/// The facts that the bounds of a future contain.
 struct Bounds {
     output: Option<Type>,
     lifetime: Option<Lifetime>,
     is_unpin: bool,
 }
 
-/// Returns the facts that the bounds tell. Returns `None` if no bound looks like the standard `Future`, or if
-/// the wrapper of the future would not meet one of the other bounds.
+/// Returns the facts that the bounds contain. Returns `None` if no bound looks like the standard `Future`, or if the
+/// wrapper of the future would not meet one of the other bounds.
 fn find_output(bounds: &Punctuated<TypeParamBound, Token![+]>) -> Option<Bounds> {
     let mut is_future = false;
     let mut found = Bounds { output: None, lifetime: None, is_unpin: false };
@@ -265,7 +265,7 @@ fn find_output(bounds: &Punctuated<TypeParamBound, Token![+]>) -> Option<Bounds>
                             found.output = Some(ty.clone());
                         }
                         GenericArgument::Constraint(constraint) if constraint.ident == "Output" => {}
-                        // The trait of this name is another one, such as the `Future` of `futures` 0.1.
+                        // This is another trait of the same name, such as the `Future` of `futures` 0.1.
                         _ => return None,
                     }
                 }
@@ -341,7 +341,7 @@ pub(crate) fn error_may_borrow(signature: &Signature, is_generic_impl: bool) -> 
     if errors.has_result {
         return errors.borrows;
     }
-    // An alias of another name than `Result` hides which of its arguments the error has.
+    // An alias of another name than `Result` hides which of its arguments belong to the error.
     match &signature.output {
         ReturnType::Type(_, ty) if matches!(strip_groups(ty), Type::Path(_)) => errors.borrows(ty),
         _ => false,
@@ -395,7 +395,8 @@ fn has_lifetime(arguments: &PathArguments) -> bool {
 /// The search for lifetimes and parameters in the arguments of a type.
 struct Arguments<'a> {
     generics: &'a Generics,
-    /// True if any plain name counts that is not one of a known type, because a parameter of an `impl` block may have any.
+    /// True if every plain name counts that is not one of a known type, because a parameter of an `impl` block may have
+    /// any name.
     is_any_name: bool,
     borrows: bool,
 }
@@ -423,7 +424,7 @@ impl Visit<'_> for Arguments<'_> {
     }
 }
 
-/// Returns whether the name is that of a type without parameters, which no parameter has by convention.
+/// Returns whether the name is that of a type without parameters. By convention no type parameter has such a name.
 fn is_known_type(name: &Ident) -> bool {
     const KNOWN: [&str; 18] = [
         "bool", "char", "str", "String", "u8", "u16", "u32", "u64", "u128", "usize", "i8", "i16", "i32",

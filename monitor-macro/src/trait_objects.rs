@@ -62,7 +62,7 @@ fn is_closure_trait(mut rest: &[TokenTree]) -> bool {
     }
 }
 
-/// Returns whether a type, and no bound and no rest of a path, may follow these tokens.
+/// Returns whether a type may follow these tokens, and not a bound or the rest of a path.
 fn is_place_of_type(before: &[TokenTree], is_nested: bool) -> bool {
     match before {
         [] => is_nested,
@@ -71,7 +71,7 @@ fn is_place_of_type(before: &[TokenTree], is_nested: bool) -> bool {
         [.., colon, TokenTree::Punct(second)] if second.as_char() == ':' && is_punct(colon, ':') => false,
         [.., TokenTree::Punct(punct)] => match punct.as_char() {
             '&' | '<' | ',' | '=' => true,
-            // An argument in parentheses has a type where a parameter has a bound.
+            // After `:`, an argument (in parentheses) has a type, and a type parameter has a bound.
             ':' => is_nested,
             '>' => ends_with(&before[..before.len() - 1], '-'),
             _ => false,

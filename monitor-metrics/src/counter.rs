@@ -1,6 +1,7 @@
 //! A counter: increments that threads add in cache lines of their own.
 //!
-//! Each line only grows, so a reader that sums them up misses no increment: what it does not see yet it sees the next time.
+//! Each line only grows, so a reader that sums them up misses no increment: the next read has those that this read did
+//! not see yet.
 
 use std::cell::Cell;
 use std::sync::Mutex;
@@ -37,7 +38,8 @@ impl Counter {
         self.lines.iter().fold(0, |sum, line| sum.wrapping_add(line.0.load(Ordering::Relaxed)))
     }
 
-    /// Returns true if the counter was set to a number, and so means something also while nobody holds it.
+    /// Returns true if the program set the counter to a number. Such a counter has a meaning even while nobody holds
+    /// it.
     pub(crate) fn is_set(&self) -> bool {
         self.is_set.load(Ordering::Relaxed)
     }

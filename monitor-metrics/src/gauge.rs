@@ -17,7 +17,7 @@ pub(crate) struct Gauge {
     max: AtomicU64,
     /// The number of times that the gauge was set.
     sets: AtomicU64,
-    /// True if the gauge was raised or lowered, and so means something also while nobody holds it.
+    /// True if the gauge was raised or lowered. Its value then has a meaning even while nobody holds the gauge.
     is_relative: AtomicBool,
 }
 
@@ -41,7 +41,7 @@ pub(crate) struct Seen {
 }
 
 impl Gauge {
-    /// Returns what changed since `seen`, which is brought up to date; `None` if the value is the same and was so throughout.
+    /// Returns the changes since `seen`, and updates `seen`; `None` if the value is the same and was so throughout.
     pub(crate) fn take_changes(&self, seen: &mut Seen) -> Option<MetricStats> {
         let sets = self.sets.load(Ordering::Acquire);
         if sets == seen.sets {
@@ -70,7 +70,8 @@ impl Gauge {
         f64::from_bits(self.value.load(Ordering::Relaxed))
     }
 
-    /// Returns true if the gauge may be forgotten while nobody holds it: whoever sets it next does not ask what it was.
+    /// Returns true if the gauge may be forgotten while nobody holds it: it was only ever set, and the next holder sets
+    /// it anew, or it was raised and lowered back to 0.
     pub(crate) fn is_forgettable(&self) -> bool {
         !self.is_relative.load(Ordering::Relaxed) || self.value() == 0.0
     }
@@ -83,7 +84,7 @@ impl Gauge {
         if place > self.max.load(Ordering::Relaxed) {
             self.max.fetch_max(place, Ordering::Relaxed);
         }
-        // Its partner is the load in `take_changes`, which then sees the bounds.
+        // The partner of the release is the load in `take_changes`, which then sees the bounds.
         self.sets.fetch_add(1, Ordering::Release);
     }
 

@@ -1,7 +1,7 @@
 //! A histogram of values, in the buckets that the recorder has for durations.
 //!
-//! A bucket counts what came since the histogram was last read. The buckets of a doubling take memory with their first value;
-//! if there is none to be had, values are in count and sum and in no bucket.
+//! A bucket counts the values since the histogram was last read. The buckets of a doubling take memory with their first
+//! value; if there is no memory, values are in count and sum and in no bucket.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -50,8 +50,8 @@ impl Default for Histogram {
 }
 
 impl Histogram {
-    /// Takes out what came since the last read; `None` if nothing came. A value that is being recorded meanwhile may be in the
-    /// sum of one read and in the bucket of the next one.
+    /// Takes out the values since the last read; `None` if there were none. A value that is being recorded meanwhile
+    /// may be in the sum of one read and in the bucket of the next one.
     pub(crate) fn take_changes(&self) -> Option<MetricStats> {
         let mut buckets = Vec::new();
         let mut count = self.beside.swap(0, Ordering::Relaxed);
@@ -99,7 +99,7 @@ impl Histogram {
         let more = value * times as f64;
         let add = |bits: u64| Some((f64::from_bits(bits) + more).min(f64::MAX).to_bits());
         let _ = self.sum.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add);
-        // Its partner is the swap in `take_changes`, which then sees sum and bounds.
+        // The partner of the release is the swap in `take_changes`, which then sees sum and bounds.
         bucket.fetch_add(times, Ordering::Release);
     }
 }

@@ -6,7 +6,7 @@ pub(crate) use monitor_runtime::bridge::METRIC_SERIES_MAX as SERIES_MAX;
 
 /// The most bytes of the name of a metric, or of a tag: longer names are data.
 pub(crate) const NAME_BYTES_MAX: usize = 256;
-/// The most bytes of the value of a tag. The rest is cut off, so that series that differ behind it are one.
+/// The most bytes of the value of a tag. The rest is cut off, so series that differ only in the rest are one.
 pub(crate) const VALUE_BYTES_MAX: usize = 256;
 /// The most tags of a series.
 pub(crate) const TAGS_MAX: usize = 16;

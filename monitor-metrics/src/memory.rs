@@ -1,7 +1,7 @@
 //! The bytes that series hold, and the bytes that they may hold.
 //!
-//! The bound is a share of the recorder's memory. The recorder tells it whenever it asks for changes, and is asked for it
-//! when the bytes reach the last one that it told.
+//! The bound is a share of the recorder's memory. The recorder sets it whenever it asks for changes. When the bytes
+//! reach the last known bound, the recorder is asked for the present one.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -9,7 +9,7 @@ use monitor_runtime::bridge;
 
 /// The bytes of all series.
 static HELD: AtomicUsize = AtomicUsize::new(0);
-/// The bytes that they may hold, as far as is known.
+/// The bytes that all series may hold, as the recorder last said.
 static LIMIT: AtomicUsize = AtomicUsize::new(0);
 
 /// Takes bytes. Returns false, and takes none, if there is no room.

@@ -8,7 +8,7 @@ use monitor_runtime::bridge::MetricKind;
 use crate::registry::{self, Registry};
 use crate::series::Instrument;
 
-/// Makes the store the place where the facade's metrics go, and starts the recorder of calls if it was not.
+/// Makes the store the place where the facade's metrics go, and starts the recorder of calls if it was not running.
 ///
 /// Without recording, as with `MONITOR=off`, the metrics cost a load and a branch, and nothing is kept.
 ///

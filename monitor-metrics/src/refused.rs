@@ -38,13 +38,13 @@ pub(crate) fn values() -> [(&'static str, u64); 2] {
 /// The reason for which a series is not recorded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Reason {
-    /// Its name, or the name of a tag, is empty or too long.
+    /// The name of the series, or the name of a tag, is empty or too long.
     Name,
-    /// It has too many tags.
+    /// The series has too many tags.
     Tags,
     /// There are too many series.
     Series,
-    /// There is no memory for it.
+    /// There is no memory for the series.
     Memory,
 }
 
@@ -74,7 +74,7 @@ impl Reason {
 #[derive(Debug, Default)]
 pub(crate) struct RefusedSeries {
     counts: HashMap<(String, Reason), u64>,
-    /// The first refusal, until it is told.
+    /// The first refusal, until it is reported.
     first: Option<(String, Reason)>,
     is_told: bool,
 }
@@ -94,7 +94,7 @@ impl RefusedSeries {
         *self.counts.entry(key).or_default() += 1;
     }
 
-    /// Returns the first refusal, once.
+    /// Returns the first refusal; `None` once it has been returned.
     pub(crate) fn take_first(&mut self) -> Option<(String, Reason)> {
         self.first.take()
     }

@@ -21,10 +21,10 @@ use crate::refused::{self, Reason, RefusedSeries};
 use crate::series::{Instrument, Series, TIMER_TARGET};
 use crate::sync::lock;
 
-/// The forks down to which metrics are recorded: a recorder has as many generations.
+/// The generations of forks in which metrics are recorded. A recorder has as many.
 const GENERATIONS: usize = 64;
 
-/// The registry; `None` inside if nothing is recorded.
+/// The registry. The inner value is `None` if nothing is recorded.
 static REGISTRY: OnceLock<Option<Registry>> = OnceLock::new();
 
 /// Returns the registry, if it was started and something is recorded.
@@ -32,7 +32,7 @@ pub(crate) fn find() -> Option<&'static Registry> {
     REGISTRY.get()?.as_ref()
 }
 
-/// Starts the registry, with the recorder that asks it; `None` if nothing is recorded.
+/// Starts the registry, and names it to the recorder as a source of changes; `None` if nothing is recorded.
 pub(crate) fn start() -> Option<&'static Registry> {
     let pull = |sink: &mut Sink<'_>| {
         if let Some(registry) = find() {
@@ -48,7 +48,7 @@ pub(crate) fn start() -> Option<&'static Registry> {
 pub struct Report {
     /// Number of series in memory.
     pub series: usize,
-    /// Bytes that they hold.
+    /// Bytes that the series hold.
     pub bytes: usize,
     /// Number of times that the program asked for a series that is not recorded, because there are too many, or because its
     /// names or tags are beyond the bounds.
@@ -74,7 +74,8 @@ impl Registry {
         Self { lookups: [const { OnceLock::new() }; GENERATIONS], table: Mutex::new(table) }
     }
 
-    /// Returns the handles of this generation; `None` if no handle may be looked for here and now.
+    /// Returns the handles of this generation; `None` if the recorder's own code runs on the thread, or if the
+    /// generation is beyond the bound.
     pub(crate) fn lookups(&self) -> Option<&Lookups> {
         if bridge::is_guarded() {
             return None;
@@ -143,13 +144,13 @@ impl Registry {
         bridge::run_guarded(|| lock(&self.table).describe((kind, name.to_owned()), described));
     }
 
-    /// Gives the changes since the last time to the recorder.
+    /// Gives the recorder the changes since it last asked.
     fn pull(&self, sink: &mut Sink<'_>) {
         let Some(lookups) = self.lookups() else { return };
         bridge::run_guarded(|| lock(&self.table).pull(sink, lookups));
     }
 
-    /// Returns what is held and what was refused.
+    /// Returns the series that are held and the number of refusals.
     pub(crate) fn report(&self) -> Report {
         let (series, series_dropped) = bridge::run_guarded(|| {
             let table = lock(&self.table);
@@ -168,24 +169,24 @@ struct Description {
     text: Option<String>,
 }
 
-/// The series by identity, and everything beside them that is locked with them.
+/// The series by identity, and everything else under the same lock.
 #[derive(Debug, Default)]
 struct Table {
     series: HashMap<Identity, Series>,
     descriptions: HashMap<(MetricKind, String), Description>,
-    /// The number of changes of descriptions.
+    /// The number of times that a description changed.
     version: u64,
     refused: RefusedSeries,
-    /// Series of this package, with what was told of them.
+    /// The series of this package itself, each with the count that was last reported.
     own: HashMap<Identity, (Arc<MetricRow>, u64)>,
-    /// The generation that the changes since the last read belong to.
+    /// The generation of forks to which the changes since the last read belong.
     generation: usize,
     /// The moment of the last read.
     now: Duration,
 }
 
 impl Table {
-    /// Returns the series of an identity, which is entered if there is room.
+    /// Returns the series of an identity, and adds the series if it is new and there is room.
     fn enter(&mut self, identity: Identity, is_timer: bool) -> Result<&mut Series, Reason> {
         let is_full = self.series.len() >= SERIES_MAX;
         match self.series.entry(identity) {
@@ -213,7 +214,7 @@ impl Table {
         }
     }
 
-    /// Passes over what changed before a fork, in its child: the parent tells of it.
+    /// Discards, in the child of a fork, the changes from before the fork, because the parent reports them.
     fn leave_inherited(&mut self) {
         let generation = bridge::generation();
         if std::mem::replace(&mut self.generation, generation) != generation {
@@ -255,7 +256,7 @@ impl Table {
         if !series.is_forgettable() {
             return;
         }
-        // It was changed between its read and now.
+        // The series was changed between the last read and now.
         if let Some(changes) = series.take_changes() {
             sink.add(&series.row, changes);
         }
@@ -263,7 +264,7 @@ impl Table {
         self.series.remove(identity);
     }
 
-    /// Tells what was refused: as series of this package, and the first refusal as an event.
+    /// Reports what was refused: as series of this package, and the first refusal as an event.
     fn tell_refused(&mut self, sink: &mut Sink<'_>) {
         if let Some((name, reason)) = self.refused.take_first() {
             let why = reason.describe();

@@ -1,4 +1,4 @@
-//! A series in the table: its row, its instrument, and what was read of it the last time.
+//! A series in the table: its row, its instrument, and the state of its last read.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -102,10 +102,10 @@ impl Series {
         }
     }
 
-    /// Returns true if nobody would miss the series: nobody holds it, and it means nothing while nobody does.
+    /// Returns true if the series can be forgotten: nobody holds it, and its value has no meaning while nobody does.
     pub(crate) fn is_forgettable(&mut self) -> bool {
         match &mut self.instrument {
-            // Having the only reference, one sees all changes that were made through others.
+            // The only reference sees all changes that were made through references that are gone.
             Instrument::Counter(counter) => Arc::get_mut(counter).is_some_and(|counter| !counter.is_set()),
             Instrument::Gauge(gauge) => Arc::get_mut(gauge).is_some_and(|gauge| gauge.is_forgettable()),
             Instrument::Histogram(histogram) => Arc::get_mut(histogram).is_some(),

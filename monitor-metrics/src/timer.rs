@@ -34,7 +34,7 @@ impl fmt::Debug for Timer {
 }
 
 impl Timer {
-    /// Starts a timer for a histogram of seconds, which may be held.
+    /// Starts a timer for a histogram of seconds, whose handle the program may keep for many timers.
     pub fn new(histogram: metrics::Histogram) -> Self {
         Self { histogram: Some(histogram), started: Instant::now() }
     }

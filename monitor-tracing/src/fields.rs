@@ -134,7 +134,7 @@ pub(crate) fn failure_in(record: &dyn Fn(&mut dyn Visit)) -> Option<Captured> {
     })
 }
 
-/// Returns the text of an event: its message, and the error that it tells of.
+/// Returns the text of an event: its message, and the error among its fields.
 pub(crate) fn text_of(event: &Event<'_>) -> Option<Captured> {
     Captured::failure(&mut |text| {
         let mut message = TextOf { text, is_wanted: |name| name == MESSAGE, before: "", outcome: Ok(()) };
@@ -200,7 +200,7 @@ impl Visit for Line<'_, '_, '_> {
     }
 }
 
-/// The place that an event of the `log` facade comes from, which its metadata does not tell.
+/// The place that an event of the `log` facade comes from, which the event's metadata does not contain.
 #[derive(Debug, Default)]
 pub(crate) struct Facade {
     pub(crate) target: Option<String>,

@@ -1,4 +1,4 @@
-//! The layer: what tracing tells of spans, as calls of the recorder.
+//! The layer: the spans that tracing reports, as calls of the recorder.
 //!
 //! Takes the beginnings, entries, exits, values and ends of spans, and events; gives calls that begin, are entered, left and ended,
 //! and log lines. The layer never decides for other layers which spans and events there are. The file does not know how a call is recorded.
@@ -29,7 +29,7 @@ pub struct MonitorLayer {
     error_events_fail: bool,
     /// True if recording is off in this process.
     is_off: bool,
-    /// True if the subscriber has such a layer already.
+    /// True if the subscriber has another layer of this type already.
     is_second: bool,
     sites: Sites,
     open: Spans,
@@ -76,15 +76,15 @@ impl MonitorLayer {
         self
     }
 
-    /// Sets how the function of a callsite is named. It is asked once for each callsite. The default is the target and the
-    /// name, `shop::orders::place`, or the name alone if it is a path.
+    /// Sets how the function of a callsite is named. `name` is called once for each callsite. The default is the target
+    /// and the name, `shop::orders::place`, or the name alone if it is a path.
     #[must_use]
     pub fn name(mut self, name: impl Fn(&Metadata<'_>) -> String + Send + Sync + 'static) -> Self {
         self.name = Some(Box::new(name));
         self
     }
 
-    /// Sets whether an event of level `ERROR` makes the span fail that it happens in; the default is `true`.
+    /// Sets whether an event of level `ERROR` makes the span fail in which the event happens; the default is `true`.
     #[must_use]
     pub fn error_events_fail(mut self, fail: bool) -> Self {
         self.error_events_fail = fail;
@@ -159,7 +159,7 @@ impl MonitorLayer {
         }
     }
 
-    /// Records an event as a log line of the call that it happens in.
+    /// Records an event as a log line of the call in which the event happens.
     fn say<S>(&self, event: &Event<'_>, context: &Context<'_, S>)
     where
         S: Subscriber + for<'lookup> LookupSpan<'lookup>,
@@ -183,7 +183,7 @@ impl MonitorLayer {
         }
     }
 
-    /// Makes the span fail that an event of level `ERROR` happens in.
+    /// Makes the span fail in which an event of level `ERROR` happens.
     fn fail<S>(&self, event: &Event<'_>, context: &Context<'_, S>)
     where
         S: Subscriber + for<'lookup> LookupSpan<'lookup>,
@@ -258,8 +258,8 @@ where
         }
     }
 
-    // These three run no code of the program and take a lock only for spans that are not at their place, so they need no mark
-    // against being entered again.
+    // `on_enter`, `on_exit` and `on_close` run no code of the program and take a lock only for spans that are not at
+    // their place, so they need no mark against being entered again.
 
     #[inline]
     fn on_enter(&self, id: &Id, _: Context<'_, S>) {
@@ -282,7 +282,8 @@ where
         }
     }
 
-    // A layer that records nothing says so, so that tracing leaves out spans that no other layer wants.
+    // The methods below answer for a layer that records nothing as `None` would, so tracing leaves out spans that no
+    // other layer wants.
 
     fn max_level_hint(&self) -> Option<LevelFilter> {
         self.is_inert().then(none::max_level_hint::<S>).flatten()

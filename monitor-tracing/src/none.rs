@@ -20,7 +20,7 @@ where
     Layer::<S>::max_level_hint(&None::<MonitorLayer>)
 }
 
-/// Returns the mark of a layer that is not there, if it is asked for.
+/// Returns the mark by which tracing recognizes a layer that is not there, if `id` is the type of that mark.
 #[allow(unsafe_code, reason = "the function of the trait is unsafe")]
 pub(crate) fn marker<S>(id: TypeId) -> Option<*const ()>
 where

@@ -7,7 +7,8 @@
 use std::cell::Cell;
 
 thread_local! {
-    /// Const and without `Drop`, so that it works in destructors of other thread-locals.
+    /// True while a callback runs on this thread. Const and without `Drop`, so it works in destructors of other
+    /// thread-locals.
     static IS_WORKING: Cell<bool> = const { Cell::new(false) };
 }
 
@@ -20,7 +21,7 @@ impl Drop for Working {
     }
 }
 
-/// Runs the work of a callback. Returns `None`, and runs nothing, within another one.
+/// Runs the work of a callback. Returns `None`, and runs nothing, if the thread is within another callback.
 #[inline]
 pub(crate) fn run_unless_working<R>(work: impl FnOnce() -> R) -> Option<R> {
     if IS_WORKING.replace(true) {

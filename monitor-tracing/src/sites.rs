@@ -1,4 +1,5 @@
-//! The call sites of spans: what the recorder knows of a callsite, made when its first span begins.
+//! The call sites of spans: the recorder's description of each callsite, made when the first span of the callsite
+//! begins.
 //!
 //! Takes the metadata of a callsite, which is a `static`, so its address identifies it; gives the recorder's site. A thread finds
 //! the sites that it used last without a lock. The file does not know spans.
@@ -42,7 +43,7 @@ const REMEMBERED: usize = 64;
 type Remembered = Cell<(usize, usize, Option<Site>)>;
 
 thread_local! {
-    /// Const and without `Drop`: an access is one load.
+    /// The callsites that the thread used last. Const and without `Drop`, so an access is one load.
     static LAST_USED: [Remembered; REMEMBERED] = const { [const { Cell::new((0, 0, None)) }; REMEMBERED] };
 }
 
@@ -52,7 +53,7 @@ impl Sites {
         Self { layer: NEXT.fetch_add(1, Ordering::Relaxed), known: RwLock::default() }
     }
 
-    /// Returns the site of this callsite; `None` if it is not recorded.
+    /// Returns the site of this callsite; `None` if the callsite is not recorded.
     #[inline]
     pub(crate) fn find(&self, metadata: &'static Metadata<'static>, name: Option<&Name>) -> Option<Site> {
         let address = std::ptr::from_ref(metadata).addr();

@@ -1,10 +1,11 @@
 //! The spans that are open, by their ids.
 //!
-//! Takes spans as they begin; gives their calls to whoever enters, leaves or closes them, on any thread. An id of the registry tells
-//! the thread that the span began on and the span's place among those of the thread, so a span lies at a place of its own, which
-//! that thread alone fills: no step of the common span takes a lock or changes a word that threads share. A span whose place is
-//! taken, or whose ids are made otherwise, lies in a map behind a lock. The registry's own place for a layer's data would allocate
-//! memory for each span and needs two locks for each access. The file does not know what happens to a span.
+//! Takes spans as they begin; gives their calls to whoever enters, leaves or closes them, on any thread. An id of the
+//! registry contains the thread that the span began on and the span's place among those of the thread, so a span lies
+//! at a place of its own, which that thread alone fills: no step of the common span takes a lock or changes a word that
+//! threads share. A span whose place is taken, or whose ids are made otherwise, lies in a map behind a lock. The
+//! registry's own place for a layer's data would allocate memory for each span and needs two locks for each access. The
+//! file does not know what happens to a span.
 
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -15,7 +16,8 @@ use std::sync::{Arc, Mutex, OnceLock, Weak};
 use monitor_runtime::bridge::{Open, lock_unless_lost};
 use tracing_core::span::Id;
 
-/// The lowest bit of a registry's id that tells the thread; those below tell the span's place among the spans of the thread.
+/// The lowest bit of a registry's id that belongs to the thread; the bits below it are the span's place among the spans
+/// of the thread.
 const THREAD_SHIFT: u32 = 38;
 /// The number of threads whose spans have places. The spans of further threads share these, most of them in the map.
 const THREADS: usize = 1024;
@@ -29,10 +31,10 @@ const FOLLOWS_MAX: usize = 8;
 #[derive(Debug)]
 pub(crate) struct Spans {
     threads: Box<[OnceLock<Box<Places>>]>,
-    /// The spans that lie at no place of their thread, and their number.
+    /// The spans that lie at no place of their thread. `others_count` is their number, which is read without the lock.
     others: Mutex<HashMap<u64, Arc<Open>, BuildHasherDefault<IdHasher>>>,
     others_count: AtomicUsize,
-    /// The functions of the spans that a span follows from, and the number of such spans.
+    /// The functions of the spans that a span follows from, by the span's id. `follows_count` is the number of entries.
     follows: Mutex<HashMap<u64, Vec<String>>>,
     follows_count: AtomicUsize,
 }
@@ -42,7 +44,7 @@ pub(crate) struct Spans {
 struct Places {
     /// The token of the thread that fills the places; 0 for none yet.
     owner: AtomicU64,
-    /// Ends with that thread.
+    /// A reference to a value of the owning thread that is dropped when the thread ends.
     life: Mutex<Weak<()>>,
     chunks: [OnceLock<Box<[Place; CHUNK]>>; CHUNKS],
 }
@@ -65,7 +67,7 @@ impl Place {
 thread_local! {
     /// The number of the calling thread, once it has one. Const and without `Drop`: an access is one load.
     static TOKEN: Cell<u64> = const { Cell::new(0) };
-    /// Ends with the thread, so that another thread can take over its places.
+    /// A value that is dropped with the thread. Then another thread can take over the places.
     static LIFE: Arc<()> = Arc::default();
 }
 
@@ -99,7 +101,8 @@ impl Places {
         self.owner.load(Ordering::Relaxed) == token() || self.is_taken_over()
     }
 
-    /// Takes over places that no living thread fills. Returns false if one does, or if the calling thread is ending.
+    /// Takes over places that no living thread fills. Returns false if a living thread fills them, or if the calling
+    /// thread is ending.
     #[cold]
     fn is_taken_over(&self) -> bool {
         let Some(mut life) = lock_unless_lost(&self.life) else { return false };
@@ -113,7 +116,7 @@ impl Places {
     }
 }
 
-/// Returns the thread and the place that an id tells.
+/// Returns the thread and the place that an id contains.
 #[inline]
 fn parts(id: u64) -> (usize, usize) {
     let thread = (id >> THREAD_SHIFT) as usize % THREADS;
@@ -161,11 +164,12 @@ impl Spans {
         let replaced = others.insert(id, open);
         self.others_count.store(others.len(), Ordering::Relaxed);
         drop(others);
-        // An id is not given out twice at a time; should it be, the earlier span ends as cancelled, without the lock.
+        // An id is not given out twice at a time. If it were, the earlier span would end as cancelled here, outside of
+        // the lock.
         drop(replaced);
     }
 
-    /// Returns the span at the place that its id tells.
+    /// Returns the place of a span, which its id contains; `None` if the span does not lie there.
     #[inline]
     fn place(&self, id: u64) -> Option<&Place> {
         let (thread, place) = parts(id);
@@ -216,7 +220,8 @@ impl Spans {
         }
     }
 
-    /// Notes that a span follows from one of this function. Returns the functions of all, if this one is new and among the first.
+    /// Notes that a span follows from a span of this function. Returns the functions of all such spans if this one is
+    /// new and the list was not full.
     pub(crate) fn add_follows(&self, id: &Id, function: String) -> Option<Vec<String>> {
         let mut follows = lock_unless_lost(&self.follows)?;
         let functions = follows.entry(id.into_u64()).or_default();
@@ -286,7 +291,8 @@ mod tests {
     fn a_span_whose_place_is_taken_lies_in_the_map_and_none_is_mixed_up_with_another() {
         let spans = Spans::new();
         let far = (CHUNKS * CHUNK) as u64 + 5;
-        // The last id differs from the first in the generation alone, which tells neither thread nor place.
+        // The last id differs from the first in the generation alone, which belongs neither to the thread nor to the
+        // place.
         let ids = [id(1, 3), id(1, 4), id(1, far), id(1 + THREADS as u64, 3)];
         for id in &ids {
             assert_eq!(spans.access(id, |_| ()), None);

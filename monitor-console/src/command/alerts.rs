@@ -60,7 +60,7 @@ fn columns() -> Vec<Column> {
     ]
 }
 
-/// Prints each change of an alert until Ctrl-C, or until the reader goes away.
+/// Prints each change of an alert until Ctrl-C, or until nobody reads the output any more.
 fn watch(common: &Common, store: &Store) -> Result<()> {
     terminal::end_on_interrupt()?;
     print_heading(common, store, "alerts as they change; Ctrl-C ends");

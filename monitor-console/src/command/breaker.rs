@@ -172,7 +172,7 @@ fn insert_hold(store: &Store, run: i64, hold: &str, reason: &str) -> Result<Stri
         (run, hold, reason, units::now_ns(), describe_user()),
     )?;
     if hold == "auto" && run == EVERY_RUN {
-        // The holds of single runs end too.
+        // A hold on every process also ends the holds on single runs.
         store.execute("DELETE FROM breaker WHERE process_id <> 0", [])?;
     }
     let effect = match hold {

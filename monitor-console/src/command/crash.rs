@@ -26,7 +26,7 @@ WHERE p.ending = 'crash' AND coalesce(p.ended_ns, p.started_ns) >= ?1
 ORDER BY coalesce(p.ended_ns, p.started_ns) DESC, p.process_id DESC
 LIMIT ?2";
 
-/// Selects what a process's panics were before its death, the latest first.
+/// Selects the panics of a process before its death, the latest first.
 const PANICS: &str = "
 SELECT at_ns, detail FROM events WHERE process_id = ?1 AND kind = 'panic' ORDER BY at_ns DESC LIMIT 5";
 
@@ -57,8 +57,8 @@ GROUP BY 1 ORDER BY 1";
 const RESOURCES: &str = "
 SELECT at_ns, cpu_pct, rss_bytes FROM resources WHERE process_id = ?1 AND at_ns BETWEEN ?2 AND ?3 ORDER BY at_ns";
 
-/// Selects the latest calls of a process among the latest 100 000 calls of the store, which are its own
-/// unless other processes wrote as many since.
+/// Selects the latest calls of a process. They are looked for among the latest 100 000 calls of the store, and are
+/// missing if other processes wrote as many since.
 const LAST: &str = "
 SELECT call_id, start_ns + duration_ns AS ended_ns, duration_ms, outcome, function, thread FROM calls
 WHERE process_id = ?1 AND call_id > (SELECT max(id) FROM call) - 100000
@@ -93,7 +93,7 @@ const DATA_COLUMNS: [&str; 18] = [
     "args",
 ];
 
-/// Says up to when the store has the metrics of a process: a kill takes the window under way.
+/// Writes up to which time the store has the metrics of a process, because a kill loses the window under way.
 fn write_metrics(store: &Store, process: i64, died: i64, text: &mut String) -> Result<()> {
     let Some(end) = metrics::read_last_end(store, process, died)? else { return Ok(()) };
     let lost = died.saturating_sub(end);

@@ -1,8 +1,8 @@
 //! `monitor demo`: records the workload of the shop into a store of its own, shows `top` and `errors` of that
 //! store, and compares the store with the shop's ledger.
 //!
-//! It is the only command that runs monitored code. It fails if the figures lack a single call, because it
-//! exists to show that none is lost.
+//! The command is the only one that runs monitored code. It fails if the figures lack a single call, because it exists
+//! to show that none is lost.
 
 use std::collections::BTreeMap;
 use std::io::Write;

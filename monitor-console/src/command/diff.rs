@@ -115,7 +115,7 @@ pub(super) fn describe(changes: &[Change], sides: [&Side; 2]) -> String {
             return format!("cannot tell: the side {name} has no windows with calls");
         }
     }
-    // A slowdown is told where it began.
+    // A slowdown is reported only for the function in which it began.
     let of = |verdict: Verdict| {
         changes.iter().filter(move |change| change.verdict == verdict && !change.is_passed_on)
     };

@@ -1,8 +1,8 @@
 //! `monitor errors`: kinds of failure, the most frequent first. Counts are exact, because a failure is
 //! counted even if it has no row of its own.
 //!
-//! A failure is told once, where it began. Kinds of which no failure began there are left out unless `--all` asks for
-//! them; they come after the others.
+//! A failure is reported once, under the function where it began. Kinds of which no failure began in their own function
+//! are left out unless `--all` asks for them; they come after the others.
 //!
 //! With `--since` a kind that was seen before the span is counted from the rows of failed calls. That is exact too,
 //! unless failures came too fast for rows of their own, or their rows are past retention: such a count is a lower
@@ -151,7 +151,7 @@ fn read_groups(common: &Common, store: &Store, arguments: &Errors) -> Result<Rep
     let since = units::start_of_span(common.since);
     let until = if common.since.is_some() { units::end_of_span() } else { i64::MAX };
     let mut sql = GROUPS.to_owned();
-    // An older store knows of no passed-on failure, so each kind counts as an origin there.
+    // An older store does not mark failures that were passed on, so each kind counts as an origin there.
     let is_new = store.has_span_blocks()?;
     for (column, in_older) in
         [("error_type", "NULL"), ("origin_count", "count"), ("root_count", "NULL"), ("path", "NULL")]
@@ -165,7 +165,7 @@ fn read_groups(common: &Common, store: &Store, arguments: &Errors) -> Result<Rep
     Ok(report)
 }
 
-/// Returns true if some failure of the kind began there, and was not only passed on.
+/// Returns true if some failure of the kind began in its own function, and was not only passed on.
 fn is_origin(group: &[Cell]) -> bool {
     group[ORIGINS].to_integer() != Some(0)
 }
@@ -190,7 +190,7 @@ fn count_within(store: &Store, since: i64, groups: &mut Vec<Vec<Cell>>) -> Resul
     for group in groups.iter() {
         *kinds.entry(read_kind(group)).or_default() += 1;
     }
-    // Past the bound on kinds, the store counts the others of a function and outcome under one.
+    // Past the bound on kinds, the store counts the other failures of a function and outcome under one kind.
     let count_others = |function: &str, outcome: &str| -> i64 {
         let is_other = |kind: &Kind| kind[0] == function && kind[1] == outcome && !kinds.contains_key(kind);
         rows.iter().filter(|(kind, _)| is_other(kind)).map(|(_, count)| count).sum()
@@ -222,7 +222,7 @@ fn count_within(store: &Store, since: i64, groups: &mut Vec<Vec<Cell>>) -> Resul
     Ok(())
 }
 
-/// Sorts kinds: those that began here first, then the most frequent first.
+/// Sorts kinds: those that began in their own function first, and among these the most frequent first.
 fn sort(groups: &mut [Vec<Cell>]) {
     groups.sort_by_key(|group| (!is_origin(group), std::cmp::Reverse(group[COUNTS[0]].to_integer())));
 }
@@ -242,7 +242,8 @@ fn count_rows(store: &Store, since: i64) -> Result<HashMap<Kind, i64>> {
 fn count_roots(store: &Store, since: i64) -> Result<HashMap<Kind, i64>> {
     let mut texts: Vec<Kind> = Vec::new();
     let mut by_text: HashMap<Kind, usize> = HashMap::new();
-    // The text of each failed call and the call that it has its failure from, by process and span.
+    // For each failed call, by process and span: the text of its failure, and the span of the callee that the failure
+    // came from.
     let mut failures: HashMap<(i64, i64), (usize, Option<i64>)> = HashMap::new();
     let mut roots = Vec::new();
     read_failures(store, since, |failure| {
@@ -273,7 +274,8 @@ fn count_roots(store: &Store, since: i64) -> Result<HashMap<Kind, i64>> {
     Ok(counts)
 }
 
-/// The most causes that are followed from one failed call: a deeper chain of calls is told at its last one.
+/// The most causes that are followed from one failed call. In a deeper chain of calls the failure counts under the last
+/// call that was reached.
 const CAUSES_FOLLOWED_MAX: usize = 1000;
 
 /// Fills in the trends: for each kind its failures in each part of the span, as bars.

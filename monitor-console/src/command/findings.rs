@@ -108,7 +108,7 @@ pub(super) fn list(
     Ok((found.collect(), gathered.unknown.into_iter().map(|(unknown, _)| unknown).collect()))
 }
 
-/// Returns what the settings file says is not to be told.
+/// Returns the findings that the settings file excludes.
 fn read_ignored() -> Result<Vec<Ignored>> {
     let parse = |text: &String| {
         parse_ignored(text).map_err(|error| anyhow!("`[findings] ignore` has `{text}`: {error}"))

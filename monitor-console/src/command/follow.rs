@@ -1,8 +1,8 @@
-//! Follows a store: prints what is new in it, until Ctrl-C or until the reader goes away.
+//! Follows a store: prints what is new in it, until Ctrl-C or until nobody reads the output any more.
 //!
-//! Ids ascend in the order of commits and are never reused, so what is new has ids above the last one printed. The file may be
-//! replaced meanwhile: another inode at the path, or ids that start again, mean another store, which is then followed from
-//! its first row. It does not know what is followed: a [`Feed`] does.
+//! Ids ascend in the order of commits and are never reused, so new rows have ids above the last one printed. The file
+//! may be replaced meanwhile: another inode at the path, or ids that start again, mean another store, which is then
+//! followed from its first row. The file does not know which rows are followed: a [`Feed`] does.
 
 use std::fs;
 use std::path::Path;
@@ -37,10 +37,10 @@ pub(super) trait Feed {
     /// Returns the id of the newest row; 0 if there is none.
     fn newest_id(&self, store: &Store) -> Result<i64>;
 
-    /// Returns the id after which the rows begin that are printed first.
+    /// Returns the id after which the first printed rows begin.
     fn find_start(&self, store: &Store, newest: i64) -> Result<i64>;
 
-    /// Prints the rows with ids above the first of these, up to the second.
+    /// Prints the rows with ids above the first of `ids`, up to the second.
     fn print(&self, store: &Store, ids: (i64, i64), format: &mut dyn Format) -> Result<()>;
 }
 
@@ -117,7 +117,7 @@ impl Follower {
         Ok(())
     }
 
-    /// Opens the file at the path if it is another one than before; keeps waiting if there is none.
+    /// Opens the file at the path if another file has taken its place; keeps waiting if there is none.
     fn reopen_if_replaced(&mut self, common: &Common, path: &Path) {
         let found = read_identity(path);
         if found == self.identity && !self.is_missing {

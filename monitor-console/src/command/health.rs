@@ -74,7 +74,7 @@ pub(super) fn run(common: &Common, arguments: &Health) -> Result<()> {
     Ok(())
 }
 
-/// Prints how each part does, and ends the process with the code that its worst status has.
+/// Prints the status of each part, and ends the process with the exit code of the worst status.
 fn probe(common: &Common) -> Result<()> {
     let opened = open_store(common);
     let now_ns = units::now_ns();
@@ -124,8 +124,8 @@ pub(super) fn has_running_process(store: &Store) -> Result<bool> {
     Ok(report.rows.iter().any(is_running))
 }
 
-/// Joins processes with their latest report, the one seen last first. The view tells which reasons for drops
-/// there are.
+/// Joins processes with their latest report, the one seen last first. The columns of the view determine which reasons
+/// for drops there are.
 pub(super) fn build_report(store: &Store, since: i64) -> Result<Report> {
     let known = store.read_column_names("SELECT * FROM health LIMIT 0")?;
     let figures: Vec<_> = known.iter().map(String::as_str).filter(|name| *name != "process_id").collect();
@@ -176,7 +176,7 @@ impl Process<'_> {
     fn format_things(&self, name: &str, singular: &str, plural: &str) -> String {
         format_quantity(self.format_number(name), singular, plural)
     }
-    /// Formats a number in the unit of its column; a column that only another version knows is a count.
+    /// Formats a number in the unit of its column; a column that only another version has is formatted as a count.
     fn format_number(&self, name: &str) -> String {
         let column = HEALTH_COLUMNS.iter().find(|column| column.name == name);
         let format = match column.map(|column| column.unit) {
@@ -200,7 +200,8 @@ fn judge_state(process: &Process<'_>, now_ns: i64) -> &'static str {
     }
 }
 
-/// Returns true if the process ran on this host and no longer exists; false where the system does not tell.
+/// Returns true if the process ran on this host and no longer exists; false if the system does not show whether it
+/// exists.
 fn is_gone(process: &Process<'_>) -> bool {
     let pid = process.find_cell("pid").and_then(Cell::to_integer).and_then(|pid| u32::try_from(pid).ok());
     pid.is_some_and(|pid| liveness::is_running_on(&process.read_text("host"), pid) == Some(false))
@@ -489,7 +490,8 @@ fn write_events(store: &Store, process: &Process<'_>, now: i64, text: &mut Strin
 mod tests {
     use super::*;
 
-    /// Returns the lines of a report whose columns all have the value 1, but this one, which has another.
+    /// Returns the lines of a report in which all columns have the value 1, except the one named `changed`, which has
+    /// another value.
     fn lines(changed: Option<&str>) -> Vec<(&'static str, String)> {
         let columns: Vec<_> = HEALTH_COLUMNS.iter().map(|column| Column::data(column.name)).collect();
         let number = |name| if changed == Some(name) { 1_i64 << 60 } else { 1 };

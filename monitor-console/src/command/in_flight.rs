@@ -1,9 +1,9 @@
 //! Calls in flight as trees: the stack of each thread, and the tasks of suspended async calls.
 //!
-//! It takes calls with their threads, spans and parents, and returns each call once, behind the call around it,
-//! with the number of calls around it. A call on a stack is below the call before it on that stack; the first
-//! one of a stack, and a suspended call, are below the call that their parent id names. It does not know whether
-//! the process runs.
+//! The file takes calls with their threads, spans and parents, and returns each call once, behind the call around it,
+//! with the number of calls around it. A call on a stack is below the call before it on that stack; the first call of a
+//! stack, and a suspended call, are below the call that their parent id names. The file does not know whether the
+//! process runs.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -13,7 +13,7 @@ pub(super) struct Flying {
     /// Number and name of the thread; `None` for a suspended async call. The number is unknown in stores of older
     /// versions.
     pub(super) thread: Option<(Option<i64>, String)>,
-    /// Number of calls around it on its stack.
+    /// Number of calls around the call on its stack.
     pub(super) depth: i64,
     pub(super) start_ns: i64,
     pub(super) span_id: i64,
@@ -25,7 +25,7 @@ pub(super) struct Flying {
 pub(super) struct Place {
     /// The index of the call.
     pub(super) call: usize,
-    /// The number of calls above it in its tree.
+    /// The number of calls above the call in its tree.
     pub(super) depth: usize,
     /// The index of the tree's first call.
     pub(super) root: usize,

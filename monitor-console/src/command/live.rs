@@ -1,6 +1,6 @@
 //! `monitor live`: the calls in flight in running processes, by the stack of each thread and by task, those with a
-//! stuck call first. They are read from the ring files, so the processes do no work for it. The store is opened only
-//! if there is nothing to show, to tell a mistaken path or name from a program at rest, and if a call has taken so
+//! stuck call first. They are read from the ring files, so the processes do no work for it. The store is opened only if
+//! there is nothing to show, to distinguish a mistaken path or name from a program at rest, and if a call has taken so
 //! long that its function's history decides whether it is stuck.
 
 use std::collections::HashMap;
@@ -169,7 +169,7 @@ fn to_flying(call: &UnderWay) -> Flying {
 }
 
 /// Reads from which time on calls count as stuck whose functions declare none: by the function's own history, which the
-/// store has. A store that cannot be read tells nothing.
+/// store has. A store that cannot be read gives no limits.
 pub(super) fn read_usual_limits(store: &Path, living: &[Living], now: i64) -> HashMap<String, i64> {
     let is_long = |call: &UnderWay| {
         call.slow_ns.is_none() && measure_elapsed_ns(call, now).unsigned_abs() > STUCK_NS_MIN
@@ -258,7 +258,8 @@ fn measure_elapsed_ns(call: &UnderWay, now: i64) -> i64 {
     now.saturating_sub(call.start_ns).max(0)
 }
 
-/// Returns true if the call has taken longer than the `slow` limit of its function, or than its calls ever take.
+/// Returns true if the call has taken longer than its limit: the `slow` option of its function, or the limit by the
+/// function's history.
 fn is_overdue(shown: &Shown<'_>, now: i64) -> bool {
     shown.limit.is_some_and(|limit| measure_elapsed_ns(shown.call, now) > limit.as_nanoseconds())
 }

@@ -40,7 +40,7 @@ pub(super) fn run(common: &Common, arguments: &Logs) -> Result<()> {
 const NO_LINES: &str =
     "a program's log lines come here through the crates `monitored-log` and `monitored-tracing`";
 
-/// The place of the time in a row.
+/// The position of the time in a row.
 const AT: usize = 1;
 
 fn query<'a>(common: &Common, arguments: &'a Logs) -> Query<'a> {

@@ -1,4 +1,4 @@
-//! `monitor metrics`: the program's own metrics, each series with its latest figures and how they went.
+//! `monitor metrics`: the program's own metrics, each series with its latest figures and its course.
 
 use anyhow::{Result, bail};
 use rusqlite::types::Value;

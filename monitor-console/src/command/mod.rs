@@ -1,7 +1,7 @@
 //! The commands, one file each: each takes its arguments and prints a report.
 //!
-//! A command decides which statements it runs on the store and which columns it shows. It does not know how
-//! the report is printed: that is the format's part.
+//! A command decides which statements it runs on the store and which columns it shows. It does not know how the report
+//! is printed: the format does.
 
 mod top;
 mod calls;
@@ -106,7 +106,8 @@ fn name_stores(common: &mut Common) -> Result<()> {
     Ok(())
 }
 
-/// Returns true for a command that reads several stores together. The other ones change a store, follow one, or copy one.
+/// Returns true for a command that reads several stores together. The other commands change a store, follow one, or
+/// copy one.
 fn reads_several(command: Option<&Command>) -> bool {
     match command {
         Some(Command::Export(export)) => {
@@ -135,8 +136,8 @@ fn reads_several(command: Option<&Command>) -> bool {
     }
 }
 
-/// Opens the stores that are named for reading, each after the ring files that dead processes left for it are recovered into
-/// it. A store that cannot be read is told in a note.
+/// Opens the stores that are named for reading, each after the ring files that dead processes left for it are recovered
+/// into it. A note reports a store that cannot be read.
 fn open_stores(common: &Common) -> Result<Stores> {
     let named = match common.db.as_slice() {
         [] | [_] => vec![find::find_store(common.store_path())?],
@@ -227,7 +228,7 @@ fn print_lines(common: &Common, text: &str) -> Result<()> {
 }
 
 /// Fails if no function of the store has a name that the pattern selects, because an empty report alone does not
-/// tell such a pattern from a function without calls.
+/// distinguish such a pattern from a function without calls.
 fn require_known(store: &Store, pattern: Option<&Pattern>) -> Result<()> {
     match pattern.map(|pattern| explain_unknown(store, pattern)).transpose()?.flatten() {
         Some(explanation) => Err(anyhow!(explanation)),
@@ -243,7 +244,7 @@ fn require_known_in(stores: &Stores, pattern: Option<&Pattern>) -> Result<()> {
         match explain_unknown(store, pattern)? {
             None => return Ok(()),
             Some(text) => {
-                // A store that has something like it explains more than one that has nothing.
+                // A store that has a similar name explains more than one that has none.
                 let is_better = text.contains("so try");
                 if is_better || explanation.is_none() {
                     explanation = Some(text);
@@ -274,8 +275,8 @@ fn explain_unknown(store: &Store, pattern: &Pattern) -> Result<Option<String>> {
     Ok(Some(format!("no function here is named `{text}`: {advice}")))
 }
 
-/// Describes a report without rows: that its span has none, and when the latest call with a row began. Without a span the text is
-/// empty, because the title says it all.
+/// Describes a report without rows: that its span has none, and when the latest call with a row began. Without a span
+/// the text is empty, because the title is enough.
 fn describe_absence(common: &Common, stores: &[&Store]) -> Result<String> {
     if common.since.is_none() {
         return Ok(String::new());
@@ -307,7 +308,7 @@ fn describe_user() -> String {
 /// The run number that stands for every run, as in the table `breaker`.
 const EVERY_RUN: i64 = 0;
 
-/// Tells when a change to a run takes effect: `2 running processes read it within two seconds`.
+/// Describes when a change to a run takes effect: `2 running processes read it within two seconds`.
 fn describe_effect(store: &Store, run: i64) -> Result<String> {
     let sql = "SELECT COUNT(*) FROM processes WHERE ending = 'running' AND ?1 IN (0, process_id)";
     Ok(match store.read_integer(sql, [run])?.unwrap_or(0) {

@@ -90,7 +90,7 @@ fn insert_rate(store: &Store, pattern: &Pattern, rate: f64) -> Result<String> {
 
 fn reset(common: &Common, pattern: &Pattern) -> Result<()> {
     let store = open_store_for_control(common)?;
-    // A deleted row cannot tell who deleted it, so the reset is written as an event.
+    // A deleted row does not show who deleted it, so the reset is written as an event.
     let event = "INSERT INTO event (at_ns, process_id, kind, detail)
          SELECT ?1, 0, 'rate', pattern || ' reset by ' || ?2 FROM sampling WHERE pattern = ?3";
     store.execute(event, (units::now_ns(), describe_user(), pattern.as_str()))?;
@@ -106,8 +106,8 @@ fn reset(common: &Common, pattern: &Pattern) -> Result<()> {
     Ok(())
 }
 
-/// Tells what a pattern reaches: `matches 3 functions known so far; 1 running process reads it within a
-/// second`.
+/// Describes which functions and processes a pattern reaches: `matches 3 functions known so far; 1 running process
+/// reads it within a second`.
 fn describe_match(store: &Store, pattern: &Pattern) -> Result<String> {
     let matched = count_names(store, |name| pattern.is_whole_match(name))?;
     Ok(format!(

@@ -1,4 +1,4 @@
-//! `monitor tail`: prints new calls as they are committed, until Ctrl-C or until the reader goes away.
+//! `monitor tail`: prints new calls as they are committed, until Ctrl-C or until nobody reads the output any more.
 
 use anyhow::Result;
 

@@ -127,7 +127,7 @@ impl<W: Write> Table<W> {
         self.columns.iter().map(|column| column.width).sum::<usize>() + gaps
     }
 
-    /// Returns the column that tells least: the last one without a value, else the last number, else the last.
+    /// Returns the column to leave out first: the last one without a value, else the last number, else the last.
     fn find_least_column(&self) -> usize {
         let is_empty =
             |at: &usize| !self.waiting.is_empty() && self.waiting.iter().all(|row| row[*at].is_null);
@@ -243,7 +243,7 @@ pub(crate) fn is_text(unit: Unit) -> bool {
     matches!(unit, Unit::Text | Unit::Name | Unit::Outcome)
 }
 
-/// Truncates a text to its column. A function's name loses its start, because its end tells more.
+/// Truncates a text to its column. A function's name loses its start, because its end identifies the function better.
 fn fit<'a>(column: &TableColumn, text: &'a str) -> Cow<'a, str> {
     match column.unit {
         Unit::Name => terminal::truncate_start(text, column.width),

@@ -1,8 +1,8 @@
 //! The activity of functions within a span: calls, failures, durations, and how the durations went over the span.
 //!
 //! Takes a store, a span and a number of parts; gives one struct for each function that was called. Windows are summed
-//! while they are read, so the memory depends on the number of functions and not on the length of the span. It does not
-//! know which functions a view shows, nor in which order.
+//! while they are read, so the memory depends on the number of functions and not on the length of the span. The file
+//! does not know which functions a view shows, nor in which order.
 
 use std::collections::HashMap;
 
@@ -23,11 +23,11 @@ pub(crate) struct Activity {
     pub(crate) place: String,
     /// Calls.
     pub(crate) calls: u64,
-    /// Failed calls among them.
+    /// Calls that failed.
     pub(crate) failed: u64,
     /// The time of all calls, in ns.
     pub(crate) total_ns: u64,
-    /// The time outside of monitored calls that they made, in ns; 0 in stores of older versions.
+    /// The time of all calls outside of the monitored calls that they made, in ns; 0 in stores of older versions.
     pub(crate) self_ns: u64,
     /// The longest call, in ns.
     pub(crate) max_ns: u64,

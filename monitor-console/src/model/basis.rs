@@ -12,11 +12,11 @@ pub(crate) struct Basis {
     pub(crate) rows: u64,
     /// Windows of 10 s that were read.
     pub(crate) windows: u64,
-    /// The start of the earliest of them, ns since the Unix epoch.
+    /// The start of the earliest row or window, ns since the Unix epoch.
     pub(crate) since_ns: Option<i64>,
-    /// The start of the latest of them.
+    /// The start of the latest row or window, ns since the Unix epoch.
     pub(crate) until_ns: Option<i64>,
-    /// True if calls were sampled, so that numbers of calls are estimates.
+    /// True if calls were sampled, so the numbers of calls are estimates.
     pub(crate) is_estimated: bool,
     /// True if older rows were left out, because a bound was reached.
     pub(crate) is_cut: bool,

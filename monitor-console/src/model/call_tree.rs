@@ -1,8 +1,8 @@
 //! The tree of one trace, whose equal siblings are folded, with its critical path.
 //!
-//! Loading takes a store and the id of a call, and gives the calls of its trace. Arranging is pure: it takes calls and what a
-//! person opened and closed, and gives lines. Every call has exactly one place, whatever the store holds, and nothing
-//! recurses, so that a tree may be as deep as it likes.
+//! Loading takes a store and the id of a call, and gives the calls of its trace. Arranging is pure: it takes calls and
+//! what a person opened and closed, and gives lines. Every call has exactly one place, whatever the store holds, and
+//! nothing recurses, so a tree may have any depth.
 
 use std::collections::{HashMap, HashSet};
 
@@ -42,13 +42,13 @@ pub(crate) struct TreeCall {
     pub(crate) busy_ns: i64,
     /// The calls that share the row.
     pub(crate) shared: i64,
-    /// The thread on which it began.
+    /// The thread on which the call began.
     pub(crate) thread: String,
     /// The captured values, as text.
     pub(crate) args: Option<String>,
     pub(crate) result: Option<String>,
     pub(crate) error: Option<String>,
-    /// The log lines that it said, by time.
+    /// The log lines that the call wrote, by time.
     pub(crate) said: Vec<LogLine>,
 }
 
@@ -136,7 +136,7 @@ fn read_call(cells: &[Cell]) -> TreeCall {
     }
 }
 
-/// The calls whose children a person hid, and the folds that were opened, by the id of their first call.
+/// The calls whose children a person hid, and the folds that a person opened, each fold by the id of its first call.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Opened {
     /// Calls whose children are hidden.
@@ -150,13 +150,13 @@ pub(crate) struct Opened {
 pub(crate) struct Line {
     /// The call, or the first call of a fold, as a position in the tree.
     pub(crate) at: usize,
-    /// The lines above it in its tree.
+    /// The depth of the line in its tree; 0 for a root.
     pub(crate) depth: usize,
     /// The calls of a fold; empty for a single call.
     pub(crate) fold: Vec<usize>,
     /// True if lines can be shown or hidden below it.
     pub(crate) has_more: bool,
-    /// True if they are shown.
+    /// True if the lines below are shown.
     pub(crate) is_open: bool,
     /// True if its caller has no row.
     pub(crate) is_orphan: bool,
@@ -169,7 +169,7 @@ impl Tree {
         (start, self.calls.iter().map(TreeCall::end_ns).max().unwrap_or(0).max(start))
     }
 
-    /// Gives each call the lines that it said.
+    /// Gives each call the log lines that it wrote.
     fn add_lines(&mut self, lines: Vec<LogLine>) {
         let mut by_span: HashMap<i64, Vec<LogLine>> = HashMap::new();
         for line in lines {

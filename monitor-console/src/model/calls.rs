@@ -19,7 +19,7 @@ use crate::store::Store;
 pub(crate) enum Order {
     /// The newest first.
     Newest,
-    /// The longest first. The pages of this order are one page.
+    /// The longest first. This order has one page only.
     Longest,
 }
 
@@ -38,7 +38,7 @@ pub(crate) struct Query<'a> {
     pub(crate) min_ns: Option<i64>,
     /// The longest duration, in ns.
     pub(crate) max_ns: Option<i64>,
-    /// The id that all calls of the page are below.
+    /// The id below which the ids of all calls of the page lie.
     pub(crate) before: Option<i64>,
     /// The order.
     pub(crate) order: Order,

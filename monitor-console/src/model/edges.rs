@@ -15,7 +15,7 @@ use crate::store::Store;
 pub(crate) enum Caller {
     /// A monitored function.
     Function(Name),
-    /// None: the callee's calls are roots.
+    /// No caller, because the calls of the callee are roots.
     Root,
     /// A call without a row among those that were read.
     Unrecorded,
@@ -30,9 +30,9 @@ pub(crate) struct Edge {
     pub(crate) callee: Name,
     /// The rows of the callee that were read.
     pub(crate) rows: u64,
-    /// The number of calls that they stand for.
+    /// The number of calls that the rows stand for.
     pub(crate) calls: f64,
-    /// The number of failed calls among them.
+    /// The number of calls that failed.
     pub(crate) failed: f64,
     /// The time of all these calls, in ns.
     pub(crate) total_ns: f64,
@@ -46,7 +46,7 @@ pub(crate) struct Edge {
     pub(crate) most_call_id: Option<i64>,
     /// The position of the store that this call is from.
     pub(crate) most_store: usize,
-    /// True if calls were sampled, so that the number of calls and their time are estimates.
+    /// True if calls were sampled, so the number of calls and their time are estimates.
     pub(crate) is_estimated: bool,
 }
 
@@ -111,7 +111,7 @@ pub(crate) fn collect(rows: &Rows, forest: &Forest) -> Vec<Edge> {
     edges
 }
 
-/// Adds what the calls below one parent call tell of its edges.
+/// Adds the calls below one parent call to its edges: the most calls, and the time that they cover.
 fn count_below(rows: &Rows, forest: &Forest, parent: usize, edges: &mut HashMap<(Caller, Name), Edge>) {
     let mut by_callee: Vec<(Name, usize)> =
         forest.children(parent).map(|child| (rows.rows[child].function, child)).collect();

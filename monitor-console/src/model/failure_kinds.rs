@@ -36,11 +36,11 @@ pub(crate) struct Kind {
     /// The first and the last failure of the kind, also outside of the span.
     pub(crate) first_ns: i64,
     pub(crate) last_ns: i64,
-    /// A call that failed so.
+    /// The id of a call with this kind of failure.
     pub(crate) example: Option<i64>,
     /// The way of the latest failure from the outermost call that failed to its origin.
     pub(crate) path: Option<String>,
-    /// False if no failure of the kind began here: they were passed on.
+    /// False if no failure of the kind began in the function, because all of them were passed on.
     pub(crate) is_origin: bool,
 }
 

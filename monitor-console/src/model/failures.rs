@@ -1,8 +1,8 @@
 //! Kinds of failure within a scope, each with its count, its course over time and an example.
 //!
-//! A kind is told where it began; kinds that were only passed on by callers are marked. The counts of the whole store are
-//! exact. Within a scope they are counted from rows and so are lower bounds: some failures came too fast for rows of their
-//! own, and rows expire before the groups do.
+//! A kind belongs to the function where it began; kinds that were only passed on by callers are marked. The counts of
+//! the whole store are exact. Within a scope they are counted from rows and so are lower bounds: some failures came too
+//! fast for rows of their own, and rows expire before the groups do.
 
 use std::collections::HashMap;
 
@@ -41,9 +41,9 @@ pub(crate) struct Kind {
     pub(crate) count: i64,
     /// True if the count is a lower bound.
     pub(crate) is_lower_bound: bool,
-    /// The failures that began here; the others were passed on. `None` in older stores.
+    /// The failures that began in the function; the others were passed on. `None` in older stores.
     pub(crate) origins: Option<i64>,
-    /// The roots that failed because of it. `None` in older stores.
+    /// The roots that failed because of this kind. `None` in older stores.
     pub(crate) roots: Option<i64>,
     /// The way from the outermost call that failed to the origin.
     pub(crate) path: Option<String>,
@@ -67,7 +67,7 @@ impl Kind {
 /// Kinds of failure, and the span over which their courses go.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Failures {
-    /// The kinds: those that began here before those that were passed on, the most frequent first.
+    /// The kinds: those that began in their function before those that were passed on, the most frequent first.
     pub(crate) kinds: Vec<Kind>,
     /// The start and the end of the courses, ns since the Unix epoch.
     pub(crate) span_ns: (i64, i64),
@@ -175,7 +175,7 @@ fn read_courses(store: &Store, scope: &Scope, span: (i64, i64)) -> Result<(HashM
     read_rows(store, scope, None, |failure| {
         rows_read += 1;
         let part = usize::try_from(failure.start_ns.saturating_sub(span.0) / part_ns).unwrap_or(0);
-        // Texts are made kinds afterwards, because few texts are many rows.
+        // Rows are counted by text, and the texts become kinds afterwards, because many rows share few texts.
         let error = failure.error.clone().unwrap_or_else(|| failure.outcome.clone());
         let course = by_error.entry((failure.function, failure.outcome, error)).or_default();
         course.count += 1;

@@ -1,7 +1,7 @@
-//! Figures of functions within a scope, and the same over time.
+//! Figures of functions within a scope, as sums and over time.
 //!
-//! The figures without a scope are those of the half hours that retention has left. With one they are summed
-//! from windows of 10 s. Counts are exact either way.
+//! The figures without a scope are those of the half hours that retention has left. Figures of a scope are summed from
+//! windows of 10 s. Counts are exact either way.
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
@@ -30,7 +30,7 @@ pub(crate) struct Figures {
     pub(crate) group: Option<String>,
     /// Calls that ended.
     pub(crate) calls: i64,
-    /// Failed calls among them.
+    /// Calls that failed.
     pub(crate) failed: i64,
     /// The time of all calls, in ns.
     pub(crate) total_ns: f64,
@@ -46,7 +46,7 @@ pub(crate) struct Figures {
     pub(crate) max_ns: f64,
     /// The sampling rate last in force.
     pub(crate) rate: Option<f64>,
-    /// True if some calls were only counted, so that durations are estimates.
+    /// True if some calls were only counted, so the durations are estimates.
     pub(crate) is_estimated: bool,
 }
 
@@ -146,7 +146,7 @@ pub(crate) fn read(store: &Store, scope: &Scope, pattern: Option<&Pattern>) -> R
     Ok(figures)
 }
 
-/// Turns the sum of the windows of a function into its figures; place, group and rate are those that the store knows.
+/// Turns the sum of the windows of a function into its figures; place, group and rate are those that the store has.
 #[expect(clippy::cast_precision_loss, reason = "figures are shown with three digits")]
 fn summarize(name: &str, sum: &Window, known: Option<&Figures>, has_self_times: bool) -> Figures {
     let percentile =

@@ -1,4 +1,4 @@
-//! The functions that a store knows.
+//! The functions that a store contains.
 
 use anyhow::Result;
 

@@ -133,7 +133,7 @@ pub(crate) fn hold(store: &Store, new: NewHold<'_>, now_ns: i64) -> Result<()> {
             (name, process_id, hold, reason, now_ns, by),
         )?;
         if hold == "auto" && process_id == 0 {
-            // The holds of single runs end too.
+            // A hold on every process also ends the holds on single runs.
             store.execute("DELETE FROM guard_hold WHERE name = ?1 AND process_id <> 0", [name])?;
         }
         write_event(store, "guard", &format!("{name}: hold {hold} set by {by}: {reason}"), now_ns)

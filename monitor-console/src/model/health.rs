@@ -1,8 +1,9 @@
 //! The health of the recorders behind a store as one word: overall, and by part.
 //!
-//! Takes the store, the ring files of running processes, and the moment; gives a status for each part with a reason, and
-//! the answers of a server's health endpoints. It names no function, and names services to those alone who may know. A process whose breaker is open writes nothing, so
-//! its last report is old news: holds are read from their table, and signs of life from the ring file.
+//! Takes the store, the ring files of running processes, and the moment; gives a status for each part with a reason,
+//! and the answers of a server's health endpoints. The answers contain no name of a function, and names of services
+//! only for readers that may know them. A process whose breaker is open writes nothing, so its last report is out of
+//! date: holds are read from their table, and signs of life from the ring file.
 
 use anyhow::Result;
 use monitor_runtime::HealthStatus as Status;
@@ -22,17 +23,17 @@ const STOPPED_AFTER_NS: i64 = 15_000_000_000;
 const SILENT_AFTER_NS: i64 = 600_000_000_000;
 /// The reason for everybody why a store is failing.
 const CANNOT_READ: &str = "it cannot be opened or read";
-/// Rows are lost by degrees: one in this many, and rings count as degraded.
+/// Rings count as degraded if more than one row in this many was lost.
 const LOST_SHARE: i64 = 100;
 
-/// A part, and how it does.
+/// A part of the recorder, and its status.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Part {
     /// `store`, `rings`, `breaker`, `recorder`, `alerts` or `process`.
     pub(crate) name: &'static str,
     /// The status of the part.
     pub(crate) status: Status,
-    /// The process that the status comes from: its number in the store.
+    /// The number in the store of the process that the status comes from.
     pub(crate) process: Option<i64>,
     /// The moment since which the part has this status, ns since the Unix epoch, where that is known.
     pub(crate) since_ns: Option<i64>,
@@ -45,7 +46,7 @@ pub(crate) struct Part {
 pub(crate) struct Why {
     /// The whole reason: it may name a service and a path, and quote what a person or the system wrote.
     pub(crate) full: String,
-    /// The reason without them.
+    /// The reason without names, paths and quoted texts.
     pub(crate) brief: String,
 }
 
@@ -76,7 +77,7 @@ pub(crate) enum Detail {
     Brief,
 }
 
-/// All parts.
+/// The status of all parts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Overall {
     /// The parts, those of the recorder first, then a part for each running process.
@@ -96,7 +97,7 @@ pub(crate) struct Firing {
     pub(crate) warning: i64,
 }
 
-/// A process that has not ended, as its store and its ring file tell of it.
+/// A process that has not ended, as its store and its ring file show it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Facts {
     process_id: i64,
@@ -104,11 +105,11 @@ pub(crate) struct Facts {
     pid: i64,
     started_ns: i64,
     last_seen_ns: i64,
-    /// False if the process ran on this host and is no more.
+    /// False if the process ran on this host and no longer exists.
     is_there: bool,
-    /// The last sign of life in its ring file.
+    /// The last sign of life in the ring file of the process.
     alive_ns: Option<i64>,
-    /// The reason for which its breaker is held open.
+    /// The reason for which the breaker of the process is held open.
     held_open: Option<String>,
     report: Option<Reported>,
 }
@@ -125,12 +126,12 @@ struct Reported {
 }
 
 impl Overall {
-    /// Returns the status of the part that does worst.
+    /// Returns the status of the part in the worst state.
     pub(crate) fn status(&self) -> Status {
         self.parts.iter().map(|part| part.status).max().unwrap_or_default()
     }
 
-    /// Returns all of it as JSON: `{status, level, parts: […], alerts: {critical, warning}}`.
+    /// Returns status, level, parts and alerts as JSON: `{status, level, parts: […], alerts: {critical, warning}}`.
     pub(crate) fn to_json(&self, detail: Detail) -> Value {
         let why = |why: &Why| match detail {
             Detail::Full => why.full.clone(),
@@ -166,7 +167,7 @@ impl Overall {
     }
 }
 
-/// Reads how the recorders behind a store do. `living` are the processes whose ring files can be read.
+/// Reads the status of the recorders behind a store. `living` are the processes whose ring files can be read.
 pub(crate) fn read(store: &Store, living: &[Living], now_ns: i64) -> Result<Overall> {
     let facts = read_facts(store, living)?;
     let bytes =
@@ -176,8 +177,8 @@ pub(crate) fn read(store: &Store, living: &[Living], now_ns: i64) -> Result<Over
     Ok(judge(&facts, &size, read_firing(store)?, now_ns))
 }
 
-/// Returns true for the columns of `health` that count rows of calls which were lost. The view tells which reasons there are; lost
-/// log lines are counted by a column of their own.
+/// Returns true for the columns of `health` that count rows of calls which were lost. The view defines which reasons
+/// there are; lost log lines are counted by a column of their own.
 pub(crate) fn counts_lost_rows(column: &str) -> bool {
     column.starts_with("dropped_") && column != "dropped_logs"
 }
@@ -244,8 +245,8 @@ fn read_firing(store: &Store) -> Result<Firing> {
     Ok(Firing { critical: count("critical")?, warning: count("warning")? })
 }
 
-/// Judges all parts. A process that is no more is left out if its service runs again, because its end has then been dealt
-/// with.
+/// Judges all parts. A process that no longer exists is left out if its service runs again, because its end has then
+/// been dealt with.
 fn judge(all: &[Facts], size: &str, alerts: Firing, now_ns: i64) -> Overall {
     let runs = |service: &str| all.iter().any(|other| other.is_there && other.service == service);
     let facts: Vec<&Facts> = all.iter().filter(|one| one.is_there || !runs(&one.service)).collect();
@@ -329,8 +330,8 @@ fn judge_recorder(one: &Facts) -> Option<Judgement> {
     Some((Status::Degraded, None, why.into()))
 }
 
-/// Judges alerts. They are about the program and not about its recorder, so they never make an endpoint answer that
-/// everything has to be started anew.
+/// Judges alerts. Alerts are about the program and not about its recorder, so they never make an endpoint answer 503,
+/// which would have everything started anew.
 fn judge_alerts(alerts: Firing) -> Part {
     let Firing { critical, warning } = alerts;
     let (status, why) = match critical + warning {
@@ -373,13 +374,13 @@ fn judge_process(one: &Facts, now_ns: i64) -> Part {
 /// An answer of a health endpoint: a status of HTTP, and a JSON object. It is never to be cached.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Answer {
-    /// 200, or 503 where nothing should be sent to.
+    /// 200, or 503 if nothing should be sent to the server.
     pub(crate) code: u16,
     /// The body, of the type `application/json`.
     pub(crate) body: String,
 }
 
-/// Answers `/livez`: whoever can answer lives.
+/// Answers `/livez` with 200, because a server that can answer is alive.
 pub(crate) fn livez() -> Answer {
     Answer { code: 200, body: json!({ "status": Status::Ok.as_str() }).to_string() }
 }
@@ -408,7 +409,7 @@ pub(crate) fn healthz(opened: &Result<Store>, living: &[Living], detail: Detail,
     Answer { code, body: overall.to_json(detail).to_string() }
 }
 
-/// Reads how the recorders do, and counts a store that cannot be opened or read as failing.
+/// Reads the status of the recorders, and counts a store that cannot be opened or read as failing.
 pub(crate) fn read_any(opened: Result<&Store, &anyhow::Error>, living: &[Living], now_ns: i64) -> Overall {
     match opened {
         Ok(store) => {

@@ -90,7 +90,7 @@ impl Grid {
         self.counts.get(row * self.columns + column).copied().unwrap_or(0)
     }
 
-    /// Returns the shortest duration of a row, in ns; of the row behind the last one, the longest duration of the grid.
+    /// Returns the shortest duration of a row, in ns; for the row after the last one, the longest duration of the grid.
     pub(crate) fn duration_ns(&self, row: usize) -> f64 {
         let rows = i32::try_from(row).unwrap_or(i32::MAX);
         let bucket = self.first_bucket.saturating_add(self.buckets.saturating_mul(rows));

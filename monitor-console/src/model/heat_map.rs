@@ -53,7 +53,7 @@ impl Heat {
         Self { rows: grid, from_ns: (0..used).map(edge).collect() }
     }
 
-    /// Returns the shade of each cell, from 0 for none to 4: by where its count stands among the counts that occur.
+    /// Returns the shade of each cell, from 0 for no calls to 4, by the rank of its count among the counts that occur.
     pub(crate) fn shades(&self) -> Vec<Vec<usize>> {
         let mut counts: Vec<u64> = self.rows.iter().flatten().copied().filter(|count| *count > 0).collect();
         counts.sort_unstable();

@@ -1,4 +1,4 @@
-//! The last log lines that a call said before it ended: what people look for in log files when a call has failed.
+//! The last log lines that a call wrote before it ended: what people look for in log files when a call has failed.
 //!
 //! Takes the id of a call; gives lines of the call and of the calls below it, by time. Lines of other calls of the trace, which
 //! may have been under way meanwhile, are not among them.
@@ -13,10 +13,10 @@ use crate::store::Store;
 
 /// The last lines of a failed call that are shown with it: what a screen has room for beside the failure.
 pub(crate) const SHOWN: usize = 5;
-/// The calls of a trace that are read to tell which calls are below another one.
+/// The most calls of a trace that are read to find out which calls are below another one.
 const TREE_CALLS_MAX: usize = 5_000;
 
-/// Returns the last lines that a call, and the calls below it, said while it was under way.
+/// Returns the last lines that a call, and the calls below it, wrote while it was under way.
 pub(crate) fn find(store: &Store, call_id: i64, count: usize) -> Result<Vec<Line>> {
     if !logs::are_kept(store)? {
         return Ok(Vec::new());
@@ -26,7 +26,7 @@ pub(crate) fn find(store: &Store, call_id: i64, count: usize) -> Result<Vec<Line
     let [trace_id, span, end_ns] = [0, 1, 2].map(|at| call[at].to_integer().unwrap_or(0));
     let mut lines = logs::find_in_trace(store, trace_id, logs::TRACE_LINES_MAX)?;
     lines.retain(|line| line.at_ns <= end_ns);
-    // Most failures say their lines themselves, and then the tree need not be read.
+    // In most failures the failed call wrote all lines itself, and then the tree need not be read.
     if lines.iter().any(|line| line.span != Some(span)) {
         let tree = call_tree::load(store, call_id, TREE_CALLS_MAX)?.unwrap_or_default();
         let parents = tree.calls.iter().map(|call| (call.span, call.parent)).collect();

@@ -1,7 +1,8 @@
 //! The newest calls within a span, with the values that were captured.
 //!
-//! Takes a store, a span and what is wanted; gives structs, the newest first. The search looks at a bounded number of rows
-//! and says whether it stopped at the bound, so that a rare function among ten million rows does not stop a view.
+//! Takes a store, a span and the conditions on calls; gives structs, the newest first. The search looks at a bounded
+//! number of rows and reports whether it stopped at the bound, so a rare function among ten million rows does not stop
+//! a view.
 
 use anyhow::Result;
 use rusqlite::types::Value;
@@ -46,9 +47,9 @@ pub(crate) struct Call {
     pub(crate) fields: Option<String>,
     /// The thread.
     pub(crate) thread: String,
-    /// The service of its process.
+    /// The service of the call's process.
     pub(crate) service: String,
-    /// The file and the line of its function.
+    /// The file and the line of the call's function.
     pub(crate) place: String,
 }
 
@@ -138,7 +139,7 @@ pub(crate) fn find_examples(
     [function, outcome, message]: [&str; 3],
     limit: usize,
 ) -> Result<Found> {
-    /// The failed calls among which those of the kind are looked for.
+    /// The most failed calls among which those of the kind are looked for.
     const FAILED_MAX: usize = 2_000;
     let wanted = Wanted {
         function: Some(function.to_owned()),

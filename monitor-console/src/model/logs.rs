@@ -46,15 +46,15 @@ pub(crate) struct Line {
     pub(crate) level: String,
     /// The target that the program names.
     pub(crate) target: String,
-    /// The text; `None` if the row stands only for lines without one of their own.
+    /// The text; `None` if the row only stands for lines without a row of their own.
     pub(crate) body: Option<String>,
     /// The fields as a JSON object.
     pub(crate) fields: Option<String>,
     /// The number of lines that the row stands for.
     pub(crate) lines: i64,
-    /// The function that said it.
+    /// The function whose call wrote the line.
     pub(crate) function: Option<String>,
-    /// The call that said it.
+    /// The call that wrote the line.
     pub(crate) call_id: Option<i64>,
     /// The span of that call.
     pub(crate) span: Option<i64>,
@@ -110,7 +110,7 @@ pub(crate) struct Query<'a> {
     pub(crate) level: LogLevel,
     /// The span of time, ns since the Unix epoch.
     pub(crate) span_ns: (i64, i64),
-    /// The ids that lines have, both included.
+    /// The first and the last id of the lines, both included.
     pub(crate) ids: (i64, i64),
     /// The runs of the program as a JSON array; all runs if it is `None`.
     pub(crate) processes: Option<String>,
@@ -119,7 +119,7 @@ pub(crate) struct Query<'a> {
 }
 
 impl Query<'_> {
-    /// All lines, as far as this many.
+    /// Returns conditions that select the newest lines, at most `limit`.
     pub(crate) const fn newest(limit: usize) -> Self {
         let whole = (i64::MIN, i64::MAX);
         Self { pattern: None, level: LogLevel::Trace, span_ns: whole, ids: whole, processes: None, limit }

@@ -1,7 +1,7 @@
 //! The longest of many calls, which are found a range at a time.
 //!
-//! Takes calls in any order; keeps as many as are wanted, and gives them back, the longest first. The cost of a call is the
-//! logarithm of that number, however many ranges the calls come from.
+//! Takes calls in any order; keeps as many as are wanted, and gives them back, the longest first. The cost of a call is
+//! the logarithm of the number that is wanted, however many ranges the calls come from.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;

@@ -19,7 +19,7 @@ use crate::units;
 
 /// The length of a window in ns.
 const WINDOW_NS: i64 = 10_000_000_000;
-/// The most series that are looked at for those with the chosen tags.
+/// The most series that are searched for those with the chosen tags.
 const SERIES_READ_MAX: i64 = 200_000;
 /// The most windows that a span is read as: a week, which is more than the usual retention.
 const WINDOWS_MAX: i64 = 60_480;
@@ -36,7 +36,7 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    /// Returns the word of the store.
+    /// Returns the word by which the store names the kind.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Counter => "counter",
@@ -45,7 +45,7 @@ impl Kind {
         }
     }
 
-    /// Returns the kind of the word.
+    /// Returns the kind that the store names by this word.
     pub(crate) fn from_name(name: &str) -> Option<Self> {
         [Self::Counter, Self::Gauge, Self::Histogram].into_iter().find(|kind| kind.as_str() == name)
     }
@@ -285,7 +285,7 @@ fn read_where(
     Ok(found)
 }
 
-/// Parses the tags of a store, which anybody may have written: what is no object of texts has none.
+/// Parses the tags of a store, which anybody may have written: a value that is no object of texts has no tags.
 fn parse_tags(json: &str) -> Vec<(String, String)> {
     let parsed: BTreeMap<String, serde_json::Value> = serde_json::from_str(json).unwrap_or_default();
     let to_text = |value: serde_json::Value| match value {
@@ -338,8 +338,8 @@ pub(crate) fn read_history(store: &Store, metric: &Metric, scope: &Scope) -> Res
     Ok(history)
 }
 
-/// Returns the end of the last window that a process wrote of its metrics within ten minutes before a moment; `None` if it wrote
-/// none. What changed after it, the process took with it if it was killed.
+/// Returns the end of the last window that a process wrote of its metrics within ten minutes before a moment; `None` if
+/// it wrote none. If the process was killed, the changes after that window are lost.
 pub(crate) fn read_last_end(store: &Store, process_id: i64, before_ns: i64) -> Result<Option<i64>> {
     if !has(store)? {
         return Ok(None);

@@ -1,10 +1,11 @@
 //! The model behind every face of the console: the queries, the facts that they fill, and the answers that follow from
 //! the facts.
 //!
-//! Takes an open store and a span of time; gives structs. Each answer consists of a query that fills facts and of a pure
-//! function over facts, so that the answer can be tested on tables. An answer knows on how much it rests.
+//! Takes an open store and a span of time; gives structs. Each answer consists of a query that fills facts and of a
+//! pure function over facts, so that the answer can be tested on tables. An answer contains the amount of data that it
+//! rests on.
 //!
-//! The model knows nothing of arguments, columns, formats and terminals: the commands, and any other face, put them on.
+//! The model does not depend on arguments, columns, formats and terminals: the commands, and any other face, add them.
 
 #![allow(clippy::similar_names, reason = "callers and callees, cells and calls are the words of the subject")]
 

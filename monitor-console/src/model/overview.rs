@@ -1,7 +1,8 @@
-//! The processes of a store and the reports of their recorders, with what holds their breakers and what happened last.
+//! The processes of a store and the reports of their recorders, with the holds of their breakers and their latest
+//! events.
 //!
-//! Takes a store and a span; gives the facts that stand above every screen, and those of the screens of processes and of
-//! health.
+//! Takes a store and a span; gives the facts that are shown above every screen, and those of the screens of processes
+//! and of health.
 
 use std::collections::HashMap;
 

@@ -1,4 +1,4 @@
-//! The processes of a store: runs of programs, with what each does now and what it lost.
+//! The processes of a store: runs of programs, with their present figures and their losses.
 
 use std::collections::HashMap;
 
@@ -19,13 +19,13 @@ const RATE_WINDOWS: i64 = 6;
 /// The state of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum State {
-    /// It runs, or has been seen within a minute.
+    /// The process runs, or was seen within a minute.
     Running,
-    /// It has neither ended nor been seen for a minute.
+    /// The process has neither ended nor been seen for a minute.
     Stale,
-    /// It ended by itself.
+    /// The process ended by itself.
     Exit,
-    /// It died.
+    /// The process died.
     Crash,
 }
 
@@ -80,9 +80,9 @@ pub(crate) struct Process {
     pub(crate) level: Option<String>,
     /// Calls that ended within the span.
     pub(crate) calls: i64,
-    /// Failed calls among them.
+    /// Calls that failed.
     pub(crate) failed: i64,
-    /// Calls a second over the last minute of its life.
+    /// Calls a second over the last minute in which the process ran.
     pub(crate) calls_per_s: f64,
     /// Rows that its recorder lost since its start; `None` before its first report.
     pub(crate) lost: Option<i64>,
@@ -115,7 +115,7 @@ pub(crate) fn read(store: &Store, period: Period, now_ns: i64) -> Result<Vec<Pro
     Ok(processes)
 }
 
-/// Reads the processes of a store, without what they do now.
+/// Reads the processes of a store, without their present figures.
 pub(crate) fn read_identities(store: &Store) -> Result<Vec<Process>> {
     read_rows(store, Period::WHOLE, 0)
 }
@@ -233,8 +233,8 @@ fn count_calls(store: &Store, period: Period) -> Result<HashMap<i64, (i64, i64)>
     Ok(counts)
 }
 
-/// Measures the calls a second over the last minute of a process, or over its life if that is shorter. The last window
-/// may not be over, so the time is that until the last sign of life.
+/// Measures the calls a second over the last minute of a process, or over its whole time if that is shorter. The last
+/// window may not be over, so the time is counted until the last sign of life.
 fn measure_rate(store: &Store, process: &Process) -> Result<f64> {
     let last = process.last_seen_ns.div_euclid(WINDOW_NS);
     let first = (last - RATE_WINDOWS).max(process.started_ns.div_euclid(WINDOW_NS));

@@ -1,9 +1,9 @@
 //! The ranges of ids in which the calls of some functions can lie.
 //!
-//! The store has no index by function, because it would cost every insert more than the rest of the insert
-//! does. Zones tell which functions a range has calls of, and how long the longest one took. Where a range has none, the windows
-//! of `latency` tell when a function was called, and `call_range` tells which ids belong to that time: to find a function called
-//! five times among ten million calls, two ranges are read.
+//! The store has no index by function, because it would cost every insert more than the rest of the insert does. Zones
+//! record which functions a range has calls of, and how long the longest one took. Where a range has no zones, the
+//! windows of `latency` show when a function was called, and `call_range` shows which ids belong to that time: to find
+//! a function called five times among ten million calls, two ranges are read.
 //!
 //! No call is missed: the newest ranges, whose windows may not be written yet, and the ranges that reach back
 //! before the oldest window are always included.
@@ -19,8 +19,8 @@ use crate::store::Store;
 /// Selects the ids of the functions that a pattern matches.
 pub(crate) const FUNCTIONS: &str = "SELECT id FROM function WHERE name GLOB :whole OR name GLOB :ending";
 
-/// The condition on a row `r` of `call_range` that its zones do not say which spans, and how long calls, it has. The row of function 0
-/// stands for calls of so many functions that they have no rows of their own.
+/// The condition on a row `r` of `call_range` that its zones do not show which spans the range has, and how long its
+/// calls took. The row of function 0 stands for calls of so many functions that they have no rows of their own.
 const UNKNOWN: &str = "r.zoned + COALESCE((SELECT w.calls FROM call_zone_function w
     WHERE w.first_call = r.first_call AND w.function_id = 0), 0) < r.last_call - r.first_call + 1";
 
@@ -105,7 +105,7 @@ pub(crate) fn find_longest(store: &Store, pattern: Option<&Pattern>) -> Result<V
         return Ok(ranges);
     };
     store.read_rows(&sql, &[(":whole", &globs), (":ending", &ending)], &mut add)?;
-    // A range of many functions does not tell which ones: the windows do.
+    // The zones of a range with many functions do not list them, so the windows decide.
     let possible = find_ranges(store, pattern)?;
     ranges.retain(|Bounded { ids, .. }| {
         possible.iter().any(|range| range.first <= ids.first && ids.last <= range.last)
@@ -123,7 +123,7 @@ pub(crate) fn find_ranges(store: &Store, pattern: &Pattern) -> Result<Vec<Range>
     let zoned = find_zoned(store, pattern)?;
     let [whole, ending] = pattern.to_globs();
     let mut windows = Vec::new();
-    // A search in each window by its key: a scan of the table would read the histograms too.
+    // The statement looks a function up in each window by the key: a scan of the table would read the histograms too.
     let sql = format!(
         "WITH RECURSIVE at(\"window\") AS (SELECT MIN(\"window\") FROM latency_window UNION ALL
            SELECT (SELECT MIN(l.\"window\") FROM latency_window l WHERE l.\"window\" > at.\"window\") FROM at WHERE at.\"window\" IS NOT NULL)

@@ -1,7 +1,7 @@
 //! Sampling rates: those that are in force, those that were set, and what another rate would mean.
 //!
-//! Takes a store; gives rates by function and process, and writes the control tables. A process reads a rate that is set
-//! here within two seconds. The sentences about an effect are the caller's.
+//! Takes a store; gives rates by function and process, and writes the control tables. A process reads a rate that is
+//! set here within two seconds. The caller writes the sentences about an effect.
 
 use anyhow::Result;
 
@@ -43,9 +43,9 @@ pub(crate) struct Setting {
     pub(crate) pattern: String,
     /// The rate.
     pub(crate) rate: f64,
-    /// The time at which it was set, ns since the Unix epoch.
+    /// The time at which the rate was set, ns since the Unix epoch.
     pub(crate) set_ns: Option<i64>,
-    /// The name of whoever set it.
+    /// The name of whoever set the rate.
     pub(crate) set_by: Option<String>,
 }
 
@@ -109,9 +109,9 @@ pub(crate) fn read_settings(store: &Store) -> Result<Vec<Setting>> {
 pub(crate) struct Preview {
     /// The functions that the pattern matches as a whole.
     pub(crate) functions: usize,
-    /// Their rows a second at the rates in force.
+    /// The rows a second of the matching functions at the rates in force.
     pub(crate) rows_now: f64,
-    /// Their rows a second at the new rate, if nothing else lowers it.
+    /// The rows a second of the matching functions at the new rate, if nothing else lowers it.
     pub(crate) rows_then: f64,
 }
 
@@ -163,13 +163,13 @@ pub(crate) struct Breaker {
     pub(crate) service: String,
     /// The state that the process reported last: `closed`, `open` or `half_open`.
     pub(crate) state: Option<String>,
-    /// The number of times it opened.
+    /// The number of times that the breaker opened.
     pub(crate) openings: Option<i64>,
     /// The hold that a person set: `open`, `closed` or `auto`.
     pub(crate) hold: Option<String>,
     /// The reason for the hold.
     pub(crate) reason: Option<String>,
-    /// The name of whoever set it.
+    /// The name of whoever set the hold.
     pub(crate) set_by: Option<String>,
 }
 

@@ -93,8 +93,8 @@ pub(crate) struct Rates {
     pub(crate) failed_per_s: f64,
 }
 
-/// Reads the rates of the last ten seconds of each function by name. Of the window before the present one the calls count by the
-/// part of it that lies within.
+/// Reads the rates of the last ten seconds of each function by name. The calls of the window before the present one
+/// count in proportion to the part of the window that lies within the ten seconds.
 pub(crate) fn read_rates(stores: &[&Store], now_ns: i64) -> Result<HashMap<String, Rates>> {
     let last = now_ns.div_euclid(WINDOW_NS);
     let mut found: HashMap<String, Rates> = HashMap::new();

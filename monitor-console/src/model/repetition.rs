@@ -1,7 +1,8 @@
 //! Repetitions: a function that one parent call calls again and again, one call after the other (N+1).
 //!
-//! The rules tell a repetition that one call could replace from loops that are meant: calls that overlap, calls that are
-//! tried again after failures, recursion, work at the start of a process, and a caller that was handed the list.
+//! The rules distinguish a repetition that one call could replace from loops that are meant: calls that overlap, calls
+//! that are tried again after failures, recursion, work at the start of a process, and a caller that was handed the
+//! list.
 
 use std::collections::{HashMap, HashSet};
 
@@ -37,7 +38,7 @@ pub(crate) struct Repetition {
     pub(crate) callee: Name,
     /// The number of parent calls with a repetition that were read.
     pub(crate) parents: u64,
-    /// The number of parent calls that these stand for.
+    /// The number of parent calls that the rows of these parents stand for.
     pub(crate) weight: f64,
     /// The most calls of the callee under one parent call.
     pub(crate) most: u64,
@@ -45,7 +46,7 @@ pub(crate) struct Repetition {
     pub(crate) example: (i64, i64),
     /// The position of the store that the example is from.
     pub(crate) store: usize,
-    /// The time of the repeated calls below that parent, in ns.
+    /// The time of the repeated calls below the parent call of the example, in ns.
     pub(crate) example_ns: f64,
     /// The share of the time of all these parents that the repeated calls take.
     pub(crate) share: f64,
@@ -214,7 +215,8 @@ fn group_children<'a>(rows: &'a Rows, forest: &Forest, at: usize) -> Vec<(Name, 
     groups.into_iter().collect()
 }
 
-/// Returns the pairs of caller and callee of which the callee leads back to the caller: those of one component of the graph of calls.
+/// Returns the pairs of caller and callee in which the callee leads back to the caller: those within one component of
+/// the graph of calls.
 fn find_recursive_pairs(rows: &Rows, forest: &Forest) -> HashSet<(Name, Name)> {
     let mut callees: HashMap<Name, HashSet<Name>> = HashMap::new();
     for (at, row) in rows.rows.iter().enumerate() {
@@ -252,7 +254,7 @@ fn find_components(callees: &HashMap<Name, HashSet<Name>>) -> HashMap<Name, usiz
     components
 }
 
-/// Hands each function that can be reached from this one, and that was not seen yet, to a closure, behind those that it leads to.
+/// Calls `finish` in post-order with each function that can be reached from this one and was not seen yet.
 fn walk(
     from: Name,
     next: &HashMap<Name, HashSet<Name>>,
@@ -283,7 +285,8 @@ fn find_functions_called_once(rows: &[Row]) -> HashSet<(i64, Name)> {
     calls.into_iter().filter(|(_, calls)| *calls < 1.5).map(|(key, _)| key).collect()
 }
 
-/// Returns true if the arguments hold a list with about so many items: the caller was handed what it goes through.
+/// Returns true if the arguments hold a list with about as many items as there are calls: the caller was handed the
+/// items that it goes through.
 fn holds_list(args: &str, calls: u64) -> bool {
     #[expect(clippy::cast_precision_loss, reason = "a number of items")]
     let is_alike = |items: u64| items > 0 && (items as f64 / calls as f64 - 1.0).abs() <= LIST_TOLERANCE;

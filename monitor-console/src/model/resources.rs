@@ -1,4 +1,4 @@
-//! The machine that each process uses over time, and which figures grow.
+//! The resources of the machine that each process uses over time, and which figures grow.
 //!
 //! The store has a sample for each 10 s in which something changed; in between, the last sample holds. A figure grows if
 //! it rises after the start of the process, still rises in the second half of the time, and by an amount that matters.
@@ -64,9 +64,9 @@ impl Figure {
 /// The judgement on a figure over time.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Growth {
-    /// It rises; by this much an hour.
+    /// The figure rises by this much an hour.
     Growing(f64),
-    /// It does not rise, or by little.
+    /// The figure does not rise, or by little.
     Steady,
     /// There are too few points to tell.
     TooFew,
@@ -95,7 +95,7 @@ pub(crate) struct Usage {
     pub(crate) last: f64,
     /// The smallest and the largest figure.
     pub(crate) range: (f64, f64),
-    /// The verdict whether it grows.
+    /// The judgement on the growth of the figure.
     pub(crate) growth: Growth,
 }
 

@@ -46,7 +46,8 @@ pub(crate) struct Row {
 }
 
 impl Row {
-    /// Returns the end of the call, or of the last of the calls that share the row as far as their durations tell.
+    /// Returns the end of the call; of calls that share the row, the end of the last one if they ran one after the
+    /// other.
     pub(crate) fn end_ns(&self) -> i64 {
         self.start_ns.saturating_add(self.duration_ns.max(0).saturating_mul(i64::from(self.shared)))
     }

@@ -1,7 +1,7 @@
 //! The part of a store that a page shows: a span of time, and some of the processes.
 //!
-//! Takes names of services and builds; gives the numbers of the processes that have them. It does not know where the names
-//! come from.
+//! Takes names of services and builds; gives the numbers of the processes that have them. The file does not know where
+//! the names come from.
 
 use anyhow::Result;
 

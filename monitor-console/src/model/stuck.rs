@@ -1,4 +1,4 @@
-//! The age from which on a call under way counts as stuck, as the store's history of its function tells.
+//! The age from which on a call under way counts as stuck, by the store's history of its function.
 //!
 //! Takes the name of a function; gives a time in ns, by the rule of `monitor_runtime::alert`. A function that declares
 //! `slow` has at least that limit; the store does not have the option.
@@ -8,7 +8,7 @@ use monitor_runtime::alert::{STUCK_NS_MIN, stuck_limit_ns};
 
 use crate::store::Store;
 
-/// Reads the limit of a function. A function without a percentile has the shortest that there is.
+/// Reads the limit of a function. A function without a percentile has the shortest limit that there is.
 pub(crate) fn read_limit(store: &Store, function: &str) -> Result<i64> {
     let mut p99_ms = None;
     store.read_rows("SELECT max(p99_ms) FROM functions WHERE function = ?1", [function], |row| {

@@ -39,7 +39,7 @@ pub(crate) struct Sums {
     pub(crate) errors: i64,
     pub(crate) panics: i64,
     pub(crate) cancelled: i64,
-    /// Calls with a row, and calls whose row was lost; windows do not know them.
+    /// Calls with a row, and calls whose row was lost; windows do not have these counts.
     pub(crate) recorded: Option<i64>,
     pub(crate) dropped: Option<i64>,
     /// The time of the outermost calls; of calls within calls of the same function; of cancelled calls.
@@ -174,8 +174,8 @@ pub(crate) fn read(store: &Store, pattern: Option<&Pattern>, span: Span) -> Resu
     Ok(sums)
 }
 
-/// Adds the figures of functions of several stores. A function is one if its name and its place are. Each comes with the
-/// positions of the stores that have it.
+/// Adds the figures of functions of several stores. Functions of equal name and place are one function. Each comes with
+/// the positions of the stores that have it.
 pub(crate) fn merge(parts: Vec<Vec<Sums>>) -> Vec<(Sums, Vec<usize>)> {
     let mut places: HashMap<(String, String, i64), usize> = HashMap::new();
     let mut merged: Vec<(Sums, Vec<usize>)> = Vec::new();
@@ -217,8 +217,9 @@ fn read_histograms_of_windows(store: &Store, windows: (i64, i64)) -> Result<Hash
     Ok(histograms)
 }
 
-/// The buckets are added up here and not by SQLite, which would sort them: a thousand functions have millions of them within six
-/// hours. They come in the order of the table's key, those of a function together.
+/// Reads the histograms of half hours. The buckets are added up here and not by SQLite, which would sort them: a
+/// thousand functions have millions of them within six hours. They come in the order of the table's key, those of a
+/// function together.
 fn read_histograms_of_slices(store: &Store, pattern: Option<&Pattern>) -> Result<HashMap<i64, Histogram>> {
     let mut histograms: HashMap<i64, Histogram> = HashMap::new();
     let (mut function, mut buckets): (i64, Vec<(i32, u64)>) = (0, Vec::new());

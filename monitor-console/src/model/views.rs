@@ -56,7 +56,8 @@ const MOMENTS: [&str; 15] = [
     "until_ns",
     "waiting_since_ns",
 ];
-/// Columns of views that SQLite gives no type, because an expression computes them, and whose names do not tell it.
+/// Columns of views that SQLite gives no type, because an expression computes them, and whose names do not show their
+/// kind.
 #[cfg(feature = "parquet")]
 const COMPUTED: [(&str, Kind); 22] = [
     ("calls_per_parent", Kind::Real),
@@ -83,8 +84,9 @@ const COMPUTED: [(&str, Kind); 22] = [
     ("weight", Kind::Real),
 ];
 
-/// Returns the kinds of the columns of a view by name. Those of the store's own views are known without a look at the rows, so
-/// rows of another day, or of another store, give the same kinds. Of a view that a user made, the values tell.
+/// Returns the kinds of the columns of a view by name. Those of the store's own views are known without a look at the
+/// rows, so rows of another day, or of another store, give the same kinds. In a view that a user made, the values
+/// decide.
 #[cfg(feature = "parquet")]
 pub(crate) fn read_kinds(stores: &[&Store], view: &str) -> Result<HashMap<String, Kind>> {
     let mut kinds = HashMap::new();
@@ -112,7 +114,7 @@ pub(crate) fn read_kinds(stores: &[&Store], view: &str) -> Result<HashMap<String
     Ok(kinds)
 }
 
-/// Returns the kind of the values of a column, which is read to its end. Without a value it is a text.
+/// Returns the kind of the values of a column, which is read to its end. A column without a value is a text.
 #[cfg(feature = "parquet")]
 fn read_kind(store: &Store, view: &str, column: &str) -> Result<Kind> {
     let [view, column] = [view, column].map(|name| name.replace('"', "\"\""));
@@ -132,13 +134,13 @@ fn read_kind(store: &Store, view: &str, column: &str) -> Result<Kind> {
     })
 }
 
-/// Returns the kind of a column, or `None` if neither its name nor its declared type tells it.
+/// Returns the kind of a column, or `None` if neither its name nor its declared type shows it.
 #[cfg(feature = "parquet")]
 fn find_kind(name: &str, declared: &str) -> Option<Kind> {
     if MOMENTS.contains(&name) {
         return Some(Kind::Moment);
     }
-    // The unit is the end of a name.
+    // The name of a column ends with its unit.
     if name.ends_with("_ms") || name.ends_with("_pct") || name.ends_with("_s") {
         return Some(Kind::Real);
     }

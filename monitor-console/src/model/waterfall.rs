@@ -1,16 +1,16 @@
 //! The lines of a trace as they are shown: siblings folded, the critical path marked.
 //!
-//! Takes the calls of a tree in the order of their starts; gives lines. It knows no store.
+//! Takes the calls of a tree in the order of their starts; gives lines. The file does not know the store.
 //!
-//! Siblings of one function that succeed and call nothing are one line from the fifth on, because a loop of a thousand
-//! queries tells no more than its number, its median and its longest call. The critical path goes backwards from the end of
-//! the root: at each moment the child that ended last before it.
+//! Siblings of one function that succeed, and whose callees take little time, are one line from the fifth on, because a
+//! loop of a thousand queries shows no more than its number, its median and its longest call. The critical path goes
+//! backwards from the end of the root: from each moment it goes to the child that ended last before that moment.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// The number of equal siblings from which on they share a line.
 const FOLDED_FROM: usize = 5;
-/// The share of the parent's duration from which on a failed or parental sibling keeps its own line.
+/// The share of the caller's duration that the callees of a sibling may take if the sibling is to share a line.
 const WORTH: f64 = 0.1;
 
 /// A call of the trace.
@@ -41,11 +41,11 @@ impl Call {
 pub(crate) enum Line {
     /// A call.
     Call {
-        /// Its position.
+        /// The position of the call.
         at: usize,
         /// The number of its callers that have a row.
         depth: usize,
-        /// True if it lies on the critical path.
+        /// True if the call lies on the critical path.
         is_critical: bool,
     },
     /// Calls of one function below one caller.
@@ -56,7 +56,7 @@ pub(crate) enum Line {
         depth: usize,
         /// True if one of them lies on the critical path.
         is_critical: bool,
-        /// The start of the first and the end of the last of them.
+        /// The start of the first and the end of the last of the calls.
         span_ns: (i64, i64),
         /// The sum of the durations.
         total_ns: i64,
@@ -160,7 +160,8 @@ fn push_siblings(
     open.extend(entries.into_values().rev());
 }
 
-/// Returns true for a call that may share a line: it succeeded, and what it called is not worth a line.
+/// Returns true for a call that may share a line: it succeeded, and its callees, if any, succeeded, called nothing and
+/// took little time.
 #[expect(clippy::cast_precision_loss, reason = "a share")]
 fn is_plain(calls: &[Call], children: &[Vec<usize>], at: usize, whole_ns: i64) -> bool {
     let below: i64 =

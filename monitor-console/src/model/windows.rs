@@ -19,11 +19,11 @@ const LOOKUPS_MAX: i64 = 100_000;
 pub(crate) struct Window {
     /// The window, counted from the Unix epoch.
     pub(crate) at: i64,
-    /// The function, a number of the names that were filled along.
+    /// The function, a number of the names that were filled while reading.
     pub(crate) function: Name,
     /// Calls that ended in the window.
     pub(crate) calls: u64,
-    /// Failed calls among them.
+    /// Calls that failed.
     pub(crate) failed: u64,
     /// The time of all calls.
     pub(crate) total_ns: u64,
@@ -154,7 +154,7 @@ pub(crate) struct Sum {
     pub(crate) windows: u64,
     /// Calls.
     pub(crate) calls: u64,
-    /// Failed calls among them.
+    /// Calls that failed.
     pub(crate) failed: u64,
     /// The longest call.
     pub(crate) max_ns: u64,

@@ -25,7 +25,7 @@ pub struct Ledger {
 struct Open {
     connection: Connection,
     owner: Owner,
-    /// The process that opened it. The child of a fork must not use it.
+    /// The process that opened the file. The child of a fork must not use the connection.
     pid: u32,
 }
 
@@ -37,7 +37,7 @@ pub struct Doubt {
     pub key: String,
     /// Time at which its function began, in ns since the Unix epoch.
     pub begun_ns: i64,
-    /// The end of the function.
+    /// The way in which the function ended.
     pub why: String,
 }
 
@@ -50,7 +50,7 @@ pub(super) enum Claimed {
     Done(String),
     /// The function failed with this error.
     Failed(String),
-    /// A caller that lives runs the function.
+    /// A caller in a process that is alive runs the function.
     InProgress { begun_ns: i64 },
     /// A caller began the function, and its end is unknown.
     InDoubt { begun_ns: i64, why: String },
@@ -144,8 +144,8 @@ impl Ledger {
         })
     }
 
-    /// Says that the side effect of a key in doubt was not done, so that the next caller does it. Returns false if the key is not
-    /// in doubt.
+    /// Says that the side effect of a key in doubt was not done, so the next caller does it. Returns false if the key
+    /// is not in doubt.
     ///
     /// # Errors
     /// A message if the file cannot be used.
@@ -171,7 +171,7 @@ impl Ledger {
         })
     }
 
-    /// Takes a key, if nothing is known of it.
+    /// Claims a key if nothing is known of it; otherwise returns what is known.
     pub(super) fn claim(&self, key: &str, now_ns: i64) -> Result<Claimed, String> {
         if key.is_empty() || key.len() > KEY_BYTES_MAX {
             return Err(format!("a key has 1 to {KEY_BYTES_MAX} bytes, and this one has {}", key.len()));

@@ -28,14 +28,14 @@ pub use ledger::{Doubt, Ledger};
 /// The result of a side effect that was done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Once<T> {
-    /// This caller did it now.
+    /// This caller did the side effect now.
     First(T),
-    /// An earlier caller did it, perhaps in another process, and this is what it got.
+    /// An earlier caller did the side effect, perhaps in another process, and got this value.
     Recorded(T),
 }
 
 impl<T> Once<T> {
-    /// Returns the value, whoever got it.
+    /// Returns the value, whether this caller or an earlier one got it.
     pub fn into_value(self) -> T {
         match self {
             Self::First(value) | Self::Recorded(value) => value,
@@ -58,12 +58,12 @@ pub enum OnceError<E> {
     FailedBefore(String),
     /// Another caller runs its function now, and began this long ago.
     InProgress(Duration),
-    /// An earlier caller may have done the side effect or not: its process died, its function panicked, or its future was
-    /// dropped. [`Ledger::resolve`] and [`Ledger::forget`] tell which it was.
+    /// An earlier caller may have done the side effect or not: its process died, its function panicked, or its future
+    /// was dropped. [`Ledger::resolve`] and [`Ledger::forget`] record which it was.
     InDoubt {
         /// Time since the earlier caller began.
         since: Duration,
-        /// The end of the function.
+        /// The way in which the function of the earlier caller ended.
         why: String,
     },
     /// An earlier caller's result was recorded, and is no value of the type that is asked for.
@@ -94,7 +94,7 @@ impl<E: fmt::Display> fmt::Display for OnceError<E> {
 
 impl<E: std::error::Error + 'static> std::error::Error for OnceError<E> {}
 
-/// The number of calls of [`once`] in this process, by what came of them.
+/// The number of calls of [`once`] in this process, by outcome.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct OnceFigures {
@@ -116,7 +116,7 @@ static IN_PROGRESS: AtomicU64 = AtomicU64::new(0);
 static IN_DOUBT: AtomicU64 = AtomicU64::new(0);
 static FAILED: AtomicU64 = AtomicU64::new(0);
 
-/// Returns the number of calls of [`once`] in this process, by what came of them.
+/// Returns the number of calls of [`once`] in this process, by outcome.
 #[must_use]
 pub fn once_figures() -> OnceFigures {
     let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
@@ -177,7 +177,7 @@ where
 }
 
 impl Ledger {
-    /// Does what [`once`] does, in this file.
+    /// Runs a function as [`once`] does, with the keys in the file of this ledger.
     ///
     /// # Errors
     /// Those of [`once`].
@@ -194,8 +194,9 @@ impl Ledger {
         self.once_classified(key, ttl, |_| Verdict::DoNotRetry, body)
     }
 
-    /// Does what [`once`] does, with a classifier of errors. An error of class [`Verdict::Retry`] or [`Verdict::Wait`] says that
-    /// the side effect was not done, so that the next caller may do it; [`Verdict::Fatal`] says that nobody knows.
+    /// Runs a function as [`once`] does, with a classifier of errors. An error of class [`Verdict::Retry`] or
+    /// [`Verdict::Wait`] says that the side effect was not done, so the next caller may do it; [`Verdict::Fatal`] says
+    /// that nobody knows.
     ///
     /// # Errors
     /// Those of [`once`].
@@ -218,8 +219,8 @@ impl Ledger {
         claim.conclude(ttl, result, classify)
     }
 
-    /// Does what [`once`] does for a future. The key is taken at its first poll. If the future is dropped after that, the key
-    /// is in doubt.
+    /// Awaits a future as [`once`] runs a function. The key is taken at the first poll. If the future is dropped after
+    /// that, the key is in doubt.
     ///
     /// # Errors
     /// Those of [`once`].
@@ -254,7 +255,7 @@ struct Claim<'a> {
     ledger: &'a Ledger,
     key: &'a str,
     begun_ns: i64,
-    /// The end of the function that is noted if the claim is dropped now.
+    /// The way of ending that is recorded if the claim is dropped now.
     unfinished: &'static str,
     is_over: bool,
 }
@@ -307,7 +308,8 @@ impl<'a> Claim<'a> {
         match result {
             Ok(value) => {
                 DONE.fetch_add(1, Ordering::Relaxed);
-                // A value that cannot be written as JSON is no value to the next caller, but the side effect was done.
+                // If the value cannot be written as JSON, the next caller cannot read it, but the side effect counts as
+                // done.
                 let text = serde_json::to_string(&value).unwrap_or_default();
                 self.end(Ending::Done { text: &text, ttl });
                 Ok(Once::First(value))

@@ -1,9 +1,9 @@
 //! The mark of a living process: a file that it holds locked.
 //!
-//! Takes a folder; gives this process a name, and tells whether the process of a name lives. The system drops the lock
-//! however the process ends. A process id would not do: it is used again, and means something else in another container.
-//! All functions are called within a transaction that writes, of which there is one at a time, so that nobody looks at a
-//! file between its creation and its lock.
+//! Takes a folder; gives this process a name, and finds out whether the process of a name is alive. The system drops
+//! the lock however the process ends. A process id would not do: it is used again, and means something else in another
+//! container. All functions are called within a transaction that writes, of which there is one at a time, so nobody
+//! looks at a file between its creation and its lock.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};

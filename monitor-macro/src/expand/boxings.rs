@@ -89,7 +89,7 @@ impl Boxings<'_> {
             Expr::Paren(paren) => self.value(&mut paren.expr),
             Expr::Group(group) => self.value(&mut group.expr),
             Expr::Macro(invocation) if is_named(&invocation.mac, &DIVERGING) => {}
-            // The search for returns has found it.
+            // The search for returns has already handled this `return`.
             Expr::Return(_) => {}
             _ => self.is_complete = false,
         }

@@ -25,7 +25,7 @@ pub(super) struct Captured<'a> {
     pub(super) literal: LitStr,
     name: &'a Ident,
     redacted: bool,
-    /// True if its type is a primitive one, so that nothing has to be selected.
+    /// True if the type of the argument is a primitive one, so nothing has to be selected.
     is_primitive: bool,
 }
 
@@ -66,13 +66,15 @@ impl Expansion<'_> {
         self.capture_renamed(call, Ident::clone)
     }
 
-    /// Returns the same statements for arguments that `renamed` has given other names.
+    /// Returns statements that capture arguments and fields into `call`, for arguments that `renamed` has given other
+    /// names.
     pub(super) fn capture_renamed(&self, call: &Ident, renamed: fn(&Ident) -> Ident) -> TokenStream {
         let (private, dispatch) = (&self.private, self.dispatch_path());
         let arguments: Vec<TokenStream> = self
             .captured_arguments()
             .map(|Captured { cfg, name, redacted, is_primitive, .. }| {
-                // Rustc reports a bound with a lifetime at the argument, and ends with the name of the macro.
+                // Rustc reports a bound with a lifetime at this span, the argument. The message ends with the name of
+                // the macro.
                 let place = generated_span(name.span());
                 let name = renamed(name);
                 if redacted {
@@ -137,9 +139,9 @@ impl Expansion<'_> {
         })
     }
 
-    /// Returns the statements that end `call` by `result`, an expression for a reference to the returned
-    /// value. The first ones evaluate the user's `error_if`, because it must not see the traits that the
-    /// others import.
+    /// Returns the statements that end `call` by `result`, an expression for a reference to the returned value. The
+    /// first part evaluates the user's `error_if` by itself, because that must not see the traits that the second part
+    /// imports.
     pub(super) fn end(&self, call: &TokenStream, result: &TokenStream) -> (Option<TokenStream>, TokenStream) {
         let dispatch = self.dispatch_path();
         let private = &self.private;
@@ -211,10 +213,10 @@ impl Expansion<'_> {
         !holds_nothing && is_secret_result(&signature.ident.unraw().to_string())
     }
 
-    /// Returns the call that writes the error. The references are those through which the runtime selects the way of
-    /// writing: fewer of them pass over the first ways. An `impl` that holds for some lifetimes only is selected for all,
-    /// and rustc then demands these lifetimes of the caller, so a generic error is not written by `Error`, and with
-    /// `no_result` by nothing but the name of its type.
+    /// Returns the call that writes the error. The number of references decides at which way of writing the runtime's
+    /// selection starts: with fewer references it passes over the first ways. An `impl` that holds for some lifetimes
+    /// only is selected for all, and rustc then demands these lifetimes of the caller. So a generic error is not
+    /// written by `Error`, and with `no_result` by nothing but the name of its type.
     fn write_error(&self) -> TokenStream {
         let private = &self.private;
         let signature = &self.function.signature;

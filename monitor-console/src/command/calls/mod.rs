@@ -1,10 +1,10 @@
 //! `monitor calls`: recorded calls, newest or longest first. The columns of a call are defined here for every
 //! command that shows calls.
 //!
-//! A store may hold ten million calls, so the search reads only the narrow table `call`: ids descend from the
-//! newest, partial indexes lead to failed and slow calls, `call_range` maps a point in time to an id, and the
-//! zones of a range, or a function's windows, tell where its calls can lie. The view is read only for the ids found, a thousand at a time,
-//! so that the memory does not grow with `--limit` and the first rows are printed at once.
+//! A store may hold ten million calls, so the search reads only the narrow table `call`: ids descend from the newest,
+//! partial indexes lead to failed and slow calls, `call_range` maps a point in time to an id, and the zones of a range,
+//! or a function's windows, show where its calls can lie. The view is read only for the ids found, a thousand at a
+//! time, so the memory does not grow with `--limit` and the first rows are printed at once.
 
 use std::cmp::Reverse;
 
@@ -64,7 +64,7 @@ pub(super) const FIRST_SINCE: &str = "
 COALESCE((SELECT MIN(first_call) FROM call_range WHERE max_start_ns >= :since),
          (SELECT MAX(last_call) + 1 FROM call_range), 0)";
 
-/// Stands in place of the values of a slow call that has none.
+/// The text in place of the values of a slow call without values.
 pub(super) const NO_VALUES: &str = "(no values: it was not sampled when it began)";
 
 /// Ids that are looked up in the view at once. The rows of so many calls take little memory, and the first ones

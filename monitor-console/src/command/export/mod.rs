@@ -240,7 +240,7 @@ pub(super) fn write_file(
     target.commit(out)
 }
 
-/// Tells how much of a store is copied. The copy is smaller than the store by its free pages.
+/// Describes how much of a store is copied. The copy is smaller than the store by its free pages.
 #[expect(clippy::cast_precision_loss, reason = "figures are shown with three digits")]
 fn describe_copy(copy: &Path, original: &Path) -> String {
     let bytes = |path: &Path| std::fs::metadata(path).map_or(0, |data| data.len()) as f64;

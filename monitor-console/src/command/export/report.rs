@@ -1,8 +1,8 @@
 //! The report: one page with the main pictures of a span, to keep or to send.
 //!
-//! It takes what the commands `findings`, `top`, `errors`, `flame`, `processes` and `resources` show, and gives a page without a
-//! script, which loads nothing. It holds names of functions, programs and threads, and figures. Captured values, texts of errors
-//! and the sentences that repeat them are left out unless they are asked for.
+//! The file takes what the commands `findings`, `top`, `errors`, `flame`, `processes` and `resources` show, and gives a
+//! page without a script, which loads nothing. The page holds names of functions, programs and threads, and figures.
+//! Captured values, texts of errors and the sentences that repeat them are left out unless they are asked for.
 
 use std::io::Write;
 
@@ -123,7 +123,7 @@ fn write_findings(
 const KINDS_WITH_TEXTS: [&str; 6] =
     ["bursts_of_failures", "new_failure", "leaks_secret", "held", "breaker_open", "exporter_behind"];
 
-/// Returns the sentence of a finding, or, without values, what it is about where the sentence repeats a text.
+/// Returns the sentence of a finding, or, without values, the finding's subject where the sentence repeats a text.
 fn tell(finding: &Finding, has_values: bool) -> String {
     if has_values || !KINDS_WITH_TEXTS.contains(&finding.kind) {
         return finding.sentence.clone();
@@ -165,7 +165,7 @@ fn write_flame(trees: &Trees, out: &mut dyn Write) -> Result<()> {
     Ok(writeln!(out, "</div>")?)
 }
 
-/// The figures of a frame that its box tells.
+/// The figures of a frame that its box shows.
 struct Numbers {
     depth: u32,
     total_ns: f64,

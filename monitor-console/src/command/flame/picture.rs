@@ -20,7 +20,7 @@ struct Drawn {
     width: usize,
 }
 
-/// Draws the stacks in so many columns.
+/// Draws the stacks in this many columns.
 pub(super) fn draw(stacks: &Stacks, columns: usize, is_styled: bool) -> Vec<String> {
     let callees = stacks.list_callees();
     let total = stacks.total_ns();
@@ -42,7 +42,7 @@ pub(super) fn draw(stacks: &Stacks, columns: usize, is_styled: bool) -> Vec<Stri
     lines
 }
 
-/// Places boxes of frames in so many columns that stand for `whole` ns.
+/// Places boxes of frames in this many columns, which stand for `whole` ns.
 #[allow(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,

@@ -1,7 +1,7 @@
 //! Addresses: their parameters as values, and links that keep what was chosen.
 //!
-//! Takes the query of an address; gives values, or an error that says what is allowed. An address is the whole state of a
-//! page: it can be sent, and going back works. It knows no store.
+//! Takes the query of an address; gives values, or an error that says what is allowed. An address is the whole state of
+//! a page: it can be sent, and going back works. The file does not know the store.
 
 use std::fmt::Display;
 use std::ops::RangeInclusive;
@@ -45,7 +45,7 @@ impl Parameters {
         self.0.iter().filter(move |(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
-    /// Returns true if the parameter is there and does not say no.
+    /// Returns true if the parameter is there and its value is not `0`, `no` or `false`.
     pub(super) fn has(&self, name: &str) -> bool {
         self.text(name).is_some_and(|value| !matches!(value, "0" | "no" | "false"))
     }

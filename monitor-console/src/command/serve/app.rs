@@ -142,7 +142,8 @@ impl App {
         if is_due {
             recovered.insert(path.to_owned(), Instant::now());
             drop(recovered);
-            // The pages show what the store has, because `monitor` itself tells of files that cannot be recovered.
+            // The pages show what the store has. An error is ignored, because `monitor` itself reports files that
+            // cannot be recovered.
             let _ = recover::recover(path, &find::list_ring_folders(), units::now_ns());
         }
     }
@@ -316,11 +317,11 @@ pub(super) struct Page {
     pub(super) main: Markup,
     /// The data.
     pub(super) data: Map<String, Value>,
-    /// The statement behind it.
+    /// The statement behind the page.
     pub(super) sql: Option<String>,
-    /// The command that shows the same.
+    /// The command that shows the same as the page.
     pub(super) command: String,
-    /// True if it has charts of series, which a script lets the reader point at.
+    /// True if the page has charts of series, which a script lets the reader point at.
     pub(super) has_charts: bool,
 }
 
@@ -344,7 +345,8 @@ pub(super) fn router(app: &Arc<App>) -> Router {
     for (path, render) in pages::WITH_SUBJECT {
         let render = *render;
         let handler = move |State(app): State<Arc<App>>, PathOf(subject): PathOf<String>, uri: Uri| async move {
-            // The raw path tells `.json` from a name that ends so, whose dot is escaped in our links.
+            // The raw path distinguishes the ending `.json` from a name that ends so, whose dot is escaped in our
+            // links.
             let (subject, form) =
                 match (uri.path().strip_suffix(".json").is_some(), subject.strip_suffix(".json")) {
                     (true, Some(subject)) => (subject.to_owned(), Form::Json),
@@ -466,7 +468,7 @@ pub(super) async fn run<T: Send + 'static>(
     let stop = Stop::default();
     let _stop_on_drop = StopOnDrop(stop.clone());
     let app = Arc::clone(app);
-    // The thread keeps its place until it ends, which is after the client went if it runs on.
+    // The thread keeps its place until the query ends. A query that runs on ends after its client has gone.
     let work = move || {
         let _place = (waiting, permit);
         if stop.is_dropped() { Err(Refusal::busy()) } else { query(&app, &|store| stop.set(store)) }

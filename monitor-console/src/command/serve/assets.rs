@@ -25,7 +25,7 @@ pub(super) const STYLE: Asset = Asset {
     kind: "text/css; charset=utf-8",
     content: include_str!("assets/style.css"),
 };
-/// The script of all pages, which read without it.
+/// The script of all pages, which are readable without it.
 pub(super) const SCRIPT: Asset = Asset {
     stem: "script",
     extension: "js",
@@ -98,7 +98,7 @@ mod tests {
 
     #[test]
     fn the_scripts_are_small_and_ask_nobody_else() {
-        // The second one comes with uPlot, on pages with charts alone.
+        // The script of charts is loaded with uPlot, on pages with charts alone.
         for (script, most) in [(&SCRIPT, 12 * 1024), (&CHARTS, 6 * 1024)] {
             assert!(script.content.len() <= most, "{}: {} bytes", script.stem, script.content.len());
         }

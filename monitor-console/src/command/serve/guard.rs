@@ -24,7 +24,8 @@ pub(super) const TOKEN_CHARACTERS_MIN: usize = 16;
 const TOKEN_BYTES: usize = 16;
 /// The parameter of an address that carries the token once.
 const TOKEN_PARAMETER: &str = "t";
-/// The addresses that need no token: without one they tell states and process ids, and name no service and no function.
+/// The addresses that need no token: a request without a token gets states and process ids, and no name of a service or
+/// a function.
 const OPEN_PATHS: [&str; 3] = ["/livez", "/healthz", "/readyz"];
 
 /// The headers of every answer.
@@ -56,7 +57,7 @@ pub(super) struct Guard {
 }
 
 impl Guard {
-    /// Makes the rules for a server that listens here.
+    /// Makes the rules for the server of this listener.
     pub(super) fn new(listener: &Listener, options: &ServeOptions, token: Option<String>) -> Result<Self> {
         let mut hosts = Vec::new();
         if let Some(address) = listener.address() {
@@ -92,7 +93,7 @@ impl Guard {
     /// Returns the address to open first; it carries the token.
     pub(super) fn first_address(&self) -> String {
         let host = self.hosts.first().map_or("localhost", String::as_str);
-        // An address that stands for all of a computer's is not one that a browser can open.
+        // A browser cannot open an address that stands for all addresses of a computer.
         let host = host.replacen("0.0.0.0", "127.0.0.1", 1).replacen("[::]", "[::1]", 1);
         let token =
             self.token.as_ref().map(|token| format!("?{TOKEN_PARAMETER}={token}")).unwrap_or_default();
@@ -109,7 +110,7 @@ impl Guard {
         is_equal(text, &self.form_token)
     }
 
-    /// Returns true if the request is for one of our names.
+    /// Returns true if the request is for one of the server's names.
     fn is_ours(&self, headers: &HeaderMap, uri: &Uri) -> bool {
         let is_known = |host: &str| self.hosts.iter().any(|known| known.eq_ignore_ascii_case(host));
         let mut hosts = headers.get_all(header::HOST).iter();

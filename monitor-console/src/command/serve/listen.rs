@@ -1,7 +1,8 @@
 //! The sockets of the server: the search for a free port, and the limits of a connection.
 //!
-//! Takes an address and a router; gives it requests whose headers are bounded in size, number and time. It does not know
-//! what a request asks for. A client that is slow or idle holds one of a bounded number of connections for a bounded time.
+//! Takes an address and a router; gives the router requests whose headers are bounded in size, number and time. The
+//! file does not know what a request asks for. A client that is slow or idle holds one of a bounded number of
+//! connections for a bounded time.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -168,7 +169,7 @@ async fn serve(
         .max_headers(HEADERS_MAX);
     let mut connection =
         std::pin::pin!(http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router)));
-    // A connection that fails is the client's affair.
+    // The failure of a connection concerns its client alone, so it is ignored.
     tokio::select! {
         _ = connection.as_mut() => {}
         () = tokio::time::sleep(CONNECTION_TIME) => {

@@ -2,7 +2,7 @@
 //!
 //! Takes the name of a store; gives an event when its files have changed, and a comment while they have not, so that a
 //! client that went is noticed. The page fetches itself anew and replaces the panels that differ. No connection to the
-//! store stays open meanwhile: the dates of its files tell of every commit, and of a store that was replaced.
+//! store stays open meanwhile: the dates of its files show every commit, and a store that was replaced.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -46,7 +46,7 @@ pub(super) async fn events(State(app): State<Arc<App>>, uri: Uri) -> Response {
     let listener = Listener { app, path, mark, is_greeted: false, _permit: permit };
     let events = stream::unfold(listener, |mut listener| async {
         if !std::mem::replace(&mut listener.is_greeted, true) {
-            // The first bytes tell a browser that the connection stands.
+            // The first bytes show a browser that the connection is open.
             return Some((Ok::<_, Infallible>(Event::default().comment("waiting")), listener));
         }
         for _ in 0..QUIET_LOOKS {

@@ -1,16 +1,16 @@
 //! `monitor serve`: the dashboard, a server that shows the store as pages.
 //!
-//! It takes an address and stores; it gives pages, the same as JSON, and the statement behind each. It reads stores and the
-//! ring files of running processes, and runs nothing in the programs that are recorded. It recovers what dead processes
-//! left for a store, as every command does, and writes to the control tables only with `--allow-writes`.
+//! The server takes an address and stores; it gives pages, the same as JSON, and the statement behind each. It reads
+//! stores and the ring files of running processes, and runs nothing in the programs that are recorded. It recovers what
+//! dead processes left for a store, as every command does, and writes to the control tables only with `--allow-writes`.
 //!
 //! The files, in the order in which a request passes them: `listen` (sockets, limits of connections), `guard` (host, token,
 //! headers), `app` (what all requests share, and the queue of queries), `address` (parameters and links), `pages` (one file
 //! each), `table`, `chart` and `text` (their parts), `layout` (the frame around a page), `live` (events that make a page
 //! refresh), `probes` (for machines), `change` (writes), `assets`.
 //!
-//! The pages live in this crate and not in one of their own, because they put on what the model gives, and the model is
-//! part of the command. No page holds SQL: the model does.
+//! The pages live in this crate and not in one of their own, because they present what the model gives, and the model
+//! is part of the command. No page holds SQL: the model does.
 #![allow(
     clippy::similar_names,
     reason = "a page and its pages, callers and callees are the words of the subject"
@@ -47,7 +47,7 @@ use crate::{find, terminal};
 /// The longest wait for queries that run when the server ends.
 const END_WAIT: Duration = Duration::from_millis(500);
 
-/// Serves pages until the process is told to end.
+/// Serves pages until a signal ends the process.
 pub(super) fn run(common: &Common, options: &ServeOptions) -> Result<()> {
     let paths = match common.db.as_slice() {
         [] | [_] => vec![find::find_store(common.store_path())?],
@@ -56,7 +56,7 @@ pub(super) fn run(common: &Common, options: &ServeOptions) -> Result<()> {
     serve(paths, options)
 }
 
-/// Serves pages over these stores until the process is told to end.
+/// Serves pages over these stores until a signal ends the process.
 pub(super) fn serve(paths: Vec<PathBuf>, options: &ServeOptions) -> Result<()> {
     let token = choose_token(options)?;
     let runtime = tokio::runtime::Builder::new_current_thread()

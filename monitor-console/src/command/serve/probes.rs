@@ -1,6 +1,6 @@
 //! The endpoints for machines: probes of a load balancer or of Kubernetes, and metrics for Prometheus.
 //!
-//! Takes the name of a store; gives what the model says of its recorders, or its metrics in the form that was asked for.
+//! Takes the name of a store; gives the status of its recorders, or its metrics in the form that was asked for.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use crate::model::prometheus::{self, Form, Options};
 use crate::store::Store;
 use crate::{find, units};
 
-/// Answers that the server lives.
+/// Answers that the server is alive.
 #[allow(clippy::unused_async, reason = "a handler is asynchronous")]
 pub(super) async fn livez() -> Response {
     respond(health::livez())
@@ -30,7 +30,7 @@ pub(super) async fn readyz(State(app): State<Arc<App>>, headers: HeaderMap, uri:
     probe(&app, &uri, move |store, _| health::readyz(store, detail)).await
 }
 
-/// Answers how the recorders do, part by part.
+/// Answers with the status of the recorders, part by part.
 pub(super) async fn healthz(State(app): State<Arc<App>>, headers: HeaderMap, uri: Uri) -> Response {
     let detail = detail_for(&app, &headers);
     probe(&app, &uri, move |store, living| health::healthz(store, living, detail, units::now_ns())).await

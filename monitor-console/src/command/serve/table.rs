@@ -1,7 +1,7 @@
 //! Tables of pages, and the same rows as data.
 //!
-//! Takes a report and what replaces single cells (links, pictures); gives markup, or JSON with every column. A column knows
-//! its unit, as in the tables of the command line.
+//! Takes a report and what replaces single cells (links, pictures); gives markup, or JSON with every column. A column
+//! has its unit, as in the tables of the command line.
 
 use maud::{Markup, html};
 use rusqlite::types::Value as Stored;

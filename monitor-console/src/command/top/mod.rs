@@ -288,7 +288,7 @@ fn recent_cells(recent: Option<&Recent>) -> [Cell; 5] {
     ]
 }
 
-/// The least change that the table tells, in percent.
+/// The least change that the table shows, in percent.
 const CHANGE_MIN: f64 = 10.0;
 
 /// Reads the functions of all stores, as rows with [`COLUMNS`]; of several stores also the labels of those that have it.

@@ -19,7 +19,8 @@ FROM call_edges e JOIN rates r ON r.function = e.callee
 WHERE r.process_id = ?1 AND r.fidelity <> 'recorded'
 ORDER BY e.caller, e.callee";
 
-/// Returns a sentence for each pair of a function in the trace and one that it calls and that has no rows below it.
+/// Returns a sentence for each pair of a function in the trace and a function that it calls and that has no rows below
+/// it.
 pub(super) fn describe(store: &Store, process_id: i64, functions: &BTreeSet<&str>) -> Result<Vec<String>> {
     let mut lines = Vec::new();
     if !store.has_span_blocks()? {

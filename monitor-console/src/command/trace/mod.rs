@@ -1,9 +1,9 @@
 //! `monitor trace ID`: the calls of one tree, as a waterfall.
 //!
-//! The id may be a call id, a span id or a trace id; the heading says which it was. Span ids are unique only
-//! within their process, so a trace always belongs to one process. A call whose caller has no row is shown as
-//! a root, with a remark that names the caller's id. Calls that share a row are one line with their number, and after the
-//! tree it is said what it lacks, and why.
+//! The id may be a call id, a span id or a trace id; the heading says which it was. Span ids are unique only within
+//! their process, so a trace always belongs to one process. A call whose caller has no row is shown as a root, with a
+//! remark that names the caller's id. Calls that share a row are one line with their number. Sentences after the tree
+//! say which calls the trace lacks, and why.
 
 mod lacks;
 mod tree;
@@ -195,8 +195,9 @@ fn select_zoned(store: &Store, kind: IdKind, id: &str) -> Result<String> {
     Ok(format!("c.id IN ({})", ranges::select_calls_with(kind, id)))
 }
 
-/// Looks an id up as call id, then as span id, then as trace id. The lookup of a call id costs nothing, and few stores have
-/// so many calls that their ids reach those of spans. An id that no call of the store has may be one that a subscriber saw.
+/// Looks an id up as call id, then as span id, then as trace id. The lookup of a call id costs nothing, and few stores
+/// have so many calls that their ids reach those of spans. An id that no call of the store has may be the span id that
+/// a subscriber saw in the process, which is then mapped to the store's id.
 fn find_trace(store: &Store, id: i64) -> Result<Option<Found>> {
     if let Some(found) = find_stored_id(store, id)? {
         return Ok(Some(found));
@@ -204,7 +205,7 @@ fn find_trace(store: &Store, id: i64) -> Result<Option<Found>> {
     if !store.has_span_blocks()? {
         return Ok(None);
     }
-    // The newest process is meant if several have numbered a span so.
+    // If several processes have given out this span id, the newest process is meant.
     let sql =
         "SELECT id << 20 | (:id & 1048575) FROM span_block WHERE block = :id >> 20 ORDER BY id DESC LIMIT 1";
     match store.read_integer(sql, &[(":id", &id)])? {
@@ -414,8 +415,8 @@ enum Item {
     Said(usize),
 }
 
-/// Puts log lines among the calls, by time, each below the call that said it; below the root where that call has no row. Returns
-/// what each node is of, and the nodes.
+/// Puts log lines among the calls, by time, each below the call that said it; below the root where that call has no
+/// row. Returns the item of each node, and the nodes.
 fn insert_lines(nodes: &[Node], lines: &[Line], trace_id: i64) -> (Vec<Item>, Vec<Node>) {
     let spans: BTreeSet<i64> = nodes.iter().map(|node| node.span_id).collect();
     let calls = nodes.iter().enumerate().map(|(at, node)| (Item::Call(at), *node));
@@ -431,7 +432,7 @@ fn insert_lines(nodes: &[Node], lines: &[Line], trace_id: i64) -> (Vec<Item>, Ve
     all.into_iter().unzip()
 }
 
-/// A trace, and what is said of its calls.
+/// A trace, with the log lines of its calls.
 struct Waterfall<'a> {
     calls: &'a [Vec<Cell>],
     nodes: &'a [Node],
@@ -579,7 +580,7 @@ mod tests {
             (Item::Said(3), 1),
         ];
         assert_eq!(drawn, expected);
-        // Without the root's row, a line whose call has none stands by itself.
+        // Without a row of the root, a line whose call has no row is a root.
         let (_, merged) = insert_lines(&nodes[1..2], &said[2..3], 1);
         assert!(tree::arrange(&merged).iter().all(|place| place.parent.is_none()));
     }

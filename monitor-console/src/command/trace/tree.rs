@@ -1,4 +1,4 @@
-//! The order of calls in their tree. It takes spans, parents and starts, and returns places; it knows no
+//! The order of calls in their tree. The file takes spans, parents and starts, and returns places; it does not know the
 //! store.
 //!
 //! Every call gets exactly one place, whatever the store holds: a call whose caller is missing is a root, and
@@ -32,13 +32,13 @@ impl Node {
 pub(super) struct Place {
     /// The index of the call.
     pub(super) node: usize,
-    /// The index of its caller; `None` if the caller has no row.
+    /// The index of the caller; `None` if the caller has no row.
     pub(super) parent: Option<usize>,
-    /// The number of calls above it.
+    /// The number of calls above the call.
     pub(super) depth: usize,
     /// True if the call has a caller without a row.
     pub(super) is_orphan: bool,
-    /// The lines drawn before it: `│  ├─ `.
+    /// The lines drawn before the call: `│  ├─ `.
     pub(super) branch: String,
 }
 

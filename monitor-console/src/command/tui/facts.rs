@@ -1,7 +1,7 @@
 //! The questions that the view asks and the answers that it shows.
 //!
-//! A question names a page, a span and a filter; its number tells whether an answer is still wanted. Answers hold facts of the
-//! model and nothing that belongs to a screen.
+//! A question names a page, a span and a filter; its number shows whether an answer is still wanted. Answers hold facts
+//! of the model and nothing that belongs to a screen.
 
 use std::sync::Arc;
 
@@ -66,7 +66,7 @@ pub(super) struct Question {
     pub(super) span: Span,
     /// The functions that are shown.
     pub(super) filter: Option<Pattern>,
-    /// True while nothing is to be read again by itself.
+    /// True while the loader reads nothing again unless the question changes.
     pub(super) is_paused: bool,
 }
 
@@ -114,7 +114,7 @@ pub(super) struct Detail {
     pub(super) function: String,
     /// The durations over the span.
     pub(super) heat: Heat,
-    /// The functions that call it, and those that it calls, as far as any call of them was seen.
+    /// The functions that call the function, and those that it calls, as far as any call of them was seen.
     pub(super) callers: Vec<String>,
     pub(super) callees: Vec<String>,
     /// The latest failed calls.
@@ -130,11 +130,11 @@ pub(super) struct Answer {
     pub(super) number: u64,
     /// The figures above every screen; `None` while the store cannot be read.
     pub(super) overview: Option<Overview>,
-    /// The page; `None` if it is as before.
+    /// The page; `None` if it has not changed since the last answer.
     pub(super) page: Option<Page>,
-    /// The details; `None` if they are as before or not wanted.
+    /// The details; `None` if they have not changed or are not wanted.
     pub(super) detail: Option<Detail>,
-    /// The rates; `None` if they are as before or not wanted.
+    /// The rates; `None` if they have not changed or are not wanted.
     pub(super) rates: Option<Arc<Vec<RateReport>>>,
     /// The reason why the store cannot be read.
     pub(super) trouble: Option<String>,

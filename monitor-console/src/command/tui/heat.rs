@@ -1,7 +1,7 @@
 //! The box that the mouse draws in the picture of durations over time, and the calls in it.
 //!
-//! Pure: takes the place of the picture on the screen and two cells; gives times and durations. The picture's rows are drawn by
-//! the screens, which ask here for its place.
+//! The functions are pure: they take the place of the picture on the screen and two cells, and give times and
+//! durations. The picture's rows are drawn by the screens, which ask here for its place.
 
 use super::facts::Page;
 use super::state::{Above, State};
@@ -52,7 +52,7 @@ impl State {
         }
     }
 
-    /// Returns the cell at a place of the screen; one beside the picture is that of its border if `is_near`.
+    /// Returns the cell at a place of the screen. A place beside the picture gives the cell at its border if `is_near`.
     fn heat_cell(&self, (column, row): (u16, u16), is_near: bool) -> Option<Cell> {
         let place = self.heat_place()?;
         let shown = match self.above.last() {

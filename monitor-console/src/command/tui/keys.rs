@@ -276,7 +276,7 @@ impl State {
 
     fn edit_rate(&mut self, mut prompt: RatePrompt, key: KeyEvent, is_control: bool) -> Option<Effect> {
         if prompt.is_confirming {
-            // The rate is set by a clear yes alone.
+            // Only the key `y` sets the rate.
             if let (KeyCode::Char('y' | 'Y'), Ok((pattern, rate))) = (key.code, prompt.parse()) {
                 return Some(Effect::SetRate(pattern, rate));
             }

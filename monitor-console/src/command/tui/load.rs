@@ -1,10 +1,10 @@
 //! The loader: a thread with its own connection that answers the questions of the view.
 //!
-//! Takes the latest question; gives answers. It reads a page again only if the store changed, if the span moved by a window, or
-//! if another question came, and then pauses for a multiple of the time that reading took: whatever a store holds, it takes
-//! a twentieth of a core. A store that cannot be read is told as such and tried again.
+//! Takes the latest question; gives answers. The loader reads a page again only if the store changed, if the span moved
+//! by a window, or if another question came, and then pauses for a multiple of the time that reading took: whatever a
+//! store holds, the loader takes a twentieth of a core. A store that cannot be read is reported and tried again.
 //!
-//! It does not know what is drawn.
+//! The file does not know what is drawn.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -68,7 +68,7 @@ impl Desk {
         self.is_changed.notify_all();
     }
 
-    /// Waits until the question is another one than this, at most for a time, and returns it.
+    /// Waits until the question differs from `known`, at most for `pause`, and returns it.
     fn wait(&self, known: Option<&Question>, pause: Duration) -> Option<Question> {
         let question = self.question.lock().unwrap_or_else(PoisonError::into_inner);
         let is_known = |asked: &mut Option<Question>| asked.as_ref() == known;
@@ -115,7 +115,7 @@ impl Loader {
         Self { path, store: None, identity: None, read: None, page_due: Instant::now(), recovered: None }
     }
 
-    /// Answers a question; returns `None` if everything is as it was at the last question.
+    /// Answers a question; returns `None` if nothing has changed since the last question.
     fn answer(&mut self, question: &Question, known: Option<&Question>) -> Option<Answer> {
         let is_new = known.is_none_or(|known| known.number != question.number);
         let wants_more = known.is_none_or(|known| {
@@ -171,7 +171,7 @@ impl Loader {
         Ok(Some(answer))
     }
 
-    /// Opens the store, or the one that took its place, and recovers what dead processes left for it.
+    /// Opens the store, or the file that took its place, and recovers what dead processes left for the store.
     fn open(&mut self) -> Result<()> {
         if self.recovered.is_none_or(|at| at.elapsed() > RECOVERY_PAUSE) || self.store.is_none() {
             self.recovered = Some(Instant::now());

@@ -162,7 +162,7 @@ fn start_input(sender: Sender<Message>) -> Result<()> {
     Ok(())
 }
 
-/// The outer side of the view: what is drawn on, and where effects go.
+/// The parts of the view outside of its state: the look of the terminal, the loader's desk, and the sender of messages.
 struct View {
     look: Look,
     desk: Arc<Desk>,
@@ -230,7 +230,7 @@ impl View {
         });
         match drawn {
             Some(drawn) => Ok(drawn?),
-            // A thread that panicked gave the terminal back and told why.
+            // A thread that panicked has given the terminal back and printed the reason.
             None if full_screen::has_panicked() => bail!("the view ended because one of its threads failed"),
             // The process stops or has just gone on: a message to draw anew follows.
             None => Ok(()),
@@ -273,8 +273,9 @@ impl View {
             Some(Effect::Quit) => return Ok(Taken::Quit),
             Some(Effect::Suspend) => full_screen::suspend(),
             Some(Effect::Redraw) => {
-                // Every cell is drawn, because other programs may have drawn meanwhile. A new terminal knows of none, and
-                // does not ask where the cursor is, whose answer the thread that reads keys would take.
+                // Every cell is drawn, because other programs may have drawn meanwhile. A new `Terminal` takes all
+                // cells for empty. It does not ask the terminal where the cursor is, because the thread that reads keys
+                // would take the answer.
                 full_screen::draw(|| execute!(io::stdout(), Clear(ClearType::All))).transpose()?;
                 *terminal = Terminal::new(CrosstermBackend::new(io::stdout()))?;
             }
@@ -328,6 +329,6 @@ enum Taken {
     Quit,
     /// The screen may look different.
     Changed,
-    /// The screen is as before.
+    /// The screen has not changed.
     Unchanged,
 }

@@ -74,14 +74,14 @@ pub(super) struct HoldPrompt {
     pub(super) reason: Line,
 }
 
-/// The effect of a rate, as far as the reports of running processes tell.
+/// The effect of a rate, as far as the reports of running processes show it.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(super) struct Preview {
     /// The functions that the pattern matches.
     pub(super) functions: usize,
-    /// The rows a second that they write now.
+    /// The rows a second that the matching functions write now.
     pub(super) rows_now: f64,
-    /// The rows a second that they would write.
+    /// The rows a second that the matching functions would write.
     pub(super) rows_then: f64,
 }
 

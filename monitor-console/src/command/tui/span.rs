@@ -1,7 +1,7 @@
 //! The span of time that is shown: its length, and its end if that is not now.
 //!
-//! Pure: takes the present time and gives spans. A span that follows now moves on by itself; one in the past stays, so
-//! that its figures stay the same while somebody reads them.
+//! The functions are pure: they take the present time and give spans. A span that follows now moves on by itself; one
+//! in the past stays, so that its figures stay the same while somebody reads them.
 
 use crate::model::period::Period;
 
@@ -45,8 +45,8 @@ impl Span {
         is_moved
     }
 
-    /// Moves the span by half its length towards now, which it follows once it reaches it. Returns false if it follows
-    /// now already.
+    /// Moves the span by half its length towards now. A span that reaches now follows it from then on. Returns false if
+    /// the span follows now already.
     pub(super) fn move_on(&mut self, now_ns: i64) -> bool {
         let Some(end) = self.end_ns else { return false };
         let moved = end.saturating_add(self.length_ns / 2);
@@ -64,7 +64,7 @@ impl Span {
     pub(super) fn lengthen(&mut self, now_ns: i64) -> bool {
         let longer = LENGTHS_NS.into_iter().find(|length| *length > self.length_ns);
         let is_longer = self.set_length(longer);
-        // A long span near the end of the reach would begin before it.
+        // Near the end of the reach, a longer span would begin outside of the reach, so its end moves towards now.
         let earliest = now_ns.saturating_sub(REACH_NS).saturating_add(self.length_ns);
         self.end_ns = self.end_ns.map(|end| end.max(earliest)).filter(|end| *end < now_ns);
         is_longer

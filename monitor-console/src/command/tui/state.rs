@@ -1,7 +1,7 @@
 //! The state that the view shows: the screen, the cursor, the span, the filter, and the facts of the last answers.
 //!
-//! Pure: answers and keys go in, a question to the loader and effects come out. It reads no clock, no store and no
-//! terminal, so that every behaviour is a table in a test.
+//! The state is pure: answers and keys go in, a question to the loader and effects come out. It reads no clock, no
+//! store and no terminal, so every behaviour is a table in a test.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -172,9 +172,9 @@ pub(super) struct Cursor {
 /// A row of the list on the screen.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Row {
-    /// The name of the row among the others, also after they changed.
+    /// The key by which the row is found again after the rows have changed.
     key: String,
-    /// The position of its fact in the page.
+    /// The position of the row's fact in the page.
     pub(super) at: usize,
 }
 
@@ -267,8 +267,8 @@ impl State {
         }
     }
 
-    /// Returns the question to the loader if it is another one than before. A page that belongs to another screen is
-    /// dropped; that of another span or filter stays until its successor comes.
+    /// Returns the question to the loader; `None` if it has not changed. A page that belongs to another screen is
+    /// dropped; a page of another span or filter stays until its successor comes.
     pub(super) fn ask(&mut self) -> Option<Question> {
         let question = Question {
             number: self.number,

@@ -1,4 +1,4 @@
-//! A command as the receiver of alerts: it is run once for each, by the shell.
+//! A command as the receiver of alerts: the shell runs it once for each alert.
 //!
 //! Takes an alert; runs the command with the alert on its standard input and in its environment, and waits for its end within a
 //! time limit. Texts of the alert never become part of the command line.
@@ -71,7 +71,8 @@ fn wait(child: &mut Child, limit: Duration) -> Result<Option<ExitStatus>, String
     }
 }
 
-/// Returns the shell that runs a command. On Unix it leads a group of processes, so that all that it started can be ended.
+/// Returns the shell that runs a command. On Unix the shell leads a group of processes, so that all that it started can
+/// be ended.
 #[cfg(unix)]
 fn shell(text: &str) -> std::process::Command {
     use std::os::unix::process::CommandExt as _;

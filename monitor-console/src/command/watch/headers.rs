@@ -1,8 +1,8 @@
 //! Headers that a webhook wants with each request, such as a token.
 //!
-//! Takes what `--header` says; gives names and values. A value comes from a variable or a file, because the arguments of a process
-//! can be read by every user of the computer. Files are read for each request, so that a token that is renewed is used. No value
-//! is in a message.
+//! Takes the arguments of `--header`; gives names and values. A value comes from a variable or a file, because the
+//! arguments of a process can be read by every user of the computer. Files are read for each request, so that a token
+//! that is renewed is used. No message contains a value.
 
 use std::path::PathBuf;
 

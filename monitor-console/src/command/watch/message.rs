@@ -1,6 +1,6 @@
 //! An alert as receivers get it: in the form of Alertmanager's webhook, and as variables of a command.
 //!
-//! Takes alerts; gives JSON and texts. It sends nothing.
+//! Takes alerts; gives JSON and texts. The file sends nothing.
 
 use std::path::Path;
 
@@ -35,7 +35,7 @@ pub(super) fn time(ns: i64) -> String {
     )
 }
 
-/// Returns the labels of an alert: what it is of. They stay the same while it fires, save for the level.
+/// Returns the labels of an alert, which identify it. They stay the same while it fires, save for the level.
 fn labels(alert: &Alert) -> Map<String, Value> {
     let mut labels = Map::new();
     labels.insert("alertname".to_owned(), alert.rule.clone().into());
@@ -71,8 +71,8 @@ pub(super) fn to_json(alert: &Alert) -> Value {
     })
 }
 
-/// Returns a number that is the same for all messages on one rule, service and function, as receivers use it to find what they
-/// have.
+/// Returns a number that is the same for all messages on one rule, service and function. Receivers use the number to
+/// find the alerts that they have.
 fn fingerprint(alert: &Alert) -> u64 {
     let function = alert.function.as_deref().unwrap_or_default();
     super::hash(&format!("{}\0{}\0{function}", alert.rule, alert.service))
@@ -104,8 +104,8 @@ pub(super) fn group(alerts: &[Alert], store: &Path) -> Value {
     })
 }
 
-/// Returns the variables of the environment that tell a command of an alert. A variable cannot hold a NUL, and what acts on a
-/// terminal is escaped, because commands print them.
+/// Returns the variables of the environment that describe an alert to a command. A variable cannot hold a NUL, and what
+/// acts on a terminal is escaped, because commands print them.
 pub(super) fn variables(alert: &Alert, store: &Path) -> Vec<(&'static str, String)> {
     let texts = [
         ("ALERT_STATUS", status(alert).to_owned()),

@@ -1,8 +1,8 @@
-//! `monitor watch`: tells a command or a webhook of alerts, each at least once.
+//! `monitor watch`: hands alerts to a command or a webhook, each at least once.
 //!
-//! Takes alerts that changed in a store; hands those that are news to the receiver, and moves the receiver's cursor in the store
-//! once it has taken them. A process that is killed between the two tells the same again at the next start. What fails is tried
-//! again with growing pauses.
+//! Takes alerts that changed in a store; hands those that are news to the receiver, and moves the receiver's cursor in
+//! the store once it has taken them. A process that is killed between the two hands over the same alerts again at the
+//! next start. A delivery that fails is tried again with growing pauses.
 
 mod exec;
 mod headers;
@@ -48,7 +48,7 @@ impl Refusal {
 }
 
 impl Receiver {
-    /// Returns the number of alerts that it takes at once.
+    /// Returns the number of alerts that the receiver takes at once.
     const fn batch(&self) -> usize {
         match self {
             Self::Command(_) => 1,
@@ -178,7 +178,7 @@ impl Watcher<'_> {
         Ok(store)
     }
 
-    /// Tells the receiver of all that waits.
+    /// Hands all alerts that wait to the receiver.
     fn tell(&mut self, store: &Store) -> Result<Look> {
         loop {
             let pending = alerts::read_pending(store, &self.name)?;
@@ -195,7 +195,7 @@ impl Watcher<'_> {
                 let text = sentences.collect::<Vec<_>>().join("\n");
                 print_note(self.common, &text);
             }
-            // Changes that receivers are not told of count as told, so that the next look begins behind them.
+            // Changes that are no news to the receiver count as taken, so the next look begins after them.
             if pending.change > told {
                 alerts::note_told(store, &self.name, &[], pending.change, units::now_ns())?;
             }

@@ -1,7 +1,8 @@
-//! A webhook as the receiver of alerts: a POST for a group of them.
+//! A webhook as the receiver of alerts: one POST for a group of alerts.
 //!
-//! Takes alerts; sends them in the form of Alertmanager, and reads the status of the answer. Redirects are refused, and a request
-//! that takes too long, in any of its parts, has failed. The address is in no message, because it may hold a secret.
+//! Takes alerts; sends them in the form of Alertmanager, and reads the status of the answer. Redirects are refused, and
+//! a request that takes too long, in any of its parts, has failed. No message contains the address, because it may hold
+//! a secret.
 
 use std::path::Path;
 use std::time::Duration;

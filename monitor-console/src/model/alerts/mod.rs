@@ -1,4 +1,4 @@
-//! Alerts, the rules that raise them, and what receivers of alerts have been told.
+//! Alerts, the rules that raise them, and the receivers with the alerts that each has taken.
 //!
 //! Takes a store; gives alerts. The files below it hold rules, the course of an alert's measure, and receivers.
 
@@ -24,7 +24,7 @@ pub(crate) struct Alert {
     pub(crate) id: i64,
     /// The number of its latest change.
     pub(crate) change: i64,
-    /// The run of the program that raised it.
+    /// The run of the program that raised the alert.
     pub(crate) process_id: i64,
     /// The service; empty if retention has deleted the run.
     pub(crate) service: String,
@@ -36,9 +36,9 @@ pub(crate) struct Alert {
     pub(crate) level: String,
     /// `firing`, `recovering`, `resolved` or `ended`.
     pub(crate) state: String,
-    /// The time at which it began to fire, ns since the Unix epoch.
+    /// The time at which the alert began to fire, ns since the Unix epoch.
     pub(crate) since_ns: i64,
-    /// The time at which it was resolved or ended; `None` before.
+    /// The time at which the alert was resolved or ended; `None` before.
     pub(crate) until_ns: Option<i64>,
     /// The value of the measure at the latest change.
     pub(crate) value: f64,
@@ -46,12 +46,12 @@ pub(crate) struct Alert {
     pub(crate) peak: f64,
     /// The alert in a sentence.
     pub(crate) sentence: String,
-    /// The most processes for which it fired at the same time.
+    /// The most processes for which the alert fired at the same time.
     pub(crate) processes: i64,
 }
 
 impl Alert {
-    /// Returns true if it still fires, recovering or not.
+    /// Returns true if the alert still fires, recovering or not.
     pub(crate) const fn is_live(&self) -> bool {
         self.until_ns.is_none()
     }

@@ -1,4 +1,4 @@
-//! Receivers of alerts, and how far each has been told.
+//! Receivers of alerts, and the latest change that each has taken.
 //!
 //! Takes the name of a receiver; gives the alerts that are news to it, and moves its cursor. Which of the alerts that changed are
 //! news is a pure function.
@@ -11,19 +11,19 @@ use super::{Alert, COLUMNS, read_alerts};
 use crate::report;
 use crate::store::Store;
 
-/// The most alerts that a receiver is told of at once.
+/// The most alerts that are handed to a receiver at once.
 const PENDING_MAX: i64 = 500;
 
 /// A receiver of alerts, and the latest change that it has taken.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Receiver {
-    /// Its name.
+    /// The name of the receiver.
     pub(crate) name: String,
-    /// The latest change that it has.
+    /// The latest change that the receiver has taken.
     pub(crate) change: i64,
-    /// The latest change when it was first seen.
+    /// The latest change in the store at the time when the receiver was first seen.
     pub(crate) first_change: i64,
-    /// The time at which it last took an alert, ns since the Unix epoch.
+    /// The time at which the receiver last took an alert, ns since the Unix epoch.
     pub(crate) told_ns: Option<i64>,
     /// Deliveries that failed since then.
     pub(crate) failures: i64,
@@ -50,7 +50,7 @@ pub(crate) fn read_receivers(store: &Store) -> Result<Vec<Receiver>> {
     Ok(receivers)
 }
 
-/// Enters a receiver, if the store does not have it: it is to be told of the alerts that fire now, and of all that come.
+/// Adds a receiver, if the store does not have it. A new receiver gets the alerts that fire now, and all later ones.
 pub(crate) fn enter_receiver(store: &Store, name: &str) -> Result<()> {
     let is_known = "SELECT count(*) FROM alert_cursor WHERE receiver = ?1";
     if store.read_integer(is_known, [name])? == Some(1) {
@@ -71,20 +71,20 @@ pub(crate) fn enter_receiver(store: &Store, name: &str) -> Result<()> {
     })
 }
 
-/// The alerts that a receiver is to be told of.
+/// The alerts that wait for a receiver.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Pending {
-    /// The alerts that are news to it, in the order of their changes.
+    /// The alerts that are news to the receiver, in the order of their changes.
     pub(crate) alerts: Vec<Alert>,
-    /// The latest change that it has.
+    /// The latest change that the receiver has taken.
     pub(crate) told: i64,
-    /// The latest change that was looked at.
+    /// The latest change that was looked at for the receiver.
     pub(crate) change: i64,
     /// True if there are later changes.
     pub(crate) has_more: bool,
 }
 
-/// Reads the alerts that changed since a receiver was last told, as far as they are news to it.
+/// Reads the alerts that changed since the receiver's cursor was last moved, as far as they are news to the receiver.
 pub(crate) fn read_pending(store: &Store, name: &str) -> Result<Pending> {
     let cursor = |column: &str| {
         store.read_integer(&format!("SELECT {column} FROM alert_cursor WHERE receiver = ?1"), [name])
@@ -106,9 +106,10 @@ pub(crate) fn read_pending(store: &Store, name: &str) -> Result<Pending> {
     Ok(Pending { alerts: alerts.into_iter().filter(is_news).collect(), told: told_change, change, has_more })
 }
 
-/// Returns true if a receiver is to be told of an alert: one that fires, or that fires at another level, and one that has ended.
-/// `told` is the level that it was told, or empty if it is to be told. That an alert recovers is no news, because it may fire
-/// again at once. An alert that had ended when the receiver was first seen is not for it.
+/// Returns true if an alert is news to a receiver: an alert that fires, or fires at another level than before, and an
+/// alert that has ended. `told` is the level that the receiver last got, or empty if the alert is still to be sent. An
+/// alert that recovers is no news, because it may fire again at once. An alert that had ended when the receiver was
+/// first seen is no news to that receiver.
 fn is_news(alert: &Alert, told: Option<&str>, first_change: i64) -> bool {
     match told {
         Some(level) if alert.is_live() => level != alert.level,
@@ -117,7 +118,7 @@ fn is_news(alert: &Alert, told: Option<&str>, first_change: i64) -> bool {
     }
 }
 
-/// Notes that a receiver took these alerts, and that all changes up to this one are done with.
+/// Notes that a receiver took these alerts, and that all changes up to `change` are settled for it.
 pub(crate) fn note_told(store: &Store, name: &str, alerts: &[Alert], change: i64, now_ns: i64) -> Result<()> {
     store.write_together(|| {
         for alert in alerts {
@@ -161,13 +162,13 @@ mod tests {
             (true, None, 9, true),
             (true, Some(""), 9, true),
             (true, Some("warning"), 9, true),
-            // It recovers, or fires again.
+            // The alert recovers, or fires again.
             (true, Some("critical"), 9, false),
             (false, Some("critical"), 9, true),
             (false, Some(""), 3, true),
-            // It began and ended between two looks.
+            // The alert began and ended between two reads of the receiver.
             (false, None, 9, true),
-            // It had ended when the receiver was first seen.
+            // The alert had ended when the receiver was first seen.
             (false, None, 5, false),
         ] {
             let alert = alert("critical", change, is_live);

@@ -28,17 +28,17 @@ pub(crate) struct Rule {
     pub(crate) op: String,
     /// The threshold.
     pub(crate) threshold: f64,
-    /// The seconds for which it has to hold.
+    /// The seconds for which the condition has to hold before an alert fires.
     pub(crate) for_s: i64,
-    /// The seconds for which it must not hold before its alert is resolved.
+    /// The seconds for which the condition must not hold before its alert is resolved.
     pub(crate) keep_s: i64,
     /// The fewest calls of a window that counts.
     pub(crate) min_calls: i64,
-    /// False if it is switched off.
+    /// False if the rule is switched off.
     pub(crate) is_enabled: bool,
-    /// The time at which it was set, ns since the Unix epoch.
+    /// The time at which the rule was set, ns since the Unix epoch.
     pub(crate) set_ns: Option<i64>,
-    /// The name of whoever set it.
+    /// The name of whoever set the rule.
     pub(crate) set_by: Option<String>,
 }
 
@@ -68,7 +68,7 @@ pub(crate) fn read_rules(store: &Store) -> Result<Vec<Rule>> {
         let cells = report::read_cells(row, 12)?;
         let text = |at: usize| cells[at].as_text().unwrap_or_default().to_owned();
         let integer = |at: usize| cells[at].to_integer().unwrap_or(0);
-        // A measure may name its metric itself, which then is the pattern, as processes read it: `metric:orders`.
+        // A measure such as `metric:orders` names its metric itself. The name then is the pattern, as in processes.
         let (measure, pattern) = match Measure::split_metric(&text(3)) {
             Some((measure, name)) => (measure.as_str().to_owned(), name.to_owned()),
             None => (text(3), text(2)),

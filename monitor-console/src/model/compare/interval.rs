@@ -16,7 +16,7 @@ const OUTSIDE: f64 = 0.025;
 /// Returns the 95 % interval of the ratio of the typical durations, after to before.
 pub(super) fn estimate(samples: [&Sample; 2], bounds: [i32; 2]) -> (f64, f64) {
     let mut random = Rng::with_seed(SEED);
-    // A window is read once; a draw adds sums.
+    // The sums of a window are computed once; a draw only adds them.
     let sums = samples.map(|sample| {
         let of_window = |window| {
             let pooled = Pooled::from_windows(std::iter::once(window), bounds);

@@ -28,17 +28,17 @@ const FAILED_DIFFERENCE: f64 = 0.01;
 /// The verdict on a function.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Verdict {
-    /// Its calls take longer.
+    /// The function's calls take longer.
     Slower,
-    /// More of its calls fail.
+    /// More of the function's calls fail.
     FailsMore,
-    /// Fewer of its calls fail.
+    /// Fewer of the function's calls fail.
     FailsLess,
-    /// Its calls take less time.
+    /// The function's calls take less time.
     Faster,
-    /// Its durations are estimates.
+    /// The function's durations are estimates.
     CannotTell,
-    /// It has too few calls or windows on a side.
+    /// The function has too few calls or windows on a side.
     TooFew,
     /// No difference was found.
     Same,
@@ -233,7 +233,7 @@ fn test_both_ways(series: [&Vec<f64>; 2], time_min: f64) -> Option<[f64; 2]> {
 /// Returns which measures changed by an amount that matters: upwards, and downwards.
 fn find_gates(samples: [&Sample; 2], pooled: &[Pooled; 2], min_change: f64) -> [[bool; 3]; 2] {
     let ratio = (pooled[1].body - pooled[0].body).exp2();
-    // A share that no call was above counts as half a call.
+    // A percentile that no call of a side exceeded counts as exceeded by half a call.
     let share =
         |side: usize, tail: usize| pooled[side].shares[tail].max(0.5 / to_f64(samples[side].calls().max(1)));
     let rises = |tail: usize| share(1, tail) / share(0, tail) >= TAIL_RATIOS[tail];
@@ -283,7 +283,7 @@ fn decide(tested: &Tested, factors: [f64; 2], failures: [f64; 2]) -> (Verdict, O
         let passed = (0..3).filter(|at| tested.gates[direction][*at]).map(|at| {
             ((tested.durations[direction][at] * MEASURES * factors[direction]).min(1.0), measures[at])
         });
-        // The body says most, so it comes first if several measures changed.
+        // The body carries the most information, so it comes first if several measures changed.
         passed.into_iter().find(|(p, _)| *p <= ALPHA)
     };
     let failed = |direction: usize| tested.failure_gates[direction] && failures[direction] <= ALPHA;

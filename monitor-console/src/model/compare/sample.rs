@@ -18,13 +18,13 @@ pub(super) struct Series {
     pub(super) body: Vec<f64>,
     /// The share of calls above the 95th percentile of the side before.
     pub(super) tail: Vec<f64>,
-    /// The share of calls above its 99th percentile.
+    /// The share of calls above the 99th percentile of the side before.
     pub(super) far_tail: Vec<f64>,
     /// The share of failed calls.
     pub(super) failed: Vec<f64>,
 }
 
-/// The sums of both kinds over all windows.
+/// The figures of all windows of a side together.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(super) struct Pooled {
     /// The mean of the binary logarithm of all durations.
@@ -53,7 +53,7 @@ impl Sample {
         [sum(|window| window.total_ns) / calls, sum(|window| window.self_ns) / calls]
     }
 
-    /// Returns true if some calls were only counted, so that the durations are those of a part of them.
+    /// Returns true if some calls were only counted, so the durations are those of a part of the calls.
     pub(crate) fn is_estimated(&self) -> bool {
         self.windows.iter().any(|window| window.is_estimated)
     }
@@ -70,7 +70,7 @@ impl Sample {
         self.windows.iter().map(|window| window.max_ns).max().unwrap_or(0)
     }
 
-    /// Returns the series of the windows at these positions, with these buckets as percentiles.
+    /// Returns the series of the windows, with these buckets as the 95th and the 99th percentile.
     pub(super) fn series(&self, bounds: [i32; 2]) -> Series {
         let mut series = Series::default();
         for window in &self.windows {

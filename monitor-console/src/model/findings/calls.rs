@@ -12,7 +12,7 @@ use crate::units::{format_count, format_duration, format_percent, format_quantit
 /// The fewest calls that wait one after the other, and the least time that each waits.
 const SIBLINGS_MIN: usize = 3;
 const WAIT_NS_MIN: i64 = 5_000_000;
-/// The largest gap between two of them, as a share of their time.
+/// The largest gap between two such calls, as a share of their time.
 const GAP_MAX: f64 = 0.05;
 /// The fewest parent calls with such siblings, and the fewest calls that block an executor.
 const PARENTS_MIN: usize = 3;
@@ -111,7 +111,7 @@ fn find_serial(facts: &Facts) -> Vec<Serial> {
             continue;
         }
         let callees: Vec<Name> = chain.iter().map(|row| row.function).collect();
-        // A function that is called again and again is a repetition.
+        // Ten or more calls of one function are a repetition, which another rule finds.
         let is_one = callees.iter().all(|callee| *callee == callees[0]);
         if is_one && callees.len() >= 10 {
             continue;
@@ -169,7 +169,7 @@ fn find_chain<'a>(siblings: &[&'a Row]) -> Vec<&'a Row> {
 }
 
 impl Serial {
-    /// Returns true if a call was given what an earlier one returned, so that they cannot run together.
+    /// Returns true if a call was given what an earlier one returned, so the two cannot run together.
     fn is_dependent(&self, facts: &Facts) -> bool {
         let values: Vec<_> = self.example_calls.iter().filter_map(|call| facts.values.get(call)).collect();
         let pieces = |text: &str| -> Vec<String> {

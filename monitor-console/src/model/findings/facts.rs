@@ -64,7 +64,7 @@ pub(crate) struct Facts {
     pub(crate) texts: Vec<(String, i64, String)>,
     /// The rates of functions, with what each costs.
     pub(crate) rates: Vec<Rate>,
-    /// The receivers of alerts that have not taken all of them.
+    /// The receivers of alerts that have not taken all alerts.
     pub(crate) lags: Vec<Lag>,
     /// The calls that were deleted for want of room.
     pub(crate) shortage: Option<Shortage>,
@@ -107,7 +107,7 @@ pub(crate) struct FailureKind {
     pub(crate) first_ns: i64,
     pub(crate) last_ns: i64,
     pub(crate) example: Option<i64>,
-    /// True if it began here, and was not only passed on.
+    /// True if failures of the kind began in the function, and were not only passed on.
     pub(crate) is_origin: bool,
 }
 
@@ -161,7 +161,7 @@ pub(crate) fn gather(
     Ok(facts)
 }
 
-/// Compares the sides. A slowdown is told where it began.
+/// Compares the sides. A slowdown is reported only for the function in which it began.
 fn compare_sides(store: &Store, sides: &[Side; 2]) -> Result<Vec<Change>> {
     let mut changes = compare::compare(&sides[0], &sides[1], MIN_CHANGE);
     compare::trace_causes(&mut changes, [&sides[0], &sides[1]], &edges::read_pairs(store)?);
@@ -296,7 +296,7 @@ fn read_failures(store: &Store, period: Period) -> Result<Vec<FailureKind>> {
     Ok(kinds)
 }
 
-/// Reads the values of the newest calls. The bound is on rows that are looked at, so that the time is bounded.
+/// Reads the values of the newest calls. The bound is on rows that are looked at, so the time is bounded.
 fn read_texts(store: &Store, rows: &Rows) -> Result<Vec<(String, i64, String)>> {
     let Some(newest) = rows.rows.first().map(|row| row.call_id) else { return Ok(Vec::new()) };
     let sql = "SELECT function, call_id, args, result, error, fields FROM calls

@@ -22,8 +22,8 @@ pub(super) fn find(facts: &Facts) -> Vec<Finding> {
     kinds.filter_map(|kind| find_burst(facts, kind).or_else(|| find_new(facts, kind))).collect()
 }
 
-/// Finds a kind all of whose failures lie within a few minutes of a longer history. Only the first and the last failure are
-/// exact for failures without rows, so a burst is told if all failures lie in it.
+/// Finds a kind all of whose failures lie within a few minutes of a longer history. Only the first and the last failure
+/// are exact for failures without rows, so a burst is reported only if all failures lie in it.
 fn find_burst(facts: &Facts, kind: &FailureKind) -> Option<Finding> {
     let history = facts.history_since_ns?;
     let length = kind.last_ns.saturating_sub(kind.first_ns).max(0);

@@ -47,8 +47,8 @@ fn find_hot(facts: &Facts) -> Option<Finding> {
     })
 }
 
-/// Finds functions whose calls are often cancelled. A call that is cancelled takes the calls below it along, so only the
-/// outermost function is told.
+/// Finds functions whose calls are often cancelled. A call that is cancelled takes the calls below it along, so only
+/// the outermost function is reported.
 fn find_cancelled(facts: &Facts) -> Vec<Finding> {
     let is_often = |cancelled: u64, calls: u64| {
         cancelled >= CANCELLED_MIN && to_f64(cancelled) > to_f64(calls) * CANCELLED_SHARE

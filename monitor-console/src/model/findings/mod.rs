@@ -1,8 +1,8 @@
 //! Findings: what a person should know about a store, as sentences, each with its evidence and with what to type next.
 //!
 //! The rules are pure functions over [`Facts`], which queries fill. A finding that is wrong costs more than one that is
-//! missing, so each rule has a bound below which it is silent, and says nothing where it lacks rows: the kinds that could
-//! not be looked for are told as such.
+//! missing, so each rule has a bound below which it reports nothing, and it reports nothing where it lacks rows. The
+//! kinds of findings that could not be looked for are listed.
 
 mod facts;
 mod calls;
@@ -74,17 +74,17 @@ pub(crate) struct Finding {
     pub(crate) kind: &'static str,
     /// The level.
     pub(crate) level: Level,
-    /// The function or the process that it is about.
+    /// The function or the process that the finding is about.
     pub(crate) subject: String,
     /// The finding as a sentence.
     pub(crate) sentence: String,
-    /// A statement that shows the rows behind it.
+    /// A statement that shows the rows behind the finding.
     pub(crate) evidence: String,
-    /// The start of what it rests on.
+    /// The start of the data behind the finding.
     pub(crate) since_ns: Option<i64>,
-    /// The time that could be saved within the span, in ns; 0 if it is not about time.
+    /// The time that could be saved within the span, in ns; 0 if the finding is not about time.
     pub(crate) saves_ns: f64,
-    /// The number of rows, windows or reports that it rests on, in words.
+    /// The number of rows, windows or reports that the finding rests on, in words.
     pub(crate) rests_on: String,
     /// True if its figures are estimates.
     pub(crate) is_estimated: bool,

@@ -17,7 +17,7 @@ use crate::units::{
 
 /// The share of the budget from which on the recorder is dear.
 const COST_SHARE: f64 = 0.8;
-/// The deaths that are told one by one.
+/// The most deaths that are reported one by one.
 const DEATHS_MAX: usize = 3;
 
 pub(super) fn find(facts: &Facts) -> Vec<Finding> {
@@ -130,8 +130,8 @@ fn find_stuck(facts: &Facts) -> Vec<Finding> {
     findings
 }
 
-/// Returns the calls of a process as the rule looks at them. The call around another one is its parent, or else the one below
-/// it on its thread's stack.
+/// Returns the calls of a process in the form that the rule takes. The call around another one is its parent, or else
+/// the call below it on its thread's stack.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a duration in ns")]
 fn age_calls(calls: &[UnderWay], p99_ns: &HashMap<&str, f64>, now_ns: i64) -> Vec<AgedCall> {
     let spans: HashMap<u64, usize> = calls

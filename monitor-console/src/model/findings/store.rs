@@ -11,11 +11,11 @@ const WAITED_NS_MIN: i64 = 600_000_000_000;
 pub(crate) struct Lag {
     /// The name of the receiver.
     pub(crate) receiver: String,
-    /// The alerts that wait for it.
+    /// The number of alerts that wait for the receiver.
     pub(crate) waiting: usize,
-    /// The time of the first of them, ns since the Unix epoch.
+    /// The time of the first alert that waits, ns since the Unix epoch.
     pub(crate) since_ns: i64,
-    /// Deliveries that failed since the last one that did not.
+    /// Deliveries that failed since the last success.
     pub(crate) failures: i64,
     /// The reason of the last failure.
     pub(crate) last_failure: Option<String>,

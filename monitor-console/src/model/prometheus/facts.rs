@@ -38,7 +38,7 @@ pub(super) struct Facts {
     /// Alerts by rule, level and state.
     pub(super) alerts: BTreeMap<[String; 3], u64>,
     pub(super) store_bytes: u64,
-    /// Calls that lasted about as long as those of a bucket, by service, function and bucket.
+    /// The examples of calls, by service and function, and then by the bucket in which the duration of the call lies.
     pub(super) examples: HashMap<Key, BTreeMap<i32, Example>>,
     /// The metrics of programs, by name and tags.
     pub(super) metrics: Vec<ProgramMetric>,
@@ -78,14 +78,14 @@ pub(super) struct Process {
     pub(super) cost_pct: Option<f64>,
     pub(super) budget_pct: Option<f64>,
     pub(super) wal_bytes: u64,
-    /// The time since the store heard of the process last, in seconds.
+    /// The time since the last sign of life of the process in the store, in seconds.
     pub(super) age_s: f64,
     pub(super) rss_bytes: Option<u64>,
     pub(super) open_files: Option<u64>,
     pub(super) threads: Option<u64>,
 }
 
-/// A call to look at.
+/// A call that is shown as an example of a bucket.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Example {
     pub(super) call_id: i64,

@@ -1,8 +1,8 @@
 //! Families of metrics, made from facts. The functions here are pure.
 //!
-//! Gives every metric its name, its unit and its labels, and bounds their number: of more functions than the bound only the
-//! ones with the most calls have series. The rest are counted in a gauge and not in a series of their own, because its
-//! value would fall whenever a function entered the circle of the others.
+//! Gives every metric its name, its unit and its labels, and bounds their number: of more functions than the bound only
+//! the ones with the most calls have series. The rest are counted in a gauge and not in a series of their own, because
+//! the value of such a series would fall whenever a function moved from the rest to those with series.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -188,7 +188,8 @@ fn measure(total: &Total, examples: Option<&BTreeMap<i32, Example>>, step: Step)
     measure_within((FIRST_EDGE, LAST_EDGE), (&total.histogram, sum_s), examples, step)
 }
 
-/// Counts what lies below each edge between two, given as exponents of a billionth.
+/// Counts the values below each edge from the first to the last, which are given as exponents of 2, in billionths of
+/// the unit.
 pub(super) fn measure_within(
     (first, last): (i32, i32),
     (histogram, sum_s): (&Histogram, f64),
@@ -367,7 +368,7 @@ fn guards(guards: &[GuardState]) -> Vec<Family> {
     ]
 }
 
-/// Returns the state of each service: that of the process that does worst.
+/// Returns the state of each service: that of the process in the worst state.
 fn states(processes: &[Process]) -> Vec<Family> {
     let worst = |value: fn(&Process) -> Option<f64>, choose: fn(f64, f64) -> f64| -> Vec<Metric> {
         let mut by_service: BTreeMap<&str, f64> = BTreeMap::new();
@@ -503,12 +504,12 @@ fn metric(labels: Vec<(&'static str, String)>, value: f64) -> Metric {
     Metric { labels, value: Sample::Number(value), created_ns: None }
 }
 
-/// Returns a count of the store's as Prometheus has it.
+/// Returns a count of the store as the floating-point number that Prometheus uses.
 fn from_signed(count: i64) -> f64 {
     to_f64(u64::try_from(count).unwrap_or(0))
 }
 
-/// Returns the number as Prometheus has it, exact up to 2^53.
+/// Returns a number as the floating-point number that Prometheus uses, exact up to 2^53.
 #[expect(clippy::cast_precision_loss, reason = "all numbers of Prometheus are of this type")]
 pub(super) fn to_f64(number: u64) -> f64 {
     number as f64

@@ -1,11 +1,12 @@
 //! Metrics for Prometheus, made from the store when somebody asks.
 //!
-//! Takes the store and the ring files of running processes; gives families of metrics, and their text or bytes in the form
-//! that the asker accepts. Counters are totals since the start of each process, summed over all that the store has ever
-//! seen, so they fall neither when rows expire nor when a process ends. It does not know who serves them.
+//! Takes the store and the ring files of running processes; gives families of metrics, and their text or bytes in the
+//! form that the asker accepts. Counters are totals since the start of each process, summed over all that the store has
+//! ever seen, so they fall neither when rows expire nor when a process ends. The files here do not know who serves the
+//! metrics.
 //!
-//! The writers are our own. The crate `prometheus-client` writes one of the three forms, and keeps counts itself that here
-//! are in the store; the messages of the protocol buffers are written by `prost`.
+//! The writers are our own. The crate `prometheus-client` writes one of the three forms, and keeps counts itself, which
+//! are in the store here; the messages of the protocol buffers are written by `prost`.
 
 mod facts;
 mod families;

@@ -65,7 +65,8 @@ fn list_samples(name: &str, kind: Kind) -> Vec<String> {
     endings.iter().map(|ending| format!("{name}{ending}")).collect()
 }
 
-/// Takes a name none of whose samples is taken: the name itself, else with its kind behind it; `None` if that is taken too.
+/// Takes a name none of whose samples is taken: the name itself, else with its kind behind it; `None` if that name is
+/// taken too.
 fn claim(name: &str, kind: metrics::Kind, taken: &mut HashSet<String>) -> Option<String> {
     for name in [name.to_owned(), format!("{name}_{}", kind.as_str())] {
         let samples = list_samples(&name, to_kind(kind));

@@ -13,7 +13,7 @@ use super::families::{Durations, Family, Kind, Metric, Sample};
 const SHIFT: i32 = 239;
 /// The schema whose buckets grow by 2^(1/8).
 const SCHEMA: i32 = 3;
-/// Empty buckets between two others that are written as such. A larger gap begins a new span.
+/// The most empty buckets between two others that are written as empty buckets. A larger gap begins a new span.
 const GAP_MAX: i32 = 2;
 
 #[derive(Clone, PartialEq, prost::Message)]

@@ -1,7 +1,7 @@
 //! The two text forms: Prometheus 0.0.4 and `OpenMetrics` 1.0. The functions here are pure.
 //!
-//! They differ in the names of counters' families, in examples, which only `OpenMetrics` has, in the moment at which counting
-//! began, and in the last line.
+//! The forms differ in the names of counters' families, in examples, which only `OpenMetrics` has, in the moment at
+//! which counting began, and in the last line.
 
 use std::fmt::Write as _;
 

@@ -6,7 +6,7 @@ use statrs::distribution::{ChiSquared, ContinuousCDF as _, DiscreteCDF as _, Hyp
 /// The rows that a cell has to expect for the chi-squared test.
 const EXPECTED_MIN: f64 = 5.0;
 
-/// Weights of rows, and the number of rows of weight 1 that would tell as much (Kish's effective size).
+/// Weights of rows, and the number of rows of weight 1 with as much information (Kish's effective size).
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(crate) struct Weighted {
     /// The sum of the weights.
@@ -46,8 +46,8 @@ pub(crate) fn test_shares(shares: [f64; 2], sizes: [f64; 2]) -> f64 {
     ChiSquared::new(1.0).map_or(1.0, |distribution| distribution.sf(statistic))
 }
 
-/// Returns the probability of at least so many successes among the draws, by chance; `counts` are these successes, all
-/// successes, the draws and the population.
+/// Returns the probability of at least this many successes among the draws, by chance; `counts` are these successes,
+/// all successes, the draws and the population.
 fn test_exactly(counts: [f64; 4]) -> f64 {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "numbers of rows")]
     let [found, successes, draws, population] = counts.map(|count| count.round() as u64);

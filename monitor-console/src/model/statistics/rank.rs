@@ -1,7 +1,7 @@
 //! Mann and Whitney's test: whether the values of one series tend to be larger than those of another.
 //!
-//! Neighbouring windows of one process resemble each other, so a series of n windows tells as much as fewer independent
-//! ones. The caller says how many; the variance is that of so many.
+//! Neighbouring windows of one process resemble each other, so a series of n windows contains as much information as
+//! fewer independent ones. The caller gives that number, and the variance is computed from it.
 
 use statrs::distribution::{ContinuousCDF as _, Normal};
 

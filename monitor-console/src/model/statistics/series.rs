@@ -6,8 +6,8 @@ use fastrand::Rng;
 /// The autocorrelation below which the rest counts as noise.
 const CORRELATION_MIN: f64 = 0.05;
 
-/// Returns the integrated autocorrelation time: n figures tell as much as n divided by this many independent ones. It is
-/// at least 1.
+/// Returns the integrated autocorrelation time: n figures contain as much information as n divided by this many
+/// independent ones. It is at least 1.
 pub(crate) fn measure_autocorrelation(series: &[f64]) -> f64 {
     let n = to_f64(series.len());
     if series.len() < 4 {

@@ -1,5 +1,5 @@
-//! Growth of a figure over time: Mann and Kendall's test for a monotonic trend, and Theil and Sen's slope, the median of
-//! all slopes between two points. Both bear outliers.
+//! Growth of a figure over time: Mann and Kendall's test for a monotonic trend, and Theil and Sen's slope, the median
+//! of all slopes between two points. Neither is misled by outliers.
 
 use statrs::distribution::{ContinuousCDF as _, Normal};
 
@@ -31,7 +31,7 @@ pub(crate) fn measure(series: &[f64]) -> Option<Trend> {
     Some(Trend { p: find_p(rises, series), slope: *slope })
 }
 
-/// Returns the probability of so many rises in a series without a trend; ties lower the variance.
+/// Returns the probability of at least this many rises in a series without a trend; ties lower the variance.
 fn find_p(rises: i64, series: &[f64]) -> f64 {
     let variance = |n: f64| n * (n - 1.0) * (2.0 * n + 5.0);
     let mut sorted = series.to_vec();

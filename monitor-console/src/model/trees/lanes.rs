@@ -91,7 +91,7 @@ impl Packer {
         }
     }
 
-    /// Returns true if the innermost open call of the lane is the caller, and the call ends within it.
+    /// Returns true if the innermost open call of the lane is the caller, and the call ends within the caller.
     fn fits_below(&mut self, lane: usize, caller: usize, start: i64, end: i64) -> bool {
         let open = &mut self.open[lane];
         // The caller itself stays open at its own end, for callees without a duration.

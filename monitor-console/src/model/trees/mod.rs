@@ -20,7 +20,7 @@ use crate::pattern::Pattern;
 use crate::store::Store;
 use crate::terminal;
 
-/// The most columns of a name in an export: each event of a timeline repeats it.
+/// The most columns of a name in an export, because each event of a timeline repeats the name.
 const NAME_COLUMNS: usize = 500;
 
 /// A call of a tree.

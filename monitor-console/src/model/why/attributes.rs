@@ -1,8 +1,8 @@
 //! The attributes of a call: what it was given, and where, when and by whom it was made.
 //!
 //! A captured JSON object gives an attribute for each key, and for each key of an object below it. A value that rarely
-//! occurs twice tells nothing by itself, so a text also has a shape (`L-#`, with `#` for its digits), a list its number
-//! of items, and a number is compared by size.
+//! occurs twice explains nothing by itself, so a text also has a shape (`L-#`, with `#` for its digits), a list its
+//! number of items, and a number is compared by size.
 
 use serde_json::Value;
 

@@ -54,7 +54,7 @@ pub(crate) struct Facts {
     pub(crate) basis: Basis,
 }
 
-/// Reads what a store knows of the calls of a function within a span.
+/// Reads the facts of a store about the calls of a function within a span.
 pub(crate) fn read(store: &Store, function: &str, period: Period) -> Result<Facts> {
     let mut names = Names::default();
     let selection = Selection { period, function: Some(function), process: None };
@@ -98,7 +98,8 @@ pub(crate) fn read(store: &Store, function: &str, period: Period) -> Result<Fact
     Ok(Facts { sum, calls, has_args, basis })
 }
 
-/// Reads what several stores know of the calls of a function within a span. The store is one more fact by which calls differ.
+/// Reads the facts of several stores about the calls of a function within a span. The store is one more fact by which
+/// calls differ.
 pub(crate) fn read_all(stores: &[(&Store, &str)], function: &str, period: Period) -> Result<Facts> {
     if let [(store, _)] = stores {
         return read(store, function, period);

@@ -15,7 +15,7 @@ const P_MAX: f64 = 0.001;
 const DIFFERENCE_MIN: f64 = 0.1;
 /// The most values of one key that are compared.
 const VALUES_MAX: usize = 1_000;
-/// The most differences that are told.
+/// The most differences that are reported.
 const SHOWN_MAX: usize = 5;
 /// The bounds that a number is compared with: so many parts of its range of values.
 const PARTS: usize = 10;
@@ -27,9 +27,9 @@ pub(crate) struct Lift {
     pub(crate) key: String,
     /// The condition on its value.
     pub(crate) condition: Condition,
-    /// The share of the group that fulfils it, and the share of the others.
+    /// The share of the group that fulfils the condition, and the share of the others.
     pub(crate) shares: [f64; 2],
-    /// The rows of the group that fulfil it.
+    /// The rows of the group that fulfil the condition.
     pub(crate) rows: u64,
     /// The adjusted p-value.
     pub(crate) p: f64,
@@ -84,7 +84,7 @@ pub(super) fn find(sides: &[Vec<&CallFacts>; 2], group: Group) -> Result<Vec<Lif
     lifts.iter_mut().zip(adjusted).for_each(|(lift, p)| lift.p = p);
     let difference = |lift: &Lift| lift.shares[0] - lift.shares[1];
     lifts.retain(|lift| lift.p < P_MAX && difference(lift) >= DIFFERENCE_MIN);
-    // A condition that says more comes before another that tells the same: a value before a shape, and a shape before a
+    // A condition that says more comes before another of equal difference: a value before a shape, and a shape before a
     // number.
     let order = |lift: &Lift| match lift.condition {
         Condition::Is(_) => 0,
@@ -169,7 +169,7 @@ fn list_conditions(sides: &[Vec<&CallFacts>; 2]) -> Vec<(String, Condition)> {
     conditions
 }
 
-/// Returns true for numbers that rise with time, such as ids: they tell no more than when a call was made.
+/// Returns true for numbers that rise with time, such as ids: they only show when a call was made.
 fn is_counter(timed: &mut [(i64, f64)]) -> bool {
     timed.sort_by(|a, b| a.0.cmp(&b.0).then_with(|| a.1.total_cmp(&b.1)));
     let steps = || timed.windows(2).map(|pair| pair[1].1 - pair[0].1);

@@ -53,11 +53,11 @@ pub(crate) struct Answer {
     pub(crate) cut: Option<Cut>,
     /// The rows of the group, and of the other calls.
     pub(crate) rows: [u64; 2],
-    /// The calls that they stand for.
+    /// The calls that the rows of both sides stand for.
     pub(crate) calls: [f64; 2],
     /// The mean duration of the group and of the others, in ns.
     pub(crate) mean_ns: [f64; 2],
-    /// The values that the group has in common, the largest difference first; `Err` says why it cannot be told.
+    /// The values that the group has in common, the largest difference first; `Err` says why there is no answer.
     pub(crate) common: Result<Vec<Lift>, String>,
     /// The parts of the calls' time, the largest difference first.
     pub(crate) parts: Vec<Part>,

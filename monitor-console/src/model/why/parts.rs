@@ -9,13 +9,13 @@ use crate::model::rows::Rows;
 
 /// The share of the time below which a part is left out.
 const SHARE_MIN: f64 = 0.01;
-/// The most parts that are told.
+/// The most parts that are reported.
 const SHOWN_MAX: usize = 6;
 
 /// The parts of the time of one call.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Spent {
-    /// The calls that it made, by function: their number, and the time in which at least one of them was under way.
+    /// The callees, by function: their number, and the time in which at least one of them was under way.
     pub(crate) callees: Vec<(String, u64, i64)>,
     /// The time outside of these calls in which it was polled or ran.
     pub(crate) computing_ns: i64,
@@ -30,7 +30,7 @@ pub(crate) struct Part {
     pub(crate) name: PartName,
     /// The mean time per call, in ns.
     pub(crate) mean_ns: [f64; 2],
-    /// The mean number of calls per call; 1 for its own time.
+    /// The mean number of calls of the part per call; 1 for the function's own time.
     pub(crate) calls: [f64; 2],
 }
 

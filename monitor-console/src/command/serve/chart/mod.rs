@@ -192,7 +192,7 @@ fn shade(name: &str) -> u32 {
     module.bytes().fold(7_u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(u32::from(byte))) % 6
 }
 
-/// Writes thousandths of the width as a share of it.
+/// Writes thousandths of the width as a percentage.
 fn percent(thousandths: f64) -> String {
     format!("{}%", (thousandths * 100.0).round() / 1000.0)
 }

@@ -176,7 +176,7 @@ fn find_scale(most: f64, format: fn(f64) -> String) -> Scale {
     let steps = (most / step * 0.999).ceil().max(1.0);
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a small number of steps")]
     let ticks = (0..=steps as u32).map(|at| f64::from(at) * step);
-    // Nothing is nothing in every unit.
+    // Zero has no unit, because it is the same in every unit.
     let label = |value: f64| if value > 0.0 { shorten(&format(value)) } else { "0".to_owned() };
     Scale { top: steps * step, ticks: ticks.map(|value| (value, label(value))).collect() }
 }
@@ -275,7 +275,7 @@ mod tests {
     #[test]
     fn times_below_a_picture_are_round_and_within_the_span() {
         let at = |second: i64| 1_700_000_000_000_000_000 + second * SECOND_NS;
-        // That moment is 22:13:20.
+        // `at(0)` is 22:13:20.
         let labels = |seconds: i64| {
             let times = find_times((at(0), at(seconds)));
             assert!(times.iter().all(|(part, _)| (0.0..=1.0).contains(part)));

@@ -1,5 +1,5 @@
-//! Alerts: those that fire, each with the course of its measure; those that have ended; the rules, and the forms that change them;
-//! and who is told.
+//! Alerts: those that fire, each with the course of its measure; those that have ended; the rules, and the forms that
+//! change them; and the receivers.
 
 use anyhow::Result;
 use maud::{Markup, html};
@@ -184,7 +184,7 @@ struct Drawn {
     course: Course,
 }
 
-/// Reads the courses of the first alerts whose measure the store tells of.
+/// Reads the courses of the first alerts of whose measure the store has a history.
 fn read_courses<'a>(
     context: &Context<'_>,
     all: impl Iterator<Item = &'a Alert>,
@@ -315,7 +315,8 @@ fn change_rule(context: &Context<'_>, rule: &Rule) -> Markup {
     }
 }
 
-/// The form that sets a rule, filled with the one that the address names. Without permission to write it shows the command.
+/// The form that sets a rule, filled with the rule that the address names. Without permission to write, the command is
+/// shown.
 fn set_form(context: &Context<'_>, rules: &[Rule]) -> Markup {
     let named = |name: &str| context.parameters.text(name).unwrap_or_default().to_owned();
     let (name, level) = (named("rule"), named("level"));

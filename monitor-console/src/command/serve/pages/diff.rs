@@ -140,7 +140,7 @@ fn show_form(context: &Context<'_>) -> Result<Markup> {
 
 fn build_report(changes: &[Change], sides: [&Side; 2]) -> Report {
     let mut columns = diff::list_columns();
-    // The columns of what the answer rests on are the last four; the page says it once.
+    // The last four columns are the basis of the answer, which the page shows once.
     columns.truncate(columns.len().saturating_sub(4));
     Report { columns, rows: changes.iter().map(|change| diff::build_cells(change, sides)).collect() }
 }

@@ -28,7 +28,7 @@ pub(super) fn page(context: &Context<'_>) -> Result<Page> {
     };
     let shown: Vec<&Finding> = findings.findings.iter().filter(is_wanted).collect();
     let mut columns = command::list_columns();
-    // The columns of what the answer rests on are the last four; the page says it once.
+    // The last four columns are the basis of the answer, which the page shows once.
     columns.truncate(columns.len().saturating_sub(4));
     let report =
         Report { columns, rows: shown.iter().map(|finding| command::build_cells(finding)).collect() };

@@ -185,7 +185,7 @@ fn show_figures(context: &Context<'_>, figures: &Figures) -> Markup {
     }
 }
 
-/// The form that asks what another rate of the function would mean; the page Rates answers, and sets it.
+/// The form that asks what another rate of the function would mean; the page Rates answers, and sets the rate.
 fn rate_form(context: &Context<'_>, figures: &Figures) -> Markup {
     let address = context.links.to("/rates", &[]);
     let rate = figures.rate.map(units::format_rate).unwrap_or_default();

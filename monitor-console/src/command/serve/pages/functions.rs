@@ -74,7 +74,7 @@ pub(super) fn statement(context: &Context<'_>) -> String {
 /// Returns the end of the lines over time: the end of the span, but not after the last write.
 pub(super) fn end_of_courses(context: &Context<'_>) -> i64 {
     let last = context.last_write_ns.unwrap_or(context.now_ns);
-    // A program that writes still is shown up to now, so that one that stands still is seen.
+    // Within a minute after the last write the lines end now, so that a program that has stopped calling is visible.
     let last = if context.now_ns.saturating_sub(last) < 60_000_000_000 { context.now_ns } else { last };
     context.scope.period.until_ns.min(last)
 }

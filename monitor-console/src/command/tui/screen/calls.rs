@@ -120,7 +120,7 @@ fn draw_pane(canvas: &mut Canvas<'_>, state: &State, call: &Call) {
 /// A labelled value; `None` is left out.
 pub(super) type Value<'a> = (&'a str, Option<&'a str>, Style);
 
-/// Draws labelled values in rows from this one on, each over as many rows as it takes.
+/// Draws labelled values from row `y` on, each over as many rows as it takes.
 pub(super) fn draw_values(canvas: &mut Canvas<'_>, (y, rows): (u16, u16), values: &[Value<'_>], on: &str) {
     let end = y + rows;
     let room = canvas.width() - 13;

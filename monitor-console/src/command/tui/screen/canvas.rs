@@ -11,7 +11,7 @@ use ratatui::style::{Color, Modifier, Style};
 
 use crate::terminal;
 
-/// The means of the terminal.
+/// The characters and colours that the terminal can show.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::command::tui) struct Look {
     /// True if only characters of ASCII are drawn.

@@ -29,7 +29,7 @@ pub(super) fn draw(canvas: &mut Canvas<'_>, state: &State, kinds: &[Kind]) {
     }
     let mut columns = COLUMNS;
     if canvas.width() < WIDE_COLUMNS {
-        // The message tells more than the start of the name.
+        // The message needs the room more than the start of the function's name.
         columns[FUNCTION_AT].width = 16;
     }
     list::draw(canvas, state, &columns, |at| {

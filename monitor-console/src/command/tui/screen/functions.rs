@@ -80,7 +80,8 @@ pub(super) fn draw(canvas: &mut Canvas<'_>, state: &State, functions: &[Activity
     }
 }
 
-/// Returns the rate of each function as text, and whether it is below the one of a function that is recorded in full.
+/// Returns the rate of each function as text, and whether the rate is below that of a function that is recorded in
+/// full.
 fn collect_rates(state: &State) -> std::collections::HashMap<&str, (String, bool)> {
     let told = state.rates.iter().map(|report| {
         let text = match (report.fidelity.as_str(), report.rate) {

@@ -12,9 +12,9 @@ pub(super) struct Column {
     pub(super) title: &'static str,
     /// The width; 0 for the one column that takes the rest.
     pub(super) width: u16,
-    /// The columns of a screen from which on it is shown.
+    /// The least width of a screen, in columns, on which the column is shown.
     pub(super) from: u16,
-    /// The side at which its texts stand.
+    /// The side at which the column's texts stand.
     pub(super) side: Side,
 }
 

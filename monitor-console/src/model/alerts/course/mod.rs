@@ -24,7 +24,7 @@ use crate::store::Store;
 pub(crate) struct Course {
     /// The span.
     pub(crate) period: Period,
-    /// The value in each window; `None` for a window that says nothing.
+    /// The value in each window; `None` for a window without data.
     pub(crate) values: Vec<Option<f64>>,
     /// The threshold.
     pub(crate) threshold: f64,
@@ -44,9 +44,9 @@ const COURSE_NS_MAX: i64 = 3 * 3_600_000_000_000;
 /// A span of windows: the first and the last.
 type Span = (i64, i64);
 
-/// Reads the course of the measure of an alert, from ten minutes before it began; figures of functions are summed over all
-/// processes. `folders` hold the ring files of running processes, which have the calls under way. Returns `None` if the store does
-/// not tell of the measure, or if the rule is gone.
+/// Reads the course of the measure of an alert, from ten minutes before it began; figures of functions are summed over
+/// all processes. `folders` hold the ring files of running processes, which have the calls under way. Returns `None` if
+/// the store has no history of the measure, or if the rule is gone.
 pub(crate) fn read_course(
     store: &Store,
     alert: &Alert,
@@ -70,7 +70,7 @@ pub(crate) fn read_course(
     }))
 }
 
-/// The values of a span, what they are of, and the unit of a metric.
+/// The values of a span, the subject that they belong to, and the unit of a metric.
 struct Values {
     course: Vec<Option<f64>>,
     subject: String,

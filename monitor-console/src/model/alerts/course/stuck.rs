@@ -41,7 +41,8 @@ pub(super) fn read(
     Ok(count(&times, span))
 }
 
-/// Counts the calls that are stuck at the end of each window. A call is stuck from the first of its two times to the second.
+/// Counts the calls that are stuck at the end of each window. `times` has for each call the times from which and until
+/// which it was stuck.
 #[expect(clippy::cast_precision_loss, reason = "a number of calls")]
 fn count(times: &[(i64, i64)], span: Span) -> Vec<Option<f64>> {
     let ends = (span.0..).map(|window| (window + 1).saturating_mul(WINDOW_NS)).take(length(span));

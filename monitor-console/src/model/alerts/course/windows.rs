@@ -1,4 +1,4 @@
-//! Measures that windows of calls tell of, and kinds of failure that were new.
+//! Measures that follow from windows of calls, and kinds of failure that were new.
 
 use std::collections::HashMap;
 
@@ -37,7 +37,7 @@ pub(super) fn read(
         if let Some((stats, _)) = found {
             usual.add(at, stats);
         }
-        // A span without any call says nothing, and not that there were no calls.
+        // Without a single call in the span the values are unknown, and not those of a function at rest.
         value.filter(|_| !windows.is_empty())
     });
     Ok(values.skip(usize::try_from(before).unwrap_or(0)).collect())

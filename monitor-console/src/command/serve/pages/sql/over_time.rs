@@ -1,7 +1,7 @@
 //! Rows of a statement as charts over time, if their first column is a time and others are numbers.
 //!
-//! Takes rows in any order and at any distance; gives a chart for each column of numbers. Rows of one part of the span are
-//! averaged. The name of a column tells its unit, as in the views.
+//! Takes rows in any order and at any distance; gives a chart for each column of numbers. Rows of one part of the span
+//! are averaged. The name of a column shows its unit, as in the views.
 
 use maud::{Markup, html};
 
@@ -14,7 +14,8 @@ use crate::units;
 const PARTS_MAX: usize = 240;
 const ROWS_MIN: usize = 3;
 const COLUMNS_MAX: usize = 4;
-/// The latest time that is one: before it lie times in nanoseconds, and above it other large numbers.
+/// The least number that counts as a time in ns since the Unix epoch: it lies in 2001. Smaller numbers are other
+/// figures.
 const TIME_MIN_NS: i64 = 1_000_000_000_000_000_000;
 
 /// Draws the columns; returns `None` if the rows are no series over time.
