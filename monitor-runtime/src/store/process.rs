@@ -81,11 +81,26 @@ pub(crate) fn mark_crashed(
     among: Among,
     now_ns: i64,
 ) -> rusqlite::Result<()> {
+    for (id, seen_ns) in find_gone(transaction, process, among, now_ns)? {
+        transaction
+            .execute("UPDATE process SET ending = 'crash', ended_ns = ?2 WHERE id = ?1", [id, seen_ns])?;
+        alerts::end(transaction, id, seen_ns)?;
+    }
+    Ok(())
+}
+
+/// Returns the processes that are entered as running and are gone: the id of each, and the time at which it was last seen.
+pub(crate) fn find_gone(
+    connection: &Connection,
+    process: &ProcessRow,
+    among: Among,
+    now_ns: i64,
+) -> rusqlite::Result<Vec<(i64, i64)>> {
     let looked_at = match among {
         Among::All => i64::MAX,
         Among::Latest => LATEST,
     };
-    let mut running = transaction.prepare(
+    let mut running = connection.prepare(
         "SELECT p.id, p.host, p.pid, p.pid_mark, coalesce(g.at_ns, p.started_ns) FROM process p
          LEFT JOIN progress g ON g.process_id = p.id AND g.ring = 0
          WHERE p.ending = 'running' AND p.run_uuid <> ?1 AND p.id > (SELECT max(id) FROM process) - ?2",
@@ -101,12 +116,7 @@ pub(crate) fn mark_crashed(
             gone.push((id, seen_ns));
         }
     }
-    for (id, seen_ns) in gone {
-        transaction
-            .execute("UPDATE process SET ending = 'crash', ended_ns = ?2 WHERE id = ?1", [id, seen_ns])?;
-        alerts::end(transaction, id, seen_ns)?;
-    }
-    Ok(())
+    Ok(gone)
 }
 
 /// Returns true if another copy of the recorder runs in this same process and writes to the same store. A program that

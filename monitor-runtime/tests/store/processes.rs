@@ -101,6 +101,27 @@ fn a_writer_killed_at_any_moment_leaves_whole_batches_and_is_marked_as_crashed()
 }
 
 #[test]
+fn a_writer_that_is_killed_and_leaves_no_ring_file_is_marked_as_crashed_by_those_that_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("shop.db");
+    let mut store = open(&path, 1);
+    let mut writer = child(&path, 9);
+    let endings = "SELECT ending FROM processes ORDER BY process_id";
+    while count(&path, "processes") < 2 {
+        assert!(writer.try_wait().unwrap().is_none(), "the writer ended before it was killed");
+        std::thread::yield_now();
+    }
+    let mut endings_after_a_look = |number| {
+        retry_while_locked(|| store.recover(T0 + number * HOUR));
+        query_column::<String>(&tool(&path), endings)
+    };
+    assert_eq!(endings_after_a_look(1), ["running", "running"]);
+    writer.kill().unwrap();
+    writer.wait().unwrap();
+    assert_eq!(endings_after_a_look(2), ["running", "crash"]);
+}
+
+#[test]
 fn this_process_is_not_taken_for_dead_by_the_next_one() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("shop.db");

@@ -187,6 +187,20 @@ impl SqliteStore {
         Ok(())
     }
 
+    /// Marks those of the latest processes as crashed that died and left no ring file to be recovered from, as happens if another
+    /// program removed it. Otherwise their alerts would fire until the next start of a process.
+    fn mark_latest_crashed(&mut self, now_ns: i64) -> Result<(), StoreError> {
+        let process = self.process.clone();
+        self.run(now_ns, |connection| {
+            if process::find_gone(connection, &process, Among::Latest, now_ns)?.is_empty() {
+                return Ok(());
+            }
+            let transaction = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
+            process::mark_crashed(&transaction, &process, Among::Latest, now_ns)?;
+            transaction.commit()
+        })
+    }
+
     /// Commits a batch. Returns `None` if it was committed before.
     fn commit(&mut self, batch: &Batch) -> rusqlite::Result<Option<Committed>> {
         let bounds = self.bounds();
@@ -385,13 +399,19 @@ impl Store for SqliteStore {
         let Some(path) = self.path().map(Path::to_path_buf) else { return Ok(false) };
         self.mark_all_crashed(now_ns)?;
         let wal_bytes = self.shares().wal_bytes;
-        let Some(mut recovery) = self.recovery.take() else { return Ok(false) };
-        let folders = self.options.ring_folders.clone();
-        let more = self.copy_log_for(wal_bytes / 2, wal_bytes).and_then(|()| {
-            self.run(now_ns, |connection| (recovery.0)(connection, (&folders, &path), now_ns))
-        });
-        self.recovery = Some(recovery);
-        more
+        let mut more = false;
+        if let Some(mut recovery) = self.recovery.take() {
+            let folders = self.options.ring_folders.clone();
+            let recovered = self.copy_log_for(wal_bytes / 2, wal_bytes).and_then(|()| {
+                self.run(now_ns, |connection| (recovery.0)(connection, (&folders, &path), now_ns))
+            });
+            self.recovery = Some(recovery);
+            more = recovered?;
+        }
+        if !more {
+            self.mark_latest_crashed(now_ns)?;
+        }
+        Ok(more)
     }
 
     fn rest(&mut self, now_ns: i64) -> Result<(), StoreError> {
