@@ -18,7 +18,7 @@ fn repeated(args: Option<&'static str>) -> Fixture {
     let mut calls = Vec::new();
     for parent in 1..=3 {
         let span = PREFIX + parent * 1_000;
-        let start = (100 - parent) * SECOND;
+        let start = (130 - 10 * parent) * SECOND;
         let child = |n: i64| Call {
             function: 2,
             ago_ns: start - n * MS,
@@ -101,8 +101,8 @@ fn a_span_without_calls_and_an_unknown_function_are_told() {
         let message = monitor(&fixture.path, &[command, "nothing"]).failed(1);
         assert!(message.contains("no function here is named `nothing`"), "{message}");
     }
-    let all = monitor(&fixture.path, &["callees", "*", "--since", "2m", "--format", "json"]).json();
-    let part = monitor(&fixture.path, &["callees", "*", "--until", "98500ms", "--format", "json"]).json();
+    let all = monitor(&fixture.path, &["callees", "*", "--since", "10m", "--format", "json"]).json();
+    let part = monitor(&fixture.path, &["callees", "*", "--until", "115s", "--format", "json"]).json();
     assert_eq!(
         (column(&all, "calls")[0].clone(), column(&part, "calls")[0].clone()),
         (json!(60.0), json!(20.0))

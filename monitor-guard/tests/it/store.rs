@@ -114,8 +114,8 @@ fn a_guard_is_held_and_released_from_outside() {
     store.busy_timeout(Duration::from_secs(60)).unwrap();
     let hold = "INSERT INTO guard_hold (process_id, name, hold, reason, set_by) VALUES (0, 'rates', 'open', 'a move', 'ada')";
     store.execute(hold, []).unwrap();
-    let held = seen.next().unwrap();
-    assert!(held.contains("a move"), "{held}");
+    let answer = seen.next().unwrap();
+    assert!(answer.contains("a move"), "{answer}");
     store.execute("UPDATE guard_hold SET hold = 'auto', reason = 'done', set_by = 'bob'", []).unwrap();
     assert_eq!(seen.next().unwrap(), "made");
     let all = || -> Vec<String> {
