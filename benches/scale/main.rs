@@ -5,6 +5,7 @@
 //! the store reads no clock.
 
 #[path = "../store/load.rs"]
+#[allow(dead_code, reason = "the benchmark of the store makes loads of more shapes")]
 mod load;
 mod hours;
 mod memory;
