@@ -73,7 +73,7 @@ pub struct Open {
     /// The moment at which the home thread left the call last, or 0, and the last span of the thread then.
     left: AtomicU64,
     left_span: AtomicU64,
-    /// How directly the call is entered and ended.
+    /// The course of the call so far: `ASSUMED`, `LOOKED_AT` or `WINDING`.
     course: AtomicU32,
     pub(super) rest: Mutex<Rest>,
 }

@@ -90,7 +90,7 @@ pub(super) struct Loaded {
     pub(super) trace_id: i64,
     /// The calls by start, with the columns of `calls`.
     pub(super) calls: Vec<Vec<Cell>>,
-    /// The same calls by their place in the tree.
+    /// The calls of the trace by their place in the tree.
     pub(super) tree: Vec<waterfall::Call>,
     /// Sentences about calls that the trace lacks, and why.
     pub(super) lacks: Vec<String>,

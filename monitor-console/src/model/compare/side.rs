@@ -16,7 +16,7 @@ use crate::pattern::Pattern;
 use crate::store::Store;
 use crate::units;
 
-/// How the user named one side of the comparison.
+/// The name that the user gave to one side of the comparison.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum SideName {
     /// The time from one moment to another: `1h..30m`.

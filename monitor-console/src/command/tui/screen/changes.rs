@@ -1,4 +1,4 @@
-//! What changed between the span and the time before it, as `monitor diff` judges it.
+//! The screen of changes: the functions that changed between the span and the time before it, as `monitor diff` judges them.
 
 use super::canvas::{ACCENT, BAD, Canvas, DIM, GOOD, Text, WARNING};
 use super::list::{self, Column, Side, column};

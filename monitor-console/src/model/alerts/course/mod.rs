@@ -30,7 +30,7 @@ pub(crate) struct Course {
     pub(crate) threshold: f64,
     /// The measure.
     pub(crate) measure: Measure,
-    /// What is measured: the function, or the pattern of metrics; empty for the process.
+    /// The name of the measured function, or the pattern of the measured metrics. It is empty for the process.
     pub(crate) subject: String,
     /// The unit of a metric.
     pub(crate) unit: Option<String>,
