@@ -268,8 +268,9 @@ fn spent(duration: u64) -> Spent {
     Spent { duration, ..Spent::default() }
 }
 
+/// Reads the counters once: each further reading would multiply the interleavings.
 fn read_counts(tally: Tally) -> (u64, u64) {
-    let counts = tally.read();
+    let counts = tally.read_once();
     (counts.calls()[0], counts.sums().durations)
 }
 
