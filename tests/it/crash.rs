@@ -196,9 +196,7 @@ fn every_call_of_a_program_that_ends_without_its_handlers_is_counted_though_no_r
         assert_eq!(counted(&store, "step"), calls, "{scenario}");
         let rows: i64 = store.one("SELECT count(*) FROM calls WHERE function LIKE '%step'");
         let dropped: i64 = store.one("SELECT sum(dropped) FROM functions WHERE function LIKE '%step'");
-        // The end may come while a batch of rows is noted. A call or two then have a row and are counted as dropped as well.
-        let found = rows + dropped;
-        assert!((calls..=calls + 2).contains(&found), "{scenario}: {rows} rows, {dropped} dropped");
+        assert_eq!(rows + dropped, calls, "{scenario}: {rows} rows, {dropped} dropped");
         assert!(shelf.files().is_empty(), "{:?}", shelf.files());
     }
 }
