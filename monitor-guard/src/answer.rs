@@ -7,7 +7,8 @@ use std::fmt::{Debug, Display};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::clock::now;
+use monitor_runtime::bridge::monotonic as now;
+
 use crate::guard::Guard;
 use crate::level::Level;
 use crate::why::Why;

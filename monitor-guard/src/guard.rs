@@ -10,13 +10,12 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-use monitor_runtime::bridge::{self, Hold};
+use monitor_runtime::bridge::{self, Hold, monotonic as now};
 
 use crate::answer::Answer;
 use crate::breaker::{Event, Rules, State, Statistics, Transition};
 use crate::cache::{Cache, Value};
 use crate::classified::Classified;
-use crate::clock::now;
 use crate::counters::Counters;
 use crate::gate::{Gate, Word};
 use crate::level::{LastLevel, Level};

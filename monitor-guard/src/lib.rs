@@ -5,7 +5,6 @@
 mod sync;
 mod gate;
 mod machine;
-mod clock;
 mod verdict;
 mod why;
 mod level;

@@ -73,7 +73,7 @@ pub mod bridge {
     pub use crate::runtime::bridge::{
         FieldValue, GUARDS_MAX, GuardRow, GuardSource, Hold, LineWriter, LogLevel, LogPlace,
         METRIC_SERIES_MAX, MetricKind, MetricRow, MetricStats, Parent, SayLine, Sink, Site, begin,
-        generation, is_guarded, is_off, lock_unless_lost, metric_id, metrics_memory_max, note,
+        generation, is_guarded, is_off, lock_unless_lost, metric_id, metrics_memory_max, monotonic, note,
         note_transition, note_with, run_guarded, set_guard_source, site, source, start, store_path,
     };
     pub use crate::site::SiteFacts;

@@ -102,6 +102,8 @@ impl fmt::Display for Cause {
 /// A change of the state, or of the person who holds it, for the event log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Transition {
+    /// The moment of the change, by the clock of the breaker's events. It is later than that of the transition before.
+    pub at: Duration,
     /// The state left.
     pub from: State,
     /// The state entered.
@@ -168,6 +170,8 @@ pub struct Breaker {
     pause: Option<Duration>,
     state: State,
     since: Duration,
+    /// The moment of the last transition.
+    changed: Duration,
     /// The reason for which a person holds the breaker, if one does.
     held: Option<String>,
     /// The moment at which the one write of `HALF_OPEN` was permitted, while its result is not known.
@@ -256,6 +260,7 @@ impl Breaker {
             pause: None,
             state: State::Closed,
             since: Duration::ZERO,
+            changed: Duration::ZERO,
             held: None,
             trying_since: None,
             consecutive_failures: 0,
@@ -400,7 +405,9 @@ impl Breaker {
             self.since = now;
             self.openings += u64::from(to == State::Open);
         }
-        Transition { from, to, cause, why }
+        // An event that waited for the lock of the breaker may be older than the last transition.
+        self.changed = now.max(self.changed.saturating_add(Duration::from_nanos(1)));
+        Transition { at: self.changed, from, to, cause, why }
     }
 
     fn retry_in(&self, now: Duration) -> Option<Duration> {
@@ -607,6 +614,22 @@ mod tests {
         assert_eq!(Breaker::default().statistics(at(1.0)).to_string(), "Circuit breaker CLOSED");
         let held = play(&[(0.0, force_open("maintenance"), Open, false)]);
         assert_eq!(held.statistics(at(1.0)).to_string(), "Circuit breaker OPEN - held: maintenance");
+    }
+
+    #[test]
+    fn transitions_are_in_order_though_an_event_waited_for_the_lock() {
+        let mut breaker = Breaker::default();
+        let mut moments = Vec::new();
+        for (now, event) in [
+            (5.0, Event::ForceOpen { why: "", by: "ada" }),
+            (4.0, Event::ForceClose { why: "", by: "bob" }),
+            (4.5, Event::Auto { why: "", by: "bob" }),
+            (6.0, Event::ForceOpen { why: "", by: "ada" }),
+        ] {
+            moments.extend(breaker.step(at(now), event).transition.map(|transition| transition.at));
+        }
+        assert_eq!((moments[0], moments[3]), (at(5.0), at(6.0)));
+        assert!(moments.is_sorted_by(|before, after| before < after), "{moments:?}");
     }
 
     #[test]

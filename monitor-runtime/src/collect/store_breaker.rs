@@ -47,11 +47,12 @@ impl StoreBreaker {
     pub(super) fn report_others(&self, now: Duration, clock: &Clock, events: &mut Events) -> bool {
         let mut is_stores = false;
         for (sink, transition) in self.shared.control.take_transitions() {
+            let at_ns = clock.unix_ns_at(transition.at);
             match sink {
                 Sink::Subscriber => {
-                    events.add(clock.now_ns(), "breaker", format!("subscriber: {transition}"));
+                    events.add(at_ns, "breaker", format!("subscriber: {transition}"));
                 }
-                Sink::Guard(name) => events.add(clock.now_ns(), "guard", format!("{name}: {transition}")),
+                Sink::Guard(name) => events.add(at_ns, "guard", format!("{name}: {transition}")),
                 Sink::Store => {
                     is_stores = true;
                     let state = lock(&self.shared.breaker).statistics(now);
@@ -90,7 +91,7 @@ impl StoreBreaker {
 
     /// Adds an event of a transition, and prints one line if writing stops or begins again with it.
     fn report(&self, transition: &Transition, state: &Statistics, clock: &Clock, events: &mut Events) {
-        events.add(clock.now_ns(), "breaker", transition.to_string());
+        events.add(clock.unix_ns_at(transition.at), "breaker", transition.to_string());
         match (transition.from, transition.to) {
             (State::Closed, State::Open) if state.held.is_some() => {
                 self.shared.notice(&format!("the store is not written ({})", transition.why));

@@ -183,7 +183,12 @@ impl Clock {
 
     /// Returns the Unix time now, in nanoseconds.
     pub(crate) fn now_ns(&self) -> i64 {
-        self.unix_ns_at_zero.saturating_add(i64::try_from(monotonic_ns()).unwrap_or(i64::MAX))
+        self.unix_ns_at(monotonic())
+    }
+
+    /// Returns the Unix time of a moment of [`monotonic`].
+    pub(crate) fn unix_ns_at(&self, moment: Duration) -> i64 {
+        self.unix_ns_at_zero.saturating_add(i64::try_from(moment.as_nanos()).unwrap_or(i64::MAX))
     }
 }
 

@@ -9,6 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, OnceLock};
+use std::time::Duration;
 
 use super::{find_or_start, find_running, fork, generation_slot, register};
 use crate::accountant::Part;
@@ -18,6 +19,7 @@ use crate::call::open::Open;
 use crate::collect::breaker::Transition;
 use crate::collect::control;
 use crate::config::{Location, Settings};
+use crate::platform::clock;
 use crate::platform::process::is_secure;
 use crate::platform::reentrancy;
 use crate::site::{self, CallSite, SiteFacts};
@@ -49,6 +51,12 @@ pub(super) const GUARDS: GuardSource = GuardSource {
 pub fn set_guard_source(source: GuardSource) {
     let _ = GUARD_SOURCE.set(source);
     reentrancy::run_guarded(find_or_start);
+}
+
+/// Returns the time since the first reading of this clock in the process. Transitions are told in it.
+#[must_use]
+pub fn monotonic() -> Duration {
+    clock::monotonic()
 }
 
 /// Reports a transition of a guard's breaker, which becomes an event. Without a recorder nothing is reported.
