@@ -11,8 +11,7 @@ use std::time::Duration;
 
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram, with_local_recorder};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusRecorder};
-use monitor_benches::{Bursts, Case, Options, Table, case, floor, serve};
-use monitor_benches::{Figures, Worker};
+use monitor_benches::{Bursts, Case, Figures, Group, Options, case, floor, measure_groups};
 
 /// The recorder of this package.
 static OURS: LazyLock<monitored_metrics::Recorder> = LazyLock::new(monitored_metrics::recorder);
@@ -149,39 +148,12 @@ fn measure(options: &Options, threads: usize, cases: &[Case]) -> Figures {
     Bursts { threads, repeats, calls: 20_000, settle: &settle }.measure(cases)
 }
 
-/// A worker: its name, its variables, and its measurement.
-type Group = (&'static str, &'static [(&'static str, &'static str)], fn(&Options) -> Figures);
-
-const GROUPS: [Group; 3] =
-    [("one", &[], measure_one), ("two", &[], measure_two), ("off", &[("MONITOR", "off")], measure_off)];
+const GROUPS: [Group; 3] = [
+    Group { name: "one", variables: &[], measure: measure_one },
+    Group { name: "two", variables: &[], measure: measure_two },
+    Group { name: "off", variables: &[("MONITOR", "off")], measure: measure_off },
+];
 
 fn main() -> std::io::Result<()> {
-    let options = Options::from_args();
-    if let Some(name) = &options.worker {
-        let Some((.., round)) = GROUPS.iter().find(|(known, ..)| known == name) else { return Ok(()) };
-        return serve(|| round(&options));
-    }
-    let mut table = Table::new("metrics", "ns", floor::READS);
-    for (case, goal) in ROWS {
-        table.row(case, goal);
-    }
-    let stores = tempfile::tempdir()?;
-    let mut workers = Vec::new();
-    for (name, variables, _) in GROUPS {
-        let store = stores.path().join(format!("{name}.db"));
-        let mut all = vec![("MONITOR_DB", store.to_str().unwrap_or(":memory:"))];
-        all.extend_from_slice(variables);
-        workers.push(Worker::start(name, &options, &all)?);
-    }
-    for _ in 0..options.rounds() {
-        for (at, worker) in workers.iter_mut().enumerate() {
-            let figures = worker.round()?;
-            // The floor is missing if the threads never ran at the same time.
-            let Some(&reads) = figures.get(floor::READS) else { continue };
-            let own = figures.iter().filter(|(case, _)| at == 0 || *case != floor::READS);
-            own.for_each(|(case, value)| table.record(case, *value, reads));
-        }
-    }
-    drop(workers);
-    table.finish(&options)
+    measure_groups("metrics", &ROWS, &GROUPS)
 }

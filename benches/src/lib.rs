@@ -9,6 +9,7 @@
 mod burst;
 mod command;
 pub mod floor;
+mod groups;
 mod options;
 mod spread;
 mod table;
@@ -17,6 +18,7 @@ mod worker;
 
 pub use burst::{Bursts, Case};
 pub use command::build_monitor;
+pub use groups::{Group, measure_groups};
 pub use options::Options;
 pub use spread::{Spread, median};
 pub use table::Table;
