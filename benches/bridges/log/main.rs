@@ -25,7 +25,7 @@ const ROWS: [(&str, Option<f64>); 6] = [
 ];
 
 /// The lines of one place that have a row each within a second, less than are allowed.
-const ROWS_A_SECOND: usize = 80;
+const ROWS_A_SECOND: u32 = 80;
 /// The pause after which the lines of a place have rows again.
 const SECOND: Duration = Duration::from_millis(1_050);
 
