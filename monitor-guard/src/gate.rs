@@ -94,7 +94,7 @@ pub(crate) struct Gate {
 impl Gate {
     /// Reads the word with relaxed ordering, for a call that needs nothing but the word to be admitted.
     #[inline]
-    pub(crate) fn glance(&self) -> Word {
+    pub(crate) fn load_relaxed(&self) -> Word {
         Word(self.word.load(Ordering::Relaxed))
     }
 

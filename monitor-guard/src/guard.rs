@@ -304,9 +304,9 @@ impl Guard {
 
     #[inline]
     fn admit(&'static self) -> Result<Permit, Rejection> {
-        let ticket = match self.machine.admit_plainly() {
+        let ticket = match self.machine.admit_fast() {
             Some(ticket) => ticket,
-            None => self.admit_slowly()?,
+            None => self.admit_slow()?,
         };
         self.counters.calls.count();
         let begun = self.slow.map(|_| Instant::now());
@@ -315,7 +315,7 @@ impl Guard {
 
     #[cold]
     #[inline(never)]
-    fn admit_slowly(&'static self) -> Result<Ticket, Rejection> {
+    fn admit_slow(&'static self) -> Result<Ticket, Rejection> {
         self.list();
         let now = now();
         let (answer, transition) = self.machine.admit(now);
@@ -391,7 +391,7 @@ impl Permit {
         let guard = self.guard;
         match result {
             Ok(value) => {
-                if self.begun.is_some() || !guard.machine.succeed_plainly(self.ticket) {
+                if self.begun.is_some() || !guard.machine.succeed_fast(self.ticket) {
                     self.succeed();
                 }
                 self.is_over = true;

@@ -58,8 +58,8 @@ impl Machine {
     /// Returns a ticket if the breaker is closed, no call has failed since the last success, and the guard is in the
     /// list of guards.
     #[inline]
-    pub(crate) fn admit_plainly(&self) -> Option<Ticket> {
-        let word = self.gate.glance();
+    pub(crate) fn admit_fast(&self) -> Option<Ticket> {
+        let word = self.gate.load_relaxed();
         word.is_plain().then_some(Ticket { generation: word.generation(), is_try: false })
     }
 
@@ -104,9 +104,9 @@ impl Machine {
 
     /// Ends a call that succeeded. Returns false if the success has to be reported by [`Self::end`] instead.
     #[inline]
-    pub(crate) fn succeed_plainly(&self, ticket: Ticket) -> bool {
+    pub(crate) fn succeed_fast(&self, ticket: Ticket) -> bool {
         !ticket.is_try && {
-            let word = self.gate.glance();
+            let word = self.gate.load_relaxed();
             word.is_plain() || word.generation() != ticket.generation
         }
     }

@@ -243,7 +243,7 @@ impl Table {
         for identity in idle {
             self.forget(&identity, sink, lookups);
         }
-        self.tell_refused(sink);
+        self.report_refused(sink);
         memory::set_limit(sink.settle_memory(memory::held()));
     }
 
@@ -265,7 +265,7 @@ impl Table {
     }
 
     /// Reports what was refused: as series of this package, and the first refusal as an event.
-    fn tell_refused(&mut self, sink: &mut Sink<'_>) {
+    fn report_refused(&mut self, sink: &mut Sink<'_>) {
         if let Some((name, reason)) = self.refused.take_first() {
             let why = reason.describe();
             sink.add_event(format!("the metric `{name}` is not recorded with its tags: {why}. `monitored.series_dropped` counts such metrics by name"));

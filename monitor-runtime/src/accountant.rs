@@ -136,7 +136,7 @@ struct Account {
 
 impl Account {
     /// Returns the bytes that a part takes of what all parts share, if it holds `used` bytes.
-    fn beyond_own(&self, used: usize) -> isize {
+    fn shared_bytes(&self, used: usize) -> isize {
         used.saturating_sub(self.own).cast_signed()
     }
 }
@@ -200,7 +200,7 @@ impl Accountant {
     pub(crate) fn take(&self, part: Part, bytes: usize) -> bool {
         let account = &self.accounts[part as usize];
         let before = account.used.fetch_add(bytes, Ordering::Relaxed);
-        let shared = account.beyond_own(before.saturating_add(bytes)) - account.beyond_own(before);
+        let shared = account.shared_bytes(before.saturating_add(bytes)) - account.shared_bytes(before);
         let has_room = before.saturating_add(bytes) <= account.most
             && (shared == 0 || self.shared.fetch_sub(shared, Ordering::Relaxed) >= shared);
         if has_room {
@@ -211,7 +211,7 @@ impl Accountant {
         }
         // The two changes of `used` take different numbers of shared bytes if another taker came in between.
         let now = account.used.fetch_sub(bytes, Ordering::Relaxed);
-        let given = account.beyond_own(now) - account.beyond_own(now.saturating_sub(bytes));
+        let given = account.shared_bytes(now) - account.shared_bytes(now.saturating_sub(bytes));
         if given != shared {
             self.shared.fetch_add(given - shared, Ordering::Relaxed);
         }
@@ -228,7 +228,7 @@ impl Accountant {
     pub(crate) fn add(&self, part: Part, bytes: usize) {
         let account = &self.accounts[part as usize];
         let before = account.used.fetch_add(bytes, Ordering::Relaxed);
-        let shared = account.beyond_own(before.saturating_add(bytes)) - account.beyond_own(before);
+        let shared = account.shared_bytes(before.saturating_add(bytes)) - account.shared_bytes(before);
         self.shared.fetch_sub(shared, Ordering::Relaxed);
     }
 
@@ -236,7 +236,7 @@ impl Accountant {
     pub(crate) fn give_back(&self, part: Part, bytes: usize) {
         let account = &self.accounts[part as usize];
         let before = account.used.fetch_sub(bytes, Ordering::Relaxed);
-        let shared = account.beyond_own(before) - account.beyond_own(before.saturating_sub(bytes));
+        let shared = account.shared_bytes(before) - account.shared_bytes(before.saturating_sub(bytes));
         self.shared.fetch_add(shared, Ordering::Relaxed);
     }
 
@@ -258,7 +258,7 @@ impl Accountant {
     /// Returns the bytes that a part may hold at the moment: its own, and what is left of those that all share.
     pub(crate) fn limit(&self, part: Part) -> usize {
         let account = &self.accounts[part as usize];
-        let beyond = account.beyond_own(self.used(part)) + self.shared.load(Ordering::Relaxed);
+        let beyond = account.shared_bytes(self.used(part)) + self.shared.load(Ordering::Relaxed);
         account.own.saturating_add(beyond.max(0).cast_unsigned()).min(account.most)
     }
 

@@ -84,7 +84,7 @@ pub const LOOP_AGE: Duration = Duration::from_secs(10);
 /// The rows per second and function of calls that are slower than the function's own 99th percentile.
 pub const SLOW_ROWS: u32 = 10;
 /// The number of recent calls from which on the 99th percentile of a function is meaningful.
-pub const SLOW_CALLS_LEAST: u64 = 1000;
+pub const SLOW_CALLS_MIN: u64 = 1000;
 /// The time by which the coarse clock may lag behind. The clock shows which calls are slow although they are
 /// only counted. One wake-up per period costs a quarter of a percent of a core, and only while calls are
 /// counted.

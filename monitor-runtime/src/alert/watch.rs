@@ -86,7 +86,7 @@ impl Alerts {
 
     /// Returns true if a rule looks at this measure.
     #[must_use]
-    pub fn looks_at(&self, measure: Measure) -> bool {
+    pub fn uses(&self, measure: Measure) -> bool {
         self.rules.iter().any(|rule| rule.measure == measure)
     }
 
@@ -135,7 +135,7 @@ impl Alerts {
             let value = if is_too_few && !rule.measure.counts_without_calls() {
                 None
             } else {
-                rule.measure.of_window(figures, usual_pct)
+                rule.measure.window_value(figures, usual_pct)
             };
             advance(&mut self.tracks, rule, (at, Subject::Function(function)), name, window, value);
         }
@@ -414,7 +414,7 @@ mod tests {
             ..rule(name, AlertLevel::Critical, measure, 0.0)
         });
         alerts.set_rules(rules.to_vec());
-        assert!(alerts.looks_at(Measure::Stuck) && !alerts.looks_at(Measure::Cost));
+        assert!(alerts.uses(Measure::Stuck) && !alerts.uses(Measure::Cost));
         let mut changes = Vec::new();
         for (window, (stuck, new_failures)) in
             (0..).zip([(Some(0), Some(2)), (Some(2), None), (None, Some(0)), (Some(0), Some(0))])

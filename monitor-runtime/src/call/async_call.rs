@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering;
 use super::async_state::State;
 use super::async_values::Values;
 use super::context::Context;
-use super::decision::{self, Decision, decide_quickly};
+use super::decision::{self, Decision, decide_fast};
 use super::poll::{Poll, PollSpecial, Polled, leased_state};
 use super::publish::{count, publish};
 use super::slow_path::counted_interval;
@@ -110,7 +110,7 @@ impl AsyncCall {
             return PASS;
         }
         if let Some(thread) = local::current_if_marked() {
-            let here = Context::of_new_call(thread);
+            let here = Context::for_new_call(thread);
             if is_reserved(here.span) {
                 decision::count_if_passed(site, here.span);
                 return PASS;
@@ -120,7 +120,7 @@ impl AsyncCall {
                 if countdown.is_some_and(|countdown| countdown.skip_counted(epoch.number())) {
                     return (State::COUNTED, here, here.span, coarse());
                 }
-            } else if let Some(tree) = decide_quickly(site, epoch, here.span) {
+            } else if let Some(tree) = decide_fast(site, epoch, here.span) {
                 let weight = if here.span == NO_SPAN { 1.0 } else { here.weight };
                 return Self::open(thread, here, tree, weight);
             }
@@ -154,7 +154,7 @@ impl AsyncCall {
     }
 
     fn decide(site: &'static CallSite, thread: &'static ThreadState) -> Begun {
-        let here = Context::of_new_call(thread);
+        let here = Context::for_new_call(thread);
         let tree = here.span & NOT_KEPT;
         let here_weight = if here.span == NO_SPAN { 1.0 } else { here.weight };
         let open = |tree, weight| Self::open(thread, here, tree, weight);

@@ -300,7 +300,7 @@ impl Entered {
     /// Returns false if the call is not nested, is the innermost one, and this process is the one that it began in. `tree` is
     /// [`NOT_KEPT`] if the call's tree may not be kept.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    pub(super) fn needs_a_look(&self, id: u32, tree: u64) -> bool {
+    pub(super) fn needs_check(&self, id: u32, tree: u64) -> bool {
         !self.is_innermost(tree) || self.may_be_nested_or_forked(id)
     }
 

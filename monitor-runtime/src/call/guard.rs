@@ -6,7 +6,7 @@
 
 use std::sync::atomic::Ordering;
 
-use super::decision::decide_quickly;
+use super::decision::decide_fast;
 pub use super::entered::Slot;
 use super::entered::{Entered, Special, State, Times, begin_span, cold_path};
 use super::publish::publish_at_limit;
@@ -225,7 +225,7 @@ impl Slot {
             if is_reserved(parent) {
                 return None;
             }
-            decide_quickly(site, epoch, parent)?
+            decide_fast(site, epoch, parent)?
         };
         let id = site.id();
         // A call that interrupted here would be given the same span.
@@ -265,7 +265,7 @@ impl Entered {
         }
         let Some(end) = processor_counter() else { return self.end_ok_by_os_clock() };
         let id = self.site.id();
-        if self.needs_a_look(id, 0) {
+        if self.needs_check(id, 0) {
             cold_path();
             return self.end_ok_nested::<IN_USER_CRATE>(end);
         }

@@ -170,7 +170,7 @@ impl Open {
         gone::settle();
         match local::current_if_marked() {
             Some(thread) if self.is_enterable_at_home(thread) => self.enter_at_home(thread),
-            _ => self.enter_rarely(),
+            _ => self.enter_cold(),
         }
     }
 
@@ -235,7 +235,7 @@ impl Open {
                 self.left_span.store(thread.last_span(), Ordering::Relaxed);
                 self.wait(thread, now);
             }
-            _ => self.exit_rarely(),
+            _ => self.exit_cold(),
         }
         gone::settle();
     }
@@ -256,12 +256,12 @@ impl Open {
         let is_plain = !self.has_rest.load(Ordering::Relaxed)
             && self.since.load(Ordering::Relaxed) == 0
             && !std::thread::panicking();
-        if is_plain { self.end_ok() } else { self.end_rarely(None) }
+        if is_plain { self.end_ok() } else { self.end_cold(None) }
     }
 
     /// Ends the call as `cancelled`, for a call whose end was not reported.
     pub fn cancel(&self) {
-        self.end_rarely(Some(Outcome::Cancelled));
+        self.end_cold(Some(Outcome::Cancelled));
     }
 
     #[inline]

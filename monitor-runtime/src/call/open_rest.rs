@@ -56,7 +56,7 @@ impl Open {
     /// Enters a call on a thread that did not begin it or has entered it already, or a call that sets no context.
     #[cold]
     #[inline(never)]
-    pub(super) fn enter_rarely(&self) {
+    pub(super) fn enter_cold(&self) {
         let state = self.state();
         if state.is_over() || state.is_counted() || local::current().is_some_and(is_recorders) {
             return;
@@ -103,7 +103,7 @@ impl Open {
     /// or that unwinds.
     #[cold]
     #[inline(never)]
-    pub(super) fn exit_rarely(&self) {
+    pub(super) fn exit_cold(&self) {
         let Some(thread) = local::current().filter(|thread| !is_recorders(thread)) else { return };
         if std::thread::panicking() {
             self.note_panic();
@@ -177,7 +177,7 @@ impl Open {
     /// Ends a call that has more than its words, or ends a call as `outcome`.
     #[cold]
     #[inline(never)]
-    pub(super) fn end_rarely(&self, outcome: Option<Outcome>) {
+    pub(super) fn end_cold(&self, outcome: Option<Outcome>) {
         if outcome.is_none() && std::thread::panicking() {
             self.note_panic();
         }

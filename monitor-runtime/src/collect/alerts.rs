@@ -82,7 +82,7 @@ impl AlertWatch {
             cost_pct: health.cost_pct,
             rss_bytes,
         };
-        let stuck = if self.alerts.looks_at(Measure::Stuck) { Some(count_stuck()) } else { None };
+        let stuck = if self.alerts.uses(Measure::Stuck) { Some(count_stuck()) } else { None };
         let mut changes = Vec::new();
         for window in last + 1..=latest {
             let figures = functions.iter().filter(|function| function.counted_as == function.site.id());

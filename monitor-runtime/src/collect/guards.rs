@@ -40,7 +40,7 @@ impl Guards {
     /// Asks the guards for their rows, and keeps those that changed for the next batch.
     pub(super) fn look(&mut self) {
         for row in (self.source.rows)().into_iter().take(GUARDS_MAX) {
-            if self.given.get(&row.name).is_some_and(|last| !row.says_more_than(last)) {
+            if self.given.get(&row.name).is_some_and(|last| !row.differs_from(last)) {
                 continue;
             }
             self.given.insert(row.name.clone(), row.clone());

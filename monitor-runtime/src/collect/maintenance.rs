@@ -99,7 +99,7 @@ impl Maintenance {
         if now >= self.next_config {
             self.next_config = now + limits::CONFIG_INTERVAL;
             parts.prepare_for_disk();
-            self.look_at_settings(&mut parts);
+            self.poll_settings(&mut parts);
             if self.watch.as_ref().is_some_and(Watch::is_settling) {
                 self.next_look = Some(self.next_config);
             }
@@ -149,7 +149,7 @@ impl Maintenance {
     }
 
     /// Takes over what has changed in the settings file, as far as that is possible while recording.
-    fn look_at_settings(&mut self, parts: &mut Maintained<'_>) {
+    fn poll_settings(&mut self, parts: &mut Maintained<'_>) {
         let Some(watch) = &mut self.watch else { return };
         let Some(found) = watch.look() else { return };
         let by = format!("settings file {}", watch.path().display());

@@ -195,7 +195,7 @@ impl Collector {
         if let Some(astray) = self.clock.advance() {
             self.events.add(self.clock.now_ns(), "clock", astray);
         }
-        self.look_at_rings(now);
+        self.measure_rings(now);
         // Steps follow one another without a pause while there is much to write, so the clock is watched within them.
         self.watch_clock();
         let begun_ns = self.clock.now_ns();
@@ -274,7 +274,7 @@ impl Collector {
     }
 
     /// Notes how full the rings are when a step begins.
-    fn look_at_rings(&mut self, now: Duration) {
+    fn measure_rings(&mut self, now: Duration) {
         let rings = &self.rings;
         if self.seen.is_asleep && !rings.home.is_asleep() {
             // The first record after a rest has come: the time before it says nothing about the load.
@@ -315,11 +315,11 @@ impl Collector {
             self.report.hurry(now);
         }
         if is_active {
-            self.rings.home.awaken();
+            self.rings.home.note_awake();
         } else if self.seen.is_asleep {
             self.maintenance.rest(now, &mut self.store, &self.clock);
         } else if now >= limits::SETTLED_AGE {
-            self.rings.home.fall_asleep();
+            self.rings.home.note_asleep();
             for state in self.rings.states() {
                 state.rings().for_each(|(_, ring)| ring.close());
             }
@@ -398,7 +398,7 @@ impl Collector {
     fn publish_report(&mut self, now: Duration) {
         let Self { clock, store, writer, backlog, events, .. } = self;
         let breaker = lock(&self.shared.breaker).statistics(now);
-        let is_taken = writer.is_taken(now, &breaker, store) && !self.safety.is_makeshift();
+        let is_taken = writer.is_taken(now, &breaker, store) && !self.safety.is_temporary();
         let waiting = (backlog.bytes(), backlog.pressure());
         self.report.publish(breaker, is_taken, waiting, now, clock, events);
     }
@@ -510,7 +510,7 @@ impl Collector {
             return false;
         }
         self.report.health.level = Level::Off;
-        if settled && !self.safety.is_makeshift() {
+        if settled && !self.safety.is_temporary() {
             self.safety.remove_file();
         } else {
             self.leave();

@@ -107,7 +107,7 @@ impl Report {
             let cpu_pct = self.process_cpu.look(now, process::process_cpu());
             let at_ns = clock.now_ns();
             let row = ResourcesRow { at_ns, cpu_pct, rss_bytes, threads, open_files };
-            if self.given_resources.as_ref().is_none_or(|last| row.says_more_than(last)) {
+            if self.given_resources.as_ref().is_none_or(|last| row.differs_from(last)) {
                 self.due_resources = Some(row);
             }
         }
@@ -117,7 +117,7 @@ impl Report {
             self.health.own_cpu_pct = self.own_cpu.so_far(now, process::thread_cpu());
             let row = self.health_row(now, clock);
             let is_silent = now >= self.next_life_sign;
-            if is_silent || self.written.as_ref().is_none_or(|last| row.says_more_than(last)) {
+            if is_silent || self.written.as_ref().is_none_or(|last| row.differs_from(last)) {
                 self.due = Some(row);
             }
         }

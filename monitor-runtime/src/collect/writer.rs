@@ -155,7 +155,7 @@ impl Writer {
             return None;
         }
         if !is_active {
-            self.next.hurry_figures(now);
+            self.next.make_figures_due(now);
         }
         Some(self.timer.next().max(self.next.next_figures()))
     }
@@ -285,9 +285,9 @@ impl Writer {
             return Ok(());
         }
         let (path, notice) = store.open(parts.clock.now_ns())?;
-        parts.safety.set_makeshift(path.is_none() && notice.is_some());
+        parts.safety.set_temporary(path.is_none() && notice.is_some());
         if let Some(notice) = notice {
-            if parts.safety.is_makeshift() {
+            if parts.safety.is_temporary() {
                 self.shared.control.note_unkept(&notice);
             }
             parts.event("config", notice.clone());

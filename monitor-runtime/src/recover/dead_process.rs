@@ -66,7 +66,7 @@ impl DeadProcess {
         done.batch = done.batch.max(image.acknowledged);
         let records = Records::missing(&image, &done);
         let clock = image.clock();
-        let told = super::files::told_of_end(&image, claim.path());
+        let told = super::files::read_end(&image, claim.path());
         let survey = Survey::new(&image, &clock, &done, memory.portion());
         let died_ns = find_death(&image, &clock, survey.last_end_ns);
         let uncounted = image.tallies.uncounted();
@@ -80,7 +80,7 @@ impl DeadProcess {
             records,
             survey,
             uncounted,
-            known: recovered_rows::IdCache::with_memory(memory.of_recorder()),
+            known: recovered_rows::IdCache::with_memory(memory.recorder_bytes()),
             memory,
             scratch: Vec::new(),
             calls: 0,

@@ -347,7 +347,7 @@ fn read(file: File, bytes_max: u64) -> Option<Vec<u64>> {
 /// disk that is older than the boot of the machine belongs to none, because a part of it may have been written later than
 /// another.
 fn is_for(image: &Image, store: &Path) -> bool {
-    let named = if image.store.is_empty() { &image.store_asked } else { &image.store };
+    let named = if image.store.is_empty() { &image.store_requested } else { &image.store };
     let named = path_from_bytes(named);
     if liveness::is_of_earlier_boot(&image.mark) {
         return false;
@@ -359,7 +359,7 @@ fn is_for(image: &Image, store: &Path) -> bool {
 /// Returns true if nobody will recover the file: the folder of its store is gone, or the retention of the store has
 /// passed for all of it.
 fn is_useless(image: &Image, now_ns: i64) -> bool {
-    let named = if image.store.is_empty() { &image.store_asked } else { &image.store };
+    let named = if image.store.is_empty() { &image.store_requested } else { &image.store };
     let named = path_from_bytes(named);
     let folder = named.parent();
     let age_ns = now_ns.saturating_sub(image.alive_ns).max(0).cast_unsigned();
@@ -381,7 +381,7 @@ fn is_dead(image: &Image, path: &Path, now_ns: i64) -> bool {
 }
 
 /// Returns the system's account of the end of the file's process, which is dead or has become another program.
-pub(crate) fn told_of_end(image: &Image, path: &Path) -> Told {
+pub(crate) fn read_end(image: &Image, path: &Path) -> Told {
     match liveness::end_of(image.process.pid, &image.mark) {
         Some(ProcessEnd::Exited(status)) => Told::Exited(status),
         Some(ProcessEnd::Signal(signal)) => Told::Signal(signal),

@@ -31,7 +31,7 @@ impl RecoveryMemory {
     }
 
     /// Returns the memory of a recorder that gives its recovery this much.
-    pub(super) fn of_recorder(&self) -> u64 {
+    pub(super) fn recorder_bytes(&self) -> u64 {
         self.bytes as u64 * 8
     }
 }

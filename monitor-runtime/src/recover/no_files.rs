@@ -71,6 +71,6 @@ pub(crate) fn trim(_: &[PathBuf], _: &Path, _: i64) -> (u64, u64) {
 }
 
 /// Returns that the system reports nothing.
-pub(crate) fn told_of_end(_: &Image, _: &Path) -> Told {
+pub(crate) fn read_end(_: &Image, _: &Path) -> Told {
     Told::Nothing
 }

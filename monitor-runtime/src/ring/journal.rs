@@ -33,7 +33,7 @@ struct Free {
 
 /// The worth of what is kept, the least first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Worth {
+pub(crate) enum Priority {
     /// Everything that a ring held.
     Drained,
     /// A call that will have a row.
@@ -165,7 +165,7 @@ impl Journal {
     /// if there is no room: the records are then lost if the process is killed.
     pub(crate) fn append(
         &mut self,
-        worth: Worth,
+        worth: Priority,
         (ring, position): (u32, u64),
         thread: u32,
         words: &[u64],
@@ -219,7 +219,7 @@ impl Journal {
     }
 
     /// Makes sure that the current block of this worth has room for this many words. Returns false if there is none.
-    fn make_room(&mut self, worth: Worth, words: usize) -> bool {
+    fn make_room(&mut self, worth: Priority, words: usize) -> bool {
         let fits = |block: &Arc<Block>| filled(block.words) + words <= block.words.len();
         if self.lanes[worth as usize].current.as_ref().is_some_and(fits) {
             return true;
@@ -232,7 +232,7 @@ impl Journal {
     }
 
     /// Returns a block that nobody holds, unless the last ones are reserved for records of more worth.
-    fn free_block(&mut self, worth: Worth) -> Option<&'static [AtomicU64]> {
+    fn free_block(&mut self, worth: Priority) -> Option<&'static [AtomicU64]> {
         let mut free = lock(&self.free.blocks);
         let blocks_max = (self.accountant.limit(Part::Journal) / BLOCK_BYTES).max(RESERVED_BLOCKS);
         let left = free.len() + blocks_max.saturating_sub(self.blocks);
@@ -280,10 +280,10 @@ mod tests {
         let (mut journal, _folder) = smallest();
         let half = vec![0; BLOCK_WORDS / 2 - entry::HEADER];
         let mut fits = |worth, position| journal.append(worth, (1, position), 1, &half);
-        assert!(!fits(Worth::Drained, 0));
-        assert_eq!([0, 1 << 20, 2 << 20].map(|at| fits(Worth::Row, at)), [true, true, false]);
-        assert_eq!([0, 1 << 20, 2 << 20].map(|at| fits(Worth::Failure, at)), [true, true, false]);
-        assert!(!fits(Worth::Row, 3 << 20), "the room of failures is for failures alone");
+        assert!(!fits(Priority::Drained, 0));
+        assert_eq!([0, 1 << 20, 2 << 20].map(|at| fits(Priority::Row, at)), [true, true, false]);
+        assert_eq!([0, 1 << 20, 2 << 20].map(|at| fits(Priority::Failure, at)), [true, true, false]);
+        assert!(!fits(Priority::Row, 3 << 20), "the room of failures is for failures alone");
     }
 
     #[test]
@@ -291,11 +291,11 @@ mod tests {
         let (mut journal, _folder) = smallest();
         let whole = vec![0; BLOCK_WORDS - entry::HEADER];
         for position in 0..10 {
-            assert!(journal.append(Worth::Failure, (1, position << 20), 1, &whole));
+            assert!(journal.append(Priority::Failure, (1, position << 20), 1, &whole));
             let held = journal.take_pieces().held();
-            let again = journal.append(Worth::Failure, (2, position << 20), 1, &whole);
+            let again = journal.append(Priority::Failure, (2, position << 20), 1, &whole);
             assert!(again, "the other one is free");
-            assert!(!journal.append(Worth::Failure, (3, 0), 1, &whole));
+            assert!(!journal.append(Priority::Failure, (3, 0), 1, &whole));
             drop((held, journal.take_pieces()));
         }
     }
@@ -303,9 +303,9 @@ mod tests {
     #[test]
     fn words_that_were_passed_over_are_not_written_over_others() {
         let (mut journal, _folder) = smallest();
-        assert!(journal.append(Worth::Failure, (1, 0), 1, &[1, 2]));
+        assert!(journal.append(Priority::Failure, (1, 0), 1, &[1, 2]));
         journal.pass(2);
-        assert!(journal.append(Worth::Failure, (1, 4), 1, &[5, 6]));
+        assert!(journal.append(Priority::Failure, (1, 4), 1, &[5, 6]));
         let pieces = journal.take_pieces();
         let mut walk = pieces.walk();
         for number in [0, 2, 4] {

@@ -36,7 +36,7 @@ pub(crate) struct Image {
     source: Source,
     pub(crate) process: ProcessRow,
     pub(crate) mark: String,
-    pub(crate) store_asked: Vec<u8>,
+    pub(crate) store_requested: Vec<u8>,
     /// Path of the store that was opened; empty if none was.
     pub(crate) store: Vec<u8>,
     pub(crate) alive_ns: i64,
@@ -234,7 +234,7 @@ impl Image {
                 program: Program::default(),
             },
             mark: text(head::MARK),
-            store_asked: bytes_at(words, head::STORE_ASKED),
+            store_requested: bytes_at(words, head::STORE_REQUESTED),
             store: bytes_at(words, head::STORE),
             alive_ns: words[head::ALIVE_NS].cast_signed(),
             retention_ns: words[head::RETENTION_NS],

@@ -81,7 +81,7 @@ pub(crate) fn mark_crashed(
     among: Among,
     now_ns: i64,
 ) -> rusqlite::Result<()> {
-    for (id, seen_ns) in find_gone(transaction, process, among, now_ns)? {
+    for (id, seen_ns) in find_dead(transaction, process, among, now_ns)? {
         transaction
             .execute("UPDATE process SET ending = 'crash', ended_ns = ?2 WHERE id = ?1", [id, seen_ns])?;
         alerts::end(transaction, id, seen_ns)?;
@@ -90,7 +90,7 @@ pub(crate) fn mark_crashed(
 }
 
 /// Returns the processes that are entered as running and are gone: the id of each, and the time at which it was last seen.
-pub(crate) fn find_gone(
+pub(crate) fn find_dead(
     connection: &Connection,
     process: &ProcessRow,
     among: Among,

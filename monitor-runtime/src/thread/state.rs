@@ -213,7 +213,7 @@ impl ThreadState {
         let push = self.reserve.push(&self.ring, &self.home.memory, header, values);
         if push != Push::Full {
             // After the rings were drained and closed, the first record comes this way, even if it is one of a burst.
-            self.home.rouse();
+            self.home.wake_sleeper();
             return push;
         }
         let Some(burst) = self.burst_ring().or_else(|| self.take_burst_ring()) else { return push };

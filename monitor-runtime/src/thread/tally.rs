@@ -186,7 +186,7 @@ impl Tally {
     /// Counts a call that took these times. Called by the owner alone.
     #[inline]
     pub(crate) fn count(&self, outcome: Outcome, reason: Unrecorded, spent: Spent, accountant: &Accountant) {
-        self.each_sum(outcome, spent, add);
+        self.for_each_sum(outcome, spent, add);
         raise(&self.words[tally::MAX], spent.duration);
         if let Some(durations) = self.durations().or_else(|| self.make_durations(accountant)) {
             durations.count(spent.duration);
@@ -206,7 +206,7 @@ impl Tally {
         spent: Spent,
         accountant: &Accountant,
     ) {
-        self.each_sum(outcome, spent, |counter, amount| _ = counter.fetch_add(amount, Ordering::Relaxed));
+        self.for_each_sum(outcome, spent, |counter, amount| _ = counter.fetch_add(amount, Ordering::Relaxed));
         self.words[tally::MAX].fetch_max(spent.duration, Ordering::Relaxed);
         if let Some(durations) = self.durations().or_else(|| self.make_durations(accountant)) {
             durations.place(spent.duration).fetch_add(1, Ordering::Relaxed);
@@ -226,7 +226,7 @@ impl Tally {
 
     /// Adds the times of a call to each sum that they belong to.
     #[inline]
-    fn each_sum(&self, outcome: Outcome, spent: Spent, add: impl Fn(&AtomicU64, u64)) {
+    fn for_each_sum(&self, outcome: Outcome, spent: Spent, add: impl Fn(&AtomicU64, u64)) {
         add(&self.words[tally::TOTAL], spent.duration);
         add(&self.words[tally::SELF], spent.self_ticks);
         if outcome == Outcome::Cancelled {

@@ -189,7 +189,7 @@ impl Watcher<'_> {
                     alerts::note_failure(store, &self.name, &refusal.why)?;
                     return Ok(Look::Refused(refusal));
                 }
-                alerts::note_told(store, &self.name, batch, last.change, units::now_ns())?;
+                alerts::note_delivered(store, &self.name, batch, last.change, units::now_ns())?;
                 (told, self.last_failure) = (last.change, None);
                 let sentences = batch.iter().map(|alert| format!("told: {}", alert.sentence));
                 let text = sentences.collect::<Vec<_>>().join("\n");
@@ -197,7 +197,7 @@ impl Watcher<'_> {
             }
             // Changes that are no news to the receiver count as taken, so the next look begins after them.
             if pending.change > told {
-                alerts::note_told(store, &self.name, &[], pending.change, units::now_ns())?;
+                alerts::note_delivered(store, &self.name, &[], pending.change, units::now_ns())?;
             }
             if !pending.has_more {
                 return Ok(Look::Done);

@@ -119,7 +119,7 @@ fn is_news(alert: &Alert, told: Option<&str>, first_change: i64) -> bool {
 }
 
 /// Notes that a receiver took these alerts, and that all changes up to `change` are settled for it.
-pub(crate) fn note_told(store: &Store, name: &str, alerts: &[Alert], change: i64, now_ns: i64) -> Result<()> {
+pub(crate) fn note_delivered(store: &Store, name: &str, alerts: &[Alert], change: i64, now_ns: i64) -> Result<()> {
     store.write_together(|| {
         for alert in alerts {
             if alert.is_live() {

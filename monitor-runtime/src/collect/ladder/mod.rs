@@ -121,7 +121,7 @@ impl Ladder {
     /// timed since the last look and are only counted from now on: the durations of the timed calls must not stand for
     /// calls that come later.
     pub(super) fn watch_clock(&mut self, functions: &Functions) -> bool {
-        let is_wanted = self.rings.home.take_clock_wanted();
+        let is_wanted = self.rings.home.take_clock_request();
         self.clock_watch.look(is_wanted, functions, &mut self.states)
     }
 
@@ -220,7 +220,7 @@ impl Ladder {
                 too_many_of: too_many_of.as_deref(),
             };
             if state.apply_rung(function.site, before) {
-                events.add(now_ns, "rate", state.tell_change(function, before, &told));
+                events.add(now_ns, "rate", state.describe_change(function, before, &told));
             }
             let row = state.rate_row(function.site, &told);
             state.offer_row(RateRow { at_ns: now_ns, rows_per_s: *rows_per_s, ..row });

@@ -56,7 +56,7 @@ impl Ladder {
         let calls = || {
             let mut calls = Vec::new();
             // A call for which there is no memory is kept, as is every call without a decision.
-            each_call(drained, |call, _| {
+            for_each_call(drained, |call, _| {
                 if calls.make_room(1) {
                     calls.push(call);
                 }
@@ -144,7 +144,7 @@ impl Ladder {
                     requested: function.site.requested(),
                     too_many_of: because_of.map(|function| function.name.as_ref()),
                 };
-                changes.push(state.tell_change(function, &before, &told));
+                changes.push(state.describe_change(function, &before, &told));
             }
         }
         changes
@@ -277,7 +277,7 @@ impl Survey {
             let sum = survey.offered.entry(site).or_default();
             (sum.rows, sum.calls) = (sum.rows + more.rows, sum.calls + more.calls);
         };
-        each_call(drained, |call, weight| {
+        for_each_call(drained, |call, weight| {
             survey.awaited.add(&call);
             survey.is_concerned |= fates.concerns(&call);
             if fates.awaits(call.span) && survey.arrived.make_room(1) {
@@ -298,7 +298,7 @@ impl Survey {
 }
 
 /// Hands over each call of a drain with its weight.
-fn each_call(drained: &[(usize, Vec<u64>)], mut found: impl FnMut(SampledCall, f32)) {
+fn for_each_call(drained: &[(usize, Vec<u64>)], mut found: impl FnMut(SampledCall, f32)) {
     for (_, words) in drained {
         let mut at = 0;
         while let Some((record, used)) = words.get(at..).and_then(decode) {

@@ -10,7 +10,7 @@ use super::costs::COUNTED_ROWS;
 use super::place::Place;
 use super::rung::{Depth, Saving};
 use super::thinning::{RowsBound, Thinning, rows_bounds};
-use super::{AIM, Bounds, Costs, Reason, SAVING_LEAST, TIMING_SHARE, Tree, TreePart};
+use super::{AIM, Bounds, Costs, Reason, SAVING_MIN, TIMING_SHARE, Tree, TreePart};
 
 /// The CPU time of the last second, in ns per second.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -92,7 +92,7 @@ impl Budget {
             }
         } else if is_over {
             self.calm = 0;
-            sink_hot(places, &trees, costs, budget);
+            lower_hot(places, &trees, costs, budget);
         } else {
             self.raise(places, costs, budget);
         }
@@ -100,7 +100,7 @@ impl Budget {
         let by_cost = thinning.rates(places, budget);
         if is_over {
             let left = |places: &[Place<'_>]| Thinning::new(places, &trees, costs).cost_at(&by_cost);
-            sink_rest(places, &trees, |places| left(places) - budget, costs, budget);
+            lower_rest(places, &trees, |places| left(places) - budget, costs, budget);
         }
         let by_rows = rows_bounds(places, &trees, bounds);
         for (at, tree) in trees.iter().enumerate() {
@@ -206,13 +206,13 @@ fn sum_reducible(places: &[Place<'_>], costs: &Costs) -> f64 {
 
 /// Lowers functions that are too expensive by themselves, the largest saving first, until the costs fit: those whose
 /// calls take too long to time are only counted, and those that are called very often in each tree are only timed.
-fn sink_hot(places: &mut [Place<'_>], trees: &[Tree], costs: &Costs, budget: f64) {
+fn lower_hot(places: &mut [Place<'_>], trees: &[Tree], costs: &Costs, budget: f64) {
     while sum_reducible(places, costs) > AIM * budget {
         let timing = |place: &Place<'_>| if place.rung.is_counted() { 0.0 } else { place.timing(costs) };
         let in_all: f64 = places.iter().map(timing).sum();
-        let hot = if in_all > TIMING_SHARE * budget { SAVING_LEAST } else { HOT } * budget;
+        let hot = if in_all > TIMING_SHARE * budget { SAVING_MIN } else { HOT } * budget;
         let counting = savings_of_counting(places, costs).filter(|(at, _)| timing(&places[*at]) >= hot);
-        let Some(at) = best(counting, SAVING_LEAST * budget) else { break };
+        let Some(at) = best(counting, SAVING_MIN * budget) else { break };
         places[at].count_only(costs);
     }
     while sum_reducible(places, costs) > AIM * budget {
@@ -227,21 +227,21 @@ fn sink_hot(places: &mut [Place<'_>], trees: &[Tree], costs: &Costs, budget: f64
 }
 
 /// Lowers functions by themselves where thinned trees are still too expensive, the largest saving first.
-fn sink_rest(
+fn lower_rest(
     places: &mut [Place<'_>],
     trees: &[Tree],
     excess: impl Fn(&[Place<'_>]) -> f64,
     costs: &Costs,
     budget: f64,
 ) {
-    while excess(places) > SAVING_LEAST * budget {
+    while excess(places) > SAVING_MIN * budget {
         let parts = callees(places, trees);
         let rows = parts.iter().map(|callee| (callee.part.place, callee.saving(places, costs)));
-        let rows = best(rows, SAVING_LEAST * budget);
+        let rows = best(rows, SAVING_MIN * budget);
         let callee = rows.and_then(|at| parts.iter().find(|callee| callee.part.place == at));
         if let Some(callee) = callee {
             places[callee.part.place].time_only(callee.part, costs);
-        } else if let Some(at) = best(savings_of_counting(places, costs), SAVING_LEAST * budget) {
+        } else if let Some(at) = best(savings_of_counting(places, costs), SAVING_MIN * budget) {
             places[at].count_only(costs);
         } else {
             break;

@@ -3,7 +3,7 @@
 //! Takes the text at a digit, a sign or a mark of currency; gives the number that begins there. A word that only begins with
 //! digits is not a number. Digits are those of every script.
 
-use super::piece::{Found, belongs_to_word, look_ahead};
+use super::piece::{Found, belongs_to_word, peek};
 use super::word;
 
 /// Units that stand directly behind their number.
@@ -89,7 +89,7 @@ pub(super) fn read(rest: &str, before: char) -> Option<Found> {
     if !rest.starts_with(begins_number) {
         return None;
     }
-    let text = look_ahead(rest);
+    let text = peek(rest);
     address(text, before)
         .or_else(|| word::long_id(text))
         .or_else(|| quantity(text, before))

@@ -25,7 +25,7 @@ pub(super) fn belongs_to_word(char: char) -> bool {
 }
 
 /// Returns the part of a text that may be looked at from here.
-pub(super) fn look_ahead(text: &str) -> &str {
+pub(super) fn peek(text: &str) -> &str {
     let mut end = text.len().min(AHEAD_BYTES);
     while !text.is_char_boundary(end) {
         end -= 1;

@@ -3,7 +3,7 @@
 //! Takes the text at the beginning of a word; gives the place that begins there. The scheme of a URL and the extension of a
 //! file stay, because they say what the place is.
 
-use super::piece::{Found, belongs_to_word, look_ahead};
+use super::piece::{Found, belongs_to_word, peek};
 
 /// The last labels by which the name of a host is recognized.
 const TOP_LABELS: [&str; 42] = [
@@ -60,7 +60,7 @@ pub(super) fn read(rest: &str, before: char) -> Option<Found> {
     if matches!(before, '.' | '-' | '@') || belongs_to_word(before) || !rest.starts_with(begins_place) {
         return None;
     }
-    let text = look_ahead(rest);
+    let text = peek(rest);
     if !text.starts_with(char::is_alphanumeric) {
         return windows_path(text).or_else(|| unix_path(rest, before));
     }
@@ -92,7 +92,7 @@ const ENDS_OF_PATH: [char; 17] =
     ['"', '\'', '`', '<', '>', '(', ')', '[', ']', '{', '}', '|', ':', ',', ';', '”', '»'];
 
 fn url(rest: &str) -> Option<Found> {
-    let text = look_ahead(rest);
+    let text = peek(rest);
     let scheme = text.find(|char: char| !char.is_ascii_alphanumeric() && !matches!(char, '+' | '.' | '-'))?;
     let is_scheme = text.starts_with(|first: char| first.is_ascii_alphabetic());
     if !is_scheme || !text[scheme..].starts_with("://") {
@@ -171,7 +171,7 @@ fn unix_path(rest: &str, before: char) -> Option<Found> {
     // A path that begins with a name is distinguished from `and/or` by its depth or its extension.
     let is_part =
         |char: char| belongs_to_word(char) || matches!(char, '.' | '-' | '/' | '~' | '+' | '@' | '%');
-    let text = look_ahead(rest);
+    let text = peek(rest);
     let end = text.find(|char: char| !is_part(char)).unwrap_or(text.len());
     let text = text[..end].trim_end_matches(['.', '-', '/']);
     if !text.contains('/') || text.starts_with(['/', '%', '.', '-']) || text.contains("//") {
@@ -198,7 +198,7 @@ fn extension(path: &str) -> &str {
 
 /// Reads the name of a host with its port and path.
 fn host(rest: &str) -> Option<Found> {
-    let text = look_ahead(rest);
+    let text = peek(rest);
     let length = text
         .find(|char: char| !char.is_ascii_alphanumeric() && !matches!(char, '.' | '-' | '_'))
         .unwrap_or(text.len());

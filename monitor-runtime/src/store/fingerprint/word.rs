@@ -4,7 +4,7 @@
 //! which is split at hyphens and underscores. The file does not know the words around, except that the last one
 //! announced a code.
 
-use super::piece::{belongs_to_word, look_ahead};
+use super::piece::{belongs_to_word, peek};
 
 /// The letters and digits of the shortest mixture that is an id.
 const MIXED_MIN: usize = 6;
@@ -67,7 +67,7 @@ pub(super) enum Code {
 
 /// Returns the word that the text begins with. A hyphen before a letter or digit belongs to it, and so does a percent escape.
 pub(super) fn take(text: &str) -> &str {
-    let text = look_ahead(text);
+    let text = peek(text);
     let mut chars = text.char_indices().peekable();
     while let Some((at, char)) = chars.next() {
         let joins = char == '-' && chars.peek().is_some_and(|(_, next)| next.is_alphanumeric());

@@ -192,7 +192,7 @@ impl SqliteStore {
     fn mark_latest_crashed(&mut self, now_ns: i64) -> Result<(), StoreError> {
         let process = self.process.clone();
         self.run(now_ns, |connection| {
-            if process::find_gone(connection, &process, Among::Latest, now_ns)?.is_empty() {
+            if process::find_dead(connection, &process, Among::Latest, now_ns)?.is_empty() {
                 return Ok(());
             }
             let transaction = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;

@@ -32,7 +32,7 @@ pub(super) fn read(
         let value = if is_too_few && rule.measure != Measure::CallsPerS {
             None
         } else {
-            rule.measure.of_window(&WindowFigures::new(1, function, found), usual.failed_pct())
+            rule.measure.window_value(&WindowFigures::new(1, function, found), usual.failed_pct())
         };
         if let Some((stats, _)) = found {
             usual.add(at, stats);
