@@ -245,7 +245,7 @@ impl Guard {
 
     fn hold(&'static self, event: Event<'_>) {
         self.list();
-        self.tell(self.machine.hold(now(), event));
+        self.notify(self.machine.hold(now(), event));
     }
 
     /// Puts the guard into the list of guards at its first call.
@@ -257,7 +257,7 @@ impl Guard {
     }
 
     /// Reports a transition, outside of the lock of the machine.
-    fn tell(&self, transition: Option<Transition>) {
+    fn notify(&self, transition: Option<Transition>) {
         if let Some(transition) = transition {
             bridge::note_transition(self.name, transition);
         }
@@ -319,7 +319,7 @@ impl Guard {
         self.list();
         let now = now();
         let (answer, transition) = self.machine.admit(now);
-        self.tell(transition);
+        self.notify(transition);
         match answer {
             Ok(ticket) => {
                 if ticket.is_try {
@@ -438,7 +438,7 @@ impl Permit {
             self.guard.counters.failures.add();
         }
         let transition = self.guard.machine.end(self.ticket, now(), end);
-        self.guard.tell(transition);
+        self.guard.notify(transition);
     }
 }
 

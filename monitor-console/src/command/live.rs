@@ -11,7 +11,7 @@ use monitor_runtime::alert::{STUCK_NS_MIN, stuck_limit_ns};
 use monitor_runtime::recover::{self, Living, UnderWay};
 use rusqlite::types::Value;
 
-use super::in_flight::{self, Flying};
+use super::in_flight::{self, InFlightCall};
 use super::{print_note, require_known};
 use crate::arguments::{Common, Live};
 use crate::format;
@@ -142,7 +142,7 @@ pub(super) fn build_report(
 
 /// Returns the calls of a process by their trees.
 fn arrange<'a>(process: &'a Living, usual: &HashMap<String, i64>) -> Vec<Vec<Shown<'a>>> {
-    let calls: Vec<Flying> = process.calls.iter().map(to_flying).collect();
+    let calls: Vec<InFlightCall> = process.calls.iter().map(to_in_flight).collect();
     let mut names = in_flight::name_threads(&calls);
     let mut trees: Vec<Vec<Shown<'a>>> = Vec::new();
     for place in in_flight::arrange(&calls) {
@@ -158,8 +158,8 @@ fn arrange<'a>(process: &'a Living, usual: &HashMap<String, i64>) -> Vec<Vec<Sho
     trees
 }
 
-fn to_flying(call: &UnderWay) -> Flying {
-    Flying {
+fn to_in_flight(call: &UnderWay) -> InFlightCall {
+    InFlightCall {
         thread: call.thread.clone().map(|name| (call.thread_id.map(i64::from), name)),
         depth: call.depth.into(),
         start_ns: call.start_ns,

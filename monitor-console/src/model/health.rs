@@ -258,8 +258,8 @@ fn judge(all: &[Facts], size: &str, alerts: Firing, now_ns: i64) -> Overall {
         since_ns: None,
         why: format!("it can be read and has {size}").into(),
     }];
-    parts.push(worst("rings", &present, judge_rings, "no rows were lost"));
-    parts.push(worst("breaker", &present, judge_breaker, "closed"));
+    parts.push(judge_worst("rings", &present, judge_rings, "no rows were lost"));
+    parts.push(judge_worst("breaker", &present, judge_breaker, "closed"));
     parts.push(if facts.is_empty() {
         Part {
             name: "recorder",
@@ -269,7 +269,7 @@ fn judge(all: &[Facts], size: &str, alerts: Firing, now_ns: i64) -> Overall {
             why: "no process is running, so nothing is recorded".into(),
         }
     } else {
-        worst("recorder", &present, judge_recorder, "everything is recorded")
+        judge_worst("recorder", &present, judge_recorder, "everything is recorded")
     });
     parts.push(judge_alerts(alerts));
     parts.extend(facts.iter().map(|one| judge_process(one, now_ns)));
@@ -285,7 +285,7 @@ fn judge(all: &[Facts], size: &str, alerts: Firing, now_ns: i64) -> Overall {
 type Judgement = (Status, Option<i64>, Why);
 
 /// Returns the worst judgement over processes as a part; `fine` is the reason if all is well.
-fn worst(name: &'static str, all: &[&Facts], judge: fn(&Facts) -> Option<Judgement>, fine: &str) -> Part {
+fn judge_worst(name: &'static str, all: &[&Facts], judge: fn(&Facts) -> Option<Judgement>, fine: &str) -> Part {
     let found = all.iter().filter_map(|one| Some((one.process_id, judge(one)?)));
     let worst = found.max_by_key(|(process, (status, ..))| (*status, std::cmp::Reverse(*process)));
     match worst {

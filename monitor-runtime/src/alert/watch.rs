@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashMap};
 use super::figures::{Recorder, Usual, WindowFigures};
 use super::machine::State;
 use super::rule::{AlertLevel, Measure, Rule};
-use super::told::AlertState;
+use super::state::AlertState;
 use crate::limits::ALERTS_MAX;
 
 /// The subject of an alert.
@@ -116,7 +116,7 @@ impl Alerts {
         if let Some(recorder) = recorder {
             self.step_recorder(window, recorder);
         }
-        self.tell(window, changes);
+        self.report_changes(window, changes);
     }
 
     fn step_function(&mut self, window: i64, figures: &WindowFigures<'_>) {
@@ -169,7 +169,7 @@ impl Alerts {
     }
 
     /// Compares the alerts that fire with those that were reported, and adds the differences to `changes`.
-    fn tell(&mut self, window: i64, changes: &mut Vec<AlertChange>) {
+    fn report_changes(&mut self, window: i64, changes: &mut Vec<AlertChange>) {
         let firing = self.bound(self.collect_firing());
         let gone: Vec<_> = self.live.keys().filter(|key| !firing.contains_key(*key)).cloned().collect();
         for key in gone {

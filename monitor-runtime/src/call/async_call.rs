@@ -281,7 +281,7 @@ impl AsyncCall {
         }
         self.state.set(State::POLLED);
         if self.state.is_counted() {
-            poll.around.restore(thread);
+            poll.caller_state.restore(thread);
             poll.special.set(PollSpecial::UNTIMED);
             return;
         }
@@ -315,7 +315,7 @@ impl AsyncCall {
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn start_at(&mut self, poll: &Poll, id: u32) {
         self.start = poll.since;
-        if poll.around.is_nested(poll.thread, id) {
+        if poll.caller_state.is_nested(poll.thread, id) {
             self.state.set(State::NESTED);
         }
     }
@@ -340,7 +340,7 @@ impl AsyncCall {
     fn pause_at(&mut self, now: Ticks, poll: &Poll) -> Ticks {
         let passed = elapsed(poll.since, now);
         self.busy = self.busy.wrapping_add(passed);
-        self.callees = self.callees.wrapping_add(poll.around.leave(poll.thread, passed));
+        self.callees = self.callees.wrapping_add(poll.caller_state.leave(poll.thread, passed));
         now
     }
 

@@ -40,7 +40,7 @@ impl Slot {
         state: State,
         outcome: Outcome,
     ) -> Option<(ScratchWriter, Ticks)> {
-        self.look_at(site, state)?.open_last_cold::<false>(outcome)
+        self.examine(site, state)?.open_last_cold::<false>(outcome)
     }
 }
 
@@ -262,7 +262,7 @@ impl Slot {
     #[cold]
     #[inline(never)]
     pub(super) fn end_by_panic(&mut self, site: &'static CallSite, state: State) {
-        if let Some(entered) = self.look_at(site, state) {
+        if let Some(entered) = self.examine(site, state) {
             entered.end_by_panic();
         }
     }

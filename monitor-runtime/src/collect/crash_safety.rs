@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::current_store::CurrentStore;
 use super::functions::Functions;
 use super::grouped::Grouped;
-use super::journal_writer::worth;
+use super::journal_writer::priority;
 use super::ladder::Ladder;
 use super::trees::Trees;
 use crate::accountant::Part;
@@ -77,10 +77,10 @@ impl CrashSafety {
 
     /// Copies a record that no ring holds: a failure that was sent past its ring, or a row that calls share. Returns
     /// the position of the record among such records, and the copy.
-    pub(super) fn append_overflow(&mut self, worth: Priority, thread: u32, words: &[u64]) -> (u64, Pieces) {
+    pub(super) fn append_overflow(&mut self, priority: Priority, thread: u32, words: &[u64]) -> (u64, Pieces) {
         let position = self.overflow_position;
         self.overflow_position += words.len() as u64;
-        self.journal.append(worth, (OVERFLOW, position), thread, words);
+        self.journal.append(priority, (OVERFLOW, position), thread, words);
         (position, self.journal.take_pieces())
     }
 
@@ -99,7 +99,7 @@ impl CrashSafety {
             let position = end.saturating_sub(used as u64);
             if is_sparse || !pieces.have(position.saturating_sub(run.from) as usize) {
                 let words = &run.words[at..at + used];
-                are_kept &= self.journal.append(worth(&record), (run.ring, position), run.thread, words);
+                are_kept &= self.journal.append(priority(&record), (run.ring, position), run.thread, words);
             }
             at += used;
         }

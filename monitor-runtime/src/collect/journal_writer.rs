@@ -38,7 +38,7 @@ impl<'a> JournalWriter<'a> {
             let place = (self.ring, position + (at - begun) as u64);
             let has_row = has_row_at_any_rate(&record);
             let words = &words[at..at + used];
-            if !has_row || !self.journal.append(worth(&record), place, self.thread, words) {
+            if !has_row || !self.journal.append(priority(&record), place, self.thread, words) {
                 self.journal.pass(used);
             }
         }
@@ -54,8 +54,8 @@ fn has_row_at_any_rate(record: &Record<'_>) -> bool {
     }
 }
 
-/// Returns the worth of a record that becomes a row.
-pub(super) fn worth(record: &Record<'_>) -> Priority {
+/// Returns the priority of a record that becomes a row.
+pub(super) fn priority(record: &Record<'_>) -> Priority {
     match record {
         Record::Call(header, ..) if header.outcome != Outcome::Ok => Priority::Failure,
         Record::Line(line, ..) if line.level == LogLevel::Error => Priority::Failure,

@@ -15,7 +15,7 @@ use super::ladder::Ladder;
 use super::shared::Shared;
 use super::trees::Trees;
 use super::writer::Writer;
-use crate::config::{Changed, Found, Watch};
+use crate::config::{Changed, FileChange, Watch};
 use crate::limits;
 use crate::platform::clock::Clock;
 use crate::store::{Store, StoreError};
@@ -154,11 +154,11 @@ impl Maintenance {
         let Some(found) = watch.look() else { return };
         let by = format!("settings file {}", watch.path().display());
         match found {
-            Found::Bad(warning) => {
+            FileChange::Bad(warning) => {
                 let text = format!("{warning}; the settings stay as they were");
                 self.notice(text.replacen("monitored: ", "", 1), parts);
             }
-            Found::Settings(changed) => self.apply_settings(&changed, &by, parts),
+            FileChange::Settings(changed) => self.apply_settings(&changed, &by, parts),
         }
     }
 

@@ -88,7 +88,7 @@ impl Report {
     }
 
     /// Lets the next step report what has changed, because no more calls come.
-    pub(super) fn hurry(&mut self, now: Duration) {
+    pub(super) fn make_due(&mut self, now: Duration) {
         self.next_health = self.next_health.min(now);
     }
 
@@ -114,7 +114,7 @@ impl Report {
         if now >= self.next_health || mode == Mode::Flush {
             self.next_health = now + limits::REPORT_INTERVAL;
             self.guards.look();
-            self.health.own_cpu_pct = self.own_cpu.so_far(now, process::thread_cpu());
+            self.health.own_cpu_pct = self.own_cpu.current(now, process::thread_cpu());
             let row = self.health_row(now, clock);
             let is_silent = now >= self.next_life_sign;
             if is_silent || self.written.as_ref().is_none_or(|last| row.differs_from(last)) {

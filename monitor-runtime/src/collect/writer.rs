@@ -112,7 +112,7 @@ impl Writer {
             self.timer.begin(now, self.retry.jitter(parts.drain_interval));
         }
         // In a flush the thread around the steps sets the pace of the attempts.
-        if mode == Mode::Usual && !self.retry.is_due(now) || !self.tell_breaker(now, Event::Attempt, parts) {
+        if mode == Mode::Usual && !self.retry.is_due(now) || !self.notify_breaker(now, Event::Attempt, parts) {
             return Remaining::Blocked;
         }
         for _ in 0..ATTEMPTS_MAX {
@@ -160,7 +160,7 @@ impl Writer {
         Some(self.timer.next().max(self.next.next_figures()))
     }
 
-    fn tell_breaker(&self, now: Duration, event: Event<'_>, parts: &mut Parts<'_>) -> bool {
+    fn notify_breaker(&self, now: Duration, event: Event<'_>, parts: &mut Parts<'_>) -> bool {
         self.breaker.step(now, event, parts.clock, parts.events)
     }
 
@@ -169,7 +169,7 @@ impl Writer {
         let since = *self.busy_since.get_or_insert(now);
         if now.saturating_sub(since) < BUSY_MAX {
             self.retry.busy(now);
-            self.tell_breaker(now, Event::Busy, parts);
+            self.notify_breaker(now, Event::Busy, parts);
             return Remaining::Blocked;
         }
         self.busy_since = None;
@@ -180,14 +180,14 @@ impl Writer {
     fn fail(&mut self, now: Duration, why: &str, parts: &mut Parts<'_>) -> Remaining {
         parts.report.health.writer_errors += 1;
         self.retry.failed(now);
-        self.tell_breaker(now, Event::Failure(why), parts);
+        self.notify_breaker(now, Event::Failure(why), parts);
         Remaining::Blocked
     }
 
     fn succeed(&mut self, now: Duration, written: &Written, parts: &mut Parts<'_>) {
         self.busy_since = None;
         self.retry.reset();
-        self.tell_breaker(now, Event::Success, parts);
+        self.notify_breaker(now, Event::Success, parts);
         parts.ladder.count_batch();
         parts.alerts.note_new_failures(parts.functions, &written.new_failures);
         let health = &mut parts.report.health;

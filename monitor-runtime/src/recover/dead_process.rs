@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use rusqlite::Connection;
 
-use super::cause::{self, Cause, SeenPanic, Told};
+use super::cause::{self, Cause, SeenPanic, SystemReport};
 use super::files::Claim;
 use super::kinds::Kinds;
 use super::memory::RecoveryMemory;
@@ -66,12 +66,12 @@ impl DeadProcess {
         done.batch = done.batch.max(image.acknowledged);
         let records = Records::missing(&image, &done);
         let clock = image.clock();
-        let told = super::files::read_end(&image, claim.path());
+        let reported = super::files::read_end(&image, claim.path());
         let survey = Survey::new(&image, &clock, &done, memory.portion());
         let died_ns = find_death(&image, &clock, survey.last_end_ns);
         let uncounted = image.tallies.uncounted();
         Ok(Self {
-            cause: find_cause(&image, &clock, told, died_ns),
+            cause: find_cause(&image, &clock, reported, died_ns),
             claim,
             clock,
             died_ns,
@@ -345,7 +345,7 @@ fn find_death(image: &Image, clock: &Clock, last_end_ns: i64) -> i64 {
 }
 
 /// Returns the cause of the death, and the panics of the last minutes before it.
-fn find_cause(image: &Image, clock: &Clock, told: Told, died_ns: i64) -> Cause {
+fn find_cause(image: &Image, clock: &Clock, reported: SystemReport, died_ns: i64) -> Cause {
     let names: Vec<String> = image.panics.iter().map(|panic| thread_of(image, panic)).collect();
     let mut seen: Vec<SeenPanic<'_>> = (image.panics.iter().zip(&names))
         .map(|(panic, thread)| SeenPanic { panic, thread, at_ns: clock.unix_ns(panic.at).max(0) })
@@ -353,7 +353,7 @@ fn find_cause(image: &Image, clock: &Clock, told: Told, died_ns: i64) -> Cause {
         .collect();
     seen.sort_by_key(|seen| std::cmp::Reverse(seen.at_ns));
     seen.truncate(PANICS_TOLD_MAX);
-    cause::find_cause(&seen, image.exit, told, died_ns)
+    cause::find_cause(&seen, image.exit, reported, died_ns)
 }
 
 /// Returns the name of the thread that panicked.

@@ -64,7 +64,7 @@ pub(super) fn lease() -> Lease {
 
 /// Makes a state the calling thread's own, with the scratch writer that lies with it. A thread of a forked process may
 /// have another writer, into memory of its parent's ring file, which is left.
-pub(super) fn own(state: &'static ThreadState) {
+pub(super) fn adopt(state: &'static ThreadState) {
     take_scratch();
     let writer = lock(&state.scratch).take();
     state.has_scratch.store(writer.is_some(), Ordering::Relaxed);

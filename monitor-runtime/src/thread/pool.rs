@@ -90,7 +90,7 @@ impl ThreadPool {
             Lease::Call => None,
         };
         state.introduce(name);
-        local::own(state);
+        local::adopt(state);
         Some((state, lease))
     }
 

@@ -325,12 +325,12 @@ const fn bit_of(site: u32) -> u64 {
 
 /// The part of a thread's state that a timed call changes while it is under way, as it was before.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Around {
+pub(crate) struct CallerState {
     callee_ticks: u64,
     under_way: u64,
 }
 
-impl Around {
+impl CallerState {
     /// Notes that a call of this function begins.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn enter(thread: &ThreadState, site: u32) -> Self {

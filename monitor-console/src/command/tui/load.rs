@@ -56,12 +56,12 @@ const HEAT_SIZE: (usize, usize) = (48, 6);
 
 /// The place where the view leaves its question.
 #[derive(Default)]
-pub(super) struct Desk {
+pub(super) struct Mailbox {
     question: Mutex<Option<Question>>,
     is_changed: Condvar,
 }
 
-impl Desk {
+impl Mailbox {
     /// Leaves a question, which replaces the one before.
     pub(super) fn ask(&self, question: Question) {
         *self.question.lock().unwrap_or_else(PoisonError::into_inner) = Some(question);
@@ -78,12 +78,12 @@ impl Desk {
 }
 
 /// Answers questions for as long as answers are taken.
-pub(super) fn run(path: PathBuf, desk: &Desk, give: impl Fn(Answer) -> bool) {
+pub(super) fn run(path: PathBuf, mailbox: &Mailbox, give: impl Fn(Answer) -> bool) {
     let mut loader = Loader::new(path);
     let mut known: Option<Question> = None;
     let mut pause = Duration::ZERO;
     loop {
-        let asked = desk.wait(known.as_ref(), pause);
+        let asked = mailbox.wait(known.as_ref(), pause);
         let Some(question) = asked else {
             pause = PAUSE;
             continue;

@@ -27,7 +27,7 @@ impl Command {
     }
 
     /// Runs the command for an alert. Exit code 0 says that it has taken the alert.
-    pub(super) fn tell(&self, alert: &Alert, store: &Path) -> Result<(), Refusal> {
+    pub(super) fn deliver(&self, alert: &Alert, store: &Path) -> Result<(), Refusal> {
         let mut body = message::to_json(alert).to_string().into_bytes();
         body.push(b'\n');
         let mut command = shell(&self.text);

@@ -35,7 +35,7 @@ use crate::thread::local;
 use crate::thread::pool::ThreadPool;
 use clock_watch::ClockWatch;
 use function_state::{FunctionState, FunctionStates};
-use text::{Told, percent_of_core};
+use text::{ReasonInputs, percent_of_core};
 
 /// The ladder of a recorder.
 #[derive(Debug)]
@@ -105,13 +105,13 @@ impl Ladder {
     }
 
     /// Lets the coarse clock rest if no call of a function relied on it since this was last called.
-    pub(super) fn let_clock_rest(&mut self, functions: &Functions) {
+    pub(super) fn stop_idle_clock(&mut self, functions: &Functions) {
         self.clock_watch.rest(functions, &mut self.states);
     }
 
     /// Begins the period of the next look now, and makes that look come soon, because the time before now says nothing
     /// about the load.
-    pub(super) fn begin_anew(&mut self, now: Duration) {
+    pub(super) fn restart(&mut self, now: Duration) {
         self.last_look = now;
         self.next_look = now + limits::LADDER_FIRST;
         (self.own_cpu, self.process_cpu) = (process::thread_cpu(), process::process_cpu());
@@ -200,7 +200,7 @@ impl Ladder {
         }
         let figures = budget.keep(&mut places, trees, costs, (cpu, seconds), bounds);
         note_figures(health, &figures);
-        clock_watch.rely(states.iter_mut(functions).any(|(_, state)| state.rung.is_counted()));
+        clock_watch.set_relied_on(states.iter_mut(functions).any(|(_, state)| state.rung.is_counted()));
         let names = |id: u32| functions.get(id).map(|function| Arc::clone(&function.name));
         for (((function, state), (load, rows_per_s)), before) in
             states.iter_mut(functions).zip(&loads).zip(&before)
@@ -211,7 +211,7 @@ impl Ladder {
                 Reason::Rows { function, .. } => names(function),
                 _ => None,
             };
-            let told = Told {
+            let inputs = ReasonInputs {
                 bounds,
                 budget: figures.budget,
                 cost: cost_in_force(&state.rung, before, load, costs),
@@ -220,9 +220,9 @@ impl Ladder {
                 too_many_of: too_many_of.as_deref(),
             };
             if state.apply_rung(function.site, before) {
-                events.add(now_ns, "rate", state.describe_change(function, before, &told));
+                events.add(now_ns, "rate", state.describe_change(function, before, &inputs));
             }
-            let row = state.rate_row(function.site, &told);
+            let row = state.rate_row(function.site, &inputs);
             state.offer_row(RateRow { at_ns: now_ns, rows_per_s: *rows_per_s, ..row });
         }
     }

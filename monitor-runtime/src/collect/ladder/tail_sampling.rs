@@ -12,7 +12,7 @@ use super::super::events::Events;
 use super::super::function::Function;
 use super::super::functions::Functions;
 use super::function_state::FunctionState;
-use super::text::Told;
+use super::text::ReasonInputs;
 use super::{Ladder, report_changes};
 use crate::batch::decode::Times;
 use crate::growth::MakeRoom as _;
@@ -136,7 +136,7 @@ impl Ladder {
             state.rung.cut(bound.cap, Reason::Rows { function: bound.because_of, rows });
             if state.apply_rung(function.site, &before) {
                 let because_of = functions.get(bound.because_of);
-                let told = Told {
+                let inputs = ReasonInputs {
                     bounds,
                     budget: budget.last(),
                     cost: 0.0,
@@ -144,7 +144,7 @@ impl Ladder {
                     requested: function.site.requested(),
                     too_many_of: because_of.map(|function| function.name.as_ref()),
                 };
-                changes.push(state.describe_change(function, &before, &told));
+                changes.push(state.describe_change(function, &before, &inputs));
             }
         }
         changes

@@ -149,7 +149,7 @@ impl Trees {
         self.learn_edges(&calls);
         self.trace_failures(&calls, rings, moment);
         if self.fold_after > 0 {
-            self.foresee(&calls, &bursts, moment);
+            self.predict(&calls, &bursts, moment);
             self.decide_rows(&mut calls, rings, moment);
         }
         self.add_bursts(&bursts, moment);

@@ -194,10 +194,10 @@ fn add_roots_without_rows(places: &mut [Place<'_>], trees: &mut Vec<Tree>) {
     }
 }
 
-/// Returns the place whose sinking saves most, if it saves at least `least`.
-fn best(savings: impl Iterator<Item = (usize, f64)>, least: f64) -> Option<usize> {
-    let worth = savings.filter(|(_, saving)| *saving >= least);
-    worth.max_by(|a, b| a.1.total_cmp(&b.1)).map(|(at, _)| at)
+/// Returns the place whose lowering saves most, if it saves at least `min`.
+fn find_best(savings: impl Iterator<Item = (usize, f64)>, min: f64) -> Option<usize> {
+    let candidates = savings.filter(|(_, saving)| *saving >= min);
+    candidates.max_by(|a, b| a.1.total_cmp(&b.1)).map(|(at, _)| at)
 }
 
 fn sum_reducible(places: &[Place<'_>], costs: &Costs) -> f64 {
@@ -212,14 +212,14 @@ fn lower_hot(places: &mut [Place<'_>], trees: &[Tree], costs: &Costs, budget: f6
         let in_all: f64 = places.iter().map(timing).sum();
         let hot = if in_all > TIMING_SHARE * budget { SAVING_MIN } else { HOT } * budget;
         let counting = savings_of_counting(places, costs).filter(|(at, _)| timing(&places[*at]) >= hot);
-        let Some(at) = best(counting, SAVING_MIN * budget) else { break };
+        let Some(at) = find_best(counting, SAVING_MIN * budget) else { break };
         places[at].count_only(costs);
     }
     while sum_reducible(places, costs) > AIM * budget {
         let parts = callees(places, trees);
         let often = parts.iter().filter(|callee| callee.part.calls > CALLS_IN_TREE * callee.trees);
         let timing = often.map(|callee| (callee.part.place, callee.saving(places, costs)));
-        let Some(at) = best(timing, HOT * budget) else { break };
+        let Some(at) = find_best(timing, HOT * budget) else { break };
         if let Some(callee) = parts.iter().find(|callee| callee.part.place == at) {
             places[at].time_only(callee.part, costs);
         }
@@ -237,11 +237,11 @@ fn lower_rest(
     while excess(places) > SAVING_MIN * budget {
         let parts = callees(places, trees);
         let rows = parts.iter().map(|callee| (callee.part.place, callee.saving(places, costs)));
-        let rows = best(rows, SAVING_MIN * budget);
+        let rows = find_best(rows, SAVING_MIN * budget);
         let callee = rows.and_then(|at| parts.iter().find(|callee| callee.part.place == at));
         if let Some(callee) = callee {
             places[callee.part.place].time_only(callee.part, costs);
-        } else if let Some(at) = best(savings_of_counting(places, costs), SAVING_MIN * budget) {
+        } else if let Some(at) = find_best(savings_of_counting(places, costs), SAVING_MIN * budget) {
             places[at].count_only(costs);
         } else {
             break;

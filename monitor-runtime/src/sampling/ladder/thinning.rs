@@ -41,13 +41,13 @@ impl<'a> Thinning<'a> {
     }
 
     /// Returns the cost of the fewest trees that a root keeps.
-    fn least(&self, at: usize) -> f64 {
+    fn min_cost(&self, at: usize) -> f64 {
         self.full[at] * (TREES_MIN / self.trees[at].number().max(TREES_MIN))
     }
 
     /// Returns the rate at which a root's trees cost no more than `grant`.
     fn rate(&self, at: usize, need: f64, grant: f64) -> f64 {
-        if need <= grant { 1.0 } else { (grant.max(self.least(at)) / self.full[at]).min(1.0) }
+        if need <= grant { 1.0 } else { (grant.max(self.min_cost(at)) / self.full[at]).min(1.0) }
     }
 
     /// Returns the reducible costs of all functions if trees are kept at these rates.
@@ -78,7 +78,7 @@ impl<'a> Thinning<'a> {
             let grant =
                 level(needs().filter(|(at, _)| !spared[*at]).map(|(_, need)| need), available - taken);
             let is_spared = |(at, need): &(usize, f64)| {
-                let saving = need - grant.max(self.least(*at));
+                let saving = need - grant.max(self.min_cost(*at));
                 !spared[*at] && *need > grant && saving < SAVING_MIN * budget
             };
             // Functions are spared one at a time, the cheapest first, because others save more once one is spared.

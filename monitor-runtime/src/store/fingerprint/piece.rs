@@ -8,12 +8,12 @@ const AHEAD_BYTES: usize = 256;
 
 /// A piece of a message for which a placeholder stands.
 #[derive(Debug)]
-pub(super) struct Found {
+pub(super) struct Piece {
     pub(super) length: usize,
     pub(super) shown: String,
 }
 
-impl Found {
+impl Piece {
     pub(super) fn number(length: usize) -> Self {
         Self { length, shown: "#".to_owned() }
     }

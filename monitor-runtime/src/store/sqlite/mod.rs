@@ -24,7 +24,7 @@ use super::file;
 use super::harden::{abandon, leave_log, pages_used};
 use super::id_cache::IdCache;
 use super::options::{PAGE_BYTES, StoreOptions};
-use super::process::Among;
+use super::process::Candidates;
 use super::retention::Retention;
 use super::transaction::Committed;
 use super::{Notice, Retained, SetHold, SetRate, Store, Written, alerts, process, query, transaction};
@@ -153,7 +153,7 @@ impl SqliteStore {
         let transaction = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
         let returning = process::progress(&transaction, &self.process.run_uuid)?.is_some();
         process::enter(&transaction, &self.process, self.pid_mark.as_deref())?;
-        process::mark_crashed(&transaction, &self.process, Among::Latest, now_ns)?;
+        process::mark_crashed(&transaction, &self.process, Candidates::Latest, now_ns)?;
         if !self.has_told_of_copy
             && process::has_other_copy(&transaction, &self.process, self.pid_mark.as_deref())?
         {
@@ -180,7 +180,7 @@ impl SqliteStore {
         let process = self.process.clone();
         self.run(now_ns, |connection| {
             let transaction = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
-            process::mark_crashed(&transaction, &process, Among::All, now_ns)?;
+            process::mark_crashed(&transaction, &process, Candidates::All, now_ns)?;
             transaction.commit()
         })?;
         self.has_marked_all = true;
@@ -192,11 +192,11 @@ impl SqliteStore {
     fn mark_latest_crashed(&mut self, now_ns: i64) -> Result<(), StoreError> {
         let process = self.process.clone();
         self.run(now_ns, |connection| {
-            if process::find_dead(connection, &process, Among::Latest, now_ns)?.is_empty() {
+            if process::find_dead(connection, &process, Candidates::Latest, now_ns)?.is_empty() {
                 return Ok(());
             }
             let transaction = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
-            process::mark_crashed(&transaction, &process, Among::Latest, now_ns)?;
+            process::mark_crashed(&transaction, &process, Candidates::Latest, now_ns)?;
             transaction.commit()
         })
     }

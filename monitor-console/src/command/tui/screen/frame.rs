@@ -4,7 +4,7 @@ use ratatui::style::{Modifier, Style};
 
 use super::canvas::{ACCENT, BAD, BOLD, Canvas, DIM, GOOD, Text, WARNING};
 use crate::command::tui::facts::Page;
-use crate::command::tui::state::{Above, State, Tab};
+use crate::command::tui::state::{Layer, State, Tab};
 use crate::units::{self, format_quantity};
 
 /// The row of the tabs.
@@ -63,7 +63,7 @@ fn note(state: &State) -> String {
     }
     match (&state.page, state.above.last()) {
         (Page::Functions(_), _) => notes.push(format!("sort: {}", state.sort.name())),
-        (Page::Calls(_), Some(Above::Function { is_failed: true, .. })) => {
+        (Page::Calls(_), Some(Layer::Function { is_failed: true, .. })) => {
             notes.push("failed only".to_owned());
         }
         (Page::Calls(_), None) if state.is_failed_only => notes.push("failed only".to_owned()),
