@@ -262,7 +262,7 @@ impl Accountant {
         account.own.saturating_add(beyond.max(0).cast_unsigned()).min(account.max)
     }
 
-    /// Returns how many things of this size have room in one part in `share` of a part's memory: at most `max` of them.
+    /// Returns how many items of `bytes_each` fit into the memory of a part divided by `share`, at most `max`.
     pub(crate) fn count_within(&self, part: Part, share: usize, bytes_each: usize, max: usize) -> usize {
         (self.limit(part) / share / bytes_each.max(1)).min(max)
     }

@@ -54,7 +54,7 @@ impl Done {
 #[test]
 fn a_program_in_which_nothing_happens_writes_nothing_and_is_woken_every_five_seconds_at_most() {
     let stage = Stage::new();
-    let program = stage.start_until_told("idle");
+    let program = stage.start_until_stopped("idle");
     let (before, began) = (Done::at_rest(&stage, &program), Instant::now());
     wait_for("three rests", || Done::by(&program).unwrap().waits >= before.waits + 3);
     let after = Done::by(&program).unwrap();
@@ -68,7 +68,7 @@ fn a_program_in_which_nothing_happens_writes_nothing_and_is_woken_every_five_sec
 #[test]
 fn the_first_call_after_a_rest_is_seen_while_the_program_runs() {
     let stage = Stage::new();
-    let mut program = stage.start_until_told("on-call");
+    let mut program = stage.start_until_stopped("on-call");
     let mut input = program.stdin.take().unwrap();
     let mut lines = BufReader::new(program.stdout.take().unwrap()).lines();
     for number in 1..=2 {

@@ -163,7 +163,7 @@ fn set_rate_zero(stage: &Stage, programs: &[Steady]) -> i64 {
 #[test]
 fn a_hot_function_that_is_left_out_is_counted_exactly_and_its_failures_kept() {
     let stage = Stage::bounded().with_variable("MONITOR_SAMPLE", "0");
-    let program = stage.start_until_told("flood-until-told");
+    let program = stage.start_until_stopped("flood-until-stopped");
     let change = "SELECT 1 FROM events WHERE detail LIKE 'victim::orders::check: %timed -> counted%'";
     wait_for("the function to be only counted", || stage.has_row(change));
     let output = stage.finish(program);

@@ -79,7 +79,7 @@ fn probe(common: &Common) -> Result<()> {
     let opened = open_store(common);
     let now_ns = units::now_ns();
     let living =
-        opened.as_ref().map(|store| recover::living(store.path(), &find::list_ring_folders(), now_ns));
+        opened.as_ref().map(|store| recover::find_live(store.path(), &find::list_ring_folders(), now_ns));
     let overall = health::read_any(opened.as_ref(), &living.unwrap_or_default(), now_ns);
     if common.format == FormatName::Json {
         let mut out = io::stdout().lock();

@@ -8,7 +8,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-/// The number of equal siblings from which on they share a line.
+/// The number of equal siblings from which they share a line.
 const FOLDED_FROM: usize = 5;
 /// The share of the caller's duration that the callees of a sibling may take if the sibling is to share a line.
 const WORTH: f64 = 0.1;

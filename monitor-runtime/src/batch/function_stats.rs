@@ -336,9 +336,9 @@ mod tests {
             let (mut windows, mut slices) = (Vec::new(), Vec::new());
             stats.take_rows(1, now_ns, &mut windows, &mut slices);
             let windows = windows.into_iter().map(|row| (row.start_ns, row.update, row.stats));
-            windows.for_each(|row| put(&mut self.windows, row));
+            windows.for_each(|row| insert(&mut self.windows, row));
             let slices = slices.into_iter().map(|row| (row.start_ns, row.update, row.stats));
-            slices.for_each(|row| put(&mut self.slices, row));
+            slices.for_each(|row| insert(&mut self.slices, row));
         }
 
         fn calls(periods: &BTreeMap<i64, CallStats>) -> Vec<(i64, u64)> {
@@ -346,7 +346,7 @@ mod tests {
         }
     }
 
-    fn put(periods: &mut BTreeMap<i64, CallStats>, (start, update, row): (i64, Update, CallStats)) {
+    fn insert(periods: &mut BTreeMap<i64, CallStats>, (start, update, row): (i64, Update, CallStats)) {
         let stored = periods.entry(start).or_default();
         match update {
             Update::Replace => *stored = row,

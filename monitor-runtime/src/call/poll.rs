@@ -24,7 +24,7 @@ pub(super) struct Poll {
     pub(super) caller_state: CallerState,
     pub(super) since: Ticks,
     pub(super) special: PollSpecial,
-    /// With [`PollSpecial::SHOWS_ARGUMENTS`], the place in the scratch memory from which on the call's arguments lie there for
+    /// With [`PollSpecial::SHOWS_ARGUMENTS`], the place in the scratch memory from which the call's arguments lie there for
     /// this poll.
     pub(super) shown_at: usize,
 }

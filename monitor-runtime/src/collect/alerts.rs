@@ -100,7 +100,7 @@ impl AlertWatch {
         }
         let is_heard = subscribers.are_present();
         for change in &changes {
-            self.put(to_row(change));
+            self.queue(to_row(change));
             if is_heard {
                 subscribers.publish(vec![to_alert(change, functions)]);
             }
@@ -133,12 +133,12 @@ impl AlertWatch {
     pub(super) fn write_again(&mut self) {
         let rows: Vec<AlertRow> = self.alerts.live().map(to_row).collect();
         for row in rows {
-            self.put(row);
+            self.queue(row);
         }
     }
 
     /// Adds a row, in the place of an earlier one of the same alert.
-    fn put(&mut self, row: AlertRow) {
+    fn queue(&mut self, row: AlertRow) {
         let key = |row: &AlertRow| (row.rule.clone(), row.function, row.since_ns);
         self.waiting.retain(|waiting| key(waiting) != key(&row));
         if self.waiting.len() < WAITING_MAX {

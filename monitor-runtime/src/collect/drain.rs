@@ -514,7 +514,7 @@ fn queue_without_excess(mut ends: VecDeque<u64>) -> VecDeque<u64> {
 }
 
 /// Puts rows into the backlog. They are lost, and counted so, if the machine has no memory for one more segment.
-fn put(segment: Segment, parts: &mut Parts<'_>) {
+fn enqueue(segment: Segment, parts: &mut Parts<'_>) {
     if let Err(mut refused) = parts.backlog.push(segment) {
         refused.for_each_row(losses::count_lost(parts));
     }
@@ -525,7 +525,7 @@ pub(super) fn push_shared_rows(parts: &mut Parts<'_>) {
     while let Some((thread, words)) = parts.trees.take_row() {
         let (position, pieces) = parts.safety.append_overflow(Priority::Row, thread, &words);
         let ends = [position + words.len() as u64].into();
-        put(Segment::new(thread, words, OVERFLOW, ends, pieces.held()), parts);
+        enqueue(Segment::new(thread, words, OVERFLOW, ends, pieces.held()), parts);
     }
 }
 
@@ -538,7 +538,7 @@ pub(super) fn push_folded_lines(rings: &ThreadPool, mode: Mode, parts: &mut Part
         let words = LogLine::new_folded(place.number, place.level, at, lines).encode().to_vec();
         let (position, pieces) = parts.safety.append_overflow(Priority::Row, 0, &words);
         let ends = [position + words.len() as u64].into();
-        put(Segment::new(0, words, OVERFLOW, ends, pieces.held()), parts);
+        enqueue(Segment::new(0, words, OVERFLOW, ends, pieces.held()), parts);
     }
 }
 
@@ -553,7 +553,7 @@ fn push_rows(
     let Origin { ring, position: from, ref pieces, .. } = *context.origin;
     let run = RowRun { ring, from, thread, words: &words, ends: &ends };
     let held = parts.safety.hold(pieces, run, context.drained);
-    put(Segment::new(thread, words, ring, ends, held), parts);
+    enqueue(Segment::new(thread, words, ring, ends, held), parts);
 }
 
 /// The bytes that a drain takes for each byte of records: the words themselves, and what is known of each record while it is

@@ -110,13 +110,13 @@ impl Maintenance {
     }
 
     /// Copies the write-ahead log into the database now and then. It is called at times in which nothing happens.
-    pub(super) fn rest(&mut self, now: Duration, store: &mut CurrentStore, clock: &Clock) {
+    pub(super) fn copy_log(&mut self, now: Duration, store: &mut CurrentStore, clock: &Clock) {
         if now >= self.next_copy
             && let Some(store) = store.get()
         {
             self.next_copy = now + limits::COPY_INTERVAL;
             // Pages that could not be copied stay in the log, and the next write reports the error.
-            let _ = store.rest(clock.now_ns());
+            let _ = store.checkpoint_wal(clock.now_ns());
         }
     }
 

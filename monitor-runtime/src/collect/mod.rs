@@ -317,7 +317,7 @@ impl Collector {
         if is_active {
             self.rings.home.note_awake();
         } else if self.seen.is_asleep {
-            self.maintenance.rest(now, &mut self.store, &self.clock);
+            self.maintenance.copy_log(now, &mut self.store, &self.clock);
         } else if now >= limits::SETTLED_AGE {
             self.rings.home.note_asleep();
             for state in self.rings.states() {

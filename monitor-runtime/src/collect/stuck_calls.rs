@@ -125,7 +125,7 @@ impl<F: Fn(Ticks) -> u64> OldCalls<F> {
     }
 }
 
-/// Returns the age from which on a call of a function is stuck; `None` if no call has been timed.
+/// Returns the age from which a call of a function is stuck; `None` if no call has been timed.
 fn limit_of(functions: &Functions, site: u32) -> Option<u64> {
     let function = functions.get(site)?;
     let total = functions.stats_of(function)?.total(site, Update::Replace);

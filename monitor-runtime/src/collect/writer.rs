@@ -288,7 +288,7 @@ impl Writer {
         parts.safety.set_temporary(path.is_none() && notice.is_some());
         if let Some(notice) = notice {
             if parts.safety.is_temporary() {
-                self.shared.control.note_unkept(&notice);
+                self.shared.control.note_temporary_store(&notice);
             }
             parts.event("config", notice.clone());
             self.shared.notice(&notice);

@@ -17,7 +17,7 @@ mod dead_process;
 mod live;
 
 pub(crate) use files::file_name;
-pub use live::{Living, UnderWay, living};
+pub use live::{LiveProcess, UnderWay, find_live};
 
 use std::path::{Path, PathBuf};
 
@@ -66,7 +66,7 @@ impl Recovery {
                     self.current = Some(DeadProcess::new(connection, claim, *image, memory)?);
                 }
                 Some(OrphanFile::Aside(path)) => {
-                    recovered_rows::note_aside(connection, &path, now_ns)?;
+                    recovered_rows::note_set_aside(connection, &path, now_ns)?;
                     return Ok(true);
                 }
                 None => {

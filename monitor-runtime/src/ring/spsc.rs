@@ -209,7 +209,7 @@ pub(crate) struct Room<'a> {
 
 impl Room<'_> {
     pub(crate) fn write(self, header: [u64; HEADER_WORDS], values: &[Word]) {
-        self.put_all(&header);
+        self.store_header(&header);
         let last = store_sealed(self.values, header[place::LAST], values);
         self.commit(last);
     }
@@ -224,7 +224,7 @@ impl Room<'_> {
     }
 
     #[cfg_attr(not(debug_assertions), inline(always))]
-    fn put_all(&self, header: &[u64; HEADER_WORDS]) {
+    fn store_header(&self, header: &[u64; HEADER_WORDS]) {
         for (slot, word) in self.head.iter().zip(&header[..place::LAST]) {
             slot.store(*word, Ordering::Relaxed);
         }

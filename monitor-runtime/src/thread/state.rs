@@ -30,7 +30,8 @@ pub(crate) const NO_SPAN: u64 = 0;
 /// The current span while the recorder runs user code to capture a value: calls pass through. This value, [`WRITING`]
 /// and [`INTERLEAVED`] are never the span of a call, because no span id has their upper half (`record::span_prefix`).
 pub(crate) const SUPPRESSED: u64 = u64::MAX;
-/// The current span while the recorder writes a record: calls that interrupt it pass through, and are counted as such.
+/// The current span while the recorder writes a record: calls that interrupt it pass
+/// through, and are counted as `dropped_passed`.
 pub(crate) const WRITING: u64 = u64::MAX - 1;
 /// The current span on a thread on which stackful coroutines have been seen to interleave their calls: nobody knows which call a
 /// new one is below, so it has no parent.

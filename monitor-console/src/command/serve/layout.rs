@@ -33,7 +33,7 @@ const BAR: [(&str, &str); 16] = [
 const SPANS: [(&str, &str); 5] = [("-5m", "5m"), ("-15m", "15m"), ("-1h", "1h"), ("-6h", "6h"), ("", "all")];
 /// The most choices of processes, services and builds.
 const CHOICES_MAX: usize = 50;
-/// The age from which on the last write is shown as old.
+/// The age from which the last write is shown as old.
 const LIVE_NS: i64 = 15_000_000_000;
 
 /// Puts a page into its frame.

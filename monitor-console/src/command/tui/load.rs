@@ -105,7 +105,7 @@ struct Loader {
     identity: Option<(u64, u64)>,
     /// The version of the data that was read, and the window that was the present one.
     read: Option<(i64, i64)>,
-    /// The time from which on the page may be read again by itself.
+    /// The time from which the page may be read again by itself.
     page_due: Instant,
     recovered: Option<Instant>,
 }
@@ -238,7 +238,7 @@ fn read_page(store: &Store, question: &Question, now_ns: i64) -> Result<Page> {
         }
         Wanted::Changes => Page::Changes(compare_with_past(store, shown)?),
         Wanted::Live => {
-            let living = recover::living(store.path(), &find::list_ring_folders(), now_ns);
+            let living = recover::find_live(store.path(), &find::list_ring_folders(), now_ns);
             let usual = live::read_usual_limits(store.path(), &living, now_ns);
             let all = Live { pattern: None, min: None, limit: None };
             Page::Live(live::build_report(&living, &usual, &all, now_ns), living.len())

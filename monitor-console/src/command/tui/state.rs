@@ -17,9 +17,9 @@ use crate::model::overview::Overview;
 use crate::pattern::Pattern;
 use crate::report::Cell;
 
-/// The columns from which on details stand beside the list.
+/// The fewest columns of a screen at which details stand beside the list.
 pub(super) const WIDE_COLUMNS: u16 = 120;
-/// The rows from which on there is room for details.
+/// The fewest rows of a screen at which there is room for details.
 const PANE_SCREEN_ROWS: u16 = 24;
 /// The smallest screen that is drawn.
 pub(super) const SMALLEST: (u16, u16) = (60, 15);

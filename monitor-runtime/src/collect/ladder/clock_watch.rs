@@ -70,7 +70,7 @@ impl ClockWatch {
 
     /// Lets the clock rest if no call relied on it since this was last called. Until such a call comes again, calls are
     /// timed, so the clock need not be advanced for them.
-    pub(super) fn rest(&mut self, functions: &Functions, states: &mut FunctionStates) {
+    pub(super) fn stop_if_unused(&mut self, functions: &Functions, states: &mut FunctionStates) {
         self.is_resting = !std::mem::take(&mut self.is_used);
         if self.is_resting && self.is_relied_on {
             self.suspend(functions, states);

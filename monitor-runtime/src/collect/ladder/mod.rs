@@ -106,7 +106,7 @@ impl Ladder {
 
     /// Lets the coarse clock rest if no call of a function relied on it since this was last called.
     pub(super) fn stop_idle_clock(&mut self, functions: &Functions) {
-        self.clock_watch.rest(functions, &mut self.states);
+        self.clock_watch.stop_if_unused(functions, &mut self.states);
     }
 
     /// Begins the period of the next look now, and makes that look come soon, because the time before now says nothing
@@ -306,7 +306,7 @@ fn report_changes(changes: Vec<String>, clock: &Clock, events: &mut Events) {
     }
 }
 
-/// Sets the duration from which on calls of a function are kept for being slow, here and at the call site.
+/// Sets the duration from which calls of a function are kept for being slow, here and at the call site.
 fn set_slow_threshold(function: &Function, state: &mut FunctionState, percentile: Option<u64>, now_ns: i64) {
     let is_counted = state.rung.is_counted();
     let coarse_ns = limits::COARSE_PERIOD.as_nanos() as u64;

@@ -65,7 +65,7 @@ pub struct SqliteStore {
     contradictions: u32,
     recovery: Option<RecoveryStep>,
     /// True once a notice said that another copy of the recorder runs in this process.
-    has_told_of_copy: bool,
+    has_reported_copy: bool,
     /// True once all processes were looked at for those that died.
     has_marked_all: bool,
     closed: bool,
@@ -104,7 +104,7 @@ impl SqliteStore {
             evicted_in_vain: 0,
             contradictions: 0,
             recovery: None,
-            has_told_of_copy: false,
+            has_reported_copy: false,
             has_marked_all: false,
             closed: false,
         };
@@ -154,10 +154,10 @@ impl SqliteStore {
         let returning = process::progress(&transaction, &self.process.run_uuid)?.is_some();
         process::enter(&transaction, &self.process, self.pid_mark.as_deref())?;
         process::mark_crashed(&transaction, &self.process, Candidates::Latest, now_ns)?;
-        if !self.has_told_of_copy
+        if !self.has_reported_copy
             && process::has_other_copy(&transaction, &self.process, self.pid_mark.as_deref())?
         {
-            self.has_told_of_copy = true;
+            self.has_reported_copy = true;
             let detail = "another copy of the recorder in this process writes to the same store: each records the \
                           functions of its own part of the program, as two processes would";
             self.notices.push(Notice { kind: "store", detail: detail.to_owned() });
@@ -414,7 +414,7 @@ impl Store for SqliteStore {
         Ok(more)
     }
 
-    fn rest(&mut self, now_ns: i64) -> Result<(), StoreError> {
+    fn checkpoint_wal(&mut self, now_ns: i64) -> Result<(), StoreError> {
         // A log that is copied already costs no write and no sync.
         self.run(now_ns, |connection| {
             connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())).optional()

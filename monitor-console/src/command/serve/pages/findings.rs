@@ -65,7 +65,7 @@ pub(super) fn show_line(context: &Context<'_>, finding: &Finding) -> Markup {
     }
 }
 
-/// Returns the page that shows the evidence: that of the function, or the statement that shows the rows.
+/// Returns the address of the page that shows the evidence: the page of the function, or the result of a statement.
 fn evidence_link(context: &Context<'_>, finding: &Finding) -> String {
     match finding.kind {
         "died" | "stuck" | "growing" | "lost_rows" | "breaker_open" | "degraded" | "costly" => {

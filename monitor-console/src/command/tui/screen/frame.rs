@@ -9,7 +9,7 @@ use crate::units::{self, format_quantity};
 
 /// The row of the tabs.
 pub(in crate::command::tui) const TABS_ROW: u16 = 1;
-/// The width of a screen from which on the titles of tabs are whole.
+/// The smallest width of a screen at which the titles of tabs are not shortened.
 const LONG_TITLES_FROM: u16 = 100;
 /// The time since the last write up to which the store counts as live. Reports come every few seconds.
 const LIVE_NS: i64 = 15_000_000_000;
