@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use super::breaker::{Breaker, Event, Rules, State, Statistics, Transition};
-use super::gate::{GateState, Gate, Word};
+use super::gate::{Gate, GateState, Word};
 use super::sync::{AtomicU64, Mutex, Ordering, lock};
 
 /// The machine of one guard.

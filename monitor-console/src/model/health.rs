@@ -285,7 +285,12 @@ fn judge(all: &[Facts], size: &str, alerts: Firing, now_ns: i64) -> Overall {
 type Judgement = (Status, Option<i64>, Why);
 
 /// Returns the worst judgement over processes as a part; `fine` is the reason if all is well.
-fn judge_worst(name: &'static str, all: &[&Facts], judge: fn(&Facts) -> Option<Judgement>, fine: &str) -> Part {
+fn judge_worst(
+    name: &'static str,
+    all: &[&Facts],
+    judge: fn(&Facts) -> Option<Judgement>,
+    fine: &str,
+) -> Part {
     let found = all.iter().filter_map(|one| Some((one.process_id, judge(one)?)));
     let worst = found.max_by_key(|(process, (status, ..))| (*status, std::cmp::Reverse(*process)));
     match worst {
@@ -410,7 +415,11 @@ pub(crate) fn healthz(opened: &Result<Store>, living: &[LiveProcess], detail: De
 }
 
 /// Reads the status of the recorders, and counts a store that cannot be opened or read as failing.
-pub(crate) fn read_any(opened: Result<&Store, &anyhow::Error>, living: &[LiveProcess], now_ns: i64) -> Overall {
+pub(crate) fn read_any(
+    opened: Result<&Store, &anyhow::Error>,
+    living: &[LiveProcess],
+    now_ns: i64,
+) -> Overall {
     match opened {
         Ok(store) => {
             read(store, living, now_ns).unwrap_or_else(|error| Overall::unreadable(&format!("{error:#}")))

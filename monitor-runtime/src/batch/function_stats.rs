@@ -427,7 +427,8 @@ mod tests {
         let count = |stats: &mut FunctionStats, number: u64, second: i64| {
             for call in 0..number {
                 // Durations from 1 to 1000 µs, evenly distributed.
-                let ended = EndedCall::from_root(Outcome::Ok, (1 + call % 1000) * 1000, second * 1_000_000_000);
+                let ended =
+                    EndedCall::from_root(Outcome::Ok, (1 + call % 1000) * 1000, second * 1_000_000_000);
                 stats.count(ended, true);
             }
         };

@@ -415,7 +415,8 @@ impl Open {
             weight: f32::from_bits(self.before_weight.load(Ordering::Relaxed)),
         };
         let [callees, under_way] = &self.caller_state;
-        let caller_state = CallerState::from_words([callees.load(Ordering::Relaxed), under_way.load(Ordering::Relaxed)]);
+        let caller_state =
+            CallerState::from_words([callees.load(Ordering::Relaxed), under_way.load(Ordering::Relaxed)]);
         let since = self.since.load(Ordering::Relaxed);
         self.since.store(0, Ordering::Relaxed);
         Visit { thread, before, caller_state, since }

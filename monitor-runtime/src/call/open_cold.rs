@@ -12,8 +12,8 @@ use super::async_state::State;
 use super::async_values::Values;
 use super::captured::{Captured, is_recorders};
 use super::context::Context;
-use super::out_of_order;
 use super::open::Open;
+use super::out_of_order;
 use super::panic_hook;
 use super::poll::leased_state;
 use super::visit::{ColdState, Visit};
@@ -186,7 +186,9 @@ impl Open {
             // Any other thread restores its context by itself.
             while self.leave(thread) {}
         }
-        let cold = self.lock_cold().map_or(ColdState::none(), |mut cold| std::mem::replace(&mut *cold, ColdState::none()));
+        let cold = self
+            .lock_cold()
+            .map_or(ColdState::none(), |mut cold| std::mem::replace(&mut *cold, ColdState::none()));
         self.others.store(0, Ordering::Relaxed);
         self.has_cold.store(false, Ordering::Relaxed);
         let outcome = outcome.unwrap_or(match (cold.has_panicked, &cold.failure) {

@@ -72,10 +72,6 @@ impl OutOfOrder {
 
     /// Returns the context around the call, if it was left out of order.
     fn find_outer(&self, span: u64) -> Option<Context> {
-        self.calls
-            .iter()
-            .map(Cell::get)
-            .find(|(left, _)| *left == span && span != 0)
-            .map(|(_, outer)| outer)
+        self.calls.iter().map(Cell::get).find(|(left, _)| *left == span && span != 0).map(|(_, outer)| outer)
     }
 }

@@ -77,7 +77,12 @@ impl CrashSafety {
 
     /// Copies a record that no ring holds: a failure that was sent past its ring, or a row that calls share. Returns
     /// the position of the record among such records, and the copy.
-    pub(super) fn append_overflow(&mut self, priority: Priority, thread: u32, words: &[u64]) -> (u64, Pieces) {
+    pub(super) fn append_overflow(
+        &mut self,
+        priority: Priority,
+        thread: u32,
+        words: &[u64],
+    ) -> (u64, Pieces) {
         let position = self.overflow_position;
         self.overflow_position += words.len() as u64;
         self.journal.append(priority, (OVERFLOW, position), thread, words);

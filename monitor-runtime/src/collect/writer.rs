@@ -112,7 +112,8 @@ impl Writer {
             self.timer.begin(now, self.retry.jitter(parts.drain_interval));
         }
         // In a flush the thread around the steps sets the pace of the attempts.
-        if mode == Mode::Usual && !self.retry.is_due(now) || !self.notify_breaker(now, Event::Attempt, parts) {
+        if mode == Mode::Usual && !self.retry.is_due(now) || !self.notify_breaker(now, Event::Attempt, parts)
+        {
             return Remaining::Blocked;
         }
         for _ in 0..ATTEMPTS_MAX {

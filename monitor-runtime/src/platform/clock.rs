@@ -13,7 +13,7 @@ pub(crate) use super::clock_counter::{Ticks, counter, processor_counter};
 use super::clock_counter::{choose_counter, is_believed, is_os_clock, stated_rate, use_os_clock};
 pub(crate) use super::clock_os::{monotonic_ns, wall_ns};
 pub(crate) use super::clock_segments::elapsed;
-use super::clock_segments::{DRIFTS_MAX, Anchor, Drift, Segments, scale, unscale};
+use super::clock_segments::{Anchor, DRIFTS_MAX, Drift, Segments, scale, unscale};
 
 /// Reads ticks where the reading is not on the common path of a call.
 #[inline]

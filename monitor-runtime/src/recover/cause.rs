@@ -48,7 +48,12 @@ pub(crate) struct SeenPanic<'a> {
 }
 
 /// Returns the end of a process that died at a moment.
-pub(crate) fn find_cause(seen: &[SeenPanic<'_>], exit: Option<Exit>, reported: SystemReport, died_ns: i64) -> Cause {
+pub(crate) fn find_cause(
+    seen: &[SeenPanic<'_>],
+    exit: Option<Exit>,
+    reported: SystemReport,
+    died_ns: i64,
+) -> Cause {
     let mut seen = seen.to_vec();
     seen.sort_by_key(|seen| seen.at_ns);
     let own = seen.iter().rposition(|seen| is_cause(seen, exit, reported, died_ns));
@@ -75,9 +80,13 @@ fn is_cause(seen: &SeenPanic<'_>, exit: Option<Exit>, reported: SystemReport, di
         return seen.panic.to_cause_of_exit(exit).is_some();
     }
     match seen.panic.stage {
-        Stage::InHook | Stage::Aborting => !matches!(reported, SystemReport::BecameAnother | SystemReport::Signal(SIGKILL)),
+        Stage::InHook | Stage::Aborting => {
+            !matches!(reported, SystemReport::BecameAnother | SystemReport::Signal(SIGKILL))
+        }
         // The thread had no frame that catches, so the panic could not even begin to unwind.
-        Stage::Unwinding => reported == SystemReport::Signal(SIGABRT) && died_ns.saturating_sub(seen.at_ns) < AT_ONCE_NS,
+        Stage::Unwinding => {
+            reported == SystemReport::Signal(SIGABRT) && died_ns.saturating_sub(seen.at_ns) < AT_ONCE_NS
+        }
         // A thread that ends does not end the other threads.
         Stage::ThreadEnded => false,
     }
@@ -176,7 +185,12 @@ mod tests {
     }
 
     /// Returns the cause of a death some milliseconds after a panic.
-    fn cause_after(panic: &Panic, ms: i64, exit: Option<Exit>, reported: SystemReport) -> (String, Vec<String>) {
+    fn cause_after(
+        panic: &Panic,
+        ms: i64,
+        exit: Option<Exit>,
+        reported: SystemReport,
+    ) -> (String, Vec<String>) {
         let seen = SeenPanic { panic, at_ns: T - ms * MS, thread: "worker" };
         let cause = find_cause(&[seen], exit, reported, T);
         (cause.text, cause.panics.into_iter().map(|panic| panic.detail).collect())
@@ -187,12 +201,18 @@ mod tests {
         let caught = panic(Stage::Unwinding, true);
         let (killed, caught_text) =
             ("was killed or ended without its handlers", "a caught panic on thread worker: boom, a.rs:1:2");
-        assert_eq!(cause_after(&caught, 700, None, SystemReport::Nothing), (killed.into(), vec![caught_text.into()]));
+        assert_eq!(
+            cause_after(&caught, 700, None, SystemReport::Nothing),
+            (killed.into(), vec![caught_text.into()])
+        );
         assert_eq!(cause_after(&caught, 700, None, SystemReport::Signal(9)).0, "died by signal 9 (SIGKILL)");
         // An abort long after has another reason.
         assert_eq!(cause_after(&caught, 700, None, SystemReport::Signal(6)).0, "died by signal 6 (SIGABRT)");
         let exit = Exit { status: Some(101) };
-        assert_eq!(cause_after(&caught, 1, Some(exit), SystemReport::Nothing).0, "ended in good order, with status 101");
+        assert_eq!(
+            cause_after(&caught, 1, Some(exit), SystemReport::Nothing).0,
+            "ended in good order, with status 101"
+        );
         let (how, others) = cause_after(&caught, 1, None, SystemReport::Nothing);
         assert_eq!(how, killed);
         assert_eq!(others, ["a panic on thread worker, not known to be caught: boom, a.rs:1:2"]);
@@ -209,7 +229,10 @@ mod tests {
         assert_eq!(cause_after(&aborting, 0, None, SystemReport::Nothing), (own(""), none.clone()));
         let signal = own(" (signal 6 (SIGABRT))");
         assert_eq!(cause_after(&aborting, 0, None, SystemReport::Signal(6)), (signal.clone(), none.clone()));
-        assert_eq!(cause_after(&panic(Stage::Unwinding, false), 1, None, SystemReport::Signal(6)), (signal, none.clone()));
+        assert_eq!(
+            cause_after(&panic(Stage::Unwinding, false), 1, None, SystemReport::Signal(6)),
+            (signal, none.clone())
+        );
         let exit = Exit { status: Some(101) };
         let of_main = panic(Stage::ThreadEnded, true);
         assert_eq!(cause_after(&of_main, 1, Some(exit), SystemReport::Nothing), (own(""), none));

@@ -196,7 +196,12 @@ pub(crate) enum OrphanFile {
 }
 
 /// Finds and locks the next ring file that a dead process left for this store. Useless files are removed on the way.
-pub(crate) fn claim_dead(folders: &[PathBuf], store: &Path, search: &Search, now_ns: i64) -> Option<OrphanFile> {
+pub(crate) fn claim_dead(
+    folders: &[PathBuf],
+    store: &Path,
+    search: &Search,
+    now_ns: i64,
+) -> Option<OrphanFile> {
     let paths = if search.takes_aside { find_files_with_aside(folders) } else { find_files(folders) };
     search.select(paths, store).into_iter().find_map(|path| {
         let (claim, image) = claim(path, store, now_ns)?;

@@ -202,7 +202,8 @@ mod tests {
     #[test]
     fn a_recovery_that_goes_on_counts_the_rows_that_the_one_before_has_written() {
         for (written, expected) in [(0, 3), (2, 1), (3, 0), (30, 0)] {
-            let mut kinds = with_function(FunctionFailures { written: [written, 0, 0], ..failures(100, 60, 43) });
+            let mut kinds =
+                with_function(FunctionFailures { written: [written, 0, 0], ..failures(100, 60, 43) });
             let counted = (written..43).filter(|_| kinds.note_row(3, Outcome::Error)).count();
             assert_eq!(counted, expected, "{written} rows");
         }

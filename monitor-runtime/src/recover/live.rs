@@ -68,7 +68,12 @@ pub fn find_live(store: &Path, folders: &[PathBuf], now_ns: i64) -> Vec<LiveProc
             })
         };
         let calls = in_flight::in_flight(&image).into_iter().filter_map(call).collect();
-        LiveProcess { process: image.process.clone(), calls, alive_ns: image.alive_ns, lost: image.flights_lost }
+        LiveProcess {
+            process: image.process.clone(),
+            calls,
+            alive_ns: image.alive_ns,
+            lost: image.flights_lost,
+        }
     });
     living.collect()
 }

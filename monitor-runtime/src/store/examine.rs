@@ -71,7 +71,9 @@ pub(crate) fn examine(connection: &Connection) -> rusqlite::Result<FileKind> {
         return Ok(FileKind::Empty);
     }
     if application != APPLICATION_ID {
-        return Ok(FileKind::Foreign(format!("is another program's database (application_id {application})")));
+        return Ok(FileKind::Foreign(format!(
+            "is another program's database (application_id {application})"
+        )));
     }
     if version > VERSION {
         return Ok(FileKind::Newer(version));
@@ -84,7 +86,9 @@ pub(crate) fn examine(connection: &Connection) -> rusqlite::Result<FileKind> {
     Ok(match find_altered(connection, version)? {
         None if version < VERSION => FileKind::Older(version),
         None => FileKind::Store,
-        Some(name) => FileKind::Foreign(format!("has another table or index {name} than a store of monitored")),
+        Some(name) => {
+            FileKind::Foreign(format!("has another table or index {name} than a store of monitored"))
+        }
     })
 }
 

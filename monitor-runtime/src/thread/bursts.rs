@@ -197,7 +197,10 @@ impl Bursts {
         for (place, slot) in self.slots.iter().enumerate() {
             let read = (0..READS_MAX).find_map(|_| slot.shared.read());
             let Some((calls, version)) = read else { continue };
-            if calls.calls > 0 && is_new(place, version) && (calls.is_below || !began_after(calls.parent, mark)) {
+            if calls.calls > 0
+                && is_new(place, version)
+                && (calls.is_below || !began_after(calls.parent, mark))
+            {
                 found.push((place, calls, version));
             }
         }

@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering;
 use super::countdown::{Countdown, CountdownTable};
 use super::state::{SUPPRESSED, ScratchWriter, ThreadState};
 use crate::platform::fork_mark::{is_marked, notice};
-use crate::platform::reentrancy::{with_recording, run_guarded};
+use crate::platform::reentrancy::{run_guarded, with_recording};
 use crate::sync::lock;
 
 thread_local! {

@@ -5,7 +5,7 @@ use crossterm::event::{KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent,
 use super::facts::Page;
 use super::prompt::{HoldPrompt, Line, Prompt, RatePrompt};
 use super::screen;
-use super::state::{Layer, Effect, State, Tab};
+use super::state::{Effect, Layer, State, Tab};
 use crate::command::export::Picture;
 use crate::units;
 

@@ -16,7 +16,7 @@ use rusqlite::types::Value;
 use super::facts::{Answer, Changes, Detail, PARTS, Page, Question, Wanted};
 use super::screen::{self, Look};
 use super::span::Span;
-use super::state::{Layer, Effect, SortKey, State, Tab};
+use super::state::{Effect, Layer, SortKey, State, Tab};
 use crate::command::export::Picture;
 use crate::model::activity::{Activity, RateReport};
 use crate::model::call_tree::{Tree, TreeCall};

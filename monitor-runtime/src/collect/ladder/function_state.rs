@@ -86,7 +86,12 @@ impl FunctionState {
     }
 
     /// Returns the sentence for the event log that describes a change of the rung.
-    pub(super) fn describe_change(&self, function: &Function, before: &Rung, inputs: &ReasonInputs<'_>) -> String {
+    pub(super) fn describe_change(
+        &self,
+        function: &Function,
+        before: &Rung,
+        inputs: &ReasonInputs<'_>,
+    ) -> String {
         let rung = &self.rung;
         let [from, to] = [before, rung].map(|rung| inputs.requested.0.min(rung.cap));
         let [from_rung, to_rung] =

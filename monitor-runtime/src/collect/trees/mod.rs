@@ -173,8 +173,7 @@ impl Trees {
         self.rings.home.accountant.set(accountant::Part::Trees, self.bytes());
     }
 
-    /// Returns how many items of `bytes_each` may be remembered, no more than `items_max`, within one part in `share` of the
-    /// memory for trees.
+    /// Returns how many items of `bytes_each` fit into the memory for trees divided by `share`, at most `max`.
     fn items_max(&self, share: usize, bytes_each: usize, max: usize) -> usize {
         self.rings.home.accountant.count_within(accountant::Part::Trees, share, bytes_each, max)
     }

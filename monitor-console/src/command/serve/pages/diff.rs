@@ -128,7 +128,7 @@ fn show_form(context: &Context<'_>) -> Result<Markup> {
     let (path, _) = address.split_once('?').unwrap_or((&address, ""));
     Ok(html! {
         form.box method="get" action=(path) {
-            @for (name, kept) in context.links.hidden_parameters(&[]) { input type="hidden" name=(name) value=(kept); }
+            @for (name, kept) in context.links.hidden_fields(&[]) { input type="hidden" name=(name) value=(kept); }
             label { span.label { "before" } input name="before" list="suggestions" size="24" value=(value("before")) placeholder="1h10m..10m"; }
             label { span.label { "after" } input name="after" list="suggestions" size="24" value=(value("after")) placeholder="10m.."; }
             datalist #suggestions { @for text in &suggestions { option value=(text) {} } }

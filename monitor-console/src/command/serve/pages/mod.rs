@@ -107,7 +107,7 @@ fn write_form(context: &Context<'_>, path: &str, fields: &Markup) -> Markup {
     html! {
         form.write method="post" action=(path_of(&address)) {
             input type="hidden" name="token" value=(context.app.guard().form_token());
-            @for (name, kept) in context.links.hidden_parameters(&["q"]) { input type="hidden" name=(name) value=(kept); }
+            @for (name, kept) in context.links.hidden_fields(&["q"]) { input type="hidden" name=(name) value=(kept); }
             (fields)
         }
     }

@@ -80,7 +80,7 @@ fn preview_form(context: &Context<'_>) -> Markup {
     let address = context.links.to("/rates", &[]);
     html! {
         form.box method="get" action=(path_of(&address)) {
-            @for (name, kept) in context.links.hidden_parameters(&["q"]) { input type="hidden" name=(name) value=(kept); }
+            @for (name, kept) in context.links.hidden_fields(&["q"]) { input type="hidden" name=(name) value=(kept); }
             label { span.label { "pattern of whole names" } input name="pattern" size="28" required value=(pattern) placeholder="*::orders::*"; }
             label { span.label { "rate, 0 to 1" } input name="rate" size="6" required inputmode="decimal" value=(value("rate")) placeholder="0.1"; }
             button { "Preview" }

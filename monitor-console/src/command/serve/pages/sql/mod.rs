@@ -80,7 +80,7 @@ pub(super) fn page(context: &Context<'_>) -> Result<Page> {
     let path = address.split_once('?').map_or(address.as_str(), |(path, _)| path);
     let form = html! {
         form.sql method="get" action=(path) {
-            @for (name, kept) in context.links.hidden_parameters(&["q"]) { input type="hidden" name=(name) value=(kept); }
+            @for (name, kept) in context.links.hidden_fields(&["q"]) { input type="hidden" name=(name) value=(kept); }
             label { span.label { "One statement that reads" } textarea #sql name="sql" rows="5" spellcheck="false" maxlength=(STATEMENT_BYTES_MAX) { "\n" (statement) } }
             button { "Run" }
             span.hint { "at most 2 s, " (ROWS_MAX) " rows and 8 MB; times are ns since 1970, UTC" }
