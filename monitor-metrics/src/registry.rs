@@ -27,7 +27,7 @@ const GENERATIONS: usize = 64;
 /// The registry. The inner value is `None` if nothing is recorded.
 static REGISTRY: OnceLock<Option<Registry>> = OnceLock::new();
 
-/// Returns the registry, if it was started and something is recorded.
+/// Returns the registry, if it was started and recording is on.
 pub(crate) fn find() -> Option<&'static Registry> {
     REGISTRY.get()?.as_ref()
 }

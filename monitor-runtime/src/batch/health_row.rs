@@ -68,7 +68,7 @@ pub struct HealthColumn {
 pub enum HealthUnit {
     /// A word or a sentence.
     Text,
-    /// A number of things.
+    /// A count without a unit.
     Count,
     /// Bytes.
     Bytes,

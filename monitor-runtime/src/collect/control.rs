@@ -57,7 +57,7 @@ type Noted = (Sink, Transition);
 enum Request {
     Flush(Waiter),
     Stop {
-        /// The moment at which the collector stops even if something is not written.
+        /// The moment at which the collector stops even if rows are still to be written.
         by: Duration,
         /// True for a shutdown: the program requested the end of recording, and goes on.
         is_shutdown: bool,

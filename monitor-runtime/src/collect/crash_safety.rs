@@ -50,7 +50,7 @@ pub(super) struct CrashSafety {
     is_temporary: bool,
     /// The journal blocks of rows that went to a store that ends with the process.
     kept: Vec<Held>,
-    /// True if dead processes may have left something that is not recovered yet.
+    /// True if dead processes may have left records that are not recovered yet.
     is_recovering: bool,
     next_recovery: Duration,
 }
@@ -284,7 +284,7 @@ impl CrashSafety {
         self.next_recovery = Duration::ZERO;
     }
 
-    /// Returns true if dead processes may have left something that is not recovered yet.
+    /// Returns true if dead processes may have left records that are not recovered yet.
     pub(super) fn is_recovering(&self) -> bool {
         self.is_recovering
     }

@@ -32,7 +32,8 @@ pub(super) struct Maintenance {
     next_config: Duration,
     next_retention: Duration,
     next_copy: Duration,
-    /// The moment of the next step if it has to come sooner than usual, because something was left unfinished.
+    /// The moment of the next step if it has to come sooner than usual, because retention is unfinished, or a changed
+    /// settings file has to settle.
     next_look: Option<Duration>,
 }
 

@@ -28,7 +28,7 @@ pub(super) struct StepStats {
     pub(super) is_streamed: bool,
     /// True if calls rely on the coarse clock, which is advanced between the steps.
     pub(super) is_counting: bool,
-    /// The time until something that waits is due; `None` if nothing waits.
+    /// The time until the earliest waiting work is due; `None` if no work waits.
     pub(super) due: Option<Duration>,
 }
 

@@ -137,7 +137,7 @@ impl Writer {
         rows >= self.next.rows_max || parts.backlog.pressure() > PRESSURE_WAITING_MAX
     }
 
-    /// Returns the moment at which something that waits is written, or tried again; `None` if nothing waits.
+    /// Returns the moment at which waiting rows are written, or tried again; `None` if no rows wait.
     pub(super) fn next_write(
         &mut self,
         now: Duration,

@@ -28,7 +28,7 @@ use crate::thread::state::NO_SPAN;
 
 impl Ladder {
     /// Decides which records of a drain are kept. Returns `None` if all are: each function stays within its allowance,
-    /// and no record belongs to a tree of which something was left out before.
+    /// and no record belongs to a tree of which calls were left out before.
     pub(in super::super) fn sample_drain(
         &mut self,
         drained: &[(usize, Vec<u64>)],
@@ -262,7 +262,7 @@ struct Survey {
     awaited: Awaited,
     /// The calls that earlier drains awaited.
     arrived: Vec<u64>,
-    /// True if one of the calls belongs to a tree of which something was left out before.
+    /// True if one of the calls belongs to a tree of which calls were left out before.
     is_concerned: bool,
 }
 

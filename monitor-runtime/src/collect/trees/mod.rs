@@ -338,8 +338,8 @@ impl Trees {
     }
 }
 
-/// The bytes of a caller that is remembered, with its callees. All callers may take one part in `PARENTS_SHARE` of the
-/// memory.
+/// The bytes of a caller that is remembered, with its callees. All callers may take the memory for
+/// trees divided by `PARENTS_SHARE`.
 const PARENT_BYTES: usize = size_of::<Parent>() + 128;
 const PARENTS_SHARE: usize = 2;
 /// The bytes of a row that calls share, and the part of the memory that such rows may take.

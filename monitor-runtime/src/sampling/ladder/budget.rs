@@ -3,7 +3,7 @@
 //!
 //! Takes the calls of all functions and the trees that begin with them; moves their rungs. No function is lowered for
 //! costs that no rung saves: the recorder's wake-ups and the counting of counted calls. Functions that are too
-//! expensive by themselves sink first, the largest saving first; the rest of the excess is saved at the roots of the
+//! expensive by themselves are lowered first, the largest saving first; the remaining excess is saved at the roots of the
 //! most expensive trees.
 
 use super::costs::COUNTED_ROWS;
@@ -104,14 +104,14 @@ impl Budget {
         }
         let by_rows = rows_bounds(places, &trees, bounds);
         for (at, tree) in trees.iter().enumerate() {
-            let (target, must_sink, reason) = match by_rows[at] {
+            let (target, must_lower, reason) = match by_rows[at] {
                 Some(RowsBound { rate, is_exceeded, place, rows }) if rate < by_cost[at] => {
                     (rate, is_exceeded, Reason::Rows { function: places[place].function, rows })
                 }
                 _ if by_cost[at] < 1.0 => (by_cost[at], is_over, thinning.reason(at, places)),
                 _ => (1.0, false, Reason::Rising),
             };
-            move_root(&mut places[tree.root], target, must_sink, reason);
+            move_root(&mut places[tree.root], target, must_lower, reason);
         }
         for place in &mut *places {
             settle(place, costs, bounds, budget);
@@ -291,12 +291,12 @@ fn callees(places: &[Place<'_>], trees: &[Tree]) -> Vec<Callee> {
 }
 
 /// Moves a root towards its rate.
-fn move_root(place: &mut Place<'_>, target: f64, must_sink: bool, reason: Reason) {
+fn move_root(place: &mut Place<'_>, target: f64, must_lower: bool, reason: Reason) {
     if place.rung.is_counted() {
         return;
     }
     let target = if target >= place.requested { 1.0 } else { target };
-    place.rung.approach(target, must_sink);
+    place.rung.approach(target, must_lower);
     if place.rung.depth == Depth::Whole {
         place.rung.reason = reason;
     }
