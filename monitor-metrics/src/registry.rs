@@ -104,7 +104,7 @@ impl Registry {
         metadata: &Metadata<'_>,
     ) -> Option<Instrument> {
         let lookups = self.lookups()?;
-        let identity = Identity::of(kind, key);
+        let identity = Identity::from_key(kind, key);
         let is_timer = metadata.target() == TIMER_TARGET;
         bridge::run_guarded(|| {
             let mut table = lock(&self.table);
@@ -314,7 +314,7 @@ mod tests {
     use super::*;
 
     fn identity(name: &str) -> Identity {
-        Identity::of(MetricKind::Counter, &Key::from_name(name.to_owned())).unwrap()
+        Identity::from_key(MetricKind::Counter, &Key::from_name(name.to_owned())).unwrap()
     }
 
     #[test]

@@ -15,7 +15,7 @@ use crate::report::{self, Cell};
 use crate::store::Store;
 
 /// The most rows that a search looks at.
-const LOOKED_AT_MAX: i64 = 300_000;
+const SCANNED_MAX: i64 = 300_000;
 /// The most characters of a captured value: more than any screen shows.
 const VALUE_CHARACTERS_MAX: i64 = 4_000;
 
@@ -86,7 +86,7 @@ pub(crate) fn find(store: &Store, period: Period, wanted: &Wanted) -> Result<Fou
     let (first, last) = rows::find_ids(store, period)?;
     let newest = store.read_integer("SELECT MAX(id) FROM call", [])?.unwrap_or(0);
     let last = last.min(newest);
-    let bounded = first.max(last.saturating_sub(LOOKED_AT_MAX));
+    let bounded = first.max(last.saturating_sub(SCANNED_MAX));
     let mut conditions = vec![
         "c.id BETWEEN :first AND :last",
         "(SELECT base_ns FROM thread WHERE id = c.thread_id) + c.start BETWEEN :from AND :until",

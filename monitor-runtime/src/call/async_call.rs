@@ -58,7 +58,7 @@ pub struct AsyncCall {
 pub(super) type Begun = (State, Context, u64, Ticks);
 
 /// The parts of a call that passes through.
-const PASS: Begun = (State::OVER, Context::NONE, NO_SPAN, 0);
+const PASS: Begun = (State::ENDED, Context::NONE, NO_SPAN, 0);
 
 impl AsyncCall {
     /// Enters a call; its parent is the call that is current now.
@@ -392,7 +392,7 @@ impl AsyncCall {
         };
         if is_over {
             self.leave_slot(thread);
-            self.state = State::OVER;
+            self.state = State::ENDED;
         }
         is_over
     }
@@ -579,7 +579,7 @@ impl AsyncCall {
         let is_over = self.state == State::SAMPLED && self.write_ok(thread, end);
         if is_over {
             self.leave_slot(thread);
-            self.state = State::OVER;
+            self.state = State::ENDED;
         }
         is_over
     }
@@ -587,7 +587,7 @@ impl AsyncCall {
     /// Ends a call that was counted when it began, and needs nothing else.
     pub(super) fn end_open_counted(&mut self, thread: &ThreadState) {
         self.leave_slot(thread);
-        self.state = State::OVER;
+        self.state = State::ENDED;
     }
 }
 

@@ -83,7 +83,7 @@ impl Open {
     #[must_use]
     pub const fn vacant() -> Self {
         Self {
-            state: AtomicU64::new(State::OVER.to_bits()),
+            state: AtomicU64::new(State::ENDED.to_bits()),
             site: AtomicU32::new(0),
             slot: AtomicU32::new(0),
             span: AtomicU64::new(NO_SPAN),
@@ -326,7 +326,7 @@ impl Open {
     /// Makes the place vacant.
     #[inline]
     pub(super) fn vacate(&self, thread: Option<&ThreadState>) {
-        self.state.store(State::OVER.to_bits(), Ordering::Relaxed);
+        self.state.store(State::ENDED.to_bits(), Ordering::Relaxed);
         if let Some(thread) = thread {
             thread.spans_ended.store(thread.spans_ended.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
         }

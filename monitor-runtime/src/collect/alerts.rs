@@ -17,7 +17,7 @@ use crate::batch::function_stats::WINDOW_NS;
 
 /// The largest number of past windows that a step evaluates. After a longer rest, such as the sleep of a machine, older
 /// windows are skipped.
-const BEHIND_MAX: i64 = 60;
+const LATE_WINDOWS_MAX: i64 = 60;
 /// The largest number of rows that wait for a batch.
 const WAITING_MAX: usize = 1000;
 
@@ -62,7 +62,7 @@ impl AlertWatch {
     ) {
         let Surroundings { health, rss_bytes, sources, count_stuck, subscribers } = surroundings;
         let latest = now_ns.div_euclid(WINDOW_NS) - 1;
-        let last = self.last.unwrap_or(latest - 1).clamp(latest - BEHIND_MAX, latest);
+        let last = self.last.unwrap_or(latest - 1).clamp(latest - LATE_WINDOWS_MAX, latest);
         // If the clock was set back, windows that were evaluated before come again, and the evaluation goes on from
         // there.
         self.last = Some(latest);

@@ -102,7 +102,7 @@ impl CrashSafety {
         for end in run.ends {
             let Some((record, used)) = decode(&run.words[at..]) else { break };
             let position = end.saturating_sub(used as u64);
-            if is_sparse || !pieces.have(position.saturating_sub(run.from) as usize) {
+            if is_sparse || !pieces.is_kept(position.saturating_sub(run.from) as usize) {
                 let words = &run.words[at..at + used];
                 are_kept &= self.journal.append(priority(&record), (run.ring, position), run.thread, words);
             }
@@ -387,7 +387,7 @@ mod tests {
         copies.append(1000, &words[..middle], 0);
         copies.append(1000 + middle as u64, &words, middle);
         let pieces = safety.journal.take_pieces();
-        let kept: Vec<usize> = (0..100).filter(|at| pieces.have(at * HEADER_WORDS)).collect();
+        let kept: Vec<usize> = (0..100).filter(|at| pieces.is_kept(at * HEADER_WORDS)).collect();
         assert_eq!(kept, [0, 99]);
     }
 

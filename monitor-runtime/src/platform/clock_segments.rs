@@ -88,7 +88,7 @@ fn scale_signed(ticks: i64, rate: u64) -> i64 {
 }
 
 impl Segment {
-    fn is_among(&self, ticks: Ticks) -> bool {
+    fn contains(&self, ticks: Ticks) -> bool {
         let ahead = unscale(AHEAD_NS, self.rate);
         let span = elapsed(self.from, self.latest.ticks).saturating_add(ahead);
         ticks.wrapping_sub(self.from) <= span
@@ -206,7 +206,7 @@ impl Segments {
 
     /// Returns the segment of a tick: the latest that it can belong to, else the nearest.
     fn segment_of(&self, ticks: Ticks) -> &Segment {
-        if self.before.is_empty() || self.current.is_among(ticks) {
+        if self.before.is_empty() || self.current.contains(ticks) {
             return &self.current;
         }
         let all = self.before.iter().chain([&self.current]).rev();

@@ -67,7 +67,7 @@ impl DeadProcess {
         let records = Records::missing(&image, &done);
         let clock = image.clock();
         let reported = super::files::read_end(&image, claim.path());
-        let survey = Survey::new(&image, &clock, &done, memory.portion());
+        let survey = Survey::new(&image, &clock, &done, memory.portion_bytes());
         let died_ns = find_death(&image, &clock, survey.last_end_ns);
         let uncounted = image.tallies.uncounted();
         Ok(Self {
@@ -91,7 +91,7 @@ impl DeadProcess {
 
     /// Writes the next transaction. Returns the number of its calls, or none once everything is in the store.
     pub(super) fn step(&mut self, connection: &Connection, now_ns: i64) -> rusqlite::Result<Option<u64>> {
-        let has_records = self.records.load(&self.image, self.memory.portion());
+        let has_records = self.records.load(&self.image, self.memory.portion_bytes());
         if self.done.begun && !has_records {
             return Ok(None);
         }
@@ -349,10 +349,10 @@ fn find_cause(image: &Image, clock: &Clock, reported: SystemReport, died_ns: i64
     let names: Vec<String> = image.panics.iter().map(|panic| thread_of(image, panic)).collect();
     let mut seen: Vec<SeenPanic<'_>> = (image.panics.iter().zip(&names))
         .map(|(panic, thread)| SeenPanic { panic, thread, at_ns: clock.unix_ns(panic.at).max(0) })
-        .filter(|seen| (died_ns.saturating_sub(PANICS_TOLD_NS)..=died_ns).contains(&seen.at_ns))
+        .filter(|seen| (died_ns.saturating_sub(PANICS_REPORTED_NS)..=died_ns).contains(&seen.at_ns))
         .collect();
     seen.sort_by_key(|seen| std::cmp::Reverse(seen.at_ns));
-    seen.truncate(PANICS_TOLD_MAX);
+    seen.truncate(PANICS_REPORTED_MAX);
     cause::find_cause(&seen, image.exit, reported, died_ns)
 }
 
@@ -389,6 +389,6 @@ fn names(names: &[String]) -> Vec<&str> {
 /// least this often.
 const SILENCE_MAX_NS: i64 = 600_000_000_000;
 /// A panic at most this long before the death is reported.
-const PANICS_TOLD_NS: i64 = 600_000_000_000;
+const PANICS_REPORTED_NS: i64 = 600_000_000_000;
 /// The number of panics that are reported: the latest ones.
-const PANICS_TOLD_MAX: usize = 16;
+const PANICS_REPORTED_MAX: usize = 16;

@@ -169,7 +169,7 @@ impl Search {
             // Each process takes different ones, so that every file has its turn.
             let first = std::process::id() as usize % others.len();
             others.rotate_left(first);
-            others.truncate(OTHERS_QUICK);
+            others.truncate(QUICK_FILES_MAX);
         }
         ours.append(&mut others);
         ours
@@ -177,7 +177,7 @@ impl Search {
 }
 
 /// Most files of other stores that a quick search looks at.
-const OTHERS_QUICK: usize = 4;
+const QUICK_FILES_MAX: usize = 4;
 
 /// Returns the parts of the name of a ring file: store, process and run.
 fn parts(name: &str) -> Option<(&str, &str, &str)> {
@@ -382,7 +382,7 @@ fn with_resolved_folder(path: &Path) -> Option<PathBuf> {
 fn is_dead(image: &Image, path: &Path, now_ns: i64) -> bool {
     let silent_ns = now_ns.saturating_sub(image.alive_ns);
     liveness::is_gone(image.process.pid, Some(&image.mark), silent_ns)
-        || liveness::is_here(&image.mark) && is_unmapped(image.process.pid, path)
+        || liveness::is_visible(&image.mark) && is_unmapped(image.process.pid, path)
 }
 
 /// Returns the system's account of the end of the file's process, which is dead or has become another program.
@@ -391,8 +391,9 @@ pub(crate) fn read_end(image: &Image, path: &Path) -> SystemReport {
         Some(ProcessEnd::Exited(status)) => SystemReport::Exited(status),
         Some(ProcessEnd::Signal(signal)) => SystemReport::Signal(signal),
         None if liveness::is_gone(image.process.pid, Some(&image.mark), 0) => {
-            let is_here = liveness::is_here(&image.mark);
-            let signal = is_here.then(|| find_signal(image.process.pid, image.process.started_ns)).flatten();
+            let is_visible = liveness::is_visible(&image.mark);
+            let signal =
+                is_visible.then(|| find_signal(image.process.pid, image.process.started_ns)).flatten();
             signal.map_or(SystemReport::Nothing, SystemReport::Signal)
         }
         None if is_unmapped(image.process.pid, path) => SystemReport::BecameAnother,

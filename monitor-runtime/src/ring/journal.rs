@@ -82,7 +82,7 @@ impl Pieces {
     }
 
     /// Returns true if the word of this number was kept.
-    pub(crate) fn have(&self, number: usize) -> bool {
+    pub(crate) fn is_kept(&self, number: usize) -> bool {
         let behind = self.pieces.partition_point(|piece| piece.first <= number);
         let piece = behind.checked_sub(1).and_then(|at| self.pieces.get(at));
         piece.is_some_and(|piece| number < piece.first + piece.length)
@@ -316,7 +316,7 @@ mod tests {
         let words: Vec<u64> = words.take(2 + entry::HEADER + 2).collect();
         assert_eq!((&words[..2], &words[2 + entry::HEADER..]), (&[90, 2][..], &[94, 6][..]));
         assert_eq!(
-            [0, 1, 2, 3, 4, 5, 6].map(|at| pieces.have(at)),
+            [0, 1, 2, 3, 4, 5, 6].map(|at| pieces.is_kept(at)),
             [true, true, false, false, true, true, false]
         );
         assert!(!pieces.are_whole());

@@ -240,7 +240,7 @@ impl Room<'_> {
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn commit_values(self, last: u64, values: &[Word]) {
         let (mut sum, mut slots, mut words) = (0, self.values, values);
-        for _ in 0..FEW {
+        for _ in 0..UNROLLED_WORDS {
             let (Some((slot, next_slots)), Some((word, next_words))) =
                 (slots.split_first(), words.split_first())
             else {
@@ -263,7 +263,7 @@ impl Room<'_> {
 }
 
 /// The words of values that [`Room::commit_values`] stores without a loop: all that most calls with values have.
-const FEW: usize = 4;
+const UNROLLED_WORDS: usize = 4;
 
 /// Stores words of values. Returns the last word of the header, with their checksum.
 fn store_sealed(slots: &[AtomicU64], last: u64, values: &[Word]) -> u64 {

@@ -37,7 +37,7 @@ const ANNOUNCE: [&str; 16] = [
     "err",
 ];
 /// The words that may stand between a word that announces a code and the code.
-const BETWEEN: [&str; 9] = ["is", "was", "of", "with", "code", "status", "state", "number", "non-zero"];
+const FILLERS: [&str; 9] = ["is", "was", "of", "with", "code", "status", "state", "number", "non-zero"];
 /// The words before `code` whose codes are ids, because there are as many of them as customers.
 const OTHER_CODES: [&str; 11] = [
     "zip",
@@ -226,7 +226,7 @@ pub(super) fn announces(word: &str, code: Code) -> Code {
     if OTHER_CODES.contains(&last.as_str()) {
         return Code::Refused;
     }
-    if !BETWEEN.contains(&word.to_ascii_lowercase().as_str()) {
+    if !FILLERS.contains(&word.to_ascii_lowercase().as_str()) {
         return Code::No;
     }
     code
