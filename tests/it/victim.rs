@@ -174,13 +174,13 @@ impl Steady {
     }
 
     /// Waits until the program has made this many more calls.
-    pub(crate) fn go_on(&self, calls: i64) {
+    pub(crate) fn wait_for_calls(&self, calls: i64) {
         let before = self.made.load(Ordering::Relaxed);
         wait_for("more calls", || self.made.load(Ordering::Relaxed) >= before + calls);
     }
 
     /// Waits for the next line on its stderr and returns it.
-    pub(crate) fn complaint(&mut self) -> String {
+    pub(crate) fn next_error_line(&mut self) -> String {
         let mut line = String::new();
         self.errors.read_line(&mut line).unwrap();
         line

@@ -152,7 +152,7 @@ impl Maintenance {
     /// Takes over what has changed in the settings file, as far as that is possible while recording.
     fn poll_settings(&mut self, parts: &mut Maintained<'_>) {
         let Some(watch) = &mut self.watch else { return };
-        let Some(found) = watch.look() else { return };
+        let Some(found) = watch.poll() else { return };
         let by = format!("settings file {}", watch.path().display());
         match found {
             FileChange::Bad(warning) => {

@@ -192,8 +192,8 @@ impl Collector {
             self.drain.note_lack_of_memory();
             return Remaining::Blocked;
         }
-        if let Some(astray) = self.clock.advance() {
-            self.events.add(self.clock.now_ns(), "clock", astray);
+        if let Some(drift) = self.clock.advance() {
+            self.events.add(self.clock.now_ns(), "clock", drift);
         }
         self.measure_rings(now);
         // Steps follow one another without a pause while there is much to write, so the clock is watched within them.

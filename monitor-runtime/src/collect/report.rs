@@ -101,10 +101,10 @@ impl Report {
     pub(super) fn step(&mut self, now: Duration, mode: Mode, clock: &Clock) {
         if now >= self.next_resources {
             self.next_resources = now + limits::RESOURCES_INTERVAL;
-            self.health.own_cpu_pct = self.own_cpu.look(now, process::thread_cpu());
+            self.health.own_cpu_pct = self.own_cpu.end_period(now, process::thread_cpu());
             let (rss_bytes, threads, open_files) = process::footprint();
             self.rss_bytes = Some(rss_bytes).filter(|bytes| *bytes > 0);
-            let cpu_pct = self.process_cpu.look(now, process::process_cpu());
+            let cpu_pct = self.process_cpu.end_period(now, process::process_cpu());
             let at_ns = clock.now_ns();
             let row = ResourcesRow { at_ns, cpu_pct, rss_bytes, threads, open_files };
             if self.given_resources.as_ref().is_none_or(|last| row.differs_from(last)) {
@@ -113,7 +113,7 @@ impl Report {
         }
         if now >= self.next_health || mode == Mode::Flush {
             self.next_health = now + limits::REPORT_INTERVAL;
-            self.guards.look();
+            self.guards.poll();
             self.health.own_cpu_pct = self.own_cpu.current(now, process::thread_cpu());
             let row = self.health_row(now, clock);
             let is_silent = now >= self.next_life_sign;

@@ -188,8 +188,8 @@ impl Clock {
 }
 
 /// Describes how the counter went astray.
-fn describe(astray: Drift) -> String {
-    let Drift { off_ns, passed_ns } = astray;
+fn describe(drift: Drift) -> String {
+    let Drift { off_ns, passed_ns } = drift;
     let off = Duration::from_nanos(off_ns.unsigned_abs());
     let passed = Duration::from_nanos(passed_ns);
     let way = if off_ns < 0 { "behind" } else { "ahead of" };

@@ -122,7 +122,7 @@ impl Ladder {
     /// calls that come later.
     pub(super) fn watch_clock(&mut self, functions: &Functions) -> bool {
         let is_wanted = self.rings.home.take_clock_request();
-        self.clock_watch.look(is_wanted, functions, &mut self.states)
+        self.clock_watch.step(is_wanted, functions, &mut self.states)
     }
 
     /// Prepares for a piece of work in which a disk may hold this thread up: no call relies on the coarse clock until it
@@ -310,16 +310,16 @@ fn report_changes(changes: Vec<String>, clock: &Clock, events: &mut Events) {
 fn set_slow_threshold(function: &Function, state: &mut FunctionState, percentile: Option<u64>, now_ns: i64) {
     let is_counted = state.rung.is_counted();
     let coarse_ns = limits::COARSE_PERIOD.as_nanos() as u64;
-    let least = if is_counted { coarse_ns } else { 0 };
+    let min = if is_counted { coarse_ns } else { 0 };
     if let Some(declared) = function.site.slow_ns() {
-        state.slow.set(declared.max(least), u32::MAX, now_ns);
+        state.slow.set(declared.max(min), u32::MAX, now_ns);
         // Counted calls are compared with the threshold itself, because the coarse clock may lag behind by as much at
         // their start as at their end. Other calls leave a record from half of it on, because their ticks are converted
         // roughly, and the collector compares them exactly.
-        function.site.set_slow_limit(if is_counted { declared.max(least) } else { declared / 2 });
+        function.site.set_slow_limit(if is_counted { declared.max(min) } else { declared / 2 });
         return;
     }
-    state.slow.set(percentile.unwrap_or(u64::MAX).max(least), limits::SLOW_ROWS, now_ns);
+    state.slow.set(percentile.unwrap_or(u64::MAX).max(min), limits::SLOW_ROWS, now_ns);
     function.site.set_slow_limit(state.slow.ns);
 }
 

@@ -140,7 +140,7 @@ impl Trees {
     /// Takes in the records of a drain, and marks those that share a row.
     pub(super) fn survey(&mut self, drained: DrainedRings<'_>, moment: &Moment<'_>, events: &mut Events) {
         let DrainedRings { rings, threads } = drained;
-        self.causes.items_max = Some(self.items_max(CAUSES_SHARE, CAUSE_BYTES, limits::CAUSES_MAX));
+        self.causes.max = Some(self.items_max(CAUSES_SHARE, CAUSE_BYTES, limits::CAUSES_MAX));
         let mut calls = in_order(rings, threads);
         // Slots are read after the rings, because a caller's record comes after the last of its callees was added to a
         // slot.
