@@ -15,7 +15,7 @@ pub(crate) struct Account {
 
 impl Account {
     /// Returns the use of this process. Its threads live as long as it does.
-    pub(crate) fn of_this_process() -> super::Result<Self> {
+    pub(crate) fn for_this_process() -> super::Result<Self> {
         let mut account =
             Self { bytes: field(&read_to_string("/proc/self/io")?, "wchar:")?, ..Self::default() };
         for thread in read_dir("/proc/self/task")? {

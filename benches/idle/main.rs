@@ -72,11 +72,11 @@ fn work(worker: &str, options: &Options) -> Result<()> {
     serve(0);
     run(rate, serve, warm);
     Ok(serve_or_exit(worker, || {
-        let (before, rows_before) = (Account::of_this_process()?, rows());
+        let (before, rows_before) = (Account::for_this_process()?, rows());
         let began = Instant::now();
         run(rate, serve, window);
         let seconds = began.elapsed().as_secs_f64();
-        let spent = Account::of_this_process()?.since(&before);
+        let spent = Account::for_this_process()?.since(&before);
         Ok(Figures::from([
             ("cpu_pct".to_owned(), spent.cpu_ns * 1e-7 / seconds),
             ("wakes_per_s".to_owned(), spent.wakes / seconds),

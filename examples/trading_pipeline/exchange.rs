@@ -115,7 +115,7 @@ pub(crate) fn trade(synergies: &[Synergy]) -> Traded {
             .classify(classify)
             .call_retrying(|| exchange.quote(symbol))
             .or_cached(symbol, QUOTE_AGE_MAX)
-            .or_else(|_| price_of_our_own(symbol));
+            .or_else(|_| estimate_price(symbol));
         let Some(price) = price.ok() else { continue };
         let fee = FEES.classify(classify).call_retrying(|| exchange.fee()).or_value(FEE_MAX);
         let key = format!("{run}-{symbol}-{}-{}", synergy.start_s, synergy.indicators);
@@ -133,7 +133,7 @@ pub(crate) fn trade(synergies: &[Synergy]) -> Traded {
 }
 
 /// Estimates a price without the exchange.
-fn price_of_our_own(symbol: usize) -> Result<f64, ExchangeError> {
+fn estimate_price(symbol: usize) -> Result<f64, ExchangeError> {
     [99.0, 54.0, 238.0, 11.5].get(symbol).copied().ok_or(ExchangeError::UnknownSymbol(symbol))
 }
 

@@ -21,7 +21,7 @@ pub(crate) enum Unit {
     Number,
     /// A sampling rate, 0 to 1.
     Rate,
-    /// A number of things.
+    /// A count without a unit.
     Count,
     /// A duration in ns.
     Nanoseconds,

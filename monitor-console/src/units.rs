@@ -182,7 +182,7 @@ pub(crate) fn format_short_duration(ns: f64) -> String {
     }
 }
 
-/// Formats a number of things: `1 process`, `2 processes`.
+/// Formats a count with its noun: `1 process`, `2 processes`.
 pub(crate) fn format_quantity(number: impl Display, singular: &str, plural: &str) -> String {
     let number = number.to_string();
     format!("{number} {}", if number == "1" { singular } else { plural })

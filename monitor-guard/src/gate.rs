@@ -16,7 +16,7 @@ use super::sync::{AtomicU64, Ordering};
 
 /// The state of the breaker that a word encodes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Door {
+pub(crate) enum GateState {
     /// Calls pass.
     Closed,
     /// No call passes.
@@ -43,12 +43,12 @@ impl Word {
 
     /// Returns the word of a state that follows this one. The generation stays if the state does, unless a call tries.
     #[must_use]
-    pub(crate) fn next(self, door: Door, is_held: bool, is_marked: bool) -> Self {
-        let stays = self.door() == door && door != Door::Trying && self.is_held() == is_held;
+    pub(crate) fn next(self, state: GateState, is_held: bool, is_marked: bool) -> Self {
+        let stays = self.state() == state && state != GateState::Trying && self.is_held() == is_held;
         let generation = (self.0 & !(GENERATION - 1)).wrapping_add(if stays { 0 } else { GENERATION });
         let held = if is_held { HELD } else { 0 };
         let marked = if is_marked { MARKED } else { 0 };
-        Self(generation | held | marked | door as u64)
+        Self(generation | held | marked | state as u64)
     }
 
     pub(crate) const fn number(self) -> u64 {
@@ -56,12 +56,12 @@ impl Word {
     }
 
     /// Returns the state.
-    pub(crate) const fn door(self) -> Door {
+    pub(crate) const fn state(self) -> GateState {
         match self.0 & STATE {
-            0 => Door::Closed,
-            1 => Door::Open,
-            2 => Door::Free,
-            _ => Door::Trying,
+            0 => GateState::Closed,
+            1 => GateState::Open,
+            2 => GateState::Free,
+            _ => GateState::Trying,
         }
     }
 
@@ -94,7 +94,7 @@ pub(crate) struct Gate {
 impl Gate {
     /// Reads the word with relaxed ordering, for a call that needs nothing but the word to be admitted.
     #[inline]
-    pub(crate) fn glance(&self) -> Word {
+    pub(crate) fn load_relaxed(&self) -> Word {
         Word(self.word.load(Ordering::Relaxed))
     }
 
@@ -112,8 +112,8 @@ impl Gate {
     /// Takes the one try of the half-open state. Returns the word of the try, or `None` if another call was faster or the
     /// state has changed.
     pub(crate) fn claim(&self, free: Word) -> Option<Word> {
-        debug_assert_eq!(free.door(), Door::Free);
-        let trying = free.next(Door::Trying, free.is_held(), false);
+        debug_assert_eq!(free.state(), GateState::Free);
+        let trying = free.next(GateState::Trying, free.is_held(), false);
         // A successful exchange acquires what the machine did before it freed the try; its partner is the release in
         // `publish`.
         let claimed =
@@ -134,19 +134,19 @@ mod tests {
     #[test]
     fn a_word_tells_what_was_put_into_it_and_a_new_state_is_a_new_generation() {
         let first = Word::FIRST;
-        assert!(first.is_new() && !first.is_plain() && first.door() == Door::Closed);
-        let doors = [Door::Closed, Door::Open, Door::Free, Door::Trying];
-        for (before, after) in doors.iter().flat_map(|before| doors.map(|after| (*before, after))) {
+        assert!(first.is_new() && !first.is_plain() && first.state() == GateState::Closed);
+        let states = [GateState::Closed, GateState::Open, GateState::Free, GateState::Trying];
+        for (before, after) in states.iter().flat_map(|before| states.map(|after| (*before, after))) {
             let before = first.next(before, false, false);
             let next = before.next(after, true, true);
             assert!(next.is_held() && !next.is_new() && !next.is_plain());
-            assert_eq!(next.door(), after);
+            assert_eq!(next.state(), after);
             assert_eq!(next.generation(), before.generation() + 1);
-            let stays = before.door() == after && after != Door::Trying;
+            let stays = before.state() == after && after != GateState::Trying;
             let same = before.next(after, false, false);
             assert_eq!(same.generation() == before.generation(), stays, "{before:?} {after:?}");
         }
-        let closed = first.next(Door::Closed, false, false);
-        assert!(closed.is_plain() && !closed.next(Door::Closed, false, true).is_plain());
+        let closed = first.next(GateState::Closed, false, false);
+        assert!(closed.is_plain() && !closed.next(GateState::Closed, false, true).is_plain());
     }
 }

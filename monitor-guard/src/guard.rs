@@ -244,7 +244,7 @@ impl Guard {
 
     fn hold(&'static self, event: Event<'_>) {
         self.list();
-        self.tell(self.machine.hold(now(), event));
+        self.notify(self.machine.hold(now(), event));
     }
 
     /// Puts the guard into the list of guards at its first call.
@@ -256,7 +256,7 @@ impl Guard {
     }
 
     /// Reports a transition, outside of the lock of the machine.
-    fn tell(&self, transition: Option<Transition>) {
+    fn notify(&self, transition: Option<Transition>) {
         if let Some(transition) = transition {
             bridge::note_transition(self.name, transition);
         }
@@ -303,9 +303,9 @@ impl Guard {
 
     #[inline]
     fn admit(&'static self) -> Result<Permit, Rejection> {
-        let ticket = match self.machine.admit_plainly() {
+        let ticket = match self.machine.admit_fast() {
             Some(ticket) => ticket,
-            None => self.admit_slowly()?,
+            None => self.admit_slow()?,
         };
         self.counters.calls.count();
         let begun = self.slow.map(|_| Instant::now());
@@ -314,11 +314,11 @@ impl Guard {
 
     #[cold]
     #[inline(never)]
-    fn admit_slowly(&'static self) -> Result<Ticket, Rejection> {
+    fn admit_slow(&'static self) -> Result<Ticket, Rejection> {
         self.list();
         let now = now();
         let (answer, transition) = self.machine.admit(now);
-        self.tell(transition);
+        self.notify(transition);
         match answer {
             Ok(ticket) => {
                 if ticket.is_try {
@@ -390,7 +390,7 @@ impl Permit {
         let guard = self.guard;
         match result {
             Ok(value) => {
-                if self.begun.is_some() || !guard.machine.succeed_plainly(self.ticket) {
+                if self.begun.is_some() || !guard.machine.succeed_fast(self.ticket) {
                     self.succeed();
                 }
                 self.is_over = true;
@@ -437,7 +437,7 @@ impl Permit {
             self.guard.counters.failures.add();
         }
         let transition = self.guard.machine.end(self.ticket, now(), end);
-        self.guard.tell(transition);
+        self.guard.notify(transition);
     }
 }
 

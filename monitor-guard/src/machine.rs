@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use super::breaker::{Breaker, Event, Rules, State, Statistics, Transition};
-use super::gate::{Door, Gate, Word};
+use super::gate::{Gate, GateState, Word};
 use super::sync::{AtomicU64, Mutex, Ordering, lock};
 
 /// The machine of one guard.
@@ -58,8 +58,8 @@ impl Machine {
     /// Returns a ticket if the breaker is closed, no call has failed since the last success, and the guard is in the
     /// list of guards.
     #[inline]
-    pub(crate) fn admit_plainly(&self) -> Option<Ticket> {
-        let word = self.gate.glance();
+    pub(crate) fn admit_fast(&self) -> Option<Ticket> {
+        let word = self.gate.load_relaxed();
         word.is_plain().then_some(Ticket { generation: word.generation(), is_try: false })
     }
 
@@ -69,18 +69,18 @@ impl Machine {
         let mut transition = None;
         let answer = loop {
             let word = self.gate.read();
-            match word.door() {
-                Door::Closed => break Ok(Ticket { generation: word.generation(), is_try: false }),
-                Door::Trying => break Err(Refusal::Trying),
-                Door::Open if word.is_held() => break Err(Refusal::Held),
-                Door::Open => {
+            match word.state() {
+                GateState::Closed => break Ok(Ticket { generation: word.generation(), is_try: false }),
+                GateState::Trying => break Err(Refusal::Trying),
+                GateState::Open if word.is_held() => break Err(Refusal::Held),
+                GateState::Open => {
                     let retry_at = Duration::from_nanos(self.retry_at_ns.load(Ordering::Relaxed));
                     if now < retry_at {
                         break Err(Refusal::Open(retry_at.saturating_sub(now)));
                     }
                     transition = self.half_open(word, now).or(transition);
                 }
-                Door::Free => {
+                GateState::Free => {
                     if let Some(word) = self.gate.claim(word) {
                         break Ok(Ticket { generation: word.generation(), is_try: true });
                     }
@@ -104,9 +104,9 @@ impl Machine {
 
     /// Ends a call that succeeded. Returns false if the success has to be reported by [`Self::end`] instead.
     #[inline]
-    pub(crate) fn succeed_plainly(&self, ticket: Ticket) -> bool {
+    pub(crate) fn succeed_fast(&self, ticket: Ticket) -> bool {
         !ticket.is_try && {
-            let word = self.gate.glance();
+            let word = self.gate.load_relaxed();
             word.is_plain() || word.generation() != ticket.generation
         }
     }
@@ -158,12 +158,12 @@ impl Machine {
             let at = now.saturating_add(left).as_nanos();
             self.retry_at_ns.store(u64::try_from(at).unwrap_or(u64::MAX), Ordering::Relaxed);
         }
-        let door = match state {
-            State::Closed => Door::Closed,
-            State::Open => Door::Open,
-            State::HalfOpen => Door::Free,
+        let gate_state = match state {
+            State::Closed => GateState::Closed,
+            State::Open => GateState::Open,
+            State::HalfOpen => GateState::Free,
         };
         let is_marked = state == State::Closed && consecutive_failures > 0;
-        self.gate.publish(self.gate.read().next(door, held.is_some(), is_marked));
+        self.gate.publish(self.gate.read().next(gate_state, held.is_some(), is_marked));
     }
 }

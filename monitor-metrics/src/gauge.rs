@@ -35,14 +35,14 @@ impl Default for Gauge {
 
 /// The state of a gauge when it was last read.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Seen {
+pub(crate) struct LastRead {
     sets: u64,
     value: Option<f64>,
 }
 
 impl Gauge {
     /// Returns the changes since `seen`, and updates `seen`; `None` if the value is the same and was so throughout.
-    pub(crate) fn take_changes(&self, seen: &mut Seen) -> Option<MetricStats> {
+    pub(crate) fn take_changes(&self, seen: &mut LastRead) -> Option<MetricStats> {
         let sets = self.sets.load(Ordering::Acquire);
         if sets == seen.sets {
             return None;
@@ -56,7 +56,7 @@ impl Gauge {
             return None;
         }
         let count = sets.wrapping_sub(seen.sets);
-        *seen = Seen { sets, value: Some(value) };
+        *seen = LastRead { sets, value: Some(value) };
         Some(MetricStats {
             count,
             last: Some(value),
@@ -148,14 +148,14 @@ mod tests {
         }
     }
 
-    fn take(gauge: &Gauge, seen: &mut Seen) -> Option<(u64, f64, f64, f64)> {
+    fn take(gauge: &Gauge, seen: &mut LastRead) -> Option<(u64, f64, f64, f64)> {
         let stats = gauge.take_changes(seen)?;
         Some((stats.count, stats.last?, stats.min?, stats.max?))
     }
 
     #[test]
     fn a_gauge_tells_its_last_value_and_how_far_it_went() {
-        let (gauge, mut seen) = (Gauge::default(), Seen::default());
+        let (gauge, mut seen) = (Gauge::default(), LastRead::default());
         assert_eq!(take(&gauge, &mut seen), None);
         gauge.set(0.0);
         assert_eq!(take(&gauge, &mut seen), Some((1, 0.0, 0.0, 0.0)));
@@ -171,7 +171,7 @@ mod tests {
 
     #[test]
     fn a_gauge_that_is_set_to_what_it_was_has_not_changed_and_is_counted_later() {
-        let (gauge, mut seen) = (Gauge::default(), Seen::default());
+        let (gauge, mut seen) = (Gauge::default(), LastRead::default());
         gauge.set(5.0);
         assert_eq!(take(&gauge, &mut seen), Some((1, 5.0, 5.0, 5.0)));
         gauge.set(5.0);
@@ -184,7 +184,7 @@ mod tests {
 
     #[test]
     fn values_that_are_no_numbers_leave_a_gauge_as_it_was() {
-        let (gauge, mut seen) = (Gauge::default(), Seen::default());
+        let (gauge, mut seen) = (Gauge::default(), LastRead::default());
         gauge.set(f64::MAX);
         for value in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
             gauge.set(value);

@@ -25,7 +25,7 @@ pub(crate) struct Identity {
 
 impl Identity {
     /// Returns the identity of a key, or the reason for which it is not recorded. Of tags of one name the last counts.
-    pub(crate) fn of(kind: MetricKind, key: &Key) -> Result<Self, Reason> {
+    pub(crate) fn from_key(kind: MetricKind, key: &Key) -> Result<Self, Reason> {
         check_name(key.name())?;
         if key.labels().len() > TAGS_MAX {
             return Err(Reason::Tags);
@@ -71,14 +71,14 @@ mod tests {
 
     use super::*;
 
-    fn of(name: &str, tags: &[(&str, &str)]) -> Result<Identity, Reason> {
+    fn identify(name: &str, tags: &[(&str, &str)]) -> Result<Identity, Reason> {
         let labels: Vec<Label> =
             tags.iter().map(|(key, value)| Label::new((*key).to_owned(), (*value).to_owned())).collect();
-        Identity::of(MetricKind::Counter, &Key::from_parts(name.to_owned(), labels))
+        Identity::from_key(MetricKind::Counter, &Key::from_parts(name.to_owned(), labels))
     }
 
     fn tags(tags: &[(&str, &str)]) -> String {
-        of("orders", tags).unwrap().tags
+        identify("orders", tags).unwrap().tags
     }
 
     #[test]
@@ -90,14 +90,14 @@ mod tests {
 
     #[test]
     fn names_and_the_number_of_tags_are_bounded_and_values_are_cut() {
-        assert_eq!(of("", &[]), Err(Reason::Name));
-        assert_eq!(of(&"x".repeat(257), &[]), Err(Reason::Name));
-        assert_eq!(of("x", &[(&"k".repeat(257), "")]), Err(Reason::Name));
-        assert_eq!(of("x", &[("", "v")]), Err(Reason::Name));
+        assert_eq!(identify("", &[]), Err(Reason::Name));
+        assert_eq!(identify(&"x".repeat(257), &[]), Err(Reason::Name));
+        assert_eq!(identify("x", &[(&"k".repeat(257), "")]), Err(Reason::Name));
+        assert_eq!(identify("x", &[("", "v")]), Err(Reason::Name));
         let names: Vec<String> = (0..17).map(|at| format!("tag{at}")).collect();
         let many: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "v")).collect();
-        assert_eq!(of("x", &many), Err(Reason::Tags));
-        assert!(of(&"x".repeat(256), &many[..16]).is_ok());
+        assert_eq!(identify("x", &many), Err(Reason::Tags));
+        assert!(identify(&"x".repeat(256), &many[..16]).is_ok());
         let long = "ä".repeat(200);
         assert_eq!(tags(&[("a", &long)]), format!(r#"{{"a":"{}…"}}"#, "ä".repeat(128)));
     }
@@ -113,7 +113,7 @@ mod tests {
         #[test]
         fn any_texts_are_a_json_object_or_refused(name: String, pairs: Vec<(String, String)>) {
             let pairs: Vec<(&str, &str)> = pairs.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
-            if let Ok(identity) = of(&name, &pairs) {
+            if let Ok(identity) = identify(&name, &pairs) {
                 let parsed: serde_json::Value = serde_json::from_str(&identity.tags).unwrap();
                 prop_assert!(parsed.is_object());
                 prop_assert!(identity.tags.len() <= TAGS_MAX * 2 * 6 * (NAME_BYTES_MAX + 16));

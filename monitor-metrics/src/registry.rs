@@ -27,7 +27,7 @@ const GENERATIONS: usize = 64;
 /// The registry. The inner value is `None` if nothing is recorded.
 static REGISTRY: OnceLock<Option<Registry>> = OnceLock::new();
 
-/// Returns the registry, if it was started and something is recorded.
+/// Returns the registry, if it was started and recording is on.
 pub(crate) fn find() -> Option<&'static Registry> {
     REGISTRY.get()?.as_ref()
 }
@@ -104,7 +104,7 @@ impl Registry {
         metadata: &Metadata<'_>,
     ) -> Option<Instrument> {
         let lookups = self.lookups()?;
-        let identity = Identity::of(kind, key);
+        let identity = Identity::from_key(kind, key);
         let is_timer = metadata.target() == TIMER_TARGET;
         bridge::run_guarded(|| {
             let mut table = lock(&self.table);
@@ -243,7 +243,7 @@ impl Table {
         for identity in idle {
             self.forget(&identity, sink, lookups);
         }
-        self.tell_refused(sink);
+        self.report_refused(sink);
         memory::set_limit(sink.settle_memory(memory::held()));
     }
 
@@ -265,7 +265,7 @@ impl Table {
     }
 
     /// Reports what was refused: as series of this package, and the first refusal as an event.
-    fn tell_refused(&mut self, sink: &mut Sink<'_>) {
+    fn report_refused(&mut self, sink: &mut Sink<'_>) {
         if let Some((name, reason)) = self.refused.take_first() {
             let why = reason.describe();
             sink.add_event(format!("the metric `{name}` is not recorded with its tags: {why}. `monitored.series_dropped` counts such metrics by name"));
@@ -314,7 +314,7 @@ mod tests {
     use super::*;
 
     fn identity(name: &str) -> Identity {
-        Identity::of(MetricKind::Counter, &Key::from_name(name.to_owned())).unwrap()
+        Identity::from_key(MetricKind::Counter, &Key::from_name(name.to_owned())).unwrap()
     }
 
     #[test]

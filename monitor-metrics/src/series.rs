@@ -7,7 +7,7 @@ use metrics::Key;
 use monitor_runtime::bridge::{self, MetricKind, MetricRow, MetricStats};
 
 use crate::counter::Counter;
-use crate::gauge::{Gauge, Seen};
+use crate::gauge::{Gauge, LastRead};
 use crate::histogram::Histogram;
 use crate::identity::Identity;
 
@@ -58,7 +58,7 @@ pub(crate) struct Series {
     /// The moment of the last change.
     pub(crate) changed: Duration,
     total: u64,
-    gauge: Seen,
+    gauge: LastRead,
 }
 
 impl Series {
@@ -72,7 +72,7 @@ impl Series {
             described: 0,
             changed: now,
             total: 0,
-            gauge: Seen::default(),
+            gauge: LastRead::default(),
         }
     }
 

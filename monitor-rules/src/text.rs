@@ -249,11 +249,11 @@ fn credentials(text: &str, at: usize) -> Option<(usize, usize)> {
 /// Finds a key that begins as those of a service do.
 fn key(text: &str, at: usize) -> Option<(usize, usize)> {
     let rest = &text[at..];
-    let (beginning, least) = KEYS.iter().find(|(beginning, _)| rest.starts_with(beginning))?;
+    let (beginning, min) = KEYS.iter().find(|(beginning, _)| rest.starts_with(beginning))?;
     let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'=');
     let end = rest.bytes().take_while(|byte| is_part(byte)).count();
     let end = rest[..end].trim_end_matches(|char| char == '.' && *beginning != "eyJ").len();
-    (end >= beginning.len() + least).then_some((at, at + end))
+    (end >= beginning.len() + min).then_some((at, at + end))
 }
 
 #[cfg(test)]

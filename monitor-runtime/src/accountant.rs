@@ -129,14 +129,14 @@ const _: () = {
 #[derive(Debug, Default)]
 struct Account {
     own: usize,
-    most: usize,
+    max: usize,
     used: AtomicUsize,
     refused: AtomicU64,
 }
 
 impl Account {
     /// Returns the bytes that a part takes of what all parts share, if it holds `used` bytes.
-    fn beyond_own(&self, used: usize) -> isize {
+    fn shared_bytes(&self, used: usize) -> isize {
         used.saturating_sub(self.own).cast_signed()
     }
 }
@@ -169,8 +169,8 @@ impl Accountant {
         let bound = bound.min(isize::MAX.cast_unsigned() / 2);
         let bytes = |units: usize| (bound as u128 * units as u128 / UNITS as u128) as usize;
         let accounts = Part::ALL.map(|part| {
-            let (own, most) = part.shares();
-            Account { own: bytes(own), most: bytes(most), ..Account::default() }
+            let (own, max) = part.shares();
+            Account { own: bytes(own), max: bytes(max), ..Account::default() }
         });
         let own: usize = accounts.iter().map(|account| account.own).sum();
         Self { accounts, shared: AtomicIsize::new((bound - own).cast_signed()) }
@@ -186,7 +186,7 @@ impl Accountant {
     #[cfg(test)]
     pub(crate) fn with_part(mut self, part: Part, bytes: usize) -> &'static Self {
         let account = &mut self.accounts[part as usize];
-        (account.own, account.most) = (account.own.min(bytes), bytes);
+        (account.own, account.max) = (account.own.min(bytes), bytes);
         Box::leak(Box::new(self))
     }
 
@@ -200,18 +200,18 @@ impl Accountant {
     pub(crate) fn take(&self, part: Part, bytes: usize) -> bool {
         let account = &self.accounts[part as usize];
         let before = account.used.fetch_add(bytes, Ordering::Relaxed);
-        let shared = account.beyond_own(before.saturating_add(bytes)) - account.beyond_own(before);
-        let has_room = before.saturating_add(bytes) <= account.most
+        let shared = account.shared_bytes(before.saturating_add(bytes)) - account.shared_bytes(before);
+        let has_room = before.saturating_add(bytes) <= account.max
             && (shared == 0 || self.shared.fetch_sub(shared, Ordering::Relaxed) >= shared);
         if has_room {
             return true;
         }
-        if before.saturating_add(bytes) <= account.most {
+        if before.saturating_add(bytes) <= account.max {
             self.shared.fetch_add(shared, Ordering::Relaxed);
         }
         // The two changes of `used` take different numbers of shared bytes if another taker came in between.
         let now = account.used.fetch_sub(bytes, Ordering::Relaxed);
-        let given = account.beyond_own(now) - account.beyond_own(now.saturating_sub(bytes));
+        let given = account.shared_bytes(now) - account.shared_bytes(now.saturating_sub(bytes));
         if given != shared {
             self.shared.fetch_add(given - shared, Ordering::Relaxed);
         }
@@ -228,7 +228,7 @@ impl Accountant {
     pub(crate) fn add(&self, part: Part, bytes: usize) {
         let account = &self.accounts[part as usize];
         let before = account.used.fetch_add(bytes, Ordering::Relaxed);
-        let shared = account.beyond_own(before.saturating_add(bytes)) - account.beyond_own(before);
+        let shared = account.shared_bytes(before.saturating_add(bytes)) - account.shared_bytes(before);
         self.shared.fetch_sub(shared, Ordering::Relaxed);
     }
 
@@ -236,7 +236,7 @@ impl Accountant {
     pub(crate) fn give_back(&self, part: Part, bytes: usize) {
         let account = &self.accounts[part as usize];
         let before = account.used.fetch_sub(bytes, Ordering::Relaxed);
-        let shared = account.beyond_own(before) - account.beyond_own(before.saturating_sub(bytes));
+        let shared = account.shared_bytes(before) - account.shared_bytes(before.saturating_sub(bytes));
         self.shared.fetch_add(shared, Ordering::Relaxed);
     }
 
@@ -258,13 +258,13 @@ impl Accountant {
     /// Returns the bytes that a part may hold at the moment: its own, and what is left of those that all share.
     pub(crate) fn limit(&self, part: Part) -> usize {
         let account = &self.accounts[part as usize];
-        let beyond = account.beyond_own(self.used(part)) + self.shared.load(Ordering::Relaxed);
-        account.own.saturating_add(beyond.max(0).cast_unsigned()).min(account.most)
+        let beyond = account.shared_bytes(self.used(part)) + self.shared.load(Ordering::Relaxed);
+        account.own.saturating_add(beyond.max(0).cast_unsigned()).min(account.max)
     }
 
-    /// Returns how many things of this size have room in one part in `share` of a part's memory: at most `most` of them.
-    pub(crate) fn count_within(&self, part: Part, share: usize, bytes_each: usize, most: usize) -> usize {
-        (self.limit(part) / share / bytes_each.max(1)).min(most)
+    /// Returns how many items of `bytes_each` fit into the memory of a part divided by `share`, at most `max`.
+    pub(crate) fn count_within(&self, part: Part, share: usize, bytes_each: usize, max: usize) -> usize {
+        (self.limit(part) / share / bytes_each.max(1)).min(max)
     }
 
     /// Returns the bytes that a part may still take at the moment.

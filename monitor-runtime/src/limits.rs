@@ -78,13 +78,13 @@ pub const FAILURE_PATH_BYTES_MAX: usize = 256;
 pub const CAUSES_MAX: usize = 16_384;
 /// The most pairs of a calling function and a called one that are known.
 pub const EDGES_MAX: usize = 65_536;
-/// The age from which on a call under way is no request but a loop, such as `main` or a worker: a tree then begins with
+/// The age from which a call under way is no request but a loop, such as `main` or a worker: a tree then begins with
 /// each call that it makes.
 pub const LOOP_AGE: Duration = Duration::from_secs(10);
 /// The rows per second and function of calls that are slower than the function's own 99th percentile.
 pub const SLOW_ROWS: u32 = 10;
-/// The number of recent calls from which on the 99th percentile of a function is meaningful.
-pub const SLOW_CALLS_LEAST: u64 = 1000;
+/// The number of recent calls from which the 99th percentile of a function is meaningful.
+pub const SLOW_CALLS_MIN: u64 = 1000;
 /// The time by which the coarse clock may lag behind. The clock shows which calls are slow although they are
 /// only counted. One wake-up per period costs a quarter of a percent of a core, and only while calls are
 /// counted.
@@ -139,7 +139,7 @@ pub const SCRATCH_BYTES: usize = 64 * KIB;
 pub const SCRATCH_BYTES_MIN: usize = VALUES_BYTES_MAX + 4 * KIB;
 /// The most bytes of one call's values; arguments, extra fields and the result may each take this much.
 pub const VALUES_BYTES_MAX: usize = 16 * KIB;
-/// The number of calls in a batch from which on the figures of its functions go with it: beside so many rows, the six
+/// The number of calls in a batch from which the figures of its functions go with it: beside so many rows, the six
 /// pages of the figures are few.
 pub const FIGURES_ROWS: usize = 256;
 /// The number of functions whose figures go into every such batch; if more change, figures are written once a second.
@@ -160,7 +160,7 @@ pub const RETAIN_INTERVAL: Duration = Duration::from_secs(5);
 pub const DEAD_RINGS_BYTES_MAX: u64 = 64 * MIB;
 /// The interval at which a process looks for records that dead processes left for its store.
 pub const RECOVER_INTERVAL: Duration = Duration::from_secs(10);
-/// The age from which on a process does work that does not pay in a short life: it opens the store, measures the cost
+/// The age from which a process does work that does not pay in a short life: it opens the store, measures the cost
 /// of calls, and looks at tables and settings that people control it with. A process that ends before writes everything
 /// in one go at its end.
 pub const SETTLED_AGE: Duration = Duration::from_millis(100);
@@ -173,7 +173,7 @@ pub const DRAIN_ALONE_MAX: Duration = Duration::from_millis(100);
 /// The age up to which a process does not copy the log into the database at its end, because that waits for the disk
 /// three times. A later process does so, at the latest the one that finds [`SHORT_LOG_BYTES`].
 pub const SHORT_LIFE: Duration = Duration::from_secs(1);
-/// The bytes of the log from which on even a short process copies it, and deletes what is expired: one in twenty. A
+/// The bytes of the log from which even a short process copies it, and deletes what is expired: one in twenty. A
 /// process that opens the store alone reads the log once, which takes a millisecond for this much.
 pub const SHORT_LOG_BYTES: u64 = MIB;
 /// The most batches that wait for a subscriber; a subscriber that is further behind misses some.

@@ -192,7 +192,7 @@ fn the_inert_room_has_the_recorders_interface() {
     let runtime = Path::new(env!("CARGO_MANIFEST_DIR"));
     let root = runtime.parent().expect("the folder of the workspace");
     let source = runtime.join("src");
-    let of_root = public_paths(&source.join("lib.rs"));
+    let from_root = public_paths(&source.join("lib.rs"));
     let inert = read(&sources(&root.join("src/inert")));
     let facade = public_paths(&root.join("src/lib.rs"));
     assert!(facade.len() > 25, "{facade:?}");
@@ -203,7 +203,7 @@ fn the_inert_room_has_the_recorders_interface() {
         if ["monitor", "WithContext"].contains(&name.as_str()) {
             continue;
         }
-        let recorder = read_definitions(&source, &of_root, &path[1..]);
+        let recorder = read_definitions(&source, &from_root, &path[1..]);
         let [theirs, ours] = [&recorder, &inert].map(|one| one.items.get(name).cloned().unwrap_or_default());
         let [wanted, given] =
             [&recorder, &inert].map(|one| one.traits.get(name).cloned().unwrap_or_default());

@@ -85,24 +85,24 @@ impl Visit for FindsFailure {
 }
 
 /// Writes the fields that `is_wanted` selects as text.
-struct TextOf<'a> {
+struct TextWriter<'a> {
     text: &'a mut dyn Write,
     is_wanted: fn(&str) -> bool,
-    /// The text between what was written before and the next field.
-    before: &'static str,
+    /// The separator to write before the next field: empty for the first one.
+    separator: &'static str,
     outcome: fmt::Result,
 }
 
-impl TextOf<'_> {
+impl TextWriter<'_> {
     fn put(&mut self, field: &Field, value: fmt::Arguments<'_>) {
         if (self.is_wanted)(field.name()) && self.outcome.is_ok() {
-            self.outcome = self.text.write_str(self.before).and_then(|()| self.text.write_fmt(value));
-            self.before = ": ";
+            self.outcome = self.text.write_str(self.separator).and_then(|()| self.text.write_fmt(value));
+            self.separator = ": ";
         }
     }
 }
 
-impl Visit for TextOf<'_> {
+impl Visit for TextWriter<'_> {
     fn record_str(&mut self, field: &Field, value: &str) {
         self.put(field, format_args!("{value}"));
     }
@@ -128,7 +128,7 @@ pub(crate) fn failure_in(record: &dyn Fn(&mut dyn Visit)) -> Option<Captured> {
         return None;
     }
     Captured::failure(&mut |text| {
-        let mut writer = TextOf { text, is_wanted: is_failure, before: "", outcome: Ok(()) };
+        let mut writer = TextWriter { text, is_wanted: is_failure, separator: "", outcome: Ok(()) };
         record(&mut writer);
         writer.outcome
     })
@@ -137,14 +137,15 @@ pub(crate) fn failure_in(record: &dyn Fn(&mut dyn Visit)) -> Option<Captured> {
 /// Returns the text of an event: its message, and the error among its fields.
 pub(crate) fn text_of(event: &Event<'_>) -> Option<Captured> {
     Captured::failure(&mut |text| {
-        let mut message = TextOf { text, is_wanted: |name| name == MESSAGE, before: "", outcome: Ok(()) };
+        let mut message =
+            TextWriter { text, is_wanted: |name| name == MESSAGE, separator: "", outcome: Ok(()) };
         event.record(&mut message);
-        let TextOf { text, before, outcome, .. } = message;
-        let mut error = TextOf { text, is_wanted: is_failure, before, outcome };
+        let TextWriter { text, separator, outcome, .. } = message;
+        let mut error = TextWriter { text, is_wanted: is_failure, separator, outcome };
         event.record(&mut error);
-        let TextOf { text, before, outcome, .. } = error;
+        let TextWriter { text, separator, outcome, .. } = error;
         outcome?;
-        if before.is_empty() { text.write_str(event.metadata().target()) } else { Ok(()) }
+        if separator.is_empty() { text.write_str(event.metadata().target()) } else { Ok(()) }
     })
 }
 

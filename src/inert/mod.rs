@@ -101,13 +101,13 @@ pub fn health() -> Health {
 /// Returns a subscription that receives nothing.
 pub fn subscribe(deliver: impl FnMut(&[Record]) + Send + 'static) -> Subscription {
     drop(deliver);
-    Subscription::to_nothing()
+    Subscription::disconnected()
 }
 
 /// Returns a subscription that receives nothing.
 pub fn alerts(deliver: impl FnMut(&Alert) + Send + 'static) -> Subscription {
     drop(deliver);
-    Subscription::to_nothing()
+    Subscription::disconnected()
 }
 
 /// Does nothing, because nothing is sampled.

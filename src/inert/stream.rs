@@ -60,7 +60,7 @@ impl Subscription {
     }
 
     /// Returns a subscription that receives nothing.
-    pub(super) fn to_nothing() -> Self {
+    pub(super) fn disconnected() -> Self {
         Self(())
     }
 }

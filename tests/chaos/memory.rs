@@ -106,7 +106,7 @@ fn number_of(play: &Play, name: &str) -> u64 {
 
 /// Lets a program fail flat out with its breaker held and 192 MiB of memory, and kills it: all that waits is in its ring file.
 fn leave_large_file(play: &Play) -> (std::path::PathBuf, u64) {
-    let mut command = play.command("fail-until-told", 0);
+    let mut command = play.command("fail-until-stopped", 0);
     command.env("MONITOR_MAX_MEMORY", "192MiB").stdin(std::process::Stdio::piped());
     let mut victim = command.stdout(std::process::Stdio::piped()).spawn().unwrap();
     let mut said = std::io::BufReader::new(victim.stdout.take().unwrap());

@@ -24,7 +24,7 @@ const THREAD_SIGNALS: u64 = 0b11 << 31;
 
 /// The contents of all stores of a place.
 #[derive(Debug, Default)]
-pub(crate) struct Found {
+pub(crate) struct Contents {
     pub(crate) stored: Calls,
     /// Failures by the counts of their groups: those with rows and those folded.
     pub(crate) failed_in_groups: u64,
@@ -129,7 +129,7 @@ fn judge_host(
     );
 }
 
-fn judge_stores(row: &mut Row, play: &Play, found: &Found) {
+fn judge_stores(row: &mut Row, play: &Play, found: &Contents) {
     let whole = |path: &PathBuf| !path.to_string_lossy().contains(".corrupt-");
     for path in found.damaged.iter().filter(|path| whole(path)) {
         row.problems.push(format!("{} is damaged and was not set aside", path.display()));
@@ -141,7 +141,7 @@ fn judge_stores(row: &mut Row, play: &Play, found: &Found) {
 }
 
 /// Asserts that every call has its row or is counted where it was lost, and that every failure is in its group.
-fn judge_calls(row: &mut Row, play: &Play, found: &Found, report: &HashMap<String, u64>) {
+fn judge_calls(row: &mut Row, play: &Play, found: &Contents, report: &HashMap<String, u64>) {
     let number = |name: &str| report.get(name).copied().unwrap_or(0);
     if play.allowed.nothing_stored {
         return;
@@ -212,8 +212,8 @@ pub(crate) fn has_rows_since(place: &Place, since_ns: i64) -> bool {
     })
 }
 
-pub(crate) fn find(place: &Place, (from_ns, to_ns): (i64, i64)) -> Found {
-    let mut found = Found { is_readable: true, ..Found::default() };
+pub(crate) fn find(place: &Place, (from_ns, to_ns): (i64, i64)) -> Contents {
+    let mut found = Contents { is_readable: true, ..Contents::default() };
     for path in stores(place) {
         let Ok(store) = open(&path) else { continue };
         let number =

@@ -33,7 +33,7 @@ fn a_program_hears_of_its_alerts_whatever_its_other_closures_do() {
         ("quiet", "rss_bytes > 1024GiB"),
     ];
     let outside = prepare(&stage, &rules);
-    let mut program = stage.start_until_told("alerts");
+    let mut program = stage.start_until_stopped("alerts");
     let mut lines = BufReader::new(program.stdout.take().unwrap()).lines();
     let expected: BTreeSet<String> = [
         "hangs firing warning victim::control::wait",
@@ -70,7 +70,7 @@ fn a_program_hears_of_its_alerts_whatever_its_other_closures_do() {
 fn sixty_four_processes_raise_one_alert_which_ends_with_the_last() {
     let stage = Stage::new();
     let outside = prepare(&stage, &[("failing", "failed > 0")]);
-    let mut programs: Vec<_> = (0..64).map(|_| stage.start_until_told("fail-slowly")).collect();
+    let mut programs: Vec<_> = (0..64).map(|_| stage.start_until_stopped("fail-slowly")).collect();
     let most = || -> i64 {
         let sql = "SELECT coalesce(max(processes), 0) FROM alerts";
         outside.query_row(sql, [], |row| row.get(0)).unwrap()

@@ -69,7 +69,7 @@ fn memory_stays_within_its_bound_in_an_outage_of_the_store_and_failures_arrive_a
     let writer = rusqlite::Connection::open(stage.db()).unwrap();
     writer.execute_batch("BEGIN IMMEDIATE").unwrap();
     let began = Instant::now();
-    let mut program = stage.start_until_told("outage");
+    let mut program = stage.start_until_stopped("outage");
     let mut lines = BufReader::new(program.stdout.take().unwrap()).lines();
     let mut line = || lines.next().unwrap().unwrap();
     // The outage lasts until the program has reached the last level and all its calls are drained into memory.

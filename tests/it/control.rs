@@ -75,11 +75,11 @@ fn a_breaker_is_held_and_let_go_of_from_outside() {
     let hold =
         "INSERT INTO breaker (process_id, hold, reason, set_by) VALUES (0, 'open', 'disk swap', 'ada')";
     outside.execute(hold, []).unwrap();
-    let warning = program.complaint();
+    let warning = program.next_error_line();
     assert!(warning.contains("the store is not written (held: disk swap)"), "{warning}");
     // The program keeps calling, and no more rows arrive.
     let reached = rows();
-    program.go_on(300);
+    program.wait_for_calls(300);
     assert_eq!(rows(), reached);
     let let_go = "UPDATE breaker SET hold = 'auto', reason = 'a new disk', set_by = 'bob'";
     outside.execute(let_go, []).unwrap();

@@ -290,7 +290,7 @@ fn failures_that_were_folded_are_in_a_kind_once_however_many_recoveries_are_kill
     let transactions = "SELECT 1 FROM progress WHERE ring <> 0 AND at_ns > ";
     for _ in 0..3 {
         let began = now_ns();
-        let mut recoverer = stage.start_until_told("idle");
+        let mut recoverer = stage.start_until_stopped("idle");
         let first = format!("{transactions}{began}");
         wait_for("a transaction", || shelf.files().len() < 2 || stage.has_row(&first));
         recoverer.kill().unwrap();
@@ -389,7 +389,7 @@ fn calls_under_way_are_seen_while_it_runs_and_after_it_was_killed() {
     BufReader::new(program.stdout.take().unwrap()).lines().next().unwrap().unwrap();
     let slow = "SELECT 1 FROM events WHERE kind = 'slow' AND detail LIKE '%handles%'";
     wait_for("the report of a call that goes on", || stage.has_row(slow));
-    let living = || monitor_runtime::recover::living(&stage.db(), &[shelf.0.path().to_owned()], now_ns());
+    let living = || monitor_runtime::recover::find_live(&stage.db(), &[shelf.0.path().to_owned()], now_ns());
     wait_for("all calls to be in flight", || living().iter().any(|process| process.calls.len() == 7));
     let seen = living().remove(0);
     assert_eq!(seen.process.pid, program.id());
@@ -427,7 +427,7 @@ fn nothing_is_under_way_on_a_thread_whose_calls_have_all_ended() {
     // an error, a panic or a cancellation: frames that stayed would add up from round to round.
     for _ in 0..20 {
         std::thread::sleep(Duration::from_millis(20));
-        let living = monitor_runtime::recover::living(&stage.db(), &[shelf.0.path().to_owned()], now_ns());
+        let living = monitor_runtime::recover::find_live(&stage.db(), &[shelf.0.path().to_owned()], now_ns());
         assert_eq!(living.len(), 1);
         let calls = &living[0].calls;
         assert!(calls.len() <= 4 && calls.iter().all(|call| call.depth < 4), "{calls:?}");
@@ -580,7 +580,7 @@ fn stacks_of_threads_of_one_name_are_apart_and_show_the_arguments_of_their_calls
     let shelf = Shelf::new();
     let stage = shelf.stage();
     let mut program = stage.start("namesakes", 0);
-    let living = || monitor_runtime::recover::living(&stage.db(), &[shelf.0.path().to_owned()], now_ns());
+    let living = || monitor_runtime::recover::find_live(&stage.db(), &[shelf.0.path().to_owned()], now_ns());
     wait_for("all calls to be in flight", || living().iter().any(|process| process.calls.len() == 8));
     let seen = living().remove(0);
     program.kill().unwrap();
@@ -619,9 +619,9 @@ fn async_calls_show_their_arguments_and_who_awaits_them_whether_they_wait_or_are
     let shelf = Shelf::new();
     let stage = shelf.stage();
     let mut program = stage.start("stuck-tasks", 0);
-    let living = || monitor_runtime::recover::living(&stage.db(), &[shelf.0.path().to_owned()], now_ns());
+    let living = || monitor_runtime::recover::find_live(&stage.db(), &[shelf.0.path().to_owned()], now_ns());
     let is_there = |polled: usize| {
-        move |process: &monitor_runtime::recover::Living| {
+        move |process: &monitor_runtime::recover::LiveProcess| {
             let on_stack = process.calls.iter().filter(|call| call.waiting_since_ns.is_none());
             process.calls.len() == 7 && on_stack.count() == polled
         }

@@ -16,7 +16,7 @@ fn hello(variables: &[(&str, &str)]) -> Output {
     output
 }
 
-fn complaint(output: &Output) -> String {
+fn stderr_line(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
@@ -38,7 +38,7 @@ fn a_bad_value_costs_one_line_and_recording_goes_on() {
         ("MONITOR_CONFIG", "/nowhere/at/all.toml"),
     ] {
         let before = if store.exists() { calls(&store) } else { 0 };
-        let line = complaint(&hello(&[("MONITOR_DB", db), (variable, value)]));
+        let line = stderr_line(&hello(&[("MONITOR_DB", db), (variable, value)]));
         assert_eq!(line.lines().count(), 1, "{variable}: {line}");
         assert!(line.starts_with("monitored: ") && line.contains(variable), "{line}");
         assert!(line.contains("allowed") && !line.contains('\u{1b}'), "{line}");
@@ -58,7 +58,7 @@ fn bytes_that_are_no_text_cost_one_line() {
         .output()
         .unwrap();
     assert!(output.status.success());
-    let line = complaint(&output);
+    let line = stderr_line(&output);
     assert!(line.lines().count() == 1 && line.contains("MONITOR_BATCH"), "{line}");
 }
 
@@ -68,7 +68,7 @@ fn a_store_that_cannot_be_made_costs_one_line() {
     let file = folder.path().join("file");
     std::fs::write(&file, "no folder").unwrap();
     let db = file.join("calls.db");
-    let line = complaint(&hello(&[("MONITOR_DB", db.to_str().unwrap())]));
+    let line = stderr_line(&hello(&[("MONITOR_DB", db.to_str().unwrap())]));
     assert_eq!(line.lines().count(), 1, "{line}");
     assert!(line.starts_with("monitored: ") && line.contains("calls.db"), "{line}");
     assert_eq!(std::fs::read_to_string(&file).unwrap(), "no folder");
@@ -79,7 +79,7 @@ fn switched_off_nothing_is_made() {
     let folder = tempfile::tempdir().unwrap();
     let home = folder.path().to_str().unwrap();
     let output = hello(&[("MONITOR", "off"), ("HOME", home), ("MONITOR_SAMPLE", "0.5")]);
-    assert_eq!(complaint(&output), "");
+    assert_eq!(stderr_line(&output), "");
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
 }
 
@@ -87,13 +87,13 @@ fn switched_off_nothing_is_made() {
 fn kept_in_memory_nothing_is_made() {
     let folder = tempfile::tempdir().unwrap();
     let home = folder.path().to_str().unwrap();
-    assert_eq!(complaint(&hello(&[("MONITOR_DB", ":memory:"), ("HOME", home)])), "");
+    assert_eq!(stderr_line(&hello(&[("MONITOR_DB", ":memory:"), ("HOME", home)])), "");
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
 }
 
 #[test]
 fn without_a_home_one_line_says_that_the_store_is_in_memory() {
-    let line = complaint(&hello(&[]));
+    let line = stderr_line(&hello(&[]));
     assert!(line.lines().count() == 1 && line.contains("in memory"), "{line}");
 }
 
@@ -102,7 +102,7 @@ fn without_a_home_one_line_says_that_the_store_is_in_memory() {
 fn the_default_store_is_private_to_its_owner() {
     use std::os::unix::fs::PermissionsExt as _;
     let folder = tempfile::tempdir().unwrap();
-    assert_eq!(complaint(&hello(&[("HOME", folder.path().to_str().unwrap())])), "");
+    assert_eq!(stderr_line(&hello(&[("HOME", folder.path().to_str().unwrap())])), "");
     let store = folder.path().join(".local/state/monitor/hello.db");
     assert_eq!(calls(&store), 1);
     let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
@@ -119,7 +119,7 @@ fn a_settings_file_sets_what_the_environment_leaves_open() {
     let state = folder.path().to_str().unwrap();
     let variables =
         [("MONITOR_CONFIG", file.to_str().unwrap()), ("STATE", state), ("MONITOR_CAPTURE", "args")];
-    assert_eq!(complaint(&hello(&variables)), "");
+    assert_eq!(stderr_line(&hello(&variables)), "");
     let row: (String, Option<String>, Option<String>) = Connection::open(folder.path().join("calls.db"))
         .unwrap()
         .query_row("SELECT service, args, result FROM calls", [], |row| {

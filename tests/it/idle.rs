@@ -12,16 +12,16 @@ use crate::victim::Stage;
 
 /// The wake-ups and the bytes of a program so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Done {
+struct Usage {
     /// The number of times that the recorder's thread has waited.
     waits: u64,
     /// Bytes handed to the system for writing.
     written: u64,
 }
 
-impl Done {
+impl Usage {
     /// Returns what a program has done; `None` before it has a recorder.
-    fn by(program: &Child) -> Option<Self> {
+    fn read(program: &Child) -> Option<Self> {
         let process = format!("/proc/{}", program.id());
         let number = |path: &str, name: &str| {
             let text = std::fs::read_to_string(path).ok()?;
@@ -37,27 +37,27 @@ impl Done {
 
     /// Waits until the recorder has gone to rest: it has written the program's calls, and nothing more for some rests. Its
     /// waits for the disk are waits too.
-    fn at_rest(stage: &Stage, program: &Child) -> Self {
+    fn read_at_rest(stage: &Stage, program: &Child) -> Self {
         wait_for("the calls", || stage.has_row("SELECT 1 FROM calls"));
-        let (mut last, mut since) = (Self::by(program).unwrap(), Instant::now());
+        let (mut last, mut since) = (Self::read(program).unwrap(), Instant::now());
         wait_for("the recorder to rest", || {
-            let done = Self::by(program).unwrap();
-            if done.written != last.written {
-                (last, since) = (done, Instant::now());
+            let usage = Self::read(program).unwrap();
+            if usage.written != last.written {
+                (last, since) = (usage, Instant::now());
             }
-            done.waits >= last.waits + 3 && since.elapsed() > 3 * REST_PAUSE
+            usage.waits >= last.waits + 3 && since.elapsed() > 3 * REST_PAUSE
         });
-        Self::by(program).unwrap()
+        Self::read(program).unwrap()
     }
 }
 
 #[test]
 fn a_program_in_which_nothing_happens_writes_nothing_and_is_woken_every_five_seconds_at_most() {
     let stage = Stage::new();
-    let program = stage.start_until_told("idle");
-    let (before, began) = (Done::at_rest(&stage, &program), Instant::now());
-    wait_for("three rests", || Done::by(&program).unwrap().waits >= before.waits + 3);
-    let after = Done::by(&program).unwrap();
+    let program = stage.start_until_stopped("idle");
+    let (before, began) = (Usage::read_at_rest(&stage, &program), Instant::now());
+    wait_for("three rests", || Usage::read(&program).unwrap().waits >= before.waits + 3);
+    let after = Usage::read(&program).unwrap();
     let rests = began.elapsed().as_secs() / REST_PAUSE.as_secs() + 1;
     assert_eq!(after.written, before.written);
     // A wait for something else than the end of a rest is rare.
@@ -68,11 +68,11 @@ fn a_program_in_which_nothing_happens_writes_nothing_and_is_woken_every_five_sec
 #[test]
 fn the_first_call_after_a_rest_is_seen_while_the_program_runs() {
     let stage = Stage::new();
-    let mut program = stage.start_until_told("on-call");
+    let mut program = stage.start_until_stopped("on-call");
     let mut input = program.stdin.take().unwrap();
     let mut lines = BufReader::new(program.stdout.take().unwrap()).lines();
     for number in 1..=2 {
-        Done::at_rest(&stage, &program);
+        Usage::read_at_rest(&stage, &program);
         writeln!(input, "go").unwrap();
         lines.next().unwrap().unwrap();
         wait_for("the row of the call", || {

@@ -44,7 +44,7 @@ fn check_counts(store: &Store, function: &str, [calls, failed, slow]: [i64; 3]) 
 fn a_very_hot_function_is_only_counted_and_one_beside_it_recorded() {
     let stage = Stage::bounded();
     let began = Instant::now();
-    let program = stage.start_until_told("hot-until-told");
+    let program = stage.start_until_stopped("hot-until-stopped");
     // Some calls are slow while the function is only counted, which is when they are hardest to notice.
     let slow = "SELECT 1 FROM (SELECT COUNT(*) AS slow FROM slow_calls WHERE function = 'victim::hot::hot'
         AND start_ns > (SELECT MIN(at_ns) FROM events WHERE detail LIKE 'victim::hot::hot: %-> counted%'))
@@ -252,7 +252,7 @@ fn trees_are_whole_while_the_ladder_keeps_their_rows_within_bounds() {
         .with_variable("MONITOR_MAX_OVERHEAD", "100%")
         .with_variable("MONITOR_MAX_RATE", "1000");
     let began = Instant::now();
-    let program = stage.start_until_told("forest-until-told");
+    let program = stage.start_until_stopped("forest-until-stopped");
     // The ladder knows how often each function is called as soon as one second is like the last. Then every trunk with
     // a row has its two branches, and every branch its three leaves. It does not know when a busy machine suddenly
     // gives the program far more processor time.
@@ -312,7 +312,7 @@ fn check_size(stage: &Stage) {
 fn rates_are_turned_up_and_down_from_outside_while_the_store_is_locked_in_between() {
     let stage = Stage::bounded();
     let began = Instant::now();
-    let program = stage.start_until_told("hot-until-told");
+    let program = stage.start_until_stopped("hot-until-stopped");
     wait_for("rows", || stage.has_row("SELECT 1 FROM calls"));
     let wait_for_rate = |rate: &str| {
         let sql = format!("SELECT 1 FROM rates WHERE function = 'victim::hot::hot' AND asked = {rate}");

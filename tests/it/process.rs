@@ -65,7 +65,7 @@ fn recording_can_be_switched_off() {
 fn switched_off_the_recorder_has_no_thread() {
     for (switch, threads) in [("off", 1), ("on", 2)] {
         let stage = Stage::new().with_variable("MONITOR", switch);
-        let mut program = stage.start_until_told("called");
+        let mut program = stage.start_until_stopped("called");
         let mut lines = BufReader::new(program.stdout.take().unwrap()).lines();
         assert_eq!(lines.next().unwrap().unwrap(), "called");
         // The thread that reads the settings ends once it has read them.

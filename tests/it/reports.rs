@@ -49,7 +49,7 @@ fn the_last_report_tells_of_the_last_call() {
 #[test]
 fn a_program_that_works_writes_its_resources_and_one_that_rests_does_not_repeat_them() {
     let stage = Stage::new();
-    let program = stage.start_until_told("idle");
+    let program = stage.start_until_stopped("idle");
     wait_for("a row of resources", || stage.has_row("SELECT 1 FROM resources"));
     stage.finish(program);
     let sensible = "SELECT COUNT(*) FROM resources WHERE rss_bytes > 0 AND threads >= 2 AND open_files > 2";

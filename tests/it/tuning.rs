@@ -99,7 +99,7 @@ fn a_rate_written_by_another_program_holds_in_one_that_runs() {
     assert!(other.execute("INSERT INTO sampling (pattern, rate) VALUES ('x', 2)", []).is_err());
     wait_for_rate(&stage, 1, 0);
     let holds_ns = now_ns();
-    program.go_on(300);
+    program.wait_for_calls(300);
     let (made, _) = program.end(&stage);
     check_rate_zero(&stage, holds_ns, made);
     let store = stage.store();
@@ -129,7 +129,7 @@ fn a_rate_set_by_the_command_holds_within_a_second_in_every_process_on_the_store
         stage.monitor(&["sample", "victim::*", "1"]);
         wait_for_rate(&stage, programs.len(), 1);
         for program in &programs {
-            program.go_on(10);
+            program.wait_for_calls(10);
         }
     }
     let made: i64 = programs.into_iter().map(|program| program.end(&stage).0).sum();
@@ -154,7 +154,7 @@ fn set_rate_zero(stage: &Stage, programs: &[Steady]) -> i64 {
         batches().iter().zip(&before).all(|(now, before)| *now >= before + 2)
     });
     for program in programs {
-        program.go_on(10);
+        program.wait_for_calls(10);
     }
     let last_ns: i64 = stage.store().one("SELECT MAX(start_ns) FROM calls WHERE kept = 'sampled'");
     (last_ns - set_ns) / 1_000_000
@@ -163,7 +163,7 @@ fn set_rate_zero(stage: &Stage, programs: &[Steady]) -> i64 {
 #[test]
 fn a_hot_function_that_is_left_out_is_counted_exactly_and_its_failures_kept() {
     let stage = Stage::bounded().with_variable("MONITOR_SAMPLE", "0");
-    let program = stage.start_until_told("flood-until-told");
+    let program = stage.start_until_stopped("flood-until-stopped");
     let change = "SELECT 1 FROM events WHERE detail LIKE 'victim::orders::check: %timed -> counted%'";
     wait_for("the function to be only counted", || stage.has_row(change));
     let output = stage.finish(program);
@@ -198,9 +198,9 @@ fn a_change_of_the_settings_file_holds_at_once_and_a_bad_one_not_at_all() {
     wait_for_rate(&stage, 1, 0);
     let holds_ns = now_ns();
     write("sample = 'victim::*=2'");
-    let warning = program.complaint();
+    let warning = program.next_error_line();
     assert!(warning.contains("victim::*=2") && warning.contains("stay as they were"), "{warning}");
-    program.go_on(300);
+    program.wait_for_calls(300);
     let (made, more) = program.end(&stage);
     assert_eq!(more, "");
     check_rate_zero(&stage, holds_ns, made);
@@ -246,7 +246,7 @@ fn a_rate_set_in_the_store_holds_for_the_next_run_until_it_is_reset() {
     let program = Steady::start(&stage);
     wait_for_rate(&stage, 1, 0);
     let holds_ns = now_ns();
-    program.go_on(300);
+    program.wait_for_calls(300);
     let (made, _) = program.end(&stage);
     check_rate_zero(&stage, holds_ns, made);
     let store = stage.store();

@@ -92,12 +92,12 @@ impl Stage {
     }
 
     /// Starts a scenario that runs until its standard input ends.
-    pub(crate) fn start_until_told(&self, scenario: &str) -> Child {
+    pub(crate) fn start_until_stopped(&self, scenario: &str) -> Child {
         let mut command = self.command(scenario, 0);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     }
 
-    /// Ends a scenario that was started by `start_until_told`: closes its standard input, waits for its success,
+    /// Ends a scenario that was started by `start_until_stopped`: closes its standard input, waits for its success,
     /// and brings everything into the store. Returns what it has printed and nobody has read.
     pub(crate) fn finish(&self, mut program: Child) -> String {
         let began = Instant::now();
@@ -160,7 +160,7 @@ pub(crate) struct Steady {
 
 impl Steady {
     pub(crate) fn start(stage: &Stage) -> Self {
-        let mut program = stage.start_until_told("steady");
+        let mut program = stage.start_until_stopped("steady");
         let made = Arc::new(AtomicI64::new(0));
         let counted = Arc::clone(&made);
         let lines = BufReader::new(program.stdout.take().unwrap()).lines();
@@ -174,13 +174,13 @@ impl Steady {
     }
 
     /// Waits until the program has made this many more calls.
-    pub(crate) fn go_on(&self, calls: i64) {
+    pub(crate) fn wait_for_calls(&self, calls: i64) {
         let before = self.made.load(Ordering::Relaxed);
         wait_for("more calls", || self.made.load(Ordering::Relaxed) >= before + calls);
     }
 
     /// Waits for the next line on its stderr and returns it.
-    pub(crate) fn complaint(&mut self) -> String {
+    pub(crate) fn next_error_line(&mut self) -> String {
         let mut line = String::new();
         self.errors.read_line(&mut line).unwrap();
         line

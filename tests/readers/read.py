@@ -283,7 +283,7 @@ def main():
         store = pathlib.Path(folder) / "store.db"
         environment = {"HOME": folder, "MONITOR_DB": str(store)}
         pipe = subprocess.PIPE
-        command = [program, "service-until-told"]
+        command = [program, "service-until-stopped"]
         recording = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=environment)
         readers = []
         try:

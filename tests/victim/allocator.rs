@@ -41,7 +41,7 @@ fn call_monitored(bytes: usize) {
     DEPTH.set(depth);
 }
 
-/// The bytes from which on allocations of the recorder's thread are counted.
+/// The size, in bytes, from which allocations of the recorder's thread are counted.
 static REFUSED_FROM: AtomicUsize = AtomicUsize::new(usize::MAX);
 /// The number of the first such allocation that is refused, and of the first behind it that is not.
 static FIRST_REFUSED: AtomicU64 = AtomicU64::new(0);
@@ -49,9 +49,9 @@ static NEXT_GRANTED: AtomicU64 = AtomicU64::new(0);
 static COUNTED: AtomicU64 = AtomicU64::new(0);
 static REFUSED: AtomicU64 = AtomicU64::new(0);
 
-/// Refuses allocations of the recorder's thread as `VICTIM_REFUSES` says: the bytes from which on an allocation counts, the number
+/// Refuses allocations of the recorder's thread as `VICTIM_REFUSES` says: the bytes from which an allocation counts, the number
 /// of the first that is refused, and how many are.
-pub(crate) fn refuse_as_told() {
+pub(crate) fn refuse_allocations() {
     let told = std::env::var("VICTIM_REFUSES").unwrap_or_default();
     let numbers: Vec<u64> = told.split(':').filter_map(|number| number.parse().ok()).collect();
     if let [bytes, first, times] = numbers[..] {

@@ -102,7 +102,7 @@ fn failing_held(number: u64) -> Made {
 
 /// Fails as fast as possible on two threads while a person holds the breaker. Says so on stdout once the memory for what waits
 /// is nearly used up, and goes on until it is killed.
-pub(crate) fn fail_until_told() {
+pub(crate) fn fail_until_stopped() {
     say("the first", 1);
     monitored::breaker().force_open("the disk is being replaced");
     let fail = || {

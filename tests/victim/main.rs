@@ -35,7 +35,7 @@ const IN_TIME: Duration = Duration::from_secs(60);
 
 #[expect(clippy::too_many_lines, reason = "a line for each scenario")]
 fn main() {
-    allocator::refuse_as_told();
+    allocator::refuse_allocations();
     let mut arguments = std::env::args().skip(1);
     let scenario = arguments.next().unwrap_or_default();
     let number = arguments.next().and_then(|number| number.parse().ok()).unwrap_or(100_u64);
@@ -52,7 +52,7 @@ fn main() {
         "paced" => paced::run(number),
         "steady" => steady(),
         "flood" => flood(until_elapsed(number)),
-        "flood-until-told" => flood(until_stdin_ends()),
+        "flood-until-stopped" => flood(until_stdin_ends()),
         "outage" => outage(),
         "tree" => tree(number),
         "list-items" => println!("{}", trees::list_items(number)),
@@ -60,9 +60,9 @@ fn main() {
         "fail" => trees::fail(number),
         "layers" => layers::run(number),
         "hot" => hot::hot_and_rare(until_elapsed(number)),
-        "hot-until-told" => hot::hot_and_rare(until_stdin_ends()),
+        "hot-until-stopped" => hot::hot_and_rare(until_stdin_ends()),
         "burst" => hot::burst(number),
-        "forest-until-told" => forest::grow(until_stdin_ends()),
+        "forest-until-stopped" => forest::grow(until_stdin_ends()),
         "bad-minute" => hot::bad_minute(number),
         "context" => context(),
         "destructor" => destructor(),
@@ -115,8 +115,8 @@ fn main() {
         }
         "on-call" => on_call(),
         "service" => service(until_elapsed(number)),
-        "service-until-told" => service(until_stdin_ends()),
-        "fail-until-told" => loads::fail_until_told(),
+        "service-until-stopped" => service(until_stdin_ends()),
+        "fail-until-stopped" => loads::fail_until_stopped(),
         "coroutines" => coroutines::take_turns(number),
         "load" => loads::run(&arguments.next().unwrap_or_default(), number),
         "phases" => phases::run(number),

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 
 use anyhow::Result;
 
-use super::in_flight::{self, Flying};
+use super::in_flight::{self, InFlightCall};
 use super::{open_store, print_heading, print_lines};
 use crate::arguments::{Common, Crash, FormatName};
 use crate::format;
@@ -178,7 +178,7 @@ fn write_calls_in_flight(store: &Store, process: i64, died: i64, text: &mut Stri
     if rows.is_empty() {
         writeln!(text, "  {:<10} no call that is known", "running")?;
     }
-    let calls: Vec<Flying> = rows.iter().map(|row| to_flying(row)).collect();
+    let calls: Vec<InFlightCall> = rows.iter().map(|row| to_in_flight(row)).collect();
     let names = in_flight::name_threads(&calls);
     let mut places = in_flight::arrange(&calls);
     // Stacks come first, then the tasks that wait.
@@ -199,8 +199,8 @@ fn write_calls_in_flight(store: &Store, process: i64, died: i64, text: &mut Stri
     Ok(())
 }
 
-fn to_flying(row: &[Cell]) -> Flying {
-    Flying {
+fn to_in_flight(row: &[Cell]) -> InFlightCall {
+    InFlightCall {
         thread: row[0].as_text().map(|name| (row[1].to_integer(), name.to_owned())),
         depth: row[2].to_integer().unwrap_or(0),
         start_ns: row[4].to_integer().unwrap_or(0),

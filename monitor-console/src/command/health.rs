@@ -79,7 +79,7 @@ fn probe(common: &Common) -> Result<()> {
     let opened = open_store(common);
     let now_ns = units::now_ns();
     let living =
-        opened.as_ref().map(|store| recover::living(store.path(), &find::list_ring_folders(), now_ns));
+        opened.as_ref().map(|store| recover::find_live(store.path(), &find::list_ring_folders(), now_ns));
     let overall = health::read_any(opened.as_ref(), &living.unwrap_or_default(), now_ns);
     if common.format == FormatName::Json {
         let mut out = io::stdout().lock();
@@ -172,8 +172,8 @@ impl Process<'_> {
     fn read_time(&self, name: &str) -> i64 {
         self.find_cell(name).and_then(Cell::to_integer).unwrap_or(0)
     }
-    /// Formats a number of things: `1 call`, `12.3 k calls`.
-    fn format_things(&self, name: &str, singular: &str, plural: &str) -> String {
+    /// Formats a count with its noun: `1 call`, `12.3 k calls`.
+    fn format_counted(&self, name: &str, singular: &str, plural: &str) -> String {
         format_quantity(self.format_number(name), singular, plural)
     }
     /// Formats a number in the unit of its column; a column that only another version has is formatted as a count.
@@ -260,20 +260,20 @@ fn describe_figures(process: &Process<'_>) -> Vec<(&'static str, String)> {
         ),
         ("breaker", describe_breaker(process)),
         ("writes", describe_writes(process)),
-        ("recorded", process.format_things("recorded", "call", "calls")),
+        ("recorded", process.format_counted("recorded", "call", "calls")),
         ("dropped", drops.collect::<Vec<_>>().join(" · ")),
         (
             "folded",
             format!(
                 "{} counted without a row",
-                process.format_things("folded_errors", "failure", "failures")
+                process.format_counted("folded_errors", "failure", "failures")
             ),
         ),
         (
             "written",
             format!(
                 "{}, {}",
-                process.format_things("rows_written", "row", "rows"),
+                process.format_counted("rows_written", "row", "rows"),
                 process.format_number("bytes_written")
             ),
         ),
@@ -285,7 +285,7 @@ fn describe_figures(process: &Process<'_>) -> Vec<(&'static str, String)> {
         ("memory", describe_memory(process)),
     ];
     if process.find_cell("open_spans").is_some_and(|spans| spans.to_integer() != Some(0)) {
-        figures.push(("spans", format!("{} open", process.format_things("open_spans", "span", "spans"))));
+        figures.push(("spans", format!("{} open", process.format_counted("open_spans", "span", "spans"))));
     }
     if process.find_cell("off").is_some() {
         figures.push(("off", process.read_text("off")));
@@ -386,7 +386,7 @@ fn describe_writes(process: &Process<'_>) -> String {
         process.format_number("writer_errors"),
         format_times(process, "write_retries"),
         process.format_number("write_retries_per_min"),
-        process.format_things("duplicates_avoided", "duplicate", "duplicates"),
+        process.format_counted("duplicates_avoided", "duplicate", "duplicates"),
     )
 }
 
@@ -448,7 +448,7 @@ fn describe_guard(guard: &Process<'_>, now: i64) -> String {
     let _ = write!(
         text,
         " · {}, {} failed, {} not made",
-        guard.format_things("calls", "call", "calls"),
+        guard.format_counted("calls", "call", "calls"),
         guard.format_number("failures"),
         guard.format_number("rejected"),
     );

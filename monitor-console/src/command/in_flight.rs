@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// A call in flight, as far as its place depends on it.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Flying {
+pub(super) struct InFlightCall {
     /// Number and name of the thread; `None` for a suspended async call. The number is unknown in stores of older
     /// versions.
     pub(super) thread: Option<(Option<i64>, String)>,
@@ -35,7 +35,7 @@ pub(super) struct Place {
 const RESERVED_SPANS: i64 = 2;
 
 /// Arranges calls by trees, the tree with the oldest root first.
-pub(super) fn arrange(calls: &[Flying]) -> Vec<Place> {
+pub(super) fn arrange(calls: &[InFlightCall]) -> Vec<Place> {
     let parents = find_parents(calls);
     let mut below: Vec<Vec<usize>> = vec![Vec::new(); calls.len()];
     let mut roots = Vec::new();
@@ -59,9 +59,9 @@ pub(super) fn arrange(calls: &[Flying]) -> Vec<Place> {
 }
 
 /// Returns the index of the call around each call. No call is above itself, whatever the ids say.
-fn find_parents(calls: &[Flying]) -> Vec<Option<usize>> {
+fn find_parents(calls: &[InFlightCall]) -> Vec<Option<usize>> {
     let spans: HashMap<i64, usize> = calls.iter().enumerate().map(|(at, call)| (call.span_id, at)).collect();
-    let named = |call: &Flying| {
+    let named = |call: &InFlightCall| {
         let parent = call.parent_id.filter(|parent| *parent > RESERVED_SPANS)?;
         spans.get(&parent).copied()
     };
@@ -100,12 +100,12 @@ fn break_circles(parents: &mut [Option<usize>]) {
 }
 
 /// Names the thread of each call, with its number if several threads share a name; `None` for a suspended call.
-pub(super) fn name_threads(calls: &[Flying]) -> Vec<Option<String>> {
+pub(super) fn name_threads(calls: &[InFlightCall]) -> Vec<Option<String>> {
     let mut numbers: BTreeMap<&str, BTreeSet<Option<i64>>> = BTreeMap::new();
     for (number, name) in calls.iter().filter_map(|call| call.thread.as_ref()) {
         numbers.entry(name).or_default().insert(*number);
     }
-    let name = |call: &Flying| {
+    let name = |call: &InFlightCall| {
         let (number, name) = call.thread.as_ref()?;
         let is_shared = numbers.get(name.as_str()).is_some_and(|numbers| numbers.len() > 1);
         Some(match number {
@@ -120,16 +120,16 @@ pub(super) fn name_threads(calls: &[Flying]) -> Vec<Option<String>> {
 mod tests {
     use super::*;
 
-    fn on_stack(thread: i64, depth: i64, span_id: i64) -> Flying {
+    fn on_stack(thread: i64, depth: i64, span_id: i64) -> InFlightCall {
         let thread = Some((Some(thread), "worker".to_owned()));
-        Flying { thread, depth, start_ns: span_id, span_id, parent_id: None }
+        InFlightCall { thread, depth, start_ns: span_id, span_id, parent_id: None }
     }
 
-    fn suspended(span_id: i64, parent: i64) -> Flying {
-        Flying { start_ns: span_id, span_id, parent_id: Some(parent), ..Flying::default() }
+    fn suspended(span_id: i64, parent: i64) -> InFlightCall {
+        InFlightCall { start_ns: span_id, span_id, parent_id: Some(parent), ..InFlightCall::default() }
     }
 
-    fn drawn(calls: &[Flying]) -> Vec<(i64, usize)> {
+    fn drawn(calls: &[InFlightCall]) -> Vec<(i64, usize)> {
         arrange(calls).into_iter().map(|place| (calls[place.call].span_id, place.depth)).collect()
     }
 
@@ -144,7 +144,7 @@ mod tests {
 
     #[test]
     fn suspended_calls_are_below_the_call_that_awaits_them_and_so_is_one_that_is_polled() {
-        let polled = Flying { parent_id: Some(10), ..on_stack(1, 0, 30) };
+        let polled = InFlightCall { parent_id: Some(10), ..on_stack(1, 0, 30) };
         let calls = [polled, on_stack(1, 1, 31), suspended(20, 10), suspended(10, 0), suspended(5, 99)];
         assert_eq!(drawn(&calls), [(5, 0), (10, 0), (20, 1), (30, 1), (31, 2)]);
     }
@@ -163,9 +163,9 @@ mod tests {
         placed.sort_unstable();
         assert_eq!(placed, [0, 1, 2, 3, 4]);
         let crossed = [
-            Flying { parent_id: Some(21), ..on_stack(1, 0, 10) },
+            InFlightCall { parent_id: Some(21), ..on_stack(1, 0, 10) },
             on_stack(1, 1, 11),
-            Flying { parent_id: Some(11), ..on_stack(2, 0, 20) },
+            InFlightCall { parent_id: Some(11), ..on_stack(2, 0, 20) },
             on_stack(2, 1, 21),
         ];
         assert_eq!(arrange(&crossed).len(), 4);

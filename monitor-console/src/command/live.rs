@@ -8,10 +8,10 @@ use std::path::Path;
 
 use anyhow::Result;
 use monitor_runtime::alert::{STUCK_NS_MIN, stuck_limit_ns};
-use monitor_runtime::recover::{self, Living, UnderWay};
+use monitor_runtime::recover::{self, LiveProcess, UnderWay};
 use rusqlite::types::Value;
 
-use super::in_flight::{self, Flying};
+use super::in_flight::{self, InFlightCall};
 use super::{print_note, require_known};
 use crate::arguments::{Common, Live};
 use crate::format;
@@ -24,7 +24,7 @@ use crate::{find, units};
 pub(super) fn run(common: &Common, arguments: &Live) -> Result<()> {
     let store = find::find_store(common.store_path())?;
     let now = units::now_ns();
-    let living = recover::living(&store, &find::list_ring_folders(), now);
+    let living = recover::find_live(&store, &find::list_ring_folders(), now);
     let usual = read_usual_limits(&store, &living, now);
     let mut report = build_report(&living, &usual, arguments, now);
     map_spans(&store, &mut report)?;
@@ -58,7 +58,7 @@ pub(super) fn run(common: &Common, arguments: &Live) -> Result<()> {
 
 /// Lists the calls in flight of the processes that write to this store, those with a stuck call first, at most `limit`.
 pub(super) fn list(store: &Path, limit: u32, now: i64) -> Result<Report> {
-    let living = recover::living(store, &find::list_ring_folders(), now);
+    let living = recover::find_live(store, &find::list_ring_folders(), now);
     let usual = read_usual_limits(store, &living, now);
     let arguments = Live { pattern: None, min: None, limit: Some(limit) };
     let mut report = build_report(&living, &usual, &arguments, now);
@@ -92,14 +92,14 @@ fn map_spans(store: &Path, report: &mut Report) -> Result<()> {
 
 /// A call that is shown: of which process, at which depth of its tree, on which thread.
 struct Shown<'a> {
-    process: &'a Living,
+    process: &'a LiveProcess,
     call: &'a UnderWay,
     thread: Option<String>,
     depth: usize,
     limit: Option<Limit>,
 }
 
-/// The time from which on a call counts as stuck.
+/// The time from which a call counts as stuck.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Limit {
     /// The `slow` option of the function, in ns.
@@ -119,7 +119,7 @@ impl Limit {
 /// Lists calls by trees, those of a thread's stack or of a task together. Trees with a call that is stuck come first,
 /// each part by age.
 pub(super) fn build_report(
-    living: &[Living],
+    living: &[LiveProcess],
     usual: &HashMap<String, i64>,
     arguments: &Live,
     now: i64,
@@ -141,8 +141,8 @@ pub(super) fn build_report(
 }
 
 /// Returns the calls of a process by their trees.
-fn arrange<'a>(process: &'a Living, usual: &HashMap<String, i64>) -> Vec<Vec<Shown<'a>>> {
-    let calls: Vec<Flying> = process.calls.iter().map(to_flying).collect();
+fn arrange<'a>(process: &'a LiveProcess, usual: &HashMap<String, i64>) -> Vec<Vec<Shown<'a>>> {
+    let calls: Vec<InFlightCall> = process.calls.iter().map(to_in_flight).collect();
     let mut names = in_flight::name_threads(&calls);
     let mut trees: Vec<Vec<Shown<'a>>> = Vec::new();
     for place in in_flight::arrange(&calls) {
@@ -158,8 +158,8 @@ fn arrange<'a>(process: &'a Living, usual: &HashMap<String, i64>) -> Vec<Vec<Sho
     trees
 }
 
-fn to_flying(call: &UnderWay) -> Flying {
-    Flying {
+fn to_in_flight(call: &UnderWay) -> InFlightCall {
+    InFlightCall {
         thread: call.thread.clone().map(|name| (call.thread_id.map(i64::from), name)),
         depth: call.depth.into(),
         start_ns: call.start_ns,
@@ -170,7 +170,7 @@ fn to_flying(call: &UnderWay) -> Flying {
 
 /// Reads from which time on calls count as stuck whose functions declare none: by the function's own history, which the
 /// store has. A store that cannot be read gives no limits.
-pub(super) fn read_usual_limits(store: &Path, living: &[Living], now: i64) -> HashMap<String, i64> {
+pub(super) fn read_usual_limits(store: &Path, living: &[LiveProcess], now: i64) -> HashMap<String, i64> {
     let is_long = |call: &UnderWay| {
         call.slow_ns.is_none() && measure_elapsed_ns(call, now).unsigned_abs() > STUCK_NS_MIN
     };
@@ -291,7 +291,7 @@ mod tests {
         }
     }
 
-    fn living(calls: Vec<UnderWay>) -> Living {
+    fn living(calls: Vec<UnderWay>) -> LiveProcess {
         let process = ProcessRow {
             run_uuid: "a".to_owned(),
             service: "shop".to_owned(),
@@ -301,11 +301,11 @@ mod tests {
             started_ns: 0,
             program: monitor_runtime::batch::Program::default(),
         };
-        Living { process, calls, alive_ns: NOW, lost: 0 }
+        LiveProcess { process, calls, alive_ns: NOW, lost: 0 }
     }
 
     /// Returns the lines of the table: state, indented function, arguments.
-    fn lines(living: &Living, usual: &HashMap<String, i64>) -> Vec<(String, String, String)> {
+    fn lines(living: &LiveProcess, usual: &HashMap<String, i64>) -> Vec<(String, String, String)> {
         let arguments = Live { pattern: None, min: None, limit: None };
         let report = build_report(std::slice::from_ref(living), usual, &arguments, NOW);
         let line = |row: &Vec<Cell>| [1, 3, 10].map(|at| row[at].to_plain_text());

@@ -58,8 +58,8 @@ impl<W: Write> Format for Html<W> {
     }
 }
 
-/// Returns a text for HTML: what acts on a terminal or turns text around as an escape, and no character that begins a tag, ends an
-/// attribute or begins a reference.
+/// Escapes a text for HTML. Control characters and those that reverse the direction of text are shown as escapes, and
+/// `&`, `<`, `>` and quotes become references.
 pub(crate) fn escape(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for character in terminal::escape(text).chars() {

@@ -103,7 +103,7 @@ impl<W: Write> Table<W> {
             if self.measure_line() + mark <= room || self.columns.len() == 1 {
                 return;
             }
-            let at = self.find_least_column();
+            let at = self.find_column_to_hide();
             self.columns.remove(at);
             for row in &mut self.waiting {
                 row.remove(at);
@@ -128,7 +128,7 @@ impl<W: Write> Table<W> {
     }
 
     /// Returns the column to leave out first: the last one without a value, else the last number, else the last.
-    fn find_least_column(&self) -> usize {
+    fn find_column_to_hide(&self) -> usize {
         let is_empty =
             |at: &usize| !self.waiting.is_empty() && self.waiting.iter().all(|row| row[*at].is_null);
         let is_number = |at: &usize| !is_text(self.columns[*at].unit);

@@ -8,17 +8,17 @@
 use anyhow::Result;
 use monitor_runtime::HealthStatus as Status;
 use monitor_runtime::platform::liveness;
-use monitor_runtime::recover::Living;
+use monitor_runtime::recover::LiveProcess;
 use serde_json::{Value, json};
 
 use crate::report;
 use crate::store::Store;
 use crate::units;
 
-/// The age of the last sign of life in the ring file from which on a process counts as stopped: three times the longest
+/// The age of the last sign of life in the ring file from which a process counts as stopped: three times the longest
 /// pause between two looks of an idle recorder.
 const STOPPED_AFTER_NS: i64 = 15_000_000_000;
-/// The age of the last report from which on a process without a ring file that can be read counts as silent: idle
+/// The age of the last report from which a process without a ring file that can be read counts as silent: idle
 /// processes report every five minutes.
 const SILENT_AFTER_NS: i64 = 600_000_000_000;
 /// The reason for everybody why a store is failing.
@@ -168,7 +168,7 @@ impl Overall {
 }
 
 /// Reads the status of the recorders behind a store. `living` are the processes whose ring files can be read.
-pub(crate) fn read(store: &Store, living: &[Living], now_ns: i64) -> Result<Overall> {
+pub(crate) fn read(store: &Store, living: &[LiveProcess], now_ns: i64) -> Result<Overall> {
     let facts = read_facts(store, living)?;
     let bytes =
         store.read_integer("SELECT page_count * page_size FROM pragma_page_count, pragma_page_size", [])?;
@@ -183,7 +183,7 @@ pub(crate) fn counts_lost_rows(column: &str) -> bool {
     column.starts_with("dropped_") && column != "dropped_logs"
 }
 
-fn read_facts(store: &Store, living: &[Living]) -> Result<Vec<Facts>> {
+fn read_facts(store: &Store, living: &[LiveProcess]) -> Result<Vec<Facts>> {
     let columns = store.read_column_names("SELECT * FROM health")?;
     let lost: Vec<String> = columns
         .iter()
@@ -258,8 +258,8 @@ fn judge(all: &[Facts], size: &str, alerts: Firing, now_ns: i64) -> Overall {
         since_ns: None,
         why: format!("it can be read and has {size}").into(),
     }];
-    parts.push(worst("rings", &present, judge_rings, "no rows were lost"));
-    parts.push(worst("breaker", &present, judge_breaker, "closed"));
+    parts.push(judge_worst("rings", &present, judge_rings, "no rows were lost"));
+    parts.push(judge_worst("breaker", &present, judge_breaker, "closed"));
     parts.push(if facts.is_empty() {
         Part {
             name: "recorder",
@@ -269,7 +269,7 @@ fn judge(all: &[Facts], size: &str, alerts: Firing, now_ns: i64) -> Overall {
             why: "no process is running, so nothing is recorded".into(),
         }
     } else {
-        worst("recorder", &present, judge_recorder, "everything is recorded")
+        judge_worst("recorder", &present, judge_recorder, "everything is recorded")
     });
     parts.push(judge_alerts(alerts));
     parts.extend(facts.iter().map(|one| judge_process(one, now_ns)));
@@ -285,7 +285,12 @@ fn judge(all: &[Facts], size: &str, alerts: Firing, now_ns: i64) -> Overall {
 type Judgement = (Status, Option<i64>, Why);
 
 /// Returns the worst judgement over processes as a part; `fine` is the reason if all is well.
-fn worst(name: &'static str, all: &[&Facts], judge: fn(&Facts) -> Option<Judgement>, fine: &str) -> Part {
+fn judge_worst(
+    name: &'static str,
+    all: &[&Facts],
+    judge: fn(&Facts) -> Option<Judgement>,
+    fine: &str,
+) -> Part {
     let found = all.iter().filter_map(|one| Some((one.process_id, judge(one)?)));
     let worst = found.max_by_key(|(process, (status, ..))| (*status, std::cmp::Reverse(*process)));
     match worst {
@@ -403,14 +408,18 @@ pub(crate) fn readyz(opened: &Result<Store>, detail: Detail) -> Answer {
 }
 
 /// Answers `/healthz`: 503 if a part fails, else 200, with all parts.
-pub(crate) fn healthz(opened: &Result<Store>, living: &[Living], detail: Detail, now_ns: i64) -> Answer {
+pub(crate) fn healthz(opened: &Result<Store>, living: &[LiveProcess], detail: Detail, now_ns: i64) -> Answer {
     let overall = read_any(opened.as_ref(), living, now_ns);
     let code = if overall.status() == Status::Failing { 503 } else { 200 };
     Answer { code, body: overall.to_json(detail).to_string() }
 }
 
 /// Reads the status of the recorders, and counts a store that cannot be opened or read as failing.
-pub(crate) fn read_any(opened: Result<&Store, &anyhow::Error>, living: &[Living], now_ns: i64) -> Overall {
+pub(crate) fn read_any(
+    opened: Result<&Store, &anyhow::Error>,
+    living: &[LiveProcess],
+    now_ns: i64,
+) -> Overall {
     match opened {
         Ok(store) => {
             read(store, living, now_ns).unwrap_or_else(|error| Overall::unreadable(&format!("{error:#}")))

@@ -15,7 +15,7 @@ use crate::report::{self, Cell};
 use crate::store::Store;
 
 /// The most rows that a search looks at.
-const LOOKED_AT_MAX: i64 = 300_000;
+const SCANNED_MAX: i64 = 300_000;
 /// The most characters of a captured value: more than any screen shows.
 const VALUE_CHARACTERS_MAX: i64 = 4_000;
 
@@ -70,7 +70,7 @@ pub(crate) struct Wanted {
 
 /// The calls that a search found.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(crate) struct Found {
+pub(crate) struct FoundCalls {
     /// The calls, the newest first.
     pub(crate) calls: Vec<Call>,
     /// True if older rows of the span were not looked at, because there are too many.
@@ -82,11 +82,11 @@ const COLUMNS: &str = "call_id, start_ns, duration_ns, function, outcome, failed
   SUBSTR(fields, 1, :characters), thread, service, file, line";
 
 /// Finds the newest calls of a span.
-pub(crate) fn find(store: &Store, period: Period, wanted: &Wanted) -> Result<Found> {
+pub(crate) fn find(store: &Store, period: Period, wanted: &Wanted) -> Result<FoundCalls> {
     let (first, last) = rows::find_ids(store, period)?;
     let newest = store.read_integer("SELECT MAX(id) FROM call", [])?.unwrap_or(0);
     let last = last.min(newest);
-    let bounded = first.max(last.saturating_sub(LOOKED_AT_MAX));
+    let bounded = first.max(last.saturating_sub(SCANNED_MAX));
     let mut conditions = vec![
         "c.id BETWEEN :first AND :last",
         "(SELECT base_ns FROM thread WHERE id = c.thread_id) + c.start BETWEEN :from AND :until",
@@ -123,7 +123,7 @@ pub(crate) fn find(store: &Store, period: Period, wanted: &Wanted) -> Result<Fou
         conditions.join(" AND ")
     );
     let values: Vec<_> = bound.iter().map(|(name, value)| (*name, value as &dyn rusqlite::ToSql)).collect();
-    let mut found = Found { calls: Vec::new(), is_cut: bounded > first };
+    let mut found = FoundCalls { calls: Vec::new(), is_cut: bounded > first };
     store.read_rows(&sql, values.as_slice(), |row| {
         found.calls.push(read_call(&report::read_cells(row, 15)?));
         Ok(())
@@ -138,7 +138,7 @@ pub(crate) fn find_examples(
     period: Period,
     [function, outcome, message]: [&str; 3],
     limit: usize,
-) -> Result<Found> {
+) -> Result<FoundCalls> {
     /// The most failed calls among which those of the kind are looked for.
     const FAILED_MAX: usize = 2_000;
     let wanted = Wanted {

@@ -7,7 +7,7 @@ use crate::units;
 
 const SECOND_NS: i64 = 1_000_000_000;
 /// The time on either side of the moment that `--at` names.
-const AROUND_NS: i64 = 60 * SECOND_NS;
+const MARGIN_NS: i64 = 60 * SECOND_NS;
 
 /// A span of time from `from_ns` to `until_ns`, both included, in ns since the Unix epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,7 +25,7 @@ impl Period {
     /// Returns the span that the options select: `since` before now, `until`, or the minutes around `at`.
     pub(crate) fn select(since: Option<Duration>, until: Option<Moment>, at: Option<Moment>) -> Self {
         if let Some(Moment(at)) = at {
-            return Self { from_ns: at.saturating_sub(AROUND_NS), until_ns: at.saturating_add(AROUND_NS) };
+            return Self { from_ns: at.saturating_sub(MARGIN_NS), until_ns: at.saturating_add(MARGIN_NS) };
         }
         let is_whole = since.is_none() && until.is_none();
         let until_ns = match until {

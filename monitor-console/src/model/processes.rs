@@ -120,7 +120,7 @@ pub(crate) fn read_identities(store: &Store) -> Result<Vec<Process>> {
     read_rows(store, Period::WHOLE, 0)
 }
 
-/// Returns the moments from which on a service ran another build than before, with a name of the build: the version that the program
+/// Returns the moments from which a service ran another build than before, with a name of the build: the version that the program
 /// gave itself, else the start of the build's id.
 pub(crate) fn find_build_changes(processes: &[Process]) -> Vec<(i64, String)> {
     const ID_CHARACTERS: usize = 8;

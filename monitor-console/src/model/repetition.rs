@@ -18,7 +18,7 @@ use crate::store::Store;
 const CALLS_MIN: u64 = 10;
 /// The fewest parent calls with a repetition.
 const PARENTS_MIN: u64 = 3;
-/// The number of calls from which on a single parent call is enough.
+/// The number of calls from which a single parent call is enough.
 const CALLS_OF_ONE_PARENT: u64 = 100;
 /// The smallest share of the parents' time that a repetition takes.
 const SHARE_MIN: f64 = 0.2;

@@ -203,7 +203,7 @@ fn fill_gaps(samples: &[Sample], figure: usize) -> (Vec<f64>, i64) {
 
 /// Judges whether a figure grows.
 fn judge(figure: Figure, series: &[f64], step_ns: i64) -> Growth {
-    let Some(least) = figure.growth_min() else { return Growth::NotJudged };
+    let Some(min) = figure.growth_min() else { return Growth::NotJudged };
     #[expect(
         clippy::cast_precision_loss,
         clippy::cast_possible_truncation,
@@ -221,7 +221,7 @@ fn judge(figure: Figure, series: &[f64], step_ns: i64) -> Growth {
     };
     #[expect(clippy::cast_precision_loss, reason = "a few points")]
     let rise = whole.slope * settled.len() as f64;
-    let is_large = rise >= least && rise >= GROWTH_MIN * settled[0].abs();
+    let is_large = rise >= min && rise >= GROWTH_MIN * settled[0].abs();
     let rises = |Trend { p, slope }: Trend, p_max: f64| p < p_max && slope > 0.0;
     if is_large && rises(whole, P_MAX[0]) && rises(late, P_MAX[1]) {
         #[expect(clippy::cast_precision_loss, reason = "a rate")]

@@ -1,4 +1,4 @@
-//! The age from which on a call under way counts as stuck, by the store's history of its function.
+//! The age from which a call under way counts as stuck, by the store's history of its function.
 //!
 //! Takes the name of a function; gives a time in ns, by the rule of `monitor_runtime::alert`. A function that declares
 //! `slow` has at least that limit; the store does not have the option.

@@ -8,10 +8,10 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-/// The number of equal siblings from which on they share a line.
+/// The number of equal siblings from which they share a line.
 const FOLDED_FROM: usize = 5;
 /// The share of the caller's duration that the callees of a sibling may take if the sibling is to share a line.
-const WORTH: f64 = 0.1;
+const CALLEES_SHARE_MAX: f64 = 0.1;
 
 /// A call of the trace.
 #[derive(Debug, Clone, PartialEq)]
@@ -168,7 +168,7 @@ fn is_plain(calls: &[Call], children: &[Vec<usize>], at: usize, whole_ns: i64) -
         children[at].iter().map(|child| calls[*child].duration_ns.max(0)).fold(0, i64::saturating_add);
     !calls[at].is_failed
         && (children[at].is_empty()
-            || below as f64 <= WORTH * whole_ns as f64 && !has_failed_child(calls, children, at))
+            || below as f64 <= CALLEES_SHARE_MAX * whole_ns as f64 && !has_failed_child(calls, children, at))
 }
 
 fn has_failed_child(calls: &[Call], children: &[Vec<usize>], at: usize) -> bool {

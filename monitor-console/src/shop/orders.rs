@@ -57,7 +57,7 @@ async fn fulfil(order: &Order) -> Result<Receipt, OrderFailed> {
     // `tell` runs in a task of its own; the instrumented context makes it a child call of this order all the
     // same.
     let told = tokio::spawn(Context::current().instrument(tell(order.customer, order.number)));
-    told.await.map_err(|_| OrderFailed::NobodyTold)?;
+    told.await.map_err(|_| OrderFailed::NotNotified)?;
     Ok(Receipt { order: order.number, cents, courier })
 }
 
@@ -93,7 +93,7 @@ pub(super) enum OrderFailed {
     Empty,
     Stock(OutOfStock),
     Payment(PaymentFailed),
-    NobodyTold,
+    NotNotified,
 }
 
 impl fmt::Display for OrderFailed {
@@ -102,7 +102,7 @@ impl fmt::Display for OrderFailed {
             Self::Empty => "the order has no lines",
             Self::Stock(_) => "the order cannot be filled",
             Self::Payment(_) => "the order is not paid",
-            Self::NobodyTold => "the customer was not told",
+            Self::NotNotified => "the customer was not told",
         })
     }
 }
@@ -112,7 +112,7 @@ impl Error for OrderFailed {
         match self {
             Self::Stock(cause) => Some(cause),
             Self::Payment(cause) => Some(cause),
-            Self::Empty | Self::NobodyTold => None,
+            Self::Empty | Self::NotNotified => None,
         }
     }
 }

@@ -6,7 +6,7 @@
 
 mod figures;
 mod rule;
-mod told;
+mod state;
 mod stuck;
 mod machine;
 mod watch;
@@ -14,6 +14,6 @@ mod watch;
 pub use figures::{Recorder, Usual, WindowFigures};
 pub use machine::State;
 pub use rule::{AlertLevel, ConditionError, Measure, Rule, parse_condition, split_metric_name};
+pub use state::{Alert, AlertState};
 pub use stuck::{AgedCall, STUCK_NS_MIN, find_stuck_calls, stuck_limit_ns};
-pub use told::{Alert, AlertState};
 pub use watch::{AlertChange, Alerts, Subject};

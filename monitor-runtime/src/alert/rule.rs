@@ -188,7 +188,7 @@ impl Measure {
     /// Returns the value for a function's window; `None` if the window has no value, because it has no calls or no
     /// timed ones, or because the figure was not determined. `usual_pct` is the share of failures of the last hour.
     #[must_use]
-    pub fn of_window(self, figures: &WindowFigures<'_>, usual_pct: f64) -> Option<f64> {
+    pub fn window_value(self, figures: &WindowFigures<'_>, usual_pct: f64) -> Option<f64> {
         match self {
             Self::Stuck => return figures.stuck.map(|calls| calls as f64),
             Self::NewFailure => return figures.new_failures.map(|kinds| kinds as f64),
@@ -427,7 +427,7 @@ mod tests {
         let stats = CallStats { calls: 100, errors: 1, panics: 2, cancelled: 7, ..CallStats::default() };
         let histogram = Histogram::default();
         let figures = WindowFigures::new(1, "f", Some((&stats, &histogram)));
-        let value = |measure: Measure, usual| measure.of_window(&figures, usual);
+        let value = |measure: Measure, usual| measure.window_value(&figures, usual);
         assert_eq!(value(Measure::Errors, 0.0), Some(1.0));
         assert_eq!(value(Measure::Failed, 0.0), Some(10.0));
         assert_eq!(value(Measure::ErrorPct, 0.0), Some(10.0));
@@ -436,10 +436,10 @@ mod tests {
         assert_eq!((value(Measure::Stuck, 0.0), value(Measure::NewFailure, 0.0)), (None, None));
         let silent =
             WindowFigures { stuck: Some(2), new_failures: Some(0), ..WindowFigures::new(1, "f", None) };
-        assert_eq!(Measure::Errors.of_window(&silent, 0.0), None);
-        assert_eq!(Measure::CallsPerS.of_window(&silent, 0.0), Some(0.0));
-        assert_eq!(Measure::Stuck.of_window(&silent, 0.0), Some(2.0));
-        assert_eq!(Measure::NewFailure.of_window(&silent, 0.0), Some(0.0));
+        assert_eq!(Measure::Errors.window_value(&silent, 0.0), None);
+        assert_eq!(Measure::CallsPerS.window_value(&silent, 0.0), Some(0.0));
+        assert_eq!(Measure::Stuck.window_value(&silent, 0.0), Some(2.0));
+        assert_eq!(Measure::NewFailure.window_value(&silent, 0.0), Some(0.0));
     }
 
     #[test]

@@ -16,13 +16,13 @@ const STUCK_FACTOR: u64 = 20;
 pub struct AgedCall {
     /// The time since the start of the call.
     pub age_ns: u64,
-    /// The age from which on the call is stuck; `None` if no call of its function has ended.
+    /// The age from which the call is stuck; `None` if no call of its function has ended.
     pub limit_ns: Option<u64>,
     /// The position of the call that waits for this call.
     pub caller: Option<usize>,
 }
 
-/// Returns the age from which on a call is stuck: 10 s, what the function declares as slow, and many times its 99th percentile,
+/// Returns the age from which a call is stuck: 10 s, what the function declares as slow, and many times its 99th percentile,
 /// whichever is longest. Returns `None` without a percentile.
 #[must_use]
 pub fn stuck_limit_ns(p99_ns: Option<u64>, declared_slow_ns: Option<u64>) -> Option<u64> {

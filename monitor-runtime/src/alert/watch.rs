@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashMap};
 use super::figures::{Recorder, Usual, WindowFigures};
 use super::machine::State;
 use super::rule::{AlertLevel, Measure, Rule};
-use super::told::AlertState;
+use super::state::AlertState;
 use crate::limits::ALERTS_MAX;
 
 /// The subject of an alert.
@@ -86,7 +86,7 @@ impl Alerts {
 
     /// Returns true if a rule looks at this measure.
     #[must_use]
-    pub fn looks_at(&self, measure: Measure) -> bool {
+    pub fn uses(&self, measure: Measure) -> bool {
         self.rules.iter().any(|rule| rule.measure == measure)
     }
 
@@ -116,7 +116,7 @@ impl Alerts {
         if let Some(recorder) = recorder {
             self.step_recorder(window, recorder);
         }
-        self.tell(window, changes);
+        self.report_changes(window, changes);
     }
 
     fn step_function(&mut self, window: i64, figures: &WindowFigures<'_>) {
@@ -135,7 +135,7 @@ impl Alerts {
             let value = if is_too_few && !rule.measure.counts_without_calls() {
                 None
             } else {
-                rule.measure.of_window(figures, usual_pct)
+                rule.measure.window_value(figures, usual_pct)
             };
             advance(&mut self.tracks, rule, (at, Subject::Function(function)), name, window, value);
         }
@@ -169,7 +169,7 @@ impl Alerts {
     }
 
     /// Compares the alerts that fire with those that were reported, and adds the differences to `changes`.
-    fn tell(&mut self, window: i64, changes: &mut Vec<AlertChange>) {
+    fn report_changes(&mut self, window: i64, changes: &mut Vec<AlertChange>) {
         let firing = self.bound(self.collect_firing());
         let gone: Vec<_> = self.live.keys().filter(|key| !firing.contains_key(*key)).cloned().collect();
         for key in gone {
@@ -414,7 +414,7 @@ mod tests {
             ..rule(name, AlertLevel::Critical, measure, 0.0)
         });
         alerts.set_rules(rules.to_vec());
-        assert!(alerts.looks_at(Measure::Stuck) && !alerts.looks_at(Measure::Cost));
+        assert!(alerts.uses(Measure::Stuck) && !alerts.uses(Measure::Cost));
         let mut changes = Vec::new();
         for (window, (stuck, new_failures)) in
             (0..).zip([(Some(0), Some(2)), (Some(2), None), (None, Some(0)), (Some(0), Some(0))])

@@ -198,7 +198,7 @@ impl CallStats {
 #[cfg(test)]
 impl EndedCall {
     /// A root call without callees.
-    pub(crate) fn of_root(outcome: Outcome, ns: u64, at_ns: i64) -> Self {
+    pub(crate) fn from_root(outcome: Outcome, ns: u64, at_ns: i64) -> Self {
         Self { outcome, ns, self_ns: ns, busy_ns: ns, is_nested: false, is_root: true, at_ns }
     }
 }
@@ -209,7 +209,7 @@ mod tests {
 
     #[test]
     fn a_duration_is_summed_once_by_how_the_call_ended_and_where_it_ran() {
-        let root = EndedCall { self_ns: 10, busy_ns: 80, ..EndedCall::of_root(Outcome::Ok, 100, 1) };
+        let root = EndedCall { self_ns: 10, busy_ns: 80, ..EndedCall::from_root(Outcome::Ok, 100, 1) };
         let nested = EndedCall { is_nested: true, is_root: false, ..root };
         let cancelled = EndedCall { outcome: Outcome::Cancelled, ..nested };
         let mut stats = CallStats::default();

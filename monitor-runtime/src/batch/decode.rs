@@ -45,7 +45,7 @@ pub(crate) enum Pending<'a> {
 impl Pending<'_> {
     /// Returns true for a record that outlives others where there is no room for all: a failed call, or a line of the level
     /// `error`.
-    pub(crate) fn is_worth_more(&self) -> bool {
+    pub(crate) fn has_priority(&self) -> bool {
         match self {
             Self::Call(call) => call.header.outcome != Outcome::Ok,
             Self::Line(line) => line.line.level == LogLevel::Error,

@@ -117,7 +117,7 @@ impl Failed {
 
 /// Returns true if a text is the same as another, or contains it and the other is too long to be found by chance.
 fn holds(text: &str, part: &str) -> bool {
-    !part.is_empty() && (text == part || part.len() >= TELLING_BYTES_MIN && text.contains(part))
+    !part.is_empty() && (text == part || part.len() >= TEXT_BYTES_MIN && text.contains(part))
 }
 
 /// Returns the text of a failure without what follows it: the place of a panic, and the mark of a text that was cut.
@@ -174,7 +174,7 @@ const ARROW: &str = " ← ";
 /// The functions at the end of a path that stay if its middle is left out.
 const PATH_END: usize = 4;
 /// A text shorter than this, such as `1` or `no`, is found in too many others by chance.
-const TELLING_BYTES_MIN: usize = 4;
+const TEXT_BYTES_MIN: usize = 4;
 
 #[cfg(test)]
 mod tests {

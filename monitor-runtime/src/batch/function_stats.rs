@@ -169,7 +169,7 @@ impl FunctionStats {
             recent.merge(&last.histogram);
         }
         let share = SLOW_SHARE.max(1.0 - f64::from(limits::SLOW_ROWS) / calls_per_s.max(1.0));
-        (recent.total() >= limits::SLOW_CALLS_LEAST).then(|| recent.bound(share))
+        (recent.total() >= limits::SLOW_CALLS_MIN).then(|| recent.bound(share))
     }
 
     /// Returns the statistics and the histogram of the window that begins at this time, if calls ended in it and it is
@@ -309,7 +309,7 @@ mod tests {
         for second in 0..200_i64 {
             let at_ns = second * 1_000_000_000;
             let outcome = if second % 10 == 0 { Outcome::Error } else { Outcome::Ok };
-            stats.count(EndedCall::of_root(outcome, 100, at_ns), true);
+            stats.count(EndedCall::from_root(outcome, 100, at_ns), true);
             let (mut windows, mut slices) = (Vec::new(), Vec::new());
             stats.take_rows(1, at_ns, &mut windows, &mut slices);
             assert!(!stats.is_changed());
@@ -336,9 +336,9 @@ mod tests {
             let (mut windows, mut slices) = (Vec::new(), Vec::new());
             stats.take_rows(1, now_ns, &mut windows, &mut slices);
             let windows = windows.into_iter().map(|row| (row.start_ns, row.update, row.stats));
-            windows.for_each(|row| put(&mut self.windows, row));
+            windows.for_each(|row| insert(&mut self.windows, row));
             let slices = slices.into_iter().map(|row| (row.start_ns, row.update, row.stats));
-            slices.for_each(|row| put(&mut self.slices, row));
+            slices.for_each(|row| insert(&mut self.slices, row));
         }
 
         fn calls(periods: &BTreeMap<i64, CallStats>) -> Vec<(i64, u64)> {
@@ -346,7 +346,7 @@ mod tests {
         }
     }
 
-    fn put(periods: &mut BTreeMap<i64, CallStats>, (start, update, row): (i64, Update, CallStats)) {
+    fn insert(periods: &mut BTreeMap<i64, CallStats>, (start, update, row): (i64, Update, CallStats)) {
         let stored = periods.entry(start).or_default();
         match update {
             Update::Replace => *stored = row,
@@ -373,7 +373,7 @@ mod tests {
             let mut expected = (BTreeMap::new(), BTreeMap::new());
             for &(ended, drained) in case {
                 let at_ns = ended * 1_000_000_000;
-                stats.count(EndedCall::of_root(Outcome::Ok, 5, at_ns), true);
+                stats.count(EndedCall::from_root(Outcome::Ok, 5, at_ns), true);
                 *expected.0.entry(window_start(at_ns)).or_insert(0_u64) += 1;
                 *expected.1.entry(slice_start(at_ns)).or_insert(0_u64) += 1;
                 stored.take(&mut stats, drained * 1_000_000_000);
@@ -395,7 +395,7 @@ mod tests {
         for minute in 0..600_i64 {
             let at_ns = minute * 60_000_000_000;
             let ns = 100 + (minute.unsigned_abs() % 7) * 1000;
-            stats.count(EndedCall::of_root(Outcome::Ok, ns, at_ns), true);
+            stats.count(EndedCall::from_root(Outcome::Ok, ns, at_ns), true);
             counted.add(ns, 1);
             if minute % 3 == 0 {
                 stats.take_rows(1, at_ns, &mut Vec::new(), &mut Vec::new());
@@ -412,7 +412,7 @@ mod tests {
         let (mut stats, mut stored) = (FunctionStats::default(), Stored::default());
         for second in [5, 9000] {
             let at_ns = second * 1_000_000_000;
-            stats.count(EndedCall::of_root(Outcome::Ok, 5, at_ns), true);
+            stats.count(EndedCall::from_root(Outcome::Ok, 5, at_ns), true);
             stored.take(&mut stats, at_ns);
         }
         stats.lose_rows(5_000_000_000, 1);
@@ -427,11 +427,12 @@ mod tests {
         let count = |stats: &mut FunctionStats, number: u64, second: i64| {
             for call in 0..number {
                 // Durations from 1 to 1000 µs, evenly distributed.
-                let ended = EndedCall::of_root(Outcome::Ok, (1 + call % 1000) * 1000, second * 1_000_000_000);
+                let ended =
+                    EndedCall::from_root(Outcome::Ok, (1 + call % 1000) * 1000, second * 1_000_000_000);
                 stats.count(ended, true);
             }
         };
-        count(&mut stats, limits::SLOW_CALLS_LEAST - 1, 1);
+        count(&mut stats, limits::SLOW_CALLS_MIN - 1, 1);
         assert_eq!(stats.slow_limit(1000.0), None);
         count(&mut stats, 100_001, 1);
         for (calls_per_s, slower) in [(1.0, 0.01), (1000.0, 0.01), (10_000.0, 0.001), (1e9, 0.0)] {
@@ -452,7 +453,7 @@ mod tests {
         let left_out = |calls| CallStats { calls, sampled_out: calls, ..CallStats::default() };
         stats.add(1, left_out(1), Histogram::default());
         stats.add(WINDOW_NS + 1, left_out(1), Histogram::default());
-        stats.count(EndedCall::of_root(Outcome::Ok, 5, WINDOW_NS + 2), true);
+        stats.count(EndedCall::from_root(Outcome::Ok, 5, WINDOW_NS + 2), true);
         stats.uncount(2);
         let (mut windows, mut slices) = (Vec::new(), Vec::new());
         stats.take_rows(1, WINDOW_NS + 3, &mut windows, &mut slices);
@@ -465,7 +466,7 @@ mod tests {
     #[test]
     fn a_lost_row_moves_from_recorded_to_dropped() {
         let mut stats = FunctionStats::default();
-        stats.count(EndedCall::of_root(Outcome::Ok, 5, 1), true);
+        stats.count(EndedCall::from_root(Outcome::Ok, 5, 1), true);
         stats.lose_rows(1, 1);
         let (mut windows, mut slices) = (Vec::new(), Vec::new());
         stats.take_rows(1, 1, &mut windows, &mut slices);

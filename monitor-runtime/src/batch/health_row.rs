@@ -68,7 +68,7 @@ pub struct HealthColumn {
 pub enum HealthUnit {
     /// A word or a sentence.
     Text,
-    /// A number of things.
+    /// A count without a unit.
     Count,
     /// Bytes.
     Bytes,
@@ -128,7 +128,7 @@ impl HealthColumn {
 impl HealthRow {
     /// Returns true if something has happened to calls or store since another report. Values that change by themselves
     /// are not compared: a report of them alone would keep an idle program writing.
-    pub(crate) fn says_more_than(&self, last: &Self) -> bool {
+    pub(crate) fn differs_from(&self, last: &Self) -> bool {
         HEALTH_COLUMNS.iter().any(|column| !column.is_restless && column.value(self) != column.value(last))
     }
 }

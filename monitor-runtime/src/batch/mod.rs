@@ -439,7 +439,7 @@ pub struct GuardRow {
 
 impl GuardRow {
     /// Returns true if anything but the passing of time sets the row apart from the last one.
-    pub(crate) fn says_more_than(&self, last: &Self) -> bool {
+    pub(crate) fn differs_from(&self, last: &Self) -> bool {
         Self { lasted_ns: last.lasted_ns, ..self.clone() } != *last
     }
 }
@@ -468,7 +468,7 @@ impl Ending {
 impl ResourcesRow {
     /// Returns true if anything in the row differs from the last row by as much as a person would notice: a thread, a
     /// file, a sixteenth of the memory, or a percent of a core.
-    pub(crate) fn says_more_than(&self, last: &Self) -> bool {
+    pub(crate) fn differs_from(&self, last: &Self) -> bool {
         (self.threads, self.open_files) != (last.threads, last.open_files)
             || self.rss_bytes.abs_diff(last.rss_bytes) > last.rss_bytes / 16
             || (self.cpu_pct - last.cpu_pct).abs() > 1.0

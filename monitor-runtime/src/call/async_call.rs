@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering;
 use super::async_state::State;
 use super::async_values::Values;
 use super::context::Context;
-use super::decision::{self, Decision, decide_quickly};
+use super::decision::{self, Decision, decide_fast};
 use super::poll::{Poll, PollSpecial, Polled, leased_state};
 use super::publish::{count, publish};
 use super::slow_path::counted_interval;
@@ -58,7 +58,7 @@ pub struct AsyncCall {
 pub(super) type Begun = (State, Context, u64, Ticks);
 
 /// The parts of a call that passes through.
-const PASS: Begun = (State::OVER, Context::NONE, NO_SPAN, 0);
+const PASS: Begun = (State::ENDED, Context::NONE, NO_SPAN, 0);
 
 impl AsyncCall {
     /// Enters a call; its parent is the call that is current now.
@@ -110,7 +110,7 @@ impl AsyncCall {
             return PASS;
         }
         if let Some(thread) = local::current_if_marked() {
-            let here = Context::of_new_call(thread);
+            let here = Context::for_new_call(thread);
             if is_reserved(here.span) {
                 decision::count_if_passed(site, here.span);
                 return PASS;
@@ -120,7 +120,7 @@ impl AsyncCall {
                 if countdown.is_some_and(|countdown| countdown.skip_counted(epoch.number())) {
                     return (State::COUNTED, here, here.span, coarse());
                 }
-            } else if let Some(tree) = decide_quickly(site, epoch, here.span) {
+            } else if let Some(tree) = decide_fast(site, epoch, here.span) {
                 let weight = if here.span == NO_SPAN { 1.0 } else { here.weight };
                 return Self::open(thread, here, tree, weight);
             }
@@ -154,7 +154,7 @@ impl AsyncCall {
     }
 
     fn decide(site: &'static CallSite, thread: &'static ThreadState) -> Begun {
-        let here = Context::of_new_call(thread);
+        let here = Context::for_new_call(thread);
         let tree = here.span & NOT_KEPT;
         let here_weight = if here.span == NO_SPAN { 1.0 } else { here.weight };
         let open = |tree, weight| Self::open(thread, here, tree, weight);
@@ -281,7 +281,7 @@ impl AsyncCall {
         }
         self.state.set(State::POLLED);
         if self.state.is_counted() {
-            poll.around.restore(thread);
+            poll.caller_state.restore(thread);
             poll.special.set(PollSpecial::UNTIMED);
             return;
         }
@@ -315,7 +315,7 @@ impl AsyncCall {
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn start_at(&mut self, poll: &Poll, id: u32) {
         self.start = poll.since;
-        if poll.around.is_nested(poll.thread, id) {
+        if poll.caller_state.is_nested(poll.thread, id) {
             self.state.set(State::NESTED);
         }
     }
@@ -340,7 +340,7 @@ impl AsyncCall {
     fn pause_at(&mut self, now: Ticks, poll: &Poll) -> Ticks {
         let passed = elapsed(poll.since, now);
         self.busy = self.busy.wrapping_add(passed);
-        self.callees = self.callees.wrapping_add(poll.around.leave(poll.thread, passed));
+        self.callees = self.callees.wrapping_add(poll.caller_state.leave(poll.thread, passed));
         now
     }
 
@@ -392,7 +392,7 @@ impl AsyncCall {
         };
         if is_over {
             self.leave_slot(thread);
-            self.state = State::OVER;
+            self.state = State::ENDED;
         }
         is_over
     }
@@ -579,7 +579,7 @@ impl AsyncCall {
         let is_over = self.state == State::SAMPLED && self.write_ok(thread, end);
         if is_over {
             self.leave_slot(thread);
-            self.state = State::OVER;
+            self.state = State::ENDED;
         }
         is_over
     }
@@ -587,7 +587,7 @@ impl AsyncCall {
     /// Ends a call that was counted when it began, and needs nothing else.
     pub(super) fn end_open_counted(&mut self, thread: &ThreadState) {
         self.leave_slot(thread);
-        self.state = State::OVER;
+        self.state = State::ENDED;
     }
 }
 

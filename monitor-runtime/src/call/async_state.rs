@@ -19,7 +19,7 @@ pub(super) struct State(u64);
 
 impl State {
     /// The call passes through, or has ended.
-    pub(super) const OVER: Self = Self(0);
+    pub(super) const ENDED: Self = Self(0);
     pub(super) const SAMPLED: Self = Self(1);
     pub(super) const UNSAMPLED: Self = Self(2);
     pub(super) const COUNTED: Self = Self(3 | Self::ALONE);
@@ -68,7 +68,7 @@ impl State {
     }
     #[inline]
     pub(super) const fn is_over(self) -> bool {
-        self.kind() == Self::OVER.0
+        self.kind() == Self::ENDED.0
     }
     #[inline]
     pub(super) const fn can_be_polled(self) -> bool {

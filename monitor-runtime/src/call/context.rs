@@ -67,13 +67,13 @@ impl Context {
     pub fn current() -> Self {
         local::current().map_or(Self::NONE, |thread| {
             thread.keep_rows_under_way();
-            Self::of_new_call(thread)
+            Self::for_new_call(thread)
         })
     }
 
     /// Returns the context of a call that begins on this thread now.
     #[inline]
-    pub(crate) fn of_new_call(thread: &ThreadState) -> Self {
+    pub(crate) fn for_new_call(thread: &ThreadState) -> Self {
         let here = Self::from_state(thread);
         if here.span == INTERLEAVED { Self::NONE } else { here }
     }

@@ -25,7 +25,7 @@ use crate::thread::state::{NO_SPAN, ThreadState, WRITING, is_reserved};
 /// A gap of this epoch shows that no first call of the function is still to be kept: `decide` takes the first calls
 /// before it draws a gap, except at rate zero, at which none is kept.
 #[cfg_attr(not(debug_assertions), inline(always))]
-pub(super) fn decide_quickly(site: &CallSite, epoch: Epoch, parent: u64) -> Option<u64> {
+pub(super) fn decide_fast(site: &CallSite, epoch: Epoch, parent: u64) -> Option<u64> {
     if epoch.fidelity() == Fidelity::RECORDED {
         return Some(parent & NOT_KEPT);
     }
@@ -72,7 +72,7 @@ pub(crate) fn decide(site: &CallSite, thread: &'static ThreadState, parent: u64,
     let fidelity = site.fidelity();
     let is_counted = fidelity == Fidelity::COUNTED;
     if site.waits_for_clock() {
-        want_clock_by_chance(thread, parent);
+        request_clock_at_random(thread, parent);
     }
     if !is_counted && parent & NOT_KEPT != 0 {
         return Decision::Unsampled;
@@ -130,11 +130,11 @@ fn count_down(site: &CallSite, thread: &'static ThreadState) -> (bool, f64) {
 
 /// Wakes the collector with one call in some hundred, so that the coarse clock runs and such calls are only counted. Their
 /// number between two wake-ups is left to chance, because a function that is called now and then need not be counted.
-fn want_clock_by_chance(thread: &ThreadState, parent: u64) {
+fn request_clock_at_random(thread: &ThreadState, parent: u64) {
     // A root comes here at the end of a countdown only, which is one in 256 calls.
     let one_in = if parent == NO_SPAN { 2 } else { 512 };
     if random(thread).is_multiple_of(one_in) {
-        thread.home.want_clock();
+        thread.home.request_clock();
     }
 }
 
@@ -202,7 +202,7 @@ mod tests {
     use crate::thread::pool::ThreadPool;
 
     /// Returns true if this many calls, of a function that waits for the clock, want the clock.
-    fn wants_clock(calls: u32, is_root: bool) -> bool {
+    fn requests_clock(calls: u32, is_root: bool) -> bool {
         static ABOUT: Description = Description::new(|| "forecast::step", "src/forecast.rs", 1, &[], &[]);
         let (overflow, _taken) = crossbeam_channel::unbounded();
         let accountant = Accountant::boundless();
@@ -228,14 +228,14 @@ mod tests {
         })
         .join()
         .unwrap();
-        rings.home.take_clock_wanted()
+        rings.home.take_clock_request()
     }
 
     #[test]
     fn a_burst_of_calls_that_wait_for_the_coarse_clock_wants_it_at_once() {
         for is_root in [false, true] {
-            assert!(wants_clock(100_000, is_root));
-            let wanted = (0..20).filter(|_| wants_clock(1, is_root)).count();
+            assert!(requests_clock(100_000, is_root));
+            let wanted = (0..20).filter(|_| requests_clock(1, is_root)).count();
             assert!(wanted < 5, "{wanted} of 20 lone calls want the clock");
         }
     }

@@ -14,7 +14,7 @@ use crate::ring::spsc::Room;
 use crate::site::CallSite;
 use crate::thread::local;
 use crate::thread::scratch::ScratchWriter;
-use crate::thread::state::{Around, NO_SPAN, ThreadState};
+use crate::thread::state::{CallerState, NO_SPAN, ThreadState};
 
 /// The place of an entered call. The call is built there and stays there, and functions that take it by reference work
 /// on it. Inlined, entry and exit took a kilobyte of every monitored function, which a program with many of them pays
@@ -32,7 +32,7 @@ impl Slot {
 
     /// Returns the call, to be examined. A counted call is first given its place in the slot.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    pub(super) fn look_at(&mut self, site: &'static CallSite, state: State) -> Option<&mut Entered> {
+    pub(super) fn examine(&mut self, site: &'static CallSite, state: State) -> Option<&mut Entered> {
         if state.is_counted() {
             self.enter_counted(site, state);
         }
@@ -105,7 +105,7 @@ pub(super) struct Entered {
     pub(super) scratch: Option<ScratchWriter>,
     /// The span that was current before the call.
     pub(super) parent: u64,
-    pub(super) around: Around,
+    pub(super) caller_state: CallerState,
 }
 
 /// The times of a call that has ended, without its start. The self time fits into a record.
@@ -274,17 +274,17 @@ impl Entered {
             values,
             scratch: None,
             parent,
-            around: Around::default(),
+            caller_state: CallerState::default(),
         }
     }
 
     /// Ends the call's time at `end`, and leaves the stack of calls under way.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(super) fn leave(&self, id: u32, end: Ticks) -> Times {
-        let Self { thread, start, around, .. } = *self;
+        let Self { thread, start, caller_state, .. } = *self;
         frames::pop(thread.page.words);
-        let times = leave_frame_popped(thread, around, elapsed(start, end));
-        Times { is_nested: around.is_nested(thread, id), ..times }
+        let times = leave_frame_popped(thread, caller_state, elapsed(start, end));
+        Times { is_nested: caller_state.is_nested(thread, id), ..times }
     }
 
     /// Ends the call's time at `end`, and leaves the stack of calls under way, for a call of which
@@ -292,22 +292,22 @@ impl Entered {
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(super) fn leave_outermost(&self, end: Ticks) -> Times {
         // The fields are read before the first store, after which the compiler would have to read them again.
-        let Self { thread, start, around, .. } = *self;
+        let Self { thread, start, caller_state, .. } = *self;
         frames::pop_if_marked(thread.page.words);
-        leave_frame_popped(thread, around, elapsed(start, end))
+        leave_frame_popped(thread, caller_state, elapsed(start, end))
     }
 
     /// Returns false if the call is not nested, is the innermost one, and this process is the one that it began in. `tree` is
     /// [`NOT_KEPT`] if the call's tree may not be kept.
     #[cfg_attr(not(debug_assertions), inline(always))]
-    pub(super) fn needs_a_look(&self, id: u32, tree: u64) -> bool {
+    pub(super) fn needs_check(&self, id: u32, tree: u64) -> bool {
         !self.is_innermost(tree) || self.may_be_nested_or_forked(id)
     }
 
     /// Returns false if the call is not nested, and this process is the one that it began in.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(super) fn may_be_nested_or_forked(&self, id: u32) -> bool {
-        self.around.may_be_nested(id) || !is_marked()
+        self.caller_state.may_be_nested(id) || !is_marked()
     }
 
     /// Returns true if the call is the current one of its thread. `tree` is [`NOT_KEPT`] if the call's tree may not be kept.
@@ -381,8 +381,8 @@ impl Entered {
 
 /// Ends the time of a call whose frame is popped.
 #[cfg_attr(not(debug_assertions), inline(always))]
-fn leave_frame_popped(thread: &ThreadState, around: Around, duration: Ticks) -> Times {
-    let callees = around.leave(thread, duration);
+fn leave_frame_popped(thread: &ThreadState, caller_state: CallerState, duration: Ticks) -> Times {
+    let callees = caller_state.leave(thread, duration);
     let mut self_ticks = duration.wrapping_sub(callees);
     // A time below zero, from clocks that differ, wraps to a huge one, so this test finds it and a time of more than a day.
     if self_ticks > SELF_TICKS_MAX {

@@ -6,7 +6,7 @@
 
 use std::sync::atomic::Ordering;
 
-use super::decision::decide_quickly;
+use super::decision::decide_fast;
 pub use super::entered::Slot;
 use super::entered::{Entered, Special, State, Times, begin_span, cold_path};
 use super::publish::publish_at_limit;
@@ -18,7 +18,7 @@ use crate::ring::frames::{self, OpenFrame};
 use crate::site::{CallSite, Fidelity};
 use crate::thread::local;
 use crate::thread::scratch::{self, ScratchLoan, ScratchWriter};
-use crate::thread::state::{Around, is_none_or_kept, is_reserved};
+use crate::thread::state::{CallerState, is_none_or_kept, is_reserved};
 
 /// A call whose result is seen. It ends by `ok`, `ok_with` or `error`; dropped without one of these, it panicked.
 ///
@@ -154,7 +154,7 @@ impl Slot {
     #[cold]
     #[inline(never)]
     fn end_overlong_counted(&mut self, site: &'static CallSite, state: State) {
-        if let Some(entered) = self.look_at(site, state) {
+        if let Some(entered) = self.examine(site, state) {
             entered.end_ok::<false>();
         }
     }
@@ -225,7 +225,7 @@ impl Slot {
             if is_reserved(parent) {
                 return None;
             }
-            decide_quickly(site, epoch, parent)?
+            decide_fast(site, epoch, parent)?
         };
         let id = site.id();
         // A call that interrupted here would be given the same span.
@@ -235,9 +235,9 @@ impl Slot {
             thread.restore(parent);
             return None;
         };
-        let (around, special) = (Around::enter(thread, id), Special::for_tree(tree));
+        let (caller_state, special) = (CallerState::enter(thread, id), Special::for_tree(tree));
         let entered =
-            self.0.insert(Entered { span, special, parent, around, ..Entered::blank(site, thread) });
+            self.0.insert(Entered { span, special, parent, caller_state, ..Entered::blank(site, thread) });
         let frame = frames::open(thread.page.words, id, span | tree);
         begin_span(thread, parent, span, tree);
         Some((entered, frame))
@@ -265,7 +265,7 @@ impl Entered {
         }
         let Some(end) = processor_counter() else { return self.end_ok_by_os_clock() };
         let id = self.site.id();
-        if self.needs_a_look(id, 0) {
+        if self.needs_check(id, 0) {
             cold_path();
             return self.end_ok_nested::<IN_USER_CRATE>(end);
         }

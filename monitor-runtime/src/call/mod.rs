@@ -8,8 +8,8 @@
 //! `guard` and `scope` are what the expansion of `#[monitor]` holds; `timed`, `slow_path`, `interleaved` and `values`
 //! hold the entries and exits that are not the common one. `log_line` records what the program says within calls.
 //! `poll`, `async_state`, `async_values`, `async_call` and `future` are their counterparts for async functions. `open`
-//! is a call that is entered and left by hand. `visit` is a time for which an open call is entered, `open_rest` holds
-//! the rarer steps of an open call, `gone` remembers the open calls that were left out of order, and `direct` remembers
+//! is a call that is entered and left by hand. `visit` is a time for which an open call is entered, `open_cold` holds
+//! the rarer steps of an open call, `out_of_order` remembers the open calls that were left out of order, and `direct` remembers
 //! the callsites that need few readings of the clock.
 
 pub(crate) mod panic_hook;
@@ -29,11 +29,11 @@ pub(crate) mod async_state;
 pub(crate) mod async_values;
 pub(crate) mod async_call;
 pub(crate) mod captured;
-pub(crate) mod gone;
+pub(crate) mod out_of_order;
 pub(crate) mod direct;
 pub(crate) mod visit;
 pub(crate) mod open;
-pub(crate) mod open_rest;
+pub(crate) mod open_cold;
 pub(crate) mod future;
 pub mod returned;
 pub(crate) mod expansion;

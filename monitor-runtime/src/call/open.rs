@@ -7,7 +7,7 @@
 //! The common call is entered and left on the thread that began it, has no values, and does not fail. Its words are written by
 //! that thread alone, so no step takes a lock or changes a shared word. If the calls of its callsite are entered as soon as they
 //! begin and end as soon as they are left, two readings of the clock do for four: see `direct`. Everything else is left to
-//! `open_rest`.
+//! `open_cold`.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
@@ -18,8 +18,8 @@ use super::async_values::Values;
 use super::captured::is_recorders;
 use super::context::Context;
 use super::direct;
-use super::gone;
-use super::visit::{Rest, Visit};
+use super::out_of_order;
+use super::visit::{ColdState, Visit};
 use crate::platform::clock::{Ticks, counter, elapsed};
 use crate::platform::coarse_clock::coarse;
 use crate::record::{NOT_KEPT, Outcome};
@@ -27,7 +27,7 @@ use crate::ring::frames;
 use crate::ring::suspended::Suspended;
 use crate::site::{self, CallSite};
 use crate::thread::local;
-use crate::thread::state::{Around, NO_SPAN, ThreadState};
+use crate::thread::state::{CallerState, NO_SPAN, ThreadState};
 
 /// The course of a call that is taken for a direct one: it is entered as soon as it begins, and ends as soon as it is left.
 const ASSUMED: u32 = 0;
@@ -51,7 +51,7 @@ pub struct Open {
     span: AtomicU64,
     trace: AtomicU64,
     weight: AtomicU32,
-    /// The number of visits in `rest`.
+    /// The number of visits in `cold`.
     pub(super) others: AtomicU32,
     parent: AtomicU64,
     start: AtomicU64,
@@ -61,21 +61,21 @@ pub struct Open {
     /// The busy time on the home thread, and the part of it that was spent in callees.
     busy: AtomicU64,
     callees: AtomicU64,
-    /// The moment from which on the home thread has entered the call; 0 while it has not.
+    /// The moment from which the home thread has entered the call; 0 while it has not.
     since: AtomicU64,
     /// The home thread's context around its visit, and what the visit changes of the thread's state.
     before_span: AtomicU64,
     before_trace: AtomicU64,
     before_weight: AtomicU32,
-    /// True if `rest` holds anything.
-    pub(super) has_rest: AtomicBool,
-    around: [AtomicU64; 2],
+    /// True if `cold` holds anything.
+    pub(super) has_cold: AtomicBool,
+    caller_state: [AtomicU64; 2],
     /// The moment at which the home thread left the call last, or 0, and the last span of the thread then.
     left: AtomicU64,
     left_span: AtomicU64,
     /// The course of the call so far: `ASSUMED`, `LOOKED_AT` or `WINDING`.
     course: AtomicU32,
-    pub(super) rest: Mutex<Rest>,
+    pub(super) cold: Mutex<ColdState>,
 }
 
 impl Open {
@@ -83,7 +83,7 @@ impl Open {
     #[must_use]
     pub const fn vacant() -> Self {
         Self {
-            state: AtomicU64::new(State::OVER.to_bits()),
+            state: AtomicU64::new(State::ENDED.to_bits()),
             site: AtomicU32::new(0),
             slot: AtomicU32::new(0),
             span: AtomicU64::new(NO_SPAN),
@@ -99,12 +99,12 @@ impl Open {
             before_span: AtomicU64::new(NO_SPAN),
             before_trace: AtomicU64::new(NO_SPAN),
             before_weight: AtomicU32::new(0),
-            has_rest: AtomicBool::new(false),
-            around: [AtomicU64::new(0), AtomicU64::new(0)],
+            has_cold: AtomicBool::new(false),
+            caller_state: [AtomicU64::new(0), AtomicU64::new(0)],
             left: AtomicU64::new(0),
             left_span: AtomicU64::new(NO_SPAN),
             course: AtomicU32::new(WINDING),
-            rest: Mutex::new(Rest::none()),
+            cold: Mutex::new(ColdState::none()),
         }
     }
 
@@ -113,7 +113,7 @@ impl Open {
     #[inline]
     #[must_use]
     pub fn begin(&self, site: &'static CallSite) -> bool {
-        gone::settle();
+        out_of_order::settle();
         self.take(site, AsyncCall::begin(site))
     }
 
@@ -167,10 +167,10 @@ impl Open {
     /// another thread, it becomes current all the same, and its busy time runs on.
     #[inline]
     pub fn enter(&self) {
-        gone::settle();
+        out_of_order::settle();
         match local::current_if_marked() {
             Some(thread) if self.is_enterable_at_home(thread) => self.enter_at_home(thread),
-            _ => self.enter_rarely(),
+            _ => self.enter_cold(),
         }
     }
 
@@ -187,12 +187,12 @@ impl Open {
     #[inline]
     fn enter_at_home(&self, thread: &'static ThreadState) {
         let (id, context) = (self.site.load(Ordering::Relaxed), self.context());
-        gone::forget(context.span);
-        let Visit { before, around, .. } = Visit::begin(thread, id);
+        out_of_order::forget(context.span);
+        let Visit { before, caller_state, .. } = Visit::begin(thread, id);
         self.before_span.store(before.span, Ordering::Relaxed);
         self.before_trace.store(before.trace, Ordering::Relaxed);
         self.before_weight.store(before.weight.to_bits(), Ordering::Relaxed);
-        for (place, word) in self.around.iter().zip(around.to_words()) {
+        for (place, word) in self.caller_state.iter().zip(caller_state.to_words()) {
             place.store(word, Ordering::Relaxed);
         }
         context.enter(thread);
@@ -200,7 +200,7 @@ impl Open {
         let since = self.enter_time(start, thread.last_span() == context.span & !NOT_KEPT);
         self.since.store(since, Ordering::Relaxed);
         frames::push(thread.page.words, id, start, context.span);
-        if around.may_be_nested(id) {
+        if caller_state.may_be_nested(id) {
             self.note_nested(thread);
         }
     }
@@ -235,9 +235,9 @@ impl Open {
                 self.left_span.store(thread.last_span(), Ordering::Relaxed);
                 self.wait(thread, now);
             }
-            _ => self.exit_rarely(),
+            _ => self.exit_cold(),
         }
-        gone::settle();
+        out_of_order::settle();
     }
 
     /// Returns true if the thread that began the call has entered it, and has entered no other call since.
@@ -253,15 +253,15 @@ impl Open {
     /// `ok`. The record goes into the ring of this thread.
     #[inline]
     pub fn end(&self) {
-        let is_plain = !self.has_rest.load(Ordering::Relaxed)
+        let is_plain = !self.has_cold.load(Ordering::Relaxed)
             && self.since.load(Ordering::Relaxed) == 0
             && !std::thread::panicking();
-        if is_plain { self.end_ok() } else { self.end_rarely(None) }
+        if is_plain { self.end_ok() } else { self.end_cold(None) }
     }
 
     /// Ends the call as `cancelled`, for a call whose end was not reported.
     pub fn cancel(&self) {
-        self.end_rarely(Some(Outcome::Cancelled));
+        self.end_cold(Some(Outcome::Cancelled));
     }
 
     #[inline]
@@ -326,11 +326,11 @@ impl Open {
     /// Makes the place vacant.
     #[inline]
     pub(super) fn vacate(&self, thread: Option<&ThreadState>) {
-        self.state.store(State::OVER.to_bits(), Ordering::Relaxed);
+        self.state.store(State::ENDED.to_bits(), Ordering::Relaxed);
         if let Some(thread) = thread {
             thread.spans_ended.store(thread.spans_ended.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
         }
-        gone::settle();
+        out_of_order::settle();
     }
 }
 
@@ -414,11 +414,12 @@ impl Open {
             trace: self.before_trace.load(Ordering::Relaxed),
             weight: f32::from_bits(self.before_weight.load(Ordering::Relaxed)),
         };
-        let [callees, under_way] = &self.around;
-        let around = Around::from_words([callees.load(Ordering::Relaxed), under_way.load(Ordering::Relaxed)]);
+        let [callees, under_way] = &self.caller_state;
+        let caller_state =
+            CallerState::from_words([callees.load(Ordering::Relaxed), under_way.load(Ordering::Relaxed)]);
         let since = self.since.load(Ordering::Relaxed);
         self.since.store(0, Ordering::Relaxed);
-        Visit { thread, before, around, since }
+        Visit { thread, before, caller_state, since }
     }
 
     /// Adds busy time on the thread that began the call.

@@ -9,7 +9,7 @@ use crate::ring::frames;
 use crate::thread::local::{self, Lease};
 use crate::thread::pool;
 use crate::thread::scratch;
-use crate::thread::state::{Around, ThreadState};
+use crate::thread::state::{CallerState, ThreadState};
 
 /// The place of a poll under way on this thread; empty for a poll of a call that passes through. Its drop restores the
 /// thread's context of before.
@@ -21,10 +21,10 @@ pub(super) struct Polled(pub(super) Option<Poll>);
 pub(super) struct Poll {
     pub(super) thread: &'static ThreadState,
     before: Context,
-    pub(super) around: Around,
+    pub(super) caller_state: CallerState,
     pub(super) since: Ticks,
     pub(super) special: PollSpecial,
-    /// With [`PollSpecial::SHOWS_ARGUMENTS`], the place in the scratch memory from which on the call's arguments lie there for
+    /// With [`PollSpecial::SHOWS_ARGUMENTS`], the place in the scratch memory from which the call's arguments lie there for
     /// this poll.
     pub(super) shown_at: usize,
 }
@@ -88,8 +88,8 @@ impl Poll {
     /// Begins a poll of a call of this function. The call's context is not entered yet.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(super) fn begin(thread: &'static ThreadState, id: u32) -> Self {
-        let (before, around) = (Context::from_state(thread), Around::enter(thread, id));
-        Self { thread, before, around, since: 0, special: PollSpecial::NONE, shown_at: 0 }
+        let (before, caller_state) = (Context::from_state(thread), CallerState::enter(thread, id));
+        Self { thread, before, caller_state, since: 0, special: PollSpecial::NONE, shown_at: 0 }
     }
 
     /// Ends a poll with flags. Returns the thread, if it keeps its state.
@@ -113,7 +113,7 @@ impl Poll {
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn restore(&self) {
         self.before.enter(self.thread);
-        self.around.restore(self.thread);
+        self.caller_state.restore(self.thread);
         frames::pop(self.thread.page.words);
     }
 }

@@ -105,7 +105,7 @@ impl Slot {
 
     #[inline(never)]
     fn end_scope<const IN_USER_CRATE: bool>(&mut self, site: &'static CallSite, state: State) {
-        let Some(entered) = self.look_at(site, state) else { return };
+        let Some(entered) = self.examine(site, state) else { return };
         if std::thread::panicking() && !entered.special.was_unwinding() {
             entered.end_by_panic();
         } else {

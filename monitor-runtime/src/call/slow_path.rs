@@ -17,7 +17,7 @@ use crate::ring::frames;
 use crate::site::CallSite;
 use crate::thread::local::{self, Lease};
 use crate::thread::scratch;
-use crate::thread::state::{Around, INTERLEAVED};
+use crate::thread::state::{CallerState, INTERLEAVED};
 use crate::thread::tally::{Spent, Unrecorded};
 
 impl Slot {
@@ -52,7 +52,7 @@ impl Slot {
             Decision::Timed | Decision::TimedAlone => (around_tree, Special::UNSAMPLED),
         };
         let mut entered = Entered { special, parent, ..Entered::blank(site, thread) };
-        entered.around = Around::enter(thread, site.id());
+        entered.caller_state = CallerState::enter(thread, site.id());
         let shown = if decision == Decision::TimedAlone {
             thread.restore(parent);
             tree

@@ -31,7 +31,7 @@ impl Entered {
     pub(super) fn end_timed<const IN_USER_CRATE: bool>(&self) {
         let Some(end) = processor_counter() else { return self.end_timed_by_os_clock() };
         let id = self.site.id();
-        if self.needs_a_look(id, NOT_KEPT) {
+        if self.needs_check(id, NOT_KEPT) {
             cold_path();
             return self.end_timed_nested(end);
         }

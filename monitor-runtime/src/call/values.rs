@@ -40,7 +40,7 @@ impl Slot {
         state: State,
         outcome: Outcome,
     ) -> Option<(ScratchWriter, Ticks)> {
-        self.look_at(site, state)?.open_last_rarely::<false>(outcome)
+        self.examine(site, state)?.open_last_cold::<false>(outcome)
     }
 }
 
@@ -102,7 +102,7 @@ impl Entered {
             self.begin_values(writer);
             return Some((writer, end));
         }
-        self.open_last_rarely::<IN_USER_CRATE>(outcome)
+        self.open_last_cold::<IN_USER_CRATE>(outcome)
     }
 
     /// Returns true if a sampled call with this outcome captures its last value.
@@ -115,7 +115,7 @@ impl Entered {
     /// Does what [`Self::open_last`] does for a call with flags, for the first value on a thread, and if no last value
     /// is captured.
     #[inline(never)]
-    fn open_last_rarely<const IN_USER_CRATE: bool>(
+    fn open_last_cold<const IN_USER_CRATE: bool>(
         &mut self,
         outcome: Outcome,
     ) -> Option<(ScratchWriter, Ticks)> {
@@ -262,7 +262,7 @@ impl Slot {
     #[cold]
     #[inline(never)]
     pub(super) fn end_by_panic(&mut self, site: &'static CallSite, state: State) {
-        if let Some(entered) = self.look_at(site, state) {
+        if let Some(entered) = self.examine(site, state) {
             entered.end_by_panic();
         }
     }

@@ -6,11 +6,11 @@ use super::async_values::Values;
 use super::captured::Captured;
 use super::context::Context;
 use crate::platform::clock::{Ticks, counter, elapsed};
-use crate::thread::state::{Around, ThreadState};
+use crate::thread::state::{CallerState, ThreadState};
 
-/// The parts of an open call that do not lie in its words.
+/// The parts of an open call that few calls need. They lie behind a lock, not in the words of the call.
 #[derive(Debug)]
-pub(super) struct Rest {
+pub(super) struct ColdState {
     /// The visits under way, except that of the thread that began the call.
     pub(super) visits: Vec<Visit>,
     /// The busy time on other threads, and the part of it that was spent in callees.
@@ -26,7 +26,7 @@ pub(super) struct Rest {
     pub(super) is_in_unwinding: bool,
 }
 
-impl Rest {
+impl ColdState {
     pub(super) const fn none() -> Self {
         Self {
             visits: Vec::new(),
@@ -46,7 +46,7 @@ pub(super) struct Visit {
     pub(super) thread: &'static ThreadState,
     /// The thread's context around the visit.
     pub(super) before: Context,
-    pub(super) around: Around,
+    pub(super) caller_state: CallerState,
     /// The moment at which the visit began; 0 for a visit that is not timed, because another visit of the call is
     /// timed.
     pub(super) since: Ticks,
@@ -56,14 +56,14 @@ impl Visit {
     /// Begins a visit of a call of this function. The call's context is not entered, and its time does not run yet.
     #[inline]
     pub(super) fn begin(thread: &'static ThreadState, id: u32) -> Self {
-        let (before, around) = (Context::from_state(thread), Around::enter(thread, id));
-        Self { thread, before, around, since: 0 }
+        let (before, caller_state) = (Context::from_state(thread), CallerState::enter(thread, id));
+        Self { thread, before, caller_state, since: 0 }
     }
 
     /// Ends the time of a timed visit. Returns the time, and the part of it that was spent in callees.
     #[inline]
     pub(super) fn end_time(&self) -> (Ticks, Ticks) {
         let busy = elapsed(self.since, counter());
-        (busy, self.around.leave(self.thread, busy))
+        (busy, self.caller_state.leave(self.thread, busy))
     }
 }

@@ -20,7 +20,7 @@ const REDACTED: &str = "\"[redacted]\"";
 enum Mode {
     Open,
     /// A value may begin here, and the name before it may say that it is a secret.
-    Value(Before),
+    Value(Separator),
     /// A secret value, which is not stored, with this many open brackets in it.
     Secret {
         brackets: u32,
@@ -30,7 +30,7 @@ enum Mode {
 
 /// The separator between a name and its value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Before {
+enum Separator {
     /// `name: value`, or the first colon of a path.
     Colon,
     /// `name=value`
@@ -196,7 +196,7 @@ impl Scanner<'_, '_> {
             self.mode = Mode::Open;
             self.begin_value(
                 before,
-                before == Before::Colon && class == Class::Structure && character == ':',
+                before == Separator::Colon && class == Class::Structure && character == ':',
             );
         }
         if let Mode::Secret { brackets, end } = self.mode {
@@ -219,16 +219,16 @@ impl Scanner<'_, '_> {
         true
     }
 
-    fn begin_value(&mut self, before: Before, is_path: bool) {
+    fn begin_value(&mut self, before: Separator, is_path: bool) {
         let Some(name) = self.name.take_if(|_| !is_path) else {
             self.name = None;
             return;
         };
-        let looks_secret = if before == Before::Parenthesis { is_secret_type } else { is_secret };
+        let looks_secret = if before == Separator::Parenthesis { is_secret_type } else { is_secret };
         let header = self.header;
         let (is_name, is_secret) = self.text.stored(name.start, name.end).map_or((false, false), |text| {
-            let is_header = header == Header::Secret && before == Before::Colon && is_name_of_value(text);
-            (before == Before::Colon && is_name_of_name(text), is_header || looks_secret(text))
+            let is_header = header == Header::Secret && before == Separator::Colon && is_name_of_value(text);
+            (before == Separator::Colon && is_name_of_name(text), is_header || looks_secret(text))
         });
         if is_name {
             self.header = Header::Name;
@@ -238,10 +238,10 @@ impl Scanner<'_, '_> {
         }
         if is_secret {
             let (separator, end) = match before {
-                Before::Colon => (" ", End::Comma),
-                Before::Equals => ("", End::Word { has_begun: false }),
-                Before::Parenthesis => ("", End::Bracket),
-                Before::Comma => (" ", End::Bracket),
+                Separator::Colon => (" ", End::Comma),
+                Separator::Equals => ("", End::Word { has_begun: false }),
+                Separator::Parenthesis => ("", End::Bracket),
+                Separator::Comma => (" ", End::Bracket),
             };
             self.text.store(separator);
             self.text.store(REDACTED);
@@ -297,10 +297,10 @@ impl Scanner<'_, '_> {
         self.end_name();
         let leads_tuple = self.name.is_some_and(|name| name.leads_tuple);
         match character {
-            ':' => self.mode = Mode::Value(Before::Colon),
-            '=' => self.mode = Mode::Value(Before::Equals),
-            '(' if follows_at_once => self.mode = Mode::Value(Before::Parenthesis),
-            ',' if leads_tuple => self.mode = Mode::Value(Before::Comma),
+            ':' => self.mode = Mode::Value(Separator::Colon),
+            '=' => self.mode = Mode::Value(Separator::Equals),
+            '(' if follows_at_once => self.mode = Mode::Value(Separator::Parenthesis),
+            ',' if leads_tuple => self.mode = Mode::Value(Separator::Comma),
             _ if character.is_whitespace() => return,
             _ => {
                 if character == '}' {

@@ -23,17 +23,17 @@ pub(super) enum Class {
 enum State {
     Structure,
     Quoted,
-    /// After a backslash in a string.
+    /// The state after a backslash in a string.
     Escape,
-    /// In `\u{…}` in a string, with the number read so far.
+    /// The state in `\u{…}` in a string, with the number read so far.
     Unicode(u32),
-    /// After an apostrophe.
+    /// The state after an apostrophe.
     Apostrophe,
-    /// After an apostrophe and a character that may be a literal.
+    /// The state after an apostrophe and a character that may be a literal.
     Literal(char),
-    /// After an apostrophe and a backslash.
+    /// The state after an apostrophe and a backslash.
     LiteralEscape,
-    /// After an apostrophe, a backslash and one more character.
+    /// The state after an apostrophe, a backslash and one more character.
     LiteralEnd,
 }
 

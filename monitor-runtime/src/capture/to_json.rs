@@ -44,7 +44,7 @@ pub fn to_json(tokens: &[u8], names: &[&str]) -> String {
         if at > 0 {
             text.push(b',');
         }
-        put(&mut text, name);
+        write_json(&mut text, name);
         text.push(b':');
         next_value(&mut reader, &mut text);
     }
@@ -65,7 +65,7 @@ fn pairs_to_json(tokens: &[u8]) -> String {
         if at > 0 {
             text.push(b',');
         }
-        put(&mut text, name);
+        write_json(&mut text, name);
         text.push(b':');
         text.extend_from_slice(value);
     }
@@ -129,19 +129,19 @@ fn next_value(reader: &mut Reader<'_>, text: &mut Vec<u8>) {
     let mut rendering = Rendering { reader, text, start, is_cut: false, is_full: false };
     if rendering.value(0).is_err() {
         rendering.text.truncate(start);
-        put(rendering.text, "[unreadable]");
+        write_json(rendering.text, "[unreadable]");
         rendering.reader.rest = &[token::UNREADABLE];
     }
 }
 
 /// Writes a scalar as `serde_json` does. Writing into memory cannot fail.
-fn put(out: &mut Vec<u8>, scalar: impl Serialize) {
+fn write_json(out: &mut Vec<u8>, scalar: impl Serialize) {
     let _ = serde_json::to_writer(out, &scalar);
 }
 
 /// Writes a float. The values for which JSON has no representation become strings: `"NaN"`, `"inf"` and `"-inf"`.
-fn put_float<T: Serialize + Display + Into<f64> + Copy>(out: &mut Vec<u8>, value: T) {
-    if value.into().is_finite() { put(out, value) } else { put(out, value.to_string()) }
+fn write_float<T: Serialize + Display + Into<f64> + Copy>(out: &mut Vec<u8>, value: T) {
+    if value.into().is_finite() { write_json(out, value) } else { write_json(out, value.to_string()) }
 }
 
 fn into_string(text: Vec<u8>) -> String {
@@ -251,7 +251,7 @@ impl Rendering<'_, '_> {
             // The stream ends where a value should be.
             token::PADDING => {
                 self.is_cut = true;
-                put(self.text, TRUNCATED);
+                write_json(self.text, TRUNCATED);
                 Ok(())
             }
             token::SEQUENCE => self.container(SEQUENCE, None, depth),
@@ -300,7 +300,7 @@ impl Rendering<'_, '_> {
         if let Some(note) = note {
             self.separate(first);
             self.text.extend_from_slice(kind.note_key.as_bytes());
-            put(self.text, note);
+            write_json(self.text, note);
         }
         self.text.push(kind.close);
         Ok(())
@@ -318,7 +318,7 @@ impl Rendering<'_, '_> {
             // An option without a value is followed by another option, which is no secret.
             if !self.text[start..].starts_with(b"\"-") {
                 self.text.truncate(start);
-                put(self.text, REDACTED);
+                write_json(self.text, REDACTED);
             }
         } else if kind.note_key.is_empty() {
             self.value(depth + 1)?;
@@ -345,11 +345,11 @@ impl Rendering<'_, '_> {
         if self.text.get(start) != Some(&b'"') {
             let key = String::from_utf8_lossy(&self.text[start..]).into_owned();
             self.text.truncate(start);
-            put(self.text, &key);
+            write_json(self.text, &key);
         }
         self.text.push(b':');
         if self.is_cut {
-            put(self.text, TRUNCATED);
+            write_json(self.text, TRUNCATED);
             return Ok(());
         }
         self.value(depth)
@@ -359,23 +359,23 @@ impl Rendering<'_, '_> {
         match tag {
             token::CUT => {
                 self.is_cut = true;
-                put(self.text, TRUNCATED);
+                write_json(self.text, TRUNCATED);
             }
-            0..=token::SMALL_MAX => put(self.text, tag),
-            token::NULL => put(self.text, ()),
-            token::FALSE => put(self.text, false),
-            token::TRUE => put(self.text, true),
+            0..=token::SMALL_MAX => write_json(self.text, tag),
+            token::NULL => write_json(self.text, ()),
+            token::FALSE => write_json(self.text, false),
+            token::TRUE => write_json(self.text, true),
             token::UNSIGNED..token::NEGATIVE => {
-                put(self.text, self.reader.short_number(tag - token::UNSIGNED)?);
+                write_json(self.text, self.reader.short_number(tag - token::UNSIGNED)?);
             }
             token::NEGATIVE..token::STRING => {
                 let complement = self.reader.short_number(tag - token::NEGATIVE)?;
-                put(self.text, -1 - i128::from(complement));
+                write_json(self.text, -1 - i128::from(complement));
             }
-            token::UNSIGNED_WIDE => put(self.text, u128::from_le_bytes(self.reader.array()?)),
-            token::SIGNED_WIDE => put(self.text, i128::from_le_bytes(self.reader.array()?)),
-            token::FLOAT => put_float(self.text, f32::from_le_bytes(self.reader.array()?)),
-            token::DOUBLE => put_float(self.text, f64::from_le_bytes(self.reader.array()?)),
+            token::UNSIGNED_WIDE => write_json(self.text, u128::from_le_bytes(self.reader.array()?)),
+            token::SIGNED_WIDE => write_json(self.text, i128::from_le_bytes(self.reader.array()?)),
+            token::FLOAT => write_float(self.text, f32::from_le_bytes(self.reader.array()?)),
+            token::DOUBLE => write_float(self.text, f64::from_le_bytes(self.reader.array()?)),
             _ => self.string_scalar(tag, depth)?,
         }
         Ok(())
@@ -401,15 +401,15 @@ impl Rendering<'_, '_> {
                 let text = reader.text()?;
                 self.string(text, None, depth);
             }
-            token::NAME => put(self.text, format!("[{}]", reader.text()?)),
+            token::NAME => write_json(self.text, format!("[{}]", reader.text()?)),
             token::PANICKED => {
-                put(self.text, format!("[{}: panicked while being captured]", reader.text()?));
+                write_json(self.text, format!("[{}: panicked while being captured]", reader.text()?));
             }
-            token::SLOW => put(self.text, format!("[{}: takes too long to capture]", reader.text()?)),
-            token::FAILED => put(self.text, format!("[{}: could not be captured]", reader.text()?)),
-            token::SUMMARY => put(self.text, shape(reader)?),
-            token::DEEP => put(self.text, "..."),
-            token::REDACTED => put(self.text, REDACTED),
+            token::SLOW => write_json(self.text, format!("[{}: takes too long to capture]", reader.text()?)),
+            token::FAILED => write_json(self.text, format!("[{}: could not be captured]", reader.text()?)),
+            token::SUMMARY => write_json(self.text, shape(reader)?),
+            token::DEEP => write_json(self.text, "..."),
+            token::REDACTED => write_json(self.text, REDACTED),
             _ => return Err(Unreadable),
         }
         Ok(())
@@ -422,13 +422,13 @@ impl Rendering<'_, '_> {
         // A text that was cut when it was captured keeps the length of the whole text.
         let total = if is_whole { Some(text.len() as u64) } else { total };
         let before = self.text.len();
-        put_string(self.text, text, total);
+        write_string(self.text, text, total);
         let budget = (self.start + VALUE_BYTES).saturating_sub(before);
         let len = self.text.len() - before;
         if depth > 0 && len > budget && !self.is_full {
             self.text.truncate(before);
             // The budget counts JSON text, in which an escaped character is longer than in the string.
-            put_string(self.text, first_bytes(text, text.len() * budget / len), total);
+            write_string(self.text, first_bytes(text, text.len() * budget / len), total);
             self.is_full = true;
         }
     }
@@ -446,11 +446,11 @@ fn is_secret_option(written: &[u8]) -> bool {
 }
 
 /// Writes the available part of a string of `total` bytes.
-fn put_string(out: &mut Vec<u8>, text: &str, total: Option<u64>) {
+fn write_string(out: &mut Vec<u8>, text: &str, total: Option<u64>) {
     match total {
-        Some(total) if total == text.len() as u64 => put(out, text),
-        Some(total) => put(out, format!("{text}… [{total} bytes, truncated]")),
-        None => put(out, format!("{text}… [truncated]")),
+        Some(total) if total == text.len() as u64 => write_json(out, text),
+        Some(total) => write_json(out, format!("{text}… [{total} bytes, truncated]")),
+        None => write_json(out, format!("{text}… [truncated]")),
     }
 }
 

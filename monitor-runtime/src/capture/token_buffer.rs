@@ -280,7 +280,7 @@ impl<'a> TokenBuffer<'a> {
         let tag = u64::from(token::SHORT) | text.len() as u64;
         let bits = text.len() as u32 * 8;
         let Some(head) = text.first_chunk() else {
-            *first = (few_bytes(text) << 8 | tag | u64::MAX.unbounded_shl(bits + 8)).to_le_bytes();
+            *first = (load_short(text) << 8 | tag | u64::MAX.unbounded_shl(bits + 8)).to_le_bytes();
             self.len += WORD;
             return true;
         };
@@ -435,7 +435,7 @@ fn boolean_tag(value: bool) -> u8 {
 
 /// Returns up to seven bytes as a little-endian number. The pieces overlap, so each length takes two loads.
 #[inline]
-fn few_bytes(text: &[u8]) -> u64 {
+fn load_short(text: &[u8]) -> u64 {
     let shift = |piece: usize| (text.len() - piece) as u32 * 8;
     if let (Some(first), Some(last)) = (text.first_chunk::<4>(), text.last_chunk()) {
         u64::from(u32::from_le_bytes(*first)) | u64::from(u32::from_le_bytes(*last)) << shift(4)

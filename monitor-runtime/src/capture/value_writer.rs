@@ -82,7 +82,7 @@ impl<'a> ValueWriter<'a> {
     #[cold]
     fn finish_stopped(&mut self) -> (usize, bool) {
         if self.stop == Some(Stop::Complete) {
-            self.close_to(0);
+            self.close_containers(0);
         }
         let unfinished = self.depth > 0 || self.buffer.len() == self.start;
         let marked = !unfinished || {
@@ -245,7 +245,7 @@ impl<'a> ValueWriter<'a> {
         self.depth = self.depth.saturating_sub(1);
     }
 
-    fn close_to(&mut self, depth: u32) {
+    fn close_containers(&mut self, depth: u32) {
         while self.depth > depth {
             self.close();
         }
@@ -282,7 +282,7 @@ impl<'a> ValueWriter<'a> {
             Some(Stop::Cut) => Err(Stopped),
             Some(Stop::Complete) => {
                 self.stop = None;
-                self.close_to(before.depth);
+                self.close_containers(before.depth);
                 self.wrappers = before.wrappers;
                 Ok(())
             }

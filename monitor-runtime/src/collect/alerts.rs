@@ -17,7 +17,7 @@ use crate::batch::function_stats::WINDOW_NS;
 
 /// The largest number of past windows that a step evaluates. After a longer rest, such as the sleep of a machine, older
 /// windows are skipped.
-const BEHIND_MAX: i64 = 60;
+const LATE_WINDOWS_MAX: i64 = 60;
 /// The largest number of rows that wait for a batch.
 const WAITING_MAX: usize = 1000;
 
@@ -62,7 +62,7 @@ impl AlertWatch {
     ) {
         let Surroundings { health, rss_bytes, sources, count_stuck, subscribers } = surroundings;
         let latest = now_ns.div_euclid(WINDOW_NS) - 1;
-        let last = self.last.unwrap_or(latest - 1).clamp(latest - BEHIND_MAX, latest);
+        let last = self.last.unwrap_or(latest - 1).clamp(latest - LATE_WINDOWS_MAX, latest);
         // If the clock was set back, windows that were evaluated before come again, and the evaluation goes on from
         // there.
         self.last = Some(latest);
@@ -82,7 +82,7 @@ impl AlertWatch {
             cost_pct: health.cost_pct,
             rss_bytes,
         };
-        let stuck = if self.alerts.looks_at(Measure::Stuck) { Some(count_stuck()) } else { None };
+        let stuck = if self.alerts.uses(Measure::Stuck) { Some(count_stuck()) } else { None };
         let mut changes = Vec::new();
         for window in last + 1..=latest {
             let figures = functions.iter().filter(|function| function.counted_as == function.site.id());
@@ -100,7 +100,7 @@ impl AlertWatch {
         }
         let is_heard = subscribers.are_present();
         for change in &changes {
-            self.put(to_row(change));
+            self.queue(to_row(change));
             if is_heard {
                 subscribers.publish(vec![to_alert(change, functions)]);
             }
@@ -133,12 +133,12 @@ impl AlertWatch {
     pub(super) fn write_again(&mut self) {
         let rows: Vec<AlertRow> = self.alerts.live().map(to_row).collect();
         for row in rows {
-            self.put(row);
+            self.queue(row);
         }
     }
 
     /// Adds a row, in the place of an earlier one of the same alert.
-    fn put(&mut self, row: AlertRow) {
+    fn queue(&mut self, row: AlertRow) {
         let key = |row: &AlertRow| (row.rule.clone(), row.function, row.since_ns);
         self.waiting.retain(|waiting| key(waiting) != key(&row));
         if self.waiting.len() < WAITING_MAX {

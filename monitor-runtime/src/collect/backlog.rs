@@ -38,9 +38,9 @@ impl Segment {
     }
 
     /// Visits the rows that were not taken.
-    pub(super) fn each_row(&mut self, mut visit: impl FnMut(&Pending<'_>)) {
+    pub(super) fn for_each_row(&mut self, mut visit: impl FnMut(&Pending<'_>)) {
         let place = (self.thread, self.ring);
-        each_row(&self.words[self.taken..], place, &mut self.ends, |waiting, _| visit(&waiting));
+        for_each_row(&self.words[self.taken..], place, &mut self.ends, |waiting, _| visit(&waiting));
     }
 
     fn is_done(&self) -> bool {
@@ -124,8 +124,8 @@ impl Backlog {
             let mut saved = Segment { thread, ring, ..Segment::default() };
             let has_place = self.failures.make_room(1);
             let Segment { words, taken, ends, .. } = &mut segment;
-            each_row(&words[*taken..], (thread, ring), ends, |waiting, words| {
-                let is_saved = waiting.is_worth_more()
+            for_each_row(&words[*taken..], (thread, ring), ends, |waiting, words| {
+                let is_saved = waiting.has_priority()
                     && has_place
                     && saved.words.make_room(words.len())
                     && saved.ends.make_room(1);
@@ -148,7 +148,7 @@ impl Backlog {
         while self.failure_bytes > failures_max {
             let Some(mut segment) = self.failures.pop_front() else { break };
             self.failure_bytes -= segment.bytes();
-            segment.each_row(&mut lose);
+            segment.for_each_row(&mut lose);
         }
         self.settle_account();
     }
@@ -210,7 +210,7 @@ fn take_from(segment: &mut Segment, take: &mut impl FnMut(&Pending<'_>) -> bool)
 
 /// Visits the rows among the records of one thread and ring, each with its words. Takes the position after each row from the
 /// queue.
-pub(super) fn each_row(
+pub(super) fn for_each_row(
     words: &[u64],
     (thread, ring): (u32, u32),
     ends: &mut VecDeque<u64>,

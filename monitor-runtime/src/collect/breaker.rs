@@ -305,7 +305,7 @@ impl Breaker {
             attempts: self.attempts,
             blocked: self.blocked,
             retries: self.retries,
-            retries_last_minute: self.retried.up_to(now),
+            retries_last_minute: self.retried.total_at(now),
             last_failure: self.last_failure.clone(),
         }
     }
@@ -439,7 +439,7 @@ impl Breaker {
 #[derive(Debug, Clone)]
 struct PerMinute {
     seconds: [u32; 60],
-    /// The last second in which something was counted.
+    /// The last second in which an event was counted.
     last: u64,
 }
 
@@ -459,7 +459,7 @@ impl PerMinute {
         self.seconds[(second % 60) as usize] += 1;
     }
 
-    fn up_to(&self, now: Duration) -> u64 {
+    fn total_at(&self, now: Duration) -> u64 {
         let silent = now.as_secs().saturating_sub(self.last);
         let heard = (0..60_u64.saturating_sub(silent)).filter_map(|back| self.last.checked_sub(back));
         heard.map(|second| u64::from(self.seconds[(second % 60) as usize])).sum()

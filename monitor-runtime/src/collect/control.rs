@@ -57,7 +57,7 @@ type Noted = (Sink, Transition);
 enum Request {
     Flush(Waiter),
     Stop {
-        /// The moment at which the collector stops even if something is not written.
+        /// The moment at which the collector stops even if rows are still to be written.
         by: Duration,
         /// True for a shutdown: the program requested the end of recording, and goes on.
         is_shutdown: bool,
@@ -85,7 +85,7 @@ pub(crate) struct Control {
     ended: OnceLock<bool>,
     /// The reason why calls go to a store that ends with the process although the settings name a file; set once they
     /// do.
-    unkept: OnceLock<String>,
+    temporary_store: OnceLock<String>,
 }
 
 /// The collector's side. When it is dropped, the callers that wait learn that the collector has ended.
@@ -129,7 +129,7 @@ impl Control {
             is_stopping: AtomicBool::new(false),
             exit: Mutex::default(),
             ended: OnceLock::new(),
-            unkept: OnceLock::new(),
+            temporary_store: OnceLock::new(),
         };
         let requests = Requests {
             untaken: receiver,
@@ -170,7 +170,7 @@ impl Control {
     ) -> Result<(), FlushError> {
         self.begin_stop();
         self.request(rings, timeout, |waiter| Request::Stop { by: waiter.by, is_shutdown, waiter });
-        match self.unkept.get() {
+        match self.temporary_store.get() {
             Some(why) if self.ended.get().is_some() => Err(FlushError::Unavailable(why.clone())),
             _ if self.ended.get() == Some(&true) => Ok(()),
             _ => Err(FlushError::Timeout(timeout)),
@@ -226,8 +226,8 @@ impl Control {
     }
 
     /// Notes why written rows go to a store that ends with the process.
-    pub(crate) fn note_unkept(&self, why: &str) {
-        let _ = self.unkept.set(why.to_owned());
+    pub(crate) fn note_temporary_store(&self, why: &str) {
+        let _ = self.temporary_store.set(why.to_owned());
     }
 
     /// Hands over a transition that did not come about on the collector's thread, for the event log.

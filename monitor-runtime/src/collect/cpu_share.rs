@@ -16,15 +16,15 @@ impl CpuShare {
     }
 
     /// Returns the percentage of one core that was used since the period began.
-    pub(super) fn so_far(&self, wall: Duration, used: Duration) -> f64 {
+    pub(super) fn current(&self, wall: Duration, used: Duration) -> f64 {
         let share = used.saturating_sub(self.used).as_secs_f64()
             / wall.saturating_sub(self.wall).max(PERIOD_MIN).as_secs_f64();
         share * 100.0
     }
 
     /// Returns the percentage of one core that was used in the period, and begins the next period at this moment.
-    pub(super) fn look(&mut self, wall: Duration, used: Duration) -> f64 {
-        let share = self.so_far(wall, used);
+    pub(super) fn end_period(&mut self, wall: Duration, used: Duration) -> f64 {
+        let share = self.current(wall, used);
         *self = Self { wall, used };
         share
     }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::current_store::CurrentStore;
 use super::functions::Functions;
 use super::grouped::Grouped;
-use super::journal_writer::worth;
+use super::journal_writer::priority;
 use super::ladder::Ladder;
 use super::trees::Trees;
 use crate::accountant::Part;
@@ -21,7 +21,7 @@ use crate::limits;
 use crate::platform::clock::Clock;
 use crate::record::{ByOutcome, decode};
 use crate::ring::checkpoint::Checkpoints;
-use crate::ring::journal::{Held, Journal, Pieces, Worth};
+use crate::ring::journal::{Held, Journal, Pieces, Priority};
 use crate::ring::layout::{INCOMPLETE, head, incomplete_position, marks, ring};
 use crate::thread::pool::ThreadPool;
 
@@ -47,10 +47,10 @@ pub(super) struct CrashSafety {
     /// The journal blocks of drained words that are released once the words are counted.
     pub(super) uncounted: Held,
     /// True if batches go to a store that ends with the process, although the settings name a file.
-    is_makeshift: bool,
+    is_temporary: bool,
     /// The journal blocks of rows that went to a store that ends with the process.
     kept: Vec<Held>,
-    /// True if dead processes may have left something that is not recovered yet.
+    /// True if dead processes may have left records that are not recovered yet.
     is_recovering: bool,
     next_recovery: Duration,
 }
@@ -69,7 +69,7 @@ impl CrashSafety {
             incomplete: Held::new(),
             uncounted: Held::new(),
             is_recovering: false,
-            is_makeshift: false,
+            is_temporary: false,
             kept: Vec::new(),
             next_recovery: Duration::ZERO,
         }
@@ -77,10 +77,15 @@ impl CrashSafety {
 
     /// Copies a record that no ring holds: a failure that was sent past its ring, or a row that calls share. Returns
     /// the position of the record among such records, and the copy.
-    pub(super) fn append_overflow(&mut self, worth: Worth, thread: u32, words: &[u64]) -> (u64, Pieces) {
+    pub(super) fn append_overflow(
+        &mut self,
+        priority: Priority,
+        thread: u32,
+        words: &[u64],
+    ) -> (u64, Pieces) {
         let position = self.overflow_position;
         self.overflow_position += words.len() as u64;
-        self.journal.append(worth, (OVERFLOW, position), thread, words);
+        self.journal.append(priority, (OVERFLOW, position), thread, words);
         (position, self.journal.take_pieces())
     }
 
@@ -97,9 +102,9 @@ impl CrashSafety {
         for end in run.ends {
             let Some((record, used)) = decode(&run.words[at..]) else { break };
             let position = end.saturating_sub(used as u64);
-            if is_sparse || !pieces.have(position.saturating_sub(run.from) as usize) {
+            if is_sparse || !pieces.is_kept(position.saturating_sub(run.from) as usize) {
                 let words = &run.words[at..at + used];
-                are_kept &= self.journal.append(worth(&record), (run.ring, position), run.thread, words);
+                are_kept &= self.journal.append(priority(&record), (run.ring, position), run.thread, words);
             }
             at += used;
         }
@@ -154,13 +159,13 @@ impl CrashSafety {
     /// Notes whether batches go to a store that ends with the process, although the settings name a file. If so,
     /// nothing that is written counts as written, so the journal, as far as it has room, and the ring file stay for
     /// whoever may open that file.
-    pub(super) fn set_makeshift(&mut self, is_makeshift: bool) {
-        self.is_makeshift = is_makeshift;
+    pub(super) fn set_temporary(&mut self, is_temporary: bool) {
+        self.is_temporary = is_temporary;
     }
 
     /// Returns true if batches go to a store that ends with the process.
-    pub(super) fn is_makeshift(&self) -> bool {
-        self.is_makeshift
+    pub(super) fn is_temporary(&self) -> bool {
+        self.is_temporary
     }
 
     /// Releases the journal blocks of the next `rows` rows, because the store has them. Blocks are released even while
@@ -207,7 +212,7 @@ impl CrashSafety {
             // Calls that share a row have no other trace in the store: the row as it is now becomes valid with the snapshot.
             let place = (INCOMPLETE, incomplete_position(checkpoints.next_snapshot()));
             for (thread, words) in trees.incomplete_rows() {
-                self.journal.append(Worth::Row, place, thread, &words);
+                self.journal.append(Priority::Row, place, thread, &words);
             }
             let incomplete = self.journal.take_pieces().held();
             checkpoints.publish();
@@ -218,7 +223,7 @@ impl CrashSafety {
 
     /// Notes which statistics will be written once the store has the batch of this number.
     pub(super) fn note_stats(&mut self, sequence: u64, function: u32, sum: &CallStats) {
-        if self.is_makeshift {
+        if self.is_temporary {
             return;
         }
         self.checkpoints.figures_written(sequence, function, sum);
@@ -231,7 +236,7 @@ impl CrashSafety {
 
     /// Notes how far records will be written, and which failures will be counted by kind, once the store has the batch.
     pub(super) fn note_intent(&mut self, batch: &Batch, functions: &Functions) {
-        if self.is_makeshift || !self.checkpoints.is_kept() {
+        if self.is_temporary || !self.checkpoints.is_kept() {
             return;
         }
         let Self { checkpoints, ends, grouped, .. } = self;
@@ -247,7 +252,7 @@ impl CrashSafety {
 
     /// Notes that the store has the batch of this number, and releases the journal blocks of its rows.
     pub(super) fn note_written(&mut self, sequence: u64) {
-        if self.is_makeshift {
+        if self.is_temporary {
             self.ends.clear();
             // The list is bounded, because the journal bounds the number of blocks and runs without a block are left
             // out.
@@ -279,7 +284,7 @@ impl CrashSafety {
         self.next_recovery = Duration::ZERO;
     }
 
-    /// Returns true if dead processes may have left something that is not recovered yet.
+    /// Returns true if dead processes may have left records that are not recovered yet.
     pub(super) fn is_recovering(&self) -> bool {
         self.is_recovering
     }
@@ -382,7 +387,7 @@ mod tests {
         copies.append(1000, &words[..middle], 0);
         copies.append(1000 + middle as u64, &words, middle);
         let pieces = safety.journal.take_pieces();
-        let kept: Vec<usize> = (0..100).filter(|at| pieces.have(at * HEADER_WORDS)).collect();
+        let kept: Vec<usize> = (0..100).filter(|at| pieces.is_kept(at * HEADER_WORDS)).collect();
         assert_eq!(kept, [0, 99]);
     }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crossbeam_channel::Receiver;
 
-use super::backlog::{Segment, each_row};
+use super::backlog::{Segment, for_each_row};
 use super::calls_under_way::calls_under_way;
 use super::crash_safety::{OVERFLOW, RowRun};
 use super::events::Events;
@@ -30,7 +30,7 @@ use crate::limits;
 use crate::platform::clock::{Clock, monotonic, second_at, ticks};
 use crate::platform::coarse_clock::keep_coarse;
 use crate::record::{HEADER_WORDS, Header, LogLine, Outcome, Record, decode, sealed_as, settle};
-use crate::ring::journal::{Pieces, Worth};
+use crate::ring::journal::{Pieces, Priority};
 use crate::ring::layout::ring::HEAD_THREAD;
 use crate::ring::tallied::Tallied;
 use crate::sampling::tail::Decisions;
@@ -275,7 +275,7 @@ impl Drain {
         }
         threads.extend(taken.iter().map(|overflow| overflow.thread));
         for (index, Overflow { thread, words }) in taken.into_iter().enumerate() {
-            let (position, pieces) = parts.safety.append_overflow(Worth::Failure, thread, &words);
+            let (position, pieces) = parts.safety.append_overflow(Priority::Failure, thread, &words);
             let ends = VecDeque::with_capacity(1);
             origins.push(Origin { page: None, ring: OVERFLOW, position, ends, pieces });
             drained.push((index, words));
@@ -514,18 +514,18 @@ fn queue_without_excess(mut ends: VecDeque<u64>) -> VecDeque<u64> {
 }
 
 /// Puts rows into the backlog. They are lost, and counted so, if the machine has no memory for one more segment.
-fn put(segment: Segment, parts: &mut Parts<'_>) {
+fn enqueue(segment: Segment, parts: &mut Parts<'_>) {
     if let Err(mut refused) = parts.backlog.push(segment) {
-        refused.each_row(losses::count_lost(parts));
+        refused.for_each_row(losses::count_lost(parts));
     }
 }
 
 /// Puts the complete rows that calls share into the backlog.
 pub(super) fn push_shared_rows(parts: &mut Parts<'_>) {
     while let Some((thread, words)) = parts.trees.take_row() {
-        let (position, pieces) = parts.safety.append_overflow(Worth::Row, thread, &words);
+        let (position, pieces) = parts.safety.append_overflow(Priority::Row, thread, &words);
         let ends = [position + words.len() as u64].into();
-        put(Segment::new(thread, words, OVERFLOW, ends, pieces.held()), parts);
+        enqueue(Segment::new(thread, words, OVERFLOW, ends, pieces.held()), parts);
     }
 }
 
@@ -536,9 +536,9 @@ pub(super) fn push_folded_lines(rings: &ThreadPool, mode: Mode, parts: &mut Part
     let second = (mode != Mode::Flush).then(|| second_at(at));
     for (place, lines) in rings.home.log.take_folded(second) {
         let words = LogLine::new_folded(place.number, place.level, at, lines).encode().to_vec();
-        let (position, pieces) = parts.safety.append_overflow(Worth::Row, 0, &words);
+        let (position, pieces) = parts.safety.append_overflow(Priority::Row, 0, &words);
         let ends = [position + words.len() as u64].into();
-        put(Segment::new(0, words, OVERFLOW, ends, pieces.held()), parts);
+        enqueue(Segment::new(0, words, OVERFLOW, ends, pieces.held()), parts);
     }
 }
 
@@ -553,7 +553,7 @@ fn push_rows(
     let Origin { ring, position: from, ref pieces, .. } = *context.origin;
     let run = RowRun { ring, from, thread, words: &words, ends: &ends };
     let held = parts.safety.hold(pieces, run, context.drained);
-    put(Segment::new(thread, words, ring, ends, held), parts);
+    enqueue(Segment::new(thread, words, ring, ends, held), parts);
 }
 
 /// The bytes that a drain takes for each byte of records: the words themselves, and what is known of each record while it is
@@ -580,7 +580,7 @@ fn push_copies(
             } else {
                 let place = (thread, context.origin.ring);
                 let mut lose = losses::count_lost(parts);
-                each_row(&words[from..at], place, ends, |waiting, _| lose(&waiting));
+                for_each_row(&words[from..at], place, ends, |waiting, _| lose(&waiting));
             }
             (from, rows) = (at, 0);
         }

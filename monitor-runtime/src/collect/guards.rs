@@ -38,9 +38,9 @@ impl Guards {
     }
 
     /// Asks the guards for their rows, and keeps those that changed for the next batch.
-    pub(super) fn look(&mut self) {
+    pub(super) fn poll(&mut self) {
         for row in (self.source.rows)().into_iter().take(GUARDS_MAX) {
-            if self.given.get(&row.name).is_some_and(|last| !row.says_more_than(last)) {
+            if self.given.get(&row.name).is_some_and(|last| !row.differs_from(last)) {
                 continue;
             }
             self.given.insert(row.name.clone(), row.clone());
@@ -97,12 +97,12 @@ mod tests {
         };
         let mut guards = Guards::new(GuardSource { rows, hold: |_, _, _, _| false });
         let mut looks = [0; 4].map(|_| {
-            guards.look();
+            guards.poll();
             guards.take_due().into_iter().map(|row| (row.name, row.calls)).collect::<Vec<_>>()
         });
         let row = |name: &str, calls| (name.to_owned(), calls);
         assert_eq!(looks, [vec![row("rates", 0), row("mail", 7)], vec![], vec![row("rates", 1)], vec![]]);
-        (0..4).for_each(|_| guards.look());
+        (0..4).for_each(|_| guards.poll());
         looks[0] = guards.take_due().into_iter().map(|row| (row.name, row.calls)).collect();
         assert_eq!(looks[0], [row("rates", 3)], "one row for a guard that changed twice");
     }

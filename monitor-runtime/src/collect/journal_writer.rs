@@ -1,7 +1,7 @@
 //! The copy of drained words in the journal, made while a ring is drained.
 
 use crate::record::{Kept, LogLevel, Outcome, Record, decode};
-use crate::ring::journal::{Journal, Worth};
+use crate::ring::journal::{Journal, Priority};
 
 /// A writer that copies the words of one ring into the journal.
 #[derive(Debug)]
@@ -23,7 +23,7 @@ impl<'a> JournalWriter<'a> {
     /// Copies the words from number `begun` on, which lie in the ring from `position` on. Copies only failures, slow
     /// calls and log lines if there is no room for all words.
     pub(super) fn append(&mut self, position: u64, words: &[u64], begun: usize) {
-        if self.journal.append(Worth::Drained, (self.ring, position), self.thread, &words[begun..]) {
+        if self.journal.append(Priority::Drained, (self.ring, position), self.thread, &words[begun..]) {
             return;
         }
         while let Some((record, used)) = words.get(self.looked..).and_then(decode) {
@@ -38,7 +38,7 @@ impl<'a> JournalWriter<'a> {
             let place = (self.ring, position + (at - begun) as u64);
             let has_row = has_row_at_any_rate(&record);
             let words = &words[at..at + used];
-            if !has_row || !self.journal.append(worth(&record), place, self.thread, words) {
+            if !has_row || !self.journal.append(priority(&record), place, self.thread, words) {
                 self.journal.pass(used);
             }
         }
@@ -54,11 +54,11 @@ fn has_row_at_any_rate(record: &Record<'_>) -> bool {
     }
 }
 
-/// Returns the worth of a record that becomes a row.
-pub(super) fn worth(record: &Record<'_>) -> Worth {
+/// Returns the priority of a record that becomes a row.
+pub(super) fn priority(record: &Record<'_>) -> Priority {
     match record {
-        Record::Call(header, ..) if header.outcome != Outcome::Ok => Worth::Failure,
-        Record::Line(line, ..) if line.level == LogLevel::Error => Worth::Failure,
-        _ => Worth::Row,
+        Record::Call(header, ..) if header.outcome != Outcome::Ok => Priority::Failure,
+        Record::Line(line, ..) if line.level == LogLevel::Error => Priority::Failure,
+        _ => Priority::Row,
     }
 }

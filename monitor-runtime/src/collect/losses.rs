@@ -11,7 +11,7 @@ use super::report::Report;
 use crate::batch::decode::{self, Pending};
 use crate::platform::clock::Clock;
 use crate::record::Outcome;
-use crate::ring::journal::Worth;
+use crate::ring::journal::Priority;
 use crate::store::fingerprint;
 
 /// A call that loses its row.
@@ -59,7 +59,7 @@ pub(super) fn evict(parts: &mut Parts<'_>) {
     backlog.evict(lose, |waiting, words| {
         let (ring, end) = waiting.end();
         let place = (ring, end.saturating_sub(words.len() as u64));
-        let is_kept = journal.append(Worth::Failure, place, waiting.thread(), words);
+        let is_kept = journal.append(Priority::Failure, place, waiting.thread(), words);
         is_kept.then(|| journal.take_pieces().held())
     });
 }

@@ -15,7 +15,7 @@ use super::ladder::Ladder;
 use super::shared::Shared;
 use super::trees::Trees;
 use super::writer::Writer;
-use crate::config::{Changed, Found, Watch};
+use crate::config::{Changed, FileChange, Watch};
 use crate::limits;
 use crate::platform::clock::Clock;
 use crate::store::{Store, StoreError};
@@ -32,7 +32,8 @@ pub(super) struct Maintenance {
     next_config: Duration,
     next_retention: Duration,
     next_copy: Duration,
-    /// The moment of the next step if it has to come sooner than usual, because something was left unfinished.
+    /// The moment of the next step if it has to come sooner than usual, because retention is unfinished, or a changed
+    /// settings file has to settle.
     next_look: Option<Duration>,
 }
 
@@ -99,7 +100,7 @@ impl Maintenance {
         if now >= self.next_config {
             self.next_config = now + limits::CONFIG_INTERVAL;
             parts.prepare_for_disk();
-            self.look_at_settings(&mut parts);
+            self.poll_settings(&mut parts);
             if self.watch.as_ref().is_some_and(Watch::is_settling) {
                 self.next_look = Some(self.next_config);
             }
@@ -110,13 +111,13 @@ impl Maintenance {
     }
 
     /// Copies the write-ahead log into the database now and then. It is called at times in which nothing happens.
-    pub(super) fn rest(&mut self, now: Duration, store: &mut CurrentStore, clock: &Clock) {
+    pub(super) fn copy_log(&mut self, now: Duration, store: &mut CurrentStore, clock: &Clock) {
         if now >= self.next_copy
             && let Some(store) = store.get()
         {
             self.next_copy = now + limits::COPY_INTERVAL;
             // Pages that could not be copied stay in the log, and the next write reports the error.
-            let _ = store.rest(clock.now_ns());
+            let _ = store.checkpoint_wal(clock.now_ns());
         }
     }
 
@@ -149,16 +150,16 @@ impl Maintenance {
     }
 
     /// Takes over what has changed in the settings file, as far as that is possible while recording.
-    fn look_at_settings(&mut self, parts: &mut Maintained<'_>) {
+    fn poll_settings(&mut self, parts: &mut Maintained<'_>) {
         let Some(watch) = &mut self.watch else { return };
-        let Some(found) = watch.look() else { return };
+        let Some(found) = watch.poll() else { return };
         let by = format!("settings file {}", watch.path().display());
         match found {
-            Found::Bad(warning) => {
+            FileChange::Bad(warning) => {
                 let text = format!("{warning}; the settings stay as they were");
                 self.notice(text.replacen("monitored: ", "", 1), parts);
             }
-            Found::Settings(changed) => self.apply_settings(&changed, &by, parts),
+            FileChange::Settings(changed) => self.apply_settings(&changed, &by, parts),
         }
     }
 

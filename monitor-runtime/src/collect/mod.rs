@@ -59,7 +59,7 @@ use crate::config::{Settings, Watch};
 use crate::growth::has_memory;
 use crate::limits;
 use crate::platform::clock::{Clock, monotonic};
-use crate::recover::cause::{SeenPanic, Told, find_cause};
+use crate::recover::cause::{SeenPanic, SystemReport, find_cause};
 use crate::ring::panics::{self, Exit, Panic};
 use crate::sync::lock;
 use crate::thread::overflow::Overflow;
@@ -78,7 +78,7 @@ use known_threads::KnownThreads;
 use ladder::Ladder;
 use maintenance::{Maintained, Maintenance};
 pub(crate) use mode::Mode;
-use pace::Seen;
+use pace::StepStats;
 use parts::Parts;
 pub(crate) use remaining::Remaining;
 use report::Report;
@@ -117,7 +117,7 @@ pub(crate) struct Collector {
     /// True if the last step wrote a batch and left more to write.
     is_writing_on: bool,
     /// The findings of the last step, and the work that it left.
-    seen: Seen,
+    seen: StepStats,
     last_step: Duration,
     /// The time of the ladder's last step.
     last_ladder_step: Duration,
@@ -176,7 +176,7 @@ impl Collector {
             ends_calls: false,
             ending: Ending::default(),
             is_writing_on: false,
-            seen: Seen::nothing(drain_interval),
+            seen: StepStats::initial(drain_interval),
             last_step: monotonic(),
             last_ladder_step: monotonic(),
             counted: 0,
@@ -192,10 +192,10 @@ impl Collector {
             self.drain.note_lack_of_memory();
             return Remaining::Blocked;
         }
-        if let Some(astray) = self.clock.advance() {
-            self.events.add(self.clock.now_ns(), "clock", astray);
+        if let Some(drift) = self.clock.advance() {
+            self.events.add(self.clock.now_ns(), "clock", drift);
         }
-        self.look_at_rings(now);
+        self.measure_rings(now);
         // Steps follow one another without a pause while there is much to write, so the clock is watched within them.
         self.watch_clock();
         let begun_ns = self.clock.now_ns();
@@ -242,7 +242,7 @@ impl Collector {
         if self.drain.lacks_memory() && remaining == Remaining::Nothing {
             remaining = Remaining::Blocked;
         }
-        self.look_back(now, remaining);
+        self.end_step(now, remaining);
         remaining
     }
 
@@ -274,17 +274,17 @@ impl Collector {
     }
 
     /// Notes how full the rings are when a step begins.
-    fn look_at_rings(&mut self, now: Duration) {
+    fn measure_rings(&mut self, now: Duration) {
         let rings = &self.rings;
         if self.seen.is_asleep && !rings.home.is_asleep() {
             // The first record after a rest has come: the time before it says nothing about the load.
-            self.ladder.begin_anew(now.saturating_sub(self.drain_interval));
+            self.ladder.restart(now.saturating_sub(self.drain_interval));
         }
         let share = |pending: usize, capacity: usize| pending as f64 / capacity.max(1) as f64;
         let states = rings.states();
         let rings = states.iter().flat_map(|state| state.rings());
         let fullest = rings.map(|(_, ring)| share(ring.pending(), ring.capacity())).fold(0.0, f64::max);
-        self.seen = Seen {
+        self.seen = StepStats {
             drain_interval: self.drain_interval,
             passed: now.saturating_sub(self.last_step),
             fullest,
@@ -296,7 +296,7 @@ impl Collector {
 
     /// Notes what a step found and left, and closes the rings if it found nothing: the first record in each of them then
     /// wakes the collector.
-    fn look_back(&mut self, now: Duration, remaining: Remaining) {
+    fn end_step(&mut self, now: Duration, remaining: Remaining) {
         let health = &self.report.health;
         let counted = health.recorded + health.sampled_out + health.dropped.total() + health.folded_errors;
         let calls = counted.abs_diff(std::mem::replace(&mut self.counted, counted));
@@ -307,19 +307,19 @@ impl Collector {
         let due = [next, self.maintenance.next_look(), window].into_iter().flatten().min();
         let is_streamed = self.shared.subscribers.are_present();
         self.rings.home.is_streamed.store(is_streamed, Ordering::Relaxed);
-        self.ladder.let_clock_rest(&self.functions);
+        self.ladder.stop_idle_clock(&self.functions);
         let is_counting = self.ladder.is_counting();
         let due = due.map(|due| due.saturating_sub(now));
-        self.seen = Seen { is_active, calls, is_streamed, is_counting, due, ..self.seen };
+        self.seen = StepStats { is_active, calls, is_streamed, is_counting, due, ..self.seen };
         if !is_active {
-            self.report.hurry(now);
+            self.report.make_due(now);
         }
         if is_active {
-            self.rings.home.awaken();
+            self.rings.home.note_awake();
         } else if self.seen.is_asleep {
-            self.maintenance.rest(now, &mut self.store, &self.clock);
+            self.maintenance.copy_log(now, &mut self.store, &self.clock);
         } else if now >= limits::SETTLED_AGE {
-            self.rings.home.fall_asleep();
+            self.rings.home.note_asleep();
             for state in self.rings.states() {
                 state.rings().for_each(|(_, ring)| ring.close());
             }
@@ -398,7 +398,7 @@ impl Collector {
     fn publish_report(&mut self, now: Duration) {
         let Self { clock, store, writer, backlog, events, .. } = self;
         let breaker = lock(&self.shared.breaker).statistics(now);
-        let is_taken = writer.is_taken(now, &breaker, store) && !self.safety.is_makeshift();
+        let is_taken = writer.is_taken(now, &breaker, store) && !self.safety.is_temporary();
         let waiting = (backlog.bytes(), backlog.pressure());
         self.report.publish(breaker, is_taken, waiting, now, clock, events);
     }
@@ -483,7 +483,7 @@ impl Collector {
         };
         let seen: Vec<SeenPanic<'_>> = panics.iter().map(seen).collect();
         let now_ns = self.clock.now_ns();
-        let cause = find_cause(&seen, Some(exit), Told::Nothing, now_ns);
+        let cause = find_cause(&seen, Some(exit), SystemReport::Nothing, now_ns);
         if cause.ending == Ending::Crash {
             self.ending = Ending::Crash;
             cause.panics.into_iter().for_each(|panic| self.events.add(panic.at_ns, "panic", panic.detail));
@@ -510,7 +510,7 @@ impl Collector {
             return false;
         }
         self.report.health.level = Level::Off;
-        if settled && !self.safety.is_makeshift() {
+        if settled && !self.safety.is_temporary() {
             self.safety.remove_file();
         } else {
             self.leave();

@@ -54,7 +54,7 @@ impl NextBatch {
     }
 
     /// Lets changed figures go now, because no calls come whose batch could carry them.
-    pub(super) fn hurry_figures(&mut self, now: Duration) {
+    pub(super) fn make_figures_due(&mut self, now: Duration) {
         self.next_figures = self.next_figures.min(now);
     }
 

@@ -10,7 +10,7 @@ use crate::limits::{LIGHT_PAUSE, REST_PAUSE};
 /// The findings of a step, and the work that waits.
 #[derive(Debug, Clone, Copy)]
 #[expect(clippy::struct_excessive_bools, reason = "answers to independent questions")]
-pub(super) struct Seen {
+pub(super) struct StepStats {
     /// The setting `drain_interval`.
     pub(super) drain_interval: Duration,
     /// The time since the step before.
@@ -28,13 +28,13 @@ pub(super) struct Seen {
     pub(super) is_streamed: bool,
     /// True if calls rely on the coarse clock, which is advanced between the steps.
     pub(super) is_counting: bool,
-    /// The time until something that waits is due; `None` if nothing waits.
+    /// The time until the earliest waiting work is due; `None` if no work waits.
     pub(super) due: Option<Duration>,
 }
 
-impl Seen {
+impl StepStats {
     /// Returns the findings of a collector that has made no step yet.
-    pub(super) fn nothing(drain_interval: Duration) -> Self {
+    pub(super) fn initial(drain_interval: Duration) -> Self {
         Self {
             drain_interval,
             passed: Duration::ZERO,
@@ -94,13 +94,13 @@ mod tests {
     const INTERVAL: Duration = Duration::from_millis(100);
 
     /// Returns the findings of a step that came `passed_ms` after the one before, and emptied this share of a ring.
-    fn active(passed_ms: u64, fullest: f64) -> Seen {
+    fn active(passed_ms: u64, fullest: f64) -> StepStats {
         let passed = Duration::from_millis(passed_ms);
-        Seen { passed, fullest, is_active: true, ..Seen::nothing(INTERVAL) }
+        StepStats { passed, fullest, is_active: true, ..StepStats::initial(INTERVAL) }
     }
 
-    fn quiet(is_asleep: bool) -> Seen {
-        Seen { is_active: false, is_asleep, ..active(100, 0.0) }
+    fn quiet(is_asleep: bool) -> StepStats {
+        StepStats { is_active: false, is_asleep, ..active(100, 0.0) }
     }
 
     #[test]
@@ -129,17 +129,17 @@ mod tests {
 
     #[test]
     fn a_subscriber_the_coarse_clock_and_a_hot_function_are_served_as_often_as_rings_are_drained() {
-        assert_eq!(Seen { is_streamed: true, ..active(100, 0.0) }.pause(), INTERVAL);
-        assert_eq!(Seen { is_counting: true, ..active(100, 0.0) }.pause(), INTERVAL);
-        assert_eq!(Seen { calls: 501, ..active(100, 0.0) }.pause(), INTERVAL);
-        assert_eq!(Seen { calls: 499, ..active(100, 0.0) }.pause(), LIGHT_PAUSE);
-        assert_eq!(Seen { is_streamed: true, ..quiet(true) }.pause(), REST_PAUSE);
+        assert_eq!(StepStats { is_streamed: true, ..active(100, 0.0) }.pause(), INTERVAL);
+        assert_eq!(StepStats { is_counting: true, ..active(100, 0.0) }.pause(), INTERVAL);
+        assert_eq!(StepStats { calls: 501, ..active(100, 0.0) }.pause(), INTERVAL);
+        assert_eq!(StepStats { calls: 499, ..active(100, 0.0) }.pause(), LIGHT_PAUSE);
+        assert_eq!(StepStats { is_streamed: true, ..quiet(true) }.pause(), REST_PAUSE);
     }
 
     #[test]
     fn what_is_due_ends_every_pause() {
         for seen in [active(100, 0.0), quiet(true)] {
-            let due = |ms| Seen { due: Some(Duration::from_millis(ms)), ..seen }.pause().as_millis();
+            let due = |ms| StepStats { due: Some(Duration::from_millis(ms)), ..seen }.pause().as_millis();
             assert_eq!([due(0), due(700)], [1, 700]);
             assert_eq!(due(60_000), seen.pause().as_millis());
         }
@@ -149,7 +149,7 @@ mod tests {
     fn a_drain_interval_that_is_longer_than_all_of_these_holds() {
         let long = Duration::from_secs(30);
         for seen in [active(100, 0.9), active(100, 0.0), quiet(true)] {
-            assert_eq!(Seen { drain_interval: long, ..seen }.pause(), long);
+            assert_eq!(StepStats { drain_interval: long, ..seen }.pause(), long);
         }
     }
 }

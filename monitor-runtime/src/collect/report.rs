@@ -88,7 +88,7 @@ impl Report {
     }
 
     /// Lets the next step report what has changed, because no more calls come.
-    pub(super) fn hurry(&mut self, now: Duration) {
+    pub(super) fn make_due(&mut self, now: Duration) {
         self.next_health = self.next_health.min(now);
     }
 
@@ -101,23 +101,23 @@ impl Report {
     pub(super) fn step(&mut self, now: Duration, mode: Mode, clock: &Clock) {
         if now >= self.next_resources {
             self.next_resources = now + limits::RESOURCES_INTERVAL;
-            self.health.own_cpu_pct = self.own_cpu.look(now, process::thread_cpu());
+            self.health.own_cpu_pct = self.own_cpu.end_period(now, process::thread_cpu());
             let (rss_bytes, threads, open_files) = process::footprint();
             self.rss_bytes = Some(rss_bytes).filter(|bytes| *bytes > 0);
-            let cpu_pct = self.process_cpu.look(now, process::process_cpu());
+            let cpu_pct = self.process_cpu.end_period(now, process::process_cpu());
             let at_ns = clock.now_ns();
             let row = ResourcesRow { at_ns, cpu_pct, rss_bytes, threads, open_files };
-            if self.given_resources.as_ref().is_none_or(|last| row.says_more_than(last)) {
+            if self.given_resources.as_ref().is_none_or(|last| row.differs_from(last)) {
                 self.due_resources = Some(row);
             }
         }
         if now >= self.next_health || mode == Mode::Flush {
             self.next_health = now + limits::REPORT_INTERVAL;
-            self.guards.look();
-            self.health.own_cpu_pct = self.own_cpu.so_far(now, process::thread_cpu());
+            self.guards.poll();
+            self.health.own_cpu_pct = self.own_cpu.current(now, process::thread_cpu());
             let row = self.health_row(now, clock);
             let is_silent = now >= self.next_life_sign;
-            if is_silent || self.written.as_ref().is_none_or(|last| row.says_more_than(last)) {
+            if is_silent || self.written.as_ref().is_none_or(|last| row.differs_from(last)) {
                 self.due = Some(row);
             }
         }

@@ -27,9 +27,9 @@ pub(super) fn count_stuck_calls(
     // A call may have started a moment after `now` was read: its age is then 0.
     let mut calls = OldCalls::new(|start| clock.call_ns(start, elapsed(start, now)));
     for state in rings.states() {
-        let mut around = None;
+        let mut caller = None;
         for frame in frames::under_way(state.page.words) {
-            around = calls.add(frame.site, frame.span, frame.start, Around::Call(around)).or(around);
+            caller = calls.add(frame.site, frame.span, frame.start, Caller::Call(caller)).or(caller);
         }
     }
     for slot in rings.home.suspended.slots() {
@@ -38,7 +38,7 @@ pub(super) fn count_stuck_calls(
         let [start, span, parent] =
             [flight::START, flight::SPAN, flight::PARENT].map(|at| slot[at].load(Ordering::Relaxed));
         if site != 0 {
-            calls.add(site, span, start, Around::Span(parent));
+            calls.add(site, span, start, Caller::Span(parent));
         }
     }
     let mut counts: HashMap<u32, u64> = HashMap::new();
@@ -53,7 +53,7 @@ pub(super) fn count_stuck_calls(
 }
 
 /// The call around another one.
-enum Around {
+enum Caller {
     /// The position of the calling call among the old calls, if it is one of them.
     Call(Option<usize>),
     /// The span id of the calling call, which an async call keeps while it is suspended.
@@ -71,7 +71,7 @@ struct OldCalls<F> {
 struct OldCall {
     site: u32,
     age_ns: u64,
-    around: Around,
+    caller: Caller,
 }
 
 impl<F: Fn(Ticks) -> u64> OldCalls<F> {
@@ -81,7 +81,7 @@ impl<F: Fn(Ticks) -> u64> OldCalls<F> {
 
     /// Adds a call if it is old enough. Returns its position. `span` is 0 for a call that gets a span only with its
     /// record.
-    fn add(&mut self, site: u32, span: u64, start: Ticks, around: Around) -> Option<usize> {
+    fn add(&mut self, site: u32, span: u64, start: Ticks, caller: Caller) -> Option<usize> {
         let age_ns = (self.age_ns)(start);
         if age_ns < STUCK_NS_MIN {
             return None;
@@ -89,8 +89,8 @@ impl<F: Fn(Ticks) -> u64> OldCalls<F> {
         let span = span & !NOT_KEPT;
         if let Some(place) = self.places.get(&(span, start)).filter(|_| span != 0) {
             // The call is being polled: the parent in its slot is more exact than the call around it on the stack.
-            if matches!(around, Around::Span(parent) if parent != 0) {
-                self.calls[*place].around = around;
+            if matches!(caller, Caller::Span(parent) if parent != 0) {
+                self.calls[*place].caller = caller;
             }
             return Some(*place);
         }
@@ -98,7 +98,7 @@ impl<F: Fn(Ticks) -> u64> OldCalls<F> {
             return None;
         }
         self.places.insert((span, start), self.calls.len());
-        self.calls.push(OldCall { site, age_ns, around });
+        self.calls.push(OldCall { site, age_ns, caller });
         Some(self.calls.len() - 1)
     }
 
@@ -112,9 +112,9 @@ impl<F: Fn(Ticks) -> u64> OldCalls<F> {
         let aged = |call: &OldCall| AgedCall {
             age_ns: call.age_ns,
             limit_ns: *limits.entry(call.site).or_insert_with(|| limit_of(functions, call.site)),
-            caller: match call.around {
-                Around::Call(caller) => caller,
-                Around::Span(parent) => {
+            caller: match call.caller {
+                Caller::Call(caller) => caller,
+                Caller::Span(parent) => {
                     let parent = parent & !NOT_KEPT;
                     spans.get(&parent).copied().filter(|_| parent != 0)
                 }
@@ -125,7 +125,7 @@ impl<F: Fn(Ticks) -> u64> OldCalls<F> {
     }
 }
 
-/// Returns the age from which on a call of a function is stuck; `None` if no call has been timed.
+/// Returns the age from which a call of a function is stuck; `None` if no call has been timed.
 fn limit_of(functions: &Functions, site: u32) -> Option<u64> {
     let function = functions.get(site)?;
     let total = functions.stats_of(function)?.total(site, Update::Replace);

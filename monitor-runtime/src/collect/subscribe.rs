@@ -105,7 +105,7 @@ impl Subscription {
     }
 
     /// Returns a subscription to a recorder that records nothing.
-    pub(crate) fn to_nothing() -> Self {
+    pub(crate) fn disconnected() -> Self {
         Self { shared: Arc::default() }
     }
 }

@@ -44,7 +44,7 @@ struct TallyRead {
     counted_failed: u32,
     durations: Vec<u32>,
     /// The calls that were only counted and for which no timed call stands yet.
-    unspoken: u64,
+    untimed: u64,
 }
 
 impl TallyReader {
@@ -132,7 +132,7 @@ impl TallyReader {
         }
         let mut grown = Tallied::default();
         if tally.is_some_and(|(_, survives)| survives) {
-            grown = Tallied::of_tally(&read.counts.0).growth_since(&Tallied::of_tally(&before.0));
+            grown = Tallied::from_tally(&read.counts.0).growth_since(&Tallied::from_tally(&before.0));
         }
         if countdown.is_some_and(|(_, survives)| survives) {
             (grown.counted, grown.taken_back) = (begun, taken_back);
@@ -143,7 +143,7 @@ impl TallyReader {
         let counted = begun.saturating_sub(taken_back);
         // Calls that began before the last reading and have left a record since were counted too early.
         let too_early = taken_back - (begun - counted);
-        read.unspoken = read.unspoken.saturating_sub(too_early);
+        read.untimed = read.untimed.saturating_sub(too_early);
         if too_early > 0
             && let Some(stats) = functions.stats_mut(site)
         {
@@ -159,8 +159,8 @@ impl TallyReader {
         let durations =
             tally.and_then(Tally::durations).map(|durations| new_durations(&mut read.durations, durations));
         let mut durations = durations.unwrap_or_default();
-        read.unspoken = read.unspoken.wrapping_add(counted);
-        times.scale(speak_for(&mut read.unspoken, &mut durations));
+        read.untimed = read.untimed.wrapping_add(counted);
+        times.scale(extrapolate(&mut read.untimed, &mut durations));
         let dropped = reasons[Unrecorded::RingFull as usize]
             + reasons[Unrecorded::NoRing as usize]
             + reasons[Unrecorded::Folded as usize];
@@ -223,12 +223,12 @@ fn differences<const N: usize>(before: [u64; N], now: [u64; N]) -> [u64; N] {
 
 /// Extends the durations of timed calls to the calls that were only counted: raises their counts so that they add up to
 /// both. Returns the numbers of all calls and of the timed ones. Without timed calls, the counted ones go on waiting.
-fn speak_for(unspoken: &mut u64, durations: &mut [(Ticks, u64)]) -> (u64, u64) {
+fn extrapolate(untimed: &mut u64, durations: &mut [(Ticks, u64)]) -> (u64, u64) {
     let timed: u64 = durations.iter().map(|(_, count)| count).sum();
-    if timed == 0 || *unspoken == 0 {
+    if timed == 0 || *untimed == 0 {
         return (1, 1);
     }
-    let all = std::mem::take(unspoken) + timed;
+    let all = std::mem::take(untimed) + timed;
     let (mut seen, mut given) = (0, 0);
     for (_, count) in durations {
         // The sum is scaled and not each count, so that the rounded counts add up to exactly all calls.
@@ -270,15 +270,15 @@ mod tests {
     #[test]
     fn timed_calls_speak_for_all_that_were_counted() {
         let mut durations = vec![(10, 3), (100, 1)];
-        let mut unspoken = 99;
-        assert_eq!(speak_for(&mut unspoken, &mut durations), (103, 4));
+        let mut untimed = 99;
+        assert_eq!(extrapolate(&mut untimed, &mut durations), (103, 4));
         assert_eq!(durations.iter().map(|(_, count)| count).sum::<u64>(), 103);
-        assert_eq!((durations[0].1, unspoken), (77, 0));
+        assert_eq!((durations[0].1, untimed), (77, 0));
         let mut times = TickSums { durations: 130, self_ticks: 4, ..TickSums::default() };
         times.scale((103, 4));
         assert_eq!((times.durations, times.self_ticks), (130 * 103 / 4, 103));
-        let mut unspoken = 7;
-        assert_eq!(speak_for(&mut unspoken, &mut []), (1, 1));
-        assert_eq!(unspoken, 7);
+        let mut untimed = 7;
+        assert_eq!(extrapolate(&mut untimed, &mut []), (1, 1));
+        assert_eq!(untimed, 7);
     }
 }

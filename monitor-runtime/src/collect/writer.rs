@@ -112,7 +112,8 @@ impl Writer {
             self.timer.begin(now, self.retry.jitter(parts.drain_interval));
         }
         // In a flush the thread around the steps sets the pace of the attempts.
-        if mode == Mode::Usual && !self.retry.is_due(now) || !self.tell_breaker(now, Event::Attempt, parts) {
+        if mode == Mode::Usual && !self.retry.is_due(now) || !self.notify_breaker(now, Event::Attempt, parts)
+        {
             return Remaining::Blocked;
         }
         for _ in 0..ATTEMPTS_MAX {
@@ -136,7 +137,7 @@ impl Writer {
         rows >= self.next.rows_max || parts.backlog.pressure() > PRESSURE_WAITING_MAX
     }
 
-    /// Returns the moment at which something that waits is written, or tried again; `None` if nothing waits.
+    /// Returns the moment at which waiting rows are written, or tried again; `None` if no rows wait.
     pub(super) fn next_write(
         &mut self,
         now: Duration,
@@ -155,12 +156,12 @@ impl Writer {
             return None;
         }
         if !is_active {
-            self.next.hurry_figures(now);
+            self.next.make_figures_due(now);
         }
         Some(self.timer.next().max(self.next.next_figures()))
     }
 
-    fn tell_breaker(&self, now: Duration, event: Event<'_>, parts: &mut Parts<'_>) -> bool {
+    fn notify_breaker(&self, now: Duration, event: Event<'_>, parts: &mut Parts<'_>) -> bool {
         self.breaker.step(now, event, parts.clock, parts.events)
     }
 
@@ -169,7 +170,7 @@ impl Writer {
         let since = *self.busy_since.get_or_insert(now);
         if now.saturating_sub(since) < BUSY_MAX {
             self.retry.busy(now);
-            self.tell_breaker(now, Event::Busy, parts);
+            self.notify_breaker(now, Event::Busy, parts);
             return Remaining::Blocked;
         }
         self.busy_since = None;
@@ -180,14 +181,14 @@ impl Writer {
     fn fail(&mut self, now: Duration, why: &str, parts: &mut Parts<'_>) -> Remaining {
         parts.report.health.writer_errors += 1;
         self.retry.failed(now);
-        self.tell_breaker(now, Event::Failure(why), parts);
+        self.notify_breaker(now, Event::Failure(why), parts);
         Remaining::Blocked
     }
 
     fn succeed(&mut self, now: Duration, written: &Written, parts: &mut Parts<'_>) {
         self.busy_since = None;
         self.retry.reset();
-        self.tell_breaker(now, Event::Success, parts);
+        self.notify_breaker(now, Event::Success, parts);
         parts.ladder.count_batch();
         parts.alerts.note_new_failures(parts.functions, &written.new_failures);
         let health = &mut parts.report.health;
@@ -285,10 +286,10 @@ impl Writer {
             return Ok(());
         }
         let (path, notice) = store.open(parts.clock.now_ns())?;
-        parts.safety.set_makeshift(path.is_none() && notice.is_some());
+        parts.safety.set_temporary(path.is_none() && notice.is_some());
         if let Some(notice) = notice {
-            if parts.safety.is_makeshift() {
-                self.shared.control.note_unkept(&notice);
+            if parts.safety.is_temporary() {
+                self.shared.control.note_temporary_store(&notice);
             }
             parts.event("config", notice.clone());
             self.shared.notice(&notice);

@@ -34,4 +34,4 @@ pub use parse::{format_bytes, parse_duration};
 pub use settings::Settings;
 pub use surroundings::{Surroundings, process_executable, process_variable};
 pub use warning::Warning;
-pub(crate) use watch::{Changed, Found, Watch};
+pub(crate) use watch::{Changed, FileChange, Watch};

@@ -211,10 +211,10 @@ fn accept_any<T>(_: &T) -> Result<(), String> {
     Ok(())
 }
 
-fn check_range<T: PartialOrd>(value: &T, least: &T, most: &T) -> Result<(), String> {
-    if value < least {
+fn check_range<T: PartialOrd>(value: &T, min: &T, max: &T) -> Result<(), String> {
+    if value < min {
         Err("is too small".into())
-    } else if value > most {
+    } else if value > max {
         Err("is too large".into())
     } else {
         Ok(())

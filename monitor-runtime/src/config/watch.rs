@@ -39,7 +39,7 @@ pub(crate) struct Watch {
 
 /// The result of a look at a changed file.
 #[derive(Debug)]
-pub(crate) enum Found {
+pub(crate) enum FileChange {
     /// The settings differ from those before.
     Settings(Box<Changed>),
     /// The file cannot be used.
@@ -83,7 +83,7 @@ impl Watch {
     }
 
     /// Reads the file if it has changed and settled.
-    pub(crate) fn look(&mut self) -> Option<Found> {
+    pub(crate) fn poll(&mut self) -> Option<FileChange> {
         let stamp = stamp(&self.path, self.is_far);
         let is_settled = std::mem::replace(&mut self.seen, stamp) == stamp;
         if !is_settled || self.read == stamp {
@@ -97,13 +97,13 @@ impl Watch {
         let surroundings = Surroundings { variable: &variable, executable: self.executable.as_ref() };
         let (after, warnings) = Settings::resolve(Some(&self.init), &surroundings);
         if let Some(warning) = warnings.into_iter().next() {
-            return Some(Found::Bad(warning));
+            return Some(FileChange::Bad(warning));
         }
         if after == self.settings {
             return None;
         }
         let before = std::mem::replace(&mut self.settings, after.clone());
-        Some(Found::Settings(Box::new(Changed { before, after })))
+        Some(FileChange::Settings(Box::new(Changed { before, after })))
     }
 }
 
@@ -140,10 +140,10 @@ impl Changed {
 /// Looks at a file, on a thread of its own if the file system may not answer.
 fn stamp(path: &std::path::Path, is_far: bool) -> Stamp {
     if !is_far {
-        return look_at(path);
+        return read_stamp(path);
     }
     let path = path.to_owned();
-    READING.run_with_limit(limits::CONFIG_FILE_WAIT_MAX, move || look_at(&path)).flatten()
+    READING.run_with_limit(limits::CONFIG_FILE_WAIT_MAX, move || read_stamp(&path)).flatten()
 }
 
 /// Returns true if the file does not lie on a disk or in the memory of this machine, or if that cannot be found out in
@@ -154,7 +154,7 @@ fn is_far(path: &std::path::Path) -> bool {
     READING.run_with_limit(limits::CONFIG_FILE_WAIT_MAX, kind) != Some(FileSystem::Local)
 }
 
-fn look_at(path: &std::path::Path) -> Stamp {
+fn read_stamp(path: &std::path::Path) -> Stamp {
     let file = std::fs::metadata(path).ok()?;
     Some((file.len(), file.modified().ok(), file_number(&file)))
 }
@@ -173,9 +173,9 @@ mod tests {
     }
 
     fn changed(watch: &mut Watch) -> Changed {
-        assert!(watch.look().is_none(), "it is not read before it is settled");
-        match watch.look() {
-            Some(Found::Settings(changed)) => *changed,
+        assert!(watch.poll().is_none(), "it is not read before it is settled");
+        match watch.poll() {
+            Some(FileChange::Settings(changed)) => *changed,
             other => panic!("{other:?}"),
         }
     }
@@ -190,7 +190,7 @@ mod tests {
         let surroundings = Surroundings { variable: &nothing, executable: None };
         let (settings, _) = Settings::resolve(Some(&init), &surroundings);
         let mut watch = Watch::new(&settings, Some(&init), true).unwrap();
-        assert!(watch.look().is_none());
+        assert!(watch.poll().is_none());
         write(&path, "sample = 0.25\nmax_rate = 5\nbatch = 9\nservice = 's'\ndb = ':memory:'");
         let change = changed(&mut watch);
         assert_eq!((change.before.max_rate, change.after.max_rate), (10_000, 5));
@@ -198,7 +198,7 @@ mod tests {
         assert_eq!(change.for_next_start(), [""; 0]);
         assert_eq!(change.describe_batches().as_deref(), Some("drain_interval = 100ms, batch = 9"));
         assert_eq!(change.describe_store(), None);
-        assert!(watch.look().is_none());
+        assert!(watch.poll().is_none());
         write(
             &path,
             "sample = 0.25\nmax_rate = 5\nbatch = 9\nretention = '1h'\ncapture = 'none'\nservice = 's'\ndb = 'x.db'",
@@ -221,13 +221,13 @@ mod tests {
         let mut watch = Watch::new(&settings, Some(&init), true).unwrap();
         for bad in ["sample = 7\nmax_rate = 5\ndb = ':memory:'", "sample = ", "colour = 'red'"] {
             write(&path, bad);
-            assert!(watch.look().is_none());
-            assert!(matches!(watch.look(), Some(Found::Bad(_))), "{bad}");
-            assert!(watch.look().is_none() && watch.look().is_none(), "{bad}");
+            assert!(watch.poll().is_none());
+            assert!(matches!(watch.poll(), Some(FileChange::Bad(_))), "{bad}");
+            assert!(watch.poll().is_none() && watch.poll().is_none(), "{bad}");
         }
         std::fs::remove_file(&path).unwrap();
-        assert!(watch.look().is_none());
-        assert!(matches!(watch.look(), Some(Found::Bad(_))));
+        assert!(watch.poll().is_none());
+        assert!(matches!(watch.poll(), Some(FileChange::Bad(_))));
         assert_eq!(watch.settings, settings);
         write(&path, "sample = 0.75\nservice = 's'\ndb = ':memory:'");
         assert_eq!(changed(&mut watch).after.sample.rate("any"), Some(0.75));

@@ -47,12 +47,12 @@ mod elf {
     pub(super) fn linked() -> Option<String> {
         let mut found: Option<String> = None;
         // SAFETY: the callback keeps to its signature, and `found` outlives the call.
-        unsafe { libc::dl_iterate_phdr(Some(look), (&raw mut found).cast()) };
+        unsafe { libc::dl_iterate_phdr(Some(visit_object), (&raw mut found).cast()) };
         found
     }
 
     /// Looks at the first object, which is the program, and ends the iteration.
-    unsafe extern "C" fn look(
+    unsafe extern "C" fn visit_object(
         object: *mut libc::dl_phdr_info,
         _size: libc::size_t,
         found: *mut libc::c_void,

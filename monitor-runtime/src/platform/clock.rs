@@ -13,7 +13,7 @@ pub(crate) use super::clock_counter::{Ticks, counter, processor_counter};
 use super::clock_counter::{choose_counter, is_believed, is_os_clock, stated_rate, use_os_clock};
 pub(crate) use super::clock_os::{monotonic_ns, wall_ns};
 pub(crate) use super::clock_segments::elapsed;
-use super::clock_segments::{ASTRAY_MAX, Anchor, Astray, Segments, scale, unscale};
+use super::clock_segments::{Anchor, DRIFTS_MAX, Drift, Segments, scale, unscale};
 
 /// Reads ticks where the reading is not on the common path of a call.
 #[inline]
@@ -131,8 +131,8 @@ impl Clock {
 
     /// Goes over to the clock of the operating system if the counter went astray too often, or the kernel has given up
     /// on it. Returns true if ticks are that clock's.
-    fn leave_counter(&mut self, is_astray: bool) -> bool {
-        if is_astray && (self.segments.times_astray() >= ASTRAY_MAX || !is_believed()) {
+    fn leave_counter(&mut self, has_drifted: bool) -> bool {
+        if has_drifted && (self.segments.drift_count() >= DRIFTS_MAX || !is_believed()) {
             use_os_clock();
             self.segments.begin(Anchor::read(), ONE_TO_ONE, 0);
             return true;
@@ -193,8 +193,8 @@ impl Clock {
 }
 
 /// Describes how the counter went astray.
-fn describe(astray: Astray) -> String {
-    let Astray { off_ns, passed_ns } = astray;
+fn describe(drift: Drift) -> String {
+    let Drift { off_ns, passed_ns } = drift;
     let off = Duration::from_nanos(off_ns.unsigned_abs());
     let passed = Duration::from_nanos(passed_ns);
     let way = if off_ns < 0 { "behind" } else { "ahead of" };

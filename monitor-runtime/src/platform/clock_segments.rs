@@ -29,7 +29,7 @@ struct Segment {
 /// The segments of a process, and the measurement of the current rate.
 #[derive(Debug)]
 pub(super) struct Segments {
-    /// At most [`ASTRAY_MAX`] segments before the current one, the oldest first.
+    /// At most [`DRIFTS_MAX`] segments before the current one, the oldest first.
     before: Vec<Segment>,
     current: Segment,
     /// The anchor that the rate is measured from, and the one that follows it: each at least [`BASE_NS`] after the other.
@@ -43,23 +43,23 @@ pub(super) struct Segments {
 
 /// The way in which the counter went astray: by so many nanoseconds against the monotonic clock, since the last anchor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Astray {
+pub(super) struct Drift {
     pub(super) off_ns: i64,
     pub(super) passed_ns: u64,
 }
 
 /// The number of times that a counter may go astray before it is not read any more.
-pub(super) const ASTRAY_MAX: usize = 3;
+pub(super) const DRIFTS_MAX: usize = 3;
 /// The shortest measurement of a rate: an anchor's error of 20 ns is 0.02 % of it.
 pub(super) const MEASURED_NS_MIN: u64 = 100_000;
 /// The distance of the anchors that a rate is measured between, once the process is as old.
 const BASE_NS: u64 = 1_000_000_000;
 /// The counter is astray in a step if it and the clock disagree by more than one part in this many of the step's time:
 /// twice as much as a time server usually moves the clock's rate.
-const ASTRAY_SHARE: u64 = 1000;
+const DRIFT_SHARE: u64 = 1000;
 /// Disagreements of this many nanoseconds are never looked at: cores may differ by a microsecond, and a call's time is
 /// hardly touched.
-const ASTRAY_NS_MIN: u64 = 20_000;
+const DRIFT_NS_MIN: u64 = 20_000;
 /// Ticks that this much time ahead of the last anchor are still those of the current segment: a step's records are read
 /// after its anchor was taken.
 const AHEAD_NS: u64 = 1_000_000_000;
@@ -88,7 +88,7 @@ fn scale_signed(ticks: i64, rate: u64) -> i64 {
 }
 
 impl Segment {
-    fn is_among(&self, ticks: Ticks) -> bool {
+    fn contains(&self, ticks: Ticks) -> bool {
         let ahead = unscale(AHEAD_NS, self.rate);
         let span = elapsed(self.from, self.latest.ticks).saturating_add(ahead);
         ticks.wrapping_sub(self.from) <= span
@@ -131,17 +131,17 @@ impl Segments {
     }
 
     /// Returns how often the counter went astray.
-    pub(super) fn times_astray(&self) -> usize {
+    pub(super) fn drift_count(&self) -> usize {
         self.before.len()
     }
 
     /// Takes a new anchor. Returns how the counter went astray since the last one, if it did: then a new segment begins,
     /// with the old rate until it is measured anew.
-    pub(super) fn advance(&mut self, now: Anchor) -> Option<Astray> {
+    pub(super) fn advance(&mut self, now: Anchor) -> Option<Drift> {
         let passed_ns = now.monotonic_ns.saturating_sub(self.latest().monotonic_ns);
-        if let Some(off_ns) = self.find_astray(now, passed_ns) {
+        if let Some(off_ns) = self.find_drift(now, passed_ns) {
             self.begin(now, self.rate(), passed_ns);
-            return Some(Astray { off_ns, passed_ns });
+            return Some(Drift { off_ns, passed_ns });
         }
         self.current.latest = now;
         self.measure(now);
@@ -166,7 +166,7 @@ impl Segments {
         let from = now.ticks.wrapping_sub(unscale(passed_ns, rate).min(passed));
         let before = std::mem::replace(&mut self.current, Segment { from, latest: now, rate });
         self.before.push(before);
-        if self.before.len() > ASTRAY_MAX + 1 {
+        if self.before.len() > DRIFTS_MAX + 1 {
             self.before.remove(0);
         }
         (self.base, self.next_base, self.is_measured, self.error) = (now, now, false, 0);
@@ -174,7 +174,7 @@ impl Segments {
 
     /// Returns by how many nanoseconds the counter and the clock disagree about the time since the last anchor, if it is more
     /// than their readings can differ by.
-    fn find_astray(&self, now: Anchor, passed_ns: u64) -> Option<i64> {
+    fn find_drift(&self, now: Anchor, passed_ns: u64) -> Option<i64> {
         let (latest, rate) = (self.latest(), self.rate());
         let ticks = now.ticks.wrapping_sub(latest.ticks).cast_signed();
         let off_ns = scale_signed(ticks, rate).saturating_sub(i64::try_from(passed_ns).unwrap_or(i64::MAX));
@@ -185,7 +185,7 @@ impl Segments {
             return (stands && since_ns >= MEASURED_NS_MIN).then_some(off_ns);
         }
         let widths = scale(now.width.saturating_add(latest.width), rate);
-        let bounds = [widths, passed_ns / ASTRAY_SHARE, scale(passed_ns, self.error), ASTRAY_NS_MIN];
+        let bounds = [widths, passed_ns / DRIFT_SHARE, scale(passed_ns, self.error), DRIFT_NS_MIN];
         let bound = bounds.into_iter().fold(0, u64::saturating_add);
         (off_ns.unsigned_abs() > bound).then_some(off_ns)
     }
@@ -206,7 +206,7 @@ impl Segments {
 
     /// Returns the segment of a tick: the latest that it can belong to, else the nearest.
     fn segment_of(&self, ticks: Ticks) -> &Segment {
-        if self.before.is_empty() || self.current.is_among(ticks) {
+        if self.before.is_empty() || self.current.contains(ticks) {
             return &self.current;
         }
         let all = self.before.iter().chain([&self.current]).rev();

@@ -2,7 +2,7 @@
 
 use super::clock::{Calibration, Clock, counter, elapsed, monotonic_ns, ticks, ticks_from_ns};
 use super::clock_os::LATEST_NS;
-use super::clock_segments::ASTRAY_MAX;
+use super::clock_segments::DRIFTS_MAX;
 use super::clock_simulated::SimulatedClock;
 
 const MS: u64 = 1_000_000;
@@ -107,13 +107,13 @@ fn a_counter_that_goes_astray_again_and_again_is_not_read_any_more() {
     let simulated = SimulatedClock::new(1 << 40, 2_500);
     let mut clock = clock_after_start(simulated);
     let mut told = Vec::new();
-    for _ in 0..ASTRAY_MAX {
+    for _ in 0..DRIFTS_MAX {
         simulated.shift_us(60_000_000);
         told.extend(step(&mut clock, simulated));
         told.extend(step(&mut clock, simulated));
     }
-    assert_eq!(told.len(), ASTRAY_MAX, "{told:?}");
-    assert!(told[ASTRAY_MAX - 1].contains("in its place"), "{told:?}");
+    assert_eq!(told.len(), DRIFTS_MAX, "{told:?}");
+    assert!(told[DRIFTS_MAX - 1].contains("in its place"), "{told:?}");
     simulated.set_ticks(17);
     for _ in 0..100 {
         assert_right(&mut clock, simulated);

@@ -98,15 +98,15 @@ impl KnownFile {
     pub(crate) fn get(&self) -> Option<(&File, Metadata)> {
         let file = self.file.as_ref()?;
         let found = file.metadata().ok()?;
-        self.is(&found).then_some((file, found))
+        self.matches(&found).then_some((file, found))
     }
 
     /// Returns true if the name leads to this file.
     pub(crate) fn is_at(&self, path: &Path) -> bool {
-        std::fs::symlink_metadata(path).is_ok_and(|found| self.is(&found))
+        std::fs::symlink_metadata(path).is_ok_and(|found| self.matches(&found))
     }
 
-    fn is(&self, found: &Metadata) -> bool {
+    fn matches(&self, found: &Metadata) -> bool {
         (found.dev(), found.ino()) == (self.device, self.inode)
     }
 }

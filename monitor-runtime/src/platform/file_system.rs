@@ -8,7 +8,7 @@ use super::system;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(crate) use super::system::is_in_memory;
 pub(crate) use super::system::{
-    ask_private, ask_without_waiting, effective_user, file_number, is_anothers, is_transient, is_writable,
+    ask_private, ask_without_waiting, effective_user, file_number, is_other_users, is_transient, is_writable,
     make_private_folder, read_identity, set_private, state_folder,
 };
 #[cfg(windows)]

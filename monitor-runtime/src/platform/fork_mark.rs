@@ -66,7 +66,7 @@ pub(crate) fn notice() {
 }
 
 /// Looks whether this is a child of a fork, for callers that have the time for a system call.
-pub(crate) fn notice_surely() {
+pub(crate) fn notice_by_pid() {
     if !is_marked() || !IS_EMPTIED.load(Ordering::Relaxed) {
         notice();
     }

@@ -12,7 +12,7 @@ pub(crate) use super::unix::page_bytes;
 use super::unix::{address_space_limit, statfs};
 pub(crate) use super::unix::{
     ask_private, ask_without_waiting, at_fork, effective_user, file_number, free_bytes, host_name,
-    is_anothers, is_transient, is_writable, make_private_folder, process_cpu, read_identity, set_private,
+    is_other_users, is_transient, is_writable, make_private_folder, process_cpu, read_identity, set_private,
     thread_cpu,
 };
 

@@ -42,7 +42,7 @@ pub fn is_gone(pid: u32, mark: Option<&str>, silent_ns: i64) -> bool {
 
 /// Returns whether the process with this mark belongs to this boot and pid namespace, so that the system shows it.
 #[must_use]
-pub(crate) fn is_here(mark: &str) -> bool {
+pub(crate) fn is_visible(mark: &str) -> bool {
     system::own_place().is_some_and(|own| mark.rsplit_once('/').is_some_and(|(place, _)| place == own))
 }
 

@@ -52,7 +52,7 @@ unsafe extern "system" {
 /// Opens a link itself instead of what it leads to.
 const LINK_ITSELF: u32 = 0x0020_0000;
 /// Fails at once if somebody else holds the lock, and locks against everybody else.
-const AT_ONCE_AND_ALONE: u32 = 3;
+const EXCLUSIVE_NONBLOCKING: u32 = 3;
 /// The upper half of the place of the lock. It lies far behind the end of any file, because a locked part cannot be read.
 const LOCK_AT_HIGH: u32 = 1 << 30;
 /// The number of [`StandardInformation`].
@@ -129,7 +129,7 @@ pub(crate) fn lock(file: &File) -> std::io::Result<()> {
     let event = std::ptr::null_mut();
     let mut place = Overlapped { internal: [0; 2], offset_low: 0, offset_high: LOCK_AT_HIGH, event };
     // SAFETY: the file is open, and the place is valid and is not used after the call, which does not wait.
-    match unsafe { LockFileEx(file.as_raw_handle(), AT_ONCE_AND_ALONE, 0, 1, 0, &raw mut place) } {
+    match unsafe { LockFileEx(file.as_raw_handle(), EXCLUSIVE_NONBLOCKING, 0, 1, 0, &raw mut place) } {
         0 => Err(std::io::Error::last_os_error()),
         _ => Ok(()),
     }

@@ -39,7 +39,7 @@ pub(crate) fn claim_thread() {
 
 /// Runs a closure on the recorder's own thread as on one of the program's, whose calls are recorded. The cost of
 /// a call is measured that way.
-pub(crate) fn as_the_programs<R>(run: impl FnOnce() -> R) -> R {
+pub(crate) fn with_recording<R>(run: impl FnOnce() -> R) -> R {
     let before = OURS.replace(false);
     let result = run();
     OURS.set(before);

@@ -15,7 +15,7 @@ static AT_START: OnceLock<Option<Stream>> = OnceLock::new();
 
 /// Remembers standard error as it is now.
 pub(crate) fn remember_stderr() {
-    AT_START.get_or_init(|| look(libc::STDERR_FILENO));
+    AT_START.get_or_init(|| inspect(libc::STDERR_FILENO));
 }
 
 /// Writes bytes, or as many of them as there is room for.
@@ -27,12 +27,12 @@ pub(super) fn write(bytes: &[u8]) {
 /// Returns true if the descriptor of standard error leads where it led at the start, or to where a program redirects it:
 /// a terminal, a log that is appended to, or the file of standard output.
 pub(super) fn is_stderr() -> bool {
-    let Some(now) = look(libc::STDERR_FILENO) else { return false };
+    let Some(now) = inspect(libc::STDERR_FILENO) else { return false };
     let at_start = AT_START.get().copied().flatten();
     at_start.is_some_and(|before| before.identity == now.identity)
         || now.kind == libc::S_IFCHR
         || now.kind == libc::S_IFREG && is_appended_to(libc::STDERR_FILENO)
-        || look(libc::STDOUT_FILENO).is_some_and(|output| output.identity == now.identity)
+        || inspect(libc::STDOUT_FILENO).is_some_and(|output| output.identity == now.identity)
 }
 
 /// Returns false if a write would wait for a reader.
@@ -42,7 +42,7 @@ pub(super) fn has_room() -> bool {
     unsafe { libc::poll(&raw mut asked, 1, 0) == 1 }
 }
 
-fn look(descriptor: i32) -> Option<Stream> {
+fn inspect(descriptor: i32) -> Option<Stream> {
     // SAFETY: an all-zero state is valid to be filled.
     let mut found: libc::stat = unsafe { std::mem::zeroed() };
     // SAFETY: `found` is valid for writing; a descriptor that is not open is an error.

@@ -142,7 +142,7 @@ pub(crate) fn make_private_folder(folder: &Path) -> std::io::Result<()> {
 }
 
 /// Returns true if a file belongs to another user.
-pub(crate) fn is_anothers(found: &Metadata) -> bool {
+pub(crate) fn is_other_users(found: &Metadata) -> bool {
     found.uid() != effective_user()
 }
 

@@ -339,7 +339,7 @@ pub(crate) fn make_private_folder(folder: &Path) -> std::io::Result<()> {
 }
 
 /// Returns false: the rights of a file, not its owner, say who may use it.
-pub(crate) fn is_anothers(_: &Metadata) -> bool {
+pub(crate) fn is_other_users(_: &Metadata) -> bool {
     false
 }
 

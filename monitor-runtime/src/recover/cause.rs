@@ -10,7 +10,7 @@ use crate::ring::panics::{Exit, Panic, Stage};
 
 /// The system's account of the end of a process.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) enum Told {
+pub(crate) enum SystemReport {
     /// Nothing, because nobody is left who knows the end.
     #[default]
     Nothing,
@@ -48,19 +48,24 @@ pub(crate) struct SeenPanic<'a> {
 }
 
 /// Returns the end of a process that died at a moment.
-pub(crate) fn find_cause(seen: &[SeenPanic<'_>], exit: Option<Exit>, told: Told, died_ns: i64) -> Cause {
+pub(crate) fn find_cause(
+    seen: &[SeenPanic<'_>],
+    exit: Option<Exit>,
+    reported: SystemReport,
+    died_ns: i64,
+) -> Cause {
     let mut seen = seen.to_vec();
     seen.sort_by_key(|seen| seen.at_ns);
-    let own = seen.iter().rposition(|seen| is_cause(seen, exit, told, died_ns));
-    let text = match (own.and_then(|at| seen.get(at)), exit, told) {
-        (Some(own), ..) => own.panic.to_cause(told),
+    let own = seen.iter().rposition(|seen| is_cause(seen, exit, reported, died_ns));
+    let text = match (own.and_then(|at| seen.get(at)), exit, reported) {
+        (Some(own), ..) => own.panic.to_cause(reported),
         (None, Some(exit), _) => describe_exit(exit),
-        (None, None, Told::BecameAnother) => "became another program by exec".to_owned(),
-        (None, None, Told::Exited(status)) => {
+        (None, None, SystemReport::BecameAnother) => "became another program by exec".to_owned(),
+        (None, None, SystemReport::Exited(status)) => {
             format!("ended with status {status} without its exit handlers")
         }
-        (None, None, Told::Signal(signal)) => format!("died by {}", name_signal(signal)),
-        (None, None, Told::Nothing) => "was killed or ended without its handlers".to_owned(),
+        (None, None, SystemReport::Signal(signal)) => format!("died by {}", name_signal(signal)),
+        (None, None, SystemReport::Nothing) => "was killed or ended without its handlers".to_owned(),
     };
     let ending = if own.is_none() && exit.is_some() { Ending::Exit } else { Ending::Crash };
     let earlier = seen.iter().enumerate().filter(|(at, _)| Some(*at) != own);
@@ -70,14 +75,18 @@ pub(crate) fn find_cause(seen: &[SeenPanic<'_>], exit: Option<Exit>, told: Told,
 }
 
 /// Returns true for a panic that is known to have ended the process.
-fn is_cause(seen: &SeenPanic<'_>, exit: Option<Exit>, told: Told, died_ns: i64) -> bool {
+fn is_cause(seen: &SeenPanic<'_>, exit: Option<Exit>, reported: SystemReport, died_ns: i64) -> bool {
     if let Some(exit) = exit {
         return seen.panic.to_cause_of_exit(exit).is_some();
     }
     match seen.panic.stage {
-        Stage::InHook | Stage::Aborting => !matches!(told, Told::BecameAnother | Told::Signal(SIGKILL)),
+        Stage::InHook | Stage::Aborting => {
+            !matches!(reported, SystemReport::BecameAnother | SystemReport::Signal(SIGKILL))
+        }
         // The thread had no frame that catches, so the panic could not even begin to unwind.
-        Stage::Unwinding => told == Told::Signal(SIGABRT) && died_ns.saturating_sub(seen.at_ns) < AT_ONCE_NS,
+        Stage::Unwinding => {
+            reported == SystemReport::Signal(SIGABRT) && died_ns.saturating_sub(seen.at_ns) < AT_ONCE_NS
+        }
         // A thread that ends does not end the other threads.
         Stage::ThreadEnded => false,
     }
@@ -85,9 +94,9 @@ fn is_cause(seen: &SeenPanic<'_>, exit: Option<Exit>, told: Told, died_ns: i64) 
 
 impl Panic {
     /// Returns the sentence that names this panic as the cause of a death.
-    fn to_cause(&self, told: Told) -> String {
-        let how = match (self.stage, told) {
-            (_, Told::Signal(signal)) => format!(" ({})", name_signal(signal)),
+    fn to_cause(&self, reported: SystemReport) -> String {
+        let how = match (self.stage, reported) {
+            (_, SystemReport::Signal(signal)) => format!(" ({})", name_signal(signal)),
             (Stage::InHook, _) => " (before its panic hook returned)".to_owned(),
             _ => String::new(),
         };
@@ -100,7 +109,7 @@ impl Panic {
         let has_ended =
             self.stage == Stage::ThreadEnded || self.thread == 0 && self.stage == Stage::Unwinding;
         let is_cause = self.is_main && has_ended && exit.status == Some(PANIC_STATUS);
-        is_cause.then(|| self.to_cause(Told::Nothing))
+        is_cause.then(|| self.to_cause(SystemReport::Nothing))
     }
 }
 
@@ -176,9 +185,14 @@ mod tests {
     }
 
     /// Returns the cause of a death some milliseconds after a panic.
-    fn after(panic: &Panic, ms: i64, exit: Option<Exit>, told: Told) -> (String, Vec<String>) {
+    fn cause_after(
+        panic: &Panic,
+        ms: i64,
+        exit: Option<Exit>,
+        reported: SystemReport,
+    ) -> (String, Vec<String>) {
         let seen = SeenPanic { panic, at_ns: T - ms * MS, thread: "worker" };
-        let cause = find_cause(&[seen], exit, told, T);
+        let cause = find_cause(&[seen], exit, reported, T);
         (cause.text, cause.panics.into_iter().map(|panic| panic.detail).collect())
     }
 
@@ -187,13 +201,19 @@ mod tests {
         let caught = panic(Stage::Unwinding, true);
         let (killed, caught_text) =
             ("was killed or ended without its handlers", "a caught panic on thread worker: boom, a.rs:1:2");
-        assert_eq!(after(&caught, 700, None, Told::Nothing), (killed.into(), vec![caught_text.into()]));
-        assert_eq!(after(&caught, 700, None, Told::Signal(9)).0, "died by signal 9 (SIGKILL)");
+        assert_eq!(
+            cause_after(&caught, 700, None, SystemReport::Nothing),
+            (killed.into(), vec![caught_text.into()])
+        );
+        assert_eq!(cause_after(&caught, 700, None, SystemReport::Signal(9)).0, "died by signal 9 (SIGKILL)");
         // An abort long after has another reason.
-        assert_eq!(after(&caught, 700, None, Told::Signal(6)).0, "died by signal 6 (SIGABRT)");
+        assert_eq!(cause_after(&caught, 700, None, SystemReport::Signal(6)).0, "died by signal 6 (SIGABRT)");
         let exit = Exit { status: Some(101) };
-        assert_eq!(after(&caught, 1, Some(exit), Told::Nothing).0, "ended in good order, with status 101");
-        let (how, others) = after(&caught, 1, None, Told::Nothing);
+        assert_eq!(
+            cause_after(&caught, 1, Some(exit), SystemReport::Nothing).0,
+            "ended in good order, with status 101"
+        );
+        let (how, others) = cause_after(&caught, 1, None, SystemReport::Nothing);
         assert_eq!(how, killed);
         assert_eq!(others, ["a panic on thread worker, not known to be caught: boom, a.rs:1:2"]);
     }
@@ -204,29 +224,32 @@ mod tests {
         let own = |how: &str| format!("ended by its own panic{how}: boom, a.rs:1:2");
         let in_hook = panic(Stage::InHook, false);
         let hook = own(" (before its panic hook returned)");
-        assert_eq!(after(&in_hook, 0, None, Told::Nothing), (hook, none.clone()));
+        assert_eq!(cause_after(&in_hook, 0, None, SystemReport::Nothing), (hook, none.clone()));
         let aborting = panic(Stage::Aborting, false);
-        assert_eq!(after(&aborting, 0, None, Told::Nothing), (own(""), none.clone()));
+        assert_eq!(cause_after(&aborting, 0, None, SystemReport::Nothing), (own(""), none.clone()));
         let signal = own(" (signal 6 (SIGABRT))");
-        assert_eq!(after(&aborting, 0, None, Told::Signal(6)), (signal.clone(), none.clone()));
-        assert_eq!(after(&panic(Stage::Unwinding, false), 1, None, Told::Signal(6)), (signal, none.clone()));
+        assert_eq!(cause_after(&aborting, 0, None, SystemReport::Signal(6)), (signal.clone(), none.clone()));
+        assert_eq!(
+            cause_after(&panic(Stage::Unwinding, false), 1, None, SystemReport::Signal(6)),
+            (signal, none.clone())
+        );
         let exit = Exit { status: Some(101) };
         let of_main = panic(Stage::ThreadEnded, true);
-        assert_eq!(after(&of_main, 1, Some(exit), Told::Nothing), (own(""), none));
+        assert_eq!(cause_after(&of_main, 1, Some(exit), SystemReport::Nothing), (own(""), none));
     }
 
     #[test]
     fn a_panic_that_ended_another_thread_is_told_beside_the_cause() {
         let ended = panic(Stage::ThreadEnded, false);
         let text = "a panic after which thread worker ended: boom, a.rs:1:2";
-        for (exit, told, how) in [
-            (None, Told::Nothing, "was killed or ended without its handlers"),
-            (None, Told::Exited(3), "ended with status 3 without its exit handlers"),
-            (None, Told::BecameAnother, "became another program by exec"),
-            (Some(Exit { status: Some(101) }), Told::Nothing, "ended in good order, with status 101"),
-            (Some(Exit { status: None }), Told::Nothing, "ended in good order"),
+        for (exit, reported, how) in [
+            (None, SystemReport::Nothing, "was killed or ended without its handlers"),
+            (None, SystemReport::Exited(3), "ended with status 3 without its exit handlers"),
+            (None, SystemReport::BecameAnother, "became another program by exec"),
+            (Some(Exit { status: Some(101) }), SystemReport::Nothing, "ended in good order, with status 101"),
+            (Some(Exit { status: None }), SystemReport::Nothing, "ended in good order"),
         ] {
-            assert_eq!(after(&ended, 1, exit, told), (how.into(), vec![text.into()]));
+            assert_eq!(cause_after(&ended, 1, exit, reported), (how.into(), vec![text.into()]));
         }
     }
 }

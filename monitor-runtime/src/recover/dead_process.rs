@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use rusqlite::Connection;
 
-use super::cause::{self, Cause, SeenPanic, Told};
+use super::cause::{self, Cause, SeenPanic, SystemReport};
 use super::files::Claim;
 use super::kinds::Kinds;
 use super::memory::RecoveryMemory;
@@ -66,12 +66,12 @@ impl DeadProcess {
         done.batch = done.batch.max(image.acknowledged);
         let records = Records::missing(&image, &done);
         let clock = image.clock();
-        let told = super::files::told_of_end(&image, claim.path());
-        let survey = Survey::new(&image, &clock, &done, memory.portion());
+        let reported = super::files::read_end(&image, claim.path());
+        let survey = Survey::new(&image, &clock, &done, memory.portion_bytes());
         let died_ns = find_death(&image, &clock, survey.last_end_ns);
         let uncounted = image.tallies.uncounted();
         Ok(Self {
-            cause: find_cause(&image, &clock, told, died_ns),
+            cause: find_cause(&image, &clock, reported, died_ns),
             claim,
             clock,
             died_ns,
@@ -80,7 +80,7 @@ impl DeadProcess {
             records,
             survey,
             uncounted,
-            known: recovered_rows::IdCache::with_memory(memory.of_recorder()),
+            known: recovered_rows::IdCache::with_memory(memory.recorder_bytes()),
             memory,
             scratch: Vec::new(),
             calls: 0,
@@ -91,7 +91,7 @@ impl DeadProcess {
 
     /// Writes the next transaction. Returns the number of its calls, or none once everything is in the store.
     pub(super) fn step(&mut self, connection: &Connection, now_ns: i64) -> rusqlite::Result<Option<u64>> {
-        let has_records = self.records.load(&self.image, self.memory.portion());
+        let has_records = self.records.load(&self.image, self.memory.portion_bytes());
         if self.done.begun && !has_records {
             return Ok(None);
         }
@@ -345,15 +345,15 @@ fn find_death(image: &Image, clock: &Clock, last_end_ns: i64) -> i64 {
 }
 
 /// Returns the cause of the death, and the panics of the last minutes before it.
-fn find_cause(image: &Image, clock: &Clock, told: Told, died_ns: i64) -> Cause {
+fn find_cause(image: &Image, clock: &Clock, reported: SystemReport, died_ns: i64) -> Cause {
     let names: Vec<String> = image.panics.iter().map(|panic| thread_of(image, panic)).collect();
     let mut seen: Vec<SeenPanic<'_>> = (image.panics.iter().zip(&names))
         .map(|(panic, thread)| SeenPanic { panic, thread, at_ns: clock.unix_ns(panic.at).max(0) })
-        .filter(|seen| (died_ns.saturating_sub(PANICS_TOLD_NS)..=died_ns).contains(&seen.at_ns))
+        .filter(|seen| (died_ns.saturating_sub(PANICS_REPORTED_NS)..=died_ns).contains(&seen.at_ns))
         .collect();
     seen.sort_by_key(|seen| std::cmp::Reverse(seen.at_ns));
-    seen.truncate(PANICS_TOLD_MAX);
-    cause::find_cause(&seen, image.exit, told, died_ns)
+    seen.truncate(PANICS_REPORTED_MAX);
+    cause::find_cause(&seen, image.exit, reported, died_ns)
 }
 
 /// Returns the name of the thread that panicked.
@@ -389,6 +389,6 @@ fn names(names: &[String]) -> Vec<&str> {
 /// least this often.
 const SILENCE_MAX_NS: i64 = 600_000_000_000;
 /// A panic at most this long before the death is reported.
-const PANICS_TOLD_NS: i64 = 600_000_000_000;
+const PANICS_REPORTED_NS: i64 = 600_000_000_000;
 /// The number of panics that are reported: the latest ones.
-const PANICS_TOLD_MAX: usize = 16;
+const PANICS_REPORTED_MAX: usize = 16;

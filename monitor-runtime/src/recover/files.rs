@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use fnv::FnvHasher;
 
-use super::cause::Told;
+use super::cause::SystemReport;
 use crate::limits::DEAD_RINGS_BYTES_MAX;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 use crate::platform::core_file::find_signal;
@@ -169,7 +169,7 @@ impl Search {
             // Each process takes different ones, so that every file has its turn.
             let first = std::process::id() as usize % others.len();
             others.rotate_left(first);
-            others.truncate(OTHERS_QUICK);
+            others.truncate(QUICK_FILES_MAX);
         }
         ours.append(&mut others);
         ours
@@ -177,7 +177,7 @@ impl Search {
 }
 
 /// Most files of other stores that a quick search looks at.
-const OTHERS_QUICK: usize = 4;
+const QUICK_FILES_MAX: usize = 4;
 
 /// Returns the parts of the name of a ring file: store, process and run.
 fn parts(name: &str) -> Option<(&str, &str, &str)> {
@@ -188,7 +188,7 @@ fn parts(name: &str) -> Option<(&str, &str, &str)> {
 
 /// A ring file that a dead process left for the store.
 #[derive(Debug)]
-pub(crate) enum Found {
+pub(crate) enum OrphanFile {
     /// The file is locked, and its content can be read.
     Dead(Claim, Box<Image>),
     /// The file was set aside under this name, because its recovery ended a process twice.
@@ -196,16 +196,21 @@ pub(crate) enum Found {
 }
 
 /// Finds and locks the next ring file that a dead process left for this store. Useless files are removed on the way.
-pub(crate) fn claim_dead(folders: &[PathBuf], store: &Path, search: &Search, now_ns: i64) -> Option<Found> {
+pub(crate) fn claim_dead(
+    folders: &[PathBuf],
+    store: &Path,
+    search: &Search,
+    now_ns: i64,
+) -> Option<OrphanFile> {
     let paths = if search.takes_aside { find_files_with_aside(folders) } else { find_files(folders) };
     search.select(paths, store).into_iter().find_map(|path| {
         let (claim, image) = claim(path, store, now_ns)?;
         let tries = claim.tries();
         if tries >= TRIES_MAX && !search.takes_aside {
-            return claim.set_aside().map(Found::Aside);
+            return claim.set_aside().map(OrphanFile::Aside);
         }
         claim.note_tries(tries + 1);
-        Some(Found::Dead(claim, Box::new(image)))
+        Some(OrphanFile::Dead(claim, Box::new(image)))
     })
 }
 
@@ -347,7 +352,7 @@ fn read(file: File, bytes_max: u64) -> Option<Vec<u64>> {
 /// disk that is older than the boot of the machine belongs to none, because a part of it may have been written later than
 /// another.
 fn is_for(image: &Image, store: &Path) -> bool {
-    let named = if image.store.is_empty() { &image.store_asked } else { &image.store };
+    let named = if image.store.is_empty() { &image.store_requested } else { &image.store };
     let named = path_from_bytes(named);
     if liveness::is_of_earlier_boot(&image.mark) {
         return false;
@@ -359,7 +364,7 @@ fn is_for(image: &Image, store: &Path) -> bool {
 /// Returns true if nobody will recover the file: the folder of its store is gone, or the retention of the store has
 /// passed for all of it.
 fn is_useless(image: &Image, now_ns: i64) -> bool {
-    let named = if image.store.is_empty() { &image.store_asked } else { &image.store };
+    let named = if image.store.is_empty() { &image.store_requested } else { &image.store };
     let named = path_from_bytes(named);
     let folder = named.parent();
     let age_ns = now_ns.saturating_sub(image.alive_ns).max(0).cast_unsigned();
@@ -377,21 +382,22 @@ fn with_resolved_folder(path: &Path) -> Option<PathBuf> {
 fn is_dead(image: &Image, path: &Path, now_ns: i64) -> bool {
     let silent_ns = now_ns.saturating_sub(image.alive_ns);
     liveness::is_gone(image.process.pid, Some(&image.mark), silent_ns)
-        || liveness::is_here(&image.mark) && is_unmapped(image.process.pid, path)
+        || liveness::is_visible(&image.mark) && is_unmapped(image.process.pid, path)
 }
 
 /// Returns the system's account of the end of the file's process, which is dead or has become another program.
-pub(crate) fn told_of_end(image: &Image, path: &Path) -> Told {
+pub(crate) fn read_end(image: &Image, path: &Path) -> SystemReport {
     match liveness::end_of(image.process.pid, &image.mark) {
-        Some(ProcessEnd::Exited(status)) => Told::Exited(status),
-        Some(ProcessEnd::Signal(signal)) => Told::Signal(signal),
+        Some(ProcessEnd::Exited(status)) => SystemReport::Exited(status),
+        Some(ProcessEnd::Signal(signal)) => SystemReport::Signal(signal),
         None if liveness::is_gone(image.process.pid, Some(&image.mark), 0) => {
-            let is_here = liveness::is_here(&image.mark);
-            let signal = is_here.then(|| find_signal(image.process.pid, image.process.started_ns)).flatten();
-            signal.map_or(Told::Nothing, Told::Signal)
+            let is_visible = liveness::is_visible(&image.mark);
+            let signal =
+                is_visible.then(|| find_signal(image.process.pid, image.process.started_ns)).flatten();
+            signal.map_or(SystemReport::Nothing, SystemReport::Signal)
         }
-        None if is_unmapped(image.process.pid, path) => Told::BecameAnother,
-        None => Told::Nothing,
+        None if is_unmapped(image.process.pid, path) => SystemReport::BecameAnother,
+        None => SystemReport::Nothing,
     }
 }
 

@@ -17,14 +17,14 @@ use crate::store::{OTHER_KIND, fingerprint};
 /// The failures of all functions, by the first of the sites that the store takes for one function.
 #[derive(Debug, Default)]
 pub(super) struct Kinds {
-    functions: HashMap<u32, OfFunction>,
+    functions: HashMap<u32, FunctionFailures>,
     /// The first site of the function that a site belongs to, if it is another one.
     first_sites: HashMap<u32, u32>,
 }
 
 /// The failures of a function, by outcome.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct OfFunction {
+struct FunctionFailures {
     /// The failures that the function counts once all is recovered.
     counted: ByOutcome,
     /// The failures that kinds count already.
@@ -37,7 +37,7 @@ struct OfFunction {
     is_known: bool,
 }
 
-impl OfFunction {
+impl FunctionFailures {
     /// Returns the number of failures that no row brings to a kind.
     fn without_row(&self, place: usize) -> u64 {
         if !self.is_known {
@@ -133,7 +133,7 @@ impl Kinds {
         function.written[place] <= function.in_kinds(place)
     }
 
-    fn function(&mut self, site: u32) -> &mut OfFunction {
+    fn function(&mut self, site: u32) -> &mut FunctionFailures {
         let first = self.first_sites.get(&site).copied().unwrap_or(site);
         self.functions.entry(first).or_default()
     }
@@ -165,13 +165,13 @@ const FAILURES_MAX: u64 = 1 << 58;
 mod tests {
     use super::*;
 
-    fn of_error(function: OfFunction) -> Kinds {
+    fn with_function(function: FunctionFailures) -> Kinds {
         Kinds { functions: HashMap::from([(3, function)]), first_sites: HashMap::from([(5, 3)]) }
     }
 
-    fn known(counted: u64, grouped: u64, rows: u64) -> OfFunction {
+    fn failures(counted: u64, grouped: u64, rows: u64) -> FunctionFailures {
         let of = |failures| [failures, 0, 0];
-        OfFunction {
+        FunctionFailures {
             counted: of(counted),
             grouped: of(grouped),
             rows: of(rows),
@@ -182,16 +182,16 @@ mod tests {
 
     #[test]
     fn failures_that_neither_a_kind_nor_a_row_counts_are_without_a_row() {
-        assert_eq!(known(100, 60, 30).without_row(0), 10);
-        assert_eq!(known(100, 60, 40).without_row(0), 0);
-        assert_eq!(known(100, 60, 50).without_row(0), 0);
-        assert_eq!(known(100, 120, 0).without_row(0), 0);
-        assert_eq!(OfFunction { is_known: false, ..known(100, 60, 30) }.without_row(0), 0);
+        assert_eq!(failures(100, 60, 30).without_row(0), 10);
+        assert_eq!(failures(100, 60, 40).without_row(0), 0);
+        assert_eq!(failures(100, 60, 50).without_row(0), 0);
+        assert_eq!(failures(100, 120, 0).without_row(0), 0);
+        assert_eq!(FunctionFailures { is_known: false, ..failures(100, 60, 30) }.without_row(0), 0);
     }
 
     #[test]
     fn rows_beyond_the_failures_that_lack_a_kind_are_counted_already_the_oldest_first() {
-        let mut kinds = of_error(known(100, 60, 43));
+        let mut kinds = with_function(failures(100, 60, 43));
         // Rows of both sites of the function, in the order in which they are recovered.
         let counted: Vec<bool> = (0..43).map(|at| kinds.note_row(3 + at % 2 * 2, Outcome::Error)).collect();
         assert_eq!(counted.iter().filter(|is_counted| **is_counted).count(), 3);
@@ -202,7 +202,8 @@ mod tests {
     #[test]
     fn a_recovery_that_goes_on_counts_the_rows_that_the_one_before_has_written() {
         for (written, expected) in [(0, 3), (2, 1), (3, 0), (30, 0)] {
-            let mut kinds = of_error(OfFunction { written: [written, 0, 0], ..known(100, 60, 43) });
+            let mut kinds =
+                with_function(FunctionFailures { written: [written, 0, 0], ..failures(100, 60, 43) });
             let counted = (written..43).filter(|_| kinds.note_row(3, Outcome::Error)).count();
             assert_eq!(counted, expected, "{written} rows");
         }

@@ -10,7 +10,7 @@ use crate::batch::{InFlightRow, ProcessRow};
 
 /// A running process.
 #[derive(Debug, Clone)]
-pub struct Living {
+pub struct LiveProcess {
     /// The run of the program.
     pub process: ProcessRow,
     /// Calls under way, thread by thread, the outermost first; then async calls between two polls.
@@ -49,7 +49,7 @@ pub struct UnderWay {
 
 /// Returns the running processes of this user that record into this store and have ring files in these folders.
 #[must_use]
-pub fn living(store: &Path, folders: &[PathBuf], now_ns: i64) -> Vec<Living> {
+pub fn find_live(store: &Path, folders: &[PathBuf], now_ns: i64) -> Vec<LiveProcess> {
     let images = files::read_living(folders, store, now_ns);
     let living = images.into_iter().map(|image| {
         let call = |flight: InFlightRow| {
@@ -68,7 +68,12 @@ pub fn living(store: &Path, folders: &[PathBuf], now_ns: i64) -> Vec<Living> {
             })
         };
         let calls = in_flight::in_flight(&image).into_iter().filter_map(call).collect();
-        Living { process: image.process.clone(), calls, alive_ns: image.alive_ns, lost: image.flights_lost }
+        LiveProcess {
+            process: image.process.clone(),
+            calls,
+            alive_ns: image.alive_ns,
+            lost: image.flights_lost,
+        }
     });
     living.collect()
 }

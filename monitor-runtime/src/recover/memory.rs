@@ -21,7 +21,7 @@ impl RecoveryMemory {
     }
 
     /// Returns the bytes of records that are looked at together.
-    pub(super) fn portion(&self) -> usize {
+    pub(super) fn portion_bytes(&self) -> usize {
         (self.bytes / GROWTH).clamp(PORTION_BYTES_MIN, limits::BATCH_BYTES_MAX / 4)
     }
 
@@ -31,7 +31,7 @@ impl RecoveryMemory {
     }
 
     /// Returns the memory of a recorder that gives its recovery this much.
-    pub(super) fn of_recorder(&self) -> u64 {
+    pub(super) fn recorder_bytes(&self) -> u64 {
         self.bytes as u64 * 8
     }
 }
@@ -42,7 +42,7 @@ impl Drop for RecoveryMemory {
     }
 }
 
-/// The bytes in a program that only recovers.
+/// The bytes for records if no recorder runs in the process, as in a program that only recovers.
 const USUAL_BYTES: usize = 8 << 20;
 /// The bytes that a recovery takes for each byte of records: the records, their places, and their rows.
 const GROWTH: usize = 10;

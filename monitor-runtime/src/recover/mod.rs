@@ -17,12 +17,12 @@ mod dead_process;
 mod live;
 
 pub(crate) use files::file_name;
-pub use live::{Living, UnderWay, living};
+pub use live::{LiveProcess, UnderWay, find_live};
 
 use std::path::{Path, PathBuf};
 
 use dead_process::DeadProcess;
-use files::{Found, Search};
+use files::{OrphanFile, Search};
 use memory::RecoveryMemory;
 use rusqlite::Connection;
 
@@ -61,12 +61,12 @@ impl Recovery {
     ) -> rusqlite::Result<bool> {
         if self.current.is_none() {
             match files::claim_dead(folders, store, &self.search, now_ns) {
-                Some(Found::Dead(claim, image)) => {
+                Some(OrphanFile::Dead(claim, image)) => {
                     let memory = RecoveryMemory::new(self.accountant);
                     self.current = Some(DeadProcess::new(connection, claim, *image, memory)?);
                 }
-                Some(Found::Aside(path)) => {
-                    recovered_rows::note_aside(connection, &path, now_ns)?;
+                Some(OrphanFile::Aside(path)) => {
+                    recovered_rows::note_set_aside(connection, &path, now_ns)?;
                     return Ok(true);
                 }
                 None => {

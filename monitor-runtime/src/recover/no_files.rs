@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 
-use super::cause::Told;
+use super::cause::SystemReport;
 use crate::ring::reader::Image;
 
 /// Returns a name for a file that is never made.
@@ -32,7 +32,7 @@ impl Claim {
 /// A ring file that a dead process left, of which there is none.
 #[derive(Debug)]
 #[expect(dead_code, reason = "nothing is found")]
-pub(crate) enum Found {
+pub(crate) enum OrphanFile {
     /// The file is locked, and its content can be read.
     Dead(Claim, Box<Image>),
     /// The file was set aside under this name.
@@ -51,7 +51,7 @@ pub(crate) struct Search {
 }
 
 /// Returns `None`, because no process leaves a file.
-pub(crate) fn claim_dead(_: &[PathBuf], _: &Path, _: &Search, _: i64) -> Option<Found> {
+pub(crate) fn claim_dead(_: &[PathBuf], _: &Path, _: &Search, _: i64) -> Option<OrphanFile> {
     None
 }
 
@@ -71,6 +71,6 @@ pub(crate) fn trim(_: &[PathBuf], _: &Path, _: i64) -> (u64, u64) {
 }
 
 /// Returns that the system reports nothing.
-pub(crate) fn told_of_end(_: &Image, _: &Path) -> Told {
-    Told::Nothing
+pub(crate) fn read_end(_: &Image, _: &Path) -> SystemReport {
+    SystemReport::Nothing
 }

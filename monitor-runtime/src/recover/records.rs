@@ -58,7 +58,7 @@ struct RingWalk {
     thread: u32,
     /// The position up to which records are found or known to the store.
     next: u64,
-    /// The positions from which on the store lacks the row and the count.
+    /// The positions from which the store lacks the row and the count.
     from: (u64, u64),
     /// The position at which the last entry ended.
     entry_end: Option<u64>,

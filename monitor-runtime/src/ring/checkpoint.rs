@@ -2,7 +2,7 @@
 //!
 //! Takes positions and figures; gives words, by which a recoverer counts and writes every record exactly once. Two
 //! things move on that the file cannot see at one moment: the figures in memory, and the batches that the store
-//! commits. So each value has two slots, and each slot the number of the snapshot or batch from which on the value is
+//! commits. So each value has two slots, and each slot the number of the snapshot or batch from which the value is
 //! valid. A snapshot is valid once its number is in the head page, a batch once the store has it. It does not read
 //! anything back but the numbers of its own slots.
 

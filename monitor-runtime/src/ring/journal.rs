@@ -1,9 +1,9 @@
 //! The journal: a copy, in the ring file, of drained records that are not in the store yet.
 //!
-//! Takes pieces of rings before the rings forget them, and single records that are worth more than the rest of their
+//! Takes pieces of rings before the rings forget them, and single records of a higher priority than the rest of their
 //! piece; gives the blocks that hold them. A holder keeps a block until its records are committed, and the drop of
 //! the last holder frees the block. So drained records survive the process as undrained ones do. When room is short,
-//! the last blocks are reserved for records of more worth. The process itself never reads the journal.
+//! the last blocks are reserved for records of a higher priority. The process itself never reads the journal.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -31,9 +31,9 @@ struct Free {
     is_left: AtomicBool,
 }
 
-/// The worth of what is kept, the least first.
+/// The priority of kept records, the lowest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Worth {
+pub(crate) enum Priority {
     /// Everything that a ring held.
     Drained,
     /// A call that will have a row.
@@ -82,7 +82,7 @@ impl Pieces {
     }
 
     /// Returns true if the word of this number was kept.
-    pub(crate) fn have(&self, number: usize) -> bool {
+    pub(crate) fn is_kept(&self, number: usize) -> bool {
         let behind = self.pieces.partition_point(|piece| piece.first <= number);
         let piece = behind.checked_sub(1).and_then(|at| self.pieces.get(at));
         piece.is_some_and(|piece| number < piece.first + piece.length)
@@ -128,14 +128,14 @@ impl Drop for Block {
 pub(crate) struct Journal {
     memory: &'static Memory,
     accountant: &'static Accountant,
-    /// A lane for each worth, because records that are released early must not hold the room of records that stay.
+    /// A lane for each priority, because records that are released early must not hold the room of records that stay.
     lanes: [Lane; 3],
     pieces: Pieces,
     free: Arc<Free>,
     blocks: usize,
 }
 
-/// The place of the next words of one worth.
+/// The place of the next words of one priority.
 #[derive(Debug, Default)]
 struct Lane {
     current: Option<Arc<Block>>,
@@ -165,7 +165,7 @@ impl Journal {
     /// if there is no room: the records are then lost if the process is killed.
     pub(crate) fn append(
         &mut self,
-        worth: Worth,
+        priority: Priority,
         (ring, position): (u32, u64),
         thread: u32,
         words: &[u64],
@@ -174,10 +174,10 @@ impl Journal {
         if length == 0 || !self.is_kept() {
             return true;
         }
-        if !self.make_room(worth, length + entry::HEADER) {
+        if !self.make_room(priority, length + entry::HEADER) {
             return false;
         }
-        let Lane { current: Some(current), last } = &mut self.lanes[worth as usize] else { return false };
+        let Lane { current: Some(current), last } = &mut self.lanes[priority as usize] else { return false };
         let block = current.words;
         let mut at = filled(block);
         let continues = at > block::HEADER && (last.0, last.1) == (ring, position);
@@ -218,25 +218,25 @@ impl Journal {
         self.free.is_left.store(true, Ordering::Relaxed);
     }
 
-    /// Makes sure that the current block of this worth has room for this many words. Returns false if there is none.
-    fn make_room(&mut self, worth: Worth, words: usize) -> bool {
+    /// Makes sure that the current block of this priority has room for this many words. Returns false if there is none.
+    fn make_room(&mut self, priority: Priority, words: usize) -> bool {
         let fits = |block: &Arc<Block>| filled(block.words) + words <= block.words.len();
-        if self.lanes[worth as usize].current.as_ref().is_some_and(fits) {
+        if self.lanes[priority as usize].current.as_ref().is_some_and(fits) {
             return true;
         }
-        self.lanes[worth as usize].current = None;
-        let Some(words) = self.free_block(worth) else { return false };
+        self.lanes[priority as usize].current = None;
+        let Some(words) = self.free_block(priority) else { return false };
         words[block::FILLED].store(block::HEADER as u64, Ordering::Release);
-        self.lanes[worth as usize].current = Some(Arc::new(Block { words, free: Arc::clone(&self.free) }));
+        self.lanes[priority as usize].current = Some(Arc::new(Block { words, free: Arc::clone(&self.free) }));
         true
     }
 
-    /// Returns a block that nobody holds, unless the last ones are reserved for records of more worth.
-    fn free_block(&mut self, worth: Worth) -> Option<&'static [AtomicU64]> {
+    /// Returns a block that nobody holds, unless the last ones are reserved for records of a higher priority.
+    fn free_block(&mut self, priority: Priority) -> Option<&'static [AtomicU64]> {
         let mut free = lock(&self.free.blocks);
         let blocks_max = (self.accountant.limit(Part::Journal) / BLOCK_BYTES).max(RESERVED_BLOCKS);
         let left = free.len() + blocks_max.saturating_sub(self.blocks);
-        if left <= RESERVED_BLOCKS - worth as usize {
+        if left <= RESERVED_BLOCKS - priority as usize {
             return None;
         }
         if let Some(block) = free.pop() {
@@ -279,11 +279,11 @@ mod tests {
     fn what_is_worth_less_leaves_room_for_what_is_worth_more() {
         let (mut journal, _folder) = smallest();
         let half = vec![0; BLOCK_WORDS / 2 - entry::HEADER];
-        let mut fits = |worth, position| journal.append(worth, (1, position), 1, &half);
-        assert!(!fits(Worth::Drained, 0));
-        assert_eq!([0, 1 << 20, 2 << 20].map(|at| fits(Worth::Row, at)), [true, true, false]);
-        assert_eq!([0, 1 << 20, 2 << 20].map(|at| fits(Worth::Failure, at)), [true, true, false]);
-        assert!(!fits(Worth::Row, 3 << 20), "the room of failures is for failures alone");
+        let mut fits = |priority, position| journal.append(priority, (1, position), 1, &half);
+        assert!(!fits(Priority::Drained, 0));
+        assert_eq!([0, 1 << 20, 2 << 20].map(|at| fits(Priority::Row, at)), [true, true, false]);
+        assert_eq!([0, 1 << 20, 2 << 20].map(|at| fits(Priority::Failure, at)), [true, true, false]);
+        assert!(!fits(Priority::Row, 3 << 20), "the room of failures is for failures alone");
     }
 
     #[test]
@@ -291,11 +291,11 @@ mod tests {
         let (mut journal, _folder) = smallest();
         let whole = vec![0; BLOCK_WORDS - entry::HEADER];
         for position in 0..10 {
-            assert!(journal.append(Worth::Failure, (1, position << 20), 1, &whole));
+            assert!(journal.append(Priority::Failure, (1, position << 20), 1, &whole));
             let held = journal.take_pieces().held();
-            let again = journal.append(Worth::Failure, (2, position << 20), 1, &whole);
+            let again = journal.append(Priority::Failure, (2, position << 20), 1, &whole);
             assert!(again, "the other one is free");
-            assert!(!journal.append(Worth::Failure, (3, 0), 1, &whole));
+            assert!(!journal.append(Priority::Failure, (3, 0), 1, &whole));
             drop((held, journal.take_pieces()));
         }
     }
@@ -303,9 +303,9 @@ mod tests {
     #[test]
     fn words_that_were_passed_over_are_not_written_over_others() {
         let (mut journal, _folder) = smallest();
-        assert!(journal.append(Worth::Failure, (1, 0), 1, &[1, 2]));
+        assert!(journal.append(Priority::Failure, (1, 0), 1, &[1, 2]));
         journal.pass(2);
-        assert!(journal.append(Worth::Failure, (1, 4), 1, &[5, 6]));
+        assert!(journal.append(Priority::Failure, (1, 4), 1, &[5, 6]));
         let pieces = journal.take_pieces();
         let mut walk = pieces.walk();
         for number in [0, 2, 4] {
@@ -316,7 +316,7 @@ mod tests {
         let words: Vec<u64> = words.take(2 + entry::HEADER + 2).collect();
         assert_eq!((&words[..2], &words[2 + entry::HEADER..]), (&[90, 2][..], &[94, 6][..]));
         assert_eq!(
-            [0, 1, 2, 3, 4, 5, 6].map(|at| pieces.have(at)),
+            [0, 1, 2, 3, 4, 5, 6].map(|at| pieces.is_kept(at)),
             [true, true, false, false, true, true, false]
         );
         assert!(!pieces.are_whole());

@@ -68,7 +68,7 @@ pub(crate) mod head {
     pub(crate) const RECORDER: (usize, usize) = (96, 8);
     pub(crate) const HOST: (usize, usize) = (104, 40);
     /// Paths of the store: the one that the settings name, and the one that was opened.
-    pub(crate) const STORE_ASKED: (usize, usize) = (144, 128);
+    pub(crate) const STORE_REQUESTED: (usize, usize) = (144, 128);
     pub(crate) const STORE: (usize, usize) = (272, 128);
 }
 
@@ -384,7 +384,7 @@ mod tests {
             words((head::PANIC, super::panic::WORDS)),
         ];
         let texts =
-            [head::RUN_UUID, head::MARK, head::SERVICE, head::RECORDER, head::HOST, head::STORE_ASKED];
+            [head::RUN_UUID, head::MARK, head::SERVICE, head::RECORDER, head::HOST, head::STORE_REQUESTED];
         places.extend(texts.into_iter().chain([head::STORE]).map(words));
         places.sort_by_key(|place| place.start);
         let is_apart = places.windows(2).all(|pair| pair[0].end <= pair[1].start);

@@ -74,7 +74,7 @@ impl Metadata {
             (head::SERVICE, process.service.as_bytes()),
             (head::RECORDER, process.version.as_bytes()),
             (head::HOST, process.host.as_bytes()),
-            (head::STORE_ASKED, store.as_os_str().as_encoded_bytes()),
+            (head::STORE_REQUESTED, store.as_os_str().as_encoded_bytes()),
         ];
         for (place, text) in texts {
             self.text(place, text);

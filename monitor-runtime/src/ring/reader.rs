@@ -36,7 +36,7 @@ pub(crate) struct Image {
     source: Source,
     pub(crate) process: ProcessRow,
     pub(crate) mark: String,
-    pub(crate) store_asked: Vec<u8>,
+    pub(crate) store_requested: Vec<u8>,
     /// Path of the store that was opened; empty if none was.
     pub(crate) store: Vec<u8>,
     pub(crate) alive_ns: i64,
@@ -234,7 +234,7 @@ impl Image {
                 program: Program::default(),
             },
             mark: text(head::MARK),
-            store_asked: bytes_at(words, head::STORE_ASKED),
+            store_requested: bytes_at(words, head::STORE_REQUESTED),
             store: bytes_at(words, head::STORE),
             alive_ns: words[head::ALIVE_NS].cast_signed(),
             retention_ns: words[head::RETENTION_NS],
@@ -424,17 +424,17 @@ impl Image {
     }
 
     /// Returns the words of an entry from this one on, at most this many.
-    pub(crate) fn entry(&self, entry: &Entry, from: usize, most: usize) -> Vec<u64> {
+    pub(crate) fn entry(&self, entry: &Entry, from: usize, max: usize) -> Vec<u64> {
         let Range { start, end } = entry.words;
         let from = start.saturating_add(from).min(end);
-        self.source.read(from..from.saturating_add(most).min(end)).into_owned()
+        self.source.read(from..from.saturating_add(max).min(end)).into_owned()
     }
 
     /// Returns the words that a ring holds from this one on, at most this many, in order.
-    pub(crate) fn pending(&self, ring: &RingImage, from: usize, most: usize) -> Vec<u64> {
+    pub(crate) fn pending(&self, ring: &RingImage, from: usize, max: usize) -> Vec<u64> {
         let capacity = ring.data.len();
         let pending = ring.pending();
-        let length = pending.saturating_sub(from).min(most);
+        let length = pending.saturating_sub(from).min(max);
         if length == 0 {
             return Vec::new();
         }

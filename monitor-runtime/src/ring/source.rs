@@ -76,7 +76,7 @@ mod tests {
 
     use super::*;
 
-    fn of_file(file: File, words: usize) -> Source {
+    fn from_file(file: File, words: usize) -> Source {
         Source::File(Box::new(move |bytes, at| file.read_exact_at(bytes, at).is_ok()), words)
     }
 
@@ -87,12 +87,12 @@ mod tests {
         for word in &words {
             file.write_all(&word.to_ne_bytes()).unwrap();
         }
-        let (memory, file) = (Source::Memory(words.clone()), of_file(file, words.len()));
+        let (memory, file) = (Source::Memory(words.clone()), from_file(file, words.len()));
         for range in [0..0, 0..1, 511..513, 0..3000, 2999..5000, 4000..5000, 7..1600] {
             assert_eq!(memory.read(range.clone()), file.read(range.clone()), "{range:?}");
         }
         assert_eq!(file.read(2990..9000).len(), 10);
-        let short = of_file(tempfile::tempfile().unwrap(), 100);
+        let short = from_file(tempfile::tempfile().unwrap(), 100);
         assert!(short.read(0..100).is_empty(), "a file that was cut has no words");
     }
 }

@@ -56,7 +56,7 @@ impl Ring {
 
     /// Allows the producer to touch all words from now on.
     pub(crate) fn complete(&self) {
-        // Publishes the reserved memory to the load in `push_slowly`.
+        // Publishes the reserved memory to the load in `push_slow`.
         self.ready.store(self.words.len(), Ordering::Release);
     }
 
@@ -91,14 +91,14 @@ impl Ring {
                 room.write(*header, values);
                 Push::Written
             }
-            None => self.push_slowly(header, values),
+            None => self.push_slow(header, values),
         }
     }
 
     /// Producer: pushes a record after a look at the head, and skips to the start of the ring if need be.
     #[cold]
     #[inline(never)]
-    fn push_slowly(&self, header: &[u64], values: &[Word]) -> Push {
+    fn push_slow(&self, header: &[u64], values: &[Word]) -> Push {
         let length = header.len() + values.len();
         let capacity = self.words.len();
         let tail = self.tail.load(Ordering::Relaxed);
@@ -133,7 +133,7 @@ impl Ring {
 
     /// Producer: appends a record of one word.
     pub(crate) fn push_word(&self, word: u64) -> Push {
-        self.push_slowly(&[word], &[])
+        self.push_slow(&[word], &[])
     }
 
     /// Consumer: hands over the waiting words in pieces of whole records, each with its position, and frees each piece
@@ -151,7 +151,7 @@ impl Ring {
             let length = piece.len();
             take(head, Words(piece));
             head = head.wrapping_add(length as u64);
-            // Publishes the freed words to the acquire in `push_slowly`.
+            // Publishes the freed words to the acquire in `push_slow`.
             self.head.store(head, Ordering::Release);
         }
     }
@@ -194,7 +194,7 @@ fn store(slots: &[AtomicU64], header: &[u64], values: &[Word]) {
         slot.store(*word, Ordering::Relaxed);
     }
     if let (Some(slot), Some(last)) = (head.get(place::LAST), header.get(place::LAST)) {
-        slot.store(seal_over(rest, *last, values), Ordering::Relaxed);
+        slot.store(store_sealed(rest, *last, values), Ordering::Relaxed);
     }
 }
 
@@ -209,8 +209,8 @@ pub(crate) struct Room<'a> {
 
 impl Room<'_> {
     pub(crate) fn write(self, header: [u64; HEADER_WORDS], values: &[Word]) {
-        self.put_all(&header);
-        let last = seal_over(self.values, header[place::LAST], values);
+        self.store_header(&header);
+        let last = store_sealed(self.values, header[place::LAST], values);
         self.commit(last);
     }
 
@@ -224,7 +224,7 @@ impl Room<'_> {
     }
 
     #[cfg_attr(not(debug_assertions), inline(always))]
-    fn put_all(&self, header: &[u64; HEADER_WORDS]) {
+    fn store_header(&self, header: &[u64; HEADER_WORDS]) {
         for (slot, word) in self.head.iter().zip(&header[..place::LAST]) {
             slot.store(*word, Ordering::Relaxed);
         }
@@ -240,7 +240,7 @@ impl Room<'_> {
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn commit_values(self, last: u64, values: &[Word]) {
         let (mut sum, mut slots, mut words) = (0, self.values, values);
-        for _ in 0..FEW {
+        for _ in 0..UNROLLED_WORDS {
             let (Some((slot, next_slots)), Some((word, next_words))) =
                 (slots.split_first(), words.split_first())
             else {
@@ -263,10 +263,10 @@ impl Room<'_> {
 }
 
 /// The words of values that [`Room::commit_values`] stores without a loop: all that most calls with values have.
-const FEW: usize = 4;
+const UNROLLED_WORDS: usize = 4;
 
 /// Stores words of values. Returns the last word of the header, with their checksum.
-fn seal_over(slots: &[AtomicU64], last: u64, values: &[Word]) -> u64 {
+fn store_sealed(slots: &[AtomicU64], last: u64, values: &[Word]) -> u64 {
     let sum = slots.iter().zip(values).fold(0, |sum, (slot, word)| store_value(sum, slot, *word));
     if values.is_empty() { last } else { seal(last, sum) }
 }

@@ -32,7 +32,7 @@ impl Tallied {
     pub(crate) const WORDS: usize = 15;
 
     /// Returns the sums of one tally.
-    pub(crate) fn of_tally(words: &[u64; tally::WORDS]) -> Self {
+    pub(crate) fn from_tally(words: &[u64; tally::WORDS]) -> Self {
         let timed = words[tally::TIMED];
         let [ok, error, panic, cancelled] = std::array::from_fn(|at| words[tally::CALLS + at]);
         let (timed_total, timed_nested) = (words[tally::TIMED_TOTAL], words[tally::TIMED_NESTED]);
@@ -50,7 +50,7 @@ impl Tallied {
     }
 
     /// Returns the sums of one countdown.
-    pub(crate) fn of_countdown(words: &[u64; countdown::WORDS]) -> Self {
+    pub(crate) fn from_countdown(words: &[u64; countdown::WORDS]) -> Self {
         let (counted, taken_back) = (words[countdown::WORD] >> 32, words[countdown::EPOCH] >> 32);
         Self { counted, taken_back, ..Self::default() }
     }
@@ -132,11 +132,11 @@ mod tests {
     #[test]
     fn a_tally_and_a_countdown_are_summed_with_what_was_timed() {
         let words = std::array::from_fn(|word| word as u64 * 100);
-        let sums = Tallied::of_tally(&words);
+        let sums = Tallied::from_tally(&words);
         assert_eq!((sums.calls, sums.sampled_out), ([800, 900, 1000, 1100], 1200));
         assert_eq!((sums.total, sums.self_ticks, sums.nested), (1700 + 100, 1800 + 200, 2000 + 300));
         assert_eq!((sums.busy, sums.cancelled), (1900u64.wrapping_sub(200), 2100));
-        let counted = Tallied::of_countdown(&[7 << 32 | 5, 3 << 32 | 9]);
+        let counted = Tallied::from_countdown(&[7 << 32 | 5, 3 << 32 | 9]);
         assert_eq!((counted.counted, counted.taken_back), (7, 3));
     }
 }

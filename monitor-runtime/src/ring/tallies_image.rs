@@ -43,7 +43,7 @@ impl TalliesImage {
         let sites = tally::FIRST_BLOCK << block;
         let first = sites - tally::FIRST_BLOCK;
         for (at, words) in words.as_chunks::<{ tally::WORDS }>().0.iter().take(sites).enumerate() {
-            let sums = Tallied::of_tally(words);
+            let sums = Tallied::from_tally(words);
             if sums != Tallied::default() {
                 let (sum, max) = self.tallies.entry((first + at) as u32).or_default();
                 sum.add(&sums);
@@ -84,7 +84,7 @@ impl TalliesImage {
             all.insert(*site, Uncounted { sums: *sums, max: *max });
         }
         for (site, words) in self.countdowns.values().flat_map(|(_, words)| (0..).zip(words)) {
-            let sums = Tallied::of_countdown(words);
+            let sums = Tallied::from_countdown(words);
             if sums != Tallied::default() {
                 all.entry(site).or_default().sums.add(&sums);
             }

@@ -81,7 +81,7 @@ pub fn subscribe(deliver: impl FnMut(&[Record]) + Send + 'static) -> Subscriptio
         let note = move |transition| shared.control.note_transition(Sink::Subscriber, transition);
         Some(recorder.shared.subscribers.add(deliver, note))
     };
-    run_guarded(subscribe).flatten().unwrap_or_else(Subscription::to_nothing)
+    run_guarded(subscribe).flatten().unwrap_or_else(Subscription::disconnected)
 }
 
 /// Hands every alert of this process that begins, changes or ends from now on to `deliver`, on a thread of its own. The
@@ -99,7 +99,7 @@ pub fn alerts(deliver: impl FnMut(&Alert) + Send + 'static) -> Subscription {
         let deliver = move |alerts: &[Alert]| alerts.iter().for_each(&mut deliver);
         Some(recorder.shared.alert_subscribers.add(deliver, note))
     };
-    run_guarded(subscribe).flatten().unwrap_or_else(Subscription::to_nothing)
+    run_guarded(subscribe).flatten().unwrap_or_else(Subscription::disconnected)
 }
 
 /// Sets the sampling rate of all functions that the pattern matches, as a row in table `sampling` would: at once in this

@@ -36,9 +36,9 @@ pub(super) fn run(
     }
     let mut restarts = Restarts::default();
     let home = &recorder.rings.home;
-    home.fall_asleep();
+    home.note_asleep();
     park_until(monotonic() + limits::FIRST_STEP, || home.is_woken() || !home.is_asleep());
-    home.awaken();
+    home.note_awake();
     loop {
         recorder.rings.home.clear_wake();
         let requested = requests.take();

@@ -29,7 +29,7 @@ static STEPPING: AtomicBool = AtomicBool::new(false);
 
 /// Returns the number of forks between the first process and this one.
 pub(super) fn generation() -> usize {
-    fork_mark::notice_surely();
+    fork_mark::notice_by_pid();
     GENERATION.load(Ordering::Relaxed)
 }
 

@@ -206,7 +206,7 @@ impl CallSite {
         self.about.name.map_or_else(|| name::shown_path((self.about.path)()), str::to_owned)
     }
 
-    /// Sets the duration from which on callers treat a call as slow, converted by the calibration so far. The collector,
+    /// Sets the duration from which callers treat a call as slow, converted by the calibration so far. The collector,
     /// which knows the calibration better, decides which calls are written as slow.
     pub(crate) fn set_slow_limit(&self, ns: u64) {
         let ticks = if ns == u64::MAX { u64::MAX } else { crate::platform::clock::ticks_from_ns(ns) };

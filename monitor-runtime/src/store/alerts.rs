@@ -32,11 +32,11 @@ pub(crate) fn write(
             (None, _) => {
                 let id = insert(transaction, process_id, function_id, row)?;
                 if row.until_ns.is_none() {
-                    put_part(transaction, id, process_id, row)?;
+                    write_part(transaction, id, process_id, row)?;
                 }
             }
             (Some(id), None) => {
-                put_part(transaction, id, process_id, row)?;
+                write_part(transaction, id, process_id, row)?;
                 summarize(transaction, id)?;
             }
             (Some(id), Some(until_ns)) => {
@@ -97,7 +97,7 @@ fn finite(value: f64) -> f64 {
 }
 
 /// Writes the state that a process has of an alert.
-fn put_part(transaction: &Connection, id: i64, process_id: i64, row: &AlertRow) -> rusqlite::Result<()> {
+fn write_part(transaction: &Connection, id: i64, process_id: i64, row: &AlertRow) -> rusqlite::Result<()> {
     let mut replace =
         transaction.prepare("INSERT OR REPLACE INTO alert_part VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")?;
     let values = params![

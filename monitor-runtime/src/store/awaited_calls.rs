@@ -12,7 +12,7 @@ use crate::growth::MakeRoom as _;
 #[derive(Debug)]
 pub(crate) struct AwaitedCalls {
     /// The most calls that are remembered.
-    most: usize,
+    max: usize,
     spans: HashSet<u64>,
     /// The spans in the order in which they were added, including some that are not awaited any more.
     order: VecDeque<u64>,
@@ -22,8 +22,8 @@ pub(crate) struct AwaitedCalls {
 
 impl AwaitedCalls {
     /// Returns a memory of at most this many calls.
-    pub(crate) fn new(most: usize) -> Self {
-        Self { most, spans: HashSet::new(), order: VecDeque::new(), uncommitted: Vec::new() }
+    pub(crate) fn new(max: usize) -> Self {
+        Self { max, spans: HashSet::new(), order: VecDeque::new(), uncommitted: Vec::new() }
     }
 
     /// Awaits a call. If there are too many, the call that was added first is forgotten.
@@ -35,7 +35,7 @@ impl AwaitedCalls {
         if has_room && self.spans.insert(span) {
             self.order.push_back(span);
         }
-        while self.order.len() > self.most {
+        while self.order.len() > self.max {
             let gone = self.order.pop_front();
             gone.inspect(|span| _ = self.spans.remove(span));
         }
@@ -69,7 +69,7 @@ impl AwaitedCalls {
 
     /// Awaits nothing, because another file is open now.
     pub(crate) fn forget(&mut self) {
-        *self = Self::new(self.most);
+        *self = Self::new(self.max);
     }
 }
 

@@ -25,7 +25,7 @@ const RANGE_NS: i64 = 10_000_000_000;
 const RANGE_CALLS: i64 = 20_000;
 /// The number of batches of the same size for which a range is extended in advance: the batches of a range, of which
 /// there is one in two seconds, and some for chance.
-const AHEAD: i64 = 8;
+const BATCHES_AHEAD: i64 = 8;
 
 /// Bytes of a call's row without its captured values, for the count of bytes written.
 const CALL_BYTES: u64 = 32;
@@ -61,7 +61,7 @@ pub(crate) fn write(
     let starts = batch.calls.iter().map(|call| call.start_ns);
     let (min, max) =
         starts.fold((first.start_ns, first.start_ns), |(min, max), at| (min.min(at), max.max(at)));
-    let ahead = if batch.is_one_of_many { AHEAD * (last_id - first_id + 1) } else { 0 };
+    let ahead = if batch.is_one_of_many { BATCHES_AHEAD * (last_id - first_id + 1) } else { 0 };
     let range = range(transaction, (first_id, last_id), (min, max), batch.at_ns, ahead)?;
     ids.zones.enter(transaction, range)?;
     let mut writer = CallWriter { transaction, ids, process_id, last_id, segment: None };

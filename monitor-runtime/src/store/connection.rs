@@ -14,7 +14,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
 use super::error::{Class, OpenError, classify};
-use super::examine::{Found, classify_headerless, examine};
+use super::examine::{FileKind, classify_headerless, examine};
 use super::file::{self, Identity};
 use super::harden::{abandon, connect, harden};
 use super::interface::BUSY_MAX;
@@ -68,7 +68,7 @@ pub(crate) fn open(options: &StoreOptions, now_ns: i64) -> Result<Opened, OpenEr
         let Some(state) = file::read_state(&path) else { continue };
         let (connection, found) = try_open(&path, options)?;
         let next = match found {
-            Found::Store | Found::Empty | Found::Older(_) => {
+            FileKind::Store | FileKind::Empty | FileKind::Older(_) => {
                 if let Some(label) =
                     find_label(&connection, options).map_err(|error| open_error(&path, &error))?
                 {
@@ -78,7 +78,7 @@ pub(crate) fn open(options: &StoreOptions, now_ns: i64) -> Result<Opened, OpenEr
                 let identity = Some(state.identity);
                 return Ok(Opened { connection, path: Some(path), identity, notices });
             }
-            Found::Newer(version) => {
+            FileKind::Newer(version) => {
                 let next = file::sibling(&path, &format!("v{VERSION}"));
                 notices.push((
                     "store",
@@ -90,7 +90,7 @@ pub(crate) fn open(options: &StoreOptions, now_ns: i64) -> Result<Opened, OpenEr
                 ));
                 next
             }
-            Found::Foreign(why) => {
+            FileKind::Foreign(why) => {
                 let next = file::sibling(&path, "monitor");
                 notices.push((
                     "store",
@@ -98,7 +98,7 @@ pub(crate) fn open(options: &StoreOptions, now_ns: i64) -> Result<Opened, OpenEr
                 ));
                 next
             }
-            Found::Damaged(why) => {
+            FileKind::Damaged(why) => {
                 abandon(connection);
                 if let Some(aside) = file::quarantine(&path, state.identity, now_ns)? {
                     notices.push(("quarantine", describe_quarantine(&path, &why, &aside)));
@@ -142,14 +142,14 @@ fn open_in_memory(options: &StoreOptions) -> Result<Opened, OpenError> {
             vfs::name(),
         )?;
         harden(&connection)?;
-        prepare(&mut connection, &Found::Empty, options, None)?;
+        prepare(&mut connection, &FileKind::Empty, options, None)?;
         Ok(connection)
     };
     let connection = open().map_err(|error| open_error(&path, &error))?;
     Ok(Opened { connection, path: None, identity: None, notices: Vec::new() })
 }
 
-fn try_open(path: &Path, options: &StoreOptions) -> Result<(Connection, Found), OpenError> {
+fn try_open(path: &Path, options: &StoreOptions) -> Result<(Connection, FileKind), OpenError> {
     let failed = |error: rusqlite::Error| open_error(path, &error);
     let mut connection = connect(path).map_err(failed)?;
     let found = match examine(&connection) {
@@ -157,18 +157,18 @@ fn try_open(path: &Path, options: &StoreOptions) -> Result<(Connection, Found), 
         Err(error) if classify(&error) == Class::Damaged => classify_headerless(path, &error),
         Err(error) => return Err(failed(error)),
     };
-    if matches!(found, Found::Newer(_) | Found::Foreign(_) | Found::Damaged(_)) {
+    if matches!(found, FileKind::Newer(_) | FileKind::Foreign(_) | FileKind::Damaged(_)) {
         return Ok((connection, found));
     }
     if is_closed_by_header(path, &connection) {
-        return Ok((connection, Found::Damaged("its header says that it may only be read".to_owned())));
+        return Ok((connection, FileKind::Damaged("its header says that it may only be read".to_owned())));
     }
     let folder = path.parent().unwrap_or(Path::new("/"));
     let file_system = (options.system.file_system)(folder);
     match prepare(&mut connection, &found, options, Some(file_system)) {
         Ok(()) => Ok((connection, found)),
         Err(error) if classify(&error) == Class::Damaged => {
-            Ok((connection, Found::Damaged(error.to_string())))
+            Ok((connection, FileKind::Damaged(error.to_string())))
         }
         Err(error) => Err(failed(error)),
     }
@@ -183,7 +183,7 @@ fn is_closed_by_header(path: &Path, connection: &Connection) -> bool {
 /// Sets up the connection, and makes the file a store of this version.
 fn prepare(
     connection: &mut Connection,
-    found: &Found,
+    found: &FileKind,
     options: &StoreOptions,
     file_system: Option<FileSystem>,
 ) -> rusqlite::Result<()> {
@@ -192,12 +192,12 @@ fn prepare(
         Some(file_system) => set_journal(connection, options, file_system)?,
         None => false,
     };
-    if !matches!(found, Found::Store) {
+    if !matches!(found, FileKind::Store) {
         let transaction = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
         // Another process may have been faster, so the file is examined again under the lock.
         match examine(&transaction)? {
-            Found::Empty => super::schema::create_in(&transaction)?,
-            Found::Older(version) => migrate::run(&transaction, version)?,
+            FileKind::Empty => super::schema::create_in(&transaction)?,
+            FileKind::Older(version) => migrate::run(&transaction, version)?,
             _ => {}
         }
         transaction.commit()?;

@@ -231,7 +231,7 @@ struct Groups<'a> {
     insert: Statement<'a>,
     count: usize,
     /// The number of groups of each function that got a new one in this transaction.
-    of_function: HashMap<i64, usize>,
+    by_function: HashMap<i64, usize>,
     /// The function and the first failure of each group that is new.
     new: Vec<(u32, i64)>,
 }
@@ -240,7 +240,7 @@ impl<'a> Groups<'a> {
     fn new(transaction: &'a Connection) -> rusqlite::Result<Self> {
         Ok(Self {
             connection: transaction,
-            of_function: HashMap::new(),
+            by_function: HashMap::new(),
             new: Vec::new(),
             update: transaction.prepare(
                 "UPDATE error_group SET count = count + ?2, first_ns = min(first_ns, ?3),
@@ -264,9 +264,9 @@ impl<'a> Groups<'a> {
             return Ok(());
         }
         let function_id = ids.function_id(addition.function).unwrap_or_default();
-        let of_function = self.of_function(function_id)?;
-        let has_room = of_function < FUNCTION_KINDS_MAX && self.count < FOLDED_KINDS_MAX;
-        if has_room || of_function < FUNCTION_KINDS_SURE {
+        let groups = self.count_groups(function_id)?;
+        let has_room = groups < FUNCTION_KINDS_MAX && self.count < FOLDED_KINDS_MAX;
+        if has_room || groups < FUNCTION_KINDS_SURE {
             return self.insert(function_id, key, (&addition.kind, &addition.error_type), addition);
         }
         let other = fingerprint(&ids.function(addition.function).name, addition.outcome, OTHER_KIND, "");
@@ -277,14 +277,14 @@ impl<'a> Groups<'a> {
     }
 
     /// Returns the number of groups of a function. It is needed only when a kind is new.
-    fn of_function(&mut self, function_id: i64) -> rusqlite::Result<usize> {
-        if let Some(count) = self.of_function.get(&function_id) {
+    fn count_groups(&mut self, function_id: i64) -> rusqlite::Result<usize> {
+        if let Some(count) = self.by_function.get(&function_id) {
             return Ok(*count);
         }
         let sql = "SELECT count(*) FROM error_group WHERE function_id = ?1";
         let count: i64 = self.connection.query_row(sql, [function_id], |row| row.get(0))?;
         let count = usize::try_from(count).unwrap_or(0);
-        self.of_function.insert(function_id, count);
+        self.by_function.insert(function_id, count);
         Ok(count)
     }
 
@@ -322,7 +322,7 @@ impl<'a> Groups<'a> {
         ])?;
         self.count += 1;
         self.new.push((addition.function, *first_ns));
-        *self.of_function.entry(function_id).or_default() += 1;
+        *self.by_function.entry(function_id).or_default() += 1;
         Ok(())
     }
 }

@@ -17,7 +17,7 @@ use super::{file, migrate};
 
 /// The kind of file that lies at a path.
 #[derive(Debug)]
-pub(crate) enum Found {
+pub(crate) enum FileKind {
     Store,
     Empty,
     Older(i32),
@@ -41,14 +41,14 @@ pub(crate) enum Verdict {
 /// every page is read, and each index is compared with its table: an index that lacks a row is what a statement fails on.
 pub(crate) fn check_file(path: &Path, is_thorough: bool) -> Verdict {
     let verdict = connect(path).and_then(|connection| match examine(&connection)? {
-        Found::Store if !is_thorough => Ok(Verdict::Sound),
-        Found::Store => {
+        FileKind::Store if !is_thorough => Ok(Verdict::Sound),
+        FileKind::Store => {
             let found: String = connection.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
             Ok(if found == "ok" { Verdict::Sound } else { Verdict::Damaged(found) })
         }
-        Found::Empty => Ok(Verdict::Damaged("it was emptied".to_owned())),
-        Found::Damaged(why) => Ok(Verdict::Damaged(why)),
-        Found::Older(_) | Found::Newer(_) | Found::Foreign(_) => Ok(Verdict::Another),
+        FileKind::Empty => Ok(Verdict::Damaged("it was emptied".to_owned())),
+        FileKind::Damaged(why) => Ok(Verdict::Damaged(why)),
+        FileKind::Older(_) | FileKind::Newer(_) | FileKind::Foreign(_) => Ok(Verdict::Another),
     });
     match verdict {
         Ok(verdict) => verdict,
@@ -60,7 +60,7 @@ pub(crate) fn check_file(path: &Path, is_thorough: bool) -> Verdict {
 
 /// Returns the kind of file that the connection has open. It only reads, and within one transaction, because another
 /// process may be making a store of the file.
-pub(crate) fn examine(connection: &Connection) -> rusqlite::Result<Found> {
+pub(crate) fn examine(connection: &Connection) -> rusqlite::Result<FileKind> {
     let is_alone = connection.is_autocommit();
     let _moment = is_alone.then(|| connection.unchecked_transaction()).transpose()?;
     let number =
@@ -68,23 +68,27 @@ pub(crate) fn examine(connection: &Connection) -> rusqlite::Result<Found> {
     let (application, version) = (number("application_id")?, number("user_version")?);
     let objects: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
     if objects == 0 && application == 0 && version == 0 {
-        return Ok(Found::Empty);
+        return Ok(FileKind::Empty);
     }
     if application != APPLICATION_ID {
-        return Ok(Found::Foreign(format!("is another program's database (application_id {application})")));
+        return Ok(FileKind::Foreign(format!(
+            "is another program's database (application_id {application})"
+        )));
     }
     if version > VERSION {
-        return Ok(Found::Newer(version));
+        return Ok(FileKind::Newer(version));
     }
     if version < VERSION && !migrate::is_possible_from(version) {
-        return Ok(Found::Foreign(format!(
+        return Ok(FileKind::Foreign(format!(
             "has schema version {version}, which no version of monitored writes"
         )));
     }
     Ok(match find_altered(connection, version)? {
-        None if version < VERSION => Found::Older(version),
-        None => Found::Store,
-        Some(name) => Found::Foreign(format!("has another table or index {name} than a store of monitored")),
+        None if version < VERSION => FileKind::Older(version),
+        None => FileKind::Store,
+        Some(name) => {
+            FileKind::Foreign(format!("has another table or index {name} than a store of monitored"))
+        }
     })
 }
 
@@ -111,11 +115,11 @@ fn find_altered(connection: &Connection, version: i32) -> rusqlite::Result<Optio
 
 /// Returns the kind of a file without SQLite's header. It may be a store whose first bytes were overwritten, or not a
 /// store at all, and only its name shows which.
-pub(crate) fn classify_headerless(path: &Path, error: &rusqlite::Error) -> Found {
+pub(crate) fn classify_headerless(path: &Path, error: &rusqlite::Error) -> FileKind {
     if file::has_database_extension(path) {
-        Found::Damaged(error.to_string())
+        FileKind::Damaged(error.to_string())
     } else {
-        Found::Foreign("is not a database".to_owned())
+        FileKind::Foreign("is not a database".to_owned())
     }
 }
 
@@ -125,11 +129,11 @@ pub(crate) fn name_successor(
     path: &Path,
 ) -> rusqlite::Result<Option<(PathBuf, String)>> {
     Ok(match examine(connection)? {
-        Found::Newer(version) => Some((
+        FileKind::Newer(version) => Some((
             file::sibling(path, &format!("v{VERSION}")),
             format!("has schema version {version}, newer than {VERSION}"),
         )),
-        Found::Foreign(why) => Some((file::sibling(path, "monitor"), why)),
-        Found::Store | Found::Empty | Found::Older(_) | Found::Damaged(_) => None,
+        FileKind::Foreign(why) => Some((file::sibling(path, "monitor"), why)),
+        FileKind::Store | FileKind::Empty | FileKind::Older(_) | FileKind::Damaged(_) => None,
     })
 }

@@ -86,7 +86,7 @@ fn check_existing(path: &Path) -> Result<(), OpenError> {
         refuse("it is a symbolic link, and only a regular file is allowed")
     } else if !found.is_file() {
         refuse("it is not a regular file")
-    } else if file_system::is_anothers(&found) {
+    } else if file_system::is_other_users(&found) {
         refuse("it belongs to another user, and only a file of the process's user is allowed")
     } else {
         Ok(())

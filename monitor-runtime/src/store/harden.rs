@@ -57,7 +57,7 @@ pub(crate) fn leave_log(connection: Connection) {
     drop(connection);
 }
 
-/// Returns the pages of the database that hold something.
+/// Returns the number of pages of the database that are not free.
 pub(crate) fn pages_used(connection: &Connection) -> rusqlite::Result<u64> {
     let pragma = |name: &str| connection.query_row(&format!("PRAGMA {name}"), [], |row| row.get::<_, i64>(0));
     Ok(u64::try_from(pragma("page_count")? - pragma("freelist_count")?).unwrap_or(0))

@@ -97,7 +97,7 @@ pub trait Store: Send {
     ///
     /// # Errors
     /// Returns the errors of [`Store::write`].
-    fn rest(&mut self, _now_ns: i64) -> Result<(), StoreError> {
+    fn checkpoint_wal(&mut self, _now_ns: i64) -> Result<(), StoreError> {
         Ok(())
     }
 

@@ -26,7 +26,8 @@ const DISK_RESERVE_BYTES: u64 = 64 * 1024;
 pub struct StoreOptions {
     /// The database file; `None` keeps the store in memory.
     pub path: Option<PathBuf>,
-    /// The program for which the path is only a default, so that it takes a sibling of a store that is another program's.
+    /// The executable of this program if nobody chose the path: if the store there belongs to another program, a file
+    /// beside it is used. `None` if the path was chosen.
     pub program: Option<PathBuf>,
     /// Age at which rows are deleted.
     pub retention: Duration,

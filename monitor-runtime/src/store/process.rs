@@ -18,7 +18,7 @@ pub(crate) struct Progress {
 
 /// The processes that are looked at when a process is entered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Among {
+pub(crate) enum Candidates {
     All,
     Latest,
 }
@@ -78,10 +78,10 @@ pub(crate) fn revive(transaction: &Connection, process_id: i64) -> rusqlite::Res
 pub(crate) fn mark_crashed(
     transaction: &Connection,
     process: &ProcessRow,
-    among: Among,
+    candidates: Candidates,
     now_ns: i64,
 ) -> rusqlite::Result<()> {
-    for (id, seen_ns) in find_gone(transaction, process, among, now_ns)? {
+    for (id, seen_ns) in find_dead(transaction, process, candidates, now_ns)? {
         transaction
             .execute("UPDATE process SET ending = 'crash', ended_ns = ?2 WHERE id = ?1", [id, seen_ns])?;
         alerts::end(transaction, id, seen_ns)?;
@@ -90,15 +90,15 @@ pub(crate) fn mark_crashed(
 }
 
 /// Returns the processes that are entered as running and are gone: the id of each, and the time at which it was last seen.
-pub(crate) fn find_gone(
+pub(crate) fn find_dead(
     connection: &Connection,
     process: &ProcessRow,
-    among: Among,
+    candidates: Candidates,
     now_ns: i64,
 ) -> rusqlite::Result<Vec<(i64, i64)>> {
-    let looked_at = match among {
-        Among::All => i64::MAX,
-        Among::Latest => LATEST,
+    let looked_at = match candidates {
+        Candidates::All => i64::MAX,
+        Candidates::Latest => LATEST,
     };
     let mut running = connection.prepare(
         "SELECT p.id, p.host, p.pid, p.pid_mark, coalesce(g.at_ns, p.started_ns) FROM process p

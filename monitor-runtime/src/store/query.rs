@@ -31,7 +31,7 @@ pub enum QueryError {
     Unreadable {
         /// Path of the store.
         path: PathBuf,
-        /// Reason.
+        /// The reason for which the file cannot be opened.
         why: String,
     },
     /// The file is not an SQLite database, or a damaged one.

@@ -12,17 +12,17 @@ pub(crate) struct RecentFailures {
     young: HashMap<u64, i64>,
     old: HashMap<u64, i64>,
     /// The number of young failures at most.
-    most: usize,
+    max: usize,
 }
 
 impl RecentFailures {
     /// Returns a memory of between this many failures and twice as many.
-    pub(crate) fn new(most: usize) -> Self {
-        Self { young: HashMap::new(), old: HashMap::new(), most }
+    pub(crate) fn new(max: usize) -> Self {
+        Self { young: HashMap::new(), old: HashMap::new(), max }
     }
 
     pub(crate) fn insert(&mut self, span: u64, fingerprint: i64) {
-        if self.young.len() >= self.most {
+        if self.young.len() >= self.max {
             self.old = std::mem::take(&mut self.young);
         }
         // Without memory, the failure is treated as if it had been forgotten.

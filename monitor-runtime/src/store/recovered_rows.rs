@@ -79,7 +79,7 @@ pub(crate) fn note_trimmed(
 }
 
 /// Notes as an event that a ring file was set aside, because each attempt to recover it ended a process.
-pub(crate) fn note_aside(
+pub(crate) fn note_set_aside(
     connection: &Connection,
     path: &std::path::Path,
     now_ns: i64,

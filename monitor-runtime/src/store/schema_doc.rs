@@ -683,7 +683,7 @@ const API: &[(&str, &str, &[Columns])] = &[
 ];
 
 /// The tables behind the views, which may change with the schema version.
-const BEHIND: &[(&str, &str)] = &[
+const BASE_TABLES: &[(&str, &str)] = &[
     ("process", "Behind `processes`. `pid_mark` tells a process from a later one with the same pid."),
     (
         "progress",
@@ -784,7 +784,7 @@ pub fn docs() -> impl Iterator<Item = Doc> {
         let health = health.map(move |column| Doc { object, column: column.name, text: column.text });
         std::iter::once(own).chain(columns).chain(health)
     });
-    api.chain(BEHIND.iter().map(|&(object, text)| Doc { object, column: "", text }))
+    api.chain(BASE_TABLES.iter().map(|&(object, text)| Doc { object, column: "", text }))
 }
 
 /// Returns the page `docs/schema.md` of this schema version.
@@ -792,8 +792,8 @@ pub fn docs() -> impl Iterator<Item = Doc> {
 pub fn page(version: i32) -> String {
     let mut page = INTRODUCTION.replace("VERSION", &version.to_string());
     for doc in docs() {
-        let behind = BEHIND.iter().any(|(object, _)| *object == doc.object);
-        if behind && doc.object == BEHIND[0].0 {
+        let behind = BASE_TABLES.iter().any(|(object, _)| *object == doc.object);
+        if behind && doc.object == BASE_TABLES[0].0 {
             page.push_str("\n## Base tables\n\nThese tables may change with the schema version: query the views instead.\n\n| table | holds |\n|---|---|\n");
         }
         let written = match (behind, doc.column) {

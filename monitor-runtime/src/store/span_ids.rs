@@ -28,7 +28,7 @@ struct Block {
 #[derive(Debug)]
 pub(crate) struct SpanIds {
     /// The number of blocks that are known at most.
-    most: usize,
+    max: usize,
     known: HashMap<u64, Block>,
     /// The block that was asked for last, because the spans of a thread follow each other.
     last: Option<(u64, i64)>,
@@ -36,8 +36,8 @@ pub(crate) struct SpanIds {
 
 impl SpanIds {
     /// Returns a memory of at most this many blocks.
-    pub(crate) fn new(most: usize) -> Self {
-        Self { most, known: HashMap::new(), last: None }
+    pub(crate) fn new(max: usize) -> Self {
+        Self { max, known: HashMap::new(), last: None }
     }
 
     /// Returns the store's id of a span, for calls up to `last_call`. Numbers below the first block name no span: 0 stands for
@@ -79,7 +79,7 @@ impl SpanIds {
                  ON CONFLICT (process_id, block) DO UPDATE SET block = excluded.block RETURNING id",
             )?
             .query_row([process_id, block.cast_signed()], |row| row.get(0))?;
-        if self.known.len() >= self.most {
+        if self.known.len() >= self.max {
             self.forget_half();
         }
         // A block that is not remembered is read from the file again.
@@ -126,7 +126,7 @@ impl SpanIds {
 
     /// Removes all blocks, because the file may not have them.
     pub(crate) fn forget(&mut self) {
-        *self = Self::new(self.most);
+        *self = Self::new(self.max);
     }
 }
 

@@ -32,7 +32,7 @@ pub(crate) fn write(
         let Some(function_id) = ids.function_id(row.function) else { continue };
         let key = (row.start_ns.div_euclid(WINDOW_NS), function_id);
         let own = WindowStats { stats: row.stats, histogram: Histogram::from_buckets(&row.buckets) };
-        table.put(key, process_id, own, row.update)?;
+        table.write_row(key, process_id, own, row.update)?;
     }
     Ok(())
 }
@@ -101,7 +101,7 @@ impl<'a> Table<'a> {
     }
 
     /// Writes the window of a process, and the sum of the window if other processes have it too.
-    fn put(
+    fn write_row(
         &mut self,
         key: WindowKey,
         process_id: i64,

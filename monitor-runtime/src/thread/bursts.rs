@@ -82,7 +82,7 @@ impl Bursts {
         let mark = self.mark.load(Ordering::Relaxed);
         let mut under_way = under_way.peekable();
         let is_here = under_way.peek().is_some_and(|(_, span)| *span == call.parent);
-        if !is_past(call.span, mark) || is_past(call.parent, mark) && !is_here {
+        if !began_after(call.span, mark) || began_after(call.parent, mark) && !is_here {
             return Folded::No;
         }
         // The first `after + 1` calls leave records. The last of these also begins the shared row, which therefore has
@@ -126,7 +126,7 @@ impl Bursts {
     ) -> bool {
         let mut under_way = under_way.peekable();
         while let Some((site, span)) = under_way.next() {
-            if !is_past(span, mark) {
+            if !began_after(span, mark) {
                 return false;
             }
             let parent = under_way.peek().map(|(_, span)| *span);
@@ -197,7 +197,10 @@ impl Bursts {
         for (place, slot) in self.slots.iter().enumerate() {
             let read = (0..READS_MAX).find_map(|_| slot.shared.read());
             let Some((calls, version)) = read else { continue };
-            if calls.calls > 0 && is_new(place, version) && (calls.is_below || !is_past(calls.parent, mark)) {
+            if calls.calls > 0
+                && is_new(place, version)
+                && (calls.is_below || !began_after(calls.parent, mark))
+            {
                 found.push((place, calls, version));
             }
         }
@@ -233,6 +236,6 @@ impl Slot {
 const READS_MAX: usize = 64;
 
 /// Returns true if the call with this span began on the thread after the mark.
-fn is_past(span: u64, mark: u64) -> bool {
+fn began_after(span: u64, mark: u64) -> bool {
     span >> 32 == mark >> 32 && span > mark
 }

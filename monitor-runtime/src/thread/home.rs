@@ -72,7 +72,7 @@ pub(crate) struct Home {
     collector: OnceLock<Thread>,
     woken: AtomicBool,
     /// True while the collector sleeps for long, until the first record. The rings are closed then, so that the first
-    /// record in each of them comes by [`Self::rouse`].
+    /// record in each of them comes by [`Self::wake_sleeper`].
     asleep: AtomicBool,
 }
 
@@ -135,7 +135,7 @@ impl Home {
         // The ring of a new thread is open, so its first record would not wake a collector that sleeps for long. The
         // first thread is there before the collector.
         if id > 1 {
-            self.rouse();
+            self.wake_sleeper();
         }
         (id, prefix)
     }
@@ -213,8 +213,8 @@ impl Home {
 
     /// Ends a long sleep of the collector, because a record has come, or a thread is about to make its first one.
     #[cold]
-    pub(crate) fn rouse(&self) {
-        // Partner: the fence in `fall_asleep`. A thread that found its ring closed sees that the collector sleeps.
+    pub(crate) fn wake_sleeper(&self) {
+        // Partner: the fence in `note_asleep`. A thread that found its ring closed sees that the collector sleeps.
         fence(Ordering::SeqCst);
         if self.asleep.load(Ordering::Relaxed)
             && self.asleep.swap(false, Ordering::Relaxed)
@@ -226,9 +226,9 @@ impl Home {
 
     /// Notes that the collector is about to sleep for long. The collector then closes the rings, and looks at them once
     /// more.
-    pub(crate) fn fall_asleep(&self) {
+    pub(crate) fn note_asleep(&self) {
         self.asleep.store(true, Ordering::Relaxed);
-        // Partner: the fence in `rouse`.
+        // Partner: the fence in `wake_sleeper`.
         fence(Ordering::SeqCst);
     }
 
@@ -238,7 +238,7 @@ impl Home {
     }
 
     /// Notes that the collector has found records, so that further records do not wake it.
-    pub(crate) fn awaken(&self) {
+    pub(crate) fn note_awake(&self) {
         self.asleep.store(false, Ordering::Relaxed);
     }
 
@@ -249,14 +249,14 @@ impl Home {
 
     /// Asks the collector to run the coarse clock soon, because calls wait for it.
     #[cold]
-    pub(crate) fn want_clock(&self) {
+    pub(crate) fn request_clock(&self) {
         if !self.clock_wanted.swap(true, Ordering::Relaxed) {
             self.wake();
         }
     }
 
     /// Returns true if the coarse clock was wanted since the last call.
-    pub(crate) fn take_clock_wanted(&self) -> bool {
+    pub(crate) fn take_clock_request(&self) -> bool {
         self.clock_wanted.load(Ordering::Relaxed) && self.clock_wanted.swap(false, Ordering::Relaxed)
     }
 

@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering;
 use super::countdown::{Countdown, CountdownTable};
 use super::state::{SUPPRESSED, ScratchWriter, ThreadState};
 use crate::platform::fork_mark::{is_marked, notice};
-use crate::platform::reentrancy::{as_the_programs, run_guarded};
+use crate::platform::reentrancy::{run_guarded, with_recording};
 use crate::sync::lock;
 
 thread_local! {
@@ -64,7 +64,7 @@ pub(super) fn lease() -> Lease {
 
 /// Makes a state the calling thread's own, with the scratch writer that lies with it. A thread of a forked process may
 /// have another writer, into memory of its parent's ring file, which is left.
-pub(super) fn own(state: &'static ThreadState) {
+pub(super) fn adopt(state: &'static ThreadState) {
     take_scratch();
     let writer = lock(&state.scratch).take();
     state.has_scratch.store(writer.is_some(), Ordering::Relaxed);
@@ -162,7 +162,7 @@ pub(crate) fn end_suppression(before: Option<u64>) {
 /// Runs a closure on the recorder's own thread as if the thread were the program's, and returns the state that the
 /// closure took. The recorder's thread has no state otherwise.
 pub(crate) fn with_borrowed_state<R>(run: impl FnOnce() -> R) -> R {
-    let result = as_the_programs(run);
+    let result = with_recording(run);
     if let Some(state) = current() {
         release(state);
     }

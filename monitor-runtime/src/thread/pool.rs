@@ -90,11 +90,11 @@ impl ThreadPool {
             Lease::Call => None,
         };
         state.introduce(name);
-        local::own(state);
+        local::adopt(state);
         Some((state, lease))
     }
 
-    /// Takes a state without an owner, of whose ring at most one part in `share` is still to be drained.
+    /// Takes a state that no thread owns, if at most the capacity of its ring divided by `share` is still to be drained.
     fn take_idle(&self, share: usize) -> Option<&'static ThreadState> {
         let all = lock(&self.all);
         let mut free = lock(&self.home.free);

@@ -112,7 +112,7 @@ impl ThreadState {
     }
 }
 
-/// The part of a ring from which on calls share rows, 5 of 8: the ring wakes the collector at 4, and the rest is left to calls
+/// The part of a ring from which calls share rows, 5 of 8: the ring wakes the collector at 4, and the rest is left to calls
 /// that need a record.
 const FULL_PARTS: usize = 5;
 const FULL_DIVISOR: usize = 8;

@@ -30,7 +30,8 @@ pub(crate) const NO_SPAN: u64 = 0;
 /// The current span while the recorder runs user code to capture a value: calls pass through. This value, [`WRITING`]
 /// and [`INTERLEAVED`] are never the span of a call, because no span id has their upper half (`record::span_prefix`).
 pub(crate) const SUPPRESSED: u64 = u64::MAX;
-/// The current span while the recorder writes a record: calls that interrupt it pass through, and are counted as such.
+/// The current span while the recorder writes a record: calls that interrupt it pass
+/// through, and are counted as `dropped_passed`.
 pub(crate) const WRITING: u64 = u64::MAX - 1;
 /// The current span on a thread on which stackful coroutines have been seen to interleave their calls: nobody knows which call a
 /// new one is below, so it has no parent.
@@ -213,7 +214,7 @@ impl ThreadState {
         let push = self.reserve.push(&self.ring, &self.home.memory, header, values);
         if push != Push::Full {
             // After the rings were drained and closed, the first record comes this way, even if it is one of a burst.
-            self.home.rouse();
+            self.home.wake_sleeper();
             return push;
         }
         let Some(burst) = self.burst_ring().or_else(|| self.take_burst_ring()) else { return push };
@@ -325,12 +326,12 @@ const fn bit_of(site: u32) -> u64 {
 
 /// The part of a thread's state that a timed call changes while it is under way, as it was before.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Around {
+pub(crate) struct CallerState {
     callee_ticks: u64,
     under_way: u64,
 }
 
-impl Around {
+impl CallerState {
     /// Notes that a call of this function begins.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(crate) fn enter(thread: &ThreadState, site: u32) -> Self {

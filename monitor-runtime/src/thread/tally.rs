@@ -100,22 +100,22 @@ pub(crate) struct Durations {
 }
 
 /// The places for durations in each doubling.
-const EACH: usize = 32;
+const PLACES_PER_DOUBLING: usize = 32;
 /// The number of places, for durations of fewer than 48 bits. The last one takes all that are longer.
-const PLACES: usize = (48 - EACH.ilog2() as usize + 1) * EACH;
+const PLACES: usize = (48 - PLACES_PER_DOUBLING.ilog2() as usize + 1) * PLACES_PER_DOUBLING;
 
 /// Returns the place of a duration: its leading six bits, and their position. Durations of six bits have a place each, and
 /// longer ones share it with those that differ by less than a thirty-second.
 #[cfg_attr(not(debug_assertions), inline(always))]
 fn place_of(ticks: Ticks) -> usize {
-    let behind = (ticks | EACH as u64).ilog2() - EACH.ilog2();
-    behind as usize * EACH + (ticks >> behind) as usize
+    let behind = (ticks | PLACES_PER_DOUBLING as u64).ilog2() - PLACES_PER_DOUBLING.ilog2();
+    behind as usize * PLACES_PER_DOUBLING + (ticks >> behind) as usize
 }
 
 /// Returns the middle of the durations that share this place.
 fn middle_of(place: usize) -> Ticks {
-    let behind = (place / EACH).saturating_sub(1);
-    (((place - behind * EACH) as u64) << behind) + (1 << behind) / 2
+    let behind = (place / PLACES_PER_DOUBLING).saturating_sub(1);
+    (((place - behind * PLACES_PER_DOUBLING) as u64) << behind) + (1 << behind) / 2
 }
 
 impl Durations {
@@ -186,7 +186,7 @@ impl Tally {
     /// Counts a call that took these times. Called by the owner alone.
     #[inline]
     pub(crate) fn count(&self, outcome: Outcome, reason: Unrecorded, spent: Spent, accountant: &Accountant) {
-        self.each_sum(outcome, spent, add);
+        self.for_each_sum(outcome, spent, add);
         raise(&self.words[tally::MAX], spent.duration);
         if let Some(durations) = self.durations().or_else(|| self.make_durations(accountant)) {
             durations.count(spent.duration);
@@ -206,7 +206,7 @@ impl Tally {
         spent: Spent,
         accountant: &Accountant,
     ) {
-        self.each_sum(outcome, spent, |counter, amount| _ = counter.fetch_add(amount, Ordering::Relaxed));
+        self.for_each_sum(outcome, spent, |counter, amount| _ = counter.fetch_add(amount, Ordering::Relaxed));
         self.words[tally::MAX].fetch_max(spent.duration, Ordering::Relaxed);
         if let Some(durations) = self.durations().or_else(|| self.make_durations(accountant)) {
             durations.place(spent.duration).fetch_add(1, Ordering::Relaxed);
@@ -226,7 +226,7 @@ impl Tally {
 
     /// Adds the times of a call to each sum that they belong to.
     #[inline]
-    fn each_sum(&self, outcome: Outcome, spent: Spent, add: impl Fn(&AtomicU64, u64)) {
+    fn for_each_sum(&self, outcome: Outcome, spent: Spent, add: impl Fn(&AtomicU64, u64)) {
         add(&self.words[tally::TOTAL], spent.duration);
         add(&self.words[tally::SELF], spent.self_ticks);
         if outcome == Outcome::Cancelled {

@@ -175,9 +175,9 @@ fn two_stores_of_one_process_on_one_file_lose_nothing_and_damage_nothing() {
 fn a_second_copy_in_one_process_is_told_once() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("shop.db");
-    let of_this_process =
+    let for_this_process =
         |run| monitor_runtime::batch::ProcessRow { pid: std::process::id(), ..process(run) };
-    let open = |run| SqliteStore::open(&StoreOptions::file(&path), of_this_process(run), T0).unwrap();
+    let open = |run| SqliteStore::open(&StoreOptions::file(&path), for_this_process(run), T0).unwrap();
     let first = open(1);
     // Without a ring file that is mapped, the entry may be that of a program that this process was before.
     assert_eq!(open(2).notices().len(), 0);

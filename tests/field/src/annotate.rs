@@ -24,7 +24,7 @@ pub(crate) struct Annotated {
 /// Annotates the text of a file. Returns `None` if it is not Rust that `syn` reads.
 pub(crate) fn annotate(text: &str) -> Option<Annotated> {
     let file = syn::parse_file(text).ok()?;
-    let mut found = Found::default();
+    let mut found = Edits::default();
     found.visit_file(&file);
     let lines: Vec<usize> =
         std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
@@ -49,14 +49,14 @@ pub(crate) fn annotate(text: &str) -> Option<Annotated> {
 }
 
 #[derive(Default)]
-struct Found {
+struct Edits {
     inserts: Vec<(LineColumn, String)>,
     functions: usize,
 }
 
 const ATTRIBUTE: &str = "#[::monitored::monitor] ";
 
-impl Found {
+impl Edits {
     fn attribute(&mut self, before: Span) {
         self.inserts.push((before.start(), ATTRIBUTE.to_owned()));
     }
@@ -93,7 +93,7 @@ fn is_monitored(signature: &Signature) -> bool {
     signature.constness.is_none()
 }
 
-impl<'ast> Visit<'ast> for Found {
+impl<'ast> Visit<'ast> for Edits {
     fn visit_item_mod(&mut self, module: &'ast ItemMod) {
         if !is_for_tests(&module.attrs) {
             visit::visit_item_mod(self, module);

@@ -34,7 +34,7 @@ pub(crate) fn recover(store: &Path, processes: usize) -> Result<()> {
         }
         std::thread::sleep(Duration::from_millis(50));
     };
-    // The end of its input ends the process.
+    // The process ends once its standard input is closed.
     drop(next.stdin.take());
     next.wait()?;
     if !recovered {

@@ -106,7 +106,7 @@ impl Made {
             (head::SERVICE, b"shop"),
             (head::RECORDER, b"0.1.0"),
             (head::HOST, b"here"),
-            (head::STORE_ASKED, store),
+            (head::STORE_REQUESTED, store),
         ];
         for ((first, words), text) in texts {
             let bytes = bytes_as_words(text);

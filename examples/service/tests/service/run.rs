@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use crate::books::Books;
 use crate::store::Store;
 
-/// The seconds of a run from which on the cost of the recorder is looked at: starting does not count then.
+/// The shortest run, in seconds, whose cost of recording is asserted, because starting dominates a shorter one.
 const SECONDS_OF_A_COST: u64 = 30;
 
 /// The number of runs of which one must cost little enough.

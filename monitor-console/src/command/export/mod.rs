@@ -178,7 +178,7 @@ fn write_metrics(stores: &Stores, export: &PrometheusExport) -> Result<()> {
     let options = Options { step, is_per_process: export.per_process };
     let store = stores.get_or_first(0);
     let now_ns = units::now_ns();
-    let living = recover::living(store.path(), &find::list_ring_folders(), now_ns);
+    let living = recover::find_live(store.path(), &find::list_ring_folders(), now_ns);
     let metrics = prometheus::write(store, &living, form, options, now_ns)?;
     write(stores, &export.output, |out| Ok(out.write_all(&metrics)?))
 }

@@ -105,7 +105,7 @@ fn write_findings(
             let cells = [
                 finding.level.as_str().to_owned(),
                 finding.kind.to_owned(),
-                tell(finding, export.values),
+                to_sentence(finding, export.values),
                 format!("rests on {}", finding.rests_on),
             ];
             let cells: Vec<_> = cells.iter().map(|text| format!("<td>{}</td>", html::escape(text))).collect();
@@ -124,7 +124,7 @@ const KINDS_WITH_TEXTS: [&str; 6] =
     ["bursts_of_failures", "new_failure", "leaks_secret", "held", "breaker_open", "exporter_behind"];
 
 /// Returns the sentence of a finding, or, without values, the finding's subject where the sentence repeats a text.
-fn tell(finding: &Finding, has_values: bool) -> String {
+fn to_sentence(finding: &Finding, has_values: bool) -> String {
     if has_values || !KINDS_WITH_TEXTS.contains(&finding.kind) {
         return finding.sentence.clone();
     }

@@ -191,7 +191,7 @@ impl Links {
     }
 
     /// Returns the chosen parameters but these, for the hidden fields of a form.
-    pub(super) fn kept_without<'a>(&'a self, names: &'a [&str]) -> impl Iterator<Item = (&'a str, &'a str)> {
+    pub(super) fn hidden_fields<'a>(&'a self, names: &'a [&str]) -> impl Iterator<Item = (&'a str, &'a str)> {
         let is_wanted = move |name: &str| !names.contains(&name);
         self.kept
             .iter()

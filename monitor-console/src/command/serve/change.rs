@@ -26,7 +26,7 @@ use crate::store::Store;
 use crate::units;
 
 /// The name under which changes are recorded.
-const WHO: &str = "dashboard";
+const CHANGED_BY: &str = "dashboard";
 /// The most bytes of a form.
 const FORM_BYTES_MAX: usize = 64 << 10;
 /// The longest time for a form to arrive.
@@ -111,28 +111,28 @@ async fn change(
 fn apply(store: &Store, change: &Change) -> Result<()> {
     let now = units::now_ns();
     match change {
-        Change::SetRate(pattern, rate) => rates::set(store, pattern, *rate, WHO, now),
+        Change::SetRate(pattern, rate) => rates::set(store, pattern, *rate, CHANGED_BY, now),
         Change::ResetRate(pattern) => {
-            if rates::reset(store, pattern, WHO, now)? {
+            if rates::reset(store, pattern, CHANGED_BY, now)? {
                 return Ok(());
             }
             Err(Refusal::missing(format!("no rate is set for `{}`", pattern.as_str())))
         }
-        Change::Hold(hold, reason) => rates::hold(store, hold, reason, WHO, now),
+        Change::Hold(hold, reason) => rates::hold(store, hold, reason, CHANGED_BY, now),
         Change::HoldGuard(name, hold, reason) => {
-            guards::hold(store, NewHold { name, process_id: 0, hold, reason, by: WHO }, now)
+            guards::hold(store, NewHold { name, process_id: 0, hold, reason, by: CHANGED_BY }, now)
         }
         Change::SetRule(rule) => {
             alerts::require(store)?;
-            alerts::set_rule(store, rule, WHO, now)
+            alerts::set_rule(store, rule, CHANGED_BY, now)
         }
         Change::SwitchRule(name, level, is_enabled) => {
             alerts::require(store)?;
-            find_rule(name, alerts::switch_rule(store, (name, *level), *is_enabled, WHO, now)?)
+            find_rule(name, alerts::switch_rule(store, (name, *level), *is_enabled, CHANGED_BY, now)?)
         }
         Change::RemoveRule(name, level) => {
             alerts::require(store)?;
-            find_rule(name, alerts::remove_rule(store, (name, *level), WHO, now)?)
+            find_rule(name, alerts::remove_rule(store, (name, *level), CHANGED_BY, now)?)
         }
     }
 }

@@ -33,7 +33,7 @@ const BAR: [(&str, &str); 16] = [
 const SPANS: [(&str, &str); 5] = [("-5m", "5m"), ("-15m", "15m"), ("-1h", "1h"), ("-6h", "6h"), ("", "all")];
 /// The most choices of processes, services and builds.
 const CHOICES_MAX: usize = 50;
-/// The age from which on the last write is shown as old.
+/// The age from which the last write is shown as old.
 const LIVE_NS: i64 = 15_000_000_000;
 
 /// Puts a page into its frame.
@@ -60,7 +60,7 @@ pub(super) fn frame(context: &Context<'_>, page: &Page, path: &str) -> Result<Ma
                         span.spans role="group" aria-label="span of time" {
                             @for (from, name) in SPANS {
                                 @let is_chosen = query.text("from").unwrap_or_default() == from && query.text("to").is_none();
-                                a href=(here_with(context, here, &[("from", from), ("to", ""), ("before", "")])) aria-current=[is_chosen.then_some("true")] { (name) }
+                                a href=(link_with(context, here, &[("from", from), ("to", ""), ("before", "")])) aria-current=[is_chosen.then_some("true")] { (name) }
                             }
                         }
                         label { span.label { "from" } input name="from" size="8" value=[query.text("from")] placeholder="-15m"; }
@@ -81,7 +81,7 @@ pub(super) fn frame(context: &Context<'_>, page: &Page, path: &str) -> Result<Ma
                     @if context.is_cut.get() {
                         p.note role="status" {
                             "Some panels were cut because their time was up. "
-                            a href=(here_with(context, here, &[("patient", "1")])) { "Run them to their end" }
+                            a href=(link_with(context, here, &[("patient", "1")])) { "Run them to their end" }
                         }
                     }
                     (page.main)
@@ -130,7 +130,7 @@ fn head(app: &App, title: &str, has_charts: bool) -> Markup {
 }
 
 /// Returns the address of this page with other parameters. All that is chosen stays.
-fn here_with(context: &Context<'_>, here: &str, more: &[(&str, &str)]) -> String {
+fn link_with(context: &Context<'_>, here: &str, more: &[(&str, &str)]) -> String {
     const OWN: [&str; 9] = ["sort", "failed", "slow", "min", "max", "limit", "before", "after", "sql"];
     let mut all: Vec<(&str, &str)> = more.to_vec();
     for name in OWN {
@@ -147,7 +147,7 @@ fn here_with(context: &Context<'_>, here: &str, more: &[(&str, &str)]) -> String
 fn json_address(context: &Context<'_>, path: &str) -> String {
     let here = path.strip_prefix(context.app.base_path()).unwrap_or(path);
     let data = if here == "/" { "/now.json".to_owned() } else { format!("{here}.json") };
-    here_with(context, &data, &[])
+    link_with(context, &data, &[])
 }
 
 fn choose_store(context: &Context<'_>) -> Markup {

@@ -20,7 +20,7 @@ use super::app::{self, App, Form, Mark, Refusal};
 /// The most pages that wait for events.
 pub(super) const LISTENERS_MAX: usize = 8;
 /// The looks without a change after which a comment is sent.
-const QUIET_LOOKS: u32 = 5;
+const IDLE_POLLS: u32 = 5;
 
 /// A page that waits for events.
 struct Listener {
@@ -49,7 +49,7 @@ pub(super) async fn events(State(app): State<Arc<App>>, uri: Uri) -> Response {
             // The first bytes show a browser that the connection is open.
             return Some((Ok::<_, Infallible>(Event::default().comment("waiting")), listener));
         }
-        for _ in 0..QUIET_LOOKS {
+        for _ in 0..IDLE_POLLS {
             tokio::time::sleep(listener.app.refresh()).await;
             let mark = Mark::read(&listener.path);
             if mark != listener.mark {

@@ -9,7 +9,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::{IntoResponse as _, Response};
-use monitor_runtime::recover::{self, Living};
+use monitor_runtime::recover::{self, LiveProcess};
 
 use super::address::parameter;
 use super::app::{self, App, Form as PageForm};
@@ -57,7 +57,7 @@ pub(super) async fn metrics(State(app): State<Arc<App>>, headers: HeaderMap, uri
 async fn probe(
     app: &Arc<App>,
     uri: &Uri,
-    answer: impl FnOnce(&Result<Store>, &[Living]) -> Answer + Send + 'static,
+    answer: impl FnOnce(&Result<Store>, &[LiveProcess]) -> Answer + Send + 'static,
 ) -> Response {
     match read(app, uri, move |store, living| Ok(answer(&store, living))).await {
         Ok(answer) => respond(answer),
@@ -69,12 +69,12 @@ async fn probe(
 async fn read<T: Send + 'static>(
     app: &Arc<App>,
     uri: &Uri,
-    read: impl FnOnce(Result<Store>, &[Living]) -> Result<T> + Send + 'static,
+    read: impl FnOnce(Result<Store>, &[LiveProcess]) -> Result<T> + Send + 'static,
 ) -> Result<T> {
     let name = parameter(uri.query(), "db").filter(|name| !name.is_empty());
     app::run(app, move |app, opened| {
         let path = &app.choose_store(name.as_deref())?.path;
-        let living = recover::living(path, &find::list_ring_folders(), units::now_ns());
+        let living = recover::find_live(path, &find::list_ring_folders(), units::now_ns());
         let store = Store::open(path).inspect(|store| {
             store.spare_process();
             store.set_time_limit(app::PAGE_TIME);

@@ -22,7 +22,7 @@ pub(super) struct SortLink {
 }
 
 /// The parts that are shown around the cells of a report.
-pub(super) struct Dress<'a> {
+pub(super) struct Frame<'a> {
     /// The heading for readers of the screen.
     pub(super) caption: &'a str,
     /// The markup that replaces a cell, by row and name (or title) of the column.
@@ -33,16 +33,16 @@ pub(super) struct Dress<'a> {
     pub(super) empty: &'a str,
 }
 
-impl Default for Dress<'_> {
+impl Default for Frame<'_> {
     fn default() -> Self {
         Self { caption: "", cell: &|_, _| None, sort: &|_| None, empty: "nothing in this span" }
     }
 }
 
 /// Shows the titled columns of a report.
-pub(super) fn show(report: &Report, dress: &Dress<'_>) -> Markup {
+pub(super) fn show(report: &Report, frame: &Frame<'_>) -> Markup {
     if report.rows.is_empty() {
-        return html! { p.empty { (dress.empty) } };
+        return html! { p.empty { (frame.empty) } };
     }
     let now = units::now_ns();
     let shown: Vec<(usize, &Column, &str)> = report
@@ -52,12 +52,12 @@ pub(super) fn show(report: &Report, dress: &Dress<'_>) -> Markup {
         .filter_map(|(at, column)| Some((at, column, column.title.as_deref()?)))
         .collect();
     html! {
-        div.scroll tabindex="0" role="region" aria-label=(dress.caption) {
+        div.scroll tabindex="0" role="region" aria-label=(frame.caption) {
             table {
-                caption { (dress.caption) }
+                caption { (frame.caption) }
                 thead { tr {
                     @for (_, column, title) in &shown {
-                        @let sort = (dress.sort)(key(column));
+                        @let sort = (frame.sort)(key(column));
                         @let is_current = sort.as_ref().is_some_and(|sort| sort.is_current);
                         th scope="col" .n[!is_left(column.unit)] aria-sort=[is_current.then_some("descending")] {
                             @if let Some(sort) = &sort { a href=(sort.address) { (text::cell(title)) } } @else { (text::cell(title)) }
@@ -66,7 +66,7 @@ pub(super) fn show(report: &Report, dress: &Dress<'_>) -> Markup {
                 } }
                 tbody {
                     @for (number, row) in report.rows.iter().enumerate() {
-                        tr { @for (at, column, _) in &shown { (show_cell(&row[*at], column, number, dress, now)) } }
+                        tr { @for (at, column, _) in &shown { (show_cell(&row[*at], column, number, frame, now)) } }
                     }
                 }
             }
@@ -74,11 +74,11 @@ pub(super) fn show(report: &Report, dress: &Dress<'_>) -> Markup {
     }
 }
 
-fn show_cell(cell: &Cell, column: &Column, row: usize, dress: &Dress<'_>, now: i64) -> Markup {
+fn show_cell(cell: &Cell, column: &Column, row: usize, frame: &Frame<'_>, now: i64) -> Markup {
     let is_number = !is_left(column.unit) || (column.unit == Unit::Text && cell.to_number().is_some());
     html! {
         td .n[is_number] .long[column.unit == Unit::Text && !is_number] {
-            @if let Some(own) = (dress.cell)(row, key(column)) { (own) } @else { (plain(cell, column.unit, now)) }
+            @if let Some(own) = (frame.cell)(row, key(column)) { (own) } @else { (plain(cell, column.unit, now)) }
         }
     }
 }
@@ -152,13 +152,13 @@ mod tests {
         ];
         let rows = vec![vec!["a::<i>".to_owned().into(), 12_345_i64.into(), i64::MAX.into()]];
         let report = Report { columns, rows };
-        let shown = show(&report, &Dress::default()).into_string();
+        let shown = show(&report, &Frame::default()).into_string();
         assert!(!shown.contains("<b>") && !shown.contains("<i>") && shown.contains("12.3 k"), "{shown}");
         assert_eq!(
             to_json(&report),
             json!([{ "function": "a::<i>", "calls": 12_345, "id": "9223372036854775807" }])
         );
         let empty = Report { rows: Vec::new(), ..report };
-        assert!(show(&empty, &Dress::default()).into_string().contains("nothing in this span"));
+        assert!(show(&empty, &Frame::default()).into_string().contains("nothing in this span"));
     }
 }

@@ -136,7 +136,7 @@ pub(super) fn load(store: &Store, id: i64, limit: usize) -> Result<Option<Loaded
 }
 
 /// A trace, the id by which it was found, and one of its calls.
-struct Found {
+struct FoundTrace {
     by: &'static str,
     id: i64,
     process_id: i64,
@@ -155,7 +155,7 @@ pub(super) fn list_calls(stores: &Stores, id: i64) -> Result<(&Store, Vec<i64>)>
 }
 
 /// Finds the one store that has a call, span or trace of this id. Numbers of calls are unique within a store only.
-fn find_in(stores: &Stores, id: i64) -> Result<(&Store, Found)> {
+fn find_in(stores: &Stores, id: i64) -> Result<(&Store, FoundTrace)> {
     let mut found = Vec::new();
     for store in stores.list() {
         found.extend(find_trace(store, id)?.map(|trace| (store, trace)));
@@ -198,7 +198,7 @@ fn select_zoned(store: &Store, kind: IdKind, id: &str) -> Result<String> {
 /// Looks an id up as call id, then as span id, then as trace id. The lookup of a call id costs nothing, and few stores
 /// have so many calls that their ids reach those of spans. An id that no call of the store has may be the span id that
 /// a subscriber saw in the process, which is then mapped to the store's id.
-fn find_trace(store: &Store, id: i64) -> Result<Option<Found>> {
+fn find_trace(store: &Store, id: i64) -> Result<Option<FoundTrace>> {
     if let Some(found) = find_stored_id(store, id)? {
         return Ok(Some(found));
     }
@@ -209,12 +209,12 @@ fn find_trace(store: &Store, id: i64) -> Result<Option<Found>> {
     let sql =
         "SELECT id << 20 | (:id & 1048575) FROM span_block WHERE block = :id >> 20 ORDER BY id DESC LIMIT 1";
     match store.read_integer(sql, &[(":id", &id)])? {
-        Some(stored) => Ok(find_stored_id(store, stored)?.map(|found| Found { id, ..found })),
+        Some(stored) => Ok(find_stored_id(store, stored)?.map(|found| FoundTrace { id, ..found })),
         None => Ok(None),
     }
 }
 
-fn find_stored_id(store: &Store, id: i64) -> Result<Option<Found>> {
+fn find_stored_id(store: &Store, id: i64) -> Result<Option<FoundTrace>> {
     let span = select_span(store)?;
     let trace = format!("{span} - c.parent - c.trace");
     let searches = [
@@ -234,7 +234,7 @@ fn find_stored_id(store: &Store, id: i64) -> Result<Option<Found>> {
         {
             let by = if by == "span id" && trace_id == id { "trace id" } else { by };
             let others = found.iter().filter(|(process, ..)| *process != process_id).count();
-            return Ok(Some(Found { by, id, process_id, trace_id, call_id, others }));
+            return Ok(Some(FoundTrace { by, id, process_id, trace_id, call_id, others }));
         }
     }
     Ok(None)
@@ -254,7 +254,7 @@ pub(super) fn explain_unknown_id(store: &Store, id: i64) -> Result<String> {
 
 /// Loads the calls of a trace by start. The search has a lower bound, because no call starts before the root;
 /// it has no upper bound, because a spawned task may outlive the root.
-fn load_calls(store: &Store, found: &Found, limit: i64) -> Result<Vec<Vec<Cell>>> {
+fn load_calls(store: &Store, found: &FoundTrace, limit: i64) -> Result<Vec<Vec<Cell>>> {
     let sql = format!(
         "SELECT {} FROM calls
          WHERE call_id IN (
@@ -283,7 +283,7 @@ fn load_calls(store: &Store, found: &Found, limit: i64) -> Result<Vec<Vec<Cell>>
 
 /// Returns an id below which no call of the trace lies: the lowest id of a call that can have started after
 /// the root. The root usually ends last, so it is searched from the found call upwards first, then downwards.
-fn find_first_call(store: &Store, found: &Found) -> Result<i64> {
+fn find_first_call(store: &Store, found: &FoundTrace) -> Result<i64> {
     let span = format!("{} = :id AND {}", select_span(store)?, select_zoned(store, IdKind::Span, ":id")?);
     for reach in ["c.id >= :near ORDER BY c.id", "c.id < :near ORDER BY c.id DESC"] {
         let sql = format!(
@@ -347,7 +347,7 @@ fn to_node(cells: &[Cell], shared: &BTreeMap<i64, Shared>) -> Node {
 
 /// Returns true if the root of a trace has no row because it was not sampled: calls of its process are sampled, and the
 /// process went on for longer than a row takes to be written.
-fn is_root_sampled_out(store: &Store, found: &Found, nodes: &[Node]) -> Result<bool> {
+fn is_root_sampled_out(store: &Store, found: &FoundTrace, nodes: &[Node]) -> Result<bool> {
     if nodes.iter().any(|node| node.span_id == found.trace_id) {
         return Ok(false);
     }
@@ -360,7 +360,7 @@ fn is_root_sampled_out(store: &Store, found: &Found, nodes: &[Node]) -> Result<b
     Ok(store.read_integer(sql, &bound)? == Some(1))
 }
 
-fn write_heading(common: &Common, found: &Found, calls: &[Vec<Cell>], nodes: &[Node]) -> Result<()> {
+fn write_heading(common: &Common, found: &FoundTrace, calls: &[Vec<Cell>], nodes: &[Node]) -> Result<()> {
     let first = |name: &str| calls.first().map(|cells| calls::find_cell(cells, name));
     let text = |name: &str| first(name).map_or_else(String::new, Cell::to_plain_text);
     let threads: BTreeSet<_> = nodes.iter().map(Node::thread_key).collect();

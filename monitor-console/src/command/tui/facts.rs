@@ -13,7 +13,7 @@ use crate::model::compare::Change;
 use crate::model::failure_kinds::Kind;
 use crate::model::findings::Findings;
 use crate::model::heat_map::Heat;
-use crate::model::latest_calls::{Call, Found};
+use crate::model::latest_calls::{Call, FoundCalls};
 use crate::model::overview::Overview;
 use crate::model::windows::Sum;
 use crate::pattern::Pattern;
@@ -79,7 +79,7 @@ pub(super) enum Page {
     /// The functions.
     Functions(Vec<Activity>),
     /// Calls.
-    Calls(Found),
+    Calls(FoundCalls),
     /// A trace; `None` if the call is gone.
     Trace(Option<Tree>),
     /// The kinds of failure.

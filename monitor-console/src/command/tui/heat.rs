@@ -4,7 +4,7 @@
 //! durations. The picture's rows are drawn by the screens, which ask here for its place.
 
 use super::facts::Page;
-use super::state::{Above, State};
+use super::state::{Layer, State};
 
 /// The columns before the first cell of a picture: its durations stand there.
 pub(super) const LABEL_COLUMNS: u16 = 9;
@@ -40,7 +40,7 @@ impl State {
     /// Returns the place of the picture of durations; `None` if the screen has none.
     pub(super) fn heat_place(&self) -> Option<Place> {
         match (self.above.last(), &self.page) {
-            (Some(Above::Function { .. }), _) => {
+            (Some(Layer::Function { .. }), _) => {
                 let rows = self.head_rows().saturating_sub(1 + NEIGHBOUR_ROWS);
                 (rows > 1).then_some(Place { origin: (1, 3), rows })
             }
@@ -56,7 +56,7 @@ impl State {
     fn heat_cell(&self, (column, row): (u16, u16), is_near: bool) -> Option<Cell> {
         let place = self.heat_place()?;
         let shown = match self.above.last() {
-            Some(Above::Function { name, .. }) => Some(name.clone()),
+            Some(Layer::Function { name, .. }) => Some(name.clone()),
             _ => self.selected_function(),
         };
         // The picture of another function is not drawn.
@@ -89,7 +89,7 @@ impl State {
     pub(super) fn end_box(&mut self) {
         let Some((from, to)) = self.drawn_box.take() else { return };
         if let Some(boxed) = self.describe_box(from, to) {
-            self.open(Above::Box(boxed));
+            self.open(Layer::Box(boxed));
         }
     }
 

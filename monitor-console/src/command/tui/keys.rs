@@ -5,7 +5,7 @@ use crossterm::event::{KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent,
 use super::facts::Page;
 use super::prompt::{HoldPrompt, Line, Prompt, RatePrompt};
 use super::screen;
-use super::state::{Above, Effect, State, Tab};
+use super::state::{Effect, Layer, State, Tab};
 use crate::command::export::Picture;
 use crate::units;
 
@@ -85,8 +85,8 @@ impl State {
             KeyCode::Char('S') => self.sort_by(-1),
             KeyCode::Char('f') => self.turn_failed(),
             KeyCode::Char('e') => self.show_failures(),
-            KeyCode::Char('[') => self.travel_back(),
-            KeyCode::Char(']') => self.travel_on(),
+            KeyCode::Char('[') => self.go_back(),
+            KeyCode::Char(']') => self.go_forward(),
             KeyCode::Char('{') => self.change_length(false),
             KeyCode::Char('}') => self.change_length(true),
             KeyCode::Char('0') => self.span.end_ns = None,
@@ -123,23 +123,23 @@ impl State {
         let Some(at) = self.selected() else { return };
         let opened = match &self.page {
             Page::Functions(functions) => {
-                Some(Above::Function { name: functions[at].function.clone(), is_failed: false })
+                Some(Layer::Function { name: functions[at].function.clone(), is_failed: false })
             }
-            Page::Calls(found) => Some(Above::Trace(found.calls[at].call_id)),
+            Page::Calls(found) => Some(Layer::Trace(found.calls[at].call_id)),
             Page::Kinds(kinds) => {
                 let kind = &kinds[at];
-                Some(Above::Examples([&kind.function, &kind.outcome, &kind.message].map(String::clone)))
+                Some(Layer::Examples([&kind.function, &kind.outcome, &kind.message].map(String::clone)))
             }
             Page::Findings(found) => {
                 let finding = &found.findings[at];
-                Some(Above::Evidence { title: finding.sentence.clone(), sql: finding.evidence.clone() })
+                Some(Layer::Evidence { title: finding.sentence.clone(), sql: finding.evidence.clone() })
             }
             Page::Changes(found) => {
-                Some(Above::Function { name: found.changes[at].function.clone(), is_failed: false })
+                Some(Layer::Function { name: found.changes[at].function.clone(), is_failed: false })
             }
             _ => None,
         };
-        let is_pane_first = !matches!(opened, Some(Above::Function { .. })) && !self.is_pane_shown();
+        let is_pane_first = !matches!(opened, Some(Layer::Function { .. })) && !self.is_pane_shown();
         match opened {
             _ if is_pane_first => self.is_pane_open = true,
             Some(above) => self.open(above),
@@ -161,7 +161,7 @@ impl State {
     /// Turns between all calls and the failed ones.
     fn turn_failed(&mut self) {
         match (self.above.last_mut(), self.tab) {
-            (Some(Above::Function { is_failed, .. }), _) => *is_failed = !*is_failed,
+            (Some(Layer::Function { is_failed, .. }), _) => *is_failed = !*is_failed,
             (None, Tab::Calls) => self.is_failed_only = !self.is_failed_only,
             _ => {}
         }
@@ -169,17 +169,17 @@ impl State {
 
     /// Shows the failed calls of the selected function.
     fn show_failures(&mut self) {
-        if let Some(Above::Function { is_failed, .. }) = self.above.last_mut() {
+        if let Some(Layer::Function { is_failed, .. }) = self.above.last_mut() {
             *is_failed = true;
         } else if let Some(name) = self.selected_function() {
-            self.open(Above::Function { name, is_failed: true });
+            self.open(Layer::Function { name, is_failed: true });
         }
     }
 
     /// Shows the differences between the span and the time before it.
     fn show_changes(&mut self) {
-        if self.above.last() != Some(&Above::Changes) {
-            self.open(Above::Changes);
+        if self.above.last() != Some(&Layer::Changes) {
+            self.open(Layer::Changes);
         }
     }
 
@@ -187,21 +187,21 @@ impl State {
     /// screen if there is one.
     fn choose_picture(&self) -> Picture {
         let function = match self.above.last() {
-            Some(Above::Trace(call)) => return Picture::Timeline(*call),
-            Some(Above::Function { name, .. }) => name.parse().ok(),
+            Some(Layer::Trace(call)) => return Picture::Timeline(*call),
+            Some(Layer::Function { name, .. }) => name.parse().ok(),
             _ => None,
         };
         let pattern = function.or_else(|| self.filter.clone());
         Picture::Flame { period: self.span.to_period(self.now_ns), pattern }
     }
 
-    fn travel_back(&mut self) {
+    fn go_back(&mut self) {
         if !self.span.move_back(self.now_ns) {
             self.status = Some("the span reaches back six hours already: { makes it shorter".to_owned());
         }
     }
 
-    fn travel_on(&mut self) {
+    fn go_forward(&mut self) {
         if !self.span.move_on(self.now_ns) {
             self.status = Some("the span ends now already".to_owned());
         }

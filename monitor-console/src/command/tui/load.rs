@@ -56,12 +56,12 @@ const HEAT_SIZE: (usize, usize) = (48, 6);
 
 /// The place where the view leaves its question.
 #[derive(Default)]
-pub(super) struct Desk {
+pub(super) struct Mailbox {
     question: Mutex<Option<Question>>,
     is_changed: Condvar,
 }
 
-impl Desk {
+impl Mailbox {
     /// Leaves a question, which replaces the one before.
     pub(super) fn ask(&self, question: Question) {
         *self.question.lock().unwrap_or_else(PoisonError::into_inner) = Some(question);
@@ -78,12 +78,12 @@ impl Desk {
 }
 
 /// Answers questions for as long as answers are taken.
-pub(super) fn run(path: PathBuf, desk: &Desk, give: impl Fn(Answer) -> bool) {
+pub(super) fn run(path: PathBuf, mailbox: &Mailbox, give: impl Fn(Answer) -> bool) {
     let mut loader = Loader::new(path);
     let mut known: Option<Question> = None;
     let mut pause = Duration::ZERO;
     loop {
-        let asked = desk.wait(known.as_ref(), pause);
+        let asked = mailbox.wait(known.as_ref(), pause);
         let Some(question) = asked else {
             pause = PAUSE;
             continue;
@@ -105,7 +105,7 @@ struct Loader {
     identity: Option<(u64, u64)>,
     /// The version of the data that was read, and the window that was the present one.
     read: Option<(i64, i64)>,
-    /// The time from which on the page may be read again by itself.
+    /// The time from which the page may be read again by itself.
     page_due: Instant,
     recovered: Option<Instant>,
 }
@@ -238,7 +238,7 @@ fn read_page(store: &Store, question: &Question, now_ns: i64) -> Result<Page> {
         }
         Wanted::Changes => Page::Changes(compare_with_past(store, shown)?),
         Wanted::Live => {
-            let living = recover::living(store.path(), &find::list_ring_folders(), now_ns);
+            let living = recover::find_live(store.path(), &find::list_ring_folders(), now_ns);
             let usual = live::read_usual_limits(store.path(), &living, now_ns);
             let all = Live { pattern: None, min: None, limit: None };
             Page::Live(live::build_report(&living, &usual, &all, now_ns), living.len())

@@ -35,7 +35,7 @@ use super::{breaker, export, sample};
 use crate::arguments::{Common, FormatName, TopKey, Tui, refuse};
 use crate::{find, full_screen, terminal, units};
 use facts::Answer;
-use load::Desk;
+use load::Mailbox;
 use screen::Look;
 use span::Span;
 use state::{Effect, SortKey, State};
@@ -71,12 +71,12 @@ pub(super) fn run(common: &Common, options: &Tui) -> Result<()> {
         state.sort = to_sort_key(key);
     }
     let (sender, messages) = mpsc::channel();
-    let desk = start_loader(path, &sender)?;
+    let mailbox = start_loader(path, &sender)?;
     let screen = full_screen::enter().context("the terminal cannot be taken over")?;
     let signals = sender.clone();
     full_screen::watch_signals(move || drop(signals.send(Message::Redraw)))?;
     start_input(sender.clone())?;
-    let view = View { look, desk, sender, copied: Vec::new() };
+    let view = View { look, mailbox, sender, copied: Vec::new() };
     let (outcome, copied) = view.show(&mut state, &messages);
     drop(screen);
     for note in full_screen::take_notes() {
@@ -135,13 +135,13 @@ fn to_sort_key(key: TopKey) -> SortKey {
     }
 }
 
-fn start_loader(path: PathBuf, sender: &Sender<Message>) -> Result<Arc<Desk>> {
-    let desk = Arc::new(Desk::default());
-    let (asked, sender) = (Arc::clone(&desk), sender.clone());
+fn start_loader(path: PathBuf, sender: &Sender<Message>) -> Result<Arc<Mailbox>> {
+    let mailbox = Arc::new(Mailbox::default());
+    let (asked, sender) = (Arc::clone(&mailbox), sender.clone());
     let answer =
         move || load::run(path, &asked, |answer| sender.send(Message::Loaded(Box::new(answer))).is_ok());
     thread::Builder::new().name("loader".to_owned()).spawn(answer)?;
-    Ok(desk)
+    Ok(mailbox)
 }
 
 /// Starts the thread that reads keys. It ends with the process, because nothing interrupts a read.
@@ -165,7 +165,7 @@ fn start_input(sender: Sender<Message>) -> Result<()> {
 /// The parts of the view outside of its state: the look of the terminal, the loader's desk, and the sender of messages.
 struct View {
     look: Look,
-    desk: Arc<Desk>,
+    mailbox: Arc<Mailbox>,
     sender: Sender<Message>,
     /// The commands that were copied.
     copied: Vec<String>,
@@ -215,7 +215,7 @@ impl View {
 
     fn ask(&self, state: &mut State) {
         if let Some(question) = state.ask() {
-            self.desk.ask(question);
+            self.mailbox.ask(question);
         }
     }
 

@@ -17,9 +17,9 @@ use crate::model::overview::Overview;
 use crate::pattern::Pattern;
 use crate::report::Cell;
 
-/// The columns from which on details stand beside the list.
+/// The fewest columns of a screen at which details stand beside the list.
 pub(super) const WIDE_COLUMNS: u16 = 120;
-/// The rows from which on there is room for details.
+/// The fewest rows of a screen at which there is room for details.
 const PANE_SCREEN_ROWS: u16 = 24;
 /// The smallest screen that is drawn.
 pub(super) const SMALLEST: (u16, u16) = (60, 15);
@@ -73,7 +73,7 @@ impl Tab {
 
 /// A screen that was opened from the one below it.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Above {
+pub(super) enum Layer {
     /// A function: its course and its latest calls, or the failed ones among them.
     Function { name: String, is_failed: bool },
     /// The trace of a call.
@@ -202,7 +202,7 @@ pub(super) enum Effect {
 #[allow(clippy::struct_excessive_bools, reason = "each is a switch of its own that a key turns")]
 pub(super) struct State {
     pub(super) tab: Tab,
-    pub(super) above: Vec<Above>,
+    pub(super) above: Vec<Layer>,
     pub(super) filter: Option<Pattern>,
     pub(super) prompt: Option<Prompt>,
     pub(super) is_help_shown: bool,
@@ -300,14 +300,14 @@ impl State {
 
     fn wanted(&self) -> Wanted {
         match (self.above.last(), self.tab) {
-            (Some(Above::Function { name, is_failed }), _) => {
+            (Some(Layer::Function { name, is_failed }), _) => {
                 Wanted::Function { name: name.clone(), is_failed: *is_failed }
             }
-            (Some(Above::Trace(call)), _) => Wanted::Trace(*call),
-            (Some(Above::Examples(kind)), _) => Wanted::Examples(kind.clone()),
-            (Some(Above::Evidence { sql, .. }), _) => Wanted::Evidence(sql.clone()),
-            (Some(Above::Box(boxed)), _) => Wanted::Box(boxed.clone()),
-            (Some(Above::Changes), _) => Wanted::Changes,
+            (Some(Layer::Trace(call)), _) => Wanted::Trace(*call),
+            (Some(Layer::Examples(kind)), _) => Wanted::Examples(kind.clone()),
+            (Some(Layer::Evidence { sql, .. }), _) => Wanted::Evidence(sql.clone()),
+            (Some(Layer::Box(boxed)), _) => Wanted::Box(boxed.clone()),
+            (Some(Layer::Changes), _) => Wanted::Changes,
             (None, Tab::Functions) => Wanted::Functions,
             (None, Tab::Calls) => Wanted::Calls { is_failed: self.is_failed_only },
             (None, Tab::Errors) => Wanted::Kinds,
@@ -320,7 +320,7 @@ impl State {
     /// Returns the function whose details are on the screen.
     fn wanted_detail(&self) -> Option<String> {
         match (self.above.last(), &self.page) {
-            (Some(Above::Function { name, .. }), _) => Some(name.clone()),
+            (Some(Layer::Function { name, .. }), _) => Some(name.clone()),
             (None, Page::Functions(functions)) if self.is_pane_shown() => {
                 Some(functions.get(self.selected()?)?.function.clone())
             }
@@ -437,9 +437,9 @@ impl State {
     }
 
     /// Opens a screen above the present one.
-    pub(super) fn open(&mut self, above: Above) {
+    pub(super) fn open(&mut self, above: Layer) {
         // A trace opens on the call that led to it.
-        let key = if let Above::Trace(call) = &above { Some(call.to_string()) } else { None };
+        let key = if let Layer::Trace(call) = &above { Some(call.to_string()) } else { None };
         self.above.push(above);
         self.cursors.truncate(Tab::ALL.len() + self.above.len() - 1);
         self.cursors.push(Cursor { key, ..Cursor::default() });
@@ -494,7 +494,7 @@ impl State {
             (Page::Findings(found), Some(at)) => found.findings[at].subject.clone(),
             (Page::Changes(found), Some(at)) => found.changes[at].function.clone(),
             _ => match self.above.last() {
-                Some(Above::Function { name, .. }) => name.clone(),
+                Some(Layer::Function { name, .. }) => name.clone(),
                 _ => return None,
             },
         };
@@ -509,8 +509,8 @@ impl State {
     /// Returns the rows above the list: the course of a function, or the heading of a trace.
     pub(super) fn head_rows(&self) -> u16 {
         match self.above.last() {
-            Some(Above::Function { .. }) if self.size.1 >= PANE_SCREEN_ROWS => 9,
-            Some(Above::Function { .. }) => 2,
+            Some(Layer::Function { .. }) if self.size.1 >= PANE_SCREEN_ROWS => 9,
+            Some(Layer::Function { .. }) => 2,
             Some(_) => 1,
             None => 0,
         }

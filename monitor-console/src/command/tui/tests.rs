@@ -16,7 +16,7 @@ use rusqlite::types::Value;
 use super::facts::{Answer, Changes, Detail, PARTS, Page, Question, Wanted};
 use super::screen::{self, Look};
 use super::span::Span;
-use super::state::{Above, Effect, SortKey, State, Tab};
+use super::state::{Effect, Layer, SortKey, State, Tab};
 use crate::command::export::Picture;
 use crate::model::activity::{Activity, RateReport};
 use crate::model::call_tree::{Tree, TreeCall};
@@ -24,7 +24,7 @@ use crate::model::compare::{Change, Verdict};
 use crate::model::failure_kinds::Kind;
 use crate::model::findings::{Finding, Findings, Level};
 use crate::model::heat_map::Heat;
-use crate::model::latest_calls::{Call, Found};
+use crate::model::latest_calls::{Call, FoundCalls};
 use crate::model::logs;
 use crate::model::overview::{Overview, Recorder};
 use crate::model::processes::{Process, State as Life};
@@ -146,7 +146,7 @@ fn calls() -> Page {
         call(5, HOSTILE, "panic", Some(HOSTILE)),
         call(6, "shop::shipping::quote", "cancelled", None),
     ];
-    Page::Calls(Found { calls, is_cut: false })
+    Page::Calls(FoundCalls { calls, is_cut: false })
 }
 
 fn tree() -> Page {
@@ -507,7 +507,7 @@ fn the_cursor_follows_its_row_when_the_order_changes() {
 fn a_list_of_calls_follows_new_calls_only_from_its_first_row() {
     let newer = |first: i64| {
         let calls = (first..first + 5).rev().map(|id| call(id, "f", "ok", None)).collect();
-        Page::Calls(Found { calls, is_cut: false })
+        Page::Calls(FoundCalls { calls, is_cut: false })
     };
     let mut state = with_page((120, 40), Tab::Calls, newer(10));
     let number = state.number();
@@ -589,12 +589,12 @@ fn enter_leads_from_a_function_to_its_calls_and_to_a_trace_and_esc_back() {
     assert_eq!(state.ask().unwrap().wanted, wanted);
     answer(&mut state, calls());
     press(&mut state, "\n");
-    assert_eq!(state.above.last(), Some(&Above::Trace(3)));
+    assert_eq!(state.above.last(), Some(&Layer::Trace(3)));
     press(&mut state, "\u{1b}\u{1b}");
     answer(&mut state, functions());
     assert_eq!(state.selected_function().as_deref(), Some("shop::payments::charge"));
     press(&mut state, "e");
-    assert!(matches!(state.above.last(), Some(Above::Function { is_failed: true, .. })));
+    assert!(matches!(state.above.last(), Some(Layer::Function { is_failed: true, .. })));
 }
 
 #[test]
@@ -604,7 +604,7 @@ fn a_narrow_screen_shows_details_first_and_a_finding_its_rows() {
     assert!(state.is_pane_shown() && state.above.is_empty());
     assert!(lines(&state, LOOK).contains("monitor trace 17420"));
     press(&mut state, "\n");
-    assert!(matches!(state.above.last(), Some(Above::Evidence { .. })));
+    assert!(matches!(state.above.last(), Some(Layer::Evidence { .. })));
     assert!(matches!(state.ask().unwrap().wanted, Wanted::Evidence(_)));
     let rows = vec![vec![Cell::from(7_i64), Cell::from("db::query".to_owned())]];
     let columns = vec![Column::data("call_id"), Column::data("function")];
@@ -708,7 +708,7 @@ fn dragging_over_the_picture_opens_the_calls_in_the_box() {
         is_inverse(left + 24, top + 1) && is_inverse(left + 47, top + 3) && !is_inverse(left + 23, top + 1)
     );
     point(&mut state, up, left + 90, top + 3);
-    let Some(Above::Box(boxed)) = state.above.last().cloned() else { panic!("{:?}", state.above) };
+    let Some(Layer::Box(boxed)) = state.above.last().cloned() else { panic!("{:?}", state.above) };
     assert_eq!(boxed.function, "shop::orders::place");
     let part = 900 * SECOND / 48;
     assert_eq!(boxed.span_ns, (NOW - 900 * SECOND + 24 * part, NOW - 900 * SECOND + 48 * part));
@@ -731,7 +731,7 @@ fn dragging_over_the_picture_opens_the_calls_in_the_box() {
     point(&mut state, down, left, top);
     point(&mut state, drag, left, top + 30);
     point(&mut state, up, left, top + 30);
-    let Some(Above::Box(boxed)) = state.above.last() else { panic!("{:?}", state.above) };
+    let Some(Layer::Box(boxed)) = state.above.last() else { panic!("{:?}", state.above) };
     assert_eq!(boxed.durations_ns, (0, i64::MAX));
 }
 
@@ -765,7 +765,7 @@ fn the_span_is_compared_with_the_time_before_it() {
     let Some(Effect::Copy(command)) = press(&mut state, "y") else { panic!("nothing was copied") };
     assert!(command.starts_with("monitor diff --before 6300s..900s --after 900s.. --db"), "{command}");
     press(&mut state, "\n");
-    let Some(Above::Function { name, .. }) = state.above.last() else { panic!("{:?}", state.above) };
+    let Some(Layer::Function { name, .. }) = state.above.last() else { panic!("{:?}", state.above) };
     assert_eq!(name, "shop::payments::charge");
 }
 
@@ -779,7 +779,7 @@ fn an_export_is_of_the_trace_or_of_the_trees_of_the_span() {
     press(&mut state, "\n");
     let Some(Effect::Export(Picture::Flame { pattern, .. })) = press(&mut state, "x") else { panic!() };
     assert_eq!(pattern.unwrap().as_str(), "shop::orders::place");
-    state.open(Above::Trace(17));
+    state.open(Layer::Trace(17));
     assert_eq!(press(&mut state, "x"), Some(Effect::Export(Picture::Timeline(17))));
 }
 

@@ -12,7 +12,7 @@ use super::{Refusal, message};
 use crate::model::alerts::Alert;
 
 /// The pause between two looks at whether the command has ended.
-const LOOK: Duration = Duration::from_millis(20);
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// A command, and the time that it may take.
 #[derive(Debug)]
@@ -27,7 +27,7 @@ impl Command {
     }
 
     /// Runs the command for an alert. Exit code 0 says that it has taken the alert.
-    pub(super) fn tell(&self, alert: &Alert, store: &Path) -> Result<(), Refusal> {
+    pub(super) fn deliver(&self, alert: &Alert, store: &Path) -> Result<(), Refusal> {
         let mut body = message::to_json(alert).to_string().into_bytes();
         body.push(b'\n');
         let mut command = shell(&self.text);
@@ -65,7 +65,7 @@ fn wait(child: &mut Child, limit: Duration) -> Result<Option<ExitStatus>, String
             Ok(None) if Instant::now() >= deadline => {
                 return Err(format!("the command was ended, because it took longer than {limit:?}"));
             }
-            Ok(None) => std::thread::sleep(LOOK),
+            Ok(None) => std::thread::sleep(POLL_INTERVAL),
             Err(error) => return Err(format!("the command could not be waited for: {error}")),
         }
     }

@@ -56,10 +56,10 @@ impl Receiver {
         }
     }
 
-    fn tell(&self, alerts: &[Alert], store: &Path) -> Result<(), Refusal> {
+    fn deliver(&self, alerts: &[Alert], store: &Path) -> Result<(), Refusal> {
         match self {
-            Self::Command(command) => alerts.iter().try_for_each(|alert| command.tell(alert, store)),
-            Self::Webhook(webhook) => webhook.tell(alerts, store),
+            Self::Command(command) => alerts.iter().try_for_each(|alert| command.deliver(alert, store)),
+            Self::Webhook(webhook) => webhook.deliver(alerts, store),
         }
     }
 }
@@ -88,10 +88,10 @@ pub(super) fn run(common: &Common, arguments: &Watch) -> Result<()> {
         last_failure: None,
     };
     if arguments.once {
-        return watch.tell_once();
+        return watch.deliver_once();
     }
     terminal::end_on_interrupt()?;
-    watch.tell_for_ever()
+    watch.deliver_forever()
 }
 
 /// Returns a hash of a text that is the same in all versions: FNV-1a.
@@ -120,22 +120,22 @@ enum Look {
 }
 
 impl Watcher<'_> {
-    fn tell_once(&mut self) -> Result<()> {
+    fn deliver_once(&mut self) -> Result<()> {
         let store = self.open()?;
-        match self.tell(&store)? {
+        match self.deliver(&store)? {
             Look::Done => Ok(()),
             Look::Refused(refusal) => bail!("an alert was not taken, and waits: {}", refusal.why),
         }
     }
 
-    fn tell_for_ever(&mut self) -> Result<()> {
+    fn deliver_forever(&mut self) -> Result<()> {
         let mut open = Some(self.open()?);
         let mut identity = open.as_ref().and_then(|store| file_identity(store.path()));
         print_note(self.common, &format!("tells `{}` of alerts; Ctrl-C ends", self.name));
         loop {
             let mut pause = PAUSE;
             if let Some(store) = &open {
-                match self.tell(store) {
+                match self.deliver(store) {
                     Ok(Look::Done) => self.pauses.reset(),
                     Ok(Look::Refused(refusal)) => {
                         pause = self.pauses.next(refusal.retry_after);
@@ -179,17 +179,17 @@ impl Watcher<'_> {
     }
 
     /// Hands all alerts that wait to the receiver.
-    fn tell(&mut self, store: &Store) -> Result<Look> {
+    fn deliver(&mut self, store: &Store) -> Result<Look> {
         loop {
             let pending = alerts::read_pending(store, &self.name)?;
             let mut told = pending.told;
             for batch in pending.alerts.chunks(self.receiver.batch()) {
                 let Some(last) = batch.last() else { continue };
-                if let Err(refusal) = self.receiver.tell(batch, store.path()) {
+                if let Err(refusal) = self.receiver.deliver(batch, store.path()) {
                     alerts::note_failure(store, &self.name, &refusal.why)?;
                     return Ok(Look::Refused(refusal));
                 }
-                alerts::note_told(store, &self.name, batch, last.change, units::now_ns())?;
+                alerts::note_delivered(store, &self.name, batch, last.change, units::now_ns())?;
                 (told, self.last_failure) = (last.change, None);
                 let sentences = batch.iter().map(|alert| format!("told: {}", alert.sentence));
                 let text = sentences.collect::<Vec<_>>().join("\n");
@@ -197,7 +197,7 @@ impl Watcher<'_> {
             }
             // Changes that are no news to the receiver count as taken, so the next look begins after them.
             if pending.change > told {
-                alerts::note_told(store, &self.name, &[], pending.change, units::now_ns())?;
+                alerts::note_delivered(store, &self.name, &[], pending.change, units::now_ns())?;
             }
             if !pending.has_more {
                 return Ok(Look::Done);

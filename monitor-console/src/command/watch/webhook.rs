@@ -56,7 +56,7 @@ impl Webhook {
     }
 
     /// Sends alerts. An answer 2xx says that the receiver has taken them.
-    pub(super) fn tell(&self, alerts: &[Alert], store: &Path) -> Result<(), Refusal> {
+    pub(super) fn deliver(&self, alerts: &[Alert], store: &Path) -> Result<(), Refusal> {
         let body = message::group(alerts, store).to_string();
         let mut request = self.agent.post(&self.address).header(header::CONTENT_TYPE, "application/json");
         for (name, value) in self.headers.read().map_err(|error| Refusal::new(format!("{error:#}")))? {

@@ -14,7 +14,9 @@ use crate::report;
 use crate::store::Store;
 
 pub(crate) use course::{Course, read_course};
-pub(crate) use receivers::{Receiver, enter_receiver, note_failure, note_told, read_pending, read_receivers};
+pub(crate) use receivers::{
+    Receiver, enter_receiver, note_delivered, note_failure, read_pending, read_receivers,
+};
 pub(crate) use rules::{Condition, NewRule, Rule, parse, read_rules, remove_rule, set_rule, switch_rule};
 
 /// An alert, as the view `alerts` has it.

@@ -102,15 +102,15 @@ pub(crate) fn read_pending(store: &Store, name: &str) -> Result<Pending> {
     })?;
     let has_more = i64::try_from(alerts.len()).unwrap_or(0) == PENDING_MAX;
     let change = alerts.last().map_or(told_change, |alert| alert.change);
-    let is_news = |alert: &Alert| is_news(alert, told.get(&alert.id).map(String::as_str), first_change);
-    Ok(Pending { alerts: alerts.into_iter().filter(is_news).collect(), told: told_change, change, has_more })
+    let is_due = |alert: &Alert| is_due(alert, told.get(&alert.id).map(String::as_str), first_change);
+    Ok(Pending { alerts: alerts.into_iter().filter(is_due).collect(), told: told_change, change, has_more })
 }
 
 /// Returns true if an alert is news to a receiver: an alert that fires, or fires at another level than before, and an
 /// alert that has ended. `told` is the level that the receiver last got, or empty if the alert is still to be sent. An
 /// alert that recovers is no news, because it may fire again at once. An alert that had ended when the receiver was
 /// first seen is no news to that receiver.
-fn is_news(alert: &Alert, told: Option<&str>, first_change: i64) -> bool {
+fn is_due(alert: &Alert, told: Option<&str>, first_change: i64) -> bool {
     match told {
         Some(level) if alert.is_live() => level != alert.level,
         Some(_) => true,
@@ -119,7 +119,13 @@ fn is_news(alert: &Alert, told: Option<&str>, first_change: i64) -> bool {
 }
 
 /// Notes that a receiver took these alerts, and that all changes up to `change` are settled for it.
-pub(crate) fn note_told(store: &Store, name: &str, alerts: &[Alert], change: i64, now_ns: i64) -> Result<()> {
+pub(crate) fn note_delivered(
+    store: &Store,
+    name: &str,
+    alerts: &[Alert],
+    change: i64,
+    now_ns: i64,
+) -> Result<()> {
     store.write_together(|| {
         for alert in alerts {
             if alert.is_live() {
@@ -172,7 +178,7 @@ mod tests {
             (false, None, 5, false),
         ] {
             let alert = alert("critical", change, is_live);
-            assert_eq!(is_news(&alert, told, 5), expected, "{alert:?} {told:?}");
+            assert_eq!(is_due(&alert, told, 5), expected, "{alert:?} {told:?}");
         }
     }
 }

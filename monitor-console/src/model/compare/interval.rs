@@ -18,12 +18,12 @@ pub(super) fn estimate(samples: [&Sample; 2], bounds: [i32; 2]) -> (f64, f64) {
     let mut random = Rng::with_seed(SEED);
     // The sums of a window are computed once; a draw only adds them.
     let sums = samples.map(|sample| {
-        let of_window = |window| {
+        let window_value = |window| {
             let pooled = Pooled::from_windows(std::iter::once(window), bounds);
             let calls = to_f64(window.histogram.total());
             (pooled.body * calls, calls)
         };
-        sample.windows.iter().map(of_window).filter(|(_, calls)| *calls > 0.0).collect::<Vec<_>>()
+        sample.windows.iter().map(window_value).filter(|(_, calls)| *calls > 0.0).collect::<Vec<_>>()
     });
     let means: Vec<f64> = sums[0].iter().map(|(sum, calls)| sum / calls).collect();
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a few windows")]

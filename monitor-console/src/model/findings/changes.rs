@@ -4,7 +4,7 @@ use super::{Facts, Finding, Level, quote_shell, quote_sql, shorten};
 use crate::model::compare::{Change, Measure, Sample, Verdict};
 use crate::units::{format_count, format_duration, format_nanoseconds, format_percent};
 
-/// The rise of calls a second, and the rank correlation of rate and duration, from which on load explains a slowdown.
+/// The rise of calls a second, and the rank correlation of rate and duration, from which load explains a slowdown.
 const LOAD_RATIO: f64 = 1.5;
 const LOAD_CORRELATION: f64 = 0.6;
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use anyhow::Result;
-use monitor_runtime::recover::{self, Living};
+use monitor_runtime::recover::{self, LiveProcess};
 
 use super::store::{Lag, Shortage};
 use crate::model::alerts;
@@ -48,7 +48,7 @@ pub(crate) struct Facts {
     pub(crate) functions: Vec<FunctionSum>,
     /// The processes, and the calls under way in those that run.
     pub(crate) processes: Vec<Process>,
-    pub(crate) living: Vec<Living>,
+    pub(crate) living: Vec<LiveProcess>,
     /// The calls that were under way in processes that died.
     pub(crate) last_calls: Vec<(i64, String)>,
     /// The resources of each process.
@@ -137,7 +137,7 @@ pub(crate) fn gather(
         repetitions,
         functions: read_functions(store)?,
         processes: processes::read(store, period, now_ns)?,
-        living: recover::living(store.path(), ring_folders, now_ns),
+        living: recover::find_live(store.path(), ring_folders, now_ns),
         last_calls: read_last_calls(store)?,
         usages: resources::read(store, period)?,
         reports: read_reports(store)?,

@@ -15,7 +15,7 @@ use crate::units::{
     self, format_bytes, format_count, format_nanoseconds, format_percent, format_quantity, format_rate,
 };
 
-/// The share of the budget from which on the recorder is dear.
+/// The share of the budget from which the recorder counts as expensive.
 const COST_SHARE: f64 = 0.8;
 /// The most deaths that are reported one by one.
 const DEATHS_MAX: usize = 3;

@@ -60,11 +60,11 @@ fn recognize(text: &str) -> Option<&'static str> {
     if has_web_token(text) {
         return Some("a JSON web token");
     }
-    let has = |(_, start, least): &&(&str, &str, usize)| {
+    let has = |(_, start, min): &&(&str, &str, usize)| {
         text.match_indices(*start).any(|(at, _)| {
             let begins = !text[..at].ends_with(|c: char| c.is_ascii_alphanumeric() || c == '_');
             let rest = text[at + start.len()..].chars().take_while(|c| is_of_key(*c));
-            begins && rest.clone().count() >= *least && rest.clone().any(|c| c.is_ascii_digit())
+            begins && rest.clone().count() >= *min && rest.clone().any(|c| c.is_ascii_digit())
         })
     };
     KINDS.iter().find(has).map(|(name, ..)| *name)

@@ -3,7 +3,7 @@
 use super::{Facts, Finding, Level};
 use crate::units::{self, format_nanoseconds, format_quantity};
 
-/// The age of an alert from which on it should have reached its receivers.
+/// The age of an alert from which it should have reached its receivers.
 const WAITED_NS_MIN: i64 = 600_000_000_000;
 
 /// A receiver of alerts that has not taken all that are news to it.

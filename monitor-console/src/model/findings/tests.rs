@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use monitor_runtime::batch::{ProcessRow, Program};
-use monitor_runtime::recover::{Living, UnderWay};
+use monitor_runtime::recover::{LiveProcess, UnderWay};
 
 use super::facts::{FailureKind, FunctionSum, Values};
 use super::store::{Lag, Shortage};
@@ -262,7 +262,7 @@ fn deaths_losses_breakers_and_growth_are_told() {
 }
 
 /// A process with calls under way: function, minutes since its start, span and parent.
-fn living(calls: &[(&str, i64, u64, Option<u64>)]) -> Living {
+fn living(calls: &[(&str, i64, u64, Option<u64>)]) -> LiveProcess {
     let call = |(function, minutes, span_id, parent_id): &(&str, i64, u64, Option<u64>)| UnderWay {
         function: (*function).to_owned(),
         thread: None,
@@ -284,7 +284,7 @@ fn living(calls: &[(&str, i64, u64, Option<u64>)]) -> Living {
         started_ns: 0,
         program: Program::default(),
     };
-    Living { process, calls: calls.iter().map(call).collect(), alive_ns: 0, lost: 0 }
+    LiveProcess { process, calls: calls.iter().map(call).collect(), alive_ns: 0, lost: 0 }
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use anyhow::Result;
 use monitor_runtime::histogram::{self, Histogram};
-use monitor_runtime::recover::Living;
+use monitor_runtime::recover::LiveProcess;
 use rusqlite::Row;
 
 use super::families::Options;
@@ -95,7 +95,7 @@ pub(super) struct Example {
 }
 
 /// Reads all numbers.
-pub(super) fn read(store: &Store, living: &[Living], options: Options, now_ns: i64) -> Result<Facts> {
+pub(super) fn read(store: &Store, living: &[LiveProcess], options: Options, now_ns: i64) -> Result<Facts> {
     let mut facts = Facts { processes: read_processes(store, options, now_ns)?, ..Facts::default() };
     let bytes = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size";
     facts.store_bytes = store.read_integer(bytes, [])?.map_or(0, to_unsigned);

@@ -143,7 +143,7 @@ fn select(facts: &Facts) -> Vec<(&Key, &Total)> {
     all
 }
 
-fn of_function((service, function): &Key) -> Vec<(&'static str, String)> {
+fn function_labels((service, function): &Key) -> Vec<(&'static str, String)> {
     vec![("service", service.clone()), ("function", function.clone())]
 }
 
@@ -157,7 +157,7 @@ fn calls(selected: &[(&Key, &Total)]) -> Family {
             ("panic", total.panics),
             ("cancelled", total.cancelled),
         ] {
-            let mut labels = of_function(key);
+            let mut labels = function_labels(key);
             labels.push(("outcome", outcome.to_owned()));
             metrics.push(Metric { created_ns: total.since_ns, ..metric(labels, to_f64(number)) });
         }
@@ -170,7 +170,7 @@ fn durations(facts: &Facts, selected: &[(&Key, &Total)], step: Step) -> Family {
     let to_metric = |(key, total): &(&Key, &Total)| Metric {
         value: Sample::Durations(measure(total, facts.examples.get(*key), step)),
         created_ns: total.since_ns,
-        ..metric(of_function(key), 0.0)
+        ..metric(function_labels(key), 0.0)
     };
     Family {
         name: "monitored_call_duration_seconds".into(),
@@ -222,7 +222,7 @@ pub(super) fn measure_within(
 fn busy(selected: &[(&Key, &Total)]) -> Family {
     let to_metric = |(key, total): &(&Key, &Total)| Metric {
         created_ns: total.since_ns,
-        ..metric(of_function(key), to_f64(total.busy_ns) / 1e9)
+        ..metric(function_labels(key), to_f64(total.busy_ns) / 1e9)
     };
     Family {
         name: "monitored_call_busy_seconds".into(),
@@ -234,9 +234,9 @@ fn busy(selected: &[(&Key, &Total)]) -> Family {
 }
 
 fn in_flight(facts: &Facts, selected: &[(&Key, &Total)]) -> Family {
-    let metrics = selected
-        .iter()
-        .map(|(key, _)| metric(of_function(key), to_f64(facts.in_flight.get(*key).copied().unwrap_or(0))));
+    let metrics = selected.iter().map(|(key, _)| {
+        metric(function_labels(key), to_f64(facts.in_flight.get(*key).copied().unwrap_or(0)))
+    });
     let help = "Calls under way in processes of this machine.";
     gauge("monitored_calls_in_flight", help, "", metrics.collect())
 }

@@ -15,7 +15,7 @@ mod text;
 mod protobuf;
 
 use anyhow::Result;
-use monitor_runtime::recover::Living;
+use monitor_runtime::recover::LiveProcess;
 
 use crate::store::Store;
 
@@ -88,7 +88,7 @@ impl Form {
 /// Returns the metrics of a store in a form.
 pub(crate) fn write(
     store: &Store,
-    living: &[Living],
+    living: &[LiveProcess],
     form: Form,
     options: Options,
     now_ns: i64,

@@ -138,8 +138,8 @@ fn list_conditions(sides: &[Vec<&CallFacts>; 2]) -> Vec<(String, Condition)> {
         }
     }
     // A value in few rows of the group cannot be what the group has in common.
-    let least = (sides[0].len() / 20).max(3);
-    let mut common: Vec<_> = exact.into_iter().filter(|(_, rows)| *rows >= least).collect();
+    let min = (sides[0].len() / 20).max(3);
+    let mut common: Vec<_> = exact.into_iter().filter(|(_, rows)| *rows >= min).collect();
     common.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
     common.truncate(VALUES_MAX);
     let mut conditions: Vec<(String, Condition)> = common
@@ -176,9 +176,9 @@ fn is_counter(timed: &mut [(i64, f64)]) -> bool {
     let (rises, falls) =
         (steps().filter(|step| *step > 0.0).count(), steps().filter(|step| *step < 0.0).count());
     let range = |numbers: &[(i64, f64)]| {
-        let least = numbers.iter().map(|(_, number)| *number).fold(f64::INFINITY, f64::min);
-        let most = numbers.iter().map(|(_, number)| *number).fold(f64::NEG_INFINITY, f64::max);
-        (least, most)
+        let min = numbers.iter().map(|(_, number)| *number).fold(f64::INFINITY, f64::min);
+        let max = numbers.iter().map(|(_, number)| *number).fold(f64::NEG_INFINITY, f64::max);
+        (min, max)
     };
     // The first half of the time has other numbers than the second, apart from a few that overlap.
     let (early, late) = timed.split_at(timed.len() / 2);

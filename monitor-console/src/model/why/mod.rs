@@ -49,7 +49,7 @@ impl Group {
 pub(crate) struct Answer {
     /// The kind.
     pub(crate) group: Group,
-    /// The duration from which on a call counts as slow, and how the bound was found; `None` for failed calls.
+    /// The duration from which a call counts as slow, and how the bound was found; `None` for failed calls.
     pub(crate) cut: Option<Cut>,
     /// The rows of the group, and of the other calls.
     pub(crate) rows: [u64; 2],

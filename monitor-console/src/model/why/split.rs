@@ -16,7 +16,7 @@ const SHARE: (f64, f64) = (0.002, 0.5);
 /// The share of the calls that is slow without a gap, and the largest such share.
 const SLOWEST: (f64, f64) = (0.01, 0.1);
 
-/// The bound from which on a call is slow.
+/// The bound from which a call is slow.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Cut {
     /// The shortest duration of a slow call.

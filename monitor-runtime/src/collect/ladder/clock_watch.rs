@@ -33,7 +33,7 @@ impl ClockWatch {
     /// Advances the clock, and ends its rest if calls wait for it, as `is_wanted` says. Adds up the time if it stood
     /// still for longer than it takes to notice a slow call. Returns true if calls were timed since the last look and
     /// are only counted from now on.
-    pub(super) fn look(
+    pub(super) fn step(
         &mut self,
         is_wanted: bool,
         functions: &Functions,
@@ -58,7 +58,7 @@ impl ClockWatch {
 
     /// Notes whether there are functions whose calls are only counted. The clock counts as used when the first of them
     /// appears, because that function is being called.
-    pub(super) fn rely(&mut self, is_relied_on: bool) {
+    pub(super) fn set_relied_on(&mut self, is_relied_on: bool) {
         self.is_used |= is_relied_on && !self.is_relied_on;
         self.is_relied_on = is_relied_on;
     }
@@ -70,7 +70,7 @@ impl ClockWatch {
 
     /// Lets the clock rest if no call relied on it since this was last called. Until such a call comes again, calls are
     /// timed, so the clock need not be advanced for them.
-    pub(super) fn rest(&mut self, functions: &Functions, states: &mut FunctionStates) {
+    pub(super) fn stop_if_unused(&mut self, functions: &Functions, states: &mut FunctionStates) {
         self.is_resting = !std::mem::take(&mut self.is_used);
         if self.is_resting && self.is_relied_on {
             self.suspend(functions, states);

@@ -3,7 +3,7 @@
 use super::super::function::Function;
 use super::super::functions::Functions;
 use super::slow_threshold::SlowThreshold;
-use super::text::{Told, fidelity, percent_of_core, rate, reason};
+use super::text::{ReasonInputs, fidelity, percent_of_core, rate, reason};
 use crate::batch::RateRow;
 use crate::limits;
 use crate::sampling::ladder::{Depth, Load, Reason, Rung, Values};
@@ -86,22 +86,27 @@ impl FunctionState {
     }
 
     /// Returns the sentence for the event log that describes a change of the rung.
-    pub(super) fn tell_change(&self, function: &Function, before: &Rung, told: &Told<'_>) -> String {
+    pub(super) fn describe_change(
+        &self,
+        function: &Function,
+        before: &Rung,
+        inputs: &ReasonInputs<'_>,
+    ) -> String {
         let rung = &self.rung;
-        let [from, to] = [before, rung].map(|rung| told.requested.0.min(rung.cap));
+        let [from, to] = [before, rung].map(|rung| inputs.requested.0.min(rung.cap));
         let [from_rung, to_rung] =
             [(from, before), (to, rung)].map(|(rate, rung)| fidelity(rate, rung.depth));
         let fidelity =
             if from_rung == to_rung { to_rung.to_owned() } else { format!("{from_rung} -> {to_rung}") };
         let rate =
             if from.to_bits() == to.to_bits() { rate(to) } else { format!("{} -> {}", rate(from), rate(to)) };
-        format!("{}: {fidelity}, rate {rate}: {}", function.name, reason(rung, told))
+        format!("{}: {fidelity}, rate {rate}: {}", function.name, reason(rung, inputs))
     }
 
     /// Returns the function's row, without time and rows per second, which the caller fills in.
-    pub(super) fn rate_row(&self, site: &CallSite, told: &Told<'_>) -> RateRow {
+    pub(super) fn rate_row(&self, site: &CallSite, inputs: &ReasonInputs<'_>) -> RateRow {
         let rung = &self.rung;
-        let asked = told.requested.0;
+        let asked = inputs.requested.0;
         // The row shows the rate below other calls, because nearly all calls of a function that is only timed are
         // there.
         let in_force = if rung.depth == Depth::TimedOnly { 0.0 } else { asked.min(rung.cap) };
@@ -110,12 +115,12 @@ impl FunctionState {
             asked,
             rate: in_force,
             fidelity: fidelity(in_force, rung.depth),
-            calls_per_s: told.calls_per_s,
-            ns_per_call: if told.calls_per_s > 0.0 { told.cost / told.calls_per_s } else { 0.0 },
-            cpu_pct: percent_of_core(told.cost),
+            calls_per_s: inputs.calls_per_s,
+            ns_per_call: if inputs.calls_per_s > 0.0 { inputs.cost / inputs.calls_per_s } else { 0.0 },
+            cpu_pct: percent_of_core(inputs.cost),
             saved_pct: percent_of_core(rung.reason.saving().map_or(0.0, |saving| saving.saved)),
-            budget_pct: told.budget.is_finite().then(|| percent_of_core(told.budget)),
-            why: reason(rung, told),
+            budget_pct: inputs.budget.is_finite().then(|| percent_of_core(inputs.budget)),
+            why: reason(rung, inputs),
             ..RateRow::default()
         }
     }

@@ -35,7 +35,7 @@ use crate::thread::local;
 use crate::thread::pool::ThreadPool;
 use clock_watch::ClockWatch;
 use function_state::{FunctionState, FunctionStates};
-use text::{Told, percent_of_core};
+use text::{ReasonInputs, percent_of_core};
 
 /// The ladder of a recorder.
 #[derive(Debug)]
@@ -105,13 +105,13 @@ impl Ladder {
     }
 
     /// Lets the coarse clock rest if no call of a function relied on it since this was last called.
-    pub(super) fn let_clock_rest(&mut self, functions: &Functions) {
-        self.clock_watch.rest(functions, &mut self.states);
+    pub(super) fn stop_idle_clock(&mut self, functions: &Functions) {
+        self.clock_watch.stop_if_unused(functions, &mut self.states);
     }
 
     /// Begins the period of the next look now, and makes that look come soon, because the time before now says nothing
     /// about the load.
-    pub(super) fn begin_anew(&mut self, now: Duration) {
+    pub(super) fn restart(&mut self, now: Duration) {
         self.last_look = now;
         self.next_look = now + limits::LADDER_FIRST;
         (self.own_cpu, self.process_cpu) = (process::thread_cpu(), process::process_cpu());
@@ -121,8 +121,8 @@ impl Ladder {
     /// timed since the last look and are only counted from now on: the durations of the timed calls must not stand for
     /// calls that come later.
     pub(super) fn watch_clock(&mut self, functions: &Functions) -> bool {
-        let is_wanted = self.rings.home.take_clock_wanted();
-        self.clock_watch.look(is_wanted, functions, &mut self.states)
+        let is_wanted = self.rings.home.take_clock_request();
+        self.clock_watch.step(is_wanted, functions, &mut self.states)
     }
 
     /// Prepares for a piece of work in which a disk may hold this thread up: no call relies on the coarse clock until it
@@ -200,7 +200,7 @@ impl Ladder {
         }
         let figures = budget.keep(&mut places, trees, costs, (cpu, seconds), bounds);
         note_figures(health, &figures);
-        clock_watch.rely(states.iter_mut(functions).any(|(_, state)| state.rung.is_counted()));
+        clock_watch.set_relied_on(states.iter_mut(functions).any(|(_, state)| state.rung.is_counted()));
         let names = |id: u32| functions.get(id).map(|function| Arc::clone(&function.name));
         for (((function, state), (load, rows_per_s)), before) in
             states.iter_mut(functions).zip(&loads).zip(&before)
@@ -211,7 +211,7 @@ impl Ladder {
                 Reason::Rows { function, .. } => names(function),
                 _ => None,
             };
-            let told = Told {
+            let inputs = ReasonInputs {
                 bounds,
                 budget: figures.budget,
                 cost: cost_in_force(&state.rung, before, load, costs),
@@ -220,9 +220,9 @@ impl Ladder {
                 too_many_of: too_many_of.as_deref(),
             };
             if state.apply_rung(function.site, before) {
-                events.add(now_ns, "rate", state.tell_change(function, before, &told));
+                events.add(now_ns, "rate", state.describe_change(function, before, &inputs));
             }
-            let row = state.rate_row(function.site, &told);
+            let row = state.rate_row(function.site, &inputs);
             state.offer_row(RateRow { at_ns: now_ns, rows_per_s: *rows_per_s, ..row });
         }
     }
@@ -306,20 +306,20 @@ fn report_changes(changes: Vec<String>, clock: &Clock, events: &mut Events) {
     }
 }
 
-/// Sets the duration from which on calls of a function are kept for being slow, here and at the call site.
+/// Sets the duration from which calls of a function are kept for being slow, here and at the call site.
 fn set_slow_threshold(function: &Function, state: &mut FunctionState, percentile: Option<u64>, now_ns: i64) {
     let is_counted = state.rung.is_counted();
     let coarse_ns = limits::COARSE_PERIOD.as_nanos() as u64;
-    let least = if is_counted { coarse_ns } else { 0 };
+    let min = if is_counted { coarse_ns } else { 0 };
     if let Some(declared) = function.site.slow_ns() {
-        state.slow.set(declared.max(least), u32::MAX, now_ns);
+        state.slow.set(declared.max(min), u32::MAX, now_ns);
         // Counted calls are compared with the threshold itself, because the coarse clock may lag behind by as much at
         // their start as at their end. Other calls leave a record from half of it on, because their ticks are converted
         // roughly, and the collector compares them exactly.
-        function.site.set_slow_limit(if is_counted { declared.max(least) } else { declared / 2 });
+        function.site.set_slow_limit(if is_counted { declared.max(min) } else { declared / 2 });
         return;
     }
-    state.slow.set(percentile.unwrap_or(u64::MAX).max(least), limits::SLOW_ROWS, now_ns);
+    state.slow.set(percentile.unwrap_or(u64::MAX).max(min), limits::SLOW_ROWS, now_ns);
     function.site.set_slow_limit(state.slow.ns);
 }
 

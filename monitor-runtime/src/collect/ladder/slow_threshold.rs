@@ -1,11 +1,11 @@
-//! The duration from which on a call of a function has a row for being slow, at any sampling rate.
+//! The duration from which a call of a function has a row for being slow, at any sampling rate.
 //!
 //! The author of the function declares it; otherwise it is the function's own 99th percentile, and a bounded number of
 //! calls per second have such a row. Pure.
 
 use crate::batch::decode::Times;
 
-/// The duration from which on calls have a row for being slow.
+/// The duration from which calls have a row for being slow.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct SlowThreshold {
     pub(super) ns: u64,

@@ -12,7 +12,7 @@ use super::super::events::Events;
 use super::super::function::Function;
 use super::super::functions::Functions;
 use super::function_state::FunctionState;
-use super::text::Told;
+use super::text::ReasonInputs;
 use super::{Ladder, report_changes};
 use crate::batch::decode::Times;
 use crate::growth::MakeRoom as _;
@@ -28,7 +28,7 @@ use crate::thread::state::NO_SPAN;
 
 impl Ladder {
     /// Decides which records of a drain are kept. Returns `None` if all are: each function stays within its allowance,
-    /// and no record belongs to a tree of which something was left out before.
+    /// and no record belongs to a tree of which calls were left out before.
     pub(in super::super) fn sample_drain(
         &mut self,
         drained: &[(usize, Vec<u64>)],
@@ -56,7 +56,7 @@ impl Ladder {
         let calls = || {
             let mut calls = Vec::new();
             // A call for which there is no memory is kept, as is every call without a decision.
-            each_call(drained, |call, _| {
+            for_each_call(drained, |call, _| {
                 if calls.make_room(1) {
                     calls.push(call);
                 }
@@ -136,7 +136,7 @@ impl Ladder {
             state.rung.cut(bound.cap, Reason::Rows { function: bound.because_of, rows });
             if state.apply_rung(function.site, &before) {
                 let because_of = functions.get(bound.because_of);
-                let told = Told {
+                let inputs = ReasonInputs {
                     bounds,
                     budget: budget.last(),
                     cost: 0.0,
@@ -144,7 +144,7 @@ impl Ladder {
                     requested: function.site.requested(),
                     too_many_of: because_of.map(|function| function.name.as_ref()),
                 };
-                changes.push(state.tell_change(function, &before, &told));
+                changes.push(state.describe_change(function, &before, &inputs));
             }
         }
         changes
@@ -262,7 +262,7 @@ struct Survey {
     awaited: Awaited,
     /// The calls that earlier drains awaited.
     arrived: Vec<u64>,
-    /// True if one of the calls belongs to a tree of which something was left out before.
+    /// True if one of the calls belongs to a tree of which calls were left out before.
     is_concerned: bool,
 }
 
@@ -277,7 +277,7 @@ impl Survey {
             let sum = survey.offered.entry(site).or_default();
             (sum.rows, sum.calls) = (sum.rows + more.rows, sum.calls + more.calls);
         };
-        each_call(drained, |call, weight| {
+        for_each_call(drained, |call, weight| {
             survey.awaited.add(&call);
             survey.is_concerned |= fates.concerns(&call);
             if fates.awaits(call.span) && survey.arrived.make_room(1) {
@@ -298,7 +298,7 @@ impl Survey {
 }
 
 /// Hands over each call of a drain with its weight.
-fn each_call(drained: &[(usize, Vec<u64>)], mut found: impl FnMut(SampledCall, f32)) {
+fn for_each_call(drained: &[(usize, Vec<u64>)], mut found: impl FnMut(SampledCall, f32)) {
     for (_, words) in drained {
         let mut at = 0;
         while let Some((record, used)) = words.get(at..).and_then(decode) {

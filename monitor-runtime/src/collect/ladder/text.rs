@@ -6,7 +6,7 @@ use crate::sampling::ladder::{Bounds, CORE, Depth, Reason, Rung, Saving};
 
 /// The figures of a look that the text of a reason contains.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Told<'a> {
+pub(super) struct ReasonInputs<'a> {
     pub(super) bounds: &'a Bounds,
     /// The budget in ns per second; infinite without a bound.
     pub(super) budget: f64,
@@ -29,19 +29,19 @@ pub(super) fn fidelity(rate: f64, depth: Depth) -> &'static str {
 }
 
 /// Returns the reason for a function's rate and fidelity.
-pub(super) fn reason(rung: &Rung, told: &Told<'_>) -> String {
+pub(super) fn reason(rung: &Rung, inputs: &ReasonInputs<'_>) -> String {
     let allowed = format!(
         "of {} allowed (MONITOR_MAX_OVERHEAD={}%)",
-        percent(told.budget),
-        number(told.bounds.overhead * 100.0)
+        percent(inputs.budget),
+        number(inputs.bounds.overhead * 100.0)
     );
-    let in_force = rate(told.requested.0.min(rung.cap));
+    let in_force = rate(inputs.requested.0.min(rung.cap));
     let mut text = match rung.reason {
-        Reason::AsRequested => format!("{}; costs {} of a core", as_requested(told), percent(told.cost)),
+        Reason::AsRequested => format!("{}; costs {} of a core", as_requested(inputs), percent(inputs.cost)),
         Reason::Rising => {
             format!(
                 "rate {in_force}, and rises, because there is room; costs {} of a core",
-                percent(told.cost)
+                percent(inputs.cost)
             )
         }
         Reason::Overrun => format!(
@@ -51,9 +51,9 @@ pub(super) fn reason(rung: &Rung, told: &Told<'_>) -> String {
             "keeps {in_force} of its traces, because all of them would leave {} rows/s of {}, of {} allowed \
              (MONITOR_MAX_RATE={})",
             count(rows),
-            told.too_many_of.unwrap_or("a function"),
-            count(told.bounds.rows_per_s),
-            told.bounds.rows_per_s
+            inputs.too_many_of.unwrap_or("a function"),
+            count(inputs.bounds.rows_per_s),
+            inputs.bounds.rows_per_s
         ),
         Reason::Trees(Saving { would_cost, saved }) => format!(
             "keeps {in_force} of its traces, because all of them would cost {} of a core, {allowed}; saves {}",
@@ -63,14 +63,14 @@ pub(super) fn reason(rung: &Rung, told: &Told<'_>) -> String {
         Reason::TimedOnly(Saving { would_cost, saved }) => format!(
             "has no rows in traces of others, because rows of its {} calls/s would cost {} of a core, {allowed}; \
              saves {}",
-            count(told.calls_per_s),
+            count(inputs.calls_per_s),
             percent(would_cost),
             percent(saved)
         ),
         Reason::Counted(Saving { would_cost, saved }) => format!(
             "only counted, because timing its {} calls/s would cost {} of a core, {allowed}; counting them costs {}, \
              which nobody else is lowered for, and saves {}",
-            count(told.calls_per_s),
+            count(inputs.calls_per_s),
             percent(would_cost),
             percent(would_cost - saved),
             percent(saved)
@@ -78,7 +78,7 @@ pub(super) fn reason(rung: &Rung, told: &Told<'_>) -> String {
         Reason::CountingAlone(Saving { would_cost, saved }) => format!(
             "counting its {} calls/s alone costs {} of a core, {allowed}, and nothing cheaper exists: take the \
              attribute off; saves {}",
-            count(told.calls_per_s),
+            count(inputs.calls_per_s),
             percent(would_cost - saved),
             percent(saved)
         ),
@@ -90,8 +90,8 @@ pub(super) fn reason(rung: &Rung, told: &Told<'_>) -> String {
 }
 
 /// Returns the words for who requested the rate.
-fn as_requested(told: &Told<'_>) -> String {
-    let (requested, source) = told.requested;
+fn as_requested(inputs: &ReasonInputs<'_>) -> String {
+    let (requested, source) = inputs.requested;
     match source {
         Source::Default if requested >= 1.0 => "all calls, as by default".to_owned(),
         Source::Default => format!("rate {}, by MONITOR_SAMPLE", rate(requested)),
@@ -155,7 +155,7 @@ mod tests {
     #[test]
     fn every_cost_is_a_share_of_one_core_beside_what_is_allowed() {
         let bounds = Bounds { rows_per_s: 10_000.0, overhead: 0.01 };
-        let told = Told {
+        let inputs = ReasonInputs {
             bounds: &bounds,
             budget: 1e7,
             cost: 2.4e5,
@@ -182,13 +182,13 @@ mod tests {
                  10 thousand allowed (MONITOR_MAX_RATE=10000)",
             ),
         ] {
-            assert_eq!(reason(&lowered(reason_of), &told), expected);
+            assert_eq!(reason(&lowered(reason_of), &inputs), expected);
         }
         let mut rung = lowered(Reason::AsRequested);
         rung.captures = false;
-        let told = Told { requested: (0.1, Source::Rule), ..told };
+        let inputs = ReasonInputs { requested: (0.1, Source::Rule), ..inputs };
         let expected = "rate 0.1, by a pattern of MONITOR_SAMPLE; costs 0.02 % of a core; arguments of calls without \
                         a row are not captured";
-        assert_eq!(reason(&rung, &told), expected);
+        assert_eq!(reason(&rung, &inputs), expected);
     }
 }

@@ -23,12 +23,12 @@ pub(super) struct Causes {
     old: FnvHashMap<u64, FailureOrigin>,
     pub(super) lost: u64,
     /// The largest number of young causes; `None` before the first drain.
-    pub(super) most: Option<usize>,
+    pub(super) max: Option<usize>,
 }
 
 impl Causes {
     pub(super) fn insert(&mut self, span: u64, origin: FailureOrigin) {
-        if self.young.len() >= self.most.unwrap_or(limits::CAUSES_MAX) {
+        if self.young.len() >= self.max.unwrap_or(limits::CAUSES_MAX) {
             self.lost += self.old.len() as u64;
             self.old = std::mem::take(&mut self.young);
         }

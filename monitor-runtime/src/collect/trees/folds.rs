@@ -180,12 +180,12 @@ impl Folds {
         self.open.len()
     }
 
-    /// Closes the rows that have been open for a window, and the oldest ones beyond `most` rows.
-    pub(super) fn close_due(&mut self, now: Duration, most: usize) {
-        if self.open.len() > most {
+    /// Closes the rows that have been open for a window, and the oldest ones beyond `max` rows.
+    pub(super) fn close_due(&mut self, now: Duration, max: usize) {
+        if self.open.len() > max {
             let mut keys = collect_most(self.open.iter().map(|(key, fold)| (fold.opened, *key)));
             keys.sort_unstable();
-            let excess = self.open.len() - most;
+            let excess = self.open.len() - max;
             keys.into_iter().take(excess).for_each(|(_, key)| self.close(key));
         }
         if self.open.is_empty() || now < self.next_close {

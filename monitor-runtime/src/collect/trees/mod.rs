@@ -140,7 +140,7 @@ impl Trees {
     /// Takes in the records of a drain, and marks those that share a row.
     pub(super) fn survey(&mut self, drained: DrainedRings<'_>, moment: &Moment<'_>, events: &mut Events) {
         let DrainedRings { rings, threads } = drained;
-        self.causes.most = Some(self.most(CAUSES_SHARE, CAUSE_BYTES, limits::CAUSES_MAX));
+        self.causes.max = Some(self.items_max(CAUSES_SHARE, CAUSE_BYTES, limits::CAUSES_MAX));
         let mut calls = in_order(rings, threads);
         // Slots are read after the rings, because a caller's record comes after the last of its callees was added to a
         // slot.
@@ -149,7 +149,7 @@ impl Trees {
         self.learn_edges(&calls);
         self.trace_failures(&calls, rings, moment);
         if self.fold_after > 0 {
-            self.foresee(&calls, &bursts, moment);
+            self.predict(&calls, &bursts, moment);
             self.decide_rows(&mut calls, rings, moment);
         }
         self.add_bursts(&bursts, moment);
@@ -168,20 +168,19 @@ impl Trees {
                 self.leave(own);
             }
         }
-        self.folds.close_due(moment.now, self.most(FOLDS_SHARE, FOLD_BYTES, limits::FOLDS_MAX));
+        self.folds.close_due(moment.now, self.items_max(FOLDS_SHARE, FOLD_BYTES, limits::FOLDS_MAX));
         self.forget(moment, events);
         self.rings.home.accountant.set(accountant::Part::Trees, self.bytes());
     }
 
-    /// Returns how many items of `bytes_each` may be remembered, no more than `most`, within one part in `share` of the
-    /// memory for trees.
-    fn most(&self, share: usize, bytes_each: usize, most: usize) -> usize {
-        self.rings.home.accountant.count_within(accountant::Part::Trees, share, bytes_each, most)
+    /// Returns how many items of `bytes_each` fit into the memory for trees divided by `share`, at most `max`.
+    fn items_max(&self, share: usize, bytes_each: usize, max: usize) -> usize {
+        self.rings.home.accountant.count_within(accountant::Part::Trees, share, bytes_each, max)
     }
 
     /// Returns the number of failed callees that may be remembered.
     fn failed_max(&self) -> usize {
-        self.most(FAILED_SHARE, FAILED_BYTES, limits::FAILED_CALLEES_ALL_MAX)
+        self.items_max(FAILED_SHARE, FAILED_BYTES, limits::FAILED_CALLEES_ALL_MAX)
     }
 
     /// Returns about how many bytes are held.
@@ -306,7 +305,7 @@ impl Trees {
     /// Forgets callers of which no callee has ended for long and those beyond the bound, and reports the latter now and
     /// then.
     fn forget(&mut self, moment: &Moment<'_>, events: &mut Events) {
-        let excess = self.parents.excess(self.most(PARENTS_SHARE, PARENT_BYTES, limits::PARENTS_MAX));
+        let excess = self.parents.excess(self.items_max(PARENTS_SHARE, PARENT_BYTES, limits::PARENTS_MAX));
         self.parents.note_forgotten(excess.len());
         for slot in excess {
             self.leave(slot);
@@ -322,7 +321,7 @@ impl Trees {
         let lost = std::mem::take(&mut self.causes.lost);
         if lost > 0 {
             let detail = format!(
-                "the causes of {lost} failures were forgotten, because too many calls failed at once: they are told as \
+                "the causes of {lost} failures were forgotten, because too many calls failed at once: they are cause_of as \
                  if they had begun where they are passed on"
             );
             events.add(moment.clock.now_ns(), "recorder", detail);
@@ -332,15 +331,15 @@ impl Trees {
             let detail = format!(
                 "{forgotten} calls under way were forgotten, because there is memory for {} with callees: their trees may \
                  lack counts of callees and the origins of failures",
-                self.most(PARENTS_SHARE, PARENT_BYTES, limits::PARENTS_MAX)
+                self.items_max(PARENTS_SHARE, PARENT_BYTES, limits::PARENTS_MAX)
             );
             events.add(moment.clock.now_ns(), "recorder", detail);
         }
     }
 }
 
-/// The bytes of a caller that is remembered, with its callees. All callers may take one part in `PARENTS_SHARE` of the
-/// memory.
+/// The bytes of a caller that is remembered, with its callees. All callers may take the memory for
+/// trees divided by `PARENTS_SHARE`.
 const PARENT_BYTES: usize = size_of::<Parent>() + 128;
 const PARENTS_SHARE: usize = 2;
 /// The bytes of a row that calls share, and the part of the memory that such rows may take.
@@ -709,7 +708,7 @@ mod tests {
         trees.survey(rings, &moment, &mut Events::default());
     }
 
-    fn told(trees: &mut Trees, span: u64) -> Option<(u64, u64, String)> {
+    fn cause_of(trees: &mut Trees, span: u64) -> Option<(u64, u64, String)> {
         let cause = trees.take_origin(span)?.cause?;
         Some((cause.caused_by, cause.origin, cause.path))
     }
@@ -734,15 +733,15 @@ mod tests {
             for rings in drains {
                 survey(&mut trees, &functions, rings);
             }
-            assert_eq!(told(&mut trees, 1002), None);
-            assert_eq!(told(&mut trees, 1001), Some((1002, 1002, "pay ← Client::post".to_owned())));
-            assert_eq!(told(&mut trees, 1000), Some((1001, 1002, path.clone())));
+            assert_eq!(cause_of(&mut trees, 1002), None);
+            assert_eq!(cause_of(&mut trees, 1001), Some((1002, 1002, "pay ← Client::post".to_owned())));
+            assert_eq!(cause_of(&mut trees, 1000), Some((1001, 1002, path.clone())));
             assert_eq!((trees.failed, trees.parents.len()), (0, 0));
         }
         // The record of the callee travelled around its ring and comes last.
         let mut trees = Test::new().trees;
         survey(&mut trees, &functions, vec![pay(&ids)]);
         survey(&mut trees, &functions, vec![post(&ids)]);
-        assert_eq!(told(&mut trees, 1001), Some((1002, 1002, "pay ← Client::post".to_owned())));
+        assert_eq!(cause_of(&mut trees, 1001), Some((1002, 1002, "pay ← Client::post".to_owned())));
     }
 }

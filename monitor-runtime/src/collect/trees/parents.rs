@@ -130,15 +130,15 @@ impl Parents {
         Some(slot)
     }
 
-    /// Returns the calls that are to be forgotten so that no more than `most` are left: those whose last callee ended
+    /// Returns the calls that are to be forgotten so that no more than `max` are left: those whose last callee ended
     /// longest ago, and a quarter of the bound more, so that this is seldom done.
-    pub(super) fn excess(&self, most: usize) -> Vec<Slot> {
-        let excess = self.by_span.len().saturating_sub(most);
+    pub(super) fn excess(&self, max: usize) -> Vec<Slot> {
+        let excess = self.by_span.len().saturating_sub(max);
         if excess == 0 {
             return Vec::new();
         }
         let mut slots = collect_most(self.by_span.values().copied());
-        let number = (excess + most / 4).min(slots.len().saturating_sub(1));
+        let number = (excess + max / 4).min(slots.len().saturating_sub(1));
         slots.select_nth_unstable_by_key(number, |slot| self.get(*slot).touched);
         slots.truncate(number);
         slots

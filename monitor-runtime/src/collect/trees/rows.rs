@@ -39,7 +39,7 @@ impl Trees {
 
     /// Foresees which of the calls under way that have callees in this drain will share a row, because as many like them
     /// have ended.
-    pub(super) fn foresee(&mut self, calls: &[Drained], bursts: &[SharedCalls], moment: &Moment<'_>) {
+    pub(super) fn predict(&mut self, calls: &[Drained], bursts: &[SharedCalls], moment: &Moment<'_>) {
         let ended_or_named = |parent: &Parent| parent.is_named || parent.fate != Fate::Own;
         let of_bursts = bursts.iter().filter_map(|calls| self.parents.find(calls.parent));
         let mut open: Vec<Slot> = collect_most(calls.iter().filter_map(|call| call.parent).chain(of_bursts));
@@ -50,7 +50,7 @@ impl Trees {
         ended.sort_unstable();
         let has_ended = |slot: &Slot| ended.binary_search(slot).is_ok();
         open.retain(|slot| !has_ended(slot) && !ended_or_named(self.parents.get(*slot)));
-        if open.is_empty() || !self.has_many() {
+        if open.is_empty() || !self.has_repeats() {
             return;
         }
         let any = calls.first().map(|call| call.header).or_else(|| bursts.first().map(header_of));
@@ -62,7 +62,7 @@ impl Trees {
     }
 
     /// Returns true if some function was called so often by one caller that calls may share a row.
-    fn has_many(&mut self) -> bool {
+    fn has_repeats(&mut self) -> bool {
         let limit = self.fold_after;
         self.parents.iter_mut().any(|parent| parent.callees.iter().any(|(_, calls)| *calls >= limit))
     }

@@ -3,14 +3,14 @@
 //!
 //! Takes the calls of all functions and the trees that begin with them; moves their rungs. No function is lowered for
 //! costs that no rung saves: the recorder's wake-ups and the counting of counted calls. Functions that are too
-//! expensive by themselves sink first, the largest saving first; the rest of the excess is saved at the roots of the
+//! expensive by themselves are lowered first, the largest saving first; the remaining excess is saved at the roots of the
 //! most expensive trees.
 
 use super::costs::COUNTED_ROWS;
 use super::place::Place;
 use super::rung::{Depth, Saving};
 use super::thinning::{RowsBound, Thinning, rows_bounds};
-use super::{AIM, Bounds, Costs, Reason, SAVING_LEAST, TIMING_SHARE, Tree, TreePart};
+use super::{AIM, Bounds, Costs, Reason, SAVING_MIN, TIMING_SHARE, Tree, TreePart};
 
 /// The CPU time of the last second, in ns per second.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -92,7 +92,7 @@ impl Budget {
             }
         } else if is_over {
             self.calm = 0;
-            sink_hot(places, &trees, costs, budget);
+            lower_hot(places, &trees, costs, budget);
         } else {
             self.raise(places, costs, budget);
         }
@@ -100,18 +100,18 @@ impl Budget {
         let by_cost = thinning.rates(places, budget);
         if is_over {
             let left = |places: &[Place<'_>]| Thinning::new(places, &trees, costs).cost_at(&by_cost);
-            sink_rest(places, &trees, |places| left(places) - budget, costs, budget);
+            lower_rest(places, &trees, |places| left(places) - budget, costs, budget);
         }
         let by_rows = rows_bounds(places, &trees, bounds);
         for (at, tree) in trees.iter().enumerate() {
-            let (target, must_sink, reason) = match by_rows[at] {
+            let (target, must_lower, reason) = match by_rows[at] {
                 Some(RowsBound { rate, is_exceeded, place, rows }) if rate < by_cost[at] => {
                     (rate, is_exceeded, Reason::Rows { function: places[place].function, rows })
                 }
                 _ if by_cost[at] < 1.0 => (by_cost[at], is_over, thinning.reason(at, places)),
                 _ => (1.0, false, Reason::Rising),
             };
-            move_root(&mut places[tree.root], target, must_sink, reason);
+            move_root(&mut places[tree.root], target, must_lower, reason);
         }
         for place in &mut *places {
             settle(place, costs, bounds, budget);
@@ -194,10 +194,10 @@ fn add_roots_without_rows(places: &mut [Place<'_>], trees: &mut Vec<Tree>) {
     }
 }
 
-/// Returns the place whose sinking saves most, if it saves at least `least`.
-fn best(savings: impl Iterator<Item = (usize, f64)>, least: f64) -> Option<usize> {
-    let worth = savings.filter(|(_, saving)| *saving >= least);
-    worth.max_by(|a, b| a.1.total_cmp(&b.1)).map(|(at, _)| at)
+/// Returns the place whose lowering saves most, if it saves at least `min`.
+fn find_best(savings: impl Iterator<Item = (usize, f64)>, min: f64) -> Option<usize> {
+    let candidates = savings.filter(|(_, saving)| *saving >= min);
+    candidates.max_by(|a, b| a.1.total_cmp(&b.1)).map(|(at, _)| at)
 }
 
 fn sum_reducible(places: &[Place<'_>], costs: &Costs) -> f64 {
@@ -206,20 +206,20 @@ fn sum_reducible(places: &[Place<'_>], costs: &Costs) -> f64 {
 
 /// Lowers functions that are too expensive by themselves, the largest saving first, until the costs fit: those whose
 /// calls take too long to time are only counted, and those that are called very often in each tree are only timed.
-fn sink_hot(places: &mut [Place<'_>], trees: &[Tree], costs: &Costs, budget: f64) {
+fn lower_hot(places: &mut [Place<'_>], trees: &[Tree], costs: &Costs, budget: f64) {
     while sum_reducible(places, costs) > AIM * budget {
         let timing = |place: &Place<'_>| if place.rung.is_counted() { 0.0 } else { place.timing(costs) };
         let in_all: f64 = places.iter().map(timing).sum();
-        let hot = if in_all > TIMING_SHARE * budget { SAVING_LEAST } else { HOT } * budget;
+        let hot = if in_all > TIMING_SHARE * budget { SAVING_MIN } else { HOT } * budget;
         let counting = savings_of_counting(places, costs).filter(|(at, _)| timing(&places[*at]) >= hot);
-        let Some(at) = best(counting, SAVING_LEAST * budget) else { break };
+        let Some(at) = find_best(counting, SAVING_MIN * budget) else { break };
         places[at].count_only(costs);
     }
     while sum_reducible(places, costs) > AIM * budget {
         let parts = callees(places, trees);
         let often = parts.iter().filter(|callee| callee.part.calls > CALLS_IN_TREE * callee.trees);
         let timing = often.map(|callee| (callee.part.place, callee.saving(places, costs)));
-        let Some(at) = best(timing, HOT * budget) else { break };
+        let Some(at) = find_best(timing, HOT * budget) else { break };
         if let Some(callee) = parts.iter().find(|callee| callee.part.place == at) {
             places[at].time_only(callee.part, costs);
         }
@@ -227,21 +227,21 @@ fn sink_hot(places: &mut [Place<'_>], trees: &[Tree], costs: &Costs, budget: f64
 }
 
 /// Lowers functions by themselves where thinned trees are still too expensive, the largest saving first.
-fn sink_rest(
+fn lower_rest(
     places: &mut [Place<'_>],
     trees: &[Tree],
     excess: impl Fn(&[Place<'_>]) -> f64,
     costs: &Costs,
     budget: f64,
 ) {
-    while excess(places) > SAVING_LEAST * budget {
+    while excess(places) > SAVING_MIN * budget {
         let parts = callees(places, trees);
         let rows = parts.iter().map(|callee| (callee.part.place, callee.saving(places, costs)));
-        let rows = best(rows, SAVING_LEAST * budget);
+        let rows = find_best(rows, SAVING_MIN * budget);
         let callee = rows.and_then(|at| parts.iter().find(|callee| callee.part.place == at));
         if let Some(callee) = callee {
             places[callee.part.place].time_only(callee.part, costs);
-        } else if let Some(at) = best(savings_of_counting(places, costs), SAVING_LEAST * budget) {
+        } else if let Some(at) = find_best(savings_of_counting(places, costs), SAVING_MIN * budget) {
             places[at].count_only(costs);
         } else {
             break;
@@ -291,12 +291,12 @@ fn callees(places: &[Place<'_>], trees: &[Tree]) -> Vec<Callee> {
 }
 
 /// Moves a root towards its rate.
-fn move_root(place: &mut Place<'_>, target: f64, must_sink: bool, reason: Reason) {
+fn move_root(place: &mut Place<'_>, target: f64, must_lower: bool, reason: Reason) {
     if place.rung.is_counted() {
         return;
     }
     let target = if target >= place.requested { 1.0 } else { target };
-    place.rung.approach(target, must_sink);
+    place.rung.approach(target, must_lower);
     if place.rung.depth == Depth::Whole {
         place.rung.reason = reason;
     }

@@ -50,7 +50,7 @@ const TIMING_SHARE: f64 = 0.5;
 /// Functions are lowered to this share of the budget, so that chance does not exceed it.
 pub(crate) const AIM: f64 = 0.75;
 /// The smallest saving for which a function is lowered, as a share of the budget.
-const SAVING_LEAST: f64 = 0.1;
+const SAVING_MIN: f64 = 0.1;
 /// The CPU time of one core, in ns per second.
 pub(crate) const CORE: f64 = 1e9;
 

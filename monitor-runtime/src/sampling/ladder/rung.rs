@@ -138,9 +138,9 @@ impl Rung {
     }
 
     /// Moves the cap towards the target: down at once if it must, up slowly. Returns true if it sank.
-    pub(super) fn approach(&mut self, target: f64, must_sink: bool) -> bool {
+    pub(super) fn approach(&mut self, target: f64, must_lower: bool) -> bool {
         let was_fresh = std::mem::replace(&mut self.is_fresh, false);
-        if must_sink && target * HYSTERESIS < self.cap && !was_fresh {
+        if must_lower && target * HYSTERESIS < self.cap && !was_fresh {
             (self.cap, self.calm, self.is_fresh) = (target, 0, true);
             return true;
         }

@@ -4,12 +4,12 @@
 use super::place::Place;
 use super::rung::{Depth, Saving};
 use super::water::level;
-use super::{AIM, Bounds, Costs, Reason, SAVING_LEAST, TIMING_SHARE, Tree, TreePart};
+use super::{AIM, Bounds, Costs, Reason, SAVING_MIN, TIMING_SHARE, Tree, TreePart};
 
 /// If rows of a function are at most this share of the allowed rows, its trees are not thinned for them.
 const FITS: f64 = 0.9;
 /// A root keeps at least this many trees per second, because a few trees are still worth reading.
-const TREES_LEAST: f64 = 5.0;
+const TREES_MIN: f64 = 5.0;
 
 /// The trees of a look, and what their rows cost over timing the calls, in ns per second.
 pub(super) struct Thinning<'a> {
@@ -41,13 +41,13 @@ impl<'a> Thinning<'a> {
     }
 
     /// Returns the cost of the fewest trees that a root keeps.
-    fn least(&self, at: usize) -> f64 {
-        self.full[at] * (TREES_LEAST / self.trees[at].number().max(TREES_LEAST))
+    fn min_cost(&self, at: usize) -> f64 {
+        self.full[at] * (TREES_MIN / self.trees[at].number().max(TREES_MIN))
     }
 
     /// Returns the rate at which a root's trees cost no more than `grant`.
     fn rate(&self, at: usize, need: f64, grant: f64) -> f64 {
-        if need <= grant { 1.0 } else { (grant.max(self.least(at)) / self.full[at]).min(1.0) }
+        if need <= grant { 1.0 } else { (grant.max(self.min_cost(at)) / self.full[at]).min(1.0) }
     }
 
     /// Returns the reducible costs of all functions if trees are kept at these rates.
@@ -78,8 +78,8 @@ impl<'a> Thinning<'a> {
             let grant =
                 level(needs().filter(|(at, _)| !spared[*at]).map(|(_, need)| need), available - taken);
             let is_spared = |(at, need): &(usize, f64)| {
-                let saving = need - grant.max(self.least(*at));
-                !spared[*at] && *need > grant && saving < SAVING_LEAST * budget
+                let saving = need - grant.max(self.min_cost(*at));
+                !spared[*at] && *need > grant && saving < SAVING_MIN * budget
             };
             // Functions are spared one at a time, the cheapest first, because others save more once one is spared.
             let next = needs().filter(is_spared).min_by(|a, b| a.1.total_cmp(&b.1));
@@ -91,7 +91,7 @@ impl<'a> Thinning<'a> {
             .map(|(at, (need, spared))| if *spared { 1.0 } else { self.rate(at, *need, grant) })
             .collect();
         let left: f64 = needs.iter().enumerate().map(|(at, need)| need.min(rates[at] * self.full[at])).sum();
-        if left <= available + (1.0 - AIM + SAVING_LEAST) * budget {
+        if left <= available + (1.0 - AIM + SAVING_MIN) * budget {
             return rates;
         }
         let grant = level(needs.iter().copied(), available);

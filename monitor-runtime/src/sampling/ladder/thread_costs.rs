@@ -57,7 +57,7 @@ const FACTOR_MAX: f64 = 20.0;
 const FORGET: f64 = 1.0 - 1.0 / 60.0;
 /// The deviation of a measurement: a tenth of the CPU time, and what the system's own work on the thread takes.
 const DEVIATION_SHARE: f64 = 0.1;
-const DEVIATION_LEAST_NS: f64 = 100_000.0;
+const DEVIATION_NS_MIN: f64 = 100_000.0;
 /// The sweeps over all factors after a measurement. They may be few, because the factors of the look before are close.
 const SWEEPS: usize = 50;
 
@@ -67,7 +67,7 @@ impl ThreadCosts {
     /// The factors minimise the squared deviations of all measurements, weighted by age, plus the squared deviations
     /// of the factors from 1 (ridge regression, here by Gauss-Seidel with bounds).
     pub(crate) fn learn(&mut self, work: &Work, cpu_ns: f64) {
-        let deviation = DEVIATION_SHARE * cpu_ns + DEVIATION_LEAST_NS;
+        let deviation = DEVIATION_SHARE * cpu_ns + DEVIATION_NS_MIN;
         let weight = 1.0 / (deviation * deviation);
         let mut estimated = work.to_array();
         estimated.iter_mut().zip(ESTIMATES).for_each(|(times, estimate)| *times *= estimate);

@@ -8,14 +8,14 @@ use crate::growth::MakeRoom as _;
 #[derive(Debug)]
 pub(super) struct RecentDecisions {
     /// The largest number of young decisions.
-    most: usize,
+    max: usize,
     pub(super) young: HashMap<u64, f64>,
     pub(super) old: HashMap<u64, f64>,
 }
 
 impl RecentDecisions {
-    pub(super) fn new(most: usize) -> Self {
-        Self { most, young: HashMap::new(), old: HashMap::new() }
+    pub(super) fn new(max: usize) -> Self {
+        Self { max, young: HashMap::new(), old: HashMap::new() }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -31,7 +31,7 @@ impl RecentDecisions {
 
     /// Remembers a decision. If the machine has no memory for it, the decision is as good as forgotten.
     pub(super) fn insert(&mut self, span: u64, probability: f64) {
-        if self.young.len() >= self.most {
+        if self.young.len() >= self.max {
             self.age();
         }
         if self.young.make_room(1) {

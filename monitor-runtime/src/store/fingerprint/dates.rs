@@ -3,7 +3,7 @@
 //! Takes the text at a digit, or at the name of a month or day; gives the time stamp that begins there: `2024-01-15T10:00:00Z`,
 //! `Mon, 15 Jan 2024 10:00:00 GMT`, `Jan 15`. Dates of digits alone are read as numbers.
 
-use super::piece::{Found, look_ahead};
+use super::piece::{Piece, peek};
 
 const MONTHS: [&str; 12] = [
     "January",
@@ -26,12 +26,12 @@ const ZONES: [&str; 10] = ["UTC", "GMT", "Z", "AM", "PM", "CET", "CEST", "EST", 
 const PARTS_MAX: usize = 8;
 
 /// Reads a date.
-pub(super) fn read(rest: &str) -> Option<Found> {
+pub(super) fn read(rest: &str) -> Option<Piece> {
     if !rest.starts_with(|first: char| first.is_ascii_digit() || first.is_ascii_uppercase()) {
         return None;
     }
-    let text = look_ahead(rest);
-    iso(text).or_else(|| named(text)).map(Found::number)
+    let text = peek(rest);
+    iso(text).or_else(|| named(text)).map(Piece::number)
 }
 
 /// Returns the length of a time stamp that begins with `yyyy-mm-dd`, with its time and zone.

@@ -3,7 +3,7 @@
 //! Takes the text at a digit, a sign or a mark of currency; gives the number that begins there. A word that only begins with
 //! digits is not a number. Digits are those of every script.
 
-use super::piece::{Found, belongs_to_word, look_ahead};
+use super::piece::{Piece, belongs_to_word, peek};
 use super::word;
 
 /// Units that stand directly behind their number.
@@ -77,7 +77,7 @@ const UNITS: [&str; 60] = [
 const EXPONENT_DIGITS_MAX: usize = 3;
 
 /// Reads a number.
-pub(super) fn read(rest: &str, before: char) -> Option<Found> {
+pub(super) fn read(rest: &str, before: char) -> Option<Piece> {
     let begins_number = |first: char| {
         is_digit(first)
             || first.is_ascii_hexdigit()
@@ -89,11 +89,11 @@ pub(super) fn read(rest: &str, before: char) -> Option<Found> {
     if !rest.starts_with(begins_number) {
         return None;
     }
-    let text = look_ahead(rest);
+    let text = peek(rest);
     address(text, before)
         .or_else(|| word::long_id(text))
         .or_else(|| quantity(text, before))
-        .map(Found::number)
+        .map(Piece::number)
 }
 
 /// Returns the length of a MAC or IPv6 address, or of a time with two colons.

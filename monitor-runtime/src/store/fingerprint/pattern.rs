@@ -5,7 +5,7 @@
 //! because every look ahead is bounded. The file does not know the function that failed.
 
 use super::list::Output;
-use super::piece::{belongs_to_word, look_ahead};
+use super::piece::{belongs_to_word, peek};
 use super::word::Code;
 use super::{dates, number, places, quotes, word};
 
@@ -169,6 +169,6 @@ impl Scan<'_> {
 /// Returns the length of the control sequence of a terminal that the text begins with.
 fn terminal_escape(text: &str) -> Option<usize> {
     let inside = text.strip_prefix("\u{1b}[")?;
-    let end = look_ahead(inside).find(|char: char| ('@'..='~').contains(&char))?;
+    let end = peek(inside).find(|char: char| ('@'..='~').contains(&char))?;
     Some(2 + end + 1)
 }

@@ -8,12 +8,12 @@ const AHEAD_BYTES: usize = 256;
 
 /// A piece of a message for which a placeholder stands.
 #[derive(Debug)]
-pub(super) struct Found {
+pub(super) struct Piece {
     pub(super) length: usize,
     pub(super) shown: String,
 }
 
-impl Found {
+impl Piece {
     pub(super) fn number(length: usize) -> Self {
         Self { length, shown: "#".to_owned() }
     }
@@ -25,7 +25,7 @@ pub(super) fn belongs_to_word(char: char) -> bool {
 }
 
 /// Returns the part of a text that may be looked at from here.
-pub(super) fn look_ahead(text: &str) -> &str {
+pub(super) fn peek(text: &str) -> &str {
     let mut end = text.len().min(AHEAD_BYTES);
     while !text.is_char_boundary(end) {
         end -= 1;

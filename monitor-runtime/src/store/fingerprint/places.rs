@@ -3,7 +3,7 @@
 //! Takes the text at the beginning of a word; gives the place that begins there. The scheme of a URL and the extension of a
 //! file stay, because they say what the place is.
 
-use super::piece::{Found, belongs_to_word, look_ahead};
+use super::piece::{Piece, belongs_to_word, peek};
 
 /// The last labels by which the name of a host is recognized.
 const TOP_LABELS: [&str; 42] = [
@@ -55,12 +55,12 @@ const TOP_LABELS: [&str; 42] = [
 const EXTENSION_BYTES_MAX: usize = 5;
 
 /// Reads a place.
-pub(super) fn read(rest: &str, before: char) -> Option<Found> {
+pub(super) fn read(rest: &str, before: char) -> Option<Piece> {
     let begins_place = |first: char| first.is_alphanumeric() || matches!(first, '/' | '.' | '~' | '\\' | '_');
     if matches!(before, '.' | '-' | '@') || belongs_to_word(before) || !rest.starts_with(begins_place) {
         return None;
     }
-    let text = look_ahead(rest);
+    let text = peek(rest);
     if !text.starts_with(char::is_alphanumeric) {
         return windows_path(text).or_else(|| unix_path(rest, before));
     }
@@ -91,19 +91,19 @@ const ENDS_OF_URL: [char; 11] = ['"', '\'', '`', '<', '>', ')', ']', '}', '|', '
 const ENDS_OF_PATH: [char; 17] =
     ['"', '\'', '`', '<', '>', '(', ')', '[', ']', '{', '}', '|', ':', ',', ';', '”', '»'];
 
-fn url(rest: &str) -> Option<Found> {
-    let text = look_ahead(rest);
+fn url(rest: &str) -> Option<Piece> {
+    let text = peek(rest);
     let scheme = text.find(|char: char| !char.is_ascii_alphanumeric() && !matches!(char, '+' | '.' | '-'))?;
     let is_scheme = text.starts_with(|first: char| first.is_ascii_alphabetic());
     if !is_scheme || !text[scheme..].starts_with("://") {
         return None;
     }
     let length = scheme + 3 + extent(&rest[scheme + 3..], &ENDS_OF_URL);
-    Some(Found { length, shown: format!("{}://…", &text[..scheme]) })
+    Some(Piece { length, shown: format!("{}://…", &text[..scheme]) })
 }
 
 /// Reads bytes in base64 that have a mark which no name has.
-fn blob(text: &str) -> Option<Found> {
+fn blob(text: &str) -> Option<Piece> {
     /// The characters of the shortest text that is read as base64.
     const CHARS_MIN: usize = 20;
     let is_part = |char: char| char.is_ascii_alphanumeric() || matches!(char, '+' | '/' | '_' | '-');
@@ -116,10 +116,10 @@ fn blob(text: &str) -> Option<Found> {
     let goes_on = text[end + padding..].starts_with(['.', ':', '%']);
     let starts_well = run.starts_with(|first: char| first.is_ascii_alphanumeric());
     (run.len() >= CHARS_MIN && is_mixed && is_marked && !goes_on && starts_well)
-        .then(|| Found::number(end + padding.min(2)))
+        .then(|| Piece::number(end + padding.min(2)))
 }
 
-fn mail(text: &str) -> Option<Found> {
+fn mail(text: &str) -> Option<Piece> {
     let is_part = |char: char| char.is_alphanumeric() || matches!(char, '.' | '_' | '+' | '-');
     let at = text.find(|char: char| !is_part(char)).filter(|at| *at > 0 && text[*at..].starts_with('@'))?;
     let domain = &text[at + 1..];
@@ -127,10 +127,10 @@ fn mail(text: &str) -> Option<Found> {
         .find(|char: char| !char.is_alphanumeric() && !matches!(char, '.' | '-'))
         .unwrap_or(domain.len());
     let domain = domain[..length].trim_end_matches(['.', '-']);
-    domain.contains('.').then(|| Found { length: at + 1 + domain.len(), shown: "…@…".to_owned() })
+    domain.contains('.').then(|| Piece { length: at + 1 + domain.len(), shown: "…@…".to_owned() })
 }
 
-fn windows_path(text: &str) -> Option<Found> {
+fn windows_path(text: &str) -> Option<Piece> {
     let bytes = text.as_bytes();
     let has_drive = matches!(bytes, [drive, b':', b'\\' | b'/', ..] if drive.is_ascii_alphabetic());
     let is_share = text.starts_with("\\\\") && text[2..].starts_with(|char: char| char.is_alphanumeric());
@@ -152,10 +152,10 @@ fn windows_path(text: &str) -> Option<Found> {
     }
     let path = &text[..end];
     let has_folders = has_drive || path[2..].contains('\\');
-    has_folders.then(|| Found { length: end, shown: format!("/…{}", extension(path)) })
+    has_folders.then(|| Piece { length: end, shown: format!("/…{}", extension(path)) })
 }
 
-fn unix_path(rest: &str, before: char) -> Option<Found> {
+fn unix_path(rest: &str, before: char) -> Option<Piece> {
     let is_rooted = ["/", "./", "../", "~/"].iter().any(|root| {
         let after = rest.strip_prefix(root).and_then(|after| after.chars().next());
         after
@@ -163,7 +163,7 @@ fn unix_path(rest: &str, before: char) -> Option<Found> {
     });
     if is_rooted && !matches!(before, '#' | ')' | ']' | '/' | '<') {
         let end = extent(rest, &ENDS_OF_PATH);
-        return (end > 1).then(|| Found { length: end, shown: format!("/…{}", extension(&rest[..end])) });
+        return (end > 1).then(|| Piece { length: end, shown: format!("/…{}", extension(&rest[..end])) });
     }
     if !rest.starts_with(belongs_to_word) {
         return None;
@@ -171,7 +171,7 @@ fn unix_path(rest: &str, before: char) -> Option<Found> {
     // A path that begins with a name is distinguished from `and/or` by its depth or its extension.
     let is_part =
         |char: char| belongs_to_word(char) || matches!(char, '.' | '-' | '/' | '~' | '+' | '@' | '%');
-    let text = look_ahead(rest);
+    let text = peek(rest);
     let end = text.find(|char: char| !is_part(char)).unwrap_or(text.len());
     let text = text[..end].trim_end_matches(['.', '-', '/']);
     if !text.contains('/') || text.starts_with(['/', '%', '.', '-']) || text.contains("//") {
@@ -181,7 +181,7 @@ fn unix_path(rest: &str, before: char) -> Option<Found> {
     let is_path = text.matches('/').count() > 1 || !extension(text).is_empty();
     let host_first = text.split('/').next().is_some_and(is_host);
     (is_path && has_letters && !host_first)
-        .then(|| Found { length: text.len(), shown: format!("/…{}", extension(text)) })
+        .then(|| Piece { length: text.len(), shown: format!("/…{}", extension(text)) })
 }
 
 /// Returns the extension of the last segment with its point, or nothing.
@@ -197,8 +197,8 @@ fn extension(path: &str) -> &str {
 }
 
 /// Reads the name of a host with its port and path.
-fn host(rest: &str) -> Option<Found> {
-    let text = look_ahead(rest);
+fn host(rest: &str) -> Option<Piece> {
+    let text = peek(rest);
     let length = text
         .find(|char: char| !char.is_ascii_alphanumeric() && !matches!(char, '.' | '-' | '_'))
         .unwrap_or(text.len());
@@ -214,7 +214,7 @@ fn host(rest: &str) -> Option<Found> {
     if rest[end..].starts_with('/') {
         end += extent(&rest[end..], &ENDS_OF_URL);
     }
-    Some(Found { length: end, shown: "…".to_owned() })
+    Some(Piece { length: end, shown: "…".to_owned() })
 }
 
 fn is_host(name: &str) -> bool {

@@ -3,7 +3,7 @@
 //! Takes the text at a quotation mark; gives the quoted word that ends at its partner. Text in quotes that holds a space is not
 //! taken, because it is part of what is said. A mark after a letter is an apostrophe.
 
-use super::piece::{Found, belongs_to_word, look_ahead};
+use super::piece::{Piece, belongs_to_word, peek};
 
 /// Quotation marks and their partners.
 const PAIRS: [(&str, &[&str]); 14] = [
@@ -29,7 +29,7 @@ pub(super) fn is_no_apostrophe(char: char) -> bool {
 }
 
 /// Reads a quoted word. `written` is the pattern before it.
-pub(super) fn read(rest: &str, before: char, written: &str) -> Option<Found> {
+pub(super) fn read(rest: &str, before: char, written: &str) -> Option<Piece> {
     // The letter of `b"…"` and `r"…"` is part of the quote.
     let prefix = usize::from(rest.starts_with("b\"") || rest.starts_with("r\"") || rest.starts_with("b'"));
     let may_be_apostrophe = !rest.starts_with(is_no_apostrophe);
@@ -38,13 +38,13 @@ pub(super) fn read(rest: &str, before: char, written: &str) -> Option<Found> {
     }
     let rest = &rest[prefix..];
     let (open, closes) = PAIRS.iter().find(|(open, _)| rest.starts_with(open))?;
-    let inside = look_ahead(&rest[open.len()..]);
+    let inside = peek(&rest[open.len()..]);
     let (length, close) = word(inside, closes, open.len() == 1)?;
     let end = open.len() + length + close.len();
     if *open == "\"" && is_key(&rest[end..], written) {
         return None;
     }
-    Some(Found { length: prefix + end, shown: format!("{open}…{close}") })
+    Some(Piece { length: prefix + end, shown: format!("{open}…{close}") })
 }
 
 /// Returns the length of the word up to the closing mark, and that mark.

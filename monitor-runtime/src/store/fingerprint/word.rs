@@ -4,7 +4,7 @@
 //! which is split at hyphens and underscores. The file does not know the words around, except that the last one
 //! announced a code.
 
-use super::piece::{belongs_to_word, look_ahead};
+use super::piece::{belongs_to_word, peek};
 
 /// The letters and digits of the shortest mixture that is an id.
 const MIXED_MIN: usize = 6;
@@ -37,7 +37,7 @@ const ANNOUNCE: [&str; 16] = [
     "err",
 ];
 /// The words that may stand between a word that announces a code and the code.
-const BETWEEN: [&str; 9] = ["is", "was", "of", "with", "code", "status", "state", "number", "non-zero"];
+const FILLERS: [&str; 9] = ["is", "was", "of", "with", "code", "status", "state", "number", "non-zero"];
 /// The words before `code` whose codes are ids, because there are as many of them as customers.
 const OTHER_CODES: [&str; 11] = [
     "zip",
@@ -67,7 +67,7 @@ pub(super) enum Code {
 
 /// Returns the word that the text begins with. A hyphen before a letter or digit belongs to it, and so does a percent escape.
 pub(super) fn take(text: &str) -> &str {
-    let text = look_ahead(text);
+    let text = peek(text);
     let mut chars = text.char_indices().peekable();
     while let Some((at, char)) = chars.next() {
         let joins = char == '-' && chars.peek().is_some_and(|(_, next)| next.is_alphanumeric());
@@ -226,7 +226,7 @@ pub(super) fn announces(word: &str, code: Code) -> Code {
     if OTHER_CODES.contains(&last.as_str()) {
         return Code::Refused;
     }
-    if !BETWEEN.contains(&word.to_ascii_lowercase().as_str()) {
+    if !FILLERS.contains(&word.to_ascii_lowercase().as_str()) {
         return Code::No;
     }
     code

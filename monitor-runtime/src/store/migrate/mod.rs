@@ -59,7 +59,7 @@ const BEFORE: &[(i32, &str, &str)] = &[
 ];
 
 /// Tables and indexes that older versions do not have: name, and the first version that has it.
-const SINCE: &[(&str, i32)] = &[
+const ADDED_IN: &[(&str, i32)] = &[
     ("span_block", 3),
     ("call_fold", 3),
     ("call_cause", 3),
@@ -107,7 +107,7 @@ pub(crate) fn run(connection: &Connection, version: i32) -> rusqlite::Result<()>
 
 /// Returns true if that version has the table or index.
 pub(crate) fn has(version: i32, name: &str) -> bool {
-    SINCE.iter().all(|(table, first)| *table != name || version >= *first)
+    ADDED_IN.iter().all(|(table, first)| *table != name || version >= *first)
 }
 
 /// Returns the text of a table or index in that version, or `None` if it is today's text.

@@ -87,28 +87,28 @@ fn oldest_range(connection: &Connection, failed_only: Option<bool>) -> rusqlite:
         .optional()
 }
 
-/// Deletes calls from the start of a range. `most` and the portion bound the ids, or the rows of a range of which only
+/// Deletes calls from the start of a range. `max` and the portion bound the ids, or the rows of a range of which only
 /// failed calls are left. If there are hardly any but failed calls at the start of the range, these stay, and the
 /// oldest failed calls of all ranges are deleted in their place. Returns the rows that were deleted, and the ids (or
-/// rows) that count against `most`.
-pub(super) fn delete_calls(transaction: &Connection, due: Due, most: i64) -> rusqlite::Result<(u64, i64)> {
-    let (rows, passed) = delete_start(transaction, due, most)?;
+/// rows) that count against `max`.
+pub(super) fn delete_calls(transaction: &Connection, due: Due, max: i64) -> rusqlite::Result<(u64, i64)> {
+    let (rows, passed) = delete_start(transaction, due, max)?;
     if rows > 0 || !due.keep_failed {
         return Ok((rows, passed));
     }
     let Some(range) = oldest_range(transaction, Some(true))? else { return Ok((rows, passed)) };
-    let (rows, more) = delete_start(transaction, Due { range, keep_failed: false, ..due }, most)?;
+    let (rows, more) = delete_start(transaction, Due { range, keep_failed: false, ..due }, max)?;
     Ok((rows, passed + more))
 }
 
-fn delete_start(transaction: &Connection, due: Due, most: i64) -> rusqlite::Result<(u64, i64)> {
+fn delete_start(transaction: &Connection, due: Due, max: i64) -> rusqlite::Result<(u64, i64)> {
     let Due { range, keep_failed, portion } = due;
-    let most = most.min(portion);
+    let max = max.min(portion);
     let until = if range.is_failed_only {
         // A bound on ids would delete next to nothing: if one call in a thousand fails, 2048 ids are two rows.
-        nth_call(transaction, range, most)?.unwrap_or(range.last)
+        nth_call(transaction, range, max)?.unwrap_or(range.last)
     } else {
-        range.last.min(range.first + most - 1)
+        range.last.min(range.first + max - 1)
     };
     let part = [range.first, until];
     let failed = if keep_failed { count_failed(transaction, part)? } else { 0 };

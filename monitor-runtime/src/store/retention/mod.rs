@@ -129,11 +129,11 @@ impl Retention {
         let mut gone = 0;
         while let Some(due) = find_due(transaction, bounds.pages_evict, cutoff, false)? {
             let expires = (overdue..cutoff).contains(&due.range.at_ns);
-            let most = if expires { coming } else { coming.saturating_mul(2) }.min(BATCH_CALLS_MAX);
-            if gone >= most {
+            let max = if expires { coming } else { coming.saturating_mul(2) }.min(BATCH_CALLS_MAX);
+            if gone >= max {
                 break;
             }
-            gone += delete_calls(transaction, due, most - gone)?.1;
+            gone += delete_calls(transaction, due, max - gone)?.1;
         }
         Ok(())
     }

@@ -24,7 +24,7 @@ use super::file;
 use super::harden::{abandon, leave_log, pages_used};
 use super::id_cache::IdCache;
 use super::options::{PAGE_BYTES, StoreOptions};
-use super::process::Among;
+use super::process::Candidates;
 use super::retention::Retention;
 use super::transaction::Committed;
 use super::{Notice, Retained, SetHold, SetRate, Store, Written, alerts, process, query, transaction};
@@ -65,7 +65,7 @@ pub struct SqliteStore {
     contradictions: u32,
     recovery: Option<RecoveryStep>,
     /// True once a notice said that another copy of the recorder runs in this process.
-    has_told_of_copy: bool,
+    has_reported_copy: bool,
     /// True once all processes were looked at for those that died.
     has_marked_all: bool,
     closed: bool,
@@ -104,7 +104,7 @@ impl SqliteStore {
             evicted_in_vain: 0,
             contradictions: 0,
             recovery: None,
-            has_told_of_copy: false,
+            has_reported_copy: false,
             has_marked_all: false,
             closed: false,
         };
@@ -153,11 +153,11 @@ impl SqliteStore {
         let transaction = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
         let returning = process::progress(&transaction, &self.process.run_uuid)?.is_some();
         process::enter(&transaction, &self.process, self.pid_mark.as_deref())?;
-        process::mark_crashed(&transaction, &self.process, Among::Latest, now_ns)?;
-        if !self.has_told_of_copy
+        process::mark_crashed(&transaction, &self.process, Candidates::Latest, now_ns)?;
+        if !self.has_reported_copy
             && process::has_other_copy(&transaction, &self.process, self.pid_mark.as_deref())?
         {
-            self.has_told_of_copy = true;
+            self.has_reported_copy = true;
             let detail = "another copy of the recorder in this process writes to the same store: each records the \
                           functions of its own part of the program, as two processes would";
             self.notices.push(Notice { kind: "store", detail: detail.to_owned() });
@@ -180,7 +180,7 @@ impl SqliteStore {
         let process = self.process.clone();
         self.run(now_ns, |connection| {
             let transaction = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
-            process::mark_crashed(&transaction, &process, Among::All, now_ns)?;
+            process::mark_crashed(&transaction, &process, Candidates::All, now_ns)?;
             transaction.commit()
         })?;
         self.has_marked_all = true;
@@ -192,11 +192,11 @@ impl SqliteStore {
     fn mark_latest_crashed(&mut self, now_ns: i64) -> Result<(), StoreError> {
         let process = self.process.clone();
         self.run(now_ns, |connection| {
-            if process::find_gone(connection, &process, Among::Latest, now_ns)?.is_empty() {
+            if process::find_dead(connection, &process, Candidates::Latest, now_ns)?.is_empty() {
                 return Ok(());
             }
             let transaction = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
-            process::mark_crashed(&transaction, &process, Among::Latest, now_ns)?;
+            process::mark_crashed(&transaction, &process, Candidates::Latest, now_ns)?;
             transaction.commit()
         })
     }
@@ -414,7 +414,7 @@ impl Store for SqliteStore {
         Ok(more)
     }
 
-    fn rest(&mut self, now_ns: i64) -> Result<(), StoreError> {
+    fn checkpoint_wal(&mut self, now_ns: i64) -> Result<(), StoreError> {
         // A log that is copied already costs no write and no sync.
         self.run(now_ns, |connection| {
             connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())).optional()

@@ -23,7 +23,7 @@ const USUAL: &CStr = c"unix";
 
 /// The file as SQLite sees it. SQLite supplies the memory, and asks for `size_of` of it.
 #[repr(C)]
-struct Seen {
+struct SqliteFile {
     base: sqlite3_file,
     /// Never null while `base.pMethods` points to `METHODS`.
     file: *mut OpenFile,
@@ -67,7 +67,7 @@ pub(super) fn register() -> Option<&'static str> {
     }
     // SAFETY: it is not null, and the tables of SQLite's own VFS are never freed.
     let mut ours: sqlite3_vfs = unsafe { *usual };
-    ours.szOsFile = ours.szOsFile.max(c_int::try_from(size_of::<Seen>()).ok()?);
+    ours.szOsFile = ours.szOsFile.max(c_int::try_from(size_of::<SqliteFile>()).ok()?);
     ours.zName = name.as_ptr();
     ours.pNext = null_mut();
     ours.xOpen = Some(open);
@@ -97,7 +97,7 @@ fn has_file_locks() -> bool {
 /// file on two threads at once.
 unsafe fn file<'a>(seen: *mut sqlite3_file) -> &'a mut OpenFile {
     // SAFETY: see above.
-    unsafe { &mut *(*seen.cast::<Seen>()).file }
+    unsafe { &mut *(*seen.cast::<SqliteFile>()).file }
 }
 
 fn code(result: Result<(), c_int>) -> c_int {
@@ -133,7 +133,7 @@ unsafe extern "C" fn open(
                     let read_only = flags & !ffi::SQLITE_OPEN_READWRITE | ffi::SQLITE_OPEN_READONLY;
                     *answer = if is_read_only { read_only } else { flags };
                 }
-                (*seen.cast::<Seen>()).file = Box::into_raw(Box::new(file));
+                (*seen.cast::<SqliteFile>()).file = Box::into_raw(Box::new(file));
                 (*seen).pMethods = &raw const METHODS;
                 ffi::SQLITE_OK
             }
@@ -145,7 +145,7 @@ unsafe extern "C" fn open(
 unsafe extern "C" fn close(seen: *mut sqlite3_file) -> c_int {
     // SAFETY: SQLite closes a file once, and `open` made the box.
     unsafe {
-        drop(Box::from_raw((*seen.cast::<Seen>()).file));
+        drop(Box::from_raw((*seen.cast::<SqliteFile>()).file));
         (*seen).pMethods = std::ptr::null();
     }
     ffi::SQLITE_OK

@@ -32,7 +32,7 @@ fn recover(folder: &Path, store: &Path, words: &[u64]) -> Recovered {
     let path = folder.join(name);
     std::fs::write(&path, bytes).expect("a ring file");
     let recovered = recover::recover(store, &[folder.to_owned()], NOW_NS).expect("the recovery ends");
-    let _ = recover::living(store, &[folder.to_owned()], ALIVE_NS);
+    let _ = recover::find_live(store, &[folder.to_owned()], ALIVE_NS);
     assert!(!path.exists() || recovered == Recovered::default(), "a recovered file is removed");
     let _ = std::fs::remove_file(path);
     recovered

@@ -38,7 +38,7 @@ pub(in crate::command::serve) struct Line<'a> {
 pub(in crate::command::serve) struct Series<'a> {
     /// The title.
     pub(in crate::command::serve) title: &'a str,
-    /// The lines.
+    /// The lines of the chart, one for each series of figures.
     pub(in crate::command::serve) lines: &'a [Line<'a>],
     /// The span that the figures cover, ns since the Unix epoch.
     pub(in crate::command::serve) span_ns: (i64, i64),

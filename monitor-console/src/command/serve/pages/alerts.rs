@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::super::app::{Context, PANEL_TIME, Page, integer};
 use super::super::chart::{Line, Series};
-use super::super::table::{self, Dress};
+use super::super::table::{self, Frame};
 use super::super::text;
 use super::{cut, panel, path_of, write_form};
 use crate::command::alert::report_rules;
@@ -76,7 +76,7 @@ pub(super) fn page(context: &Context<'_>) -> Result<Page> {
         }
     };
     let receivers = html! {
-        (table::show(&reports.3, &Dress { caption: "receivers of alerts", empty: "nobody: `monitor watch` tells a command or a webhook", ..Dress::default() }))
+        (table::show(&reports.3, &Frame { caption: "receivers of alerts", empty: "nobody: `monitor watch` tells a command or a webhook", ..Frame::default() }))
     };
     page.main = html! {
         h1 { "Alerts" }
@@ -151,7 +151,7 @@ fn show_alerts(context: &Context<'_>, all: &[Alert], report: &Report, caption: &
             _ => None,
         }
     };
-    table::show(report, &Dress { caption, cell: &cell, empty, ..Dress::default() })
+    table::show(report, &Frame { caption, cell: &cell, empty, ..Frame::default() })
 }
 
 fn report_receivers(receivers: &[Receiver]) -> Report {
@@ -273,7 +273,7 @@ fn show_rules(context: &Context<'_>, rules: &[Rule], report: &Report) -> Markup 
     };
     table::show(
         &report,
-        &Dress { caption: "rules on alerts", cell: &cell, empty: "no rules", ..Dress::default() },
+        &Frame { caption: "rules on alerts", cell: &cell, empty: "no rules", ..Frame::default() },
     )
 }
 

@@ -4,7 +4,7 @@ use anyhow::Result;
 use maud::{Markup, html};
 
 use super::super::app::{Context, PAGE_TIME, Page, Refusal};
-use super::super::table::{self, Dress};
+use super::super::table::{self, Frame};
 use super::super::text;
 use super::{cut, panel};
 use crate::command::diff;
@@ -128,7 +128,7 @@ fn show_form(context: &Context<'_>) -> Result<Markup> {
     let (path, _) = address.split_once('?').unwrap_or((&address, ""));
     Ok(html! {
         form.box method="get" action=(path) {
-            @for (name, kept) in context.links.kept_without(&[]) { input type="hidden" name=(name) value=(kept); }
+            @for (name, kept) in context.links.hidden_fields(&[]) { input type="hidden" name=(name) value=(kept); }
             label { span.label { "before" } input name="before" list="suggestions" size="24" value=(value("before")) placeholder="1h10m..10m"; }
             label { span.label { "after" } input name="after" list="suggestions" size="24" value=(value("after")) placeholder="10m.."; }
             datalist #suggestions { @for text in &suggestions { option value=(text) {} } }
@@ -171,7 +171,7 @@ fn show(context: &Context<'_>, changes: &[Change], report: &Report) -> Markup {
     let empty = "no function has windows on either side";
     table::show(
         report,
-        &Dress { caption: "functions and how they changed", cell: &cell, empty, ..Dress::default() },
+        &Frame { caption: "functions and how they changed", cell: &cell, empty, ..Frame::default() },
     )
 }
 

@@ -4,7 +4,7 @@ use anyhow::Result;
 use maud::{Markup, html};
 
 use super::super::app::{Context, PAGE_TIME, Page, Refusal};
-use super::super::table::{self, Dress};
+use super::super::table::{self, Frame};
 use super::super::{chart, text};
 use super::{calls as call_pages, cut, panel};
 use crate::command::explain_unknown;
@@ -130,11 +130,11 @@ fn show(context: &Context<'_>, kinds: &[Kind], report: &Report) -> Markup {
     };
     table::show(
         report,
-        &Dress {
+        &Frame {
             caption: "kinds of failure",
             cell: &cell,
             empty: "no failures in this span",
-            ..Dress::default()
+            ..Frame::default()
         },
     )
 }

@@ -60,13 +60,13 @@ pub(super) fn show_line(context: &Context<'_>, finding: &Finding) -> Markup {
         p.finding {
             span.level.(class) { span aria-hidden="true" { (sign) } " " (finding.level.as_str()) } " "
             span { (mark) (text::shorten(&finding.sentence, 600)) } " "
-            a href=(lead_on(context, finding)) { "→ " (finding.kind) }
+            a href=(evidence_link(context, finding)) { "→ " (finding.kind) }
         }
     }
 }
 
-/// Returns the page that shows the evidence: that of the function, or the statement that shows the rows.
-fn lead_on(context: &Context<'_>, finding: &Finding) -> String {
+/// Returns the address of the page that shows the evidence: the page of the function, or the result of a statement.
+fn evidence_link(context: &Context<'_>, finding: &Finding) -> String {
     match finding.kind {
         "died" | "stuck" | "growing" | "lost_rows" | "breaker_open" | "degraded" | "costly" => {
             context.links.to("/processes", &[("q", "")])

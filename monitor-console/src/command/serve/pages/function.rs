@@ -193,7 +193,7 @@ fn rate_form(context: &Context<'_>, figures: &Figures) -> Markup {
         // A form cannot send a name that acts on a reader as it is.
         @if !figures.name.contains(terminal::is_unsafe) {
             form.box method="get" action=(path_of(&address)) {
-                @for (name, kept) in context.links.kept_without(&["q"]) { input type="hidden" name=(name) value=(kept); }
+                @for (name, kept) in context.links.hidden_fields(&["q"]) { input type="hidden" name=(name) value=(kept); }
                 input type="hidden" name="pattern" value=(figures.name);
                 label { span.label { "share of its calls to record, 0 to 1" } input name="rate" size="6" required inputmode="decimal" value=(rate); }
                 button { "Preview" }
@@ -209,7 +209,7 @@ fn box_form(context: &Context<'_>) -> Markup {
     let (path, _) = address.split_once('?').unwrap_or((&address, ""));
     html! {
         form.box #box method="get" action=(path) {
-            @for (name, kept) in context.links.kept_without(&["from", "to", "q"]) { input type="hidden" name=(name) value=(kept); }
+            @for (name, kept) in context.links.hidden_fields(&["from", "to", "q"]) { input type="hidden" name=(name) value=(kept); }
             span.label { "Explain a box: calls between" }
             label { span.label { "from" } input name="from" size="10" value=(value("from")) placeholder="-15m"; }
             label { span.label { "to" } input name="to" size="10" value=(value("to")) placeholder="now"; }

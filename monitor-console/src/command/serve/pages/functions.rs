@@ -7,7 +7,7 @@ use maud::{Markup, html};
 use monitor_runtime::store::schema::WINDOW_NS;
 
 use super::super::app::{Context, PAGE_TIME, Page};
-use super::super::table::{self, Dress, SortLink};
+use super::super::table::{self, Frame, SortLink};
 use super::super::{chart, text};
 use super::panel;
 use crate::command::explain_unknown;
@@ -198,5 +198,5 @@ pub(super) fn show(
         Some(SortLink { address, is_current: own == Some(key?) })
     };
     let empty = "no calls in this span: choose a longer one";
-    table::show(report, &Dress { caption: "functions and their figures", cell: &cell, sort: &sort, empty })
+    table::show(report, &Frame { caption: "functions and their figures", cell: &cell, sort: &sort, empty })
 }

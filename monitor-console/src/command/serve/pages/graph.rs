@@ -6,7 +6,7 @@ use maud::{Markup, html};
 use rusqlite::types::Value;
 
 use super::super::app::{Context, PAGE_TIME, Page};
-use super::super::table::{self, Dress};
+use super::super::table::{self, Frame};
 use super::super::{chart, text};
 use super::function::describe_caller;
 use super::{cut, panel};
@@ -59,7 +59,7 @@ pub(super) fn page(context: &Context<'_>) -> Result<Page> {
     let empty = "no call with a row in this span";
     let table = table::show(
         &report,
-        &Dress { caption: "pairs of caller and callee", cell: &cell, empty, ..Dress::default() },
+        &Frame { caption: "pairs of caller and callee", cell: &cell, empty, ..Frame::default() },
     );
     page.main = html! {
         h1 { "Graph" }

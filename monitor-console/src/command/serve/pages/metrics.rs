@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::super::app::{Context, PAGE_TIME, PANEL_TIME, Page, Refusal};
 use super::super::chart::{self, Line, Series};
-use super::super::table::{self, Dress};
+use super::super::table::{self, Frame};
 use super::super::text;
 use super::{cut, panel};
 use crate::command::metrics as command;
@@ -88,7 +88,7 @@ fn show(context: &Context<'_>, found: &[Metric], histories: &[History], report: 
         }
     };
     let empty = "none: a program records metrics with the crate monitored-metrics";
-    table::show(report, &Dress { caption: "series of metrics", cell: &cell, empty, ..Dress::default() })
+    table::show(report, &Frame { caption: "series of metrics", cell: &cell, empty, ..Frame::default() })
 }
 
 pub(super) fn page_of_one(context: &Context<'_>) -> Result<Page> {
@@ -130,7 +130,7 @@ pub(super) fn page_of_one(context: &Context<'_>) -> Result<Page> {
             (panel("history", "Over time", &html! {
                 @if is_cut { (cut()) } @else { (show_history(&metric, &history)) }
             }))
-            (panel("windows", "Windows of 10 s", &table::show(&windows, &Dress { caption: "windows, the newest first", ..Dress::default() })))
+            (panel("windows", "Windows of 10 s", &table::show(&windows, &Frame { caption: "windows, the newest first", ..Frame::default() })))
         },
         ..Page::default()
     };

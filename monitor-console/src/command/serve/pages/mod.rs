@@ -22,7 +22,7 @@ mod schema;
 use maud::{Markup, html};
 
 use super::app::{Context, Render};
-use super::table::{self, Dress};
+use super::table::{self, Frame};
 use super::text;
 use crate::report::{Cell, Report};
 
@@ -83,7 +83,7 @@ fn show_with_links<'a>(
             _ => None,
         }
     };
-    table::show(report, &Dress { caption, cell: &cell, empty, ..Dress::default() })
+    table::show(report, &Frame { caption, cell: &cell, empty, ..Frame::default() })
 }
 
 /// Puts content under a heading. The script replaces the panels of an open page one by one.
@@ -107,7 +107,7 @@ fn write_form(context: &Context<'_>, path: &str, fields: &Markup) -> Markup {
     html! {
         form.write method="post" action=(path_of(&address)) {
             input type="hidden" name="token" value=(context.app.guard().form_token());
-            @for (name, kept) in context.links.kept_without(&["q"]) { input type="hidden" name=(name) value=(kept); }
+            @for (name, kept) in context.links.hidden_fields(&["q"]) { input type="hidden" name=(name) value=(kept); }
             (fields)
         }
     }

@@ -7,7 +7,7 @@ use maud::{Markup, html};
 use serde_json::json;
 
 use super::super::app::{Context, PAGE_TIME, PANEL_TIME, Page};
-use super::super::table::{self, Dress};
+use super::super::table::{self, Frame};
 use super::super::{chart, text};
 use super::{cut, findings, functions, panel};
 use crate::command::live;
@@ -134,10 +134,10 @@ fn show_under_way(context: &Context<'_>) -> Markup {
     };
     table::show(
         &report,
-        &Dress {
+        &Frame {
             caption: "calls under way, stuck ones first",
             empty: "none: no process of this store runs a monitored call",
-            ..Dress::default()
+            ..Frame::default()
         },
     )
 }

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::super::app::{Context, PAGE_TIME, Page, Refusal};
 use super::super::chart::{Line, Series};
-use super::super::table::{self, Dress};
+use super::super::table::{self, Frame};
 use super::super::text;
 use super::{cut, panel};
 use crate::command::{live, processes as command, resources as resources_command};
@@ -72,14 +72,14 @@ fn show(context: &Context<'_>, report: &Report) -> Markup {
     };
     table::show(
         report,
-        &Dress { caption: "runs of programs, the one seen last first", cell: &cell, ..Dress::default() },
+        &Frame { caption: "runs of programs, the one seen last first", cell: &cell, ..Frame::default() },
     )
 }
 
 fn show_under_way(context: &Context<'_>) -> Markup {
     match live::list(context.store.path(), UNDER_WAY_SHOWN, context.now_ns) {
         Ok(report) => {
-            table::show(&report, &Dress { caption: "calls under way", empty: "none", ..Dress::default() })
+            table::show(&report, &Frame { caption: "calls under way", empty: "none", ..Frame::default() })
         }
         Err(error) => html! { p.note { (text::cell(&format!("{error:#}"))) } },
     }
@@ -106,10 +106,10 @@ fn report_events(events: &[Event]) -> Report {
 fn show_events(_: &Context<'_>, events: &[Event]) -> Markup {
     table::show(
         &report_events(events),
-        &Dress {
+        &Frame {
             caption: "events of recorders, the newest first",
             empty: "no events in this span",
-            ..Dress::default()
+            ..Frame::default()
         },
     )
 }
@@ -147,7 +147,7 @@ pub(super) fn page_of_one(context: &Context<'_>) -> Result<Page> {
             (panel("resources", "Use of the machine", &show_usage(&usage, &events)))
             (panel("events", "Events", &show_events(context, &events)))
             @if !flights.is_empty() {
-                (panel("flight", "Calls in flight when it died", &table::show(&in_flight, &Dress { caption: "calls in flight at the death", ..Dress::default() })))
+                (panel("flight", "Calls in flight when it died", &table::show(&in_flight, &Frame { caption: "calls in flight at the death", ..Frame::default() })))
             }
         },
         ..Page::default()

@@ -7,7 +7,7 @@ use maud::{Markup, html};
 use serde_json::json;
 
 use super::super::app::{Context, Page};
-use super::super::table::{self, Dress};
+use super::super::table::{self, Frame};
 use super::super::text;
 use super::{panel, path_of, write_form};
 use crate::model::findings::quote_shell;
@@ -80,7 +80,7 @@ fn preview_form(context: &Context<'_>) -> Markup {
     let address = context.links.to("/rates", &[]);
     html! {
         form.box method="get" action=(path_of(&address)) {
-            @for (name, kept) in context.links.kept_without(&["q"]) { input type="hidden" name=(name) value=(kept); }
+            @for (name, kept) in context.links.hidden_fields(&["q"]) { input type="hidden" name=(name) value=(kept); }
             label { span.label { "pattern of whole names" } input name="pattern" size="28" required value=(pattern) placeholder="*::orders::*"; }
             label { span.label { "rate, 0 to 1" } input name="rate" size="6" required inputmode="decimal" value=(value("rate")) placeholder="0.1"; }
             button { "Preview" }
@@ -159,7 +159,7 @@ fn show(context: &Context<'_>, all: &[Rate], report: &Report) -> Markup {
     };
     table::show(
         report,
-        &Dress { caption: "rates in force", cell: &cell, empty: "no functions yet", ..Dress::default() },
+        &Frame { caption: "rates in force", cell: &cell, empty: "no functions yet", ..Frame::default() },
     )
 }
 
@@ -205,11 +205,11 @@ fn show_settings(context: &Context<'_>, settings: &[Setting], report: &Report) -
     };
     table::show(
         report,
-        &Dress {
+        &Frame {
             caption: "rates that were set; the last one that matches a function wins",
             cell: &cell,
             empty: "none: functions have the rates of their programs",
-            ..Dress::default()
+            ..Frame::default()
         },
     )
 }
@@ -237,7 +237,7 @@ fn show_breakers(context: &Context<'_>, breakers: &[Breaker]) -> Markup {
     };
     let report = Report { columns, rows: breakers.iter().map(build).collect() };
     html! {
-        (table::show(&report, &Dress { caption: "breakers of running processes", empty: "no process is running", ..Dress::default() }))
+        (table::show(&report, &Frame { caption: "breakers of running processes", empty: "no process is running", ..Frame::default() }))
         @if context.app.allows_writes() {
             (write_form(context, "/breaker", &html! {
                 label { span.label { "reason" } input name="reason" size="30" maxlength="500" placeholder="the disk is being replaced"; }
@@ -291,7 +291,7 @@ fn report_guards(guards: &[GuardState]) -> Report {
 fn show_guards(context: &Context<'_>, report: &Report, guards: &[GuardState]) -> Markup {
     let names: BTreeSet<&str> = guards.iter().map(|guard| guard.name.as_str()).collect();
     html! {
-        (table::show(report, &Dress { caption: "guards of running processes, the worst level first", empty: "no running process has called a guard", ..Dress::default() }))
+        (table::show(report, &Frame { caption: "guards of running processes, the worst level first", empty: "no running process has called a guard", ..Frame::default() }))
         @if !names.is_empty() {
             @if context.app.allows_writes() {
                 (write_form(context, "/breaker", &html! {

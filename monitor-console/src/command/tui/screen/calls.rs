@@ -6,8 +6,8 @@ use super::canvas::{BAD, Canvas, DIM, Text, WARNING};
 use super::functions::{draw_heat, draw_names};
 use super::list::{self, Column, Side, column};
 use crate::command::tui::heat::Boxed;
-use crate::command::tui::state::{Above, State, WIDE_COLUMNS};
-use crate::model::latest_calls::{Call, Found};
+use crate::command::tui::state::{Layer, State, WIDE_COLUMNS};
+use crate::model::latest_calls::{Call, FoundCalls};
 use crate::units::{self, format_duration};
 
 const COLUMNS: [Column; 7] = [
@@ -23,14 +23,14 @@ const COLUMNS: [Column; 7] = [
 /// The position of the function among the columns.
 const FUNCTION_AT: usize = 5;
 
-pub(super) fn draw(canvas: &mut Canvas<'_>, state: &State, found: &Found) {
+pub(super) fn draw(canvas: &mut Canvas<'_>, state: &State, found: &FoundCalls) {
     match state.above.last() {
-        Some(Above::Function { name, is_failed }) => draw_function(canvas, state, name, *is_failed),
-        Some(Above::Examples([function, outcome, message])) => {
+        Some(Layer::Function { name, is_failed }) => draw_function(canvas, state, name, *is_failed),
+        Some(Layer::Examples([function, outcome, message])) => {
             let text = format!("{} {function}: {message}", mark(outcome));
             canvas.text((1, 2), canvas.width() - 2, &text, BAD);
         }
-        Some(Above::Box(boxed)) => draw_box(canvas, state, boxed),
+        Some(Layer::Box(boxed)) => draw_box(canvas, state, boxed),
         _ => {}
     }
     if state.rows.is_empty() {
@@ -42,7 +42,7 @@ pub(super) fn draw(canvas: &mut Canvas<'_>, state: &State, found: &Found) {
         super::say(canvas, state, text);
     }
     let mut columns = COLUMNS;
-    if let Some(Above::Function { .. } | Above::Box(_)) = state.above.last() {
+    if let Some(Layer::Function { .. } | Layer::Box(_)) = state.above.last() {
         // The name of the function stands above the list.
         columns[FUNCTION_AT].from = u16::MAX;
     } else if canvas.width() < WIDE_COLUMNS {

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::command::tui::facts::Page;
-use crate::command::tui::state::{Above, SortKey, State, Tab};
+use crate::command::tui::state::{Layer, SortKey, State, Tab};
 use crate::model::findings::quote_shell;
 use crate::units;
 
@@ -19,16 +19,16 @@ pub(in crate::command::tui) fn describe(state: &State) -> String {
     };
     let since = describe_since(state);
     let command = match (state.above.last(), state.tab) {
-        (Some(Above::Trace(call)), _) => format!("monitor trace {call}"),
-        (Some(Above::Function { name, is_failed }), _) => {
+        (Some(Layer::Trace(call)), _) => format!("monitor trace {call}"),
+        (Some(Layer::Function { name, is_failed }), _) => {
             let failed = if *is_failed { " --failed" } else { "" };
             format!("monitor calls {}{failed} {since}", quote_shell(name))
         }
-        (Some(Above::Examples([function, ..])), _) => {
+        (Some(Layer::Examples([function, ..])), _) => {
             format!("monitor calls {} --failed {since}", quote_shell(function))
         }
-        (Some(Above::Evidence { sql, .. }), _) => format!("monitor sql {}", quote_shell(sql)),
-        (Some(Above::Box(boxed)), _) => {
+        (Some(Layer::Evidence { sql, .. }), _) => format!("monitor sql {}", quote_shell(sql)),
+        (Some(Layer::Box(boxed)), _) => {
             let time = |ns: i64| units::format_date_and_time(ns)[..19].replace(' ', "T");
             let mut command = format!("monitor calls {}", quote_shell(&boxed.function));
             if boxed.durations_ns.0 > 0 {
@@ -36,7 +36,7 @@ pub(in crate::command::tui) fn describe(state: &State) -> String {
             }
             format!("{command} --since {}", time(boxed.span_ns.0))
         }
-        (Some(Above::Changes), _) => {
+        (Some(Layer::Changes), _) => {
             let (start, end) = (state.span.start_ns(state.now_ns), state.span.end_ns.unwrap_or(state.now_ns));
             let past = start.saturating_sub(end.saturating_sub(start).saturating_mul(6));
             let ago = |ns: i64| format!("{}s", (state.now_ns.saturating_sub(ns) / 1_000_000_000).max(0));

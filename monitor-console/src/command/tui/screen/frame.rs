@@ -4,12 +4,12 @@ use ratatui::style::{Modifier, Style};
 
 use super::canvas::{ACCENT, BAD, BOLD, Canvas, DIM, GOOD, Text, WARNING};
 use crate::command::tui::facts::Page;
-use crate::command::tui::state::{Above, State, Tab};
+use crate::command::tui::state::{Layer, State, Tab};
 use crate::units::{self, format_quantity};
 
 /// The row of the tabs.
 pub(in crate::command::tui) const TABS_ROW: u16 = 1;
-/// The width of a screen from which on the titles of tabs are whole.
+/// The smallest width of a screen at which the titles of tabs are not shortened.
 const LONG_TITLES_FROM: u16 = 100;
 /// The time since the last write up to which the store counts as live. Reports come every few seconds.
 const LIVE_NS: i64 = 15_000_000_000;
@@ -63,7 +63,7 @@ fn note(state: &State) -> String {
     }
     match (&state.page, state.above.last()) {
         (Page::Functions(_), _) => notes.push(format!("sort: {}", state.sort.name())),
-        (Page::Calls(_), Some(Above::Function { is_failed: true, .. })) => {
+        (Page::Calls(_), Some(Layer::Function { is_failed: true, .. })) => {
             notes.push("failed only".to_owned());
         }
         (Page::Calls(_), None) if state.is_failed_only => notes.push("failed only".to_owned()),

@@ -20,7 +20,7 @@ pub(super) mod command;
 use ratatui::buffer::Buffer;
 
 use super::facts::Page;
-use super::state::{Above, SMALLEST, State, Tab};
+use super::state::{Layer, SMALLEST, State, Tab};
 use canvas::{BAD, Canvas, DIM};
 
 pub(super) use canvas::Look;
@@ -62,7 +62,7 @@ fn draw_page(canvas: &mut Canvas<'_>, state: &State) {
         (Page::Kinds(kinds), _) => failures::draw(canvas, state, kinds),
         (Page::Live(report, asked), _) => live::draw(canvas, state, report, *asked),
         (Page::Findings(found), _) => findings::draw(canvas, state, found),
-        (Page::Evidence(report), Some(Above::Evidence { title, .. })) => {
+        (Page::Evidence(report), Some(Layer::Evidence { title, .. })) => {
             findings::draw_evidence(canvas, state, report, title);
         }
         (Page::Evidence(_), _) => {}

@@ -5,7 +5,7 @@ use ratatui::style::Style;
 use super::canvas::{ACCENT, BAD, BOLD, Canvas, DIM, Text, WARNING};
 use crate::command::tui::facts::Page;
 use crate::command::tui::prompt::{HoldPrompt, Prompt, RatePrompt, preview};
-use crate::command::tui::state::{Above, State};
+use crate::command::tui::state::{Layer, State};
 use crate::units::{self, format_quantity};
 
 /// Draws the footer: a prompt if one is open, else a sentence about the last key, else the keys.
@@ -36,7 +36,7 @@ pub(super) fn draw(canvas: &mut Canvas<'_>, state: &State) {
 fn describe_keys(state: &State) -> String {
     let own = match (&state.page, state.above.last()) {
         (Page::Functions(_), _) => "enter open  e failures  s sort  r rate",
-        (Page::Calls(_), Some(Above::Function { .. })) => "enter trace  f failed  r rate  esc back",
+        (Page::Calls(_), Some(Layer::Function { .. })) => "enter trace  f failed  r rate  esc back",
         (Page::Calls(_), Some(_)) => "enter trace  esc back",
         (Page::Calls(_), None) => "enter trace  f failed  r rate",
         (Page::Trace(_), _) => "h l fold  c critical path  e failures  esc back",

@@ -37,7 +37,7 @@ pub(crate) struct Course {
 }
 
 /// The time before and after an alert that its course shows.
-const AROUND_NS: i64 = 600_000_000_000;
+const MARGIN_NS: i64 = 600_000_000_000;
 /// The longest course.
 const COURSE_NS_MAX: i64 = 3 * 3_600_000_000_000;
 
@@ -56,8 +56,8 @@ pub(crate) fn read_course(
 ) -> Result<Option<Course>> {
     let is_rule = |rule: &&Rule| rule.name == alert.rule && rule.level == alert.level;
     let Some(rule) = rules.iter().find(is_rule).and_then(Rule::to_evaluated) else { return Ok(None) };
-    let until_ns = alert.until_ns.map_or(now_ns, |until| until.saturating_add(AROUND_NS).min(now_ns));
-    let from_ns = alert.since_ns.saturating_sub(AROUND_NS).max(until_ns.saturating_sub(COURSE_NS_MAX));
+    let until_ns = alert.until_ns.map_or(now_ns, |until| until.saturating_add(MARGIN_NS).min(now_ns));
+    let from_ns = alert.since_ns.saturating_sub(MARGIN_NS).max(until_ns.saturating_sub(COURSE_NS_MAX));
     let span = (from_ns.div_euclid(WINDOW_NS), until_ns.div_euclid(WINDOW_NS));
     let Some(found) = read_values(store, alert, &rule, folders, span)? else { return Ok(None) };
     Ok(Some(Course {

@@ -30,7 +30,7 @@ pub(super) fn read(
     let limit_ns = stuck::read_limit(store, function)?;
     let mut times = read_ended(store, function, limit_ns, span)?;
     let until_ns = (span.1 + 1) * WINDOW_NS;
-    for process in recover::living(store.path(), folders, until_ns) {
+    for process in recover::find_live(store.path(), folders, until_ns) {
         let of_function = process.calls.iter().filter(|call| call.function == function);
         times.extend(of_function.map(|call| {
             let limit_ns =

@@ -13,7 +13,7 @@ use crate::store::Store;
 
 /// The windows before a course whose failures count as usual: three hours, after which a twentieth of their weight is left.
 const USUAL_WINDOWS: i64 = 1080;
-/// The age of a store from which on a kind of failure counts as new.
+/// The age of a store from which a kind of failure counts as new.
 const HISTORY_NS: i64 = 3_600_000_000_000;
 
 /// Reads the value of a measure of a function in each window.
@@ -32,7 +32,7 @@ pub(super) fn read(
         let value = if is_too_few && rule.measure != Measure::CallsPerS {
             None
         } else {
-            rule.measure.of_window(&WindowFigures::new(1, function, found), usual.failed_pct())
+            rule.measure.window_value(&WindowFigures::new(1, function, found), usual.failed_pct())
         };
         if let Some((stats, _)) = found {
             usual.add(at, stats);

@@ -17,7 +17,7 @@ use serde_json::json;
 
 use super::super::address::parameter;
 use super::super::app::{self, App, Context, Form, Page, Refusal};
-use super::super::table::{self, Dress};
+use super::super::table::{self, Frame};
 use super::super::text;
 use super::panel;
 use crate::arguments::FormatName;
@@ -80,7 +80,7 @@ pub(super) fn page(context: &Context<'_>) -> Result<Page> {
     let path = address.split_once('?').map_or(address.as_str(), |(path, _)| path);
     let form = html! {
         form.sql method="get" action=(path) {
-            @for (name, kept) in context.links.kept_without(&["q"]) { input type="hidden" name=(name) value=(kept); }
+            @for (name, kept) in context.links.hidden_fields(&["q"]) { input type="hidden" name=(name) value=(kept); }
             label { span.label { "One statement that reads" } textarea #sql name="sql" rows="5" spellcheck="false" maxlength=(STATEMENT_BYTES_MAX) { "\n" (statement) } }
             button { "Run" }
             span.hint { "at most 2 s, " (ROWS_MAX) " rows and 8 MB; times are ns since 1970, UTC" }
@@ -142,14 +142,14 @@ fn run(path: &Path, statement: &str) -> Result<(Report, bool)> {
         let cells = report::read_cells(row, columns.len())?;
         bytes.set(bytes.get() + cells.iter().map(measure).sum::<usize>());
         if rows.len() >= ROWS_MAX || bytes.get() > BYTES_MAX {
-            return Err(anyhow!(Enough));
+            return Err(anyhow!(RowLimitReached));
         }
         rows.push(cells);
         Ok(())
     });
     let is_cut = match read {
         Ok(()) => false,
-        Err(error) if error.downcast_ref::<Enough>().is_some() => true,
+        Err(error) if error.downcast_ref::<RowLimitReached>().is_some() => true,
         // The rows that came before the time was up are shown.
         Err(error) if error.downcast_ref::<Stopped>().is_some() && !rows.is_empty() => true,
         Err(error) => return Err(explain_statement_error(error)),
@@ -171,15 +171,15 @@ fn number(mut columns: Vec<Column>) -> Vec<Column> {
 
 /// Stops the reading of rows when there are enough.
 #[derive(Debug)]
-struct Enough;
+struct RowLimitReached;
 
-impl std::fmt::Display for Enough {
+impl std::fmt::Display for RowLimitReached {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.write_str("enough rows")
     }
 }
 
-impl std::error::Error for Enough {}
+impl std::error::Error for RowLimitReached {}
 
 fn measure(cell: &report::Cell) -> usize {
     use rusqlite::types::Value;
@@ -194,7 +194,7 @@ fn show(mut report: Report, is_cut: bool) -> Markup {
     let number = report.rows.len();
     report.rows.truncate(ROWS_SHOWN);
     html! {
-        (table::show(&report, &Dress { caption: "rows of the statement", empty: "no rows", ..Dress::default() }))
+        (table::show(&report, &Frame { caption: "rows of the statement", empty: "no rows", ..Frame::default() }))
         p.note {
             (number) " rows"
             @if number > ROWS_SHOWN { ", of which the page shows " (ROWS_SHOWN) " and JSON all" }

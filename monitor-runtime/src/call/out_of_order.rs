@@ -1,6 +1,6 @@
 //! Calls that were left while another call was current.
 //!
-//! Takes a call that is left out of order, with the context around it; gives this context once a later call makes the gone one
+//! Takes a call that is left out of order, with the context around it; gives this context once a later call makes that call
 //! current again. A poll ends before the polls around it do, but an open call may be left out of order: `enter a, enter b,
 //! leave a, leave b`. It then stays in the context that `b` restores, so each thread remembers the last of such calls, and
 //! passes over them. The file does not know why a call was left.
@@ -14,37 +14,37 @@ use crate::record::NOT_KEPT;
 use crate::thread::local;
 
 /// The number of calls left out of order that a thread remembers.
-const GONE_MAX: usize = 8;
+const CALLS_MAX: usize = 8;
 
 /// The calls that this thread left out of order last: the span of each, and the context around it.
-struct Gone {
-    calls: [Cell<(u64, Context)>; GONE_MAX],
+struct OutOfOrder {
+    calls: [Cell<(u64, Context)>; CALLS_MAX],
     count: Cell<usize>,
 }
 
 thread_local! {
     /// Const and without `Drop`: an access is one load, and it works in destructors of other thread-locals.
-    static GONE: Gone =
-        const { Gone { calls: [const { Cell::new((0, Context::NONE)) }; GONE_MAX], count: Cell::new(0) } };
+    static CALLS: OutOfOrder =
+        const { OutOfOrder { calls: [const { Cell::new((0, Context::NONE)) }; CALLS_MAX], count: Cell::new(0) } };
 }
 
 /// Notes that the call of this span was left while another one was current, which may restore its context.
 #[cold]
-pub(super) fn note(span: u64, around: Context) {
-    GONE.with(|gone| {
-        let count = gone.count.get();
-        gone.calls[count % GONE_MAX].set((span & !NOT_KEPT, around));
-        gone.count.set(count + 1);
+pub(super) fn note(span: u64, outer: Context) {
+    CALLS.with(|out_of_order| {
+        let count = out_of_order.count.get();
+        out_of_order.calls[count % CALLS_MAX].set((span & !NOT_KEPT, outer));
+        out_of_order.count.set(count + 1);
     });
 }
 
 /// Forgets the call of this span, because it is entered again.
 #[inline]
 pub(super) fn forget(span: u64) {
-    GONE.with(|gone| {
-        if gone.count.get() > 0 {
+    CALLS.with(|out_of_order| {
+        if out_of_order.count.get() > 0 {
             let is_it = |call: &&Cell<(u64, Context)>| call.get().0 == span & !NOT_KEPT;
-            gone.calls.iter().filter(is_it).for_each(|call| call.set((0, Context::NONE)));
+            out_of_order.calls.iter().filter(is_it).for_each(|call| call.set((0, Context::NONE)));
         }
     });
 }
@@ -52,30 +52,26 @@ pub(super) fn forget(span: u64) {
 /// Passes over a current call that was left out of order: the one around it becomes current.
 #[inline]
 pub(super) fn settle() {
-    GONE.with(|gone| {
-        if gone.count.get() > 0 {
-            gone.pass_over();
+    CALLS.with(|out_of_order| {
+        if out_of_order.count.get() > 0 {
+            out_of_order.pass_over();
         }
     });
 }
 
-impl Gone {
+impl OutOfOrder {
     #[cold]
     fn pass_over(&self) {
         let Some(thread) = local::current().filter(|thread| !is_recorders(thread)) else { return };
-        for _ in 0..GONE_MAX {
+        for _ in 0..CALLS_MAX {
             let span = thread.current.load(Ordering::Relaxed) & !NOT_KEPT;
-            let Some(around) = self.find_around(span) else { return };
-            around.enter(thread);
+            let Some(outer) = self.find_outer(span) else { return };
+            outer.enter(thread);
         }
     }
 
     /// Returns the context around the call, if it was left out of order.
-    fn find_around(&self, span: u64) -> Option<Context> {
-        self.calls
-            .iter()
-            .map(Cell::get)
-            .find(|(gone, _)| *gone == span && span != 0)
-            .map(|(_, around)| around)
+    fn find_outer(&self, span: u64) -> Option<Context> {
+        self.calls.iter().map(Cell::get).find(|(left, _)| *left == span && span != 0).map(|(_, outer)| outer)
     }
 }

@@ -12,11 +12,11 @@ use super::async_state::State;
 use super::async_values::Values;
 use super::captured::{Captured, is_recorders};
 use super::context::Context;
-use super::gone;
 use super::open::Open;
+use super::out_of_order;
 use super::panic_hook;
 use super::poll::leased_state;
-use super::visit::{Rest, Visit};
+use super::visit::{ColdState, Visit};
 use crate::capture::{Fields, Writer, keep_newest};
 use crate::limits::VALUES_BYTES_MAX;
 use crate::platform::clock::{Ticks, counter, elapsed};
@@ -25,7 +25,7 @@ use crate::ring::frames;
 use crate::sync::lock_unless_lost;
 use crate::thread::local::{self, Lease};
 use crate::thread::scratch;
-use crate::thread::state::{Around, ThreadState};
+use crate::thread::state::{CallerState, ThreadState};
 
 /// Returns the calling thread's state, taken if necessary; `None` on a thread that would have to give it back at once.
 fn kept_state() -> Option<&'static ThreadState> {
@@ -38,25 +38,25 @@ fn kept_state() -> Option<&'static ThreadState> {
 }
 
 impl Open {
-    /// Locks the rest, and notes that it holds something.
-    fn rest(&self) -> Option<MutexGuard<'_, Rest>> {
-        let rest = lock_unless_lost(&self.rest)?;
-        self.has_rest.store(true, Ordering::Relaxed);
-        Some(rest)
+    /// Locks the cold state, and notes that it is no longer empty.
+    fn lock_cold(&self) -> Option<MutexGuard<'_, ColdState>> {
+        let cold = lock_unless_lost(&self.cold)?;
+        self.has_cold.store(true, Ordering::Relaxed);
+        Some(cold)
     }
 
     /// Notes that the call began, or is entered, while its thread unwinds.
     #[cold]
     pub(super) fn note_unwinding(&self) {
-        if let Some(mut rest) = self.rest() {
-            rest.is_in_unwinding = true;
+        if let Some(mut cold) = self.lock_cold() {
+            cold.is_in_unwinding = true;
         }
     }
 
     /// Enters a call on a thread that did not begin it or has entered it already, or a call that sets no context.
     #[cold]
     #[inline(never)]
-    pub(super) fn enter_rarely(&self) {
+    pub(super) fn enter_cold(&self) {
         let state = self.state();
         if state.is_over() || state.is_counted() || local::current().is_some_and(is_recorders) {
             return;
@@ -66,14 +66,14 @@ impl Open {
             self.note_unwinding();
         }
         let (Some(thread), Some(site)) = (kept_state(), self.site()) else { return };
-        gone::forget(self.shown_span());
-        let Some(mut rest) = self.rest() else { return };
-        let is_timed = !self.is_timed_at_home() && rest.visits.iter().all(|visit| visit.since == 0);
+        out_of_order::forget(self.shown_span());
+        let Some(mut cold) = self.lock_cold() else { return };
+        let is_timed = !self.is_timed_at_home() && cold.visits.iter().all(|visit| visit.since == 0);
         let mut visit = if is_timed {
             Visit::begin(thread, site.id())
         } else {
             let before = Context::from_state(thread);
-            Visit { thread, before, around: Around::default(), since: 0 }
+            Visit { thread, before, caller_state: CallerState::default(), since: 0 }
         };
         if state.has_context() {
             self.context().enter(thread);
@@ -81,12 +81,12 @@ impl Open {
         if is_timed {
             visit.since = counter();
             frames::push(thread.page.words, site.id(), self.start(), self.shown_span());
-            if rest.busy == 0 && visit.around.may_be_nested(site.id()) {
+            if cold.busy == 0 && visit.caller_state.may_be_nested(site.id()) {
                 self.note_nested(thread);
             }
         }
-        rest.visits.push(visit);
-        self.others.store(u32::try_from(rest.visits.len()).unwrap_or(u32::MAX), Ordering::Relaxed);
+        cold.visits.push(visit);
+        self.others.store(u32::try_from(cold.visits.len()).unwrap_or(u32::MAX), Ordering::Relaxed);
     }
 
     /// Notes that another call of the function is under way around the first visit, if this is so.
@@ -103,7 +103,7 @@ impl Open {
     /// or that unwinds.
     #[cold]
     #[inline(never)]
-    pub(super) fn exit_rarely(&self) {
+    pub(super) fn exit_cold(&self) {
         let Some(thread) = local::current().filter(|thread| !is_recorders(thread)) else { return };
         if std::thread::panicking() {
             self.note_panic();
@@ -120,9 +120,9 @@ impl Open {
             let (busy, callees) = visit.end_time();
             if self.is_at_home(thread) {
                 self.add_busy(busy, callees);
-            } else if let Some(mut rest) = self.rest() {
-                rest.busy = rest.busy.wrapping_add(busy);
-                rest.callees = rest.callees.wrapping_add(callees);
+            } else if let Some(mut cold) = self.lock_cold() {
+                cold.busy = cold.busy.wrapping_add(busy);
+                cold.callees = cold.callees.wrapping_add(callees);
             }
             frames::pop(thread.page.words);
             self.wait(thread, visit.since.wrapping_add(busy));
@@ -130,7 +130,7 @@ impl Open {
         if is_late {
             // The context of the call that was entered later stays current.
             here.enter(thread);
-            gone::note(self.context().span, visit.before);
+            out_of_order::note(self.context().span, visit.before);
         } else if is_current {
             visit.before.enter(thread);
         }
@@ -140,11 +140,11 @@ impl Open {
     /// Takes the last visit of this thread.
     fn take_visit(&self, thread: &'static ThreadState) -> Option<Visit> {
         if self.others.load(Ordering::Relaxed) > 0
-            && let Some(mut rest) = self.rest()
-            && let Some(at) = rest.visits.iter().rposition(|visit| std::ptr::eq(visit.thread, thread))
+            && let Some(mut cold) = self.lock_cold()
+            && let Some(at) = cold.visits.iter().rposition(|visit| std::ptr::eq(visit.thread, thread))
         {
-            let visit = rest.visits.remove(at);
-            self.others.store(u32::try_from(rest.visits.len()).unwrap_or(u32::MAX), Ordering::Relaxed);
+            let visit = cold.visits.remove(at);
+            self.others.store(u32::try_from(cold.visits.len()).unwrap_or(u32::MAX), Ordering::Relaxed);
             return Some(visit);
         }
         self.is_entered_at_home(thread).then(|| self.leave_home(thread))
@@ -159,8 +159,8 @@ impl Open {
     /// call that began while its thread was already unwinding.
     #[cold]
     fn note_panic(&self) {
-        let is_told = |rest: &Rest| rest.has_panicked || rest.is_in_unwinding;
-        if self.rest().is_none_or(|rest| is_told(&rest)) {
+        let is_known = |cold: &ColdState| cold.has_panicked || cold.is_in_unwinding;
+        if self.lock_cold().is_none_or(|cold| is_known(&cold)) {
             return;
         }
         if let Some(thread) = local::current() {
@@ -168,16 +168,16 @@ impl Open {
         }
         let text = panic_hook::text_since(self.start());
         let text = if text.is_empty() { None } else { Captured::failure(&mut |out| out.write_str(&text)) };
-        if let Some(mut rest) = self.rest() {
-            rest.has_panicked = true;
-            rest.failure = text;
+        if let Some(mut cold) = self.lock_cold() {
+            cold.has_panicked = true;
+            cold.failure = text;
         }
     }
 
     /// Ends a call that has more than its words, or ends a call as `outcome`.
     #[cold]
     #[inline(never)]
-    pub(super) fn end_rarely(&self, outcome: Option<Outcome>) {
+    pub(super) fn end_cold(&self, outcome: Option<Outcome>) {
         if outcome.is_none() && std::thread::panicking() {
             self.note_panic();
         }
@@ -186,17 +186,19 @@ impl Open {
             // Any other thread restores its context by itself.
             while self.leave(thread) {}
         }
-        let rest = self.rest().map_or(Rest::none(), |mut rest| std::mem::replace(&mut *rest, Rest::none()));
+        let cold = self
+            .lock_cold()
+            .map_or(ColdState::none(), |mut cold| std::mem::replace(&mut *cold, ColdState::none()));
         self.others.store(0, Ordering::Relaxed);
-        self.has_rest.store(false, Ordering::Relaxed);
-        let outcome = outcome.unwrap_or(match (rest.has_panicked, &rest.failure) {
+        self.has_cold.store(false, Ordering::Relaxed);
+        let outcome = outcome.unwrap_or(match (cold.has_panicked, &cold.failure) {
             (true, _) => Outcome::Panic,
             (false, Some(_)) => Outcome::Error,
             (false, None) => Outcome::Ok,
         });
         let end = counter();
-        if let Some(mut call) = self.to_call(self.busy_with(&rest, end), rest.values) {
-            let failure = rest.failure;
+        if let Some(mut call) = self.to_call(self.busy_with(&cold, end), cold.values) {
+            let failure = cold.failure;
             let mut text = failure.as_ref().map(|text| move |writer: &mut Writer<'_>| writer.put(&text.0));
             AsyncCall::end(&mut call, end, outcome, text.as_mut().map(|text| text as scratch::Capture<'_>));
         }
@@ -205,10 +207,10 @@ impl Open {
 
     /// Returns the busy time on all threads, and the part of it that was spent in callees. Visits that begin on two threads at
     /// the same moment are both timed, so the sum is brought within the call's duration.
-    fn busy_with(&self, rest: &Rest, end: Ticks) -> (Ticks, Ticks) {
+    fn busy_with(&self, cold: &ColdState, end: Ticks) -> (Ticks, Ticks) {
         let (busy, callees) = self.busy();
-        let all = busy.saturating_add(rest.busy).min(elapsed(self.start(), end));
-        (all, callees.saturating_add(rest.callees).min(all))
+        let all = busy.saturating_add(cold.busy).min(elapsed(self.start(), end));
+        (all, callees.saturating_add(cold.callees).min(all))
     }
 }
 
@@ -236,17 +238,17 @@ impl Open {
         if let Some(values) = &mut values {
             values.args_bytes = bytes;
         }
-        if let Some(mut rest) = self.rest() {
-            rest.values = values;
-            self.show_values(thread, &rest);
+        if let Some(mut cold) = self.lock_cold() {
+            cold.values = values;
+            self.show_values(thread, &cold);
         }
     }
 
     /// Adds values to those of the call. A value replaces an earlier one of its name. Beyond the bound for the values of a call,
     /// values are left out.
     pub fn add(&self, more: &Captured) {
-        let (Some(thread), Some(mut rest)) = (self.capturing_thread(), self.rest()) else { return };
-        let earlier = rest.values.as_ref().map(|values| values.tokens()).unwrap_or_default();
+        let (Some(thread), Some(mut cold)) = (self.capturing_thread(), self.lock_cold()) else { return };
+        let earlier = cold.values.as_ref().map(|values| values.tokens()).unwrap_or_default();
         let room = VALUES_BYTES_MAX.saturating_sub(more.0.len());
         let all = if earlier.len() <= room {
             [earlier, &*more.0].concat()
@@ -254,30 +256,30 @@ impl Open {
             [&*keep_newest(earlier), &*more.0].concat()
         };
         if all.len() <= VALUES_BYTES_MAX {
-            Values::set_arguments(&mut rest.values, thread, all.into_boxed_slice());
-            self.show_values(thread, &rest);
+            Values::set_arguments(&mut cold.values, thread, all.into_boxed_slice());
+            self.show_values(thread, &cold);
         }
     }
 
     /// Shows the values to readers of the ring file.
-    fn show_values(&self, thread: &ThreadState, rest: &Rest) {
+    fn show_values(&self, thread: &ThreadState, cold: &ColdState) {
         let slot = self.slot.load(Ordering::Relaxed);
-        if let Some(values) = rest.values.as_ref().filter(|_| slot != 0) {
+        if let Some(values) = cold.values.as_ref().filter(|_| slot != 0) {
             thread.home.suspended.set_arguments(&thread.home.memory, slot, values.arguments());
         }
     }
 
     /// Notes that the call fails, with this text. The last text counts.
     pub fn fail(&self, text: Captured) {
-        if let Some(mut rest) = self.rest() {
-            rest.failure = Some(text);
+        if let Some(mut cold) = self.lock_cold() {
+            cold.failure = Some(text);
         }
     }
 
     /// Returns the tokens of the captured values.
     #[cfg(test)]
     pub(super) fn values(&self) -> Box<[u8]> {
-        let rest = crate::sync::lock(&self.rest);
-        rest.values.as_ref().map(|values| values.tokens().into()).unwrap_or_default()
+        let cold = crate::sync::lock(&self.cold);
+        cold.values.as_ref().map(|values| values.tokens().into()).unwrap_or_default()
     }
 }
