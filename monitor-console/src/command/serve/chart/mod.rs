@@ -78,7 +78,7 @@ fn place_figure(figure: f64, most: f64, height: f64) -> f64 {
     height - 1.0 - share * (height - 2.0)
 }
 
-/// Draws the durations of calls over time. The cells carry their place, so that a script lets the reader draw a box.
+/// Draws the durations of calls over time. The picture carries its bounds, so that a script lets the reader draw a box.
 pub(super) fn heat(grid: &Grid, label: &str) -> Markup {
     let now = units::now_ns();
     let (columns, rows) = (grid.columns, grid.rows);
@@ -90,7 +90,7 @@ pub(super) fn heat(grid: &Grid, label: &str) -> Markup {
                 p.empty { "no timed calls in this span" }
             } @else {
                 svg.heat viewBox={ "0 0 " (columns) " " (rows) } preserveAspectRatio="none" role="img" aria-label=(text::flat(label, text::CELL_CHARACTERS))
-                    data-from=(grid.from_ns) data-step=(grid.step_ns) data-columns=(columns) data-rows=(rows)
+                    data-from=(grid.from_ns) data-until=(grid.time_ns(columns))
                     data-low=(grid.duration_ns(0)) data-high=(grid.duration_ns(rows)) {
                     @for run in cells {
                         rect class={ "h" (run.shade) } x=(run.column) y=(rows - 1 - run.row) width=(run.length) height="1" {}

@@ -208,7 +208,7 @@ fn box_form(context: &Context<'_>) -> Markup {
     let address = context.links.to(&format!("/f/{}", super::super::address::segment(context.subject)), &[]);
     let (path, _) = address.split_once('?').unwrap_or((&address, ""));
     html! {
-        form.box #box method="get" action=(path) {
+        form.box method="get" action=(path) {
             @for (name, kept) in context.links.kept_without(&["from", "to", "q"]) { input type="hidden" name=(name) value=(kept); }
             span.label { "Explain a box: calls between" }
             label { span.label { "from" } input name="from" size="10" value=(value("from")) placeholder="-15m"; }
