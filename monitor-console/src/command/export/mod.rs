@@ -11,7 +11,7 @@ mod parquet;
 mod partitions;
 mod report;
 
-use std::io::Write;
+use std::io::{IsTerminal as _, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -64,6 +64,7 @@ pub(super) fn run(common: &Common, arguments: &Export) -> Result<()> {
         }
         ExportKind::Perfetto(export) => {
             let trees = load_trees(common, &stores, &export.trees)?;
+            let progress = Progress::show(|| "reading resources".to_owned());
             let mut usage = Vec::new();
             for (position, store) in stores.list().into_iter().enumerate() {
                 if export.trees.trace.is_some() {
@@ -72,6 +73,7 @@ pub(super) fn run(common: &Common, arguments: &Export) -> Result<()> {
                 let points = resources::read_points(store, export.trees.span.period(common))?;
                 usage.extend(points.into_iter().map(|point| point.of_store(position)));
             }
+            drop(progress);
             write(&stores, &export.output, |out| perfetto::write(&stores, &trees, &usage, out))
         }
         ExportKind::Csv(export) => write_text(common, &stores, export, FormatName::Csv),
@@ -136,30 +138,30 @@ pub(super) fn write_picture(store: &Path, picture: &Picture) -> Result<String> {
 fn write_text(common: &Common, stores: &Stores, export: &ViewExport, name: FormatName) -> Result<()> {
     let style = Style { name, ..common.style() };
     stores.list().iter().for_each(|store| store.set_time_limit(TIME_LIMIT));
-    write(stores, &export.output, |out| {
+    let written = Written::show(&export.output);
+    write_target(stores, &export.output, |out| {
         let rows = Rows::from_options(common, export);
-        rows.write(stores, &Written::show(), &mut *format::create(style, Pace::Whole, out))
+        rows.write(stores, &written, &mut *format::create(style, Pace::Whole, out))
     })
 }
 
 #[cfg(feature = "parquet")]
 fn write_parquet(common: &Common, stores: &Stores, export: &ParquetExport) -> Result<()> {
-    use std::io::IsTerminal as _;
     let ParquetExport { rows: export, by } = export;
     if export.output.output.is_none() && std::io::stdout().is_terminal() {
         anyhow::bail!("Parquet is no text: name a file with --output FILE, or redirect the output");
     }
     stores.list().iter().for_each(|store| store.set_time_limit(TIME_LIMIT));
+    let written = Written::show(&export.output);
     let kinds = views::read_kinds(&stores.list(), &export.view)?;
     let kind_of = |name: &str| kinds.get(name).copied().unwrap_or(views::Kind::Text);
     let rows = Rows::from_options(common, export);
-    let written = Written::show();
     let fill = |rows: &Rows<'_>, out: &mut (dyn Write + Send)| {
         rows.write(stores, &written, &mut parquet::Parquet::new(out, &kind_of))
     };
     match (by, &export.output.output) {
         (Some(by), Some(folder)) => partitions::write(stores, &rows, *by, folder, export.output.force, fill),
-        _ => write(stores, &export.output, |out| fill(&rows, out)),
+        _ => write_target(stores, &export.output, |out| fill(&rows, out)),
     }
 }
 
@@ -186,7 +188,9 @@ fn write_metrics(stores: &Stores, export: &PrometheusExport) -> Result<()> {
     let store = stores.get_or_first(0);
     let now_ns = units::now_ns();
     let living = recover::living(store.path(), &find::list_ring_folders(), now_ns);
+    let progress = Progress::show(|| "reading metrics".to_owned());
     let metrics = prometheus::write(store, &living, form, options, now_ns)?;
+    drop(progress);
     write(stores, &export.output, |out| Ok(out.write_all(&metrics)?))
 }
 
@@ -219,8 +223,24 @@ pub(super) fn describe(trees: &Trees) -> String {
     text
 }
 
-/// Writes to the file of the options, or to standard output.
+/// Writes to the file of the options, or to standard output, and shows that on the terminal meanwhile.
 fn write(
+    stores: &Stores,
+    options: &OutputOptions,
+    fill: impl FnOnce(&mut (dyn Write + Send)) -> Result<()>,
+) -> Result<()> {
+    let _progress = show_writing(options, || "writing".to_owned());
+    write_target(stores, options, fill)
+}
+
+/// Shows the progress of writing, unless the terminal shows what is written.
+fn show_writing(options: &OutputOptions, describe: impl Fn() -> String + Send + 'static) -> Option<Progress> {
+    let is_shown = options.output.is_none() && std::io::stdout().is_terminal();
+    (!is_shown).then(|| Progress::show(describe))
+}
+
+/// Writes to the file of the options, or to standard output.
+fn write_target(
     stores: &Stores,
     options: &OutputOptions,
     fill: impl FnOnce(&mut (dyn Write + Send)) -> Result<()>,

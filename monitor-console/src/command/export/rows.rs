@@ -7,7 +7,8 @@ use anyhow::{Context, Result};
 use rusqlite::params_from_iter;
 use rusqlite::types::Value;
 
-use crate::arguments::{Common, ViewExport};
+use super::show_writing;
+use crate::arguments::{Common, OutputOptions, ViewExport};
 use crate::format::Format;
 use crate::model::period::Period;
 use crate::model::views;
@@ -25,17 +26,17 @@ pub(super) struct Rows<'a> {
     pub(super) condition: Option<String>,
 }
 
-/// The number of rows that were written so far. The terminal shows the number while this value lives.
+/// The number of rows that were written so far. A terminal on standard error shows the number while this value lives.
 pub(super) struct Written {
     rows: Arc<AtomicU64>,
-    _progress: Progress,
+    _progress: Option<Progress>,
 }
 
 impl Written {
-    pub(super) fn show() -> Self {
+    pub(super) fn show(options: &OutputOptions) -> Self {
         let rows = Arc::new(AtomicU64::new(0));
         let counted = Arc::clone(&rows);
-        let progress = Progress::show(move || match counted.load(Relaxed) {
+        let progress = show_writing(options, move || match counted.load(Relaxed) {
             0 => "reading rows".to_owned(),
             rows => {
                 let rows = units::format_exact(i64::try_from(rows).unwrap_or(i64::MAX));
