@@ -51,7 +51,7 @@ pub(super) fn page(context: &Context<'_>) -> Result<Page> {
         .read_within(PAGE_TIME, || windows::read_of(&context.store, &scope, Some(name), &mut names))?
         .unwrap_or_default();
     let series = figures::gather(&found, period, POINTS);
-    let grid = Grid::build(&found, period);
+    let grid = Grid::build(&found, period, chart::HEAT_SIZE);
     let mut page = Page {
         title: name.to_owned(),
         sql: Some(schema::select(
